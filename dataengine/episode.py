@@ -1,0 +1,119 @@
+"""The nouns: Part, Episode, Reject, and the frames of a camera slot."""
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+CAMERA_SLOTS = ("primary", "secondary", "wrist", "wrist_2")
+"""Every camera of every dataset lands in one of these."""
+
+Kind = Literal["robot", "human"]
+
+Encoding = Literal["none", "eef_pose", "eef_delta", "eef_velocity", "joint_position", "joint_velocity", "mixed"]
+"""What a canonical vector is; `none` for clips without proprioception."""
+
+
+def stable_id(*words: str) -> str:
+    """Hash words into 16 hex digits: equal on every machine and in every run."""
+    return hashlib.blake2b("\x1f".join(words).encode(), digest_size=8).hexdigest()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Part:
+    """What one worker reads: a TFRecord file, an AgiBot episode folder, a batch of videos; 0.1 to 1 GB."""
+
+    dataset: str
+    """Name of the source, as `villa sources` prints it."""
+    name: str
+    """Place below the dataset's root; with `dataset` it identifies the part for good."""
+    uri: str
+    """Where it lies now."""
+    num_bytes: int
+    fingerprint: str
+    """Changes when the bytes change; never part of the identity, so that a changed source is noticed."""
+    options: Mapping[str, str] = field(default_factory=dict)
+    """What `Source.read` needs to know beside the place: split, range of records."""
+
+    @property
+    def part_id(self) -> str:
+        """Stable identity in the ledger: equal for equal dataset and name."""
+        return stable_id(self.dataset, self.name)
+
+
+@dataclass(frozen=True, kw_only=True)
+class CameraFrames:
+    """The frames of one camera slot, encoded as JPEG, one for each step."""
+
+    jpegs: Sequence[bytes]
+    height: int
+    """Height in pixels of the JPEGs."""
+    width: int
+    native_height: int
+    """Height in pixels that the publisher ships."""
+    native_width: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Episode:
+    """One attempt by a robot, or one human clip: arrays over t steps.
+
+    House units: metres, radians, nanoseconds from the first step, gripper 0 closed to 1 open. A human clip has no
+    state and action (None). `raw_*` keep the source's own numbers untouched.
+    """
+
+    dataset: str
+    source_record: str
+    """Which record of the dataset; with `dataset` it identifies the episode."""
+    source_uri: str
+    embodiment: str
+    kind: Kind
+    control_hz: float
+    """Steps in a second, as recorded (robot) or as stored (human)."""
+    instruction: Sequence[str]
+    time_ns: NDArray[np.int64]
+    """(t,) nanoseconds since the first step."""
+    cameras: Mapping[str, CameraFrames]
+    """Slot name to frames; every slot has t frames."""
+    state: NDArray[np.float32] | None = None
+    """(t, s) canonical state."""
+    action: NDArray[np.float32] | None = None
+    """(t, a) canonical action; row i was taken after observation i."""
+    raw_state: NDArray[np.float32] | None = None
+    raw_action: NDArray[np.float32] | None = None
+    state_encoding: Encoding = "none"
+    action_encoding: Encoding = "none"
+    split: str = "train"
+    licence: str = "unknown"
+    notes: Mapping[str, str] = field(default_factory=dict)
+    """What the source decided for this episode (a gripper polarity, a doubtful conversion); counted in reports."""
+
+    @property
+    def episode_id(self) -> str:
+        """Primary key: stable hash of dataset and record."""
+        return stable_id(self.dataset, self.source_record)
+
+    @property
+    def num_steps(self) -> int:
+        """Steps, which is also the number of frames in every slot."""
+        return len(self.time_ns)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Reject:
+    """A record, or with `record` empty a whole part, that could not be read."""
+
+    part_id: str
+    dataset: str
+    source_uri: str
+    record: str
+    """Which record of the part; empty when the part as a whole is bad."""
+    reason: str
+    """One line: what was found, what was expected."""
+    error: str = ""
+    """Class of the error."""
+    attempts: int = 1
+    traceback_digest: str = ""

@@ -1,0 +1,17 @@
+"""What stops a command, said in one line: where, what was found, what was expected, what to do next."""
+
+
+class DataEngineError(Exception):
+    """Bad data or a bad place stops the command; the message is all that a user sees (exit code 2)."""
+
+
+class SourceError(DataEngineError):
+    """A raw dataset is not what its name says: wrong folder, missing files, another layout."""
+
+
+class CorpusError(DataEngineError):
+    """A corpus is missing, of another schema version, or damaged."""
+
+
+class RecordError(DataEngineError):
+    """One record is bad; sources turn it into a `Reject` and go on with the next."""

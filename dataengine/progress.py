@@ -1,0 +1,63 @@
+"""Live progress on stderr with rate and time to go: a bar on a terminal, a line now and then in a log."""
+
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
+
+LOG_EVERY_S = 10.0
+
+
+class Task:
+    """One bar; `advance` is cheap and safe to call from threads."""
+
+    def __init__(self, title: str, total: int, unit: str) -> None:
+        self.title, self.total, self.unit = title, total, unit
+        self.done = 0
+        self.note = ""
+        self._start = self._last_log = time.monotonic()
+        self._bar: tuple[Progress, TaskID] | None = None
+
+    @property
+    def rate(self) -> float:
+        """Units in a second since the start."""
+        return self.done / max(time.monotonic() - self._start, 1e-9)
+
+    def advance(self, count: int = 1, note: str = "") -> None:
+        """Count finished units; `note` is a short live figure (a loss, a name)."""
+        self.done += count
+        self.note = note or self.note
+        if self._bar is not None:
+            bar, task = self._bar
+            bar.update(task, completed=self.done, rate=self.rate, note=self.note)
+        elif time.monotonic() - self._last_log >= LOG_EVERY_S:
+            self._last_log = time.monotonic()
+            eta_s = (self.total - self.done) / max(self.rate, 1e-9)
+            print(  # noqa: T201
+                f"{self.title}: {self.done}/{self.total} {self.unit}, {self.rate:.2f}/s, {eta_s:.0f} s to go  {self.note}",
+                file=sys.stderr,
+                flush=True,
+            )
+
+
+@contextmanager
+def task(title: str, total: int, unit: str) -> Iterator[Task]:
+    """Show progress over `total` units for as long as the block runs."""
+    live = Task(title, total, unit)
+    if not sys.stderr.isatty():
+        yield live
+        return
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn("{task.fields[unit]}  {task.fields[rate]:.1f}/s"),
+        TimeRemainingColumn(),
+        TextColumn("{task.fields[note]}"),
+    )
+    with Progress(*columns, console=Console(stderr=True)) as bar:
+        live._bar = (bar, bar.add_task(title, total=total, unit=unit, rate=0.0, note=""))
+        yield live

@@ -1,0 +1,46 @@
+"""What a source, a stage and a runner must offer. No registry: `catalog` finds them by file name."""
+
+from collections.abc import Iterator
+from typing import ClassVar, Protocol
+
+from dataengine.episode import Episode, Kind, Part, Reject
+
+
+class Source(Protocol):
+    """One dataset as its publisher ships it; `dataengine/sources/<name>.py` holds class `<Name>`."""
+
+    name: ClassVar[str]
+    """As on the command line: `agibot`, `openx/libero`."""
+    kind: ClassVar[Kind]
+    embodiment: ClassVar[str]
+    other_embodiments: ClassVar[tuple[str, ...]] = ()
+    """Bodies beside `embodiment` that its episodes may carry (a hand in place of the gripper)."""
+    control_hz: ClassVar[float]
+    layout: ClassVar[str]
+    """The publisher's file layout in a few words."""
+    licence: ClassVar[str]
+
+    def __init__(self, root: str) -> None: ...
+
+    def parts(self) -> list[Part]:
+        """List the work without reading records; raise SourceError when root is no such dataset."""
+        ...
+
+    def read(self, part: Part) -> Iterator[Episode | Reject]:
+        """Yield the part's episodes in recording order; a bad record as a Reject."""
+        ...
+
+
+class Stage(Protocol):
+    """One curation decision; `dataengine/stages/<name>.py` holds class `<Name>`, a frozen dataclass of thresholds."""
+
+    kinds: ClassVar[tuple[Kind, ...]]
+    """Which episodes it judges; the others pass."""
+
+    def measure(self, episode: Episode) -> dict[str, float]:
+        """Compute the `quality__*` columns that the decision rests on; they do not depend on thresholds."""
+        ...
+
+    def reject(self, quality: dict[str, float]) -> str | None:
+        """Say why an episode with these numbers must go, or return None to keep it."""
+        ...

@@ -1,0 +1,70 @@
+"""What a model trains on. Shape letters: b batch, t frames, n latent actions, k codes in one latent action, d their
+width, h horizon of control steps, s state, a action, l text tokens, c channels.
+"""
+
+from dataclasses import dataclass, fields, replace
+from typing import Any
+
+from jaxtyping import Bool, Float, Int, UInt8
+from torch import Tensor, device
+
+
+class _Moves:
+    """Moves every tensor of a batch at once."""
+
+    def to(self, where: device | str) -> Any:
+        """Copy to a device, without waiting for it."""
+        moved = {
+            f.name: value.to(where, non_blocking=True)
+            for f in fields(self)  # type: ignore[arg-type]
+            if isinstance(value := getattr(self, f.name), Tensor)
+        }
+        return replace(self, **moved)  # type: ignore[type-var]
+
+
+@dataclass(frozen=True)
+class LamBatch(_Moves):
+    """Clips with what the robot felt and did between their frames. Numbers are normalised, padded and masked.
+
+    Between frame i and frame i + 1 lie K control steps (K differs by embodiment); h is the batch's largest K.
+    """
+
+    video: UInt8[Tensor, "b t c height width"]
+    state: Float[Tensor, "b t-1 s"]
+    """State at the first frame of each pair."""
+    future_state: Float[Tensor, "b t-1 h s"]
+    """States 1 to K steps after the pair's first frame."""
+    action: Float[Tensor, "b t-1 h a"]
+    """Actions that cause them: steps 0 to K - 1 after the pair's first frame."""
+    state_mask: Bool[Tensor, "b t-1 h s"]
+    """True where `future_state` counts: the step exists and the embodiment has that dimension."""
+    action_mask: Bool[Tensor, "b t-1 h a"]
+    dataset_id: Int[Tensor, "b"]
+    """Row of the embodiment table; 0 is unknown."""
+    control_hz: Float[Tensor, "b"]
+
+
+@dataclass(frozen=True)
+class ActBatch(_Moves):
+    """One observation, its instruction, the latent plan and the robot's chunk of actions that follow."""
+
+    image: UInt8[Tensor, "b c height width"]
+    wrist: UInt8[Tensor, "b c height width"]
+    """Zeros where `has_wrist` is false."""
+    has_wrist: Bool[Tensor, "b"]
+    token_ids: Int[Tensor, "b l"]
+    """BOS, instruction and newline, right-padded with 0; image placeholders are the model's own business."""
+    token_mask: Bool[Tensor, "b l"]
+    state: Float[Tensor, "b s"]
+    state_mask: Bool[Tensor, "b s"]
+    latent: Float[Tensor, "b n k d"]
+    """The LAM's codebook vectors; zeros where masked."""
+    latent_mask: Bool[Tensor, "b n"]
+    action: Float[Tensor, "b h a"]
+    action_mask: Bool[Tensor, "b h a"]
+    """False for human clips (all), missing dimensions and steps that do not count."""
+    embodiment_id: Int[Tensor, "b"]
+    """Picks state encoder, action encoder and action decoder."""
+    dataset_id: Int[Tensor, "b"]
+    steps_per_latent: Float[Tensor, "b"]
+    control_hz: Float[Tensor, "b"]
