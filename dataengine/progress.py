@@ -36,11 +36,8 @@ class Task:
         elif time.monotonic() - self._last_log >= LOG_EVERY_S:
             self._last_log = time.monotonic()
             eta_s = (self.total - self.done) / max(self.rate, 1e-9)
-            print(  # noqa: T201
-                f"{self.title}: {self.done}/{self.total} {self.unit}, {self.rate:.2f}/s, {eta_s:.0f} s to go  {self.note}",
-                file=sys.stderr,
-                flush=True,
-            )
+            line = f"{self.title}: {self.done}/{self.total} {self.unit}, {self.rate:.2f}/s, {eta_s:.0f} s left"
+            print(f"{line}  {self.note}", file=sys.stderr, flush=True)  # noqa: T201
 
 
 @contextmanager
