@@ -1,0 +1,5 @@
+"""`python -m cli` is `villa`."""
+
+from cli.app import main
+
+main()

@@ -1,0 +1,181 @@
+"""What every command does alike: settings, one report, errors in one line, exit codes.
+
+Exit codes: 0 done; 1 failed; 2 wrong usage or bad input; 130 interrupted. stdout carries the report and nothing else.
+"""
+
+import contextlib
+import errno
+import inspect
+import io
+import json
+import os
+import sys
+import traceback
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+import typer.core
+
+from cli.settings import Settings
+from dataengine.errors import DataEngineError
+
+if TYPE_CHECKING:
+    from dataengine.report import Report
+
+COMMANDS = (
+    *("demo", "doctor", "sources"),
+    *("ingest", "curate", "stats", "show", "corpus"),
+    *("train", "label", "shard", "probe", "eval"),
+    "docs",
+)
+"""In the order in which a newcomer meets them; each is a file of this folder."""
+
+
+class Story(typer.core.TyperGroup):
+    """Lists the commands in the order of the story; typer would put groups last."""
+
+    def list_commands(self, ctx: Any) -> list[str]:
+        """Name the commands for the help."""
+        return list(COMMANDS)
+
+
+app = typer.Typer(
+    name="villa",
+    cls=Story,
+    help="From raw robot recordings and human video to a corpus, a latent action model and an evaluated policy.",
+    rich_markup_mode=None,
+)
+
+OURS = {"cli", "pipelines", "dataengine", "models"}
+
+AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON report on stdout.")]
+Debug = Annotated[bool, typer.Option("--debug", help="Show the traceback when the command fails.")]
+ConfigFile = Annotated[Path | None, typer.Option("--config", help="YAML file of settings; options go before it.")]
+Overrides = Annotated[list[str] | None, typer.Option("--set", help="key=value, any setting; goes before all else.")]
+
+
+def command(app: typer.Typer, name: str, *, example: str) -> Callable[[Callable[..., "Report"]], Callable[..., None]]:
+    """Register a function that returns a Report as a command that keeps the contract.
+
+    A function with a parameter `settings` also gets `--config` and `--set`.
+    """
+
+    def register(body: Callable[..., "Report"]) -> Callable[..., None]:
+        signature = inspect.signature(body)
+        configurable = "settings" in signature.parameters
+
+        def run(**words: Any) -> None:
+            as_json, debug = words.pop("as_json"), words.pop("debug")
+            if configurable:
+                words["settings"] = Settings(words.pop("config_file"), words.pop("overrides") or [])
+            raise typer.Exit(perform(name, lambda: body(**words), as_json=as_json, debug=debug))
+
+        extra = {"config_file": ConfigFile, "overrides": Overrides} if configurable else {}
+        own = [p for p in signature.parameters.values() if p.name != "settings"]
+        added = [
+            inspect.Parameter(key, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=kind)
+            for key, kind in extra.items()
+        ] + [
+            inspect.Parameter(key, inspect.Parameter.KEYWORD_ONLY, default=False, annotation=kind)
+            for key, kind in {"as_json": AsJson, "debug": Debug}.items()
+        ]
+        run.__signature__ = inspect.Signature([*own, *added])  # type: ignore[attr-defined]
+        run.__annotations__ = {p.name: p.annotation for p in [*own, *added]}
+        lines = "\n".join(f"  {line}" for line in example.splitlines())
+        # \b keeps the lines of the example as they are.
+        text = inspect.getdoc(body) or ""
+        app.command(
+            name.rpartition(" ")[2],
+            short_help=text.partition("\n")[0],
+            help=f"{text}\n\n\b\nExample:\n{lines}",
+        )(run)
+        return run
+
+    return register
+
+
+def perform(name: str, body: Callable[[], "Report"], *, as_json: bool, debug: bool) -> int:
+    """Run a command's body, print its report or its error, and return the exit code."""
+    try:
+        with _stdout_kept_clean():
+            report = body()
+    except KeyboardInterrupt:
+        return _fail(f"villa {name}: interrupted; the same command continues where it stopped", 130, as_json)
+    except Exception as error:
+        if debug:
+            traceback.print_exc()
+        words, code = _explain(name, error)
+        return _fail(words, code, as_json)
+    with contextlib.suppress(BrokenPipeError):
+        typer.echo(report.model_dump_json() if as_json else report.summary())
+    return 0 if getattr(report, "ok", True) else 1
+
+
+def invoke(app: typer.Typer, arguments: Sequence[str]) -> int:
+    """Run the app on a command line; usage errors become one line, too."""
+    as_json = "--json" in arguments
+    try:
+        code = app(args=list(arguments) or ["--help"], prog_name="villa", standalone_mode=False)
+    except (KeyboardInterrupt, typer.Abort):
+        return _fail("villa: interrupted; the same command continues where it stopped", 130, as_json)
+    except Exception as error:
+        # typer brings its own copy of click in some versions, so its errors are known by their shape.
+        if not hasattr(error, "format_message"):
+            raise
+        context = getattr(error, "ctx", None)
+        path = context.command_path if context else "villa"
+        found = " ".join(error.format_message().split()).rstrip(".")
+        return _fail(f"{path}: {found}; see '{path} --help'", getattr(error, "exit_code", 2), as_json)
+    return code if isinstance(code, int) else 0
+
+
+def _explain(name: str, error: Exception) -> tuple[str, int]:
+    """Turn an error into one line and an exit code."""
+    words = " ".join(str(error).split()) or type(error).__name__
+    if isinstance(error, DataEngineError):
+        return f"villa {name}: {words}", 2
+    if isinstance(error, OSError) and error.errno == errno.ENOSPC:
+        return f"villa {name}: the disk is full ({words}); free some space, the same command continues", 1
+    if isinstance(error, FileNotFoundError | NotADirectoryError | PermissionError) or _is_bad_setting(error):
+        return f"villa {name}: {words}", 2
+    return f"villa {name}: failed with {type(error).__name__}: {words}; --debug shows where", 1
+
+
+def _is_bad_setting(error: Exception) -> bool:
+    """Tell whether our own code raised this ValueError on purpose: a library's would be a failure, not bad input."""
+    if not isinstance(error, ValueError) or error.__traceback__ is None:
+        return False
+    *_, (frame, _line) = traceback.walk_tb(error.__traceback__)
+    return str(frame.f_globals.get("__name__", "")).partition(".")[0] in OURS
+
+
+def _fail(words: str, code: int, as_json: bool) -> int:
+    """Say in one line on stderr why, and to a machine also on stdout."""
+    typer.echo(words, err=True)
+    if as_json:
+        with contextlib.suppress(BrokenPipeError):
+            typer.echo(json.dumps({"error": words, "exit_code": code}))
+    return code
+
+
+@contextlib.contextmanager
+def _stdout_kept_clean() -> Iterator[None]:
+    """Send what libraries print to stderr, even from C, so that stdout holds the report alone."""
+    sys.stdout.flush()
+    with contextlib.redirect_stdout(sys.stderr):
+        try:
+            inside = sys.__stdout__ is not None and sys.__stdout__.fileno() == 1
+            saved = os.dup(1) if inside else -1
+        except (OSError, io.UnsupportedOperation):
+            saved = -1
+        if saved < 0:
+            yield
+            return
+        os.dup2(2, 1)
+        try:
+            yield
+        finally:
+            os.dup2(saved, 1)
+            os.close(saved)

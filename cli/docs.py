@@ -1,0 +1,20 @@
+"""`villa docs`: the reference pages, generated from the program itself."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from cli.contract import app, command
+from dataengine.report import Report
+
+
+@command(app, "docs", example="villa docs --out docs/reference")
+def docs(
+    out: Annotated[Path, typer.Option(help="Folder of the pages.")] = Path("docs/reference"),
+    check: Annotated[bool, typer.Option("--check", help="Write nothing; fail when a page is out of date.")] = False,
+) -> Report:
+    """Write the reference of commands, settings and sources."""
+    from cli import reference
+
+    return reference.run(out, check=check)

@@ -1,0 +1,33 @@
+"""`villa eval`: the policy in closed loop."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from cli.contract import app, command
+from cli.settings import Settings
+from dataengine.report import Report
+
+
+@command(
+    app,
+    "eval",
+    example="villa eval runs/act --simulator metaworld --task button-press-topdown --task window-close --episodes 20",
+)
+def evaluate(
+    policy: Annotated[Path, typer.Argument(help="Folder of the trained policy.")],
+    settings: Settings,
+    simulator: Annotated[str | None, typer.Option(help="Which simulator.")] = None,
+    task: Annotated[list[str] | None, typer.Option(help="Task to play; give it again.")] = None,
+    episodes: Annotated[int | None, typer.Option(help="Unseen starts per task.")] = None,
+    out: Annotated[Path | None, typer.Option(help="Folder for rollout pictures.")] = None,
+) -> Report:
+    """Run a policy in a simulator, on starts that training never saw; successes with Wilson intervals."""
+    from pipelines import evaluate as pipeline
+
+    return pipeline.run(
+        settings.fill(
+            pipeline.EvalConfig, policy=policy, simulator=simulator, tasks=task or None, episodes=episodes, out=out
+        )
+    )

@@ -1,0 +1,110 @@
+"""Where settings come from: defaults, then `--config`, then the command's own options, then `--set`."""
+
+import difflib
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar, get_args
+
+from dataengine.errors import DataEngineError
+
+if TYPE_CHECKING:
+    from pydantic import BaseModel, ValidationError
+
+C = TypeVar("C", bound="BaseModel")
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What `--config` and `--set` say."""
+
+    file: Path | None = None
+    overrides: Sequence[str] = field(default_factory=list)
+
+    def fill(self, config: type[C], **words: Any) -> C:
+        """Build a command's Config; words that are None were not given."""
+        from pydantic import ValidationError
+
+        values = _read(self.file) if self.file else {}
+        values |= {key: value for key, value in words.items() if value is not None}
+        for override in self.overrides:
+            _put(values, override)
+        try:
+            return config.model_validate(values)
+        except ValidationError as error:
+            raise DataEngineError(_explain(config, error)) from error
+
+
+def _read(file: Path) -> dict[str, Any]:
+    """Read a YAML file of settings."""
+    import yaml
+
+    try:
+        values = yaml.safe_load(file.read_text())
+    except OSError as error:
+        raise DataEngineError(f"--config {file}: {error.strerror}; give a YAML file of settings") from error
+    except yaml.YAMLError as error:
+        raise DataEngineError(f"--config {file}: not YAML: {error}") from error
+    if not isinstance(values, dict | None):
+        raise DataEngineError(f"--config {file}: found a {type(values).__name__}, expected lines of 'key: value'")
+    return values or {}
+
+
+def _put(values: dict[str, Any], override: str) -> None:
+    """Lay one `key=value` over the settings; dots reach into nested ones."""
+    import yaml
+
+    key, equals, text = override.partition("=")
+    if not equals or not key:
+        raise DataEngineError(f"--set {override}: expected key=value, such as --set frame_size=128")
+    *parents, last = key.split(".")
+    for parent in parents:
+        inner = values.get(parent)
+        values[parent] = dict(inner) if isinstance(inner, Mapping) else {}
+        values = values[parent]
+    try:
+        values[last] = yaml.safe_load(text)
+    except yaml.YAMLError:
+        values[last] = text
+
+
+def _explain(config: type["BaseModel"], error: "ValidationError") -> str:
+    """Say the first thing that is wrong with the settings in one line, with the nearest key there is."""
+    first, *others = error.errors(include_url=False)
+    key = ".".join(str(word) for word in first["loc"])
+    if first["type"] == "extra_forbidden":
+        line = f"no setting '{key}'; {_near(key, list(keys(config)))}"
+    elif first["type"] == "missing":
+        line = f"'{key}' is missing; give --{key.replace('_', '-')} or --set {key}=..."
+    elif not key:
+        line = first["msg"].removeprefix("Value error, ")
+    else:
+        found = repr(first["input"])
+        line = f"setting '{key}': found {found[:80]}, {first['msg'].removeprefix('Value error, ')}"
+    return line + (f" (and {len(others)} more)" if others else "")
+
+
+def _near(key: str, known: list[str]) -> str:
+    """Suggest the nearest of the known keys; a nested one is also found by its last word."""
+    by_last = {name.rpartition(".")[2]: name for name in reversed(known)}
+    close = difflib.get_close_matches(key, known, n=1) or [
+        by_last[word] for word in difflib.get_close_matches(key.rpartition(".")[2], by_last, n=1)
+    ]
+    return f"did you mean '{close[0]}'?" if close else f"known: {', '.join(k for k in known if '.' not in k)}"
+
+
+def keys(config: type["BaseModel"]) -> Iterator[str]:
+    """List every key that `--set` takes, nested ones with dots."""
+    for name, info in config.model_fields.items():
+        yield name
+        for inner in nested(info.annotation):
+            yield from (f"{name}.{key}" for key in keys(inner))
+
+
+def nested(annotation: Any) -> list[type["BaseModel"]]:
+    """Find the settings inside a setting: the model classes in a field's type."""
+    from pydantic import BaseModel
+
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return [annotation]
+    return [found for inner in get_args(annotation) for found in nested(inner)]

@@ -1,0 +1,58 @@
+"""`villa train lam` and `villa train act`: the one training loop, two models."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from cli.contract import app, command
+from cli.settings import Settings
+from dataengine.report import Report
+
+train = typer.Typer(help="Train the latent action model or the policy.", rich_markup_mode=None)
+app.add_typer(train, name="train")
+
+Out = Annotated[Path | None, typer.Option(help="Folder of the run: checkpoints, metrics, the final weights.")]
+Preset = Annotated[str | None, typer.Option(help="Size: `tiny` (CPU, minutes), `small` (one GPU), `paper`.")]
+Steps = Annotated[int | None, typer.Option(help="Optimiser steps of the whole run.")]
+Device = Annotated[str | None, typer.Option(help="`cpu`, `cuda` ...; by default the best there is.")]
+
+
+@command(train, "train lam", example="villa train lam runs/corpus --out runs/lam --preset tiny")
+def lam(
+    data: Annotated[str, typer.Argument(help="Corpus, or folder of shards, to train on.")],
+    settings: Settings,
+    out: Out = None,
+    preset: Preset = None,
+    steps: Steps = None,
+    device: Device = None,
+) -> Report:
+    """Train the latent action model: it names what happens between two frames.
+
+    A killed run continues to the same losses when the same command is given again.
+    """
+    from pipelines import train_lam as pipeline
+
+    return pipeline.run(
+        settings.fill(pipeline.TrainLamConfig, data=data, out=out, preset=preset, steps=steps, device=device)
+    )
+
+
+@command(train, "train act", example="villa train act runs/shards --out runs/act --preset tiny")
+def act(
+    shards: Annotated[str, typer.Argument(help="Folder of shards that `villa shard` wrote.")],
+    settings: Settings,
+    out: Out = None,
+    preset: Preset = None,
+    steps: Steps = None,
+    device: Device = None,
+) -> Report:
+    """Train the policy: it plans latent actions and robot actions from pixels, state and an instruction.
+
+    A killed run continues to the same losses when the same command is given again.
+    """
+    from pipelines import train_act as pipeline
+
+    return pipeline.run(
+        settings.fill(pipeline.TrainActConfig, data=shards, out=out, preset=preset, steps=steps, device=device)
+    )
