@@ -1,0 +1,151 @@
+"""Which windows a training run sees, and in which order: a pure function of the seed and a position.
+
+Nothing is remembered between batches. A run that stops goes on from its step alone, and every number of machines sees
+the same windows at the same positions.
+"""
+
+import difflib
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import Field
+
+from dataengine.config import Config
+from dataengine.errors import DataEngineError
+from dataengine.windows import EpisodeInfo, WindowSpec
+
+_ROUNDS = 6
+
+
+class Mixture(Config):
+    """How often each dataset is drawn; by default in proportion to its frames."""
+
+    weights: dict[str, float] | None = None
+    """Dataset to weight; a dataset not named here is left out. None: the frames that it has."""
+    temperature: float = Field(1.0, gt=0)
+    """Weights are raised to 1 / temperature: above 1 small datasets are drawn more often than their size."""
+    human_share: float | None = Field(None, ge=0, le=1)
+    """Share of human clips, whatever the weights within robots and within humans; villa-X takes 0.5."""
+
+    def shares(self, num_frames: dict[str, int], human: frozenset[str] = frozenset()) -> dict[str, float]:
+        """Share of each dataset; they sum to 1. `human` names the datasets of human clips."""
+        for name in self.weights or {}:
+            if name not in num_frames:
+                close = difflib.get_close_matches(name, num_frames, n=1)
+                hint = f"did you mean '{close[0]}'?" if close else f"the data has {', '.join(sorted(num_frames))}"
+                raise DataEngineError(f"mixture names dataset '{name}', which offers nothing to train on; {hint}")
+        raw = {n: float(count) if self.weights is None else self.weights.get(n, 0.0) for n, count in num_frames.items()}
+        raw = {name: weight ** (1 / self.temperature) for name, weight in raw.items() if weight > 0}
+        if self.human_share is not None:
+            totals = {
+                side: sum(weight for name, weight in raw.items() if (name in human) == side) for side in (True, False)
+            }
+            if all(totals.values()):
+                of_side = {True: self.human_share, False: 1 - self.human_share}
+                raw = {n: of_side[n in human] * weight / totals[n in human] for n, weight in raw.items()}
+        total = sum(raw.values())
+        if total <= 0:
+            raise DataEngineError(
+                "no windows to train on: no dataset has a weight above 0 and episodes that are long enough"
+            )
+        return {name: weight / total for name, weight in raw.items() if weight > 0}
+
+
+def _mix(x: NDArray[np.uint64]) -> NDArray[np.uint64]:
+    """Scramble 64-bit words (the finaliser of splitmix64, by Sebastiano Vigna)."""
+    with np.errstate(over="ignore"):
+        x = x + np.uint64(0x9E3779B97F4A7C15)
+        x = (x ^ (x >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+        x = (x ^ (x >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+        return x ^ (x >> np.uint64(31))
+
+
+def _key(*words: NDArray[np.int64] | int) -> NDArray[np.uint64]:
+    """Hash integers, element by element, into one word."""
+    key = np.zeros(1, dtype=np.uint64)
+    for word in words:
+        key = _mix(key ^ np.asarray(word).astype(np.uint64))
+    return key
+
+
+def permute(index: NDArray[np.int64], size: NDArray[np.int64] | int, key: NDArray[np.uint64]) -> NDArray[np.int64]:
+    """Send each index to another one below `size`: for each key a bijection of range(size), found without a table.
+
+    A Feistel network over the smallest even number of bits that holds `size`; what falls outside goes round again.
+    """
+    index, size, key = np.broadcast_arrays(index.astype(np.uint64), np.asarray(size, dtype=np.uint64), key)
+    num_bits = np.frexp((size - np.uint64(1)).astype(np.float64))[1]
+    half = np.maximum((num_bits + 1) // 2, 1).astype(np.uint64)
+    out, todo = index.copy(), np.ones(index.shape, dtype=bool)
+    while todo.any():
+        width, keys = half[todo], key[todo]
+        mask = (np.uint64(1) << width) - np.uint64(1)
+        left, right = out[todo] >> width, out[todo] & mask
+        for i in range(_ROUNDS):
+            left, right = right, left ^ (_mix(right ^ _mix(keys + np.uint64(i))) & mask)
+        out[todo] = (left << width) | right
+        todo = out >= size
+    return out.astype(np.int64)
+
+
+class WindowSampler:
+    """Draws batches of (row, start frame).
+
+    Position p of the run lies in epoch p // windows_per_epoch. An epoch is one permutation of as many draws as there
+    are windows, dealt to the datasets by their shares; a dataset's draws walk through permutations of its own windows,
+    so no window of it comes twice before all came once.
+    """
+
+    def __init__(
+        self,
+        episodes: Sequence[EpisodeInfo],
+        spec: WindowSpec,
+        *,
+        batch_size: int,
+        seed: int,
+        mixture: Mixture | None = None,
+    ) -> None:
+        self.batch_size, self.seed = batch_size, seed
+        names = sorted({e.dataset for e in episodes})
+        # Sorted by id, so that a corpus and its shards give the same windows whatever their order at rest.
+        ordered = {n: sorted((e for e in episodes if e.dataset == n), key=lambda e: e.episode_id) for n in names}
+        counts = {n: [spec.num_windows(e) for e in ordered[n]] for n in names}
+        human = frozenset(n for n in names if all(e.kind == "human" for e in ordered[n]))
+        num_frames = {n: sum(e.num_steps for e in ordered[n]) for n in names if sum(counts[n])}
+        self.shares = (mixture or Mixture()).shares(num_frames, human)
+        self.datasets = tuple(self.shares)
+        self._rows = [np.array([e.row for e in ordered[n]], dtype=np.int64) for n in self.datasets]
+        self._ends = [np.cumsum(counts[n], dtype=np.int64) for n in self.datasets]
+        self._sizes = np.array([ends[-1] for ends in self._ends], dtype=np.int64)
+        self.windows_per_epoch = int(self._sizes.sum())
+        share_ends = np.cumsum([self.shares[n] for n in self.datasets]) / sum(self.shares.values())
+        # Rounded ends of the shares: their differences sum to the epoch exactly.
+        self._draw_ends = np.rint(share_ends * self.windows_per_epoch).astype(np.int64)
+
+    def at(self, positions: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """Rows (b,) and start frames (b,) at positions (b,) of the run's endless sequence."""
+        epoch, place = np.divmod(positions, self.windows_per_epoch)
+        draw = permute(place, self.windows_per_epoch, _key(self.seed, epoch))
+        which = np.searchsorted(self._draw_ends, draw, side="right")
+        begins = np.concatenate([[0], self._draw_ends[:-1]])
+        per_epoch = self._draw_ends - begins
+        # Which draw of its dataset this is since the run began; every `size` draws its windows are permuted anew.
+        turn, place = np.divmod(epoch * per_epoch[which] + draw - begins[which], self._sizes[which])
+        window = permute(place, self._sizes[which], _key(self.seed, which + 1, turn))
+        rows, starts = np.empty_like(window), np.empty_like(window)
+        for d in np.unique(which):
+            mine = which == d
+            episode = np.searchsorted(self._ends[d], window[mine], side="right")
+            first = np.where(episode > 0, self._ends[d][episode - 1], 0)
+            rows[mine], starts[mine] = self._rows[d][episode], window[mine] - first
+        return rows, starts
+
+    def batch(self, step: int, rank: int = 0, world_size: int = 1) -> list[tuple[int, int]]:
+        """Give one rank its (row, start frame) picks: its contiguous share of the step's global batch."""
+        if self.batch_size % world_size:
+            raise ValueError(f"batch size {self.batch_size} does not divide among {world_size} ranks")
+        share = self.batch_size // world_size
+        first = step * self.batch_size + rank * share
+        rows, starts = self.at(np.arange(first, first + share, dtype=np.int64))
+        return list(zip(rows.tolist(), starts.tolist(), strict=True))
