@@ -45,11 +45,11 @@ class LamBatch(_Moves):
 
 
 @dataclass(frozen=True)
-class ActBatch(_Moves):
-    """One observation, its instruction, the latent plan and the robot's chunk of actions that follow."""
+class Observation(_Moves):
+    """What the policy knows when it must decide: pictures, an instruction, the robot's state and its body."""
 
     image: UInt8[Tensor, "b c height width"]
-    wrist: UInt8[Tensor, "b c height width"]
+    wrist: UInt8[Tensor, "b c height_wrist width_wrist"]
     """Zeros where `has_wrist` is false."""
     has_wrist: Bool[Tensor, "b"]
     token_ids: Int[Tensor, "b l"]
@@ -57,14 +57,22 @@ class ActBatch(_Moves):
     token_mask: Bool[Tensor, "b l"]
     state: Float[Tensor, "b s"]
     state_mask: Bool[Tensor, "b s"]
+    embodiment_id: Int[Tensor, "b"]
+    """Picks state encoder, action encoder and action decoder; 0 is unknown."""
+    dataset_id: Int[Tensor, "b"]
+    """Row of the dataset table; 0 is unknown."""
+    steps_per_latent: Float[Tensor, "b"]
+    """Control steps that one latent action spans."""
+    control_hz: Float[Tensor, "b"]
+
+
+@dataclass(frozen=True)
+class ActBatch(Observation):
+    """An observation, the latent plan and the robot's chunk of actions that follow it."""
+
     latent: Float[Tensor, "b n k d"]
     """The LAM's codebook vectors; zeros where masked."""
     latent_mask: Bool[Tensor, "b n"]
     action: Float[Tensor, "b h a"]
     action_mask: Bool[Tensor, "b h a"]
     """False for human clips (all), missing dimensions and steps that do not count."""
-    embodiment_id: Int[Tensor, "b"]
-    """Picks state encoder, action encoder and action decoder."""
-    dataset_id: Int[Tensor, "b"]
-    steps_per_latent: Float[Tensor, "b"]
-    control_hz: Float[Tensor, "b"]
