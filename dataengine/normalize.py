@@ -1,0 +1,94 @@
+"""Maps canonical vectors to about [-1, 1] and back, by the statistics of each embodiment.
+
+The 1 % to 99 % quantiles go to [-1, 1] (villa-X; raw data has outliers that would squeeze everything else). Gripper
+openings keep their meaning instead: 0 closed is -1, 1 open is +1. A dimension that never changes carries nothing: it
+becomes 0, and inverts to its constant.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Final, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dataengine.errors import DataEngineError
+from dataengine.stats import EmbodimentStatistics, Statistics
+
+Column = Literal["state", "action"]
+
+CLIP: Final[Mapping[Column, float]] = {"state": 1.5, "action": 1.0}
+"""Normalised values end here. States may exceed the quantiles a bit: a rare pose is still told from a common one."""
+
+GRIPPER_DIMS: Final[Mapping[int, tuple[int, ...]]] = {7: (6,), 14: (6, 13)}
+"""Gripper places of canonical vectors `[x y z roll pitch yaw gripper]` by their width (one arm, two arms)."""
+
+LEAST_RANGE: Final = 1e-6
+"""Quantiles closer than this are one constant: a micrometre, a microradian, or rounding in float32."""
+
+
+@dataclass(frozen=True)
+class _Scale:
+    """normalised = (x - centre) / half, or 0 where the dimension is constant."""
+
+    centre: NDArray[np.float64]
+    half: NDArray[np.float64]
+    varies: NDArray[np.bool_]
+
+    @classmethod
+    def of(cls, stats: Statistics) -> "_Scale":
+        centre, half = (stats.q01 + stats.q99) / 2, (stats.q99 - stats.q01) / 2
+        varies = stats.q99 - stats.q01 > LEAST_RANGE
+        for i in GRIPPER_DIMS.get(stats.dim, ()):
+            centre[i], half[i], varies[i] = 0.5, 0.5, True
+        return cls(centre=centre, half=np.where(varies, half, 1.0), varies=varies)
+
+
+class Normalizer:
+    """Normalises the states and actions of every embodiment it has statistics for.
+
+    Inside the quantiles `invert` undoes `normalize`, up to float32 rounding. Both work on any array whose last axis
+    holds the vector, and give float32.
+    """
+
+    def __init__(self, stats: Mapping[str, EmbodimentStatistics]) -> None:
+        self.stats = dict(stats)
+        self._scales: dict[tuple[str, Column], _Scale] = {}
+        for name, one in self.stats.items():
+            self._scales[name, "state"] = _Scale.of(one.state)
+            self._scales[name, "action"] = _Scale.of(one.action)
+
+    def _scale(self, embodiment: str, column: Column, dim: int | None = None) -> _Scale:
+        scale = self._scales.get((embodiment, column))
+        if scale is None:
+            raise DataEngineError(
+                f"no statistics for embodiment '{embodiment}', only for {', '.join(sorted(self.stats)) or 'none'}; "
+                f"run `villa stats` on the corpus that holds it"
+            )
+        if dim is not None and dim != len(scale.centre):
+            raise DataEngineError(
+                f"{column} of embodiment '{embodiment}' has {dim} values, its statistics have {len(scale.centre)}; "
+                f"run `villa stats` again"
+            )
+        return scale
+
+    def dim(self, embodiment: str, column: Column) -> int:
+        """Width of the vector; 0 where the embodiment does not have it."""
+        return len(self._scale(embodiment, column).centre)
+
+    def varies(self, embodiment: str, column: Column) -> NDArray[np.bool_]:
+        """(d,) False for dimensions that are constant in the data, such as the rotation of an arm that cannot turn."""
+        return self._scale(embodiment, column).varies.copy()
+
+    def normalize(self, embodiment: str, column: Column, x: NDArray[np.floating]) -> NDArray[np.float32]:
+        """Map (..., d) from house units to [-1, 1], clipped at `CLIP`."""
+        scale = self._scale(embodiment, column, x.shape[-1])
+        # float64 inside: a dimension that lies far from zero would lose its small range in float32.
+        y = np.where(scale.varies, (x.astype(np.float64) - scale.centre) / scale.half, 0.0)
+        return np.clip(y, -CLIP[column], CLIP[column]).astype(np.float32)
+
+    def invert(self, embodiment: str, column: Column, y: NDArray[np.floating]) -> NDArray[np.float32]:
+        """Map (..., d) back to house units; values beyond the clip go on along the same line."""
+        scale = self._scale(embodiment, column, y.shape[-1])
+        x = np.where(scale.varies, y.astype(np.float64) * scale.half, 0.0) + scale.centre
+        return x.astype(np.float32)
