@@ -36,9 +36,11 @@ class Stage(Protocol):
 
     kinds: ClassVar[tuple[Kind, ...]]
     """Which episodes it judges; the others pass."""
+    columns: ClassVar[tuple[str, ...]]
+    """What `measure` returns: one column `quality__<name>` each."""
 
     def measure(self, episode: Episode) -> dict[str, float]:
-        """Compute the `quality__*` columns that the decision rests on; they do not depend on thresholds."""
+        """Compute the numbers that the decision rests on, whatever the thresholds; NaN where one has no meaning."""
         ...
 
     def reject(self, quality: dict[str, float]) -> str | None:

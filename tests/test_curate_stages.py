@@ -1,0 +1,156 @@
+import dataclasses
+from importlib import resources
+
+import numpy as np
+import pytest
+import simplejpeg
+import yaml
+
+from dataengine import catalog
+from dataengine.episode import CameraFrames, Episode
+from dataengine.stages.drop_black_frames import DropBlackFrames
+from dataengine.stages.drop_frozen_camera import DropFrozenCamera
+from dataengine.stages.drop_jumps import DropJumps
+from dataengine.stages.drop_short import DropShort
+from dataengine.stages.drop_still import DropStill
+
+HZ = 20.0
+
+
+def make_episode(state=None, pictures=None, num_steps=40, kind="robot", encoding="eef_pose", control_hz=HZ):
+    steps = num_steps if state is None else len(state)
+    cameras = {}
+    if pictures is not None:
+        jpegs = [simplejpeg.encode_jpeg(np.ascontiguousarray(p), quality=92) for p in pictures]
+        height, width = pictures[0].shape[:2]
+        cameras["primary"] = CameraFrames(
+            jpegs=jpegs, height=height, width=width, native_height=height, native_width=width
+        )
+    return Episode(
+        dataset="made",
+        source_record="0",
+        source_uri="memory",
+        embodiment="arm",
+        kind=kind,
+        control_hz=control_hz,
+        instruction=["do it"],
+        time_ns=(np.arange(steps if pictures is None else len(pictures)) * 1e9 / control_hz).astype(np.int64),
+        cameras=cameras,
+        state=None if state is None else state.astype(np.float32),
+        state_encoding="none" if state is None else encoding,
+    )
+
+
+def walk(num_steps=60, step_m=0.004, arms=1):
+    state = np.zeros((num_steps, 7 * arms))
+    state[:, 0] = np.arange(num_steps) * step_m
+    return state
+
+
+def verdict(stage, episode):
+    numbers = stage.measure(episode)
+    assert tuple(numbers) == stage.columns
+    assert all(isinstance(value, float) for value in numbers.values())
+    return stage.reject(numbers)
+
+
+def noise(num, seed=0, height=64, width=96):
+    return np.random.default_rng(seed).integers(0, 256, (num, height, width, 3), dtype=np.uint8)
+
+
+@pytest.mark.parametrize(
+    ("steps", "hz", "reason"), [(3, 3, "3 steps"), (5, 20, "0.25 s"), (4, 3, None), (10, 20, None)]
+)
+def test_an_episode_must_have_steps_and_seconds(steps, hz, reason):
+    found = verdict(DropShort(), make_episode(num_steps=steps, control_hz=hz))
+    assert found is None if reason is None else reason in found
+
+
+@pytest.mark.parametrize(("reach_m", "kept"), [(0.02, True), (0.005, False)])
+@pytest.mark.parametrize("arms", [1, 2])
+def test_a_hand_must_leave_its_place(reach_m, kept, arms):
+    state = walk(50, reach_m / 49, arms)
+    assert (verdict(DropStill(), make_episode(state)) is None) == kept
+
+
+def test_noise_is_no_motion_however_long_it_lasts():
+    state = np.random.default_rng(0).normal(size=(2000, 7)) * 0.001
+    assert "hands stayed within" in verdict(DropStill(), make_episode(state))
+
+
+def test_a_gripper_that_closes_is_motion():
+    state = np.zeros((40, 7))
+    state[20:, 6] = 1
+    assert verdict(DropStill(), make_episode(state)) is None
+
+
+def test_states_that_are_no_hand_positions_pass_the_motion_rules():
+    for episode in (make_episode(np.zeros((40, 8)), encoding="joint_position"), make_episode()):
+        for stage in (DropStill(), DropJumps()):
+            numbers = stage.measure(episode)
+            assert stage.reject(numbers) is None
+
+
+def test_one_leap_among_small_steps_is_a_jump():
+    state = walk()
+    assert verdict(DropJumps(), make_episode(state)) is None
+    state[30:, 1] += 0.5
+    assert "a hand jumped at 10.0 m/s" in verdict(DropJumps(), make_episode(state))
+
+
+def test_a_fast_arm_on_a_coarse_clock_is_no_jump():
+    assert verdict(DropJumps(), make_episode(walk(step_m=0.3))) is None  # 6 m/s, but evenly
+    state = walk(step_m=0.001)
+    state[30:, 1] += 0.05  # 50 times the usual step, but an arm's speed
+    assert verdict(DropJumps(), make_episode(state)) is None
+
+
+def test_a_jump_of_the_second_arm_counts():
+    state = walk(arms=2)
+    state[30, 8] = 2.0
+    assert verdict(DropJumps(), make_episode(state)) is not None
+
+
+def test_a_camera_that_stopped_is_found_through_sensor_noise():
+    still = np.repeat(noise(1), 30, axis=0) // 2 + 60
+    flicker = np.random.default_rng(1).integers(-3, 4, still.shape)
+    assert "camera changes by" in verdict(DropFrozenCamera(), make_episode(pictures=still))
+    assert "camera changes by" in verdict(DropFrozenCamera(), make_episode(pictures=(still + flicker).astype(np.uint8)))
+
+
+def test_a_small_thing_that_moves_is_enough_for_a_camera():
+    pictures = np.full((30, 128, 128, 3), 90, dtype=np.uint8)
+    for i, picture in enumerate(pictures):
+        picture[60:66, 3 * i : 3 * i + 6] = 160
+    assert verdict(DropFrozenCamera(), make_episode(pictures=pictures)) is None
+
+
+@pytest.mark.parametrize(("num_black", "kept"), [(0, True), (5, True), (15, False), (30, False)])
+def test_too_many_black_pictures_are_found(num_black, kept):
+    pictures = noise(30) // 4 + 40
+    pictures[:num_black] = 5
+    assert (verdict(DropBlackFrames(), make_episode(pictures=pictures, kind="human")) is None) == kept
+
+
+def test_a_dark_scene_with_a_lamp_is_not_black():
+    pictures = np.full((10, 64, 64, 3), 4, dtype=np.uint8)
+    pictures[:, :12, :12] = 200
+    assert verdict(DropBlackFrames(), make_episode(pictures=pictures)) is None
+
+
+def test_an_episode_without_a_camera_passes_the_camera_rules():
+    for stage in (DropFrozenCamera(), DropBlackFrames()):
+        numbers = stage.measure(make_episode())
+        assert all(np.isnan(value) for value in numbers.values())
+        assert stage.reject(numbers) is None
+
+
+def test_every_stage_has_its_own_columns_and_a_place_in_the_default_recipe():
+    stages = {name: catalog.stage(name) for name in catalog.stage_names()}
+    columns = [column for stage in stages.values() for column in stage.columns]
+    assert len(columns) == len(set(columns))
+    recipe = yaml.safe_load((resources.files("pipelines.recipes") / "curate_default.yaml").read_text())
+    assert set(recipe) == set(stages)
+    for name, thresholds in recipe.items():
+        fields = {f.name: f.default for f in dataclasses.fields(stages[name])}
+        assert thresholds == fields, f"{name}: the recipe and the stage disagree"
