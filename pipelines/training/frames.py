@@ -1,0 +1,116 @@
+"""JPEGs become pictures: decoded in threads into reused buffers, or kept decoded in memory when they fit."""
+
+from collections import defaultdict
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+import simplejpeg
+import torch
+from numpy.typing import NDArray
+from PIL import Image
+
+from dataengine.windows import EpisodeReader
+
+CHUNK = 8
+"""Pictures that a thread decodes at once: below that the hand-over costs more than it wins."""
+
+
+def scale(picture: NDArray[np.uint8], side: int) -> NDArray[np.uint8]:
+    """Scale (h, w, 3) to (side, side, 3), averaging what becomes smaller; the aspect ratio is not kept.
+
+    Training and policies both come here, so that a policy sees the pixels that it was trained on.
+    """
+    if picture.shape[:2] == (side, side):
+        return picture
+    return np.asarray(Image.fromarray(picture).resize((side, side), Image.Resampling.BILINEAR))
+
+
+def decode_into(jpeg: bytes, target: NDArray[np.uint8]) -> None:
+    """Decode one JPEG into a (side, side, 3) array; one of that size is written without a copy."""
+    side = target.shape[0]
+    height, width = simplejpeg.decode_jpeg_header(jpeg)[:2]
+    if (height, width) == target.shape[:2] and target.flags.c_contiguous:
+        simplejpeg.decode_jpeg(jpeg, colorspace="RGB", buffer=target)
+    else:
+        target[:] = scale(simplejpeg.decode_jpeg(jpeg, colorspace="RGB"), side)
+
+
+class Buffers:
+    """Batches of pictures in memory that is used again.
+
+    A batch stays valid until `num_kept` more were taken. On the way to a GPU it is page-locked memory instead, which
+    torch hands out again only when the copy has been made.
+    """
+
+    def __init__(self, num_kept: int, *, pinned: bool = False) -> None:
+        self.pinned, self.num_kept = pinned, num_kept
+        self._kept: dict[tuple[str, tuple[int, ...]], list[NDArray[np.uint8]]] = defaultdict(list)
+
+    def take(self, name: str, shape: tuple[int, ...]) -> NDArray[np.uint8]:
+        """Give an array of this shape with anything in it."""
+        if self.pinned:
+            return torch.empty(shape, dtype=torch.uint8, pin_memory=True).numpy()
+        kept = self._kept[name, shape]
+        array = kept.pop(0) if len(kept) > self.num_kept else np.empty(shape, dtype=np.uint8)
+        kept.append(array)
+        return array
+
+
+class Frames:
+    """Decoded frames of a reader at one size.
+
+    With `cache_mb` of memory for all frames of the cameras asked for, each is decoded once in a run; otherwise in
+    every window. The pixels are the same.
+    """
+
+    def __init__(
+        self, reader: EpisodeReader, slots: Sequence[str], side: int, *, cache_mb: float = 0, num_threads: int = 1
+    ) -> None:
+        self.reader, self.side = reader, side
+        self._pool = ThreadPoolExecutor(num_threads, "decode") if num_threads > 1 else None
+        steps = [e.num_steps for e in reader.episodes]
+        self._begins = np.concatenate([[0], np.cumsum(steps, dtype=np.int64)])
+        present = {s for s in slots if any(s in e.cameras for e in reader.episodes)}
+        num_bytes = sum(e.num_steps * len(present & set(e.cameras)) for e in reader.episodes) * side * side * 3
+        self.cached = num_bytes <= cache_mb * 1e6
+        self._pixels: dict[str, NDArray[np.uint8]] = {}
+        self._known: dict[str, NDArray[np.bool_]] = {}
+        if self.cached:
+            for slot in present:
+                # Memory is only taken from the machine when a frame is first written.
+                self._pixels[slot] = np.empty((int(self._begins[-1]), side, side, 3), dtype=np.uint8)
+                self._known[slot] = np.zeros(int(self._begins[-1]), dtype=bool)
+
+    def fetch(self, slot: str, wanted: Sequence[tuple[int, int]], out: NDArray[np.uint8]) -> None:
+        """Write the pictures of (row, frame) pairs (n,) into `out` (n, side, side, 3)."""
+        if not wanted:
+            return
+        if not self.cached:
+            self._decode(self.reader.jpegs(slot, wanted), list(out))
+            return
+        pixels, known = self._pixels[slot], self._known[slot]
+        places = np.array([self._begins[row] + frame for row, frame in wanted])
+        if not known[places].all():
+            missing = {int(p): pair for p, pair in zip(places, wanted, strict=True) if not known[p]}
+            self._decode(self.reader.jpegs(slot, list(missing.values())), [pixels[p] for p in missing])
+            known[list(missing)] = True
+        np.take(pixels, places, axis=0, out=out, mode="clip")
+
+    def _decode(self, jpegs: Sequence[bytes], targets: Sequence[NDArray[np.uint8]]) -> None:
+        if self._pool is None or len(jpegs) <= CHUNK:
+            for jpeg, target in zip(jpegs, targets, strict=True):
+                decode_into(jpeg, target)
+            return
+
+        def decode_some(first: int) -> None:
+            some = slice(first, first + CHUNK)
+            for jpeg, target in zip(jpegs[some], targets[some], strict=True):
+                decode_into(jpeg, target)
+
+        list(self._pool.map(decode_some, range(0, len(jpegs), CHUNK)))
+
+    def close(self) -> None:
+        """Stop the threads."""
+        if self._pool is not None:
+            self._pool.shutdown(cancel_futures=True)

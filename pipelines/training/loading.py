@@ -1,0 +1,107 @@
+"""Batches ahead of the trainer: cut, read and decoded in threads of its own process, while it computes."""
+
+import time
+from collections import deque
+from collections.abc import Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, field
+from typing import Generic, Protocol, TypeVar
+
+from dataengine.mixture import WindowSampler
+from dataengine.windows import EpisodeReader, Window, WindowSpec, cut_window
+from models.batch import ActBatch, LamBatch
+
+B = TypeVar("B", LamBatch, ActBatch)
+B_co = TypeVar("B_co", LamBatch, ActBatch, covariant=True)
+
+
+class Batches(Protocol[B_co]):
+    """Turns windows without pictures into a batch with pictures."""
+
+    def make(self, windows: Sequence[Window]) -> B_co:
+        """Make one batch."""
+        ...
+
+
+@dataclass
+class Seconds:
+    """Where the time of a loader went, summed over its batches."""
+
+    cut: float = 0.0
+    """Picking windows and slicing arrays."""
+    make: float = 0.0
+    """Reading and decoding pictures, normalising, padding."""
+    wait: float = 0.0
+    """The trainer stood still for a batch."""
+    num_batches: int = 0
+
+    def per_batch_ms(self) -> dict[str, float]:
+        """Milliseconds of each stage for one batch."""
+        count = max(self.num_batches, 1)
+        return {name: round(1e3 * getattr(self, name) / count, 3) for name in ("cut", "make", "wait")}
+
+
+@dataclass
+class Loader(Generic[B]):
+    """Yields one rank's batches from `step` on, for ever, a few of them prepared ahead.
+
+    A batch is a pure function of the step, so the step is all its state. Pictures live in buffers that are used
+    again: a batch is valid until the next one but one is drawn.
+    """
+
+    reader: EpisodeReader
+    spec: WindowSpec
+    sampler: WindowSampler
+    batches: Batches[B]
+    rank: int = 0
+    world_size: int = 1
+    num_ahead: int = 2
+    step: int = 0
+    seconds: Seconds = field(default_factory=Seconds)
+
+    def __post_init__(self) -> None:
+        self._worker = ThreadPoolExecutor(1, "loader")
+        self._ahead: deque[Future[B]] = deque()
+
+    def make(self, step: int) -> B:
+        """Make the batch of one step."""
+        start = time.perf_counter()
+        picks = self.sampler.batch(step, self.rank, self.world_size)
+        windows = [cut_window(self.reader, self.spec, row, first) for row, first in picks]
+        cut = time.perf_counter()
+        batch = self.batches.make(windows)
+        self.seconds.cut += cut - start
+        self.seconds.make += time.perf_counter() - cut
+        self.seconds.num_batches += 1
+        return batch
+
+    def __iter__(self) -> Iterator[B]:
+        return self
+
+    def __next__(self) -> B:
+        self._prepare(max(self.num_ahead, 1))
+        start = time.perf_counter()
+        batch = self._ahead.popleft().result()
+        self.seconds.wait += time.perf_counter() - start
+        self.step += 1
+        self._prepare(self.num_ahead)
+        return batch
+
+    def _prepare(self, num_batches: int) -> None:
+        while len(self._ahead) < num_batches:
+            self._ahead.append(self._worker.submit(self.make, self.step + len(self._ahead)))
+
+    def state_dict(self) -> dict[str, int]:
+        """Give all that a checkpoint must keep."""
+        return {"step": self.step}
+
+    def load_state_dict(self, state: dict[str, int]) -> None:
+        """Go on as if `step` batches had been drawn."""
+        for future in self._ahead:
+            future.cancel()
+        self._ahead.clear()
+        self.step = state["step"]
+
+    def close(self) -> None:
+        """Stop the threads."""
+        self._worker.shutdown(cancel_futures=True)

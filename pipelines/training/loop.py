@@ -1,0 +1,336 @@
+"""The one training loop: any model with `loss` and `begin_step`, on one rank or many, stopped and continued at will."""
+
+import contextlib
+import functools
+import hashlib
+import math
+import signal
+import sys
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Generic, Literal, Protocol, cast
+
+import torch
+from pydantic import Field
+from torch import Tensor, nn
+from torch.nn.parallel import DistributedDataParallel
+from torch.utils.checkpoint import checkpoint as recompute
+
+from dataengine import progress
+from dataengine.config import Config
+from dataengine.errors import DataEngineError
+from models.weights import save_model
+from pipelines.training import checkpoint
+from pipelines.training.ema import Ema
+from pipelines.training.events import Metrics
+from pipelines.training.interrupts import Interrupts
+from pipelines.training.loading import B, Loader
+from pipelines.training.ranks import Ranks
+
+
+class LoopConfig(Config):
+    """How any model is trained."""
+
+    steps: int = Field(1000, ge=1)
+    """Optimiser steps of the whole run; the schedule of the learning rate ends here."""
+    batch_size: int = Field(16, ge=1)
+    """Windows in one optimiser step, over all ranks and accumulated parts."""
+    accumulate: int = Field(1, ge=1)
+    """Parts that a step's batch is computed in, when memory is short."""
+    seed: int = 0
+    lr: float = Field(1e-4, gt=0)
+    warmup_steps: int = Field(0, ge=0)
+    schedule: Literal["cosine", "constant"] = "cosine"
+    """After the warm-up; cosine ends at `final_lr` of the learning rate."""
+    final_lr: float = Field(0.1, ge=0, le=1)
+    betas: tuple[float, float] = (0.9, 0.95)
+    weight_decay: float = Field(0.05, ge=0)
+    """On matrices only: norms, biases and scales have none."""
+    clip: float = Field(1.0, gt=0)
+    """Longest gradient."""
+    ema: float = Field(0.0, ge=0, lt=1)
+    """Decay of the averaged weights that the run exports; 0 exports the last step's."""
+    bf16: bool = False
+    """Compute in bfloat16 where it is safe; weights, optimiser and sums stay float32."""
+    compile: bool = False
+    checkpoint_activations: bool = False
+    """Recompute each block in the backward pass: less memory, a third more time, equal losses."""
+    log_every: int = Field(10, ge=1)
+    checkpoint_every: int = Field(500, ge=1)
+    keep: int = Field(2, ge=1)
+    """Newest checkpoints that stay."""
+    max_minutes: float | None = Field(None, gt=0)
+    """End this call with a checkpoint after so long; the same command continues."""
+
+
+class Trainable(Protocol):
+    """A model with a loss. Its `config` goes with its weights."""
+
+    config: Any
+
+    def loss(self, batch: Any, generator: torch.Generator | None) -> tuple[Tensor, dict[str, Tensor]]:
+        """Return the loss and figures that describe it, detached."""
+        ...
+
+    def begin_step(self, step: int, num_steps: int) -> bool | None:
+        """Advance the model's own schedules; True if that moved weights."""
+        ...
+
+
+class _Loss(nn.Module):
+    """Makes `loss` the forward pass, which data parallelism and compilation wrap."""
+
+    def __init__(self, model: nn.Module) -> None:
+        super().__init__()
+        self.model = model
+
+    def forward(self, batch: Any, generator: torch.Generator) -> tuple[Tensor, dict[str, Tensor]]:
+        return cast(Trainable, self.model).loss(batch, generator)
+
+
+@dataclass(frozen=True)
+class Trained:
+    """Where a run stands."""
+
+    step: int
+    finished: bool
+    seconds: float
+    """Training time over all calls."""
+    figures: dict[str, float]
+    """The last ones written to metrics.jsonl."""
+    loader_ms: dict[str, float]
+    """For one batch, in this call."""
+    steps_per_s: float
+    """In this call."""
+
+
+@dataclass
+class Run(Generic[B]):
+    """One training run in its directory."""
+
+    model: nn.Module
+    loader: Loader[B]
+    config: LoopConfig
+    out: Path
+    ranks: Ranks
+    title: str
+    identity: Mapping[str, Any]
+    """What must not change between calls: settings and data."""
+    extra: Mapping[str, Any]
+    """Written beside the weights: statistics, labels' origin, data's identity."""
+
+    def __post_init__(self) -> None:
+        c = self.config
+        if c.batch_size % (c.accumulate * self.ranks.world_size):
+            raise DataEngineError(
+                f"batch_size {c.batch_size} does not divide into {c.accumulate} parts on {self.ranks.world_size} ranks"
+            )
+        self.device = self.ranks.device
+        self.model.to(self.device)
+        self.optimizer = _optimizer(self.model, c, self.device)
+        self.ema = Ema(self.model, c.ema) if c.ema else None
+        self.checkpoints = self.out / "checkpoints"
+        self.step, self.seconds = 0, 0.0
+        self.sums: dict[str, Tensor] = {}
+        self.num_summed = 0
+        self.figures: dict[str, float] = {}
+        self._resume()
+        if c.checkpoint_activations:
+            _checkpoint_blocks(self.model)
+        self._loss: nn.Module = _Loss(self.model)
+        if c.compile:
+            self._loss.compile()
+        if self.ranks.world_size > 1:
+            ids = [self.device.index] if self.device.type == "cuda" else None
+            # Not every batch has robots, wrist views or plans, so not every parameter has a gradient.
+            self._loss = DistributedDataParallel(self._loss, device_ids=ids, find_unused_parameters=True)
+
+    def train(self) -> Trained:
+        """Train to the end, or until the time is up. An interrupt finishes the step, saves, and is passed on."""
+        start, first = time.perf_counter(), self.step
+        before = self.seconds
+        metrics = Metrics(self.out, self.step) if self.ranks.leads else None
+        title = f"train {self.title}" + (f" from step {self.step}" if self.step else "")
+        self.model.train()
+        stop: int | None = None
+        with Interrupts() as interrupts, progress.task(title, self.config.steps - first, "steps") as live:
+            while self.step < self.config.steps:
+                self._one_step()
+                self.seconds = before + time.perf_counter() - start
+                done = self.step == self.config.steps
+                if done or self.step % self.config.log_every == 0:
+                    self._log(metrics, (self.step - first) / (self.seconds - before))
+                live.advance(1, note=f"loss {self.figures.get('loss', math.nan):.4f}")
+                stop = self._must_stop(interrupts, (self.seconds - before) / 60)
+                if done or stop is not None or self.step % self.config.checkpoint_every == 0:
+                    self._save()
+                if stop is not None and not done:
+                    break
+        if metrics is not None:
+            metrics.close()
+        if stop and self.step < self.config.steps:
+            self._say(f"stopped after step {self.step} of {self.config.steps}, saved; the same command continues")
+            raise KeyboardInterrupt if stop == signal.SIGINT else SystemExit(128 + stop)
+        return Trained(
+            step=self.step,
+            finished=self.step == self.config.steps,
+            seconds=self.seconds,
+            figures=self.figures,
+            loader_ms=self.loader.seconds.per_batch_ms(),
+            steps_per_s=(self.step - first) / max(self.seconds - before, 1e-9),
+        )
+
+    def export(self, directory: Path) -> None:
+        """Write the weights that are to be used: the averaged ones where there are any."""
+        if self.ranks.leads:
+            with self.ema.in_place() if self.ema else contextlib.nullcontext():
+                save_model(self.model, directory, self.extra)
+        self.ranks.wait()
+
+    def _one_step(self) -> None:
+        c = self.config
+        for group in self.optimizer.param_groups:
+            group["lr"] = learning_rate(c, self.step)
+        moved = cast(Trainable, self.model).begin_step(self.step, c.steps)
+        if self.ranks.any(bool(moved)):
+            self.ranks.copy_from_leader(self.model)
+        for part in range(c.accumulate):
+            batch = next(self.loader).to(self.device)
+            last = part == c.accumulate - 1
+            quiet = not last and isinstance(self._loss, DistributedDataParallel)
+            with self._loss.no_sync() if quiet else contextlib.nullcontext():  # type: ignore[operator]
+                with torch.autocast(self.device.type, torch.bfloat16, enabled=c.bf16):
+                    loss, figures = self._loss(batch, self._generator(part))
+                (loss / c.accumulate).backward()
+            self._add({**figures, "loss": loss.detach()}, 1 / c.accumulate)
+        norm = nn.utils.clip_grad_norm_([p for p in self.model.parameters() if p.grad is not None], c.clip)
+        self.optimizer.step()
+        self.optimizer.zero_grad(set_to_none=True)
+        if self.ema is not None:
+            self.ema.update(self.step)
+        self._add({"grad_norm": norm}, 1.0)
+        self.num_summed += 1
+        self.step += 1
+
+    def _generator(self, part: int) -> torch.Generator:
+        """Make the step's own generator: noise does not depend on what ran before."""
+        words = f"{self.config.seed}|{self.step}|{part}|{self.ranks.rank}"
+        seed = int.from_bytes(hashlib.blake2b(words.encode(), digest_size=7).digest(), "little")
+        return torch.Generator(self.device).manual_seed(seed)
+
+    def _add(self, figures: Mapping[str, Tensor], share: float) -> None:
+        """Sum figures on the device: reading them makes the host wait for it."""
+        for name, value in figures.items():
+            term = value.detach().double() * share
+            self.sums[name] = self.sums[name] + term if name in self.sums else term
+
+    def _log(self, metrics: Metrics | None, steps_per_s: float) -> None:
+        """Average what was summed since the last entry, write it, and stop a run that has blown up."""
+        names = sorted(self.sums)
+        values = self.ranks.mean(torch.stack([self.sums[name].to(self.device) for name in names])) / self.num_summed
+        self.figures = dict(zip(names, values.tolist(), strict=True))
+        self.sums, self.num_summed = {}, 0
+        self.figures["lr"] = learning_rate(self.config, self.step - 1)
+        if metrics is not None:
+            wait_ms = self.loader.seconds.per_batch_ms()["wait"]
+            metrics.write(self.step, {**self.figures, "steps_per_s": steps_per_s, "loader_wait_ms": wait_ms})
+        self._check(self.figures)
+
+    def _check(self, figures: Mapping[str, float]) -> None:
+        bad = [name for name in ("loss", "grad_norm") if not math.isfinite(figures[name])]
+        if bad:
+            saved = checkpoint.steps(self.checkpoints)
+            kept = f"checkpoint of step {saved[-1]} is whole" if saved else "no checkpoint yet"
+            raise DataEngineError(
+                f"{self.title}: {bad[0]} is {figures[bad[0]]} around step {self.step}, expected a number; {kept}; "
+                f"try a lower lr than {self.config.lr:g} or a longer warm-up in another run"
+            )
+
+    def _must_stop(self, interrupts: Interrupts, minutes: float) -> int | None:
+        """Give the signal to stop for, 0 when time is up, None to go on; the same on every rank."""
+        if self.ranks.any(interrupts.seen is not None):
+            return interrupts.seen or signal.SIGINT
+        limit = self.config.max_minutes
+        return 0 if limit is not None and self.ranks.any(minutes >= limit) else None
+
+    def _save(self) -> None:
+        if self.sums:
+            self._check({name: float(self.sums[name]) for name in ("loss", "grad_norm")})
+        if self.ranks.leads:
+            checkpoint.save(
+                self.checkpoints,
+                self.step,
+                model=self.model,
+                optimizer=self.optimizer,
+                ema=self.ema.shadow if self.ema else None,
+                state={
+                    "loader": self.loader.state_dict(),
+                    "seconds": self.seconds,
+                    "sums": {name: float(value) for name, value in self.sums.items()},
+                    "num_summed": self.num_summed,
+                    "figures": self.figures,
+                    "identity": self.identity,
+                },
+                extra=self.extra,
+                keep=self.config.keep,
+            )
+        self.ranks.wait()
+
+    def _resume(self) -> None:
+        saved = checkpoint.steps(self.checkpoints)
+        if not saved:
+            self.ranks.copy_from_leader(self.model)
+            return
+        place = checkpoint.path(self.checkpoints, saved[-1])
+        check_identity(checkpoint.identity(place), self.identity, self.out)
+        shadow = self.ema.shadow if self.ema else None
+        state = checkpoint.load(place, model=self.model, optimizer=self.optimizer, ema=shadow)
+        self.step, self.seconds, self.figures = state["step"], state["seconds"], state["figures"]
+        self.sums = {name: torch.tensor(v, dtype=torch.float64) for name, v in state["sums"].items()}
+        self.sums = {name: value.to(self.device) for name, value in self.sums.items()}
+        self.num_summed = state["num_summed"]
+        self.loader.load_state_dict(state["loader"])
+
+    def _say(self, words: str) -> None:
+        if self.ranks.leads:
+            print(f"{self.title}: {words}", file=sys.stderr, flush=True)  # noqa: T201
+
+
+def learning_rate(config: LoopConfig, step: int) -> float:
+    """Learning rate of optimiser step `step`, counted from 0."""
+    if step < config.warmup_steps:
+        return config.lr * (step + 1) / config.warmup_steps
+    if config.schedule == "constant":
+        return config.lr
+    done = (step - config.warmup_steps) / max(config.steps - config.warmup_steps, 1)
+    return config.lr * (config.final_lr + (1 - config.final_lr) * 0.5 * (1 + math.cos(math.pi * done)))
+
+
+def check_identity(before: Mapping[str, Any], now: Mapping[str, Any], out: Path) -> None:
+    """Refuse to continue a run with other settings or other data."""
+    for key in sorted({*before, *now}):
+        if before.get(key) != now.get(key):
+            raise DataEngineError(
+                f"{out} holds a run with {key} {before.get(key)!r}, found {now.get(key)!r}; "
+                f"give the same {key} to continue it, or another --out"
+            )
+
+
+def _optimizer(model: nn.Module, config: LoopConfig, device: torch.device) -> torch.optim.Optimizer:
+    trained = [p for p in model.parameters() if p.requires_grad]
+    groups = [
+        {"params": [p for p in trained if p.ndim >= 2], "weight_decay": config.weight_decay},
+        {"params": [p for p in trained if p.ndim < 2], "weight_decay": 0.0},
+    ]
+    groups = [group for group in groups if group["params"]]
+    return torch.optim.AdamW(groups, lr=config.lr, betas=config.betas, fused=device.type == "cuda")
+
+
+def _checkpoint_blocks(model: nn.Module) -> None:
+    """Recompute every block (a member of a ModuleList) in the backward pass. Names of weights stay as they are."""
+    for parent in list(model.modules()):
+        if isinstance(parent, nn.ModuleList):
+            for block in parent:
+                block.forward = functools.partial(recompute, block.forward, use_reentrant=False)

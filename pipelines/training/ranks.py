@@ -1,0 +1,75 @@
+"""One process or many: what torchrun says, and the few words that ranks exchange."""
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import torch
+import torch.distributed as dist
+from torch import Tensor, nn
+
+
+@dataclass(frozen=True)
+class Ranks:
+    """One process among its peers; alone it is rank 0 of 1 and nothing is ever sent."""
+
+    rank: int
+    world_size: int
+    device: torch.device
+
+    @property
+    def leads(self) -> bool:
+        """True for the one that writes files and talks."""
+        return self.rank == 0
+
+    def any(self, flag: bool) -> bool:
+        """Tell whether any rank says so; all ranks get the same answer."""
+        if self.world_size == 1:
+            return flag
+        told = torch.tensor([int(flag)], device=self.device)
+        dist.all_reduce(told, dist.ReduceOp.MAX)
+        return bool(told.item())
+
+    def mean(self, values: Tensor) -> Tensor:
+        """Average a tensor over ranks."""
+        if self.world_size > 1:
+            dist.all_reduce(values, dist.ReduceOp.SUM)
+            values = values / self.world_size
+        return values
+
+    def copy_from_leader(self, model: nn.Module) -> None:
+        """Give every rank the leader's parameters and buffers."""
+        if self.world_size > 1:
+            for tensor in model.state_dict().values():
+                dist.broadcast(tensor, src=0)
+
+    def wait(self) -> None:
+        """Wait for all ranks."""
+        if self.world_size > 1:
+            dist.barrier()
+
+
+def pick_device(name: str | None) -> torch.device:
+    """Take the named device, or the best there is; under torchrun each process takes its own GPU."""
+    if name is None:
+        name = "cuda" if torch.cuda.is_available() else "cpu"
+    if name == "cuda" and "LOCAL_RANK" in os.environ:
+        name = f"cuda:{os.environ['LOCAL_RANK']}"
+    return torch.device(name)
+
+
+@contextmanager
+def join(device: torch.device) -> Iterator[Ranks]:
+    """Meet the other processes that torchrun started, for as long as the block runs."""
+    world_size = int(os.environ.get("WORLD_SIZE", "1"))
+    if world_size == 1:
+        yield Ranks(0, 1, device)
+        return
+    if device.type == "cuda":
+        torch.cuda.set_device(device)
+    dist.init_process_group("nccl" if device.type == "cuda" else "gloo")
+    try:
+        yield Ranks(dist.get_rank(), dist.get_world_size(), device)
+    finally:
+        dist.destroy_process_group()

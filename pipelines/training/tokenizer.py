@@ -1,0 +1,95 @@
+"""Instructions become token ids: BOS, words, newline (PaliGemma's prompt), by a tokenizer.json that a run keeps."""
+
+import json
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dataengine.errors import DataEngineError
+
+PAD_ID, BOS_ID = 0, 2
+FILE_NAME = "tokenizer.json"
+
+
+class Tokenizer:
+    """Wraps a `tokenizers` tokenizer in which padding is 0 and BOS is 2, as in PaliGemma's."""
+
+    def __init__(self, text: str) -> None:
+        from tokenizers import Tokenizer as Fast
+
+        self.text = text
+        """The content of its tokenizer.json."""
+        self._fast = Fast.from_str(text)
+        self._fast.no_padding()
+        self._fast.no_truncation()
+        self._known: dict[tuple[str, int], tuple[NDArray[np.int64], int]] = {}
+        self._warned = False
+        for place, known in (("padding", PAD_ID), ("BOS", BOS_ID)):
+            if self._fast.id_to_token(known) is None:
+                raise DataEngineError(f"tokenizer has no token {known}, expected its {place} there as in PaliGemma's")
+
+    @property
+    def vocab_size(self) -> int:
+        """Rows that an embedding table needs."""
+        return max(self._fast.get_vocab(with_added_tokens=True).values()) + 1
+
+    @classmethod
+    def read(cls, path: Path) -> "Tokenizer":
+        """Read a tokenizer.json; raise DataEngineError if it is none."""
+        try:
+            return cls(path.read_text())
+        except FileNotFoundError:
+            raise DataEngineError(
+                f"{path}: no such file; give a tokenizer.json, or none to train a small one"
+            ) from None
+        except Exception as error:
+            if isinstance(error, DataEngineError):
+                raise DataEngineError(f"{path}: {error}") from error
+            raise DataEngineError(f"{path}: not a tokenizer.json: {str(error).splitlines()[0]}") from error
+
+    @classmethod
+    def train(cls, instructions: Sequence[str], vocab_size: int) -> "Tokenizer":
+        """Learn a byte-level BPE vocabulary; equal instructions in any order give the same one."""
+        from tokenizers import Tokenizer as Fast
+        from tokenizers import decoders, models, pre_tokenizers, trainers
+
+        fast = Fast(models.BPE())
+        fast.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=True)
+        fast.decoder = decoders.ByteLevel()
+        trainer = trainers.BpeTrainer(
+            vocab_size=vocab_size,
+            special_tokens=["<pad>", "<eos>", "<bos>", "<unk>"],
+            initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
+            show_progress=False,
+        )
+        fast.train_from_iterator(sorted(instructions), trainer)
+        return cls(json.dumps(json.loads(fast.to_str()), ensure_ascii=False))
+
+    def save(self, directory: Path) -> None:
+        """Write tokenizer.json."""
+        (directory / FILE_NAME).write_text(self.text)
+
+    def encode(self, texts: Sequence[str], length: int) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
+        """Give ids (b, length), padded on the right, and their mask. What is too long loses its end, with a warning."""
+        ids = np.full((len(texts), length), PAD_ID, dtype=np.int64)
+        used = np.zeros(len(texts), dtype=np.int64)
+        for i, text in enumerate(texts):
+            ids[i], used[i] = self._encode_one(text, length)
+        return ids, np.arange(length) < used[:, None]
+
+    def _encode_one(self, text: str, length: int) -> tuple[NDArray[np.int64], int]:
+        if (text, length) not in self._known:
+            encoded: Any = self._fast.encode(text.strip().replace("\n", " ") + "\n", add_special_tokens=False)
+            ids = [BOS_ID, *encoded.ids]
+            if len(ids) > length and not self._warned:
+                self._warned = True
+                words = f"instruction of {len(ids)} tokens loses its end, the model reads {length}: '{text[:60]}'"
+                print(f"warning: {words} (said once)", file=sys.stderr, flush=True)  # noqa: T201
+            row = np.full(length, PAD_ID, dtype=np.int64)
+            row[: len(ids)] = ids[:length]
+            self._known[text, length] = row, min(len(ids), length)
+        return self._known[text, length]

@@ -1,0 +1,190 @@
+import json
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+from dataengine.errors import DataEngineError
+from dataengine.formats.tfrecord import records
+from pipelines.training import checkpoint
+from pipelines.training.loop import LoopConfig, learning_rate
+from tests.training.toy import Toy, losses, make_run, weights
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run that nobody disturbed."""
+    out = tmp_path_factory.mktemp("whole")
+    run = make_run(out)
+    assert run.train().finished
+    run.export(out / "model")
+    return out
+
+
+def interrupt(number: int):
+    return lambda step: os.kill(os.getpid(), number) if step == 6 else None
+
+
+def same(one: Path, other: Path) -> bool:
+    ours, theirs = weights(one), weights(other)
+    return losses(one) == losses(other) and all(torch.equal(ours[name], theirs[name]) for name in ours)
+
+
+@pytest.mark.parametrize(("number", "raised"), [(signal.SIGINT, KeyboardInterrupt), (signal.SIGTERM, SystemExit)])
+def test_an_interrupted_run_continues_to_the_same_losses(
+    whole: Path, tmp_path: Path, capsys: pytest.CaptureFixture, number: int, raised: type[BaseException]
+) -> None:
+    run = make_run(tmp_path)
+    run.model.at_step = interrupt(number)
+    with pytest.raises(raised):
+        run.train()
+    assert "stopped after step 7 of 12, saved; the same command continues" in capsys.readouterr().err
+    torch.rand(99)  # whatever else the process draws must not matter
+    run = make_run(tmp_path)
+    assert run.step == 7
+    assert run.train().finished
+    run.export(tmp_path / "model")
+    assert same(whole, tmp_path)
+
+
+def test_a_killed_run_continues_to_the_same_losses(whole: Path, tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "tests.training.toy", str(tmp_path)]
+    killed = subprocess.run([*command, "10"], cwd=ROOT, check=False, capture_output=True)
+    assert killed.returncode == -signal.SIGKILL
+    # It had gone on after its checkpoint of step 8.
+    assert [line[0] for line in losses(tmp_path)] == list(range(1, 11))
+    subprocess.run([*command, "-1"], cwd=ROOT, check=True, capture_output=True)
+    assert same(whole, tmp_path)
+
+
+def test_a_finished_run_has_nothing_left_to_do(whole: Path) -> None:
+    run = make_run(whole)
+    before = losses(whole)
+    result = run.train()
+    assert result.finished
+    assert result.figures["loss"] == before[-1][1]
+    assert losses(whole) == before
+
+
+def test_a_half_written_checkpoint_is_no_checkpoint(whole: Path, tmp_path: Path) -> None:
+    run = make_run(tmp_path)
+    run.train()
+    (tmp_path / "checkpoints" / "step-00000012" / "state.json").unlink()
+    (tmp_path / "checkpoints" / ".unfinished-00000011").mkdir()
+    run = make_run(tmp_path)
+    assert run.step == 8
+    run.train()
+    assert losses(tmp_path) == losses(whole)
+    assert not list((tmp_path / "checkpoints").glob(".unfinished*"))
+
+
+def test_only_the_newest_checkpoints_stay(whole: Path) -> None:
+    assert checkpoint.steps(whole / "checkpoints") == [8, 12]
+
+
+def test_time_runs_out_with_a_checkpoint(whole: Path, tmp_path: Path) -> None:
+    calls = 0
+    while not make_run(tmp_path, max_minutes=1e-9).train().finished:
+        calls += 1
+        assert checkpoint.steps(tmp_path / "checkpoints")[-1] == calls
+    assert calls == 11
+    assert losses(tmp_path) == losses(whole)
+
+
+def test_other_settings_or_data_do_not_continue_a_run(whole: Path) -> None:
+    with pytest.raises(
+        DataEngineError, match=r"holds a run with lr 0\.01, found 0\.02; give the same lr .* or another"
+    ):
+        make_run(whole, lr=2e-2)
+
+
+def test_a_run_that_blows_up_says_so_and_keeps_its_last_good_checkpoint(tmp_path: Path) -> None:
+    run = make_run(tmp_path, log_every=100)
+
+    def spoil(step: int) -> None:
+        if step == 6:
+            torch.nn.init.constant_(run.model.write.weight, float("nan"))
+
+    run.model.at_step = spoil
+    with pytest.raises(DataEngineError, match=r"loss is nan around step 8.*checkpoint of step 4 is whole"):
+        run.train()
+    assert checkpoint.steps(tmp_path / "checkpoints") == [4]
+
+
+def test_parts_of_a_batch_add_up_to_the_batch(tmp_path: Path) -> None:
+    for parts in (1, 2, 4):
+        torch.manual_seed(0)
+        model = Toy(noise=0, dropout=0)
+        model.at_step = lambda step, model=model: model.seen.zero_() and None
+        make_run(tmp_path / str(parts), model, accumulate=parts).train()
+    one, two, four = (torch.tensor(losses(tmp_path / str(parts))) for parts in (1, 2, 4))
+    # `seen` counts parts, so only the plain error is comparable, up to the order of sums.
+    torch.testing.assert_close(one[:, 2], two[:, 2], rtol=2e-3, atol=1e-5)
+    torch.testing.assert_close(one[:, 2], four[:, 2], rtol=5e-3, atol=1e-5)
+
+
+def test_recomputing_blocks_changes_no_loss(whole: Path, tmp_path: Path) -> None:
+    run = make_run(tmp_path, checkpoint_activations=True)
+    run.train()
+    run.export(tmp_path / "model")
+    assert same(whole, tmp_path)
+
+
+def test_the_average_of_the_weights_is_what_is_exported(whole: Path, tmp_path: Path) -> None:
+    run = make_run(tmp_path)
+    run.train()
+    own = {name: value.clone() for name, value in run.model.state_dict().items()}
+    run.export(tmp_path / "model")
+    exported = weights(tmp_path)
+    assert not torch.equal(exported["write.weight"], own["write.weight"])
+    torch.testing.assert_close(exported["write.weight"], own["write.weight"], atol=0.2, rtol=0)
+    assert torch.equal(run.model.state_dict()["write.weight"], own["write.weight"])
+    assert json.loads((tmp_path / "model" / "model_config.json").read_text())["why"] == "test"
+
+
+def test_bfloat16_computes_while_weights_stay_float32(whole: Path, tmp_path: Path) -> None:
+    run = make_run(tmp_path, bf16=True)
+    run.train()
+    assert {p.dtype for p in run.model.parameters()} == {torch.float32}
+    ours, theirs = losses(tmp_path)[-1][1], losses(whole)[-1][1]
+    assert ours != theirs
+    assert ours == pytest.approx(theirs, rel=0.1)
+
+
+def test_the_learning_rate_warms_up_and_falls() -> None:
+    config = LoopConfig(steps=110, lr=1.0, warmup_steps=10, final_lr=0.1)
+    assert [round(learning_rate(config, step), 6) for step in (0, 4, 9, 10, 60)] == [0.1, 0.5, 1.0, 1.0, 0.55]
+    assert learning_rate(config, 109) == pytest.approx(0.1, abs=1e-3)
+    flat = LoopConfig(steps=110, lr=1.0, schedule="constant")
+    assert learning_rate(flat, 0) == learning_rate(flat, 109) == 1.0
+
+
+def test_tensorboard_reads_the_same_figures(whole: Path) -> None:
+    from tensorboard.compat.proto.event_pb2 import Event
+
+    (path, *_) = sorted((whole / "tensorboard").iterdir())
+    events = [Event.FromString(raw) for _, raw in records(path)]
+    assert events[0].file_version == "brain.Event:2"
+    found = [(e.step, v.simple_value) for e in events for v in e.summary.value if v.tag == "loss"]
+    assert found == [(step, pytest.approx(loss, rel=1e-6)) for step, loss, *_ in losses(whole)]
+
+
+@pytest.mark.slow
+def test_two_ranks_train_like_one(tmp_path: Path) -> None:
+    script = "import torch; torch.manual_seed(0); from tests.training import toy; "
+    script += "toy.Toy.__init__.__defaults__ = (0.0, 0.0); "  # ranks draw their own noise
+    one = [sys.executable, "-c", script + f"toy.main({str(tmp_path / 'one')!r}, '-1')"]
+    (tmp_path / "two.py").write_text(script + f"toy.main({str(tmp_path / 'two')!r}, '-1')")
+    torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2"]
+    two = [*torchrun, str(tmp_path / "two.py")]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
+    for command in (one, two):
+        subprocess.run(command, cwd=ROOT, check=True, capture_output=True, env=environment)
+    ours, theirs = (torch.tensor(losses(tmp_path / name)) for name in ("one", "two"))
+    torch.testing.assert_close(ours, theirs, rtol=1e-4, atol=1e-5)

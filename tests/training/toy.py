@@ -1,0 +1,124 @@
+"""A model with everything that a resumed run must get right: dropout, a generator, a buffer, a schedule."""
+
+import os
+import signal
+import sys
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from dataengine.mixture import WindowSampler
+from dataengine.normalize import Normalizer
+from dataengine.stats import EmbodimentStatistics, Statistics
+from dataengine.windows import WindowSpec
+from models.batch import LamBatch
+from models.config import Config
+from pipelines.training.batches import LamBatches
+from pipelines.training.frames import Buffers, Frames
+from pipelines.training.loading import Loader
+from pipelines.training.loop import LoopConfig, Run, Trained
+from pipelines.training.ranks import Ranks, join
+from tests.training.readers import MadeReader, make_episode
+
+SPEC = WindowSpec(num_frames=2, interval_s=0.3)
+
+
+class ToyConfig(Config):
+    width: int = 8
+
+
+class Toy(nn.Module):
+    def __init__(self, noise: float = 0.1, dropout: float = 0.2) -> None:
+        super().__init__()
+        self.config = ToyConfig()
+        self.noise = noise
+        self.blocks = nn.ModuleList([nn.Sequential(nn.Linear(8, 8), nn.Tanh()) for _ in range(2)])
+        self.read = nn.Linear(3, 8)
+        self.write = nn.Linear(8, 7)
+        self.dropout = nn.Dropout(dropout)
+        self.register_buffer("seen", torch.zeros(()))
+        self.at_step = lambda step: None
+
+    def begin_step(self, step: int, num_steps: int) -> None:
+        self.at_step(step)
+
+    def loss(self, batch: LamBatch, generator: torch.Generator) -> tuple[Tensor, dict[str, Tensor]]:
+        self.seen += 1
+        x = self.read(batch.video[:, 0].float().mean((-1, -2)) / 255)
+        for block in self.blocks:
+            x = x + block(x)
+        x = self.dropout(x + self.noise * torch.randn(x.shape, generator=generator, device=x.device))
+        wrong = (self.write(x) - batch.action[:, 0, 0]).square()
+        loss = wrong.mean() + 1e-3 * self.seen * x.square().mean()
+        return loss, {"wrong": wrong.mean().detach(), "seen": self.seen.clone()}
+
+
+def statistics(reader: MadeReader) -> dict[str, EmbodimentStatistics]:
+    def of(arrays: list) -> Statistics:
+        x = np.concatenate(arrays).astype(np.float64)
+        low, high = np.quantile(x, [0.01, 0.99], axis=0)
+        return Statistics(count=len(x), mean=x.mean(0), std=x.std(0), min=x.min(0), max=x.max(0), q01=low, q99=high)
+
+    robots = {
+        e.embodiment: [o.row for o in reader.episodes if o.embodiment == e.embodiment]
+        for e in reader.episodes
+        if e.kind == "robot"
+    }
+    return {
+        name: EmbodimentStatistics(
+            state=of([reader.state(r) for r in rows]), action=of([reader.action(r) for r in rows])
+        )
+        for name, rows in robots.items()
+    }
+
+
+def make_run(out: Path, model: Toy | None = None, ranks: Ranks | None = None, **changes: object) -> Run:
+    plain = {"steps": 12, "batch_size": 8, "lr": 1e-2, "log_every": 1, "checkpoint_every": 4, "ema": 0.9}
+    config = LoopConfig(**(plain | changes))
+    ranks = ranks or Ranks(0, 1, torch.device("cpu"))
+    if model is None:
+        torch.manual_seed(config.seed)
+        model = Toy()
+    reader = MadeReader([make_episode(row) for row in range(4)])
+    batches = LamBatches(
+        frames=Frames(reader, ("primary",), 32, cache_mb=10),
+        buffers=Buffers(4),
+        normalizer=Normalizer(statistics(reader)),
+        state_dim=7,
+        action_dim=7,
+    )
+    sampler = WindowSampler(reader.episodes, SPEC, batch_size=config.batch_size // config.accumulate, seed=0)
+    loader = Loader(reader, SPEC, sampler, batches, rank=ranks.rank, world_size=ranks.world_size)
+    out.mkdir(exist_ok=True, parents=True)
+    identity = {"lr": config.lr, "data": reader.identity.fingerprint}
+    return Run(model, loader, config, out, ranks, "toy", identity, {"why": "test"})
+
+
+def losses(out: Path) -> list[tuple[int, float, float, float]]:
+    import json
+
+    lines = [json.loads(line) for line in (out / "metrics.jsonl").read_text().splitlines()]
+    return [(line["step"], line["loss"], line["wrong"], line["grad_norm"]) for line in lines]
+
+
+def weights(out: Path) -> dict[str, Tensor]:
+    from safetensors.torch import load_file
+
+    return load_file(out / "model" / "model.safetensors")
+
+
+def main(out: str, die_at: str) -> Trained:
+    """Train in a process of its own, and let it be killed in the middle of a step."""
+    np.random.seed(0)
+    with join(torch.device("cpu")) as ranks:
+        run = make_run(Path(out), ranks=ranks)
+        run.model.at_step = lambda step: os.kill(os.getpid(), signal.SIGKILL) if step == int(die_at) else None
+        result = run.train()
+        run.export(Path(out) / "model")
+    return result
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])
