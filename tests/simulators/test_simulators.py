@@ -1,0 +1,106 @@
+"""The simulated robots: their experts succeed, their seeds repeat, their units are the canonical ones."""
+
+import numpy as np
+import pytest
+
+from dataengine.errors import DataEngineError
+from pipelines.recording.attempt import attempt
+from pipelines.simulators import _base
+from pipelines.simulators._base import EVAL_SEEDS_FROM, Simulator
+from pipelines.simulators.fetch import Fetch
+from pipelines.simulators.metaworld import Metaworld
+
+SIMULATORS = {"window-close": Metaworld, "pick-and-place": Fetch}
+
+
+@pytest.fixture(scope="module", params=SIMULATORS)
+def simulator(request: pytest.FixtureRequest) -> Simulator:
+    return SIMULATORS[request.param](request.param)
+
+
+def run_expert(simulator: Simulator, seed: int) -> bool:
+    simulator.reset(seed)
+    return any(simulator.step(simulator.expert()) for _ in range(simulator.max_steps))
+
+
+def test_the_expert_succeeds_on_starts_it_never_saw(simulator: Simulator) -> None:
+    assert all(run_expert(simulator, EVAL_SEEDS_FROM + i) for i in range(5))
+
+
+def test_a_seed_gives_the_same_scene_whatever_happened_before(simulator: Simulator) -> None:
+    simulator.reset(3)
+    first = simulator.observe()
+    for seed in (4, 5):
+        run_expert(simulator, seed)
+    simulator.reset(3)
+    again = simulator.observe()
+    np.testing.assert_array_equal(first.image, again.image)
+    np.testing.assert_array_equal(first.raw_state, again.raw_state)
+
+
+def test_two_seeds_give_two_scenes(simulator: Simulator) -> None:
+    pictures = []
+    for seed in (1, 2):
+        simulator.reset(seed)
+        pictures.append(simulator.observe().image.astype(int))
+    assert np.abs(pictures[0] - pictures[1]).max() > 50
+
+
+def test_actions_survive_the_way_to_canonical_units_and_back(simulator: Simulator) -> None:
+    raw_action = np.array([0.5, -1.0, 0.25, -0.75], np.float32)
+    np.testing.assert_allclose(simulator.to_raw(simulator.to_canonical(raw_action)), raw_action, atol=1e-6)
+
+
+def test_one_canonical_metre_is_one_metre_of_the_commanded_way(simulator: Simulator) -> None:
+    """A robot asked for 2 cm a step for 10 steps has moved about 20 cm, less what it lags behind."""
+    simulator.reset(0)
+    before = simulator.observe().state
+    action = np.zeros(7, np.float32)
+    action[0] = -0.02
+    for _ in range(10):
+        simulator.step(simulator.to_raw(action))
+    moved = simulator.observe().state[:3] - before[:3]
+    assert -0.21 < moved[0] < -0.12
+    assert np.abs(moved[1:]).max() < 0.03
+
+
+@pytest.mark.parametrize("opening", [0.0, 1.0])
+def test_a_gripper_asked_to_open_opens(simulator: Simulator, opening: float) -> None:
+    simulator.reset(0)
+    for _ in range(12):
+        simulator.step(simulator.to_raw(np.array([0, 0, 0, 0, 0, 0, opening], np.float32)))
+    assert abs(simulator.observe().state[6] - opening) < 0.35
+
+
+def test_a_recorded_attempt_keeps_the_clean_action(simulator: Simulator) -> None:
+    recorded = attempt(simulator, simulator.task, seed=0)  # type: ignore[attr-defined]
+    assert recorded is not None
+    num_steps = len(recorded.image)
+    assert len(recorded.raw_state) == len(recorded.state) == len(recorded.raw_action) == num_steps
+    assert np.abs(recorded.raw_action).max() <= 1.0
+    simulator.reset(0)
+    np.testing.assert_array_equal(recorded.raw_action[0], simulator.expert())
+
+
+def test_seeds_of_evaluations_cannot_be_recorded(simulator: Simulator) -> None:
+    with pytest.raises(ValueError, match="not for recording"):
+        attempt(simulator, "window-close", seed=EVAL_SEEDS_FROM)
+
+
+def test_an_unknown_task_is_refused_with_those_there_are() -> None:
+    with pytest.raises(ValueError, match="no task 'fly'; it has button-press"):
+        Metaworld("fly")
+
+
+def test_a_machine_that_cannot_draw_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+    import mujoco
+
+    def broken(*_: object) -> None:
+        raise AttributeError("'NoneType' object has no attribute 'eglQueryString'")
+
+    monkeypatch.setattr(mujoco, "Renderer", broken)
+    _base.require_drawing.cache_clear()
+    with pytest.raises(DataEngineError, match=r"apt-get install .* libegl1") as caught:
+        _base.require_drawing()
+    _base.require_drawing.cache_clear()
+    assert "\n" not in str(caught.value)
