@@ -1,0 +1,147 @@
+"""House conventions for rotations and grippers, and the ways from others' conventions to them.
+
+Quaternions are xyzw. Roll, pitch and yaw are extrinsic rotations about x, then y, then z (matrix Rz Ry Rx), in radians.
+All functions take any leading dimensions. A gripper is 0 closed to 1 open.
+"""
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+EPSILON = 1e-12
+GIMBAL = 1e-7
+"""Cosine of pitch below which roll and yaw are one rotation; all of it is called yaw."""
+
+
+def quaternion_to_matrix(quaternion: ArrayLike) -> NDArray[np.float64]:
+    """(..., 4) xyzw to (..., 3, 3); quaternions need not be normalised."""
+    q = np.asarray(quaternion, dtype=np.float64)
+    x, y, z, w = np.moveaxis(q / np.linalg.norm(q, axis=-1, keepdims=True), -1, 0)
+    rows = (
+        (1 - 2 * (y * y + z * z), 2 * (x * y - z * w), 2 * (x * z + y * w)),
+        (2 * (x * y + z * w), 1 - 2 * (x * x + z * z), 2 * (y * z - x * w)),
+        (2 * (x * z - y * w), 2 * (y * z + x * w), 1 - 2 * (x * x + y * y)),
+    )
+    return np.stack([np.stack(row, axis=-1) for row in rows], axis=-2)
+
+
+def matrix_to_quaternion(matrix: ArrayLike) -> NDArray[np.float64]:
+    """(..., 3, 3) to (..., 4) xyzw with w >= 0.
+
+    Of four ways to write it, the one with the largest divisor is taken: nothing is lost near 180 degrees.
+    """
+    m = np.asarray(matrix, dtype=np.float64)
+    xx, yy, zz = m[..., 0, 0], m[..., 1, 1], m[..., 2, 2]
+    xy, xz, yz = m[..., 0, 1] + m[..., 1, 0], m[..., 0, 2] + m[..., 2, 0], m[..., 1, 2] + m[..., 2, 1]
+    wx, wy, wz = m[..., 2, 1] - m[..., 1, 2], m[..., 0, 2] - m[..., 2, 0], m[..., 1, 0] - m[..., 0, 1]
+    # Row k is 4 q_k (x, y, z, w): the outer product of the quaternion with itself.
+    outer = np.stack(
+        [
+            np.stack([1 + xx - yy - zz, xy, xz, wx], axis=-1),
+            np.stack([xy, 1 - xx + yy - zz, yz, wy], axis=-1),
+            np.stack([xz, yz, 1 - xx - yy + zz, wz], axis=-1),
+            np.stack([wx, wy, wz, 1 + xx + yy + zz], axis=-1),
+        ],
+        axis=-2,
+    )
+    largest = np.argmax(np.diagonal(outer, axis1=-2, axis2=-1), axis=-1)
+    q = np.take_along_axis(outer, largest[..., None, None], axis=-2)[..., 0, :]
+    q = q / np.linalg.norm(q, axis=-1, keepdims=True)
+    return np.where(q[..., 3:] < 0, -q, q)
+
+
+def euler_to_matrix(euler: ArrayLike) -> NDArray[np.float64]:
+    """(..., 3) roll pitch yaw to (..., 3, 3)."""
+    angles = np.asarray(euler, dtype=np.float64)
+    (cr, cp, cy), (sr, sp, sy) = np.moveaxis(np.cos(angles), -1, 0), np.moveaxis(np.sin(angles), -1, 0)
+    rows = (
+        (cy * cp, cy * sp * sr - sy * cr, cy * sp * cr + sy * sr),
+        (sy * cp, sy * sp * sr + cy * cr, sy * sp * cr - cy * sr),
+        (-sp, cp * sr, cp * cr),
+    )
+    return np.stack([np.stack(row, axis=-1) for row in rows], axis=-2)
+
+
+def matrix_to_euler(matrix: ArrayLike) -> NDArray[np.float64]:
+    """(..., 3, 3) to (..., 3) roll pitch yaw: roll and yaw in (-pi, pi], pitch in [-pi/2, pi/2]."""
+    m = np.asarray(matrix, dtype=np.float64)
+    cos_pitch = np.hypot(m[..., 0, 0], m[..., 1, 0])
+    locked = cos_pitch < GIMBAL
+    roll = np.where(locked, 0.0, np.arctan2(m[..., 2, 1], m[..., 2, 2]))
+    pitch = np.arctan2(-m[..., 2, 0], cos_pitch)
+    yaw = np.where(locked, np.arctan2(-m[..., 0, 1], m[..., 1, 1]), np.arctan2(m[..., 1, 0], m[..., 0, 0]))
+    return np.stack([roll, pitch, yaw], axis=-1)
+
+
+def quaternion_to_euler(quaternion: ArrayLike) -> NDArray[np.float64]:
+    """(..., 4) xyzw to (..., 3) roll pitch yaw."""
+    return matrix_to_euler(quaternion_to_matrix(quaternion))
+
+
+def euler_to_quaternion(euler: ArrayLike) -> NDArray[np.float64]:
+    """(..., 3) roll pitch yaw to (..., 4) xyzw with w >= 0."""
+    return matrix_to_quaternion(euler_to_matrix(euler))
+
+
+def axis_angle_to_matrix(axis_angle: ArrayLike) -> NDArray[np.float64]:
+    """(..., 3) axis times angle in radians to (..., 3, 3)."""
+    return quaternion_to_matrix(axis_angle_to_quaternion(axis_angle))
+
+
+def axis_angle_to_quaternion(axis_angle: ArrayLike) -> NDArray[np.float64]:
+    """(..., 3) axis times angle in radians to (..., 4) xyzw."""
+    vector = np.asarray(axis_angle, dtype=np.float64)
+    half = np.linalg.norm(vector, axis=-1, keepdims=True) / 2
+    return np.concatenate([vector * np.sinc(half / np.pi) / 2, np.cos(half)], axis=-1)
+
+
+def axis_angle_to_euler(axis_angle: ArrayLike) -> NDArray[np.float64]:
+    """(..., 3) axis times angle in radians to (..., 3) roll pitch yaw."""
+    return matrix_to_euler(axis_angle_to_matrix(axis_angle))
+
+
+def matrix_to_axis_angle(matrix: ArrayLike) -> NDArray[np.float64]:
+    """(..., 3, 3) to (..., 3) axis times angle, the angle in [0, pi]."""
+    q = matrix_to_quaternion(matrix)
+    sine = np.linalg.norm(q[..., :3], axis=-1, keepdims=True)
+    angle = 2 * np.arctan2(sine, q[..., 3:])
+    return q[..., :3] * np.where(sine > EPSILON, angle / np.maximum(sine, EPSILON), 2.0)
+
+
+def wrap_angle(angle: ArrayLike) -> NDArray[np.float64]:
+    """Bring radians to [-pi, pi): a difference of two angles must not jump by a full turn."""
+    return (np.asarray(angle, dtype=np.float64) + np.pi) % (2 * np.pi) - np.pi
+
+
+def open_from_closing(command: ArrayLike) -> NDArray[np.float64]:
+    """Turn a command of -1 open to +1 closed into 0 closed to 1 open."""
+    return np.clip((1.0 - np.asarray(command, dtype=np.float64)) / 2, 0.0, 1.0)
+
+
+def open_from_opening(command: ArrayLike) -> NDArray[np.float64]:
+    """Turn a command of -1 closed to +1 open into 0 closed to 1 open."""
+    return np.clip((1.0 + np.asarray(command, dtype=np.float64)) / 2, 0.0, 1.0)
+
+
+def open_from_relative(command: ArrayLike, dead_zone: float = 0.1) -> NDArray[np.float64]:
+    """Integrate (t,) commands +1 close, -1 open, near 0 hold, into absolute 0 closed, 1 open.
+
+    Before the first command the gripper is in the opposite state of what that command asks for; open without any.
+    """
+    command = np.asarray(command, dtype=np.float64)
+    moves = np.flatnonzero(np.abs(command) > dead_zone)
+    if not len(moves):
+        return np.ones(len(command))
+    targets = (command[moves] < 0).astype(np.float64)
+    last_move = np.searchsorted(moves, np.arange(len(command)), side="right") - 1
+    return np.where(last_move < 0, 1.0 - targets[0], targets[last_move])
+
+
+def open_by_look_ahead(width: ArrayLike, closed: float = 0.05, opened: float = 0.95) -> NDArray[np.float64]:
+    """Make (t,) widths 0..1 binary: what lies in between takes the next value that is decided.
+
+    A tail that is never decided takes its last width, rounded.
+    """
+    width = np.asarray(width, dtype=np.float64)
+    decided = np.flatnonzero((width < closed) | (width > opened))
+    values = np.append((width[decided] > opened).astype(np.float64), float(width[-1] > 0.5) if len(width) else 0.0)
+    return values[np.searchsorted(decided, np.arange(len(width)), side="left")]

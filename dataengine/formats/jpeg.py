@@ -1,0 +1,90 @@
+"""Frames at rest are JPEG: made once, passed through where they already fit.
+
+A JPEG within `frame_size` keeps its bytes. Anything larger is scaled once to `frame_size` square, whatever its aspect,
+by swscale's area filter, the same that `video.py` uses: two resizers in one corpus would be a difference between
+datasets that a model can see. Whatever has to be encoded gets quality 92 and 4:2:0.
+"""
+
+import io
+from collections.abc import Sequence
+
+import numpy as np
+import simplejpeg
+from numpy.typing import NDArray
+from PIL import Image, UnidentifiedImageError
+
+from dataengine.episode import CameraFrames
+from dataengine.errors import RecordError
+
+QUALITY = 92
+SUBSAMPLING = "420"
+START, END = b"\xff\xd8", b"\xff\xd9"
+PLAIN_COLOURS = ("YCbCr", "Gray", "RGB")
+"""What any decoder turns into RGB; CMYK is not among them."""
+
+
+def encode(image: NDArray[np.uint8]) -> bytes:
+    """Encode an RGB image (height, width, 3)."""
+    return simplejpeg.encode_jpeg(np.ascontiguousarray(image), QUALITY, "RGB", SUBSAMPLING)
+
+
+def scale(image: NDArray[np.uint8], frame_size: int) -> NDArray[np.uint8]:
+    """Scale an RGB image to `frame_size` square when it is larger, else return it as it is."""
+    height, width = image.shape[:2]
+    if max(height, width) <= frame_size:
+        return image
+    from av import VideoFrame  # here: a source whose frames fit needs no FFmpeg
+    from av.video.reformatter import Interpolation
+
+    frame = VideoFrame.from_ndarray(np.ascontiguousarray(image), format="rgb24")
+    scaled = frame.reformat(frame_size, frame_size, format="rgb24", interpolation=Interpolation.AREA)
+    return scaled.to_ndarray()
+
+
+def fit(images: Sequence[bytes], frame_size: int, *, bgr: bool = False) -> CameraFrames:
+    """Make the encoded images of one camera into frames; `bgr` says that the publisher swapped red and blue.
+
+    Raise RecordError when one is damaged or has another size than the first.
+    """
+    jpegs, native = [], None
+    for i, data in enumerate(images):
+        try:
+            size, fitted = _fit_one(data, frame_size, bgr=bgr)
+        except (ValueError, OSError, SyntaxError) as error:  # what simplejpeg and PIL raise on damaged images
+            raise RecordError(f"frame {i} ({len(data)} bytes): {_first_line(error)}") from error
+        if size != (native := native or size):
+            raise RecordError(f"frame {i} is {size[0]}x{size[1]}, expected {native[0]}x{native[1]} as in frame 0")
+        jpegs.append(fitted)
+    if native is None:
+        raise RecordError("the camera has no frames")
+    height, width = (frame_size, frame_size) if max(native) > frame_size else native
+    return CameraFrames(jpegs=jpegs, height=height, width=width, native_height=native[0], native_width=native[1])
+
+
+def decode(data: bytes) -> NDArray[np.uint8]:
+    """Decode any encoded image to RGB (height, width, 3); magic bytes decide, for declared formats lie."""
+    if data.startswith(START) and simplejpeg.decode_jpeg_header(data)[2] in PLAIN_COLOURS:
+        return simplejpeg.decode_jpeg(data, "RGB")
+    try:
+        return np.asarray(Image.open(io.BytesIO(data)).convert("RGB"))
+    except UnidentifiedImageError as error:
+        start = data[:8].hex() or "nothing"
+        raise ValueError(f"not an image: starts with {start}, expected JPEG or PNG") from error
+
+
+def _fit_one(data: bytes, frame_size: int, *, bgr: bool) -> tuple[tuple[int, int], bytes]:
+    """Return the native size and the JPEG to store."""
+    if data.startswith(START):
+        height, width, colours, _ = simplejpeg.decode_jpeg_header(data)
+        if END not in data[-64:]:  # some encoders pad after the end mark; a cut file has none
+            raise ValueError("truncated JPEG: the end mark is missing")
+        if max(height, width) <= frame_size and colours in PLAIN_COLOURS and not bgr:
+            return (height, width), data
+    image = decode(data)
+    if bgr:
+        image = image[..., ::-1]
+    return image.shape[:2], encode(scale(image, frame_size))
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).splitlines() or [type(error).__name__])[0]

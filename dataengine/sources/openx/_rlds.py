@@ -1,0 +1,193 @@
+"""What Open X-Embodiment sources share: a shard is a part, a record an episode; a subclass says what numbers mean."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Mapping
+from dataclasses import KW_ONLY, dataclass, field
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dataengine.episode import CameraFrames, Encoding, Episode, Kind, Part, Reject
+from dataengine.errors import RecordError, SourceError
+from dataengine.formats import features, files, jpeg, rlds
+
+Steps = Mapping[str, Any]
+"""The `steps` of one episode: arrays over t, encoded images, texts."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Motion:
+    """What a robot felt and did, over the t steps that are kept."""
+
+    state: NDArray
+    """(t, s) canonical."""
+    action: NDArray
+    """(t, a) canonical."""
+    raw_state: NDArray
+    raw_action: NDArray
+    state_encoding: Encoding = "eef_pose"
+    action_encoding: Encoding = "eef_delta"
+    first_step: int = 0
+    """Step of the record that row 0 is; images follow it."""
+    notes: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class RldsSource(ABC):
+    """A TFDS directory; a subclass names its keys and converts its numbers."""
+
+    root: str
+    """The folder `<name>/<version>` that holds dataset_info.json."""
+    _: KW_ONLY
+    frame_size: int = 256
+    frame_hz: float = 10.0
+    """Of no effect: robot episodes keep every step."""
+
+    name: ClassVar[str]
+    kind: ClassVar[Kind] = "robot"
+    embodiment: ClassVar[str]
+    other_embodiments: ClassVar[tuple[str, ...]] = ()
+    control_hz: ClassVar[float]
+    layout: ClassVar[str] = "RLDS (TFDS TFRecord shards)"
+    licence: ClassVar[str]
+    cameras: ClassVar[Mapping[str, str]]
+    """Camera slot to key below `steps/observation`."""
+    keys: ClassVar[tuple[str, ...]]
+    """Keys below `steps` that `convert` reads, beside the cameras."""
+    instruction_key: ClassVar[str] = "language_instruction"
+    """Key below `steps`."""
+
+    @abstractmethod
+    def convert(self, steps: Steps) -> Motion:
+        """Turn the publisher's numbers into canonical ones."""
+
+    def parts(self) -> list[Part]:
+        """List the shards; raise SourceError when the folder holds another dataset."""
+        self._schema()
+        shards = rlds.shards(self.root)
+        if not any(shard.num_bytes for shard in shards):
+            raise SourceError(f"{self.root}: found none of the {len(shards)} shards of {rlds.INFO}; download them")
+        return [
+            Part(
+                dataset=self.name,
+                name=shard.path.relative_to(self.root).as_posix(),
+                uri=str(shard.path),
+                num_bytes=shard.num_bytes,
+                fingerprint=files.fingerprint([shard.path]),
+                options={"split": shard.split, "num_records": str(shard.num_records)},
+            )
+            for shard in shards
+        ]
+
+    def read(self, part: Part) -> Iterator[Episode | Reject]:
+        """Yield the shard's episodes in the order of its records."""
+        if not Path(part.uri).is_file():
+            yield _reject(part, "", RecordError("the shard is missing; download it"))
+            return
+        schema = self._schema()
+        for index, found in rlds.read_shard(part.uri, schema, int(part.options["num_records"])):
+            if isinstance(found, RecordError):
+                yield _reject(part, str(index), found)
+                continue
+            try:
+                yield self._episode(part, index, found)
+            except RecordError as error:
+                yield _reject(part, str(index), error)
+
+    def _schema(self) -> features.Group:
+        """Read features.json and check that the keys this source needs are there: names of folders drift."""
+        schema = rlds.schema(self.root)
+        known = {key for key, _, _ in features.leaves(schema)}
+        wanted = [*self.keys, self.instruction_key, *(f"observation/{key}" for key in self.cameras.values())]
+        missing = [f"steps/{key}" for key in wanted if f"steps/{key}" not in known]
+        if missing:
+            place = f"{self.root}: holds '{rlds.name(self.root)}', which lacks {', '.join(missing[:4])}"
+            raise SourceError(f"{place} of {self.name}; `villa sources` lists what can be read")
+        return schema
+
+    def _episode(self, part: Part, index: int, record: Mapping[str, Any]) -> Episode:
+        steps = record["steps"]
+        if not len(lookup(steps, self.keys[0])):
+            raise RecordError("the episode has no steps")
+        motion = self.convert(steps)
+        vectors = {
+            name: _vector(getattr(motion, name), name) for name in ("state", "action", "raw_state", "raw_action")
+        }
+        num_steps = len(vectors["state"])
+        if not num_steps:
+            raise RecordError(f"{len(lookup(steps, self.keys[0]))} steps are too few for the conversion")
+        return Episode(
+            dataset=self.name,
+            source_record=f"{part.name}/{index}",
+            source_uri=part.uri,
+            embodiment=self.embodiment,
+            kind=self.kind,
+            control_hz=self.control_hz,
+            instruction=_instructions(lookup(steps, self.instruction_key)),
+            time_ns=np.round(np.arange(num_steps) * 1e9 / self.control_hz).astype(np.int64),
+            cameras=self._frames(steps["observation"], slice(motion.first_step, motion.first_step + num_steps)),
+            state_encoding=motion.state_encoding,
+            action_encoding=motion.action_encoding,
+            split=part.options["split"],
+            licence=self.licence,
+            notes=motion.notes,
+            **vectors,
+        )
+
+    def _frames(self, observation: Steps, keep: slice) -> dict[str, CameraFrames]:
+        """Fit the images of every camera that this episode has."""
+        found = {}
+        for slot, key in self.cameras.items():
+            images = observation[key][keep]
+            if self.is_absent(slot, images):
+                continue
+            try:
+                found[slot] = jpeg.fit(images, self.frame_size)
+            except RecordError as error:
+                raise RecordError(f"steps/observation/{key}: {error}") from error
+        return found
+
+    def is_absent(self, slot: str, images: list[bytes]) -> bool:
+        """Say whether a camera was not there; publishers pad it with empty strings."""
+        return slot != "primary" and not any(images)
+
+
+def lookup(steps: Steps, key: str) -> Any:
+    """Walk `observation/state` down the nested dicts."""
+    value: Any = steps
+    for name in key.split("/"):
+        value = value[name]
+    return value
+
+
+def columns(*arrays: NDArray) -> NDArray[np.float32]:
+    """Put arrays of (t,) or (t, n) side by side."""
+    return np.concatenate([a.reshape(len(a), -1).astype(np.float32) for a in arrays], axis=1)
+
+
+def _vector(values: NDArray, name: str) -> NDArray[np.float32]:
+    """Return float32 (t, n), contiguous; a number that is not finite costs the record."""
+    array = np.ascontiguousarray(values, dtype=np.float32)
+    if not np.isfinite(array).all():
+        row, column = np.argwhere(~np.isfinite(array))[0]
+        raise RecordError(f"{name}[{row}, {column}] is {array[row, column]}, expected a finite number")
+    return array
+
+
+def _instructions(texts: Any) -> list[str]:
+    """Distinct texts of an episode, in order, without empty ones; a text that is not UTF-8 is no instruction."""
+    stripped = [text.strip() for text in texts if isinstance(text, str)]
+    return list(dict.fromkeys(text for text in stripped if text))
+
+
+def _reject(part: Part, record: str, error: RecordError) -> Reject:
+    return Reject(
+        part_id=part.part_id,
+        dataset=part.dataset,
+        source_uri=part.uri,
+        record=record,
+        reason=str(error),
+        error=type(error).__name__,
+    )

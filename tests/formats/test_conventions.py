@@ -1,0 +1,90 @@
+"""Rotations against scipy; gripper rules by what they must do."""
+
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+from scipy.spatial.transform import Rotation
+
+from dataengine import conventions as c
+
+RNG = np.random.default_rng(0)
+RANDOM = Rotation.random(2000, random_state=1)
+HALF_TURNS = Rotation.from_rotvec(np.pi * np.array([[1, 0, 0], [0, 1, 0], [0, 0, 1], [0.6, 0.8, 0], [0.6, 0, 0.8]]))
+TINY = Rotation.from_rotvec(RNG.normal(size=(50, 3)) * 1e-9)
+ALL = Rotation.concatenate([RANDOM, HALF_TURNS, TINY, Rotation.identity(1)])
+
+
+def same(matrix: np.ndarray, rotation: Rotation, tolerance: float = 1e-9) -> None:
+    np.testing.assert_allclose(matrix, rotation.as_matrix(), atol=tolerance)
+
+
+def test_rotations_agree_with_scipy() -> None:
+    same(c.quaternion_to_matrix(ALL.as_quat() * 3.0), ALL)
+    same(c.euler_to_matrix(ALL.as_euler("xyz")), ALL)
+    same(c.axis_angle_to_matrix(ALL.as_rotvec()), ALL)
+    np.testing.assert_allclose(c.matrix_to_quaternion(RANDOM.as_matrix()), RANDOM.as_quat(canonical=True), atol=1e-9)
+    np.testing.assert_allclose(c.matrix_to_euler(RANDOM.as_matrix()), RANDOM.as_euler("xyz"), atol=1e-7)
+    np.testing.assert_allclose(c.matrix_to_axis_angle(RANDOM.as_matrix()), RANDOM.as_rotvec(), atol=1e-7)
+    np.testing.assert_allclose(c.quaternion_to_euler(RANDOM.as_quat()), RANDOM.as_euler("xyz"), atol=1e-7)
+
+
+@pytest.mark.parametrize(
+    ("there", "back"),
+    [
+        (c.matrix_to_quaternion, c.quaternion_to_matrix),
+        (c.matrix_to_euler, c.euler_to_matrix),
+        (c.matrix_to_axis_angle, c.axis_angle_to_matrix),
+    ],
+)
+def test_there_and_back_is_the_identity_even_for_half_turns(there: Callable, back: Callable) -> None:
+    same(back(there(ALL.as_matrix())), ALL, 1e-7)
+
+
+def test_a_pitch_of_ninety_degrees_keeps_the_rotation() -> None:
+    euler = np.stack(
+        [RNG.uniform(-3, 3, 100), RNG.choice([-np.pi / 2, np.pi / 2], 100), RNG.uniform(-3, 3, 100)], axis=1
+    )
+    matrix = c.euler_to_matrix(euler)
+    np.testing.assert_allclose(c.euler_to_matrix(c.matrix_to_euler(matrix)), matrix, atol=1e-6)
+
+
+def test_any_leading_dimensions_are_kept() -> None:
+    quaternions = RANDOM.as_quat().reshape(20, 50, 2, 4)
+    assert c.quaternion_to_euler(quaternions).shape == (20, 50, 2, 3)
+    assert np.array_equal(c.quaternion_to_euler(quaternions[3, 4]), c.quaternion_to_euler(quaternions)[3, 4])
+
+
+def test_wrapped_differences_never_jump_by_a_turn() -> None:
+    np.testing.assert_allclose(c.wrap_angle([2 * np.pi + 0.1, -2 * np.pi - 0.1, 0.3, -0.3]), [0.1, -0.1, 0.3, -0.3])
+
+
+def test_gripper_commands_become_zero_closed_one_open() -> None:
+    np.testing.assert_allclose(c.open_from_closing([-1, 0, 1, 5]), [1, 0.5, 0, 0])
+    np.testing.assert_allclose(c.open_from_opening([-1, 0, 1, 5]), [0, 0.5, 1, 1])
+
+
+@pytest.mark.parametrize(
+    ("commands", "openness"),
+    [
+        ([0, 0, 1, 0, 0, -1, 0], [1, 1, 0, 0, 0, 1, 1]),
+        ([0.05, -1, 0, 1], [0, 1, 1, 0]),
+        ([0, 0.1, -0.1], [1, 1, 1]),
+        ([1], [0]),
+    ],
+)
+def test_relative_gripper_commands_are_integrated(commands: list[float], openness: list[float]) -> None:
+    assert c.open_from_relative(commands).tolist() == openness
+
+
+@pytest.mark.parametrize(
+    ("widths", "openness"),
+    [
+        ([1.0, 0.8, 0.4, 0.0, 0.3, 0.99], [1, 0, 0, 0, 1, 1]),
+        ([1.0, 0.7], [1, 1]),
+        ([0.0, 0.3], [0, 0]),
+        ([], []),
+    ],
+)
+def test_undecided_widths_take_the_next_decided_value(widths: list[float], openness: list[float]) -> None:
+    assert c.open_by_look_ahead(widths).tolist() == openness
