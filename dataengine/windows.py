@@ -89,6 +89,10 @@ class EpisodeReader(Protocol):
         """Read encoded frames for (row, frame) pairs, in order, in one batched read."""
         ...
 
+    def num_bytes(self, row: int) -> int:
+        """Count the bytes of an episode's frames, over all its cameras."""
+        ...
+
     def statistics(self) -> "dict[str, EmbodimentStatistics]":
         """Give statistics by embodiment, for the normaliser; robots only."""
         ...

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from dataengine.errors import DataEngineError
-from dataengine.mixture import Mixture, WindowSampler, _key, permute
+from dataengine.mixture import Mixture, WindowSampler, key_of, permute
 from dataengine.windows import WindowSpec, cut_window, is_held_out, read_windows, steps_per_latent
 from tests.training.readers import MadeReader, make_episode
 
@@ -23,13 +23,13 @@ def test_seconds_become_control_steps_as_in_villa_x(control_hz: float, steps: in
 
 @pytest.mark.parametrize("size", [1, 2, 3, 17, 64, 1000])
 def test_a_permutation_hits_every_index_once(size: int) -> None:
-    one, two = (permute(np.arange(size), size, _key(seed)) for seed in (1, 2))
+    one, two = (permute(np.arange(size), size, key_of(seed)) for seed in (1, 2))
     assert sorted(one) == sorted(two) == list(range(size))
     assert size < 10 or list(one) != list(two) != list(range(size))
 
 
 def test_a_permutation_leaves_no_order_behind() -> None:
-    shuffled = permute(np.arange(4096), 4096, _key(3))
+    shuffled = permute(np.arange(4096), 4096, key_of(3))
     assert abs(np.corrcoef(shuffled, np.arange(4096))[0, 1]) < 0.05
     assert abs(np.corrcoef(shuffled[1:], shuffled[:-1])[0, 1]) < 0.05
 

@@ -6,6 +6,7 @@ import numpy as np
 import simplejpeg
 from numpy.typing import NDArray
 
+from dataengine.stats import EmbodimentStatistics, Statistics
 from dataengine.windows import DataIdentity, EpisodeInfo, LatentInfo, identify
 
 K, D = 2, 4
@@ -69,9 +70,34 @@ class MadeReader:
         self.num_reads += 1
         return [simplejpeg.encode_jpeg(self.picture(slot, row, frame), quality=95) for row, frame in wanted]
 
+    def num_bytes(self, row: int) -> int:
+        return 700 * self.episodes[row].num_steps * len(self.episodes[row].cameras)
+
+    def statistics(self) -> dict:
+        return statistics(self)
+
     def picture(self, slot: str, row: int, frame: int) -> NDArray[np.uint8]:
         picture = np.full((self.size, self.size, 3), 40 if slot == "primary" else 90, dtype=np.uint8)
         state = self.state(row)
         x, y = (frame % 8, row % 8) if state is None else np.abs(state[frame, :2] * 20).astype(int) % (self.size - 8)
         picture[y : y + 8, x : x + 8] = (200, 30, 60)
         return picture
+
+
+def statistics(reader: MadeReader) -> dict[str, EmbodimentStatistics]:
+    def of(arrays: list) -> Statistics:
+        x = np.concatenate(arrays).astype(np.float64)
+        low, high = np.quantile(x, [0.01, 0.99], axis=0)
+        return Statistics(count=len(x), mean=x.mean(0), std=x.std(0), min=x.min(0), max=x.max(0), q01=low, q99=high)
+
+    robots = {
+        e.embodiment: [o.row for o in reader.episodes if o.embodiment == e.embodiment]
+        for e in reader.episodes
+        if e.kind == "robot"
+    }
+    return {
+        name: EmbodimentStatistics(
+            state=of([reader.state(r) for r in rows]), action=of([reader.action(r) for r in rows])
+        )
+        for name, rows in robots.items()
+    }

@@ -5,13 +5,11 @@ import signal
 import sys
 from pathlib import Path
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
 from dataengine.mixture import WindowSampler
 from dataengine.normalize import Normalizer
-from dataengine.stats import EmbodimentStatistics, Statistics
 from dataengine.windows import WindowSpec
 from models.batch import LamBatch
 from models.config import Config
@@ -20,7 +18,7 @@ from pipelines.training.frames import Buffers, Frames
 from pipelines.training.loading import Loader
 from pipelines.training.loop import LoopConfig, Run, Trained
 from pipelines.training.ranks import Ranks, join
-from tests.training.readers import MadeReader, make_episode
+from tests.training.readers import MadeReader, make_episode, statistics
 
 SPEC = WindowSpec(num_frames=2, interval_s=0.3)
 
@@ -53,25 +51,6 @@ class Toy(nn.Module):
         wrong = (self.write(x) - batch.action[:, 0, 0]).square()
         loss = wrong.mean() + 1e-3 * self.seen * x.square().mean()
         return loss, {"wrong": wrong.mean().detach(), "seen": self.seen.clone()}
-
-
-def statistics(reader: MadeReader) -> dict[str, EmbodimentStatistics]:
-    def of(arrays: list) -> Statistics:
-        x = np.concatenate(arrays).astype(np.float64)
-        low, high = np.quantile(x, [0.01, 0.99], axis=0)
-        return Statistics(count=len(x), mean=x.mean(0), std=x.std(0), min=x.min(0), max=x.max(0), q01=low, q99=high)
-
-    robots = {
-        e.embodiment: [o.row for o in reader.episodes if o.embodiment == e.embodiment]
-        for e in reader.episodes
-        if e.kind == "robot"
-    }
-    return {
-        name: EmbodimentStatistics(
-            state=of([reader.state(r) for r in rows]), action=of([reader.action(r) for r in rows])
-        )
-        for name, rows in robots.items()
-    }
 
 
 def make_run(out: Path, model: Toy | None = None, ranks: Ranks | None = None, **changes: object) -> Run:
@@ -111,7 +90,6 @@ def weights(out: Path) -> dict[str, Tensor]:
 
 def main(out: str, die_at: str) -> Trained:
     """Train in a process of its own, and let it be killed in the middle of a step."""
-    np.random.seed(0)
     with join(torch.device("cpu")) as ranks:
         run = make_run(Path(out), ranks=ranks)
         run.model.at_step = lambda step: os.kill(os.getpid(), signal.SIGKILL) if step == int(die_at) else None

@@ -1,0 +1,137 @@
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import simplejpeg
+
+from dataengine.errors import DataEngineError
+from dataengine.mixture import WindowSampler
+from dataengine.shard_writer import plan, write_shards
+from dataengine.shards import ShardReader, is_shards
+from dataengine.windows import WindowSpec, read_windows
+from tests.training.readers import MadeReader, make_episode
+
+SPEC = WindowSpec(num_frames=2, interval_s=0.3, optional_slots=("wrist",), horizon=5, latent="lam", num_latents=2)
+
+
+def made_reader() -> MadeReader:
+    human = make_episode(2, kind="human", embodiment="human_hand", embodiment_id=2, dataset="kitchen", dataset_id=2)
+    return MadeReader([make_episode(0), make_episode(1, num_steps=47, cameras=("primary", "wrist")), human])
+
+
+def write(directory: Path, reader: MadeReader, **changes: object) -> dict:
+    plain: dict = {"latent": "lam", "shard_mb": 0.03, "segment_steps": 20}
+    return write_shards(reader, directory, plan(reader, **(plain | changes)))
+
+
+@pytest.fixture(scope="module")
+def shards(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    directory = tmp_path_factory.mktemp("shards")
+    write(directory, made_reader())
+    return directory
+
+
+def test_shards_give_the_same_windows_in_the_same_order_bit_for_bit(shards: Path) -> None:
+    reader, stored = made_reader(), ShardReader(shards)
+    assert stored.identity == reader.identity
+    draws = [WindowSampler(r.episodes, SPEC, batch_size=16, seed=3) for r in (reader, stored)]
+    for step in range(6):
+        ours, theirs = (read_windows(r, SPEC, d.batch(step)) for r, d in zip((reader, stored), draws, strict=True))
+        for one, other in zip(ours, theirs, strict=True):
+            assert (one.episode.episode_id, one.start) == (other.episode.episode_id, other.start)
+            assert one.jpegs == other.jpegs
+            for name in ("state", "action", "latent", "latent_mask", "frames"):
+                np.testing.assert_array_equal(getattr(one, name), getattr(other, name))
+
+
+def test_all_that_is_known_of_an_episode_survives(shards: Path) -> None:
+    reader, stored = made_reader(), ShardReader(shards)
+    for episode in reader.episodes:
+        (found,) = [e for e in stored.episodes if e.episode_id == episode.episode_id]
+        assert found == make_episode(**(vars(episode) | {"row": found.row}))
+        np.testing.assert_array_equal(stored.state(found.row), reader.state(episode.row))
+        np.testing.assert_array_equal(stored.latent(found.row, "lam")[1], reader.latent(episode.row, "lam")[1])
+    assert stored.statistics()["arm7_jaw"].to_json() == reader.statistics()["arm7_jaw"].to_json()
+    assert stored.latent_info("lam") == reader.latent_info("lam")
+
+
+def test_webdataset_iterates_the_shards(shards: Path) -> None:
+    import webdataset
+
+    manifest = json.loads((shards / "manifest.json").read_text())
+    urls = [str(shards / entry["name"]) for entry in manifest["shards"]]
+    samples = list(webdataset.WebDataset(urls, shardshuffle=False).decode())
+    # 30 + 47 + 30 steps in segments of 20
+    assert len(samples) == manifest["num_samples"] == 2 + 3 + 2
+    assert len(urls) > 1
+    reader = made_reader()
+    for sample in samples:
+        about = sample["json"]
+        (episode,) = [e for e in reader.episodes if e.episode_id == about["episode_id"]]
+        steps = slice(about["first"], about["first"] + about["segment_steps"])
+        if episode.kind == "robot":
+            np.testing.assert_array_equal(sample["state.npy"], reader.state(episode.row)[steps])
+        offsets = sample["offsets_primary.npy"]
+        picture = simplejpeg.decode_jpeg(sample["frames_primary.bin"][offsets[3] : offsets[4]])
+        assert np.abs(picture.astype(int) - reader.picture("primary", episode.row, steps.start + 3)).mean() < 4
+
+
+def test_numbers_are_read_without_a_copy(tmp_path: Path) -> None:
+    write(tmp_path, made_reader(), segment_steps=1000)
+    stored = ShardReader(tmp_path)
+    assert not stored.state(0 if stored.episodes[0].kind == "robot" else 1).flags.owndata
+
+
+def test_a_stopped_emission_goes_on_and_ends_in_the_same_bytes(shards: Path, tmp_path: Path) -> None:
+    class Dying(MadeReader):
+        def jpegs(self, slot, wanted):
+            if self.num_reads == 4:
+                raise OSError("no space left on device")
+            return super().jpegs(slot, wanted)
+
+    with pytest.raises(OSError, match="no space"):
+        write(tmp_path, Dying(made_reader().episodes))
+    assert is_shards(tmp_path)
+    with pytest.raises(DataEngineError, match="found unfinished shards, expected a folder that `villa shard` finished"):
+        ShardReader(tmp_path)
+    reader = made_reader()
+    write(tmp_path, reader)
+    assert 0 < reader.num_reads < 10
+    ours, theirs = (json.loads((d / "manifest.json").read_text()) for d in (tmp_path, shards))
+    assert ours == theirs
+    assert not list(tmp_path.glob("*.partial"))
+    write(tmp_path, again := made_reader())
+    assert again.num_reads == 0
+
+
+def test_a_folder_of_other_shards_is_left_alone(shards: Path, tmp_path: Path) -> None:
+    with pytest.raises(DataEngineError, match="holds shards of other data or settings"):
+        write(shards, made_reader(), segment_steps=10)
+    (tmp_path / "thesis.txt").write_text("all I have")
+    with pytest.raises(DataEngineError, match="is neither empty nor a folder of shards"):
+        write(tmp_path, made_reader())
+
+
+def test_a_damaged_shard_is_noticed(tmp_path: Path) -> None:
+    write(tmp_path, made_reader())
+    victim = tmp_path / "shard-000001.tar"
+    data = bytearray(victim.read_bytes())
+    data[2000] ^= 1
+    victim.write_bytes(data)
+    assert ShardReader(tmp_path).verify() == ["shard-000001.tar"]
+    victim.write_bytes(data[:5000])
+    with pytest.raises(DataEngineError, match=r"shard-000001.tar: found 5000 bytes, its manifest says \d+; copy"):
+        ShardReader(tmp_path)
+
+
+def test_latents_that_are_not_there_are_asked_for_in_words(tmp_path: Path) -> None:
+    write(tmp_path, made_reader(), latent="")
+    with pytest.raises(DataEngineError, match="has no latent actions of 'lam', it has none"):
+        ShardReader(tmp_path).latent_info("lam")
+
+
+def test_shards_are_about_as_large_as_asked(shards: Path) -> None:
+    sizes = [path.stat().st_size for path in shards.glob("*.tar")]
+    assert len(sizes) >= 3
+    assert max(sizes) < 80_000

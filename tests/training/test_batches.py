@@ -1,0 +1,171 @@
+import numpy as np
+import pytest
+import torch
+
+from dataengine.normalize import Normalizer
+from dataengine.windows import WindowSpec, cut_window
+from pipelines.training.batches import ActBatches, LamBatches
+from pipelines.training.frames import Buffers, Frames, scale
+from pipelines.training.tokenizer import Tokenizer
+from tests.training.readers import D, K, MadeReader, make_episode, statistics
+
+CLIPS = WindowSpec(num_frames=3, interval_s=0.3)
+CHUNKS = WindowSpec(interval_s=0.3, horizon=6, optional_slots=("wrist",), latent="lam", num_latents=2)
+
+
+def mixed_reader() -> MadeReader:
+    return MadeReader(
+        [
+            make_episode(0),
+            make_episode(1, control_hz=20.0, embodiment="arm6", embodiment_id=2, dataset_id=2),
+            make_episode(2, kind="human", embodiment="human_hand", embodiment_id=3, dataset_id=3),
+            make_episode(3, num_steps=5, cameras=("primary", "wrist")),
+        ]
+    )
+
+
+def windows(reader: MadeReader, spec: WindowSpec, *picks: tuple[int, int]) -> list:
+    return [cut_window(reader, spec, row, start) for row, start in picks]
+
+
+def lam_batches(reader: MadeReader, side: int = 32, **frames: float) -> LamBatches:
+    return LamBatches(
+        frames=Frames(reader, ("primary",), side, **frames),
+        buffers=Buffers(2),
+        normalizer=Normalizer(statistics(reader)),
+        state_dim=14,
+        action_dim=14,
+    )
+
+
+def act_batches(reader: MadeReader, **changes: object) -> ActBatches:
+    plain: dict = {
+        "frames": Frames(reader, ("primary", "wrist"), 32, cache_mb=10),
+        "buffers": Buffers(2),
+        "normalizer": Normalizer(statistics(reader)),
+        "tokenizer": Tokenizer.train(["close the jar"], 300),
+        "text_length": 8,
+        "state_dim": 14,
+        "action_dim": 14,
+        "horizon": 6,
+        "latent_shape": (2, K, D),
+        "use_wrist": True,
+        "count_padded_actions": True,
+    }
+    return ActBatches(**(plain | changes))
+
+
+def test_a_clip_batch_holds_each_pairs_own_steps() -> None:
+    reader = mixed_reader()
+    batch = lam_batches(reader).make(windows(reader, CLIPS, (0, 4), (1, 7)))
+    assert batch.video.shape == (2, 3, 3, 32, 32)
+    # 0.3 s is 3 steps at 10 Hz and 6 at 20 Hz: the batch is as long as its longest.
+    assert batch.action.shape == (2, 2, 6, 14)
+    norm = Normalizer(statistics(reader))
+    expected = norm.normalize("arm6", "action", reader.action(1)[13:19])
+    np.testing.assert_allclose(batch.action[1, 1, :, :7], expected, rtol=1e-6)
+    expected = norm.normalize("arm6", "state", reader.state(1)[14:20])
+    np.testing.assert_allclose(batch.future_state[1, 1, :, :7], expected, rtol=1e-6)
+    expected = norm.normalize("arm7_jaw", "state", reader.state(0)[7])
+    np.testing.assert_allclose(batch.state[0, 1, :7], expected, rtol=1e-6)
+    assert batch.action_mask[0, :, :3, :7].all()
+    assert batch.action_mask.sum() == 2 * (3 + 6) * 7
+    assert (batch.state_mask == batch.action_mask).all()
+    assert not batch.action[~batch.action_mask].any()
+    assert not batch.future_state[~batch.state_mask].any()
+    assert batch.control_hz.tolist() == [10.0, 20.0]
+
+
+def test_a_human_clip_and_a_missing_frame_teach_pictures_only() -> None:
+    reader = mixed_reader()
+    batch = lam_batches(reader).make(windows(reader, CLIPS, (2, 0), (3, 1)))
+    assert not batch.state_mask[0].any()
+    assert not batch.action_mask[0].any()
+    # Episode 3 has 5 steps: frames 1 and 4 exist, 7 does not.
+    assert batch.state_mask[1, 0].any()
+    assert not batch.state_mask[1, 1].any()
+    assert torch.equal(batch.video[1, 1], batch.video[1, 2])
+    assert not torch.equal(batch.video[1, 0], batch.video[1, 1])
+
+
+@pytest.mark.parametrize("side", [32, 16])
+def test_cached_and_freshly_decoded_pictures_are_equal(side: int) -> None:
+    reader = mixed_reader()
+    cut = windows(reader, CLIPS, (0, 4), (2, 3), (1, 9))
+    cached, fresh = lam_batches(reader, side, cache_mb=10), lam_batches(reader, side, num_threads=2)
+    assert cached.frames.cached
+    assert not fresh.frames.cached
+    for _ in range(2):
+        assert torch.equal(cached.make(cut).video, fresh.make(cut).video)
+    assert reader.num_reads == 3
+    picture = reader.picture("primary", 2, 6)
+    shown = cached.make(cut).video[1, 1].permute(1, 2, 0).numpy()
+    assert np.abs(shown.astype(int) - scale(picture, side)).mean() < 4
+
+
+def test_a_batch_outlives_the_next_ones_that_are_prepared() -> None:
+    reader = mixed_reader()
+    batches = lam_batches(reader)
+    first = batches.make(windows(reader, CLIPS, (0, 4)))
+    kept = first.video.clone()
+    for start in range(2):
+        batches.make(windows(reader, CLIPS, (1, start)))
+        assert torch.equal(first.video, kept)
+    batches.make(windows(reader, CLIPS, (1, 5)))
+    assert not torch.equal(first.video, kept)
+
+
+def test_a_policy_batch_joins_what_is_seen_said_planned_and_done() -> None:
+    reader = mixed_reader()
+    batch = act_batches(reader).make(windows(reader, CHUNKS, (0, 4), (2, 6), (3, 2)))
+    norm = Normalizer(statistics(reader))
+    np.testing.assert_allclose(batch.state[0, :7], norm.normalize("arm7_jaw", "state", reader.state(0)[4]), rtol=1e-6)
+    np.testing.assert_allclose(
+        batch.action[0, :, :7], norm.normalize("arm7_jaw", "action", reader.action(0)[4:10]), rtol=1e-6
+    )
+    assert batch.state_mask.sum(1).tolist() == [7, 0, 7]
+    np.testing.assert_array_equal(batch.latent[0, 1], reader.latent(0, "lam")[0][7])
+    assert batch.latent_mask.tolist() == [[True, True], [True, True], [False, False]]
+    assert batch.has_wrist.tolist() == [False, False, True]
+    assert not batch.wrist[:2].any()
+    assert batch.wrist[2].any()
+    assert batch.embodiment_id.tolist() == [1, 3, 1]
+    assert batch.steps_per_latent.tolist() == [3.0, 3.0, 3.0]
+    assert not batch.action_mask[1].any()
+
+
+@pytest.mark.parametrize(("counted", "num_steps"), [(True, 6), (False, 3)])
+def test_the_last_action_is_held_beyond_the_end(counted: bool, num_steps: int) -> None:
+    reader = mixed_reader()
+    batch = act_batches(reader, count_padded_actions=counted).make(windows(reader, CHUNKS, (3, 2)))
+    assert batch.action_mask[0, :, 0].sum() == num_steps
+    if counted:
+        assert torch.equal(batch.action[0, 2:], batch.action[0, 2:3].expand(4, -1))
+
+
+def test_without_wrist_cameras_no_memory_goes_to_them() -> None:
+    reader = mixed_reader()
+    batch = act_batches(reader, use_wrist=False).make(windows(reader, CHUNKS, (3, 0), (3, 1)))
+    assert not batch.has_wrist.any()
+    assert batch.wrist.shape == (2, 3, 32, 32)
+    assert batch.wrist.untyped_storage().nbytes() == 3 * 32 * 32
+
+
+def test_an_instruction_becomes_bos_words_newline() -> None:
+    tokenizer = Tokenizer.train(["press the button", "close the window"], 300)
+    ids, mask = tokenizer.encode(["press the button", "close"], 8)
+    assert ids[0, 0] == 2
+    assert mask[0].sum() > mask[1].sum() >= 3
+    assert not ids[~mask].any()
+    assert ids[0, mask[0].sum() - 1] == ids[1, mask[1].sum() - 1]  # the newline
+    again = Tokenizer(tokenizer.text)
+    np.testing.assert_array_equal(again.encode(["press the button", "close"], 8)[0], ids)
+    assert Tokenizer.train(["close the window", "press the button"], 300).text == tokenizer.text
+
+
+def test_any_words_can_be_encoded_and_long_ones_lose_their_end_with_a_warning(capsys: pytest.CaptureFixture) -> None:
+    tokenizer = Tokenizer.train(["press the button"], 300)
+    ids, mask = tokenizer.encode(["öffne die 抽屉 " * 9] * 3, 8)
+    assert mask.all()
+    assert capsys.readouterr().err.count("loses its end, the model reads 8") == 1
+    assert ids.max() < tokenizer.vocab_size <= 300
