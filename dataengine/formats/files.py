@@ -9,22 +9,25 @@ from dataengine.errors import SourceError
 EDGE_BYTES = 65_536
 
 
-def fingerprint(paths: Iterable[Path], *extra: str) -> str:
-    """Hash the size and both ends (64 KiB) of each file, and any `extra` words: cheap, and moves with the bytes."""
+def fingerprint(path: Path) -> str:
+    """Hash the size and both ends (64 KiB) of a large file: cheap, and moves with the bytes."""
+    if not path.is_file():
+        return "missing"
+    size = path.stat().st_size
+    digest = hashlib.blake2b(str(size).encode(), digest_size=16)
+    with path.open("rb") as file:
+        digest.update(file.read(EDGE_BYTES))
+        file.seek(max(0, size - EDGE_BYTES))
+        digest.update(file.read(EDGE_BYTES))
+    return digest.hexdigest()
+
+
+def fingerprint_of_sizes(paths: Iterable[Path], *extra: str) -> str:
+    """Hash the names and sizes of many small files, and any `extra` words, without opening them."""
     digest = hashlib.blake2b(digest_size=16)
-    for word in extra:
+    sizes = (f"{path.name} {path.stat().st_size if path.is_file() else 'missing'}" for path in paths)
+    for word in (*extra, *sizes):
         digest.update(word.encode() + b"\x1f")
-    for path in paths:
-        if not path.is_file():
-            digest.update(b"missing\x1f")
-            continue
-        size = path.stat().st_size
-        digest.update(f"{size}\x1f".encode())
-        with path.open("rb") as file:
-            digest.update(file.read(EDGE_BYTES))
-            if size > EDGE_BYTES:
-                file.seek(max(EDGE_BYTES, size - EDGE_BYTES))
-                digest.update(file.read(EDGE_BYTES))
     return digest.hexdigest()
 
 

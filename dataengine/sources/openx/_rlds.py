@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from dataengine.episode import CameraFrames, Encoding, Episode, Kind, Part, Reject
 from dataengine.errors import RecordError, SourceError
 from dataengine.formats import features, files, jpeg, rlds
+from dataengine.sources._parts import rejected
 
 Steps = Mapping[str, Any]
 """The `steps` of one episode: arrays over t, encoded images, texts."""
@@ -75,7 +76,7 @@ class RldsSource(ABC):
                 name=shard.path.relative_to(self.root).as_posix(),
                 uri=str(shard.path),
                 num_bytes=shard.num_bytes,
-                fingerprint=files.fingerprint([shard.path]),
+                fingerprint=files.fingerprint(shard.path),
                 options={"split": shard.split, "num_records": str(shard.num_records)},
             )
             for shard in shards
@@ -84,17 +85,17 @@ class RldsSource(ABC):
     def read(self, part: Part) -> Iterator[Episode | Reject]:
         """Yield the shard's episodes in the order of its records."""
         if not Path(part.uri).is_file():
-            yield _reject(part, "", RecordError("the shard is missing; download it"))
+            yield rejected(part, "", RecordError("the shard is missing; download it"))
             return
         schema = self._schema()
         for index, found in rlds.read_shard(part.uri, schema, int(part.options["num_records"])):
             if isinstance(found, RecordError):
-                yield _reject(part, str(index), found)
+                yield rejected(part, str(index), found)
                 continue
             try:
                 yield self._episode(part, index, found)
             except RecordError as error:
-                yield _reject(part, str(index), error)
+                yield rejected(part, str(index), error)
 
     def _schema(self) -> features.Group:
         """Read features.json and check that the keys this source needs are there: names of folders drift."""
@@ -180,14 +181,3 @@ def _instructions(texts: Any) -> list[str]:
     """Distinct texts of an episode, in order, without empty ones; a text that is not UTF-8 is no instruction."""
     stripped = [text.strip() for text in texts if isinstance(text, str)]
     return list(dict.fromkeys(text for text in stripped if text))
-
-
-def _reject(part: Part, record: str, error: RecordError) -> Reject:
-    return Reject(
-        part_id=part.part_id,
-        dataset=part.dataset,
-        source_uri=part.uri,
-        record=record,
-        reason=str(error),
-        error=type(error).__name__,
-    )

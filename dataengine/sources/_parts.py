@@ -1,0 +1,38 @@
+"""What sources of many small files share: grouping them into parts, rejecting one of them."""
+
+from collections.abc import Iterable, Iterator
+from typing import TypeVar
+
+from dataengine.episode import Part, Reject
+from dataengine.errors import RecordError
+
+PART_BYTES = 256 * 2**20
+"""A part is closed once it holds this much: tasks of at least 100 MB keep the cluster's overhead small."""
+
+Item = TypeVar("Item")
+
+
+def grouped(sized: Iterable[tuple[Item, int]], part_bytes: int = PART_BYTES) -> Iterator[tuple[list[Item], int]]:
+    """Group (item, bytes) in order into lists of about `part_bytes`, each with its size."""
+    group: list[Item] = []
+    total = 0
+    for item, num_bytes in sized:
+        group.append(item)
+        total += num_bytes
+        if total >= part_bytes:
+            yield group, total
+            group, total = [], 0
+    if group:
+        yield group, total
+
+
+def rejected(part: Part, record: str, error: RecordError, uri: str = "") -> Reject:
+    """Say that a record of a part, or with an empty `record` all of it, is bad."""
+    return Reject(
+        part_id=part.part_id,
+        dataset=part.dataset,
+        source_uri=uri or part.uri,
+        record=record,
+        reason=str(error),
+        error=type(error).__name__,
+    )
