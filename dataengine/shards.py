@@ -88,6 +88,12 @@ class ShardReader:
         self._maps: dict[int, mmap.mmap] = {}
         self._arrays: dict[tuple[int, str], NDArray[Any] | None] = {}
 
+    @property
+    def latents(self) -> tuple[str, ...]:
+        """Names of the latent actions that there are: one at most."""
+        found = self.manifest["latent"]
+        return (found["name"],) if found else ()
+
     def state(self, row: int) -> NDArray[np.float32] | None:
         """Give canonical states (t, s), or None for a human clip."""
         return self._array(row, "state.npy")

@@ -66,8 +66,20 @@ class DataIdentity:
 class EpisodeReader(Protocol):
     """Gives arrays and JPEGs of episodes at random; a corpus and a folder of shards both do."""
 
-    episodes: Sequence[EpisodeInfo]
-    identity: DataIdentity
+    @property
+    def episodes(self) -> Sequence[EpisodeInfo]:
+        """All about every episode but its arrays and pictures, by row."""
+        ...
+
+    @property
+    def identity(self) -> DataIdentity:
+        """Which data this is."""
+        ...
+
+    @property
+    def latents(self) -> Sequence[str]:
+        """Names of the latent actions that there are."""
+        ...
 
     def state(self, row: int) -> NDArray[np.float32] | None:
         """Give canonical states (t, s), or None for a human clip."""

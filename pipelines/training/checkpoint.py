@@ -48,15 +48,20 @@ def save(
     ema: Mapping[str, Tensor] | None,
     state: Mapping[str, Any],
     extra: Mapping[str, Any],
+    files: Mapping[str, str],
     keep: int,
 ) -> Path:
-    """Write a checkpoint, then remove all but the newest `keep`. `extra` goes into `model_config.json`."""
+    """Write a checkpoint, then remove all but the newest `keep`.
+
+    `extra` goes into `model_config.json`, `files` lie beside it.
+    """
     directory.mkdir(parents=True, exist_ok=True)
     for left in directory.glob(f"{_UNFINISHED}*"):
         shutil.rmtree(left, ignore_errors=True)
     partial = directory / f"{_UNFINISHED}{step:08d}"
     partial.mkdir()
     weights.save_model(model, partial, extra)
+    write_files(partial, files)
     tensors, plain = _flatten_optimizer(optimizer)
     save_file(tensors, partial / "optimizer.safetensors")
     if ema is not None:
@@ -89,6 +94,14 @@ def load(
             ema[name].copy_(value)
     _set_rng(load_file(checkpoint / "rng.safetensors"), state["rng"])
     return state
+
+
+def write_files(directory: Path, files: Mapping[str, str]) -> None:
+    """Write small text files, each whole or not at all."""
+    for name, text in files.items():
+        partial = directory / f"{name}.partial"
+        partial.write_text(text)
+        partial.replace(directory / name)
 
 
 def _flatten_optimizer(optimizer: torch.optim.Optimizer) -> tuple[dict[str, Tensor], dict[str, Any]]:

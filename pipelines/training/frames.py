@@ -10,6 +10,7 @@ import torch
 from numpy.typing import NDArray
 from PIL import Image
 
+from dataengine.errors import DataEngineError
 from dataengine.windows import EpisodeReader
 
 CHUNK = 8
@@ -87,28 +88,33 @@ class Frames:
         if not wanted:
             return
         if not self.cached:
-            self._decode(self.reader.jpegs(slot, wanted), list(out))
+            self._decode(slot, wanted, list(out))
             return
         pixels, known = self._pixels[slot], self._known[slot]
         places = np.array([self._begins[row] + frame for row, frame in wanted])
         if not known[places].all():
             missing = {int(p): pair for p, pair in zip(places, wanted, strict=True) if not known[p]}
-            self._decode(self.reader.jpegs(slot, list(missing.values())), [pixels[p] for p in missing])
+            self._decode(slot, list(missing.values()), [pixels[p] for p in missing])
             known[list(missing)] = True
         np.take(pixels, places, axis=0, out=out, mode="clip")
 
-    def _decode(self, jpegs: Sequence[bytes], targets: Sequence[NDArray[np.uint8]]) -> None:
-        if self._pool is None or len(jpegs) <= CHUNK:
-            for jpeg, target in zip(jpegs, targets, strict=True):
-                decode_into(jpeg, target)
-            return
+    def _decode(self, slot: str, wanted: Sequence[tuple[int, int]], targets: Sequence[NDArray[np.uint8]]) -> None:
+        jpegs = self.reader.jpegs(slot, wanted)
 
         def decode_some(first: int) -> None:
-            some = slice(first, first + CHUNK)
-            for jpeg, target in zip(jpegs[some], targets[some], strict=True):
-                decode_into(jpeg, target)
+            for i in range(first, min(first + CHUNK, len(jpegs))):
+                try:
+                    decode_into(jpegs[i], targets[i])
+                except ValueError as error:
+                    row, frame = wanted[i]
+                    name = self.reader.episodes[row].episode_id
+                    raise DataEngineError(
+                        f"episode {name}: frame {frame} of camera {slot} is no JPEG ({error}); "
+                        f"`villa curate` drops such episodes"
+                    ) from error
 
-        list(self._pool.map(decode_some, range(0, len(jpegs), CHUNK)))
+        firsts = range(0, len(jpegs), CHUNK)
+        list(self._pool.map(decode_some, firsts) if self._pool else map(decode_some, firsts))
 
     def close(self) -> None:
         """Stop the threads."""

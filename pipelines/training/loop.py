@@ -8,18 +8,16 @@ import signal
 import sys
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Generic, Literal, Protocol, cast
+from typing import Any, Generic, Protocol, cast
 
 import torch
-from pydantic import Field
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 from torch.utils.checkpoint import checkpoint as recompute
 
 from dataengine import progress
-from dataengine.config import Config
 from dataengine.errors import DataEngineError
 from models.weights import save_model
 from pipelines.training import checkpoint
@@ -28,41 +26,7 @@ from pipelines.training.events import Metrics
 from pipelines.training.interrupts import Interrupts
 from pipelines.training.loading import B, Loader
 from pipelines.training.ranks import Ranks
-
-
-class LoopConfig(Config):
-    """How any model is trained."""
-
-    steps: int = Field(1000, ge=1)
-    """Optimiser steps of the whole run; the schedule of the learning rate ends here."""
-    batch_size: int = Field(16, ge=1)
-    """Windows in one optimiser step, over all ranks and accumulated parts."""
-    accumulate: int = Field(1, ge=1)
-    """Parts that a step's batch is computed in, when memory is short."""
-    seed: int = 0
-    lr: float = Field(1e-4, gt=0)
-    warmup_steps: int = Field(0, ge=0)
-    schedule: Literal["cosine", "constant"] = "cosine"
-    """After the warm-up; cosine ends at `final_lr` of the learning rate."""
-    final_lr: float = Field(0.1, ge=0, le=1)
-    betas: tuple[float, float] = (0.9, 0.95)
-    weight_decay: float = Field(0.05, ge=0)
-    """On matrices only: norms, biases and scales have none."""
-    clip: float = Field(1.0, gt=0)
-    """Longest gradient."""
-    ema: float = Field(0.0, ge=0, lt=1)
-    """Decay of the averaged weights that the run exports; 0 exports the last step's."""
-    bf16: bool = False
-    """Compute in bfloat16 where it is safe; weights, optimiser and sums stay float32."""
-    compile: bool = False
-    checkpoint_activations: bool = False
-    """Recompute each block in the backward pass: less memory, a third more time, equal losses."""
-    log_every: int = Field(10, ge=1)
-    checkpoint_every: int = Field(500, ge=1)
-    keep: int = Field(2, ge=1)
-    """Newest checkpoints that stay."""
-    max_minutes: float | None = Field(None, gt=0)
-    """End this call with a checkpoint after so long; the same command continues."""
+from pipelines.training.settings import LoopConfig, learning_rate
 
 
 class Trainable(Protocol):
@@ -119,7 +83,9 @@ class Run(Generic[B]):
     identity: Mapping[str, Any]
     """What must not change between calls: settings and data."""
     extra: Mapping[str, Any]
-    """Written beside the weights: statistics, labels' origin, data's identity."""
+    """Written into `model_config.json`: statistics, data's identity, code's revision."""
+    files: Mapping[str, str] = field(default_factory=dict)
+    """Small files that belong beside the weights, by name: a tokenizer."""
 
     def __post_init__(self) -> None:
         c = self.config
@@ -185,9 +151,14 @@ class Run(Generic[B]):
     def export(self, directory: Path) -> None:
         """Write the weights that are to be used: the averaged ones where there are any."""
         if self.ranks.leads:
-            with self.ema.in_place() if self.ema else contextlib.nullcontext():
+            with self.exported_weights():
                 save_model(self.model, directory, self.extra)
+                checkpoint.write_files(directory, self.files)
         self.ranks.wait()
+
+    def exported_weights(self) -> contextlib.AbstractContextManager[None]:
+        """Let the model have the weights that `export` writes inside the block."""
+        return self.ema.in_place() if self.ema else contextlib.nullcontext()
 
     def _one_step(self) -> None:
         c = self.config
@@ -274,6 +245,7 @@ class Run(Generic[B]):
                     "identity": self.identity,
                 },
                 extra=self.extra,
+                files=self.files,
                 keep=self.config.keep,
             )
         self.ranks.wait()
@@ -296,16 +268,6 @@ class Run(Generic[B]):
     def _say(self, words: str) -> None:
         if self.ranks.leads:
             print(f"{self.title}: {words}", file=sys.stderr, flush=True)  # noqa: T201
-
-
-def learning_rate(config: LoopConfig, step: int) -> float:
-    """Learning rate of optimiser step `step`, counted from 0."""
-    if step < config.warmup_steps:
-        return config.lr * (step + 1) / config.warmup_steps
-    if config.schedule == "constant":
-        return config.lr
-    done = (step - config.warmup_steps) / max(config.steps - config.warmup_steps, 1)
-    return config.lr * (config.final_lr + (1 - config.final_lr) * 0.5 * (1 + math.cos(math.pi * done)))
 
 
 def check_identity(before: Mapping[str, Any], now: Mapping[str, Any], out: Path) -> None:

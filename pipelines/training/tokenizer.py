@@ -69,10 +69,6 @@ class Tokenizer:
         fast.train_from_iterator(sorted(instructions), trainer)
         return cls(json.dumps(json.loads(fast.to_str()), ensure_ascii=False))
 
-    def save(self, directory: Path) -> None:
-        """Write tokenizer.json."""
-        (directory / FILE_NAME).write_text(self.text)
-
     def encode(self, texts: Sequence[str], length: int) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
         """Give ids (b, length), padded on the right, and their mask. What is too long loses its end, with a warning."""
         ids = np.full((len(texts), length), PAD_ID, dtype=np.int64)

@@ -11,7 +11,7 @@ import torch
 from dataengine.errors import DataEngineError
 from dataengine.formats.tfrecord import records
 from pipelines.training import checkpoint
-from pipelines.training.loop import LoopConfig, learning_rate
+from pipelines.training.settings import LoopConfig, learning_rate
 from tests.training.toy import Toy, losses, make_run, weights
 
 ROOT = Path(__file__).parents[2]

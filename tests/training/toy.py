@@ -16,8 +16,9 @@ from models.config import Config
 from pipelines.training.batches import LamBatches
 from pipelines.training.frames import Buffers, Frames
 from pipelines.training.loading import Loader
-from pipelines.training.loop import LoopConfig, Run, Trained
+from pipelines.training.loop import Run, Trained
 from pipelines.training.ranks import Ranks, join
+from pipelines.training.settings import LoopConfig
 from tests.training.readers import MadeReader, make_episode, statistics
 
 SPEC = WindowSpec(num_frames=2, interval_s=0.3)

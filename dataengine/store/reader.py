@@ -1,0 +1,154 @@
+"""Episodes of a corpus at random: numbers in memory, encoded frames in batched reads of byte ranges."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import NDArray
+
+from dataengine import labels, stats
+from dataengine.episode import CAMERA_SLOTS
+from dataengine.errors import DataEngineError
+from dataengine.stats import EmbodimentStatistics
+from dataengine.store.corpus import Corpus
+from dataengine.windows import EpisodeInfo, LatentInfo, identify
+
+_PLAIN = (
+    *("episode_id", "dataset", "dataset_id", "embodiment", "embodiment_id"),
+    *("kind", "control_hz", "num_steps", "instruction", "split"),
+)
+
+
+class TableReader:
+    """An `EpisodeReader` over a corpus as it is now: the episodes that curation kept, or all."""
+
+    def __init__(self, corpus: Corpus, *, kept_only: bool = True) -> None:
+        self.corpus = corpus
+        names = corpus.schema.names
+        self._slots = [slot for slot in CAMERA_SLOTS if f"frames_{slot}" in names]
+        columns = [*_PLAIN, "state", "state_dim", "action", "action_dim", *(f"height_{slot}" for slot in self._slots)]
+        self._filtered = kept_only and "keep" in names
+        table = self._read(columns)
+        self.episodes = _episodes(table, self._slots)
+        if not self.episodes:
+            dropped = "; curation dropped all it has" if self._filtered else ""
+            raise DataEngineError(f"{corpus.uri} holds no episodes to train on{dropped}")
+        self._state = _rows(table["state"], table["state_dim"])
+        self._action = _rows(table["action"], table["action_dim"])
+        self._latents: dict[str, tuple[list[NDArray[np.float32]], list[NDArray[np.int16]]]] = {}
+        self._num_bytes: NDArray[np.int64] | None = None
+        self.identity = identify(corpus.uri, corpus.version, self.episodes)
+
+    @property
+    def latents(self) -> tuple[str, ...]:
+        """Names of the latent actions that there are."""
+        return tuple(labels.label_names(self.corpus.schema))
+
+    def state(self, row: int) -> NDArray[np.float32] | None:
+        """Give canonical states (t, s), or None for a human clip."""
+        return self._state[row]
+
+    def action(self, row: int) -> NDArray[np.float32] | None:
+        """Give canonical actions (t, a)."""
+        return self._action[row]
+
+    def latent_info(self, lam: str) -> LatentInfo:
+        """Say who made the latent actions."""
+        return labels.label_info(self.corpus.schema, lam)
+
+    def latent(self, row: int, lam: str) -> tuple[NDArray[np.float32], NDArray[np.int16]]:
+        """Give latent actions (t, k, d) and codes (t, k)."""
+        if lam not in self._latents:
+            self._latents[lam] = self._read_latents(self.latent_info(lam))
+        latent, codes = self._latents[lam]
+        return latent[row], codes[row]
+
+    def jpegs(self, slot: str, wanted: Sequence[tuple[int, int]]) -> list[bytes]:
+        """Read encoded frames for (row, frame) pairs in one go."""
+        return self.corpus.jpegs(slot, [(self.episodes[row].episode_id, frame) for row, frame in wanted])
+
+    def num_bytes(self, row: int) -> int:
+        """Count the bytes of an episode's frames."""
+        if self._num_bytes is None:
+            table = self._read([f"offsets_{slot}" for slot in self._slots])
+            self._num_bytes = np.sum([_lasts(column) for column in table.columns], axis=0)
+        return int(self._num_bytes[row])
+
+    def statistics(self) -> dict[str, EmbodimentStatistics]:
+        """Give statistics by embodiment, as `villa stats` left them; raise DataEngineError where some are missing."""
+        table = self.corpus.stats()
+        found = stats.by_embodiment(stats.from_table(table)) if len(table) else {}
+        missing = {e.embodiment for e in self.episodes if e.kind == "robot"} - set(found)
+        if missing:
+            raise DataEngineError(
+                f"{self.corpus.uri} has no statistics of {', '.join(sorted(missing))}; run `villa stats` on it"
+            )
+        return found
+
+    def _read(self, columns: Sequence[str]) -> pa.Table:
+        """Read columns of the episodes that count, always in the order of their ids."""
+        extra = ["keep"] if self._filtered else []
+        table = self.corpus.table(list(dict.fromkeys(["episode_id", *columns, *extra])))
+        if self._filtered:
+            table = table.filter(pc.fill_null(table["keep"], True))
+        return table.sort_by("episode_id").select(list(columns))
+
+    def _read_latents(self, info: LatentInfo) -> tuple[list[NDArray[np.float32]], list[NDArray[np.int16]]]:
+        table = self._read([labels.latent_column(info.name), labels.codes_column(info.name)])
+        slot = labels.label_slot(self.corpus.schema, info.name)
+        flat_latents, flat_codes = (_rows(column, None) for column in table.columns)
+        unlabelled = sum(
+            codes is None and slot in e.cameras for codes, e in zip(flat_codes, self.episodes, strict=True)
+        )
+        if unlabelled:
+            raise DataEngineError(
+                f"{unlabelled} of {len(self.episodes)} kept episodes have no latent actions of '{info.name}'; "
+                f"run `villa label` on {self.corpus.uri} again"
+            )
+        latents, codes = [], []
+        for e, flat_latent, flat_code in zip(self.episodes, flat_latents, flat_codes, strict=True):
+            if flat_latent is None or flat_code is None:
+                latents.append(np.zeros((e.num_steps, info.k, info.d), np.float32))
+                codes.append(np.full((e.num_steps, info.k), labels.NO_CODE, np.int16))
+            else:
+                shaped = labels.unflatten(info, flat_latent, flat_code)
+                latents.append(shaped[0])
+                codes.append(shaped[1])
+        return latents, codes
+
+
+def _episodes(table: pa.Table, slots: Sequence[str]) -> list[EpisodeInfo]:
+    heights = {slot: table[f"height_{slot}"].fill_null(0).to_pylist() for slot in slots}
+    infos = []
+    for row, found in enumerate(table.select(list(_PLAIN)).to_pylist()):
+        found["instruction"] = tuple(found["instruction"] or ())
+        cameras = tuple(slot for slot in slots if heights[slot][row])
+        infos.append(EpisodeInfo(row=row, cameras=cameras, **found))
+    return infos
+
+
+def _rows(column: pa.ChunkedArray, dims: pa.ChunkedArray | None) -> list[NDArray[Any] | None]:
+    """View each row of a list column as an array, (t, dim) where dims are given; None where there is nothing."""
+    rows: list[NDArray[Any] | None] = []
+    widths = dims.fill_null(0).to_pylist() if dims is not None else None
+    for chunk in column.chunks:
+        values, ends = chunk.values.to_numpy(zero_copy_only=False), chunk.offsets.to_numpy()
+        for i, valid in enumerate(chunk.is_valid().to_pylist()):
+            width = widths[len(rows)] if widths is not None else None
+            flat = values[ends[i] : ends[i + 1]]
+            rows.append(None if not valid or width == 0 else flat if width is None else flat.reshape(-1, width))
+    return rows
+
+
+def _lasts(column: pa.ChunkedArray) -> NDArray[np.int64]:
+    """Take the last value of every list, which is where its last frame ends; 0 where there is no list."""
+    lasts = [np.zeros(0, np.int64)]
+    for chunk in column.chunks:
+        values, ends = chunk.values.to_numpy(zero_copy_only=False), chunk.offsets.to_numpy()
+        valid = chunk.is_valid().to_numpy(zero_copy_only=False)
+        last = np.zeros(len(chunk), np.int64)
+        last[valid] = values[ends[1:][valid] - 1]
+        lasts.append(last)
+    return np.concatenate(lasts)

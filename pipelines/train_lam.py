@@ -1,0 +1,174 @@
+"""`villa train lam`: from episodes to a model that names what happens between two frames."""
+
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import Field, model_validator
+
+from dataengine.mixture import Mixture, WindowSampler
+from dataengine.normalize import Normalizer
+from dataengine.report import Report
+from dataengine.windows import EpisodeReader, WindowSpec, steps_per_latent
+from models.lam import Lam, LamConfig
+from pipelines.text_table import text_table
+from pipelines.training import data, recipes
+from pipelines.training.batches import LamBatches
+from pipelines.training.frames import Buffers, Frames
+from pipelines.training.lam_scores import LamScores, judge, save_pictures
+from pipelines.training.loading import Loader
+from pipelines.training.loop import Run
+from pipelines.training.ranks import join, pick_device
+from pipelines.training.settings import LoopConfig
+
+NUM_AHEAD = 2
+
+
+class TrainLamConfig(LoopConfig):
+    """What to train on, how large, how long. What is not given comes from the preset's recipe."""
+
+    data: str
+    """Corpus, or folder of shards."""
+    out: Path
+    """Folder of the run: checkpoints, metrics, the final weights."""
+    preset: Literal["tiny", "small", "paper"] = "tiny"
+    model: dict[str, Any] = Field(default_factory=dict)
+    """Fields of the model's own settings to change, such as `model.resolution`."""
+    proprio: bool = True
+    """Ground the latents in what robots felt and did, not in pixels alone."""
+    context: bool = True
+    """Tell the proprio forward model which embodiment moves."""
+    mixture: Mixture = Mixture()
+    held_out: float = Field(0.1, ge=0, lt=1)
+    """Share of the episodes kept away from training, by a hash of their ids; beside those that publishers hold out."""
+    val_windows: int = Field(256, ge=1)
+    """Most held-out windows of each embodiment that the trained model is judged on."""
+    device: str | None = None
+    """`cpu`, `cuda`; by default the best there is."""
+    threads: int = Field(1, ge=1)
+    """Threads that decode pictures."""
+    cache_mb: float = Field(2000, ge=0)
+    """Memory for decoded pictures: with room for all of them each is decoded once."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _recipe(cls, given: Any) -> Any:
+        return recipes.fill(recipes.LAM, given)
+
+
+class TrainLamReport(Report):
+    """A latent action model and what it does on episodes that it never saw."""
+
+    out: str
+    preset: str
+    proprio: bool
+    step: int
+    steps: int
+    finished: bool
+    parameters: int
+    train_episodes: int
+    held_out_episodes: int
+    shares: dict[str, float]
+    """How often each dataset was drawn."""
+    seconds: float
+    steps_per_s: float
+    loader_ms: dict[str, float]
+    metrics: dict[str, float]
+    """The last entry of metrics.jsonl."""
+    scores: LamScores = LamScores()
+    curve: str
+    reconstructions: str = ""
+
+    def summary(self) -> str:
+        """Say where the model is and print a row per embodiment."""
+        where = f"step {self.step} of {self.steps}, {self.parameters / 1e6:.2f} M parameters, {self.seconds:.0f} s"
+        if not self.finished:
+            return f"{self.out}: {where}; time is up, the same command continues"
+        rows = [
+            [v.embodiment, v.pairs, f"{v.ratio:.3f}", f"{v.shuffled_ratio:.3f}", f"{v.copy_frame:.5f}"]
+            for v in self.scores.visual
+        ]
+        head = ["held-out", "pairs", "error / copy", "shuffled / copy", "copy error"]
+        used = ", ".join(f"{s.used} of {s.size} ({s.perplexity:.1f})" for s in self.scores.codebook)
+        return f"{self.out}: {where}\n{text_table(head, rows)}\ncodes used by slot (perplexity): {used}"
+
+
+def run(config: TrainLamConfig) -> TrainLamReport:
+    """Train, or continue to train, then judge the model on held-out episodes and write its weights into `out`."""
+    import torch
+
+    reader = data.open_reader(config.data)
+    train, held_out = data.split(reader, config.held_out)
+    normalizer = Normalizer(reader.statistics())
+    shape = model_config(config, reader, normalizer)
+    spec = WindowSpec(num_frames=shape.num_frames, interval_s=shape.interval_s)
+    with join(pick_device(config.device)) as ranks:
+        sampler = WindowSampler(
+            train,
+            spec,
+            batch_size=config.batch_size // config.accumulate,
+            seed=config.seed,
+            mixture=config.mixture,
+        )
+        batches = LamBatches(
+            frames=Frames(reader, spec.slots, shape.resolution, cache_mb=config.cache_mb, num_threads=config.threads),
+            buffers=Buffers(NUM_AHEAD + 2, pinned=ranks.device.type == "cuda"),
+            normalizer=normalizer,
+            state_dim=shape.state_dim,
+            action_dim=shape.action_dim,
+        )
+        loader = Loader(reader, spec, sampler, batches, ranks.rank, ranks.world_size, NUM_AHEAD)
+        torch.manual_seed(config.seed)
+        lam = Lam(shape)
+        config.out.mkdir(parents=True, exist_ok=True)
+        identity = {"data": reader.identity.fingerprint, **config.lasting()}
+        training = Run(lam, loader, config, config.out, ranks, "lam", identity, data.origin(reader))
+        try:
+            trained = training.train()
+            scores, pictures = LamScores(), ""
+            if trained.finished:
+                training.export(config.out)
+                if ranks.leads:
+                    with training.exported_weights():
+                        scores, pairs = judge(lam, reader, batches, spec, held_out or train, config.val_windows)
+                    pictures = str(config.out / "reconstructions.png")
+                    save_pictures(pairs, Path(pictures))
+        finally:
+            loader.close()
+            batches.frames.close()
+    report = TrainLamReport(
+        out=str(config.out),
+        preset=config.preset,
+        proprio=config.proprio,
+        step=trained.step,
+        steps=config.steps,
+        finished=trained.finished,
+        parameters=sum(p.numel() for p in lam.parameters()),
+        train_episodes=len(train),
+        held_out_episodes=len(held_out),
+        shares=sampler.shares,
+        seconds=round(trained.seconds, 3),
+        steps_per_s=round(trained.steps_per_s, 3),
+        loader_ms=trained.loader_ms,
+        metrics=trained.figures,
+        scores=scores,
+        curve=str(config.out / "metrics.jsonl"),
+        reconstructions=pictures,
+    )
+    if ranks.leads:
+        (config.out / "report.json").write_text(report.model_dump_json(indent=1))
+    return report
+
+
+def model_config(config: TrainLamConfig, reader: EpisodeReader, normalizer: Normalizer) -> LamConfig:
+    """Fit the preset to the data: widest vectors, longest stride, room for every dataset's id."""
+    base = LamConfig.preset(config.preset, **config.model)
+    robots = normalizer.stats.values()
+    fitted = {
+        "use_proprio": config.proprio,
+        "use_context": config.context,
+        "state_dim": max((s.state.dim for s in robots), default=1) or 1,
+        "action_dim": max((s.action.dim for s in robots), default=1) or 1,
+        "max_horizon": max(steps_per_latent(e.control_hz, base.interval_s) for e in reader.episodes),
+        "num_datasets": max(base.num_datasets, *(e.dataset_id for e in reader.episodes)),
+    }
+    return LamConfig.preset(config.preset, **{**fitted, **config.model})

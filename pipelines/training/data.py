@@ -1,0 +1,74 @@
+"""Opens what a model is trained on, and says what a checkpoint must remember of it."""
+
+import subprocess
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from dataengine.errors import DataEngineError
+from dataengine.shards import ShardReader, is_shards
+from dataengine.windows import EpisodeInfo, EpisodeReader, LatentInfo, is_held_out
+
+
+def open_reader(place: str) -> EpisodeReader:
+    """Open a folder of shards, or a corpus; only the latter imports lance."""
+    if is_shards(place):
+        return ShardReader(place)
+    from dataengine.store import Corpus
+    from dataengine.store.reader import TableReader
+
+    return TableReader(Corpus.open(place))
+
+
+def split(reader: EpisodeReader, held_out: float) -> tuple[list[EpisodeInfo], list[EpisodeInfo]]:
+    """Part the episodes for training from those that it must never see."""
+    away = [is_held_out(e, held_out) for e in reader.episodes]
+    train = [e for e, gone in zip(reader.episodes, away, strict=True) if not gone]
+    if not train:
+        raise DataEngineError(f"all {len(reader.episodes)} episodes are held out; lower held_out from {held_out}")
+    return train, [e for e, gone in zip(reader.episodes, away, strict=True) if gone]
+
+
+def pick_latent(reader: EpisodeReader, name: str | None) -> LatentInfo:
+    """Find the latent actions to train on: those named, or the only ones there are."""
+    if name is None:
+        if len(reader.latents) != 1:
+            found = ", ".join(reader.latents) or "none"
+            raise DataEngineError(
+                f"{reader.identity.uri}: found latent actions {found}, expected one; "
+                + ("say which with --set latent=NAME" if reader.latents else "run `villa label` first")
+            )
+        name = reader.latents[0]
+    return reader.latent_info(name)
+
+
+def latent_rms(reader: EpisodeReader, name: str, episodes: Sequence[EpisodeInfo], most: int = 512) -> float:
+    """Root mean square of latent actions, over a stable choice of episodes."""
+    total, count = 0.0, 0
+    for e in sorted(episodes, key=lambda e: e.episode_id)[:most]:
+        latent, codes = reader.latent(e.row, name)
+        valid = latent[codes[:, 0] >= 0].astype(np.float64)
+        total, count = total + float(np.square(valid).sum()), count + valid.size
+    return (total / count) ** 0.5 if count else 1.0
+
+
+def origin(reader: EpisodeReader) -> dict[str, Any]:
+    """Say what a model was trained on, for its checkpoints: data, statistics, code."""
+    return {
+        "data": asdict(reader.identity),
+        "statistics": {name: one.to_json() for name, one in reader.statistics().items()},
+        "git_revision": git_revision(),
+    }
+
+
+def git_revision() -> str:
+    """Give the revision of this code, marked when files differ from it; `unknown` for an installed copy."""
+    here = Path(__file__).parent
+    command = ["git", "-C", str(here), "describe", "--always", "--dirty", "--abbrev=40"]
+    try:
+        return subprocess.run(command, check=True, capture_output=True, text=True, timeout=10).stdout.strip()
+    except (OSError, subprocess.SubprocessError):
+        return "unknown"

@@ -1,0 +1,163 @@
+"""Is a latent action model any good? Next frames painted with the right latents, with wrong ones, and not at all."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from PIL import Image
+from pydantic import Field
+from torch import Tensor
+
+from dataengine.mixture import WindowSampler
+from dataengine.report import Report
+from dataengine.windows import EpisodeInfo, EpisodeReader, WindowSpec, cut_window
+from models.lam import Lam
+from pipelines.training.batches import LamBatches
+
+PAIRS_AT_ONCE = 64
+
+
+class VisualScore(Report):
+    """Squared error of the next frame on held-out episodes of one embodiment, pixels from 0 to 1."""
+
+    embodiment: str
+    pairs: int
+    model: float
+    """With each pair's own latent action."""
+    shuffled: float
+    """With that of another pair of the same embodiment: near `copy` or above when latents carry the motion."""
+    copy_frame: float
+    """Of a painter who repeats the current frame."""
+
+    @property
+    def ratio(self) -> float:
+        """Model over copy: below 1 is better than repeating the frame."""
+        return self.model / max(self.copy_frame, 1e-12)
+
+    @property
+    def shuffled_ratio(self) -> float:
+        """Shuffled over copy."""
+        return self.shuffled / max(self.copy_frame, 1e-12)
+
+
+class SlotUse(Report):
+    """How held-out pairs use the codebook in one slot."""
+
+    used: int
+    size: int
+    perplexity: float
+
+
+class LamScores(Report):
+    """What a latent action model does on episodes that it never saw."""
+
+    visual: list[VisualScore] = Field(default_factory=list)
+    codebook: list[SlotUse] = Field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class Pairs:
+    """Held-out pairs of one embodiment, and what the model makes of them; pictures are (n, side, side, 3)."""
+
+    embodiment: str
+    before: NDArray[np.uint8]
+    after: NDArray[np.uint8]
+    painted: NDArray[np.uint8]
+    shuffled: NDArray[np.uint8]
+    codes: NDArray[np.int64]
+    """(n, k)."""
+
+    def score(self) -> VisualScore:
+        """Average the squared errors."""
+
+        def error(picture: NDArray[np.uint8]) -> float:
+            return float(np.square((picture.astype(np.float32) - self.after) / 255).mean())
+
+        return VisualScore(
+            embodiment=self.embodiment,
+            pairs=len(self.after),
+            model=error(self.painted),
+            shuffled=error(self.shuffled),
+            copy_frame=error(self.before),
+        )
+
+
+def judge(
+    lam: Lam, reader: EpisodeReader, batches: LamBatches, spec: WindowSpec, episodes: Sequence[EpisodeInfo], most: int
+) -> tuple[LamScores, list[Pairs]]:
+    """Score the model on up to `most` windows of every embodiment among the episodes."""
+    was_training = lam.training
+    lam.eval()
+    found = []
+    for embodiment in sorted({e.embodiment for e in episodes}):
+        mine = [e for e in episodes if e.embodiment == embodiment and spec.num_windows(e)]
+        if mine:
+            found.append(_paint(lam, reader, batches, spec, mine, most))
+    lam.train(was_training)
+    codes = np.concatenate([p.codes for p in found]) if found else np.zeros((0, lam.config.num_slots), np.int64)
+    slots = [_slot_use(codes[:, slot], lam.config.num_codes) for slot in range(codes.shape[1])] if len(codes) else []
+    return LamScores(visual=[p.score() for p in found], codebook=slots), found
+
+
+def _paint(
+    lam: Lam, reader: EpisodeReader, batches: LamBatches, spec: WindowSpec, episodes: Sequence[EpisodeInfo], most: int
+) -> Pairs:
+    """Paint the second frame of pairs spread evenly over an embodiment's windows."""
+    sampler = WindowSampler(episodes, spec, batch_size=1, seed=0)
+    rows, starts = sampler.at(np.arange(min(most, sampler.windows_per_epoch)))
+    windows = [cut_window(reader, spec, int(row), int(start)) for row, start in zip(rows, starts, strict=True)]
+    before, after, latents, codes = [], [], [], []
+    for first in range(0, len(windows), PAIRS_AT_ONCE):
+        some = windows[first : first + PAIRS_AT_ONCE]
+        batch = batches.make(some).to(next(lam.parameters()).device)
+        encoded = lam.encode(batch.video)
+        real = torch.from_numpy(np.stack([w.frame_mask[1:] for w in some])).to(batch.video.device)
+        before.append(batch.video[:, :-1][real])
+        after.append(batch.video[:, 1:][real])
+        latents.append(encoded.quantized[real])
+        codes.append(encoded.codes[real])
+    frame, latent = torch.cat(before), torch.cat(latents)
+    return Pairs(
+        embodiment=episodes[0].embodiment,
+        before=_pixels(frame),
+        after=_pixels(torch.cat(after)),
+        painted=_pixels(_render(lam, frame, latent)),
+        # Half a turn: every pair gets a latent from elsewhere.
+        shuffled=_pixels(_render(lam, frame, latent.roll(max(len(latent) // 2, 1), dims=0))),
+        codes=torch.cat(codes).cpu().numpy(),
+    )
+
+
+def _render(lam: Lam, frames: Tensor, latents: Tensor) -> Tensor:
+    parts = zip(frames.split(PAIRS_AT_ONCE), latents.split(PAIRS_AT_ONCE), strict=True)
+    return torch.cat([lam.render(frame, latent) for frame, latent in parts])
+
+
+def _pixels(frames: Tensor) -> NDArray[np.uint8]:
+    return frames.permute(0, 2, 3, 1).cpu().numpy()
+
+
+def _slot_use(codes: NDArray[np.int64], num_codes: int) -> SlotUse:
+    counts = np.bincount(codes, minlength=num_codes)
+    share = counts[counts > 0] / counts.sum()
+    return SlotUse(
+        used=int((counts > 0).sum()), size=num_codes, perplexity=float(np.exp(-(share * np.log(share)).sum()))
+    )
+
+
+def save_pictures(pairs: Sequence[Pairs], path: Path, each: int = 3) -> None:
+    """Draw rows of `before, after, painted, |after - before|, |after - painted|`, the most moving pairs first."""
+    rows = []
+    for p in pairs:
+        moved = np.abs(p.after.astype(np.int16) - p.before).mean(axis=(1, 2, 3))
+        # The top tenth moves most but may be cuts and flashes; below it lies plain motion.
+        order = np.argsort(-moved)[len(moved) // 10 :][:: max(len(moved) // (8 * each), 1)][:each]
+        for i in order:
+            before, after, painted = (x[i].astype(np.int16) for x in (p.before, p.after, p.painted))
+            errors = [np.minimum(np.abs(after - x) * 3, 255) for x in (before, painted)]
+            rows.append(np.concatenate([before, after, painted, *errors], axis=1))
+    if rows:
+        Image.fromarray(np.concatenate(rows).astype(np.uint8)).save(path)

@@ -1,0 +1,53 @@
+"""What each preset is trained with, where nobody says otherwise: the one place for learning rates and lengths.
+
+`paper` is villa-X as far as it was published (batch and learning rate of the LAM, all of ACT but its number of
+steps); the smaller ones are ours, found on CPUs.
+"""
+
+from typing import Any
+
+LAM: dict[str, dict[str, Any]] = {
+    # 550 steps of 16 clips are a minute of one core.
+    "tiny": {"steps": 550, "batch_size": 16, "lr": 2e-3, "final_lr": 0.05, "warmup_steps": 20, "checkpoint_every": 250},
+    "small": {"steps": 20_000, "batch_size": 64, "lr": 4e-4, "warmup_steps": 500, "bf16": True},
+    "paper": {"steps": 100_000, "batch_size": 512, "lr": 1.5e-4, "warmup_steps": 2000, "bf16": True},
+}
+
+ACT: dict[str, dict[str, Any]] = {
+    "tiny": {
+        "steps": 2000,
+        "batch_size": 64,
+        "lr": 1e-3,
+        "final_lr": 0.02,
+        "warmup_steps": 100,
+        "ema": 0.99,
+        "weight_decay": 0.01,
+        "checkpoint_every": 500,
+    },
+    "small": {
+        "steps": 30_000,
+        "batch_size": 256,
+        "lr": 1e-4,
+        "warmup_steps": 500,
+        "ema": 0.999,
+        "weight_decay": 0.01,
+        "bf16": True,
+    },
+    "paper": {
+        "steps": 60_000,
+        "batch_size": 512,
+        "lr": 5e-5,
+        "warmup_steps": 200,
+        "schedule": "constant",
+        "weight_decay": 0.0,
+        "bf16": True,
+        "scale_latents": False,
+    },
+}
+
+
+def fill(recipes: dict[str, dict[str, Any]], given: Any) -> Any:
+    """Lay what was given over the recipe of its preset; what is no preset is left for the settings to refuse."""
+    if not isinstance(given, dict):
+        return given
+    return {**recipes.get(given.get("preset", "tiny"), {}), **given}

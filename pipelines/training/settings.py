@@ -1,0 +1,73 @@
+"""How any model is trained: the settings of the loop, and the learning rate that follows from them."""
+
+import math
+from typing import Any, Literal
+
+from pydantic import Field
+
+from dataengine.config import Config
+
+_PASSING = frozenset(
+    (
+        "out",
+        "data",
+        "device",
+        "threads",
+        "cache_mb",
+        "val_windows",
+        "max_minutes",
+        "log_every",
+        "checkpoint_every",
+        "keep",
+    )
+)
+"""Settings that may differ between the calls of one run."""
+
+
+class LoopConfig(Config):
+    """How any model is trained."""
+
+    steps: int = Field(1000, ge=1)
+    """Optimiser steps of the whole run; the schedule of the learning rate ends here."""
+    batch_size: int = Field(16, ge=1)
+    """Windows in one optimiser step, over all ranks and accumulated parts."""
+    accumulate: int = Field(1, ge=1)
+    """Parts that a step's batch is computed in, when memory is short."""
+    seed: int = 0
+    lr: float = Field(1e-4, gt=0)
+    warmup_steps: int = Field(0, ge=0)
+    schedule: Literal["cosine", "constant"] = "cosine"
+    """After the warm-up; cosine ends at `final_lr` of the learning rate."""
+    final_lr: float = Field(0.1, ge=0, le=1)
+    betas: tuple[float, float] = (0.9, 0.95)
+    weight_decay: float = Field(0.05, ge=0)
+    """On matrices only: norms, biases and scales have none."""
+    clip: float = Field(1.0, gt=0)
+    """Longest gradient."""
+    ema: float = Field(0.0, ge=0, lt=1)
+    """Decay of the averaged weights that the run exports; 0 exports the last step's."""
+    bf16: bool = False
+    """Compute in bfloat16 where it is safe; weights, optimiser and sums stay float32."""
+    compile: bool = False
+    checkpoint_activations: bool = False
+    """Recompute each block in the backward pass: less memory, a third more time, equal losses."""
+    log_every: int = Field(10, ge=1)
+    checkpoint_every: int = Field(500, ge=1)
+    keep: int = Field(2, ge=1)
+    """Newest checkpoints that stay."""
+    max_minutes: float | None = Field(None, gt=0)
+    """End this call with a checkpoint after so long; the same command continues."""
+
+    def lasting(self) -> dict[str, Any]:
+        """Give the settings that a run must keep when it is continued: all that its losses depend on."""
+        return {key: value for key, value in self.model_dump(mode="json").items() if key not in _PASSING}
+
+
+def learning_rate(config: LoopConfig, step: int) -> float:
+    """Learning rate of optimiser step `step`, counted from 0."""
+    if step < config.warmup_steps:
+        return config.lr * (step + 1) / config.warmup_steps
+    if config.schedule == "constant":
+        return config.lr
+    done = (step - config.warmup_steps) / max(config.steps - config.warmup_steps, 1)
+    return config.lr * (config.final_lr + (1 - config.final_lr) * 0.5 * (1 + math.cos(math.pi * done)))
