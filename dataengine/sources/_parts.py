@@ -1,7 +1,10 @@
-"""What sources of many small files share: grouping them into parts, rejecting one of them."""
+"""What sources share: grouping small files into parts, rejecting a record, checking its numbers."""
 
 from collections.abc import Iterable, Iterator
 from typing import TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
 
 from dataengine.episode import Part, Reject
 from dataengine.errors import RecordError
@@ -36,3 +39,12 @@ def rejected(part: Part, record: str, error: RecordError, uri: str = "") -> Reje
         reason=str(error),
         error=type(error).__name__,
     )
+
+
+def vector(values: NDArray, name: str) -> NDArray[np.float32]:
+    """Return float32 (t, n), contiguous; raise RecordError at a number that is not finite."""
+    array = np.ascontiguousarray(values, dtype=np.float32)
+    if not np.isfinite(array).all():
+        row, column = np.argwhere(~np.isfinite(array))[0]
+        raise RecordError(f"{name}[{row}, {column}] is {array[row, column]}, expected a finite number")
+    return array

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from dataengine.episode import CameraFrames, Encoding, Episode, Kind, Part, Reject
 from dataengine.errors import RecordError, SourceError
 from dataengine.formats import features, files, jpeg, rlds
-from dataengine.sources._parts import rejected
+from dataengine.sources._parts import rejected, vector
 
 Steps = Mapping[str, Any]
 """The `steps` of one episode: arrays over t, encoded images, texts."""
@@ -134,7 +134,10 @@ class RldsSource(ABC):
             split=part.options["split"],
             licence=self.licence,
             notes=motion.notes,
-            **vectors,
+            state=vector(motion.state, "state"),
+            action=vector(motion.action, "action"),
+            raw_state=vector(motion.raw_state, "raw_state"),
+            raw_action=vector(motion.raw_action, "raw_action"),
         )
 
     def _frames(self, observation: Steps, keep: slice) -> dict[str, CameraFrames]:
@@ -166,15 +169,6 @@ def lookup(steps: Steps, key: str) -> Any:
 def columns(*arrays: NDArray) -> NDArray[np.float32]:
     """Put arrays of (t,) or (t, n) side by side."""
     return np.concatenate([a.reshape(len(a), -1).astype(np.float32) for a in arrays], axis=1)
-
-
-def _vector(values: NDArray, name: str) -> NDArray[np.float32]:
-    """Return float32 (t, n), contiguous; a number that is not finite costs the record."""
-    array = np.ascontiguousarray(values, dtype=np.float32)
-    if not np.isfinite(array).all():
-        row, column = np.argwhere(~np.isfinite(array))[0]
-        raise RecordError(f"{name}[{row}, {column}] is {array[row, column]}, expected a finite number")
-    return array
 
 
 def _instructions(texts: Any) -> list[str]:

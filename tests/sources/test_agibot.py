@@ -1,0 +1,432 @@
+"""AgiBot World as extracted: what its numbers become, each known defect, and what is broken on purpose."""
+
+import json
+import pickle
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+import pytest
+import simplejpeg
+from scipy.spatial.transform import Rotation
+
+from dataengine import catalog
+from dataengine.episode import Episode, Reject
+from dataengine.errors import SourceError
+from dataengine.formats import video
+from dataengine.sources import _parts
+
+N = 12
+TASK = "327"
+EMPTY = np.empty(0, np.float32)
+Arrays = dict[str, np.ndarray]
+
+
+def proprio(seed: int, effectors: int = 2) -> Arrays:
+    """Every dataset of the published dump; ends and joints of the action repeat the state, as published."""
+    rng = np.random.default_rng(seed)
+    joint = np.cumsum(rng.normal(size=(N, 14)), axis=0)
+    position = rng.normal(size=(N, 2, 3))
+    orientation = Rotation.random(2 * N, random_state=seed).as_quat().reshape(N, 2, 4)
+    closing = np.repeat([[0.0, 1.0], [1.0, 0.0]], N // 2, axis=0)
+    effector = closing * 110 + 5 if effectors == 2 else rng.normal(size=(N, effectors))
+    index = np.arange(N, dtype=np.int64)
+    return {
+        "timestamp": 1_700_000_000_000_000_000 + index * 33_333_333,
+        "state/joint/position": joint,
+        "state/joint/current_value": np.zeros((N, 14)),
+        "state/joint/velocity": EMPTY,
+        "state/effector/position": effector,
+        "state/effector/force": EMPTY,
+        "state/end/position": position,
+        "state/end/orientation": orientation,
+        "state/head/position": rng.normal(size=(N, 2)),
+        "state/waist/position": rng.normal(size=(N, 2)),
+        "state/robot/position": EMPTY,
+        "action/joint/position": joint,
+        "action/joint/index": index[2:],
+        "action/effector/position": closing if effectors == 2 else effector,
+        "action/effector/index": index,
+        "action/end/position": position,
+        "action/end/orientation": orientation,
+        "action/end/index": index[2:],
+        "action/head/position": rng.normal(size=(N, 2)),
+        "action/head/index": index,
+        "action/waist/position": rng.normal(size=(N, 2)),
+        "action/waist/index": index,
+        "action/robot/velocity": rng.normal(size=(N, 2)),
+        "action/robot/index": index,
+        "action/robot/position": EMPTY,
+    }
+
+
+def write_h5(root: Path, episode: str, arrays: Arrays, task: str = TASK) -> Path:
+    path = root / "proprio_stats" / task / episode / "proprio_stats.h5"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with h5py.File(path, "w") as file:
+        for key, value in arrays.items():
+            file.create_dataset(key, data=value)
+    return path
+
+
+def write_video(path: Path, num_frames: int = N, level: int = 0) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    frames = (np.full((96, 128, 3), level + 8 * i, np.uint8) for i in range(num_frames))
+    video.encode(path, frames, 30, "av1")
+
+
+def entry(episode: str) -> dict[str, Any]:
+    segments = [
+        {"start_frame": 2, "end_frame": 6, "action_text": "Pick up the cup.", "skill": "Pick"},
+        {"start_frame": 6, "end_frame": 99, "action_text": "Put it down.", "skill": "Place"},
+        {"start_frame": 6, "end_frame": 8, "action_text": " ", "skill": "Place"},
+    ]
+    return {
+        "episode_id": int(episode),
+        "task_name": "Tidy the table",
+        "init_scene_text": "A cup stands on a table.",
+        "label_info": {"action_config": segments},
+    }
+
+
+def write_task_info(root: Path, episodes: list[str], task: str = TASK) -> None:
+    (root / "task_info").mkdir(parents=True, exist_ok=True)
+    (root / "task_info" / f"task_{task}.json").write_text(json.dumps([entry(e) for e in episodes]))
+
+
+@pytest.fixture(scope="module")
+def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Two episodes of grippers."""
+    root = tmp_path_factory.mktemp("agibot") / "world"
+    for i, episode in enumerate(("648642", "648700")):
+        write_h5(root, episode, proprio(i))
+        for j, camera in enumerate(("head", "hand_left", "hand_right")):
+            write_video(root / "observations" / TASK / episode / "videos" / f"{camera}_color.mp4", level=40 * j)
+    write_task_info(root, ["648642", "648700"])
+    return root
+
+
+@pytest.fixture
+def root(template: Path, tmp_path: Path) -> Path:
+    shutil.copytree(template, tmp_path / "world")
+    return tmp_path / "world"
+
+
+def read_all(root: Path, **settings: Any) -> list[Episode | Reject]:
+    source = pickle.loads(pickle.dumps(catalog.source("agibot")(str(root), **settings)))
+    return [found for part in source.parts() for found in source.read(part)]
+
+
+def with_arrays(root: Path, edit: Callable[[Arrays], None], effectors: int = 2) -> list[Episode | Reject]:
+    """Rewrite the first episode's numbers and read everything; the second episode must always arrive."""
+    arrays = proprio(0, effectors)
+    edit(arrays)
+    write_h5(root, "648642", arrays)
+    first, second = read_all(root)
+    assert isinstance(second, Episode)
+    return [first]
+
+
+def test_poses_grippers_and_clock_become_canonical(root: Path) -> None:
+    raw = proprio(0)
+    episode = read_all(root)[0]
+    state, action = episode.state.reshape(N, 2, 7), episode.action.reshape(N, 2, 7)
+    np.testing.assert_allclose(state[..., :3], raw["state/end/position"], rtol=1e-6)
+    expected = Rotation.from_quat(raw["state/end/orientation"].reshape(-1, 4)).as_euler("xyz").reshape(N, 2, 3)
+    np.testing.assert_allclose(state[..., 3:6], expected, atol=1e-5)
+    closing = raw["action/effector/position"]
+    np.testing.assert_allclose(state[..., 6], 1 - (closing * 110 + 5) / 120, atol=1e-6)
+    np.testing.assert_array_equal(action[..., 6], 1 - closing)
+    np.testing.assert_array_equal(action[:-1, :, :6], state[1:, :, :6])
+    np.testing.assert_array_equal(action[-1, :, :6], state[-1, :, :6])
+    assert episode.time_ns.tolist() == [33_333_333 * i for i in range(N)]
+    assert (episode.embodiment, episode.control_hz, episode.kind, episode.state_encoding) == (
+        "agibot_g1",
+        30.0,
+        "robot",
+        "eef_pose",
+    )
+    assert episode.notes["action_source"] == "next_state"
+    assert episode.notes["action_equals_state"] == "1.000"
+    assert episode.notes["gripper_polarity"] == "larger is closed"
+
+
+def test_raw_vectors_keep_the_publishers_numbers_in_the_published_order(root: Path) -> None:
+    raw = proprio(1)
+    episode = read_all(root)[1]
+    parts = ("joint", "effector", "head", "waist")
+    state = np.concatenate([raw[f"state/{part}/position"] for part in parts], axis=1)
+    action = [raw[f"action/{part}/position"] for part in parts] + [raw["action/robot/velocity"]]
+    np.testing.assert_array_equal(episode.raw_state, state.astype(np.float32))
+    np.testing.assert_array_equal(episode.raw_action, np.concatenate(action, axis=1).astype(np.float32))
+    assert (episode.raw_state.shape[1], episode.raw_action.shape[1]) == (20, 22)
+
+
+def test_cameras_land_in_their_slots_at_the_rate_of_the_numbers(root: Path) -> None:
+    episode = read_all(root, frame_size=64)[0]
+    for slot, first_level in (("primary", 0), ("wrist_2", 40), ("wrist", 80)):
+        frames = episode.cameras[slot]
+        levels = [simplejpeg.decode_jpeg(data).mean() for data in frames.jpegs]
+        np.testing.assert_allclose(levels, [first_level + 8 * i for i in range(N)], atol=3)
+        assert (frames.height, frames.width, frames.native_height, frames.native_width) == (64, 64, 96, 128)
+
+
+def test_texts_arrive_with_segments_clipped_to_the_episode(root: Path) -> None:
+    episode = read_all(root)[0]
+    assert episode.instruction == ["Tidy the table"]
+    assert episode.notes["scene"] == "A cup stands on a table."
+    assert json.loads(episode.notes["segments"]) == [
+        {"start": 2, "end": 6, "text": "Pick up the cup.", "skill": "Pick"},
+        {"start": 6, "end": N, "text": "Put it down.", "skill": "Place"},
+    ]
+
+
+def test_hands_are_an_embodiment_of_their_own(root: Path) -> None:
+    videos = root / "observations" / TASK / "648642" / "videos"
+    for side in ("left", "right"):
+        (videos / f"hand_{side}_color.mp4").rename(videos / f"hand_{side}_fisheye_color.mp4")
+    (episode,) = with_arrays(root, lambda arrays: None, effectors=12)
+    assert episode.embodiment == "agibot_g1_dexhand"
+    assert [getattr(episode, name).shape[1] for name in ("state", "action", "raw_state", "raw_action")] == [
+        12,
+        12,
+        30,
+        32,
+    ]
+    assert sorted(episode.cameras) == ["primary", "wrist", "wrist_2"]
+    np.testing.assert_allclose(episode.state.reshape(N, 2, 6)[..., :3], proprio(0, 12)["state/end/position"], rtol=1e-6)
+
+
+def test_the_grippers_polarity_follows_its_command(root: Path) -> None:
+    def opening(arrays: Arrays) -> None:
+        arrays["state/effector/position"] = 120 - arrays["state/effector/position"]
+
+    (episode,) = with_arrays(root, opening)
+    assert episode.notes["gripper_polarity"] == "larger is open"
+    np.testing.assert_allclose(episode.state[:, 6], read_all(root)[1].state[:, 6], atol=1e-6)
+
+    def still(arrays: Arrays) -> None:
+        arrays["action/effector/position"] = np.zeros((N, 2))
+
+    (episode,) = with_arrays(root, still)
+    assert episode.notes["gripper_polarity"] == "larger is closed (assumed)"
+
+
+def test_actions_that_are_commands_are_kept(root: Path) -> None:
+    def commanded(arrays: Arrays) -> None:
+        arrays["action/end/position"] = arrays["state/end/position"] + 0.01
+
+    (episode,) = with_arrays(root, commanded)
+    assert (episode.notes["action_source"], episode.notes["action_equals_state"]) == ("command", "0.000")
+    np.testing.assert_allclose(episode.action[:, :3], episode.state[:, :3] + 0.01, atol=1e-6)
+
+
+def test_commands_of_some_steps_are_placed_by_their_index(root: Path) -> None:
+    def sparse(arrays: Arrays) -> None:
+        arrays["action/effector/position"] = np.ones((2, 2))
+        arrays["action/effector/index"] = np.array([3, 5])
+        arrays["action/joint/position"] = np.full((N - 2, 14), 7.0)
+
+    (episode,) = with_arrays(root, sparse)
+    raw = proprio(0)
+    assert np.flatnonzero((episode.raw_action[:, 14:16] == 1.0).all(axis=1)).tolist() == [3, 5]
+    np.testing.assert_allclose(episode.raw_action[0, 14:16], raw["state/effector/position"][0] / 120, rtol=1e-6)
+    assert (episode.raw_action[2:, :14] == 7).all()
+    np.testing.assert_allclose(episode.raw_action[:2, :14], raw["state/joint/position"][:2], rtol=1e-6)
+    assert episode.notes["action_effector_placed"] == f"2 of {N} steps"
+
+
+def test_actions_and_parts_that_are_not_there_are_stood_in_for_and_noted(root: Path) -> None:
+    def bare(arrays: Arrays) -> None:
+        for key in list(arrays):
+            if key.startswith("action/"):
+                arrays[key] = EMPTY
+        arrays["state/waist/position"] = np.ones((N, 1))
+        del arrays["state/head/position"]
+        arrays["timestamp"][4] = arrays["timestamp"][3]
+
+    (episode,) = with_arrays(root, bare)
+    assert episode.notes["action_absent"] == "joint effector head waist robot"
+    assert (episode.notes["waist_missing"], episode.notes["head_missing"]) == (
+        f"shape ({N}, 1), zeros in its place",
+        "shape (0,), zeros in its place",
+    )
+    np.testing.assert_array_equal(episode.action[:-1], episode.state[1:])
+    assert not episode.raw_state[:, 16:].any()
+    assert episode.time_ns[:3].tolist() == [0, 33_333_333, 66_666_667]
+    assert "clock" in episode.notes
+
+
+def longer(arrays: Arrays) -> None:
+    arrays["action/effector/position"] = np.zeros((N + 3, 2))
+
+
+def bad_index(arrays: Arrays) -> None:
+    arrays["action/effector/position"], arrays["action/effector/index"] = np.zeros((2, 2)), np.array([1, N])
+
+
+def no_index(arrays: Arrays) -> None:
+    arrays["action/effector/position"], arrays["action/effector/index"] = np.zeros((2, 2)), np.array([1])
+
+
+def nan(arrays: Arrays) -> None:
+    arrays["state/end/position"][3, 1, 0] = np.nan
+
+
+def no_rotation(arrays: Arrays) -> None:
+    arrays["state/end/orientation"][5] = 0
+
+
+def ragged(arrays: Arrays) -> None:
+    arrays["state/end/position"] = arrays["state/end/position"][:-1]
+
+
+def other_body(arrays: Arrays) -> None:
+    arrays["state/joint/position"] = np.zeros((N, 34))
+
+
+def nothing(arrays: Arrays) -> None:
+    arrays["state/joint/position"] = np.zeros((0, 14))
+
+
+@pytest.mark.parametrize(
+    ("edit", "reason"),
+    [
+        (longer, "action/effector has 15 rows for 12 steps of state"),
+        (bad_index, "action/effector/index runs from 1 to 12, expected 0 to 11"),
+        (no_index, "action/effector has 2 rows and 1 indices for 12 steps"),
+        (nan, "state[3, 7] is nan, expected a finite number"),
+        (no_rotation, "state/end/orientation[5] is no rotation: norm 0, expected 1"),
+        (ragged, "'state/end/position' has shape (11, 2, 3), expected (12, 2, 3) as in state/joint/position"),
+        (other_body, "'state/joint/position' has shape (12, 34), expected (12, 14)"),
+        (nothing, "the episode has no steps"),
+        (lambda a: a.pop("state/end/orientation"), "proprio_stats.h5: key 'state/end/orientation' is missing"),
+        (lambda a: a.update(timestamp=a["timestamp"][:5]), "timestamp has 5 rows for 12 steps of state"),
+    ],
+)
+def test_numbers_that_make_no_sense_reject_the_episode(root: Path, edit: Callable[[Arrays], None], reason: str) -> None:
+    (reject,) = with_arrays(root, edit)
+    assert isinstance(reject, Reject)
+    assert reject.record == f"{TASK}/648642"
+    assert reject.reason.startswith(reason)
+    assert "\n" not in reject.reason
+
+
+def episode_files(root: Path) -> tuple[Path, Path]:
+    return (
+        root / "observations" / TASK / "648642" / "videos",
+        root / "proprio_stats" / TASK / "648642" / "proprio_stats.h5",
+    )
+
+
+def test_files_that_are_missing_or_damaged_reject_the_episode(root: Path, template: Path) -> None:
+    videos, h5 = episode_files(root)
+    head = videos / "head_color.mp4"
+
+    def cut(path: Path) -> None:
+        path.write_bytes(path.read_bytes()[:500])
+
+    for damage, reason in (
+        (lambda: (videos / "hand_left_color.mp4").unlink(), "hand_left_color.mp4: the video is missing"),
+        (lambda: head.write_bytes(b""), "head_color.mp4: the video has 0 bytes"),
+        (lambda: cut(head), "head_color.mp4: "),
+        (
+            lambda: write_video(head, N - 3),
+            "lengths differ by more than 2: state 12, head 9, hand_right 12, hand_left 12",
+        ),
+        (lambda: cut(h5), "proprio_stats.h5: not readable HDF5 (500 bytes; "),
+        (h5.unlink, "proprio_stats.h5 is missing"),
+        (lambda: shutil.rmtree(h5.parent), f"no proprio_stats/{TASK}/648642/proprio_stats.h5"),
+        (lambda: shutil.rmtree(videos.parent), f"no observations/{TASK}/648642/videos"),
+        (lambda: write_task_info(root, ["648700"]), f"task_info/task_{TASK}.json has no entry for episode 648642"),
+    ):
+        shutil.rmtree(root)
+        shutil.copytree(template, root)
+        damage()
+        first, second = read_all(root)
+        assert isinstance(first, Reject)
+        assert first.reason.startswith(reason)
+        assert "\n" not in first.reason
+        assert isinstance(second, Episode)
+
+
+def test_up_to_two_lacking_frames_cut_everything_to_the_shortest(root: Path) -> None:
+    write_video(episode_files(root)[0] / "hand_left_color.mp4", N - 2)
+    episode = read_all(root)[0]
+    assert episode.num_steps == N - 2
+    assert {len(frames.jpegs) for frames in episode.cameras.values()} == {N - 2}
+    assert {len(v) for v in (episode.state, episode.action, episode.raw_state, episode.raw_action)} == {N - 2}
+    assert episode.notes["trimmed"] == "2"
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [(None, "is missing; download it"), ("[{", "not JSON"), ('{"a": 1}', "found dict, expected a list")],
+)
+def test_a_damaged_task_file_rejects_that_task_and_no_other(root: Path, text: str | None, reason: str) -> None:
+    other = root / "observations" / "400" / "700000"
+    shutil.copytree(root / "observations" / TASK / "648642", other)
+    write_h5(root, "700000", proprio(0), task="400")
+    write_task_info(root, ["700000"], task="400")
+    path = root / "task_info" / f"task_{TASK}.json"
+    path.unlink() if text is None else path.write_text(text)
+    reject, episode = read_all(root)
+    assert (reject.record, isinstance(episode, Episode)) == ("", True)
+    assert reason in reject.reason
+    assert episode.source_record == "400/700000"
+
+
+def test_range_folders_that_extraction_leaves_are_walked(root: Path) -> None:
+    direct = read_all(root)
+    task = root / "observations" / TASK
+    (task / "648640-648650").mkdir()
+    (task / "648642").rename(task / "648640-648650" / "648642")
+    stats = root / "proprio_stats"
+    (stats / "648533-713949").mkdir()
+    (stats / TASK).rename(stats / "648533-713949" / TASK)
+    found = read_all(root)
+    assert [e.episode_id for e in found] == [e.episode_id for e in direct]
+
+
+def test_parts_are_runs_of_episodes_of_one_task(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    source = catalog.source("agibot")(str(root))
+    (part,) = source.parts()
+    assert (part.name, part.options["episodes"]) == ("327/648642", "648642 648700")
+    used = [*root.glob("observations/*/*/videos/*"), *root.glob("proprio_stats/*/*/*")]
+    assert part.num_bytes == sum(path.stat().st_size for path in used)
+    monkeypatch.setattr(_parts.grouped, "__defaults__", (1,))
+    assert [p.name for p in source.parts()] == ["327/648642", "327/648700"]
+
+
+def test_a_changed_label_changes_the_fingerprint(root: Path) -> None:
+    source = catalog.source("agibot")(str(root))
+    (before,) = source.parts()
+    path = root / "task_info" / f"task_{TASK}.json"
+    path.write_text(path.read_text().replace("Tidy", "Clean"))
+    (after,) = source.parts()
+    assert (before.part_id == after.part_id, before.fingerprint == after.fingerprint) == (True, False)
+
+
+def test_a_wrong_root_is_told_in_one_line(root: Path, tmp_path_factory: pytest.TempPathFactory) -> None:
+    empty, archives = tmp_path_factory.mktemp("empty"), tmp_path_factory.mktemp("archives")
+    for folder in ("task_info", "observations/327", "proprio_stats"):
+        (archives / folder).mkdir(parents=True)
+    (archives / "observations/327/648642-653.tar").touch()
+    half = tmp_path_factory.mktemp("half")
+    (half / "observations").mkdir()
+    for place, expected in (
+        (root / "nowhere", "found nothing, expected a folder with task_info, observations and proprio_stats"),
+        (empty, "found an empty folder"),
+        (root / "observations", f"too low; pass {root}"),
+        (root / "observations" / TASK, f"too low; pass {root}"),
+        (root.parent, f"one level too high; pass {root}"),
+        (archives, "found no observations/<task>/<episode>; extract observations/327/648642-653.tar and its like"),
+        (half, "found no task_info and no proprio_stats"),
+    ):
+        with pytest.raises(SourceError) as error:
+            catalog.source("agibot")(str(place)).parts()
+        assert expected in str(error.value)
+        assert "\n" not in str(error.value)
