@@ -113,10 +113,7 @@ class RldsSource(ABC):
         if not len(lookup(steps, self.keys[0])):
             raise RecordError("the episode has no steps")
         motion = self.convert(steps)
-        vectors = {
-            name: _vector(getattr(motion, name), name) for name in ("state", "action", "raw_state", "raw_action")
-        }
-        num_steps = len(vectors["state"])
+        num_steps = len(motion.state)
         if not num_steps:
             raise RecordError(f"{len(lookup(steps, self.keys[0]))} steps are too few for the conversion")
         return Episode(
