@@ -34,7 +34,16 @@ def source_names() -> list[str]:
 
 
 def source(name: str) -> type[Source]:
-    """Look up a source; raise DataEngineError with a near match when there is none."""
+    """Look up a source; raise DataEngineError with a near match when there is none.
+
+    `module:Class` names one that lives elsewhere.
+    """
+    module, colon, class_name = name.partition(":")
+    if colon:
+        try:
+            return getattr(importlib.import_module(module), class_name)
+        except (ImportError, AttributeError) as error:
+            raise DataEngineError(f"no source '{name}': {error}; expected module:Class") from error
     return _load("source", "dataengine.sources", name)
 
 

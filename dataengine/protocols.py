@@ -20,7 +20,9 @@ class Source(Protocol):
     """The publisher's file layout in a few words."""
     licence: ClassVar[str]
 
-    def __init__(self, root: str) -> None: ...
+    def __init__(self, root: str, *, frame_size: int = 256, frame_hz: float = 10.0) -> None:
+        """Take the dataset's place, the side in pixels that frames are scaled to, and the rate to sample video at."""
+        ...
 
     def parts(self) -> list[Part]:
         """List the work without reading records; raise SourceError when root is no such dataset."""

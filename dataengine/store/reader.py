@@ -79,7 +79,7 @@ class TableReader:
     def statistics(self) -> dict[str, EmbodimentStatistics]:
         """Give statistics by embodiment, as `villa stats` left them; raise DataEngineError where some are missing."""
         table = self.corpus.stats()
-        found = stats.by_embodiment(stats.from_table(table)) if len(table) else {}
+        found = stats.by_embodiment(stats.from_table(table)) if table is not None else {}
         missing = {e.embodiment for e in self.episodes if e.kind == "robot"} - set(found)
         if missing:
             raise DataEngineError(

@@ -1,0 +1,82 @@
+"""Which parts are still to be read, how often each was tried, and when to give one up; the same for both engines."""
+
+from collections import deque
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from dataengine.episode import Part, Reject
+from dataengine.errors import CorpusError
+from dataengine.runners.worker import Failure, Outcome
+from dataengine.store.receipts import Receipt
+
+
+@dataclass(frozen=True, kw_only=True)
+class Limits:
+    """How much an engine may take on, and how long it bears with a part."""
+
+    workers: int = 0
+    """Parts read side by side; 0 for as many as there are cores."""
+    max_attempts: int = 3
+    stall_s: float = 900.0
+    """Seconds without a new episode after which a reader counts as hung."""
+
+
+@dataclass(frozen=True)
+class Attempt:
+    """One reading of one part."""
+
+    part: Part
+    number: int
+    """From 1."""
+
+
+class Attempts:
+    """The queue of a run. `next` hands out work, `settle` takes what became of it."""
+
+    def __init__(self, parts: Sequence[Part], limits: Limits) -> None:
+        self._limits = limits
+        self._waiting = deque(Attempt(part, 1) for part in parts)
+
+    def __len__(self) -> int:
+        return len(self._waiting)
+
+    def next(self) -> Attempt:
+        """Take the next attempt off the queue."""
+        return self._waiting.popleft()
+
+    def died(self, attempt: Attempt) -> Reject | None:
+        """Note that the worker died of a part, or was killed by the watch."""
+        limits = self._limits
+        reason = (
+            f"its worker died or was silent for {limits.stall_s:.0f} s, in each of {limits.max_attempts} attempts; "
+            "a decoder that crashes or hangs, or too little memory"
+        )
+        return self._failed(attempt, Failure(reason=reason, error="WorkerDied"))
+
+    def settle(self, attempt: Attempt, outcome: Outcome) -> Receipt | Reject | None:
+        """Return what is final about a part, or None if it goes back into the queue.
+
+        Raise CorpusError when the corpus cannot be written: no other part would fare better.
+        """
+        return outcome if isinstance(outcome, Receipt) else self._failed(attempt, outcome)
+
+    def _failed(self, attempt: Attempt, failure: Failure) -> Reject | None:
+        part = attempt.part
+        if failure.blame == "corpus":
+            raise CorpusError(
+                f"could not write part {part.name}: {failure.error}: {failure.reason}; "
+                "what is staged stays, the same command continues"
+            )
+        if failure.blame == "part" and attempt.number < self._limits.max_attempts:
+            self._waiting.append(Attempt(part, attempt.number + 1))
+            return None
+        return Reject(
+            part_id=part.part_id,
+            dataset=part.dataset,
+            source_uri=part.uri,
+            record="",
+            reason=failure.reason,
+            error=failure.error,
+            attempts=attempt.number,
+            traceback_digest=failure.traceback_digest,
+        )

@@ -1,0 +1,108 @@
+"""The local engine: processes of this machine, started afresh, for Lance does not survive a fork."""
+
+import contextlib
+import ctypes
+import multiprocessing as mp
+import os
+import signal
+import sys
+from collections.abc import Generator, Sequence
+from dataclasses import dataclass
+from multiprocessing.connection import Connection, wait
+from multiprocessing.context import SpawnProcess
+from typing import Final, cast
+
+from dataengine.episode import Part, Reject
+from dataengine.protocols import Source
+from dataengine.runners.attempts import Attempt, Attempts, Limits
+from dataengine.runners.worker import read_part
+from dataengine.store.receipts import Receipt
+from dataengine.store.staging import Staging
+
+PR_SET_PDEATHSIG: Final = 1
+
+
+def run(
+    source: Source,
+    parts: Sequence[Part],
+    staging: Staging,
+    limits: Limits,
+) -> Generator[Receipt | Reject]:
+    """Stage parts in `limits.workers` processes; yield each part's end as it comes.
+
+    A worker that dies takes one attempt at one part with it and is replaced. Leaving the iterator early stops all
+    workers; what they had staged keeps its receipts.
+    """
+    queue, stall_s = Attempts(parts, limits), limits.stall_s
+    count = min(limits.workers or len(os.sched_getaffinity(0)), len(queue))
+    crew = [_start(source, staging, stall_s) for _ in range(count)]
+    try:
+        while True:
+            for worker in crew:
+                if worker.attempt is None and queue:
+                    worker.give(queue.next())
+            busy = {worker.pipe: (worker, worker.attempt) for worker in crew if worker.attempt is not None}
+            if not busy:
+                return
+            for pipe in wait(list(busy)):
+                worker, attempt = busy[cast(Connection, pipe)]
+                worker.attempt = None
+                try:
+                    end = queue.settle(attempt, worker.pipe.recv())
+                except (EOFError, ConnectionResetError):
+                    worker.stop()
+                    crew[crew.index(worker)] = _start(source, staging, stall_s)
+                    end = queue.died(attempt)
+                if end is not None:
+                    yield end
+    finally:
+        for worker in crew:
+            worker.stop()
+
+
+@dataclass(eq=False)
+class _Worker:
+    """A child process, and the attempt that it is at."""
+
+    process: SpawnProcess
+    pipe: Connection
+    attempt: Attempt | None = None
+
+    def give(self, attempt: Attempt) -> None:
+        self.attempt = attempt
+        with contextlib.suppress(BrokenPipeError):  # it died while idle: the next look at its pipe notices
+            self.pipe.send(attempt)
+
+    def stop(self) -> None:
+        self.process.kill()
+        self.process.join()
+        self.pipe.close()
+
+
+def _start(source: Source, staging: Staging, stall_s: float) -> _Worker:
+    context = mp.get_context("spawn")
+    ours, theirs = context.Pipe()
+    process = context.Process(target=_serve, args=(theirs, source, staging, stall_s, os.getpid()), daemon=True)
+    process.start()
+    theirs.close()
+    return _Worker(process, ours)
+
+
+def _serve(pipe: Connection, source: Source, staging: Staging, stall_s: float, parent: int) -> None:
+    """Read parts until the driver goes away."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the driver decides
+    _die_with(parent)
+    while True:
+        try:
+            attempt: Attempt = pipe.recv()
+        except EOFError:
+            return
+        pipe.send(read_part(source, attempt.part, staging, attempt.number, stall_s))
+
+
+def _die_with(parent: int) -> None:
+    """Leave no reader behind when the driver is killed: ask Linux, and look whether it is too late to ask."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+    if os.getppid() != parent:
+        os._exit(1)

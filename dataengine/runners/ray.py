@@ -1,0 +1,70 @@
+"""The Ray engine: each part is a task on the cluster. A task writes its fragments and returns only its receipt."""
+
+import logging
+from collections.abc import Generator, Sequence
+
+import ray
+
+from dataengine.episode import Part, Reject
+from dataengine.protocols import Source
+from dataengine.runners.attempts import Attempt, Attempts, Limits
+from dataengine.runners.worker import Outcome, read_part
+from dataengine.store.receipts import Receipt
+from dataengine.store.staging import Staging
+
+QUEUED_PER_CORE = 2
+"""Tasks handed to Ray ahead of time, so that no core waits for the driver."""
+
+
+def run(
+    source: Source, parts: Sequence[Part], staging: Staging, limits: Limits, *, address: str | None = None
+) -> Generator[Receipt | Reject]:
+    """Stage parts as Ray tasks; yield each part's end as it comes.
+
+    Ray itself retries nothing: a task that takes its process down is an attempt like any other, and attempts are
+    counted here. Leaving the iterator early cancels what runs; what was staged keeps its receipts.
+    """
+    queue = Attempts(parts, limits)
+    ours = not ray.is_initialized()
+    if ours:
+        _connect(address)
+    read = ray.remote(max_retries=0, num_cpus=1)(_read)
+    shared = ray.put((source, staging))
+    running: dict[ray.ObjectRef, Attempt] = {}
+    try:
+        while True:
+            width = limits.workers or QUEUED_PER_CORE * int(ray.cluster_resources().get("CPU", 1))
+            while queue and len(running) < width:
+                attempt = queue.next()
+                running[read.remote(shared, attempt, limits.stall_s)] = attempt
+            if not running:
+                return
+            for done in ray.wait(list(running))[0]:
+                attempt = running.pop(done)
+                try:
+                    end = queue.settle(attempt, ray.get(done))
+                except (
+                    ray.exceptions.WorkerCrashedError,
+                    ray.exceptions.NodeDiedError,
+                    ray.exceptions.OutOfMemoryError,
+                ):
+                    end = queue.died(attempt)
+                if end is not None:
+                    yield end
+    finally:
+        for task in running:
+            ray.cancel(task, force=True)
+        if ours:
+            ray.shutdown()
+
+
+def _connect(address: str | None) -> None:
+    """Join a cluster, or start one in this machine, without its banner, dashboard and log stream."""
+    own = {} if address else {"include_dashboard": False}
+    ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR, **own)
+
+
+def _read(shared: tuple[Source, Staging], attempt: Attempt, stall_s: float) -> Outcome:
+    """Run in a worker of the cluster."""
+    source, staging = shared
+    return read_part(source, attempt.part, staging, attempt.number, stall_s)

@@ -1,0 +1,116 @@
+"""Columns of the corpus's tables; any Lance client can read them, this file says what they mean.
+
+`episodes.lance` holds one row for each episode. Vectors lie flat: `state` has `num_steps * state_dim` values, row by
+row, and is NULL where an episode has none. Camera slot `<slot>` has five columns: the JPEGs one after another in the
+blob `frames_<slot>`, their t + 1 boundaries in `offsets_<slot>`, and the sizes in pixels; all NULL where it has no
+such camera. Stages and models add columns later (`quality__*`, `keep`, `reject_reason`, `latent__*`, `codes__*`).
+"""
+
+from typing import Final
+
+import pyarrow as pa
+
+from dataengine.episode import CAMERA_SLOTS
+from dataengine.errors import CorpusError
+
+SCHEMA_VERSION: Final = 1
+"""Rises when columns change their meaning; stored with every table."""
+
+VERSION_KEY: Final = b"villa:schema_version"
+
+VECTORS: Final = ("state", "action", "raw_state", "raw_action")
+"""Flat float32 columns; `<name>_dim` says how many values a step has, 0 for none."""
+
+_KEY: Final = {"lance-schema:unenforced-primary-key": "true"}
+"""Makes concurrent `merge_insert`s of one key conflict, so that only one of them inserts."""
+
+_COUNT = pa.int32()
+
+
+def frames_column(slot: str) -> str:
+    """Name the blob of a camera's JPEGs."""
+    return f"frames_{slot}"
+
+
+def offsets_column(slot: str) -> str:
+    """Name the t + 1 byte offsets of a camera's JPEGs in its blob."""
+    return f"offsets_{slot}"
+
+
+FRAMES: Final = tuple(frames_column(slot) for slot in CAMERA_SLOTS)
+"""Blob columns: declared here as plain bytes, stored as Lance blobs."""
+
+
+def _key(name: str, kind: pa.DataType) -> pa.Field:
+    return pa.field(name, kind, nullable=False, metadata=_KEY)
+
+
+def _words(*names: str) -> list[pa.Field]:
+    return [pa.field(name, pa.string()) for name in names]
+
+
+def _table(*fields: pa.Field) -> pa.Schema:
+    return pa.schema(fields, metadata={VERSION_KEY: str(SCHEMA_VERSION)})
+
+
+def _camera(slot: str) -> list[pa.Field]:
+    sizes = (f"{name}_{slot}" for name in ("height", "width", "native_height", "native_width"))
+    return [
+        pa.field(frames_column(slot), pa.large_binary()),
+        pa.field(offsets_column(slot), pa.list_(pa.int64())),
+        *(pa.field(name, _COUNT) for name in sizes),
+    ]
+
+
+EPISODES: Final = _table(
+    _key("episode_id", pa.string()),
+    pa.field("dataset", pa.string()),
+    pa.field("dataset_id", _COUNT),
+    pa.field("embodiment", pa.string()),
+    pa.field("embodiment_id", _COUNT),
+    pa.field("kind", pa.string()),
+    pa.field("control_hz", pa.float64()),
+    pa.field("num_steps", _COUNT),
+    pa.field("instruction", pa.list_(pa.string())),
+    pa.field("time_ns", pa.list_(pa.int64())),
+    *(pa.field(name, pa.list_(pa.float32())) for name in VECTORS),
+    *(pa.field(f"{name}_dim", _COUNT) for name in VECTORS),
+    *_words("state_encoding", "action_encoding"),
+    *(column for slot in CAMERA_SLOTS for column in _camera(slot)),
+    *_words("split", "licence", "source_uri", "source_record", "source_fingerprint", "part_id", "run_id"),
+    pa.field("notes", pa.string()),  # JSON object of strings
+)
+
+REJECTS: Final = _table(
+    _key("reject_id", pa.string()),  # hash of part_id and record, so that a second attempt adds no second row
+    *_words("part_id", "dataset", "source_uri", "record", "reason", "error"),
+    pa.field("attempts", _COUNT),
+    *_words("traceback_digest", "source_fingerprint", "run_id"),
+)
+
+EMBODIMENTS: Final = _table(_key("id", _COUNT), *_words("name", "kind"), pa.field("control_hz", pa.float64()))
+
+DATASETS: Final = _table(_key("id", _COUNT), *_words("name", "kind", "embodiment", "licence", "layout"))
+
+RUNS: Final = _table(
+    _key("run_id", pa.string()),
+    *_words("command", "config"),  # config is JSON
+    pa.field("started_at", pa.timestamp("us", tz="UTC")),
+    pa.field("seconds", pa.float64()),
+    pa.field("version_in", pa.int64()),
+    pa.field("version_out", pa.int64()),
+    pa.field("steps_per_second", pa.float64()),
+    pa.field("counts", pa.string()),  # JSON
+)
+
+
+def check_version(schema: pa.Schema, place: str) -> None:
+    """Refuse a table that a newer villa wrote, or that no villa wrote."""
+    found = (schema.metadata or {}).get(VERSION_KEY)
+    if found is None:
+        raise CorpusError(f"{place}: found a table without {VERSION_KEY.decode()}, expected one that villa wrote")
+    if int(found) > SCHEMA_VERSION:
+        raise CorpusError(
+            f"{place}: found schema version {found.decode()}, this villa reads up to {SCHEMA_VERSION}; "
+            "upgrade villa-engine"
+        )

@@ -1,0 +1,63 @@
+"""What every episode must hold before it is written, whoever made it."""
+
+import math
+from collections.abc import Container
+
+import numpy as np
+import simplejpeg
+
+from dataengine.episode import CAMERA_SLOTS, CameraFrames, Episode
+from dataengine.errors import RecordError
+from dataengine.schema import VECTORS
+
+JPEG_START = b"\xff\xd8"
+
+
+def check_episode(episode: Episode, dataset: str, embodiments: Container[str]) -> None:
+    """Raise RecordError that says what is wrong with an episode."""
+    steps = episode.num_steps
+    if steps < 1:
+        raise RecordError("found no steps, expected at least 1")
+    if episode.dataset != dataset:
+        raise RecordError(f"says dataset '{episode.dataset}', expected '{dataset}' as its part")
+    if episode.embodiment not in embodiments:
+        raise RecordError(f"embodiment '{episode.embodiment}' is not among those that its source declares")
+    if not (math.isfinite(episode.control_hz) and episode.control_hz > 0):
+        raise RecordError(f"control_hz is {episode.control_hz}, expected a positive rate")
+    if np.any(np.diff(episode.time_ns) < 0):
+        step = int(np.argmax(np.diff(episode.time_ns) < 0)) + 1
+        raise RecordError(f"time_ns goes back at step {step}")
+    for name in VECTORS:
+        _check_vector(name, getattr(episode, name), steps)
+    for slot, frames in episode.cameras.items():
+        if slot not in CAMERA_SLOTS:
+            raise RecordError(f"camera slot '{slot}' is unknown, expected one of {', '.join(CAMERA_SLOTS)}")
+        _check_frames(slot, frames, steps)
+
+
+def _check_vector(name: str, vector: np.ndarray | None, steps: int) -> None:
+    if vector is None:
+        return
+    if vector.ndim != 2 or len(vector) != steps or vector.shape[1] == 0:
+        raise RecordError(f"{name} has shape {vector.shape}, expected ({steps}, d) for {steps} steps")
+    if vector.dtype != np.float32:
+        raise RecordError(f"{name} is {vector.dtype}, expected float32")
+    finite = np.isfinite(vector).all(axis=1)
+    if not finite.all():
+        step = int(np.argmin(finite))
+        raise RecordError(f"{name} is not finite at step {step}: {vector[step].tolist()}")
+
+
+def _check_frames(slot: str, frames: CameraFrames, steps: int) -> None:
+    if len(frames.jpegs) != steps:
+        raise RecordError(f"camera {slot} has {len(frames.jpegs)} frames, expected {steps} as there are steps")
+    for i, jpeg in enumerate(frames.jpegs):
+        if not jpeg.startswith(JPEG_START):
+            raise RecordError(f"camera {slot}, frame {i} is no JPEG: starts with {jpeg[:4].hex() or 'nothing'}")
+        try:
+            height, width, *_ = simplejpeg.decode_jpeg_header(jpeg)
+        except ValueError as error:
+            raise RecordError(f"camera {slot}, frame {i} is a damaged JPEG: {error}") from error
+        if (height, width) != (frames.height, frames.width):
+            found, wanted = f"{height}x{width}", f"{frames.height}x{frames.width}"
+            raise RecordError(f"camera {slot}, frame {i} is {found}, expected {wanted} as its source says")

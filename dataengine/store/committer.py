@@ -1,0 +1,143 @@
+"""The driver's half of the commit protocol: receipts become rows, each part exactly once.
+
+The ledger is the table itself: a part is done when rows carry its `part_id`. Lance appends blindly, even the same
+files twice, so a commit here also "updates" one fragment without changing it: Lance then refuses it if anybody touched
+that fragment since the version in which the ledger was read. As every committer takes the lowest fragment, that is a
+compare-and-swap between committers, while appends and labels of other fragments still go through. An empty table
+has no fragment; there a Merge is refused after any other change. Lance documents neither: the chaos test watches it.
+
+Whatever goes wrong on the way, the answer is to read the ledger again.
+"""
+
+import json
+import random
+import time
+from collections.abc import Iterable, Sequence
+from typing import Final
+
+import lance
+
+from dataengine.episode import Reject, stable_id
+from dataengine.errors import CorpusError
+from dataengine.store.places import table_uri
+from dataengine.store.receipts import Receipt, Receipts
+from dataengine.store.tables import first_line, is_conflict, is_disk_full, open_table, upsert
+
+MAX_TRIES: Final = 50
+"""Lost races before giving up; each waits a little longer than the last."""
+
+MAX_FAILURES: Final = 5
+"""Errors other than lost races."""
+
+
+class Committer:
+    """Commits the receipts of one run."""
+
+    def __init__(self, corpus: str, run_id: str) -> None:
+        self.corpus, self.run_id = corpus, run_id
+        self.receipts = Receipts(corpus)
+        self._ledger: dict[str, str] = {}
+        self._version = -1
+
+    def ledger(self) -> dict[str, str]:
+        """Parts that are in the table now, each with the fingerprint that it was read with."""
+        return dict(self._read_ledger(open_table(self.corpus, "episodes")))
+
+    def rejected_parts(self) -> dict[str, str]:
+        """Parts that were given up as a whole, each with its fingerprint then."""
+        rows = open_table(self.corpus, "rejects").to_table(["part_id", "source_fingerprint"], filter="record = ''")
+        return dict(zip(rows["part_id"].to_pylist(), rows["source_fingerprint"].to_pylist(), strict=True))
+
+    def commit(self, receipts: Sequence[Receipt]) -> set[str]:
+        """Make receipts visible, one for each part; return the parts among them that are in the table now.
+
+        A receipt whose files are gone is dropped, its part not returned: it has to be read again.
+        """
+        wanted = {receipt.part_id for receipt in receipts}
+        self._commit_rejects(receipts)
+        num_failures = 0
+        for attempt in range(MAX_TRIES):
+            table = open_table(self.corpus, "episodes")
+            done = self._read_ledger(table)
+            todo = {r.part_id: r for r in receipts if r.part_id not in done and r.fragments}
+            todo = {i: r for i, r in todo.items() if self.receipts.missing_file(r) is None}
+            if not todo:
+                self.receipts.drop(wanted)
+                return wanted & done.keys()
+            try:
+                self._append(table, list(todo.values()))
+            except Exception as error:
+                # A lost race, or an answer that got lost: in both cases the ledger knows.
+                failure = error
+                if is_disk_full(error):
+                    break
+                num_failures += not is_conflict(error)
+                if num_failures > MAX_FAILURES:
+                    break
+                time.sleep(random.uniform(0, 0.01 * 2 ** min(attempt, 7)))
+        raise CorpusError(f"{self.corpus}: could not commit: {first_line(failure)}") from failure
+
+    def reject_parts(self, rejects: Sequence[tuple[Reject, str]]) -> None:
+        """Record whole parts, each with its fingerprint, as given up; an earlier row of the same part is replaced."""
+        rows = [self._reject_row(reject, fingerprint) for reject, fingerprint in rejects]
+        upsert(self.corpus, "rejects", rows, replace=True)
+
+    def forget_rejected(self, part_ids: Iterable[str]) -> None:
+        """Remove whole-part rejects of parts that are in the table after all."""
+        names = ", ".join(f"'{part_id}'" for part_id in sorted(part_ids))
+        if names:
+            open_table(self.corpus, "rejects").delete(f"record = '' AND part_id IN ({names})")
+
+    def _commit_rejects(self, receipts: Sequence[Receipt]) -> None:
+        """Record bad records before their part counts as done: a crash in between repeats this without effect."""
+        rows = {
+            row["reject_id"]: row
+            for receipt in receipts
+            for reject in receipt.rejects
+            for row in [self._reject_row(reject, receipt.fingerprint)]
+        }
+        upsert(self.corpus, "rejects", rows.values(), replace=False)
+
+    def _reject_row(self, reject: Reject, fingerprint: str) -> dict[str, object]:
+        return {
+            "reject_id": stable_id(reject.part_id, reject.record),
+            "part_id": reject.part_id,
+            "dataset": reject.dataset,
+            "source_uri": reject.source_uri,
+            "record": reject.record,
+            "reason": reject.reason,
+            "error": reject.error,
+            "attempts": reject.attempts,
+            "traceback_digest": reject.traceback_digest,
+            "source_fingerprint": fingerprint,
+            "run_id": self.run_id,
+        }
+
+    def _append(self, table: lance.LanceDataset, receipts: list[Receipt]) -> None:
+        """Add the receipts' fragments to the table, unless it changed under a committer's hands since."""
+        staged = [lance.FragmentMetadata.from_json(text) for receipt in receipts for text in receipt.fragments]
+        fragments = table.get_fragments()
+        if fragments:
+            fence = min(fragments, key=lambda fragment: fragment.fragment_id)
+            operation = lance.LanceOperation.Update(updated_fragments=[fence.metadata], new_fragments=staged)
+        else:
+            for number, fragment in enumerate(staged):
+                fragment.id = number
+            operation = lance.LanceOperation.Merge(fragments=staged, schema=table.lance_schema)
+        properties = {"villa:run_id": self.run_id, "villa:parts": json.dumps([r.part_id for r in receipts])}
+        committed = lance.LanceDataset.commit(
+            table_uri(self.corpus, "episodes"),
+            lance.Transaction(table.version, operation, transaction_properties=properties),
+        )
+        if committed.version == table.version + 1:  # nobody came between: no need to read the ledger again
+            self._ledger |= {receipt.part_id: receipt.fingerprint for receipt in receipts}
+            self._version = committed.version
+
+    def _read_ledger(self, table: lance.LanceDataset) -> dict[str, str]:
+        """Read which parts a version of the table holds; once for each version."""
+        if table.version != self._version:
+            rows = table.to_table(["part_id", "source_fingerprint"])
+            parts, fingerprints = rows["part_id"].to_pylist(), rows["source_fingerprint"].to_pylist()
+            self._ledger = dict(zip(parts, fingerprints, strict=True))
+            self._version = table.version
+        return self._ledger

@@ -1,0 +1,211 @@
+"""The corpus at rest: episodes, frames, labels and side tables, read at one version of `episodes.lance`."""
+
+import os
+from collections.abc import Mapping, Sequence
+from functools import cached_property
+
+import lance
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from dataengine.episode import CAMERA_SLOTS
+from dataengine.errors import CorpusError
+from dataengine.schema import FRAMES, frames_column, offsets_column
+from dataengine.store import columns, registry, side_tables
+from dataengine.store.places import normal_uri
+from dataengine.store.row import StoredEpisode
+from dataengine.store.tables import create_tables, exists, open_table
+
+OFFSETS_HELD = 32_000_000
+"""Frame offsets kept in memory, over all cameras (256 MB); beyond that they are read again."""
+
+INDEX = (
+    *("episode_id", "dataset", "dataset_id", "embodiment", "embodiment_id", "kind", "control_hz", "num_steps"),
+    *("instruction", "split", "state_dim", "action_dim", "raw_state_dim", "raw_action_dim"),
+    *(f"height_{slot}" for slot in CAMERA_SLOTS),
+)
+"""Columns that are held in memory once any episode is asked for."""
+
+
+class Corpus:
+    """One version of a corpus. What this object writes it also sees; what others write, after `refresh`."""
+
+    def __init__(self, uri: str, table: lance.LanceDataset) -> None:
+        self.uri = uri
+        self._table = table
+        self._offsets: dict[str, dict[int, NDArray[np.int64]]] = {}
+        self._num_offsets = 0
+
+    @classmethod
+    def create(cls, uri: str | os.PathLike[str]) -> "Corpus":
+        """Create an empty corpus; raise CorpusError where there is one."""
+        place = normal_uri(uri)
+        if exists(place, "episodes"):
+            raise CorpusError(f"{place}: there is a corpus already; open it, or choose another place")
+        create_tables(place)
+        return cls.open(place)
+
+    @classmethod
+    def open(cls, uri: str | os.PathLike[str], version: int | str | None = None) -> "Corpus":
+        """Open a corpus as it is now, or at a version or tag of its episodes."""
+        place = normal_uri(uri)
+        return cls(place, open_table(place, "episodes", version))
+
+    @classmethod
+    def open_or_create(cls, uri: str | os.PathLike[str]) -> "Corpus":
+        """Open a corpus, also one whose creation was cut short, or create it."""
+        create_tables(normal_uri(uri))
+        return cls.open(uri)
+
+    @staticmethod
+    def exists(uri: str | os.PathLike[str]) -> bool:
+        """Tell whether there is a corpus."""
+        return exists(normal_uri(uri), "episodes")
+
+    def refresh(self) -> None:
+        """Look at the latest version."""
+        self._table = open_table(self.uri, "episodes")
+        self._offsets, self._num_offsets = {}, 0
+        for name in ("_index", "_rows"):
+            self.__dict__.pop(name, None)
+
+    @property
+    def version(self) -> int:
+        """Version of the episodes that this object sees."""
+        return self._table.version
+
+    @property
+    def schema(self) -> pa.Schema:
+        """Columns of the episodes, labels included, with their metadata."""
+        return self._table.schema
+
+    def __len__(self) -> int:
+        return self._table.count_rows()
+
+    def episode_ids(self) -> list[str]:
+        """Every episode, in the order of the table."""
+        return self._index["episode_id"].to_pylist()
+
+    def episode(self, episode_id: str) -> StoredEpisode:
+        """Look at one episode; its arrays and frames are read when they are asked for."""
+        return StoredEpisode(self, self._row(episode_id), self._index)
+
+    def table(self, columns: Sequence[str] | None = None, where: str | None = None) -> pa.Table:
+        """Read columns of all episodes, or of those that an SQL filter keeps; without columns all but the frames."""
+        names = [n for n in self.schema.names if n not in FRAMES] if columns is None else list(columns)
+        unknown = [n for n in names if n not in self.schema.names]
+        if unknown:
+            raise CorpusError(f"{self.uri}: no column '{unknown[0]}'; there are {', '.join(self.schema.names)}")
+        blobs = [n for n in names if n in FRAMES]
+        if blobs:
+            raise CorpusError(f"{self.uri}: column '{blobs[0]}' holds frames; read them with Corpus.jpegs")
+        return self._table.to_table(names, filter=where)
+
+    def jpegs(self, slot: str, wanted: Sequence[tuple[str, int]]) -> list[bytes]:
+        """Read encoded frames of one camera for (episode_id, frame) pairs, in order, in one batched read."""
+        rows = [self._row(episode_id) for episode_id, _ in wanted]
+        return self.read_frames(slot, rows, [frame for _, frame in wanted])
+
+    def read_frames(self, slot: str, rows: Sequence[int], frames: Sequence[int]) -> list[bytes]:
+        """Do the work of `jpegs` for rows of the table at this version."""
+        offsets = self._load_offsets(slot, rows)
+        requests = []
+        for row, frame in zip(rows, frames, strict=True):
+            bounds = offsets[row]
+            if not 0 <= frame < len(bounds) - 1:
+                episode_id = self._index["episode_id"][row].as_py()
+                raise CorpusError(f"episode {episode_id}: camera {slot} has {len(bounds) - 1} frames, no frame {frame}")
+            requests.append((row, int(bounds[frame]), int(bounds[frame + 1] - bounds[frame])))
+        found = self._table.read_blob_ranges(frames_column(slot), requests, selector="indices")
+        return [data for _, _, data in found]
+
+    def read_row(self, row: int, columns: Sequence[str]) -> dict[str, pa.Scalar]:
+        """Read a few columns of one row."""
+        found = self._table.take([row], columns=list(columns))
+        return {name: found[name][0] for name in columns}
+
+    def embodiments(self) -> dict[str, int]:
+        """Ids of the bodies by name, from 1; 0 means unknown everywhere."""
+        return registry.ids(self.uri, "embodiments")
+
+    def datasets(self) -> dict[str, int]:
+        """Ids of the datasets by name, from 1; 0 means unknown everywhere."""
+        return registry.ids(self.uri, "datasets")
+
+    def rejects(self) -> pa.Table:
+        """Every record and part that could not be read, with its reason."""
+        return open_table(self.uri, "rejects").to_table()
+
+    def runs(self) -> pa.Table:
+        """Every command that wrote."""
+        return open_table(self.uri, "runs").to_table()
+
+    def append_run(self, run: Mapping[str, object]) -> None:
+        """Note a command that wrote: the columns of `schema.RUNS`; other keys go into its counts."""
+        side_tables.append_run(self.uri, run)
+
+    def stats(self) -> pa.Table | None:
+        """Read what `write_stats` wrote last, or None."""
+        return side_tables.read_stats(self.uri)
+
+    def write_stats(self, stats: pa.Table) -> None:
+        """Replace the statistics; earlier versions stay readable."""
+        side_tables.write_stats(self.uri, stats)
+
+    def ensure_columns(self, wanted: pa.Schema) -> None:
+        """Add columns that are all NULL, without touching a row; one that exists must have the same type and origin."""
+        columns.ensure_columns(self.uri, wanted)
+        self.refresh()
+
+    def fragment_ids(self) -> list[int]:
+        """Units of labelling: groups of rows that are updated together."""
+        return sorted(fragment.fragment_id for fragment in self._table.get_fragments())
+
+    def fragment_table(self, fragment_id: int, columns: Sequence[str]) -> pa.Table:
+        """Read columns of one fragment in row order, with `_rowid`."""
+        return self._fragment(fragment_id).to_table(list(columns), with_row_id=True)
+
+    def update_fragment(self, fragment_id: int, values: pa.Table) -> None:
+        """Fill columns of one fragment; `values` has `_rowid` and those columns. Safe beside ingest and labels."""
+        columns.update_fragment(self.uri, fragment_id, values)
+        self.refresh()
+
+    def _fragment(self, fragment_id: int) -> lance.LanceFragment:
+        fragment = self._table.get_fragment(fragment_id)
+        if fragment is None:
+            raise CorpusError(f"{self.uri}: no fragment {fragment_id} at version {self.version}; list them again")
+        return fragment
+
+    @cached_property
+    def _index(self) -> pa.Table:
+        return self._table.to_table(list(INDEX)).combine_chunks()
+
+    @cached_property
+    def _rows(self) -> dict[str, int]:
+        return {episode_id: row for row, episode_id in enumerate(self.episode_ids())}
+
+    def _row(self, episode_id: str) -> int:
+        row = self._rows.get(episode_id)
+        if row is None:
+            raise CorpusError(f"{self.uri}: no episode '{episode_id}' among {len(self._rows)}; `villa show` lists them")
+        return row
+
+    def _load_offsets(self, slot: str, rows: Sequence[int]) -> dict[int, NDArray[np.int64]]:
+        """Give the frame offsets of some rows; all that are missing come in one read."""
+        if slot not in CAMERA_SLOTS:
+            raise CorpusError(f"no camera slot '{slot}', expected one of {', '.join(CAMERA_SLOTS)}")
+        held = self._offsets.setdefault(slot, {})
+        missing = sorted(set(rows) - held.keys())
+        if not missing:
+            return held
+        if self._num_offsets > OFFSETS_HELD:
+            self._offsets, self._num_offsets = {}, 0
+            return self._load_offsets(slot, rows)
+        column = self._table.take(missing, columns=[offsets_column(slot)])[0]
+        for row, offsets in zip(missing, column, strict=True):
+            if not offsets.is_valid:
+                raise CorpusError(f"episode {self._index['episode_id'][row].as_py()} has no camera {slot}")
+            held[row] = offsets.values.to_numpy()
+            self._num_offsets += len(held[row])
+        return held

@@ -1,0 +1,84 @@
+"""Where a corpus lies: paths of its tables, and small files written all at once or not at all."""
+
+import contextlib
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+from pyarrow import fs
+
+from dataengine.errors import CorpusError
+
+
+def normal_uri(uri: str | os.PathLike[str]) -> str:
+    """Make a local path absolute; leave a URI of an object store as it is."""
+    text = os.fspath(uri).removeprefix("file://")
+    return text.rstrip("/") if "://" in text else str(Path(text).expanduser().resolve())
+
+
+def table_uri(corpus: str, table: str) -> str:
+    """Place of one table of a corpus."""
+    return f"{corpus}/{table}.lance"
+
+
+@dataclass(frozen=True)
+class Folder:
+    """A flat folder on a disk or in an object store."""
+
+    uri: str
+
+    @cached_property
+    def _place(self) -> tuple[fs.FileSystem, str]:
+        try:
+            return fs.FileSystem.from_uri(self.uri)
+        except (ValueError, OSError) as error:
+            raise CorpusError(f"{self.uri}: cannot reach it ({error}); expected a path, s3:// or gs://") from error
+
+    @property
+    def is_local(self) -> bool:
+        """Whether it lies on a disk of this machine."""
+        return "://" not in self.uri
+
+    def sizes(self) -> dict[str, int]:
+        """Bytes of each file by its name; empty when the folder does not exist."""
+        system, path = self._place
+        found = system.get_file_info(fs.FileSelector(path, allow_not_found=True))
+        return {info.base_name: info.size for info in found if info.type == fs.FileType.File}
+
+    def sizes_of(self, paths: Sequence[str]) -> list[int | None]:
+        """Bytes of each of these files below the folder, None for one that is not there."""
+        system, path = self._place
+        return [info.size for info in system.get_file_info([f"{path}/{below}" for below in paths])]
+
+    def read(self, name: str) -> bytes:
+        """Read one file whole."""
+        system, path = self._place
+        with system.open_input_stream(f"{path}/{name}") as stream:
+            return stream.read()
+
+    def write(self, name: str, data: bytes) -> None:
+        """Write one file so that a reader sees all of it or nothing, also after a crash."""
+        if not self.is_local:  # an object appears only once its upload is complete
+            system, path = self._place
+            with system.open_output_stream(f"{path}/{name}") as stream:
+                stream.write(data)
+            return
+        folder = Path(self.uri)
+        folder.mkdir(parents=True, exist_ok=True)
+        draft = folder / f".{name}.{os.getpid()}.draft"
+        try:
+            with draft.open("wb") as file:
+                file.write(data)
+                file.flush()
+                os.fsync(file.fileno())
+            draft.replace(folder / name)
+        finally:
+            draft.unlink(missing_ok=True)
+
+    def delete(self, name: str) -> None:
+        """Delete one file; it may be gone already."""
+        system, path = self._place
+        with contextlib.suppress(FileNotFoundError):
+            system.delete_file(f"{path}/{name}")

@@ -1,0 +1,91 @@
+"""Receipts: what a worker staged for one part. Written at once, below `<corpus>/_staging/`, before any commit."""
+
+import json
+import uuid
+from collections.abc import Container
+from dataclasses import asdict, dataclass
+
+from dataengine.episode import Reject
+from dataengine.store.places import Folder, table_uri
+
+
+@dataclass(frozen=True, kw_only=True)
+class Receipt:
+    """Files of one part that lie ready to be committed, and the records that were put aside."""
+
+    part_id: str
+    part_name: str
+    dataset: str
+    fingerprint: str
+    """Of the part when it was read."""
+    settings: str
+    """Hash of what shapes the rows (frame size and rate): receipts made otherwise are not committed."""
+    run_id: str
+    fragments: tuple[str, ...]
+    """Lance fragment metadata, as JSON."""
+    files: tuple[tuple[str, int], ...]
+    """Path below the table's data folder and bytes of every staged file."""
+    rejects: tuple[Reject, ...]
+    num_episodes: int
+    num_steps: int
+    num_bytes: int
+    """Bytes of frames staged."""
+    source_bytes: int
+    """Bytes of the raw part."""
+    attempts: int
+
+    def to_json(self) -> str:
+        """Serialise; `from_json` undoes it."""
+        return json.dumps(asdict(self))
+
+    @classmethod
+    def from_json(cls, text: str | bytes) -> "Receipt":
+        """Undo `to_json`."""
+        data = json.loads(text)
+        data["fragments"] = tuple(data["fragments"])
+        data["files"] = tuple((name, size) for name, size in data["files"])
+        data["rejects"] = tuple(Reject(**reject) for reject in data["rejects"])
+        return cls(**data)
+
+
+class Receipts:
+    """The receipts of a corpus that are not committed yet."""
+
+    def __init__(self, corpus: str) -> None:
+        self.corpus = corpus
+        self._folder = Folder(f"{corpus}/_staging")
+
+    def put(self, receipt: Receipt) -> None:
+        """Store a receipt; from now on its part need not be read again."""
+        self._folder.write(f"{receipt.part_id}.{uuid.uuid4().hex[:8]}.json", receipt.to_json().encode())
+
+    def staged(self, part_ids: Container[str]) -> list[Receipt]:
+        """Read the receipts of some parts; a part that was read twice has two."""
+        found = []
+        for name in self._names(part_ids):
+            try:
+                found.append(Receipt.from_json(self._folder.read(name)))
+            except FileNotFoundError:  # another committer was faster
+                continue
+        return found
+
+    def drop(self, part_ids: Container[str]) -> None:
+        """Forget the receipts of some parts.
+
+        Their files stay: a committed version may hold them. Lance's own cleanup removes what no version holds.
+        """
+        for name in self._names(part_ids):
+            self._folder.delete(name)
+
+    def missing_file(self, receipt: Receipt) -> str | None:
+        """Name a staged file that is gone or has another size now, if there is one."""
+        found = data_folder(self.corpus).sizes_of([path for path, _ in receipt.files])
+        return next((path for (path, size), now in zip(receipt.files, found, strict=True) if now != size), None)
+
+    def _names(self, part_ids: Container[str]) -> list[str]:
+        return sorted(n for n in self._folder.sizes() if n.endswith(".json") and n.partition(".")[0] in part_ids)
+
+
+def data_folder(corpus: str, below: str = "") -> Folder:
+    """Where Lance keeps the files of `episodes.lance`."""
+    return Folder(f"{table_uri(corpus, 'episodes')}/data" + (f"/{below}" if below else ""))

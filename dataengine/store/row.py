@@ -1,0 +1,84 @@
+"""One episode of a corpus, read bit by bit."""
+
+from collections.abc import Sequence
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pyarrow as pa
+import simplejpeg
+from numpy.typing import NDArray
+
+from dataengine.episode import CAMERA_SLOTS
+from dataengine.schema import VECTORS
+
+if TYPE_CHECKING:
+    from dataengine.store.corpus import Corpus
+
+
+class StoredEpisode:
+    """An episode at rest. What is small is here at once, arrays and frames are read when asked for."""
+
+    def __init__(self, corpus: "Corpus", row: int, index: pa.Table) -> None:
+        self._corpus, self.row = corpus, row
+        known: dict[str, Any] = {name: index[name][row].as_py() for name in index.column_names}
+        self.episode_id: str = known["episode_id"]
+        self.dataset: str = known["dataset"]
+        self.dataset_id: int = known["dataset_id"]
+        self.embodiment: str = known["embodiment"]
+        self.embodiment_id: int = known["embodiment_id"]
+        self.kind: str = known["kind"]
+        self.control_hz: float = known["control_hz"]
+        self.num_steps: int = known["num_steps"]
+        self.instruction: list[str] = known["instruction"]
+        self.split: str = known["split"]
+        self.cameras = tuple(slot for slot in CAMERA_SLOTS if known[f"height_{slot}"] is not None)
+        """Slots that it has frames of."""
+        self._dims = {name: known[f"{name}_dim"] for name in VECTORS}
+
+    @property
+    def state(self) -> NDArray[np.float32] | None:
+        """(t, s) canonical state, None for a clip without proprioception."""
+        return self._vectors["state"]
+
+    @property
+    def action(self) -> NDArray[np.float32] | None:
+        """(t, a) canonical action; row i was taken after observation i."""
+        return self._vectors["action"]
+
+    @property
+    def raw_state(self) -> NDArray[np.float32] | None:
+        """The source's own numbers."""
+        return self._vectors["raw_state"]
+
+    @property
+    def raw_action(self) -> NDArray[np.float32] | None:
+        """The source's own numbers."""
+        return self._vectors["raw_action"]
+
+    @cached_property
+    def time_ns(self) -> NDArray[np.int64]:
+        """(t,) nanoseconds since the first step."""
+        return self._corpus.read_row(self.row, ["time_ns"])["time_ns"].values.to_numpy()
+
+    def column(self, name: str) -> Any:
+        """Value of any other column, as a Python object."""
+        return self._corpus.read_row(self.row, [name])[name].as_py()
+
+    def jpegs(self, slot: str, indices: Sequence[int] | None = None) -> list[bytes]:
+        """Read encoded frames of a camera: all, or those at some steps."""
+        frames = range(self.num_steps) if indices is None else indices
+        return self._corpus.read_frames(slot, [self.row] * len(frames), frames)
+
+    def frames(self, slot: str, indices: Sequence[int] | None = None) -> NDArray[np.uint8]:
+        """Read and decode frames (t, height, width, 3), RGB: all, or those at some steps."""
+        return np.stack([simplejpeg.decode_jpeg(jpeg, "RGB") for jpeg in self.jpegs(slot, indices)])
+
+    @cached_property
+    def _vectors(self) -> dict[str, NDArray[np.float32] | None]:
+        having = [name for name in VECTORS if self._dims[name]]
+        found = self._corpus.read_row(self.row, having) if having else {}
+        return {
+            name: found[name].values.to_numpy().reshape(-1, self._dims[name]) if name in found else None
+            for name in VECTORS
+        }

@@ -1,0 +1,189 @@
+"""A worker's half of the commit protocol: read a part, write its fragments, leave a receipt. Nothing is visible yet."""
+
+import json
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from itertools import chain
+
+import lance
+import numpy as np
+import pyarrow as pa
+from lance.fragment import write_fragments
+
+from dataengine.episode import CAMERA_SLOTS, Episode, Part, Reject, stable_id
+from dataengine.errors import RecordError
+from dataengine.schema import SCHEMA_VERSION, VECTORS, frames_column, offsets_column
+from dataengine.store.checks import check_episode
+from dataengine.store.places import table_uri
+from dataengine.store.receipts import Receipt, Receipts, data_folder
+from dataengine.store.tables import EPISODES, FILE_VERSION
+
+
+@dataclass(frozen=True, kw_only=True)
+class Staging:
+    """What a worker must know to stage a part; small, and sent to every worker."""
+
+    corpus: str
+    run_id: str
+    dataset_ids: Mapping[str, int]
+    embodiment_ids: Mapping[str, int]
+    settings: str = ""
+    """What shapes the rows beside the source, for instance frame size and rate."""
+
+    @property
+    def settings_hash(self) -> str:
+        """Receipts with another one are of no use to this run."""
+        return stable_id(self.settings, str(SCHEMA_VERSION))
+
+
+@dataclass
+class _Tally:
+    """What went by while a part was written."""
+
+    steps: int = 0
+    num_bytes: int = 0
+    ids: set[str] = field(default_factory=set)
+    rejects: list[Reject] = field(default_factory=list)
+    error: Exception | None = None
+
+
+class ReadError(Exception):
+    """Reading a part failed, as opposed to writing it; `__cause__` says why."""
+
+
+def stage_part(part: Part, records: Iterable[Episode | Reject], staging: Staging, attempt: int = 1) -> Receipt:
+    """Write a part's episodes to files that no version of the table holds yet, and leave a receipt.
+
+    Holds one episode in memory at a time. Raise ReadError when `records` fails; what it had written stays invisible.
+    """
+    tally = _Tally()
+    batches = _batches(part, records, staging, tally, attempt)
+    fragments = []
+    try:
+        first = next(batches, None)
+        if first is not None:
+            stream = pa.RecordBatchReader.from_batches(EPISODES, chain([first], batches))
+            place = table_uri(staging.corpus, "episodes")
+            fragments = write_fragments(stream, place, EPISODES, mode="append", data_storage_version=FILE_VERSION)
+    except Exception:
+        if tally.error is None:  # Lance's own trouble
+            raise
+        raise ReadError(str(tally.error)) from tally.error
+    receipt = Receipt(
+        part_id=part.part_id,
+        part_name=part.name,
+        dataset=part.dataset,
+        fingerprint=part.fingerprint,
+        settings=staging.settings_hash,
+        run_id=staging.run_id,
+        fragments=tuple(json.dumps(fragment.to_json()) for fragment in fragments),
+        files=tuple(file for fragment in fragments for file in _files(staging.corpus, fragment)),
+        rejects=tuple(tally.rejects),
+        num_episodes=len(tally.ids),
+        num_steps=tally.steps,
+        num_bytes=tally.num_bytes,
+        source_bytes=part.num_bytes,
+        attempts=attempt,
+    )
+    Receipts(staging.corpus).put(receipt)
+    return receipt
+
+
+def _batches(
+    part: Part, records: Iterable[Episode | Reject], staging: Staging, tally: _Tally, attempt: int
+) -> Iterator[pa.RecordBatch]:
+    """Turn a part's records into one-row batches; put bad ones aside."""
+    try:
+        for record in records:
+            if isinstance(record, Reject):
+                tally.rejects.append(replace(record, attempts=attempt))
+                continue
+            try:
+                check_episode(record, part.dataset, staging.embodiment_ids)
+                if record.episode_id in tally.ids:
+                    raise RecordError(f"record '{record.source_record}' comes twice in its part")
+            except RecordError as error:
+                tally.rejects.append(_reject(part, record, error, attempt))
+                continue
+            batch = to_batch(record, part, staging)
+            tally.ids.add(record.episode_id)
+            tally.steps += record.num_steps
+            tally.num_bytes += sum(len(jpeg) for frames in record.cameras.values() for jpeg in frames.jpegs)
+            yield batch
+    except Exception as error:
+        # Lance would wrap it on its way through Rust; this keeps the original.
+        tally.error = error
+        raise
+
+
+def _reject(part: Part, episode: Episode, error: RecordError, attempt: int) -> Reject:
+    return Reject(
+        part_id=part.part_id,
+        dataset=part.dataset,
+        source_uri=episode.source_uri,
+        record=episode.source_record,
+        reason=str(error),
+        error=type(error).__name__,
+        attempts=attempt,
+    )
+
+
+def to_batch(episode: Episode, part: Part, staging: Staging) -> pa.RecordBatch:
+    """Lay one episode out as a row of `episodes.lance`."""
+    row: dict[str, object] = {
+        "episode_id": episode.episode_id,
+        "dataset": episode.dataset,
+        "dataset_id": staging.dataset_ids[episode.dataset],
+        "embodiment": episode.embodiment,
+        "embodiment_id": staging.embodiment_ids[episode.embodiment],
+        "kind": episode.kind,
+        "control_hz": float(episode.control_hz),
+        "num_steps": episode.num_steps,
+        "instruction": list(episode.instruction),
+        "time_ns": episode.time_ns,
+        "state_encoding": episode.state_encoding,
+        "action_encoding": episode.action_encoding,
+        "split": episode.split,
+        "licence": episode.licence,
+        "source_uri": episode.source_uri,
+        "source_record": episode.source_record,
+        "source_fingerprint": part.fingerprint,
+        "part_id": part.part_id,
+        "run_id": staging.run_id,
+        "notes": json.dumps(dict(episode.notes), sort_keys=True),
+    }
+    for name in VECTORS:
+        vector = getattr(episode, name)
+        row[name] = None if vector is None else np.ravel(vector)
+        row[f"{name}_dim"] = 0 if vector is None else vector.shape[1]
+    for slot in CAMERA_SLOTS:
+        frames = episode.cameras.get(slot)
+        jpegs = None if frames is None else frames.jpegs
+        row[frames_column(slot)] = None if jpegs is None else b"".join(jpegs)
+        row[offsets_column(slot)] = None if jpegs is None else np.cumsum([0, *map(len, jpegs)], dtype=np.int64)
+        for size in ("height", "width", "native_height", "native_width"):
+            row[f"{size}_{slot}"] = None if frames is None else getattr(frames, size)
+    return pa.record_batch([_column(column, row[column.name]) for column in EPISODES], schema=EPISODES)
+
+
+def _column(column: pa.Field, value: object) -> pa.Array:
+    """Make a column of one value; numpy vectors without a detour through Python numbers."""
+    if isinstance(column.type, lance.blob.BlobType):
+        return lance.blob_array([value])
+    if isinstance(value, np.ndarray):
+        values = pa.array(np.ascontiguousarray(value), column.type.value_type)
+        return pa.ListArray.from_arrays(pa.array([0, len(value)], pa.int32()), values, type=column.type)
+    return pa.array([value], column.type)
+
+
+def _files(corpus: str, fragment: lance.FragmentMetadata) -> Iterator[tuple[str, int]]:
+    """List a staged fragment's files and their bytes: tables, and blobs in a folder named after each."""
+    folder = data_folder(corpus)
+    for file in fragment.files:
+        (size,) = folder.sizes_of([file.path])
+        if size is None:
+            raise FileNotFoundError(f"{folder.uri}/{file.path}: written just now, but gone")
+        yield file.path, size
+        blobs = file.path.removesuffix(".lance")
+        for name, num_bytes in sorted(data_folder(corpus, blobs).sizes().items()):
+            yield f"{blobs}/{name}", num_bytes

@@ -1,0 +1,109 @@
+"""Opens and creates the Lance tables of a corpus."""
+
+import errno
+from collections.abc import Iterable
+from typing import Final
+
+import lance
+import pyarrow as pa
+from lance.commit import CommitConflictError
+
+from dataengine import schema
+from dataengine.errors import CorpusError
+from dataengine.store.places import Folder, table_uri
+
+FILE_VERSION: Final = "2.2"
+"""Blob v2 needs it; newer ones are not for production."""
+
+SIDE_TABLES: Final = {
+    "rejects": schema.REJECTS,
+    "embodiments": schema.EMBODIMENTS,
+    "datasets": schema.DATASETS,
+    "runs": schema.RUNS,
+}
+
+
+def _blob(field: pa.Field) -> pa.Field:
+    # Left to itself Lance tries to compress JPEGs: nothing gained, up to 1.8x the time of writing.
+    return lance.blob_field(field.name).with_metadata({"lance-encoding:compression": "none"})
+
+
+EPISODES: Final = pa.schema(
+    [_blob(field) if field.name in schema.FRAMES else field for field in schema.EPISODES],
+    metadata=schema.EPISODES.metadata,
+)
+"""`schema.EPISODES` with Lance's blobs in place of plain bytes: what is written."""
+
+
+def create_tables(corpus: str) -> None:
+    """Create whatever table is missing, episodes last: a corpus exists once its episodes do."""
+    for name, columns in SIDE_TABLES.items():
+        _create(corpus, name, columns)
+    _create(corpus, "episodes", EPISODES)
+
+
+def _create(corpus: str, name: str, columns: pa.Schema) -> None:
+    if exists(corpus, name):
+        return
+    try:
+        lance.write_dataset(
+            columns.empty_table(),
+            table_uri(corpus, name),
+            mode="create",
+            data_storage_version=FILE_VERSION,
+            enable_stable_row_ids=True,
+        )
+    except OSError:
+        if not exists(corpus, name):  # else another process was faster
+            raise
+
+
+def exists(corpus: str, name: str) -> bool:
+    """Tell whether a corpus has a table, without opening it."""
+    return bool(Folder(f"{table_uri(corpus, name)}/_versions").sizes())
+
+
+def open_table(corpus: str, name: str, version: int | str | None = None) -> lance.LanceDataset:
+    """Open a table at its latest version, or at a version or tag; refuse one that a newer villa wrote."""
+    place = table_uri(corpus, name)
+    if not exists(corpus, name):
+        raise CorpusError(f"{corpus}: found no {name}.lance, expected a corpus; `villa ingest` creates one")
+    try:
+        table = lance.dataset(place, version=version)
+    except (ValueError, OSError) as error:
+        what = place if version is None else f"{place} at version '{version}'"
+        raise CorpusError(f"{what}: cannot open it: {first_line(error)}") from error
+    schema.check_version(table.schema, place)
+    return table
+
+
+def upsert(corpus: str, name: str, rows: Iterable[dict[str, object]], *, replace: bool) -> None:
+    """Insert rows whose key is new, in one commit; `replace` also updates those whose key is there."""
+    table = open_table(corpus, name)
+    columns = SIDE_TABLES[name]
+    key = columns.field(0).name
+    merge = table.merge_insert(key).when_not_matched_insert_all()
+    if replace:
+        merge = merge.when_matched_update_all()
+    data = pa.Table.from_pylist(list(rows), schema=columns)
+    if len(data):
+        merge.execute(data)
+
+
+def first_line(error: BaseException) -> str:
+    """Say an error in one line; Lance appends places in its own source."""
+    return (str(error).splitlines() or [""])[0].partition(", /")[0] or type(error).__name__
+
+
+def is_conflict(error: BaseException) -> bool:
+    """Tell whether a commit lost a race and may be tried again; compaction reports it as a plain OSError."""
+    return isinstance(error, CommitConflictError) or "Retryable commit conflict" in str(error)
+
+
+def is_disk_full(error: BaseException | None) -> bool:
+    """Tell whether an error, or what caused it, means that no space is left; Lance says so in words only."""
+    while error is not None:
+        if getattr(error, "errno", None) in (errno.ENOSPC, errno.EDQUOT) or "No space left on device" in str(error):
+            return True
+        error = error.__cause__
+    return False
