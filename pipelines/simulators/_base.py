@@ -1,9 +1,13 @@
 """What every simulator offers, where its seeds come from, and how it finds a way to draw without a display."""
 
+import logging
 import os
-from collections.abc import Mapping
+import warnings
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, redirect_stdout
 from dataclasses import dataclass
 from functools import cache
+from pathlib import Path
 from typing import ClassVar, Protocol
 
 import numpy as np
@@ -91,6 +95,18 @@ def require_drawing() -> None:
         raise DataEngineError(
             f"MuJoCo cannot draw with MUJOCO_GL={backend} ({type(error).__name__}); install a GL library: {GL_PACKAGES}"
         ) from error
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """Silence what simulator packages print and warn of while they are imported and set up."""
+    with Path(os.devnull).open("w") as nowhere, redirect_stdout(nowhere), warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        logging.disable(logging.WARNING)
+        try:
+            yield
+        finally:
+            logging.disable(logging.NOTSET)
 
 
 def check_task(simulator: type[Simulator], task: str) -> None:

@@ -5,6 +5,7 @@ its size. A drawing context costs half a second, so simulations of the same mode
 """
 
 import atexit
+import sys
 from collections.abc import Sequence
 from typing import Any
 
@@ -51,6 +52,8 @@ def draw(
 
 def _open(model: Any, height: int, width: int) -> Any:
     """Open a drawing context in fast quality."""
+    if "tensorflow" in sys.modules:
+        raise RuntimeError("this process has imported tensorflow, whose LLVM crashes Mesa's; draw in another process")
     model.vis.quality.offsamples = 0
     model.vis.global_.offheight = max(model.vis.global_.offheight, height)
     model.vis.global_.offwidth = max(model.vis.global_.offwidth, width)

@@ -13,7 +13,7 @@ from typing import ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from pipelines.simulators._base import Observation, check_task, require_drawing
+from pipelines.simulators._base import Observation, check_task, quiet, require_drawing
 
 STEP_M = 0.05
 FINGERS_OPEN_M = 0.1
@@ -43,12 +43,13 @@ class Fetch:
     def __init__(self, task: str) -> None:
         check_task(Fetch, task)
         require_drawing()
-        import gymnasium
-        import gymnasium_robotics
+        with quiet():
+            import gymnasium
+            import gymnasium_robotics
 
         from pipelines.simulators import _camera
 
-        gymnasium.register_envs(gymnasium_robotics)
+            gymnasium.register_envs(gymnasium_robotics)
         self.task = task
         self._draw = _camera.draw
         self._view = _camera.free_camera((1.32, 0.75, 0.50), distance=1.0, azimuth=145.0, elevation=-35.0)

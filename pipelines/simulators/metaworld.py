@@ -12,12 +12,12 @@ most pixels on floor and arm, and the object is then 2 to 4 pixels wide.
 import warnings
 from collections.abc import Mapping
 from types import MappingProxyType
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-from pipelines.simulators._base import Observation, check_task, require_drawing
+from pipelines.simulators._base import Observation, check_task, quiet, require_drawing
 
 SUBSTEPS = 4
 STEP_M = 0.01 * SUBSTEPS
@@ -55,8 +55,7 @@ class Metaworld:
     def __init__(self, task: str) -> None:
         check_task(Metaworld, task)
         require_drawing()
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
+        with quiet():
             from metaworld.env_dict import ALL_V3_ENVIRONMENTS_GOAL_OBSERVABLE
             from metaworld.policies import ENV_POLICY_MAP
         import mujoco
@@ -92,14 +91,17 @@ class Metaworld:
     def observe(self) -> Observation:
         """Draw the close-up view."""
         raw_state = self._inside[:4].astype(np.float32)
-        env = self._env
         return Observation(
-            image=self._draw(env.model_name, env.model, env.data, self._view, IMAGE_SIDE, IMAGE_SIDE),
+            image=self.picture(self._view, IMAGE_SIDE, IMAGE_SIDE),
             raw_state=raw_state,
             state=np.array([*raw_state[:3], 0.0, 0.0, 0.0, np.clip(raw_state[3], 0.0, 1.0)], np.float32),
             embodiment=self.embodiment,
             control_hz=self.control_hz,
         )
+
+    def picture(self, view: Any, height: int, width: int) -> NDArray[np.uint8]:
+        """Draw the scene from any camera, (height, width, 3)."""
+        return self._draw(self._env.model_name, self._env.model, self._env.data, view, height, width)
 
     def expert(self) -> NDArray[np.float32]:
         """Ask Meta-World's own scripted expert, clipped to what the simulator accepts."""

@@ -9,7 +9,6 @@ robosuite's own setting the pot is turned by at most 20 degrees, and wrist views
 those cost most of the drawing.
 """
 
-import logging
 import os
 import sys
 from collections.abc import Mapping
@@ -20,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.spatial.transform import Rotation
 
-from pipelines.simulators._base import Observation, check_task, require_drawing
+from pipelines.simulators._base import Observation, check_task, quiet, require_drawing
 
 HEIGHT, WIDTH = 480, 640
 NUM_SUBSTEPS = 16
@@ -52,7 +51,8 @@ class TwoArm:
 
         self.task = task
         self._draw = _camera.draw
-        self._env = _make()
+        with quiet():
+            self._env = _make()
         self._model, self._data = self._env.sim.model._model, self._env.sim.data._data
         self._views = {
             "head": _camera.free_camera((0.05, 0.0, 0.95), distance=1.25, azimuth=180.0, elevation=-40.0),
@@ -174,13 +174,11 @@ def _make() -> Any:
     """Build the scene with robosuite's own controller, drawing switched off because we draw ourselves."""
     if "numba" not in sys.modules:
         os.environ.setdefault("NUMBA_DISABLE_JIT", "1")  # a first compilation costs 10 to 35 s, plain numpy 6 ms a step
-    logging.getLogger("robosuite_logs").setLevel(logging.ERROR)
     import robosuite
     import robosuite.macros as macros
     from robosuite.controllers import load_composite_controller_config
     from robosuite.utils.placement_samplers import UniformRandomSampler
 
-    logging.getLogger("robosuite_logs").setLevel(logging.ERROR)
     macros.SIMULATION_TIMESTEP = 0.00208  # 16 substeps make a thirtieth of a second; robosuite's 0.002 makes 31.25 Hz
     controller = load_composite_controller_config(controller="BASIC", robot="Panda")
     controller["body_parts"] = {"right": controller["body_parts"]["right"]}

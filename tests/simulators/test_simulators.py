@@ -38,6 +38,14 @@ def test_a_seed_gives_the_same_scene_whatever_happened_before(simulator: Simulat
     np.testing.assert_array_equal(first.raw_state, again.raw_state)
 
 
+def test_the_first_picture_shows_the_scene_that_the_robot_then_acts_in(simulator: Simulator) -> None:
+    simulator.reset(7)
+    first = simulator.observe().image.astype(int)
+    simulator.step(simulator.to_raw(np.array([0, 0, 0, 0, 0, 0, 0.5], np.float32)))
+    then = simulator.observe().image.astype(int)
+    assert np.mean(np.abs(first - then).max(axis=-1) > 40) < 0.01
+
+
 def test_two_seeds_give_two_scenes(simulator: Simulator) -> None:
     pictures = []
     for seed in (1, 2):

@@ -1,0 +1,48 @@
+"""Writes attempts as RLDS, with TFDS itself: two datasets, two of the schemas that Open X-Embodiment is made of.
+
+`metaworld` has nested actions and the instruction below `observation`; `fetch_mujoco` has flat vectors, a wrist camera
+and the instruction at step level. Images are our own JPEG bytes, passed through TFDS unopened.
+
+Call it in a process of its own: tensorflow and Mesa's drawing each bring an LLVM, and together they crash the process.
+"""
+
+import os
+import shutil
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from pipelines.recording.attempt import Attempt, load
+
+VERSION = "1.0.0"
+
+
+def write_metaworld(attempt_files: Sequence[Path], out: Path, num_shards: int) -> Path:
+    """Write `metaworld/1.0.0` below `out` and return that folder."""
+    return _write("Metaworld", attempt_files, out, num_shards)
+
+
+def write_fetch(attempt_files: Sequence[Path], out: Path, num_shards: int) -> Path:
+    """Write `fetch_mujoco/1.0.0` below `out` and return that folder."""
+    return _write("FetchMujoco", attempt_files, out, num_shards)
+
+
+def _write(builder_name: str, attempt_files: Sequence[Path], out: Path, num_shards: int) -> Path:
+    """Run download_and_prepare, which renames the finished folder into place."""
+    if "pipelines.simulators._camera" in sys.modules:
+        raise RuntimeError(
+            "this process has drawn simulations, so tensorflow would crash it; write RLDS in another one"
+        )
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    import tensorflow_datasets as tfds
+
+    from pipelines.recording import rlds_builders
+
+    tfds.disable_progress_bar()
+    attempts: list[Attempt] = [a for file in attempt_files for a in load(file)]
+    builder = getattr(rlds_builders, builder_name)(attempts=attempts, data_dir=str(out))
+    folder = Path(builder.data_dir)
+    for leftover in folder.parent.glob(f"{VERSION}.incomplete*"):  # of a run that was killed
+        shutil.rmtree(leftover)
+    builder.download_and_prepare(download_config=tfds.download.DownloadConfig(num_shards=num_shards))
+    return folder
