@@ -18,6 +18,8 @@ from dataengine.errors import RecordError
 
 QUALITY = 92
 SUBSAMPLING = "420"
+BLACK = 8
+"""Levels below this are black; JPEG leaves a little noise."""
 START, END = b"\xff\xd8", b"\xff\xd9"
 PLAIN_COLOURS = ("YCbCr", "Gray", "RGB")
 """What any decoder turns into RGB; CMYK is not among them."""
@@ -70,6 +72,14 @@ def decode(data: bytes) -> NDArray[np.uint8]:
     except UnidentifiedImageError as error:
         start = data[:8].hex() or "nothing"
         raise ValueError(f"not an image: starts with {start}, expected JPEG or PNG") from error
+
+
+def is_black(data: bytes) -> bool:
+    """Say whether an image shows nothing at all: some publishers store that for a camera that was not there."""
+    try:
+        return int(decode(data).max()) < BLACK
+    except (ValueError, OSError):
+        return False
 
 
 def _fit_one(data: bytes, frame_size: int, *, bgr: bool) -> tuple[tuple[int, int], bytes]:

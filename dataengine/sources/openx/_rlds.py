@@ -1,8 +1,9 @@
 """What Open X-Embodiment sources share: a shard is a part, a record an episode; a subclass says what numbers mean."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import KW_ONLY, dataclass, field
+from math import prod
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -55,8 +56,8 @@ class RldsSource(ABC):
     licence: ClassVar[str]
     cameras: ClassVar[Mapping[str, str]]
     """Camera slot to key below `steps/observation`."""
-    keys: ClassVar[tuple[str, ...]]
-    """Keys below `steps` that `convert` reads, beside the cameras."""
+    keys: ClassVar[Mapping[str, int]]
+    """Keys below `steps` that `convert` reads, beside the cameras, and how many numbers a step holds of each."""
     instruction_key: ClassVar[str] = "language_instruction"
     """Key below `steps`."""
 
@@ -100,22 +101,29 @@ class RldsSource(ABC):
     def _schema(self) -> features.Group:
         """Read features.json and check that the keys this source needs are there: names of folders drift."""
         schema = rlds.schema(self.root)
-        known = {key for key, _, _ in features.leaves(schema)}
+        known = {key: leaf for key, leaf, _ in features.leaves(schema)}
         wanted = [*self.keys, self.instruction_key, *(f"observation/{key}" for key in self.cameras.values())]
+        place = f"{self.root}: holds '{rlds.name(self.root)}'"
         missing = [f"steps/{key}" for key in wanted if f"steps/{key}" not in known]
         if missing:
-            place = f"{self.root}: holds '{rlds.name(self.root)}', which lacks {', '.join(missing[:4])}"
-            raise SourceError(f"{place} of {self.name}; `villa sources` lists what can be read")
+            lacking = f"which lacks {', '.join(missing[:4])} of {self.name}"
+            raise SourceError(f"{place}, {lacking}; `villa sources` lists what can be read")
+        for key, width in self.keys.items():
+            found = known[f"steps/{key}"].shape
+            if None in found or prod(size or 0 for size in found) != width:
+                raise SourceError(
+                    f"{place}, whose steps/{key} has shape {found}; {self.name} has {width} numbers there"
+                )
         return schema
 
     def _episode(self, part: Part, index: int, record: Mapping[str, Any]) -> Episode:
         steps = record["steps"]
-        if not len(lookup(steps, self.keys[0])):
+        if not len(lookup(steps, next(iter(self.keys)))):
             raise RecordError("the episode has no steps")
         motion = self.convert(steps)
         num_steps = len(motion.state)
         if not num_steps:
-            raise RecordError(f"{len(lookup(steps, self.keys[0]))} steps are too few for the conversion")
+            raise RecordError(f"{len(lookup(steps, next(iter(self.keys))))} steps are too few for the conversion")
         return Episode(
             dataset=self.name,
             source_record=f"{part.name}/{index}",
@@ -150,7 +158,7 @@ class RldsSource(ABC):
                 raise RecordError(f"steps/observation/{key}: {error}") from error
         return found
 
-    def is_absent(self, slot: str, images: list[bytes]) -> bool:
+    def is_absent(self, slot: str, images: Sequence[bytes]) -> bool:
         """Say whether a camera was not there; publishers pad it with empty strings."""
         return slot != "primary" and not any(images)
 
@@ -165,7 +173,7 @@ def lookup(steps: Steps, key: str) -> Any:
 
 def columns(*arrays: NDArray) -> NDArray[np.float32]:
     """Put arrays of (t,) or (t, n) side by side."""
-    return np.concatenate([a.reshape(len(a), -1).astype(np.float32) for a in arrays], axis=1)
+    return np.concatenate([a.reshape(len(a), prod(a.shape[1:])).astype(np.float32) for a in arrays], axis=1)
 
 
 def _instructions(texts: Any) -> list[str]:

@@ -30,7 +30,7 @@ class Fetch(RldsSource):
     control_hz: ClassVar[float] = 25.0
     licence: ClassVar[str] = "MIT"
     cameras: ClassVar[Mapping[str, str]] = {"primary": "image", "wrist": "wrist_image"}
-    keys: ClassVar[tuple[str, ...]] = ("observation/state", "action")
+    keys: ClassVar[Mapping[str, int]] = {"observation/state": 8, "action": 4}
 
     def convert(self, steps: Steps) -> Motion:
         """Scale the commands to metres and turn the fingers to 0 closed, 1 open."""

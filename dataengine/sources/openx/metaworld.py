@@ -31,12 +31,12 @@ class Metaworld(RldsSource):
     licence: ClassVar[str] = "MIT"
     cameras: ClassVar[Mapping[str, str]] = {"primary": "image"}
     instruction_key: ClassVar[str] = "observation/natural_language_instruction"
-    keys: ClassVar[tuple[str, ...]] = (
-        "observation/hand_pos",
-        "observation/gripper_opening",
-        "action/world_vector",
-        "action/gripper_closedness_action",
-    )
+    keys: ClassVar[Mapping[str, int]] = {
+        "observation/hand_pos": 3,
+        "observation/gripper_opening": 1,
+        "action/world_vector": 3,
+        "action/gripper_closedness_action": 1,
+    }
 
     def convert(self, steps: Steps) -> Motion:
         """Scale the commands to metres and turn the gripper to 0 closed, 1 open."""
