@@ -260,7 +260,7 @@ def test_bridge_is_relabelled_from_reached_states_without_first_and_last_step(ro
         assert episode.action[:, 6].tolist() == [1, 0, 0, 0, 1, 1]
         frames = stacked(records[labelled], "observation", "image_0")[1:-1]
         shown = np.array([simplejpeg.decode_jpeg(data) for data in episode.cameras["primary"].jpegs])
-        assert np.abs(shown.astype(int) - frames).mean() < 1
+        assert np.abs(shown.astype(int) - frames).mean() < 3  # two JPEG decoders; another frame would be 85 away
 
 
 def test_bridge_drops_a_camera_that_was_not_there_and_rejects_what_is_too_short(roots: dict[str, Path]) -> None:
