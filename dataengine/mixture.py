@@ -16,6 +16,8 @@ from dataengine.errors import DataEngineError
 from dataengine.windows import EpisodeInfo, WindowSpec
 
 _ROUNDS = 6
+BLOCK = 4096
+"""Positions drawn at once."""
 
 
 class Mixture(Config):
@@ -107,6 +109,7 @@ class WindowSampler:
         mixture: Mixture | None = None,
     ) -> None:
         self.batch_size, self.seed = batch_size, seed
+        self._blocks: dict[int, list[tuple[int, int]]] = {}
         names = sorted({e.dataset for e in episodes})
         # Sorted by id, so that a corpus and its shards give the same windows whatever their order at rest.
         ordered = {n: sorted((e for e in episodes if e.dataset == n), key=lambda e: e.episode_id) for n in names}
@@ -147,5 +150,18 @@ class WindowSampler:
             raise ValueError(f"batch size {self.batch_size} does not divide among {world_size} ranks")
         share = self.batch_size // world_size
         first = step * self.batch_size + rank * share
-        rows, starts = self.at(np.arange(first, first + share, dtype=np.int64))
-        return list(zip(rows.tolist(), starts.tolist(), strict=True))
+        blocks = range(first // BLOCK, (first + share - 1) // BLOCK + 1)
+        picks: list[tuple[int, int]] = []
+        for number in blocks:
+            start = max(first - number * BLOCK, 0)
+            picks += self._block(number)[start : first + share - number * BLOCK]
+        return picks
+
+    def _block(self, number: int) -> list[tuple[int, int]]:
+        """Draw many neighbouring positions at once: that costs little more than drawing a few."""
+        if number not in self._blocks:
+            rows, starts = self.at(np.arange(number * BLOCK, (number + 1) * BLOCK, dtype=np.int64))
+            while len(self._blocks) > 1:
+                del self._blocks[min(self._blocks)]
+            self._blocks[number] = list(zip(rows.tolist(), starts.tolist(), strict=True))
+        return self._blocks[number]

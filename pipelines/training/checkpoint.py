@@ -96,6 +96,16 @@ def load(
     return state
 
 
+def load_ema(checkpoint: Path, model: nn.Module) -> None:
+    """Give a model the averaged weights of a checkpoint that has them."""
+    place = checkpoint / "ema.safetensors"
+    if place.exists():
+        own = dict(model.named_parameters())
+        with torch.no_grad():
+            for name, value in load_file(place).items():
+                own[name].copy_(value)
+
+
 def write_files(directory: Path, files: Mapping[str, str]) -> None:
     """Write small text files, each whole or not at all."""
     for name, text in files.items():

@@ -1,0 +1,141 @@
+"""A trained policy, alone with what its checkpoint carries: weights, statistics, tokenizer."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dataengine.errors import DataEngineError
+from dataengine.normalize import Normalizer
+from dataengine.stats import EmbodimentStatistics
+
+if TYPE_CHECKING:
+    from models.act import Act
+    from models.batch import Observation as Seen
+    from pipelines.training.tokenizer import Tokenizer
+
+
+class Observation(Protocol):
+    """What a robot sees and feels at one instant."""
+
+    @property
+    def image(self) -> NDArray[np.uint8]:
+        """(height, width, 3) the primary camera."""
+        ...
+
+    @property
+    def wrist(self) -> NDArray[np.uint8] | None:
+        """(height, width, 3) the wrist camera, where there is one."""
+        ...
+
+    @property
+    def state(self) -> NDArray[np.float32]:
+        """(s,) canonical state, in house units."""
+        ...
+
+    @property
+    def embodiment(self) -> str:
+        """Name of the body, as the corpus calls it."""
+        ...
+
+
+@dataclass(frozen=True)
+class ActPolicy:
+    """Looks and acts. Starts from zero noise, so equal observations give equal actions."""
+
+    model: "Act"
+    normalizer: Normalizer
+    tokenizer: "Tokenizer"
+    bodies: dict[str, dict[str, Any]]
+    """For each robot it was trained on: embodiment_id, dataset_id, control_hz, steps_per_latent."""
+    device: str
+
+    @classmethod
+    def load(cls, directory: str | Path, device: str = "cpu") -> "ActPolicy":
+        """Read a finished run, one of its checkpoints, or of an unfinished run the newest checkpoint."""
+        from models import weights
+        from pipelines.training import checkpoint
+        from pipelines.training.tokenizer import FILE_NAME, Tokenizer
+
+        place = Path(directory)
+        if not (place / weights.CONFIG_NAME).exists():
+            saved = checkpoint.steps(place / "checkpoints")
+            if not saved:
+                raise DataEngineError(f"{place}: no policy there, expected a folder that `villa train act` wrote")
+            place = checkpoint.path(place / "checkpoints", saved[-1])
+        about = weights.read_config(place)
+        if "bodies" not in about:
+            found = about.get("architecture")
+            raise DataEngineError(f"{place}: holds a {found}, expected a policy that `villa train act` wrote")
+        model = weights.load_act(place, device)
+        checkpoint.load_ema(place, model)
+        statistics = {name: EmbodimentStatistics.from_json(one) for name, one in about["statistics"].items()}
+        return cls(model, Normalizer(statistics), Tokenizer.read(place / FILE_NAME), about["bodies"], device)
+
+    def act_batch(self, observations: Sequence[Observation], instructions: Sequence[str]) -> NDArray[np.float32]:
+        """Give the next h canonical actions (b, h, a) of robots of one body, in house units."""
+        name = self._body(observations)
+        _, actions = self.model.sample(self._see(name, observations, instructions))
+        dim = self.normalizer.dim(name, "action")
+        return self.normalizer.invert(name, "action", actions[..., :dim].float().cpu().numpy())
+
+    def act(self, observation: Observation, instruction: str) -> NDArray[np.float32]:
+        """Give the next h canonical actions (h, a) of one robot."""
+        return self.act_batch([observation], [instruction])[0]
+
+    def plan_batch(self, observations: Sequence[Observation], instructions: Sequence[str]) -> NDArray[np.float32]:
+        """Give the latent actions (b, n, k, d) that it plans, for `Lam.render`; snap them to codes first."""
+        if not self.model.config.use_latent:
+            raise DataEngineError("this policy was trained without latent actions and plans none")
+        name = self._body(observations)
+        return self.model.plan(self._see(name, observations, instructions)).float().cpu().numpy()
+
+    def _body(self, observations: Sequence[Observation]) -> str:
+        names = sorted({o.embodiment for o in observations})
+        if len(names) != 1:
+            raise ValueError(f"one call serves one body, found {', '.join(names) or 'no observation'}")
+        if names[0] not in self.bodies:
+            raise DataEngineError(
+                f"policy does not know embodiment '{names[0]}', it was trained on {', '.join(self.bodies)}; "
+                f"train one on data of this robot"
+            )
+        return names[0]
+
+    def _see(self, name: str, observations: Sequence[Observation], instructions: Sequence[str]) -> "Seen":
+        """Arrange observations as in training."""
+        import torch
+
+        from models.batch import Observation as Seen
+        from pipelines.training.frames import scale
+
+        c, body, b = self.model.config, self.bodies[name], len(observations)
+        side, state_dim = c.vlm.vision.image_size, self.normalizer.dim(name, "state")
+        found = [np.asarray(o.state).shape for o in observations]
+        if any(shape != (state_dim,) for shape in found):
+            raise ValueError(f"state of '{name}' has shape {found[0]}, expected ({state_dim},): canonical, house units")
+        state = np.zeros((b, max(c.state_dims)), np.float32)
+        state[:, :state_dim] = self.normalizer.normalize(name, "state", np.stack([o.state for o in observations]))
+        wrists = [o.wrist if c.wrist else None for o in observations]
+        black = np.zeros((side, side, 3), np.uint8)
+
+        def pictures(images: Sequence[NDArray[np.uint8]]) -> torch.Tensor:
+            stacked = np.stack([scale(np.asarray(image), side) for image in images])
+            return torch.from_numpy(stacked).permute(0, 3, 1, 2)
+
+        token_ids, token_mask = self.tokenizer.encode(instructions, c.vlm.text_length)
+        return Seen(
+            image=pictures([o.image for o in observations]),
+            wrist=pictures([black if w is None else w for w in wrists]),
+            has_wrist=torch.tensor([w is not None for w in wrists]),
+            token_ids=torch.from_numpy(token_ids),
+            token_mask=torch.from_numpy(token_mask),
+            state=torch.from_numpy(state),
+            state_mask=(torch.arange(state.shape[1]) < state_dim).expand(b, -1),
+            embodiment_id=torch.full((b,), body["embodiment_id"]),
+            dataset_id=torch.full((b,), body["dataset_id"]),
+            steps_per_latent=torch.full((b,), float(body["steps_per_latent"])),
+            control_hz=torch.full((b,), float(body["control_hz"])),
+        ).to(self.device)

@@ -1,0 +1,260 @@
+"""`villa train act`: from shards to a policy that plans latent actions and moves a robot."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import Field, model_validator
+
+from dataengine.errors import DataEngineError
+from dataengine.mixture import Mixture, WindowSampler
+from dataengine.normalize import Normalizer
+from dataengine.report import Report
+from dataengine.windows import EpisodeInfo, EpisodeReader, LatentInfo, WindowSpec, steps_per_latent
+from models.act import Act, ActConfig
+from pipelines.text_table import text_table
+from pipelines.training import data, recipes, tokenizer
+from pipelines.training.act_scores import ActScores, judge
+from pipelines.training.batches import ActBatches
+from pipelines.training.frames import Buffers, Frames
+from pipelines.training.loading import Loader
+from pipelines.training.loop import Run
+from pipelines.training.ranks import join, pick_device
+from pipelines.training.settings import LoopConfig
+from pipelines.training.tokenizer import Tokenizer
+
+NUM_AHEAD = 2
+PLAIN_INTERVAL_S = 0.7
+"""What `steps_per_latent` tells a policy that has no latent actions to space."""
+
+
+class TrainActConfig(LoopConfig):
+    """What to train on, how large, how long. What is not given comes from the preset's recipe."""
+
+    data: str
+    """Folder of shards, or a corpus."""
+    out: Path
+    """Folder of the run: checkpoints, metrics, the final weights."""
+    preset: Literal["tiny", "small", "paper"] = "tiny"
+    model: dict[str, Any] = Field(default_factory=dict)
+    """Fields of the model's own settings to change, such as `model.horizon`."""
+    use_latent: bool = True
+    """False drops the latent expert: the baseline that plans nothing."""
+    latent: str | None = None
+    """Name of the latent actions to learn; may be left out where there are only one model's."""
+    scale_latents: bool = True
+    """Divide latents by their root mean square, so that noise of size 1 suits them; the authors do not."""
+    tokenizer: Path | None = None
+    """A tokenizer.json; without it a small one is learnt from the instructions."""
+    count_padded_actions: bool = True
+    """Train on the last action, held, beyond an episode's end."""
+    mixture: Mixture = Mixture()
+    held_out: float = Field(0.05, ge=0, lt=1)
+    """Share of the episodes kept away from training, by a hash of their ids; beside those that publishers hold out."""
+    val_windows: int = Field(256, ge=1)
+    """Most held-out windows of each embodiment that the trained policy is judged on."""
+    device: str | None = None
+    """`cpu`, `cuda`; by default the best there is."""
+    threads: int = Field(1, ge=1)
+    """Threads that decode pictures."""
+    cache_mb: float = Field(2000, ge=0)
+    """Memory for decoded pictures: with room for all of them each is decoded once."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _recipe(cls, given: Any) -> Any:
+        return recipes.fill(recipes.ACT, given)
+
+
+class TrainActReport(Report):
+    """A policy, and how well it imitates episodes that it never saw."""
+
+    out: str
+    preset: str
+    use_latent: bool
+    latent: str
+    step: int
+    steps: int
+    finished: bool
+    parameters: int
+    train_episodes: int
+    held_out_episodes: int
+    shares: dict[str, float]
+    """How often each dataset was drawn."""
+    seconds: float
+    steps_per_s: float
+    loader_ms: dict[str, float]
+    metrics: dict[str, float]
+    """The last entry of metrics.jsonl."""
+    scores: ActScores = ActScores()
+    curve: str
+
+    def summary(self) -> str:
+        """Say where the policy is and print a row per embodiment."""
+        where = f"step {self.step} of {self.steps}, {self.parameters / 1e6:.2f} M parameters, {self.seconds:.0f} s"
+        if not self.finished:
+            return f"{self.out}: {where}; time is up, the same command continues"
+        rows = [[s.embodiment, s.windows, f"{s.action_error:.4f}", f"{s.held_error:.4f}"] for s in self.scores.bodies]
+        losses = ", ".join(f"{name} {value:.4f}" for name, value in self.scores.losses.items())
+        head = ["held-out", "windows", "action error", "if the mean is always done"]
+        return f"{self.out}: {where}\n{text_table(head, rows)}\nheld-out losses: {losses}"
+
+
+def run(config: TrainActConfig) -> TrainActReport:
+    """Train, or continue to train, then judge the policy on held-out episodes and write its weights into `out`."""
+    import torch
+
+    reader = data.open_reader(config.data)
+    train, held_out = data.split(reader, config.held_out)
+    normalizer = Normalizer(reader.statistics())
+    latent = data.pick_latent(reader, config.latent) if config.use_latent else None
+    shape = model_config(config, reader, normalizer, latent, train)
+    words = _tokenizer(config, shape, train)
+    spec = WindowSpec(
+        interval_s=latent.interval_s if latent else PLAIN_INTERVAL_S,
+        optional_slots=("wrist",) if shape.wrist else (),
+        horizon=shape.horizon,
+        latent=latent.name if latent else "",
+        num_latents=shape.num_latents if latent else 0,
+    )
+    with join(pick_device(config.device)) as ranks:
+        sampler = WindowSampler(
+            train,
+            spec,
+            batch_size=config.batch_size // config.accumulate,
+            seed=config.seed,
+            mixture=config.mixture,
+        )
+        batches = ActBatches(
+            frames=Frames(
+                reader,
+                (*spec.slots, *spec.optional_slots),
+                shape.vlm.vision.image_size,
+                cache_mb=config.cache_mb,
+                num_threads=config.threads,
+            ),
+            buffers=Buffers(NUM_AHEAD + 2, pinned=ranks.device.type == "cuda"),
+            normalizer=normalizer,
+            tokenizer=words,
+            text_length=shape.vlm.text_length,
+            state_dim=max(shape.state_dims),
+            action_dim=max(shape.action_dims),
+            horizon=shape.horizon,
+            latent_shape=(shape.num_latents if latent else 0, shape.codes_per_latent, shape.latent_dim),
+            use_wrist=shape.wrist is not None,
+            count_padded_actions=config.count_padded_actions,
+        )
+        loader = Loader(reader, spec, sampler, batches, ranks.rank, ranks.world_size, NUM_AHEAD)
+        torch.manual_seed(config.seed)
+        act = Act(shape)
+        config.out.mkdir(parents=True, exist_ok=True)
+        training = Run(
+            act,
+            loader,
+            config,
+            config.out,
+            ranks,
+            "act",
+            {
+                "data": reader.identity.fingerprint,
+                "latent actions": latent.fingerprint if latent else "",
+                **config.lasting(),
+            },
+            {**data.origin(reader), "bodies": bodies(reader, train, spec), "latent": latent and vars(latent)},
+            {tokenizer.FILE_NAME: words.text},
+        )
+        try:
+            trained = training.train()
+            scores = ActScores()
+            if trained.finished:
+                training.export(config.out)
+                if ranks.leads:
+                    with training.exported_weights():
+                        scores = judge(act, reader, batches, spec, held_out or train, config.val_windows)
+        finally:
+            loader.close()
+            batches.frames.close()
+    report = TrainActReport(
+        out=str(config.out),
+        preset=config.preset,
+        use_latent=config.use_latent,
+        latent=latent.name if latent else "",
+        step=trained.step,
+        steps=config.steps,
+        finished=trained.finished,
+        parameters=sum(p.numel() for p in act.parameters()),
+        train_episodes=len(train),
+        held_out_episodes=len(held_out),
+        shares=sampler.shares,
+        seconds=round(trained.seconds, 3),
+        steps_per_s=round(trained.steps_per_s, 3),
+        loader_ms=trained.loader_ms,
+        metrics=trained.figures,
+        scores=scores,
+        curve=str(config.out / "metrics.jsonl"),
+    )
+    if ranks.leads:
+        (config.out / "report.json").write_text(report.model_dump_json(indent=1))
+    return report
+
+
+def model_config(
+    config: TrainActConfig,
+    reader: EpisodeReader,
+    normalizer: Normalizer,
+    latent: LatentInfo | None,
+    train: Sequence[EpisodeInfo],
+) -> ActConfig:
+    """Fit the preset to the data: a head for every body, the latent actions' shape and size."""
+    num_bodies = 1 + max(e.embodiment_id for e in reader.episodes)
+    # Row 0 is for bodies that nobody knows, and human hands have no vectors: every head has one dimension at least.
+    state_dims, action_dims = [1] * num_bodies, [1] * num_bodies
+    for e in reader.episodes:
+        if e.embodiment in normalizer.stats:
+            state_dims[e.embodiment_id] = max(normalizer.dim(e.embodiment, "state"), 1)
+            action_dims[e.embodiment_id] = max(normalizer.dim(e.embodiment, "action"), 1)
+    state_dims[0], action_dims[0] = max(state_dims), max(action_dims)
+    fitted: dict[str, Any] = {
+        "state_dims": state_dims,
+        "action_dims": action_dims,
+        "num_datasets": 1 + max(e.dataset_id for e in reader.episodes),
+        "use_latent": latent is not None,
+    }
+    if latent is not None:
+        fitted |= {"codes_per_latent": latent.k, "latent_dim": latent.d}
+        if config.scale_latents:
+            fitted["latent_scale"] = round(data.latent_rms(reader, latent.name, train), 6)
+    return ActConfig.preset(config.preset, **{**fitted, **config.model})
+
+
+def bodies(reader: EpisodeReader, train: Sequence[EpisodeInfo], spec: WindowSpec) -> dict[str, dict[str, Any]]:
+    """Describe each robot by name, as a policy must know it: ids, rate and spacing, of the dataset it is in most."""
+    found: dict[str, dict[str, Any]] = {}
+    for name in sorted({e.embodiment for e in train if e.kind == "robot"}):
+        mine = [e for e in train if e.embodiment == name]
+        frames: dict[int, int] = {}
+        for e in mine:
+            frames[e.dataset_id] = frames.get(e.dataset_id, 0) + e.num_steps
+        most = max(frames, key=lambda dataset_id: (frames[dataset_id], -dataset_id))
+        typical = next(e for e in mine if e.dataset_id == most)
+        found[name] = {
+            "embodiment_id": typical.embodiment_id,
+            "dataset_id": most,
+            "control_hz": typical.control_hz,
+            "steps_per_latent": steps_per_latent(typical.control_hz, spec.interval_s),
+        }
+    return found
+
+
+def _tokenizer(config: TrainActConfig, shape: ActConfig, train: Sequence[EpisodeInfo]) -> Tokenizer:
+    """Take the tokenizer that was given, or learn one; the run keeps it."""
+    if config.tokenizer is None:
+        said = sorted({words for e in train for words in e.instruction})
+        return Tokenizer.train(said, shape.vlm.vocab_size)
+    given = Tokenizer.read(config.tokenizer)
+    if given.vocab_size > shape.vlm.vocab_size:
+        raise DataEngineError(
+            f"{config.tokenizer} has {given.vocab_size} tokens, the model has room for {shape.vlm.vocab_size}; "
+            f"give a smaller one, or a larger model.vlm.vocab_size"
+        )
+    return given
