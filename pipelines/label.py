@@ -1,0 +1,306 @@
+"""Writes latent actions into the corpus: one for every frame of every kept episode, of robots and humans alike.
+
+Frames p, p + K, p + 2K ... of an episode form a clip for each phase p below K, and its latent actions are what
+`Lam.encode` says of that clip. K follows from the model's frame spacing and the episode's control rate.
+"""
+
+import os
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import NDArray
+from pydantic import Field
+
+from dataengine import labels
+from dataengine.config import Config
+from dataengine.errors import DataEngineError
+from dataengine.progress import task
+from dataengine.report import Report
+from dataengine.store import Corpus
+from dataengine.windows import LatentInfo, steps_per_latent
+from pipelines.encode import Encoder, Wanted, fingerprint, pieces
+from pipelines.kept import kept_mask
+from pipelines.text_table import text_table
+
+if TYPE_CHECKING:
+    pass
+
+
+class LabelConfig(Config):
+    """Which model labels which corpus."""
+
+    corpus: str
+    """Directory or object-store URI."""
+    lam: Path
+    """Directory of the latent action model."""
+    name: str | None = None
+    """Name of the columns, latent__NAME and codes__NAME; the directory's own name if left out."""
+    slot: str = "primary"
+    """Camera whose frames are read."""
+    batch: int = Field(64, ge=1)
+    """Windows that go through the model at once."""
+    device: str = "cpu"
+    threads: int = Field(0, ge=0)
+    """Threads that decode; 0 takes one for each processor."""
+
+
+class CodebookUse(Report):
+    """How one dataset uses the codebook."""
+
+    dataset: str
+    latents: int
+    num_codes: int
+    used: list[int]
+    """Codes that occur, by slot."""
+    perplexity: list[float]
+    """Codes in effect (exponential of the entropy), by slot."""
+    commonest: float
+    """Share of the commonest tuple of codes: near 1, the latents say the same of everything."""
+
+
+class LabelReport(Report):
+    """What was labelled."""
+
+    corpus: str
+    lam: str
+    name: str
+    fingerprint: str
+    k: int
+    d: int
+    interval_s: float
+    episodes: int
+    """Episodes labelled by this call."""
+    already: int
+    """Episodes that an earlier call had labelled."""
+    without_camera: int
+    """Kept episodes that have no such camera, and so no labels."""
+    frames: int
+    """Frames of the episodes labelled by this call."""
+    unreadable: int
+    """Frames left without a latent action because a picture is broken."""
+    usage: list[CodebookUse] = Field(default_factory=list)
+    """Over everything this model has labelled."""
+    seconds: float
+    frames_per_s: float
+
+    def summary(self) -> str:
+        """Say what was done and print a row per dataset."""
+        if self.episodes:
+            did = f"labelled {self.episodes} episodes, {self.frames} frames, {self.frames_per_s:.0f}/s"
+            did += f"; {self.already} were labelled before" if self.already else ""
+        else:
+            did = f"nothing to do: all {self.already} episodes are labelled"
+        lines = [f"{did} (latent__{self.name}, {self.seconds:.1f} s)"]
+        if self.without_camera:
+            lines.append(f"{self.without_camera} episodes have no such camera and were left out")
+        if self.unreadable:
+            lines.append(f"{self.unreadable} frames could not be decoded and have no latent action")
+        rows = [
+            [u.dataset, u.latents, f"{min(u.used)} to {max(u.used)} of {u.num_codes}", min(u.perplexity), u.commonest]
+            for u in self.usage
+        ]
+        head = ["dataset", "latents", "codes used", "least perplexity", "share of commonest"]
+        return "\n".join([*lines, text_table(head, rows)])
+
+
+def run(config: LabelConfig) -> LabelReport:
+    """Label what has no label yet, fragment by fragment; killed and called again, it goes on."""
+    from models.weights import load_lam
+
+    start = time.monotonic()
+    corpus = Corpus.open(config.corpus)
+    lam = load_lam(config.lam, config.device)
+    info = LatentInfo(
+        name=labels.label_name(config.name or config.lam.resolve().name),
+        fingerprint=fingerprint(config.lam),
+        k=lam.config.num_slots,
+        d=lam.config.latent_dim,
+        interval_s=lam.config.interval_s,
+    )
+    version = corpus.version
+    claim(corpus, info, config.slot)
+    plans = {i: _plan(corpus, info, config.slot, i) for i in corpus.fragment_ids()}
+    encoder = Encoder(
+        Corpus.open(corpus.uri),  # stays at one version, and so keeps what it knows between our commits
+        lam,
+        slot=config.slot,
+        batch=config.batch,
+        device=config.device,
+        threads=config.threads or os.cpu_count() or 1,
+    )
+    unreadable, num_frames = 0, sum(e.num_steps for plan in plans.values() for e in plan.episodes)
+    try:
+        with task("label", num_frames, "frames") as live:
+            for fragment_id, plan in plans.items():
+                table = []
+                for episode, latent, codes, num_broken in _label(encoder, info, plan.episodes):
+                    table.append({"_rowid": episode.rowid, "latent": latent.reshape(-1), "codes": codes.reshape(-1)})
+                    unreadable += num_broken
+                    live.advance(episode.num_steps)
+                if table:
+                    corpus.update_fragment(fragment_id, _columns(info, config.slot, table))
+    finally:
+        encoder.close()
+    seconds = time.monotonic() - start
+    report = LabelReport(
+        corpus=config.corpus,
+        lam=str(config.lam),
+        name=info.name,
+        fingerprint=info.fingerprint,
+        k=info.k,
+        d=info.d,
+        interval_s=info.interval_s,
+        episodes=sum(len(plan.episodes) for plan in plans.values()),
+        already=sum(plan.already for plan in plans.values()),
+        without_camera=sum(plan.without_camera for plan in plans.values()),
+        frames=num_frames,
+        unreadable=unreadable,
+        usage=codebook_use(corpus, info, lam.config.num_codes),
+        seconds=round(seconds, 3),
+        frames_per_s=round(num_frames / seconds, 1),
+    )
+    if report.episodes:
+        counts = report.model_dump(include={"name", "fingerprint", "episodes", "frames", "unreadable"})
+        run = {"command": "label", "config": config.model_dump(mode="json"), "seconds": report.seconds}
+        versions = {"version_in": version, "version_out": corpus.version}
+        corpus.append_run({**run, **versions, "steps_per_second": report.frames_per_s, "counts": counts})
+    return report
+
+
+def claim(corpus: Corpus, info: LatentInfo, slot: str) -> None:
+    """Add the model's columns, or make sure that those of this name are its own."""
+    if labels.latent_column(info.name) not in corpus.schema.names:
+        corpus.ensure_columns(labels.label_fields(info, slot))
+        return
+    found, found_slot = labels.label_info(corpus.schema, info.name), labels.label_slot(corpus.schema, info.name)
+    if found.fingerprint != info.fingerprint:
+        raise DataEngineError(
+            f"column latent__{info.name} was written by model {found.fingerprint}, this one is {info.fingerprint}; "
+            f"labels are never overwritten: give this model another --name"
+        )
+    if found_slot != slot:
+        raise DataEngineError(
+            f"column latent__{info.name} holds what camera '{found_slot}' saw, asked for '{slot}'; give another --name"
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Unlabelled:
+    """One episode to do."""
+
+    rowid: int
+    episode_id: str
+    num_steps: int
+    stride: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Plan:
+    """What one fragment still needs."""
+
+    episodes: list[_Unlabelled]
+    already: int
+    without_camera: int
+
+
+def _plan(corpus: Corpus, info: LatentInfo, slot: str, fragment_id: int) -> _Plan:
+    """Find the kept episodes of a fragment that have no labels."""
+    has_camera = f"height_{slot}"
+    names = ["episode_id", "num_steps", "control_hz", labels.codes_column(info.name)]
+    if has_camera not in corpus.schema.names:
+        raise DataEngineError(f"{corpus.uri}: no episode has a camera '{slot}'")
+    table = corpus.fragment_table(fragment_id, [*names, has_camera])
+    done = table[labels.codes_column(info.name)].is_valid().to_numpy(zero_copy_only=False)
+    kept = kept_mask(corpus, fragment_id)
+    seen = table[has_camera].fill_null(0).to_numpy() > 0
+    rows = table.select(["_rowid", "episode_id", "num_steps", "control_hz"]).filter(pa.array(kept & seen & ~done))
+    return _Plan(
+        episodes=[
+            _Unlabelled(
+                rowid=row["_rowid"],
+                episode_id=row["episode_id"],
+                num_steps=row["num_steps"],
+                stride=steps_per_latent(row["control_hz"], info.interval_s),
+            )
+            for row in rows.to_pylist()
+        ],
+        already=int(done.sum()),
+        without_camera=int((kept & ~seen).sum()),
+    )
+
+
+def _label(
+    encoder: Encoder, info: LatentInfo, episodes: Sequence[_Unlabelled]
+) -> Iterator[tuple[_Unlabelled, NDArray[np.float32], NDArray[np.int16], int]]:
+    """Yield each episode with its latents (t, k, d), codes (t, k) and the number of frames that cannot have any."""
+    wanted = [
+        pieces(
+            Wanted(
+                episode_id=e.episode_id,
+                num_steps=e.num_steps,
+                stride=e.stride,
+                rows=np.arange(max(e.num_steps - e.stride, 0)),
+            )
+        )
+        for e in episodes
+    ]
+    encoded = encoder.encode([piece for parts in wanted for piece in parts])
+    for episode, parts in zip(episodes, wanted, strict=True):
+        latent = np.zeros((episode.num_steps, info.k, info.d), dtype=np.float32)
+        codes = np.full((episode.num_steps, info.k), labels.NO_CODE, dtype=np.int16)
+        broken = 0
+        for piece in parts:
+            found = next(encoded)
+            latent[piece.rows], codes[piece.rows] = found.latent, found.codes
+            broken += int(found.unreadable.sum())
+        yield episode, latent, codes, broken
+
+
+def _columns(info: LatentInfo, slot: str, rows: Sequence[dict[str, Any]]) -> pa.Table:
+    """Arrange one fragment's labels as the table that `Corpus.update_fragment` takes."""
+    arrays = [pa.array([row["_rowid"] for row in rows], pa.uint64())]
+    for key, kind in (("latent", pa.float32()), ("codes", pa.int16())):
+        ends = np.cumsum([0, *(len(row[key]) for row in rows)])
+        values = pa.array(np.concatenate([row[key] for row in rows]), kind)
+        arrays.append(pa.ListArray.from_arrays(pa.array(ends, pa.int32()), values))
+    schema = pa.schema([pa.field("_rowid", pa.uint64()), *labels.label_fields(info, slot)])
+    return pa.Table.from_arrays(arrays, schema=schema)
+
+
+def codebook_use(corpus: Corpus, info: LatentInfo, num_codes: int) -> list[CodebookUse]:
+    """Count, for every dataset, the codes that this model has written."""
+    counts: dict[str, NDArray[np.int64]] = {}
+    tuples: dict[str, dict[bytes, int]] = {}
+    column = labels.codes_column(info.name)
+    for fragment_id in corpus.fragment_ids():
+        table = corpus.fragment_table(fragment_id, ["dataset", column])
+        for dataset in table["dataset"].unique().to_pylist():
+            flat = table.filter(pc.equal(table["dataset"], dataset))[column].combine_chunks().flatten()
+            codes = flat.to_numpy().reshape(-1, info.k)
+            codes = np.ascontiguousarray(codes[codes[:, 0] >= 0])
+            seen = counts.setdefault(dataset, np.zeros((info.k, num_codes), dtype=np.int64))
+            np.add.at(seen, (np.arange(info.k), codes), 1)
+            known = tuples.setdefault(dataset, {})
+            for row, count in zip(*np.unique(codes, axis=0, return_counts=True), strict=True):
+                known[row.tobytes()] = known.get(row.tobytes(), 0) + int(count)
+    return [_use(dataset, counts[dataset], tuples[dataset]) for dataset in sorted(counts) if tuples[dataset]]
+
+
+def _use(dataset: str, counts: NDArray[np.int64], tuples: dict[bytes, int]) -> CodebookUse:
+    total = int(counts[0].sum())
+    share = counts / total
+    entropy = -np.sum(share * np.log(np.where(share > 0, share, 1.0)), axis=1)
+    return CodebookUse(
+        dataset=dataset,
+        latents=total,
+        num_codes=counts.shape[1],
+        used=[int(n) for n in (counts > 0).sum(axis=1)],
+        perplexity=[round(float(p), 3) for p in np.exp(entropy)],
+        commonest=round(max(tuples.values()) / total, 4),
+    )
