@@ -1,0 +1,133 @@
+"""Shape of the policy, and its presets."""
+
+from typing import Literal
+
+from pydantic import Field, model_validator
+
+from models.config import Config
+from models.layers.stack import StackConfig
+from models.vlm.config import VisionConfig, VlmConfig
+
+Preset = Literal["tiny", "small", "paper"]
+
+
+class WristConfig(Config):
+    """Shape of the wrist camera's encoder: a ResNet-18 trunk, then learned queries that read its cells."""
+
+    image_size: int = Field(224, ge=32)
+    widths: tuple[int, int, int, int] = (64, 128, 256, 512)
+    """Channels of the trunk's four stages; the default is ResNet-18's own, so its published weights fit."""
+    num_tokens: int = Field(16, ge=1)
+    num_heads: int = 8
+    head_dim: int = 256
+    drop: float = Field(0.5, ge=0.0, le=1.0)
+    """Chance in training that a sample loses its wrist view (paper: half; the authors' code loses three quarters)."""
+
+
+class ActConfig(Config):
+    """Shape of the actor (villa-X, Chen et al. 2025, arXiv:2507.23682): three streams of tokens that attend jointly."""
+
+    vlm: VlmConfig
+    expert: StackConfig
+    """Blocks of the latent expert and of the robot expert; layers, heads and head width equal the language model's."""
+    wrist: WristConfig | None = None
+    """None leaves the wrist view out."""
+
+    state_dims: tuple[int, ...] = Field(min_length=1)
+    """Width of the state of every embodiment; the row is `embodiment_id`, and row 0 is unknown."""
+    action_dims: tuple[int, ...] = Field(min_length=1)
+    num_datasets: int = Field(1, ge=1)
+    """Rows of the dataset table, with row 0 for unknown."""
+
+    use_latent: bool = True
+    """False drops the latent expert: the paper's baseline "w/o latent"."""
+    num_latents: int = Field(6, ge=1)
+    """Latent actions planned ahead (n)."""
+    codes_per_latent: int = Field(4, ge=1)
+    latent_dim: int = Field(32, ge=1)
+    latent_scale: float = Field(1.0, gt=0.0)
+    """Root mean square of the codebook: latents are divided by it before noise of size 1 is added. The authors' code
+    does not rescale (1)."""
+    latent_hidden: float = Field(0.5, ge=0.0, le=1.0)
+    """Chance in training that a sample hides all latent tokens from the robot expert."""
+    latent_shown: float = Field(0.5, ge=0.0, le=1.0)
+    """Otherwise, the share of latent tokens, drawn at random, that the robot expert may see."""
+
+    horizon: int = Field(4, ge=1)
+    """Control steps in one chunk (h)."""
+    flow_draws: int = Field(1, ge=1)
+    """Draws of (noise, time) per sample and step; the picture is read once for all of them. The authors draw 1."""
+    num_euler_steps: int = Field(10, ge=1)
+    reference_latent_step: bool = False
+    """Advance latents by the robot's clock, as the authors' sampler does, and not by their own."""
+    latent_weight: float = Field(1.0, ge=0.0)
+    freeze_words: bool = False
+    """Keep the word embeddings as they are, as the authors do with PaliGemma's."""
+
+    @property
+    def num_latent_tokens(self) -> int:
+        """Tokens of the latent stream: one per code, codes inside time."""
+        return self.num_latents * self.codes_per_latent
+
+    @model_validator(mode="after")
+    def _check(self) -> "ActConfig":
+        if len(self.state_dims) != len(self.action_dims):
+            raise ValueError(f"{len(self.state_dims)} state_dims but {len(self.action_dims)} action_dims")
+        if min(self.state_dims) < 1 or min(self.action_dims) < 1:
+            raise ValueError("every embodiment has at least 1 state and 1 action dimension; mask what a body lacks")
+        for name in ("num_layers", "num_heads", "num_key_heads", "head_dim", "soft_cap"):
+            text, expert = getattr(self.vlm.text, name), getattr(self.expert, name)
+            if text != expert:
+                raise ValueError(f"streams that attend jointly share {name}; the text has {text}, the expert {expert}")
+        return self
+
+    @classmethod
+    def preset(cls, name: Preset, **changes: object) -> "ActConfig":
+        """Give a named shape; `changes` must say the embodiments' dims and may replace any other field."""
+        return cls.model_validate({**_PRESETS[name], **changes})
+
+
+def _shape(
+    text: tuple[int, int], expert: tuple[int, int], layers: int, heads: int, head_dim: int
+) -> tuple[StackConfig, StackConfig]:
+    """Pair the text's and the experts' blocks, each given as (width, MLP width)."""
+    both = {"num_layers": layers, "num_heads": heads, "head_dim": head_dim}
+    # Experts turn their positions faster (theta 100): they have few tokens. As in the authors' code.
+    return (
+        StackConfig(width=text[0], mlp_width=text[1], theta=1e4, **both),
+        StackConfig(width=expert[0], mlp_width=expert[1], theta=100.0, **both),
+    )
+
+
+def _tiny() -> dict[str, object]:
+    """One CPU thread, minutes."""
+    text, expert = _shape((128, 256), (128, 256), layers=3, heads=4, head_dim=32)
+    vision = VisionConfig(image_size=64, patch_size=8, width=128, mlp_width=256, num_layers=1, num_heads=4, stem="conv")
+    return {
+        "vlm": VlmConfig(vision=vision, text=text, vocab_size=512, text_length=16),
+        "expert": expert,
+        "num_latents": 2,
+        "latent_dim": 16,
+        "horizon": 8,
+        "flow_draws": 2,
+    }
+
+
+def _small() -> dict[str, object]:
+    """One GPU, from random weights or a small language model's."""
+    text, expert = _shape((512, 2048), (512, 2048), layers=8, heads=8, head_dim=64)
+    vision = VisionConfig(width=384, mlp_width=1536, num_layers=8, num_heads=6)
+    return {
+        "vlm": VlmConfig(vision=vision, text=text, vocab_size=8192, text_length=32),
+        "expert": expert,
+        "wrist": WristConfig(num_heads=8, head_dim=64),
+    }
+
+
+def _paper() -> dict[str, object]:
+    """PaliGemma-3B and two experts of 0.3 billion parameters each."""
+    text, expert = _shape((2048, 16384), (1024, 4096), layers=18, heads=8, head_dim=256)
+    return {"vlm": VlmConfig(text=text), "expert": expert, "wrist": WristConfig(), "freeze_words": True}
+
+
+_PRESETS: dict[str, dict[str, object]] = {"tiny": _tiny(), "small": _small(), "paper": _paper()}

@@ -1,0 +1,79 @@
+"""Heads that every embodiment has for itself."""
+
+from collections.abc import Callable, Sequence
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor, nn
+
+
+class PerEmbodiment(nn.Module):
+    """One module per embodiment, applied to that embodiment's rows only.
+
+    Every module runs, if need be on no rows: so each parameter has a gradient in every batch, which sharded and
+    distributed training rely on.
+    """
+
+    def __init__(self, dims: Sequence[int], make: Callable[[int], nn.Module], out_dims: Sequence[int]) -> None:
+        super().__init__()
+        self.dims = tuple(dims)
+        self.out_width = max(out_dims)
+        self.bodies = nn.ModuleList(make(dim) for dim in dims)
+
+    def forward(
+        self, x: Float[Tensor, "b *h x"], embodiment_id: Int[Tensor, "b"], *more: Float[Tensor, "b *h y"]
+    ) -> Float[Tensor, "b *h y"]:
+        """Apply each row's own module; a narrower output is padded with zeros."""
+        out: Tensor | None = None
+        for body, module in enumerate(self.bodies):
+            rows = (embodiment_id == body).nonzero().flatten()
+            y = module(x[rows], *(m[rows] for m in more))
+            y = nn.functional.pad(y, (0, self.out_width - y.shape[-1]))
+            if out is None:
+                out = y.new_zeros(x.shape[0], *y.shape[1:])
+            out = out.index_copy(0, rows, y)
+        assert out is not None
+        return out
+
+
+class Narrow(nn.Module):
+    """Reads the dimensions that a body has; an embodiment's dimensions come first, padding after."""
+
+    def __init__(self, dim: int, inner: nn.Module) -> None:
+        super().__init__()
+        self.dim = dim
+        self.inner = inner
+
+    def forward(self, x: Float[Tensor, "*b x"], *more: Tensor) -> Tensor:
+        return self.inner(x[..., : self.dim], *more)
+
+
+class ActionMlp(nn.Module):
+    """A noisy action and its flow time as one token (open-pi-zero's action encoder)."""
+
+    def __init__(self, dim: int, width: int) -> None:
+        super().__init__()
+        self.linear_1 = nn.Linear(dim, width)
+        self.linear_2 = nn.Linear(2 * width, width)
+        self.linear_3 = nn.Linear(width, width)
+
+    def forward(self, x: Float[Tensor, "b n x"], time: Float[Tensor, "b d"]) -> Float[Tensor, "b n d"]:
+        """Join the time's sinusoid (first) with the action."""
+        e = self.linear_1(x)
+        e = torch.cat([time[:, None].expand(-1, e.shape[1], -1).to(e.dtype), e], dim=-1)
+        return self.linear_3(nn.functional.silu(self.linear_2(e)))
+
+
+def state_encoder(dims: Sequence[int], width: int) -> PerEmbodiment:
+    """One Linear per embodiment."""
+    return PerEmbodiment(dims, lambda dim: Narrow(dim, nn.Linear(dim, width)), [width])
+
+
+def action_encoder(dims: Sequence[int], width: int) -> PerEmbodiment:
+    """One action MLP per embodiment."""
+    return PerEmbodiment(dims, lambda dim: Narrow(dim, ActionMlp(dim, width)), [width])
+
+
+def action_decoder(dims: Sequence[int], width: int) -> PerEmbodiment:
+    """One Linear per embodiment; dimensions that a body lacks come out as zero."""
+    return PerEmbodiment(dims, lambda dim: nn.Linear(width, dim), dims)

@@ -1,0 +1,67 @@
+"""Conditional flow matching: noise at t = 0, data at t = 1.
+
+x_t = (1 - (1 - s) t) noise + t data, velocity = data - (1 - s) noise, s = SIGMA_MIN (open-pi-zero's convention;
+villa-X prints the same law with the sign turned). Robot actions and latent actions have separate clocks, driven by one
+uniform draw u:
+
+    t_robot = 0.999 (1 - u^(2/3))     1 - t / 0.999 ~ Beta(1.5, 1): dense near noise
+    t_latent = 0.999 (1 - u^(1/5))    1 - t / 0.999 ~ Beta(5, 1): noisier still, never past the robot's clock
+"""
+
+from typing import Literal
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+SIGMA_MIN = 0.001
+T_MAX = 0.999
+LATENT_POWER = 0.3
+"""Beta(5, 1) quantile as a power of the Beta(1.5, 1) quantile: (u^(2/3))^0.3 = u^(1/5)."""
+
+Noise = Literal["zero", "normal"]
+
+
+def latent_time(t_robot: Float[Tensor, "*b"]) -> Float[Tensor, "*b"]:
+    """Clock of the latent stream when the robot's clock shows `t_robot`."""
+    return T_MAX * (1.0 - (1.0 - t_robot / T_MAX).clamp(min=0.0) ** LATENT_POWER)
+
+
+def coupled_times(u: Float[Tensor, "*b"]) -> tuple[Float[Tensor, "*b"], Float[Tensor, "*b"]]:
+    """Turn uniform draws into (t_latent, t_robot)."""
+    return T_MAX * (1.0 - u ** (1.0 / 5.0)), T_MAX * (1.0 - u ** (2.0 / 3.0))
+
+
+def draw_times(
+    num: int, device: torch.device, generator: torch.Generator | None
+) -> tuple[Float[Tensor, "b"], Float[Tensor, "b"]]:
+    """Draw `num` pairs of (t_latent, t_robot)."""
+    return coupled_times(torch.rand(num, device=device, generator=generator))
+
+
+def interpolate(
+    data: Float[Tensor, "b *x"], noise: Float[Tensor, "b *x"], t: Float[Tensor, "b"]
+) -> Float[Tensor, "b *x"]:
+    """Stand at time t on the straight line from noise to data."""
+    t = t.view(-1, *[1] * (data.dim() - 1))
+    return (1.0 - (1.0 - SIGMA_MIN) * t) * noise + t * data
+
+
+def velocity(data: Float[Tensor, "b *x"], noise: Float[Tensor, "b *x"]) -> Float[Tensor, "b *x"]:
+    """Give the line's velocity, which is the network's target."""
+    return data - (1.0 - SIGMA_MIN) * noise
+
+
+def start(
+    shape: tuple[int, ...], kind: Noise, device: torch.device, generator: torch.Generator | None
+) -> Float[Tensor, "..."]:
+    """Make the point that sampling starts from; zero is the noise's mean and makes sampling repeatable."""
+    if kind == "zero":
+        return torch.zeros(shape, device=device)
+    return torch.randn(shape, device=device, generator=generator)
+
+
+def clocks(num_steps: int, device: torch.device) -> tuple[Float[Tensor, "steps+1"], Float[Tensor, "steps+1"]]:
+    """Give (t_latent, t_robot) at the boundaries of equal robot steps; the robot ends at 1, the latents at 0.999."""
+    t_robot = torch.arange(num_steps + 1, device=device, dtype=torch.float32) / num_steps
+    return latent_time(t_robot), t_robot

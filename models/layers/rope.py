@@ -1,0 +1,28 @@
+"""Rotary positions, first half of a head paired with its second half."""
+
+from typing import NamedTuple
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+
+class Rope(NamedTuple):
+    """Cosines and signed sines of every position's angles, one per number of a head."""
+
+    cos: Float[Tensor, "n d"]
+    sin: Float[Tensor, "n d"]
+
+
+def rope(positions: Int[Tensor, "n"], head_dim: int, theta: float) -> Rope:
+    """Tabulate position * theta^(-2j / head_dim), j < head_dim / 2, for both halves of a head, in float32."""
+    j = torch.arange(head_dim // 2, device=positions.device, dtype=torch.float32)
+    angle = positions.float()[:, None] * theta ** (-2.0 * j / head_dim)
+    cos, sin = angle.cos(), angle.sin()
+    return Rope(torch.cat([cos, cos], dim=-1), torch.cat([-sin, sin], dim=-1))
+
+
+def rotate(x: Float[Tensor, "b n h d"], table: Rope) -> Float[Tensor, "b n h d"]:
+    """Turn each pair of a head's numbers by its position's angle."""
+    cos, sin = (part[:, None].to(x.dtype) for part in table)
+    return x * cos + x.roll(x.shape[-1] // 2, dims=-1) * sin

@@ -1,0 +1,34 @@
+"""Sinusoids that turn a number into a vector; the two layouts differ, as in the authors' code."""
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+SCALAR_WIDTH = 256
+
+
+def time_sinusoid(t: Float[Tensor, "b"], width: int, max_period: float = 100.0) -> Float[Tensor, "b d"]:
+    """Encode flow times: sines first, frequencies max_period^(-j / (width / 2 - 1)), t unscaled."""
+    half = width // 2
+    j = torch.arange(half, device=t.device, dtype=torch.float32)
+    angle = t.float()[:, None] * max_period ** (-j / (half - 1))
+    return torch.cat([angle.sin(), angle.cos()], dim=-1)
+
+
+def scalar_sinusoid(value: Float[Tensor, "b"], width: int = SCALAR_WIDTH) -> Float[Tensor, "b d"]:
+    """Encode a rate or a count: cosines first, frequencies 10000^(-j / (width / 2))."""
+    half = width // 2
+    j = torch.arange(half, device=value.device, dtype=torch.float32)
+    angle = value.float()[:, None] * 1e4 ** (-j / half)
+    return torch.cat([angle.cos(), angle.sin()], dim=-1)
+
+
+class ScalarEmbedding(nn.Module):
+    """A number as one token: sinusoid, Linear, SiLU, Linear."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.mlp = nn.Sequential(nn.Linear(SCALAR_WIDTH, width), nn.SiLU(), nn.Linear(width, width))
+
+    def forward(self, value: Float[Tensor, "b"]) -> Float[Tensor, "b d"]:
+        return self.mlp(scalar_sinusoid(value))
