@@ -1,5 +1,11 @@
 """The corpus at rest; the only importer of lance."""
 
+import warnings
+
+# Lance warns at every fork; ours only ever start another program, and our runners spawn.
+warnings.filterwarnings("ignore", message="lance is not fork-safe")
+
+# ruff: noqa: E402
 from dataengine.store.add import add_episodes
 from dataengine.store.committer import Committer
 from dataengine.store.corpus import Corpus

@@ -1,7 +1,7 @@
 """The corpus at rest: episodes, frames, labels and side tables, read at one version of `episodes.lance`."""
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property
 
 import lance
@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from dataengine.episode import CAMERA_SLOTS
 from dataengine.errors import CorpusError
 from dataengine.schema import FRAMES, frames_column, offsets_column
-from dataengine.store import columns, registry, side_tables
+from dataengine.store import columns, health, registry, side_tables
 from dataengine.store.places import normal_uri
 from dataengine.store.row import StoredEpisode
 from dataengine.store.tables import create_tables, exists, open_table
@@ -102,6 +102,12 @@ class Corpus:
             raise CorpusError(f"{self.uri}: column '{blobs[0]}' holds frames; read them with Corpus.jpegs")
         return self._table.to_table(names, filter=where)
 
+    def scan(
+        self, columns: Sequence[str], where: str | None = None, batch_size: int | None = None
+    ) -> Iterator[pa.RecordBatch]:
+        """Stream columns in the order of the table; of frames come descriptors (position and size), not bytes."""
+        return self._table.to_batches(list(columns), filter=where, batch_size=batch_size)
+
     def jpegs(self, slot: str, wanted: Sequence[tuple[str, int]]) -> list[bytes]:
         """Read encoded frames of one camera for (episode_id, frame) pairs, in order, in one batched read."""
         rows = [self._row(episode_id) for episode_id, _ in wanted]
@@ -124,6 +130,14 @@ class Corpus:
         """Read a few columns of one row."""
         found = self._table.take([row], columns=list(columns))
         return {name: found[name][0] for name in columns}
+
+    def info(self) -> health.CorpusInfo:
+        """Count what the corpus holds."""
+        return health.info(self)
+
+    def verify(self, deep: bool = False) -> health.VerifyReport:
+        """Check every row; decode one frame of each camera, or all of them when `deep`."""
+        return health.verify(self, deep=deep)
 
     def embodiments(self) -> dict[str, int]:
         """Ids of the bodies by name, from 1; 0 means unknown everywhere."""
@@ -156,7 +170,7 @@ class Corpus:
     def ensure_columns(self, wanted: pa.Schema) -> None:
         """Add columns that are all NULL, without touching a row; one that exists must have the same type and origin."""
         columns.ensure_columns(self.uri, wanted)
-        self.refresh()
+        self._advance()
 
     def fragment_ids(self) -> list[int]:
         """Units of labelling: groups of rows that are updated together."""
@@ -169,7 +183,15 @@ class Corpus:
     def update_fragment(self, fragment_id: int, values: pa.Table) -> None:
         """Fill columns of one fragment; `values` has `_rowid` and those columns. Safe beside ingest and labels."""
         columns.update_fragment(self.uri, fragment_id, values)
-        self.refresh()
+        self._advance()
+
+    def _advance(self) -> None:
+        """Look at the latest version after a change of columns; what is held in memory stays if no row moved."""
+        newer = open_table(self.uri, "episodes")
+        if _layout(newer) == _layout(self._table):
+            self._table = newer
+        else:
+            self.refresh()
 
     def _fragment(self, fragment_id: int) -> lance.LanceFragment:
         fragment = self._table.get_fragment(fragment_id)
@@ -209,3 +231,8 @@ class Corpus:
             held[row] = offsets.values.to_numpy()
             self._num_offsets += len(held[row])
         return held
+
+
+def _layout(table: lance.LanceDataset) -> list[tuple[int, int, int]]:
+    """Tell where rows lie: equal for versions whose rows have the same places."""
+    return [(f.fragment_id, f.metadata.physical_rows, f.metadata.num_deletions) for f in table.get_fragments()]

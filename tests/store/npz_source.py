@@ -12,6 +12,7 @@ import simplejpeg
 
 from dataengine.episode import CameraFrames, Episode, Part, Reject, stable_id
 from dataengine.errors import SourceError
+from dataengine.store import Corpus
 
 
 def make_jpeg(height: int, width: int, seed: int) -> bytes:
@@ -132,3 +133,14 @@ class NpzSource:
     def _trouble(self, part: Part, trouble: str) -> str | None:
         file = self.root / f"{part.name}.{trouble}"
         return file.read_text() if file.exists() else None
+
+
+def content(corpus: Corpus) -> tuple[list[dict[str, object]], list[dict[str, object]]]:
+    """All rows and rejects of a corpus in an order and form that two runs share; frames as bytes."""
+    corpus.refresh()
+    rows = corpus.table().drop_columns(["run_id"]).to_pylist()
+    for row in rows:
+        episode = corpus.episode(row["episode_id"])
+        row["jpegs"] = {slot: episode.jpegs(slot) for slot in episode.cameras}
+    rejects = corpus.rejects().drop_columns(["run_id", "traceback_digest"]).to_pylist()
+    return sorted(rows, key=lambda r: r["episode_id"]), sorted(rejects, key=lambda r: r["reject_id"])
