@@ -1,7 +1,8 @@
 """The Ray engine: each part is a task on the cluster. A task writes its fragments and returns only its receipt."""
 
 import logging
-from collections.abc import Generator, Sequence
+from collections.abc import Generator, Iterator, Sequence
+from contextlib import contextmanager
 
 import ray
 
@@ -56,6 +57,16 @@ def run(
             ray.cancel(task, force=True)
         if ours:
             ray.shutdown()
+
+
+@contextmanager
+def local_cluster() -> Iterator[str]:
+    """Start a cluster in this machine for several commands to join, and give its address."""
+    context = ray.init(include_dashboard=False, log_to_driver=False, logging_level=logging.ERROR)
+    try:
+        yield context.address_info["address"]
+    finally:
+        ray.shutdown()
 
 
 def _connect(address: str | None) -> None:

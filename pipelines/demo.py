@@ -1,0 +1,90 @@
+"""The whole path in miniature, on real physics and real files: record, ingest, curate, train, label, evaluate, report.
+
+Every stage after the recording is one or two `villa` commands, run as a user would run them; what they report goes
+into `<out>/summary.json`, so that the same call goes on where the last one stopped, however it was stopped.
+"""
+
+import sys
+import time
+from pathlib import Path
+from typing import Literal
+
+from dataengine.config import Config
+from dataengine.errors import DataEngineError
+from pipelines import demo_stages, demo_training
+from pipelines.demo_run import DEMO, QUICK, DemoRun
+from pipelines.demo_summary import DemoSummary, StageTime
+
+STAGES = {
+    "record": demo_stages.record,
+    "ingest": demo_stages.ingest,
+    "curate": demo_stages.curate,
+    "stats": demo_stages.stats,
+    "lam": demo_training.lam,
+    "probe": demo_training.probe,
+    "label": demo_training.label,
+    "shard": demo_training.shard,
+    "act": demo_training.act,
+    "plan": demo_training.plan,
+    "evaluate": demo_training.evaluate,
+}
+"""In this order; each fills its part of the summary. The page is drawn after every one of them."""
+
+
+class DemoConfig(Config):
+    """Where the demo goes and how much of it is run."""
+
+    out: Path
+    """Folder of the run; everything is written below it."""
+    quick: bool = False
+    """All of it, tiny, in under two minutes: it proves that the path holds; its policy can do nothing."""
+    until: str | None = None
+    """Stop after this stage: record, ingest, curate, stats, lam, probe, label, shard, act, plan or evaluate."""
+    engine: Literal["local", "ray"] = "ray"
+    """Which engine ingests."""
+
+
+def run(config: DemoConfig) -> DemoSummary:
+    """Run every stage that is not done yet and draw the page.
+
+    Raises DataEngineError for an unknown stage, and for a folder that holds a run of the other size.
+    """
+    if config.until is not None and config.until not in STAGES:
+        raise DataEngineError(f"no stage '{config.until}'; --until takes {', '.join(STAGES)}")
+    summary = DemoSummary.load(config.out)
+    if summary.timings and summary.quick != config.quick:
+        size = "--quick" if summary.quick else "full"
+        raise DataEngineError(f"{config.out} holds a {size} run; give another --out, or remove that folder")
+    config.out.mkdir(parents=True, exist_ok=True)
+    summary.title = "villa demo"
+    summary.quick, summary.until = config.quick, config.until or ""
+    summary.command = f"villa demo --out {config.out}{' --quick' if config.quick else ''}"
+    demo = DemoRun(out=config.out, scale=QUICK if config.quick else DEMO, engine=config.engine)
+    done = {timing.stage for timing in summary.timings}
+    for number, (name, stage) in enumerate(STAGES.items(), start=1):
+        if name in done:
+            _say(f"[{number}/{len(STAGES)}] {name}: done before")
+        else:
+            _say(f"[{number}/{len(STAGES)}] {name}")
+            started = time.monotonic()
+            stage(demo, summary)
+            summary.timings.append(StageTime(stage=name, seconds=round(time.monotonic() - started, 1)))
+            summary.save(config.out)
+        if name == config.until:
+            break
+    _finish(demo, summary)
+    return summary
+
+
+def _finish(demo: DemoRun, summary: DemoSummary) -> None:
+    """Add versions and machine, and draw the page from what there is."""
+    from pipelines import demo_report
+
+    summary.versions, summary.machine = demo_stages.versions(), demo_stages.machine()
+    summary.report = "report/index.html"
+    summary.save(demo.out)
+    demo_report.render(demo.out)
+
+
+def _say(line: str) -> None:
+    print(line, file=sys.stderr, flush=True)  # noqa: T201

@@ -1,0 +1,220 @@
+"""The demo's models: two latent action models, labels, shards, two policies, their plans and their attempts."""
+
+from pathlib import Path
+from typing import Any
+
+from pipelines.children import run_all
+from pipelines.demo_run import GATE_TASKS, HARD_TASKS, DemoRun
+from pipelines.demo_summary import (
+    ActRun,
+    CodebookSlot,
+    DemoSummary,
+    Evaluated,
+    Labelled,
+    LamRun,
+    Picture,
+    ProbeScore,
+    Rollout,
+    Sharded,
+    VisualScore,
+)
+
+LATENT = "demo"
+"""Name of the label columns."""
+HUMAN = "something_something"
+
+
+def mixture(demo: DemoRun, weights: dict[str, float]) -> tuple[str, ...]:
+    """Write the share of each dataset as settings."""
+    pairs = ", ".join(f"'{name}': {weight}" for name, weight in weights.items())
+    return (f"mixture.weights={{{pairs}}}",)
+
+
+LAM_SHARES = {"openx/metaworld": 0.5, "openx/fetch": 0.3, "agibot": 0.1, HUMAN: 0.1}
+"""Few human clips: at this size half a batch of them undoes what the proprio forward model brings."""
+ACT_SHARES = {"openx/metaworld": 0.88, "openx/fetch": 0.05, "agibot": 0.03, HUMAN: 0.04}
+"""The policy is judged on Meta-World; the others keep their heads and the latent expert busy."""
+
+
+def lam(demo: DemoRun, summary: DemoSummary) -> None:
+    """Train with and without the proprio forward model, side by side."""
+    settings = (*demo.scale.lam, *mixture(demo, LAM_SHARES))
+    words = ("train", "lam", demo.corpus, "--preset", "tiny", "--device", "cpu")
+    reports = run_all(
+        [
+            demo.command(
+                f"lam_{demo.lam(proprio).name}",
+                *words,
+                *("--out", demo.lam(proprio)),
+                settings=(*settings, f"proprio={str(proprio).lower()}"),
+            )
+            for proprio in (True, False)
+        ]
+    )
+    summary.lam = [_lam_run(demo, report) for report in reports]
+
+
+def _lam_run(demo: DemoRun, report: dict[str, Any]) -> LamRun:
+    """Copy what the page shows of a training run."""
+    scores = report["scores"]
+    return LamRun(
+        name="with proprio" if report["proprio"] else "without proprio",
+        proprio=report["proprio"],
+        steps=report["step"],
+        seconds=report["seconds"],
+        parameters=report["parameters"],
+        metrics=report["metrics"],
+        curve=demo.relative(report["curve"]),
+        visual=[
+            VisualScore(embodiment=v["embodiment"], model=v["ratio"], shuffled=v["shuffled_ratio"])
+            for v in scores["visual"]
+        ],
+        codebook=[
+            CodebookSlot(**{key: slot[key] for key in ("used", "size", "perplexity")}) for slot in scores["codebook"]
+        ],
+        reconstructions=demo.relative(report["reconstructions"]),
+    )
+
+
+def probe(demo: DemoRun, summary: DemoSummary) -> None:
+    """Read actions out of both models' latents."""
+    words = [word for proprio in (True, False) for word in ("--lam", demo.lam(proprio))]
+    (found,) = run_all([demo.command("probe", "probe", demo.corpus, *words, settings=demo.scale.probe, threads=2)])
+    names = {str(demo.lam(proprio)): demo.lam(proprio).name.replace("_", " ") for proprio in (True, False)}
+    summary.probe = [
+        ProbeScore(
+            lam=names.get(readout["source"], readout["source"].replace("_", " ")),
+            embodiment=body["embodiment"],
+            error=readout["l1"],
+            spread=readout["l1_spread"],
+            trivial=yardsticks["training median"],
+            best=yardsticks["true state change"],
+        )
+        for body in found["embodiments"]
+        for yardsticks in [{r["source"]: r["l1"] for r in body["readouts"]}]
+        for readout in body["readouts"]
+        if readout["source"] not in ("training median", "true state change")
+    ]
+
+
+def label(demo: DemoRun, summary: DemoSummary) -> None:
+    """Write latent actions for every frame, robot and human."""
+    words = ("label", demo.corpus, "--lam", demo.lam(proprio=True), "--name", LATENT)
+    (found,) = run_all([demo.command("label", *words, threads=2)])
+    summary.labels = [
+        Labelled(
+            lam=found["name"],
+            episodes=found["episodes"] + found["already"],
+            steps=sum(use["latents"] for use in found["usage"]),
+            seconds=found["seconds"],
+        )
+    ]
+
+
+def shard(demo: DemoRun, summary: DemoSummary) -> None:
+    """Emit the labelled corpus as pre-training shards."""
+    words = ("shard", demo.corpus, "--out", demo.shards, "--latent", LATENT)
+    (found,) = run_all([demo.command("shard", *words)])
+    summary.shards = Sharded(
+        shards=found["shards"],
+        episodes=found["episodes"],
+        steps=found["steps"],
+        num_bytes=found["bytes"],
+        seconds=found["seconds"],
+    )
+
+
+def act(demo: DemoRun, summary: DemoSummary) -> None:
+    """Train the policy with and without the latent expert, side by side."""
+    settings = (*demo.scale.act, *mixture(demo, ACT_SHARES))
+    words = ("train", "act", demo.shards, "--preset", "tiny", "--device", "cpu")
+    reports = run_all(
+        [
+            demo.command(
+                f"act_{demo.act(use_latent).name}",
+                *words,
+                *("--out", demo.act(use_latent)),
+                settings=(*settings, f"use_latent={str(use_latent).lower()}"),
+            )
+            for use_latent in (True, False)
+        ]
+    )
+    summary.act = [
+        ActRun(
+            name="with latent expert" if use_latent else "without latent expert",
+            use_latent=use_latent,
+            steps=report["step"],
+            seconds=report["seconds"],
+            parameters=report["parameters"],
+            metrics=report["metrics"],
+            curve=demo.relative(report["curve"]),
+        )
+        for use_latent, report in zip((True, False), reports, strict=True)
+    ]
+
+
+def plan(demo: DemoRun, summary: DemoSummary) -> None:
+    """Render what the policy intends in episodes that it never saw."""
+    from pipelines.plan import PlanConfig, run
+
+    config = PlanConfig(
+        policy=str(demo.act(use_latent=True)),
+        lam=str(demo.lam(proprio=True)),
+        data=str(demo.shards),
+        out=demo.out / "plans",
+        clips=demo.scale.plans,
+        held_out=0.2 if demo.scale.name == "quick" else 0.1,
+    )
+    summary.plans = [
+        Picture(
+            image=demo.relative(drawn.image),
+            caption=f"“{drawn.instruction}”: above what happened, below the plan as the LAM's decoder paints it; "
+            f"{drawn.code_agreement:.0%} of its codes are those that the LAM read from what happened",
+        )
+        for drawn in run(config).plans
+    ]
+
+
+def evaluate(demo: DemoRun, summary: DemoSummary) -> None:
+    """Play unseen episodes: the policy, the same without latents, and what they must be compared with."""
+    with_latent, without_latent = demo.act(use_latent=True), demo.act(use_latent=False)
+    side = ("--episodes", demo.scale.side_episodes)
+    plays = [
+        ("with latent expert", with_latent, GATE_TASKS, ("--episodes", demo.scale.episodes)),
+        ("with latent expert", with_latent, HARD_TASKS, side),
+        ("without latent expert", without_latent, (*GATE_TASKS, *HARD_TASKS), side),
+        ("swapped instruction", "swapped:" + str(with_latent), GATE_TASKS, side),
+        ("replay of the mean demonstration", "replay", (*GATE_TASKS, *HARD_TASKS), side),
+        ("random", "random", (*GATE_TASKS, *HARD_TASKS), side),
+    ]
+    summary.evaluation, summary.rollouts = [], []
+    for name, policy, tasks, episodes in plays:
+        words = [word for task in tasks for word in ("--task", task)]
+        out = demo.out / "evaluation" / name.replace(" ", "_")
+        (found,) = run_all(
+            [
+                demo.command(
+                    f"eval_{out.name}",
+                    *("eval", policy, "--simulator", "metaworld", *words, *episodes, "--out", out),
+                    threads=1,
+                )
+            ]
+        )
+        _add(demo, summary, name, found)
+
+
+def _add(demo: DemoRun, summary: DemoSummary, policy: str, found: dict[str, Any]) -> None:
+    """Copy successes and films of one evaluation."""
+    for row in found["tasks"]:
+        keys = ("task", "successes", "episodes", "low", "high")
+        summary.evaluation.append(Evaluated(policy=policy, **{key: row[key] for key in keys}))
+        for film in row["films"]:
+            summary.rollouts.append(
+                Rollout(
+                    image=demo.relative(Path(film["image"])),
+                    caption=film["caption"],
+                    task=row["task"],
+                    policy=policy,
+                    success=film["success"],
+                )
+            )

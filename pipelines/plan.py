@@ -1,0 +1,182 @@
+"""Draws what a policy intends: its latent plan, rendered frame by frame by the decoder of the LAM that it learnt from.
+
+The policy samples n latent actions from one picture and an instruction, every slot is snapped to its nearest code, and
+the visual forward model is fed its own output n times (villa-X, arXiv:2507.23682, appendix E). Above the rendered row
+stands what happened in that episode.
+"""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import Field
+
+from dataengine.config import Config
+from dataengine.errors import DataEngineError
+from dataengine.formats import jpeg
+from dataengine.report import Report
+from dataengine.windows import EpisodeInfo, EpisodeReader, is_held_out, steps_per_latent
+from pipelines.simulators._base import Observation
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from models.lam import Lam
+    from pipelines.policy import ActPolicy
+
+GAP_PX = 2
+"""White pixels between the pictures of a strip."""
+
+
+class PlanConfig(Config):
+    """Whose plans are drawn, and from which episodes."""
+
+    policy: str
+    """Checkpoint of an ACT trained with latent actions."""
+    lam: str
+    """Checkpoint of the LAM whose latents it learnt."""
+    data: str
+    """Corpus or folder of shards that the episodes come from."""
+    out: Path
+    """Folder for the pictures."""
+    clips: int = Field(4, ge=1)
+    """How many episodes, spread over the instructions."""
+    datasets: tuple[str, ...] = ()
+    """Only these datasets; empty for all robots."""
+    held_out: float = Field(0.1, ge=0, lt=1)
+    """Share of episodes that training never saw; plans are drawn for those only."""
+
+
+class DrawnPlan(Report):
+    """One plan."""
+
+    image: Path
+    instruction: str
+    dataset: str
+    episode_id: str
+    code_agreement: float
+    """Share of slots in which the plan names the code that the LAM read from what happened."""
+
+
+class PlanReport(Report):
+    """The pictures, in the order of the instructions."""
+
+    plans: list[DrawnPlan]
+
+    def summary(self) -> str:
+        """List the pictures."""
+        return "\n".join(
+            f"{p.image}: {p.instruction} ({p.code_agreement:.0%} of codes as happened)" for p in self.plans
+        )
+
+
+def run(config: PlanConfig) -> PlanReport:
+    """Draw one strip for each chosen episode."""
+    from models.weights import load_lam
+    from pipelines.policy import ActPolicy
+    from pipelines.training.data import open_reader
+
+    policy, lam, reader = ActPolicy.load(config.policy), load_lam(Path(config.lam)), open_reader(config.data)
+    chosen = choose(reader, config)
+    if not chosen:
+        raise DataEngineError(f"{config.data}: no held-out robot episode; lower --held-out or record more episodes")
+    config.out.mkdir(parents=True, exist_ok=True)
+    plans = [_draw(policy, lam, reader, episode, config.out / f"plan_{i:02d}.png") for i, episode in enumerate(chosen)]
+    return PlanReport(plans=plans)
+
+
+def choose(reader: EpisodeReader, config: PlanConfig) -> list[EpisodeInfo]:
+    """Take held-out robot episodes, one of each instruction before a second of any; the same every time."""
+    taken: dict[str, int] = {}
+    ranked = []
+    for episode in sorted(reader.episodes, key=lambda e: e.episode_id):
+        wanted = episode.kind == "robot" and (not config.datasets or episode.dataset in config.datasets)
+        if wanted and is_held_out(episode, config.held_out):
+            text = _instruction(episode)
+            taken[text] = taken.get(text, 0) + 1
+            ranked.append((taken[text], text, episode))
+    ranked.sort(key=lambda found: found[:2])
+    return [episode for _, _, episode in ranked[: config.clips]]
+
+
+def _instruction(episode: EpisodeInfo) -> str:
+    return episode.instruction[0] if episode.instruction else ""
+
+
+def _draw(policy: "ActPolicy", lam: "Lam", reader: EpisodeReader, episode: EpisodeInfo, image: Path) -> DrawnPlan:
+    """Plan from the middle third of an episode, where the robot is busy, and save the strip."""
+    import torch
+    from PIL import Image
+
+    stride = steps_per_latent(episode.control_hz, lam.config.interval_s)
+    start = max(0, min(episode.num_steps // 3, episode.num_steps - 1 - stride))
+    state = reader.state(episode.row)
+    assert state is not None  # a robot has one
+    first = _picture(reader, episode, "primary", start)
+    seen = Observation(
+        image=first,
+        wrist=_picture(reader, episode, "wrist", start) if "wrist" in episode.cameras else None,
+        raw_state=state[start],
+        state=state[start],
+        embodiment=episode.embodiment,
+        control_hz=episode.control_hz,
+    )
+    planned = lam.snap(torch.as_tensor(policy.plan_batch([seen], [_instruction(episode)]))[0])  # (n, k, d)
+    frames = [start + i * stride for i in range(len(planned) + 1) if start + i * stride < episode.num_steps]
+    happened = [_picture(reader, episode, "primary", frame) for frame in frames]
+    strip = stack([happened, _roll_out(lam, first, planned)])
+    Image.fromarray(strip).resize((2 * strip.shape[1], 2 * strip.shape[0]), Image.Resampling.NEAREST).save(image)
+    return DrawnPlan(
+        image=image,
+        instruction=_instruction(episode),
+        dataset=episode.dataset,
+        episode_id=episode.episode_id,
+        code_agreement=_agreement(lam, planned, happened),
+    )
+
+
+def _picture(reader: EpisodeReader, episode: EpisodeInfo, slot: str, frame: int) -> NDArray[np.uint8]:
+    return jpeg.decode(reader.jpegs(slot, [(episode.row, frame)])[0])
+
+
+def _roll_out(lam: "Lam", first: NDArray[np.uint8], planned: "Tensor") -> list[NDArray[np.uint8]]:
+    """Feed the decoder its own output, one latent action after another."""
+    import torch
+
+    image = torch.as_tensor(first).permute(2, 0, 1)[None]
+    pictures = []
+    for latent in planned:
+        image = lam.render(image, latent[None])
+        pictures.append(image[0].permute(1, 2, 0).numpy())
+    return [first, *pictures]
+
+
+def _agreement(lam: "Lam", planned: "Tensor", happened: Sequence[NDArray[np.uint8]]) -> float:
+    """Compare planned codes with those that the LAM reads from the frames that followed."""
+    import torch
+
+    if len(happened) < 2:
+        return 0.0
+    read = lam.encode(torch.as_tensor(np.stack(happened)).permute(0, 3, 1, 2)).codes[0]  # (n, k)
+    return float((lam.vq.nearest(planned[: len(read)]) == read).float().mean())
+
+
+def stack(rows: Sequence[Sequence[NDArray[np.uint8]]]) -> NDArray[np.uint8]:
+    """Lay rows of pictures below one another; every picture takes the smallest height and width among them."""
+    side = min(min(picture.shape[:2]) for row in rows for picture in row)
+    columns = max(len(row) for row in rows)
+    step = side + GAP_PX
+    strip = np.full((len(rows) * step - GAP_PX, columns * step - GAP_PX, 3), 255, np.uint8)
+    for r, row in enumerate(rows):
+        for c, picture in enumerate(row):
+            strip[r * step : r * step + side, c * step : c * step + side] = _shrink(picture, side)
+    return strip
+
+
+def _shrink(picture: NDArray[np.uint8], side: int) -> NDArray[np.uint8]:
+    """Scale a picture to side x side; the strip mixes camera frames with the smaller renders."""
+    from PIL import Image
+
+    return np.asarray(Image.fromarray(picture).resize((side, side), Image.Resampling.BOX))

@@ -1,0 +1,148 @@
+"""The demo as a user runs it: `villa demo --quick`, killed, gone on with, and what others read in its files."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from itertools import pairwise
+from pathlib import Path
+
+import lance
+import numpy as np
+import pytest
+import simplejpeg
+
+pytestmark = pytest.mark.slow
+
+
+def villa(*words: object) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "cli", *map(str, words)], capture_output=True, text=True, timeout=560, check=False
+    )
+
+
+@pytest.fixture(scope="module")
+def ingested(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A quick run that was killed while it recorded, and then went on until its corpus was there."""
+    out = tmp_path_factory.mktemp("demo") / "run"
+    words = [sys.executable, "-m", "cli", "demo", "--out", str(out), "--quick", "--until", "ingest"]
+    first = subprocess.Popen(words, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True)
+    while not (out / "raw").exists() and first.poll() is None:
+        time.sleep(0.2)
+    os.killpg(first.pid, signal.SIGKILL)
+    first.wait()
+    second = villa("demo", "--out", out, "--quick", "--until", "ingest", "--json")
+    assert second.returncode == 0, second.stderr[-2000:]
+    assert [t["stage"] for t in json.loads(second.stdout)["timings"]] == ["record", "ingest"]
+    return out
+
+
+@pytest.fixture(scope="module")
+def summary(ingested: Path) -> dict:
+    return json.loads((ingested / "summary.json").read_text())
+
+
+def test_every_source_that_was_recorded_is_in_the_corpus(summary: dict) -> None:
+    sources = {r["source"] for r in summary["recorded"]}
+    assert sources >= {"openx/metaworld", "openx/fetch", "agibot", "something_something"}
+    ingested = {i["source"]: i for i in summary["ingest"]}
+    for raw in summary["recorded"]:
+        row = ingested[raw["source"]]
+        assert row["episodes"] == raw["episodes"]
+        assert row["planned_parts"] == row["committed_parts"]
+        assert row["rejected_records"] == 0
+        if raw["source"].startswith("openx/"):
+            assert row["steps"] == raw["steps"]
+
+
+RAW = {
+    "openx/metaworld": {
+        "state": ("observation/hand_pos", "observation/gripper_opening"),
+        "action": ("action/world_vector", "action/gripper_closedness_action"),
+        "cameras": {"primary": "observation/image"},
+        "text": "observation/natural_language_instruction",
+    },
+    "openx/fetch": {
+        "state": ("observation/state",),
+        "action": ("action",),
+        "cameras": {"primary": "observation/image", "wrist": "observation/wrist_image"},
+        "text": "language_instruction",
+    },
+}
+
+
+@pytest.mark.parametrize("source", RAW)
+def test_tfds_and_plain_lance_find_the_same_states_actions_and_pixels(
+    source: str, ingested: Path, summary: dict, tmp_path: Path
+) -> None:
+    (root,) = [r["root"] for r in summary["recorded"] if r["source"] == source]
+    (features,) = Path(root).rglob("features.json")
+    dump = tmp_path / "tfds.npz"
+    reader = Path(__file__).with_name("read_with_tfds.py")
+    subprocess.run([sys.executable, str(reader), str(features.parent), str(dump)], check=True, timeout=300)
+    found = np.load(dump)
+    texts = json.loads(str(found["texts"]))
+    keys = RAW[source]
+
+    table = lance.dataset(str(ingested / "corpus" / "episodes.lance"))
+    columns = ["episode_id", "num_steps", "instruction"]
+    columns += [f"raw_{kind}{end}" for kind in ("state", "action") for end in ("", "_dim")]
+    columns += [f"offsets_{slot}" for slot in keys["cameras"]]
+    rows = table.to_table(columns, filter=f"dataset = '{source}'", with_row_id=True).to_pylist()
+    assert len(rows) == len(texts)
+
+    def of_row(row: dict, kind: str) -> np.ndarray:
+        return np.array(row[f"raw_{kind}"], np.float32).reshape(-1, row[f"raw_{kind}_dim"])
+
+    def of_tfds(number: int, kind: str) -> np.ndarray:
+        parts = [found[f"{number}:{key}"] for key in keys[kind]]
+        return np.concatenate([p.reshape(len(p), -1) for p in parts], axis=1).astype(np.float32)
+
+    by_state = {of_row(row, "state").tobytes(): row for row in rows}
+    for number in range(len(texts)):
+        row = by_state.pop(of_tfds(number, "state").tobytes())
+        np.testing.assert_array_equal(of_row(row, "action"), of_tfds(number, "action"))
+        assert set(row["instruction"]) == set(texts[number][keys["text"]])
+        for slot, key in keys["cameras"].items():
+            offsets = row[f"offsets_{slot}"]
+            (_, blob), *_ = table.read_blobs(f"frames_{slot}", ids=[row["_rowid"]])
+            jpegs = [blob[start:end] for start, end in pairwise(offsets)]
+            assert bytes(blob) == found[f"{number}:{key}:bytes"].tobytes()
+            pixels = np.stack([simplejpeg.decode_jpeg(bytes(jpeg)) for jpeg in jpegs])
+            expected = found[f"{number}:{key}"]
+            assert pixels.shape == expected.shape
+            # Two JPEG libraries round differently, by a level or two; another frame differs by far more.
+            assert np.abs(pixels.astype(int) - expected.astype(int)).max() <= 4
+    assert not by_state
+
+
+def test_the_whole_path_runs_and_its_report_stands_alone(ingested: Path) -> None:
+    done = villa("demo", "--out", ingested, "--quick", "--json")
+    assert done.returncode == 0, done.stderr[-3000:]
+    summary = json.loads(done.stdout)
+    assert [lam["proprio"] for lam in summary["lam"]] == [True, False]
+    assert [act["use_latent"] for act in summary["act"]] == [True, False]
+    assert {e["policy"] for e in summary["evaluation"]} >= {"random", "with latent expert", "without latent expert"}
+    assert all(e["low"] <= e["successes"] / e["episodes"] <= e["high"] for e in summary["evaluation"])
+    page = (ingested / "report" / "index.html").read_text()
+    assert "http" not in page.replace("http://www.w3.org", "")  # fetches nothing
+    assert page.count("data:image/") >= 4
+
+    again = villa("demo", "--out", ingested, "--quick", "--json")
+    assert json.loads(again.stdout)["timings"] == summary["timings"]
+
+
+def test_a_folder_of_another_size_is_refused_in_one_line(ingested: Path) -> None:
+    refused = villa("demo", "--out", ingested)
+    assert refused.returncode == 2
+    assert "--quick" in refused.stderr
+    assert len(refused.stderr.strip().splitlines()) == 1
+
+
+def test_an_unknown_stage_is_refused_with_the_stages_that_there_are(tmp_path: Path) -> None:
+    refused = villa("demo", "--out", tmp_path / "run", "--until", "labels")
+    assert refused.returncode == 2
+    assert "label" in refused.stderr
+    assert not (tmp_path / "run").exists()
