@@ -155,12 +155,13 @@ class Encoder:
             latent.append(found.quantized.float().cpu().numpy())
             codes.append(found.codes.cpu().numpy().astype(np.int16))
         all_latent, all_codes = np.concatenate(latent), np.concatenate(codes)  # (w, t - 1, k, d), (w, t - 1, k)
-        broken = ~readable[index].all(axis=1)
+        # a latent action looks at its pair and at what came before, never at what follows
+        broken = np.logical_or.accumulate(~readable[index], axis=1)
         first = 0
         for _, windows in chunk:
             window = first + windows.window
             first += len(windows.frames)
-            unreadable = broken[window]
+            unreadable = broken[window, windows.place + 1]
             yield Encoded(
                 latent=np.where(unreadable[:, None, None], 0.0, all_latent[window, windows.place]).astype(np.float32),
                 codes=np.where(unreadable[:, None], NO_CODE, all_codes[window, windows.place]).astype(np.int16),

@@ -100,6 +100,9 @@ def test_every_window_lies_in_its_clip_and_holds_its_pair(num_steps, stride, num
 def test_a_broken_picture_costs_only_the_latents_that_look_at_it():
     lam = make_lam(3)
     jpegs = encode_pictures(make_pictures(20, 0))
+    early = Jpegs(a=[b"no jpeg" if i == 4 else jpeg for i, jpeg in enumerate(jpegs)])
+    (found,) = Encoder(early, lam, slot="primary", batch=8).encode([every_row(20, 2)])
+    assert set(np.flatnonzero(found.unreadable)) == {2, 4, 6}  # not 0, whose window ends in it
     (whole,) = Encoder(Jpegs(a=jpegs), lam, slot="primary", batch=8).encode([every_row(20, 2)])
     broken = Jpegs(a=[b"no jpeg" if i == 10 else jpeg for i, jpeg in enumerate(jpegs)])
     (found,) = Encoder(broken, lam, slot="primary", batch=8).encode([every_row(20, 2)])
