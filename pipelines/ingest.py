@@ -182,19 +182,20 @@ class _Ingest:
         done = self.parts.keys() & ledger.keys()
         self.report.skipped_parts = len(done)
         self.report.changed_parts = [self.parts[i].name for i in done if ledger[i] != self.parts[i].fingerprint]
-        self.committer.forget_rejected(done & given_up.keys())
         self.committer.receipts.drop(done)
         todo = {i: part for i, part in self.parts.items() if i not in done and not self._stays_rejected(part, given_up)}
         if not todo:
             return False
         self.note()
+        self.committer.forget_rejected(todo.keys() & given_up.keys(), records=True)
         staging = self._staging()
         staged = self._staged(todo, staging)
         self.report.resumed_parts = len(staged)
         rest = [part for i, part in todo.items() if i not in staged]
         with task(f"ingest {self.config.source}", len(todo), "parts") as live:
-            self._commit(list(staged.values()))
-            live.advance(len(staged))
+            if staged:
+                self._commit(list(staged.values()))
+                live.advance(len(staged))
             with closing(self._read(rest, staging)) as ends:
                 for batch in _batched(ends):
                     self._commit(batch)
@@ -210,6 +211,7 @@ class _Ingest:
                 f"{self.report.corpus}: {len(lost)} of {len(self.parts)} parts are neither committed nor rejected: "
                 f"{_few(lost)}; run the same command again"
             )
+        self.committer.forget_rejected(self.parts.keys() & ledger.keys() & given_up.keys())
         report = self.report
         report.rejected_parts = len(self.parts.keys() & (given_up.keys() - ledger.keys()))
         report.committed_parts = len(self.parts) - report.skipped_parts - report.rejected_parts

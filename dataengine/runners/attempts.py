@@ -64,8 +64,7 @@ class Attempts:
         part = attempt.part
         if failure.blame == "corpus":
             raise CorpusError(
-                f"could not write part {part.name}: {failure.error}: {failure.reason}; "
-                "what is staged stays, the same command continues"
+                f"could not write part {part.name}: {failure.reason}; what is staged stays, the same command continues"
             )
         if failure.blame == "part" and attempt.number < self._limits.max_attempts:
             self._waiting.append(Attempt(part, attempt.number + 1))

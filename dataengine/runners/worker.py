@@ -14,7 +14,7 @@ from dataengine.errors import DataEngineError
 from dataengine.protocols import Source
 from dataengine.store.receipts import Receipt
 from dataengine.store.staging import ReadError, Staging, stage_part
-from dataengine.store.tables import first_line, is_disk_full
+from dataengine.store.tables import is_disk_full, say_error
 
 Blame = Literal["part", "bad part", "corpus"]
 
@@ -63,4 +63,4 @@ def _watched(records: Iterator[Episode | Reject], stall_s: float) -> Iterator[Ep
 def _failure(error: BaseException, blame: Blame) -> Failure:
     text = "".join(traceback.format_exception(error))
     digest = hashlib.blake2b(text.encode(), digest_size=8).hexdigest()
-    return Failure(reason=first_line(error), error=type(error).__name__, traceback_digest=digest, blame=blame)
+    return Failure(reason=say_error(error), error=type(error).__name__, traceback_digest=digest, blame=blame)

@@ -1,7 +1,10 @@
 """The corpus at rest; the only importer of lance."""
 
+import os
 import warnings
 
+# Lance's own log says at warning level that a table will be created.
+os.environ.setdefault("LANCE_LOG", "error")
 # Lance warns at every fork; ours only ever start another program, and our runners spawn.
 warnings.filterwarnings("ignore", message="lance is not fork-safe")
 

@@ -21,7 +21,7 @@ from dataengine.episode import Reject, stable_id
 from dataengine.errors import CorpusError
 from dataengine.store.places import table_uri
 from dataengine.store.receipts import Receipt, Receipts
-from dataengine.store.tables import first_line, is_conflict, is_disk_full, open_table, upsert
+from dataengine.store.tables import is_conflict, is_disk_full, open_table, say_error, upsert
 
 MAX_TRIES: Final = 50
 """Lost races before giving up; each waits a little longer than the last."""
@@ -75,18 +75,19 @@ class Committer:
                 if num_failures > MAX_FAILURES:
                     break
                 time.sleep(random.uniform(0, 0.01 * 2 ** min(attempt, 7)))
-        raise CorpusError(f"{self.corpus}: could not commit: {first_line(failure)}") from failure
+        raise CorpusError(f"{self.corpus}: could not commit: {say_error(failure)}") from failure
 
     def reject_parts(self, rejects: Sequence[tuple[Reject, str]]) -> None:
         """Record whole parts, each with its fingerprint, as given up; an earlier row of the same part is replaced."""
         rows = [self._reject_row(reject, fingerprint) for reject, fingerprint in rejects]
         upsert(self.corpus, "rejects", rows, replace=True)
 
-    def forget_rejected(self, part_ids: Iterable[str]) -> None:
-        """Remove whole-part rejects of parts that are in the table after all."""
+    def forget_rejected(self, part_ids: Iterable[str], *, records: bool = False) -> None:
+        """Forget that parts were given up, and with `records` also which of their records were bad."""
         names = ", ".join(f"'{part_id}'" for part_id in sorted(part_ids))
         if names:
-            open_table(self.corpus, "rejects").delete(f"record = '' AND part_id IN ({names})")
+            which = "" if records else "record = '' AND "
+            open_table(self.corpus, "rejects").delete(f"{which}part_id IN ({names})")
 
     def _commit_rejects(self, receipts: Sequence[Receipt]) -> None:
         """Record bad records before their part counts as done: a crash in between repeats this without effect."""

@@ -95,6 +95,12 @@ def first_line(error: BaseException) -> str:
     return (str(error).splitlines() or [""])[0].partition(", /")[0] or type(error).__name__
 
 
+def say_error(error: BaseException) -> str:
+    """Say in one line what went wrong, and for a full disk what to do."""
+    line = first_line(error)
+    return f"the disk is full ({line}); free some space" if is_disk_full(error) else line
+
+
 def is_conflict(error: BaseException) -> bool:
     """Tell whether a commit lost a race and may be tried again; compaction reports it as a plain OSError."""
     return isinstance(error, CommitConflictError) or "Retryable commit conflict" in str(error)

@@ -1,0 +1,331 @@
+import errno
+import json
+from collections.abc import Generator
+from pathlib import Path
+
+import lance
+import numpy as np
+import pytest
+from store.npz_source import NpzSource, content, write_parts
+
+from dataengine.episode import Part, Reject
+from dataengine.errors import DataEngineError, SourceError
+from dataengine.runners import local
+from dataengine.runners.attempts import Attempts, Limits
+from dataengine.runners.worker import read_part
+from dataengine.store import Committer, Corpus, Staging
+from dataengine.store.receipts import Receipt, Receipts
+from pipelines.ingest import IngestConfig, IngestReport, run
+
+SOURCE = "store.npz_source:NpzSource"
+
+
+@pytest.fixture
+def raw(tmp_path: Path) -> Path:
+    write_parts(tmp_path / "raw", num_parts=4)
+    return tmp_path / "raw"
+
+
+@pytest.fixture
+def inline(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Read parts in this process: what is tested here is not how processes die."""
+
+    def read(source: NpzSource, parts: list[Part], staging: Staging, limits: Limits) -> Generator[Receipt | Reject]:
+        queue = Attempts(parts, limits)
+        while queue:
+            attempt = queue.next()
+            end = queue.settle(attempt, read_part(source, attempt.part, staging, attempt.number, limits.stall_s))
+            if end is not None:
+                yield end
+
+    monkeypatch.setattr(local, "run", read)
+
+
+def ingest(raw: Path, **settings: object) -> IngestReport:
+    corpus = settings.pop("corpus", raw.parent / "corpus")
+    return run(IngestConfig(source=SOURCE, root=str(raw), corpus=str(corpus), **settings))
+
+
+def reads(raw: Path) -> list[str]:
+    """Every reading of a part so far."""
+    return sorted((raw / "reads.log").read_text().split())
+
+
+def test_every_part_is_read_by_processes_and_committed_once(raw: Path) -> None:
+    report = ingest(raw, workers=2)
+    assert (report.planned_parts, report.committed_parts, report.episodes, report.steps) == (4, 4, 12, 4 * (5 + 6 + 7))
+    assert report.bytes == sum(file.stat().st_size for file in raw.glob("*.npz"))
+    assert report.stored_bytes > 0
+    assert "4 of 4 parts committed: 12 episodes" in report.summary()
+    corpus = Corpus.open(report.corpus)
+    assert corpus.verify(deep=True).ok
+    assert len(set(corpus.episode_ids())) == 12
+
+
+@pytest.mark.usefixtures("inline")
+def test_a_finished_ingest_run_again_does_nothing_and_says_so(raw: Path) -> None:
+    ingest(raw)
+    before = Corpus.open(raw.parent / "corpus").version
+    report = ingest(raw)
+    assert (report.committed_parts, report.skipped_parts, report.episodes) == (0, 4, 0)
+    assert report.summary().startswith("nothing to do: 4 of 4 parts are in")
+    corpus = Corpus.open(report.corpus)
+    assert corpus.version == before
+    assert len(corpus.runs()) == 1
+    assert len(reads(raw)) == 4
+
+
+@pytest.mark.usefixtures("inline")
+def test_new_parts_are_added_to_old_ones(raw: Path) -> None:
+    ingest(raw)
+    write_parts(raw, num_parts=6)
+    report = ingest(raw)
+    assert (report.planned_parts, report.committed_parts, report.skipped_parts) == (6, 2, 4)
+    assert reads(raw) == [f"part{i:03d}" for i in range(6)]
+
+
+@pytest.mark.usefixtures("inline")
+def test_a_changed_part_is_reported_and_not_mixed_in(raw: Path) -> None:
+    ingest(raw)
+    before = content(Corpus.open(raw.parent / "corpus"))
+    np.savez(raw / "part001.npz", seeds=np.arange(7), steps=9)
+    report = ingest(raw)
+    assert report.changed_parts == ["part001"]
+    assert (report.committed_parts, report.skipped_parts) == (0, 4)
+    assert "changed since they were committed" in report.summary()
+    assert content(Corpus.open(report.corpus)) == before
+
+
+@pytest.mark.usefixtures("inline")
+def test_a_bad_record_costs_one_record(raw: Path) -> None:
+    (raw / "part002.bad").write_text("2")
+    report = ingest(raw)
+    assert (report.committed_parts, report.rejected_parts, report.rejected_records) == (4, 0, 2)
+    assert report.episodes == 10
+    assert report.ok
+    assert Corpus.open(report.corpus).rejects()["record"].to_pylist() == ["part002/0", "part002/1"]
+
+
+@pytest.mark.usefixtures("inline")
+def test_strict_fails_on_rejects_also_those_of_an_earlier_run(raw: Path) -> None:
+    (raw / "part002.bad").write_text("1")
+    assert not ingest(raw, strict=True).ok
+    assert not ingest(raw, strict=True).ok
+    assert ingest(raw).ok
+
+
+@pytest.mark.usefixtures("inline")
+def test_a_part_without_one_good_record_is_rejected_as_a_whole(raw: Path) -> None:
+    (raw / "part002.bad").write_text("3")
+    report = ingest(raw)
+    assert (report.committed_parts, report.rejected_parts, report.rejected_records) == (3, 1, 3)
+    whole = [r for r in Corpus.open(report.corpus).rejects().to_pylist() if not r["record"]]
+    assert [r["reason"] for r in whole] == ["found no good record, 3 bad ones; the first: bad record"]
+
+
+@pytest.mark.usefixtures("inline")
+def test_a_part_that_fails_now_and_then_is_read_in_the_end(raw: Path) -> None:
+    (raw / "part001.raise").write_text("2")
+    report = ingest(raw)
+    assert (report.committed_parts, report.rejected_parts) == (4, 0)
+    assert reads(raw).count("part001") == 3
+    assert len(Corpus.open(report.corpus)) == 12
+
+
+@pytest.mark.usefixtures("inline")
+def test_a_part_that_always_fails_is_given_up_until_asked_for_or_changed(raw: Path) -> None:
+    (raw / "part001.raise").write_text("")
+    report = ingest(raw)
+    assert (report.committed_parts, report.rejected_parts) == (3, 1)
+    (reject,) = Corpus.open(report.corpus).rejects().to_pylist()
+    assert (reject["record"], reject["reason"], reject["error"]) == ("", "the disk sneezed", "RuntimeError")
+    assert reject["attempts"] == reads(raw).count("part001") == 3
+
+    again = ingest(raw)
+    assert (again.committed_parts, again.skipped_parts, again.rejected_parts) == (0, 3, 1)
+    assert reads(raw).count("part001") == 3
+
+    (raw / "part001.raise").unlink()
+    healed = ingest(raw, retry_rejected=True)
+    assert (healed.committed_parts, healed.skipped_parts, healed.rejected_parts) == (1, 3, 0)
+    corpus = Corpus.open(report.corpus)
+    assert len(corpus.rejects()) == 0
+    assert len(corpus) == 12
+
+
+@pytest.mark.usefixtures("inline")
+def test_a_part_given_up_is_tried_again_once_its_bytes_changed(raw: Path) -> None:
+    (raw / "part001.npz").rename(raw / "good")
+    (raw / "part001.npz").write_bytes(b"half a download")
+    assert ingest(raw).rejected_parts == 1
+    (raw / "good").rename(raw / "part001.npz")
+    report = ingest(raw)
+    assert (report.committed_parts, report.rejected_parts) == (1, 0)
+    assert len(Corpus.open(report.corpus).rejects()) == 0
+
+
+def test_a_worker_that_dies_or_hangs_costs_its_part_alone(raw: Path) -> None:
+    """part000 recovers at the second attempt; the two others never do."""
+    (raw / "part000.die").write_text("1")
+    (raw / "part001.die").write_text("")
+    (raw / "part002.hang").write_text("")
+    report = ingest(raw, workers=2, max_attempts=2, stall_s=1.0)
+    assert (report.committed_parts, report.rejected_parts) == (2, 2)
+    rejects = Corpus.open(report.corpus).rejects().to_pylist()
+    assert {r["error"] for r in rejects} == {"WorkerDied"}
+    assert {r["attempts"] for r in rejects} == {2}
+    assert "died or was silent for 1 s, in each of 2 attempts" in rejects[0]["reason"]
+    assert reads(raw).count("part000") == 2
+
+
+class Killed(BaseException):
+    """The driver dies here."""
+
+
+def die(*_: object, **__: object) -> None:
+    raise Killed
+
+
+@pytest.mark.usefixtures("inline")
+@pytest.mark.parametrize(
+    ("place", "name", "after", "num_read_again"),
+    [
+        (Committer, "commit", False, 0),  # all is staged, nothing committed
+        (Committer, "_commit_rejects", True, 0),  # rejects are in, rows are not
+        (Committer, "_append", True, 0),  # rows are in, receipts still lie there
+        (Receipts, "put", False, 1),  # the first part is written, its receipt is not
+        (Receipts, "put", True, 0),
+        (Committer, "reject_parts", True, 0),
+    ],
+)
+def test_a_run_that_died_is_continued_to_the_same_rows(
+    raw: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, place: type, name: str, after: bool, num_read_again: int
+) -> None:
+    (raw / "part001.bad").write_text("1")
+    (raw / "part002.bad").write_text("3")
+    undisturbed = ingest(raw, corpus=tmp_path / "undisturbed")
+    (raw / "reads.log").unlink()
+
+    def do_then_die(self: object, *words: object) -> None:
+        original(self, *words)
+        raise Killed
+
+    with monkeypatch.context() as patch:
+        original = getattr(place, name)
+        patch.setattr(place, name, do_then_die if after else die)
+        with pytest.raises(Killed):
+            ingest(raw)
+    report = ingest(raw)
+    assert report.planned_parts == report.committed_parts + report.skipped_parts + report.rejected_parts == 4
+    assert len(reads(raw)) == 4 + num_read_again
+    assert content(Corpus.open(report.corpus)) == content(Corpus.open(undisturbed.corpus))
+    assert list(Path(report.corpus, "_staging").glob("*.json")) == []
+
+
+@pytest.mark.usefixtures("inline")
+def test_receipts_of_other_settings_or_other_bytes_are_not_committed(
+    raw: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as patch:
+        patch.setattr(Committer, "commit", die)
+        with pytest.raises(Killed):
+            ingest(raw, frame_size=64)
+    np.savez(raw / "part003.npz", seeds=np.arange(1), steps=2)
+    with monkeypatch.context() as patch:
+        patch.setattr(Committer, "commit", die)
+        with pytest.raises(Killed):
+            ingest(raw)
+    np.savez(raw / "part003.npz", seeds=np.arange(1), steps=3)
+    report = ingest(raw)
+    assert report.resumed_parts == 3
+    assert len(reads(raw)) == 4 + 4 + 1
+    corpus = Corpus.open(report.corpus)
+    assert corpus.table(["num_steps"], where="source_record = 'part003/0'")["num_steps"].to_pylist() == [3]
+
+
+@pytest.mark.usefixtures("inline")
+def test_another_sources_receipts_are_left_alone(raw: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with monkeypatch.context() as patch:
+        patch.setattr(Committer, "commit", die)
+        with pytest.raises(Killed):
+            ingest(raw)
+    write_parts(tmp_path / "other", num_parts=2)
+    for file in (tmp_path / "other").glob("*.npz"):
+        file.rename(file.with_name(f"other_{file.name}"))
+    ingest(tmp_path / "other")
+    assert ingest(raw).resumed_parts == 4
+
+
+@pytest.mark.usefixtures("inline")
+def test_a_full_disk_stops_the_run_in_one_line_and_it_resumes(raw: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    room = iter(range(2))
+    put = Receipts.put
+
+    def put_while_there_is_room(self: Receipts, receipt: Receipt) -> None:
+        if next(room, None) is None:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        put(self, receipt)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Receipts, "put", put_while_there_is_room)
+        with pytest.raises(
+            DataEngineError, match=r"the disk is full .*free some space; .*same command continues"
+        ) as error:
+            ingest(raw)
+    assert "\n" not in str(error.value)
+    report = ingest(raw)
+    assert (report.committed_parts, report.resumed_parts, report.rejected_parts) == (4, 2, 0)
+
+
+@pytest.mark.usefixtures("inline")
+def test_a_part_that_vanishes_between_staging_and_commit_fails_the_run_by_name(
+    raw: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    put = Receipts.put
+
+    def put_and_lose(self: Receipts, receipt: Receipt) -> None:
+        put(self, receipt)
+        if receipt.part_name == "part002":
+            Path(self.corpus, "episodes.lance", "data", receipt.files[0][0]).unlink()
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Receipts, "put", put_and_lose)
+        with pytest.raises(
+            DataEngineError, match="1 of 4 parts are neither committed nor rejected: part002; run the same"
+        ):
+            ingest(raw)
+    assert ingest(raw).committed_parts == 1
+
+
+def test_a_dry_run_lists_parts_and_bytes_and_writes_nothing(raw: Path) -> None:
+    report = ingest(raw, dry_run=True)
+    assert report.parts == [f"part{i:03d}" for i in range(4)]
+    assert report.bytes == sum(file.stat().st_size for file in raw.glob("*.npz"))
+    assert not (raw.parent / "corpus").exists()
+    assert not (raw / "reads.log").exists()
+    assert report.summary().startswith("would read 4 of 4 parts")
+
+
+@pytest.mark.usefixtures("inline")
+def test_each_run_that_wrote_leaves_a_row(raw: Path) -> None:
+    report = ingest(raw)
+    (row,) = Corpus.open(report.corpus).runs().to_pylist()
+    assert (row["command"], row["version_in"], row["version_out"]) == ("ingest", 1, 2)
+    assert json.loads(row["config"])["root"] == str(raw)
+    assert json.loads(row["counts"])["episodes"] == 12
+    run_ids = lance.dataset(f"{report.corpus}/episodes.lance").to_table(["run_id"])["run_id"].to_pylist()
+    assert set(run_ids) == {row["run_id"]}
+
+
+@pytest.mark.parametrize("make", [False, True])
+def test_a_folder_that_is_no_dataset_is_said_to_be_none(tmp_path: Path, make: bool) -> None:
+    if make:
+        (tmp_path / "raw").mkdir()
+    with pytest.raises(SourceError, match="raw: found n"):
+        ingest(tmp_path / "raw")
+    assert not (tmp_path / "corpus").exists()
+
+
+def test_an_unknown_source_class_is_named(tmp_path: Path) -> None:
+    with pytest.raises(DataEngineError, match=r"no source 'store\.npz_source:Nope'"):
+        run(IngestConfig(source="store.npz_source:Nope", root=str(tmp_path), corpus=str(tmp_path / "corpus")))
