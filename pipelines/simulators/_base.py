@@ -1,10 +1,12 @@
 """What every simulator offers, where its seeds come from, and how it finds a way to draw without a display."""
 
+import importlib
 import logging
 import os
+import pkgutil
 import warnings
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, redirect_stdout
+from contextlib import ExitStack, contextmanager, redirect_stderr, redirect_stdout
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -100,13 +102,31 @@ def require_drawing() -> None:
 @contextmanager
 def quiet() -> Iterator[None]:
     """Silence what simulator packages print and warn of while they are imported and set up."""
-    with Path(os.devnull).open("w") as nowhere, redirect_stdout(nowhere), warnings.catch_warnings():
+    with ExitStack() as silence:
+        nowhere = silence.enter_context(Path(os.devnull).open("w"))
+        silence.enter_context(redirect_stdout(nowhere))
+        silence.enter_context(redirect_stderr(nowhere))
+        silence.enter_context(warnings.catch_warnings())
         warnings.simplefilter("ignore")
         logging.disable(logging.WARNING)
         try:
             yield
         finally:
             logging.disable(logging.NOTSET)
+
+
+def simulator_names() -> list[str]:
+    """Every simulator there is."""
+    package = importlib.import_module("pipelines.simulators")
+    return sorted(m.name for m in pkgutil.iter_modules(package.__path__) if not m.name.startswith("_"))
+
+
+def simulator_class(name: str) -> type[Simulator]:
+    """Find a simulator by its name: `two_arm` is class `TwoArm` of `two_arm.py`."""
+    if name not in simulator_names():
+        raise DataEngineError(f"no simulator '{name}'; there are {', '.join(simulator_names())}")
+    module = importlib.import_module(f"pipelines.simulators.{name}")
+    return getattr(module, "".join(word.capitalize() for word in name.split("_")))
 
 
 def check_task(simulator: type[Simulator], task: str) -> None:

@@ -47,9 +47,9 @@ class Fetch:
             import gymnasium
             import gymnasium_robotics
 
+            gymnasium.register_envs(gymnasium_robotics)
         from pipelines.simulators import _camera
 
-            gymnasium.register_envs(gymnasium_robotics)
         self.task = task
         self._draw = _camera.draw
         self._view = _camera.free_camera((1.32, 0.75, 0.50), distance=1.0, azimuth=145.0, elevation=-35.0)
