@@ -1,6 +1,7 @@
 """`villa train act`: from shards to a policy that plans latent actions and moves a robot."""
 
 from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Literal
 
@@ -79,6 +80,8 @@ class TrainActReport(Report):
     parameters: int
     train_episodes: int
     held_out_episodes: int
+    judged_on: str = "held-out episodes"
+    """Or `training episodes`, where nothing was held out."""
     shares: dict[str, float]
     """How often each dataset was drawn."""
     seconds: float
@@ -96,8 +99,8 @@ class TrainActReport(Report):
             return f"{self.out}: {where}; time is up, the same command continues"
         rows = [[s.embodiment, s.windows, f"{s.action_error:.4f}", f"{s.held_error:.4f}"] for s in self.scores.bodies]
         losses = ", ".join(f"{name} {value:.4f}" for name, value in self.scores.losses.items())
-        head = ["held-out", "windows", "action error", "if the mean is always done"]
-        return f"{self.out}: {where}\n{text_table(head, rows)}\nheld-out losses: {losses}"
+        head = [self.judged_on, "windows", "action error", "if the mean is always done"]
+        return f"{self.out}: {where}\n{text_table(head, rows)}\nlosses on {self.judged_on}: {losses}"
 
 
 def run(config: TrainActConfig) -> TrainActReport:
@@ -160,11 +163,17 @@ def run(config: TrainActConfig) -> TrainActReport:
                 "latent actions": latent.fingerprint if latent else "",
                 **config.lasting(),
             },
-            {**data.origin(reader), "bodies": bodies(reader, train, spec), "latent": latent and vars(latent)},
+            {
+                **data.origin(reader),
+                "training": config.lasting(),
+                "bodies": bodies(reader, train, spec),
+                "latent": latent and asdict(latent),
+            },
             {tokenizer.FILE_NAME: words.text},
         )
         try:
             trained = training.train()
+            loader.close()  # it shares buffers with the judge
             scores = ActScores()
             if trained.finished:
                 training.export(config.out)
@@ -185,6 +194,7 @@ def run(config: TrainActConfig) -> TrainActReport:
         parameters=sum(p.numel() for p in act.parameters()),
         train_episodes=len(train),
         held_out_episodes=len(held_out),
+        judged_on="held-out episodes" if held_out else "training episodes",
         shares=sampler.shares,
         seconds=round(trained.seconds, 3),
         steps_per_s=round(trained.steps_per_s, 3),

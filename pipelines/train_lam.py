@@ -67,6 +67,8 @@ class TrainLamReport(Report):
     parameters: int
     train_episodes: int
     held_out_episodes: int
+    judged_on: str = "held-out episodes"
+    """Or `training episodes`, where nothing was held out."""
     shares: dict[str, float]
     """How often each dataset was drawn."""
     seconds: float
@@ -87,7 +89,7 @@ class TrainLamReport(Report):
             [v.embodiment, v.pairs, f"{v.ratio:.3f}", f"{v.shuffled_ratio:.3f}", f"{v.copy_frame:.5f}"]
             for v in self.scores.visual
         ]
-        head = ["held-out", "pairs", "error / copy", "shuffled / copy", "copy error"]
+        head = [self.judged_on, "pairs", "error / copy", "shuffled / copy", "copy error"]
         used = ", ".join(f"{s.used} of {s.size} ({s.perplexity:.1f})" for s in self.scores.codebook)
         return f"{self.out}: {where}\n{text_table(head, rows)}\ncodes used by slot (perplexity): {used}"
 
@@ -120,10 +122,12 @@ def run(config: TrainLamConfig) -> TrainLamReport:
         torch.manual_seed(config.seed)
         lam = Lam(shape)
         config.out.mkdir(parents=True, exist_ok=True)
+        extra = {**data.origin(reader), "training": config.lasting()}
         identity = {"data": reader.identity.fingerprint, **config.lasting()}
-        training = Run(lam, loader, config, config.out, ranks, "lam", identity, data.origin(reader))
+        training = Run(lam, loader, config, config.out, ranks, "lam", identity, extra)
         try:
             trained = training.train()
+            loader.close()  # it shares buffers with the judge
             scores, pictures = LamScores(), ""
             if trained.finished:
                 training.export(config.out)
@@ -145,6 +149,7 @@ def run(config: TrainLamConfig) -> TrainLamReport:
         parameters=sum(p.numel() for p in lam.parameters()),
         train_episodes=len(train),
         held_out_episodes=len(held_out),
+        judged_on="held-out episodes" if held_out else "training episodes",
         shares=sampler.shares,
         seconds=round(trained.seconds, 3),
         steps_per_s=round(trained.steps_per_s, 3),

@@ -7,13 +7,16 @@
 import json
 import os
 import random
+import re
 import shutil
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
@@ -60,14 +63,16 @@ def save(
         shutil.rmtree(left, ignore_errors=True)
     partial = directory / f"{_UNFINISHED}{step:08d}"
     partial.mkdir()
-    weights.save_model(model, partial, extra)
-    write_files(partial, files)
     tensors, plain = _flatten_optimizer(optimizer)
-    save_file(tensors, partial / "optimizer.safetensors")
-    if ema is not None:
-        save_file({name: value.detach().cpu().contiguous() for name, value in ema.items()}, partial / "ema.safetensors")
     rng, rng_plain = _rng()
-    save_file(rng, partial / "rng.safetensors")
+    with disk_errors(partial):
+        weights.save_model(model, partial, extra)
+        write_files(partial, files)
+        save_file(tensors, partial / "optimizer.safetensors")
+        if ema is not None:
+            averaged = {name: value.detach().cpu().contiguous() for name, value in ema.items()}
+            save_file(averaged, partial / "ema.safetensors")
+        save_file(rng, partial / "rng.safetensors")
     text = json.dumps({**state, "step": step, "optimizer": plain, "rng": rng_plain})
     (partial / STATE_NAME).write_text(text)
     for file in partial.iterdir():
@@ -80,6 +85,18 @@ def save(
     for old in steps(directory)[:-keep]:
         shutil.rmtree(path(directory, old))
     return final
+
+
+@contextmanager
+def disk_errors(place: Path) -> Iterator[None]:
+    """Turn what safetensors says of a full disk into the OSError that it was."""
+    try:
+        yield
+    except SafetensorError as error:
+        number = re.search(r"\(os error (\d+)\)", str(error))
+        if number is None:
+            raise
+        raise OSError(int(number[1]), os.strerror(int(number[1])), str(place)) from error
 
 
 def load(

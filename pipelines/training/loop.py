@@ -151,7 +151,7 @@ class Run(Generic[B]):
     def export(self, directory: Path) -> None:
         """Write the weights that are to be used: the averaged ones where there are any."""
         if self.ranks.leads:
-            with self.exported_weights():
+            with self.exported_weights(), checkpoint.disk_errors(directory):
                 save_model(self.model, directory, self.extra)
                 checkpoint.write_files(directory, self.files)
         self.ranks.wait()

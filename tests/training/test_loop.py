@@ -1,3 +1,4 @@
+import errno
 import json
 import os
 import signal
@@ -7,6 +8,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from safetensors import SafetensorError
 
 from dataengine.errors import DataEngineError
 from dataengine.formats.tfrecord import records
@@ -82,6 +84,22 @@ def test_a_half_written_checkpoint_is_no_checkpoint(whole: Path, tmp_path: Path)
     run.train()
     assert losses(tmp_path) == losses(whole)
     assert not list((tmp_path / "checkpoints").glob(".unfinished*"))
+
+
+def test_a_full_disk_is_called_by_its_name_and_costs_nothing(
+    whole: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(tensors: dict, path: Path) -> None:
+        raise SafetensorError("Error while serializing: I/O error: No space left on device (os error 28)")
+
+    monkeypatch.setattr(checkpoint, "save_file", full)
+    with pytest.raises(OSError, match="No space left on device") as caught:
+        make_run(tmp_path).train()
+    assert caught.value.errno == errno.ENOSPC
+    assert not checkpoint.steps(tmp_path / "checkpoints")
+    monkeypatch.undo()
+    make_run(tmp_path).train()
+    assert losses(tmp_path) == losses(whole)
 
 
 def test_only_the_newest_checkpoints_stay(whole: Path) -> None:
