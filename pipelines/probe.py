@@ -6,7 +6,6 @@ the training median reaches (knowing nothing) and what the same network reads fr
 
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Annotated
 
 import numpy as np
@@ -20,7 +19,7 @@ from dataengine.progress import task
 from dataengine.report import Report
 from dataengine.store import Corpus
 from pipelines.probe_latents import Judged, find_models, read_latents
-from pipelines.probe_pairs import Floats, Numbers, Picks, choose, read_numbers, robot_episodes
+from pipelines.probe_pairs import Floats, Numbers, Split, choose, read_numbers, robot_episodes
 from pipelines.text_table import text_table
 
 BIN = 0.05
@@ -112,8 +111,8 @@ class ProbeReport(Report):
     epochs: int
     embodiments: list[EmbodimentReadouts]
     comparisons: list[Comparison] = Field(default_factory=list)
-    left_out: list[str] = Field(default_factory=list)
-    """Embodiments without enough episodes on both sides, and why."""
+    notes: list[str] = Field(default_factory=list)
+    """Embodiments left out or judged on episodes that the models may have seen, and why."""
     seconds: float
 
     def summary(self) -> str:
@@ -130,21 +129,7 @@ class ProbeReport(Report):
         for c in self.comparisons:
             seeds = ", ".join(f"{x:+.1%}" for x in c.change_seeds)
             lines.append(f"{c.lam} against {c.versus}, {c.embodiment}: {c.change:+.1%} (seeds {seeds})")
-        return "\n".join([*lines, *self.left_out, f"{self.seconds:.1f} s"])
-
-
-@dataclass(frozen=True, kw_only=True)
-class _Split:
-    """One embodiment's pairs on both sides."""
-
-    train: Picks
-    test: Picks
-
-    @property
-    def lacks(self) -> str:
-        """Say which side is empty."""
-        sides = {"training": self.train, "held-out": self.test}
-        return " and ".join(f"no {name} episodes" for name, side in sides.items() if not len(side.row))
+        return "\n".join([*lines, *self.notes, f"{self.seconds:.1f} s"])
 
 
 def run(config: ProbeConfig) -> ProbeReport:
@@ -156,14 +141,13 @@ def run(config: ProbeConfig) -> ProbeReport:
     if measured is None:
         raise DataEngineError(f"{config.corpus} has no statistics; run `villa stats {config.corpus}` first")
     normalizer = Normalizer(stats.by_embodiment(stats.from_table(measured)))
-    chosen = choose(
+    splits = choose(
         robot_episodes(corpus),
         models[0].interval_s,
         held_out=config.held_out,
         most_train=config.most_train,
         most_held_out=config.most_held_out,
     )
-    splits = [_Split(train=train, test=test) for train, test in chosen]
     usable = [split for split in splits if not split.lacks]
     if not usable:
         why = "; ".join(f"{s.train.embodiment}: {s.lacks}" for s in splits) or "no robot episodes long enough"
@@ -178,9 +162,18 @@ def run(config: ProbeConfig) -> ProbeReport:
         epochs=config.epochs,
         embodiments=found,
         comparisons=[c for m in models[1:] for c in compare(found, m.title, models[0].title)],
-        left_out=[f"{s.train.embodiment} left out: {s.lacks}" for s in splits if s.lacks],
+        notes=[note for split in splits for note in _notes(split)],
         seconds=round(time.monotonic() - start, 3),
     )
+
+
+def _notes(split: Split) -> list[str]:
+    if split.lacks:
+        return [f"{split.train.embodiment} left out: {split.lacks}"]
+    if split.borrowed:
+        held_out = f"no episode is held out from training, so {split.borrowed} were kept from the probe alone"
+        return [f"{split.train.embodiment}: {held_out}"]
+    return []
 
 
 def _probe(
@@ -188,7 +181,7 @@ def _probe(
     corpus: Corpus,
     normalizer: Normalizer,
     models: Sequence[Judged],
-    split: _Split,
+    split: Split,
     advance: Callable[[], None],
 ) -> EmbodimentReadouts:
     """Fit every readout on one embodiment, all on the same pairs."""

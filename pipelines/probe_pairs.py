@@ -61,20 +61,43 @@ def robot_episodes(corpus: Corpus) -> list[EpisodeInfo]:
     return sorted(found, key=lambda e: e.episode_id)
 
 
+@dataclass(frozen=True, kw_only=True)
+class Split:
+    """One embodiment's pairs on both sides."""
+
+    train: Picks
+    test: Picks
+    borrowed: int = 0
+    """Held-out episodes that are not held out from the training of models."""
+
+    @property
+    def lacks(self) -> str:
+        """Say which side is empty."""
+        sides = {"training": self.train, "held-out": self.test}
+        return " and ".join(f"no {name} episodes" for name, side in sides.items() if not len(side.row))
+
+
 def choose(
     episodes: Sequence[EpisodeInfo], interval_s: float, *, held_out: float, most_train: int, most_held_out: int
-) -> list[tuple[Picks, Picks]]:
-    """Pick training and held-out pairs for every embodiment and K, whole episodes on one side or the other."""
+) -> list[Split]:
+    """Pick training and held-out pairs for every embodiment and K, whole episodes on one side or the other.
+
+    In a small corpus the hash may hold out no episode of an embodiment. Then some are borrowed: the probe does not
+    see them, but the model to be probed may have.
+    """
     groups: dict[tuple[str, int], tuple[list[EpisodeInfo], list[EpisodeInfo]]] = {}
     for episode in episodes:
         stride = steps_per_latent(episode.control_hz, interval_s)
         if episode.num_steps > stride:
             side = int(is_held_out(episode, held_out))
             groups.setdefault((episode.embodiment, stride), ([], []))[side].append(episode)
-    return [
-        (_pick(name, stride, train, most_train), _pick(name, stride, test, most_held_out))
-        for (name, stride), (train, test) in sorted(groups.items())
-    ]
+    found = []
+    for (name, stride), (train, test) in sorted(groups.items()):
+        borrowed = max(1, round(held_out * len(train))) if not test and len(train) > 1 else 0
+        train, test = train[borrowed:], test + train[:borrowed]
+        sides = {"train": _pick(name, stride, train, most_train), "test": _pick(name, stride, test, most_held_out)}
+        found.append(Split(**sides, borrowed=borrowed))
+    return found
 
 
 def _pick(embodiment: str, stride: int, episodes: Sequence[EpisodeInfo], most: int) -> Picks:

@@ -115,10 +115,11 @@ def test_whole_episodes_are_on_one_side_by_the_rule_of_training(place):
     episodes = robot_episodes(Corpus.open(corpus.uri))
     assert len(episodes) == 44
     pairs = choose(episodes, 0.4, held_out=0.25, most_train=10_000, most_held_out=10_000)
-    for train, test in pairs:
-        assert not any(is_held_out(e, 0.25) for e in train.episodes)
-        assert all(is_held_out(e, 0.25) for e in test.episodes)
-        for picks in (train, test):
+    for split in pairs:
+        assert not any(is_held_out(e, 0.25) for e in split.train.episodes)
+        assert all(is_held_out(e, 0.25) for e in split.test.episodes)
+        assert split.borrowed == 0
+        for picks in (split.train, split.test):
             assert len(picks.row) == sum(e.num_steps - picks.stride for e in picks.episodes)
             assert all(rows.max() + picks.stride < e.num_steps for e, rows in picks.by_episode())
 
@@ -126,7 +127,7 @@ def test_whole_episodes_are_on_one_side_by_the_rule_of_training(place):
 def test_fewer_pairs_are_spread_over_all_episodes(place):
     _, corpus = place
     episodes = robot_episodes(Corpus.open(corpus.uri))
-    ((train, _), _) = choose(episodes, 0.4, held_out=0.25, most_train=60, most_held_out=5)
+    train = choose(episodes, 0.4, held_out=0.25, most_train=60, most_held_out=5)[0].train
     assert len(train.row) == 60
     assert {e.episode_id for e, _ in train.by_episode()} == {e.episode_id for e in train.episodes}
 
@@ -135,7 +136,7 @@ def test_targets_are_the_normalised_actions_between_the_frames(place):
     _, corpus = place
     corpus = Corpus.open(corpus.uri)
     normalizer = Normalizer(stats.by_embodiment(stats.from_table(corpus.stats())))
-    ((train, _), _) = choose(robot_episodes(corpus), 0.4, held_out=0.25, most_train=7, most_held_out=5)
+    train = choose(robot_episodes(corpus), 0.4, held_out=0.25, most_train=7, most_held_out=5)[0].train
     numbers = read_numbers(corpus, train, normalizer)
     assert numbers.action_dims.tolist() == [0, 1, 6]
     episode = corpus.episode(train.episodes[train.episode[3]].episode_id)
@@ -198,6 +199,16 @@ def test_without_episodes_on_both_sides_there_is_nothing_to_probe(tmp_path):
     write_labels(corpus, "knows")
     with pytest.raises(DataEngineError, match="nothing to probe on"):
         run(ProbeConfig(corpus=corpus.uri, lams=["knows"], **QUICK))
+
+
+def test_where_no_episode_is_held_out_some_are_kept_from_the_probe_and_it_says_so(place):
+    _, corpus = place
+    seen = [e for e in robot_episodes(Corpus.open(corpus.uri)) if e.embodiment == "arm" and not is_held_out(e, 0.1)]
+    (split,) = choose(seen, 0.4, held_out=0.1, most_train=999, most_held_out=999)
+    assert split.borrowed == len(split.test.episodes) == 2
+    assert not {e.episode_id for e in split.train.episodes} & {e.episode_id for e in split.test.episodes}
+    (note,) = probe._notes(split)
+    assert "no episode is held out from training, so 2 were kept" in note
 
 
 def test_pairs_with_a_broken_picture_are_left_out_for_every_model(tmp_path):
