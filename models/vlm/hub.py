@@ -1,4 +1,4 @@
-"""PaliGemma's published parameter names, and ours."""
+"""PaliGemma's published parameter names, and ours. Newer files leave out the level `vision_model`."""
 
 import re
 from collections.abc import Mapping
@@ -12,15 +12,15 @@ RULES = (
     (r"^language_model\.model\.layers\.(\d+)\.input_layernorm\.", r"stack.blocks.\1.input_norm."),
     (r"^language_model\.model\.layers\.(\d+)\.post_attention_layernorm\.", r"stack.blocks.\1.mlp_norm."),
     (r"^multi_modal_projector\.linear\.", "projector."),
-    (r"^vision_tower\.vision_model\.embeddings\.patch_embedding\.", "vision.stem."),
-    (r"^vision_tower\.vision_model\.embeddings\.position_embedding\.weight$", "vision.position"),
-    (r"^vision_tower\.vision_model\.encoder\.layers\.(\d+)\.self_attn\.", r"vision.blocks.\1.attention."),
-    (r"^vision_tower\.vision_model\.encoder\.layers\.(\d+)\.layer_norm([12])\.", r"vision.blocks.\1.norm\2."),
-    (r"^vision_tower\.vision_model\.encoder\.layers\.(\d+)\.mlp\.", r"vision.blocks.\1."),
-    (r"^vision_tower\.vision_model\.post_layernorm\.", "vision.norm."),
+    (r"^vision_tower\.(?:vision_model\.)?embeddings\.patch_embedding\.", "vision.stem."),
+    (r"^vision_tower\.(?:vision_model\.)?embeddings\.position_embedding\.weight$", "vision.position"),
+    (r"^vision_tower\.(?:vision_model\.)?encoder\.layers\.(\d+)\.self_attn\.", r"vision.blocks.\1.attention."),
+    (r"^vision_tower\.(?:vision_model\.)?encoder\.layers\.(\d+)\.layer_norm([12])\.", r"vision.blocks.\1.norm\2."),
+    (r"^vision_tower\.(?:vision_model\.)?encoder\.layers\.(\d+)\.mlp\.", r"vision.blocks.\1."),
+    (r"^vision_tower\.(?:vision_model\.)?post_layernorm\.", "vision.norm."),
 )
-# The language model's end: no one reads its last tokens here.
-UNREAD = (r"^language_model\.model\.norm\.", r"^language_model\.lm_head\.")
+# The language model's end and the tower's pooling: nobody reads them here.
+UNREAD = (r"^language_model\.model\.norm\.", r"^language_model\.lm_head\.", r"^vision_tower\.(?:vision_model\.)?head\.")
 LAST_BLOCK_WRITES = ("input_norm", "k_proj", "v_proj")
 
 
