@@ -201,9 +201,7 @@ def _items(leaf: Leaf, key: str, flat: Any, num_items: int, lists: Lists, *, rag
     if leaf.kind == "text":
         texts = _texts(flat)
         return np.array(texts, dtype=object).reshape(num_items, *sizes).tolist() if shape else texts
-    dtype = np.dtype(leaf.dtype)
-    values = flat.view(np.uint64) if dtype == np.uint64 else flat.astype(dtype, copy=False)
-    return values.reshape(num_items, *sizes)
+    return flat.astype(leaf.dtype, copy=False).reshape(num_items, *sizes)  # uint64 wraps back to what was cast to int64
 
 
 def _texts(values: list[bytes]) -> list:

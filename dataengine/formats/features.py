@@ -68,7 +68,7 @@ def parse(text: str, where: str) -> Group:
     """Read the text of a features.json; `where` names the file in error messages."""
     try:
         node = _node(json.loads(text), "")
-    except (json.JSONDecodeError, KeyError, TypeError, ValueError) as error:
+    except (AttributeError, KeyError, TypeError, ValueError) as error:  # JSONDecodeError is a ValueError
         raise SourceError(f"{where}: cannot be read as TFDS features ({_one_line(error)}); copy it again") from error
     if not isinstance(node, Group):
         raise SourceError(f"{where}: found {type(node).__name__} at the top, expected a FeaturesDict")

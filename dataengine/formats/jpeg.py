@@ -20,6 +20,10 @@ QUALITY = 92
 SUBSAMPLING = "420"
 BLACK = 8
 """Levels below this are black; JPEG leaves a little noise."""
+MAX_PIXELS = 2**26
+"""A header that claims more is damaged: decoding would ask for gigabytes first."""
+DAMAGE = (ValueError, OSError, SyntaxError, Image.DecompressionBombError)
+"""What simplejpeg and PIL raise on damaged images."""
 START, END = b"\xff\xd8", b"\xff\xd9"
 PLAIN_COLOURS = ("YCbCr", "Gray", "RGB")
 """What any decoder turns into RGB; CMYK is not among them."""
@@ -52,7 +56,7 @@ def fit(images: Sequence[bytes], frame_size: int, *, bgr: bool = False) -> Camer
     for i, data in enumerate(images):
         try:
             size, fitted = _fit_one(data, frame_size, bgr=bgr)
-        except (ValueError, OSError, SyntaxError) as error:  # what simplejpeg and PIL raise on damaged images
+        except DAMAGE as error:
             raise RecordError(f"frame {i} ({len(data)} bytes): {_first_line(error)}") from error
         if size != (native := native or size):
             raise RecordError(f"frame {i} is {size[0]}x{size[1]}, expected {native[0]}x{native[1]} as in frame 0")
@@ -78,7 +82,7 @@ def is_black(data: bytes) -> bool:
     """Say whether an image shows nothing at all: some publishers store that for a camera that was not there."""
     try:
         return int(decode(data).max()) < BLACK
-    except (ValueError, OSError):
+    except DAMAGE:
         return False
 
 
@@ -86,6 +90,8 @@ def _fit_one(data: bytes, frame_size: int, *, bgr: bool) -> tuple[tuple[int, int
     """Return the native size and the JPEG to store."""
     if data.startswith(START):
         height, width, colours, _ = simplejpeg.decode_jpeg_header(data)
+        if height * width > MAX_PIXELS:
+            raise ValueError(f"claims to be {height}x{width}")
         if END not in data[-64:]:  # some encoders pad after the end mark; a cut file has none
             raise ValueError("truncated JPEG: the end mark is missing")
         if max(height, width) <= frame_size and colours in PLAIN_COLOURS and not bgr:

@@ -8,7 +8,7 @@ import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from dataengine.errors import RecordError, SourceError
 from dataengine.formats import example, features, tfrecord
@@ -38,24 +38,21 @@ def schema(directory: str | Path) -> features.Group:
 
 def name(directory: str | Path) -> str:
     """Name that the publisher gave the dataset; a folder may have been renamed since."""
-    return str(_info(directory)["name"])
+    return _info(directory).name
 
 
 def shards(directory: str | Path, split: str | None = None) -> list[Shard]:
     """List the files of a split, or of all, in order; nothing is opened but dataset_info.json."""
     place = _directory(directory)
     info = _info(place)
-    if (file_format := info.get("fileFormat") or "tfrecord") != "tfrecord":
-        raise SourceError(f"{place / INFO}: files are {file_format}, expected tfrecord; convert them with tfds")
     found = []
-    for entry in info.get("splits", []):
-        lengths = [int(n) for n in entry.get("shardLengths", [])]
+    for name, lengths, template in info.splits:
         for i, num_records in enumerate(lengths):
-            path = place / _file_name(entry, info["name"], i, len(lengths))
+            path = place / _file_name(template, info.name, name, i, len(lengths))
             if not path.resolve().is_relative_to(place.resolve()):
                 raise SourceError(f"{place / INFO}: shard '{path.name}' lies outside the folder")
             num_bytes = path.stat().st_size if path.is_file() else 0
-            found.append(Shard(path, entry["name"], num_records, num_bytes))
+            found.append(Shard(path, name, num_records, num_bytes))
     splits = sorted({shard.split for shard in found})
     if split is not None and split not in splits:
         raise SourceError(f"{place}: no split '{split}'; it has {', '.join(splits) or 'none'}")
@@ -97,15 +94,30 @@ def episodes(directory: str | Path, split: str | None = None) -> Iterator[dict[s
             yield episode
 
 
-def _info(directory: str | Path) -> dict[str, Any]:
+class _Info(NamedTuple):
+    name: str
+    splits: list[tuple[str, list[int], str]]
+    """Name, records of each shard, template of the file names."""
+
+
+def _info(directory: str | Path) -> _Info:
+    """Read dataset_info.json; numbers in it are strings."""
     path = _directory(directory) / INFO
     try:
         info = json.loads(path.read_text(encoding="utf-8"))
-        return {**info, "name": info["name"]}
-    except (json.JSONDecodeError, KeyError, TypeError, UnicodeDecodeError) as error:
+        file_format = str(info.get("fileFormat") or "tfrecord")
+        splits = [
+            (str(s["name"]), [int(n) for n in s.get("shardLengths", [])], str(s.get("filepathTemplate") or ""))
+            for s in info.get("splits", [])
+        ]
+        found = _Info(str(info["name"]), splits)
+    except (AttributeError, KeyError, TypeError, ValueError) as error:  # JSONDecodeError is a ValueError
         raise SourceError(
             f"{path}: not a TFDS dataset_info ({type(error).__name__}: {error}); copy it again"
         ) from error
+    if file_format != "tfrecord":
+        raise SourceError(f"{path}: files are {file_format}, expected tfrecord; convert them with tfds")
+    return found
 
 
 def _directory(directory: str | Path) -> Path:
@@ -131,17 +143,17 @@ def _directory(directory: str | Path) -> Path:
     raise SourceError(f"{place}: found {found}, expected a TFDS folder with {INFO} and {FEATURES}; check the path")
 
 
-def _file_name(entry: dict[str, Any], dataset: str, index: int, count: int) -> str:
+def _file_name(template: str, dataset: str, split: str, index: int, count: int) -> str:
     """Fill the publisher's template for one shard; at least five digits."""
     words = {
         "DATASET": dataset,
-        "SPLIT": entry["name"],
+        "SPLIT": split,
         "FILEFORMAT": "tfrecord",
         "SHARD_INDEX": f"{index:05d}",
         "NUM_SHARDS": f"{count:05d}",
         "SHARD_X_OF_Y": f"{index:05d}-of-{count:05d}",
     }
-    name = entry.get("filepathTemplate") or DEFAULT_TEMPLATE
+    name = template or DEFAULT_TEMPLATE
     for word, value in words.items():
         name = name.replace(f"${{{word}}}", value).replace(f"{{{word}}}", value)
     return name

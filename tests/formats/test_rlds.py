@@ -380,6 +380,9 @@ def test_a_missing_key_is_named(dataset: Path, tmp_path: Path) -> None:
 def test_arrays_of_unequal_length_are_named(dataset: Path, tmp_path: Path) -> None:
     reason = edited(dataset, tmp_path, lambda f: f["steps/reward"].float_list.value.append(1.0))
     assert reason.startswith("key 'steps/reward' holds ")
+    (tmp_path / "first").mkdir()  # the first key of the schema is judged by is_first like any other
+    reason = edited(dataset, tmp_path / "first", lambda f: f["steps/action/open"].int64_list.value.append(1))
+    assert reason.startswith("key 'steps/action/open' holds ")
     (tmp_path / "images").mkdir()
     reason = edited(dataset, tmp_path / "images", lambda f: f["steps/observation/jpeg"].bytes_list.value.pop())
     assert reason.startswith("key 'steps/observation/jpeg' holds ")
@@ -426,6 +429,25 @@ def test_json_that_does_not_parse_is_told_in_one_line(dataset: Path, tmp_path: P
         with pytest.raises(SourceError, match=file) as error:
             reader(directory)
         assert "\n" not in str(error.value)
+
+
+def test_random_damage_is_always_a_record_error(dataset: Path) -> None:
+    rng = np.random.default_rng(0)
+    schema = rlds.schema(dataset)
+    payloads = [bytes(payload) for s in rlds.shards(dataset) for _, payload in tfrecord.records(s.path)]
+    rejected = 0
+    for _ in range(400):
+        data = bytearray(payloads[rng.integers(len(payloads))])
+        for _ in range(rng.integers(1, 8)):
+            data[rng.integers(len(data))] = rng.integers(256)
+        if rng.random() < 0.5:
+            del data[(at := int(rng.integers(len(data)))) : at + int(rng.integers(1, 9))]
+        try:
+            example.decode(bytes(data), schema)
+        except RecordError as error:
+            rejected += 1
+            assert "\n" not in str(error)
+    assert rejected > 200
 
 
 def test_a_shard_name_that_leaves_the_folder_is_refused(dataset: Path, tmp_path: Path) -> None:
