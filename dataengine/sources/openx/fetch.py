@@ -1,6 +1,6 @@
 """Fetch: a mobile manipulator in MuJoCo (gymnasium-robotics), scripted, 25 Hz; base still, gripper pointing down.
 
-state   (t, 8)  grip x y z in metres, two finger positions 0..0.05 m, grip velocity in m/s
+state   (t, 8)  grip x y z in metres, two finger positions 0..0.05 m, grip velocity in metres a step
                 -> state[:, :3] metres; state[:, 6] fingers' width over 0.1 m, 0 closed to 1 open
 action  (t, 4)  -1..1: x y z, of 0.05 m in a step; fingers, +1 opens and -1 closes
                 -> action[:, :3] metres; action[:, 6] 0 closed to 1 open
