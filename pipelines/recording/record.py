@@ -66,7 +66,9 @@ class Recording:
     source: str
     root: str
     episodes: int
+    """Those that ingest takes."""
     steps: int
+    """Steps of robots, frames of clips."""
     simulated: bool
     """False when it holds real footage too."""
     note: str
@@ -194,11 +196,11 @@ def _recordings(root: Path, amount: Amount) -> list[Recording]:
         Recording(
             source="something_something",
             root=str(root / "something_something"),
-            episodes=clips.simulated + clips.real,
+            episodes=clips.simulated + clips.real - clips.unlabelled,
             steps=clips.frames,
             simulated=clips.real == 0,
             note=f"{clips.simulated} clips of a simulated arm and {clips.real} of real hands (Debian's opencv-doc), "
-            "in the layout of Something-Something V2",
+            f"in the layout of Something-Something V2; {clips.unlabelled} have no label, as in its test split",
         )
     )
     return found

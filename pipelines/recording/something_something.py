@@ -69,10 +69,11 @@ REAL: Sequence[tuple[str, float, float, Template]] = (
 
 @dataclass(frozen=True, kw_only=True)
 class Clips:
-    """How many clips of each kind a folder holds."""
+    """How many clips of each kind a folder holds, and how many of them belong to the test split, without label."""
 
     simulated: int
     real: int
+    unlabelled: int
     frames: int
 
 
@@ -126,7 +127,10 @@ def write_labels(root: Path, notes: Path) -> Clips:
         _write_json(root / f"{split}.json", entries)
     kinds = [one["kind"] for one in found]
     return Clips(
-        simulated=kinds.count("simulated"), real=kinds.count("real"), frames=sum(one["frames"] for one in found)
+        simulated=kinds.count("simulated"),
+        real=kinds.count("real"),
+        unlabelled=len(splits["test"]),
+        frames=sum(one["frames"] for one in found),
     )
 
 

@@ -32,7 +32,7 @@ class Observation:
     wrist: NDArray[np.uint8] | None = None
     """(height, width, 3) the camera that lands in slot `wrist`, where the robot has one."""
     raw_state: NDArray[np.float32]
-    """(s,) the simulator's own numbers, as its datasets store them."""
+    """(s,) the simulator's own numbers."""
     state: NDArray[np.float32]
     """(s,) canonical: what `dataengine.sources` makes of `raw_state`."""
     embodiment: str
