@@ -23,20 +23,17 @@ class Scale:
     """Settings of `villa train act`."""
     probe: tuple[str, ...]
     episodes: int
-    """Unseen starts of every task for the policy that the demo is about."""
-    side_episodes: int
-    """Unseen starts for the rows beside it: hard tasks, baselines, swapped instructions."""
+    """Unseen starts of every task."""
     plans: int
 
 
-DEMO = Scale(name="demo", lam=(), act=(), probe=(), episodes=20, side_episodes=20, plans=5)
+DEMO = Scale(name="demo", lam=(), act=(), probe=(), episodes=20, plans=5)
 QUICK = Scale(
     name="quick",
     lam=("steps=12", "batch_size=4", "val_windows=16"),
     act=("steps=12", "batch_size=8"),
     probe=("epochs=2", "seeds=1"),
     episodes=1,
-    side_episodes=1,
     plans=1,
 )
 

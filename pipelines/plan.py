@@ -56,6 +56,8 @@ class DrawnPlan(Report):
     instruction: str
     dataset: str
     episode_id: str
+    held_out: bool
+    """False where no episode was held out and one from training had to do."""
     code_agreement: float
     """Share of slots in which the plan names the code that the LAM read from what happened."""
 
@@ -79,34 +81,50 @@ def run(config: PlanConfig) -> PlanReport:
     from pipelines.training.data import open_reader
 
     policy, lam, reader = ActPolicy.load(config.policy), load_lam(Path(config.lam)), open_reader(config.data)
-    chosen = choose(reader, config)
+    held_out = config.held_out
+    chosen = choose(reader, config.datasets, held_out, config.clips)
     if not chosen:
-        raise DataEngineError(f"{config.data}: no held-out robot episode; lower --held-out or record more episodes")
+        held_out, chosen = 0.0, choose(reader, config.datasets, 1.0, config.clips)
+    if not chosen:
+        raise DataEngineError(f"{config.data}: found no robot episode of {config.datasets or 'any dataset'}")
     config.out.mkdir(parents=True, exist_ok=True)
-    plans = [_draw(policy, lam, reader, episode, config.out / f"plan_{i:02d}.png") for i, episode in enumerate(chosen)]
+    plans = []
+    for i, episode in enumerate(chosen):
+        image = config.out / f"plan_{i:02d}.png"
+        agreement = _draw(policy, lam, reader, episode, image)
+        plans.append(
+            DrawnPlan(
+                image=image,
+                instruction=_instruction(episode),
+                dataset=episode.dataset,
+                episode_id=episode.episode_id,
+                held_out=is_held_out(episode, held_out),
+                code_agreement=agreement,
+            )
+        )
     return PlanReport(plans=plans)
 
 
-def choose(reader: EpisodeReader, config: PlanConfig) -> list[EpisodeInfo]:
+def choose(reader: EpisodeReader, datasets: Sequence[str], held_out: float, clips: int) -> list[EpisodeInfo]:
     """Take held-out robot episodes, one of each instruction before a second of any; the same every time."""
     taken: dict[str, int] = {}
     ranked = []
     for episode in sorted(reader.episodes, key=lambda e: e.episode_id):
-        wanted = episode.kind == "robot" and (not config.datasets or episode.dataset in config.datasets)
-        if wanted and is_held_out(episode, config.held_out):
+        wanted = episode.kind == "robot" and (not datasets or episode.dataset in datasets)
+        if wanted and is_held_out(episode, held_out):
             text = _instruction(episode)
             taken[text] = taken.get(text, 0) + 1
             ranked.append((taken[text], text, episode))
     ranked.sort(key=lambda found: found[:2])
-    return [episode for _, _, episode in ranked[: config.clips]]
+    return [episode for _, _, episode in ranked[:clips]]
 
 
 def _instruction(episode: EpisodeInfo) -> str:
     return episode.instruction[0] if episode.instruction else ""
 
 
-def _draw(policy: "ActPolicy", lam: "Lam", reader: EpisodeReader, episode: EpisodeInfo, image: Path) -> DrawnPlan:
-    """Plan from the middle third of an episode, where the robot is busy, and save the strip."""
+def _draw(policy: "ActPolicy", lam: "Lam", reader: EpisodeReader, episode: EpisodeInfo, image: Path) -> float:
+    """Plan from the middle third of an episode, where the robot is busy, save the strip, return the agreement."""
     import torch
     from PIL import Image
 
@@ -128,13 +146,7 @@ def _draw(policy: "ActPolicy", lam: "Lam", reader: EpisodeReader, episode: Episo
     happened = [_picture(reader, episode, "primary", frame) for frame in frames]
     strip = stack([happened, _roll_out(lam, first, planned)])
     Image.fromarray(strip).resize((2 * strip.shape[1], 2 * strip.shape[0]), Image.Resampling.NEAREST).save(image)
-    return DrawnPlan(
-        image=image,
-        instruction=_instruction(episode),
-        dataset=episode.dataset,
-        episode_id=episode.episode_id,
-        code_agreement=_agreement(lam, planned, happened),
-    )
+    return _agreement(lam, planned, happened)
 
 
 def _picture(reader: EpisodeReader, episode: EpisodeInfo, slot: str, frame: int) -> NDArray[np.uint8]:

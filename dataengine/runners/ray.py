@@ -1,20 +1,27 @@
 """The Ray engine: each part is a task on the cluster. A task writes its fragments and returns only its receipt."""
 
 import logging
+import pickle
+import sys
 from collections.abc import Generator, Iterator, Sequence
 from contextlib import contextmanager
+from typing import Final
 
 import ray
+from ray.exceptions import NodeDiedError, OutOfMemoryError, RayError, WorkerCrashedError
 
 from dataengine.episode import Part, Reject
+from dataengine.errors import DataEngineError
 from dataengine.protocols import Source
 from dataengine.runners.attempts import Attempt, Attempts, Limits
 from dataengine.runners.worker import Outcome, read_part
 from dataengine.store.receipts import Receipt
 from dataengine.store.staging import Staging
 
-QUEUED_PER_CORE = 2
+QUEUED_PER_CORE: Final = 2
 """Tasks handed to Ray ahead of time, so that no core waits for the driver."""
+
+DEATHS: Final = (WorkerCrashedError, NodeDiedError, OutOfMemoryError)
 
 
 def run(
@@ -30,26 +37,19 @@ def run(
     if ours:
         _connect(address)
     read = ray.remote(max_retries=0, num_cpus=1)(_read)
-    shared = ray.put((source, staging))
+    shared = ray.put(pickle.dumps((source, staging)))
     running: dict[ray.ObjectRef, Attempt] = {}
     try:
         while True:
-            width = limits.workers or QUEUED_PER_CORE * int(ray.cluster_resources().get("CPU", 1))
+            width = limits.workers or QUEUED_PER_CORE * max(int(ray.cluster_resources().get("CPU", 1)), 1)
             while queue and len(running) < width:
                 attempt = queue.next()
-                running[read.remote(shared, attempt, limits.stall_s)] = attempt
+                running[read.remote(shared, sys.path, attempt, limits.stall_s)] = attempt
             if not running:
                 return
             for done in ray.wait(list(running))[0]:
                 attempt = running.pop(done)
-                try:
-                    end = queue.settle(attempt, ray.get(done))
-                except (
-                    ray.exceptions.WorkerCrashedError,
-                    ray.exceptions.NodeDiedError,
-                    ray.exceptions.OutOfMemoryError,
-                ):
-                    end = queue.died(attempt)
+                end = _settle(queue, attempt, done)
                 if end is not None:
                     yield end
     finally:
@@ -72,10 +72,26 @@ def local_cluster() -> Iterator[str]:
 def _connect(address: str | None) -> None:
     """Join a cluster, or start one in this machine, without its banner, dashboard and log stream."""
     own = {} if address else {"include_dashboard": False}
-    ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR, **own)
+    try:
+        ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR, **own)
+    except (ConnectionError, RuntimeError, ValueError) as error:
+        raise DataEngineError(f"cannot reach a Ray cluster at '{address or 'this machine'}': {error}") from error
 
 
-def _read(shared: tuple[Source, Staging], attempt: Attempt, stall_s: float) -> Outcome:
-    """Run in a worker of the cluster."""
-    source, staging = shared
+def _settle(queue: Attempts, attempt: Attempt, done: ray.ObjectRef) -> Receipt | Reject | None:
+    """Take what became of a task."""
+    try:
+        outcome: Outcome = ray.get(done)
+    except DEATHS:
+        return queue.died(attempt)
+    except RayError as error:  # the cluster's own trouble: a worker without our code, a lost object store
+        reason = str(error).strip().splitlines()[-1]
+        raise DataEngineError(f"ray could not read part {attempt.part.name}: {reason}") from error
+    return queue.settle(attempt, outcome)
+
+
+def _read(shared: bytes, search: Sequence[str], attempt: Attempt, stall_s: float) -> Outcome:
+    """Run in a worker of the cluster, which imports a source from wherever the driver did."""
+    sys.path.extend(place for place in search if place not in sys.path)
+    source, staging = pickle.loads(shared)
     return read_part(source, attempt.part, staging, attempt.number, stall_s)
