@@ -20,6 +20,7 @@ from dataengine.store import Committer, Corpus, Staging
 from dataengine.store.receipts import Receipt
 from dataengine.store.registry import register
 from dataengine.store.side_tables import new_run_id
+from dataengine.store.tables import is_disk_full, say_error
 
 COMMIT_PARTS = 64
 """Receipts in one commit: a version of the table costs as much for one part as for many."""
@@ -125,8 +126,17 @@ def run(config: IngestConfig) -> IngestReport:
     parts = _plan(source, config.root)
     if config.dry_run:
         return _dry_run(config, parts)
-    corpus = Corpus.open_or_create(config.corpus)
-    ingest = _Ingest(config, source, corpus, parts)
+    try:
+        return _ingest(config, source, parts, started)
+    except OSError as error:
+        if is_disk_full(error):
+            raise DataEngineError(f"{config.corpus}: {say_error(error)}; the same command continues") from error
+        raise
+
+
+def _ingest(config: IngestConfig, source: Source, parts: Mapping[str, Part], started: float) -> IngestReport:
+    """Do it, check it, and keep a note of it."""
+    ingest = _Ingest(config, source, Corpus.open_or_create(config.corpus), parts)
     changed = ingest.perform()
     ingest.account()
     report = ingest.report

@@ -1,5 +1,6 @@
 import errno
 import json
+import subprocess
 from collections.abc import Generator
 from pathlib import Path
 
@@ -275,6 +276,28 @@ def test_a_full_disk_stops_the_run_in_one_line_and_it_resumes(raw: Path, monkeyp
     assert "\n" not in str(error.value)
     report = ingest(raw)
     assert (report.committed_parts, report.resumed_parts, report.rejected_parts) == (4, 2, 0)
+
+
+@pytest.mark.usefixtures("inline")
+@pytest.mark.parametrize("kilobytes", [8, 200, 400])
+def test_a_small_disk_fills_up_and_the_run_goes_on_once_it_has_room(raw: Path, tmp_path: Path, kilobytes: int) -> None:
+    """On a real file system of that size: the end comes while tables are made, while parts are written, or later."""
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", f"size={kilobytes}k", "tmpfs", str(disk)]
+    if subprocess.run(mount, capture_output=True, check=False).returncode:
+        pytest.skip("only root may mount a file system")
+    try:
+        write_parts(raw, num_parts=12)
+        with pytest.raises(DataEngineError, match=r"the disk is full .*free some space") as error:
+            ingest(raw, corpus=disk / "corpus")
+        assert "\n" not in str(error.value)
+        subprocess.run(["mount", "-o", "remount,size=64m", str(disk)], check=True)
+        report = ingest(raw, corpus=disk / "corpus")
+        assert (report.committed_parts + report.skipped_parts, report.rejected_parts) == (12, 0)
+        assert Corpus.open(report.corpus).verify(deep=True).episodes == 36
+    finally:
+        subprocess.run(["umount", str(disk)], check=True)
 
 
 @pytest.mark.usefixtures("inline")

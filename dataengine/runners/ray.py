@@ -3,6 +3,7 @@
 import logging
 import pickle
 import sys
+import warnings
 from collections.abc import Generator, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Final
@@ -73,7 +74,10 @@ def _connect(address: str | None) -> None:
     """Join a cluster, or start one in this machine, without its banner, dashboard and log stream."""
     own = {} if address else {"include_dashboard": False}
     try:
-        ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR, **own)
+        with warnings.catch_warnings():
+            # Ray forks only to start its own programs, which is no danger to Lance.
+            warnings.filterwarnings("ignore", message="lance is not fork-safe")
+            ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR, **own)
     except (ConnectionError, RuntimeError, ValueError) as error:
         raise DataEngineError(f"cannot reach a Ray cluster at '{address or 'this machine'}': {error}") from error
 

@@ -1,0 +1,117 @@
+"""Kills for real: whatever dies whenever, the same command run again ends in the same rows."""
+
+import contextlib
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from store.npz_source import content, write_parts
+
+from dataengine.store import Corpus
+
+NUM_PARTS = 10
+
+PROGRAM = """
+import sys
+sys.path.insert(0, sys.argv[1])
+from pipelines.ingest import IngestConfig, run
+import pipelines.ingest
+
+if __name__ == "__main__":
+    pipelines.ingest.COMMIT_PARTS = 2  # many commits, so that many moments are in the middle of one
+    config = IngestConfig(source="store.npz_source:NpzSource", root=sys.argv[2], corpus=sys.argv[3], workers=2)
+    print(run(config).model_dump_json())
+"""
+
+
+@pytest.fixture
+def raw(tmp_path: Path) -> Path:
+    write_parts(tmp_path / "raw", NUM_PARTS)
+    (tmp_path / "raw" / "part002.bad").write_text("1")
+    (tmp_path / "raw" / "part005.bad").write_text("3")
+    (tmp_path / "program.py").write_text(PROGRAM)
+    return tmp_path / "raw"
+
+
+def start(raw: Path, corpus: Path) -> subprocess.Popen[str]:
+    command = [sys.executable, str(raw.parent / "program.py"), str(Path(__file__).parent), str(raw), str(corpus)]
+    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True)
+
+
+def finish(child: subprocess.Popen[str]) -> str:
+    out, err = child.communicate()
+    assert child.returncode == 0, err
+    return out
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", [0, 1])
+def test_sigkill_at_any_moment_changes_nothing_in_the_end(raw: Path, tmp_path: Path, seed: int) -> None:
+    finish(start(raw, tmp_path / "undisturbed"))
+    for part in range(NUM_PARTS):
+        (raw / f"part{part:03d}.slow").write_text("0.1")
+    draw = random.Random(seed)
+    for _ in range(6):
+        child = start(raw, tmp_path / "killed")
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            # Reading starts after about two seconds; six kills see every stage of a run of five.
+            child.wait(draw.uniform(1.0, 5.0))
+        child.kill()
+        child.communicate()
+    for part in range(NUM_PARTS):
+        (raw / f"part{part:03d}.slow").unlink()
+    finish(start(raw, tmp_path / "killed"))
+    killed, undisturbed = Corpus.open(tmp_path / "killed"), Corpus.open(tmp_path / "undisturbed")
+    assert content(killed) == content(undisturbed)
+    assert killed.verify(deep=True).ok
+
+
+@pytest.mark.slow
+def test_two_ingests_of_one_source_at_once_commit_every_part_once(raw: Path, tmp_path: Path) -> None:
+    finish(start(raw, tmp_path / "alone"))
+    both = [start(raw, tmp_path / "together") for _ in range(2)]
+    for child in both:
+        finish(child)
+    assert content(Corpus.open(tmp_path / "together")) == content(Corpus.open(tmp_path / "alone"))
+    assert list((tmp_path / "together" / "_staging").glob("*.json")) == []
+
+
+@pytest.mark.slow
+def test_ctrl_c_stops_all_workers_and_what_they_staged_is_not_read_again(raw: Path, tmp_path: Path) -> None:
+    for part in range(NUM_PARTS):
+        (raw / f"part{part:03d}.slow").write_text("0.2")
+    child = start(raw, tmp_path / "corpus")
+    staging = tmp_path / "corpus" / "_staging"
+    while len(list(staging.glob("*.json"))) < 1:
+        assert child.poll() is None
+        time.sleep(0.02)
+    os.killpg(child.pid, signal.SIGINT)  # as a terminal does: to the workers, too
+    _, err = child.communicate()
+    assert child.returncode != 0
+    assert err.rstrip().endswith("KeyboardInterrupt")
+    assert err.count("Traceback") == 1
+    kept = len(list(staging.glob("*.json")))
+    before = len((raw / "reads.log").read_text().split())
+    for part in range(NUM_PARTS):
+        (raw / f"part{part:03d}.slow").unlink()
+    assert before < NUM_PARTS
+    report = finish(start(raw, tmp_path / "corpus"))
+    assert f'"resumed_parts":{kept}' in report
+    assert Corpus.open(tmp_path / "corpus").verify(deep=True).ok
+
+
+@pytest.mark.slow
+def test_a_killed_driver_leaves_no_worker_behind(raw: Path, tmp_path: Path) -> None:
+    for part in range(NUM_PARTS):
+        (raw / f"part{part:03d}.slow").write_text("1000")
+    child = start(raw, tmp_path / "corpus")
+    while not (raw / "reads.log").exists():
+        assert child.poll() is None
+        time.sleep(0.02)
+    child.kill()
+    child.communicate()  # returns once every process that holds its pipes is gone
