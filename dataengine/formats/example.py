@@ -218,9 +218,10 @@ def _inflate(leaf: Leaf, key: str, flat: list[bytes], lists: Lists, *, ragged: b
     sizes = [tuple(-1 if d is None else d for d in leaf.shape)] * len(flat)
     if leaf.has_own_shape:
         shape_key = f"{key}/shape/ragged_flat_values" if ragged else f"{key}/shape"
-        sizes = [tuple(row) for row in _flat(shape_key, "int64", lists).reshape(-1, len(leaf.shape)).tolist()]
-        if len(sizes) != len(flat):
-            raise RecordError(f"key '{key}' has {len(sizes)} shapes for {len(flat)} values")
+        stored = _flat(shape_key, "int64", lists)
+        if len(stored) != len(flat) * len(leaf.shape):
+            raise RecordError(f"key '{shape_key}' holds {len(stored)} values, expected {len(flat)} x {len(leaf.shape)}")
+        sizes = [tuple(row) for row in stored.reshape(-1, len(leaf.shape)).tolist()]
     arrays = []
     for size, value in zip(sizes, flat, strict=True):
         try:
