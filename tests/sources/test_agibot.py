@@ -7,94 +7,16 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import h5py
 import numpy as np
 import pytest
 import simplejpeg
+from agibot_tree import EMPTY, TASK, Arrays, N, proprio, write_h5, write_task_info, write_video
 from scipy.spatial.transform import Rotation
 
 from dataengine import catalog
 from dataengine.episode import Episode, Reject
 from dataengine.errors import SourceError
-from dataengine.formats import video
 from dataengine.sources import _parts
-
-N = 12
-TASK = "327"
-EMPTY = np.empty(0, np.float32)
-Arrays = dict[str, np.ndarray]
-
-
-def proprio(seed: int, effectors: int = 2) -> Arrays:
-    """Every dataset of the published dump; ends and joints of the action repeat the state, as published."""
-    rng = np.random.default_rng(seed)
-    joint = np.cumsum(rng.normal(size=(N, 14)), axis=0)
-    position = rng.normal(size=(N, 2, 3))
-    orientation = Rotation.random(2 * N, random_state=seed).as_quat().reshape(N, 2, 4)
-    closing = np.repeat([[0.0, 1.0], [1.0, 0.0]], N // 2, axis=0)
-    effector = closing * 110 + 5 if effectors == 2 else rng.normal(size=(N, effectors))
-    index = np.arange(N, dtype=np.int64)
-    return {
-        "timestamp": 1_700_000_000_000_000_000 + index * 33_333_333,
-        "state/joint/position": joint,
-        "state/joint/current_value": np.zeros((N, 14)),
-        "state/joint/velocity": EMPTY,
-        "state/effector/position": effector,
-        "state/effector/force": EMPTY,
-        "state/end/position": position,
-        "state/end/orientation": orientation,
-        "state/head/position": rng.normal(size=(N, 2)),
-        "state/waist/position": rng.normal(size=(N, 2)),
-        "state/robot/position": EMPTY,
-        "action/joint/position": joint,
-        "action/joint/index": index[2:],
-        "action/effector/position": closing if effectors == 2 else effector,
-        "action/effector/index": index,
-        "action/end/position": position,
-        "action/end/orientation": orientation,
-        "action/end/index": index[2:],
-        "action/head/position": rng.normal(size=(N, 2)),
-        "action/head/index": index,
-        "action/waist/position": rng.normal(size=(N, 2)),
-        "action/waist/index": index,
-        "action/robot/velocity": rng.normal(size=(N, 2)),
-        "action/robot/index": index,
-        "action/robot/position": EMPTY,
-    }
-
-
-def write_h5(root: Path, episode: str, arrays: Arrays, task: str = TASK) -> Path:
-    path = root / "proprio_stats" / task / episode / "proprio_stats.h5"
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with h5py.File(path, "w") as file:
-        for key, value in arrays.items():
-            file.create_dataset(key, data=value)
-    return path
-
-
-def write_video(path: Path, num_frames: int = N, level: int = 0) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    frames = (np.full((96, 128, 3), level + 8 * i, np.uint8) for i in range(num_frames))
-    video.encode(path, frames, 30, "av1")
-
-
-def entry(episode: str) -> dict[str, Any]:
-    segments = [
-        {"start_frame": 2, "end_frame": 6, "action_text": "Pick up the cup.", "skill": "Pick"},
-        {"start_frame": 6, "end_frame": 99, "action_text": "Put it down.", "skill": "Place"},
-        {"start_frame": 6, "end_frame": 8, "action_text": " ", "skill": "Place"},
-    ]
-    return {
-        "episode_id": int(episode),
-        "task_name": "Tidy the table",
-        "init_scene_text": "A cup stands on a table.",
-        "label_info": {"action_config": segments},
-    }
-
-
-def write_task_info(root: Path, episodes: list[str], task: str = TASK) -> None:
-    (root / "task_info").mkdir(parents=True, exist_ok=True)
-    (root / "task_info" / f"task_{task}.json").write_text(json.dumps([entry(e) for e in episodes]))
 
 
 @pytest.fixture(scope="module")
