@@ -47,7 +47,7 @@ class ShardReport(Report):
     episodes: int
     samples: int
     steps: int
-    num_bytes: int
+    bytes: int
     """Of all shards; in a dry run an estimate from their frames."""
     written: bool
     seconds: float
@@ -55,7 +55,7 @@ class ShardReport(Report):
     def summary(self) -> str:
         """Say it in a line."""
         did = "wrote" if self.written else "would write"
-        size = f"{self.num_bytes / 1e6:.1f} MB in {self.shards} shards"
+        size = f"{self.bytes / 1e6:.1f} MB in {self.shards} shards"
         kind = f"latent actions of '{self.latent}'" if self.latent else "no latent actions"
         where = f" to {self.out}" if self.out else ""
         return f"{did} {size}{where}: {self.episodes} episodes, {self.steps} steps, {kind} ({self.seconds:.1f} s)"
@@ -81,7 +81,7 @@ def run(config: ShardConfig) -> ShardReport:
         episodes=len(reader.episodes),
         samples=sum(len(shard) for shard in planned.shards),
         steps=sum(e.num_steps for e in reader.episodes),
-        num_bytes=sum(reader.num_bytes(e.row) for e in reader.episodes),
+        bytes=sum(reader.num_bytes(e.row) for e in reader.episodes),
         written=False,
         seconds=round(time.monotonic() - start, 3),
     )
@@ -89,7 +89,7 @@ def run(config: ShardConfig) -> ShardReport:
         return report
     fresh = not (Path(config.out) / MANIFEST).exists()
     num_bytes = _write(reader, Path(config.out), planned, report.samples, config.threads or os.cpu_count() or 1)
-    report.num_bytes, report.written, report.seconds = num_bytes, True, round(time.monotonic() - start, 3)
+    report.bytes, report.written, report.seconds = num_bytes, True, round(time.monotonic() - start, 3)
     if fresh:
         corpus.append_run({"command": "shard", "config": config.model_dump(), "report": report.model_dump(mode="json")})
     return report

@@ -50,7 +50,7 @@ class TrainActConfig(LoopConfig):
     count_padded_actions: bool = True
     """Train on the last action, held, beyond an episode's end."""
     mixture: Mixture = Mixture()
-    held_out: float = Field(0.05, ge=0, lt=1)
+    held_out: float = Field(0.1, ge=0, lt=1)
     """Share of the episodes kept away from training, by a hash of their ids; beside those that publishers hold out."""
     val_windows: int = Field(256, ge=1)
     """Most held-out windows of each embodiment that the trained policy is judged on."""

@@ -94,6 +94,7 @@ class Run(Generic[B]):
                 f"batch_size {c.batch_size} does not divide into {c.accumulate} parts on {self.ranks.world_size} ranks"
             )
         self.device = self.ranks.device
+        self.bf16 = _is_fast_at_bf16(self.device) if c.bf16 is None else c.bf16
         self.model.to(self.device)
         self.optimizer = _optimizer(self.model, c, self.device)
         self.ema = Ema(self.model, c.ema) if c.ema else None
@@ -172,7 +173,7 @@ class Run(Generic[B]):
             last = part == c.accumulate - 1
             quiet = not last and isinstance(self._loss, DistributedDataParallel)
             with self._loss.no_sync() if quiet else contextlib.nullcontext():  # type: ignore[operator]
-                with torch.autocast(self.device.type, torch.bfloat16, enabled=c.bf16):
+                with torch.autocast(self.device.type, torch.bfloat16, enabled=self.bf16):
                     loss, figures = self._loss(batch, self._generator(part))
                 (loss / c.accumulate).backward()
             self._add({**figures, "loss": loss.detach()}, 1 / c.accumulate)
@@ -278,6 +279,14 @@ def check_identity(before: Mapping[str, Any], now: Mapping[str, Any], out: Path)
                 f"{out} holds a run with {key} {before.get(key)!r}, found {now.get(key)!r}; "
                 f"give the same {key} to continue it, or another --out"
             )
+
+
+def _is_fast_at_bf16(device: torch.device) -> bool:
+    """Tell whether a device has instructions for bfloat16 matrices; without them it is slower than float32."""
+    if device.type == "cuda":
+        return torch.cuda.is_bf16_supported(including_emulation=False)
+    known = getattr(torch.cpu, "_is_avx512_bf16_supported", None)
+    return device.type == "cpu" and known is not None and bool(known())
 
 
 def _optimizer(model: nn.Module, config: LoopConfig, device: torch.device) -> torch.optim.Optimizer:

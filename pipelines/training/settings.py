@@ -46,8 +46,8 @@ class LoopConfig(Config):
     """Longest gradient."""
     ema: float = Field(0.0, ge=0, lt=1)
     """Decay of the averaged weights that the run exports; 0 exports the last step's."""
-    bf16: bool = False
-    """Compute in bfloat16 where it is safe; weights, optimiser and sums stay float32."""
+    bf16: bool | None = False
+    """Compute in bfloat16 where it is safe; weights, optimiser and sums stay float32. None: on devices fast at it."""
     compile: bool = False
     checkpoint_activations: bool = False
     """Recompute each block in the backward pass: less memory, a third more time, equal losses."""

@@ -106,13 +106,15 @@ def test_only_the_newest_checkpoints_stay(whole: Path) -> None:
     assert checkpoint.steps(whole / "checkpoints") == [8, 12]
 
 
-def test_time_runs_out_with_a_checkpoint(whole: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("log_every", [1, 5])
+def test_time_runs_out_with_a_checkpoint(tmp_path: Path, log_every: int) -> None:
+    make_run(tmp_path / "whole", log_every=log_every).train()
     calls = 0
-    while not make_run(tmp_path, max_minutes=1e-9).train().finished:
+    while not make_run(tmp_path / "parts", max_minutes=1e-9, log_every=log_every).train().finished:
         calls += 1
-        assert checkpoint.steps(tmp_path / "checkpoints")[-1] == calls
+        assert checkpoint.steps(tmp_path / "parts" / "checkpoints")[-1] == calls
     assert calls == 11
-    assert losses(tmp_path) == losses(whole)
+    assert losses(tmp_path / "parts") == losses(tmp_path / "whole")
 
 
 def test_other_settings_or_data_do_not_continue_a_run(whole: Path) -> None:
