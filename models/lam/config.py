@@ -1,0 +1,161 @@
+"""Settings of the latent action model, and its three sizes."""
+
+from typing import Any, Literal
+
+from pydantic import Field, model_validator
+
+from models.config import Config
+
+
+class LamConfig(Config):
+    """Shape and recipe of the latent action model (villa-X, arXiv:2507.23682).
+
+    The defaults are what its authors released, as far as they published it; `preset` names three whole choices.
+    """
+
+    resolution: int = Field(224, ge=8)
+    """Side in pixels that every frame is scaled to; the aspect ratio is not kept."""
+    patch_size: int = Field(14, ge=2)
+    num_frames: int = Field(8, ge=2)
+    """Longest clip read at once; a clip of t frames yields t - 1 latent actions."""
+    interval_s: float = Field(0.7, gt=0)
+    """Time between neighbouring frames. Unpublished; 0.7 s gives the authors' 2 and 3 control steps."""
+
+    encoder_depth: int = Field(12, ge=1)
+    encoder_width: int = Field(768, ge=8)
+    encoder_heads: int = Field(32, ge=1)
+    mlp_ratio: float = Field(4.0, gt=0)
+    """Hidden width of the encoder's feed-forward layers, in encoder widths; the other layers always use 4."""
+    encoder_qk_norm: bool = True
+    pooling: Literal["mean", "difference"] = "mean"
+    """How two frames' tokens become one set: `mean` is published; only `difference` learns motion in short runs."""
+    num_slots: int = Field(4, ge=1)
+    """Codes in one latent action (k)."""
+    latent_dim: int = Field(32, ge=1)
+    """Width of a code (d)."""
+    map_heads: int = Field(24, ge=1)
+    query_std: float = Field(0.02, gt=0)
+    """Spread of the readout queries at the start."""
+
+    num_codes: int = Field(32, ge=2)
+    """One codebook, shared by the slots."""
+    commitment: float = Field(0.25, ge=0)
+    """Weight of pulling tokens towards their codes (beta)."""
+    normalize_latents: bool = False
+    """Normalise tokens over the batch (no parameters) before they are quantised."""
+    warmup_fraction: float = Field(0.0, ge=0, lt=1)
+    """Share of the run in which latents stay continuous; then k-means++ on recent tokens starts the codebook."""
+    revive_below: float = Field(0.0, ge=0, lt=1)
+    """A code used less than this share of the average is moved onto a recent token; 0 leaves it dead."""
+
+    decoder_depth: int = Field(12, ge=1)
+    decoder_width: int = Field(768, ge=8)
+    decoder_heads: int = Field(16, ge=1)
+    decoder_qk_norm: bool = True
+    conditioning: Literal["token", "film"] = "token"
+    """How the latent action enters the visual forward model: a prepended token (published), or scales and shifts."""
+    residual_output: bool = False
+    """Predict the change of the picture, from zero: training then starts at the error of copying the frame."""
+
+    use_proprio: bool = True
+    """Train the proprio forward model too; without it the latents are grounded in pixels alone."""
+    use_context: bool = True
+    """Tell the proprio forward model which embodiment moves, and how fast it is controlled."""
+    state_dim: int = Field(14, ge=1)
+    """Widest state vector; narrower batches are padded."""
+    action_dim: int = Field(14, ge=1)
+    max_horizon: int = Field(40, ge=1)
+    """Most control steps between neighbouring frames; batches with fewer are welcome."""
+    num_datasets: int = Field(64, ge=1)
+    """Ids run from 0, which means unknown, to this number."""
+    proprio_hidden: int = Field(1024, ge=1)
+    context_width: int = Field(128, ge=2)
+    context_dropout: float = Field(0.1, ge=0, le=1)
+    """How often a training clip hides its dataset id, so that id 0 works for robots never seen."""
+
+    @model_validator(mode="after")
+    def _fits(self) -> "LamConfig":
+        if self.resolution % self.patch_size:
+            raise ValueError(f"resolution {self.resolution} is no multiple of patch_size {self.patch_size}")
+        for part, width, heads in (
+            ("encoder", self.encoder_width, self.encoder_heads),
+            ("map", self.encoder_width, self.map_heads),
+            ("decoder", self.decoder_width, self.decoder_heads),
+        ):
+            if width % heads or width % 4:
+                raise ValueError(f"{part} width {width} must be a multiple of 4 and of its {heads} heads")
+        return self
+
+    @property
+    def grid(self) -> int:
+        """Patches along one side."""
+        return self.resolution // self.patch_size
+
+    @property
+    def num_patches(self) -> int:
+        """Patches of one frame (n)."""
+        return self.grid**2
+
+    @property
+    def latent_width(self) -> int:
+        """Width of a whole latent action, slots after one another."""
+        return self.num_slots * self.latent_dim
+
+    @classmethod
+    def preset(cls, name: Literal["tiny", "small", "paper"], **changes: Any) -> "LamConfig":
+        """Return `tiny` (a minute on one CPU core), `small` (one GPU) or `paper`, with some fields changed."""
+        if name not in PRESETS:
+            raise ValueError(f"no preset {name!r}; there are {', '.join(PRESETS)}")
+        return cls(**{**PRESETS[name], **changes})
+
+
+_TRAINS_FROM_SCRATCH: dict[str, Any] = {
+    "pooling": "difference",
+    "query_std": 1.0,
+    "normalize_latents": True,
+    "warmup_fraction": 0.3,
+    "revive_below": 0.05,
+    "conditioning": "film",
+    "residual_output": True,
+}
+"""What let small models use their latents and all of their codebook; none of it was published."""
+
+PRESETS: dict[str, dict[str, Any]] = {
+    "tiny": {
+        **_TRAINS_FROM_SCRATCH,
+        "resolution": 64,
+        "patch_size": 16,
+        "num_frames": 3,
+        "interval_s": 0.4,
+        "encoder_depth": 2,
+        "encoder_width": 96,
+        "encoder_heads": 4,
+        "latent_dim": 16,
+        "map_heads": 4,
+        "decoder_depth": 2,
+        "decoder_width": 96,
+        "decoder_heads": 4,
+        "max_horizon": 24,
+        "num_datasets": 32,
+        "proprio_hidden": 256,
+        "context_width": 32,
+    },
+    "small": {
+        **_TRAINS_FROM_SCRATCH,
+        "resolution": 128,
+        "patch_size": 16,
+        "num_frames": 4,
+        "interval_s": 0.4,
+        "encoder_depth": 6,
+        "encoder_width": 384,
+        "encoder_heads": 6,
+        "map_heads": 6,
+        "decoder_depth": 6,
+        "decoder_width": 384,
+        "decoder_heads": 6,
+        "max_horizon": 24,
+        "proprio_hidden": 512,
+        "context_width": 64,
+    },
+    "paper": {},
+}

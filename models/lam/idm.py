@@ -1,0 +1,87 @@
+"""The inverse dynamics model: what happened between two frames, as a few vectors."""
+
+import torch
+from einops import rearrange
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from models.lam.blocks import (
+    CrossAttention,
+    PatchEmbed,
+    RMSNorm,
+    SpaceTimeBlock,
+    SwishGLU,
+    sincos_1d,
+    sincos_2d,
+    xavier_,
+)
+from models.lam.config import LamConfig
+
+
+class Readout(nn.Module):
+    """Multi-head attention pooling: a learnt query per slot reads a pair's patches."""
+
+    def __init__(self, config: LamConfig) -> None:
+        super().__init__()
+        width = config.encoder_width
+        self.latents = nn.Parameter(torch.randn(config.num_slots, width) * config.query_std)
+        self.pre_projection = nn.Linear(width, width)
+        self.attn = CrossAttention(width, config.map_heads, qk_norm=False)
+        self.attn_norm = RMSNorm(width)
+        self.mlp = nn.Sequential(SwishGLU(width, 4 * width), nn.Linear(4 * width, width))
+        self.mlp_norm = RMSNorm(width)
+        self.final_proj = nn.Sequential(nn.Linear(width, config.latent_dim))
+
+    def forward(self, pairs: Float[Tensor, "b n width"]) -> Float[Tensor, "b k d"]:
+        """Pool each pair into its slots."""
+        queries = self.latents.expand(len(pairs), -1, -1)
+        x = self.attn_norm(queries + self.attn(queries, self.pre_projection(pairs)))
+        x = self.mlp_norm(x + self.mlp(x))
+        return self.final_proj(x)
+
+
+class InverseDynamics(nn.Module):
+    """Reads a clip; writes one latent action, not yet quantised, per pair of neighbouring frames.
+
+    Attention over time is causal: the latents of a clip are those of any longer clip that begins with it.
+    """
+
+    pe_spatial: Tensor
+    pe_temporal: Tensor
+
+    def __init__(self, config: LamConfig) -> None:
+        super().__init__()
+        width = config.encoder_width
+        self.pooling = config.pooling
+        self.num_frames = config.num_frames
+        self.embed = PatchEmbed(config.patch_size, width)
+        self.register_buffer("pe_spatial", sincos_2d(config.grid, width)[None])
+        self.register_buffer("pe_temporal", sincos_1d(torch.arange(config.num_frames), width)[None])
+        self.layers = nn.ModuleList(
+            SpaceTimeBlock(width, config.encoder_heads, int(config.mlp_ratio * width), config.encoder_qk_norm)
+            for _ in range(config.encoder_depth)
+        )
+        self.norm = RMSNorm(width)
+        self.map_block = Readout(config)
+        xavier_(self)
+
+    def forward(self, clip: Float[Tensor, "b t c height width"]) -> Float[Tensor, "b t-1 k d"]:
+        """Describe each step from frame i to frame i + 1 of clips no longer than `num_frames`."""
+        b, t = clip.shape[:2]
+        x = self.embed(clip.flatten(0, 1)) + self.pe_spatial
+        x = x.unflatten(0, (b, t))
+        time_pos = self.pe_temporal[0, :t, None]
+        for i, layer in enumerate(self.layers):
+            x = layer(x, time_pos if i == 0 else None)
+        x = self.norm(x)
+        before, after = x[:, :-1], x[:, 1:]
+        pairs = (before + after) / 2 if self.pooling == "mean" else after - before
+        return self.map_block(pairs.flatten(0, 1)).unflatten(0, (b, t - 1))
+
+    def windows(self, clip: Float[Tensor, "b t c height width"]) -> Float[Tensor, "b t-1 k d"]:
+        """Describe a clip of any length: windows of `num_frames`, one frame apart, add only their last latent."""
+        if clip.shape[1] <= self.num_frames:
+            return self(clip)
+        windows = rearrange(clip.unfold(1, self.num_frames, 1), "b w c height width t -> b w t c height width")
+        latents = self(windows.flatten(0, 1)).unflatten(0, windows.shape[:2])
+        return torch.cat([latents[:, 0], latents[:, 1:, -1]], dim=1)

@@ -1,0 +1,139 @@
+"""The latent action model: inverse dynamics, a codebook, and the two forward models that latents must serve."""
+
+from typing import NamedTuple
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Float, Int, UInt8
+from torch import Generator, Tensor, nn
+
+from models.batch import LamBatch
+from models.lam.config import LamConfig
+from models.lam.idm import InverseDynamics
+from models.lam.proprio_fdm import ProprioForward
+from models.lam.visual_fdm import VisualForward
+from models.lam.vq import Quantizer
+
+IMAGENET_MEAN = (0.485, 0.456, 0.406)
+IMAGENET_STD = (0.229, 0.224, 0.225)
+
+
+class Latents(NamedTuple):
+    """What happened between the neighbouring frames of clips."""
+
+    tokens: Float[Tensor, "b n kd"]
+    """Before the codebook, slots after one another."""
+    quantized: Float[Tensor, "b n k d"]
+    """Rows of the codebook: what policies learn to predict and `render` takes."""
+    codes: Int[Tensor, "b n k"]
+
+
+class LatentNorm(nn.Module):
+    """Batch normalisation without parameters: every number of a latent action gets mean 0 and deviation 1."""
+
+    running_mean: Tensor
+    running_var: Tensor
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.register_buffer("running_mean", torch.zeros(width))
+        self.register_buffer("running_var", torch.ones(width))
+
+    def forward(self, tokens: Float[Tensor, "b n k d"], by_batch: bool) -> Float[Tensor, "b n k d"]:
+        """Normalise by this batch, and remember it, or by the batches remembered."""
+        rows = tokens.float().flatten(2).flatten(0, 1)
+        return F.batch_norm(rows, self.running_mean, self.running_var, training=by_batch).view(tokens.shape)
+
+
+class Lam(nn.Module):
+    """Learns latent actions from video, grounded in what robots felt and did (villa-X, arXiv:2507.23682).
+
+    Video is uint8 of any size, on the device it is to be used on.
+    """
+
+    mean: Tensor
+    std: Tensor
+
+    def __init__(self, config: LamConfig) -> None:
+        super().__init__()
+        self.config = config
+        self.encoder = InverseDynamics(config)
+        self.norm = LatentNorm(config.latent_width) if config.normalize_latents else None
+        self.vq = Quantizer(config)
+        self.decoder = VisualForward(config)
+        self.proprio = ProprioForward(config) if config.use_proprio else None
+        self.register_buffer("mean", torch.tensor(IMAGENET_MEAN)[:, None, None], persistent=False)
+        self.register_buffer("std", torch.tensor(IMAGENET_STD)[:, None, None], persistent=False)
+
+    def prepare(self, image: UInt8[Tensor, "*b c height width"]) -> Float[Tensor, "*b c side side"]:
+        """Scale pictures to the model's resolution and normalise their colours."""
+        side = self.config.resolution
+        pixels = image.flatten(0, -4).float()
+        if pixels.shape[-2:] != (side, side):
+            pixels = F.interpolate(pixels, (side, side), mode="bilinear", antialias=True).round().clamp(0, 255)
+        return ((pixels / 255 - self.mean) / self.std).unflatten(0, image.shape[:-3])
+
+    def begin_step(self, step: int, num_steps: int) -> bool:
+        """Advance the quantiser's schedule before an optimiser step; True if it moved codes (see `Quantizer`)."""
+        return self.vq.begin_step(step, num_steps)
+
+    def forward(self, batch: LamBatch, generator: Generator | None = None) -> tuple[Tensor, dict[str, Tensor]]:
+        """Return `loss`: what wrappers of data parallelism and compilation call."""
+        return self.loss(batch, generator)
+
+    def loss(self, batch: LamBatch, generator: Generator | None = None) -> tuple[Tensor, dict[str, Tensor]]:
+        """Add up the visual, proprio and codebook errors, with equal weight, and describe them.
+
+        Works for any mixture of robots and humans; a batch of human clips alone gives a proprio error of 0. While
+        training, perplexities describe recent steps, else the batch.
+        """
+        clip = self.prepare(batch.video)
+        quantized = self.vq(self._normalize(self.encoder(clip), by_batch=self.training))
+        before, after = clip[:, :-1].flatten(0, 1), clip[:, 1:].flatten(0, 1)
+        painted = self.decoder(before, quantized.latents.flatten(0, 1))
+        visual, copy = F.mse_loss(painted.float(), after), F.mse_loss(before, after)
+        loss = visual + quantized.loss
+        metrics = {"visual": visual, "visual_over_copy": visual / copy.clamp(min=1e-8), "vq": quantized.loss}
+        if self.proprio is not None:
+            proprio, details = self.proprio.loss(batch, quantized.latents, generator)
+            loss = loss + proprio
+            metrics |= {"proprio": proprio, **details}
+
+        in_batch = self.vq.usage_of(quantized.codes)
+        usage = self.vq.usage if self.training else in_batch
+        perplexity = torch.special.entr(usage).sum(dim=1).exp()
+        metrics |= {f"perplexity_slot_{k}": value for k, value in enumerate(perplexity)}
+        metrics["codes_used"] = in_batch.any(dim=0).sum()
+        return loss, {name: value.detach().float() for name, value in {"loss": loss, **metrics}.items()}
+
+    @torch.no_grad()
+    def encode(self, video: UInt8[Tensor, "b t c height width"] | UInt8[Tensor, "t c height width"]) -> Latents:
+        """Describe each step of a clip, or of clips, of any length; in float32.
+
+        Clips longer than `num_frames` are read in windows, one frame apart, all at once: memory grows with length.
+        """
+        clip = self.prepare(video if video.dim() == 5 else video[None])
+        with torch.autocast(clip.device.type, enabled=False):
+            tokens = self._normalize(self.encoder.windows(clip), by_batch=False)
+            codes = self.vq.nearest(tokens)
+        return Latents(tokens.flatten(2), self.vq.rows(codes), codes)
+
+    @torch.no_grad()
+    def render(
+        self, image: UInt8[Tensor, "b c height width"], latent: Float[Tensor, "b k d"]
+    ) -> UInt8[Tensor, "b c side side"]:
+        """Paint the frame that follows each image when `latent` happens; in float32.
+
+        A sampled latent lies between codes: `snap` it first to stay where the model was trained.
+        """
+        with torch.autocast(image.device.type, enabled=False):
+            painted = self.decoder(self.prepare(image), latent.float())
+        return ((painted * self.std + self.mean) * 255).round().clamp(0, 255).to(torch.uint8)
+
+    @torch.no_grad()
+    def snap(self, latent: Float[Tensor, "*b k d"]) -> Float[Tensor, "*b k d"]:
+        """Move every slot to its nearest code."""
+        return self.vq.rows(self.vq.nearest(latent))
+
+    def _normalize(self, tokens: Float[Tensor, "b n k d"], by_batch: bool) -> Float[Tensor, "b n k d"]:
+        return tokens if self.norm is None else self.norm(tokens, by_batch)

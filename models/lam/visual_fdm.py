@@ -1,0 +1,74 @@
+"""The visual forward dynamics model: a frame and a latent action give the next frame."""
+
+import torch
+import torch.nn.functional as F
+from einops import rearrange
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from models.lam.blocks import CrossAttention, LayerScale, PatchEmbed, RMSNorm, SwishGLU, sincos_2d, xavier_
+from models.lam.config import LamConfig
+
+
+class DecoderBlock(nn.Module):
+    """A pre-norm transformer block; its norms can be scaled and shifted by the latent action."""
+
+    def __init__(self, width: int, heads: int, qk_norm: bool, film: bool) -> None:
+        super().__init__()
+        self.pre_norm_attn = RMSNorm(width)
+        self.attn = CrossAttention(width, heads, qk_norm)
+        self.layer_scale_attn = LayerScale(width)
+        self.pre_norm_mlp = RMSNorm(width)
+        # the checkpoint's numbering: index 1 was dropout
+        self.mlp = nn.Sequential(SwishGLU(width, 4 * width), nn.Identity(), nn.Linear(4 * width, width))
+        self.layer_scale_mlp = LayerScale(width)
+        self.film = nn.Linear(width, 4 * width) if film else None
+
+    def forward(self, x: Float[Tensor, "b n d"], action: Float[Tensor, "b 1 d"]) -> Float[Tensor, "b n d"]:
+        """Attend and feed forward."""
+        attn_in = self.pre_norm_attn(x)
+        if self.film is None:
+            x = x + self.layer_scale_attn(self.attn(attn_in, attn_in))
+            return x + self.layer_scale_mlp(self.mlp(self.pre_norm_mlp(x)))
+        scale_attn, shift_attn, scale_mlp, shift_mlp = self.film(F.silu(action)).chunk(4, dim=-1)
+        attn_in = attn_in * (1 + scale_attn) + shift_attn
+        x = x + self.layer_scale_attn(self.attn(attn_in, attn_in))
+        return x + self.layer_scale_mlp(self.mlp(self.pre_norm_mlp(x) * (1 + scale_mlp) + shift_mlp))
+
+
+class VisualForward(nn.Module):
+    """Paints the next frame, in the same normalised colours as the frame it is given."""
+
+    pe: Tensor
+
+    def __init__(self, config: LamConfig) -> None:
+        super().__init__()
+        width = config.decoder_width
+        self.grid, self.patch_size = config.grid, config.patch_size
+        self.residual, self.prepend = config.residual_output, config.conditioning == "token"
+        self.embed = PatchEmbed(config.patch_size, width)
+        self.register_buffer("pe", sincos_2d(config.grid, width)[None])
+        self.action_embed = nn.Linear(config.latent_width, width)
+        self.layers = nn.ModuleList(
+            DecoderBlock(width, config.decoder_heads, config.decoder_qk_norm, film=not self.prepend)
+            for _ in range(config.decoder_depth)
+        )
+        self.norm = RMSNorm(width)
+        self.pred_head = nn.Linear(width, 3 * config.patch_size**2)
+        xavier_(self)
+        if self.residual:
+            nn.init.zeros_(self.pred_head.weight)
+
+    def forward(
+        self, image: Float[Tensor, "b c height width"], latent: Float[Tensor, "b k d"]
+    ) -> Float[Tensor, "b c height width"]:
+        """Predict the frame that follows `image` when `latent` happens."""
+        action = self.action_embed(latent.flatten(1))[:, None]
+        x = self.embed(image) + self.pe
+        if self.prepend:
+            x = torch.cat([action, x], dim=1)
+        for layer in self.layers:
+            x = layer(x, action)
+        x = self.pred_head(self.norm(x[:, 1:] if self.prepend else x))
+        painted = rearrange(x, "b (h w) (p q c) -> b c (h p) (w q)", h=self.grid, p=self.patch_size, q=self.patch_size)
+        return image + painted if self.residual else painted

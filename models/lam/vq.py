@@ -1,0 +1,128 @@
+"""The vector quantiser: tokens become rows of one small codebook."""
+
+import math
+from typing import NamedTuple
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Float, Int
+from torch import Generator, Tensor, nn
+
+from models.lam.config import LamConfig
+
+RECENT_TOKENS = 4096
+"""Tokens remembered for starting the codebook and reviving codes."""
+BATCHES_REMEMBERED = 16
+"""A batch may fill at most this fraction of the memory, so that it spans several batches."""
+USAGE_DECAY = 0.95
+CHECK_EVERY = 10
+"""Steps between looks for dead codes: looking makes the host wait for the device."""
+KMEANS_ROUNDS = 20
+
+
+class Quantized(NamedTuple):
+    """Tokens after the codebook."""
+
+    latents: Float[Tensor, "b n k d"]
+    """Codebook rows (tokens while warming up), with gradients straight through to the tokens."""
+    codes: Int[Tensor, "b n k"]
+    loss: Float[Tensor, ""]
+
+
+class Quantizer(nn.Module):
+    """Nearest row by squared distance, in float32.
+
+    Everything the schedule remembers is a buffer, so a resumed run continues exactly. Data-parallel ranks must agree:
+    after `begin_step` returned True, copy this module's tensors from rank 0.
+    """
+
+    started: Tensor
+    usage: Tensor
+    recent: Tensor
+    num_seen: Tensor
+
+    def __init__(self, config: LamConfig) -> None:
+        super().__init__()
+        self.num_codes, self.commitment = config.num_codes, config.commitment
+        self.warmup_fraction, self.revive_below = config.warmup_fraction, config.revive_below
+        self.embedding = nn.Embedding(config.num_codes, config.latent_dim)
+        nn.init.uniform_(self.embedding.weight, -1 / config.num_codes, 1 / config.num_codes)
+        self.register_buffer("started", torch.tensor(config.warmup_fraction == 0))
+        self.register_buffer("usage", torch.full((config.num_slots, config.num_codes), 1 / config.num_codes))
+        self.register_buffer("recent", torch.zeros(RECENT_TOKENS, config.latent_dim))
+        self.register_buffer("num_seen", torch.zeros((), dtype=torch.int64))
+
+    def nearest(self, tokens: Float[Tensor, "*b d"]) -> Int[Tensor, "*b"]:
+        """Return the index of the nearest code."""
+        codebook = self.embedding.weight.float()
+        rows = tokens.float().flatten(0, -2)
+        # |z|^2 is the same for every code and is left out
+        distance = codebook.square().sum(1) - 2 * rows @ codebook.T
+        return distance.argmin(dim=1).view(tokens.shape[:-1])
+
+    def rows(self, codes: Int[Tensor, "*b"]) -> Float[Tensor, "*b d"]:
+        """Return the codebook's rows."""
+        return self.embedding(codes).float()
+
+    def forward(self, tokens: Float[Tensor, "b n k d"]) -> Quantized:
+        """Quantise, or pass the tokens through while the codebook has not started."""
+        tokens = tokens.float()
+        codes = self.nearest(tokens)
+        rows = self.rows(codes)
+        loss = self.commitment * F.mse_loss(tokens, rows.detach()) + F.mse_loss(rows, tokens.detach())
+        if self.training:
+            self._remember(tokens.detach(), codes)
+        # a choice on the device: no wait for it, no second graph to compile
+        latents = torch.where(self.started, tokens + (rows - tokens).detach(), tokens)
+        return Quantized(latents, codes, torch.where(self.started, loss, 0.0 * loss))
+
+    @torch.no_grad()
+    def _remember(self, tokens: Float[Tensor, "b n k d"], codes: Int[Tensor, "b n k"]) -> None:
+        self.usage.lerp_(self.usage_of(codes), 1 - USAGE_DECAY)
+        rows = tokens.flatten(0, 2)
+        rows = rows[:: math.ceil(len(rows) / (RECENT_TOKENS // BATCHES_REMEMBERED))]
+        where = (self.num_seen + torch.arange(len(rows), device=rows.device)) % RECENT_TOKENS
+        self.recent.index_copy_(0, where, rows)
+        self.num_seen += len(rows)
+
+    def usage_of(self, codes: Int[Tensor, "b n k"]) -> Float[Tensor, "k codes"]:
+        """Return how often each slot chose each code, as shares."""
+        return F.one_hot(codes.flatten(0, 1), self.num_codes).float().mean(dim=0)
+
+    @torch.no_grad()
+    def begin_step(self, step: int, num_steps: int) -> bool:
+        """Start the codebook when the warm-up is over, revive dead codes; return True if codes moved."""
+        warmup = math.ceil(self.warmup_fraction * num_steps)
+        if step < warmup or (step != warmup and step % CHECK_EVERY) or not self.num_seen:
+            return False
+        generator = Generator().manual_seed(step)  # the same draw on every rank and after a resume
+        if not self.started:
+            rows = self.recent[: int(self.num_seen.clamp(max=RECENT_TOKENS))].cpu()
+            self.embedding.weight.copy_(kmeans(rows, self.num_codes, generator))
+            self.usage.fill_(1 / self.num_codes)
+            self.started.fill_(True)
+            return True
+        return self._revive(generator) if self.revive_below else False
+
+    def _revive(self, generator: Generator) -> bool:
+        dead = self.usage.mean(dim=0) < self.revive_below / self.num_codes
+        if not dead.any():
+            return False
+        num_rows = int(self.num_seen.clamp(max=RECENT_TOKENS))
+        chosen = torch.randint(num_rows, (self.num_codes,), generator=generator).to(self.recent.device)
+        self.embedding.weight[dead] = self.recent[chosen][dead].to(self.embedding.weight.dtype)
+        self.usage[:, dead] = 1 / self.num_codes  # time to prove itself
+        return True
+
+
+def kmeans(rows: Float[Tensor, "n d"], num_codes: int, generator: Generator) -> Float[Tensor, "codes d"]:
+    """Cluster by k-means, started by k-means++ (Arthur and Vassilvitskii 2007); an empty cluster keeps its centre."""
+    centres = rows[torch.randint(len(rows), (1,), generator=generator)]
+    while len(centres) < num_codes:
+        distance = torch.cdist(rows, centres).min(dim=1).values.square() + 1e-12
+        centres = torch.cat([centres, rows[torch.multinomial(distance, 1, generator=generator)]])
+    for _ in range(KMEANS_ROUNDS):
+        member = F.one_hot(torch.cdist(rows, centres).argmin(dim=1), num_codes).to(rows.dtype)
+        count = member.sum(dim=0)[:, None]
+        centres = torch.where(count > 0, member.T @ rows / count.clamp(min=1), centres)
+    return centres

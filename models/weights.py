@@ -1,0 +1,143 @@
+"""Models at rest: a directory with `model_config.json` and `model.safetensors`; nothing in them is ever executed.
+
+The published latent action model lies in the same two files, under its own class name.
+"""
+
+import json
+import os
+from collections.abc import Mapping
+from math import isqrt
+from pathlib import Path
+from typing import Any, cast
+
+import torch
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+
+from models.act import Act, ActConfig
+from models.config import Config
+from models.lam import Lam, LamConfig
+
+CONFIG_NAME = "model_config.json"
+WEIGHTS_NAME = "model.safetensors"
+RELEASED_LAM = "IgorModel"
+"""The class name in the files that villa-X's authors published."""
+
+_RELEASED_KEYS = {
+    "resolution": "resolution",
+    "patch_size": "patch_size",
+    "d_t": "num_frames",
+    "encoder_depth": "encoder_depth",
+    "encoder_embed_dim": "encoder_width",
+    "encoder_n_heads": "encoder_heads",
+    "mlp_ratio": "mlp_ratio",
+    "st_use_qk_norm": "encoder_qk_norm",
+    "num_learned_tokens": "num_slots",
+    "action_latent_dim": "latent_dim",
+    "map_heads": "map_heads",
+    "n_codes": "num_codes",
+    "decoder_depth": "decoder_depth",
+    "decoder_embed_dim": "decoder_width",
+    "decoder_n_heads": "decoder_heads",
+    "use_qk_norm": "decoder_qk_norm",
+}
+
+
+def save_model(model: nn.Module, directory: str | Path, extra_json: Mapping[str, Any] | None = None) -> None:
+    """Write a model and its `config`; `extra_json` (statistics, snapshot ...) goes beside them, see `read_config`.
+
+    Each file appears whole or not at all.
+    """
+    directory = Path(directory)
+    directory.mkdir(parents=True, exist_ok=True)
+    tensors = {name: value.detach().cpu().contiguous() for name, value in model.state_dict().items()}
+    _replace(directory / WEIGHTS_NAME, lambda path: save_file(tensors, path))
+    text = json.dumps(
+        {
+            **(extra_json or {}),
+            "architecture": type(model).__name__,
+            "version": 1,
+            "config": cast(Config, model.config).model_dump(mode="json"),
+        },
+        indent=2,
+    )
+    _replace(directory / CONFIG_NAME, lambda path: path.write_text(text + "\n"))
+
+
+def read_config(directory: str | Path) -> dict[str, Any]:
+    """Return everything in the JSON file; `config` holds the settings of the model named in `architecture`."""
+    path = Path(directory) / CONFIG_NAME
+    try:
+        found = json.loads(path.read_text())
+    except FileNotFoundError:
+        raise ValueError(f"{path.parent}: no {CONFIG_NAME}; expected a directory that `villa train` wrote") from None
+    if not isinstance(found, dict) or not isinstance(found.get("config"), dict):
+        raise ValueError(f"{path}: expected an object with `architecture` and `config`")
+    return found
+
+
+def load_lam(directory: str | Path, device: str | torch.device = "cpu") -> Lam:
+    """Read a latent action model, ours or the published one, ready for inference."""
+    found = read_config(directory)
+    tensors = load_file(Path(directory) / WEIGHTS_NAME)
+    architecture = found.get("architecture")
+    if architecture == RELEASED_LAM:
+        model = Lam(released_config(found["config"], tensors))
+        # what the published files cannot hold: the memory of our codebook's schedule
+        tensors |= {f"vq.{name}": value for name, value in model.vq.named_buffers()}
+    elif architecture == "Lam":
+        model = Lam(LamConfig(**found["config"]))
+    else:
+        raise ValueError(f"{directory}: holds a {architecture}, expected a Lam or {RELEASED_LAM}")
+    model.load_state_dict(tensors)
+    return model.to(device).eval()
+
+
+def load_act(directory: str | Path, device: str | torch.device = "cpu") -> Act:
+    """Read a policy, ready for inference."""
+    found = read_config(directory)
+    if found.get("architecture") != "Act":
+        raise ValueError(f"{directory}: holds a {found.get('architecture')}, expected an Act")
+    model = Act(ActConfig(**found["config"]))
+    model.load_state_dict(load_file(Path(directory) / WEIGHTS_NAME))
+    return model.to(device).eval()
+
+
+def released_config(stated: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> LamConfig:
+    """Translate the published settings; those not stated are read off the tensors' shapes, unknown ones are ignored."""
+    shape = {name: tuple(value.shape) for name, value in tensors.items()}
+    width, patch_size = shape["encoder.embed.proj.weight"][0], shape["encoder.embed.proj.weight"][2]
+    decoder_width = shape["decoder.embed.proj.weight"][0]
+    fields: dict[str, Any] = {
+        "resolution": isqrt(shape["encoder.pe_spatial"][1]) * patch_size,
+        "patch_size": patch_size,
+        "num_frames": shape["encoder.pe_temporal"][1],
+        "encoder_depth": _depth(shape, "encoder.layers."),
+        "encoder_width": width,
+        "encoder_qk_norm": "encoder.layers.0.attn.q_norm.weight" in shape,
+        "mlp_ratio": shape["encoder.layers.0.mlp.fc1.weight"][0] / width,
+        "num_slots": shape["encoder.map_block.latents"][0],
+        "num_codes": shape["vq.embedding.weight"][0],
+        "latent_dim": shape["vq.embedding.weight"][1],
+        "decoder_depth": _depth(shape, "decoder.layers."),
+        "decoder_width": decoder_width,
+        "decoder_qk_norm": "decoder.layers.0.attn.q_layernorm.weight" in shape,
+        "use_proprio": False,  # never published
+    }
+    # without these norms no shape tells the number of heads
+    if fields["encoder_qk_norm"]:
+        fields["encoder_heads"] = width // shape["encoder.layers.0.attn.q_norm.weight"][0]
+    if fields["decoder_qk_norm"]:
+        fields["decoder_heads"] = decoder_width // shape["decoder.layers.0.attn.q_layernorm.weight"][0]
+    fields |= {ours: stated[theirs] for theirs, ours in _RELEASED_KEYS.items() if stated.get(theirs) is not None}
+    return LamConfig(**fields)
+
+
+def _depth(shapes: Mapping[str, tuple[int, ...]], prefix: str) -> int:
+    return 1 + max(int(name.removeprefix(prefix).split(".")[0]) for name in shapes if name.startswith(prefix))
+
+
+def _replace(path: Path, write: Any) -> None:
+    partial = path.with_suffix(f".{os.getpid()}.partial")
+    write(partial)
+    partial.replace(path)
