@@ -82,20 +82,21 @@ def record_attempts(simulator: Simulator, task: str, count: int) -> list[Attempt
 def save(path: Path, attempts: Sequence[Attempt]) -> None:
     """Keep attempts of one task in a file that appears only once it is whole."""
     jpegs = [jpeg for a in attempts for jpeg in (*a.images, *a.wrists)]
-    partial = path.with_name(f".{path.name}.partial.npz")
+    partial = path.with_name(f".{path.name}.partial")
     partial.parent.mkdir(parents=True, exist_ok=True)
-    np.savez(
-        partial,
-        task=np.array(attempts[0].task),
-        instruction=np.array(attempts[0].instruction),
-        seeds=np.array([a.seed for a in attempts]),
-        lengths=np.array([a.num_steps for a in attempts]),
-        num_cameras=np.array(2 if attempts[0].wrists else 1),
-        bytes=np.frombuffer(b"".join(jpegs), np.uint8),
-        offsets=np.cumsum([0, *(len(jpeg) for jpeg in jpegs)]),
-        raw_state=np.concatenate([a.raw_state for a in attempts]),
-        raw_action=np.concatenate([a.raw_action for a in attempts]),
-    )
+    with partial.open("wb") as file:
+        np.savez(
+            file,
+            task=np.array(attempts[0].task),
+            instruction=np.array(attempts[0].instruction),
+            seeds=np.array([a.seed for a in attempts]),
+            lengths=np.array([a.num_steps for a in attempts]),
+            num_cameras=np.array(2 if attempts[0].wrists else 1),
+            bytes=np.frombuffer(b"".join(jpegs), np.uint8),
+            offsets=np.cumsum([0, *(len(jpeg) for jpeg in jpegs)]),
+            raw_state=np.concatenate([a.raw_state for a in attempts]),
+            raw_action=np.concatenate([a.raw_action for a in attempts]),
+        )
     partial.replace(path)
 
 
