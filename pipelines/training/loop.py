@@ -296,7 +296,7 @@ def _optimizer(model: nn.Module, config: LoopConfig, device: torch.device) -> to
         {"params": [p for p in trained if p.ndim < 2], "weight_decay": 0.0},
     ]
     groups = [group for group in groups if group["params"]]
-    return torch.optim.AdamW(groups, lr=config.lr, betas=config.betas, fused=device.type == "cuda")
+    return torch.optim.AdamW(groups, lr=config.lr, betas=config.betas, fused=device.type in ("cpu", "cuda"))
 
 
 def _checkpoint_blocks(model: nn.Module) -> None:
