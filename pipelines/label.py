@@ -19,6 +19,7 @@ from pydantic import Field
 
 from dataengine import labels
 from dataengine.config import Config
+from dataengine.episode import CAMERA_SLOTS
 from dataengine.errors import DataEngineError
 from dataengine.progress import task
 from dataengine.report import Report
@@ -123,6 +124,7 @@ def run(config: LabelConfig) -> LabelReport:
         d=lam.config.latent_dim,
         interval_s=lam.config.interval_s,
     )
+    _check_camera(corpus, config.slot)
     version = corpus.version
     claim(corpus, info, config.slot)
     plans = {i: _plan(corpus, info, config.slot, i) for i in corpus.fragment_ids()}
@@ -173,6 +175,19 @@ def run(config: LabelConfig) -> LabelReport:
     return report
 
 
+def _height(slot: str) -> str:
+    """Column that is NULL where an episode has no such camera."""
+    return f"height_{slot}"
+
+
+def _check_camera(corpus: Corpus, slot: str) -> None:
+    """Refuse a camera that nobody has, before any column is made for it."""
+    having = [s for s in CAMERA_SLOTS if pc.sum(corpus.table([_height(s)])[0].is_valid()).as_py()]
+    if slot not in having:
+        there = ", ".join(having) or "none"
+        raise DataEngineError(f"{corpus.uri}: no episode has a camera '{slot}'; cameras there: {there}")
+
+
 def claim(corpus: Corpus, info: LatentInfo, slot: str) -> None:
     """Add the model's columns, or make sure that those of this name are its own."""
     if labels.latent_column(info.name) not in corpus.schema.names:
@@ -211,14 +226,11 @@ class _Plan:
 
 def _plan(corpus: Corpus, info: LatentInfo, slot: str, fragment_id: int) -> _Plan:
     """Find the kept episodes of a fragment that have no labels."""
-    has_camera = f"height_{slot}"
     names = ["episode_id", "num_steps", "control_hz", labels.codes_column(info.name)]
-    if has_camera not in corpus.schema.names:
-        raise DataEngineError(f"{corpus.uri}: no episode has a camera '{slot}'")
-    table = corpus.fragment_table(fragment_id, [*names, has_camera])
+    table = corpus.fragment_table(fragment_id, [*names, _height(slot)])
     done = table[labels.codes_column(info.name)].is_valid().to_numpy(zero_copy_only=False)
     kept = kept_mask(corpus, fragment_id)
-    seen = table[has_camera].fill_null(0).to_numpy() > 0
+    seen = table[_height(slot)].fill_null(0).to_numpy() > 0
     rows = table.select(["_rowid", "episode_id", "num_steps", "control_hz"]).filter(pa.array(kept & seen & ~done))
     return _Plan(
         episodes=[

@@ -153,12 +153,30 @@ def test_two_models_label_side_by_side_and_neither_overwrites_the_other(tmp_path
     run(LabelConfig(corpus=corpus.uri, lam=two))
     with pytest.raises(DataEngineError, match=r"column latent__one was written by model .* give this model another"):
         run(LabelConfig(corpus=corpus.uri, lam=two, name="one"))
-    with pytest.raises(DataEngineError, match="holds what camera 'primary' saw, asked for 'wrist'"):
-        run(LabelConfig(corpus=corpus.uri, lam=one, slot="wrist"))
     after = labels_of(corpus.uri, "one")
     for record in before:
         np.testing.assert_array_equal(before[record][1], after[record][1])
     assert labels.label_names(Corpus.open(corpus.uri).schema) == ["one", "two"]
+
+
+def test_labels_of_two_cameras_need_two_names(tmp_path):
+    episode = robot_episode("0")
+    both = dataclasses.replace(episode, cameras={**episode.cameras, "wrist": episode.cameras["primary"]})
+    corpus = make_corpus(tmp_path / "corpus", {"a": [both]})
+    one, _ = make_models(corpus, tmp_path)
+    run(LabelConfig(corpus=corpus.uri, lam=one))
+    with pytest.raises(DataEngineError, match="holds what camera 'primary' saw, asked for 'wrist'"):
+        run(LabelConfig(corpus=corpus.uri, lam=one, slot="wrist"))
+    assert run(LabelConfig(corpus=corpus.uri, lam=one, slot="wrist", name="seen_by_hand")).episodes == 1
+
+
+def test_a_camera_that_nobody_has_is_refused_and_leaves_no_column(tmp_path):
+    corpus = make_corpus(tmp_path / "corpus", {"a": [robot_episode("0")]})
+    one, _ = make_models(corpus, tmp_path)
+    for slot in ("wrist", "nose"):
+        with pytest.raises(DataEngineError, match=f"no episode has a camera '{slot}'; cameras there: primary"):
+            run(LabelConfig(corpus=corpus.uri, lam=one, slot=slot))
+    assert labels.label_names(Corpus.open(corpus.uri).schema) == []
 
 
 def test_the_report_counts_codes_by_dataset(tmp_path):
