@@ -6,6 +6,7 @@ evaluation goes on; a policy that was trained further is evaluated anew.
 
 import hashlib
 import math
+import re
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -142,9 +143,9 @@ class _Unit(Config):
         """The result's file."""
         facts = self.model_dump_json(exclude={"name", "robots", "out"})
         digest = hashlib.blake2b(facts.encode(), digest_size=4).hexdigest()
-        return (
-            self.out / "results" / f"{self.name}-{self.task}{f'-told-{self.told}' if self.told else ''}-{digest}.json"
-        )
+        name = re.sub(r"[^A-Za-z0-9_.]+", "_", self.name)  # may hold blanks and slashes
+        words = [name, self.task, *(["told", self.told] if self.told else []), digest]
+        return self.out / "results" / f"{'-'.join(words)}.json"
 
 
 def run(config: EvalConfig) -> EvalReport:

@@ -10,9 +10,9 @@ from numpy.typing import NDArray
 from scipy.stats import binomtest
 
 from dataengine.errors import DataEngineError
-from pipelines.evaluate import EvalConfig, run, wilson
+from pipelines.evaluate import EvalConfig, _unit, run, wilson
 from pipelines.simulators import _play
-from pipelines.simulators._base import EVAL_SEEDS_FROM, Observation
+from pipelines.simulators._base import EVAL_SEEDS_FROM, Observation, simulator_class
 
 
 class Line:
@@ -174,9 +174,6 @@ def test_the_expert_solves_unseen_starts_a_random_policy_none_and_both_are_kept(
 
 
 def test_a_policy_trained_further_is_evaluated_anew(tmp_path: Path) -> None:
-    from pipelines.evaluate import _unit
-    from pipelines.simulators._base import simulator_class
-
     folder = tmp_path / "act"
     folder.mkdir()
     (folder / "model.safetensors").write_bytes(b"1")
@@ -185,3 +182,8 @@ def test_a_policy_trained_further_is_evaluated_anew(tmp_path: Path) -> None:
     assert before == _unit(config, simulator_class("metaworld"), "window-open").place
     (folder / "model.safetensors").write_bytes(b"12")
     assert before != _unit(config, simulator_class("metaworld"), "window-open").place
+
+
+def test_a_policy_may_be_called_anything(tmp_path: Path) -> None:
+    config = EvalConfig(policy="random", name="runs/act: best, so far", out=tmp_path)
+    assert _unit(config, simulator_class("metaworld"), "window-open").place.parent == tmp_path / "results"
