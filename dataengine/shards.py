@@ -15,10 +15,11 @@ import hashlib
 import io
 import json
 import mmap
+from bisect import bisect_right
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pyarrow as pa
@@ -87,6 +88,7 @@ class ShardReader:
             segments.sort(key=lambda s: s.first)
         self._maps: dict[int, mmap.mmap] = {}
         self._arrays: dict[tuple[int, str], NDArray[Any] | None] = {}
+        self._frames: dict[tuple[int, str], list[_Frames]] = {}
 
     @property
     def latents(self) -> tuple[str, ...]:
@@ -166,11 +168,26 @@ class ShardReader:
         return self._arrays[row, name]
 
     def _jpeg(self, slot: str, row: int, frame: int) -> bytes:
-        segment = next(s for s in self._segments[row] if s.first <= frame < s.first + s.count)
-        file = self._map(segment.shard)
-        offsets = _view(file, segment.members[f"offsets_{slot}.npy"][0])
-        begin = segment.members[f"frames_{slot}.bin"][0]
-        return file[begin + offsets[frame - segment.first] : begin + offsets[frame - segment.first + 1]]
+        if (row, slot) not in self._frames:
+            self._frames[row, slot] = [self._segment_frames(s, slot) for s in self._segments[row]]
+        segments = self._frames[row, slot]
+        found = segments[bisect_right(segments, frame, key=lambda s: s.first) - 1]
+        begin, end = found.offsets[frame - found.first : frame - found.first + 2].tolist()
+        return found.file[found.begin + begin : found.begin + end]
+
+    def _segment_frames(self, stored: _Stored, slot: str) -> "_Frames":
+        file = self._map(stored.shard)
+        offsets = _view(file, stored.members[f"offsets_{slot}.npy"][0])
+        return _Frames(stored.first, file, stored.members[f"frames_{slot}.bin"][0], offsets)
+
+
+class _Frames(NamedTuple):
+    """Where the frames of one segment lie."""
+
+    first: int
+    file: mmap.mmap
+    begin: int
+    offsets: NDArray[np.int64]
 
 
 def read_manifest(directory: Path) -> dict[str, Any]:
