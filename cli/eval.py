@@ -16,7 +16,7 @@ from dataengine.report import Report
     example="villa eval runs/act --simulator metaworld --task button-press-topdown --task window-close --episodes 20",
 )
 def evaluate(
-    policy: Annotated[Path, typer.Argument(help="Folder of the trained policy.")],
+    policy: Annotated[str, typer.Argument(help="Folder of the trained policy.")],
     settings: Settings,
     simulator: Annotated[str | None, typer.Option(help="Which simulator.")] = None,
     task: Annotated[list[str] | None, typer.Option(help="Task to play; give it again.")] = None,

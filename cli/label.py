@@ -16,9 +16,9 @@ def label(
     settings: Settings,
     lam: Annotated[Path | None, typer.Option(help="Folder of the trained latent action model.")] = None,
     name: Annotated[str | None, typer.Option(help="Name of the columns: latent__NAME and codes__NAME.")] = None,
-    engine: Annotated[str | None, typer.Option(help="`local` (default) or `ray`.")] = None,
+    device: Annotated[str | None, typer.Option(help="`cpu` (default), `cuda` ...")] = None,
 ) -> Report:
     """Write latent actions of robots and humans as new columns; labelled fragments are skipped on a second run."""
     from pipelines import label as pipeline
 
-    return pipeline.run(settings.fill(pipeline.LabelConfig, corpus=corpus, lam=lam, name=name, engine=engine))
+    return pipeline.run(settings.fill(pipeline.LabelConfig, corpus=corpus, lam=lam, name=name, device=device))

@@ -118,7 +118,8 @@ class LamRun(Facts):
     visual: list[VisualScore] = Field(default_factory=list)
     codebook: list[CodebookSlot] = Field(default_factory=list)
     reconstructions: str = ""
-    """Picture: first frame, truth, model, copy error ... in rows."""
+    """Picture of held-out pairs; its columns are named by `reconstruction_columns`."""
+    reconstruction_columns: list[str] = Field(default_factory=list)
 
 
 class ProbeScore(Facts):

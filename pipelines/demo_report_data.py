@@ -1,0 +1,83 @@
+"""The data half of the demo's page: recordings, corpus, curation, labels and shards."""
+
+from pipelines import page
+from pipelines.demo_summary import DemoSummary
+from pipelines.text_table import human_bytes
+
+MAX_REJECTS = 30
+"""Rows of rejected records that the page shows."""
+
+
+def recordings(summary: DemoSummary) -> list[str]:
+    """Raw datasets before ingest."""
+    if not summary.recorded:
+        return []
+    rows = [
+        [r.source, "simulated" if r.simulated else "real footage", r.episodes, r.steps, r.note, r.root]
+        for r in summary.recorded
+    ]
+    return [
+        page.paragraph(
+            "Scripted experts play, and their recordings are written as the publishers of such data ship them: file "
+            "layouts, codecs, field names and units are the real ones, the robots are simulated."
+        ),
+        page.table(["source", "origin", "episodes", "steps", "what it is", "folder"], rows),
+    ]
+
+
+def corpus(summary: DemoSummary) -> list[str]:
+    """Rows of the corpus by source, and what was rejected."""
+    if not summary.ingest:
+        return []
+    rows = [
+        [
+            *(i.source, i.kind, i.embodiment, i.control_hz, i.committed_parts + i.skipped_parts, i.planned_parts),
+            *(i.episodes, i.steps, human_bytes(i.num_bytes) if i.num_bytes else "", i.rejected_records, i.seconds),
+        ]
+        for i in summary.ingest
+    ]
+    head = ["source", "kind", "embodiment", "Hz", "parts in", "planned", "episodes", "steps", "frames", "rejects", "s"]
+    blocks: list[str] = [
+        page.paragraph("One table, one row per episode, robot and human alike; every part is committed exactly once."),
+        page.table(head, rows),
+        page.heading("Rejected records"),
+    ]
+    if not summary.rejects:
+        return [*blocks, page.paragraph("None.")]
+    more = len(summary.rejects) - MAX_REJECTS
+    shown = [[r.source, r.record, r.reason] for r in summary.rejects[:MAX_REJECTS]]
+    blocks.append(page.table(["source", "record", "why"], shown))
+    if more > 0:
+        blocks.append(page.paragraph(f"And {more:,} more in rejects.lance."))
+    return blocks
+
+
+def curation(summary: DemoSummary) -> list[str]:
+    """Say what each rule dropped, and what is left of each embodiment."""
+    blocks: list[str] = []
+    if summary.curation:
+        kept, total = summary.curation.kept, summary.curation.episodes
+        blocks.append(
+            page.paragraph(f"{kept:,} of {total:,} episodes are kept. Dropped ones stay in the corpus, marked.")
+        )
+        rows = [[r.rule, r.judged, r.dropped, r.example] for r in summary.curation.rules]
+        blocks.append(page.table(["rule", "judged", "dropped", "for example"], rows))
+    if summary.stats:
+        blocks.append(page.heading("What is left of each embodiment"))
+        stats = [[s.embodiment, s.episodes, s.steps, s.state_dim, s.action_dim] for s in summary.stats]
+        blocks.append(page.table(["embodiment", "episodes", "steps", "state dims", "action dims"], stats))
+    return blocks
+
+
+def labels(summary: DemoSummary) -> list[str]:
+    """Say what was written into the corpus, and what left it."""
+    blocks: list[str] = []
+    if summary.labels:
+        rows = [[label.lam, label.episodes, label.steps, label.seconds] for label in summary.labels]
+        blocks.append(page.paragraph("Latent actions of every frame, robot and human, are columns of the corpus."))
+        blocks.append(page.table(["model", "episodes", "labelled steps", "s"], rows))
+    if summary.shards:
+        s = summary.shards
+        head = ["shards", "episodes", "steps", "size", "s"]
+        blocks.append(page.table(head, [[s.shards, s.episodes, s.steps, human_bytes(s.num_bytes), s.seconds]]))
+    return blocks

@@ -1,0 +1,180 @@
+"""The model half of the demo's page: both trainings, what the latents know, and the plans that they draw."""
+
+import json
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+from pipelines import charts, page
+from pipelines.demo_summary import ActRun, DemoSummary, LamRun
+
+CURVES = {
+    "loss": "Training loss",
+    "visual": "Visual loss",
+    "proprio_state": "State loss",
+    "proprio_action": "Action loss",
+    "latent": "Latent loss",
+    "action": "Action loss",
+}
+"""Figures of a metrics file that are drawn, if they are there, and what they are called."""
+
+MAX_POINTS = 240
+SMOOTHING = 0.9
+"""Share of the running mean that a new point keeps."""
+
+
+def lam(summary: DemoSummary, run_dir: Path) -> list[str]:
+    """Loss curves, errors against copying, codebook use, pictures."""
+    if not summary.lam:
+        return []
+    runs = [[r.name, r.proprio, r.steps, r.parameters, r.seconds] for r in summary.lam]
+    blocks: list[str] = [
+        page.paragraph(
+            "The model names what happens between two frames with a few discrete codes. It learns by redrawing the "
+            "second frame from the first, and, with the proprio model, by telling where the robot goes and what it "
+            "does."
+        ),
+        page.table(["model", "proprio model", "steps", "parameters", "s"], runs),
+        page.charts(*_curves(summary.lam, run_dir)),
+        page.heading("Is the next frame better than a copy, and do the latents carry it?"),
+        page.paragraph(
+            "Squared error on held-out episodes, as a share of the error of copying the current frame (dashed line). "
+            "With the latents of other pairs (shuffled) the gain should vanish: a model that ignores its latents "
+            "would not care."
+        ),
+    ]
+    visuals = [
+        charts.bar_chart(
+            f"{run.name}",
+            {v.embodiment: [charts.Value(v.model), charts.Value(v.shuffled)] for v in run.visual},
+            ["own latents", "shuffled latents"],
+            y_label="error, share of copying",
+            line_at=1.0,
+        )
+        for run in summary.lam
+    ]
+    blocks.append(page.charts(*visuals))
+    blocks += _codebook(summary.lam)
+    for run in summary.lam:
+        if run.reconstructions:
+            columns = f" Columns: {', '.join(run.reconstruction_columns)}." if run.reconstruction_columns else ""
+            blocks.append(page.picture(run_dir / run.reconstructions, f"{run.name}: held-out pairs.{columns}"))
+    scalars = [[run.name, key, value] for run in summary.lam for key, value in sorted(run.metrics.items())]
+    if scalars:
+        blocks += [page.heading("Other figures"), page.table(["model", "figure", "value"], scalars)]
+    blocks.append(
+        page.note(
+            "Known limits at this size.",
+            [
+                "Renders are blurred: the model is small, and pixels are compared one by one.",
+                "A camera that moves looks like an arm that moves; the model does not tell them apart.",
+                "Rotations are not readable from the latents of these recordings.",
+            ],
+            limits=True,
+        )
+    )
+    return blocks
+
+
+def _codebook(runs: Sequence[LamRun]) -> list[str]:
+    """How many codes of each slot are in use."""
+    rows = [[run.name, i, slot.used, slot.size, slot.perplexity] for run in runs for i, slot in enumerate(run.codebook)]
+    if not rows:
+        return []
+    words = "Perplexity is the number of codes that would be in use, were they used equally often."
+    head = ["model", "slot", "codes used", "of", "perplexity"]
+    return [page.heading("Codebook use"), page.paragraph(words), page.table(head, rows)]
+
+
+def probe(summary: DemoSummary) -> list[str]:
+    """Errors of actions read from frozen latents."""
+    if not summary.probe:
+        return []
+    names = list(dict.fromkeys(p.lam for p in summary.probe))
+    bodies = list(dict.fromkeys(p.embodiment for p in summary.probe))
+    by = {(p.lam, p.embodiment): p for p in summary.probe}
+    groups = {}
+    for body in bodies:
+        found = [by.get((name, body)) for name in names]
+        one = next(p for p in found if p)
+        bars = [charts.Value(p.error, p.error - p.spread, p.error + p.spread) if p else None for p in found]
+        groups[body] = [*bars, charts.Value(one.trivial), charts.Value(one.best)]
+    rows = [[p.embodiment, p.lam, p.error, p.spread, p.trivial, p.best] for p in summary.probe]
+    return [
+        page.paragraph(
+            "A small network reads the robot's actions back from frozen latents, on held-out episodes; lower is "
+            "better. It stands between always saying the median action, and reading the true change of state."
+        ),
+        charts.bar_chart(
+            "Error of the actions",
+            groups,
+            [*names, "median action", "true change"],
+            y_label="mean absolute, normalised",
+        ),
+        page.table(["embodiment", "model", "error", "spread over seeds", "median action", "true change"], rows),
+    ]
+
+
+def act(summary: DemoSummary, run_dir: Path) -> list[str]:
+    """Loss curves of the policies."""
+    if not summary.act:
+        return []
+    runs = [[r.name, r.use_latent, r.steps, r.parameters, r.seconds] for r in summary.act]
+    scalars = [[run.name, key, value] for run in summary.act for key, value in sorted(run.metrics.items())]
+    return [
+        page.paragraph(
+            "The policy plans latent actions and robot actions together, from pixels, state and an instruction; its "
+            "twin without the latent expert is trained alike."
+        ),
+        page.table(["policy", "latent expert", "steps", "parameters", "s"], runs),
+        page.charts(*_curves(summary.act, run_dir)),
+        *([page.table(["policy", "figure", "value"], scalars)] if scalars else []),
+    ]
+
+
+def plans(summary: DemoSummary, run_dir: Path) -> list[str]:
+    """Show what the policy intends, drawn by the decoder of the latent action model."""
+    if not summary.plans:
+        return []
+    words = (
+        "The policy's latent plan, drawn by the latent action model: the first frame is real, each next one is "
+        "predicted from the one before. Nothing else of the future is given."
+    )
+    return [page.paragraph(words), *(page.picture(run_dir / p.image, p.caption) for p in summary.plans)]
+
+
+def _curves(runs: Iterable[LamRun | ActRun], run_dir: Path) -> list[str]:
+    """Draw every known figure that the metrics files hold, the runs over one another."""
+    logged = {run.name: _read_curve(run_dir / run.curve) for run in runs if run.curve}
+    drawings = []
+    for key, title in CURVES.items():
+        lines = []
+        for name, records in logged.items():
+            points = [(float(r["step"]), float(r[key])) for r in records if isinstance(r.get(key), int | float)]
+            if len(points) > 1:
+                lines.append(_smooth(name, points))
+        drawings.append(charts.line_chart(title, lines, x_label="step", log=True) if lines else "")
+    return [drawing for drawing in drawings if drawing]
+
+
+def _read_curve(file: Path) -> list[dict[str, Any]]:
+    """Read a metrics file; a line cut off by a kill is left out."""
+    records = []
+    for line in file.read_text().splitlines() if file.is_file() else []:
+        try:
+            record = json.loads(line)
+        except json.JSONDecodeError:
+            continue
+        if isinstance(record, dict) and isinstance(record.get("step"), int):
+            records.append(record)
+    return sorted(records, key=lambda record: record["step"])
+
+
+def _smooth(name: str, points: Sequence[tuple[float, float]]) -> charts.Series:
+    """Take a running mean and thin it out, so that a noisy curve can be read."""
+    mean, weight, smooth = 0.0, 0.0, []
+    for _, y in points:
+        mean, weight = SMOOTHING * mean + (1 - SMOOTHING) * y, SMOOTHING * weight + 1 - SMOOTHING
+        smooth.append(mean / weight)
+    every = max(len(points) // MAX_POINTS, 1)
+    return charts.Series(name, [x for x, _ in points][::every], smooth[::every])

@@ -1,0 +1,72 @@
+"""Which datasets can be read, by what their source files say about themselves."""
+
+from pydantic import Field, model_serializer
+
+from dataengine import catalog
+from dataengine.config import Config
+from dataengine.errors import DataEngineError
+from dataengine.report import Report
+from pipelines.text_table import text_table
+
+
+class SourcesConfig(Config):
+    """Which sources to list."""
+
+    only: str = ""
+    """Only names that contain this."""
+
+
+class SourceFacts(Report):
+    """One dataset as its source file describes it."""
+
+    name: str
+    kind: str
+    """`robot` or `human`."""
+    embodiment: str
+    other_embodiments: list[str] = Field(default_factory=list)
+    control_hz: float
+    layout: str
+    """The publisher's file layout in a few words."""
+    licence: str
+    about: str = ""
+    """First line of the source file."""
+
+
+class SourcesReport(Report):
+    """The sources; as JSON it is a plain list of objects."""
+
+    sources: list[SourceFacts]
+
+    @model_serializer
+    def as_list(self) -> list[dict[str, object]]:
+        """Serialise as the list itself: that is what scripts ask for."""
+        return [facts.model_dump() for facts in self.sources]
+
+    def summary(self) -> str:
+        """Print one line per source."""
+        rows = [[s.name, s.kind, s.embodiment, s.control_hz, s.layout, s.licence] for s in self.sources]
+        return text_table(["name", "kind", "embodiment", "Hz", "layout", "licence"], rows)
+
+
+def run(config: SourcesConfig) -> SourcesReport:
+    """Load every source file whose name matches and read its facts."""
+    names = [name for name in catalog.source_names() if config.only in name]
+    if not names:
+        known = ", ".join(catalog.source_names())
+        raise DataEngineError(f"no source has '{config.only}' in its name; known: {known}")
+    return SourcesReport(sources=[_facts(name) for name in names])
+
+
+def _facts(name: str) -> SourceFacts:
+    """Read what one source file says."""
+    source = catalog.source(name)
+    return SourceFacts(
+        name=name,
+        kind=source.kind,
+        embodiment=source.embodiment,
+        other_embodiments=list(getattr(source, "other_embodiments", ())),
+        control_hz=source.control_hz,
+        layout=source.layout,
+        licence=source.licence,
+        about=(source.__doc__ or "").strip().partition("\n")[0],
+    )
