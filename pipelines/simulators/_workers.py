@@ -11,7 +11,10 @@ import signal
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
 from typing import TypeVar
+
+from dataengine.errors import DataEngineError
 
 J = TypeVar("J")
 R = TypeVar("R")
@@ -36,6 +39,10 @@ def run_jobs(function: Callable[[J], R], jobs: Sequence[J], processes: int) -> I
             try:
                 for future in as_completed(futures):
                     yield futures[future], future.result()
+            except BrokenProcessPool as error:
+                raise DataEngineError(
+                    "a worker process died (out of memory, or killed); what was finished is kept: run the command again"
+                ) from error
             except BaseException:
                 pool.shutdown(wait=False, cancel_futures=True)
                 raise
