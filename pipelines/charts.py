@@ -104,7 +104,7 @@ def bar_chart(
 
 def interval_chart(title: str, groups: Mapping[str, Mapping[str, Value]], *, names: Sequence[str]) -> str:
     """Draw rates between 0 and 1 as dots with their intervals: one block of rows per group, one row per name."""
-    row, head, left, width = 19, 26, 190, 720
+    row, head, left, width = 18, 28, 210, 760
     across = width - left - 70
     parts, y = [], 8.0
     for group, values in groups.items():

@@ -72,7 +72,7 @@ def _cards(summary: DemoSummary) -> str:
     if gate:
         solved, played = sum(e.successes for e in gate), sum(e.episodes for e in gate)
         low, high = wilson(solved, played)
-        tasks = f"{len(gate)} tasks, unseen starts; 95 % interval {_percent(low)} to {_percent(high)}"
+        tasks = f"{len(gate)} tasks, unseen starts; 95 % interval {100 * low:.0f} to {_percent(high)}"
         cards.append((f"{solved}/{played}", "episodes solved", tasks))
     if summary.ingest:
         steps = sum(i.steps for i in summary.ingest)
@@ -133,10 +133,14 @@ def _success(summary: DemoSummary, run_dir: Path) -> list[str]:
         )
     )
     if summary.rollouts:
-        blocks.append(page.heading("Episodes of the policy, frame by frame"))
-    for film in summary.rollouts:
-        ending = "solved" if film.success else "not solved"
-        blocks.append(page.picture(run_dir / film.image, f"{film.task}, {film.policy}, {ending}. {film.caption}"))
+        films = [
+            page.picture(
+                run_dir / film.image,
+                f"{film.task}, {film.policy}: {'solved' if film.success else 'not solved'}. {film.caption}",
+            )
+            for film in summary.rollouts
+        ]
+        blocks += [page.heading("Episodes of the policy, frame by frame"), page.gallery(films, at_least_px=480)]
     return blocks
 
 
@@ -145,15 +149,15 @@ def _success_table(rows: Sequence[Evaluated], names: Sequence[str]) -> str:
     body = []
     for task in dict.fromkeys(e.task for e in rows):
         found = {e.policy: e for e in rows if e.task == task}
-        notes = sorted({e.note for e in found.values() if e.note})
-        label = page.Html(f"{page.text(task)}<br><small>{page.text('; '.join(notes))}</small>") if notes else task
-        body.append([label, *(_rate(found[name]) if name in found else "" for name in names)])
+        body.append([task, *(_rate(found[name]) if name in found else "" for name in names)])
     return page.table(["task", *names], body)
 
 
 def _rate(row: Evaluated) -> page.Html:
     """Print successes and interval."""
-    return page.Html(f"{row.successes}/{row.episodes} <small>{_percent(row.low)} to {_percent(row.high)}</small>")
+    note = f"<br><small>{page.text(row.note)}</small>" if row.note else ""
+    interval = f"{100 * row.low:.0f} to {_percent(row.high)}"
+    return page.Html(f"{row.successes}/{row.episodes} <small>{interval}</small>{note}")
 
 
 def _reproduce(summary: DemoSummary) -> list[str]:

@@ -1,22 +1,23 @@
 """The model half of the demo's page: both trainings, what the latents know, and the plans that they draw."""
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from pipelines import charts, page
 from pipelines.demo_summary import ActRun, DemoSummary, LamRun
 
-CURVES = {
+LAM_CURVES = {
+    "visual_over_copy": "Error of the next frame, as a share of copying",
+    "state": "Where the robot goes: error of its states",
+    "action": "What it does: error of its actions",
     "loss": "Training loss",
-    "visual": "Visual loss",
-    "proprio_state": "State loss",
-    "proprio_action": "Action loss",
-    "latent": "Latent loss",
-    "action": "Action loss",
 }
-"""Figures of a metrics file that are drawn, if they are there, and what they are called."""
+"""Figures of metrics.jsonl that are drawn, if they are there, and what they are called."""
+ACT_CURVES = {"robot": "Flow loss of robot actions", "latent": "Flow loss of latent actions", "loss": "Training loss"}
+
+RECONSTRUCTION_COLUMNS = ("now", "next", "model", "error of a copy", "error of the model")
 
 MAX_POINTS = 240
 SMOOTHING = 0.9
@@ -35,7 +36,7 @@ def lam(summary: DemoSummary, run_dir: Path) -> list[str]:
             "does."
         ),
         page.table(["model", "proprio model", "steps", "parameters", "s"], runs),
-        page.charts(*_curves(summary.lam, run_dir)),
+        page.charts(*_curves(summary.lam, LAM_CURVES, run_dir)),
         page.heading("Is the next frame better than a copy, and do the latents carry it?"),
         page.paragraph(
             "Squared error on held-out episodes, as a share of the error of copying the current frame (dashed line). "
@@ -55,20 +56,26 @@ def lam(summary: DemoSummary, run_dir: Path) -> list[str]:
     ]
     blocks.append(page.charts(*visuals))
     blocks += _codebook(summary.lam)
-    for run in summary.lam:
-        if run.reconstructions:
-            columns = f" Columns: {', '.join(run.reconstruction_columns)}." if run.reconstruction_columns else ""
-            blocks.append(page.picture(run_dir / run.reconstructions, f"{run.name}: held-out pairs.{columns}"))
-    scalars = [[run.name, key, value] for run in summary.lam for key, value in sorted(run.metrics.items())]
-    if scalars:
-        blocks += [page.heading("Other figures"), page.table(["model", "figure", "value"], scalars)]
+    pictures = [
+        page.picture(run_dir / run.reconstructions, run.name, columns=RECONSTRUCTION_COLUMNS)
+        for run in summary.lam
+        if run.reconstructions
+    ]
+    if pictures:
+        blocks += [
+            page.heading("Held-out pairs of frames"),
+            page.paragraph(
+                "From the frame on the left and the latent alone the model draws the third; errors are tripled."
+            ),
+            page.gallery(pictures, at_least_px=480),
+        ]
+    blocks += _figures(summary.lam)
     blocks.append(
         page.note(
             "Known limits at this size.",
             [
                 "Renders are blurred: the model is small, and pixels are compared one by one.",
                 "A camera that moves looks like an arm that moves; the model does not tell them apart.",
-                "Rotations are not readable from the latents of these recordings.",
             ],
             limits=True,
         )
@@ -77,13 +84,27 @@ def lam(summary: DemoSummary, run_dir: Path) -> list[str]:
 
 
 def _codebook(runs: Sequence[LamRun]) -> list[str]:
-    """How many codes of each slot are in use."""
-    rows = [[run.name, i, slot.used, slot.size, slot.perplexity] for run in runs for i, slot in enumerate(run.codebook)]
-    if not rows:
+    """Show how many codes of each slot are in use."""
+    slots = max((len(run.codebook) for run in runs), default=0)
+    if not slots:
         return []
-    words = "Perplexity is the number of codes that would be in use, were they used equally often."
-    head = ["model", "slot", "codes used", "of", "perplexity"]
+    rows = [
+        [run.name, *(page.Html(f"{s.used} of {s.size} <small>{s.perplexity:.1f}</small>") for s in run.codebook)]
+        for run in runs
+        if len(run.codebook) == slots
+    ]
+    words = "Codes in use on held-out pairs; beside it the perplexity: as many codes, used equally often, say as much."
+    head = ["model", *(f"slot {i + 1}" for i in range(slots))]
     return [page.heading("Codebook use"), page.paragraph(words), page.table(head, rows)]
+
+
+def _figures(runs: Sequence[LamRun | ActRun]) -> list[str]:
+    """Lay the last entries of the metrics files side by side, folded away."""
+    names = sorted({name for run in runs for name in run.metrics} - {"step"})
+    if not names:
+        return []
+    rows = [[name, *(run.metrics.get(name, "") for run in runs)] for name in names]
+    return [page.folded("Every figure of the last logged step", page.table(["figure", *(r.name for r in runs)], rows))]
 
 
 def probe(summary: DemoSummary) -> list[str]:
@@ -120,15 +141,14 @@ def act(summary: DemoSummary, run_dir: Path) -> list[str]:
     if not summary.act:
         return []
     runs = [[r.name, r.use_latent, r.steps, r.parameters, r.seconds] for r in summary.act]
-    scalars = [[run.name, key, value] for run in summary.act for key, value in sorted(run.metrics.items())]
     return [
         page.paragraph(
             "The policy plans latent actions and robot actions together, from pixels, state and an instruction; its "
             "twin without the latent expert is trained alike."
         ),
         page.table(["policy", "latent expert", "steps", "parameters", "s"], runs),
-        page.charts(*_curves(summary.act, run_dir)),
-        *([page.table(["policy", "figure", "value"], scalars)] if scalars else []),
+        page.charts(*_curves(summary.act, ACT_CURVES, run_dir)),
+        *_figures(summary.act),
     ]
 
 
@@ -137,17 +157,18 @@ def plans(summary: DemoSummary, run_dir: Path) -> list[str]:
     if not summary.plans:
         return []
     words = (
-        "The policy's latent plan, drawn by the latent action model: the first frame is real, each next one is "
-        "predicted from the one before. Nothing else of the future is given."
+        "What the policy intends, in episodes that it never saw. Upper row: what happened. Lower row: the first frame "
+        "is real, each next one is drawn from the one before and the policy's latent plan, by the latent action model."
     )
-    return [page.paragraph(words), *(page.picture(run_dir / p.image, p.caption) for p in summary.plans)]
+    pictures = [page.picture(run_dir / p.image, p.caption) for p in summary.plans]
+    return [page.paragraph(words), page.gallery(pictures, at_least_px=320)]
 
 
-def _curves(runs: Iterable[LamRun | ActRun], run_dir: Path) -> list[str]:
+def _curves(runs: Iterable[LamRun | ActRun], titles: Mapping[str, str], run_dir: Path) -> list[str]:
     """Draw every known figure that the metrics files hold, the runs over one another."""
     logged = {run.name: _read_curve(run_dir / run.curve) for run in runs if run.curve}
     drawings = []
-    for key, title in CURVES.items():
+    for key, title in titles.items():
         lines = []
         for name, records in logged.items():
             points = [(float(r["step"]), float(r[key])) for r in records if isinstance(r.get(key), int | float)]

@@ -118,8 +118,7 @@ class LamRun(Facts):
     visual: list[VisualScore] = Field(default_factory=list)
     codebook: list[CodebookSlot] = Field(default_factory=list)
     reconstructions: str = ""
-    """Picture of held-out pairs; its columns are named by `reconstruction_columns`."""
-    reconstruction_columns: list[str] = Field(default_factory=list)
+    """Picture of held-out pairs, one in a row: now, then, the model's guess, error of a copy, error of the guess."""
 
 
 class ProbeScore(Facts):

@@ -44,7 +44,10 @@ figure{margin:14px 0;background:var(--panel);border:1px solid var(--line);border
 .charts figure{margin:0}
 figcaption{font-size:14.5px}figcaption small{color:var(--soft)}
 figure img{display:block;width:100%;height:auto;border-radius:4px;margin-top:8px}
-figure img.pixels{image-rendering:pixelated}
+.gallery{display:grid;gap:14px;margin:14px 0}.gallery figure{margin:0}
+.columns{display:grid;grid-auto-flow:column;grid-auto-columns:1fr;font-size:12.5px;color:var(--soft);text-align:center;
+margin-top:8px}
+details{margin:14px 0}summary{cursor:pointer;color:var(--accent);font-size:14.5px}
 svg{display:block;width:100%;height:auto}
 svg.chart{max-width:560px}
 svg text{font-size:12px;fill:var(--soft)}svg text.strong{font-size:14px;font-weight:600;fill:var(--ink)}
@@ -157,15 +160,27 @@ def charts(*drawings: str) -> Html:
     return Html(f'<div class="charts">{"".join(drawings)}</div>' if any(drawings) else "")
 
 
-def picture(file: Path, caption: object, *, pixels: bool = False) -> Html:
-    """Embed a PNG or JPEG; `pixels` keeps a small picture's pixels sharp."""
+def picture(file: Path, caption: object, *, columns: Sequence[str] = ()) -> Html:
+    """Embed a PNG or JPEG; `columns` names the equally wide columns that it consists of."""
     media_type = MEDIA_TYPES.get(file.suffix.lower())
     if media_type is None or not file.is_file():
-        return Html(f'<p class="absent">{text(caption)}: no picture at {text(file)}</p>')
+        return Html(f'<p class="absent">{text(caption)} (no picture at {text(file)})</p>')
     data = base64.b64encode(file.read_bytes()).decode()
-    kind = ' class="pixels"' if pixels else ""
-    image = f'<img{kind} alt="{escape(str(caption), quote=True)}" src="data:{media_type};base64,{data}">'
-    return Html(f"<figure><figcaption>{text(caption)}</figcaption>{image}</figure>")
+    image = f'<img alt="{escape(str(caption), quote=True)}" src="data:{media_type};base64,{data}">'
+    heads = "".join(f"<span>{text(name)}</span>" for name in columns)
+    over = f'<div class="columns">{heads}</div>' if heads else ""
+    return Html(f"<figure><figcaption>{text(caption)}</figcaption>{over}{image}</figure>")
+
+
+def gallery(pictures: Sequence[str], *, at_least_px: int) -> Html:
+    """Set pictures side by side, as many in a row as leave each so wide."""
+    columns = f"grid-template-columns:repeat(auto-fill,minmax(min({at_least_px}px,100%),1fr))"
+    return Html(f'<div class="gallery" style="{columns}">{"".join(pictures)}</div>' if pictures else "")
+
+
+def folded(title: str, *blocks: str) -> Html:
+    """Hide what few will want behind a line that opens."""
+    return Html(f"<details><summary>{text(title)}</summary>{''.join(blocks)}</details>")
 
 
 def note(words: object, items: Sequence[object] = (), *, limits: bool = False) -> Html:

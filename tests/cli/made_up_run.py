@@ -44,7 +44,7 @@ def make_run(folder: Path) -> DemoSummary:
     folder.mkdir(parents=True, exist_ok=True)
     for name, end in (("lam", 0.2), ("lam-no-proprio", 0.35), ("act", 0.1), ("act-no-latent", 0.14)):
         _write_curve(folder / name / "metrics.jsonl", end, random)
-    for name, columns, rows in (("strip", 10, 1), ("pairs", 4, 6), ("plan", 6, 1)):
+    for name, columns, rows in (("strip", 10, 1), ("pairs", 5, 6), ("plan", 6, 1)):
         _draw(folder / "pictures" / f"{name}.png", columns, rows, random)
     summary = DemoSummary(
         title="villa demo",
@@ -142,7 +142,6 @@ def _lam(name: str, proprio: bool) -> LamRun:
         ],
         codebook=[CodebookSlot(used=31, size=32, perplexity=12.3 + slot) for slot in range(4)],
         reconstructions="pictures/pairs.png",
-        reconstruction_columns=["now", "next", "model", "copy"],
     )
 
 
@@ -156,7 +155,7 @@ def _write_curve(file: Path, end: float, random: np.random.Generator) -> None:
     file.parent.mkdir(parents=True, exist_ok=True)
     decay = end + (1 - end) * np.exp(-np.arange(0, 550, 2) / 90)
     rows = [
-        {"step": 2 * i, "loss": value * noise, "visual": 0.4 * value * noise}
+        {"step": 2 * i, "loss": value * noise, "visual_over_copy": value * noise, "lr": 1e-3}
         for i, (value, noise) in enumerate(zip(decay, random.lognormal(0, 0.15, len(decay)), strict=True))
     ]
     file.write_text("".join(json.dumps(row) + "\n" for row in rows))
@@ -165,7 +164,7 @@ def _write_curve(file: Path, end: float, random: np.random.Generator) -> None:
 def _draw(file: Path, columns: int, rows: int, random: np.random.Generator) -> None:
     """Draw a picture of the size that a filmstrip has."""
     file.parent.mkdir(parents=True, exist_ok=True)
-    side = 96
+    side = 64
     across, down = np.meshgrid(np.linspace(0, columns, columns * side), np.linspace(0, rows, rows * side))
     waves = [127 + 100 * np.sin(3 * (across + shift) + 2 * down) for shift in range(3)]
     noise = random.normal(0, 6, (*across.shape, 3))
