@@ -7,17 +7,24 @@ from pathlib import Path
 import pytest
 from store.npz_source import content, write_parts
 
+from dataengine.errors import DataEngineError
 from dataengine.store import Corpus
 from pipelines.ingest import IngestConfig, IngestReport, run
 
 pytestmark = pytest.mark.slow
 
 
-@pytest.fixture(scope="module", autouse=True)
+def test_a_cluster_that_is_not_there_is_named_in_one_line(tmp_path: Path) -> None:
+    write_parts(tmp_path / "raw", num_parts=1)
+    with pytest.raises(DataEngineError, match=r"cannot reach the Ray cluster at '127.0.0.1:1'.*--engine local"):
+        ingest(tmp_path / "raw", "ray", ray_address="127.0.0.1:1")
+
+
+@pytest.fixture(scope="module")
 def cluster() -> Iterator[None]:
     import ray
 
-    ray.init(num_cpus=2, include_dashboard=False, log_to_driver=False, logging_level=logging.ERROR)
+    ray.init(address="local", num_cpus=2, include_dashboard=False, log_to_driver=False, logging_level=logging.ERROR)
     yield
     ray.shutdown()
 
@@ -28,6 +35,7 @@ def ingest(raw: Path, engine: str, **settings: object) -> IngestReport:
     return run(IngestConfig(source="store.npz_source:NpzSource", **words))
 
 
+@pytest.mark.usefixtures("cluster")
 def test_local_and_ray_make_the_same_corpus_of_good_and_bad_parts(tmp_path: Path) -> None:
     raw = tmp_path / "raw"
     write_parts(raw, num_parts=8)
@@ -45,6 +53,7 @@ def test_local_and_ray_make_the_same_corpus_of_good_and_bad_parts(tmp_path: Path
     assert (local.embodiments(), local.datasets()) == (ray.embodiments(), ray.datasets())
 
 
+@pytest.mark.usefixtures("cluster")
 def test_ray_finishes_what_local_began(tmp_path: Path) -> None:
     raw = tmp_path / "raw"
     write_parts(raw, num_parts=2)

@@ -1,7 +1,9 @@
 """The Ray engine: each part is a task on the cluster. A task writes its fragments and returns only its receipt."""
 
 import logging
+import os
 import pickle
+import socket
 import sys
 import warnings
 from collections.abc import Generator, Iterator, Sequence
@@ -21,6 +23,8 @@ from dataengine.store.staging import Staging
 
 QUEUED_PER_CORE: Final = 2
 """Tasks handed to Ray ahead of time, so that no core waits for the driver."""
+
+CONNECT_S: Final = 10.0
 
 DEATHS: Final = (WorkerCrashedError, NodeDiedError, OutOfMemoryError)
 
@@ -63,23 +67,29 @@ def run(
 @contextmanager
 def local_cluster() -> Iterator[str]:
     """Start a cluster in this machine for several commands to join, and give its address."""
-    context = ray.init(include_dashboard=False, log_to_driver=False, logging_level=logging.ERROR)
     try:
-        yield context.address_info["address"]
+        yield _connect(None)
     finally:
         ray.shutdown()
 
 
-def _connect(address: str | None) -> None:
-    """Join a cluster, or start one in this machine, without its banner, dashboard and log stream."""
-    own = {} if address else {"include_dashboard": False}
+def _connect(address: str | None) -> str:
+    """Join a cluster, or start one in this machine, without its banner, dashboard and log stream; give its address."""
+    named = address or os.environ.get("RAY_ADDRESS")
     try:
+        host, colon, port = (named or "").removeprefix("ray://").rpartition(":")
+        if colon:  # Ray itself would try for minutes
+            socket.create_connection((host, int(port)), timeout=CONNECT_S).close()
         with warnings.catch_warnings():
             # Ray forks only to start its own programs, which is no danger to Lance.
             warnings.filterwarnings("ignore", message="lance is not fork-safe")
-            ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR, **own)
-    except (ConnectionError, RuntimeError, ValueError) as error:
-        raise DataEngineError(f"cannot reach a Ray cluster at '{address or 'this machine'}': {error}") from error
+            # Without "local" Ray would join whatever cluster was last started on this machine.
+            place = {"address": named} if named else {"address": "local", "include_dashboard": False}
+            context = ray.init(**place, log_to_driver=False, logging_level=logging.ERROR)
+    except (OSError, RuntimeError, ValueError) as error:
+        where = f"cannot reach the Ray cluster at '{named}'" if named else "cannot start Ray in this machine"
+        raise DataEngineError(f"{where}: {error}; --engine local needs none") from error
+    return context.address_info["address"]
 
 
 def _settle(queue: Attempts, attempt: Attempt, done: ray.ObjectRef) -> Receipt | Reject | None:
