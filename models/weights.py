@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, cast
 
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
@@ -79,17 +80,17 @@ def read_config(directory: str | Path) -> dict[str, Any]:
 def load_lam(directory: str | Path, device: str | torch.device = "cpu") -> Lam:
     """Read a latent action model, ours or the published one, ready for inference."""
     found = read_config(directory)
-    tensors = load_file(Path(directory) / WEIGHTS_NAME)
     architecture = found.get("architecture")
+    if architecture not in ("Lam", RELEASED_LAM):
+        raise ValueError(f"{directory}: holds a {architecture}, expected a Lam or {RELEASED_LAM}")
+    tensors = _read_tensors(directory)
     if architecture == RELEASED_LAM:
         model = Lam(released_config(found["config"], tensors))
         # what the published files cannot hold: the memory of our codebook's schedule
         tensors |= {f"vq.{name}": value for name, value in model.vq.named_buffers()}
-    elif architecture == "Lam":
-        model = Lam(LamConfig(**found["config"]))
     else:
-        raise ValueError(f"{directory}: holds a {architecture}, expected a Lam or {RELEASED_LAM}")
-    model.load_state_dict(tensors)
+        model = Lam(LamConfig(**found["config"]))
+    _fill(model, tensors, directory)
     return model.to(device).eval()
 
 
@@ -99,7 +100,7 @@ def load_act(directory: str | Path, device: str | torch.device = "cpu") -> Act:
     if found.get("architecture") != "Act":
         raise ValueError(f"{directory}: holds a {found.get('architecture')}, expected an Act")
     model = Act(ActConfig(**found["config"]))
-    model.load_state_dict(load_file(Path(directory) / WEIGHTS_NAME))
+    _fill(model, _read_tensors(directory), directory)
     return model.to(device).eval()
 
 
@@ -131,6 +132,24 @@ def released_config(stated: Mapping[str, Any], tensors: Mapping[str, Tensor]) ->
         fields["decoder_heads"] = decoder_width // shape["decoder.layers.0.attn.q_layernorm.weight"][0]
     fields |= {ours: stated[theirs] for theirs, ours in _RELEASED_KEYS.items() if stated.get(theirs) is not None}
     return LamConfig(**fields)
+
+
+def _read_tensors(directory: str | Path) -> dict[str, Tensor]:
+    path = Path(directory) / WEIGHTS_NAME
+    try:
+        return load_file(path)
+    except FileNotFoundError:
+        raise ValueError(f"{directory}: {CONFIG_NAME} without {WEIGHTS_NAME}; copy both") from None
+    except SafetensorError as error:
+        raise ValueError(f"{path}: cut short or no safetensors file ({error}); copy it again") from error
+
+
+def _fill(model: nn.Module, tensors: Mapping[str, Tensor], directory: str | Path) -> None:
+    try:
+        model.load_state_dict(tensors)
+    except RuntimeError as error:
+        first = next(line.strip() for line in str(error).splitlines()[1:])
+        raise ValueError(f"{directory}: weights do not fit {CONFIG_NAME}: {first[:200]}") from error
 
 
 def _depth(shapes: Mapping[str, tuple[int, ...]], prefix: str) -> int:

@@ -5,11 +5,11 @@ import math
 import torch
 import torch.nn.functional as F
 from einops import rearrange
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 
-def sincos_1d(positions: Float[Tensor, "*n"], width: int) -> Float[Tensor, "*n width"]:
+def sincos_1d(positions: Int[Tensor, "*n"], width: int) -> Float[Tensor, "*n width"]:
     """Encode positions as sines, then cosines, of frequencies 1 down to about 1/10000."""
     frequency = 10000.0 ** (-torch.arange(width // 2, device=positions.device).double() / (width // 2))
     angle = positions.double()[..., None] * frequency

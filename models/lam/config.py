@@ -102,7 +102,7 @@ class LamConfig(Config):
         return self.num_slots * self.latent_dim
 
     @classmethod
-    def preset(cls, name: Literal["tiny", "small", "paper"], **changes: Any) -> "LamConfig":
+    def preset(cls, name: str, **changes: Any) -> "LamConfig":
         """Return `tiny` (a minute on one CPU core), `small` (one GPU) or `paper`, with some fields changed."""
         if name not in PRESETS:
             raise ValueError(f"no preset {name!r}; there are {', '.join(PRESETS)}")

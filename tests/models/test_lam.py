@@ -1,0 +1,264 @@
+"""The latent action model as a whole: what its loss depends on, and what training and storing it promises."""
+
+from dataclasses import fields, replace
+
+import pytest
+import torch
+
+from models.batch import LamBatch
+from models.embodiment import EmbodimentContext
+from models.lam import Lam, LamConfig
+from models.weights import load_lam, read_config, save_model
+
+SMALL = {
+    "resolution": 32,
+    "patch_size": 8,
+    "encoder_depth": 1,
+    "encoder_width": 32,
+    "decoder_depth": 1,
+    "decoder_width": 32,
+    "num_codes": 8,
+    "latent_dim": 4,
+    "state_dim": 4,
+    "action_dim": 4,
+    "max_horizon": 5,
+    "num_datasets": 3,
+    "proprio_hidden": 32,
+    "context_width": 8,
+}
+
+
+def make_lam(**changes) -> Lam:
+    torch.manual_seed(0)
+    return Lam(LamConfig.preset("tiny", **{**SMALL, **changes}))
+
+
+def make_batch(b=4, t=3, h=4, side=40, seed=0) -> LamBatch:
+    """A square that slides over the picture; the robot feels where it is and commands how it moves."""
+    g = torch.Generator().manual_seed(seed)
+    where = torch.randint(4, 20, (b, 2), generator=g)
+    move = torch.randint(-3, 4, (b, t - 1, 2), generator=g)
+    path = torch.cat([where[:, None], where[:, None] + move.cumsum(1)], dim=1).clamp(0, side - 12)
+    axis = torch.arange(side)
+    inside = [(axis >= path[..., i, None]) & (axis < path[..., i, None] + 12) for i in (0, 1)]
+    square = inside[0][..., :, None] & inside[1][..., None, :]
+    video = (square[:, :, None] * 200 + 20).to(torch.uint8).expand(-1, -1, 3, -1, -1).contiguous()
+    step = (path[:, 1:] - path[:, :-1]).float() / 10
+    state = torch.cat([path[:, :-1].float() / side, torch.zeros(b, t - 1, 2)], dim=-1)
+    action = torch.cat([step / h, torch.zeros(b, t - 1, 2)], dim=-1)[:, :, None].expand(-1, -1, h, -1)
+    ahead = torch.arange(1, h + 1)[:, None] / h
+    future = state[:, :, None] + ahead * torch.cat([step, torch.zeros(b, t - 1, 2)], dim=-1)[:, :, None]
+    mask = torch.zeros(b, t - 1, h, 4, dtype=torch.bool)
+    mask[..., :2] = True
+    return LamBatch(
+        video=video,
+        state=state,
+        future_state=future,
+        action=action.contiguous(),
+        state_mask=mask,
+        action_mask=mask.clone(),
+        dataset_id=torch.ones(b, dtype=torch.int64),
+        control_hz=torch.full((b,), 10.0),
+    )
+
+
+def without_robots(batch: LamBatch) -> LamBatch:
+    return replace(
+        batch,
+        state_mask=torch.zeros_like(batch.state_mask),
+        action_mask=torch.zeros_like(batch.action_mask),
+        dataset_id=torch.zeros_like(batch.dataset_id),
+    )
+
+
+def join(*batches: LamBatch) -> LamBatch:
+    return LamBatch(**{f.name: torch.cat([getattr(batch, f.name) for batch in batches]) for f in fields(LamBatch)})
+
+
+@pytest.mark.parametrize(
+    ("pooling", "conditioning", "residual_output"), [("mean", "token", False), ("difference", "film", True)]
+)
+def test_every_weight_learns_from_a_robot_batch(pooling, conditioning, residual_output):
+    lam = make_lam(pooling=pooling, conditioning=conditioning, residual_output=residual_output, warmup_fraction=0.0)
+    optimizer = torch.optim.SGD(lam.parameters(), lr=0.1)
+    for _ in range(2):  # the residual head starts at zero and hides what lies before it
+        optimizer.zero_grad()
+        lam.loss(make_batch())[0].backward()
+        optimizer.step()
+    still = [name for name, p in lam.named_parameters() if p.grad is None or not p.grad.any()]
+    assert still == []
+
+
+def test_a_residual_painter_starts_at_the_error_of_copying():
+    metrics = make_lam().loss(make_batch())[1]
+    assert metrics["visual_over_copy"].item() == pytest.approx(1.0)
+
+
+def test_a_batch_of_humans_has_no_proprio_loss_but_gradients():
+    lam = make_lam()
+    batch = without_robots(make_batch())
+    loss, metrics = lam.loss(replace(batch, state=torch.full_like(batch.state, torch.nan)))
+    loss.backward()
+    assert metrics["proprio"] == 0
+    assert loss == metrics["visual"] + metrics["vq"]
+    assert all(p.grad is not None and p.grad.isfinite().all() for p in lam.parameters())
+
+
+def test_humans_beside_robots_leave_the_proprio_loss_alone():
+    lam = make_lam().eval()
+    robots, humans = make_batch(seed=1), without_robots(make_batch(seed=2))
+    alone, mixed = lam.loss(robots)[1], lam.loss(join(humans, robots))[1]
+    for name in ("proprio", "state", "action", "state_if_held"):
+        assert torch.allclose(alone[name], mixed[name], rtol=1e-4)
+
+
+def test_what_is_masked_never_changes_the_loss_nor_its_gradients():
+    batch, garbage = make_batch(), torch.nan
+    dirty = replace(
+        batch,
+        state=batch.state.where(batch.state_mask.any(dim=2), garbage),
+        future_state=batch.future_state.where(batch.state_mask, garbage),
+        action=batch.action.where(batch.action_mask, garbage),
+    )
+    found = []
+    for one in (batch, dirty):
+        lam = make_lam().eval()
+        loss, _ = lam.loss(one)
+        loss.backward()
+        found.append([loss.detach(), *(p.grad for p in lam.parameters() if p.grad is not None)])
+    assert all(torch.equal(a, b) for a, b in zip(*found, strict=True))
+
+
+def test_a_longer_padded_horizon_never_changes_the_loss():
+    lam, batch = make_lam().eval(), make_batch(h=3)
+
+    def pad(x):
+        return torch.nn.functional.pad(x, (0, 0, 0, 2))
+
+    longer = {name: pad(getattr(batch, name)) for name in ("future_state", "action", "state_mask", "action_mask")}
+    assert torch.allclose(lam.loss(batch)[0], lam.loss(replace(batch, **longer))[0])
+
+
+def test_narrow_vectors_are_padded_to_the_models_width():
+    lam, batch = make_lam().eval(), make_batch()
+    names = ("state", "future_state", "action", "state_mask", "action_mask")
+    narrow = replace(batch, **{name: getattr(batch, name)[..., :2] for name in names})
+    assert torch.allclose(lam.loss(batch)[0], lam.loss(narrow)[0])
+
+
+def test_a_batch_that_is_too_wide_is_refused_in_words():
+    with pytest.raises(ValueError, match=r"horizon 6.*at most 5"):
+        make_lam().loss(make_batch(h=6))
+
+
+def test_video_of_any_size_is_scaled_inside():
+    lam = make_lam().eval()
+    video = make_batch(side=32).video
+    big = video.repeat_interleave(3, dim=-1).repeat_interleave(2, dim=-2)
+    assert lam.encode(big).tokens.shape == (4, 2, 16)
+    assert lam.render(big[:, 0], lam.encode(video).quantized[:, 0]).shape == (4, 3, 32, 32)
+    assert (lam.prepare(big) - lam.prepare(video)).abs().mean() < 0.05
+
+
+def test_inference_is_float32_inside_autocast_and_does_not_depend_on_the_mode():
+    lam, video = make_lam(), make_batch().video
+    lam.loss(make_batch(seed=3))  # moves the running statistics
+    plain = lam.eval().encode(video)
+    lam.train()
+    with torch.autocast("cpu", torch.bfloat16):
+        found = lam.encode(video)
+        painted = lam.render(video[:, 0], found.quantized[:, 0])
+    assert torch.equal(found.tokens, plain.tokens)
+    assert torch.equal(painted, lam.render(video[:, 0], plain.quantized[:, 0]))
+
+
+def test_snapping_moves_a_latent_to_codes_and_codes_not_at_all():
+    lam = make_lam()
+    found = lam.encode(make_batch().video)
+    assert torch.equal(lam.snap(found.quantized), found.quantized)
+    assert torch.equal(lam.snap(found.tokens.view(found.quantized.shape)), found.quantized)
+
+
+def test_a_small_model_learns_one_batch_by_heart():
+    lam, batch = make_lam(context_dropout=0.0), make_batch(b=8)
+    optimizer = torch.optim.AdamW(lam.parameters(), lr=3e-3)
+    steps = 150
+    for step in range(steps):
+        lam.begin_step(step, steps)
+        loss, metrics = lam.loss(batch)
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+    assert metrics["visual_over_copy"] < 0.3
+    assert metrics["state"] < 0.3 * metrics["state_if_held"]
+    frames, latents = batch.video[:, 0], lam.encode(batch.video).quantized[:, 0]
+    target = lam.prepare(batch.video[:, 1])
+
+    def error(latent):
+        return (lam.prepare(lam.render(frames, latent)) - target).square().mean()
+
+    assert error(latents.roll(1, dims=0)) > 1.5 * error(latents)
+
+
+def test_a_stored_model_is_the_same_model(tmp_path):
+    lam = make_lam()
+    lam.loss(make_batch())
+    save_model(lam, tmp_path, {"snapshot": "pretrain-7"})
+    loaded = load_lam(tmp_path)
+    assert loaded.config == lam.config
+    assert read_config(tmp_path)["snapshot"] == "pretrain-7"
+    stored = loaded.state_dict()
+    assert all(torch.equal(value, stored[name]) for name, value in lam.state_dict().items())
+    assert not loaded.training
+
+
+def test_without_proprio_there_is_no_proprio_loss():
+    lam = make_lam(use_proprio=False)
+    assert "proprio" not in lam.loss(make_batch())[1]
+    assert not [name for name in lam.state_dict() if name.startswith("proprio")]
+
+
+def test_context_tells_embodiments_apart_only_when_used():
+    batch = make_batch()
+    other = replace(batch, dataset_id=batch.dataset_id + 1)
+    with_context, without = make_lam().eval(), make_lam(use_context=False).eval()
+    assert with_context.loss(batch)[1]["action"] != with_context.loss(other)[1]["action"]
+    assert without.loss(batch)[1]["action"] == without.loss(other)[1]["action"]
+
+
+def test_training_hides_ids_at_the_stated_rate_and_inference_never():
+    context = EmbodimentContext(num_datasets=3, width=8, dropout=0.1)
+    ids, hz = torch.full((4000,), 2), torch.full((4000,), 10.0)
+
+    def hidden(generator):
+        return (context(ids, hz, generator)[:, :8] == context.dataset.weight[0]).all(dim=1)
+
+    drawn = hidden(torch.Generator().manual_seed(0))
+    assert 0.08 < drawn.float().mean() < 0.12
+    assert torch.equal(drawn, hidden(torch.Generator().manual_seed(0)))
+    context.eval()
+    assert not hidden(None).any()
+
+
+@pytest.mark.parametrize("name", ["tiny", "small", "paper"])
+def test_presets_are_valid_and_can_be_changed(name):
+    config = LamConfig.preset(name, num_codes=16)
+    assert config.num_codes == 16
+    with torch.device("meta"):
+        assert Lam(config).encoder.embed.proj.weight.shape[0] == config.encoder_width
+
+
+def test_the_paper_preset_has_the_size_of_the_released_checkpoint():
+    with torch.device("meta"):
+        lam = Lam(LamConfig.preset("paper", use_proprio=False))
+    schedule = sum(value.numel() for value in lam.vq.buffers())
+    assert sum(value.numel() for value in lam.state_dict().values()) - schedule == 238_753_644
+
+
+def test_settings_that_cannot_be_built_are_refused():
+    with pytest.raises(ValueError, match="no preset 'huge'"):
+        LamConfig.preset("huge")
+    with pytest.raises(ValueError, match="no multiple of patch_size"):
+        LamConfig.preset("tiny", resolution=65)
+    with pytest.raises(ValueError, match="7 heads"):
+        LamConfig.preset("tiny", encoder_heads=7)
