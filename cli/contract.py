@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 import typer.core
 
-from cli.settings import Settings
+from cli.settings import Settings, class_of, explain
 from dataengine.errors import DataEngineError
 
 if TYPE_CHECKING:
@@ -136,6 +136,8 @@ def _explain(name: str, error: Exception) -> tuple[str, int]:
     words = " ".join(str(error).split()) or type(error).__name__
     if isinstance(error, DataEngineError):
         return f"villa {name}: {words}", 2
+    if type(error).__name__ == "ValidationError" and hasattr(error, "errors"):  # pydantic is not imported for its name
+        return f"villa {name}: {explain(error, class_of(error))}", 2  # type: ignore[arg-type]
     if isinstance(error, OSError) and error.errno == errno.ENOSPC:
         return f"villa {name}: the disk is full ({words}); free some space, the same command continues", 1
     if isinstance(error, FileNotFoundError | NotADirectoryError | PermissionError) or _is_bad_setting(error):

@@ -32,7 +32,7 @@ class Settings:
         try:
             return config.model_validate(values)
         except ValidationError as error:
-            raise DataEngineError(_explain(config, error)) from error
+            raise DataEngineError(explain(error, config)) from error
 
 
 def _read(file: Path) -> dict[str, Any]:
@@ -68,20 +68,34 @@ def _put(values: dict[str, Any], override: str) -> None:
         values[last] = text
 
 
-def _explain(config: type["BaseModel"], error: "ValidationError") -> str:
+def explain(error: "ValidationError", config: type["BaseModel"]) -> str:
     """Say the first thing that is wrong with the settings in one line, with the nearest key there is."""
     first, *others = error.errors(include_url=False)
     key = ".".join(str(word) for word in first["loc"])
     if first["type"] == "extra_forbidden":
         line = f"no setting '{key}'; {_near(key, list(keys(config)))}"
     elif first["type"] == "missing":
-        line = f"'{key}' is missing; give --{key.replace('_', '-')} or --set {key}=..."
+        option = key.removesuffix("s").replace("_", "-")  # an option that may be given again is named in the singular
+        line = f"'{key}' is missing; give --{option} or --set {key}=..."
     elif not key:
         line = first["msg"].removeprefix("Value error, ")
     else:
-        found = repr(first["input"])
-        line = f"setting '{key}': found {found[:80]}, {first['msg'].removeprefix('Value error, ')}"
+        wanted = first["msg"].removeprefix("Value error, ").replace("Input should be", "expected")
+        line = f"setting '{key}': found {repr(first['input'])[:80]}, {wanted}"
     return line + (f" (and {len(others)} more)" if others else "")
+
+
+def class_of(error: "ValidationError") -> type["BaseModel"]:
+    """Find the settings that an error is about, among all that are loaded."""
+    from pydantic import BaseModel
+
+    waiting = [BaseModel]
+    while waiting:
+        found = waiting.pop()
+        if found.__name__ == error.title:
+            return found
+        waiting += found.__subclasses__()
+    return BaseModel
 
 
 def _near(key: str, known: list[str]) -> str:

@@ -1,0 +1,223 @@
+"""Reference pages made from the program itself, so that they cannot say anything else."""
+
+import importlib
+import inspect
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from types import UnionType
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Union, get_args, get_origin
+
+from cli.contract import COMMANDS
+from dataengine.report import Report
+
+if TYPE_CHECKING:
+    from pydantic import BaseModel
+    from pydantic.fields import FieldInfo
+
+CONFIGS = {
+    "villa demo": ("pipelines.demo:DemoConfig",),
+    "villa ingest": ("pipelines.ingest:IngestConfig",),
+    "villa curate": ("pipelines.curate:CurateConfig",),
+    "villa stats": ("pipelines.stats:StatsConfig",),
+    "villa train lam": ("pipelines.train_lam:TrainLamConfig", "models.lam.config:LamConfig"),
+    "villa train act": ("pipelines.train_act:TrainActConfig", "models.act.config:ActConfig"),
+    "villa label": ("pipelines.label:LabelConfig",),
+    "villa shard": ("pipelines.shard:ShardConfig",),
+    "villa probe": ("pipelines.probe:ProbeConfig",),
+    "villa eval": ("pipelines.evaluate:EvalConfig",),
+}
+"""Settings of each command that takes `--config` and `--set`; a second class is what `model.<key>` reaches."""
+
+RECIPES = {"villa train lam": "LAM", "villa train act": "ACT"}
+"""Names in `pipelines.training.recipes`."""
+
+MADE = "<!-- Made by `villa docs`; change the program, not this page. -->\n\n"
+
+
+class DocsReport(Report):
+    """Which pages are there, and which were out of date."""
+
+    ok: bool = True
+    """False when `--check` found a page that does not say what the program does."""
+    out: str
+    pages: list[str]
+    changed: list[str]
+    checked_only: bool
+
+    def summary(self) -> str:
+        """Name the pages that changed."""
+        if self.checked_only and self.changed:
+            return f"out of date in {self.out}: {', '.join(self.changed)}; run villa docs --out {self.out}"
+        return f"{len(self.pages)} pages in {self.out}, changed: {', '.join(self.changed) or 'none'}"
+
+
+def run(out: Path, *, check: bool) -> DocsReport:
+    """Write the pages, or compare them with what is there."""
+    pages = {"commands.md": commands(), "settings.md": settings(), "sources.md": sources()}
+    changed = [name for name, words in pages.items() if not (out / name).is_file() or (out / name).read_text() != words]
+    if not check:
+        out.mkdir(parents=True, exist_ok=True)
+        for name in changed:
+            (out / name).write_text(pages[name])
+    return DocsReport(ok=not (check and changed), out=str(out), pages=list(pages), changed=changed, checked_only=check)
+
+
+def commands() -> str:
+    """Describe every command: what it does, an example, its arguments and options."""
+    from typer.main import get_command
+
+    from cli.contract import app
+
+    for name in COMMANDS:
+        importlib.import_module(f"cli.{name}")
+    parts = [MADE + "# Commands\n\nOptions that every command has are told once, at the end.\n"]
+    for path, command in _leaves(get_command(app), "villa"):
+        text, _, example = inspect.cleandoc(command.help).replace("\b\n", "").partition("Example:\n")
+        rows = [_parameter(p) for p in command.params if p.name not in COMMON]
+        parts.append(f"## {path}\n\n{text.strip()}\n\n```\n{inspect.cleandoc(example)}\n```\n")
+        parts.append(_table(["", "default", ""], rows) if rows else "")
+    parts.append("## On every command\n\n" + _table(["", ""], list(COMMON.values())))
+    parts.append(EXIT_CODES)
+    return "\n".join(part for part in parts if part)
+
+
+COMMON = {
+    "as_json": ("`--json`", "One JSON object on stdout, and nothing else there; logs and progress go to stderr."),
+    "debug": ("`--debug`", "A traceback when it fails, beside the one line that it always prints."),
+    "config_file": ("`--config FILE`", "YAML file of settings, where [settings](settings.md) has a table for it."),
+    "overrides": ("`--set KEY=VALUE`", "Any setting, again and again; dots reach into nested ones. Goes before all."),
+}
+
+EXIT_CODES = """| exit code | |
+|---|---|
+| 0 | done |
+| 1 | failed; one line on stderr says why |
+| 2 | wrong usage or bad input; one line on stderr says where, what was found, what was expected |
+| 130 | interrupted; the same command continues |
+"""
+
+
+def settings() -> str:
+    """Describe every setting that `--config` and `--set` take."""
+    parts = [MADE + "# Settings\n\nDefaults, then `--config`, then the command's own options, then `--set`.\n"]
+    for command, places in CONFIGS.items():
+        for i, place in enumerate(places):
+            module, _, name = place.partition(":")
+            config = getattr(importlib.import_module(module), name)
+            title = f"## {command}" if i == 0 else f"### model.<key> of {command}"
+            parts.append(
+                f"{title}\n\n{inspect.getdoc(config)}\n\n{_table(['key', 'type', 'default', ''], list(_rows(config)))}"
+            )
+        if command in RECIPES:
+            parts.append(_recipes(command))
+    return "\n".join(parts)
+
+
+def _recipes(command: str) -> str:
+    """Tell what each preset trains with, where it differs from the defaults."""
+    from pipelines.training import recipes
+
+    presets: dict[str, dict[str, Any]] = getattr(recipes, RECIPES[command])
+    keys = sorted({key for recipe in presets.values() for key in recipe})
+    rows = [
+        (f"`{key}`", *(json.dumps(recipe[key]) if key in recipe else "" for recipe in presets.values())) for key in keys
+    ]
+    return f"### Recipes of {command}\n\nWhat a preset sets, where nobody says otherwise.\n\n" + _table(
+        ["key", *presets], rows
+    )
+
+
+def sources() -> str:
+    """Describe every source by what its file says."""
+    from pipelines.sources import SourcesConfig
+    from pipelines.sources import run as list_sources
+
+    parts = [
+        MADE + "# Sources\n\nWhat `villa ingest SOURCE ROOT` reads; each is one file below `dataengine/sources`.\n"
+    ]
+    rows = [
+        (
+            f"`{s.name}`",
+            s.kind,
+            ", ".join([s.embodiment, *s.other_embodiments]),
+            f"{s.control_hz:g}",
+            s.layout,
+            s.licence,
+        )
+        for s in list_sources(SourcesConfig()).sources
+    ]
+    return "\n".join([*parts, _table(["source", "kind", "embodiment", "Hz", "layout", "licence"], rows)])
+
+
+def _leaves(command: Any, path: str) -> Iterator[tuple[str, Any]]:
+    """List the commands of a tree, groups opened."""
+    for name in command.list_commands(None):
+        inner = command.get_command(None, name)
+        if hasattr(inner, "commands"):
+            yield from ((f"{path} {name} {leaf}", c) for leaf, c in inner.commands.items())
+        else:
+            yield f"{path} {name}", inner
+
+
+def _parameter(parameter: Any) -> tuple[str, str, str]:
+    """Describe one argument or option."""
+    if parameter.param_type_name == "argument":
+        return (
+            f"`{(parameter.metavar or parameter.name).upper()}`",
+            "required" if parameter.required else "",
+            parameter.help or "",
+        )
+    default = "" if parameter.default in (None, False, "") else f"`{parameter.default}`"
+    return f"`{parameter.opts[0]}`", default, parameter.help or ""
+
+
+def _rows(config: type["BaseModel"], prefix: str = "") -> Iterator[tuple[str, str, str, str]]:
+    """Describe each setting, nested ones below their parent."""
+    from cli.settings import nested
+
+    for name, info in config.model_fields.items():
+        yield f"`{prefix}{name}`", _type(info), _default(info), info.description or ""
+        for inner in nested(info.annotation):
+            yield from _rows(inner, f"{prefix}{name}.")
+
+
+def _type(info: "FieldInfo") -> str:
+    """Name a type as a reader of YAML knows it, with its bounds."""
+    bounds = {"ge": "at least", "gt": "above", "le": "at most", "lt": "below", "min_length": "length at least"}
+    limits = [f"{word} {getattr(m, key)}" for m in info.metadata for key, word in bounds.items() if hasattr(m, key)]
+    return ", ".join([_words(info.annotation), *limits])
+
+
+def _words(annotation: Any) -> str:
+    """Write a type without the modules that its parts come from."""
+    outer, inner = get_origin(annotation), get_args(annotation)
+    if outer is Literal:
+        return " or ".join(f"`{value}`" for value in inner)
+    if outer is Annotated:
+        return _words(inner[0])
+    if annotation is type(None):
+        return "null"
+    if outer in (Union, UnionType):
+        return " or ".join(map(_words, inner))
+    name = getattr(outer or annotation, "__name__", str(annotation)).lower()
+    return f"{name} of {', '.join(dict.fromkeys(_words(part) for part in inner if part is not ...))}" if inner else name
+
+
+def _default(info: "FieldInfo") -> str:
+    """Print a default as YAML would have it."""
+    from pydantic import BaseModel
+
+    if info.is_required():
+        return "required"
+    value = info.get_default(call_default_factory=True)
+    if value is None or isinstance(value, BaseModel):
+        return ""
+    return f"`{json.dumps(value, default=str)}`"
+
+
+def _table(head: list[str], rows: list[Any]) -> str:
+    """Write a Markdown table."""
+    cells = [[" ".join(str(cell).split()).replace("|", "\\|") for cell in row] for row in [head, *rows]]
+    lines = ["| " + " | ".join(row) + " |" for row in cells]
+    return "\n".join([lines[0], "|" + "---|" * len(head), *lines[1:]]) + "\n"
