@@ -1,11 +1,13 @@
 """`villa corpus info` and `villa corpus verify`."""
 
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from cli.contract import app, command
-from dataengine.report import Report
+
+if TYPE_CHECKING:
+    from dataengine.report import Report
 
 corpus = typer.Typer(help="Facts and health of a corpus.", rich_markup_mode=None)
 app.add_typer(corpus, name="corpus")
@@ -14,7 +16,7 @@ Place = Annotated[str, typer.Argument(metavar="CORPUS", help="Folder or URI of t
 
 
 @command(corpus, "corpus info", example="villa corpus info runs/corpus")
-def info(place: Place) -> Report:
+def info(place: Place) -> "Report":
     """Tell a corpus's tables, versions, columns, labels, rejects and the commands that wrote it."""
     from pipelines import corpus as pipeline
 
@@ -25,7 +27,7 @@ def info(place: Place) -> Report:
 def verify(
     place: Place,
     full: Annotated[bool, typer.Option("--full", help="Decode every frame instead of one per camera.")] = False,
-) -> Report:
+) -> "Report":
     """Check every row: identity, lengths, offsets, finite numbers, pictures that decode; exit code 1 if any is bad."""
     from pipelines import corpus as pipeline
 

@@ -1,13 +1,15 @@
 """`villa demo`: the whole path in miniature."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from cli.contract import app, command
 from cli.settings import Settings
-from dataengine.report import Report
+
+if TYPE_CHECKING:
+    from dataengine.report import Report
 
 
 @command(app, "demo", example="villa demo --out runs/demo\nvilla demo --out runs/quick --quick --until label")
@@ -17,7 +19,7 @@ def demo(
     quick: Annotated[bool, typer.Option("--quick", help="Do it all, tiny, in under two minutes.")] = False,
     until: Annotated[str | None, typer.Option(help="Stop after this stage: record, ingest, label ...")] = None,
     engine: Annotated[str | None, typer.Option(help="`ray` (default) or `local`.")] = None,
-) -> Report:
+) -> "Report":
     """Record simulated robots, build a corpus, train both models, run the policy, write a report.
 
     Kill it and run the same command again: it goes on where it was.

@@ -1,19 +1,21 @@
 """`villa docs`: the reference pages, generated from the program itself."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from cli.contract import app, command
-from dataengine.report import Report
+
+if TYPE_CHECKING:
+    from dataengine.report import Report
 
 
 @command(app, "docs", example="villa docs --out docs/reference")
 def docs(
     out: Annotated[Path, typer.Option(help="Folder of the pages.")] = Path("docs/reference"),
     check: Annotated[bool, typer.Option("--check", help="Write nothing; fail when a page is out of date.")] = False,
-) -> Report:
+) -> "Report":
     """Write the reference of commands, settings and sources."""
     from cli import reference
 

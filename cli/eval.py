@@ -1,13 +1,15 @@
 """`villa eval`: the policy in closed loop."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from cli.contract import app, command
 from cli.settings import Settings
-from dataengine.report import Report
+
+if TYPE_CHECKING:
+    from dataengine.report import Report
 
 
 @command(
@@ -22,7 +24,7 @@ def evaluate(
     task: Annotated[list[str] | None, typer.Option(help="Task to play; give it again.")] = None,
     episodes: Annotated[int | None, typer.Option(help="Unseen starts per task.")] = None,
     out: Annotated[Path | None, typer.Option(help="Folder for rollout pictures.")] = None,
-) -> Report:
+) -> "Report":
     """Run a policy in a simulator, on starts that training never saw; successes with Wilson intervals."""
     from pipelines import evaluate as pipeline
 

@@ -1,12 +1,14 @@
 """`villa ingest`: raw recordings into the corpus."""
 
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from cli.contract import app, command
 from cli.settings import Settings
-from dataengine.report import Report
+
+if TYPE_CHECKING:
+    from dataengine.report import Report
 
 
 @command(
@@ -24,7 +26,7 @@ def ingest(
     workers: Annotated[int | None, typer.Option(help="Parts read side by side; 0 takes every core.")] = None,
     strict: Annotated[bool, typer.Option("--strict", help="Fail when a record is rejected.")] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Plan and count, write nothing.")] = False,
-) -> Report:
+) -> "Report":
     """Read raw recordings, as their publisher ships them, into the corpus; each part exactly once.
 
     A bad record is put aside with its reason and the rest is read. Kill it and run the same command again: it goes

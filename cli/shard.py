@@ -1,12 +1,14 @@
 """`villa shard`: pre-training shards of a weighted mixture."""
 
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from cli.contract import app, command
 from cli.settings import Settings
-from dataengine.report import Report
+
+if TYPE_CHECKING:
+    from dataengine.report import Report
 
 
 @command(app, "shard", example="villa shard runs/corpus --out runs/shards\nvilla shard runs/corpus --dry-run")
@@ -16,7 +18,7 @@ def shard(
     out: Annotated[str | None, typer.Option(help="Folder or URI of the shards.")] = None,
     latent: Annotated[str | None, typer.Option(help="Name of the latent actions to write, from `villa label`.")] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Plan and count, write nothing.")] = False,
-) -> Report:
+) -> "Report":
     """Write the kept episodes as WebDataset shards with a manifest (checksums, counts, statistics)."""
     from pipelines import shard as pipeline
 

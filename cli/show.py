@@ -1,12 +1,14 @@
 """`villa show`: look at a corpus or at one episode."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from cli.contract import app, command
-from dataengine.report import Report
+
+if TYPE_CHECKING:
+    from dataengine.report import Report
 
 
 @command(
@@ -19,7 +21,7 @@ def show(
     episode: Annotated[str | None, typer.Argument(help="Episode, by its id or the id's first letters.")] = None,
     out: Annotated[Path | None, typer.Option(help="PNG of its frames, states and actions.")] = None,
     frames: Annotated[int, typer.Option(min=1, max=64, help="Frames of the picture, evenly spaced.")] = 12,
-) -> Report:
+) -> "Report":
     """Show what a corpus holds; with an episode, its facts, instruction and ranges, and a picture of it."""
     from pipelines import show as pipeline
 

@@ -1,15 +1,17 @@
 """`villa sources`: which datasets can be read."""
 
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from cli.contract import app, command
-from dataengine.report import Report
+
+if TYPE_CHECKING:
+    from dataengine.report import Report
 
 
 @command(app, "sources", example="villa sources\nvilla sources --only fetch")
-def sources(only: Annotated[str, typer.Option(help="Only names that contain this.")] = "") -> Report:
+def sources(only: Annotated[str, typer.Option(help="Only names that contain this.")] = "") -> "Report":
     """List the datasets that `villa ingest` reads: kind, embodiment, control rate, file layout, licence."""
     from pipelines import sources as pipeline
 

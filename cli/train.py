@@ -1,13 +1,15 @@
 """`villa train lam` and `villa train act`: the one training loop, two models."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from cli.contract import app, command
 from cli.settings import Settings
-from dataengine.report import Report
+
+if TYPE_CHECKING:
+    from dataengine.report import Report
 
 train = typer.Typer(help="Train the latent action model or the policy.", rich_markup_mode=None)
 app.add_typer(train, name="train")
@@ -26,7 +28,7 @@ def lam(
     preset: Preset = None,
     steps: Steps = None,
     device: Device = None,
-) -> Report:
+) -> "Report":
     """Train the latent action model: it names what happens between two frames.
 
     A killed run continues to the same losses when the same command is given again.
@@ -46,7 +48,7 @@ def act(
     preset: Preset = None,
     steps: Steps = None,
     device: Device = None,
-) -> Report:
+) -> "Report":
     """Train the policy: it plans latent actions and robot actions from pixels, state and an instruction.
 
     A killed run continues to the same losses when the same command is given again.

@@ -1,0 +1,182 @@
+"""The commands that look: sources, doctor, show, corpus, docs; and bad input to those that write."""
+
+from importlib import metadata
+
+import pytest
+from PIL import Image
+
+from pipelines import doctor
+
+
+def test_sources_are_a_list_of_objects(villa):
+    said = villa("sources", "--json")
+    assert said.code == 0
+    found = {source["name"]: source for source in said.report}
+    assert {"openx/metaworld", "openx/fetch", "agibot", "something_something"} <= found.keys()
+    for source in found.values():
+        assert source.keys() >= {"name", "kind", "embodiment", "control_hz", "layout", "licence"}
+    assert found["something_something"]["kind"] == "human"
+
+
+def test_sources_can_be_narrowed(villa):
+    assert [source["name"] for source in villa("sources", "--only", "fetch", "--json").report] == ["openx/fetch"]
+    said = villa("sources", "--only", "no-such")
+    assert said.code == 2
+    assert "agibot" in said.line
+
+
+def test_an_unknown_source_suggests_a_near_one(villa, tmp_path):
+    said = villa("ingest", "openx/metawrld", tmp_path, "--corpus", tmp_path / "corpus")
+    assert said.code == 2
+    assert "did you mean 'openx/metaworld'?" in said.line
+
+
+@pytest.mark.parametrize("source", ["openx/metaworld", "agibot", "something_something"])
+@pytest.mark.parametrize("exists", [False, True])
+def test_a_missing_or_empty_folder_is_one_line(villa, tmp_path, source, exists):
+    root = tmp_path / "raw"
+    if exists:
+        root.mkdir()
+    said = villa("ingest", source, root, "--corpus", tmp_path / "corpus")
+    assert said.code == 2
+    assert str(root) in said.line
+    assert not (tmp_path / "corpus").exists()
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["curate", "{}"],
+        ["stats", "{}"],
+        ["show", "{}"],
+        ["corpus", "info", "{}"],
+        ["corpus", "verify", "{}"],
+        ["label", "{}", "--lam", "{}"],
+        ["shard", "{}", "--out", "{}/out"],
+        ["probe", "{}", "--lam", "{}"],
+        ["train", "lam", "{}", "--out", "{}/out"],
+        ["train", "act", "{}", "--out", "{}/out"],
+        ["eval", "{}"],
+    ],
+    ids=" ".join,
+)
+def test_a_place_where_nothing_is_costs_one_line(villa, tmp_path, words):
+    said = villa(*(word.format(tmp_path / "nowhere") for word in words))
+    assert said.code == 2
+    assert str(tmp_path / "nowhere") in said.line
+
+
+def test_show_names_datasets_and_some_episodes(villa, corpus):
+    report = villa("show", corpus, "--json").report
+    assert {d["name"]: d["episodes"] for d in report["datasets"]} == {"drawers": 2, "kitchen": 1, "shelves": 3}
+    assert {e["dataset"] for e in report["examples"]} == {"drawers", "kitchen", "shelves"}
+    assert "shelves" in villa("show", corpus).out
+
+
+def test_show_tells_one_episode_by_the_first_letters_of_its_id(villa, corpus):
+    episode_id = next(
+        e["episode_id"] for e in villa("show", corpus, "--json").report["examples"] if e["dataset"] == "drawers"
+    )
+    report = villa("show", corpus, episode_id[:10], "--json").report
+    assert report["episode_id"] == episode_id
+    assert report["embodiment"] == "hand"
+    assert report["instruction"] == ["do b0"]
+    assert report["dims"] == {"state": 7, "action": 7, "raw_state": 3, "raw_action": 2}
+    gripper = next(r for r in report["ranges"] if r["vector"] == "state" and r["name"] == "gripper")
+    assert (gripper["min"], gripper["mean"], gripper["max"]) == (0, 0.5, 1)
+
+
+def test_show_draws_an_episode(villa, corpus, tmp_path):
+    for example in villa("show", corpus, "--json").report["examples"]:
+        said = villa("show", corpus, example["episode_id"], "--out", tmp_path / "strip.png", "--frames", 5)
+        assert said.code == 0
+        with Image.open(tmp_path / "strip.png") as picture:
+            assert picture.width > 300
+
+
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [
+        (["zzz"], "no episode starts with 'zzz'"),
+        (["--out", "strip.png"], "give an EPISODE"),
+        ([""], "6 episodes start"),
+    ],
+)
+def test_show_says_what_it_cannot_find(villa, corpus, words, expected):
+    said = villa("show", corpus, *words)
+    assert said.code == 2
+    assert expected in said.line
+
+
+def test_corpus_info_counts_datasets_and_bytes(villa, corpus):
+    report = villa("corpus", "info", corpus, "--json").report
+    assert report["episodes"] == 6
+    assert sum(d["bytes"] for d in report["datasets"]) == report["bytes"] > 0
+    assert next(d for d in report["datasets"] if d["name"] == "kitchen")["kind"] == "human"
+    assert "shelves" in villa("corpus", "info", corpus).out
+
+
+@pytest.mark.parametrize("full", [[], ["--full"]])
+def test_corpus_verify_looks_at_one_frame_or_at_all(villa, corpus, full):
+    said = villa("corpus", "verify", corpus, *full, "--json")
+    assert said.code == 0
+    assert said.report["ok"]
+    assert said.report["frames_decoded"] == (said.report["steps"] if full else 6)
+
+
+def test_a_dry_run_of_shards_writes_nothing(villa, corpus, tmp_path):
+    villa("stats", corpus)
+    said = villa("shard", corpus, "--out", tmp_path / "shards", "--dry-run", "--json")
+    assert said.code == 0
+    assert said.report["written"] is False
+    assert not (tmp_path / "shards").exists()
+
+
+def test_explain_an_episode_that_does_not_exist(villa, corpus):
+    assert villa("curate", corpus).code == 0
+    said = villa("curate", corpus, "--explain", "zzz")
+    assert said.code == 2
+    assert "zzz" in said.line
+
+
+def test_doctor_gives_the_command_that_mends_a_gap(villa, monkeypatch):
+    def version(name):
+        if name == "metaworld":
+            raise metadata.PackageNotFoundError(name)
+        return "1.0"
+
+    monkeypatch.setattr(doctor.metadata, "version", version)
+    monkeypatch.setattr(doctor, "RENDER", "raise SystemExit('no display')")
+    said = villa("doctor", "--json")
+    checks = {check["name"]: check for check in said.report["checks"]}
+    assert said.code == 0
+    assert not checks["metaworld"]["ok"]
+    assert "pip install" in checks["metaworld"]["fix"]
+    assert "no display" in checks["rendering"]["found"]
+    assert "apt-get" in checks["rendering"]["fix"]
+    assert checks["torch"]["fix"] == ""
+
+
+def test_doctor_exits_1_without_what_the_main_path_needs(villa, monkeypatch):
+    def version(name):
+        raise metadata.PackageNotFoundError(name)
+
+    monkeypatch.setattr(doctor.metadata, "version", version)
+    monkeypatch.setattr(doctor, "RENDER", "pass")
+    said = villa("doctor")
+    assert said.code == 1
+    assert "make setup" in said.out
+
+
+def test_the_reference_says_what_the_program_does(villa, request):
+    said = villa("docs", "--check", "--out", request.config.rootpath / "docs" / "reference")
+    assert said.code == 0, said.out
+
+
+def test_a_page_that_drifted_is_named(villa, tmp_path):
+    villa("docs", "--out", tmp_path)
+    (tmp_path / "commands.md").write_text("old")
+    said = villa("docs", "--check", "--out", tmp_path, "--json")
+    assert said.code == 1
+    assert said.report["changed"] == ["commands.md"]
+    assert (tmp_path / "commands.md").read_text() == "old"

@@ -1,0 +1,69 @@
+"""Defaults, then the file, then the command's own options, then `--set`; whatever is wrong is one line."""
+
+import pytest
+from pydantic import Field
+
+from cli.settings import Settings
+from dataengine.config import Config
+from dataengine.errors import DataEngineError
+
+
+class Oven(Config):
+    heat_c: int = Field(200, ge=0)
+    fan: bool = False
+
+
+class Kitchen(Config):
+    place: str
+    oven: Oven = Oven()
+    shelves: tuple[int, ...] = ()
+
+
+def test_each_layer_goes_over_the_one_before(tmp_path):
+    file = tmp_path / "kitchen.yaml"
+    file.write_text("place: file\nshelves: [1, 2]\noven:\n  heat_c: 150\n  fan: true\n")
+    settings = Settings(file, ["oven.heat_c=90", "shelves=[3]"])
+    kitchen = settings.fill(Kitchen, place="option", oven=None)
+    assert kitchen == Kitchen(place="option", oven=Oven(heat_c=90, fan=True), shelves=(3,))
+
+
+@pytest.mark.parametrize(
+    ("override", "words"),
+    [
+        ("oven.heta_c=3", "no setting 'oven.heta_c'; did you mean 'oven.heat_c'?"),
+        ("heat_c=3", "no setting 'heat_c'; did you mean 'oven.heat_c'?"),
+        ("zzz=3", "no setting 'zzz'; known: place, oven, shelves"),
+        ("oven.heat_c=-1", "setting 'oven.heat_c': found -1, expected greater than or equal to 0"),
+        ("oven.heat_c=hot", "setting 'oven.heat_c': found 'hot', expected a valid integer"),
+        ("oven", "expected key=value"),
+    ],
+)
+def test_a_wrong_setting_is_one_line_with_the_nearest_key(override, words):
+    with pytest.raises(DataEngineError) as caught:
+        Settings(None, [override]).fill(Kitchen, place="x")
+    assert words in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_what_is_missing_is_named_with_its_option():
+    with pytest.raises(DataEngineError, match=r"'place' is missing; give --place or --set place=\.\.\."):
+        Settings().fill(Kitchen)
+
+
+@pytest.mark.parametrize(
+    ("content", "words"), [(None, "No such file"), ("a: [", "not YAML"), ("- a\n- b\n", "found a list, expected lines")]
+)
+def test_a_bad_file_is_named(tmp_path, content, words):
+    file = tmp_path / "kitchen.yaml"
+    if content is not None:
+        file.write_text(content)
+    with pytest.raises(DataEngineError, match=words) as caught:
+        Settings(file).fill(Kitchen)
+    assert str(file) in str(caught.value)
+
+
+def test_a_model_setting_that_does_not_exist_is_bad_input_too(villa, corpus, tmp_path):
+    villa("stats", corpus)
+    said = villa("train", "lam", corpus, "--out", tmp_path / "lam", "--set", "model.resoluton=32")
+    assert said.code == 2
+    assert "did you mean 'resolution'?" in said.line
