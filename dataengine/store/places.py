@@ -23,6 +23,11 @@ def table_uri(corpus: str, table: str) -> str:
     return f"{corpus}/{table}.lance"
 
 
+def is_local(uri: str) -> bool:
+    """Tell whether a place lies on a disk of this machine."""
+    return "://" not in uri
+
+
 @dataclass(frozen=True)
 class Folder:
     """A flat folder on a disk or in an object store."""
@@ -35,11 +40,6 @@ class Folder:
             return fs.FileSystem.from_uri(self.uri)
         except (ValueError, OSError) as error:
             raise CorpusError(f"{self.uri}: cannot reach it ({error}); expected a path, s3:// or gs://") from error
-
-    @property
-    def is_local(self) -> bool:
-        """Whether it lies on a disk of this machine."""
-        return "://" not in self.uri
 
     def sizes(self) -> dict[str, int]:
         """Bytes of each file by its name; empty when the folder does not exist."""
@@ -60,7 +60,7 @@ class Folder:
 
     def write(self, name: str, data: bytes) -> None:
         """Write one file so that a reader sees all of it or nothing, also after a crash."""
-        if not self.is_local:  # an object appears only once its upload is complete
+        if not is_local(self.uri):  # an object appears only once its upload is complete
             system, path = self._place
             with system.open_output_stream(f"{path}/{name}") as stream:
                 stream.write(data)

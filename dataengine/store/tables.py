@@ -1,7 +1,10 @@
 """Opens and creates the Lance tables of a corpus."""
 
 import errno
+import shutil
+import uuid
 from collections.abc import Iterable
+from pathlib import Path
 from typing import Final
 
 import lance
@@ -10,7 +13,7 @@ from lance.commit import CommitConflictError
 
 from dataengine import schema
 from dataengine.errors import CorpusError
-from dataengine.store.places import Folder, table_uri
+from dataengine.store.places import Folder, is_local, table_uri
 
 FILE_VERSION: Final = "2.2"
 """Blob v2 needs it; newer ones are not for production."""
@@ -43,19 +46,37 @@ def create_tables(corpus: str) -> None:
 
 
 def _create(corpus: str, name: str, columns: pa.Schema) -> None:
+    """Create one table, unless it is there.
+
+    Of two processes that create the same table at once, Lance lets the second overwrite the first, rows and all. On a
+    disk a table is therefore made aside and moved into place, which only one of them can. An object store cannot move:
+    there the first ingest into a new corpus should run alone.
+    """
     if exists(corpus, name):
         return
+    place = table_uri(corpus, name)
+    if not is_local(corpus):
+        _write_empty(columns, place)
+        return
+    draft = Path(corpus, "_staging", f".{name}.{uuid.uuid4().hex[:8]}.lance")
     try:
-        lance.write_dataset(
-            columns.empty_table(),
-            table_uri(corpus, name),
-            mode="create",
-            data_storage_version=FILE_VERSION,
-            enable_stable_row_ids=True,
-        )
-    except OSError:
-        if not exists(corpus, name):  # else another process was faster
+        draft.parent.mkdir(parents=True, exist_ok=True)
+        _write_empty(columns, str(draft))
+        draft.rename(place)
+    except (FileExistsError, NotADirectoryError) as error:
+        if not exists(corpus, name):
+            raise CorpusError(f"{corpus}: it lies at or below a file, expected a folder") from error
+    except OSError as error:
+        if error.errno != errno.ENOTEMPTY:  # else another process was faster
             raise
+    finally:
+        shutil.rmtree(draft, ignore_errors=True)
+
+
+def _write_empty(columns: pa.Schema, place: str) -> None:
+    lance.write_dataset(
+        columns.empty_table(), place, mode="create", data_storage_version=FILE_VERSION, enable_stable_row_ids=True
+    )
 
 
 def exists(corpus: str, name: str) -> bool:

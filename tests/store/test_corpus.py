@@ -1,3 +1,5 @@
+import shutil
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import lance
@@ -6,7 +8,7 @@ import pyarrow as pa
 import pytest
 
 from dataengine.errors import CorpusError
-from dataengine.store import Corpus, add_episodes
+from dataengine.store import Corpus, add_episodes, tables
 from store.npz_source import make_episode
 
 
@@ -97,6 +99,29 @@ def test_a_corpus_is_created_once(corpus: Corpus) -> None:
         Corpus.create(corpus.uri)
 
 
+def test_a_corpus_that_many_create_at_once_is_one(tmp_path: Path) -> None:
+    place = tmp_path / "corpus"
+    with ThreadPoolExecutor(6) as pool:
+        opened = list(pool.map(lambda _: Corpus.open_or_create(place), range(6)))
+    assert {corpus.version for corpus in opened} == {1}
+    add_episodes(opened[0], [make_episode("a")])
+    assert len(Corpus.open_or_create(place)) == 1
+
+
+def test_creation_that_was_cut_short_is_finished(corpus: Corpus) -> None:
+    """Episodes are made last, so without them there is no corpus yet."""
+    shutil.rmtree(f"{corpus.uri}/episodes.lance")
+    shutil.rmtree(f"{corpus.uri}/runs.lance")
+    assert not Corpus.exists(corpus.uri)
+    assert Corpus.open_or_create(corpus.uri).verify().ok
+
+
+def test_a_place_below_a_file_is_refused_in_one_line(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(CorpusError, match="file: it lies at or below a file"):
+        Corpus.open_or_create(tmp_path / "file")
+
+
 def test_a_newer_schema_is_refused_in_one_line(corpus: Corpus) -> None:
     lance.dataset(f"{corpus.uri}/episodes.lance").update_schema_metadata({"villa:schema_version": "99"})
     with pytest.raises(CorpusError, match=r"schema version 99, this villa reads up to 1; upgrade villa-engine$"):
@@ -112,3 +137,14 @@ def test_statistics_are_replaced_and_runs_are_kept(corpus: Corpus) -> None:
     assert stats is not None
     assert stats["mean"].to_pylist() == [2.0]
     assert corpus.runs()["counts"].to_pylist() == ['{"num_episodes": 3}'] * 2
+
+
+def test_a_slow_creator_does_not_overwrite_what_a_faster_one_has_filled(
+    corpus: Corpus, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    add_episodes(corpus, [make_episode("a")])
+    monkeypatch.setattr(tables, "exists", lambda *_: False)
+    tables.create_tables(corpus.uri)
+    monkeypatch.undo()
+    assert len(Corpus.open(corpus.uri)) == 1
+    assert corpus.embodiments() == {"arm": 1}
