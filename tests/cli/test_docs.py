@@ -1,0 +1,78 @@
+"""What the pages say works: every command line is one that exists, every Python block runs."""
+
+import re
+import shlex
+from pathlib import Path
+
+import numpy as np
+import pytest
+from test_contract import COMMANDS
+
+from dataengine.store import Corpus
+
+ROOT = Path(__file__).parents[2]
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
+BLOCK = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+
+
+def blocks(page: Path, language: str) -> list[str]:
+    return [words for found, words in BLOCK.findall(page.read_text()) if found == language]
+
+
+def command_lines() -> list[tuple[str, str]]:
+    found = []
+    for page in PAGES:
+        words = page.read_text()
+        lines = [line for block in [*blocks(page, ""), *blocks(page, "sh")] for line in block.splitlines()]
+        lines += re.findall(r"`(villa [^`]+)`", words)
+        found += [(page.name, line) for line in lines if line.startswith("villa ") and "..." not in line]
+    return sorted(set(found))
+
+
+@pytest.mark.parametrize(("page", "line"), command_lines(), ids=lambda words: words)
+def test_a_command_line_of_a_page_is_one_that_exists(page, line):
+    words = shlex.split(line, comments=True)
+    name = next((n for n in (" ".join(words[:3]), " ".join(words[:2])) if n in COMMANDS), None)
+    if name is None:
+        assert words[1:] in (["--help"], ["train"], ["corpus"]) or any(n.startswith(line) for n in COMMANDS)
+        return
+    rest = words[len(name.split()) :]
+    if rest:  # a bare name is a mention, not a call
+        COMMANDS[name].make_context(name, rest)
+
+
+@pytest.mark.parametrize("page", ["corpus.md", "troubleshooting.md"])
+def test_the_python_of_a_page_runs(page, corpus, capsys):
+    for code in blocks(ROOT / "docs" / page, "python"):
+        exec(code.replace("runs/corpus", corpus), {})
+
+
+def test_links_between_pages_lead_somewhere():
+    for page in PAGES:
+        for target in re.findall(r"\]\(([^)#]+)\)", page.read_text()):
+            assert "://" in target or (page.parent / target).exists(), f"{page.name}: {target}"
+
+
+def test_the_source_that_the_page_shows_can_be_ingested(villa, tmp_path, monkeypatch):
+    (code,) = blocks(ROOT / "docs" / "sources.md", "python")
+    (tmp_path / "my_pantry.py").write_text(code)
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    raw = tmp_path / "raw"
+    raw.mkdir()
+    random = np.random.default_rng(0)
+    for name, jaw_mm in (("good", 40.0), ("bad", 400.0)):
+        pictures = random.integers(0, 255, (5, 24, 32, 3)).astype(np.uint8)
+        jaw, target = np.full(5, jaw_mm), np.full((5, 7), jaw_mm)
+        np.savez(
+            raw / f"{name}.npz", tip=np.zeros((5, 6)), jaw=jaw, target=target, pictures=pictures, instruction="tidy up"
+        )
+    words = ("ingest", "my_pantry:Pantry", raw, "--corpus", tmp_path / "corpus", "--workers", 1)
+    report = villa(*words, "--json").report
+    assert (report["committed_parts"], report["rejected_parts"], report["episodes"]) == (1, 1, 1)
+    corpus = Corpus.open(str(tmp_path / "corpus"))
+    episode = corpus.episode(corpus.episode_ids()[0])
+    assert episode.state[:, 6].tolist() == [0.5] * 5
+    assert episode.raw_state[:, 6].tolist() == [40.0] * 5
+    assert "recorded in another unit?" in corpus.rejects()["reason"].to_pylist()[0]
+    assert villa(*words, "--strict").code == 1
