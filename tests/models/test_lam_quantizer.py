@@ -88,6 +88,16 @@ def test_dead_codes_are_moved_onto_recent_tokens(revive_below):
     assert used >= 20 if revive_below else used <= 8
 
 
+def test_a_revived_code_gets_time_to_prove_itself():
+    vq = make_quantizer(warmup_fraction=0.0)
+    vq(clustered_tokens())
+    vq.usage[:, 3] = 0.0
+    codebook = vq.embedding.weight.clone()
+    assert vq.begin_step(10, NUM_STEPS)
+    assert (vq.embedding.weight != codebook).any(dim=1).nonzero().tolist() == [[3]]
+    assert not vq.begin_step(20, NUM_STEPS)
+
+
 def test_memory_is_a_ring_that_spans_batches():
     vq = make_quantizer()
     for value in range(40):
