@@ -81,9 +81,10 @@ def _cards(summary: DemoSummary) -> str:
         if kinds:
             rates = sorted({i.control_hz for i in summary.ingest})
             cards.append((len(kinds), "embodiments", ", ".join(f"{rate:g}" for rate in rates) + " Hz"))
-        cards.append((sum(i.rejected_records for i in summary.ingest), "records rejected", "each with its reason"))
+        rejected = sum(i.rejected_records for i in summary.ingest)
+        cards.append((rejected, "records rejected", "each with its reason" if rejected else "all were sound"))
     if summary.timings:
-        cards.append((_duration(sum(t.seconds for t in summary.timings)), "from nothing to here", summary.machine))
+        cards.append((_duration(sum(t.seconds for t in summary.timings)), "for all stages", summary.machine))
     return page.cards(cards) if cards else ""
 
 

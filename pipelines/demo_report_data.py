@@ -13,7 +13,10 @@ def recordings(summary: DemoSummary) -> list[str]:
     if not summary.recorded:
         return []
     rows = [
-        [r.source, "simulated" if r.simulated else "real footage", r.episodes, r.steps, r.note, r.root]
+        [
+            *(r.source, "simulated" if r.simulated else "partly real footage", r.episodes, r.steps),
+            page.Html(f"{page.text(r.note)}<br><small>{page.text(r.root)}</small>"),
+        ]
         for r in summary.recorded
     ]
     return [
@@ -21,7 +24,7 @@ def recordings(summary: DemoSummary) -> list[str]:
             "Scripted experts play, and their recordings are written as the publishers of such data ship them: file "
             "layouts, codecs, field names and units are the real ones, the robots are simulated."
         ),
-        page.table(["source", "origin", "episodes", "steps", "what it is", "folder"], rows),
+        page.table(["source", "origin", "episodes", "steps", "what and where it is"], rows),
     ]
 
 

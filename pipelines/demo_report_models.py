@@ -12,7 +12,7 @@ LAM_CURVES = {
     "visual_over_copy": "Error of the next frame, as a share of copying",
     "state": "Where the robot goes: error of its states",
     "action": "What it does: error of its actions",
-    "loss": "Training loss",
+    "loss": "Training loss; it rises where the quantiser sets in",
 }
 """Figures of metrics.jsonl that are drawn, if they are there, and what they are called."""
 ACT_CURVES = {"robot": "Flow loss of robot actions", "latent": "Flow loss of latent actions", "loss": "Training loss"}
@@ -44,13 +44,15 @@ def lam(summary: DemoSummary, run_dir: Path) -> list[str]:
             "would not care."
         ),
     ]
+    top = max((max(v.model, v.shuffled) for run in summary.lam for v in run.visual), default=1.0)
     visuals = [
         charts.bar_chart(
-            f"{run.name}",
+            run.name,
             {v.embodiment: [charts.Value(v.model), charts.Value(v.shuffled)] for v in run.visual},
             ["own latents", "shuffled latents"],
             y_label="error, share of copying",
             line_at=1.0,
+            top=top,
         )
         for run in summary.lam
     ]
@@ -111,7 +113,8 @@ def probe(summary: DemoSummary) -> list[str]:
     """Errors of actions read from frozen latents."""
     if not summary.probe:
         return []
-    names = list(dict.fromkeys(p.lam for p in summary.probe))
+    order = {run.name: i for i, run in enumerate(summary.lam)}  # colours as in the curves above
+    names = sorted(dict.fromkeys(p.lam for p in summary.probe), key=lambda name: order.get(name, len(order)))
     bodies = list(dict.fromkeys(p.embodiment for p in summary.probe))
     by = {(p.lam, p.embodiment): p for p in summary.probe}
     groups = {}
@@ -124,7 +127,8 @@ def probe(summary: DemoSummary) -> list[str]:
     return [
         page.paragraph(
             "A small network reads the robot's actions back from frozen latents, on held-out episodes; lower is "
-            "better. It stands between always saying the median action, and reading the true change of state."
+            "better. Beside it stand always saying the median action, and the same network reading the true change "
+            "of state."
         ),
         charts.bar_chart(
             "Error of the actions",

@@ -37,7 +37,7 @@ th,td{padding:7px 14px;text-align:left;vertical-align:top;border-bottom:1px soli
 tr:last-child td{border-bottom:0}
 th{font-size:13px;color:var(--soft);font-weight:600;white-space:nowrap}
 .num{text-align:right;font-variant-numeric:tabular-nums;white-space:nowrap}
-td small{color:var(--soft)}
+td small{color:var(--soft);overflow-wrap:anywhere}
 .bar{display:block;height:10px;border-radius:3px;background:var(--c0);min-width:2px}
 .charts{display:grid;grid-template-columns:repeat(auto-fit,minmax(min(440px,100%),1fr));gap:14px;margin:14px 0}
 figure{margin:14px 0;background:var(--panel);border:1px solid var(--line);border-radius:10px;padding:12px 14px}
@@ -129,9 +129,8 @@ def cards(figures: Sequence[tuple[object, str, str]]) -> Html:
 
 def table(head: Sequence[str], rows: Sequence[Sequence[object]]) -> Html:
     """Show rows; numbers stand to the right."""
-    right = [
-        bool(rows) and all(isinstance(row[i], int | float) or row[i] == "" for row in rows) for i in range(len(head))
-    ]
+    columns = [[row[i] for row in rows if row[i] != ""] for i in range(len(head))]
+    right = [bool(cells) and all(isinstance(cell, int | float) for cell in cells) for cells in columns]
     kinds = [' class="num"' if to_right else "" for to_right in right]
     top = "".join(f"<th{kind}>{text(word)}</th>" for word, kind in zip(head, kinds, strict=True))
     body = "".join(
