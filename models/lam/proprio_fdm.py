@@ -25,7 +25,7 @@ def masked_mse(
 class ProprioForward(nn.Module):
     """A two-layer network with two heads.
 
-    The state head predicts the change from the present state; else the network is spent on copying.
+    The state head predicts the change from the present state, so training starts near the error of holding still.
     """
 
     def __init__(self, config: LamConfig) -> None:
