@@ -61,7 +61,7 @@ def start(
     return torch.randn(shape, device=device, generator=generator)
 
 
-def clocks(num_steps: int, device: torch.device) -> tuple[Float[Tensor, "steps+1"], Float[Tensor, "steps+1"]]:
+def clocks(num_steps: int, device: torch.device) -> tuple[Float[Tensor, "nodes"], Float[Tensor, "nodes"]]:
     """Give (t_latent, t_robot) at the boundaries of equal robot steps; the robot ends at 1, the latents at 0.999."""
     t_robot = torch.arange(num_steps + 1, device=device, dtype=torch.float32) / num_steps
     return latent_time(t_robot), t_robot

@@ -56,7 +56,7 @@ class LatentExpert(nn.Module):
         self, x: Float[Tensor, "b z d"], t: Float[Tensor, "b"], scene: Scene, counts: Bool[Tensor, "b z"]
     ) -> tuple[Float[Tensor, "b z d"], list[KeyValue]]:
         """Give the latents' velocity at time t, and what the robot expert may read."""
-        tokens = self.encoder(x, time_sinusoid(t, self.width)) * self.width**0.5
+        tokens = self.encoder(x, time_sinusoid(t, self.width)) * self.stack.config.entry
         positions = positions_from(1, x.shape[1], x.device)
         mask = masks.latent_rows(scene.readable, counts)
         out, memory = self.stack(tokens, positions, [scene.memory], mask)
@@ -87,7 +87,7 @@ class RobotExpert(nn.Module):
     ) -> Float[Tensor, "b h a"]:
         """Give the actions' velocity at time t."""
         tokens = self.encoder(x, embodiment_id, time_sinusoid(t, self.width))
-        tokens = torch.cat([context.tokens.to(tokens.dtype), tokens], dim=1) * self.width**0.5
+        tokens = torch.cat([context.tokens.to(tokens.dtype), tokens], dim=1) * self.stack.config.entry
         shown = scene.readable[:, :0] if plan is None else plan.shown
         mask = masks.robot_rows(scene.readable, shown, context.exists, counts)
         read = [scene.memory] if plan is None else [scene.memory, plan.memory]

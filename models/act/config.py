@@ -88,10 +88,10 @@ class ActConfig(Config):
 
 
 def _shape(
-    text: tuple[int, int], expert: tuple[int, int], layers: int, heads: int, head_dim: int
+    text: tuple[int, int], expert: tuple[int, int], layers: int, heads: int, head_dim: int, scaled_entry: bool = True
 ) -> tuple[StackConfig, StackConfig]:
     """Pair the text's and the experts' blocks, each given as (width, MLP width)."""
-    both = {"num_layers": layers, "num_heads": heads, "head_dim": head_dim}
+    both = {"num_layers": layers, "num_heads": heads, "head_dim": head_dim, "scaled_entry": scaled_entry}
     # Experts turn their positions faster (theta 100): they have few tokens. As in the authors' code.
     return (
         StackConfig(width=text[0], mlp_width=text[1], theta=1e4, **both),
@@ -101,8 +101,17 @@ def _shape(
 
 def _tiny() -> dict[str, object]:
     """One CPU thread, minutes."""
-    text, expert = _shape((128, 256), (128, 256), layers=3, heads=4, head_dim=32)
-    vision = VisionConfig(image_size=64, patch_size=8, width=128, mlp_width=256, num_layers=1, num_heads=4, stem="conv")
+    text, expert = _shape((128, 256), (128, 256), layers=2, heads=4, head_dim=32, scaled_entry=False)
+    vision = VisionConfig(
+        image_size=64,
+        patch_size=16,
+        width=128,
+        mlp_width=256,
+        num_layers=1,
+        num_heads=4,
+        stem="conv",
+        stem_width=24,
+    )
     return {
         "vlm": VlmConfig(vision=vision, text=text, vocab_size=512, text_length=16),
         "expert": expert,

@@ -38,7 +38,7 @@ class ContextEncoder(nn.Module):
         self.control_hz = ScalarEmbedding(width)
         self.state = state_encoder(config.state_dims, width)
         for table in (self.has_wrist, self.dataset):
-            nn.init.normal_(table.weight, std=width**-0.5)
+            nn.init.normal_(table.weight, std=1.0 / config.expert.entry)
 
     def forward(self, seen: Observation, has_wrist: Bool[Tensor, "b"]) -> Context:
         """Encode one observation; `has_wrist` may be less than what the observation holds (training drops views)."""

@@ -21,7 +21,7 @@ class PerEmbodiment(nn.Module):
         self.bodies = nn.ModuleList(make(dim) for dim in dims)
 
     def forward(
-        self, x: Float[Tensor, "b *h x"], embodiment_id: Int[Tensor, "b"], *more: Float[Tensor, "b *h y"]
+        self, x: Float[Tensor, "b *h x"], embodiment_id: Int[Tensor, "b"], *more: Float[Tensor, "b *m"]
     ) -> Float[Tensor, "b *h y"]:
         """Apply each row's own module; a narrower output is padded with zeros."""
         out: Tensor | None = None

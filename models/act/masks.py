@@ -5,7 +5,7 @@ from jaxtyping import Bool
 from torch import Tensor
 
 
-def latent_rows(vlm: Bool[Tensor, "b v"], latent: Bool[Tensor, "b z"]) -> Bool[Tensor, "b z v+z"]:
+def latent_rows(vlm: Bool[Tensor, "b v"], latent: Bool[Tensor, "b z"]) -> Bool[Tensor, "b z m"]:
     """Mask of the latent stream: the readable VLM tokens and the latent tokens that count. A token sees itself."""
     b, z = latent.shape
     own = latent[:, None] | torch.eye(z, dtype=torch.bool, device=latent.device)
@@ -17,7 +17,7 @@ def robot_rows(
     latent: Bool[Tensor, "b z"],
     context: Bool[Tensor, "b c"],
     robot: Bool[Tensor, "b h"],
-) -> Bool[Tensor, "b c+h v+z+c+h"]:
+) -> Bool[Tensor, "b r m"]:
     """Mask of the robot expert: context rows see readable VLM, latent and context tokens; robot rows also the robot's.
 
     `latent` says which latent tokens show themselves, `context` which context tokens exist, `robot` which steps count.

@@ -21,11 +21,19 @@ class StackConfig(Config):
     num_heads: int = Field(ge=1)
     num_key_heads: int = Field(1, ge=1)
     head_dim: int = Field(ge=2, multiple_of=2)
+    scaled_entry: bool = True
+    """Multiply tokens by sqrt(width) on entry, as Gemma does and as its weights expect. It also multiplies how far one
+    optimiser step moves them, which a small model from random weights learns better without."""
     theta: float = 1e4
     """Longest rotary wavelength, in tokens / 2 pi."""
     eps: float = 1e-6
     soft_cap: float = Field(0.0, ge=0.0)
     """Bound on attention scores; the authors' code uses 50, PaliGemma none (0)."""
+
+    @property
+    def entry(self) -> float:
+        """What tokens are multiplied by on entry."""
+        return self.width**0.5 if self.scaled_entry else 1.0
 
 
 class Mlp(nn.Module):

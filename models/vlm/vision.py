@@ -44,14 +44,23 @@ class VisionBlock(nn.Module):
 
 
 def conv_stem(config: VisionConfig) -> nn.Sequential:
-    """Halve the picture log2(patch_size) times, widening up to the tower's width."""
+    """Halve the picture log2(patch_size) times, widening up to the tower's width.
+
+    Weights start large enough to carry a picture through: torch's own would shrink it by three at every layer, until
+    positions drown it and the policy learns to act blindly.
+    """
     layers: list[nn.Module] = []
     channels = 3
     for i in range(int(math.log2(config.patch_size))):
         wider = min(config.stem_width * 2**i, config.width)
         layers += [nn.Conv2d(channels, wider, 3, 2, 1), nn.SiLU()]
         channels = wider
-    return nn.Sequential(*layers, nn.Conv2d(channels, config.width, 1))
+    stem = nn.Sequential(*layers, nn.Conv2d(channels, config.width, 1))
+    for layer in stem:
+        if isinstance(layer, nn.Conv2d):
+            nn.init.kaiming_normal_(layer.weight, nonlinearity="relu")
+            nn.init.zeros_(layer.bias)  # type: ignore[arg-type]
+    return stem
 
 
 def grid_sinusoid(num_tokens: int, width: int) -> Float[Tensor, "n d"]:
@@ -82,6 +91,8 @@ class VisionTower(nn.Module):
     def forward(self, pixels: Float[Tensor, "b 3 height width"]) -> Float[Tensor, "b n d"]:
         """Encode pictures of the configured size, -1 to 1."""
         x = self.stem(pixels.contiguous(memory_format=torch.channels_last)).flatten(2).transpose(1, 2)  # (b, n, d)
+        if self.config.stem == "conv":
+            x = F.layer_norm(x, x.shape[-1:])  # pictures and positions at one scale, in every picture
         x = x + self.position
         for block in self.blocks:
             x = block(x)

@@ -21,8 +21,7 @@ class Vlm(nn.Module):
         self.projector = nn.Linear(config.vision.width, width)
         self.embed = nn.Embedding(config.vocab_size, width)
         self.stack = Stack(config.text, silent_end=True)
-        # Rows enter multiplied by sqrt(width), so this lets words and patches start at one scale.
-        nn.init.normal_(self.embed.weight, std=width**-0.5)
+        nn.init.normal_(self.embed.weight, std=1.0 / config.text.entry)  # words and patches enter at one scale
 
     def tokens(
         self, image: UInt8[Tensor, "b c height width"], token_ids: Int[Tensor, "b l"], token_mask: Bool[Tensor, "b l"]
@@ -30,7 +29,7 @@ class Vlm(nn.Module):
         """Lay out patches, then text; padded text is zero."""
         pixels = to_unit(resize(image, self.config.vision.image_size))
         patches = self.projector(self.vision(pixels))
-        words = self.embed(token_ids) * token_mask[..., None] * self.config.text.width**0.5
+        words = self.embed(token_ids) * token_mask[..., None] * self.config.text.entry
         return torch.cat([patches, words.to(patches.dtype)], dim=1)
 
     def visible(self, token_mask: Bool[Tensor, "b l"]) -> Bool[Tensor, "b n"]:

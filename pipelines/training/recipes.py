@@ -17,7 +17,7 @@ ACT: dict[str, dict[str, Any]] = {
     "tiny": {
         "steps": 2000,
         "batch_size": 64,
-        "lr": 1e-3,
+        "lr": 2e-3,
         "final_lr": 0.02,
         "warmup_steps": 100,
         "ema": 0.99,
