@@ -9,6 +9,8 @@ COLOURS = 6
 """The page's style sheet names this many: --c0, --c1 ..."""
 
 WIDTH, HEIGHT = 460, 250
+LETTER = 7
+"""Width in pixels that a letter of a label may take."""
 LEFT, RIGHT, TOP, BOTTOM = 56, 12, 14, 40
 
 
@@ -104,7 +106,8 @@ def bar_chart(
 
 def interval_chart(title: str, groups: Mapping[str, Mapping[str, Value]], *, names: Sequence[str]) -> str:
     """Draw rates between 0 and 1 as dots with their intervals: one block of rows per group, one row per name."""
-    row, head, left, width = 18, 28, 210, 760
+    row, head, width = 18, 28, 760
+    left = min(24 + LETTER * max((len(name) for name in names), default=0), width // 2)
     across = width - left - 70
     parts, y = [], 8.0
     for group, values in groups.items():
