@@ -136,7 +136,7 @@ def probe(summary: DemoSummary) -> list[str]:
             [*names, "median action", "true change"],
             y_label="mean absolute, normalised",
         ),
-        page.table(["embodiment", "model", "error", "spread over seeds", "median action", "true change"], rows),
+        page.table(["embodiment", "model", "error", "spread over probe seeds", "median action", "true change"], rows),
     ]
 
 
