@@ -7,14 +7,18 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from dataengine.errors import DataEngineError
 
 PR_SET_PDEATHSIG = 1
+INTERRUPTED = 130
+POLL_S = 0.1
 
 
 @dataclass(frozen=True)
@@ -71,43 +75,43 @@ def _relay(child: subprocess.Popen[str], log: Path) -> None:
 def run_all(commands: Sequence[Command]) -> list[dict[str, Any]]:
     """Run commands side by side and return their JSON reports in order.
 
-    Raises DataEngineError with the last words of the first command that failed; an interrupt is passed on by the
-    terminal to every child, and we wait until each has put its work away.
+    Raises DataEngineError with the last words of the first command that failed, and stops the others; an interrupt
+    is passed on to every child, and we wait until each has put its work away.
     """
     for command in commands:
         print(f"  $ {command}", file=sys.stderr, flush=True)  # noqa: T201
     children = [_start(command) for command in commands]
+    outputs = [""] * len(children)
     relays = [
-        threading.Thread(target=_relay, args=(child, command.log), daemon=True)
-        for child, command in zip(children, commands, strict=True)
+        threading.Thread(target=work, daemon=True)
+        for i, (child, command) in enumerate(zip(children, commands, strict=True))
+        for work in (partial(_relay, child, command.log), partial(_collect, child, outputs, i))
     ]
     for relay in relays:
         relay.start()
     try:
-        outputs = [_output(child) for child in children]
-    except KeyboardInterrupt:
+        while any(child.poll() is None for child in children) and not any(child.returncode for child in children):
+            time.sleep(POLL_S)
+    finally:
         for child in children:
             if child.poll() is None:
                 child.send_signal(signal.SIGINT)
         for child in children:
             child.wait()
-        raise
-    finally:
-        for child in children:
-            if child.poll() is None:
-                child.terminate()
     for relay in relays:
         relay.join()
-    for child, command in zip(children, commands, strict=True):
-        if child.returncode != 0:
-            words = command.log.read_text().strip().splitlines()[-1:] or ["it said nothing"]
-            raise DataEngineError(f"'{command}' ended with {child.returncode}: {words[0]} (see {command.log})")
+    failed = [i for i, child in enumerate(children) if child.returncode not in (0, INTERRUPTED)]
+    for i in failed:
+        words = commands[i].log.read_text().strip().splitlines()[-1:] or ["it said nothing"]
+        raise DataEngineError(
+            f"'{commands[i]}' ended with {children[i].returncode}: {words[0]} (see {commands[i].log})"
+        )
+    if any(child.returncode for child in children):
+        raise KeyboardInterrupt  # a child was interrupted, and so are we
     return [json.loads(output) for output in outputs]
 
 
-def _output(child: subprocess.Popen[str]) -> str:
-    """Read a child's stdout to the end and wait for it."""
+def _collect(child: subprocess.Popen[str], outputs: list[str], place: int) -> None:
+    """Read a child's report while it runs."""
     assert child.stdout is not None
-    output = child.stdout.read()
-    child.wait()
-    return output
+    outputs[place] = child.stdout.read()

@@ -138,7 +138,9 @@ def shard(demo: DemoRun, summary: DemoSummary) -> None:
 
 def act(demo: DemoRun, summary: DemoSummary) -> None:
     """Train the policy with and without the latent expert, side by side."""
-    settings = (*demo.scale.act, *mixture(ACT_SHARES), f"held_out={ACT_HELD_OUT}")
+    robots = {name: share for name, share in ACT_SHARES.items() if name != HUMAN}
+    shares = {True: ACT_SHARES, False: robots}  # without latents, human clips have nothing to teach
+    settings = (*demo.scale.act, f"held_out={ACT_HELD_OUT}")
     words = ("train", "act", demo.shards, "--preset", "tiny", "--device", "cpu")
     reports = run_all(
         [
@@ -146,7 +148,7 @@ def act(demo: DemoRun, summary: DemoSummary) -> None:
                 f"act_{demo.act(use_latent).name}",
                 *words,
                 *("--out", demo.act(use_latent)),
-                settings=(*settings, f"use_latent={str(use_latent).lower()}"),
+                settings=(*settings, *mixture(shares[use_latent]), f"use_latent={str(use_latent).lower()}"),
             )
             for use_latent in (True, False)
         ]
