@@ -15,7 +15,7 @@ LAM: dict[str, dict[str, Any]] = {
 
 ACT: dict[str, dict[str, Any]] = {
     "tiny": {
-        "steps": 2000,
+        "steps": 1500,
         "batch_size": 64,
         "lr": 2e-3,
         "final_lr": 0.02,
