@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from pipelines.demo_summary import (
+from pipelines.demo.summary import (
     ActRun,
     CodebookSlot,
     Curation,

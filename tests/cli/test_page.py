@@ -7,8 +7,8 @@ import pytest
 from made_up_run import make_run
 
 from pipelines import charts, page
-from pipelines.demo_report import render
-from pipelines.demo_summary import DemoSummary, Recorded, Rollout
+from pipelines.demo.report import render
+from pipelines.demo.summary import DemoSummary, Recorded, Rollout
 
 
 class Read(HTMLParser):

@@ -11,22 +11,22 @@ from typing import Literal
 
 from dataengine.config import Config
 from dataengine.errors import DataEngineError
-from pipelines import demo_stages, demo_training
-from pipelines.demo_run import DEMO, QUICK, DemoRun
-from pipelines.demo_summary import DemoSummary, StageTime
+from pipelines.demo import data, training
+from pipelines.demo.layout import DEMO, QUICK, DemoRun
+from pipelines.demo.summary import DemoSummary, StageTime
 
 STAGES = {
-    "record": demo_stages.record,
-    "ingest": demo_stages.ingest,
-    "curate": demo_stages.curate,
-    "stats": demo_stages.stats,
-    "lam": demo_training.lam,
-    "probe": demo_training.probe,
-    "label": demo_training.label,
-    "shard": demo_training.shard,
-    "act": demo_training.act,
-    "plan": demo_training.plan,
-    "evaluate": demo_training.evaluate,
+    "record": data.record,
+    "ingest": data.ingest,
+    "curate": data.curate,
+    "stats": data.stats,
+    "lam": training.lam,
+    "probe": training.probe,
+    "label": training.label,
+    "shard": training.shard,
+    "act": training.act,
+    "plan": training.plan,
+    "evaluate": training.evaluate,
 }
 """In this order; each fills its part of the summary. The page is drawn after every one of them."""
 
@@ -78,12 +78,12 @@ def run(config: DemoConfig) -> DemoSummary:
 
 def _finish(demo: DemoRun, summary: DemoSummary) -> None:
     """Add versions and machine, and draw the page from what there is."""
-    from pipelines import demo_report
+    from pipelines.demo import report
 
-    summary.versions, summary.machine = demo_stages.versions(), demo_stages.machine()
+    summary.versions, summary.machine = data.versions(), data.machine()
     summary.report = "report/index.html"
     summary.save(demo.out)
-    demo_report.render(demo.out)
+    report.render(demo.out)
 
 
 def _say(line: str) -> None:

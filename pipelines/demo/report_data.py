@@ -1,7 +1,7 @@
 """The data half of the demo's page: recordings, corpus, curation, labels and shards."""
 
 from pipelines import page
-from pipelines.demo_summary import DemoSummary
+from pipelines.demo.summary import DemoSummary
 from pipelines.text_table import human_bytes
 
 MAX_REJECTS = 30

@@ -8,10 +8,10 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from pipelines import charts, page
-from pipelines import demo_report_data as data
-from pipelines import demo_report_models as models
-from pipelines.demo_run import GATE_TASKS
-from pipelines.demo_summary import DemoSummary, Evaluated
+from pipelines.demo import report_data as data
+from pipelines.demo import report_models as models
+from pipelines.demo.layout import GATE_TASKS
+from pipelines.demo.summary import DemoSummary, Evaluated
 from pipelines.evaluate import wilson
 
 

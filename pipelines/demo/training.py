@@ -4,8 +4,8 @@ from pathlib import Path
 from typing import Any
 
 from pipelines.children import run_all
-from pipelines.demo_run import GATE_TASKS, HARD_TASKS, DemoRun
-from pipelines.demo_summary import (
+from pipelines.demo.layout import GATE_TASKS, HARD_TASKS, DemoRun
+from pipelines.demo.summary import (
     ActRun,
     CodebookSlot,
     DemoSummary,

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from pipelines import charts, page
-from pipelines.demo_summary import ActRun, DemoSummary, LamRun
+from pipelines.demo.summary import ActRun, DemoSummary, LamRun
 
 LAM_CURVES = {
     "visual_over_copy": "Error of the next frame, as a share of copying",

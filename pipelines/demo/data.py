@@ -10,8 +10,8 @@ from dataclasses import asdict
 from typing import Any
 
 from pipelines.children import run_all
-from pipelines.demo_run import DemoRun
-from pipelines.demo_summary import (
+from pipelines.demo.layout import DemoRun
+from pipelines.demo.summary import (
     Curation,
     DemoSummary,
     EmbodimentStats,
