@@ -203,16 +203,14 @@ class Act(nn.Module):
         t_latent, t_robot = flow.clocks(num_steps, latent.device)
         for i in range(num_steps):
             plan, step = None, 1.0 / num_steps
-            moved = latent
             if self.latent is not None:
                 v, memory = self.latent(latent, t_latent[i].expand(b), scene, everything)
-                moved = latent + v * (step if self.config.reference_latent_step else t_latent[i + 1] - t_latent[i])
+                latent = latent + v * (step if self.config.reference_latent_step else t_latent[i + 1] - t_latent[i])
                 plan = Plan(memory, everything)
             if action is not None and context is not None:
                 steps = torch.ones(action.shape[:2], dtype=torch.bool, device=action.device)
                 v = self.robot(action, t_robot[i].expand(b), scene, context, plan, steps, seen.embodiment_id)
                 action = action + v * step
-            latent = moved
         return latent, latent.new_zeros(b, 0, 0) if action is None else action
 
     def _latent_start(

@@ -24,16 +24,16 @@ class PerEmbodiment(nn.Module):
         self, x: Float[Tensor, "b *h x"], embodiment_id: Int[Tensor, "b"], *more: Float[Tensor, "b *m"]
     ) -> Float[Tensor, "b *h y"]:
         """Apply each row's own module; a narrower output is padded with zeros."""
-        out: Tensor | None = None
-        for body, module in enumerate(self.bodies):
-            rows = (embodiment_id == body).nonzero().flatten()
-            y = module(x[rows], *(m[rows] for m in more))
-            y = nn.functional.pad(y, (0, self.out_width - y.shape[-1]))
-            if out is None:
-                out = y.new_zeros(x.shape[0], *y.shape[1:])
-            out = out.index_copy(0, rows, y)
-        assert out is not None
-        return out
+        sizes = embodiment_id.bincount(minlength=len(self.bodies)).tolist()
+        if len(sizes) > len(self.bodies):
+            raise ValueError(
+                f"embodiment {len(sizes) - 1} is unknown, the model has {len(self.bodies)} (row 0 included)"
+            )
+        order = embodiment_id.argsort(stable=True)  # rows of one body side by side
+        inputs = zip(*(part[order].split(sizes) for part in (x, *more)), strict=True)
+        outputs = [module(*parts) for module, parts in zip(self.bodies, inputs, strict=True)]
+        padded = [nn.functional.pad(y, (0, self.out_width - y.shape[-1])) for y in outputs]
+        return torch.cat(padded)[order.argsort()]
 
 
 class Narrow(nn.Module):

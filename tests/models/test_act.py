@@ -189,6 +189,12 @@ def test_a_mixed_batch_gives_each_sample_what_it_gets_alone() -> None:
     assert not together[[1, 3], :, 2:].any()  # dimensions that the narrow body lacks
 
 
+def test_a_body_that_the_model_does_not_know_is_refused() -> None:
+    batch = make_batch()
+    with pytest.raises(ValueError, match="embodiment 5 is unknown, the model has 3"):
+        make_act().sample(replace(batch, embodiment_id=torch.tensor([1, 5, 1, 1])))
+
+
 def test_a_batch_without_wrist_views_leaves_the_trunk_untouched_but_in_the_graph() -> None:
     act, batch = make_act(), make_batch()
     trunk = act.robot.context.wrist.trunk
