@@ -22,17 +22,20 @@ class Scale:
     act: tuple[str, ...]
     """Settings of `villa train act`."""
     probe: tuple[str, ...]
+    tasks: tuple[str, ...]
+    """What is played; each was recorded."""
     episodes: int
     """Unseen starts of every task."""
     plans: int
 
 
-DEMO = Scale(name="demo", lam=(), act=(), probe=(), episodes=20, plans=5)
+DEMO = Scale(name="demo", lam=(), act=(), probe=(), tasks=(*GATE_TASKS, *HARD_TASKS), episodes=20, plans=5)
 QUICK = Scale(
     name="quick",
     lam=("steps=12", "batch_size=4", "val_windows=16"),
     act=("steps=12", "batch_size=8"),
     probe=("epochs=2", "seeds=1"),
+    tasks=GATE_TASKS,
     episodes=1,
     plans=1,
 )

@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Any
 
 from pipelines.children import run_all
-from pipelines.demo.layout import GATE_TASKS, HARD_TASKS, DemoRun
+from pipelines.demo.layout import DemoRun
 from pipelines.demo.summary import (
     ActRun,
     CodebookSlot,
@@ -193,7 +193,7 @@ def plan(demo: DemoRun, summary: DemoSummary) -> None:
 def evaluate(demo: DemoRun, summary: DemoSummary) -> None:
     """Play unseen episodes: the policy, the same without latents, and what they must be compared with."""
     with_latent, without_latent = demo.act(use_latent=True), demo.act(use_latent=False)
-    every = (*GATE_TASKS, *HARD_TASKS)
+    every = demo.scale.tasks
     told = ", ".join(f"{task}: {other}" for task, other in SWAPPED.items())
     mean = (f"demonstrations={demo.corpus}",)
     plays: list[tuple[str, str | Path, tuple[str, ...], tuple[str, ...]]] = [

@@ -98,7 +98,7 @@ def record(out: str | Path, scale: Scale, processes: int = 2) -> list[Recording]
     jobs += [_Job("metaworld", task, count, root) for task, count in amount.metaworld.items()]
     jobs += [_Job("fetch", task, count, root) for task, count in amount.fetch.items()]
     jobs += [_Job("clips", task, count, root) for task, count in amount.simulated_clips.items()]
-    jobs += [_Job("real_clips", "", amount.real_clips, root)]
+    jobs += [_Job("real_clips", "", amount.real_clips, root), _Job("spoilt_clips", "", 2, root)]
     jobs = [job for job in jobs if not (job.kind in ("metaworld", "fetch") and job.attempts.exists())]
     jobs.sort(key=_cost, reverse=True)
     written = [
@@ -126,7 +126,7 @@ def _claim(root: Path, scale: Scale) -> None:
 
 def _cost(job: _Job) -> float:
     """Estimate seconds, so that long jobs begin first."""
-    each = {"two_arm": 6.0, "metaworld": 0.3, "fetch": 0.3, "clips": 0.7, "real_clips": 0.5}
+    each = {"two_arm": 6.0, "metaworld": 0.3, "fetch": 0.3, "clips": 0.7, "real_clips": 0.5, "spoilt_clips": 0.5}
     return each[job.kind] * job.count * (2.0 if job.task == "push" else 1.0)
 
 
@@ -149,6 +149,8 @@ def _run(job: _Job) -> None:
         something_something.write_simulated(clips, attempts / "clips", job.task, job.count)
     elif job.kind == "real_clips":
         something_something.write_real(clips, attempts / "clips", job.count)
+    elif job.kind == "spoilt_clips":
+        something_something.write_spoilt(clips, attempts / "clips")
     elif job.kind.startswith("rlds"):
         _log_to(job.out / "rlds.log")
     if job.kind == "rlds_metaworld":
@@ -196,11 +198,12 @@ def _recordings(root: Path, amount: Amount) -> list[Recording]:
         Recording(
             source="something_something",
             root=str(root / "something_something"),
-            episodes=clips.simulated + clips.real - clips.unlabelled,
+            episodes=clips.simulated + clips.real + clips.frozen - clips.unlabelled,
             steps=clips.frames,
             simulated=clips.real == 0,
             note=f"{clips.simulated} clips of a simulated arm and {clips.real} of real hands (Debian's opencv-doc), "
-            f"in the layout of Something-Something V2; {clips.unlabelled} have no label, as in its test split",
+            f"in the layout of Something-Something V2; {clips.unlabelled} have no label, as in its test split; "
+            f"spoilt on purpose: {clips.frozen} by a frozen camera, {clips.broken} cut short and not counted",
         )
     )
     return found

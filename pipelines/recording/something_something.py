@@ -5,6 +5,8 @@ labels.json {template: index}, train.json, validation.json [{id, label, template
 
 Two kinds of clips: Meta-World tasks that the robot recordings do not contain, slowed down and filmed from a new
 camera each time; and pieces of two videos of real hands that Debian's package opencv-doc ships, where it is installed.
+Beside them lie two clips that are spoilt on purpose, as real collections have them: a file cut short and a camera that
+froze.
 """
 
 import gzip
@@ -26,6 +28,8 @@ FIRST_SEED = 500_000
 FIRST_ID = 900_001
 STILL_STEPS = 8
 """Control steps that the arm waits before and after, so that clips last 2 to 4 s as the original's do."""
+BROKEN_BYTES = 200
+"""What is left of a spoilt file: its header, and no picture."""
 VIDEOS = "20bn-something-something-v2"
 HANDS = Path("/usr/share/doc/opencv-doc/opencv4/html")
 
@@ -74,6 +78,10 @@ class Clips:
     simulated: int
     real: int
     unlabelled: int
+    frozen: int
+    """Clips of one picture, for curation to find."""
+    broken: int
+    """Files cut short, for ingest to reject; in no other count."""
     frames: int
 
 
@@ -113,11 +121,33 @@ def write_real(root: Path, notes: Path, count: int, folder: Path = HANDS) -> Non
             _write(root, note, frames, template, "real")
 
 
+def write_spoilt(root: Path, notes: Path) -> None:
+    """Film a still picture, and cut another file short: what curation and ingest are there to find."""
+    wanted = {kind: notes / f"{FIRST_ID + 9900 + i}.json" for i, kind in enumerate(("frozen", "broken"))}
+    if all(note.exists() for note in wanted.values()):
+        return
+    from pipelines.simulators._camera import free_camera
+    from pipelines.simulators.metaworld import Metaworld
+
+    simulator = Metaworld("drawer-open")
+    simulator.reset(FIRST_SEED)
+    picture = simulator.picture(
+        free_camera((0.0, 0.7, 0.12), distance=1.2, azimuth=-50.0, elevation=-40.0), HEIGHT, 320
+    )
+    for kind, note in wanted.items():
+        _write(root, note, [picture] * (2 * RATE_HZ), Template(_HOLD, ("a drawer",)), kind)
+        if kind == "broken":
+            video = root / VIDEOS / f"{note.stem}.webm"
+            video.write_bytes(video.read_bytes()[:BROKEN_BYTES])
+
+
 def write_labels(root: Path, notes: Path) -> Clips:
     """Write the four JSON files over all clips that are there, and count them."""
     found = [json.loads(note.read_text()) for note in sorted(notes.glob("*.json"))]
     splits: dict[str, list[dict[str, Any]]] = {"train": [], "validation": [], "test": []}
-    for i, one in enumerate(found):
+    sound = [one for one in found if one["kind"] not in ("frozen", "broken")]
+    splits["train"] = [one["entry"] for one in found if one not in sound]
+    for i, one in enumerate(sound):
         split = "validation" if i % 10 == 3 else "test" if i % 20 == 7 else "train"
         splits[split].append({"id": one["entry"]["id"]} if split == "test" else one["entry"])
     templates = sorted({one["entry"]["template"] for one in found})
@@ -130,7 +160,9 @@ def write_labels(root: Path, notes: Path) -> Clips:
         simulated=kinds.count("simulated"),
         real=kinds.count("real"),
         unlabelled=len(splits["test"]),
-        frames=sum(one["frames"] for one in found),
+        frozen=kinds.count("frozen"),
+        broken=kinds.count("broken"),
+        frames=sum(one["frames"] for one in found if one["kind"] != "broken"),
     )
 
 

@@ -31,14 +31,14 @@ def main(folder: Path, out: Path) -> None:
         decoded = tfds.as_numpy(builder.as_dataset(split=split))
         encoded = tfds.as_numpy(builder.as_dataset(split=split, decoders=skip))
         for episode, as_stored in zip(decoded, encoded, strict=True):
-            steps = [flatten(step) for step in tfds.as_numpy(episode["steps"])]
+            steps = [flatten(step) for step in episode["steps"]]
             number = len(episodes)
-            texts = {k: [bytes(s[k].item()).decode() for s in steps] for k in steps[0] if steps[0][k].dtype == object}
+            texts = {k: [bytes(s[k].item()).decode() for s in steps] for k in steps[0] if steps[0][k].dtype.kind in "SO"}
             episodes.append(texts)
             for key in steps[0]:
                 if key not in texts:
                     arrays[f"{number}:{key}"] = np.stack([s[key] for s in steps])
-            observations = [step["observation"] for step in tfds.as_numpy(as_stored["steps"])]
+            observations = [step["observation"] for step in as_stored["steps"]]
             for key in pictures:
                 joined = b"".join(bytes(o[key]) for o in observations)
                 arrays[f"{number}:observation/{key}:bytes"] = np.frombuffer(joined, np.uint8)

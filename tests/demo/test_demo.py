@@ -52,9 +52,15 @@ def test_every_source_that_was_recorded_is_in_the_corpus(summary: dict) -> None:
         row = ingested[raw["source"]]
         assert row["episodes"] == raw["episodes"]
         assert row["planned_parts"] == row["committed_parts"]
-        assert row["rejected_records"] == 0
+        assert row["rejected_records"] == (1 if raw["source"] == "something_something" else 0)
         if raw["source"].startswith("openx/"):
             assert row["steps"] == raw["steps"]
+
+
+def test_the_clip_that_was_cut_short_is_rejected_with_a_reason(summary: dict) -> None:
+    (reject,) = summary["rejects"]
+    assert reject["source"] == "something_something"
+    assert reject["reason"]
 
 
 RAW = {
@@ -122,6 +128,8 @@ def test_the_whole_path_runs_and_its_report_stands_alone(ingested: Path) -> None
     done = villa("demo", "--out", ingested, "--quick", "--json")
     assert done.returncode == 0, done.stderr[-3000:]
     summary = json.loads(done.stdout)
+    (frozen,) = [rule for rule in summary["curation"]["rules"] if rule["dropped"]]
+    assert frozen["rule"] in ("drop_frozen_camera", "drop_still")
     assert [lam["proprio"] for lam in summary["lam"]] == [True, False]
     assert [act["use_latent"] for act in summary["act"]] == [True, False]
     assert {e["policy"] for e in summary["evaluation"]} >= {"random", "with latent expert", "without latent expert"}
