@@ -33,7 +33,9 @@ def main(folder: Path, out: Path) -> None:
         for episode, as_stored in zip(decoded, encoded, strict=True):
             steps = [flatten(step) for step in episode["steps"]]
             number = len(episodes)
-            texts = {k: [bytes(s[k].item()).decode() for s in steps] for k in steps[0] if steps[0][k].dtype.kind in "SO"}
+            texts = {
+                k: [bytes(s[k].item()).decode() for s in steps] for k in steps[0] if steps[0][k].dtype.kind in "SO"
+            }
             episodes.append(texts)
             for key in steps[0]:
                 if key not in texts:
