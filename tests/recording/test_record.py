@@ -69,7 +69,8 @@ def test_the_sources_read_every_episode_of_it(recorded: Recorded) -> None:
         source = catalog.source(recording.source)(recording.root)
         found = [one for part in source.parts() for one in source.read(part)]
         kinds = Counter(type(one).__name__ for one in found)
-        assert kinds == {"Episode": recording.episodes}, recording.source
+        spoilt = {"Reject": 1} if recording.source == "something_something" else {}
+        assert kinds == {"Episode": recording.episodes, **spoilt}, recording.source
         episodes = [one for one in found if isinstance(one, Episode)]
         if episodes[0].kind == "robot":
             assert sum(e.num_steps for e in episodes) == recording.steps
