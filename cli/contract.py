@@ -59,21 +59,27 @@ Overrides = Annotated[list[str] | None, typer.Option("--set", help="key=value, a
 def command(app: typer.Typer, name: str, *, example: str) -> Callable[[Callable[..., "Report"]], Callable[..., None]]:
     """Register a function that returns a Report as a command that keeps the contract.
 
-    A function with a parameter `settings` also gets `--config` and `--set`.
+    A function with a parameter `settings` also gets `--config` and `--set`; one with a parameter `extra` gets the
+    options that typer does not know, as names and values.
     """
 
     def register(body: Callable[..., "Report"]) -> Callable[..., None]:
         signature = inspect.signature(body)
-        configurable = "settings" in signature.parameters
+        configurable, open_ended = "settings" in signature.parameters, "extra" in signature.parameters
 
         def run(**words: Any) -> None:
             as_json, debug = words.pop("as_json"), words.pop("debug")
+            if open_ended:
+                words["extra"] = extra_options(words.pop("context").args)
+                for word in words.values():
+                    if isinstance(word, str) and word.startswith("--"):
+                        raise typer.BadParameter(f"no option '{word}' at this place; a source's own options come last")
             if configurable:
                 words["settings"] = Settings(words.pop("config_file"), words.pop("overrides") or [])
             raise typer.Exit(perform(name, lambda: body(**words), as_json=as_json, debug=debug))
 
         extra = {"config_file": ConfigFile, "overrides": Overrides} if configurable else {}
-        own = [p for p in signature.parameters.values() if p.name != "settings"]
+        own = [p for p in signature.parameters.values() if p.name not in ("settings", "extra")]
         added = [
             inspect.Parameter(key, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=kind)
             for key, kind in extra.items()
@@ -81,6 +87,8 @@ def command(app: typer.Typer, name: str, *, example: str) -> Callable[[Callable[
             inspect.Parameter(key, inspect.Parameter.KEYWORD_ONLY, default=False, annotation=kind)
             for key, kind in {"as_json": AsJson, "debug": Debug}.items()
         ]
+        if open_ended:
+            added.append(inspect.Parameter("context", inspect.Parameter.KEYWORD_ONLY, annotation=typer.Context))
         run.__signature__ = inspect.Signature([*own, *added])  # type: ignore[attr-defined]
         run.__annotations__ = {p.name: p.annotation for p in [*own, *added]}
         lines = "\n".join(f"  {line}" for line in example.splitlines())
@@ -90,10 +98,28 @@ def command(app: typer.Typer, name: str, *, example: str) -> Callable[[Callable[
             name.rpartition(" ")[2],
             short_help=text.partition("\n")[0],
             help=f"{text}\n\n\b\nExample:\n{lines}",
+            context_settings={"allow_extra_args": open_ended, "ignore_unknown_options": open_ended},
         )(run)
         return run
 
     return register
+
+
+def extra_options(words: Sequence[str]) -> dict[str, Any]:
+    """Read `--key value`, `--key=value` and a lone `--key` (true) off a command line."""
+    found: dict[str, Any] = {}
+    rest = list(words)
+    while rest:
+        word = rest.pop(0)
+        if not word.startswith("--"):
+            raise typer.BadParameter(f"found '{word}', expected an option")
+        key, equals, value = word.removeprefix("--").partition("=")
+        if equals:
+            found[key.replace("-", "_")] = value
+        else:
+            is_flag = not rest or rest[0].startswith("--")
+            found[key.replace("-", "_")] = True if is_flag else rest.pop(0)
+    return found
 
 
 def perform(name: str, body: Callable[[], "Report"], *, as_json: bool, debug: bool) -> int:

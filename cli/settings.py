@@ -75,7 +75,10 @@ def explain(error: "ValidationError", config: type["BaseModel"]) -> str:
     if first["type"] == "extra_forbidden":
         line = f"no setting '{key}'; {_near(key, list(keys(config)))}"
     elif first["type"] == "missing":
-        option = key.removesuffix("s").replace("_", "-")  # an option that may be given again is named in the singular
+        field = config.model_fields.get(key)
+        is_list = field is not None and str(field.annotation).startswith(("list", "tuple"))
+        # An option that may be given again is named in the singular.
+        option = (key.removesuffix("s") if is_list else key).replace("_", "-")
         line = f"'{key}' is missing; give --{option} or --set {key}=..."
     elif not key:
         line = first["msg"].removeprefix("Value error, ")

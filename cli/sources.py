@@ -10,9 +10,12 @@ if TYPE_CHECKING:
     from dataengine.report import Report
 
 
-@command(app, "sources", example="villa sources\nvilla sources --only fetch")
-def sources(only: Annotated[str, typer.Option(help="Only names that contain this.")] = "") -> "Report":
-    """List the datasets that `villa ingest` reads: kind, embodiment, control rate, file layout, licence."""
+@command(app, "sources", example="villa sources\nvilla sources agibot")
+def sources(only: Annotated[str, typer.Argument(help="One name, or a part of several.")] = "") -> "Report":
+    """List the datasets that `villa ingest` reads: kind, embodiment, control rate, file layout, licence.
+
+    One source by its name is shown with its own options.
+    """
     from pipelines import sources as pipeline
 
     return pipeline.run(pipeline.SourcesConfig(only=only))

@@ -15,3 +15,7 @@ class CorpusError(DataEngineError):
 
 class RecordError(DataEngineError):
     """One record is bad; sources turn it into a `Reject` and go on with the next."""
+
+
+class FilteredRecordError(RecordError):
+    """A sound record that a rule of its dataset leaves out (a failed attempt); counted apart from bad ones."""

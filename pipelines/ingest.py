@@ -3,15 +3,17 @@
 import time
 from collections.abc import Generator, Iterable, Iterator, Mapping
 from contextlib import closing
+from dataclasses import replace
 from datetime import UTC, datetime
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import Field
 
 from dataengine import catalog
 from dataengine.config import Config
-from dataengine.episode import Part, Reject
-from dataengine.errors import DataEngineError, SourceError
+from dataengine.episode import Part, Reject, stable_id
+from dataengine.errors import DataEngineError, FilteredRecordError, SourceError
+from dataengine.options import checked
 from dataengine.progress import task
 from dataengine.protocols import Source
 from dataengine.runners.attempts import Limits
@@ -21,6 +23,9 @@ from dataengine.store.registry import register
 from dataengine.store.side_tables import new_run_id
 from dataengine.store.tables import is_disk_full, say_error
 from pipelines.ingest_report import IngestReport, few
+
+FILTERED = FilteredRecordError.__name__
+"""Error of rejects that are no fault: a rule of the dataset leaves them out."""
 
 COMMIT_PARTS = 64
 """Receipts in one commit: a version of the table costs as much for one part as for many."""
@@ -58,14 +63,23 @@ class IngestConfig(Config):
     """Seconds without a new episode after which a reader counts as hung."""
     ray_address: str | None = None
     """Ray cluster to join; without it an embedded one is started."""
+    options: dict[str, Any] = Field(default_factory=dict)
+    """Options of the source itself; `villa sources NAME` lists them."""
+
+    @property
+    def settings(self) -> str:
+        """What shapes the rows beside the source."""
+        words = [f"frame_size={self.frame_size}", f"frame_hz={self.frame_hz}"]
+        return " ".join([*words, *(f"{key}={value}" for key, value in sorted(self.options.items()))])
 
 
 def run(config: IngestConfig) -> IngestReport:
     """Read every part that the corpus lacks, and commit each exactly once; raise when any is unaccounted for."""
     started = time.monotonic()
     source_class = catalog.source(config.source)
-    source = source_class(config.root, frame_size=config.frame_size, frame_hz=config.frame_hz)
-    parts = _plan(source, config.root)
+    options = checked(source_class, config.options)
+    source = source_class(config.root, frame_size=config.frame_size, frame_hz=config.frame_hz, **options)
+    parts = _plan(source, config)
     if config.dry_run:
         return _dry_run(config, parts)
     try:
@@ -89,9 +103,10 @@ def _ingest(config: IngestConfig, source: Source, parts: Mapping[str, Part], sta
     return report
 
 
-def _plan(source: Source, root: str) -> dict[str, Part]:
-    """List the source's parts by id."""
-    listed = source.parts()
+def _plan(source: Source, config: IngestConfig) -> dict[str, Part]:
+    """List the source's parts by id; their fingerprints cover the settings, so that a change of either is noticed."""
+    root = config.root
+    listed = [replace(part, fingerprint=stable_id(part.fingerprint, config.settings)) for part in source.parts()]
     parts = {part.part_id: part for part in listed}
     if not parts:
         raise SourceError(f"{root}: found no parts of {source.name}; is this the right folder?")
@@ -167,8 +182,9 @@ class _Ingest:
         report = self.report
         report.rejected_parts = len(self.parts.keys() & (given_up.keys() - ledger.keys()))
         report.committed_parts = len(self.parts) - report.skipped_parts - report.rejected_parts
-        rejects = self.corpus.rejects()["part_id"].to_pylist()
-        report.ok = not (self.config.strict and any(part_id in self.parts for part_id in rejects))
+        rejects = self.corpus.rejects().select(["part_id", "error"]).to_pylist()
+        bad = any(reject["part_id"] in self.parts and reject["error"] != FILTERED for reject in rejects)
+        report.ok = not (self.config.strict and bad)
 
     def note(self) -> None:
         """Keep this run's row up to date."""
@@ -179,6 +195,7 @@ class _Ingest:
                 "skipped_parts",
                 "rejected_parts",
                 "rejected_records",
+                "filtered_records",
                 "episodes",
                 "steps",
                 "bytes",
@@ -216,7 +233,7 @@ class _Ingest:
             run_id=self.run_id,
             dataset_ids=register(self.corpus.uri, "datasets", [about]),
             embodiment_ids=register(self.corpus.uri, "embodiments", [{"name": b, **facts} for b in bodies]),
-            settings=f"frame_size={self.config.frame_size} frame_hz={self.config.frame_hz}",
+            settings=self.config.settings,
         )
 
     def _staged(self, todo: Mapping[str, Part], staging: Staging) -> dict[str, Receipt]:
@@ -252,7 +269,9 @@ class _Ingest:
         for receipt in receipts:
             self.report.episodes += receipt.num_episodes
             self.report.steps += receipt.num_steps
-            self.report.rejected_records += len(receipt.rejects)
+            filtered = sum(reject.error == FILTERED for reject in receipt.rejects)
+            self.report.filtered_records += filtered
+            self.report.rejected_records += len(receipt.rejects) - filtered
             self.report.bytes += receipt.source_bytes
             self.report.stored_bytes += receipt.num_bytes
 
@@ -260,13 +279,14 @@ class _Ingest:
 def _empty(receipt: Receipt, part: Part) -> Reject:
     """Give up a part without episodes: no row of the table would ever say that it is done."""
     first = f"; the first: {receipt.rejects[0].reason}" if receipt.rejects else ""
+    all_filtered = bool(receipt.rejects) and all(reject.error == FILTERED for reject in receipt.rejects)
     return Reject(
         part_id=receipt.part_id,
         dataset=receipt.dataset,
         source_uri=part.uri,
         record="",
         reason=f"found no good record, {len(receipt.rejects)} bad ones{first}",
-        error="EmptyPart",
+        error=FILTERED if all_filtered else "EmptyPart",
         attempts=receipt.attempts,
     )
 

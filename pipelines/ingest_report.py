@@ -18,8 +18,10 @@ class IngestReport(Report):
     """Could not be read at all, now or in an earlier run."""
     rejected_records: int = 0
     """Bad records of the parts that this run committed."""
+    filtered_records: int = 0
+    """Sound records of those parts that a rule of the dataset leaves out."""
     changed_parts: list[str] = Field(default_factory=list)
-    """Skipped parts whose source has changed since they were committed."""
+    """Skipped parts whose source, or the settings they were read with, have changed since they were committed."""
     resumed_parts: int = 0
     """Committed parts that an earlier run had read before it was stopped."""
     episodes: int = 0
@@ -55,6 +57,8 @@ class IngestReport(Report):
             lines.append(f"{what}{self.skipped_parts} of {self.planned_parts} parts are in {self.corpus} already")
         if self.rejected_parts or self.rejected_records:
             lines.append(f"rejected: {self.rejected_parts} parts, {self.rejected_records} records; see rejects.lance")
+        if self.filtered_records:
+            lines.append(f"left out by rules of the dataset: {self.filtered_records} records; see rejects.lance")
         if self.changed_parts:
             lines.append(
                 f"changed since they were committed, left as they are: {few(self.changed_parts)}; "

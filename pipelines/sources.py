@@ -5,6 +5,7 @@ from pydantic import Field, model_serializer
 from dataengine import catalog
 from dataengine.config import Config
 from dataengine.errors import DataEngineError
+from dataengine.options import options_of
 from dataengine.report import Report
 from pipelines.text_table import text_table
 
@@ -13,7 +14,7 @@ class SourcesConfig(Config):
     """Which sources to list."""
 
     only: str = ""
-    """Only names that contain this."""
+    """One name, or a part of several."""
 
 
 class SourceFacts(Report):
@@ -30,6 +31,8 @@ class SourceFacts(Report):
     licence: str
     about: str = ""
     """First line of the source file."""
+    options: dict[str, str] = Field(default_factory=dict)
+    """Options of its own, as `villa ingest` takes them, and what each does."""
 
 
 class SourcesReport(Report):
@@ -45,15 +48,18 @@ class SourcesReport(Report):
     def summary(self) -> str:
         """Print one line per source."""
         rows = [[s.name, s.kind, s.embodiment, s.control_hz, s.layout, s.licence] for s in self.sources]
-        return text_table(["name", "kind", "embodiment", "Hz", "layout", "licence"], rows)
+        lines = [text_table(["name", "kind", "embodiment", "Hz", "layout", "licence"], rows)]
+        if len(self.sources) == 1:
+            lines += [f"  {usage}  {about}" for usage, about in self.sources[0].options.items()]
+        return "\n".join(lines)
 
 
 def run(config: SourcesConfig) -> SourcesReport:
     """Load every source file whose name matches and read its facts."""
-    names = [name for name in catalog.source_names() if config.only in name]
+    known_names = catalog.source_names()
+    names = [config.only] if config.only in known_names else [name for name in known_names if config.only in name]
     if not names:
-        known = ", ".join(catalog.source_names())
-        raise DataEngineError(f"no source has '{config.only}' in its name; known: {known}")
+        raise DataEngineError(f"no source has '{config.only}' in its name; known: {', '.join(known_names)}")
     return SourcesReport(sources=[_facts(name) for name in names])
 
 
@@ -68,5 +74,6 @@ def _facts(name: str) -> SourceFacts:
         control_hz=source.control_hz,
         layout=source.layout,
         licence=source.licence,
+        options={option.usage: option.about for option in options_of(source)},
         about=(source.__doc__ or "").strip().partition("\n")[0],
     )

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dataengine.episode import CameraFrames, Encoding, Episode, Kind, Part, Reject
-from dataengine.errors import RecordError, SourceError
+from dataengine.errors import FilteredRecordError, RecordError, SourceError
 from dataengine.formats import features, files, jpeg, rlds
 from dataengine.sources._parts import rejected, vector
 
@@ -23,11 +23,11 @@ Steps = Mapping[str, Any]
 class Motion:
     """What a robot felt and did, over the t steps that are kept."""
 
-    state: NDArray
-    """(t, s) canonical."""
+    state: NDArray | None
+    """(t, s) canonical; None where the publisher recorded none."""
     action: NDArray
     """(t, a) canonical."""
-    raw_state: NDArray
+    raw_state: NDArray | None
     raw_action: NDArray
     state_encoding: Encoding = "eef_pose"
     action_encoding: Encoding = "eef_delta"
@@ -57,13 +57,32 @@ class RldsSource(ABC):
     cameras: ClassVar[Mapping[str, str]]
     """Camera slot to key below `steps/observation`."""
     keys: ClassVar[Mapping[str, int]]
-    """Keys below `steps` that `convert` reads, beside the cameras, and how many numbers a step holds of each."""
+    """Keys below `steps` that `convert` reads, beside the cameras, and how many numbers a step holds of each; the
+    first of them tells the number of steps."""
+    episode_keys: ClassVar[tuple[str, ...]] = ()
+    """Keys beside `steps` that `leave_out` and `body` read."""
+    optional: ClassVar[frozenset[str]] = frozenset()
+    """Which of the keys and cameras' keys an edition of the dataset may lack altogether."""
+    bgr: ClassVar[frozenset[str]] = frozenset()
+    """Camera slots whose red and blue the publisher swapped."""
     instruction_key: ClassVar[str] = "language_instruction"
     """Key below `steps`."""
 
     @abstractmethod
     def convert(self, steps: Steps) -> Motion:
         """Turn the publisher's numbers into canonical ones."""
+
+    def leave_out(self, record: Mapping[str, Any]) -> str | None:
+        """Say why a rule of the dataset leaves an episode out, or return None to keep it."""
+        return None
+
+    def body(self, record: Mapping[str, Any]) -> str:
+        """Name the embodiment of an episode: one of `embodiment` and `other_embodiments`."""
+        return self.embodiment
+
+    def instructions(self, steps: Steps) -> list[str]:
+        """Tell what the episode was asked to do: distinct texts in order."""
+        return distinct(lookup(steps, self.instruction_key))
 
     def parts(self) -> list[Part]:
         """List the shards; raise SourceError when the folder holds another dataset."""
@@ -102,13 +121,16 @@ class RldsSource(ABC):
         """Read features.json and check that the keys this source needs are there: names of folders drift."""
         schema = rlds.schema(self.root)
         known = {key: leaf for key, leaf, _ in features.leaves(schema)}
-        wanted = [*self.keys, self.instruction_key, *(f"observation/{key}" for key in self.cameras.values())]
+        below_steps = [*self.keys, self.instruction_key, *(f"observation/{key}" for key in self.cameras.values())]
         place = f"{self.root}: holds '{rlds.name(self.root)}'"
-        missing = [f"steps/{key}" for key in wanted if f"steps/{key}" not in known]
+        required = [f"steps/{key}" for key in below_steps if key and key not in self.optional]
+        missing = [key for key in (*required, *self.episode_keys) if key not in known]
         if missing:
             lacking = f"which lacks {', '.join(missing[:4])} of {self.name}"
             raise SourceError(f"{place}, {lacking}; `villa sources` lists what can be read")
         for key, width in self.keys.items():
+            if f"steps/{key}" not in known:
+                continue
             found = known[f"steps/{key}"].shape
             if None in found or prod(size or 0 for size in found) != width:
                 raise SourceError(
@@ -120,18 +142,20 @@ class RldsSource(ABC):
         steps = record["steps"]
         if not len(lookup(steps, next(iter(self.keys)))):
             raise RecordError("the episode has no steps")
+        if (reason := self.leave_out(record)) is not None:
+            raise FilteredRecordError(reason)
         motion = self.convert(steps)
-        num_steps = len(motion.state)
+        num_steps = len(motion.action)
         if not num_steps:
             raise RecordError(f"{len(lookup(steps, next(iter(self.keys))))} steps are too few for the conversion")
         return Episode(
             dataset=self.name,
             source_record=f"{part.name}/{index}",
             source_uri=part.uri,
-            embodiment=self.embodiment,
+            embodiment=self.body(record),
             kind=self.kind,
             control_hz=self.control_hz,
-            instruction=_instructions(lookup(steps, self.instruction_key)),
+            instruction=self.instructions(steps),
             time_ns=np.round(np.arange(num_steps) * 1e9 / self.control_hz).astype(np.int64),
             cameras=self._frames(steps["observation"], slice(motion.first_step, motion.first_step + num_steps)),
             state_encoding=motion.state_encoding,
@@ -139,9 +163,9 @@ class RldsSource(ABC):
             split=part.options["split"],
             licence=self.licence,
             notes=motion.notes,
-            state=vector(motion.state, "state"),
+            state=None if motion.state is None else vector(motion.state, "state"),
             action=vector(motion.action, "action"),
-            raw_state=vector(motion.raw_state, "raw_state"),
+            raw_state=None if motion.raw_state is None else vector(motion.raw_state, "raw_state"),
             raw_action=vector(motion.raw_action, "raw_action"),
         )
 
@@ -149,11 +173,11 @@ class RldsSource(ABC):
         """Fit the images of every camera that this episode has."""
         found = {}
         for slot, key in self.cameras.items():
-            images = observation[key][keep]
+            images = observation[key][keep] if key in observation else []
             if self.is_absent(slot, images):
                 continue
             try:
-                found[slot] = jpeg.fit(images, self.frame_size)
+                found[slot] = jpeg.fit(images, self.frame_size, bgr=slot in self.bgr)
             except RecordError as error:
                 raise RecordError(f"steps/observation/{key}: {error}") from error
         return found
@@ -176,7 +200,7 @@ def columns(*arrays: NDArray) -> NDArray[np.float32]:
     return np.concatenate([a.reshape(len(a), prod(a.shape[1:])).astype(np.float32) for a in arrays], axis=1)
 
 
-def _instructions(texts: Any) -> list[str]:
+def distinct(texts: Any) -> list[str]:
     """Distinct texts of an episode, in order, without empty ones; a text that is not UTF-8 is no instruction."""
     stripped = [text.strip() for text in texts if isinstance(text, str)]
     return list(dict.fromkeys(text for text in stripped if text))
