@@ -6,7 +6,15 @@ from typing import ClassVar, Protocol
 from dataengine.episode import Episode, Kind, Part, Reject
 
 
-class Source(Protocol):
+class PartReader(Protocol):
+    """What an engine sends to its workers."""
+
+    def read(self, part: Part) -> Iterator[Episode | Reject]:
+        """Yield the part's episodes in recording order; a bad record as a Reject."""
+        ...
+
+
+class Source(PartReader, Protocol):
     """One dataset as its publisher ships it; `dataengine/sources/<name>.py` holds class `<Name>`."""
 
     name: ClassVar[str]
@@ -26,10 +34,6 @@ class Source(Protocol):
 
     def parts(self) -> list[Part]:
         """List the work without reading records; raise SourceError when root is no such dataset."""
-        ...
-
-    def read(self, part: Part) -> Iterator[Episode | Reject]:
-        """Yield the part's episodes in recording order; a bad record as a Reject."""
         ...
 
 

@@ -4,13 +4,20 @@ from pydantic import Field
 
 from dataengine.report import Report
 
+COUNTS = (
+    *("planned_parts", "committed_parts", "skipped_parts", "rejected_parts"),
+    *("rejected_records", "filtered_records", "episodes", "steps", "bytes", "stored_bytes"),
+)
+"""What adds up over datasets, and is kept of every run."""
+
 
 class IngestReport(Report):
     """What became of every part: planned = committed + skipped + rejected."""
 
-    corpus: str
+    corpus: str = ""
     source: str
-    planned_parts: int
+    root: str = ""
+    planned_parts: int = 0
     committed_parts: int = 0
     skipped_parts: int = 0
     """In the corpus already, from an earlier run."""

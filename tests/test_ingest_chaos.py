@@ -20,10 +20,10 @@ PROGRAM = """
 import sys
 sys.path.insert(0, sys.argv[1])
 from pipelines.ingest import IngestConfig, run
-import pipelines.ingest
+import pipelines.ingest_run
 
 if __name__ == "__main__":
-    pipelines.ingest.COMMIT_PARTS = 2  # many commits, so that many moments are in the middle of one
+    pipelines.ingest_run.COMMIT_PARTS = 2  # many commits, so that many moments are in the middle of one
     config = IngestConfig(source="store.npz_source:NpzSource", root=sys.argv[2], corpus=sys.argv[3], workers=2)
     print(run(config).model_dump_json())
 """

@@ -13,7 +13,7 @@ from multiprocessing.context import SpawnProcess
 from typing import Final, cast
 
 from dataengine.episode import Part, Reject
-from dataengine.protocols import Source
+from dataengine.protocols import PartReader
 from dataengine.runners.attempts import Attempt, Attempts, Limits
 from dataengine.runners.worker import read_part
 from dataengine.store.receipts import Receipt
@@ -23,7 +23,7 @@ PR_SET_PDEATHSIG: Final = 1
 
 
 def run(
-    source: Source,
+    source: PartReader,
     parts: Sequence[Part],
     staging: Staging,
     limits: Limits,
@@ -79,7 +79,7 @@ class _Worker:
         self.pipe.close()
 
 
-def _start(source: Source, staging: Staging, stall_s: float) -> _Worker:
+def _start(source: PartReader, staging: Staging, stall_s: float) -> _Worker:
     context = mp.get_context("spawn")
     ours, theirs = context.Pipe()
     process = context.Process(target=_serve, args=(theirs, source, staging, stall_s, os.getpid()), daemon=True)
@@ -88,7 +88,7 @@ def _start(source: Source, staging: Staging, stall_s: float) -> _Worker:
     return _Worker(process, ours)
 
 
-def _serve(pipe: Connection, source: Source, staging: Staging, stall_s: float, parent: int) -> None:
+def _serve(pipe: Connection, source: PartReader, staging: Staging, stall_s: float, parent: int) -> None:
     """Read parts until the driver goes away."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the driver decides
     _die_with(parent)

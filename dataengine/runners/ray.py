@@ -15,7 +15,7 @@ from ray.exceptions import NodeDiedError, OutOfMemoryError, RayError, WorkerCras
 
 from dataengine.episode import Part, Reject
 from dataengine.errors import DataEngineError
-from dataengine.protocols import Source
+from dataengine.protocols import PartReader
 from dataengine.runners.attempts import Attempt, Attempts, Limits
 from dataengine.runners.worker import Outcome, read_part
 from dataengine.store.receipts import Receipt
@@ -30,7 +30,7 @@ DEATHS: Final = (WorkerCrashedError, NodeDiedError, OutOfMemoryError)
 
 
 def run(
-    source: Source, parts: Sequence[Part], staging: Staging, limits: Limits, *, address: str | None = None
+    source: PartReader, parts: Sequence[Part], staging: Staging, limits: Limits, *, address: str | None = None
 ) -> Generator[Receipt | Reject]:
     """Stage parts as Ray tasks; yield each part's end as it comes.
 

@@ -11,7 +11,7 @@ from typing import Literal
 
 from dataengine.episode import Episode, Part, Reject
 from dataengine.errors import DataEngineError
-from dataengine.protocols import Source
+from dataengine.protocols import PartReader
 from dataengine.store.receipts import Receipt
 from dataengine.store.staging import ReadError, Staging, stage_part
 from dataengine.store.tables import is_disk_full, say_error
@@ -34,7 +34,7 @@ Outcome = Receipt | Failure
 """What comes back from a worker: never an episode, never an exception that might not unpickle."""
 
 
-def read_part(source: Source, part: Part, staging: Staging, attempt: int, stall_s: float) -> Outcome:
+def read_part(source: PartReader, part: Part, staging: Staging, attempt: int, stall_s: float) -> Outcome:
     """Read, check and stage one part. A reader that is silent for `stall_s` ends the whole process."""
     try:
         return stage_part(part, _watched(source.read(part), stall_s), staging, attempt)

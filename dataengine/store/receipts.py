@@ -17,9 +17,9 @@ class Receipt:
     part_name: str
     dataset: str
     fingerprint: str
-    """Of the part when it was read."""
-    settings: str
-    """Hash of what shapes the rows (frame size and rate): receipts made otherwise are not committed."""
+    """Of the part when it was read, and of the settings it was read with."""
+    schema_version: int
+    """Of the rows: receipts of another one are not committed."""
     run_id: str
     fragments: tuple[str, ...]
     """Lance fragment metadata, as JSON."""

@@ -10,7 +10,7 @@ import numpy as np
 import pyarrow as pa
 from lance.fragment import write_fragments
 
-from dataengine.episode import CAMERA_SLOTS, Episode, Part, Reject, stable_id
+from dataengine.episode import CAMERA_SLOTS, Episode, Part, Reject
 from dataengine.errors import RecordError
 from dataengine.schema import SCHEMA_VERSION, VECTORS, frames_column, offsets_column
 from dataengine.store.checks import check_episode
@@ -27,13 +27,7 @@ class Staging:
     run_id: str
     dataset_ids: Mapping[str, int]
     embodiment_ids: Mapping[str, int]
-    settings: str = ""
-    """What shapes the rows beside the source, for instance frame size and rate."""
-
-    @property
-    def settings_hash(self) -> str:
-        """Receipts with another one are of no use to this run."""
-        return stable_id(self.settings, str(SCHEMA_VERSION))
+    schema_version: int = SCHEMA_VERSION
 
 
 @dataclass
@@ -74,7 +68,7 @@ def stage_part(part: Part, records: Iterable[Episode | Reject], staging: Staging
         part_name=part.name,
         dataset=part.dataset,
         fingerprint=part.fingerprint,
-        settings=staging.settings_hash,
+        schema_version=staging.schema_version,
         run_id=staging.run_id,
         fragments=tuple(json.dumps(fragment.to_json()) for fragment in fragments),
         files=tuple(file for fragment in fragments for file in _files(staging.corpus, fragment)),

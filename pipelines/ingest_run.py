@@ -1,0 +1,291 @@
+"""One run over one or many datasets: what is done already, what is staged already, and the rest, each exactly once."""
+
+import time
+from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
+from contextlib import closing
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+from dataengine import catalog
+from dataengine.episode import Episode, Part, Reject, stable_id
+from dataengine.errors import DataEngineError, FilteredRecordError, SourceError
+from dataengine.options import checked
+from dataengine.progress import task
+from dataengine.protocols import Source
+from dataengine.runners.attempts import Limits
+from dataengine.store import Committer, Corpus, Staging
+from dataengine.store.receipts import Receipt
+from dataengine.store.registry import register
+from dataengine.store.side_tables import new_run_id
+from dataengine.store.tables import is_disk_full, say_error
+from pipelines.ingest_report import COUNTS, IngestReport, few
+
+if TYPE_CHECKING:
+    from pipelines.ingest import DatasetConfig, EngineConfig
+
+FILTERED = FilteredRecordError.__name__
+"""Error of rejects that are no fault: a rule of the dataset leaves them out."""
+
+COMMIT_PARTS = 64
+"""Receipts in one commit: a version of the table costs as much for one part as for many."""
+
+COMMIT_S = 15.0
+"""Longest that staged parts wait for others to be committed with."""
+
+JOB = "job"
+"""Option of a part that tells which of a run's datasets it belongs to; no part of its identity."""
+
+
+@dataclass(frozen=True)
+class Job:
+    """One dataset of a run."""
+
+    source: Source
+    parts: Mapping[str, Part]
+    """By id."""
+    report: IngestReport
+
+
+@dataclass(frozen=True)
+class Together:
+    """Reads the parts of several sources: an engine then balances all of them over its workers."""
+
+    sources: tuple[Source, ...]
+
+    def read(self, part: Part) -> Iterator[Episode | Reject]:
+        """Let the part's own source read it."""
+        return self.sources[int(part.options[JOB])].read(part)
+
+
+def plan(config: "DatasetConfig", job: int = 0) -> Job:
+    """List a dataset's parts; their fingerprints cover the settings, so that a change of either is noticed."""
+    source_class = catalog.source(config.source)
+    options = checked(source_class, config.options)
+    root = config.root
+    source = source_class(root, frame_size=config.frame_size, frame_hz=config.frame_hz, **options)
+    listed = [
+        replace(
+            part,
+            fingerprint=stable_id(part.fingerprint, config.settings),
+            options={**part.options, JOB: str(job)},
+        )
+        for part in source.parts()
+    ]
+    parts = {part.part_id: part for part in listed}
+    if not parts:
+        raise SourceError(f"{root}: found no parts of {source.name}; is this the right folder?")
+    if len(parts) < len(listed):
+        raise SourceError(f"{root}: {source.name} lists {len(listed)} parts but only {len(parts)} different names")
+    report = IngestReport(source=config.source, root=root, planned_parts=len(parts))
+    return Job(source, parts, report)
+
+
+def left_to_do(corpus: str, jobs: Sequence[Job]) -> list[list[Part]]:
+    """For each dataset the parts that a run would read, without changing anything."""
+    done: set[str] = set()
+    if Corpus.exists(corpus):
+        committer = Committer(Corpus.open(corpus).uri, "")
+        done = {*committer.ledger(), *committer.rejected_parts()}
+    return [[part for part_id, part in job.parts.items() if part_id not in done] for job in jobs]
+
+
+def ingest(config: "EngineConfig", jobs: Sequence[Job], about: Mapping[str, object]) -> None:
+    """Read every part that the corpus lacks, commit each exactly once, and fill the jobs' reports.
+
+    `about` is what the run's row keeps as its configuration. Raise when a part is unaccounted for.
+    """
+    try:
+        run = _Run(config, jobs, about)
+        changed = run.perform()
+        run.account()
+        if changed:
+            run.note()
+    except OSError as error:
+        if is_disk_full(error):
+            raise DataEngineError(f"{config.corpus}: {say_error(error)}; the same command continues") from error
+        raise
+
+
+class _Run:
+    """The state of one run."""
+
+    def __init__(self, config: "EngineConfig", jobs: Sequence[Job], about: Mapping[str, object]) -> None:
+        self.config, self.jobs, self.about = config, jobs, about
+        self.parts = {part_id: part for job in jobs for part_id, part in job.parts.items()}
+        if len(self.parts) < sum(len(job.parts) for job in jobs):
+            raise DataEngineError("two datasets of the plan list the same parts; name each folder once")
+        self.corpus = Corpus.open_or_create(config.corpus)
+        for job in jobs:
+            job.report.corpus = self.corpus.uri
+        self.run_id, self.started_at, self.started = new_run_id(), datetime.now(UTC), time.monotonic()
+        self.version_in = self.corpus.version
+        self.committer = Committer(self.corpus.uri, self.run_id)
+
+    def perform(self) -> bool:
+        """Commit what an earlier run staged, then read and commit the rest; tell whether there was anything to do."""
+        ledger = self.committer.ledger()
+        given_up = self.committer.rejected_parts()
+        done = self.parts.keys() & ledger.keys()
+        for job in self.jobs:
+            mine = job.parts.keys() & done
+            job.report.skipped_parts = len(mine)
+            job.report.changed_parts = [job.parts[i].name for i in mine if ledger[i] != job.parts[i].fingerprint]
+        self.committer.receipts.drop(done)
+        todo = {i: part for i, part in self.parts.items() if i not in done and not self._stays_rejected(part, given_up)}
+        if not todo:
+            return False
+        self.note()
+        self.committer.forget_rejected(todo.keys() & given_up.keys(), records=True)
+        staging = self._staging()
+        staged = self._staged(todo, staging)
+        for receipt in staged.values():
+            self._report(receipt).resumed_parts += 1
+        rest = [part for i, part in todo.items() if i not in staged]
+        title = f"ingest {self.jobs[0].source.name}" if len(self.jobs) == 1 else f"ingest {len(self.jobs)} datasets"
+        with task(title, len(todo), "parts") as live:
+            if staged:
+                self._commit(list(staged.values()))
+                live.advance(len(staged))
+            with closing(self._read(rest, staging)) as ends:
+                for batch in _batched(ends):
+                    self._commit(batch)
+                    live.advance(len(batch), note=f"{self._total('episodes')} episodes, {self._total('steps')} steps")
+        return True
+
+    def account(self) -> None:
+        """Check against the tables that every planned part is in exactly one place."""
+        ledger, given_up = self.committer.ledger(), self.committer.rejected_parts()
+        lost = [part.name for i, part in self.parts.items() if i not in ledger and i not in given_up]
+        if lost:
+            raise DataEngineError(
+                f"{self.corpus.uri}: {len(lost)} of {len(self.parts)} parts are neither committed nor rejected: "
+                f"{few(lost)}; run the same command again"
+            )
+        self.committer.forget_rejected(self.parts.keys() & ledger.keys() & given_up.keys())
+        bad = {
+            reject["part_id"]
+            for reject in self.corpus.rejects().select(["part_id", "error"]).to_pylist()
+            if reject["error"] != FILTERED
+        }
+        seconds = time.monotonic() - self.started
+        for job in self.jobs:
+            report = job.report
+            report.rejected_parts = len(job.parts.keys() & (given_up.keys() - ledger.keys()))
+            report.committed_parts = len(job.parts) - report.skipped_parts - report.rejected_parts
+            report.ok = not (self.config.strict and job.parts.keys() & bad)
+            report.seconds = seconds
+            report.steps_per_second = report.steps / seconds
+
+    def note(self) -> None:
+        """Keep this run's row up to date."""
+        seconds = time.monotonic() - self.started
+        self.corpus.refresh()
+        self.corpus.append_run(
+            {
+                "run_id": self.run_id,
+                "command": "ingest",
+                "config": self.about,
+                "started_at": self.started_at,
+                "seconds": seconds,
+                "version_in": self.version_in,
+                "version_out": self.corpus.version,
+                "steps_per_second": self._total("steps") / max(seconds, 1e-9),
+                "counts": {name: self._total(name) for name in COUNTS},
+            }
+        )
+
+    def _total(self, count: str) -> int:
+        return sum(getattr(job.report, count) for job in self.jobs)
+
+    def _report(self, receipt: Receipt) -> IngestReport:
+        return self.jobs[int(self.parts[receipt.part_id].options[JOB])].report
+
+    def _stays_rejected(self, part: Part, given_up: Mapping[str, str]) -> bool:
+        """Read a part again that was given up only when asked to, or when its bytes have changed."""
+        return given_up.get(part.part_id) == part.fingerprint and not self.config.retry_rejected
+
+    def _staging(self) -> Staging:
+        """Register the datasets and bodies before any worker starts: ids must not depend on who is first."""
+        datasets: dict[str, dict[str, object]] = {}
+        bodies: dict[str, dict[str, object]] = {}
+        for source in (job.source for job in self.jobs):
+            about = {"name": source.name, "kind": source.kind, "embodiment": source.embodiment}
+            datasets.setdefault(source.name, {**about, "licence": source.licence, "layout": source.layout})
+            for body in (source.embodiment, *getattr(source, "other_embodiments", ())):
+                bodies.setdefault(body, {"name": body, "kind": source.kind, "control_hz": source.control_hz})
+        return Staging(
+            corpus=self.corpus.uri,
+            run_id=self.run_id,
+            dataset_ids=register(self.corpus.uri, "datasets", list(datasets.values())),
+            embodiment_ids=register(self.corpus.uri, "embodiments", list(bodies.values())),
+        )
+
+    def _staged(self, todo: Mapping[str, Part], staging: Staging) -> dict[str, Receipt]:
+        """Find receipts of an earlier run that still say the truth about their part."""
+        receipts = self.committer.receipts
+        return {
+            receipt.part_id: receipt
+            for receipt in receipts.staged(todo)
+            if receipt.fingerprint == todo[receipt.part_id].fingerprint
+            and receipt.schema_version == staging.schema_version
+            and receipts.missing_file(receipt) is None
+        }
+
+    def _read(self, parts: list[Part], staging: Staging) -> Generator[Receipt | Reject]:
+        """Start the engine."""
+        config = self.config
+        limits = Limits(workers=config.workers, max_attempts=config.max_attempts, stall_s=config.stall_s)
+        sources = Together(tuple(job.source for job in self.jobs))
+        if config.engine == "ray":
+            from dataengine.runners import ray
+
+            return ray.run(sources, parts, staging, limits, address=config.ray_address)
+        from dataengine.runners import local
+
+        return local.run(sources, parts, staging, limits)
+
+    def _commit(self, ends: list[Receipt | Reject]) -> None:
+        """Commit receipts; give up parts that failed as a whole or hold not one episode."""
+        receipts = [end for end in ends if isinstance(end, Receipt)]
+        rejects = [end for end in ends if isinstance(end, Reject)]
+        self.committer.commit(receipts)
+        rejects += [_empty(r, self.parts[r.part_id]) for r in receipts if not r.num_episodes]
+        self.committer.reject_parts([(reject, self.parts[reject.part_id].fingerprint) for reject in rejects])
+        for receipt in receipts:
+            report = self._report(receipt)
+            filtered = sum(reject.error == FILTERED for reject in receipt.rejects)
+            report.episodes += receipt.num_episodes
+            report.steps += receipt.num_steps
+            report.filtered_records += filtered
+            report.rejected_records += len(receipt.rejects) - filtered
+            report.bytes += receipt.source_bytes
+            report.stored_bytes += receipt.num_bytes
+
+
+def _empty(receipt: Receipt, part: Part) -> Reject:
+    """Give up a part without episodes: no row of the table would ever say that it is done."""
+    first = f"; the first: {receipt.rejects[0].reason}" if receipt.rejects else ""
+    all_filtered = bool(receipt.rejects) and all(reject.error == FILTERED for reject in receipt.rejects)
+    return Reject(
+        part_id=receipt.part_id,
+        dataset=receipt.dataset,
+        source_uri=part.uri,
+        record="",
+        reason=f"found no good record, {len(receipt.rejects)} bad ones{first}",
+        error=FILTERED if all_filtered else "EmptyPart",
+        attempts=receipt.attempts,
+    )
+
+
+def _batched(ends: Iterable[Receipt | Reject]) -> Iterator[list[Receipt | Reject]]:
+    """Collect what the engine yields until a commit is worth its price."""
+    batch: list[Receipt | Reject] = []
+    since = time.monotonic()
+    for end in ends:
+        batch.append(end)
+        if len(batch) >= COMMIT_PARTS or time.monotonic() - since >= COMMIT_S:
+            yield batch
+            batch, since = [], time.monotonic()
+    if batch:
+        yield batch
