@@ -6,6 +6,7 @@ import typer
 
 from cli.contract import app, command
 from cli.settings import Settings
+from dataengine.errors import DataEngineError
 
 if TYPE_CHECKING:
     from dataengine.report import Report
@@ -15,13 +16,17 @@ if TYPE_CHECKING:
     app,
     "ingest",
     example="villa ingest openx/metaworld ~/data/metaworld/1.0.0 --corpus runs/corpus\n"
-    "villa ingest agibot ~/data/agibot --corpus runs/corpus --engine ray --unit segment --set frame_size=224",
+    "villa ingest agibot ~/data/agibot --corpus runs/corpus --engine ray --unit segment --set frame_size=224\n"
+    "villa ingest --plan villa-x --data ~/data --corpus runs/corpus --dry-run",
 )
 def ingest(
-    source: Annotated[str, typer.Argument(help="Which dataset; `villa sources` lists them.")],
-    root: Annotated[str, typer.Argument(help="Folder or URI of its raw recordings.")],
     settings: Settings,
     extra: dict[str, Any],
+    source: Annotated[str | None, typer.Argument(help="Which dataset; `villa sources` lists them.")] = None,
+    root: Annotated[str | None, typer.Argument(help="Folder or URI of its raw recordings.")] = None,
+    plan: Annotated[str | None, typer.Option(help="Many datasets instead: a YAML file, or `villa-x`.")] = None,
+    data: Annotated[str | None, typer.Option(help="Folder or URI that a plan's datasets lie below.")] = None,
+    skip_missing: Annotated[bool, typer.Option("--skip-missing", help="Do without a plan's missing datasets.")] = False,
     corpus: Annotated[str | None, typer.Option(help="Corpus to create or extend.")] = None,
     engine: Annotated[str | None, typer.Option(help="`local` (processes of this machine, default) or `ray`.")] = None,
     workers: Annotated[int | None, typer.Option(help="Parts read side by side; 0 takes every core.")] = None,
@@ -34,17 +39,15 @@ def ingest(
     on where it was. Some sources have options of their own, `villa sources NAME` lists them: `--unit segment`.
     """
     from pipelines import ingest as pipeline
+    from pipelines import ingest_plan
 
-    return pipeline.run(
-        settings.fill(
-            pipeline.IngestConfig,
-            source=source,
-            root=root,
-            corpus=corpus,
-            engine=engine,
-            workers=workers,
-            strict=strict or None,
-            dry_run=dry_run or None,
-            options=extra or None,
-        )
-    )
+    words: dict[str, Any] = {"corpus": corpus, "engine": engine, "workers": workers}
+    words |= {"strict": strict or None, "dry_run": dry_run or None}
+    if plan is None:
+        words |= {"source": source, "root": root, "options": extra or None}
+        return pipeline.run(settings.fill(pipeline.IngestConfig, **words))
+    if source is not None or extra:
+        found = source if source is not None else f"--{next(iter(extra))}"
+        raise DataEngineError(f"found '{found}' beside --plan; the plan names the datasets and their options")
+    words |= {"plan": plan, "data": data, "skip_missing": skip_missing or None}
+    return ingest_plan.run(settings.fill(ingest_plan.PlanConfig, **words))

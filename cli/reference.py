@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 CONFIGS = {
     "villa demo": ("pipelines.demo:DemoConfig",),
     "villa ingest": ("pipelines.ingest:IngestConfig",),
+    "villa ingest --plan": ("pipelines.ingest_plan:PlanConfig",),
     "villa curate": ("pipelines.curate:CurateConfig",),
     "villa stats": ("pipelines.stats:StatsConfig",),
     "villa train lam": ("pipelines.train_lam:TrainLamConfig", "models.lam.config:LamConfig"),

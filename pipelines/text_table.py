@@ -32,3 +32,11 @@ def human_bytes(count: int) -> str:
             break
         size /= 1000
     return f"{size:.3g} {unit}"
+
+
+def human_seconds(seconds: float) -> str:
+    """Print a duration with two digits or so and a unit."""
+    for size, unit in ((86_400, "days"), (3600, "h"), (60, "min")):
+        if seconds >= 2 * size:
+            return f"{seconds / size:.3g} {unit}"
+    return f"{seconds:.2g} s"

@@ -1,0 +1,112 @@
+"""How long an ingest will take and how large its corpus will be: a few episodes of each dataset are read to tell."""
+
+import contextlib
+import os
+import shutil
+import tempfile
+import time
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from itertools import islice
+from multiprocessing import get_context
+from pathlib import Path
+
+from dataengine.episode import Episode, Part, Reject
+from dataengine.errors import DataEngineError
+from dataengine.progress import task
+from dataengine.protocols import Source
+from dataengine.report import Report
+from dataengine.store import Corpus, Staging
+from dataengine.store.staging import ReadError, stage_part
+from pipelines.ingest_run import Job
+
+SAMPLE_S = 3.0
+"""Longest that one dataset is read for; an episode that was begun is finished."""
+SAMPLE_RECORDS = 32
+READ_COUNTER = Path("/proc/self/io")
+
+
+class Estimate(Report):
+    """What a sample of a dataset says about the whole; None where it says nothing."""
+
+    seconds: float | None = None
+    """Of one worker."""
+    stored_bytes: int | None = None
+    episodes: int = 0
+    """Read for the sample."""
+
+
+def estimate(jobs: Sequence[Job], todo: Sequence[list[Part]], workers: int) -> tuple[list[Estimate], int]:
+    """Sample each dataset in a child process, which may die of it; also tell the workers that a run would have."""
+    found = []
+    with task("sample", len(jobs), "datasets") as live:
+        for job, parts in zip(jobs, todo, strict=True):
+            found.append(_sampled(job.source, parts))
+            live.advance(note=job.source.name)
+    return found, workers or len(os.sched_getaffinity(0))
+
+
+def free_bytes(corpus: str) -> int | None:
+    """Free space where the corpus lies or will lie; None in an object store."""
+    if "://" in corpus:
+        return None
+    place = Path(corpus).expanduser().resolve()
+    return shutil.disk_usage(next(p for p in (place, *place.parents) if p.exists())).free
+
+
+def _sampled(source: Source, parts: list[Part]) -> Estimate:
+    if not parts:
+        return Estimate(seconds=0.0, stored_bytes=0)
+    part = max(parts, key=lambda p: p.num_bytes)
+    total = sum(p.num_bytes for p in parts)
+    with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
+        try:
+            seconds, read, stored, episodes = pool.submit(_sample, source, part).result()
+        except BrokenProcessPool:
+            return Estimate()
+    if not (episodes and read):
+        return Estimate(episodes=episodes)
+    scale = total / read
+    return Estimate(seconds=seconds * scale, stored_bytes=round(stored * scale), episodes=episodes)
+
+
+def _sample(source: Source, part: Part) -> tuple[float, float, int, int]:
+    """Stage some episodes into a corpus that is thrown away: seconds, raw bytes read, bytes stored, episodes."""
+    with tempfile.TemporaryDirectory() as folder:
+        corpus = Corpus.open_or_create(f"{folder}/corpus")
+        bodies = (source.embodiment, *getattr(source, "other_embodiments", ()))
+        staging = Staging(
+            corpus=corpus.uri,
+            run_id="sample",
+            dataset_ids={source.name: 1},
+            embodiment_ids={body: i for i, body in enumerate(bodies, 1)},
+        )
+        before, started, seen = _bytes_read(), time.monotonic(), [0]
+        try:
+            receipt = stage_part(part, _for_a_while(source.read(part), started, seen), staging)
+        except (DataEngineError, ReadError, OSError):
+            return 0.0, 0.0, 0, 0
+        seconds, read = time.monotonic() - started, _bytes_read() - before
+    if (records := int(part.options.get("num_records", 0))) and seen[0]:
+        read = part.num_bytes * min(1.0, seen[0] / records)
+    return seconds, read, receipt.num_bytes, receipt.num_episodes
+
+
+def _for_a_while(records: Iterator[Episode | Reject], started: float, seen: list[int]) -> Iterator[Episode | Reject]:
+    """Pass records on until there are enough or the time is up; count them in `seen`."""
+    with contextlib.closing(records):  # type: ignore[type-var]
+        for record in islice(records, SAMPLE_RECORDS):
+            seen[0] += 1
+            yield record
+            if time.monotonic() - started > SAMPLE_S:
+                return
+
+
+def _bytes_read() -> float:
+    """Bytes that this process has read from files so far; 0 where the system does not tell."""
+    try:
+        lines = READ_COUNTER.read_text().splitlines()
+    except OSError:
+        return 0.0
+    return next((float(line.split()[1]) for line in lines if line.startswith("rchar:")), 0.0)
