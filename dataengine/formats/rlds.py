@@ -5,16 +5,18 @@
 """
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from dataengine.errors import RecordError, SourceError
-from dataengine.formats import example, features, tfrecord
+from dataengine.formats import example, features, remote, tfrecord
 
 INFO = "dataset_info.json"
 FEATURES = "features.json"
+MANY, MOST_LISTED = 5, 100
+"""Folders looked into for a better answer than "not here"."""
 DEFAULT_TEMPLATE = "{DATASET}-{SPLIT}.{FILEFORMAT}-{SHARD_X_OF_Y}"
 
 
@@ -22,18 +24,25 @@ DEFAULT_TEMPLATE = "{DATASET}-{SPLIT}.{FILEFORMAT}-{SHARD_X_OF_Y}"
 class Shard:
     """One TFRecord file of a split."""
 
-    path: Path
+    uri: str
+    """Path, or URI in an object store."""
     split: str
     num_records: int
     """As dataset_info.json promises."""
     num_bytes: int
     """Size of the file; 0 when it is not there."""
+    modified_ns: int = 0
+
+    @property
+    def name(self) -> str:
+        """Name of the file."""
+        return self.uri.partition("?")[0].rpartition("/")[2]
 
 
 def schema(directory: str | Path) -> features.Group:
     """Read what a record of this directory holds."""
-    path = _directory(directory) / FEATURES
-    return features.parse(path.read_text(encoding="utf-8"), str(path))
+    path = remote.join(_directory(directory), FEATURES)
+    return features.parse(remote.read_text(path), path)
 
 
 def name(directory: str | Path) -> str:
@@ -45,14 +54,16 @@ def shards(directory: str | Path, split: str | None = None) -> list[Shard]:
     """List the files of a split, or of all, in order; nothing is opened but dataset_info.json."""
     place = _directory(directory)
     info = _info(place)
+    there = remote.listing(place) or {}
     found = []
     for name, lengths, template in info.splits:
         for i, num_records in enumerate(lengths):
-            path = place / _file_name(template, info.name, name, i, len(lengths))
-            if not path.resolve().is_relative_to(place.resolve()):
-                raise SourceError(f"{place / INFO}: shard '{path.name}' lies outside the folder")
-            num_bytes = path.stat().st_size if path.is_file() else 0
-            found.append(Shard(path, name, num_records, num_bytes))
+            file = _file_name(template, info.name, name, i, len(lengths))
+            if "/" in file or "\\" in file or file in (".", ".."):
+                raise SourceError(f"{remote.join(place, INFO)}: shard '{file}' lies outside the folder")
+            entry = there.get(file)
+            facts = (0, 0) if entry is None or entry.is_folder else (entry.num_bytes, entry.modified_ns)
+            found.append(Shard(remote.join(place, file), name, num_records, *facts))
     splits = sorted({shard.split for shard in found})
     if split is not None and split not in splits:
         raise SourceError(f"{place}: no split '{split}'; it has {', '.join(splits) or 'none'}")
@@ -88,9 +99,9 @@ def episodes(directory: str | Path, split: str | None = None) -> Iterator[dict[s
     """
     node = schema(directory)
     for shard in shards(directory, split):
-        for index, episode in read_shard(shard.path, node, shard.num_records):
+        for index, episode in read_shard(shard.uri, node, shard.num_records):
             if isinstance(episode, RecordError):
-                raise RecordError(f"{shard.path.name} record {index}: {episode}")
+                raise RecordError(f"{shard.name} record {index}: {episode}")
             yield episode
 
 
@@ -102,9 +113,9 @@ class _Info(NamedTuple):
 
 def _info(directory: str | Path) -> _Info:
     """Read dataset_info.json; numbers in it are strings."""
-    path = _directory(directory) / INFO
+    path = remote.join(_directory(directory), INFO)
     try:
-        info = json.loads(path.read_text(encoding="utf-8"))
+        info = json.loads(remote.read_text(path))
         file_format = str(info.get("fileFormat") or "tfrecord")
         splits = [
             (str(s["name"]), [int(n) for n in s.get("shardLengths", [])], str(s.get("filepathTemplate") or ""))
@@ -120,27 +131,44 @@ def _info(directory: str | Path) -> _Info:
     return found
 
 
-def _directory(directory: str | Path) -> Path:
+def _directory(directory: str | Path) -> str:
     """Return the folder, or say in one line why it is no TFDS directory and which one is meant."""
-    place = Path(directory)
-    if not place.is_dir():
-        found = "a file" if place.exists() else "nothing"
-        raise SourceError(
-            f"{place}: found {found}, expected a TFDS folder such as .../<name>/<version>; check the path"
-        )
-    missing = [file for file in (INFO, FEATURES) if not (place / file).is_file()]
+    place = str(directory)
+    there = remote.listing(place)
+    expected = "expected a TFDS folder such as .../<name>/<version>; check the path"
+    if there is None:
+        raise SourceError(f"{place}: found {'a file' if remote.entry(place) else 'nothing'}, {expected}")
+    missing = [file for file in (INFO, FEATURES) if file not in there]
     if not missing:
         return place
-    if all((place.parent / file).is_file() for file in (INFO, FEATURES)):
-        raise SourceError(f"{place}: one level too low; pass {place.parent}")
-    deeper = sorted({path.parent for pattern in ("*", "*/*") for path in place.glob(f"{pattern}/{INFO}")})
+    if not remote.is_remote(place):
+        above = Path(place).parent
+        if all((above / file).is_file() for file in (INFO, FEATURES)):
+            raise SourceError(f"{place}: one level too low; pass {above}")
+    deeper = _below(place, there)
     if len(deeper) == 1:
-        raise SourceError(f"{place}: no {INFO} here; pass {deeper[0]}")
+        raise SourceError(f"{place}: no {INFO} here; pass {remote.join(place, deeper[0])}")
     if deeper:
-        names = ", ".join(str(path.relative_to(place)) for path in deeper[:5])
-        raise SourceError(f"{place}: holds {len(deeper)} datasets ({names}); pass one of them")
-    found = "an empty folder" if not any(place.iterdir()) else "no " + " and no ".join(missing)
-    raise SourceError(f"{place}: found {found}, expected a TFDS folder with {INFO} and {FEATURES}; check the path")
+        raise SourceError(f"{place}: holds {len(deeper)} datasets ({', '.join(deeper[:MANY])}); pass one of them")
+    found = "no " + " and no ".join(missing) if there else "an empty folder"
+    raise SourceError(f"{place}: found {found}, {expected}")
+
+
+def _below(place: str, there: Mapping[str, remote.Entry]) -> list[str]:
+    """Find TFDS folders one or two levels down, by their names below `place`."""
+    found = []
+    for name in sorted(name for name, entry in there.items() if entry.is_folder)[:MOST_LISTED]:
+        inside = remote.listing(remote.join(place, name)) or {}
+        if INFO in inside:
+            found.append(name)
+            continue
+        versions = sorted(version for version, entry in inside.items() if entry.is_folder)[:MANY]
+        found += [
+            f"{name}/{version}"
+            for version in versions
+            if INFO in (remote.listing(remote.join(place, f"{name}/{version}")) or {})
+        ]
+    return found
 
 
 def _file_name(template: str, dataset: str, split: str, index: int, count: int) -> str:

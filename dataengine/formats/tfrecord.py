@@ -11,6 +11,7 @@ from pathlib import Path
 import google_crc32c
 
 from dataengine.errors import RecordError
+from dataengine.formats import remote
 
 HEADER = struct.Struct("<QI")
 FOOTER = struct.Struct("<I")
@@ -36,10 +37,12 @@ def records(path: str | Path) -> Iterator[tuple[int, bytes | RecordError]]:
     A payload with a wrong checksum costs that record. A wrong length or a file that ends too early costs the rest of
     the file, because nothing says where the next record starts: one error is yielded for it, and that is the last.
     """
-    path = Path(path)
-    size = path.stat().st_size
+    facts = remote.entry(path)
+    if facts is None:
+        raise FileNotFoundError(f"{path}: it is gone")
+    size = facts.num_bytes
     offset = index = 0
-    with path.open("rb") as file:
+    with remote.open_file(path) as file:
         while offset < size:
             header = file.read(HEADER.size)
             if len(header) < HEADER.size:

@@ -78,8 +78,8 @@ def test_encoded_images_are_the_bytes_of_the_file(dataset: Path) -> None:
 
     node = rlds.schema(dataset)
     for shard in rlds.shards(dataset, "train"):
-        payloads = [payload for _, payload in tfrecord.records(shard.path)]
-        for payload, (_, mine) in zip(payloads, rlds.read_shard(shard.path, node), strict=True):
+        payloads = [payload for _, payload in tfrecord.records(shard.uri)]
+        for payload, (_, mine) in zip(payloads, rlds.read_shard(shard.uri, node), strict=True):
             stored = Example.FromString(payload).features.feature["steps/observation/jpeg"].bytes_list.value
             assert mine["steps"]["observation"]["jpeg"] == list(stored)
 
@@ -88,7 +88,7 @@ def test_shards_are_listed_with_split_size_and_number_of_records(dataset: Path) 
     shards = rlds.shards(dataset)
     assert [s.split for s in shards] == ["train", "train", "val", "val"]
     assert sum(s.num_records for s in rlds.shards(dataset, "train")) == len(LENGTHS)
-    assert all(s.num_bytes == s.path.stat().st_size for s in shards)
+    assert all(s.num_bytes == Path(s.uri).stat().st_size for s in shards)
     info = json.loads((dataset / "dataset_info.json").read_text())
     for split in info["splits"]:
         mine = rlds.shards(dataset, split["name"])

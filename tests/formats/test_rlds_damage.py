@@ -18,15 +18,15 @@ def copy_of(dataset: Path, tmp_path: Path) -> tuple[Path, rlds.Shard]:
 
 
 def results(directory: Path, shard: rlds.Shard) -> list[str]:
-    read = rlds.read_shard(shard.path, rlds.schema(directory), shard.num_records)
+    read = rlds.read_shard(shard.uri, rlds.schema(directory), shard.num_records)
     return [str(found) if isinstance(found, RecordError) else "ok" for _, found in read]
 
 
 def test_a_flipped_byte_in_a_payload_costs_that_record(dataset: Path, tmp_path: Path) -> None:
     directory, shard = copy_of(dataset, tmp_path)
-    data = bytearray(shard.path.read_bytes())
+    data = bytearray(Path(shard.uri).read_bytes())
     data[200] ^= 1
-    shard.path.write_bytes(data)
+    Path(shard.uri).write_bytes(data)
     found = results(directory, shard)
     assert "checksum of the payload" in found[0]
     assert found[1:] == ["ok"] * (shard.num_records - 1)
@@ -35,9 +35,9 @@ def test_a_flipped_byte_in_a_payload_costs_that_record(dataset: Path, tmp_path: 
 
 def test_a_flipped_byte_in_a_length_costs_the_rest_of_the_shard(dataset: Path, tmp_path: Path) -> None:
     directory, shard = copy_of(dataset, tmp_path)
-    data = bytearray(shard.path.read_bytes())
+    data = bytearray(Path(shard.uri).read_bytes())
     data[1] ^= 1
-    shard.path.write_bytes(data)
+    Path(shard.uri).write_bytes(data)
     (only,) = results(directory, shard)
     assert only.startswith("byte 0: the checksum of the record's length is wrong; the rest of the file cannot be read")
 
@@ -45,9 +45,9 @@ def test_a_flipped_byte_in_a_length_costs_the_rest_of_the_shard(dataset: Path, t
 @pytest.mark.parametrize(("cut", "reason"), [(-10, "truncated"), (5, "ends 5 bytes into a record's 12 byte header")])
 def test_a_truncated_shard_keeps_what_came_before(dataset: Path, tmp_path: Path, cut: int, reason: str) -> None:
     directory, shard = copy_of(dataset, tmp_path)
-    data = shard.path.read_bytes()
+    data = Path(shard.uri).read_bytes()
     first = 16 + int.from_bytes(data[:8], "little")
-    shard.path.write_bytes(data[: first + cut] if cut > 0 else data[:cut])
+    Path(shard.uri).write_bytes(data[: first + cut] if cut > 0 else data[:cut])
     found = results(directory, shard)
     assert found[0] == "ok"
     assert reason in found[1]
@@ -56,8 +56,8 @@ def test_a_truncated_shard_keeps_what_came_before(dataset: Path, tmp_path: Path,
 
 def test_a_shard_that_lacks_whole_records_says_so(dataset: Path, tmp_path: Path) -> None:
     directory, shard = copy_of(dataset, tmp_path)
-    data = shard.path.read_bytes()
-    shard.path.write_bytes(data[: 16 + int.from_bytes(data[:8], "little")])
+    data = Path(shard.uri).read_bytes()
+    Path(shard.uri).write_bytes(data[: 16 + int.from_bytes(data[:8], "little")])
     assert results(directory, shard) == ["ok", "the file ends after 1 records, dataset_info.json promises 2"]
 
 
@@ -66,11 +66,11 @@ def edited(dataset: Path, tmp_path: Path, edit: Any) -> list[str]:
     from tensorflow.train import Example
 
     directory, shard = copy_of(dataset, tmp_path)
-    payloads = [payload for _, payload in tfrecord.records(shard.path)]
+    payloads = [payload for _, payload in tfrecord.records(shard.uri)]
     message = Example.FromString(payloads[0])
     edit(message.features.feature)
     payloads[0] = message.SerializeToString()
-    shard.path.write_bytes(b"".join(tfrecord.frame(payload) for payload in payloads))
+    Path(shard.uri).write_bytes(b"".join(tfrecord.frame(payload) for payload in payloads))
     found = results(directory, shard)
     assert found[1:] == ["ok"]
     return found[0]
@@ -106,7 +106,7 @@ def test_a_damaged_zlib_value_is_named(dataset: Path, tmp_path: Path) -> None:
 
 def test_a_payload_that_is_no_example_is_one_bad_record(dataset: Path, tmp_path: Path) -> None:
     directory, shard = copy_of(dataset, tmp_path)
-    shard.path.write_bytes(tfrecord.frame(b"\xff" * 40) + shard.path.read_bytes())
+    Path(shard.uri).write_bytes(tfrecord.frame(b"\xff" * 40) + Path(shard.uri).read_bytes())
     found = results(directory, shard)
     assert found == ["the payload (40 bytes) is no tf.train.Example", "ok", "ok"]
 
@@ -138,7 +138,7 @@ def test_json_that_does_not_parse_is_told_in_one_line(dataset: Path, tmp_path: P
 def test_random_damage_is_always_a_record_error(dataset: Path) -> None:
     rng = np.random.default_rng(0)
     schema = rlds.schema(dataset)
-    payloads = [bytes(payload) for s in rlds.shards(dataset) for _, payload in tfrecord.records(s.path)]
+    payloads = [bytes(payload) for s in rlds.shards(dataset) for _, payload in tfrecord.records(s.uri)]
     rejected = 0
     for _ in range(400):
         data = bytearray(payloads[rng.integers(len(payloads))])

@@ -237,11 +237,11 @@ def rewrite(root: Path, edit: Callable[[Any], None]) -> None:
     from tensorflow.train import Example
 
     (shard,) = rlds.shards(root)
-    payloads = [payload for _, payload in tfrecord.records(shard.path)]
+    payloads = [payload for _, payload in tfrecord.records(shard.uri)]
     message = Example.FromString(payloads[0])
     edit(message.features.feature)
     payloads[0] = message.SerializeToString()
-    shard.path.write_bytes(b"".join(tfrecord.frame(payload) for payload in payloads))
+    Path(shard.uri).write_bytes(b"".join(tfrecord.frame(payload) for payload in payloads))
 
 
 def not_a_number(features: Any) -> None:

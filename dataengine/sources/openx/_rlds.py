@@ -10,9 +10,9 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from dataengine.episode import CameraFrames, Encoding, Episode, Kind, Part, Reject
+from dataengine.episode import CameraFrames, Encoding, Episode, Kind, Part, Reject, stable_id
 from dataengine.errors import FilteredRecordError, RecordError, SourceError
-from dataengine.formats import features, files, jpeg, rlds
+from dataengine.formats import features, files, jpeg, remote, rlds
 from dataengine.sources._parts import rejected, vector
 
 Steps = Mapping[str, Any]
@@ -93,10 +93,10 @@ class RldsSource(ABC):
         return [
             Part(
                 dataset=self.name,
-                name=shard.path.relative_to(self.root).as_posix(),
-                uri=str(shard.path),
+                name=shard.name,
+                uri=shard.uri,
                 num_bytes=shard.num_bytes,
-                fingerprint=files.fingerprint(shard.path),
+                fingerprint=_fingerprint(shard),
                 options={"split": shard.split, "num_records": str(shard.num_records)},
             )
             for shard in shards
@@ -104,7 +104,7 @@ class RldsSource(ABC):
 
     def read(self, part: Part) -> Iterator[Episode | Reject]:
         """Yield the shard's episodes in the order of its records."""
-        if not Path(part.uri).is_file():
+        if remote.entry(part.uri) is None:
             yield rejected(part, "", RecordError("the shard is missing; download it"))
             return
         schema = self._schema()
@@ -185,6 +185,13 @@ class RldsSource(ABC):
     def is_absent(self, slot: str, images: Sequence[bytes]) -> bool:
         """Say whether a camera was not there; publishers pad it with empty strings."""
         return slot != "primary" and not any(images)
+
+
+def _fingerprint(shard: rlds.Shard) -> str:
+    """Hash both ends of a file; of one in an object store, where that is two requests, its size and time."""
+    if remote.is_remote(shard.uri):
+        return stable_id(str(shard.num_bytes), str(shard.modified_ns)) if shard.num_bytes else "missing"
+    return files.fingerprint(Path(shard.uri))
 
 
 def lookup(steps: Steps, key: str) -> Any:

@@ -1,0 +1,123 @@
+"""Raw files on a disk or in an object store (`s3://`, `gs://`), read only.
+
+A URI goes to pyarrow's file systems: `s3://bucket/folder?region=eu-west-1`, `gs://anonymous@bucket/folder` for a public
+bucket. Credentials come from where the store's own tools look for them.
+"""
+
+import os
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import BinaryIO, cast
+
+from pyarrow import fs
+
+from dataengine.errors import SourceError
+
+BUFFER_BYTES = 2**23
+"""Read ahead from an object store: a request costs tens of milliseconds."""
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One file or folder in a listing."""
+
+    is_folder: bool
+    num_bytes: int
+    modified_ns: int
+
+
+def is_remote(place: str | os.PathLike[str]) -> bool:
+    """Tell a URI of an object store from a path."""
+    return "://" in os.fspath(place)
+
+
+def join(folder: str | os.PathLike[str], name: str) -> str:
+    """Name a file below a folder; what a URI says after its `?` stays at its end."""
+    text = os.fspath(folder)
+    if not is_remote(text):
+        return str(Path(text) / name)
+    place, mark, query = text.partition("?")
+    return f"{place.rstrip('/')}/{name}{mark}{query}"
+
+
+def listing(folder: str | os.PathLike[str]) -> Mapping[str, Entry] | None:
+    """List what lies directly in a folder; None when there is no such folder. One request for an object store."""
+    text = os.fspath(folder)
+    if not is_remote(text):
+        if not Path(text).is_dir():
+            return None
+        found = {}
+        with os.scandir(text) as entries:
+            for entry in entries:
+                with suppress(FileNotFoundError):  # a link to nothing
+                    facts = entry.stat()
+                    found[entry.name] = Entry(entry.is_dir(), facts.st_size, facts.st_mtime_ns)
+        return found
+    system, path = _system(text)
+    try:
+        infos = system.get_file_info(fs.FileSelector(path, allow_not_found=True))
+    except OSError as error:
+        raise _unreachable(text, error) from error
+    if not infos:  # an object store has no empty folders
+        return None
+    return {
+        info.base_name: Entry(info.type == fs.FileType.Directory, info.size or 0, info.mtime_ns or 0) for info in infos
+    }
+
+
+def entry(place: str | os.PathLike[str]) -> Entry | None:
+    """Look at one file or folder; None when it is not there."""
+    text = os.fspath(place)
+    if not is_remote(text):
+        try:
+            facts = Path(text).stat()
+        except (FileNotFoundError, NotADirectoryError):
+            return None
+        return Entry(Path(text).is_dir(), facts.st_size, facts.st_mtime_ns)
+    system, path = _system(text)
+    try:
+        info = system.get_file_info(path)
+    except OSError as error:
+        raise _unreachable(text, error) from error
+    if info.type == fs.FileType.NotFound:
+        return None
+    return Entry(info.type == fs.FileType.Directory, info.size or 0, info.mtime_ns or 0)
+
+
+def open_file(place: str | os.PathLike[str]) -> BinaryIO:
+    """Open a file to be read from its start; raise OSError when it cannot be."""
+    text = os.fspath(place)
+    if not is_remote(text):
+        return Path(text).open("rb")
+    system, path = _system(text)
+    return cast(BinaryIO, system.open_input_stream(path, buffer_size=BUFFER_BYTES))
+
+
+def read_text(place: str | os.PathLike[str]) -> str:
+    """Read a small file whole as UTF-8."""
+    with open_file(place) as file:
+        return bytes(file.read()).decode("utf-8")
+
+
+@lru_cache(maxsize=64)
+def _connect(scheme: str, bucket: str, query: str) -> fs.FileSystem:
+    """One client for each bucket and process: it keeps its connections."""
+    return fs.FileSystem.from_uri(f"{scheme}://{bucket}/{query}")[0]
+
+
+def _system(uri: str) -> tuple[fs.FileSystem, str]:
+    scheme, _, rest = uri.partition("://")
+    place, mark, query = rest.partition("?")
+    bucket, _, key = place.partition("/")
+    try:
+        return _connect(scheme, bucket, mark + query), f"{bucket.rpartition('@')[2]}/{key}".rstrip("/")
+    except (ValueError, OSError) as error:
+        raise _unreachable(uri, error) from error
+
+
+def _unreachable(uri: str, error: Exception) -> SourceError:
+    first = (str(error).splitlines() or [type(error).__name__])[0]
+    return SourceError(f"{uri}: cannot reach it ({first}); expected a path, s3:// or gs:// and the right to read it")
