@@ -47,6 +47,12 @@ class Folder:
         found = system.get_file_info(fs.FileSelector(path, allow_not_found=True))
         return {info.base_name: info.size for info in found if info.type == fs.FileType.File}
 
+    def modified_ns(self) -> dict[str, int]:
+        """Time of each file by its name, by the clock of whoever keeps them."""
+        system, path = self._place
+        found = system.get_file_info(fs.FileSelector(path, allow_not_found=True))
+        return {info.base_name: info.mtime_ns or 0 for info in found if info.type == fs.FileType.File}
+
     def sizes_of(self, paths: Sequence[str]) -> list[int | None]:
         """Bytes of each of these files below the folder, None for one that is not there."""
         system, path = self._place

@@ -13,6 +13,7 @@ from lance.commit import CommitConflictError
 
 from dataengine import schema
 from dataengine.errors import CorpusError
+from dataengine.store import creation
 from dataengine.store.places import Folder, is_local, table_uri
 
 FILE_VERSION: Final = "2.2"
@@ -40,6 +41,10 @@ EPISODES: Final = pa.schema(
 
 def create_tables(corpus: str) -> None:
     """Create whatever table is missing, episodes last: a corpus exists once its episodes do."""
+    if all(exists(corpus, name) for name in (*SIDE_TABLES, "episodes")):
+        return
+    if not is_local(corpus) and not creation.is_ours(corpus, lambda: exists(corpus, "episodes")):
+        return
     for name, columns in SIDE_TABLES.items():
         _create(corpus, name, columns)
     _create(corpus, "episodes", EPISODES)
@@ -50,7 +55,7 @@ def _create(corpus: str, name: str, columns: pa.Schema) -> None:
 
     Of two processes that create the same table at once, Lance lets the second overwrite the first, rows and all. On a
     disk a table is therefore made aside and moved into place, which only one of them can. An object store cannot move:
-    there the first ingest into a new corpus should run alone.
+    there the creators elect one among themselves (`creation`).
     """
     if exists(corpus, name):
         return
