@@ -25,8 +25,44 @@ MAX_PIXELS = 2**26
 DAMAGE = (ValueError, OSError, SyntaxError, Image.DecompressionBombError)
 """What simplejpeg and PIL raise on damaged images."""
 START, END = b"\xff\xd8", b"\xff\xd9"
+SCAN = 0xDA
+"""Marker of the last segment of a header."""
+SEGMENTS = frozenset([*range(0xC0, 0xD0), *range(0xDA, 0xF0), 0xFE])
+"""Markers that a length follows."""
 PLAIN_COLOURS = ("YCbCr", "Gray", "RGB")
 """What any decoder turns into RGB; CMYK is not among them."""
+
+
+class Headers:
+    """Reads the headers of one camera's JPEGs; where one begins with the very bytes of the last header, it is that."""
+
+    def __init__(self) -> None:
+        self._last: tuple[bytes, tuple[int, int, str]] | None = None
+
+    def read(self, data: bytes) -> tuple[int, int, str]:
+        """Return height, width and colours; raise ValueError where the header is damaged."""
+        if self._last is not None and data.startswith(self._last[0]):
+            return self._last[1]
+        height, width, colours, _ = simplejpeg.decode_jpeg_header(data)
+        end = _end_of_header(data)
+        self._last = (data[:end], (height, width, colours)) if end else None
+        return height, width, colours
+
+
+def _end_of_header(data: bytes) -> int:
+    """Find where the pixels of a JPEG start: behind the segments that begin with ff, a marker and a length.
+
+    Decoders look no further for the header. Return 0 where the segments are not plainly one behind another.
+    """
+    at = len(START)
+    while data[at : at + 1] == b"\xff" and at + 4 <= len(data):
+        marker = data[at + 1]
+        if marker not in SEGMENTS:
+            return 0
+        at += 2 + int.from_bytes(data[at + 2 : at + 4], "big")
+        if marker == SCAN:
+            return at if at <= len(data) else 0
+    return 0
 
 
 def encode(image: NDArray[np.uint8]) -> bytes:
@@ -53,9 +89,10 @@ def fit(images: Sequence[bytes], frame_size: int, *, bgr: bool = False) -> Camer
     Raise RecordError when one is damaged or has another size than the first.
     """
     jpegs, native = [], None
+    headers = Headers()
     for i, data in enumerate(images):
         try:
-            size, fitted = _fit_one(data, frame_size, bgr=bgr)
+            size, fitted = _fit_one(data, frame_size, headers, bgr=bgr)
         except DAMAGE as error:
             raise RecordError(f"frame {i} ({len(data)} bytes): {_first_line(error)}") from error
         if size != (native := native or size):
@@ -86,10 +123,10 @@ def is_black(data: bytes) -> bool:
         return False
 
 
-def _fit_one(data: bytes, frame_size: int, *, bgr: bool) -> tuple[tuple[int, int], bytes]:
+def _fit_one(data: bytes, frame_size: int, headers: Headers, *, bgr: bool) -> tuple[tuple[int, int], bytes]:
     """Return the native size and the JPEG to store."""
     if data.startswith(START):
-        height, width, colours, _ = simplejpeg.decode_jpeg_header(data)
+        height, width, colours = headers.read(data)
         if height * width > MAX_PIXELS:
             raise ValueError(f"claims to be {height}x{width}")
         if END not in data[-64:]:  # some encoders pad after the end mark; a cut file has none

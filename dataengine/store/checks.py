@@ -4,10 +4,10 @@ import math
 from collections.abc import Container
 
 import numpy as np
-import simplejpeg
 
 from dataengine.episode import CAMERA_SLOTS, CameraFrames, Episode
 from dataengine.errors import RecordError
+from dataengine.formats.jpeg import Headers
 from dataengine.schema import VECTORS
 
 JPEG_START = b"\xff\xd8"
@@ -51,11 +51,12 @@ def _check_vector(name: str, vector: np.ndarray | None, steps: int) -> None:
 def _check_frames(slot: str, frames: CameraFrames, steps: int) -> None:
     if len(frames.jpegs) != steps:
         raise RecordError(f"camera {slot} has {len(frames.jpegs)} frames, expected {steps} as there are steps")
+    headers = Headers()
     for i, jpeg in enumerate(frames.jpegs):
         if not jpeg.startswith(JPEG_START):
             raise RecordError(f"camera {slot}, frame {i} is no JPEG: starts with {jpeg[:4].hex() or 'nothing'}")
         try:
-            height, width, *_ = simplejpeg.decode_jpeg_header(jpeg)
+            height, width, _ = headers.read(jpeg)
         except ValueError as error:
             raise RecordError(f"camera {slot}, frame {i} is a damaged JPEG: {error}") from error
         if (height, width) != (frames.height, frames.width):

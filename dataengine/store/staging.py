@@ -4,6 +4,7 @@ import json
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from itertools import chain
+from typing import Final, cast
 
 import lance
 import numpy as np
@@ -17,6 +18,15 @@ from dataengine.store.checks import check_episode
 from dataengine.store.places import table_uri
 from dataengine.store.receipts import Receipt, Receipts, data_folder
 from dataengine.store.tables import EPISODES, FILE_VERSION
+
+TYPES: Final = {column.name: column.type for column in EPISODES}
+"""Kept, for Arrow makes them anew when asked: for 52 columns that takes longer than reading an episode."""
+
+NULLS: Final = {name: pa.nulls(1, kind) for name, kind in TYPES.items()}
+
+BLOB: Final = lance.blob.BlobType()
+BLOB_FIELDS: Final = list(BLOB.storage_type)
+"""Bytes, or the place of bytes that lie elsewhere."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -157,17 +167,29 @@ def to_batch(episode: Episode, part: Part, staging: Staging) -> pa.RecordBatch:
         row[offsets_column(slot)] = None if jpegs is None else np.cumsum([0, *map(len, jpegs)], dtype=np.int64)
         for size in ("height", "width", "native_height", "native_width"):
             row[f"{size}_{slot}"] = None if frames is None else getattr(frames, size)
-    return pa.record_batch([_column(column, row[column.name]) for column in EPISODES], schema=EPISODES)
+    return pa.record_batch([_column(name, row[name]) for name in TYPES], schema=EPISODES)
 
 
-def _column(column: pa.Field, value: object) -> pa.Array:
-    """Make a column of one value; numpy vectors without a detour through Python numbers."""
-    if isinstance(column.type, lance.blob.BlobType):
-        return lance.blob_array([value])
+def _column(name: str, value: object) -> pa.Array:
+    """Make a column of one value; numpy vectors and frames without a copy."""
+    if value is None:
+        return NULLS[name]
+    kind = TYPES[name]
+    if isinstance(kind, lance.blob.BlobType):
+        return _blob(cast(bytes, value))
     if isinstance(value, np.ndarray):
-        values = pa.array(np.ascontiguousarray(value), column.type.value_type)
-        return pa.ListArray.from_arrays(pa.array([0, len(value)], pa.int32()), values, type=column.type)
-    return pa.array([value], column.type)
+        values = pa.array(np.ascontiguousarray(value), kind.value_type)
+        return pa.ListArray.from_arrays(pa.array([0, len(value)], pa.int32()), values, type=kind)
+    return pa.array([value], kind)
+
+
+def _blob(data: bytes) -> pa.Array:
+    """Make what `lance.blob_array([data])` makes, around the bytes instead of a copy of them."""
+    ends = pa.py_buffer(np.array([0, len(data)], np.int64))
+    payload = pa.Array.from_buffers(pa.large_binary(), 1, [None, ends, pa.py_buffer(data)])
+    no_place = [pa.nulls(1, field.type) for field in BLOB_FIELDS[1:]]
+    storage = pa.StructArray.from_arrays([payload, *no_place], fields=BLOB_FIELDS)
+    return pa.ExtensionArray.from_storage(BLOB, storage)
 
 
 def _files(corpus: str, fragment: lance.FragmentMetadata) -> Iterator[tuple[str, int]]:

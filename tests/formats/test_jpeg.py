@@ -77,3 +77,22 @@ def test_a_damaged_image_is_named_by_its_frame(damage: object, reason: str) -> N
 def test_frames_of_one_camera_have_one_size() -> None:
     with pytest.raises(RecordError, match="frame 1 is 20x30, expected 48x64 as in frame 0"):
         jpeg.fit([jpeg.encode(picture()), jpeg.encode(picture(20, 30))], 64)
+
+
+def test_headers_are_read_as_if_each_were_the_first() -> None:
+    buffer = io.BytesIO()
+    Image.fromarray(picture()).save(buffer, "JPEG", progressive=True, optimize=True, comment=b"\xff\xc0" * 20)
+    plain, other = jpeg.encode(picture()), jpeg.encode(picture(48, 72))
+    grey = simplejpeg.encode_jpeg(np.ascontiguousarray(picture()[..., :1]), 92, "GRAY", "Gray")
+    size = plain.index((48).to_bytes(2, "big") + (64).to_bytes(2, "big"))
+    taller = plain[:size] + (50).to_bytes(2, "big") + plain[size + 2 :]
+    filled = plain[:2] + b"\xff\xff" + plain[2:]
+    refilled = filled.replace(plain[2 : size + 4], taller[2 : size + 4])
+    jpegs = [plain, plain, jpeg.encode(picture()[::-1]), other, taller, filled, refilled, buffer.getvalue(), grey]
+    headers = jpeg.Headers()
+    for data in jpegs + jpegs[::-1]:
+        assert headers.read(data) == simplejpeg.decode_jpeg_header(data)[:3]
+    assert len({headers.read(data) for data in jpegs}) == 4
+    for cut in (3, size, len(plain) // 4):
+        with pytest.raises(ValueError):
+            headers.read(plain[:2] + b"\0" * cut)
