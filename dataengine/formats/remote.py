@@ -6,7 +6,6 @@ bucket. Credentials come from where the store's own tools look for them.
 
 import os
 from collections.abc import Mapping
-from contextlib import suppress
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -52,9 +51,14 @@ def listing(folder: str | os.PathLike[str]) -> Mapping[str, Entry] | None:
         found = {}
         with os.scandir(text) as entries:
             for entry in entries:
-                with suppress(FileNotFoundError):  # a link to nothing
+                try:
                     facts = entry.stat()
-                    found[entry.name] = Entry(entry.is_dir(), facts.st_size, facts.st_mtime_ns)
+                except FileNotFoundError:  # a link to nothing
+                    continue
+                except OSError:  # who opens it will be told why
+                    found[entry.name] = Entry(is_folder=False, num_bytes=0, modified_ns=0)
+                    continue
+                found[entry.name] = Entry(entry.is_dir(), facts.st_size, facts.st_mtime_ns)
         return found
     system, path = _system(text)
     try:
