@@ -72,6 +72,18 @@ def matrix_to_euler(matrix: ArrayLike) -> NDArray[np.float64]:
     return np.stack([roll, pitch, yaw], axis=-1)
 
 
+def euler_of_axes_to_euler(angles: ArrayLike, axes: str) -> NDArray[np.float64]:
+    """(..., 3) angles about three axes, in the order in which `axes` names them, to (..., 3) roll pitch yaw.
+
+    `axes` as scipy spells them: "zxy" turns about fixed axes one after another, "ZYX" about axes that turn along.
+    """
+    thirds = np.zeros((3, *np.shape(angles)))
+    for i, axis in enumerate(axes.lower()):
+        thirds[i, ..., "xyz".index(axis)] = np.asarray(angles)[..., i]
+    first, second, third = axis_angle_to_matrix(thirds)
+    return matrix_to_euler(first @ second @ third if axes.isupper() else third @ second @ first)
+
+
 def quaternion_to_euler(quaternion: ArrayLike) -> NDArray[np.float64]:
     """(..., 4) xyzw to (..., 3) roll pitch yaw."""
     return matrix_to_euler(quaternion_to_matrix(quaternion))

@@ -88,3 +88,11 @@ def test_relative_gripper_commands_are_integrated(commands: list[float], opennes
 )
 def test_undecided_widths_take_the_next_decided_value(widths: list[float], openness: list[float]) -> None:
     assert c.open_by_look_ahead(widths).tolist() == openness
+
+
+@pytest.mark.parametrize("axes", ["xyz", "zxy", "zyx", "ZYX", "XYZ", "ZXY"])
+def test_angles_about_named_axes_turn_as_scipy_turns_them(axes: str) -> None:
+    angles = np.random.default_rng(3).uniform(-1.5, 1.5, (4, 5, 3))
+    expected = Rotation.from_euler(axes, angles.reshape(-1, 3)).as_matrix().reshape(4, 5, 3, 3)
+    found = c.euler_to_matrix(c.euler_of_axes_to_euler(angles, axes))
+    np.testing.assert_allclose(found, expected, atol=1e-6)
