@@ -6,7 +6,7 @@ Two spellings exist: `{"pythonClassName": ..., "<kind>": {...}}` (current, numbe
 
 import json
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import numpy as np
@@ -27,6 +27,10 @@ class Leaf:
     """Of one item; an image is one item whatever its pixels, so its shape is empty."""
     encoding: Literal["none", "bytes", "zlib"] = "none"
     optional: bool = False
+    pixels: Shape = ()
+    """Height, width and channels of an image, as far as declared."""
+    about: str = ""
+    """What the publisher says about it."""
 
     @property
     def has_own_shape(self) -> bool:
@@ -102,7 +106,8 @@ def _node(raw: Mapping[str, Any], key: str) -> Node:
     kinds = [kind for kind in CONTENT_OF_CLASS.values() if kind in raw]
     if not kinds:
         raise ValueError(f"feature '{key}' is a {class_name}, which is not supported")
-    return _from_content(kinds[0], raw[kinds[0]], key)
+    node = _from_content(kinds[0], raw[kinds[0]], key)
+    return replace(node, about=str(raw.get("description", ""))) if isinstance(node, Leaf) else node
 
 
 def _legacy(raw: Mapping[str, Any], key: str) -> Node:
@@ -126,7 +131,7 @@ def _from_content(kind: str, content: Mapping[str, Any], key: str) -> Node:
         case "sequence":
             return Repeated(_node(content["feature"], key), _dimension(content.get("length", -1)))
         case "image":
-            return Leaf("image", _dtype(content.get("dtype", "uint8")))
+            return Leaf("image", _dtype(content.get("dtype", "uint8")), pixels=_shape(content.get("shape")))
         case "video":
             shape = _shape(content.get("shape"))
             return Repeated(Leaf("image", _dtype(content.get("dtype", "uint8"))), shape[0] if shape else None)

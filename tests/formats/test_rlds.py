@@ -138,7 +138,7 @@ def test_the_older_spelling_of_features_json_gives_the_same_tree(dataset: Path) 
     tree = feature_tree.parse(json.dumps(legacy), "features.json")
     assert tree == feature_tree.Group(
         {
-            "image": feature_tree.Leaf("image", "uint8"),
+            "image": feature_tree.Leaf("image", "uint8", pixels=(None, None, 3)),
             "label": feature_tree.Leaf("number", "int64"),
             "steps": feature_tree.Repeated(feature_tree.Leaf("number", "float32", (3, None))),
             "text": feature_tree.Leaf("text", "string", optional=True),

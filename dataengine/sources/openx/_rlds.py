@@ -173,7 +173,10 @@ class RldsSource(ABC):
         """Fit the images of every camera that this episode has."""
         found = {}
         for slot, key in self.cameras.items():
-            images = observation[key][keep] if key in observation else []
+            try:
+                images = lookup(observation, key)[keep]
+            except RecordError:
+                images = []
             if self.is_absent(slot, images):
                 continue
             try:
@@ -195,11 +198,13 @@ def _fingerprint(shard: rlds.Shard) -> str:
 
 
 def lookup(steps: Steps, key: str) -> Any:
-    """Walk `observation/state` down the nested dicts."""
-    value: Any = steps
-    for name in key.split("/"):
-        value = value[name]
-    return value
+    """Walk `observation/state` down the nested dicts, whose names may hold slashes of their own."""
+    if key in steps:
+        return steps[key]
+    for end in (i for i, letter in enumerate(key) if letter == "/"):
+        if isinstance(inside := steps.get(key[:end]), Mapping):
+            return lookup(inside, key[end + 1 :])
+    raise RecordError(f"the record lacks {key}")
 
 
 def columns(*arrays: NDArray) -> NDArray[np.float32]:
