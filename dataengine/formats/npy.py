@@ -63,6 +63,8 @@ def read(path: str | Path, max_bytes: int = MAX_BYTES) -> Any:
         raise RecordError(f"{path.name}: has {size} bytes, expected {max_bytes} at most")
     try:
         return loads(path.read_bytes())
+    except OSError as error:
+        raise RecordError(f"{path.name}: cannot be read ({error.strerror})") from error
     except RecordError as error:
         raise RecordError(f"{path.name}: {error}") from error
 

@@ -1,0 +1,143 @@
+"""Where RH20T's scenes lie: folders `task_*_user_*_scene_*_cfg_*`, each maybe in several trees at once.
+
+The publisher packs colour, numbers and joints of a scene into archives of their own, which all repeat its folder.
+Extracted over one another they are one tree; side by side they are several, and a file is taken from the first that has
+it. Some releases have a folder `action` in between. A folder with `_human` behind its name is the human's half.
+"""
+
+import json
+import os
+import re
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from dataengine.errors import RecordError, SourceError
+
+NAME = re.compile(r"task_(\d{4})_user_(\d{4})_scene_(\d{4})_cfg_(\d{4})(_human)?")
+MAX_DEPTH = 4
+"""Levels of folders between the root and a scene."""
+CAMERA = "cam_"
+DESCRIPTIONS = "task_description.json"
+
+
+@dataclass(frozen=True)
+class Scene:
+    """One recording by one robot."""
+
+    name: str
+    root: Path
+    places: tuple[Path, ...]
+    """Folders in which a folder of this name lies."""
+
+    @property
+    def numbers(self) -> tuple[int, int, int, int]:
+        """Task, user, scene and configuration."""
+        found = NAME.fullmatch(self.name)
+        if not found:
+            raise RecordError(f"'{self.name}' is no name of a scene")
+        task, user, scene, cfg = (int(number) for number in found.groups()[:4])
+        return task, user, scene, cfg
+
+    @property
+    def uri(self) -> str:
+        """Its first folder."""
+        return str(self.places[0] / self.name)
+
+    def file(self, *names: str) -> Path | None:
+        """Return the first that is there of some names below the scene; raise RecordError where it is a link out."""
+        for place in self.places:
+            for name in names:
+                path = place / self.name / name
+                if path.is_file():
+                    within = (self.root, *self.places)
+                    target = path.resolve()
+                    if not any(target.is_relative_to(folder.resolve()) for folder in within):
+                        raise RecordError(f"{name} leads out of the root to {target}; put a copy in its place")
+                    return path
+        return None
+
+    def metadata(self) -> dict[str, Any]:
+        """Read metadata.json."""
+        path = self.file("metadata.json")
+        if path is None:
+            raise RecordError("metadata.json is missing; extract the archives again")
+        try:
+            found = json.loads(path.read_text(encoding="utf-8"))
+        except (json.JSONDecodeError, UnicodeDecodeError, RecursionError) as error:
+            raise RecordError(f"metadata.json: not JSON ({error}); copy it again") from error
+        if not isinstance(found, dict):
+            raise RecordError(f"metadata.json: found {type(found).__name__}, expected an object")
+        return found
+
+    def serials(self) -> list[str]:
+        """Cameras with a folder, in order of their serial numbers."""
+        folders = (place / self.name for place in self.places)
+        names = {entry.name for folder in folders if folder.is_dir() for entry in os.scandir(folder) if entry.is_dir()}
+        return sorted(name.removeprefix(CAMERA) for name in names if name.startswith(CAMERA))
+
+    def sizes(self) -> dict[str, int]:
+        """Bytes of each file that may be read, by its path below the scene; nothing is opened."""
+        found: dict[str, int] = {}
+        cameras = [f"{CAMERA}{serial}" for serial in self.serials()]
+        for place in self.places:
+            for folder in ("", "transformed", *cameras, *(f"{camera}/color" for camera in cameras)):
+                path = place / self.name / folder
+                if not path.is_dir():
+                    continue
+                for entry in os.scandir(path):
+                    if entry.name.endswith((".npy", ".mp4", ".json")) and entry.is_file():
+                        found.setdefault(f"{folder}/{entry.name}".lstrip("/"), entry.stat().st_size)
+        return dict(sorted(found.items()))
+
+
+def video_names(serial: str) -> tuple[str, str]:
+    """Where a camera's colour video may lie below its scene; the folder in between came with the 320x180 release."""
+    return f"{CAMERA}{serial}/color.mp4", f"{CAMERA}{serial}/color/color.mp4"
+
+
+def stamp_names(serial: str) -> tuple[str, str]:
+    """Where a camera's clock may lie below its scene."""
+    return f"{CAMERA}{serial}/timestamps.npy", f"{CAMERA}{serial}/color/timestamps.npy"
+
+
+def find(root: Path) -> list[Scene]:
+    """List the robots' scenes below a root, in order of their names."""
+    places: dict[str, list[Path]] = {}
+    for place, name in _walk(root, MAX_DEPTH):
+        if not name.endswith("_human"):
+            places.setdefault(name, []).append(place)
+    return [Scene(name, root, tuple(found)) for name, found in sorted(places.items())]
+
+
+def descriptions_file(root: Path, places: Iterable[Path]) -> Path | None:
+    """Find the file of instructions: at the root, or beside or one level above some scenes."""
+    folders = (root, *places, *(place.parent for place in places if place != root))
+    return next((folder / DESCRIPTIONS for folder in folders if (folder / DESCRIPTIONS).is_file()), None)
+
+
+def descriptions(path: Path) -> dict[str, Any]:
+    """Read the instructions by task; all scenes hang on them, so damage stops the command."""
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, json.JSONDecodeError, UnicodeDecodeError) as error:
+        raise SourceError(f"{path}: not readable JSON ({error}); copy it again") from error
+    if not isinstance(found, dict):
+        raise SourceError(f"{path}: found {type(found).__name__}, expected an object with a key for each task")
+    return found
+
+
+def _walk(folder: Path, depth: int) -> Iterator[tuple[Path, str]]:
+    """Yield each folder of scenes with each of their names; scenes and calibrations are not entered."""
+    try:
+        names = sorted(entry.name for entry in os.scandir(folder) if entry.is_dir())
+    except OSError as error:
+        raise SourceError(f"{folder}: cannot be listed ({error.strerror}); check its permissions") from error
+    for name in names:
+        if NAME.fullmatch(name):
+            yield folder, name
+    if depth:
+        for name in names:
+            if not NAME.fullmatch(name) and name != "calib" and not name.startswith("."):
+                yield from _walk(folder / name, depth - 1)
