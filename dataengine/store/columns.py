@@ -1,7 +1,7 @@
 """Label and quality columns: added as NULLs without touching a row, then filled fragment by fragment.
 
-Either step may run beside an ingest. A fragment that somebody else changed in the meantime is a conflict: look again,
-apply again. Rows are found by their stable id.
+Either step may run beside an ingest or a compaction. A fragment that somebody else changed in the meantime is a
+conflict: look again, apply again. Rows are found by their stable id.
 """
 
 import random
@@ -10,11 +10,13 @@ from collections.abc import Callable
 from typing import Final
 
 import lance
+import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from dataengine.errors import CorpusError
-from dataengine.store.places import table_uri
-from dataengine.store.tables import first_line, is_conflict, open_table
+from dataengine.store.places import make_durable
+from dataengine.store.tables import first_line, is_conflict, open_table, settle
 
 MAX_TRIES: Final = 50
 
@@ -35,22 +37,40 @@ def ensure_columns(corpus: str, wanted: pa.Schema) -> None:
                 )
         if missing:
             table.add_columns(pa.schema(missing))
+            settle(table, [])
 
     _retry(corpus, add)
 
 
 def update_fragment(corpus: str, fragment_id: int, values: pa.Table) -> None:
-    """Write the columns of `values` for the rows that its `_rowid` names."""
+    """Write the columns of `values` for the rows that its `_rowid` names; they are found wherever they lie by now."""
 
     def update(table: lance.LanceDataset) -> None:
         fragment = table.get_fragment(fragment_id)
-        if fragment is None:
-            raise CorpusError(f"{corpus}: fragment {fragment_id} is gone, the table was compacted; run it again")
-        changed, fields = fragment.update_columns(values)
-        operation = lance.LanceOperation.Update(updated_fragments=[changed], fields_modified=fields)
-        lance.LanceDataset.commit(table_uri(corpus, "episodes"), operation, read_version=table.version)
+        pieces = {fragment_id: values} if fragment is not None else _where(table, values)
+        changed, fields, files = [], [], set()
+        for place, piece in pieces.items():
+            before = table.get_fragment(place)
+            after, fields = before.update_columns(piece)
+            changed.append(after)
+            files |= {file.path for file in after.files} - {file.path for file in before.data_files()}
+        make_durable(f"{table.uri}/data/{file}" for file in files)
+        operation = lance.LanceOperation.Update(updated_fragments=changed, fields_modified=fields)
+        settle(lance.LanceDataset.commit(table.uri, operation, read_version=table.version), [])
 
     _retry(corpus, update)
+
+
+def _where(table: lance.LanceDataset, values: pa.Table) -> dict[int, pa.Table]:
+    """Split values by the fragments that hold their rows after a compaction."""
+    rows = table.scanner(columns=[], with_row_id=True, with_row_address=True).to_table()
+    mine = pc.is_in(rows["_rowid"], value_set=values["_rowid"].combine_chunks())
+    rows = rows.filter(mine)
+    if len(rows) < len(values):
+        raise CorpusError(f"{table.uri}: {len(values) - len(rows)} of {len(values)} rows are gone; run it again")
+    places = dict(zip(rows["_rowid"].to_pylist(), (rows["_rowaddr"].to_numpy() >> 32).tolist(), strict=True))
+    held = np.array([places[row] for row in values["_rowid"].to_pylist()])
+    return {int(place): values.filter(pa.array(held == place)) for place in np.unique(held)}
 
 
 def _retry(corpus: str, change: Callable[[lance.LanceDataset], None]) -> None:

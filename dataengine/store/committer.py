@@ -19,9 +19,10 @@ import lance
 
 from dataengine.episode import Reject, stable_id
 from dataengine.errors import CorpusError
+from dataengine.store.ledger import Ledger
 from dataengine.store.places import table_uri
 from dataengine.store.receipts import Receipt, Receipts
-from dataengine.store.tables import is_conflict, is_disk_full, open_table, say_error, upsert
+from dataengine.store.tables import is_conflict, is_disk_full, open_table, say_error, settle, upsert
 
 MAX_TRIES: Final = 50
 """Lost races before giving up; each waits a little longer than the last."""
@@ -36,12 +37,11 @@ class Committer:
     def __init__(self, corpus: str, run_id: str) -> None:
         self.corpus, self.run_id = corpus, run_id
         self.receipts = Receipts(corpus)
-        self._ledger: dict[str, str] = {}
-        self._version = -1
+        self._ledger = Ledger(corpus)
 
     def ledger(self) -> dict[str, str]:
         """Parts that are in the table now, each with the fingerprint that it was read with."""
-        return dict(self._read_ledger(open_table(self.corpus, "episodes")))
+        return dict(self._ledger.read(open_table(self.corpus, "episodes")))
 
     def rejected_parts(self) -> dict[str, str]:
         """Parts that were given up as a whole, each with its fingerprint then."""
@@ -58,7 +58,7 @@ class Committer:
         num_failures = 0
         for attempt in range(MAX_TRIES):
             table = open_table(self.corpus, "episodes")
-            done = self._read_ledger(table)
+            done = self._ledger.read(table)
             todo = {r.part_id: r for r in receipts if r.part_id not in done and r.fragments}
             todo = {i: r for i, r in todo.items() if self.receipts.missing_file(r) is None}
             if not todo:
@@ -130,15 +130,6 @@ class Committer:
             table_uri(self.corpus, "episodes"),
             lance.Transaction(table.version, operation, transaction_properties=properties),
         )
+        settle(committed, [])
         if committed.version == table.version + 1:  # nobody came between: no need to read the ledger again
-            self._ledger |= {receipt.part_id: receipt.fingerprint for receipt in receipts}
-            self._version = committed.version
-
-    def _read_ledger(self, table: lance.LanceDataset) -> dict[str, str]:
-        """Read which parts a version of the table holds; once for each version."""
-        if table.version != self._version:
-            rows = table.to_table(["part_id", "source_fingerprint"])
-            parts, fingerprints = rows["part_id"].to_pylist(), rows["source_fingerprint"].to_pylist()
-            self._ledger = dict(zip(parts, fingerprints, strict=True))
-            self._version = table.version
-        return self._ledger
+            self._ledger.add(receipts, committed.version)

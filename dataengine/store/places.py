@@ -2,7 +2,7 @@
 
 import contextlib
 import os
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -28,6 +28,21 @@ def is_local(uri: str) -> bool:
     return "://" not in uri
 
 
+def make_durable(paths: Iterable[str]) -> None:
+    """Have a disk keep these files and their names even if the power goes now; object stores do so by themselves."""
+    local = [Path(path) for path in paths if is_local(path)]
+    for path in (*local, *sorted({path.parent for path in local})):
+        _sync(path)
+
+
+def _sync(path: Path) -> None:
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
 @dataclass(frozen=True)
 class Folder:
     """A flat folder on a disk or in an object store."""
@@ -46,6 +61,22 @@ class Folder:
         system, path = self._place
         found = system.get_file_info(fs.FileSelector(path, allow_not_found=True))
         return {info.base_name: info.size for info in found if info.type == fs.FileType.File}
+
+    def is_empty(self) -> bool:
+        """Tell whether there is no file, without listing a disk's folder to its end; so it is without a folder."""
+        if not is_local(self.uri):
+            return not self.sizes()
+        try:
+            with os.scandir(self.uri) as entries:
+                return not any(entry.is_file() for entry in entries)
+        except (FileNotFoundError, NotADirectoryError):
+            return True
+
+    def tree(self) -> dict[str, int]:
+        """Bytes of each file in the folder and below it, by its path from here."""
+        system, path = self._place
+        found = system.get_file_info(fs.FileSelector(path, allow_not_found=True, recursive=True))
+        return {info.path[len(path) + 1 :]: info.size for info in found if info.type == fs.FileType.File}
 
     def modified_ns(self) -> dict[str, int]:
         """Time of each file by its name, by the clock of whoever keeps them."""
@@ -80,6 +111,7 @@ class Folder:
                 file.flush()
                 os.fsync(file.fileno())
             draft.replace(folder / name)
+            _sync(folder)
         finally:
             draft.unlink(missing_ok=True)
 

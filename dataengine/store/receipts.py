@@ -2,8 +2,10 @@
 
 import json
 import uuid
-from collections.abc import Container
+from collections.abc import Container, Iterator
 from dataclasses import asdict, dataclass
+
+import lance
 
 from dataengine.episode import Reject
 from dataengine.store.places import Folder, table_uri
@@ -89,3 +91,16 @@ class Receipts:
 def data_folder(corpus: str, below: str = "") -> Folder:
     """Where Lance keeps the files of `episodes.lance`."""
     return Folder(f"{table_uri(corpus, 'episodes')}/data" + (f"/{below}" if below else ""))
+
+
+def files_of(corpus: str, fragment: lance.FragmentMetadata) -> Iterator[tuple[str, int]]:
+    """List a fragment's files and their bytes: tables, and blobs in a folder named after each."""
+    folder = data_folder(corpus)
+    for file in fragment.files:
+        (size,) = folder.sizes_of([file.path])
+        if size is None:
+            raise FileNotFoundError(f"{folder.uri}/{file.path}: written just now, but gone")
+        yield file.path, size
+        blobs = file.path.removesuffix(".lance")
+        for name, num_bytes in sorted(data_folder(corpus, blobs).sizes().items()):
+            yield f"{blobs}/{name}", num_bytes

@@ -10,7 +10,7 @@ import pyarrow as pa
 
 from dataengine.schema import RUNS, SCHEMA_VERSION, VERSION_KEY
 from dataengine.store.places import table_uri
-from dataengine.store.tables import FILE_VERSION, exists, open_table, upsert
+from dataengine.store.tables import FILE_VERSION, all_files, exists, open_table, settle, upsert
 
 
 def new_run_id() -> str:
@@ -41,9 +41,10 @@ def read_stats(corpus: str) -> pa.Table | None:
 def write_stats(corpus: str, stats: pa.Table) -> None:
     """Replace the statistics as a new version of their table."""
     metadata = {**(stats.schema.metadata or {}), VERSION_KEY: str(SCHEMA_VERSION)}
-    lance.write_dataset(
+    written = lance.write_dataset(
         stats.replace_schema_metadata(metadata),
         table_uri(corpus, "stats"),
         mode="overwrite",
         data_storage_version=FILE_VERSION,
     )
+    settle(written, all_files(written))

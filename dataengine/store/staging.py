@@ -15,8 +15,8 @@ from dataengine.episode import CAMERA_SLOTS, Episode, Part, Reject
 from dataengine.errors import RecordError
 from dataengine.schema import SCHEMA_VERSION, VECTORS, frames_column, offsets_column
 from dataengine.store.checks import check_episode
-from dataengine.store.places import table_uri
-from dataengine.store.receipts import Receipt, Receipts, data_folder
+from dataengine.store.places import make_durable, table_uri
+from dataengine.store.receipts import Receipt, Receipts, data_folder, files_of
 from dataengine.store.tables import EPISODES, FILE_VERSION
 
 TYPES: Final = {column.name: column.type for column in EPISODES}
@@ -81,7 +81,7 @@ def stage_part(part: Part, records: Iterable[Episode | Reject], staging: Staging
         schema_version=staging.schema_version,
         run_id=staging.run_id,
         fragments=tuple(json.dumps(fragment.to_json()) for fragment in fragments),
-        files=tuple(file for fragment in fragments for file in _files(staging.corpus, fragment)),
+        files=tuple(file for fragment in fragments for file in files_of(staging.corpus, fragment)),
         rejects=tuple(tally.rejects),
         num_episodes=len(tally.ids),
         num_steps=tally.steps,
@@ -89,6 +89,7 @@ def stage_part(part: Part, records: Iterable[Episode | Reject], staging: Staging
         source_bytes=part.num_bytes,
         attempts=attempt,
     )
+    make_durable(f"{data_folder(staging.corpus).uri}/{file}" for file, _ in receipt.files)
     Receipts(staging.corpus).put(receipt)
     return receipt
 
@@ -190,16 +191,3 @@ def _blob(data: bytes) -> pa.Array:
     no_place = [pa.nulls(1, field.type) for field in BLOB_FIELDS[1:]]
     storage = pa.StructArray.from_arrays([payload, *no_place], fields=BLOB_FIELDS)
     return pa.ExtensionArray.from_storage(BLOB, storage)
-
-
-def _files(corpus: str, fragment: lance.FragmentMetadata) -> Iterator[tuple[str, int]]:
-    """List a staged fragment's files and their bytes: tables, and blobs in a folder named after each."""
-    folder = data_folder(corpus)
-    for file in fragment.files:
-        (size,) = folder.sizes_of([file.path])
-        if size is None:
-            raise FileNotFoundError(f"{folder.uri}/{file.path}: written just now, but gone")
-        yield file.path, size
-        blobs = file.path.removesuffix(".lance")
-        for name, num_bytes in sorted(data_folder(corpus, blobs).sizes().items()):
-            yield f"{blobs}/{name}", num_bytes

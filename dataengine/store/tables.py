@@ -3,7 +3,7 @@
 import errno
 import shutil
 import uuid
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Final
 
@@ -14,7 +14,7 @@ from lance.commit import CommitConflictError
 from dataengine import schema
 from dataengine.errors import CorpusError
 from dataengine.store import creation
-from dataengine.store.places import Folder, is_local, table_uri
+from dataengine.store.places import Folder, is_local, make_durable, table_uri
 
 FILE_VERSION: Final = "2.2"
 """Blob v2 needs it; newer ones are not for production."""
@@ -86,7 +86,7 @@ def _write_empty(columns: pa.Schema, place: str) -> None:
 
 def exists(corpus: str, name: str) -> bool:
     """Tell whether a corpus has a table, without opening it."""
-    return bool(Folder(f"{table_uri(corpus, name)}/_versions").sizes())
+    return not Folder(f"{table_uri(corpus, name)}/_versions").is_empty()
 
 
 def open_table(corpus: str, name: str, version: int | str | None = None) -> lance.LanceDataset:
@@ -114,6 +114,24 @@ def upsert(corpus: str, name: str, rows: Iterable[dict[str, object]], *, replace
     data = pa.Table.from_pylist(list(rows), schema=columns)
     if len(data):
         merge.execute(data)
+        settle(table, all_files(table))
+
+
+def all_files(table: lance.LanceDataset) -> Iterator[str]:
+    """Name every file of a version below its table, blobs aside; meant for small tables."""
+    for fragment in table.get_fragments():
+        yield from (f"data/{file.path}" for file in fragment.data_files())
+        deletions = fragment.deletion_file()
+        if deletions:
+            yield deletions
+
+
+def settle(table: lance.LanceDataset, files: Iterable[str]) -> None:
+    """Have a disk keep files of a table and then the version that names them, which was just committed."""
+    if is_local(table.uri):
+        # Lance counts the names of its manifests downwards, so that the newest comes first.
+        manifest = f"_versions/{2**64 - 1 - table.version:020d}.manifest"
+        make_durable(f"{table.uri}/{file}" for file in (*files, manifest))
 
 
 def first_line(error: BaseException) -> str:
