@@ -1,6 +1,8 @@
 """Writes miniature trees in RH20T's layout, by PyAV and numpy.save."""
 
 import json
+import pickle
+import shutil
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -9,10 +11,14 @@ import av
 import numpy as np
 from scipy.spatial.transform import Rotation
 
+from dataengine import catalog
+from dataengine.episode import Episode, Reject
+
 N = 20
 START_MS = 1_631_270_000_000
 STEP_MS = 100
 SCENE = "task_0001_user_0016_scene_0001_cfg_0003"
+SECOND = "task_0001_user_0016_scene_0010_cfg_0003"
 FRONT, SIDE, WRIST, UNKNOWN = "038522062288", "104122062295", "045322071843", "f0220001"
 OFFSETS = {FRONT: 0, SIDE: 30, WRIST: -40, UNKNOWN: 20}
 """Cameras of the UR5, and how many ms each runs behind the one in front."""
@@ -99,3 +105,22 @@ def write_scene(place: Path, name: str = SCENE, serials: Sequence[str] = tuple(O
 def write_texts(root: Path) -> None:
     root.mkdir(parents=True, exist_ok=True)
     (root / "task_description.json").write_text(json.dumps(TEXTS))
+
+
+def write_root(root: Path) -> Path:
+    """Two scenes of one task by the UR5."""
+    write_scene(root)
+    shutil.copytree(root / SCENE, root / SECOND)
+    write_texts(root)
+    return root
+
+
+def read_all(root: Path, **settings: Any) -> list[Episode | Reject]:
+    source = pickle.loads(pickle.dumps(catalog.source("rh20t")(str(root), **settings)))
+    return [found for part in source.parts() for found in source.read(part)]
+
+
+def first(root: Path, **settings: Any) -> Episode:
+    episode = read_all(root, **settings)[0]
+    assert isinstance(episode, Episode), episode
+    return episode
