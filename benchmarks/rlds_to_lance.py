@@ -27,30 +27,19 @@ def ours() -> Iterator[None]:
     """Yield once ready (all imported, first episode read), then once after each pass; so does every contender."""
     from dataclasses import replace
 
+    from plain_worker import RUN_ID, staged
+
     from dataengine import catalog
-    from dataengine.runners.worker import read_part
-    from dataengine.store import Committer, Corpus, Staging
-    from dataengine.store.registry import register
+    from dataengine.store import Committer, Corpus
 
     source = catalog.source("openx/libero")(FOLDER)
     (part,) = source.parts()
     next(source.read(part))
     yield
-    corpus = Corpus.open_or_create(PLACE)
-    staging = Staging(
-        corpus=corpus.uri,
-        run_id="bench",
-        dataset_ids=register(corpus.uri, "datasets", [{"name": source.name}]),
-        embodiment_ids=register(corpus.uri, "embodiments", [{"name": source.embodiment}]),
-    )
-    committer = Committer(corpus.uri, "bench")
-    for number in range(2):
-        twin = replace(part, name=f"{part.name}-{number}")
-        receipt = read_part(source, twin, staging, attempt=1, stall_s=900)
-        committer.commit([receipt])
+    for receipt in staged(source, [replace(part, name=f"{part.name}-{i}") for i in range(2)], PLACE):
+        Committer(PLACE, RUN_ID).commit([receipt])
         yield
-    corpus.refresh()
-    assert len(corpus) == 2 * receipt.num_episodes and not receipt.rejects
+    assert len(Corpus.open(PLACE)) == 2 * receipt.num_episodes
 
 
 def schema() -> Any:
