@@ -112,6 +112,27 @@ def test_steps_that_a_sensor_missed_are_dropped_and_time_goes_on(root: Path) -> 
     assert episode.control_hz == pytest.approx(10.0)
 
 
+def test_joints_that_miss_too_many_steps_are_left_out_of_the_raw_state(root: Path) -> None:
+    save(root / SCENE / "transformed" / "joint.npy", {FRONT: {t: joints(t) for t in stamps(0, 12)}})
+    episode = first(root)
+    assert episode.raw_state.shape == (N, 8)
+    assert "only 13 of 20 steps" in episode.notes["joints_left_out"]
+
+
+def test_a_pause_of_the_recorder_is_noted_and_does_not_change_the_rate(root: Path) -> None:
+    scene = root / SCENE
+    times = [t + (5_000 if i >= 10 else 0) for i, t in enumerate(stamps(0))]
+    for serial in OFFSETS:
+        write_stamps(scene, serial, times)
+    save(scene / "transformed" / "joint.npy", {FRONT: {t: joints(t) for t in times}})
+    save(scene / "transformed" / "tcp_base.npy", {FRONT: [{"timestamp": t, "tcp": pose(t)} for t in times]})
+    save(scene / "transformed" / "gripper.npy", {FRONT: {t: widths(min(t, times[9])) for t in times}})
+    episode = first(root)
+    assert episode.notes["largest_gap_ms"] == "5100"
+    assert episode.control_hz == pytest.approx(10.0)
+    assert episode.time_ns[10] == 6_000_000_000
+
+
 def test_frames_after_finish_time_and_times_that_come_twice_are_cut(root: Path) -> None:
     times = stamps(0)
     times[3] = times[2]
