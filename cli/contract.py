@@ -133,7 +133,7 @@ def perform(name: str, body: Callable[[], "Report"], *, as_json: bool, debug: bo
         if debug:
             traceback.print_exc()
         words, code = _explain(name, error)
-        return _fail(words, code, as_json)
+        return _fail(words, code, as_json, getattr(error, "draft", ""))
     with contextlib.suppress(BrokenPipeError):
         typer.echo(report.model_dump_json() if as_json else report.summary())
     return 0 if getattr(report, "ok", True) else 1
@@ -179,12 +179,14 @@ def _is_bad_setting(error: Exception) -> bool:
     return str(frame.f_globals.get("__name__", "")).partition(".")[0] in OURS
 
 
-def _fail(words: str, code: int, as_json: bool) -> int:
-    """Say in one line on stderr why, and to a machine also on stdout."""
+def _fail(words: str, code: int, as_json: bool, draft: str = "") -> int:
+    """Say in one line on stderr why, and to a machine also on stdout; a draft to go on from goes there, too."""
     typer.echo(words, err=True)
-    if as_json:
-        with contextlib.suppress(BrokenPipeError):
-            typer.echo(json.dumps({"error": words, "exit_code": code}))
+    with contextlib.suppress(BrokenPipeError):
+        if as_json:
+            typer.echo(json.dumps({"error": words, "exit_code": code, **({"draft": draft} if draft else {})}))
+        elif draft:
+            typer.echo(draft, nl=False)
     return code
 
 

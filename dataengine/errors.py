@@ -9,6 +9,14 @@ class SourceError(DataEngineError):
     """A raw dataset is not what its name says: wrong folder, missing files, another layout."""
 
 
+class MissingMappingError(SourceError):
+    """A dataset that cannot be read without a mapping; `draft` is one to start from, for stdout."""
+
+    def __init__(self, message: str, draft: str) -> None:
+        super().__init__(message)
+        self.draft = draft
+
+
 class CorpusError(DataEngineError):
     """A corpus is missing, of another schema version, or damaged."""
 

@@ -7,6 +7,7 @@ from dataengine.config import Config
 from dataengine.errors import DataEngineError
 from dataengine.options import options_of
 from dataengine.report import Report
+from dataengine.sources.openx.auto import Auto
 from pipelines.text_table import text_table
 
 
@@ -61,6 +62,23 @@ def run(config: SourcesConfig) -> SourcesReport:
     if not names:
         raise DataEngineError(f"no source has '{config.only}' in its name; known: {', '.join(known_names)}")
     return SourcesReport(sources=[_facts(name) for name in names])
+
+
+class ProposalReport(Report):
+    """A mapping for `openx/auto` to start from."""
+
+    root: str
+    mapping: str
+    """YAML; what is left to the user says FILL_IN."""
+
+    def summary(self) -> str:
+        """Print the YAML and nothing else, so that it can go to a file."""
+        return self.mapping.rstrip("\n")
+
+
+def propose(root: str) -> ProposalReport:
+    """Guess from an RLDS folder's features.json which feature is what."""
+    return ProposalReport(root=root, mapping=Auto(root).proposal())
 
 
 def _facts(name: str) -> SourceFacts:

@@ -1,0 +1,129 @@
+"""Any RLDS dataset that has no file here, by a mapping: a YAML that says which feature is what.
+
+`villa sources --propose ROOT` makes one from features.json; docs/sources.md tells what it may say.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import Annotated, Any, ClassVar
+
+import numpy as np
+
+from dataengine import catalog
+from dataengine.episode import Episode, Part, stable_id
+from dataengine.errors import MissingMappingError, RecordError, SourceError
+from dataengine.formats import features, rlds
+from dataengine.sources.openx import _mapping, _proposal
+from dataengine.sources.openx._rlds import Motion, RldsSource, Steps, columns, distinct, lookup
+
+
+@dataclass(frozen=True, kw_only=True)
+class Auto(RldsSource):
+    """What the mapping says; each mapping is a dataset of its own, `openx/<its name>`."""
+
+    mapping: Annotated[str, "YAML that says which feature is what; without it a proposal is printed."] = ""
+    keep_failures: Annotated[bool, "Keep episodes that the mapping's success rule leaves out."] = False
+    rules: _mapping.Mapping | None = field(init=False, repr=False, default=None)
+
+    name: ClassVar[str] = "openx/auto"
+    embodiment: ClassVar[str] = "by mapping"
+    control_hz: ClassVar[float] = 0.0
+    layout: ClassVar[str] = "RLDS with a mapping (--mapping FILE)"
+    licence: ClassVar[str] = "by mapping"
+    cameras: ClassVar[Mapping[str, str]] = {}
+    keys: ClassVar[Mapping[str, int]] = {}
+
+    def __post_init__(self) -> None:
+        """Read the mapping here and once: workers get it with the source, wherever they run."""
+        if not self.mapping:
+            return
+        rules = _mapping.load(self.mapping)
+        if f"openx/{rules.name}" in catalog.source_names():
+            raise SourceError(
+                f"mapping {self.mapping}: openx/{rules.name} has a source of its own; use that, or choose another name"
+            )
+        # What other sources say of their class is said here of each object.
+        vars(self).update(
+            rules=rules,
+            name=f"openx/{rules.name}",
+            embodiment=rules.embodiment,
+            control_hz=rules.control_hz,
+            licence=rules.licence,
+            cameras={slot: camera.key.removeprefix("observation/") for slot, camera in rules.cameras.items()},
+            bgr=frozenset(slot for slot, camera in rules.cameras.items() if camera.bgr),
+            keys={item.key: 0 for item in rules.action},
+        )
+
+    def proposal(self) -> str:
+        """Write a first mapping, guessed from features.json."""
+        return _proposal.propose(self.root)
+
+    def parts(self) -> list[Part]:
+        """List the shards; raise MissingMappingError with a proposal when there is no mapping yet."""
+        if self.rules is None:
+            raise MissingMappingError(
+                f"{self.root}: openx/auto needs to know which feature is what; save the proposal on stdout "
+                f"(villa sources --propose {self.root} > mapping.yaml), fill it in, add --mapping mapping.yaml",
+                draft=self.proposal(),
+            )
+        digest = stable_id(self.rules.model_dump_json())
+        return [replace(part, fingerprint=stable_id(part.fingerprint, digest)) for part in super().parts()]
+
+    def convert(self, steps: Steps) -> Motion:
+        """Put side by side what the mapping names."""
+        rules = self._rules()
+        first = rules.first_step
+        state = [item.take(lookup(steps, item.key))[first:] for item in rules.state]
+        raw_state = [lookup(steps, key)[first:] for key in rules.raw_state_keys]
+        return Motion(
+            state=columns(*state) if state else None,
+            action=columns(*(item.take(lookup(steps, item.key))[first:] for item in rules.action)),
+            raw_state=columns(*raw_state) if raw_state else None,
+            raw_action=columns(*(lookup(steps, key)[first:] for key in rules.raw_action_keys)),
+            state_encoding=rules.state_encoding,
+            action_encoding=rules.action_encoding,
+            first_step=first,
+        )
+
+    def leave_out(self, record: Mapping[str, Any]) -> str | None:
+        """Apply the mapping's success rule."""
+        rule = self._rules().success
+        if rule is None or self.keep_failures:
+            return None
+        found = _lookup_or_beside(record, rule.key)
+        if rule.contains is not None:
+            text = found if isinstance(found, str) else str(found[-1])
+            return (
+                None if rule.contains.lower() in text.lower() else f"{rule.key} lacks '{rule.contains}': {text!r:.80}"
+            )
+        value = float(np.ravel(found)[-1])
+        return None if value >= (rule.at_least or 0.0) else f"{rule.key} is {value:g}, a success has {rule.at_least:g}"
+
+    def instructions(self, steps: Steps) -> list[str]:
+        """Leave it to `_episode`, which also sees what lies beside the steps."""
+        return []
+
+    def _episode(self, part: Part, index: int, record: Mapping[str, Any]) -> Episode:
+        episode = super()._episode(part, index, record)
+        texts: list[str] = []
+        for key in self._rules().instruction:
+            found = _lookup_or_beside(record, key)
+            texts += [found] if isinstance(found, str) else list(found or ())
+        return replace(episode, instruction=distinct(texts))
+
+    def _schema(self) -> features.Group:
+        schema = rlds.schema(self.root)
+        _mapping.check(self._rules(), schema, f"mapping {self.mapping}")
+        return schema
+
+    def _rules(self) -> _mapping.Mapping:
+        assert self.rules is not None, "parts() comes first"
+        return self.rules
+
+
+def _lookup_or_beside(record: Mapping[str, Any], key: str) -> Any:
+    """Find a key below `steps`, or else beside them."""
+    try:
+        return lookup(record["steps"], key)
+    except RecordError:
+        return lookup(record, key)
