@@ -5,7 +5,11 @@ the same windows at the same positions.
 """
 
 import difflib
-from collections.abc import Sequence
+import hashlib
+from collections import Counter, defaultdict
+from collections.abc import Container, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,35 +27,95 @@ BLOCK = 4096
 class Mixture(Config):
     """How often each dataset is drawn; by default in proportion to its frames."""
 
-    weights: dict[str, float] | None = None
-    """Dataset to weight; a dataset not named here is left out. None: the frames that it has."""
+    weights: dict[str, float | Literal["frames"]] | None = None
+    """Dataset to weight, or to `frames`, which is as many as it has. What is not named is left out. None: all by frames."""
+    fractions: dict[str, float] = Field(default_factory=dict)
+    """Dataset to the share of its episodes that is used at all, chosen by a hash of their ids; 1 where not named."""
+    optional: list[str] | Literal["all"] = Field(default_factory=list)
+    """Datasets that may be missing; the others share what they would have got."""
     temperature: float = Field(1.0, gt=0)
     """Weights are raised to 1 / temperature: above 1 small datasets are drawn more often than their size."""
+    embodiment_temperature: float = Field(1.0, gt=0)
+    """The same among embodiments, each with the weights of its datasets; large values draw all bodies equally often."""
     human_share: float | None = Field(None, ge=0, le=1)
     """Share of human clips, whatever the weights within robots and within humans; villa-X takes 0.5."""
 
-    def shares(self, num_frames: dict[str, int], human: frozenset[str] = frozenset()) -> dict[str, float]:
-        """Share of each dataset; they sum to 1. `human` names the datasets of human clips."""
-        for name in self.weights or {}:
-            if name not in num_frames:
-                close = difflib.get_close_matches(name, num_frames, n=1)
-                hint = f"did you mean '{close[0]}'?" if close else f"the data has {', '.join(sorted(num_frames))}"
-                raise DataEngineError(f"mixture names dataset '{name}', which offers nothing to train on; {hint}")
-        raw = {n: float(count) if self.weights is None else self.weights.get(n, 0.0) for n, count in num_frames.items()}
-        raw = {name: weight ** (1 / self.temperature) for name, weight in raw.items() if weight > 0}
+    def uses(self, episode: EpisodeInfo) -> bool:
+        """Say whether an episode is among the fraction of its dataset that is used."""
+        fraction = self.fractions.get(episode.dataset, 1.0)
+        return fraction >= 1 or hash_share("fraction", episode.episode_id) < fraction
+
+    def shares(
+        self,
+        num_frames: Mapping[str, int],
+        human: frozenset[str] = frozenset(),
+        embodiments: Mapping[str, str] | None = None,
+    ) -> dict[str, float]:
+        """Share of each dataset; they sum to 1.
+
+        `num_frames` are those on offer, `human` names the datasets of human clips, `embodiments` each dataset's body.
+        """
+        self._check_names(num_frames)
+        given = dict.fromkeys(num_frames, "frames") if self.weights is None else self.weights
+        known = {
+            name: num_frames[name] if weight == "frames" else float(weight)
+            for name, weight in given.items()
+            if name in num_frames
+        }
+        raw = {name: weight ** (1 / self.temperature) for name, weight in known.items() if weight > 0}
+        if self.embodiment_temperature != 1 and embodiments:
+            totals: dict[str, float] = defaultdict(float)
+            for name, weight in raw.items():
+                totals[embodiments[name]] += weight
+            scale = {body: total ** (1 / self.embodiment_temperature - 1) for body, total in totals.items()}
+            raw = {name: weight * scale[embodiments[name]] for name, weight in raw.items()}
         if self.human_share is not None:
-            totals = {
+            sides = {
                 side: sum(weight for name, weight in raw.items() if (name in human) == side) for side in (True, False)
             }
-            if all(totals.values()):
+            if all(sides.values()):
                 of_side = {True: self.human_share, False: 1 - self.human_share}
-                raw = {n: of_side[n in human] * weight / totals[n in human] for n, weight in raw.items()}
+                raw = {n: of_side[n in human] * weight / sides[n in human] for n, weight in raw.items()}
         total = sum(raw.values())
         if total <= 0:
             raise DataEngineError(
                 "no windows to train on: no dataset has a weight above 0 and episodes that are long enough"
             )
         return {name: weight / total for name, weight in raw.items() if weight > 0}
+
+    def missing(self, present: Container[str]) -> list[str]:
+        """Datasets that are named with a weight and not there."""
+        return [name for name, weight in (self.weights or {}).items() if weight != 0 and name not in present]
+
+    def _check_names(self, num_frames: Mapping[str, int]) -> None:
+        """Refuse a name that is not there, unless it is optional."""
+        for name in (*self.missing(num_frames), *(name for name in self.fractions if name not in num_frames)):
+            if self.optional != "all" and name not in self.optional:
+                close = difflib.get_close_matches(name, num_frames, n=1)
+                hint = f"did you mean '{close[0]}'?" if close else f"the data has {', '.join(sorted(num_frames))}"
+                raise DataEngineError(
+                    f"mixture names dataset '{name}', which offers nothing to train on; {hint} "
+                    "A dataset that may be missing is listed in mixture.optional"
+                )
+
+
+def hash_share(purpose: str, name: str) -> float:
+    """Hash a name into [0, 1): an even, stable choice of any share of the names."""
+    digest = hashlib.blake2b(f"{purpose}\x1f{name}".encode(), digest_size=8).digest()
+    return int.from_bytes(digest, "little") / 2**64
+
+
+@dataclass(frozen=True, kw_only=True)
+class DatasetShare:
+    """What a mixture makes of one dataset."""
+
+    dataset: str
+    episodes: int
+    """That are used and offer windows."""
+    windows: int
+    """In one pass over it."""
+    share: float
+    """Of all draws."""
 
 
 def _mix(x: NDArray[np.uint64]) -> NDArray[np.uint64]:
@@ -110,14 +174,28 @@ class WindowSampler:
     ) -> None:
         self.batch_size, self.seed = batch_size, seed
         self._blocks: dict[int, list[tuple[int, int]]] = {}
+        mixture = mixture or Mixture()
+        episodes = [e for e in episodes if mixture.uses(e)]
         names = sorted({e.dataset for e in episodes})
         # Sorted by id, so that a corpus and its shards give the same windows whatever their order at rest.
         ordered = {n: sorted((e for e in episodes if e.dataset == n), key=lambda e: e.episode_id) for n in names}
         counts = {n: [spec.num_windows(e) for e in ordered[n]] for n in names}
         human = frozenset(n for n in names if all(e.kind == "human" for e in ordered[n]))
         num_frames = {n: sum(e.num_steps for e in ordered[n]) for n in names if sum(counts[n])}
-        self.shares = (mixture or Mixture()).shares(num_frames, human)
+        bodies = {n: Counter(e.embodiment for e in ordered[n]).most_common(1)[0][0] for n in names}
+        self.shares = mixture.shares(num_frames, human, bodies)
         self.datasets = tuple(self.shares)
+        self.missing = mixture.missing(num_frames)
+        """Optional datasets that are not there."""
+        self.by_dataset = tuple(
+            DatasetShare(
+                dataset=n,
+                episodes=sum(count > 0 for count in counts[n]),
+                windows=sum(counts[n]),
+                share=self.shares[n],
+            )
+            for n in self.datasets
+        )
         self._rows = [np.array([e.row for e in ordered[n]], dtype=np.int64) for n in self.datasets]
         self._ends = [np.cumsum(counts[n], dtype=np.int64) for n in self.datasets]
         self._sizes = np.array([ends[-1] for ends in self._ends], dtype=np.int64)

@@ -13,6 +13,7 @@ from dataengine.normalize import Normalizer
 from dataengine.report import Report
 from dataengine.windows import EpisodeInfo, EpisodeReader, LatentInfo, WindowSpec, steps_per_latent
 from models.act import Act, ActConfig
+from pipelines.mixture_recipe import NamedMixture, describe
 from pipelines.text_table import text_table
 from pipelines.training import data, recipes, tokenizer
 from pipelines.training.act_scores import ActScores, judge
@@ -49,7 +50,8 @@ class TrainActConfig(LoopConfig):
     """A tokenizer.json; without it a small one is learnt from the instructions."""
     count_padded_actions: bool = True
     """Train on the last action, held, beyond an episode's end."""
-    mixture: Mixture = Mixture()
+    mixture: NamedMixture = Mixture()
+    """Keys below, or a name: `villa-x`, `villa-x-ablation`, a YAML file; key `recipe` names one to change."""
     held_out: float = Field(0.1, ge=0, lt=1)
     """Share of the episodes kept away from training, by a hash of their ids; beside those that publishers hold out."""
     val_windows: int = Field(256, ge=1)
@@ -128,6 +130,7 @@ def run(config: TrainActConfig) -> TrainActReport:
             seed=config.seed,
             mixture=config.mixture,
         )
+        ranks.tell(describe(sampler.by_dataset, config.steps * config.batch_size, sampler.missing))
         batches = ActBatches(
             frames=Frames(
                 reader,

@@ -10,6 +10,7 @@ from dataengine.normalize import Normalizer
 from dataengine.report import Report
 from dataengine.windows import EpisodeReader, WindowSpec, steps_per_latent
 from models.lam import Lam, LamConfig
+from pipelines.mixture_recipe import NamedMixture, describe
 from pipelines.text_table import text_table
 from pipelines.training import data, recipes
 from pipelines.training.batches import LamBatches
@@ -37,7 +38,8 @@ class TrainLamConfig(LoopConfig):
     """Ground the latents in what robots felt and did, not in pixels alone."""
     context: bool = True
     """Tell the proprio forward model which embodiment moves."""
-    mixture: Mixture = Mixture()
+    mixture: NamedMixture = Mixture()
+    """Keys below, or a name: `villa-x`, `villa-x-ablation`, a YAML file; key `recipe` names one to change."""
     held_out: float = Field(0.1, ge=0, lt=1)
     """Share of the episodes kept away from training, by a hash of their ids; beside those that publishers hold out."""
     val_windows: int = Field(256, ge=1)
@@ -111,6 +113,7 @@ def run(config: TrainLamConfig) -> TrainLamReport:
             seed=config.seed,
             mixture=config.mixture,
         )
+        ranks.tell(describe(sampler.by_dataset, config.steps * config.batch_size, sampler.missing))
         batches = LamBatches(
             frames=Frames(reader, spec.slots, shape.resolution, cache_mb=config.cache_mb, num_threads=config.threads),
             buffers=Buffers(NUM_AHEAD + 2, pinned=ranks.device.type == "cuda"),

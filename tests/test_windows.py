@@ -100,6 +100,32 @@ def test_human_clips_get_the_share_they_are_given() -> None:
     assert draws.shares == {"kitchen": 0.5, "pantry": 0.5}
 
 
+def test_bodies_are_evened_out_whatever_their_datasets_weigh() -> None:
+    lone = [make_episode(row, dataset="lone", dataset_id=3, embodiment="walker", embodiment_id=9) for row in (10, 11)]
+    draws = sampler(two_datasets() + lone, batch_size=1, embodiment_temperature=1e9)
+    assert draws.shares["lone"] == pytest.approx(0.5)
+    assert draws.shares["attic"] / draws.shares["pantry"] == pytest.approx(344 / 46)
+
+
+def test_a_fraction_of_a_dataset_is_the_same_episodes_in_every_run() -> None:
+    episodes = [make_episode(row) for row in range(1000)]
+    few = sampler(episodes, batch_size=500, fractions={"pantry": 0.1})
+    seen = {row for step in range(40) for row, _ in few.batch(step)}
+    again = {row for step in range(40) for row, _ in sampler(episodes, seed=7, fractions={"pantry": 0.1}).batch(step)}
+    assert 70 < few.by_dataset[0].episodes < 130
+    assert len(seen) == few.by_dataset[0].episodes
+    assert again <= seen
+
+
+def test_a_missing_dataset_is_an_error_unless_it_is_optional() -> None:
+    weights = {"pantry": 1, "cellar": 3}
+    with pytest.raises(DataEngineError, match="'cellar', which offers nothing"):
+        sampler(two_datasets(), weights=weights)
+    for optional in (["cellar"], "all"):
+        draws = sampler(two_datasets(), weights=weights, optional=optional)
+        assert (draws.shares, draws.missing) == ({"pantry": 1.0}, ["cellar"])
+
+
 def test_a_misspelt_dataset_gets_a_hint() -> None:
     with pytest.raises(DataEngineError, match="did you mean 'attic'"):
         sampler(two_datasets(), weights={"atic": 1})

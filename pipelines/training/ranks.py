@@ -1,6 +1,7 @@
 """One process or many: what torchrun says, and the few words that ranks exchange."""
 
 import os
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -22,6 +23,11 @@ class Ranks:
     def leads(self) -> bool:
         """True for the one that writes files and talks."""
         return self.rank == 0
+
+    def tell(self, words: str) -> None:
+        """Say something on stderr, once."""
+        if self.leads:
+            print(words, file=sys.stderr, flush=True)  # noqa: T201
 
     def any(self, flag: bool) -> bool:
         """Tell whether any rank says so; all ranks get the same answer."""
