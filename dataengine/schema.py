@@ -103,6 +103,15 @@ RUNS: Final = _table(
     pa.field("counts", pa.string()),  # JSON
 )
 
+SNAPSHOTS: Final = _table(
+    _key("name", pa.string()),
+    pa.field("created_at", pa.timestamp("us", tz="UTC")),
+    *_words("versions", "filter"),  # versions of all tables, as JSON; SQL over the columns of episodes
+    pa.field("episodes", pa.int64()),
+    pa.field("steps", pa.int64()),
+    *_words("datasets", "content_hash"),  # episodes by dataset, as JSON; hash of the sorted ids of episodes
+)
+
 
 def check_version(schema: pa.Schema, place: str) -> None:
     """Refuse a table that a newer villa wrote, or that no villa wrote."""

@@ -12,9 +12,10 @@ from numpy.typing import NDArray
 from dataengine.episode import CAMERA_SLOTS
 from dataengine.errors import CorpusError
 from dataengine.schema import FRAMES, frames_column, offsets_column
-from dataengine.store import columns, health, registry, side_tables
+from dataengine.store import columns, health, registry, side_tables, snapshots
 from dataengine.store.places import normal_uri
 from dataengine.store.row import StoredEpisode
+from dataengine.store.snapshots import Snapshot
 from dataengine.store.tables import create_tables, exists, open_table
 
 OFFSETS_HELD = 32_000_000
@@ -29,10 +30,14 @@ INDEX = (
 
 
 class Corpus:
-    """One version of a corpus. What this object writes it also sees; what others write, after `refresh`."""
+    """One version of a corpus. What this object writes it also sees; what others write, after `refresh`.
 
-    def __init__(self, uri: str, table: lance.LanceDataset) -> None:
+    Opened at a snapshot, every table stays as it was then, and columns and statistics cannot be written.
+    """
+
+    def __init__(self, uri: str, table: lance.LanceDataset, snapshot: Snapshot | None = None) -> None:
         self.uri = uri
+        self.snapshot = snapshot
         self._table = table
         self._offsets: dict[str, dict[int, NDArray[np.int64]]] = {}
         self._num_offsets = 0
@@ -47,10 +52,17 @@ class Corpus:
         return cls.open(place)
 
     @classmethod
-    def open(cls, uri: str | os.PathLike[str], version: int | str | None = None) -> "Corpus":
-        """Open a corpus as it is now, or at a version or tag of its episodes."""
+    def open(
+        cls, uri: str | os.PathLike[str], version: int | str | None = None, *, snapshot: str | None = None
+    ) -> "Corpus":
+        """Open a corpus as it is now, at a version or tag of its episodes, or with all its tables at a snapshot."""
         place = normal_uri(uri)
-        return cls(place, open_table(place, "episodes", version))
+        if snapshot is None:
+            return cls(place, open_table(place, "episodes", version))
+        if version is not None:
+            raise CorpusError(f"{place}: asked for snapshot '{snapshot}' and version {version}, expected one of them")
+        found = snapshots.find(place, snapshot)
+        return cls(place, open_table(place, "episodes", found.versions["episodes"]), found)
 
     @classmethod
     def open_or_create(cls, uri: str | os.PathLike[str]) -> "Corpus":
@@ -64,8 +76,9 @@ class Corpus:
         return exists(normal_uri(uri), "episodes")
 
     def refresh(self) -> None:
-        """Look at the latest version."""
-        self._table = open_table(self.uri, "episodes")
+        """Look at the latest version; a snapshot has no later one."""
+        if self.snapshot is None:
+            self._table = open_table(self.uri, "episodes")
         self._offsets, self._num_offsets = {}, 0
         for name in ("_index", "_rows"):
             self.__dict__.pop(name, None)
@@ -141,19 +154,19 @@ class Corpus:
 
     def embodiments(self) -> dict[str, int]:
         """Ids of the bodies by name, from 1; 0 means unknown everywhere."""
-        return registry.ids(self.uri, "embodiments")
+        return registry.ids(self.uri, "embodiments", self._version_of("embodiments"))
 
     def datasets(self) -> dict[str, int]:
         """Ids of the datasets by name, from 1; 0 means unknown everywhere."""
-        return registry.ids(self.uri, "datasets")
+        return registry.ids(self.uri, "datasets", self._version_of("datasets"))
 
     def rejects(self) -> pa.Table:
         """Every record and part that could not be read, with its reason."""
-        return open_table(self.uri, "rejects").to_table()
+        return open_table(self.uri, "rejects", self._version_of("rejects")).to_table()
 
     def runs(self) -> pa.Table:
         """Every command that wrote."""
-        return open_table(self.uri, "runs").to_table()
+        return open_table(self.uri, "runs", self._version_of("runs")).to_table()
 
     def append_run(self, run: Mapping[str, object]) -> None:
         """Note a command that wrote: the columns of `schema.RUNS`; other keys go into its counts."""
@@ -161,14 +174,18 @@ class Corpus:
 
     def stats(self) -> pa.Table | None:
         """Read what `write_stats` wrote last, or None."""
-        return side_tables.read_stats(self.uri)
+        if self.snapshot is not None and "stats" not in self.snapshot.versions:
+            return None
+        return side_tables.read_stats(self.uri, self._version_of("stats"))
 
     def write_stats(self, stats: pa.Table) -> None:
         """Replace the statistics; earlier versions stay readable."""
+        self._check_writable()
         side_tables.write_stats(self.uri, stats)
 
     def ensure_columns(self, wanted: pa.Schema) -> None:
         """Add columns that are all NULL, without touching a row; one that exists must have the same type and origin."""
+        self._check_writable()
         columns.ensure_columns(self.uri, wanted)
         self._advance()
 
@@ -182,8 +199,24 @@ class Corpus:
 
     def update_fragment(self, fragment_id: int, values: pa.Table) -> None:
         """Fill columns of one fragment; `values` has `_rowid` and those columns. Safe beside ingest and labels."""
+        self._check_writable()
         columns.update_fragment(self.uri, fragment_id, values)
         self._advance()
+
+    def take_snapshot(self, name: str) -> Snapshot:
+        """Name the present state of every table, for `open` to read whatever comes after."""
+        return snapshots.take(self.uri, name)
+
+    def snapshots(self) -> list[Snapshot]:
+        """List every snapshot, oldest first."""
+        return snapshots.listed(self.uri)
+
+    def _version_of(self, side_table: str) -> int | None:
+        return None if self.snapshot is None else self.snapshot.versions[side_table]
+
+    def _check_writable(self) -> None:
+        if self.snapshot is not None:
+            raise CorpusError(f"{self.uri}: snapshot '{self.snapshot.name}' never changes; open the corpus without it")
 
     def _advance(self) -> None:
         """Look at the latest version after a change of columns; what is held in memory stays if no row moved."""
@@ -196,7 +229,9 @@ class Corpus:
     def _fragment(self, fragment_id: int) -> lance.LanceFragment:
         fragment = self._table.get_fragment(fragment_id)
         if fragment is None:
-            raise CorpusError(f"{self.uri}: no fragment {fragment_id} at version {self.version}; list them again")
+            raise CorpusError(
+                f"{self.uri}: no fragment {fragment_id} at version {self.version}, compacted meanwhile; run it again"
+            )
         return fragment
 
     @cached_property

@@ -11,9 +11,9 @@ Registry = Literal["datasets", "embodiments"]
 MAX_TRIES = 100
 
 
-def ids(corpus: str, registry: Registry) -> dict[str, int]:
+def ids(corpus: str, registry: Registry, version: int | None = None) -> dict[str, int]:
     """Every name with its id, from 1."""
-    rows = open_table(corpus, registry).to_table(["id", "name"]).sort_by("id").to_pylist()
+    rows = open_table(corpus, registry, version).to_table(["id", "name"]).sort_by("id").to_pylist()
     return {row["name"]: row["id"] for row in reversed(rows)}
 
 

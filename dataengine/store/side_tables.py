@@ -33,9 +33,9 @@ def append_run(corpus: str, run: Mapping[str, object]) -> None:
     upsert(corpus, "runs", [row], replace=True)
 
 
-def read_stats(corpus: str) -> pa.Table | None:
+def read_stats(corpus: str, version: int | None = None) -> pa.Table | None:
     """Read the statistics, or None if there are none yet."""
-    return open_table(corpus, "stats").to_table() if exists(corpus, "stats") else None
+    return open_table(corpus, "stats", version).to_table() if exists(corpus, "stats") else None
 
 
 def write_stats(corpus: str, stats: pa.Table) -> None:

@@ -24,6 +24,7 @@ SIDE_TABLES: Final = {
     "embodiments": schema.EMBODIMENTS,
     "datasets": schema.DATASETS,
     "runs": schema.RUNS,
+    "snapshots": schema.SNAPSHOTS,
 }
 
 

@@ -1,0 +1,118 @@
+"""Snapshots: a name for the state of every table at one moment, which later commands can read and nobody can change.
+
+A row of `snapshots.lance` is the snapshot: its key makes the name exist once, also when two commands claim it at once.
+The tags that keep Lance's cleanup away from its versions come after; whoever dies in between leaves that to `protect`,
+which runs before anything is removed.
+"""
+
+import contextlib
+import hashlib
+import json
+import re
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any, Final
+
+import pyarrow as pa
+
+from dataengine.errors import CorpusError
+from dataengine.store.tables import SIDE_TABLES, create_tables, exists, open_table, upsert
+
+KEPT: Final = "keep IS NOT FALSE"
+"""Episodes that curation kept, or has not judged."""
+
+NAME: Final = re.compile(r"[A-Za-z][A-Za-z0-9._-]{0,99}")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Snapshot:
+    """One row of `snapshots.lance`."""
+
+    name: str
+    created_at: datetime
+    versions: dict[str, int]
+    """Version of each table."""
+    filter: str
+    """Which episodes count, in SQL; empty for all."""
+    episodes: int
+    steps: int
+    datasets: dict[str, int]
+    """Episodes of each dataset."""
+    content_hash: str
+    """Of the sorted ids of its episodes."""
+
+
+def take(corpus: str, name: str) -> Snapshot:
+    """Name the present state of every table; raise CorpusError if the name is taken."""
+    create_tables(corpus)  # the table of snapshots may be younger than the corpus
+    protect(corpus)
+    if not NAME.fullmatch(name) or name == "now":
+        raise CorpusError(f"snapshot '{name}': expected a letter and then letters, digits, '.', '_' or '-'; not 'now'")
+    table = open_table(corpus, "episodes")
+    taken = {snapshot.name for snapshot in listed(corpus)}
+    if name in taken or name in table.tags.list():
+        what = "a snapshot" if name in taken else "a tag of episodes.lance"
+        raise CorpusError(f"{corpus}: there is {what} '{name}' already; a snapshot never changes, take another name")
+    versions = {side: open_table(corpus, side).version for side in _sides(corpus)}
+    where = KEPT if "keep" in table.schema.names else ""
+    rows = table.to_table(["episode_id", "dataset", "num_steps"], filter=where or None)
+    snapshot = Snapshot(
+        name=name,
+        created_at=datetime.now(UTC),
+        versions={"episodes": table.version, **versions},
+        filter=where,
+        episodes=len(rows),
+        steps=sum(rows["num_steps"].to_pylist()),
+        datasets=dict(sorted(Counter(rows["dataset"].to_pylist()).items())),
+        content_hash=content_hash(rows["episode_id"]),
+    )
+    upsert(corpus, "snapshots", [_row(snapshot)], replace=False)
+    if find(corpus, name) != snapshot:
+        raise CorpusError(f"{corpus}: another command took the name '{name}' just now; take another name")
+    protect(corpus)
+    return snapshot
+
+
+def listed(corpus: str) -> list[Snapshot]:
+    """List every snapshot, oldest first."""
+    if not exists(corpus, "snapshots"):
+        return []
+    rows = open_table(corpus, "snapshots").to_table().sort_by("created_at").to_pylist()
+    return [Snapshot(**{**row, **{key: json.loads(row[key]) for key in ("versions", "datasets")}}) for row in rows]
+
+
+def find(corpus: str, name: str) -> Snapshot:
+    """Look a snapshot up by its name; raise CorpusError that tells which there are."""
+    known = {snapshot.name: snapshot for snapshot in listed(corpus)}
+    if name not in known:
+        there = ", ".join(known) or "none"
+        raise CorpusError(f"{corpus}: no snapshot '{name}', there are: {there}; `villa corpus snapshot` takes one")
+    return known[name]
+
+
+def protect(corpus: str) -> None:
+    """Tag the versions of every snapshot in every table, so that no cleanup removes them."""
+    wanted = [(name, snapshot) for snapshot in listed(corpus) for name in snapshot.versions]
+    for name in {name for name, _ in wanted}:
+        table = open_table(corpus, name)
+        tags = table.tags.list()
+        for snapshot in (snapshot for side, snapshot in wanted if side == name and snapshot.name not in tags):
+            with contextlib.suppress(ValueError):  # tagged just now by another command, or gone: `verify` tells
+                table.tags.create(snapshot.name, snapshot.versions[name])
+
+
+def content_hash(episode_ids: pa.ChunkedArray | Iterable[str]) -> str:
+    """Hash which episodes these are, whatever their order: 32 hex digits."""
+    ids = episode_ids.to_pylist() if isinstance(episode_ids, pa.ChunkedArray) else episode_ids
+    return hashlib.blake2b("\n".join(sorted(ids)).encode(), digest_size=16).hexdigest()
+
+
+def _sides(corpus: str) -> list[str]:
+    """Tables that a snapshot covers beside the episodes; not the one it is written down in."""
+    return [name for name in (*SIDE_TABLES, "stats") if name != "snapshots" and exists(corpus, name)]
+
+
+def _row(snapshot: Snapshot) -> dict[str, Any]:
+    return {**vars(snapshot), "versions": json.dumps(snapshot.versions), "datasets": json.dumps(snapshot.datasets)}
