@@ -28,7 +28,7 @@ class Mixture(Config):
     """How often each dataset is drawn; by default in proportion to its frames."""
 
     weights: dict[str, float | Literal["frames"]] | None = None
-    """Dataset to weight, or to `frames`: as many as it has. What is not named is left out. None: all by their frames."""
+    """Dataset to weight, or to `frames`: as many as it has. What is not named is left out. None: all by frames."""
     fractions: dict[str, float] = Field(default_factory=dict)
     """Dataset to the share of its episodes that is used at all, chosen by a hash of their ids; 1 where not named."""
     optional: list[str] | Literal["all"] = Field(default_factory=list)
