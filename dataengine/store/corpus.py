@@ -96,6 +96,10 @@ class Corpus:
     def __len__(self) -> int:
         return self._table.count_rows()
 
+    def count(self, where: str) -> int:
+        """Count the episodes that an SQL filter keeps."""
+        return self._table.count_rows(where)
+
     def episode_ids(self) -> list[str]:
         """Every episode, in the order of the table."""
         return self._index["episode_id"].to_pylist()

@@ -1,0 +1,91 @@
+from pathlib import Path
+
+import lance
+import pyarrow as pa
+import pytest
+
+from dataengine.errors import CorpusError
+from dataengine.progress import Task
+from dataengine.store import Corpus, add_episodes, compaction
+from dataengine.store.diff import DiffReport, diff, open_at
+from store.npz_source import make_episode
+
+KEEP = pa.schema([pa.field("keep", pa.bool_())])
+
+
+@pytest.fixture
+def corpus(tmp_path: Path) -> Corpus:
+    """Two datasets; two snapshots with some changes between them."""
+    corpus = Corpus.create(tmp_path / "corpus")
+    add_episodes(corpus, [make_episode(f"a{i}") for i in range(4)], "a")
+    add_episodes(corpus, [make_episode(f"b{i}", dataset="other") for i in range(3)], "b")
+    corpus.ensure_columns(KEEP)
+    keep(corpus, 0, [True, False, None, True])
+    corpus.take_snapshot("first")
+    return corpus
+
+
+def keep(corpus: Corpus, fragment_id: int, values: list[bool | None]) -> None:
+    rows = corpus.fragment_table(fragment_id, ["episode_id"])
+    corpus.update_fragment(fragment_id, pa.table({"_rowid": rows["_rowid"], "keep": pa.array(values, pa.bool_())}))
+
+
+def compare(corpus: Corpus, before: str = "first", after: str = "now") -> DiffReport:
+    return diff(open_at(corpus.uri, before), open_at(corpus.uri, after), (before, after))
+
+
+def test_a_state_does_not_differ_from_itself_nor_from_its_compacted_self(corpus: Corpus) -> None:
+    assert compare(corpus).summary().endswith("now (5)\n  no difference")
+    compaction.compact(corpus.uri, 10**9, Task("compact", 1, "bytes"))
+    assert compare(corpus).summary().endswith("no difference")
+
+
+def test_it_tells_what_became_of_each_dataset(corpus: Corpus) -> None:
+    add_episodes(corpus, [make_episode(f"a{i}") for i in (8, 9)], "more")
+    table = lance.dataset(f"{corpus.uri}/episodes.lance")
+    table.delete("source_record = 'b0'")
+    table.update({"num_steps": "4", "split": "'val'"}, where="source_record = 'b1'")
+    keep(Corpus.open(corpus.uri), 0, [False, True, None, None])
+
+    report = compare(corpus)
+    assert [
+        (d.dataset, d.before, d.after, d.added, d.removed, d.changed, d.dropped, d.restored) for d in report.datasets
+    ] == [
+        ("npz", 4, 6, 2, 0, 0, 1, 1),
+        ("other", 3, 2, 0, 1, 1, 0, 0),
+    ]
+    assert (report.added, report.removed, report.changed, report.dropped, report.restored) == (2, 1, 1, 1, 1)
+    name = make_episode("b1", dataset="other").episode_id
+    assert report.examples == [f"{name}: num_steps 5 -> 4, split train -> val"]
+    assert report.filled == {"keep": (3, 2)}
+    assert "npz: 4 episodes, now 6: 2 added" in report.summary()
+
+
+def test_the_other_way_round_it_tells_the_opposite(corpus: Corpus) -> None:
+    add_episodes(corpus, [make_episode("a9")], "more")
+    back = compare(corpus, "now", "first")
+    assert (back.added, back.removed) == (0, 1)
+
+
+def test_columns_that_came_or_went_are_named(corpus: Corpus) -> None:
+    corpus.ensure_columns(pa.schema([pa.field("quality__x", pa.float32())]))
+    lance.dataset(f"{corpus.uri}/episodes.lance").drop_columns(["keep"])
+    report = compare(corpus)
+    assert (report.columns_added, report.columns_removed) == (["quality__x"], ["keep"])
+    assert report.filled == {"keep": (3, 0)}
+    assert report.restored == 1
+
+
+def test_versions_have_numbers_too(corpus: Corpus) -> None:
+    report = compare(corpus, "2", "3")
+    assert (report.added, [d.dataset for d in report.datasets]) == (3, ["other"])
+
+
+def test_an_empty_state_can_be_compared(corpus: Corpus) -> None:
+    assert compare(corpus, "1", "first").added == 7
+
+
+@pytest.mark.parametrize(("word", "reason"), [("second", "no snapshot 'second', there are: first"), ("99", "99")])
+def test_a_state_that_is_not_there_is_refused(corpus: Corpus, word: str, reason: str) -> None:
+    with pytest.raises(CorpusError, match=reason):
+        compare(corpus, "first", word)
