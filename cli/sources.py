@@ -13,13 +13,14 @@ if TYPE_CHECKING:
 @command(
     app,
     "sources",
-    example="villa sources\nvilla sources agibot\nvilla sources --propose ~/data/my_robot/1.0.0 > mapping.yaml",
+    example="villa sources\nvilla sources agibot\nvilla sources --propose ~/data/my_robot/1.0.0 --out mapping.yaml",
 )
 def sources(
     only: Annotated[str, typer.Argument(help="One name, or a part of several.")] = "",
     propose: Annotated[
         str | None, typer.Option(help="RLDS folder without a source: print a mapping for openx/auto.")
     ] = None,
+    out: Annotated[str | None, typer.Option(help="Write the proposed mapping to this new file.")] = None,
 ) -> "Report":
     """List the datasets that `villa ingest` reads: kind, embodiment, control rate, file layout, licence.
 
@@ -29,5 +30,5 @@ def sources(
     from pipelines import sources as pipeline
 
     if propose is not None:
-        return pipeline.propose(propose)
+        return pipeline.propose(propose, out)
     return pipeline.run(pipeline.SourcesConfig(only=only))

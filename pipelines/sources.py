@@ -1,5 +1,7 @@
 """Which datasets can be read, by what their source files say about themselves."""
 
+from pathlib import Path
+
 from pydantic import Field, model_serializer
 
 from dataengine import catalog
@@ -70,15 +72,26 @@ class ProposalReport(Report):
     root: str
     mapping: str
     """YAML; what is left to the user says FILL_IN."""
+    out: str | None = None
+    """File that it was written to."""
 
     def summary(self) -> str:
-        """Print the YAML and nothing else, so that it can go to a file."""
-        return self.mapping.rstrip("\n")
+        """Print the YAML and nothing else, or say where it is."""
+        if self.out is None:
+            return self.mapping.rstrip("\n")
+        return f"wrote {self.out}; replace each FILL_IN in it, then villa ingest openx/auto with --mapping {self.out}"
 
 
-def propose(root: str) -> ProposalReport:
-    """Guess from an RLDS folder's features.json which feature is what."""
-    return ProposalReport(root=root, mapping=Auto(root).proposal())
+def propose(root: str, out: str | None = None) -> ProposalReport:
+    """Guess from an RLDS folder's features.json which feature is what; raise rather than write over a file."""
+    report = ProposalReport(root=root, mapping=Auto(root).proposal(), out=out)
+    if out is not None:
+        try:
+            with Path(out).expanduser().open("x") as file:
+                file.write(report.mapping)
+        except FileExistsError:
+            raise DataEngineError(f"{out} is there already; choose another name, or remove it") from None
+    return report
 
 
 def _facts(name: str) -> SourceFacts:

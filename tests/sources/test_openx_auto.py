@@ -213,7 +213,10 @@ def test_the_command_line_proposes_then_ingests(root: Path, tmp_path: Path, caps
     assert json.loads(villa("sources", "--propose", root, "--json")[1])["mapping"] == out
 
     draft = tmp_path / "draft.yaml"
-    draft.write_text(proposed)
+    assert villa("sources", "--propose", root, "--out", draft)[0] == 0
+    assert draft.read_text() == proposed
+    code, _, err = villa("sources", "--propose", root, "--out", draft)
+    assert (code, err) == (2, f"villa sources: {draft} is there already; choose another name, or remove it\n")
     code, _, err = villa(*ingest, "--mapping", draft)
     assert code == 2
     assert "control_hz, state_encoding" in err

@@ -62,8 +62,8 @@ class Auto(RldsSource):
         """List the shards; raise MissingMappingError with a proposal when there is no mapping yet."""
         if self.rules is None:
             raise MissingMappingError(
-                f"{self.root}: openx/auto needs to know which feature is what; save the proposal on stdout "
-                f"(villa sources --propose {self.root} > mapping.yaml), fill it in, add --mapping mapping.yaml",
+                f"{self.root}: openx/auto needs a mapping; save the proposal on stdout "
+                f"(or villa sources --propose {self.root} --out mapping.yaml), finish it, add --mapping mapping.yaml",
                 draft=self.proposal(),
             )
         digest = stable_id(self.rules.model_dump_json())
