@@ -1,0 +1,171 @@
+"""Rows of LeRobot episodes out of parquet files, one row group at a time."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+from numpy.typing import NDArray
+
+from dataengine.errors import RecordError
+from dataengine.formats._lerobot_entries import Entry
+from dataengine.formats.lerobot import Feature, Info, first_line, safe_file
+
+ORDER = "frame_index"
+
+
+class Rows:
+    """Reads episode after episode; what is held in memory is one episode and one row group."""
+
+    def __init__(self, info: Info, columns: Sequence[str]) -> None:
+        self.info = info
+        self.columns = [name for name in columns if name in info.features]
+        """Those of them that the dataset declares."""
+        self._file: tuple[Path, pq.ParquetFile] | None = None
+        self._group: tuple[Path, int, pa.Table] | None = None
+
+    def read(self, entry: Entry) -> pa.Table:
+        """Read an episode's rows in order of their frames; raise RecordError unless there is one for every frame.
+
+        Files hold rows that no episode counts (an aborted upload), and an old converter names the file before the one
+        that an episode lies in: rows count by their numbers, never by their place.
+        """
+        path = safe_file(self.info, entry.data_file)
+        try:
+            table = self._rows(path, entry)
+            if not len(table) and self.info.is_v3 and (following := self._following(path)) is not None:
+                table = self._rows(following, entry)
+        except (pa.ArrowException, OSError) as error:
+            self._file = self._group = None
+            raise RecordError(f"{entry.data_file}: not a readable parquet file ({first_line(error)})") from error
+        if len(table) != entry.length:
+            raise RecordError(
+                f"{entry.data_file} has {len(table)} rows of the episode, its metadata say {entry.length}"
+            )
+        if ORDER not in table.column_names:
+            return table
+        frames = integers(table, ORDER)
+        order = np.argsort(frames, kind="stable")
+        if not np.array_equal(frames[order], np.arange(len(frames))):
+            raise RecordError(f"{entry.data_file}: {ORDER} is not 0 to {len(frames) - 1}, once each")
+        return table if np.array_equal(order, np.arange(len(order))) else table.take(order)
+
+    def _rows(self, path: Path, entry: Entry) -> pa.Table:
+        file = self._open(path)
+        names = file.schema_arrow.names
+        missing = [name for name in self.columns if name not in names]
+        if missing:
+            raise RecordError(f"{entry.data_file} has no column '{missing[0]}', which info.json declares")
+        if not self.info.is_v3:
+            return file.read(columns=self.columns).select(self.columns)
+        if "episode_index" not in names:
+            raise RecordError(f"{entry.data_file} has no column 'episode_index'")
+        found = []
+        for group in range(file.num_row_groups):
+            if _may_hold(file, group, entry.index):
+                table = self._load(path, file, group)
+                found.append(table.filter(pc.equal(table["episode_index"], entry.index)))
+        table = pa.concat_tables(found) if found else file.schema_arrow.empty_table()
+        if len(table) > entry.length and entry.rows is not None and "index" in table.column_names:
+            first, stop = entry.rows
+            inside = pc.and_(pc.greater_equal(table["index"], first), pc.less(table["index"], stop))
+            table = table.filter(inside)
+        return table
+
+    def _open(self, path: Path) -> pq.ParquetFile:
+        if self._file is None or self._file[0] != path:
+            if self._file is not None:
+                self._file[1].close()
+            self._file, self._group = (path, pq.ParquetFile(path)), None
+        return self._file[1]
+
+    def _load(self, path: Path, file: pq.ParquetFile, group: int) -> pa.Table:
+        if self._group is None or self._group[:2] != (path, group):
+            self._group = None  # let go of the one before reading the next
+            wanted = dict.fromkeys([*self.columns, "episode_index", "index"])
+            columns = [name for name in wanted if name in file.schema_arrow.names]
+            self._group = (path, group, file.read_row_group(group, columns=columns).select(columns))
+        return self._group[2]
+
+    def _following(self, path: Path) -> Path | None:
+        """Name the data file after this one, in the order in which they were filled."""
+        there = sorted((self.info.root / "data").glob("*/*.parquet"), key=str)
+        after = [other for other in there if str(other) > str(path)]
+        return after[0] if after else None
+
+
+def _may_hold(file: pq.ParquetFile, group: int, episode: int) -> bool:
+    """Ask a row group's statistics; one without them may hold anything."""
+    about = file.metadata.row_group(group)
+    for i in range(about.num_columns):
+        column = about.column(i)
+        if column.path_in_schema == "episode_index":
+            found = column.statistics
+            return found is None or not found.has_min_max or bool(found.min <= episode <= found.max)
+    return True
+
+
+def numbers(table: pa.Table, feature: Feature) -> NDArray[Any]:
+    """Read a numeric column as (t, width), whatever its nesting; raise RecordError when it is not as declared."""
+    values = _plain(table[feature.key])
+    while _is_list(values.type):
+        if values.null_count:
+            raise RecordError(f"{feature.key} has {values.null_count} rows without values")
+        if not pa.types.is_fixed_size_list(values.type):
+            lengths = pc.unique(pc.list_value_length(values))
+            if len(lengths) > 1:
+                raise RecordError(f"{feature.key} has rows of {lengths[0]} and of {lengths[1]} values")
+        values = _plain(values.flatten())
+    if values.null_count:
+        raise RecordError(f"{feature.key} has {values.null_count} values that are null")
+    array = values.to_numpy(zero_copy_only=False)
+    if array.dtype == object or array.size != len(table) * feature.width:
+        raise RecordError(
+            f"{feature.key} has {array.size / max(len(table), 1):g} values of {values.type} in a row, "
+            f"info.json says {feature.width} of {feature.dtype}"
+        )
+    return array.reshape(len(table), feature.width)
+
+
+def integers(table: pa.Table, name: str) -> NDArray[np.int64]:
+    """Read a column of whole numbers (t,), in a list of one or not."""
+    return numbers(table, Feature(name, "int64", (1,)))[:, 0].astype(np.int64)
+
+
+def texts(table: pa.Table, name: str) -> list[str]:
+    """Read a column of texts; a null is an empty one."""
+    values = _plain(table[name])
+    while _is_list(values.type):
+        values = pc.list_element(values, 0)
+    return [
+        value.decode("utf-8", "replace") if isinstance(value, bytes) else str(value or "")
+        for value in values.to_pylist()
+    ]
+
+
+def images(info: Info, table: pa.Table, name: str) -> list[bytes]:
+    """Read a column of encoded pictures, in the file or beside it; raise RecordError when one is missing."""
+    found = []
+    for i, value in enumerate(table[name].to_pylist()):
+        data = value.get("bytes") if isinstance(value, dict) else value
+        if data is None and isinstance(value, dict) and value.get("path"):
+            data = safe_file(info, str(value["path"])).read_bytes()
+        if not isinstance(data, bytes):
+            raise RecordError(f"{name}: frame {i} has no picture")
+        found.append(data)
+    return found
+
+
+def _plain(values: pa.Array | pa.ChunkedArray) -> pa.Array:
+    """Make one array of what is chunked, and of an extension type its storage."""
+    whole = values.combine_chunks() if isinstance(values, pa.ChunkedArray) else values
+    if isinstance(whole, pa.ChunkedArray):  # of no chunks, or of more than one array can hold
+        whole = pa.concat_arrays(whole.chunks) if whole.num_chunks else pa.array([], whole.type)
+    return whole.storage if isinstance(whole, pa.ExtensionArray) else whole
+
+
+def _is_list(kind: pa.DataType) -> bool:
+    return pa.types.is_list(kind) or pa.types.is_large_list(kind) or pa.types.is_fixed_size_list(kind)

@@ -1,0 +1,276 @@
+"""LeRobot datasets v2.0, v2.1 and v3.0 on disk: what info.json declares, and where files may lie.
+
+A hub cache (`datasets--<org>--<name>/snapshots/<revision>`, links into `blobs`) is read as it lies. Statistics of the
+dataset are not read: they may be missing. `_lerobot_entries.py` lists episodes, `_lerobot_rows.py` reads their numbers,
+`_lerobot_reel.py` their frames.
+"""
+
+import json
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from math import prod
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from dataengine.errors import RecordError, SourceError
+from dataengine.formats import files
+
+INFO = "meta/info.json"
+VERSIONS = ("v2.0", "v2.1", "v3.0")
+EXPECTED = f"a LeRobot dataset with {INFO}"
+NUMBERS = ("float", "int", "uint", "bool")
+"""What names of numeric dtypes start with."""
+PLACEHOLDER = re.compile(r"\{(\w+)(?::0?(\d{1,2})d)?\}")
+CHUNK = 1000
+"""Episodes in a folder of v2.x where info.json does not say."""
+
+
+@dataclass(frozen=True)
+class Feature:
+    """One declared column, or camera."""
+
+    key: str
+    dtype: str
+    shape: tuple[int, ...]
+    names: tuple[str, ...] = ()
+    """Of its values, however they were nested; empty where there are none."""
+    group: str = ""
+    """Key that the names lay under, such as `motors`."""
+    is_depth: bool = False
+
+    @property
+    def is_numeric(self) -> bool:
+        """Tell numbers and flags from texts and pictures."""
+        return self.dtype.startswith(NUMBERS)
+
+    @property
+    def is_camera(self) -> bool:
+        """Tell pictures, in a video or each by itself, from the rest."""
+        return self.dtype in ("video", "image")
+
+    @property
+    def width(self) -> int:
+        """Values in a row."""
+        return prod(self.shape)
+
+
+@dataclass(frozen=True)
+class Info:
+    """What `meta/info.json` says."""
+
+    root: Path
+    version: str
+    robot_type: str
+    rate_hz: float
+    features: Mapping[str, Feature]
+    data_path: str
+    video_path: str
+    chunks_size: int
+    splits: Mapping[str, str]
+
+    @property
+    def is_v3(self) -> bool:
+        """Tell the layout of many episodes in a file from that of one."""
+        return self.version == "v3.0"
+
+    def split(self, index: int) -> str:
+        """Name the split that an episode belongs to: `train` unless a range says otherwise."""
+        for name, text in self.splits.items():
+            first, _, stop = str(text).partition(":")
+            if first.isdecimal() and stop.isdecimal() and int(first) <= index < int(stop):
+                return name
+        return "train"
+
+
+def find_root(root: str | Path) -> Path:
+    """Return the folder that holds `meta`, in a hub cache that of its revision, or say what is there instead."""
+    if "://" in str(root):
+        raise SourceError(f"{root}: LeRobot datasets are read from a disk; download it and pass the folder")
+    place = files.folder(root, EXPECTED)
+    if (place / INFO).is_file():
+        return place
+    snapshots = place if place.name == "snapshots" else place / "snapshots"
+    if snapshots.is_dir():
+        return _snapshot(snapshots)
+    if (place / "info.json").is_file() and place.name == "meta":
+        raise SourceError(f"{place}: one level too low; pass {place.parent}")
+    deeper = sorted(path.parent.parent for pattern in ("*", "*/*") for path in place.glob(f"{pattern}/{INFO}"))
+    if deeper:
+        others = f" or one of {len(deeper) - 1} more" if len(deeper) > 1 else ""
+        raise SourceError(f"{place}: found no {INFO}; pass {deeper[0]}{others}")
+    raise SourceError(f"{place}: found no {INFO}, expected {EXPECTED}; check the path")
+
+
+def _snapshot(snapshots: Path) -> Path:
+    """Choose the revision that `refs/main` names, or the only one that there is."""
+    there = sorted(path.name for path in snapshots.iterdir() if (path / INFO).is_file())
+    ref = snapshots.parent / "refs" / "main"
+    main = ref.read_text().strip() if ref.is_file() else ""
+    if main in there:
+        return snapshots / main
+    if len(there) != 1:
+        found = f"{len(there)} revisions ({', '.join(there)})" if there else f"no revision with {INFO}"
+        raise SourceError(f"{snapshots}: found {found}, expected one; pass the folder of one revision")
+    return snapshots / there[0]
+
+
+def read_info(root: Path) -> Info:
+    """Read `meta/info.json`; all hangs on it, so damage stops the command."""
+    place = root / INFO
+    raw = _json(place)
+    version = str(raw.get("codebase_version"))
+    if version not in VERSIONS:
+        raise SourceError(
+            f"{place}: found codebase_version {version}, expected one of {', '.join(VERSIONS)}; "
+            "convert it with lerobot's own scripts"
+        )
+    if raw.get("storage_format") not in (None, "parquet"):
+        raise SourceError(f"{place}: found storage_format '{raw['storage_format']}', expected parquet files and mp4")
+    rate_hz, declared = raw.get("fps"), raw.get("features")
+    if not isinstance(rate_hz, int | float) or isinstance(rate_hz, bool) or not 0 < rate_hz < 1e6:
+        raise SourceError(f"{place}: found fps {rate_hz!r}, expected a positive number")
+    if not isinstance(declared, dict) or not all(isinstance(about, dict) for about in declared.values()):
+        raise SourceError(f"{place}: found no features, expected an object of them")
+    chunks_size, splits = raw.get("chunks_size", CHUNK), raw.get("splits")
+    if not isinstance(chunks_size, int) or chunks_size < 1:
+        raise SourceError(f"{place}: found chunks_size {chunks_size!r}, expected a positive whole number")
+    info = Info(
+        root=root,
+        version=version,
+        robot_type=str(raw.get("robot_type") or ""),
+        rate_hz=float(rate_hz),
+        features={key: _feature(place, key, about) for key, about in declared.items()},
+        data_path=str(raw.get("data_path") or ""),
+        video_path=str(raw.get("video_path") or ""),
+        chunks_size=chunks_size,
+        splits=splits if isinstance(splits, dict) else {},
+    )
+    _check_paths(info, place)
+    return info
+
+
+def read_tasks(info: Info) -> dict[int, str]:
+    """Tell the text of each task by its number; empty where the file is missing, for episodes mostly carry theirs."""
+    found: dict[int, str] = {}
+    place = info.root / "meta" / ("tasks.parquet" if info.is_v3 else "tasks.jsonl")
+    if not place.is_file():
+        return found
+    if not info.is_v3:
+        for _, line, _ in lines(place):
+            if isinstance(line, dict) and isinstance(line.get("task_index"), int):
+                found[line["task_index"]] = str(line.get("task", ""))
+        return found
+    table = read_table(place)
+    texts = next((name for name in ("task", "__index_level_0__") if name in table.column_names), None)
+    if texts is None or "task_index" not in table.column_names:
+        raise SourceError(f"{place}: found columns {', '.join(table.column_names)}, expected task_index and the text")
+    return dict(zip(table["task_index"].to_pylist(), map(str, table[texts].to_pylist()), strict=True))
+
+
+def _feature(place: Path, key: str, about: Mapping[str, Any]) -> Feature:
+    shape = about.get("shape")
+    if isinstance(shape, int):
+        shape = [shape]
+    if not isinstance(shape, list) or not all(isinstance(size, int) and size > 0 for size in shape):
+        raise SourceError(f"{place}: feature '{key}' has shape {shape!r}, expected a list of sizes")
+    names, group = about.get("names"), ""
+    if isinstance(names, dict):
+        groups = list(names)
+        if all(isinstance(value, int) for value in names.values()):  # {"delta_x": 0, "delta_y": 1}
+            names = sorted(names, key=names.__getitem__)
+        else:  # {"motors": [...]}
+            group = " ".join(groups)
+            names = [name for value in names.values() for name in (value if isinstance(value, list) else [value])]
+    video = about.get("info") or about.get("video_info") or {}
+    marks = [video.get(mark) for mark in ("video.is_depth_map", "is_depth_map")] if isinstance(video, dict) else []
+    return Feature(
+        key=key,
+        dtype=str(about.get("dtype")),
+        shape=tuple(shape),
+        names=tuple(str(name) for name in names) if isinstance(names, list) else (),
+        group=group,
+        is_depth=any(marks) or "depth" in key.lower(),
+    )
+
+
+def _check_paths(info: Info, place: Path) -> None:
+    """Refuse templates that lead out of the dataset, and keys that would."""
+    for key in info.features:
+        if "/" in key or "\\" in key or key in ("", ".", ".."):
+            raise SourceError(f"{place}: found a feature named '{key}', expected a plain name")
+    templates = {"data_path": info.data_path}
+    if any(feature.dtype == "video" for feature in info.features.values()):
+        templates["video_path"] = info.video_path
+    for name, template in templates.items():
+        known = {"chunk_index", "file_index"} if info.is_v3 else {"episode_chunk", "episode_index"}
+        named = {match[1] for match in PLACEHOLDER.finditer(template)}
+        if not template or named - known - {"video_key"} or "{" in PLACEHOLDER.sub("", template):
+            raise SourceError(f"{place}: found {name} '{template}', expected one with {', '.join(sorted(known))}")
+        if not is_below(template):
+            raise SourceError(f"{place}: {name} '{template}' leads out of the dataset; it is not read")
+
+
+def is_below(path: str) -> bool:
+    """Tell whether a path of the metadata stays in the dataset's folder, links (a hub cache is made of them) aside."""
+    found = PurePosixPath(path.replace("\\", "/"))
+    return not found.is_absolute() and ".." not in found.parts and ":" not in path.partition("/")[0]
+
+
+def fill(template: str, values: Mapping[str, Any]) -> str:
+    """Put numbers and names into a path of info.json; nothing else of Python's format language is obeyed."""
+
+    def value(match: re.Match[str]) -> str:
+        found = values[match[1]]
+        return f"{found:0{match[2]}d}" if match[2] else str(found)
+
+    return PLACEHOLDER.sub(value, template)
+
+
+def lines(place: Path) -> Iterator[tuple[int, Any, str]]:
+    """Yield (line number, value, what is wrong with it) of a file of JSON lines."""
+    for number, line in enumerate(place.read_bytes().splitlines(), start=1):
+        if not line.strip():
+            continue
+        try:
+            yield number, json.loads(line), ""
+        except (json.JSONDecodeError, UnicodeDecodeError) as error:
+            yield number, None, f"not JSON ({error})"
+
+
+def _json(place: Path) -> dict[str, Any]:
+    try:
+        value = json.loads(place.read_text(encoding="utf-8"))
+    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        raise SourceError(f"{place}: not JSON ({error}); copy it again") from error
+    if not isinstance(value, dict):
+        raise SourceError(f"{place}: found {type(value).__name__}, expected an object")
+    return value
+
+
+def read_table(place: Path, prefixes: tuple[str, ...] | None = None) -> pa.Table:
+    """Read a small parquet file of the metadata: all columns, or those whose names start so."""
+    try:
+        with pq.ParquetFile(place) as file:
+            names = file.schema_arrow.names
+            columns = names if prefixes is None else [name for name in names if name.startswith(prefixes)]
+            return file.read(columns=columns).select(columns)
+    except (pa.ArrowException, OSError) as error:
+        raise SourceError(f"{place}: not a readable parquet file ({first_line(error)}); copy it again") from error
+
+
+def first_line(error: Exception) -> str:
+    """Say an error in one line."""
+    return (str(error).splitlines() or [type(error).__name__])[0]
+
+
+def safe_file(info: Info, file: str) -> Path:
+    """Place of a file that the dataset names; raise RecordError when the name leads out of it or nothing is there."""
+    if not is_below(file):
+        raise RecordError(f"'{file}' leads out of the dataset")
+    if not (info.root / file).is_file():
+        raise RecordError(f"{file} is missing")
+    return info.root / file

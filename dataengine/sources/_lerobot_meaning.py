@@ -1,0 +1,217 @@
+"""What LeRobot's columns mean: the format has no word for it, so that names decide, and doubts are told.
+
+Names of values      joints, motors, `.pos` -> joint_position   `.vel` -> joint_velocity   x y z ... -> eef_pose (state)
+                     or eef_delta (action); anything else is `mixed`, with a doubt
+Names of cameras     wrist, hand, gripper ... -> wrist, wrist_2 (right before left), others -> primary, secondary
+"""
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, cast
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dataengine.episode import CAMERA_SLOTS, Encoding
+from dataengine.errors import SourceError
+from dataengine.formats.lerobot import Feature
+
+STATES = ("observation.state", "state", "observations.state", "observation.states")
+ACTIONS = ("action", "actions")
+TERM = re.compile(r"^\s*([^\[\]]+?)\s*(?:\[(\d*):(\d*)\])?\s*$")
+POSITION = re.compile(r"joint|motor|shoulder|elbow|waist|forearm|finger|\bpos\b|\bq_?\d|servo|axis_?\d")
+VELOCITY = re.compile(r"vel\b|velocity|qd_?\d")
+DELTA = re.compile(r"^d(elta)?_?(?=[xyz]$)")
+CAMERA_WRIST = re.compile(r"wrist|hand|gripper|arm")
+OUTER_FIRST = ("primary", "main", "head", "high", "top", "exterior", "front", "image")
+"""Words in names of cameras that see the whole scene, the likeliest first."""
+WORDS: Mapping[Encoding, str] = {"joint_position": "joint", "joint_velocity": "joint_velocity"}
+
+
+@dataclass(frozen=True)
+class Slice:
+    """Some values of a column."""
+
+    feature: Feature
+    first: int
+    stop: int
+
+    def __str__(self) -> str:
+        """Print it as the option takes it."""
+        whole = (self.first, self.stop) == (0, self.feature.width)
+        return self.feature.key if whole else f"{self.feature.key}[{self.first}:{self.stop}]"
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Of its values; empty where the column has none."""
+        named = len(self.feature.names) == self.feature.width
+        return self.feature.names[self.first : self.stop] if named else ()
+
+
+@dataclass(frozen=True)
+class Vector:
+    """State or action, put together from columns."""
+
+    slices: tuple[Slice, ...]
+    encoding: Encoding
+    doubt: str = ""
+
+    def __str__(self) -> str:
+        """Say which columns it is, and what they are called."""
+        names = " ".join(name for part in self.slices for name in part.names)
+        return ",".join(map(str, self.slices)) + (f": {names}" if names else "")
+
+    @property
+    def width(self) -> int:
+        """Values in a step."""
+        return sum(part.stop - part.first for part in self.slices)
+
+    @property
+    def columns(self) -> list[str]:
+        """Columns that it needs."""
+        return [part.feature.key for part in self.slices]
+
+    def values(self, columns: Mapping[str, NDArray[Any]]) -> NDArray[Any] | None:
+        """Put (t, width) together; None where there is nothing."""
+        found = [columns[part.feature.key][:, part.first : part.stop] for part in self.slices]
+        return np.concatenate(found, axis=1) if found else None
+
+
+def state(features: Mapping[str, Feature], wanted: str, encoding: str, place: str) -> Vector:
+    """Choose the columns `wanted` (`a[0:7],b`), else the usual one that there is, and tell what they are."""
+    return _vector(features, wanted, STATES, encoding, place)
+
+
+def action(features: Mapping[str, Feature], wanted: str, encoding: str, place: str) -> Vector:
+    """Choose the columns of the action as `state` does."""
+    return _vector(features, wanted, ACTIONS, encoding, place)
+
+
+def _vector(features: Mapping[str, Feature], wanted: str, usual: Sequence[str], encoding: str, place: str) -> Vector:
+    what = "state" if usual is STATES else "action"
+    if wanted:
+        slices = tuple(_slice(features, term, place) for term in wanted.split(","))
+    else:
+        found = (features[key] for key in usual if key in features and features[key].is_numeric)
+        slices = tuple(Slice(feature, 0, feature.width) for feature in found)[:1]
+    if not slices:
+        numeric = [key for key, feature in features.items() if feature.is_numeric]
+        return Vector((), "none", f"{what}: no column {usual[0]}; say --{what} with some of {', '.join(numeric)}")
+    if encoding != "auto":
+        return Vector(slices, cast(Encoding, encoding))
+    guessed = _encoding(slices, what)
+    return Vector(slices, guessed, _doubt(slices, guessed, what))
+
+
+def raw(features: Mapping[str, Feature], chosen: Vector, prefix: str, kept: str) -> Vector:
+    """Choose the raw counterpart: what an export kept of it, else the chosen columns whole and others of the prefix."""
+    if kept in features:
+        keys = [kept]
+    else:
+        below = (key for key, feature in features.items() if feature.is_numeric and key.startswith(prefix))
+        keys = list(dict.fromkeys([*chosen.columns, *below]))
+    return Vector(tuple(Slice(features[key], 0, features[key].width) for key in keys), "mixed")
+
+
+def cameras(features: Mapping[str, Feature], wanted: str, place: str) -> tuple[dict[str, str], list[str]]:
+    """Give each slot a camera's key, by the user's word (`primary=key,wrist=key`) or by name; and list those left out.
+
+    Depth is left out unless it was asked for: the corpus keeps colours.
+    """
+    there = [key for key, feature in features.items() if feature.is_camera]
+    if wanted:
+        chosen = dict(_pairs(wanted, there, place))
+    else:
+        chosen = {}
+        colour = [key for key in there if not features[key].is_depth]
+        hands = sorted((key for key in colour if CAMERA_WRIST.search(_last(key))), key=_hand_rank)
+        outer = sorted((key for key in colour if key not in hands), key=_outer_rank)
+        if not outer and hands:  # a lone camera is what the robot sees
+            outer, hands = hands[:1], hands[1:]
+        chosen |= dict(zip(("primary", "secondary"), outer, strict=False))
+        chosen |= dict(zip(("wrist", "wrist_2"), hands, strict=False))
+    return chosen, [key for key in there if key not in chosen.values()]
+
+
+def layout(state: Vector, action: Vector) -> str:
+    """Name widths and encodings, so that bodies of one name always have the same: `joint6`, `joint8_eef_delta7`."""
+    words = [_word(state, "state"), _word(action, "action")]
+    return "_".join(dict.fromkeys(words))
+
+
+def plain_name(text: str) -> str:
+    """Make a name of small letters, digits and underscores."""
+    return re.sub(r"[^a-z0-9]+", "_", text.lower()).strip("_")
+
+
+def _word(vector: Vector, what: str) -> str:
+    if not vector.slices:
+        return f"no_{what}"
+    return f"{WORDS.get(vector.encoding, vector.encoding)}{vector.width}"
+
+
+def _slice(features: Mapping[str, Feature], term: str, place: str) -> Slice:
+    match = TERM.match(term)
+    numeric = [key for key, feature in features.items() if feature.is_numeric]
+    if match is None or match[1] not in numeric:
+        raise SourceError(f"{place}: no column of numbers '{term.strip()}'; there are {', '.join(numeric)}")
+    feature = features[match[1]]
+    first, stop = int(match[2] or 0), int(match[3] or feature.width)
+    if not first < stop <= feature.width:
+        raise SourceError(f"{place}: '{term.strip()}' takes {first} to {stop} of a column of {feature.width} values")
+    return Slice(feature, first, stop)
+
+
+def _pairs(wanted: str, there: list[str], place: str) -> Iterable[tuple[str, str]]:
+    for pair in wanted.split(","):
+        slot, equals, key = (word.strip() for word in pair.partition("="))
+        if not equals or slot not in CAMERA_SLOTS:
+            raise SourceError(f"{place}: found camera '{pair}', expected SLOT=KEY with {', '.join(CAMERA_SLOTS)}")
+        if key not in there:
+            raise SourceError(f"{place}: no camera '{key}'; there are {', '.join(there) or 'none'}")
+        yield slot, key
+
+
+def _encoding(slices: Sequence[Slice], what: str) -> Encoding:
+    names = [name.lower() for part in slices for name in part.names]
+    plain = [DELTA.sub("", re.split(r"[./]", name)[-1]) for name in names]
+    if {"x", "y", "z"} <= set(plain):
+        return "eef_pose" if what == "state" else "eef_delta"
+    text = [name.replace("_", " ") for name in names if "gripper" not in name]
+    if text and all(VELOCITY.search(name) for name in text):
+        return "joint_velocity"
+    if text and all(POSITION.search(name.replace(" ", "_")) or POSITION.search(name) for name in text):
+        return "joint_position"
+    grouped = all(POSITION.search(part.feature.group) for part in slices)
+    return "joint_position" if grouped and not _telling(names) else "mixed"
+
+
+def _telling(names: Sequence[str]) -> bool:
+    """Tell names that mean something from numbers."""
+    return any(not re.fullmatch(r"[a-z]*_?\d+", name) for name in names)
+
+
+def _doubt(slices: Sequence[Slice], encoding: Encoding, what: str) -> str:
+    if encoding == "mixed":
+        names = " ".join(name for part in slices for name in part.names)
+        said = f"are called {names}" if names else "have no names"
+        return f"{what}: values of {','.join(map(str, slices))} {said}; kept as they are, say --{what}-encoding"
+    if encoding == "eef_delta" and not any(DELTA.match(name.lower()) for part in slices for name in part.names):
+        return "action: names say x y z, not whether it is a change or a goal; taken as a change, say --action-encoding"
+    return ""
+
+
+def _last(key: str) -> str:
+    return key.lower().rpartition(".")[2]
+
+
+def _hand_rank(key: str) -> tuple[bool, str]:
+    """Put the right hand before the left, as other datasets have it."""
+    return "left" in _last(key), key
+
+
+def _outer_rank(key: str) -> tuple[int, str]:
+    name = _last(key)
+    ranks = (rank for rank, word in enumerate(OUTER_FIRST) if word in name)
+    return next(ranks, len(OUTER_FIRST)), key

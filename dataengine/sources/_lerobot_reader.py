@@ -1,0 +1,195 @@
+"""Episodes out of a LeRobot dataset: rows and frames put together, and what was decided told in notes."""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from itertools import groupby
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from dataengine.episode import CameraFrames, Episode
+from dataengine.errors import RecordError
+from dataengine.formats import jpeg, lerobot
+from dataengine.formats._lerobot_entries import Entry
+from dataengine.formats._lerobot_reel import Reel
+from dataengine.formats._lerobot_rows import Rows, images, integers, numbers, texts
+from dataengine.formats.lerobot import Info
+from dataengine.schema import VECTORS
+from dataengine.sources import _lerobot_meaning as meaning
+from dataengine.sources._parts import vector
+
+TRUE_TIME = "source.time_ns"
+RAW = ("source.state", "source.action")
+"""Columns in which our own exports keep what their source had published."""
+EVEN_S = 1e-3
+"""Timestamps this near to k / fps are that: they are float32, and ten hours long at most."""
+TELL_S = 1e-3
+"""A camera that is farther off is noted."""
+MAX_RUNS = 100
+"""Changes of a text within an episode that its notes keep."""
+LANGUAGE = ("language", "instruction")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Reading:
+    """What to take from a dataset, and how to call it."""
+
+    dataset: str
+    embodiment: str
+    licence: str
+    frame_size: int
+    state: meaning.Vector
+    action: meaning.Vector
+    cameras: Mapping[str, str]
+    """Slot to feature."""
+    left_out: Sequence[str]
+    """Cameras that no slot takes."""
+
+
+class EpisodeReader:
+    """Reads episode after episode; files that several share stay open in between."""
+
+    def __init__(self, info: Info, reading: Reading) -> None:
+        self.info, self.reading = info, reading
+        self.tasks = lerobot.read_tasks(info)
+        features = info.features
+        self.raw_state = meaning.raw(features, reading.state, "observation.", RAW[0])
+        self.raw_action = meaning.raw(features, reading.action, "action.", RAW[1])
+        self._vectors = (reading.state, reading.action, self.raw_state, self.raw_action)
+        self._texts = [key for key, feature in features.items() if feature.dtype == "string"]
+        self._images = [key for key in reading.cameras.values() if features[key].dtype == "image"]
+        needed = [column for each in self._vectors for column in each.columns]
+        needed += [*self._texts, *self._images, "timestamp", "frame_index", "task_index", "index", TRUE_TIME]
+        self._rows = Rows(info, list(dict.fromkeys(needed)))
+        self._reels = {slot: Reel(reading.frame_size, info.rate_hz) for slot in reading.cameras}
+        self._notes = _notes(reading, self.raw_state, self.raw_action)
+
+    def close(self) -> None:
+        """Let go of all files."""
+        for reel in self._reels.values():
+            reel.close()
+
+    def episode(self, entry: Entry) -> Episode:
+        """Put an episode together; raise RecordError when anything of it lacks."""
+        if entry.problem:
+            raise RecordError(entry.problem)
+        if not entry.length:
+            raise RecordError("the episode has no frames")
+        info, reading = self.info, self.reading
+        table = self._rows.read(entry)
+        time_s, time_ns, notes = self._times(table)
+        columns = {key: numbers(table, info.features[key]) for each in self._vectors for key in each.columns}
+        frames, off_s = self._frames(entry, table, time_s)
+        if off_s > TELL_S:
+            notes["video_off_ms"] = f"{off_s * 1e3:.0f}"
+        told = {key: _runs(texts(table, key)) for key in self._texts}
+        assigned: list[str] = []
+        if "task_index" in table.column_names:
+            assigned = [self.tasks.get(number, "") for number in integers(table, "task_index").tolist()]
+        made = {name: _vector(each, columns, name) for name, each in zip(VECTORS, self._vectors, strict=True)}
+        return Episode(
+            dataset=reading.dataset,
+            source_record=entry.record,
+            source_uri=str(info.root / entry.data_file),
+            embodiment=reading.embodiment,
+            kind="robot",
+            control_hz=info.rate_hz,
+            instruction=_instruction(entry, assigned, told),
+            time_ns=time_ns,
+            cameras=frames,
+            state_encoding=reading.state.encoding,
+            action_encoding=reading.action.encoding,
+            split=info.split(entry.index),
+            licence=reading.licence,
+            notes={**self._notes, **notes, **_text_notes(told, assigned)},
+            **made,
+        )
+
+    def _times(self, table: pa.Table) -> tuple[NDArray[np.float64], NDArray[np.int64], dict[str, str]]:
+        """Tell when each frame is due in the videos (s) and when it was recorded (ns), both from the first."""
+        even_s = np.arange(len(table)) / self.info.rate_hz
+        time_s, notes = even_s, {}
+        if "timestamp" in table.column_names:
+            said_s = numbers(table, self.info.features["timestamp"])[:, 0].astype(np.float64)
+            if not np.isfinite(said_s).all() or np.any(np.diff(said_s) <= 0):
+                raise RecordError("timestamp does not rise from frame to frame")
+            if np.abs(said_s - even_s).max() > EVEN_S:
+                time_s, notes = said_s, {"time": "by timestamp, which is not k / fps"}
+        time_ns = np.round((time_s - time_s[0]) * 1e9).astype(np.int64)
+        if TRUE_TIME in table.column_names:
+            time_ns = integers(table, TRUE_TIME)
+        return time_s, time_ns, notes
+
+    def _frames(
+        self, entry: Entry, table: pa.Table, time_s: NDArray[np.float64]
+    ) -> tuple[dict[str, CameraFrames], float]:
+        """Give every slot its frames; also tell by how many seconds the worst is off."""
+        found, off_s = {}, 0.0
+        for slot, key in self.reading.cameras.items():
+            try:
+                if key in self._images:
+                    found[slot] = jpeg.fit(images(self.info, table, key), self.reading.frame_size)
+                    continue
+                span = entry.videos[key]
+                path = lerobot.safe_file(self.info, span.file)
+                found[slot], worst_s = self._reels[slot].take(path, span.start_s + time_s)
+            except RecordError as error:
+                raise RecordError(f"{key}: {error}") from error
+            off_s = max(off_s, worst_s)
+        return found, off_s
+
+
+def _vector(made_of: meaning.Vector, columns: Mapping[str, NDArray], name: str) -> NDArray[np.float32] | None:
+    values = made_of.values(columns)
+    return None if values is None else vector(values, name)
+
+
+def _instruction(entry: Entry, assigned: Sequence[str], told: Mapping[str, list[tuple[int, int, str]]]) -> list[str]:
+    """List what the episode was asked to do: its tasks, then what columns of language say."""
+    found = [*entry.tasks, *([] if entry.tasks else assigned)]
+    for key, runs in told.items():
+        if any(word in key.lower() for word in LANGUAGE):
+            found += [text for _, _, text in runs]
+    return list(dict.fromkeys(text.strip() for text in found if text.strip()))
+
+
+def _runs(values: Sequence[str]) -> list[tuple[int, int, str]]:
+    """Sum up equal neighbours as (start, end, text)."""
+    found, start = [], 0
+    for text, group in groupby(values):
+        end = start + sum(1 for _ in group)
+        found.append((start, end, text))
+        start = end
+    return found
+
+
+def _text_notes(told: Mapping[str, list[tuple[int, int, str]]], assigned: Sequence[str]) -> dict[str, str]:
+    """Keep texts: one that stays as it is, one that changes as JSON, and tasks that change as `segments`."""
+    notes = {key: runs[0][2] if len(runs) == 1 else _as_json(runs) for key, runs in told.items()}
+    segments = _runs(assigned)
+    if len(segments) > 1:
+        notes["segments"] = _as_json(segments)
+    return {key: text for key, text in notes.items() if text}
+
+
+def _as_json(runs: Sequence[tuple[int, int, str]]) -> str:
+    if len(runs) > MAX_RUNS:
+        return f"changes {len(runs)} times"
+    return json.dumps([{"start": start, "end": end, "text": text} for start, end, text in runs if text])
+
+
+def _notes(reading: Reading, raw_state: meaning.Vector, raw_action: meaning.Vector) -> dict[str, str]:
+    """Say what was decided for the dataset."""
+    doubts = [made_of.doubt for made_of in (reading.state, reading.action) if made_of.doubt]
+    notes = {
+        "cameras": " ".join(f"{slot}={key}" for slot, key in reading.cameras.items()),
+        "cameras_left_out": " ".join(reading.left_out),
+        "state": str(reading.state),
+        "action": str(reading.action),
+        "raw_state": ",".join(map(str, raw_state.slices)),
+        "raw_action": ",".join(map(str, raw_action.slices)),
+        "doubt": "; ".join(doubts),
+    }
+    return {key: text for key, text in notes.items() if text}
