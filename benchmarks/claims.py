@@ -2,12 +2,16 @@
 
 import json
 import os
+import statistics
 import subprocess
 import sys
+import tempfile
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Any
 
+HERE = Path(__file__).parent
 QUIET = {**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3", "OMP_NUM_THREADS": "1"}
 
 
@@ -36,6 +40,33 @@ def last_line(*words: str) -> str:
     return done.stdout.splitlines()[-1]
 
 
-def measured(*words: str) -> dict[str, Any]:
-    """Run a Python script that prints JSON at its end."""
-    return json.loads(last_line(*words))
+class Contest:
+    """Contenders on one RLDS folder, each in processes of its own, in turns."""
+
+    SHAPE = ("--episodes", "40", "--steps", "80", "--noise", "4", "--quality", "85")
+    NUM_STEPS = 40 * 80
+
+    def __init__(self, contenders: Iterable[str], repeats: int) -> None:
+        """Write 100 MB with a tfds builder, let everybody go over it, and print medians."""
+        self.found: dict[str, list[dict[str, Any]]] = {name: [] for name in contenders}
+        with tempfile.TemporaryDirectory() as place:
+            folder = last_line(str(HERE / "rlds_builder.py"), place, *self.SHAPE)
+            num_bytes = sum(file.stat().st_size for file in Path(folder).glob("*.tfrecord*"))
+            for _ in range(repeats):
+                for name in self.found:
+                    with tempfile.TemporaryDirectory() as out:
+                        script = str(HERE / "rlds_contenders.py")
+                        self.found[name].append(json.loads(last_line(script, folder, f"{out}/corpus", name)))
+        print(f"{num_bytes / 1e6:.0f} MB, {num_bytes / self.NUM_STEPS / 1e3:.1f} KB per step, {repeats} repeats")
+        for name, runs in self.found.items():
+            each = sorted(run["pass_s"] / self.NUM_STEPS * 1e6 for run in runs)
+            start = f"start {self.median(name, 'start_s'):.2f} s, {self.median(name, 'start_mb'):.0f} MB"
+            cost = f"CPU per step {statistics.median(each):.0f} us [{each[0]:.0f} to {each[-1]:.0f}]"
+            print(f"{name:12} {start}; peak {self.median(name, 'peak_mb'):.0f} MB; {cost}")
+
+    def median(self, name: str, what: str) -> float:
+        return statistics.median(run[what] for run in self.found[name])
+
+    def ratio(self, peer: str, ours: str, what: str = "pass_s") -> float:
+        """How many times as much the peer needs."""
+        return self.median(peer, what) / self.median(ours, what)
