@@ -6,7 +6,9 @@ datasets that a model can see. Whatever has to be encoded gets quality 92 and 4:
 """
 
 import io
+import threading
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import simplejpeg
@@ -31,6 +33,9 @@ SEGMENTS = frozenset([*range(0xC0, 0xD0), *range(0xDA, 0xF0), 0xFE])
 """Markers that a length follows."""
 PLAIN_COLOURS = ("YCbCr", "Gray", "RGB")
 """What any decoder turns into RGB; CMYK is not among them."""
+
+
+KEPT = threading.local()
 
 
 class Headers:
@@ -79,8 +84,17 @@ def scale(image: NDArray[np.uint8], frame_size: int) -> NDArray[np.uint8]:
     from av.video.reformatter import Interpolation
 
     frame = VideoFrame.from_ndarray(np.ascontiguousarray(image), format="rgb24")
-    scaled = frame.reformat(frame_size, frame_size, format="rgb24", interpolation=Interpolation.AREA)
+    scaled = _scaler().reformat(frame, frame_size, frame_size, format="rgb24", interpolation=Interpolation.AREA)
     return scaled.to_ndarray()
+
+
+def _scaler() -> Any:
+    """Keep one for each thread: setting up its filter takes as long as scaling a picture."""
+    if not hasattr(KEPT, "scaler"):
+        from av.video.reformatter import VideoReformatter
+
+        KEPT.scaler = VideoReformatter()
+    return KEPT.scaler
 
 
 def fit(images: Sequence[bytes], frame_size: int, *, bgr: bool = False) -> CameraFrames:
