@@ -25,6 +25,7 @@ CONFIGS = {
     "villa train act": ("pipelines.train_act:TrainActConfig", "models.act.config:ActConfig"),
     "villa label": ("pipelines.label:LabelConfig",),
     "villa shard": ("pipelines.shard:ShardConfig",),
+    "villa export lerobot": ("pipelines.export:ExportConfig",),
     "villa probe": ("pipelines.probe:ProbeConfig",),
     "villa eval": ("pipelines.evaluate:EvalConfig",),
 }

@@ -20,6 +20,8 @@ from dataengine.errors import RecordError, SourceError
 from dataengine.formats import files
 
 INFO = "meta/info.json"
+EXPORT = "meta/villa.json"
+"""What our own exports tell beside; nobody else needs it."""
 VERSIONS = ("v2.0", "v2.1", "v3.0")
 EXPECTED = f"a LeRobot dataset with {INFO}"
 NUMBERS = ("float", "int", "uint", "bool")
@@ -151,6 +153,13 @@ def read_info(root: Path) -> Info:
     )
     _check_paths(info, place)
     return info
+
+
+def read_export(root: Path) -> dict[str, str]:
+    """Read what our own export says of a dataset: its body and encodings; empty for datasets of others."""
+    place = root / EXPORT
+    found = _json(place) if place.is_file() else {}
+    return {key: value for key, value in found.items() if isinstance(value, str)}
 
 
 def read_tasks(info: Info) -> dict[int, str]:

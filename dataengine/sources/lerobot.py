@@ -9,7 +9,8 @@ timestamp        k / fps, or what it says instead; source.time_ns of our exports
 
 The format does not say what numbers mean, nor their units (so100 has degrees in v2, -100 to 100 in v3): nothing is
 converted. Encodings go by the names of the values (`_lerobot_meaning.py`) and --state-encoding, --action-encoding;
-where names say nothing they are `mixed`, and the note `doubt` says so. The body is called after robot_type and its
+where names say nothing they are `mixed`, and the note `doubt` says so. Datasets of `villa export lerobot` tell theirs.
+The body is called after robot_type and its
 layout, `so100_joint6`, because statistics are kept by body; --embodiment gives it another name.
 Episodes of which frames, rows or files lack are rejected. Files that no episode names are not read.
 """
@@ -33,6 +34,7 @@ from dataengine.sources._lerobot_reader import EpisodeReader, Reading
 from dataengine.sources._parts import grouped, rejected
 
 AnyEncoding = Literal["auto", "eef_pose", "eef_delta", "eef_velocity", "joint_position", "joint_velocity", "mixed"]
+NAMED = "{robot}_{layout}"
 LICENCE = re.compile(r"^license:\s*['\"]?([\w.+-]+)", re.MULTILINE)
 
 
@@ -47,7 +49,7 @@ class Lerobot:
     frame_hz: float = 10.0
     """Of no effect: robot episodes keep every step."""
     dataset: Annotated[str, "Name in the corpus; {name} is that of the folder."] = "lerobot/{name}"
-    embodiment: Annotated[str, "Name of the body; {robot} is robot_type."] = "{robot}_{layout}"
+    embodiment: Annotated[str, "Name of the body; {robot} is robot_type."] = NAMED
     state: Annotated[str, "Columns that are the state, `observation.state[0:7],observation.gripper`."] = ""
     action: Annotated[str, "Columns that are the action."] = ""
     state_encoding: Annotated[AnyEncoding, "What the state is, where its names do not say."] = "auto"
@@ -71,9 +73,11 @@ class Lerobot:
             robot = meaning.plain_name(folder)
         state, action = self._vectors(info)
         names = {"name": folder, "robot": robot, "layout": meaning.layout(state, action)}
+        exported = lerobot.read_export(info.root).get("embodiment", "")
+        body = exported if exported and self.embodiment == NAMED else self.embodiment
         about = {
             "name": _filled(self.dataset, names),
-            "embodiment": _filled(self.embodiment, names),
+            "embodiment": _filled(body, names),
             "control_hz": info.rate_hz,
             "layout": f"LeRobot {info.version}",
             "licence": _licence(info.root),
@@ -132,10 +136,16 @@ class Lerobot:
 
     def _vectors(self, info: Info) -> tuple[meaning.Vector, meaning.Vector]:
         """Choose state and action."""
-        place = str(info.root / lerobot.INFO)
+        place, said = str(info.root / lerobot.INFO), dict[str, str](lerobot.read_export(info.root))
+        for what, option, columns in (
+            ("state", self.state_encoding, self.state),
+            ("action", self.action_encoding, self.action),
+        ):
+            if option != "auto" or columns:  # what our export says is about its own columns
+                said[f"{what}_encoding"] = option
         return (
-            meaning.state(info.features, self.state, self.state_encoding, place),
-            meaning.action(info.features, self.action, self.action_encoding, place),
+            meaning.state(info.features, self.state, said.get("state_encoding", "auto"), place),
+            meaning.action(info.features, self.action, said.get("action_encoding", "auto"), place),
         )
 
 

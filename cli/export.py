@@ -1,0 +1,45 @@
+"""`villa export`: a corpus in other tools' formats."""
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from cli.contract import app, command
+from cli.settings import Settings
+
+if TYPE_CHECKING:
+    from dataengine.report import Report
+
+export = typer.Typer(help="Write a corpus in another tool's format.", rich_markup_mode=None)
+app.add_typer(export, name="export")
+
+
+@command(
+    export,
+    "export lerobot",
+    example="villa export lerobot runs/corpus runs/lerobot\n"
+    "villa export lerobot runs/corpus runs/lerobot --dataset agibot --fps 30 --codec h264 --dry-run\n"
+    "villa export lerobot runs/corpus runs/lerobot --where 'num_steps > 50'",
+)
+def lerobot(
+    corpus: Annotated[str, typer.Argument(help="Corpus to read.")],
+    settings: Settings,
+    out: Annotated[str | None, typer.Argument(help="Folder of the datasets.")] = None,
+    dataset: Annotated[list[str] | None, typer.Option(help="Dataset to take; give it again.")] = None,
+    where: Annotated[str | None, typer.Option(help="SQL filter over the corpus's columns.")] = None,
+    all_: Annotated[bool, typer.Option("--all", help="Also what curation dropped.")] = False,
+    fps: Annotated[float | None, typer.Option(help="Only episodes within 1 % of this rate, declared as it.")] = None,
+    codec: Annotated[str | None, typer.Option(help="`av1` (default) or `h264`.")] = None,
+    workers: Annotated[int | None, typer.Option(help="Files written side by side; 0 takes every core.")] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Plan and count, write nothing.")] = False,
+) -> "Report":
+    """Write LeRobot v3.0 datasets, one for each body, rate and set of cameras, that the lerobot package loads.
+
+    Numbers are equal to the last bit, frames go through the video codec. Kill it and run the same command again: it
+    goes on where it was.
+    """
+    from pipelines import export as pipeline
+
+    words = {"corpus": corpus, "out": out, "datasets": dataset or None, "where": where, "fps": fps, "codec": codec}
+    words |= {"workers": workers, "dry_run": dry_run or None, "kept_only": False if all_ else None}
+    return pipeline.run(settings.fill(pipeline.ExportConfig, **words))

@@ -1,0 +1,221 @@
+"""Which LeRobot datasets a corpus becomes, and what lies in which of their files: known before anything is written."""
+
+import hashlib
+import re
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from fractions import Fraction
+from typing import Any
+
+from dataengine.episode import CAMERA_SLOTS, stable_id
+from dataengine.schema import VECTORS
+
+BYTES_PER_PIXEL = 0.1
+"""Of a video frame, generously: AV1 with a key frame in two took 0.12 of noise and a third of that of real scenes."""
+ROW_BYTES = 60
+"""Of a step beside its vectors."""
+FILES_PER_CHUNK = 1000
+MB = 1_000_000
+SAME_RATE = 0.01
+"""Rates within this share of one that was asked for count as that."""
+
+
+@dataclass(frozen=True)
+class Layout:
+    """What all episodes of one LeRobot dataset have in common."""
+
+    embodiment: str
+    kind: str
+    rate: Fraction
+    """Frames in a second."""
+    cameras: Mapping[str, tuple[int, int]]
+    """Slot to height and width."""
+    dims: Mapping[str, int]
+    """Widths of the vectors that there are."""
+    state_encoding: str
+    action_encoding: str
+
+    @property
+    def key(self) -> tuple[Any, ...]:
+        """Tell layouts apart."""
+        return (
+            *(self.embodiment, self.kind, self.rate, tuple(self.cameras.items()), tuple(self.dims.items())),
+            *(self.state_encoding, self.action_encoding),
+        )
+
+
+@dataclass(frozen=True)
+class Planned:
+    """One episode and its place in the dataset."""
+
+    episode_id: str
+    index: int
+    first_row: int
+    num_steps: int
+    task_index: int
+    tasks: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class DatasetPlan:
+    """One dataset: its files, each a run of episodes with one mp4 for each camera."""
+
+    name: str
+    """Of its folder."""
+    layout: Layout
+    tasks: tuple[str, ...]
+    """Texts by task_index."""
+    splits: Mapping[str, str]
+    units: Sequence[Sequence[Planned]]
+    digest: str
+    """Of the episodes and the files that they lie in."""
+
+    @property
+    def num_episodes(self) -> int:
+        """Episodes of all files."""
+        return sum(map(len, self.units))
+
+    @property
+    def num_steps(self) -> int:
+        """Steps of all files."""
+        return sum(episode.num_steps for unit in self.units for episode in unit)
+
+    def fingerprint(self, *settings: object) -> str:
+        """Hash all that shapes the result."""
+        return stable_id(self.digest, *map(str, settings))
+
+
+@dataclass(frozen=True, order=True)
+class _Row:
+    """What is kept of an episode while planning; its order is that of the dataset."""
+
+    split_rank: tuple[bool, str]
+    """LeRobot has splits as ranges, so that they stay together; `train` comes first."""
+    dataset: str
+    record: tuple[str | int, ...]
+    """In the order of counting: 2 before 10."""
+    episode_id: str
+    num_steps: int
+    fingerprint: str
+    instruction: tuple[str, ...]
+
+
+COLUMNS = (
+    *("episode_id", "dataset", "embodiment", "kind", "control_hz", "num_steps", "instruction", "split"),
+    *("source_record", "source_fingerprint", "state_encoding", "action_encoding"),
+    *(f"{name}_dim" for name in VECTORS),
+    *(f"{side}_{slot}" for slot in CAMERA_SLOTS for side in ("height", "width")),
+)
+"""What planning reads of every episode."""
+
+
+def plan(
+    rows: Iterable[Mapping[str, Any]], *, rate_hz: float | None, video_mb: float, data_mb: float
+) -> list[DatasetPlan]:
+    """Group episodes by layout, and cut each group into files; equal rows in any order give equal plans."""
+    groups: dict[tuple[Any, ...], list[_Row]] = defaultdict(list)
+    layouts: dict[tuple[Any, ...], Layout] = {}
+    for row in rows:
+        if rate_hz is not None and abs(row["control_hz"] / rate_hz - 1) > SAME_RATE:
+            continue
+        layout = _layout(row, rate_hz)
+        layouts.setdefault(layout.key, layout)
+        groups[layout.key].append(_row(row))
+    names = _names([layouts[key] for key in sorted(layouts, key=repr)])
+    found = [_dataset(names[key], layouts[key], groups[key], video_mb, data_mb) for key in layouts]
+    return sorted(found, key=lambda dataset: dataset.name)
+
+
+def place_of(unit: int) -> str:
+    """Name a unit's file below `data`, `meta/episodes` and each camera's folder, without its suffix."""
+    chunk, file = divmod(unit, FILES_PER_CHUNK)
+    return f"chunk-{chunk:03d}/file-{file:03d}"
+
+
+def _layout(row: Mapping[str, Any], rate_hz: float | None) -> Layout:
+    cameras = {
+        slot: (int(row[f"height_{slot}"]), int(row[f"width_{slot}"]))
+        for slot in CAMERA_SLOTS
+        if row[f"height_{slot}"] is not None
+    }
+    return Layout(
+        embodiment=row["embodiment"],
+        kind=row["kind"],
+        rate=Fraction(rate_hz or row["control_hz"]).limit_denominator(1001),
+        cameras=cameras,
+        dims={name: row[f"{name}_dim"] for name in VECTORS if row[f"{name}_dim"]},
+        state_encoding=row["state_encoding"],
+        action_encoding=row["action_encoding"],
+    )
+
+
+def _names(layouts: Sequence[Layout]) -> dict[tuple[Any, ...], str]:
+    """Name folders after body and rate; where that is not enough, also after what else differs."""
+    further: list[Callable[[Layout], str]] = [
+        lambda layout: "_".join(layout.cameras) or "no_camera",
+        lambda layout: "_".join(f"{height}x{width}" for height, width in layout.cameras.values()),
+        lambda layout: "_".join(f"{name}{dim}" for name, dim in layout.dims.items()) or "no_vectors",
+        lambda layout: f"{layout.state_encoding}_{layout.action_encoding}_{layout.kind}",
+    ]
+    names = {layout.key: _plain(f"{layout.embodiment}_{float(layout.rate):.6g}hz") for layout in layouts}
+    for word in further:
+        taken = list(names.values())
+        for layout in layouts:
+            if taken.count(names[layout.key]) > 1:
+                names[layout.key] = _plain(f"{names[layout.key]}_{word(layout)}")
+    seen: Counter[str] = Counter()
+    for key, name in names.items():
+        seen[name] += 1
+        if seen[name] > 1:
+            names[key] = f"{name}_{seen[name]}"
+    return names
+
+
+def _plain(text: str) -> str:
+    return re.sub(r"[^A-Za-z0-9_.-]+", "_", text)
+
+
+def _row(row: Mapping[str, Any]) -> _Row:
+    words = re.split(r"(\d+)", row["source_record"])
+    return _Row(
+        split_rank=(row["split"] != "train", row["split"]),
+        dataset=row["dataset"],
+        record=tuple(int(word) if i % 2 else word for i, word in enumerate(words)),
+        episode_id=row["episode_id"],
+        num_steps=row["num_steps"],
+        fingerprint=row["source_fingerprint"],
+        instruction=tuple(row["instruction"] or ()) or ("",),
+    )
+
+
+def _dataset(name: str, layout: Layout, rows: list[_Row], video_mb: float, data_mb: float) -> DatasetPlan:
+    largest = max((height * width for height, width in layout.cameras.values()), default=0)
+    row_bytes = ROW_BYTES + 4 * sum(layout.dims.values())
+    limit_steps = min(video_mb * MB / max(largest * BYTES_PER_PIXEL, 1e-9), data_mb * MB / row_bytes)
+    tasks: dict[str, int] = {}
+    splits: dict[str, tuple[int, int]] = {}
+    units: list[list[Planned]] = []
+    digest = hashlib.blake2b(repr(layout.key).encode(), digest_size=8)
+    first_row = steps = 0
+    for index, row in enumerate(sorted(rows)):
+        for text in row.instruction:
+            tasks.setdefault(text, len(tasks))
+        if not units or steps + row.num_steps > limit_steps:
+            units.append([])
+            steps = 0
+        task_index = tasks[row.instruction[0]]
+        units[-1].append(Planned(row.episode_id, index, first_row, row.num_steps, task_index, row.instruction))
+        steps += row.num_steps
+        first_row += row.num_steps
+        split = row.split_rank[1]
+        splits[split] = (splits.get(split, (index, 0))[0], index + 1)
+        digest.update(f"{len(units)} {row.episode_id} {row.num_steps} {row.fingerprint}\n".encode())
+    return DatasetPlan(
+        name=name,
+        layout=layout,
+        tasks=tuple(tasks),
+        splits={split: f"{first}:{stop}" for split, (first, stop) in splits.items()},
+        units=units,
+        digest=digest.hexdigest(),
+    )
