@@ -8,7 +8,7 @@ area filter, straight from the stream's YUV: 0.53 ms for 640x480 to 256 square, 
 
 import os
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from fractions import Fraction
 from itertools import chain
@@ -23,6 +23,7 @@ from numpy.typing import NDArray
 from dataengine.episode import CameraFrames
 from dataengine.errors import RecordError
 from dataengine.formats import jpeg
+from dataengine.formats.byte_range import ByteRange, Place, name_of, size_of
 
 TOLERANCE_S = 0.25
 """A stream may end this much before its stated duration; more is a truncated file."""
@@ -62,18 +63,19 @@ class Clip:
     """(t,) presentation time of each frame that was taken, from the first."""
 
 
-def probe(path: str | Path) -> VideoInfo:
+def probe(path: Place) -> VideoInfo:
     """Read the header of a file; raise RecordError when it is no readable video."""
     with _open(path) as (container, stream):
         return _info(container, stream)
 
 
-def decode(path: str | Path, frame_size: int, rate_hz: float | None = None) -> Clip:
+def decode(path: Place, frame_size: int, rate_hz: float | None = None) -> Clip:
     """Decode a whole file into JPEG frames within `frame_size`; raise RecordError, in one line, when it is damaged.
 
     With `rate_hz` frames are resampled to that rate by their timestamps. A stream slower than that keeps its own rate:
     repeated frames would show a robot or a hand that stands still.
     """
+    name = name_of(path)
     with _open(path) as (container, stream):
         info = _info(container, stream)
         if rate_hz is not None and info.rate_hz:
@@ -81,19 +83,19 @@ def decode(path: str | Path, frame_size: int, rate_hz: float | None = None) -> C
         timed = _timed_frames(stream)
         try:
             taken = list(_shrink(_resample(timed, rate_hz) if rate_hz else timed, frame_size))
-        except av.error.FFmpegError as error:
-            raise RecordError(f"{Path(path).name}: cannot be decoded ({error.strerror})") from error
+        except (av.error.FFmpegError, OSError) as error:
+            raise RecordError(f"{name}: cannot be decoded ({error.strerror})") from error
         except RecordError as error:
-            raise RecordError(f"{Path(path).name}: {error}") from error
+            raise RecordError(f"{name}: {error}") from error
     if not taken:
-        raise RecordError(f"{Path(path).name}: holds no frames")
+        raise RecordError(f"{name}: holds no frames")
     time_s = np.array([taken_s for taken_s, _, _ in taken])
     frame_s = 1 / (rate_hz or info.rate_hz or np.inf)
     if time_s[-1] + frame_s < info.duration_s - max(TOLERANCE_S, 2 * frame_s):
-        raise RecordError(f"{Path(path).name}: ends at {time_s[-1]:.2f} s of {info.duration_s:.2f} s; truncated?")
+        raise RecordError(f"{name}: ends at {time_s[-1]:.2f} s of {info.duration_s:.2f} s; truncated?")
     native = {size for _, size, _ in taken}
     if len(native) > 1:
-        raise RecordError(f"{Path(path).name}: changes its size from {taken[0][1]} to {(native - {taken[0][1]}).pop()}")
+        raise RecordError(f"{name}: changes its size from {taken[0][1]} to {(native - {taken[0][1]}).pop()}")
     (height, width) = taken[0][1]
     fitted = (frame_size, frame_size) if max(height, width) > frame_size else (height, width)
     frames = CameraFrames(
@@ -126,21 +128,22 @@ def encode(path: str | Path, frames: Iterable[NDArray[np.uint8]], rate_hz: float
 
 
 @contextmanager
-def _open(path: str | Path) -> Iterator[tuple[Any, Any]]:
+def _open(path: Place) -> Iterator[tuple[Any, Any]]:
     """Open a file with its first video stream, decoded by one thread."""
-    path = Path(path)
-    if not path.is_file():
-        raise RecordError(f"{path.name}: the video is missing")
-    if not path.stat().st_size:
-        raise RecordError(f"{path.name}: the video has 0 bytes")
-    try:
-        container = av.open(str(path), metadata_errors="replace")
-    except (av.error.FFmpegError, ValueError) as error:
-        reason = getattr(error, "strerror", None) or error
-        raise RecordError(f"{path.name}: not a readable video ({reason}, {path.stat().st_size} bytes)") from error
-    with container:
+    name, num_bytes = name_of(path), size_of(path)
+    if num_bytes is None:
+        raise RecordError(f"{name}: the video is missing")
+    if not num_bytes:
+        raise RecordError(f"{name}: the video has 0 bytes")
+    with ExitStack() as opened:
+        try:
+            place = opened.enter_context(path.open()) if isinstance(path, ByteRange) else str(path)
+            container = opened.enter_context(av.open(place, metadata_errors="replace"))
+        except (av.error.FFmpegError, OSError, ValueError) as error:
+            reason = getattr(error, "strerror", None) or error
+            raise RecordError(f"{name}: not a readable video ({reason}, {num_bytes} bytes)") from error
         if not container.streams.video:
-            raise RecordError(f"{path.name}: has no video stream")
+            raise RecordError(f"{name}: has no video stream")
         stream = container.streams.video[0]
         stream.codec_context.thread_count = 1
         yield container, stream

@@ -9,14 +9,17 @@ action/...               as state; effector of grippers 0 open to 1 closed; robo
 
 Canonical: per arm [x y z roll pitch yaw gripper], without the gripper for hands of six joints.
 
-Two things are decided for each episode and noted. The publisher's card calls the gripper's state an opening, users
-found it to be a closing: the sign of its correlation with the commanded closing decides, `assumed` where it cannot.
-Actions of the ends mostly repeat the state; then the action is the next state, else it is the command.
+Decided for each episode, and noted:
+gripper_polarity   The publisher's card calls the gripper's state an opening, users found it to be a closing. Both
+                   grippers' correlation with the commanded closing decides. Where they never move, or do not follow
+                   the command, it is a closing (`assumed`): so it was wherever users could tell.
+action_source      Commands of the ends mostly repeat the state. Then the action is the next state, else the command.
+gripper_source     The same of the grippers.
+action_..._placed  Commands of some steps only lie at the steps of `index`; in between the state stands.
 """
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,8 +27,15 @@ from numpy.typing import NDArray
 from dataengine import conventions
 from dataengine.errors import RecordError
 from dataengine.formats import hdf5
+from dataengine.formats.byte_range import Place
 
 CLOSED_MM = 120.0
+SLACK_MM = 3.0
+"""Grippers are read this much beyond their range now and then."""
+STILL = 1e-6
+"""Movement and command, root of their summed squares multiplied, below which there is none."""
+MIN_CORRELATION = 0.2
+"""Below this, grippers do not follow their command, and it says nothing about their polarity."""
 HAND_JOINTS = 12
 COPY_TOLERANCE = 1e-6
 COPY_SHARE = 0.9
@@ -58,13 +68,14 @@ class Proprio:
     notes: Mapping[str, str]
 
 
-def read(path: Path, step_ns: float) -> Proprio:
+def read(place: Place, step_ns: float) -> Proprio:
     """Read one file; raise RecordError where it cannot be made sense of."""
-    arrays = hdf5.read(path, ("timestamp", *STATE_KEYS), (*SOFT_KEYS, *ACTION_KEYS))
-    num_steps = len(arrays["state/joint/position"])
+    arrays = hdf5.read(place, ("timestamp", *STATE_KEYS), (*SOFT_KEYS, *ACTION_KEYS))
+    num_steps = len(np.atleast_1d(arrays["state/joint/position"]))
     if not num_steps:
         raise RecordError("the episode has no steps")
     _check_shapes(arrays, num_steps)
+    _check_numbers(arrays)
     notes: dict[str, str] = {}
     effector = arrays["state/effector/position"]
     has_hands = effector.shape[1] == HAND_JOINTS
@@ -72,12 +83,12 @@ def read(path: Path, step_ns: float) -> Proprio:
     commands = _commands(arrays, effector if has_hands else effector / CLOSED_MM, soft, notes)
 
     pose = _pose(arrays["state/end/position"], arrays["state/end/orientation"], "state")
-    wanted = _wanted_pose(arrays, pose, commands, notes)
+    wanted = _wanted_pose(arrays, pose, notes)
     if has_hands:
         state, action = pose.reshape(num_steps, -1), wanted.reshape(num_steps, -1)
     else:
         opening = _opening(effector, commands.get("effector"), notes)
-        wanted_opening = _next(opening) if "effector" not in commands else 1.0 - np.clip(commands["effector"], 0.0, 1.0)
+        wanted_opening = _wanted_opening(opening, commands.get("effector"), notes)
         state = np.concatenate([pose, opening[..., None]], axis=2).reshape(num_steps, -1)
         action = np.concatenate([wanted, wanted_opening[..., None]], axis=2).reshape(num_steps, -1)
 
@@ -108,6 +119,15 @@ def _check_shapes(arrays: Mapping[str, NDArray], n: int) -> None:
             raise RecordError(f"'{key}' has shape {arrays[key].shape}, expected {wanted} as in state/joint/position")
 
 
+def _check_numbers(arrays: Mapping[str, NDArray]) -> None:
+    for key, values in arrays.items():
+        if values.dtype.kind not in "iuf":
+            raise RecordError(f"'{key}' holds {values.dtype}, expected numbers")
+        if not (finite := np.isfinite(values)).all():
+            place = tuple(map(int, np.argwhere(~finite)[0]))
+            raise RecordError(f"'{key}'{list(place)} is {values[place]}, expected a finite number")
+
+
 def _soft(arrays: Mapping[str, NDArray], part: str, n: int, notes: dict[str, str]) -> NDArray:
     """Head or waist: a few episodes have another width or none; they get zeros."""
     value = arrays.get(f"state/{part}/position", np.empty(0))
@@ -122,8 +142,8 @@ def _commands(
 ) -> dict[str, NDArray]:
     """Collect the action of each part over all steps; parts without any are left out.
 
-    Fewer rows than steps are commands at the steps of `index`; the state stands in between. More rows than steps
-    cannot be placed. `effector` is the state in the unit of the action.
+    Another number of rows than steps are commands at the steps of `index`; the state stands in between. `effector`
+    is the state in the unit of the action.
     """
     stand_in = {"joint": arrays["state/joint/position"], "effector": effector, **soft}
     stand_in["robot"] = np.zeros((len(effector), 2))
@@ -132,33 +152,35 @@ def _commands(
         value = arrays.get(f"action/{part}/{'velocity' if part == 'robot' else 'position'}", np.empty(0))
         if value.size == 0 or value.shape[1:] != fill.shape[1:]:
             absent.append(part)
-        elif len(value) > len(fill):
-            raise RecordError(f"action/{part} has {len(value)} rows for {len(fill)} steps of state")
-        elif len(value) == len(fill):
-            found[part] = value
         else:
-            found[part] = _scatter(value, _index(arrays, part), fill, part)
-            notes[f"action_{part}_placed"] = f"{len(value)} of {len(fill)} steps"
+            found[part] = _placed(value, _index(arrays, part, len(value)), fill, part, notes)
     if absent:
         notes["action_absent"] = " ".join(absent)
     return found
 
 
-def _index(arrays: Mapping[str, NDArray], part: str) -> NDArray:
-    """Return the steps at which commands were sent; some parts have only the joints' index."""
-    own = arrays.get(f"action/{part}/index", np.empty(0))
-    return own if own.size else arrays.get("action/joint/index", np.empty(0))
+def _index(arrays: Mapping[str, NDArray], part: str, count: int) -> NDArray:
+    """Return the steps at which `count` commands were sent; some parts have only the joints' index."""
+    own, joints = (arrays.get(f"action/{name}/index", np.empty(0)).ravel() for name in (part, "joint"))
+    return joints if not own.size or (len(own) != count and len(joints) == count) else own
 
 
-def _scatter(value: NDArray, index: NDArray, fill: NDArray, part: str) -> NDArray:
+def _placed(value: NDArray, index: NDArray, fill: NDArray, part: str, notes: dict[str, str]) -> NDArray:
+    """Lay commands on their steps; of several at one step the last counts. They need no index when all are there."""
+    num_steps = len(fill)
+    if len(value) == num_steps:
+        return value
     if len(index) != len(value):
-        raise RecordError(f"action/{part} has {len(value)} rows and {len(index)} indices for {len(fill)} steps")
-    if index.min() < 0 or index.max() >= len(fill):
         raise RecordError(
-            f"action/{part}/index runs from {index.min()} to {index.max()}, expected 0 to {len(fill) - 1}"
+            f"action/{part} has {len(value)} rows and {len(index)} indices for {num_steps} steps of state"
         )
-    placed = fill.copy()
-    placed[index] = value
+    if not (index.min() >= 0 and index.max() < num_steps):
+        raise RecordError(
+            f"action/{part}/index runs from {index.min()} to {index.max()}, expected 0 to {num_steps - 1}"
+        )
+    placed = np.array(fill, dtype=np.float64)
+    placed[index.astype(np.int64)] = value
+    notes[f"action_{part}_placed"] = f"{len(value)} commands at {len(np.unique(index))} of {num_steps} steps"
     return placed
 
 
@@ -171,22 +193,27 @@ def _pose(position: NDArray, orientation: NDArray, where: str) -> NDArray:
     return np.concatenate([position, conventions.quaternion_to_euler(orientation)], axis=2)
 
 
-def _wanted_pose(
-    arrays: Mapping[str, NDArray], pose: NDArray, commands: Mapping[str, NDArray], notes: dict[str, str]
-) -> NDArray:
+def _wanted_pose(arrays: Mapping[str, NDArray], pose: NDArray, notes: dict[str, str]) -> NDArray:
     """(n, 2, 6) action of the ends: the command, or the next state where there is none or it repeats the state."""
-    position = arrays.get("action/end/position", np.empty(0))
-    orientation = arrays.get("action/end/orientation", np.empty(0))
-    usable = position.shape == (len(pose), 2, 3) and orientation.shape == (len(pose), 2, 4)
-    if usable:
-        apart = np.abs(position - arrays["state/end/position"]).max(axis=(1, 2))
-        share = float((apart < COPY_TOLERANCE).mean())
+    state = [arrays[f"state/end/{name}"] for name in ("position", "orientation")]
+    command = [arrays.get(f"action/end/{name}", np.empty(0)) for name in ("position", "orientation")]
+    usable = all(c.size and c.shape[1:] == s.shape[1:] for c, s in zip(command, state, strict=True))
+    if usable and len(command[0]) == len(command[1]):
+        index = _index(arrays, "end", len(command[0]))
+        position, orientation = (_placed(c, index, s, "end", notes) for c, s in zip(command, state, strict=True))
+        share = _share_equal(position, state[0])
         notes["action_equals_state"] = f"{share:.3f}"
         if share < COPY_SHARE:
             notes["action_source"] = "command"
             return _pose(position, orientation, "action")
     notes["action_source"] = "next_state"
     return _next(pose)
+
+
+def _share_equal(command: NDArray, state: NDArray) -> float:
+    """Share of the steps at which a command is the state itself; commands between those that were sent count too."""
+    apart = np.abs(command - state).reshape(len(state), -1).max(axis=1)
+    return float((apart < COPY_TOLERANCE).mean())
 
 
 def _next(values: NDArray) -> NDArray:
@@ -196,21 +223,40 @@ def _next(values: NDArray) -> NDArray:
 
 def _opening(effector_mm: NDArray, command: NDArray | None, notes: dict[str, str]) -> NDArray:
     """(n, 2) millimetres to 0 closed to 1 open, by the polarity that fits the commanded closing."""
+    low, high = float(effector_mm.min()), float(effector_mm.max())
+    if low < -SLACK_MM or high > CLOSED_MM + SLACK_MM:
+        notes["gripper_clipped"] = f"{low:.1f} to {high:.1f} mm"
     closing = np.clip(effector_mm, 0.0, CLOSED_MM) / CLOSED_MM
-    both = 0.0
+    correlation = 0.0 if command is None else _correlation(closing, command)
+    polarity = "larger is open" if correlation < -MIN_CORRELATION else "larger is closed"
+    assumed = " (assumed)" if abs(correlation) < MIN_CORRELATION else ""
+    notes["gripper_polarity"] = f"{polarity}{assumed}"
+    notes["gripper_correlation"] = f"{correlation:.3f}"
+    return closing if polarity == "larger is open" else 1.0 - closing
+
+
+def _correlation(closing: NDArray, command: NDArray) -> float:
+    """Correlate both grippers together; one that stays still, or is never commanded, has no say. 0 where none has."""
+    moved, wanted = closing - closing.mean(axis=0), command - command.mean(axis=0)
+    scale = np.sqrt(np.sum(moved**2) * np.sum(wanted**2))
+    return float(np.sum(moved * wanted) / scale) if scale > STILL else 0.0
+
+
+def _wanted_opening(opening: NDArray, command: NDArray | None, notes: dict[str, str]) -> NDArray:
+    """(n, 2) commanded opening; the next state where nothing was commanded or the command repeats the state."""
     if command is not None:
-        both = float(np.sum((closing - closing.mean(axis=0)) * (command - command.mean(axis=0))))
-    if abs(both) < 1e-9:
-        notes["gripper_polarity"] = "larger is closed (assumed)"
-    else:
-        notes["gripper_polarity"] = "larger is closed" if both > 0 else "larger is open"
-    return closing if both < -1e-9 else 1.0 - closing
+        wanted = 1.0 - np.clip(command, 0.0, 1.0)
+        if _share_equal(wanted, opening) < COPY_SHARE:
+            notes["gripper_source"] = "command"
+            return wanted
+    notes["gripper_source"] = "next_state"
+    return _next(opening)
 
 
 def _time(timestamp: NDArray, num_steps: int, step_ns: float, notes: dict[str, str]) -> NDArray[np.int64]:
     """Nanoseconds since the first step; the nominal rate where the clock does not run forwards."""
-    if len(timestamp) != num_steps:
-        raise RecordError(f"timestamp has {len(timestamp)} rows for {num_steps} steps of state")
+    if timestamp.shape != (num_steps,):
+        raise RecordError(f"timestamp has shape {timestamp.shape} for {num_steps} steps of state")
     time_ns = timestamp.astype(np.int64) - int(timestamp[0])
     if (np.diff(time_ns) > 0).all():
         return time_ns

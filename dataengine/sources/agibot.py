@@ -1,42 +1,56 @@
-"""AgiBot World (Alpha and Beta), extracted: a G1 with two 7-joint arms, head, waist and base, 30 Hz.
+"""AgiBot World (Alpha and Beta): a G1 with two 7-joint arms, head, waist and base, 30 Hz.
 
 task_info/task_<task>.json                                  list of episodes with task, scene and labelled segments
-observations/<task>/[<from>-<to>/]<episode>/videos/<camera>_color.mp4                             AV1, 640x480
-proprio_stats/[<from>-<to>/]<task>/<episode>/proprio_stats.h5                           see `_agibot_proprio.py`
+observations/<task>/<from>-<to>.tar                                   or extracted: videos (AV1, 640x480) and depth
+proprio_stats/<from>-<to>.tar                                         or extracted: see `_agibot_proprio.py`
 
 head        -> primary      hand_right, or hand_right_fisheye of hands -> wrist      hand_left (_fisheye) -> wrist_2
 task_name   -> instruction; segments and scene -> notes
+Left out: the head's depth (16-bit PNG), the fisheyes of head and back, tactile videos, camera parameters.
+
+Archives are read in place (`_agibot_places.py`). Bodies are told apart by what their numbers hold: grippers, also
+those with tactile sensors (a note says so), are `agibot_g1`; hands of six joints `agibot_g1_dexhand`.
+
+With `unit=segment` each labelled segment is an episode `<task>/<episode>/<index of segment>` with its own text. Steps
+without a label are in none of them, and their number is noted; an episode without any label is left out.
 
 Videos and proprioception start together. Up to 2 frames may lack at the end of any of them: all are cut to the
-shortest. A larger difference, a missing or empty video, a missing h5 or entry of task_info rejects the episode.
-An episode that task_info names and nobody downloaded is no loss and is not reported.
+shortest. A larger difference, a missing or empty video, a missing h5 or entry of task_info rejects the episode. An
+episode is looked for on all three sides where an archive's range, or an episode of the same part, says that it should
+be here; what task_info names and nobody downloaded is no loss and is not reported. Of several copies the first good
+one is taken.
 """
 
 import json
-from collections.abc import Iterator
-from dataclasses import KW_ONLY, dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import KW_ONLY, dataclass, replace
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Annotated, ClassVar, Literal, TypeVar
 
 from dataengine.episode import CameraFrames, Episode, Kind, Part, Reject
-from dataengine.errors import RecordError, SourceError
+from dataengine.errors import FilteredRecordError, RecordError, SourceError
 from dataengine.formats import files, video
-from dataengine.sources import _agibot_proprio
-from dataengine.sources._parts import grouped, rejected, vector
+from dataengine.formats.byte_range import Place
+from dataengine.sources import _agibot_labels, _agibot_places, _agibot_proprio
+from dataengine.sources._agibot_labels import Entry, Labels, Segment
+from dataengine.sources._agibot_places import H5, STEM, Copy, Span
+from dataengine.sources._agibot_plan import Neighbourhood, Plan
+from dataengine.sources._parts import rejected, vector
 
 FOLDERS = ("task_info", "observations", "proprio_stats")
 EXPECTED = "a folder with task_info, observations and proprio_stats"
 CAMERAS = {"primary": "head", "wrist": "hand_right", "wrist_2": "hand_left"}
 HAND_CAMERAS = {"primary": "head", "wrist": "hand_right_fisheye", "wrist_2": "hand_left_fisheye"}
-STEM = "_color.mp4"
 MAX_LACKING = 2
 """Frames that may lack at an end; the publisher's videos and proprioception differ that much now and then."""
-H5 = "proprio_stats.h5"
+
+Given = TypeVar("Given")
+Found = TypeVar("Found")
 
 
 @dataclass(frozen=True)
 class Agibot:
-    """Two-armed household and shop tasks; a part is a run of episodes of one task."""
+    """Two-armed household and shop tasks; a part is the episodes of one task whose ids share their thousand."""
 
     root: str
     """The folder that holds task_info, observations and proprio_stats."""
@@ -44,99 +58,133 @@ class Agibot:
     frame_size: int = 256
     frame_hz: float = 10.0
     """Of no effect: robot episodes keep every step."""
+    unit: Annotated[
+        Literal["episode", "segment"], "What becomes an episode: a recording, or each of its labelled segments."
+    ] = "episode"
 
     name: ClassVar[str] = "agibot"
     kind: ClassVar[Kind] = "robot"
     embodiment: ClassVar[str] = "agibot_g1"
     other_embodiments: ClassVar[tuple[str, ...]] = ("agibot_g1_dexhand",)
     control_hz: ClassVar[float] = 30.0
-    layout: ClassVar[str] = "AgiBot World, extracted (JSON, AV1 mp4, HDF5)"
+    layout: ClassVar[str] = "AgiBot World, tars or extracted (JSON, AV1 mp4, HDF5)"
     licence: ClassVar[str] = "CC BY-NC-SA 4.0"
 
     def parts(self) -> list[Part]:
-        """Group the episodes of each task by size; no video and no h5 is opened."""
-        found: list[Part] = []
+        """Divide each task by episode ids; no archive, video or h5 is read, but the ends of archives."""
         place = self._place()
-        proprio = _proprio_folders(place)
-        for task in _numbered(place / "observations", *proprio):
-            videos = _episode_folders(place / "observations" / task)
-            stats = _episode_folders(*(folder / task for folder in proprio))
-            try:
-                entries = _task_info(place, task)
-            except RecordError:
-                entries = {}  # `read` rejects the parts of this task with the reason
-            episodes = sorted({*videos, *stats}, key=int)
-            sizes = ((episode, _size(_files(videos.get(episode), stats.get(episode)))) for episode in episodes)
-            for batch, num_bytes in grouped(sizes):
-                paths = [path for e in batch for path in _files(videos.get(e), stats.get(e))]
-                labels = (json.dumps(entries.get(episode), sort_keys=True) for episode in batch)
-                found.append(
-                    Part(
-                        dataset=self.name,
-                        name=f"{task}/{batch[0]}",
-                        uri=str(place / "observations" / task),
-                        num_bytes=num_bytes,
-                        fingerprint=files.fingerprint_of_sizes(paths, *labels),
-                        options={"task": task, "episodes": " ".join(batch)},
-                    )
-                )
+        spans = _agibot_places.spans(place / "proprio_stats")
+        proprio = [(span, _fingerprint(span)) for span in spans if span.is_archive]
+        folders = [place / "proprio_stats", *(span.path for span in spans if not span.is_archive)]
+        tasks = _agibot_places.ids(place / "observations")
+        found = [part for task in tasks for part in self._parts(str(task), proprio, folders)]
         if not found:
-            raise SourceError(f"{place}: found no observations/<task>/<episode>; {_hint(place)}")
+            what = "observations/<task>/<episode> and no observations/<task>/<from>-<to>.tar"
+            raise SourceError(f"{place}: found no {what}; {_hint(place)}")
         return found
 
     def read(self, part: Part) -> Iterator[Episode | Reject]:
         """Yield the part's episodes in order of their ids."""
-        place, task = self._place(), part.options["task"]
+        task = part.options["task"]
         try:
-            entries = _task_info(place, task)
+            entries = _agibot_labels.read(Path(self.root), task)
         except RecordError as error:
             yield rejected(part, "", error)
             return
-        videos = _episode_folders(place / "observations" / task)
-        stats = _episode_folders(*(folder / task for folder in _proprio_folders(place)))
-        for episode in part.options["episodes"].split():
+        found = Neighbourhood.of(Path(self.root), part, entries)
+        for span, fault in found.faults:
+            yield rejected(part, f"{task}/{span.path.name}", RecordError(fault), uri=str(span.path))
+        for episode in found.episodes:
             record = f"{task}/{episode}"
             try:
-                if episode not in entries:
-                    raise RecordError(f"task_info/task_{task}.json has no entry for episode {episode}")
-                if episode not in stats:
-                    raise RecordError(f"no proprio_stats/{record}/{H5}")
-                if episode not in videos:
-                    raise RecordError(f"no observations/{record}/videos")
-                yield self._episode(record, entries[episode], videos[episode] / "videos", stats[episode] / H5)
+                if reasons := found.missing(episode):
+                    raise RecordError("; ".join(reasons))
+                videos, numbers = found.videos[episode], found.proprio.copies(episode)
+                whole, labels = self._episode(record, entries[episode], videos, numbers)
+                if self.unit == "episode":
+                    yield whole
+                    continue
+                for index, reason in labels.bad.items():
+                    yield rejected(part, f"{record}/{index}", RecordError(reason), uri=whole.source_uri)
+                if not labels.segments:
+                    raise FilteredRecordError("no step has a label; --unit episode takes it whole")
+                yield from (_segment(whole, labels, segment) for segment in labels.segments)
             except RecordError as error:
-                yield rejected(part, record, error, uri=str(videos.get(episode, part.uri)))
+                copies = found.videos.get(episode)
+                yield rejected(part, record, error, uri=copies[0].uri if copies else part.uri)
 
-    def _episode(self, record: str, entry: dict[str, Any], videos: Path, stats: Path) -> Episode:
-        proprio = _agibot_proprio.read(stats, 1e9 / self.control_hz)
+    def _parts(self, task: str, proprio: Sequence[tuple[Span, str]], folders: Sequence[Path]) -> Iterator[Part]:
+        place = Path(self.root)
+        try:
+            entries = _agibot_labels.read(place, task)
+        except RecordError:
+            entries = {}  # `read` rejects the parts of this task with the reason
+        plan = Plan.of(place / "observations" / task, entries)
+        archives = {span: _fingerprint(span) for span in plan.archives}
+        shares = {span: span.path.stat().st_size // max(1, sum(span.holds(e) for e in entries)) for span in archives}
+        for share in plan.shares():
+            episodes = share.episodes
+            paths = [path for e in episodes for path in _files(plan.folders.get(e, ()), folders, f"{task}/{e}")]
+            near = [(span, mark) for span, mark in archives.items() if plan.division.touches(span, share)]
+            near += [(span, mark) for span, mark in proprio if any(map(span.holds, episodes))]
+            words = [*(json.dumps(entries.get(e), sort_keys=True) for e in episodes), *(mark for _, mark in near)]
+            yield Part(
+                dataset=self.name,
+                name=f"{task}/{share.first}",
+                uri=str(place / "observations" / task),
+                num_bytes=sum(path.stat().st_size for path in paths if path.is_file())
+                + sum(size for span, size in shares.items() for e in episodes if span.holds(e)),
+                fingerprint=files.fingerprint_of_sizes(paths, *words),
+                options={"task": task, **share.options(plan.spans)},
+            )
+
+    def _episode(
+        self, record: str, entry: Entry, copies: Sequence[Copy], numbers: Sequence[Place]
+    ) -> tuple[Episode, Labels]:
+        notes: dict[str, str] = {}
+        proprio = _first_good(
+            numbers, lambda place: _agibot_proprio.read(place, 1e9 / self.control_hz), "proprio_copy", notes
+        )
         cameras = HAND_CAMERAS if proprio.has_hands else CAMERAS
-        frames = {slot: video.decode(videos / f"{c}{STEM}", self.frame_size).frames for slot, c in cameras.items()}
-        counts = {"state": len(proprio.state)} | {cameras[slot]: len(f.jpegs) for slot, f in frames.items()}
-        num_steps, longest = min(counts.values()), max(counts.values())
-        if longest - num_steps > MAX_LACKING:
-            lengths = ", ".join(f"{name} {count}" for name, count in counts.items())
-            raise RecordError(f"lengths differ by more than {MAX_LACKING}: {lengths}")
-        trimmed = {"trimmed": str(longest - num_steps)} if longest > num_steps else {}
-        task_name = str(entry.get("task_name") or "").strip()
-        return Episode(
+        count = len(proprio.state)
+        copy, frames = _first_good(copies, lambda copy: (copy, self._frames(copy, cameras, count)), "video_copy", notes)
+        num_steps, longest = _shortest_and_longest([count, *(len(f.jpegs) for f in frames.values())])
+        if longest > num_steps:
+            notes["trimmed"] = str(longest - num_steps)
+        if copy.is_tactile and not proprio.has_hands:
+            notes["effector"] = "grippers with tactile sensors"
+        labels = _agibot_labels.labels(entry, num_steps)
+        episode = Episode(
             dataset=self.name,
             source_record=record,
-            source_uri=str(videos.parent),
+            source_uri=copy.uri,
             embodiment=self.other_embodiments[0] if proprio.has_hands else self.embodiment,
             kind=self.kind,
             control_hz=self.control_hz,
-            instruction=[task_name] if task_name else [],
+            instruction=[labels.task_name] if labels.task_name else [],
             time_ns=proprio.time_ns[:num_steps],
-            cameras={slot: _cut(f, num_steps) for slot, f in frames.items()},
+            cameras={slot: replace(f, jpegs=f.jpegs[:num_steps]) for slot, f in frames.items()},
             state_encoding="eef_pose",
             action_encoding="eef_pose",
             licence=self.licence,
-            notes={**proprio.notes, **trimmed, **_text_notes(entry, num_steps)},
+            notes={**proprio.notes, **notes, **_agibot_labels.notes(labels)},
             state=vector(proprio.state[:num_steps], "state"),
             action=vector(proprio.action[:num_steps], "action"),
             raw_state=vector(proprio.raw_state[:num_steps], "raw_state"),
             raw_action=vector(proprio.raw_action[:num_steps], "raw_action"),
         )
+        return episode, labels
+
+    def _frames(self, copy: Copy, cameras: Mapping[str, str], num_states: int) -> dict[str, CameraFrames]:
+        """Decode one copy; raise RecordError when its length does not go with the numbers."""
+        places = {slot: copy.video(camera) for slot, camera in cameras.items()}
+        frames = {slot: video.decode(place, self.frame_size).frames for slot, place in places.items()}
+        counts = {"state": num_states} | {cameras[slot]: len(f.jpegs) for slot, f in frames.items()}
+        shortest, longest = _shortest_and_longest(list(counts.values()))
+        if longest - shortest > MAX_LACKING:
+            lengths = ", ".join(f"{name} {count}" for name, count in counts.items())
+            raise RecordError(f"lengths differ by more than {MAX_LACKING}: {lengths}")
+        return frames
 
     def _place(self) -> Path:
         """Return the root, or say in one line what it is instead."""
@@ -153,90 +201,62 @@ class Agibot:
         raise SourceError(f"{place}: found no {' and no '.join(lacking)}, expected {EXPECTED}; {_hint(place)}")
 
 
-def _hint(place: Path) -> str:
-    archive = next(place.glob("**/*.tar"), None)
-    return f"extract {archive.relative_to(place)} and its like" if archive else "download them"
-
-
-def _numbered(*folders: Path) -> list[str]:
-    """Names of sub-folders that are plain numbers, in order: task and episode ids."""
-    names = {path.name for folder in folders if folder.is_dir() for path in folder.iterdir() if path.name.isdecimal()}
-    return sorted(names, key=int)
-
-
-def _ranges(folder: Path) -> list[Path]:
-    """Return the folder and its `<from>-<to>` levels, which archives leave when each is extracted to its own place."""
-    if not folder.is_dir():
-        return []
-    return [
-        folder,
-        *sorted(path for path in folder.iterdir() if path.name.replace("-", "", 1).isdecimal() and "-" in path.name),
-    ]
-
-
-def _proprio_folders(place: Path) -> list[Path]:
-    return _ranges(place / "proprio_stats")
-
-
-def _episode_folders(*task_folders: Path) -> dict[str, Path]:
-    """Episode id to folder; of an id that lies twice the first counts."""
-    found: dict[str, Path] = {}
-    for task_folder in task_folders:
-        for folder in _ranges(task_folder):
-            for path in folder.iterdir():
-                if path.name.isdecimal():
-                    found.setdefault(path.name, path)
-    return found
-
-
-def _files(videos: Path | None, stats: Path | None) -> list[Path]:
-    """List the files of an episode that are read, there or not."""
-    names = dict.fromkeys((*CAMERAS.values(), *HAND_CAMERAS.values()))
-    found = [videos / "videos" / f"{camera}{STEM}" for camera in names] if videos else []
-    return [path for path in found if path.is_file()] + ([stats / H5] if stats else [])
-
-
-def _size(paths: list[Path]) -> int:
-    return sum(path.stat().st_size for path in paths if path.is_file())
-
-
-def _task_info(place: Path, task: str) -> dict[str, dict[str, Any]]:
-    """Episode id to its entry; raise RecordError when the file of this task is missing or damaged."""
-    path = place / "task_info" / f"task_{task}.json"
-    if not path.is_file():
-        raise RecordError(f"task_info/{path.name} is missing; download it")
-    try:
-        entries = json.loads(path.read_text(encoding="utf-8"))
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
-        raise RecordError(f"task_info/{path.name}: not JSON ({error}); copy it again") from error
-    if not isinstance(entries, list):
-        raise RecordError(f"task_info/{path.name}: found {type(entries).__name__}, expected a list of episodes")
-    return {str(entry["episode_id"]): entry for entry in entries if isinstance(entry, dict) and "episode_id" in entry}
-
-
-def _text_notes(entry: dict[str, Any], num_steps: int) -> dict[str, str]:
-    """Scene and labelled segments as JSON; segments are half open and clipped to the episode."""
-    label_info = entry.get("label_info")
-    actions = label_info.get("action_config") if isinstance(label_info, dict) else None
-    segments = []
-    for action in actions if isinstance(actions, list) else []:
-        try:
-            start, end = (min(max(int(action[key]), 0), num_steps) for key in ("start_frame", "end_frame"))
-            text = str(action["action_text"]).strip()
-        except (KeyError, TypeError, ValueError):
-            continue
-        if text and start < end:
-            segments.append({"start": start, "end": end, "text": text, "skill": str(action.get("skill", ""))})
-    notes = {"segments": json.dumps(segments)} if segments else {}
-    scene = str(entry.get("init_scene_text") or "").strip()
-    return {**notes, **({"scene": scene} if scene else {})}
-
-
-def _cut(frames: CameraFrames, num_steps: int) -> CameraFrames:
-    return CameraFrames(
-        jpegs=frames.jpegs[:num_steps],
-        height=frames.height,
-        width=frames.width,
-        native_height=frames.native_height,
-        native_width=frames.native_width,
+def _segment(whole: Episode, labels: Labels, segment: Segment) -> Episode:
+    """Cut a labelled segment out of its episode; its last action is still the one that was taken."""
+    steps = slice(segment.start, segment.end)
+    own = {
+        "segment": f"steps {segment.start} to {segment.end} of {whole.num_steps}",
+        "skill": segment.skill,
+        "task_name": labels.task_name,
+        "unlabelled_steps": f"{labels.num_unlabelled} of the recording's {whole.num_steps}",
+    }
+    kept = {key: value for key, value in whole.notes.items() if key not in ("segments", "segments_bad")}
+    return replace(
+        whole,
+        source_record=f"{whole.source_record}/{segment.index}",
+        instruction=[segment.text],
+        time_ns=whole.time_ns[steps] - whole.time_ns[segment.start],
+        cameras={slot: replace(frames, jpegs=frames.jpegs[steps]) for slot, frames in whole.cameras.items()},
+        notes={**kept, **{key: value for key, value in own.items() if value}},
+        **{name: getattr(whole, name)[steps] for name in ("state", "action", "raw_state", "raw_action")},
     )
+
+
+def _first_good(copies: Sequence[Given], read: Callable[[Given], Found], note: str, notes: dict[str, str]) -> Found:
+    """Read the first copy that can be read; note when it is not the first, raise its error when none can."""
+    errors: list[RecordError] = []
+    for copy in copies:
+        try:
+            found = read(copy)
+        except RecordError as error:
+            errors.append(error)
+            continue
+        if errors:
+            notes[note] = f"{len(errors) + 1} of {len(copies)}; the first: {errors[0]}"
+        return found
+    others = f" (the first of {len(errors)} bad copies)" if len(errors) > 1 else ""
+    raise RecordError(f"{errors[0]}{others}") from errors[0]
+
+
+def _shortest_and_longest(counts: Sequence[int]) -> tuple[int, int]:
+    return min(counts), max(counts)
+
+
+def _files(videos: Sequence[Path], proprio: Sequence[Path], record: str) -> list[Path]:
+    """List the files of an episode in folders that are read, there or not."""
+    names = dict.fromkeys((*CAMERAS.values(), *HAND_CAMERAS.values()))
+    found = [folder / "videos" / f"{camera}{STEM}" for folder in videos for camera in names]
+    numbers = [folder / record / H5 for folder in proprio]
+    return [path for path in (*found, *numbers) if path.is_file()]
+
+
+def _fingerprint(span: Span) -> str:
+    try:
+        return files.fingerprint(span.path)
+    except OSError:  # `read` says why
+        return "unreadable"
+
+
+def _hint(place: Path) -> str:
+    archive = next(place.glob("*.tar"), None)
+    return f"extract {archive.relative_to(place)} and its like" if archive else "download them"

@@ -1,6 +1,9 @@
 """Writes miniature trees in AgiBot World's layout."""
 
 import json
+import shutil
+import tarfile
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -86,3 +89,51 @@ def entry(episode: str) -> dict[str, Any]:
 def write_task_info(root: Path, episodes: list[str], task: str = TASK) -> None:
     (root / "task_info").mkdir(parents=True, exist_ok=True)
     (root / "task_info" / f"task_{task}.json").write_text(json.dumps([entry(e) for e in episodes]))
+
+
+def write_tree(root: Path, task: str, episodes: list[str], level: int = 0) -> None:
+    """Write episodes of one task as they lie once extracted."""
+    for i, episode in enumerate(episodes):
+        write_h5(root, episode, proprio(int(episode)), task)
+        for j, camera in enumerate(("head", "hand_left", "hand_right")):
+            write_video(
+                root / "observations" / task / episode / "videos" / f"{camera}_color.mp4", N, level + i + 40 * j
+            )
+        depth = root / "observations" / task / episode / "depth"
+        depth.mkdir()
+        (depth / "head_depth_000000.png").write_bytes(b"not read")
+    write_task_info(root, episodes, task)
+
+
+def write_tar(path: Path, members: list[tuple[str, Path]], *, dotted: bool = False, pax: bool = False) -> Path:
+    """Pack files under names as the publisher's archives have them; PAX headers carry the whole name when asked for."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with tarfile.open(path, "w", format=tarfile.PAX_FORMAT if pax else tarfile.USTAR_FORMAT) as archive:
+        for name, file in members:
+            info = archive.gettarinfo(str(file))
+            info.name = f"./{name}" if dotted else name
+            if pax:
+                info.pax_headers = {"path": info.name}
+                info.name = "PaxHeaders/shortened"
+            with file.open("rb") if file.is_file() else nullcontext() as content:
+                archive.addfile(info, content)
+    return path
+
+
+def pack(root: Path, target: Path, ranges: dict[str, list[tuple[int, int]]], numbers: list[tuple[int, int]]) -> Path:
+    """Turn an extracted tree into one of archives: `ranges` of each task, `numbers` of proprioception."""
+    shutil.copytree(root / "task_info", target / "task_info")
+    for task, listed in ranges.items():
+        for k, (first, last) in enumerate(listed):
+            folder = root / "observations" / task
+            files = [f for f in sorted(folder.rglob("*")) if first <= int(f.relative_to(folder).parts[0]) <= last]
+            members = [(str(file.relative_to(folder)), file) for file in files]
+            write_tar(
+                target / "observations" / task / f"{first}-{last}.tar", members, dotted=k % 2 == 1, pax=k % 3 == 1
+            )
+    stats = root / "proprio_stats"
+    for k, (first, last) in enumerate(numbers):
+        files = [file for file in sorted(stats.rglob("*.h5")) if first <= int(file.parent.name) <= last]
+        members = [(str(file.relative_to(stats)), file) for file in files]
+        write_tar(target / "proprio_stats" / f"{first}-{last}.tar", members, dotted=k % 2 == 0, pax=k % 2 == 1)
+    return target

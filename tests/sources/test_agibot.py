@@ -16,7 +16,6 @@ from scipy.spatial.transform import Rotation
 from dataengine import catalog
 from dataengine.episode import Episode, Reject
 from dataengine.errors import SourceError
-from dataengine.sources import _parts
 
 
 @pytest.fixture(scope="module")
@@ -136,6 +135,34 @@ def test_the_grippers_polarity_follows_its_command(root: Path) -> None:
     (episode,) = with_arrays(root, still)
     assert episode.notes["gripper_polarity"] == "larger is closed (assumed)"
 
+    def astray(arrays: Arrays) -> None:
+        arrays["action/effector/position"] = np.tile([[0.0, 1.0], [1.0, 0.0]], (N // 2, 1))
+
+    (episode,) = with_arrays(root, astray)
+    assert abs(float(episode.notes["gripper_correlation"])) < 0.2
+    assert episode.notes["gripper_polarity"] == "larger is closed (assumed)"
+
+
+def test_a_gripper_that_never_moves_leaves_the_polarity_to_the_other(root: Path) -> None:
+    def one_hand(arrays: Arrays) -> None:
+        arrays["state/effector/position"][:, 0] = 60
+        arrays["state/effector/position"][:, 1] = 125 - arrays["state/effector/position"][:, 1]
+
+    (episode,) = with_arrays(root, one_hand)
+    assert episode.notes["gripper_polarity"] == "larger is open"
+    np.testing.assert_allclose(episode.state[:, 6], 0.5)
+    assert episode.notes["gripper_source"] == "command"
+
+
+def test_openings_beyond_the_range_are_clipped_and_noted(root: Path) -> None:
+    def beyond(arrays: Arrays) -> None:
+        arrays["state/effector/position"] += np.where(arrays["state/effector/position"] > 60, 20, -10)
+
+    (episode,) = with_arrays(root, beyond)
+    assert episode.notes["gripper_clipped"] == "-5.0 to 135.0 mm"
+    assert (episode.state[:, 6].min(), episode.state[:, 6].max()) == (0, 1)
+    assert episode.raw_state[:, 14:16].max() == 135
+
 
 def test_actions_that_are_commands_are_kept(root: Path) -> None:
     def commanded(arrays: Arrays) -> None:
@@ -158,7 +185,38 @@ def test_commands_of_some_steps_are_placed_by_their_index(root: Path) -> None:
     np.testing.assert_allclose(episode.raw_action[0, 14:16], raw["state/effector/position"][0] / 120, rtol=1e-6)
     assert (episode.raw_action[2:, :14] == 7).all()
     np.testing.assert_allclose(episode.raw_action[:2, :14], raw["state/joint/position"][:2], rtol=1e-6)
-    assert episode.notes["action_effector_placed"] == f"2 of {N} steps"
+    assert episode.notes["action_effector_placed"] == f"2 commands at 2 of {N} steps"
+
+
+def test_more_commands_than_steps_are_placed_by_their_index_the_last_of_a_step_counts(root: Path) -> None:
+    def doubled(arrays: Arrays) -> None:
+        arrays["action/effector/position"] = np.linspace(0, 1, N + 1)[:, None].repeat(2, axis=1)
+        arrays["action/effector/index"] = np.array([0, *range(N)])
+
+    (episode,) = with_arrays(root, doubled)
+    np.testing.assert_allclose(episode.raw_action[:, 14], np.linspace(0, 1, N + 1)[1:], rtol=1e-6)
+    assert episode.notes["action_effector_placed"] == f"{N + 1} commands at {N} of {N} steps"
+
+
+def test_end_commands_of_some_steps_count_when_most_differ_from_the_state(root: Path) -> None:
+    def sparse(arrays: Arrays) -> None:
+        arrays["action/end/position"] = arrays["state/end/position"][2:] + 0.5
+        arrays["action/end/orientation"] = arrays["state/end/orientation"][2:]
+
+    (episode,) = with_arrays(root, sparse)
+    moved = episode.action.reshape(N, 2, 7)[..., 0] - episode.state.reshape(N, 2, 7)[..., 0]
+    np.testing.assert_allclose(moved, [[0, 0]] * 2 + [[0.5, 0.5]] * (N - 2), atol=1e-6)
+    assert episode.notes["action_source"] == "command"
+    assert episode.notes["action_end_placed"] == f"{N - 2} commands at {N - 2} of {N} steps"
+
+
+def test_gripper_commands_that_repeat_the_state_give_way_to_the_next_state(root: Path) -> None:
+    def copied(arrays: Arrays) -> None:
+        arrays["action/effector/position"] = arrays["state/effector/position"] / 120
+
+    (episode,) = with_arrays(root, copied)
+    assert episode.notes["gripper_source"] == "next_state"
+    np.testing.assert_array_equal(episode.action[:-1, 6], episode.state[1:, 6])
 
 
 def test_actions_and_parts_that_are_not_there_are_stood_in_for_and_noted(root: Path) -> None:
@@ -198,6 +256,14 @@ def nan(arrays: Arrays) -> None:
     arrays["state/end/position"][3, 1, 0] = np.nan
 
 
+def infinite(arrays: Arrays) -> None:
+    arrays["action/joint/position"] = np.full((N, 14), np.inf)
+
+
+def texts(arrays: Arrays) -> None:
+    arrays["state/head/position"] = np.array(["left"] * N, dtype=object)
+
+
 def no_rotation(arrays: Arrays) -> None:
     arrays["state/end/orientation"][5] = 0
 
@@ -217,16 +283,18 @@ def nothing(arrays: Arrays) -> None:
 @pytest.mark.parametrize(
     ("edit", "reason"),
     [
-        (longer, "action/effector has 15 rows for 12 steps of state"),
+        (longer, "action/effector has 15 rows and 12 indices for 12 steps of state"),
         (bad_index, "action/effector/index runs from 1 to 12, expected 0 to 11"),
         (no_index, "action/effector has 2 rows and 1 indices for 12 steps"),
-        (nan, "state[3, 7] is nan, expected a finite number"),
+        (nan, "'state/end/position'[3, 1, 0] is nan, expected a finite number"),
         (no_rotation, "state/end/orientation[5] is no rotation: norm 0, expected 1"),
         (ragged, "'state/end/position' has shape (11, 2, 3), expected (12, 2, 3) as in state/joint/position"),
         (other_body, "'state/joint/position' has shape (12, 34), expected (12, 14)"),
         (nothing, "the episode has no steps"),
+        (infinite, "'action/joint/position'[0, 0] is inf, expected a finite number"),
+        (texts, "'state/head/position' holds object, expected numbers"),
         (lambda a: a.pop("state/end/orientation"), "proprio_stats.h5: key 'state/end/orientation' is missing"),
-        (lambda a: a.update(timestamp=a["timestamp"][:5]), "timestamp has 5 rows for 12 steps of state"),
+        (lambda a: a.update(timestamp=a["timestamp"][:5]), "timestamp has shape (5,) for 12 steps of state"),
     ],
 )
 def test_numbers_that_make_no_sense_reject_the_episode(root: Path, edit: Callable[[Arrays], None], reason: str) -> None:
@@ -310,17 +378,21 @@ def test_range_folders_that_extraction_leaves_are_walked(root: Path) -> None:
     (stats / "648533-713949").mkdir()
     (stats / TASK).rename(stats / "648533-713949" / TASK)
     found = read_all(root)
-    assert [e.episode_id for e in found] == [e.episode_id for e in direct]
+    assert {e.episode_id for e in found} == {e.episode_id for e in direct}
 
 
-def test_parts_are_runs_of_episodes_of_one_task(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_part_is_the_episodes_of_a_task_that_share_their_thousand(root: Path) -> None:
     source = catalog.source("agibot")(str(root))
     (part,) = source.parts()
-    assert (part.name, part.options["episodes"]) == ("327/648642", "648642 648700")
+    assert part.name == "327/648000"
     used = [*root.glob("observations/*/*/videos/*"), *root.glob("proprio_stats/*/*/*")]
     assert part.num_bytes == sum(path.stat().st_size for path in used)
-    monkeypatch.setattr(_parts.grouped, "__defaults__", (1,))
-    assert [p.name for p in source.parts()] == ["327/648642", "327/648700"]
+    for episode in ("647999", "649000", "648643"):
+        shutil.copytree(root / "observations" / TASK / "648642", root / "observations" / TASK / episode)
+    more = {p.name: p for p in source.parts()}
+    assert sorted(more) == ["327/647000", "327/648000", "327/649000"]
+    assert more["327/648000"].part_id == part.part_id
+    assert more["327/648000"].fingerprint != part.fingerprint
 
 
 def test_a_changed_label_changes_the_fingerprint(root: Path) -> None:
@@ -336,7 +408,7 @@ def test_a_wrong_root_is_told_in_one_line(root: Path, tmp_path_factory: pytest.T
     empty, archives = tmp_path_factory.mktemp("empty"), tmp_path_factory.mktemp("archives")
     for folder in ("task_info", "observations/327", "proprio_stats"):
         (archives / folder).mkdir(parents=True)
-    (archives / "observations/327/648642-653.tar").touch()
+    (archives / "sample_dataset.tar").touch()
     half = tmp_path_factory.mktemp("half")
     (half / "observations").mkdir()
     for place, expected in (
@@ -345,7 +417,7 @@ def test_a_wrong_root_is_told_in_one_line(root: Path, tmp_path_factory: pytest.T
         (root / "observations", f"too low; pass {root}"),
         (root / "observations" / TASK, f"too low; pass {root}"),
         (root.parent, f"one level too high; pass {root}"),
-        (archives, "found no observations/<task>/<episode>; extract observations/327/648642-653.tar and its like"),
+        (archives, "found no observations/<task>/<episode> and no observations/<task>/<from>-<to>.tar; extract sample"),
         (half, "found no task_info and no proprio_stats"),
     ):
         with pytest.raises(SourceError) as error:

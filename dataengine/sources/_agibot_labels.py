@@ -1,0 +1,113 @@
+"""task_info of AgiBot World: what an episode was asked to do, and its labelled segments.
+
+Segments are half open: the end of one is the start of the next. They may begin after the first step and end before
+the last. One that reaches beyond the episode is cut; one without a text labels nothing.
+"""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from dataengine.errors import RecordError
+
+Entry = Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Segment:
+    """Steps `start` to `end`, without `end`, during which one text holds."""
+
+    index: int
+    """Place in the publisher's list, blank and bad ones included."""
+    start: int
+    end: int
+    text: str
+    skill: str
+
+
+@dataclass(frozen=True)
+class Labels:
+    """What task_info says of one episode of n steps."""
+
+    task_name: str
+    scene: str
+    segments: Sequence[Segment]
+    bad: Mapping[int, str]
+    """Index to what is wrong with a segment."""
+    num_unlabelled: int
+    """Steps that no segment covers."""
+
+
+def read(place: Path, task: str) -> dict[int, Entry]:
+    """Episode id to its entry; raise RecordError when the file of this task is missing or damaged."""
+    path = place / "task_info" / f"task_{task}.json"
+    if not path.is_file():
+        raise RecordError(f"task_info/{path.name} is missing; download it")
+    try:
+        entries = json.loads(path.read_text(encoding="utf-8"))
+    except (ValueError, RecursionError) as error:
+        raise RecordError(f"task_info/{path.name}: not JSON ({error}); copy it again") from error
+    except OSError as error:
+        raise RecordError(f"task_info/{path.name}: cannot be read ({error.strerror})") from error
+    if not isinstance(entries, list):
+        raise RecordError(f"task_info/{path.name}: found {type(entries).__name__}, expected a list of episodes")
+    found = {}
+    for entry in entries:
+        try:
+            found[int(entry["episode_id"])] = entry
+        except (TypeError, KeyError, ValueError, OverflowError):  # an episode that it was meant for has no entry
+            continue
+    return found
+
+
+def labels(entry: Entry, num_steps: int) -> Labels:
+    """Check an entry against the episode's length."""
+    info = entry.get("label_info")
+    listed = info.get("action_config") if isinstance(info, dict) else None
+    segments, bad = [], {}
+    for index, action in enumerate(listed if isinstance(listed, list) else []):
+        try:
+            start, end = _frame(action, "start_frame"), _frame(action, "end_frame")
+        except RecordError as error:
+            bad[index] = str(error)
+            continue
+        text = _text(action.get("action_text"))
+        if not text:
+            continue
+        if not max(start, 0) < min(end, num_steps):
+            bad[index] = f"segment {index} is [{start}, {end}) of {num_steps} steps, expected some of them"
+            continue
+        segments.append(Segment(index, max(start, 0), min(end, num_steps), text, _text(action.get("skill"))))
+    covered = set().union(*(range(s.start, s.end) for s in segments))
+    return Labels(
+        task_name=_text(entry.get("task_name")),
+        scene=_text(entry.get("init_scene_text")),
+        segments=segments,
+        bad=bad,
+        num_unlabelled=num_steps - len(covered),
+    )
+
+
+def notes(found: Labels) -> dict[str, str]:
+    """Scene and segments as notes of an episode."""
+    listed = [{"start": s.start, "end": s.end, "text": s.text, "skill": s.skill} for s in found.segments]
+    words = {
+        "segments": json.dumps(listed) if listed else "",
+        "segments_bad": "; ".join(found.bad.values()),
+        "unlabelled_steps": str(found.num_unlabelled) if listed else "",
+        "scene": found.scene,
+    }
+    return {key: value for key, value in words.items() if value}
+
+
+def _frame(action: Any, key: str) -> int:
+    value = action.get(key) if isinstance(action, dict) else None
+    if isinstance(value, bool) or not isinstance(value, int | float) or value != value // 1:
+        raise RecordError(f"{key} is {value!r}, expected a whole number")
+    return int(value)
+
+
+def _text(value: Any) -> str:
+    return value.strip() if isinstance(value, str) else ""
