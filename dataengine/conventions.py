@@ -119,6 +119,12 @@ def matrix_to_axis_angle(matrix: ArrayLike) -> NDArray[np.float64]:
     return q[..., :3] * np.where(sine > EPSILON, angle / np.maximum(sine, EPSILON), 2.0)
 
 
+def turn_seen_from_base(pose: ArrayLike, turn: ArrayLike) -> NDArray[np.float64]:
+    """Tell rotations (..., 3, 3) about a gripper's own axes as rotations about the base's; `pose` is the gripper's."""
+    rotation = np.asarray(pose, dtype=np.float64)
+    return rotation @ np.asarray(turn, dtype=np.float64) @ rotation.swapaxes(-1, -2)
+
+
 def wrap_angle(angle: ArrayLike) -> NDArray[np.float64]:
     """Bring radians to [-pi, pi): a difference of two angles must not jump by a full turn."""
     return (np.asarray(angle, dtype=np.float64) + np.pi) % (2 * np.pi) - np.pi

@@ -10,6 +10,7 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
+from dataengine import conventions
 from dataengine.episode import CameraFrames, Encoding, Episode, Kind, Part, Reject, stable_id
 from dataengine.errors import FilteredRecordError, RecordError, SourceError
 from dataengine.formats import features, files, jpeg, remote, rlds
@@ -17,6 +18,9 @@ from dataengine.sources._parts import rejected, vector
 
 Steps = Mapping[str, Any]
 """The `steps` of one episode: arrays over t, encoded images, texts."""
+
+MATRIX_SLACK = 1e-3
+"""How far 0 0 0 1 of a homogeneous matrix may be off after its journey through float32 and a controller."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,6 +54,8 @@ class RldsSource(ABC):
     name: ClassVar[str]
     kind: ClassVar[Kind] = "robot"
     embodiment: ClassVar[str]
+    """Body, state and action in one name: a plain robot name means `eef_pose` and `eef_delta` of 7 numbers, in metres
+    and radians; what differs is a suffix. `_unscaled`: nobody published the scale of the motion."""
     other_embodiments: ClassVar[tuple[str, ...]] = ()
     control_hz: ClassVar[float]
     layout: ClassVar[str] = "RLDS (TFDS TFRecord shards)"
@@ -67,10 +73,18 @@ class RldsSource(ABC):
     """Camera slots whose red and blue the publisher swapped."""
     instruction_key: ClassVar[str] = "language_instruction"
     """Key below `steps`."""
+    episode_instruction_key: ClassVar[str] = ""
+    """Key beside `steps` that says what the whole episode was about, where steps tell what they are part of."""
+    doubt: ClassVar[str] = ""
+    """What the publisher leaves open and this source had to choose; noted in every episode, for reports to count."""
 
     @abstractmethod
     def convert(self, steps: Steps) -> Motion:
         """Turn the publisher's numbers into canonical ones."""
+
+    def raw(self, steps: Steps, start: str) -> NDArray[np.float32]:
+        """Put side by side, untouched, what those of `keys` hold whose names start so: (t, n)."""
+        return columns(*(lookup(steps, key) for key in self.keys if key.startswith(start)))
 
     def leave_out(self, record: Mapping[str, Any]) -> str | None:
         """Say why a rule of the dataset leaves an episode out, or return None to keep it."""
@@ -124,7 +138,8 @@ class RldsSource(ABC):
         below_steps = [*self.keys, self.instruction_key, *(f"observation/{key}" for key in self.cameras.values())]
         place = f"{self.root}: holds '{rlds.name(self.root)}'"
         required = [f"steps/{key}" for key in below_steps if key and key not in self.optional]
-        missing = [key for key in (*required, *self.episode_keys) if key not in known]
+        beside = [key for key in (*self.episode_keys, self.episode_instruction_key) if key]
+        missing = [key for key in (*required, *beside) if key not in known]
         if missing:
             lacking = f"which lacks {', '.join(missing[:4])} of {self.name}"
             raise SourceError(f"{place}, {lacking}; `villa sources` lists what can be read")
@@ -155,19 +170,25 @@ class RldsSource(ABC):
             embodiment=self.body(record),
             kind=self.kind,
             control_hz=self.control_hz,
-            instruction=self.instructions(steps),
+            instruction=self._instructions(record),
             time_ns=np.round(np.arange(num_steps) * 1e9 / self.control_hz).astype(np.int64),
             cameras=self._frames(steps["observation"], slice(motion.first_step, motion.first_step + num_steps)),
             state_encoding=motion.state_encoding,
             action_encoding=motion.action_encoding,
             split=part.options["split"],
             licence=self.licence,
-            notes=motion.notes,
+            notes={"doubt": self.doubt, **motion.notes} if self.doubt else motion.notes,
             state=None if motion.state is None else vector(motion.state, "state"),
             action=vector(motion.action, "action"),
             raw_state=None if motion.raw_state is None else vector(motion.raw_state, "raw_state"),
             raw_action=vector(motion.raw_action, "raw_action"),
         )
+
+    def _instructions(self, record: Mapping[str, Any]) -> list[str]:
+        found = self.instructions(record["steps"])
+        if not self.episode_instruction_key:
+            return found
+        return distinct([lookup(record, self.episode_instruction_key), *found])
 
     def _frames(self, observation: Steps, keep: slice) -> dict[str, CameraFrames]:
         """Fit the images of every camera that this episode has."""
@@ -216,3 +237,17 @@ def distinct(texts: Any) -> list[str]:
     """Distinct texts of an episode, in order, without empty ones; a text that is not UTF-8 is no instruction."""
     stripped = [text.strip() for text in texts if isinstance(text, str)]
     return list(dict.fromkeys(text for text in stripped if text))
+
+
+def pose_of_matrix(flat: NDArray) -> NDArray[np.float64]:
+    """Turn (t, 16) homogeneous 4x4 matrices into (t, 6) x y z roll pitch yaw.
+
+    Some libraries write them row by row, others column by column: 0 0 0 1 must be the last row, so it tells which.
+    """
+    matrix = np.asarray(flat, np.float64).reshape(-1, 4, 4)
+    last = np.array([0.0, 0.0, 0.0, 1.0])
+    by_row, by_column = (np.abs(m[:, 3] - last).max() < MATRIX_SLACK for m in (matrix, matrix.swapaxes(1, 2)))
+    if not (by_row or by_column):
+        raise RecordError(f"{matrix[0, 3].tolist()} ends a pose's matrix, expected 0 0 0 1")
+    matrix = matrix if by_row else matrix.swapaxes(1, 2)
+    return np.concatenate([matrix[:, :3, 3], conventions.matrix_to_euler(matrix[:, :3, :3])], axis=1)

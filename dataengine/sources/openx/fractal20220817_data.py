@@ -5,6 +5,8 @@ observation/gripper_closed             (t, 1)  0 open, 1 closed                 
 action/world_vector, rotation_delta    (t, 3)  metres, radians (roll pitch yaw)                -> action[:, :6]
 action/gripper_closedness_action       (t, 1)  +1 closes, -1 opens, near 0 holds     -> action[:, 6], integrated
 
+The catalog calls the gripper's command a continuous position; loaders, and the values -1, 0 and 1, speak for a
+relative one. Loaders leave the state's gripper at 1 closed, so that it contradicts their action; ours agree.
 The base's motion and the three flags that end an episode stay in `raw_action`. Translations of up to 22 m occur in the
 raw actions; they are left to the curation. Images are 256x320 and are scaled.
 """
@@ -28,6 +30,7 @@ class Fractal20220817Data(RldsSource):
     control_hz: ClassVar[float] = 3.0
     licence: ClassVar[str] = "CC BY 4.0"
     cameras: ClassVar[Mapping[str, str]] = {"primary": "image"}
+    doubt: ClassVar[str] = "the gripper's command is read as relative"
     instruction_key: ClassVar[str] = "observation/natural_language_instruction"
     keys: ClassVar[Mapping[str, int]] = {
         "observation/base_pose_tool_reached": 7,
@@ -50,8 +53,6 @@ class Fractal20220817Data(RldsSource):
             action=columns(
                 action["world_vector"], action["rotation_delta"], conventions.open_from_relative(close.reshape(-1))
             ),
-            raw_state=columns(pose, closed),
-            raw_action=columns(
-                *(action[key.removeprefix("action/")] for key in self.keys if key.startswith("action/"))
-            ),
+            raw_state=self.raw(steps, "observation"),
+            raw_action=self.raw(steps, "action"),
         )

@@ -3,10 +3,11 @@
 state   (t, 8)  x y z in metres, axis times angle in radians, two finger positions (0..0.04 and -0.04..0 m)
                 -> state [x y z roll pitch yaw gripper], 0 closed to 1 open
 action  (t, 7)  -1..1: x y z of 0.05 m, axis times angle of 0.5 rad, in a step; gripper -1 opens, +1 closes
-                -> action [metres, radians as roll pitch yaw, gripper clipped to 0..1 and turned, as others read it]
+                -> action [metres, radians as roll pitch yaw, gripper 0 closed to 1 open]
 
 Each of the four suites is a folder of its own; all are read by this source. Images were turned upright by those who
 made this edition. Loaders call the state's rotation Euler angles; LIBERO's own recorder writes axis times angle.
+They clip the gripper's command to 0..1 before they turn it: the same for -1 and +1, the only values it takes.
 """
 
 from collections.abc import Mapping
@@ -45,7 +46,7 @@ class Libero(RldsSource):
                 conventions.axis_angle_to_euler(state[:, 3:6]),
                 np.clip(width_m / FULL_WIDTH_M, 0.0, 1.0),
             ),
-            action=columns(action[:, :3] * METRES_PER_STEP, turn, 1.0 - np.clip(action[:, 6], 0.0, 1.0)),
+            action=columns(action[:, :3] * METRES_PER_STEP, turn, conventions.open_from_closing(action[:, 6])),
             raw_state=columns(state),
             raw_action=columns(action),
         )
