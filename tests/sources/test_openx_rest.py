@@ -1,0 +1,378 @@
+"""Smaller Open X-Embodiment sets in their published schemas, written by tfds: what comes out is computed here anew."""
+
+from collections.abc import Callable
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import simplejpeg
+from openx_writer import Stored, write_openx
+from scipy.spatial.transform import Rotation
+
+from dataengine import catalog
+from dataengine.episode import Episode, Reject
+from dataengine.errors import SourceError
+
+T = 5
+RED, BLUE = (200, 30, 90), (90, 30, 200)
+Values = dict[str, Any]
+
+
+def numbers(n: int, seed: int = 0) -> np.ndarray:
+    return np.random.default_rng(seed).normal(size=(T, n)).astype(np.float32)
+
+
+def angles(n: int = 3, seed: int = 5) -> np.ndarray:
+    return np.random.default_rng(seed).uniform(-1.2, 1.2, (T, n)).astype(np.float32)
+
+
+def turns(seed: int = 0) -> Rotation:
+    return Rotation.random(T, random_state=seed)
+
+
+def flat(colour: tuple[int, int, int] = RED, height: int = 32, width: int = 48) -> np.ndarray:
+    return np.full((T, height, width, 3), colour, np.uint8)
+
+
+def poses(by_column: bool) -> np.ndarray:
+    """(t, 4, 4) homogeneous matrices."""
+    found = np.tile(np.eye(4, dtype=np.float32), (T, 1, 1))
+    found[:, :3, :3], found[:, :3, 3] = turns(3).as_matrix(), numbers(3, seed=4)
+    return found.swapaxes(1, 2).copy() if by_column else found
+
+
+def flat_of(*arrays: Any) -> np.ndarray:
+    return np.column_stack([np.reshape(a, (T, -1)) for a in arrays]).astype(np.float32)
+
+
+def rpy(rotation: Rotation) -> np.ndarray:
+    return rotation.as_euler("xyz")
+
+
+def external(observation: Values, action: np.ndarray, text: str = "do it", **more: Any) -> Values:
+    """A step of the sets that others converted to RLDS."""
+    embedding = np.zeros((T, 512), np.float32)
+    words = {"language_instruction": text, "language_embedding": embedding}
+    return {"observation": observation, "action": action, **words, **more}
+
+
+LONG = "_converted_externally_to_rlds"
+PUSH = np.array([-1, -1, 1, 1, -1], np.float32)
+OPEN = np.array([1, 1, 0, 0, 1], np.float32)
+UNIT = np.array([0, 0.25, 0.5, 1, 0.75], np.float32)
+
+
+def mask_vit() -> tuple[Values, Values]:
+    pose, action, state = numbers(5), flat_of(numbers(4, seed=1), PUSH), numbers(15, seed=2)
+    bounds = {"low_bound": numbers(5, seed=6), "high_bound": numbers(5, seed=7)}
+    seen = {"end_effector_pose": pose, "state": state, "finger_sensors": UNIT[:, None], **bounds}
+    raw = flat_of(pose, state, UNIT, bounds["low_bound"], bounds["high_bound"])
+    steps = external({**seen, "image": Stored(flat(), "png")}, action)
+    return steps, {"state": pose, "action": flat_of(action[:, :4], OPEN), "raw_state": raw, "raw_action": action}
+
+
+def lsmo() -> tuple[Values, Values]:
+    state, action = numbers(13), numbers(7, seed=1)
+    expected = {"state": state[:, [0, 1, 2, 3, 4, 5, 12]], "action": action, "raw_state": state, "raw_action": action}
+    return external({"image": Stored(flat(), "png"), "state": state}, action), expected
+
+
+def sara(width: int) -> tuple[Values, Values]:
+    state, action = numbers(width), flat_of(numbers(3, seed=1), angles(seed=6), UNIT)
+    state[:, 3:6] = angles()
+    expected = {
+        "state": flat_of(state[:, :3], rpy(Rotation.from_euler("zxy", state[:, 3:6]))),
+        "action": flat_of(action[:, :3], rpy(Rotation.from_euler("zxy", action[:, 3:6])), UNIT),
+        "raw_state": state,
+        "raw_action": action,
+    }
+    return external({"image": Stored(flat(), "png"), "state": state}, action), expected
+
+
+def asu() -> tuple[Values, Values]:
+    joints, speeds, action, delta = (numbers(7, seed=i) for i in range(4))
+    tip = {name: numbers(6, seed=9 + i) for i, name in enumerate(["EE", "bottle", "milk"])}
+    steps = external(
+        {"image": Stored(flat(), "png"), "state": joints, "state_vel": speeds},
+        action,
+        action_delta=delta,
+        ground_truth_states=tip,
+        action_inst="pick",
+        goal_object="milk",
+    )
+    expected = {
+        "state": flat_of(tip["EE"], joints[:, 6]),
+        "action": action,
+        "raw_state": flat_of(joints, speeds, tip["EE"]),
+        "raw_action": flat_of(action, delta),
+    }
+    return steps, expected
+
+
+def robocook() -> tuple[Values, Values]:
+    state, action = numbers(7), numbers(7, seed=1)
+    seen = {f"image_{k}": flat(RED if k == 1 else BLUE) for k in range(1, 5)}
+    seen |= {f"depth_{k}": np.zeros((T, 8, 8), np.float32) for k in range(1, 5)}
+    expected = {"state": state, "action": action, "raw_state": state, "raw_action": action}
+    return external({**seen, "state": state}, action), expected
+
+
+def imperial() -> tuple[Values, Values]:
+    action = flat_of(numbers(3), angles(), UNIT, np.arange(T) == T - 1)
+    seen = {"image": flat(BLUE), "wrist_image": flat(), "state": UNIT[:, None]}
+    turn = rpy(Rotation.from_euler("ZYX", action[:, 3:6]))
+    np.testing.assert_allclose(turn, action[:, [5, 4, 3]], atol=1e-5)  # about moving axes: the order reversed
+    expected = {
+        "state": None,
+        "action": flat_of(action[:, :3], turn, UNIT),
+        "raw_state": UNIT[:, None],
+        "raw_action": action,
+    }
+    return external(seen, action), expected
+
+
+def iamlab() -> tuple[Values, Values]:
+    state, action = numbers(20), flat_of(numbers(3, seed=1), 2.0 * turns().as_quat(), UNIT)
+    seen = {"image": Stored(flat(), "png"), "wrist_image": Stored(flat(BLUE), "png"), "state": state}
+    expected = {
+        "state": state[:, :8],
+        "action": flat_of(action[:, :3], rpy(turns()), UNIT),
+        "raw_state": state,
+        "raw_action": action,
+    }
+    return external(seen, action), expected
+
+
+def d3field() -> tuple[Values, Values]:
+    pose, action = poses(by_column=False), numbers(3)
+    seen: Values = {f"image_{k}": Stored(flat(RED if k == 1 else BLUE), "png") for k in range(1, 5)}
+    seen |= {f"depth_{k}": Stored(np.ones((T, 8, 8, 1), np.uint16), "png") for k in range(1, 5)}
+    expected = {
+        "state": flat_of(pose[:, :3, 3], rpy(turns(3))),
+        "action": action,
+        "raw_state": pose.reshape(T, 16),
+        "raw_action": action,
+    }
+    return external({**seen, "state": pose}, action), expected
+
+
+def mutex() -> tuple[Values, Values]:
+    pose = poses(by_column=True)
+    state = flat_of(numbers(7), 0.08 * UNIT, pose)
+    action = flat_of(numbers(6, seed=1), [1, -1, -1, 1, 1])
+    seen = {"image": Stored(flat(BLUE), "png"), "wrist_image": Stored(flat(RED), "png"), "state": state}
+    expected = {
+        "state": flat_of(pose[:, 3, :3], rpy(turns(3)), UNIT),
+        "action": flat_of(action[:, :6], [0, 1, 1, 0, 0]),
+        "raw_state": state,
+        "raw_action": action,
+    }
+    return external(seen, action), expected
+
+
+def fanuc() -> tuple[Values, Values]:
+    joints, tip, action = numbers(13), flat_of(numbers(3, seed=1), turns().as_quat()), numbers(6, seed=2)
+    joints[:, 6] = UNIT
+    seen = {"image": Stored(flat(BLUE), "png"), "wrist_image": Stored(flat(RED), "png")}
+    expected = {
+        "state": flat_of(tip[:, :3], rpy(turns()), UNIT),
+        "action": flat_of(action, [0.25, 0.5, 1, 0.75, 0.75]),
+        "raw_state": flat_of(joints, tip),
+        "raw_action": action,
+    }
+    return external({**seen, "state": joints, "end_effector_state": tip}, action), expected
+
+
+def play_fusion() -> tuple[Values, Values]:
+    state, action = numbers(8), flat_of(numbers(3, seed=1), turns().as_quat(), UNIT, np.arange(T) == T - 1)
+    action[-1, 3:7] = 0
+    turn = rpy(turns())
+    turn[-1] = 0
+    expected = {
+        "state": state,
+        "action": flat_of(action[:, :3], turn, UNIT),
+        "raw_state": state,
+        "raw_action": action,
+    }
+    return external({"image": Stored(flat(), "png"), "state": state}, action), expected
+
+
+def gnm() -> tuple[Values, Values]:
+    state, angle = numbers(3), numbers(3, seed=1)
+    wide = {"state": state, "position": state[:, :2], "yaw": state[:, 2:]}
+    seen = {key: value.astype(np.float64) for key, value in wide.items()}
+    target, both = angle[:, :2].astype(np.float64), angle.astype(np.float64)
+    steps = external({**seen, "image": Stored(flat(), "png")}, target, "", action_angle=both)
+    expected = {
+        "state": state,
+        "action": angle,
+        "raw_state": flat_of(*wide.values()),
+        "raw_action": flat_of(angle[:, :2], angle),
+    }
+    return steps, expected
+
+
+def robo_set() -> tuple[Values, Values]:
+    state, speed, action = numbers(8), numbers(8, seed=1), flat_of(numbers(7, seed=2), PUSH)
+    views = {"image_left": RED, "image_right": BLUE, "image_top": BLUE, "image_wrist": BLUE}
+    seen = {**{key: flat(colour) for key, colour in views.items()}, "state": state, "state_velocity": speed}
+    steps = {"observation": seen, "action": action, "language_instruction": "do it"}
+    expected = {
+        "state": state,
+        "action": flat_of(action[:, :7], OPEN),
+        "raw_state": flat_of(state, speed),
+        "raw_action": action,
+    }
+    return steps, expected
+
+
+def tdroid() -> tuple[Values, Values]:
+    pose, action = numbers(6), flat_of(numbers(6, seed=1), [1.0, 0.5, 0.0, 0.3, 0.99])
+    seen = {"static_image": flat(), "cartesian_position": pose, "gripper_position": UNIT[:, None]}
+    expected = {
+        "state": flat_of(pose, UNIT),
+        "action": flat_of(action[:, :6], [1, 0, 0, 1, 1]),
+        "raw_state": flat_of(pose, UNIT),
+        "raw_action": action,
+    }
+    return {"observation": seen, "action": action, "language_instruction": "do it"}, expected
+
+
+def droid_wipe() -> tuple[Values, Values]:
+    pose, speed, closing = numbers(6), angles(6), UNIT[::-1].copy()
+    seen = {"exterior_image_2_left": flat(), "wrist_image_left": flat(BLUE)}
+    seen |= {"cartesian_position": pose.astype(np.float64), "gripper_position": UNIT[:, None].astype(np.float64)}
+    asked = {"cartesian_velocity": speed.astype(np.float64), "gripper_position": closing[:, None].astype(np.float64)}
+    steps = {"observation": seen, "action_dict": asked, "language_instruction": "do it"}
+    expected = {
+        "state": flat_of(pose, 1 - UNIT),
+        "action": flat_of(speed, 1 - closing),
+        "raw_state": flat_of(pose, UNIT),
+        "raw_action": flat_of(speed, closing),
+    }
+    return steps, expected
+
+
+def aloha(width: int, *cameras: str) -> tuple[Values, Values]:
+    state, action = numbers(14), numbers(width, seed=1)
+    seen = {camera: flat(RED if camera == "cam_high" else BLUE) for camera in cameras}
+    steps = {"observation": {**seen, "state": state}, "action": action, "language_instruction": "do it"}
+    return steps, {"state": state, "action": action, "raw_state": state, "raw_action": action}
+
+
+CASES: dict[str, tuple[Callable[[], tuple[Values, Values]], str, float, str, int, int]] = {
+    # source: values and what is to come of them; cameras; rate; encodings; widths of state and action
+    f"stanford_mask_vit{LONG}": (mask_vit, "primary", 1, "eef_pose eef_delta", 5, 5),
+    f"tokyo_u_lsmo{LONG}": (lsmo, "primary", 10, "eef_pose eef_pose", 7, 7),
+    f"dlr_sara_pour{LONG}": (lambda: sara(6), "primary", 10, "eef_pose eef_pose", 6, 7),
+    f"dlr_sara_grid_clamp{LONG}": (lambda: sara(12), "primary", 10, "eef_pose eef_pose", 6, 7),
+    f"asu_table_top{LONG}": (asu, "primary", 12.5, "eef_pose joint_velocity", 7, 7),
+    f"stanford_robocook{LONG}": (robocook, "primary secondary", 5, "eef_pose eef_velocity", 7, 7),
+    "imperialcollege_sawyer_wrist_cam": (imperial, "primary", 10, "none eef_delta", 0, 7),
+    f"iamlab_cmu_pickup_insert{LONG}": (iamlab, "primary wrist", 20, "joint_position eef_pose", 8, 7),
+    "uiuc_d3field": (d3field, "primary secondary", 1, "eef_pose eef_delta", 6, 3),
+    "utaustin_mutex": (mutex, "primary wrist", 20, "eef_pose eef_delta", 7, 7),
+    "berkeley_fanuc_manipulation": (fanuc, "primary wrist", 10, "eef_pose eef_delta", 7, 7),
+    "cmu_play_fusion": (play_fusion, "primary", 5, "joint_position eef_delta", 8, 7),
+    "berkeley_gnm_recon": (gnm, "primary", 3, "eef_pose eef_pose", 3, 3),
+    "berkeley_gnm_cory_hall": (gnm, "primary", 5, "eef_pose eef_pose", 3, 3),
+    "berkeley_gnm_sac_son": (gnm, "primary", 10, "eef_pose eef_pose", 3, 3),
+    "robo_set": (robo_set, "primary secondary wrist", 5, "joint_position joint_position", 8, 8),
+    "tdroid": (tdroid, "primary", 5, "eef_pose eef_delta", 7, 7),
+    "droid_wipe": (droid_wipe, "primary wrist", 15, "eef_pose eef_velocity", 7, 7),
+    "aloha_mobile": (
+        lambda: aloha(16, "cam_high", "cam_left_wrist", "cam_right_wrist"),
+        "primary wrist wrist_2",
+        50,
+        "joint_position mixed",
+        14,
+        16,
+    ),
+    "aloha_static_dataset": (
+        lambda: aloha(14, "cam_high", "cam_low", "cam_right_wrist"),
+        "primary secondary wrist",
+        50,
+        "joint_position joint_position",
+        14,
+        14,
+    ),
+}
+PUBLISHED_AS = {"tdroid": "tdroid_carrot_in_bowl"}
+BARE = {"droid_wipe"}
+"""Documented well enough to leave nothing open."""
+
+
+@pytest.fixture(scope="module")
+def read(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Episode]:
+    @cache
+    def one(name: str) -> Episode:
+        steps, _ = CASES[name][0]()
+        beside = {"episode_metadata": {"file_path": "/data/1"}}
+        root = write_openx(tmp_path_factory.mktemp("raw"), PUBLISHED_AS.get(name, name), steps, episode=beside)
+        source = catalog.source(f"openx/{name}")(str(root))
+        (found,) = [found for part in source.parts() for found in source.read(part)]
+        assert isinstance(found, Episode), found
+        return found
+
+    return one
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_numbers_become_what_the_documentation_says_and_raw_ones_stay(name: str, read: Callable) -> None:
+    episode, expected = read(name), CASES[name][0]()[1]
+    assert (episode.state is None) == (expected["state"] is None)
+    for key in ("state", "action"):
+        if expected[key] is not None:
+            np.testing.assert_allclose(getattr(episode, key), expected[key], atol=2e-5, err_msg=key)
+    for key in ("raw_state", "raw_action"):
+        np.testing.assert_array_equal(getattr(episode, key), expected[key], err_msg=key)
+    assert episode.instruction == ([] if "gnm" in name else ["do it"])
+    assert ("doubt" in episode.notes) == (name not in BARE)
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_an_embodiment_tells_the_layout_and_cameras_are_in_their_slots(name: str, read: Callable) -> None:
+    episode = read(name)
+    _, slots, rate_hz, encodings, state_width, action_width = CASES[name]
+    assert f"{episode.state_encoding} {episode.action_encoding}" == encodings
+    assert (0 if episode.state is None else episode.state.shape[1]) == state_width
+    assert episode.action.shape == (T, action_width)
+    assert (sorted(episode.cameras), episode.control_hz) == (sorted(slots.split()), rate_hz)
+    plain = "_" not in episode.embodiment.removesuffix("_mate")
+    assert plain <= ((encodings, state_width, action_width) == ("eef_pose eef_delta", 7, 7))
+    for slot, frames in episode.cameras.items():
+        assert len(frames.jpegs) == T
+        colour = simplejpeg.decode_jpeg(frames.jpegs[-1])[10, 10].astype(int)
+        assert np.abs(colour - (RED if slot == "primary" else BLUE)).max() < 5
+
+
+def test_one_embodiment_means_one_layout(read: Callable) -> None:
+    layouts: dict[str, set] = {}
+    for name in CASES:
+        layouts.setdefault(read(name).embodiment, set()).add(CASES[name][3:])
+    assert {body: found for body, found in layouts.items() if len(found) > 1} == {}
+
+
+def test_a_gripper_whose_fingers_follow_the_command_decides_its_sense(tmp_path: Path) -> None:
+    steps, _ = mutex()
+    steps["action"][:, 6] = [1, 1, 1, -1, -1]  # while the width grows, and then shrinks
+    source = catalog.source("openx/utaustin_mutex")(str(write_openx(tmp_path, "utaustin_mutex", steps)))
+    (episode,) = source.read(source.parts()[0])
+    assert episode.action[:, 6].tolist() == [1, 1, 1, 0, 0]
+
+
+def test_a_pose_that_is_no_matrix_costs_its_episode(tmp_path: Path) -> None:
+    good, bad = d3field()[0], d3field()[0]
+    bad["observation"]["state"] = np.zeros((T, 4, 4), np.float32)
+    source = catalog.source("openx/uiuc_d3field")(str(write_openx(tmp_path, "uiuc_d3field", [good, bad])))
+    found = [found for part in source.parts() for found in source.read(part)]
+    assert sorted(type(f).__name__ for f in found) == ["Episode", "Reject"]
+    assert ["expected 0 0 0 1" in f.reason for f in found if isinstance(f, Reject)] == [True]
+
+
+def test_the_folder_of_a_sibling_is_refused(tmp_path: Path) -> None:
+    root = write_openx(tmp_path, f"dlr_sara_pour{LONG}", sara(6)[0])
+    with pytest.raises(SourceError, match=r"has shape \(6,\); openx/dlr_sara_grid_clamp_.* has 12 numbers there"):
+        catalog.source(f"openx/dlr_sara_grid_clamp{LONG}")(str(root)).parts()
