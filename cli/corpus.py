@@ -1,15 +1,16 @@
-"""`villa corpus info` and `villa corpus verify`."""
+"""`villa corpus info`, `verify`, `compact`, `snapshot` and `diff`."""
 
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from cli.contract import app, command
+from cli.settings import Settings
 
 if TYPE_CHECKING:
     from dataengine.report import Report
 
-corpus = typer.Typer(help="Facts and health of a corpus.", rich_markup_mode=None)
+corpus = typer.Typer(help="Facts, health, size and states of a corpus.", rich_markup_mode=None)
 app.add_typer(corpus, name="corpus")
 
 Place = Annotated[str, typer.Argument(metavar="CORPUS", help="Folder or URI of the corpus.")]
@@ -23,12 +24,71 @@ def info(place: Place) -> "Report":
     return pipeline.info(pipeline.CorpusConfig(corpus=place))
 
 
-@command(corpus, "corpus verify", example="villa corpus verify runs/corpus\nvilla corpus verify runs/corpus --full")
+@command(corpus, "corpus verify", example="villa corpus verify runs/corpus\nvilla corpus verify runs/corpus --deep")
 def verify(
     place: Place,
-    full: Annotated[bool, typer.Option("--full", help="Decode every frame instead of one per camera.")] = False,
+    deep: Annotated[bool, typer.Option("--deep", help="Decode every frame and compare every checksum.")] = False,
+    workers: Annotated[int, typer.Option(help="Threads that look at once; 0 takes every core.", min=0)] = 0,
 ) -> "Report":
-    """Check every row: identity, lengths, offsets, finite numbers, pictures that decode; exit code 1 if any is bad."""
+    """Check rows, files, and what the tables say of each other; exit code 1 if anything is wrong.
+
+    Of each camera of each episode one frame is decoded, unless --deep.
+    """
     from pipelines import corpus as pipeline
 
-    return pipeline.verify(pipeline.VerifyConfig(corpus=place, full=full))
+    return pipeline.verify(pipeline.VerifyConfig(corpus=place, deep=deep, workers=workers))
+
+
+@command(
+    corpus,
+    "corpus compact",
+    example="villa corpus compact runs/corpus --dry-run\nvilla corpus compact runs/corpus --older-than 7d",
+)
+def compact(
+    settings: Settings,
+    place: Place,
+    older_than: Annotated[str | None, typer.Option(help="Also remove old versions of this age: 7d, 12h.")] = None,
+    dry_run: Annotated[bool | None, typer.Option("--dry-run", help="Tell what would be done, write nothing.")] = None,
+) -> "Report":
+    """Rewrite many small fragments into few large ones, also while others ingest or label.
+
+    Rows, labels and snapshots stay as they are. Without --older-than nothing is removed.
+    """
+    from pipelines import corpus_compact as pipeline
+
+    words = {"corpus": place, "older_than": older_than, "dry_run": dry_run}
+    return pipeline.run(settings.fill(pipeline.CompactConfig, **words))
+
+
+@command(
+    corpus,
+    "corpus snapshot",
+    example="villa corpus snapshot runs/corpus march\nvilla corpus snapshot runs/corpus --list",
+)
+def snapshot(
+    place: Place,
+    name: Annotated[str | None, typer.Argument(metavar="NAME", help="What to call it; a name is given once.")] = None,
+    show: Annotated[bool, typer.Option("--list", help="List the snapshots there are.")] = False,
+) -> "Report":
+    """Name the present state of the corpus, to be read unchanged whatever is ingested, labelled or compacted later."""
+    from pipelines import corpus_versions as pipeline
+
+    if (name is None) != show:
+        raise ValueError("give either a NAME for a new snapshot or --list")
+    return pipeline.snapshot(place, name) if name else pipeline.snapshots(place)
+
+
+@command(
+    corpus,
+    "corpus diff",
+    example="villa corpus diff runs/corpus march now\nvilla corpus diff runs/corpus 12 march",
+)
+def diff(
+    place: Place,
+    before: Annotated[str, typer.Argument(metavar="A", help="A snapshot, the number of a version, or `now`.")],
+    after: Annotated[str, typer.Argument(metavar="B", help="The same; A is compared with it.")],
+) -> "Report":
+    """Tell what changed from one state to another: episodes, columns, and what curation decided, by dataset."""
+    from pipelines import corpus_versions as pipeline
+
+    return pipeline.diff(place, before, after)

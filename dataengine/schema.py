@@ -1,9 +1,9 @@
 """Columns of the corpus's tables; any Lance client can read them, this file says what they mean.
 
 `episodes.lance` holds one row for each episode. Vectors lie flat: `state` has `num_steps * state_dim` values, row by
-row, and is NULL where an episode has none. Camera slot `<slot>` has five columns: the JPEGs one after another in the
-blob `frames_<slot>`, their t + 1 boundaries in `offsets_<slot>`, and the sizes in pixels; all NULL where it has no
-such camera. Stages and models add columns later (`quality__*`, `keep`, `reject_reason`, `latent__*`, `codes__*`).
+row, and is NULL where an episode has none. Camera slot `<slot>` has columns of its own: the JPEGs one after another in
+the blob `frames_<slot>`, their t + 1 boundaries in `offsets_<slot>`, the CRC-32C of the blob, and the sizes in pixels;
+all NULL where it has no such camera. Stages and models add columns later (`quality__*`, `keep`, `reject_reason`, `latent__*`, `codes__*`).
 """
 
 from typing import Final
@@ -37,6 +37,11 @@ def offsets_column(slot: str) -> str:
     return f"offsets_{slot}"
 
 
+def checksum_column(slot: str) -> str:
+    """Name the CRC-32C of a camera's blob; NULL also in rows of corpora from before there was one."""
+    return f"crc32c_{slot}"
+
+
 FRAMES: Final = tuple(frames_column(slot) for slot in CAMERA_SLOTS)
 """Blob columns: declared here as plain bytes, stored as Lance blobs."""
 
@@ -59,6 +64,7 @@ def _camera(slot: str) -> list[pa.Field]:
         pa.field(frames_column(slot), pa.large_binary()),
         pa.field(offsets_column(slot), pa.list_(pa.int64())),
         *(pa.field(name, _COUNT) for name in sizes),
+        pa.field(checksum_column(slot), pa.uint32()),
     ]
 
 

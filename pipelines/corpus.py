@@ -9,7 +9,8 @@ from dataengine.config import Config
 from dataengine.episode import CAMERA_SLOTS
 from dataengine.report import Report
 from dataengine.schema import frames_column
-from dataengine.store.health import CorpusInfo, VerifyReport
+from dataengine.store.health import CorpusInfo
+from dataengine.store.verify import VerifyReport
 from pipelines.text_table import human_bytes, text_table
 
 if TYPE_CHECKING:
@@ -25,8 +26,10 @@ class CorpusConfig(Config):
 class VerifyConfig(CorpusConfig):
     """How thoroughly to look."""
 
-    full: bool = False
-    """Decode every frame instead of one per camera."""
+    deep: bool = False
+    """Decode every frame and compare checksums, instead of decoding one frame per camera."""
+    workers: int = Field(0, ge=0)
+    """Threads that look at once; 0 for as many as there are cores."""
 
 
 class DatasetFacts(Report):
@@ -61,8 +64,9 @@ class InfoReport(CorpusInfo):
             f"commands that wrote: {self.runs}; fragments: {self.fragments}; schema {self.schema_version}",
             "versions: " + ", ".join(f"{name} {version}" for name, version in self.versions.items()),
         ]
-        if self.staged_parts:
-            tail.append(f"{self.staged_parts} parts are staged: an ingest is running, or was stopped and can go on")
+        if self.snapshots:
+            tail.append("snapshots: " + ", ".join(self.snapshots))
+        tail += [f"note: {note}" for note in self.notes()]
         return "\n".join([f"{self.uri}: {what}", dataset_table(self.datasets), *tail])
 
 
@@ -75,10 +79,10 @@ def info(config: CorpusConfig) -> InfoReport:
 
 
 def verify(config: VerifyConfig) -> VerifyReport:
-    """Check every row of a corpus."""
+    """Check every row and every file of a corpus."""
     from dataengine.store import Corpus
 
-    return Corpus.open(config.corpus).verify(deep=config.full)
+    return Corpus.open(config.corpus).verify(config.deep, config.workers)
 
 
 def datasets(corpus: "Corpus") -> list[DatasetFacts]:

@@ -78,6 +78,7 @@ def add_parts(corpus, parts):
             corpus.uri, "embodiments", [{"name": n} for n in sorted({e.embodiment for e in episodes})]
         ),
     }
+    corpus.append_run({"run_id": "test", "command": "add"})
     staging = Staging(corpus=corpus.uri, run_id="test", **places)
     committer = Committer(corpus.uri, "test")
     for name, part_episodes in parts.items():

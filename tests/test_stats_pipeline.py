@@ -73,4 +73,4 @@ def test_a_corpus_of_human_clips_alone_is_refused(tmp_path):
 def test_the_run_is_noted(tmp_path):
     corpus = make_corpus(tmp_path / "corpus", {"a": [robot_episode("0")]})
     run(StatsConfig(corpus=corpus.uri))
-    assert corpus.runs()["command"].to_pylist() == ["stats"]
+    assert corpus.runs()["command"].to_pylist() == ["add", "stats"]

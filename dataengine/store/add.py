@@ -8,7 +8,7 @@ from dataengine.store.committer import Committer
 from dataengine.store.corpus import Corpus
 from dataengine.store.receipts import Receipt
 from dataengine.store.registry import register
-from dataengine.store.side_tables import new_run_id
+from dataengine.store.side_tables import append_run, new_run_id
 from dataengine.store.staging import Staging, stage_part
 
 
@@ -36,6 +36,7 @@ def add_episodes(corpus: Corpus, episodes: Iterable[Episode], part_name: str = "
         embodiment_ids=register(corpus.uri, "embodiments", [bodies[name] for name in sorted(bodies)]),
     )
     receipt = stage_part(part, listed, staging)
+    append_run(corpus.uri, {"run_id": staging.run_id, "command": "add", "counts": {"episodes": receipt.num_episodes}})
     Committer(corpus.uri, staging.run_id).commit([receipt])
     corpus.refresh()
     return receipt

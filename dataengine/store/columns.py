@@ -16,7 +16,7 @@ import pyarrow.compute as pc
 
 from dataengine.errors import CorpusError
 from dataengine.store.places import make_durable
-from dataengine.store.tables import first_line, is_conflict, open_table, settle
+from dataengine.store.tables import EPISODES, first_line, is_conflict, open_table, settle
 
 MAX_TRIES: Final = 50
 
@@ -35,6 +35,18 @@ def ensure_columns(corpus: str, wanted: pa.Schema) -> None:
                 raise CorpusError(
                     f"{corpus}: column '{field.name}' exists as {_say(found)}, expected {_say(field)}; use another name"
                 )
+        if missing:
+            table.add_columns(pa.schema(missing))
+            settle(table, [])
+
+    _retry(corpus, add)
+
+
+def complete(corpus: str) -> None:
+    """Add what an older villa's episodes lack, as NULLs, so that rows of today can be appended."""
+
+    def add(table: lance.LanceDataset) -> None:
+        missing = [field for field in EPISODES if field.name not in table.schema.names]
         if missing:
             table.add_columns(pa.schema(missing))
             settle(table, [])

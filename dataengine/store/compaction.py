@@ -25,6 +25,9 @@ from dataengine.store.tables import SIDE_TABLES, all_files, exists, is_conflict,
 TARGET_BYTES: Final = 1_000_000_000
 """Bytes of a fragment that is large enough. From half of that on one is left alone: to copy it again would not pay."""
 
+PAYS: Final = 1_000
+"""Fragments fewer for which compaction is worth its copy: each costs every scan about half a millisecond."""
+
 MAX_TRIES: Final = 5
 """Times a group is copied before it is left to whoever keeps changing it."""
 

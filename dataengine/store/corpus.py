@@ -3,6 +3,7 @@
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property
+from typing import Any
 
 import lance
 import numpy as np
@@ -17,6 +18,7 @@ from dataengine.store.places import normal_uri
 from dataengine.store.row import StoredEpisode
 from dataengine.store.snapshots import Snapshot
 from dataengine.store.tables import create_tables, exists, open_table
+from dataengine.store.verify import VerifyReport, verify
 
 OFFSETS_HELD = 32_000_000
 """Frame offsets kept in memory, over all cameras (256 MB); beyond that they are read again."""
@@ -66,8 +68,9 @@ class Corpus:
 
     @classmethod
     def open_or_create(cls, uri: str | os.PathLike[str]) -> "Corpus":
-        """Open a corpus, also one whose creation was cut short, or create it."""
+        """Open a corpus to write, also one whose creation was cut short or that lacks newer columns, or create it."""
         create_tables(normal_uri(uri))
+        columns.complete(normal_uri(uri))
         return cls.open(uri)
 
     @staticmethod
@@ -87,6 +90,11 @@ class Corpus:
     def version(self) -> int:
         """Version of the episodes that this object sees."""
         return self._table.version
+
+    @property
+    def lance_table(self) -> lance.LanceDataset:
+        """The table itself, as any Lance client sees it."""
+        return self._table
 
     @property
     def schema(self) -> pa.Schema:
@@ -125,6 +133,14 @@ class Corpus:
         """Stream columns in the order of the table; of frames come descriptors (position and size), not bytes."""
         return self._table.to_batches(list(columns), filter=where, batch_size=batch_size)
 
+    def distinct(self, columns: Sequence[str], where: str | None = None) -> set[tuple[Any, ...]]:
+        """Collect the different values of some plain columns, a batch at a time."""
+        found: set[tuple[Any, ...]] = set()
+        for batch in self.scan(columns, where):
+            rows = pa.table(batch).group_by(list(columns)).aggregate([])
+            found.update(zip(*(rows[name].to_pylist() for name in columns), strict=True))
+        return found
+
     def jpegs(self, slot: str, wanted: Sequence[tuple[str, int]]) -> list[bytes]:
         """Read encoded frames of one camera for (episode_id, frame) pairs, in order, in one batched read."""
         rows = [self._row(episode_id) for episode_id, _ in wanted]
@@ -152,9 +168,12 @@ class Corpus:
         """Count what the corpus holds."""
         return health.info(self)
 
-    def verify(self, deep: bool = False) -> health.VerifyReport:
-        """Check every row; decode one frame of each camera, or all of them when `deep`."""
-        return health.verify(self, deep=deep)
+    def verify(self, deep: bool = False, workers: int = 0) -> VerifyReport:
+        """Check every row and file; decode one frame of each camera, or all and compare checksums when `deep`.
+
+        `workers` threads look at once, 0 for as many as there are cores.
+        """
+        return verify(self, deep=deep, workers=workers)
 
     def embodiments(self) -> dict[str, int]:
         """Ids of the bodies by name, from 1; 0 means unknown everywhere."""

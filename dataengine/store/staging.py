@@ -6,6 +6,7 @@ from dataclasses import dataclass, field, replace
 from itertools import chain
 from typing import Final, cast
 
+import google_crc32c
 import lance
 import numpy as np
 import pyarrow as pa
@@ -13,7 +14,7 @@ from lance.fragment import write_fragments
 
 from dataengine.episode import CAMERA_SLOTS, Episode, Part, Reject
 from dataengine.errors import RecordError
-from dataengine.schema import SCHEMA_VERSION, VECTORS, frames_column, offsets_column
+from dataengine.schema import SCHEMA_VERSION, VECTORS, checksum_column, frames_column, offsets_column
 from dataengine.store.checks import check_episode
 from dataengine.store.places import make_durable, table_uri
 from dataengine.store.receipts import Receipt, Receipts, data_folder, files_of
@@ -164,7 +165,9 @@ def to_batch(episode: Episode, part: Part, staging: Staging) -> pa.RecordBatch:
     for slot in CAMERA_SLOTS:
         frames = episode.cameras.get(slot)
         jpegs = None if frames is None else frames.jpegs
-        row[frames_column(slot)] = None if jpegs is None else b"".join(jpegs)
+        blob = None if jpegs is None else b"".join(jpegs)
+        row[frames_column(slot)] = blob
+        row[checksum_column(slot)] = None if blob is None else google_crc32c.value(blob)
         row[offsets_column(slot)] = None if jpegs is None else np.cumsum([0, *map(len, jpegs)], dtype=np.int64)
         for size in ("height", "width", "native_height", "native_width"):
             row[f"{size}_{slot}"] = None if frames is None else getattr(frames, size)

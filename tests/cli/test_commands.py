@@ -116,12 +116,12 @@ def test_corpus_info_counts_datasets_and_bytes(villa, corpus):
     assert "shelves" in villa("corpus", "info", corpus).out
 
 
-@pytest.mark.parametrize("full", [[], ["--full"]])
-def test_corpus_verify_looks_at_one_frame_or_at_all(villa, corpus, full):
-    said = villa("corpus", "verify", corpus, *full, "--json")
+@pytest.mark.parametrize("deep", [[], ["--deep"]])
+def test_corpus_verify_looks_at_one_frame_or_at_all(villa, corpus, deep):
+    said = villa("corpus", "verify", corpus, *deep, "--json")
     assert said.code == 0
     assert said.report["ok"]
-    assert said.report["frames_decoded"] == (said.report["steps"] if full else 6)
+    assert said.report["frames_decoded"] == (said.report["steps"] if deep else 6)
 
 
 def test_a_dry_run_of_shards_writes_nothing(villa, corpus, tmp_path):

@@ -262,4 +262,4 @@ def test_the_tables_beside_the_episodes_are_compacted_too(corpus: Corpus) -> Non
         corpus.append_run({"command": f"c{i}"})
     compaction.compact_side_tables(corpus.uri)
     assert len(tables.open_table(corpus.uri, "runs").get_fragments()) == 1
-    assert sorted(corpus.runs()["command"].to_pylist())[:5] == [f"c{i}" for i in range(5)]
+    assert {f"c{i}" for i in range(5)} <= set(corpus.runs()["command"].to_pylist())

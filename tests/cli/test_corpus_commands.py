@@ -1,0 +1,91 @@
+import json
+
+import pytest
+from made_corpus import add_parts, make_corpus, robot_episode
+
+from dataengine.store import Corpus
+
+
+@pytest.fixture
+def corpus(tmp_path):
+    """Four small parts, a corpus of its own: these commands write."""
+    parts = {name: [robot_episode(f"{name}{i}") for i in range(2)] for name in "abcd"}
+    return make_corpus(tmp_path / "corpus", parts)
+
+
+def test_compact_joins_small_fragments_and_says_what_it_did(villa, corpus):
+    said = villa("corpus", "compact", corpus.uri, "--json")
+    assert said.code == 0
+    assert (said.report["fragments_before"], said.report["fragments_after"]) == (4, 1)
+    assert said.report["bytes_after"] > said.report["bytes_before"] > 0
+    corpus.refresh()
+    assert corpus.verify(deep=True).ok
+    run = corpus.runs().to_pylist()[-1]
+    assert run["command"] == "compact"
+    assert json.loads(run["counts"])["fragments_after"] == 1
+    again = villa("corpus", "compact", corpus.uri)
+    assert "1 fragments, none small enough to be worth rewriting" in again.out
+    assert len(corpus.runs()) == 2
+
+
+def test_a_dry_run_of_compact_changes_nothing(villa, corpus):
+    before = Corpus.open(corpus.uri).version
+    said = villa("corpus", "compact", corpus.uri, "--older-than", "1h", "--dry-run")
+    assert "would make 1 of 4 fragments" in said.out
+    assert Corpus.open(corpus.uri).version == before
+    assert len(corpus.runs()) == 1
+
+
+@pytest.mark.parametrize(
+    ("age", "words"), [("7", "expected an age such as 7d"), ("5m", "give at least 1h"), ("soon", "expected an age")]
+)
+def test_an_age_that_is_none_or_too_young_is_refused_before_anything_is_written(villa, corpus, age, words):
+    said = villa("corpus", "compact", corpus.uri, "--older-than", age)
+    assert said.code == 2
+    assert words in said.line
+    assert len(Corpus.open(corpus.uri).fragment_ids()) == 4
+
+
+def test_a_snapshot_is_taken_listed_and_compared_with(villa, corpus):
+    assert "no snapshots" in villa("corpus", "snapshot", corpus.uri, "--list").out
+    taken = villa("corpus", "snapshot", corpus.uri, "march", "--json").report
+    assert (taken["name"], taken["episodes"], taken["datasets"]) == ("march", 8, {"made": 8})
+    assert [s["name"] for s in villa("corpus", "snapshot", corpus.uri, "--list", "--json").report["snapshots"]] == [
+        "march"
+    ]
+    assert "march" in villa("corpus", "snapshot", corpus.uri, "--list").out
+    assert "no difference" in villa("corpus", "diff", corpus.uri, "march", "now").out
+    add_parts(corpus, {"e": [robot_episode("e0")]})
+    said = villa("corpus", "diff", corpus.uri, "march", "now", "--json").report
+    assert (said["added"], said["removed"], said["changed"]) == (1, 0, 0)
+    assert "snapshots: march" in villa("corpus", "info", corpus.uri).out
+
+
+def test_a_snapshot_that_exists_is_an_error_in_one_line(villa, corpus):
+    villa("corpus", "snapshot", corpus.uri, "march")
+    said = villa("corpus", "snapshot", corpus.uri, "march")
+    assert said.code == 2
+    assert "there is a snapshot 'march' already" in said.line
+
+
+@pytest.mark.parametrize("words", [[], ["march", "--list"]])
+def test_snapshot_wants_a_name_or_to_list(villa, corpus, words):
+    said = villa("corpus", "snapshot", corpus.uri, *words)
+    assert said.code == 2
+    assert "either a NAME" in said.line
+
+
+def test_verify_says_what_is_wrong_line_by_line_and_fails(villa, corpus):
+    corpus.lance_table.update({"num_steps": "3"}, where="source_record IN ('a0', 'b1')")
+    said = villa("corpus", "verify", corpus.uri)
+    assert said.code == 1
+    assert sum("time_ns has 30 values for 3 steps" in line for line in said.out.splitlines()) == 2
+
+
+def test_info_tells_when_compaction_pays(villa, corpus, monkeypatch):
+    assert "fragments slow down" not in villa("corpus", "info", corpus.uri).out
+    monkeypatch.setattr("dataengine.store.compaction.PAYS", 3)
+    assert (
+        "4 fragments slow down every command: `villa corpus compact` makes 1 of them"
+        in villa("corpus", "info", corpus.uri).out
+    )
