@@ -50,6 +50,11 @@ def name(directory: str | Path) -> str:
     return _info(directory).name
 
 
+def version(directory: str | Path) -> str:
+    """Version of the dataset, as its publisher counts; empty where dataset_info.json says none."""
+    return _info(directory).version
+
+
 def shards(directory: str | Path, split: str | None = None) -> list[Shard]:
     """List the files of a split, or of all, in order; nothing is opened but dataset_info.json."""
     place = _directory(directory)
@@ -109,6 +114,7 @@ class _Info(NamedTuple):
     name: str
     splits: list[tuple[str, list[int], str]]
     """Name, records of each shard, template of the file names."""
+    version: str
 
 
 def _info(directory: str | Path) -> _Info:
@@ -121,7 +127,7 @@ def _info(directory: str | Path) -> _Info:
             (str(s["name"]), [int(n) for n in s.get("shardLengths", [])], str(s.get("filepathTemplate") or ""))
             for s in info.get("splits", [])
         ]
-        found = _Info(str(info["name"]), splits)
+        found = _Info(str(info["name"]), splits, str(info.get("version") or ""))
     except (AttributeError, KeyError, TypeError, ValueError) as error:  # JSONDecodeError is a ValueError
         raise SourceError(
             f"{path}: not a TFDS dataset_info ({type(error).__name__}: {error}); copy it again"

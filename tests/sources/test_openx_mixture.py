@@ -7,32 +7,38 @@ from typing import Any
 import numpy as np
 import pytest
 import simplejpeg
-from openx_writer import Stored, write_openx
+from openx_mixture import (
+    CLOSING_M,
+    OPEN,
+    ORANGE,
+    TEAL,
+    T,
+    bc_z,
+    cmu_stretch,
+    dobbe,
+    droid,
+    edan,
+    filed,
+    fmb,
+    furniture_bench,
+    hydra,
+    jaco_play,
+    kuka,
+    language_table,
+    numbers,
+    nyu_franka_play,
+    patch,
+    sailor,
+    sirius,
+    taco_play,
+    ur5,
+)
+from openx_writer import write_openx
 from scipy.spatial.transform import Rotation
 
 from dataengine import catalog
 from dataengine.episode import Episode, Reject
-
-T = 6
-RNG = np.random.default_rng(7)
-ORANGE, TEAL = (230, 120, 20), (20, 140, 150)
-RELATIVE = np.array([0, 1, 0, 0, -1, 0], np.float32)
-"""Commands +1 close, -1 open, 0 hold; OPEN is what they make of the gripper."""
-OPEN = [1, 0, 0, 0, 1, 1]
-
-
-def patch(colour: tuple[int, int, int], size: tuple[int, int] = (16, 24)) -> np.ndarray:
-    """Flat pictures, of one colour."""
-    return np.full((T, *size, 3), colour, np.uint8)
-
-
-def numbers(*shape: int) -> np.ndarray:
-    return RNG.normal(size=(T, *shape)).astype(np.float32)
-
-
-def turns() -> np.ndarray:
-    """Unit quaternions xyzw."""
-    return Rotation.random(T, random_state=int(RNG.integers(1000))).as_quat().astype(np.float32)
+from dataengine.errors import SourceError
 
 
 def roll_pitch_yaw(quaternion: np.ndarray) -> np.ndarray:
@@ -68,73 +74,6 @@ def is_close(found: np.ndarray | None, *expected: Any) -> None:
     np.testing.assert_allclose(found, side_by_side, atol=2e-6)
 
 
-# Published schemas, as small as they go: what is not read is there once, to be ignored.
-
-
-def kuka() -> dict[str, Any]:
-    return {
-        "action": {
-            "base_displacement_vector": numbers(2),
-            "base_displacement_vertical_rotation": numbers(1),
-            "gripper_closedness_action": RELATIVE[:, None],
-            "rotation_delta": numbers(3),
-            "terminate_episode": np.zeros((T, 3), np.int32),
-            "world_vector": numbers(3),
-        },
-        "observation": {
-            "clip_function_input/base_pose_tool_reached": Stored(np.hstack([numbers(3), turns()]), "zlib"),
-            "clip_function_input/workspace_bounds": Stored(numbers(3, 3), "zlib"),
-            "gripper_closed": Stored(np.linspace(0, 1, T, dtype=np.float32)[:, None], "zlib"),
-            "height_to_bottom": Stored(numbers(1), "zlib"),
-            "image": patch(ORANGE),
-            "natural_language_instruction": "pick anything",
-        },
-    }
-
-
-def taco_play(command: np.ndarray, width_m: np.ndarray) -> dict[str, Any]:
-    relative = numbers(7)
-    relative[:, 6] = command
-    state = numbers(15)
-    state[:, 6] = width_m
-    return {
-        "action": {
-            "actions": numbers(7),
-            "rel_actions_gripper": numbers(7),
-            "rel_actions_world": relative,
-            "terminate_episode": np.zeros(T, np.float32),
-        },
-        "observation": {
-            "depth_static": numbers(4, 4),
-            "natural_language_instruction": "open the drawer",
-            "structured_language_instruction": "open_drawer",
-            "rgb_gripper": patch(TEAL, (84, 84)),
-            "rgb_static": patch(ORANGE),
-            "robot_obs": state,
-        },
-    }
-
-
-def jaco_play() -> dict[str, Any]:
-    joints = numbers(8)
-    joints[:, 6:] = np.radians(np.linspace(0, 80, T))[:, None]
-    return {
-        "action": {
-            "gripper_closedness_action": RELATIVE[:, None],
-            "terminate_episode": np.zeros((T, 3), np.int32),
-            "world_vector": numbers(3),
-        },
-        "observation": {
-            "end_effector_cartesian_pos": np.hstack([numbers(3), turns()]),
-            "end_effector_cartesian_velocity": numbers(6),
-            "image": patch(ORANGE),
-            "image_wrist": patch(TEAL),
-            "joint_pos": joints,
-            "natural_language_instruction": "pick up the cup",
-        },
-    }
-
-
 def test_kuka_inflates_its_pose_and_integrates_the_gripper(tmp_path: Path) -> None:
     steps = kuka()
     episode = read_one("kuka", tmp_path, steps, episode={"success": True})
@@ -156,10 +95,6 @@ def test_kuka_leaves_failures_out_unless_told_otherwise(tmp_path: Path) -> None:
     (reject,) = [item for item in found if isinstance(item, Reject)]
     assert (reject.error, reject.reason) == ("FilteredRecordError", "the attempt failed (success is false)")
     assert [type(item) for item in read_all("kuka", root, keep_failures=True)] == [Episode, Episode]
-
-
-CLOSING_M = np.array([0.08, 0.08, 0.06, 0.04, 0.03, 0.03], np.float32)
-"""Width of a gripper that closes in the middle of an episode."""
 
 
 @pytest.mark.parametrize(
@@ -221,3 +156,229 @@ def test_bridge_keeps_its_first_step_on_demand(tmp_path: Path) -> None:
     is_close(whole.raw_state, state[:-1])
     is_close(whole.action[:, :3], np.diff(state[:, :3], axis=0))
     shows(whole, primary=ORANGE, secondary=ORANGE)
+
+
+def test_ur5_finds_its_pose_behind_the_joints_and_swaps_one_cameras_colours(tmp_path: Path) -> None:
+    steps = ur5()
+    episode = read_one("berkeley_autolab_ur5", tmp_path, steps)
+    state, action = steps["observation"]["robot_state"], steps["action"]
+    is_close(episode.state, state[:, 6:9], roll_pitch_yaw(state[:, 9:13]), 1 - state[:, 13])
+    is_close(episode.action, action["world_vector"], action["rotation_delta"], OPEN)
+    is_close(episode.raw_state, state)
+    shows(episode, primary=ORANGE, wrist=TEAL)
+
+
+def test_language_table_moves_in_a_plane_and_spells_its_instruction(tmp_path: Path) -> None:
+    steps = language_table()
+    episode = read_one("language_table", tmp_path, steps)
+    is_close(episode.state, steps["observation"]["effector_translation"])
+    is_close(episode.action, steps["action"])
+    is_close(episode.raw_state[:, 2:], steps["observation"]["effector_target_translation"])
+    assert episode.instruction == ["schiebe das grüne Herz", "stop"]
+    shows(episode, primary=ORANGE)
+
+
+def test_hydra_picks_angles_and_width_and_swaps_both_cameras_colours(tmp_path: Path) -> None:
+    steps = hydra()
+    episode = read_one("stanford_hydra_dataset_converted_externally_to_rlds", tmp_path, steps)
+    state, action = steps["observation"]["state"], steps["action"]
+    is_close(episode.state, state[:, :3], state[:, 7:10], np.linspace(1, 0, T))
+    is_close(episode.action, action[:, :6], np.linspace(1, 0, T))
+    is_close(episode.raw_action, action, steps["is_dense"])
+    shows(episode, primary=ORANGE, wrist=TEAL)
+
+
+def test_nyu_franka_play_has_no_gripper_in_its_state(tmp_path: Path) -> None:
+    steps = nyu_franka_play()
+    episode = read_one("nyu_franka_play_dataset_converted_externally_to_rlds", tmp_path, steps)
+    is_close(episode.state, steps["observation"]["state"][:, 7:])
+    is_close(episode.action, steps["action"][:, 7:13], [1, 1, 0, 0, 0, 1])
+    is_close(episode.raw_action, steps["action"])
+    shows(episode, primary=ORANGE, secondary=TEAL)
+
+
+def test_furniture_bench_turns_about_the_grippers_axes_as_seen_from_the_base(tmp_path: Path) -> None:
+    steps = furniture_bench()
+    episode = read_one("furniture_bench_dataset_converted_externally_to_rlds", tmp_path, steps)
+    state, action = steps["observation"]["state"], steps["action"]
+    is_close(episode.state, state[:, :3], roll_pitch_yaw(state[:, 3:7]), np.linspace(1, 0, T))
+    is_close(episode.action[:, [0, 1, 2, 6]], action[:, :3], [1, 1, 0, 0, 0, 1])
+    turn, now = Rotation.from_euler("xyz", episode.action[:, 3:6]), Rotation.from_quat(state[:, 3:7])
+    reached = now * Rotation.from_quat(action[:, 3:7])  # the publisher's controller multiplies from the right
+    assert ((turn * now) * reached.inv()).magnitude().max() < 1e-5
+    is_close(episode.raw_action, action)
+    shows(episode, primary=ORANGE, wrist=TEAL)
+
+
+def test_sailor_reads_a_quaternion_and_a_width(tmp_path: Path) -> None:
+    steps = sailor()
+    episode = read_one("austin_sailor_dataset_converted_externally_to_rlds", tmp_path, steps)
+    state, action = steps["observation"]["state"], steps["action"]
+    is_close(episode.state, state[:, :3], roll_pitch_yaw(state[:, 3:7]), state[:, 7] / 0.077)
+    is_close(episode.action, action[:, :6], [1, 0, 0, 0, 0, 0])
+    assert episode.notes["gripper_polarity"] == "+1 closes (by the width)"
+    assert episode.raw_state.shape == (T, 31)
+    shows(episode, primary=ORANGE, wrist=TEAL)
+
+
+@pytest.mark.parametrize("by_column", [True, False])
+def test_sirius_reads_its_pose_from_a_matrix_by_row_or_by_column(tmp_path: Path, by_column: bool) -> None:
+    steps = sirius(by_column=by_column)
+    episode = read_one("austin_sirius_dataset_converted_externally_to_rlds", tmp_path, steps)
+    order = "F" if by_column else "C"
+    matrices = np.array([row.reshape(4, 4, order=order) for row in steps["observation"]["state_ee"]])
+    angles = Rotation.from_matrix(matrices[:, :3, :3]).as_euler("xyz")
+    is_close(episode.state, matrices[:, :3, 3], angles, (CLOSING_M - 0.003) / 0.077)
+    is_close(episode.action, steps["action"][:, :6], [1, 0, 0, 0, 0, 0])
+    is_close(episode.raw_action, steps["action"], np.ones(T), np.full(T, -10))
+    shows(episode, primary=ORANGE, wrist=TEAL)
+
+
+def test_sirius_rejects_a_matrix_that_is_none(tmp_path: Path) -> None:
+    steps = sirius()
+    steps["observation"]["state_ee"][:] = 1
+    root = write_openx(tmp_path, "austin_sirius", steps)
+    (reject,) = read_all("austin_sirius_dataset_converted_externally_to_rlds", root)
+    assert isinstance(reject, Reject)
+    assert reject.reason == "[1.0, 1.0, 1.0, 1.0] ends a pose's matrix, expected 0 0 0 1"
+
+
+def test_bc_z_adds_to_the_axis_angle_and_keeps_the_first_of_ten_actions(tmp_path: Path) -> None:
+    steps = bc_z()
+    episode = read_one("bc_z", tmp_path, steps)
+    seen, action = steps["observation"], steps["action"]
+    now = Rotation.from_rotvec(seen["present/axis_angle"])
+    target = Rotation.from_rotvec(seen["present/axis_angle"] + action["future/axis_angle_residual"][:, :3])
+    is_close(episode.state, seen["present/xyz"], now.as_euler("xyz"), 1 - seen["present/sensed_close"])
+    is_close(
+        episode.action, action["future/xyz_residual"][:, :3], (target * now.inv()).as_euler("xyz"), [1, 1, 1, 0, 0, 0]
+    )
+    assert (episode.raw_state.shape, episode.raw_action.shape) == ((T, 7), (T, 71))
+    is_close(episode.raw_action[:, 30:60], action["future/axis_angle_residual"])
+    shows(episode, primary=ORANGE)
+
+
+def test_bc_z_leaves_failures_out_on_demand_and_later_versions_without(tmp_path: Path) -> None:
+    root = write_openx(tmp_path, "bc_z", bc_z())
+    (reject,) = read_all("bc_z", root, drop_failures=True)
+    assert isinstance(reject, Reject)
+    assert reject.error == "FilteredRecordError"
+    later = write_openx(tmp_path, "bc_z", bc_z(), version="1.0.1")
+    with pytest.raises(SourceError, match=r"found version 1\.0\.1 of bc_z, expected 0\.1\.0"):
+        read_all("bc_z", later)
+    assert len(read_all("bc_z", later, any_version=True)) == 1
+
+
+def test_edan_turns_about_z_then_x_then_y(tmp_path: Path) -> None:
+    steps = edan()
+    episode = read_one("dlr_edan_shared_control_converted_externally_to_rlds", tmp_path, steps)
+    for found, raw in ((episode.state, steps["observation"]["state"]), (episode.action, steps["action"])):
+        angles = Rotation.from_euler("zxy", raw[:, 3:6]).as_euler("xyz")
+        is_close(found, raw[:, :3], angles, np.linspace(1, 0, T))
+    assert episode.notes == {"doubt": "polarity of the gripper"}
+    shows(episode, primary=ORANGE)
+
+
+def test_cmu_stretch_is_told_where_to_be_not_how_to_move(tmp_path: Path) -> None:
+    steps = cmu_stretch()
+    episode = read_one("cmu_stretch", tmp_path, steps)
+    is_close(episode.state, steps["observation"]["state"])
+    is_close(episode.action, steps["action"][:, :7])
+    is_close(episode.raw_action, steps["action"])
+    assert episode.action_encoding == "eef_pose"
+
+
+def test_fmb_swaps_colours_of_four_cameras_and_turns_both_grippers(tmp_path: Path) -> None:
+    steps = fmb()
+    told = {"episode_metadata": {"episode_language_instruction": "Pick up the peg and insert it.", "file_path": ""}}
+    episode = read_one("fmb", tmp_path, steps, episode=told)
+    pose = steps["observation"]["eef_pose"]
+    is_close(episode.state, pose[:, :3], roll_pitch_yaw(pose[:, 3:]), [1, 1, 1, 0, 0, 1])
+    is_close(episode.action, steps["action"][:, :6], [1, 1, 0, 0, 0, 1])
+    assert episode.raw_state.shape == (T, 34)
+    assert episode.instruction == ["Pick up the peg and insert it.", "Pick up the peg.", "Insert the peg."]
+    shows(episode, primary=ORANGE, secondary=ORANGE, wrist=TEAL, wrist_2=TEAL)
+
+
+def test_dobbe_turns_about_the_grippers_axes_as_seen_from_its_frame(tmp_path: Path) -> None:
+    steps = dobbe()
+    episode = read_one("dobbe", tmp_path, steps)
+    is_close(episode.state, steps["observation"]["state"])
+    is_close(episode.action[:, [0, 1, 2, 6]], steps["action"][:, [0, 1, 2, 6]])
+    now, turn = (Rotation.from_euler("xyz", v[:, 3:6]) for v in (episode.state, episode.action))
+    following = Rotation.from_quat(steps["observation"]["quat"])[1:]
+    assert ((turn * now)[:-1] * following.inv()).magnitude().max() < 1e-5
+    assert (episode.control_hz, episode.time_ns[1]) == (3.75, 266_666_667)
+    shows(episode, primary=TEAL)
+
+
+def test_droid_scales_commands_as_its_controller_and_collects_three_texts(tmp_path: Path) -> None:
+    steps = droid(language_instruction_2="marker into cup", language_instruction_3="")
+    episode = read_one("droid", tmp_path, steps, episode=filed("success"))
+    seen, command = steps["observation"], steps["action_dict"]
+    is_close(episode.state, seen["cartesian_position"], np.linspace(1, 0, T))
+    move, turn = command["cartesian_velocity"][1:, :3] * 0.075, command["cartesian_velocity"][1:, 3:] * 0.15
+    is_close(episode.action[1:], move, turn, np.linspace(0, 1, T)[1:])
+    is_close(episode.action[:1], [[0.045, 0, 0.06, 0, 0, 0.15, 0]])  # longer than 1: shortened
+    assert (episode.raw_state.shape, episode.raw_action.shape) == ((T, 14), (T, 28))
+    assert episode.instruction == ["put the marker in the cup", "marker into cup"]
+    shows(episode, primary=ORANGE, secondary=TEAL, wrist=TEAL)
+
+
+def test_droid_leaves_failures_out_unless_told_otherwise_and_reads_editions_with_one_text(tmp_path: Path) -> None:
+    root = write_openx(tmp_path, "droid", [droid(), droid()], episode=[filed("success"), filed("failure")])
+    found = read_all("droid", root)
+    assert sorted(type(item).__name__ for item in found) == ["Episode", "Reject"]
+    (reject,) = [item for item in found if isinstance(item, Reject)]
+    assert reject.reason == "the attempt failed (its file lies in /failure/)"
+    kept = read_all("droid", root, keep_failures=True)
+    assert [item.instruction for item in kept if isinstance(item, Episode)] == [["put the marker in the cup"]] * 2
+
+
+PLAIN = ("eef_pose", 7, "eef_delta", 7)
+"""State and action of a robot whose embodiment has no suffix."""
+MADE: dict[str, tuple[dict[str, Any], dict[str, Any] | None, str, tuple[str, int, str, int]]] = {
+    "kuka": (kuka(), {"success": True}, "kuka_iiwa", PLAIN),
+    "taco_play": (taco_play(np.ones(T), CLOSING_M), None, "franka_unscaled", PLAIN),
+    "jaco_play": (jaco_play(), None, "jaco", PLAIN),
+    "berkeley_autolab_ur5": (ur5(), None, "ur5", PLAIN),
+    "language_table": (language_table(), None, "xarm_planar", ("eef_pose", 2, "eef_delta", 2)),
+    "stanford_hydra_dataset_converted_externally_to_rlds": (hydra(), None, "franka", PLAIN),
+    "nyu_franka_play_dataset_converted_externally_to_rlds": (
+        nyu_franka_play(),
+        None,
+        "franka_no_gripper_state",
+        ("eef_pose", 6, "eef_delta", 7),
+    ),
+    "furniture_bench_dataset_converted_externally_to_rlds": (furniture_bench(), None, "franka", PLAIN),
+    "austin_sailor_dataset_converted_externally_to_rlds": (sailor(), None, "franka_unscaled", PLAIN),
+    "austin_sirius_dataset_converted_externally_to_rlds": (sirius(), None, "franka_unscaled", PLAIN),
+    "bc_z": (bc_z(), None, "google_robot", PLAIN),
+    "dlr_edan_shared_control_converted_externally_to_rlds": (edan(), None, "edan", PLAIN),
+    "cmu_stretch": (
+        cmu_stretch(),
+        None,
+        "hello_stretch_no_turn_state_eef_target",
+        ("eef_pose", 4, "eef_pose", 7),
+    ),
+    "fmb": (
+        fmb(),
+        {"episode_metadata": {"episode_language_instruction": "insert"}},
+        "franka",
+        PLAIN,
+    ),
+    "dobbe": (dobbe(), None, "hello_stretch", PLAIN),
+    "droid": (droid(), filed("success"), "franka", PLAIN),
+}
+
+
+@pytest.mark.parametrize("name", MADE)
+def test_an_embodiments_name_says_what_its_vectors_are(tmp_path: Path, name: str) -> None:
+    steps, beside, embodiment, layout = MADE[name]
+    episode = read_one(name, tmp_path, steps, episode=beside)
+    state, action = episode.state, episode.action
+    assert state is not None and action is not None
+    assert (episode.state_encoding, state.shape[1], episode.action_encoding, action.shape[1]) == layout
+    assert episode.embodiment == embodiment == catalog.source(f"openx/{name}").embodiment
+    for vector in (state, action):
+        assert vector.shape[1] != 7 or ((vector[:, 6] >= 0) & (vector[:, 6] <= 1)).all(), "openness is 0 to 1"
