@@ -1,14 +1,16 @@
-"""Cost of an episode as a dataset grows: small episodes go into one corpus, read, staged and committed in parts.
+"""Cost of an episode as a corpus grows: small episodes are read, staged and committed, part by part, into two corpora.
 
 Small episodes (5 steps, two views of 64 px) are what fixed costs weigh on most. One shard of 1,000 of them, written by
-a tfds builder, is read under 100 names; every part is committed by itself, 64 times as often as an ingest does it, so
-that what grows with the table would show. Counted is CPU time per episode of one process: first parts against last.
+a tfds builder, is read under many names. The large corpus is filled first; then parts go into it and into a new one in
+turns. Every part is committed by itself, 64 times as often as an ingest does it, so that whatever grows with the table
+would show. Counted is CPU time per episode of one process.
 """
 
 import argparse
 import statistics
 import tempfile
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 from claims import Claim, last_line, say
@@ -20,36 +22,42 @@ from dataengine.store import Committer, Corpus
 
 BUILDER = str(Path(__file__).with_name("rlds_builder.py"))
 PART_EPISODES = 1000
+LOOK = ["--episodes", str(PART_EPISODES), "--steps", "5", "--side", "64", "--embedding", "8", "--noise", "4"]
 COMPARED = 10
-"""Parts at either end; the first of all, which warms up, is left out."""
+"""Parts that go into both corpora."""
 
 
 def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--full", action="store_true", help="100,000 episodes instead of 30,000")
-    num_parts = 101 if parser.parse_args().full else 31
+    num_parts = 100 if parser.parse_args().full else 30
     with tempfile.TemporaryDirectory() as folder:
         place = Path(folder)
-        look = ["--episodes", str(PART_EPISODES), "--steps", "5", "--side", "64", "--embedding", "8", "--noise", "4"]
-        root = multiply(Path(last_line(BUILDER, str(place / "one"), *look)), place / "many", num_parts)
+        root = multiply(Path(last_line(BUILDER, str(place / "one"), *LOOK)), place / "many", num_parts)
         source = catalog.source("openx/libero")(str(root))
-        committer = Committer(str(place / "corpus"), RUN_ID)
-        spent: list[float] = []
-        began = time.process_time()
-        for receipt in staged(source, source.parts(), place / "corpus"):
-            committer.commit([receipt])
-            now = time.process_time()
-            spent.append((now - began) / PART_EPISODES * 1e6)
-            began = now
-        assert len(Corpus.open(place / "corpus")) == num_parts * PART_EPISODES
-    tenth = (num_parts - 1) // 10
-    for start in range(1, num_parts, tenth):
-        some = sorted(spent[start : start + tenth])
-        about = f"{statistics.median(some):5.0f} us [{some[0]:.0f} to {some[-1]:.0f}]"
-        print(f"episode {start * PART_EPISODES:7,} on: {about}")
-    first, last = statistics.median(spent[1 : 1 + COMPARED]), statistics.median(spent[-COMPARED:])
-    thousands = f"episodes 1,000 to {COMPARED + 1},000 of {num_parts * PART_EPISODES:,}"
-    say([Claim("episode_cost_flat", first / last, 0.9, thousands, "CPU per episode at the end")])
+        parts = source.parts()
+
+        def costs(corpus: Path, of: int) -> Iterator[float]:
+            """Ingest the last parts, one for each turn; yield what an episode cost, in microseconds."""
+            committer = Committer(str(corpus), RUN_ID)
+            receipts = staged(source, parts[-of:], corpus)
+            for _ in range(of):
+                began = time.process_time()
+                committer.commit([next(receipts)])
+                yield (time.process_time() - began) / PART_EPISODES * 1e6
+
+        large, new = costs(place / "large", num_parts), costs(place / "new", COMPARED)
+        for number in range(0, num_parts - COMPARED, COMPARED):
+            some = sorted(next(large) for _ in range(COMPARED))
+            about = f"{statistics.median(some):5.0f} us [{some[0]:.0f} to {some[-1]:.0f}]"
+            print(f"episode {number * PART_EPISODES:7,} on: {about}", flush=True)
+        pairs = [(next(new), next(large)) for _ in range(COMPARED)]
+        assert len(Corpus.open(place / "large")) == num_parts * PART_EPISODES
+    for title, found in zip(("new corpus", "large corpus"), zip(*pairs, strict=True), strict=True):
+        print(f"{title:12}, in turns: {statistics.median(found):5.0f} us [{min(found):.0f} to {max(found):.0f}]")
+    flat = statistics.median(small / grown for small, grown in pairs)
+    peer = f"a new corpus; this one holds {(num_parts - COMPARED) * PART_EPISODES:,} episodes"
+    say([Claim("episode_cost_flat", flat, 0.9, peer, "CPU per episode")])
 
 
 if __name__ == "__main__":

@@ -40,15 +40,16 @@ def plain(root: Path, corpus: Path) -> float:
     return time.process_time() - began
 
 
-def by_ray(root: Path, corpus: Path, workers: int) -> tuple[float, float]:
-    """Ingest with Ray; return CPU seconds of driver and workers, and of everything."""
+def by_ray(root: Path, corpus: Path, workers: int) -> tuple[float, float, float]:
+    """Ingest with Ray; return CPU seconds of driver and workers, of everything, and of the driver alone."""
     before = {pid: cpu_s(pid) for pid in tree(os.getpid())}
     words = {"source": SOURCE, "root": str(root), "corpus": str(corpus), "workers": workers}
     report = ingest.run(ingest.IngestConfig(engine="ray", **words))
     assert report.ok and not report.rejected_records
     spent = {pid: cpu_s(pid) - before.get(pid, 0.0) for pid in tree(os.getpid())}
     workers_s = sum(seconds for pid, seconds in spent.items() if name(pid).startswith("ray::"))
-    return spent[os.getpid()] + workers_s, sum(spent.values())
+    driver_s = spent[os.getpid()]
+    return driver_s + workers_s, sum(spent.values()), driver_s
 
 
 def commit_s(root: Path, corpus: Path) -> float:
@@ -74,28 +75,28 @@ def main() -> None:
         small = last_line(BUILDER, str(place / "s"), "--episodes", "2", "--steps", "10", *look)
         root = multiply(Path(large), place / "large", words.parts)
         tiny = multiply(Path(small), place / "small", PARTS_OF_A_COMMIT)
-        runs: list[tuple[float, float, float]] = []
+        runs: list[tuple[float, float, float, float]] = []
         commits = []
         with local_cluster():
             for repeat in range(words.repeats + 1):
                 one = plain(root, place / "corpus")
                 shutil.rmtree(place / "corpus")
-                ours, everything = by_ray(root, place / "corpus", words.workers)
+                by_engine = by_ray(root, place / "corpus", words.workers)
                 shutil.rmtree(place / "corpus")
                 spent = commit_s(tiny, place / "corpus")
                 shutil.rmtree(place / "corpus")
                 if repeat:  # the first round starts workers and imports
-                    runs.append((one, ours, everything))
+                    runs.append((one, *by_engine))
                     commits.append(spent)
     num_steps = words.parts * NUM_EPISODES * NUM_STEPS
-    names = ("one plain process", "Ray: driver and workers", "Ray: with its own processes")
+    names = ("one plain process", "Ray: driver and workers", "Ray: with its own processes", "Ray: driver alone")
     for title, seconds in zip(names, zip(*runs, strict=True), strict=True):
         each = sorted(s / num_steps * 1e6 for s in seconds)
         print(f"{title:28} {statistics.median(each):5.1f} us CPU per step [{each[0]:.0f} to {each[-1]:.0f}]")
-    one_part_s = statistics.median(one for one, _, _ in runs) / words.parts
+    one_part_s = statistics.median(one for one, *_ in runs) / words.parts
     share = statistics.median(commits) / (PARTS_OF_A_COMMIT * one_part_s)
     print(f"a commit of {PARTS_OF_A_COMMIT} parts: {statistics.median(commits) * 1e3:.0f} ms CPU, {share:.3%} of a run")
-    efficiency = statistics.median(one / ours for one, ours, _ in runs)
+    efficiency = statistics.median(one / ours for one, ours, *_ in runs)
     say(
         [
             Claim("ray_efficiency", efficiency, 0.90, "the same parts in one plain process", "CPU per step"),
