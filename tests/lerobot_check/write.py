@@ -1,14 +1,14 @@
-"""Write a v3.0 dataset with the real lerobot package: two cameras, texts, three episodes; run by its own python.
+"""Write a dataset with the real lerobot package, 0.4.4 (v3.0) or 0.3.3 (v2.1); run by its own python.
 
     python write.py OUT
 
-Beside it, OUT.npz keeps the numbers that went in.
+Two cameras, texts, three episodes. Beside it, OUT.npz keeps the numbers that went in.
 """
 
 import sys
 
 import numpy as np
-from lerobot.datasets.lerobot_dataset import LeRobotDataset
+from lerobot.datasets.lerobot_dataset import CODEBASE_VERSION, LeRobotDataset
 
 FPS = 20
 LENGTHS = (23, 17, 30)
@@ -41,19 +41,21 @@ def main(out: str) -> None:
         state, action, force = draw.normal(size=(length, 6)), draw.normal(size=(length, 6)), draw.normal(size=length)
         numbers |= {f"state{episode}": state, f"action{episode}": action, f"force{episode}": force}
         for step in range(length):
-            dataset.add_frame(
-                {
-                    "observation.state": state[step].astype(np.float32),
-                    "action": action[step].astype(np.float32),
-                    "observation.force": force[step : step + 1],
-                    "operator": "ann" if episode else "bob",
-                    "moving": np.array([step % 2 == 0]),
-                    "task": task,
-                    **{key: picture(episode, step, sides) for key, sides in SIDES.items()},
-                }
-            )
+            frame = {
+                "observation.state": state[step].astype(np.float32),
+                "action": action[step].astype(np.float32),
+                "observation.force": force[step : step + 1],
+                "operator": "ann" if episode else "bob",
+                "moving": np.array([step % 2 == 0]),
+                **{key: picture(episode, step, sides) for key, sides in SIDES.items()},
+            }
+            if CODEBASE_VERSION == "v2.1":
+                dataset.add_frame(frame, task)
+            else:
+                dataset.add_frame({**frame, "task": task})
         dataset.save_episode()
-    dataset.finalize()
+    if CODEBASE_VERSION != "v2.1":
+        dataset.finalize()
     np.savez(f"{out}.npz", **numbers)
 
 
