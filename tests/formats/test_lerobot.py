@@ -1,0 +1,192 @@
+"""How LeRobot's bytes lie: rows found by their numbers, frames by their times, each file read once and forwards."""
+
+import json
+
+import lerobot_writer as lr
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+import simplejpeg
+
+from dataengine.errors import RecordError, SourceError
+from dataengine.formats import lerobot, video
+from dataengine.formats._lerobot_entries import read_entries
+from dataengine.formats._lerobot_reel import Reel
+from dataengine.formats._lerobot_rows import Rows, numbers, texts
+from dataengine.formats.lerobot import Feature
+
+ENCODERS = {
+    "h264 with B-frames, one key frame": ("libx264", {"g": "250", "bf": "3", "crf": "10"}),
+    "h264 with a key frame every 20": ("libx264", {"g": "20", "bf": "2", "crf": "10"}),
+    "av1 as lerobot writes it": ("libsvtav1", {"g": "2", "crf": "20", "preset": "12", "svtav1-params": "lp=1"}),
+}
+LEVELS = [(7 * k) % 240 for k in range(150)]
+
+
+@pytest.fixture(scope="module", params=ENCODERS)
+def film(request, tmp_path_factory):
+    path = tmp_path_factory.mktemp("film") / "file-000.mp4"
+    codec, options = ENCODERS[request.param]
+    lr.write_video(path, LEVELS, (48, 64), codec=codec, options=options)
+    return path
+
+
+@pytest.fixture
+def v3(tmp_path):
+    return lr.write_v3(tmp_path / "cubes")
+
+
+def times(first, count):
+    return (first + np.arange(count)) / lr.FPS
+
+
+def shown(frames):
+    return [float(simplejpeg.decode_jpeg(data).mean()) for data in frames.jpegs]
+
+
+def open_all(root):
+    info = lerobot.read_info(lerobot.find_root(root))
+    return info, read_entries(info)
+
+
+@pytest.mark.parametrize("first", [0, 1, 19, 20, 21, 39, 77, 120, 140])
+def test_a_film_can_be_entered_at_any_frame(film, first):
+    frames, off_s = Reel(256, lr.FPS).take(film, times(first, 10))
+    assert np.abs(np.array(shown(frames)) - LEVELS[first : first + 10]).max() < 3
+    assert off_s < 1e-6
+
+
+def test_episodes_one_after_another_are_decoded_once(film, monkeypatch):
+    decoded = []
+    timed = video._timed_frames
+
+    def counted(stream):
+        for time_s, frame in timed(stream):
+            decoded.append(time_s)
+            yield time_s, frame
+
+    monkeypatch.setattr(video, "_timed_frames", counted)
+    reel = Reel(256, lr.FPS)
+    for first, count in ((0, 40), (40, 30), (75, 25), (100, 50)):
+        frames, _ = reel.take(film, times(first, count))
+        assert np.abs(np.array(shown(frames)) - LEVELS[first : first + count]).max() < 3
+    assert len(decoded) == len(LEVELS)
+    frames, _ = reel.take(film, times(5, 3))
+    assert np.abs(np.array(shown(frames)) - LEVELS[5:8]).max() < 3
+
+
+def test_a_time_between_two_frames_is_nobodys(film):
+    reel = Reel(256, lr.FPS)
+    frames, off_s = reel.take(film, times(30, 5) + 0.04)
+    assert np.abs(np.array(shown(frames)) - LEVELS[30:35]).max() < 3
+    assert off_s == pytest.approx(0.04, abs=1e-3)
+    with pytest.raises(RecordError, match=r"file-000.mp4: has no frame 0 of 5, due at 3.050 s; the next is at 3.100 s"):
+        reel.take(film, times(30, 5) + 0.05)
+    with pytest.raises(RecordError, match=r"has no frame 4 of 5, due at 15.000 s; the video ends at 14.900 s"):
+        reel.take(film, times(146, 5))
+    assert len(reel.take(film, times(0, 5))[0].jpegs) == 5
+
+
+def test_only_the_row_groups_that_may_hold_an_episode_are_read(v3, monkeypatch):
+    info, entries = open_all(v3)
+    read, plain = [], pq.ParquetFile.read_row_group
+
+    def counted(file, group, **words):
+        read.append(group)
+        return plain(file, group, **words)
+
+    monkeypatch.setattr(pq.ParquetFile, "read_row_group", counted)
+    rows = Rows(info, ["observation.state", "frame_index", "index"])
+    for i, entry in enumerate(entries):
+        state = numbers(rows.read(entry), info.features["observation.state"])
+        assert np.array_equal(state, lr.state_of(i).astype(np.float32))
+    assert read == [0, 1, 0]
+
+
+def test_rows_that_do_not_fit_the_metadata_are_told(v3):
+    path = v3 / "data/chunk-000/file-001.parquet"
+    table = pq.read_table(path)
+    info, entries = open_all(v3)
+    for broken, expected in (
+        (table.slice(1), "has 14 rows of the episode, its metadata say 15"),
+        (pa.concat_tables([table, table]), "has 30 rows of the episode, its metadata say 15"),
+        (table.drop_columns(["episode_index"]), "has no column 'episode_index'"),
+        (table.drop_columns(["action"]), "has no column 'action', which info.json declares"),
+    ):
+        pq.write_table(broken, path)
+        with pytest.raises(RecordError, match=expected):
+            Rows(info, ["action"]).read(entries[2])
+
+
+def test_numbers_come_out_of_any_nesting():
+    values = np.arange(12).reshape(3, 4)
+    for kind in (pa.list_(pa.float32(), 4), pa.list_(pa.float64()), pa.large_list(pa.int16())):
+        table = pa.table({"a": pa.array(values.tolist(), kind)})
+        assert numbers(table, Feature("a", "float32", (4,))).tolist() == values.tolist()
+    nested = pa.table({"a": pa.array(values.reshape(3, 2, 2).tolist(), pa.list_(pa.list_(pa.float32())))})
+    assert numbers(nested, Feature("a", "float32", (2, 2))).tolist() == values.tolist()
+    flags = pa.chunked_array([[True], [], [False, True]])
+    assert numbers(pa.table({"a": flags}), Feature("a", "bool", (1,))).tolist() == [[True], [False], [True]]
+    with pytest.raises(RecordError, match=r"a has 4 values of string in a row, info.json says 4 of float32"):
+        numbers(pa.table({"a": [["x"] * 4]}), Feature("a", "float32", (4,)))
+
+
+def test_texts_come_out_of_any_nesting():
+    assert texts(pa.table({"a": ["x", None]}), "a") == ["x", ""]
+    assert texts(pa.table({"a": [["x"], ["y"]]}), "a") == ["x", "y"]
+    assert texts(pa.table({"a": [b"x", b"\xff"]}), "a") == ["x", "\ufffd"]
+
+
+def test_paths_take_numbers_and_names_and_obey_nothing_else():
+    assert lerobot.fill("a/{chunk_index:03d}/{key}.{file_index}", {"chunk_index": 7, "key": "k", "file_index": 1}) == (
+        "a/007/k.1"
+    )
+    for template in ("{chunk_index.__class__}", "{chunk_index:>99999999d}", "{chunk_index!r}", "{"):
+        assert lerobot.fill(template, {"chunk_index": 7}) == template
+
+
+@pytest.mark.parametrize(
+    ("path", "is_below"),
+    [
+        ("data/a.parquet", True),
+        ("data/..a", True),
+        ("../a", False),
+        ("data/../../a", False),
+        ("/a", False),
+        ("..\\a", False),
+        ("C:/a", False),
+    ],
+)
+def test_a_path_that_leads_out_of_the_dataset_is_noticed(path, is_below):
+    assert lerobot.is_below(path) is is_below
+
+
+def test_a_split_is_a_range_of_episodes_or_train(v3):
+    info, _ = open_all(v3)
+    assert [info.split(i) for i in (0, 1, 2, 3)] == ["train", "train", "test", "train"]
+
+
+def test_tasks_are_read_in_both_spellings(tmp_path, v3):
+    wanted = {0: "pick the cube", 1: "place the cube"}
+    assert lerobot.read_tasks(open_all(v3)[0]) == wanted
+    assert lerobot.read_tasks(open_all(lr.write_v2(tmp_path / "old"))[0]) == wanted
+    pq.write_table(pa.table({"task_index": [0]}), v3 / "meta/tasks.parquet")
+    with pytest.raises(SourceError, match="found columns task_index, expected task_index and the text"):
+        lerobot.read_tasks(open_all(v3)[0])
+
+
+def test_names_are_listed_however_they_are_nested(v3):
+    place = v3 / "meta/info.json"
+    raw = json.loads(place.read_text())
+    for names, wanted, group in (
+        (["a", "b", "c"], ("a", "b", "c"), ""),
+        ({"motors": ["a", "b", "c"]}, ("a", "b", "c"), "motors"),
+        ({"left": ["a"], "right": ["b", "c"]}, ("a", "b", "c"), "left right"),
+        ({"b": 1, "a": 0, "c": 2}, ("a", "b", "c"), ""),
+        (None, (), ""),
+    ):
+        raw["features"]["action"]["names"] = names
+        place.write_text(json.dumps(raw))
+        feature = lerobot.read_info(v3).features["action"]
+        assert (feature.names, feature.group) == (wanted, group)
