@@ -165,12 +165,10 @@ class Proprio:
     """That a part may need."""
 
     @classmethod
-    def of(cls, folder: Path, task: str, first: int, last: int) -> "Proprio":
-        """Look at what may hold episodes from `first` to `last`."""
-        found = spans(folder)
-        near = [s for s in found if s.first <= last and s.last >= first]
-        folders = [folder, *(s.path for s in near if not s.is_archive)]
-        return cls(task, folders, [s for s in near if s.is_archive])
+    def of(cls, folder: Path, task: str, near: Sequence[Span]) -> "Proprio":
+        """Look into `proprio_stats` itself, and into the folders and archives in it that a part may need."""
+        folders = [folder, *(span.path for span in near if not span.is_archive)]
+        return cls(task, folders, [span for span in near if span.is_archive])
 
     def episodes(self) -> Iterator[int]:
         """List the task's episodes; those of archives where the names say so."""

@@ -1,9 +1,10 @@
 """How a task of AgiBot World is divided into parts, and what a reader of one part looks for.
 
-A part holds the episodes of one task whose ids share their thousand: a task is recorded in campaigns, between other
-tasks' episodes, so that a thousand ids hold some 5 to 40 of its episodes, 0.1 to 1 GB of what is read. The first
-episode of an archive begins a part too. So an episode's part follows from its id and the archive that it came in:
-whatever is downloaded later makes parts of its own, and none of those that are done.
+A part holds the episodes of one task within 2,000 ids: a task is recorded in campaigns, between other tasks' episodes,
+and an archive of 40 GB covers some 20,000 to 40,000 ids. That makes 10 to 20 parts of it, each some 10 episodes, 0.2
+GB of videos that are read, a few minutes of decoding. The first episode of an archive, of videos or of numbers, begins
+a part too. So an episode's part follows from its id and the archives that it came in: what is downloaded later makes
+parts of its own, or completes parts that had to be rejected, and changes none that are done.
 """
 
 from bisect import bisect_right
@@ -17,7 +18,7 @@ from dataengine.sources import _agibot_places
 from dataengine.sources._agibot_labels import Entry
 from dataengine.sources._agibot_places import ENDLESS, H5, Copy, Proprio, Span
 
-PART_IDS = 1000
+PART_IDS = 2000
 
 
 @dataclass(frozen=True)
@@ -33,40 +34,52 @@ class Share:
     episodes: Sequence[int] = ()
     """That are known of before any archive is opened."""
 
-    def options(self, spans: Iterable[Span]) -> dict[str, str]:
+    def options(self, spans: Iterable[Span], numbers: Iterable[Span]) -> dict[str, str]:
         """Tell a reader what to look for: only archives of now, for one that comes later has parts of its own."""
-        names = "/".join(span.path.name for span in spans)
-        return {"first": str(self.first), "start": str(self.start), "until": str(self.until), "spans": names}
+        words = {"first": str(self.first), "start": str(self.start), "until": str(self.until)}
+        names = {"spans": spans, "numbers": numbers}
+        return words | {key: "/".join(span.path.name for span in listed) for key, listed in names.items()}
 
 
 @dataclass(frozen=True)
 class Division:
     """Tells an episode's part by its id."""
 
-    ranges: Sequence[tuple[int, int]]
-    """First and last id of what each archive is the lowest to cover; in order."""
+    videos: Sequence[tuple[int, int]]
+    """First and last id of what each archive of videos is the lowest to cover; in order."""
+    numbers: Sequence[tuple[int, int]]
+    """The same of proprioception."""
 
     @classmethod
-    def of(cls, spans: Iterable[Span]) -> "Division":
+    def of(cls, spans: Iterable[Span], numbers: Iterable[Span]) -> "Division":
         """Divide by archives, and by folders that are named like archives."""
-        ranges = []
-        reached = -1
-        for span in sorted((s for s in spans if s.is_named), key=lambda s: (s.first, s.last)):
-            if (first := max(span.first, reached + 1)) <= span.last:
-                ranges.append((first, span.last))
-                reached = span.last
-        return cls(ranges)
+        return cls(_apart(spans), _apart(numbers))
 
     def part_of(self, episode: int) -> int:
         """Return the lowest id that may be in the part of this episode."""
-        thousand = episode // PART_IDS * PART_IDS
-        at = bisect_right(self.ranges, (episode, ENDLESS)) - 1
-        first, last = self.ranges[at] if at >= 0 else (0, -1)
-        return max(thousand, first) if episode <= last else thousand
+        return max(episode // PART_IDS * PART_IDS, _start(self.videos, episode), _start(self.numbers, episode))
 
     def touches(self, span: Span, share: Share) -> bool:
-        """Say whether an archive may hold episodes of a part."""
-        return not span.is_named or (self.part_of(span.first) < share.until and self.part_of(span.last) >= share.start)
+        """Say whether an archive of videos may hold episodes of a part."""
+        lowest = max(span.first // PART_IDS * PART_IDS, _start(self.videos, span.first))
+        return not span.is_named or (lowest < share.until and span.last >= share.start)
+
+
+def _apart(spans: Iterable[Span]) -> list[tuple[int, int]]:
+    """Make ranges that do not overlap: an id of several belongs to the lowest."""
+    ranges = []
+    reached = -1
+    for span in sorted((s for s in spans if s.is_named), key=lambda s: (s.first, s.last)):
+        if (first := max(span.first, reached + 1)) <= span.last:
+            ranges.append((first, span.last))
+            reached = span.last
+    return ranges
+
+
+def _start(ranges: Sequence[tuple[int, int]], episode: int) -> int:
+    """First id of the range that holds an episode; 0 where none does."""
+    at = bisect_right(ranges, (episode, ENDLESS)) - 1
+    return ranges[at][0] if at >= 0 and episode <= ranges[at][1] else 0
 
 
 @dataclass(frozen=True)
@@ -79,10 +92,10 @@ class Plan:
     division: Division
 
     @classmethod
-    def of(cls, folder: Path, entries: Mapping[int, Entry]) -> "Plan":
+    def of(cls, folder: Path, numbers: Sequence[Span], entries: Mapping[int, Entry]) -> "Plan":
         """List a task's folder of observations."""
         spans = _agibot_places.spans(folder)
-        return cls(spans, _agibot_places.folders(folder, spans), entries, Division.of(spans))
+        return cls(spans, _agibot_places.folders(folder, spans), entries, Division.of(spans, numbers))
 
     @property
     def archives(self) -> list[Span]:
@@ -124,9 +137,9 @@ class Neighbourhood:
         task = part.options["task"]
         share = Share(int(part.options["first"]), int(part.options["start"]), int(part.options["until"]))
         folder = place / "observations" / task
-        names = part.options["spans"].split("/")
-        spans = [span for span in _agibot_places.spans(folder) if span.path.name in names]
-        division = Division.of(spans)
+        spans = _named(folder, part.options["spans"])
+        numbers = _named(place / "proprio_stats", part.options["numbers"])
+        division = Division.of(spans, numbers)
 
         def is_ours(episode: int) -> bool:
             return share.start <= division.part_of(episode) < share.until
@@ -150,7 +163,8 @@ class Neighbourhood:
             return is_ours(episode) and (covered or division.part_of(episode) in neighbours)
 
         near = [*videos, *filter(is_expected, entries)]
-        proprio = Proprio.of(place / "proprio_stats", task, min(near, default=0), max(near, default=0))
+        numbers = [span for span in numbers if near and span.first <= max(near) and span.last >= min(near)]
+        proprio = Proprio.of(place / "proprio_stats", task, numbers)
         only = sorted({episode for episode in proprio.episodes() if episode not in videos and is_expected(episode)})
         return cls(task, entries, videos, proprio, only, faults)
 
@@ -170,3 +184,8 @@ class Neighbourhood:
         if episode not in self.videos:
             reasons.append(f"no observations/{place}/videos")
         return reasons
+
+
+def _named(folder: Path, names: str) -> list[Span]:
+    known = names.split("/")
+    return [span for span in _agibot_places.spans(folder) if span.path.name in known]

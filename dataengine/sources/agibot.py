@@ -34,7 +34,7 @@ from dataengine.formats.byte_range import Place
 from dataengine.sources import _agibot_labels, _agibot_places, _agibot_proprio
 from dataengine.sources._agibot_labels import Entry, Labels, Segment
 from dataengine.sources._agibot_places import H5, STEM, Copy, Span
-from dataengine.sources._agibot_plan import Neighbourhood, Plan
+from dataengine.sources._agibot_plan import Neighbourhood, Plan, Share
 from dataengine.sources._parts import rejected, vector
 
 FOLDERS = ("task_info", "observations", "proprio_stats")
@@ -50,7 +50,7 @@ Found = TypeVar("Found")
 
 @dataclass(frozen=True)
 class Agibot:
-    """Two-armed household and shop tasks; a part is the episodes of one task whose ids share their thousand."""
+    """Two-armed household and shop tasks; a part is the episodes of one task within 2,000 ids."""
 
     root: str
     """The folder that holds task_info, observations and proprio_stats."""
@@ -74,10 +74,9 @@ class Agibot:
         """Divide each task by episode ids; no archive, video or h5 is read, but the ends of archives."""
         place = self._place()
         spans = _agibot_places.spans(place / "proprio_stats")
-        proprio = [(span, _fingerprint(span)) for span in spans if span.is_archive]
-        folders = [place / "proprio_stats", *(span.path for span in spans if not span.is_archive)]
+        numbers = {span: _fingerprint(span) if span.is_archive else "" for span in spans}
         tasks = _agibot_places.ids(place / "observations")
-        found = [part for task in tasks for part in self._parts(str(task), proprio, folders)]
+        found = [part for task in tasks for part in self._parts(str(task), numbers)]
         if not found:
             what = "observations/<task>/<episode> and no observations/<task>/<from>-<to>.tar"
             raise SourceError(f"{place}: found no {what}; {_hint(place)}")
@@ -113,29 +112,29 @@ class Agibot:
                 copies = found.videos.get(episode)
                 yield rejected(part, record, error, uri=copies[0].uri if copies else part.uri)
 
-    def _parts(self, task: str, proprio: Sequence[tuple[Span, str]], folders: Sequence[Path]) -> Iterator[Part]:
+    def _parts(self, task: str, numbers: Mapping[Span, str]) -> Iterator[Part]:
         place = Path(self.root)
+        folders = [place / "proprio_stats", *(span.path for span in numbers if not span.is_archive)]
         try:
             entries = _agibot_labels.read(place, task)
         except RecordError:
             entries = {}  # `read` rejects the parts of this task with the reason
-        plan = Plan.of(place / "observations" / task, entries)
+        plan = Plan.of(place / "observations" / task, list(numbers), entries)
         archives = {span: _fingerprint(span) for span in plan.archives}
         shares = {span: span.path.stat().st_size // max(1, sum(span.holds(e) for e in entries)) for span in archives}
         for share in plan.shares():
-            episodes = share.episodes
-            paths = [path for e in episodes for path in _files(plan.folders.get(e, ()), folders, f"{task}/{e}")]
+            paths = [p for e in share.episodes for p in _files(plan.folders.get(e, ()), folders, f"{task}/{e}")]
+            num_bytes = sum(path.stat().st_size for path in paths)
+            num_bytes += sum(size for span, size in shares.items() for e in share.episodes if span.holds(e))
             near = [(span, mark) for span, mark in archives.items() if plan.division.touches(span, share)]
-            near += [(span, mark) for span, mark in proprio if any(map(span.holds, episodes))]
-            words = [*(json.dumps(entries.get(e), sort_keys=True) for e in episodes), *(mark for _, mark in near)]
+            near += [(span, mark) for span, mark in numbers.items() if any(map(span.holds, share.episodes))]
             yield Part(
                 dataset=self.name,
                 name=f"{task}/{share.first}",
                 uri=str(place / "observations" / task),
-                num_bytes=sum(path.stat().st_size for path in paths if path.is_file())
-                + sum(size for span, size in shares.items() for e in episodes if span.holds(e)),
-                fingerprint=files.fingerprint_of_sizes(paths, *words),
-                options={"task": task, **share.options(plan.spans)},
+                num_bytes=num_bytes,
+                fingerprint=files.fingerprint_of_sizes(paths, *_words(share, task, entries, near, folders)),
+                options={"task": task, **share.options(plan.spans, numbers)},
             )
 
     def _episode(
@@ -240,6 +239,24 @@ def _first_good(copies: Sequence[Given], read: Callable[[Given], Found], note: s
 
 def _shortest_and_longest(counts: Sequence[int]) -> tuple[int, int]:
     return min(counts), max(counts)
+
+
+def _words(
+    share: Share, task: str, entries: Mapping[int, Entry], near: Sequence[tuple[Span, str]], proprio: Sequence[Path]
+) -> list[str]:
+    """Labels and archives that make a part's rows; without episodes whose numbers cannot be here yet.
+
+    They will be in another part once an archive brings them.
+    """
+    archives = [span for span, _ in near if span.is_archive and span.path.parent in proprio]
+    complete = [
+        episode
+        for episode in share.episodes
+        if any(span.holds(episode) for span in archives)
+        or any((folder / task / str(episode)).is_dir() for folder in proprio)
+    ]
+    labels = (json.dumps(entries.get(episode), sort_keys=True) for episode in complete)
+    return [*labels, *(mark for span, mark in near if span.is_archive)]
 
 
 def _files(videos: Sequence[Path], proprio: Sequence[Path], record: str) -> list[Path]:

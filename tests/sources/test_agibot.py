@@ -381,16 +381,16 @@ def test_range_folders_that_extraction_leaves_are_walked(root: Path) -> None:
     assert {e.episode_id for e in found} == {e.episode_id for e in direct}
 
 
-def test_a_part_is_the_episodes_of_a_task_that_share_their_thousand(root: Path) -> None:
+def test_a_part_is_the_episodes_of_a_task_within_2000_ids(root: Path) -> None:
     source = catalog.source("agibot")(str(root))
     (part,) = source.parts()
     assert part.name == "327/648000"
     used = [*root.glob("observations/*/*/videos/*"), *root.glob("proprio_stats/*/*/*")]
     assert part.num_bytes == sum(path.stat().st_size for path in used)
-    for episode in ("647999", "649000", "648643"):
+    for episode in ("647999", "650000", "649999"):
         shutil.copytree(root / "observations" / TASK / "648642", root / "observations" / TASK / episode)
     more = {p.name: p for p in source.parts()}
-    assert sorted(more) == ["327/647000", "327/648000", "327/649000"]
+    assert sorted(more) == ["327/646000", "327/648000", "327/650000"]
     assert more["327/648000"].part_id == part.part_id
     assert more["327/648000"].fingerprint != part.fingerprint
 

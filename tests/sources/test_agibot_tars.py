@@ -13,11 +13,14 @@ from agibot_tree import Arrays, N, pack, proprio, write_h5, write_tar, write_tas
 from hypothesis import given
 from hypothesis import strategies as st
 
+from cli.app import app
+from cli.contract import invoke
 from dataengine import catalog
 from dataengine.episode import Episode, Part, Reject
 from dataengine.formats import tar
 from dataengine.sources._agibot_places import Span
 from dataengine.sources._agibot_plan import Division
+from dataengine.store import Corpus
 
 EPISODES = {"327": ["648642", "648700", "650001"], "400": ["648650", "651000"]}
 RANGES = {"327": [(648642, 648700), (650001, 650001)], "400": [(648650, 651000)]}
@@ -111,7 +114,10 @@ def test_planning_opens_no_archive_and_reading_writes_nothing_beside_them(
     before = sorted(root.rglob("*"))
     with monkeypatch.context() as patch:
         patch.setattr(tar, "index", lambda *_: pytest.fail("an archive was opened"))
-        assert list(parts(root)) == ["327/648642", "327/650001", "400/648650", "400/651000"]
+        assert list(parts(root)) == [
+            *("327/648642", "327/648700", "327/650001"),
+            *("400/648650", "400/650000"),
+        ]
     read(root)
     assert sorted(root.rglob("*")) == before
 
@@ -141,18 +147,20 @@ def test_an_archive_that_holds_its_range_or_the_whole_path_once_more_is_read(tem
         assert_same(read(root), read(template))
 
 
-def test_what_is_downloaded_later_makes_parts_of_its_own(root: Path) -> None:
+def test_what_is_downloaded_later_makes_parts_of_its_own_or_completes_what_lacked_it(root: Path) -> None:
     late = root / "observations" / "327" / "650001-650001.tar"
     aside = late.rename(root / "late.tar")
     numbers = (root / "proprio_stats" / "648700-651000.tar").rename(root / "numbers.tar")
     first = parts(root)
+    read_first = {name for name in first if any(isinstance(found, Episode) for found in read(root, name))}
     aside.rename(late)
     numbers.rename(root / "proprio_stats" / "648700-651000.tar")
     later = parts(root)
-    assert later.keys() - first.keys() == {"327/650001"}
-    assert {later[name].part_id == part.part_id for name, part in first.items()} == {True}
+    assert first.keys() == {"327/648642", "400/648650", "400/650000"}
+    assert later.keys() - first.keys() == {"327/648700", "327/650001"}
     changed = {name for name, part in first.items() if part.fingerprint != later[name].fingerprint}
-    assert changed == {"327/648642", "400/651000"}  # whose numbers were in the archive that came
+    assert changed == {"400/650000"}
+    assert read_first == {"327/648642", "400/648650"}
 
 
 def test_an_archive_that_appears_while_another_is_read_is_left_to_the_next_run(root: Path) -> None:
@@ -172,13 +180,22 @@ def archive_ranges(draw: st.DrawFn) -> list[tuple[int, int]]:
     return draw(st.permutations([(a, b) for a, b in zip(edges[::2], edges[1::2], strict=False)]))
 
 
-@given(archive_ranges(), st.integers(0, 6000))
-def test_no_archive_moves_an_episode_of_another_to_another_part(ranges: list[tuple[int, int]], episode: int) -> None:
-    spans = [Span(first, last, Path(f"{first}-{last}.tar"), True) for first, last in ranges]
-    owner = next((span for span in spans if span.holds(episode)), None)
-    before = [Division.of(spans[:k]).part_of(episode) for k in range(len(spans) + 1)]
-    known_from = spans.index(owner) + 1 if owner else 0
-    assert len(set(before[known_from:])) == 1
+@given(archive_ranges(), archive_ranges(), st.integers(0, 6000))
+def test_no_archive_moves_an_episode_of_others_to_another_part(
+    ranges: list[tuple[int, int]], more: list[tuple[int, int]], episode: int
+) -> None:
+    videos, numbers = ([Span(a, b, Path(f"{a}-{b}.tar"), True) for a, b in listed] for listed in (ranges, more))
+
+    def known_from(spans: list[Span]) -> int:
+        """How many archives are there when that of the episode is; none brings it where it lies in a folder."""
+        return next((k + 1 for k, span in enumerate(spans) if span.holds(episode)), 0)
+
+    found = {
+        Division.of(videos[:i], numbers[:j]).part_of(episode)
+        for i in range(known_from(videos), len(videos) + 1)
+        for j in range(known_from(numbers), len(numbers) + 1)
+    }
+    assert len(found) == 1
 
 
 def test_of_several_copies_the_first_good_one_is_taken(template: Path, extracted: Path) -> None:
@@ -402,3 +419,39 @@ def test_hands_and_tactile_grippers_are_told_apart_in_archives(extracted: Path) 
         assert found["327/648700"].notes["effector"] == "grippers with tactile sensors"
         assert "effector" not in found["327/648642"].notes
         assert sorted(found["327/648700"].cameras) == ["primary", "wrist", "wrist_2"]
+
+
+def ingest(root: Path, corpus: Path, *words: str) -> dict[str, Any]:
+    """Take a tree in from the command line and read every row back, but for where it lay."""
+    assert invoke(app, ["ingest", "agibot", str(root), "--corpus", str(corpus), "--workers", "1", *words]) == 0
+    assert invoke(app, ["corpus", "verify", str(corpus), "--deep"]) == 0
+    names = ["source_record", "episode_id", "instruction", "embodiment", "time_ns", "notes"]
+    names += ["state", "action", "raw_state", "raw_action"]
+    found = Corpus.open(corpus)
+    rows = {row["source_record"]: row for row in found.table(names).to_pylist()}
+    for row in rows.values():
+        row["frames"] = {slot: found.episode(row["episode_id"]).jpegs(slot) for slot in ("primary", "wrist", "wrist_2")}
+    return rows
+
+
+def test_from_the_command_line_archives_give_the_rows_of_extracted_files(
+    template: Path, packed: Path, tmp_path: Path
+) -> None:
+    for unit, count in (("episode", 5), ("segment", 10)):
+        rows = ingest(packed, tmp_path / f"packed_{unit}", "--unit", unit)
+        assert len(rows) == count
+        assert rows == ingest(template, tmp_path / f"extracted_{unit}", "--unit", unit)
+
+
+def test_what_is_downloaded_later_is_taken_in_by_the_same_command_once(
+    packed: Path, root: Path, tmp_path: Path
+) -> None:
+    late = ["observations/327/650001-650001.tar", "proprio_stats/648700-651000.tar"]
+    for name in late:
+        (root / name).rename(tmp_path / Path(name).name)
+    assert ingest(root, tmp_path / "corpus").keys() == {"327/648642", "400/648650"}
+    for name in late:
+        (tmp_path / Path(name).name).rename(root / name)
+    rows = ingest(root, tmp_path / "corpus")
+    assert len(rows) == len(Corpus.open(tmp_path / "corpus")) == 5
+    assert rows == ingest(packed, tmp_path / "at_once")
