@@ -125,6 +125,14 @@ def turn_seen_from_base(pose: ArrayLike, turn: ArrayLike) -> NDArray[np.float64]
     return rotation @ np.asarray(turn, dtype=np.float64) @ rotation.swapaxes(-1, -2)
 
 
+def motion_between(poses: ArrayLike) -> NDArray[np.float64]:
+    """Tell (t - 1, 6) motions that lead (t, 6) poses x y z roll pitch yaw each to the next, in the base's frame."""
+    pose = np.asarray(poses, dtype=np.float64)
+    rotation = euler_to_matrix(pose[:, 3:])
+    turn = rotation[1:] @ rotation[:-1].swapaxes(-1, -2)
+    return np.concatenate([np.diff(pose[:, :3], axis=0), matrix_to_euler(turn)], axis=1)
+
+
 def wrap_angle(angle: ArrayLike) -> NDArray[np.float64]:
     """Bring radians to [-pi, pi): a difference of two angles must not jump by a full turn."""
     return (np.asarray(angle, dtype=np.float64) + np.pi) % (2 * np.pi) - np.pi

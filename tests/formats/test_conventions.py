@@ -96,3 +96,10 @@ def test_angles_about_named_axes_turn_as_scipy_turns_them(axes: str) -> None:
     expected = Rotation.from_euler(axes, angles.reshape(-1, 3)).as_matrix().reshape(4, 5, 3, 3)
     found = c.euler_to_matrix(c.euler_of_axes_to_euler(angles, axes))
     np.testing.assert_allclose(found, expected, atol=1e-6)
+
+
+def test_the_motion_between_poses_leads_from_one_to_the_next() -> None:
+    place, rotation = RNG.normal(size=(6, 3)), Rotation.random(6, random_state=4)
+    motion = c.motion_between(np.hstack([place, rotation.as_euler("xyz")]))
+    np.testing.assert_allclose(place[:-1] + motion[:, :3], place[1:], atol=1e-12)
+    same(c.euler_to_matrix(motion[:, 3:]) @ rotation[:-1].as_matrix(), rotation[1:], 1e-6)

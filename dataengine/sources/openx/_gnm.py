@@ -1,10 +1,11 @@
 """What the three navigation sets of GNM share.
 
-observation/state    (t, 3)  position x y, yaw   -> state
-action_angle         (t, 3)  position x y, yaw   -> action, as it is; `action` without yaw stays raw
+observation/state    (t, 3)  position x y in metres, yaw                     -> state
+action_angle         (t, 3)  the way to the next position, and change of yaw -> action, yaw wrapped
 
-Loaders spread these over x, y and a rotation of an arm, or make waypoints anew from the positions. The catalog calls
-the action a position, so it is encoded as a pose; in which frame and unit it is, nobody says.
+By the publisher's script the action is the next position as seen by the robot: x ahead, y to its left; at the end of
+an episode it is zero. The catalog calls it a position, loaders spread it over x, y and a rotation of an arm. `action`
+without yaw stays in `raw_action`.
 """
 
 from abc import ABC
@@ -12,6 +13,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import ClassVar
 
+from dataengine import conventions
 from dataengine.sources.openx._rlds import Motion, RldsSource, Steps, columns
 
 
@@ -21,7 +23,6 @@ class Gnm(RldsSource, ABC):
 
     licence: ClassVar[str] = "see publisher"
     cameras: ClassVar[Mapping[str, str]] = {"primary": "image"}
-    doubt: ClassVar[str] = "frame and unit of the action"
     keys: ClassVar[Mapping[str, int]] = {
         "observation/state": 3,
         "observation/position": 2,
@@ -32,10 +33,10 @@ class Gnm(RldsSource, ABC):
 
     def convert(self, steps: Steps) -> Motion:
         """Take position and yaw."""
+        way = steps["action_angle"]
         return Motion(
             state=columns(steps["observation"]["state"]),
-            action=columns(steps["action_angle"]),
+            action=columns(way[:, :2], conventions.wrap_angle(way[:, 2])),
             raw_state=self.raw(steps, "observation"),
             raw_action=self.raw(steps, "action"),
-            action_encoding="eef_pose",
         )

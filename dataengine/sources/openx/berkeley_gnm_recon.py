@@ -1,6 +1,6 @@
 """RECON (`berkeley_gnm_recon` 0.1.0): a Jackal off the road, 3 Hz.
 
-Cameras of 120x160. Numbers and doubts as in _gnm.py.
+Cameras of 120x160. Numbers as in _gnm.py.
 """
 
 from dataclasses import dataclass
@@ -14,5 +14,5 @@ class BerkeleyGnmRecon(Gnm):
     """Exploring open ground."""
 
     name: ClassVar[str] = "openx/berkeley_gnm_recon"
-    embodiment: ClassVar[str] = "jackal_planar_target"
+    embodiment: ClassVar[str] = "jackal_planar"
     control_hz: ClassVar[float] = 3.0

@@ -66,14 +66,9 @@ class Droid(RldsSource):
     def convert(self, steps: Steps) -> Motion:
         """Scale the command as the controller does; turn both grippers."""
         seen, command = steps["observation"], steps["action_dict"]
-        velocity = command["cartesian_velocity"]
         return Motion(
             state=columns(seen["cartesian_position"], 1.0 - np.clip(seen["gripper_position"], 0.0, 1.0)),
-            action=columns(
-                _shortened(velocity[:, :3]) * MAX_MOTION_M,
-                _shortened(velocity[:, 3:]) * MAX_TURN_RAD,
-                1.0 - np.clip(command["gripper_position"], 0.0, 1.0),
-            ),
+            action=columns(motion(command["cartesian_velocity"]), 1.0 - np.clip(command["gripper_position"], 0.0, 1.0)),
             raw_state=self.raw(steps, "observation"),
             raw_action=self.raw(steps, "action_dict"),
         )
@@ -91,6 +86,11 @@ class Droid(RldsSource):
 
 def _failed(path: Any) -> bool:
     return isinstance(path, str) and "failure" in path.split("/")
+
+
+def motion(velocity: NDArray) -> NDArray[np.float32]:
+    """Turn the commands (t, 6) into metres and radians in a step, as the publisher's controller does."""
+    return columns(_shortened(velocity[:, :3]) * MAX_MOTION_M, _shortened(velocity[:, 3:]) * MAX_TURN_RAD)
 
 
 def _shortened(vectors: NDArray) -> NDArray:

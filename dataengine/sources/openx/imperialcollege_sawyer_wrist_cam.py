@@ -1,12 +1,12 @@
 """Imperial's Sawyer (`imperialcollege_sawyer_wrist_cam` 0.1.0): table-top tasks seen from the wrist, 10 Hz.
 
-observation/state  (t, 1)  gripper open or closed                             -> raw_state; there is no pose
+observation/state  (t, 1)  the gripper's first command, at all steps but one -> raw_state; there is no pose
 action             (t, 8)  motion in the gripper's frame, turn as ZYX angles, gripper, end of the episode
                            -> action [x y z roll pitch yaw gripper] in the gripper's frame
 
 Turns about the moving axes z, y and x are yaw, pitch and roll, so their order is reversed; loaders leave it. Which
-end of the gripper is open is not published. `image` is a copy of `wrist_image`: it is kept once, as primary, where
-it is seen from the wrist. 64x64.
+end of the gripper is open is not published; by a slip in the publisher's script the state tells nothing of it.
+`image` is a copy of `wrist_image`: it is kept once, as primary, where it is seen from the wrist. 64x64.
 """
 
 from collections.abc import Mapping
