@@ -35,6 +35,8 @@ class Ledger:
         self._parts: dict[str, str] = {}
         self._version = -1
         self._unsaved = 0
+        self.lowest: int | None = None
+        """Lowest fragment of that version: the fence of every committer."""
 
     def read(self, table: lance.LanceDataset) -> Parts:
         """Give the parts of a version; only files that nobody has asked yet are read."""
@@ -49,6 +51,7 @@ class Ledger:
         self._files = {path: self._files[path] for path in named.keys() - ask.keys()} | _ask(table, ask)
         self._parts = {part: fingerprint for held in self._files.values() for part, fingerprint in held.items()}
         self._version = table.version
+        self.lowest = min((fragment.fragment_id for fragment in fragments), default=None)
         self._learn(len(ask))
         return self._parts
 
