@@ -283,3 +283,31 @@ def test_a_proposal_says_what_names_sizes_and_descriptions_say_and_becomes_a_map
     np.testing.assert_allclose(episode.action[0], [0, 1, 2, 3, 4, 5, 1], atol=1e-6)
     assert (sorted(episode.cameras), episode.instruction) == (["primary", "secondary", "wrist"], ["wave"])
     assert episode.raw_state.shape == (3, 16)
+
+
+@pytest.mark.parametrize(
+    ("sizes", "expected"),
+    [
+        (
+            {"base_pose": 7, "gripper_closed": 1},
+            [
+                'base_pose, columns: "0:3", convert: none',
+                'base_pose, columns: "3:7"',
+                "key: observation/gripper_closed",
+            ],
+        ),
+        (
+            {"joint_pos": 7, "ee_pos": 3, "ee_quat": 4, "gripper_pos": 1},
+            ["key: observation/ee_pos", "key: observation/ee_quat", "key: observation/gripper_pos"],
+        ),
+        ({"joint_pos": 6}, ['key: observation/joint_pos, columns: ":", convert: none']),
+    ],
+)
+def test_a_proposal_finds_the_pieces_of_a_pose(tmp_path: Path, sizes: dict[str, int], expected: list[str]) -> None:
+    seen = {name: np.zeros((T, n), np.float32) for name, n in sizes.items()}
+    action = {name: np.zeros((T, n), np.float32) for name, n in {"rotation_delta": 3, "world_vector": 3}.items()}
+    root = write_openx(tmp_path, "arm", {"observation": {**seen, "image": flat((9, 9, 9))}, "action": action})
+    proposed = catalog.source("openx/auto")(str(root)).proposal()
+    lines = [line for line in proposed.splitlines() if line.startswith("  - ")]
+    wanted = [*expected, "key: action/world_vector", "key: action/rotation_delta"]
+    assert [want in line for want, line in zip(wanted, lines, strict=True)] == [True] * len(wanted), proposed

@@ -116,7 +116,7 @@ def _vector(name: str, found: list[Found]) -> list[str]:
             _item(f, ":", "gripper" if f.width == 1 and i else _rotation(f) if i else "") for i, f in enumerate(chosen)
         ]
     else:
-        items, is_pose, has_gripper = _split(main)
+        items, is_pose, has_gripper = _split(main, gripper is not None)
         if not has_gripper and gripper is not None:
             items.append(_item(gripper, ":", "gripper"))
     encodings = ", ".join(word for word in get_args(Encoding) if word not in ("none", "mixed"))
@@ -128,7 +128,8 @@ def _vector(name: str, found: list[Found]) -> list[str]:
 def _parts(found: list[Found]) -> list[Found]:
     """Find translation, rotation and gripper where they are features of their own."""
     place = next(
-        (f for f in found if f.width == 3 and re.search(r"world_vector|position|translation|xyz|/pos", f.key)), None
+        (f for f in found if f.width == 3 and re.search(r"world_vector|position|translation|xyz|(^|[/_])pos$", f.key)),
+        None,
     )
     turn = next((f for f in found if f.width in (3, 4) and re.search(r"rot|euler|orientation|quat", f.key)), None)
     grip = next((f for f in found if f.width == 1 and "gripper" in f.key), None)
@@ -142,14 +143,14 @@ def _likely(f: Found) -> tuple[bool, bool, bool, int]:
     return last in ("state", "proprio", "action"), pose, "joint" in last, f.width
 
 
-def _split(f: Found) -> tuple[list[str], bool, bool]:
+def _split(f: Found, gripper_beside: bool) -> tuple[list[str], bool, bool]:
     """Divide one vector into position, rotation and gripper; tell also if it is a pose and has a gripper."""
     joints = "joint" in f.words and not re.search(r"eef|end.?effector|cartesian|euler|quat", f.words)
     if joints and f.width in (7, 8) and "gripper" in f.words:
         return [_item(f, f":{f.width - 1}", ""), _item(f, str(f.width - 1), "gripper")], False, True
     if joints or f.width not in (6, 7, 8):
         return [_item(f, ":", "")], False, False
-    end = 7 if f.width == 8 or (f.width == 7 and "quat" in f.words) else 6
+    end = 7 if f.width == 8 or (f.width == 7 and (gripper_beside or "quat" in f.words)) else 6
     items = [_item(f, "0:3", ""), _item(f, f"3:{end}", _rotation(f) if end == 6 else "quaternion")]
     return [*items, *([_item(f, str(end), "gripper")] if f.width > end else [])], True, f.width > end
 
@@ -176,7 +177,7 @@ def _encoding(name: str, f: Found, is_pose: bool) -> str:
     if name == "action":
         return "eef_delta" if is_pose and "delta" in f.words else FILL_IN
     if is_pose:
-        return "eef_pose" if re.search(r"eef|effector|pose|cartesian|tcp", f.words) else FILL_IN
+        return "eef_pose" if re.search(r"eef|ee_|effector|pose|cartesian|tcp", f.words) else FILL_IN
     return "joint_position" if "joint" in f.words else FILL_IN
 
 
