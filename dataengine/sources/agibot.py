@@ -30,7 +30,7 @@ from typing import Annotated, ClassVar, Literal, TypeVar
 from dataengine.episode import CameraFrames, Episode, Kind, Part, Reject
 from dataengine.errors import FilteredRecordError, RecordError, SourceError
 from dataengine.formats import files, video
-from dataengine.formats.byte_range import Place
+from dataengine.formats.byte_range import Place, size_of
 from dataengine.sources import _agibot_labels, _agibot_places, _agibot_proprio
 from dataengine.sources._agibot_labels import Entry, Labels, Segment
 from dataengine.sources._agibot_places import H5, STEM, Copy, Span
@@ -72,11 +72,17 @@ class Agibot:
 
     def parts(self) -> list[Part]:
         """Divide each task by episode ids; no archive, video or h5 is read, but the ends of archives."""
-        place = self._place()
-        spans = _agibot_places.spans(place / "proprio_stats")
-        numbers = {span: _fingerprint(span) if span.is_archive else "" for span in spans}
-        tasks = _agibot_places.ids(place / "observations")
-        found = [part for task in tasks for part in self._parts(str(task), numbers)]
+        try:
+            place = self._place()
+            spans = _agibot_places.spans(place / "proprio_stats")
+            numbers = {span: _fingerprint(span) if span.is_archive else "" for span in spans}
+            tasks = _agibot_places.ids(place / "observations")
+            found = [part for task in tasks for part in self._parts(str(task), numbers)]
+        except OSError as error:
+            raise SourceError(
+                f"{error.filename or self.root}: cannot be read ({error.strerror}), expected {EXPECTED}; "
+                "check who may read it"
+            ) from error
         if not found:
             what = "observations/<task>/<episode> and no observations/<task>/<from>-<to>.tar"
             raise SourceError(f"{place}: found no {what}; {_hint(place)}")
@@ -121,7 +127,7 @@ class Agibot:
             entries = {}  # `read` rejects the parts of this task with the reason
         plan = Plan.of(place / "observations" / task, list(numbers), entries)
         archives = {span: _fingerprint(span) for span in plan.archives}
-        shares = {span: span.path.stat().st_size // max(1, sum(span.holds(e) for e in entries)) for span in archives}
+        shares = {span: (size_of(span.path) or 0) // max(1, sum(map(span.holds, entries))) for span in archives}
         for share in plan.shares():
             paths = [p for e in share.episodes for p in _files(plan.folders.get(e, ()), folders, f"{task}/{e}")]
             num_bytes = sum(path.stat().st_size for path in paths)

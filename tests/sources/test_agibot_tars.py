@@ -17,7 +17,9 @@ from cli.app import app
 from cli.contract import invoke
 from dataengine import catalog
 from dataengine.episode import Episode, Part, Reject
+from dataengine.errors import SourceError
 from dataengine.formats import tar
+from dataengine.sources import _agibot_places
 from dataengine.sources._agibot_places import Span
 from dataengine.sources._agibot_plan import Division
 from dataengine.store import Corpus
@@ -88,6 +90,10 @@ def repacked(extracted: Path, ranges: dict[str, list[tuple[int, int]]] | None = 
     target = extracted.parent / "repacked"
     shutil.rmtree(target, ignore_errors=True)
     return pack(extracted, target, ranges or RANGES, NUMBERS)
+
+
+def assert_all_good(root: Path) -> None:
+    assert [type(found) for found in read(root)] == [Episode] * 5
 
 
 def reason_of(root: Path, record: str) -> str:
@@ -306,6 +312,35 @@ def test_what_is_no_archive_and_what_cannot_be_read_cost_their_own_episodes(root
     path.unlink()
     path.mkdir()
     assert "Is a directory" in by_record(read(root))["400/648650-651000.tar"].reason
+    path.rmdir()
+    path.symlink_to(root / "nowhere.tar")
+    assert "No such file" in by_record(read(root))["400/648650-651000.tar"].reason
+
+
+def test_a_folder_that_cannot_be_listed_stops_the_plan_in_one_line(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(path: Path) -> None:
+        raise PermissionError(13, "Permission denied", str(path))
+
+    monkeypatch.setattr(_agibot_places, "ids", refuse)
+    with pytest.raises(SourceError, match=r"observations: cannot be read \(Permission denied\), expected a folder"):
+        parts(root)
+
+
+def test_labels_that_do_not_parse_cost_their_task_until_they_are_repaired(root: Path) -> None:
+    path = root / "task_info" / "task_327.json"
+    labels = path.read_text()
+    path.write_text(labels[:-5])
+    before = parts(root)
+    found = read(root)
+    assert {f.source_record for f in found if isinstance(f, Episode)} == {"400/648650", "400/651000"}
+    rejects = [f for f in found if isinstance(f, Reject)]
+    assert {reject.record for reject in rejects} == {""}  # whole parts
+    assert all(reject.reason.startswith("task_info/task_327.json: not JSON (") for reject in rejects)
+    path.write_text(labels)
+    after = parts(root)
+    assert before.keys() <= after.keys()
+    assert all(before[name].fingerprint != after[name].fingerprint for name in before if name.startswith("327/"))
+    assert_all_good(root)
 
 
 def test_a_renamed_archive_is_read_and_a_wrong_range_is_told(template: Path, root: Path) -> None:
