@@ -340,7 +340,7 @@ PLAIN = ("eef_pose", 7, "eef_delta", 7)
 MADE: dict[str, tuple[dict[str, Any], dict[str, Any] | None, str, tuple[str, int, str, int]]] = {
     "kuka": (kuka(), {"success": True}, "kuka_iiwa", PLAIN),
     "taco_play": (taco_play(np.ones(T), CLOSING_M), None, "franka_unscaled", PLAIN),
-    "jaco_play": (jaco_play(), None, "jaco", PLAIN),
+    "jaco_play": (jaco_play(), None, "jaco_unscaled", PLAIN),
     "berkeley_autolab_ur5": (ur5(), None, "ur5", PLAIN),
     "language_table": (language_table(), None, "xarm_planar", ("eef_pose", 2, "eef_delta", 2)),
     "stanford_hydra_dataset_converted_externally_to_rlds": (hydra(), None, "franka", PLAIN),

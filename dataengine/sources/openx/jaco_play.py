@@ -28,7 +28,7 @@ class JacoPlay(RldsSource):
     """Table-top toy kitchen, one camera in front and one on the arm."""
 
     name: ClassVar[str] = "openx/jaco_play"
-    embodiment: ClassVar[str] = "jaco"
+    embodiment: ClassVar[str] = "jaco_unscaled"
     control_hz: ClassVar[float] = 10.0
     licence: ClassVar[str] = "CC BY 4.0"
     cameras: ClassVar[Mapping[str, str]] = {"primary": "image", "wrist": "image_wrist"}
