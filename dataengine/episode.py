@@ -13,7 +13,9 @@ CAMERA_SLOTS = ("primary", "secondary", "wrist", "wrist_2")
 
 Kind = Literal["robot", "human"]
 
-Encoding = Literal["none", "eef_pose", "eef_delta", "eef_velocity", "joint_position", "joint_velocity", "mixed"]
+Encoding = Literal[
+    "none", "eef_pose", "eef_delta", "eef_velocity", "joint_position", "joint_delta", "joint_velocity", "mixed"
+]
 """What a canonical vector is; `none` for clips without proprioception."""
 
 

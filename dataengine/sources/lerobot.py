@@ -33,7 +33,9 @@ from dataengine.sources import _lerobot_meaning as meaning
 from dataengine.sources._lerobot_reader import EpisodeReader, Reading
 from dataengine.sources._parts import grouped, rejected
 
-AnyEncoding = Literal["auto", "eef_pose", "eef_delta", "eef_velocity", "joint_position", "joint_velocity", "mixed"]
+AnyEncoding = Literal[
+    "auto", "eef_pose", "eef_delta", "eef_velocity", "joint_position", "joint_delta", "joint_velocity", "mixed"
+]
 NAMED = "{robot}_{layout}"
 LICENCE = re.compile(r"^license:\s*['\"]?([\w.+-]+)", re.MULTILINE)
 

@@ -251,3 +251,12 @@ def pose_of_matrix(flat: NDArray) -> NDArray[np.float64]:
         raise RecordError(f"{matrix[0, 3].tolist()} ends a pose's matrix, expected 0 0 0 1")
     matrix = matrix if by_row else matrix.swapaxes(1, 2)
     return np.concatenate([matrix[:, :3, 3], conventions.matrix_to_euler(matrix[:, :3, :3])], axis=1)
+
+
+def hold_gaps(flat: NDArray) -> tuple[NDArray, dict[str, str]]:
+    """Let (t, n) rows that are all zero, where a recorder missed a pose, hold the last one known; note it if any."""
+    known = np.any(flat != 0, axis=1)
+    if known.all() or not known.any():
+        return flat, {}
+    last = np.maximum.accumulate(np.where(known, np.arange(len(flat)), 0))
+    return flat[np.maximum(last, np.argmax(known))], {"missing_pose": "the last one is held"}

@@ -8,8 +8,9 @@ action                     (t, 7)   motion and turn of the gripper, as commands 
 action_mode, intv_label    (t, 1)   -1 demonstration, 0 policy, 1 person; -10 shortly before a person steps in
 
 Loaders read `observation/state` as a pose; the publisher documents it as seven joints and the gripper, so the pose is
-taken from `state_ee`, whatever the order of its rows and columns. Scale of the motion and sign of the gripper as in
-Austin SAILOR: the first is kept, the width decides on the second. Images are 84x84.
+taken from `state_ee`, whatever the order of its rows and columns; a few steps of an episode have zeros there and hold
+the last pose. Scale of the motion and sign of the gripper as in Austin SAILOR: the first is kept, the width decides on
+the second. Images are 84x84.
 """
 
 from collections.abc import Mapping
@@ -19,7 +20,7 @@ from typing import ClassVar
 import numpy as np
 
 from dataengine.sources.openx import _gripper
-from dataengine.sources.openx._rlds import Motion, RldsSource, Steps, columns, pose_of_matrix
+from dataengine.sources.openx._rlds import Motion, RldsSource, Steps, columns, hold_gaps, pose_of_matrix
 
 FULL_WIDTH_M = 0.077
 
@@ -48,10 +49,11 @@ class AustinSiriusDatasetConvertedExternallyToRlds(RldsSource):
         seen, action = steps["observation"], steps["action"]
         width_m = seen["state_gripper"].reshape(-1)
         gripper, notes = _gripper.opening(action[:, 6], width_m, plus_one="closes")
+        matrix, gaps = hold_gaps(seen["state_ee"])
         return Motion(
-            state=columns(pose_of_matrix(seen["state_ee"]), np.clip(width_m / FULL_WIDTH_M, 0.0, 1.0)),
+            state=columns(pose_of_matrix(matrix), np.clip(width_m / FULL_WIDTH_M, 0.0, 1.0)),
             action=columns(action[:, :6], gripper),
             raw_state=self.raw(steps, "observation"),
             raw_action=columns(action, steps["action_mode"], steps["intv_label"]),
-            notes=notes,
+            notes={**notes, **gaps},
         )

@@ -8,7 +8,7 @@ action             (t, 7)   motion of x y z and of three angles, gripper; -1 ope
 Loaders take the joints for the state; the pose is there, so it is taken. Neither the scale of the motion nor whether
 its angles are axis times angle is published: they are kept. The gripper's command follows the loaders, no
 documentation says otherwise. Red and blue of both cameras are swapped, which is undone. Joints stay in `raw_state`.
-128x128.
+Steps whose matrix is all zero hold the last pose. 128x128.
 """
 
 from collections.abc import Mapping
@@ -18,7 +18,7 @@ from typing import ClassVar
 import numpy as np
 
 from dataengine.sources.openx import _gripper
-from dataengine.sources.openx._rlds import Motion, RldsSource, Steps, columns, pose_of_matrix
+from dataengine.sources.openx._rlds import Motion, RldsSource, Steps, columns, hold_gaps, pose_of_matrix
 
 FULL_WIDTH_M = 0.08
 
@@ -40,10 +40,11 @@ class UtaustinMutex(RldsSource):
         """Take the pose out of the matrix; turn the gripper's command round."""
         state, action = steps["observation"]["state"], steps["action"]
         gripper, notes = _gripper.opening(action[:, 6], state[:, 7], plus_one="closes")
+        matrix, gaps = hold_gaps(state[:, 8:])
         return Motion(
-            state=columns(pose_of_matrix(state[:, 8:]), np.clip(state[:, 7] / FULL_WIDTH_M, 0.0, 1.0)),
+            state=columns(pose_of_matrix(matrix), np.clip(state[:, 7] / FULL_WIDTH_M, 0.0, 1.0)),
             action=columns(action[:, :6], gripper),
             raw_state=columns(state),
             raw_action=columns(action),
-            notes=notes,
+            notes={**notes, **gaps},
         )

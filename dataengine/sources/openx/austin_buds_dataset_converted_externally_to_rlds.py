@@ -1,0 +1,49 @@
+"""BUDS (`austin_buds_dataset_converted_externally_to_rlds` 0.1.0): a Franka in stylised kitchens, 20 Hz.
+
+observation/state  (t, 24)  seven joints, gripper's position, 4x4 pose of the end effector
+                            -> state [x y z roll pitch yaw gripper], the gripper over 0.08 m
+action             (t, 7)   motion of x y z and of three angles as commanded, gripper; -1 opens, +1 closes
+                            -> action, gripper 0 closed to 1 open
+
+Loaders take the joints for the state; the pose is there, so it is taken, and the joints stay in `raw_state`. Neither
+the scale of the motion nor whether its angles are axis times angle is published: they are kept. The width decides
+which way the gripper's command goes, the loaders where the fingers hardly move. Steps whose matrix is all zero
+hold the last pose. 128x128.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import ClassVar
+
+import numpy as np
+
+from dataengine.sources.openx import _gripper
+from dataengine.sources.openx._rlds import Motion, RldsSource, Steps, columns, hold_gaps, pose_of_matrix
+
+FULL_WIDTH_M = 0.08
+
+
+@dataclass(frozen=True)
+class AustinBudsDatasetConvertedExternallyToRlds(RldsSource):
+    """Long tasks without segments, two cameras."""
+
+    name: ClassVar[str] = "openx/austin_buds_dataset_converted_externally_to_rlds"
+    embodiment: ClassVar[str] = "franka_unscaled"
+    control_hz: ClassVar[float] = 20.0
+    licence: ClassVar[str] = "see publisher"
+    cameras: ClassVar[Mapping[str, str]] = {"primary": "image", "wrist": "wrist_image"}
+    doubt: ClassVar[str] = "scale and kind of the turn; unit of the gripper's width"
+    keys: ClassVar[Mapping[str, int]] = {"observation/state": 24, "action": 7}
+
+    def convert(self, steps: Steps) -> Motion:
+        """Take the pose out of the matrix; let the width say which way the gripper's command goes."""
+        state, action = steps["observation"]["state"], steps["action"]
+        gripper, notes = _gripper.opening(action[:, 6], state[:, 7], plus_one="closes")
+        matrix, gaps = hold_gaps(state[:, 8:])
+        return Motion(
+            state=columns(pose_of_matrix(matrix), np.clip(state[:, 7] / FULL_WIDTH_M, 0.0, 1.0)),
+            action=columns(action[:, :6], gripper),
+            raw_state=columns(state),
+            raw_action=columns(action),
+            notes={**notes, **gaps},
+        )
