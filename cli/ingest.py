@@ -44,6 +44,8 @@ def ingest(
     words: dict[str, Any] = {"corpus": corpus, "engine": engine, "workers": workers}
     words |= {"strict": strict or None, "dry_run": dry_run or None}
     if plan is None:
+        if settings.file is None and not settings.overrides and (source is None or root is None):
+            raise DataEngineError("give SOURCE and ROOT, or --plan; see 'villa ingest --help'")
         words |= {"source": source, "root": root, "options": extra or None}
         return pipeline.run(settings.fill(pipeline.IngestConfig, **words))
     if source is not None or extra:

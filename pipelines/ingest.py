@@ -46,12 +46,6 @@ class DatasetConfig(Config):
     options: dict[str, Any] = Field(default_factory=dict)
     """Options of the source itself; `villa sources NAME` lists them."""
 
-    @property
-    def settings(self) -> str:
-        """What shapes the rows beside the source."""
-        words = [f"frame_size={self.frame_size}", f"frame_hz={self.frame_hz}"]
-        return " ".join([*words, *(f"{key}={value}" for key, value in sorted(self.options.items()))])
-
 
 class IngestConfig(DatasetConfig, EngineConfig):
     """What to read, and where to put it."""

@@ -64,10 +64,11 @@ def plan(config: "DatasetConfig", job: int = 0) -> Job:
     options = checked(source_class, config.options)
     root = config.root
     source = source_class(root, frame_size=config.frame_size, frame_hz=config.frame_hz, **options)
+    settings = _settings(config, source_class)
     listed = [
         replace(
             part,
-            fingerprint=stable_id(part.fingerprint, config.settings),
+            fingerprint=stable_id(part.fingerprint, settings),
             options={**part.options, JOB: str(job)},
         )
         for part in source.parts()
@@ -79,6 +80,13 @@ def plan(config: "DatasetConfig", job: int = 0) -> Job:
         raise SourceError(f"{root}: {source.name} lists {len(listed)} parts but only {len(parts)} different names")
     report = IngestReport(source=config.source, root=root, planned_parts=len(parts))
     return Job(source, parts, report)
+
+
+def _settings(config: "DatasetConfig", source: type[Source]) -> str:
+    """Write down what shapes the rows beside the source; of files that options name the source itself takes care."""
+    words = {"frame_size": config.frame_size, "frame_hz": config.frame_hz}
+    options = {key: value for key, value in config.options.items() if key not in getattr(source, "file_options", ())}
+    return " ".join(f"{key}={value}" for key, value in [*words.items(), *sorted(options.items())])
 
 
 def left_to_do(corpus: str, jobs: Sequence[Job]) -> list[list[Part]]:

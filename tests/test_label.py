@@ -132,7 +132,7 @@ def test_a_second_call_does_nothing_and_says_so(tmp_path):
     assert "nothing to do: all 6 episodes are labelled" in again.summary()
     assert Corpus.open(corpus.uri).version == version
     assert again.usage == first.usage
-    assert Corpus.open(corpus.uri).runs()["command"].to_pylist() == ["label"]
+    assert Corpus.open(corpus.uri).runs()["command"].to_pylist().count("label") == 1
 
 
 def test_new_episodes_are_labelled_beside_the_old(tmp_path):

@@ -26,6 +26,8 @@ class Auto(RldsSource):
     rules: _mapping.Mapping | None = field(init=False, repr=False, default=None)
 
     name: ClassVar[str] = "openx/auto"
+    file_options: ClassVar[tuple[str, ...]] = ("mapping",)
+    """Options that name files: what is in them, not where they lie, is part of the fingerprints."""
     embodiment: ClassVar[str] = "by mapping"
     control_hz: ClassVar[float] = 0.0
     layout: ClassVar[str] = "RLDS with a mapping (--mapping FILE)"
