@@ -1,5 +1,6 @@
 """`villa curate`: judge every episode and keep the reasons."""
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -11,14 +12,22 @@ if TYPE_CHECKING:
     from dataengine.report import Report
 
 
-@command(app, "curate", example="villa curate runs/corpus\nvilla curate runs/corpus --explain 3f2a9c01d4e5b687")
+EXAMPLE = (
+    "villa curate runs/corpus\nvilla curate runs/corpus --recipe strict --report runs/curation\n"
+    "villa curate runs/corpus --explain 3f2a9c01d4e5b687"
+)
+
+
+@command(app, "curate", example=EXAMPLE)
 def curate(
     corpus: Annotated[str, typer.Argument(help="Corpus to judge.")],
     settings: Settings,
     recipe: Annotated[str | None, typer.Option(help="Named set of rules and thresholds.")] = None,
+    report: Annotated[Path | None, typer.Option(help="Folder for the page with examples and histograms.")] = None,
     explain: Annotated[str | None, typer.Option(help="Show one episode's numbers and verdict; write nothing.")] = None,
 ) -> "Report":
-    """Measure every episode, apply the rules, and write `keep` and `reject_reason`; nothing is deleted."""
+    """Measure every episode, apply the rules, and write what stays, in full or trimmed, and why; nothing is deleted."""
     from pipelines import curate as pipeline
 
-    return pipeline.run(settings.fill(pipeline.CurateConfig, corpus=corpus, recipe=recipe, explain=explain))
+    words = {"corpus": corpus, "recipe": recipe, "report": report, "explain": explain}
+    return pipeline.run(settings.fill(pipeline.CurateConfig, **words))

@@ -1,9 +1,16 @@
 """What a source, a stage and a runner must offer. No registry: `catalog` finds them by file name."""
 
-from collections.abc import Iterator
-from typing import ClassVar, Protocol
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, ClassVar, Protocol, runtime_checkable
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
 
 from dataengine.episode import Episode, Kind, Part, Reject
+from dataengine.episode_rows import EpisodeRows
+from dataengine.film import Film
 
 
 class PartReader(Protocol):
@@ -37,18 +44,109 @@ class Source(PartReader, Protocol):
         ...
 
 
+Quality = Mapping[str, Any]
+"""Measured columns of one episode by name, without the prefix `quality__`: floats, lists, NaN where without meaning."""
+
+
 class Stage(Protocol):
-    """One curation decision; `dataengine/stages/<name>.py` holds class `<Name>`, a frozen dataclass of thresholds."""
+    """One curation decision; `dataengine/stages/<name>.py` holds class `<Name>`, a frozen dataclass of thresholds.
+
+    It measures in one of two ways (`MeasuresNumbers`, `MeasuresPictures`), whatever its thresholds, and decides by
+    these columns alone in one of three (`Rejects`, `Trims`, `Surveys`): so a threshold moves without a picture read.
+    """
 
     kinds: ClassVar[tuple[Kind, ...]]
     """Which episodes it judges; the others pass."""
     columns: ClassVar[tuple[str, ...]]
-    """What `measure` returns: one column `quality__<name>` each."""
+    """Numbers that it measures: one column `quality__<name>` of doubles each."""
+    limits: ClassVar[Mapping[str, str]]
+    """Threshold to the number that it bounds, for histograms; thresholds without a number of their own are left out."""
 
-    def measure(self, episode: Episode) -> dict[str, float]:
-        """Compute the numbers that the decision rests on, whatever the thresholds; NaN where one has no meaning."""
+
+@runtime_checkable
+class MeasuresNumbers(Stage, Protocol):
+    """Measures without pictures, all episodes of a fragment at once."""
+
+    def measure(self, rows: EpisodeRows) -> Mapping[str, Any]:
+        """Compute every column, (e,) doubles or e lists; NaN or an empty list where one has no meaning."""
         ...
 
-    def reject(self, quality: dict[str, float]) -> str | None:
+
+@runtime_checkable
+class MeasuresPictures(Stage, Protocol):
+    """Measures one episode by its pictures."""
+
+    def look(self, film: Film) -> Mapping[str, Any]:
+        """Compute every column; raise ValueError where pictures cannot be judged."""
+        ...
+
+
+@runtime_checkable
+class Rejects(Stage, Protocol):
+    """Decides on each episode by its own numbers."""
+
+    def reject(self, quality: Quality) -> str | None:
         """Say why an episode with these numbers must go, or return None to keep it."""
+        ...
+
+
+@runtime_checkable
+class Trims(Stage, Protocol):
+    """Keeps an episode but for its ends."""
+
+    def trim(self, quality: Quality) -> tuple[int, int]:
+        """Count the steps to leave out at the head and at the tail."""
+        ...
+
+
+class Measured(Protocol):
+    """The measured columns of all episodes that a survey judges: those that no rule for single episodes dropped."""
+
+    @property
+    def episode_ids(self) -> Sequence[str]:
+        """Primary keys."""
+        ...
+
+    @property
+    def datasets(self) -> Sequence[str]:
+        """Names of the sources."""
+        ...
+
+    @property
+    def embodiments(self) -> Sequence[str]:
+        """Names of the bodies."""
+        ...
+
+    def __len__(self) -> int: ...
+
+    def column(self, name: str, rows: NDArray[np.int64] | None = None) -> pa.Array:
+        """Read a measured column of all of them or, in this order, of some."""
+        ...
+
+
+@dataclass(frozen=True, kw_only=True)
+class Survey:
+    """What a look at all episodes together found."""
+
+    numbers: Mapping[str, NDArray[np.float64]]
+    """Numbers (n,) that exist only by comparison, for the report; NaN where one has no meaning."""
+    objections: Mapping[int, str]
+    """Row to why the episode must go."""
+    limits: Mapping[str, Any] = field(default_factory=dict)
+    """What was learnt of the corpus to judge by, noted with the run."""
+
+
+@runtime_checkable
+class Surveys(Stage, Protocol):
+    """Decides on episodes by all of them: limits of a body, duplicates.
+
+    Its columns are measured once for each episode, like any other's; the survey reads them anew in every run and must
+    not depend on the order of rows, so that killed, resumed and grown corpora come to the same decisions.
+    """
+
+    signatures: ClassVar[Mapping[str, pa.DataType]]
+    """Columns `quality__<name>` beside the numbers, with their types; an empty list where one has no meaning."""
+
+    def survey(self, episodes: Measured) -> Survey:
+        """Judge all episodes together."""
         ...

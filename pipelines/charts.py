@@ -104,6 +104,42 @@ def bar_chart(
     return _figure(title, y_label, _svg("".join(parts), title), _legend(names) if len(names) > 1 else "")
 
 
+def histogram(title: str, numbers: Sequence[float], marks: Mapping[str, float], *, bins: int = 40) -> str:
+    """Draw how often which numbers occur, on a logarithmic axis, with a dashed line at each mark.
+
+    The axis covers all but the outermost half per cent and every mark; what lies beyond counts in the outermost bar.
+    """
+    known = sorted(x for x in numbers if math.isfinite(x))
+    shown = {name: x for name, x in marks.items() if math.isfinite(x)}
+    if not known:
+        return ""
+    ends = [known[int(share * (len(known) - 1))] for share in (0.005, 0.995)] + list(shown.values())
+    low, high = min(ends), max(ends)
+    step = (high - low) * 1.04 / bins or 1.0
+    first = low - 0.02 * (high - low)
+    counts = [0] * bins
+    for x in known:
+        counts[min(max(int((x - first) / step), 0), bins - 1)] += 1
+    scale, width = _Scale(0.7, max(counts) * 1.2, True), (WIDTH - LEFT - RIGHT) / bins
+    parts = [scale.grid()]
+    for i, count in enumerate(counts):
+        if count:
+            y = scale.down(count)
+            box = f'x="{LEFT + width * i:.1f}" y="{y:.1f}" width="{width - 1:.1f}" height="{HEIGHT - BOTTOM - y:.1f}"'
+            parts.append(f'<rect {box} fill="var(--c0)"><title>{count}</title></rect>')
+
+    def across(x: float) -> float:
+        return LEFT + width * (x - first) / step
+
+    parts += [_text(across(x), HEIGHT - BOTTOM + 16, _short(x)) for x in _ticks(low, high, 4) if low <= x <= high]
+    for i, (name, x) in enumerate(shown.items()):
+        line = f'x1="{across(x):.1f}" x2="{across(x):.1f}" y1="{TOP}" y2="{HEIGHT - BOTTOM}"'
+        side = "start" if x < (low + high) / 2 else "end"
+        label = _text(across(x) + (5 if side == "start" else -5), TOP + 12 + 14 * i, f"{name} {_short(x)}", side)
+        parts.append(f'<line class="mark" {line}/>{label}')
+    return _figure(title, f"{len(known):,} episodes", _svg("".join(parts), title), "")
+
+
 def interval_chart(title: str, groups: Mapping[str, Mapping[str, Value]], *, names: Sequence[str]) -> str:
     """Draw rates between 0 and 1 as dots with their intervals: one block of rows per group, one row per name."""
     row, head, width = 18, 28, 760

@@ -1,33 +1,29 @@
 """Judges every episode: measures what is not measured yet, then applies rules to the numbers alone.
 
 Measuring reads states and pictures and writes `quality__*` columns, fragment by fragment. The rules read those columns
-and write `keep` and `reject_reason`; so a threshold moves in seconds, and no episode is ever deleted.
+and write `keep`, `reject_reason`, `trim_start` and `trim_end`; so a threshold moves in seconds, and nothing is deleted.
 """
 
-import os
 import time
 from collections import Counter
-from collections.abc import Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping
+from dataclasses import asdict
+from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pyarrow as pa
 from pydantic import Field
 
 from dataengine.config import Config
 from dataengine.errors import DataEngineError
-from dataengine.progress import task
-from dataengine.protocols import Stage
+from dataengine.protocols import Stage, Surveys, Trims
 from dataengine.report import Report
 from dataengine.store import Corpus
-from pipelines.curate_episodes import read_episode, row_columns
+from pipelines import curate_decide
+from pipelines.curate_decide import Verdicts
+from pipelines.curate_measure import ERROR, measure, quality_columns
 from pipelines.curate_recipe import load_recipe
 from pipelines.text_table import text_table
-
-ERROR = "quality__error"
-"""Column that says why an episode could not be measured; empty where it could, NULL where nobody tried."""
 
 
 class CurateConfig(Config):
@@ -39,8 +35,12 @@ class CurateConfig(Config):
     """Name of a recipe that ships with the tool, or a YAML file: stage names, each with its thresholds."""
     explain: str | None = None
     """Only show the numbers and the verdict on the episode with this id; nothing is written."""
+    report: Path | None = None
+    """Folder for a page with examples and histograms; by default `<corpus>.curation` beside a corpus on disk."""
+    page: bool = True
+    """Whether to write that page."""
     workers: int = Field(0, ge=0)
-    """Threads that measure; 0 takes two for each processor."""
+    """Threads that look at pictures; 0 takes two for each processor."""
 
 
 class RuleFacts(Report):
@@ -65,21 +65,31 @@ class CurateReport(Report):
     dropped: int
     rules: list[RuleFacts] = Field(default_factory=list)
     kept_by_dataset: dict[str, int] = Field(default_factory=dict)
+    dropped_by_dataset: dict[str, dict[str, int]] = Field(default_factory=dict)
+    """Dataset to rule to episodes; `unreadable` stands for those that could not be measured."""
+    trimmed: int = 0
+    """Kept episodes without some steps at their ends."""
+    steps_trimmed: int = 0
     measured: int
     """Episodes measured by this call; those measured before were not read again."""
     unreadable: int
     """Episodes dropped because a stage could not measure them."""
+    page: str = ""
+    """Where the page with examples lies; empty where none was asked for."""
     seconds: float
 
     def summary(self) -> str:
-        """Print a row per rule."""
+        """Print a row per rule, then one per dataset that lost episodes."""
         rows = [[r.rule, r.judged, r.dropped, r.example] for r in self.rules]
-        datasets = ", ".join(f"{name} {count}" for name, count in self.kept_by_dataset.items())
-        kept = f"kept {self.kept} of {self.episodes} episodes ({datasets})"
-        lines = [
-            text_table(["rule", "judged", "dropped", "example"], rows),
-            f"{kept}; measured {self.measured} in {self.seconds:.1f} s",
-        ]
+        lost = [[n, self.kept_by_dataset[n], _listed(rules)] for n, rules in self.dropped_by_dataset.items() if rules]
+        trimmed = f", {self.trimmed} of them without {self.steps_trimmed} idle steps" if self.trimmed else ""
+        kept = f"kept {self.kept} of {self.episodes} episodes{trimmed}"
+        lines = [text_table(["rule", "judged", "dropped", "example"], rows)]
+        if lost:
+            lines += ["", text_table(["dataset", "kept", "dropped"], lost), ""]
+        lines.append(f"{kept}; measured {self.measured} in {self.seconds:.1f} s")
+        if self.page:
+            lines.append(f"examples to look at: {self.page}")
         if self.unreadable:
             lines.append(f"{self.unreadable} episodes could not be measured and were dropped; see column {ERROR}")
         return "\n".join(lines)
@@ -103,6 +113,8 @@ class ExplainReport(Report):
     dataset: str
     keep: bool
     reason: str
+    trimmed: tuple[int, int] = (0, 0)
+    """Steps that are left out at the head and at the tail."""
     verdicts: list[Verdict]
 
     def summary(self) -> str:
@@ -130,172 +142,119 @@ def run(config: CurateConfig) -> CurateReport | ExplainReport:
         return explain(corpus, config.explain, rules)
     version = corpus.version
     measured = measure(corpus, rules, config.workers)
-    decided = decide(corpus, rules)
-    report = CurateReport(
-        corpus=config.corpus,
-        recipe=config.recipe,
-        episodes=decided.episodes,
-        kept=decided.kept,
-        dropped=decided.episodes - decided.kept,
-        rules=[
-            RuleFacts(
-                rule=name,
-                judged=decided.judged[name],
-                dropped=decided.dropped[name],
-                example=decided.example.get(name, ""),
-            )
-            for name in rules
-        ],
-        kept_by_dataset=dict(sorted(decided.kept_by_dataset.items())),
-        measured=measured,
-        unreadable=decided.unreadable,
-        seconds=round(time.monotonic() - start, 3),
+    verdicts = curate_decide.judge(corpus, rules)
+    changed = curate_decide.write(corpus, verdicts)
+    page = _place_of_page(config, corpus)
+    report = _report(config, rules, verdicts).model_copy(
+        update={"measured": measured, "seconds": round(time.monotonic() - start, 3), "page": str(page or "")}
     )
-    if measured or decided.changed:
-        counts = report.model_dump(include={"episodes", "kept", "dropped", "measured", "unreadable"})
-        versions = {"version_in": version, "version_out": corpus.version}
+    if measured or changed:
+        keys = {
+            "episodes",
+            "kept",
+            "dropped",
+            "measured",
+            "unreadable",
+            "trimmed",
+            "steps_trimmed",
+            "dropped_by_dataset",
+        }
         thresholds = {name: asdict(stage) for name, stage in rules.items()}  # type: ignore[call-overload]
-        settings = {"config": {**config.model_dump(), "thresholds": thresholds}, "seconds": report.seconds}
-        corpus.append_run({"command": "curate", **settings, **versions, "counts": counts})
+        settings = {**config.model_dump(mode="json"), "thresholds": thresholds, "learnt": verdicts.learnt}
+        versions = {"version_in": version, "version_out": corpus.version}
+        counts = report.model_dump(include=keys)
+        run = {"command": "curate", "config": settings, "seconds": report.seconds, **versions, "counts": counts}
+        corpus.append_run(run)
+    if page:
+        from pipelines.curate_page import write_page
+
+        write_page(page, corpus, rules, verdicts, report)
     return report
 
 
-def measure(corpus: Corpus, rules: Mapping[str, Stage], workers: int = 0) -> int:
-    """Fill the `quality__*` columns where they are NULL and return the number of episodes that were read."""
-    columns = [f"quality__{name}" for stage in rules.values() for name in stage.columns]
-    corpus.ensure_columns(pa.schema([*((name, pa.float64()) for name in columns), (ERROR, pa.string())]))
-    fragment_ids = corpus.fragment_ids()
-    missing = {i: _not_measured(corpus.fragment_table(i, columns), columns) for i in fragment_ids}
-    pictures = Corpus.open(corpus.uri)  # stays at one version, and so keeps what it knows between our commits
-    total = sum(len(rows) for rows in missing.values())
-    with (
-        task("measure", total, "episodes") as live,
-        ThreadPoolExecutor(workers or 2 * (os.cpu_count() or 1), "measure") as pool,
-    ):
-        for fragment_id, rows in missing.items():
-            if not len(rows):
-                continue
-            table = corpus.fragment_table(fragment_id, [*row_columns(corpus), *columns, ERROR]).take(rows)
-            found = []
-            for numbers in pool.map(lambda row: _measure_row(pictures, rules, row), table.to_pylist()):
-                found.append(numbers)
-                live.advance()
-            schema = pa.schema([("_rowid", pa.uint64()), *((n, pa.float64()) for n in columns), (ERROR, pa.string())])
-            corpus.update_fragment(fragment_id, pa.Table.from_pylist(found, schema=schema))
-    return total
+def _place_of_page(config: CurateConfig, corpus: Corpus) -> Path | None:
+    """Choose the folder of the page; beside a corpus in an object store there is none."""
+    if not config.page:
+        return None
+    local = Path(corpus.uri)
+    folder = config.report or (local.with_name(f"{local.name}.curation") if local.is_dir() else None)
+    return folder / "index.html" if folder else None
 
 
-def _not_measured(table: pa.Table, columns: Sequence[str]) -> Any:
-    """Rows in which a number is NULL; NaN means that it was measured and has no meaning."""
-    empty = np.zeros(len(table), dtype=bool)
-    for name in columns:
-        empty |= table[name].is_null().to_numpy(zero_copy_only=False)
-    return np.flatnonzero(empty)
-
-
-def _measure_row(corpus: Corpus, rules: Mapping[str, Stage], row: Mapping[str, Any]) -> dict[str, Any]:
-    """Compute what a row lacks. A picture that cannot be decoded costs this episode, not the command."""
-    out: dict[str, Any] = {"_rowid": row["_rowid"], ERROR: row[ERROR] or ""}
-    episode = None
-    for rule, stage in rules.items():
-        names = {name: f"quality__{name}" for name in stage.columns}
-        if all(row[column] is not None for column in names.values()):
-            out |= {column: row[column] for column in names.values()}
-            continue
-        numbers = dict.fromkeys(stage.columns, float("nan"))
-        if row["kind"] in stage.kinds:
-            try:
-                episode = episode or read_episode(corpus, row)
-                numbers |= stage.measure(episode)
-            except (ValueError, DataEngineError) as error:
-                out[ERROR] = f"{rule}: {' '.join(str(error).split())}"
-        out |= {names[name]: float(value) for name, value in numbers.items()}
-    return out
-
-
-@dataclass
-class Decided:
-    """Counts of one round of decisions."""
-
-    episodes: int = 0
-    kept: int = 0
-    unreadable: int = 0
-    changed: int = 0
-    """Fragments that were written."""
-
-    def __post_init__(self) -> None:
-        self.judged: Counter[str] = Counter()
-        self.dropped: Counter[str] = Counter()
-        self.kept_by_dataset: Counter[str] = Counter()
-        self.example: dict[str, str] = {}
-
-
-def decide(corpus: Corpus, rules: Mapping[str, Stage]) -> Decided:
-    """Write `keep` and `reject_reason` from the measured columns; only fragments in which something changes."""
-    corpus.ensure_columns(pa.schema([("keep", pa.bool_()), ("reject_reason", pa.string())]))
-    columns = [f"quality__{name}" for stage in rules.values() for name in stage.columns]
-    done = Decided()
-    for fragment_id in corpus.fragment_ids():
-        table = corpus.fragment_table(fragment_id, ["dataset", "kind", "keep", "reject_reason", *columns, ERROR])
-        reasons = [_judge(rules, row, done) for row in table.to_pylist()]
-        keep = pa.array([not reason for reason in reasons])
-        words = pa.array(reasons, type=pa.string())
-        if not (table["keep"].combine_chunks().equals(keep) and table["reject_reason"].combine_chunks().equals(words)):
-            done.changed += 1
-            corpus.update_fragment(
-                fragment_id, pa.table({"_rowid": table["_rowid"], "keep": keep, "reject_reason": words})
-            )
-    return done
-
-
-def _judge(rules: Mapping[str, Stage], row: Mapping[str, Any], done: Decided) -> str:
-    """Give the first objection to an episode, or nothing, and count."""
-    done.episodes += 1
-    objection = ""
-    for rule, stage in rules.items():
-        if row["kind"] not in stage.kinds:
-            continue
-        done.judged[rule] += 1
-        reason = stage.reject({name: row[f"quality__{name}"] for name in stage.columns})
-        if reason and not objection:
-            objection = f"{rule}: {reason}"
-            done.dropped[rule] += 1
-            done.example.setdefault(rule, reason)
-    if row[ERROR]:
-        done.unreadable += not objection
-        objection = objection or f"could not be measured: {row[ERROR]}"
-    done.kept += not objection
-    done.kept_by_dataset[row["dataset"]] += not objection
-    return objection
-
-
-def explain(corpus: Corpus, episode_id: str, rules: Mapping[str, Stage]) -> ExplainReport:
-    """Judge one episode by the numbers in the corpus."""
-    columns = [f"quality__{name}" for stage in rules.values() for name in stage.columns]
-    if not set(columns) | {ERROR} <= set(corpus.schema.names):
-        raise DataEngineError(f"{corpus.uri}: not measured by these rules yet; run `villa curate {corpus.uri}` first")
-    quoted = episode_id.replace("'", "''")
-    rows = corpus.table(["dataset", "kind", *columns, ERROR], where=f"episode_id = '{quoted}'").to_pylist()
-    if not rows:
-        raise DataEngineError(f"{corpus.uri}: no episode '{episode_id}'; `villa show {corpus.uri}` lists them")
-    row = rows[0]
-    if row[ERROR] is None or any(row[column] is None for column in columns):
-        raise DataEngineError(f"episode '{episode_id}' came after the last measurement; run `villa curate` first")
-    reason = _judge(rules, row, Decided())
-    return ExplainReport(
-        episode_id=episode_id,
-        dataset=row["dataset"],
-        keep=not reason,
-        reason=reason,
-        verdicts=[_verdict(rule, stage, row) for rule, stage in rules.items()],
+def _report(config: CurateConfig, rules: Mapping[str, Stage], found: Verdicts) -> CurateReport:
+    """Count verdicts."""
+    kept = [not reason for reason in found.reason]
+    example: dict[str, str] = {}
+    lost: dict[str, Counter[str]] = {name: Counter() for name in sorted(set(found.words["dataset"]))}
+    keeps: Counter[str] = Counter(dict.fromkeys(lost, 0))
+    for dataset, rule, reason in zip(found.words["dataset"], found.rule, found.reason, strict=True):
+        if reason:
+            lost[dataset][rule or "unreadable"] += 1
+            example.setdefault(rule, reason.removeprefix(f"{rule}: "))
+        else:
+            keeps[dataset] += 1
+    dropped = sum(lost.values(), Counter())
+    return CurateReport(
+        corpus=config.corpus,
+        recipe=config.recipe,
+        episodes=len(kept),
+        kept=sum(kept),
+        dropped=len(kept) - sum(kept),
+        rules=[
+            RuleFacts(rule=r, judged=found.judged[r], dropped=dropped[r], example=example.get(r, "")) for r in rules
+        ],
+        kept_by_dataset=dict(keeps),
+        dropped_by_dataset={name: dict(sorted(rules.items())) for name, rules in lost.items()},
+        trimmed=int((found.trimmed.sum(axis=1) > 0).sum()),
+        steps_trimmed=int(found.trimmed.sum()),
+        measured=0,
+        unreadable=dropped["unreadable"],
+        seconds=0.0,
     )
 
 
-def _verdict(rule: str, stage: Stage, row: Mapping[str, Any]) -> Verdict:
-    numbers = {name: float(row[f"quality__{name}"]) for name in stage.columns}
+def explain(corpus: Corpus, episode_id: str, rules: Mapping[str, Stage]) -> ExplainReport:
+    """Judge the corpus by the numbers in it, as rules that compare need all of them, and tell of one episode."""
+    if not {*quality_columns(rules), ERROR} <= set(corpus.schema.names):
+        raise DataEngineError(f"{corpus.uri}: not measured by these rules yet; run `villa curate {corpus.uri}` first")
+    found = curate_decide.judge(corpus, rules)
+    if episode_id not in found.words["episode_id"]:
+        raise DataEngineError(f"{corpus.uri}: no episode '{episode_id}'; `villa show {corpus.uri}` lists them")
+    row = found.words["episode_id"].index(episode_id)
+    if found.table[ERROR][row].as_py() is None:
+        raise DataEngineError(f"episode '{episode_id}' came after the last measurement; run `villa curate` first")
+    reason = found.reason[row]
+    return ExplainReport(
+        episode_id=episode_id,
+        dataset=found.words["dataset"][row],
+        keep=not reason,
+        reason=reason,
+        trimmed=(int(found.trimmed[row][0]), int(found.trimmed[row][1])),
+        verdicts=[_verdict(rule, stage, found, row) for rule, stage in rules.items()],
+    )
+
+
+def _verdict(rule: str, stage: Stage, found: Verdicts, row: int) -> Verdict:
+    """Say what one rule saw; a rule that compares judges only what the others keep."""
+    numbers = curate_decide.quality_of(found, stage, row)
+    says: str | None = None
+    if found.words["kind"][row] in stage.kinds:
+        if found.rule[row] == rule:
+            says = found.reason[row].removeprefix(f"{rule}: ")
+        elif isinstance(stage, Trims):
+            head, tail = stage.trim(numbers)
+            says = f"without {head} steps at the head and {tail} at the tail" if head or tail else None
+        elif not isinstance(stage, Surveys):
+            says = stage.reject(numbers)  # type: ignore[attr-defined]
+    compared = [name for name in stage.limits.values() if name in found.compared]
+    numbers |= {name: float(found.compared[name][row]) for name in compared}
     return Verdict(
         rule=rule,
         numbers={name: None if np.isnan(x) else x for name, x in numbers.items()},
         thresholds=asdict(stage),  # type: ignore[call-overload]
-        reason=stage.reject(numbers) if row["kind"] in stage.kinds else None,
+        reason=says,
     )
+
+
+def _listed(counts: Mapping[str, int]) -> str:
+    return ", ".join(f"{rule} {count}" for rule, count in counts.items())

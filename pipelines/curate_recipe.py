@@ -10,7 +10,7 @@ import yaml
 
 from dataengine import catalog
 from dataengine.errors import DataEngineError
-from dataengine.protocols import Stage
+from dataengine.protocols import MeasuresNumbers, MeasuresPictures, Rejects, Stage, Surveys, Trims
 
 PREFIX = "curate_"
 
@@ -53,4 +53,8 @@ def _stage(recipe: str, name: str, thresholds: Any) -> Stage:
             raise DataEngineError(f"recipe {recipe}: {name} has no threshold '{key}'; {hint}")
         if isinstance(value, bool) or not isinstance(value, int | float):
             raise DataEngineError(f"recipe {recipe}: {name}.{key} is {value!r}, expected a number")
-    return kind(**thresholds)
+    made = kind(**thresholds)
+    measures, decides = (MeasuresNumbers, MeasuresPictures), (Rejects, Trims, Surveys)
+    if not isinstance(made, measures) or not isinstance(made, decides):
+        raise DataEngineError(f"recipe {recipe}: {name} is no stage: it must measure and decide; see protocols.Stage")
+    return made

@@ -8,7 +8,7 @@ from made_corpus import SIDE, add_parts, human_clip, make_corpus, robot_episode
 from dataengine.errors import DataEngineError
 from dataengine.stages.drop_still import DropStill
 from dataengine.store import Corpus
-from pipelines import curate
+from pipelines import curate_measure
 from pipelines.curate import CurateConfig, run
 from pipelines.curate_recipe import load_recipe
 
@@ -61,15 +61,15 @@ def test_every_bad_episode_goes_with_its_reason_and_the_rest_stays(tmp_path):
     assert verdicts(uri) == EXPECTED
     assert (report.episodes, report.kept, report.dropped, report.measured) == (8, 2, 6, 8)
     dropped = {r.rule: r.dropped for r in report.rules}
-    assert dropped == {
+    assert {rule: count for rule, count in dropped.items() if count} == {
         "drop_short": 2,
         "drop_still": 1,
         "drop_jumps": 1,
         "drop_frozen_camera": 2,
-        "drop_black_frames": 0,
     }
     assert {r.rule: r.judged for r in report.rules}["drop_still"] == 6
     assert report.kept_by_dataset == {"hands": 0, "made": 2}
+    assert report.dropped_by_dataset["hands"] == {"drop_short": 1}
     assert "kept 2 of 8 episodes" in report.summary()
 
 
@@ -80,7 +80,7 @@ def test_a_second_call_measures_nothing_and_writes_nothing(tmp_path):
     again = run(CurateConfig(corpus=uri))
     assert again.measured == 0
     assert Corpus.open(uri).version == version
-    assert Corpus.open(uri).runs()["command"].to_pylist() == ["curate"]
+    assert Corpus.open(uri).runs()["command"].to_pylist().count("curate") == 1
     assert [r.model_dump() for r in again.rules] == [r.model_dump() for r in first.rules]
 
 
@@ -89,7 +89,8 @@ def test_a_moved_threshold_reads_no_picture_and_no_state(tmp_path, monkeypatch):
     run(CurateConfig(corpus=uri))
     recipe = tmp_path / "mild.yaml"
     recipe.write_text("drop_short: {min_steps: 2, min_duration_s: 0.1}\n")
-    monkeypatch.setattr(curate, "read_episode", lambda *_: pytest.fail("read an episode"))
+    monkeypatch.setattr(curate_measure, "open_film", lambda *_: pytest.fail("looked at pictures"))
+    monkeypatch.setattr(curate_measure, "EpisodeRows", lambda *_: pytest.fail("read states"))
     report = run(CurateConfig(corpus=uri, recipe=str(recipe)))
     assert report.kept == 8
     assert set(verdicts(uri).values()) == {(True, "")}

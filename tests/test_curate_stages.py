@@ -1,18 +1,21 @@
 import dataclasses
-from importlib import resources
 
 import numpy as np
 import pytest
 import simplejpeg
-import yaml
+from made_rows import rows_of_episodes
 
 from dataengine import catalog
 from dataengine.episode import CameraFrames, Episode
+from dataengine.film import Film
+from dataengine.protocols import MeasuresPictures, Surveys
 from dataengine.stages.drop_black_frames import DropBlackFrames
 from dataengine.stages.drop_frozen_camera import DropFrozenCamera
 from dataengine.stages.drop_jumps import DropJumps
 from dataengine.stages.drop_short import DropShort
 from dataengine.stages.drop_still import DropStill
+from pipelines.curate_measure import schema_of
+from pipelines.curate_recipe import load_recipe, recipe_names
 
 HZ = 20.0
 
@@ -47,11 +50,18 @@ def walk(num_steps=60, step_m=0.004, arms=1):
     return state
 
 
-def verdict(stage, episode):
-    numbers = stage.measure(episode)
+def measured(stage, episode):
+    if isinstance(stage, MeasuresPictures):
+        numbers = stage.look(Film.of(episode))
+    else:
+        numbers = {name: values[0] for name, values in stage.measure(rows_of_episodes(episode)).items()}
     assert tuple(numbers) == stage.columns
     assert all(isinstance(value, float) for value in numbers.values())
-    return stage.reject(numbers)
+    return numbers
+
+
+def verdict(stage, episode):
+    return stage.reject(measured(stage, episode))
 
 
 def noise(num, seed=0, height=64, width=96):
@@ -87,8 +97,7 @@ def test_a_gripper_that_closes_is_motion():
 def test_states_that_are_no_hand_positions_pass_the_motion_rules():
     for episode in (make_episode(np.zeros((40, 8)), encoding="joint_position"), make_episode()):
         for stage in (DropStill(), DropJumps()):
-            numbers = stage.measure(episode)
-            assert stage.reject(numbers) is None
+            assert verdict(stage, episode) is None
 
 
 def test_one_leap_among_small_steps_is_a_jump():
@@ -140,17 +149,27 @@ def test_a_dark_scene_with_a_lamp_is_not_black():
 
 def test_an_episode_without_a_camera_passes_the_camera_rules():
     for stage in (DropFrozenCamera(), DropBlackFrames()):
-        numbers = stage.measure(make_episode())
+        numbers = measured(stage, make_episode())
         assert all(np.isnan(value) for value in numbers.values())
         assert stage.reject(numbers) is None
 
 
-def test_every_stage_has_its_own_columns_and_a_place_in_the_default_recipe():
+def test_every_stage_has_its_own_columns_and_says_what_its_thresholds_bound():
     stages = {name: catalog.stage(name) for name in catalog.stage_names()}
-    columns = [column for stage in stages.values() for column in stage.columns]
+    columns = [column for stage in stages.values() for column in schema_of(stage())]
     assert len(columns) == len(set(columns))
-    recipe = yaml.safe_load((resources.files("pipelines.recipes") / "curate_default.yaml").read_text())
-    assert set(recipe) == set(stages)
-    for name, thresholds in recipe.items():
-        fields = {f.name: f.default for f in dataclasses.fields(stages[name])}
-        assert thresholds == fields, f"{name}: the recipe and the stage disagree"
+    for stage in stages.values():
+        thresholds = {f.name for f in dataclasses.fields(stage)}
+        assert set(stage.limits) <= thresholds
+        assert set(stage.limits.values()) <= set(stage.columns) or isinstance(stage(), Surveys)
+
+
+def test_the_default_recipe_spells_out_the_thresholds_of_its_stages():
+    for rule, stage in load_recipe("default").items():
+        assert stage == type(stage)(), f"{rule}: the recipe and the stage disagree"
+
+
+@pytest.mark.parametrize("name", recipe_names())
+def test_every_recipe_loads_and_asks_for_all_but_what_it_says(name):
+    left_out = {"default": {"drop_no_instruction"}, "strict": set(), "villa-x": {"trim_idle"}}
+    assert set(catalog.stage_names()) - set(load_recipe(name)) == left_out[name]

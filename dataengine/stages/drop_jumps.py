@@ -1,11 +1,15 @@
 """States that leap where an arm cannot."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import ClassVar
+from types import MappingProxyType
+from typing import Any, ClassVar
 
 import numpy as np
 
-from dataengine.episode import Episode, Kind
+from dataengine.episode import Kind
+from dataengine.episode_rows import EpisodeRows
+from dataengine.protocols import Quality
 from dataengine.stages._motion import hand_positions
 
 TYPICAL_QUANTILE = 0.9
@@ -24,25 +28,34 @@ class DropJumps:
 
     kinds: ClassVar[tuple[Kind, ...]] = ("robot",)
     columns: ClassVar[tuple[str, ...]] = ("hand_speed_max_m_s", "hand_step_ratio")
+    limits: ClassVar[Mapping[str, str]] = MappingProxyType(
+        {"max_speed_m_s": "hand_speed_max_m_s", "max_step_ratio": "hand_step_ratio"}
+    )
 
     max_speed_m_s: float = 3.0
     """Fastest plausible hand; table-top arms are rated at 1 to 2 m/s."""
     max_step_ratio: float = 8.0
     """Largest step, in units of the episode's typical large step."""
 
-    def measure(self, episode: Episode) -> dict[str, float]:
+    def measure(self, rows: EpisodeRows) -> Mapping[str, Any]:
         """Speed of the fastest step, and its length over the typical one; NaN where the state does not say."""
-        hands = hand_positions(episode)
-        if hands is None or len(hands) < 2:
-            return {"hand_speed_max_m_s": np.nan, "hand_step_ratio": np.nan}
-        steps_m = np.linalg.norm(np.diff(hands, axis=0), axis=-1)  # (t - 1, hands)
-        typical_m = np.maximum(np.quantile(steps_m, TYPICAL_QUANTILE, axis=0), LEAST_TYPICAL_M)
-        return {
-            "hand_speed_max_m_s": float(steps_m.max() * episode.control_hz),
-            "hand_step_ratio": float((steps_m / typical_m).max()),
-        }
+        speed_m_s, ratio = rows.nan(), rows.nan()
+        for vectors in rows.vectors:
+            hands = hand_positions(vectors)
+            if hands is None:
+                continue
+            i, steps = hands.pairs(1)
+            length_m = np.linalg.norm(hands.values[i + 1] - hands.values[i], axis=-1)  # (m, hands)
+            fastest_m, worst = steps.of(length_m.max(axis=1)).max(), np.full(len(vectors.rows), np.nan)
+            for hand_m in length_m.T:
+                hand = steps.of(hand_m)
+                typical_m = np.maximum(hand.quantile(TYPICAL_QUANTILE), LEAST_TYPICAL_M)
+                worst = np.fmax(worst, hand.max() / typical_m)
+            speed_m_s[vectors.rows] = fastest_m * vectors.control_hz
+            ratio[vectors.rows] = worst
+        return {"hand_speed_max_m_s": speed_m_s, "hand_step_ratio": ratio}
 
-    def reject(self, quality: dict[str, float]) -> str | None:
+    def reject(self, quality: Quality) -> str | None:
         """Say why the episode must go, or return None to keep it."""
         speed_m_s, ratio = quality["hand_speed_max_m_s"], quality["hand_step_ratio"]
         if speed_m_s > self.max_speed_m_s and ratio > self.max_step_ratio:

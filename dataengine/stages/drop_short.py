@@ -1,9 +1,13 @@
 """Episodes too short to hold an action."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import ClassVar
+from types import MappingProxyType
+from typing import Any, ClassVar
 
-from dataengine.episode import Episode, Kind
+from dataengine.episode import Kind
+from dataengine.episode_rows import EpisodeRows
+from dataengine.protocols import Quality
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -15,17 +19,20 @@ class DropShort:
 
     kinds: ClassVar[tuple[Kind, ...]] = ("robot", "human")
     columns: ClassVar[tuple[str, ...]] = ("num_steps", "duration_s")
+    limits: ClassVar[Mapping[str, str]] = MappingProxyType(
+        {"min_steps": "num_steps", "min_duration_s": "duration_s"},
+    )
 
     min_steps: int = 4
     """Fewest steps worth keeping."""
     min_duration_s: float = 0.5
     """Shortest time worth keeping."""
 
-    def measure(self, episode: Episode) -> dict[str, float]:
+    def measure(self, rows: EpisodeRows) -> Mapping[str, Any]:
         """Length in steps and seconds."""
-        return {"num_steps": float(episode.num_steps), "duration_s": episode.num_steps / episode.control_hz}
+        return {"num_steps": rows.num_steps.astype(float), "duration_s": rows.num_steps / rows.control_hz}
 
-    def reject(self, quality: dict[str, float]) -> str | None:
+    def reject(self, quality: Quality) -> str | None:
         """Say why the episode must go, or return None to keep it."""
         if quality["num_steps"] < self.min_steps:
             return f"{quality['num_steps']:.0f} steps, need {self.min_steps}"

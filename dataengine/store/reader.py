@@ -1,4 +1,8 @@
-"""Episodes of a corpus at random: numbers in memory, encoded frames in batched reads of byte ranges."""
+"""Episodes of a corpus at random: numbers in memory, encoded frames in batched reads of byte ranges.
+
+Steps that curation trimmed (`trim_start` at the head, `trim_end` at the tail) do not exist here: step 0, frame 0 and
+latent action 0 of an episode are the first that stay. In the table every column keeps the whole episode.
+"""
 
 from collections.abc import Sequence
 from typing import Any
@@ -15,6 +19,9 @@ from dataengine.stats import EmbodimentStatistics
 from dataengine.store.corpus import Corpus
 from dataengine.windows import EpisodeInfo, LatentInfo, identify
 
+TRIMS = ("trim_start", "trim_end")
+"""Columns that say how many steps of an episode's head and tail do not count; NULL for none."""
+
 _PLAIN = (
     *("episode_id", "dataset", "dataset_id", "embodiment", "embodiment_id"),
     *("kind", "control_hz", "num_steps", "instruction", "split"),
@@ -22,7 +29,7 @@ _PLAIN = (
 
 
 class TableReader:
-    """An `EpisodeReader` over a corpus as it is now: the episodes that curation kept, or all."""
+    """An `EpisodeReader` over a corpus as it is now: the episodes that curation kept, without idle ends, or all."""
 
     def __init__(self, corpus: Corpus, *, kept_only: bool = True) -> None:
         self.corpus = corpus
@@ -30,13 +37,16 @@ class TableReader:
         self._slots = [slot for slot in CAMERA_SLOTS if f"frames_{slot}" in names]
         columns = [*_PLAIN, "state", "state_dim", "action", "action_dim", *(f"height_{slot}" for slot in self._slots)]
         self._filtered = kept_only and "keep" in names
-        table = self._read(columns)
-        self.episodes = _episodes(table, self._slots)
+        trims = list(TRIMS) if kept_only and set(TRIMS) <= set(names) else []
+        table = self._read([*columns, *trims])
+        self._first, cut = _trims(table, trims)
+        """(e,) steps of each episode that are left out before its first."""
+        self.episodes = _episodes(table, self._slots, cut)
         if not self.episodes:
             dropped = "; curation dropped all it has" if self._filtered else ""
             raise DataEngineError(f"{corpus.uri} holds no episodes to train on{dropped}")
-        self._state = _rows(table["state"], table["state_dim"])
-        self._action = _rows(table["action"], table["action_dim"])
+        self._state = self._trimmed(_rows(table["state"], table["state_dim"]))
+        self._action = self._trimmed(_rows(table["action"], table["action_dim"]))
         self._latents: dict[str, tuple[list[NDArray[np.float32]], list[NDArray[np.int16]]]] = {}
         self._num_bytes: NDArray[np.int64] | None = None
         self.identity = identify(corpus.uri, corpus.version, self.episodes)
@@ -67,13 +77,15 @@ class TableReader:
 
     def jpegs(self, slot: str, wanted: Sequence[tuple[int, int]]) -> list[bytes]:
         """Read encoded frames for (row, frame) pairs in one go."""
-        return self.corpus.jpegs(slot, [(self.episodes[row].episode_id, frame) for row, frame in wanted])
+        return self.corpus.jpegs(slot, [self._frame(row, frame) for row, frame in wanted])
 
     def num_bytes(self, row: int) -> int:
         """Count the bytes of an episode's frames."""
         if self._num_bytes is None:
             table = self._read([f"offsets_{slot}" for slot in self._slots])
-            self._num_bytes = np.sum([_lasts(column) for column in table.columns], axis=0)
+            ends = self._first + np.array([e.num_steps for e in self.episodes], np.int64)
+            sizes = [_bytes_between(column, self._first, ends) for column in table.columns]
+            self._num_bytes = np.sum(sizes, axis=0)
         return int(self._num_bytes[row])
 
     def statistics(self) -> dict[str, EmbodimentStatistics]:
@@ -114,16 +126,40 @@ class TableReader:
                 codes.append(np.full((e.num_steps, info.k), labels.NO_CODE, np.int16))
             else:
                 shaped = labels.unflatten(info, flat_latent, flat_code)
-                latents.append(shaped[0])
-                codes.append(shaped[1])
+                steps = slice(self._first[e.row], self._first[e.row] + e.num_steps)
+                latents.append(shaped[0][steps])
+                codes.append(shaped[1][steps])
         return latents, codes
 
+    def _frame(self, row: int, frame: int) -> tuple[str, int]:
+        """Say where a frame lies in the table; one beyond a trimmed episode's end is none of its frames."""
+        episode = self.episodes[row]
+        if not 0 <= frame < episode.num_steps:
+            raise DataEngineError(f"episode {episode.episode_id} has {episode.num_steps} frames, no frame {frame}")
+        return episode.episode_id, int(self._first[row]) + frame
 
-def _episodes(table: pa.Table, slots: Sequence[str]) -> list[EpisodeInfo]:
+    def _trimmed(self, rows: list[NDArray[Any] | None]) -> list[NDArray[Any] | None]:
+        """Leave out the steps that curation cut off."""
+        return [
+            None if values is None else values[self._first[e.row] : self._first[e.row] + e.num_steps]
+            for e, values in zip(self.episodes, rows, strict=True)
+        ]
+
+
+def _trims(table: pa.Table, columns: Sequence[str]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """(e,) steps to leave out at the head of each episode, and (e,) at both ends; 0 where nobody judged."""
+    if not columns:
+        return np.zeros(len(table), np.int64), np.zeros(len(table), np.int64)
+    head, tail = (table[name].fill_null(0).to_numpy().astype(np.int64) for name in columns)
+    return head, head + tail
+
+
+def _episodes(table: pa.Table, slots: Sequence[str], cut: NDArray[np.int64]) -> list[EpisodeInfo]:
     heights = {slot: table[f"height_{slot}"].fill_null(0).to_pylist() for slot in slots}
     infos = []
     for row, found in enumerate(table.select(list(_PLAIN)).to_pylist()):
         found["instruction"] = tuple(found["instruction"] or ())
+        found["num_steps"] -= int(cut[row])
         cameras = tuple(slot for slot in slots if heights[slot][row])
         infos.append(EpisodeInfo(row=row, cameras=cameras, **found))
     return infos
@@ -142,13 +178,15 @@ def _rows(column: pa.ChunkedArray, dims: pa.ChunkedArray | None) -> list[NDArray
     return rows
 
 
-def _lasts(column: pa.ChunkedArray) -> NDArray[np.int64]:
-    """Take the last value of every list, which is where its last frame ends; 0 where there is no list."""
-    lasts = [np.zeros(0, np.int64)]
+def _bytes_between(column: pa.ChunkedArray, first: NDArray[np.int64], end: NDArray[np.int64]) -> NDArray[np.int64]:
+    """(e,) bytes of the frames from the first to before the end, by their offsets; 0 where there is no list."""
+    sizes, row = [np.zeros(0, np.int64)], 0
     for chunk in column.chunks:
-        values, ends = chunk.values.to_numpy(zero_copy_only=False), chunk.offsets.to_numpy()
+        values, starts = chunk.values.to_numpy(zero_copy_only=False), chunk.offsets.to_numpy()[:-1]
         valid = chunk.is_valid().to_numpy(zero_copy_only=False)
-        last = np.zeros(len(chunk), np.int64)
-        last[valid] = values[ends[1:][valid] - 1]
-        lasts.append(last)
-    return np.concatenate(lasts)
+        rows = np.arange(row, row + len(chunk))[valid]
+        size = np.zeros(len(chunk), np.int64)
+        size[valid] = values[starts[valid] + end[rows]] - values[starts[valid] + first[rows]]
+        sizes.append(size)
+        row += len(chunk)
+    return np.concatenate(sizes)

@@ -1,0 +1,72 @@
+"""The pictures of an episode, for stages that look at them: read in one go, decoded small and grey, each once."""
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+import simplejpeg
+from numpy.typing import NDArray
+
+from dataengine.episode import Episode
+
+SMALL = 64
+"""Least side in pixels of a small picture; libjpeg scales while it decodes, at a fraction of the cost."""
+
+
+class Film:
+    """Grey pictures of an episode's main camera; `kind` robot or human, `rate_hz` frames in a second."""
+
+    def __init__(
+        self, kind: str, num_frames: int, rate_hz: float, read: Callable[[Sequence[int]], list[bytes]]
+    ) -> None:
+        self.kind, self.num_frames, self.rate_hz = kind, num_frames, rate_hz
+        self._read = read
+        self._jpegs: dict[int, bytes] = {}
+        self._small: dict[int, NDArray[np.uint8]] = {}
+
+    @classmethod
+    def of(cls, episode: Episode) -> "Film":
+        """Look at an episode in memory; one without a camera has no frames."""
+        slot = main_camera(tuple(episode.cameras))
+        jpegs = episode.cameras[slot].jpegs if slot else []
+        return cls(episode.kind, len(jpegs), episode.control_hz, lambda frames: [jpegs[i] for i in frames])
+
+    def evenly(self, most: int) -> list[int]:
+        """At most so many frames, evenly spaced from the first to the last."""
+        return (
+            np.unique(np.linspace(0, self.num_frames - 1, most).round().astype(int)).tolist() if self.num_frames else []
+        )
+
+    def cells(self, frames: Sequence[int], side: int) -> NDArray[np.float32]:
+        """(n, side, side) mean brightness 0 to 255 of cells of some frames: noise goes, a small mover stays."""
+        if not len(frames):
+            return np.zeros((0, side, side), dtype=np.float32)
+        self._fetch([i for i in frames if i not in self._small])
+        for i in frames:
+            if i not in self._small:
+                self._small[i] = _grey(self._jpegs[i], SMALL)
+        small = np.stack([self._small[i] for i in frames])
+        height, width = small.shape[1:]
+        if min(height, width) < side:
+            raise ValueError(f"a camera picture has {width} x {height} pixels, expected at least {side} a side")
+        rows, columns = (np.linspace(0, n, side + 1).round().astype(int) for n in (height, width))
+        sums = np.add.reduceat(np.add.reduceat(small, rows[:-1], axis=1, dtype=np.int64), columns[:-1], axis=2)
+        return (sums / np.outer(np.diff(rows), np.diff(columns))).astype(np.float32)
+
+    def full(self, frames: Sequence[int]) -> list[NDArray[np.uint8]]:
+        """(height, width) brightness of some frames at their stored size."""
+        self._fetch(frames)
+        return [_grey(self._jpegs[i]) for i in frames]
+
+    def _fetch(self, frames: Sequence[int]) -> None:
+        missing = [i for i in frames if i not in self._jpegs]
+        if missing:
+            self._jpegs |= dict(zip(missing, self._read(missing), strict=True))
+
+
+def main_camera(slots: Sequence[str]) -> str:
+    """Name the camera that is looked at: the primary one, or the first there is; empty without any."""
+    return "primary" if "primary" in slots else next(iter(slots), "")
+
+
+def _grey(jpeg: bytes, least: int = 0) -> NDArray[np.uint8]:
+    return simplejpeg.decode_jpeg(jpeg, "GRAY", fastdct=True, min_height=least, min_width=least)[..., 0]

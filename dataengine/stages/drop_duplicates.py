@@ -1,0 +1,99 @@
+"""Episodes that are in the corpus twice: uploaded again, or part of another dataset under another name."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Any, ClassVar
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from dataengine.episode import Kind
+from dataengine.episode_rows import EpisodeRows, Vectors
+from dataengine.protocols import Measured, Survey
+from dataengine.ragged import Ragged
+from dataengine.stages import _duplicates, _neighbours
+from dataengine.stages._motion import active, posture
+
+POINTS = 16
+"""Instants at which two episodes are compared, evenly spaced from the first motion to the last."""
+GRAIN_M = 0.00025
+"""Resolution of a signature; sixteen bits then reach 8 m to either side."""
+NEAR_M = 0.002
+"""Distance in one number for which the bands are made."""
+PROJECTIONS = 4
+LEAST_M = 0.05
+"""What moves less has no motion to recognise it by."""
+MOST = np.iinfo(np.int16).max
+
+
+@dataclass(frozen=True, kw_only=True)
+class DropDuplicates:
+    """Drop episodes that repeat the states and actions of another, whatever dataset either is in.
+
+    Duplicates weigh twice in a mixture, and one on each side of a split makes a test worthless. Idle ends do not count,
+    so that a copy with its waiting cut off is still a copy.
+    """
+
+    kinds: ClassVar[tuple[Kind, ...]] = ("robot",)
+    columns: ClassVar[tuple[str, ...]] = ()
+    signatures: ClassVar[Mapping[str, pa.DataType]] = MappingProxyType(
+        {"motion": pa.list_(pa.int16()), "motion_bands": pa.list_(pa.int64())}
+    )
+    limits: ClassVar[Mapping[str, str]] = MappingProxyType({"max_distance_m": "motion_distance_m"})
+
+    max_distance_m: float = 0.002
+    """Root mean square distance up to which two motions are one; a radian counts as 0.3 m, an opening as 0.1 m."""
+
+    def measure(self, rows: EpisodeRows) -> Mapping[str, Any]:
+        """Where everything is and is told to be at 16 instants, and the bands of that; empty where nothing moves."""
+        motion: list[Any] = [[]] * len(rows)
+        bands: list[Any] = [[]] * len(rows)
+        for vectors in rows.vectors:
+            signature, moving = _signatures(vectors)
+            grains = np.clip(np.round(signature[moving] / GRAIN_M), -MOST, MOST).astype(np.int16)
+            layout = f"{vectors.state_encoding} {vectors.action_encoding}"
+            found = _neighbours.bands(grains * GRAIN_M, NEAR_M, PROJECTIONS, layout)
+            for row, one, its_bands in zip(vectors.rows[moving], grains, found, strict=True):
+                motion[row], bands[row] = one, its_bands
+        return {"motion": motion, "motion_bands": bands}
+
+    def survey(self, episodes: Measured) -> Survey:
+        """Find the episodes that lie near another; of those the one with the smallest id stays."""
+
+        def to_metres(dims: int) -> float:
+            return float(GRAIN_M * np.sqrt(dims / POINTS))
+
+        return _duplicates.find(
+            episodes,
+            "motion",
+            "motion_distance_m",
+            self.max_distance_m,
+            unit=to_metres,
+            words="motions are {:.4f} m apart",
+        )
+
+
+def _signatures(vectors: Vectors) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
+    """(e, POINTS * p) what is where at evenly spaced instants, and (e,) whether enough moves to tell it by."""
+    given = ((vectors.state, vectors.state_encoding), (vectors.action, vectors.action_encoding))
+    both = [v.of(posture(v, encoding)) for v, encoding in given if v is not None]
+    lengths = both[0].lengths
+    ends = active(vectors)
+    first, last = (np.zeros(len(lengths)), lengths - 1.0) if ends is None else ends
+    first, last = np.nan_to_num(first), np.where(np.isnan(last), lengths - 1.0, last)
+    share = np.linspace(0, 1, POINTS)
+    instants = np.clip(first, 0, last)[:, None] * (1 - share) + last[:, None] * share
+    parts = [_at(v, np.clip(instants, 0, lengths[:, None] - 1.0)) for v in both]
+    moving = np.ptp(parts[0], axis=1).max(axis=1) >= LEAST_M
+    return np.concatenate([part.reshape(len(lengths), -1) for part in parts], axis=1), moving
+
+
+def _at(vector: Ragged, instants: NDArray[np.float64]) -> NDArray[np.float32]:
+    """(e, k, p) values at fractional steps (e, k), linearly between neighbours."""
+    below = instants.astype(np.int64)
+    rows = vector.starts[:-1, None] + below
+    above = np.minimum(rows + 1, vector.starts[1:, None] - 1)
+    weight = (instants - below)[..., None]
+    return (vector.values[rows] * (1 - weight) + vector.values[above] * weight).astype(np.float32)

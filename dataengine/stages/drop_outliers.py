@@ -1,0 +1,119 @@
+"""States and actions far beyond what the same body does elsewhere."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Any, ClassVar
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from dataengine.episode import Kind
+from dataengine.episode_rows import EpisodeRows
+from dataengine.protocols import Measured, Survey
+from dataengine.ragged import Ragged
+from dataengine.stages._motion import ARM_WIDTH, arms
+
+LEAST_WIDTH = MappingProxyType({"eef_pose": 0.2, "eef_delta": 0.02, "eef_velocity": 0.2})
+"""Narrowest usual range of a position in metres: a task in a plane hardly moves the third axis, which is no reason to
+condemn what does. For other encodings the same of any value, `OTHER_WIDTH`."""
+OTHER_WIDTH = 0.5
+ANGLE_WIDTH = MappingProxyType({"eef_pose": np.inf, "eef_delta": 0.1, "eef_velocity": 1.0})
+"""The same of roll, pitch and yaw in radians; those of a pose wrap, and no value of them is out of range."""
+GRIPPER_WIDTH = 1.0
+NAMES = ("x", "y", "z", "roll", "pitch", "yaw", "gripper")
+
+
+@dataclass(frozen=True, kw_only=True)
+class DropOutliers:
+    """Drop episodes whose state or action leaves the limits of its body.
+
+    A sensor fault, another unit, or a command that a controller cut off. The limits are learnt from the corpus: the
+    range that the middle half of all episodes reaches to either side, which a fault in a quarter of them does not move.
+    They are learnt for each dataset of a body, as every lab puts its robot elsewhere.
+    """
+
+    kinds: ClassVar[tuple[Kind, ...]] = ("robot",)
+    columns: ClassVar[tuple[str, ...]] = ()
+    signatures: ClassVar[Mapping[str, pa.DataType]] = MappingProxyType({"extremes": pa.list_(pa.float32())})
+    limits: ClassVar[Mapping[str, str]] = MappingProxyType({"max_excess": "outlier_excess"})
+
+    max_excess: float = 4.0
+    """How far beyond the usual range a value may lie, in widths of that range."""
+    min_episodes: int = 12
+    """Fewest episodes of a body in a dataset that say what is usual; fewer are not judged."""
+
+    def measure(self, rows: EpisodeRows) -> Mapping[str, Any]:
+        """Extremes of every dimension: dimensions of the state, then lowest, highest and least width of all."""
+        found: list[Any] = [[]] * len(rows)
+        for vectors in rows.vectors:
+            both = ((vectors.state, vectors.state_encoding), (vectors.action, vectors.action_encoding))
+            lows = np.hstack([v.min() for v, _ in both if v is not None])
+            highs = np.hstack([v.max() for v, _ in both if v is not None])
+            widths = np.concatenate([_least_widths(v, encoding) for v, encoding in both if v is not None])
+            states = 0 if vectors.state is None else vectors.state.values.shape[1]
+            heads, tails = np.full((len(lows), 1), states), np.tile(widths, (len(lows), 1))
+            packed = np.hstack([heads, lows, highs, tails]).astype(np.float32)
+            for row, values in zip(vectors.rows, packed, strict=True):
+                found[row] = values
+        return {"extremes": found}
+
+    def survey(self, episodes: Measured) -> Survey:
+        """Learn the usual ranges of every body in every dataset, then look who leaves them."""
+        packed = episodes.column("extremes")
+        sizes = np.asarray(packed.value_lengths().fill_null(0).to_numpy(zero_copy_only=False), np.int64)
+        groups: dict[tuple[str, str, int, float], list[int]] = {}
+        flat, starts = packed.flatten().to_numpy(zero_copy_only=False), np.concatenate([[0], np.cumsum(sizes)])
+        for row, (body, dataset) in enumerate(zip(episodes.embodiments, episodes.datasets, strict=True)):
+            if sizes[row]:
+                groups.setdefault((body, dataset, int(sizes[row]), float(flat[starts[row]])), []).append(row)
+        excess, objections, limits = np.full(len(episodes), np.nan), {}, {}
+        for (body, dataset, size, states), members in sorted(groups.items()):
+            if len(members) < self.min_episodes:
+                continue
+            rows = np.array(members)
+            values = flat[starts[rows][:, None] + np.arange(1, size)].astype(np.float64).reshape(len(rows), 3, -1)
+            low, high, beyond = _ranges(values)
+            excess[rows] = beyond.max(axis=1)
+            slack = self.max_excess * (high - low)
+            limits[f"{body} in {dataset}"] = {"low": _round(low - slack), "high": _round(high + slack)}
+            for row, by_dim, (lows, highs, _) in zip(members, beyond, values, strict=True):
+                dim = int(by_dim.argmax())
+                if by_dim[dim] > self.max_excess:
+                    above = highs[dim] - high[dim] > low[dim] - lows[dim]
+                    objections[row] = (
+                        f"{_name(dim, int(states), values.shape[2])} reaches {highs[dim] if above else lows[dim]:.4g}, "
+                        f"{by_dim[dim]:.1f} widths beyond the usual {low[dim]:.3g} to {high[dim]:.3g} of {body} in "
+                        f"{dataset}, allowed {self.max_excess:g}"
+                    )
+        return Survey(numbers={"outlier_excess": excess}, objections=objections, limits=limits)
+
+
+def _ranges(values: NDArray[np.float64]) -> tuple[NDArray[np.float64], ...]:
+    """(n, 3, d) lowest, highest, least width to the usual range (d,), (d,) and the widths (n, d) beyond it."""
+    lows, highs, least = values[:, 0], values[:, 1], values[0, 2]
+    low, high = np.quantile(lows, 0.25, axis=0), np.quantile(highs, 0.75, axis=0)
+    short = np.maximum(least - (high - low), 0) / 2
+    finite = np.isfinite(least)
+    low, high = np.where(finite, low - short, low), np.where(finite, high + short, high)
+    beyond = np.maximum(np.maximum(low - lows, highs - high), 0) / np.where(finite, high - low, np.inf)
+    return low, high, beyond
+
+
+def _least_widths(vector: Ragged, encoding: str) -> NDArray[np.float64]:
+    dims = vector.values.shape[1]
+    if not arms(vector, encoding, tuple(LEAST_WIDTH)):
+        return np.full(dims, OTHER_WIDTH)
+    arm = [LEAST_WIDTH[encoding]] * 3 + [ANGLE_WIDTH[encoding]] * 3 + [GRIPPER_WIDTH]
+    return np.tile(arm, dims // ARM_WIDTH)
+
+
+def _name(dim: int, states: int, dims: int) -> str:
+    """Name a dimension of state and action laid side by side."""
+    vector, place, size = ("state", dim, states) if dim < states else ("action", dim - states, dims - states)
+    return f"{vector} {place}" if size % ARM_WIDTH else f"{vector} {place} ({NAMES[place % ARM_WIDTH]})"
+
+
+def _round(values: NDArray[np.float64]) -> list[float]:
+    return [float(f"{value:.4g}") for value in values]

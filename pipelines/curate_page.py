@@ -1,0 +1,166 @@
+"""The page beside a curation: what every rule dropped, examples to look at, and where the thresholds lie."""
+
+import inspect
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import simplejpeg
+
+from dataengine.errors import DataEngineError
+from dataengine.film import main_camera
+from dataengine.protocols import Stage, Trims
+from dataengine.store import Corpus, StoredEpisode
+from pipelines import charts, page
+from pipelines.curate_decide import Verdicts
+
+if TYPE_CHECKING:
+    from pipelines.curate import CurateReport
+
+EXAMPLES = 6
+"""Episodes shown for a rule, from as many datasets as it dropped from."""
+FRAMES = 8
+LEAST_SIDE = 96
+"""Pixels to which frames are scaled down at most."""
+OTHER_EPISODE = re.compile(r"repeats episode (\w+)")
+HAND = ("x", "y", "z")
+
+
+def write_page(
+    place: Path, corpus: Corpus, rules: Mapping[str, Stage], found: Verdicts, report: "CurateReport"
+) -> None:
+    """Write the page, with the pictures in it."""
+    pictures = place.parent / "examples"
+    pictures.mkdir(parents=True, exist_ok=True)
+    for old in pictures.glob("*.jpg"):
+        old.unlink()
+    shown = Corpus.open(corpus.uri)
+    sections = [_overview(report)]
+    sections += [_rule(rule, stage, shown, found, report, pictures) for rule, stage in rules.items()]
+    lead = f"{report.corpus}, judged by the recipe '{report.recipe}'"
+    top = [
+        page.cards(
+            [
+                (f"{report.episodes:,}", "episodes", ""),
+                (f"{report.kept:,}", "kept", f"{report.kept / max(report.episodes, 1):.1%}"),
+                (f"{report.dropped:,}", "dropped", f"{report.unreadable:,} of them could not be measured"),
+                (f"{report.trimmed:,}", "trimmed", f"{report.steps_trimmed:,} idle steps left out"),
+            ]
+        )
+    ]
+    foot = "Nothing was deleted: another recipe or threshold reads the measured columns alone and decides anew."
+    place.write_text(page.page("Curation", lead, top, sections, foot))
+
+
+def _overview(report: "CurateReport") -> page.Section:
+    """Count what went, by rule and by dataset."""
+    rules = [[r.rule, r.judged, r.dropped, r.example] for r in report.rules]
+    blocks = [page.table(["rule", "judged", "dropped", "one of its reasons"], rules)]
+    names = [r.rule for r in report.rules if r.dropped] + (["unreadable"] if report.unreadable else [])
+    rows = [
+        [dataset, report.kept_by_dataset[dataset], *(lost.get(name, 0) for name in names)]
+        for dataset, lost in report.dropped_by_dataset.items()
+    ]
+    return page.Section("overview", "What went", [*blocks, page.table(["dataset", "kept", *names], rows)])
+
+
+def _rule(
+    rule: str, stage: Stage, corpus: Corpus, found: Verdicts, report: "CurateReport", pictures: Path
+) -> page.Section:
+    """Say what a rule is about, draw its numbers, and show what it dropped."""
+    about = inspect.getdoc(type(stage)) or ""
+    thresholds = asdict(stage)  # type: ignore[call-overload]
+    blocks: list[str] = [page.paragraph(part.replace("\n", " ")) for part in about.split("\n\n")]
+    blocks.append(page.paragraph(", ".join(f"{name} {value:g}" for name, value in thresholds.items())))
+    blocks.append(page.charts(*_histograms(stage, thresholds, found)))
+    if isinstance(stage, Trims):
+        rows = np.flatnonzero(found.trimmed.sum(axis=1) > 0).tolist()
+        captions = {
+            row: f"without {found.trimmed[row][0]} and {found.trimmed[row][1]} steps at its ends" for row in rows
+        }
+    else:
+        rows = [row for row, name in enumerate(found.rule) if name == rule]
+        captions = {row: found.reason[row].removeprefix(f"{rule}: ") for row in rows}
+    what = f"{len(rows):,} {'trimmed' if isinstance(stage, Trims) else 'dropped'}"
+    if rows:
+        blocks.append(page.heading(f"Examples of {what}"))
+        for row in _chosen(rows, found.words["dataset"]):
+            blocks += _example(corpus, found.words["episode_id"][row], captions[row], pictures)
+    else:
+        blocks.append(page.paragraph(f"{found.judged[rule]:,} judged, none {what.split()[1]}."))
+    return page.Section(rule, rule.replace("_", " "), blocks)
+
+
+def _histograms(stage: Stage, thresholds: Mapping[str, float], found: Verdicts) -> Iterator[str]:
+    """Draw each number with the thresholds that bound it."""
+    for name in dict.fromkeys([*stage.columns, *stage.limits.values()]):
+        if name not in stage.columns and name not in found.compared:
+            continue
+        marks = {
+            threshold: float(thresholds[threshold]) for threshold, bounded in stage.limits.items() if bounded == name
+        }
+        yield charts.histogram(name, found.numbers(name).tolist(), marks)
+
+
+def _chosen(rows: Sequence[int], datasets: Sequence[str]) -> list[int]:
+    """Take a few rows, in turn from each dataset."""
+    by_dataset: dict[str, list[int]] = {}
+    for row in rows:
+        by_dataset.setdefault(datasets[row], []).append(row)
+    turns = sorted(
+        (turn, dataset, row) for dataset, mine in by_dataset.items() for turn, row in enumerate(mine[:EXAMPLES])
+    )
+    return [row for _, _, row in turns[:EXAMPLES]]
+
+
+def _example(corpus: Corpus, episode_id: str, caption: str, pictures: Path) -> Iterator[str]:
+    """Show frames and curves of an episode, and the frames of the one that it repeats."""
+    episode = corpus.episode(episode_id)
+    words = f"{episode.dataset} · {episode_id} · {' | '.join(episode.instruction or ()) or 'no instruction'}: {caption}"
+    yield from _strip(episode, words, pictures)
+    other = OTHER_EPISODE.search(caption)
+    if other:
+        yield from _strip(corpus.episode(other.group(1)), f"the episode that stays: {other.group(1)}", pictures)
+    if episode.state is not None:
+        yield page.folded("state and action over time", page.charts(*_curves(episode)))
+
+
+def _strip(episode: StoredEpisode, words: str, pictures: Path) -> Iterator[str]:
+    """Set a few frames side by side."""
+    slot = main_camera(episode.cameras)
+    if not slot:
+        yield page.paragraph(words)
+        return
+    steps = np.unique(np.linspace(0, episode.num_steps - 1, FRAMES).round().astype(int)).tolist()
+    seconds = [f"{step / episode.control_hz:.1f} s" for step in steps]
+    try:
+        jpegs = episode.jpegs(slot, steps)
+        frames = [simplejpeg.decode_jpeg(j, "RGB", min_height=LEAST_SIDE, min_width=LEAST_SIDE) for j in jpegs]
+        file = pictures / f"{episode.episode_id}.jpg"
+        file.write_bytes(simplejpeg.encode_jpeg(np.ascontiguousarray(np.concatenate(frames, axis=1)), quality=85))
+    except (ValueError, DataEngineError) as error:
+        yield page.paragraph(f"{words} (its pictures cannot be read: {' '.join(str(error).split())})")
+        return
+    yield page.picture(file, words, columns=seconds)
+
+
+def _curves(episode: StoredEpisode) -> Iterator[str]:
+    """Draw positions, and openings of grippers with what was commanded."""
+    seconds = (np.arange(episode.num_steps) / episode.control_hz).tolist()
+    for name, vector in (("state", episode.state), ("action", episode.action)):
+        if vector is None:
+            continue
+        arm = vector.shape[1] % 7 == 0
+        dims = {n: i for i, n in enumerate(HAND)} if arm else {str(i): i for i in range(min(vector.shape[1], 6))}
+        lines = [charts.Series(n, seconds, vector[:, i].astype(float).tolist()) for n, i in dims.items()]
+        yield charts.line_chart(f"{name}: {'hand' if arm else 'first dimensions'}", lines, x_label="s")
+    grippers = [
+        charts.Series(name, seconds, vector[:, 6].astype(float).tolist())
+        for name, vector in (("measured", episode.state), ("commanded", episode.action))
+        if vector is not None and vector.shape[1] % 7 == 0
+    ]
+    if grippers:
+        yield charts.line_chart("gripper, 0 closed to 1 open", grippers, x_label="s")
