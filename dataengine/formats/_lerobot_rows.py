@@ -15,6 +15,7 @@ from dataengine.formats._lerobot_entries import Entry
 from dataengine.formats.lerobot import Feature, Info, first_line, safe_file
 
 ORDER = "frame_index"
+UNBOUNDED = 2**62
 
 
 class Rows:
@@ -26,6 +27,7 @@ class Rows:
         """Those of them that the dataset declares."""
         self._file: tuple[Path, pq.ParquetFile] | None = None
         self._group: tuple[Path, int, pa.Table] | None = None
+        self._ranges: NDArray[np.int64] | None = None
 
     def read(self, entry: Entry) -> pa.Table:
         """Read an episode's rows in order of their frames; raise RecordError unless there is one for every frame.
@@ -39,7 +41,7 @@ class Rows:
             if not len(table) and self.info.is_v3 and (following := self._following(path)) is not None:
                 table = self._rows(following, entry)
         except (pa.ArrowException, OSError) as error:
-            self._file = self._group = None
+            self._file = self._group = self._ranges = None
             raise RecordError(f"{entry.data_file}: not a readable parquet file ({first_line(error)})") from error
         if len(table) != entry.length:
             raise RecordError(
@@ -64,10 +66,12 @@ class Rows:
         if "episode_index" not in names:
             raise RecordError(f"{entry.data_file} has no column 'episode_index'")
         found = []
-        for group in range(file.num_row_groups):
-            if _may_hold(file, group, entry.index):
-                table = self._load(path, file, group)
-                found.append(table.filter(pc.equal(table["episode_index"], entry.index)))
+        if self._ranges is None:
+            self._ranges = _ranges(file)
+        least, greatest = self._ranges.T
+        for group in np.flatnonzero((least <= entry.index) & (entry.index <= greatest)).tolist():
+            table = self._load(path, file, group)
+            found.append(table.filter(pc.equal(table["episode_index"], entry.index)))
         table = pa.concat_tables(found) if found else file.schema_arrow.empty_table()
         if len(table) > entry.length and entry.rows is not None and "index" in table.column_names:
             first, stop = entry.rows
@@ -79,7 +83,7 @@ class Rows:
         if self._file is None or self._file[0] != path:
             if self._file is not None:
                 self._file[1].close()
-            self._file, self._group = (path, pq.ParquetFile(path)), None
+            self._file, self._group, self._ranges = (path, pq.ParquetFile(path)), None, None
         return self._file[1]
 
     def _load(self, path: Path, file: pq.ParquetFile, group: int) -> pa.Table:
@@ -97,15 +101,15 @@ class Rows:
         return after[0] if after else None
 
 
-def _may_hold(file: pq.ParquetFile, group: int, episode: int) -> bool:
-    """Ask a row group's statistics; one without them may hold anything."""
-    about = file.metadata.row_group(group)
-    for i in range(about.num_columns):
-        column = about.column(i)
-        if column.path_in_schema == "episode_index":
-            found = column.statistics
-            return found is None or not found.has_min_max or bool(found.min <= episode <= found.max)
-    return True
+def _ranges(file: pq.ParquetFile) -> NDArray[np.int64]:
+    """Tell (groups, 2) the least and greatest episode of each row group; one without statistics may hold any."""
+    leaves = [file.schema.column(i).path for i in range(len(file.schema))]
+    column = leaves.index("episode_index")
+    found = []
+    for group in range(file.num_row_groups):
+        known = file.metadata.row_group(group).column(column).statistics
+        found.append((known.min, known.max) if known is not None and known.has_min_max else (0, UNBOUNDED))
+    return np.array(found, np.int64).reshape(-1, 2)
 
 
 def numbers(table: pa.Table, feature: Feature) -> NDArray[Any]:
