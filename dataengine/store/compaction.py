@@ -28,6 +28,9 @@ TARGET_BYTES: Final = 1_000_000_000
 PAYS: Final = 1_000
 """Fragments fewer for which compaction is worth its copy: each costs every scan about half a millisecond."""
 
+GROUP: Final = 1_000
+"""Most fragments that are joined at once; what is still small is joined again. Short work loses fewer races."""
+
 MAX_TRIES: Final = 5
 """Times a group is copied before it is left to whoever keeps changing it."""
 
@@ -71,7 +74,7 @@ def groups(found: Sequence[Piece], target: int) -> list[list[Piece]]:
     num_bytes = 0
     for piece in found:
         is_large = 2 * piece.num_bytes >= target
-        if is_large or num_bytes >= target:
+        if is_large or num_bytes >= target or len(joined[-1]) == GROUP:
             joined.append([])
             num_bytes = 0
         if not is_large:

@@ -95,6 +95,14 @@ def test_neighbours_are_joined_until_they_are_large(sizes: list[int], joined: li
     assert [[piece.fragment_id for piece in group] for group in found] == joined
 
 
+def test_very_many_fragments_are_joined_in_steps(corpus: Corpus, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(compaction, "GROUP", 2)
+    before = content(corpus)
+    assert compact(corpus).groups == 3 + 1 + 1
+    assert num_fragments(corpus) == 1
+    assert content(corpus) == before
+
+
 def test_blobs_of_every_kind_keep_their_bytes(tmp_path: Path) -> None:
     """Null, empty, inline and packed beside the table, with deleted rows between them; at last the old files go."""
     corpus = Corpus.create(tmp_path / "corpus")

@@ -63,8 +63,10 @@ def test_it_tells_what_became_of_each_dataset(corpus: Corpus) -> None:
 
 def test_the_other_way_round_it_tells_the_opposite(corpus: Corpus) -> None:
     add_episodes(corpus, [make_episode("a9")], "more")
+    lance.dataset(f"{corpus.uri}/episodes.lance").update({"licence": "NULL"}, where="source_record = 'b1'")
     back = compare(corpus, "now", "first")
-    assert (back.added, back.removed) == (0, 1)
+    assert (back.added, back.removed, back.changed) == (0, 1, 1)
+    assert back.examples[0].endswith("licence None -> unknown")
 
 
 def test_columns_that_came_or_went_are_named(corpus: Corpus) -> None:

@@ -5,7 +5,8 @@ from pathlib import Path
 import pyarrow as pa
 import pytest
 
-from dataengine.store import Committer, Corpus, add_episodes, places
+from dataengine.progress import Task
+from dataengine.store import Committer, Corpus, add_episodes, compaction, places
 from dataengine.store.receipts import Receipt, Receipts
 from store.npz_source import make_episode
 from store.test_committer import stage
@@ -62,3 +63,22 @@ def test_side_tables_and_labels_are_on_the_disk_once_written(corpus: Corpus, kep
         folder = Path(corpus.uri, f"{table}.lance")
         files = {str(file) for file in folder.glob("data/*.lance")}
         assert files | {str(min(folder.glob("_versions/*.manifest")))} <= set(kept), table
+
+
+def test_a_compacted_fragment_is_on_the_disk_before_a_version_names_it(
+    corpus: Corpus, kept: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in "ab":
+        add_episodes(corpus, [make_episode(name)], name)
+    kept.clear()
+    commit, before = compaction.Compaction.commit, []
+
+    def look_then_commit(*words: object) -> object:
+        before.extend(kept)
+        return commit(*words)
+
+    monkeypatch.setattr(compaction.Compaction, "commit", staticmethod(look_then_commit))
+    compaction.compact(corpus.uri, 10**9, Task("compact", 1, "bytes"))
+    corpus.refresh()
+    ((file,),) = [fragment.data_files() for fragment in corpus.lance_table.get_fragments()]
+    assert f"{corpus.uri}/episodes.lance/data/{file.path}" in before

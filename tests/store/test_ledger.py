@@ -76,7 +76,11 @@ def test_a_cache_that_cannot_be_written_costs_only_time(corpus: Corpus, monkeypa
     assert Committer(corpus.uri, "run").ledger() == told(corpus)
 
 
-def test_rows_that_somebody_deleted_leave_the_ledger(corpus: Corpus) -> None:
+@pytest.mark.parametrize("compacted", [False, True])
+def test_rows_that_somebody_deleted_leave_the_ledger(corpus: Corpus, compacted: bool) -> None:
+    """Also where other parts of the same file stay."""
+    if compacted:
+        lance.dataset(f"{corpus.uri}/episodes.lance").optimize.compact_files()
     held = Committer(corpus.uri, "run")
     assert len(held.ledger()) == 3
     lance.dataset(f"{corpus.uri}/episodes.lance").delete("source_record IN ('a/0', 'b/0', 'b/1')")
