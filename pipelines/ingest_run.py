@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from dataengine import catalog
 from dataengine.episode import Episode, Part, Reject, stable_id
 from dataengine.errors import DataEngineError, FilteredRecordError, SourceError
-from dataengine.options import checked
+from dataengine.options import checked, options_of
 from dataengine.progress import task
 from dataengine.protocols import Source
 from dataengine.runners.attempts import Limits
@@ -64,7 +64,7 @@ def plan(config: "DatasetConfig", job: int = 0) -> Job:
     options = checked(source_class, config.options)
     root = config.root
     source = source_class(root, frame_size=config.frame_size, frame_hz=config.frame_hz, **options)
-    settings = _settings(config, source_class)
+    settings = _settings(config, source_class, options)
     listed = [
         replace(
             part,
@@ -82,11 +82,16 @@ def plan(config: "DatasetConfig", job: int = 0) -> Job:
     return Job(source, parts, report)
 
 
-def _settings(config: "DatasetConfig", source: type[Source]) -> str:
-    """Write down what shapes the rows beside the source; of files that options name the source itself takes care."""
-    words = {"frame_size": config.frame_size, "frame_hz": config.frame_hz}
-    options = {key: value for key, value in config.options.items() if key not in getattr(source, "file_options", ())}
-    return " ".join(f"{key}={value}" for key, value in [*words.items(), *sorted(options.items())])
+def _settings(config: "DatasetConfig", source: type[Source], options: Mapping[str, object]) -> str:
+    """Write down what shapes the rows beside the source.
+
+    An option that says what holds anyway changes nothing; of files that options name the source itself takes care.
+    """
+    words: dict[str, object] = {"frame_size": config.frame_size, "frame_hz": config.frame_hz}
+    plain = {option.name: option.default for option in options_of(source)}
+    told = {key: value for key, value in options.items() if value != plain[key]}
+    told = {key: value for key, value in told.items() if key not in getattr(source, "file_options", ())}
+    return " ".join(f"{key}={value}" for key, value in [*words.items(), *sorted(told.items())])
 
 
 def left_to_do(corpus: str, jobs: Sequence[Job]) -> list[list[Part]]:
