@@ -98,10 +98,23 @@ def open_table(corpus: str, name: str, version: int | str | None = None) -> lanc
     try:
         table = lance.dataset(place, version=version)
     except (ValueError, OSError) as error:
+        torn = _torn_version(place)
+        if torn:
+            raise CorpusError(
+                f"{place}: its newest version is an empty file, as a loss of power leaves it; move {torn} away to go "
+                "back to the version before"
+            ) from error
         what = place if version is None else f"{place} at version '{version}'"
         raise CorpusError(f"{what}: cannot open it: {first_line(error)}") from error
     schema.check_version(table.schema, place)
     return table
+
+
+def _torn_version(place: str) -> str | None:
+    """Name the newest manifest of a table if it is empty: it was committed, but did not reach the disk."""
+    sizes = Folder(f"{place}/_versions").sizes()
+    newest = min((name for name in sizes if name.endswith(".manifest")), default=None)
+    return f"{place}/_versions/{newest}" if newest and not sizes[newest] else None
 
 
 def upsert(corpus: str, name: str, rows: Iterable[dict[str, object]], *, replace: bool) -> None:

@@ -5,6 +5,7 @@ from pathlib import Path
 import pyarrow as pa
 import pytest
 
+from dataengine.errors import CorpusError
 from dataengine.progress import Task
 from dataengine.store import Committer, Corpus, add_episodes, compaction, places
 from dataengine.store.receipts import Receipt, Receipts
@@ -82,3 +83,14 @@ def test_a_compacted_fragment_is_on_the_disk_before_a_version_names_it(
     corpus.refresh()
     ((file,),) = [fragment.data_files() for fragment in corpus.lance_table.get_fragments()]
     assert f"{corpus.uri}/episodes.lance/data/{file.path}" in before
+
+
+def test_a_version_that_a_loss_of_power_left_empty_is_named_with_the_way_back(corpus: Corpus) -> None:
+    """What was lost was never promised: its receipts are still there."""
+    add_episodes(corpus, [make_episode("a")])
+    newest = min(Path(corpus.uri, "episodes.lance", "_versions").glob("*.manifest"))
+    newest.write_bytes(b"")
+    with pytest.raises(CorpusError, match=rf"newest version is an empty file.*move {newest} away"):
+        Corpus.open(corpus.uri)
+    newest.unlink()
+    assert len(Corpus.open(corpus.uri)) == 0
