@@ -109,22 +109,20 @@ def run(config: ExportConfig) -> ExportReport:
     if config.out is not None and "://" in config.out:
         raise DataEngineError(f"{config.out}: datasets are written to a local folder; give one and copy it there")
     corpus = Corpus.open(config.corpus)
-    rows = list(_rows(corpus, config))
-    plans = plan(rows, rate_hz=config.fps, video_mb=config.video_mb, data_mb=config.data_mb)
+    plans, left_out = plan(_rows(corpus, config), rate_hz=config.fps, video_mb=config.video_mb, data_mb=config.data_mb)
     if not plans:
-        found = f"{len(rows)} episodes of other rates" if rows else "no such episodes"
+        found = f"{left_out} episodes of other rates" if left_out else "no such episodes"
         raise DataEngineError(f"{corpus.uri}: found {found}; nothing to export")
     out = Path(config.out or "").absolute()
     datasets = [_planned(out, each) for each in plans]
     if not config.dry_run:
         _write(corpus, config, out, plans, datasets)
-    num_episodes = sum(d.episodes for d in datasets)
     report = ExportReport(
         out=config.out or "",
         datasets=datasets,
-        episodes=num_episodes,
+        episodes=sum(d.episodes for d in datasets),
         frames=sum(d.frames for d in datasets),
-        left_out=len(rows) - num_episodes,
+        left_out=left_out,
         written=not config.dry_run,
         seconds=round(time.monotonic() - start, 3),
     )

@@ -112,19 +112,24 @@ COLUMNS = (
 
 def plan(
     rows: Iterable[Mapping[str, Any]], *, rate_hz: float | None, video_mb: float, data_mb: float
-) -> list[DatasetPlan]:
-    """Group episodes by layout, and cut each group into files; equal rows in any order give equal plans."""
+) -> tuple[list[DatasetPlan], int]:
+    """Group episodes by layout, and cut each group into files; also count those of another rate, which are left out.
+
+    Equal rows in any order give equal plans.
+    """
+    left_out = 0
     groups: dict[tuple[Any, ...], list[_Row]] = defaultdict(list)
     layouts: dict[tuple[Any, ...], Layout] = {}
     for row in rows:
         if rate_hz is not None and abs(row["control_hz"] / rate_hz - 1) > SAME_RATE:
+            left_out += 1
             continue
         layout = _layout(row, rate_hz)
         layouts.setdefault(layout.key, layout)
         groups[layout.key].append(_row(row))
     names = _names([layouts[key] for key in sorted(layouts, key=repr)])
     found = [_dataset(names[key], layouts[key], groups[key], video_mb, data_mb) for key in layouts]
-    return sorted(found, key=lambda dataset: dataset.name)
+    return sorted(found, key=lambda dataset: dataset.name), left_out
 
 
 def place_of(unit: int) -> str:

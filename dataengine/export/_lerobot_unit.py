@@ -139,7 +139,7 @@ def _rows(corpus: Corpus, planned: Planned, layout: Layout) -> tuple[dict[str, p
 def _entry(corpus: Corpus, planned: Planned, unit: int) -> dict[str, Any]:
     """Describe an episode for `meta/episodes`, with where it comes from."""
     chunk, file = _indices(unit)
-    lineage = corpus.episode(planned.episode_id)
+    lineage = corpus.read_row(corpus.episode(planned.episode_id).row, LINEAGE)
     return {
         "episode_index": planned.index,
         "tasks": list(planned.tasks),
@@ -148,7 +148,7 @@ def _entry(corpus: Corpus, planned: Planned, unit: int) -> dict[str, Any]:
         "data/file_index": file,
         "dataset_from_index": planned.first_row,
         "dataset_to_index": planned.first_row + planned.num_steps,
-        **{f"source/{name}": lineage.column(name) for name in LINEAGE},
+        **{f"source/{name}": lineage[name].as_py() for name in LINEAGE},
     }
 
 

@@ -19,8 +19,6 @@ from dataengine.formats import video
 
 WITHIN = 0.49
 """Of a frame's duration: farther away a frame is another one."""
-REORDERED = 32
-"""Frames to seek too early: an index is in decoding order, in which a frame may come after those shown before it."""
 JUMP_S = 4.0
 """Frames between here and there are decoded rather than sought when they last no longer than this."""
 
@@ -78,9 +76,8 @@ class Reel:
             return
         self.close()
         container, stream = self._open.enter_context(video._open(path))
-        from_s = start_s - REORDERED / self.rate_hz
-        if from_s > 0:
-            container.seek(int(from_s / stream.time_base), stream=stream)
+        if start_s > slack_s:
+            container.seek(int((start_s - slack_s) / stream.time_base), stream=stream)
         self._path, self._frames = path, video._timed_frames(stream)
 
     def _matched(self, time_s: NDArray[np.float64], offs: list[float]) -> Iterator[tuple[float, Any]]:
