@@ -40,9 +40,9 @@ class Estimate(Report):
 def estimate(jobs: Sequence[Job], todo: Sequence[list[Part]], workers: int) -> tuple[list[Estimate], int]:
     """Sample each dataset in a child process, which may die of it; also tell the workers that a run would have."""
     found = []
-    with task("sample", len(jobs), "datasets") as live:
+    with task("sample", len(jobs), "datasets") as live, _Child() as child:
         for job, parts in zip(jobs, todo, strict=True):
-            found.append(_sampled(job.source, parts))
+            found.append(_sampled(child, job.source, parts))
             live.advance(note=job.source.name)
     return found, workers or len(os.sched_getaffinity(0))
 
@@ -55,16 +55,35 @@ def free_bytes(corpus: str) -> int | None:
     return shutil.disk_usage(next(p for p in (place, *place.parents) if p.exists())).free
 
 
-def _sampled(source: Source, parts: list[Part]) -> Estimate:
+class _Child:
+    """A process that samples, and another one where a reader took it down."""
+
+    def __init__(self) -> None:
+        self._pool = ProcessPoolExecutor(1, mp_context=get_context("spawn"))
+
+    def __enter__(self) -> "_Child":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._pool.shutdown()
+
+    def sample(self, source: Source, part: Part) -> tuple[float, float, int, int] | None:
+        """Run `_sample`; None when the process died of it."""
+        try:
+            return self._pool.submit(_sample, source, part).result()
+        except BrokenProcessPool:
+            self._pool = ProcessPoolExecutor(1, mp_context=get_context("spawn"))
+            return None
+
+
+def _sampled(child: _Child, source: Source, parts: list[Part]) -> Estimate:
     if not parts:
         return Estimate(seconds=0.0, stored_bytes=0)
     part = max(parts, key=lambda p: p.num_bytes)
     total = sum(p.num_bytes for p in parts)
-    with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
-        try:
-            seconds, read, stored, episodes = pool.submit(_sample, source, part).result()
-        except BrokenProcessPool:
-            return Estimate()
+    if (sampled := child.sample(source, part)) is None:
+        return Estimate()
+    seconds, read, stored, episodes = sampled
     if not (episodes and read):
         return Estimate(episodes=episodes)
     scale = total / read
