@@ -74,6 +74,7 @@ class Lerobot:
         if robot in ("", "unknown"):
             robot = meaning.plain_name(folder)
         state, action = self._vectors(info)
+        self._cameras(info)  # a wrong choice must stop the command, not cost every part
         names = {"name": folder, "robot": robot, "layout": meaning.layout(state, action)}
         exported = lerobot.read_export(info.root).get("embodiment", "")
         body = exported if exported and self.embodiment == NAMED else self.embodiment
@@ -117,7 +118,7 @@ class Lerobot:
         """Yield the part's episodes in order of their numbers; a file that several share is decoded once."""
         info = lerobot.read_info(lerobot.find_root(self.root))
         state, action = self._vectors(info)
-        slots, left_out = meaning.cameras(info.features, self.camera, str(info.root / lerobot.INFO))
+        slots, left_out = self._cameras(info)
         reading = Reading(
             dataset=self.name,
             embodiment=self.embodiment,
@@ -135,6 +136,10 @@ class Lerobot:
                 except RecordError as error:
                     uri = str(info.root / entry.data_file) if entry.data_file else part.uri
                     yield rejected(part, entry.record, error, uri=uri)
+
+    def _cameras(self, info: Info) -> tuple[dict[str, str], list[str]]:
+        """Choose the cameras of the slots, and list those left out."""
+        return meaning.cameras(info.features, self.camera, str(info.root / lerobot.INFO))
 
     def _vectors(self, info: Info) -> tuple[meaning.Vector, meaning.Vector]:
         """Choose state and action."""

@@ -244,7 +244,7 @@ def test_columns_encodings_cameras_and_names_can_be_said(v3):
 )
 def test_what_cannot_be_chosen_is_told_in_one_line(v3, options, expected):
     with pytest.raises(SourceError) as error:
-        read_all(v3, **options)
+        source_of(v3, **options)
     assert expected in str(error.value)
     assert "\n" not in str(error.value)
 
