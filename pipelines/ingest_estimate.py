@@ -1,6 +1,7 @@
 """How long an ingest will take and how large its corpus will be: a few episodes of each dataset are read to tell."""
 
 import contextlib
+import faulthandler
 import os
 import shutil
 import tempfile
@@ -17,6 +18,7 @@ from dataengine.errors import DataEngineError
 from dataengine.progress import task
 from dataengine.protocols import Source
 from dataengine.report import Report
+from dataengine.runners.worker import watched
 from dataengine.store import Corpus, Staging
 from dataengine.store.staging import ReadError, stage_part
 from pipelines.ingest_run import Job
@@ -24,6 +26,8 @@ from pipelines.ingest_run import Job
 SAMPLE_S = 3.0
 """Longest that one dataset is read for; an episode that was begun is finished."""
 SAMPLE_RECORDS = 32
+STALL_S = 120.0
+"""A reader that is silent for so long has no estimate."""
 READ_COUNTER = Path("/proc/self/io")
 
 
@@ -103,9 +107,11 @@ def _sample(source: Source, part: Part) -> tuple[float, float, int, int]:
         )
         before, started, seen = _bytes_read(), time.monotonic(), [0]
         try:
-            receipt = stage_part(part, _for_a_while(source.read(part), started, seen), staging)
+            receipt = stage_part(part, _for_a_while(watched(source.read(part), STALL_S), started, seen), staging)
         except (DataEngineError, ReadError, OSError):
             return 0.0, 0.0, 0, 0
+        finally:
+            faulthandler.cancel_dump_traceback_later()
         seconds, read = time.monotonic() - started, _bytes_read() - before
     if (records := int(part.options.get("num_records", 0))) and seen[0]:
         read = part.num_bytes * min(1.0, seen[0] / records)

@@ -37,7 +37,7 @@ Outcome = Receipt | Failure
 def read_part(source: PartReader, part: Part, staging: Staging, attempt: int, stall_s: float) -> Outcome:
     """Read, check and stage one part. A reader that is silent for `stall_s` ends the whole process."""
     try:
-        return stage_part(part, _watched(source.read(part), stall_s), staging, attempt)
+        return stage_part(part, watched(source.read(part), stall_s), staging, attempt)
     except ReadError as error:
         cause = error.__cause__ or error
         if is_disk_full(cause):
@@ -49,7 +49,7 @@ def read_part(source: PartReader, part: Part, staging: Staging, attempt: int, st
         faulthandler.cancel_dump_traceback_later()
 
 
-def _watched(records: Iterator[Episode | Reject], stall_s: float) -> Iterator[Episode | Reject]:
+def watched(records: Iterator[Episode | Reject], stall_s: float) -> Iterator[Episode | Reject]:
     """Pass records on, and start the clock anew before each; it runs in C and needs no GIL, so a stuck decoder ends."""
     with Path(os.devnull).open("w") as nowhere:
         while True:
