@@ -194,6 +194,9 @@ def _report(config: CurateConfig, rules: Mapping[str, Stage], found: Verdicts) -
         else:
             keeps[dataset] += 1
     dropped = sum(lost.values(), Counter())
+    trimmed, steps = int((found.trimmed.sum(axis=1) > 0).sum()), int(found.trimmed.sum())
+    if trimmed:
+        example |= {r: f"left {steps:,} steps of {trimmed:,} out" for r, s in rules.items() if isinstance(s, Trims)}
     return CurateReport(
         corpus=config.corpus,
         recipe=config.recipe,
@@ -205,8 +208,8 @@ def _report(config: CurateConfig, rules: Mapping[str, Stage], found: Verdicts) -
         ],
         kept_by_dataset=dict(keeps),
         dropped_by_dataset={name: dict(sorted(rules.items())) for name, rules in lost.items()},
-        trimmed=int((found.trimmed.sum(axis=1) > 0).sum()),
-        steps_trimmed=int(found.trimmed.sum()),
+        trimmed=trimmed,
+        steps_trimmed=steps,
         measured=0,
         unreadable=dropped["unreadable"],
         seconds=0.0,

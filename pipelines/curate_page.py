@@ -59,12 +59,12 @@ def _overview(report: "CurateReport") -> page.Section:
     """Count what went, by rule and by dataset."""
     rules = [[r.rule, r.judged, r.dropped, r.example] for r in report.rules]
     blocks = [page.table(["rule", "judged", "dropped", "one of its reasons"], rules)]
-    names = [r.rule for r in report.rules if r.dropped] + (["unreadable"] if report.unreadable else [])
     rows = [
-        [dataset, report.kept_by_dataset[dataset], *(lost.get(name, 0) for name in names)]
-        for dataset, lost in report.dropped_by_dataset.items()
+        [name, report.kept_by_dataset[name], sum(lost.values()), ", ".join(f"{rule} {n:,}" for rule, n in lost.items())]
+        for name, lost in report.dropped_by_dataset.items()
     ]
-    return page.Section("overview", "What went", [*blocks, page.table(["dataset", "kept", *names], rows)])
+    blocks.append(page.table(["dataset", "kept", "dropped", "by which rules"], rows))
+    return page.Section("overview", "What went", blocks)
 
 
 def _rule(

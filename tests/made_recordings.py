@@ -29,7 +29,7 @@ def script(draw, num_steps, hz):
 
 
 def recording(record, *, body="widowx", dataset="lab", seconds=6.0, seed=0, idle_s=0.0, cameras=True):
-    """One attempt: `widowx` 5 Hz deltas, `ur5` 20 Hz target poses, `g1` two arms at 30 Hz, `panda_joint` with joints."""
+    """One attempt: `widowx` 5 Hz deltas, `ur5` 20 Hz target poses, `g1` two arms at 30 Hz or `panda_joint` joints."""
     draw = np.random.default_rng([seed, *record.encode(), *body.encode()])
     hz = {"widowx": 5.0, "ur5": 20.0, "g1": 30.0, "panda_joint": 15.0}[body]
     steps, idle = int(seconds * hz), int(idle_s * hz)

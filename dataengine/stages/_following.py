@@ -10,9 +10,9 @@ FOLLOW_S = 0.4
 """Time over which actions are added up and compared with the way that was made: a controller needs a moment."""
 LAGS = (0, 1, 2)
 """Steps by which the state may lag behind the action."""
-DOUBTFUL = 0.5
+DOUBTFUL = 0.8
 """Agreement below which actions are also tried in the frame of the hand."""
-JITTER = 0.01
+JITTER = 0.003
 """Change of an opening in a step that is noise."""
 REPEATS = 0.95
 """Correlation from which on a measured opening is taken for a copy of the command."""

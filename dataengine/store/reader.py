@@ -17,7 +17,7 @@ from dataengine.episode import CAMERA_SLOTS
 from dataengine.errors import DataEngineError
 from dataengine.stats import EmbodimentStatistics
 from dataengine.store.corpus import Corpus
-from dataengine.windows import EpisodeInfo, LatentInfo, identify
+from dataengine.windows import EpisodeInfo, LatentInfo, identify, steps_per_latent
 
 TRIMS = ("trim_start", "trim_end")
 """Columns that say how many steps of an episode's head and tail do not count; NULL for none."""
@@ -126,9 +126,9 @@ class TableReader:
                 codes.append(np.full((e.num_steps, info.k), labels.NO_CODE, np.int16))
             else:
                 shaped = labels.unflatten(info, flat_latent, flat_code)
-                steps = slice(self._first[e.row], self._first[e.row] + e.num_steps)
-                latents.append(shaped[0][steps])
-                codes.append(shaped[1][steps])
+                latent, code = _trim_latents(shaped, int(self._first[e.row]), e, info)
+                latents.append(latent)
+                codes.append(code)
         return latents, codes
 
     def _frame(self, row: int, frame: int) -> tuple[str, int]:
@@ -152,6 +152,19 @@ def _trims(table: pa.Table, columns: Sequence[str]) -> tuple[NDArray[np.int64], 
         return np.zeros(len(table), np.int64), np.zeros(len(table), np.int64)
     head, tail = (table[name].fill_null(0).to_numpy().astype(np.int64) for name in columns)
     return head, head + tail
+
+
+def _trim_latents(
+    whole: tuple[NDArray[np.float32], NDArray[np.int16]], first: int, episode: EpisodeInfo, info: LatentInfo
+) -> tuple[NDArray[np.float32], NDArray[np.int16]]:
+    """Leave out steps that curation cut off; an action that leads to one of them is none."""
+    steps = slice(first, first + episode.num_steps)
+    latent, code = whole[0][steps], whole[1][steps]
+    if first + episode.num_steps < len(whole[0]):
+        leaving = max(episode.num_steps - steps_per_latent(episode.control_hz, info.interval_s), 0)
+        latent, code = latent.copy(), code.copy()
+        latent[leaving:], code[leaving:] = 0, labels.NO_CODE
+    return latent, code
 
 
 def _episodes(table: pa.Table, slots: Sequence[str], cut: NDArray[np.int64]) -> list[EpisodeInfo]:
