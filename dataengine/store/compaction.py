@@ -20,7 +20,7 @@ from lance.optimize import Compaction, RewriteResult
 from dataengine.progress import Task
 from dataengine.store.places import make_durable
 from dataengine.store.receipts import data_folder, files_of
-from dataengine.store.tables import SIDE_TABLES, all_files, exists, is_conflict, open_table, settle
+from dataengine.store.tables import SIDE_TABLES, exists, is_conflict, join_fragments, open_table, settle
 
 TARGET_BYTES: Final = 1_000_000_000
 """Bytes of a fragment that is large enough. From half of that on one is left alone: to copy it again would not pay."""
@@ -104,15 +104,8 @@ def compact(corpus: str, target: int, live: Task) -> Compacted:
 def compact_side_tables(corpus: str) -> None:
     """Make one fragment of each table beside the episodes, unless somebody writes it just now."""
     for name in SIDE_TABLES:
-        if not exists(corpus, name):
-            continue
-        table = open_table(corpus, name)
-        try:
-            if Compaction.execute(table, {}).fragments_added:
-                settle(table, all_files(table))
-        except OSError as error:
-            if not is_conflict(error):
-                raise
+        if exists(corpus, name):
+            join_fragments(open_table(corpus, name))
 
 
 def _rewrite(corpus: str, group: set[int]) -> bool:

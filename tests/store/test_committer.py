@@ -7,7 +7,7 @@ import pytest
 
 from dataengine.episode import Part, Reject
 from dataengine.errors import CorpusError
-from dataengine.store import Committer, Corpus, Staging, stage_part
+from dataengine.store import Committer, Corpus, Staging, stage_part, tables
 from dataengine.store.receipts import Receipt, Receipts
 from dataengine.store.registry import register
 from store.npz_source import make_episode
@@ -139,6 +139,18 @@ def test_a_reject_is_recorded_once(corpus: Corpus) -> None:
     Committer(corpus.uri, "one").commit(receipts)
     Committer(corpus.uri, "two").commit(receipts)
     assert corpus.rejects()["record"].to_pylist() == ["p/9"]
+
+
+def test_a_run_of_many_commits_with_rejects_keeps_their_table_small(
+    corpus: Corpus, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tables, "MANY_FRAGMENTS", 4)
+    committer = Committer(corpus.uri, "run")
+    for i in range(20):
+        bad = Reject(part_id=f"{i}", dataset="npz", source_uri="p", record="", reason=f"reason {i}")
+        committer.reject_parts([(bad, "f")])
+    assert len(tables.open_table(corpus.uri, "rejects").get_fragments()) <= 5
+    assert committer.rejected_parts() == {f"{i}": "f" for i in range(20)}
 
 
 def test_a_part_given_up_twice_keeps_the_last_reason(corpus: Corpus) -> None:
