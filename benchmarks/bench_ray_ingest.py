@@ -64,8 +64,8 @@ def commit_s(root: Path, corpus: Path) -> float:
 
 def main() -> None:
     parser = argparse.ArgumentParser()
-    parser.add_argument("--repeats", type=int, default=9)
-    parser.add_argument("--parts", type=int, default=6)
+    parser.add_argument("--repeats", type=int, default=5)
+    parser.add_argument("--parts", type=int, default=12)
     parser.add_argument("--workers", type=int, default=1)
     words = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
