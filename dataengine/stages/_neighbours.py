@@ -15,7 +15,7 @@ from dataengine.episode import stable_id
 
 NUM_BANDS = 8
 MOST_COMPARED = 32
-"""Followers that a member of a crowded cell is compared with, in an order in which equals stand together."""
+"""Neighbours that a member of a crowded cell is compared with, in an order in which equals stand together."""
 PAIRS_AT_ONCE = 100_000
 
 Read = Callable[[NDArray[np.int64]], NDArray[np.float32]]
@@ -48,6 +48,10 @@ def candidates(found: NDArray[np.int64]) -> NDArray[np.int64]:
         others = [found[:, (k + 1 + j) % found.shape[1]] for j in range(found.shape[1] - 1)]
         order = np.lexsort((np.arange(len(found)), *others[::-1], found[:, k]))
         cell = found[order, k]
+        # With the first of its cell each is compared: among any number of equals it is the one that stays.
+        first = np.searchsorted(cell, cell, side="left")
+        rest = np.flatnonzero(first < np.arange(len(cell)))
+        pairs.append(np.sort(np.stack([order[first[rest]], order[rest]], axis=1), axis=1))
         for step in range(1, min(MOST_COMPARED, len(found) - 1) + 1):
             same = np.flatnonzero(cell[step:] == cell[:-step])
             if not len(same):

@@ -77,7 +77,12 @@ class DropOutliers:
             low, high, beyond = _ranges(values)
             excess[rows] = beyond.max(axis=1)
             slack = self.max_excess * (high - low)
-            limits[f"{body} in {dataset}"] = {"low": _round(low - slack), "high": _round(high + slack)}
+            judged = np.isfinite(values[0, 2])
+            limits[f"{body} in {dataset}"] = {
+                "state_dim": int(states),
+                "low": _round(low - slack, judged),
+                "high": _round(high + slack, judged),
+            }
             for row, by_dim, (lows, highs, _) in zip(members, beyond, values, strict=True):
                 dim = int(by_dim.argmax())
                 if by_dim[dim] > self.max_excess:
@@ -115,5 +120,6 @@ def _name(dim: int, states: int, dims: int) -> str:
     return f"{vector} {place}" if size % ARM_WIDTH else f"{vector} {place} ({NAMES[place % ARM_WIDTH]})"
 
 
-def _round(values: NDArray[np.float64]) -> list[float]:
-    return [float(f"{value:.4g}") for value in values]
+def _round(values: NDArray[np.float64], judged: NDArray[np.bool_]) -> list[float | None]:
+    """Give limits to print, None for dimensions that have none."""
+    return [float(f"{value:.4g}") if has else None for value, has in zip(values, judged, strict=True)]
