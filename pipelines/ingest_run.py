@@ -78,7 +78,7 @@ def plan(config: "DatasetConfig", job: int = 0) -> Job:
         raise SourceError(f"{root}: found no parts of {source.name}; is this the right folder?")
     if len(parts) < len(listed):
         raise SourceError(f"{root}: {source.name} lists {len(listed)} parts but only {len(parts)} different names")
-    report = IngestReport(source=config.source, root=root, planned_parts=len(parts))
+    report = IngestReport(source=source.name, root=root, planned_parts=len(parts))
     return Job(source, parts, report)
 
 

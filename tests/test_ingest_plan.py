@@ -51,7 +51,7 @@ def ingest(data: Path, plan: str, **words: object) -> PlanReport:
 def test_one_run_takes_in_all_datasets_and_a_second_has_nothing_to_do(data: Path) -> None:
     plan = write_plan(data, {"source": NPZ, "root": "a/*"}, {"source": OTHER, "root": "b"})
     report = ingest(data, plan)
-    assert [(r.source, r.committed_parts, r.episodes) for r in report.datasets] == [(NPZ, 3, 9), (OTHER, 2, 6)]
+    assert [(r.source, r.committed_parts, r.episodes) for r in report.datasets] == [("npz", 3, 9), ("other", 2, 6)]
     corpus = Corpus.open(data.parent / "corpus")
     assert len(corpus.runs()) == 1
     assert corpus.datasets().keys() == {"npz", "other"}
