@@ -11,7 +11,9 @@ from dataengine.film import Film
 from dataengine.protocols import MeasuresPictures, Surveys
 from dataengine.stages.drop_black_frames import DropBlackFrames
 from dataengine.stages.drop_frozen_camera import DropFrozenCamera
+from dataengine.stages.drop_irregular_clock import DropIrregularClock
 from dataengine.stages.drop_jumps import DropJumps
+from dataengine.stages.drop_no_instruction import DropNoInstruction
 from dataengine.stages.drop_short import DropShort
 from dataengine.stages.drop_still import DropStill
 from pipelines.curate_measure import schema_of
@@ -152,6 +154,50 @@ def test_an_episode_without_a_camera_passes_the_camera_rules():
         numbers = measured(stage, make_episode())
         assert all(np.isnan(value) for value in numbers.values())
         assert stage.reject(numbers) is None
+
+
+def clocked(periods, control_hz=10.0):
+    """An episode whose steps last so many periods."""
+    time_ns = np.concatenate([[0], np.cumsum(periods)]) * 1e9 / control_hz
+    return dataclasses.replace(
+        make_episode(num_steps=len(time_ns), control_hz=control_hz), time_ns=time_ns.astype(np.int64)
+    )
+
+
+@pytest.mark.parametrize(
+    ("periods", "reason"),
+    [
+        (np.ones(40), None),
+        (np.random.default_rng(0).normal(1, 0.15, 400), None),
+        ([2 / 3, 4 / 3] * 20, None),  # 10 frames a second picked from 15
+        ([5 / 6, 5 / 6, 5 / 6, 5 / 6, 5 / 3] * 8, None),  # the same from 12
+        ([*np.ones(30), 12.0, *np.ones(30)], None),
+        ([*np.ones(30), 45.0, *np.ones(30)], "its clock stops for 4.40 s"),
+        (np.full(40, 0.5), "its mean step is 50% off its rate"),
+        (np.full(40, 5.0), "its mean step is 400% off its rate"),
+        ([0.0, 0.0, 3.0] * 20, "of its steps are off by over half a period"),
+        ([], None),
+    ],
+)
+def test_a_clock_must_tick_at_its_rate(periods, reason):
+    found = verdict(DropIrregularClock(), clocked(periods))
+    assert found is None if reason is None else reason in found
+
+
+@pytest.mark.parametrize(
+    ("kind", "texts", "kept"),
+    [
+        ("robot", ["pick it up"], True),
+        ("robot", [], False),
+        ("robot", ["", " "], False),
+        ("robot", ["", "go"], True),
+        ("human", [], True),
+    ],
+)
+def test_a_robot_needs_words_where_they_are_asked_for(kind, texts, kept):
+    episode = dataclasses.replace(make_episode(kind=kind), instruction=texts)
+    assert (verdict(DropNoInstruction(), episode) is None) == kept
+    assert verdict(DropNoInstruction(min_robot_words=0), episode) is None
 
 
 def test_every_stage_has_its_own_columns_and_says_what_its_thresholds_bound():
