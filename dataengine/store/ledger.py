@@ -8,7 +8,7 @@ name nothing is taken. The cache may be deleted at any time.
 
 import contextlib
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Final
 
 import lance
@@ -19,6 +19,8 @@ from dataengine.store.receipts import Receipt
 
 SAVE_EVERY: Final = 2_000
 """Files learnt about since the cache was last saved: what a killed run has to ask again at most, in a second."""
+
+ROWS_AT_ONCE: Final = 10_000
 
 CACHE: Final = pa.schema([(name, pa.string()) for name in ("file", "part_id", "fingerprint")])
 
@@ -102,10 +104,24 @@ def _ask(table: lance.LanceDataset, fragments: Mapping[str, lance.LanceFragment]
     return found
 
 
-def _distinct(batches: Iterable[pa.RecordBatch]) -> Iterable[tuple[int, str, str]]:
-    """Give each (fragment, part, fingerprint) once for each batch that has it."""
+def _distinct(batches: Iterable[pa.RecordBatch]) -> Iterator[tuple[int, str, str]]:
+    """Give each (fragment, part, fingerprint), once where many rows follow each other that have the same."""
+    for rows in _gathered(batches):
+        places = pa.array(rows["_rowaddr"].to_numpy() >> 32)
+        table = pa.table([places, rows["part_id"], rows["source_fingerprint"]], ["place", "part", "fingerprint"])
+        distinct = table.group_by(table.column_names).aggregate([])
+        yield from zip(*(distinct[name].to_pylist() for name in table.column_names), strict=True)
+
+
+def _gathered(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.Table]:
+    """Join batches, of which every small file has one of its own, into tables worth a grouping."""
+    held: list[pa.RecordBatch] = []
+    num_rows = 0
     for batch in batches:
-        places = pa.array(batch["_rowaddr"].to_numpy() >> 32)
-        rows = pa.table([places, batch["part_id"], batch["source_fingerprint"]], ["place", "part", "fingerprint"])
-        distinct = rows.group_by(rows.column_names).aggregate([])
-        yield from zip(*(distinct[name].to_pylist() for name in rows.column_names), strict=True)
+        held.append(batch)
+        num_rows += len(batch)
+        if num_rows >= ROWS_AT_ONCE:
+            yield pa.Table.from_batches(held)
+            held, num_rows = [], 0
+    if held:
+        yield pa.Table.from_batches(held)

@@ -3,6 +3,7 @@
 import json
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
+from functools import lru_cache
 from itertools import chain
 from typing import Final, cast
 
@@ -16,9 +17,9 @@ from dataengine.episode import CAMERA_SLOTS, Episode, Part, Reject
 from dataengine.errors import RecordError
 from dataengine.schema import SCHEMA_VERSION, VECTORS, checksum_column, frames_column, offsets_column
 from dataengine.store.checks import check_episode
-from dataengine.store.places import make_durable, table_uri
+from dataengine.store.places import make_durable
 from dataengine.store.receipts import Receipt, Receipts, data_folder, files_of
-from dataengine.store.tables import EPISODES, FILE_VERSION
+from dataengine.store.tables import EPISODES, FILE_VERSION, open_table
 
 TYPES: Final = {column.name: column.type for column in EPISODES}
 """Kept, for Arrow makes them anew when asked: for 52 columns that takes longer than reading an episode."""
@@ -68,8 +69,8 @@ def stage_part(part: Part, records: Iterable[Episode | Reject], staging: Staging
         first = next(batches, None)
         if first is not None:
             stream = pa.RecordBatchReader.from_batches(EPISODES, chain([first], batches))
-            place = table_uri(staging.corpus, "episodes")
-            fragments = write_fragments(stream, place, EPISODES, mode="append", data_storage_version=FILE_VERSION)
+            table = _table(staging.corpus, staging.run_id)
+            fragments = write_fragments(stream, table, EPISODES, mode="append", data_storage_version=FILE_VERSION)
     except Exception:
         if tally.error is None:  # Lance's own trouble
             raise
@@ -93,6 +94,15 @@ def stage_part(part: Part, records: Iterable[Episode | Reject], staging: Staging
     make_durable(f"{data_folder(staging.corpus).uri}/{file}" for file, _ in receipt.files)
     Receipts(staging.corpus).put(receipt)
     return receipt
+
+
+@lru_cache(maxsize=1)
+def _table(corpus: str, run_id: str) -> lance.LanceDataset:
+    """Open the table that a run adds to, once in each worker: with 10,000 fragments that takes as long as a small part.
+
+    Lance asks it for nothing but its columns, which a run does not change.
+    """
+    return open_table(corpus, "episodes")
 
 
 def _batches(

@@ -136,11 +136,14 @@ class NpzSource:
 
 
 def content(corpus: Corpus) -> tuple[list[dict[str, object]], list[dict[str, object]]]:
-    """All rows and rejects of a corpus in an order and form that two runs share; frames as bytes."""
+    """All rows and rejects of a corpus in an order and form that two runs share; frames as bytes.
+
+    How often a part was tried is left out: a reader that is killed is started once more.
+    """
     corpus.refresh()
     rows = corpus.table().drop_columns(["run_id"]).to_pylist()
     for row in rows:
         episode = corpus.episode(row["episode_id"])
         row["jpegs"] = {slot: episode.jpegs(slot) for slot in episode.cameras}
-    rejects = corpus.rejects().drop_columns(["run_id", "traceback_digest"]).to_pylist()
+    rejects = corpus.rejects().drop_columns(["run_id", "traceback_digest", "attempts"]).to_pylist()
     return sorted(rows, key=lambda r: r["episode_id"]), sorted(rejects, key=lambda r: r["reject_id"])
