@@ -13,12 +13,10 @@ SMALL = 64
 
 
 class Film:
-    """Grey pictures of an episode's main camera; `kind` robot or human, `rate_hz` frames in a second."""
+    """Grey pictures of an episode's main camera."""
 
-    def __init__(
-        self, kind: str, num_frames: int, rate_hz: float, read: Callable[[Sequence[int]], list[bytes]]
-    ) -> None:
-        self.kind, self.num_frames, self.rate_hz = kind, num_frames, rate_hz
+    def __init__(self, num_frames: int, read: Callable[[Sequence[int]], list[bytes]]) -> None:
+        self.num_frames = num_frames
         self._read = read
         self._jpegs: dict[int, bytes] = {}
         self._small: dict[int, NDArray[np.uint8]] = {}
@@ -28,7 +26,7 @@ class Film:
         """Look at an episode in memory; one without a camera has no frames."""
         slot = main_camera(tuple(episode.cameras))
         jpegs = episode.cameras[slot].jpegs if slot else []
-        return cls(episode.kind, len(jpegs), episode.control_hz, lambda frames: [jpegs[i] for i in frames])
+        return cls(len(jpegs), lambda frames: [jpegs[i] for i in frames])
 
     def evenly(self, most: int) -> list[int]:
         """At most so many frames, evenly spaced from the first to the last."""

@@ -9,7 +9,6 @@ from collections import Counter
 from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from pydantic import Field
@@ -17,13 +16,12 @@ from pydantic import Field
 from dataengine.config import Config
 from dataengine.errors import DataEngineError
 from dataengine.protocols import Stage, Surveys, Trims
-from dataengine.report import Report
 from dataengine.store import Corpus
 from pipelines import curate_decide
 from pipelines.curate_decide import Verdicts
 from pipelines.curate_measure import ERROR, measure, quality_columns
 from pipelines.curate_recipe import load_recipe
-from pipelines.text_table import text_table
+from pipelines.curate_report import CurateReport, ExplainReport, RuleFacts, Verdict
 
 
 class CurateConfig(Config):
@@ -41,96 +39,6 @@ class CurateConfig(Config):
     """Whether to write that page."""
     workers: int = Field(0, ge=0)
     """Threads that look at pictures; 0 takes two for each processor."""
-
-
-class RuleFacts(Report):
-    """What one rule did."""
-
-    rule: str
-    judged: int
-    """Episodes of the kinds it is for."""
-    dropped: int
-    """Episodes for which it was the first to object."""
-    example: str = ""
-    """One of the reasons that it gave."""
-
-
-class CurateReport(Report):
-    """What was measured, and what stays."""
-
-    corpus: str
-    recipe: str
-    episodes: int
-    kept: int
-    dropped: int
-    rules: list[RuleFacts] = Field(default_factory=list)
-    kept_by_dataset: dict[str, int] = Field(default_factory=dict)
-    dropped_by_dataset: dict[str, dict[str, int]] = Field(default_factory=dict)
-    """Dataset to rule to episodes; `unreadable` stands for those that could not be measured."""
-    trimmed: int = 0
-    """Kept episodes without some steps at their ends."""
-    steps_trimmed: int = 0
-    measured: int
-    """Episodes measured by this call; those measured before were not read again."""
-    unreadable: int
-    """Episodes dropped because a stage could not measure them."""
-    page: str = ""
-    """Where the page with examples lies; empty where none was asked for."""
-    seconds: float
-
-    def summary(self) -> str:
-        """Print a row per rule, then one per dataset that lost episodes."""
-        rows = [[r.rule, r.judged, r.dropped, r.example] for r in self.rules]
-        lost = [[n, self.kept_by_dataset[n], _listed(rules)] for n, rules in self.dropped_by_dataset.items() if rules]
-        trimmed = f", {self.trimmed} of them without {self.steps_trimmed} idle steps" if self.trimmed else ""
-        kept = f"kept {self.kept} of {self.episodes} episodes{trimmed}"
-        lines = [text_table(["rule", "judged", "dropped", "example"], rows)]
-        if lost:
-            lines += ["", text_table(["dataset", "kept", "dropped"], lost), ""]
-        lines.append(f"{kept}; measured {self.measured} in {self.seconds:.1f} s")
-        if self.page:
-            lines.append(f"examples to look at: {self.page}")
-        if self.unreadable:
-            lines.append(f"{self.unreadable} episodes could not be measured and were dropped; see column {ERROR}")
-        return "\n".join(lines)
-
-
-class Verdict(Report):
-    """One rule on one episode."""
-
-    rule: str
-    numbers: dict[str, float | None]
-    """What was measured; null where a number has no meaning for this episode."""
-    thresholds: dict[str, Any]
-    reason: str | None
-    """Why the episode must go; null if the rule has no objection or is not for this kind."""
-
-
-class ExplainReport(Report):
-    """One episode's numbers and what every rule says about them."""
-
-    episode_id: str
-    dataset: str
-    keep: bool
-    reason: str
-    trimmed: tuple[int, int] = (0, 0)
-    """Steps that are left out at the head and at the tail."""
-    verdicts: list[Verdict]
-
-    def summary(self) -> str:
-        """Print a row per rule and the conclusion."""
-        rows = [
-            [
-                v.rule,
-                ", ".join(f"{name} {'-' if x is None else f'{x:.4g}'}" for name, x in v.numbers.items()),
-                ", ".join(f"{name} {x:g}" for name, x in v.thresholds.items()),
-                v.reason or "fine",
-            ]
-            for v in self.verdicts
-        ]
-        table = text_table(["rule", "numbers", "thresholds", "says"], rows)
-        end = "kept" if self.keep else f"dropped: {self.reason}"
-        return f"{table}\nepisode {self.episode_id} of {self.dataset}: {end}"
 
 
 def run(config: CurateConfig) -> CurateReport | ExplainReport:
@@ -255,9 +163,7 @@ def _verdict(rule: str, stage: Stage, found: Verdicts, row: int) -> Verdict:
         rule=rule,
         numbers={name: None if np.isnan(x) else x for name, x in numbers.items()},
         thresholds=asdict(stage),  # type: ignore[call-overload]
+        bounds=dict(stage.limits),
+        judged=found.words["kind"][row] in stage.kinds,
         reason=says,
     )
-
-
-def _listed(counts: Mapping[str, int]) -> str:
-    return ", ".join(f"{rule} {count}" for rule, count in counts.items())

@@ -11,7 +11,7 @@ from dataengine.store import Corpus
 def film_columns(corpus: Corpus) -> list[str]:
     """Columns that `open_film` needs."""
     slots = [f"height_{slot}" for slot in CAMERA_SLOTS if f"height_{slot}" in corpus.schema.names]
-    return ["episode_id", "kind", "control_hz", "num_steps", *slots]
+    return ["episode_id", "num_steps", *slots]
 
 
 def open_film(corpus: Corpus, row: Mapping[str, Any]) -> Film:
@@ -22,4 +22,4 @@ def open_film(corpus: Corpus, row: Mapping[str, Any]) -> Film:
     def read(frames: Sequence[int]) -> list[bytes]:
         return corpus.jpegs(slot, [(episode_id, frame) for frame in frames])
 
-    return Film(row["kind"], row["num_steps"] if slot else 0, row["control_hz"], read)
+    return Film(row["num_steps"] if slot else 0, read)

@@ -5,7 +5,6 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 import simplejpeg
@@ -16,9 +15,7 @@ from dataengine.protocols import Stage, Trims
 from dataengine.store import Corpus, StoredEpisode
 from pipelines import charts, page
 from pipelines.curate_decide import Verdicts
-
-if TYPE_CHECKING:
-    from pipelines.curate import CurateReport
+from pipelines.curate_report import CurateReport
 
 EXAMPLES = 6
 """Episodes shown for a rule, from as many datasets as it dropped from."""
@@ -29,9 +26,7 @@ OTHER_EPISODE = re.compile(r"repeats episode (\w+)")
 HAND = ("x", "y", "z")
 
 
-def write_page(
-    place: Path, corpus: Corpus, rules: Mapping[str, Stage], found: Verdicts, report: "CurateReport"
-) -> None:
+def write_page(place: Path, corpus: Corpus, rules: Mapping[str, Stage], found: Verdicts, report: CurateReport) -> None:
     """Write the page, with the pictures in it."""
     pictures = place.parent / "examples"
     pictures.mkdir(parents=True, exist_ok=True)
@@ -55,7 +50,7 @@ def write_page(
     place.write_text(page.page("Curation", lead, top, sections, foot))
 
 
-def _overview(report: "CurateReport") -> page.Section:
+def _overview(report: CurateReport) -> page.Section:
     """Count what went, by rule and by dataset."""
     rules = [[r.rule, r.judged, r.dropped, r.example] for r in report.rules]
     blocks = [page.table(["rule", "judged", "dropped", "one of its reasons"], rules)]
@@ -68,7 +63,7 @@ def _overview(report: "CurateReport") -> page.Section:
 
 
 def _rule(
-    rule: str, stage: Stage, corpus: Corpus, found: Verdicts, report: "CurateReport", pictures: Path
+    rule: str, stage: Stage, corpus: Corpus, found: Verdicts, report: CurateReport, pictures: Path
 ) -> page.Section:
     """Say what a rule is about, draw its numbers, and show what it dropped."""
     about = inspect.getdoc(type(stage)) or ""
@@ -102,7 +97,7 @@ def _histograms(stage: Stage, thresholds: Mapping[str, float], found: Verdicts) 
         marks = {
             threshold: float(thresholds[threshold]) for threshold, bounded in stage.limits.items() if bounded == name
         }
-        yield charts.histogram(name, found.numbers(name).tolist(), marks)
+        yield charts.histogram(name, found.numbers(name), marks)
 
 
 def _chosen(rows: Sequence[int], datasets: Sequence[str]) -> list[int]:

@@ -30,7 +30,7 @@ def test_healthy_clips_pass(stage):
 @pytest.mark.parametrize("stage", [DropStillVideo(), DropBlurred(), DropShotCuts()])
 def test_a_clip_without_a_camera_or_of_one_frame_passes(stage):
     single = clip("one", pictures=pictures_of(HEALTHY[0])[:1])
-    without = Film("human", 0, 10.0, lambda frames: [])
+    without = Film(0, lambda frames: [])
     for film in (Film.of(single), without):
         assert stage.reject(stage.look(film)) is None
 
