@@ -60,8 +60,10 @@ class Verdicts:
 def judge(corpus: Corpus, rules: Mapping[str, Stage]) -> Verdicts:
     """Judge every episode by its columns; nothing is written."""
     floats = [f"{PREFIX}{name}" for stage in rules.values() for name in stage.columns]
-    tables = {i: corpus.fragment_table(i, [*PLAIN, *floats, ERROR]) for i in corpus.fragment_ids()}
-    found = Verdicts(pa.concat_tables(tables.values()), [(i, len(table)) for i, table in tables.items()])
+    names = [*PLAIN, *floats, ERROR]
+    tables = {i: corpus.fragment_table(i, names) for i in corpus.fragment_ids()}
+    table = pa.concat_tables(tables.values()) if tables else corpus.table(names)
+    found = Verdicts(table, [(i, len(table)) for i, table in tables.items()])
     episodes = len(found.table)
     found.rule, found.reason = [""] * episodes, [""] * episodes
     for rule, stage in rules.items():

@@ -4,6 +4,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 from made_corpus import SIDE, add_parts, human_clip, make_corpus, robot_episode
+from made_recordings import recording
 
 from dataengine.errors import DataEngineError
 from dataengine.stages.drop_still import DropStill
@@ -156,6 +157,18 @@ def test_a_picture_that_cannot_be_decoded_costs_one_episode(tmp_path):
     assert (report.kept, report.unreadable) == (1, 1)
     assert verdicts(uri)["torn"] == (False, "could not be measured")
     assert run(CurateConfig(corpus=uri)).measured == 0
+
+
+def test_a_corpus_without_episodes_is_judged_in_peace(tmp_path):
+    Corpus.create(tmp_path / "corpus")
+    report = run(CurateConfig(corpus=str(tmp_path / "corpus")))
+    assert (report.episodes, report.kept, report.measured) == (0, 0, 0)
+
+
+def test_clips_without_a_camera_and_robots_without_one_are_judged_by_the_rest(tmp_path):
+    parts = {"a": [human_clip("blind", cameras=False)], "b": [recording("deaf", cameras=False)]}
+    report = run(CurateConfig(corpus=make_corpus(tmp_path / "corpus", parts).uri))
+    assert (report.kept, report.unreadable) == (2, 0)
 
 
 def test_an_episode_explains_itself(tmp_path):
