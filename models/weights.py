@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, cast
 
 import torch
+from pydantic import ValidationError
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
@@ -44,25 +45,73 @@ _RELEASED_KEYS = {
 }
 
 
+_NEEDED = {
+    "pooling": "mean",
+    "normalize_latents": False,
+    "conditioning": "token",
+    "residual_output": False,
+}
+"""Settings for which the published class has no others."""
+
+_LANDMARKS = (
+    *("encoder.embed.proj.weight", "encoder.pe_spatial", "encoder.pe_temporal", "encoder.layers.0.mlp.fc1.weight"),
+    *(
+        "encoder.map_block.latents",
+        "vq.embedding.weight",
+        "decoder.embed.proj.weight",
+        "decoder.layers.0.attn.q.weight",
+    ),
+)
+"""Tensors whose shapes tell what the settings leave out."""
+
+_TRAINED_WITH = {
+    "augment_type": "resize_crop",
+    "augment_level": "clip",
+    "random_crop_scale": [0.8, 1.0],
+    "random_crop_ratio": [0.75, 4 / 3],
+    "use_xformers": None,
+}
+"""Settings of the published class that no tensor and no latent action depends on, at its defaults."""
+
+
 def save_model(model: nn.Module, directory: str | Path, extra_json: Mapping[str, Any] | None = None) -> None:
     """Write a model and its `config`; `extra_json` (statistics, snapshot ...) goes beside them, see `read_config`.
 
     Each file appears whole or not at all.
     """
     directory = Path(directory)
-    directory.mkdir(parents=True, exist_ok=True)
-    tensors = {name: value.detach().cpu().contiguous() for name, value in model.state_dict().items()}
-    _replace(directory / WEIGHTS_NAME, lambda path: save_file(tensors, path))
-    text = json.dumps(
-        {
-            **(extra_json or {}),
-            "architecture": type(model).__name__,
-            "version": 1,
-            "config": cast(Config, model.config).model_dump(mode="json"),
-        },
-        indent=2,
-    )
-    _replace(directory / CONFIG_NAME, lambda path: path.write_text(text + "\n"))
+    config = cast(Config, model.config).model_dump(mode="json")
+    stated = {**(extra_json or {}), "architecture": type(model).__name__, "version": 1, "config": config}
+    _write(directory, model.state_dict(), stated)
+
+
+def save_released_lam(lam: Lam, directory: str | Path) -> None:
+    """Write a latent action model as its authors publish theirs, for their inference code and others' that reads it.
+
+    That format has no proprio forward model, no frame spacing and only the published architecture: the first stays
+    behind, the second goes beside the settings (`interval_s`, which our reader takes up and theirs passes over), and a
+    model of another architecture raises ValueError.
+    """
+    config = lam.config
+    other = [f"{key}={getattr(config, key)}" for key, needed in _NEEDED.items() if getattr(config, key) != needed]
+    if other:
+        needed = " ".join(f"--set model.{key}={str(value).lower()}" for key, value in _NEEDED.items())
+        raise ValueError(
+            f"the released format cannot hold {', '.join(other)}; train with `--preset paper` or {needed} to get there"
+        )
+    theirs = {name: value for name, value in lam.state_dict().items() if not name.startswith("proprio.")}
+    for name, _ in lam.vq.named_buffers():
+        theirs.pop(f"vq.{name}")
+    settings = {key: getattr(config, ours) for key, ours in _RELEASED_KEYS.items()}
+    derived = {"in_channels": 3, "grid_size": config.grid, "embed_tokens": config.num_patches}
+    stated = {
+        "architecture": RELEASED_LAM,
+        "description": f"latent action model, {config.interval_s:g} s between frames",
+        "version": 0,
+        "interval_s": config.interval_s,
+        "config": {**settings, **derived, **_TRAINED_WITH},
+    }
+    _write(Path(directory), {name: value.float() for name, value in theirs.items()}, stated)
 
 
 def read_config(directory: str | Path) -> dict[str, Any]:
@@ -72,6 +121,8 @@ def read_config(directory: str | Path) -> dict[str, Any]:
         found = json.loads(path.read_text())
     except FileNotFoundError:
         raise ValueError(f"{path.parent}: no {CONFIG_NAME}; expected a directory that `villa train` wrote") from None
+    except ValueError as error:
+        raise ValueError(f"{path}: cut short or not JSON ({error}); copy it again") from None
     if not isinstance(found, dict) or not isinstance(found.get("config"), dict):
         raise ValueError(f"{path}: expected an object with `architecture` and `config`")
     return found
@@ -85,7 +136,11 @@ def load_lam(directory: str | Path, device: str | torch.device = "cpu") -> Lam:
         raise ValueError(f"{directory}: holds a {architecture}, expected a Lam or {RELEASED_LAM}")
     tensors = _read_tensors(directory)
     if architecture == RELEASED_LAM:
-        model = Lam(released_config(found["config"], tensors))
+        stated = {"interval_s": found["interval_s"]} if "interval_s" in found else {}
+        try:
+            model = Lam(LamConfig(**{**released_config(found["config"], tensors).model_dump(), **stated}))
+        except ValueError as error:
+            raise ValueError(f"{directory}: {_first_line(error)}") from error
         # what the published files cannot hold: the memory of our codebook's schedule
         tensors |= {f"vq.{name}": value for name, value in model.vq.named_buffers()}
     else:
@@ -107,6 +162,9 @@ def load_act(directory: str | Path, device: str | torch.device = "cpu") -> Act:
 def released_config(stated: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> LamConfig:
     """Translate the published settings; those not stated are read off the tensors' shapes, unknown ones are ignored."""
     shape = {name: tuple(value.shape) for name, value in tensors.items()}
+    absent = [name for name in _LANDMARKS if name not in shape]
+    if absent:
+        raise ValueError(f"no tensor {absent[0]}: these are not the weights of a latent action model")
     width, patch_size = shape["encoder.embed.proj.weight"][0], shape["encoder.embed.proj.weight"][2]
     decoder_width = shape["decoder.embed.proj.weight"][0]
     fields: dict[str, Any] = {
@@ -154,6 +212,21 @@ def _fill(model: nn.Module, tensors: Mapping[str, Tensor], directory: str | Path
 
 def _depth(shapes: Mapping[str, tuple[int, ...]], prefix: str) -> int:
     return 1 + max(int(name.removeprefix(prefix).split(".")[0]) for name in shapes if name.startswith(prefix))
+
+
+def _first_line(error: ValueError) -> str:
+    """Say what is wrong with some settings; pydantic would use a paragraph."""
+    if isinstance(error, ValidationError):
+        return "; ".join(str(one["msg"]).removeprefix("Value error, ") for one in error.errors())
+    return str(error)
+
+
+def _write(directory: Path, tensors: Mapping[str, Tensor], stated: Mapping[str, Any]) -> None:
+    directory.mkdir(parents=True, exist_ok=True)
+    plain = {name: value.detach().cpu().contiguous() for name, value in tensors.items()}
+    _replace(directory / WEIGHTS_NAME, lambda path: save_file(plain, path))
+    text = json.dumps(stated, indent=2)
+    _replace(directory / CONFIG_NAME, lambda path: path.write_text(text + "\n"))
 
 
 def _replace(path: Path, write: Any) -> None:

@@ -5,11 +5,13 @@ from typing import Any, Literal
 
 from pydantic import Field, model_validator
 
+from dataengine.errors import DataEngineError
 from dataengine.mixture import Mixture, WindowSampler
 from dataengine.normalize import Normalizer
 from dataengine.report import Report
 from dataengine.windows import EpisodeReader, WindowSpec, steps_per_latent
 from models.lam import Lam, LamConfig
+from models.weights import load_lam
 from pipelines.mixture_recipe import NamedMixture, describe
 from pipelines.text_table import text_table
 from pipelines.training import data, recipes
@@ -34,6 +36,10 @@ class TrainLamConfig(LoopConfig):
     preset: Literal["tiny", "small", "paper"] = "tiny"
     model: dict[str, Any] = Field(default_factory=dict)
     """Fields of the model's own settings to change, such as `model.resolution`."""
+    init: Path | None = None
+    """Model to begin from, ours or a released one: its architecture and weights. What it lacks starts afresh."""
+    freeze: Literal["latents"] | None = None
+    """`latents`: train the proprio forward model alone; latent actions stay exactly those of `init`."""
     proprio: bool = True
     """Ground the latents in what robots felt and did, not in pixels alone."""
     context: bool = True
@@ -55,6 +61,14 @@ class TrainLamConfig(LoopConfig):
     @classmethod
     def _recipe(cls, given: Any) -> Any:
         return recipes.fill(recipes.LAM, given)
+
+    @model_validator(mode="after")
+    def _something_to_train(self) -> "TrainLamConfig":
+        if self.freeze and (self.init is None or not self.proprio):
+            raise ValueError(
+                "freeze=latents needs init=DIR, whose latents to keep, and proprio=true, for what to train"
+            )
+        return self
 
 
 class TrainLamReport(Report):
@@ -103,7 +117,8 @@ def run(config: TrainLamConfig) -> TrainLamReport:
     reader = data.open_reader(config.data)
     train, held_out = data.split(reader, config.held_out)
     normalizer = Normalizer(reader.statistics())
-    shape = model_config(config, reader, normalizer)
+    begun = load_lam(config.init) if config.init else None
+    shape = model_config(config, reader, normalizer, begun.config if begun else None)
     spec = WindowSpec(num_frames=shape.num_frames, interval_s=shape.interval_s)
     with join(pick_device(config.device)) as ranks:
         sampler = WindowSampler(
@@ -124,6 +139,10 @@ def run(config: TrainLamConfig) -> TrainLamReport:
         loader = Loader(reader, spec, sampler, batches, ranks.rank, ranks.world_size, NUM_AHEAD)
         torch.manual_seed(config.seed)
         lam = Lam(shape)
+        if begun is not None:
+            ranks.tell(f"begun from {config.init}; afresh: {', '.join(adopt(lam, begun)) or 'nothing'}")
+        if config.freeze:
+            lam.freeze_latents()
         config.out.mkdir(parents=True, exist_ok=True)
         extra = {**data.origin(reader), "training": config.lasting()}
         identity = {"data": reader.identity.fingerprint, **config.lasting()}
@@ -167,16 +186,43 @@ def run(config: TrainLamConfig) -> TrainLamReport:
     return report
 
 
-def model_config(config: TrainLamConfig, reader: EpisodeReader, normalizer: Normalizer) -> LamConfig:
-    """Fit the preset to the data: widest vectors, longest stride, room for every dataset's id."""
-    base = LamConfig.preset(config.preset, **config.model)
+def model_config(
+    config: TrainLamConfig, reader: EpisodeReader, normalizer: Normalizer, begun: LamConfig | None = None
+) -> LamConfig:
+    """Fit the preset, or the model begun from, to the data: widest vectors, longest stride, room for every dataset."""
+    base = (
+        LamConfig(**{**begun.model_dump(), **config.model})
+        if begun
+        else LamConfig.preset(config.preset, **config.model)
+    )
     robots = normalizer.stats.values()
-    fitted = {
-        "use_proprio": config.proprio,
-        "use_context": config.context,
+    needed = {
         "state_dim": max((s.state.dim for s in robots), default=1) or 1,
         "action_dim": max((s.action.dim for s in robots), default=1) or 1,
         "max_horizon": max(steps_per_latent(e.control_hz, base.interval_s) for e in reader.episodes),
         "num_datasets": max(base.num_datasets, *(e.dataset_id for e in reader.episodes)),
     }
-    return LamConfig.preset(config.preset, **{**fitted, **config.model})
+    if begun and begun.use_proprio:  # room that it has and this data does not need costs nothing
+        needed = {key: max(value, getattr(begun, key)) for key, value in needed.items()}
+    fitted = {"use_proprio": config.proprio, "use_context": config.context, **needed, **config.model}
+    return LamConfig(**{**base.model_dump(), **fitted})
+
+
+def adopt(lam: Lam, begun: Lam) -> list[str]:
+    """Copy another model's weights; name the parts that start afresh because it lacks them or has others."""
+    theirs, ours = begun.state_dict(), lam.state_dict()
+    other = {
+        name.partition(".")[0]
+        for name, value in ours.items()
+        if theirs.get(name, value[..., None]).shape != value.shape
+    }
+    if other - {"proprio"}:
+        raise DataEngineError(
+            f"the model to begin from differs in {', '.join(sorted(other - {'proprio'}))}; "
+            f"leave out the settings `model.*` that change its architecture"
+        )
+    lam.load_state_dict(
+        {name: value for name, value in theirs.items() if name in ours and name.partition(".")[0] not in other},
+        strict=False,
+    )
+    return sorted(other)

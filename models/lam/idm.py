@@ -17,6 +17,9 @@ from models.lam.blocks import (
 )
 from models.lam.config import LamConfig
 
+WINDOWS_AT_ONCE = 64
+"""Of a long clip: enough to fill a GPU, few enough for an hour of video."""
+
 
 class Readout(nn.Module):
     """Multi-head attention pooling: a learnt query per slot reads a pair's patches."""
@@ -83,5 +86,6 @@ class InverseDynamics(nn.Module):
         if clip.shape[1] <= self.num_frames:
             return self(clip)
         windows = rearrange(clip.unfold(1, self.num_frames, 1), "b w c height width t -> b w t c height width")
-        latents = self(windows.flatten(0, 1)).unflatten(0, windows.shape[:2])
-        return torch.cat([latents[:, 0], latents[:, 1:, -1]], dim=1)
+        b, at_once = len(clip), max(WINDOWS_AT_ONCE // len(clip), 1)
+        latents = [self(some.flatten(0, 1)).unflatten(0, (b, -1)) for some in windows.split(at_once, dim=1)]
+        return torch.cat([latents[0][:, 0], torch.cat(latents, dim=1)[:, 1:, -1]], dim=1)

@@ -62,6 +62,7 @@ class Lam(nn.Module):
         self.vq = Quantizer(config)
         self.decoder = VisualForward(config)
         self.proprio = ProprioForward(config) if config.use_proprio else None
+        self.latents_frozen = False
         self.register_buffer("mean", torch.tensor(IMAGENET_MEAN)[:, None, None], persistent=False)
         self.register_buffer("std", torch.tensor(IMAGENET_STD)[:, None, None], persistent=False)
 
@@ -73,9 +74,27 @@ class Lam(nn.Module):
             pixels = F.interpolate(pixels, (side, side), mode="bilinear", antialias=True).round().clamp(0, 255)
         return ((pixels / 255 - self.mean) / self.std).unflatten(0, image.shape[:-3])
 
+    def freeze_latents(self) -> None:
+        """Keep latent actions as they are while the proprio forward model learns: no weight, no code, no mean moves."""
+        if self.proprio is None:
+            raise ValueError("nothing to train: latents are frozen and there is no proprio forward model")
+        self.latents_frozen = True
+        for name, weight in self.named_parameters():
+            weight.requires_grad_(name.startswith("proprio."))
+        self.train(self.training)
+
+    def train(self, mode: bool = True) -> "Lam":
+        """Switch to training; what is frozen stays as it is used."""
+        super().train(mode)
+        if self.latents_frozen:
+            for part in (self.encoder, self.norm, self.vq, self.decoder):
+                if part is not None:
+                    part.eval()
+        return self
+
     def begin_step(self, step: int, num_steps: int) -> bool:
         """Advance the quantiser's schedule before an optimiser step; True if it moved codes (see `Quantizer`)."""
-        return self.vq.begin_step(step, num_steps)
+        return not self.latents_frozen and self.vq.begin_step(step, num_steps)
 
     def forward(self, batch: LamBatch, generator: Generator | None = None) -> tuple[Tensor, dict[str, Tensor]]:
         """Return `loss`: what wrappers of data parallelism and compilation call."""
@@ -88,7 +107,7 @@ class Lam(nn.Module):
         training, perplexities describe recent steps, else the batch.
         """
         clip = self.prepare(batch.video)
-        quantized = self.vq(self._normalize(self.encoder(clip), by_batch=self.training))
+        quantized = self.vq(self._normalize(self.encoder(clip), by_batch=self.encoder.training))
         before, after = clip[:, :-1].flatten(0, 1), clip[:, 1:].flatten(0, 1)
         painted = self.decoder(before, quantized.latents.flatten(0, 1))
         visual, copy = F.mse_loss(painted.float(), after), F.mse_loss(before, after)
@@ -100,7 +119,7 @@ class Lam(nn.Module):
             metrics |= {"proprio": proprio, **details}
 
         in_batch = self.vq.usage_of(quantized.codes)
-        usage = self.vq.usage if self.training else in_batch
+        usage = self.vq.usage if self.vq.training else in_batch
         perplexity = torch.special.entr(usage).sum(dim=1).exp()
         metrics |= {f"perplexity_slot_{k}": value for k, value in enumerate(perplexity)}
         metrics["codes_used"] = in_batch.any(dim=0).sum()
@@ -110,7 +129,7 @@ class Lam(nn.Module):
     def encode(self, video: UInt8[Tensor, "b t c height width"] | UInt8[Tensor, "t c height width"]) -> Latents:
         """Describe each step of a clip, or of clips, of any length; in float32.
 
-        Clips longer than `num_frames` are read in windows, one frame apart, all at once: memory grows with length.
+        Clips longer than `num_frames` are read in windows, one frame apart, many at once.
         """
         clip = self.prepare(video if video.dim() == 5 else video[None])
         with torch.autocast(clip.device.type, enabled=False):
