@@ -2,41 +2,17 @@
 
 import dataclasses
 import difflib
-from importlib import resources
-from pathlib import Path
 from typing import Any
-
-import yaml
 
 from dataengine import catalog
 from dataengine.errors import DataEngineError
 from dataengine.protocols import MeasuresNumbers, MeasuresPictures, Rejects, Stage, Surveys, Trims
-
-PREFIX = "curate_"
-
-
-def recipe_names() -> list[str]:
-    """Every recipe that ships with the tool."""
-    found = (p.name for p in resources.files("pipelines.recipes").iterdir())
-    return sorted(n.removeprefix(PREFIX).removesuffix(".yaml") for n in found if n.startswith(PREFIX))
+from pipelines import recipe_files
 
 
 def load_recipe(name: str) -> dict[str, Stage]:
     """Make the stages of a named recipe, or of a YAML file, in its order."""
-    if name in recipe_names():
-        text = (resources.files("pipelines.recipes") / f"{PREFIX}{name}.yaml").read_text()
-    elif name.endswith((".yaml", ".yml")):
-        text = Path(name).read_text()
-    else:
-        close = difflib.get_close_matches(name, recipe_names(), n=1)
-        hint = f"did you mean '{close[0]}'?" if close else f"known: {', '.join(recipe_names())}, or a .yaml file"
-        raise DataEngineError(f"no curation recipe '{name}'; {hint}")
-    try:
-        found = yaml.safe_load(text)
-    except yaml.YAMLError as error:
-        raise DataEngineError(f"recipe {name}: no valid YAML: {' '.join(str(error).split())}") from None
-    if not isinstance(found, dict) or not found:
-        raise DataEngineError(f"recipe {name}: expected stage names with their thresholds, found {found!r}")
+    found = recipe_files.load("curate", name)
     return {str(stage): _stage(name, str(stage), thresholds or {}) for stage, thresholds in found.items()}
 
 

@@ -1,25 +1,20 @@
 """Many datasets in one go: a plan file names them, one run takes in the parts of all of them."""
 
-import difflib
 from collections.abc import Iterator
-from importlib import resources
 from pathlib import Path
 from typing import Any
 
-import yaml
 from pydantic import Field, ValidationError
 
 from dataengine.config import Config
 from dataengine.errors import DataEngineError
 from dataengine.report import Report
-from pipelines import ingest_run
+from pipelines import ingest_run, recipe_files
 from pipelines.ingest import DatasetConfig, EngineConfig
 from pipelines.ingest_estimate import Estimate, estimate, free_bytes
 from pipelines.ingest_report import IngestReport, few
 from pipelines.ingest_run import Job
 from pipelines.text_table import human_bytes, human_seconds, text_table
-
-PREFIX = "ingest_"
 
 
 class PlannedDataset(DatasetConfig):
@@ -165,33 +160,16 @@ def run(config: PlanConfig) -> PlanReport:
     return report
 
 
-def plan_names() -> list[str]:
-    """Every plan that ships with the tool."""
-    found = (path.name for path in resources.files("pipelines.recipes").iterdir())
-    return sorted(n.removeprefix(PREFIX).removesuffix(".yaml") for n in found if n.startswith(PREFIX))
-
-
 def load_plan(name: str, data: str | None = None) -> Plan:
     """Read a plan by its name or file; roots come out as they are to be opened."""
-    if name in plan_names():
-        text, beside = (resources.files("pipelines.recipes") / f"{PREFIX}{name}.yaml").read_text(), "."
-    elif name.endswith((".yaml", ".yml")):
-        try:
-            text, beside = Path(name).read_text(), str(Path(name).parent)
-        except OSError as error:
-            raise DataEngineError(f"plan {name}: {error.strerror}; expected a YAML file") from error
-    else:
-        close = difflib.get_close_matches(name, plan_names(), n=1)
-        hint = f"did you mean '{close[0]}'?" if close else f"known: {', '.join(plan_names())}, or a .yaml file"
-        raise DataEngineError(f"no plan '{name}'; {hint}")
+    found = recipe_files.load("ingest", name)
     try:
-        plan = Plan.model_validate(yaml.safe_load(text))
-    except yaml.YAMLError as error:
-        raise DataEngineError(f"plan {name}: no valid YAML: {' '.join(str(error).split())}") from None
+        plan = Plan.model_validate(found)
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
         where = ".".join(str(word) for word in first["loc"]) or "the whole"
         raise DataEngineError(f"plan {name}: {where}: {first['msg']}, found {first['input']!r:.80}") from None
+    beside = "." if name in recipe_files.names("ingest") else str(Path(name).parent)
     base = data or plan.data or beside
     defaults = {key: getattr(plan, key) for key in ("frame_size", "frame_hz") if getattr(plan, key) is not None}
     entries = [

@@ -203,7 +203,7 @@ def test_explaining_needs_a_measured_episode(tmp_path):
         ("drop_still: {min_reach: 1}", "drop_still has no threshold 'min_reach'; did you mean 'min_reach_m'"),
         ("drop_still: {min_reach_m: far}", "min_reach_m is 'far', expected a number"),
         ("drop_still: 3", "drop_still has 3, expected thresholds"),
-        ("- drop_still", "expected stage names with their thresholds"),
+        ("- drop_still", "expected keys and values"),
         ("{", "no valid YAML"),
     ],
 )

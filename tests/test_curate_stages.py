@@ -16,8 +16,9 @@ from dataengine.stages.drop_jumps import DropJumps
 from dataengine.stages.drop_no_instruction import DropNoInstruction
 from dataengine.stages.drop_short import DropShort
 from dataengine.stages.drop_still import DropStill
+from pipelines import recipe_files
 from pipelines.curate_measure import schema_of
-from pipelines.curate_recipe import load_recipe, recipe_names
+from pipelines.curate_recipe import load_recipe
 
 HZ = 20.0
 
@@ -215,7 +216,7 @@ def test_the_default_recipe_spells_out_the_thresholds_of_its_stages():
         assert stage == type(stage)(), f"{rule}: the recipe and the stage disagree"
 
 
-@pytest.mark.parametrize("name", recipe_names())
+@pytest.mark.parametrize("name", recipe_files.names("curate"))
 def test_every_recipe_loads_and_asks_for_all_but_what_it_says(name):
     left_out = {"default": {"drop_no_instruction"}, "strict": set(), "villa-x": {"trim_idle"}}
     assert set(catalog.stage_names()) - set(load_recipe(name)) == left_out[name]

@@ -10,10 +10,10 @@ from store.npz_source import NpzSource, content, write_parts
 from dataengine import catalog
 from dataengine.errors import DataEngineError
 from dataengine.store import Corpus
-from pipelines import ingest_plan
+from pipelines import ingest_plan, recipe_files
 from pipelines.ingest import IngestConfig
 from pipelines.ingest import run as ingest_one
-from pipelines.ingest_plan import PlanConfig, PlanReport, load_plan, plan_names
+from pipelines.ingest_plan import PlanConfig, PlanReport, load_plan
 
 NPZ, OTHER = "store.npz_source:NpzSource", "test_ingest_plan:OtherSource"
 
@@ -130,7 +130,7 @@ def test_an_unknown_plan_suggests_a_near_one(data: Path) -> None:
         ingest(data, "vila-x")
 
 
-@pytest.mark.parametrize("name", plan_names())
+@pytest.mark.parametrize("name", recipe_files.names("ingest"))
 def test_every_source_of_a_shipped_plan_exists(name: str) -> None:
     for entry in load_plan(name, "/somewhere").datasets:
         assert catalog.source(entry.source).name == entry.source

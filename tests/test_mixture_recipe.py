@@ -7,7 +7,8 @@ import pytest
 from dataengine.config import Config
 from dataengine.errors import DataEngineError
 from dataengine.mixture import DatasetShare, Mixture
-from pipelines.mixture_recipe import NamedMixture, describe, mixture_names
+from pipelines import recipe_files
+from pipelines.mixture_recipe import NamedMixture, describe
 
 
 class Settings(Config):
@@ -54,7 +55,7 @@ def test_an_unknown_mixture_is_told_in_one_line(name: str, said: str) -> None:
         Settings(mixture=name)  # type: ignore[arg-type]
 
 
-@pytest.mark.parametrize("name", mixture_names())
+@pytest.mark.parametrize("name", recipe_files.names("mixture"))
 def test_every_mixture_that_ships_is_sound(name: str) -> None:
     assert Settings(mixture=name).mixture.weights  # type: ignore[arg-type]
 

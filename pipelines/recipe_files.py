@@ -1,0 +1,43 @@
+"""Recipes of every kind: a YAML file that ships with the tool, found by its name, or one of the user's own."""
+
+import difflib
+from importlib import resources
+from pathlib import Path
+from typing import Any, Literal
+
+import yaml
+
+from dataengine.errors import DataEngineError
+
+Kind = Literal["curate", "ingest", "mixture"]
+
+TITLES: dict[Kind, str] = {"curate": "curation recipe", "ingest": "plan", "mixture": "mixture"}
+
+
+def names(kind: Kind) -> list[str]:
+    """Every recipe of a kind that ships: `<kind>_<name>.yaml` in `pipelines/recipes`."""
+    found = (path.name for path in resources.files("pipelines.recipes").iterdir())
+    return sorted(n.removeprefix(f"{kind}_").removesuffix(".yaml") for n in found if n.startswith(f"{kind}_"))
+
+
+def load(kind: Kind, name: str) -> dict[str, Any]:
+    """Read a recipe by its name or file; raise DataEngineError that says what is wrong with it, with a near match."""
+    title = TITLES[kind]
+    if name in names(kind):
+        text = (resources.files("pipelines.recipes") / f"{kind}_{name}.yaml").read_text()
+    elif name.endswith((".yaml", ".yml")):
+        try:
+            text = Path(name).read_text()
+        except OSError as error:
+            raise DataEngineError(f"{title} {name}: {error.strerror}; expected a YAML file") from error
+    else:
+        close = difflib.get_close_matches(name, names(kind), n=1)
+        hint = f"did you mean '{close[0]}'?" if close else f"known: {', '.join(names(kind))}, or a .yaml file"
+        raise DataEngineError(f"no {title} '{name}'; {hint}")
+    try:
+        found = yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        raise DataEngineError(f"{title} {name}: no valid YAML: {' '.join(str(error).split())}") from None
+    if not isinstance(found, dict) or not found:
+        raise DataEngineError(f"{title} {name}: expected keys and values, found {found!r:.80}")
+    return found
