@@ -23,6 +23,7 @@ CONFIGS = {
     "villa stats": ("pipelines.stats:StatsConfig",),
     "villa train lam": ("pipelines.train_lam:TrainLamConfig", "models.lam.config:LamConfig"),
     "villa train act": ("pipelines.train_act:TrainActConfig", "models.act.config:ActConfig"),
+    "villa train world": ("pipelines.train_world:TrainWorldConfig", "models.world:WorldConfig"),
     "villa label": ("pipelines.label:LabelConfig",),
     "villa shard": ("pipelines.shard:ShardConfig",),
     "villa export lerobot": ("pipelines.export:ExportConfig",),
@@ -31,7 +32,7 @@ CONFIGS = {
 }
 """Settings of each command that takes `--config` and `--set`; a second class is what `model.<key>` reaches."""
 
-RECIPES = {"villa train lam": "LAM", "villa train act": "ACT"}
+RECIPES = {"villa train lam": "LAM", "villa train act": "ACT", "villa train world": "WORLD"}
 """Names in `pipelines.training.recipes`."""
 
 MADE = "<!-- Made by `villa docs`; change the program, not this page. -->\n\n"

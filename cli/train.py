@@ -1,4 +1,4 @@
-"""`villa train lam` and `villa train act`: the one training loop, two models."""
+"""`villa train lam`, `act` and `world`: the one training loop, three models."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -11,7 +11,7 @@ from cli.settings import Settings
 if TYPE_CHECKING:
     from dataengine.report import Report
 
-train = typer.Typer(help="Train the latent action model or the policy.", rich_markup_mode=None)
+train = typer.Typer(help="Train the latent action model, the policy or the world model.", rich_markup_mode=None)
 app.add_typer(train, name="train")
 
 Out = Annotated[Path | None, typer.Option(help="Folder of the run: checkpoints, metrics, the final weights.")]
@@ -57,4 +57,28 @@ def act(
 
     return pipeline.run(
         settings.fill(pipeline.TrainActConfig, data=shards, out=out, preset=preset, steps=steps, device=device)
+    )
+
+
+@command(train, "train world", example="villa train world runs/corpus --lam runs/lam --out runs/world --preset tiny")
+def world(
+    data: Annotated[str, typer.Argument(help="Labelled corpus, or folder of shards, to train on.")],
+    settings: Settings,
+    out: Out = None,
+    lam: Annotated[
+        Path | None, typer.Option(help="The model that wrote the latent actions: for level 0 and the cycle check.")
+    ] = None,
+    preset: Annotated[str | None, typer.Option(help="Size: `tiny` (CPU, minutes), `small` (one GPU).")] = None,
+    steps: Steps = None,
+    device: Device = None,
+) -> "Report":
+    """Train the world model: it paints the frames that latent actions lead to.
+
+    `--set level=0` trains nothing and judges the latent action model's own painter instead. A killed run continues to
+    the same losses when the same command is given again.
+    """
+    from pipelines import train_world as pipeline
+
+    return pipeline.run(
+        settings.fill(pipeline.TrainWorldConfig, data=data, out=out, lam=lam, preset=preset, steps=steps, device=device)
     )

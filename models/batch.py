@@ -45,6 +45,18 @@ class LamBatch(_Moves):
 
 
 @dataclass(frozen=True)
+class WorldBatch(_Moves):
+    """Clips with the latent actions between their frames, for the world model."""
+
+    video: UInt8[Tensor, "b t c height width"]
+    frame_mask: Bool[Tensor, "b t"]
+    """False where the episode had ended."""
+    latent: Float[Tensor, "b t-1 k d"]
+    """Latent action i leads from frame i to frame i + 1; zeros where masked."""
+    latent_mask: Bool[Tensor, "b t-1"]
+
+
+@dataclass(frozen=True)
 class Observation(_Moves):
     """What the policy knows when it must decide: pictures, an instruction, the robot's state and its body."""
 

@@ -9,10 +9,10 @@ from typing import Generic, Protocol, TypeVar
 
 from dataengine.mixture import WindowSampler
 from dataengine.windows import EpisodeReader, Window, WindowSpec, cut_window
-from models.batch import ActBatch, LamBatch
+from models.batch import ActBatch, LamBatch, WorldBatch
 
-B = TypeVar("B", LamBatch, ActBatch)
-B_co = TypeVar("B_co", LamBatch, ActBatch, covariant=True)
+B = TypeVar("B", LamBatch, ActBatch, WorldBatch)
+B_co = TypeVar("B_co", LamBatch, ActBatch, WorldBatch, covariant=True)
 
 
 class Batches(Protocol[B_co]):

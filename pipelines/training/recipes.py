@@ -46,6 +46,29 @@ ACT: dict[str, dict[str, Any]] = {
     },
 }
 
+WORLD: dict[str, dict[str, Any]] = {
+    "tiny": {
+        "steps": 800,
+        "batch_size": 16,
+        "lr": 2e-3,
+        "final_lr": 0.05,
+        "warmup_steps": 40,
+        "ema": 0.99,
+        "weight_decay": 0.01,
+        "bf16": None,
+        "checkpoint_every": 250,
+    },
+    "small": {
+        "steps": 40_000,
+        "batch_size": 128,
+        "lr": 3e-4,
+        "warmup_steps": 1000,
+        "ema": 0.999,
+        "weight_decay": 0.01,
+        "bf16": True,
+    },
+}
+
 
 def fill(recipes: dict[str, dict[str, Any]], given: Any) -> Any:
     """Lay what was given over the recipe of its preset; what is no preset is left for the settings to refuse."""

@@ -1,0 +1,189 @@
+"""The world model: which frames follow when latent actions happen, one after another.
+
+No architecture or recipe of villa-X's own was published, so this one is ours: the latent action model's painter widened
+to a few frames of context, trained to bear its own output as the next context.
+"""
+
+from typing import Any, Literal
+
+import torch
+import torch.nn.functional as F
+from einops import rearrange
+from jaxtyping import Bool, Float, Int, UInt8
+from pydantic import Field, model_validator
+from torch import Generator, Tensor, nn
+
+from models.batch import WorldBatch
+from models.config import Config
+from models.lam.blocks import RMSNorm, sincos_2d, xavier_
+from models.lam.visual_fdm import DecoderBlock
+
+
+class WorldConfig(Config):
+    """Shape and recipe of the world model; `preset` names two whole choices."""
+
+    resolution: int = Field(128, ge=8)
+    """Side in pixels that every frame is scaled to; the aspect ratio is not kept."""
+    patch_size: int = Field(8, ge=1)
+    context: int = Field(2, ge=1)
+    """Frames that a prediction reads, the current one included. Before the first frame lies that frame again."""
+    depth: int = Field(6, ge=1)
+    width: int = Field(384, ge=8)
+    heads: int = Field(6, ge=1)
+    qk_norm: bool = True
+    num_slots: int = Field(4, ge=1)
+    """Codes in one latent action (k)."""
+    latent_dim: int = Field(32, ge=1)
+    """Width of a code (d)."""
+    latent_scale: float = Field(1.0, gt=0)
+    """Latent actions are divided by this; training takes their root mean square."""
+    rollout: int = Field(4, ge=1)
+    """Steps that the loss follows the model's own frames."""
+    rollout_growth: float = Field(0.5, ge=0, le=1)
+    """Share of the run over which rollouts grow from one step to `rollout`; 0 has them full from the start."""
+    error: Literal["squared", "absolute"] = "squared"
+    """What the loss averages: squares favour PSNR, absolute values sharper edges."""
+
+    @model_validator(mode="after")
+    def _fits(self) -> "WorldConfig":
+        if self.resolution % self.patch_size:
+            raise ValueError(f"resolution {self.resolution} is no multiple of patch_size {self.patch_size}")
+        if self.width % self.heads or self.width % 4:
+            raise ValueError(f"width {self.width} must be a multiple of 4 and of its {self.heads} heads")
+        return self
+
+    @property
+    def grid(self) -> int:
+        """Patches along one side."""
+        return self.resolution // self.patch_size
+
+    @classmethod
+    def preset(cls, name: str, **changes: Any) -> "WorldConfig":
+        """Return `tiny` (minutes on one CPU core) or `small` (one GPU), with some fields changed."""
+        if name not in PRESETS:
+            raise ValueError(f"no preset {name!r}; there are {', '.join(PRESETS)}")
+        return cls(**{**PRESETS[name], **changes})
+
+
+PRESETS: dict[str, dict[str, Any]] = {
+    "tiny": {"resolution": 64, "width": 96, "depth": 3, "heads": 4, "rollout": 2},
+    "small": {"context": 3, "depth": 8},
+}
+
+
+class World(nn.Module):
+    """Predicts the change from the current frame to the next, given a few frames and the latent action between.
+
+    Video is uint8 of any size; inside, colours run from -1 to 1.
+    """
+
+    pe: Tensor
+
+    def __init__(self, config: WorldConfig) -> None:
+        super().__init__()
+        width, patch = config.width, config.patch_size
+        self.config = config
+        self.num_steps = config.rollout
+        # The frames of a place enter as channels: as many tokens as the current frame has, however long the context.
+        self.embed = nn.Conv2d(3 * config.context, width, patch, stride=patch)
+        self.register_buffer("pe", sincos_2d(config.grid, width)[None], persistent=False)
+        self.action = nn.Sequential(
+            nn.Linear(config.num_slots * config.latent_dim, width), nn.SiLU(), nn.Linear(width, width)
+        )
+        self.layers = nn.ModuleList(
+            DecoderBlock(width, config.heads, config.qk_norm, film=True) for _ in range(config.depth)
+        )
+        self.norm = RMSNorm(width)
+        self.head = nn.Linear(width, 3 * patch**2)
+        xavier_(self)
+        # No change at all: training starts at the error of copying the frame.
+        nn.init.zeros_(self.head.weight)
+
+    def prepare(self, video: UInt8[Tensor, "*b c height width"]) -> Float[Tensor, "*b c side side"]:
+        """Scale pictures to the model's resolution and colours to -1 .. 1."""
+        side = self.config.resolution
+        pixels = video.flatten(0, -4).float()
+        if pixels.shape[-2:] != (side, side):
+            pixels = F.interpolate(pixels, (side, side), mode="bilinear", antialias=True).round().clamp(0, 255)
+        return (pixels / 127.5 - 1).unflatten(0, video.shape[:-3])
+
+    def forward(
+        self, history: Float[Tensor, "b t c height width"], latent: Float[Tensor, "b k d"]
+    ) -> Float[Tensor, "b c height width"]:
+        """Predict the frame after `context` frames of history; not clipped to the range of colours."""
+        g, p = self.config.grid, self.config.patch_size
+        x = self.embed(rearrange(history, "b t c height width -> b (t c) height width"))
+        x = x.flatten(2).transpose(1, 2) + self.pe
+        action = self.action(latent.flatten(1) / self.config.latent_scale)[:, None]
+        for layer in self.layers:
+            x = layer(x, action)
+        change = self.head(self.norm(x)).float()
+        return history[:, -1] + rearrange(change, "b (h w) (p q c) -> b c (h p) (w q)", h=g, w=g, p=p, q=p)
+
+    def roll_out(
+        self, history: Float[Tensor, "b t c height width"], latents: Float[Tensor, "b n k d"]
+    ) -> Float[Tensor, "b n c height width"]:
+        """Predict a frame for each latent action; each becomes, clipped, the newest of the next one's history."""
+        painted = []
+        for latent in latents.unbind(1):
+            frame = self(history, latent)
+            painted.append(frame)
+            history = torch.cat([history[:, 1:], frame.clamp(-1, 1)[:, None]], dim=1)
+        return torch.stack(painted, dim=1)
+
+    def begin_step(self, step: int, num_steps: int) -> None:
+        """Set how far this optimiser step rolls out: a function of the step alone, so that resumed runs agree."""
+        c = self.config
+        grown = step / (c.rollout_growth * num_steps) if c.rollout_growth else 1.0
+        self.num_steps = 1 + int((c.rollout - 1) * min(grown, 1.0))
+
+    def loss(self, batch: WorldBatch, generator: Generator | None = None) -> tuple[Tensor, dict[str, Tensor]]:
+        """Average the error over the frames of rollouts that exist, and describe it.
+
+        While training, rollouts begin after 1 to `context` real frames, so that one picture is context enough; else
+        after as many as there are. From the first missing frame or latent action on a rollout counts nothing.
+        """
+        frames, n = self.prepare(batch.video), self.num_steps if self.training else self.config.rollout
+        now = self._start(batch.frame_mask, n, generator)
+        rows = torch.arange(len(now), device=now.device)[:, None]
+        back = torch.arange(1 - self.config.context, 1, device=now.device)
+        ahead = now[:, None] + torch.arange(n, device=now.device)
+        history = frames[rows, (now[:, None] + back).clamp(min=0)]
+        truth = frames[rows, ahead + 1]
+        counts = (batch.frame_mask[rows, ahead + 1] & batch.latent_mask[rows, ahead]).cumprod(dim=1)
+
+        painted = self.roll_out(history, batch.latent[rows, ahead])
+        off = painted.float() - truth
+        wrong = (off.square() if self.config.error == "squared" else off.abs()).mean(dim=(2, 3, 4))
+        loss = (wrong * counts).sum() / counts.sum().clamp(min=1)
+        with torch.no_grad():
+            squared = off.square().mean(dim=(2, 3, 4))
+            copied = (history[:, -1:] - truth).square().mean(dim=(2, 3, 4))
+            over_copy = (squared * counts).sum(0) / (copied * counts).sum(0).clamp(min=1e-8)
+        return loss, {
+            "over_copy_first": over_copy[0],
+            "over_copy_last": over_copy[-1],
+            "counted": counts.float().mean(),
+        }
+
+    def _start(self, frame_mask: Bool[Tensor, "b t"], n: int, generator: Generator | None) -> Int[Tensor, "b"]:
+        """Choose the frame from which each rollout begins; something must follow it."""
+        room = frame_mask.shape[1] - 1 - n
+        if room < 0:
+            raise ValueError(f"clips of {frame_mask.shape[1]} frames are too short for rollouts of {n} steps")
+        latest = (frame_mask.sum(dim=1) - 2).clamp(0, min(self.config.context - 1, room))
+        if not self.training:
+            return latest
+        draw = torch.rand(len(latest), generator=generator, device=latest.device)
+        return (draw * (latest + 1)).long()
+
+    @torch.no_grad()
+    def render(
+        self, history: UInt8[Tensor, "b t c height width"], latents: Float[Tensor, "b n k d"]
+    ) -> UInt8[Tensor, "b n c side side"]:
+        """Paint what follows some frames (one is enough) when latent actions happen in a row; in float32."""
+        with torch.autocast(history.device.type, enabled=False):
+            frames = self.prepare(history[:, -self.config.context :])
+            first = frames[:, :1].expand(-1, self.config.context - frames.shape[1], -1, -1, -1)
+            painted = self.roll_out(torch.cat([first, frames], dim=1), latents.float())
+        return ((painted + 1) * 127.5).round().clamp(0, 255).to(torch.uint8)
