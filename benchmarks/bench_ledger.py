@@ -24,7 +24,8 @@ import simplejpeg
 from lance.fragment import write_fragments
 
 from dataengine.episode import CameraFrames, Episode, Part, stable_id
-from dataengine.store import Committer, Corpus, Staging, stage_part
+from dataengine.progress import Task
+from dataengine.store import Committer, Corpus, Staging, compaction, stage_part
 from dataengine.store.registry import register
 from dataengine.store.tables import EPISODES, FILE_VERSION
 from pipelines.ingest import IngestConfig
@@ -192,7 +193,14 @@ def main() -> None:
         for what, code in (("plain scan", SCAN), ("resume, nothing remembered", RESUME), ("resume", RESUME)):
             wall_s, cpu_s = timed(code, scale, done)
             print(f"{scale} parts, each a fragment: {what} {wall_s:.1f} s, {cpu_s:.1f} s CPU")
-        lance.dataset(f"{done}/episodes.lance").optimize.compact_files()
+        start, cpu = time.monotonic(), time.process_time()
+        num_bytes = sum(
+            piece.num_bytes for piece in compaction.pieces(lance.dataset(f"{done}/episodes.lance"), str(done))
+        )
+        live = Task("compact", num_bytes, "bytes")
+        groups = compaction.compact(str(done), compaction.TARGET_BYTES, live).groups
+        wall_s, cpu_s = time.monotonic() - start, time.process_time() - cpu
+        print(f"compacted in {groups} groups: {wall_s:.1f} s, {cpu_s:.1f} s CPU")
         wall_s, cpu_s = timed(RESUME, scale, done)
         print(f"{scale} parts, compacted: resume {wall_s:.1f} s, {cpu_s:.1f} s CPU")
     ratio = round(first / last, 2)

@@ -6,8 +6,8 @@ conflict: look again, apply again. Rows are found by their stable id.
 
 import random
 import time
-from collections.abc import Callable
-from typing import Final
+from collections.abc import Callable, Sequence
+from typing import Any, Final
 
 import lance
 import numpy as np
@@ -71,6 +71,19 @@ def update_fragment(corpus: str, fragment_id: int, values: pa.Table) -> None:
         settle(lance.LanceDataset.commit(table.uri, operation, read_version=table.version), [])
 
     _retry(corpus, update)
+
+
+def files(table: lance.LanceDataset, fragment: lance.LanceFragment, names: Sequence[str]) -> list[str]:
+    """Name the files of a fragment that hold some columns, and of its deletions. Lance never writes a file twice."""
+    wanted = {number for field in table.lance_schema.fields() if field.name() in names for number in _numbers(field)}
+    found = sorted(file.path for file in fragment.metadata.files if wanted.intersection(file.fields))
+    deleted = fragment.deletion_file()
+    return [*found, deleted] if deleted else found
+
+
+def _numbers(field: Any) -> list[int]:
+    """List a column's number and those of what it is made of; its file names some of them only."""
+    return [field.id(), *(number for child in field.children() for number in _numbers(child))]
 
 
 def _where(table: lance.LanceDataset, values: pa.Table) -> dict[int, pa.Table]:

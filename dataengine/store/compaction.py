@@ -85,8 +85,11 @@ def groups(found: Sequence[Piece], target: int) -> list[list[Piece]]:
 
 
 def compact(corpus: str, target: int, live: Task) -> Compacted:
-    """Rewrite small fragments of `episodes.lance` until none has a small neighbour; `live` counts bytes."""
-    done = Compacted()
+    """Rewrite small fragments of `episodes.lance` until none has a small neighbour.
+
+    `live` counts bytes, each once: what is joined in steps is copied again, but soon done.
+    """
+    done, first = Compacted(), True
     while todo := groups(pieces(open_table(corpus, "episodes"), corpus), target):
         for group in todo:
             if not _rewrite(corpus, {piece.fragment_id for piece in group}):
@@ -95,7 +98,9 @@ def compact(corpus: str, target: int, live: Task) -> Compacted:
             num_bytes = sum(piece.num_bytes for piece in group)
             done.groups += 1
             done.num_bytes += num_bytes
-            live.advance(num_bytes)
+            if first:
+                live.advance(num_bytes)
+        first = False
         if done.left:
             break
     return done

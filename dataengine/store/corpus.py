@@ -220,6 +220,10 @@ class Corpus:
         """Read columns of one fragment in row order, with `_rowid`."""
         return self._fragment(fragment_id).to_table(list(columns), with_row_id=True)
 
+    def fragment_files(self, fragment_id: int, names: Sequence[str]) -> list[str]:
+        """Name the files that hold columns of a fragment, and its deletions: other values mean other files."""
+        return columns.files(self._table, self._fragment(fragment_id), names)
+
     def update_fragment(self, fragment_id: int, values: pa.Table) -> None:
         """Fill columns of one fragment; `values` has `_rowid` and those columns. Safe beside ingest and labels."""
         self._check_writable()
