@@ -19,6 +19,7 @@ from torch import Tensor, nn
 from models.act import Act, ActConfig
 from models.config import Config
 from models.lam import Lam, LamConfig
+from models.world import World, WorldConfig
 
 CONFIG_NAME = "model_config.json"
 WEIGHTS_NAME = "model.safetensors"
@@ -155,6 +156,16 @@ def load_act(directory: str | Path, device: str | torch.device = "cpu") -> Act:
     if found.get("architecture") != "Act":
         raise ValueError(f"{directory}: holds a {found.get('architecture')}, expected an Act")
     model = Act(ActConfig(**found["config"]))
+    _fill(model, _read_tensors(directory), directory)
+    return model.to(device).eval()
+
+
+def load_world(directory: str | Path, device: str | torch.device = "cpu") -> World:
+    """Read a world model, ready to render."""
+    found = read_config(directory)
+    if found.get("architecture") != "World":
+        raise ValueError(f"{directory}: holds a {found.get('architecture')}, expected a World")
+    model = World(WorldConfig(**found["config"]))
     _fill(model, _read_tensors(directory), directory)
     return model.to(device).eval()
 

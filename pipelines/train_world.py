@@ -112,10 +112,8 @@ class TrainWorldReport(Report):
         for body in self.scores:
             for p in body.painters:
                 for i in sorted({0, len(body.starts) - 1}):
-                    figures = (p.psnr, p.ssim, p.edges, p.codes, p.cosine)
-                    numbers = [f"{f[i]:.2f}" if f is p.psnr else f"{f[i]:.3f}" for f in figures if f]
-                    blank = [[] if f else ["-"] for f in figures]
-                    cells = [b[0] if b else numbers.pop(0) for b in blank]
+                    figures = (p.ssim, p.edges, p.codes, p.cosine)
+                    cells = [f"{p.psnr[i]:.2f}" if p.psnr else "-", *(f"{f[i]:.3f}" if f else "-" for f in figures)]
                     rows.append([body.embodiment, p.painter, i + 1, body.starts[i], *cells])
         head = [self.judged_on, "painter", "step", "rollouts", "PSNR", "SSIM", "edges", "codes back", "cosine"]
         title = f"{self.out}: {where}" if self.level else f"{self.out}: level 0, nothing to train"
@@ -255,7 +253,6 @@ def _judge(
         if world is not None:
             world.eval()
             painters[world_scores.LEVEL_1] = world.render
-            painters[world_scores.LEVEL_1_SHUFFLED] = world_scores.shuffled(world.render)
         latent = reader.latent_info(report.latent)
         batches = _batches(config, reader, report.resolution, pinned=False)
         try:

@@ -24,7 +24,8 @@ from pipelines.training.world_metrics import edge_distance, squared_error, ssim
 
 AT_ONCE = 32
 COPY, TRUE, LEVEL_0, LEVEL_1 = "copy", "true frames", "level 0", "level 1"
-LEVEL_1_SHUFFLED = "level 1, shuffled latents"
+SHUFFLED = ", shuffled"
+"""After a painter's name: what it makes of the latent actions of other rollouts."""
 
 Painter = Callable[[Tensor, Tensor], Tensor]
 """From history (b, t, 3, side, side) and latents (b, n, k, d) to frames (b, n, 3, side, side), all pictures uint8."""
@@ -40,9 +41,11 @@ class PainterScore(Report):
     edges: list[float]
     """Edge distance: a stand-in for LPIPS with fixed filters; 0 is equal."""
     codes: list[float] = Field(default_factory=list)
-    """Cycle check: share of slots in which the inverse dynamics of the rollout give back the code that caused it."""
+    """Cycle check: share of slots in which the inverse dynamics of the rollout give back the code of the label.
+
+    What `true frames` reaches is the most to ask for; what shuffled latents reach is chance."""
     cosine: list[float] = Field(default_factory=list)
-    """Cycle check: cosine between the latent action read back and the one given."""
+    """Cycle check: cosine between the latent action read back and the label."""
     codes_by_slot: list[float] = Field(default_factory=list)
     """Of the first step."""
 
@@ -103,9 +106,13 @@ def level_0(lam: Lam, side: int) -> Painter:
     return paint
 
 
-def shuffled(painter: Painter) -> Painter:
-    """Give every rollout the latent actions of another one of the same batch."""
-    return lambda history, latents: painter(history, latents.roll(max(len(latents) // 2, 1), dims=0))
+def shuffle(latents: Tensor, counts: Tensor) -> Tensor:
+    """Give every rollout, step by step, the latent action of another one that goes on so long; a lone one keeps its."""
+    others = latents.clone()
+    for step in range(latents.shape[1]):
+        rows = counts[:, step].nonzero().flatten()
+        others[rows, step] = latents[rows.roll(max(len(rows) // 2, 1)), step]
+    return others
 
 
 def resized(frames: Tensor, side: int) -> Tensor:
@@ -128,7 +135,10 @@ def judge(
     most: int,
     device: torch.device,
 ) -> tuple[list[BodyScore], list[Strip]]:
-    """Score painters on up to `most` windows of every embodiment; `spec` spans `context` frames and the steps."""
+    """Score painters on up to `most` windows of every embodiment; `spec` spans `context` frames and the steps.
+
+    The last painter also paints with shuffled latents: if that costs nothing, it does not look at them.
+    """
     scores, strips = [], []
     for embodiment in sorted({e.embodiment for e in episodes}):
         mine = [e for e in episodes if e.embodiment == embodiment and spec.num_windows(e)]
@@ -138,8 +148,9 @@ def judge(
         picks = sampler.at(np.arange(min(most, sampler.windows_per_epoch)))
         windows = [cut_window(reader, spec, int(row), int(start)) for row, start in zip(*picks, strict=True)]
         body = _Body(embodiment, context, spec.num_frames - context, lam)
-        for first in range(0, len(windows), AT_ONCE):
-            body.add(batches.make(windows[first : first + AT_ONCE]).to(device), painters)
+        # Parts of one size: a last part of a single window could not be shuffled.
+        for part in np.array_split(np.arange(len(windows)), -(-len(windows) // AT_ONCE)):
+            body.add(batches.make([windows[i] for i in part]).to(device), painters)
         if body.starts[0]:
             scores.append(body.score())
             strips.extend(body.strips)
@@ -163,6 +174,8 @@ class _Body:
         counts = counts.cumprod(dim=1).bool()
         self.starts += counts.sum(dim=0).cpu().numpy()
         frames = {name: paint(history, latents) for name, paint in painters.items()}
+        last, paint = list(painters.items())[-1]
+        frames[last + SHUFFLED] = paint(history, shuffle(latents, counts))
         if self.lam is not None:
             frames[TRUE] = truth
         for name, painted in frames.items():
