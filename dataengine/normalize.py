@@ -1,8 +1,9 @@
 """Maps canonical vectors to about [-1, 1] and back, by the statistics of each embodiment.
 
 The 1 % to 99 % quantiles go to [-1, 1] (villa-X; raw data has outliers that would squeeze everything else). Gripper
-openings keep their meaning instead: 0 closed is -1, 1 open is +1. A dimension that never changes carries nothing: it
-becomes 0, and inverts to its constant.
+openings keep their meaning instead: 0 closed is -1, 1 open is +1. Which dimensions they are is part of the statistics.
+A dimension that leaves one value so rarely that its quantiles coincide goes by its extremes. One that never changes
+carries nothing: it becomes 0, and inverts to its constant.
 """
 
 from collections.abc import Mapping
@@ -20,11 +21,11 @@ Column = Literal["state", "action"]
 CLIP: Final[Mapping[Column, float]] = {"state": 1.5, "action": 1.0}
 """Normalised values end here. States may exceed the quantiles a bit: a rare pose is still told from a common one."""
 
-GRIPPER_DIMS: Final[Mapping[int, tuple[int, ...]]] = {7: (6,), 14: (6, 13)}
-"""Gripper places of canonical vectors `[x y z roll pitch yaw gripper]` by their width (one arm, two arms)."""
-
 LEAST_RANGE: Final = 1e-6
-"""Quantiles closer than this are one constant: a micrometre, a microradian, or rounding in float32."""
+"""Values closer than this are one constant: a micrometre, a microradian."""
+
+ROUNDING: Final = 4 * float(np.finfo(np.float32).eps)
+"""So are values closer than this share of their size: float32 holds no more of them."""
 
 
 @dataclass(frozen=True)
@@ -37,9 +38,13 @@ class _Scale:
 
     @classmethod
     def of(cls, stats: Statistics) -> "_Scale":
-        centre, half = (stats.q01 + stats.q99) / 2, (stats.q99 - stats.q01) / 2
-        varies = stats.q99 - stats.q01 > LEAST_RANGE
-        for i in GRIPPER_DIMS.get(stats.dim, ()):
+        least = np.maximum(LEAST_RANGE, ROUNDING * np.maximum(np.abs(stats.min), np.abs(stats.max)))
+        common = stats.q99 - stats.q01 > least
+        low, high = np.where(common, stats.q01, stats.min), np.where(common, stats.q99, stats.max)
+        varies = high - low > least
+        # The mean of extremes that are one constant up to rounding is none of its values.
+        centre, half = np.where(varies, (low + high) / 2, stats.q01), (high - low) / 2
+        for i in stats.grippers:
             centre[i], half[i], varies[i] = 0.5, 0.5, True
         return cls(centre=centre, half=np.where(varies, half, 1.0), varies=varies)
 

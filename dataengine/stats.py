@@ -5,25 +5,25 @@ same moments up to rounding, so an episode group that is added later never asks 
 """
 
 import json
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from dataengine import layouts
 from dataengine.errors import DataEngineError
-
-SKETCH_SIZE: Final = 4096
-"""Values a sketch level holds per dimension before it is thinned; below that quantiles are exact."""
+from dataengine.sketch import Floats, QuantileSketch
 
 COLUMNS: Final = ("state", "action", "raw_state", "raw_action")
 """Columns of `episodes.lance` that have statistics."""
 
 _FIELDS: Final = ("mean", "std", "min", "max", "q01", "q99")
 
-Floats = NDArray[np.float64]
+OPENING_SLACK: Final = 0.01
+"""How far an opening may lie outside 0 to 1: encoders overshoot."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,6 +39,8 @@ class Statistics:
     max: Floats
     q01: Floats
     q99: Floats
+    grippers: tuple[int, ...] = ()
+    """Which of the dimensions are openings of grippers, 0 closed to 1 open; their values do lie there."""
 
     @property
     def dim(self) -> int:
@@ -48,16 +50,21 @@ class Statistics:
     @classmethod
     def none(cls) -> "Statistics":
         """Statistics of a vector that the embodiment does not have."""
-        return cls(count=0, **{name: np.zeros(0) for name in _FIELDS})
+        numbers: dict[str, Any] = {name: np.zeros(0) for name in _FIELDS}
+        return cls(count=0, **numbers)
 
     def to_json(self) -> dict[str, Any]:
         """Plain numbers and lists, for `json.dumps`; floats survive the round trip exactly."""
-        return {"count": self.count, **{name: getattr(self, name).tolist() for name in _FIELDS}}
+        numbers = {name: getattr(self, name).tolist() for name in _FIELDS}
+        return {"count": self.count, **numbers, "grippers": list(self.grippers)}
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> "Statistics":
         """Undo `to_json`."""
-        return cls(count=int(data["count"]), **{name: np.array(data[name], dtype=np.float64) for name in _FIELDS})
+        numbers: dict[str, Any] = {name: np.array(data[name], dtype=np.float64) for name in _FIELDS}
+        # Older files do not say; they were normalised as arms of seven values.
+        places = data.get("grippers", layouts.grippers("eef_pose", len(numbers["mean"])))
+        return cls(count=int(data["count"]), grippers=tuple(places), **numbers)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -87,80 +94,6 @@ class EmbodimentStatistics:
             num_episodes=int(data["num_episodes"]),
             datasets=tuple(data["datasets"]),
         )
-
-
-@dataclass
-class QuantileSketch:
-    """Quantiles of a stream of vectors in bounded memory, deterministic, with a certified rank error.
-
-    Level h holds rows that stand for 2^h steps each. A level of `size` rows is sorted by column and every second row
-    moves up, the even and the odd ones in turn, so that their errors cancel (Manku, Rajagopalan and Lindsay 1998).
-    A thinning at level h moves no rank by more than 2^h; `rank_error` sums that up for the data really seen. A priori
-    it is at most log2(n / size) / size of n steps (0.4 % for 2^28 steps); on random orders it stays 10 times below.
-    """
-
-    dim: int
-    size: int = SKETCH_SIZE
-    levels: list[NDArray[np.float32]] = field(default_factory=list)
-    """(rows, dim) by level, unsorted."""
-    odd: list[bool] = field(default_factory=list)
-    """Which half the next thinning of a level keeps."""
-    max_shift: int = 0
-    """No rank is off by more steps than this."""
-
-    @property
-    def count(self) -> int:
-        """Steps that the rows stand for."""
-        return sum(len(rows) << h for h, rows in enumerate(self.levels))
-
-    @property
-    def rank_error(self) -> float:
-        """Bound on the rank error as a share of the steps: the 1 % quantile lies within 1 % +- this."""
-        return self.max_shift / max(self.count, 1)
-
-    def add(self, rows: NDArray[np.float32]) -> None:
-        """Take in rows (n, dim)."""
-        self._put(0, rows)
-        self._thin()
-
-    def merge(self, other: "QuantileSketch") -> None:
-        """Take in another sketch of the same dimensions."""
-        for h, rows in enumerate(other.levels):
-            self._put(h, rows)
-        self.max_shift += other.max_shift
-        self._thin()
-
-    def _put(self, level: int, rows: NDArray[np.float32]) -> None:
-        while len(self.levels) <= level:
-            self.levels.append(np.zeros((0, self.dim), dtype=np.float32))
-            self.odd.append(False)
-        self.levels[level] = np.concatenate([self.levels[level], rows])
-
-    def _thin(self) -> None:
-        level = 0
-        while level < len(self.levels):
-            if len(self.levels[level]) >= self.size:
-                rows = np.sort(self.levels[level], axis=0)
-                even = len(rows) // 2 * 2
-                self._put(level + 1, rows[int(self.odd[level]) : even : 2])
-                self.levels[level] = rows[even:].copy()
-                self.odd[level] = not self.odd[level]
-                self.max_shift += 1 << level
-            level += 1
-
-    def quantile(self, q: float) -> Floats:
-        """Value (dim,) at share q of the sorted steps, between neighbours linearly as `numpy.quantile` does."""
-        weights = np.concatenate([np.full(len(rows), 1 << h, dtype=np.int64) for h, rows in enumerate(self.levels)])
-        rows = np.concatenate(self.levels)
-        order = np.argsort(rows, axis=0, kind="stable")
-        values = np.take_along_axis(rows, order, axis=0).astype(np.float64)
-        ends = np.cumsum(weights[order], axis=0)
-        place = q * (self.count - 1)
-        below, out = int(place), np.empty(self.dim)
-        for j in range(self.dim):
-            low, high = np.searchsorted(ends[:, j], [below, min(below + 1, self.count - 1)], side="right")
-            out[j] = values[low, j] + (place - below) * (values[high, j] - values[low, j])
-        return out
 
 
 @dataclass(kw_only=True)
@@ -249,7 +182,20 @@ class Group:
     """One of `COLUMNS`."""
     encoding: str
     """What the vector is (`eef_pose` ...); empty for raw vectors."""
+    grippers: tuple[int, ...] = ()
+    """Places that the layout calls openings of grippers, whatever values they hold."""
     accumulator: Accumulator
+
+    @property
+    def openings(self) -> tuple[int, ...]:
+        """Of the grippers those whose values are openings; others are a width, an effort or a flag."""
+        return openings(self.grippers, self.accumulator)
+
+
+def openings(grippers: Iterable[int], seen: Accumulator) -> tuple[int, ...]:
+    """Keep the places whose values all lie between 0 and 1."""
+    least, most = -OPENING_SLACK, 1 + OPENING_SLACK
+    return tuple(i for i in sorted(grippers) if seen.count and seen.min[i] >= least and seen.max[i] <= most)
 
 
 SCHEMA: Final = pa.schema(
@@ -262,6 +208,7 @@ SCHEMA: Final = pa.schema(
         pa.field("sketch_odd", pa.list_(pa.bool_())),
         pa.field("sketch_max_shift", pa.int64(), nullable=False),
         *(pa.field(name, pa.list_(pa.float64())) for name in ("std", "q01", "q99")),  # for readers without our code
+        pa.field("grippers", pa.list_(pa.int32())),
     ]
 )
 
@@ -276,7 +223,7 @@ def to_table(groups: Iterable[Group]) -> pa.Table:
         row |= {name: getattr(a, name) for name in ("mean", "m2", "min", "max")}
         row |= {"sketch": [level.reshape(-1) for level in a.sketch.levels], "sketch_size": a.sketch.size}
         row |= {"sketch_odd": a.sketch.odd, "sketch_max_shift": a.sketch.max_shift}
-        rows.append(row | {"std": done.std, "q01": done.q01, "q99": done.q99})
+        rows.append(row | {"std": done.std, "q01": done.q01, "q99": done.q99, "grippers": list(group.grippers)})
     return pa.Table.from_pylist(rows, schema=SCHEMA)
 
 
@@ -295,37 +242,51 @@ def from_table(table: pa.Table) -> Iterator[Group]:
         numbers |= {name: np.array(row[name], dtype=np.float64) for name in ("mean", "m2", "min", "max")}
         accumulator = Accumulator(**numbers, sketch=sketch)
         words = {name: row[name] for name in ("dataset", "embodiment", "column", "encoding")}
-        yield Group(**words, accumulator=accumulator)
+        said = row.get("grippers")
+        places = layouts.grippers(row["encoding"], dim) if said is None else tuple(said)
+        yield Group(**words, grippers=places, accumulator=accumulator)
 
 
 def by_embodiment(groups: Iterable[Group]) -> dict[str, EmbodimentStatistics]:
-    """Merge groups over datasets; embodiments without state and action (human hands) are left out."""
-    merged: dict[str, dict[str, Accumulator]] = {}
-    first: dict[tuple[str, str], Group] = {}
-    datasets: dict[str, set[str]] = {}
+    """Merge groups over datasets; embodiments without state and action (human hands) are left out.
+
+    Raise DataEngineError where datasets give one embodiment vectors of different widths.
+    """
+    vectors: dict[tuple[str, str], list[Group]] = {}
     for group in groups:
-        if group.column not in ("state", "action"):
-            continue
-        key = (group.embodiment, group.column)
-        known = first.setdefault(key, group)
-        if known.accumulator.dim != group.accumulator.dim:
-            raise DataEngineError(
-                f"embodiment '{group.embodiment}' has {group.column}s of {known.accumulator.dim} values in "
-                f"{known.dataset} and of {group.accumulator.dim} in {group.dataset}, expected one layout; "
-                f"give one of the two sources another embodiment name and ingest it again"
-            )
-        columns = merged.setdefault(group.embodiment, {})
-        columns.setdefault(group.column, Accumulator.empty(group.accumulator.dim)).merge(group.accumulator)
-        datasets.setdefault(group.embodiment, set()).add(group.dataset)
-    return {
-        name: EmbodimentStatistics(
-            state=columns["state"].statistics() if "state" in columns else Statistics.none(),
-            action=columns["action"].statistics() if "action" in columns else Statistics.none(),
-            num_episodes=max(a.num_episodes for a in columns.values()),
-            datasets=tuple(sorted(datasets[name])),
+        if group.column in ("state", "action"):
+            vectors.setdefault((group.embodiment, group.column), []).append(group)
+    merged = {key: _merge(mine) for key, mine in vectors.items()}
+    found = {}
+    for name in sorted({name for name, _ in vectors}):
+        mine = [group for (owner, _), them in vectors.items() if owner == name for group in them]
+        empty = (Statistics.none(), 0)
+        (state, num_states), (action, num_actions) = (merged.get((name, c), empty) for c in ("state", "action"))
+        found[name] = EmbodimentStatistics(
+            state=state,
+            action=action,
+            num_episodes=max(num_states, num_actions),
+            datasets=tuple(sorted({group.dataset for group in mine})),
         )
-        for name, columns in sorted(merged.items())
-    }
+    return found
+
+
+def _merge(groups: Sequence[Group]) -> tuple[Statistics, int]:
+    """Give the statistics of one vector of one embodiment, and how many episodes have it."""
+    by_dim: dict[int, set[str]] = {}
+    for group in groups:
+        by_dim.setdefault(group.accumulator.dim, set()).add(group.dataset)
+    if len(by_dim) > 1:
+        said = " but ".join(f"{dim} values in {', '.join(sorted(names))}" for dim, names in sorted(by_dim.items()))
+        raise DataEngineError(
+            f"embodiment '{groups[0].embodiment}' has {groups[0].column}s of {said}, expected one layout; "
+            f"give some of these datasets another embodiment name and ingest them again"
+        )
+    total = Accumulator.empty(next(iter(by_dim)))
+    for group in groups:
+        total.merge(group.accumulator)
+    grippers = set.intersection(*(set(group.grippers) for group in groups))
+    return replace(total.statistics(), grippers=openings(grippers, total)), total.num_episodes
 
 
 def dumps(stats: Mapping[str, EmbodimentStatistics]) -> str:

@@ -1,12 +1,8 @@
 """Statistics of the kept episodes' states and actions, by dataset and embodiment, in one pass over numbers only."""
 
 import time
-from collections.abc import Iterator, Sequence
-from typing import NamedTuple
+from collections.abc import Sequence
 
-import numpy as np
-import pyarrow as pa
-from numpy.typing import NDArray
 from pydantic import Field
 
 from dataengine import stats
@@ -14,9 +10,10 @@ from dataengine.config import Config
 from dataengine.errors import DataEngineError
 from dataengine.progress import task
 from dataengine.report import Report
-from dataengine.stats import Accumulator, EmbodimentStatistics, Group
+from dataengine.stats import EmbodimentStatistics, Group
 from dataengine.store import Corpus
-from pipelines.kept import kept_mask
+from pipelines.stats_doubts import doubts_of_values
+from pipelines.stats_measure import Remembered, Tally, choose, measure
 from pipelines.text_table import text_table
 
 
@@ -38,8 +35,31 @@ class EmbodimentFacts(Report):
     action_dim: int
 
 
+class GroupFacts(Report):
+    """The numbers of one vector, of one embodiment in one dataset; lists have one value for each dimension."""
+
+    dataset: str
+    embodiment: str
+    column: str
+    """`state`, `action`, or what the publisher shipped: `raw_state`, `raw_action`."""
+    encoding: str
+    episodes: int
+    steps: int
+    steps_not_finite: int
+    grippers: list[int]
+    """Dimensions that are openings, 0 closed to 1 open."""
+    rank_error: float
+    """`q01` and `q99` are exact to this share of the steps."""
+    mean: list[float]
+    std: list[float]
+    min: list[float]
+    max: list[float]
+    q01: list[float]
+    q99: list[float]
+
+
 class StatsReport(Report):
-    """What was measured; the numbers themselves are in `stats.lance`."""
+    """What was measured; `stats.lance` holds the same, and the sketches."""
 
     corpus: str
     episodes: int
@@ -49,7 +69,13 @@ class StatsReport(Report):
     without_robot: int
     """Kept episodes without state and action: human clips."""
     steps: int
+    steps_trimmed: int = 0
+    """Steps of kept episodes that curation cut off, and that are left out."""
+    fragments: int = 0
+    fragments_read: int = 0
+    """Fragments that are new or judged anew since the last call; of the others it is known what they hold."""
     embodiments: list[EmbodimentFacts] = Field(default_factory=list)
+    groups: list[GroupFacts] = Field(default_factory=list)
     steps_not_finite: int
     """Steps left out because a value is NaN or infinite."""
     rank_error: float
@@ -59,100 +85,84 @@ class StatsReport(Report):
     seconds: float
 
     def summary(self) -> str:
-        """Print a row per embodiment."""
+        """Print a row for each embodiment in each dataset."""
         rows = [
-            [e.embodiment, ", ".join(e.datasets), e.episodes, e.steps, e.state_dim, e.action_dim]
-            for e in self.embodiments
+            [
+                *(embodiment, dataset, max(g.episodes for g in both), max(g.steps for g in both)),
+                *(_say(next((g for g in both if g.column == column), None)) for column in ("state", "action")),
+            ]
+            for (embodiment, dataset), both in self._canonical().items()
         ]
-        lines = [text_table(["embodiment", "datasets", "episodes", "steps", "state", "action"], rows)]
+        lines = [text_table(["embodiment", "dataset", "episodes", "steps", "state", "action"], rows)]
         lines.append(
-            f"{self.episodes} robot episodes measured in {self.seconds:.1f} s; {self.left_out} dropped by curation and "
-            f"{self.without_robot} human clips left out; quantiles exact to {self.rank_error:.2%} of the steps"
+            f"{self.episodes} robot episodes measured in {self.seconds:.1f} s, {self.fragments_read} of "
+            f"{self.fragments} fragments read; {self.left_out} dropped by curation, {self.steps_trimmed} idle steps "
+            f"and {self.without_robot} human clips left out; quantiles exact to {self.rank_error:.2%} of the steps"
         )
         if self.steps_not_finite:
             lines.append(f"{self.steps_not_finite} steps hold NaN or infinity and were left out")
         return "\n".join([*lines, *self.doubts])
 
+    def _canonical(self) -> dict[tuple[str, str], list[GroupFacts]]:
+        found: dict[tuple[str, str], list[GroupFacts]] = {}
+        for group in self.groups:
+            if group.column in ("state", "action"):
+                found.setdefault((group.embodiment, group.dataset), []).append(group)
+        return found
+
 
 def run(config: StatsConfig) -> StatsReport:
-    """Read one column of one fragment at a time: memory does not grow with the corpus."""
+    """Read one column of one fragment at a time, of fragments that are new or judged anew: memory does not grow."""
     start = time.monotonic()
     corpus = Corpus.open(config.corpus)
-    groups: dict[Key, Accumulator] = {}
-    left_out = kept = with_robot = 0
-    fragment_ids = corpus.fragment_ids()
+    if corpus.snapshot is not None:
+        raise DataEngineError(
+            f"{corpus.uri}: statistics are written to the corpus as it is now, never to snapshot "
+            f"'{corpus.snapshot.name}'; run `villa stats {corpus.uri}`, then take a new snapshot"
+        )
+    remembered, total = Remembered(corpus), Tally()
+    fragment_ids, measured = corpus.fragment_ids(), 0
     with task("stats", len(fragment_ids), "fragments") as live:
         for fragment_id in fragment_ids:
-            keep = kept_mask(corpus, fragment_id)
-            kept, left_out = kept + int(keep.sum()), left_out + int((~keep).sum())
-            robots = np.zeros(len(keep), dtype=bool)
-            for column in stats.COLUMNS:
-                table = _read(corpus, fragment_id, column)
-                dims = table[f"{column}_dim"].fill_null(0).to_numpy()
-                robots |= keep & (dims > 0)
-                for key, mask in _split(table, column, keep & (dims > 0)):
-                    flat = table.filter(pa.array(mask))[column].combine_chunks().flatten().to_numpy()
-                    accumulator = groups.setdefault(key, Accumulator.empty(key.dim))
-                    accumulator.add(flat.reshape(-1, key.dim), num_episodes=int(mask.sum()))
-            with_robot += int(robots.sum())
+            choice = choose(corpus, fragment_id)
+            found = remembered.get(choice.name)
+            if found is None:
+                found, measured = measure(corpus, fragment_id, choice), measured + 1
+                remembered.put(choice.name, found)
+            total.merge(found)
             live.advance()
-    if not groups:
+    if not total.groups:
         raise DataEngineError(
-            f"{config.corpus}: none of {kept} kept episodes ({left_out} dropped) has states or actions; "
+            f"{config.corpus}: none of {total.kept} kept episodes ({total.left_out} dropped) has states or actions; "
             f"ingest a robot dataset first"
         )
-    written = [
-        Group(dataset=k.dataset, embodiment=k.embodiment, column=k.column, encoding=k.encoding, accumulator=a)
-        for k, a in groups.items()
-    ]
-    merged = stats.by_embodiment(written)
-    corpus.write_stats(stats.to_table(written))
+    groups = total.as_groups()
+    merged = stats.by_embodiment(groups)
+    corpus.write_stats(stats.to_table(groups))
+    remembered.forget_others()
     report = StatsReport(
         corpus=config.corpus,
-        episodes=with_robot,
-        left_out=left_out,
-        without_robot=kept - with_robot,
+        episodes=total.robots,
+        left_out=total.left_out,
+        without_robot=total.kept - total.robots,
         steps=sum(max(one.state.count, one.action.count) for one in merged.values()),
+        steps_trimmed=total.trimmed,
+        fragments=len(fragment_ids),
+        fragments_read=measured,
         embodiments=[_facts(name, one) for name, one in merged.items()],
-        steps_not_finite=sum(g.accumulator.num_not_finite for g in written),
-        rank_error=max(g.accumulator.sketch.rank_error for g in written),
-        doubts=_doubts(written),
+        groups=[_group_facts(g) for g in sorted(groups, key=lambda g: (g.embodiment, g.dataset, g.column))],
+        steps_not_finite=sum(g.accumulator.num_not_finite for g in groups),
+        rank_error=max(g.accumulator.sketch.rank_error for g in groups),
+        doubts=[*_doubts(groups), *doubts_of_values(groups)],
         seconds=round(time.monotonic() - start, 3),
     )
-    counts = report.model_dump(include={"episodes", "left_out", "without_robot", "steps", "steps_not_finite"})
+    counts = report.model_dump(
+        include={"episodes", "left_out", "without_robot", "steps", "steps_trimmed", "steps_not_finite"}
+    )
     versions = {"version_in": corpus.version, "version_out": corpus.version}
     run = {"command": "stats", "config": config.model_dump(), "seconds": report.seconds, **versions, "counts": counts}
     corpus.append_run(run)
     return report
-
-
-class Key(NamedTuple):
-    """What must agree for two episodes to share statistics."""
-
-    dataset: str
-    embodiment: str
-    column: str
-    dim: int
-    encoding: str
-
-
-def _read(corpus: Corpus, fragment_id: int, column: str) -> pa.Table:
-    names = ["dataset", "embodiment", column, f"{column}_dim"]
-    return corpus.fragment_table(fragment_id, names if column.startswith("raw_") else [*names, f"{column}_encoding"])
-
-
-def _split(table: pa.Table, column: str, wanted: NDArray[np.bool_]) -> Iterator[tuple[Key, NDArray[np.bool_]]]:
-    """Say which of the wanted rows share statistics."""
-    rows = len(table)
-    encodings = [""] * rows if column.startswith("raw_") else table[f"{column}_encoding"].to_pylist()
-    words = (table[name].to_pylist() for name in ("dataset", "embodiment"))
-    dims = table[f"{column}_dim"].to_pylist()
-    members: dict[Key, NDArray[np.bool_]] = {}
-    for i, (dataset, embodiment, dim, encoding) in enumerate(zip(*words, dims, encodings, strict=True)):
-        if wanted[i]:
-            key = Key(dataset, embodiment, column, dim, encoding or "none")
-            members.setdefault(key, np.zeros(rows, dtype=bool))[i] = True
-    yield from members.items()
 
 
 def _facts(name: str, one: EmbodimentStatistics) -> EmbodimentFacts:
@@ -164,6 +174,28 @@ def _facts(name: str, one: EmbodimentStatistics) -> EmbodimentFacts:
         state_dim=one.state.dim,
         action_dim=one.action.dim,
     )
+
+
+def _group_facts(group: Group) -> GroupFacts:
+    seen = group.accumulator
+    done = seen.statistics()
+    return GroupFacts(
+        **{name: getattr(group, name) for name in ("dataset", "embodiment", "column", "encoding")},
+        episodes=seen.num_episodes,
+        steps=seen.count,
+        steps_not_finite=seen.num_not_finite,
+        grippers=list(group.openings),
+        rank_error=seen.sketch.rank_error,
+        **{name: getattr(done, name).tolist() for name in ("mean", "std", "min", "max", "q01", "q99")},
+    )
+
+
+def _say(group: GroupFacts | None) -> str:
+    """Say a vector's layout: `eef_pose 7, gripper 6`."""
+    if group is None:
+        return "none"
+    places = f", gripper {' '.join(map(str, group.grippers))}" if group.grippers else ""
+    return f"{group.encoding} {len(group.mean)}{places}"
 
 
 def _doubts(groups: Sequence[Group]) -> list[str]:

@@ -4,25 +4,40 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
+from dataengine import layouts
 from dataengine.errors import DataEngineError
 from dataengine.normalize import Normalizer
-from dataengine.stats import EmbodimentStatistics, Statistics
+from dataengine.stats import Accumulator, EmbodimentStatistics, Group, Statistics, by_embodiment
 
 
-def make_statistics(q01, q99):
+def make_statistics(q01, q99, grippers=()):
+    """Extremes lie 1 beyond the quantiles, but for a constant."""
     q01, q99 = np.array(q01, dtype=np.float64), np.array(q99, dtype=np.float64)
-    middle = (q01 + q99) / 2
-    return Statistics(count=9, mean=middle, std=q99 - q01, min=q01 - 1, max=q99 + 1, q01=q01, q99=q99)
+    middle, beyond = (q01 + q99) / 2, q99 > q01
+    places = {"q01": q01, "q99": q99, "min": q01 - beyond, "max": q99 + beyond}
+    return Statistics(count=9, mean=middle, std=q99 - q01, grippers=grippers, **places)
 
 
-def make_normalizer(q01, q99):
-    one = make_statistics(q01, q99)
+def make_normalizer(q01, q99, grippers=()):
+    return normalizer_of(make_statistics(q01, q99, grippers))
+
+
+def normalizer_of(one):
     return Normalizer({"arm": EmbodimentStatistics(state=one, action=one)})
+
+
+def measured(rows, encoding="eef_pose"):
+    """Statistics as `villa stats` makes them of rows (n, d)."""
+    accumulator = Accumulator.empty(rows.shape[1])
+    accumulator.add(rows)
+    places = layouts.grippers(encoding, rows.shape[1])
+    words = {"dataset": "made", "embodiment": "arm", "column": "state", "encoding": encoding}
+    return by_embodiment([Group(**words, grippers=places, accumulator=accumulator)])["arm"].state
 
 
 Q01 = [-1.0, 0.5, 100.0, 0.0, -3.0, 2.5, 0.2]
 Q99 = [1.0, 0.7, 100.01, 0.0, 3.0, 2.5, 0.4]
-NORMALIZER = make_normalizer(Q01, Q99)
+NORMALIZER = make_normalizer(Q01, Q99, grippers=(6,))
 
 
 @given(hnp.arrays(np.float64, (5, 7), elements=st.floats(0, 1)), st.sampled_from(["state", "action"]))
@@ -61,7 +76,7 @@ def test_a_gripper_keeps_its_meaning_whatever_its_statistics():
     x = np.zeros((3, 7), dtype=np.float32)
     x[:, 6] = [0, 0.5, 1]
     np.testing.assert_array_equal(NORMALIZER.normalize("arm", "action", x)[:, 6], [-1, 0, 1])
-    two = make_normalizer([-1] * 14, [1] * 14)
+    two = make_normalizer([-1] * 14, [1] * 14, grippers=(6, 13))
     y = two.normalize("arm", "state", np.full(14, 0.25, dtype=np.float32))
     np.testing.assert_allclose(y[[6, 13]], -0.5)
     np.testing.assert_allclose(np.delete(y, [6, 13]), 0.25)
@@ -73,6 +88,68 @@ def test_a_constant_dimension_becomes_zero_and_inverts_to_its_constant():
     back = NORMALIZER.invert("arm", "state", np.full((2, 7), 0.9, dtype=np.float32))
     np.testing.assert_array_equal(back[:, [3, 5]], [[0, 2.5]] * 2)
     np.testing.assert_array_equal(NORMALIZER.varies("arm", "state"), [True, True, True, False, True, False, True])
+
+
+@pytest.mark.parametrize(
+    ("encoding", "dim", "places"),
+    [
+        ("eef_pose", 7, (6,)),
+        ("eef_delta", 14, (6, 13)),
+        ("eef_pose", 4, (3,)),  # x y z gripper
+        ("eef_pose", 6, ()),  # no gripper
+        ("eef_pose", 3, ()),  # planar
+        ("joint_position", 8, (7,)),
+        ("joint_position", 7, ()),  # seven joints, no gripper
+        ("joint_position", 14, (6, 13)),
+        ("joint_velocity", 7, ()),  # a gripper's speed is no opening
+        ("none", 0, ()),
+    ],
+)
+def test_which_dimensions_are_grippers_follows_from_the_layout(encoding, dim, places):
+    assert layouts.grippers(encoding, dim) == places
+    if dim:
+        rows = np.random.default_rng(0).uniform(0.2, 0.4, (500, dim))
+        y = normalizer_of(measured(rows, encoding)).normalize("arm", "state", np.full(dim, 0.4))
+        kept = np.isclose(y, -0.2)
+        assert tuple(np.flatnonzero(kept)) == places
+
+
+def test_a_source_that_lays_its_vectors_out_otherwise_says_so():
+    assert layouts.grippers("joint_position", 6, "5") == (5,)
+    assert layouts.grippers("eef_pose", 7, "") == ()
+    with pytest.raises(DataEngineError, match="note of grippers '7': expected places from 0 to 6"):
+        layouts.grippers("eef_pose", 7, "7")
+
+
+def test_a_gripper_whose_values_are_no_openings_is_normalised_as_any_other_number():
+    rows = np.random.default_rng(0).uniform(0, 85, (2000, 7))
+    stats = measured(rows)
+    assert stats.grippers == ()
+    low = normalizer_of(stats).normalize("arm", "action", np.array([0.85] * 7))
+    np.testing.assert_allclose(low, -1, atol=0.02)
+
+
+def test_statistics_from_before_grippers_were_noted_mean_what_they_meant():
+    old = {k: v for k, v in make_statistics([-1] * 7, [1] * 7).to_json().items() if k != "grippers"}
+    assert Statistics.from_json(old).grippers == (6,)
+
+
+def test_a_dimension_that_rarely_moves_goes_by_its_extremes():
+    rows = np.zeros((10_000, 6), np.float32)
+    rows[:20, 0], rows[:20, 1], rows[:, 2] = 0.5, -0.01, 7
+    normalizer = normalizer_of(measured(rows))
+    np.testing.assert_array_equal(normalizer.varies("arm", "state"), [True, True, False, False, False, False])
+    y = normalizer.normalize("arm", "action", rows[[0, 50]])
+    np.testing.assert_allclose(y, [[1, -1, 0, 0, 0, 0], [-1, 1, 0, 0, 0, 0]], atol=1e-6)
+    np.testing.assert_allclose(normalizer.invert("arm", "action", y), rows[[0, 50]], atol=1e-7)
+
+
+def test_rounding_far_from_zero_is_no_movement():
+    rows = np.full((100, 6), 5000.0, np.float32)
+    rows[::2] = np.nextafter(rows[::2], np.float32(6000))
+    normalizer = normalizer_of(measured(rows))
+    assert not normalizer.varies("arm", "state").any()
+    np.testing.assert_allclose(normalizer.invert("arm", "state", np.ones(6)), rows[0], rtol=1e-6)
 
 
 def test_it_works_on_any_leading_axes():

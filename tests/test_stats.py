@@ -7,7 +7,8 @@ from hypothesis import strategies as st
 
 from dataengine import stats
 from dataengine.errors import DataEngineError
-from dataengine.stats import Accumulator, Group, QuantileSketch, Statistics
+from dataengine.sketch import QuantileSketch
+from dataengine.stats import Accumulator, Group, Statistics
 
 N = 60_000
 QUANTILES = (0.0, 0.01, 0.25, 0.5, 0.99, 1.0)
@@ -138,6 +139,6 @@ def test_statistics_survive_json_exactly():
 
 
 def test_one_embodiment_with_two_layouts_is_refused_with_both_places():
-    groups = [group("one", np.zeros((3, 7))), group("two", np.zeros((3, 8)))]
-    with pytest.raises(DataEngineError, match=r"'arm' has states of 7 values in one and of 8 in two"):
+    groups = [group("one", np.zeros((3, 7))), group("two", np.zeros((3, 8))), group("three", np.zeros((3, 7)))]
+    with pytest.raises(DataEngineError, match=r"'arm' has states of 7 values in one, three but 8 values in two"):
         stats.by_embodiment(groups)

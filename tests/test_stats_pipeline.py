@@ -1,13 +1,17 @@
 import dataclasses
+import shutil
+from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
 import pytest
-from made_corpus import human_clip, make_corpus, robot_episode
+from made_corpus import add_parts, human_clip, make_corpus, robot_episode
 
 from dataengine import stats
 from dataengine.errors import DataEngineError
-from dataengine.store import Corpus
+from dataengine.progress import Task
+from dataengine.store import Corpus, compaction
+from dataengine.store.reader import TableReader
 from pipelines.stats import StatsConfig, run
 
 
@@ -47,6 +51,163 @@ def test_dropped_episodes_do_not_count(tmp_path):
     report = run(StatsConfig(corpus=corpus.uri))
     assert (report.episodes, report.left_out) == (2, 1)  # one judged and kept, one not judged yet
     assert report.steps == 60
+
+
+JUDGED = pa.schema([("keep", pa.bool_()), ("trim_start", pa.int32()), ("trim_end", pa.int32())])
+
+
+def judge(corpus, fragment_id, **columns):
+    corpus.ensure_columns(JUDGED)
+    rows = corpus.fragment_table(fragment_id, ["episode_id"])["_rowid"]
+    corpus.update_fragment(fragment_id, pa.table({"_rowid": rows, **columns}))
+
+
+@pytest.fixture
+def grown(tmp_path):
+    """Three fragments with statistics."""
+    parts = {part: [robot_episode(f"{part}{i}") for i in range(3)] for part in "ab"}
+    corpus = make_corpus(
+        tmp_path / "corpus", parts | {"c": [robot_episode("c", dataset="other"), human_clip("h", dataset="other")]}
+    )
+    assert run(StatsConfig(corpus=corpus.uri)).fragments_read == 3
+    return corpus
+
+
+def from_scratch(corpus):
+    """Statistics by a corpus that remembers nothing; put back what was there."""
+    shutil.rmtree(f"{corpus.uri}/_cache/stats")
+    run(StatsConfig(corpus=corpus.uri))
+    return Corpus.open(corpus.uri).stats()
+
+
+def test_only_what_is_new_or_judged_anew_is_read_and_nothing_else_is_counted(grown):
+    assert run(StatsConfig(corpus=grown.uri)).fragments_read == 0
+    add_parts(grown, {"d": [robot_episode("d", dataset="third")]})
+    assert run(StatsConfig(corpus=grown.uri)).fragments_read == 1
+    judge(grown, 1, keep=[True, False, None])
+    report = run(StatsConfig(corpus=grown.uri))
+    assert (report.fragments_read, report.episodes, report.left_out) == (1, 7, 1)
+    judge(grown, 1, keep=[True, False, True])  # says the same
+    assert run(StatsConfig(corpus=grown.uri)).fragments_read == 0
+    judge(grown, 1, keep=[True, True, True])
+    assert run(StatsConfig(corpus=grown.uri)).episodes == 8
+    incremental = Corpus.open(grown.uri).stats()
+    assert incremental.equals(from_scratch(grown))
+
+
+def test_labels_ask_for_nothing(grown):
+    grown.ensure_columns(pa.schema([("latent__x", pa.list_(pa.float32()))]))
+    rows = grown.fragment_table(0, ["episode_id"])["_rowid"]
+    grown.update_fragment(0, pa.table({"_rowid": rows, "latent__x": pa.array([[1.0]] * 3, pa.list_(pa.float32()))}))
+    assert run(StatsConfig(corpus=grown.uri)).fragments_read == 0
+
+
+def test_steps_that_curation_trimmed_do_not_count(grown):
+    judge(grown, 0, trim_start=pa.array([4, None, 0], pa.int32()), trim_end=pa.array([3, None, 30], pa.int32()))
+    report = run(StatsConfig(corpus=grown.uri))
+    assert (report.fragments_read, report.steps_trimmed) == (1, 37)
+    reader = TableReader(Corpus.open(grown.uri))
+    robots = [e.row for e in reader.episodes if e.kind == "robot"]
+    found = reader.statistics()["arm"]
+    for column, stats_of in (("state", found.state), ("action", found.action)):
+        rows = np.concatenate([getattr(reader, column)(row) for row in robots]).astype(np.float64)
+        assert stats_of.count == len(rows) == 7 * 30 - 37
+        np.testing.assert_allclose(stats_of.mean, rows.mean(axis=0), atol=1e-9)
+        np.testing.assert_allclose(stats_of.q99, np.quantile(rows, 0.99, axis=0), rtol=1e-6, atol=1e-9)
+    judge(grown, 0, trim_start=pa.array([0, 0, 0], pa.int32()), trim_end=pa.array([0, 0, 0], pa.int32()))
+    assert run(StatsConfig(corpus=grown.uri)).steps == 7 * 30
+
+
+def test_episodes_that_are_gone_do_not_count(grown):
+    grown.lance_table.delete("source_record = 'a1'")
+    report = run(StatsConfig(corpus=grown.uri))
+    assert (report.episodes, report.fragments_read) == (6, 1)
+    grown.lance_table.delete("dataset = 'other'")
+    report = run(StatsConfig(corpus=grown.uri))
+    assert (report.episodes, report.fragments_read) == (5, 0)
+    assert {g.dataset for g in report.groups} == {"made"}
+
+
+def test_a_compacted_corpus_has_the_same_statistics(grown):
+    judge(
+        grown,
+        0,
+        keep=[True, False, True],
+        trim_start=pa.array([2, 0, 0], pa.int32()),
+        trim_end=pa.array([0, 0, 0], pa.int32()),
+    )
+    before = run(StatsConfig(corpus=grown.uri))
+    compaction.compact(grown.uri, 10**9, Task("compact", 1, "bytes"))
+    after = run(StatsConfig(corpus=grown.uri))
+    assert (after.fragments, after.fragments_read) == (1, 1)
+    for ours, theirs in zip(after.groups, before.groups, strict=True):
+        assert (ours.dataset, ours.column, ours.steps) == (theirs.dataset, theirs.column, theirs.steps)
+        np.testing.assert_allclose(ours.mean, theirs.mean, atol=1e-12)
+        assert (ours.q01, ours.q99, ours.min, ours.max) == (theirs.q01, theirs.q99, theirs.min, theirs.max)
+
+
+def test_what_is_remembered_is_forgotten_with_its_fragment_and_read_again_when_it_is_damaged(grown):
+    folder = Path(grown.uri, "_cache", "stats")
+    assert len(list(folder.iterdir())) == 3
+    judge(grown, 0, keep=[False, True, True])
+    run(StatsConfig(corpus=grown.uri))
+    assert len(list(folder.iterdir())) == 3
+    whole = Corpus.open(grown.uri).stats()
+    for file, damage in zip(sorted(folder.iterdir()), (b"", b"no arrow", None), strict=True):
+        file.write_bytes(file.read_bytes()[:-40] if damage is None else damage)
+    assert run(StatsConfig(corpus=grown.uri)).fragments_read == 3
+    assert Corpus.open(grown.uri).stats().equals(whole)
+
+
+def test_each_dataset_has_its_numbers_and_its_grippers(grown):
+    report = run(StatsConfig(corpus=grown.uri))
+    (group,) = (g for g in report.groups if (g.dataset, g.column) == ("other", "state"))
+    state = robot_episode("c", dataset="other").state.astype(np.float64)
+    assert (group.episodes, group.steps, group.grippers) == (1, 30, [6])
+    np.testing.assert_allclose(group.std, state.std(axis=0), atol=1e-9)
+    line = "arm other 1 30 eef_pose 7, gripper 6 eef_delta 7, gripper 6"
+    assert line in [" ".join(said.split()) for said in report.summary().splitlines()]
+    assert stats.by_embodiment(stats.from_table(Corpus.open(grown.uri).stats()))["arm"].state.grippers == (6,)
+
+
+def test_a_source_says_where_its_grippers_are(tmp_path):
+    noted = dataclasses.replace(robot_episode("0"), notes={"state_grippers": "", "action_grippers": "5,6"})
+    uri = make_corpus(tmp_path / "corpus", {"a": [noted]}).uri
+    run(StatsConfig(corpus=uri))
+    (found,) = stats.by_embodiment(stats.from_table(Corpus.open(uri).stats())).values()
+    assert (found.state.grippers, found.action.grippers) == ((), (5, 6))
+
+
+def test_angles_that_wrap_and_grippers_that_are_none_raise_doubts(tmp_path):
+    episode = robot_episode("0")
+    state, action = episode.state.copy(), episode.action.copy()
+    state[:, 3] = np.where(np.arange(30) % 2, np.pi - 0.01, 0.01 - np.pi)
+    state[:, 6], action[:, 6] = 85 * state[:, 6], 0.08 * action[:, 6]
+    uri = make_corpus(tmp_path / "corpus", {"a": [dataclasses.replace(episode, state=state, action=action)]}).uri
+    action_doubt, wraps, wide = run(StatsConfig(corpus=uri)).doubts
+    assert "embodiment 'arm' in made: state dimension 3 jumps between -pi and +pi" in wraps
+    assert "state dimension 6 goes from 0 to 85, expected a gripper 0 closed to 1 open" in wide
+    assert "action dimension 6 is a gripper that opens to 0.08 of 1 at most; is it in metres?" in action_doubt
+
+
+def test_two_widths_are_refused_with_all_their_datasets(tmp_path):
+    wide = dataclasses.replace(robot_episode("1", dataset="wide"), state=np.zeros((30, 8), np.float32))
+    uri = make_corpus(tmp_path / "corpus", {"a": [robot_episode("0")], "b": [wide]}).uri
+    with pytest.raises(DataEngineError, match="'arm' has states of 7 values in made but 8 values in wide"):
+        run(StatsConfig(corpus=uri))
+
+
+def test_vectors_of_two_widths_in_one_fragment_are_told_apart(tmp_path):
+    odd = dataclasses.replace(
+        robot_episode("0", embodiment="odd", num_steps=31), state=np.ones((31, 5), np.float32), action=None
+    )
+    uri = make_corpus(tmp_path / "corpus", {"a": [odd, robot_episode("1")]}).uri
+    run(StatsConfig(corpus=uri))
+    found = stats.by_embodiment(stats.from_table(Corpus.open(uri).stats()))
+    np.testing.assert_array_equal(found["odd"].state.mean, np.ones(5))
+    assert found["odd"].action.dim == 0
+    expected = robot_episode("1").state.astype(np.float64)
+    np.testing.assert_allclose(found["arm"].state.mean, expected.mean(axis=0), atol=1e-9)
 
 
 def test_twice_is_the_same(tmp_path):
