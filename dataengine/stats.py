@@ -41,6 +41,8 @@ class Statistics:
     q99: Floats
     grippers: tuple[int, ...] = ()
     """Which of the dimensions are openings of grippers, 0 closed to 1 open; their values do lie there."""
+    rank_error: float = 0.0
+    """The 1 % quantile lies within 1 % +- this share of the steps, the 99 % quantile likewise."""
 
     @property
     def dim(self) -> int:
@@ -56,7 +58,7 @@ class Statistics:
     def to_json(self) -> dict[str, Any]:
         """Plain numbers and lists, for `json.dumps`; floats survive the round trip exactly."""
         numbers = {name: getattr(self, name).tolist() for name in _FIELDS}
-        return {"count": self.count, **numbers, "grippers": list(self.grippers)}
+        return {"count": self.count, **numbers, "grippers": list(self.grippers), "rank_error": self.rank_error}
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> "Statistics":
@@ -64,7 +66,8 @@ class Statistics:
         numbers: dict[str, Any] = {name: np.array(data[name], dtype=np.float64) for name in _FIELDS}
         # Older files do not say; they were normalised as arms of seven values.
         places = data.get("grippers", layouts.grippers("eef_pose", len(numbers["mean"])))
-        return cls(count=int(data["count"]), grippers=tuple(places), **numbers)
+        error = float(data.get("rank_error", 0.0))
+        return cls(count=int(data["count"]), grippers=tuple(places), rank_error=error, **numbers)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -169,6 +172,7 @@ class Accumulator:
             max=self.max,
             q01=self.sketch.quantile(0.01),
             q99=self.sketch.quantile(0.99),
+            rank_error=self.sketch.rank_error,
         )
 
 

@@ -79,7 +79,7 @@ class StatsReport(Report):
     steps_not_finite: int
     """Steps left out because a value is NaN or infinite."""
     rank_error: float
-    """No 1 % or 99 % quantile of any group is further off than this share of its steps."""
+    """No 1 % or 99 % quantile, of an embodiment or of it in one dataset, is further off than this share of it."""
     doubts: list[str] = Field(default_factory=list)
     """Merges that a person should look at."""
     seconds: float
@@ -152,7 +152,10 @@ def run(config: StatsConfig) -> StatsReport:
         embodiments=[_facts(name, one) for name, one in merged.items()],
         groups=[_group_facts(g) for g in sorted(groups, key=lambda g: (g.embodiment, g.dataset, g.column))],
         steps_not_finite=sum(g.accumulator.num_not_finite for g in groups),
-        rank_error=max(g.accumulator.sketch.rank_error for g in groups),
+        rank_error=max(
+            *(g.accumulator.sketch.rank_error for g in groups),
+            *(vector.rank_error for one in merged.values() for vector in (one.state, one.action)),
+        ),
         doubts=[*_doubts(groups), *doubts_of_values(groups)],
         seconds=round(time.monotonic() - start, 3),
     )

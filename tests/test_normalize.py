@@ -1,6 +1,6 @@
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
@@ -40,6 +40,7 @@ Q99 = [1.0, 0.7, 100.01, 0.0, 3.0, 2.5, 0.4]
 NORMALIZER = make_normalizer(Q01, Q99, grippers=(6,))
 
 
+@settings(deadline=None)
 @given(hnp.arrays(np.float64, (5, 7), elements=st.floats(0, 1)), st.sampled_from(["state", "action"]))
 def test_normalize_then_invert_is_the_identity_inside_the_quantiles(share, column):
     low, high = np.array([*Q01[:6], 0.0]), np.array([*Q99[:6], 1.0])
@@ -52,6 +53,7 @@ def test_normalize_then_invert_is_the_identity_inside_the_quantiles(share, colum
     np.testing.assert_allclose(back, x, rtol=3e-7, atol=3e-7)
 
 
+@settings(deadline=None)
 @given(hnp.arrays(np.float32, (3, 2), elements=st.floats(-1, 1, width=32)), st.floats(-50, 50), st.floats(0.01, 9))
 def test_invert_then_normalize_is_the_identity_on_minus_one_to_one(y, centre, half):
     normalizer = make_normalizer([centre - half] * 2, [centre + half] * 2)

@@ -63,6 +63,7 @@ def test_rank_errors_stay_far_below_the_bound_on_random_data():
     assert sum(len(level) for level in sketch.levels) < sketch.size * len(sketch.levels)
 
 
+@settings(deadline=None)
 @given(st.lists(st.floats(-1e6, 1e6, width=32), min_size=1, max_size=200), st.floats(0, 1))
 def test_small_data_has_the_quantiles_of_numpy(values, q):
     data = np.array(values, dtype=np.float32)
@@ -82,7 +83,7 @@ def test_moments_are_those_of_numpy_even_far_from_zero():
     np.testing.assert_array_equal(done.max, data.max(axis=0))
 
 
-@settings(max_examples=25)
+@settings(max_examples=25, deadline=None)
 @given(st.lists(st.integers(0, 9000), min_size=1, max_size=6), st.randoms(use_true_random=False))
 def test_merged_groups_are_one_group(sizes, shuffle):
     draw = np.random.default_rng(3)
