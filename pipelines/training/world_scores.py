@@ -23,6 +23,8 @@ from pipelines.training.world_batches import WorldBatches
 from pipelines.training.world_metrics import edge_distance, squared_error, ssim
 
 AT_ONCE = 32
+STRIPS = 2
+"""Rollouts of each embodiment that are shown."""
 COPY, TRUE, LEVEL_0, LEVEL_1 = "copy", "true frames", "level 0", "level 1"
 SHUFFLED = ", shuffled"
 """After a painter's name: what it makes of the latent actions of other rollouts."""
@@ -68,6 +70,7 @@ class Strip:
     """One rollout to look at; pictures (n + 1, side, side, 3) begin with the last frame seen."""
 
     embodiment: str
+    episode_id: str
     rows: dict[str, NDArray[np.uint8]]
     """By painter; cut where the episode ends."""
     moved: float
@@ -150,7 +153,8 @@ def judge(
         body = _Body(embodiment, context, spec.num_frames - context, lam)
         # Parts of one size: a last part of a single window could not be shuffled.
         for part in np.array_split(np.arange(len(windows)), -(-len(windows) // AT_ONCE)):
-            body.add(batches.make([windows[i] for i in part]).to(device), painters)
+            some = [windows[i] for i in part]
+            body.add(batches.make(some).to(device), painters, [w.episode.episode_id for w in some])
         if body.starts[0]:
             scores.append(body.score())
             strips.extend(body.strips)
@@ -166,7 +170,7 @@ class _Body:
         self.sums: dict[str, _Sums] = {}
         self.strips: list[Strip] = []
 
-    def add(self, batch: WorldBatch, painters: dict[str, Painter]) -> None:
+    def add(self, batch: WorldBatch, painters: dict[str, Painter], episode_ids: Sequence[str]) -> None:
         """Paint a batch of windows with every painter."""
         history, truth = batch.video[:, : self.context], batch.video[:, self.context :]
         latents = batch.latent[:, self.context - 1 :]
@@ -184,7 +188,9 @@ class _Body:
                 _compare(sums, painted, truth, counts)
             if self.lam is not None:
                 self._read_back(sums, self.lam, torch.cat([history, painted], dim=1), latents, counts)
-        self._keep(history[:, -1], {"true": truth, **{k: v for k, v in frames.items() if k != TRUE}}, counts)
+        self._keep(
+            history[:, -1], {"true": truth, **{k: v for k, v in frames.items() if k != TRUE}}, counts, episode_ids
+        )
 
     def _read_back(self, sums: _Sums, lam: Lam, clip: Tensor, latents: Tensor, counts: Tensor) -> None:
         """Ask the inverse dynamics what happens in a clip, and compare with the latents that were to happen."""
@@ -196,19 +202,20 @@ class _Body:
         first = (agree[:, 0] * counts[:, :1]).sum(dim=0).cpu().numpy()
         sums.slots = first if sums.slots is None else sums.slots + first
 
-    def _keep(self, now: Tensor, frames: dict[str, Tensor], counts: Tensor) -> None:
-        """Remember the longest rollouts, and among them those that move."""
+    def _keep(self, now: Tensor, frames: dict[str, Tensor], counts: Tensor, episode_ids: Sequence[str]) -> None:
+        """Remember the longest rollouts, and among them those that move most; one of each episode."""
         lengths = counts.sum(dim=1)
         moved = (frames["true"].float() - now[:, None].float()).abs().mean(dim=(2, 3, 4))
         moved = (moved * counts).sum(dim=1) / lengths.clamp(min=1)
-        for i in range(len(now)):
+        for i, episode_id in enumerate(episode_ids):
             length = int(lengths[i])
             if length:
                 rows = {name: torch.cat([now[i : i + 1], f[i, :length]]) for name, f in frames.items()}
                 pixels = {name: r.permute(0, 2, 3, 1).cpu().numpy() for name, r in rows.items()}
-                self.strips.append(Strip(self.embodiment, pixels, float(moved[i])))
+                self.strips.append(Strip(self.embodiment, episode_id, pixels, float(moved[i])))
         self.strips.sort(key=lambda s: (-len(s.rows["true"]), -s.moved))
-        del self.strips[2:]
+        best = {s.episode_id: s for s in reversed(self.strips)}
+        self.strips = [s for s in self.strips if best[s.episode_id] is s][:STRIPS]
 
     def score(self) -> BodyScore:
         """Divide the sums by how many there were."""

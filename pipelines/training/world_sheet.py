@@ -12,7 +12,7 @@ from pipelines.training.world_scores import LEVEL_0, LEVEL_1, Strip
 SHOWN = ("true", LEVEL_0, LEVEL_1)
 LEAST_SIDE = 96
 """Smaller pictures are enlarged without smoothing, so that their faults stay in sight."""
-MARGIN = 56
+MARGIN = 84
 GAP = 6
 
 
@@ -39,5 +39,5 @@ def _block(strip: Strip) -> NDArray[np.uint8]:
     pen = ImageDraw.Draw(sheet)
     for i, name in enumerate(rows):
         pen.text((4, i * side * times + 4), name, fill="black")
-    pen.text((4, 20), strip.embodiment[:9], fill="gray")
+    pen.text((4, 20), strip.embodiment[:13], fill="gray")
     return np.asarray(sheet)
