@@ -1,5 +1,6 @@
-"""`villa export`: a corpus in other tools' formats."""
+"""`villa export`: a corpus or a model in other tools' formats."""
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -10,7 +11,7 @@ from cli.settings import Settings
 if TYPE_CHECKING:
     from dataengine.report import Report
 
-export = typer.Typer(help="Write a corpus in another tool's format.", rich_markup_mode=None)
+export = typer.Typer(help="Write a corpus or a model in another tool's format.", rich_markup_mode=None)
 app.add_typer(export, name="export")
 
 
@@ -43,3 +44,18 @@ def lerobot(
     words = {"corpus": corpus, "out": out, "datasets": dataset or None, "where": where, "fps": fps, "codec": codec}
     words |= {"workers": workers, "dry_run": dry_run or None, "kept_only": False if all_ else None}
     return pipeline.run(settings.fill(pipeline.ExportConfig, **words))
+
+
+@command(export, "export lam", example="villa export lam runs/lam runs/lam-released")
+def lam(
+    lam: Annotated[Path, typer.Argument(help="Folder of the latent action model.")],
+    settings: Settings,
+    out: Annotated[Path | None, typer.Argument(help="New folder.")] = None,
+) -> "Report":
+    """Write a latent action model in the format of villa-X's authors, for their inference code and what reads it.
+
+    The architecture must be theirs (preset `paper`, of any size); a proprio forward model stays behind.
+    """
+    from pipelines import export_lam as pipeline
+
+    return pipeline.run(settings.fill(pipeline.ExportLamConfig, lam=lam, out=out))

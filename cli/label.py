@@ -1,4 +1,4 @@
-"""`villa label`: latent actions for every frame of the corpus."""
+"""`villa label`: latent actions for every frame of the corpus, or of anybody's video."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -12,15 +12,41 @@ if TYPE_CHECKING:
     from dataengine.report import Report
 
 
-@command(app, "label", example="villa label runs/corpus --lam runs/lam")
+@command(
+    app,
+    "label",
+    example="villa label runs/corpus --lam runs/lam\n"
+    "villa label runs/corpus --lam runs/lam --engine ray --name base\n"
+    "villa label --video clips/ kitchen.mp4 --lam runs/lam --out latents.npz",
+)
 def label(
-    corpus: Annotated[str, typer.Argument(help="Corpus to label.")],
     settings: Settings,
-    lam: Annotated[Path | None, typer.Option(help="Folder of the trained latent action model.")] = None,
+    corpus: Annotated[list[str] | None, typer.Argument(help="Corpus to label; after --video, more videos.")] = None,
+    lam: Annotated[Path | None, typer.Option(help="Folder of the latent action model, ours or a released one.")] = None,
     name: Annotated[str | None, typer.Option(help="Name of the columns: latent__NAME and codes__NAME.")] = None,
-    device: Annotated[str | None, typer.Option(help="`cpu` (default), `cuda` ...")] = None,
+    device: Annotated[str | None, typer.Option(help="`cpu`, `cuda` ...; by default the best there is.")] = None,
+    engine: Annotated[
+        str | None, typer.Option(help="`local` (default), or `ray`: a model on every GPU or core.")
+    ] = None,
+    video: Annotated[list[str] | None, typer.Option(help="Video, or folder of videos, instead of a corpus.")] = None,
+    out: Annotated[Path | None, typer.Option(help="With --video: new file NAME.npz or table NAME.lance.")] = None,
 ) -> "Report":
-    """Write latent actions of robots and humans as new columns; labelled fragments are skipped on a second run."""
+    """Write latent actions of robots and humans as new columns; labelled episodes are skipped on a second run.
+
+    With --video no corpus is needed: a file that cannot be read is one line of the report, the others are done.
+    """
+    words = {"lam": lam, "name": name, "device": device}
+    if video:
+        if engine:
+            raise typer.BadParameter("--engine is for a corpus; videos are decoded side by side in this process")
+        from pipelines import label_video
+
+        places = [*video, *(corpus or [])]
+        return label_video.run(settings.fill(label_video.LabelVideoConfig, videos=places, out=out, **words))
+    if out or (corpus and len(corpus) > 1):
+        raise typer.BadParameter("one corpus, which takes the labels itself; --out goes with --video")
     from pipelines import label as pipeline
 
-    return pipeline.run(settings.fill(pipeline.LabelConfig, corpus=corpus, lam=lam, name=name, device=device))
+    return pipeline.run(
+        settings.fill(pipeline.LabelConfig, corpus=corpus[0] if corpus else None, engine=engine, **words)
+    )

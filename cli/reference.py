@@ -25,8 +25,10 @@ CONFIGS = {
     "villa train act": ("pipelines.train_act:TrainActConfig", "models.act.config:ActConfig"),
     "villa train world": ("pipelines.train_world:TrainWorldConfig", "models.world:WorldConfig"),
     "villa label": ("pipelines.label:LabelConfig",),
+    "villa label --video": ("pipelines.label_video:LabelVideoConfig",),
     "villa shard": ("pipelines.shard:ShardConfig",),
     "villa export lerobot": ("pipelines.export:ExportConfig",),
+    "villa export lam": ("pipelines.export_lam:ExportLamConfig",),
     "villa probe": ("pipelines.probe:ProbeConfig",),
     "villa eval": ("pipelines.evaluate:EvalConfig",),
 }

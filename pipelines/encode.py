@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -111,15 +111,17 @@ class Encoder:
         self._ahead.shutdown(cancel_futures=True)
         self._decoders.shutdown(cancel_futures=True)
 
-    def encode(self, wanted: Sequence[Wanted]) -> Iterator[Encoded]:
+    def encode(self, wanted: Iterable[Wanted]) -> Iterator[Encoded]:
         """Encode what is asked for, in order."""
-        chunks = list(_chunks([(one, cut_windows(one, self.lam.config.num_frames)) for one in wanted]))
-        decoded = self._ahead.submit(self._decode, chunks[0]) if chunks else None
-        for i, chunk in enumerate(chunks):
-            assert decoded is not None
+        chunks = _chunks((one, cut_windows(one, self.lam.config.num_frames)) for one in wanted)
+        chunk = next(chunks, None)
+        decoded = self._ahead.submit(self._decode, chunk) if chunk else None
+        while chunk is not None and decoded is not None:
             pixels, readable = decoded.result()
-            decoded = self._ahead.submit(self._decode, chunks[i + 1]) if i + 1 < len(chunks) else None
+            following = next(chunks, None)
+            decoded = self._ahead.submit(self._decode, following) if following else None
             yield from self._encode_chunk(chunk, pixels, readable)
+            chunk = following
 
     def _decode(self, chunk: "Chunk") -> tuple[NDArray[np.uint8], NDArray[np.bool_]]:
         """Read and decode frames (f, side, side, 3), scaled as in training; False marks broken ones."""
@@ -172,13 +174,15 @@ class Encoder:
 Chunk = list[tuple[Wanted, Windows]]
 
 
-def _chunks(work: Sequence[tuple[Wanted, Windows]]) -> Iterator[Chunk]:
+def _chunks(work: Iterable[tuple[Wanted, Windows]]) -> Iterator[Chunk]:
     """Put neighbours together until a chunk has enough frames."""
     chunk: Chunk = []
+    num_frames = 0
     for one, windows in work:
         chunk.append((one, windows))
-        if sum(len(w.needed) for _, w in chunk) >= CHUNK_FRAMES:
+        num_frames += len(windows.needed)
+        if num_frames >= CHUNK_FRAMES:
             yield chunk
-            chunk = []
+            chunk, num_frames = [], 0
     if chunk:
         yield chunk

@@ -4,12 +4,12 @@ Frames p, p + K, p + 2K ... of an episode form a clip for each phase p below K, 
 `Lam.encode` says of that clip. K follows from the model's frame spacing and the episode's control rate.
 """
 
-import os
 import time
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Generator, Sequence
+from contextlib import closing
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 import pyarrow as pa
@@ -25,12 +25,14 @@ from dataengine.progress import task
 from dataengine.report import Report
 from dataengine.store import Corpus
 from dataengine.windows import LatentInfo, steps_per_latent
-from pipelines.encode import Encoder, Wanted, fingerprint, pieces
+from pipelines import label_work
+from pipelines.encode import fingerprint
 from pipelines.kept import kept_mask
+from pipelines.label_work import LabelledRow, Labeller, Unlabelled, cut_work, label_episodes
 from pipelines.text_table import text_table
 
 if TYPE_CHECKING:
-    pass
+    from models.lam import Lam
 
 
 class LabelConfig(Config):
@@ -42,13 +44,22 @@ class LabelConfig(Config):
     """Directory of the latent action model."""
     name: str | None = None
     """Name of the columns, latent__NAME and codes__NAME; the directory's own name if left out."""
+    interval_s: float | None = Field(None, gt=0)
+    """Seconds between the two frames of a latent action; by default the model's own."""
     slot: str = "primary"
     """Camera whose frames are read."""
     batch: int = Field(64, ge=1)
     """Windows that go through the model at once."""
-    device: str = "cpu"
+    device: str | None = None
+    """`cpu`, `cuda`; by default the best there is."""
     threads: int = Field(0, ge=0)
-    """Threads that decode; 0 takes one for each processor."""
+    """Threads that decode; 0 takes one for each processor, or on a cluster one for each model."""
+    engine: Literal["local", "ray"] = "local"
+    """`ray` keeps a model on every GPU of the cluster, or on every core where there is none."""
+    workers: int = Field(0, ge=0)
+    """Models side by side with `ray`; 0 takes all the GPUs or cores."""
+    ray_address: str | None = None
+    """Cluster to join; by default that of RAY_ADDRESS, or one started in this machine."""
 
 
 class CodebookUse(Report):
@@ -112,43 +123,38 @@ class LabelReport(Report):
 
 def run(config: LabelConfig) -> LabelReport:
     """Label what has no label yet, fragment by fragment; killed and called again, it goes on."""
-    from models.weights import load_lam
-
     start = time.monotonic()
     corpus = Corpus.open(config.corpus)
-    lam = load_lam(config.lam, config.device)
+    labeller = Labeller(
+        corpus=corpus.uri,
+        lam=config.lam.resolve(),
+        slot=config.slot,
+        batch=config.batch,
+        device=config.device,
+        threads=config.threads,
+    )
+    lam = labeller.load()
     info = LatentInfo(
         name=labels.label_name(config.name or config.lam.resolve().name),
         fingerprint=fingerprint(config.lam),
         k=lam.config.num_slots,
         d=lam.config.latent_dim,
-        interval_s=lam.config.interval_s,
+        interval_s=config.interval_s or lam.config.interval_s,
     )
     _check_camera(corpus, config.slot)
     version = corpus.version
     claim(corpus, info, config.slot)
     plans = {i: _plan(corpus, info, config.slot, i) for i in corpus.fragment_ids()}
-    encoder = Encoder(
-        Corpus.open(corpus.uri),  # stays at one version, and so keeps what it knows between our commits
-        lam,
-        slot=config.slot,
-        batch=config.batch,
-        device=config.device,
-        threads=config.threads or os.cpu_count() or 1,
-    )
+    todo = {i: plan.episodes for i, plan in plans.items() if plan.episodes}
     unreadable, num_frames = 0, sum(e.num_steps for plan in plans.values() for e in plan.episodes)
-    try:
-        with task("label", num_frames, "frames") as live:
-            for fragment_id, plan in plans.items():
-                table = []
-                for episode, latent, codes, num_broken in _label(encoder, info, plan.episodes):
-                    table.append({"_rowid": episode.rowid, "latent": latent.reshape(-1), "codes": codes.reshape(-1)})
-                    unreadable += num_broken
-                    live.advance(episode.num_steps)
-                if table:
-                    corpus.update_fragment(fragment_id, _columns(info, config.slot, table))
-    finally:
-        encoder.close()
+    done: dict[int, list[LabelledRow]] = {i: [] for i in todo}
+    with task("label", num_frames, "frames") as live, closing(_labelled(config, labeller, lam, todo)) as labelled:
+        for fragment_id, rows in labelled:
+            live.advance(sum(row.num_steps for row in rows))
+            unreadable += sum(row.unreadable for row in rows)
+            done[fragment_id] += rows
+            if len(done[fragment_id]) == len(todo[fragment_id]):
+                corpus.update_fragment(fragment_id, _columns(info, config.slot, done.pop(fragment_id)))
     seconds = time.monotonic() - start
     report = LabelReport(
         corpus=config.corpus,
@@ -199,6 +205,11 @@ def claim(corpus: Corpus, info: LatentInfo, slot: str) -> None:
             f"column latent__{info.name} was written by model {found.fingerprint}, this one is {info.fingerprint}; "
             f"labels are never overwritten: give this model another --name"
         )
+    if found.interval_s != info.interval_s:
+        raise DataEngineError(
+            f"column latent__{info.name} spans {found.interval_s:g} s, asked for {info.interval_s:g} s; "
+            f"give another --name"
+        )
     if found_slot != slot:
         raise DataEngineError(
             f"column latent__{info.name} holds what camera '{found_slot}' saw, asked for '{slot}'; give another --name"
@@ -206,20 +217,10 @@ def claim(corpus: Corpus, info: LatentInfo, slot: str) -> None:
 
 
 @dataclass(frozen=True, kw_only=True)
-class _Unlabelled:
-    """One episode to do."""
-
-    rowid: int
-    episode_id: str
-    num_steps: int
-    stride: int
-
-
-@dataclass(frozen=True, kw_only=True)
 class _Plan:
     """What one fragment still needs."""
 
-    episodes: list[_Unlabelled]
+    episodes: list[Unlabelled]
     already: int
     without_camera: int
 
@@ -234,7 +235,7 @@ def _plan(corpus: Corpus, info: LatentInfo, slot: str, fragment_id: int) -> _Pla
     rows = table.select(["_rowid", "episode_id", "num_steps", "control_hz"]).filter(pa.array(kept & seen & ~done))
     return _Plan(
         episodes=[
-            _Unlabelled(
+            Unlabelled(
                 rowid=row["_rowid"],
                 episode_id=row["episode_id"],
                 num_steps=row["num_steps"],
@@ -247,40 +248,37 @@ def _plan(corpus: Corpus, info: LatentInfo, slot: str, fragment_id: int) -> _Pla
     )
 
 
-def _label(
-    encoder: Encoder, info: LatentInfo, episodes: Sequence[_Unlabelled]
-) -> Iterator[tuple[_Unlabelled, NDArray[np.float32], NDArray[np.int16], int]]:
-    """Yield each episode with its latents (t, k, d), codes (t, k) and the number of frames that cannot have any."""
-    wanted = [
-        pieces(
-            Wanted(
-                episode_id=e.episode_id,
-                num_steps=e.num_steps,
-                stride=e.stride,
-                rows=np.arange(max(e.num_steps - e.stride, 0)),
-            )
-        )
-        for e in episodes
-    ]
-    encoded = encoder.encode([piece for parts in wanted for piece in parts])
-    for episode, parts in zip(episodes, wanted, strict=True):
-        latent = np.zeros((episode.num_steps, info.k, info.d), dtype=np.float32)
-        codes = np.full((episode.num_steps, info.k), labels.NO_CODE, dtype=np.int16)
-        broken = 0
-        for piece in parts:
-            found = next(encoded)
-            latent[piece.rows], codes[piece.rows] = found.latent, found.codes
-            broken += int(found.unreadable.sum())
-        yield episode, latent, codes, broken
+def _labelled(
+    config: LabelConfig, labeller: Labeller, lam: "Lam", todo: dict[int, list[Unlabelled]]
+) -> Generator[tuple[int, list[LabelledRow]]]:
+    """Yield the labels of each fragment, a few rows at a time."""
+    if config.engine == "local":
+        encoder = labeller.make_encoder(lam)
+        try:
+            owners = (i for i, episodes in todo.items() for _ in episodes)
+            rows = label_episodes(encoder, [e for episodes in todo.values() for e in episodes])
+            for fragment_id, row in zip(owners, rows, strict=True):
+                yield fragment_id, [row]
+        finally:
+            encoder.close()
+        return
+    from dataengine.runners import ray
+
+    recipe = replace(labeller, threads=config.threads or 1)
+    work = cut_work(todo, label_work.WORK_FRAMES)
+    pool = ray.run_actors(recipe, work, workers=config.workers, gpus=config.device != "cpu", address=config.ray_address)
+    with closing(pool):
+        for done, labelled in pool:
+            yield done.fragment_id, labelled
 
 
-def _columns(info: LatentInfo, slot: str, rows: Sequence[dict[str, Any]]) -> pa.Table:
+def _columns(info: LatentInfo, slot: str, rows: Sequence[LabelledRow]) -> pa.Table:
     """Arrange one fragment's labels as the table that `Corpus.update_fragment` takes."""
-    arrays = [pa.array([row["_rowid"] for row in rows], pa.uint64())]
-    for key, kind in (("latent", pa.float32()), ("codes", pa.int16())):
-        ends = np.cumsum([0, *(len(row[key]) for row in rows)])
-        values = pa.array(np.concatenate([row[key] for row in rows]), kind)
-        arrays.append(pa.ListArray.from_arrays(pa.array(ends, pa.int32()), values))
+    arrays = [pa.array([row.rowid for row in rows], pa.uint64())]
+    for values, kind in (([r.latent for r in rows], pa.float32()), ([r.codes for r in rows], pa.int16())):
+        ends = np.cumsum([0, *(value.size for value in values)])
+        flat = pa.array(np.concatenate([value.reshape(-1) for value in values]), kind)
+        arrays.append(pa.ListArray.from_arrays(pa.array(ends, pa.int32()), flat))
     schema = pa.schema([pa.field("_rowid", pa.uint64()), *labels.label_fields(info, slot)])
     return pa.Table.from_arrays(arrays, schema=schema)
 

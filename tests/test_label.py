@@ -212,3 +212,15 @@ def test_a_folder_without_a_model_is_refused(tmp_path):
     corpus = make_corpus(tmp_path / "corpus", {"a": [robot_episode("0")]})
     with pytest.raises(ValueError, match=r"no model_config.json"):
         run(LabelConfig(corpus=corpus.uri, lam=tmp_path / "nothing"))
+
+
+def test_labels_of_another_spacing_need_another_name(tmp_path):
+    corpus = make_corpus(tmp_path / "corpus", {"a": [robot_episode("0")]})
+    one, _ = make_models(corpus, tmp_path)
+    run(LabelConfig(corpus=corpus.uri, lam=one))
+    with pytest.raises(DataEngineError, match=r"spans 0.2 s, asked for 0.4 s; give another --name"):
+        run(LabelConfig(corpus=corpus.uri, lam=one, interval_s=0.4))
+    run(LabelConfig(corpus=corpus.uri, lam=one, interval_s=0.4, name="slow"))
+    codes = labels_of(corpus.uri, "slow")["0"][1]
+    assert (codes[-4:] == labels.NO_CODE).all()
+    assert (codes[:-4] != labels.NO_CODE).all()

@@ -28,6 +28,9 @@ from dataengine.formats.byte_range import ByteRange, Place, name_of, size_of
 TOLERANCE_S = 0.25
 """A stream may end this much before its stated duration; more is a truncated file."""
 
+RATE_SLACK = 0.01
+"""A stream may be this much slower than asked: 29.97 for 30."""
+
 Codec = Literal["av1", "vp9", "h264"]
 ENCODERS: dict[str, tuple[str, dict[str, str]]] = {
     "av1": ("libsvtav1", {"preset": "8", "crf": "30", "svtav1-params": "lp=1"}),
@@ -107,6 +110,38 @@ def decode(path: Place, frame_size: int, rate_hz: float | None = None) -> Clip:
     )
     mean_hz = (len(taken) - 1) / (time_s[-1] - time_s[0]) if len(taken) > 1 else info.rate_hz
     return Clip(frames, float(rate_hz or mean_hz), time_s - time_s[0])
+
+
+def pictures(path: Place, rate_hz: float) -> Iterator[tuple[float, NDArray[np.uint8]]]:
+    """Yield (seconds in the stream, upright RGB (height, width, 3)) at each instant k / rate after the first frame.
+
+    Nothing is kept in memory. Raise RecordError, in one line, at damage, and at once where frames come more slowly
+    than they are asked for.
+    """
+    name = name_of(path)
+    with _open(path) as (container, stream):
+        info = _info(container, stream)
+        if info.rate_hz and info.rate_hz < rate_hz * (1 - RATE_SLACK):
+            raise RecordError(f"{name}: has {info.rate_hz:g} frames in a second, needs at least {rate_hz:g}")
+        reformatter = VideoReformatter()
+        start_s, time_s = 0.0, None
+        last: tuple[Any, NDArray[np.uint8]] | None = None
+        try:
+            for time_s, frame in _resample(_timed_frames(stream), rate_hz):
+                if last is None:
+                    start_s = time_s
+                if last is None or last[0] is not frame:
+                    plain = reformatter.reformat(frame, format="rgb24").to_ndarray()
+                    last = (frame, np.ascontiguousarray(np.rot90(plain, round(frame.rotation / 90))))
+                yield time_s, last[1]
+        except (av.error.FFmpegError, OSError) as error:
+            raise RecordError(f"{name}: cannot be decoded ({error.strerror})") from error
+        except RecordError as error:
+            raise RecordError(f"{name}: {error}") from error
+        if time_s is None:
+            raise RecordError(f"{name}: holds no frames")
+        if time_s - start_s + 1 / rate_hz < info.duration_s - max(TOLERANCE_S, 2 / rate_hz):
+            raise RecordError(f"{name}: ends at {time_s - start_s:.2f} s of {info.duration_s:.2f} s; truncated?")
 
 
 def encode(path: str | Path, frames: Iterable[NDArray[np.uint8]], rate_hz: float, codec: Codec = "h264") -> None:

@@ -1,4 +1,7 @@
-"""The Ray engine: each part is a task on the cluster. A task writes its fragments and returns only its receipt."""
+"""The Ray engine: each part is a task on the cluster. A task writes its fragments and returns only its receipt.
+
+What needs something dear at hand, a model on a GPU, goes to a pool of actors instead.
+"""
 
 import logging
 import os
@@ -6,12 +9,13 @@ import pickle
 import socket
 import sys
 import warnings
-from collections.abc import Generator, Iterator, Sequence
+from collections import deque
+from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import contextmanager
-from typing import Final
+from typing import Any, Final, TypeVar
 
 import ray
-from ray.exceptions import NodeDiedError, OutOfMemoryError, RayError, WorkerCrashedError
+from ray.exceptions import ActorDiedError, NodeDiedError, OutOfMemoryError, RayError, WorkerCrashedError
 
 from dataengine.episode import Part, Reject
 from dataengine.errors import DataEngineError
@@ -20,6 +24,9 @@ from dataengine.runners.attempts import Attempt, Attempts, Limits
 from dataengine.runners.worker import Outcome, read_part
 from dataengine.store.receipts import Receipt
 from dataengine.store.staging import Staging
+
+T = TypeVar("T")
+R = TypeVar("R")
 
 QUEUED_PER_CORE: Final = 2
 """Tasks handed to Ray ahead of time, so that no core waits for the driver."""
@@ -64,6 +71,76 @@ def run(
             ray.shutdown()
 
 
+def run_actors(
+    make: Callable[[], Callable[[T], R]],
+    items: Sequence[T],
+    *,
+    workers: int = 0,
+    gpus: bool = True,
+    max_attempts: int = 3,
+    address: str | None = None,
+) -> Generator[tuple[T, R]]:
+    """Yield each item with its result, as they come, from actors that call `make` once and keep what it gives.
+
+    An actor gets a GPU of its own where the cluster has some and `gpus` allows it, else a core. One that dies takes one
+    attempt at one item with it and is replaced. Leaving the iterator early stops them all.
+    """
+    ours = not ray.is_initialized()
+    if ours:
+        _connect(address)
+    has = ray.cluster_resources()
+    needs = {"num_gpus": 1} if gpus and has.get("GPU", 0) >= 1 else {"num_cpus": 1}
+    count = min(workers or int(has.get("GPU" if "num_gpus" in needs else "CPU", 1)), len(items))
+    recipe = ray.put(pickle.dumps(make))
+
+    def hire() -> Any:
+        return ray.remote(max_restarts=0, **needs)(_Actor).remote(sys.path, recipe)
+
+    waiting, idle = deque((item, 1) for item in items), [hire() for _ in range(count)]
+    running: dict[ray.ObjectRef, tuple[T, int, Any]] = {}
+    try:
+        while waiting or running:
+            while waiting and idle:
+                (item, attempt), actor = waiting.popleft(), idle.pop()
+                running[actor.work.remote(pickle.dumps(item))] = (item, attempt, actor)
+            for done in ray.wait(list(running))[0]:
+                item, attempt, actor = running.pop(done)
+                try:
+                    result = ray.get(done)
+                except (ActorDiedError, *DEATHS) as error:
+                    if attempt == max_attempts:
+                        raise DataEngineError(
+                            f"ray: an actor died, {attempt} times over the same work: {_last(error)}"
+                        ) from error
+                    waiting.append((item, attempt + 1))
+                    idle.append(hire())
+                    continue
+                except RayError as error:
+                    raise DataEngineError(f"ray: {_last(error)}") from error
+                idle.append(actor)
+                yield item, result
+    finally:
+        for actor in [*idle, *(actor for _, _, actor in running.values())]:
+            ray.kill(actor)
+        if ours:
+            ray.shutdown()
+
+
+class _Actor:
+    """Keeps what is dear to make: a model on a device."""
+
+    def __init__(self, search: Sequence[str], recipe: bytes) -> None:
+        sys.path.extend(place for place in search if place not in sys.path)
+        self._work = pickle.loads(recipe)()
+
+    def work(self, item: bytes) -> Any:
+        return self._work(pickle.loads(item))
+
+
+def _last(error: BaseException) -> str:
+    return str(error).strip().splitlines()[-1]
+
+
 @contextmanager
 def local_cluster() -> Iterator[str]:
     """Start a cluster in this machine for several commands to join, and give its address."""
@@ -99,8 +176,7 @@ def _settle(queue: Attempts, attempt: Attempt, done: ray.ObjectRef) -> Receipt |
     except DEATHS:
         return queue.died(attempt)
     except RayError as error:  # the cluster's own trouble: a worker without our code, a lost object store
-        reason = str(error).strip().splitlines()[-1]
-        raise DataEngineError(f"ray could not read part {attempt.part.name}: {reason}") from error
+        raise DataEngineError(f"ray could not read part {attempt.part.name}: {_last(error)}") from error
     return queue.settle(attempt, outcome)
 
 
