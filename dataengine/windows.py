@@ -6,7 +6,7 @@ Shape letters: t frames, m control steps, s state, a action, n latent actions, k
 import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -61,6 +61,10 @@ class DataIdentity:
     """Version of the corpus, also when read from shards made of it."""
     fingerprint: str
     """Hash over the episodes that are kept: ids, lengths and dimensions."""
+    snapshot: str = ""
+    """Name of the corpus's state that was read; empty where it had none."""
+    mixture: Mapping[str, Any] | None = None
+    """Settings of the mixture that was pinned with it."""
 
 
 class EpisodeReader(Protocol):
@@ -110,11 +114,15 @@ class EpisodeReader(Protocol):
         ...
 
 
-def identify(uri: str, version: int, episodes: Sequence[EpisodeInfo]) -> DataIdentity:
-    """Fingerprint a set of episodes in an order that no storage decides."""
+def identify(uri: str, version: int, episodes: Sequence[EpisodeInfo], first_steps: Sequence[int] = ()) -> DataIdentity:
+    """Fingerprint a set of episodes in an order that no storage decides.
+
+    `first_steps` tell by row which step of its recording an episode begins with: equal length is not equal content.
+    """
     digest = hashlib.blake2b(digest_size=8)
     for e in sorted(episodes, key=lambda e: e.episode_id):
-        digest.update(f"{e.episode_id}|{e.num_steps}|{e.dataset_id}|{e.embodiment_id}|{e.split}\n".encode())
+        first = first_steps[e.row] if len(first_steps) else 0
+        digest.update(f"{e.episode_id}|{first}+{e.num_steps}|{e.dataset_id}|{e.embodiment_id}|{e.split}\n".encode())
     return DataIdentity(uri=uri, version=version, fingerprint=digest.hexdigest())
 
 

@@ -95,6 +95,16 @@ def test_a_reader_shows_the_steps_that_stay_and_no_others(trimmed):
     assert reader.identity.fingerprint != whole.identity.fingerprint
 
 
+def test_steps_cut_at_the_other_end_are_other_data(trimmed):
+    corpus, _, reader = trimmed
+    rows = corpus.fragment_table(0, ["trim_start", "trim_end"])
+    turned = {"trim_start": rows["trim_end"], "trim_end": rows["trim_start"]}
+    corpus.update_fragment(0, pa.table({"_rowid": rows["_rowid"], **turned}))
+    other = TableReader(corpus)
+    assert [e.num_steps for e in other.episodes] == [e.num_steps for e in reader.episodes]
+    assert other.identity.fingerprint != reader.identity.fingerprint
+
+
 def test_one_who_asks_for_all_episodes_sees_whole_ones(trimmed):
     corpus, whole, _ = trimmed
     everything = TableReader(corpus, kept_only=False)

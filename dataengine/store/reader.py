@@ -5,6 +5,7 @@ latent action 0 of an episode are the first that stay. In the table every column
 """
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -15,12 +16,10 @@ from numpy.typing import NDArray
 from dataengine import labels, stats
 from dataengine.episode import CAMERA_SLOTS
 from dataengine.errors import DataEngineError
+from dataengine.schema import TRIMS
 from dataengine.stats import EmbodimentStatistics
 from dataengine.store.corpus import Corpus
 from dataengine.windows import EpisodeInfo, LatentInfo, identify, steps_per_latent
-
-TRIMS = ("trim_start", "trim_end")
-"""Columns that say how many steps of an episode's head and tail do not count; NULL for none."""
 
 _PLAIN = (
     *("episode_id", "dataset", "dataset_id", "embodiment", "embodiment_id"),
@@ -29,7 +28,10 @@ _PLAIN = (
 
 
 class TableReader:
-    """An `EpisodeReader` over a corpus as it is now: the episodes that curation kept, without idle ends, or all."""
+    """An `EpisodeReader` over a corpus, as it is now or was at a snapshot.
+
+    Of the episodes it gives those that curation kept, without idle ends, or all.
+    """
 
     def __init__(self, corpus: Corpus, *, kept_only: bool = True) -> None:
         self.corpus = corpus
@@ -49,7 +51,9 @@ class TableReader:
         self._action = self._trimmed(_rows(table["action"], table["action_dim"]))
         self._latents: dict[str, tuple[list[NDArray[np.float32]], list[NDArray[np.int16]]]] = {}
         self._num_bytes: NDArray[np.int64] | None = None
-        self.identity = identify(corpus.uri, corpus.version, self.episodes)
+        self.identity = identify(corpus.uri, corpus.version, self.episodes, self._first.tolist())
+        if corpus.snapshot is not None:
+            self.identity = replace(self.identity, snapshot=corpus.snapshot.name, mixture=corpus.snapshot.mixture)
 
     @property
     def latents(self) -> tuple[str, ...]:
@@ -101,11 +105,7 @@ class TableReader:
 
     def _read(self, columns: Sequence[str]) -> pa.Table:
         """Read columns of the episodes that count, always in the order of their ids."""
-        extra = ["keep"] if self._filtered else []
-        table = self.corpus.table(list(dict.fromkeys(["episode_id", *columns, *extra])))
-        if self._filtered:
-            table = table.filter(pc.fill_null(table["keep"], True))
-        return table.sort_by("episode_id").select(list(columns))
+        return _read(self.corpus, columns, self._filtered)
 
     def _read_latents(self, info: LatentInfo) -> tuple[list[NDArray[np.float32]], list[NDArray[np.int16]]]:
         table = self._read([labels.latent_column(info.name), labels.codes_column(info.name)])
@@ -144,6 +144,24 @@ class TableReader:
             None if values is None else values[self._first[e.row] : self._first[e.row] + e.num_steps]
             for e, values in zip(self.episodes, rows, strict=True)
         ]
+
+
+def read_episodes(corpus: Corpus) -> list[EpisodeInfo]:
+    """List the episodes that a `TableReader` gives, without reading a vector."""
+    names = corpus.schema.names
+    slots = [slot for slot in CAMERA_SLOTS if f"frames_{slot}" in names]
+    trims = list(TRIMS) if set(TRIMS) <= set(names) else []
+    table = _read(corpus, [*_PLAIN, *(f"height_{slot}" for slot in slots), *trims], "keep" in names)
+    return _episodes(table, slots, _trims(table, trims)[1])
+
+
+def _read(corpus: Corpus, columns: Sequence[str], filtered: bool) -> pa.Table:
+    """Read columns of all episodes, or of those that curation kept, in the order of their ids."""
+    extra = ["keep"] if filtered else []
+    table = corpus.table(list(dict.fromkeys(["episode_id", *columns, *extra])))
+    if filtered:
+        table = table.filter(pc.fill_null(table["keep"], True))
+    return table.sort_by("episode_id").select(list(columns))
 
 
 def _trims(table: pa.Table, columns: Sequence[str]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
