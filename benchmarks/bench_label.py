@@ -1,0 +1,117 @@
+"""Labelling a corpus against the bare batched forward pass, and against one window at a time, with the same weights.
+
+`labelling` is all of `villa label`: model and JPEGs read, pictures decoded and scaled, windows encoded, columns
+committed, code use counted. `bare` encodes the same windows in the same batches from pixels in memory. `one by one` is
+the loop of the released inference code, a window a call, from pixels in memory as well. They take turns; counted is CPU
+time of all threads (on a GPU: wall time), of which the medians are compared.
+"""
+
+import argparse
+import statistics
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import torch
+from claims import Claim, say
+from loader_data import EPISODES, HZ, STEPS, episode, pictures
+from matplotlib import cbook
+from PIL import Image
+
+from dataengine.store import Corpus
+from dataengine.store.add import add_episodes
+from dataengine.windows import steps_per_latent
+from models.lam import Lam, LamConfig
+from models.weights import load_lam, save_model
+from pipelines.encode import Wanted, cut_windows
+from pipelines.label import LabelConfig, run
+from pipelines.training.frames import decode_into
+
+NUM_FRAMES = 8
+"""The window that the LAM was published with."""
+
+
+def make(place: Path, preset: str, num_episodes: int) -> list[list[bytes]]:
+    """Write a corpus and an untrained model; give the pictures back."""
+    with cbook.get_sample_data("grace_hopper.jpg") as file:
+        photograph = np.asarray(Image.open(file).convert("RGB")).astype(np.float32)
+    jpegs = [pictures(number, photograph) for number in range(num_episodes)]
+    corpus = Corpus.create(str(place / "corpus"))
+    add_episodes(corpus, [episode(number, some) for number, some in enumerate(jpegs)])
+    torch.manual_seed(0)
+    save_model(Lam(LamConfig.preset(preset, num_frames=NUM_FRAMES, interval_s=0.4, use_proprio=False)), place / "lam")
+    return jpegs
+
+
+def windows_of(lam: Lam, jpegs: list[list[bytes]]) -> tuple[torch.Tensor, torch.Tensor]:
+    """Give all pictures (f, 3, side, side) and the windows (w, t) that labelling reads of them."""
+    side, stride = lam.config.resolution, steps_per_latent(HZ, lam.config.interval_s)
+    video = np.zeros((len(jpegs) * STEPS, side, side, 3), np.uint8)
+    for target, jpeg in zip(video, (jpeg for some in jpegs for jpeg in some), strict=True):
+        decode_into(jpeg, target)
+    wanted = Wanted(episode_id="", num_steps=STEPS, stride=stride, rows=np.arange(STEPS - stride))
+    frames = cut_windows(wanted, NUM_FRAMES).frames
+    index = np.concatenate([frames + STEPS * number for number in range(len(jpegs))])
+    return torch.from_numpy(video).permute(0, 3, 1, 2), torch.from_numpy(index)
+
+
+def seconds(work: Callable[[], object], device: str) -> float:
+    clock = time.process_time if device == "cpu" else time.perf_counter
+    start = clock()
+    work()
+    if device != "cpu":
+        torch.cuda.synchronize()
+    return clock() - start
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--preset", default="tiny")
+    parser.add_argument("--episodes", type=int, default=EPISODES)
+    parser.add_argument("--batch", type=int, default=LabelConfig.model_fields["batch"].default)
+    parser.add_argument("--repeats", type=int, default=3)
+    parser.add_argument("--device", default="cpu")
+    words = parser.parse_args()
+    torch.set_num_threads(1)
+    with tempfile.TemporaryDirectory() as folder:
+        place = Path(folder)
+        jpegs = make(place, words.preset, words.episodes)
+        lam = load_lam(place / "lam", words.device)
+        video, index = windows_of(lam, jpegs)
+        video, index = video.to(words.device), index.to(words.device)
+        names = iter(range(words.repeats))
+
+        def labelling() -> None:
+            config = {"corpus": str(place / "corpus"), "lam": place / "lam", "name": f"run_{next(names)}"}
+            run(LabelConfig(**config, device=words.device, batch=words.batch))
+
+        def bare() -> None:
+            for some in index.split(words.batch):
+                lam.encode(video[some]).codes.cpu()
+
+        def one_by_one() -> None:
+            for window in index:
+                lam.encode(video[window]).codes.cpu()
+
+        contenders = {"bare": bare, "labelling": labelling, "one by one": one_by_one}
+        lam.encode(video[index[: words.batch]])
+        found: dict[str, list[float]] = {name: [] for name in contenders}
+        for _ in range(words.repeats):
+            for name, work in contenders.items():
+                found[name].append(seconds(work, words.device))
+    num_latents = words.episodes * (STEPS - steps_per_latent(HZ, lam.config.interval_s))
+    for name, runs in found.items():
+        ms = [1000 * one / num_latents for one in sorted(runs)]
+        print(f"{name:10} {statistics.median(ms):.2f} ms per latent action [{ms[0]:.2f} to {ms[-1]:.2f}]")
+    print(f"{num_latents} latent actions in {len(index)} windows, preset {words.preset}, batch {words.batch}")
+    cost = {name: statistics.median(runs) for name, runs in found.items()}
+    unit = "CPU time" if words.device == "cpu" else "time"
+    loop_goal = 1.0 if words.device == "cpu" else 8.0
+    loop = Claim("label_vs_one_by_one", cost["one by one"] / cost["labelling"], loop_goal, "a window at a time", unit)
+    say([Claim("label_of_forward", cost["bare"] / cost["labelling"], 0.85, "bare batched forward", unit), loop])
+
+
+if __name__ == "__main__":
+    main()
