@@ -126,6 +126,20 @@ def test_one_batch_is_learnt_by_heart_and_by_its_latents() -> None:
     assert world.loss(other)[0] > 20 * world.loss(batch)[0]
 
 
+def test_bfloat16_moves_the_loss_by_little_and_frames_stay_whole() -> None:
+    world, batch = make_world(), make_batch()
+    exact, _ = world.loss(batch, torch.Generator().manual_seed(0))
+    with torch.autocast("cpu", torch.bfloat16):
+        rough, _ = world.loss(batch, torch.Generator().manual_seed(0))
+    # What does not change must not be rounded to 8 bits on its way through the rollout.
+    torch.nn.init.zeros_(world.head.weight)
+    with torch.autocast("cpu", torch.bfloat16):
+        still = world.roll_out(world.prepare(batch.video[:, :2]), batch.latent[:, :3])
+    assert rough.dtype == still.dtype == torch.float32
+    torch.testing.assert_close(rough, exact, rtol=2e-2, atol=0)
+    assert torch.equal(still[:, -1], world.prepare(batch.video[:, 1]))
+
+
 def pictures(seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
     draw = np.random.default_rng(seed)
     one = np.clip(np.cumsum(draw.normal(size=(2, 3, 24, 31)), axis=-1) / 12 + 0.5, 0, 1)
