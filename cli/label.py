@@ -45,6 +45,8 @@ def label(
         return label_video.run(settings.fill(label_video.LabelVideoConfig, videos=places, out=out, **words))
     if out or (corpus and len(corpus) > 1):
         raise typer.BadParameter("one corpus, which takes the labels itself; --out goes with --video")
+    if not corpus and not settings.file and not settings.overrides:
+        raise typer.BadParameter("give a corpus, or --video with files or folders")
     from pipelines import label as pipeline
 
     return pipeline.run(

@@ -86,6 +86,7 @@ class LabelVideoReport(Report):
         did = f"{self.out}: {self.latents} latent actions of {self.videos} videos, {self.interval_s:g} s each"
         lines = [f"{did}, {self.latents_per_s:.0f}/s ({self.seconds:.1f} s)"]
         lines.append(f"codes used by slot: {', '.join(map(str, self.codes_used))}")
+        lines = lines if self.videos else [f"no video could be read, {self.out} is not written"]
         return "\n".join([*lines, *(f"left out: {Path(v).parent / why}" for v, why in self.rejected.items())])
 
 
@@ -109,9 +110,9 @@ def run(config: LabelVideoConfig) -> LabelVideoReport:
         interval_s=config.interval_s or lam.config.interval_s,
     )
     found, rejected = label_videos(files, lam, info, config)
-    if config.out.suffix == ".npz":
+    if found and config.out.suffix == ".npz":
         write_npz(config.out, info, found)
-    else:
+    elif found:
         from dataengine.store.plain_table import write_plain_table
 
         write_plain_table(config.out, as_table(info, found))

@@ -142,6 +142,15 @@ def test_the_command_line_takes_files_and_folders_after_one_option(tmp_path):
     assert (report["videos"], report["latents"], report["rejected"]) == (2, 8, {})
 
 
+def test_where_no_video_can_be_read_nothing_is_written_and_the_command_fails(tmp_path):
+    (tmp_path / "bad.mp4").write_bytes(b"no video")
+    words = ["label", "--video", str(tmp_path / "bad.mp4"), str(tmp_path / "absent.mp4"), "--lam", str(GOLDEN)]
+    done = CliRunner().invoke(app, [*words, "--out", str(tmp_path / "o.npz")])
+    assert done.exit_code == 1
+    assert "absent.mp4: the video is missing" in done.stdout
+    assert not (tmp_path / "o.npz").exists()
+
+
 def test_a_checkpoint_exported_on_the_command_line_labels_a_folder_of_videos(tmp_path):
     done = CliRunner().invoke(app, ["export", "lam", str(GOLDEN), str(tmp_path / "released")])
     assert done.exit_code == 0, done.output
