@@ -63,19 +63,26 @@ def compact(
 @command(
     corpus,
     "corpus snapshot",
-    example="villa corpus snapshot runs/corpus march\nvilla corpus snapshot runs/corpus --list",
+    example="villa corpus snapshot runs/corpus march --mixture villa-x\nvilla corpus snapshot runs/corpus --list",
 )
 def snapshot(
+    settings: Settings,
     place: Place,
     name: Annotated[str | None, typer.Argument(metavar="NAME", help="What to call it; a name is given once.")] = None,
+    mixture: Annotated[str | None, typer.Option(help="What trainings of it draw: a name, or a YAML file.")] = None,
     show: Annotated[bool, typer.Option("--list", help="List the snapshots there are.")] = False,
 ) -> "Report":
-    """Name the present state of the corpus, to be read unchanged whatever is ingested, labelled or compacted later."""
+    """Name the present state of the corpus, to be read unchanged whatever is ingested, labelled or compacted later.
+
+    Every command that reads a corpus reads it as CORPUS@NAME. A mixture that is pinned with it is what trainings draw.
+    """
     from pipelines import corpus_versions as pipeline
 
     if (name is None) != show:
         raise ValueError("give either a NAME for a new snapshot or --list")
-    return pipeline.snapshot(place, name) if name else pipeline.snapshots(place)
+    if name is None:
+        return pipeline.snapshots(place)
+    return pipeline.snapshot(settings.fill(pipeline.SnapshotConfig, corpus=place, name=name, mixture=mixture))
 
 
 @command(

@@ -3,7 +3,8 @@
 `episodes.lance` holds one row for each episode. Vectors lie flat: `state` has `num_steps * state_dim` values, row by
 row, and is NULL where an episode has none. Camera slot `<slot>` has columns of its own: the JPEGs one after another in
 the blob `frames_<slot>`, their t + 1 boundaries in `offsets_<slot>`, the CRC-32C of the blob, and the sizes in pixels;
-all NULL where it has no such camera. Stages and models add columns later (`quality__*`, `keep`, `reject_reason`, `latent__*`, `codes__*`).
+all NULL where it has no such camera. Stages and models add columns later (`quality__*`, `keep`, `reject_reason`,
+`trim_start`, `trim_end`, `latent__*`, `codes__*`).
 """
 
 from typing import Final
@@ -17,6 +18,12 @@ SCHEMA_VERSION: Final = 1
 """Rises when columns change their meaning; stored with every table."""
 
 VERSION_KEY: Final = b"villa:schema_version"
+
+ROBOTS_KEY: Final = b"villa:robots"
+"""Of `stats.lance`: `Corpus.robots_hash` of the episodes that were measured."""
+
+TRIMS: Final = ("trim_start", "trim_end")
+"""Columns that say how many steps of an episode's head and tail do not count; NULL for none."""
 
 VECTORS: Final = ("state", "action", "raw_state", "raw_action")
 """Flat float32 columns; `<name>_dim` says how many values a step has, 0 for none."""
@@ -116,6 +123,7 @@ SNAPSHOTS: Final = _table(
     pa.field("episodes", pa.int64()),
     pa.field("steps", pa.int64()),
     *_words("datasets", "content_hash"),  # episodes by dataset, as JSON; hash of the sorted ids of episodes
+    pa.field("mixture", pa.string()),  # settings of the mixture, as JSON; NULL for none
 )
 
 

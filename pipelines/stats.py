@@ -10,6 +10,7 @@ from dataengine.config import Config
 from dataengine.errors import DataEngineError
 from dataengine.progress import task
 from dataengine.report import Report
+from dataengine.schema import ROBOTS_KEY
 from dataengine.stats import EmbodimentStatistics, Group
 from dataengine.store import Corpus
 from pipelines.stats_doubts import doubts_of_values
@@ -138,7 +139,8 @@ def run(config: StatsConfig) -> StatsReport:
         )
     groups = total.as_groups()
     merged = stats.by_embodiment(groups)
-    corpus.write_stats(stats.to_table(groups))
+    written = stats.to_table(groups)
+    corpus.write_stats(written.replace_schema_metadata({ROBOTS_KEY: corpus.robots_hash()}))
     remembered.forget_others()
     report = StatsReport(
         corpus=config.corpus,

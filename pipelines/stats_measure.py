@@ -16,10 +16,10 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from dataengine import layouts, sketch, stats
+from dataengine.schema import TRIMS
 from dataengine.stats import Accumulator, Group
 from dataengine.store import Corpus
 from dataengine.store.places import Folder
-from dataengine.store.reader import TRIMS
 
 FORMAT: Final = 1
 """Rises when what is remembered changes its meaning."""

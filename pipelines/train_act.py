@@ -110,6 +110,7 @@ def run(config: TrainActConfig) -> TrainActReport:
     import torch
 
     reader = data.open_reader(config.data)
+    config = data.with_mixture(config, reader)
     train, held_out = data.split(reader, config.held_out)
     normalizer = Normalizer(reader.statistics())
     latent = data.pick_latent(reader, config.latent) if config.use_latent else None

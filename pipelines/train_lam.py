@@ -115,6 +115,7 @@ def run(config: TrainLamConfig) -> TrainLamReport:
     import torch
 
     reader = data.open_reader(config.data)
+    config = data.with_mixture(config, reader)
     train, held_out = data.split(reader, config.held_out)
     normalizer = Normalizer(reader.statistics())
     begun = load_lam(config.init) if config.init else None

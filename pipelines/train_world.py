@@ -125,6 +125,7 @@ def run(config: TrainWorldConfig) -> TrainWorldReport:
     import torch
 
     reader = data.open_reader(config.data)
+    config = data.with_mixture(config, reader)
     train, held_out = data.split(reader, config.held_out)
     latent = data.pick_latent(reader, config.latent)
     with join(pick_device(config.device)) as ranks:

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from dataengine.episode import CAMERA_SLOTS
 from dataengine.errors import CorpusError
+from dataengine.mixture import Mixture
 from dataengine.schema import FRAMES, frames_column, offsets_column
 from dataengine.store import columns, health, registry, side_tables, snapshots
 from dataengine.store.places import normal_uri
@@ -47,7 +48,7 @@ class Corpus:
     @classmethod
     def create(cls, uri: str | os.PathLike[str]) -> "Corpus":
         """Create an empty corpus; raise CorpusError where there is one."""
-        place = normal_uri(uri)
+        place = _writable(uri)
         if exists(place, "episodes"):
             raise CorpusError(f"{place}: there is a corpus already; open it, or choose another place")
         create_tables(place)
@@ -57,8 +58,12 @@ class Corpus:
     def open(
         cls, uri: str | os.PathLike[str], version: int | str | None = None, *, snapshot: str | None = None
     ) -> "Corpus":
-        """Open a corpus as it is now, at a version or tag of its episodes, or with all its tables at a snapshot."""
-        place = normal_uri(uri)
+        """Open a corpus as it is now, at a version or tag of its episodes, or with all its tables at a snapshot.
+
+        `CORPUS@NAME` means the snapshot NAME of CORPUS, in every command that takes a corpus.
+        """
+        place, named = _part_name(normal_uri(uri))
+        snapshot = named if snapshot is None else snapshot
         if snapshot is None:
             return cls(place, open_table(place, "episodes", version))
         if version is not None:
@@ -69,14 +74,15 @@ class Corpus:
     @classmethod
     def open_or_create(cls, uri: str | os.PathLike[str]) -> "Corpus":
         """Open a corpus to write, also one whose creation was cut short or that lacks newer columns, or create it."""
-        create_tables(normal_uri(uri))
-        columns.complete(normal_uri(uri))
-        return cls.open(uri)
+        place = _writable(uri)
+        create_tables(place)
+        columns.complete(place)
+        return cls.open(place)
 
     @staticmethod
     def exists(uri: str | os.PathLike[str]) -> bool:
         """Tell whether there is a corpus."""
-        return exists(normal_uri(uri), "episodes")
+        return exists(_part_name(normal_uri(uri))[0], "episodes")
 
     def refresh(self) -> None:
         """Look at the latest version; a snapshot has no later one."""
@@ -206,6 +212,10 @@ class Corpus:
         self._check_writable()
         side_tables.write_stats(self.uri, stats)
 
+    def robots_hash(self) -> str:
+        """Hash which robot episodes count, and how many of their steps: statistics are of just these."""
+        return snapshots.robots_hash(self._table)
+
     def ensure_columns(self, wanted: pa.Schema) -> None:
         """Add columns that are all NULL, without touching a row; one that exists must have the same type and origin."""
         self._check_writable()
@@ -230,9 +240,10 @@ class Corpus:
         columns.update_fragment(self.uri, fragment_id, values)
         self._advance()
 
-    def take_snapshot(self, name: str) -> Snapshot:
-        """Name the present state of every table, for `open` to read whatever comes after."""
-        return snapshots.take(self.uri, name)
+    def take_snapshot(self, name: str, mixture: Mixture | None = None) -> Snapshot:
+        """Name the present state of every table, and a mixture, for `open` to read whatever comes after."""
+        self._check_writable()
+        return snapshots.take(self.uri, name, mixture)
 
     def snapshots(self) -> list[Snapshot]:
         """List every snapshot, oldest first."""
@@ -243,7 +254,7 @@ class Corpus:
 
     def _check_writable(self) -> None:
         if self.snapshot is not None:
-            raise CorpusError(f"{self.uri}: snapshot '{self.snapshot.name}' never changes; open the corpus without it")
+            raise CorpusError(_never_changes(self.uri, self.snapshot.name))
 
     def _advance(self) -> None:
         """Look at the latest version after a change of columns; what is held in memory stays if no row moved."""
@@ -293,6 +304,26 @@ class Corpus:
             held[row] = offsets.values.to_numpy()
             self._num_offsets += len(held[row])
         return held
+
+
+def _part_name(place: str) -> tuple[str, str | None]:
+    """Part `CORPUS@NAME`; a corpus whose own name has an `@` keeps it."""
+    corpus, at, name = place.rpartition("@")
+    if not at or not corpus or "/" in name or exists(place, "episodes") or not exists(corpus, "episodes"):
+        return place, None
+    return corpus, name
+
+
+def _writable(uri: str | os.PathLike[str]) -> str:
+    """Give the place of a corpus that is written to, which a snapshot is not."""
+    place, name = _part_name(normal_uri(uri))
+    if name is not None:
+        raise CorpusError(_never_changes(place, name))
+    return place
+
+
+def _never_changes(place: str, name: str) -> str:
+    return f"{place}: snapshot '{name}' never changes; give the corpus itself, without @{name}"
 
 
 def _layout(table: lance.LanceDataset) -> list[tuple[int, int, int]]:

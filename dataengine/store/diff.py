@@ -4,8 +4,10 @@ Only plain columns are compared, one at a time, so that memory holds the ids and
 and checksums, of vectors their widths.
 """
 
+import json
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -13,12 +15,16 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 from pydantic import Field
 
+from dataengine.mixture import Mixture
 from dataengine.report import Report
-from dataengine.schema import EPISODES
+from dataengine.schema import EPISODES, TRIMS
 from dataengine.store.corpus import Corpus
 
 SHOWN = 20
 """Changed episodes that are told one by one."""
+
+KINDS = ("added", "removed", "changed", "dropped", "restored", "trimmed")
+"""What may happen to an episode."""
 
 COMPARED = tuple(
     field.name
@@ -41,6 +47,8 @@ class DatasetDiff(Report):
     dropped: int = 0
     """Episodes that curation kept before and does not keep after."""
     restored: int = 0
+    trimmed: int = 0
+    """Episodes of which curation leaves out other steps."""
 
 
 class DiffReport(Report):
@@ -56,6 +64,9 @@ class DiffReport(Report):
     changed: int = 0
     dropped: int = 0
     restored: int = 0
+    trimmed: int = 0
+    mixture: dict[str, tuple[Any, Any]] = Field(default_factory=dict)
+    """Settings of the pinned mixtures that differ, before and after."""
     columns_added: list[str] = Field(default_factory=list)
     columns_removed: list[str] = Field(default_factory=list)
     filled: dict[str, tuple[int, int]] = Field(default_factory=dict)
@@ -70,7 +81,7 @@ class DiffReport(Report):
         head = f"{self.uri}: {self.before} (version {self.before_version}) to {self.after} ({self.after_version})"
         lines = [
             f"  {d.dataset}: {d.before} episodes, now {d.after}: {d.added} added, {d.removed} removed, "
-            f"{d.changed} changed, {d.dropped} dropped and {d.restored} restored by curation"
+            f"{d.changed} changed; curation dropped {d.dropped}, restored {d.restored}, trimmed {d.trimmed} otherwise"
             for d in self.datasets
         ]
         if self.columns_added:
@@ -78,6 +89,7 @@ class DiffReport(Report):
         if self.columns_removed:
             lines.append(f"  columns removed: {', '.join(self.columns_removed)}")
         lines += [f"  {name}: filled for {then} episodes, now {now}" for name, (then, now) in self.filled.items()]
+        lines += [f"  mixture {name}: {_say(then)}, now {_say(now)}" for name, (then, now) in self.mixture.items()]
         lines += [f"  changed: {example}" for example in self.examples]
         return "\n".join([head, *(lines or ["  no difference"])])
 
@@ -115,6 +127,7 @@ def diff(before: Corpus, after: Corpus, names: tuple[str, str]) -> DiffReport:
             if len(details) < SHOWN or episode_id in details:
                 details.setdefault(episode_id, []).append(f"{column} {values[0][i].as_py()} -> {values[1][i].as_py()}")
     report.examples = [f"{episode_id}: {', '.join(words)}" for episode_id, words in details.items()]
+    report.mixture = _mixtures(before, after)
     kept = [side.kept()[mine] for side, mine in zip(sides, rows, strict=True)]
     gone, new = (np.setdiff1d(np.arange(len(side.ids)), mine) for side, mine in zip(sides, rows, strict=True))
     counts = {
@@ -125,12 +138,13 @@ def diff(before: Corpus, after: Corpus, names: tuple[str, str]) -> DiffReport:
         "changed": sides[1].count(rows[1][differing]),
         "dropped": sides[1].count(rows[1][kept[0] & ~kept[1]]),
         "restored": sides[1].count(rows[1][~kept[0] & kept[1]]),
+        "trimmed": sides[1].count(rows[1][_trimmed_otherwise(sides, rows)]),
     }
     for name in sorted(counts["before"].keys() | counts["after"].keys()):
         mine = {key: count[name] for key, count in counts.items()}
-        if any(mine[key] for key in ("added", "removed", "changed", "dropped", "restored")):
+        if any(mine[key] for key in KINDS):
             report.datasets.append(DatasetDiff(dataset=name, **mine))
-    for key in ("added", "removed", "changed", "dropped", "restored"):
+    for key in KINDS:
         setattr(report, key, counts[key].total())
     report.filled = dict(_filled(before, after))
     return report
@@ -152,10 +166,45 @@ class _Side:
             return np.ones(len(self.ids), dtype=bool)
         return self.column("keep").fill_null(True).to_numpy(zero_copy_only=False)
 
+    def trims(self) -> NDArray[np.int64]:
+        """(e, 2) steps that curation leaves out at the head and at the tail."""
+        columns = [
+            self.column(name).fill_null(0).to_numpy() if name in self.corpus.schema.names else np.zeros(len(self.ids))
+            for name in TRIMS
+        ]
+        return np.stack(columns, axis=1).astype(np.int64)
+
     def count(self, rows: NDArray[np.int64]) -> Counter[str]:
         """Count episodes by dataset."""
         numbers = np.bincount(self._datasets.indices.to_numpy()[rows], minlength=len(self._datasets.dictionary))
         return Counter(dict(zip(self._datasets.dictionary.to_pylist(), numbers.tolist(), strict=True)))
+
+
+def _trimmed_otherwise(sides: "Sequence[_Side]", rows: Sequence[NDArray[np.int64]]) -> NDArray[np.bool_]:
+    """Of the episodes that both states hold."""
+    before, after = (side.trims()[mine] for side, mine in zip(sides, rows, strict=True))
+    return (before != after).any(axis=1)
+
+
+def _mixtures(before: Corpus, after: Corpus) -> dict[str, tuple[Any, Any]]:
+    """Compare pinned mixtures by their settings; a state without a snapshot pins none and is not compared."""
+    if before.snapshot is None or after.snapshot is None:
+        return {}
+    then, now = (_settings(corpus.snapshot.mixture) for corpus in (before, after) if corpus.snapshot is not None)
+    names = dict.fromkeys([*then, *now])
+    return {name: (then.get(name), now.get(name)) for name in names if then.get(name) != now.get(name)}
+
+
+def _settings(mixture: Mapping[str, Any] | None) -> dict[str, Any]:
+    """Lay a mixture's settings out flat: one of each dataset."""
+    found: dict[str, Any] = {}
+    for name, value in (Mixture().model_dump(mode="json") if mixture is None else mixture).items():
+        found |= {f"{name}.{key}": each for key, each in value.items()} if isinstance(value, dict) else {name: value}
+    return found
+
+
+def _say(setting: Any) -> str:
+    return "none" if setting is None or setting == [] else json.dumps(setting)
 
 
 def _differ(before: pa.Array, after: pa.Array) -> NDArray[np.bool_]:

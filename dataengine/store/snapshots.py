@@ -15,13 +15,19 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Final
 
+import lance
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from dataengine.errors import CorpusError
+from dataengine.mixture import Mixture
+from dataengine.schema import SNAPSHOTS, TRIMS
 from dataengine.store.tables import SIDE_TABLES, create_tables, exists, open_table, upsert
 
 KEPT: Final = "keep IS NOT FALSE"
 """Episodes that curation kept, or has not judged."""
+
+_AS_JSON: Final = {"versions", "datasets", "mixture"}
 
 NAME: Final = re.compile(r"[A-Za-z][A-Za-z0-9._-]{0,99}")
 
@@ -38,15 +44,19 @@ class Snapshot:
     """Which episodes count, in SQL; empty for all."""
     episodes: int
     steps: int
+    """Of those episodes, without what curation trimmed."""
     datasets: dict[str, int]
     """Episodes of each dataset."""
     content_hash: str
     """Of the sorted ids of its episodes."""
+    mixture: dict[str, Any] | None = None
+    """Settings of the mixture that trainings of it take unless told otherwise; None for every dataset by its frames."""
 
 
-def take(corpus: str, name: str) -> Snapshot:
-    """Name the present state of every table; raise CorpusError if the name is taken."""
+def take(corpus: str, name: str, mixture: Mixture | None = None) -> Snapshot:
+    """Name the present state of every table, and a mixture; raise CorpusError if the name is taken."""
     create_tables(corpus)  # the table of snapshots may be younger than the corpus
+    _complete(corpus)
     protect(corpus)
     if not NAME.fullmatch(name) or name == "now":
         raise CorpusError(f"snapshot '{name}': expected a letter and then letters, digits, '.', '_' or '-'; not 'now'")
@@ -57,16 +67,19 @@ def take(corpus: str, name: str) -> Snapshot:
         raise CorpusError(f"{corpus}: there is {what} '{name}' already; a snapshot never changes, take another name")
     versions = {side: open_table(corpus, side).version for side in _sides(corpus)}
     where = KEPT if "keep" in table.schema.names else ""
-    rows = table.to_table(["episode_id", "dataset", "num_steps"], filter=where or None)
+    trims = [trim for trim in TRIMS if trim in table.schema.names]
+    rows = table.to_table(["episode_id", "dataset", "num_steps", *trims], filter=where or None)
+    steps = sum(rows["num_steps"].to_pylist()) - sum(pc.sum(rows[trim]).as_py() or 0 for trim in trims)
     snapshot = Snapshot(
         name=name,
         created_at=datetime.now(UTC),
         versions={"episodes": table.version, **versions},
         filter=where,
         episodes=len(rows),
-        steps=sum(rows["num_steps"].to_pylist()),
+        steps=steps,
         datasets=dict(sorted(Counter(rows["dataset"].to_pylist()).items())),
         content_hash=content_hash(rows["episode_id"]),
+        mixture=mixture.model_dump(mode="json") if mixture is not None else None,
     )
     upsert(corpus, "snapshots", [_row(snapshot)], replace=False)
     if find(corpus, name) != snapshot:
@@ -80,7 +93,9 @@ def listed(corpus: str) -> list[Snapshot]:
     if not exists(corpus, "snapshots"):
         return []
     rows = open_table(corpus, "snapshots").to_table().sort_by("created_at").to_pylist()
-    return [Snapshot(**{**row, **{key: json.loads(row[key]) for key in ("versions", "datasets")}}) for row in rows]
+    return [
+        Snapshot(**{**row, **{key: json.loads(row[key] or "null") for key in _AS_JSON & row.keys()}}) for row in rows
+    ]
 
 
 def find(corpus: str, name: str) -> Snapshot:
@@ -109,10 +124,30 @@ def content_hash(episode_ids: pa.ChunkedArray | Iterable[str]) -> str:
     return hashlib.blake2b("\n".join(sorted(ids)).encode(), digest_size=16).hexdigest()
 
 
+def robots_hash(table: lance.LanceDataset) -> str:
+    """Hash the kept episodes that have a state or action, with the steps of them that count: 32 hex digits."""
+    trims = [trim for trim in TRIMS if trim in table.schema.names]
+    where = f"({KEPT}) AND (state_dim > 0 OR action_dim > 0)" if "keep" in table.schema.names else None
+    rows = table.to_table(["episode_id", "num_steps", *trims], filter=where or "state_dim > 0 OR action_dim > 0")
+    cuts = [rows[trim].fill_null(0).to_pylist() for trim in trims]
+    return content_hash(
+        map(str, zip(rows["episode_id"].to_pylist(), rows["num_steps"].to_pylist(), *cuts, strict=True))
+    )
+
+
 def _sides(corpus: str) -> list[str]:
     """Tables that a snapshot covers beside the episodes; not the one it is written down in."""
     return [name for name in (*SIDE_TABLES, "stats") if name != "snapshots" and exists(corpus, name)]
 
 
+def _complete(corpus: str) -> None:
+    """Add columns that snapshots of an older villa lack."""
+    table = open_table(corpus, "snapshots")
+    missing = [field for field in SNAPSHOTS if field.name not in table.schema.names]
+    if missing:
+        table.add_columns(pa.schema(missing))
+
+
 def _row(snapshot: Snapshot) -> dict[str, Any]:
-    return {**vars(snapshot), "versions": json.dumps(snapshot.versions), "datasets": json.dumps(snapshot.datasets)}
+    row = vars(snapshot)
+    return row | {key: json.dumps(row[key]) for key in _AS_JSON if row[key] is not None}

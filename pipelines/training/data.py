@@ -4,23 +4,35 @@ import subprocess
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
+from dataengine.config import Config
 from dataengine.errors import DataEngineError
+from dataengine.mixture import Mixture
 from dataengine.shards import ShardReader, is_shards
 from dataengine.windows import EpisodeInfo, EpisodeReader, LatentInfo, is_held_out
 
+C = TypeVar("C", bound=Config)
+
 
 def open_reader(place: str) -> EpisodeReader:
-    """Open a folder of shards, or a corpus; only the latter imports lance."""
+    """Open a folder of shards, a corpus, or `CORPUS@SNAPSHOT`; shards do without lance."""
     if is_shards(place):
         return ShardReader(place)
     from dataengine.store import Corpus
     from dataengine.store.reader import TableReader
 
     return TableReader(Corpus.open(place))
+
+
+def with_mixture(config: C, reader: EpisodeReader) -> C:
+    """Draw by the mixture that was pinned with a snapshot, unless the settings name another."""
+    pinned = reader.identity.mixture
+    if pinned is None or "mixture" in config.model_fields_set:
+        return config
+    return config.model_copy(update={"mixture": Mixture(**pinned)})
 
 
 def split(reader: EpisodeReader, held_out: float) -> tuple[list[EpisodeInfo], list[EpisodeInfo]]:

@@ -61,6 +61,59 @@ def test_a_snapshot_is_taken_listed_and_compared_with(villa, corpus):
     assert "snapshots: march" in villa("corpus", "info", corpus.uri).out
 
 
+def test_a_snapshot_pins_a_mixture_and_shows_what_it_draws(villa, corpus, tmp_path):
+    add_parts(corpus, {"other": [robot_episode("o", dataset="other")], "third": [robot_episode("t", dataset="third")]})
+    mixture = tmp_path / "mine.yaml"
+    mixture.write_text("weights: {made: 1, other: 3, absent: 1}\n")
+    said = villa("corpus", "snapshot", corpus.uri, "march", "--mixture", mixture)
+    assert said.code == 2
+    assert "mixture names dataset 'absent', which offers nothing to train on" in said.line
+    assert "no snapshots" in villa("corpus", "snapshot", corpus.uri, "--list").out
+    mixture.write_text("weights: {made: 1, other: 3, absent: 1}\noptional: [absent]\n")
+    taken = villa("corpus", "snapshot", corpus.uri, "march", "--mixture", mixture)
+    rows = [line.split() for line in taken.out.splitlines()]
+    assert ["made", "8", "56", "25.00", "%"] in rows  # 30 steps at 10 Hz, spread over 49: 7 starts each
+    assert ["other", "1", "7", "75.00", "%"] in rows
+    assert ["third", "1", "-", "0"] in rows
+    assert "not there, and left out: absent" in taken.out
+    assert "note: it has no statistics; run `villa stats" in taken.out
+    assert villa("corpus", "snapshot", corpus.uri, "--list", "--json").report["snapshots"][0]["mixture"]["weights"] == {
+        "made": 1.0,
+        "other": 3.0,
+        "absent": 1.0,
+    }
+
+
+def test_a_snapshot_tells_of_statistics_older_than_its_episodes(villa, corpus):
+    villa("stats", corpus.uri)
+    assert "note" not in villa("corpus", "snapshot", corpus.uri, "one").out
+    assert villa("corpus", "compact", corpus.uri).code == 0
+    assert "note" not in villa("corpus", "snapshot", corpus.uri, "two").out
+    add_parts(corpus, {"e": [robot_episode("e0")]})
+    assert "its statistics are older than its episodes" in villa("corpus", "snapshot", corpus.uri, "three").out
+
+
+def test_a_state_is_named_with_an_at_sign_by_every_command_that_reads(villa, corpus):
+    villa("corpus", "snapshot", corpus.uri, "march")
+    add_parts(corpus, {"e": [robot_episode("e0")]})
+    assert villa("corpus", "info", f"{corpus.uri}@march", "--json").report["episodes"] == 8
+    assert villa("corpus", "info", corpus.uri, "--json").report["episodes"] == 9
+    assert villa("corpus", "verify", f"{corpus.uri}@march").code == 0
+    said = villa("corpus", "info", f"{corpus.uri}@april")
+    assert (said.code, "no snapshot 'april', there are: march" in said.line) == (2, True)
+
+
+@pytest.mark.parametrize("words", [("stats",), ("curate",), ("corpus", "snapshot")])
+def test_commands_that_write_refuse_a_state_that_never_changes(villa, corpus, words):
+    villa("corpus", "snapshot", corpus.uri, "march")
+    before = Corpus.open(corpus.uri).version
+    said = villa(*words, f"{corpus.uri}@march", *(["again"] if "snapshot" in words else []))
+    assert said.code == 2
+    assert "march" in said.line
+    assert "never" in said.line
+    assert Corpus.open(corpus.uri).version == before
+
+
 def test_a_snapshot_that_exists_is_an_error_in_one_line(villa, corpus):
     villa("corpus", "snapshot", corpus.uri, "march")
     said = villa("corpus", "snapshot", corpus.uri, "march")

@@ -5,6 +5,7 @@ import pyarrow as pa
 import pytest
 
 from dataengine.errors import CorpusError
+from dataengine.mixture import Mixture
 from dataengine.progress import Task
 from dataengine.store import Corpus, add_episodes, compaction
 from dataengine.store.diff import DiffReport, diff, open_at
@@ -76,6 +77,29 @@ def test_columns_that_came_or_went_are_named(corpus: Corpus) -> None:
     assert (report.columns_added, report.columns_removed) == (["quality__x"], ["keep"])
     assert report.filled == {"keep": (3, 0)}
     assert report.restored == 1
+
+
+def test_steps_that_curation_trims_otherwise_are_told(corpus: Corpus) -> None:
+    corpus.ensure_columns(pa.schema([pa.field("trim_start", pa.int32()), pa.field("trim_end", pa.int32())]))
+    rows = corpus.fragment_table(0, ["episode_id"])["_rowid"]
+    trims = {"trim_start": pa.array([1, 0, None, 0], pa.int32()), "trim_end": pa.array([0, 2, 0, None], pa.int32())}
+    corpus.update_fragment(0, pa.table({"_rowid": rows, **trims}))
+    report = compare(corpus)
+    assert [(d.dataset, d.trimmed) for d in report.datasets] == [("npz", 2)]
+    assert "restored 0, trimmed 2 otherwise" in report.summary()
+
+
+def test_mixtures_are_compared_setting_by_setting(corpus: Corpus) -> None:
+    corpus.take_snapshot("second", Mixture(weights={"npz": 2.0, "other": "frames"}))
+    corpus.take_snapshot("third", Mixture(weights={"npz": 3.0, "other": "frames"}, temperature=2, optional="all"))
+    assert compare(corpus, "second", "third").mixture == {
+        "weights.npz": (2.0, 3.0),
+        "optional": ([], "all"),
+        "temperature": (1.0, 2.0),
+    }
+    assert "  mixture weights.npz: 2.0, now 3.0\n" in compare(corpus, "second", "third").summary()
+    assert set(compare(corpus, "first", "second").mixture) == {"weights.npz", "weights.other"}
+    assert compare(corpus, "second", "now").mixture == {}
 
 
 def test_versions_have_numbers_too(corpus: Corpus) -> None:
