@@ -30,6 +30,8 @@ class LamBatch(_Moves):
     """
 
     video: UInt8[Tensor, "b t c height width"]
+    frame_mask: Bool[Tensor, "b t"]
+    """False where the episode had ended and its last frame stands again; a pair counts when both its frames do."""
     state: Float[Tensor, "b t-1 s"]
     """State at the first frame of each pair."""
     future_state: Float[Tensor, "b t-1 h s"]

@@ -4,7 +4,7 @@ from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
-from jaxtyping import Float, Int, UInt8
+from jaxtyping import Bool, Float, Int, UInt8
 from torch import Generator, Tensor, nn
 
 from models.batch import LamBatch
@@ -12,7 +12,7 @@ from models.lam.config import LamConfig
 from models.lam.idm import InverseDynamics
 from models.lam.proprio_fdm import ProprioForward
 from models.lam.visual_fdm import VisualForward
-from models.lam.vq import Quantizer
+from models.lam.vq import Quantizer, masked_mean
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
@@ -35,6 +35,10 @@ class Latents(NamedTuple):
     codes: Int[Tensor, "b n k"]
 
 
+MOMENTUM, EPSILON = 0.1, 1e-5
+"""Of batch normalisation, as everywhere in torch."""
+
+
 class LatentNorm(nn.Module):
     """Batch normalisation without parameters: every number of a latent action gets mean 0 and deviation 1."""
 
@@ -46,10 +50,21 @@ class LatentNorm(nn.Module):
         self.register_buffer("running_mean", torch.zeros(width))
         self.register_buffer("running_var", torch.ones(width))
 
-    def forward(self, tokens: Float[Tensor, "b n k d"], by_batch: bool) -> Float[Tensor, "b n k d"]:
-        """Normalise by this batch, and remember it, or by the batches remembered."""
+    def forward(self, tokens: Float[Tensor, "b n k d"]) -> Float[Tensor, "b n k d"]:
+        """Normalise by the batches remembered."""
         rows = tokens.float().flatten(2).flatten(0, 1)
-        return F.batch_norm(rows, self.running_mean, self.running_var, training=by_batch).view(tokens.shape)
+        return F.batch_norm(rows, self.running_mean, self.running_var).view(tokens.shape)
+
+    def by_batch(self, tokens: Float[Tensor, "b n k d"], mask: Bool[Tensor, "b n"]) -> Float[Tensor, "b n k d"]:
+        """Normalise by the pairs of this batch that count, and remember them."""
+        rows, weight = tokens.float().flatten(2), mask[:, :, None] / mask.sum().clamp(min=1)
+        mean = (rows * weight).sum(dim=(0, 1))
+        var = ((rows - mean).square() * weight).sum(dim=(0, 1))
+        with torch.no_grad():
+            count = mask.sum()
+            self.running_mean.lerp_(mean, MOMENTUM)
+            self.running_var.lerp_(var * count / (count - 1).clamp(min=1), MOMENTUM)
+        return ((rows - mean) * (var + EPSILON).rsqrt()).view(tokens.shape)
 
 
 class Lam(nn.Module):
@@ -108,14 +123,18 @@ class Lam(nn.Module):
     def loss(self, batch: LamBatch, generator: Generator | None = None) -> tuple[Tensor, dict[str, Tensor]]:
         """Add up the visual, proprio and codebook errors, with equal weight, and describe them.
 
-        Works for any mixture of robots and humans; a batch of human clips alone gives a proprio error of 0. While
-        training, perplexities describe recent steps, else the batch.
+        A pair counts where both its frames exist. Works for any mixture of robots and humans; a batch of human clips
+        alone gives a proprio error of 0. While training, perplexities describe recent steps, else the batch.
         """
-        clip = self.prepare(batch.video)
-        quantized = self.vq(self._normalize(self.encoder(clip), by_batch=self.encoder.training))
+        clip, real = self.prepare(batch.video), batch.frame_mask[:, 1:]
+        tokens = self.encoder(clip)
+        if self.norm is not None:
+            tokens = self.norm.by_batch(tokens, real) if self.encoder.training else self.norm(tokens)
+        quantized = self.vq(tokens, real)
         before, after = clip[:, :-1].flatten(0, 1), clip[:, 1:].flatten(0, 1)
         painted = self.decoder(before, quantized.latents.flatten(0, 1))
-        visual, copy = F.mse_loss(painted.float(), after), F.mse_loss(before, after)
+        errors = [(x.float() - after).square().unflatten(0, real.shape) for x in (painted, before)]
+        visual, copy = (masked_mean(error, real) for error in errors)
         loss = visual + quantized.loss
         metrics = {"visual": visual, "visual_over_copy": visual / copy.clamp(min=1e-8), "vq": quantized.loss}
         if self.proprio is not None:
@@ -123,7 +142,7 @@ class Lam(nn.Module):
             loss = loss + proprio
             metrics |= {"proprio": proprio, **details}
 
-        in_batch = self.vq.usage_of(quantized.codes)
+        in_batch = self.vq.usage_of(quantized.codes, real)
         usage = self.vq.usage if self.vq.training else in_batch
         perplexity = torch.special.entr(usage).sum(dim=1).exp()
         metrics |= {f"perplexity_slot_{k}": value for k, value in enumerate(perplexity)}
@@ -138,7 +157,8 @@ class Lam(nn.Module):
         """
         clip = self.prepare(video if video.dim() == 5 else video[None])
         with torch.autocast(clip.device.type, enabled=False):
-            tokens = self._normalize(self.encoder.windows(clip), by_batch=False)
+            tokens = self.encoder.windows(clip)
+            tokens = tokens if self.norm is None else self.norm(tokens)
             codes = self.vq.nearest(tokens)
         return Latents(tokens.flatten(2), self.vq.rows(codes), codes)
 
@@ -158,6 +178,3 @@ class Lam(nn.Module):
     def snap(self, latent: Float[Tensor, "*b k d"]) -> Float[Tensor, "*b k d"]:
         """Move every slot to its nearest code."""
         return self.vq.rows(self.vq.nearest(latent))
-
-    def _normalize(self, tokens: Float[Tensor, "b n k d"], by_batch: bool) -> Float[Tensor, "b n k d"]:
-        return tokens if self.norm is None else self.norm(tokens, by_batch)

@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 from torch import Generator, Tensor, nn
 
 from models.lam.config import LamConfig
@@ -18,6 +18,12 @@ USAGE_DECAY = 0.95
 CHECK_EVERY = 10
 """Steps between looks for dead codes: looking makes the host wait for the device."""
 KMEANS_ROUNDS = 20
+
+
+def masked_mean(values: Float[Tensor, "b n *rest"], mask: Bool[Tensor, "b n"]) -> Float[Tensor, ""]:
+    """Average over the pairs that count, whatever the others hold; 0 if none does."""
+    each = torch.where(mask, values.flatten(2).mean(dim=2), 0.0)
+    return each.sum() / mask.sum().clamp(min=1)
 
 
 class Quantized(NamedTuple):
@@ -64,30 +70,40 @@ class Quantizer(nn.Module):
         """Return the codebook's rows."""
         return self.embedding(codes).float()
 
-    def forward(self, tokens: Float[Tensor, "b n k d"]) -> Quantized:
-        """Quantise, or pass the tokens through while the codebook has not started."""
+    def forward(self, tokens: Float[Tensor, "b n k d"], mask: Bool[Tensor, "b n"] | None = None) -> Quantized:
+        """Quantise, or pass the tokens through while the codebook has not started.
+
+        Where `mask` is false the episode had ended: nothing is learnt from that pair.
+        """
+        if mask is None:
+            mask = torch.ones(tokens.shape[:2], dtype=torch.bool, device=tokens.device)
         tokens = tokens.float()
         codes = self.nearest(tokens)
         rows = self.rows(codes)
-        loss = self.commitment * F.mse_loss(tokens, rows.detach()) + F.mse_loss(rows, tokens.detach())
+        pull = masked_mean((tokens - rows.detach()).square(), mask)
+        loss = self.commitment * pull + masked_mean((rows - tokens.detach()).square(), mask)
         if self.training:
-            self._remember(tokens.detach(), codes)
+            self._remember(tokens.detach(), codes, mask)
         # a choice on the device: no wait for it, no second graph to compile
         latents = torch.where(self.started, tokens + (rows - tokens).detach(), tokens)
         return Quantized(latents, codes, torch.where(self.started, loss, 0.0 * loss))
 
     @torch.no_grad()
-    def _remember(self, tokens: Float[Tensor, "b n k d"], codes: Int[Tensor, "b n k"]) -> None:
-        self.usage.lerp_(self.usage_of(codes), 1 - USAGE_DECAY)
-        rows = tokens.flatten(0, 2)
+    def _remember(
+        self, tokens: Float[Tensor, "b n k d"], codes: Int[Tensor, "b n k"], mask: Bool[Tensor, "b n"]
+    ) -> None:
+        self.usage.lerp_(self.usage_of(codes, mask), 1 - USAGE_DECAY)
+        # The clip's first pair, which always exists, stands for one that does not: no wait for how many there are.
+        rows = torch.where(mask[:, :, None, None], tokens, tokens[:, :1]).flatten(0, 2)
         rows = rows[:: math.ceil(len(rows) / (RECENT_TOKENS // BATCHES_REMEMBERED))]
         where = (self.num_seen + torch.arange(len(rows), device=rows.device)) % RECENT_TOKENS
         self.recent.index_copy_(0, where, rows)
         self.num_seen += len(rows)
 
-    def usage_of(self, codes: Int[Tensor, "b n k"]) -> Float[Tensor, "k codes"]:
+    def usage_of(self, codes: Int[Tensor, "b n k"], mask: Bool[Tensor, "b n"]) -> Float[Tensor, "k codes"]:
         """Return how often each slot chose each code, as shares."""
-        return F.one_hot(codes.flatten(0, 1), self.num_codes).float().mean(dim=0)
+        chosen = F.one_hot(codes, self.num_codes).float() * mask[:, :, None, None]
+        return chosen.sum(dim=(0, 1)) / mask.sum().clamp(min=1)
 
     @torch.no_grad()
     def begin_step(self, step: int, num_steps: int) -> bool:

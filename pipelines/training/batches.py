@@ -55,6 +55,7 @@ class LamBatches:
         future = state[:, :, 1:] * state_mask[:, :, 1:]
         return LamBatch(
             video=_pictures(self.frames, self.buffers, windows, "primary", t).unflatten(0, (b, t)),
+            frame_mask=torch.from_numpy(np.stack([w.frame_mask for w in windows])),
             state=torch.from_numpy(np.ascontiguousarray(state[:, :, 0])),
             future_state=torch.from_numpy(future),
             action=torch.from_numpy(action * action_mask),

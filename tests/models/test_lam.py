@@ -52,6 +52,7 @@ def make_batch(b=4, t=3, h=4, side=40, seed=0) -> LamBatch:
     mask[..., :2] = True
     return LamBatch(
         video=video,
+        frame_mask=torch.ones(b, t, dtype=torch.bool),
         state=state,
         future_state=future,
         action=action.contiguous(),
@@ -127,6 +128,28 @@ def test_what_is_masked_never_changes_the_loss_nor_its_gradients():
         loss.backward()
         found.append([loss.detach(), *(p.grad for p in lam.parameters() if p.grad is not None)])
     assert all(torch.equal(a, b) for a, b in zip(*found, strict=True))
+
+
+@pytest.mark.parametrize("normalize_latents", [False, True])
+def test_frames_beyond_an_episodes_end_teach_nothing(normalize_latents):
+    """Neither what stands there nor how much of it there is changes loss, gradients or what the codebook remembers."""
+    batch = make_batch(t=3)
+    mask = batch.frame_mask.clone()
+    mask[1, 2] = False
+    found = []
+    for beyond in (batch.video[1, 1], 255 - batch.video[1, 1]):
+        lam = make_lam(normalize_latents=normalize_latents)
+        video = batch.video.clone()
+        video[1, 2] = beyond
+        numbers = {name: getattr(batch, name).clone() for name in ("state_mask", "action_mask")}
+        for robot in numbers.values():
+            robot[1, 1] = False
+        loss, metrics = lam.loss(replace(batch, video=video, frame_mask=mask, **numbers))
+        loss.backward()
+        learnt = [p.grad for p in lam.parameters()] + [lam.vq.usage, lam.vq.recent, *metrics.values()]
+        found.append(learnt + ([lam.norm.running_mean, lam.norm.running_var] if lam.norm else []))
+    for one, other in zip(*found, strict=True):
+        torch.testing.assert_close(one, other)
 
 
 def test_a_longer_padded_horizon_never_changes_the_loss():

@@ -84,6 +84,7 @@ def test_a_human_clip_and_a_missing_frame_teach_pictures_only() -> None:
     # Episode 3 has 5 steps: frames 1 and 4 exist, 7 does not.
     assert batch.state_mask[1, 0].any()
     assert not batch.state_mask[1, 1].any()
+    assert batch.frame_mask.tolist() == [[True] * 3, [True, True, False]]
     assert torch.equal(batch.video[1, 1], batch.video[1, 2])
     assert not torch.equal(batch.video[1, 0], batch.video[1, 1])
 
