@@ -11,8 +11,8 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from dataengine.protocols import Rejects, Stage, Surveys, Trims
+from dataengine.schema import TRIMS
 from dataengine.store import Corpus
-from dataengine.store.reader import TRIMS
 from pipelines.curate_measure import ERROR, PREFIX
 
 PLAIN = ("episode_id", "dataset", "embodiment", "kind")

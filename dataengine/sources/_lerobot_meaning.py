@@ -23,6 +23,7 @@ TERM = re.compile(r"^\s*([^\[\]]+?)\s*(?:\[(\d*):(\d*)\])?\s*$")
 POSITION = re.compile(r"joint|motor|shoulder|elbow|waist|forearm|finger|\bpos\b|\bq_?\d|servo|axis_?\d")
 VELOCITY = re.compile(r"vel\b|velocity|qd_?\d")
 DELTA = re.compile(r"^d(elta)?_?(?=[xyz]$)")
+GRIPPER = re.compile(r"gripper|claw|jaw")
 CAMERA_WRIST = re.compile(r"wrist|hand|gripper|arm")
 OUTER_FIRST = ("primary", "main", "head", "high", "top", "exterior", "front", "image")
 """Words in names of cameras that see the whole scene, the likeliest first."""
@@ -66,6 +67,16 @@ class Vector:
     def width(self) -> int:
         """Values in a step."""
         return sum(part.stop - part.first for part in self.slices)
+
+    @property
+    def grippers(self) -> str | None:
+        """Say in which places names put grippers, as `layouts` reads it; None where they do not tell."""
+        if self.encoding == "joint_velocity":  # the speed of a gripper is no opening
+            return ""
+        names = [name.lower() for part in self.slices for name in part.names]
+        if len(names) != self.width or not _telling(names):
+            return None
+        return ",".join(str(i) for i, name in enumerate(names) if GRIPPER.search(name))
 
     @property
     def columns(self) -> list[str]:

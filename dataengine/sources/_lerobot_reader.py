@@ -9,6 +9,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from dataengine import layouts
 from dataengine.episode import CameraFrames, Episode
 from dataengine.errors import RecordError
 from dataengine.formats import jpeg, lerobot
@@ -192,4 +193,6 @@ def _notes(reading: Reading, raw_state: meaning.Vector, raw_action: meaning.Vect
         "raw_action": ",".join(map(str, raw_action.slices)),
         "doubt": "; ".join(doubts),
     }
-    return {key: text for key, text in notes.items() if text}
+    said = {"state": reading.state.grippers, "action": reading.action.grippers}
+    grippers = {layouts.note_key(column): places for column, places in said.items() if places is not None}
+    return {key: text for key, text in notes.items() if text} | grippers

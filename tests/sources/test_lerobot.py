@@ -209,6 +209,8 @@ def test_names_tell_what_a_state_is_or_a_doubt_says_that_they_do_not(v3, names, 
     change_features(v3, observation__state={**names_of(v3, "observation.state"), "names": names})
     first = read_all(v3)[0]
     assert first.state_encoding == encoding
+    told = {"gripper": "2", "joint_3.vel": "", "c": ""}  # bare numbers tell nothing
+    assert first.notes.get("state_grippers") == (told.get(names[-1]) if isinstance(names, list) else None)
     assert ("say --state-encoding" in first.notes.get("doubt", "")) is (encoding == "mixed")
 
 

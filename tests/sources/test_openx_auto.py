@@ -113,6 +113,7 @@ def test_features_become_what_the_mapping_says(root: Path, tmp_path: Path) -> No
         np.testing.assert_array_equal(episode.action[:, :3], command["move"][1:])
         np.testing.assert_allclose(episode.action[:, 3:6], np.radians(command["turn"][1:, ::-1]), atol=1e-6)
         assert episode.action[:, 6].tolist() == [0, 0, 0, 1, 1, 1]
+        assert (episode.notes["state_grippers"], episode.notes["action_grippers"]) == ("6", "6")
         kept = np.column_stack([seen["proprio"], seen["jaw"], seen["wrench"]])[1:]
         np.testing.assert_array_equal(episode.raw_state, kept)
         plain = np.column_stack([command["move"], command["turn"], command["grip"]])[1:]

@@ -3,13 +3,14 @@
 `villa sources --propose ROOT` makes one from features.json; docs/sources.md tells what it may say.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Annotated, Any, ClassVar
 
 import numpy as np
+from numpy.typing import NDArray
 
-from dataengine import catalog
+from dataengine import catalog, layouts
 from dataengine.episode import Episode, Part, stable_id
 from dataengine.errors import MissingMappingError, RecordError, SourceError
 from dataengine.formats import features, rlds
@@ -75,16 +76,22 @@ class Auto(RldsSource):
         """Put side by side what the mapping names."""
         rules = self._rules()
         first = rules.first_step
-        state = [item.take(lookup(steps, item.key))[first:] for item in rules.state]
+        state, action = (
+            [item.take(lookup(steps, item.key))[first:] for item in items] for items in (rules.state, rules.action)
+        )
         raw_state = [lookup(steps, key)[first:] for key in rules.raw_state_keys]
         return Motion(
             state=columns(*state) if state else None,
-            action=columns(*(item.take(lookup(steps, item.key))[first:] for item in rules.action)),
+            action=columns(*action),
             raw_state=columns(*raw_state) if raw_state else None,
             raw_action=columns(*(lookup(steps, key)[first:] for key in rules.raw_action_keys)),
             state_encoding=rules.state_encoding,
             action_encoding=rules.action_encoding,
             first_step=first,
+            notes={
+                layouts.note_key("state"): _grippers(rules.state, state),
+                layouts.note_key("action"): _grippers(rules.action, action),
+            },
         )
 
     def leave_out(self, record: Mapping[str, Any]) -> str | None:
@@ -121,6 +128,14 @@ class Auto(RldsSource):
     def _rules(self) -> _mapping.Mapping:
         assert self.rules is not None, "parts() comes first"
         return self.rules
+
+
+def _grippers(items: Sequence[_mapping.Columns], taken: Sequence[NDArray]) -> str:
+    """Say in which places the conversions put grippers, as `layouts` reads it."""
+    places = np.cumsum([0, *(int(np.prod(values.shape[1:])) for values in taken)])
+    return ",".join(
+        str(place) for place, item in zip(places, items, strict=False) if item.convert.startswith("gripper")
+    )
 
 
 def _lookup_or_beside(record: Mapping[str, Any], key: str) -> Any:
