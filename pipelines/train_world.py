@@ -244,8 +244,8 @@ def _judge(
 ) -> None:
     """Fill in the scores of a finished run, and write the report and its pictures."""
     if report.finished:
-        # The same for both levels, so that their figures compare; level 0 paints from the last of these frames alone.
-        context = WorldConfig.preset(config.preset, **config.model).context
+        # The preset's, whatever the model reads: all levels and shapes are judged on the same rollouts.
+        context = WorldConfig.preset(config.preset).context
         painters: dict[str, world_scores.Painter] = {world_scores.COPY: world_scores.copy_painter}
         if lam is not None:
             painters[world_scores.LEVEL_0] = world_scores.level_0(lam, report.resolution)
