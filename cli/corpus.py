@@ -79,7 +79,7 @@ def snapshot(
     from pipelines import corpus_versions as pipeline
 
     if (name is None) != show:
-        raise ValueError("give either a NAME for a new snapshot or --list")
+        raise ValueError("NAME is missing or too much: give either a NAME for a new snapshot or --list")
     if name is None:
         return pipeline.snapshots(place)
     return pipeline.snapshot(settings.fill(pipeline.SnapshotConfig, corpus=place, name=name, mixture=mixture))
