@@ -21,6 +21,7 @@ from dataengine import progress
 from dataengine.errors import DataEngineError
 from models.weights import save_model
 from pipelines.training import checkpoint
+from pipelines.training.augment import augment, generator_of
 from pipelines.training.ema import Ema
 from pipelines.training.events import Metrics
 from pipelines.training.interrupts import Interrupts
@@ -169,7 +170,7 @@ class Run(Generic[B]):
         if self.ranks.any(bool(moved)):
             self.ranks.copy_from_leader(self.model)
         for part in range(c.accumulate):
-            batch = next(self.loader).to(self.device)
+            batch = self._varied(next(self.loader).to(self.device), part)
             last = part == c.accumulate - 1
             quiet = not last and isinstance(self._loss, DistributedDataParallel)
             with self._loss.no_sync() if quiet else contextlib.nullcontext():  # type: ignore[operator]
@@ -185,6 +186,13 @@ class Run(Generic[B]):
         self._add({"grad_norm": norm}, 1.0)
         self.num_summed += 1
         self.step += 1
+
+    def _varied(self, batch: B, part: int) -> B:
+        """Crop and colour pictures by their place in the global batch, whichever rank has them."""
+        num_all = self.config.batch_size // self.config.accumulate
+        generator = generator_of(self.config.seed, self.step * self.config.accumulate + part)
+        first = self.ranks.rank * (num_all // self.ranks.world_size)
+        return augment(batch, self.config.augment, generator, first, num_all)
 
     def _generator(self, part: int) -> torch.Generator:
         """Make the step's own generator: noise does not depend on what ran before."""

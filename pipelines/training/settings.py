@@ -6,6 +6,7 @@ from typing import Any, Literal
 from pydantic import Field
 
 from dataengine.config import Config
+from pipelines.training.augment import Augment
 
 _PASSING = frozenset(
     (
@@ -51,6 +52,8 @@ class LoopConfig(Config):
     compile: bool = False
     checkpoint_activations: bool = False
     """Recompute each block in the backward pass: less memory, a third more time, equal losses."""
+    augment: Augment = Augment()
+    """How pictures vary each time they are seen."""
     log_every: int = Field(10, ge=1)
     checkpoint_every: int = Field(500, ge=1)
     keep: int = Field(2, ge=1)
