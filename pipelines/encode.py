@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 CHUNK_FRAMES = 512
 """Frames decoded ahead at once; two such chunks are in memory."""
 DECODE_TOGETHER = 8
+CPU_WINDOWS = 4
+"""Windows at once on a CPU, at most: more no longer fit in its caches, and 64 cost a third more than one at a time."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -102,7 +104,8 @@ class Encoder:
     def __init__(
         self, corpus: Corpus, lam: "Lam", *, slot: str, batch: int = 64, device: str = "cpu", threads: int = 2
     ) -> None:
-        self.corpus, self.lam, self.slot, self.batch, self.device = corpus, lam, slot, batch, device
+        self.corpus, self.lam, self.slot, self.device = corpus, lam, slot, device
+        self.batch = min(batch, CPU_WINDOWS) if device == "cpu" else batch
         self._decoders = ThreadPoolExecutor(threads, "decode")
         self._ahead = ThreadPoolExecutor(1, "read-ahead")
 

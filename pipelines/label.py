@@ -133,7 +133,8 @@ def run(config: LabelConfig) -> LabelReport:
         device=config.device,
         threads=config.threads,
     )
-    lam = labeller.load()
+    # on a cluster only its settings are needed here
+    lam = (labeller if config.engine == "local" else replace(labeller, device="cpu")).load()
     info = LatentInfo(
         name=labels.label_name(config.name or config.lam.resolve().name),
         fingerprint=fingerprint(config.lam),

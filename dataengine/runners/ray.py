@@ -15,7 +15,7 @@ from contextlib import contextmanager
 from typing import Any, Final, TypeVar
 
 import ray
-from ray.exceptions import ActorDiedError, NodeDiedError, OutOfMemoryError, RayError, WorkerCrashedError
+from ray.exceptions import NodeDiedError, OutOfMemoryError, RayActorError, RayError, WorkerCrashedError
 
 from dataengine.episode import Part, Reject
 from dataengine.errors import DataEngineError
@@ -107,7 +107,7 @@ def run_actors(
                 item, attempt, actor = running.pop(done)
                 try:
                     result = ray.get(done)
-                except (ActorDiedError, *DEATHS) as error:
+                except (RayActorError, *DEATHS) as error:
                     if attempt == max_attempts:
                         raise DataEngineError(
                             f"ray: an actor died, {attempt} times over the same work: {_last(error)}"
