@@ -22,7 +22,7 @@ CHUNK_FRAMES = 512
 """Frames decoded ahead at once; two such chunks are in memory."""
 DECODE_TOGETHER = 8
 CPU_WINDOWS = 4
-"""Windows at once on a CPU, at most: more no longer fit in its caches, and 64 cost a third more than one at a time."""
+"""Windows at once on a CPU, at most: at preset `small`, 64 cost a third more than one at a time."""
 
 
 @dataclass(frozen=True, kw_only=True)
