@@ -117,7 +117,9 @@ def _shares(corpus: "Corpus", config: SnapshotConfig) -> tuple[list[DatasetShare
 
 def _notes(corpus: "Corpus") -> list[str]:
     """Tell what a training of a snapshot will miss."""
-    if not corpus.count("state_dim > 0 OR action_dim > 0"):
+    from dataengine.store.snapshots import HAS_VECTORS
+
+    if not corpus.count(HAS_VECTORS):
         return []
     again = f"run `villa stats {corpus.uri}` and take another snapshot to train on it"
     table = corpus.stats()

@@ -2,6 +2,7 @@ import dataclasses
 import shutil
 from pathlib import Path
 
+import lance
 import numpy as np
 import pyarrow as pa
 import pytest
@@ -126,6 +127,16 @@ def test_episodes_that_are_gone_do_not_count(grown):
     report = run(StatsConfig(corpus=grown.uri))
     assert (report.episodes, report.fragments_read) == (5, 0)
     assert {g.dataset for g in report.groups} == {"made"}
+
+
+def test_an_older_state_that_was_restored_is_measured_as_it_is(grown):
+    version = grown.version
+    gone = {}
+    for record in ("a1", "a2"):
+        lance.dataset(grown.lance_table.uri, version=version).restore()
+        lance.dataset(grown.lance_table.uri).delete(f"source_record = '{record}'")
+        gone[record] = run(StatsConfig(corpus=grown.uri)).groups[1].mean
+    assert gone["a1"] != gone["a2"]
 
 
 def test_a_compacted_corpus_has_the_same_statistics(grown):
