@@ -15,6 +15,7 @@ from dataengine.errors import CorpusError
 from dataengine.mixture import Mixture
 from dataengine.schema import FRAMES, frames_column, offsets_column
 from dataengine.store import columns, health, registry, side_tables, snapshots
+from dataengine.store.blob_files import BlobFiles
 from dataengine.store.places import normal_uri
 from dataengine.store.row import StoredEpisode
 from dataengine.store.snapshots import Snapshot
@@ -89,7 +90,7 @@ class Corpus:
         if self.snapshot is None:
             self._table = open_table(self.uri, "episodes")
         self._offsets, self._num_offsets = {}, 0
-        for name in ("_index", "_rows"):
+        for name in ("_index", "_rows", "_blobs"):
             self.__dict__.pop(name, None)
 
     @property
@@ -162,8 +163,7 @@ class Corpus:
                 episode_id = self._index["episode_id"][row].as_py()
                 raise CorpusError(f"episode {episode_id}: camera {slot} has {len(bounds) - 1} frames, no frame {frame}")
             requests.append((row, int(bounds[frame]), int(bounds[frame + 1] - bounds[frame])))
-        found = self._table.read_blob_ranges(frames_column(slot), requests, selector="indices")
-        return [data for _, _, data in found]
+        return self._blobs.read(frames_column(slot), requests)
 
     def read_row(self, row: int, columns: Sequence[str]) -> dict[str, pa.Scalar]:
         """Read a few columns of one row."""
@@ -275,6 +275,10 @@ class Corpus:
     @cached_property
     def _index(self) -> pa.Table:
         return self._table.to_table(list(INDEX)).combine_chunks()
+
+    @cached_property
+    def _blobs(self) -> BlobFiles:
+        return BlobFiles(self._table)
 
     @cached_property
     def _rows(self) -> dict[str, int]:
