@@ -11,17 +11,31 @@ if TYPE_CHECKING:
     from dataengine.report import Report
 
 
-@command(app, "shard", example="villa shard runs/corpus --out runs/shards\nvilla shard runs/corpus --dry-run")
+@command(
+    app,
+    "shard",
+    example="villa shard runs/corpus@march --out runs/shards\nvilla shard runs/corpus --mixture villa-x --dry-run",
+)
 def shard(
-    corpus: Annotated[str, typer.Argument(help="Corpus to read.")],
+    corpus: Annotated[str, typer.Argument(help="Corpus to read, or a snapshot of it: CORPUS@NAME.")],
     settings: Settings,
     out: Annotated[str | None, typer.Option(help="Folder or URI of the shards.")] = None,
-    latent: Annotated[str | None, typer.Option(help="Name of the latent actions to write, from `villa label`.")] = None,
+    latent: Annotated[
+        list[str] | None, typer.Option(help="Name of latent actions to write, from `villa label`; may be repeated.")
+    ] = None,
+    mixture: Annotated[str | None, typer.Option(help="What to draw: a recipe's name or a YAML file.")] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Plan and count, write nothing.")] = False,
 ) -> "Report":
     """Write the kept episodes as WebDataset shards with a manifest (checksums, counts, statistics)."""
     from pipelines import shard as pipeline
 
     return pipeline.run(
-        settings.fill(pipeline.ShardConfig, corpus=corpus, out=out, latent=latent, dry_run=dry_run or None)
+        settings.fill(
+            pipeline.ShardConfig,
+            corpus=corpus,
+            out=out,
+            latents=latent or None,
+            mixture=mixture,
+            dry_run=dry_run or None,
+        )
     )

@@ -4,11 +4,12 @@ import hashlib
 import io
 import json
 import tarfile
-from collections.abc import Callable, Iterator, Mapping
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO, cast
 
 import numpy as np
 import pyarrow as pa
@@ -16,9 +17,20 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from dataengine.errors import DataEngineError
-from dataengine.mixture import key_of, permute
-from dataengine.shards import FORMAT, INDEX, MANIFEST, PLAN, VERSION, index_path, tar_path
-from dataengine.windows import EpisodeInfo, EpisodeReader, LatentInfo
+from dataengine.mixture import Mixture, key_of, permute
+from dataengine.shard_folder import ShardFolder
+from dataengine.shards import (
+    FORMAT,
+    INDEX,
+    MANIFEST,
+    PLAN,
+    VERSION,
+    codes_member,
+    index_name,
+    latent_member,
+    tar_name,
+)
+from dataengine.windows import DataIdentity, EpisodeInfo, EpisodeReader, LatentInfo
 
 
 @dataclass(frozen=True)
@@ -37,21 +49,40 @@ class Plan:
     """Which segments go into which shard; equal for equal data and settings, so that a killed run goes on."""
 
     shards: list[list[Segment]]
+    episodes: list[EpisodeInfo]
+    """Those that are written."""
     fingerprint: str
+    identity: DataIdentity
     slots: tuple[str, ...]
-    latent: LatentInfo | None
+    latents: tuple[LatentInfo, ...]
+    shares: dict[str, float]
+    """Of each dataset in training, unless a run names another mixture."""
+
+    @property
+    def num_samples(self) -> int:
+        """Count the segments."""
+        return sum(len(shard) for shard in self.shards)
 
 
 def plan(
-    reader: EpisodeReader, *, latent: str = "", shard_mb: float = 256, segment_steps: int = 1000, seed: int = 0
+    reader: EpisodeReader,
+    *,
+    latents: Sequence[str] = (),
+    mixture: Mixture | None = None,
+    shard_mb: float = 512,
+    segment_steps: int = 1000,
+    seed: int = 0,
 ) -> Plan:
-    """Cut episodes into segments, shuffle them, and deal them out into shards of about `shard_mb`."""
-    info = reader.latent_info(latent) if latent else None
-    slots = tuple(sorted({slot for e in reader.episodes for slot in e.cameras}))
-    episodes = sorted(reader.episodes, key=lambda e: e.episode_id)
+    """Cut episodes into segments, shuffle them, and deal them out into shards of about `shard_mb`.
+
+    Episodes that the mixture never draws are left out; without one, the mixture pinned with a snapshot counts.
+    """
+    infos = tuple(reader.latent_info(name) for name in latents)
+    identity, episodes, shares = _mixed(reader, mixture)
+    slots = tuple(sorted({slot for e in episodes for slot in e.cameras}))
     segments = [
         Segment(e.row, first, min(segment_steps, e.num_steps - first), number)
-        for e in episodes
+        for e in sorted(episodes, key=lambda e: e.episode_id)
         for number, first in enumerate(range(0, e.num_steps, segment_steps))
     ]
     order = permute(np.arange(len(segments)), max(len(segments), 1), key_of(seed))
@@ -65,15 +96,39 @@ def plan(
             num_bytes = 0.0
         shards[-1].append(s)
         num_bytes += size
-    words = [FORMAT, VERSION, reader.identity.fingerprint, asdict(info) if info else None]
+    words: list[Any] = [FORMAT, VERSION, identity.fingerprint, identity.mixture, [asdict(info) for info in infos]]
     words += [shard_mb, segment_steps, seed, slots, [len(shard) for shard in shards]]
     fingerprint = hashlib.blake2b(json.dumps(words).encode(), digest_size=8).hexdigest()
-    return Plan(shards, fingerprint, slots, info)
+    return Plan(shards, episodes, fingerprint, identity, slots, infos, shares)
+
+
+def _mixed(reader: EpisodeReader, mixture: Mixture | None) -> tuple[DataIdentity, list[EpisodeInfo], dict[str, float]]:
+    """Choose the episodes that a mixture draws; the identity says which mixture, and tells a choice from the whole."""
+    identity, pinned = reader.identity, reader.identity.mixture
+    if mixture is not None:
+        identity = replace(identity, mixture=mixture.model_dump(mode="json"))
+    mixture = mixture or (Mixture(**pinned) if pinned else Mixture())
+    used, num_frames, bodies = [], Counter[str](), defaultdict[str, Counter[str]](Counter)
+    for e in reader.episodes:
+        if mixture.uses(e):
+            used.append(e)
+            num_frames[e.dataset] += e.num_steps
+            bodies[e.dataset][e.embodiment] += 1
+    robots = {e.dataset for e in used if e.kind == "robot"}
+    human = frozenset(num_frames.keys() - robots)
+    commonest = {name: count.most_common(1)[0][0] for name, count in bodies.items()}
+    shares = mixture.shares(num_frames, human, commonest)
+    chosen = [e for e in used if e.dataset in shares]
+    if len(chosen) < len(reader.episodes):
+        words = "\n".join([identity.fingerprint, *sorted(e.episode_id for e in chosen)])
+        digest = hashlib.blake2b(words.encode(), digest_size=8).hexdigest()
+        identity = replace(identity, fingerprint=digest)
+    return identity, chosen, shares
 
 
 def write_shards(
     reader: EpisodeReader,
-    directory: Path,
+    place: str | Path,
     planned: Plan,
     *,
     num_threads: int = 1,
@@ -83,12 +138,12 @@ def write_shards(
 
     `progress` is told the samples and bytes of every shard that is written or found.
     """
-    directory.mkdir(parents=True, exist_ok=True)
-    _claim(directory, planned.fingerprint)
+    folder = ShardFolder(place)
+    there = _claim(folder, planned.fingerprint)
     statistics = {name: one.to_json() for name, one in reader.statistics().items()}
 
     def finish(number: int) -> dict[str, Any]:
-        entry = _finished(directory, number) or _write_shard(reader, directory, number, planned)
+        entry = _finished(folder, there, number) or _write_shard(reader, folder, number, planned)
         progress(entry["num_samples"], entry["num_bytes"])
         return entry
 
@@ -97,50 +152,70 @@ def write_shards(
     manifest = {
         "format": FORMAT,
         "version": VERSION,
-        "identity": asdict(reader.identity),
-        "latent": asdict(planned.latent) if planned.latent else None,
+        "identity": asdict(planned.identity),
+        "latents": [asdict(info) for info in planned.latents],
         "slots": list(planned.slots),
-        "num_episodes": len(reader.episodes),
+        "num_episodes": len(planned.episodes),
         **{f"num_{what}": sum(e[f"num_{what}"] for e in entries) for what in ("samples", "steps", "bytes")},
-        "datasets": {e.dataset: e.dataset_id for e in reader.episodes},
-        "embodiments": {e.embodiment: e.embodiment_id for e in reader.episodes},
+        "shares": planned.shares,
+        "datasets": _table(planned.episodes, lambda e: (e.dataset, e.dataset_id), reader),
+        "embodiments": _table(planned.episodes, lambda e: (e.embodiment, e.embodiment_id), reader),
         "statistics": statistics,
         "shards": entries,
     }
-    _replace(directory / MANIFEST, json.dumps(manifest, indent=1).encode())
+    folder.write_bytes(MANIFEST, json.dumps(manifest, indent=1).encode())
     return manifest
 
 
-def _claim(directory: Path, fingerprint: str) -> None:
-    """Refuse a folder that holds other shards."""
-    place = directory / PLAN
-    if place.exists():
-        found = json.loads(place.read_text()).get("fingerprint")
+def _table(
+    episodes: Iterable[EpisodeInfo], key: Callable[[EpisodeInfo], tuple[str, int]], reader: EpisodeReader
+) -> dict[str, dict[str, Any]]:
+    """Describe datasets or embodiments by name, whatever the order of the episodes."""
+    found: dict[str, dict[str, Any]] = {}
+    for e in sorted(episodes, key=lambda e: e.episode_id):
+        name, number = key(e)
+        row = found.setdefault(name, {"id": number, "kind": e.kind, "episodes": 0, "steps": 0, "control_hz": set()})
+        row["episodes"] += 1
+        row["steps"] += e.num_steps
+        row["control_hz"].add(e.control_hz)
+        for column, array in (("state_dim", reader.state(e.row)), ("action_dim", reader.action(e.row))):
+            row[column] = max(row.get(column, 0), 0 if array is None else array.shape[1])
+    return {name: {**row, "control_hz": sorted(row["control_hz"])} for name, row in sorted(found.items())}
+
+
+def _claim(folder: ShardFolder, fingerprint: str) -> dict[str, int]:
+    """Refuse a folder that holds other shards; give the sizes of what is there."""
+    there = folder.sizes()
+    if PLAN in there:
+        found = json.loads(folder.read(PLAN)).get("fingerprint")
         if found != fingerprint:
             raise DataEngineError(
-                f"{directory} holds shards of other data or settings (plan {found}, now {fingerprint}); "
+                f"{folder.uri} holds shards of other data or settings (plan {found}, now {fingerprint}); "
                 f"give another folder, or delete this one"
             )
-    elif any(directory.iterdir()):
-        raise DataEngineError(f"{directory} is neither empty nor a folder of shards; give another folder")
+    elif there.keys() - {f"{PLAN}.partial"}:
+        raise DataEngineError(f"{folder.uri} is neither empty nor a folder of shards; give another folder")
     else:
-        _replace(place, json.dumps({"format": FORMAT, "fingerprint": fingerprint}).encode())
+        folder.write_bytes(PLAN, json.dumps({"format": FORMAT, "fingerprint": fingerprint}).encode())
+    return there
 
 
-def _finished(directory: Path, number: int) -> dict[str, Any] | None:
-    """Describe a shard that is there already; its index is written after it."""
-    index, tar = index_path(directory, number), tar_path(directory, number)
-    if not index.exists() or not tar.exists():
+def _finished(folder: ShardFolder, there: Mapping[str, int], number: int) -> dict[str, Any] | None:
+    """Describe a shard that was there already; its index is written after it."""
+    index, tar = index_name(number), tar_name(number)
+    if index not in there or tar not in there:
         return None
-    entry = json.loads(pq.read_schema(index).metadata[b"villa"])
-    return entry if tar.stat().st_size == entry["num_bytes"] else None
+    entry = json.loads(folder.schema(index).metadata[b"villa"])
+    return entry if there[tar] == entry["num_bytes"] else None
 
 
-def _write_shard(reader: EpisodeReader, directory: Path, number: int, planned: Plan) -> dict[str, Any]:
-    """Write one tar and then its index, each whole or not at all."""
-    tar_file, rows = tar_path(directory, number), []
-    partial = tar_file.with_suffix(".tar.partial")
-    with partial.open("wb") as file, tarfile.open(fileobj=file, mode="w", format=tarfile.USTAR_FORMAT) as tar:
+def _write_shard(reader: EpisodeReader, folder: ShardFolder, number: int, planned: Plan) -> dict[str, Any]:
+    """Write one tar and then its index."""
+    rows = []
+    with (
+        folder.write(tar_name(number)) as file,
+        tarfile.open(fileobj=cast(BinaryIO, file), mode="w", format=tarfile.USTAR_FORMAT) as tar,
+    ):
         for segment in planned.shards[number]:
             episode = reader.episodes[segment.row]
             key = f"{episode.episode_id}-{segment.number:04d}"
@@ -152,20 +227,17 @@ def _write_shard(reader: EpisodeReader, directory: Path, number: int, planned: P
                 padded = -(-len(data) // tarfile.BLOCKSIZE) * tarfile.BLOCKSIZE
                 members[name] = (tar.offset - padded, len(data))
             rows.append(_index_row(episode, segment, key, members))
-    with partial.open("rb") as written:
-        digest = hashlib.file_digest(written, "sha256").hexdigest()
     entry = {
-        "name": tar_file.name,
-        "num_bytes": partial.stat().st_size,
-        "sha256": digest,
+        "name": tar_name(number),
+        "num_bytes": file.num_bytes,
+        "sha256": file.sha256,
         "num_samples": len(rows),
         "num_steps": sum(s.num_steps for s in planned.shards[number]),
     }
-    partial.replace(tar_file)
     table = pa.Table.from_pylist(rows, schema=INDEX.with_metadata({"villa": json.dumps(entry)}))
-    partial = tar_file.with_suffix(".parquet.partial")
-    pq.write_table(table, partial)
-    partial.replace(index_path(directory, number))
+    index = io.BytesIO()
+    pq.write_table(table, index)
+    folder.write_bytes(index_name(number), index.getvalue())
     return entry
 
 
@@ -179,10 +251,10 @@ def _members(reader: EpisodeReader, segment: Segment, planned: Plan) -> Iterator
     for name, array in (("state", reader.state(segment.row)), ("action", reader.action(segment.row))):
         if array is not None:
             yield f"{name}.npy", _npy(array[steps])
-    if planned.latent:
-        latent, codes = reader.latent(segment.row, planned.latent.name)
-        yield "latent.npy", _npy(latent[steps])
-        yield "codes.npy", _npy(codes[steps])
+    for info in planned.latents:
+        latent, codes = reader.latent(segment.row, info.name)
+        yield latent_member(info.name), _npy(latent[steps])
+        yield codes_member(info.name), _npy(codes[steps])
     for slot in episode.cameras:
         jpegs = reader.jpegs(slot, [(segment.row, frame) for frame in range(steps.start, steps.stop)])
         yield f"frames_{slot}.bin", b"".join(jpegs)
@@ -193,12 +265,6 @@ def _npy(array: NDArray[Any]) -> bytes:
     file = io.BytesIO()
     np.save(file, np.ascontiguousarray(array), allow_pickle=False)
     return file.getvalue()
-
-
-def _replace(place: Path, data: bytes) -> None:
-    partial = place.with_suffix(".partial")
-    partial.write_bytes(data)
-    partial.replace(place)
 
 
 def _index_row(

@@ -3,7 +3,8 @@
 A sample `<episode id>-<segment>` is these files, one after another in the tar:
     .json                   what the episode is, and which of its steps these are
     .state.npy .action.npy  (t, s) and (t, a) float32; absent in human clips
-    .latent.npy .codes.npy  (t, k, d) float32 and (t, k) int16, -1 where a pair would leave the episode
+    .latent_<lam>.npy       (t, k, d) float32: latent actions by one model; any number of models
+    .codes_<lam>.npy        (t, k) int16, -1 where a pair would leave the episode
     .frames_<slot>.bin      t JPEGs, one after another; frame i lies between
     .offsets_<slot>.npy     offsets i and i + 1 of these t + 1 numbers
 
@@ -31,7 +32,7 @@ from dataengine.stats import EmbodimentStatistics
 from dataengine.windows import DataIdentity, EpisodeInfo, LatentInfo
 
 MANIFEST, PLAN = "manifest.json", "plan.json"
-FORMAT, VERSION = "villa-shards", 1
+FORMAT, VERSION = "villa-shards", 2
 
 INDEX = pa.schema(
     [
@@ -45,14 +46,24 @@ INDEX = pa.schema(
 """Columns of a shard's index: one row for each sample, where each of its files begins and how long it is."""
 
 
-def tar_path(directory: Path, number: int) -> Path:
+def tar_name(number: int) -> str:
     """Name the tar of a shard."""
-    return directory / f"shard-{number:06d}.tar"
+    return f"shard-{number:06d}.tar"
 
 
-def index_path(directory: Path, number: int) -> Path:
+def index_name(number: int) -> str:
     """Name the index of a shard."""
-    return directory / f"shard-{number:06d}.parquet"
+    return f"shard-{number:06d}.parquet"
+
+
+def latent_member(lam: str) -> str:
+    """Name a sample's file of latent actions."""
+    return f"latent_{lam}.npy"
+
+
+def codes_member(lam: str) -> str:
+    """Name a sample's file of codes."""
+    return f"codes_{lam}.npy"
 
 
 @dataclass(frozen=True)
@@ -77,7 +88,7 @@ class ShardReader:
         rows: dict[str, int] = {}
         for number, entry in enumerate(self.manifest["shards"]):
             self._check(number, entry)
-            for found in pq.read_table(index_path(self.directory, number)).to_pylist():
+            for found in pq.read_table(self.directory / index_name(number)).to_pylist():
                 row = rows.setdefault(found["episode_id"], len(rows))
                 if row == len(self.episodes):
                     self.episodes.append(_episode(row, found))
@@ -92,9 +103,8 @@ class ShardReader:
 
     @property
     def latents(self) -> tuple[str, ...]:
-        """Names of the latent actions that there are: one at most."""
-        found = self.manifest["latent"]
-        return (found["name"],) if found else ()
+        """Names of the latent actions that there are."""
+        return tuple(found["name"] for found in self.manifest["latents"])
 
     def state(self, row: int) -> NDArray[np.float32] | None:
         """Give canonical states (t, s), or None for a human clip."""
@@ -106,18 +116,16 @@ class ShardReader:
 
     def latent_info(self, lam: str) -> LatentInfo:
         """Say who made the latent actions."""
-        found = self.manifest["latent"]
-        if found is None or found["name"] != lam:
-            has = f"those of '{found['name']}'" if found else "none"
+        if lam not in self.latents:
             raise DataEngineError(
-                f"{self.directory} has no latent actions of '{lam}', it has {has}; "
-                f"`villa shard --set latent={lam}` writes them"
+                f"{self.directory} has no latent actions of '{lam}', it has those of "
+                f"{', '.join(self.latents) or 'no model'}; `villa shard --latent {lam}` writes them"
             )
-        return LatentInfo(**found)
+        return LatentInfo(**self.manifest["latents"][self.latents.index(lam)])
 
     def latent(self, row: int, lam: str) -> tuple[NDArray[np.float32], NDArray[np.int16]]:
         """Give latent actions (t, k, d) and codes (t, k)."""
-        latent, codes = self._array(row, "latent.npy"), self._array(row, "codes.npy")
+        latent, codes = self._array(row, latent_member(lam)), self._array(row, codes_member(lam))
         if latent is None or codes is None:
             self.latent_info(lam)
             raise DataEngineError(f"{self.directory}: episode {self.episodes[row].episode_id} has no latent actions")
@@ -146,7 +154,7 @@ class ShardReader:
         return bad
 
     def _check(self, number: int, entry: Mapping[str, Any]) -> None:
-        tar, index = tar_path(self.directory, number), index_path(self.directory, number)
+        tar, index = self.directory / tar_name(number), self.directory / index_name(number)
         size = tar.stat().st_size if tar.exists() else 0
         if size != entry["num_bytes"] or not index.exists():
             what = f"{size} bytes, its manifest says {entry['num_bytes']}" if index.exists() else "no index beside it"
@@ -154,7 +162,7 @@ class ShardReader:
 
     def _map(self, shard: int) -> mmap.mmap:
         if shard not in self._maps:
-            with tar_path(self.directory, shard).open("rb") as file:
+            with (self.directory / tar_name(shard)).open("rb") as file:
                 self._maps[shard] = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
         return self._maps[shard]
 
@@ -197,9 +205,9 @@ def read_manifest(directory: Path) -> dict[str, Any]:
         what = "unfinished shards" if (directory / PLAN).exists() else f"no {MANIFEST}"
         raise DataEngineError(f"{directory}: found {what}, expected a folder that `villa shard` finished")
     manifest = json.loads(place.read_text())
-    if manifest.get("format") != FORMAT or manifest.get("version", 0) > VERSION:
+    if manifest.get("format") != FORMAT or manifest.get("version") != VERSION:
         found = f"{manifest.get('format')} {manifest.get('version')}"
-        raise DataEngineError(f"{place}: found {found}, this version reads {FORMAT} up to {VERSION}")
+        raise DataEngineError(f"{place}: found {found}, expected {FORMAT} {VERSION}; `villa shard` writes them anew")
     return manifest
 
 

@@ -2,7 +2,6 @@
 
 import os
 import time
-from pathlib import Path
 
 from pydantic import Field
 
@@ -10,23 +9,28 @@ from dataengine import progress
 from dataengine.config import Config
 from dataengine.errors import DataEngineError
 from dataengine.report import Report
+from dataengine.shard_folder import ShardFolder
 from dataengine.shard_writer import Plan, plan, write_shards
 from dataengine.shards import MANIFEST
 from dataengine.store import Corpus
 from dataengine.store.reader import TableReader
+from pipelines.mixture_recipe import NamedMixture
 
 
 class ShardConfig(Config):
     """What to write, and where."""
 
     corpus: str
-    """Directory or object-store URI."""
+    """Corpus, or a snapshot of it: `CORPUS@NAME`."""
     out: str | None = None
-    """Folder of the shards, new or left by an earlier call; only a dry run does without."""
-    latent: str | None = None
-    """Name of the latent actions to write; by default the only ones there are, or none."""
-    shard_mb: float = Field(256, gt=0)
-    """About how large a shard becomes."""
+    """Folder of the shards, new or left by an earlier call, or `s3://bucket/folder`; only a dry run does without."""
+    mixture: NamedMixture | None = None
+    """As for `villa train`: what it never draws is not written, and trainings on the shards draw by it unless told
+    otherwise. None: the snapshot's own, or everything there is."""
+    latents: list[str] | None = None
+    """Names of the latent actions to write, `[]` for none; None: all there are."""
+    shard_mb: float = Field(512, gt=0, le=4000)
+    """About how large a shard becomes; 256 to 1000 suits object stores."""
     segment_steps: int = Field(1000, ge=1)
     """Longest sample; longer episodes become several."""
     seed: int = 0
@@ -41,8 +45,10 @@ class ShardReport(Report):
     """What was written."""
 
     out: str
-    latent: str
-    """Name of the latent actions in the shards; empty for none."""
+    latents: list[str]
+    """Names of the latent actions in the shards."""
+    shares: dict[str, float]
+    """How often a training on the shards draws each dataset, unless told otherwise."""
     shards: int
     episodes: int
     samples: int
@@ -56,7 +62,7 @@ class ShardReport(Report):
         """Say it in a line."""
         did = "wrote" if self.written else "would write"
         size = f"{self.bytes / 1e6:.1f} MB in {self.shards} shards"
-        kind = f"latent actions of '{self.latent}'" if self.latent else "no latent actions"
+        kind = f"latent actions of {', '.join(self.latents)}" if self.latents else "no latent actions"
         where = f" to {self.out}" if self.out else ""
         return f"{did} {size}{where}: {self.episodes} episodes, {self.steps} steps, {kind} ({self.seconds:.1f} s)"
 
@@ -66,51 +72,43 @@ def run(config: ShardConfig) -> ShardReport:
     start = time.monotonic()
     if config.out is None and not config.dry_run:
         raise DataEngineError("no place for the shards; give --out FOLDER, or --dry-run to plan only")
-    if config.out is not None and "://" in config.out:
-        raise DataEngineError(f"{config.out}: shards are written to a local folder; give one and copy it there")
     corpus = Corpus.open(config.corpus)
     reader = TableReader(corpus)
-    latent = _latent(reader, config.latent)
+    latents = list(reader.latents) if config.latents is None else config.latents
     planned = plan(
-        reader, latent=latent, shard_mb=config.shard_mb, segment_steps=config.segment_steps, seed=config.seed
+        reader,
+        latents=latents,
+        mixture=config.mixture,
+        shard_mb=config.shard_mb,
+        segment_steps=config.segment_steps,
+        seed=config.seed,
     )
     report = ShardReport(
         out=config.out or "",
-        latent=latent,
+        latents=latents,
+        shares=planned.shares,
         shards=len(planned.shards),
-        episodes=len(reader.episodes),
-        samples=sum(len(shard) for shard in planned.shards),
-        steps=sum(e.num_steps for e in reader.episodes),
-        bytes=sum(reader.num_bytes(e.row) for e in reader.episodes),
+        episodes=len(planned.episodes),
+        samples=planned.num_samples,
+        steps=sum(e.num_steps for e in planned.episodes),
+        bytes=sum(reader.num_bytes(e.row) for e in planned.episodes),
         written=False,
         seconds=round(time.monotonic() - start, 3),
     )
     if config.dry_run or config.out is None:
         return report
-    fresh = not (Path(config.out) / MANIFEST).exists()
-    num_bytes = _write(reader, Path(config.out), planned, report.samples, config.threads or os.cpu_count() or 1)
+    fresh = MANIFEST not in ShardFolder(config.out).sizes()
+    num_bytes = _write(reader, config.out, planned, config.threads or os.cpu_count() or 1)
     report.bytes, report.written, report.seconds = num_bytes, True, round(time.monotonic() - start, 3)
     if fresh:
         corpus.append_run({"command": "shard", "config": config.model_dump(), "report": report.model_dump(mode="json")})
     return report
 
 
-def _write(reader: TableReader, out: Path, planned: Plan, num_samples: int, num_threads: int) -> int:
-    with progress.task("shard", num_samples, "samples") as live:
+def _write(reader: TableReader, out: str, planned: Plan, num_threads: int) -> int:
+    with progress.task("shard", planned.num_samples, "samples") as live:
 
         def tell(samples: int, num_bytes: int) -> None:
             live.advance(samples, note=f"{num_bytes / 1e6:.0f} MB")
 
         return int(write_shards(reader, out, planned, num_threads=num_threads, progress=tell)["num_bytes"])
-
-
-def _latent(reader: TableReader, name: str | None) -> str:
-    """Take the latent actions that were named, or the only ones there are."""
-    if name is not None:
-        return reader.latent_info(name).name if name else ""
-    if len(reader.latents) > 1:
-        raise DataEngineError(
-            f"{reader.corpus.uri} has latent actions of {', '.join(reader.latents)}; "
-            f"say which with --set latent=NAME, or --set latent='' for none"
-        )
-    return reader.latents[0] if reader.latents else ""

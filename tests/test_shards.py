@@ -21,7 +21,7 @@ def made_reader() -> MadeReader:
 
 
 def write(directory: Path, reader: MadeReader, **changes: object) -> dict:
-    plain: dict = {"latent": "lam", "shard_mb": 0.03, "segment_steps": 20}
+    plain: dict = {"latents": ["lam"], "shard_mb": 0.03, "segment_steps": 20}
     return write_shards(reader, directory, plan(reader, **(plain | changes)))
 
 
@@ -54,6 +54,12 @@ def test_all_that_is_known_of_an_episode_survives(shards: Path) -> None:
         np.testing.assert_array_equal(stored.latent(found.row, "lam")[1], reader.latent(episode.row, "lam")[1])
     assert stored.statistics()["arm7_jaw"].to_json() == reader.statistics()["arm7_jaw"].to_json()
     assert stored.latent_info("lam") == reader.latent_info("lam")
+    assert stored.manifest["embodiments"]["arm7_jaw"] == {
+        **{"id": 1, "kind": "robot", "episodes": 2, "steps": 77, "control_hz": [10.0]},
+        **{"state_dim": 7, "action_dim": 7},
+    }
+    assert stored.manifest["datasets"]["kitchen"] | {"id": 2, "kind": "human"} == stored.manifest["datasets"]["kitchen"]
+    assert stored.manifest["num_steps"] == 30 + 47 + 30
 
 
 def test_webdataset_iterates_the_shards(shards: Path) -> None:
@@ -126,8 +132,10 @@ def test_a_damaged_shard_is_noticed(tmp_path: Path) -> None:
 
 
 def test_latents_that_are_not_there_are_asked_for_in_words(tmp_path: Path) -> None:
-    write(tmp_path, made_reader(), latent="")
-    with pytest.raises(DataEngineError, match="has no latent actions of 'lam', it has none"):
+    write(tmp_path, made_reader(), latents=[])
+    with pytest.raises(
+        DataEngineError, match="has no latent actions of 'lam', it has those of no model; `villa shard --latent lam`"
+    ):
         ShardReader(tmp_path).latent_info("lam")
 
 

@@ -126,7 +126,7 @@ def label(demo: DemoRun, summary: DemoSummary) -> None:
 def shard(demo: DemoRun, summary: DemoSummary) -> None:
     """Emit the labelled corpus as pre-training shards."""
     words = ("shard", demo.corpus, "--out", demo.shards)
-    (found,) = run_all([demo.command("shard", *words, settings=(f"latent={LATENT}",))])
+    (found,) = run_all([demo.command("shard", *words, settings=(f"latents=[{LATENT}]",))])
     summary.shards = Sharded(
         shards=found["shards"],
         episodes=found["episodes"],
