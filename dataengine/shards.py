@@ -131,8 +131,8 @@ class ShardReader:
             raise DataEngineError(f"{self.directory}: episode {self.episodes[row].episode_id} has no latent actions")
         return latent, codes
 
-    def jpegs(self, slot: str, wanted: Sequence[tuple[int, int]]) -> list[bytes]:
-        """Read encoded frames for (row, frame) pairs."""
+    def jpegs(self, slot: str, wanted: Sequence[tuple[int, int]]) -> list[memoryview]:
+        """See encoded frames for (row, frame) pairs: views of the mapped file, which a decoder reads without a copy."""
         return [self._jpeg(slot, row, frame) for row, frame in wanted]
 
     def num_bytes(self, row: int) -> int:
@@ -175,26 +175,26 @@ class ShardReader:
             self._arrays[row, name] = joined
         return self._arrays[row, name]
 
-    def _jpeg(self, slot: str, row: int, frame: int) -> bytes:
+    def _jpeg(self, slot: str, row: int, frame: int) -> memoryview:
         if (row, slot) not in self._frames:
             self._frames[row, slot] = [self._segment_frames(s, slot) for s in self._segments[row]]
         segments = self._frames[row, slot]
         found = segments[bisect_right(segments, frame, key=lambda s: s.first) - 1]
         begin, end = found.offsets[frame - found.first : frame - found.first + 2].tolist()
-        return found.file[found.begin + begin : found.begin + end]
+        return found.jpegs[begin:end]
 
     def _segment_frames(self, stored: _Stored, slot: str) -> "_Frames":
         file = self._map(stored.shard)
         offsets = _view(file, stored.members[f"offsets_{slot}.npy"][0])
-        return _Frames(stored.first, file, stored.members[f"frames_{slot}.bin"][0], offsets)
+        begin, size = stored.members[f"frames_{slot}.bin"]
+        return _Frames(stored.first, memoryview(file)[begin : begin + size], offsets)
 
 
 class _Frames(NamedTuple):
     """Where the frames of one segment lie."""
 
     first: int
-    file: mmap.mmap
-    begin: int
+    jpegs: memoryview
     offsets: NDArray[np.int64]
 
 

@@ -16,6 +16,9 @@ from dataengine.episode import Kind
 if TYPE_CHECKING:
     from dataengine.stats import EmbodimentStatistics
 
+Jpeg = bytes | memoryview
+"""An encoded frame; a view lies in a file that its reader has mapped."""
+
 HELD_OUT_SPLITS = ("val", "valid", "validation", "test", "eval")
 """Splits of the publishers that no training run may see."""
 
@@ -101,7 +104,7 @@ class EpisodeReader(Protocol):
         """Give latent actions (t, k, d) and their codes (t, k); codes are -1 where a pair would leave the episode."""
         ...
 
-    def jpegs(self, slot: str, wanted: Sequence[tuple[int, int]]) -> list[bytes]:
+    def jpegs(self, slot: str, wanted: Sequence[tuple[int, int]]) -> Sequence[Jpeg]:
         """Read encoded frames for (row, frame) pairs, in order, in one batched read."""
         ...
 
@@ -194,7 +197,7 @@ class Window:
     """(n, k, d), zeros where masked."""
     latent_mask: NDArray[np.bool_] | None = None
     """(n,) True where the episode has that latent action."""
-    jpegs: Mapping[str, Sequence[bytes]] = field(default_factory=dict)
+    jpegs: Mapping[str, Sequence[Jpeg]] = field(default_factory=dict)
     """Slot to t encoded frames; empty when only numbers were asked for."""
 
     @property
@@ -242,7 +245,7 @@ def _cut_latents(
 def read_windows(reader: EpisodeReader, spec: WindowSpec, picks: Sequence[tuple[int, int]]) -> list[Window]:
     """Cut windows at (row, start frame) picks, with one batched read of JPEGs for each camera slot."""
     windows = [cut_window(reader, spec, row, start) for row, start in picks]
-    jpegs: list[dict[str, Sequence[bytes]]] = [{} for _ in windows]
+    jpegs: list[dict[str, Sequence[Jpeg]]] = [{} for _ in windows]
     for slot in (*spec.slots, *spec.optional_slots):
         having = [i for i, w in enumerate(windows) if slot in w.episode.cameras]
         wanted = [(windows[i].episode.row, int(frame)) for i in having for frame in windows[i].frames]

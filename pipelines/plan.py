@@ -150,7 +150,7 @@ def _draw(policy: "ActPolicy", lam: "Lam", reader: EpisodeReader, episode: Episo
 
 
 def _picture(reader: EpisodeReader, episode: EpisodeInfo, slot: str, frame: int) -> NDArray[np.uint8]:
-    return jpeg.decode(reader.jpegs(slot, [(episode.row, frame)])[0])
+    return jpeg.decode(bytes(reader.jpegs(slot, [(episode.row, frame)])[0]))
 
 
 def _roll_out(lam: "Lam", first: NDArray[np.uint8], planned: "Tensor") -> list[NDArray[np.uint8]]:

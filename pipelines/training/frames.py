@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from dataengine.errors import DataEngineError
-from dataengine.windows import EpisodeReader
+from dataengine.windows import EpisodeReader, Jpeg
 
 CHUNK = 8
 """Pictures that a thread decodes at once: below that the hand-over costs more than it wins."""
@@ -27,7 +27,7 @@ def scale(picture: NDArray[np.uint8], side: int) -> NDArray[np.uint8]:
     return np.asarray(Image.fromarray(picture).resize((side, side), Image.Resampling.BILINEAR))
 
 
-def decode_into(jpeg: bytes, target: NDArray[np.uint8]) -> None:
+def decode_into(jpeg: Jpeg, target: NDArray[np.uint8]) -> None:
     """Decode one JPEG into a (side, side, 3) array; one of that size is written without a copy."""
     side = target.shape[0]
     height, width = simplejpeg.decode_jpeg_header(jpeg)[:2]
