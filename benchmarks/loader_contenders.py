@@ -1,6 +1,7 @@
 """One contender of bench_loader.py: delivers batches of random windows; prints CPU time of all its processes.
 
-Each yields once it has delivered a batch. What came before the second batch is start-up, for everyone.
+Each yields once it has delivered a batch. The first batches are start-up, for everyone: processes begin, files are
+opened, buffers get their memory.
 """
 
 import json
@@ -19,7 +20,7 @@ from loader_data import EPISODES, FRAMES, HZ, ROW_GROUP, SIDE, STEPS, STRIDE
 from torch.utils.data import DataLoader, Dataset
 
 PLACE, CONTENDER, NUM_BATCHES = Path(sys.argv[1]), sys.argv[2], int(sys.argv[3])
-BATCH = 32
+BATCH, WARM = 32, 6
 LAST_START = STEPS - (FRAMES - 1) * STRIDE
 
 
@@ -156,7 +157,8 @@ def cpu_s() -> float:
 
 if __name__ == "__main__":
     batches = iter(CONTENDERS[CONTENDER]())
-    next(batches), next(batches)
+    for _ in range(WARM):
+        next(batches)
     cpu, wall = cpu_s(), time.perf_counter()
     for _ in range(NUM_BATCHES):
         next(batches)

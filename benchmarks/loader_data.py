@@ -17,7 +17,7 @@ from PIL import Image
 from dataengine.episode import CameraFrames, Episode
 from dataengine.store import Corpus
 from dataengine.store.add import add_episodes
-from pipelines import shard, stats
+from pipelines import export, shard, stats
 
 SIDE, HZ, STEPS, EPISODES, FRAMES, STRIDE = 224, 10.0, 90, 64, 8, 3
 ROW_GROUP = 100
@@ -67,6 +67,7 @@ def write(out: Path) -> None:
     add_episodes(corpus, [episode(number, jpegs) for number, jpegs in enumerate(episodes)])
     stats.run(stats.StatsConfig(corpus=str(out / "corpus")))
     shard.run(shard.ShardConfig(corpus=str(out / "corpus"), out=str(out / "shards")))
+    export.run(export.ExportConfig(corpus=str(out / "corpus"), out=str(out / "lerobot")))
     (out / "files").mkdir()
     rows = []
     for number, jpegs in enumerate(episodes):
