@@ -1,5 +1,6 @@
 """JPEGs become pictures: decoded in threads into reused buffers, or kept decoded in memory when they fit."""
 
+import time
 from collections import defaultdict
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -62,13 +63,14 @@ class Frames:
     """Decoded frames of a reader at one size.
 
     With `cache_mb` of memory for all frames of the cameras asked for, each is decoded once in a run; otherwise in
-    every window. The pixels are the same.
+    every window. The pixels are the same. `read_s` and `decode_s` sum up the seconds spent on encoded frames.
     """
 
     def __init__(
         self, reader: EpisodeReader, slots: Sequence[str], side: int, *, cache_mb: float = 0, num_threads: int = 1
     ) -> None:
-        self.reader, self.side = reader, side
+        self.reader, self.side, self.num_threads = reader, side, num_threads
+        self.read_s, self.decode_s = 0.0, 0.0
         self._pool = ThreadPoolExecutor(num_threads, "decode") if num_threads > 1 else None
         steps = [e.num_steps for e in reader.episodes]
         self._begins = np.concatenate([[0], np.cumsum(steps, dtype=np.int64)])
@@ -99,7 +101,10 @@ class Frames:
         np.take(pixels, places, axis=0, out=out, mode="clip")
 
     def _decode(self, slot: str, wanted: Sequence[tuple[int, int]], targets: Sequence[NDArray[np.uint8]]) -> None:
+        start = time.perf_counter()
         jpegs = self.reader.jpegs(slot, wanted)
+        read = time.perf_counter()
+        self.read_s += read - start
 
         def decode_some(first: int) -> None:
             for i in range(first, min(first + CHUNK, len(jpegs))):
@@ -115,6 +120,7 @@ class Frames:
 
         firsts = range(0, len(jpegs), CHUNK)
         list(self._pool.map(decode_some, firsts) if self._pool else map(decode_some, firsts))
+        self.decode_s += time.perf_counter() - read
 
     def close(self) -> None:
         """Stop the threads."""

@@ -10,6 +10,7 @@ from typing import Generic, Protocol, TypeVar
 from dataengine.mixture import WindowSampler
 from dataengine.windows import EpisodeReader, Window, WindowSpec, cut_window
 from models.batch import ActBatch, LamBatch, WorldBatch
+from pipelines.training.frames import Frames
 
 B = TypeVar("B", LamBatch, ActBatch, WorldBatch)
 B_co = TypeVar("B_co", LamBatch, ActBatch, WorldBatch, covariant=True)
@@ -17,6 +18,11 @@ B_co = TypeVar("B_co", LamBatch, ActBatch, WorldBatch, covariant=True)
 
 class Batches(Protocol[B_co]):
     """Turns windows without pictures into a batch with pictures."""
+
+    @property
+    def frames(self) -> Frames:
+        """Where the pictures come from."""
+        ...
 
     def make(self, windows: Sequence[Window]) -> B_co:
         """Make one batch."""
@@ -29,8 +35,12 @@ class Seconds:
 
     cut: float = 0.0
     """Picking windows and slicing arrays."""
-    make: float = 0.0
-    """Reading and decoding pictures, normalising, padding."""
+    read: float = 0.0
+    """Reading encoded pictures."""
+    decode: float = 0.0
+    """Decoding and scaling them, in all threads at once."""
+    pack: float = 0.0
+    """Normalising, padding, copying what was decoded before."""
     wait: float = 0.0
     """The trainer stood still for a batch."""
     num_batches: int = 0
@@ -38,7 +48,7 @@ class Seconds:
     def per_batch_ms(self) -> dict[str, float]:
         """Milliseconds of each stage for one batch."""
         count = max(self.num_batches, 1)
-        return {name: round(1e3 * getattr(self, name) / count, 3) for name in ("cut", "make", "wait")}
+        return {name: round(1e3 * getattr(self, name) / count, 3) for name in ("cut", "read", "decode", "pack", "wait")}
 
 
 @dataclass
@@ -70,9 +80,12 @@ class Loader(Generic[B]):
         windows = [cut_window(self.reader, self.spec, row, first) for row, first in picks]
         cut = time.perf_counter()
         batch = self.batches.make(windows)
-        self.seconds.cut += cut - start
-        self.seconds.make += time.perf_counter() - cut
-        self.seconds.num_batches += 1
+        frames, spent = self.batches.frames, self.seconds
+        pictures = frames.read_s + frames.decode_s - spent.read - spent.decode
+        spent.cut += cut - start
+        spent.read, spent.decode = frames.read_s, frames.decode_s
+        spent.pack += time.perf_counter() - cut - pictures
+        spent.num_batches += 1
         return batch
 
     def __iter__(self) -> Iterator[B]:

@@ -28,6 +28,10 @@ from pipelines.training.interrupts import Interrupts
 from pipelines.training.loading import B, Loader
 from pipelines.training.ranks import Ranks
 from pipelines.training.settings import LoopConfig, learning_rate
+from pipelines.training.starvation import advice
+
+ADVISE_AFTER = 100
+"""Steps of a call, before which a waiting trainer is only starting up."""
 
 
 class Trainable(Protocol):
@@ -123,6 +127,7 @@ class Run(Generic[B]):
         title = f"train {self.title}" + (f" from step {self.step}" if self.step else "")
         self.model.train()
         stop: int | None = None
+        advised = ""
         with Interrupts() as interrupts, progress.task(title, self.config.steps - first, "steps") as live:
             while self.step < self.config.steps:
                 self._one_step()
@@ -130,6 +135,8 @@ class Run(Generic[B]):
                 done = self.step == self.config.steps
                 if done or self.step % self.config.log_every == 0:
                     self._log(metrics, (self.step - first) / (self.seconds - before))
+                if not advised and self.step - first == ADVISE_AFTER:
+                    advised = self._advise((self.seconds - before) / ADVISE_AFTER)
                 live.advance(1, note=f"loss {self.figures.get('loss', math.nan):.4f}")
                 stop = self._must_stop(interrupts, (self.seconds - before) / 60)
                 if done or stop is not None or self.step % self.config.checkpoint_every == 0:
@@ -141,13 +148,16 @@ class Run(Generic[B]):
         if stop and self.step < self.config.steps:
             self._say(f"stopped after step {self.step} of {self.config.steps}, saved; the same command continues")
             raise KeyboardInterrupt if stop == signal.SIGINT else SystemExit(128 + stop)
+        steps_per_s = (self.step - first) / max(self.seconds - before, 1e-9)
+        if not advised and self.step - first >= ADVISE_AFTER:
+            self._advise(1 / steps_per_s)
         return Trained(
             step=self.step,
             finished=self.step == self.config.steps,
             seconds=self.seconds,
             figures=self.figures,
             loader_ms=self.loader.seconds.per_batch_ms(),
-            steps_per_s=(self.step - first) / max(self.seconds - before, 1e-9),
+            steps_per_s=steps_per_s,
         )
 
     def export(self, directory: Path) -> None:
@@ -227,6 +237,17 @@ class Run(Generic[B]):
                 f"{self.title}: {bad[0]} is {figures[bad[0]]} around step {self.step}, expected a number; {kept}; "
                 f"try a lower lr than {self.config.lr:g} or a longer warm-up in another run"
             )
+
+    def _advise(self, step_s: float) -> str:
+        """Say what starves this trainer, if anything does."""
+        words = advice(
+            self.loader.seconds.per_batch_ms(),
+            1e3 * step_s / self.config.accumulate,
+            self.loader.batches.frames.num_threads,
+        )
+        if words:
+            self._say(words)
+        return words
 
     def _must_stop(self, interrupts: Interrupts, minutes: float) -> int | None:
         """Give the signal to stop for, 0 when time is up, None to go on; the same on every rank."""
