@@ -188,6 +188,8 @@ def test_shards_in_an_object_store_are_those_on_a_disk_and_resume(corpus: Corpus
         assert there == path.read_bytes(), path.name
     assert found.keys() == {path.name for path in (tmp_path / "disk").iterdir()}
     assert report.shards >= 3
+    with pytest.raises(DataEngineError, match="found shards in an object store, expected them on a disk"):
+        open_reader("s3://out/runs/shards")
     # One shard never arrived: only it is written again.
     for key in ("manifest.json", "shard-000001.parquet"):
         bucket.delete_object(Bucket="out", Key=f"runs/shards/{key}")

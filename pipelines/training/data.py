@@ -11,7 +11,8 @@ import numpy as np
 from dataengine.config import Config
 from dataengine.errors import DataEngineError
 from dataengine.mixture import Mixture
-from dataengine.shards import ShardReader, is_shards
+from dataengine.shard_folder import ShardFolder
+from dataengine.shards import MANIFEST, PLAN, ShardReader, is_shards
 from dataengine.windows import EpisodeInfo, EpisodeReader, LatentInfo, is_held_out
 
 C = TypeVar("C", bound=Config)
@@ -21,6 +22,11 @@ def open_reader(place: str) -> EpisodeReader:
     """Open a folder of shards, a corpus, or `CORPUS@SNAPSHOT`; shards do without lance."""
     if is_shards(place):
         return ShardReader(place)
+    if "://" in place and {MANIFEST, PLAN} & ShardFolder(place).sizes().keys():
+        raise DataEngineError(
+            f"{place}: found shards in an object store, expected them on a disk, where their pictures are read at "
+            f"random; copy the folder to a local disk and give that"
+        )
     from dataengine.store import Corpus
     from dataengine.store.reader import TableReader
 
