@@ -246,3 +246,14 @@ def test_the_run_is_noted(tmp_path):
     corpus = make_corpus(tmp_path / "corpus", {"a": [robot_episode("0")]})
     run(StatsConfig(corpus=corpus.uri))
     assert corpus.runs()["command"].to_pylist() == ["add", "stats"]
+
+
+def test_nothing_is_trained_on_statistics_of_other_episodes(grown):
+    run(StatsConfig(corpus=grown.uri))
+    found = Corpus.open(grown.uri)
+    assert TableReader(found).statistics().keys()
+    add_parts(found, {"late": [robot_episode("late")]})
+    with pytest.raises(DataEngineError, match="statistics are of other episodes or steps.*run `villa stats` again"):
+        TableReader(Corpus.open(grown.uri)).statistics()
+    run(StatsConfig(corpus=grown.uri))
+    assert TableReader(Corpus.open(grown.uri)).statistics().keys()

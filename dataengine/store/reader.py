@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from dataengine import labels, stats
 from dataengine.episode import CAMERA_SLOTS
 from dataengine.errors import DataEngineError
-from dataengine.schema import TRIMS
+from dataengine.schema import ROBOTS_KEY, TRIMS
 from dataengine.stats import EmbodimentStatistics
 from dataengine.store.corpus import Corpus
 from dataengine.windows import EpisodeInfo, LatentInfo, identify, steps_per_latent
@@ -93,8 +93,15 @@ class TableReader:
         return int(self._num_bytes[row])
 
     def statistics(self) -> dict[str, EmbodimentStatistics]:
-        """Give statistics by embodiment, as `villa stats` left them; raise DataEngineError where some are missing."""
+        """Give statistics by embodiment, as `villa stats` left them; raise DataEngineError if they are out of date."""
         table = self.corpus.stats()
+        measured = (table.schema.metadata or {}).get(ROBOTS_KEY) if table is not None else None
+        if measured is not None and measured.decode() != self.corpus.robots_hash():
+            raise DataEngineError(
+                f"{self.corpus.uri}: its statistics are of other episodes or steps than those that count now; "
+                f"run `villa stats` again, which reads only what is new"
+                + (", and take another snapshot" if self.corpus.snapshot else "")
+            )
         found = stats.by_embodiment(stats.from_table(table)) if table is not None else {}
         missing = {e.embodiment for e in self.episodes if e.kind == "robot"} - set(found)
         if missing:
