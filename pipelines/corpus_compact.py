@@ -7,6 +7,7 @@ from datetime import timedelta
 from pydantic import Field
 
 from dataengine.config import Config
+from dataengine.errors import DataEngineError
 from dataengine.report import Report
 from pipelines.text_table import human_bytes
 
@@ -81,6 +82,11 @@ def run(config: CompactConfig) -> CompactReport:
 
     start = time.monotonic()
     corpus = Corpus.open(config.corpus)
+    if corpus.snapshot is not None:
+        raise DataEngineError(
+            f"snapshot '{corpus.snapshot.name}' never changes; run `villa corpus compact {corpus.uri}`, "
+            f"which leaves snapshots as they are"
+        )
     version = corpus.version
     age = parse_age(config.older_than) if config.older_than else None
     if age is not None:

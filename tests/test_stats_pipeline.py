@@ -253,7 +253,7 @@ def test_nothing_is_trained_on_statistics_of_other_episodes(grown):
     found = Corpus.open(grown.uri)
     assert TableReader(found).statistics().keys()
     add_parts(found, {"late": [robot_episode("late")]})
-    with pytest.raises(DataEngineError, match="statistics are of other episodes or steps.*run `villa stats` again"):
+    with pytest.raises(DataEngineError, match=r"statistics are of other episodes or steps.*run `villa stats` again"):
         TableReader(Corpus.open(grown.uri)).statistics()
     run(StatsConfig(corpus=grown.uri))
     assert TableReader(Corpus.open(grown.uri)).statistics().keys()

@@ -103,7 +103,7 @@ def test_a_state_is_named_with_an_at_sign_by_every_command_that_reads(villa, cor
     assert (said.code, "no snapshot 'april', there are: march" in said.line) == (2, True)
 
 
-@pytest.mark.parametrize("words", [("stats",), ("curate",), ("corpus", "snapshot")])
+@pytest.mark.parametrize("words", [("stats",), ("curate",), ("corpus", "snapshot"), ("corpus", "compact")])
 def test_commands_that_write_refuse_a_state_that_never_changes(villa, corpus, words):
     villa("corpus", "snapshot", corpus.uri, "march")
     before = Corpus.open(corpus.uri).version
