@@ -10,7 +10,7 @@ from multiprocessing.context import SpawnProcess
 from typing import Any, TypeVar, cast
 
 from dataengine.errors import DataEngineError
-from dataengine.runners.local import _die_with
+from dataengine.runners.local import die_with
 
 T = TypeVar("T")
 Work = Callable[[T, Callable[[int], None]], None]
@@ -61,7 +61,7 @@ def run(start: Callable[[], Work[T]], tasks: Sequence[T], workers: int) -> Itera
 def _serve(pipe: Connection, start: Callable[[], Work[Any]], parent: int) -> None:
     """Do tasks until the driver goes away."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the driver decides
-    _die_with(parent)
+    die_with(parent)
     work = None
     with contextlib.suppress(EOFError, BrokenPipeError):
         while True:

@@ -42,7 +42,7 @@ class Reel:
         offs: list[float] = []
         try:
             self._go_to(path, float(time_s[0]))
-            taken = list(video._shrink(self._matched(time_s, offs), self.frame_size))
+            taken = list(video.shrink(self._matched(time_s, offs), self.frame_size))
         except av.error.FFmpegError as error:
             self.close()
             raise RecordError(f"{path.name}: cannot be decoded ({error.strerror})") from error
@@ -75,10 +75,10 @@ class Reel:
         if path == self._path and self._last_s < start_s - slack_s and start_s - self._last_s < JUMP_S:
             return
         self.close()
-        container, stream = self._open.enter_context(video._open(path))
+        container, stream = self._open.enter_context(video.open_video(path))
         if start_s > slack_s:
             container.seek(int((start_s - slack_s) / stream.time_base), stream=stream)
-        self._path, self._frames = path, video._timed_frames(stream)
+        self._path, self._frames = path, video.timed_frames(stream)
 
     def _matched(self, time_s: NDArray[np.float64], offs: list[float]) -> Iterator[tuple[float, Any]]:
         """Yield the frame nearest to each time."""

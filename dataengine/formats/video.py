@@ -68,7 +68,7 @@ class Clip:
 
 def probe(path: Place) -> VideoInfo:
     """Read the header of a file; raise RecordError when it is no readable video."""
-    with _open(path) as (container, stream):
+    with open_video(path) as (container, stream):
         return _info(container, stream)
 
 
@@ -79,13 +79,13 @@ def decode(path: Place, frame_size: int, rate_hz: float | None = None) -> Clip:
     repeated frames would show a robot or a hand that stands still.
     """
     name = name_of(path)
-    with _open(path) as (container, stream):
+    with open_video(path) as (container, stream):
         info = _info(container, stream)
         if rate_hz is not None and info.rate_hz:
             rate_hz = min(rate_hz, info.rate_hz)
-        timed = _timed_frames(stream)
+        timed = timed_frames(stream)
         try:
-            taken = list(_shrink(_resample(timed, rate_hz) if rate_hz else timed, frame_size))
+            taken = list(shrink(_resample(timed, rate_hz) if rate_hz else timed, frame_size))
         except (av.error.FFmpegError, OSError) as error:
             raise RecordError(f"{name}: cannot be decoded ({error.strerror})") from error
         except RecordError as error:
@@ -119,7 +119,7 @@ def pictures(path: Place, rate_hz: float) -> Iterator[tuple[float, NDArray[np.ui
     than they are asked for.
     """
     name = name_of(path)
-    with _open(path) as (container, stream):
+    with open_video(path) as (container, stream):
         info = _info(container, stream)
         if info.rate_hz and info.rate_hz < rate_hz * (1 - RATE_SLACK):
             raise RecordError(f"{name}: has {info.rate_hz:g} frames in a second, needs at least {rate_hz:g}")
@@ -127,7 +127,7 @@ def pictures(path: Place, rate_hz: float) -> Iterator[tuple[float, NDArray[np.ui
         start_s, time_s = 0.0, None
         last: tuple[Any, NDArray[np.uint8]] | None = None
         try:
-            for time_s, frame in _resample(_timed_frames(stream), rate_hz):
+            for time_s, frame in _resample(timed_frames(stream), rate_hz):
                 if last is None:
                     start_s = time_s
                 if last is None or last[0] is not frame:
@@ -163,7 +163,7 @@ def encode(path: str | Path, frames: Iterable[NDArray[np.uint8]], rate_hz: float
 
 
 @contextmanager
-def _open(path: Place) -> Iterator[tuple[Any, Any]]:
+def open_video(path: Place) -> Iterator[tuple[Any, Any]]:
     """Open a file with its first video stream, decoded by one thread."""
     name, num_bytes = name_of(path), size_of(path)
     if num_bytes is None:
@@ -202,7 +202,7 @@ def _info(container: Any, stream: Any) -> VideoInfo:
     )
 
 
-def _timed_frames(stream: Any) -> Iterator[tuple[float, Any]]:
+def timed_frames(stream: Any) -> Iterator[tuple[float, Any]]:
     """Decode in order of presentation; a frame that does not come after the last one is left out."""
     last_s = -np.inf
     for i, frame in enumerate(stream.container.decode(stream)):
@@ -233,7 +233,7 @@ def _resample(timed: Iterable[tuple[float, Any]], rate_hz: float) -> Iterator[tu
         k += 1
 
 
-def _shrink(timed: Iterable[tuple[float, Any]], frame_size: int) -> Iterator[tuple[float, tuple[int, int], bytes]]:
+def shrink(timed: Iterable[tuple[float, Any]], frame_size: int) -> Iterator[tuple[float, tuple[int, int], bytes]]:
     """Scale, turn upright and encode each frame; yields (time, native size as shown, JPEG)."""
     reformatter = VideoReformatter()
     last: tuple[Any, tuple[int, int], bytes] | None = None

@@ -91,7 +91,7 @@ def _start(source: PartReader, staging: Staging, stall_s: float) -> _Worker:
 def _serve(pipe: Connection, source: PartReader, staging: Staging, stall_s: float, parent: int) -> None:
     """Read parts until the driver goes away."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the driver decides
-    _die_with(parent)
+    die_with(parent)
     while True:
         try:
             attempt: Attempt = pipe.recv()
@@ -100,7 +100,7 @@ def _serve(pipe: Connection, source: PartReader, staging: Staging, stall_s: floa
         pipe.send(read_part(source, attempt.part, staging, attempt.number, stall_s))
 
 
-def _die_with(parent: int) -> None:
+def die_with(parent: int) -> None:
     """Leave no reader behind when the driver is killed: ask Linux, and look whether it is too late to ask."""
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)

@@ -59,14 +59,14 @@ def test_a_film_can_be_entered_at_any_frame(film, first):
 
 def test_episodes_one_after_another_are_decoded_once(film, monkeypatch):
     decoded = []
-    timed = video._timed_frames
+    timed = video.timed_frames
 
     def counted(stream):
         for time_s, frame in timed(stream):
             decoded.append(time_s)
             yield time_s, frame
 
-    monkeypatch.setattr(video, "_timed_frames", counted)
+    monkeypatch.setattr(video, "timed_frames", counted)
     reel = Reel(256, lr.FPS)
     for first, count in ((0, 40), (40, 30), (75, 25), (100, 50)):
         frames, _ = reel.take(film, times(first, count))
