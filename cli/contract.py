@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 COMMANDS = (
     *("demo", "doctor", "sources"),
     *("ingest", "curate", "stats", "show", "corpus"),
-    *("train", "label", "shard", "export", "probe", "eval"),
+    *("train", "label", "lam", "shard", "export", "probe", "eval"),
     "docs",
 )
 """In the order in which a newcomer meets them; each is a file of this folder."""

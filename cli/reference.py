@@ -26,6 +26,7 @@ CONFIGS = {
     "villa train world": ("pipelines.train_world:TrainWorldConfig", "models.world:WorldConfig"),
     "villa label": ("pipelines.label:LabelConfig",),
     "villa label --video": ("pipelines.label_video:LabelVideoConfig",),
+    "villa lam report": ("pipelines.lam_report:LamReportConfig",),
     "villa shard": ("pipelines.shard:ShardConfig",),
     "villa export lerobot": ("pipelines.export:ExportConfig",),
     "villa export lam": ("pipelines.export_lam:ExportLamConfig",),

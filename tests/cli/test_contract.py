@@ -47,7 +47,7 @@ def test_every_command_of_the_issue_is_there():
         "sources",
         "docs",
     ]
-    wanted += ["export lerobot", "export lam", "train lam", "train act", "train world"]
+    wanted += ["lam report", "export lerobot", "export lam", "train lam", "train act", "train world"]
     wanted += [f"corpus {name}" for name in ("info", "verify", "compact", "snapshot", "diff")]
     assert set(COMMANDS) == {f"villa {name}" for name in wanted}
 

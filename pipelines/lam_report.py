@@ -1,0 +1,289 @@
+"""What is in a latent action? One page about one model: pairs that it calls alike, its codes, pictures, controls."""
+
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+from pydantic import Field
+
+from dataengine.config import Config
+from dataengine.progress import task
+from dataengine.report import Report
+from dataengine.store import Corpus
+from pipelines.lam_report_measures import Distance, code_counts, jensen_shannon, perplexity
+from pipelines.lam_report_nearest import Example, Nearness, compare, pick_queries, show_examples
+from pipelines.lam_report_paint import paint
+from pipelines.lam_report_pairs import Group, choose_pairs, episodes_seen_by, origin, read_groups
+from pipelines.probe_latents import Judged, find_models
+from pipelines.text_table import text_table
+from pipelines.training.lam_scores import VisualScore
+
+
+class LamReportConfig(Config):
+    """Which model to look into, on which pictures."""
+
+    corpus: str
+    """Directory or object-store URI."""
+    lam: Path
+    """Directory of the latent action model, ours or a released one."""
+    out: Path
+    """Folder for `index.html`, `report.json` and the pictures."""
+    slot: str = "primary"
+    """Camera whose frames are read."""
+    interval_s: float | None = Field(None, gt=0)
+    """Seconds between the two frames of a pair; by default those of the labels in the corpus, or else the model's."""
+    most: int = Field(300, ge=2)
+    """Most pairs of each body in each dataset."""
+    most_painted: int = Field(64, ge=2)
+    """Most of them that are painted."""
+    queries: int = Field(8, ge=1)
+    """Pairs in the figure."""
+    distance: Distance = "euclid"
+    """Between quantised latent actions: `euclid`, as the quantiser's own, or `cosine`."""
+    device: str | None = None
+    """`cpu`, `cuda`; by default the best there is."""
+    threads: int = Field(2, ge=1)
+    """Threads that decode, where the corpus has no labels of this model."""
+
+
+class GroupFacts(Report):
+    """Pairs of one body in one dataset."""
+
+    group: str
+    dataset: str
+    embodiment: str
+    kind: str
+    steps: int
+    """Control steps K between the two frames."""
+    episodes: int
+    pairs: int
+    unreadable: int
+    """Pairs left out because a picture is broken."""
+    status: str
+    """What training may have seen of these episodes."""
+
+
+class CodeUse(Report):
+    """How one group uses the codebook."""
+
+    group: str
+    counts: list[list[int]]
+    """(k, c) pairs with each code, by slot."""
+    used: list[int]
+    """Codes that occur, by slot."""
+    perplexity: list[float]
+    """Codes in effect, by slot."""
+    commonest: float
+    """Share of the commonest tuple of codes."""
+    tuples: int
+    """Tuples that occur."""
+
+
+class CodeDistance(Report):
+    """How different the codes of two groups are."""
+
+    one: str
+    other: str
+    """The same group: its episodes were split in two halves, the distance that chance alone makes."""
+    distance: float
+    """Jensen-Shannon distance, mean over slots: 0 equal, 1 no common code."""
+
+
+class LamReport(Report):
+    """What a model's latent actions hold."""
+
+    corpus: str
+    lam: str
+    page: str
+    interval_s: float
+    labels: str
+    """Labels in the corpus that were read; empty where the model encoded the pairs."""
+    slots: int
+    num_codes: int
+    distance: Distance
+    groups: list[GroupFacts]
+    codes_used: int
+    """Codes that occur in any slot of any group."""
+    codes: list[CodeUse]
+    code_distances: list[CodeDistance]
+    nearness: list[Nearness]
+    examples: list[Example]
+    visual: list[VisualScore]
+    sheets: dict[str, str] = Field(default_factory=dict)
+    """Picture of painted pairs by group."""
+    notes: list[str] = Field(default_factory=list)
+    seconds: float
+
+    @property
+    def direction(self) -> tuple[float, float] | None:
+        """Agreement of direction between different groups, of nearest and of random pairs."""
+        found = [(n.direction, n.direction_random) for n in self.nearness if n.query != n.among]
+        known = [(a, b) for a, b in found if a is not None and b is not None]
+        if not known:
+            return None
+        one, other = np.mean(known, axis=0)
+        return float(one), float(other)
+
+    def summary(self) -> str:
+        """Print a row per group, then what holds across groups."""
+        use = {c.group: c for c in self.codes}
+        head = ["pairs of", "pairs", "status", "error / copy", "shuffled / copy", "least perplexity", "own direction"]
+        rows = []
+        for g, v in zip(self.groups, self.visual, strict=True):
+            own = next((n for n in self.nearness if n.query == n.among == g.group and not n.other_tasks), None)
+            cells = [f"{v.ratio:.3f}", f"{v.shuffled_ratio:.3f}", f"{min(use[g.group].perplexity):.1f}"]
+            rows.append([g.group, g.pairs, g.status, *cells, _against(own)])
+        lines = [text_table(head, rows), f"codes used: {self.codes_used} of {self.num_codes}"]
+        if self.direction:
+            nearest, random = self.direction
+            words = "direction of the nearest pair in another group"
+            lines.append(f"{words}: {signed(nearest)}, of any pair {signed(random)}")
+        return "\n".join([*lines, *self.notes, f"{self.page} ({self.seconds:.1f} s)"])
+
+
+def signed(value: float) -> str:
+    """Print a number with its sign; nearly nothing is +0.00."""
+    return f"{round(value, 2) + 0.0:+.2f}"
+
+
+def _against(one: Nearness | None) -> str:
+    if one is None or one.direction is None or one.direction_random is None:
+        return "-"
+    return f"{signed(one.direction)} (any {signed(one.direction_random)})"
+
+
+def run(config: LamReportConfig) -> LamReport:
+    """Choose pairs, encode and paint them, compare them, and write the page."""
+    from pipelines.lam_report_page import write_page
+
+    start = time.monotonic()
+    corpus = Corpus.open(config.corpus)
+    known = origin(config.lam, corpus)
+    judged = find(corpus, config)
+    lam = judged.lam
+    assert lam is not None
+    choices = choose_pairs(episodes_seen_by(corpus, config.slot), judged.interval_s, known, config.most)
+    with task("latent actions", sum(len(c.picks.row) for c in choices), "pairs") as live:
+        groups = read_groups(corpus, judged, lam, choices, config.threads, live.advance)
+    pictures = config.out / "pictures"
+    pictures.mkdir(parents=True, exist_ok=True)
+    for old in (*pictures.glob("pair-*.jpg"), *pictures.glob("painted-*.png")):
+        old.unlink()
+    with task("paint", sum(min(len(g.codes), config.most_painted) for g in groups), "pairs") as live:
+        painted = [
+            paint(corpus, lam, config.slot, g, config.most_painted, pictures / f"painted-{i}.png", live.advance)
+            for i, g in enumerate(groups)
+        ]
+    queries = pick_queries(groups, painted, config.queries)
+    report = LamReport(
+        corpus=config.corpus,
+        lam=str(config.lam),
+        page=str(config.out / "index.html"),
+        interval_s=judged.interval_s,
+        labels=judged.info.name if judged.info else "",
+        slots=lam.config.num_slots,
+        num_codes=lam.config.num_codes,
+        distance=config.distance,
+        groups=[facts(g) for g in groups],
+        codes_used=len(np.unique(np.concatenate([g.codes.ravel() for g in groups]))),
+        codes=[code_use(g, lam.config.num_codes) for g in groups],
+        code_distances=code_distances(groups, lam.config.num_codes),
+        nearness=nearness(groups, config.distance),
+        examples=show_examples(corpus, config.slot, groups, queries, config.distance, pictures),
+        visual=[p.score for p in painted],
+        sheets={g.title: f"pictures/{p.sheet.name}" for g, p in zip(groups, painted, strict=True)},
+        notes=notes(groups, judged),
+        seconds=round(time.monotonic() - start, 3),
+    )
+    write_page(config.out, report)
+    (config.out / "report.json").write_text(report.model_dump_json(indent=1))
+    return report
+
+
+def find(corpus: Corpus, config: LamReportConfig) -> Judged:
+    """Load the model; with labels of the same weights, camera and spacing in the corpus, these are read."""
+    from dataclasses import replace
+
+    from models.weights import load_lam
+    from pipelines.training.ranks import pick_device
+
+    device = str(pick_device(config.device))
+    (judged,) = find_models(corpus, [str(config.lam)], config.slot, device)
+    lam = judged.lam or load_lam(config.lam, device)
+    spacing = config.interval_s or judged.interval_s
+    info = judged.info if spacing == judged.interval_s else None
+    return replace(judged, interval_s=spacing, info=info, lam=lam)
+
+
+def facts(group: Group) -> GroupFacts:
+    """Say which pairs these are."""
+    return GroupFacts(
+        group=group.title,
+        dataset=group.dataset,
+        embodiment=group.embodiment,
+        kind=group.kind,
+        steps=group.picks.stride,
+        episodes=len(np.unique(group.picks.episode)),
+        pairs=len(group.codes),
+        unreadable=group.unreadable,
+        status=group.status,
+    )
+
+
+def code_use(group: Group, num_codes: int) -> CodeUse:
+    """Count a group's codes."""
+    counts = code_counts(group.codes, num_codes)
+    _, repeats = np.unique(group.codes, axis=0, return_counts=True)
+    return CodeUse(
+        group=group.title,
+        counts=counts.tolist(),
+        used=(counts > 0).sum(axis=1).tolist(),
+        perplexity=[round(float(p), 3) for p in perplexity(counts)],
+        commonest=round(float(repeats.max() / repeats.sum()), 4),
+        tuples=len(repeats),
+    )
+
+
+def code_distances(groups: Sequence[Group], num_codes: int) -> list[CodeDistance]:
+    """Compare the codes of every two groups, and of two halves of each that has several episodes."""
+    found = []
+    for i, one in enumerate(groups):
+        halves = np.unique(one.picks.episode, return_inverse=True)[1] % 2
+        if halves.any():
+            sides = [code_counts(one.codes[halves == side], num_codes) for side in (0, 1)]
+            found.append(CodeDistance(one=one.title, other=one.title, distance=round(jensen_shannon(*sides), 4)))
+        for other in groups[i + 1 :]:
+            sides = [code_counts(g.codes, num_codes) for g in (one, other)]
+            found.append(CodeDistance(one=one.title, other=other.title, distance=round(jensen_shannon(*sides), 4)))
+    return found
+
+
+def nearness(groups: Sequence[Group], kind: Distance) -> list[Nearness]:
+    """Compare every group with every other, with its own other episodes, and with those of other tasks."""
+    found = []
+    for query in groups:
+        for among in groups:
+            found.append(compare(query, among, kind))
+            if query is among and query.motion is not None:
+                found.append(compare(query, among, kind, other_tasks=True))
+    return [n for n in found if n.pairs]
+
+
+def notes(groups: Sequence[Group], judged: Judged) -> list[str]:
+    """Say what could not be looked at, and where figures may flatter."""
+    found = []
+    for g in groups:
+        if g.unreadable:
+            found.append(f"{g.title}: {g.unreadable} pairs left out, a picture is broken")
+        if g.saw and not g.held_out:
+            found.append(f"{g.title}: no episode is held out from training, so these are episodes that it saw")
+    moving = [g for g in groups if g.motion is not None]
+    if len(moving) < 2:
+        found.append(
+            "agreement of direction between bodies needs two groups whose states are poses of the hand, "
+            f"found {len(moving)}"
+        )
+    if len(groups) == 1:
+        found.append("one group alone: the nearest pairs are those of its other episodes")
+    return found

@@ -1,0 +1,180 @@
+"""The page of `villa lam report`: one file of HTML, pictures in it."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from pipelines import page
+from pipelines.lam_report import LamReport, signed
+from pipelines.lam_report_charts import heat_map
+from pipelines.lam_report_nearest import Example, Nearness, Shown
+
+SHEET = ("now", "next", "painted", "error of copying", "error of painting")
+WORDS = {"euclid": "Euclidean distance", "cosine": "cosine distance (1 - cosine)"}
+
+
+def write_page(folder: Path, report: LamReport) -> None:
+    """Write the page into a folder that has the pictures."""
+    sections = [
+        _pairs(report),
+        _nearest(folder, report),
+        _codes(report),
+        _pictures(folder, report),
+    ]
+    lead = f"{report.lam}, looked at on {report.corpus}"
+    top = [page.cards(_figures(report))]
+    if report.notes:
+        top.append(page.note("What to know first", report.notes, limits=True))
+    foot = f"villa lam report; all numbers are in report.json beside this page ({report.seconds:.0f} s)"
+    folder.joinpath("index.html").write_text(page.page("Inside a latent action model", lead, top, sections, foot))
+
+
+def _figures(report: LamReport) -> list[tuple[object, str, str]]:
+    """Pick the few numbers that matter."""
+    ratio, shuffled = (float(np.mean([getattr(v, n) for v in report.visual])) for n in ("ratio", "shuffled_ratio"))
+    least = min(p for use in report.codes for p in use.perplexity)
+    figures: list[tuple[object, str, str]] = [
+        (f"{report.codes_used} of {report.num_codes}", "codes in use", f"least perplexity of a slot {least:.1f}"),
+        (f"{ratio:.2f}", "error of the next frame", f"copying is 1; with another pair's latent {shuffled:.2f}"),
+    ]
+    if report.direction:
+        nearest, random = report.direction
+        figures.append((signed(nearest), "same direction in another body", f"of any pair {signed(random)}"))
+    return figures
+
+
+def _pairs(report: LamReport) -> page.Section:
+    head = ["group", "body", "kind", "K", "episodes", "pairs", "what training saw"]
+    rows = [[g.group, g.embodiment, g.kind, g.steps, g.episodes, g.pairs, g.status] for g in report.groups]
+    how = (
+        f"read from the labels '{report.labels}' of the corpus"
+        if report.labels
+        else "encoded by the model for this page"
+    )
+    words = (
+        f"A pair is a frame and the one {report.interval_s:g} s (K control steps) later, spread evenly over the"
+        f" episodes. Latent actions were {how}."
+    )
+    return page.Section("pairs", "Which pairs", [page.paragraph(words), page.table(head, rows)])
+
+
+def _nearest(folder: Path, report: LamReport) -> page.Section:
+    blocks: list[str] = [
+        page.paragraph(
+            f"Each row begins with a pair that moves; beside it stands the pair of every other group whose quantised"
+            f" latent action lies nearest, by {WORDS[report.distance]}. Queries are the middles of clusters, taken in"
+            " turn from every group; nobody picked them by eye."
+        )
+    ]
+    blocks += [_example(folder, example, report.slots) for example in report.examples]
+    head = ["moving pairs of", "nearest in", "queries", "distance", "equal codes", "of any pair", "direction", "of any"]
+    rows = [
+        [
+            *(n.query, _among(n), n.pairs),
+            *(_number(x) for x in (n.distance, n.equal_codes, n.equal_codes_random, n.direction, n.direction_random)),
+        ]
+        for n in report.nearness
+        if n.pairs
+    ]
+    blocks += [
+        page.heading("Do nearest pairs do the same?"),
+        page.paragraph(
+            "For all pairs that move, not only those above. Direction is the mean cosine between the ways of the two"
+            " hands, each in its own robot's frame; a hand that rests counts 0. A latent that holds the action lies"
+            " above what any pair gives."
+        ),
+        page.table(head, rows),
+        page.note(
+            "Bodies need not share their axes or their camera's view: a low cosine between two robots may be that, and"
+            " not the model. Within one robot it cannot; but episodes of one task run alike, and a latent that only"
+            " names the scene finds the same moment of another episode. Across tasks it cannot do that."
+        ),
+    ]
+    return page.Section("nearest", "Same latent action, other body", blocks)
+
+
+def _among(n: Nearness) -> str:
+    if n.among != n.query:
+        return n.among
+    return "its other tasks" if n.other_tasks else "its other episodes"
+
+
+def _example(folder: Path, example: Example, slots: int) -> str:
+    first = page.picture(
+        folder / example.query.picture, page.Html(f"<b>{page.text(example.query.group)}</b>: {_where(example.query)}")
+    )
+    others = [page.picture(folder / s.picture, _caption(s, slots)) for s in example.nearest]
+    return page.gallery([first, *others], at_least_px=230)
+
+
+def _where(shown: Shown) -> str:
+    return f"<small>query, frame {shown.frame}, codes {' '.join(map(str, shown.codes))}</small>"
+
+
+def _caption(shown: Shown, slots: int) -> page.Html:
+    words = f"distance {shown.distance:.2f}, {shown.equal_codes} of {slots} codes equal"
+    words += f", direction {signed(shown.direction)}" if shown.direction is not None else ""
+    return page.Html(f"{page.text(shown.group)}: <small>{words}</small>")
+
+
+def _number(value: float | None) -> object:
+    return "" if value is None else value
+
+
+def _codes(report: LamReport) -> page.Section:
+    head = ["group", "tuples seen", "commonest tuple", "codes by slot", "perplexity by slot"]
+    rows = [
+        [
+            *(use.group, use.tuples, f"{use.commonest:.1%}", ", ".join(map(str, use.used))),
+            ", ".join(f"{p:.1f}" for p in use.perplexity),
+        ]
+        for use in report.codes
+    ]
+    shares = {use.group: _shares(use.counts) for use in report.codes}
+    top = max(float(share.max()) for share in shares.values())
+    slots = {
+        f"slot {slot}": {name: share[slot].tolist() for name, share in shares.items()} for slot in range(report.slots)
+    }
+    columns = [str(code) for code in range(report.num_codes)]
+    blocks = [
+        page.table(head, rows),
+        heat_map("Share of pairs with each code", slots, columns, top=top),
+        page.heading("Do groups speak the same codes?"),
+        page.paragraph(
+            "Jensen-Shannon distance of the codes of two groups, mean over slots: 0 for equal shares, 1 for no common"
+            " code. On the diagonal, two halves of a group's own episodes: the distance that chance alone makes."
+        ),
+        _overlap(report),
+    ]
+    return page.Section("codes", "Codes", blocks)
+
+
+def _shares(counts: Sequence[Sequence[int]]) -> np.ndarray:
+    table = np.asarray(counts, dtype=np.float64)
+    return table / table.sum(axis=1, keepdims=True)
+
+
+def _overlap(report: LamReport) -> str:
+    names = [g.group for g in report.groups]
+    found = {frozenset((d.one, d.other)): d.distance for d in report.code_distances}
+    rows = {
+        f"{i + 1}  {name}": [found.get(frozenset((name, other))) for other in names] for i, name in enumerate(names)
+    }
+    return heat_map("Distance of codes", {"": rows}, [str(i + 1) for i in range(len(names))], top=1.0)
+
+
+def _pictures(folder: Path, report: LamReport) -> page.Section:
+    rows = [[v.embodiment, v.pairs, v.ratio, v.shuffled_ratio, v.copy_frame] for v in report.visual]
+    blocks = [
+        page.paragraph(
+            "The next frame, painted from the current one and the latent action. If shuffling latents among the pairs"
+            " of a group costs nothing, they carry nothing, however small the error."
+        ),
+        page.table(["group", "pairs", "error / copy", "shuffled / copy", "squared error of copying"], rows),
+    ]
+    blocks += [
+        page.picture(folder / sheet, f"{name}: pairs that move; errors are three times as bright", columns=SHEET)
+        for name, sheet in report.sheets.items()
+    ]
+    return page.Section("pictures", "What the latent action paints", blocks)
