@@ -134,8 +134,11 @@ def perform(name: str, body: Callable[[], "Report"], *, as_json: bool, debug: bo
             traceback.print_exc()
         words, code = _explain(name, error)
         return _fail(words, code, as_json, getattr(error, "draft", ""))
+    from dataengine.progress import speaks
+
     with contextlib.suppress(BrokenPipeError):
-        typer.echo(report.model_dump_json() if as_json else report.summary())
+        if speaks():
+            typer.echo(report.model_dump_json() if as_json else report.summary())
     return 0 if getattr(report, "ok", True) else 1
 
 

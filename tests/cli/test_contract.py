@@ -13,6 +13,7 @@ from typer.main import get_command
 from cli.app import app
 from cli.contract import perform
 from cli.reference import _leaves
+from dataengine import progress
 from dataengine.errors import DataEngineError
 from dataengine.report import Report
 
@@ -107,6 +108,19 @@ def test_a_report_is_printed_as_words_or_as_one_json_object(capsys):
     assert "counted 3" in capsys.readouterr().out
     assert perform("count", Counted, as_json=True, debug=False) == 0
     assert json.loads(capsys.readouterr().out) == {"ok": True, "counted": 3}
+
+
+def test_of_the_processes_of_torchrun_only_the_first_speaks(capsys, monkeypatch):
+    said = {}
+    for rank in ("0", "1"):
+        monkeypatch.setenv("RANK", rank)
+        assert perform("count", Counted, as_json=False, debug=False) == 0
+        with progress.task("work", 3, "steps") as live:
+            live._last_log -= 60
+            live.advance()
+        captured = capsys.readouterr()
+        said[rank] = (captured.out.strip() != "", "work: 1/3 steps" in captured.err)
+    assert said == {"0": (True, True), "1": (False, False)}
 
 
 def test_a_report_that_is_not_ok_exits_1_and_is_still_printed(capsys):
