@@ -126,6 +126,16 @@ def test_latents_that_hold_the_motion_find_hands_that_go_the_same_way_and_noise_
     assert abs(compare(*knows, "euclid").direction_random) < 0.1
 
 
+def test_only_pairs_that_move_ask_and_a_resting_neighbour_agrees_with_nothing():
+    way = np.zeros((20, 3), np.float32)
+    way[:10, 0] = 1.0  # the first episode moves, the second rests
+    still = group("a", np.ones((20, 1)), way)
+    moves = group("b", np.ones((20, 1)), np.tile(np.float32([1, 0, 0]), (20, 1)))
+    found = compare(still, moves, "euclid")
+    assert (found.pairs, found.direction) == (10, 1.0)
+    assert compare(moves, still, "euclid").direction == 0.5
+
+
 def test_a_pair_is_never_compared_with_its_own_episode_nor_with_its_task_when_asked():
     draw = np.random.default_rng(0)
     way = draw.normal(size=(40, 3)).astype(np.float32)

@@ -1,10 +1,13 @@
 """`villa lam report`, from the command line, against numbers computed another way."""
 
 import dataclasses
+import json
+import shutil
 from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from made_corpus import human_clip, make_corpus, robot_episode
 from made_lam import make_lam, video_of
 
@@ -34,6 +37,9 @@ def place(tmp_path_factory):
     corpus = make_corpus(root / "corpus", parts)
     jpegs = corpus.jpegs("primary", [(e, i) for e in corpus.episode_ids() for i in range(8)])
     lam = make_lam(root / "lam", jpegs, num_frames=3, interval_s=0.2)
+    with torch.no_grad():  # untrained, it would paint the current frame whatever the latent action
+        for weight in lam.decoder.parameters():
+            weight.add_(torch.randn_like(weight), alpha=0.05)
     mixture = {"weights": {"shelves": 1.0, "kitchen": 1.0}}
     save_model(lam, root / "lam", {"training": {"held_out": HELD_OUT, "mixture": mixture}})
     return root, corpus.uri
@@ -144,6 +150,7 @@ def test_painting_is_judged_against_copying_and_against_the_latents_of_others(sa
             errors["copy_frame"].append((((pair["before"].float() - pair["after"].float()) / 255) ** 2).mean())
         for name, values in errors.items():
             assert score[name] == pytest.approx(np.mean(values), rel=1e-3), name
+        assert score["shuffled"] != score["model"]
 
 
 def test_the_figure_shows_the_nearest_pair_of_every_other_group(said, expected):
@@ -187,8 +194,6 @@ def test_labels_of_these_weights_are_read_instead_and_say_the_same(place, said, 
 
 
 def make_copy(uri, tmp_path):
-    import shutil
-
     return str(shutil.copytree(uri, tmp_path / "copy"))
 
 
@@ -220,6 +225,10 @@ def test_human_clips_alone_are_enough_and_what_needs_robots_says_so(place, villa
     assert said.code == 0, said.err
     assert "agreement of direction between bodies needs two groups" in said.out
     assert "one group alone: the nearest pairs are those of its other episodes" in said.out
+    shown = json.loads((tmp_path / "out" / "report.json").read_text())["examples"]
+    assert shown
+    assert all(near["episode_id"] != e["query"]["episode_id"] for e in shown for near in e["nearest"])
+    assert all(len(e["nearest"]) == 1 for e in shown)
 
 
 def test_pairs_with_a_broken_picture_are_left_out_and_counted(place, villa, tmp_path):
