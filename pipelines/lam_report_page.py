@@ -68,29 +68,32 @@ def _nearest(folder: Path, report: LamReport) -> page.Section:
         )
     ]
     blocks += [_example(folder, example, report.slots) for example in report.examples]
-    head = ["moving pairs of", "nearest in", "queries", "distance", "equal codes", "of any pair", "direction", "of any"]
-    rows = [
-        [
-            *(n.query, _among(n), n.pairs),
-            *(_number(x) for x in (n.distance, n.equal_codes, n.equal_codes_random, n.direction, n.direction_random)),
+    known = [n for n in report.nearness if n.direction is not None]
+    if known:
+        blocks += [
+            page.heading("Do hands that get the same latent action go the same way?"),
+            page.paragraph(
+                "For all pairs that move, not only those above: the mean cosine between the way of a hand and that in"
+                " the nearest pair, each in its own robot's frame; a hand that rests counts 0. A latent action that holds"
+                " the motion lies above what any pair gives."
+            ),
+            page.table(
+                ["moving pairs of", "nearest in", "queries", "cosine", "of any pair"],
+                [[n.query, _among(n), n.pairs, n.direction, n.direction_random] for n in known],
+            ),
+            page.note(
+                "Bodies need not share their axes or their camera's view: a low cosine between two robots may be that,"
+                " and not the model. Within one robot it cannot; but episodes of one task run alike, and a latent that"
+                " only names the scene finds the same moment of another episode. Across tasks it cannot do that."
+            ),
         ]
+    blocks += [page.heading("Does another group have the same codes at all?"), _agreement(report)]
+    head = ["moving pairs of", "nearest in", "queries", "distance", "equal codes", "of any pair"]
+    rows = [
+        [n.query, _among(n), n.pairs, *(_number(x) for x in (n.distance, n.equal_codes, n.equal_codes_random))]
         for n in report.nearness
-        if n.pairs
     ]
-    blocks += [
-        page.heading("Do nearest pairs do the same?"),
-        page.paragraph(
-            "For all pairs that move, not only those above. Direction is the mean cosine between the ways of the two"
-            " hands, each in its own robot's frame; a hand that rests counts 0. A latent that holds the action lies"
-            " above what any pair gives."
-        ),
-        page.table(head, rows),
-        page.note(
-            "Bodies need not share their axes or their camera's view: a low cosine between two robots may be that, and"
-            " not the model. Within one robot it cannot; but episodes of one task run alike, and a latent that only"
-            " names the scene finds the same moment of another episode. Across tasks it cannot do that."
-        ),
-    ]
+    blocks.append(page.folded("distances, and equal codes of any pair", page.table(head, rows)))
     return page.Section("nearest", "Same latent action, other body", blocks)
 
 
@@ -100,9 +103,21 @@ def _among(n: Nearness) -> str:
     return "its other tasks" if n.other_tasks else "its other episodes"
 
 
+def _agreement(report: LamReport) -> str:
+    """Draw which share of its codes a pair has in common with the nearest one of each group."""
+    names = [g.group for g in report.groups]
+    found = {(n.query, n.among): n.equal_codes for n in report.nearness if not n.other_tasks}
+    rows = {f"{i + 1}  {a}": [found.get((a, b)) for b in names] for i, a in enumerate(names)}
+    return heat_map("Share of slots with the code of the nearest pair", {"": rows}, _numbers(names), top=1.0)
+
+
+def _numbers(names: Sequence[str]) -> list[str]:
+    return [str(i + 1) for i in range(len(names))]
+
+
 def _example(folder: Path, example: Example, slots: int) -> str:
     first = page.picture(
-        folder / example.query.picture, page.Html(f"<b>{page.text(example.query.group)}</b>: {_where(example.query)}")
+        folder / example.query.picture, page.Html(f"<b>{page.text(example.query.group)}</b><br>{_where(example.query)}")
     )
     others = [page.picture(folder / s.picture, _caption(s, slots)) for s in example.nearest]
     return page.gallery([first, *others], at_least_px=230)
@@ -113,9 +128,9 @@ def _where(shown: Shown) -> str:
 
 
 def _caption(shown: Shown, slots: int) -> page.Html:
-    words = f"distance {shown.distance:.2f}, {shown.equal_codes} of {slots} codes equal"
-    words += f", direction {signed(shown.direction)}" if shown.direction is not None else ""
-    return page.Html(f"{page.text(shown.group)}: <small>{words}</small>")
+    words = f"distance {shown.distance:.2f}, {shown.equal_codes} of {slots} codes"
+    words += f", cosine {signed(shown.direction)}" if shown.direction is not None else ""
+    return page.Html(f"{page.text(shown.group)}<br><small>{words}</small>")
 
 
 def _number(value: float | None) -> object:
@@ -161,7 +176,7 @@ def _overlap(report: LamReport) -> str:
     rows = {
         f"{i + 1}  {name}": [found.get(frozenset((name, other))) for other in names] for i, name in enumerate(names)
     }
-    return heat_map("Distance of codes", {"": rows}, [str(i + 1) for i in range(len(names))], top=1.0)
+    return heat_map("Distance of codes", {"": rows}, _numbers(names), top=1.0)
 
 
 def _pictures(folder: Path, report: LamReport) -> page.Section:
