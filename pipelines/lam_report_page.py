@@ -74,8 +74,8 @@ def _nearest(folder: Path, report: LamReport) -> page.Section:
             page.heading("Do hands that get the same latent action go the same way?"),
             page.paragraph(
                 "For all pairs that move, not only those above: the mean cosine between the way of a hand and that in"
-                " the nearest pair, each in its own robot's frame; a hand that rests counts 0. A latent action that holds"
-                " the motion lies above what any pair gives."
+                " the nearest pair, each in its own robot's frame; a hand that rests counts 0. A latent action that"
+                " holds the motion lies above what any pair gives."
             ),
             page.table(
                 ["moving pairs of", "nearest in", "queries", "cosine", "of any pair"],
