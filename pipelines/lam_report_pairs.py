@@ -20,7 +20,7 @@ from pipelines.training.frames import decode_into
 if TYPE_CHECKING:
     from models.lam import Lam
 
-READ_TOGETHER = 64
+READ_TOGETHER = 16
 """Pairs encoded between two words of progress."""
 HANDS: Mapping[int, tuple[int, ...]] = {
     **dict.fromkeys((4, 5, 6, 7), (0, 1, 2)),
