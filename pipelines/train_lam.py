@@ -16,8 +16,10 @@ from pipelines.mixture_recipe import NamedMixture, describe
 from pipelines.text_table import text_table
 from pipelines.training import data, recipes
 from pipelines.training.batches import LamBatches
+from pipelines.training.codebook_health import CodebookHealth, Condition
 from pipelines.training.frames import Buffers, Frames
 from pipelines.training.lam_scores import LamScores, judge, save_pictures
+from pipelines.training.lam_watch import LamWatch
 from pipelines.training.loading import Loader
 from pipelines.training.loop import Run
 from pipelines.training.ranks import join, pick_device
@@ -92,6 +94,8 @@ class TrainLamReport(Report):
     loader_ms: dict[str, float]
     metrics: dict[str, float]
     """The last entry of metrics.jsonl."""
+    codebook_health: list[Condition] = Field(default_factory=list)
+    """What went wrong with codes and latents while training, and which settings help."""
     scores: LamScores = LamScores()
     curve: str
     reconstructions: str = ""
@@ -107,7 +111,8 @@ class TrainLamReport(Report):
         ]
         head = [self.judged_on, "pairs", "error / copy", "shuffled / copy", "copy error"]
         used = ", ".join(f"{s.used} of {s.size} ({s.perplexity:.1f})" for s in self.scores.codebook)
-        return f"{self.out}: {where}\n{text_table(head, rows)}\ncodes used by slot (perplexity): {used}"
+        lines = [f"{self.out}: {where}", text_table(head, rows), f"codes used by slot (perplexity): {used}"]
+        return "\n".join([*lines, *(c.words for c in self.codebook_health if c.healed is None)])
 
 
 def run(config: TrainLamConfig) -> TrainLamReport:
@@ -147,7 +152,10 @@ def run(config: TrainLamConfig) -> TrainLamReport:
         config.out.mkdir(parents=True, exist_ok=True)
         extra = {**data.origin(reader), "training": config.lasting()}
         identity = {"data": reader.identity.fingerprint, **config.lasting()}
-        training = Run(lam, loader, config, config.out, ranks, "lam", identity, extra)
+        num_pairs = config.batch_size // (config.accumulate * ranks.world_size) * (shape.num_frames - 1)
+        health = CodebookHealth(shape, config.steps, num_pairs, config.warmup_steps)
+        watch = None if config.freeze else LamWatch(lam, health, config.log_every)
+        training = Run(lam, loader, config, config.out, ranks, "lam", identity, extra, watch=watch)
         try:
             trained = training.train()
             loader.close()  # it shares buffers with the judge
@@ -178,6 +186,7 @@ def run(config: TrainLamConfig) -> TrainLamReport:
         steps_per_s=round(trained.steps_per_s, 3),
         loader_ms=trained.loader_ms,
         metrics=trained.figures,
+        codebook_health=health.conditions,
         scores=scores,
         curve=str(config.out / "metrics.jsonl"),
         reconstructions=pictures,

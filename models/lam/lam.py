@@ -124,7 +124,8 @@ class Lam(nn.Module):
         """Add up the visual, proprio and codebook errors, with equal weight, and describe them.
 
         A pair counts where both its frames exist. Works for any mixture of robots and humans; a batch of human clips
-        alone gives a proprio error of 0. While training, perplexities describe recent steps, else the batch.
+        alone gives a proprio error of 0. Codes are counted in the batch
+        alone: they drift, and a slot that collapsed would seem to use many over several steps.
         """
         clip, real = self.prepare(batch.video), batch.frame_mask[:, 1:]
         tokens = self.encoder(clip)
@@ -143,9 +144,9 @@ class Lam(nn.Module):
             metrics |= {"proprio": proprio, **details}
 
         in_batch = self.vq.usage_of(quantized.codes, real)
-        usage = self.vq.usage if self.vq.training else in_batch
-        perplexity = torch.special.entr(usage).sum(dim=1).exp()
+        perplexity = torch.special.entr(in_batch).sum(dim=1).exp()
         metrics |= {f"perplexity_slot_{k}": value for k, value in enumerate(perplexity)}
+        metrics |= {f"codes_slot_{k}": value for k, value in enumerate(in_batch.count_nonzero(dim=1))}
         metrics["codes_used"] = in_batch.any(dim=0).sum()
         return loss, {name: value.detach().float() for name, value in {"loss": loss, **metrics}.items()}
 

@@ -7,8 +7,9 @@ seconds and 400 MB for a few numbers.
 import json
 import os
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from dataengine.formats.tfrecord import frame
 
@@ -27,13 +28,23 @@ class Metrics:
         if step:
             self._purge(step)
 
-    def write(self, step: int, figures: Mapping[str, float]) -> None:
-        """Append the figures of one step."""
-        self._lines.write(json.dumps({"step": step, **figures}) + "\n")
+    def earlier(self) -> Iterator[dict[str, Any]]:
+        """Give the entries that are there, oldest first."""
+        yield from map(json.loads, self.path.read_text().splitlines())
+
+    def write(self, step: int, figures: Mapping[str, float], notes: Sequence[str] = ()) -> None:
+        """Append the figures of one step, and what was said of them."""
+        self._lines.write(json.dumps({"step": step, **figures, **({"notes": notes} if notes else {})}) + "\n")
         self._lines.flush()
-        from tensorboard.compat.proto.summary_pb2 import Summary
+        from tensorboard.compat.proto.summary_pb2 import Summary, SummaryMetadata
+        from tensorboard.compat.proto.tensor_pb2 import TensorProto
+        from tensorboard.compat.proto.types_pb2 import DT_STRING
 
         values = [Summary.Value(tag=name, simple_value=value) for name, value in figures.items()]
+        if notes:
+            text = SummaryMetadata(plugin_data=SummaryMetadata.PluginData(plugin_name="text"))
+            words = TensorProto(dtype=DT_STRING, string_val=["\n\n".join(notes).encode()])
+            values.append(Summary.Value(tag="notes", metadata=text, tensor=words))
         self._event(step=step, summary=Summary(value=values))
 
     def _purge(self, step: int) -> None:

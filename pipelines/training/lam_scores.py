@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from jaxtyping import Int
 from numpy.typing import NDArray
 from PIL import Image
 from pydantic import Field
@@ -14,6 +15,7 @@ from torch import Tensor
 from dataengine.mixture import WindowSampler
 from dataengine.report import Report
 from dataengine.windows import EpisodeInfo, EpisodeReader, WindowSpec, cut_window
+from models.batch import LamBatch
 from models.lam import Lam
 from pipelines.training.batches import LamBatches
 
@@ -100,6 +102,30 @@ def judge(
     codes = np.concatenate([p.codes for p in found]) if found else np.zeros((0, lam.config.num_slots), np.int64)
     slots = [_slot_use(codes[:, slot], lam.config.num_codes) for slot in range(codes.shape[1])] if len(codes) else []
     return LamScores(visual=[p.score() for p in found], codebook=slots), found
+
+
+@torch.no_grad()
+def swap_cost(lam: Lam, batch: LamBatch) -> float:
+    """Error of the next frames with the latent actions of other pairs of the same dataset, over that with their own.
+
+    Read are as many clips as give `PAIRS_AT_ONCE` pairs; nothing that training depends on moves.
+    """
+    most = max(PAIRS_AT_ONCE // (batch.video.shape[1] - 1), 2)
+    video, real = batch.video[:most], batch.frame_mask[:most, 1:]
+    latent = lam.encode(video).quantized[real]
+    before, after = (lam.prepare(frames[real]) for frames in (video[:, :-1], video[:, 1:]))
+    dataset = batch.dataset_id[:most, None].expand_as(real)[real]
+    own, swapped = ((lam.decoder(before, z) - after).square().mean() for z in (latent, latent[half_turn(dataset)]))
+    return float(swapped / own.clamp(min=1e-12))
+
+
+def half_turn(group: Int[Tensor, "n"]) -> Int[Tensor, "n"]:
+    """Give every member of a group another of the same group, half the group away; itself where it is alone."""
+    order = group.argsort(stable=True)
+    other = torch.empty_like(order)
+    for members in order.split(group.unique(return_counts=True)[1].tolist()):
+        other[members] = members.roll(max(len(members) // 2, 1))
+    return other
 
 
 def _paint(

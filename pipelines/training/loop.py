@@ -7,7 +7,7 @@ import math
 import signal
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Generic, Protocol, cast
@@ -45,6 +45,18 @@ class Trainable(Protocol):
 
     def begin_step(self, step: int, num_steps: int) -> bool | None:
         """Advance the model's own schedules; True if that moved weights."""
+        ...
+
+
+class Watch(Protocol):
+    """Looks at a run, on the rank that leads; nothing that training depends on may move."""
+
+    def measure(self, step: int, batch: Any) -> Mapping[str, float]:
+        """Add figures to an entry, from the batch that was just learnt."""
+        ...
+
+    def see(self, step: int, figures: Mapping[str, float]) -> Sequence[str]:
+        """Read an entry, at first those of earlier calls; return what must be said."""
         ...
 
 
@@ -91,6 +103,7 @@ class Run(Generic[B]):
     """Written into `model_config.json`: statistics, data's identity, code's revision."""
     files: Mapping[str, str] = field(default_factory=dict)
     """Small files that belong beside the weights, by name: a tokenizer."""
+    watch: Watch | None = None
 
     def __post_init__(self) -> None:
         c = self.config
@@ -123,18 +136,18 @@ class Run(Generic[B]):
         """Train to the end, or until the time is up. An interrupt finishes the step, saves, and is passed on."""
         start, first = time.perf_counter(), self.step
         before = self.seconds
-        metrics = Metrics(self.out, self.step) if self.ranks.leads else None
+        metrics = self._open_metrics() if self.ranks.leads else None
         title = f"train {self.title}" + (f" from step {self.step}" if self.step else "")
         self.model.train()
         stop: int | None = None
         advised = ""
         with Interrupts() as interrupts, progress.task(title, self.config.steps - first, "steps") as live:
             while self.step < self.config.steps:
-                self._one_step()
+                batch = self._one_step()
                 self.seconds = before + time.perf_counter() - start
                 done = self.step == self.config.steps
                 if done or self.step % self.config.log_every == 0:
-                    self._log(metrics, (self.step - first) / (self.seconds - before))
+                    self._log(metrics, batch, (self.step - first) / (self.seconds - before))
                 if not advised and self.step - first == ADVISE_AFTER:
                     advised = self._advise((self.seconds - before) / ADVISE_AFTER)
                 live.advance(1, note=f"loss {self.figures.get('loss', math.nan):.4f}")
@@ -172,7 +185,8 @@ class Run(Generic[B]):
         """Let the model have the weights that `export` writes inside the block."""
         return self.ema.in_place() if self.ema else contextlib.nullcontext()
 
-    def _one_step(self) -> None:
+    def _one_step(self) -> B:
+        """Take one optimiser step; return the last batch it learnt from."""
         c = self.config
         for group in self.optimizer.param_groups:
             group["lr"] = learning_rate(c, self.step)
@@ -196,6 +210,7 @@ class Run(Generic[B]):
         self._add({"grad_norm": norm}, 1.0)
         self.num_summed += 1
         self.step += 1
+        return batch
 
     def _varied(self, batch: B, part: int) -> B:
         """Crop and colour pictures by their place in the global batch, whichever rank has them."""
@@ -216,7 +231,14 @@ class Run(Generic[B]):
             term = value.detach().double() * share
             self.sums[name] = self.sums[name] + term if name in self.sums else term
 
-    def _log(self, metrics: Metrics | None, steps_per_s: float) -> None:
+    def _open_metrics(self) -> Metrics:
+        metrics = Metrics(self.out, self.step)
+        if self.watch is not None:
+            for line in metrics.earlier():
+                self.watch.see(line["step"], line)  # it was said when it was written
+        return metrics
+
+    def _log(self, metrics: Metrics | None, batch: B, steps_per_s: float) -> None:
         """Average what was summed since the last entry, write it, and stop a run that has blown up."""
         names = sorted(self.sums)
         values = self.ranks.mean(torch.stack([self.sums[name].to(self.device) for name in names])) / self.num_summed
@@ -224,8 +246,14 @@ class Run(Generic[B]):
         self.sums, self.num_summed = {}, 0
         self.figures["lr"] = learning_rate(self.config, self.step - 1)
         if metrics is not None:
+            notes: Sequence[str] = ()
+            if self.watch is not None:
+                self.figures.update(self.watch.measure(self.step, batch))
+                notes = self.watch.see(self.step, self.figures)
             wait_ms = self.loader.seconds.per_batch_ms()["wait"]
-            metrics.write(self.step, {**self.figures, "steps_per_s": steps_per_s, "loader_wait_ms": wait_ms})
+            metrics.write(self.step, {**self.figures, "steps_per_s": steps_per_s, "loader_wait_ms": wait_ms}, notes)
+            for words in notes:
+                self._say(words)
         self._check(self.figures)
 
     def _check(self, figures: Mapping[str, float]) -> None:
