@@ -9,7 +9,7 @@ from pipelines.training.codebook_health import SWAP_COST, CodebookHealth
 from pipelines.training.lam_scores import swap_cost
 
 MEASURE_EVERY = 50
-"""Steps: a look costs about as much as one step of 30."""
+"""Steps: at preset `tiny` a look costs 0.4 of a step, on a CPU."""
 
 
 @dataclass(frozen=True)

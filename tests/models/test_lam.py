@@ -203,17 +203,22 @@ def test_snapping_moves_a_latent_to_codes_and_codes_not_at_all():
 
 
 def test_a_small_model_learns_one_batch_by_heart():
+    """Quantised from step 90 of 300 on. Three seeds ended at 0.02 to 0.03, 0.01 and 0.01 of the baselines below."""
     lam, batch = make_lam(context_dropout=0.0), make_batch(b=8)
     optimizer = torch.optim.AdamW(lam.parameters(), lr=3e-3)
-    steps = 150
+    steps = 300
+    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, steps)
     for step in range(steps):
         lam.begin_step(step, steps)
         loss, metrics = lam.loss(batch)
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
-    assert metrics["visual_over_copy"] < 0.3
-    assert metrics["state"] < 0.3 * metrics["state_if_held"]
+        schedule.step()
+    assert lam.vq.started
+    assert metrics["visual_over_copy"] < 0.1
+    assert metrics["state"] < 0.1 * metrics["state_if_held"]
+    assert metrics["action"] < 0.1 * batch.action[batch.action_mask].square().mean()
     frames, latents = batch.video[:, 0], lam.encode(batch.video).quantized[:, 0]
     target = lam.prepare(batch.video[:, 1])
 
