@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -18,6 +19,7 @@ from pipelines.probe_pairs import Floats, Picks
 if TYPE_CHECKING:
     from models.lam import Lam
 
+CONFIG_NAME = "model_config.json"
 ROWS_TOGETHER = 128
 """Episodes whose labels are read at once."""
 
@@ -29,6 +31,12 @@ class Judged:
     title: str
     interval_s: float
     slot: str
+    wish: str
+    """What it was called on the command line."""
+    fingerprint: str
+    """Equal only for models that write equal labels."""
+    directory: Path | None = None
+    """Its files, where the wish was a directory."""
     info: LatentInfo | None = None
     """Labels in the corpus."""
     lam: "Lam | None" = None
@@ -49,25 +57,32 @@ def find_models(corpus: Corpus, wishes: Sequence[str], slot: str, device: str = 
 def _find(corpus: Corpus, wish: str, slot: str, device: str) -> Judged:
     names = labels.label_names(corpus.schema)
     directory = Path(wish)
-    if not (directory / "model_config.json").exists():
+    if not (directory / CONFIG_NAME).exists():
         if wish not in names:
             raise DataEngineError(
-                f"'{wish}' is neither a directory with model_config.json nor labels of {corpus.uri}; "
+                f"'{wish}' is neither a directory with {CONFIG_NAME} nor labels of {corpus.uri}; "
                 f"labels there: {', '.join(names) or 'none'}"
             )
         info = labels.label_info(corpus.schema, wish)
-        return Judged(title=wish, interval_s=info.interval_s, slot=labels.label_slot(corpus.schema, wish), info=info)
-    title = directory.resolve().name
+        return Judged(
+            title=wish,
+            wish=wish,
+            interval_s=info.interval_s,
+            slot=labels.label_slot(corpus.schema, wish),
+            fingerprint=info.fingerprint,
+            info=info,
+        )
     key = fingerprint(directory)
+    found = partial(Judged, title=directory.resolve().name, wish=wish, slot=slot, fingerprint=key, directory=directory)
     for name in names:
         info = labels.label_info(corpus.schema, name)
         if info.fingerprint == key and labels.label_slot(corpus.schema, name) == slot:
-            return Judged(title=title, interval_s=info.interval_s, slot=slot, info=info)
+            return found(interval_s=info.interval_s, info=info)
 
     from models.weights import load_lam
 
     lam = load_lam(directory, device)
-    return Judged(title=title, interval_s=lam.config.interval_s, slot=slot, lam=lam)
+    return found(interval_s=lam.config.interval_s, lam=lam)
 
 
 def read_latents(

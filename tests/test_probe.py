@@ -10,10 +10,11 @@ from dataengine.errors import DataEngineError
 from dataengine.normalize import Normalizer
 from dataengine.store import Corpus
 from dataengine.windows import LatentInfo, is_held_out
-from pipelines import probe
 from pipelines.label import LabelConfig
 from pipelines.label import run as run_label
-from pipelines.probe import ProbeConfig, judge, run
+from pipelines.probe import ProbeConfig, _notes, run
+from pipelines.probe_arms import MEDIAN, TRUE_CHANGE
+from pipelines.probe_measures import NUM_BINS, judge
 from pipelines.probe_pairs import Numbers, choose, read_numbers, robot_episodes
 from pipelines.stats import StatsConfig
 from pipelines.stats import run as run_stats
@@ -76,13 +77,13 @@ def test_latents_that_hold_the_motion_read_better_than_noise(place):
     report = run(ProbeConfig(corpus=corpus.uri, lams=["noise", "knows"], **QUICK | {"epochs": 30}))
     assert [(e.embodiment, e.steps) for e in report.embodiments] == [("arm", 4), ("arm2", 2)]
     for arm in ("arm", "arm2"):
-        median, knows = readout(report, arm, probe.MEDIAN), readout(report, arm, "knows")
+        median, knows = readout(report, arm, MEDIAN), readout(report, arm, "knows")
         assert knows.groups["xyz"] < 0.7 * readout(report, arm, "noise").groups["xyz"]
         assert readout(report, arm, "noise").groups["xyz"] > 0.9 * median.groups["xyz"]
-        assert readout(report, arm, probe.TRUE_CHANGE).groups["xyz"] < 0.7 * median.groups["xyz"]
+        assert readout(report, arm, TRUE_CHANGE).groups["xyz"] < 0.7 * median.groups["xyz"]
         assert len(knows.l1_seeds) == 2
         assert sum(knows.histogram) == pytest.approx(1, abs=1e-3)
-        assert len(knows.histogram) == probe.NUM_BINS + 1
+        assert len(knows.histogram) == NUM_BINS + 1
         assert "rpy" not in knows.groups  # these arms never turn
     assert [(c.lam, c.versus, c.embodiment) for c in report.comparisons] == [
         ("knows", "noise", "arm"),
@@ -152,7 +153,7 @@ def test_errors_are_summed_up_by_seed_group_and_size():
     numbers = Numbers(
         actions=errors, state_change=errors[:, 0], action_dims=np.array([0, 1, 2, 3, 4, 5, 6]), canonical=True
     )
-    found = judge("x", [errors, errors / 2], numbers)
+    found = judge("x", [[errors, errors / 2]], numbers)
     total = 0.7 + 0.32 + 1.9
     assert found.l1_seeds == pytest.approx([total / 56, total / 112], abs=1e-5)
     assert found.l1_spread == pytest.approx(total / 224, abs=1e-5)
@@ -167,7 +168,7 @@ def test_a_second_arm_belongs_to_the_same_groups():
     errors = np.zeros((3, 1, 14), np.float32)
     errors[..., 7:10] = 0.5
     numbers = Numbers(actions=errors, state_change=errors[:, 0], action_dims=np.arange(14), canonical=True)
-    assert judge("x", [errors], numbers).groups == {"xyz": 0.25, "rpy": 0.0, "gripper": 0.0}
+    assert judge("x", [[errors]], numbers).groups == {"xyz": 0.25, "rpy": 0.0, "gripper": 0.0}
 
 
 @pytest.mark.parametrize(
@@ -207,7 +208,7 @@ def test_where_no_episode_is_held_out_some_are_kept_from_the_probe_and_it_says_s
     (split,) = choose(seen, 0.4, held_out=0.1, most_train=999, most_held_out=999)
     assert split.borrowed == len(split.test.episodes) == 2
     assert not {e.episode_id for e in split.train.episodes} & {e.episode_id for e in split.test.episodes}
-    (note,) = probe._notes(split)
+    (note,) = _notes(split)
     assert "no episode is held out from training, so 2 were kept" in note
 
 
