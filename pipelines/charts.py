@@ -55,14 +55,14 @@ def line_chart(title: str, series: Sequence[Series], *, x_label: str, y_label: s
         return LEFT + width * (x - first) / max(last - first, 1e-9)
 
     parts = [scale.grid()]
-    ticks = [tick for tick in _ticks(first, last, 5) if first <= tick <= last]
-    parts += [_text(across(tick), HEIGHT - BOTTOM + 16, _short(tick)) for tick in ticks]
+    ticks = [tick for tick in round_ticks(first, last, 5) if first <= tick <= last]
+    parts += [words_at(across(tick), HEIGHT - BOTTOM + 16, short_number(tick)) for tick in ticks]
     for i, line in enumerate(series):
         points = " ".join(
             f"{across(x):.1f},{scale.down(y):.1f}" for x, y in zip(line.x, line.y, strict=True) if math.isfinite(y)
         )
         parts.append(f'<polyline points="{points}" fill="none" stroke="var(--c{i % COLOURS})" stroke-width="2"/>')
-    parts.append(_text(LEFT + width / 2, HEIGHT - 6, x_label))
+    parts.append(words_at(LEFT + width / 2, HEIGHT - 6, x_label))
     legend = _legend([line.name for line in series]) if len(series) > 1 else ""
     return _figure(title, y_label, _svg("".join(parts), title), legend)
 
@@ -88,7 +88,7 @@ def bar_chart(
     parts = [scale.grid()]
     for i, (group, values) in enumerate(groups.items()):
         middle = LEFT + step * (i + 0.5)
-        parts.append(_text(middle, HEIGHT - BOTTOM + 16, group))
+        parts.append(words_at(middle, HEIGHT - BOTTOM + 16, group))
         for j, value in enumerate(values):
             if value is None:
                 continue
@@ -100,7 +100,7 @@ def bar_chart(
             )
             low, high = value.ends
             if high > low:
-                parts.append(_whisker(x + bar / 2, scale.down(low), scale.down(high)))
+                parts.append(whisker(x + bar / 2, scale.down(low), scale.down(high)))
     if line_at is not None:
         y = scale.down(line_at)
         parts.append(f'<line class="mark" x1="{LEFT}" x2="{WIDTH - RIGHT}" y1="{y:.1f}" y2="{y:.1f}"/>')
@@ -133,11 +133,17 @@ def histogram(title: str, numbers: ArrayLike, marks: Mapping[str, float], *, bin
     def across(x: float) -> float:
         return LEFT + width * (x - first) / step
 
-    parts += [_text(across(x), HEIGHT - BOTTOM + 16, _short(x)) for x in _ticks(low, high, 4) if low <= x <= high]
+    parts += [
+        words_at(across(x), HEIGHT - BOTTOM + 16, short_number(x))
+        for x in round_ticks(low, high, 4)
+        if low <= x <= high
+    ]
     for i, (name, x) in enumerate(shown.items()):
         line = f'x1="{across(x):.1f}" x2="{across(x):.1f}" y1="{TOP}" y2="{HEIGHT - BOTTOM}"'
         side = "start" if x < (low + high) / 2 else "end"
-        label = _text(across(x) + (5 if side == "start" else -5), TOP + 12 + 14 * i, f"{name} {_short(x)}", side)
+        label = words_at(
+            across(x) + (5 if side == "start" else -5), TOP + 12 + 14 * i, f"{name} {short_number(x)}", side
+        )
         parts.append(f'<line class="mark" {line}/>{label}')
     return _figure(title, f"{len(known):,} episodes", _svg("".join(parts), title), "")
 
@@ -156,10 +162,10 @@ def interval_chart(title: str, groups: Mapping[str, Mapping[str, Value]], *, nam
             low, high = value.ends
             x0, x1, x = (left + across * share for share in (low, high, value.value))
             parts.append(f'<line class="grid" x1="{left}" x2="{left + across}" y1="{y:.0f}" y2="{y:.0f}"/>')
-            parts.append(_text(left - 10, y + 4, name, "end"))
+            parts.append(words_at(left - 10, y + 4, name, "end"))
             parts.append(f'<line x1="{x0:.1f}" x2="{x1:.1f}" y1="{y:.0f}" y2="{y:.0f}" stroke="{colour}"/>')
             parts.append(f'<circle cx="{x:.1f}" cy="{y:.0f}" r="5" fill="{colour}"/>')
-            parts.append(_text(left + across + 14, y + 4, f"{100 * value.value:.0f} %", "start"))
+            parts.append(words_at(left + across + 14, y + 4, f"{100 * value.value:.0f} %", "start"))
             y += row
         y += 6
     ticks = [0.0, 0.25, 0.5, 0.75, 1.0]
@@ -167,7 +173,7 @@ def interval_chart(title: str, groups: Mapping[str, Mapping[str, Value]], *, nam
         f'<line class="grid" x1="{left + across * t:.1f}" x2="{left + across * t:.1f}" y1="0" y2="{y:.0f}"/>'
         for t in ticks
     ]
-    labels = [_text(left + across * t, y + 14, f"{100 * t:.0f} %") for t in ticks]
+    labels = [words_at(left + across * t, y + 14, f"{100 * t:.0f} %") for t in ticks]
     return _figure(title, "", _svg("".join([*grid, *parts, *labels]), title, width, int(y) + 22, "wide"), "")
 
 
@@ -185,7 +191,7 @@ class _Scale:
         low, high = min(numbers), max(numbers)
         if log:
             return cls(low / 1.15, high * 1.15, True)
-        ticks = _ticks(low, high, 4)
+        ticks = round_ticks(low, high, 4)
         return cls(min(low, ticks[0]), max(high, ticks[-1]), False)
 
     def down(self, value: float) -> float:
@@ -199,15 +205,15 @@ class _Scale:
 
     def grid(self) -> str:
         """Draw lines and labels at round numbers."""
-        ticks = _log_ticks(self.low, self.high) if self.log else _ticks(self.low, self.high, 4)
+        ticks = _log_ticks(self.low, self.high) if self.log else round_ticks(self.low, self.high, 4)
         return "".join(
             f'<line class="grid" x1="{LEFT}" x2="{WIDTH - RIGHT}" y1="{self.down(t):.1f}" y2="{self.down(t):.1f}"/>'
-            + _text(LEFT - 8, self.down(t) + 4, _short(t), "end")
+            + words_at(LEFT - 8, self.down(t) + 4, short_number(t), "end")
             for t in ticks
         )
 
 
-def _ticks(low: float, high: float, count: int) -> list[float]:
+def round_ticks(low: float, high: float, count: int) -> list[float]:
     """Round numbers from at or below `low` to at or above `high`."""
     span = (high - low) or abs(high) or 1.0
     power = 10.0 ** math.floor(math.log10(span / count))
@@ -223,16 +229,17 @@ def _log_ticks(low: float, high: float) -> list[float]:
     return [t for t in ticks if low <= t <= high]
 
 
-def _short(value: float) -> str:
+def short_number(value: float) -> str:
     """Print an axis label."""
     return f"{value / 1000:g}k" if abs(value) >= 1000 else f"{value:.4g}"
 
 
-def _text(x: float, y: float, words: str, anchor: str = "middle") -> str:
+def words_at(x: float, y: float, words: str, anchor: str = "middle") -> str:
+    """Write into a drawing."""
     return f'<text x="{x:.1f}" y="{y:.1f}" text-anchor="{anchor}">{escape(words)}</text>'
 
 
-def _whisker(x: float, low: float, high: float) -> str:
+def whisker(x: float, low: float, high: float) -> str:
     """Draw an error bar."""
     return f'<path class="whisker" d="M{x - 4:.1f} {low:.1f}h8m-4 0V{high:.1f}m-4 0h8"/>'
 

@@ -5,7 +5,7 @@ the training median reaches (knowing nothing) and what the same network reads fr
 """
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 from typing import Annotated
 
@@ -76,6 +76,7 @@ def run(config: ProbeConfig) -> ProbeReport:
     num_models = sum(len(arm.members) for arm in arms)
     with task("probe", len(usable) * (num_models + 1), "models x embodiments") as live:
         found = [_probe(config, corpus, normalizer, arms, split, live.advance) for split in usable]
+    unseen = {e.embodiment for e in found if len(e.unseen_by) == len(arms)}
     report = ProbeReport(
         corpus=config.corpus,
         lams=[arm.title for arm in arms],
@@ -85,19 +86,26 @@ def run(config: ProbeConfig) -> ProbeReport:
         epochs=config.epochs,
         embodiments=found,
         comparisons=[c for arm in arms[1:] for c in compare(found, arm.title, arms[0].title)],
-        notes=[*(note for split in splits for note in _notes(split)), *notes, *held_out_notes(arms, config.held_out)],
+        notes=[
+            *(note for split in splits for note in _notes(split, unseen)),
+            *notes,
+            *held_out_notes(arms, config.held_out),
+        ],
+        page=str(config.out / "index.html") if config.out else "",
         seconds=round(time.monotonic() - start, 3),
     )
     if config.out is not None:
-        config.out.mkdir(parents=True, exist_ok=True)
-        (config.out / "report.json").write_text(report.model_dump_json(indent=1))
+        from pipelines.probe_page import write_page
+
+        write_page(config.out, report)
     return report
 
 
-def _notes(split: Split) -> list[str]:
+def _notes(split: Split, unseen: Collection[str] = ()) -> list[str]:
+    """Say why a body is left out, or what its models may know of the episodes that they are judged on."""
     if split.lacks:
         return [f"{split.train.embodiment} left out: {split.lacks}"]
-    if split.borrowed:
+    if split.borrowed and split.train.embodiment not in unseen:
         held_out = f"no episode is held out from training, so {split.borrowed} were kept from the probe alone"
         return [f"{split.train.embodiment}: {held_out}"]
     return []

@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from pipelines.probe_pairs import Floats, Numbers
-from pipelines.probe_report import GROUPS, MEAN, Comparison, EmbodimentReadouts, Over, Readout, named
+from pipelines.probe_report import GROUPS, MEAN, Comparison, EmbodimentReadouts, Interval, Over, Readout, named
 
 BIN = 0.05
 """Width of the bins of largest errors (villa-X, figure 4); the last bin holds everything beyond 1."""
@@ -16,8 +16,6 @@ SMALL_ERROR = 0.5
 """A pair whose largest error over steps and dimensions stays below this is read well."""
 ARM_WIDTH = 7
 CONFIDENCE = 0.95
-
-Interval = tuple[float, float]
 
 
 def t_interval(values: ArrayLike) -> Interval | None:

@@ -12,6 +12,8 @@ GROUPS = {"xyz": (0, 1, 2), "rpy": (3, 4, 5), "gripper": (6,)}
 """Places of the groups in each arm's seven action dimensions."""
 
 Over = Literal["training seeds", "probe seeds"]
+Interval = tuple[float, float]
+
 MEAN = "mean"
 """Stands for the mean over embodiments."""
 
@@ -30,12 +32,12 @@ class Readout(Report):
     l1_seeds: list[float]
     l1_spread: float
     """Standard deviation over seeds."""
-    l1_interval: tuple[float, float] | None
+    l1_interval: Interval | None
     """95 % t-interval of the mean over seeds; None with one seed."""
     groups: dict[str, float]
     """Mean absolute error of xyz, rpy and gripper, where the arm has them."""
     group_seeds: dict[str, list[float]]
-    group_intervals: dict[str, tuple[float, float] | None]
+    group_intervals: dict[str, Interval | None]
     small_errors: float
     """Share of pairs whose largest error is below 0.5."""
     small_errors_seeds: list[float]
@@ -83,13 +85,13 @@ class Comparison(Report):
     change: float
     """Mean of the changes below."""
     change_seeds: list[float]
-    interval: tuple[float, float] | None
+    interval: Interval | None
     """95 % t-interval of the mean change over seeds; None with one seed."""
     lower: int
     """Seeds in which the error is lower."""
     groups: dict[str, float]
     group_seeds: dict[str, list[float]]
-    group_intervals: dict[str, tuple[float, float] | None]
+    group_intervals: dict[str, Interval | None]
     histogram: list[float]
     """Share of pairs in each bin of largest errors, less that of the other arm."""
 
@@ -168,6 +170,6 @@ def named(found: list[EmbodimentReadouts]) -> list[str]:
     return [f"{e.embodiment}, K = {e.steps}" if counts[e.embodiment] > 1 else e.embodiment for e in found]
 
 
-def plus_minus(middle: float, interval: tuple[float, float] | None) -> str:
+def plus_minus(middle: float, interval: Interval | None) -> str:
     """Print half of a symmetric interval."""
     return f" +- {interval[1] - middle:.3f}" if interval else ""

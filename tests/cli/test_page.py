@@ -119,7 +119,7 @@ def test_words_from_outside_are_escaped_everywhere():
 
 @pytest.mark.parametrize(("low", "high"), [(0.0, 1.0), (-3.7, 12.0), (0.98, 1.02), (5.0, 5.0), (0.0, 1e-9), (0, 12345)])
 def test_ticks_are_round_and_enclose_the_numbers(low, high):
-    ticks = charts._ticks(low, high, 4)
+    ticks = charts.round_ticks(low, high, 4)
     assert ticks[0] <= low
     assert ticks[-1] >= high
     assert 2 <= len(ticks) <= 7
