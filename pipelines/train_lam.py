@@ -164,7 +164,9 @@ def run(config: TrainLamConfig) -> TrainLamReport:
                 training.export(config.out)
                 if ranks.leads:
                     with training.exported_weights():
-                        scores, pairs = judge(lam, reader, batches, spec, held_out or train, config.val_windows)
+                        unseen = [e for e in train if e.dataset not in sampler.shares]
+                        judged = [*(held_out or train), *(unseen if held_out else ())]
+                        scores, pairs = judge(lam, reader, batches, spec, judged, config.val_windows, sampler.shares)
                     pictures = str(config.out / "reconstructions.png")
                     save_pictures(pairs, Path(pictures))
         finally:

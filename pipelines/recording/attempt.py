@@ -68,10 +68,10 @@ def attempt(simulator: Simulator, task: str, seed: int) -> Attempt | None:
     )
 
 
-def record_attempts(simulator: Simulator, task: str, count: int) -> list[Attempt]:
-    """Collect so many successful attempts, from seed 0 on; failed ones are dropped."""
+def record_attempts(simulator: Simulator, task: str, count: int, first_seed: int = 0) -> list[Attempt]:
+    """Collect so many successful attempts, from a seed on; failed ones are dropped."""
     kept: list[Attempt] = []
-    for seed in range(20 * count):
+    for seed in range(first_seed, first_seed + 20 * count):
         found = attempt(simulator, task, seed)
         kept += [found] if found is not None else []
         if len(kept) == count:

@@ -1,7 +1,8 @@
-"""Writes attempts as RLDS, with TFDS itself: two datasets, two of the schemas that Open X-Embodiment is made of.
+"""Writes attempts as RLDS, with TFDS itself: three datasets, in schemas such as Open X-Embodiment is made of.
 
 `metaworld` has nested actions and the instruction below `observation`; `fetch_mujoco` has flat vectors, a wrist camera
-and the instruction at step level. Images are our own JPEG bytes, passed through TFDS unopened.
+and the instruction at step level; `robosuite_lift` is one schema for several arms, each a configuration of it. Images
+are our own JPEG bytes, passed through TFDS unopened.
 
 Call it in a process of its own: tensorflow and Mesa's drawing each bring an LLVM, and together they crash the process.
 """
@@ -27,7 +28,12 @@ def write_fetch(attempt_files: Sequence[Path], out: Path, num_shards: int) -> Pa
     return _write("FetchMujoco", attempt_files, out, num_shards)
 
 
-def _write(builder_name: str, attempt_files: Sequence[Path], out: Path, num_shards: int) -> Path:
+def write_lift(arm: str, attempt_files: Sequence[Path], out: Path, num_shards: int) -> Path:
+    """Write `robosuite_lift/<arm>/1.0.0` below `out` and return that folder."""
+    return _write("RobosuiteLift", attempt_files, out, num_shards, config=arm)
+
+
+def _write(builder_name: str, attempt_files: Sequence[Path], out: Path, num_shards: int, **options: str) -> Path:
     """Run download_and_prepare, which renames the finished folder into place."""
     if "pipelines.simulators._camera" in sys.modules:
         raise RuntimeError(
@@ -40,7 +46,7 @@ def _write(builder_name: str, attempt_files: Sequence[Path], out: Path, num_shar
 
     tfds.disable_progress_bar()
     attempts: list[Attempt] = [a for file in attempt_files for a in load(file)]
-    builder = getattr(rlds_builders, builder_name)(attempts=attempts, data_dir=str(out))
+    builder = getattr(rlds_builders, builder_name)(attempts=attempts, data_dir=str(out), **options)
     folder = Path(builder.data_dir)
     for leftover in folder.parent.glob(f"{VERSION}.incomplete*"):  # of a run that was killed
         shutil.rmtree(leftover)

@@ -1,7 +1,7 @@
 """Is a latent action model any good? Next frames painted with the right latents, with wrong ones, and not at all."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Container, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -18,6 +18,7 @@ from dataengine.windows import EpisodeInfo, EpisodeReader, WindowSpec, cut_windo
 from models.batch import LamBatch
 from models.lam import Lam
 from pipelines.training.batches import LamBatches
+from pipelines.training.lam_controls import Controls, control
 
 PAIRS_AT_ONCE = 64
 
@@ -53,11 +54,28 @@ class SlotUse(Report):
     perplexity: float
 
 
+class ProprioScore(Report):
+    """Squared errors of the proprio forward model on held-out episodes of one embodiment, normalised units."""
+
+    embodiment: str
+    named: bool
+    """Whether it was told which robot moves; one that it never saw is `unknown`, its control rate is told."""
+    pairs: int
+    state: float
+    state_if_held: float
+    """Of a robot that stays where it is."""
+    action: float
+    action_if_mean: float
+    """Of always giving the mean action of these very pairs."""
+
+
 class LamScores(Report):
     """What a latent action model does on episodes that it never saw."""
 
     visual: list[VisualScore] = Field(default_factory=list)
     codebook: list[SlotUse] = Field(default_factory=list)
+    proprio: list[ProprioScore] = Field(default_factory=list)
+    controls: list[Controls] = Field(default_factory=list)
 
 
 @dataclass(frozen=True)
@@ -87,21 +105,69 @@ class Pairs:
         )
 
 
+@dataclass
+class _ProprioSums:
+    """Adds up errors over batches, each pair weighing the same."""
+
+    pairs: int = 0
+    errors: dict[str, float] = field(default_factory=dict)
+    moments: Tensor = field(default_factory=lambda: torch.zeros(()))
+    """(3, a) count, sum and sum of squares of actions."""
+
+    def add(self, lam: Lam, batch: LamBatch, quantized: Tensor) -> None:
+        """Predict what the robots of a batch felt and did."""
+        pairs = int(batch.action_mask.flatten(2).any(dim=2).sum())
+        if lam.proprio is None or not pairs:
+            return
+        _, found = lam.proprio.loss(batch, quantized, None)
+        self.pairs += pairs
+        self.errors = {name: self.errors.get(name, 0.0) + float(value) * pairs for name, value in found.items()}
+        mask, action = batch.action_mask.flatten(0, 2), batch.action.flatten(0, 2).double()
+        powers = [torch.where(mask, value, 0).sum(dim=0) for value in (torch.ones_like(action), action, action**2)]
+        self.moments = self.moments.to(action.device) + torch.stack(powers)
+
+    def score(self, embodiment: str, named: bool) -> ProprioScore | None:
+        """Average; None where there was nothing to predict."""
+        if not self.pairs:
+            return None
+        count, total, squares = self.moments
+        mean = {name: value / self.pairs for name, value in self.errors.items()}
+        spread = (squares - total.square() / count.clamp(min=1)).sum() / count.sum()
+        return ProprioScore(embodiment=embodiment, named=named, pairs=self.pairs, action_if_mean=float(spread), **mean)
+
+
 def judge(
-    lam: Lam, reader: EpisodeReader, batches: LamBatches, spec: WindowSpec, episodes: Sequence[EpisodeInfo], most: int
+    lam: Lam,
+    reader: EpisodeReader,
+    batches: LamBatches,
+    spec: WindowSpec,
+    episodes: Sequence[EpisodeInfo],
+    most: int,
+    known: Container[str] | None = None,
 ) -> tuple[LamScores, list[Pairs]]:
-    """Score the model on up to `most` windows of every embodiment among the episodes."""
+    """Score the model on up to `most` windows of every embodiment among the episodes.
+
+    Datasets that are not in `known` the model never saw: their robots are `unknown` to it.
+    """
     was_training = lam.training
     lam.eval()
     found = []
     for embodiment in sorted({e.embodiment for e in episodes}):
         mine = [e for e in episodes if e.embodiment == embodiment and spec.num_windows(e)]
         if mine:
-            found.append(_paint(lam, reader, batches, spec, mine, most))
+            named = known is None or all(e.dataset in known for e in mine)
+            found.append(_paint(lam, reader, batches, spec, mine, most, named))
     lam.train(was_training)
-    codes = np.concatenate([p.codes for p in found]) if found else np.zeros((0, lam.config.num_slots), np.int64)
+    pairs = [one for one, _, _ in found]
+    codes = np.concatenate([p.codes for p in pairs]) if pairs else np.zeros((0, lam.config.num_slots), np.int64)
     slots = [_slot_use(codes[:, slot], lam.config.num_codes) for slot in range(codes.shape[1])] if len(codes) else []
-    return LamScores(visual=[p.score() for p in found], codebook=slots), found
+    scores = LamScores(
+        visual=[p.score() for p in pairs],
+        codebook=slots,
+        proprio=[proprio for _, proprio, _ in found if proprio],
+        controls=[controls for _, _, controls in found],
+    )
+    return scores, pairs
 
 
 @torch.no_grad()
@@ -128,33 +194,45 @@ def half_turn(group: Int[Tensor, "n"]) -> Int[Tensor, "n"]:
     return other
 
 
+@torch.no_grad()
 def _paint(
-    lam: Lam, reader: EpisodeReader, batches: LamBatches, spec: WindowSpec, episodes: Sequence[EpisodeInfo], most: int
-) -> Pairs:
+    lam: Lam,
+    reader: EpisodeReader,
+    batches: LamBatches,
+    spec: WindowSpec,
+    episodes: Sequence[EpisodeInfo],
+    most: int,
+    named: bool,
+) -> tuple[Pairs, ProprioScore | None, Controls]:
     """Paint the second frame of pairs spread evenly over an embodiment's windows."""
     sampler = WindowSampler(episodes, spec, batch_size=1, seed=0)
     rows, starts = sampler.at(np.arange(min(most, sampler.windows_per_epoch)))
     windows = [cut_window(reader, spec, int(row), int(start)) for row, start in zip(rows, starts, strict=True)]
     before, after, latents, codes = [], [], [], []
+    proprio = _ProprioSums()
     for first in range(0, len(windows), PAIRS_AT_ONCE):
         some = windows[first : first + PAIRS_AT_ONCE]
         batch = batches.make(some).to(next(lam.parameters()).device)
         encoded = lam.encode(batch.video)
+        batch = batch if named else replace(batch, dataset_id=torch.zeros_like(batch.dataset_id))
+        proprio.add(lam, batch, encoded.quantized)
         real = torch.from_numpy(np.stack([w.frame_mask[1:] for w in some])).to(batch.video.device)
         before.append(batch.video[:, :-1][real])
         after.append(batch.video[:, 1:][real])
         latents.append(encoded.quantized[real])
         codes.append(encoded.codes[real])
-    frame, latent = torch.cat(before), torch.cat(latents)
-    return Pairs(
-        embodiment=episodes[0].embodiment,
+    frame, then, latent = torch.cat(before), torch.cat(after), torch.cat(latents)
+    embodiment = episodes[0].embodiment
+    pairs = Pairs(
+        embodiment=embodiment,
         before=_pixels(frame),
-        after=_pixels(torch.cat(after)),
+        after=_pixels(then),
         painted=_pixels(_render(lam, frame, latent)),
         # Half a turn: every pair gets a latent from elsewhere.
         shuffled=_pixels(_render(lam, frame, latent.roll(max(len(latent) // 2, 1), dims=0))),
         codes=torch.cat(codes).cpu().numpy(),
     )
+    return pairs, proprio.score(embodiment, named), control(lam, embodiment, frame, then)
 
 
 def _render(lam: Lam, frames: Tensor, latents: Tensor) -> Tensor:

@@ -128,7 +128,10 @@ def test_an_unknown_task_is_refused_with_those_there_are() -> None:
 
 
 def test_an_unknown_simulator_is_refused_with_those_there_are() -> None:
-    with pytest.raises(DataEngineError, match="no simulator 'gazebo'; there are fetch, metaworld, two_arm"):
+    with pytest.raises(
+        DataEngineError,
+        match="no simulator 'gazebo'; there are fetch, lift, lift_kinova3, lift_ur5e, metaworld, two_arm",
+    ):
         simulator_class("gazebo")
 
 
@@ -144,6 +147,25 @@ def test_a_machine_that_cannot_draw_says_what_to_install(monkeypatch: pytest.Mon
         _base.require_drawing()
     _base.require_drawing.cache_clear()
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["lift", "lift_ur5e", "lift_kinova3"])
+@apart
+def test_other_arms_lift_the_cube_and_a_seed_repeats(name: str) -> None:
+    simulator = make(f"{name}/cube")
+    pictures = []
+    for _ in range(2):
+        simulator.reset(3)
+        seen = simulator.observe()
+        pictures.append(seen)
+        assert run_expert(simulator, 3)
+    np.testing.assert_array_equal(pictures[0].image, pictures[1].image)
+    then = simulator.observe()
+    assert pictures[0].state[6] > 0.95 > 0.8 > then.state[6], "it closed on the cube"
+    assert then.state[2] < pictures[0].state[2]
+    raw_action = np.array([0.5, -1.0, 0.25, 0.1, -0.2, 0.3, -0.75], np.float32)
+    np.testing.assert_allclose(simulator.to_raw(simulator.to_canonical(raw_action)), raw_action, atol=1e-6)
 
 
 @pytest.mark.slow
