@@ -11,10 +11,11 @@ from dataengine.config import Config
 from dataengine.progress import task
 from dataengine.report import Report
 from dataengine.store import Corpus
+from pipelines.lam_report_controls import ControlReading, look
 from pipelines.lam_report_measures import Distance, code_counts, jensen_shannon, perplexity
 from pipelines.lam_report_nearest import Example, Nearness, compare, pick_queries, show_examples
-from pipelines.lam_report_paint import paint
-from pipelines.lam_report_pairs import Group, choose_pairs, episodes_seen_by, origin, read_groups
+from pipelines.lam_report_paint import paint, spread
+from pipelines.lam_report_pairs import Group, choose_pairs, episodes_seen_by, origin, read_groups, read_pictures
 from pipelines.probe_latents import Judged, find_models
 from pipelines.text_table import text_table
 from pipelines.training.lam_scores import VisualScore
@@ -112,6 +113,9 @@ class LamReport(Report):
     visual: list[VisualScore]
     sheets: dict[str, str] = Field(default_factory=dict)
     """Picture of painted pairs by group."""
+    controls: list[ControlReading]
+    shifted: dict[str, str] = Field(default_factory=dict)
+    """Picture of shifted frames by group."""
     notes: list[str] = Field(default_factory=list)
     seconds: float
 
@@ -124,6 +128,14 @@ class LamReport(Report):
             return None
         one, other = np.mean(known, axis=0)
         return float(one), float(other)
+
+    @property
+    def hold_still(self) -> tuple[float, float, float]:
+        """Share of slots with the hold-still code: frames seen twice, real pairs, shifted frames; robots if any."""
+        robots = {g.group for g in self.groups if g.kind == "robot"}
+        said = [c.said for c in self.controls if not robots or c.said.embodiment in robots]
+        held, chance, shifted = np.mean([(s.hold_still, s.real_slots, s.shift_slots) for s in said], axis=0)
+        return float(held), float(chance), float(shifted)
 
     def summary(self) -> str:
         """Print a row per group, then what holds across groups."""
@@ -139,6 +151,11 @@ class LamReport(Report):
             nearest, random = self.direction
             words = "direction of the nearest pair in another group"
             lines.append(f"{words}: {signed(nearest)}, of any pair {signed(random)}")
+        held, chance, shifted = self.hold_still
+        lines.append(
+            f"hold still: the same code in {held:.0%} of slots, real pairs have it in {chance:.0%}; "
+            f"with the camera shifted by {self.controls[0].said.shift_px} px, {shifted:.0%}"
+        )
         return "\n".join([*lines, *self.notes, f"{self.page} ({self.seconds:.1f} s)"])
 
 
@@ -168,13 +185,16 @@ def run(config: LamReportConfig) -> LamReport:
         groups = read_groups(corpus, judged, lam, choices, config.threads, live.advance)
     pictures = config.out / "pictures"
     pictures.mkdir(parents=True, exist_ok=True)
-    for old in (*pictures.glob("pair-*.jpg"), *pictures.glob("painted-*.png")):
+    for old in (*pictures.glob("pair-*.jpg"), *pictures.glob("painted-*.png"), *pictures.glob("shifted-*.png")):
         old.unlink()
-    with task("paint", sum(min(len(g.codes), config.most_painted) for g in groups), "pairs") as live:
-        painted = [
-            paint(corpus, lam, config.slot, g, config.most_painted, pictures / f"painted-{i}.png", live.advance)
-            for i, g in enumerate(groups)
-        ]
+    painted, controls = [], []
+    with task("paint", 2 * sum(min(len(g.codes), config.most_painted) for g in groups), "pairs") as live:
+        for i, g in enumerate(groups):
+            which = spread(len(g.codes), config.most_painted)
+            before, after = read_pictures(corpus, config.slot, g.picks, which, lam.config.resolution)
+            painted.append(paint(lam, g, which, before, after, pictures / f"painted-{i}.png", live.advance))
+            controls.append(look(lam, g, which, before, after, pictures / f"shifted-{i}.png"))
+            live.advance(len(which))
     queries = pick_queries(groups, painted, config.queries)
     report = LamReport(
         corpus=config.corpus,
@@ -193,7 +213,9 @@ def run(config: LamReportConfig) -> LamReport:
         examples=show_examples(corpus, config.slot, groups, queries, config.distance, pictures),
         visual=[p.score for p in painted],
         sheets={g.title: f"pictures/{p.sheet.name}" for g, p in zip(groups, painted, strict=True)},
-        notes=notes(groups, judged),
+        controls=controls,
+        shifted={g.title: f"pictures/shifted-{i}.png" for i, g in enumerate(groups)},
+        notes=notes(groups),
         seconds=round(time.monotonic() - start, 3),
     )
     write_page(config.out, report)
@@ -270,7 +292,7 @@ def nearness(groups: Sequence[Group], kind: Distance) -> list[Nearness]:
     return [n for n in found if n.pairs]
 
 
-def notes(groups: Sequence[Group], judged: Judged) -> list[str]:
+def notes(groups: Sequence[Group]) -> list[str]:
     """Say what could not be looked at, and where figures may flatter."""
     found = []
     for g in groups:
@@ -284,6 +306,8 @@ def notes(groups: Sequence[Group], judged: Judged) -> list[str]:
             "agreement of direction between bodies needs two groups whose states are poses of the hand, "
             f"found {len(moving)}"
         )
+    if not moving:
+        found.append("without states of hands the controls tell codes and pictures, not ways")
     if len(groups) == 1:
         found.append("one group alone: the nearest pairs are those of its other episodes")
     return found

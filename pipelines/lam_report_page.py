@@ -19,6 +19,7 @@ def write_page(folder: Path, report: LamReport) -> None:
     sections = [
         _pairs(report),
         _nearest(folder, report),
+        _controls(folder, report),
         _codes(report),
         _pictures(folder, report),
     ]
@@ -38,6 +39,9 @@ def _figures(report: LamReport) -> list[tuple[object, str, str]]:
         (f"{report.codes_used} of {report.num_codes}", "codes in use", f"least perplexity of a slot {least:.1f}"),
         (f"{ratio:.2f}", "error of the next frame", f"copying is 1; with another pair's latent {shuffled:.2f}"),
     ]
+    held, chance, shifted = report.hold_still
+    figures.append((f"{held:.0%}", "same code when nothing moves", f"real pairs have it in {chance:.0%}"))
+    figures.append((f"{shifted:.0%}", "same code when the camera moves", "100% would be blind to the camera"))
     if report.direction:
         nearest, random = report.direction
         figures.append((signed(nearest), "same direction in another body", f"of any pair {signed(random)}"))
@@ -138,10 +142,12 @@ def _number(value: float | None) -> object:
 
 
 def _codes(report: LamReport) -> page.Section:
-    head = ["group", "tuples seen", "commonest tuple", "codes by slot", "perplexity by slot"]
+    held = {c.said.embodiment: c.said.real_tuple for c in report.controls}
+    head = ["group", "tuples seen", "commonest tuple", "hold-still tuple", "codes by slot", "perplexity by slot"]
     rows = [
         [
-            *(use.group, use.tuples, f"{use.commonest:.1%}", ", ".join(map(str, use.used))),
+            *(use.group, use.tuples, f"{use.commonest:.1%}", f"{held[use.group]:.1%}"),
+            ", ".join(map(str, use.used)),
             ", ".join(f"{p:.1f}" for p in use.perplexity),
         ]
         for use in report.codes
@@ -193,3 +199,46 @@ def _pictures(folder: Path, report: LamReport) -> page.Section:
         for name, sheet in report.sheets.items()
     ]
     return page.Section("pictures", "What the latent action paints", blocks)
+
+
+def _controls(folder: Path, report: LamReport) -> page.Section:
+    px = report.controls[0].said.shift_px
+    head = ["group", "frames", "slots, least", "slots", "tuple", "real: slots", "real: tuple"]
+    still = [
+        [s.embodiment, s.frames, min(s.hold_slots), s.hold_still, s.hold_tuple, s.real_slots, s.real_tuple]
+        for s in (c.said for c in report.controls)
+    ]
+    shifted_head = ["group", "slots", "tuple", "size", "size of holding still", "error / copy"]
+    shifted_head += ["way, seen twice", "way, shifted", "way, real"]
+    shifted = [
+        [
+            *(c.said.embodiment, c.said.shift_slots, c.said.shift_tuple, c.said.shift_size, c.said.hold_size),
+            *(c.shift_ratio, *(_number(way) for way in (c.hold_way, c.shift_way, c.real_way))),
+        ]
+        for c in report.controls
+    ]
+    blocks: list[str] = [
+        page.heading("Hold still"),
+        page.paragraph(
+            "Each frame is given twice: nothing happened, whatever the scene. Shares of frames that get the commonest"
+            " code of a slot, and the commonest tuple; beside them the share of real pairs that carry the same codes."
+            " High on the left and low on the right is what an action says."
+        ),
+        page.table(head, still),
+        page.heading("Move the camera"),
+        page.paragraph(
+            f"Each frame is followed by itself, shifted as a whole by {px} pixels of the model's resolution, up, down,"
+            " left or right in turn. No arm moved. A latent that means the action alone keeps its hold-still codes;"
+            " size is its distance from holding still, over that of real pairs; an error below 1 tells that the"
+            " painter was told of the shift. Ways are those of the hand in the real pair with the nearest latent"
+            " action, over the mean way: how much motion of an arm the model's latent would be taken for."
+        ),
+        page.table(shifted_head, shifted),
+    ]
+    sheets = [
+        page.picture(folder / file, name, columns=("now", "shifted", "painted"))
+        for name, file in report.shifted.items()
+    ]
+    return page.Section(
+        "controls", "Is it the action, or the camera?", [*blocks, page.gallery(sheets, at_least_px=400)]
+    )

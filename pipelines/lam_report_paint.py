@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from dataengine.store import Corpus
-from pipelines.lam_report_pairs import Group, read_pictures
+from pipelines.lam_report_pairs import Group
 from pipelines.training.lam_scores import Pairs, VisualScore, save_pictures
 
 if TYPE_CHECKING:
@@ -40,25 +39,28 @@ def spread(total: int, most: int) -> NDArray[np.int64]:
 
 
 def paint(
-    corpus: Corpus, lam: "Lam", slot: str, group: Group, most: int, sheet: Path, advance: Callable[[int], None]
+    lam: "Lam",
+    group: Group,
+    which: NDArray[np.int64],
+    before: NDArray[np.uint8],
+    after: NDArray[np.uint8],
+    sheet: Path,
+    advance: Callable[[int], None],
 ) -> Painted:
-    """Paint up to `most` pairs with their own latent action and with that of another pair of the group."""
+    """Paint some pairs with their own latent action and with that of another pair of the group."""
     import torch
 
-    which = spread(len(group.codes), most)
     latent = torch.from_numpy(group.latent[which])
     # Half a turn, as when training is judged: every pair gets a latent action from elsewhere.
     wrong = latent.roll(max(len(which) // 2, 1), dims=0)
-    sides: list[list[NDArray[np.uint8]]] = [[], [], [], []]
+    sides: list[list[NDArray[np.uint8]]] = [[], []]
     for first in range(0, len(which), TOGETHER):
         some = slice(first, first + TOGETHER)
-        before, after = read_pictures(corpus, slot, group.picks, which[some], lam.config.resolution)
-        frames = torch.from_numpy(before).permute(0, 3, 1, 2).to(lam.mean.device)
-        drawn = [lam.render(frames, z[some].to(frames.device)).permute(0, 2, 3, 1) for z in (latent, wrong)]
-        for side, pictures in zip(sides, (before, after, *(d.cpu().numpy() for d in drawn)), strict=True):
-            side.append(pictures)
-        advance(len(before))
-    before, after, painted, shuffled = (np.concatenate(side) for side in sides)
+        frames = torch.from_numpy(before[some]).permute(0, 3, 1, 2).to(lam.mean.device)
+        for side, z in zip(sides, (latent, wrong), strict=True):
+            side.append(lam.render(frames, z[some].to(frames.device)).permute(0, 2, 3, 1).cpu().numpy())
+        advance(len(frames))
+    painted, shuffled = (np.concatenate(side) for side in sides)
     pairs = Pairs(
         embodiment=group.title,
         before=before,

@@ -153,6 +153,46 @@ def test_painting_is_judged_against_copying_and_against_the_latents_of_others(sa
         assert score["shuffled"] != score["model"]
 
 
+def test_controls_ask_about_each_frame_seen_twice_and_about_each_frame_shifted(said, expected, place):
+    lam = load_lam(place[0] / "lam")
+    side = lam.config.resolution
+    for found in said.report["controls"]:
+        pairs = expected[found["said"]["embodiment"]]
+        frames = [p["before"].numpy() for p in pairs]
+        moved = []
+        for i, frame in enumerate(frames):
+            wide = np.pad(frame, ((0, 0), (3, 3), (3, 3)), mode="edge")
+            top, left = ((6, 3), (0, 3), (3, 6), (3, 0))[i % 4]
+            moved.append(wide[:, top : top + side, left : left + side])
+        after = [p["after"].numpy() for p in pairs]
+
+        def encode(others, frames=frames):
+            clips = [lam.encode(torch.from_numpy(np.stack(pair))) for pair in zip(frames, others, strict=True)]
+            return (np.array([c.codes[0, 0].tolist() for c in clips]), [c.quantized[0, 0] for c in clips])
+
+        (held, held_z), (shifted, shifted_z), (real, real_z) = encode(frames), encode(moved), encode(after)
+        modal = [np.bincount(held[:, slot]).argmax() for slot in range(held.shape[1])]
+        assert found["said"]["hold_slots"] == pytest.approx((held == modal).mean(axis=0), abs=1e-3)
+        assert found["said"]["shift_slots"] == pytest.approx((shifted == modal).mean(), abs=1e-3)
+        assert found["said"]["real_slots"] == pytest.approx((real == modal).mean(), abs=1e-3)
+
+        painted = [lam.render(p["before"][None], z[None])[0].numpy() for p, z in zip(pairs, shifted_z, strict=True)]
+        errors = [np.square((np.float64(x) - moved) / 255).mean() for x in (painted, frames)]
+        assert found["shift_ratio"] == pytest.approx(errors[0] / errors[1], rel=1e-3)
+
+        if pairs[0]["moved"] is None:
+            assert found["shift_way"] is None
+            continue
+        ways = np.array([np.linalg.norm(p["moved"]) for p in pairs])
+        for name, asked in (("hold_way", held_z), ("shift_way", shifted_z), ("real_way", real_z)):
+            read = []
+            for i, z in enumerate(asked):
+                others = [j for j, p in enumerate(pairs) if p["episode"] != pairs[i]["episode"]]
+                far = np.array([float((z - real_z[j]).norm()) for j in others])
+                read.append(ways[[j for j, d in zip(others, far, strict=True) if d < far.min() + 1e-4]].mean())
+            assert found[name] == pytest.approx(np.mean(read) / ways.mean(), abs=1e-3), name
+
+
 def test_the_figure_shows_the_nearest_pair_of_every_other_group(said, expected):
     shown = said.report["examples"]
     assert len(shown) == 8
@@ -173,11 +213,11 @@ def test_the_page_is_one_file_with_its_pictures_in_it(said):
     place = Path(said.report["page"])
     html = place.read_text()
     assert html.count("data:image/jpeg") == sum(1 + len(e["nearest"]) for e in said.report["examples"])
-    assert html.count("data:image/png") == 3
+    assert html.count("data:image/png") == 2 * 3
     assert "no picture at" not in html
     assert "http" not in html
     assert "<script" not in html
-    for words in ("drawers", "dataset never trained on", "slot 3", "Jensen-Shannon"):
+    for words in ("drawers", "dataset never trained on", "slot 3", "Jensen-Shannon", "Move the camera"):
         assert words in html
     assert (place.parent / "report.json").is_file()
 
@@ -189,7 +229,7 @@ def test_labels_of_these_weights_are_read_instead_and_say_the_same(place, said, 
     again = villa("lam", "report", copy, "--lam", root / "lam", "--out", tmp_path / "again", "--json", *ALL)
     assert said.report["labels"] == ""
     assert again.report["labels"] == "mine"
-    for part in ("groups", "codes", "code_distances", "nearness", "visual", "examples"):
+    for part in ("groups", "codes", "code_distances", "nearness", "visual", "controls", "examples"):
         assert again.report[part] == said.report[part]
 
 
@@ -224,6 +264,7 @@ def test_human_clips_alone_are_enough_and_what_needs_robots_says_so(place, villa
     said = villa("lam", "report", corpus.uri, "--lam", root / "lam", "--out", tmp_path / "out")
     assert said.code == 0, said.err
     assert "agreement of direction between bodies needs two groups" in said.out
+    assert "without states of hands the controls tell codes and pictures, not ways" in said.out
     assert "one group alone: the nearest pairs are those of its other episodes" in said.out
     shown = json.loads((tmp_path / "out" / "report.json").read_text())["examples"]
     assert shown
