@@ -3,13 +3,14 @@ import dataclasses
 import numpy as np
 import pytest
 from made_corpus import human_clip, make_corpus, robot_episode
+from made_labels import write_labels
 from made_lam import make_lam
 
-from dataengine import labels, stats
+from dataengine import stats
 from dataengine.errors import DataEngineError
 from dataengine.normalize import Normalizer
 from dataengine.store import Corpus
-from dataengine.windows import LatentInfo, is_held_out
+from dataengine.windows import is_held_out
 from pipelines.label import LabelConfig
 from pipelines.label import run as run_label
 from pipelines.probe import ProbeConfig, _notes, run
@@ -24,7 +25,7 @@ QUICK = {"epochs": 8, "hidden": 64, "seeds": 2, "held_out": 0.25}
 
 @pytest.fixture(scope="module")
 def place(tmp_path_factory):
-    """Two arms of different rate and a hand, labelled by hand: `knows` holds the motion, `noise` nothing."""
+    """Two arms of different rate and a hand; labels `knows` hold the motion, `noise` nothing."""
     root = tmp_path_factory.mktemp("probe")
     parts = {
         "a": [robot_episode(f"a{i}", num_steps=24) for i in range(24)],
@@ -33,38 +34,11 @@ def place(tmp_path_factory):
     }
     corpus = make_corpus(root / "corpus", parts)
     run_stats(StatsConfig(corpus=corpus.uri))
-    for name in ("knows", "noise"):
-        write_labels(corpus, name)
+    write_labels(corpus, "knows", knows=True)
+    write_labels(corpus, "noise", knows=False)
     jpegs = corpus.jpegs("primary", [(corpus.episode_ids()[0], i) for i in range(20)])
     make_lam(root / "lam", jpegs, interval_s=0.4)
     return root, corpus
-
-
-def write_labels(corpus, name, interval_s=0.4):
-    """Latent actions that hold the true motion in the plane, or noise."""
-    import pyarrow as pa
-
-    info = LatentInfo(name=name, fingerprint=name, k=2, d=2, interval_s=interval_s)
-    corpus.ensure_columns(labels.label_fields(info, "primary"))
-    for fragment in corpus.fragment_ids():
-        rows = corpus.fragment_table(fragment, ["episode_id", "control_hz"]).to_pylist()
-        values = []
-        for row in rows:
-            episode = corpus.episode(row["episode_id"])
-            stride = max(1, int(interval_s * row["control_hz"] + 1e-6))
-            latent = np.random.default_rng(episode.row).normal(size=(episode.num_steps, 4)).astype(np.float32)
-            if name == "knows" and episode.state is not None:
-                moved = episode.state[stride:, :2] - episode.state[:-stride, :2]
-                latent[:-stride, :2] = moved
-            codes = np.zeros((episode.num_steps, 2), np.int16)
-            codes[-stride:] = -1
-            values.append({"_rowid": row["_rowid"], "l": latent.ravel(), "c": codes.ravel()})
-        names = [labels.latent_column(name), labels.codes_column(name)]
-        table = pa.Table.from_pylist(
-            [{"_rowid": v["_rowid"], names[0]: v["l"], names[1]: v["c"]} for v in values],
-            schema=pa.schema([("_rowid", pa.uint64()), *labels.label_fields(info, "primary")]),
-        )
-        corpus.update_fragment(fragment, table)
 
 
 def readout(report, embodiment, source):
@@ -181,7 +155,7 @@ def test_a_second_arm_belongs_to_the_same_groups():
 def test_what_cannot_be_probed_is_refused_in_one_line(place, lams, message):
     _, corpus = place
     if "slow" in lams:
-        write_labels(corpus, "slow", interval_s=0.6)
+        write_labels(corpus, "slow", knows=True, interval_s=0.6)
     with pytest.raises(DataEngineError, match=message) as caught:
         run(ProbeConfig(corpus=corpus.uri, lams=lams, **QUICK))
     assert "\n" not in str(caught.value)
@@ -189,7 +163,7 @@ def test_what_cannot_be_probed_is_refused_in_one_line(place, lams, message):
 
 def test_statistics_are_needed_first(tmp_path):
     corpus = make_corpus(tmp_path / "corpus", {"a": [robot_episode(str(i)) for i in range(6)]})
-    write_labels(corpus, "knows")
+    write_labels(corpus, "knows", knows=True)
     with pytest.raises(DataEngineError, match="run `villa stats"):
         run(ProbeConfig(corpus=corpus.uri, lams=["knows"], **QUICK))
 
@@ -197,7 +171,7 @@ def test_statistics_are_needed_first(tmp_path):
 def test_without_episodes_on_both_sides_there_is_nothing_to_probe(tmp_path):
     corpus = make_corpus(tmp_path / "corpus", {"a": [robot_episode("0")]})
     run_stats(StatsConfig(corpus=corpus.uri))
-    write_labels(corpus, "knows")
+    write_labels(corpus, "knows", knows=True)
     with pytest.raises(DataEngineError, match="nothing to probe on"):
         run(ProbeConfig(corpus=corpus.uri, lams=["knows"], **QUICK))
 
@@ -221,7 +195,7 @@ def test_pairs_with_a_broken_picture_are_left_out_for_every_model(tmp_path):
     counts = []
     for corpus in (whole, broken):
         run_stats(StatsConfig(corpus=corpus.uri))
-        write_labels(corpus, "knows")
+        write_labels(corpus, "knows", knows=True)
         make_lam(tmp_path / "lam", frames.jpegs, interval_s=0.4)
         report = run(ProbeConfig(corpus=corpus.uri, lams=["knows", tmp_path / "lam"], **QUICK, most_train=9999))
         counts.append(sum(e.train_pairs + e.held_out_pairs for e in report.embodiments))
