@@ -68,7 +68,8 @@ def _nearest(folder: Path, report: LamReport) -> page.Section:
         page.paragraph(
             f"Each row begins with a pair that moves; beside it stands the pair of every other group whose quantised"
             f" latent action lies nearest, by {WORDS[report.distance]}. Queries are the middles of clusters, taken in"
-            " turn from every group; nobody picked them by eye."
+            " turn from every group; nobody picked them by eye. Captions: distance, equal codes and, where both states"
+            " tell where the hand is, the cosine between the ways that the two hands went."
         )
     ]
     blocks += [_example(folder, example, report.slots) for example in report.examples]
@@ -132,7 +133,7 @@ def _where(shown: Shown) -> str:
 
 
 def _caption(shown: Shown, slots: int) -> page.Html:
-    words = f"distance {shown.distance:.2f}, {shown.equal_codes} of {slots} codes"
+    words = f"at {shown.distance:.2f}, {shown.equal_codes} of {slots} codes"
     words += f", cosine {signed(shown.direction)}" if shown.direction is not None else ""
     return page.Html(f"{page.text(shown.group)}<br><small>{words}</small>")
 
