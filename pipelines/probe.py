@@ -62,8 +62,16 @@ def run(config: ProbeConfig) -> ProbeReport:
     if measured is None:
         raise DataEngineError(f"{config.corpus} has no statistics; run `villa stats {config.corpus}` first")
     normalizer = Normalizer(stats.by_embodiment(stats.from_table(measured)))
+    slots = {member.model.slot for arm in arms for member in arm.members}
+    episodes = robot_episodes(corpus, slots)
+    if not episodes:
+        cameras = ", ".join(f"'{slot}'" for slot in sorted(slots))
+        raise DataEngineError(
+            f"{config.corpus}: no kept robot episode has states, actions and camera {cameras}; "
+            f"`villa corpus info {config.corpus}` lists cameras, --set slot=NAME takes another"
+        )
     splits = choose(
-        robot_episodes(corpus),
+        episodes,
         interval_s,
         held_out=config.held_out,
         most_train=config.most_train,

@@ -72,14 +72,15 @@ def _find(corpus: Corpus, wish: str, slot: str, device: str) -> Judged:
             fingerprint=info.fingerprint,
             info=info,
         )
+    from models.weights import load_lam, read_config
+
+    read_config(directory)  # its words on a damaged file are better than those of the hash
     key = fingerprint(directory)
     found = partial(Judged, title=directory.resolve().name, wish=wish, slot=slot, fingerprint=key, directory=directory)
     for name in names:
         info = labels.label_info(corpus.schema, name)
         if info.fingerprint == key and labels.label_slot(corpus.schema, name) == slot:
             return found(interval_s=info.interval_s, info=info)
-
-    from models.weights import load_lam
 
     lam = load_lam(directory, device)
     return found(interval_s=lam.config.interval_s, lam=lam)

@@ -1,6 +1,6 @@
 """Pairs of frames to probe latent actions on: which ones, and what the robot did between them."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -47,15 +47,18 @@ class Numbers:
     """Whether the whole vector is `[x y z roll pitch yaw gripper]`, once or twice."""
 
 
-def robot_episodes(corpus: Corpus) -> list[EpisodeInfo]:
-    """Kept episodes with states and actions, in the order of their ids."""
+def robot_episodes(corpus: Corpus, slots: Collection[str] = ()) -> list[EpisodeInfo]:
+    """Kept episodes with states, actions and these cameras, in the order of their ids."""
+    heights = [f"height_{slot}" for slot in sorted(slots)]
+    if not set(heights) <= set(corpus.schema.names):
+        return []
     names = ["episode_id", "dataset", "dataset_id", "embodiment", "embodiment_id", "kind", "control_hz", "num_steps"]
     found = []
     for fragment_id in corpus.fragment_ids():
-        table = corpus.fragment_table(fragment_id, [*names, "split", "state_dim", "action_dim"])
+        table = corpus.fragment_table(fragment_id, [*names, "split", "state_dim", "action_dim", *heights])
         kept = kept_mask(corpus, fragment_id)
         for keep, row in zip(kept, table.to_pylist(), strict=True):
-            if keep and row["state_dim"] and row["action_dim"]:
+            if keep and row["state_dim"] and row["action_dim"] and all(row[height] for height in heights):
                 facts = {name: row[name] for name in names}
                 found.append(EpisodeInfo(row=0, **facts, split=row["split"] or "train"))
     return sorted(found, key=lambda e: e.episode_id)

@@ -99,6 +99,18 @@ def test_whole_episodes_are_on_one_side_by_the_rule_of_training(place):
             assert all(rows.max() + picks.stride < e.num_steps for e, rows in picks.by_episode())
 
 
+def test_a_robot_without_the_camera_is_left_to_those_that_have_it(tmp_path):
+    seen = [robot_episode(str(i)) for i in range(12)]
+    blind = [robot_episode(f"b{i}", embodiment="arm2") for i in range(6)]
+    frames = {e.source_record: e.cameras["primary"] for e in blind}
+    blind = [dataclasses.replace(e, cameras={"wrist": frames[e.source_record]}) for e in blind]
+    corpus = make_corpus(tmp_path / "corpus", {"a": seen, "b": blind})
+    run_stats(StatsConfig(corpus=corpus.uri))
+    make_lam(tmp_path / "lam", seen[0].cameras["primary"].jpegs, interval_s=0.4)
+    report = run(ProbeConfig(corpus=corpus.uri, lams=[tmp_path / "lam"], **QUICK))
+    assert [e.embodiment for e in report.embodiments] == ["arm"]
+
+
 def test_fewer_pairs_are_spread_over_all_episodes(place):
     _, corpus = place
     episodes = robot_episodes(Corpus.open(corpus.uri))

@@ -245,3 +245,21 @@ def test_bad_input_costs_one_line(villa, place, lams, words):
     said = villa("probe", place[1].uri, *(word for lam in lams for word in ("--lam", lam)), *QUICK)
     assert said.code == 2
     assert words in said.line
+
+
+def test_a_damaged_model_costs_one_line(villa, place):
+    cut, bare = train(place, "cut", 0), train(place, "bare", 1)
+    (cut / "model_config.json").write_text((cut / "model_config.json").read_text()[:80])
+    (bare / "model.safetensors").unlink()
+    for lam, words in ((cut, "cut short or not JSON"), (bare, "model.safetensors")):
+        said = villa("probe", place[1].uri, "--lam", f"one={lam}", *QUICK)
+        assert said.code == 2
+        assert str(lam) in said.line
+        assert words in said.line
+
+
+def test_a_camera_that_no_robot_has_costs_one_line(villa, place):
+    said = villa("probe", place[1].uri, "--lam", train(place, "cam", 0), *QUICK, "--set", "slot=wrist")
+    assert said.code == 2
+    assert "no kept robot episode has states, actions and camera 'wrist'" in said.line
+    assert "--set slot=NAME" in said.line
