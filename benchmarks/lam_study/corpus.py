@@ -55,8 +55,8 @@ class Job:
 
 def jobs(out: Path) -> list[Job]:
     """List everything to record, the order of the robots mixed so that a part of it has all of them."""
-    amounts = [*(("metaworld", task, 12) for task in METAWORLD), ("fetch", "pick-and-place", 60)]
-    amounts += [("lift", "cube", 30), ("lift_ur5e", "cube", 24), ("lift_kinova3", "cube", 16)]
+    amounts = [*(("metaworld", task, 18) for task in METAWORLD), ("fetch", "pick-and-place", 96)]
+    amounts += [("lift", "cube", 48), ("lift_ur5e", "cube", 30), ("lift_kinova3", "cube", 30)]
     found = [
         Job(kind, task, first, min(GROUP, count - first), out)
         for kind, task, count in amounts

@@ -121,7 +121,7 @@ class Lam(nn.Module):
         return self.loss(batch, generator)
 
     def loss(self, batch: LamBatch, generator: Generator | None = None) -> tuple[Tensor, dict[str, Tensor]]:
-        """Add up the visual, proprio and codebook errors, with equal weight, and describe them.
+        """Add up the visual, proprio and codebook errors, and describe them.
 
         A pair counts where both its frames exist. Works for any mixture of robots and humans; a batch of human clips
         alone gives a proprio error of 0. Codes are counted in the batch
@@ -140,7 +140,7 @@ class Lam(nn.Module):
         metrics = {"visual": visual, "visual_over_copy": visual / copy.clamp(min=1e-8), "vq": quantized.loss}
         if self.proprio is not None:
             proprio, details = self.proprio.loss(batch, quantized.latents, generator)
-            loss = loss + proprio
+            loss = loss + self.config.proprio_weight * proprio
             metrics |= {"proprio": proprio, **details}
 
         in_batch = self.vq.usage_of(quantized.codes, real)

@@ -74,6 +74,8 @@ class LamScores(Report):
 
     visual: list[VisualScore] = Field(default_factory=list)
     codebook: list[SlotUse] = Field(default_factory=list)
+    codes_used: int = 0
+    """Codes that any slot gave to any held-out pair."""
     proprio: list[ProprioScore] = Field(default_factory=list)
     controls: list[Controls] = Field(default_factory=list)
 
@@ -164,6 +166,7 @@ def judge(
     scores = LamScores(
         visual=[p.score() for p in pairs],
         codebook=slots,
+        codes_used=len(np.unique(codes)),
         proprio=[proprio for _, proprio, _ in found if proprio],
         controls=[controls for _, _, controls in found],
     )

@@ -1,0 +1,93 @@
+"""Trains the arms of the latent action study, probes each model, and puts the results side by side.
+
+    python benchmarks/lam_study/run.py --data runs/lam_study --out runs/lam_study/models
+
+Arms and their settings are in arms.yaml. What is finished is kept: kill it and run it again, add arms, or name some
+with --arms. `--tables` only reads what is there.
+"""
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+import time
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import yaml
+from tables import write_tables
+
+HERE = Path(__file__).parent
+REPORT, PROBE = "report.json", "probe.json"
+
+
+def finished(place: Path) -> bool:
+    """Tell whether an arm is trained and probed."""
+    report = place / REPORT
+    return report.exists() and json.loads(report.read_text())["finished"] and (place / PROBE).exists()
+
+
+def villa(log: Path, *words: str) -> str:
+    """Run a command on one thread; return what it printed."""
+    with log.open("a") as errors:
+        done = subprocess.run(
+            [sys.executable, "-m", "cli", *words],
+            stdout=subprocess.PIPE,
+            stderr=errors,
+            text=True,
+            check=False,
+            cwd=HERE.parents[1],
+            env={**os.environ, "OMP_NUM_THREADS": "1"},
+        )
+    if done.returncode:
+        raise RuntimeError(f"villa {words[0]} failed; see {log}")
+    return done.stdout
+
+
+def settings_of(study: dict[str, Any], arm: str, seed: int, models: Path) -> dict[str, Any]:
+    """Settings of one training; `init: ARM` means the model of that arm and seed."""
+    settings = {**study["common"], **study["arms"][arm], "seed": seed}
+    if "init" in settings:
+        settings["init"] = str(models / f"{settings['init']}-{seed}")
+    return settings
+
+
+def train_and_probe(study: dict[str, Any], corpus: Path, models: Path, arm: str, seed: int) -> None:
+    place = models / f"{arm}-{seed}"
+    if finished(place):
+        return
+    start = time.monotonic()
+    place.mkdir(parents=True, exist_ok=True)
+    settings = settings_of(study, arm, seed, models)
+    (place / "settings.yaml").write_text(yaml.safe_dump(settings))
+    log = place / "log.txt"
+    villa(log, "train", "lam", str(corpus), "--out", str(place), "--config", str(place / "settings.yaml"))
+    held_out = f"held_out={study['common']['held_out']}"
+    probed = villa(log, "probe", str(corpus), "--lam", str(place), "--set", held_out, "--set", "threads=1", "--json")
+    (place / PROBE).write_text(probed)
+    print(f"{arm} seed {seed}: {time.monotonic() - start:.0f} s", flush=True)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--data", type=Path, default=Path("runs/lam_study"), help="Folder that corpus.py made.")
+    parser.add_argument("--out", type=Path, default=Path("runs/lam_study/models"))
+    parser.add_argument("--arms", nargs="*", help="By default all of arms.yaml, in its order.")
+    parser.add_argument("--seeds", type=int, nargs="*", default=[0, 1, 2])
+    parser.add_argument("--processes", type=int, default=1)
+    parser.add_argument("--tables", action="store_true", help="Train nothing.")
+    options = parser.parse_args()
+    study = yaml.safe_load((HERE / "arms.yaml").read_text())
+    corpus, models = options.data.resolve() / "corpus", options.out.resolve()
+    work = [(arm, seed) for arm in options.arms or study["arms"] for seed in options.seeds]
+    if not options.tables:
+        with ThreadPoolExecutor(options.processes) as pool:  # threads only wait for commands
+            for future in [pool.submit(train_and_probe, study, corpus, models, *one) for one in work]:
+                future.result()
+    write_tables(study, models, [one for one in work if finished(models / "-".join(map(str, one)))])
+
+
+if __name__ == "__main__":
+    main()
