@@ -11,6 +11,9 @@ from pipelines.lam_report_charts import heat_map
 from pipelines.lam_report_nearest import Example, Nearness, Shown
 
 SHEET = ("now", "next", "painted", "error of copying", "error of painting")
+WIDTH, GAP, LEAST = 1032, 15, 150
+"""Of a row of the figure, of what lies between its pictures, and of the smallest picture, in pixels of the page."""
+MOST_ROWS = 12
 WORDS = {"euclid": "Euclidean distance", "cosine": "cosine distance (1 - cosine)"}
 
 
@@ -82,10 +85,7 @@ def _nearest(folder: Path, report: LamReport) -> page.Section:
                 " the nearest pair, each in its own robot's frame; a hand that rests counts 0. A latent action that"
                 " holds the motion lies above what any pair gives."
             ),
-            page.table(
-                ["moving pairs of", "nearest in", "queries", "cosine", "of any pair"],
-                [[n.query, _among(n), n.pairs, n.direction, n.direction_random] for n in known],
-            ),
+            *(_ways([n for n in known if (n.among == n.query) == own]) for own in (True, False)),
             page.note(
                 "Bodies need not share their axes or their camera's view: a low cosine between two robots may be that,"
                 " and not the model. Within one robot it cannot; but episodes of one task run alike, and a latent that"
@@ -108,6 +108,15 @@ def _among(n: Nearness) -> str:
     return "its other tasks" if n.other_tasks else "its other episodes"
 
 
+def _ways(found: Sequence[Nearness]) -> str:
+    """Tell how well ways agree; a long table is folded."""
+    if not found:
+        return ""
+    head = ["moving pairs of", "nearest in", "queries", "cosine", "of any pair"]
+    table = page.table(head, [[n.query, _among(n), n.pairs, n.direction, n.direction_random] for n in found])
+    return table if len(found) <= MOST_ROWS else page.folded(f"between bodies: {len(found)} rows", table)
+
+
 def _agreement(report: LamReport) -> str:
     """Draw which share of its codes a pair has in common with the nearest one of each group."""
     names = [g.group for g in report.groups]
@@ -122,10 +131,16 @@ def _numbers(names: Sequence[str]) -> list[str]:
 
 def _example(folder: Path, example: Example, slots: int) -> str:
     first = page.picture(
-        folder / example.query.picture, page.Html(f"<b>{page.text(example.query.group)}</b><br>{_where(example.query)}")
+        folder / example.query.picture,
+        page.Html(f"<b>{_breakable(example.query.group)}</b><br>{_where(example.query)}"),
     )
     others = [page.picture(folder / s.picture, _caption(s, slots)) for s in example.nearest]
-    return page.gallery([first, *others], at_least_px=230)
+    return page.gallery([first, *others], at_least_px=max(WIDTH // (len(others) + 1) - GAP, LEAST))
+
+
+def _breakable(name: str) -> str:
+    """Let a long name go on in the next line, where its words end."""
+    return page.text(name).replace("/", "/<wbr>").replace("_", "_<wbr>")
 
 
 def _where(shown: Shown) -> str:
@@ -135,7 +150,7 @@ def _where(shown: Shown) -> str:
 def _caption(shown: Shown, slots: int) -> page.Html:
     words = f"at {shown.distance:.2f}, {shown.equal_codes} of {slots} codes"
     words += f", cosine {signed(shown.direction)}" if shown.direction is not None else ""
-    return page.Html(f"{page.text(shown.group)}<br><small>{words}</small>")
+    return page.Html(f"{_breakable(shown.group)}<br><small>{words}</small>")
 
 
 def _number(value: float | None) -> object:
