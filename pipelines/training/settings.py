@@ -50,6 +50,7 @@ class LoopConfig(Config):
     bf16: bool | None = False
     """Compute in bfloat16 where it is safe; weights, optimiser and sums stay float32. None: on devices fast at it."""
     compile: bool = False
+    """Compile the loss with torch's compiler, which takes minutes at the first steps."""
     checkpoint_activations: bool = False
     """Recompute each block in the backward pass: less memory, a third more time, equal losses."""
     augment: Augment = Augment()

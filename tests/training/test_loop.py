@@ -1,6 +1,7 @@
 import errno
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -208,3 +209,15 @@ def test_two_ranks_train_like_one(tmp_path: Path) -> None:
         subprocess.run(command, cwd=ROOT, check=True, capture_output=True, env=environment)
     ours, theirs = (torch.tensor(losses(tmp_path / name)) for name in ("one", "two"))
     torch.testing.assert_close(ours, theirs, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not (shutil.which("c++") or shutil.which("g++")), reason="torch.compile needs a C++ compiler")
+def test_a_compiled_run_has_the_losses_of_a_plain_one(tmp_path: Path) -> None:
+    found = []
+    for name, compiled in (("plain", False), ("compiled", True)):
+        torch.manual_seed(0)
+        # dropout draws other numbers when it is compiled
+        make_run(tmp_path / name, Toy(noise=0.0, dropout=0.0), compile=compiled).train()
+        found.append(losses(tmp_path / name))
+    assert found[1] == [pytest.approx(line, rel=1e-4) for line in found[0]]
