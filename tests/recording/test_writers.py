@@ -11,10 +11,13 @@ import numpy as np
 import pytest
 import simplejpeg
 
+from dataengine import catalog
+from dataengine.sources.openx import _mapping
 from pipelines.recording import agibot, attempt, something_something
 from pipelines.recording._video import write_video
+from pipelines.simulators._base import simulator_class
 
-SHAPES = {"metaworld": (4, 4), "fetch": (8, 4)}
+SHAPES = {"metaworld": (4, 4), "fetch": (8, 4), "lift": (8, 7)}
 """Width of state and action."""
 
 
@@ -55,13 +58,52 @@ def test_tfds_reads_back_what_was_recorded(tmp_path: Path) -> None:
     done = subprocess.run([sys.executable, program, tmp_path], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr[-2000:]
     datasets = json.loads(done.stdout.splitlines()[-1])
-    assert {kind: d["name"] for kind, d in datasets.items()} == {"metaworld": "metaworld", "fetch": "fetch_mujoco"}
+    names = {"metaworld": "metaworld", "fetch": "fetch_mujoco", "lift": "robosuite_lift"}
+    assert {kind: d["name"] for kind, d in datasets.items()} == names
     for kind, dataset in datasets.items():
         assert (dataset["version"], dataset["shards"], len(dataset["episodes"])) == ("1.0.0", 2, 4)
         for before in attempts[kind]:
             after = dataset["episodes"][str(before.seed)]
             assert (after["task"], after["success"]) == ("window-close", True)
             assert after["steps"] == [rlds_step(before, i) for i in range(before.num_steps)]
+
+
+def mapping_of(arm: str) -> Path:
+    return Path(__file__).parents[2] / "benchmarks" / "lam_study" / f"lift_{arm}.yaml"
+
+
+def test_the_mappings_of_the_study_differ_in_arm_and_rate_alone() -> None:
+    columns = []
+    for arm, name in (("panda", "lift"), ("ur5e", "lift_ur5e"), ("kinova3", "lift_kinova3")):
+        mapping, simulator = _mapping.load(str(mapping_of(arm))), simulator_class(name)
+        assert (mapping.embodiment, mapping.control_hz) == (simulator.embodiment, simulator.control_hz)
+        columns.append((mapping.state, mapping.action))
+    assert columns[0] == columns[1] == columns[2]
+
+
+def test_a_mapping_of_the_study_reads_an_arm_in_canonical_units(tmp_path: Path) -> None:
+    made = make_attempt(0, 4, "lift")
+    made.raw_state[:, 3:7] = [0.0, 0.0, np.sin(0.3), np.cos(0.3)]  # xyzw: turned by 0.6 about z
+    made.raw_state[:, 7] = 0.25
+    made.raw_action[:, 3:] = [[0.0, 0.0, 0.4, grip] for grip in (-1.0, -1.0, 1.0, 1.0)]
+    attempt.save(tmp_path / "a.npz", [made])
+    program = (
+        "import sys; from pathlib import Path; from pipelines.recording import rlds; "
+        "rlds.write_lift(sys.argv[1], [Path(sys.argv[2]) / 'a.npz'], Path(sys.argv[2]), 1)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program, "ur5e", tmp_path], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr[-2000:]
+    folder = tmp_path / "robosuite_lift" / "ur5e" / "1.0.0"
+    source = catalog.source("openx/auto")(str(folder), mapping=str(mapping_of("ur5e")))
+    (episode,) = [one for part in source.parts() for one in source.read(part)]
+    assert (episode.embodiment, episode.control_hz) == ("ur5e", 10.0)
+    np.testing.assert_allclose(episode.state[:, :3], made.raw_state[:, :3], rtol=1e-6)
+    np.testing.assert_allclose(episode.state[:, 3:], np.tile([0.0, 0.0, 0.6, 0.25], (4, 1)), atol=1e-6)
+    np.testing.assert_allclose(episode.action[:, :3], 0.05 * made.raw_action[:, :3], rtol=1e-5)
+    np.testing.assert_allclose(episode.action[:, 3:6], np.tile([0.0, 0.0, 0.2], (4, 1)), atol=1e-6)
+    assert episode.action[:, 6].tolist() == [1.0, 1.0, 0.0, 0.0]
 
 
 def rlds_step(a: attempt.Attempt, i: int) -> dict[str, Any]:
@@ -72,6 +114,9 @@ def rlds_step(a: attempt.Attempt, i: int) -> dict[str, Any]:
     common = {**flags, "reward": float(is_last), "discount": 1.0}
     if a.wrists:
         observation = {"image": picture, "wrist_image": digest(a.wrists[i]), "state": state}
+        return common | {"observation": observation, "action": action, "language_instruction": a.instruction}
+    if len(action) == 7:
+        observation = {"image": picture, "eef_pos": state[:3], "eef_quat": state[3:7], "gripper_opening": state[7:]}
         return common | {"observation": observation, "action": action, "language_instruction": a.instruction}
     observation = {"image": picture, "hand_pos": state[:3], "gripper_opening": state[3:]}
     return common | {

@@ -46,5 +46,6 @@ if __name__ == "__main__":
     folders = {
         "metaworld": rlds.write_metaworld(sorted(out.glob("metaworld-*.npz")), out / "rlds", num_shards=2),
         "fetch": rlds.write_fetch(sorted(out.glob("fetch-*.npz")), out / "rlds", num_shards=2),
+        "lift": rlds.write_lift("panda", sorted(out.glob("lift-*.npz")), out / "rlds", num_shards=2),
     }
     print(json.dumps({kind: read_back(folder, kind == "fetch") for kind, folder in folders.items()}))  # noqa: T201
