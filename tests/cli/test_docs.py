@@ -23,7 +23,8 @@ def command_lines() -> list[tuple[str, str]]:
     found = []
     for page in PAGES:
         words = page.read_text()
-        lines = [line for block in [*blocks(page, ""), *blocks(page, "sh")] for line in block.splitlines()]
+        joined = [block.replace("\\\n", " ") for block in (*blocks(page, ""), *blocks(page, "sh"))]
+        lines = [line for block in joined for line in block.splitlines()]
         lines += re.findall(r"`(villa [^`]+)`", words)
         found += [(page.name, line) for line in lines if line.startswith("villa ") and "..." not in line]
     return sorted(set(found))
