@@ -181,10 +181,10 @@ def run(config: LamReportConfig) -> LamReport:
     lam = judged.lam
     assert lam is not None
     choices = choose_pairs(episodes_seen_by(corpus, config.slot), judged.interval_s, known, config.most)
-    with task("latent actions", sum(len(c.picks.row) for c in choices), "pairs") as live:
-        groups = read_groups(corpus, judged, lam, choices, config.threads, live.advance)
     pictures = config.out / "pictures"
     pictures.mkdir(parents=True, exist_ok=True)
+    with task("latent actions", sum(len(c.picks.row) for c in choices), "pairs") as live:
+        groups = read_groups(corpus, judged, lam, choices, config.threads, live.advance)
     for old in (*pictures.glob("pair-*.jpg"), *pictures.glob("painted-*.png"), *pictures.glob("shifted-*.png")):
         old.unlink()
     painted, controls = [], []
