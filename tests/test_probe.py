@@ -55,7 +55,7 @@ def test_latents_that_hold_the_motion_read_better_than_noise(place):
         assert knows.groups["xyz"] < 0.7 * readout(report, arm, "noise").groups["xyz"]
         assert readout(report, arm, "noise").groups["xyz"] > 0.9 * median.groups["xyz"]
         assert readout(report, arm, TRUE_CHANGE).groups["xyz"] < 0.7 * median.groups["xyz"]
-        assert len(knows.l1_seeds) == 2
+        assert len(set(knows.l1_seeds)) == 2
         assert sum(knows.histogram) == pytest.approx(1, abs=1e-3)
         assert len(knows.histogram) == NUM_BINS + 1
         assert "rpy" not in knows.groups  # these arms never turn

@@ -13,6 +13,7 @@ from scipy import stats
 
 from models.lam import Lam, LamConfig
 from models.weights import load_lam, save_model
+from pipelines.probe_charts import Drawing
 from pipelines.stats import StatsConfig
 from pipelines.stats import run as run_stats
 
@@ -203,7 +204,7 @@ def test_bars_are_as_tall_as_errors(probe, tmp_path):
         for arm in ("blind", "clear")
     ]
     heights = [float(bar.get("height")) for bar in bars]
-    assert [h / heights[0] for h in heights] == pytest.approx([e / expected[0] for e in expected], abs=0.02)
+    assert [h / heights[0] for h in heights] == pytest.approx([e / expected[0] for e in expected], abs=0.002)
 
 
 def test_a_second_page_in_the_same_folder_leaves_no_chart_of_the_first(probe, tmp_path):
@@ -225,6 +226,9 @@ def test_a_title_keeps_spaces_and_html_at_bay(probe, tmp_path):
     assert "<b> & c" not in (tmp_path / "out" / "index.html").read_text()
     for file in (tmp_path / "out" / "charts").glob("*.svg"):
         ElementTree.parse(file)
+    drawing = Drawing("body", 'arm "<7>" & hand', "", 10, remark="<unseen>")
+    assert ElementTree.fromstring(drawing.file)[1].text == 'arm "<7>" & hand'
+    assert ElementTree.fromstring(drawing.figure)[0][0].text == 'arm "<7>" & hand'
 
 
 @pytest.mark.parametrize(
