@@ -64,8 +64,11 @@ def run(config: ProbeConfig) -> ProbeReport:
     normalizer = Normalizer(stats.by_embodiment(stats.from_table(measured)))
     slots = {member.model.slot for arm in arms for member in arm.members}
     episodes = robot_episodes(corpus, slots)
+    cameras = ", ".join(f"'{slot}'" for slot in sorted(slots))
+    blind = len(robot_episodes(corpus)) - len(episodes)
+    if blind:
+        notes = [*notes, f"{blind} kept robot episodes without camera {cameras} are left out"]
     if not episodes:
-        cameras = ", ".join(f"'{slot}'" for slot in sorted(slots))
         raise DataEngineError(
             f"{config.corpus}: no kept robot episode has states, actions and camera {cameras}; "
             f"`villa corpus info {config.corpus}` lists cameras, --set slot=NAME takes another"

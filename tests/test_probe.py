@@ -109,6 +109,7 @@ def test_a_robot_without_the_camera_is_left_to_those_that_have_it(tmp_path):
     make_lam(tmp_path / "lam", seen[0].cameras["primary"].jpegs, interval_s=0.4)
     report = run(ProbeConfig(corpus=corpus.uri, lams=[tmp_path / "lam"], **QUICK))
     assert [e.embodiment for e in report.embodiments] == ["arm"]
+    assert "6 kept robot episodes without camera 'primary' are left out" in report.notes
 
 
 def test_fewer_pairs_are_spread_over_all_episodes(place):
