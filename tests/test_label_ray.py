@@ -92,6 +92,24 @@ def test_an_actor_that_dies_costs_an_attempt_and_no_result(tmp_path):
         dict(ray.run_actors(Fragile(tmp_path, 9), [3], workers=1))
 
 
+@pytest.mark.usefixtures("cluster")
+def test_an_actor_out_of_reach_or_a_lost_result_costs_an_attempt_and_no_result(tmp_path, monkeypatch):
+    from ray.exceptions import ActorUnavailableError, ObjectLostError
+
+    from dataengine.runners import ray
+
+    get, errors = ray.ray.get, [ActorUnavailableError("no answer", None), ObjectLostError("00", "", "")]
+
+    def lossy(ref):
+        if errors:
+            raise errors.pop()
+        return get(ref)
+
+    monkeypatch.setattr(ray.ray, "get", lossy)
+    found = dict(ray.run_actors(Fragile(tmp_path, 0), list(range(4)), workers=2))
+    assert found == {i: i * i for i in range(4)}
+
+
 def test_fragments_are_cut_up_without_losing_an_episode():
     episodes = [
         Unlabelled(rowid=i, episode_id=str(i), num_steps=n, stride=1) for i, n in enumerate([5, 90, 5, 5, 200, 1])

@@ -15,7 +15,14 @@ from contextlib import contextmanager
 from typing import Any, Final, TypeVar
 
 import ray
-from ray.exceptions import NodeDiedError, OutOfMemoryError, RayActorError, RayError, WorkerCrashedError
+from ray.exceptions import (
+    NodeDiedError,
+    ObjectLostError,
+    OutOfMemoryError,
+    RayActorError,
+    RayError,
+    WorkerCrashedError,
+)
 
 from dataengine.episode import Part, Reject
 from dataengine.errors import DataEngineError
@@ -34,6 +41,8 @@ QUEUED_PER_CORE: Final = 2
 CONNECT_S: Final = 10.0
 
 DEATHS: Final = (WorkerCrashedError, NodeDiedError, OutOfMemoryError)
+ACTOR_DEATHS: Final = (RayActorError, ObjectLostError, *DEATHS)
+"""A result lies in its node's memory, and is lost with it, until it was fetched."""
 
 
 def run(
@@ -82,8 +91,8 @@ def run_actors(
 ) -> Generator[tuple[T, R]]:
     """Yield each item with its result, as they come, from actors that call `make` once and keep what it gives.
 
-    An actor gets a GPU of its own where the cluster has some and `gpus` allows it, else a core. One that dies takes one
-    attempt at one item with it and is replaced. Leaving the iterator early stops them all.
+    An actor gets a GPU of its own where the cluster has some and `gpus` allows it, else a core. One that dies or is out
+    of reach, takes one attempt at one item with it and is replaced. Leaving the iterator early stops them all.
     """
     ours = not ray.is_initialized()
     if ours:
@@ -107,7 +116,8 @@ def run_actors(
                 item, attempt, actor = running.pop(done)
                 try:
                     result = ray.get(done)
-                except (RayActorError, *DEATHS) as error:
+                except ACTOR_DEATHS as error:
+                    ray.kill(actor)  # one that is only out of reach would keep its GPU until its work is done
                     if attempt == max_attempts:
                         raise DataEngineError(
                             f"ray: an actor died, {attempt} times over the same work: {_last(error)}"
@@ -116,6 +126,7 @@ def run_actors(
                     idle.append(hire())
                     continue
                 except RayError as error:
+                    ray.kill(actor)
                     raise DataEngineError(f"ray: {_last(error)}") from error
                 idle.append(actor)
                 yield item, result
