@@ -47,7 +47,7 @@ _RELEASED_KEYS = {
 
 
 _NEEDED = {
-    "pooling": "mean",
+    "pooling": "released",
     "normalize_latents": False,
     "conditioning": "token",
     "residual_output": False,

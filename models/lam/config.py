@@ -27,8 +27,8 @@ class LamConfig(Config):
     mlp_ratio: float = Field(4.0, gt=0)
     """Hidden width of the encoder's feed-forward layers, in encoder widths; the other layers always use 4."""
     encoder_qk_norm: bool = True
-    pooling: Literal["mean", "difference"] = "mean"
-    """How two frames' tokens become one set: `mean` is published; `difference` learns motion sooner."""
+    pooling: Literal["released", "difference"] = "released"
+    """How two frames' tokens become one set: `released` keeps the published mean; `difference` learns motion sooner."""
     num_slots: int = Field(4, ge=1)
     """Codes in one latent action (k)."""
     latent_dim: int = Field(32, ge=1)
@@ -126,7 +126,7 @@ Five Meta-World tasks and Fetch, 550 steps of `tiny`, held-out episodes, seed 0.
 Meta-World over that of copying; the probe reads actions from frozen latents (L1, on Meta-World):
 
     recipe as below         error 0.30, latents of other pairs 0.78, probe 0.25, least perplexity of a slot 10
-    pooling mean                  0.36                         0.67        0.31                               3
+    pooling released              0.36                         0.67        0.31                               3
     conditioning token            0.34                         0.70        0.27                              13
     query_std 0.02                0.33                         0.76        0.26                              25
     no proprio                    0.29                         0.79        0.32                               8

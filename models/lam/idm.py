@@ -78,7 +78,7 @@ class InverseDynamics(nn.Module):
             x = layer(x, time_pos if i == 0 else None)
         x = self.norm(x)
         before, after = x[:, :-1], x[:, 1:]
-        pairs = (before + after) / 2 if self.pooling == "mean" else after - before
+        pairs = (before + after) / 2 if self.pooling == "released" else after - before
         return self.map_block(pairs.flatten(0, 1)).unflatten(0, (b, t - 1))
 
     def windows(self, clip: Float[Tensor, "b t c height width"]) -> Float[Tensor, "b t-1 k d"]:

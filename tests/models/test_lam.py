@@ -77,7 +77,7 @@ def join(*batches: LamBatch) -> LamBatch:
 
 
 @pytest.mark.parametrize(
-    ("pooling", "conditioning", "residual_output"), [("mean", "token", False), ("difference", "film", True)]
+    ("pooling", "conditioning", "residual_output"), [("released", "token", False), ("difference", "film", True)]
 )
 def test_every_weight_learns_from_a_robot_batch(pooling, conditioning, residual_output):
     lam = make_lam(pooling=pooling, conditioning=conditioning, residual_output=residual_output, warmup_fraction=0.0)

@@ -18,7 +18,7 @@ from tests.made_corpus import make_corpus, robot_episode
 from tests.training.toy import losses, make_run
 
 PLAIN = {"revive_below": 0.0, "warmup_fraction": 0.0, "normalize_latents": False}
-RELEASED = {**PLAIN, "pooling": "mean", "query_std": 0.02, "conditioning": "token", "residual_output": False}
+RELEASED = {**PLAIN, "pooling": "released", "query_std": 0.02, "conditioning": "token", "residual_output": False}
 
 SIDE = 32
 TINIER = {
