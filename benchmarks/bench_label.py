@@ -1,9 +1,10 @@
 """Labelling a corpus against the bare batched forward pass, and against one window at a time, with the same weights.
 
 `labelling` is all of `villa label`: model and JPEGs read, pictures decoded and scaled, windows encoded, columns
-committed, code use counted. `bare` encodes the same windows in the same batches from pixels in memory. `one by one` is
-the loop of the released inference code, a window a call, from pixels in memory as well. They take turns; counted is CPU
-time of all threads (on a GPU: wall time), of which the medians are compared.
+committed, code use counted. `bare` gives the same windows in the same batches to `Lam.encode`, from pixels in memory.
+`one by one` is the loop of the released inference code, a window a call, from pixels in memory as well. `embedded` is
+what labelling does of the forward pass: every frame is embedded once, not once for each window that it is in. They take
+turns; counted is CPU time of all threads (on a GPU: wall time), of which the medians are compared.
 """
 
 import argparse
@@ -25,7 +26,7 @@ from dataengine.store.add import add_episodes
 from dataengine.windows import steps_per_latent
 from models.lam import Lam, LamConfig
 from models.weights import load_lam, save_model
-from pipelines.encode import Wanted, cut_windows
+from pipelines.encode import CPU_WINDOWS, FRAMES_AT_ONCE, Wanted, cut_windows
 from pipelines.label import LabelConfig, run
 from pipelines.training.frames import decode_into
 
@@ -82,21 +83,27 @@ def main() -> None:
         video, index = windows_of(lam, jpegs)
         video, index = video.to(words.device), index.to(words.device)
         names = iter(range(words.repeats))
+        batch = min(words.batch, CPU_WINDOWS) if words.device == "cpu" else words.batch
 
         def labelling() -> None:
             config = {"corpus": str(place / "corpus"), "lam": place / "lam", "name": f"run_{next(names)}"}
             run(LabelConfig(**config, device=words.device, batch=words.batch))
 
         def bare() -> None:
-            for some in index.split(words.batch):
+            for some in index.split(batch):
                 lam.encode(video[some]).codes.cpu()
+
+        def embedded() -> None:
+            frames = torch.cat([lam.embed(some) for some in video.split(FRAMES_AT_ONCE)])
+            for some in index.split(batch):
+                lam.encode_embedded(frames[some]).codes.cpu()
 
         def one_by_one() -> None:
             for window in index:
                 lam.encode(video[window]).codes.cpu()
 
-        contenders = {"bare": bare, "labelling": labelling, "one by one": one_by_one}
-        lam.encode(video[index[: words.batch]])
+        contenders = {"bare": bare, "labelling": labelling, "one by one": one_by_one, "embedded": embedded}
+        lam.encode(video[index[:batch]])
         found: dict[str, list[float]] = {name: [] for name in contenders}
         for _ in range(words.repeats):
             for name, work in contenders.items():
@@ -105,7 +112,7 @@ def main() -> None:
     for name, runs in found.items():
         ms = [1000 * one / num_latents for one in sorted(runs)]
         print(f"{name:10} {statistics.median(ms):.2f} ms per latent action [{ms[0]:.2f} to {ms[-1]:.2f}]")
-    print(f"{num_latents} latent actions in {len(index)} windows, preset {words.preset}, batch {words.batch}")
+    print(f"{num_latents} latent actions in {len(index)} windows, preset {words.preset}, batches of {batch}")
     cost = {name: statistics.median(runs) for name, runs in found.items()}
     unit = "CPU time" if words.device == "cpu" else "time"
     loop_goal = 1.0 if words.device == "cpu" else 8.0

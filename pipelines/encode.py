@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 CHUNK_FRAMES = 512
 """Frames decoded ahead at once; two such chunks are in memory."""
 DECODE_TOGETHER = 8
+FRAMES_AT_ONCE = 32
+"""Frames embedded together, each once for all windows that it is in."""
 CPU_WINDOWS = 4
 """Windows at once on a CPU, at most: at preset `small`, 64 cost a third more than one at a time."""
 
@@ -98,14 +100,34 @@ def pieces(wanted: Wanted, num_rows: int = CHUNK_FRAMES) -> list[Wanted]:
     return [replace(wanted, rows=wanted.rows[i : i + num_rows]) for i in range(0, len(wanted.rows), num_rows)]
 
 
+def encode_windows(
+    lam: "Lam", pixels: NDArray[np.uint8], index: NDArray[np.int64], batch: int
+) -> tuple[NDArray[np.float32], NDArray[np.int16]]:
+    """Encode windows (w, t) of frames (f, side, side, 3): codebook vectors (w, t-1, k, d) and codes (w, t-1, k).
+
+    Every frame is embedded once, not once for each window that it is in.
+    """
+    import torch
+
+    shape = (0, index.shape[1] - 1, lam.config.num_slots)
+    latent, codes = [np.zeros((*shape, lam.config.latent_dim), np.float32)], [np.zeros(shape, np.int16)]
+    if len(index):
+        device = lam.mean.device
+        video = torch.from_numpy(pixels).to(device).permute(0, 3, 1, 2)
+        frames = torch.cat([lam.embed(some) for some in video.split(FRAMES_AT_ONCE)])
+        at_once = min(batch, CPU_WINDOWS) if device.type == "cpu" else batch
+        for some in torch.from_numpy(index).to(device).split(at_once):
+            found = lam.encode_embedded(frames[some])
+            latent.append(found.quantized.float().cpu().numpy())
+            codes.append(found.codes.cpu().numpy().astype(np.int16))
+    return np.concatenate(latent), np.concatenate(codes)
+
+
 class Encoder:
     """Runs one latent action model over many episodes, batched across them."""
 
-    def __init__(
-        self, corpus: Corpus, lam: "Lam", *, slot: str, batch: int = 64, device: str = "cpu", threads: int = 2
-    ) -> None:
-        self.corpus, self.lam, self.slot, self.device = corpus, lam, slot, device
-        self.batch = min(batch, CPU_WINDOWS) if device == "cpu" else batch
+    def __init__(self, corpus: Corpus, lam: "Lam", *, slot: str, batch: int = 64, threads: int = 2) -> None:
+        self.corpus, self.lam, self.slot, self.batch = corpus, lam, slot, batch
         self._decoders = ThreadPoolExecutor(threads, "decode")
         self._ahead = ThreadPoolExecutor(1, "read-ahead")
 
@@ -148,18 +170,10 @@ class Encoder:
     def _encode_chunk(
         self, chunk: "Chunk", pixels: NDArray[np.uint8], readable: NDArray[np.bool_]
     ) -> Iterator[Encoded]:
-        """Run a chunk's windows through the model in batches and hand each episode its rows."""
-        import torch
-
+        """Run a chunk's windows through the model and hand each episode its rows."""
         begins = np.cumsum([0, *(len(windows.needed) for _, windows in chunk)])
         index = np.concatenate([begin + windows.local for begin, (_, windows) in zip(begins, chunk, strict=False)])
-        video = torch.from_numpy(pixels).to(self.device).permute(0, 3, 1, 2)
-        latent, codes = [], []
-        for some in torch.from_numpy(index).to(self.device).split(self.batch):
-            found = self.lam.encode(video[some])
-            latent.append(found.quantized.float().cpu().numpy())
-            codes.append(found.codes.cpu().numpy().astype(np.int16))
-        all_latent, all_codes = np.concatenate(latent), np.concatenate(codes)  # (w, t - 1, k, d), (w, t - 1, k)
+        all_latent, all_codes = encode_windows(self.lam, pixels, index, self.batch)
         # a latent action looks at its pair and at what came before, never at what follows
         broken = np.logical_or.accumulate(~readable[index], axis=1)
         first = 0

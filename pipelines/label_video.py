@@ -22,7 +22,7 @@ from dataengine.latents import VideoLatents, as_table, write_npz
 from dataengine.progress import task
 from dataengine.report import Report
 from dataengine.windows import LatentInfo, steps_per_latent
-from pipelines.encode import Wanted, cut_windows, fingerprint
+from pipelines.encode import Wanted, cut_windows, encode_windows, fingerprint
 from pipelines.video_segments import Cutter, End, Segment, decode_side_by_side
 
 if TYPE_CHECKING:
@@ -191,8 +191,6 @@ def _encode(
     parts: Sequence[list[VideoLatents]],
 ) -> None:
     """Run the windows of several segments through the model together, and give each file its rows."""
-    import torch
-
     cuts = []
     for segment in segments:
         num_steps = segment.first + len(segment.frames)
@@ -202,15 +200,8 @@ def _encode(
     index = np.concatenate(
         [begin - s.first + c.frames for begin, s, c in zip(begins, segments, cuts, strict=False)], dtype=np.int64
     )
-    device = lam.mean.device
-    video = torch.from_numpy(np.concatenate([s.frames for s in segments])).to(device).permute(0, 3, 1, 2)
-    shape = (0, cutter.num_frames - 1, lam.config.num_slots)
-    latent, codes = [np.zeros((*shape, lam.config.latent_dim), np.float32)], [np.zeros(shape, np.int16)]
-    for some in torch.from_numpy(index).to(device).split(batch) if len(index) else ():
-        found = lam.encode(video[some])
-        latent.append(found.quantized.float().cpu().numpy())
-        codes.append(found.codes.cpu().numpy().astype(np.int16))
-    all_latent, all_codes = np.concatenate(latent), np.concatenate(codes)
+    pixels = np.concatenate([segment.frames for segment in segments])
+    all_latent, all_codes = encode_windows(lam, pixels, index, batch)
     first = 0
     for segment, cut in zip(segments, cuts, strict=True):
         place = (first + cut.window, cut.place)

@@ -105,7 +105,6 @@ class Labeller:
             lam,
             slot=self.slot,
             batch=self.batch,
-            device=str(lam.mean.device),
             threads=self.threads or os.cpu_count() or 1,
         )
 

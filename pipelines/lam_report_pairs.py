@@ -185,7 +185,7 @@ def read_groups(
     for choice, body in zip(choices, bodies, strict=True):
         parts = []
         for part in _slices(choice.picks):
-            parts.append(read_latents(corpus, judged, part, threads, str(lam.mean.device)))
+            parts.append(read_latents(corpus, judged, part, threads))
             advance(len(part.row))
         flat, readable = (np.concatenate(side) for side in zip(*parts, strict=True))
         picks = choice.picks

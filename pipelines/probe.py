@@ -136,9 +136,7 @@ def _probe(
     fine = [np.ones(len(numbers.actions), dtype=bool) for numbers in (train, test)]
     for arm in arms:
         for member in arm.members:
-            sides = [
-                read_latents(corpus, member.model, p, config.threads, config.device) for p in (split.train, split.test)
-            ]
+            sides = [read_latents(corpus, member.model, p, config.threads) for p in (split.train, split.test)]
             inputs.setdefault(arm.title, []).append((sides[0][0], sides[1][0]))
             fine = [mask & readable for mask, (_, readable) in zip(fine, sides, strict=True)]
     y_train, y_test = train.actions[fine[0]], test.actions[fine[1]]

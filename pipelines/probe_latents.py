@@ -86,9 +86,7 @@ def _find(corpus: Corpus, wish: str, slot: str, device: str) -> Judged:
     return found(interval_s=lam.config.interval_s, lam=lam)
 
 
-def read_latents(
-    corpus: Corpus, judged: Judged, picks: Picks, threads: int = 2, device: str = "cpu"
-) -> tuple[Floats, NDArray[np.bool_]]:
+def read_latents(corpus: Corpus, judged: Judged, picks: Picks, threads: int = 2) -> tuple[Floats, NDArray[np.bool_]]:
     """Latent actions (n, k * d) of the pairs, and False where a broken picture left none."""
     if judged.info is not None:
         return _labelled(corpus, judged.info, picks)
@@ -97,7 +95,7 @@ def read_latents(
         Wanted(episode_id=e.episode_id, num_steps=e.num_steps, stride=picks.stride, rows=rows)
         for e, rows in picks.by_episode()
     ]
-    encoder = Encoder(corpus, judged.lam, slot=judged.slot, device=device, threads=threads)
+    encoder = Encoder(corpus, judged.lam, slot=judged.slot, threads=threads)
     try:
         found = list(encoder.encode(wanted))
     finally:

@@ -70,9 +70,15 @@ class InverseDynamics(nn.Module):
 
     def forward(self, clip: Float[Tensor, "b t c height width"]) -> Float[Tensor, "b t-1 k d"]:
         """Describe each step from frame i to frame i + 1 of clips no longer than `num_frames`."""
-        b, t = clip.shape[:2]
-        x = self.embed(clip.flatten(0, 1)) + self.pe_spatial
-        x = x.unflatten(0, (b, t))
+        return self.read(self.patches(clip))
+
+    def patches(self, frames: Float[Tensor, "*b c height width"]) -> Float[Tensor, "*b n d"]:
+        """Embed single frames: what a frame gives to every window that it is in."""
+        return (self.embed(frames.flatten(0, -4)) + self.pe_spatial).unflatten(0, frames.shape[:-3])
+
+    def read(self, x: Float[Tensor, "b t n d"]) -> Float[Tensor, "b t-1 k d_latent"]:
+        """Describe each step of clips whose frames are embedded."""
+        b, t = x.shape[:2]
         time_pos = self.pe_temporal[0, :t, None]
         for i, layer in enumerate(self.layers):
             x = layer(x, time_pos if i == 0 else None)
@@ -85,7 +91,12 @@ class InverseDynamics(nn.Module):
         """Describe a clip of any length: windows of `num_frames`, one frame apart, add only their last latent."""
         if clip.shape[1] <= self.num_frames:
             return self(clip)
-        windows = rearrange(clip.unfold(1, self.num_frames, 1), "b w c height width t -> b w t c height width")
-        b, at_once = len(clip), max(WINDOWS_AT_ONCE // len(clip), 1)
-        latents = [self(some.flatten(0, 1)).unflatten(0, (b, -1)) for some in windows.split(at_once, dim=1)]
+        b, num_windows = len(clip), clip.shape[1] - self.num_frames + 1
+        at_once = max(WINDOWS_AT_ONCE // b, 1)
+        latents = []
+        for first in range(0, num_windows, at_once):
+            last = min(first + at_once, num_windows)
+            x = self.patches(clip[:, first : last + self.num_frames - 1])
+            windows = rearrange(x.unfold(1, self.num_frames, 1), "b w n d t -> (b w) t n d")
+            latents.append(self.read(windows).unflatten(0, (b, -1)))
         return torch.cat([latents[0][:, 0], torch.cat(latents, dim=1)[:, 1:, -1]], dim=1)

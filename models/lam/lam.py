@@ -158,9 +158,23 @@ class Lam(nn.Module):
         """
         clip = self.prepare(video if video.dim() == 5 else video[None])
         with torch.autocast(clip.device.type, enabled=False):
-            tokens = self.encoder.windows(clip)
-            tokens = tokens if self.norm is None else self.norm(tokens)
-            codes = self.vq.nearest(tokens)
+            return self._latents(self.encoder.windows(clip))
+
+    @torch.no_grad()
+    def embed(self, frames: UInt8[Tensor, "n c height width"]) -> Float[Tensor, "n patches d"]:
+        """Read single frames for `encode_embedded`: one that is in many windows is read once."""
+        with torch.autocast(frames.device.type, enabled=False):
+            return self.encoder.patches(self.prepare(frames))
+
+    @torch.no_grad()
+    def encode_embedded(self, windows: Float[Tensor, "b t patches d"]) -> Latents:
+        """Describe each step of clips, no longer than `num_frames`, whose frames `embed` has read; as `encode` does."""
+        with torch.autocast(windows.device.type, enabled=False):
+            return self._latents(self.encoder.read(windows))
+
+    def _latents(self, tokens: Float[Tensor, "b n k d"]) -> Latents:
+        tokens = tokens if self.norm is None else self.norm(tokens)
+        codes = self.vq.nearest(tokens)
         return Latents(tokens.flatten(2), self.vq.rows(codes), codes)
 
     @torch.no_grad()

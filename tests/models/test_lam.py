@@ -183,6 +183,16 @@ def test_video_of_any_size_is_scaled_inside():
     assert (lam.prepare(big) - lam.prepare(video)).abs().mean() < 0.05
 
 
+def test_frames_that_are_embedded_once_give_what_encode_says_of_each_window():
+    lam, video = make_lam().eval(), make_batch(b=1, t=8).video[0]
+    windows = torch.arange(6)[:, None] + torch.arange(3)
+    once, anew = lam.encode_embedded(lam.embed(video)[windows]), lam.encode(video[windows])
+    torch.testing.assert_close(once.tokens, anew.tokens)
+    assert torch.equal(once.codes, anew.codes)
+    long = lam.encode(video)
+    torch.testing.assert_close(long.tokens[0, 1:], once.tokens[:, -1])
+
+
 def test_inference_is_float32_inside_autocast_and_does_not_depend_on_the_mode():
     lam, video = make_lam(), make_batch().video
     lam.loss(make_batch(seed=3))  # moves the running statistics
