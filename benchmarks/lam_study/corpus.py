@@ -3,8 +3,9 @@
     python benchmarks/lam_study/corpus.py --out runs/lam_study
 
 Simulated robots with scripted experts (Meta-World, Fetch, three arms of robosuite), written as RLDS by TFDS; clips
-without actions in the layout of Something-Something V2, nine of them of real hands. Kill it and run it again: what is
-recorded is kept. `--as-is` goes on with whatever is there.
+without actions in the layout of Something-Something V2, 27 of a simulated arm and nine of real hands. A second corpus,
+`corpus_real`, has the same robots and the real hands alone. Kill it and run it again: what is recorded is kept.
+`--as-is` goes on with whatever is there.
 """
 
 import argparse
@@ -32,6 +33,8 @@ METAWORLD = (
     "handle-press",
 )
 ARMS = {"lift": "panda", "lift_ur5e": "ur5e", "lift_kinova3": "kinova3"}
+CLIPS = {"clips": "something_something", "real_clips": "something_something_real"}
+"""Folders of clips, by the folder of their notes."""
 GROUP = 6
 """Episodes in one file: what a kill costs at most."""
 CLIPS_EACH = 3
@@ -63,14 +66,14 @@ def jobs(out: Path) -> list[Job]:
         for first in range(0, count, GROUP)
     ]
     found += [Job("clips", task, 0, CLIPS_EACH, out) for task in something_something.SIMULATED]
-    found.append(Job("clips", "real", 0, len(something_something.REAL), out))
+    found += [Job(kind, "real", 0, len(something_something.REAL), out) for kind in ("clips", "real_clips")]
     return sorted(found, key=lambda job: (job.first, job.kind, job.task))
 
 
 def record(job: Job) -> None:
-    clips = job.out / "something_something"
-    if job.kind == "clips" and job.task == "real":
-        something_something.write_real(clips, job.out / "clips", job.count)
+    clips = job.out / CLIPS.get(job.kind, "")
+    if job.task == "real":
+        something_something.write_real(clips, job.out / job.kind, job.count)
     elif job.kind == "clips":
         something_something.write_simulated(clips, job.out / "clips", job.task, job.count)
     elif not job.file.exists():
@@ -91,13 +94,13 @@ def write(job: Job) -> None:
         rlds.write_lift(ARMS[job.kind], files, job.out / "rlds", NUM_SHARDS)
 
 
-def sources(out: Path) -> list[list[str]]:
-    """Arguments of `villa ingest` for each dataset."""
+def sources(out: Path, clips: str) -> list[list[str]]:
+    """Arguments of `villa ingest` for each dataset of a corpus."""
     version = rlds.VERSION
     found = [
         ["openx/metaworld", str(out / "rlds" / "metaworld" / version)],
         ["openx/fetch", str(out / "rlds" / "fetch_mujoco" / version)],
-        ["something_something", str(out / "something_something")],
+        ["something_something", str(out / clips)],
     ]
     for arm in ARMS.values():
         folder, mapping = out / "rlds" / "robosuite_lift" / arm / version, HERE / f"lift_{arm}.yaml"
@@ -119,19 +122,21 @@ def main() -> None:
     todo = [] if options.as_is else jobs(out)
     for done, (index, _) in enumerate(run_jobs(record, todo, options.processes), 1):
         print(f"{done}/{len(todo)} {todo[index].kind} {todo[index].task} {todo[index].first}", flush=True)
-    something_something.write_labels(out / "something_something", out / "clips")
+    for notes, clips in CLIPS.items():
+        something_something.write_labels(out / clips, out / notes)
     kinds = [kind for kind in ("metaworld", "fetch", *ARMS) if any((out / "attempts" / kind).glob("*.npz"))]
     unwritten = [kind for kind in kinds if not (out / "rlds" / f"{kind}.done").exists()]
     written = [Job(kind, "", 0, 0, out) for kind in unwritten]
     for index, _ in run_jobs(write, written, 1):
         (out / "rlds" / f"{written[index].kind}.done").touch()
-    corpus = str(out / "corpus")
-    for words in sources(out):
-        if Path(words[1]).exists():
-            villa("ingest", *words, "--corpus", corpus, "--engine", "local")
-    villa("curate", corpus)
-    villa("stats", corpus)
-    villa("corpus", "info", corpus)
+    for name, clips in (("corpus", CLIPS["clips"]), ("corpus_real", CLIPS["real_clips"])):
+        corpus = str(out / name)
+        for words in sources(out, clips):
+            if Path(words[1]).exists():
+                villa("ingest", *words, "--corpus", corpus, "--engine", "local")
+        villa("curate", corpus)
+        villa("stats", corpus)
+        villa("corpus", "info", corpus)
 
 
 if __name__ == "__main__":

@@ -49,12 +49,14 @@ def villa(log: Path, *words: str) -> str:
 def settings_of(study: dict[str, Any], arm: str, seed: int, models: Path) -> dict[str, Any]:
     """Settings of one training; `init: ARM` means the model of that arm and seed."""
     settings = {**study["common"], **study["arms"][arm], "seed": seed}
+    settings.pop("corpus", None)
     if "init" in settings:
         settings["init"] = str(models / f"{settings['init']}-{seed}")
     return settings
 
 
-def train_and_probe(study: dict[str, Any], corpus: Path, models: Path, arm: str, seed: int) -> None:
+def train_and_probe(study: dict[str, Any], data: Path, models: Path, arm: str, seed: int) -> None:
+    corpus = data / study["arms"][arm].get("corpus", "corpus")
     place = models / f"{arm}-{seed}"
     if finished(place):
         return
@@ -80,11 +82,11 @@ def main() -> None:
     parser.add_argument("--tables", action="store_true", help="Train nothing.")
     options = parser.parse_args()
     study = yaml.safe_load((HERE / "arms.yaml").read_text())
-    corpus, models = options.data.resolve() / "corpus", options.out.resolve()
+    data, models = options.data.resolve(), options.out.resolve()
     work = [(arm, seed) for arm in options.arms or study["arms"] for seed in options.seeds]
     if not options.tables:
         with ThreadPoolExecutor(options.processes) as pool:  # threads only wait for commands
-            for future in [pool.submit(train_and_probe, study, corpus, models, *one) for one in work]:
+            for future in [pool.submit(train_and_probe, study, data, models, *one) for one in work]:
                 future.result()
     write_tables(study, models, [one for one in work if finished(models / "-".join(map(str, one)))])
 

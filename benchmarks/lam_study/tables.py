@@ -11,6 +11,8 @@ HALF = {
     "half-long-": "half-long-without",
     "half-wide-": "half-wide-without",
     "half-": "half-without",
+    "real-long-": "real-long-without",
+    "real-": "real-without",
     "with": "without",
 }
 """Which arm without proprio forward model those of a kind are compared with."""
@@ -233,8 +235,8 @@ def half(r: Results) -> str:
     """With against without the proprio forward model, where half of each batch is action-free."""
     rows = []
     for arm in r.arms:
-        versus = next((v for prefix, v in HALF.items() if arm.startswith(prefix) and v in r.arms and v != arm), None)
-        if versus:
+        versus = next((v for prefix, v in HALF.items() if arm.startswith(prefix)), None)
+        if versus in r.arms and versus != arm:
             columns = [("sawyer", "l1"), ("sawyer", "xyz"), ("fetch", "l1"), (r.unseen, "l1"), ("all", "l1")]
             columns.append(("trained", "visual"))
             rows.append([f"{arm} against {versus}", *(r.change_cell(arm, versus, *c) for c in columns)])
