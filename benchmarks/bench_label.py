@@ -26,7 +26,7 @@ from dataengine.store.add import add_episodes
 from dataengine.windows import steps_per_latent
 from models.lam import Lam, LamConfig
 from models.weights import load_lam, save_model
-from pipelines.encode import CPU_WINDOWS, FRAMES_AT_ONCE, Wanted, cut_windows
+from pipelines.encode import FRAMES_AT_ONCE, Wanted, cut_windows, windows_at_once
 from pipelines.label import LabelConfig, run
 from pipelines.training.frames import decode_into
 
@@ -83,7 +83,7 @@ def main() -> None:
         video, index = windows_of(lam, jpegs)
         video, index = video.to(words.device), index.to(words.device)
         names = iter(range(words.repeats))
-        batch = min(words.batch, CPU_WINDOWS) if words.device == "cpu" else words.batch
+        batch = windows_at_once(lam, words.batch)
 
         def labelling() -> None:
             config = {"corpus": str(place / "corpus"), "lam": place / "lam", "name": f"run_{next(names)}"}

@@ -23,8 +23,8 @@ CHUNK_FRAMES = 512
 DECODE_TOGETHER = 8
 FRAMES_AT_ONCE = 32
 """Frames embedded together, each once for all windows that it is in."""
-CPU_WINDOWS = 4
-"""Windows at once on a CPU, at most: at preset `small`, 64 cost a third more than one at a time."""
+CPU_BYTES = 3 * 2**20
+"""Of the widest activations at once on a CPU, which has no use for more than its cache holds."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -100,6 +100,15 @@ def pieces(wanted: Wanted, num_rows: int = CHUNK_FRAMES) -> list[Wanted]:
     return [replace(wanted, rows=wanted.rows[i : i + num_rows]) for i in range(0, len(wanted.rows), num_rows)]
 
 
+def windows_at_once(lam: "Lam", batch: int) -> int:
+    """Say how many windows go through the model together: `batch`, on a CPU perhaps fewer."""
+    if lam.mean.device.type != "cpu":
+        return batch
+    c = lam.config
+    num_bytes = c.num_frames * c.num_patches * int(c.mlp_ratio * c.encoder_width) * 4
+    return max(min(batch, CPU_BYTES // num_bytes), 1)
+
+
 def encode_windows(
     lam: "Lam", pixels: NDArray[np.uint8], index: NDArray[np.int64], batch: int
 ) -> tuple[NDArray[np.float32], NDArray[np.int16]]:
@@ -115,8 +124,7 @@ def encode_windows(
         device = lam.mean.device
         video = torch.from_numpy(pixels).to(device).permute(0, 3, 1, 2)
         frames = torch.cat([lam.embed(some) for some in video.split(FRAMES_AT_ONCE)])
-        at_once = min(batch, CPU_WINDOWS) if device.type == "cpu" else batch
-        for some in torch.from_numpy(index).to(device).split(at_once):
+        for some in torch.from_numpy(index).to(device).split(windows_at_once(lam, batch)):
             found = lam.encode_embedded(frames[some])
             latent.append(found.quantized.float().cpu().numpy())
             codes.append(found.codes.cpu().numpy().astype(np.int16))
