@@ -49,7 +49,7 @@ class LabelConfig(Config):
     slot: str = "primary"
     """Camera whose frames are read."""
     batch: int = Field(64, ge=1)
-    """Windows that go through the model at once."""
+    """Windows that go through the model at once, at most; on a CPU as many as its cache holds."""
     device: str | None = None
     """`cpu`, `cuda`; by default the best there is."""
     threads: int = Field(0, ge=0)

@@ -50,7 +50,7 @@ class LabelVideoConfig(Config):
     rate_hz: float | None = Field(None, gt=0)
     """Latent actions in a second; by default one for each interval, end to end."""
     batch: int = Field(64, ge=1)
-    """Windows that go through the model at once."""
+    """Windows that go through the model at once, at most; on a CPU as many as its cache holds."""
     device: str | None = None
     """`cpu`, `cuda`; by default the best there is."""
     threads: int = Field(0, ge=0)
