@@ -7,12 +7,13 @@ from pathlib import Path
 from statistics import mean
 from typing import Any
 
-HALF = {
+PAIRED = {
     "half-long-": "half-long-without",
     "half-wide-": "half-wide-without",
     "half-": "half-without",
     "real-long-": "real-long-without",
     "real-": "real-without",
+    "near-": "near-without",
     "with": "without",
 }
 """Which arm without proprio forward model those of a kind are compared with."""
@@ -231,11 +232,11 @@ def targets(r: Results) -> str:
     return table(["target", "measured", ""], rows)
 
 
-def half(r: Results) -> str:
-    """With against without the proprio forward model, where half of each batch is action-free."""
+def gains(r: Results) -> str:
+    """Arms with a proprio forward model against the arm without one on the same data and steps."""
     rows = []
     for arm in r.arms:
-        versus = next((v for prefix, v in HALF.items() if arm.startswith(prefix)), None)
+        versus = next((v for prefix, v in PAIRED.items() if arm.startswith(prefix)), None)
         if versus in r.arms and versus != arm:
             columns = [("sawyer", "l1"), ("sawyer", "xyz"), ("fetch", "l1"), (r.unseen, "l1"), ("all", "l1")]
             columns.append(("trained", "visual"))
@@ -251,7 +252,7 @@ def write_tables(study: dict[str, Any], models: Path, work: Sequence[tuple[str, 
         return
     parts = {
         "Targets": targets(r) if "with" in r.arms else "not run",
-        "Half of each batch action-free": half(r),
+        "With against without the proprio forward model": gains(r),
         "Probing, L1": probing(r),
         "Next frames": pictures(r),
         "Shuffled latent actions": shuffled(r),
