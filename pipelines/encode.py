@@ -1,11 +1,8 @@
 """Latent actions of episodes: frames are read and decoded in threads while the model encodes the ones before."""
 
-import hashlib
-import json
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -82,17 +79,6 @@ def cut_windows(wanted: Wanted, num_frames: int) -> Windows:
     return Windows(
         frames=frames, window=window.reshape(-1), place=place - begin, needed=needed, local=local.reshape(frames.shape)
     )
-
-
-def fingerprint(directory: str | Path) -> str:
-    """Hash a model's weights and settings: equal only for models that write equal labels."""
-    digest = hashlib.blake2b(digest_size=8)
-    settings = json.loads((Path(directory) / "model_config.json").read_text())
-    digest.update(json.dumps([settings.get("architecture"), settings.get("config")], sort_keys=True).encode())
-    with (Path(directory) / "model.safetensors").open("rb") as weights:
-        for block in iter(lambda: weights.read(1 << 22), b""):
-            digest.update(block)
-    return digest.hexdigest()
 
 
 def pieces(wanted: Wanted, num_rows: int = CHUNK_FRAMES) -> list[Wanted]:

@@ -25,8 +25,8 @@ from dataengine.progress import task
 from dataengine.report import Report
 from dataengine.store import Corpus
 from dataengine.windows import LatentInfo, steps_per_latent
+from models.fingerprint import fingerprint
 from pipelines import label_work
-from pipelines.encode import fingerprint
 from pipelines.kept import kept_mask
 from pipelines.label_work import LabelledRow, Labeller, Unlabelled, cut_work, label_episodes
 from pipelines.text_table import text_table

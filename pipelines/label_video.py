@@ -22,7 +22,8 @@ from dataengine.latents import VideoLatents, as_table, write_npz
 from dataengine.progress import task
 from dataengine.report import Report
 from dataengine.windows import LatentInfo, steps_per_latent
-from pipelines.encode import Wanted, cut_windows, encode_windows, fingerprint
+from models.fingerprint import fingerprint
+from pipelines.encode import Wanted, cut_windows, encode_windows
 from pipelines.video_segments import Cutter, End, Segment, decode_side_by_side
 
 if TYPE_CHECKING:

@@ -13,7 +13,8 @@ from dataengine import labels
 from dataengine.errors import DataEngineError
 from dataengine.store import Corpus
 from dataengine.windows import LatentInfo
-from pipelines.encode import Encoder, Wanted, fingerprint
+from models.fingerprint import fingerprint
+from pipelines.encode import Encoder, Wanted
 from pipelines.probe_pairs import Floats, Picks
 
 if TYPE_CHECKING:

@@ -11,6 +11,7 @@ from dataengine.errors import DataEngineError
 from dataengine.mixture import Mixture, WindowSampler
 from dataengine.report import Report
 from dataengine.windows import EpisodeInfo, EpisodeReader, LatentInfo, WindowSpec
+from models.fingerprint import fingerprint
 from models.world import World, WorldConfig
 from pipelines.mixture_recipe import NamedMixture, describe
 from pipelines.text_table import text_table
@@ -293,7 +294,6 @@ def _load_lam(config: TrainWorldConfig, latent: LatentInfo, ranks: Ranks) -> "La
             raise DataEngineError("level 0 is a latent action model's own painter: say which with --lam DIR")
         return None
     from models.weights import load_lam
-    from pipelines.encode import fingerprint
 
     lam = load_lam(config.lam, ranks.device)
     found = fingerprint(config.lam)

@@ -230,3 +230,22 @@ def test_another_lam_than_the_one_that_labelled_is_refused(
     arguments = ["train", "world", str(made / "corpus"), "--out", str(tmp_path / "out"), "--lam", str(tmp_path / "lam")]
     assert invoke(app, arguments) == 2
     assert "give the model that wrote them, or label again" in capsys.readouterr().err
+
+
+BANNED = """
+import sys
+sys.modules.update(dict.fromkeys(["ray", "lance"]))  # None: importing them fails
+import json
+from pathlib import Path
+from pipelines import train_world
+data, lam, out, settings = sys.argv[1:]
+train_world.run(train_world.TrainWorldConfig(data=data, lam=Path(lam), out=Path(out), **json.loads(settings)))
+"""
+
+
+def test_shards_and_a_lam_are_enough_without_ray_and_lance(made: Path, tmp_path: Path) -> None:
+    shard.run(shard.ShardConfig(corpus=str(made / "corpus"), out=str(tmp_path / "shards")))
+    words = [str(tmp_path / "shards"), str(made / "lam"), str(tmp_path / "world"), json.dumps(WORLD)]
+    done = subprocess.run([sys.executable, "-c", BANNED, *words], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert losses(tmp_path / "world") == losses(made / "world")
