@@ -105,6 +105,12 @@ def test_a_batch_of_humans_has_no_proprio_loss_but_gradients():
     assert all(p.grad is not None and p.grad.isfinite().all() for p in lam.parameters())
 
 
+@pytest.mark.parametrize("weight", [0.0, 1.0, 4.0])
+def test_the_proprio_error_counts_as_often_as_its_weight_says(weight):
+    loss, metrics = make_lam(proprio_weight=weight, context_dropout=0.0).loss(make_batch())
+    assert loss.item() == pytest.approx((metrics["visual"] + metrics["vq"] + weight * metrics["proprio"]).item())
+
+
 def test_humans_beside_robots_leave_the_proprio_loss_alone():
     lam = make_lam().eval()
     robots, humans = make_batch(seed=1), without_robots(make_batch(seed=2))
