@@ -192,8 +192,9 @@ def test_what_libraries_print_stays_out_of_stdout():
 
 
 SLOW = """
-import sys, time
+import signal, sys, time
 from cli.contract import perform
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background jobs ignore it, and so do their children
 def body():
     print("ready", flush=True)
     time.sleep(60)
