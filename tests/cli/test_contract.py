@@ -194,7 +194,7 @@ def test_what_libraries_print_stays_out_of_stdout():
 SLOW = """
 import signal, sys, time
 from cli.contract import perform
-signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background jobs ignore it, and so do their children
+signal.signal(signal.SIGINT, signal.default_int_handler)  # background jobs of a shell begin with it ignored
 def body():
     print("ready", flush=True)
     time.sleep(60)
