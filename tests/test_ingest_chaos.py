@@ -17,6 +17,8 @@ from dataengine.store import Corpus
 NUM_PARTS = 10
 
 PROGRAM = """
+import signal
+signal.signal(signal.SIGINT, signal.default_int_handler)  # background jobs of a shell begin with it ignored
 import sys
 sys.path.insert(0, sys.argv[1])
 from pipelines.ingest import IngestConfig, run
