@@ -4,11 +4,13 @@ import hashlib
 import json
 from pathlib import Path
 
+from models.json_file import read_object
+
 
 def fingerprint(directory: str | Path) -> str:
     """Hash a model's weights and settings: equal only for models that write equal labels."""
     digest = hashlib.blake2b(digest_size=8)
-    settings = json.loads((Path(directory) / "model_config.json").read_text())
+    settings = read_object(Path(directory) / "model_config.json")
     digest.update(json.dumps([settings.get("architecture"), settings.get("config")], sort_keys=True).encode())
     with (Path(directory) / "model.safetensors").open("rb") as weights:
         for block in iter(lambda: weights.read(1 << 22), b""):

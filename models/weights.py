@@ -5,21 +5,31 @@ The published latent action model lies in the same two files, under its own clas
 
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Container, Mapping
 from math import isqrt
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, TypeVar, cast
 
 import torch
 from pydantic import ValidationError
-from safetensors import SafetensorError
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from models.act import Act, ActConfig
 from models.config import Config
+from models.json_file import read_object
 from models.lam import Lam, LamConfig
 from models.world import World, WorldConfig
+
+C = TypeVar("C", bound=Config)
+M = TypeVar("M", bound=nn.Module)
+_FLOATS = ("F16", "F32", "F64", "BF16")
+"""What safetensors calls the types that weights may have."""
+
+Shapes = Mapping[str, tuple[int, ...]]
+Header = Mapping[str, tuple[tuple[int, ...], bool]]
+"""Shape of each tensor of a file, and whether it holds floats."""
 
 CONFIG_NAME = "model_config.json"
 WEIGHTS_NAME = "model.safetensors"
@@ -119,12 +129,10 @@ def read_config(directory: str | Path) -> dict[str, Any]:
     """Return everything in the JSON file; `config` holds the settings of the model named in `architecture`."""
     path = Path(directory) / CONFIG_NAME
     try:
-        found = json.loads(path.read_text())
-    except FileNotFoundError:
+        found = read_object(path)
+    except (FileNotFoundError, NotADirectoryError):
         raise ValueError(f"{path.parent}: no {CONFIG_NAME}; expected a directory that `villa train` wrote") from None
-    except ValueError as error:
-        raise ValueError(f"{path}: cut short or not JSON ({error}); copy it again") from None
-    if not isinstance(found, dict) or not isinstance(found.get("config"), dict):
+    if not isinstance(found.get("config"), dict):
         raise ValueError(f"{path}: expected an object with `architecture` and `config`")
     return found
 
@@ -134,48 +142,54 @@ def load_lam(directory: str | Path, device: str | torch.device = "cpu") -> Lam:
     found = read_config(directory)
     architecture = found.get("architecture")
     if architecture not in ("Lam", RELEASED_LAM):
-        raise ValueError(f"{directory}: holds a {architecture}, expected a Lam or {RELEASED_LAM}")
-    tensors = _read_tensors(directory)
-    if architecture == RELEASED_LAM:
-        stated = {"interval_s": found["interval_s"]} if "interval_s" in found else {}
-        try:
-            model = Lam(LamConfig(**{**released_config(found["config"], tensors).model_dump(), **stated}))
-        except ValueError as error:
-            raise ValueError(f"{directory}: {_first_line(error)}") from error
-        # what the published files cannot hold: the memory of our codebook's schedule
-        tensors |= {f"vq.{name}": value for name, value in model.vq.named_buffers()}
-    else:
-        model = Lam(LamConfig(**found["config"]))
-    _fill(model, tensors, directory)
-    return model.to(device).eval()
+        raise ValueError(f"{directory}: holds a {architecture!s:.80}, expected a Lam or {RELEASED_LAM}")
+    header = _read_header(directory)
+    if architecture == "Lam":
+        return _load(Lam, _settings(LamConfig, found["config"], directory), directory, header).to(device).eval()
+    stated = {"interval_s": found["interval_s"]} if "interval_s" in found else {}
+    try:
+        read_off = released_config(found["config"], {name: shape for name, (shape, _) in header.items()}).model_dump()
+    except ValueError as error:
+        raise ValueError(f"{directory}: {_first_line(error)}") from error
+    config = _settings(LamConfig, {**read_off, **stated}, directory)
+    # what the published files cannot hold: the memory of our codebook's schedule
+    own = {f"vq.{name}" for name, _ in _without_memory(lambda: Lam(config)).vq.named_buffers()}
+    return _load(Lam, config, directory, header, own=own).to(device).eval()
 
 
 def load_act(directory: str | Path, device: str | torch.device = "cpu") -> Act:
     """Read a policy, ready for inference."""
     found = read_config(directory)
     if found.get("architecture") != "Act":
-        raise ValueError(f"{directory}: holds a {found.get('architecture')}, expected an Act")
-    model = Act(ActConfig(**found["config"]))
-    _fill(model, _read_tensors(directory), directory)
-    return model.to(device).eval()
+        raise ValueError(f"{directory}: holds a {found.get('architecture')!s:.80}, expected an Act")
+    config = _settings(ActConfig, found["config"], directory)
+    return _load(Act, config, directory, _read_header(directory)).to(device).eval()
 
 
 def load_world(directory: str | Path, device: str | torch.device = "cpu") -> World:
     """Read a world model, ready to render."""
     found = read_config(directory)
     if found.get("architecture") != "World":
-        raise ValueError(f"{directory}: holds a {found.get('architecture')}, expected a World")
-    model = World(WorldConfig(**found["config"]))
-    _fill(model, _read_tensors(directory), directory)
-    return model.to(device).eval()
+        raise ValueError(f"{directory}: holds a {found.get('architecture')!s:.80}, expected a World")
+    config = _settings(WorldConfig, found["config"], directory)
+    return _load(World, config, directory, _read_header(directory)).to(device).eval()
 
 
-def released_config(stated: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> LamConfig:
+def released_config(stated: Mapping[str, Any], shape: Shapes) -> LamConfig:
     """Translate the published settings; those not stated are read off the tensors' shapes, unknown ones are ignored."""
-    shape = {name: tuple(value.shape) for name, value in tensors.items()}
     absent = [name for name in _LANDMARKS if name not in shape]
     if absent:
         raise ValueError(f"no tensor {absent[0]}: these are not the weights of a latent action model")
+    try:
+        fields = _read_off(shape)
+    except (IndexError, ValueError, ZeroDivisionError):
+        raise ValueError("tensors of other shapes than a latent action model's; copy the weights again") from None
+    fields |= {ours: stated[theirs] for theirs, ours in _RELEASED_KEYS.items() if stated.get(theirs) is not None}
+    return LamConfig(**fields)
+
+
+def _read_off(shape: Shapes) -> dict[str, Any]:
+    """Tell the settings of a published model by the shapes of its tensors."""
     width, patch_size = shape["encoder.embed.proj.weight"][0], shape["encoder.embed.proj.weight"][2]
     decoder_width = shape["decoder.embed.proj.weight"][0]
     fields: dict[str, Any] = {
@@ -199,26 +213,62 @@ def released_config(stated: Mapping[str, Any], tensors: Mapping[str, Tensor]) ->
         fields["encoder_heads"] = width // shape["encoder.layers.0.attn.q_norm.weight"][0]
     if fields["decoder_qk_norm"]:
         fields["decoder_heads"] = decoder_width // shape["decoder.layers.0.attn.q_layernorm.weight"][0]
-    fields |= {ours: stated[theirs] for theirs, ours in _RELEASED_KEYS.items() if stated.get(theirs) is not None}
-    return LamConfig(**fields)
+    return fields
 
 
-def _read_tensors(directory: str | Path) -> dict[str, Tensor]:
+def _settings(kind: type[C], stated: Mapping[str, Any], directory: str | Path) -> C:
+    """Check the settings of a file; pydantic would use a paragraph."""
+    try:
+        return kind.model_validate(dict(stated))
+    except ValidationError as error:
+        raise ValueError(f"{directory}: {CONFIG_NAME}: {_first_line(error)}") from error
+
+
+def _read_header(directory: str | Path) -> Header:
+    """Read the names, shapes and kinds of tensors, none of their numbers; safetensors checked them against the size."""
     path = Path(directory) / WEIGHTS_NAME
     try:
-        return load_file(path)
+        with safe_open(path, framework="pt") as file:
+            slices = {name: file.get_slice(name) for name in file.keys()}  # noqa: SIM118
     except FileNotFoundError:
         raise ValueError(f"{directory}: {CONFIG_NAME} without {WEIGHTS_NAME}; copy both") from None
     except SafetensorError as error:
         raise ValueError(f"{path}: cut short or no safetensors file ({error}); copy it again") from error
+    return {name: (tuple(s.get_shape()), s.get_dtype() in _FLOATS) for name, s in slices.items()}
 
 
-def _fill(model: nn.Module, tensors: Mapping[str, Tensor], directory: str | Path) -> None:
+def _load(kind: Callable[[C], M], config: C, directory: str | Path, header: Header, own: Container[str] = ()) -> M:
+    """Make a model and fill it, once its settings are known to fit the weights: they might ask for any memory.
+
+    What is named in `own` may be missing from the file and keeps its start.
+    """
+    wanted = {
+        name: (tuple(value.shape), value.is_floating_point())
+        for name, value in _without_memory(lambda: kind(config)).state_dict().items()
+        if name not in own or name in header
+    }
+    for name in sorted(wanted.keys() | header.keys()):
+        if wanted.get(name) != header.get(name):
+            raise ValueError(
+                f"{directory}: weights do not fit {CONFIG_NAME}: {name[:200]}: found {_say(header.get(name))}, "
+                f"expected {_say(wanted.get(name))}; copy both from one run"
+            )
+    model = kind(config)
     try:
-        model.load_state_dict(tensors)
-    except RuntimeError as error:
-        first = next(line.strip() for line in str(error).splitlines()[1:])
-        raise ValueError(f"{directory}: weights do not fit {CONFIG_NAME}: {first[:200]}") from error
+        model.load_state_dict(load_file(Path(directory) / WEIGHTS_NAME), strict=False)
+    except (RuntimeError, SafetensorError) as error:
+        raise ValueError(f"{directory}: {WEIGHTS_NAME}: {str(error).splitlines()[-1].strip()[:200]}") from error
+    return model
+
+
+def _say(tensor: tuple[tuple[int, ...], bool] | None) -> str:
+    return "none" if tensor is None else f"{'floats' if tensor[1] else 'integers'} {list(tensor[0])}"
+
+
+def _without_memory(make: Callable[[], M]) -> M:
+    """Make a model that has shapes and no numbers."""
+    with torch.device("meta"):
+        return make()
 
 
 def _depth(shapes: Mapping[str, tuple[int, ...]], prefix: str) -> int:
@@ -226,10 +276,14 @@ def _depth(shapes: Mapping[str, tuple[int, ...]], prefix: str) -> int:
 
 
 def _first_line(error: ValueError) -> str:
-    """Say what is wrong with some settings; pydantic would use a paragraph."""
-    if isinstance(error, ValidationError):
-        return "; ".join(str(one["msg"]).removeprefix("Value error, ") for one in error.errors())
-    return str(error)
+    """Say the first thing that is wrong with some settings."""
+    if not isinstance(error, ValidationError):
+        return str(error)
+    first = error.errors(include_url=False)[0]
+    words = str(first["msg"]).removeprefix("Value error, ")
+    if not first["loc"]:
+        return words
+    return f"{'.'.join(str(word) for word in first['loc'])}: found {repr(first['input'])[:80]}, {words}"
 
 
 def _write(directory: Path, tensors: Mapping[str, Tensor], stated: Mapping[str, Any]) -> None:

@@ -1,25 +1,27 @@
 """Shape of the policy, and its presets."""
 
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from models.config import Config
+from models.config import MOST_PIXELS, MOST_ROWS, MOST_STEPS, MOST_WIDTH, Config
 from models.layers.stack import StackConfig
 from models.vlm.config import VisionConfig, VlmConfig
 
+Width = Annotated[int, Field(ge=1, le=MOST_WIDTH)]
+Dim = Annotated[int, Field(ge=0, le=MOST_WIDTH)]
 Preset = Literal["tiny", "small", "paper"]
 
 
 class WristConfig(Config):
     """Shape of the wrist camera's encoder: a ResNet-18 trunk, then learned queries that read its cells."""
 
-    image_size: int = Field(224, ge=32)
-    widths: tuple[int, int, int, int] = (64, 128, 256, 512)
+    image_size: int = Field(224, ge=32, le=MOST_PIXELS)
+    widths: tuple[Width, Width, Width, Width] = (64, 128, 256, 512)
     """Channels of the trunk's four stages; the default is ResNet-18's own, so its published weights fit."""
-    num_tokens: int = Field(16, ge=1)
-    num_heads: int = 8
-    head_dim: int = 256
+    num_tokens: int = Field(16, ge=1, le=MOST_STEPS)
+    num_heads: int = Field(8, ge=1, le=MOST_WIDTH)
+    head_dim: int = Field(256, ge=1, le=MOST_WIDTH)
     drop: float = Field(0.5, ge=0.0, le=1.0)
     """Chance in training that a sample loses its wrist view (paper: half; the authors' code loses three quarters)."""
 
@@ -33,19 +35,19 @@ class ActConfig(Config):
     wrist: WristConfig | None = None
     """None leaves the wrist view out."""
 
-    state_dims: tuple[int, ...] = Field(min_length=1)
+    state_dims: tuple[Dim, ...] = Field(min_length=1, max_length=MOST_WIDTH)
     """Width of the state of every embodiment; the row is `embodiment_id`, and row 0 is unknown."""
-    action_dims: tuple[int, ...] = Field(min_length=1)
-    num_datasets: int = Field(1, ge=1)
+    action_dims: tuple[Dim, ...] = Field(min_length=1, max_length=MOST_WIDTH)
+    num_datasets: int = Field(1, ge=1, le=MOST_ROWS)
     """Rows of the dataset table, with row 0 for unknown."""
 
     use_latent: bool = True
     """False drops the latent expert: the paper's baseline "w/o latent"."""
-    num_latents: int = Field(6, ge=1)
+    num_latents: int = Field(6, ge=1, le=MOST_STEPS)
     """Latent actions planned ahead (n)."""
-    codes_per_latent: int = Field(4, ge=1)
-    latent_dim: int = Field(32, ge=1)
-    latent_scale: float = Field(1.0, gt=0.0)
+    codes_per_latent: int = Field(4, ge=1, le=MOST_STEPS)
+    latent_dim: int = Field(32, ge=1, le=MOST_WIDTH)
+    latent_scale: float = Field(1.0, gt=0.0, le=1e6)
     """Root mean square of the codebook: latents are divided by it before noise of size 1 is added. The authors' code
     does not rescale (1)."""
     latent_hidden: float = Field(0.5, ge=0.0, le=1.0)
@@ -53,14 +55,14 @@ class ActConfig(Config):
     latent_shown: float = Field(0.5, ge=0.0, le=1.0)
     """Otherwise, the share of latent tokens, drawn at random, that the robot expert may see."""
 
-    horizon: int = Field(4, ge=1)
+    horizon: int = Field(4, ge=1, le=MOST_STEPS)
     """Control steps in one chunk (h)."""
-    flow_draws: int = Field(1, ge=1)
+    flow_draws: int = Field(1, ge=1, le=MOST_STEPS)
     """Draws of (noise, time) per sample and step; the picture is read once for all of them. The authors draw 1."""
-    num_euler_steps: int = Field(10, ge=1)
+    num_euler_steps: int = Field(10, ge=1, le=MOST_STEPS)
     reference_latent_step: bool = False
     """Advance latents by the robot's clock, as the authors' sampler does, and not by their own."""
-    latent_weight: float = Field(1.0, ge=0.0)
+    latent_weight: float = Field(1.0, ge=0.0, le=1e6)
     freeze_words: bool = False
     """Keep the word embeddings as they are, as the authors do with PaliGemma's."""
 

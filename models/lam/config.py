@@ -4,7 +4,7 @@ from typing import Any, Literal
 
 from pydantic import Field, model_validator
 
-from models.config import Config
+from models.config import MOST_LAYERS, MOST_PATCHES, MOST_PIXELS, MOST_ROWS, MOST_STEPS, MOST_WIDTH, Config
 
 
 class LamConfig(Config):
@@ -13,33 +13,33 @@ class LamConfig(Config):
     The defaults are what its authors released, as far as they published it; `preset` names three whole choices.
     """
 
-    resolution: int = Field(224, ge=8)
+    resolution: int = Field(224, ge=8, le=MOST_PIXELS)
     """Side in pixels that every frame is scaled to; the aspect ratio is not kept."""
-    patch_size: int = Field(14, ge=2)
-    num_frames: int = Field(8, ge=2)
+    patch_size: int = Field(14, ge=2, le=MOST_PIXELS)
+    num_frames: int = Field(8, ge=2, le=MOST_STEPS)
     """Longest clip read at once; a clip of t frames yields t - 1 latent actions."""
-    interval_s: float = Field(0.7, gt=0)
+    interval_s: float = Field(0.7, gt=0, le=3600)
     """Time between neighbouring frames. Unpublished; 0.7 s gives the authors' 2 and 3 control steps."""
 
-    encoder_depth: int = Field(12, ge=1)
-    encoder_width: int = Field(768, ge=8)
-    encoder_heads: int = Field(32, ge=1)
-    mlp_ratio: float = Field(4.0, gt=0)
+    encoder_depth: int = Field(12, ge=1, le=MOST_LAYERS)
+    encoder_width: int = Field(768, ge=8, le=MOST_WIDTH)
+    encoder_heads: int = Field(32, ge=1, le=MOST_WIDTH)
+    mlp_ratio: float = Field(4.0, gt=0, le=64)
     """Hidden width of the encoder's feed-forward layers, in encoder widths; the other layers always use 4."""
     encoder_qk_norm: bool = True
     pooling: Literal["released", "difference"] = "released"
     """How two frames' tokens become one set: `released` keeps the published mean; `difference` learns motion sooner."""
-    num_slots: int = Field(4, ge=1)
+    num_slots: int = Field(4, ge=1, le=MOST_STEPS)
     """Codes in one latent action (k)."""
-    latent_dim: int = Field(32, ge=1)
+    latent_dim: int = Field(32, ge=1, le=MOST_WIDTH)
     """Width of a code (d)."""
-    map_heads: int = Field(24, ge=1)
-    query_std: float = Field(0.02, gt=0)
+    map_heads: int = Field(24, ge=1, le=MOST_WIDTH)
+    query_std: float = Field(0.02, gt=0, le=100)
     """Spread of the readout queries at the start."""
 
-    num_codes: int = Field(32, ge=2)
+    num_codes: int = Field(32, ge=2, le=MOST_ROWS)
     """One codebook, shared by the slots."""
-    commitment: float = Field(0.25, ge=0)
+    commitment: float = Field(0.25, ge=0, le=1e6)
     """Weight of pulling tokens towards their codes (beta)."""
     normalize_latents: bool = False
     """Normalise tokens over the batch (no parameters) before they are quantised."""
@@ -48,9 +48,9 @@ class LamConfig(Config):
     revive_below: float = Field(0.0, ge=0, lt=1)
     """A code used less than this share of the average is moved onto a recent token; 0 leaves it dead."""
 
-    decoder_depth: int = Field(12, ge=1)
-    decoder_width: int = Field(768, ge=8)
-    decoder_heads: int = Field(16, ge=1)
+    decoder_depth: int = Field(12, ge=1, le=MOST_LAYERS)
+    decoder_width: int = Field(768, ge=8, le=MOST_WIDTH)
+    decoder_heads: int = Field(16, ge=1, le=MOST_WIDTH)
     decoder_qk_norm: bool = True
     conditioning: Literal["token", "film"] = "token"
     """How the latent action enters the visual forward model: a prepended token (published), or scales and shifts."""
@@ -61,16 +61,16 @@ class LamConfig(Config):
     """Train the proprio forward model too; without it the latents are grounded in pixels alone."""
     use_context: bool = True
     """Tell the proprio forward model which embodiment moves, and how fast it is controlled."""
-    state_dim: int = Field(14, ge=1)
+    state_dim: int = Field(14, ge=1, le=MOST_WIDTH)
     """Widest state vector; narrower batches are padded."""
-    action_dim: int = Field(14, ge=1)
-    max_horizon: int = Field(40, ge=1)
+    action_dim: int = Field(14, ge=1, le=MOST_WIDTH)
+    max_horizon: int = Field(40, ge=1, le=MOST_STEPS)
     """Most control steps between neighbouring frames; batches with fewer are welcome."""
-    num_datasets: int = Field(64, ge=1)
+    num_datasets: int = Field(64, ge=1, le=MOST_ROWS)
     """Ids run from 0, which means unknown, to this number."""
-    proprio_hidden: int = Field(1024, ge=1)
-    context_width: int = Field(128, ge=2)
-    proprio_weight: float = Field(1.0, ge=0)
+    proprio_hidden: int = Field(1024, ge=1, le=MOST_WIDTH)
+    context_width: int = Field(128, ge=2, le=MOST_WIDTH)
+    proprio_weight: float = Field(1.0, ge=0, le=1e6)
     """Weight of the proprio error in the loss, 1 in villa-X; more helps where many clips have no actions."""
     context_dropout: float = Field(0.1, ge=0, le=1)
     """How often a training clip hides its dataset id, so that id 0 works for robots never seen."""
@@ -79,6 +79,10 @@ class LamConfig(Config):
     def _fits(self) -> "LamConfig":
         if self.resolution % self.patch_size:
             raise ValueError(f"resolution {self.resolution} is no multiple of patch_size {self.patch_size}")
+        if self.num_patches > MOST_PATCHES:
+            raise ValueError(f"resolution {self.resolution} has {self.num_patches} patches, at most {MOST_PATCHES}")
+        if self.encoder_width * self.mlp_ratio < 1:
+            raise ValueError(f"mlp_ratio {self.mlp_ratio:g} leaves no hidden unit of width {self.encoder_width}")
         for part, width, heads in (
             ("encoder", self.encoder_width, self.encoder_heads),
             ("map", self.encoder_width, self.map_heads),

@@ -4,26 +4,26 @@ from typing import Literal
 
 from pydantic import Field, model_validator
 
-from models.config import Config
+from models.config import MOST_LAYERS, MOST_PATCHES, MOST_PIXELS, MOST_ROWS, MOST_STEPS, MOST_WIDTH, Config
 from models.layers.stack import StackConfig
 
 
 class VisionConfig(Config):
     """Shape of the vision tower (SigLIP, Zhai et al. 2023, arXiv:2303.15343)."""
 
-    image_size: int = Field(224, ge=8)
+    image_size: int = Field(224, ge=8, le=MOST_PIXELS)
     """Side of the square picture the tower reads; any picture is scaled to it."""
-    patch_size: int = Field(14, ge=2)
+    patch_size: int = Field(14, ge=2, le=MOST_PIXELS)
     """Pixels per side of one token's patch; a power of two for the convolutional stem."""
-    width: int = 1152
-    mlp_width: int = 4304
-    num_layers: int = Field(27, ge=0)
-    num_heads: int = 16
-    eps: float = 1e-6
+    width: int = Field(1152, ge=1, le=MOST_WIDTH)
+    mlp_width: int = Field(4304, ge=1, le=MOST_WIDTH)
+    num_layers: int = Field(27, ge=0, le=MOST_LAYERS)
+    num_heads: int = Field(16, ge=1, le=MOST_WIDTH)
+    eps: float = Field(1e-6, gt=0, le=1)
     stem: Literal["patch", "conv"] = "patch"
     """`patch` is SigLIP's one strided convolution. `conv` halves the picture step by step before the blocks: early
     convolutions let a small transformer learn from few pictures (Xiao et al. 2021, arXiv:2106.14881)."""
-    stem_width: int = Field(32, ge=1)
+    stem_width: int = Field(32, ge=1, le=MOST_WIDTH)
     """Channels after the first convolution of the `conv` stem; they double at every halving, up to `width`."""
 
     @property
@@ -35,6 +35,8 @@ class VisionConfig(Config):
     def _check(self) -> "VisionConfig":
         if self.image_size % self.patch_size:
             raise ValueError(f"image_size {self.image_size} is not a multiple of patch_size {self.patch_size}")
+        if self.num_tokens > MOST_PATCHES:
+            raise ValueError(f"image_size {self.image_size} has {self.num_tokens} patches, at most {MOST_PATCHES}")
         if self.stem == "conv" and self.patch_size.bit_count() != 1:
             raise ValueError(
                 f"a conv stem halves the picture, so patch_size must be a power of 2, not {self.patch_size}"
@@ -47,6 +49,6 @@ class VlmConfig(Config):
 
     vision: VisionConfig = VisionConfig()
     text: StackConfig
-    vocab_size: int = Field(257216, ge=4)
-    text_length: int = Field(20, ge=1)
+    vocab_size: int = Field(257216, ge=4, le=MOST_ROWS)
+    text_length: int = Field(20, ge=1, le=MOST_STEPS)
     """Most text tokens the model expects, BOS and newline included; the authors' code uses 20, the paper says 128."""
