@@ -18,6 +18,7 @@ from dataengine.episode import Episode
 from dataengine.episode_rows import NUMBER_COLUMNS, rows_of
 from dataengine.protocols import MeasuresNumbers
 from dataengine.store import Corpus, add_episodes
+from dataengine.texts import whole_episode
 from pipelines.curate import CurateConfig, run
 from pipelines.curate_recipe import load_recipe
 
@@ -48,7 +49,7 @@ def attempts(part: int) -> list[Episode]:
                 embodiment=body,
                 kind="robot",
                 control_hz=hz,
-                instruction=["put the pot on the stove"],
+                texts=whole_episode(["put the pot on the stove"], len(state)),
                 time_ns=time_ns,
                 cameras={},
                 state=state,

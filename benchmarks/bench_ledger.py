@@ -28,6 +28,7 @@ from dataengine.progress import Task
 from dataengine.store import Committer, Corpus, Staging, compaction, stage_part
 from dataengine.store.registry import register
 from dataengine.store.tables import EPISODES, FILE_VERSION
+from dataengine.texts import whole_episode
 from pipelines.ingest import IngestConfig
 from pipelines.ingest_run import COMMIT_PARTS, plan
 
@@ -84,7 +85,7 @@ def make_episode(record: str, jpegs: list[bytes], height: int, width: int, camer
         embodiment="arm",
         kind="robot",
         control_hz=10.0,
-        instruction=["do it"],
+        texts=whole_episode(["do it"], steps),
         time_ns=np.arange(steps) * 100_000_000,
         cameras=dict(zip(("primary", "wrist"), [frames] * cameras, strict=False)),
         state=numbers,

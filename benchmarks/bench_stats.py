@@ -17,6 +17,7 @@ from claims import Claim, last_line, say
 from dataengine import stats
 from dataengine.episode import Episode
 from dataengine.store import Corpus, add_episodes
+from dataengine.texts import whole_episode
 from pipelines.stats import StatsConfig, run
 
 PART_EPISODES = 2500
@@ -36,7 +37,7 @@ def attempts(part: int) -> list[Episode]:
             embodiment=body,
             kind="robot",
             control_hz=hz,
-            instruction=["put the pot on the stove"],
+            texts=whole_episode(["put the pot on the stove"], len(state)),
             time_ns=np.round(np.arange(len(state)) * 1e9 / hz).astype(np.int64),
             cameras={},
             state=state,

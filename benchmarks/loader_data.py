@@ -17,6 +17,7 @@ from PIL import Image
 from dataengine.episode import CameraFrames, Episode
 from dataengine.store import Corpus
 from dataengine.store.add import add_episodes
+from dataengine.texts import whole_episode
 from pipelines import export, shard, stats
 
 SIDE, HZ, STEPS, EPISODES, FRAMES, STRIDE = 224, 10.0, 90, 64, 8, 3
@@ -46,7 +47,7 @@ def episode(number: int, jpegs: list[bytes]) -> Episode:
         embodiment="arm",
         kind="robot",
         control_hz=HZ,
-        instruction=["look around"],
+        texts=whole_episode(["look around"], STEPS),
         time_ns=(np.arange(STEPS) * 1e9 / HZ).astype(np.int64),
         cameras={"primary": frames},
         state=draw.normal(size=(STEPS, 7)).astype(np.float32),

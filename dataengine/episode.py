@@ -1,7 +1,7 @@
 """The nouns: Part, Episode, Reject, and the frames of a camera slot."""
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -59,6 +59,21 @@ class CameraFrames:
     native_width: int
 
 
+@dataclass(frozen=True, slots=True)
+class Text:
+    """One text that holds for steps `start` to `end`, without `end`; `texts.py` says what several of them mean."""
+
+    start: int
+    end: int
+    phrases: tuple[str, ...]
+    """Paraphrases: any of them says it all."""
+
+
+def phrases_of(texts: Iterable[Text]) -> tuple[str, ...]:
+    """Every different phrase, in order."""
+    return tuple(dict.fromkeys(phrase for text in texts for phrase in text.phrases))
+
+
 @dataclass(frozen=True, kw_only=True)
 class Episode:
     """One attempt by a robot, or one human clip: arrays over t steps.
@@ -75,7 +90,8 @@ class Episode:
     kind: Kind
     control_hz: float
     """Steps in a second, as recorded (robot) or as stored (human)."""
-    instruction: Sequence[str]
+    texts: Sequence[Text]
+    """What the robot is asked to do, or what a clip shows, and at which steps; see `texts.whole_episode`."""
     time_ns: NDArray[np.int64]
     """(t,) nanoseconds since the first step."""
     cameras: Mapping[str, CameraFrames]
@@ -97,6 +113,11 @@ class Episode:
     def episode_id(self) -> str:
         """Primary key: stable hash of dataset and record."""
         return stable_id(self.dataset, self.source_record)
+
+    @property
+    def instruction(self) -> list[str]:
+        """Every different phrase of its texts, in order."""
+        return list(phrases_of(self.texts))
 
     @property
     def num_steps(self) -> int:

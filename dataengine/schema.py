@@ -49,6 +49,12 @@ def checksum_column(slot: str) -> str:
     return f"crc32c_{slot}"
 
 
+TEXTS: Final = pa.list_(
+    pa.struct([pa.field("start", _COUNT), pa.field("end", _COUNT), pa.field("phrases", pa.list_(pa.string()))])
+)
+"""Texts of an episode: paraphrases that hold for steps `start` to `end`, without `end`."""
+
+
 FRAMES: Final = tuple(frames_column(slot) for slot in CAMERA_SLOTS)
 """Blob columns: declared here as plain bytes, stored as Lance blobs."""
 
@@ -84,7 +90,8 @@ EPISODES: Final = _table(
     pa.field("kind", pa.string()),
     pa.field("control_hz", pa.float64()),
     pa.field("num_steps", _COUNT),
-    pa.field("instruction", pa.list_(pa.string())),
+    pa.field("instruction", pa.list_(pa.string())),  # every different phrase of the texts, in order
+    pa.field("texts", TEXTS),  # NULL in rows of corpora from before there were spans: all hold for the whole episode
     pa.field("time_ns", pa.list_(pa.int64())),
     *(pa.field(name, pa.list_(pa.float32())) for name in VECTORS),
     *(pa.field(f"{name}_dim", _COUNT) for name in VECTORS),

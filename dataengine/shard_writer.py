@@ -245,8 +245,7 @@ def _members(reader: EpisodeReader, segment: Segment, planned: Plan) -> Iterator
     """Yield the files of one sample."""
     episode = reader.episodes[segment.row]
     steps = slice(segment.first, segment.first + segment.num_steps)
-    about = {k: v for k, v in asdict(episode).items() if k != "row"} | {"first": segment.first}
-    about["segment_steps"] = segment.num_steps
+    about = _about(episode) | {"first": segment.first, "segment_steps": segment.num_steps}
     yield "json", json.dumps(about).encode()
     for name, array in (("state", reader.state(segment.row)), ("action", reader.action(segment.row))):
         if array is not None:
@@ -261,6 +260,12 @@ def _members(reader: EpisodeReader, segment: Segment, planned: Plan) -> Iterator
         yield f"offsets_{slot}.npy", _npy(np.cumsum([0, *map(len, jpegs)], dtype=np.int64))
 
 
+def _about(episode: EpisodeInfo) -> dict[str, Any]:
+    """Say what an episode is; texts count its steps, not those of a segment."""
+    facts = {k: v for k, v in asdict(episode).items() if k != "row"}
+    return facts | {"instruction": list(episode.instruction)}
+
+
 def _npy(array: NDArray[Any]) -> bytes:
     file = io.BytesIO()
     np.save(file, np.ascontiguousarray(array), allow_pickle=False)
@@ -271,7 +276,7 @@ def _index_row(
     episode: EpisodeInfo, segment: Segment, key: str, members: Mapping[str, tuple[int, int]]
 ) -> dict[str, Any]:
     return {
-        **{k: v for k, v in asdict(episode).items() if k != "row"},
+        **_about(episode),
         "key": key,
         "first": segment.first,
         "count": segment.num_steps,

@@ -27,12 +27,16 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
+from dataengine import texts
 from dataengine.errors import DataEngineError
+from dataengine.schema import TEXTS
 from dataengine.stats import EmbodimentStatistics
 from dataengine.windows import DataIdentity, EpisodeInfo, LatentInfo
 
 MANIFEST, PLAN = "manifest.json", "plan.json"
-FORMAT, VERSION = "villa-shards", 2
+FORMAT, VERSION = "villa-shards", 3
+READABLE = (2, VERSION)
+"""Versions that are read: in 2 an episode's texts all hold for the whole of it."""
 
 INDEX = pa.schema(
     [
@@ -40,6 +44,7 @@ INDEX = pa.schema(
         *(pa.field(name, pa.int64()) for name in ("dataset_id", "embodiment_id", "num_steps", "first", "count")),
         pa.field("control_hz", pa.float64()),
         *(pa.field(name, pa.list_(pa.string())) for name in ("instruction", "cameras", "members")),
+        pa.field("texts", TEXTS),
         *(pa.field(name, pa.list_(pa.int64())) for name in ("offsets", "sizes")),
     ]
 )
@@ -205,7 +210,7 @@ def read_manifest(directory: Path) -> dict[str, Any]:
         what = "unfinished shards" if (directory / PLAN).exists() else f"no {MANIFEST}"
         raise DataEngineError(f"{directory}: found {what}, expected a folder that `villa shard` finished")
     manifest = json.loads(place.read_text())
-    if manifest.get("format") != FORMAT or manifest.get("version") != VERSION:
+    if manifest.get("format") != FORMAT or manifest.get("version") not in READABLE:
         found = f"{manifest.get('format')} {manifest.get('version')}"
         raise DataEngineError(f"{place}: found {found}, expected {FORMAT} {VERSION}; `villa shard` writes them anew")
     return manifest
@@ -217,8 +222,13 @@ def is_shards(place: str | Path) -> bool:
 
 
 def _episode(row: int, found: Mapping[str, Any]) -> EpisodeInfo:
-    fields: dict[str, Any] = {name: found[name] for name in EpisodeInfo.__dataclass_fields__ if name != "row"}
-    return EpisodeInfo(row=row, **fields | {name: tuple(found[name]) for name in ("instruction", "cameras")})
+    plain = EpisodeInfo.__dataclass_fields__.keys() - {"row", "texts", "cameras"}
+    return EpisodeInfo(
+        row=row,
+        texts=texts.from_row(found.get("texts"), found["instruction"], found["num_steps"]),
+        cameras=tuple(found["cameras"]),
+        **{name: found[name] for name in plain},
+    )
 
 
 def _view(file: mmap.mmap, offset: int) -> NDArray[Any]:

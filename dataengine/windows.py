@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from dataengine.episode import Kind
+from dataengine import texts
+from dataengine.episode import Kind, Text, phrases_of
 
 if TYPE_CHECKING:
     from dataengine.stats import EmbodimentStatistics
@@ -37,9 +38,15 @@ class EpisodeInfo:
     kind: Kind
     control_hz: float
     num_steps: int
-    instruction: tuple[str, ...] = ()
+    texts: tuple[Text, ...] = ()
+    """What is said, and at which steps of those that count here."""
     split: str = "train"
     cameras: tuple[str, ...] = ("primary",)
+
+    @property
+    def instruction(self) -> tuple[str, ...]:
+        """Every different phrase of its texts, in order."""
+        return phrases_of(self.texts)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -202,9 +209,8 @@ class Window:
 
     @property
     def instruction(self) -> str:
-        """One of the episode's instructions; paraphrases take turns over start frames."""
-        words = self.episode.instruction
-        return words[self.start % len(words)] if words else ""
+        """What holds at the start; texts that overlap there, and paraphrases, take turns over start frames."""
+        return texts.said_at(self.episode.texts, self.start)
 
 
 def cut_window(reader: EpisodeReader, spec: WindowSpec, row: int, start: int) -> Window:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from dataengine import texts
 from dataengine.errors import DataEngineError
 from dataengine.store import Corpus
 from dataengine.windows import EpisodeInfo
@@ -108,13 +109,14 @@ def episodes_seen_by(corpus: Corpus, slot: str) -> list[EpisodeInfo]:
     height = f"height_{slot}"
     found = []
     for fragment_id in corpus.fragment_ids() if height in corpus.schema.names else ():
-        rows = corpus.fragment_table(fragment_id, [*names, "instruction", "split", height]).to_pylist()
+        said = [name for name in ("instruction", "texts") if name in corpus.schema.names]
+        rows = corpus.fragment_table(fragment_id, [*names, *said, "split", height]).to_pylist()
         for keep, row in zip(kept_mask(corpus, fragment_id), rows, strict=True):
             if keep and row[height]:
                 facts = {name: row[name] for name in names}
-                words = tuple(row["instruction"] or ())
+                spoken = texts.from_row(row.get("texts"), row["instruction"], row["num_steps"])
                 split = row["split"] or "train"
-                found.append(EpisodeInfo(row=0, **facts, instruction=words, split=split, cameras=(slot,)))
+                found.append(EpisodeInfo(row=0, **facts, texts=spoken, split=split, cameras=(slot,)))
     if not found:
         raise DataEngineError(f"{corpus.uri}: no kept episode has a camera '{slot}'; `villa corpus info` lists cameras")
     return sorted(found, key=lambda e: e.episode_id)

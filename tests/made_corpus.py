@@ -6,6 +6,7 @@ import simplejpeg
 from dataengine.episode import CameraFrames, Episode, Part
 from dataengine.store import Committer, Corpus, Staging, stage_part
 from dataengine.store.registry import register
+from dataengine.texts import whole_episode
 
 SIDE = 48
 
@@ -42,7 +43,7 @@ def robot_episode(
         embodiment=embodiment,
         kind="robot",
         control_hz=control_hz,
-        instruction=[f"do {record}"],
+        texts=whole_episode([f"do {record}"], num_steps),
         time_ns=(np.arange(num_steps) * 1e9 / control_hz).astype(np.int64),
         cameras={"primary": frames_of(draw(xy) if pictures is None else pictures)},
         state=state,
@@ -63,7 +64,7 @@ def human_clip(record, *, dataset="made", num_steps=20, control_hz=10.0, cameras
         embodiment="human_hand",
         kind="human",
         control_hz=control_hz,
-        instruction=["wave"],
+        texts=whole_episode(["wave"], num_steps),
         time_ns=(np.arange(num_steps) * 1e9 / control_hz).astype(np.int64),
         cameras={"primary": frames_of(draw(xy))} if cameras else {},
     )

@@ -11,6 +11,7 @@ from made_corpus import frames_of
 from PIL import Image
 
 from dataengine.episode import Episode
+from dataengine.texts import whole_episode
 
 SIDE = 64
 
@@ -53,7 +54,7 @@ def recording(record, *, body="widowx", dataset="lab", seconds=6.0, seed=0, idle
         embodiment=body,
         kind="robot",
         control_hz=hz,
-        instruction=["put the pot on the stove"],
+        texts=whole_episode(["put the pot on the stove"], total),
         time_ns=np.round((np.arange(total) + draw.uniform(-0.1, 0.1, total)) * 1e9 / hz).astype(np.int64).clip(0),
         cameras={"primary": frames_of(pictures, quality=90)} if cameras else {},
         state=states.astype(np.float32),
@@ -125,7 +126,7 @@ def clip(record, *, dataset="video", num_frames=30, background=None, shake=1.0, 
         embodiment="human_hand",
         kind="human",
         control_hz=10.0,
-        instruction=["pushing something to the left"],
+        texts=whole_episode(["pushing something to the left"], len(pictures)),
         time_ns=(np.arange(len(pictures)) * 1e8).astype(np.int64),
         cameras={"primary": frames_of(pictures, quality=quality)},
     )

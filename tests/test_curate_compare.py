@@ -89,7 +89,7 @@ def test_killed_while_deciding_it_goes_on_to_the_same_decisions(tmp_path, monkey
 
 def test_a_copy_stays_where_a_rule_drops_the_original(tmp_path):
     first, second = sorted((ATTEMPTS[3], COPY), key=lambda e: e.episode_id)
-    lame = replaced(first, first.source_record, instruction=[])
+    lame = replaced(first, first.source_record, texts=())
     uri = make_corpus(tmp_path / "corpus", {"a": [lame], "b": [second]}).uri
     recipe = only(tmp_path, "drop_duplicates: {}\ndrop_no_instruction: {}\n")
     run(CurateConfig(corpus=uri, recipe=recipe, page=False))

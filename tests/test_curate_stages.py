@@ -16,6 +16,7 @@ from dataengine.stages.drop_jumps import DropJumps
 from dataengine.stages.drop_no_instruction import DropNoInstruction
 from dataengine.stages.drop_short import DropShort
 from dataengine.stages.drop_still import DropStill
+from dataengine.texts import whole_episode
 from pipelines import recipe_files
 from pipelines.curate_measure import schema_of
 from pipelines.curate_recipe import load_recipe
@@ -32,6 +33,7 @@ def make_episode(state=None, pictures=None, num_steps=40, kind="robot", encoding
         cameras["primary"] = CameraFrames(
             jpegs=jpegs, height=height, width=width, native_height=height, native_width=width
         )
+    num_steps = steps if pictures is None else len(pictures)
     return Episode(
         dataset="made",
         source_record="0",
@@ -39,8 +41,8 @@ def make_episode(state=None, pictures=None, num_steps=40, kind="robot", encoding
         embodiment="arm",
         kind=kind,
         control_hz=control_hz,
-        instruction=["do it"],
-        time_ns=(np.arange(steps if pictures is None else len(pictures)) * 1e9 / control_hz).astype(np.int64),
+        texts=whole_episode(["do it"], num_steps),
+        time_ns=(np.arange(num_steps) * 1e9 / control_hz).astype(np.int64),
         cameras=cameras,
         state=None if state is None else state.astype(np.float32),
         state_encoding="none" if state is None else encoding,
@@ -196,7 +198,8 @@ def test_a_clock_must_tick_at_its_rate(periods, reason):
     ],
 )
 def test_a_robot_needs_words_where_they_are_asked_for(kind, texts, kept):
-    episode = dataclasses.replace(make_episode(kind=kind), instruction=texts)
+    episode = make_episode(kind=kind)
+    episode = dataclasses.replace(episode, texts=whole_episode(texts, episode.num_steps))
     assert (verdict(DropNoInstruction(), episode) is None) == kept
     assert verdict(DropNoInstruction(min_robot_words=0), episode) is None
 

@@ -22,6 +22,7 @@ from made_corpus import add_parts, frames_of, human_clip, make_corpus, robot_epi
 
 from dataengine import catalog
 from dataengine.errors import DataEngineError
+from dataengine.texts import whole_episode
 from pipelines.export import ExportConfig, run
 
 CHECK = Path(__file__).parent / "lerobot_check"
@@ -43,7 +44,7 @@ def arm_episodes():
     found[2] = replace(
         found[2],
         time_ns=found[2].time_ns + jitter,
-        instruction=["lift", "raise it"],
+        texts=whole_episode(["lift", "raise it"], found[2].num_steps),
         split="val",
         notes={"gripper": "odd"},
     )

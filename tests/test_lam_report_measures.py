@@ -1,6 +1,7 @@
 import numpy as np
 import pytest
 
+from dataengine.texts import whole_episode
 from dataengine.windows import EpisodeInfo
 from pipelines.lam_report_measures import (
     code_counts,
@@ -91,7 +92,7 @@ def group(name, latent, motion, codes=None, per_episode=10):
             kind="robot",
             control_hz=10.0,
             num_steps=per_episode + 1,
-            instruction=(f"task {i % 2}",),
+            texts=whole_episode([f"task {i % 2}"], per_episode + 1),
         )
         for i in range(n // per_episode)
     )

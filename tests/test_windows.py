@@ -5,6 +5,7 @@ import pytest
 
 from dataengine.errors import DataEngineError
 from dataengine.mixture import Mixture, WindowSampler, key_of, permute
+from dataengine.texts import whole_episode
 from dataengine.windows import WindowSpec, cut_window, is_held_out, read_windows, steps_per_latent
 from tests.training.readers import MadeReader, make_episode
 
@@ -197,7 +198,7 @@ def test_pictures_of_many_windows_come_in_one_read_for_each_camera() -> None:
 
 
 def test_paraphrases_take_turns() -> None:
-    reader = MadeReader([make_episode(0, instruction=("close it", "shut it"))])
+    reader = MadeReader([make_episode(0, texts=whole_episode(["close it", "shut it"], 30))])
     assert [cut_window(reader, PAIRS, 0, start).instruction for start in range(3)] == [
         "close it",
         "shut it",

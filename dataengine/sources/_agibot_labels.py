@@ -10,7 +10,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from dataengine.episode import Text
 from dataengine.errors import RecordError
+from dataengine.texts import whole_episode
 
 Entry = Mapping[str, Any]
 
@@ -88,6 +90,12 @@ def labels(entry: Entry, num_steps: int) -> Labels:
         bad=bad,
         num_unlabelled=num_steps - len(covered),
     )
+
+
+def texts(found: Labels, num_steps: int) -> tuple[Text, ...]:
+    """Tell what the episode was asked for as a whole, and in each of its segments."""
+    own = [Text(s.start, s.end, (s.text,)) for s in found.segments]
+    return (*whole_episode([found.task_name], num_steps), *own)
 
 
 def notes(found: Labels) -> dict[str, str]:

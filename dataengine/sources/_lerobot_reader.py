@@ -20,6 +20,7 @@ from dataengine.formats.lerobot import Info
 from dataengine.schema import VECTORS
 from dataengine.sources import _lerobot_meaning as meaning
 from dataengine.sources._parts import vector
+from dataengine.texts import whole_episode
 
 TRUE_TIME = "source.time_ns"
 RAW = ("source.state", "source.action")
@@ -97,7 +98,7 @@ class EpisodeReader:
             embodiment=reading.embodiment,
             kind="robot",
             control_hz=info.rate_hz,
-            instruction=_instruction(entry, assigned, told),
+            texts=whole_episode(_instruction(entry, assigned, told), len(table)),
             time_ns=time_ns,
             cameras=frames,
             state_encoding=reading.state.encoding,

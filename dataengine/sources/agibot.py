@@ -5,7 +5,7 @@ observations/<task>/<from>-<to>.tar                                   or extract
 proprio_stats/<from>-<to>.tar                                         or extracted: see `_agibot_proprio.py`
 
 head        -> primary      hand_right, or hand_right_fisheye of hands -> wrist      hand_left (_fisheye) -> wrist_2
-task_name   -> instruction; segments and scene -> notes
+task_name and segments -> texts; scene and skills -> notes
 Left out: the head's depth (16-bit PNG), the fisheyes of head and back, tactile videos, camera parameters.
 
 Archives are read in place (`_agibot_places.py`). Bodies are told apart by what their numbers hold: grippers, also
@@ -36,6 +36,7 @@ from dataengine.sources._agibot_labels import Entry, Labels, Segment
 from dataengine.sources._agibot_places import H5, STEM, Copy, Span
 from dataengine.sources._agibot_plan import Neighbourhood, Plan, Share
 from dataengine.sources._parts import rejected, vector
+from dataengine.texts import whole_episode
 
 FOLDERS = ("task_info", "observations", "proprio_stats")
 EXPECTED = "a folder with task_info, observations and proprio_stats"
@@ -166,7 +167,7 @@ class Agibot:
             embodiment=self.other_embodiments[0] if proprio.has_hands else self.embodiment,
             kind=self.kind,
             control_hz=self.control_hz,
-            instruction=[labels.task_name] if labels.task_name else [],
+            texts=_agibot_labels.texts(labels, num_steps),
             time_ns=proprio.time_ns[:num_steps],
             cameras={slot: replace(f, jpegs=f.jpegs[:num_steps]) for slot, f in frames.items()},
             state_encoding="eef_pose",
@@ -219,7 +220,7 @@ def _segment(whole: Episode, labels: Labels, segment: Segment) -> Episode:
     return replace(
         whole,
         source_record=f"{whole.source_record}/{segment.index}",
-        instruction=[segment.text],
+        texts=whole_episode([segment.text], segment.end - segment.start),
         time_ns=whole.time_ns[steps] - whole.time_ns[segment.start],
         cameras={slot: replace(frames, jpegs=frames.jpegs[steps]) for slot, frames in whole.cameras.items()},
         notes={**kept, **{key: value for key, value in own.items() if value}},

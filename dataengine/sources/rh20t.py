@@ -41,6 +41,7 @@ from dataengine.sources import _rh20t_scenes as scenes
 from dataengine.sources._parts import rejected, vector
 from dataengine.sources._rh20t_scenes import Scene
 from dataengine.sources._rh20t_steps import settle
+from dataengine.texts import whole_episode
 
 EXPECTED = "a folder with task_description.json and task_*_user_*_scene_*_cfg_* folders"
 ROBOTS = {1: "flexiv", 2: "flexiv", 3: "ur5", 4: "ur5", 5: "franka", 6: "kuka_iiwa", 7: "kuka_iiwa"}
@@ -140,7 +141,7 @@ class Rh20t:
         width_mm = robot.width_mm.at(steps.stamps_ms)
         state, action, notes = numbers.canonical(pose, width_mm)
         raw_state = [pose, width_mm[:, :1], *([steps.joints.at(steps.stamps_ms)] if steps.joints else [])]
-        instruction, text_notes = _texts(texts, task)
+        said, text_notes = _texts(texts, task)
         return Episode(
             dataset=self.name,
             source_record=scene.name,
@@ -148,7 +149,7 @@ class Rh20t:
             embodiment=EMBODIMENTS[cfg],
             kind=self.kind,
             control_hz=steps.rate_hz,
-            instruction=instruction,
+            texts=whole_episode(said, len(steps.stamps_ms)),
             time_ns=(steps.stamps_ms - steps.stamps_ms[0]) * 1_000_000,
             cameras=steps.cameras,
             state=vector(state, "state"),

@@ -24,6 +24,7 @@ from dataengine.episode import Episode, Kind, Part, Reject
 from dataengine.errors import RecordError, SourceError
 from dataengine.formats import files, video
 from dataengine.sources._parts import grouped, rejected
+from dataengine.texts import whole_episode
 
 VIDEOS = "20bn-something-something-v2"
 SPLITS = {"train": "train", "validation": "val"}
@@ -100,7 +101,7 @@ class SomethingSomething:
             embodiment=self.embodiment,
             kind=self.kind,
             control_hz=clip.rate_hz,
-            instruction=[label.strip()],
+            texts=whole_episode([label], num_steps),
             time_ns=np.round(np.arange(num_steps) * 1e9 / clip.rate_hz).astype(np.int64),
             cameras={"primary": clip.frames},
             split=part.options["split"],

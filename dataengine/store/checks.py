@@ -5,7 +5,7 @@ from collections.abc import Container
 
 import numpy as np
 
-from dataengine.episode import CAMERA_SLOTS, CameraFrames, Episode
+from dataengine.episode import CAMERA_SLOTS, CameraFrames, Episode, Text
 from dataengine.errors import RecordError
 from dataengine.formats.jpeg import Headers
 from dataengine.schema import VECTORS
@@ -27,12 +27,21 @@ def check_episode(episode: Episode, dataset: str, embodiments: Container[str]) -
     if np.any(np.diff(episode.time_ns) < 0):
         step = int(np.argmax(np.diff(episode.time_ns) < 0)) + 1
         raise RecordError(f"time_ns goes back at step {step}")
+    for text in episode.texts:
+        _check_text(text, steps)
     for name in VECTORS:
         _check_vector(name, getattr(episode, name), steps)
     for slot, frames in episode.cameras.items():
         if slot not in CAMERA_SLOTS:
             raise RecordError(f"camera slot '{slot}' is unknown, expected one of {', '.join(CAMERA_SLOTS)}")
         _check_frames(slot, frames, steps)
+
+
+def _check_text(text: Text, steps: int) -> None:
+    if not 0 <= text.start < text.end <= steps:
+        raise RecordError(f"a text holds for steps {text.start} to {text.end}, expected some of its {steps} steps")
+    if not text.phrases or not all(phrase.strip() for phrase in text.phrases):
+        raise RecordError(f"a text of steps {text.start} to {text.end} says nothing: {text.phrases}")
 
 
 def _check_vector(name: str, vector: np.ndarray | None, steps: int) -> None:

@@ -27,10 +27,10 @@ OFFSETS_HELD = 32_000_000
 
 INDEX = (
     *("episode_id", "dataset", "dataset_id", "embodiment", "embodiment_id", "kind", "control_hz", "num_steps"),
-    *("instruction", "split", "state_dim", "action_dim", "raw_state_dim", "raw_action_dim"),
+    *("instruction", "texts", "split", "state_dim", "action_dim", "raw_state_dim", "raw_action_dim"),
     *(f"height_{slot}" for slot in CAMERA_SLOTS),
 )
-"""Columns that are held in memory once any episode is asked for."""
+"""Columns that are held in memory once any episode is asked for, of those that there are."""
 
 
 class Corpus:
@@ -274,7 +274,7 @@ class Corpus:
 
     @cached_property
     def _index(self) -> pa.Table:
-        return self._table.to_table(list(INDEX)).combine_chunks()
+        return self._table.to_table([name for name in INDEX if name in self.schema.names]).combine_chunks()
 
     @cached_property
     def _blobs(self) -> BlobFiles:

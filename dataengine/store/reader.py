@@ -13,7 +13,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from dataengine import labels, stats
+from dataengine import labels, stats, texts
 from dataengine.episode import CAMERA_SLOTS
 from dataengine.errors import DataEngineError
 from dataengine.schema import ROBOTS_KEY, TRIMS
@@ -25,6 +25,8 @@ _PLAIN = (
     *("episode_id", "dataset", "dataset_id", "embodiment", "embodiment_id"),
     *("kind", "control_hz", "num_steps", "instruction", "split"),
 )
+_LATER = ("texts",)
+"""Columns that corpora from before lack."""
 
 
 class TableReader:
@@ -37,13 +39,14 @@ class TableReader:
         self.corpus = corpus
         names = corpus.schema.names
         self._slots = [slot for slot in CAMERA_SLOTS if f"frames_{slot}" in names]
-        columns = [*_PLAIN, "state", "state_dim", "action", "action_dim", *(f"height_{slot}" for slot in self._slots)]
+        columns = [*_facts(names), "state", "state_dim", "action", "action_dim"]
+        columns += [f"height_{slot}" for slot in self._slots]
         self._filtered = kept_only and "keep" in names
         trims = list(TRIMS) if kept_only and set(TRIMS) <= set(names) else []
         table = self._read([*columns, *trims])
         self._first, cut = _trims(table, trims)
         """(e,) steps of each episode that are left out before its first."""
-        self.episodes = _episodes(table, self._slots, cut)
+        self.episodes = _episodes(table, self._slots, self._first, cut)
         if not self.episodes:
             dropped = "; curation dropped all it has" if self._filtered else ""
             raise DataEngineError(f"{corpus.uri} holds no episodes to train on{dropped}")
@@ -158,8 +161,13 @@ def read_episodes(corpus: Corpus) -> list[EpisodeInfo]:
     names = corpus.schema.names
     slots = [slot for slot in CAMERA_SLOTS if f"frames_{slot}" in names]
     trims = list(TRIMS) if set(TRIMS) <= set(names) else []
-    table = _read(corpus, [*_PLAIN, *(f"height_{slot}" for slot in slots), *trims], "keep" in names)
-    return _episodes(table, slots, _trims(table, trims)[1])
+    table = _read(corpus, [*_facts(names), *(f"height_{slot}" for slot in slots), *trims], "keep" in names)
+    return _episodes(table, slots, *_trims(table, trims))
+
+
+def _facts(names: Sequence[str]) -> list[str]:
+    """Columns that make an `EpisodeInfo`, of those that there are."""
+    return [*_PLAIN, *(name for name in _LATER if name in names)]
 
 
 def _read(corpus: Corpus, columns: Sequence[str], filtered: bool) -> pa.Table:
@@ -192,14 +200,19 @@ def _trim_latents(
     return latent, code
 
 
-def _episodes(table: pa.Table, slots: Sequence[str], cut: NDArray[np.int64]) -> list[EpisodeInfo]:
+def _episodes(
+    table: pa.Table, slots: Sequence[str], first: NDArray[np.int64], cut: NDArray[np.int64]
+) -> list[EpisodeInfo]:
     heights = {slot: table[f"height_{slot}"].fill_null(0).to_pylist() for slot in slots}
     infos = []
-    for row, found in enumerate(table.select(list(_PLAIN)).to_pylist()):
-        found["instruction"] = tuple(found["instruction"] or ())
+    for row, found in enumerate(table.select(_facts(table.column_names)).to_pylist()):
+        said = texts.from_row(found.pop("texts", None), found.pop("instruction"), found["num_steps"])
         found["num_steps"] -= int(cut[row])
+        head = int(first[row])
         cameras = tuple(slot for slot in slots if heights[slot][row])
-        infos.append(EpisodeInfo(row=row, cameras=cameras, **found))
+        infos.append(
+            EpisodeInfo(row=row, cameras=cameras, texts=texts.cut(said, head, head + found["num_steps"]), **found)
+        )
     return infos
 
 

@@ -9,7 +9,8 @@ import pyarrow as pa
 import simplejpeg
 from numpy.typing import NDArray
 
-from dataengine.episode import CAMERA_SLOTS
+from dataengine import texts
+from dataengine.episode import CAMERA_SLOTS, phrases_of
 from dataengine.schema import VECTORS
 
 if TYPE_CHECKING:
@@ -30,7 +31,9 @@ class StoredEpisode:
         self.kind: str = known["kind"]
         self.control_hz: float = known["control_hz"]
         self.num_steps: int = known["num_steps"]
-        self.instruction: list[str] = known["instruction"]
+        self.texts = texts.from_row(known.get("texts"), known["instruction"], self.num_steps)
+        """What is said, and at which steps."""
+        self.instruction = list(phrases_of(self.texts))
         self.split: str = known["split"]
         self.cameras = tuple(slot for slot in CAMERA_SLOTS if known[f"height_{slot}"] is not None)
         """Slots that it has frames of."""

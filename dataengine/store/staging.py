@@ -13,6 +13,7 @@ import numpy as np
 import pyarrow as pa
 from lance.fragment import write_fragments
 
+from dataengine import texts
 from dataengine.episode import CAMERA_SLOTS, Episode, Part, Reject
 from dataengine.errors import RecordError
 from dataengine.schema import SCHEMA_VERSION, VECTORS, checksum_column, frames_column, offsets_column
@@ -155,7 +156,8 @@ def to_batch(episode: Episode, part: Part, staging: Staging) -> pa.RecordBatch:
         "kind": episode.kind,
         "control_hz": float(episode.control_hz),
         "num_steps": episode.num_steps,
-        "instruction": list(episode.instruction),
+        "instruction": episode.instruction,
+        "texts": texts.to_row(episode.texts),
         "time_ns": episode.time_ns,
         "state_encoding": episode.state_encoding,
         "action_encoding": episode.action_encoding,

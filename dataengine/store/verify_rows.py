@@ -35,6 +35,8 @@ def row_problems(batch: pa.RecordBatch, registries: Mapping[str, Mapping[str, in
         yield Problem(row, f"time_ns has {times.lengths[row]} values for {steps[row]} steps")
     for row in times.rows_with(times.falls(strictly=True)):
         yield Problem(row, "time_ns goes back")
+    if "texts" in batch.schema.names:
+        yield from _texts(batch, steps)
     for name in VECTORS:
         yield from _vector(batch, name, steps)
     for slot in CAMERA_SLOTS:
@@ -70,6 +72,22 @@ def _identity(batch: pa.RecordBatch) -> Iterator[Problem]:
     for row, (episode_id, dataset, record) in enumerate(zip(*names, strict=True)):
         if episode_id != stable_id(dataset, record):
             yield Problem(row, f"its id is not the hash of {dataset} and {record}")
+
+
+def _texts(batch: pa.RecordBatch, steps: NDArray[np.int32]) -> Iterator[Problem]:
+    """Check that texts say something, at steps that there are, and that they are the row's instructions."""
+    for row, found in enumerate(batch["texts"].to_pylist()):
+        if found is None:  # from before there were spans
+            continue
+        for text in found:
+            start, end, phrases = text["start"], text["end"], text["phrases"]
+            if None in (start, end) or not 0 <= start < end <= steps[row]:
+                yield Problem(row, f"a text holds for steps {start} to {end} of {steps[row]}")
+            if not phrases or not all(phrases):
+                yield Problem(row, f"a text of steps {start} to {end} says nothing")
+        said = list(dict.fromkeys(phrase for text in found for phrase in text["phrases"] or ()))
+        if said != (batch["instruction"][row].as_py() or []):
+            yield Problem(row, "its instruction is not what its texts say")
 
 
 def _vector(batch: pa.RecordBatch, name: str, steps: NDArray[np.int32]) -> Iterator[Problem]:

@@ -14,7 +14,7 @@ from agibot_tree import EMPTY, TASK, Arrays, N, proprio, write_h5, write_task_in
 from scipy.spatial.transform import Rotation
 
 from dataengine import catalog
-from dataengine.episode import Episode, Reject
+from dataengine.episode import Episode, Reject, Text
 from dataengine.errors import SourceError
 
 
@@ -97,7 +97,12 @@ def test_cameras_land_in_their_slots_at_the_rate_of_the_numbers(root: Path) -> N
 
 def test_texts_arrive_with_segments_clipped_to_the_episode(root: Path) -> None:
     episode = read_all(root)[0]
-    assert episode.instruction == ["Tidy the table"]
+    assert episode.instruction == ["Tidy the table", "Pick up the cup.", "Put it down."]
+    assert list(episode.texts) == [
+        Text(0, N, ("Tidy the table",)),
+        Text(2, 6, ("Pick up the cup.",)),
+        Text(6, N, ("Put it down.",)),
+    ]
     assert episode.notes["scene"] == "A cup stands on a table."
     assert json.loads(episode.notes["segments"]) == [
         {"start": 2, "end": 6, "text": "Pick up the cup.", "skill": "Pick"},

@@ -13,6 +13,7 @@ import simplejpeg
 from dataengine.episode import CameraFrames, Episode, Part, Reject, stable_id
 from dataengine.errors import SourceError
 from dataengine.store import Corpus
+from dataengine.texts import whole_episode
 
 
 def make_jpeg(height: int, width: int, seed: int) -> bytes:
@@ -42,7 +43,7 @@ def make_episode(
         "embodiment": "arm",
         "kind": "robot",
         "control_hz": 10.0,
-        "instruction": [f"do {record}"],
+        "texts": whole_episode([f"do {record}"], steps),
         "time_ns": np.arange(steps) * 100_000_000,
         "cameras": frames,
         "state": draw.normal(size=(steps, 7)).astype(np.float32),

@@ -7,6 +7,7 @@ import simplejpeg
 from numpy.typing import NDArray
 
 from dataengine.stats import EmbodimentStatistics, Statistics
+from dataengine.texts import whole_episode
 from dataengine.windows import DataIdentity, EpisodeInfo, LatentInfo, identify
 
 K, D = 2, 4
@@ -23,7 +24,7 @@ def make_episode(row: int, num_steps: int = 30, **changes: object) -> EpisodeInf
         "kind": "robot",
         "control_hz": 10.0,
         "num_steps": num_steps,
-        "instruction": ("close the jar",),
+        "texts": whole_episode(["close the jar"], num_steps),
         "cameras": ("primary",),
     }
     return EpisodeInfo(**(plain | changes))

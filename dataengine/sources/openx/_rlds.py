@@ -15,6 +15,7 @@ from dataengine.episode import CameraFrames, Encoding, Episode, Kind, Part, Reje
 from dataengine.errors import FilteredRecordError, RecordError, SourceError
 from dataengine.formats import features, files, jpeg, remote, rlds
 from dataengine.sources._parts import rejected, vector
+from dataengine.texts import whole_episode
 
 Steps = Mapping[str, Any]
 """The `steps` of one episode: arrays over t, encoded images, texts."""
@@ -170,7 +171,7 @@ class RldsSource(ABC):
             embodiment=self.body(record),
             kind=self.kind,
             control_hz=self.control_hz,
-            instruction=self._instructions(record),
+            texts=whole_episode(self._instructions(record), num_steps),
             time_ns=np.round(np.arange(num_steps) * 1e9 / self.control_hz).astype(np.int64),
             cameras=self._frames(steps["observation"], slice(motion.first_step, motion.first_step + num_steps)),
             state_encoding=motion.state_encoding,

@@ -15,7 +15,8 @@ from dataengine.episode import Episode, Part, stable_id
 from dataengine.errors import MissingMappingError, RecordError, SourceError
 from dataengine.formats import features, rlds
 from dataengine.sources.openx import _mapping, _proposal
-from dataengine.sources.openx._rlds import Motion, RldsSource, Steps, columns, distinct, lookup
+from dataengine.sources.openx._rlds import Motion, RldsSource, Steps, columns, lookup
+from dataengine.texts import whole_episode
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -118,7 +119,7 @@ class Auto(RldsSource):
         for key in self._rules().instruction:
             found = _lookup_or_beside(record, key)
             texts += [found] if isinstance(found, str) else list(found or ())
-        return replace(episode, instruction=distinct(texts))
+        return replace(episode, texts=whole_episode(texts, episode.num_steps))
 
     def _schema(self) -> features.Group:
         schema = rlds.schema(self.root)

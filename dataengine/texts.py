@@ -1,0 +1,72 @@
+"""What is said of an episode, and when: each text holds for some of its steps.
+
+A task usually holds for the whole episode, its parts for some steps each, and texts may overlap: at a step all that
+hold there are candidates. Texts take turns over start frames, and so do the paraphrases of each.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from itertools import groupby
+from typing import Any
+
+from dataengine.episode import Text
+
+
+def distinct(phrases: Iterable[Any]) -> tuple[str, ...]:
+    """Distinct phrases in order, stripped; what is empty or no text is left out."""
+    found = (phrase.strip() for phrase in phrases if isinstance(phrase, str))
+    return tuple(dict.fromkeys(phrase for phrase in found if phrase))
+
+
+def whole_episode(phrases: Iterable[Any], num_steps: int) -> tuple[Text, ...]:
+    """Let paraphrases hold for all steps of an episode; nothing where there are none."""
+    found = distinct(phrases)
+    return (Text(0, num_steps, found),) if found and num_steps > 0 else ()
+
+
+def spans(steps: Iterable[Sequence[str]]) -> tuple[Text, ...]:
+    """Make texts of what is said at each step: neighbours with equal paraphrases are one text, silence is none."""
+    found, start = [], 0
+    for phrases, group in groupby(map(distinct, steps)):
+        end = start + sum(1 for _ in group)
+        if phrases:
+            found.append(Text(start, end, phrases))
+        start = end
+    return tuple(found)
+
+
+def cut(texts: Iterable[Text], start: int, end: int) -> tuple[Text, ...]:
+    """Keep what holds for steps `start` to `end`, without `end`, counted from `start`."""
+    return tuple(
+        Text(max(t.start, start) - start, min(t.end, end) - start, t.phrases)
+        for t in texts
+        if max(t.start, start) < min(t.end, end)
+    )
+
+
+def at(texts: Iterable[Text], step: int) -> tuple[Text, ...]:
+    """Texts that hold at a step."""
+    return tuple(text for text in texts if text.start <= step < text.end)
+
+
+def said_at(texts: Iterable[Text], step: int) -> str:
+    """Choose the phrase of a step, the same every time; empty where nothing holds."""
+    there = at(texts, step)
+    if not there:
+        return ""
+    turn, which = divmod(step, len(there))
+    phrases = there[which].phrases
+    return phrases[turn % len(phrases)]
+
+
+def from_row(
+    rows: Sequence[Mapping[str, Any]] | None, instruction: Iterable[str] | None, num_steps: int
+) -> tuple[Text, ...]:
+    """Read a row's column `texts`; where an older villa wrote none, the instructions hold for the whole episode."""
+    if rows is None:
+        return whole_episode(instruction or (), num_steps)
+    return tuple(Text(row["start"], row["end"], tuple(row["phrases"])) for row in rows)
+
+
+def to_row(texts: Iterable[Text]) -> list[dict[str, Any]]:
+    """Lay texts out as the column `texts`; `from_row` undoes it."""
+    return [{"start": t.start, "end": t.end, "phrases": list(t.phrases)} for t in texts]

@@ -1,0 +1,181 @@
+"""A text holds for some steps: what is said of a step is the same wherever the step is read from."""
+
+import json
+from dataclasses import replace
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from made_corpus import add_parts, human_clip, make_corpus, robot_episode
+
+from dataengine import texts
+from dataengine.episode import Text
+from dataengine.errors import RecordError
+from dataengine.mixture import Mixture
+from dataengine.schema import EPISODES
+from dataengine.shard_writer import plan, write_shards
+from dataengine.shards import MANIFEST, ShardReader
+from dataengine.store import Corpus, staging, tables
+from dataengine.store.checks import check_episode
+from dataengine.store.reader import TableReader, read_episodes
+from dataengine.windows import WindowSpec, cut_window
+from pipelines import stats
+
+STEPS = 24
+"""Of an episode in which something else is said at every step."""
+
+
+def step_by_step(record="steps", num_steps=STEPS, first=0):
+    episode = robot_episode(record, num_steps=num_steps)
+    return replace(episode, texts=texts.spans([f"do step {first + i}"] for i in range(num_steps)))
+
+
+def said(reader, row=0):
+    """What windows at every start carry."""
+    return [cut_window(reader, WindowSpec(), row, i).instruction for i in range(reader.episodes[row].num_steps)]
+
+
+@pytest.fixture
+def corpus(tmp_path):
+    corpus = make_corpus(tmp_path / "corpus", {"a": [step_by_step()]})
+    stats.run(stats.StatsConfig(corpus=corpus.uri))
+    corpus.refresh()
+    return corpus
+
+
+def trim(corpus, head, tail):
+    corpus.ensure_columns(pa.schema([("trim_start", pa.int32()), ("trim_end", pa.int32())]))
+    for fragment in corpus.fragment_ids():
+        rows = corpus.fragment_table(fragment, ["episode_id"])
+        ends = {name: pa.array([n] * len(rows), pa.int32()) for name, n in (("trim_start", head), ("trim_end", tail))}
+        corpus.update_fragment(fragment, pa.table({"_rowid": rows["_rowid"], **ends}))
+
+
+def test_texts_take_turns_where_they_overlap_and_so_do_their_paraphrases():
+    there = [Text(0, 6, ("clear the table", "tidy up")), Text(2, 4, ("take the cup",))]
+    assert [texts.said_at(there, i) for i in range(7)] == [
+        *("clear the table", "tidy up"),  # alone: paraphrases take turns
+        *("tidy up", "take the cup"),  # two texts hold: they take turns first
+        *("clear the table", "tidy up"),
+        "",
+    ]
+
+
+def test_neighbours_with_equal_words_are_one_text_and_silence_is_none():
+    assert texts.spans([["a"], ["a ", "a"], ["", " "], ["b", "c"], [], ["b", "c"]]) == (
+        Text(0, 2, ("a",)),
+        Text(3, 4, ("b", "c")),
+        Text(5, 6, ("b", "c")),
+    )
+
+
+def test_cutting_keeps_what_is_said_at_every_step():
+    there = (Text(0, 9, ("all",)), Text(2, 5, ("b",)), Text(5, 8, ("c",)))
+    cut = texts.cut(there, 4, 7)
+    assert cut == (Text(0, 3, ("all",)), Text(0, 1, ("b",)), Text(1, 3, ("c",)))
+    for i in range(3):
+        assert [t.phrases for t in texts.at(cut, i)] == [t.phrases for t in texts.at(there, 4 + i)]
+
+
+def test_windows_of_a_corpus_say_what_holds_at_their_start(corpus):
+    assert said(TableReader(corpus)) == [f"do step {i}" for i in range(STEPS)]
+    assert read_episodes(corpus)[0].texts == TableReader(corpus).episodes[0].texts
+
+
+def test_windows_of_shards_say_the_same_also_in_later_segments(corpus, tmp_path):
+    reader = TableReader(corpus)
+    write_shards(reader, tmp_path / "shards", plan(reader, mixture=Mixture(), segment_steps=7))
+    assert said(ShardReader(tmp_path / "shards")) == [f"do step {i}" for i in range(STEPS)]
+
+
+def test_texts_move_with_the_steps_that_curation_cuts_off(corpus, tmp_path):
+    trim(corpus, 5, 3)
+    stats.run(stats.StatsConfig(corpus=corpus.uri))
+    reader = TableReader(Corpus.open(corpus.uri))
+    wanted = [f"do step {i}" for i in range(5, STEPS - 3)]
+    assert said(reader) == wanted
+    assert reader.episodes[0].instruction == tuple(wanted)
+    write_shards(reader, tmp_path / "shards", plan(reader, mixture=Mixture(), segment_steps=7))
+    assert said(ShardReader(tmp_path / "shards")) == wanted
+
+
+def test_the_column_instruction_lists_every_phrase_for_users_and_filters(corpus):
+    (row,) = corpus.table(["instruction", "texts"]).to_pylist()
+    assert row["instruction"] == [f"do step {i}" for i in range(STEPS)]
+    assert row["texts"][3] == {"start": 3, "end": 4, "phrases": ["do step 3"]}
+    assert corpus.count("array_has(instruction, 'do step 3')") == 1
+    assert corpus.episode(corpus.episode_ids()[0]).texts[3] == Text(3, 4, ("do step 3",))
+    assert corpus.verify().ok
+
+
+def test_a_corpus_from_before_there_were_spans_is_read_and_extended(tmp_path, monkeypatch):
+    older = pa.schema([f for f in EPISODES if f.name != "texts"], metadata=EPISODES.metadata)
+    old, new = robot_episode("old", num_steps=6), step_by_step("new", 6)
+    with monkeypatch.context() as patch:
+        columns = pa.schema([f for f in tables.EPISODES if f.name != "texts"], metadata=older.metadata)
+        for module in (staging, tables):
+            patch.setattr(module, "EPISODES", columns)
+        patch.setattr(staging, "TYPES", {f.name: f.type for f in columns})
+        corpus = make_corpus(tmp_path / "corpus", {"a": [replace(old, texts=texts.whole_episode(["x", "y"], 6))]})
+    assert "texts" not in corpus.schema.names
+    assert said(TableReader(corpus)) == ["x", "y"] * 3
+    assert corpus.episode(old.episode_id).texts == (Text(0, 6, ("x", "y")),)
+    assert corpus.verify().ok
+    staging._table.cache_clear()  # another run, in another process
+    add_parts(Corpus.open_or_create(corpus.uri), {"b": [new]})
+    corpus = Corpus.open(corpus.uri)
+    assert corpus.verify().ok
+    reader = TableReader(corpus)
+    by_id = {e.episode_id: said(reader, e.row) for e in reader.episodes}
+    assert by_id == {old.episode_id: ["x", "y"] * 3, new.episode_id: [f"do step {i}" for i in range(6)]}
+
+
+def test_shards_from_before_there_were_spans_are_read(tmp_path):
+    corpus = make_corpus(tmp_path / "corpus", {"a": [robot_episode("old", num_steps=6)]})
+    stats.run(stats.StatsConfig(corpus=corpus.uri))
+    reader = TableReader(Corpus.open(corpus.uri))
+    place = tmp_path / "shards"
+    write_shards(reader, place, plan(reader, mixture=Mixture()))
+    index = place / "shard-000000.parquet"
+    pq.write_table(pq.read_table(index).drop_columns(["texts"]), index)
+    manifest = json.loads((place / MANIFEST).read_text())
+    (place / MANIFEST).write_text(json.dumps(manifest | {"version": 2}))
+    assert said(ShardReader(place)) == ["do old"] * 6
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        (Text(0, 7, ("a",)), "a text holds for steps 0 to 7, expected some of its 6 steps"),
+        (Text(3, 3, ("a",)), "a text holds for steps 3 to 3"),
+        (Text(-1, 3, ("a",)), "a text holds for steps -1 to 3"),
+        (Text(0, 3, ()), "says nothing"),
+        (Text(0, 3, ("a", " ")), "says nothing"),
+    ],
+)
+def test_a_text_that_cannot_be_costs_its_episode(text, reason):
+    episode = replace(robot_episode("bad", num_steps=6), texts=[text])
+    with pytest.raises(RecordError, match=reason):
+        check_episode(episode, "made", {"arm"})
+
+
+def test_verify_finds_texts_that_cannot_be(corpus):
+    corpus.update_fragment(
+        corpus.fragment_ids()[0],
+        pa.table(
+            {
+                "_rowid": corpus.fragment_table(corpus.fragment_ids()[0], ["episode_id"])["_rowid"],
+                "instruction": pa.array([["other"]]),
+            }
+        ),
+    )
+    (problem,) = corpus.verify().problems
+    assert "its instruction is not what its texts say" in problem
+
+
+def test_human_clips_have_texts_too(tmp_path):
+    clip = replace(human_clip("c"), texts=(Text(0, 8, ("open",)), Text(8, 20, ("close",))))
+    reader = TableReader(make_corpus(tmp_path / "corpus", {"a": [clip]}))
+    assert said(reader) == ["open"] * 8 + ["close"] * 12
+    assert np.array_equal([t.start for t in reader.episodes[0].texts], [0, 8])
