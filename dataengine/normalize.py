@@ -85,6 +85,18 @@ class Normalizer:
         """(d,) False for dimensions that are constant in the data, such as the rotation of an arm that cannot turn."""
         return self._scale(embodiment, column).varies.copy()
 
+    def at_rest(self, embodiment: str, action: NDArray[np.float32]) -> NDArray[np.float32] | None:
+        """Turn an action (a,) into that of standing still after it: no change, no speed, the same pose and gripper.
+
+        None where the statistics do not say which of its numbers are changes.
+        """
+        moves = self.stats[embodiment].action.moves
+        if moves is None:
+            return None
+        still = action.copy()
+        still[list(moves)] = 0.0
+        return still
+
     def normalize(self, embodiment: str, column: Column, x: NDArray[np.floating]) -> NDArray[np.float32]:
         """Map (..., d) from house units to [-1, 1], clipped at `CLIP`."""
         scale = self._scale(embodiment, column, x.shape[-1])

@@ -20,6 +20,10 @@ from dataengine.sketch import Floats, QuantileSketch
 COLUMNS: Final = ("state", "action", "raw_state", "raw_action")
 """Columns of `episodes.lance` that have statistics."""
 
+MOVES: Final = ("eef_delta", "eef_velocity", "joint_delta", "joint_velocity")
+"""Encodings whose numbers are changes or rates; those of `STANDS` are places."""
+STANDS: Final = ("eef_pose", "joint_position")
+
 _FIELDS: Final = ("mean", "std", "min", "max", "q01", "q99")
 
 OPENING_SLACK: Final = 0.01
@@ -41,6 +45,8 @@ class Statistics:
     q99: Floats
     grippers: tuple[int, ...] = ()
     """Which of the dimensions are openings of grippers, 0 closed to 1 open; their values do lie there."""
+    moves: tuple[int, ...] | None = None
+    """In which of the dimensions 0 means to stand still: changes and rates. None where the encoding does not tell."""
     rank_error: float = 0.0
     """The 1 % quantile lies within 1 % +- this share of the steps, the 99 % quantile likewise."""
 
@@ -58,7 +64,9 @@ class Statistics:
     def to_json(self) -> dict[str, Any]:
         """Plain numbers and lists, for `json.dumps`; floats survive the round trip exactly."""
         numbers = {name: getattr(self, name).tolist() for name in _FIELDS}
-        return {"count": self.count, **numbers, "grippers": list(self.grippers), "rank_error": self.rank_error}
+        moves = None if self.moves is None else list(self.moves)
+        places = {"grippers": list(self.grippers), "moves": moves}
+        return {"count": self.count, **numbers, **places, "rank_error": self.rank_error}
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> "Statistics":
@@ -66,8 +74,14 @@ class Statistics:
         numbers: dict[str, Any] = {name: np.array(data[name], dtype=np.float64) for name in _FIELDS}
         # Older files do not say; they were normalised as arms of seven values.
         places = data.get("grippers", layouts.grippers("eef_pose", len(numbers["mean"])))
-        error = float(data.get("rank_error", 0.0))
-        return cls(count=int(data["count"]), grippers=tuple(places), rank_error=error, **numbers)
+        moves = data.get("moves")
+        return cls(
+            count=int(data["count"]),
+            grippers=tuple(places),
+            moves=None if moves is None else tuple(moves),
+            rank_error=float(data.get("rank_error", 0.0)),
+            **numbers,
+        )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -195,6 +209,15 @@ class Group:
         """Of the grippers those whose values are openings; others are a width, an effort or a flag."""
         return openings(self.grippers, self.accumulator)
 
+    @property
+    def moves(self) -> tuple[int, ...] | None:
+        """In which dimensions 0 means to stand still; a gripper is told where to be, whatever the arm is told."""
+        if self.encoding in STANDS:
+            return ()
+        if self.encoding in MOVES:
+            return tuple(i for i in range(self.accumulator.dim) if i not in self.grippers)
+        return None
+
 
 def openings(grippers: Iterable[int], seen: Accumulator) -> tuple[int, ...]:
     """Keep the places whose values all lie between 0 and 1."""
@@ -290,7 +313,9 @@ def _merge(groups: Sequence[Group]) -> tuple[Statistics, int]:
     for group in groups:
         total.merge(group.accumulator)
     grippers = set.intersection(*(set(group.grippers) for group in groups))
-    return replace(total.statistics(), grippers=openings(grippers, total)), total.num_episodes
+    moves = {group.moves for group in groups}
+    agreed = moves.pop() if len(moves) == 1 else None
+    return replace(total.statistics(), grippers=openings(grippers, total), moves=agreed), total.num_episodes
 
 
 def dumps(stats: Mapping[str, EmbodimentStatistics]) -> str:

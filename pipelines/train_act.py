@@ -17,7 +17,7 @@ from pipelines.mixture_recipe import NamedMixture, describe
 from pipelines.text_table import text_table
 from pipelines.training import data, recipes, tokenizer
 from pipelines.training.act_scores import ActScores, judge
-from pipelines.training.batches import ActBatches
+from pipelines.training.batches import ActBatches, PaddedActions
 from pipelines.training.frames import Buffers, Frames
 from pipelines.training.loading import Loader
 from pipelines.training.loop import Run
@@ -48,8 +48,9 @@ class TrainActConfig(LoopConfig):
     """Divide latents by their root mean square, so that noise of size 1 suits them; the authors do not."""
     tokenizer: Path | None = None
     """A tokenizer.json; without it a small one is learnt from the instructions."""
-    count_padded_actions: bool = True
-    """Train on the last action, held, beyond an episode's end."""
+    padded_actions: PaddedActions = "repeat"
+    """What a chunk teaches beyond an episode's end: `repeat` the last action, whatever it was; `rest` to stand still
+    (no change, no speed, the same pose and gripper); `skip` nothing."""
     mixture: NamedMixture = Mixture()
     """Keys below, or a name: `villa-x`, `villa-x-ablation`, a YAML file; key `recipe` names one to change."""
     held_out: float = Field(0.1, ge=0, lt=1)
@@ -66,6 +67,8 @@ class TrainActConfig(LoopConfig):
     @model_validator(mode="before")
     @classmethod
     def _recipe(cls, given: Any) -> Any:
+        if isinstance(given, dict) and "count_padded_actions" in given:
+            raise ValueError("count_padded_actions is now padded_actions: repeat (it was true), rest, or skip (false)")
         return recipes.fill(recipes.ACT, given)
 
 
@@ -149,7 +152,7 @@ def run(config: TrainActConfig) -> TrainActReport:
             horizon=shape.horizon,
             latent_shape=(shape.num_latents if latent else 0, shape.codes_per_latent, shape.latent_dim),
             use_wrist=shape.wrist is not None,
-            count_padded_actions=config.count_padded_actions,
+            padded_actions=config.padded_actions,
         )
         loader = Loader(reader, spec, sampler, batches, ranks.rank, ranks.world_size, NUM_AHEAD)
         torch.manual_seed(config.seed)

@@ -112,9 +112,9 @@ def test_steps_that_are_not_finite_are_counted_and_left_out():
     np.testing.assert_array_equal(done.statistics().mean, [2, 3])
 
 
-def group(dataset, rows, column="state", embodiment="arm"):
+def group(dataset, rows, column="state", embodiment="arm", encoding="eef_pose", **more):
     return Group(
-        dataset=dataset, embodiment=embodiment, column=column, encoding="eef_pose", accumulator=accumulate(rows)
+        dataset=dataset, embodiment=embodiment, column=column, encoding=encoding, accumulator=accumulate(rows), **more
     )
 
 
@@ -137,6 +137,25 @@ def test_statistics_survive_json_exactly():
     assert json.loads(stats.dumps(again)) == json.loads(stats.dumps(done))
     np.testing.assert_array_equal(again["arm"].state.q01, done["arm"].state.q01)
     assert Statistics.from_json(Statistics.none().to_json()).dim == 0
+
+
+@pytest.mark.parametrize(
+    ("encodings", "moves"),
+    [
+        (["eef_pose"], ()),
+        (["eef_delta"], (0, 1, 2, 3, 4, 5)),
+        (["joint_velocity"], (0, 1, 2, 3, 4, 5)),
+        (["mixed"], None),
+        (["eef_delta", "eef_velocity"], (0, 1, 2, 3, 4, 5)),
+        (["eef_delta", "eef_pose"], None),
+    ],
+)
+def test_statistics_say_where_zero_means_to_stand_still(encodings, moves):
+    rows = np.random.default_rng(6).uniform(size=(9, 7))
+    groups = [group(f"set{i}", rows, "action", encoding=e, grippers=(6,)) for i, e in enumerate(encodings)]
+    found = stats.loads(stats.dumps(stats.by_embodiment(groups)))["arm"].action
+    assert found.moves == moves
+    assert found.grippers == (6,)
 
 
 def test_one_embodiment_with_two_layouts_is_refused_with_both_places():

@@ -1,6 +1,7 @@
 """Does a policy imitate? Its losses and its sampled actions on episodes that it never saw."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 import torch
@@ -40,7 +41,8 @@ class ActScores(Report):
 def judge(
     act: Act, reader: EpisodeReader, batches: ActBatches, spec: WindowSpec, episodes: Sequence[EpisodeInfo], most: int
 ) -> ActScores:
-    """Score the policy on up to `most` windows of every embodiment among the episodes."""
+    """Score the policy on up to `most` windows of every embodiment among the episodes; only on steps that they have."""
+    batches = replace(batches, padded_actions="skip")
     was_training = act.training
     act.eval()
     device = next(act.parameters()).device

@@ -6,6 +6,7 @@ Shape letters as in `models/batch.py`.
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 import torch
@@ -18,6 +19,10 @@ from dataengine.windows import Window
 from models.batch import ActBatch, LamBatch
 from pipelines.training.frames import Buffers, Frames
 from pipelines.training.tokenizer import Tokenizer
+
+PaddedActions = Literal["repeat", "rest", "skip"]
+"""What a chunk holds beyond an episode's end: the last action again; standing still (no change, no speed, the same
+pose and gripper); nothing that counts."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -81,9 +86,7 @@ class ActBatches:
     latent_shape: tuple[int, int, int]
     """(n, k, d) of the plan; n = 0 leaves it empty."""
     use_wrist: bool
-    count_padded_actions: bool
-    """Train on the repeated last action beyond an episode's end, as villa-X's authors do: the robot then learns to
-    stay where it ended."""
+    padded_actions: PaddedActions
 
     def make(self, windows: Sequence[Window]) -> ActBatch:
         """Stack first frames, states, plans and the chunks of actions that follow."""
@@ -100,9 +103,11 @@ class ActBatches:
                 if w.action is not None and len(w.action):
                     chunk = w.action[: self.horizon]
                     action[i, : len(chunk), : chunk.shape[1]] = chunk
-                    action[i, len(chunk) :, : chunk.shape[1]] = chunk[-1]
-                    counted = self.horizon if self.count_padded_actions else len(chunk)
-                    action_mask[i, :counted, : chunk.shape[1]] = True
+                    action_mask[i, : len(chunk), : chunk.shape[1]] = True
+                    after = self._after(embodiment, chunk[-1])
+                    if after is not None:
+                        action[i, len(chunk) :, : chunk.shape[1]] = after
+                        action_mask[i, len(chunk) :, : chunk.shape[1]] = True
             _normalize(self.normalizer, embodiment, "state", state, places)
             _normalize(self.normalizer, embodiment, "action", action, places)
         n, k, d = self.latent_shape
@@ -129,6 +134,12 @@ class ActBatches:
             steps_per_latent=torch.tensor([w.stride for w in windows], dtype=torch.float32),
             control_hz=torch.tensor([w.episode.control_hz for w in windows], dtype=torch.float32),
         )
+
+    def _after(self, embodiment: str, last: NDArray[np.float32]) -> NDArray[np.float32] | None:
+        """Give the action of every step beyond an episode's end, in house units, or None if such steps do not count."""
+        if self.padded_actions == "rest":
+            return self.normalizer.at_rest(embodiment, last)
+        return last if self.padded_actions == "repeat" else None
 
     def _wrist(self, windows: Sequence[Window], has_wrist: NDArray[np.bool_]) -> Tensor:
         side = self.frames.side

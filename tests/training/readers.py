@@ -86,11 +86,14 @@ class MadeReader:
         return picture
 
 
-def statistics(reader: MadeReader) -> dict[str, EmbodimentStatistics]:
-    def of(arrays: list) -> Statistics:
+def statistics(
+    reader: MadeReader, moves: tuple[int, ...] | None = (0, 1, 2, 3, 4, 5)
+) -> dict[str, EmbodimentStatistics]:
+    def of(arrays: list, **more: object) -> Statistics:
         x = np.concatenate(arrays).astype(np.float64)
         low, high = np.quantile(x, [0.01, 0.99], axis=0)
-        return Statistics(count=len(x), mean=x.mean(0), std=x.std(0), min=x.min(0), max=x.max(0), q01=low, q99=high)
+        plain: dict = {"count": len(x), "mean": x.mean(0), "std": x.std(0), "min": x.min(0), "max": x.max(0)}
+        return Statistics(**plain, q01=low, q99=high, **more)
 
     robots = {
         e.embodiment: [o.row for o in reader.episodes if o.embodiment == e.embodiment]
@@ -99,7 +102,7 @@ def statistics(reader: MadeReader) -> dict[str, EmbodimentStatistics]:
     }
     return {
         name: EmbodimentStatistics(
-            state=of([reader.state(r) for r in rows]), action=of([reader.action(r) for r in rows])
+            state=of([reader.state(r) for r in rows]), action=of([reader.action(r) for r in rows], moves=moves)
         )
         for name, rows in robots.items()
     }

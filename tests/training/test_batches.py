@@ -50,7 +50,7 @@ def act_batches(reader: MadeReader, **changes: object) -> ActBatches:
         "horizon": 6,
         "latent_shape": (2, K, D),
         "use_wrist": True,
-        "count_padded_actions": True,
+        "padded_actions": "repeat",
     }
     return ActBatches(**(plain | changes))
 
@@ -135,13 +135,35 @@ def test_a_policy_batch_joins_what_is_seen_said_planned_and_done() -> None:
     assert not batch.action_mask[1].any()
 
 
-@pytest.mark.parametrize(("counted", "num_steps"), [(True, 6), (False, 3)])
-def test_the_last_action_is_held_beyond_the_end(counted: bool, num_steps: int) -> None:
-    reader = mixed_reader()
-    batch = act_batches(reader, count_padded_actions=counted).make(windows(reader, CHUNKS, (3, 2)))
-    assert batch.action_mask[0, :, 0].sum() == num_steps
-    if counted:
-        assert torch.equal(batch.action[0, 2:], batch.action[0, 2:3].expand(4, -1))
+@pytest.mark.parametrize(
+    ("padded", "moves", "num_steps"),
+    [("repeat", None, 6), ("rest", (0, 1, 2, 3, 4, 5), 6), ("rest", (), 6), ("rest", None, 3), ("skip", (), 3)],
+)
+def test_what_a_chunk_teaches_beyond_the_end(padded: str, moves: tuple[int, ...] | None, num_steps: int) -> None:
+    class Pushing(MadeReader):
+        """Demonstrations that end in the middle of a push."""
+
+        def action(self, row: int) -> np.ndarray | None:
+            action = super().action(row)
+            if action is not None:
+                action[-1, :6] = 0.07
+            return action
+
+    reader = Pushing([make_episode(row, num_steps=5) for row in range(4)])
+    norm = Normalizer(statistics(reader, moves))
+    batch = act_batches(reader, padded_actions=padded, normalizer=norm).make(windows(reader, CHUNKS, (3, 2)))
+    assert batch.action_mask[0, :, :7].all(1).tolist() == [True] * num_steps + [False] * (6 - num_steps)
+    expected = reader.action(3)[-1]
+    if padded == "rest" and moves:  # no further change; the last dimension, a gripper, stays where it was told to be
+        expected[:6] = 0
+    if num_steps == 6:
+        wanted = norm.normalize("arm7_jaw", "action", expected)
+        np.testing.assert_allclose(batch.action[0, 3:, :7], np.tile(wanted, (3, 1)), atol=1e-6)
+        # Zero is zero in metres: the middle of what was recorded lies elsewhere.
+        assert padded != "rest" or not moves or np.abs(wanted[:6]).max() > 1e-3
+    np.testing.assert_allclose(
+        batch.action[0, :3, :7], norm.normalize("arm7_jaw", "action", reader.action(3)[2:]), atol=1e-6
+    )
 
 
 def test_without_wrist_cameras_no_memory_goes_to_them() -> None:
