@@ -9,7 +9,7 @@ import hashlib
 from collections import Counter, defaultdict
 from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Annotated, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,18 +24,22 @@ BLOCK = 4096
 """Positions drawn at once."""
 
 
+Weight = Annotated[float, Field(ge=0, le=1e12)]
+Share = Annotated[float, Field(ge=0, le=1)]
+
+
 class Mixture(Config):
     """How often each dataset is drawn; by default in proportion to its frames."""
 
-    weights: dict[str, float | Literal["frames"]] | None = None
+    weights: dict[str, Weight | Literal["frames"]] | None = None
     """Dataset to weight, or to `frames`: as many as it has. What is not named is left out. None: all by frames."""
-    fractions: dict[str, float] = Field(default_factory=dict)
+    fractions: dict[str, Share] = Field(default_factory=dict)
     """Dataset to the share of its episodes that is used at all, chosen by a hash of their ids; 1 where not named."""
     optional: list[str] | Literal["all"] = Field(default_factory=list)
     """Datasets that may be missing; the others share what they would have got."""
-    temperature: float = Field(1.0, gt=0)
+    temperature: float = Field(1.0, ge=0.25, le=1e6)
     """Weights are raised to 1 / temperature: above 1 small datasets are drawn more often than their size."""
-    embodiment_temperature: float = Field(1.0, gt=0)
+    embodiment_temperature: float = Field(1.0, ge=0.25, le=1e6)
     """The same among embodiments, each with the weights of its datasets; large values draw all bodies equally often."""
     human_share: float | None = Field(None, ge=0, le=1)
     """Share of human clips, whatever the weights within robots and within humans; villa-X takes 0.5."""

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 from pydantic import Field
 
-from dataengine.config import Config
+from dataengine.config import MOST_WORKERS, Config
 from dataengine.episode import CAMERA_SLOTS
 from dataengine.report import Report
 from dataengine.schema import frames_column
@@ -28,7 +28,7 @@ class VerifyConfig(CorpusConfig):
 
     deep: bool = False
     """Decode every frame and compare checksums, instead of decoding one frame per camera."""
-    workers: int = Field(0, ge=0)
+    workers: int = Field(0, ge=0, le=MOST_WORKERS)
     """Threads that look at once; 0 for as many as there are cores."""
 
 

@@ -22,7 +22,7 @@ class CompactConfig(Config):
 
     corpus: str
     """Directory or object-store URI."""
-    target_bytes: int = Field(1_000_000_000, ge=1_000_000)
+    target_bytes: int = Field(1_000_000_000, ge=1_000_000, le=1_000_000_000_000)
     """Bytes of a large fragment; those of half of that and more are left alone."""
     older_than: str | None = None
     """Also remove versions of this age that are no snapshot: `7d`, `12h`; without it none is removed."""

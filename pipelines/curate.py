@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 from pydantic import Field
 
-from dataengine.config import Config
+from dataengine.config import MOST_WORKERS, Config
 from dataengine.errors import DataEngineError
 from dataengine.protocols import Stage, Surveys, Trims
 from dataengine.store import Corpus
@@ -37,7 +37,7 @@ class CurateConfig(Config):
     """Folder for a page with examples and histograms; by default `<corpus>.curation` beside a corpus on disk."""
     page: bool = True
     """Whether to write that page."""
-    workers: int = Field(0, ge=0)
+    workers: int = Field(0, ge=0, le=MOST_WORKERS)
     """Threads that look at pictures; 0 takes two for each processor."""
 
 

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field
 
 from dataengine import progress
-from dataengine.config import Config
+from dataengine.config import MOST, MOST_WORKERS, Config
 from dataengine.errors import DataEngineError
 from dataengine.report import Report
 from pipelines.simulators import _play
@@ -36,7 +36,7 @@ class EvalConfig(Config):
     """Folder of a trained policy, or a baseline: `random`, `replay` (mean demonstration, eyes closed), `expert`."""
     simulator: str = "metaworld"
     tasks: tuple[str, ...] = ("button-press-topdown", "window-close", "window-open")
-    episodes: int = Field(20, ge=1)
+    episodes: int = Field(20, ge=1, le=MOST)
     """Unseen starts per task; every policy gets the same ones."""
     out: Path = Path("runs/eval")
     """Folder of results and filmstrips."""
@@ -46,16 +46,16 @@ class EvalConfig(Config):
     """Task to another task whose instruction is given instead: does the policy listen?"""
     demonstrations: str = ""
     """Corpus that `replay` takes its demonstrations from."""
-    execute: int = Field(4, ge=1)
+    execute: int = Field(4, ge=1, le=MOST)
     """Actions of a chunk that are executed before the policy looks again."""
-    max_steps: int = Field(0, ge=0)
+    max_steps: int = Field(0, ge=0, le=MOST)
     """Control steps of an episode; 0 for the simulator's own limit."""
-    robots: int = Field(10, ge=1)
+    robots: int = Field(10, ge=1, le=MOST_WORKERS)
     """Episodes that one process plays side by side."""
-    processes: int = Field(2, ge=1)
-    filmed: int = Field(2, ge=0)
+    processes: int = Field(2, ge=1, le=MOST_WORKERS)
+    filmed: int = Field(2, ge=0, le=MOST)
     """Episodes per task that are kept as filmstrips."""
-    first_start: int = Field(0, ge=0)
+    first_start: int = Field(0, ge=0, le=MOST)
     """Which of the unseen starts is the first."""
 
 

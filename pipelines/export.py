@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 from pydantic import Field
 
-from dataengine.config import Config
+from dataengine.config import MOST_HZ, MOST_WORKERS, Config
 from dataengine.errors import DataEngineError
 from dataengine.export import lerobot
 from dataengine.export._lerobot_plan import COLUMNS, DatasetPlan, plan
@@ -31,17 +31,17 @@ class ExportConfig(Config):
     """SQL filter over the columns of the corpus, such as `quality__travel > 0.1`."""
     kept_only: bool = True
     """Leave out what curation dropped."""
-    fps: float | None = Field(None, gt=0)
+    fps: float | None = Field(None, gt=0, le=MOST_HZ)
     """Take episodes recorded within 1 % of this rate only, and give them this rate."""
     codec: Literal["av1", "h264"] = "av1"
     """Of the videos."""
     crf: int | None = Field(None, ge=0, le=63)
     """Quality of the videos, lower is better; by default 30 of AV1 and 20 of H.264."""
-    video_mb: float = Field(200, gt=0)
+    video_mb: float = Field(200, gt=0, le=1e6)
     """Largest video file, as far as it can be told beforehand."""
-    data_mb: float = Field(100, gt=0)
+    data_mb: float = Field(100, gt=0, le=1e6)
     """Largest file of rows."""
-    workers: int = Field(0, ge=0)
+    workers: int = Field(0, ge=0, le=MOST_WORKERS)
     """Files written side by side; 0 for as many as there are cores."""
     dry_run: bool = False
     """Plan and count, write nothing."""

@@ -4,7 +4,7 @@ from typing import Any, Literal
 
 from pydantic import Field
 
-from dataengine.config import Config
+from dataengine.config import DAY_S, MOST_HZ, MOST_SIDE, MOST_WORKERS, Config
 from pipelines import ingest_run
 from pipelines.ingest_report import IngestReport
 
@@ -16,17 +16,17 @@ class EngineConfig(Config):
     """Corpus to create or extend."""
     engine: Literal["local", "ray"] = "local"
     """`local`: processes of this machine; `ray`: tasks on a cluster."""
-    workers: int = Field(0, ge=0)
+    workers: int = Field(0, ge=0, le=MOST_WORKERS)
     """Parts read side by side; 0 for as many as there are cores."""
     strict: bool = False
     """Fail when anything was rejected."""
     dry_run: bool = False
     """List the parts, write nothing."""
-    max_attempts: int = Field(3, ge=1)
+    max_attempts: int = Field(3, ge=1, le=100)
     """How often a part is tried whose reader fails, crashes or hangs."""
     retry_rejected: bool = False
     """Try parts again that an earlier run gave up."""
-    stall_s: float = Field(900.0, gt=0)
+    stall_s: float = Field(900.0, gt=0, le=DAY_S)
     """Seconds without a new episode after which a reader counts as hung."""
     ray_address: str | None = None
     """Ray cluster to join; without it an embedded one is started."""
@@ -39,9 +39,9 @@ class DatasetConfig(Config):
     """Name from `villa sources`, or `module:Class`."""
     root: str
     """Folder or URI of the raw recordings."""
-    frame_size: int = Field(256, ge=16)
+    frame_size: int = Field(256, ge=16, le=MOST_SIDE)
     """Side in pixels that larger frames are scaled to."""
-    frame_hz: float = Field(10.0, gt=0)
+    frame_hz: float = Field(10.0, gt=0, le=MOST_HZ)
     """Frames in a second that are kept of human video."""
     options: dict[str, Any] = Field(default_factory=dict)
     """Options of the source itself; `villa sources NAME` lists them."""

@@ -6,7 +6,7 @@ from typing import Any
 
 from pydantic import Field, ValidationError
 
-from dataengine.config import Config
+from dataengine.config import MOST_HZ, MOST_SIDE, Config
 from dataengine.errors import DataEngineError
 from dataengine.report import Report
 from pipelines import ingest_run, recipe_files
@@ -31,9 +31,9 @@ class Plan(Config):
 
     data: str | None = None
     """Folder or URI that relative roots lie below; by default where the plan file lies."""
-    frame_size: int | None = Field(None, ge=16)
+    frame_size: int | None = Field(None, ge=16, le=MOST_SIDE)
     """Of every dataset that names none."""
-    frame_hz: float | None = Field(None, gt=0)
+    frame_hz: float | None = Field(None, gt=0, le=MOST_HZ)
     """Of every dataset that names none."""
     datasets: list[PlannedDataset] = Field(min_length=1)
 

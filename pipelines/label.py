@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from dataengine import labels
-from dataengine.config import Config
+from dataengine.config import MOST_WORKERS, Config
 from dataengine.episode import CAMERA_SLOTS
 from dataengine.errors import DataEngineError
 from dataengine.progress import task
@@ -44,19 +44,19 @@ class LabelConfig(Config):
     """Directory of the latent action model."""
     name: str | None = None
     """Name of the columns, latent__NAME and codes__NAME; the directory's own name if left out."""
-    interval_s: float | None = Field(None, gt=0)
+    interval_s: float | None = Field(None, gt=0, le=3600)
     """Seconds between the two frames of a latent action; by default the model's own."""
     slot: str = "primary"
     """Camera whose frames are read."""
-    batch: int = Field(64, ge=1)
+    batch: int = Field(64, ge=1, le=65_536)
     """Windows that go through the model at once, at most; on a CPU as many as its cache holds."""
     device: str | None = None
     """`cpu`, `cuda`; by default the best there is."""
-    threads: int = Field(0, ge=0)
+    threads: int = Field(0, ge=0, le=MOST_WORKERS)
     """Threads that decode; 0 takes one for each processor, or on a cluster one for each model."""
     engine: Literal["local", "ray"] = "local"
     """`ray` keeps a model on every GPU of the cluster, or on every core where there is none."""
-    workers: int = Field(0, ge=0)
+    workers: int = Field(0, ge=0, le=MOST_WORKERS)
     """Models side by side with `ray`; 0 takes all the GPUs or cores."""
     ray_address: str | None = None
     """Cluster to join; by default that of RAY_ADDRESS, or one started in this machine."""

@@ -16,7 +16,7 @@ import numpy as np
 from pydantic import Field
 
 from dataengine import labels
-from dataengine.config import Config
+from dataengine.config import MOST_HZ, MOST_WORKERS, Config
 from dataengine.errors import DataEngineError
 from dataengine.latents import VideoLatents, as_table, write_npz
 from dataengine.progress import task
@@ -46,15 +46,15 @@ class LabelVideoConfig(Config):
     """New file `NAME.npz` or table `NAME.lance`."""
     name: str | None = None
     """Name of the columns in a table, latent__NAME and codes__NAME; the model directory's own name if left out."""
-    interval_s: float | None = Field(None, gt=0)
+    interval_s: float | None = Field(None, gt=0, le=3600)
     """Seconds between the two frames of a latent action; by default the model's own."""
-    rate_hz: float | None = Field(None, gt=0)
+    rate_hz: float | None = Field(None, gt=0, le=MOST_HZ)
     """Latent actions in a second; by default one for each interval, end to end."""
-    batch: int = Field(64, ge=1)
+    batch: int = Field(64, ge=1, le=65_536)
     """Windows that go through the model at once, at most; on a CPU as many as its cache holds."""
     device: str | None = None
     """`cpu`, `cuda`; by default the best there is."""
-    threads: int = Field(0, ge=0)
+    threads: int = Field(0, ge=0, le=MOST_WORKERS)
     """Videos decoded side by side; 0 takes one for each processor."""
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 from pydantic import Field
 
-from dataengine.config import Config
+from dataengine.config import MOST, MOST_WORKERS, Config
 from dataengine.progress import task
 from dataengine.report import Report
 from dataengine.store import Corpus
@@ -32,19 +32,19 @@ class LamReportConfig(Config):
     """Folder for `index.html`, `report.json` and the pictures."""
     slot: str = "primary"
     """Camera whose frames are read."""
-    interval_s: float | None = Field(None, gt=0)
+    interval_s: float | None = Field(None, gt=0, le=3600)
     """Seconds between the two frames of a pair; by default those of the labels in the corpus, or else the model's."""
-    most: int = Field(300, ge=2)
+    most: int = Field(300, ge=2, le=MOST)
     """Most pairs of each body in each dataset."""
-    most_painted: int = Field(64, ge=2)
+    most_painted: int = Field(64, ge=2, le=MOST)
     """Most of them that are painted."""
-    queries: int = Field(8, ge=1)
+    queries: int = Field(8, ge=1, le=MOST)
     """Pairs in the figure."""
     distance: Distance = "euclid"
     """Between quantised latent actions: `euclid`, as the quantiser's own, or `cosine`."""
     device: str | None = None
     """`cpu`, `cuda`; by default the best there is."""
-    threads: int = Field(2, ge=1)
+    threads: int = Field(2, ge=1, le=MOST_WORKERS)
     """Threads that decode, where the corpus has no labels of this model."""
 
 

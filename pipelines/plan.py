@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
-from dataengine.config import Config
+from dataengine.config import MOST, Config
 from dataengine.errors import DataEngineError
 from dataengine.formats import jpeg
 from dataengine.report import Report
@@ -41,7 +41,7 @@ class PlanConfig(Config):
     """Corpus or folder of shards that the episodes come from."""
     out: Path
     """Folder for the pictures."""
-    clips: int = Field(4, ge=1)
+    clips: int = Field(4, ge=1, le=MOST)
     """How many episodes, spread over the instructions."""
     datasets: tuple[str, ...] = ()
     """Only these datasets; empty for all robots."""

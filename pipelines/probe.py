@@ -13,7 +13,7 @@ import numpy as np
 from pydantic import BeforeValidator, Field
 
 from dataengine import stats
-from dataengine.config import Config
+from dataengine.config import MOST, MOST_WORKERS, Config
 from dataengine.errors import DataEngineError
 from dataengine.normalize import Normalizer
 from dataengine.progress import task
@@ -39,14 +39,14 @@ class ProbeConfig(Config):
     """Camera, for models whose labels are not in the corpus."""
     held_out: float = Field(0.1, gt=0, lt=1)
     """Share of episodes kept apart, chosen by a hash of their ids as in training."""
-    seeds: int = Field(2, ge=1)
+    seeds: int = Field(2, ge=1, le=10_000)
     """Probes for each latent action model; they differ in weights and order of the pairs."""
-    epochs: int = Field(25, ge=1)
-    hidden: int = Field(256, ge=8)
-    most_train: int = Field(1400, ge=1)
+    epochs: int = Field(25, ge=1, le=1_000_000)
+    hidden: int = Field(256, ge=8, le=65_536)
+    most_train: int = Field(1400, ge=1, le=MOST)
     """Most training pairs of one embodiment."""
-    most_held_out: int = Field(350, ge=1)
-    threads: int = Field(2, ge=1)
+    most_held_out: int = Field(350, ge=1, le=MOST)
+    threads: int = Field(2, ge=1, le=MOST_WORKERS)
     """Threads that decode, for models whose labels are not in the corpus."""
     device: str = "cpu"
     """Where such models run."""

@@ -6,7 +6,7 @@ import time
 from pydantic import Field
 
 from dataengine import progress
-from dataengine.config import Config
+from dataengine.config import MOST, MOST_WORKERS, Config, Seed
 from dataengine.errors import DataEngineError
 from dataengine.report import Report
 from dataengine.shard_folder import ShardFolder
@@ -31,11 +31,11 @@ class ShardConfig(Config):
     """Names of the latent actions to write, `[]` for none; None: all there are."""
     shard_mb: float = Field(512, gt=0, le=4000)
     """About how large a shard becomes; 256 to 1000 suits object stores."""
-    segment_steps: int = Field(1000, ge=1)
+    segment_steps: int = Field(1000, ge=1, le=MOST)
     """Longest sample; longer episodes become several."""
-    seed: int = 0
+    seed: Seed = 0
     """Of the order in which samples lie."""
-    threads: int = Field(0, ge=0)
+    threads: int = Field(0, ge=0, le=MOST_WORKERS)
     """Shards written at once; 0 takes one for each processor."""
     dry_run: bool = False
     """Plan and count, write nothing."""

@@ -7,6 +7,7 @@ from typing import Any, Literal
 
 from pydantic import Field, model_validator
 
+from dataengine.config import MOST, MOST_WORKERS
 from dataengine.errors import DataEngineError
 from dataengine.mixture import Mixture, WindowSampler
 from dataengine.normalize import Normalizer
@@ -55,13 +56,13 @@ class TrainActConfig(LoopConfig):
     """Keys below, or a name: `villa-x`, `villa-x-ablation`, a YAML file; key `recipe` names one to change."""
     held_out: float = Field(0.1, ge=0, lt=1)
     """Share of the episodes kept away from training, by a hash of their ids; beside those that publishers hold out."""
-    val_windows: int = Field(256, ge=1)
+    val_windows: int = Field(256, ge=1, le=MOST)
     """Most held-out windows of each embodiment that the trained policy is judged on."""
     device: str | None = None
     """`cpu`, `cuda`; by default the best there is."""
-    threads: int = Field(1, ge=1)
+    threads: int = Field(1, ge=1, le=MOST_WORKERS)
     """Threads that decode pictures."""
-    cache_mb: float = Field(2000, ge=0)
+    cache_mb: float = Field(2000, ge=0, le=1e9)
     """Memory for decoded pictures: with room for all of them each is decoded once."""
 
     @model_validator(mode="before")

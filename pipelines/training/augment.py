@@ -7,7 +7,7 @@ resumed run, and one on another number of machines, sees the same pixels.
 import hashlib
 import math
 from dataclasses import replace
-from typing import NamedTuple, TypeVar
+from typing import Annotated, NamedTuple, TypeVar
 
 import torch
 import torch.nn.functional as F
@@ -29,12 +29,16 @@ CHROMA = ((0.595716, -0.274453, -0.321263), (0.211456, -0.522591, 0.311135))
 """The plane of colours that brightness leaves: rows I and Q of YIQ."""
 
 
+Share = Annotated[float, Field(ge=0, le=1)]
+Aspect = Annotated[float, Field(ge=0, le=100)]
+
+
 class Augment(Config):
     """How pictures vary in training. Nothing varies where nothing is set."""
 
-    crop_area: tuple[float, float] = (1.0, 1.0)
+    crop_area: tuple[Share, Share] = (1.0, 1.0)
     """Share of the picture's area that is cut out and scaled back, least and most; `[0.9, 0.9]` always cuts a tenth."""
-    crop_aspect: tuple[float, float] = (1.0, 1.0)
+    crop_aspect: tuple[Aspect, Aspect] = (1.0, 1.0)
     """Least and most width of the crop for its height, against the picture's own."""
     brightness: float = Field(0.0, ge=0, le=1)
     """Most that is added or taken, as a share of white."""

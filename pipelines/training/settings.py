@@ -1,11 +1,11 @@
 """How any model is trained: the settings of the loop, and the learning rate that follows from them."""
 
 import math
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
-from dataengine.config import Config
+from dataengine.config import MOST, Config, Seed
 from pipelines.training.augment import Augment
 
 _PASSING = frozenset(
@@ -25,25 +25,28 @@ _PASSING = frozenset(
 """Settings that may differ between the calls of one run."""
 
 
+Decay = Annotated[float, Field(ge=0, lt=1)]
+
+
 class LoopConfig(Config):
     """How any model is trained."""
 
-    steps: int = Field(1000, ge=1)
+    steps: int = Field(1000, ge=1, le=MOST)
     """Optimiser steps of the whole run; the schedule of the learning rate ends here."""
-    batch_size: int = Field(16, ge=1)
+    batch_size: int = Field(16, ge=1, le=1_000_000)
     """Windows in one optimiser step, over all ranks and accumulated parts."""
-    accumulate: int = Field(1, ge=1)
+    accumulate: int = Field(1, ge=1, le=1_000_000)
     """Parts that a step's batch is computed in, when memory is short."""
-    seed: int = 0
-    lr: float = Field(1e-4, gt=0)
-    warmup_steps: int = Field(0, ge=0)
+    seed: Seed = 0
+    lr: float = Field(1e-4, gt=0, le=1_000)
+    warmup_steps: int = Field(0, ge=0, le=MOST)
     schedule: Literal["cosine", "constant"] = "cosine"
     """After the warm-up; cosine ends at `final_lr` of the learning rate."""
     final_lr: float = Field(0.1, ge=0, le=1)
-    betas: tuple[float, float] = (0.9, 0.95)
-    weight_decay: float = Field(0.05, ge=0)
+    betas: tuple[Decay, Decay] = (0.9, 0.95)
+    weight_decay: float = Field(0.05, ge=0, le=1_000)
     """On matrices only: norms, biases and scales have none."""
-    clip: float = Field(1.0, gt=0)
+    clip: float = Field(1.0, gt=0, le=1e9)
     """Longest gradient."""
     ema: float = Field(0.0, ge=0, lt=1)
     """Decay of the averaged weights that the run exports; 0 exports the last step's."""
@@ -55,11 +58,11 @@ class LoopConfig(Config):
     """Recompute each block in the backward pass: less memory, a third more time, equal losses."""
     augment: Augment = Augment()
     """How pictures vary each time they are seen."""
-    log_every: int = Field(10, ge=1)
-    checkpoint_every: int = Field(500, ge=1)
-    keep: int = Field(2, ge=1)
+    log_every: int = Field(10, ge=1, le=MOST)
+    checkpoint_every: int = Field(500, ge=1, le=MOST)
+    keep: int = Field(2, ge=1, le=1_000_000)
     """Newest checkpoints that stay."""
-    max_minutes: float | None = Field(None, gt=0)
+    max_minutes: float | None = Field(None, gt=0, le=1e6)
     """End this call with a checkpoint after so long; the same command continues."""
 
     def lasting(self) -> dict[str, Any]:

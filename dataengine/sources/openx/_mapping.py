@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from pydantic import BeforeValidator, Field, ValidationError, field_validator, model_validator
 
 from dataengine import conventions
-from dataengine.config import Config
+from dataengine.config import MOST_HZ, Config
 from dataengine.episode import Encoding
 from dataengine.errors import SourceError
 from dataengine.formats import features, remote
@@ -86,7 +86,7 @@ class Columns(Config):
     key: str
     columns: str | list[int] = ":"
     """`"0:3"`, `"6"`, or a list in the order that is wanted; of a matrix, row by row."""
-    scale: float = 1.0
+    scale: float = Field(1.0, ge=-1e9, le=1e9)
     """Factor before the conversion."""
     convert: str = "none"
 
@@ -130,7 +130,7 @@ class Success(Config):
     """Which episodes succeeded; of a feature below `steps` the last step counts."""
 
     key: str
-    at_least: float | None = None
+    at_least: float | None = Field(None, ge=-1e9, le=1e9)
     """Of a number or flag."""
     contains: str | None = None
     """Of a text, in any case."""
@@ -153,7 +153,7 @@ class Mapping(Config):
     name: str = Field(pattern=r"^[A-Za-z0-9_.-]+$")
     """The corpus calls the dataset `openx/<name>`."""
     embodiment: str = Field(min_length=1)
-    control_hz: float = Field(gt=0)
+    control_hz: float = Field(gt=0, le=MOST_HZ)
     licence: str = "see publisher"
     cameras: dict[Slot, Annotated[Camera, BeforeValidator(_as_camera)]] = Field(min_length=1)
     instruction: Keys = Field(default_factory=list)
@@ -164,7 +164,7 @@ class Mapping(Config):
     raw_state: Keys = Field(default_factory=list)
     """Features that are kept untouched; without any, those that `state` reads."""
     raw_action: Keys = Field(default_factory=list)
-    first_step: int = Field(0, ge=0)
+    first_step: int = Field(0, ge=0, le=1_000_000)
     """Steps to leave out at the start of every episode."""
     success: Success | None = None
 
