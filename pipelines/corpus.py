@@ -7,10 +7,12 @@ from pydantic import Field
 
 from dataengine.config import MOST_WORKERS, Config
 from dataengine.episode import CAMERA_SLOTS
+from dataengine.notes import Told
 from dataengine.report import Report
 from dataengine.schema import frames_column
 from dataengine.store.health import CorpusInfo
 from dataengine.store.verify import VerifyReport
+from pipelines.ingest_report import KNOW
 from pipelines.text_table import human_bytes, text_table
 
 if TYPE_CHECKING:
@@ -48,6 +50,8 @@ class DatasetFacts(Report):
     """Of its frames."""
     cameras: list[str]
     licence: list[str]
+    notes: list[Told] = Field(default_factory=list)
+    """What everybody must know of its episodes."""
 
 
 class InfoReport(CorpusInfo):
@@ -67,15 +71,22 @@ class InfoReport(CorpusInfo):
         if self.snapshots:
             tail.append("snapshots: " + ", ".join(self.snapshots))
         tail += [f"note: {note}" for note in self.notes()]
+        if told := [f"  {facts.name}: {note.line()}" for facts in self.datasets for note in facts.notes]:
+            tail += [KNOW, *told]
         return "\n".join([f"{self.uri}: {what}", dataset_table(self.datasets), *tail])
 
 
 def info(config: CorpusConfig) -> InfoReport:
     """Count what a corpus holds, without reading a frame."""
     from dataengine.store import Corpus
+    from dataengine.store.noted import tallies
 
     corpus = Corpus.open(config.corpus)
-    return InfoReport(**corpus.info().model_dump(), datasets=datasets(corpus))
+    found = datasets(corpus)
+    told = tallies(corpus)
+    for facts in found:
+        facts.notes = told[facts.name].told()
+    return InfoReport(**corpus.info().model_dump(), datasets=found)
 
 
 def verify(config: VerifyConfig) -> VerifyReport:

@@ -12,7 +12,7 @@ from dataengine.report import Report
 from pipelines import ingest_run, recipe_files
 from pipelines.ingest import DatasetConfig, EngineConfig
 from pipelines.ingest_estimate import Estimate, estimate, free_bytes
-from pipelines.ingest_report import IngestReport, few
+from pipelines.ingest_report import KNOW, IngestReport, few
 from pipelines.ingest_run import Job
 from pipelines.text_table import human_bytes, human_seconds, text_table
 
@@ -89,6 +89,12 @@ class PlanReport(Report):
             f"{report.source}: {few(report.changed_parts)}" for report in self.datasets if report.changed_parts
         ]:
             lines.append("changed since they were committed, left as they are: " + "; ".join(changed))
+        if why := [f"  {report.source}: {why}" for report in self.datasets for why in report.why_rejected()]:
+            lines += ["rejected:", *why]
+        if empty := [report.source for report in self.datasets if report.is_empty]:
+            lines.append(f"nothing came in of {len(empty)} datasets: {few(empty)}")
+        if told := [f"  {report.source}: {note.line()}" for report in self.datasets for note in report.notes]:
+            lines += [KNOW, *told]
         return "\n".join(lines)
 
     def _done(self) -> str:

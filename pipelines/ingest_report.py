@@ -1,7 +1,12 @@
 """What an ingest says when it is done."""
 
+import re
+from collections import Counter
+from collections.abc import Iterable
+
 from pydantic import Field
 
+from dataengine.notes import Told
 from dataengine.report import Report
 
 COUNTS = (
@@ -9,6 +14,20 @@ COUNTS = (
     *("rejected_records", "filtered_records", "episodes", "steps", "bytes", "stored_bytes"),
 )
 """What adds up over datasets, and is kept of every run."""
+
+
+MAX_REASONS = 3
+
+KNOW = "know before you train:"
+"""Heads the serious notes."""
+
+
+class Reason(Report):
+    """Why records and parts were rejected, counted."""
+
+    count: int
+    reason: str
+    """The first of those that differ in numbers only."""
 
 
 class IngestReport(Report):
@@ -42,8 +61,12 @@ class IngestReport(Report):
     dry_run: bool = False
     parts: list[str] = Field(default_factory=list)
     """Parts that would be read, in a dry run."""
+    notes: list[Told] = Field(default_factory=list)
+    """What everybody must know of the episodes that this run committed; `villa corpus info` tells it of all."""
+    reasons: list[Reason] = Field(default_factory=list)
+    """Why records and parts of the dataset were rejected, now or in an earlier run, the commonest first."""
     ok: bool = True
-    """False when `strict` was asked for and something was rejected."""
+    """False when the corpus has no episode of the dataset; with `strict` also when anything was rejected."""
 
     def summary(self) -> str:
         """Say what was read, or that nothing was left to do."""
@@ -53,6 +76,8 @@ class IngestReport(Report):
             head = f"would read {len(self.parts)} of {self.planned_parts} parts, {size} of {self.source}"
             return f"{head}\n{listed}" if listed else head
         lines = []
+        if self.is_empty:
+            lines.append(f"nothing came in: {self.corpus} has no episode of {self.root}")
         if self.committed_parts:
             rate = f"{self.steps_per_second:.0f} steps/s" if self.steps else "no steps"
             lines.append(
@@ -64,6 +89,7 @@ class IngestReport(Report):
             lines.append(f"{what}{self.skipped_parts} of {self.planned_parts} parts are in {self.corpus} already")
         if self.rejected_parts or self.rejected_records:
             lines.append(f"rejected: {self.rejected_parts} parts, {self.rejected_records} records; see rejects.lance")
+            lines += [f"  {why}" for why in self.why_rejected()]
         if self.filtered_records:
             lines.append(f"left out by rules of the dataset: {self.filtered_records} records; see rejects.lance")
         if self.changed_parts:
@@ -71,7 +97,31 @@ class IngestReport(Report):
                 f"changed since they were committed, left as they are: {few(self.changed_parts)}; "
                 "ingest into a new corpus to take the new version"
             )
+        if self.notes:
+            lines += [KNOW, *(f"  {told.line()}" for told in self.notes)]
         return "\n".join(lines) or f"nothing committed to {self.corpus}"
+
+    @property
+    def is_empty(self) -> bool:
+        """Tell whether not one part of it is in the corpus."""
+        return not self.dry_run and not self.committed_parts and not self.skipped_parts
+
+    def why_rejected(self) -> list[str]:
+        """Give the commonest reasons, a line each."""
+        more = len(self.reasons) - MAX_REASONS
+        lines = [f"{found.count} x {found.reason}" for found in self.reasons[:MAX_REASONS]]
+        return [*lines, *([f"and {more} other reasons; see rejects.lance"] if more > 0 else [])]
+
+
+def reasons(rejected: Iterable[str]) -> list[Reason]:
+    """Count reasons that differ in numbers only (of records, files, frames) as one, the commonest first."""
+    counts: Counter[str] = Counter()
+    first: dict[str, str] = {}
+    for reason in rejected:
+        kind = re.sub(r"\d+", "#", reason)
+        counts[kind] += 1
+        first.setdefault(kind, reason)
+    return [Reason(count=count, reason=first[kind]) for kind, count in counts.most_common()]
 
 
 def few(names: list[str]) -> str:

@@ -1,7 +1,7 @@
 """One run over one or many datasets: what is done already, what is staged already, and the rest, each exactly once."""
 
 import time
-from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Container, Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from dataengine import catalog
 from dataengine.episode import Episode, Part, Reject, stable_id
 from dataengine.errors import DataEngineError, FilteredRecordError, SourceError
+from dataengine.notes import Tally
 from dataengine.options import checked, options_of
 from dataengine.progress import task
 from dataengine.protocols import Source
@@ -19,7 +20,7 @@ from dataengine.store.receipts import Receipt
 from dataengine.store.registry import register
 from dataengine.store.side_tables import new_run_id
 from dataengine.store.tables import is_disk_full, say_error
-from pipelines.ingest_report import COUNTS, IngestReport, few
+from pipelines.ingest_report import COUNTS, IngestReport, few, reasons
 
 if TYPE_CHECKING:
     from pipelines.ingest import DatasetConfig, EngineConfig
@@ -132,6 +133,8 @@ class _Run:
         for job in jobs:
             job.report.corpus = self.corpus.uri
         self.run_id, self.started_at, self.started = new_run_id(), datetime.now(UTC), time.monotonic()
+        self.notes = [Tally() for _ in jobs]
+        """Serious notes of what this run committed, by dataset."""
         self.version_in = self.corpus.version
         self.committer = Committer(self.corpus.uri, self.run_id)
 
@@ -176,17 +179,17 @@ class _Run:
                 f"{few(lost)}; run the same command again"
             )
         self.committer.forget_rejected(self.parts.keys() & ledger.keys() & given_up.keys())
-        bad = {
-            reject["part_id"]
-            for reject in self.corpus.rejects().select(["part_id", "error"]).to_pylist()
-            if reject["error"] != FILTERED
-        }
+        rejects = _of_parts(self.corpus, self.parts)
         seconds = time.monotonic() - self.started
-        for job in self.jobs:
+        for job, notes in zip(self.jobs, self.notes, strict=True):
             report = job.report
             report.rejected_parts = len(job.parts.keys() & (given_up.keys() - ledger.keys()))
             report.committed_parts = len(job.parts) - report.skipped_parts - report.rejected_parts
-            report.ok = not (self.config.strict and job.parts.keys() & bad)
+            mine = [reject for part_id in job.parts.keys() & rejects.keys() for reject in rejects[part_id]]
+            bad = [reject for reject in mine if reject["error"] != FILTERED]
+            report.reasons = reasons(reject["reason"] for reject in (mine if report.is_empty and not bad else bad))
+            report.ok = not (report.is_empty or (self.config.strict and bad))
+            report.notes = notes.told()
             report.seconds = seconds
             report.steps_per_second = report.steps / seconds
 
@@ -274,6 +277,16 @@ class _Run:
             report.rejected_records += len(receipt.rejects) - filtered
             report.bytes += receipt.source_bytes
             report.stored_bytes += receipt.num_bytes
+            self.notes[int(self.parts[receipt.part_id].options[JOB])].merge(receipt.notes, receipt.num_episodes)
+
+
+def _of_parts(corpus: Corpus, parts: Container[str]) -> dict[str, list[dict[str, str]]]:
+    """List what was rejected of some parts; of a part that is given up for its bad records just these."""
+    found: dict[str, list[dict[str, str]]] = {}
+    for reject in corpus.rejects().select(["part_id", "record", "reason", "error"]).to_pylist():
+        if reject["part_id"] in parts:
+            found.setdefault(reject["part_id"], []).append(reject)
+    return {part_id: [r for r in mine if r["record"]] or mine for part_id, mine in found.items()}
 
 
 def _empty(receipt: Receipt, part: Part) -> Reject:

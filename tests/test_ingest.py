@@ -108,6 +108,49 @@ def test_a_bad_record_costs_one_record(raw: Path) -> None:
 
 
 @pytest.mark.usefixtures("inline")
+def test_an_ingest_of_which_nothing_came_in_fails_and_gives_the_commonest_reasons(raw: Path) -> None:
+    for i in range(3):
+        (raw / f"part{i:03d}.bad").write_text("3")
+    (raw / "part003.raise").touch()
+    for _ in range(2):  # the second time all is given up already
+        report = ingest(raw)
+        assert not report.ok
+        assert (report.committed_parts, report.skipped_parts, report.rejected_parts) == (0, 0, 4)
+        assert [(why.count, why.reason) for why in report.reasons] == [(9, "bad record"), (1, "the disk sneezed")]
+        assert report.summary().startswith("nothing came in: ")
+        assert "9 x bad record" in report.summary()
+    (raw / "part003.raise").unlink()
+    assert ingest(raw, retry_rejected=True).ok  # one part came in
+    assert ingest(raw).ok
+
+
+@pytest.mark.usefixtures("inline")
+def test_records_that_rules_leave_out_fail_an_ingest_only_where_nothing_is_left(raw: Path) -> None:
+    for i in range(4):
+        (raw / f"part{i:03d}.filtered").write_text("3" if i else "2")
+    report = ingest(raw)
+    assert (report.ok, report.episodes, report.reasons) == (True, 1, [])
+    (raw / "part000.filtered").write_text("3")
+    report = ingest(raw, corpus=raw.parent / "other")
+    assert not report.ok
+    assert [(why.count, why.reason) for why in report.reasons] == [(12, "failed")]
+
+
+@pytest.mark.usefixtures("inline")
+def test_serious_notes_of_what_was_committed_are_told_once_each(raw: Path) -> None:
+    for i in range(4):
+        words = {"state_doubt": "in ticks", "gripper_open_mm": "80", "cameras_left_out": f"depth {min(i, 1)}"}
+        (raw / f"part{i:03d}.notes").write_text(json.dumps(words))
+    report = ingest(raw)
+    assert [(told.key, told.episodes, told.of, told.text, told.texts) for told in report.notes] == [
+        ("cameras_left_out", 12, 12, "depth 1", 2),
+        ("state_doubt", 12, 12, "in ticks", 1),
+    ]
+    assert "state_doubt (all 12 episodes): in ticks" in report.summary()
+    assert ingest(raw).notes == []  # nothing committed: `villa corpus info` tells
+
+
+@pytest.mark.usefixtures("inline")
 def test_strict_fails_on_rejects_also_those_of_an_earlier_run(raw: Path) -> None:
     (raw / "part002.bad").write_text("1")
     assert not ingest(raw, strict=True).ok

@@ -70,6 +70,17 @@ def test_a_plan_gives_the_same_rows_as_one_dataset_after_the_other(data: Path) -
     assert content(Corpus.open(data.parent / "corpus")) == content(Corpus.open(apart))
 
 
+def test_a_dataset_of_which_nothing_came_in_fails_the_plan_and_costs_the_others_nothing(data: Path) -> None:
+    for part in ("part000", "part001"):
+        (data / "b" / f"{part}.bad").write_text("3")
+    (data / "a/1.0/part000.notes").write_text('{"doubt": "in ticks"}')
+    report = ingest(data, write_plan(data, {"source": NPZ, "root": "a/1.0"}, {"source": OTHER, "root": "b"}))
+    assert (report.ok, report.total("episodes")) == (False, 9)
+    assert "other: 6 x bad record" in report.summary()
+    assert "nothing came in of 1 datasets: other" in report.summary()
+    assert "npz: doubt (3 of 9 episodes): in ticks" in report.summary()
+
+
 def test_a_missing_dataset_stops_the_plan_before_the_first_unless_it_is_optional(data: Path) -> None:
     there, gone = {"source": NPZ, "root": "a/1.0"}, {"source": OTHER, "root": "nowhere/*"}
     with pytest.raises(DataEngineError, match=r"1 of 2 datasets cannot be read: test_ingest_plan:OtherSource"):

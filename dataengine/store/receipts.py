@@ -2,8 +2,8 @@
 
 import json
 import uuid
-from collections.abc import Container, Iterator
-from dataclasses import asdict, dataclass
+from collections.abc import Container, Iterator, Mapping
+from dataclasses import asdict, dataclass, field
 
 import lance
 
@@ -35,6 +35,8 @@ class Receipt:
     source_bytes: int
     """Bytes of the raw part."""
     attempts: int
+    notes: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
+    """Serious notes of the episodes: how many have each text, by key."""
 
     def to_json(self) -> str:
         """Serialise; `from_json` undoes it."""

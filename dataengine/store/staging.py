@@ -13,9 +13,10 @@ import numpy as np
 import pyarrow as pa
 from lance.fragment import write_fragments
 
-from dataengine import texts
+from dataengine import notes, texts
 from dataengine.episode import CAMERA_SLOTS, Episode, Part, Reject
 from dataengine.errors import RecordError
+from dataengine.notes import Tally
 from dataengine.schema import SCHEMA_VERSION, VECTORS, checksum_column, frames_column, offsets_column
 from dataengine.store.checks import check_episode
 from dataengine.store.places import make_durable
@@ -44,13 +45,14 @@ class Staging:
 
 
 @dataclass
-class _Tally:
+class _Passed:
     """What went by while a part was written."""
 
     steps: int = 0
     num_bytes: int = 0
     ids: set[str] = field(default_factory=set)
     rejects: list[Reject] = field(default_factory=list)
+    notes: Tally = field(default_factory=Tally)
     error: Exception | None = None
 
 
@@ -63,8 +65,8 @@ def stage_part(part: Part, records: Iterable[Episode | Reject], staging: Staging
 
     Holds one episode in memory at a time. Raise ReadError when `records` fails; what it had written stays invisible.
     """
-    tally = _Tally()
-    batches = _batches(part, records, staging, tally, attempt)
+    passed = _Passed()
+    batches = _batches(part, records, staging, passed, attempt)
     fragments = []
     try:
         first = next(batches, None)
@@ -73,9 +75,9 @@ def stage_part(part: Part, records: Iterable[Episode | Reject], staging: Staging
             table = _table(staging.corpus, staging.run_id)
             fragments = write_fragments(stream, table, EPISODES, mode="append", data_storage_version=FILE_VERSION)
     except Exception:
-        if tally.error is None:  # Lance's own trouble
+        if passed.error is None:  # Lance's own trouble
             raise
-        raise ReadError(str(tally.error)) from tally.error
+        raise ReadError(str(passed.error)) from passed.error
     receipt = Receipt(
         part_id=part.part_id,
         part_name=part.name,
@@ -85,12 +87,13 @@ def stage_part(part: Part, records: Iterable[Episode | Reject], staging: Staging
         run_id=staging.run_id,
         fragments=tuple(json.dumps(fragment.to_json()) for fragment in fragments),
         files=tuple(file for fragment in fragments for file in files_of(staging.corpus, fragment)),
-        rejects=tuple(tally.rejects),
-        num_episodes=len(tally.ids),
-        num_steps=tally.steps,
-        num_bytes=tally.num_bytes,
+        rejects=tuple(passed.rejects),
+        num_episodes=len(passed.ids),
+        num_steps=passed.steps,
+        num_bytes=passed.num_bytes,
         source_bytes=part.num_bytes,
         attempts=attempt,
+        notes=passed.notes.counts,
     )
     make_durable(f"{data_folder(staging.corpus).uri}/{file}" for file, _ in receipt.files)
     Receipts(staging.corpus).put(receipt)
@@ -107,29 +110,30 @@ def _table(corpus: str, run_id: str) -> lance.LanceDataset:
 
 
 def _batches(
-    part: Part, records: Iterable[Episode | Reject], staging: Staging, tally: _Tally, attempt: int
+    part: Part, records: Iterable[Episode | Reject], staging: Staging, passed: _Passed, attempt: int
 ) -> Iterator[pa.RecordBatch]:
     """Turn a part's records into one-row batches; put bad ones aside."""
     try:
         for record in records:
             if isinstance(record, Reject):
-                tally.rejects.append(replace(record, attempts=attempt))
+                passed.rejects.append(replace(record, attempts=attempt))
                 continue
             try:
                 check_episode(record, part.dataset, staging.embodiment_ids)
-                if record.episode_id in tally.ids:
+                if record.episode_id in passed.ids:
                     raise RecordError(f"record '{record.source_record}' comes twice in its part")
             except RecordError as error:
-                tally.rejects.append(_reject(part, record, error, attempt))
+                passed.rejects.append(_reject(part, record, error, attempt))
                 continue
             batch = to_batch(record, part, staging)
-            tally.ids.add(record.episode_id)
-            tally.steps += record.num_steps
-            tally.num_bytes += sum(len(jpeg) for frames in record.cameras.values() for jpeg in frames.jpegs)
+            passed.ids.add(record.episode_id)
+            passed.notes.add(_serious(record))
+            passed.steps += record.num_steps
+            passed.num_bytes += sum(len(jpeg) for frames in record.cameras.values() for jpeg in frames.jpegs)
             yield batch
     except Exception as error:
         # Lance would wrap it on its way through Rust; this keeps the original.
-        tally.error = error
+        passed.error = error
         raise
 
 
@@ -142,6 +146,17 @@ def _reject(part: Part, episode: Episode, error: RecordError, attempt: int) -> R
         reason=str(error),
         error=type(error).__name__,
         attempts=attempt,
+    )
+
+
+def _serious(episode: Episode) -> dict[str, str]:
+    """Pick what everybody must be told of an episode."""
+    return notes.serious(
+        episode.notes,
+        kind=episode.kind,
+        has_state=episode.state is not None,
+        has_action=episode.action is not None,
+        has_instruction=bool(episode.texts),
     )
 
 

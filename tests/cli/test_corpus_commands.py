@@ -1,4 +1,5 @@
 import json
+from dataclasses import replace
 
 import pytest
 from made_corpus import add_parts, make_corpus, robot_episode
@@ -26,6 +27,26 @@ def test_compact_joins_small_fragments_and_says_what_it_did(villa, corpus):
     again = villa("corpus", "compact", corpus.uri)
     assert "1 fragments, none small enough to be worth rewriting" in again.out
     assert len(corpus.runs()) == 2
+
+
+def test_info_tells_serious_notes_of_each_dataset_once(villa, corpus):
+    no_state, no_words = (robot_episode(record, dataset="far") for record in ("f0", "f1"))
+    no_state = replace(no_state, state=None, state_encoding="none", notes={"doubt": "in ticks"})
+    no_words = replace(no_words, texts=(), notes={"doubt": "in ticks", "jaw_mm": "80"})
+    add_parts(corpus, {"far": [no_state, no_words]})
+    said = villa("corpus", "info", corpus.uri)
+    for line in (
+        "far: doubt (all 2 episodes): in ticks",
+        "far: instruction_missing (1 of 2 episodes): no instruction",
+        "far: state_missing (1 of 2 episodes): no state",
+    ):
+        assert said.out.count(line) == 1
+    assert "made: " not in said.out
+    facts = villa("corpus", "info", corpus.uri, "--json").report["datasets"]
+    assert [[note["key"] for note in each["notes"]] for each in facts] == [
+        ["doubt", "instruction_missing", "state_missing"],
+        [],
+    ]
 
 
 def test_a_dry_run_of_compact_changes_nothing(villa, corpus):

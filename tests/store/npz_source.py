@@ -1,6 +1,7 @@
 """A source for tests: each `.npz` below the root is a part. Its `behaviour` can be set with files beside it."""
 
 import io
+import json
 import os
 import time
 from collections.abc import Iterator
@@ -68,7 +69,8 @@ class NpzSource:
     """Reads what `write_parts` wrote. A file `<part>.<trouble>` beside a part makes its reader behave badly.
 
     `raise` fails, `die` kills the process, `hang` sleeps, each as often as the file says (empty: always);
-    `bad` holds a number of bad records; `slow` holds seconds for each episode.
+    `bad` holds a number of bad records, `filtered` of those that a rule leaves out; `slow` holds seconds for each
+    episode, `notes` its notes as JSON.
     """
 
     name: ClassVar[str] = "npz"
@@ -100,19 +102,19 @@ class NpzSource:
         data = np.load(io.BytesIO(Path(part.uri).read_bytes()))
         with (self.root / "reads.log").open("a") as log:
             log.write(f"{part.name}\n")
-        num_bad = int(self._trouble(part, "bad") or 0)
+        num_bad, num_filtered = (int(self._trouble(part, trouble) or 0) for trouble in ("bad", "filtered"))
+        notes = json.loads(self._trouble(part, "notes") or "{}")
         for i, seed in enumerate(data["seeds"]):
             time.sleep(float(self._trouble(part, "slow") or 0))
             record = f"{part.name}/{i}"
             if i == 1:
                 self._misbehave(part)
-            if i < num_bad:
-                yield Reject(
-                    part_id=part.part_id, dataset=self.name, source_uri=part.uri, record=record, reason="bad record"
-                )
+            if i < max(num_bad, num_filtered):
+                what = {"reason": "bad record"} if i < num_bad else {"reason": "failed", "error": "FilteredRecordError"}
+                yield Reject(part_id=part.part_id, dataset=self.name, source_uri=part.uri, record=record, **what)
                 continue
             cameras = ("primary", "wrist") if i % 2 else ("primary",)
-            yield make_episode(record, steps=int(data["steps"]) + i, seed=int(seed), cameras=cameras)
+            yield make_episode(record, steps=int(data["steps"]) + i, seed=int(seed), cameras=cameras, notes=notes)
 
     def _misbehave(self, part: Part) -> None:
         if self._take(part, "raise"):
