@@ -13,9 +13,9 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from dataengine import layouts
 from dataengine.errors import DataEngineError
 from dataengine.sketch import Floats, QuantileSketch
+from dataengine.vector_layout import VectorLayout
 
 COLUMNS: Final = ("state", "action", "raw_state", "raw_action")
 """Columns of `episodes.lance` that have statistics."""
@@ -73,7 +73,7 @@ class Statistics:
         """Undo `to_json`."""
         numbers: dict[str, Any] = {name: np.array(data[name], dtype=np.float64) for name in _FIELDS}
         # Older files do not say; they were normalised as arms of seven values.
-        places = data.get("grippers", layouts.grippers("eef_pose", len(numbers["mean"])))
+        places = data.get("grippers", VectorLayout.of("eef_pose", len(numbers["mean"])).grippers)
         moves = data.get("moves")
         return cls(
             count=int(data["count"]),
@@ -270,7 +270,7 @@ def from_table(table: pa.Table) -> Iterator[Group]:
         accumulator = Accumulator(**numbers, sketch=sketch)
         words = {name: row[name] for name in ("dataset", "embodiment", "column", "encoding")}
         said = row.get("grippers")
-        places = layouts.grippers(row["encoding"], dim) if said is None else tuple(said)
+        places = VectorLayout.of(row["encoding"], dim).grippers if said is None else tuple(said)
         yield Group(**words, grippers=places, accumulator=accumulator)
 
 

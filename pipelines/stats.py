@@ -68,7 +68,7 @@ class StatsReport(Report):
     left_out: int
     """Episodes that curation dropped."""
     without_robot: int
-    """Kept episodes without state and action: human clips."""
+    """Kept episodes without numbers: human clips."""
     steps: int
     steps_trimmed: int = 0
     """Steps of kept episodes that curation cut off, and that are left out."""
@@ -92,7 +92,7 @@ class StatsReport(Report):
                 *(embodiment, dataset, max(g.episodes for g in both), max(g.steps for g in both)),
                 *(_say(next((g for g in both if g.column == column), None)) for column in ("state", "action")),
             ]
-            for (embodiment, dataset), both in self._canonical().items()
+            for (embodiment, dataset), both in self._by_dataset().items()
         ]
         lines = [text_table(["embodiment", "dataset", "episodes", "steps", "state", "action"], rows)]
         lines.append(
@@ -104,11 +104,10 @@ class StatsReport(Report):
             lines.append(f"{self.steps_not_finite} steps hold NaN or infinity and were left out")
         return "\n".join([*lines, *self.doubts])
 
-    def _canonical(self) -> dict[tuple[str, str], list[GroupFacts]]:
+    def _by_dataset(self) -> dict[tuple[str, str], list[GroupFacts]]:
         found: dict[tuple[str, str], list[GroupFacts]] = {}
         for group in self.groups:
-            if group.column in ("state", "action"):
-                found.setdefault((group.embodiment, group.dataset), []).append(group)
+            found.setdefault((group.embodiment, group.dataset), []).append(group)
         return found
 
 
@@ -155,10 +154,12 @@ def run(config: StatsConfig) -> StatsReport:
         groups=[_group_facts(g) for g in sorted(groups, key=lambda g: (g.embodiment, g.dataset, g.column))],
         steps_not_finite=sum(g.accumulator.num_not_finite for g in groups),
         rank_error=max(
-            *(g.accumulator.sketch.rank_error for g in groups),
-            *(vector.rank_error for one in merged.values() for vector in (one.state, one.action)),
+            [
+                *(g.accumulator.sketch.rank_error for g in groups),
+                *(vector.rank_error for one in merged.values() for vector in (one.state, one.action)),
+            ]
         ),
-        doubts=[*_doubts(groups), *doubts_of_values(groups)],
+        doubts=[*_only_raw(groups), *_doubts(groups), *doubts_of_values(groups)],
         seconds=round(time.monotonic() - start, 3),
     )
     counts = report.model_dump(
@@ -201,6 +202,19 @@ def _say(group: GroupFacts | None) -> str:
         return "none"
     places = f", gripper {' '.join(map(str, group.grippers))}" if group.grippers else ""
     return f"{group.encoding} {len(group.mean)}{places}"
+
+
+def _only_raw(groups: Sequence[Group]) -> list[str]:
+    """Name what has the publisher's own numbers alone: nothing is trained on those."""
+    found: dict[tuple[str, str], set[str]] = {}
+    for g in groups:
+        found.setdefault((g.embodiment, g.dataset), set()).add(g.column)
+    return [
+        f"embodiment '{embodiment}' in {dataset}: has neither state nor action, only {' and '.join(sorted(columns))}; "
+        "ingest it into a new corpus and say which of its columns are the state and the action"
+        for (embodiment, dataset), columns in sorted(found.items())
+        if not columns & {"state", "action"}
+    ]
 
 
 def _doubts(groups: Sequence[Group]) -> list[str]:

@@ -3,8 +3,8 @@
 import math
 from collections.abc import Iterator, Sequence
 
-from dataengine import layouts
 from dataengine.stats import Group
+from dataengine.vector_layout import VectorLayout
 
 NEAR_PI = 0.15
 """An angle whose 1 % and 99 % quantiles both come this near to +-pi, radians, jumps from one to the other."""
@@ -27,7 +27,7 @@ def _angles(group: Group) -> Iterator[str]:
     done = group.accumulator.statistics()
     places = [
         i
-        for i in layouts.angles(group.encoding, done.dim)
+        for i in VectorLayout.of(group.encoding, done.dim).angles
         if done.q01[i] < NEAR_PI - math.pi and done.q99[i] > math.pi - NEAR_PI
     ]
     if places:

@@ -15,11 +15,12 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from dataengine import layouts, sketch, stats
+from dataengine import sketch, stats
 from dataengine.schema import TRIMS
 from dataengine.stats import Accumulator, Group
 from dataengine.store import Corpus
 from dataengine.store.places import Folder
+from dataengine.vector_layout import layout_of
 
 FORMAT: Final = 1
 """Rises when what is remembered changes its meaning."""
@@ -50,7 +51,7 @@ class Tally:
     left_out: int = 0
     """Episodes that curation dropped."""
     robots: int = 0
-    """Kept episodes with state or action."""
+    """Kept episodes with a state or an action, if only a raw one."""
     trimmed: int = 0
     """Steps of kept episodes that curation cut off."""
     groups: dict[Key, Accumulator] = field(default_factory=dict)
@@ -167,8 +168,7 @@ def measure(corpus: Corpus, fragment_id: int, choice: Choice) -> Tally:
         about = corpus.fragment_table(fragment_id, names)
         dims = about[f"{column}_dim"].fill_null(0).to_numpy()
         wanted = choice.keep & (dims > 0)
-        if not is_raw:
-            robots |= wanted
+        robots |= wanted
         if not wanted.any():
             continue
         vectors = corpus.fragment_table(fragment_id, [column])[column].combine_chunks()
@@ -189,16 +189,11 @@ def _split(
     encodings = [""] * len(dims) if is_raw else about[f"{column}_encoding"].to_pylist()
     for i in wanted.tolist():
         dataset, embodiment, notes = (words[i] for words in chosen)
-        encoding, said = encodings[i] or ("" if is_raw else "none"), _said(notes, column)
-        grippers = () if is_raw else layouts.grippers(encoding, dims[i], said)
+        encoding = encodings[i] or ("" if is_raw else "none")
+        layout = layout_of(column, encoding, dims[i], None if is_raw else notes, dataset=dataset, embodiment=embodiment)
+        grippers = layout.grippers
         members.setdefault(Key(dataset, embodiment, column, dims[i], encoding, grippers), []).append(i)
     yield from ((key, np.array(rows)) for key, rows in members.items())
-
-
-def _said(notes: str | None, column: str) -> str | None:
-    """Give what a source notes of its grippers; most note nothing, and their JSON is not parsed for it."""
-    key = layouts.note_key(column)
-    return json.loads(notes).get(key) if notes and key in notes else None
 
 
 def _steps(

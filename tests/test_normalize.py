@@ -4,10 +4,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from dataengine import layouts
 from dataengine.errors import DataEngineError
 from dataengine.normalize import Normalizer
 from dataengine.stats import Accumulator, EmbodimentStatistics, Group, Statistics, by_embodiment
+from dataengine.vector_layout import VectorLayout
 
 
 def make_statistics(q01, q99, grippers=()):
@@ -30,7 +30,7 @@ def measured(rows, encoding="eef_pose"):
     """Statistics as `villa stats` makes them of rows (n, d)."""
     accumulator = Accumulator.empty(rows.shape[1])
     accumulator.add(rows)
-    places = layouts.grippers(encoding, rows.shape[1])
+    places = VectorLayout.of(encoding, rows.shape[1]).grippers
     words = {"dataset": "made", "embodiment": "arm", "column": "state", "encoding": encoding}
     return by_embodiment([Group(**words, grippers=places, accumulator=accumulator)])["arm"].state
 
@@ -108,19 +108,12 @@ def test_a_constant_dimension_becomes_zero_and_inverts_to_its_constant():
     ],
 )
 def test_which_dimensions_are_grippers_follows_from_the_layout(encoding, dim, places):
-    assert layouts.grippers(encoding, dim) == places
+    assert VectorLayout.of(encoding, dim).grippers == places
     if dim:
         rows = np.random.default_rng(0).uniform(0.2, 0.4, (500, dim))
         y = normalizer_of(measured(rows, encoding)).normalize("arm", "state", np.full(dim, 0.4))
         kept = np.isclose(y, -0.2)
         assert tuple(np.flatnonzero(kept)) == places
-
-
-def test_a_source_that_lays_its_vectors_out_otherwise_says_so():
-    assert layouts.grippers("joint_position", 6, "5") == (5,)
-    assert layouts.grippers("eef_pose", 7, "") == ()
-    with pytest.raises(DataEngineError, match="note of grippers '7': expected places from 0 to 6"):
-        layouts.grippers("eef_pose", 7, "7")
 
 
 def test_a_gripper_whose_values_are_no_openings_is_normalised_as_any_other_number():

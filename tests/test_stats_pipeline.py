@@ -44,6 +44,15 @@ def test_raw_vectors_have_statistics_by_dataset(tmp_path):
     assert columns == {"state": 7, "action": 7, "raw_state": 3, "raw_action": 2}
 
 
+def test_a_corpus_of_raw_numbers_alone_has_a_table_and_is_told_what_it_lacks(tmp_path):
+    bare = {"state": None, "action": None, "raw_action": None, "state_encoding": "none", "action_encoding": "none"}
+    uri = make_corpus(tmp_path / "corpus", {"a": [dataclasses.replace(robot_episode("0"), **bare)]}).uri
+    report = run(StatsConfig(corpus=uri))
+    assert (report.episodes, report.without_robot, [g.column for g in report.groups]) == (1, 0, ["raw_state"])
+    assert "arm made 1 30 none none" in [" ".join(line.split()) for line in report.summary().splitlines()]
+    assert "embodiment 'arm' in made: has neither state nor action, only raw_state" in report.summary()
+
+
 def test_dropped_episodes_do_not_count(tmp_path):
     corpus = make_corpus(tmp_path / "corpus", {"a": [robot_episode(str(i)) for i in range(3)]})
     corpus.ensure_columns(pa.schema([("keep", pa.bool_())]))

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from dataengine.episode import CAMERA_SLOTS, Encoding
 from dataengine.errors import SourceError
 from dataengine.formats.lerobot import Feature
+from dataengine.vector_layout import UNKNOWN
 
 STATES = ("observation.state", "state", "observations.state", "observation.states")
 ACTIONS = ("action", "actions")
@@ -27,6 +28,8 @@ GRIPPER = re.compile(r"gripper|claw|jaw")
 CAMERA_WRIST = re.compile(r"wrist|hand|gripper|arm")
 OUTER_FIRST = ("primary", "main", "head", "high", "top", "exterior", "front", "image")
 """Words in names of cameras that see the whole scene, the likeliest first."""
+UNITS = {"mm": "millimetres", "deg": "degrees", "rad": "radians", "metres": "metres", "meters": "metres"}
+"""Last words of names that are units; a bare `m` or `s` may mean anything."""
 WORDS: Mapping[Encoding, str] = {"joint_position": "joint", "joint_velocity": "joint_velocity"}
 
 
@@ -70,13 +73,25 @@ class Vector:
 
     @property
     def grippers(self) -> str | None:
-        """Say in which places names put grippers, as `layouts` reads it; None where they do not tell."""
+        """Say in which places names put grippers, as `vector_layout` reads it; None where they do not tell."""
         if self.encoding == "joint_velocity":  # the speed of a gripper is no opening
             return ""
         names = [name.lower() for part in self.slices for name in part.names]
         if len(names) != self.width or not _telling(names):
             return None
         return ",".join(str(i) for i, name in enumerate(names) if GRIPPER.search(name))
+
+    @property
+    def names(self) -> str:
+        """Name the values, as `vector_layout` reads it; empty where they have none."""
+        names = [name.replace(",", " ") for part in self.slices for name in part.names]
+        return ",".join(names) if len(names) == self.width else ""
+
+    @property
+    def units(self) -> str:
+        """Say the units that names tell (`x_mm`, `elbow_deg`); LeRobot has no other word for them."""
+        found = [UNITS.get(re.split(r"[^a-z]", name.lower())[-1], UNKNOWN) for name in self.names.split(",")]
+        return ",".join(found) if self.names else UNKNOWN
 
     @property
     def columns(self) -> list[str]:

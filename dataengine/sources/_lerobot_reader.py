@@ -9,7 +9,6 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from dataengine import layouts
 from dataengine.episode import CameraFrames, Episode
 from dataengine.errors import RecordError
 from dataengine.formats import jpeg, lerobot
@@ -21,6 +20,7 @@ from dataengine.schema import VECTORS
 from dataengine.sources import _lerobot_meaning as meaning
 from dataengine.sources._parts import vector
 from dataengine.texts import whole_episode
+from dataengine.vector_layout import UNKNOWN, note_key
 
 TRUE_TIME = "source.time_ns"
 RAW = ("source.state", "source.action")
@@ -44,6 +44,8 @@ class Reading:
     frame_size: int
     state: meaning.Vector
     action: meaning.Vector
+    units: Mapping[str, str]
+    """Of `state` and `action`, as `vector_layout` reads them."""
     cameras: Mapping[str, str]
     """Slot to feature."""
     left_out: Sequence[str]
@@ -194,6 +196,11 @@ def _notes(reading: Reading, raw_state: meaning.Vector, raw_action: meaning.Vect
         "raw_action": ",".join(map(str, raw_action.slices)),
         "doubt": "; ".join(doubts),
     }
-    said = {"state": reading.state.grippers, "action": reading.action.grippers}
-    grippers = {layouts.note_key(column): places for column, places in said.items() if places is not None}
-    return {key: text for key, text in notes.items() if text} | grippers
+    said = {"state": reading.state, "action": reading.action}
+    grippers = {note_key(column): v.grippers for column, v in said.items() if v.grippers is not None}
+    names = {note_key(column, "names"): v.names for column, v in said.items() if v.names}
+    units = {note_key(column, "units"): reading.units[column] for column, v in said.items() if v.width}
+    unknown = [column for column, v in said.items() if v.width and UNKNOWN in reading.units[column].split(",")]
+    if unknown:
+        notes["units_unknown"] = f"{' and '.join(unknown)}: nobody says the unit; rules judge by how far values range"
+    return {key: text for key, text in notes.items() if text} | grippers | names | units

@@ -8,10 +8,10 @@ tasks            of the episode; texts of columns called language or instruction
 timestamp        k / fps, or what it says instead; source.time_ns of our exports  -> time_ns
 
 The format does not say what numbers mean, nor their units (so100 has degrees in v2, -100 to 100 in v3): nothing is
-converted. Encodings go by the names of the values (`_lerobot_meaning.py`) and --state-encoding, --action-encoding;
-where names say nothing they are `mixed`, and the note `doubt` says so. Datasets of `villa export lerobot` tell theirs.
-The body is called after robot_type and its
-layout, `so100_joint6`, because statistics are kept by body; --embodiment gives it another name.
+converted, and units are noted as unknown unless names end in one (`x_mm`). Encodings go by the names of the values
+(`_lerobot_meaning.py`) and --state-encoding, --action-encoding; where names say nothing they are `mixed`, and the note
+`doubt` says so. Datasets of `villa export lerobot` tell their encodings and units. The body is called after robot_type
+and its layout, `so100_joint6`, because statistics are kept by body; --embodiment gives it another name.
 Episodes of which frames, rows or files lack are rejected. Files that no episode names are not read.
 """
 
@@ -126,6 +126,7 @@ class Lerobot:
             frame_size=self.frame_size,
             state=state,
             action=action,
+            units=self._units(info, state, action),
             cameras=slots,
             left_out=left_out,
         )
@@ -154,6 +155,14 @@ class Lerobot:
             meaning.state(info.features, self.state, said.get("state_encoding", "auto"), place),
             meaning.action(info.features, self.action, said.get("action_encoding", "auto"), place),
         )
+
+    def _units(self, info: Info, state: meaning.Vector, action: meaning.Vector) -> dict[str, str]:
+        """Say the units of state and action: those of our own export, else what names tell, which is mostly nothing."""
+        said = lerobot.read_export(info.root)
+        return {
+            what: (said.get(f"{what}_units") if not columns else None) or vector.units
+            for what, vector, columns in (("state", state, self.state), ("action", action, self.action))
+        }
 
 
 def _files(entry: Entry) -> list[str]:

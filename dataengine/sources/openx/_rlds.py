@@ -16,6 +16,7 @@ from dataengine.errors import FilteredRecordError, RecordError, SourceError
 from dataengine.formats import features, files, jpeg, remote, rlds
 from dataengine.sources._parts import rejected, vector
 from dataengine.texts import whole_episode
+from dataengine.vector_layout import layout_of, note_key, unscaled
 
 Steps = Mapping[str, Any]
 """The `steps` of one episode: arrays over t, encoded images, texts."""
@@ -78,6 +79,10 @@ class RldsSource(ABC):
     """Key beside `steps` that says what the whole episode was about, where steps tell what they are part of."""
     doubt: ClassVar[str] = ""
     """What the publisher leaves open and this source had to choose; noted in every episode, for reports to count."""
+
+    unknown_units: ClassVar[tuple[str, ...]] = ()
+    """Which of `state` and `action` have numbers in a unit that nobody published; grippers are converted all the same.
+    The action of an `_unscaled` body need not be named."""
 
     @abstractmethod
     def convert(self, steps: Steps) -> Motion:
@@ -178,12 +183,22 @@ class RldsSource(ABC):
             action_encoding=motion.action_encoding,
             split=part.options["split"],
             licence=self.licence,
-            notes={"doubt": self.doubt, **motion.notes} if self.doubt else motion.notes,
+            notes={**({"doubt": self.doubt} if self.doubt else {}), **motion.notes, **self._units(motion)},
             state=None if motion.state is None else vector(motion.state, "state"),
             action=vector(motion.action, "action"),
             raw_state=None if motion.raw_state is None else vector(motion.raw_state, "raw_state"),
             raw_action=vector(motion.raw_action, "raw_action"),
         )
+
+    def _units(self, motion: Motion) -> dict[str, str]:
+        """Note the vectors whose unit is not known."""
+        notes = {}
+        for column in self.unknown_units:
+            values, encoding = getattr(motion, column), getattr(motion, f"{column}_encoding")
+            if values is not None:
+                layout = layout_of(column, encoding, values.shape[1], motion.notes)
+                notes[note_key(column, "units")] = ",".join(unscaled(layout).units)
+        return notes
 
     def _instructions(self, record: Mapping[str, Any]) -> list[str]:
         found = self.instructions(record["steps"])

@@ -12,6 +12,14 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from dataengine.sources.openx._rlds import Motion, RldsSource, Steps, columns
+from dataengine.vector_layout import VectorLayout, What, note_key
+
+ARMS = VectorLayout.of("joint_position", 14)
+ACTION: Mapping[What, tuple[object, ...]] = {
+    "grippers": ARMS.grippers,
+    "names": (*ARMS.names, "base forward", "base turn"),
+    "units": (*ARMS.units, "metres_per_s", "radians_per_s"),
+}
 
 
 @dataclass(frozen=True)
@@ -40,4 +48,5 @@ class AlohaMobile(RldsSource):
             raw_action=action,
             state_encoding="joint_position",
             action_encoding="mixed",
+            notes={note_key("action", what): ",".join(map(str, said)) for what, said in ACTION.items()},
         )

@@ -23,6 +23,7 @@ class AsuTableTopConvertedExternallyToRlds(RldsSource):
 
     name: ClassVar[str] = "openx/asu_table_top_converted_externally_to_rlds"
     embodiment: ClassVar[str] = "ur5_joint_velocity"
+    unknown_units: ClassVar[tuple[str, ...]] = ("action",)
     control_hz: ClassVar[float] = 12.5
     licence: ClassVar[str] = "see publisher"
     cameras: ClassVar[Mapping[str, str]] = {"primary": "image"}

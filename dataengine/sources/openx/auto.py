@@ -10,13 +10,14 @@ from typing import Annotated, Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from dataengine import catalog, layouts
+from dataengine import catalog
 from dataengine.episode import Episode, Part, stable_id
 from dataengine.errors import MissingMappingError, RecordError, SourceError
 from dataengine.formats import features, rlds
 from dataengine.sources.openx import _mapping, _proposal
 from dataengine.sources.openx._rlds import Motion, RldsSource, Steps, columns, lookup
 from dataengine.texts import whole_episode
+from dataengine.vector_layout import note_key
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -90,8 +91,8 @@ class Auto(RldsSource):
             action_encoding=rules.action_encoding,
             first_step=first,
             notes={
-                layouts.note_key("state"): _grippers(rules.state, state),
-                layouts.note_key("action"): _grippers(rules.action, action),
+                note_key("state"): _grippers(rules.state, state),
+                note_key("action"): _grippers(rules.action, action),
             },
         )
 
@@ -132,7 +133,7 @@ class Auto(RldsSource):
 
 
 def _grippers(items: Sequence[_mapping.Columns], taken: Sequence[NDArray]) -> str:
-    """Say in which places the conversions put grippers, as `layouts` reads it."""
+    """Say in which places the conversions put grippers, as `vector_layout` reads it."""
     places = np.cumsum([0, *(int(np.prod(values.shape[1:])) for values in taken)])
     return ",".join(
         str(place) for place, item in zip(places, items, strict=False) if item.convert.startswith("gripper")

@@ -21,6 +21,7 @@ class BerkeleyCableRouting(RldsSource):
 
     name: ClassVar[str] = "openx/berkeley_cable_routing"
     embodiment: ClassVar[str] = "franka_joint_state_eef_velocity_no_gripper"
+    unknown_units: ClassVar[tuple[str, ...]] = ("action",)
     control_hz: ClassVar[float] = 10.0
     licence: ClassVar[str] = "see publisher"
     cameras: ClassVar[Mapping[str, str]] = {

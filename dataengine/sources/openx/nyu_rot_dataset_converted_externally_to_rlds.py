@@ -23,6 +23,7 @@ class NyuRotDatasetConvertedExternallyToRlds(RldsSource):
 
     name: ClassVar[str] = "openx/nyu_rot_dataset_converted_externally_to_rlds"
     embodiment: ClassVar[str] = "xarm_unscaled"
+    unknown_units: ClassVar[tuple[str, ...]] = ("state", "action")
     control_hz: ClassVar[float] = 3.0
     licence: ClassVar[str] = "see publisher"
     cameras: ClassVar[Mapping[str, str]] = {"primary": "image"}

@@ -31,6 +31,7 @@ class UcsdPickAndPlaceDatasetConvertedExternallyToRlds(RldsSource):
 
     name: ClassVar[str] = "openx/ucsd_pick_and_place_dataset_converted_externally_to_rlds"
     embodiment: ClassVar[str] = "xarm_eef_velocity_unscaled"
+    unknown_units: ClassVar[tuple[str, ...]] = ("state", "action")
     control_hz: ClassVar[float] = 3.0
     licence: ClassVar[str] = "see publisher"
     cameras: ClassVar[Mapping[str, str]] = {"primary": "image"}
