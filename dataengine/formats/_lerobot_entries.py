@@ -10,8 +10,13 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from dataengine.episode import Text
 from dataengine.errors import SourceError
 from dataengine.formats.lerobot import Info, fill, lines, read_table
+from dataengine.texts import from_row
+
+EXPORTED_TEXTS = "source/texts"
+"""Column of our own exports: `schema.TEXTS`."""
 
 
 @dataclass(frozen=True)
@@ -32,6 +37,8 @@ class Entry:
     index: int = -1
     length: int = 0
     tasks: tuple[str, ...] = ()
+    texts: tuple[Text, ...] | None = None
+    """What our own export says beside the tasks: which of them holds when."""
     data_file: str = ""
     """Below the root."""
     rows: tuple[int, int] | None = None
@@ -86,7 +93,15 @@ def _v3_entries(info: Info) -> Iterator[Entry]:
     videos = [key for key, feature in info.features.items() if feature.dtype == "video"]
     for path in paths:
         name = path.relative_to(info.root).as_posix()
-        wanted = ("episode_index", "tasks", "length", "data/", "dataset_", *(f"videos/{key}/" for key in videos))
+        wanted = (
+            "episode_index",
+            "tasks",
+            "length",
+            "data/",
+            "dataset_",
+            EXPORTED_TEXTS,
+            *(f"videos/{key}/" for key in videos),
+        )
         try:
             lines_of_file = read_table(path, wanted).to_pylist()
         except SourceError:
@@ -115,6 +130,7 @@ def _v3_entry(info: Info, line: Mapping[str, Any], videos: Iterable[str]) -> Ent
         index=index,
         length=_count(line, "length"),
         tasks=_texts(line.get("tasks")),
+        texts=from_row(line[EXPORTED_TEXTS], (), 0) if line.get(EXPORTED_TEXTS) is not None else None,
         data_file=fill(info.data_path, where),
         rows=None if first is None or stop is None else (int(first), int(stop)),
         videos=spans,

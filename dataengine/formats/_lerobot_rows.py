@@ -1,6 +1,6 @@
 """Rows of LeRobot episodes out of parquet files, one row group at a time."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -139,15 +139,44 @@ def integers(table: pa.Table, name: str) -> NDArray[np.int64]:
     return numbers(table, Feature(name, "int64", (1,)))[:, 0].astype(np.int64)
 
 
-def texts(table: pa.Table, name: str) -> list[str]:
-    """Read a column of texts; a null is an empty one."""
+def texts(table: pa.Table, name: str) -> tuple[list[tuple[str, ...]], list[int]]:
+    """Read a column of texts, one or several a row, without empty ones; also tell rows of which one is not UTF-8."""
     values = _plain(table[name])
-    while _is_list(values.type):
-        values = pc.list_element(values, 0)
-    return [
-        value.decode("utf-8", "replace") if isinstance(value, bytes) else str(value or "")
-        for value in values.to_pylist()
-    ]
+    try:
+        rows = values.to_pylist()
+    except UnicodeDecodeError:
+        rows = values.cast(_as_bytes(values.type)).to_pylist()
+    found, lost = [], []
+    for row, value in enumerate(rows):
+        readable: list[str] = []
+        for each in _flat(value):
+            try:
+                readable.append(each.decode() if isinstance(each, bytes) else str(each))
+            except UnicodeDecodeError:
+                lost.append(row)
+        found.append(tuple(text for text in readable if text.strip()))
+    return found, list(dict.fromkeys(lost))
+
+
+def structs(table: pa.Table, name: str) -> list[dict[str, Any]]:
+    """Read a column of lists of structs that repeats the same list in every row."""
+    found = table[name][0].as_py() if len(table) else None
+    return [row for row in _flat(found) if isinstance(row, dict)]
+
+
+def _flat(value: Any) -> Iterator[Any]:
+    if isinstance(value, list):
+        for each in value:
+            yield from _flat(each)
+    elif value is not None:
+        yield value
+
+
+def _as_bytes(kind: pa.DataType) -> pa.DataType:
+    """Give the type of the same nesting whose texts are bytes."""
+    if _is_list(kind):
+        return pa.list_(_as_bytes(kind.value_type))
+    return pa.large_binary() if pa.types.is_large_string(kind) else pa.binary()
 
 
 def images(info: Info, table: pa.Table, name: str) -> list[bytes]:

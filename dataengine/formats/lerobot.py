@@ -164,20 +164,26 @@ def read_export(root: Path) -> dict[str, str]:
 
 def read_tasks(info: Info) -> dict[int, str]:
     """Tell the text of each task by its number; empty where the file is missing, for episodes mostly carry theirs."""
-    found: dict[int, str] = {}
-    place = info.root / "meta" / ("tasks.parquet" if info.is_v3 else "tasks.jsonl")
-    if not place.is_file():
+    return read_texts_of(info, "task_index")
+
+
+def read_texts_of(info: Info, column: str) -> dict[int, str]:
+    """Tell the texts that a column of numbers has of its own, `subtask_index` those of meta/subtasks; or none."""
+    word, found = column.removesuffix("_index"), dict[int, str]()
+    place = info.root / "meta" / (f"{word}s.parquet" if info.is_v3 else f"{word}s.jsonl")
+    if not is_below(place.relative_to(info.root).as_posix()) or not place.is_file():
         return found
     if not info.is_v3:
         for _, line, _ in lines(place):
-            if isinstance(line, dict) and isinstance(line.get("task_index"), int):
-                found[line["task_index"]] = str(line.get("task", ""))
+            if isinstance(line, dict) and isinstance(line.get(column), int) and isinstance(line.get(word), str):
+                found[line[column]] = line[word]
         return found
     table = read_table(place)
-    texts = next((name for name in ("task", "__index_level_0__") if name in table.column_names), None)
-    if texts is None or "task_index" not in table.column_names:
-        raise SourceError(f"{place}: found columns {', '.join(table.column_names)}, expected task_index and the text")
-    return dict(zip(table["task_index"].to_pylist(), map(str, table[texts].to_pylist()), strict=True))
+    texts = next((name for name in (word, "__index_level_0__") if name in table.column_names), None)
+    if texts is None or column not in table.column_names:
+        raise SourceError(f"{place}: found columns {', '.join(table.column_names)}, expected {column} and the text")
+    pairs = zip(table[column].to_pylist(), table[texts].to_pylist(), strict=True)
+    return {number: str(text) for number, text in pairs if number is not None and text is not None}
 
 
 def _feature(place: Path, key: str, about: Mapping[str, Any]) -> Feature:

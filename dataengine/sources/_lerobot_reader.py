@@ -1,9 +1,7 @@
 """Episodes out of a LeRobot dataset: rows and frames put together, and what was decided told in notes."""
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from itertools import groupby
 
 import numpy as np
 import pyarrow as pa
@@ -14,12 +12,12 @@ from dataengine.errors import RecordError
 from dataengine.formats import jpeg, lerobot
 from dataengine.formats._lerobot_entries import Entry
 from dataengine.formats._lerobot_reel import Reel
-from dataengine.formats._lerobot_rows import Rows, images, integers, numbers, texts
+from dataengine.formats._lerobot_rows import Rows, images, integers, numbers
 from dataengine.formats.lerobot import Info
 from dataengine.schema import VECTORS
 from dataengine.sources import _lerobot_meaning as meaning
+from dataengine.sources._lerobot_texts import Columns
 from dataengine.sources._parts import vector
-from dataengine.texts import whole_episode
 from dataengine.vector_layout import UNKNOWN, note_key
 
 TRUE_TIME = "source.time_ns"
@@ -29,9 +27,6 @@ EVEN_S = 1e-3
 """Timestamps this near to k / fps are that: they are float32, and ten hours long at most."""
 TELL_S = 1e-3
 """A camera that is farther off is noted."""
-MAX_RUNS = 100
-"""Changes of a text within an episode that its notes keep."""
-LANGUAGE = ("language", "instruction")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,15 +52,14 @@ class EpisodeReader:
 
     def __init__(self, info: Info, reading: Reading) -> None:
         self.info, self.reading = info, reading
-        self.tasks = lerobot.read_tasks(info)
+        self._texts = Columns.of(info)
         features = info.features
         self.raw_state = meaning.raw(features, reading.state, "observation.", RAW[0])
         self.raw_action = meaning.raw(features, reading.action, "action.", RAW[1])
         self._vectors = (reading.state, reading.action, self.raw_state, self.raw_action)
-        self._texts = [key for key, feature in features.items() if feature.dtype == "string"]
         self._images = [key for key in reading.cameras.values() if features[key].dtype == "image"]
         needed = [column for each in self._vectors for column in each.columns]
-        needed += [*self._texts, *self._images, "timestamp", "frame_index", "task_index", "index", TRUE_TIME]
+        needed += [*self._texts.needed, *self._images, "timestamp", "frame_index", "index", TRUE_TIME]
         self._rows = Rows(info, list(dict.fromkeys(needed)))
         self._reels = {slot: Reel(reading.frame_size, info.rate_hz) for slot in reading.cameras}
         self._notes = _notes(reading, self.raw_state, self.raw_action)
@@ -88,10 +82,7 @@ class EpisodeReader:
         frames, off_s = self._frames(entry, table, time_s)
         if off_s > TELL_S:
             notes["video_off_ms"] = f"{off_s * 1e3:.0f}"
-        told = {key: _runs(texts(table, key)) for key in self._texts}
-        assigned: list[str] = []
-        if "task_index" in table.column_names:
-            assigned = [self.tasks.get(number, "") for number in integers(table, "task_index").tolist()]
+        said, text_notes = self._texts.read(entry, table, info.rate_hz)
         made = {name: _vector(each, columns, name) for name, each in zip(VECTORS, self._vectors, strict=True)}
         return Episode(
             dataset=reading.dataset,
@@ -100,14 +91,14 @@ class EpisodeReader:
             embodiment=reading.embodiment,
             kind="robot",
             control_hz=info.rate_hz,
-            texts=whole_episode(_instruction(entry, assigned, told), len(table)),
+            texts=said,
             time_ns=time_ns,
             cameras=frames,
             state_encoding=reading.state.encoding,
             action_encoding=reading.action.encoding,
             split=info.split(entry.index),
             licence=reading.licence,
-            notes={**self._notes, **notes, **_text_notes(told, assigned)},
+            notes={**self._notes, **notes, **text_notes},
             **made,
         )
 
@@ -148,40 +139,6 @@ class EpisodeReader:
 def _vector(made_of: meaning.Vector, columns: Mapping[str, NDArray], name: str) -> NDArray[np.float32] | None:
     values = made_of.values(columns)
     return None if values is None else vector(values, name)
-
-
-def _instruction(entry: Entry, assigned: Sequence[str], told: Mapping[str, list[tuple[int, int, str]]]) -> list[str]:
-    """List what the episode was asked to do: its tasks, then what columns of language say."""
-    found = [*entry.tasks, *([] if entry.tasks else assigned)]
-    for key, runs in told.items():
-        if any(word in key.lower() for word in LANGUAGE):
-            found += [text for _, _, text in runs]
-    return list(dict.fromkeys(text.strip() for text in found if text.strip()))
-
-
-def _runs(values: Sequence[str]) -> list[tuple[int, int, str]]:
-    """Sum up equal neighbours as (start, end, text)."""
-    found, start = [], 0
-    for text, group in groupby(values):
-        end = start + sum(1 for _ in group)
-        found.append((start, end, text))
-        start = end
-    return found
-
-
-def _text_notes(told: Mapping[str, list[tuple[int, int, str]]], assigned: Sequence[str]) -> dict[str, str]:
-    """Keep texts: one that stays as it is, one that changes as JSON, and tasks that change as `segments`."""
-    notes = {key: runs[0][2] if len(runs) == 1 else _as_json(runs) for key, runs in told.items()}
-    segments = _runs(assigned)
-    if len(segments) > 1:
-        notes["segments"] = _as_json(segments)
-    return {key: text for key, text in notes.items() if text}
-
-
-def _as_json(runs: Sequence[tuple[int, int, str]]) -> str:
-    if len(runs) > MAX_RUNS:
-        return f"changes {len(runs)} times"
-    return json.dumps([{"start": start, "end": end, "text": text} for start, end, text in runs if text])
 
 
 def _notes(reading: Reading, raw_state: meaning.Vector, raw_action: meaning.Vector) -> dict[str, str]:

@@ -4,7 +4,7 @@ state            observation.state (or `state`), or the columns of --state      
 action           action (or `actions`), or the columns of --action                -> action, as published
 observation.*    every other column of numbers, behind the state                  -> raw_state; action.* -> raw_action
 cameras          by their names, or --camera; four at most, depth is left out     -> primary, secondary, wrist, wrist_2
-tasks            of the episode; texts of columns called language or instruction  -> instruction
+task_index, language_*, annotation.*  (`_lerobot_texts.py`)                       -> texts, at the frames that say them
 timestamp        k / fps, or what it says instead; source.time_ns of our exports  -> time_ns
 
 The format does not say what numbers mean, nor their units (so100 has degrees in v2, -100 to 100 in v3): nothing is
@@ -31,6 +31,7 @@ from dataengine.formats._lerobot_entries import Entry, read_entries
 from dataengine.formats.lerobot import Info
 from dataengine.sources import _lerobot_meaning as meaning
 from dataengine.sources._lerobot_reader import EpisodeReader, Reading
+from dataengine.sources._lerobot_texts import Columns
 from dataengine.sources._parts import grouped, rejected
 
 AnyEncoding = Literal[
@@ -92,7 +93,8 @@ class Lerobot:
         """Group episodes by the bytes of their rows and frames; no data file and no video is opened."""
         info = lerobot.read_info(lerobot.find_root(self.root))
         entries = read_entries(info)
-        tasks = json.dumps(lerobot.read_tasks(info), sort_keys=True)
+        columns = Columns.of(info)
+        said = [json.dumps(columns.tasks, sort_keys=True), *([columns.own] if columns.own else [])]
         declared = (info.root / lerobot.INFO).read_text(encoding="utf-8")
         found = []
         for batch, num_bytes in grouped(enumerate(_sizes(info.root, entries))):
@@ -105,7 +107,7 @@ class Lerobot:
                     uri=str(info.root),
                     num_bytes=num_bytes,
                     fingerprint=files.fingerprint_of_sizes(
-                        [info.root / name for name in names], declared, tasks, *map(str, members)
+                        [info.root / name for name in names], declared, *said, *map(str, members)
                     ),
                     options={"first": str(batch[0]), "stop": str(batch[-1] + 1)},
                 )

@@ -12,7 +12,7 @@ import pytest
 import simplejpeg
 
 from dataengine import catalog
-from dataengine.episode import Episode, Reject
+from dataengine.episode import Episode, Reject, Text
 from dataengine.errors import SourceError
 from dataengine.sources import _parts
 
@@ -316,7 +316,7 @@ def test_pictures_in_the_rows_are_frames_too(tmp_path):
     }
 
 
-def test_texts_become_instructions_and_notes_and_tasks_that_change_become_segments(v3):
+def test_texts_become_instructions_at_their_frames_or_notes(v3):
     change_features(
         v3,
         language_instruction={"dtype": "string", "shape": [1], "names": None},
@@ -333,12 +333,12 @@ def test_texts_become_instructions_and_notes_and_tasks_that_change_become_segmen
         numbers = [int(k > 5) for i in members for k in range(lr.LENGTHS[i])]
         pq.write_table(table.set_column(table.column_names.index("task_index"), "task_index", pa.array(numbers)), path)
     first = read_all(v3)[0]
-    assert first.instruction == ["pick the cube", "do it"]
-    assert json.loads(first.notes["operator"])[1] == {"start": 4, "end": 12, "text": "bob"}
-    assert json.loads(first.notes["segments"]) == [
-        {"start": 0, "end": 6, "text": "pick the cube"},
-        {"start": 6, "end": 12, "text": "place the cube"},
+    assert list(first.texts) == [
+        Text(0, 6, ("pick the cube",)),
+        Text(6, 12, ("place the cube",)),
+        Text(0, 12, ("do it",)),
     ]
+    assert json.loads(first.notes["operator"])[1] == {"start": 4, "end": 12, "text": "bob"}
 
 
 def test_all_numbers_of_an_observation_are_kept_raw(v3):
