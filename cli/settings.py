@@ -39,8 +39,10 @@ def _read(file: Path) -> dict[str, Any]:
     """Read a YAML file of settings."""
     import yaml
 
+    from dataengine.formats import yaml_file
+
     try:
-        values = yaml.safe_load(file.read_text())
+        values = yaml_file.read(file)
     except OSError as error:
         raise DataEngineError(f"--config {file}: {error.strerror}; give a YAML file of settings") from error
     except yaml.YAMLError as error:
@@ -54,6 +56,8 @@ def _put(values: dict[str, Any], override: str) -> None:
     """Lay one `key=value` over the settings; dots reach into nested ones."""
     import yaml
 
+    from dataengine.formats import yaml_file
+
     key, equals, text = override.partition("=")
     if not equals or not key:
         raise DataEngineError(f"--set {override}: expected key=value, such as --set frame_size=128")
@@ -63,7 +67,7 @@ def _put(values: dict[str, Any], override: str) -> None:
         values[parent] = dict(inner) if isinstance(inner, Mapping) else {}
         values = values[parent]
     try:
-        values[last] = yaml.safe_load(text)
+        values[last] = yaml_file.load(text)
     except yaml.YAMLError:
         values[last] = text
 

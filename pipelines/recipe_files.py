@@ -8,6 +8,7 @@ from typing import Any, Literal
 import yaml
 
 from dataengine.errors import DataEngineError
+from dataengine.formats import yaml_file
 
 Kind = Literal["curate", "ingest", "mixture"]
 
@@ -35,7 +36,7 @@ def load(kind: Kind, name: str) -> dict[str, Any]:
         hint = f"did you mean '{close[0]}'?" if close else f"known: {', '.join(names(kind))}, or a .yaml file"
         raise DataEngineError(f"no {title} '{name}'; {hint}")
     try:
-        found = yaml.safe_load(text)
+        found = yaml_file.load(text)
     except yaml.YAMLError as error:
         raise DataEngineError(f"{title} {name}: no valid YAML: {' '.join(str(error).split())}") from None
     if not isinstance(found, dict) or not found:

@@ -12,11 +12,14 @@ from typing import Any
 
 from dataengine.episode import Text
 from dataengine.errors import SourceError
-from dataengine.formats.lerobot import Info, fill, lines, read_table
+from dataengine.formats import json_file
+from dataengine.formats.lerobot import Info, fill, read_table
 from dataengine.texts import from_row
 
 EXPORTED_TEXTS = "source/texts"
 """Column of our own exports: `schema.TEXTS`."""
+MOST = 2**31
+"""No index and no length of an episode reaches this."""
 
 
 @dataclass(frozen=True)
@@ -67,7 +70,7 @@ def _v2_entries(info: Info) -> Iterator[Entry]:
     if not place.is_file():
         raise SourceError(f"{info.root}: found no meta/episodes.jsonl, expected it in {info.version}; download it")
     videos = [key for key, feature in info.features.items() if feature.dtype == "video"]
-    for number, line, problem in lines(place):
+    for number, line, problem in json_file.lines(place):
         try:
             if problem:
                 raise ValueError(problem)
@@ -139,8 +142,8 @@ def _v3_entry(info: Info, line: Mapping[str, Any], videos: Iterable[str]) -> Ent
 
 def _count(line: Any, key: str) -> int:
     value = line.get(key) if isinstance(line, dict) else None
-    if not isinstance(value, int) or isinstance(value, bool) or value < 0:
-        raise ValueError(f"{key} is {value!r}, expected a whole number")
+    if not isinstance(value, int) or isinstance(value, bool) or not 0 <= value < MOST:
+        raise ValueError(f"{key} is {value!r:.80}, expected a whole number")
     return value
 
 

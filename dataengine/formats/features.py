@@ -4,14 +4,23 @@ Two spellings exist: `{"pythonClassName": ..., "<kind>": {...}}` (current, numbe
 `{"type": ..., "content": {...}}` (older). Both become the same nodes.
 """
 
-import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
+from math import prod
 from typing import Any, Literal
 
 import numpy as np
 
 from dataengine.errors import SourceError
+from dataengine.formats import json_file
+from dataengine.reading import one_line
+
+MAX_SIDE = 2**31 - 1
+"""Largest dimension of an item: protobuf itself holds no record of more bytes."""
+MAX_DIMENSIONS = 16
+LONGEST_DTYPE = 16
+MAX_LENGTH = 10**8
+"""Longest sequence whose length is declared."""
 
 Shape = tuple[int | None, ...]
 """None stands for an unknown dimension."""
@@ -68,12 +77,13 @@ def leaves(node: Node, key: str = "", levels: tuple[int | None, ...] = ()) -> It
                 yield from leaves(child, f"{key}/{name}" if key else name, levels)
 
 
-def parse(text: str, where: str) -> Group:
-    """Read the text of a features.json; `where` names the file in error messages."""
+def parse(raw: Any, where: str) -> Group:
+    """Make sense of what a features.json holds; `where` names the file in error messages."""
     try:
-        node = _node(json.loads(text), "")
-    except (AttributeError, KeyError, TypeError, ValueError) as error:  # JSONDecodeError is a ValueError
-        raise SourceError(f"{where}: cannot be read as TFDS features ({_one_line(error)}); copy it again") from error
+        node = _node(raw, "")
+    except (ArithmeticError, AttributeError, LookupError, RecursionError, TypeError, ValueError) as error:
+        reason = one_line(f"{type(error).__name__}: {error}")
+        raise SourceError(f"{where}: cannot be read as TFDS features ({reason}); copy it again") from error
     if not isinstance(node, Group):
         raise SourceError(f"{where}: found {type(node).__name__} at the top, expected a FeaturesDict")
     return node
@@ -102,7 +112,7 @@ def _node(raw: Mapping[str, Any], key: str) -> Node:
         return _legacy(raw, key)
     class_name = str(raw["pythonClassName"]).rpartition(".")[2]
     if "jsonFeature" in raw:
-        return _legacy({"type": class_name, "content": json.loads(raw["jsonFeature"]["json"])}, key)
+        return _legacy({"type": class_name, "content": json_file.loads(raw["jsonFeature"]["json"])}, key)
     kinds = [kind for kind in CONTENT_OF_CLASS.values() if kind in raw]
     if not kinds:
         raise ValueError(f"feature '{key}' is a {class_name}, which is not supported")
@@ -117,7 +127,7 @@ def _legacy(raw: Mapping[str, Any], key: str) -> Node:
         raise ValueError(f"feature '{key}' is a {class_name}, which is not supported")
     content = raw["content"]
     if isinstance(content, str):
-        content = json.loads(content)
+        content = json_file.loads(content)
     if kind == "featuresDict" and not raw.get("proto_cls"):
         content = {"features": content}
     return _from_content(kind, content, key)
@@ -129,7 +139,7 @@ def _from_content(kind: str, content: Mapping[str, Any], key: str) -> Node:
             children = content.get("features", {})
             return Group({name: _node(child, f"{key}/{name}") for name, child in children.items()})
         case "sequence":
-            return Repeated(_node(content["feature"], key), _dimension(content.get("length", -1)))
+            return Repeated(_node(content["feature"], key), _dimension(content.get("length", -1), MAX_LENGTH))
         case "image":
             return Leaf("image", _dtype(content.get("dtype", "uint8")), pixels=_shape(content.get("shape")))
         case "video":
@@ -159,18 +169,22 @@ def _from_content(kind: str, content: Mapping[str, Any], key: str) -> Node:
 def _dtype(name: str) -> str:
     if name in ("string", "object", "str", "bytes"):
         return "string"
-    return np.dtype(name).name  # raises TypeError for a dtype that numpy lacks
+    found = np.dtype(name if len(name) <= LONGEST_DTYPE else "")  # raises TypeError for a dtype that numpy lacks
+    if found.kind not in "biuf":
+        raise ValueError(f"dtype '{name}', expected numbers or string")
+    return found.name
 
 
-def _dimension(value: str | int | None) -> int | None:
+def _dimension(value: str | int | None, most: int = MAX_SIDE) -> int | None:
     number = -1 if value is None else int(value)
+    if number > most:
+        raise ValueError(f"a dimension of {number}, expected {most} at most")
     return None if number < 0 else number
 
 
 def _shape(raw: Mapping[str, Any] | list | None) -> Shape:
     dimensions = raw.get("dimensions", []) if isinstance(raw, Mapping) else raw or []
-    return tuple(_dimension(d) for d in dimensions)
-
-
-def _one_line(error: Exception) -> str:
-    return " ".join(f"{type(error).__name__}: {error}".split())
+    found = tuple(_dimension(d) for d in dimensions)
+    if len(found) > MAX_DIMENSIONS or prod(d or 1 for d in found) > MAX_SIDE:
+        raise ValueError(f"an item of shape {found}, expected {MAX_SIDE} values at most")
+    return found

@@ -1,23 +1,51 @@
 """Places and fingerprints of raw files."""
 
+import errno
 import hashlib
+import os
+import stat
 from collections.abc import Iterable
 from pathlib import Path
 
-from dataengine.errors import SourceError
+from dataengine.errors import RecordError, SourceError
+from dataengine.formats import remote
 
 EDGE_BYTES = 65_536
 
 
+def size(path: str | os.PathLike[str]) -> int | None:
+    """Return the bytes of a file; None where there is none, where a pipe lies, or for a name that no file can have."""
+    try:
+        facts = remote.look(path)
+    except OSError as error:
+        if error.errno == errno.ELOOP:
+            return None
+        raise
+    return facts.st_size if facts is not None and stat.S_ISREG(facts.st_mode) else None
+
+
+def read_bytes(path: Path, max_bytes: int) -> bytes:
+    """Read a small file whole; raise RecordError when it is not there, cannot be read, or is larger than such files."""
+    num_bytes = size(path)
+    if num_bytes is None:
+        raise RecordError(f"{path.name} is missing")
+    if num_bytes > max_bytes:
+        raise RecordError(f"{path.name}: has {num_bytes} bytes, expected {max_bytes} at most")
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise RecordError(f"{path.name}: cannot be read ({error.strerror})") from error
+
+
 def fingerprint(path: Path) -> str:
     """Hash the size and both ends (64 KiB) of a large file: cheap, and moves with the bytes."""
-    if not path.is_file():
+    num_bytes = size(path)
+    if num_bytes is None:
         return "missing"
-    size = path.stat().st_size
-    digest = hashlib.blake2b(str(size).encode(), digest_size=16)
+    digest = hashlib.blake2b(str(num_bytes).encode(), digest_size=16)
     with path.open("rb") as file:
         digest.update(file.read(EDGE_BYTES))
-        file.seek(max(0, size - EDGE_BYTES))
+        file.seek(max(0, num_bytes - EDGE_BYTES))
         digest.update(file.read(EDGE_BYTES))
     return digest.hexdigest()
 
@@ -25,9 +53,9 @@ def fingerprint(path: Path) -> str:
 def fingerprint_of_sizes(paths: Iterable[Path], *extra: str) -> str:
     """Hash the names and sizes of many small files, and any `extra` words, without opening them."""
     digest = hashlib.blake2b(digest_size=16)
-    sizes = (f"{path.name} {path.stat().st_size if path.is_file() else 'missing'}" for path in paths)
+    sizes = (f"{path.name} {'missing' if (found := size(path)) is None else found}" for path in paths)
     for word in (*extra, *sizes):
-        digest.update(word.encode() + b"\x1f")
+        digest.update(word.encode("utf-8", "surrogatepass") + b"\x1f")  # JSON may hold halves of a letter
     return digest.hexdigest()
 
 

@@ -5,9 +5,8 @@ dataset are not read: they may be missing. `_lerobot_entries.py` lists episodes,
 `_lerobot_reel.py` their frames.
 """
 
-import json
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from math import prod
 from pathlib import Path, PurePosixPath
@@ -17,7 +16,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from dataengine.errors import RecordError, SourceError
-from dataengine.formats import files
+from dataengine.formats import files, json_file
 
 INFO = "meta/info.json"
 EXPORT = "meta/villa.json"
@@ -27,6 +26,7 @@ EXPECTED = f"a LeRobot dataset with {INFO}"
 NUMBERS = ("float", "int", "uint", "bool")
 """What names of numeric dtypes start with."""
 PLACEHOLDER = re.compile(r"\{(\w+)(?::0?(\d{1,2})d)?\}")
+MAX_REF = 4096
 CHUNK = 1000
 """Episodes in a folder of v2.x where info.json does not say."""
 
@@ -111,7 +111,7 @@ def _snapshot(snapshots: Path) -> Path:
     """Choose the revision that `refs/main` names, or the only one that there is."""
     there = sorted(path.name for path in snapshots.iterdir() if (path / INFO).is_file())
     ref = snapshots.parent / "refs" / "main"
-    main = ref.read_text().strip() if ref.is_file() else ""
+    main = files.read_bytes(ref, MAX_REF).decode("utf-8", "replace").strip() if ref.is_file() else ""
     if main in there:
         return snapshots / main
     if len(there) != 1:
@@ -174,7 +174,7 @@ def read_texts_of(info: Info, column: str) -> dict[int, str]:
     if not is_below(place.relative_to(info.root).as_posix()) or not place.is_file():
         return found
     if not info.is_v3:
-        for _, line, _ in lines(place):
+        for _, line, _ in json_file.lines(place):
             if isinstance(line, dict) and isinstance(line.get(column), int) and isinstance(line.get(word), str):
                 found[line[column]] = line[word]
         return found
@@ -245,22 +245,11 @@ def fill(template: str, values: Mapping[str, Any]) -> str:
     return PLACEHOLDER.sub(value, template)
 
 
-def lines(place: Path) -> Iterator[tuple[int, Any, str]]:
-    """Yield (line number, value, what is wrong with it) of a file of JSON lines."""
-    for number, line in enumerate(place.read_bytes().splitlines(), start=1):
-        if not line.strip():
-            continue
-        try:
-            yield number, json.loads(line), ""
-        except (json.JSONDecodeError, UnicodeDecodeError) as error:
-            yield number, None, f"not JSON ({error})"
-
-
 def _json(place: Path) -> dict[str, Any]:
     try:
-        value = json.loads(place.read_text(encoding="utf-8"))
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
-        raise SourceError(f"{place}: not JSON ({error}); copy it again") from error
+        value = json_file.read(place)
+    except json_file.JsonError as error:
+        raise SourceError(f"{place}: {error}; copy it again") from error
     if not isinstance(value, dict):
         raise SourceError(f"{place}: found {type(value).__name__}, expected an object")
     return value
@@ -286,6 +275,6 @@ def safe_file(info: Info, file: str) -> Path:
     """Place of a file that the dataset names; raise RecordError when the name leads out of it or nothing is there."""
     if not is_below(file):
         raise RecordError(f"'{file}' leads out of the dataset")
-    if not (info.root / file).is_file():
+    if files.size(info.root / file) is None:
         raise RecordError(f"{file} is missing")
     return info.root / file

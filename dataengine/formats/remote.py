@@ -4,7 +4,9 @@ A URI goes to pyarrow's file systems: `s3://bucket/folder?region=eu-west-1`, `gs
 bucket. Credentials come from where the store's own tools look for them.
 """
 
+import errno
 import os
+import stat
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
@@ -76,11 +78,8 @@ def entry(place: str | os.PathLike[str]) -> Entry | None:
     """Look at one file or folder; None when it is not there."""
     text = os.fspath(place)
     if not is_remote(text):
-        try:
-            facts = Path(text).stat()
-        except (FileNotFoundError, NotADirectoryError):
-            return None
-        return Entry(Path(text).is_dir(), facts.st_size, facts.st_mtime_ns)
+        facts = look(text)
+        return None if facts is None else Entry(stat.S_ISDIR(facts.st_mode), facts.st_size, facts.st_mtime_ns)
     system, path = _system(text)
     try:
         info = system.get_file_info(path)
@@ -92,18 +91,27 @@ def entry(place: str | os.PathLike[str]) -> Entry | None:
 
 
 def open_file(place: str | os.PathLike[str]) -> BinaryIO:
-    """Open a file to be read from its start; raise OSError when it cannot be."""
+    """Open a file to be read from its start; raise OSError when it cannot be, as a pipe or a device is no file."""
     text = os.fspath(place)
     if not is_remote(text):
+        facts = look(text)
+        if facts is not None and not (stat.S_ISREG(facts.st_mode) or stat.S_ISDIR(facts.st_mode)):
+            raise OSError(errno.EINVAL, "it is no regular file", text)
         return Path(text).open("rb")
     system, path = _system(text)
     return cast(BinaryIO, system.open_input_stream(path, buffer_size=BUFFER_BYTES))
 
 
-def read_text(place: str | os.PathLike[str]) -> str:
-    """Read a small file whole as UTF-8."""
-    with open_file(place) as file:
-        return bytes(file.read()).decode("utf-8")
+def look(path: str | os.PathLike[str]) -> os.stat_result | None:
+    """Look at a file or folder of this machine; None when it is not there, also for a name that no file can have."""
+    try:
+        return Path(path).stat()
+    except ValueError:  # a zero byte, or a letter that no file system takes
+        return None
+    except OSError as error:
+        if error.errno in (errno.ENOENT, errno.ENOTDIR, errno.ENAMETOOLONG):
+            return None
+        raise
 
 
 @lru_cache(maxsize=64)

@@ -4,14 +4,14 @@
 `<name>-<split>.tfrecord-00000-of-01024`; one record is one episode, all its steps inside.
 """
 
-import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from dataengine.errors import RecordError, SourceError
-from dataengine.formats import example, features, remote, tfrecord
+from dataengine.formats import example, features, json_file, remote, tfrecord
+from dataengine.reading import one_line
 
 INFO = "dataset_info.json"
 FEATURES = "features.json"
@@ -42,7 +42,10 @@ class Shard:
 def schema(directory: str | Path) -> features.Group:
     """Read what a record of this directory holds."""
     path = remote.join(_directory(directory), FEATURES)
-    return features.parse(remote.read_text(path), path)
+    try:
+        return features.parse(json_file.read(path), path)
+    except json_file.JsonError as error:
+        raise SourceError(f"{path}: {error}; copy it again") from error
 
 
 def name(directory: str | Path) -> str:
@@ -121,17 +124,16 @@ def _info(directory: str | Path) -> _Info:
     """Read dataset_info.json; numbers in it are strings."""
     path = remote.join(_directory(directory), INFO)
     try:
-        info = json.loads(remote.read_text(path))
+        info = json_file.read(path)
         file_format = str(info.get("fileFormat") or "tfrecord")
         splits = [
             (str(s["name"]), [int(n) for n in s.get("shardLengths", [])], str(s.get("filepathTemplate") or ""))
             for s in info.get("splits", [])
         ]
         found = _Info(str(info["name"]), splits, str(info.get("version") or ""))
-    except (AttributeError, KeyError, TypeError, ValueError) as error:  # JSONDecodeError is a ValueError
-        raise SourceError(
-            f"{path}: not a TFDS dataset_info ({type(error).__name__}: {error}); copy it again"
-        ) from error
+    except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:  # a JsonError is one
+        reason = one_line(f"{type(error).__name__}: {error}")
+        raise SourceError(f"{path}: not a TFDS dataset_info ({reason}); copy it again") from error
     if file_format != "tfrecord":
         raise SourceError(f"{path}: files are {file_format}, expected tfrecord; convert them with tfds")
     return found

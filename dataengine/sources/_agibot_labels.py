@@ -12,6 +12,7 @@ from typing import Any
 
 from dataengine.episode import Text
 from dataengine.errors import RecordError
+from dataengine.formats import json_file
 from dataengine.texts import whole_episode
 
 Entry = Mapping[str, Any]
@@ -48,11 +49,9 @@ def read(place: Path, task: str) -> dict[int, Entry]:
     if not path.is_file():
         raise RecordError(f"task_info/{path.name} is missing; download it")
     try:
-        entries = json.loads(path.read_text(encoding="utf-8"))
-    except (ValueError, RecursionError) as error:
-        raise RecordError(f"task_info/{path.name}: not JSON ({error}); copy it again") from error
-    except OSError as error:
-        raise RecordError(f"task_info/{path.name}: cannot be read ({error.strerror})") from error
+        entries = json_file.read(path)
+    except json_file.JsonError as error:
+        raise RecordError(f"task_info/{path.name}: {error}; copy it again") from error
     if not isinstance(entries, list):
         raise RecordError(f"task_info/{path.name}: found {type(entries).__name__}, expected a list of episodes")
     found = {}

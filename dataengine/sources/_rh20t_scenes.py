@@ -5,7 +5,6 @@ Extracted over one another they are one tree; side by side they are several, and
 it. Some releases have a folder `action` in between. A folder with `_human` behind its name is the human's half.
 """
 
-import json
 import os
 import re
 from collections.abc import Iterable, Iterator
@@ -14,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from dataengine.errors import RecordError, SourceError
+from dataengine.formats import json_file
 
 NAME = re.compile(r"task_(\d{4})_user_(\d{4})_scene_(\d{4})_cfg_(\d{4})(_human)?")
 MAX_DEPTH = 4
@@ -64,9 +64,9 @@ class Scene:
         if path is None:
             raise RecordError("metadata.json is missing; extract the archives again")
         try:
-            found = json.loads(path.read_text(encoding="utf-8"))
-        except (json.JSONDecodeError, UnicodeDecodeError, RecursionError) as error:
-            raise RecordError(f"metadata.json: not JSON ({error}); copy it again") from error
+            found = json_file.read(path)
+        except json_file.JsonError as error:
+            raise RecordError(f"metadata.json: {error}; copy it again") from error
         if not isinstance(found, dict):
             raise RecordError(f"metadata.json: found {type(found).__name__}, expected an object")
         return found
@@ -120,9 +120,9 @@ def descriptions_file(root: Path, places: Iterable[Path]) -> Path | None:
 def descriptions(path: Path) -> dict[str, Any]:
     """Read the instructions by task; all scenes hang on them, so damage stops the command."""
     try:
-        found = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, json.JSONDecodeError, UnicodeDecodeError) as error:
-        raise SourceError(f"{path}: not readable JSON ({error}); copy it again") from error
+        found = json_file.read(path)
+    except json_file.JsonError as error:
+        raise SourceError(f"{path}: {error}; copy it again") from error
     if not isinstance(found, dict):
         raise SourceError(f"{path}: found {type(found).__name__}, expected an object with a key for each task")
     return found

@@ -12,7 +12,6 @@ Entries of test.json carry no label, and the split is held out by the publisher:
 forbids redistribution: a corpus made of these clips must not be published.
 """
 
-import json
 from collections.abc import Iterator
 from dataclasses import KW_ONLY, dataclass
 from pathlib import Path
@@ -22,7 +21,7 @@ import numpy as np
 
 from dataengine.episode import Episode, Kind, Part, Reject
 from dataengine.errors import RecordError, SourceError
-from dataengine.formats import files, video
+from dataengine.formats import files, json_file, video
 from dataengine.sources._parts import grouped, rejected
 from dataengine.texts import whole_episode
 
@@ -153,9 +152,9 @@ def _video(place: Path, entry: dict[str, Any]) -> Path | None:
 def _load(path: Path) -> list[dict[str, Any]]:
     """Read one JSON file of entries; all of its clips hang on it, so damage stops the command."""
     try:
-        entries = json.loads(path.read_text(encoding="utf-8"))
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
-        raise SourceError(f"{path}: not JSON ({error}); copy it again") from error
+        entries = json_file.read(path)
+    except json_file.JsonError as error:
+        raise SourceError(f"{path}: {error}; copy it again") from error
     if not isinstance(entries, list) or not all(isinstance(entry, dict) for entry in entries):
         raise SourceError(f"{path}: found {type(entries).__name__}, expected a list of entries with id and label")
     return entries

@@ -135,7 +135,7 @@ def test_the_older_spelling_of_features_json_gives_the_same_tree(dataset: Path) 
             },
         },
     }
-    tree = feature_tree.parse(json.dumps(legacy), "features.json")
+    tree = feature_tree.parse(legacy, "features.json")
     assert tree == feature_tree.Group(
         {
             "image": feature_tree.Leaf("image", "uint8", pixels=(None, None, 3)),
@@ -149,7 +149,7 @@ def test_the_older_spelling_of_features_json_gives_the_same_tree(dataset: Path) 
     modern = tfds.features.FeatureConnector.from_json(legacy).to_proto()
     from google.protobuf import json_format
 
-    assert feature_tree.parse(json_format.MessageToJson(modern), "features.json") == tree
+    assert feature_tree.parse(json_format.MessageToDict(modern), "features.json") == tree
 
 
 def test_what_tfds_writes_but_cannot_read_back_is_read_too() -> None:

@@ -259,7 +259,7 @@ def test_a_root_that_is_no_such_dataset_says_in_one_line_what_to_do(root: Path, 
         with pytest.raises(SourceError, match=words):
             catalog.source("rh20t")(str(place)).parts()
     (root / "task_description.json").write_text("{")
-    with pytest.raises(SourceError, match="not readable JSON"):
+    with pytest.raises(SourceError, match=r"task_description\.json: not JSON"):
         catalog.source("rh20t")(str(root)).parts()
     (root / "task_description.json").unlink()
     with pytest.raises(SourceError, match=r"found no task_description\.json"):

@@ -21,7 +21,7 @@ from dataengine import conventions
 from dataengine.config import MOST_HZ, Config
 from dataengine.episode import Encoding
 from dataengine.errors import SourceError
-from dataengine.formats import features, remote
+from dataengine.formats import features, remote, yaml_file
 
 FILL_IN = "FILL_IN"
 """What a proposal leaves to the user."""
@@ -192,10 +192,10 @@ def load(place: str) -> Mapping:
     path = place if remote.is_remote(place) else str(Path(place).expanduser())
     try:
         # As plain strings: YAML itself takes an unquoted 3:6 for a number of base 60, and `no` for false.
-        raw = yaml.load(remote.read_text(path), Loader=yaml.BaseLoader)
+        raw = yaml_file.read(path, yaml.BaseLoader)
     except OSError as error:
         raise SourceError(f"mapping {place}: {error.strerror or error}; expected a YAML file") from error
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
+    except yaml.YAMLError as error:
         raise SourceError(f"mapping {place}: no valid YAML: {' '.join(str(error).split())}") from None
     if not isinstance(raw, dict):
         raise SourceError(f"mapping {place}: found {type(raw).__name__}, expected settings such as 'control_hz: 10'")

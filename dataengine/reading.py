@@ -1,0 +1,83 @@
+"""One bad record costs one record, whatever a library raises over it: unexpected errors get their name here, once.
+
+with reading():
+    episode = convert(raw)       # KeyError, OverflowError, MemoryError ... become a RecordError
+
+What is no record's fault passes: a full disk, too many open files, a network that is away. Another attempt may do.
+"""
+
+import errno
+import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from dataengine.errors import DataEngineError, RecordError
+
+_NAMES = """
+EAGAIN EBUSY ECONNABORTED ECONNREFUSED ECONNRESET EDQUOT EHOSTDOWN EHOSTUNREACH EINTR EIO EMFILE ENETDOWN ENETUNREACH
+ENFILE ENOBUFS ENODEV ENOMEM ENOSPC ENXIO EROFS ESTALE ETIMEDOUT
+"""
+OF_THE_MACHINE = frozenset(getattr(errno, name) for name in _NAMES.split() if hasattr(errno, name))
+"""Errors of the system that say nothing about a file."""
+CERTAIN = (DataEngineError, ArithmeticError, AssertionError, AttributeError, LookupError, RecursionError, TypeError)
+"""What would be raised again at the next attempt; a ValueError, too, but for those that are an OSError besides."""
+OUR_CODE = Path(__file__).parent
+MAX_LETTERS = 500
+
+
+@contextmanager
+def reading(where: str = "") -> Iterator[None]:
+    """Turn what reading a record raises into RecordError, unless it has a name already or is the machine's fault.
+
+    `where` goes before the reason. Our own mistakes (AssertionError) pass.
+    """
+    try:
+        yield
+    except (DataEngineError, AssertionError):
+        raise
+    except Exception as error:
+        if is_of_the_machine(error):
+            raise
+        raise RecordError(f"{where}: {explain(error)}" if where else explain(error)) from error
+
+
+def is_of_the_machine(error: BaseException | None) -> bool:
+    """Tell errors of the system from those of a file, also below what a library made of them."""
+    while error is not None:
+        if isinstance(error, OSError) and error.errno in OF_THE_MACHINE:
+            return True
+        error = error.__cause__
+    return False
+
+
+def is_certain(error: BaseException) -> bool:
+    """Tell whether another attempt would end in the same way."""
+    if isinstance(error, OSError) or is_of_the_machine(error):
+        return False
+    return isinstance(error, (*CERTAIN, ValueError))
+
+
+def explain(error: BaseException) -> str:
+    """Say in one line what an unexpected error is and which of our files it came through."""
+    if isinstance(error, MemoryError):
+        return f"needs more memory than there is{_place(error)}"
+    if isinstance(error, OSError) and error.strerror:
+        name = Path(str(error.filename)).name if error.filename else ""
+        return one_line(f"{name or 'a file'} cannot be read ({error.strerror})")
+    return one_line(f"cannot be read ({type(error).__name__}: {error}){_place(error)}")
+
+
+def one_line(text: str, letters: int = MAX_LETTERS) -> str:
+    """Make text of untrusted bytes fit for a table and a terminal: one line, not too long, no lone surrogates."""
+    line = " ".join(text[: 4 * letters].split()).encode("utf-8", "backslashreplace").decode()
+    return line if len(line) <= letters else f"{line[: letters - 4]} ..."
+
+
+def _place(error: BaseException) -> str:
+    ours = [
+        frame
+        for frame in traceback.extract_tb(error.__traceback__)
+        if Path(frame.filename).is_relative_to(OUR_CODE) and frame.filename != __file__
+    ]
+    return f", at {Path(ours[-1].filename).name}:{ours[-1].lineno}" if ours else ""
