@@ -64,7 +64,10 @@ def _put(values: dict[str, Any], override: str) -> None:
     *parents, last = key.split(".")
     for parent in parents:
         inner = values.get(parent)
-        values[parent] = dict(inner) if isinstance(inner, Mapping) else {}
+        if inner is not None and not isinstance(inner, Mapping):
+            named = f" (a recipe by its name: {parent}.recipe={inner})" if isinstance(inner, str) else ""
+            raise DataEngineError(f"--set {override}: '{parent}' is {inner!r} already, expected keys to change{named}")
+        values[parent] = dict(inner or {})
         values = values[parent]
     try:
         values[last] = yaml_file.load(text)

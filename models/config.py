@@ -1,6 +1,7 @@
 """The base of every model's settings."""
 
-from typing import Final
+from collections.abc import Mapping
+from typing import Any, Final
 
 from pydantic import BaseModel, ConfigDict
 
@@ -24,3 +25,15 @@ class Config(BaseModel):
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True, allow_inf_nan=False)
+
+
+def merged(base: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
+    """Lay changes over settings: a nested field replaces that field alone, whatever the depth."""
+    new = dict(base)
+    for key, value in changes.items():
+        inner = new.get(key)
+        if isinstance(inner, BaseModel):
+            inner = inner.model_dump()
+        nested = isinstance(value, Mapping) and isinstance(inner, Mapping)
+        new[key] = merged(inner, value) if nested else value  # type: ignore[arg-type]
+    return new

@@ -14,7 +14,7 @@ from pydantic import Field, model_validator
 from torch import Generator, Tensor, nn
 
 from models.batch import WorldBatch
-from models.config import MOST_LAYERS, MOST_PATCHES, MOST_PIXELS, MOST_STEPS, MOST_WIDTH, Config
+from models.config import MOST_LAYERS, MOST_PATCHES, MOST_PIXELS, MOST_STEPS, MOST_WIDTH, Config, merged
 from models.lam.blocks import RMSNorm, sincos_2d, xavier_
 from models.lam.visual_fdm import DecoderBlock
 
@@ -64,7 +64,7 @@ class WorldConfig(Config):
         """Return `tiny` (minutes on one CPU core) or `small` (one GPU), with some fields changed."""
         if name not in PRESETS:
             raise ValueError(f"no preset {name!r}; there are {', '.join(PRESETS)}")
-        return cls(**{**PRESETS[name], **changes})
+        return cls(**merged(PRESETS[name], changes))
 
 
 PRESETS: dict[str, dict[str, Any]] = {

@@ -14,6 +14,7 @@ from dataengine.normalize import Normalizer
 from dataengine.report import Report
 from dataengine.windows import EpisodeInfo, EpisodeReader, LatentInfo, WindowSpec, steps_per_latent
 from models.act import Act, ActConfig
+from models.config import merged
 from pipelines.mixture_recipe import NamedMixture, describe
 from pipelines.text_table import text_table
 from pipelines.training import data, recipes, tokenizer
@@ -41,6 +42,9 @@ class TrainActConfig(LoopConfig):
     preset: Literal["tiny", "small", "paper"] = "tiny"
     model: dict[str, Any] = Field(default_factory=dict)
     """Fields of the model's own settings to change, such as `model.horizon`."""
+    vlm: Literal["random"] | None = None
+    """Where the vision-language model's weights come from: `random` draws them, as `tiny` and `small` do anyhow.
+    `paper` is made for pretrained ones, which cannot be loaded yet, so it must be told."""
     use_latent: bool = True
     """False drops the latent expert: the baseline that plans nothing."""
     latent: str | None = None
@@ -71,6 +75,15 @@ class TrainActConfig(LoopConfig):
         if isinstance(given, dict) and "count_padded_actions" in given:
             raise ValueError("count_padded_actions is now padded_actions: repeat (it was true), rest, or skip (false)")
         return recipes.fill(recipes.ACT, given)
+
+    @model_validator(mode="after")
+    def _has_weights(self) -> "TrainActConfig":
+        if self.preset == "paper" and self.vlm is None:
+            raise ValueError(
+                "preset paper needs the weights of PaliGemma, which cannot be loaded yet: three billion random ones, "
+                "the words' frozen, learn next to nothing; take --preset small, or insist with --set vlm=random"
+            )
+        return self
 
 
 class TrainActReport(Report):
@@ -117,7 +130,8 @@ def run(config: TrainActConfig) -> TrainActReport:
     config = data.with_mixture(config, reader)
     train, held_out = data.split(reader, config.held_out)
     normalizer = Normalizer(reader.statistics())
-    latent = data.pick_latent(reader, config.latent) if config.use_latent else None
+    use_latent = bool(config.model.get("use_latent", config.use_latent))
+    latent = data.pick_latent(reader, config.latent) if use_latent else None
     shape = model_config(config, reader, normalizer, latent, train)
     words = _tokenizer(config, shape, train)
     spec = WindowSpec(
@@ -194,7 +208,7 @@ def run(config: TrainActConfig) -> TrainActReport:
     report = TrainActReport(
         out=str(config.out),
         preset=config.preset,
-        use_latent=config.use_latent,
+        use_latent=use_latent,
         latent=latent.name if latent else "",
         step=trained.step,
         steps=config.steps,
@@ -239,10 +253,12 @@ def model_config(
         "use_latent": latent is not None,
     }
     if latent is not None:
-        fitted |= {"codes_per_latent": latent.k, "latent_dim": latent.d}
+        shape = {"codes_per_latent": latent.k, "latent_dim": latent.d}
+        data.check_latent_shape(config.model, shape, latent)
+        fitted |= shape
         if config.scale_latents:
             fitted["latent_scale"] = round(data.latent_rms(reader, latent.name, train), 6)
-    return ActConfig.preset(config.preset, **{**fitted, **config.model})
+    return ActConfig.preset(config.preset, **merged(fitted, config.model))
 
 
 def bodies(reader: EpisodeReader, train: Sequence[EpisodeInfo], spec: WindowSpec) -> dict[str, dict[str, Any]]:

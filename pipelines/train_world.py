@@ -211,12 +211,10 @@ def model_config(
     config: TrainWorldConfig, reader: EpisodeReader, latent: LatentInfo, train: Sequence[EpisodeInfo]
 ) -> WorldConfig:
     """Fit the preset to the latent actions' shape and size."""
-    fitted = {
-        "num_slots": latent.k,
-        "latent_dim": latent.d,
-        "latent_scale": round(data.latent_rms(reader, latent.name, train), 6) or 1.0,
-    }
-    return WorldConfig.preset(config.preset, **{**fitted, **config.model})
+    shape = {"num_slots": latent.k, "latent_dim": latent.d}
+    data.check_latent_shape(config.model, shape, latent)
+    scale = round(data.latent_rms(reader, latent.name, train), 6) or 1.0
+    return WorldConfig.preset(config.preset, **{**shape, "latent_scale": scale, **config.model})
 
 
 def window_spec(latent: LatentInfo, num_frames: int) -> WindowSpec:

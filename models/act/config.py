@@ -1,16 +1,21 @@
 """Shape of the policy, and its presets."""
 
-from typing import Annotated, Literal
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal
 
 from pydantic import Field, model_validator
 
-from models.config import MOST_PIXELS, MOST_ROWS, MOST_STEPS, MOST_WIDTH, Config
+from models.config import MOST_PIXELS, MOST_ROWS, MOST_STEPS, MOST_WIDTH, Config, merged
 from models.layers.stack import StackConfig
 from models.vlm.config import VisionConfig, VlmConfig
 
 Width = Annotated[int, Field(ge=1, le=MOST_WIDTH)]
 Dim = Annotated[int, Field(ge=0, le=MOST_WIDTH)]
 Preset = Literal["tiny", "small", "paper"]
+
+
+SHARED = ("num_layers", "num_heads", "num_key_heads", "head_dim", "soft_cap")
+"""What streams that attend jointly have in common."""
 
 
 class WristConfig(Config):
@@ -77,16 +82,36 @@ class ActConfig(Config):
             raise ValueError(f"{len(self.state_dims)} state_dims but {len(self.action_dims)} action_dims")
         if min(self.state_dims) < 1 or min(self.action_dims) < 1:
             raise ValueError("every embodiment has at least 1 state and 1 action dimension; mask what a body lacks")
-        for name in ("num_layers", "num_heads", "num_key_heads", "head_dim", "soft_cap"):
+        for name in SHARED:
             text, expert = getattr(self.vlm.text, name), getattr(self.expert, name)
             if text != expert:
                 raise ValueError(f"streams that attend jointly share {name}; the text has {text}, the expert {expert}")
         return self
 
     @classmethod
-    def preset(cls, name: Preset, **changes: object) -> "ActConfig":
-        """Give a named shape; `changes` must say the embodiments' dims and may replace any other field."""
-        return cls.model_validate({**_PRESETS[name], **changes})
+    def preset(cls, name: Preset, **changes: Any) -> "ActConfig":
+        """Give a named shape; `changes` must say the embodiments' dims and may replace any other field, however deep.
+
+        What streams share follows where it is set for one of them.
+        """
+        text, expert = (
+            {key: value for key, value in given.items() if key in SHARED}
+            for given in (_inner(_inner(changes, "vlm"), "text"), _inner(changes, "expert"))
+        )
+        base = merged(_PRESETS[name], {"vlm": {"text": expert}, "expert": text})
+        wrist = changes.get("wrist")
+        if base.get("wrist") is None and isinstance(wrist, Mapping) and "widths" not in wrist:
+            raise ValueError(
+                f"preset '{name}' has no wrist encoder for model.wrist.{next(iter(wrist), '')} to change; its size "
+                f"gives it one: model.wrist.widths=[64, 128, 256, 512]"
+            )
+        return cls.model_validate(merged(base, changes))
+
+
+def _inner(settings: Mapping[str, Any], key: str) -> Mapping[str, Any]:
+    """Give nested settings, none where there are none or something else for the model to refuse."""
+    found = settings.get(key)
+    return found if isinstance(found, Mapping) else {}
 
 
 def _shape(

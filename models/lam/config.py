@@ -4,7 +4,7 @@ from typing import Any, Literal
 
 from pydantic import Field, model_validator
 
-from models.config import MOST_LAYERS, MOST_PATCHES, MOST_PIXELS, MOST_ROWS, MOST_STEPS, MOST_WIDTH, Config
+from models.config import MOST_LAYERS, MOST_PATCHES, MOST_PIXELS, MOST_ROWS, MOST_STEPS, MOST_WIDTH, Config, merged
 
 
 class LamConfig(Config):
@@ -112,7 +112,7 @@ class LamConfig(Config):
         """Return `tiny` (a minute on one CPU core), `small` (one GPU) or `paper`, with some fields changed."""
         if name not in PRESETS:
             raise ValueError(f"no preset {name!r}; there are {', '.join(PRESETS)}")
-        return cls(**{**PRESETS[name], **changes})
+        return cls(**merged(PRESETS[name], changes))
 
 
 _TRAINS_FROM_SCRATCH: dict[str, Any] = {

@@ -1,7 +1,7 @@
 """Opens what a model is trained on, and says what a checkpoint must remember of it."""
 
 import subprocess
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any, TypeVar
@@ -61,6 +61,16 @@ def pick_latent(reader: EpisodeReader, name: str | None) -> LatentInfo:
             )
         name = reader.latents[0]
     return reader.latent_info(name)
+
+
+def check_latent_shape(changes: Mapping[str, Any], shape: Mapping[str, int], latent: LatentInfo) -> None:
+    """Refuse settings of a model that the latent actions contradict."""
+    for key, there in shape.items():
+        if changes.get(key, there) != there:
+            raise DataEngineError(
+                f"model.{key} is {changes[key]}, the latent actions '{latent.name}' have {there}; leave it out, or "
+                f"label with another model"
+            )
 
 
 def latent_rms(reader: EpisodeReader, name: str, episodes: Sequence[EpisodeInfo], most: int = 512) -> float:

@@ -6,6 +6,8 @@ steps); the smaller ones are ours, found on CPUs.
 
 from typing import Any
 
+from models.config import merged
+
 COLOURS = {"brightness": 0.1, "contrast": 0.1, "saturation": 0.1, "hue": 0.05}
 """As in the authors' configuration, for both models; the tiny ones learn too briefly to gain by it."""
 
@@ -97,9 +99,4 @@ def fill(recipes: dict[str, dict[str, Any]], given: Any) -> Any:
     if not isinstance(given, dict):
         return given
     recipe = recipes.get(given.get("preset", "tiny"), {})
-    inner = {
-        key: {**recipe[key], **value}
-        for key, value in given.items()
-        if isinstance(value, dict) and isinstance(recipe.get(key), dict)
-    }
-    return {**recipe, **given, **inner}
+    return merged(recipe, given)

@@ -1,0 +1,160 @@
+"""Every documented setting of every model works from the command line and changes nothing but itself."""
+
+import json
+from collections.abc import Iterator
+from typing import Any, Literal, get_args, get_origin
+
+import pytest
+from pydantic import BaseModel
+from pydantic.fields import FieldInfo
+
+from cli.settings import Settings, nested
+from dataengine.config import Config
+from dataengine.errors import DataEngineError
+from models.act import ActConfig
+from models.act.config import SHARED
+from models.config import merged
+from models.lam import LamConfig
+from models.world import WorldConfig
+from pipelines.train_act import TrainActConfig
+from pipelines.train_lam import TrainLamConfig
+from pipelines.train_world import TrainWorldConfig
+
+MODELS: list[tuple[type[Config], Any, str]] = [
+    (TrainActConfig, ActConfig, "tiny"),
+    (TrainActConfig, ActConfig, "small"),
+    (TrainActConfig, ActConfig, "paper"),
+    (TrainLamConfig, LamConfig, "tiny"),
+    (TrainLamConfig, LamConfig, "small"),
+    (TrainLamConfig, LamConfig, "paper"),
+    (TrainWorldConfig, WorldConfig, "tiny"),
+    (TrainWorldConfig, WorldConfig, "small"),
+]
+SIZE = {"state_dims": [7, 7], "action_dims": [7, 7]}
+"""What the data decides."""
+VALUES: dict[str, Any] = {
+    "widths": [8, 16, 32, 64],
+    "state_dims": [9, 9],
+    "action_dims": [9, 9],
+    "crop_area": [0.5, 0.9],
+    "crop_aspect": [0.8, 1.2],
+    "betas": [0.8, 0.9],
+    "weights": {"pantry": 1.0},
+    "fractions": {"pantry": 0.5},
+    "optional": ["pantry"],
+    "human_share": 0.25,
+    "embodiment_temperature": 2.0,
+    "temperature": 2.0,
+    "max_minutes": 3.0,
+}
+
+
+def leaves(config: type[BaseModel], prefix: str = "") -> Iterator[tuple[str, FieldInfo]]:
+    for name, info in config.model_fields.items():
+        inner = nested(info.annotation)
+        for one in inner:
+            yield from leaves(one, f"{prefix}{name}.")
+        if not inner:
+            yield f"{prefix}{name}", info
+
+
+def other(key: str, info: FieldInfo, now: Any) -> Any:
+    """Give another value that is allowed."""
+    name = key.rpartition(".")[2]
+    if name in VALUES:
+        return VALUES[name]
+    if get_origin(info.annotation) is Literal:
+        return next(value for value in get_args(info.annotation) if value != now)
+    if isinstance(now, bool):
+        return not now
+    if isinstance(now, int):
+        return 2 * now or 3
+    return now / 2 or 0.5
+
+
+def flat(settings: BaseModel) -> dict[str, Any]:
+    def walk(value: Any, prefix: str) -> Iterator[tuple[str, Any]]:
+        if isinstance(value, dict) and prefix.rpartition(".")[2] not in VALUES:
+            for key, inner in value.items():
+                yield from walk(inner, f"{prefix}.{key}" if prefix else key)
+        else:
+            yield prefix, value
+
+    return dict(walk(settings.model_dump(mode="json"), ""))
+
+
+def shape(train: type[Config], model: Any, preset: str, *overrides: str) -> BaseModel:
+    vlm = ["vlm=random"] if train is TrainActConfig else []
+    config: Any = Settings(None, [*vlm, *overrides]).fill(train, data="d", out="o", preset=preset)
+    return model.preset(preset, **merged(SIZE if model is ActConfig else {}, config.model))
+
+
+@pytest.mark.parametrize(("train", "model", "preset"), MODELS)
+def test_every_setting_of_a_model_changes_itself_alone(train: type[Config], model: Any, preset: str) -> None:
+    wrist = "model.wrist.widths=[4, 4, 4, 4]"
+    for key, info in leaves(model):
+        needed = [wrist] if key.startswith("wrist.") and preset == "tiny" else []
+        needed += ["model.vlm.vision.patch_size=16"] if key.endswith(".stem") else []
+        before = flat(shape(train, model, preset, *needed))
+        new = other(key, info, before[key])
+        after = flat(shape(train, model, preset, *needed, f"model.{key}={json.dumps(new)}"))
+        changed = {name for name in after if after[name] != before[name]}
+        stream, _, name = key.rpartition(".")
+        shared = {"expert": "vlm.text", "vlm.text": "expert"}.get(stream)
+        follows = {f"{shared}.{name}"} if shared and name in SHARED else set()
+        assert changed == {key} | follows, f"--set model.{key}={new}"
+        assert after[key] == new
+
+
+@pytest.mark.parametrize(("train", "model", "preset"), MODELS)
+def test_every_nested_setting_of_a_trainer_changes_itself_alone(train: type[Config], model: Any, preset: str) -> None:
+    vlm = ["vlm=random"] if train is TrainActConfig else []
+
+    def filled(*overrides: str) -> dict[str, Any]:
+        return flat(Settings(None, [*vlm, *overrides]).fill(train, data="d", out="o", preset=preset))
+
+    before = filled()
+    keys = [(key, info) for key, info in leaves(train) if "." in key]
+    assert {key.partition(".")[0] for key, _ in keys} == {"augment", "mixture"}
+    for key, info in keys:
+        new = other(key, info, before[key])
+        after = filled(f"{key}={json.dumps(new)}")
+        assert {name for name in after if after[name] != before[name]} == {key}
+
+
+def test_what_streams_share_is_set_for_both_unless_both_are_given() -> None:
+    both = shape(TrainActConfig, ActConfig, "small", "model.expert.soft_cap=50")
+    assert (both.vlm.text.soft_cap, both.expert.soft_cap) == (50, 50)
+    with pytest.raises(ValueError, match=r"share soft_cap; the text has 30\.0, the expert 50\.0"):
+        shape(TrainActConfig, ActConfig, "small", "model.expert.soft_cap=50", "model.vlm.text.soft_cap=30")
+
+
+def test_a_group_that_a_preset_lacks_is_not_made_up() -> None:
+    with pytest.raises(ValueError, match=r"preset 'tiny' has no wrist encoder for model\.wrist\.drop to change"):
+        shape(TrainActConfig, ActConfig, "tiny", "model.wrist.drop=0.75")
+    made = shape(TrainActConfig, ActConfig, "tiny", "model.wrist.widths=[4, 8, 8, 16]", "model.wrist.drop=0.75")
+    assert (made.wrist.widths, made.wrist.drop) == ((4, 8, 8, 16), 0.75)
+    assert shape(TrainActConfig, ActConfig, "small", "model.wrist=null").wrist is None
+
+
+def test_a_named_mixture_is_not_thrown_away_by_one_of_its_keys(tmp_path: Any) -> None:
+    file = tmp_path / "settings.yaml"
+    file.write_text("mixture: villa-x\n")
+    with pytest.raises(DataEngineError, match=r"'mixture' is 'villa-x' already.*mixture\.recipe=villa-x"):
+        Settings(file, ["mixture.human_share=0.25"]).fill(TrainActConfig, data="d", out="o")
+    file.write_text("mixture: {recipe: villa-x}\n")
+    changed = Settings(file, ["mixture.human_share=0.25"]).fill(TrainActConfig, data="d", out="o").mixture
+    assert changed.human_share == 0.25
+    assert changed.weights
+
+
+def test_paper_sized_policies_do_not_train_from_random_words_unless_told() -> None:
+    with pytest.raises(DataEngineError, match=r"paper needs the weights of PaliGemma.*--set vlm=random") as caught:
+        Settings().fill(TrainActConfig, data="d", out="o", preset="paper")
+    assert "\n" not in str(caught.value)
+    assert Settings(None, ["vlm=random"]).fill(TrainActConfig, data="d", out="o", preset="paper").vlm == "random"
+
+
+def test_a_setting_that_was_renamed_says_so() -> None:
+    with pytest.raises(DataEngineError, match=r"count_padded_actions is now padded_actions: repeat"):
+        Settings(None, ["count_padded_actions=false"]).fill(TrainActConfig, data="d", out="o")
