@@ -58,6 +58,15 @@ def said_at(texts: Iterable[Text], step: int) -> str:
     return phrases[turn % len(phrases)]
 
 
+def narrowest(texts: Sequence[Text], num_steps: int) -> list[str]:
+    """Choose one phrase for each step, for formats that have no more: of the texts that hold, that of fewest steps."""
+    found = [""] * num_steps
+    order = sorted(enumerate(texts), key=lambda each: (each[1].start - each[1].end, -each[0]))
+    for _, text in order:  # of equal length the first is written last
+        found[text.start : text.end] = [text.phrases[0]] * (text.end - text.start)
+    return found
+
+
 def from_row(
     rows: Sequence[Mapping[str, Any]] | None, instruction: Iterable[str] | None, num_steps: int
 ) -> tuple[Text, ...]:

@@ -148,7 +148,8 @@ def _rows(corpus: Corpus, config: ExportConfig) -> Iterator[dict[str, Any]]:
     if config.where:
         filters.append(f"({config.where})")
     try:
-        for batch in corpus.scan(COLUMNS, where=" AND ".join(filters) or None):
+        names = [name for name in COLUMNS if name in corpus.schema.names]
+        for batch in corpus.scan(names, where=" AND ".join(filters) or None):
             yield from batch.to_pylist()
     except (ValueError, OSError) as error:
         if not config.where:

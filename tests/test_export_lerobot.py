@@ -20,7 +20,8 @@ import pytest
 import simplejpeg
 from made_corpus import add_parts, frames_of, human_clip, make_corpus, robot_episode
 
-from dataengine import catalog
+from dataengine import catalog, texts
+from dataengine.episode import Text
 from dataengine.errors import DataEngineError
 from dataengine.texts import whole_episode
 from pipelines.export import ExportConfig, run
@@ -258,9 +259,38 @@ def test_our_own_source_reads_the_export_back_to_the_same_episodes(corpus, out):
             assert np.array_equal(getattr(episode, name), getattr(wanted, name)), name
         assert (episode.embodiment, episode.control_hz, episode.split) == ("arm", 10.0, wanted.split)
         assert (episode.state_encoding, episode.action_encoding) == ("eef_pose", "eef_delta")
-        assert episode.instruction == list(wanted.instruction)
+        assert episode.texts == wanted.texts
         assert set(episode.cameras) == set(wanted.cameras)
         assert "doubt" not in episode.notes
+
+
+def test_every_frame_has_the_task_that_holds_there_and_texts_come_back_with_their_steps(tmp_path):
+    told = {
+        "steps": texts.spans([f"do step {k}"] for k in range(12)),
+        "parts": (Text(0, 12, ("tidy up", "clear it")), Text(2, 5, ("take the cup",)), Text(4, 9, ("put it down",))),
+        "gap": (Text(3, 12, ("go",)),),
+        "mute": (),
+    }
+    made = [replace(two_cameras(name, 12), texts=there) for name, there in told.items()]
+    corpus = make_corpus(tmp_path / "corpus", {"p": made})
+    run(ExportConfig(corpus=corpus.uri, out=str(tmp_path / "out"), codec="h264"))
+    root = tmp_path / "out/arm_10hz"
+    tasks = dict(enumerate(pd.read_parquet(root / "meta/tasks.parquet").index))
+    rows, entries = rows_of(root).to_pandas(), {line["source/source_record"]: line for line in entries_of(root)}
+    frames = {
+        name: [tasks[i] for i in rows[rows["episode_index"] == line["episode_index"]]["task_index"]]
+        for name, line in entries.items()
+    }
+    assert frames == {
+        "steps": [f"do step {k}" for k in range(12)],
+        "parts": ["tidy up"] * 2 + ["take the cup"] * 3 + ["put it down"] * 4 + ["tidy up"] * 3,
+        "gap": [""] * 3 + ["go"] * 9,
+        "mute": [""] * 12,
+    }
+    assert entries["parts"]["tasks"] == ["tidy up", "clear it", "take the cup", "put it down"]
+    source = catalog.source("lerobot")(str(root))
+    back = {e.source_record: e for part in source.parts() for e in source.read(part)}
+    assert {name: tuple(back[str(line["episode_index"])].texts) for name, line in entries.items()} == told
 
 
 def test_what_curation_dropped_is_left_out_unless_asked_for(tmp_path):

@@ -8,8 +8,9 @@ from dataclasses import dataclass
 from fractions import Fraction
 from typing import Any
 
-from dataengine.episode import CAMERA_SLOTS, stable_id
+from dataengine.episode import CAMERA_SLOTS, Text, phrases_of, stable_id
 from dataengine.schema import VECTORS
+from dataengine.texts import from_row, narrowest
 
 BYTES_PER_PIXEL = 0.1
 """Of a video frame, generously: AV1 with a key frame in two took 0.12 of noise and a third of that of real scenes."""
@@ -53,8 +54,9 @@ class Planned:
     index: int
     first_row: int
     num_steps: int
-    task_index: int
-    tasks: tuple[str, ...]
+    texts: tuple[Text, ...]
+    tasks: Mapping[str, int]
+    """Every phrase of the texts, and an empty one where there are steps without, to its task_index."""
 
 
 @dataclass(frozen=True)
@@ -86,28 +88,33 @@ class DatasetPlan:
         return stable_id(self.digest, *map(str, settings))
 
 
-@dataclass(frozen=True, order=True)
+@dataclass(frozen=True)
 class _Row:
-    """What is kept of an episode while planning; its order is that of the dataset."""
+    """What is kept of an episode while planning."""
 
-    split_rank: tuple[bool, str]
-    """LeRobot has splits as ranges, so that they stay together; `train` comes first."""
+    split: str
     dataset: str
-    record: tuple[str | int, ...]
-    """In the order of counting: 2 before 10."""
+    record: str
     episode_id: str
     num_steps: int
     fingerprint: str
-    instruction: tuple[str, ...]
+    texts: tuple[Text, ...]
+
+    @property
+    def rank(self) -> tuple[Any, ...]:
+        """Order of the dataset. LeRobot has splits as ranges, so that they stay together; `train` comes first."""
+        words = re.split(r"(\d+)", self.record)
+        counted = tuple(int(word) if i % 2 else word for i, word in enumerate(words))  # 2 before 10
+        return (self.split != "train", self.split, self.dataset, counted, self.episode_id)
 
 
 COLUMNS = (
-    *("episode_id", "dataset", "embodiment", "kind", "control_hz", "num_steps", "instruction", "split"),
+    *("episode_id", "dataset", "embodiment", "kind", "control_hz", "num_steps", "instruction", "texts", "split"),
     *("source_record", "source_fingerprint", "state_encoding", "action_encoding"),
     *(f"{name}_dim" for name in VECTORS),
     *(f"{side}_{slot}" for slot in CAMERA_SLOTS for side in ("height", "width")),
 )
-"""What planning reads of every episode."""
+"""What planning reads of every episode; an older corpus has no `texts`."""
 
 
 def plan(
@@ -182,15 +189,14 @@ def _plain(text: str) -> str:
 
 
 def _row(row: Mapping[str, Any]) -> _Row:
-    words = re.split(r"(\d+)", row["source_record"])
     return _Row(
-        split_rank=(row["split"] != "train", row["split"]),
+        split=row["split"],
         dataset=row["dataset"],
-        record=tuple(int(word) if i % 2 else word for i, word in enumerate(words)),
+        record=row["source_record"],
         episode_id=row["episode_id"],
         num_steps=row["num_steps"],
         fingerprint=row["source_fingerprint"],
-        instruction=tuple(row["instruction"] or ()) or ("",),
+        texts=from_row(row.get("texts"), row["instruction"], row["num_steps"]),
     )
 
 
@@ -203,19 +209,19 @@ def _dataset(name: str, layout: Layout, rows: list[_Row], video_mb: float, data_
     units: list[list[Planned]] = []
     digest = hashlib.blake2b(repr(layout.key).encode(), digest_size=8)
     first_row = steps = 0
-    for index, row in enumerate(sorted(rows)):
-        for text in row.instruction:
+    for index, row in enumerate(sorted(rows, key=lambda row: row.rank)):
+        said = dict.fromkeys([*phrases_of(row.texts), *narrowest(row.texts, row.num_steps)])
+        for text in said:
             tasks.setdefault(text, len(tasks))
         if not units or steps + row.num_steps > limit_steps:
             units.append([])
             steps = 0
-        task_index = tasks[row.instruction[0]]
-        units[-1].append(Planned(row.episode_id, index, first_row, row.num_steps, task_index, row.instruction))
+        own = {text: tasks[text] for text in said}
+        units[-1].append(Planned(row.episode_id, index, first_row, row.num_steps, row.texts, own))
         steps += row.num_steps
         first_row += row.num_steps
-        split = row.split_rank[1]
-        splits[split] = (splits.get(split, (index, 0))[0], index + 1)
-        digest.update(f"{len(units)} {row.episode_id} {row.num_steps} {row.fingerprint}\n".encode())
+        splits[row.split] = (splits.get(row.split, (index, 0))[0], index + 1)
+        digest.update(f"{len(units)} {row.episode_id} {row.num_steps} {row.fingerprint} {row.texts}\n".encode())
     return DatasetPlan(
         name=name,
         layout=layout,

@@ -21,7 +21,10 @@ from numpy.typing import NDArray
 from dataengine.errors import DataEngineError
 from dataengine.export._lerobot_plan import Layout, Planned, place_of
 from dataengine.export._lerobot_stats import PictureStats, Stats, of_numbers, sampled_frames
+from dataengine.formats._lerobot_entries import EXPORTED_TEXTS
+from dataengine.schema import TEXTS
 from dataengine.store import Corpus
+from dataengine.texts import narrowest, to_row
 
 ASIDE = ".villa"
 """Folder of what is not finished; gone when the dataset is."""
@@ -111,7 +114,8 @@ def write_unit(corpus: Corpus, task: Task, tell: Callable[[int], None]) -> None:
     for line in found:
         line |= dict(zip(("meta/episodes/chunk_index", "meta/episodes/file_index"), _indices(task.number), strict=True))
     with whole(task.root, receipt_of(task.root, task.number)) as path:
-        pq.write_table(pa.Table.from_pylist(found), path)
+        said = pa.array([line.pop(EXPORTED_TEXTS) for line in found], TEXTS)  # a type that no text may be there to tell
+        pq.write_table(pa.Table.from_pylist(found).append_column(EXPORTED_TEXTS, said), path)
 
 
 def _rows(corpus: Corpus, planned: Planned, layout: Layout) -> tuple[dict[str, pa.Array], dict[str, Stats]]:
@@ -130,7 +134,7 @@ def _rows(corpus: Corpus, planned: Planned, layout: Layout) -> tuple[dict[str, p
         "frame_index": steps,
         "episode_index": np.full_like(steps, planned.index),
         "index": planned.first_row + steps,
-        "task_index": np.full_like(steps, planned.task_index),
+        "task_index": np.array([planned.tasks[text] for text in narrowest(planned.texts, planned.num_steps)]),
     }
     columns = {field.name: _column(arrays[field.name], field.type) for field in _schema(layout)}
     return columns, {name: of_numbers(values) for name, values in arrays.items()}
@@ -149,6 +153,7 @@ def _entry(corpus: Corpus, planned: Planned, unit: int) -> dict[str, Any]:
         "dataset_from_index": planned.first_row,
         "dataset_to_index": planned.first_row + planned.num_steps,
         **{f"source/{name}": lineage[name].as_py() for name in LINEAGE},
+        EXPORTED_TEXTS: to_row(planned.texts),
     }
 
 

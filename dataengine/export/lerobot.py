@@ -6,7 +6,7 @@ and each group becomes a dataset in a folder of its own.
 state, action          -> observation.state, action            raw_state, raw_action -> source.state, source.action
 camera slots           -> observation.images.<slot>, AV1 or H.264, frame k of an episode at exactly k / rate
 time_ns                -> source.time_ns; `timestamp` is k / rate, as LeRobot must have it
-instruction            -> task of every frame (the first) and tasks of the episode (all)
+texts                  -> tasks of the episode (all), and of every frame the one that holds for the fewest frames
 where it comes from    -> meta/episodes, columns source/*; meta/villa.json says what holds for all
 
 A dataset is written in units of files; info.json comes last. Killed at any moment, the same call goes on where it was.
@@ -48,7 +48,7 @@ from dataengine.export._lerobot_unit import (
 from dataengine.formats.lerobot import EXPORT, INFO, read_table
 from dataengine.store import Corpus
 
-FORMAT = 1
+FORMAT = 2
 """Rises when the same episodes would be written in another way."""
 EEF_NAMES = ("x", "y", "z", "roll", "pitch", "yaw", "gripper")
 

@@ -2,8 +2,8 @@
 
     python check.py DATASET EXPECTED.npz
 
-EXPECTED holds for each episode i `<i>/<column>` arrays, `<i>/task`, and `<i>/<camera>` pictures of its first, middle
-and last frame. Prints one JSON object; fails with an AssertionError.
+EXPECTED holds for each episode i `<i>/<column>` arrays, `<i>/tasks` by frame, and `<i>/<camera>` pictures of its
+first, middle and last frame. Prints one JSON object; fails with an AssertionError.
 """
 
 import json
@@ -65,7 +65,7 @@ def check_frames(dataset, expected, episode, start, length, cameras) -> float:
     for which, frame in enumerate((0, length // 2, length - 1)):
         item = dataset[start + frame]
         assert item["index"].item() == start + frame
-        assert item["task"] == str(expected[f"{episode}/task"])
+        assert item["task"] == str(expected[f"{episode}/tasks"][frame])
         for key in cameras:
             wanted = expected[f"{episode}/{key}"][which].astype(np.float32)
             found = item[key].permute(1, 2, 0).numpy() * 255

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pyarrow.parquet as pq
 
+from dataengine import texts
 from dataengine.store import Corpus
 
 COLUMNS = {"state": "observation.state", "action": "action", "raw_state": "source.state", "raw_action": "source.action"}
@@ -27,7 +28,7 @@ def expected(corpus: str, dataset: str) -> dict[str, np.ndarray]:
             if getattr(episode, vector) is not None
         }
         found[f"{i}/source.time_ns"] = episode.time_ns
-        found[f"{i}/task"] = np.array((episode.instruction or [""])[0])
+        found[f"{i}/tasks"] = np.array(texts.narrowest(episode.texts, episode.num_steps))
         steps = episode.num_steps
         for slot in episode.cameras:
             found[f"{i}/observation.images.{slot}"] = episode.frames(slot, [0, steps // 2, steps - 1])
