@@ -160,6 +160,12 @@ class VectorLayout:
         }
         return {name: indices for name, indices in found.items() if indices}
 
+    @property
+    def notes(self) -> dict[What, str]:
+        """Say all of it as a source would in its notes; `of` undoes it."""
+        grippers, names = ",".join(map(str, self.grippers)), ",".join(name.replace(",", " ") for name in self.names)
+        return {"grippers": grippers, "names": names, "units": ",".join(self.units)}
+
     def name(self, index: int) -> str:
         """Name a value; by its index where it has no name."""
         return self.names[index] or str(index)

@@ -23,7 +23,8 @@ FRAMES = 8
 LEAST_SIDE = 96
 """Pixels to which frames are scaled down at most."""
 OTHER_EPISODE = re.compile(r"repeats episode (\w+)")
-HAND = ("x", "y", "z")
+CURVES = 6
+"""Values drawn of a vector at most: two hands, or the joints of an arm."""
 
 
 def write_page(place: Path, corpus: Corpus, rules: Mapping[str, Stage], found: Verdicts, report: CurateReport) -> None:
@@ -143,19 +144,20 @@ def _strip(episode: StoredEpisode, words: str, pictures: Path) -> Iterator[str]:
 
 
 def _curves(episode: StoredEpisode) -> Iterator[str]:
-    """Draw positions, and openings of grippers with what was commanded."""
+    """Draw positions or else joints, and openings of grippers with what was commanded."""
     seconds = (np.arange(episode.num_steps) / episode.control_hz).tolist()
-    for name, vector in (("state", episode.state), ("action", episode.action)):
+    grippers = []
+    for name, said, vector in (("state", "measured", episode.state), ("action", "commanded", episode.action)):
         if vector is None:
             continue
-        arm = vector.shape[1] % 7 == 0
-        dims = {n: i for i, n in enumerate(HAND)} if arm else {str(i): i for i in range(min(vector.shape[1], 6))}
-        lines = [charts.Series(n, seconds, vector[:, i].astype(float).tolist()) for n, i in dims.items()]
-        yield charts.line_chart(f"{name}: {'hand' if arm else 'first dimensions'}", lines, x_label="s")
-    grippers = [
-        charts.Series(name, seconds, vector[:, 6].astype(float).tolist())
-        for name, vector in (("measured", episode.state), ("commanded", episode.action))
-        if vector is not None and vector.shape[1] % 7 == 0
-    ]
+        layout = episode.layout(name)
+        kinds = (("hand", layout.position), ("joints", layout.joints), ("first dimensions", range(layout.dim)))
+        kind, indices = next((kind, indices) for kind, indices in kinds if len(indices))
+        curves = [(layout.name(i), vector[:, i].astype(float).tolist()) for i in indices[:CURVES]]
+        lines = [charts.Series(curve, seconds, values) for curve, values in curves]
+        yield charts.line_chart(f"{name}: {kind}", lines, x_label="s")
+        for i in layout.grippers:
+            which = f"{said} {layout.name(i)}" if len(layout.grippers) > 1 else said
+            grippers.append(charts.Series(which, seconds, vector[:, i].astype(float).tolist()))
     if grippers:
-        yield charts.line_chart("gripper, 0 closed to 1 open", grippers, x_label="s")
+        yield charts.line_chart("gripper", grippers, x_label="s")

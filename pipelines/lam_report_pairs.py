@@ -1,7 +1,7 @@
 """Pairs of frames to look into a latent action model with: whose, which ones, and what the model says of them."""
 
 import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -23,11 +23,6 @@ if TYPE_CHECKING:
 
 READ_TOGETHER = 16
 """Pairs encoded between two words of progress."""
-HANDS: Mapping[int, tuple[int, ...]] = {
-    **dict.fromkeys((4, 5, 6, 7), (0, 1, 2)),
-    **{12: (0, 1, 2, 6, 7, 8), 14: (0, 1, 2, 7, 8, 9)},
-}
-"""Places of the hands' positions in an `eef_pose`, by its width."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -230,9 +225,11 @@ def _motion(corpus: Corpus, picks: Picks) -> NDArray[np.float32] | None:
     for info, rows in picks.by_episode():
         episode = corpus.episode(info.episode_id)
         state = episode.state
-        if state is None or episode.column("state_encoding") != "eef_pose" or state.shape[1] not in HANDS:
+        layout = episode.layout("state")
+        hands_at = [i for indices in layout.positions if len(indices) == 3 for i in indices]  # not on a plane
+        if state is None or layout.encoding != "eef_pose" or not hands_at:
             return None
-        hands = state[:, list(HANDS[state.shape[1]])]
+        hands = state[:, hands_at]
         found.append(hands[rows + picks.stride] - hands[rows])
     return np.concatenate(found)
 

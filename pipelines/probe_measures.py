@@ -6,15 +6,15 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from dataengine.vector_layout import GROUPS
 from pipelines.probe_pairs import Floats, Numbers
-from pipelines.probe_report import GROUPS, MEAN, Comparison, EmbodimentReadouts, Interval, Over, Readout, named
+from pipelines.probe_report import MEAN, Comparison, EmbodimentReadouts, Interval, Over, Readout, named
 
 BIN = 0.05
 """Width of the bins of largest errors (villa-X, figure 4); the last bin holds everything beyond 1."""
 NUM_BINS = 20
 SMALL_ERROR = 0.5
 """A pair whose largest error over steps and dimensions stays below this is read well."""
-ARM_WIDTH = 7
 CONFIDENCE = 0.95
 
 
@@ -39,8 +39,8 @@ def judge(source: str, errors: Sequence[Sequence[Floats]], numbers: Numbers, mod
     counts = np.bincount(np.minimum(largest / BIN, NUM_BINS).astype(int).ravel(), minlength=NUM_BINS + 1)
     seeds = sizes.mean(axis=(1, 2, 3, 4))
     groups = {}
-    for name, places in GROUPS.items() if numbers.canonical else ():
-        mine = np.isin(numbers.action_dims % ARM_WIDTH, places)
+    for name, indices in numbers.groups.items():
+        mine = np.isin(numbers.action_dims, indices)
         if mine.any():
             groups[name] = sizes[..., mine].mean(axis=(1, 2, 3, 4))
     small = (largest < SMALL_ERROR).mean(axis=(1, 2))

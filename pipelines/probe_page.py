@@ -2,12 +2,13 @@
 
 from pathlib import Path
 
+from dataengine.vector_layout import GROUPS
 from pipelines import page
 from pipelines.charts import Value
 from pipelines.probe_arms import MEDIAN, TRUE_CHANGE
 from pipelines.probe_charts import Bars, Change, Drawing, bins_chart, change_chart, difference_chart, error_chart
 from pipelines.probe_measures import BIN
-from pipelines.probe_report import GROUPS, MEAN, Comparison, EmbodimentReadouts, Interval, ProbeReport, Readout
+from pipelines.probe_report import MEAN, Comparison, EmbodimentReadouts, Interval, ProbeReport, Readout
 
 ALL = "all"
 """Name of the error over all dimensions, beside those of groups."""
@@ -86,7 +87,7 @@ def _comparisons(report: ProbeReport) -> tuple[page.Section, list[Drawing]]:
             f"mean, the line its interval (cut where it leaves the picture). {report.seed_words}"
         ),
         drawings[0].figure,
-        page.folded("xyz, rpy and gripper", *(d.figure for d in drawings[1:])) if drawings[1:] else "",
+        page.folded("by kind of value", *(d.figure for d in drawings[1:])) if drawings[1:] else "",
     ]
     return page.Section("comparison", "Which one reads better", blocks), drawings
 

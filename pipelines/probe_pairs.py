@@ -1,6 +1,6 @@
 """Pairs of frames to probe latent actions on: which ones, and what the robot did between them."""
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -43,8 +43,8 @@ class Numbers:
     """(n, s): the true difference of the two states."""
     action_dims: NDArray[np.int64]
     """(a,) which dimensions of the canonical vector these are."""
-    canonical: bool
-    """Whether the whole vector is `[x y z roll pitch yaw gripper]`, once or twice."""
+    groups: Mapping[str, tuple[int, ...]]
+    """Dimensions of the canonical vector by kind, as `VectorLayout.groups` has them; empty where nobody says."""
 
 
 def robot_episodes(corpus: Corpus, slots: Collection[str] = ()) -> list[EpisodeInfo]:
@@ -116,20 +116,20 @@ def _pick(embodiment: str, stride: int, episodes: Sequence[EpisodeInfo], most: i
 def read_numbers(corpus: Corpus, picks: Picks, normalizer: Normalizer) -> Numbers:
     """Read and normalise what the robot did in the pairs."""
     name, steps = picks.embodiment, np.arange(picks.stride)
-    actions, changes = [], []
+    actions, changes, layouts = [], [], set()
     for info, rows in picks.by_episode():
         episode = corpus.episode(info.episode_id)
         assert episode.action is not None
         assert episode.state is not None
         action = normalizer.normalize(name, "action", episode.action)
         state = normalizer.normalize(name, "state", episode.state)
+        layouts.add(episode.layout("action"))
         actions.append(action[rows[:, None] + steps])
         changes.append(state[rows + picks.stride] - state[rows])
-    dim = normalizer.dim(name, "action")
     varies = normalizer.varies(name, "action")
     return Numbers(
         actions=np.concatenate(actions)[..., varies],
         state_change=np.concatenate(changes),
         action_dims=np.flatnonzero(varies),
-        canonical=dim > 0 and dim % 7 == 0,
+        groups=next(iter(layouts)).groups if len(layouts) == 1 else {},
     )

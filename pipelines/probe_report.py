@@ -6,10 +6,8 @@ from typing import Literal
 from pydantic import Field
 
 from dataengine.report import Report
+from dataengine.vector_layout import GROUPS
 from pipelines.text_table import text_table
-
-GROUPS = {"xyz": (0, 1, 2), "rpy": (3, 4, 5), "gripper": (6,)}
-"""Places of the groups in each arm's seven action dimensions."""
 
 Over = Literal["training seeds", "probe seeds"]
 Interval = tuple[float, float]
@@ -35,7 +33,7 @@ class Readout(Report):
     l1_interval: Interval | None
     """95 % t-interval of the mean over seeds; None with one seed."""
     groups: dict[str, float]
-    """Mean absolute error of xyz, rpy and gripper, where the arm has them."""
+    """Mean absolute error of positions, angles, joints and grippers, where the action has them."""
     group_seeds: dict[str, list[float]]
     group_intervals: dict[str, Interval | None]
     small_errors: float

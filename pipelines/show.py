@@ -20,7 +20,6 @@ if TYPE_CHECKING:
 
 EXAMPLES = 2
 """Episodes that are named for each dataset."""
-CANONICAL = ("x", "y", "z", "roll", "pitch", "yaw", "gripper")
 PICTURES = (".png", ".pdf", ".svg")
 
 
@@ -207,7 +206,7 @@ def _episode(corpus: "Corpus", episode: "StoredEpisode", picture: Path | None) -
             Range(vector=name, dim=i, name=what, min=float(x.min()), mean=float(x.mean()), max=float(x.max()))
             for name in ("state", "action")
             if (vector := vectors[name]) is not None
-            for i, (what, x) in enumerate(zip(_dim_names(episode, name, vector.shape[1]), vector.T, strict=True))
+            for i, (what, x) in enumerate(zip(_dim_names(episode, name), vector.T, strict=True))
         ],
         keep=episode.column("keep") if judged else None,
         reject_reason=(episode.column("reject_reason") if judged else "") or "",
@@ -227,12 +226,10 @@ def _vectors(episode: "StoredEpisode") -> dict[str, NDArray[np.float32] | None]:
     }
 
 
-def _dim_names(episode: "StoredEpisode", vector: str, dim: int) -> list[str]:
-    """Name the dimensions of a canonical vector of one or two arms; others have numbers only."""
-    if dim % len(CANONICAL) or not (episode.column(f"{vector}_encoding") or "").startswith("eef"):
-        return [str(i) for i in range(dim)]
-    arms = [""] if dim == len(CANONICAL) else [f"{arm} " for arm in ("left", "right", "third", "fourth")]
-    return [f"{arm}{name}" for arm in arms for name in CANONICAL][:dim]
+def _dim_names(episode: "StoredEpisode", vector: str) -> list[str]:
+    """Name the values of a canonical vector; by their index where nobody says."""
+    layout = episode.layout(vector)
+    return [layout.name(i) for i in range(layout.dim)]
 
 
 def draw(episode: "StoredEpisode", out: Path, num_frames: int) -> None:
@@ -259,7 +256,7 @@ def draw(episode: "StoredEpisode", out: Path, num_frames: int) -> None:
         axis.set_ylabel(slot, fontsize=8)
     for (name, vector), axis in zip(curves, axes[len(episode.cameras) :], strict=True):
         axis.set_prop_cycle(color=[colormaps["tab20"](i) for i in range(20)])
-        for what, values in zip(_dim_names(episode, name, vector.shape[1]), vector.T, strict=True):
+        for what, values in zip(_dim_names(episode, name), vector.T, strict=True):
             axis.plot(seconds, values, linewidth=1, label=what)
         axis.set_ylabel(name, fontsize=8)
         axis.margins(x=0.01)

@@ -24,6 +24,7 @@ from dataengine import catalog, texts
 from dataengine.episode import Text
 from dataengine.errors import DataEngineError
 from dataengine.texts import whole_episode
+from dataengine.vector_layout import layout_of
 from pipelines.export import ExportConfig, run
 
 CHECK = Path(__file__).parent / "lerobot_check"
@@ -452,3 +453,28 @@ def test_a_dataset_that_the_real_lerobot_package_wrote_arrives_with_equal_values
         for frames in episode.cameras.values():
             shown = [simplejpeg.decode_jpeg(data).mean() for data in frames.jpegs]
             assert np.abs(shown - wanted).max() < 2.5
+
+
+def test_what_values_are_goes_out_and_comes_in_again(tmp_path):
+    told = robot_episode("t", embodiment="told", num_steps=9)
+    notes = {"state_units": "degrees", "state_grippers": "", "action_names": "a,b,c,d,e,f,jaw", "action_grippers": "6"}
+    encodings = {"state_encoding": "joint_position", "action_encoding": "joint_position"}
+    two = np.zeros((9, 14), np.float32)
+    parts = {
+        "told": [replace(told, notes=notes, **encodings)],
+        "aloha": [replace(robot_episode("u", embodiment="aloha", num_steps=9), state=two, action=two, **encodings)],
+    }
+    corpus = make_corpus(tmp_path / "corpus", parts)
+    export(corpus, tmp_path / "out")
+    for record, name in (("t", "told_10hz"), ("u", "aloha_10hz")):
+        features = json.loads((tmp_path / "out" / name / "meta/info.json").read_text())["features"]
+        before, source = stored(corpus, record), catalog.source("lerobot")(str(tmp_path / "out" / name))
+        (after,) = source.read(source.parts()[0])
+        for column in ("state", "action"):
+            here = before.layout(column)
+            there = layout_of(
+                column, getattr(after, f"{column}_encoding"), here.dim, after.notes, dataset=after.dataset
+            )
+            assert (there.units, there.grippers, there.arms) == (here.units, here.grippers, here.arms)
+            assert len(set(features["observation.state" if column == "state" else column]["names"])) == here.dim
+    assert features["action"]["names"][5:8] == ["left_joint_5", "left_gripper", "right_joint_0"]

@@ -10,6 +10,7 @@ from dataengine import stats
 from dataengine.errors import DataEngineError
 from dataengine.normalize import Normalizer
 from dataengine.store import Corpus
+from dataengine.vector_layout import VectorLayout
 from dataengine.windows import is_held_out
 from pipelines.label import LabelConfig
 from pipelines.label import run as run_label
@@ -138,7 +139,10 @@ def test_errors_are_summed_up_by_seed_group_and_size():
     errors = np.zeros((4, 2, 7), np.float32)
     errors[0, 1, 0], errors[1, 0, 6], errors[2, 0, 3] = 0.7, -0.32, 1.9
     numbers = Numbers(
-        actions=errors, state_change=errors[:, 0], action_dims=np.array([0, 1, 2, 3, 4, 5, 6]), canonical=True
+        actions=errors,
+        state_change=errors[:, 0],
+        action_dims=np.array([0, 1, 2, 3, 4, 5, 6]),
+        groups=VectorLayout.of("eef_delta", 7).groups,
     )
     found = judge("x", [[errors, errors / 2]], numbers)
     total = 0.7 + 0.32 + 1.9
@@ -154,8 +158,22 @@ def test_errors_are_summed_up_by_seed_group_and_size():
 def test_a_second_arm_belongs_to_the_same_groups():
     errors = np.zeros((3, 1, 14), np.float32)
     errors[..., 7:10] = 0.5
-    numbers = Numbers(actions=errors, state_change=errors[:, 0], action_dims=np.arange(14), canonical=True)
-    assert judge("x", [[errors]], numbers).groups == {"xyz": 0.25, "rpy": 0.0, "gripper": 0.0}
+    assert judge("x", [[errors]], numbers_of(errors, "eef_delta")).groups == {"xyz": 0.25, "rpy": 0.0, "gripper": 0.0}
+
+
+def numbers_of(errors, encoding):
+    dims = errors.shape[-1]
+    groups = VectorLayout.of(encoding, dims).groups
+    return Numbers(actions=errors, state_change=errors[:, 0], action_dims=np.arange(dims), groups=groups)
+
+
+def test_joints_are_a_group_of_their_own_and_seven_of_them_have_no_gripper():
+    errors = np.zeros((3, 1, 14), np.float32)
+    errors[..., 6], errors[..., 13] = 0.5, 0.5
+    aloha = judge("x", [[errors]], numbers_of(errors, "joint_position"))
+    assert aloha.groups == {"joints": 0.0, "gripper": 0.5}
+    seven = judge("x", [[errors[..., :7]]], numbers_of(errors[..., :7], "joint_position"))
+    assert seven.groups == {"joints": pytest.approx(0.5 / 7, abs=1e-5)}
 
 
 @pytest.mark.parametrize(

@@ -4,14 +4,15 @@ import numpy as np
 import pytest
 from scipy import stats
 
+from dataengine.vector_layout import VectorLayout
 from pipelines.probe_measures import compare, judge, mean_of, t_interval
 from pipelines.probe_pairs import Numbers
 from pipelines.probe_report import EmbodimentReadouts, named
 
 
 def numbers(dims=7):
-    nothing = np.zeros((1, 1, dims), np.float32)
-    return Numbers(actions=nothing, state_change=nothing[0], action_dims=np.arange(dims), canonical=True)
+    nothing, groups = np.zeros((1, 1, dims), np.float32), VectorLayout.of("eef_delta", dims).groups
+    return Numbers(actions=nothing, state_change=nothing[0], action_dims=np.arange(dims), groups=groups)
 
 
 def constant(size, dims=7):

@@ -11,6 +11,7 @@ from typing import Any
 from dataengine.episode import CAMERA_SLOTS, Text, phrases_of, stable_id
 from dataengine.schema import VECTORS
 from dataengine.texts import from_row, narrowest
+from dataengine.vector_layout import VectorLayout, layout_of
 
 BYTES_PER_PIXEL = 0.1
 """Of a video frame, generously: AV1 with a key frame in two took 0.12 of noise and a third of that of real scenes."""
@@ -34,15 +35,15 @@ class Layout:
     """Slot to height and width."""
     dims: Mapping[str, int]
     """Widths of the vectors that there are."""
-    state_encoding: str
-    action_encoding: str
+    vectors: Mapping[str, VectorLayout]
+    """What the values of the canonical ones are."""
 
     @property
     def key(self) -> tuple[Any, ...]:
         """Tell layouts apart."""
         return (
             *(self.embodiment, self.kind, self.rate, tuple(self.cameras.items()), tuple(self.dims.items())),
-            *(self.state_encoding, self.action_encoding),
+            tuple(self.vectors.items()),
         )
 
 
@@ -110,7 +111,7 @@ class _Row:
 
 COLUMNS = (
     *("episode_id", "dataset", "embodiment", "kind", "control_hz", "num_steps", "instruction", "texts", "split"),
-    *("source_record", "source_fingerprint", "state_encoding", "action_encoding"),
+    *("source_record", "source_fingerprint", "state_encoding", "action_encoding", "notes"),
     *(f"{name}_dim" for name in VECTORS),
     *(f"{side}_{slot}" for slot in CAMERA_SLOTS for side in ("height", "width")),
 )
@@ -157,8 +158,17 @@ def _layout(row: Mapping[str, Any], rate_hz: float | None) -> Layout:
         rate=Fraction(rate_hz or row["control_hz"]).limit_denominator(1001),
         cameras=cameras,
         dims={name: row[f"{name}_dim"] for name in VECTORS if row[f"{name}_dim"]},
-        state_encoding=row["state_encoding"],
-        action_encoding=row["action_encoding"],
+        vectors={
+            name: layout_of(
+                name,
+                row[f"{name}_encoding"],
+                row[f"{name}_dim"] or 0,
+                row["notes"],
+                dataset=row["dataset"],
+                embodiment=row["embodiment"],
+            )
+            for name in ("state", "action")
+        },
     )
 
 
@@ -168,7 +178,7 @@ def _names(layouts: Sequence[Layout]) -> dict[tuple[Any, ...], str]:
         lambda layout: "_".join(layout.cameras) or "no_camera",
         lambda layout: "_".join(f"{height}x{width}" for height, width in layout.cameras.values()),
         lambda layout: "_".join(f"{name}{dim}" for name, dim in layout.dims.items()) or "no_vectors",
-        lambda layout: f"{layout.state_encoding}_{layout.action_encoding}_{layout.kind}",
+        lambda layout: "_".join([*(vector.encoding for vector in layout.vectors.values()), layout.kind]),
     ]
     names = {layout.key: _plain(f"{layout.embodiment}_{float(layout.rate):.6g}hz") for layout in layouts}
     for word in further:

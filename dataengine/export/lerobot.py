@@ -47,10 +47,10 @@ from dataengine.export._lerobot_unit import (
 )
 from dataengine.formats.lerobot import EXPORT, INFO, read_table
 from dataengine.store import Corpus
+from dataengine.vector_layout import note_key
 
 FORMAT = 2
 """Rises when the same episodes would be written in another way."""
-EEF_NAMES = ("x", "y", "z", "roll", "pitch", "yaw", "gripper")
 
 
 @dataclass(frozen=True)
@@ -156,8 +156,13 @@ class Export:
             "fingerprint": self.fingerprint,
             "embodiment": layout.embodiment,
             "kind": layout.kind,
-            "state_encoding": layout.state_encoding,
-            "action_encoding": layout.action_encoding,
+            **{f"{name}_encoding": vector.encoding for name, vector in layout.vectors.items()},
+            **{
+                note_key(name, what): said
+                for name, vector in layout.vectors.items()
+                for what, said in vector.notes.items()
+                if vector.dim
+            },
             **self._about,
         }
 
@@ -253,11 +258,14 @@ def _value_names(layout: Layout, name: str, dim: int) -> list[str] | None:
     """Name the values of canonical vectors; raw ones are as their publisher has them."""
     if name not in ("state", "action"):
         return None
-    encoding = getattr(layout, f"{name}_encoding")
-    if encoding.startswith("eef_") and dim == len(EEF_NAMES):
-        return [f"delta_{word}" if encoding == "eef_delta" and word != "gripper" else word for word in EEF_NAMES]
-    stem = {"joint_position": "joint", "joint_velocity": "joint_velocity"}.get(encoding, name)
-    return [f"{stem}_{i}" for i in range(dim)]
+    vector = layout.vectors[name]
+    found = [word.replace(" ", "_") or f"{name}_{i}" for i, word in enumerate(vector.names)]
+    if vector.encoding == "eef_delta":
+        moves = {*vector.position, *vector.rotation}
+        found = [f"delta_{word}" if i in moves and not word.startswith("d") else word for i, word in enumerate(found)]
+    if vector.encoding == "joint_velocity":
+        found = [word.replace("joint_", "joint_velocity_") for word in found]
+    return found if len(set(found)) == dim else [f"{name}_{i}" for i in range(dim)]
 
 
 def _tasks_table(tasks: Sequence[str]) -> pa.Table:

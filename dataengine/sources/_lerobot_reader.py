@@ -39,8 +39,8 @@ class Reading:
     frame_size: int
     state: meaning.Vector
     action: meaning.Vector
-    units: Mapping[str, str]
-    """Of `state` and `action`, as `vector_layout` reads them."""
+    layout: Mapping[str, str]
+    """What state and action are, as notes that `vector_layout` reads."""
     cameras: Mapping[str, str]
     """Slot to feature."""
     left_out: Sequence[str]
@@ -153,11 +153,7 @@ def _notes(reading: Reading, raw_state: meaning.Vector, raw_action: meaning.Vect
         "raw_action": ",".join(map(str, raw_action.slices)),
         "doubt": "; ".join(doubts),
     }
-    said = {"state": reading.state, "action": reading.action}
-    grippers = {note_key(column): v.grippers for column, v in said.items() if v.grippers is not None}
-    names = {note_key(column, "names"): v.names for column, v in said.items() if v.names}
-    units = {note_key(column, "units"): reading.units[column] for column, v in said.items() if v.width}
-    unknown = [column for column, v in said.items() if v.width and UNKNOWN in reading.units[column].split(",")]
+    unknown = [what for what in ("state", "action") if UNKNOWN in reading.layout.get(note_key(what, "units"), "")]
     if unknown:
         notes["units_unknown"] = f"{' and '.join(unknown)}: nobody says the unit; rules judge by how far values range"
-    return {key: text for key, text in notes.items() if text} | grippers | names | units
+    return {key: text for key, text in notes.items() if text} | dict(reading.layout)

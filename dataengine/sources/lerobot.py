@@ -33,11 +33,13 @@ from dataengine.sources import _lerobot_meaning as meaning
 from dataengine.sources._lerobot_reader import EpisodeReader, Reading
 from dataengine.sources._lerobot_texts import Columns
 from dataengine.sources._parts import grouped, rejected
+from dataengine.vector_layout import What, note_key
 
 AnyEncoding = Literal[
     "auto", "eef_pose", "eef_delta", "eef_velocity", "joint_position", "joint_delta", "joint_velocity", "mixed"
 ]
 NAMED = "{robot}_{layout}"
+_WHATS: tuple[What, ...] = ("grippers", "names", "units")
 LICENCE = re.compile(r"^license:\s*['\"]?([\w.+-]+)", re.MULTILINE)
 
 
@@ -128,7 +130,7 @@ class Lerobot:
             frame_size=self.frame_size,
             state=state,
             action=action,
-            units=self._units(info, state, action),
+            layout=self._layout(info, state, action),
             cameras=slots,
             left_out=left_out,
         )
@@ -158,13 +160,20 @@ class Lerobot:
             meaning.action(info.features, self.action, said.get("action_encoding", "auto"), place),
         )
 
-    def _units(self, info: Info, state: meaning.Vector, action: meaning.Vector) -> dict[str, str]:
-        """Say the units of state and action: those of our own export, else what names tell, which is mostly nothing."""
-        said = lerobot.read_export(info.root)
-        return {
-            what: (said.get(f"{what}_units") if not columns else None) or vector.units
-            for what, vector, columns in (("state", state, self.state), ("action", action, self.action))
-        }
+    def _layout(self, info: Info, state: meaning.Vector, action: meaning.Vector) -> dict[str, str]:
+        """Say what the values are: what names tell, of units mostly nothing, or what our export says of its columns."""
+        said, found = lerobot.read_export(info.root), dict[str, str]()
+        for column, vector, chosen in (("state", state, self.state), ("action", action, self.action)):
+            keys = {what: note_key(column, what) for what in _WHATS}
+            if vector.width:
+                told: dict[What, str | None] = {
+                    "grippers": vector.grippers,
+                    "names": vector.names or None,
+                    "units": vector.units,
+                }
+                found |= {keys[what]: text for what, text in told.items() if text is not None}
+                found |= {key: said[key] for key in keys.values() if key in said and not chosen}
+        return found
 
 
 def _files(entry: Entry) -> list[str]:

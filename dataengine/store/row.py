@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from dataengine import texts
 from dataengine.episode import CAMERA_SLOTS, phrases_of
 from dataengine.schema import VECTORS
+from dataengine.vector_layout import VectorLayout, layout_of
 
 if TYPE_CHECKING:
     from dataengine.store.corpus import Corpus
@@ -63,6 +64,13 @@ class StoredEpisode:
     def time_ns(self) -> NDArray[np.int64]:
         """(t,) nanoseconds since the first step."""
         return self._corpus.read_row(self.row, ["time_ns"])["time_ns"].values.to_numpy()
+
+    def layout(self, vector: str) -> VectorLayout:
+        """Say what the values of `state` or `action` are."""
+        found = self._corpus.read_row(self.row, [f"{vector}_encoding", "notes"])
+        encoding, notes = (value.as_py() for value in found.values())
+        about = {"dataset": self.dataset, "embodiment": self.embodiment}
+        return layout_of(vector, encoding, self._dims[vector] or 0, notes, **about)
 
     def column(self, name: str) -> Any:
         """Value of any other column, as a Python object."""
