@@ -27,3 +27,7 @@ class RecordError(DataEngineError):
 
 class FilteredRecordError(RecordError):
     """A sound record that a rule of its dataset leaves out (a failed attempt); counted apart from bad ones."""
+
+
+class NoCameraError(RecordError):
+    """Pictures of one deep channel, which are distances; the camera is left out, or its record where none is left."""

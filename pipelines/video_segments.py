@@ -22,11 +22,11 @@ LOOK_EVERY_S = 0.2
 
 @dataclass(frozen=True, kw_only=True)
 class Segment:
-    """A stretch of one video, with the frames before it that its first windows look back at."""
+    """A stretch of one video without gaps, with the frames before it that its first windows look back at."""
 
     file: int
     first: int
-    """Number of its first frame in the video."""
+    """Number of its first frame in the video, counted from its start or from its last gap."""
     frames: NDArray[np.uint8]
     """(f, side, side, 3)."""
     rows: NDArray[np.int64]
@@ -59,22 +59,32 @@ class Cutter:
         frames: list[NDArray[np.uint8]] = []
         times: list[float] = []
         first = row = fresh = 0
-        for time_s, picture in video.pictures(path, self.rate_hz):
+        any_rows, longest_s = False, 0.0
+        for time_s, picture, begins in video.pictures(path, self.rate_hz):
+            if begins and frames:  # a gap: no pair spans it, and numbers begin anew behind it
+                if first + len(frames) - self.stride > row:
+                    any_rows = True
+                    yield self._segment(file, first, row, frames, times)
+                longest_s = max(longest_s, times[-1] - times[0])
+                first = row = fresh = 0
+                frames, times = [], []
             frames.append(self._scaled(picture))
             times.append(time_s)
             fresh += 1
             if fresh == SEGMENT_FRAMES:
+                any_rows |= first + len(frames) - self.stride > row
                 yield self._segment(file, first, row, frames, times)
                 row = max(first + len(frames) - self.stride, 0)
                 behind = max(row - (self.num_frames - 2) * self.stride, 0) - first
                 first, fresh = first + behind, 0
                 del frames[:behind], times[:behind]
-        if first + len(frames) <= self.stride:
-            has_s, needs_s = times[-1] - times[0], self.stride / self.rate_hz
+        if first + len(frames) - self.stride > row:
+            yield self._segment(file, first, row, frames, times)
+        elif not any_rows:
+            has_s, needs_s = max(longest_s, times[-1] - times[0]), self.stride / self.rate_hz
             raise RecordError(
                 f"{Path(path).name}: its frames span {has_s:.2f} s, one latent action spans {needs_s:.2f} s"
             )
-        yield self._segment(file, first, row, frames, times)
 
     def _segment(
         self, file: int, first: int, row: int, frames: Sequence[NDArray[np.uint8]], times: Sequence[float]

@@ -7,7 +7,9 @@ Files that no episode names are orphans of an aborted recording or upload: they 
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from itertools import accumulate
+from math import inf
 from typing import Any
 
 from dataengine.episode import Text
@@ -24,11 +26,17 @@ MOST = 2**31
 
 @dataclass(frozen=True)
 class Span:
-    """Where an episode's frames begin in a video."""
+    """Where an episode's frames lie in a video."""
 
     file: str
     """Below the root."""
     start_s: float
+    is_alone: bool = field(default=False, repr=False)  # what is not shown here is no part of fingerprints
+    """Whether the whole file is this episode."""
+    stop_s: float = field(default=inf, repr=False)
+    """Where they end at the latest, which is where the next episode begins."""
+    counted: tuple[int, int] | None = field(default=None, repr=False)
+    """Number of its first frame in the file, and how many frames all its episodes need."""
 
 
 @dataclass(frozen=True)
@@ -53,7 +61,7 @@ class Entry:
 
 def read_entries(info: Info) -> list[Entry]:
     """List every episode in the order of the metadata; one that is damaged or listed twice carries its problem."""
-    entries = list(_v3_entries(info) if info.is_v3 else _v2_entries(info))
+    entries = _beside(list(_v3_entries(info)), info.rate_hz) if info.is_v3 else list(_v2_entries(info))
     times = Counter(entry.record for entry in entries)
     seen: set[str] = set()
     for i, entry in enumerate(entries):
@@ -82,7 +90,9 @@ def _v2_entries(info: Info) -> Iterator[Entry]:
                 length=length,
                 tasks=_texts(line.get("tasks")),
                 data_file=fill(info.data_path, where),
-                videos={key: Span(fill(info.video_path, where | {"video_key": key}), 0.0) for key in videos},
+                videos={
+                    key: Span(fill(info.video_path, where | {"video_key": key}), 0.0, is_alone=True) for key in videos
+                },
             )
         except ValueError as error:
             yield Entry(record=f"meta/episodes.jsonl:{number}", problem=f"line {number}: {error}")
@@ -127,7 +137,9 @@ def _v3_entry(info: Info, line: Mapping[str, Any], videos: Iterable[str]) -> Ent
         place = {name: _count(line, f"{prefix}/{name}") for name in ("chunk_index", "file_index")}
         if not isinstance(start_s, int | float):
             raise ValueError(f"{prefix}/from_timestamp is {start_s!r}, expected seconds")
-        spans[key] = Span(fill(info.video_path, place | {"video_key": key}), float(start_s))
+        stop_s = line.get(f"{prefix}/to_timestamp")
+        stop_s = float(stop_s) if isinstance(stop_s, int | float) else inf
+        spans[key] = Span(fill(info.video_path, place | {"video_key": key}), float(start_s), stop_s=stop_s)
     return Entry(
         record=str(index),
         index=index,
@@ -138,6 +150,30 @@ def _v3_entry(info: Info, line: Mapping[str, Any], videos: Iterable[str]) -> Ent
         rows=None if first is None or stop is None else (int(first), int(stop)),
         videos=spans,
     )
+
+
+def _beside(entries: list[Entry], rate_hz: float) -> list[Entry]:
+    """Bound the spans of episodes that share a video by each other, and count the frames before them.
+
+    Some write as the end of an episode the time of its last row: a span has room for all of its rows, up to the next.
+    """
+    shared: dict[str, list[tuple[float, int, str]]] = {}
+    for i, entry in enumerate(entries):
+        for key, span in entry.videos.items():
+            shared.setdefault(span.file, []).append((span.start_s, i, key))
+    for members in shared.values():
+        members.sort()
+        firsts = list(accumulate((entries[i].length for _, i, _ in members), initial=0))
+        starts = [start_s for start_s, _, _ in members]
+        in_order = len(set(starts)) == len(starts)
+        for place, (start_s, i, key) in enumerate(members):
+            entry = entries[i]
+            own_s = max(entry.videos[key].stop_s, start_s + entry.length / rate_hz)
+            stop_s = min([own_s, *starts[place + 1 : place + 2]])
+            counted = (firsts[place], firsts[-1]) if in_order else None
+            span = replace(entry.videos[key], stop_s=stop_s, counted=counted)
+            entries[i] = replace(entry, videos={**entry.videos, key: span})
+    return entries
 
 
 def _count(line: Any, key: str) -> int:

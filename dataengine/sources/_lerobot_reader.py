@@ -1,14 +1,14 @@
 """Episodes out of a LeRobot dataset: rows and frames put together, and what was decided told in notes."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
 from dataengine.episode import CameraFrames, Episode
-from dataengine.errors import RecordError
+from dataengine.errors import NoCameraError, RecordError
 from dataengine.formats import jpeg, lerobot
 from dataengine.formats._lerobot_entries import Entry
 from dataengine.formats._lerobot_reel import Reel
@@ -79,9 +79,13 @@ class EpisodeReader:
         table = self._rows.read(entry)
         time_s, time_ns, notes = self._times(table)
         columns = {key: numbers(table, info.features[key]) for each in self._vectors for key in each.columns}
-        frames, off_s = self._frames(entry, table, time_s)
-        if off_s > TELL_S:
-            notes["video_off_ms"] = f"{off_s * 1e3:.0f}"
+        frames, told_of_frames = self._frames(entry, table, time_s)
+        notes |= told_of_frames
+        if any(len(shown.jpegs) < len(table) for shown in frames.values()):  # a video is one frame short
+            table, time_ns = table.slice(0, len(table) - 1), time_ns[:-1]
+            columns = {key: values[: len(table)] for key, values in columns.items()}
+            frames = {slot: replace(shown, jpegs=shown.jpegs[: len(table)]) for slot, shown in frames.items()}
+            notes["last_row_lost"] = "a video has one frame less than there are rows"
         said, text_notes = self._texts.read(entry, table, info.rate_hz)
         made = {name: _vector(each, columns, name) for name, each in zip(VECTORS, self._vectors, strict=True)}
         return Episode(
@@ -119,21 +123,28 @@ class EpisodeReader:
 
     def _frames(
         self, entry: Entry, table: pa.Table, time_s: NDArray[np.float64]
-    ) -> tuple[dict[str, CameraFrames], float]:
-        """Give every slot its frames; also tell by how many seconds the worst is off."""
-        found, off_s = {}, 0.0
+    ) -> tuple[dict[str, CameraFrames], dict[str, str]]:
+        """Give every slot its frames, for all rows or all but the last, and notes on them."""
+        found: dict[str, CameraFrames] = {}
+        notes: dict[str, str] = {}
+        off_s = 0.0
         for slot, key in self.reading.cameras.items():
             try:
                 if key in self._images:
                     found[slot] = jpeg.fit(images(self.info, table, key), self.reading.frame_size)
                     continue
                 span = entry.videos[key]
-                path = lerobot.safe_file(self.info, span.file)
-                found[slot], worst_s = self._reels[slot].take(path, span.start_s + time_s)
+                shown = self._reels[slot].take(lerobot.safe_file(self.info, span.file), span, time_s)
+            except NoCameraError as error:
+                others = f"{notes['depth_left_out']}; " if "depth_left_out" in notes else ""
+                notes["depth_left_out"] = f"{others}{key}: {error}"
+                continue
             except RecordError as error:
                 raise RecordError(f"{key}: {error}") from error
-            off_s = max(off_s, worst_s)
-        return found, off_s
+            found[slot], off_s = shown.frames, max(off_s, shown.off_s)
+        if off_s > TELL_S:
+            notes["video_off_ms"] = f"{off_s * 1e3:.0f}"
+        return found, notes
 
 
 def _vector(made_of: meaning.Vector, columns: Mapping[str, NDArray], name: str) -> NDArray[np.float32] | None:

@@ -1,6 +1,10 @@
 """Frames at rest: passed through, scaled, converted, or refused."""
 
 import io
+import os
+import struct
+import zlib
+from pathlib import Path
 
 import av
 import numpy as np
@@ -9,7 +13,7 @@ import simplejpeg
 from av.video.reformatter import Interpolation
 from PIL import Image
 
-from dataengine.errors import RecordError
+from dataengine.errors import NoCameraError, RecordError
 from dataengine.formats import jpeg
 
 
@@ -108,3 +112,85 @@ def test_headers_are_read_as_if_each_were_the_first() -> None:
     for cut in (3, size, len(plain) // 4):
         with pytest.raises(ValueError):
             headers.read(plain[:2] + b"\0" * cut)
+
+
+def claiming(data: bytes, height: int, width: int) -> bytes:
+    """Write another size into the header of a JPEG."""
+    at = data.index(b"\xff\xc0") + 5
+    return data[:at] + struct.pack(">HH", height, width) + data[at + 4 :]
+
+
+def blank_png(height: int, width: int) -> bytes:
+    """A PNG of one colour, some kilobytes whatever its size."""
+
+    def chunk(name: bytes, content: bytes) -> bytes:
+        return struct.pack(">I", len(content)) + name + content + struct.pack(">I", zlib.crc32(name + content))
+
+    rows = zlib.compressobj(9)
+    packed = b"".join(rows.compress(b"\0" * (1 + width * 3)) for _ in range(height)) + rows.flush()
+    header = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
+    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", packed) + chunk(b"IEND", b"")
+
+
+def test_a_size_that_no_camera_has_is_refused_before_a_picture_is_made(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(simplejpeg, "decode_jpeg", None)
+    monkeypatch.setattr(Image.Image, "convert", None)
+    for data in (claiming(jpeg.encode(picture()), 65500, 65500), blank_png(11_000, 4_000)):
+        with pytest.raises(ValueError, match=r"claims to be \d+x\d+, more than any camera"):
+            jpeg.decode(data)
+        with pytest.raises(RecordError, match=r"frame 0 \(\d+ bytes\): claims to be"):
+            jpeg.fit([data], 64)
+        assert not jpeg.is_black(data)
+
+
+@pytest.mark.parametrize("kind", ["EPS", "TIFF", "ICO", "TGA", "BMP", "GIF", "WEBP"])
+def test_nothing_but_jpeg_and_png_is_opened(kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    run = tmp_path / "gs"
+    run.write_text(f"#!/bin/sh\ntouch {tmp_path}/was_run\n")
+    run.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+    buffer = io.BytesIO()
+    Image.fromarray(picture()).save(buffer, kind)
+    with pytest.raises(RecordError, match=r"frame 0 .* not an image: starts with .*, expected JPEG or PNG"):
+        jpeg.fit([buffer.getvalue()], 64)
+    assert not (tmp_path / "was_run").exists()
+
+
+def test_depth_is_no_camera_and_grey_is() -> None:
+    depth = np.tile(np.linspace(400, 3000, 64).astype(np.uint16), (48, 1))
+    with pytest.raises(NoCameraError, match="frame 0 is one channel of more than 8 bits"):
+        jpeg.fit([png(depth)], 64)
+    assert not jpeg.is_black(png(np.zeros_like(depth)))
+    grey = picture()[..., 0]
+    (data,) = jpeg.fit([png(grey)], 64).jpegs
+    assert np.abs(simplejpeg.decode_jpeg(data).astype(int) - grey[..., None]).mean() < 3
+
+
+def test_a_hole_in_a_picture_that_passes_through_is_found(rng: np.random.Generator) -> None:
+    noise = jpeg.encode(rng.integers(0, 256, (48, 64, 3), dtype=np.uint8))
+    for hole in (b"\0", b"\xff"):
+        with pytest.raises(RecordError, match=r"frame 1 \(\d+ bytes\): "):
+            jpeg.fit([noise, noise[:1500] + hole * 512 + noise[2012:]], 64)
+
+
+def test_a_plain_picture_may_hold_long_blanks() -> None:
+    buffer = io.BytesIO()
+    Image.new("RGB", (640, 640)).save(buffer, "JPEG", optimize=True, comment=b"\0" * 100)
+    data = buffer.getvalue()
+    assert b"\0" * 64 in data
+    assert jpeg.fit([data], 640).jpegs == [data]
+
+
+@pytest.mark.parametrize("error", [IndexError("x"), struct.error("y"), KeyError("z"), MemoryError()])
+def test_whatever_pil_raises_is_an_error_of_the_record(monkeypatch: pytest.MonkeyPatch, error: Exception) -> None:
+    def broken(*words: object, **more: object) -> None:
+        raise error
+
+    monkeypatch.setattr(Image, "open", broken)
+    with pytest.raises(RecordError, match=r"frame 0 \(\d+ bytes\): "):
+        jpeg.fit([png(picture())], 64)
+
+
+@pytest.fixture
+def rng() -> np.random.Generator:
+    return np.random.default_rng(0)

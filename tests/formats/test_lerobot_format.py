@@ -1,4 +1,4 @@
-"""How LeRobot's bytes lie: rows found by their numbers, frames by their times, each file read once and forwards."""
+"""How LeRobot's bytes lie: rows found by their numbers, each file read once and forwards."""
 
 import json
 
@@ -7,29 +7,12 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-import simplejpeg
 
 from dataengine.errors import RecordError, SourceError
-from dataengine.formats import lerobot, video
+from dataengine.formats import lerobot
 from dataengine.formats._lerobot_entries import read_entries
-from dataengine.formats._lerobot_reel import Reel
 from dataengine.formats._lerobot_rows import Rows, numbers, texts
 from dataengine.formats.lerobot import Feature
-
-ENCODERS = {
-    "h264 with B-frames, one key frame": ("libx264", {"g": "250", "bf": "3", "crf": "10"}),
-    "h264 with a key frame every 20": ("libx264", {"g": "20", "bf": "2", "crf": "10"}),
-    "av1 as lerobot writes it": ("libsvtav1", {"g": "2", "crf": "20", "preset": "12", "svtav1-params": "lp=1"}),
-}
-LEVELS = [(7 * k) % 240 for k in range(150)]
-
-
-@pytest.fixture(scope="module", params=ENCODERS)
-def film(request, tmp_path_factory):
-    path = tmp_path_factory.mktemp("film") / "file-000.mp4"
-    codec, options = ENCODERS[request.param]
-    lr.write_video(path, LEVELS, (48, 64), codec=codec, options=options)
-    return path
 
 
 @pytest.fixture
@@ -37,55 +20,9 @@ def v3(tmp_path):
     return lr.write_v3(tmp_path / "cubes")
 
 
-def times(first, count):
-    return (first + np.arange(count)) / lr.FPS
-
-
-def shown(frames):
-    return [float(simplejpeg.decode_jpeg(data).mean()) for data in frames.jpegs]
-
-
 def open_all(root):
     info = lerobot.read_info(lerobot.find_root(root))
     return info, read_entries(info)
-
-
-@pytest.mark.parametrize("first", [0, 1, 19, 20, 21, 39, 77, 120, 140])
-def test_a_film_can_be_entered_at_any_frame(film, first):
-    frames, off_s = Reel(256, lr.FPS).take(film, times(first, 10))
-    assert np.abs(np.array(shown(frames)) - LEVELS[first : first + 10]).max() < 3
-    assert off_s < 1e-6
-
-
-def test_episodes_one_after_another_are_decoded_once(film, monkeypatch):
-    decoded = []
-    timed = video.timed_frames
-
-    def counted(stream):
-        for time_s, frame in timed(stream):
-            decoded.append(time_s)
-            yield time_s, frame
-
-    monkeypatch.setattr(video, "timed_frames", counted)
-    reel = Reel(256, lr.FPS)
-    for first, count in ((0, 40), (40, 30), (75, 25), (100, 50)):
-        frames, _ = reel.take(film, times(first, count))
-        assert np.abs(np.array(shown(frames)) - LEVELS[first : first + count]).max() < 3
-    assert len(decoded) == len(LEVELS)
-    frames, _ = reel.take(film, times(5, 3))
-    assert np.abs(np.array(shown(frames)) - LEVELS[5:8]).max() < 3
-
-
-def test_a_time_between_two_frames_is_nobodys(film):
-    reel = Reel(256, lr.FPS)
-    frames, off_s = reel.take(film, times(30, 5) + 0.04)
-    assert np.abs(np.array(shown(frames)) - LEVELS[30:35]).max() < 3
-    assert off_s == pytest.approx(0.04, abs=1e-3)
-    with pytest.raises(RecordError, match=r"file-000.mp4: has no frame 0 of 5, due at 3.050 s; the next is at 3.100 s"):
-        reel.take(film, times(30, 5) + 0.05)
-    with pytest.raises(RecordError, match=r"has no frame 4 of 5, due at 15.000 s; the video ends at 14.900 s"):
-        reel.take(film, times(146, 5))
-    assert len(reel.take(film, times(0, 5))[0].jpegs) == 5
 
 
 def test_only_the_row_groups_that_may_hold_an_episode_are_read(v3, monkeypatch):

@@ -173,6 +173,9 @@ def test_starts_that_drift_by_less_than_half_a_frame_show_the_same_frames_and_ar
     for line in lines[1:]:
         line[f"videos/{lr.TOP}/from_timestamp"] += 0.04
     lr.write_entries(v3, lines)
+    path = v3 / f"videos/{lr.TOP}/chunk-000/file-000.mp4"
+    levels = [lr.level(i, k) for i in range(3) for k in range(lr.LENGTHS[i])]
+    lr.write_video(path, [*levels, 0, 0], (48, 64))  # frames that nobody lists: they cannot be counted
     found = read_all(v3)
     assert_whole(found)
     assert [episode.notes.get("video_off_ms") for episode in found] == [None, "40", "40"]
@@ -399,7 +402,7 @@ def test_a_bad_video_costs_the_episodes_that_need_it(v2):
     assert [isinstance(one, Episode) for one in found] == [False, True, False]
     assert reasons(found) == {
         "0": f"{lr.TOP}: episode_000000.mp4: the video has 0 bytes",
-        "2": f"{lr.TOP}: episode_000002.mp4: has no frame 11 of 15, due at 1.100 s; the video ends at 1.000 s",
+        "2": f"{lr.TOP}: episode_000002.mp4: shows 11 frames, the last at 1.000 s, the episode has 15 rows",
     }
 
 
@@ -408,7 +411,7 @@ def test_a_shared_video_that_is_short_costs_only_the_episodes_beyond_its_end(v3)
     lr.write_video(path, [lr.level(i, k) for i in range(3) for k in range(lr.LENGTHS[i])][:30], (48, 64))
     found = read_all(v3)
     assert [isinstance(one, Episode) for one in found] == [True, True, False]
-    assert "has no frame 9 of 15" in reasons(found)["2"]
+    assert "shows 9 frames, the last at 2.900 s, the episode has 15 rows" in reasons(found)["2"]
 
 
 def test_a_damaged_stretch_of_a_shared_video_spares_the_episodes_around_it(v3):

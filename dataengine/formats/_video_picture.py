@@ -1,0 +1,132 @@
+"""Frames of a video as pictures: upright as a player shows them, scaled once, and only where they are pictures.
+
+An mp4 may turn, mirror, flip and transpose what is stored (phones held sideways, front cameras, drones): all decoders
+here go through `upright`.
+"""
+
+import struct
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from functools import cache
+from typing import Any
+
+import numpy as np
+from av.sidedata.sidedata import Type
+from av.video.reformatter import Interpolation, VideoReformatter
+from numpy.typing import NDArray
+
+from dataengine.episode import CameraFrames
+from dataengine.errors import NoCameraError, RecordError
+from dataengine.formats import jpeg
+
+MAX_FRAMES = 2**17
+"""Frames in a clip: an hour at 36 in a second."""
+MAX_BYTES = 2**31
+"""Bytes of a clip's JPEGs: 80,000 of 26 KB. All of them are in memory at once."""
+STRAIGHT = 0.02
+"""A matrix this far from quarter turns and mirrors shows a picture at a slant."""
+
+Taken = tuple[float, tuple[int, int], bytes]
+"""Time, native (height, width) as shown, JPEG."""
+
+
+@dataclass(frozen=True)
+class Turn:
+    """How a stored picture is shown: axes swapped or not, then mirrored along each."""
+
+    swap: bool = False
+    mirror: bool = False
+    """Left and right."""
+    flip: bool = False
+    """Top and bottom."""
+
+    def apply(self, image: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        """Show a stored picture (height, width, 3)."""
+        shown = image.swapaxes(0, 1) if self.swap else image
+        return shown[:: -1 if self.flip else 1, :: -1 if self.mirror else 1]
+
+    def size(self, height: int, width: int) -> tuple[int, int]:
+        """Return height and width as shown."""
+        return (width, height) if self.swap else (height, width)
+
+
+def turn_of(frame: Any) -> Turn:
+    """Read the display matrix that came with a frame; raise RecordError when it is no matter of mirrors."""
+    side_data = frame.side_data
+    if not len(side_data):
+        return Turn()
+    try:
+        return _turn(bytes(side_data[Type.DISPLAYMATRIX]))
+    except KeyError:
+        return Turn()
+
+
+@cache
+def _turn(matrix: bytes) -> Turn:
+    """Read x' = a x + c y, y' = b x + d y out of nine numbers a b u c d v x y w; scale does not matter."""
+    a, b, _, c, d = struct.unpack("=9i", matrix[:36])[:5]
+    straight, crossed = max(abs(a), abs(d)), max(abs(b), abs(c))
+    if min(straight, crossed) > STRAIGHT * max(straight, crossed):
+        raise RecordError("is shown at a slant, expected quarter turns and mirrors; encode it anew, upright")
+    if crossed > straight:
+        return Turn(swap=True, mirror=c < 0, flip=b < 0)
+    return Turn(mirror=a < 0, flip=d < 0)
+
+
+def upright(
+    frame: Any, reformatter: VideoReformatter, width: int | None = None, height: int | None = None
+) -> NDArray[np.uint8]:
+    """Turn a frame into RGB as a player shows it, scaled before if sizes are given.
+
+    Raise NoCameraError when it holds distances rather than colours.
+    """
+    if _is_deep(frame.format.name, frame.format):
+        raise NoCameraError(f"shows one channel of more than 8 bits ({frame.format.name}): depth, no camera")
+    plain = reformatter.reformat(frame, width, height, format="rgb24", interpolation=Interpolation.AREA)
+    return turn_of(frame).apply(np.asarray(plain.to_ndarray(), np.uint8))
+
+
+KNOWN_DEEP: dict[str, bool] = {}
+
+
+def _is_deep(name: str, pixel_format: Any) -> bool:
+    if name not in KNOWN_DEEP:
+        components = pixel_format.components
+        KNOWN_DEEP[name] = len(components) == 1 and components[0].bits > 8
+    return KNOWN_DEEP[name]
+
+
+def shrink(timed: Iterable[tuple[float, Any]], frame_size: int) -> Iterator[Taken]:
+    """Scale, turn upright and encode each frame; raise RecordError when they grow too many."""
+    reformatter = VideoReformatter()
+    last: tuple[Any, tuple[int, int], bytes] | None = None
+    total = 0
+    for count, (time_s, frame) in enumerate(timed):
+        if last is None or last[0] is not frame:
+            large = max(frame.height, frame.width) > frame_size
+            size = (frame_size, frame_size) if large else (frame.width, frame.height)
+            shown = upright(frame, reformatter, *size)
+            last = (frame, turn_of(frame).size(frame.height, frame.width), jpeg.encode(shown))
+        total += len(last[2])
+        if count >= MAX_FRAMES or total > MAX_BYTES:
+            raise RecordError(f"has more than {count} frames, {total / 1e9:.2f} GB of pictures; cut it into clips")
+        yield time_s, last[1], last[2]
+
+
+def camera_frames(taken: Iterable[tuple[tuple[int, int], bytes]], frame_size: int) -> CameraFrames:
+    """Put (native size, JPEG) together; raise RecordError when the size changes."""
+    found = list(taken)
+    if not found:
+        raise RecordError("holds no frames")
+    native = found[0][0]
+    for i, (size, _) in enumerate(found):
+        if size != native:
+            raise RecordError(f"changes its size from {native} to {size} at frame {i}")
+    height, width = (frame_size, frame_size) if max(native) > frame_size else native
+    return CameraFrames(
+        jpegs=[data for _, data in found],
+        height=height,
+        width=width,
+        native_height=native[0],
+        native_width=native[1],
+    )

@@ -1,0 +1,189 @@
+"""Whole files that look cut, cut files that look whole, gaps, and headers that claim what nobody records."""
+
+import struct
+from pathlib import Path
+
+import av
+import numpy as np
+import pytest
+import simplejpeg
+from video_writer import coded, number_of, remux, write_video
+
+from dataengine.errors import NoCameraError, RecordError
+from dataengine.formats import _video_picture, _video_stream, video
+
+
+def numbers(path: Path) -> list[int]:
+    return [number_of(simplejpeg.decode_jpeg(data)) for data in video.decode(path, 160).frames.jpegs]
+
+
+def shown(path: Path, rate_hz: float = 20.0) -> list[int]:
+    return [number_of(picture) for _, picture, _ in video.pictures(path, rate_hz)]
+
+
+@pytest.fixture(scope="module")
+def plain(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_video(tmp_path_factory.mktemp("plain") / "plain.mp4", range(60))
+
+
+def whole_files(place: Path, plain: Path) -> list[Path]:
+    return [
+        write_video(place / "screen.mp4", range(60), last_ms=1500),
+        write_video(place / "screen.mkv", range(60), last_ms=1500),
+        remux(plain, place / "late.mkv", 1.5),
+        remux(plain, place / "late.mp4", 1.5),
+        remux(plain, place / "late.ts", 1.5),
+        remux(plain, place / "late.flv", 1.5),
+        remux(plain, place / "in_fragments.mp4", options={"movflags": "frag_keyframe+empty_moov"}),
+        remux(plain, place / "index_first.mp4", options={"movflags": "faststart"}),
+        write_video(place / "old.avi", range(60), codec="mpeg4", options={"qscale": "2"}),
+        write_video(place / "late.webm", range(60), codec="libvpx-vp9", times_ms=[1500 + 50 * k for k in range(60)]),
+        write_video(place / "anything.gif", range(60), codec="gif", last_ms=3000),
+    ]
+
+
+def test_a_file_is_whole_whatever_its_header_says_of_time(tmp_path: Path, plain: Path) -> None:
+    for path in whole_files(tmp_path, plain):
+        assert numbers(path) == list(range(60)), path.name
+        assert shown(path) == list(range(60)), path.name
+
+
+def test_a_cut_file_is_found_in_every_container(tmp_path: Path, plain: Path) -> None:
+    for path in whole_files(tmp_path, plain):
+        if path.suffix == ".ts":  # a broadcast: it states no length, what is there is all there is
+            continue
+        cut = tmp_path / f"cut_{path.name}"
+        cut.write_bytes(path.read_bytes()[: path.stat().st_size * 2 // 3])
+        for read in (numbers, shown):
+            with pytest.raises(
+                RecordError, match=f"^{cut.name}: (has|ends at|not a readable|cannot be decoded)"
+            ) as error:
+                read(cut)
+            assert "\n" not in str(error.value)
+
+
+def test_frames_come_as_often_as_they_usually_do(tmp_path: Path) -> None:
+    path = write_video(tmp_path / "screen.mp4", range(20), 10, last_ms=3000)
+    with av.open(str(path)) as container:
+        assert container.streams.video[0].average_rate < 5
+    assert shown(path, 10) == list(range(20))
+    assert video.decode(path, 160, 10).rate_hz == 10
+
+
+def test_a_picture_that_stays_is_held_and_a_gap_is_not_filled(tmp_path: Path) -> None:
+    times_ms = [0, 100, 200, 1700, 1800, 601_800, 601_900, 602_000]
+    path = write_video(tmp_path / "paused.mp4", range(8), times_ms=times_ms)
+    found = [(round(time_s, 2), number_of(picture), begins) for time_s, picture, begins in video.pictures(path, 10)]
+    assert [number for _, number, _ in found] == [0, 1] + [2] * 8 + [3] * 8 + [4] + [5, 6, 7]
+    assert [time_s for time_s, _, begins in found if begins] == [0.0, 601.8]
+    with pytest.raises(RecordError, match=r"paused.mp4: shows nothing between 1.80 s and 601.80 s; cut it into two"):
+        video.decode(path, 160, 10)
+    assert len(video.decode(path, 160).frames.jpegs) == 8
+
+
+def test_two_time_stamps_far_apart_make_no_ten_million_frames(tmp_path: Path) -> None:
+    path = write_video(tmp_path / "gap.mkv", range(5), times_ms=[0, 33, 66, 100, 1_000_000_000])
+    assert len(list(video.pictures(path, 10))) == 3
+    with pytest.raises(RecordError, match=r"gap.mkv: shows nothing between 0.10 s and 1000000.00 s"):
+        video.decode(path, 160, 10)
+
+
+def test_a_clip_has_a_greatest_number_of_frames_and_bytes(plain: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(_video_picture, "MAX_FRAMES", 40)
+    with pytest.raises(RecordError, match=r"plain.mp4: has more than 40 frames"):
+        video.decode(plain, 64)
+    monkeypatch.setattr(_video_picture, "MAX_FRAMES", 60)
+    assert len(video.decode(plain, 64).frames.jpegs) == 60
+    monkeypatch.setattr(_video_picture, "MAX_BYTES", 20_000)
+    with pytest.raises(RecordError, match=r"plain.mp4: has more than \d+ frames, 0.00 GB of pictures"):
+        video.decode(plain, 64)
+
+
+def test_a_size_that_no_camera_has_is_refused_before_a_picture_is_made(
+    plain: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(_video_stream, "MAX_PIXELS", 96 * 160 - 1)
+    for read in (video.probe, numbers, shown):
+        with pytest.raises(RecordError, match=r"plain.mp4: claims to be 160x96, more than any camera"):
+            read(plain)
+
+
+def test_an_unknown_codec_costs_one_clip(tmp_path: Path) -> None:
+    path = write_video(tmp_path / "clip.webm", range(5), codec="libvpx-vp9")
+    path.write_bytes(path.read_bytes().replace(b"V_VP9", b"V_VXX"))
+    for read in (video.probe, numbers, shown):
+        with pytest.raises(RecordError, match=r"clip.webm: has a codec that is not known here"):
+            read(path)
+
+
+@pytest.mark.parametrize(
+    "error", [IndexError("tuple index"), MemoryError(), UnicodeDecodeError("utf-8", b"", 0, 1, "")]
+)
+def test_whatever_a_decoder_raises_is_an_error_of_the_record(
+    plain: Path, monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
+    def broken(packets: object, *, sought: bool = False) -> object:
+        raise error
+
+    monkeypatch.setattr(_video_stream, "timed_frames", broken)
+    for read in (numbers, shown):
+        with pytest.raises(RecordError, match=f"plain.mp4: cannot be decoded \\({type(error).__name__}\\)"):
+            read(plain)
+
+
+def test_depth_is_no_camera_and_grey_is(tmp_path: Path) -> None:
+    for pix_fmt, dtype in (("gray16le", np.uint16), ("gray", np.uint8)):
+        with av.open(str(tmp_path / f"{pix_fmt}.mkv"), "w") as container:
+            stream = container.add_stream("ffv1", rate=10)
+            stream.height, stream.width, stream.pix_fmt = 96, 160, pix_fmt
+            picture = np.tile(np.linspace(0, np.iinfo(dtype).max, 160).astype(dtype), (96, 1))
+            for _ in range(3):
+                container.mux(stream.encode(av.VideoFrame.from_ndarray(picture, format=pix_fmt)))
+            container.mux(stream.encode(None))
+    assert len(video.decode(tmp_path / "gray.mkv", 64).frames.jpegs) == 3
+    with pytest.raises(NoCameraError, match=r"gray16le.mkv: shows one channel of more than 8 bits \(gray16le\)"):
+        video.decode(tmp_path / "gray16le.mkv", 64)
+
+
+ONE = 1 << 16
+SHOWN = {  # a b c d x y of the matrix, and what a player makes of a picture
+    "as it is": ((1, 0, 0, 1, 0, 0), lambda p: p),
+    "half a turn": ((-1, 0, 0, -1, 160, 96), lambda p: p[::-1, ::-1]),
+    "a quarter to the right": ((0, 1, -1, 0, 96, 0), lambda p: np.rot90(p, -1)),
+    "a quarter to the left": ((0, -1, 1, 0, 0, 160), lambda p: np.rot90(p)),
+    "mirrored": ((-1, 0, 0, 1, 160, 0), lambda p: p[:, ::-1]),
+    "upside down": ((1, 0, 0, -1, 0, 96), lambda p: p[::-1]),
+    "transposed": ((0, 1, 1, 0, 0, 0), lambda p: p.transpose(1, 0, 2)),
+    "transposed the other way": ((0, -1, -1, 0, 96, 160), lambda p: np.rot90(p, 2).transpose(1, 0, 2)),
+    "twice as large": ((2, 0, 0, 2, 0, 0), lambda p: p),
+}
+
+
+def with_matrix(plain: Path, path: Path, values: tuple[float, ...]) -> Path:
+    """Write the nine numbers a b u c d v x y w into the track's header by hand."""
+    a, b, c, d, x, y = (round(value * ONE) for value in values)
+    data = plain.read_bytes()
+    at = data.index(b"tkhd") + 4 + 40
+    path.write_bytes(data[:at] + struct.pack(">9i", a, b, 0, c, d, 0, x, y, 1 << 30) + data[at + 36 :])
+    return path
+
+
+@pytest.mark.parametrize("name", SHOWN)
+def test_pictures_are_shown_as_the_display_matrix_says(tmp_path: Path, plain: Path, name: str) -> None:
+    values, turned = SHOWN[name]
+    path = with_matrix(plain, tmp_path / "phone.mp4", values)
+    wanted = turned(coded(0)).astype(int)
+    _, picture, _ = next(video.pictures(path, 20))
+    assert picture.shape == wanted.shape
+    assert np.abs(picture.astype(int) - wanted).mean() < 8
+    frames = video.decode(path, 160).frames
+    assert (frames.native_height, frames.native_width) == wanted.shape[:2]
+    assert np.abs(simplejpeg.decode_jpeg(frames.jpegs[0]).astype(int) - wanted).mean() < 8
+    small = video.decode(path, 64).frames
+    assert (small.height, small.width, small.native_height) == (64, 64, wanted.shape[0])
+
+
+def test_a_picture_at_a_slant_is_refused(tmp_path: Path, plain: Path) -> None:
+    path = with_matrix(plain, tmp_path / "slant.mp4", (0.7, 0.7, -0.7, 0.7, 0, 0))
+    with pytest.raises(RecordError, match=r"slant.mp4: is shown at a slant, expected quarter turns and mirrors"):
+        video.decode(path, 64)
