@@ -4,6 +4,7 @@ A task usually holds for the whole episode, its parts for some steps each, and t
 hold there are candidates. Texts take turns over start frames, and so do the paraphrases of each.
 """
 
+from bisect import bisect_right
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import groupby
 from typing import Any
@@ -32,6 +33,24 @@ def spans(steps: Iterable[Sequence[str]]) -> tuple[Text, ...]:
             found.append(Text(start, end, phrases))
         start = end
     return tuple(found)
+
+
+def without_repetition(columns: Sequence[tuple[Text, ...]]) -> tuple[Text, ...]:
+    """Leave out what another column says too, at all steps of it: a task is often repeated as an instruction."""
+
+    def is_said_by(other: tuple[Text, ...], text: Text, before: bool) -> bool:
+        """Tell whether one text of another column, whose texts come one after another, says as much or more."""
+        i = bisect_right(other, text.start, key=lambda t: t.start) - 1
+        if i < 0 or other[i].end < text.end or not {*text.phrases} <= {*other[i].phrases}:
+            return False
+        return before or other[i] != text
+
+    return tuple(
+        text
+        for i, column in enumerate(columns)
+        for text in column
+        if not any(is_said_by(other, text, j < i) for j, other in enumerate(columns) if j != i)
+    )
 
 
 def cut(texts: Iterable[Text], start: int, end: int) -> tuple[Text, ...]:

@@ -70,6 +70,13 @@ def test_neighbours_with_equal_words_are_one_text_and_silence_is_none():
     )
 
 
+def test_what_another_column_says_too_is_left_out_also_where_texts_are_many():
+    many = tuple(Text(k, k + 1, (f"t{k % 2}",)) for k in range(20_000))
+    whole = (Text(0, 20_000, ("t0",)),)
+    assert texts.without_repetition([many, many]) == many
+    assert texts.without_repetition([many, many, whole]) == (*many[1::2], *whole)
+
+
 def test_cutting_keeps_what_is_said_at_every_step():
     there = (Text(0, 9, ("all",)), Text(2, 5, ("b",)), Text(5, 8, ("c",)))
     cut = texts.cut(there, 4, 7)

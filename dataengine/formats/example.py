@@ -204,12 +204,16 @@ def _items(leaf: Leaf, key: str, flat: Any, num_items: int, lists: Lists, *, rag
     return flat.astype(leaf.dtype, copy=False).reshape(num_items, *sizes)  # uint64 wraps back to what was cast to int64
 
 
-def _texts(values: list[bytes]) -> list:
-    """Decode as UTF-8; a list that is not text stays bytes."""
+def _texts(values: list[bytes]) -> list[str | bytes]:
+    """Decode as UTF-8, each by itself; what is no text stays bytes."""
+    return [_text(value) for value in values]
+
+
+def _text(value: bytes) -> str | bytes:
     try:
-        return [value.decode() for value in values]
+        return value.decode()
     except UnicodeDecodeError:
-        return values
+        return value
 
 
 def _inflate(leaf: Leaf, key: str, flat: list[bytes], lists: Lists, *, ragged: bool) -> Any:

@@ -8,7 +8,6 @@ whose name ends in a word of `SPEECH` says what to do, any other that points at 
 
 import json
 import re
-from bisect import bisect_right
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import groupby, pairwise
@@ -23,7 +22,7 @@ from dataengine.formats import lerobot
 from dataengine.formats._lerobot_entries import Entry
 from dataengine.formats._lerobot_rows import integers, structs, texts
 from dataengine.formats.lerobot import EXPORT, Info
-from dataengine.texts import distinct, spans, whole_episode
+from dataengine.texts import distinct, spans, whole_episode, without_repetition
 
 SPEECH = frozenset(
     ("task", "subtask", "instruction", "language", "description", "goal", "skill", "caption", "prompt", "text")
@@ -45,6 +44,8 @@ WHOLE, PARTS = "task_aug", "subtask"
 MODALITY = "meta/modality.json"
 MAX_RUNS = 100
 """Changes of a text within an episode that its notes keep."""
+MAX_LISTED = 10
+"""Numbers that a note names."""
 CAMEL = re.compile(r"(?<=[a-z0-9])(?=[A-Z])")
 
 
@@ -103,16 +104,18 @@ class Columns:
     def read(self, entry: Entry, table: pa.Table, rate_hz: float) -> tuple[tuple[Text, ...], dict[str, str]]:
         """Tell what is said of an episode, and in notes what is no instruction, or could not be read."""
         notes: dict[str, str] = {}
+        lost: list[str] = []
         if self.is_export:
             found = [entry.texts if entry.texts is not None else whole_episode(entry.tasks, len(table))]
         else:
-            found = self._pointed(entry, table, notes)
-        found += self._strings(table, notes)
+            found = self._pointed(entry, table, notes, lost)
+        found += self._strings(table, notes, lost)
         if self.persistent and PERSISTENT in table.column_names:
             found += _persistent(structs(table, PERSISTENT), len(table), rate_hz, notes)
-        return _without_repetition(found), {key: text for key, text in notes.items() if text}
+        notes["texts_lost"] = "; ".join(lost)
+        return without_repetition(found), {key: text for key, text in notes.items() if text}
 
-    def _pointed(self, entry: Entry, table: pa.Table, notes: dict[str, str]) -> list[tuple[Text, ...]]:
+    def _pointed(self, entry: Entry, table: pa.Table, notes: dict[str, str], lost: list[str]) -> list[tuple[Text, ...]]:
         """Read the columns of numbers; without any that says what to do, the episode's list of tasks does."""
         found: list[tuple[Text, ...]] = []
         flags: dict[str, list[str]] = {}
@@ -122,34 +125,35 @@ class Columns:
             try:
                 numbers = integers(table, key).tolist()
             except RecordError as error:
-                notes[f"{key}_unreadable"] = str(error)
+                lost.append(str(error))
                 continue
             told = [known.get(number, "") for number in numbers]
             if not self._speaks(key):
                 flags[key] = told
                 continue
             found.append(spans([text] for text in told))
-            if lost := sorted({number for number in numbers if not known.get(number, "").strip()}):
-                notes[f"{key}_without_text"] = " ".join(map(str, lost[:MAX_RUNS]))
+            if unknown := sorted({*numbers} - known.keys()):
+                listed = ", ".join(map(str, unknown[:MAX_LISTED]))
+                lost.append(f"{key} {listed}: no such text in the dataset's list")
         pointed = {phrase for texts_of in found for phrase in phrases_of(texts_of)}
         notes |= {key: _note([(t,) for t in told]) for key, told in flags.items() if pointed.isdisjoint(told)}
         if not pointed:
             return [whole_episode(entry.tasks, len(table))]
         flagged = pointed.union(*flags.values())
         if unused := [task for task in entry.tasks if task not in flagged]:
-            notes["tasks_unused"] = json.dumps(unused, ensure_ascii=False)
+            notes["tasks_left_out"] = json.dumps(unused, ensure_ascii=False)
         return found
 
     def _speaks(self, key: str) -> bool:
         return says_what_to_do(self.names.get(key, key))
 
-    def _strings(self, table: pa.Table, notes: dict[str, str]) -> Iterator[tuple[Text, ...]]:
+    def _strings(self, table: pa.Table, notes: dict[str, str], lost: list[str]) -> Iterator[tuple[Text, ...]]:
         """Read columns of strings: `language_instruction` and `language_instruction_2` are paraphrases."""
         groups: dict[str, list[list[tuple[str, ...]]]] = {}
         for key in self.strings:
-            told, lost = texts(table, key)
-            if lost:
-                notes[f"{key}_not_utf8"] = f"at {len(lost)} frames, the first is {lost[0]}"
+            told, bad = texts(table, key)
+            if bad:
+                lost.append(f"{key}: a text that is not UTF-8 at {len(bad)} frames, the first is {bad[0]}")
             if self._speaks(key):
                 groups.setdefault(re.sub(r"[_.]?\d+$", "", key), []).append(told)
             else:
@@ -192,24 +196,6 @@ def _persistent(
     for style, others in by_style.items():
         found = [{"start": start, "text": text} for start, text in others]
         notes[f"{PERSISTENT}.{style}"] = json.dumps(found, ensure_ascii=False) if len(found) <= MAX_RUNS else ""
-
-
-def _without_repetition(columns: Sequence[tuple[Text, ...]]) -> tuple[Text, ...]:
-    """Leave out what another column says too, at all steps of it: a task is often repeated as an instruction."""
-
-    def is_said_by(other: tuple[Text, ...], text: Text, before: bool) -> bool:
-        """Tell whether one text of another column, whose texts come one after another, says as much or more."""
-        i = bisect_right(other, text.start, key=lambda t: t.start) - 1
-        if i < 0 or other[i].end < text.end or not {*text.phrases} <= {*other[i].phrases}:
-            return False
-        return before or other[i] != text
-
-    return tuple(
-        text
-        for i, column in enumerate(columns)
-        for text in column
-        if not any(is_said_by(other, text, j < i) for j, other in enumerate(columns) if j != i)
-    )
 
 
 def _note(told: Sequence[tuple[str, ...]]) -> str:

@@ -70,9 +70,11 @@ def test_numbers_come_out_of_any_nesting():
 
 
 def test_texts_come_out_of_any_nesting():
-    assert texts(pa.table({"a": ["x", None]}), "a") == ["x", ""]
-    assert texts(pa.table({"a": [["x"], ["y"]]}), "a") == ["x", "y"]
-    assert texts(pa.table({"a": [b"x", b"\xff"]}), "a") == ["x", "\ufffd"]
+    assert texts(pa.table({"a": ["x", None]}), "a") == ([("x",), ()], [])
+    assert texts(pa.table({"a": [["x"], ["y", " ", "z"]]}), "a") == ([("x",), ("y", "z")], [])
+    assert texts(pa.table({"a": [b"x", b"\xff"]}), "a") == ([("x",), ()], [1])
+    nested = pa.array([[["x"]], [["y", "z"], []]])
+    assert texts(pa.table({"a": nested}), "a") == ([("x",), ("y", "z")], [])
 
 
 def test_paths_take_numbers_and_names_and_obey_nothing_else():

@@ -3,7 +3,6 @@
 import json
 
 import lerobot_writer as lr
-import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -101,7 +100,7 @@ def test_flags_and_quality_labels_are_notes_and_never_instructions(root):
         {"start": 0, "end": 7, "text": "qualified"},
         {"start": 7, "end": 12, "text": "unqualified"},
     ]
-    assert json.loads(episode.notes["tasks_unused"]) == ["left over"]
+    assert json.loads(episode.notes["tasks_left_out"]) == ["left over"]
 
 
 def test_columns_of_annotations_say_what_to_do_by_their_names(root):
@@ -169,7 +168,7 @@ def test_a_text_that_is_not_utf8_is_lost_alone_and_noted(root, kind):
     assert [phrase for phrase in first.instruction if phrase.startswith("do")] == [
         f"do {k}" for k in range(12) if k != 3
     ]
-    assert first.notes["instruction_not_utf8"] == "at 1 frames, the first is 3"
+    assert first.notes["texts_lost"] == "instruction: a text that is not UTF-8 at 1 frames, the first is 3"
 
 
 def test_persistent_language_of_newer_lerobot_holds_until_the_next_part(root):
@@ -196,7 +195,7 @@ def test_numbers_without_a_text_are_noted_and_the_episodes_own_list_holds(root):
     set_columns(root, task_index=lambda i, k: 7)
     first = read(root)[0]
     assert first.texts == (Text(0, 12, ("do as listed",)),)
-    assert first.notes["task_index_without_text"] == "7"
+    assert first.notes["texts_lost"] == "task_index 7: no such text in the dataset's list"
 
 
 def test_other_texts_of_a_column_of_numbers_are_a_change_of_the_source(root):
@@ -232,11 +231,3 @@ def test_other_texts_of_a_column_of_numbers_are_a_change_of_the_source(root):
 )
 def test_the_last_word_of_a_name_decides(name, speaks):
     assert says_what_to_do(name) == speaks
-
-
-def test_many_changes_are_read_in_no_time():
-    from dataengine.sources._lerobot_texts import _without_repetition
-
-    many = tuple(Text(k, k + 1, (f"t{k % 2}",)) for k in range(20_000))
-    assert len(_without_repetition([many, many, (Text(0, 20_000, ("t0",)),)])) == 10_001
-    assert np.all([t.phrases != ("t0",) for t in _without_repetition([many, (Text(0, 20_000, ("t0",)),)])[:-1]])

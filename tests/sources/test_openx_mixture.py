@@ -37,7 +37,7 @@ from openx_writer import write_openx
 from scipy.spatial.transform import Rotation
 
 from dataengine import catalog
-from dataengine.episode import Episode, Reject
+from dataengine.episode import Episode, Reject, Text
 from dataengine.errors import SourceError
 
 
@@ -296,7 +296,11 @@ def test_fmb_swaps_colours_of_four_cameras_and_turns_both_grippers(tmp_path: Pat
     is_close(episode.state, pose[:, :3], roll_pitch_yaw(pose[:, 3:]), [1, 1, 1, 0, 0, 1])
     is_close(episode.action, steps["action"][:, :6], [1, 1, 0, 0, 0, 1])
     assert episode.raw_state.shape == (T, 34)
-    assert episode.instruction == ["Pick up the peg and insert it.", "Pick up the peg.", "Insert the peg."]
+    assert episode.texts == (
+        Text(0, T, ("Pick up the peg and insert it.",)),
+        Text(0, 3, ("Pick up the peg.",)),
+        Text(3, T, ("Insert the peg.",)),
+    )
     shows(episode, primary=ORANGE, secondary=ORANGE, wrist=TEAL, wrist_2=TEAL)
 
 
@@ -321,7 +325,7 @@ def test_droid_scales_commands_as_its_controller_and_collects_three_texts(tmp_pa
     is_close(episode.action[1:], move, turn, np.linspace(0, 1, T)[1:])
     is_close(episode.action[:1], [[0.045, 0, 0.06, 0, 0, 0.15, 0]])  # longer than 1: shortened
     assert (episode.raw_state.shape, episode.raw_action.shape) == ((T, 14), (T, 28))
-    assert episode.instruction == ["put the marker in the cup", "marker into cup"]
+    assert episode.texts == (Text(0, T, ("put the marker in the cup", "marker into cup")),)
     shows(episode, primary=ORANGE, secondary=TEAL, wrist=TEAL)
 
 

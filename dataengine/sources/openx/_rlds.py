@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import KW_ONLY, dataclass, field
 from math import prod
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,7 +15,7 @@ from dataengine.episode import CameraFrames, Encoding, Episode, Kind, Part, Reje
 from dataengine.errors import FilteredRecordError, RecordError, SourceError
 from dataengine.formats import features, files, jpeg, remote, rlds
 from dataengine.sources._parts import rejected, vector
-from dataengine.texts import whole_episode
+from dataengine.sources.openx._texts import Said, texts_of
 from dataengine.vector_layout import layout_of, note_key, unscaled
 
 Steps = Mapping[str, Any]
@@ -100,9 +100,14 @@ class RldsSource(ABC):
         """Name the embodiment of an episode: one of `embodiment` and `other_embodiments`."""
         return self.embodiment
 
-    def instructions(self, steps: Steps) -> list[str]:
-        """Tell what the episode was asked to do: distinct texts in order."""
-        return distinct(lookup(steps, self.instruction_key))
+    def instructions(self, steps: Steps) -> Said:
+        """Tell what was said at each step."""
+        return cast(Said, lookup(steps, self.instruction_key))
+
+    def spoken(self, record: Mapping[str, Any]) -> tuple[list[Any], list[Said]]:
+        """Tell what was said of the episode as a whole, and at each step."""
+        key = self.episode_instruction_key
+        return [lookup(record, key)] if key else [], [self.instructions(record["steps"])]
 
     def parts(self) -> list[Part]:
         """List the shards; raise SourceError when the folder holds another dataset."""
@@ -169,6 +174,8 @@ class RldsSource(ABC):
         num_steps = len(motion.action)
         if not num_steps:
             raise RecordError(f"{len(lookup(steps, next(iter(self.keys))))} steps are too few for the conversion")
+        kept = range(motion.first_step, motion.first_step + num_steps)
+        said, lost = texts_of(*self.spoken(record), kept)
         return Episode(
             dataset=self.name,
             source_record=f"{part.name}/{index}",
@@ -176,14 +183,14 @@ class RldsSource(ABC):
             embodiment=self.body(record),
             kind=self.kind,
             control_hz=self.control_hz,
-            texts=whole_episode(self._instructions(record), num_steps),
+            texts=said,
             time_ns=np.round(np.arange(num_steps) * 1e9 / self.control_hz).astype(np.int64),
-            cameras=self._frames(steps["observation"], slice(motion.first_step, motion.first_step + num_steps)),
+            cameras=self._frames(steps["observation"], slice(kept.start, kept.stop)),
             state_encoding=motion.state_encoding,
             action_encoding=motion.action_encoding,
             split=part.options["split"],
             licence=self.licence,
-            notes={**({"doubt": self.doubt} if self.doubt else {}), **motion.notes, **self._units(motion)},
+            notes={**({"doubt": self.doubt} if self.doubt else {}), **motion.notes, **self._units(motion), **lost},
             state=None if motion.state is None else vector(motion.state, "state"),
             action=vector(motion.action, "action"),
             raw_state=None if motion.raw_state is None else vector(motion.raw_state, "raw_state"),
@@ -199,12 +206,6 @@ class RldsSource(ABC):
                 layout = layout_of(column, encoding, values.shape[1], motion.notes)
                 notes[note_key(column, "units")] = ",".join(unscaled(layout).units)
         return notes
-
-    def _instructions(self, record: Mapping[str, Any]) -> list[str]:
-        found = self.instructions(record["steps"])
-        if not self.episode_instruction_key:
-            return found
-        return distinct([lookup(record, self.episode_instruction_key), *found])
 
     def _frames(self, observation: Steps, keep: slice) -> dict[str, CameraFrames]:
         """Fit the images of every camera that this episode has."""
@@ -247,12 +248,6 @@ def lookup(steps: Steps, key: str) -> Any:
 def columns(*arrays: NDArray) -> NDArray[np.float32]:
     """Put arrays of (t,) or (t, n) side by side."""
     return np.concatenate([a.reshape(len(a), prod(a.shape[1:])).astype(np.float32) for a in arrays], axis=1)
-
-
-def distinct(texts: Any) -> list[str]:
-    """Distinct texts of an episode, in order, without empty ones; a text that is not UTF-8 is no instruction."""
-    stripped = [text.strip() for text in texts if isinstance(text, str)]
-    return list(dict.fromkeys(text for text in stripped if text))
 
 
 def pose_of_matrix(flat: NDArray) -> NDArray[np.float64]:

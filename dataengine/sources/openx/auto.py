@@ -11,12 +11,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dataengine import catalog
-from dataengine.episode import Episode, Part, stable_id
+from dataengine.episode import Part, stable_id
 from dataengine.errors import MissingMappingError, RecordError, SourceError
 from dataengine.formats import features, rlds
 from dataengine.sources.openx import _mapping, _proposal
 from dataengine.sources.openx._rlds import Motion, RldsSource, Steps, columns, lookup
-from dataengine.texts import whole_episode
+from dataengine.sources.openx._texts import Said
 from dataengine.vector_layout import note_key
 
 
@@ -110,17 +110,16 @@ class Auto(RldsSource):
         value = float(np.ravel(found)[-1])
         return None if value >= (rule.at_least or 0.0) else f"{rule.key} is {value:g}, a success has {rule.at_least:g}"
 
-    def instructions(self, steps: Steps) -> list[str]:
-        """Leave it to `_episode`, which also sees what lies beside the steps."""
-        return []
-
-    def _episode(self, part: Part, index: int, record: Mapping[str, Any]) -> Episode:
-        episode = super()._episode(part, index, record)
-        texts: list[str] = []
+    def spoken(self, record: Mapping[str, Any]) -> tuple[list[Any], list[Said]]:
+        """Tell what the features that the mapping names say, beside the steps or at each of them."""
+        whole: list[Any] = []
+        at_steps: list[Said] = []
         for key in self._rules().instruction:
-            found = _lookup_or_beside(record, key)
-            texts += [found] if isinstance(found, str) else list(found or ())
-        return replace(episode, texts=whole_episode(texts, episode.num_steps))
+            try:
+                at_steps.append(lookup(record["steps"], key))
+            except RecordError:
+                whole.append(lookup(record, key))
+        return whole, at_steps
 
     def _schema(self) -> features.Group:
         schema = rlds.schema(self.root)

@@ -22,7 +22,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dataengine.errors import RecordError
-from dataengine.sources.openx._rlds import Motion, RldsSource, Steps, columns, distinct, lookup
+from dataengine.sources.openx._rlds import Motion, RldsSource, Steps, columns, lookup
+from dataengine.sources.openx._texts import Said
 
 MAX_MOTION_M, MAX_TURN_RAD = 0.075, 0.15
 """What a command of 1 means in a step, by the publisher's controller (droid/robot_ik/robot_ik_solver.py)."""
@@ -73,15 +74,15 @@ class Droid(RldsSource):
             raw_action=self.raw(steps, "action_dict"),
         )
 
-    def instructions(self, steps: Steps) -> list[str]:
-        """Collect all texts that annotators gave."""
-        found: list[str] = []
+    def instructions(self, steps: Steps) -> Said:
+        """Collect the texts that annotators gave: paraphrases of one another."""
+        found = []
         for key in TEXTS:
             try:
-                found += lookup(steps, key)
+                found.append(lookup(steps, key))
             except RecordError:
                 continue
-        return distinct(found)
+        return [*zip(*found, strict=True)] if found else [()] * len(lookup(steps, next(iter(self.keys))))
 
 
 def _failed(path: Any) -> bool:

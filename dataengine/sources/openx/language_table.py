@@ -16,7 +16,8 @@ from typing import ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from dataengine.sources.openx._rlds import Motion, RldsSource, Steps, columns, distinct
+from dataengine.sources.openx._rlds import Motion, RldsSource, Steps, columns
+from dataengine.sources.openx._texts import Said
 
 TEXT = 512
 """Longest instruction in bytes."""
@@ -49,16 +50,24 @@ class LanguageTable(RldsSource):
             raw_action=columns(action),
         )
 
-    def instructions(self, steps: Steps) -> list[str]:
-        """Decode the distinct instructions in order."""
+    def instructions(self, steps: Steps) -> Said:
+        """Decode the instruction wherever it changes."""
         codes = np.asarray(steps["observation"]["instruction"])
-        changed = np.flatnonzero(np.any(codes[1:] != codes[:-1], axis=1)) + 1
-        return distinct([_text(codes[i]) for i in (0, *changed)])
+        starts = [0, *(np.flatnonzero(np.any(codes[1:] != codes[:-1], axis=1)) + 1).tolist()]
+        ends = [*starts[1:], len(codes)]
+        return [text for i, end in zip(starts, ends, strict=True) for text in [_text(codes[i])] * (end - i)]
 
 
-def _text(codes: NDArray) -> str:
-    """Decode one instruction: bytes of UTF-8, or code points where a number is no byte; it ends at the first zero."""
+def _text(codes: NDArray) -> str | bytes:
+    """Decode one instruction: bytes of UTF-8, or code points where a number is no byte; it ends at the first zero.
+
+    Bytes that are not UTF-8 are given back.
+    """
     codes = codes[: np.argmax(codes == 0)] if (codes == 0).any() else codes
     if codes.max(initial=0) > 255:
         return "".join(map(chr, codes.clip(0, 0x10FFFF).tolist()))
-    return codes.clip(0).astype(np.uint8).tobytes().decode("utf-8", errors="replace")
+    told = codes.clip(0).astype(np.uint8).tobytes()
+    try:
+        return told.decode()
+    except UnicodeDecodeError:
+        return told
