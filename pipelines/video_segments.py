@@ -60,7 +60,7 @@ class Cutter:
         times: list[float] = []
         first = row = fresh = 0
         any_rows, longest_s = False, 0.0
-        for time_s, picture, begins in video.pictures(path, self.rate_hz):
+        for time_s, picture, begins in video.stretches(path, self.rate_hz):
             if begins and frames:  # a gap: no pair spans it, and numbers begin anew behind it
                 if first + len(frames) - self.stride > row:
                     any_rows = True

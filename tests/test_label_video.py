@@ -88,6 +88,21 @@ def test_a_long_video_read_in_segments_has_the_same_latents(tmp_path, monkeypatc
         np.testing.assert_array_equal(found["codes"][phase::2], lam.encode(pictures[phase::2]).codes[0].numpy())
 
 
+@pytest.mark.parametrize("segment", [7, 1000])
+def test_no_latent_action_spans_a_gap_and_none_is_made_up_for_it(tmp_path, monkeypatch, segment):
+    monkeypatch.setattr(video_segments, "SEGMENT_FRAMES", segment)
+    times = [*range(0, 4000, 40), *range(604_000, 606_000, 40)]
+    path = write_video(tmp_path / "paused.mp4", 3, times)
+    report, found = label(tmp_path, path, interval_s=0.2)
+    shown, pictures = frames_of(path)
+    lam = load_lam(GOLDEN)
+    runs = [lam.encode(pictures[some][::5]).codes[0].numpy() for some in (slice(0, 100), slice(100, 150))]
+    assert report.latents == 19 + 9
+    np.testing.assert_array_equal(found["codes"], np.concatenate(runs))
+    starts = [*shown[0:95:5], *shown[100:145:5]]
+    np.testing.assert_allclose(found["time_s"], starts, atol=2e-3)
+
+
 def test_a_bad_file_is_one_line_and_the_others_are_done(tmp_path):
     folder = tmp_path / "clips" / "below"
     folder.mkdir(parents=True)

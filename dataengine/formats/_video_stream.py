@@ -6,6 +6,7 @@ segment of Matroska, RIFF, the end mark of a GIF), and times only elsewhere.
 """
 
 import math
+from collections import deque
 from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from itertools import chain, islice
@@ -89,7 +90,7 @@ class Player:
 
     def frames(self) -> Iterator[tuple[float, Any]]:
         """Decode in order of presentation."""
-        return timed_frames(self._watched())
+        return timed_frames(self._watched(), one_by_one=self._stream.container.format.name == "avi")
 
     def _watched(self) -> Iterator[Any]:
         for packet in chain(self._peeked, self._packets):
@@ -106,19 +107,25 @@ class Player:
         return 1 / float(np.median(np.diff(times)) * self._stream.time_base)
 
 
-def timed_frames(packets: Iterable[Any], *, sought: bool = False) -> Iterator[tuple[float, Any]]:
+def timed_frames(
+    packets: Iterable[Any], *, sought: bool = False, one_by_one: bool = False
+) -> Iterator[tuple[float, Any]]:
     """Decode packets in order of presentation; a frame that does not come after the last one is left out.
 
     What is shown before the key frame with which decoding began may refer to frames that are not there: where the
     stream was `sought` none of it counts, else what the decoder calls damaged. A damaged frame behind it is an error.
+    AVI knows the order of decoding only: its frames are shown `one_by_one`, at the times of its packets.
     """
     begins_s: float | None = None
     last_s, count = -math.inf, 0
+    slots: deque[float] = deque()
     for packet in packets:
+        if one_by_one and packet.dts is not None:
+            slots.append(float(packet.dts * packet.time_base))
         if begins_s is None and packet.pts is not None:
             begins_s = float(packet.pts * packet.time_base)
         for frame in packet.decode():
-            time_s = _time_of(frame)
+            time_s = slots.popleft() if slots else _time_of(frame)
             if time_s is None:
                 raise RecordError(f"frame {count} has no timestamp")
             leads = begins_s is not None and time_s < begins_s
@@ -133,7 +140,7 @@ def timed_frames(packets: Iterable[Any], *, sought: bool = False) -> Iterator[tu
 
 
 def _time_of(frame: Any) -> float | None:
-    """Return when a frame is shown; AVI tells only when it is decoded, which is the same there."""
+    """Return when a frame is shown, or else when it is decoded."""
     if frame.time is not None:
         return float(frame.time)
     return None if frame.dts is None else float(frame.dts * frame.time_base)

@@ -103,7 +103,12 @@ def decode(path: Place, frame_size: int, rate_hz: float | None = None) -> Clip:
     return Clip(frames, float(rate_hz or mean_hz), time_s - time_s[0])
 
 
-def pictures(path: Place, rate_hz: float) -> Iterator[tuple[float, NDArray[np.uint8], bool]]:
+def pictures(path: Place, rate_hz: float) -> Iterator[tuple[float, NDArray[np.uint8]]]:
+    """Yield (seconds in the stream, upright RGB (height, width, 3)), as `stretches` does without telling of gaps."""
+    return ((time_s, picture) for time_s, picture, _ in stretches(path, rate_hz))
+
+
+def stretches(path: Place, rate_hz: float) -> Iterator[tuple[float, NDArray[np.uint8], bool]]:
     """Yield (seconds in the stream, upright RGB (height, width, 3), begins) at each instant k / rate after a start.
 
     The first frame is a start, and the frame behind a gap, for which nothing is shown; `begins` marks both. Nothing is

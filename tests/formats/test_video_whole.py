@@ -7,7 +7,7 @@ import av
 import numpy as np
 import pytest
 import simplejpeg
-from video_writer import coded, number_of, remux, write_video
+from video_writer import X265, coded, number_of, remux, write_video
 
 from dataengine.errors import NoCameraError, RecordError
 from dataengine.formats import _video_picture, _video_stream, video
@@ -18,7 +18,7 @@ def numbers(path: Path) -> list[int]:
 
 
 def shown(path: Path, rate_hz: float = 20.0) -> list[int]:
-    return [number_of(picture) for _, picture, _ in video.pictures(path, rate_hz)]
+    return [number_of(picture) for _, picture in video.pictures(path, rate_hz)]
 
 
 @pytest.fixture(scope="module")
@@ -36,7 +36,8 @@ def whole_files(place: Path, plain: Path) -> list[Path]:
         remux(plain, place / "late.flv", 1.5),
         remux(plain, place / "in_fragments.mp4", options={"movflags": "frag_keyframe+empty_moov"}),
         remux(plain, place / "index_first.mp4", options={"movflags": "faststart"}),
-        write_video(place / "old.avi", range(60), codec="mpeg4", options={"qscale": "2"}),
+        write_video(place / "old.avi", range(60)),
+        write_video(place / "older.avi", range(60), codec="mpeg4", options={"qscale": "2"}),
         write_video(place / "late.webm", range(60), codec="libvpx-vp9", times_ms=[1500 + 50 * k for k in range(60)]),
         write_video(place / "anything.gif", range(60), codec="gif", last_ms=3000),
     ]
@@ -62,6 +63,28 @@ def test_a_cut_file_is_found_in_every_container(tmp_path: Path, plain: Path) -> 
             assert "\n" not in str(error.value)
 
 
+OPEN = {
+    "h264": ("libx264", {"x264-params": "open-gop=1:keyint=12:bframes=3:b-adapt=0", "crf": "12"}),
+    "hevc": ("libx265", {"x265-params": X265["x265-params"] + ":keyint=10:min-keyint=10:open-gop=1"}),
+}
+
+
+@pytest.mark.parametrize("codec", OPEN)
+def test_a_recording_cut_within_an_open_group_begins_with_its_first_sound_frame(tmp_path: Path, codec: str) -> None:
+    whole = write_video(tmp_path / "whole.mp4", range(60), 20, *OPEN[codec])
+    with av.open(str(whole)) as given, av.open(str(tmp_path / "cut.mkv"), "w") as container:
+        old = given.streams.video[0]
+        packets = [packet for packet in given.demux(old) if packet.dts is not None]
+        at = [i for i, packet in enumerate(packets) if packet.is_keyframe][2]
+        first = round(float(packets[at].pts * packets[at].time_base) * 20)
+        assert any(packet.pts < packets[at].pts for packet in packets[at:])
+        new = container.add_stream_from_template(old)
+        for packet in packets[at:]:
+            packet.stream = new
+            container.mux(packet)
+    assert numbers(tmp_path / "cut.mkv") == list(range(first, 60))
+
+
 def test_frames_come_as_often_as_they_usually_do(tmp_path: Path) -> None:
     path = write_video(tmp_path / "screen.mp4", range(20), 10, last_ms=3000)
     with av.open(str(path)) as container:
@@ -73,7 +96,7 @@ def test_frames_come_as_often_as_they_usually_do(tmp_path: Path) -> None:
 def test_a_picture_that_stays_is_held_and_a_gap_is_not_filled(tmp_path: Path) -> None:
     times_ms = [0, 100, 200, 1700, 1800, 601_800, 601_900, 602_000]
     path = write_video(tmp_path / "paused.mp4", range(8), times_ms=times_ms)
-    found = [(round(time_s, 2), number_of(picture), begins) for time_s, picture, begins in video.pictures(path, 10)]
+    found = [(round(time_s, 2), number_of(picture), begins) for time_s, picture, begins in video.stretches(path, 10)]
     assert [number for _, number, _ in found] == [0, 1] + [2] * 8 + [3] * 8 + [4] + [5, 6, 7]
     assert [time_s for time_s, _, begins in found if begins] == [0.0, 601.8]
     with pytest.raises(RecordError, match=r"paused.mp4: shows nothing between 1.80 s and 601.80 s; cut it into two"):
@@ -122,7 +145,7 @@ def test_an_unknown_codec_costs_one_clip(tmp_path: Path) -> None:
 def test_whatever_a_decoder_raises_is_an_error_of_the_record(
     plain: Path, monkeypatch: pytest.MonkeyPatch, error: Exception
 ) -> None:
-    def broken(packets: object, *, sought: bool = False) -> object:
+    def broken(packets: object, **words: object) -> object:
         raise error
 
     monkeypatch.setattr(_video_stream, "timed_frames", broken)
@@ -173,7 +196,7 @@ def test_pictures_are_shown_as_the_display_matrix_says(tmp_path: Path, plain: Pa
     values, turned = SHOWN[name]
     path = with_matrix(plain, tmp_path / "phone.mp4", values)
     wanted = turned(coded(0)).astype(int)
-    _, picture, _ = next(video.pictures(path, 20))
+    _, picture = next(video.pictures(path, 20))
     assert picture.shape == wanted.shape
     assert np.abs(picture.astype(int) - wanted).mean() < 8
     frames = video.decode(path, 160).frames

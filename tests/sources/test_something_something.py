@@ -164,3 +164,12 @@ def test_labels_that_do_not_parse_stop_the_command(root: Path, text: str, expect
     with pytest.raises(SourceError, match=expected) as error:
         catalog.source("something_something")(str(root)).parts()
     assert str(root / "train.json") in str(error.value)
+
+
+def test_a_clip_of_an_unknown_codec_costs_no_other(root: Path) -> None:
+    path = root / VIDEOS / "101.webm"
+    path.write_bytes(path.read_bytes().replace(b"V_VP9", b"V_VXX"))
+    found = {r.record if isinstance(r, Reject) else r.source_record: r for r in read_all(root)}
+    assert found.pop("101").reason.startswith("101.webm: has a codec that is not known here")
+    assert found
+    assert all(isinstance(episode, Episode) for episode in found.values())
