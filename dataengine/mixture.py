@@ -37,9 +37,9 @@ class Mixture(Config):
     """Dataset to the share of its episodes that is used at all, chosen by a hash of their ids; 1 where not named."""
     optional: list[str] | Literal["all"] = Field(default_factory=list)
     """Datasets that may be missing; the others share what they would have got."""
-    temperature: float = Field(1.0, ge=0.25, le=1e6)
+    temperature: float = Field(1.0, ge=0.25, le=1e9)
     """Weights are raised to 1 / temperature: above 1 small datasets are drawn more often than their size."""
-    embodiment_temperature: float = Field(1.0, ge=0.25, le=1e6)
+    embodiment_temperature: float = Field(1.0, ge=0.25, le=1e9)
     """The same among embodiments, each with the weights of its datasets; large values draw all bodies equally often."""
     human_share: float | None = Field(None, ge=0, le=1)
     """Share of human clips, whatever the weights within robots and within humans; villa-X takes 0.5."""

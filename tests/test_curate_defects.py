@@ -7,6 +7,7 @@ from made_recordings import clip, pictures_of, recording, replaced, resized
 from PIL import Image, ImageFilter
 
 from dataengine.store import Corpus
+from dataengine.texts import whole_episode
 from pipelines.curate import CurateConfig, run
 
 BODIES = ("widowx", "ur5", "g1", "panda_joint")
@@ -75,9 +76,9 @@ def without_idle(episode, record):
     cut = slice(int(3.0 * episode.control_hz), -int(3.0 * episode.control_hz))
     cameras = {"primary": frames_of(pictures_of(episode)[cut])}
     time_ns = episode.time_ns[cut] - episode.time_ns[cut][0]
-    return replaced(
-        episode, record, state=episode.state[cut], action=episode.action[cut], time_ns=time_ns, cameras=cameras
-    )
+    texts = whole_episode(episode.instruction, len(time_ns))
+    state, action = episode.state[cut], episode.action[cut]
+    return replaced(episode, record, state=state, action=action, time_ns=time_ns, cameras=cameras, texts=texts)
 
 
 def noisy(episode, record):
