@@ -8,6 +8,9 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
+LONGEST_NAME = 240
+"""Letters in the name of a record or part; longer than any that a publisher chose."""
+
 CAMERA_SLOTS = ("primary", "secondary", "wrist", "wrist_2")
 """Every camera of every dataset lands in one of these."""
 
@@ -21,7 +24,15 @@ Encoding = Literal[
 
 def stable_id(*words: str) -> str:
     """Hash words into 16 hex digits: equal on every machine and in every run."""
-    return hashlib.blake2b("\x1f".join(words).encode(), digest_size=8).hexdigest()
+    return hashlib.blake2b("\x1f".join(words).encode("utf-8", "surrogatepass"), digest_size=8).hexdigest()
+
+
+def plain_name(text: str) -> str:
+    """Make a name of untrusted text that any table and message takes: itself, or its start and a hash."""
+    if len(text) <= LONGEST_NAME and text.isprintable():  # halves of a letter are not printable
+        return text
+    start = text[:LONGEST_NAME].encode("utf-8", "backslashreplace").decode()
+    return f"{' '.join(start.split())[: LONGEST_NAME - 40]} ... {stable_id(text)}"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -140,3 +151,9 @@ class Reject:
     """Class of the error."""
     attempts: int = 1
     traceback_digest: str = ""
+
+    def __post_init__(self) -> None:
+        """Keep out of the tables what they cannot hold."""
+        object.__setattr__(self, "record", plain_name(self.record))
+        object.__setattr__(self, "source_uri", self.source_uri.encode("utf-8", "backslashreplace").decode())
+        object.__setattr__(self, "reason", self.reason.encode("utf-8", "backslashreplace").decode())

@@ -25,6 +25,10 @@ class RecordError(DataEngineError):
     """One record is bad; sources turn it into a `Reject` and go on with the next."""
 
 
+class UnexpectedError(RecordError):
+    """Reading a record raised what no reader expects; named by `dataengine.reading`, and worth a look at the code."""
+
+
 class FilteredRecordError(RecordError):
     """A sound record that a rule of its dataset leaves out (a failed attempt); counted apart from bad ones."""
 

@@ -1,18 +1,19 @@
 """One bad record costs one record, whatever a library raises over it: unexpected errors get their name here, once.
 
 with reading():
-    episode = convert(raw)       # KeyError, OverflowError, MemoryError ... become a RecordError
+    episode = convert(raw)       # KeyError, OverflowError, MemoryError ... become an UnexpectedError, a RecordError
 
 What is no record's fault passes: a full disk, too many open files, a network that is away. Another attempt may do.
 """
 
 import errno
+import hashlib
 import traceback
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from dataengine.errors import DataEngineError, RecordError
+from dataengine.errors import DataEngineError, UnexpectedError
 
 _NAMES = """
 EAGAIN EBUSY ECONNABORTED ECONNREFUSED ECONNRESET EDQUOT EHOSTDOWN EHOSTUNREACH EINTR EIO EMFILE ENETDOWN ENETUNREACH
@@ -23,12 +24,16 @@ OF_THE_MACHINE = frozenset(getattr(errno, name) for name in _NAMES.split() if ha
 CERTAIN = (DataEngineError, ArithmeticError, AssertionError, AttributeError, LookupError, RecursionError, TypeError)
 """What would be raised again at the next attempt; a ValueError, too, but for those that are an OSError besides."""
 OUR_CODE = Path(__file__).parent
+WATCHERS = ("reading.py", "worker.py", "staging.py")
+"""Files that every error comes through."""
 MAX_LETTERS = 500
+LONGEST_FILE = 80
+"""Letters of a file's name in a message."""
 
 
 @contextmanager
 def reading(where: str = "") -> Iterator[None]:
-    """Turn what reading a record raises into RecordError, unless it has a name already or is the machine's fault.
+    """Turn what reading a record raises into UnexpectedError, unless it has a name already or is the machine's fault.
 
     `where` goes before the reason. Our own mistakes (AssertionError) pass.
     """
@@ -39,7 +44,26 @@ def reading(where: str = "") -> Iterator[None]:
     except Exception as error:
         if is_of_the_machine(error):
             raise
-        raise RecordError(f"{where}: {explain(error)}" if where else explain(error)) from error
+        raise UnexpectedError(f"{where}: {explain(error)}" if where else explain(error)) from error
+
+
+_watch: list[Callable[[], None]] = []
+
+
+@contextmanager
+def told_of_progress(restart: Callable[[], None]) -> Iterator[None]:
+    """Have `restart` called whenever long work within one record says that it goes on."""
+    _watch.append(restart)
+    try:
+        yield
+    finally:
+        _watch.remove(restart)
+
+
+def goes_on() -> None:
+    """Tell the watch of a worker, if there is one, that a reader is busy, not stuck: a long walk, a long video."""
+    for restart in _watch:
+        restart()
 
 
 def is_of_the_machine(error: BaseException | None) -> bool:
@@ -64,7 +88,7 @@ def explain(error: BaseException) -> str:
         return f"needs more memory than there is{_place(error)}"
     if isinstance(error, OSError) and error.strerror:
         name = Path(str(error.filename)).name if error.filename else ""
-        return one_line(f"{name or 'a file'} cannot be read ({error.strerror})")
+        return one_line(f"{one_line(name, LONGEST_FILE) or 'a file'} cannot be read ({error.strerror})")
     return one_line(f"cannot be read ({type(error).__name__}: {error}){_place(error)}")
 
 
@@ -74,10 +98,16 @@ def one_line(text: str, letters: int = MAX_LETTERS) -> str:
     return line if len(line) <= letters else f"{line[: letters - 4]} ..."
 
 
+def digest(error: BaseException) -> str:
+    """Tell errors of one cause by one word."""
+    text = "".join(traceback.format_exception(error))
+    return hashlib.blake2b(text.encode("utf-8", "backslashreplace"), digest_size=8).hexdigest()
+
+
 def _place(error: BaseException) -> str:
     ours = [
         frame
         for frame in traceback.extract_tb(error.__traceback__)
-        if Path(frame.filename).is_relative_to(OUR_CODE) and frame.filename != __file__
+        if Path(frame.filename).is_relative_to(OUR_CODE) and Path(frame.filename).name not in WATCHERS
     ]
     return f", at {Path(ours[-1].filename).name}:{ours[-1].lineno}" if ours else ""

@@ -26,8 +26,9 @@ class EngineConfig(Config):
     """How often a part is tried whose reader fails, crashes or hangs."""
     retry_rejected: bool = False
     """Try parts again that an earlier run gave up."""
-    stall_s: float = Field(900.0, gt=0, le=DAY_S)
-    """Seconds without a new episode after which a reader counts as hung."""
+    stall_s: float = Field(600.0, gt=0, le=DAY_S)
+    """Seconds without a new episode after which a reader counts as hung; it is tried once more, then its part is given
+    up."""
     ray_address: str | None = None
     """Ray cluster to join; without it an embedded one is started."""
 

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 from dataengine.errors import RecordError, SourceError
 from dataengine.formats import example, features, json_file, remote, tfrecord
-from dataengine.reading import one_line
+from dataengine.reading import one_line, reading
 
 INFO = "dataset_info.json"
 FEATURES = "features.json"
@@ -93,7 +93,8 @@ def read_shard(
             yield index, payload
             continue
         try:
-            yield index, example.decode(payload, schema)
+            with reading():
+                yield index, example.decode(payload, schema)
         except RecordError as error:
             yield index, error
     if num_records is not None and count < num_records and not lost:

@@ -16,6 +16,7 @@ from pathlib import Path
 
 from dataengine.episode import stable_id
 from dataengine.errors import RecordError
+from dataengine.reading import goes_on
 
 BLOCK = 512
 END = bytes(BLOCK)
@@ -100,6 +101,8 @@ def _walk(file: int, num_bytes: int, suffixes: tuple[str, ...]) -> Index:
             fault = f"ends at byte {num_bytes} without an end mark; cut off"
             break
         count += 1
+        if count % 1_000 == 0:
+            goes_on()
         try:
             kind = header[156:157]
             size = _checked_size(header)

@@ -1,5 +1,6 @@
 """Which parts are still to be read, how often each was tried, and when to give one up; the same for both engines."""
 
+import time
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -17,8 +18,12 @@ class Limits:
     workers: int = 0
     """Parts read side by side; 0 for as many as there are cores."""
     max_attempts: int = 3
-    stall_s: float = 900.0
-    """Seconds without a new episode after which a reader counts as hung."""
+    stall_s: float = 600.0
+    """Seconds without a new episode after which a reader counts as hung. One that was is tried once more, whatever
+    `max_attempts` says: a decoder that hangs on a file mostly does so again, and holds a worker for as long."""
+
+
+MAX_STALLS = 2
 
 
 @dataclass(frozen=True)
@@ -36,22 +41,29 @@ class Attempts:
     def __init__(self, parts: Sequence[Part], limits: Limits) -> None:
         self._limits = limits
         self._waiting = deque(Attempt(part, 1) for part in parts)
+        self._begun_s: dict[str, float] = {}
 
     def __len__(self) -> int:
         return len(self._waiting)
 
     def next(self) -> Attempt:
         """Take the next attempt off the queue."""
-        return self._waiting.popleft()
+        attempt = self._waiting.popleft()
+        self._begun_s[attempt.part.part_id] = time.monotonic()
+        return attempt
 
     def died(self, attempt: Attempt) -> Reject | None:
         """Note that the worker died of a part, or was killed by the watch."""
         limits = self._limits
+        was_silent = time.monotonic() - self._begun_s[attempt.part.part_id] >= limits.stall_s
         reason = (
-            f"its worker died or was silent for {limits.stall_s:.0f} s, in each of {limits.max_attempts} attempts; "
+            f"its worker died or was silent for {limits.stall_s:.0f} s, in each of {attempt.number} attempts; "
             "a decoder that crashes or hangs, or too little memory"
         )
-        return self._failed(attempt, Failure(reason=reason, error="WorkerDied"))
+        is_last = was_silent and attempt.number >= MAX_STALLS
+        return self._failed(
+            attempt, Failure(reason=reason, error="WorkerDied", blame="bad part" if is_last else "part")
+        )
 
     def settle(self, attempt: Attempt, outcome: Outcome) -> Receipt | Reject | None:
         """Return what is final about a part, or None if it goes back into the queue.

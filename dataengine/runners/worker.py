@@ -1,17 +1,16 @@
 """What both engines do with a part, in a process that may die of it."""
 
 import faulthandler
-import hashlib
 import os
-import traceback
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import Literal
+from typing import Literal, TextIO
 
 from dataengine.episode import Episode, Part, Reject
-from dataengine.errors import DataEngineError
 from dataengine.protocols import PartReader
+from dataengine.reading import digest, is_certain, one_line, told_of_progress
 from dataengine.store.receipts import Receipt
 from dataengine.store.staging import ReadError, Staging, stage_part
 from dataengine.store.tables import is_disk_full, say_error
@@ -42,7 +41,7 @@ def read_part(source: PartReader, part: Part, staging: Staging, attempt: int, st
         cause = error.__cause__ or error
         if is_disk_full(cause):
             return _failure(cause, "corpus")
-        return _failure(cause, "bad part" if isinstance(cause, DataEngineError) else "part")
+        return _failure(cause, "bad part" if is_certain(cause) else "part")
     except Exception as error:
         return _failure(error, "corpus")
     finally:
@@ -51,16 +50,19 @@ def read_part(source: PartReader, part: Part, staging: Staging, attempt: int, st
 
 def watched(records: Iterator[Episode | Reject], stall_s: float) -> Iterator[Episode | Reject]:
     """Pass records on, and start the clock anew before each; it runs in C and needs no GIL, so a stuck decoder ends."""
-    with Path(os.devnull).open("w") as nowhere:
+    with Path(os.devnull).open("w") as nowhere, told_of_progress(start := partial(_start_clock, stall_s, nowhere)):
         while True:
-            faulthandler.dump_traceback_later(stall_s, exit=True, file=nowhere)
+            start()
             record = next(records, None)
             if record is None:
                 return
             yield record
 
 
+def _start_clock(stall_s: float, nowhere: TextIO) -> None:
+    faulthandler.dump_traceback_later(stall_s, exit=True, file=nowhere)
+
+
 def _failure(error: BaseException, blame: Blame) -> Failure:
-    text = "".join(traceback.format_exception(error))
-    digest = hashlib.blake2b(text.encode(), digest_size=8).hexdigest()
-    return Failure(reason=say_error(error), error=type(error).__name__, traceback_digest=digest, blame=blame)
+    reason = one_line(say_error(error))
+    return Failure(reason=reason, error=type(error).__name__, traceback_digest=digest(error), blame=blame)

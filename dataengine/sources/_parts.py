@@ -1,18 +1,20 @@
 """What sources share: grouping small files into parts, rejecting a record, checking its numbers."""
 
-from collections.abc import Iterable, Iterator
-from typing import TypeVar
+from collections.abc import Callable, Iterable, Iterator
+from typing import ParamSpec, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-from dataengine.episode import Part, Reject
-from dataengine.errors import RecordError
+from dataengine.episode import Episode, Part, Reject
+from dataengine.errors import RecordError, UnexpectedError
+from dataengine.reading import digest, one_line, reading
 
 PART_BYTES = 256 * 2**20
 """A part is closed once it holds this much: tasks of at least 100 MB keep the cluster's overhead small."""
 
 Item = TypeVar("Item")
+P = ParamSpec("P")
 
 
 def grouped(sized: Iterable[tuple[Item, int]], part_bytes: int = PART_BYTES) -> Iterator[tuple[list[Item], int]]:
@@ -29,6 +31,17 @@ def grouped(sized: Iterable[tuple[Item, int]], part_bytes: int = PART_BYTES) -> 
         yield group, total
 
 
+def episode_or_reject(
+    part: Part, record: str, uri: str, read: Callable[P, Episode], *args: P.args, **kwargs: P.kwargs
+) -> Episode | Reject:
+    """Call `read`; what is wrong with the record, or what any library raises over it, costs this record alone."""
+    try:
+        with reading():
+            return read(*args, **kwargs)
+    except RecordError as error:
+        return rejected(part, record, error, uri)
+
+
 def rejected(part: Part, record: str, error: RecordError, uri: str = "") -> Reject:
     """Say that a record of a part, or with an empty `record` all of it, is bad."""
     return Reject(
@@ -36,8 +49,9 @@ def rejected(part: Part, record: str, error: RecordError, uri: str = "") -> Reje
         dataset=part.dataset,
         source_uri=uri or part.uri,
         record=record,
-        reason=str(error),
+        reason=one_line(str(error)),
         error=type(error).__name__,
+        traceback_digest=digest(error) if isinstance(error, UnexpectedError) else "",
     )
 
 

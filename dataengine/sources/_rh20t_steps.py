@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from dataengine.episode import CameraFrames
 from dataengine.errors import RecordError
+from dataengine.reading import reading
 from dataengine.sources import _rh20t_cameras as cameras
 from dataengine.sources._rh20t_numbers import Numbers, Track, nearest
 from dataengine.sources._rh20t_scenes import Scene, video_names
@@ -135,13 +136,14 @@ def _shot(
     settling: _Settling | None = None,
 ) -> _Shot | None:
     """Read a camera, its clock first; None, with the reason in `damaged`, where it cannot be used."""
+    left = None
     try:
-        stamps_ms = cameras.stamps_ms(scene, serial)
-        left = None
-        if settling:
-            rows = nearest(stamps_ms, settling.stamps_ms)
-            left = settling.left(np.abs(stamps_ms[rows] - settling.stamps_ms), "frame")
-        frames = cameras.frames(scene, serial, len(stamps_ms), frame_size)
+        with reading():
+            stamps_ms = cameras.stamps_ms(scene, serial)
+            if settling:
+                rows = nearest(stamps_ms, settling.stamps_ms)
+                left = settling.left(np.abs(stamps_ms[rows] - settling.stamps_ms), "frame")
+            frames = cameras.frames(scene, serial, len(stamps_ms), frame_size)
     except RecordError as error:
         damaged.append((serial, error))
         return None

@@ -31,6 +31,7 @@ from dataengine.episode import CameraFrames, Episode, Kind, Part, Reject
 from dataengine.errors import FilteredRecordError, RecordError, SourceError
 from dataengine.formats import files, video
 from dataengine.formats.byte_range import Place, size_of
+from dataengine.reading import reading
 from dataengine.sources import _agibot_labels, _agibot_places, _agibot_proprio
 from dataengine.sources._agibot_labels import Entry, Labels, Segment
 from dataengine.sources._agibot_places import H5, STEM, Copy, Span
@@ -103,21 +104,26 @@ class Agibot:
         for episode in found.episodes:
             record = f"{task}/{episode}"
             try:
-                if reasons := found.missing(episode):
-                    raise RecordError("; ".join(reasons))
-                videos, numbers = found.videos[episode], found.proprio.copies(episode)
-                whole, labels = self._episode(record, entries[episode], videos, numbers)
-                if self.unit == "episode":
-                    yield whole
-                    continue
-                for index, reason in labels.bad.items():
-                    yield rejected(part, f"{record}/{index}", RecordError(reason), uri=whole.source_uri)
-                if not labels.segments:
-                    raise FilteredRecordError("no step has a label; --unit episode takes it whole")
-                yield from (_segment(whole, labels, segment) for segment in labels.segments)
+                with reading():
+                    yield from self._episodes(part, record, episode, found)
             except RecordError as error:
                 copies = found.videos.get(episode)
                 yield rejected(part, record, error, uri=copies[0].uri if copies else part.uri)
+
+    def _episodes(self, part: Part, record: str, episode: int, found: Neighbourhood) -> Iterator[Episode | Reject]:
+        """Yield a recording, or each of its segments; raise RecordError when it is bad or left out."""
+        if reasons := found.missing(episode):
+            raise RecordError("; ".join(reasons))
+        videos, numbers = found.videos[episode], found.proprio.copies(episode)
+        whole, labels = self._episode(record, found.entries[episode], videos, numbers)
+        if self.unit == "episode":
+            yield whole
+            return
+        for index, reason in labels.bad.items():
+            yield rejected(part, f"{record}/{index}", RecordError(reason), uri=whole.source_uri)
+        if not labels.segments:
+            raise FilteredRecordError("no step has a label; --unit episode takes it whole")
+        yield from (_segment(whole, labels, segment) for segment in labels.segments)
 
     def _parts(self, task: str, numbers: Mapping[Span, str]) -> Iterator[Part]:
         place = Path(self.root)
@@ -233,7 +239,8 @@ def _first_good(copies: Sequence[Given], read: Callable[[Given], Found], note: s
     errors: list[RecordError] = []
     for copy in copies:
         try:
-            found = read(copy)
+            with reading():
+                found = read(copy)
         except RecordError as error:
             errors.append(error)
             continue

@@ -25,14 +25,14 @@ from pathlib import Path
 from typing import Annotated, ClassVar, Literal
 
 from dataengine.episode import Episode, Kind, Part, Reject
-from dataengine.errors import RecordError, SourceError
+from dataengine.errors import SourceError
 from dataengine.formats import files, lerobot
 from dataengine.formats._lerobot_entries import Entry, read_entries
 from dataengine.formats.lerobot import Info
 from dataengine.sources import _lerobot_meaning as meaning
 from dataengine.sources._lerobot_reader import EpisodeReader, Reading
 from dataengine.sources._lerobot_texts import Columns
-from dataengine.sources._parts import grouped, rejected
+from dataengine.sources._parts import episode_or_reject, grouped
 from dataengine.vector_layout import What, note_key
 
 AnyEncoding = Literal[
@@ -136,11 +136,8 @@ class Lerobot:
         )
         with closing(EpisodeReader(info, reading)) as reader:
             for entry in read_entries(info)[int(part.options["first"]) : int(part.options["stop"])]:
-                try:
-                    yield reader.episode(entry)
-                except RecordError as error:
-                    uri = str(info.root / entry.data_file) if entry.data_file else part.uri
-                    yield rejected(part, entry.record, error, uri=uri)
+                uri = str(info.root / entry.data_file) if entry.data_file else part.uri
+                yield episode_or_reject(part, entry.record, uri, reader.episode, entry)
 
     def _cameras(self, info: Info) -> tuple[dict[str, str], list[str]]:
         """Choose the cameras of the slots, and list those left out."""

@@ -38,7 +38,7 @@ from dataengine.formats import files
 from dataengine.sources import _rh20t_cameras as cameras
 from dataengine.sources import _rh20t_numbers as numbers
 from dataengine.sources import _rh20t_scenes as scenes
-from dataengine.sources._parts import rejected, vector
+from dataengine.sources._parts import episode_or_reject, rejected, vector
 from dataengine.sources._rh20t_scenes import Scene
 from dataengine.sources._rh20t_steps import settle
 from dataengine.texts import whole_episode
@@ -115,16 +115,10 @@ class Rh20t:
         for name in part.options["scenes"].split("\n"):
             scene = Scene(name, place, tuple(folder for folder in places if (folder / name).is_dir()) or (places[0],))
             damaged: list[tuple[str, RecordError]] = []
-            outcome: Episode | RecordError
-            try:
-                outcome = self._episode(scene, texts, damaged)
-            except RecordError as error:
-                outcome = error
-            except OSError as error:
-                outcome = RecordError(f"{Path(error.filename or name).name}: cannot be read ({error.strerror})")
+            outcome = episode_or_reject(part, name, scene.uri, self._episode, scene, texts, damaged)
             for serial, error in damaged:
                 yield rejected(part, f"{name}/{scenes.CAMERA}{serial}", error, uri=scene.uri)
-            yield rejected(part, name, outcome, uri=scene.uri) if isinstance(outcome, RecordError) else outcome
+            yield outcome
 
     def _episode(self, scene: Scene, texts: dict[str, Any], damaged: list[tuple[str, RecordError]]) -> Episode:
         task, _, number, cfg = scene.numbers

@@ -19,15 +19,16 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from dataengine.episode import Episode, Kind, Part, Reject
+from dataengine.episode import Episode, Kind, Part, Reject, plain_name
 from dataengine.errors import RecordError, SourceError
 from dataengine.formats import files, json_file, video
-from dataengine.sources._parts import grouped, rejected
+from dataengine.sources._parts import episode_or_reject, grouped
 from dataengine.texts import whole_episode
 
 VIDEOS = "20bn-something-something-v2"
 SPLITS = {"train": "train", "validation": "val"}
 """Name of the JSON file to name of the split."""
+LONGEST_ID = 60
 EXPECTED = f"a folder with {VIDEOS}/<id>.webm, train.json and validation.json"
 
 
@@ -63,7 +64,7 @@ class SomethingSomething:
                 found.append(
                     Part(
                         dataset=self.name,
-                        name=f"{split}/{members[0].get('id')}",
+                        name=plain_name(f"{split}/{members[0].get('id')}"),
                         uri=str(place / VIDEOS),
                         num_bytes=num_bytes,
                         fingerprint=files.fingerprint_of_sizes(paths, *labels),
@@ -78,15 +79,12 @@ class SomethingSomething:
         for i in range(int(part.options["start"]), int(part.options["stop"])):
             entry = entries[i]
             record = str(entry.get("id") or f"entry {i}")
-            try:
-                yield self._episode(part, record, entry)
-            except RecordError as error:
-                yield rejected(part, record, error)
+            yield episode_or_reject(part, record, "", self._episode, part, record, entry)
 
     def _episode(self, part: Part, record: str, entry: dict[str, Any]) -> Episode:
         path = _video(Path(self.root), entry)
         if path is None:
-            raise RecordError(f"id '{entry.get('id')}' is no plain name of a video; check the JSON file")
+            raise RecordError(f"id '{entry.get('id')!s:.80}' is no plain name of a video; check the JSON file")
         label = entry.get("label")
         if not isinstance(label, str) or not label.strip():
             raise RecordError("the entry has no label")
@@ -140,13 +138,13 @@ def _entries(place: Path) -> dict[str, list[dict[str, Any]]]:
 
 def _size(place: Path, entry: dict[str, Any]) -> int:
     path = _video(place, entry)
-    return path.stat().st_size if path and path.is_file() else 0
+    return (files.size(path) or 0) if path else 0
 
 
 def _video(place: Path, entry: dict[str, Any]) -> Path | None:
-    """Where an entry's clip lies; None for an id that would leave the folder."""
+    """Where an entry's clip lies; None for an id that would leave the folder, or that no file can be called."""
     name = str(entry.get("id", ""))
-    return place / VIDEOS / f"{name}.webm" if name.isalnum() else None
+    return place / VIDEOS / f"{name}.webm" if name.isalnum() and len(name) <= LONGEST_ID else None
 
 
 def _load(path: Path) -> list[dict[str, Any]]:

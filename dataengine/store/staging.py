@@ -15,8 +15,9 @@ from lance.fragment import write_fragments
 
 from dataengine import notes, texts
 from dataengine.episode import CAMERA_SLOTS, Episode, Part, Reject
-from dataengine.errors import RecordError
+from dataengine.errors import DataEngineError, RecordError, UnexpectedError
 from dataengine.notes import Tally
+from dataengine.reading import digest, explain, is_certain, one_line, reading
 from dataengine.schema import SCHEMA_VERSION, VECTORS, checksum_column, frames_column, offsets_column
 from dataengine.store.checks import check_episode
 from dataengine.store.places import make_durable
@@ -63,7 +64,8 @@ class ReadError(Exception):
 def stage_part(part: Part, records: Iterable[Episode | Reject], staging: Staging, attempt: int = 1) -> Receipt:
     """Write a part's episodes to files that no version of the table holds yet, and leave a receipt.
 
-    Holds one episode in memory at a time. Raise ReadError when `records` fails; what it had written stays invisible.
+    Holds one episode in memory at a time. Raise ReadError when `records` fails in a way that may pass, or before any
+    record; what it had written stays invisible. What fails for certain costs what lies behind the last record.
     """
     passed = _Passed()
     batches = _batches(part, records, staging, passed, attempt)
@@ -112,26 +114,32 @@ def _table(corpus: str, run_id: str) -> lance.LanceDataset:
 def _batches(
     part: Part, records: Iterable[Episode | Reject], staging: Staging, passed: _Passed, attempt: int
 ) -> Iterator[pa.RecordBatch]:
-    """Turn a part's records into one-row batches; put bad ones aside."""
+    """Turn a part's records into one-row batches; put bad ones aside, and what lies behind a reader's breakdown."""
+    last = ""
     try:
         for record in records:
+            last = record.record if isinstance(record, Reject) else record.source_record
             if isinstance(record, Reject):
                 passed.rejects.append(replace(record, attempts=attempt))
                 continue
             try:
-                check_episode(record, part.dataset, staging.embodiment_ids)
-                if record.episode_id in passed.ids:
-                    raise RecordError(f"record '{record.source_record}' comes twice in its part")
+                with reading():
+                    check_episode(record, part.dataset, staging.embodiment_ids)
+                    if record.episode_id in passed.ids:
+                        raise RecordError(f"record '{record.source_record}' comes twice in its part")
+                    batch = to_batch(record, part, staging)
             except RecordError as error:
                 passed.rejects.append(_reject(part, record, error, attempt))
                 continue
-            batch = to_batch(record, part, staging)
             passed.ids.add(record.episode_id)
             passed.notes.add(_serious(record))
             passed.steps += record.num_steps
             passed.num_bytes += sum(len(jpeg) for frames in record.cameras.values() for jpeg in frames.jpegs)
             yield batch
     except Exception as error:
+        if last and is_certain(error):  # the next attempt would come as far and no farther
+            passed.rejects.append(_rest(part, last, error, attempt))
+            return
         # Lance would wrap it on its way through Rust; this keeps the original.
         passed.error = error
         raise
@@ -143,9 +151,24 @@ def _reject(part: Part, episode: Episode, error: RecordError, attempt: int) -> R
         dataset=part.dataset,
         source_uri=episode.source_uri,
         record=episode.source_record,
-        reason=str(error),
+        reason=one_line(str(error)),
         error=type(error).__name__,
         attempts=attempt,
+        traceback_digest=digest(error) if isinstance(error, UnexpectedError) else "",
+    )
+
+
+def _rest(part: Part, last: str, error: Exception, attempt: int) -> Reject:
+    """Say that a reader broke down behind a record."""
+    return Reject(
+        part_id=part.part_id,
+        dataset=part.dataset,
+        source_uri=part.uri,
+        record=f"all after {last}",
+        reason=one_line(str(error) if isinstance(error, DataEngineError) else explain(error)),
+        error=type(error).__name__,
+        attempts=attempt,
+        traceback_digest=digest(error),
     )
 
 

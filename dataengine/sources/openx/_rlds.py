@@ -14,7 +14,7 @@ from dataengine import conventions
 from dataengine.episode import CameraFrames, Encoding, Episode, Kind, Part, Reject, stable_id
 from dataengine.errors import FilteredRecordError, RecordError, SourceError
 from dataengine.formats import features, files, jpeg, remote, rlds
-from dataengine.sources._parts import rejected, vector
+from dataengine.sources._parts import episode_or_reject, rejected, vector
 from dataengine.sources.openx._texts import Said, texts_of
 from dataengine.vector_layout import layout_of, note_key, unscaled
 
@@ -137,10 +137,7 @@ class RldsSource(ABC):
             if isinstance(found, RecordError):
                 yield rejected(part, str(index), found)
                 continue
-            try:
-                yield self._episode(part, index, found)
-            except RecordError as error:
-                yield rejected(part, str(index), error)
+            yield episode_or_reject(part, str(index), "", self._episode, part, index, found)
 
     def _schema(self) -> features.Group:
         """Read features.json and check that the keys this source needs are there: names of folders drift."""
