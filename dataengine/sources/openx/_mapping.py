@@ -215,7 +215,7 @@ def check(mapping: Mapping, schema: features.Group, where: str) -> None:
         if not camera.key.startswith("observation/") or found.dtype != "uint8":
             raise SourceError(f"{where}: cameras.{slot}: '{camera.key}' is no colour image below observation")
     for key in mapping.instruction:
-        _feature(key, "text", known, f"{where}: instruction")
+        _feature(key, "text", known, f"{where}: instruction", lists=True)
     for name in ("state", "action"):
         for i, item in enumerate(getattr(mapping, name)):
             place = f"{where}: {name}[{i}]"
@@ -236,10 +236,12 @@ def check(mapping: Mapping, schema: features.Group, where: str) -> None:
         _feature(rule.key, "number" if rule.contains is None else "text", known, f"{where}: success")
 
 
-def _feature(key: str, kind: str, known: dict[str, Any], place: str, *, beside: bool = True) -> features.Leaf:
-    """Find a feature of a kind by its key."""
+def _feature(
+    key: str, kind: str, known: dict[str, Any], place: str, *, beside: bool = True, lists: bool = False
+) -> features.Leaf:
+    """Find a feature of a kind by its key, at every step or `beside` them; with `lists` it may have several values."""
     for full, depth in ((f"steps/{key}", 1), (key, 0 if beside else None)):
-        if full in known and len(known[full][1]) == depth:
+        if full in known and depth is not None and len(known[full][1]) in (depth, depth + lists):
             leaf: features.Leaf = known[full][0]
             if leaf.kind != kind:
                 raise SourceError(f"{place}: '{key}' is of kind {leaf.kind}, expected {kind}")

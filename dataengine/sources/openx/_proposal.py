@@ -54,11 +54,16 @@ def propose(root: str) -> str:
         for key, leaf, levels in features.leaves(schema)
         if key.startswith("steps/") and len(levels) == 1 and not STANDARD.search(key)
     ]
-    texts = [f for f in steps if f.leaf.kind == "text" and any(word in f.words for word in TEXT_WORDS)]
     beside = [
         Found(key, leaf) for key, leaf, levels in features.leaves(schema) if not levels and not key.startswith("steps/")
     ]
-    spoken = texts or [f for f in beside if f.leaf.kind == "text" and any(word in f.key for word in TEXT_WORDS[:3])]
+    told = [  # one at a step or beside them, or a list of several
+        (key.startswith("steps/"), Found(key.removeprefix("steps/"), leaf))
+        for key, leaf, levels in features.leaves(schema)
+        if leaf.kind == "text" and len(levels) <= 1 + key.startswith("steps/")
+    ]
+    texts = [f for at_steps, f in told if at_steps and any(word in f.words for word in TEXT_WORDS)]
+    spoken = texts or [f for at_steps, f in told if not at_steps and any(word in f.key for word in TEXT_WORDS[:3])]
     numbers = [f for f in steps if f.leaf.kind == "number" and not NO_VECTOR.search(f.key) and 0 < f.width <= WIDEST]
     states = [f for f in numbers if f.key.startswith("observation/")]
     actions = [f for f in numbers if f.key.startswith("action")]
@@ -78,7 +83,9 @@ def propose(root: str) -> str:
         "# success: {key: episode_metadata/success, at_least: 1}  # leaves out failures; of a text: contains: word",
     ]
     said = " ".join(lines)
-    if unused := [f"{f.key} ({f.shown})" for f in (*steps, *beside) if f.key not in said and f.leaf.kind != "text"]:
+    if unused := [
+        f"{f.key} ({f.shown})" for f in dict.fromkeys((*steps, *beside, *(f for _, f in told))) if f.key not in said
+    ]:
         lines += ["# Not used:", *(f"#   {line}" for line in unused)]
     return "\n".join([*lines, *_legend()]) + "\n"
 
