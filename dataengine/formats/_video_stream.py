@@ -19,6 +19,7 @@ import numpy as np
 from dataengine.errors import RecordError
 from dataengine.formats.byte_range import ByteRange, Place, name_of, size_of
 from dataengine.formats.jpeg import MAX_PIXELS
+from dataengine.formats.mp4_boxes import check_samples
 
 TOLERANCE_S = 0.25
 """A stream may end this much before its stated duration; more is a truncated file."""
@@ -54,6 +55,8 @@ def open_video(path: Place) -> Iterator[tuple[Any, Any]]:
     if not num_bytes:
         raise RecordError(f"{name}: the video has 0 bytes")
     with ExitStack() as opened:
+        with named(name):
+            check_samples(path)
         try:
             place = opened.enter_context(path.open()) if isinstance(path, ByteRange) else str(path)
             container = opened.enter_context(av.open(place, metadata_errors="replace"))

@@ -210,3 +210,36 @@ def test_a_picture_at_a_slant_is_refused(tmp_path: Path, plain: Path) -> None:
     path = with_matrix(plain, tmp_path / "slant.mp4", (0.7, 0.7, -0.7, 0.7, 0, 0))
     with pytest.raises(RecordError, match=r"slant.mp4: is shown at a slant, expected quarter turns and mirrors"):
         video.decode(path, 64)
+
+
+def test_an_index_is_not_made_of_samples_that_no_file_can_hold(tmp_path: Path, plain: Path) -> None:
+    """Sixteen bytes that claim fifty million samples made FFmpeg take 3.6 GB and 98 s."""
+    claims = struct.pack(">II", 1, 50_000_000)
+    data = plain.read_bytes()
+    at = data.index(b"stsz") + 8
+    (tmp_path / "plain.mp4").write_bytes(data[:at] + claims + data[at + 8 :])
+    data = remux(plain, tmp_path / "parts.mp4", options={"movflags": "frag_keyframe+empty_moov"}).read_bytes()
+    at = data.index(b"trun") + 8
+    (tmp_path / "parts.mp4").write_bytes(data[:at] + claims[4:] + data[at + 4 :])
+    for name in ("plain.mp4", "parts.mp4"):
+        for read in (video.probe, numbers, shown):
+            with pytest.raises(RecordError, match=rf"^{name}: claims to hold 500000\d\d frames in \d+ bytes"):
+                read(tmp_path / name)
+
+
+def test_sound_may_have_more_samples_than_pictures_have_bytes(tmp_path: Path, plain: Path) -> None:
+    for codec in ("pcm_s16le", "aac"):
+        path = tmp_path / f"{codec}.mov"
+        with av.open(str(plain)) as given, av.open(str(path), "w") as container:
+            old = given.streams.video[0]
+            new, sound = container.add_stream_from_template(old), container.add_stream(codec, rate=48_000)
+            for packet in given.demux(old):
+                if packet.dts is not None:
+                    packet.stream = new
+                    container.mux(packet)
+            for k in range(140):
+                frame = av.AudioFrame.from_ndarray(np.zeros((1, 1024), np.int16), format="s16", layout="mono")
+                frame.sample_rate, frame.pts = 48_000, k * 1024
+                container.mux(sound.encode(frame))
+            container.mux(sound.encode(None))
+        assert numbers(path) == list(range(60))
