@@ -29,6 +29,10 @@ class UnexpectedError(RecordError):
     """Reading a record raised what no reader expects; named by `dataengine.reading`, and worth a look at the code."""
 
 
+class LimitError(RecordError):
+    """A record that took more memory than a reader may; with higher limits it may be sound."""
+
+
 class FilteredRecordError(RecordError):
     """A sound record that a rule of its dataset leaves out (a failed attempt); counted apart from bad ones."""
 

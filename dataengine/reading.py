@@ -13,7 +13,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from dataengine.errors import DataEngineError, UnexpectedError
+from dataengine.errors import DataEngineError, LimitError, UnexpectedError
+from dataengine.guard import too_much
 
 _NAMES = """
 EAGAIN EBUSY ECONNABORTED ECONNREFUSED ECONNRESET EDQUOT EHOSTDOWN EHOSTUNREACH EINTR EIO EMFILE ENETDOWN ENETUNREACH
@@ -41,6 +42,8 @@ def reading(where: str = "") -> Iterator[None]:
         yield
     except (DataEngineError, AssertionError):
         raise
+    except MemoryError as error:
+        raise LimitError(f"{where}: {explain(error)}" if where else explain(error)) from error
     except Exception as error:
         if is_of_the_machine(error):
             raise
@@ -85,7 +88,7 @@ def is_certain(error: BaseException) -> bool:
 def explain(error: BaseException) -> str:
     """Say in one line what an unexpected error is and which of our files it came through."""
     if isinstance(error, MemoryError):
-        return f"needs more memory than there is{_place(error)}"
+        return f"{too_much()}{_place(error)}"
     if isinstance(error, OSError) and error.strerror:
         name = Path(str(error.filename)).name if error.filename else ""
         return one_line(f"{one_line(name, LONGEST_FILE) or 'a file'} cannot be read ({error.strerror})")

@@ -29,6 +29,8 @@ class EngineConfig(Config):
     stall_s: float = Field(600.0, gt=0, le=DAY_S)
     """Seconds without a new episode after which a reader counts as hung; it is tried once more, then its part is given
     up."""
+    memory_gb: float = Field(0.0, ge=0, le=1e6)
+    """Memory that one reader may take; what needs more is rejected. 0 for an even share of the machine, at least 4."""
     ray_address: str | None = None
     """Ray cluster to join; without it an embedded one is started."""
 

@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING
 
 from dataengine import catalog
 from dataengine.episode import Episode, Part, Reject, stable_id
-from dataengine.errors import DataEngineError, FilteredRecordError, SourceError
+from dataengine.errors import DataEngineError, FilteredRecordError, LimitError, SourceError
 from dataengine.notes import Tally
 from dataengine.options import checked, options_of
 from dataengine.progress import task
 from dataengine.protocols import Source
-from dataengine.runners.attempts import Limits
+from dataengine.runners.attempts import WORKER_DIED, Limits
 from dataengine.store import Committer, Corpus, Staging
 from dataengine.store.receipts import Receipt
 from dataengine.store.registry import register
@@ -27,6 +27,9 @@ if TYPE_CHECKING:
 
 FILTERED = FilteredRecordError.__name__
 """Error of rejects that are no fault: a rule of the dataset leaves them out."""
+
+LIMITED = (LimitError.__name__, WORKER_DIED)
+"""Errors of parts that other limits of memory and time might let in."""
 
 COMMIT_PARTS = 64
 """Receipts in one commit: a version of the table costs as much for one part as for many."""
@@ -137,6 +140,12 @@ class _Run:
         """Serious notes of what this run committed, by dataset."""
         self.version_in = self.corpus.version
         self.committer = Committer(self.corpus.uri, self.run_id)
+        self.limits = Limits(
+            workers=config.workers,
+            max_attempts=config.max_attempts,
+            stall_s=config.stall_s,
+            memory_gb=config.memory_gb,
+        )
 
     def perform(self) -> bool:
         """Commit what an earlier run staged, then read and commit the rest; tell whether there was anything to do."""
@@ -218,8 +227,18 @@ class _Run:
         return self.jobs[int(self.parts[receipt.part_id].options[JOB])].report
 
     def _stays_rejected(self, part: Part, given_up: Mapping[str, str]) -> bool:
-        """Read a part again that was given up only when asked to, or when its bytes have changed."""
-        return given_up.get(part.part_id) == part.fingerprint and not self.config.retry_rejected
+        """Read a part again that was given up only when asked to, or when its bytes or what stopped it have changed."""
+        same = given_up.get(part.part_id) in (part.fingerprint, self._limited(part))
+        return same and not self.config.retry_rejected
+
+    def _given_up_as(self, reject: Reject) -> str:
+        """Fingerprint under which a part stays given up: with the limits, if it was they that stopped it."""
+        part = self.parts[reject.part_id]
+        return self._limited(part) if reject.error in LIMITED else part.fingerprint
+
+    def _limited(self, part: Part) -> str:
+        """Fingerprint of a part that was given up for the limits of its reader."""
+        return stable_id(part.fingerprint, self.limits.words)
 
     def _staging(self) -> Staging:
         """Register the datasets and bodies before any worker starts: ids must not depend on who is first."""
@@ -251,15 +270,14 @@ class _Run:
     def _read(self, parts: list[Part], staging: Staging) -> Generator[Receipt | Reject]:
         """Start the engine."""
         config = self.config
-        limits = Limits(workers=config.workers, max_attempts=config.max_attempts, stall_s=config.stall_s)
         sources = Together(tuple(job.source for job in self.jobs))
         if config.engine == "ray":
             from dataengine.runners import ray
 
-            return ray.run(sources, parts, staging, limits, address=config.ray_address)
+            return ray.run(sources, parts, staging, self.limits, address=config.ray_address)
         from dataengine.runners import local
 
-        return local.run(sources, parts, staging, limits)
+        return local.run(sources, parts, staging, self.limits)
 
     def _commit(self, ends: list[Receipt | Reject]) -> None:
         """Commit receipts; give up parts that failed as a whole or hold not one episode."""
@@ -267,7 +285,7 @@ class _Run:
         rejects = [end for end in ends if isinstance(end, Reject)]
         self.committer.commit(receipts)
         rejects += [_empty(r, self.parts[r.part_id]) for r in receipts if not r.num_episodes]
-        self.committer.reject_parts([(reject, self.parts[reject.part_id].fingerprint) for reject in rejects])
+        self.committer.reject_parts([(reject, self._given_up_as(reject)) for reject in rejects])
         for receipt in receipts:
             report = self._report(receipt)
             filtered = sum(reject.error == FILTERED for reject in receipt.rejects)
@@ -292,14 +310,15 @@ def _of_parts(corpus: Corpus, parts: Container[str]) -> dict[str, list[dict[str,
 def _empty(receipt: Receipt, part: Part) -> Reject:
     """Give up a part without episodes: no row of the table would ever say that it is done."""
     first = f"; the first: {receipt.rejects[0].reason}" if receipt.rejects else ""
-    all_filtered = bool(receipt.rejects) and all(reject.error == FILTERED for reject in receipt.rejects)
+    errors = {reject.error for reject in receipt.rejects}
+    error = FILTERED if errors == {FILTERED} else LIMITED[0] if LIMITED[0] in errors else "EmptyPart"
     return Reject(
         part_id=receipt.part_id,
         dataset=receipt.dataset,
         source_uri=part.uri,
         record="",
         reason=f"found no good record, {len(receipt.rejects)} bad ones{first}",
-        error=FILTERED if all_filtered else "EmptyPart",
+        error=error,
         attempts=receipt.attempts,
     )
 

@@ -7,8 +7,12 @@ from dataclasses import dataclass
 
 from dataengine.episode import Part, Reject
 from dataengine.errors import CorpusError
+from dataengine.guard import share_gb
 from dataengine.runners.worker import Failure, Outcome
 from dataengine.store.receipts import Receipt
+
+WORKER_DIED = "WorkerDied"
+MAX_STALLS = 2
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -21,9 +25,18 @@ class Limits:
     stall_s: float = 600.0
     """Seconds without a new episode after which a reader counts as hung. One that was is tried once more, whatever
     `max_attempts` says: a decoder that hangs on a file mostly does so again, and holds a worker for as long."""
+    memory_gb: float = 0.0
+    """That a reader may take beside what its process holds; 0 for an even share of the machine."""
 
+    @property
+    def granted_gb(self) -> float:
+        """What `memory_gb` means on this machine."""
+        return self.memory_gb or share_gb(self.workers)
 
-MAX_STALLS = 2
+    @property
+    def words(self) -> str:
+        """What may have made a sound part fail: one that was given up is tried again when it changes."""
+        return f"stall_s={self.stall_s:g} memory_gb={self.granted_gb:g}"
 
 
 @dataclass(frozen=True)
@@ -58,12 +71,10 @@ class Attempts:
         was_silent = time.monotonic() - self._begun_s[attempt.part.part_id] >= limits.stall_s
         reason = (
             f"its worker died or was silent for {limits.stall_s:.0f} s, in each of {attempt.number} attempts; "
-            "a decoder that crashes or hangs, or too little memory"
+            f"a decoder that crashes or hangs, or takes more than {limits.granted_gb:g} GB; --set stall_s or memory_gb"
         )
         is_last = was_silent and attempt.number >= MAX_STALLS
-        return self._failed(
-            attempt, Failure(reason=reason, error="WorkerDied", blame="bad part" if is_last else "part")
-        )
+        return self._failed(attempt, Failure(reason=reason, error=WORKER_DIED, blame="bad part" if is_last else "part"))
 
     def settle(self, attempt: Attempt, outcome: Outcome) -> Receipt | Reject | None:
         """Return what is final about a part, or None if it goes back into the queue.

@@ -13,6 +13,7 @@ from multiprocessing.context import SpawnProcess
 from typing import Final, cast
 
 from dataengine.episode import Part, Reject
+from dataengine.guard import share_gb
 from dataengine.protocols import PartReader
 from dataengine.runners.attempts import Attempt, Attempts, Limits
 from dataengine.runners.worker import read_part
@@ -33,9 +34,10 @@ def run(
     A worker that dies takes one attempt at one part with it and is replaced. Leaving the iterator early stops all
     workers; what they had staged keeps its receipts.
     """
-    queue, stall_s = Attempts(parts, limits), limits.stall_s
+    queue = Attempts(parts, limits)
     count = min(limits.workers or len(os.sched_getaffinity(0)), len(queue))
-    crew = [_start(source, staging, stall_s) for _ in range(count)]
+    bounds = (limits.stall_s, limits.memory_gb or share_gb(count))
+    crew = [_start(source, staging, bounds) for _ in range(count)]
     try:
         while True:
             for worker in crew:
@@ -51,7 +53,7 @@ def run(
                     end = queue.settle(attempt, worker.pipe.recv())
                 except (EOFError, ConnectionResetError):
                     worker.stop()
-                    crew[crew.index(worker)] = _start(source, staging, stall_s)
+                    crew[crew.index(worker)] = _start(source, staging, bounds)
                     end = queue.died(attempt)
                 if end is not None:
                     yield end
@@ -79,16 +81,16 @@ class _Worker:
         self.pipe.close()
 
 
-def _start(source: PartReader, staging: Staging, stall_s: float) -> _Worker:
+def _start(source: PartReader, staging: Staging, bounds: tuple[float, float]) -> _Worker:
     context = mp.get_context("spawn")
     ours, theirs = context.Pipe()
-    process = context.Process(target=_serve, args=(theirs, source, staging, stall_s, os.getpid()), daemon=True)
+    process = context.Process(target=_serve, args=(theirs, source, staging, bounds, os.getpid()), daemon=True)
     process.start()
     theirs.close()
     return _Worker(process, ours)
 
 
-def _serve(pipe: Connection, source: PartReader, staging: Staging, stall_s: float, parent: int) -> None:
+def _serve(pipe: Connection, source: PartReader, staging: Staging, bounds: tuple[float, float], parent: int) -> None:
     """Read parts until the driver goes away."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the driver decides
     die_with(parent)
@@ -97,7 +99,7 @@ def _serve(pipe: Connection, source: PartReader, staging: Staging, stall_s: floa
             attempt: Attempt = pipe.recv()
         except EOFError:
             return
-        pipe.send(read_part(source, attempt.part, staging, attempt.number, stall_s))
+        pipe.send(read_part(source, attempt.part, staging, attempt.number, *bounds))
 
 
 def die_with(parent: int) -> None:

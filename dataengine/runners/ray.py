@@ -65,7 +65,7 @@ def run(
             width = limits.workers or QUEUED_PER_CORE * max(int(ray.cluster_resources().get("CPU", 1)), 1)
             while queue and len(running) < width:
                 attempt = queue.next()
-                running[read.remote(shared, sys.path, attempt, limits.stall_s)] = attempt
+                running[read.remote(shared, sys.path, attempt, limits.stall_s, limits.memory_gb)] = attempt
             if not running:
                 return
             for done in ray.wait(list(running))[0]:
@@ -191,8 +191,8 @@ def _settle(queue: Attempts, attempt: Attempt, done: ray.ObjectRef) -> Receipt |
     return queue.settle(attempt, outcome)
 
 
-def _read(shared: bytes, search: Sequence[str], attempt: Attempt, stall_s: float) -> Outcome:
+def _read(shared: bytes, search: Sequence[str], attempt: Attempt, stall_s: float, memory_gb: float) -> Outcome:
     """Run in a worker of the cluster, which imports a source from wherever the driver did."""
     sys.path.extend(place for place in search if place not in sys.path)
     source, staging = pickle.loads(shared)
-    return read_part(source, attempt.part, staging, attempt.number, stall_s)
+    return read_part(source, attempt.part, staging, attempt.number, stall_s, memory_gb)

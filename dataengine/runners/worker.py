@@ -9,6 +9,8 @@ from pathlib import Path
 from typing import Literal, TextIO
 
 from dataengine.episode import Episode, Part, Reject
+from dataengine.errors import LimitError
+from dataengine.guard import little_memory, share_gb, too_much
 from dataengine.protocols import PartReader
 from dataengine.reading import digest, is_certain, one_line, told_of_progress
 from dataengine.store.receipts import Receipt
@@ -33,12 +35,21 @@ Outcome = Receipt | Failure
 """What comes back from a worker: never an episode, never an exception that might not unpickle."""
 
 
-def read_part(source: PartReader, part: Part, staging: Staging, attempt: int, stall_s: float) -> Outcome:
+def read_part(
+    source: PartReader, part: Part, staging: Staging, attempt: int, stall_s: float, memory_gb: float = 0.0
+) -> Outcome:
     """Read, check and stage one part. A reader that is silent for `stall_s` ends the whole process."""
+    with little_memory(memory_gb or share_gb()):
+        return _read_part(source, part, staging, attempt, stall_s)
+
+
+def _read_part(source: PartReader, part: Part, staging: Staging, attempt: int, stall_s: float) -> Outcome:
     try:
         return stage_part(part, watched(source.read(part), stall_s), staging, attempt)
     except ReadError as error:
         cause = error.__cause__ or error
+        if isinstance(cause, MemoryError):
+            return _failure(LimitError(too_much()), "bad part")
         if is_disk_full(cause):
             return _failure(cause, "corpus")
         return _failure(cause, "bad part" if is_certain(cause) else "part")

@@ -1,0 +1,78 @@
+"""How much memory a reader of untrusted bytes may take: beyond it MemoryError comes, and not the end of the machine.
+
+with little_memory(gigabytes):
+    episode = convert(raw)       # a bomb costs a record, or at worst its part
+
+Linux counts what a process may write to (RLIMIT_DATA), not mapped files. Python, numpy, Arrow, HDF5 and FFmpeg answer
+with an error when they are refused; Lance's Rust ends the process, which its engine notices. Other systems have no such
+limit that holds, and there nothing is bounded but by the readers themselves.
+"""
+
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Final
+
+GB: Final = 1_000_000_000
+LEAST_GB: Final = 4.0
+"""An episode of three cameras and minutes takes some hundred megabytes, the largest RLDS records two gigabytes."""
+OWN_SHARE: Final = 0.9
+"""Of the machine's memory, over all its workers."""
+_CGROUPS: Final = ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes")
+
+_granted: list[float] = []
+
+
+def share_gb(workers: int = 0) -> float:
+    """Say how many gigabytes each of so many workers of this machine may take; 0 workers for one on each core."""
+    cores = len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count() or 1
+    return max(LEAST_GB, round(OWN_SHARE * _machine_bytes() / GB / (workers or cores), 1))
+
+
+@contextmanager
+def little_memory(gigabytes: float) -> Iterator[None]:
+    """Let this process take only so much more than it has now."""
+    if sys.platform != "linux":
+        yield
+        return
+    import resource
+
+    before, hard = resource.getrlimit(resource.RLIMIT_DATA)
+    wanted = _held_bytes() + int(gigabytes * GB)
+    limits = [limit for limit in (before, hard, wanted) if limit != resource.RLIM_INFINITY]
+    resource.setrlimit(resource.RLIMIT_DATA, (min(limits), hard))
+    _granted.append(gigabytes)
+    try:
+        yield
+    finally:
+        _granted.pop()
+        resource.setrlimit(resource.RLIMIT_DATA, (before, hard))
+
+
+def too_much() -> str:
+    """Say in a few words what a MemoryError means here, and what can be done."""
+    if not _granted:
+        return "needs more memory than there is"
+    return f"reading took more than {_granted[-1]:g} GB; --set memory_gb={2 * _granted[-1]:g} lets it take more"
+
+
+def _held_bytes() -> int:
+    """Memory that this process may write to already."""
+    status = Path("/proc/self/status").read_text(encoding="ascii", errors="replace")
+    return int(status.partition("VmData:")[2].split()[0]) * 1024
+
+
+def _machine_bytes() -> int:
+    """Memory of this machine, or of the container that it seems to be."""
+    try:
+        found = [os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")]
+    except (OSError, ValueError):
+        return int(LEAST_GB * GB)
+    for place in _CGROUPS:
+        try:
+            found.append(int(Path(place).read_text(encoding="ascii")))
+        except (OSError, ValueError):  # none, or "max"
+            continue
+    return min(found)
