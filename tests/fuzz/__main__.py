@@ -1,0 +1,72 @@
+"""Reads damaged inputs of new seeds, and prints a table: `python -m tests.fuzz --inputs 2000`.
+
+`python -m tests.fuzz --group npy --seed 17` makes one input again and reads it here, with its traceback; `--keep DIR`
+leaves the damaged tree behind.
+"""
+
+import argparse
+import shutil
+import sys
+import tempfile
+import time
+from collections import Counter
+from pathlib import Path
+
+from tests.fuzz.groups import GROUPS
+from tests.fuzz.pool import GOOD, KINDS, Input, Outcome, build, hunt, make
+
+
+def main() -> int:
+    """Run the command."""
+    words = argparse.ArgumentParser(prog="python -m tests.fuzz", description=__doc__)
+    words.add_argument("--inputs", type=int, default=2000, help="how many, over all groups")
+    words.add_argument("--start", type=int, default=int(time.time()), help="first seed; by default the clock's")
+    words.add_argument("--group", action="append", choices=list(GROUPS), help="only this one; may be given again")
+    words.add_argument("--seed", type=int, help="one input, read in this process")
+    words.add_argument("--workers", type=int, default=1)
+    words.add_argument("--trees", type=Path, help="where the sound trees are kept for the next time")
+    words.add_argument("--keep", type=Path, help="where the damaged tree of --seed is left")
+    asked = words.parse_args()
+    groups = asked.group or list(GROUPS)
+    with tempfile.TemporaryDirectory(prefix="fuzz-trees-") as scratch:
+        trees = asked.trees or Path(scratch)
+        build(trees, groups)
+        if asked.seed is not None:
+            return _one(trees, Input(groups[0], asked.seed), asked.keep)
+        inputs = [Input(groups[i % len(groups)], asked.start + i // len(groups)) for i in range(asked.inputs)]
+        outcomes = []
+        for outcome in hunt(trees, inputs, asked.workers):
+            outcomes.append(outcome)
+            if outcome.kind not in GOOD:
+                _say(f"{outcome.kind}: --group '{outcome.input.group}' --seed {outcome.input.seed}: {outcome.about}")
+    _say(table(outcomes))
+    return 0 if all(outcome.kind in GOOD for outcome in outcomes) else 1
+
+
+def _say(*words: object) -> None:
+    print(*words, flush=True)  # noqa: T201
+
+
+def _one(trees: Path, found: Input, keep: Path | None) -> int:
+    with tempfile.TemporaryDirectory(prefix="fuzz-") as scratch:
+        place = keep or Path(scratch) / "input"
+        shutil.copytree(trees / found.group, place)
+        _say("damaged:", make(place, found)[0])
+        GROUPS[found.group].read(place)
+    return 0
+
+
+def table(outcomes: list[Outcome]) -> str:
+    """Count outcomes by group and kind."""
+    counts = Counter((outcome.input.group, outcome.kind) for outcome in outcomes)
+    groups = sorted({outcome.input.group for outcome in outcomes}, key=list(GROUPS).index)
+    rows = [["group", "inputs", *KINDS]]
+    for group in [*groups, "all"]:
+        found = [sum(n for (g, k), n in counts.items() if k == kind and group in (g, "all")) for kind in KINDS]
+        rows.append([group, *map(str, (sum(found), *found))])
+    widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
+    return "\n".join("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)) for row in rows)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

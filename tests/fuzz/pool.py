@@ -1,0 +1,221 @@
+"""Reads damaged inputs in processes of their own: a crash, a hang or a full memory is that input's, by its seed."""
+
+import contextlib
+import faulthandler
+import fnmatch
+import multiprocessing as mp
+import os
+import resource
+import shutil
+import signal
+import tempfile
+import traceback
+import zlib
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from multiprocessing.connection import Connection, wait
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+
+MOST_BYTES: Final = 2_000_000_000
+"""More than the reader holds when it starts is over memory."""
+LONG_S: Final = 10.0
+"""Of a processor's time: an input that takes longer hangs."""
+PATIENCE_S: Final = 90.0
+"""By the clock, for what hangs in C or waits for something."""
+KINDS: Final = ("read", "named error", "other exception", "hang", "over memory", "crash", "silent change")
+GOOD: Final = KINDS[:2]
+READY: Final = "ready"
+"""What a worker says when all is imported and its next input begins."""
+
+
+@dataclass(frozen=True)
+class Input:
+    """One damaged tree; the two words that make it again."""
+
+    group: str
+    seed: int
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of an input."""
+
+    input: Input
+    kind: str
+    """One of KINDS."""
+    about: str = ""
+    """The error, and where."""
+
+
+def build(root: Path, groups: Sequence[str]) -> None:
+    """Write the sound trees."""
+    from tests.fuzz.groups import GROUPS
+
+    for name in groups:
+        if not (root / name).exists():
+            GROUPS[name].build(root / name)
+
+
+def hunt(root: Path, inputs: Sequence[Input], workers: int = 1) -> Iterator[Outcome]:
+    """Read every input; outcomes come as they are known."""
+    waiting = list(reversed(inputs))
+    crew = [_Worker(root) for _ in range(min(workers, len(waiting)))]
+    try:
+        while True:
+            for worker in crew:
+                if worker.at is None and waiting:
+                    worker.give(waiting.pop())
+            busy = {worker.pipe: worker for worker in crew if worker.at is not None}
+            if not busy:
+                return
+            for pipe in wait(list(busy)):
+                worker = busy[pipe]  # type: ignore[index]
+                outcome = worker.outcome()
+                worker.at = None
+                if outcome.kind in ("hang", "over memory", "crash"):
+                    worker.stop()
+                    crew[crew.index(worker)] = _Worker(root)
+                yield outcome
+    finally:
+        for worker in crew:
+            worker.stop()
+
+
+class _Worker:
+    """A process that reads one input after another."""
+
+    def __init__(self, root: Path) -> None:
+        context = mp.get_context("spawn")
+        self.pipe, theirs = context.Pipe()
+        self.process = context.Process(target=serve, args=(theirs, root), daemon=True)
+        self.process.start()
+        theirs.close()
+        self.at: Input | None = None
+
+    def give(self, found: Input) -> None:
+        self.at = found
+        self.pipe.send(found)
+
+    def outcome(self) -> Outcome:
+        assert self.at is not None
+        ready = False
+        try:
+            ready = self.pipe.recv() == READY
+            return self.pipe.recv()
+        except (EOFError, ConnectionResetError):
+            self.process.join(5)
+            code = self.process.exitcode
+            if not ready:
+                raise RuntimeError(f"{self.at.group}: the sound tree cannot be read, exit code {code}") from None
+            return Outcome(self.at, "hang" if code == 1 else "crash", f"exit code {code}")
+
+    def stop(self) -> None:
+        self.process.kill()
+        self.process.join()
+        self.pipe.close()
+
+
+class _Late(BaseException):
+    """Time is over."""
+
+
+def serve(pipe: Connection, root: Path) -> None:
+    """Read inputs until the parent goes away."""
+    with contextlib.suppress(EOFError, KeyboardInterrupt):
+        known: dict[str, Any] = {}
+        with tempfile.TemporaryDirectory(prefix="fuzz-") as place:
+            os.environ["XDG_CACHE_HOME"] = f"{place}/cache"
+            os.environ.setdefault("OMP_NUM_THREADS", "1")
+            signal.signal(signal.SIGPROF, _too_late)
+            while True:
+                found: Input = pipe.recv()
+                pipe.send(try_one(root, found, Path(place), known, pipe))
+
+
+def _too_late(*_: object) -> None:
+    raise _Late
+
+
+def try_one(root: Path, found: Input, place: Path, known: dict[str, Any], pipe: Connection) -> Outcome:
+    """Damage a copy of a tree, read it, and say what came of it. `known` keeps what the sound trees give."""
+    from tests.fuzz.groups import GROUPS, is_named
+
+    group = GROUPS[found.group]
+    if found.group not in known:  # also imports all that is needed, which then counts for no input
+        known[found.group] = group.read(_copy(root / found.group, place / "sound"))
+        shutil.rmtree(place / "sound")
+    copy = _copy(root / found.group, place / "input")
+    what, mended = make(copy, found)
+    before = _memory("VmRSS")
+    Path("/proc/self/clear_refs").write_text("5")  # the peak starts anew
+    resource.setrlimit(resource.RLIMIT_DATA, (_memory("VmData") + MOST_BYTES + 500_000_000, -1))
+    pipe.send(READY)
+    faulthandler.dump_traceback_later(PATIENCE_S, exit=True)
+    signal.setitimer(signal.ITIMER_PROF, LONG_S)
+    try:
+        kind, about = "read", ""
+        got = group.read(copy)
+        signal.setitimer(signal.ITIMER_PROF, 0)
+        sound = known[found.group]
+        if (group.equal and got != sound) or (group.records and not mended and set(got) - set(sound)):
+            kind, about = "silent change", f"of {what}"
+    except _Late:
+        kind, about = "hang", what
+    except BaseException as error:
+        kind, about = ("named error" if is_named(error) else "other exception"), f"{what}: {_say(error)}"
+        if isinstance(error, MemoryError):
+            kind = "over memory"
+    finally:
+        signal.setitimer(signal.ITIMER_PROF, 0)
+        faulthandler.cancel_dump_traceback_later()
+        resource.setrlimit(resource.RLIMIT_DATA, (-1, -1))
+    peak = _memory("VmHWM") - before
+    if peak > MOST_BYTES:
+        kind, about = "over memory", f"{what}: {peak / 1e9:.1f} GB; {about}"
+    shutil.rmtree(place / "input", ignore_errors=True)
+    return Outcome(found, kind, about)
+
+
+def make(copy: Path, found: Input) -> tuple[str, bool]:
+    """Damage one file of a tree, sometimes two; say which, and whether their sums were mended."""
+    from tests.fuzz.damage import damage
+    from tests.fuzz.groups import GROUPS
+
+    rng = np.random.default_rng([found.seed, zlib.crc32(found.group.encode())])
+    prey = GROUPS[found.group].prey
+    files = [
+        path for path in sorted(copy.rglob("*")) if path.is_file() and any(fnmatch.fnmatch(path.name, p) for p in prey)
+    ]
+    # Evenly among kinds of files, or the many videos would hide the one table.
+    kinds = sorted({path.suffix for path in files})
+    names, mended_any = [], False
+    for _ in range(1 + (rng.random() < 0.2)):
+        of_kind = [path for path in files if path.suffix == kinds[rng.integers(len(kinds))]] or files
+        path = of_kind[rng.integers(len(of_kind))]
+        data, mended = damage(path.name, path.read_bytes(), rng)
+        path.write_bytes(data)
+        names.append(str(path.relative_to(copy)))
+        mended_any |= mended
+    return " and ".join(names), mended_any
+
+
+def _copy(tree: Path, place: Path) -> Path:
+    shutil.rmtree(place, ignore_errors=True)
+    return Path(shutil.copytree(tree, place, copy_function=shutil.copyfile))
+
+
+def _memory(line: str) -> int:
+    status = Path("/proc/self/status").read_text()
+    return int(status.partition(f"{line}:")[2].split()[0]) * 1024
+
+
+def _say(error: BaseException) -> str:
+    frames = traceback.extract_tb(error.__traceback__)
+    ours = next(
+        (f for f in reversed(frames) if "/tests/" not in f.filename and "site-packages" not in f.filename), None
+    )
+    where = f" ({Path(ours.filename).name}:{ours.lineno})" if ours else ""
+    return f"{type(error).__name__}: {str(error)[:200]}{where}"
