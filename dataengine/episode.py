@@ -3,7 +3,7 @@
 import hashlib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -111,8 +111,12 @@ class Episode:
     """(t, s) canonical state."""
     action: NDArray[np.float32] | None = None
     """(t, a) canonical action; row i was taken after observation i."""
-    raw_state: NDArray[np.float32] | None = None
-    raw_action: NDArray[np.float32] | None = None
+    raw_state: NDArray[np.floating[Any]] | None = None
+    """(t, r) the source's own numbers, float32 or float64; what is not finite is the publisher's gap."""
+    raw_action: NDArray[np.floating[Any]] | None = None
+    raw_state_exact: Mapping[int, NDArray[np.int64]] = field(default_factory=dict)
+    """Which of the r are whole numbers that float64 rounds, each with its (t,) true ones."""
+    raw_action_exact: Mapping[int, NDArray[np.int64]] = field(default_factory=dict)
     state_encoding: Encoding = "none"
     action_encoding: Encoding = "none"
     split: str = "train"

@@ -50,7 +50,7 @@ class Told(Report):
     def line(self) -> str:
         """Print it."""
         share = f"all {self.of:,}" if self.episodes == self.of else f"{self.episodes:,} of {self.of:,}"
-        more = f" (and {self.texts - 1} other texts)" if self.texts > 1 else ""
+        more = f" (and {self.texts - 1} other text{'s' if self.texts > 2 else ''})" if self.texts > 1 else ""
         return f"{self.key} ({share} episodes): {self.text}{more}"
 
 

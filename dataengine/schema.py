@@ -25,8 +25,14 @@ ROBOTS_KEY: Final = b"villa:robots"
 TRIMS: Final = ("trim_start", "trim_end")
 """Columns that say how many steps of an episode's head and tail do not count; NULL for none."""
 
-VECTORS: Final = ("state", "action", "raw_state", "raw_action")
+CANONICAL: Final = ("state", "action")
 """Flat float32 columns; `<name>_dim` says how many values a step has, 0 for none."""
+
+RAW: Final = ("raw_state", "raw_action")
+"""The same in float64; float32 in corpora from before. `<name>_exact` holds what float64 would round, as int64: all
+steps of the values that `<name>_exact_dims` lists, row by row; NULL in nearly every episode."""
+
+VECTORS: Final = (*CANONICAL, *RAW)
 
 _KEY: Final = {"lance-schema:unenforced-primary-key": "true"}
 """Makes concurrent `merge_insert`s of one key conflict, so that only one of them inserts."""
@@ -47,6 +53,16 @@ def offsets_column(slot: str) -> str:
 def checksum_column(slot: str) -> str:
     """Name the CRC-32C of a camera's blob; NULL also in rows of corpora from before there was one."""
     return f"crc32c_{slot}"
+
+
+def exact_column(name: str) -> str:
+    """Name the whole numbers of a raw vector that float64 rounds."""
+    return f"{name}_exact"
+
+
+def exact_dims_column(name: str) -> str:
+    """Name the list of those of its values."""
+    return f"{name}_exact_dims"
 
 
 TEXTS: Final = pa.list_(
@@ -93,8 +109,11 @@ EPISODES: Final = _table(
     pa.field("instruction", pa.list_(pa.string())),  # every different phrase of the texts, in order
     pa.field("texts", TEXTS),  # NULL in rows of corpora from before there were spans: all hold for the whole episode
     pa.field("time_ns", pa.list_(pa.int64())),
-    *(pa.field(name, pa.list_(pa.float32())) for name in VECTORS),
+    *(pa.field(name, pa.list_(pa.float32())) for name in CANONICAL),
+    *(pa.field(name, pa.list_(pa.float64())) for name in RAW),
     *(pa.field(f"{name}_dim", _COUNT) for name in VECTORS),
+    *(pa.field(exact_column(name), pa.list_(pa.int64())) for name in RAW),
+    *(pa.field(exact_dims_column(name), pa.list_(_COUNT)) for name in RAW),
     *_words("state_encoding", "action_encoding"),
     *(column for slot in CAMERA_SLOTS for column in _camera(slot)),
     *_words("split", "licence", "source_uri", "source_record", "source_fingerprint", "part_id", "run_id"),

@@ -26,6 +26,8 @@ STANDS: Final = ("eef_pose", "joint_position")
 
 _FIELDS: Final = ("mean", "std", "min", "max", "q01", "q99")
 
+_LARGEST: Final = float(np.finfo(np.float32).max)
+
 OPENING_SLACK: Final = 0.01
 """How far an opening may lie outside 0 to 1: encoders overshoot."""
 
@@ -147,13 +149,12 @@ class Accumulator:
         finite = np.isfinite(rows).all(axis=1)
         self.num_not_finite += int((~finite).sum())
         self.num_episodes += num_episodes
-        kept = rows[finite].astype(np.float32)
-        if len(kept) == 0:
+        wide = rows[finite].astype(np.float64)
+        if len(wide) == 0:
             return
-        wide = kept.astype(np.float64)
         mean = wide.mean(axis=0)
         self._merge_moments(len(wide), mean, ((wide - mean) ** 2).sum(axis=0), wide.min(axis=0), wide.max(axis=0))
-        self.sketch.add(kept)
+        self.sketch.add(np.clip(wide, -_LARGEST, _LARGEST).astype(np.float32))
 
     def merge(self, other: "Accumulator") -> None:
         """Take in another group of the same dimensions."""

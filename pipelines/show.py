@@ -216,7 +216,7 @@ def _episode(corpus: "Corpus", episode: "StoredEpisode", picture: Path | None) -
     )
 
 
-def _vectors(episode: "StoredEpisode") -> dict[str, NDArray[np.float32] | None]:
+def _vectors(episode: "StoredEpisode") -> dict[str, NDArray[Any] | None]:
     """Name the vectors of an episode."""
     return {
         "state": episode.state,

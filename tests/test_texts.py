@@ -16,7 +16,7 @@ from dataengine.mixture import Mixture
 from dataengine.schema import EPISODES
 from dataengine.shard_writer import plan, write_shards
 from dataengine.shards import MANIFEST, ShardReader
-from dataengine.store import Corpus, staging, tables
+from dataengine.store import Corpus, new_rows, staging, tables
 from dataengine.store.checks import check_episode
 from dataengine.store.reader import TableReader, read_episodes
 from dataengine.windows import WindowSpec, cut_window
@@ -121,9 +121,8 @@ def test_a_corpus_from_before_there_were_spans_is_read_and_extended(tmp_path, mo
     old, new = robot_episode("old", num_steps=6), step_by_step("new", 6)
     with monkeypatch.context() as patch:
         columns = pa.schema([f for f in tables.EPISODES if f.name != "texts"], metadata=older.metadata)
-        for module in (staging, tables):
+        for module in (new_rows, tables):
             patch.setattr(module, "EPISODES", columns)
-        patch.setattr(staging, "TYPES", {f.name: f.type for f in columns})
         corpus = make_corpus(tmp_path / "corpus", {"a": [replace(old, texts=texts.whole_episode(["x", "y"], 6))]})
     assert "texts" not in corpus.schema.names
     assert said(TableReader(corpus)) == ["x", "y"] * 3

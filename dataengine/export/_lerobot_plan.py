@@ -4,12 +4,12 @@ import hashlib
 import re
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from typing import Any
 
 from dataengine.episode import CAMERA_SLOTS, Text, phrases_of, stable_id
-from dataengine.schema import VECTORS
+from dataengine.schema import RAW, VECTORS, exact_dims_column
 from dataengine.texts import from_row, narrowest
 from dataengine.vector_layout import VectorLayout, layout_of
 
@@ -37,6 +37,8 @@ class Layout:
     """Widths of the vectors that there are."""
     vectors: Mapping[str, VectorLayout]
     """What the values of the canonical ones are."""
+    exact: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
+    """Values of raw vectors that are whole numbers which float64 rounds in some episode; tells no layouts apart."""
 
     @property
     def key(self) -> tuple[Any, ...]:
@@ -113,9 +115,10 @@ COLUMNS = (
     *("episode_id", "dataset", "embodiment", "kind", "control_hz", "num_steps", "instruction", "texts", "split"),
     *("source_record", "source_fingerprint", "state_encoding", "action_encoding", "notes"),
     *(f"{name}_dim" for name in VECTORS),
+    *(exact_dims_column(name) for name in RAW),
     *(f"{side}_{slot}" for slot in CAMERA_SLOTS for side in ("height", "width")),
 )
-"""What planning reads of every episode; an older corpus has no `texts`."""
+"""What planning reads of every episode; an older corpus has neither `texts` nor exact values."""
 
 
 def plan(
@@ -133,7 +136,7 @@ def plan(
             left_out += 1
             continue
         layout = _layout(row, rate_hz)
-        layouts.setdefault(layout.key, layout)
+        layouts[layout.key] = _with_exact(layouts.get(layout.key, layout), row)
         groups[layout.key].append(_row(row))
     names = _names([layouts[key] for key in sorted(layouts, key=repr)])
     found = [_dataset(names[key], layouts[key], groups[key], video_mb, data_mb) for key in layouts]
@@ -170,6 +173,15 @@ def _layout(row: Mapping[str, Any], rate_hz: float | None) -> Layout:
             for name in ("state", "action")
         },
     )
+
+
+def _with_exact(layout: Layout, row: Mapping[str, Any]) -> Layout:
+    """Add what an episode has of whole numbers that float64 rounds."""
+    new = {name: row.get(exact_dims_column(name)) or [] for name in RAW}
+    if not any(set(dims) - {*layout.exact.get(name, ())} for name, dims in new.items()):
+        return layout
+    found = {name: tuple(sorted({*dims, *layout.exact.get(name, ())})) for name, dims in new.items()}
+    return replace(layout, exact={name: dims for name, dims in found.items() if dims})
 
 
 def _names(layouts: Sequence[Layout]) -> dict[tuple[Any, ...], str]:
@@ -212,7 +224,7 @@ def _row(row: Mapping[str, Any]) -> _Row:
 
 def _dataset(name: str, layout: Layout, rows: list[_Row], video_mb: float, data_mb: float) -> DatasetPlan:
     largest = max((height * width for height, width in layout.cameras.values()), default=0)
-    row_bytes = ROW_BYTES + 4 * sum(layout.dims.values())
+    row_bytes = ROW_BYTES + sum(dim * (8 if name in RAW else 4) for name, dim in layout.dims.items())
     limit_steps = min(video_mb * MB / max(largest * BYTES_PER_PIXEL, 1e-9), data_mb * MB / row_bytes)
     tasks: dict[str, int] = {}
     splits: dict[str, tuple[int, int]] = {}

@@ -17,9 +17,11 @@ Stats = dict[str, NDArray[Any]]
 
 
 def of_numbers(values: NDArray[Any]) -> Stats:
-    """Describe (t,) or (t, d) numbers of one episode."""
+    """Describe (t,) or (t, d) numbers of one episode; of a value with gaps what is there, and 0 where nothing is."""
     rows = values.reshape(len(values), -1)
     exact = rows.astype(np.float64)
+    if not np.isfinite(exact).all():
+        return _with_gaps(exact)
     found = {
         "min": rows.min(axis=0),
         "max": rows.max(axis=0),
@@ -29,6 +31,14 @@ def of_numbers(values: NDArray[Any]) -> Stats:
     }
     levels = np.quantile(exact, list(QUANTILES.values()), axis=0)
     return found | dict(zip(QUANTILES, levels, strict=True))
+
+
+def _with_gaps(rows: NDArray[np.float64]) -> Stats:
+    """Describe each value by its finite numbers alone."""
+    there = [column[np.isfinite(column)] for column in rows.T]
+    each = [of_numbers(column if len(column) else np.zeros(1)) for column in there]
+    found = {name: np.concatenate([stats[name] for stats in each]) for name in each[0]}
+    return found | {"count": np.array([len(rows)])}
 
 
 def sampled_frames(num_frames: int) -> set[int]:

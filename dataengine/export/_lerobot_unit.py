@@ -22,7 +22,7 @@ from dataengine.errors import DataEngineError
 from dataengine.export._lerobot_plan import Layout, Planned, place_of
 from dataengine.export._lerobot_stats import PictureStats, Stats, of_numbers, sampled_frames
 from dataengine.formats._lerobot_entries import EXPORTED_TEXTS
-from dataengine.schema import TEXTS
+from dataengine.schema import RAW, TEXTS
 from dataengine.store import Corpus
 from dataengine.texts import narrowest, to_row
 
@@ -30,6 +30,8 @@ ASIDE = ".villa"
 """Folder of what is not finished; gone when the dataset is."""
 COLUMNS = {"state": "observation.state", "action": "action", "raw_state": "source.state", "raw_action": "source.action"}
 """Vector to column. What begins with observation or action becomes a policy's input or output: raw vectors do not."""
+EXACT = {"raw_state": "source.state_exact", "raw_action": "source.action_exact"}
+"""Whole numbers that float64 rounds in the columns above; which values they are stands in their names."""
 TRUE_TIME = "source.time_ns"
 LINEAGE = (
     *("episode_id", "dataset", "source_record", "source_uri", "source_fingerprint", "licence", "split", "part_id"),
@@ -128,6 +130,11 @@ def _rows(corpus: Corpus, planned: Planned, layout: Layout) -> tuple[dict[str, p
         if values is None or values.shape != (planned.num_steps, dim):
             raise DataEngineError(f"{corpus.uri}: episode {planned.episode_id} has changed since it was planned")
         arrays[COLUMNS[name]] = values
+    for name, dims in layout.exact.items():
+        vector, whole = getattr(episode, name), getattr(episode, f"{name}_exact")
+        arrays[EXACT[name]] = np.stack(
+            [whole[i] if i in whole else vector[:, i].astype(np.int64) for i in dims], axis=1
+        )
     arrays |= {
         TRUE_TIME: episode.time_ns,
         "timestamp": (steps / float(layout.rate)).astype(np.float32),
@@ -226,16 +233,20 @@ def _pictures(corpus: Corpus, planned: Planned, slot: str, size: tuple[int, int]
 def _schema(layout: Layout) -> pa.Schema:
     """Columns of the data files."""
     vectors = [
-        pa.field(COLUMNS[name], pa.float32() if dim == 1 else pa.list_(pa.float32(), dim))
-        for name, dim in layout.dims.items()
+        _values(COLUMNS[name], pa.float64() if name in RAW else pa.float32(), dim) for name, dim in layout.dims.items()
     ]
+    vectors += [_values(EXACT[name], pa.int64(), len(dims)) for name, dims in layout.exact.items()]
     counters = [pa.field(name, pa.int64()) for name in ("frame_index", "episode_index", "index", "task_index")]
     return pa.schema([*vectors, pa.field(TRUE_TIME, pa.int64()), pa.field("timestamp", pa.float32()), *counters])
 
 
+def _values(name: str, kind: pa.DataType, dim: int) -> pa.Field:
+    return pa.field(name, kind if dim == 1 else pa.list_(kind, dim))
+
+
 def _column(values: NDArray[Any], kind: pa.DataType) -> pa.Array:
     if pa.types.is_fixed_size_list(kind):
-        return pa.FixedSizeListArray.from_arrays(pa.array(values.ravel()), kind.list_size)
+        return pa.FixedSizeListArray.from_arrays(pa.array(values.ravel(), kind.value_type), kind.list_size)
     return pa.array(values.ravel(), kind)
 
 

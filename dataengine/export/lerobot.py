@@ -5,6 +5,7 @@ and each group becomes a dataset in a folder of its own.
 
 state, action          -> observation.state, action            raw_state, raw_action -> source.state, source.action
 camera slots           -> observation.images.<slot>, AV1 or H.264, frame k of an episode at exactly k / rate
+                          float64, as they were; whole numbers too large for it also as int64, source.<vector>_exact
 time_ns                -> source.time_ns; `timestamp` is k / rate, as LeRobot must have it
 texts                  -> tasks of the episode (all), and of every frame the one that holds for the fewest frames
 where it comes from    -> meta/episodes, columns source/*; meta/villa.json says what holds for all
@@ -36,6 +37,7 @@ from dataengine.export._lerobot_stats import Stats, together
 from dataengine.export._lerobot_unit import (
     ASIDE,
     COLUMNS,
+    EXACT,
     TRUE_TIME,
     Task,
     camera_key,
@@ -46,10 +48,11 @@ from dataengine.export._lerobot_unit import (
     write_unit,
 )
 from dataengine.formats.lerobot import EXPORT, INFO, read_table
+from dataengine.schema import RAW
 from dataengine.store import Corpus
 from dataengine.vector_layout import note_key
 
-FORMAT = 2
+FORMAT = 3
 """Rises when the same episodes would be written in another way."""
 
 
@@ -229,7 +232,10 @@ def _features(layout: Layout, codec: str) -> dict[str, dict[str, Any]]:
     """Declare the columns in the order of the data files, and the cameras."""
     found: dict[str, dict[str, Any]] = {}
     for name, dim in layout.dims.items():
-        found[COLUMNS[name]] = {"dtype": "float32", "shape": [dim], "names": _value_names(layout, name, dim)}
+        kind = "float64" if name in RAW else "float32"
+        found[COLUMNS[name]] = {"dtype": kind, "shape": [dim], "names": _value_names(layout, name, dim)}
+    for name, dims in layout.exact.items():
+        found[EXACT[name]] = {"dtype": "int64", "shape": [len(dims)], "names": list(map(str, dims))}
     for slot, (height, width) in layout.cameras.items():
         height, width = video_size(height, width)
         found[camera_key(slot)] = {

@@ -1,6 +1,6 @@
 """Rows of LeRobot episodes out of parquet files, one row group at a time."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Container, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -21,10 +21,12 @@ UNBOUNDED = 2**62
 class Rows:
     """Reads episode after episode; what is held in memory is one episode and one row group."""
 
-    def __init__(self, info: Info, columns: Sequence[str]) -> None:
+    def __init__(self, info: Info, columns: Sequence[str], optional: Container[str] = ()) -> None:
         self.info = info
         self.columns = [name for name in columns if name in info.features]
         """Those of them that the dataset declares."""
+        self.optional = optional
+        """Which of them a file may lack all the same."""
         self._file: tuple[Path, pq.ParquetFile] | None = None
         self._group: tuple[Path, int, pa.Table] | None = None
         self._ranges: NDArray[np.int64] | None = None
@@ -58,11 +60,12 @@ class Rows:
     def _rows(self, path: Path, entry: Entry) -> pa.Table:
         file = self._open(path)
         names = file.schema_arrow.names
-        missing = [name for name in self.columns if name not in names]
+        wanted = [name for name in self.columns if name in names]
+        missing = [name for name in self.columns if name not in names and name not in self.optional]
         if missing:
             raise RecordError(f"{entry.data_file} has no column '{missing[0]}', which info.json declares")
         if not self.info.is_v3:
-            return file.read(columns=self.columns).select(self.columns)
+            return file.read(columns=wanted).select(wanted)
         if "episode_index" not in names:
             raise RecordError(f"{entry.data_file} has no column 'episode_index'")
         found = []
@@ -110,6 +113,20 @@ def _ranges(file: pq.ParquetFile) -> NDArray[np.int64]:
         known = file.metadata.row_group(group).column(column).statistics
         found.append((known.min, known.max) if known is not None and known.has_min_max else (0, UNBOUNDED))
     return np.array(found, np.int64).reshape(-1, 2)
+
+
+def numbers_with_gaps(table: pa.Table, feature: Feature) -> NDArray[Any]:
+    """Read a numeric column as `numbers` does, with NaN where a row or a value of it is null."""
+    values = _plain(table[feature.key])
+    there = values.is_valid().to_numpy(zero_copy_only=False)
+    if there.all():
+        return numbers(table, feature)
+    if not there.any():
+        return np.full((len(table), feature.width), np.nan)
+    found = numbers(pa.table({feature.key: values.drop_null()}), feature)
+    whole = np.full((len(table), feature.width), np.nan)
+    whole[there] = found
+    return whole
 
 
 def numbers(table: pa.Table, feature: Feature) -> NDArray[Any]:

@@ -50,6 +50,13 @@ ACTION_KEYS = (
     "action/robot/velocity",
     "action/robot/index",
 )
+RAW_KEYS = (
+    "state/joint/position",
+    *SOFT_KEYS,
+    *(f"action/{part}/position" for part in ("joint", "head", "waist")),
+    "action/robot/velocity",
+)
+"""No canonical vector is made of these."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -120,9 +127,12 @@ def _check_shapes(arrays: Mapping[str, NDArray], n: int) -> None:
 
 
 def _check_numbers(arrays: Mapping[str, NDArray]) -> None:
+    """Raise RecordError where one is not finite, in all but those that are only kept raw."""
     for key, values in arrays.items():
         if values.dtype.kind not in "iuf":
             raise RecordError(f"'{key}' holds {values.dtype}, expected numbers")
+        if key in RAW_KEYS:
+            continue
         if not (finite := np.isfinite(values)).all():
             place = tuple(map(int, np.argwhere(~finite)[0]))
             raise RecordError(f"'{key}'{list(place)} is {values[place]}, expected a finite number")

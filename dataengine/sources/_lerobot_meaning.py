@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from dataengine.episode import CAMERA_SLOTS, Encoding
 from dataengine.errors import SourceError
 from dataengine.formats.lerobot import Feature
+from dataengine.raw import Raw, untouched
 from dataengine.vector_layout import UNKNOWN
 
 STATES = ("observation.state", "state", "observations.state", "observation.states")
@@ -60,6 +61,8 @@ class Vector:
     slices: tuple[Slice, ...]
     encoding: Encoding
     doubt: str = ""
+    exact: Feature | None = None
+    """Column of our own exports with the whole numbers that the others round; its names are their indices."""
 
     def __str__(self) -> str:
         """Say which columns it is, and what they are called."""
@@ -96,7 +99,19 @@ class Vector:
     @property
     def columns(self) -> list[str]:
         """Columns that it needs."""
-        return [part.feature.key for part in self.slices]
+        return [part.feature.key for part in self.slices] + ([self.exact.key] if self.exact else [])
+
+    def untouched(self, columns: Mapping[str, NDArray[Any]]) -> Raw | None:
+        """Put (t, width) together without a loss; None where there is nothing."""
+        if not self.slices:
+            return None
+        found = untouched(*(columns[part.feature.key][:, part.first : part.stop] for part in self.slices))
+        if self.exact is None or columns[self.exact.key].dtype.kind != "i":
+            return found
+        indices = [int(name) if name.isdecimal() else self.width for name in self.exact.names]
+        wide = untouched(columns[self.exact.key]).exact
+        exact = {indices[k]: whole for k, whole in wide.items() if k < len(indices) and indices[k] < self.width}
+        return Raw(found.values, {**found.exact, **exact})
 
     def values(self, columns: Mapping[str, NDArray[Any]]) -> NDArray[Any] | None:
         """Put (t, width) together; None where there is nothing."""
@@ -132,12 +147,13 @@ def _vector(features: Mapping[str, Feature], wanted: str, usual: Sequence[str], 
 
 def raw(features: Mapping[str, Feature], chosen: Vector, prefix: str, kept: str) -> Vector:
     """Choose the raw counterpart: what an export kept of it, else the chosen columns whole and others of the prefix."""
+    exact = None
     if kept in features:
-        keys = [kept]
+        keys, exact = [kept], features.get(f"{kept}_exact")
     else:
         below = (key for key, feature in features.items() if feature.is_numeric and key.startswith(prefix))
         keys = list(dict.fromkeys([*chosen.columns, *below]))
-    return Vector(tuple(Slice(features[key], 0, features[key].width) for key in keys), "mixed")
+    return Vector(tuple(Slice(features[key], 0, features[key].width) for key in keys), "mixed", exact=exact)
 
 
 def cameras(features: Mapping[str, Feature], wanted: str, place: str) -> tuple[dict[str, str], list[str]]:

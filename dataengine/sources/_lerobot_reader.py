@@ -12,9 +12,9 @@ from dataengine.errors import NoCameraError, RecordError
 from dataengine.formats import jpeg, lerobot
 from dataengine.formats._lerobot_entries import Entry
 from dataengine.formats._lerobot_reel import Reel
-from dataengine.formats._lerobot_rows import Rows, images, integers, numbers
+from dataengine.formats._lerobot_rows import Rows, images, integers, numbers, numbers_with_gaps
 from dataengine.formats.lerobot import Info
-from dataengine.schema import VECTORS
+from dataengine.raw import fields_of
 from dataengine.sources import _lerobot_meaning as meaning
 from dataengine.sources._lerobot_texts import Columns
 from dataengine.sources._parts import vector
@@ -60,7 +60,9 @@ class EpisodeReader:
         self._images = [key for key in reading.cameras.values() if features[key].dtype == "image"]
         needed = [column for each in self._vectors for column in each.columns]
         needed += [*self._texts.needed, *self._images, "timestamp", "frame_index", "index", TRUE_TIME]
-        self._rows = Rows(info, list(dict.fromkeys(needed)))
+        self._beside = {key for each in (self.raw_state, self.raw_action) for key in each.columns}
+        self._beside -= {key for each in (reading.state, reading.action) for key in each.columns}
+        self._rows = Rows(info, list(dict.fromkeys(needed)), self._beside)
         self._reels = {slot: Reel(reading.frame_size, info.rate_hz) for slot in reading.cameras}
         self._notes = _notes(reading, self.raw_state, self.raw_action)
 
@@ -78,7 +80,7 @@ class EpisodeReader:
         info, reading = self.info, self.reading
         table = self._rows.read(entry)
         time_s, time_ns, notes = self._times(table)
-        columns = {key: numbers(table, info.features[key]) for each in self._vectors for key in each.columns}
+        columns, gaps = self._numbers(table)
         frames, told_of_frames = self._frames(entry, table, time_s)
         notes |= told_of_frames
         if any(len(shown.jpegs) < len(table) for shown in frames.values()):  # a video is one frame short
@@ -87,7 +89,6 @@ class EpisodeReader:
             frames = {slot: replace(shown, jpegs=shown.jpegs[: len(table)]) for slot, shown in frames.items()}
             notes["last_row_lost"] = "a video has one frame less than there are rows"
         said, text_notes = self._texts.read(entry, table, info.rate_hz)
-        made = {name: _vector(each, columns, name) for name, each in zip(VECTORS, self._vectors, strict=True)}
         return Episode(
             dataset=reading.dataset,
             source_record=entry.record,
@@ -102,9 +103,36 @@ class EpisodeReader:
             action_encoding=reading.action.encoding,
             split=info.split(entry.index),
             licence=reading.licence,
-            notes={**self._notes, **notes, **text_notes},
-            **made,
+            notes={**self._notes, **gaps, **notes, **text_notes},
+            state=_vector(reading.state, columns, "state"),
+            action=_vector(reading.action, columns, "action"),
+            **fields_of("raw_state", self.raw_state.untouched(columns)),
+            **fields_of("raw_action", self.raw_action.untouched(columns)),
         )
+
+    def _numbers(self, table: pa.Table) -> tuple[dict[str, NDArray], dict[str, str]]:
+        """Read the columns of numbers, and note gaps of those that only raw vectors hold: they cost nothing else."""
+        found: dict[str, NDArray] = {}
+        gaps: dict[str, str] = {}
+        for key in dict.fromkeys(key for each in self._vectors for key in each.columns):
+            feature = self.info.features[key]
+            if key not in self._beside:
+                found[key] = numbers(table, feature)
+                continue
+            try:
+                if key not in table.column_names:
+                    raise RecordError(f"{key} is declared in info.json, but not in the data files")
+                found[key] = numbers_with_gaps(table, feature)
+            except RecordError as error:
+                found[key], gaps[key] = np.full((len(table), feature.width), np.nan), str(error)
+                continue
+            if not np.isfinite(found[key]).all():
+                gaps[key] = f"{key} is not finite at some steps"
+        told = {}
+        for name, made_of in (("raw_state", self.raw_state), ("raw_action", self.raw_action)):
+            if mine := [gaps[key] for key in made_of.columns if key in gaps]:
+                told[f"{name}_missing"] = f"{'; '.join(mine)}; all else of the episode is kept"
+        return found, told
 
     def _times(self, table: pa.Table) -> tuple[NDArray[np.float64], NDArray[np.int64], dict[str, str]]:
         """Tell when each frame is due in the videos (s) and when it was recorded (ns), both from the first."""

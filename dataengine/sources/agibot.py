@@ -31,7 +31,9 @@ from dataengine.episode import CameraFrames, Episode, Kind, Part, Reject
 from dataengine.errors import FilteredRecordError, RecordError, SourceError
 from dataengine.formats import files, video
 from dataengine.formats.byte_range import Place, size_of
+from dataengine.raw import fields_of, raw_of
 from dataengine.reading import reading
+from dataengine.schema import CANONICAL, RAW
 from dataengine.sources import _agibot_labels, _agibot_places, _agibot_proprio
 from dataengine.sources._agibot_labels import Entry, Labels, Segment
 from dataengine.sources._agibot_places import H5, STEM, Copy, Span
@@ -182,8 +184,8 @@ class Agibot:
             notes={**proprio.notes, **notes, **_agibot_labels.notes(labels)},
             state=vector(proprio.state[:num_steps], "state"),
             action=vector(proprio.action[:num_steps], "action"),
-            raw_state=vector(proprio.raw_state[:num_steps], "raw_state"),
-            raw_action=vector(proprio.raw_action[:num_steps], "raw_action"),
+            **fields_of("raw_state", proprio.raw_state[:num_steps]),
+            **fields_of("raw_action", proprio.raw_action[:num_steps]),
         )
         return episode, labels
 
@@ -230,7 +232,8 @@ def _segment(whole: Episode, labels: Labels, segment: Segment) -> Episode:
         time_ns=whole.time_ns[steps] - whole.time_ns[segment.start],
         cameras={slot: replace(frames, jpegs=frames.jpegs[steps]) for slot, frames in whole.cameras.items()},
         notes={**kept, **{key: value for key, value in own.items() if value}},
-        **{name: getattr(whole, name)[steps] for name in ("state", "action", "raw_state", "raw_action")},
+        **{name: getattr(whole, name)[steps] for name in CANONICAL},
+        **{key: value for name in RAW for key, value in fields_of(name, raw_of(whole, name)[steps]).items()},
     )
 
 

@@ -30,11 +30,10 @@ from itertools import groupby
 from pathlib import Path
 from typing import Annotated, Any, ClassVar
 
-import numpy as np
-
 from dataengine.episode import Episode, Kind, Part, Reject
 from dataengine.errors import FilteredRecordError, RecordError, SourceError
 from dataengine.formats import files
+from dataengine.raw import fields_of, untouched
 from dataengine.sources import _rh20t_cameras as cameras
 from dataengine.sources import _rh20t_numbers as numbers
 from dataengine.sources import _rh20t_scenes as scenes
@@ -148,8 +147,8 @@ class Rh20t:
             cameras=steps.cameras,
             state=vector(state, "state"),
             action=vector(action, "action"),
-            raw_state=vector(np.column_stack(raw_state), "raw_state"),
-            raw_action=vector(width_mm[:, 1:], "raw_action"),
+            **fields_of("raw_state", untouched(*raw_state)),
+            **fields_of("raw_action", width_mm[:, 1:]),
             state_encoding="eef_pose",
             action_encoding="eef_pose",
             split="val" if number == VAL_SCENE else "train",

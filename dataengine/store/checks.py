@@ -1,14 +1,14 @@
 """What every episode must hold before it is written, whoever made it."""
 
 import math
-from collections.abc import Container
+from collections.abc import Container, Mapping
 
 import numpy as np
 
 from dataengine.episode import CAMERA_SLOTS, CameraFrames, Episode, Text
 from dataengine.errors import RecordError
 from dataengine.formats.jpeg import Headers
-from dataengine.schema import VECTORS
+from dataengine.schema import CANONICAL, RAW
 
 JPEG_START = b"\xff\xd8"
 
@@ -29,8 +29,10 @@ def check_episode(episode: Episode, dataset: str, embodiments: Container[str]) -
         raise RecordError(f"time_ns goes back at step {step}")
     for text in episode.texts:
         _check_text(text, steps)
-    for name in VECTORS:
+    for name in CANONICAL:
         _check_vector(name, getattr(episode, name), steps)
+    for name in RAW:
+        _check_raw(name, getattr(episode, name), getattr(episode, f"{name}_exact"), steps)
     for slot, frames in episode.cameras.items():
         if slot not in CAMERA_SLOTS:
             raise RecordError(f"camera slot '{slot}' is unknown, expected one of {', '.join(CAMERA_SLOTS)}")
@@ -44,11 +46,29 @@ def _check_text(text: Text, steps: int) -> None:
         raise RecordError(f"a text of steps {text.start} to {text.end} says nothing: {text.phrases}")
 
 
+def _check_shape(name: str, vector: np.ndarray, steps: int) -> None:
+    if vector.ndim != 2 or len(vector) != steps or vector.shape[1] == 0:
+        raise RecordError(f"{name} has shape {vector.shape}, expected ({steps}, d) for {steps} steps")
+
+
+def _check_raw(name: str, vector: np.ndarray | None, exact: Mapping[int, np.ndarray], steps: int) -> None:
+    """Let gaps of a sensor pass, for no model reads raw vectors."""
+    if vector is None:
+        if exact:
+            raise RecordError(f"{name} is missing, found exact values of it")
+        return
+    _check_shape(name, vector, steps)
+    if vector.dtype not in (np.float32, np.float64):
+        raise RecordError(f"{name} is {vector.dtype}, expected float32 or float64")
+    for i, whole in exact.items():
+        if not 0 <= i < vector.shape[1] or whole.shape != (steps,) or whole.dtype != np.int64:
+            raise RecordError(f"{name} has exact values {i} of {whole.dtype} {whole.shape}, expected int64 ({steps},)")
+
+
 def _check_vector(name: str, vector: np.ndarray | None, steps: int) -> None:
     if vector is None:
         return
-    if vector.ndim != 2 or len(vector) != steps or vector.shape[1] == 0:
-        raise RecordError(f"{name} has shape {vector.shape}, expected ({steps}, d) for {steps} steps")
+    _check_shape(name, vector, steps)
     if vector.dtype != np.float32:
         raise RecordError(f"{name} is {vector.dtype}, expected float32")
     finite = np.isfinite(vector).all(axis=1)

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from dataengine import texts
 from dataengine.episode import CAMERA_SLOTS, phrases_of
-from dataengine.schema import VECTORS
+from dataengine.schema import VECTORS, exact_column, exact_dims_column
 from dataengine.vector_layout import VectorLayout, layout_of
 
 if TYPE_CHECKING:
@@ -51,14 +51,24 @@ class StoredEpisode:
         return self._vectors["action"]
 
     @property
-    def raw_state(self) -> NDArray[np.float32] | None:
-        """The source's own numbers."""
+    def raw_state(self) -> NDArray[np.floating[Any]] | None:
+        """(t, r) the source's own numbers: float64, or float32 in a corpus that an older villa made."""
         return self._vectors["raw_state"]
 
     @property
-    def raw_action(self) -> NDArray[np.float32] | None:
+    def raw_action(self) -> NDArray[np.floating[Any]] | None:
         """The source's own numbers."""
         return self._vectors["raw_action"]
+
+    @property
+    def raw_state_exact(self) -> dict[int, NDArray[np.int64]]:
+        """Which values of `raw_state` are whole numbers that float64 rounds, each with its (t,) true ones."""
+        return self._exact("raw_state")
+
+    @property
+    def raw_action_exact(self) -> dict[int, NDArray[np.int64]]:
+        """The same of `raw_action`."""
+        return self._exact("raw_action")
 
     @cached_property
     def time_ns(self) -> NDArray[np.int64]:
@@ -85,8 +95,18 @@ class StoredEpisode:
         """Read and decode frames (t, height, width, 3), RGB: all, or those at some steps."""
         return np.stack([simplejpeg.decode_jpeg(jpeg, "RGB") for jpeg in self.jpegs(slot, indices)])
 
+    def _exact(self, name: str) -> dict[int, NDArray[np.int64]]:
+        columns = [exact_dims_column(name), exact_column(name)]
+        if columns[0] not in self._corpus.schema.names:  # from before there was one
+            return {}
+        dims, values = self._corpus.read_row(self.row, columns).values()
+        if not dims.is_valid:
+            return {}
+        found = values.values.to_numpy().reshape(-1, len(dims))
+        return {i: np.ascontiguousarray(found[:, k]) for k, i in enumerate(dims.as_py())}
+
     @cached_property
-    def _vectors(self) -> dict[str, NDArray[np.float32] | None]:
+    def _vectors(self) -> dict[str, NDArray[Any] | None]:
         having = [name for name in VECTORS if self._dims[name]]
         found = self._corpus.read_row(self.row, having) if having else {}
         return {

@@ -5,33 +5,22 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from itertools import chain
-from typing import Final, cast
 
-import google_crc32c
 import lance
-import numpy as np
 import pyarrow as pa
 from lance.fragment import write_fragments
 
-from dataengine import notes, texts
-from dataengine.episode import CAMERA_SLOTS, Episode, Part, Reject
+from dataengine import notes
+from dataengine.episode import Episode, Part, Reject
 from dataengine.errors import DataEngineError, RecordError, UnexpectedError
 from dataengine.notes import Tally
 from dataengine.reading import digest, explain, is_certain, one_line, reading
-from dataengine.schema import SCHEMA_VERSION, VECTORS, checksum_column, frames_column, offsets_column
+from dataengine.schema import SCHEMA_VERSION
 from dataengine.store.checks import check_episode
+from dataengine.store.new_rows import NewRows
 from dataengine.store.places import make_durable
 from dataengine.store.receipts import Receipt, Receipts, data_folder, files_of
-from dataengine.store.tables import EPISODES, FILE_VERSION, open_table
-
-TYPES: Final = {column.name: column.type for column in EPISODES}
-"""Kept, for Arrow makes them anew when asked: for 52 columns that takes longer than reading an episode."""
-
-NULLS: Final = {name: pa.nulls(1, kind) for name, kind in TYPES.items()}
-
-BLOB: Final = lance.blob.BlobType()
-BLOB_FIELDS: Final = list(BLOB.storage_type)
-"""Bytes, or the place of bytes that lie elsewhere."""
+from dataengine.store.tables import FILE_VERSION, open_table
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -68,14 +57,14 @@ def stage_part(part: Part, records: Iterable[Episode | Reject], staging: Staging
     record; what it had written stays invisible. What fails for certain costs what lies behind the last record.
     """
     passed = _Passed()
-    batches = _batches(part, records, staging, passed, attempt)
+    table, rows = _table(staging.corpus, staging.run_id)
+    batches = _batches(part, records, staging, rows, passed, attempt)
     fragments = []
     try:
         first = next(batches, None)
         if first is not None:
-            stream = pa.RecordBatchReader.from_batches(EPISODES, chain([first], batches))
-            table = _table(staging.corpus, staging.run_id)
-            fragments = write_fragments(stream, table, EPISODES, mode="append", data_storage_version=FILE_VERSION)
+            stream = pa.RecordBatchReader.from_batches(rows.schema, chain([first], batches))
+            fragments = write_fragments(stream, table, rows.schema, mode="append", data_storage_version=FILE_VERSION)
     except Exception:
         if passed.error is None:  # Lance's own trouble
             raise
@@ -103,16 +92,17 @@ def stage_part(part: Part, records: Iterable[Episode | Reject], staging: Staging
 
 
 @lru_cache(maxsize=1)
-def _table(corpus: str, run_id: str) -> lance.LanceDataset:
+def _table(corpus: str, run_id: str) -> tuple[lance.LanceDataset, NewRows]:
     """Open the table that a run adds to, once in each worker: with 10,000 fragments that takes as long as a small part.
 
     Lance asks it for nothing but its columns, which a run does not change.
     """
-    return open_table(corpus, "episodes")
+    table = open_table(corpus, "episodes")
+    return table, NewRows(table.schema)
 
 
 def _batches(
-    part: Part, records: Iterable[Episode | Reject], staging: Staging, passed: _Passed, attempt: int
+    part: Part, records: Iterable[Episode | Reject], staging: Staging, rows: NewRows, passed: _Passed, attempt: int
 ) -> Iterator[pa.RecordBatch]:
     """Turn a part's records into one-row batches; put bad ones aside, and what lies behind a reader's breakdown."""
     last = ""
@@ -127,12 +117,13 @@ def _batches(
                     check_episode(record, part.dataset, staging.embodiment_ids)
                     if record.episode_id in passed.ids:
                         raise RecordError(f"record '{record.source_record}' comes twice in its part")
-                    batch = to_batch(record, part, staging)
+                    noted = replace(record, notes={**rows.notes(record), **record.notes})
+                    batch = rows.batch(noted, _identity(noted, part, staging))
             except RecordError as error:
                 passed.rejects.append(_reject(part, record, error, attempt))
                 continue
             passed.ids.add(record.episode_id)
-            passed.notes.add(_serious(record))
+            passed.notes.add(_serious(noted))
             passed.steps += record.num_steps
             passed.num_bytes += sum(len(jpeg) for frames in record.cameras.values() for jpeg in frames.jpegs)
             yield batch
@@ -172,6 +163,17 @@ def _rest(part: Part, last: str, error: Exception, attempt: int) -> Reject:
     )
 
 
+def _identity(episode: Episode, part: Part, staging: Staging) -> dict[str, object]:
+    """Give the columns of a row that the run knows, not the episode."""
+    return {
+        "dataset_id": staging.dataset_ids[episode.dataset],
+        "embodiment_id": staging.embodiment_ids[episode.embodiment],
+        "source_fingerprint": part.fingerprint,
+        "part_id": part.part_id,
+        "run_id": staging.run_id,
+    }
+
+
 def _serious(episode: Episode) -> dict[str, str]:
     """Pick what everybody must be told of an episode."""
     return notes.serious(
@@ -181,66 +183,3 @@ def _serious(episode: Episode) -> dict[str, str]:
         has_action=episode.action is not None,
         has_instruction=bool(episode.texts),
     )
-
-
-def to_batch(episode: Episode, part: Part, staging: Staging) -> pa.RecordBatch:
-    """Lay one episode out as a row of `episodes.lance`."""
-    row: dict[str, object] = {
-        "episode_id": episode.episode_id,
-        "dataset": episode.dataset,
-        "dataset_id": staging.dataset_ids[episode.dataset],
-        "embodiment": episode.embodiment,
-        "embodiment_id": staging.embodiment_ids[episode.embodiment],
-        "kind": episode.kind,
-        "control_hz": float(episode.control_hz),
-        "num_steps": episode.num_steps,
-        "instruction": episode.instruction,
-        "texts": texts.to_row(episode.texts),
-        "time_ns": episode.time_ns,
-        "state_encoding": episode.state_encoding,
-        "action_encoding": episode.action_encoding,
-        "split": episode.split,
-        "licence": episode.licence,
-        "source_uri": episode.source_uri,
-        "source_record": episode.source_record,
-        "source_fingerprint": part.fingerprint,
-        "part_id": part.part_id,
-        "run_id": staging.run_id,
-        "notes": json.dumps(dict(episode.notes), sort_keys=True),
-    }
-    for name in VECTORS:
-        vector = getattr(episode, name)
-        row[name] = None if vector is None else np.ravel(vector)
-        row[f"{name}_dim"] = 0 if vector is None else vector.shape[1]
-    for slot in CAMERA_SLOTS:
-        frames = episode.cameras.get(slot)
-        jpegs = None if frames is None else frames.jpegs
-        blob = None if jpegs is None else b"".join(jpegs)
-        row[frames_column(slot)] = blob
-        row[checksum_column(slot)] = None if blob is None else google_crc32c.value(blob)
-        row[offsets_column(slot)] = None if jpegs is None else np.cumsum([0, *map(len, jpegs)], dtype=np.int64)
-        for size in ("height", "width", "native_height", "native_width"):
-            row[f"{size}_{slot}"] = None if frames is None else getattr(frames, size)
-    return pa.record_batch([_column(name, row[name]) for name in TYPES], schema=EPISODES)
-
-
-def _column(name: str, value: object) -> pa.Array:
-    """Make a column of one value; numpy vectors and frames without a copy."""
-    if value is None:
-        return NULLS[name]
-    kind = TYPES[name]
-    if isinstance(kind, lance.blob.BlobType):
-        return _blob(cast(bytes, value))
-    if isinstance(value, np.ndarray):
-        values = pa.array(np.ascontiguousarray(value), kind.value_type)
-        return pa.ListArray.from_arrays(pa.array([0, len(value)], pa.int32()), values, type=kind)
-    return pa.array([value], kind)
-
-
-def _blob(data: bytes) -> pa.Array:
-    """Make what `lance.blob_array([data])` makes, around the bytes instead of a copy of them."""
-    ends = pa.py_buffer(np.array([0, len(data)], np.int64))
-    payload = pa.Array.from_buffers(pa.large_binary(), 1, [None, ends, pa.py_buffer(data)])
-    no_place = [pa.nulls(1, field.type) for field in BLOB_FIELDS[1:]]
-    storage = pa.StructArray.from_arrays([payload, *no_place], fields=BLOB_FIELDS)
-    return pa.ExtensionArray.from_storage(BLOB, storage)

@@ -9,7 +9,7 @@ import pyarrow.compute as pc
 from numpy.typing import ArrayLike, NDArray
 
 from dataengine.episode import CAMERA_SLOTS, stable_id
-from dataengine.schema import VECTORS, frames_column, offsets_column
+from dataengine.schema import RAW, VECTORS, exact_column, exact_dims_column, frames_column, offsets_column
 
 
 class Problem(NamedTuple):
@@ -39,6 +39,9 @@ def row_problems(batch: pa.RecordBatch, registries: Mapping[str, Mapping[str, in
         yield from _texts(batch, steps)
     for name in VECTORS:
         yield from _vector(batch, name, steps)
+    for name in RAW:
+        if exact_column(name) in batch.schema.names:
+            yield from _exact(batch, name, steps)
     for slot in CAMERA_SLOTS:
         yield from _camera(batch, slot, steps)
 
@@ -96,9 +99,20 @@ def _vector(batch: pa.RecordBatch, name: str, steps: NDArray[np.int32]) -> Itera
     wrong = (lists.lengths != steps.astype(np.int64) * dims) | ((dims == 0) == valid)
     for row in _rows(wrong):
         yield Problem(row, f"{name} has {lists.lengths[row]} values for {steps[row]} steps of {dims[row]}")
+    if name in RAW:  # gaps of a sensor are kept as published
+        return
     for row in lists.rows_with(~np.isfinite(lists.values)):
         if not wrong[row]:
             yield Problem(row, f"{name} is not finite")
+
+
+def _exact(batch: pa.RecordBatch, name: str, steps: NDArray[np.int32]) -> Iterator[Problem]:
+    """Check that exact values are of a vector's values, and of all steps."""
+    lists, dims = _Lists(batch[exact_column(name)]), _Lists(batch[exact_dims_column(name)])
+    for row in _rows(lists.lengths != steps.astype(np.int64) * dims.lengths):
+        yield Problem(row, f"{name} has {lists.lengths[row]} exact values for {steps[row]} steps")
+    for row in dims.rows_with(dims.values >= np.repeat(batch[f"{name}_dim"].to_numpy(), dims.lengths)):
+        yield Problem(row, f"{name} has exact values of more dimensions than it has")
 
 
 def _camera(batch: pa.RecordBatch, slot: str, steps: NDArray[np.int32]) -> Iterator[Problem]:

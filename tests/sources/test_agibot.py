@@ -81,8 +81,8 @@ def test_raw_vectors_keep_the_publishers_numbers_in_the_published_order(root: Pa
     parts = ("joint", "effector", "head", "waist")
     state = np.concatenate([raw[f"state/{part}/position"] for part in parts], axis=1)
     action = [raw[f"action/{part}/position"] for part in parts] + [raw["action/robot/velocity"]]
-    np.testing.assert_array_equal(episode.raw_state, state.astype(np.float32))
-    np.testing.assert_array_equal(episode.raw_action, np.concatenate(action, axis=1).astype(np.float32))
+    np.testing.assert_array_equal(episode.raw_state, state)
+    np.testing.assert_array_equal(episode.raw_action, np.concatenate(action, axis=1))
     assert (episode.raw_state.shape[1], episode.raw_action.shape[1]) == (20, 22)
 
 
@@ -262,7 +262,7 @@ def nan(arrays: Arrays) -> None:
 
 
 def infinite(arrays: Arrays) -> None:
-    arrays["action/joint/position"] = np.full((N, 14), np.inf)
+    arrays["action/effector/position"] = np.full((N, 2), np.inf)
 
 
 def texts(arrays: Arrays) -> None:
@@ -285,6 +285,20 @@ def nothing(arrays: Arrays) -> None:
     arrays["state/joint/position"] = np.zeros((0, 14))
 
 
+def test_gaps_of_joints_head_and_waist_are_kept_raw_for_no_pose_is_made_of_them(root: Path) -> None:
+    def edit(arrays: Arrays) -> None:
+        arrays["state/joint/position"][3, 1] = np.nan
+        arrays["state/waist/position"][:, 0] = np.inf
+        arrays["action/joint/position"] = np.full((N, 14), np.inf)
+
+    (episode,) = with_arrays(root, edit)
+    assert isinstance(episode, Episode)
+    assert np.isfinite(episode.state).all()
+    assert np.isfinite(episode.action).all()
+    assert np.argwhere(np.isnan(episode.raw_state)).tolist() == [[3, 1]]
+    assert np.isinf(episode.raw_action[:, :14]).all()
+
+
 @pytest.mark.parametrize(
     ("edit", "reason"),
     [
@@ -296,7 +310,7 @@ def nothing(arrays: Arrays) -> None:
         (ragged, "'state/end/position' has shape (11, 2, 3), expected (12, 2, 3) as in state/joint/position"),
         (other_body, "'state/joint/position' has shape (12, 34), expected (12, 14)"),
         (nothing, "the episode has no steps"),
-        (infinite, "'action/joint/position'[0, 0] is inf, expected a finite number"),
+        (infinite, "'action/effector/position'[0, 0] is inf, expected a finite number"),
         (texts, "'state/head/position' holds object, expected numbers"),
         (lambda a: a.pop("state/end/orientation"), "proprio_stats.h5: key 'state/end/orientation' is missing"),
         (lambda a: a.update(timestamp=a["timestamp"][:5]), "timestamp has shape (5,) for 12 steps of state"),

@@ -80,7 +80,7 @@ def assert_whole(found):
         assert episode.state.dtype == np.float32
         assert np.array_equal(episode.state, lr.state_of(i).astype(np.float32))
         assert np.array_equal(episode.action, lr.action_of(i).astype(np.float32))
-        assert np.array_equal(episode.raw_state, episode.state)
+        assert np.array_equal(episode.raw_state.astype(np.float32), episode.state)
         assert episode.instruction == [lr.TASKS[i]]
         assert episode.time_ns.tolist() == [100_000_000 * k for k in range(lr.LENGTHS[i])]
         assert {slot: is_shown(frames, i) for slot, frames in episode.cameras.items()} == {

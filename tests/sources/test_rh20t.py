@@ -68,7 +68,7 @@ def test_poses_widths_and_joints_become_canonical_and_stay_beside_it(root: Path)
     np.testing.assert_array_equal(episode.action[-1, :6], episode.state[-1, :6])
     np.testing.assert_allclose(episode.action[:, 6], np.append(commanded[1:], commanded[-1]) / 110, atol=1e-6)
     raw = np.column_stack([[pose(t) for t in times], measured, [joints(t) for t in times]])
-    np.testing.assert_array_equal(episode.raw_state, raw.astype(np.float32))
+    np.testing.assert_array_equal(episode.raw_state, raw)
     np.testing.assert_array_equal(episode.raw_action, commanded[:, None].astype(np.float32))
     assert (episode.state_encoding, episode.action_encoding, episode.kind) == ("eef_pose", "eef_pose", "robot")
     assert episode.notes["action_source"] == "next_state"

@@ -14,6 +14,7 @@ from dataengine import conventions
 from dataengine.episode import CameraFrames, Encoding, Episode, Kind, Part, Reject, stable_id
 from dataengine.errors import FilteredRecordError, RecordError, SourceError
 from dataengine.formats import features, files, jpeg, remote, rlds
+from dataengine.raw import Raw, fields_of, untouched
 from dataengine.sources._parts import episode_or_reject, rejected, vector
 from dataengine.sources.openx._texts import Said, texts_of
 from dataengine.vector_layout import layout_of, note_key, unscaled
@@ -33,8 +34,8 @@ class Motion:
     """(t, s) canonical; None where the publisher recorded none."""
     action: NDArray
     """(t, a) canonical."""
-    raw_state: NDArray | None
-    raw_action: NDArray
+    raw_state: Raw | None
+    raw_action: Raw
     state_encoding: Encoding = "eef_pose"
     action_encoding: Encoding = "eef_delta"
     first_step: int = 0
@@ -88,9 +89,9 @@ class RldsSource(ABC):
     def convert(self, steps: Steps) -> Motion:
         """Turn the publisher's numbers into canonical ones."""
 
-    def raw(self, steps: Steps, start: str) -> NDArray[np.float32]:
+    def raw(self, steps: Steps, start: str) -> Raw:
         """Put side by side, untouched, what those of `keys` hold whose names start so: (t, n)."""
-        return columns(*(lookup(steps, key) for key in self.keys if key.startswith(start)))
+        return untouched(*(lookup(steps, key) for key in self.keys if key.startswith(start)))
 
     def leave_out(self, record: Mapping[str, Any]) -> str | None:
         """Say why a rule of the dataset leaves an episode out, or return None to keep it."""
@@ -190,8 +191,8 @@ class RldsSource(ABC):
             notes={**({"doubt": self.doubt} if self.doubt else {}), **motion.notes, **self._units(motion), **lost},
             state=None if motion.state is None else vector(motion.state, "state"),
             action=vector(motion.action, "action"),
-            raw_state=None if motion.raw_state is None else vector(motion.raw_state, "raw_state"),
-            raw_action=vector(motion.raw_action, "raw_action"),
+            **fields_of("raw_state", motion.raw_state),
+            **fields_of("raw_action", motion.raw_action),
         )
 
     def _units(self, motion: Motion) -> dict[str, str]:

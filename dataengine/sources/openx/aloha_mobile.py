@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import ClassVar
 
+from dataengine.raw import untouched
 from dataengine.sources.openx._rlds import Motion, RldsSource, Steps, columns
 from dataengine.vector_layout import VectorLayout, What, note_key
 
@@ -44,8 +45,8 @@ class AlohaMobile(RldsSource):
         return Motion(
             state=state,
             action=action,
-            raw_state=state,
-            raw_action=action,
+            raw_state=untouched(steps["observation"]["state"]),
+            raw_action=untouched(steps["action"]),
             state_encoding="joint_position",
             action_encoding="mixed",
             notes={note_key("action", what): ",".join(map(str, said)) for what, said in ACTION.items()},

@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import ClassVar
 
+from dataengine.raw import untouched
 from dataengine.sources.openx._rlds import Motion, RldsSource, Steps, columns
 
 
@@ -38,8 +39,8 @@ class AlohaStaticDataset(RldsSource):
         return Motion(
             state=state,
             action=action,
-            raw_state=state,
-            raw_action=action,
+            raw_state=untouched(steps["observation"]["state"]),
+            raw_action=untouched(steps["action"]),
             state_encoding="joint_position",
             action_encoding="joint_position",
         )

@@ -14,6 +14,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import ClassVar
 
+from dataengine.raw import untouched
 from dataengine.sources.openx._rlds import Motion, RldsSource, Steps, columns
 
 
@@ -42,7 +43,7 @@ class AsuTableTopConvertedExternallyToRlds(RldsSource):
         return Motion(
             state=columns(tip, joints[:, 6]),
             action=columns(steps["action"]),
-            raw_state=columns(self.raw(steps, "observation"), tip),
+            raw_state=untouched(self.raw(steps, "observation"), tip),
             raw_action=self.raw(steps, "action"),
             action_encoding="joint_velocity",
         )

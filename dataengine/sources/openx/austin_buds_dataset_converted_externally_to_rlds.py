@@ -17,6 +17,7 @@ from typing import ClassVar
 
 import numpy as np
 
+from dataengine.raw import untouched
 from dataengine.sources.openx import _gripper
 from dataengine.sources.openx._rlds import Motion, RldsSource, Steps, columns, hold_gaps, pose_of_matrix
 
@@ -43,7 +44,7 @@ class AustinBudsDatasetConvertedExternallyToRlds(RldsSource):
         return Motion(
             state=columns(pose_of_matrix(matrix), np.clip(state[:, 7] / FULL_WIDTH_M, 0.0, 1.0)),
             action=columns(action[:, :6], gripper),
-            raw_state=columns(state),
-            raw_action=columns(action),
+            raw_state=untouched(state),
+            raw_action=untouched(action),
             notes={**notes, **gaps},
         )

@@ -17,6 +17,7 @@ from typing import ClassVar
 import numpy as np
 
 from dataengine import conventions
+from dataengine.raw import untouched
 from dataengine.sources.openx import _gripper
 from dataengine.sources.openx._rlds import Motion, RldsSource, Steps, columns
 
@@ -52,6 +53,6 @@ class AustinSailorDatasetConvertedExternallyToRlds(RldsSource):
             ),
             action=columns(action[:, :6], gripper),
             raw_state=self.raw(steps, "observation"),
-            raw_action=columns(action),
+            raw_action=untouched(action),
             notes=notes,
         )

@@ -19,6 +19,7 @@ from typing import ClassVar
 
 import numpy as np
 
+from dataengine.raw import untouched
 from dataengine.sources.openx import _gripper
 from dataengine.sources.openx._rlds import Motion, RldsSource, Steps, columns, hold_gaps, pose_of_matrix
 
@@ -54,6 +55,6 @@ class AustinSiriusDatasetConvertedExternallyToRlds(RldsSource):
             state=columns(pose_of_matrix(matrix), np.clip(width_m / FULL_WIDTH_M, 0.0, 1.0)),
             action=columns(action[:, :6], gripper),
             raw_state=self.raw(steps, "observation"),
-            raw_action=columns(action, steps["action_mode"], steps["intv_label"]),
+            raw_action=untouched(action, steps["action_mode"], steps["intv_label"]),
             notes={**notes, **gaps},
         )

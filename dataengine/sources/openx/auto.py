@@ -14,6 +14,7 @@ from dataengine import catalog
 from dataengine.episode import Part, stable_id
 from dataengine.errors import MissingMappingError, RecordError, SourceError
 from dataengine.formats import features, rlds
+from dataengine.raw import untouched
 from dataengine.sources.openx import _mapping, _proposal
 from dataengine.sources.openx._rlds import Motion, RldsSource, Steps, columns, lookup
 from dataengine.sources.openx._texts import Said
@@ -85,8 +86,8 @@ class Auto(RldsSource):
         return Motion(
             state=columns(*state) if state else None,
             action=columns(*action),
-            raw_state=columns(*raw_state) if raw_state else None,
-            raw_action=columns(*(lookup(steps, key)[first:] for key in rules.raw_action_keys)),
+            raw_state=untouched(*raw_state) if raw_state else None,
+            raw_action=untouched(*(lookup(steps, key)[first:] for key in rules.raw_action_keys)),
             state_encoding=rules.state_encoding,
             action_encoding=rules.action_encoding,
             first_step=first,

@@ -24,6 +24,7 @@ from dataengine import conventions
 from dataengine.episode import Part
 from dataengine.errors import SourceError
 from dataengine.formats import rlds
+from dataengine.raw import untouched
 from dataengine.sources.openx._rlds import Motion, RldsSource, Steps, columns, lookup
 
 SOUND_VERSION = "0.1.0"
@@ -83,6 +84,6 @@ class BcZ(RldsSource):
                 conventions.matrix_to_euler(target @ now.swapaxes(1, 2)),
                 1.0 - np.clip(close[:, 0], 0.0, 1.0),
             ),
-            raw_state=columns(xyz, axis_angle, closed),
-            raw_action=columns(move, turn, close, lookup(steps, "observation/present/autonomous")),
+            raw_state=untouched(xyz, axis_angle, closed),
+            raw_action=untouched(move, turn, close, lookup(steps, "observation/present/autonomous")),
         )

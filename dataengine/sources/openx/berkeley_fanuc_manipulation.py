@@ -18,6 +18,7 @@ from typing import ClassVar
 import numpy as np
 
 from dataengine import conventions
+from dataengine.raw import untouched
 from dataengine.sources.openx._rlds import Motion, RldsSource, Steps, columns
 
 
@@ -42,5 +43,5 @@ class BerkeleyFanucManipulation(RldsSource):
             state=columns(tip[:, :3], conventions.quaternion_to_euler(tip[:, 3:]), opening),
             action=columns(action, np.append(opening[1:], opening[-1:])),
             raw_state=self.raw(steps, "observation"),
-            raw_action=columns(action),
+            raw_action=untouched(action),
         )

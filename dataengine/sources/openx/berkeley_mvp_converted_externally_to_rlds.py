@@ -15,6 +15,7 @@ from typing import ClassVar
 
 import numpy as np
 
+from dataengine.raw import untouched
 from dataengine.sources.openx._rlds import Motion, RldsSource, Steps, columns
 
 
@@ -42,7 +43,7 @@ class BerkeleyMvpConvertedExternallyToRlds(RldsSource):
             state=columns(seen["joint_pos"], 1.0 - seen["gripper"].astype(np.float32)),
             action=columns(action[:, :7], 1.0 - np.clip(action[:, 7], 0.0, 1.0)),
             raw_state=self.raw(steps, "observation"),
-            raw_action=columns(action),
+            raw_action=untouched(action),
             state_encoding="joint_position",
             action_encoding="joint_delta",
         )

@@ -37,4 +37,4 @@ class Bridge(BridgeOrig):
 
     def convert(self, steps: Steps) -> Motion:
         """Put the action side by side as the later edition has it, then relabel."""
-        return super().convert({**steps, "action": self.raw(steps, "action")})
+        return super().convert({**steps, "action": self.raw(steps, "action").values})

@@ -21,6 +21,7 @@ import numpy as np
 
 from dataengine import conventions
 from dataengine.formats import jpeg
+from dataengine.raw import untouched
 from dataengine.sources.openx._rlds import Motion, RldsSource, Steps, columns
 
 
@@ -47,8 +48,8 @@ class BridgeOrig(RldsSource):
         return Motion(
             state=columns(state[:-1, :6], np.clip(state[:-1, 6], 0.0, 1.0)),
             action=columns(motion, conventions.open_by_look_ahead(action[:, 6])[:-1]),
-            raw_state=columns(state[:-1]),
-            raw_action=columns(action[:-1]),
+            raw_state=untouched(state[:-1]),
+            raw_action=untouched(action[:-1]),
             first_step=first,
         )
 

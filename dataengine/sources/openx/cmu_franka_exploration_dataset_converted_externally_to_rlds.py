@@ -13,6 +13,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import ClassVar
 
+from dataengine.raw import untouched
 from dataengine.sources.openx._rlds import Motion, RldsSource, Steps, columns
 
 
@@ -34,6 +35,6 @@ class CmuFrankaExplorationDatasetConvertedExternallyToRlds(RldsSource):
             state=None,
             action=columns(steps["action"][:, :7]),
             raw_state=None,
-            raw_action=columns(steps["action"], steps["structured_action"]),
+            raw_action=untouched(steps["action"], steps["structured_action"]),
             state_encoding="none",
         )

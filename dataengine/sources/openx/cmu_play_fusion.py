@@ -15,6 +15,7 @@ from typing import ClassVar
 import numpy as np
 
 from dataengine import conventions
+from dataengine.raw import untouched
 from dataengine.sources.openx._rlds import Motion, RldsSource, Steps, columns
 
 NO_TURN = np.array([0.0, 0.0, 0.0, 1.0])
@@ -39,7 +40,7 @@ class CmuPlayFusion(RldsSource):
         return Motion(
             state=state,
             action=columns(action[:, :3], conventions.quaternion_to_euler(turn), action[:, 7]),
-            raw_state=state,
-            raw_action=action,
+            raw_state=untouched(steps["observation"]["state"]),
+            raw_action=untouched(steps["action"]),
             state_encoding="joint_position",
         )

@@ -17,6 +17,7 @@ from typing import ClassVar
 import numpy as np
 
 from dataengine.formats import jpeg
+from dataengine.raw import untouched
 from dataengine.sources.openx._rlds import Motion, RldsSource, Steps, columns
 
 
@@ -43,8 +44,8 @@ class CmuPlayingWithFood(RldsSource):
         return Motion(
             state=None,
             action=columns(action[:, :3], np.clip(action[:, 7], 0.0, 1.0)),
-            raw_state=columns(steps["observation"]["state"]),
-            raw_action=columns(action),
+            raw_state=untouched(steps["observation"]["state"]),
+            raw_action=untouched(action),
             state_encoding="none",
             action_encoding="eef_pose",
         )

@@ -15,6 +15,7 @@ from typing import ClassVar
 
 import numpy as np
 
+from dataengine.raw import untouched
 from dataengine.sources.openx._rlds import Motion, RldsSource, Steps, columns
 
 
@@ -36,7 +37,7 @@ class CmuStretch(RldsSource):
         return Motion(
             state=columns(state[:, :3], np.clip(state[:, 3], 0.0, 1.0)),
             action=columns(action[:, :6], np.clip(action[:, 6], 0.0, 1.0)),
-            raw_state=columns(state),
-            raw_action=columns(action),
+            raw_state=untouched(state),
+            raw_action=untouched(action),
             action_encoding="eef_pose",
         )

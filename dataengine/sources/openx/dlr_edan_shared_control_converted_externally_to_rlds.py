@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dataengine import conventions
+from dataengine.raw import untouched
 from dataengine.sources.openx._rlds import Motion, RldsSource, Steps, columns
 
 
@@ -35,7 +36,9 @@ class DlrEdanSharedControlConvertedExternallyToRlds(RldsSource):
     def convert(self, steps: Steps) -> Motion:
         """Order the angles and turn the gripper, of state and action alike."""
         state, action = steps["observation"]["state"], steps["action"]
-        return Motion(state=_house(state), action=_house(action), raw_state=columns(state), raw_action=columns(action))
+        return Motion(
+            state=_house(state), action=_house(action), raw_state=untouched(state), raw_action=untouched(action)
+        )
 
 
 def _house(vector: NDArray) -> NDArray[np.float32]:

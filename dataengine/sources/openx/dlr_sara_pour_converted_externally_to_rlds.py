@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from dataengine import conventions
+from dataengine.raw import untouched
 from dataengine.sources.openx._rlds import Motion, RldsSource, Steps, columns
 
 
@@ -37,6 +38,6 @@ class DlrSaraPourConvertedExternallyToRlds(RldsSource):
         return Motion(
             state=pose[:-1],
             action=columns(conventions.motion_between(pose)),
-            raw_state=columns(state[:-1]),
-            raw_action=columns(action[:-1]),
+            raw_state=untouched(state[:-1]),
+            raw_action=untouched(action[:-1]),
         )

@@ -16,6 +16,7 @@ from typing import ClassVar
 import numpy as np
 
 from dataengine import conventions
+from dataengine.raw import untouched
 from dataengine.sources.openx._rlds import Motion, RldsSource, Steps, columns
 
 
@@ -40,5 +41,5 @@ class Dobbe(RldsSource):
             state=columns(state[:, :6], np.clip(state[:, 6], 0.0, 1.0)),
             action=columns(action[:, :3], conventions.matrix_to_euler(turn), np.clip(action[:, 6], 0.0, 1.0)),
             raw_state=self.raw(steps, "observation"),
-            raw_action=columns(action),
+            raw_action=untouched(action),
         )

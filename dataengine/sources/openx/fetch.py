@@ -15,6 +15,7 @@ from typing import ClassVar
 import numpy as np
 
 from dataengine import conventions
+from dataengine.raw import untouched
 from dataengine.sources.openx._rlds import Motion, RldsSource, Steps, columns
 
 METRES_PER_STEP = 0.05
@@ -40,6 +41,6 @@ class Fetch(RldsSource):
         return Motion(
             state=columns(state[:, :3], no_turn, np.clip(width_m / FULL_WIDTH_M, 0.0, 1.0)),
             action=columns(action[:, :3] * METRES_PER_STEP, no_turn, conventions.open_from_opening(action[:, 3])),
-            raw_state=columns(state),
-            raw_action=columns(action),
+            raw_state=untouched(state),
+            raw_action=untouched(action),
         )

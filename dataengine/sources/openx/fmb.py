@@ -18,6 +18,7 @@ from typing import ClassVar
 import numpy as np
 
 from dataengine import conventions
+from dataengine.raw import untouched
 from dataengine.sources.openx._rlds import Motion, RldsSource, Steps, columns
 
 
@@ -57,5 +58,5 @@ class Fmb(RldsSource):
             state=columns(pose[:, :3], conventions.quaternion_to_euler(pose[:, 3:]), 1.0 - closed),
             action=columns(action[:, :6], 1.0 - np.clip(action[:, 6], 0.0, 1.0)),
             raw_state=self.raw(steps, "observation"),
-            raw_action=columns(action),
+            raw_action=untouched(action),
         )

@@ -18,6 +18,7 @@ from typing import ClassVar
 import numpy as np
 
 from dataengine import conventions
+from dataengine.raw import untouched
 from dataengine.sources.openx._rlds import Motion, RldsSource, Steps, columns
 
 FULL_WIDTH_M = 0.08
@@ -45,6 +46,6 @@ class FurnitureBenchDatasetConvertedExternallyToRlds(RldsSource):
         return Motion(
             state=columns(state[:, :3], conventions.matrix_to_euler(pose), width),
             action=columns(action[:, :3], conventions.matrix_to_euler(turn), gripper),
-            raw_state=columns(state),
-            raw_action=columns(action),
+            raw_state=untouched(state),
+            raw_action=untouched(action),
         )

@@ -15,6 +15,7 @@ from typing import ClassVar
 import numpy as np
 
 from dataengine import conventions
+from dataengine.raw import untouched
 from dataengine.sources.openx._rlds import Motion, RldsSource, Steps, columns
 
 XYZW = [4, 5, 6, 3]
@@ -39,8 +40,8 @@ class IamlabCmuPickupInsertConvertedExternallyToRlds(RldsSource):
         return Motion(
             state=columns(state[:, :7], np.clip(state[:, 7], 0.0, 1.0)),
             action=columns(action[:, :3], turn, np.clip(action[:, 7], 0.0, 1.0)),
-            raw_state=columns(state),
-            raw_action=columns(action),
+            raw_state=untouched(state),
+            raw_action=untouched(action),
             state_encoding="joint_position",
             action_encoding="eef_pose",
         )

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from dataengine import conventions
+from dataengine.raw import untouched
 from dataengine.sources.openx._rlds import Motion, RldsSource, Steps, columns
 
 
@@ -36,7 +37,7 @@ class ImperialcollegeSawyerWristCam(RldsSource):
         return Motion(
             state=None,
             action=columns(action[:, :3], turn, action[:, 6]),
-            raw_state=columns(steps["observation"]["state"]),
-            raw_action=columns(action),
+            raw_state=untouched(steps["observation"]["state"]),
+            raw_action=untouched(action),
             state_encoding="none",
         )

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from dataengine import conventions
+from dataengine.raw import untouched
 from dataengine.sources.openx._rlds import Motion, RldsSource, Steps, columns
 
 
@@ -34,6 +35,6 @@ class KaistNonprehensileConvertedExternallyToRlds(RldsSource):
         return Motion(
             state=columns(state[:, 14:17], conventions.quaternion_to_euler(state[:, 17:])),
             action=columns(action[:, :3], conventions.axis_angle_to_euler(action[:, 3:6])),
-            raw_state=columns(state),
-            raw_action=columns(action),
+            raw_state=untouched(state),
+            raw_action=untouched(action),
         )

@@ -16,6 +16,7 @@ from typing import ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
+from dataengine.raw import untouched
 from dataengine.sources.openx._rlds import Motion, RldsSource, Steps, columns
 from dataengine.sources.openx._texts import Said
 
@@ -46,8 +47,8 @@ class LanguageTable(RldsSource):
         return Motion(
             state=columns(seen["effector_translation"]),
             action=columns(action),
-            raw_state=columns(seen["effector_translation"], seen["effector_target_translation"]),
-            raw_action=columns(action),
+            raw_state=untouched(seen["effector_translation"], seen["effector_target_translation"]),
+            raw_action=untouched(action),
         )
 
     def instructions(self, steps: Steps) -> Said:

@@ -17,6 +17,7 @@ from typing import ClassVar
 import numpy as np
 
 from dataengine import conventions
+from dataengine.raw import untouched
 from dataengine.sources.openx._rlds import Motion, RldsSource, Steps, columns
 
 METRES_PER_STEP, RADIANS_PER_STEP = 0.05, 0.5
@@ -47,6 +48,6 @@ class Libero(RldsSource):
                 np.clip(width_m / FULL_WIDTH_M, 0.0, 1.0),
             ),
             action=columns(action[:, :3] * METRES_PER_STEP, turn, conventions.open_from_closing(action[:, 6])),
-            raw_state=columns(state),
-            raw_action=columns(action),
+            raw_state=untouched(state),
+            raw_action=untouched(action),
         )

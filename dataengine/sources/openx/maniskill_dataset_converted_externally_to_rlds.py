@@ -19,6 +19,7 @@ from typing import ClassVar
 import numpy as np
 
 from dataengine import conventions
+from dataengine.raw import untouched
 from dataengine.sources.openx._rlds import Motion, RldsSource, Steps, columns
 
 METRES_PER_STEP, RADIANS_PER_STEP = 0.1, 0.1
@@ -57,5 +58,5 @@ class ManiskillDatasetConvertedExternallyToRlds(RldsSource):
             state=columns(position, rotation, np.clip(fingers_m.sum(axis=1) / FULL_WIDTH_M, 0.0, 1.0)),
             action=columns(action[:, :3] * METRES_PER_STEP, turn, conventions.open_from_opening(action[:, 6])),
             raw_state=self.raw(steps, "observation"),
-            raw_action=columns(action),
+            raw_action=untouched(action),
         )

@@ -15,6 +15,7 @@ from typing import ClassVar
 import numpy as np
 
 from dataengine import conventions
+from dataengine.raw import untouched
 from dataengine.sources.openx._rlds import Motion, RldsSource, Steps, columns
 
 METRES_PER_STEP = 0.04
@@ -46,6 +47,6 @@ class Metaworld(RldsSource):
         return Motion(
             state=columns(hand, no_turn, np.clip(opening, 0.0, 1.0)),
             action=columns(move * METRES_PER_STEP, no_turn, conventions.open_from_closing(close)),
-            raw_state=columns(hand, opening),
-            raw_action=columns(move, close),
+            raw_state=untouched(hand, opening),
+            raw_action=untouched(move, close),
         )

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from dataengine import conventions
+from dataengine.raw import untouched
 from dataengine.sources.openx._rlds import Motion, RldsSource, Steps, columns
 
 
@@ -34,6 +35,6 @@ class NyuFrankaPlayDatasetConvertedExternallyToRlds(RldsSource):
         return Motion(
             state=columns(state[:, 7:13]),
             action=columns(action[:, 7:13], conventions.open_from_opening(action[:, 13])),
-            raw_state=columns(state),
-            raw_action=columns(action),
+            raw_state=untouched(state),
+            raw_action=untouched(action),
         )

@@ -14,6 +14,7 @@ from typing import ClassVar
 
 import numpy as np
 
+from dataengine.raw import untouched
 from dataengine.sources.openx._rlds import Motion, RldsSource, Steps, columns
 
 
@@ -36,6 +37,6 @@ class NyuRotDatasetConvertedExternallyToRlds(RldsSource):
         return Motion(
             state=columns(state[:, :6], 1.0 - np.clip(state[:, 6], 0.0, 1.0)),
             action=columns(action[:, :6], 1.0 - np.clip(action[:, 6], 0.0, 1.0)),
-            raw_state=columns(state),
-            raw_action=columns(action),
+            raw_state=untouched(state),
+            raw_action=untouched(action),
         )

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from dataengine import conventions
+from dataengine.raw import untouched
 from dataengine.sources.openx._rlds import Motion, RldsSource, Steps, columns
 
 
@@ -38,7 +39,7 @@ class RoboSet(RldsSource):
             state=columns(steps["observation"]["state"]),
             action=columns(action[:, :7], conventions.open_from_closing(action[:, 7])),
             raw_state=self.raw(steps, "observation"),
-            raw_action=columns(action),
+            raw_action=untouched(action),
             state_encoding="joint_position",
             action_encoding="joint_position",
         )

@@ -16,6 +16,7 @@ from typing import ClassVar
 
 import numpy as np
 
+from dataengine.raw import untouched
 from dataengine.sources.openx._rlds import Motion, RldsSource, Steps, columns
 
 FULL_WIDTH_M = 0.08
@@ -40,6 +41,6 @@ class StanfordHydraDatasetConvertedExternallyToRlds(RldsSource):
         return Motion(
             state=columns(state[:, :3], state[:, 7:10], np.clip(state[:, 24] / FULL_WIDTH_M, 0.0, 1.0)),
             action=columns(action[:, :6], 1.0 - np.clip(action[:, 6], 0.0, 1.0)),
-            raw_state=columns(state),
-            raw_action=columns(action, steps["is_dense"]),
+            raw_state=untouched(state),
+            raw_action=untouched(action, steps["is_dense"]),
         )

@@ -18,6 +18,7 @@ from typing import ClassVar
 import numpy as np
 
 from dataengine import conventions
+from dataengine.raw import untouched
 from dataengine.sources.openx import _target
 from dataengine.sources.openx._rlds import Motion, RldsSource, Steps, columns
 
@@ -52,6 +53,6 @@ class StanfordKukaMultimodalDatasetConvertedExternallyToRlds(RldsSource):
             state=columns(position, turn, seen["state"][:, 7]),
             action=columns(action[:, :3], np.zeros_like(action[:, :3]), action[:, 3]),
             raw_state=self.raw(steps, "observation"),
-            raw_action=columns(action),
+            raw_action=untouched(action),
             notes={"action_reads_as": _target.reads_as(action[:, :3], position)},
         )

@@ -17,6 +17,7 @@ from dataclasses import KW_ONLY, dataclass
 from typing import Annotated, ClassVar
 
 from dataengine import conventions
+from dataengine.raw import untouched
 from dataengine.sources.openx._rlds import Motion, RldsSource, Steps, columns
 
 
@@ -52,5 +53,5 @@ class StanfordMaskVitConvertedExternallyToRlds(RldsSource):
             state=columns(place, pose[:, 3:]),
             action=columns(action[:end, :4], conventions.open_from_closing(action[:end, 4])),
             raw_state=self.raw(steps, "observation")[:end],
-            raw_action=columns(action[:end]),
+            raw_action=untouched(action[:end]),
         )

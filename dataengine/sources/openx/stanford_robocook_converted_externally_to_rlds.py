@@ -15,6 +15,7 @@ from typing import ClassVar
 
 import numpy as np
 
+from dataengine.raw import untouched
 from dataengine.sources.openx._rlds import Motion, RldsSource, Steps, columns
 
 FULL_WIDTH_M = 0.08
@@ -38,6 +39,6 @@ class StanfordRobocookConvertedExternallyToRlds(RldsSource):
         return Motion(
             state=columns(state[:, :6], np.clip(width_m / FULL_WIDTH_M, 0.0, 1.0)),
             action=columns(action[:, :6], np.clip((width_m + action[:, 6]) / FULL_WIDTH_M, 0.0, 1.0)),
-            raw_state=columns(state),
-            raw_action=columns(action),
+            raw_state=untouched(state),
+            raw_action=untouched(action),
         )

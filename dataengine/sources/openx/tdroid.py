@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from dataengine import conventions
+from dataengine.raw import untouched
 from dataengine.sources.openx._rlds import Motion, RldsSource, Steps, columns
 
 
@@ -39,8 +40,8 @@ class Tdroid(RldsSource):
         action = steps["action"]
         raw_state = self.raw(steps, "observation")
         return Motion(
-            state=raw_state,
+            state=raw_state.values,
             action=columns(action[:, :6], conventions.open_by_look_ahead(action[:, 6])),
             raw_state=raw_state,
-            raw_action=columns(action),
+            raw_action=untouched(action),
         )

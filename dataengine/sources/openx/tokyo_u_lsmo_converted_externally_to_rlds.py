@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from dataengine import conventions
+from dataengine.raw import untouched
 from dataengine.sources.openx._rlds import Motion, RldsSource, Steps, columns
 
 
@@ -35,6 +36,6 @@ class TokyoULsmoConvertedExternallyToRlds(RldsSource):
         return Motion(
             state=columns(state[:, :6], state[:, 12]),
             action=columns(action[:, :3], conventions.wrap_angle(action[:, 3:6]), action[:, 6]),
-            raw_state=columns(state),
-            raw_action=columns(action),
+            raw_state=untouched(state),
+            raw_action=untouched(action),
         )

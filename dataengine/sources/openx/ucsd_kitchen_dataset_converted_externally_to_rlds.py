@@ -16,6 +16,7 @@ from typing import ClassVar
 
 import numpy as np
 
+from dataengine.raw import untouched
 from dataengine.sources.openx._rlds import Motion, RldsSource, Steps, columns
 
 MM = 1e-3
@@ -39,8 +40,8 @@ class UcsdKitchenDatasetConvertedExternallyToRlds(RldsSource):
         return Motion(
             state=columns(state[:, :7]),
             action=columns(action[:, :3] * MM, np.radians(action[:, 3:6]), action[:, 6]),
-            raw_state=columns(state),
-            raw_action=columns(action),
+            raw_state=untouched(state),
+            raw_action=untouched(action),
             state_encoding="joint_position",
             action_encoding="eef_pose",
         )

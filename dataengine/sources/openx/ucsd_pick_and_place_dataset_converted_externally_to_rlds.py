@@ -16,6 +16,7 @@ from typing import Annotated, Any, ClassVar
 
 import numpy as np
 
+from dataengine.raw import untouched
 from dataengine.sources.openx import _gripper
 from dataengine.sources.openx._rlds import Motion, RldsSource, Steps, columns, lookup
 
@@ -50,8 +51,8 @@ class UcsdPickAndPlaceDatasetConvertedExternallyToRlds(RldsSource):
         return Motion(
             state=columns(state),
             action=columns(action[:, :3], np.zeros_like(action[:, :3]), gripper),
-            raw_state=columns(state),
-            raw_action=columns(action),
+            raw_state=untouched(state),
+            raw_action=untouched(action),
             action_encoding="eef_velocity",
             notes=notes,
         )

@@ -13,6 +13,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import ClassVar
 
+from dataengine.raw import untouched
 from dataengine.sources.openx import _target
 from dataengine.sources.openx._rlds import Motion, RldsSource, Steps, columns
 
@@ -35,8 +36,8 @@ class UtokyoPr2OpeningFridgeConvertedExternallyToRlds(RldsSource):
         return Motion(
             state=columns(state),
             action=columns(action[:, :7]),
-            raw_state=columns(state),
-            raw_action=columns(action),
+            raw_state=untouched(state),
+            raw_action=untouched(action),
             action_encoding="eef_pose",
             notes={"action_reads_as": _target.reads_as(action[:, :3], state[:, :3])},
         )

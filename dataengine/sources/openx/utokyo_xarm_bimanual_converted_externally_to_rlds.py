@@ -13,6 +13,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import ClassVar
 
+from dataengine.raw import untouched
 from dataengine.sources.openx import _target
 from dataengine.sources.openx._rlds import Motion, RldsSource, Steps, columns
 
@@ -41,7 +42,7 @@ class UtokyoXarmBimanualConvertedExternallyToRlds(RldsSource):
             state=columns(left[:, POSE], right[:, POSE]),
             action=columns(action[:, LEFT][:, [*POSE, 6]], action[:, RIGHT][:, [*POSE, 6]]),
             raw_state=self.raw(steps, "observation"),
-            raw_action=columns(action),
+            raw_action=untouched(action),
             action_encoding="eef_pose",
             notes={"action_reads_as": _target.reads_as(action[:, RIGHT][:, :3], right[:, :3])},
         )

@@ -13,6 +13,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import ClassVar
 
+from dataengine.raw import untouched
 from dataengine.sources.openx import _target
 from dataengine.sources.openx._rlds import Motion, RldsSource, Steps, columns
 
@@ -44,7 +45,7 @@ class UtokyoXarmPickAndPlaceConvertedExternallyToRlds(RldsSource):
             state=columns(pose[:, :3], pose[:, ROLL_PITCH_YAW]),
             action=columns(action[:, :3], action[:, ROLL_PITCH_YAW], action[:, 6]),
             raw_state=self.raw(steps, "observation"),
-            raw_action=columns(action),
+            raw_action=untouched(action),
             action_encoding="eef_pose",
             notes={"action_reads_as": _target.reads_as(action[:, :3], pose[:, :3])},
         )
