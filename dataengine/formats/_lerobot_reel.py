@@ -36,6 +36,8 @@ class Shown:
     """For each row; one less than there are rows where the file lacks one."""
     off_s: float
     """By how much the frame is off whose time differs most from its row's."""
+    is_short: bool
+    """Whether a shared file holds fewer frames than its episodes have rows."""
 
 
 class Reel:
@@ -88,9 +90,11 @@ class Reel:
 
         taken = list(shrink(wanted(), self.frame_size))
         chosen = self._chosen(np.array(times), np.array(kept, np.int64), due_s)
-        stated_s = span.start_s + time_s[: len(chosen)]
+        begins_s = time_s[0] if time_s[0] > 1 / self.rate_hz else 0.0  # some count from the epoch
+        stated_s = span.start_s + time_s[: len(chosen)] - begins_s
         off_s = float(np.abs(np.array(times)[np.array(kept)[chosen]] - stated_s).max())
-        return Shown(camera_frames((taken[i][1:] for i in chosen), self.frame_size), off_s)
+        is_short = span.counted is not None and 0 < self._stream.frames < span.counted[1]
+        return Shown(camera_frames((taken[i][1:] for i in chosen), self.frame_size), off_s, is_short)
 
     def _chosen(
         self, times: NDArray[np.float64], kept: NDArray[np.int64], due_s: NDArray[np.float64]

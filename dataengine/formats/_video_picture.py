@@ -82,7 +82,8 @@ def upright(
     """
     if _is_deep(frame.format.name, frame.format):
         raise NoCameraError(f"shows one channel of more than 8 bits ({frame.format.name}): depth, no camera")
-    plain = reformatter.reformat(frame, width, height, format="rgb24", interpolation=Interpolation.AREA)
+    how = Interpolation.AREA if width else None  # colours of a frame that keeps its size are as FFmpeg makes them
+    plain = reformatter.reformat(frame, width, height, format="rgb24", interpolation=how)
     return turn_of(frame).apply(np.asarray(plain.to_ndarray(), np.uint8))
 
 

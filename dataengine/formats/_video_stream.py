@@ -15,6 +15,7 @@ from typing import Any
 
 import av
 import numpy as np
+from av.stream import Disposition
 
 from dataengine.errors import RecordError
 from dataengine.formats.byte_range import ByteRange, Place, name_of, size_of
@@ -63,9 +64,10 @@ def open_video(path: Place) -> Iterator[tuple[Any, Any]]:
         except Exception as error:
             reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
             raise RecordError(f"{name}: not a readable video ({reason}, {num_bytes} bytes)") from error
-        if not container.streams.video:
+        moving = [s for s in container.streams.video if not s.disposition & Disposition.attached_pic]  # a cover is none
+        if not moving:
             raise RecordError(f"{name}: has no video stream")
-        stream = container.streams.video[0]
+        stream = moving[0]
         context = stream.codec_context
         if context is None:
             raise RecordError(f"{name}: has a codec that is not known here; convert it to H.264, AV1 or VP9")

@@ -29,6 +29,9 @@ TELL_S = 1e-3
 """A camera that is farther off is noted."""
 
 
+FRAMES_MISSING = "a shared video has fewer frames than its episodes have rows: pictures behind a loss may be late"
+
+
 @dataclass(frozen=True, kw_only=True)
 class Reading:
     """What to take from a dataset, and how to call it."""
@@ -170,6 +173,8 @@ class EpisodeReader:
             except RecordError as error:
                 raise RecordError(f"{key}: {error}") from error
             found[slot], off_s = shown.frames, max(off_s, shown.off_s)
+            if shown.is_short:
+                notes["frames_missing"] = FRAMES_MISSING
         if off_s > TELL_S:
             notes["video_off_ms"] = f"{off_s * 1e3:.0f}"
         return found, notes

@@ -89,6 +89,12 @@ def test_a_row_shows_the_frame_of_its_number_whatever_its_clock_says(plain, true
         assert found.off_s == pytest.approx(abs((count - 1) * (1 / FPS - 1 / true_hz)), abs=1e-6)
 
 
+def test_a_clock_may_count_from_the_epoch(plain):
+    found = Reel(256, FPS).take(plain, span(40, 30), 1_764_000_000 + rows(30))
+    assert shown(found) == list(range(40, 70))
+    assert found.off_s < 1e-6
+
+
 def test_no_frame_of_the_next_episode_is_shown(plain):
     found = Reel(256, FPS).take(plain, span(40, 29), rows(30))
     assert shown(found) == list(range(40, 69))  # one less than rows: the last row has none
@@ -205,6 +211,7 @@ def test_a_video_that_is_one_frame_short_costs_the_last_row_of_its_episode(clock
     assert len(last.time_ns) == len(last.action) == len(last.raw_state) == 14
     assert "one frame less" in last.notes["last_row_lost"]
     assert "last_row_lost" not in found[1].notes
+    assert ("frames_missing" in last.notes) is is_v3
     write_video(clocks / "videos" / name, numbers[:-1], FPS)
     assert isinstance(read_all(clocks)[2], Reject)
 

@@ -85,6 +85,24 @@ def test_a_recording_cut_within_an_open_group_begins_with_its_first_sound_frame(
     assert numbers(tmp_path / "cut.mkv") == list(range(first, 60))
 
 
+def test_a_cover_is_not_the_video(tmp_path: Path, plain: Path) -> None:
+    path = tmp_path / "covered.mp4"
+    with av.open(str(plain)) as given, av.open(str(path), "w") as container:
+        cover = container.add_stream("mjpeg", rate=1)
+        cover.height, cover.width, cover.pix_fmt = 96, 160, "yuvj420p"
+        cover.disposition = av.stream.Disposition.attached_pic
+        old = given.streams.video[0]
+        new = container.add_stream_from_template(old)
+        container.mux(cover.encode(av.VideoFrame.from_ndarray(coded(999), format="rgb24").reformat(format="yuvj420p")))
+        container.mux(cover.encode(None))
+        for packet in given.demux(old):
+            if packet.dts is not None:
+                packet.stream = new
+                container.mux(packet)
+    assert numbers(path) == list(range(60))
+    assert shown(path) == list(range(60))
+
+
 def test_frames_come_as_often_as_they_usually_do(tmp_path: Path) -> None:
     path = write_video(tmp_path / "screen.mp4", range(20), 10, last_ms=3000)
     with av.open(str(path)) as container:
