@@ -107,7 +107,7 @@ class Fragile(NpzSource):
                 yield episode_or_reject(part, record, "", overflow)
                 continue
             changes = {
-                "text": {"source_uri": "\ud800"},
+                "text": {"split": 7},
                 "notes": {"notes": 7},
                 "size": {"control_hz": "ten"},
             }

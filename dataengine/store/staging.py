@@ -16,6 +16,7 @@ from dataengine.errors import DataEngineError, RecordError, UnexpectedError
 from dataengine.notes import Tally
 from dataengine.reading import digest, explain, is_certain, one_line, reading
 from dataengine.schema import SCHEMA_VERSION
+from dataengine.store import words
 from dataengine.store.checks import check_episode
 from dataengine.store.new_rows import NewRows
 from dataengine.store.places import make_durable
@@ -114,6 +115,7 @@ def _batches(
                 continue
             try:
                 with reading():
+                    record = words.writable(record)
                     check_episode(record, part.dataset, staging.embodiment_ids)
                     if record.episode_id in passed.ids:
                         raise RecordError(f"record '{record.source_record}' comes twice in its part")
