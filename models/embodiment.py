@@ -2,7 +2,9 @@
 
 import torch
 from jaxtyping import Float, Int
-from torch import Generator, Tensor, nn
+from torch import Tensor, nn
+
+from models.parts import Random, uniform
 
 
 class EmbodimentContext(nn.Module):
@@ -19,12 +21,11 @@ class EmbodimentContext(nn.Module):
         self.frequency = nn.Sequential(nn.Linear(width, width), nn.SiLU(), nn.Linear(width, width))
 
     def forward(
-        self, dataset_id: Int[Tensor, "b"], control_hz: Float[Tensor, "b"], generator: Generator | None = None
+        self, dataset_id: Int[Tensor, "b"], control_hz: Float[Tensor, "b"], random: Random = None
     ) -> Float[Tensor, "b d"]:
-        """Return 2 x `width` numbers per clip; `generator` (of any device) draws who stays anonymous in training."""
+        """Return 2 x `width` numbers per clip; in training some stay anonymous at random."""
         if self.training and self.dropout:
-            where = generator.device if generator is not None else dataset_id.device
-            draw = torch.rand(dataset_id.shape, generator=generator, device=where).to(dataset_id.device)
+            draw = uniform(dataset_id.shape, dataset_id.device, random)
             dataset_id = dataset_id * (draw >= self.dropout)
         half = self.width // 2
         period = 10000.0 ** (torch.arange(half, device=control_hz.device) / half)

@@ -14,6 +14,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from models.parts import Random, uniform
+
 SIGMA_MIN = 0.001
 T_MAX = 0.999
 LATENT_POWER = 0.3
@@ -32,11 +34,9 @@ def coupled_times(u: Float[Tensor, "*b"]) -> tuple[Float[Tensor, "*b"], Float[Te
     return T_MAX * (1.0 - u ** (1.0 / 5.0)), T_MAX * (1.0 - u ** (2.0 / 3.0))
 
 
-def draw_times(
-    num: int, device: torch.device, generator: torch.Generator | None
-) -> tuple[Float[Tensor, "b"], Float[Tensor, "b"]]:
+def draw_times(num: int, device: torch.device, random: Random) -> tuple[Float[Tensor, "b"], Float[Tensor, "b"]]:
     """Draw `num` pairs of (t_latent, t_robot)."""
-    return coupled_times(torch.rand(num, device=device, generator=generator))
+    return coupled_times(uniform((num,), device, random))
 
 
 def interpolate(

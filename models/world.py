@@ -11,12 +11,13 @@ import torch.nn.functional as F
 from einops import rearrange
 from jaxtyping import Bool, Float, Int, UInt8
 from pydantic import Field, model_validator
-from torch import Generator, Tensor, nn
+from torch import Tensor, nn
 
 from models.batch import WorldBatch
 from models.config import MOST_LAYERS, MOST_PATCHES, MOST_PIXELS, MOST_STEPS, MOST_WIDTH, Config, merged
 from models.lam.blocks import RMSNorm, sincos_2d, xavier_
 from models.lam.visual_fdm import DecoderBlock
+from models.parts import Counts, Random, mean_of, uniform
 
 
 class WorldConfig(Config):
@@ -139,36 +140,50 @@ class World(nn.Module):
         grown = step / (c.rollout_growth * num_steps) if c.rollout_growth else 1.0
         self.num_steps = 1 + int((c.rollout - 1) * min(grown, 1.0))
 
-    def loss(self, batch: WorldBatch, generator: Generator | None = None) -> tuple[Tensor, dict[str, Tensor]]:
+    def counts(self, batch: WorldBatch, random: Random = None) -> dict[str, Tensor]:
+        """Count the frames that `loss` averages over; `random` must give what it will give to `loss`."""
+        return {"frames": self._choose(batch, random)[2].sum()}
+
+    def loss(
+        self, batch: WorldBatch, random: Random = None, counts: Counts | None = None
+    ) -> tuple[Tensor, dict[str, Tensor]]:
         """Average the error over the frames of rollouts that exist, and describe it.
 
         While training, rollouts begin after 1 to `context` real frames, so that one picture is context enough; else
         after as many as there are. From the first missing frame or latent action on a rollout counts nothing.
+        `counts` are those of all parts, where the batch is one of several.
         """
-        frames, n = self.prepare(batch.video), self.num_steps if self.training else self.config.rollout
-        now = self._start(batch.frame_mask, n, generator)
-        rows = torch.arange(len(now), device=now.device)[:, None]
-        back = torch.arange(1 - self.config.context, 1, device=now.device)
-        ahead = now[:, None] + torch.arange(n, device=now.device)
-        history = frames[rows, (now[:, None] + back).clamp(min=0)]
+        frames = self.prepare(batch.video)
+        rows, ahead, real = self._choose(batch, random)
+        back = torch.arange(1 - self.config.context, 1, device=ahead.device)
+        history = frames[rows, (ahead[:, :1] + back).clamp(min=0)]
         truth = frames[rows, ahead + 1]
-        counts = (batch.frame_mask[rows, ahead + 1] & batch.latent_mask[rows, ahead]).cumprod(dim=1)
 
         painted = self.roll_out(history, batch.latent[rows, ahead])
         off = painted.float() - truth
         wrong = (off.square() if self.config.error == "squared" else off.abs()).mean(dim=(2, 3, 4))
-        loss = (wrong * counts).sum() / counts.sum().clamp(min=1)
+        loss = mean_of((wrong * real).sum(), real.sum(), counts, "frames")
         with torch.no_grad():
             squared = off.square().mean(dim=(2, 3, 4))
             copied = (history[:, -1:] - truth).square().mean(dim=(2, 3, 4))
-            over_copy = (squared * counts).sum(0) / (copied * counts).sum(0).clamp(min=1e-8)
+            over_copy = (squared * real).sum(0) / (copied * real).sum(0).clamp(min=1e-8)
         return loss, {
             "over_copy_first": over_copy[0],
             "over_copy_last": over_copy[-1],
-            "counted": counts.float().mean(),
+            "counted": real.float().mean(),
         }
 
-    def _start(self, frame_mask: Bool[Tensor, "b t"], n: int, generator: Generator | None) -> Int[Tensor, "b"]:
+    def _choose(
+        self, batch: WorldBatch, random: Random
+    ) -> tuple[Int[Tensor, "b 1"], Int[Tensor, "b n"], Int[Tensor, "b n"]]:
+        """Give the clips, the frames that rollouts predict from, and 1 where what follows counts."""
+        n = self.num_steps if self.training else self.config.rollout
+        now = self._start(batch.frame_mask, n, random)
+        rows = torch.arange(len(now), device=now.device)[:, None]
+        ahead = now[:, None] + torch.arange(n, device=now.device)
+        return rows, ahead, (batch.frame_mask[rows, ahead + 1] & batch.latent_mask[rows, ahead]).cumprod(dim=1)
+
+    def _start(self, frame_mask: Bool[Tensor, "b t"], n: int, random: Random) -> Int[Tensor, "b"]:
         """Choose the frame from which each rollout begins; something must follow it."""
         room = frame_mask.shape[1] - 1 - n
         if room < 0:
@@ -176,7 +191,7 @@ class World(nn.Module):
         latest = (frame_mask.sum(dim=1) - 2).clamp(0, min(self.config.context - 1, room))
         if not self.training:
             return latest
-        draw = torch.rand(len(latest), generator=generator, device=latest.device)
+        draw = uniform(latest.shape, latest.device, random)
         return (draw * (latest + 1)).long()
 
     @torch.no_grad()

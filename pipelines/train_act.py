@@ -21,13 +21,12 @@ from pipelines.training import data, recipes, tokenizer
 from pipelines.training.act_scores import ActScores, judge
 from pipelines.training.batches import ActBatches, PaddedActions
 from pipelines.training.frames import Buffers, Frames
-from pipelines.training.loading import Loader
+from pipelines.training.loading import Loader, num_ahead, num_buffers
 from pipelines.training.loop import Run
 from pipelines.training.ranks import join, pick_device
 from pipelines.training.settings import LoopConfig
 from pipelines.training.tokenizer import Tokenizer
 
-NUM_AHEAD = 2
 PLAIN_INTERVAL_S = 0.7
 """What `steps_per_latent` tells a policy that has no latent actions to space."""
 
@@ -158,7 +157,7 @@ def run(config: TrainActConfig) -> TrainActReport:
                 cache_mb=config.cache_mb,
                 num_threads=config.threads,
             ),
-            buffers=Buffers(NUM_AHEAD + 2, pinned=ranks.device.type == "cuda"),
+            buffers=Buffers(num_buffers(config.accumulate), pinned=ranks.device.type == "cuda"),
             normalizer=normalizer,
             tokenizer=words,
             text_length=shape.vlm.text_length,
@@ -169,7 +168,7 @@ def run(config: TrainActConfig) -> TrainActReport:
             use_wrist=shape.wrist is not None,
             padded_actions=config.padded_actions,
         )
-        loader = Loader(reader, spec, sampler, batches, ranks.rank, ranks.world_size, NUM_AHEAD)
+        loader = Loader(reader, spec, sampler, batches, ranks.rank, ranks.world_size, num_ahead(config.accumulate))
         torch.manual_seed(config.seed)
         act = Act(shape)
         config.out.mkdir(parents=True, exist_ok=True)
@@ -183,7 +182,7 @@ def run(config: TrainActConfig) -> TrainActReport:
             {
                 "data": reader.identity.fingerprint,
                 "latent actions": latent.fingerprint if latent else "",
-                **config.lasting(),
+                **config.binding(),
             },
             {
                 **data.origin(reader),

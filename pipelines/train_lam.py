@@ -21,12 +21,10 @@ from pipelines.training.codebook_health import CodebookHealth, Condition
 from pipelines.training.frames import Buffers, Frames
 from pipelines.training.lam_scores import LamScores, judge, save_pictures
 from pipelines.training.lam_watch import LamWatch
-from pipelines.training.loading import Loader
+from pipelines.training.loading import Loader, num_ahead, num_buffers
 from pipelines.training.loop import Run
 from pipelines.training.ranks import join, pick_device
 from pipelines.training.settings import LoopConfig
-
-NUM_AHEAD = 2
 
 
 class TrainLamConfig(LoopConfig):
@@ -138,12 +136,12 @@ def run(config: TrainLamConfig) -> TrainLamReport:
         ranks.tell(describe(sampler.by_dataset, config.steps * config.batch_size, sampler.missing))
         batches = LamBatches(
             frames=Frames(reader, spec.slots, shape.resolution, cache_mb=config.cache_mb, num_threads=config.threads),
-            buffers=Buffers(NUM_AHEAD + 2, pinned=ranks.device.type == "cuda"),
+            buffers=Buffers(num_buffers(config.accumulate), pinned=ranks.device.type == "cuda"),
             normalizer=normalizer,
             state_dim=shape.state_dim,
             action_dim=shape.action_dim,
         )
-        loader = Loader(reader, spec, sampler, batches, ranks.rank, ranks.world_size, NUM_AHEAD)
+        loader = Loader(reader, spec, sampler, batches, ranks.rank, ranks.world_size, num_ahead(config.accumulate))
         torch.manual_seed(config.seed)
         lam = Lam(shape)
         if begun is not None:
@@ -152,7 +150,7 @@ def run(config: TrainLamConfig) -> TrainLamReport:
             lam.freeze_latents()
         config.out.mkdir(parents=True, exist_ok=True)
         extra = {**data.origin(reader), "training": config.lasting()}
-        identity = {"data": reader.identity.fingerprint, **config.lasting()}
+        identity = {"data": reader.identity.fingerprint, **config.binding()}
         num_pairs = config.batch_size // (config.accumulate * ranks.world_size) * (shape.num_frames - 1)
         health = CodebookHealth(shape, config.steps, num_pairs, config.warmup_steps)
         watch = None if config.freeze else LamWatch(lam, health, config.log_every)

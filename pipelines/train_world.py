@@ -18,7 +18,7 @@ from pipelines.mixture_recipe import NamedMixture, describe
 from pipelines.text_table import text_table
 from pipelines.training import data, recipes, world_scores
 from pipelines.training.frames import Buffers, Frames
-from pipelines.training.loading import Loader
+from pipelines.training.loading import Loader, num_ahead, num_buffers
 from pipelines.training.loop import Run
 from pipelines.training.ranks import Ranks, join, pick_device
 from pipelines.training.settings import LoopConfig
@@ -29,7 +29,6 @@ from pipelines.training.world_sheet import save_sheet
 if TYPE_CHECKING:
     from models.lam import Lam
 
-NUM_AHEAD = 2
 _JUDGING = ("lam", "judge_steps")
 """Settings that the losses do not depend on, beside the loop's own."""
 
@@ -147,12 +146,15 @@ def run(config: TrainWorldConfig) -> TrainWorldReport:
         )
         ranks.tell(describe(sampler.by_dataset, config.steps * config.batch_size, sampler.missing))
         batches = _batches(config, reader, shape.resolution, pinned=ranks.device.type == "cuda")
-        loader = Loader(reader, spec, sampler, batches, ranks.rank, ranks.world_size, NUM_AHEAD)
+        loader = Loader(reader, spec, sampler, batches, ranks.rank, ranks.world_size, num_ahead(config.accumulate))
         torch.manual_seed(config.seed)
         world = World(shape)
         config.out.mkdir(parents=True, exist_ok=True)
-        lasting = {key: value for key, value in config.lasting().items() if key not in _JUDGING}
-        identity = {"data": reader.identity.fingerprint, "latent actions": latent.fingerprint, **lasting}
+        lasting, binding = (
+            {key: value for key, value in some.items() if key not in _JUDGING}
+            for some in (config.lasting(), config.binding())
+        )
+        identity = {"data": reader.identity.fingerprint, "latent actions": latent.fingerprint, **binding}
         extra = {**data.origin(reader), "training": lasting, "latent": asdict(latent)}
         training = Run(world, loader, config, config.out, ranks, "world", identity, extra)
         try:
@@ -230,7 +232,7 @@ def window_spec(latent: LatentInfo, num_frames: int) -> WindowSpec:
 
 def _batches(config: TrainWorldConfig, reader: EpisodeReader, side: int, *, pinned: bool) -> WorldBatches:
     frames = Frames(reader, (SLOT,), side, cache_mb=config.cache_mb, num_threads=config.threads)
-    return WorldBatches(frames=frames, buffers=Buffers(NUM_AHEAD + 2, pinned=pinned))
+    return WorldBatches(frames=frames, buffers=Buffers(num_buffers(config.accumulate), pinned=pinned))
 
 
 def _judge(

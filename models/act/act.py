@@ -20,6 +20,7 @@ from models.layers.attention import KeyValue
 from models.layers.norm import RMSNorm
 from models.layers.sinusoid import time_sinusoid
 from models.layers.stack import Stack, positions_from
+from models.parts import Counts, Random, mean_of, normal, uniform
 from models.vlm.vlm import Vlm
 
 
@@ -116,44 +117,53 @@ class Act(nn.Module):
         return Scene(memory, self.vlm.visible(seen.token_mask))
 
     def loss(
-        self, batch: ActBatch, generator: torch.Generator | None = None
+        self, batch: ActBatch, random: Random = None, counts: Counts | None = None
     ) -> tuple[Float[Tensor, ""], dict[str, Float[Tensor, ""]]]:
-        """Flow matching of both streams; a sample without actions (human video) counts in the latent term only."""
+        """Flow matching of both streams; a sample without actions (human video) counts in the latent term only.
+
+        `counts` are those of all parts, where the batch is one of several.
+        """
         c, draws, device = self.config, self.config.flow_draws, batch.state.device
         scene = self.look(batch).repeat(draws)
-        context = self.robot.context(batch, self._keep_wrist(batch.has_wrist, generator)).repeat(draws)
-        t_latent, t_robot = flow.draw_times(scene.readable.shape[0], device, generator)
+        context = self.robot.context(batch, self._keep_wrist(batch.has_wrist, random)).repeat(draws)
+        t_latent, t_robot = flow.draw_times(scene.readable.shape[0], device, random)
         terms: dict[str, Tensor] = {}
         plan = None
         if self.latent is not None:
-            counts = batch.latent_mask.repeat_interleave(c.codes_per_latent, 1).repeat_interleave(draws, 0)  # (b, z)
+            real = batch.latent_mask.repeat_interleave(c.codes_per_latent, 1).repeat_interleave(draws, 0)  # (b, z)
             data = batch.latent.flatten(1, 2).repeat_interleave(draws, 0) / c.latent_scale
-            data = data.where(counts[..., None], 0.0)
-            noise = torch.randn(data.shape, device=device, generator=generator)
-            out, memory = self.latent(flow.interpolate(data, noise, t_latent), t_latent, scene, counts)
-            terms["latent"] = masked_mse(out, flow.velocity(data, noise), counts[..., None])
-            shown = masks.draw_shown(
-                (counts.shape[0], counts.shape[1]), c.latent_hidden, c.latent_shown, device, generator
-            )
+            data = data.where(real[..., None], 0.0)
+            noise = normal(data.shape, device, random)
+            out, memory = self.latent(flow.interpolate(data, noise, t_latent), t_latent, scene, real)
+            terms["latent"] = masked_mse(out, flow.velocity(data, noise), real[..., None], counts, "latent")
+            shown = masks.draw_shown((real.shape[0], real.shape[1]), c.latent_hidden, c.latent_shown, device, random)
             # Detached: the robot's loss must not bend the plan, which human video teaches too.
-            plan = Plan([m.detach() for m in memory], shown & counts)
+            plan = Plan([m.detach() for m in memory], shown & real)
         mask = batch.action_mask.repeat_interleave(draws, 0)
         data = batch.action.repeat_interleave(draws, 0).where(mask, 0.0)
-        noise = torch.randn(data.shape, device=device, generator=generator)
+        noise = normal(data.shape, device, random)
         body = batch.embodiment_id.repeat_interleave(draws, 0)
         x = flow.interpolate(data, noise, t_robot)
         out = self.robot(x, t_robot, scene, context, plan, mask.any(-1), body)
-        terms["robot"] = masked_mse(out, flow.velocity(data, noise), mask)
+        terms["robot"] = masked_mse(out, flow.velocity(data, noise), mask, counts, "robot")
         total = terms["robot"]
         if "latent" in terms:
             total = total + c.latent_weight * terms["latent"]
         return total, {name: term.detach() for name, term in terms.items()}
 
-    def _keep_wrist(self, has_wrist: Bool[Tensor, "b"], generator: torch.Generator | None) -> Bool[Tensor, "b"]:
+    def counts(self, batch: ActBatch, random: Random = None) -> dict[str, Tensor]:
+        """Count the numbers that each term of `loss` is a mean over."""
+        each = self.config.codes_per_latent * self.config.latent_dim
+        found = {"robot": batch.action_mask.sum()}
+        if self.latent is not None:
+            found["latent"] = batch.latent_mask.sum() * each
+        return {name: count * self.config.flow_draws for name, count in found.items()}
+
+    def _keep_wrist(self, has_wrist: Bool[Tensor, "b"], random: Random) -> Bool[Tensor, "b"]:
         """Drop wrist views at random in training, so that the policy can do without."""
         if self.config.wrist is None:
             return torch.zeros_like(has_wrist)
-        coin = torch.rand(has_wrist.shape, device=has_wrist.device, generator=generator)
+        coin = uniform(has_wrist.shape, has_wrist.device, random)
         return has_wrist & (coin >= self.config.wrist.drop)
 
     @torch.no_grad()
@@ -224,9 +234,13 @@ class Act(nn.Module):
 
 
 def masked_mse(
-    out: Float[Tensor, "b n x"], target: Float[Tensor, "b n x"], mask: Bool[Tensor, "b n #x"]
+    out: Float[Tensor, "b n x"],
+    target: Float[Tensor, "b n x"],
+    mask: Bool[Tensor, "b n #x"],
+    counts: Counts | None = None,
+    name: str = "",
 ) -> Float[Tensor, ""]:
     """Average the squared error where the mask is true; nothing to average gives 0, with its graph."""
     mask = mask.expand_as(target)
     wrong = (out.float() - target).square().where(mask, 0.0)
-    return wrong.sum() / (mask.sum() + 1e-6)
+    return mean_of(wrong.sum(), mask.sum(), counts, name)

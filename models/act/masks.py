@@ -4,6 +4,8 @@ import torch
 from jaxtyping import Bool
 from torch import Tensor
 
+from models.parts import Random, uniform
+
 
 def latent_rows(vlm: Bool[Tensor, "b v"], latent: Bool[Tensor, "b z"]) -> Bool[Tensor, "b z m"]:
     """Mask of the latent stream: the readable VLM tokens and the latent tokens that count. A token sees itself."""
@@ -31,12 +33,12 @@ def robot_rows(
 
 
 def draw_shown(
-    shape: tuple[int, int], hidden: float, shown: float, device: torch.device, generator: torch.Generator | None
+    shape: tuple[int, int], hidden: float, shown: float, device: torch.device, random: Random
 ) -> Bool[Tensor, "b z"]:
     """Draw which latent tokens the robot may see in training: none with chance `hidden`, else floor(shown * z)."""
     b, z = shape
-    coin = torch.rand(b, device=device, generator=generator)
-    draws = torch.rand(b, z, device=device, generator=generator)
+    coin = uniform((b,), device, random)
+    draws = uniform((b, z), device, random)
     return shown_from(coin, draws, hidden, shown)
 
 

@@ -5,14 +5,15 @@ from typing import NamedTuple
 import torch
 import torch.nn.functional as F
 from jaxtyping import Bool, Float, Int, UInt8
-from torch import Generator, Tensor, nn
+from torch import Tensor, nn
 
 from models.batch import LamBatch
 from models.lam.config import LamConfig
 from models.lam.idm import InverseDynamics
-from models.lam.proprio_fdm import ProprioForward
+from models.lam.proprio_fdm import ProprioForward, num_pairs
 from models.lam.visual_fdm import VisualForward
-from models.lam.vq import Quantizer, masked_mean
+from models.lam.vq import PAIRS, Quantizer, masked_mean
+from models.parts import Counts, Random
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
@@ -116,30 +117,35 @@ class Lam(nn.Module):
         """Advance the quantiser's schedule before an optimiser step; True if it moved codes (see `Quantizer`)."""
         return not self.latents_frozen and self.vq.begin_step(step, num_steps)
 
-    def forward(self, batch: LamBatch, generator: Generator | None = None) -> tuple[Tensor, dict[str, Tensor]]:
-        """Return `loss`: what wrappers of data parallelism and compilation call."""
-        return self.loss(batch, generator)
+    def counts(self, batch: LamBatch, random: Random = None) -> dict[str, Tensor]:
+        """Count what each mean of `loss` is over."""
+        found = {PAIRS: batch.frame_mask[:, 1:].sum()}
+        if self.proprio is not None:
+            found |= {"state": num_pairs(batch.state_mask), "action": num_pairs(batch.action_mask)}
+        return found
 
-    def loss(self, batch: LamBatch, generator: Generator | None = None) -> tuple[Tensor, dict[str, Tensor]]:
+    def loss(
+        self, batch: LamBatch, random: Random = None, counts: Counts | None = None
+    ) -> tuple[Tensor, dict[str, Tensor]]:
         """Add up the visual, proprio and codebook errors, and describe them.
 
         A pair counts where both its frames exist. Works for any mixture of robots and humans; a batch of human clips
-        alone gives a proprio error of 0. Codes are counted in the batch
-        alone: they drift, and a slot that collapsed would seem to use many over several steps.
+        alone gives a proprio error of 0. `counts` are those of all parts, where the batch is one of several. Codes are
+        counted in the batch alone: they drift, and a slot that collapsed would seem to use many over several steps.
         """
         clip, real = self.prepare(batch.video), batch.frame_mask[:, 1:]
         tokens = self.encoder(clip)
         if self.norm is not None:
             tokens = self.norm.by_batch(tokens, real) if self.encoder.training else self.norm(tokens)
-        quantized = self.vq(tokens, real)
+        quantized = self.vq(tokens, real, counts)
         before, after = clip[:, :-1].flatten(0, 1), clip[:, 1:].flatten(0, 1)
         painted = self.decoder(before, quantized.latents.flatten(0, 1))
         errors = [(x.float() - after).square().unflatten(0, real.shape) for x in (painted, before)]
-        visual, copy = (masked_mean(error, real) for error in errors)
+        visual, copy = (masked_mean(error, real, counts) for error in errors)
         loss = visual + quantized.loss
         metrics = {"visual": visual, "visual_over_copy": visual / copy.clamp(min=1e-8), "vq": quantized.loss}
         if self.proprio is not None:
-            proprio, details = self.proprio.loss(batch, quantized.latents, generator)
+            proprio, details = self.proprio.loss(batch, quantized.latents, random, counts)
             loss = loss + self.config.proprio_weight * proprio
             metrics |= {"proprio": proprio, **details}
 

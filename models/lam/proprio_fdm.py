@@ -4,22 +4,32 @@ feel and what it did. This is what ties latent actions to robot actions (villa-X
 
 import torch
 import torch.nn.functional as F
-from jaxtyping import Bool, Float
-from torch import Generator, Tensor, nn
+from jaxtyping import Bool, Float, Int
+from torch import Tensor, nn
 
 from models.batch import LamBatch
 from models.embodiment import EmbodimentContext
 from models.lam.config import LamConfig
+from models.parts import Counts, Random, mean_of
 
 
 def masked_mse(
-    predicted: Float[Tensor, "b n h d"], target: Float[Tensor, "b n h d"], mask: Bool[Tensor, "b n h d"]
+    predicted: Float[Tensor, "b n h d"],
+    target: Float[Tensor, "b n h d"],
+    mask: Bool[Tensor, "b n h d"],
+    counts: Counts | None = None,
+    name: str = "",
 ) -> Float[Tensor, ""]:
     """Average the error over each pair's valid numbers, then over the pairs that have any; 0 if none has."""
     count = mask.sum(dim=(2, 3))
     target = torch.where(mask, target, 0.0)  # a masked target may hold anything, NaN included
     error = ((predicted.float() - target).square() * mask).sum(dim=(2, 3))
-    return (error / count.clamp(min=1)).sum() / (count > 0).sum().clamp(min=1)
+    return mean_of((error / count.clamp(min=1)).sum(), num_pairs(mask), counts, name)
+
+
+def num_pairs(mask: Bool[Tensor, "b n h d"]) -> Int[Tensor, ""]:
+    """Count the pairs that have a valid number."""
+    return mask.flatten(2).any(dim=2).sum()
 
 
 class ProprioForward(nn.Module):
@@ -47,13 +57,13 @@ class ProprioForward(nn.Module):
         latent: Float[Tensor, "b n k d"],
         dataset_id: Tensor,
         control_hz: Tensor,
-        generator: Generator | None = None,
+        random: Random = None,
     ) -> tuple[Float[Tensor, "b n h s_max"], Float[Tensor, "b n h a_max"]]:
         """Predict `max_horizon` future states and the actions that lead there, all normalised, in padded width."""
         state = F.pad(state, (0, self.state_dim - state.shape[-1]))
         x = [state, latent.flatten(2)]
         if self.context is not None:
-            context = self.context(dataset_id, control_hz, generator)
+            context = self.context(dataset_id, control_hz, random)
             x.append(context[:, None].expand(-1, state.shape[1], -1))
         hidden = self.trunk(torch.cat(x, dim=-1))
         change = self.state_head(hidden).unflatten(-1, (self.max_horizon, self.state_dim))
@@ -61,16 +71,17 @@ class ProprioForward(nn.Module):
         return state[:, :, None] + change, action
 
     def loss(
-        self, batch: LamBatch, latent: Float[Tensor, "b n k d"], generator: Generator | None
+        self, batch: LamBatch, latent: Float[Tensor, "b n k d"], random: Random, counts: Counts | None = None
     ) -> tuple[Float[Tensor, ""], dict[str, Tensor]]:
         """Sum the errors of states and actions; both are 0, with gradients, for a batch without robots."""
         _check_fits(batch, self.state_dim, self.action_dim, self.max_horizon)
         state = torch.where(batch.state_mask.any(dim=2), batch.state, 0.0)
-        future, action = self(state, latent, batch.dataset_id, batch.control_hz, generator)
+        future, action = self(state, latent, batch.dataset_id, batch.control_hz, random)
         h, s, a = batch.action.shape[2], batch.state.shape[-1], batch.action.shape[-1]
-        state_error = masked_mse(future[:, :, :h, :s], batch.future_state, batch.state_mask)
-        action_error = masked_mse(action[:, :, :h, :a], batch.action, batch.action_mask)
-        hold = masked_mse(state[:, :, None].expand_as(batch.future_state), batch.future_state, batch.state_mask)
+        state_error = masked_mse(future[:, :, :h, :s], batch.future_state, batch.state_mask, counts, "state")
+        action_error = masked_mse(action[:, :, :h, :a], batch.action, batch.action_mask, counts, "action")
+        held = state[:, :, None].expand_as(batch.future_state)
+        hold = masked_mse(held, batch.future_state, batch.state_mask, counts, "state")
         metrics = {"state": state_error, "action": action_error, "state_if_held": hold}
         return state_error + action_error, metrics
 

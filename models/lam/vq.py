@@ -9,6 +9,10 @@ from jaxtyping import Bool, Float, Int
 from torch import Generator, Tensor, nn
 
 from models.lam.config import LamConfig
+from models.parts import Counts, mean_of
+
+PAIRS = "pairs"
+"""Name of the means over pairs of frames."""
 
 RECENT_TOKENS = 4096
 """Tokens remembered for starting the codebook and reviving codes."""
@@ -20,10 +24,12 @@ CHECK_EVERY = 10
 KMEANS_ROUNDS = 20
 
 
-def masked_mean(values: Float[Tensor, "b n *rest"], mask: Bool[Tensor, "b n"]) -> Float[Tensor, ""]:
+def masked_mean(
+    values: Float[Tensor, "b n *rest"], mask: Bool[Tensor, "b n"], counts: Counts | None = None
+) -> Float[Tensor, ""]:
     """Average over the pairs that count, whatever the others hold; 0 if none does."""
     each = torch.where(mask, values.flatten(2).mean(dim=2), 0.0)
-    return each.sum() / mask.sum().clamp(min=1)
+    return mean_of(each.sum(), mask.sum(), counts, PAIRS)
 
 
 class Quantized(NamedTuple):
@@ -70,7 +76,9 @@ class Quantizer(nn.Module):
         """Return the codebook's rows."""
         return self.embedding(codes).float()
 
-    def forward(self, tokens: Float[Tensor, "b n k d"], mask: Bool[Tensor, "b n"] | None = None) -> Quantized:
+    def forward(
+        self, tokens: Float[Tensor, "b n k d"], mask: Bool[Tensor, "b n"] | None = None, counts: Counts | None = None
+    ) -> Quantized:
         """Quantise, or pass the tokens through while the codebook has not started.
 
         Where `mask` is false the episode had ended: nothing is learnt from that pair.
@@ -80,8 +88,8 @@ class Quantizer(nn.Module):
         tokens = tokens.float()
         codes = self.nearest(tokens)
         rows = self.rows(codes)
-        pull = masked_mean((tokens - rows.detach()).square(), mask)
-        loss = self.commitment * pull + masked_mean((rows - tokens.detach()).square(), mask)
+        pull = masked_mean((tokens - rows.detach()).square(), mask, counts)
+        loss = self.commitment * pull + masked_mean((rows - tokens.detach()).square(), mask, counts)
         if self.training:
             self._remember(tokens.detach(), codes, mask)
         # a choice on the device: no wait for it, no second graph to compile

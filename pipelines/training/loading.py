@@ -12,8 +12,21 @@ from dataengine.windows import EpisodeReader, Window, WindowSpec, cut_window
 from models.batch import ActBatch, LamBatch, WorldBatch
 from pipelines.training.frames import Frames
 
+NUM_AHEAD = 2
+"""Batches prepared while another is learnt from."""
+
 B = TypeVar("B", LamBatch, ActBatch, WorldBatch)
 B_co = TypeVar("B_co", LamBatch, ActBatch, WorldBatch, covariant=True)
+
+
+def num_ahead(accumulate: int) -> int:
+    """Say how many batches to prepare ahead for steps of so many parts: all parts of a step are taken at once."""
+    return NUM_AHEAD + accumulate - 1
+
+
+def num_buffers(accumulate: int) -> int:
+    """Say how many batches must stay valid: those ahead, those of the step, and the last one of the step before."""
+    return num_ahead(accumulate) + accumulate + 1
 
 
 class Batches(Protocol[B_co]):
@@ -56,7 +69,7 @@ class Loader(Generic[B]):
     """Yields one rank's batches from `step` on, for ever, a few of them prepared ahead.
 
     A batch is a pure function of the step, so the step is all its state. Pictures live in buffers that are used
-    again: a batch is valid until the next one but one is drawn.
+    again: with `num_buffers` of them a batch is valid until the step after its own is done.
     """
 
     reader: EpisodeReader
@@ -65,7 +78,7 @@ class Loader(Generic[B]):
     batches: Batches[B]
     rank: int = 0
     world_size: int = 1
-    num_ahead: int = 2
+    num_ahead: int = NUM_AHEAD
     step: int = 0
     seconds: Seconds = field(default_factory=Seconds)
 

@@ -19,6 +19,7 @@ from torch.utils.checkpoint import checkpoint as recompute
 
 from dataengine import progress
 from dataengine.errors import DataEngineError
+from models.parts import Counts, Draws, Random
 from models.weights import save_model
 from pipelines.training import checkpoint
 from pipelines.training.augment import augment, generator_of
@@ -30,6 +31,8 @@ from pipelines.training.ranks import Ranks
 from pipelines.training.settings import LoopConfig, learning_rate
 from pipelines.training.starvation import advice
 
+VERSION = 2
+"""Of what a run's losses follow from beside its settings: a run that an older trainer began is not continued."""
 ADVISE_AFTER = 100
 """Steps of a call, before which a waiting trainer is only starting up."""
 
@@ -39,8 +42,12 @@ class Trainable(Protocol):
 
     config: Any
 
-    def loss(self, batch: Any, generator: torch.Generator | None) -> tuple[Tensor, dict[str, Tensor]]:
-        """Return the loss and figures that describe it, detached."""
+    def counts(self, batch: Any, random: Random) -> dict[str, Tensor]:
+        """Count what each mean of the loss is over, drawing as `loss` will."""
+        ...
+
+    def loss(self, batch: Any, random: Random, counts: Counts | None) -> tuple[Tensor, dict[str, Tensor]]:
+        """Return the loss and figures that describe it, detached; see `models.parts` for the counts."""
         ...
 
     def begin_step(self, step: int, num_steps: int) -> bool | None:
@@ -67,8 +74,8 @@ class _Loss(nn.Module):
         super().__init__()
         self.model = model
 
-    def forward(self, batch: Any, generator: torch.Generator) -> tuple[Tensor, dict[str, Tensor]]:
-        return cast(Trainable, self.model).loss(batch, generator)
+    def forward(self, batch: Any, random: Random, counts: Counts | None) -> tuple[Tensor, dict[str, Tensor]]:
+        return cast(Trainable, self.model).loss(batch, random, counts)
 
 
 @dataclass(frozen=True)
@@ -121,6 +128,7 @@ class Run(Generic[B]):
         self.sums: dict[str, Tensor] = {}
         self.num_summed = 0
         self.figures: dict[str, float] = {}
+        self.identity = {**self.identity, "trainer": VERSION}
         self._resume()
         if c.checkpoint_activations:
             _checkpoint_blocks(self.model)
@@ -193,13 +201,15 @@ class Run(Generic[B]):
         moved = cast(Trainable, self.model).begin_step(self.step, c.steps)
         if self.ranks.any(bool(moved)):
             self.ranks.copy_from_leader(self.model)
-        for part in range(c.accumulate):
-            batch = self._varied(next(self.loader).to(self.device), part)
+        parts = [next(self.loader).to(self.device) for _ in range(c.accumulate)]
+        counts = self._counts(parts)
+        for part, unvaried in enumerate(parts):
+            batch = self._varied(unvaried, part)
             last = part == c.accumulate - 1
             quiet = not last and isinstance(self._loss, DistributedDataParallel)
             with self._loss.no_sync() if quiet else contextlib.nullcontext():  # type: ignore[operator]
                 with torch.autocast(self.device.type, torch.bfloat16, enabled=self.bf16):
-                    loss, figures = self._loss(batch, self._generator(part))
+                    loss, figures = self._loss(batch, self._draws(part), counts)
                 (loss / c.accumulate).backward()
             self._add({**figures, "loss": loss.detach()}, 1 / c.accumulate)
         norm = nn.utils.clip_grad_norm_([p for p in self.model.parameters() if p.grad is not None], c.clip)
@@ -212,18 +222,35 @@ class Run(Generic[B]):
         self.step += 1
         return batch
 
-    def _varied(self, batch: B, part: int) -> B:
-        """Crop and colour pictures by their place in the global batch, whichever rank has them."""
-        num_all = self.config.batch_size // self.config.accumulate
-        generator = generator_of(self.config.seed, self.step * self.config.accumulate + part)
-        first = self.ranks.rank * (num_all // self.ranks.world_size)
-        return augment(batch, self.config.augment, generator, first, num_all)
+    def _counts(self, parts: Sequence[B]) -> dict[str, Tensor] | None:
+        """Average over all parts of a step, on all ranks, what their means are over; None where there is one part."""
+        if len(parts) * self.ranks.world_size == 1:
+            return None
+        model = cast(Trainable, self.model)
+        found = [model.counts(batch, self._draws(part)) for part, batch in enumerate(parts)]
+        names = sorted(found[0])
+        if not names:
+            return {}
+        sums = torch.stack([torch.stack([one[name].double() for one in found]).sum() for name in names])
+        return dict(zip(names, self.ranks.mean(sums) / len(parts), strict=True))
 
-    def _generator(self, part: int) -> torch.Generator:
-        """Make the step's own generator: noise does not depend on what ran before."""
-        words = f"{self.config.seed}|{self.step}|{part}|{self.ranks.rank}"
+    def _place(self, part: int) -> tuple[int, int]:
+        """Give the first clip of this rank's part in the step's whole batch, and how many it has."""
+        of_part = self.config.batch_size // self.config.accumulate
+        mine = of_part // self.ranks.world_size
+        return part * of_part + self.ranks.rank * mine, mine
+
+    def _varied(self, batch: B, part: int) -> B:
+        """Crop and colour pictures by their place in the whole batch, whichever part and rank has them."""
+        generator = generator_of(self.config.seed, self.step)
+        return augment(batch, self.config.augment, generator, self._place(part)[0], self.config.batch_size)
+
+    def _draws(self, part: int) -> Draws:
+        """Make the step's own random numbers: they depend neither on what ran before nor on parts and ranks."""
+        words = f"{self.config.seed}|{self.step}|0|0"
         seed = int.from_bytes(hashlib.blake2b(words.encode(), digest_size=7).digest(), "little")
-        return torch.Generator(self.device).manual_seed(seed)
+        first, mine = self._place(part)
+        return Draws(torch.Generator(self.device).manual_seed(seed), first, mine, self.config.batch_size)
 
     def _add(self, figures: Mapping[str, Tensor], share: float) -> None:
         """Sum figures on the device: reading them makes the host wait for it."""
@@ -301,6 +328,7 @@ class Run(Generic[B]):
                     "num_summed": self.num_summed,
                     "figures": self.figures,
                     "identity": self.identity,
+                    "elastic": self.config.elastic(),
                 },
                 extra=self.extra,
                 files=self.files,
@@ -310,10 +338,16 @@ class Run(Generic[B]):
 
     def _resume(self) -> None:
         saved = checkpoint.steps(self.checkpoints)
-        if not saved:
+        found = self.ranks.from_leader(saved[-1] if saved else -1)
+        if found < 0:
             self.ranks.copy_from_leader(self.model)
             return
-        place = checkpoint.path(self.checkpoints, saved[-1])
+        if self.ranks.any(found not in saved):
+            raise DataEngineError(
+                f"{self.out}: the first rank goes on from step {found}, another finds no such checkpoint; put --out on "
+                f"a disk that all machines share"
+            )
+        place = checkpoint.path(self.checkpoints, found)
         check_identity(checkpoint.identity(place), self.identity, self.out)
         shadow = self.ema.shadow if self.ema else None
         state = checkpoint.load(place, model=self.model, optimizer=self.optimizer, ema=shadow)
@@ -321,7 +355,26 @@ class Run(Generic[B]):
         self.sums = {name: torch.tensor(v, dtype=torch.float64) for name, v in state["sums"].items()}
         self.sums = {name: value.to(self.device) for name, value in self.sums.items()}
         self.num_summed = state["num_summed"]
-        self.loader.load_state_dict(state["loader"])
+        self.loader.load_state_dict({"step": self.step * self.config.accumulate})
+        self._tell_changes(state["elastic"])
+
+    def _tell_changes(self, before: Mapping[str, Any]) -> None:
+        """Say which settings a run is continued with that it did not have, and what comes of it."""
+        if self.config.steps < self.step:
+            raise DataEngineError(
+                f"{self.out} holds a run of {before['steps']} steps that has taken {self.step}, found steps "
+                f"{self.config.steps}; give as many or more, or another --out"
+            )
+        now = self.config.elastic()
+        changed = [f"{key} {before[key]} -> {now[key]}" for key in now if before[key] != now[key]]
+        if changed:
+            self._say(f"goes on from step {self.step} with {', '.join(changed)}")
+        if now["steps"] != before["steps"] and self.step < self.config.steps:
+            then, after = (
+                learning_rate(self.config.model_copy(update={"steps": steps}), self.step)
+                for steps in (before["steps"], now["steps"])
+            )
+            self._say(f"its learning rate follows the new schedule from here on: {after:.3g} instead of {then:.3g}")
 
     def _say(self, words: str) -> None:
         if self.ranks.leads:
@@ -330,6 +383,11 @@ class Run(Generic[B]):
 
 def check_identity(before: Mapping[str, Any], now: Mapping[str, Any], out: Path) -> None:
     """Refuse to continue a run with other settings or other data."""
+    if before.get("trainer") != now.get("trainer"):
+        raise DataEngineError(
+            f"{out} holds a run that another version of the trainer began, whose losses and weight decay differ; "
+            f"end it with that version, or give another --out"
+        )
     for key in sorted({*before, *now}):
         if before.get(key) != now.get(key):
             raise DataEngineError(
@@ -346,11 +404,21 @@ def _is_fast_at_bf16(device: torch.device) -> bool:
     return device.type == "cpu" and known is not None and bool(known())
 
 
+def decays(model: nn.Module) -> set[str]:
+    """Name the weights that weight decay pulls to zero: those of linear maps and convolutions.
+
+    Tables, codebooks, queries, positions, gates and scales have two axes too, but nothing keeps them small for good.
+    """
+    maps = (nn.Linear, nn.Conv1d, nn.Conv2d, nn.Conv3d)
+    return {f"{name}.weight" for name, module in model.named_modules() if isinstance(module, maps)}
+
+
 def _optimizer(model: nn.Module, config: LoopConfig, device: torch.device) -> torch.optim.Optimizer:
-    trained = [p for p in model.parameters() if p.requires_grad]
+    chosen = decays(model)
+    trained = {name: p for name, p in model.named_parameters() if p.requires_grad}
     groups = [
-        {"params": [p for p in trained if p.ndim >= 2], "weight_decay": config.weight_decay},
-        {"params": [p for p in trained if p.ndim < 2], "weight_decay": 0.0},
+        {"params": [p for name, p in trained.items() if name in chosen], "weight_decay": config.weight_decay},
+        {"params": [p for name, p in trained.items() if name not in chosen], "weight_decay": 0.0},
     ]
     groups = [group for group in groups if group["params"]]
     return torch.optim.AdamW(groups, lr=config.lr, betas=config.betas, fused=device.type in ("cpu", "cuda"))

@@ -37,6 +37,14 @@ class Ranks:
         dist.all_reduce(told, dist.ReduceOp.MAX)
         return bool(told.item())
 
+    def from_leader(self, number: int) -> int:
+        """Give every rank the leader's number."""
+        if self.world_size == 1:
+            return number
+        told = torch.tensor([number], device=self.device)
+        dist.broadcast(told, src=0)
+        return int(told.item())
+
     def mean(self, values: Tensor) -> Tensor:
         """Average a tensor over ranks."""
         if self.world_size > 1:

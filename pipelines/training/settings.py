@@ -24,6 +24,10 @@ _PASSING = frozenset(
 )
 """Settings that may differ between the calls of one run."""
 
+_ELASTIC = ("steps", "accumulate", "compile", "checkpoint_activations")
+"""Settings that a run may be continued with another value of: how far it goes, and how a step is computed. Of a step
+in more parts only what is normalised over a part's pictures changes: a wrist camera's batch norm, a LAM's latents."""
+
 
 Decay = Annotated[float, Field(ge=0, lt=1)]
 
@@ -32,11 +36,12 @@ class LoopConfig(Config):
     """How any model is trained."""
 
     steps: int = Field(1000, ge=1, le=MOST)
-    """Optimiser steps of the whole run; the schedule of the learning rate ends here."""
+    """Optimiser steps of the whole run; the schedule of the learning rate ends here. A run that is given more of them
+    goes on, with the learning rate that the longer schedule has at its step."""
     batch_size: int = Field(16, ge=1, le=1_000_000)
     """Windows in one optimiser step, over all ranks and accumulated parts."""
     accumulate: int = Field(1, ge=1, le=1_000_000)
-    """Parts that a step's batch is computed in, when memory is short."""
+    """Parts that a step's batch is computed in, when memory is short; the losses stay the same."""
     seed: Seed = 0
     lr: float = Field(1e-4, gt=0, le=1_000)
     warmup_steps: int = Field(0, ge=0, le=MOST)
@@ -45,7 +50,8 @@ class LoopConfig(Config):
     final_lr: float = Field(0.1, ge=0, le=1)
     betas: tuple[Decay, Decay] = (0.9, 0.95)
     weight_decay: float = Field(0.05, ge=0, le=1_000)
-    """On matrices only: norms, biases and scales have none."""
+    """On the weights of linear maps and convolutions only: norms, biases, scales, tables, codebooks, queries, positions
+    and gates have none."""
     clip: float = Field(1.0, gt=0, le=1e9)
     """Longest gradient."""
     ema: float = Field(0.0, ge=0, lt=1)
@@ -66,8 +72,16 @@ class LoopConfig(Config):
     """End this call with a checkpoint after so long; the same command continues."""
 
     def lasting(self) -> dict[str, Any]:
-        """Give the settings that a run must keep when it is continued: all that its losses depend on."""
+        """Give the settings that a run's losses depend on, for its checkpoints."""
         return {key: value for key, value in self.model_dump(mode="json").items() if key not in _PASSING}
+
+    def binding(self) -> dict[str, Any]:
+        """Give those that a run must keep when it is continued."""
+        return {key: value for key, value in self.lasting().items() if key not in _ELASTIC}
+
+    def elastic(self) -> dict[str, Any]:
+        """Give those that it may be continued with another value of."""
+        return {key: getattr(self, key) for key in _ELASTIC}
 
 
 def learning_rate(config: LoopConfig, step: int) -> float:

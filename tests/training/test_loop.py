@@ -5,6 +5,7 @@ import shutil
 import signal
 import subprocess
 import sys
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -14,6 +15,8 @@ from safetensors import SafetensorError
 from dataengine.errors import DataEngineError
 from dataengine.formats.tfrecord import records
 from pipelines.training import checkpoint
+from pipelines.training.loop import Run
+from pipelines.training.ranks import Ranks
 from pipelines.training.settings import LoopConfig, learning_rate
 from tests.training.toy import Toy, losses, make_run, weights
 
@@ -125,6 +128,81 @@ def test_other_settings_or_data_do_not_continue_a_run(whole: Path) -> None:
         make_run(whole, lr=2e-2)
 
 
+def steady(out: Path, **changes: object) -> Run:
+    """A run that depends on nothing but its windows and its step's own noise."""
+    torch.manual_seed(0)
+    model = Toy(noise=0.1, dropout=0.0)
+    model.at_step = lambda step: model.seen.zero_() and None
+    return make_run(out, model, **changes)
+
+
+@pytest.mark.parametrize("changes", [{"accumulate": 2}, {"accumulate": 4}, {"checkpoint_activations": True}])
+def test_a_run_goes_on_with_its_steps_computed_otherwise(
+    tmp_path: Path, changes: dict, capsys: pytest.CaptureFixture
+) -> None:
+    steady(tmp_path / "whole").train()
+    run = steady(tmp_path / "parts", max_minutes=1e-9)
+    assert run.train().step == 1
+    run = steady(tmp_path / "parts", **changes)
+    assert run.step == 1
+    run.train()
+    (key, value) = next(iter(changes.items()))
+    assert f"goes on from step 1 with {key} {type(value)(value > 1)} -> {value}" in capsys.readouterr().err
+    whole, parts = (torch.tensor(losses(tmp_path / name))[:, 2] for name in ("whole", "parts"))
+    assert len(parts) == 12
+    torch.testing.assert_close(whole, parts, rtol=5e-3, atol=1e-5)
+
+
+def test_a_finished_run_is_taken_further(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+    steady(tmp_path / "long", steps=20, schedule="constant").train()
+    steady(tmp_path / "more", steps=12, schedule="constant").train()
+    steady(tmp_path / "more", steps=20, schedule="constant").train()
+    # At a constant learning rate it is the run that had been asked for so many from the start.
+    assert losses(tmp_path / "long") == losses(tmp_path / "more")
+    assert "goes on from step 12 with steps 12 -> 20" in capsys.readouterr().err
+    steady(tmp_path / "cosine", steps=12).train()
+    steady(tmp_path / "cosine", steps=24, schedule="cosine").train()
+    assert "its learning rate follows the new schedule from here on: 0.0055 instead of 0.001" in capsys.readouterr().err
+    with pytest.raises(DataEngineError, match=r"a run of 24 steps that has taken 24, found steps 20; give as many or"):
+        steady(tmp_path / "cosine", steps=20)
+
+
+def test_a_run_of_an_older_trainer_is_not_mixed_with_this_one(tmp_path: Path) -> None:
+    make_run(tmp_path, max_minutes=1e-9).train()
+    place = tmp_path / "checkpoints" / "step-00000001" / "state.json"
+    state = json.loads(place.read_text())
+    del state["identity"]["trainer"], state["elastic"]
+    place.write_text(json.dumps(state))
+    with pytest.raises(DataEngineError, match="another version of the trainer began"):
+        make_run(tmp_path)
+
+
+@dataclass(frozen=True)
+class Beside(Ranks):
+    """One of two ranks, told of the other."""
+
+    leader: int = -1
+
+    def any(self, flag: bool) -> bool:
+        return flag
+
+    def from_leader(self, number: int) -> int:
+        return self.leader
+
+    def copy_from_leader(self, model: torch.nn.Module) -> None:
+        pass
+
+
+def test_machines_agree_on_the_checkpoint_that_they_go_on_from(tmp_path: Path) -> None:
+    make_run(tmp_path / "shared").train()
+    cpu = torch.device("cpu")
+    assert make_run(tmp_path / "shared", ranks=Beside(1, 1, cpu, leader=8)).step == 8
+    # A machine of its own disk, where the leader found one; and the other way about.
+    with pytest.raises(DataEngineError, match=r"goes on from step 8, another finds no such checkpoint; put --out on"):
+        make_run(tmp_path / "alone", ranks=Beside(1, 1, cpu, leader=8))
+    assert make_run(tmp_path / "shared", ranks=Beside(1, 1, cpu, leader=-1)).step == 0
+
+
 def test_a_run_that_blows_up_says_so_and_keeps_its_last_good_checkpoint(tmp_path: Path) -> None:
     run = make_run(tmp_path, log_every=100)
 
@@ -141,7 +219,7 @@ def test_a_run_that_blows_up_says_so_and_keeps_its_last_good_checkpoint(tmp_path
 def test_parts_of_a_batch_add_up_to_the_batch(tmp_path: Path) -> None:
     for parts in (1, 2, 4):
         torch.manual_seed(0)
-        model = Toy(noise=0, dropout=0)
+        model = Toy(noise=0.1, dropout=0)
         model.at_step = lambda step, model=model: model.seen.zero_() and None
         make_run(tmp_path / str(parts), model, accumulate=parts).train()
     one, two, four = (torch.tensor(losses(tmp_path / str(parts))) for parts in (1, 2, 4))

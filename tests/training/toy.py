@@ -13,9 +13,10 @@ from dataengine.normalize import Normalizer
 from dataengine.windows import WindowSpec
 from models.batch import LamBatch
 from models.config import Config
+from models.parts import Counts, Random, normal
 from pipelines.training.batches import LamBatches
 from pipelines.training.frames import Buffers, Frames
-from pipelines.training.loading import Loader
+from pipelines.training.loading import Loader, num_ahead, num_buffers
 from pipelines.training.loop import Run, Trained
 from pipelines.training.ranks import Ranks, join
 from pipelines.training.settings import LoopConfig
@@ -43,12 +44,15 @@ class Toy(nn.Module):
     def begin_step(self, step: int, num_steps: int) -> None:
         self.at_step(step)
 
-    def loss(self, batch: LamBatch, generator: torch.Generator) -> tuple[Tensor, dict[str, Tensor]]:
+    def counts(self, batch: LamBatch, random: Random) -> dict[str, Tensor]:
+        return {}
+
+    def loss(self, batch: LamBatch, random: Random, counts: Counts | None) -> tuple[Tensor, dict[str, Tensor]]:
         self.seen += 1
         x = self.read(batch.video[:, 0].float().mean((-1, -2)) / 255)
         for block in self.blocks:
             x = x + block(x)
-        x = self.dropout(x + self.noise * torch.randn(x.shape, generator=generator, device=x.device))
+        x = self.dropout(x + self.noise * normal(x.shape, x.device, random))
         wrong = (self.write(x) - batch.action[:, 0, 0]).square()
         loss = wrong.mean() + 1e-3 * self.seen * x.square().mean()
         return loss, {"wrong": wrong.mean().detach(), "seen": self.seen.clone()}
@@ -64,13 +68,13 @@ def make_run(out: Path, model: Toy | None = None, ranks: Ranks | None = None, **
     reader = MadeReader([make_episode(row) for row in range(4)])
     batches = LamBatches(
         frames=Frames(reader, ("primary",), 32, cache_mb=10),
-        buffers=Buffers(4),
+        buffers=Buffers(num_buffers(config.accumulate)),
         normalizer=Normalizer(statistics(reader)),
         state_dim=7,
         action_dim=7,
     )
     sampler = WindowSampler(reader.episodes, SPEC, batch_size=config.batch_size // config.accumulate, seed=0)
-    loader = Loader(reader, SPEC, sampler, batches, rank=ranks.rank, world_size=ranks.world_size)
+    loader = Loader(reader, SPEC, sampler, batches, ranks.rank, ranks.world_size, num_ahead(config.accumulate))
     out.mkdir(exist_ok=True, parents=True)
     identity = {"lr": config.lr, "data": reader.identity.fingerprint}
     return Run(model, loader, config, out, ranks, "toy", identity, {"why": "test"})
