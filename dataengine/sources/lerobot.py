@@ -24,7 +24,7 @@ from dataclasses import KW_ONLY, dataclass
 from pathlib import Path
 from typing import Annotated, ClassVar, Literal
 
-from dataengine.episode import Episode, Kind, Part, Reject
+from dataengine.episode import Episode, Kind, Part, Reject, spelt
 from dataengine.errors import SourceError
 from dataengine.formats import files, lerobot
 from dataengine.formats._lerobot_entries import Entry, read_entries
@@ -196,8 +196,8 @@ def _folder_name(root: Path) -> str:
     """Name a dataset after its folder; in a hub cache after organisation and repository."""
     place = root.resolve()
     if place.parent.name == "snapshots":
-        return place.parent.parent.name.removeprefix("datasets--").replace("--", "/")
-    return place.name
+        return spelt(place.parent.parent.name.removeprefix("datasets--").replace("--", "/"))
+    return spelt(place.name)
 
 
 def _licence(root: Path) -> str:
