@@ -2,6 +2,7 @@
 
 state            observation.state (or `state`), or the columns of --state        -> state, as published
 action           action (or `actions`), or the columns of --action                -> action, as published
+  spread over    observation.state.left_arm, actions.effector.position ...        -> together, by `_lerobot_columns`
 observation.*    every other column of numbers, behind the state                  -> raw_state; action.* -> raw_action
 cameras          by their names, or --camera; four at most, depth is left out     -> primary, secondary, wrist, wrist_2
 task_index, language_*, annotation.*  (`_lerobot_texts.py`)                       -> texts, at the frames that say them
