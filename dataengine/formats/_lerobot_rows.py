@@ -11,11 +11,15 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from dataengine.errors import RecordError
+from dataengine.formats import files, parquet_size
 from dataengine.formats._lerobot_entries import Entry
 from dataengine.formats.lerobot import Feature, Info, first_line, safe_file
+from dataengine.reading import is_of_the_machine
 
 ORDER = "frame_index"
 UNBOUNDED = 2**62
+MAX_PICTURE = 2**26
+"""Bytes of one encoded picture."""
 
 
 class Rows:
@@ -44,6 +48,8 @@ class Rows:
                 table = self._rows(following, entry)
         except (pa.ArrowException, OSError) as error:
             self._file = self._group = self._ranges = None
+            if is_of_the_machine(error):
+                raise
             raise RecordError(f"{entry.data_file}: not a readable parquet file ({first_line(error)})") from error
         if len(table) != entry.length:
             raise RecordError(
@@ -65,6 +71,7 @@ class Rows:
         if missing:
             raise RecordError(f"{entry.data_file} has no column '{missing[0]}', which info.json declares")
         if not self.info.is_v3:
+            parquet_size.check(file, wanted)
             return file.read(columns=wanted).select(wanted)
         if "episode_index" not in names:
             raise RecordError(f"{entry.data_file} has no column 'episode_index'")
@@ -94,6 +101,7 @@ class Rows:
             self._group = None  # let go of the one before reading the next
             wanted = dict.fromkeys([*self.columns, "episode_index", "index"])
             columns = [name for name in wanted if name in file.schema_arrow.names]
+            parquet_size.check(file, columns, [group])
             self._group = (path, group, file.read_row_group(group, columns=columns).select(columns))
         return self._group[2]
 
@@ -101,7 +109,7 @@ class Rows:
         """Name the data file after this one, in the order in which they were filled."""
         there = sorted((self.info.root / "data").glob("*/*.parquet"), key=str)
         after = [other for other in there if str(other) > str(path)]
-        return after[0] if after else None
+        return files.inside(after[0], self.info.root) if after else None
 
 
 def _ranges(file: pq.ParquetFile) -> NDArray[np.int64]:
@@ -202,7 +210,7 @@ def images(info: Info, table: pa.Table, name: str) -> list[bytes]:
     for i, value in enumerate(table[name].to_pylist()):
         data = value.get("bytes") if isinstance(value, dict) else value
         if data is None and isinstance(value, dict) and value.get("path"):
-            data = safe_file(info, str(value["path"])).read_bytes()
+            data = files.read_bytes(safe_file(info, str(value["path"])), MAX_PICTURE)
         if not isinstance(data, bytes):
             raise RecordError(f"{name}: frame {i} has no picture")
         found.append(data)

@@ -5,6 +5,7 @@ import hashlib
 import os
 import stat
 from collections.abc import Iterable
+from functools import lru_cache
 from pathlib import Path
 
 from dataengine.errors import RecordError, SourceError
@@ -12,6 +13,9 @@ from dataengine.formats import remote
 from dataengine.reading import is_of_the_machine
 
 EDGE_BYTES = 65_536
+LINKS = "VILLA_LINKS"
+"""Environment variable: folders, with a colon in between, that links in datasets may lead to."""
+ALLOW = f"allow its folder with {LINKS}=/its/folder"
 
 
 def size(path: str | os.PathLike[str]) -> int | None:
@@ -60,6 +64,40 @@ def fingerprint_of_sizes(paths: Iterable[Path], *extra: str) -> str:
     for word in (*extra, *sizes):
         digest.update(word.encode("utf-8", "surrogatepass") + b"\x1f")  # JSON may hold halves of a letter
     return digest.hexdigest()
+
+
+def inside(path: Path, *roots: Path) -> Path:
+    """Return a path; raise RecordError when links lead from it out of a dataset's folders.
+
+    A dataset that came from elsewhere must not bring in what lies elsewhere on this machine. A root may be a link
+    itself; a snapshot in a hub cache is made of links into the `blobs` beside it; VILLA_LINKS names more folders.
+    """
+    target = os.path.realpath(path)
+    if not any(Path(target).is_relative_to(home) for root in roots for home in _homes(root)):
+        raise RecordError(f"{path.name} leads out of the root to {target}; put a copy in its place, or {ALLOW}")
+    return path
+
+
+def inside_or_stop(root: Path, *names: str) -> None:
+    """Raise SourceError when a file that the whole dataset hangs on is a link out of it."""
+    for name in names:
+        try:
+            inside(root / name, root)
+        except RecordError as error:
+            raise SourceError(f"{root}: {error}") from error
+
+
+@lru_cache(maxsize=1024)
+def _homes(root: Path) -> tuple[str, ...]:
+    """Folders that the files of a dataset may lie in."""
+    home = Path(os.path.realpath(root))
+    blobs = [
+        snapshots.parent / "blobs"
+        for snapshots in (home, *home.parents)
+        if snapshots.name == "snapshots" and (snapshots.parent / "blobs").is_dir()
+    ]
+    allowed = [folder for folder in os.environ.get(LINKS, "").split(os.pathsep) if folder]
+    return str(home), *(os.path.realpath(str(place)) for place in [*blobs, *allowed])
 
 
 def folder(root: str | Path, expected: str) -> Path:

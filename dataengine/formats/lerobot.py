@@ -16,7 +16,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from dataengine.errors import RecordError, SourceError
-from dataengine.formats import files, json_file
+from dataengine.formats import files, json_file, parquet_size
+from dataengine.reading import is_of_the_machine
 
 INFO = "meta/info.json"
 EXPORT = "meta/villa.json"
@@ -123,6 +124,7 @@ def _snapshot(snapshots: Path) -> Path:
 def read_info(root: Path) -> Info:
     """Read `meta/info.json`; all hangs on it, so damage stops the command."""
     place = root / INFO
+    files.inside_or_stop(root, INFO, *(str(path.relative_to(root)) for path in _metadata(root)))
     raw = _json(place)
     version = str(raw.get("codebase_version"))
     if version not in VERSIONS:
@@ -153,6 +155,12 @@ def read_info(root: Path) -> Info:
     )
     _check_paths(info, place)
     return info
+
+
+def _metadata(root: Path) -> list[Path]:
+    """List what may be read of the dataset beside info.json and the recordings."""
+    patterns = ("meta/*.json*", "meta/*.parquet", "meta/episodes/*/*.parquet", "README.md")
+    return [path for pattern in patterns for path in root.glob(pattern)]
 
 
 def read_export(root: Path) -> dict[str, str]:
@@ -261,8 +269,11 @@ def read_table(place: Path, prefixes: tuple[str, ...] | None = None) -> pa.Table
         with pq.ParquetFile(place) as file:
             names = file.schema_arrow.names
             columns = names if prefixes is None else [name for name in names if name.startswith(prefixes)]
+            parquet_size.check(file, columns)
             return file.read(columns=columns).select(columns)
-    except (pa.ArrowException, OSError) as error:
+    except (pa.ArrowException, OSError, RecordError) as error:
+        if is_of_the_machine(error):
+            raise
         raise SourceError(f"{place}: not a readable parquet file ({first_line(error)}); copy it again") from error
 
 
@@ -277,4 +288,4 @@ def safe_file(info: Info, file: str) -> Path:
         raise RecordError(f"'{file}' leads out of the dataset")
     if files.size(info.root / file) is None:
         raise RecordError(f"{file} is missing")
-    return info.root / file
+    return files.inside(info.root / file, info.root)

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from dataengine.errors import RecordError, SourceError
-from dataengine.formats import example, features, json_file, remote, tfrecord
+from dataengine.formats import example, features, files, json_file, remote, tfrecord
 from dataengine.reading import one_line, reading
 
 INFO = "dataset_info.json"
@@ -149,6 +149,8 @@ def _directory(directory: str | Path) -> str:
         raise SourceError(f"{place}: found {'a file' if remote.entry(place) else 'nothing'}, {expected}")
     missing = [file for file in (INFO, FEATURES) if file not in there]
     if not missing:
+        if not remote.is_remote(place):
+            files.inside_or_stop(Path(place), INFO, FEATURES)
         return place
     if not remote.is_remote(place):
         above = Path(place).parent

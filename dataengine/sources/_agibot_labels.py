@@ -12,7 +12,7 @@ from typing import Any
 
 from dataengine.episode import Text
 from dataengine.errors import RecordError
-from dataengine.formats import json_file
+from dataengine.formats import files, json_file
 from dataengine.texts import whole_episode
 
 Entry = Mapping[str, Any]
@@ -49,7 +49,7 @@ def read(place: Path, task: str) -> dict[int, Entry]:
     if not path.is_file():
         raise RecordError(f"task_info/{path.name} is missing; download it")
     try:
-        entries = json_file.read(path)
+        entries = json_file.read(files.inside(path, place))
     except json_file.JsonError as error:
         raise RecordError(f"task_info/{path.name}: {error}; copy it again") from error
     if not isinstance(entries, list):

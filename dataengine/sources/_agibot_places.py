@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from dataengine.errors import RecordError
-from dataengine.formats import tar
+from dataengine.formats import files, tar
 from dataengine.formats.byte_range import ByteRange, Place
 
 H5 = "proprio_stats.h5"
@@ -139,9 +139,17 @@ def archive(span: Span, task: str) -> Archive:
     )
 
 
+def inside(place: Place, root: Path) -> Place:
+    """Return a place; raise RecordError when its file is a link out of the root."""
+    files.inside(place.path if isinstance(place, ByteRange) else Path(place), root)
+    return place
+
+
 def opened(span: Span) -> tar.Index:
     """Walk an archive; one that cannot be opened is empty and says why."""
     try:
+        root = next(above.parent for above in span.path.parents if above.name in ("proprio_stats", "observations"))
+        files.inside(span.path, root)
         return tar.index(span.path, (H5,) if span.path.parent.name == "proprio_stats" else (".mp4",))
     except RecordError as error:
         return tar.Index({}, [], str(error).removeprefix(f"{span.path.name}: "))

@@ -18,7 +18,7 @@ import pyarrow as pa
 
 from dataengine.episode import Text, phrases_of
 from dataengine.errors import RecordError, SourceError
-from dataengine.formats import lerobot
+from dataengine.formats import json_file, lerobot
 from dataengine.formats._lerobot_entries import Entry
 from dataengine.formats._lerobot_rows import integers, structs, texts
 from dataengine.formats.lerobot import EXPORT, Info
@@ -166,8 +166,8 @@ def _annotations(info: Info) -> dict[str, str]:
     """Read off GR00T's meta/modality.json which columns are annotations, and what each is about."""
     place = info.root / MODALITY
     try:
-        listed = json.loads(place.read_text(encoding="utf-8")).get("annotation") if place.is_file() else None
-    except (OSError, ValueError, AttributeError, RecursionError) as error:
+        listed = json_file.read(place).get("annotation") if place.is_file() else None
+    except (OSError, ValueError, AttributeError) as error:
         raise SourceError(f"{place}: not a JSON object ({error}); copy it again, or move it away") from error
     found = {}
     for name, about in listed.items() if isinstance(listed, dict) else ():

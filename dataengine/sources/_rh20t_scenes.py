@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from dataengine.errors import RecordError, SourceError
-from dataengine.formats import json_file
+from dataengine.formats import files, json_file
 
 NAME = re.compile(r"task_(\d{4})_user_(\d{4})_scene_(\d{4})_cfg_(\d{4})(_human)?")
 MAX_DEPTH = 4
@@ -51,11 +51,7 @@ class Scene:
             for name in names:
                 path = place / self.name / name
                 if path.is_file():
-                    within = (self.root, *self.places)
-                    target = path.resolve()
-                    if not any(target.is_relative_to(folder.resolve()) for folder in within):
-                        raise RecordError(f"{name} leads out of the root to {target}; put a copy in its place")
-                    return path
+                    return files.inside(path, self.root, *self.places)
         return None
 
     def metadata(self) -> dict[str, Any]:
@@ -105,7 +101,7 @@ def stamp_names(serial: str) -> tuple[str, str]:
 def find(root: Path) -> list[Scene]:
     """List the robots' scenes below a root, in order of their names."""
     places: dict[str, list[Path]] = {}
-    for place, name in _walk(root, MAX_DEPTH):
+    for place, name in _walk(root, MAX_DEPTH, set()):
         if not name.endswith("_human"):
             places.setdefault(name, []).append(place)
     return [Scene(name, root, tuple(found)) for name, found in sorted(places.items())]
@@ -128,8 +124,14 @@ def descriptions(path: Path) -> dict[str, Any]:
     return found
 
 
-def _walk(folder: Path, depth: int) -> Iterator[tuple[Path, str]]:
-    """Yield each folder of scenes with each of their names; scenes and calibrations are not entered."""
+def _walk(folder: Path, depth: int, seen: set[str]) -> Iterator[tuple[Path, str]]:
+    """Yield each folder of scenes with each of their names; scenes and calibrations are not entered, nor is a folder
+    that a link names again: a few links to the root would make millions of places.
+    """
+    home = os.path.realpath(folder)
+    if home in seen:
+        return
+    seen.add(home)
     try:
         names = sorted(entry.name for entry in os.scandir(folder) if entry.is_dir())
     except OSError as error:
@@ -140,4 +142,4 @@ def _walk(folder: Path, depth: int) -> Iterator[tuple[Path, str]]:
     if depth:
         for name in names:
             if not NAME.fullmatch(name) and name != "calib" and not name.startswith("."):
-                yield from _walk(folder / name, depth - 1)
+                yield from _walk(folder / name, depth - 1, seen)

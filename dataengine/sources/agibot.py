@@ -156,9 +156,7 @@ class Agibot:
         self, record: str, entry: Entry, copies: Sequence[Copy], numbers: Sequence[Place]
     ) -> tuple[Episode, Labels]:
         notes: dict[str, str] = {}
-        proprio = _first_good(
-            numbers, lambda place: _agibot_proprio.read(place, 1e9 / self.control_hz), "proprio_copy", notes
-        )
+        proprio = _first_good(numbers, self._proprio, "proprio_copy", notes)
         cameras = HAND_CAMERAS if proprio.has_hands else CAMERAS
         count = len(proprio.state)
         copy, frames = _first_good(copies, lambda copy: (copy, self._frames(copy, cameras, count)), "video_copy", notes)
@@ -189,9 +187,12 @@ class Agibot:
         )
         return episode, labels
 
+    def _proprio(self, place: Place) -> _agibot_proprio.Proprio:
+        return _agibot_proprio.read(_agibot_places.inside(place, Path(self.root)), 1e9 / self.control_hz)
+
     def _frames(self, copy: Copy, cameras: Mapping[str, str], num_states: int) -> dict[str, CameraFrames]:
         """Decode one copy; raise RecordError when its length does not go with the numbers."""
-        places = {slot: copy.video(camera) for slot, camera in cameras.items()}
+        places = {slot: _agibot_places.inside(copy.video(camera), Path(self.root)) for slot, camera in cameras.items()}
         frames = {slot: video.decode(place, self.frame_size).frames for slot, place in places.items()}
         counts = {"state": num_states} | {cameras[slot]: len(f.jpegs) for slot, f in frames.items()}
         shortest, longest = _shortest_and_longest(list(counts.values()))
@@ -205,6 +206,7 @@ class Agibot:
         place = files.folder(self.root, EXPECTED)
         lacking = [name for name in FOLDERS if not (place / name).is_dir()]
         if not lacking:
+            files.inside_or_stop(place, *FOLDERS)
             return place
         for above in (place.parent, place.parent.parent):
             if all((above / name).is_dir() for name in FOLDERS):

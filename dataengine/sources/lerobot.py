@@ -27,7 +27,7 @@ from typing import Annotated, ClassVar, Literal
 
 from dataengine.episode import Episode, Kind, Part, Reject, spelt
 from dataengine.errors import SourceError
-from dataengine.formats import files, lerobot
+from dataengine.formats import files, json_file, lerobot
 from dataengine.formats._lerobot_entries import Entry, read_entries
 from dataengine.formats.lerobot import Info
 from dataengine.sources import _lerobot_meaning as meaning
@@ -41,6 +41,7 @@ AnyEncoding = Literal[
 ]
 NAMED = "{robot}_{layout}"
 _WHATS: tuple[What, ...] = ("grippers", "names", "units")
+HEAD_BYTES = 2**16
 LICENCE = re.compile(r"^license:\s*['\"]?([\w.+-]+)", re.MULTILINE)
 
 
@@ -98,7 +99,7 @@ class Lerobot:
         entries = read_entries(info)
         columns = Columns.of(info)
         said = [json.dumps(columns.tasks, sort_keys=True), *([columns.own] if columns.own else [])]
-        declared = (info.root / lerobot.INFO).read_text(encoding="utf-8")
+        declared = files.read_bytes(info.root / lerobot.INFO, json_file.MAX_BYTES).decode().replace("\r\n", "\n")
         found = []
         for batch, num_bytes in grouped(enumerate(_sizes(info.root, entries))):
             members = entries[batch[0] : batch[-1] + 1]
@@ -206,7 +207,8 @@ def _licence(root: Path) -> str:
     card = root / "README.md"
     if not card.is_file():
         return "unknown"
-    head = card.read_text(encoding="utf-8", errors="replace").split("\n---", 1)[0]
+    with card.open("rb") as file:
+        head = file.read(HEAD_BYTES).decode("utf-8", "replace").split("\n---", 1)[0]
     match = LICENCE.search(head)
     return match[1] if match else "unknown"
 

@@ -88,7 +88,7 @@ class SomethingSomething:
         label = entry.get("label")
         if not isinstance(label, str) or not label.strip():
             raise RecordError("the entry has no label")
-        clip = video.decode(path, self.frame_size, self.frame_hz)
+        clip = video.decode(files.inside(path, Path(self.root)), self.frame_size, self.frame_hz)
         num_steps = len(clip.frames.jpegs)
         template = str(entry.get("template", "")).replace("[", "").replace("]", "")
         return Episode(
@@ -130,6 +130,7 @@ def _entries(place: Path) -> dict[str, list[dict[str, Any]]]:
         paths = [place / sub / name for sub in ("", "labels") for name in names]
         path = next((path for path in paths if path.is_file()), None)
         if path:
+            files.inside_or_stop(place, str(path.relative_to(place)))
             found[split] = sorted(_load(path), key=lambda entry: str(entry.get("id")).rjust(12, "0"))
     if not found:
         raise SourceError(f"{place}: found neither train.json nor validation.json, expected {EXPECTED}")

@@ -311,7 +311,7 @@ def test_gaps_of_joints_head_and_waist_are_kept_raw_for_no_pose_is_made_of_them(
         (other_body, "'state/joint/position' has shape (12, 34), expected (12, 14)"),
         (nothing, "the episode has no steps"),
         (infinite, "'action/effector/position'[0, 0] is inf, expected a finite number"),
-        (texts, "'state/head/position' holds object, expected numbers"),
+        (texts, "proprio_stats.h5: '/state/head/position' holds object, expected numbers"),
         (lambda a: a.pop("state/end/orientation"), "proprio_stats.h5: key 'state/end/orientation' is missing"),
         (lambda a: a.update(timestamp=a["timestamp"][:5]), "timestamp has shape (5,) for 12 steps of state"),
     ],

@@ -133,6 +133,12 @@ class RldsSource(ABC):
         if remote.entry(part.uri) is None:
             yield rejected(part, "", RecordError("the shard is missing; download it"))
             return
+        if not remote.is_remote(part.uri):
+            try:
+                files.inside(Path(part.uri), Path(self.root))
+            except RecordError as error:
+                yield rejected(part, "", error)
+                return
         schema = self._schema()
         for index, found in rlds.read_shard(part.uri, schema, int(part.options["num_records"])):
             if isinstance(found, RecordError):
