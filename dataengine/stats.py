@@ -72,11 +72,16 @@ class Statistics:
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> "Statistics":
-        """Undo `to_json`."""
+        """Undo `to_json`; raise ValueError for what it never wrote."""
         numbers: dict[str, Any] = {name: np.array(data[name], dtype=np.float64) for name in _FIELDS}
+        shapes = {value.shape for value in numbers.values()}
+        if len(shapes) > 1 or len(shapes.pop()) != 1 or not all(np.isfinite(value).all() for value in numbers.values()):
+            raise ValueError(f"{', '.join(_FIELDS)} are not as many finite numbers each")
         # Older files do not say; they were normalised as arms of seven values.
         places = data.get("grippers", VectorLayout.of("eef_pose", len(numbers["mean"])).grippers)
         moves = data.get("moves")
+        if any(not isinstance(i, int) or not 0 <= i < len(numbers["mean"]) for i in (*places, *(moves or ()))):
+            raise ValueError(f"grippers {places} or moves {moves} are no dimensions of {len(numbers['mean'])}")
         return cls(
             count=int(data["count"]),
             grippers=tuple(places),
@@ -106,13 +111,17 @@ class EmbodimentStatistics:
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> "EmbodimentStatistics":
-        """Undo `to_json`."""
-        return cls(
-            state=Statistics.from_json(data["state"]),
-            action=Statistics.from_json(data["action"]),
-            num_episodes=int(data["num_episodes"]),
-            datasets=tuple(data["datasets"]),
-        )
+        """Undo `to_json`; raise DataEngineError for what it never wrote."""
+        try:
+            return cls(
+                state=Statistics.from_json(data["state"]),
+                action=Statistics.from_json(data["action"]),
+                num_episodes=int(data["num_episodes"]),
+                datasets=tuple(map(str, data["datasets"])),
+            )
+        except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
+            found = " ".join(f"{type(error).__name__}: {error}".split())[:200]
+            raise DataEngineError(f"statistics are damaged ({found}); copy the file that holds them again") from error
 
 
 @dataclass(kw_only=True)

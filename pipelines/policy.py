@@ -1,6 +1,6 @@
 """A trained policy, alone with what its checkpoint carries: weights, statistics, tokenizer."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
@@ -13,7 +13,7 @@ from dataengine.normalize import Normalizer
 from dataengine.stats import EmbodimentStatistics
 
 if TYPE_CHECKING:
-    from models.act import Act
+    from models.act import Act, ActConfig
     from models.batch import Observation as Seen
     from pipelines.training.tokenizer import Tokenizer
 
@@ -72,8 +72,18 @@ class ActPolicy:
             raise DataEngineError(f"{place}: holds a {found}, expected a policy that `villa train act` wrote")
         model = weights.load_act(place, device)
         checkpoint.load_ema(place, model)
-        statistics = {name: EmbodimentStatistics.from_json(one) for name, one in about["statistics"].items()}
-        return cls(model, Normalizer(statistics), Tokenizer.read(place / FILE_NAME), about["bodies"], device)
+        stated = about.get("statistics")
+        if not isinstance(stated, dict):
+            raise DataEngineError(f"{place}: {weights.CONFIG_NAME} has no statistics; copy it again")
+        statistics = {name: EmbodimentStatistics.from_json(one) for name, one in stated.items()}
+        tokenizer = Tokenizer.read(place / FILE_NAME)
+        if tokenizer.vocab_size > model.config.vlm.vocab_size:
+            raise DataEngineError(
+                f"{place / FILE_NAME}: has {tokenizer.vocab_size} tokens, the policy knows "
+                f"{model.config.vlm.vocab_size}; copy the one that it was trained with"
+            )
+        bodies = _checked_bodies(about["bodies"], statistics, model.config, place / weights.CONFIG_NAME)
+        return cls(model, Normalizer(statistics), tokenizer, bodies, device)
 
     def act_batch(self, observations: Sequence[Observation], instructions: Sequence[str]) -> NDArray[np.float32]:
         """Give the next h canonical actions (b, h, a) of robots of one body, in house units."""
@@ -139,3 +149,27 @@ class ActPolicy:
             steps_per_latent=torch.full((b,), float(body["steps_per_latent"])),
             control_hz=torch.full((b,), float(body["control_hz"])),
         ).to(self.device)
+
+
+def _checked_bodies(
+    stated: Any, statistics: Mapping[str, EmbodimentStatistics], config: "ActConfig", where: Path
+) -> dict[str, dict[str, Any]]:
+    """Return the bodies that a file states; raise DataEngineError where the model has no place for one."""
+    if not isinstance(stated, dict):
+        raise DataEngineError(f"{where}: 'bodies' is a {type(stated).__name__}, expected an object; copy it again")
+    for name, body in stated.items():
+        found = body if isinstance(body, dict) else {}
+        rows = {"embodiment_id": len(config.state_dims), "dataset_id": config.num_datasets}
+        for key, count in rows.items():
+            value = found.get(key)
+            if not isinstance(value, int) or not 0 <= value < count:
+                raise DataEngineError(f"{where}: body '{name:.80}': {key} is {value!r:.80}, the model has {count} rows")
+        for key in ("steps_per_latent", "control_hz"):
+            value = found.get(key)
+            if not isinstance(value, int | float) or not 0 < value < 1e6:
+                raise DataEngineError(f"{where}: body '{name:.80}': {key} is {value!r:.80}, expected a number above 0")
+        known = statistics.get(name)
+        row = found["embodiment_id"]
+        if known is None or known.state.dim > config.state_dims[row] or known.action.dim > config.action_dims[row]:
+            raise DataEngineError(f"{where}: body '{name:.80}' has no statistics that fit the model; copy it again")
+    return stated

@@ -7,6 +7,7 @@ name nothing is taken. The cache may be deleted at any time.
 """
 
 import contextlib
+import hashlib
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Final
@@ -21,6 +22,8 @@ SAVE_EVERY: Final = 2_000
 """Files learnt about since the cache was last saved: what a killed run has to ask again at most, in a second."""
 
 ROWS_AT_ONCE: Final = 10_000
+
+DIGEST_BYTES: Final = 16
 
 CACHE: Final = pa.schema([(name, pa.string()) for name in ("file", "part_id", "fingerprint")])
 
@@ -73,7 +76,12 @@ class Ledger:
 
     def _load(self) -> None:
         try:
-            cache = pa.ipc.open_file(self._folder.read("ledger.arrow")).read_all()
+            data = self._folder.read("ledger.arrow")
+            if (
+                _digest(data[:-DIGEST_BYTES]) != data[-DIGEST_BYTES:]
+            ):  # what rots must not bring parts twice, or lose some
+                return
+            cache = pa.ipc.open_file(data[:-DIGEST_BYTES]).read_all()
             rows = zip(*(cache[name].to_pylist() for name in CACHE.names), strict=True)
         except (OSError, pa.ArrowInvalid, KeyError):  # none yet, or not whole
             return
@@ -86,8 +94,13 @@ class Ledger:
         with pa.ipc.new_file(sink, CACHE) as writer:
             writer.write_table(pa.table([pa.array(c, pa.string()) for c in zip(*rows, strict=True)], schema=CACHE))
         with contextlib.suppress(OSError):  # a corpus that may only be read, a full disk: it costs time, nothing else
-            self._folder.write("ledger.arrow", sink.getvalue().to_pybytes())
+            data = sink.getvalue().to_pybytes()
+            self._folder.write("ledger.arrow", data + _digest(data))
         self._unsaved = 0
+
+
+def _digest(data: bytes) -> bytes:
+    return hashlib.blake2b(data, digest_size=DIGEST_BYTES).digest()
 
 
 def _ask(table: lance.LanceDataset, fragments: Mapping[str, lance.LanceFragment]) -> dict[str, dict[str, str]]:

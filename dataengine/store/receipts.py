@@ -1,5 +1,6 @@
 """Receipts: what a worker staged for one part. Written at once, below `<corpus>/_staging/`, before any commit."""
 
+import hashlib
 import json
 import uuid
 from collections.abc import Container, Iterator, Mapping
@@ -8,6 +9,7 @@ from dataclasses import asdict, dataclass, field
 import lance
 
 from dataengine.episode import Reject
+from dataengine.errors import CorpusError
 from dataengine.store.places import Folder, table_uri
 
 
@@ -39,13 +41,20 @@ class Receipt:
     """Serious notes of the episodes: how many have each text, by key."""
 
     def to_json(self) -> str:
-        """Serialise; `from_json` undoes it."""
-        return json.dumps(asdict(self))
+        """Serialise, with a checksum; `from_json` undoes it."""
+        text = json.dumps(asdict(self))
+        return json.dumps({"receipt": text, "checksum": _checksum(text)})
 
     @classmethod
     def from_json(cls, text: str | bytes) -> "Receipt":
-        """Undo `to_json`."""
-        data = json.loads(text)
+        """Undo `to_json`; raise CorpusError for anything that is not just what it wrote."""
+        try:
+            whole = json.loads(text)
+            if _checksum(whole["receipt"]) != whole["checksum"]:
+                raise ValueError("its checksum is another")
+            data = json.loads(whole["receipt"])
+        except (AttributeError, KeyError, RecursionError, TypeError, ValueError) as error:
+            raise CorpusError(f"a receipt is damaged ({error!s:.200}); its part is read again without it") from error
         data["fragments"] = tuple(data["fragments"])
         data["files"] = tuple((name, size) for name, size in data["files"])
         data["rejects"] = tuple(Reject(**reject) for reject in data["rejects"])
@@ -64,12 +73,12 @@ class Receipts:
         self._folder.write(f"{receipt.part_id}.{uuid.uuid4().hex[:8]}.json", receipt.to_json().encode())
 
     def staged(self, part_ids: Container[str]) -> list[Receipt]:
-        """Read the receipts of some parts; a part that was read twice has two."""
+        """Read the receipts of some parts: two of one that was read twice, none that is damaged."""
         found = []
         for name in self._names(part_ids):
             try:
                 found.append(Receipt.from_json(self._folder.read(name)))
-            except FileNotFoundError:  # another committer was faster
+            except (FileNotFoundError, CorpusError):  # another committer was faster, or the disk rots
                 continue
         return found
 
@@ -88,6 +97,10 @@ class Receipts:
 
     def _names(self, part_ids: Container[str]) -> list[str]:
         return sorted(n for n in self._folder.sizes() if n.endswith(".json") and n.partition(".")[0] in part_ids)
+
+
+def _checksum(text: str) -> str:
+    return hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
 
 
 def data_folder(corpus: str, below: str = "") -> Folder:

@@ -51,7 +51,7 @@ def _one(trees: Path, found: Input, keep: Path | None) -> int:
     with tempfile.TemporaryDirectory(prefix="fuzz-") as scratch:
         place = keep or Path(scratch) / "input"
         shutil.copytree(trees / found.group, place)
-        _say("damaged:", make(place, found)[0])
+        _say("damaged:", make(place, found, GROUPS[found.group].prey)[0])
         GROUPS[found.group].read(place)
     return 0
 

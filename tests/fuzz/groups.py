@@ -4,7 +4,7 @@ import hashlib
 import sys
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from types import SimpleNamespace
@@ -253,9 +253,12 @@ def read_pictures(root: Path) -> None:
 
     for file in _files(root):
         data = file.read_bytes()
-        for use in (jpeg.decode, jpeg.is_black, lambda one: jpeg.fit([one, one], 32), lambda one: jpeg.fit([one], 256)):
+        for side in (32, 256):
             with allowed():
-                use(data)
+                jpeg.fit([data, data], side)
+        with suppress(ValueError), allowed():  # as its callers expect
+            jpeg.decode(data)
+        jpeg.is_black(data)
 
 
 def build_hdf5(root: Path) -> None:

@@ -3,6 +3,7 @@
 import contextlib
 import faulthandler
 import fnmatch
+import importlib
 import multiprocessing as mp
 import os
 import resource
@@ -11,13 +12,16 @@ import signal
 import tempfile
 import traceback
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from multiprocessing.connection import Connection, wait
 from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
+
+from tests.fuzz.damage import damage
+from tests.fuzz.groups import GROUPS, Group, is_named
 
 MOST_BYTES: Final = 2_000_000_000
 """More than the reader holds when it starts is over memory."""
@@ -52,17 +56,15 @@ class Outcome:
 
 def build(root: Path, groups: Sequence[str]) -> None:
     """Write the sound trees."""
-    from tests.fuzz.groups import GROUPS
-
     for name in groups:
         if not (root / name).exists():
             GROUPS[name].build(root / name)
 
 
-def hunt(root: Path, inputs: Sequence[Input], workers: int = 1) -> Iterator[Outcome]:
-    """Read every input; outcomes come as they are known."""
+def hunt(root: Path, inputs: Sequence[Input], workers: int = 1, groups: str = "tests.fuzz.groups") -> Iterator[Outcome]:
+    """Read every input; outcomes come as they are known. `groups` names the module whose GROUPS say how."""
     waiting = list(reversed(inputs))
-    crew = [_Worker(root) for _ in range(min(workers, len(waiting)))]
+    crew = [_Worker(root, groups) for _ in range(min(workers, len(waiting)))]
     try:
         while True:
             for worker in crew:
@@ -77,7 +79,7 @@ def hunt(root: Path, inputs: Sequence[Input], workers: int = 1) -> Iterator[Outc
                 worker.at = None
                 if outcome.kind in ("hang", "over memory", "crash"):
                     worker.stop()
-                    crew[crew.index(worker)] = _Worker(root)
+                    crew[crew.index(worker)] = _Worker(root, groups)
                 yield outcome
     finally:
         for worker in crew:
@@ -87,10 +89,10 @@ def hunt(root: Path, inputs: Sequence[Input], workers: int = 1) -> Iterator[Outc
 class _Worker:
     """A process that reads one input after another."""
 
-    def __init__(self, root: Path) -> None:
+    def __init__(self, root: Path, groups: str) -> None:
         context = mp.get_context("spawn")
         self.pipe, theirs = context.Pipe()
-        self.process = context.Process(target=serve, args=(theirs, root), daemon=True)
+        self.process = context.Process(target=serve, args=(theirs, root, groups), daemon=True)
         self.process.start()
         theirs.close()
         self.at: Input | None = None
@@ -122,9 +124,10 @@ class _Late(BaseException):
     """Time is over."""
 
 
-def serve(pipe: Connection, root: Path) -> None:
+def serve(pipe: Connection, root: Path, groups: str) -> None:
     """Read inputs until the parent goes away."""
     with contextlib.suppress(EOFError, KeyboardInterrupt):
+        kinds: Mapping[str, Group] = importlib.import_module(groups).GROUPS
         known: dict[str, Any] = {}
         with tempfile.TemporaryDirectory(prefix="fuzz-") as place:
             os.environ["XDG_CACHE_HOME"] = f"{place}/cache"
@@ -132,23 +135,20 @@ def serve(pipe: Connection, root: Path) -> None:
             signal.signal(signal.SIGPROF, _too_late)
             while True:
                 found: Input = pipe.recv()
-                pipe.send(try_one(root, found, Path(place), known, pipe))
+                pipe.send(try_one(kinds[found.group], root, found, Path(place), known, pipe))
 
 
 def _too_late(*_: object) -> None:
     raise _Late
 
 
-def try_one(root: Path, found: Input, place: Path, known: dict[str, Any], pipe: Connection) -> Outcome:
+def try_one(group: Group, root: Path, found: Input, place: Path, known: dict[str, Any], pipe: Connection) -> Outcome:
     """Damage a copy of a tree, read it, and say what came of it. `known` keeps what the sound trees give."""
-    from tests.fuzz.groups import GROUPS, is_named
-
-    group = GROUPS[found.group]
     if found.group not in known:  # also imports all that is needed, which then counts for no input
         known[found.group] = group.read(_copy(root / found.group, place / "sound"))
         shutil.rmtree(place / "sound")
     copy = _copy(root / found.group, place / "input")
-    what, mended = make(copy, found)
+    what, mended = make(copy, found, group.prey)
     before = _memory("VmRSS")
     Path("/proc/self/clear_refs").write_text("5")  # the peak starts anew
     resource.setrlimit(resource.RLIMIT_DATA, (_memory("VmData") + MOST_BYTES + 500_000_000, -1))
@@ -179,13 +179,9 @@ def try_one(root: Path, found: Input, place: Path, known: dict[str, Any], pipe: 
     return Outcome(found, kind, about)
 
 
-def make(copy: Path, found: Input) -> tuple[str, bool]:
+def make(copy: Path, found: Input, prey: Sequence[str] = ("*",)) -> tuple[str, bool]:
     """Damage one file of a tree, sometimes two; say which, and whether their sums were mended."""
-    from tests.fuzz.damage import damage
-    from tests.fuzz.groups import GROUPS
-
     rng = np.random.default_rng([found.seed, zlib.crc32(found.group.encode())])
-    prey = GROUPS[found.group].prey
     files = [
         path for path in sorted(copy.rglob("*")) if path.is_file() and any(fnmatch.fnmatch(path.name, p) for p in prey)
     ]

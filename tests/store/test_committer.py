@@ -51,6 +51,19 @@ def test_a_receipt_survives_as_json(corpus: Corpus) -> None:
     assert receipt.rejects == (bad,)
 
 
+@pytest.mark.parametrize("damage", ["", "[" * 100_000, "{}", "num_steps", "physical_rows", "\x00"])
+def test_a_damaged_receipt_is_as_good_as_none(corpus: Corpus, damage: str) -> None:
+    receipt = stage(corpus, "p")
+    (place,) = Path(corpus.uri, "_staging").glob("*.json")
+    text = place.read_text()
+    changes_it = damage.endswith(("steps", "rows"))
+    assert not changes_it or damage in text
+    place.write_text(text.replace(damage, f"{damage}x") if changes_it else damage)
+    with pytest.raises(CorpusError, match="a receipt is damaged"):
+        Receipt.from_json(place.read_text())
+    assert Receipts(corpus.uri).staged({receipt.part_id}) == []
+
+
 def test_a_part_is_committed_once_however_often_it_was_staged(corpus: Corpus) -> None:
     twice = [stage(corpus, "p"), stage(corpus, "p")]
     Committer(corpus.uri, "one").commit(twice)

@@ -54,10 +54,15 @@ def test_only_new_files_are_read(corpus: Corpus, asked: list[str]) -> None:
     assert len(asked) == 1
 
 
-@pytest.mark.parametrize("damage", ["cut", "gone", "of another corpus"])
+@pytest.mark.parametrize("damage", ["cut", "gone", "flipped", "of another corpus"])
 def test_a_cache_that_is_no_use_is_done_without(corpus: Corpus, tmp_path: Path, damage: str) -> None:
     if damage == "cut":
         cache(corpus).write_bytes(cache(corpus).read_bytes()[:-9])
+    elif damage == "flipped":  # one letter of a part's id
+        data = cache(corpus).read_bytes()
+        part_id = next(iter(told(corpus))).encode()
+        assert part_id in data
+        cache(corpus).write_bytes(data.replace(part_id, b"0" * len(part_id)))
     elif damage == "gone":
         cache(corpus).unlink()
     else:

@@ -1,0 +1,79 @@
+"""A policy's files beside its weights: what does not fit is said when it is loaded, not in the middle of a run."""
+
+import json
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+
+from dataengine.errors import DataEngineError
+from models.act import Act, ActConfig
+from models.weights import save_model
+from pipelines.policy import ActPolicy
+from pipelines.training.tokenizer import Tokenizer
+from tests.training.readers import MadeReader, make_episode, statistics
+
+BODY = {"embodiment_id": 1, "dataset_id": 1, "control_hz": 10.0, "steps_per_latent": 3}
+
+
+@pytest.fixture
+def policy(tmp_path: Path) -> Path:
+    stated = {name: one.to_json() for name, one in statistics(MadeReader([make_episode(0)])).items()}
+    shape = ActConfig.preset("tiny", state_dims=(7, 7), action_dims=(7, 7), num_datasets=2)
+    save_model(Act(shape), tmp_path / "act", {"bodies": {"arm7_jaw": BODY}, "statistics": stated})
+    (tmp_path / "act" / "tokenizer.json").write_text(Tokenizer.train(["close the jar"], 300).text)
+    return tmp_path / "act"
+
+
+def change(policy: Path, *keys: str, to: Any) -> None:
+    path = policy / "model_config.json"
+    whole = json.loads(path.read_text())
+    *parents, last = keys
+    inner = whole
+    for key in parents:
+        inner = inner[key]
+    inner[last] = to
+    path.write_text(json.dumps(whole))
+
+
+def test_a_sound_policy_acts(policy: Path) -> None:
+    seen = SimpleNamespace(
+        embodiment="arm7_jaw", image=np.zeros((48, 64, 3), np.uint8), wrist=None, state=np.zeros(7, np.float32)
+    )
+    assert np.isfinite(ActPolicy.load(policy).act(seen, "close the jar")).all()
+
+
+@pytest.mark.parametrize(
+    ("keys", "value", "words"),
+    [
+        (("bodies",), 3, "'bodies' is a int"),
+        (("bodies", "arm7_jaw"), None, "embodiment_id is None, the model has 2 rows"),
+        (("bodies", "arm7_jaw", "embodiment_id"), 2, "embodiment_id is 2, the model has 2 rows"),
+        (("bodies", "arm7_jaw", "dataset_id"), -1, "dataset_id is -1, the model has 2 rows"),
+        (("bodies", "arm7_jaw", "dataset_id"), 1.0, "dataset_id is 1.0"),
+        (("bodies", "arm7_jaw", "control_hz"), float("nan"), "control_hz is nan, expected a number above 0"),
+        (("bodies", "arm7_jaw", "steps_per_latent"), "3", "steps_per_latent is '3'"),
+        (("statistics",), None, "has no statistics"),
+        (("statistics",), {}, "has no statistics that fit"),
+        (("statistics", "arm7_jaw"), [], "statistics are damaged"),
+        (("statistics", "arm7_jaw", "state", "mean"), [0.0] * 6, "statistics are damaged .*as many finite numbers"),
+        (("statistics", "arm7_jaw", "state", "q99"), [float("inf")] * 7, "statistics are damaged"),
+        (("statistics", "arm7_jaw", "action", "grippers"), [7], "are no dimensions of 7"),
+        (("statistics", "arm7_jaw", "action", "count"), 1e400, "statistics are damaged"),
+    ],
+)
+def test_facts_that_do_not_fit_the_model_are_one_line(policy: Path, keys: tuple, value: Any, words: str) -> None:
+    change(policy, *keys, to=value)
+    with pytest.raises(DataEngineError, match=words) as raised:
+        ActPolicy.load(policy)
+    assert "\n" not in str(raised.value)
+    assert len(str(raised.value)) < 600
+
+
+def test_another_models_tokenizer_is_refused(policy: Path) -> None:
+    words = [f"{a}{b}{c}" for a in "qwertzuiop" for b in "asdfghjkl" for c in "yxcvbnm"]
+    (policy / "tokenizer.json").write_text(Tokenizer.train(words, 900).text)
+    with pytest.raises(DataEngineError, match=r"tokenizer.json: has \d+ tokens, the policy knows 512"):
+        ActPolicy.load(policy)
