@@ -47,6 +47,7 @@ from dataengine.export._lerobot_unit import (
     whole,
     write_unit,
 )
+from dataengine.formats import json_file
 from dataengine.formats.lerobot import EXPORT, INFO, read_table
 from dataengine.schema import RAW
 from dataengine.store import Corpus
@@ -126,11 +127,18 @@ class Export:
         for name in (EXPORT, f"{ASIDE}/plan.json"):
             place = self.root / name
             if place.is_file():
-                return str(json.loads(place.read_text()).get("fingerprint"))
+                return self._fingerprint(place)
         left = {path.name for path in self.root.iterdir()}
         if left - {ASIDE}:
             raise DataEngineError(f"{self.root}: holds other files ({sorted(left)[0]}); give another folder")
         return None
+
+    def _fingerprint(self, place: Path) -> str:
+        try:
+            found = json_file.read(place)
+        except json_file.JsonError as error:
+            raise DataEngineError(f"{place}: {error}; give another folder, or delete this one") from error
+        return str(found.get("fingerprint")) if isinstance(found, dict) else ""
 
     def _is_finished(self, number: int) -> bool:
         return is_finished(self.root, number, self.plan.layout)

@@ -179,7 +179,7 @@ def read_texts_of(info: Info, column: str) -> dict[int, str]:
     """Tell the texts that a column of numbers has of its own, `subtask_index` those of meta/subtasks; or none."""
     word, found = column.removesuffix("_index"), dict[int, str]()
     place = info.root / "meta" / (f"{word}s.parquet" if info.is_v3 else f"{word}s.jsonl")
-    if not is_below(place.relative_to(info.root).as_posix()) or not place.is_file():
+    if not is_below(place.relative_to(info.root).as_posix()) or files.size(place) is None:
         return found
     if not info.is_v3:
         for _, line, _ in json_file.lines(place):

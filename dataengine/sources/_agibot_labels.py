@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from dataengine.episode import Text
 from dataengine.errors import RecordError
 from dataengine.formats import files, json_file
@@ -81,13 +83,15 @@ def labels(entry: Entry, num_steps: int) -> Labels:
             bad[index] = f"segment {index} is [{start}, {end}) of {num_steps} steps, expected some of them"
             continue
         segments.append(Segment(index, max(start, 0), min(end, num_steps), text, _text(action.get("skill"))))
-    covered = set().union(*(range(s.start, s.end) for s in segments))
+    is_covered = np.zeros(num_steps, bool)
+    for segment in segments:
+        is_covered[segment.start : segment.end] = True
     return Labels(
         task_name=_text(entry.get("task_name")),
         scene=_text(entry.get("init_scene_text")),
         segments=segments,
         bad=bad,
-        num_unlabelled=num_steps - len(covered),
+        num_unlabelled=int(num_steps - is_covered.sum()),
     )
 
 

@@ -190,7 +190,7 @@ def _sizes(root: Path, entries: Sequence[Entry]) -> Iterator[int]:
 
 
 def _size(path: Path) -> int:
-    return path.stat().st_size if path.is_file() else 0
+    return files.size(path) or 0
 
 
 def _folder_name(root: Path) -> str:

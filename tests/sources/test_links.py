@@ -180,3 +180,14 @@ def test_a_column_of_a_billion_equal_numbers_is_not_unpacked(tmp_path: Path, mon
     found = [record for part in source.parts() for record in source.read(part)]
     (bad,) = [record.reason for record in found if isinstance(record, Reject)]
     assert "unpacks to" in bad
+
+
+def test_names_that_no_file_can_have_cost_their_episodes(tmp_path: Path) -> None:
+    root = lr.write_v2(tmp_path / "cubes")
+    info = json.loads((root / "meta/info.json").read_text())
+    info["data_path"] = f"data/{'a' * 70_000}{{episode_index}}.parquet"
+    (root / "meta/info.json").write_text(json.dumps(info))
+    source = catalog.source("lerobot")(str(root))
+    found = [record for part in source.parts() for record in source.read(part)]
+    assert len(found) == 3
+    assert all(isinstance(record, Reject) and len(record.reason) <= 500 for record in found)
