@@ -6,7 +6,7 @@ segment of Matroska, RIFF, the end mark of a GIF), and times only elsewhere.
 """
 
 import math
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from itertools import chain, islice
@@ -117,6 +117,9 @@ def timed_frames(
 ) -> Iterator[tuple[float, Any]]:
     """Decode packets in order of presentation; a frame that does not come after the last one is left out.
 
+    Two of one time are two where two packets have that time, for rows go by the number of their frame; a decoder that
+    makes two of one packet stumbled over damage.
+
     What is shown before the key frame with which decoding began may refer to frames that are not there: where the
     stream was `sought` none of it counts, else what the decoder calls damaged. A damaged frame behind it is an error.
     AVI knows the order of decoding only: its frames are shown `one_by_one`, at the times of its packets.
@@ -124,7 +127,10 @@ def timed_frames(
     begins_s: float | None = None
     last_s, count = -math.inf, 0
     slots: deque[float] = deque()
+    left: Counter[int | None] = Counter()
     for packet in packets:
+        if packet.pts is not None:
+            left[packet.pts] += 1
         if one_by_one and packet.dts is not None:
             slots.append(float(packet.dts * packet.time_base))
         if begins_s is None and packet.pts is not None:
@@ -139,7 +145,8 @@ def timed_frames(
             if frame.is_corrupt:
                 raise RecordError(f"frame {count} is damaged")
             count += 1
-            if time_s > last_s:
+            if time_s > last_s or (time_s == last_s and left[frame.pts] > 0):
+                left[frame.pts] -= 1
                 last_s = time_s
                 yield time_s, frame
 

@@ -148,7 +148,7 @@ def test_damaged_bytes_cost_the_clip_or_are_concealed_by_the_decoder(
         bad = damaged(path, tmp_path / f"bad.{suffix}", start)
         try:
             clip = video.decode(bad, 64)
-            assert (np.diff(clip.time_s) > 0).all()
+            assert (np.diff(clip.time_s) >= 0).all()
             assert len(clip.frames.jpegs) >= 40
         except RecordError as error:
             assert "\n" not in str(error)
