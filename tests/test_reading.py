@@ -55,7 +55,7 @@ def long_name() -> None:
 def test_whatever_a_library_raises_over_a_record_is_a_record_error_of_one_line(
     damage: Callable[[], object], reason: str
 ) -> None:
-    with pytest.raises(UnexpectedError) as error, reading():
+    with pytest.raises(RecordError) as error, reading():
         damage()
     assert reason in str(error.value)
     assert len(str(error.value)) <= 500
