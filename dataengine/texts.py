@@ -11,6 +11,9 @@ from typing import Any
 
 from dataengine.episode import Text
 
+SHOWN = 6
+"""Texts, and paraphrases of each, that a line has room for."""
+
 
 def distinct(phrases: Iterable[Any]) -> tuple[str, ...]:
     """Distinct phrases in order, stripped; what is empty or no text is left out."""
@@ -84,6 +87,15 @@ def narrowest(texts: Sequence[Text], num_steps: int) -> list[str]:
     for _, text in order:  # of equal length the first is written last
         found[text.start : text.end] = [text.phrases[0]] * (text.end - text.start)
     return found
+
+
+def summary(texts: Sequence[Text], num_steps: int) -> str:
+    """Say in one line what is said and when; empty where nothing is."""
+    found = []
+    for text in texts[:SHOWN]:
+        when = "" if (text.start, text.end) == (0, num_steps) else f"steps {text.start} to {text.end}: "
+        found.append(when + " | ".join(text.phrases[:SHOWN]))
+    return "; ".join([*found, *([f"and {len(texts) - SHOWN} more"] if len(texts) > SHOWN else [])])
 
 
 def from_row(

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import simplejpeg
 
+from dataengine import texts
 from dataengine.errors import DataEngineError
 from dataengine.film import main_camera
 from dataengine.protocols import Stage, Trims
@@ -115,7 +116,8 @@ def _chosen(rows: Sequence[int], datasets: Sequence[str]) -> list[int]:
 def _example(corpus: Corpus, episode_id: str, caption: str, pictures: Path) -> Iterator[str]:
     """Show frames and curves of an episode, and the frames of the one that it repeats."""
     episode = corpus.episode(episode_id)
-    words = f"{episode.dataset} · {episode_id} · {' | '.join(episode.instruction or ()) or 'no instruction'}: {caption}"
+    said = texts.summary(episode.texts, episode.num_steps) or "no instruction"
+    words = f"{episode.dataset} · {episode_id} · {said}: {caption}"
     yield from _strip(episode, words, pictures)
     other = OTHER_EPISODE.search(caption)
     if other:

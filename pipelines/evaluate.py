@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field
 
-from dataengine import progress
+from dataengine import progress, texts
 from dataengine.config import MOST, MOST_WORKERS, Config
 from dataengine.errors import DataEngineError
 from dataengine.report import Report
@@ -268,14 +268,18 @@ def _actor(unit: _Unit, kind: type[Simulator], instruction: str) -> _play.Actor:
 
 
 def _demonstrations(corpus: str, source: str, instruction: str) -> Sequence[NDArray[np.float32]]:
-    """Take the actions (t, a) of all episodes of a corpus that were asked for the same."""
+    """Take the actions (t, a) of all steps of a corpus that were asked for the same."""
     from dataengine.store import Corpus
 
-    table = Corpus.open(corpus).table(["instruction", "action", "action_dim"], where=f"dataset = '{source}'")
+    opened = Corpus.open(corpus)
+    said = [name for name in ("instruction", "texts") if name in opened.schema.names]
+    table = opened.table([*said, "num_steps", "action", "action_dim"], where=f"dataset = '{source}'")
     found = [
-        np.asarray(row["action"], np.float32).reshape(-1, row["action_dim"])
+        np.asarray(row["action"], np.float32).reshape(-1, row["action_dim"])[text.start : text.end]
         for row in table.to_pylist()
-        if instruction in row["instruction"] and row["action"]
+        if row["action"]
+        for text in texts.from_row(row.get("texts"), row["instruction"], row["num_steps"])
+        if instruction in text.phrases
     ]
     if not found:
         raise DataEngineError(f"{corpus}: no episode of {source} with instruction '{instruction}' to replay")

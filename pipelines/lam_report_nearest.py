@@ -7,12 +7,12 @@ pair that moves, and says whether codes and the hand's direction agree more than
 from collections.abc import Mapping, Sequence
 from math import ceil
 from pathlib import Path
-from typing import Literal
 
 import numpy as np
 import simplejpeg
 from numpy.typing import NDArray
 
+from dataengine import texts
 from dataengine.report import Report
 from dataengine.store import Corpus
 from pipelines.lam_report_measures import Distance, Floats, directions, distances, examples, mean_over, nearest
@@ -32,7 +32,7 @@ class Nearness(Report):
     among: str
     """The same group again: then only pairs of other episodes count."""
     other_tasks: bool = False
-    """Whether only episodes with another instruction count."""
+    """Whether only pairs of which something else is said count."""
     pairs: int
     """Queries."""
     distance: float | None
@@ -72,7 +72,9 @@ def compare(query: Group, among: Group, kind: Distance, *, other_tasks: bool = F
     way = None if query.motion is None else directions(query.motion)
     asked = np.ones(len(query.codes), dtype=bool) if way is None else way.any(axis=1)
     far = distances(query.flat[asked], among.flat, kind)
-    allowed = _differ(query, among, "instruction" if other_tasks else "episode_id")[asked]
+    allowed = _differ(query, among)[asked]
+    if other_tasks:
+        allowed &= _said(query)[asked, None] != _said(among)[None]
     marked = nearest(far, allowed)
     equal = (query.codes[asked, None] == among.codes[None]).mean(axis=2)
     cosine: Floats | None = None
@@ -91,10 +93,17 @@ def compare(query: Group, among: Group, kind: Distance, *, other_tasks: bool = F
     )
 
 
-def _differ(query: Group, among: Group, fact: Literal["episode_id", "instruction"] = "episode_id") -> NDArray[np.bool_]:
+def _differ(query: Group, among: Group) -> NDArray[np.bool_]:
     """(n, n') which pairs may be compared: not those of one episode, nearly all of which are alike."""
-    names = [np.array([str(getattr(e, fact)) for e in g.picks.episodes])[g.picks.episode] for g in (query, among)]
+    names = [np.array([e.episode_id for e in g.picks.episodes])[g.picks.episode] for g in (query, among)]
     return names[0][:, None] != names[1][None]
+
+
+def _said(group: Group) -> NDArray[np.str_]:
+    """(n,) what holds at the first frame of each pair."""
+    picks = group.picks
+    pairs = zip(picks.episode.tolist(), picks.row.tolist(), strict=True)
+    return np.array([str([t.phrases for t in texts.at(picks.episodes[e].texts, row)]) for e, row in pairs], np.str_)
 
 
 def pick_queries(groups: Sequence[Group], painted: Sequence[Painted], count: int) -> list[tuple[int, int]]:

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
+from dataengine import texts
 from dataengine.config import MOST, Config
 from dataengine.errors import DataEngineError
 from dataengine.formats import jpeg
@@ -82,20 +83,22 @@ def run(config: PlanConfig) -> PlanReport:
 
     policy, lam, reader = ActPolicy.load(config.policy), load_lam(Path(config.lam)), open_reader(config.data)
     held_out = config.held_out
-    chosen = choose(reader, config.datasets, held_out, config.clips)
+    interval_s = lam.config.interval_s
+    chosen = choose(reader, config.datasets, held_out, config.clips, interval_s)
     if not chosen:
-        held_out, chosen = 0.0, choose(reader, config.datasets, 1.0, config.clips)
+        held_out, chosen = 0.0, choose(reader, config.datasets, 1.0, config.clips, interval_s)
     if not chosen:
         raise DataEngineError(f"{config.data}: found no robot episode of {config.datasets or 'any dataset'}")
     config.out.mkdir(parents=True, exist_ok=True)
     plans = []
     for i, episode in enumerate(chosen):
         image = config.out / f"plan_{i:02d}.png"
-        agreement = _draw(policy, lam, reader, episode, image)
+        start = _start(episode, interval_s)
+        agreement = _draw(policy, lam, reader, episode, start, image)
         plans.append(
             DrawnPlan(
                 image=image,
-                instruction=_instruction(episode),
+                instruction=texts.said_at(episode.texts, start),
                 dataset=episode.dataset,
                 episode_id=episode.episode_id,
                 held_out=is_held_out(episode, held_out),
@@ -105,31 +108,35 @@ def run(config: PlanConfig) -> PlanReport:
     return PlanReport(plans=plans)
 
 
-def choose(reader: EpisodeReader, datasets: Sequence[str], held_out: float, clips: int) -> list[EpisodeInfo]:
+def choose(
+    reader: EpisodeReader, datasets: Sequence[str], held_out: float, clips: int, interval_s: float
+) -> list[EpisodeInfo]:
     """Take held-out robot episodes, one of each instruction before a second of any; the same every time."""
     taken: dict[str, int] = {}
     ranked = []
     for episode in sorted(reader.episodes, key=lambda e: e.episode_id):
         wanted = episode.kind == "robot" and (not datasets or episode.dataset in datasets)
         if wanted and is_held_out(episode, held_out):
-            text = _instruction(episode)
+            text = texts.said_at(episode.texts, _start(episode, interval_s))
             taken[text] = taken.get(text, 0) + 1
             ranked.append((taken[text], text, episode))
     ranked.sort(key=lambda found: found[:2])
     return [episode for _, _, episode in ranked[:clips]]
 
 
-def _instruction(episode: EpisodeInfo) -> str:
-    return episode.instruction[0] if episode.instruction else ""
+def _start(episode: EpisodeInfo, interval_s: float) -> int:
+    """Choose a step of an episode's middle third, where the robot is busy, with room for a latent action."""
+    return max(0, min(episode.num_steps // 3, episode.num_steps - 1 - steps_per_latent(episode.control_hz, interval_s)))
 
 
-def _draw(policy: "ActPolicy", lam: "Lam", reader: EpisodeReader, episode: EpisodeInfo, image: Path) -> float:
-    """Plan from the middle third of an episode, where the robot is busy, save the strip, return the agreement."""
+def _draw(
+    policy: "ActPolicy", lam: "Lam", reader: EpisodeReader, episode: EpisodeInfo, start: int, image: Path
+) -> float:
+    """Plan from a step of an episode and what is said there, save the strip, return the agreement."""
     import torch
     from PIL import Image
 
     stride = steps_per_latent(episode.control_hz, lam.config.interval_s)
-    start = max(0, min(episode.num_steps // 3, episode.num_steps - 1 - stride))
     state = reader.state(episode.row)
     assert state is not None  # a robot has one
     first = _picture(reader, episode, "primary", start)
@@ -141,7 +148,8 @@ def _draw(policy: "ActPolicy", lam: "Lam", reader: EpisodeReader, episode: Episo
         embodiment=episode.embodiment,
         control_hz=episode.control_hz,
     )
-    planned = lam.snap(torch.as_tensor(policy.plan_batch([seen], [_instruction(episode)]))[0])  # (n, k, d)
+    said = texts.said_at(episode.texts, start)
+    planned = lam.snap(torch.as_tensor(policy.plan_batch([seen], [said]))[0])  # (n, k, d)
     frames = [start + i * stride for i in range(len(planned) + 1) if start + i * stride < episode.num_steps]
     happened = [_picture(reader, episode, "primary", frame) for frame in frames]
     strip = stack([happened, _roll_out(lam, first, planned)])

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
+from dataengine import texts
 from dataengine.config import Config
 from dataengine.errors import CorpusError, DataEngineError
 from dataengine.report import Report
@@ -85,6 +86,9 @@ class EpisodeReport(Report):
     seconds: float
     control_hz: float
     instruction: list[str]
+    """Every different phrase."""
+    texts: list[dict[str, Any]]
+    """What is said, and at which steps: `start` to `end`, without `end`; `phrases` are paraphrases."""
     cameras: dict[str, str]
     """Slot to height x width, as stored and as shipped."""
     state_encoding: str
@@ -114,7 +118,7 @@ class EpisodeReport(Report):
             "file": self.source_uri,
             "body": f"{self.embodiment} ({self.kind})",
             "length": seconds,
-            "instruction": " | ".join(self.instruction) or "none",
+            "instruction": texts.summary(texts.from_row(self.texts, (), self.steps), self.steps) or "none",
             "cameras": "; ".join(f"{slot} {size}" for slot, size in self.cameras.items()) or "none",
             "vectors": ", ".join(f"{name} {dim}" for name, dim in self.dims.items()),
             "encodings": f"state {self.state_encoding}, action {self.action_encoding}",
@@ -148,13 +152,16 @@ def run(config: ShowConfig) -> CorpusReport | EpisodeReport:
 def _corpus(corpus: "Corpus", config: ShowConfig) -> CorpusReport:
     """Sum up, and name a few episodes of each dataset."""
     facts = datasets(corpus)
-    rows = corpus.table(["episode_id", "dataset", "num_steps", "instruction"]).to_pylist()
+    said = [name for name in ("instruction", "texts") if name in corpus.schema.names]
+    rows = corpus.table(["episode_id", "dataset", "num_steps", *said]).to_pylist()
     examples = [
         Example(
             episode_id=row["episode_id"],
             dataset=row["dataset"],
             steps=row["num_steps"],
-            instruction=" | ".join(row["instruction"] or ()),
+            instruction=texts.summary(
+                texts.from_row(row.get("texts"), row["instruction"], row["num_steps"]), row["num_steps"]
+            ),
         )
         for f in facts
         for row in [row for row in rows if row["dataset"] == f.name][:EXAMPLES]
@@ -199,7 +206,8 @@ def _episode(corpus: "Corpus", episode: "StoredEpisode", picture: Path | None) -
         steps=episode.num_steps,
         seconds=episode.num_steps / episode.control_hz,
         control_hz=episode.control_hz,
-        instruction=episode.instruction or [],
+        instruction=episode.instruction,
+        texts=texts.to_row(episode.texts),
         cameras={slot: f"{h}x{w} (shipped {nh}x{nw})" for slot, (h, w, nh, nw) in sizes.items()},
         dims={name: 0 if vector is None else vector.shape[1] for name, vector in vectors.items()},
         ranges=[
@@ -241,9 +249,8 @@ def draw(episode: "StoredEpisode", out: Path, num_frames: int) -> None:
     curves = [(name, vector) for name in ("state", "action") if (vector := _vectors(episode)[name]) is not None]
     heights = [1.0] * len(episode.cameras) + [1.6] * len(curves)
     figure = Figure(figsize=(max(len(steps) * 1.3, 6), 1.3 * sum(heights) + 0.8), layout="constrained")
-    figure.suptitle(
-        f"{episode.dataset} · {episode.episode_id} · {' | '.join(episode.instruction or ())}", fontsize=10, wrap=True
-    )
+    said = texts.summary(episode.texts, episode.num_steps)
+    figure.suptitle(f"{episode.dataset} · {episode.episode_id} · {said}", fontsize=10, wrap=True)
     axes: Any = figure.subplots(len(heights), squeeze=False, height_ratios=heights)[:, 0] if heights else ()
     seconds = np.asarray(episode.time_ns) / 1e9
     for slot, axis in zip(episode.cameras, axes, strict=False):

@@ -1,6 +1,9 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
+from dataengine.episode import Text
 from dataengine.texts import whole_episode
 from dataengine.windows import EpisodeInfo
 from pipelines.lam_report_measures import (
@@ -114,6 +117,15 @@ def group(name, latent, motion, codes=None, per_episode=10):
         codes=np.zeros((n, 1), np.int64) if codes is None else codes,
         motion=motion,
     )
+
+
+def test_another_task_is_what_is_said_of_the_pairs_frames_not_of_its_episode():
+    made = group("a", np.eye(20), np.ones((20, 3)), (np.arange(20) % 10 // 5)[:, None])
+    parts = (Text(0, 5, ("reach",)), Text(5, 11, ("lift",)))
+    episodes = tuple(replace(e, texts=parts) for e in made.picks.episodes)
+    made = replace(made, picks=replace(made.picks, episodes=episodes))
+    assert compare(made, made, "euclid").equal_codes_random == 0.5
+    assert compare(made, made, "euclid", other_tasks=True).equal_codes_random == 0
 
 
 def test_latents_that_hold_the_motion_find_hands_that_go_the_same_way_and_noise_does_not():

@@ -20,7 +20,9 @@ from dataengine.store import Corpus, new_rows, staging, tables
 from dataengine.store.checks import check_episode
 from dataengine.store.reader import TableReader, read_episodes
 from dataengine.windows import WindowSpec, cut_window
-from pipelines import stats
+from pipelines import evaluate, stats
+from pipelines import plan as plans
+from tests.training.readers import MadeReader, make_episode
 
 STEPS = 24
 """Of an episode in which something else is said at every step."""
@@ -178,6 +180,30 @@ def test_verify_finds_texts_that_cannot_be(corpus):
     )
     (problem,) = corpus.verify().problems
     assert "its instruction is not what its texts say" in problem
+
+
+def test_a_line_says_what_is_said_and_when():
+    there = [Text(0, 9, ("tidy up", "clear it")), Text(2, 5, ("take the cup",))]
+    assert texts.summary(there, 9) == "tidy up | clear it; steps 2 to 5: take the cup"
+    assert texts.summary(texts.spans([str(k)] for k in range(9)), 9).endswith("steps 5 to 6: 5; and 3 more")
+    assert texts.summary([], 9) == ""
+
+
+def test_a_demonstration_to_replay_is_the_steps_that_were_asked_for_the_same(tmp_path):
+    parts = (Text(0, 24, ("tidy up",)), Text(3, 9, ("take it", "grasp it")), Text(9, 20, ("put it down",)))
+    corpus = make_corpus(tmp_path / "corpus", {"a": [replace(step_by_step(), texts=parts)]})
+    action = corpus.episode(corpus.episode_ids()[0]).action
+    for said, steps in (("tidy up", slice(0, 24)), ("grasp it", slice(3, 9)), ("put it down", slice(9, 20))):
+        (found,) = evaluate._demonstrations(corpus.uri, "made", said)
+        assert np.array_equal(found, action[steps])
+
+
+def test_a_plan_is_drawn_for_what_holds_where_it_starts():
+    episodes = [
+        make_episode(i, num_steps=30, texts=(Text(0, 8, ("reach",)), Text(8, 30, (f"lift {i % 2}",)))) for i in range(4)
+    ]
+    chosen = plans.choose(MadeReader(episodes), [], 1.0, 2, interval_s=0.3)
+    assert [texts.said_at(e.texts, 10) for e in chosen] == ["lift 0", "lift 1"]
 
 
 def test_human_clips_have_texts_too(tmp_path):

@@ -43,6 +43,8 @@ class Labels:
     """Index to what is wrong with a segment."""
     num_unlabelled: int
     """Steps that no segment covers."""
+    lost: Sequence[str] = ()
+    """What stands in the place of a text and is none."""
 
 
 def read(place: Path, task: str) -> dict[int, Entry]:
@@ -69,29 +71,30 @@ def labels(entry: Entry, num_steps: int) -> Labels:
     """Check an entry against the episode's length."""
     info = entry.get("label_info")
     listed = info.get("action_config") if isinstance(info, dict) else None
-    segments, bad = [], {}
+    segments, bad, lost = [], {}, list[str]()
     for index, action in enumerate(listed if isinstance(listed, list) else []):
         try:
             start, end = _frame(action, "start_frame"), _frame(action, "end_frame")
         except RecordError as error:
             bad[index] = str(error)
             continue
-        text = _text(action.get("action_text"))
+        text = _text(action, "action_text", lost)
         if not text:
             continue
         if not max(start, 0) < min(end, num_steps):
             bad[index] = f"segment {index} is [{start}, {end}) of {num_steps} steps, expected some of them"
             continue
-        segments.append(Segment(index, max(start, 0), min(end, num_steps), text, _text(action.get("skill"))))
+        segments.append(Segment(index, max(start, 0), min(end, num_steps), text, _text(action, "skill", lost)))
     is_covered = np.zeros(num_steps, bool)
     for segment in segments:
         is_covered[segment.start : segment.end] = True
     return Labels(
-        task_name=_text(entry.get("task_name")),
-        scene=_text(entry.get("init_scene_text")),
+        task_name=_text(entry, "task_name", lost),
+        scene=_text(entry, "init_scene_text", lost),
         segments=segments,
         bad=bad,
         num_unlabelled=int(num_steps - is_covered.sum()),
+        lost=tuple(dict.fromkeys(lost)),
     )
 
 
@@ -109,6 +112,7 @@ def notes(found: Labels) -> dict[str, str]:
         "segments_bad": "; ".join(found.bad.values()),
         "unlabelled_steps": str(found.num_unlabelled) if listed else "",
         "scene": found.scene,
+        "texts_lost": "; ".join(found.lost),
     }
     return {key: value for key, value in words.items() if value}
 
@@ -120,5 +124,8 @@ def _frame(action: Any, key: str) -> int:
     return int(value)
 
 
-def _text(value: Any) -> str:
+def _text(entry: Mapping[str, Any], key: str, lost: list[str]) -> str:
+    value = entry.get(key)
+    if value is not None and not isinstance(value, str):
+        lost.append(f"{key} is {type(value).__name__}, expected a text")
     return value.strip() if isinstance(value, str) else ""

@@ -194,8 +194,9 @@ def _number(metadata: Mapping[str, Any], key: str) -> float | None:
 def _texts(texts: Mapping[str, Any], task: int) -> tuple[list[str], dict[str, str]]:
     """Return the instruction, and the publisher's Chinese wording as a note; a few tasks have none."""
     entry = texts.get(f"task_{task:04}")
+    said = entry if isinstance(entry, dict) else {}
     words = {
-        language: str(entry.get(f"task_description_{language}") or "").strip() if isinstance(entry, dict) else ""
+        language: found.strip() if isinstance(found := said.get(f"task_description_{language}"), str) else ""
         for language in ("english", "chinese")
     }
     notes = {"instruction_chinese": words["chinese"]} if words["chinese"] else {}

@@ -117,6 +117,7 @@ def test_an_entry_without_label_info_or_of_odd_texts_still_gives_its_episode(roo
     label(root, [action(0, 5)], label_info=[1], task_name=7, init_scene_text=None)
     (whole,) = of_first(read(root, "episode"))
     assert (list(whole.instruction), "scene" in whole.notes) == ([], False)
+    assert whole.notes["texts_lost"] == "task_name is int, expected a text"
 
 
 def test_the_unit_is_checked(root: Path) -> None:

@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 import torch
 
+from dataengine import texts
 from dataengine.normalize import Normalizer
 from dataengine.windows import WindowSpec, cut_window
 from pipelines.training.batches import ActBatches, LamBatches
@@ -192,3 +193,15 @@ def test_any_words_can_be_encoded_and_long_ones_lose_their_end_with_a_warning(ca
     assert mask.all()
     assert capsys.readouterr().err.count("loses its end, the model reads 8") == 1
     assert ids.max() < tokenizer.vocab_size <= 300
+
+
+def test_a_policy_is_told_what_holds_at_the_start_of_its_window() -> None:
+    said = [f"do step {k}" for k in range(30)]
+    reader = MadeReader([make_episode(0, texts=texts.spans([text] for text in said))])
+    tokenizer = Tokenizer.train(said, 300)
+    batch = act_batches(reader, tokenizer=tokenizer, text_length=32).make(
+        windows(reader, CHUNKS, *((0, k) for k in (3, 0, 17, 29)))
+    )
+    wanted, _ = tokenizer.encode([said[k] for k in (3, 0, 17, 29)], 32)
+    assert np.array_equal(batch.token_ids.numpy(), wanted)
+    assert len({row.tobytes() for row in wanted}) == 4
