@@ -22,7 +22,8 @@ OWN_SHARE: Final = 0.9
 """Of the machine's memory, over all its workers."""
 _CGROUPS: Final = ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes")
 
-_granted: list[float] = []
+_granted: list[tuple[float, str]] = []
+"""What this process may take, innermost last, each with the setting that says so."""
 
 
 def share_gb(workers: int = 0) -> float:
@@ -32,8 +33,8 @@ def share_gb(workers: int = 0) -> float:
 
 
 @contextmanager
-def little_memory(gigabytes: float) -> Iterator[None]:
-    """Let this process take only so much more than it has now."""
+def little_memory(gigabytes: float, setting: str = "") -> Iterator[None]:
+    """Let this process take only so much more than it has now; `setting` is what a user may raise."""
     if sys.platform != "linux":
         yield
         return
@@ -43,7 +44,7 @@ def little_memory(gigabytes: float) -> Iterator[None]:
     wanted = _held_bytes() + int(gigabytes * GB)
     limits = [limit for limit in (before, hard, wanted) if limit != resource.RLIM_INFINITY]
     resource.setrlimit(resource.RLIMIT_DATA, (min(limits), hard))
-    _granted.append(gigabytes)
+    _granted.append((gigabytes, setting))
     try:
         yield
     finally:
@@ -55,7 +56,9 @@ def too_much() -> str:
     """Say in a few words what a MemoryError means here, and what can be done."""
     if not _granted:
         return "needs more memory than there is"
-    return f"reading took more than {_granted[-1]:g} GB; --set memory_gb={2 * _granted[-1]:g} lets it take more"
+    gigabytes, setting = _granted[-1]
+    more = f"; --set {setting}={2 * gigabytes:g} lets it take more" if setting else ""
+    return f"reading took more than {gigabytes:g} GB{more}"
 
 
 def _held_bytes() -> int:

@@ -15,6 +15,7 @@ from pathlib import Path
 
 from dataengine.episode import Episode, Part, Reject
 from dataengine.errors import DataEngineError
+from dataengine.guard import little_memory, share_gb
 from dataengine.progress import task
 from dataengine.protocols import Source
 from dataengine.report import Report
@@ -107,7 +108,8 @@ def _sample(source: Source, part: Part) -> tuple[float, float, int, int]:
         )
         before, started, seen = _bytes_read(), time.monotonic(), [0]
         try:
-            receipt = stage_part(part, _for_a_while(watched(source.read(part), STALL_S), started, seen), staging)
+            with little_memory(share_gb()):
+                receipt = stage_part(part, _for_a_while(watched(source.read(part), STALL_S), started, seen), staging)
         except (DataEngineError, ReadError, OSError):
             return 0.0, 0.0, 0, 0
         finally:

@@ -8,7 +8,7 @@ in segments, so that neither a long video nor many of them have to fit in memory
 import os
 import time
 from collections.abc import Sequence
-from contextlib import closing
+from contextlib import closing, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -18,6 +18,7 @@ from pydantic import Field
 from dataengine import labels
 from dataengine.config import MOST_HZ, MOST_WORKERS, Config
 from dataengine.errors import DataEngineError
+from dataengine.guard import little_memory, share_gb
 from dataengine.latents import VideoLatents, as_table, write_npz
 from dataengine.progress import task
 from dataengine.report import Report
@@ -110,7 +111,10 @@ def run(config: LabelVideoConfig) -> LabelVideoReport:
         d=lam.config.latent_dim,
         interval_s=config.interval_s or lam.config.interval_s,
     )
-    found, rejected = label_videos(files, lam, info, config)
+    # The drivers of accelerators map memory as they please; beside them there is no limit.
+    alone = next(lam.parameters()).device.type == "cpu"
+    with little_memory(share_gb(workers=1)) if alone else nullcontext():
+        found, rejected = label_videos(files, lam, info, config)
     if found and config.out.suffix == ".npz":
         write_npz(config.out, info, found)
     elif found:

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dataengine.errors import RecordError
+from dataengine.guard import too_much
 
 SEGMENT_FRAMES = 256
 """New frames in one segment."""
@@ -122,6 +123,8 @@ def decode_side_by_side(files: Sequence[str], cutter: Cutter, threads: int) -> G
                     return
         except RecordError as error:
             reason = str(error)
+        except MemoryError:
+            reason = f"{Path(files[file]).name}: {too_much()}"
         except Exception as error:  # whatever a codec thinks of: it costs one video, not the others
             reason = f"{Path(files[file]).name}: {type(error).__name__}: {error}"
         put(End(file, reason))

@@ -36,7 +36,7 @@ def test_memory_beyond_the_grant_is_refused_and_the_limit_is_lifted_again() -> N
 
 def test_a_record_over_the_grant_says_which_setting_lets_it_in() -> None:
     with (
-        little_memory(1.5),
+        little_memory(1.5, "memory_gb"),
         pytest.raises(LimitError, match=r"took more than 1.5 GB; --set memory_gb=3 lets"),
         reading(),
     ):

@@ -12,6 +12,7 @@ from typer.testing import CliRunner
 
 from cli.app import app
 from dataengine.errors import DataEngineError
+from dataengine.guard import little_memory
 from models.weights import load_lam
 from pipelines import video_segments
 from pipelines.label_video import LabelVideoConfig, run
@@ -176,3 +177,11 @@ def test_a_checkpoint_exported_on_the_command_line_labels_a_folder_of_videos(tmp
     _, ours = label(tmp_path, path)
     _, theirs = label(tmp_path, path, name="theirs.npz", lam=tmp_path / "released")
     np.testing.assert_array_equal(ours["codes"], theirs["codes"])
+
+
+def test_a_video_that_takes_too_much_memory_is_left_out_and_the_others_are_read(monkeypatch):
+    monkeypatch.setattr(video_segments.Cutter, "cut", lambda self, file, path: [] if file else [bytearray(10**14)])
+    cutter = video_segments.Cutter(rate_hz=5, stride=1, num_frames=2, side=8)
+    with little_memory(1.0):
+        ends = list(video_segments.decode_side_by_side(["bomb.mp4", "fine.mp4"], cutter, 1))
+    assert ends == [video_segments.End(0, "bomb.mp4: reading took more than 1 GB"), video_segments.End(1)]

@@ -39,7 +39,7 @@ def read_part(
     source: PartReader, part: Part, staging: Staging, attempt: int, stall_s: float, memory_gb: float = 0.0
 ) -> Outcome:
     """Read, check and stage one part. A reader that is silent for `stall_s` ends the whole process."""
-    with little_memory(memory_gb or share_gb()):
+    with little_memory(memory_gb or share_gb(), "memory_gb"):
         return _read_part(source, part, staging, attempt, stall_s)
 
 

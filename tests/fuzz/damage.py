@@ -4,6 +4,7 @@ import json
 import struct
 import zlib
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 
 import google_crc32c
@@ -303,5 +304,6 @@ def damage(name: str, data: bytes, rng: np.random.Generator) -> tuple[bytes, boo
     suffix = ".tfrecord" if ".tfrecord" in name else name[name.rfind(".") :]
     by_structure = tfrecord if suffix == ".tfrecord" else BY_SUFFIX.get(suffix)
     if by_structure is not None and rng.random() < 0.6:
-        return by_structure(data, rng), True
+        with suppress(LookupError, TypeError, ValueError, struct.error, yaml.YAMLError):  # it was damaged before
+            return by_structure(data, rng), True
     return blind(data, rng), False
