@@ -27,11 +27,16 @@ def stable_id(*words: str) -> str:
     return hashlib.blake2b("\x1f".join(words).encode("utf-8", "surrogatepass"), digest_size=8).hexdigest()
 
 
+def spelt(name: str) -> str:
+    r"""Spell out what is no letter: `caf\udce9` where a file's name has a byte that is not UTF-8."""
+    return name if name.isascii() else name.encode("utf-8", "backslashreplace").decode()
+
+
 def plain_name(text: str) -> str:
     """Make a name of untrusted text that any table and message takes: itself, or its start and a hash."""
     if len(text) <= LONGEST_NAME and text.isprintable():  # halves of a letter are not printable
         return text
-    start = text[:LONGEST_NAME].encode("utf-8", "backslashreplace").decode()
+    start = spelt(text[:LONGEST_NAME])
     return f"{' '.join(start.split())[: LONGEST_NAME - 40]} ... {stable_id(text)}"
 
 
@@ -159,5 +164,5 @@ class Reject:
     def __post_init__(self) -> None:
         """Keep out of the tables what they cannot hold."""
         object.__setattr__(self, "record", plain_name(self.record))
-        object.__setattr__(self, "source_uri", self.source_uri.encode("utf-8", "backslashreplace").decode())
-        object.__setattr__(self, "reason", self.reason.encode("utf-8", "backslashreplace").decode())
+        object.__setattr__(self, "source_uri", spelt(self.source_uri))
+        object.__setattr__(self, "reason", spelt(self.reason))

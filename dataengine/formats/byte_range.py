@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO, cast
 
+from dataengine.formats import files
+
 
 @dataclass(frozen=True)
 class ByteRange:
@@ -35,8 +37,8 @@ def name_of(place: Place) -> str:
 def size_of(place: Place) -> int | None:
     """Return the number of bytes; None when there is no such file."""
     if isinstance(place, ByteRange):
-        return place.num_bytes if place.path.is_file() else None
-    return Path(place).stat().st_size if Path(place).is_file() else None
+        return None if files.size(place.path) is None else place.num_bytes
+    return files.size(place)
 
 
 class _Range(io.RawIOBase):

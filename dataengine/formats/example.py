@@ -18,8 +18,15 @@ from google.protobuf.message import DecodeError
 from dataengine.errors import RecordError
 from dataengine.formats.features import Group, Leaf, Node, Repeated, Shape, leaves
 
-Lists = dict[str, Any]
-"""Key to the protobuf Feature of one record."""
+MAX_INFLATED = 2**30
+"""Bytes that the compressed tensors of one record may hold: an episode is read whole. deflate makes 1,000 of one."""
+
+
+class Lists(dict[str, Any]):
+    """Key to the protobuf Feature of one record."""
+
+    num_inflated = 0
+    """Bytes of tensors that were compressed in it, so far."""
 
 
 @cache
@@ -71,7 +78,7 @@ def decode(payload: bytes, schema: Group) -> dict[str, Any]:
         message = _example_class().FromString(payload)
     except DecodeError as error:
         raise RecordError(f"the payload ({len(payload)} bytes) is no tf.train.Example") from error
-    lists = dict(message.features.feature)
+    lists = Lists(message.features.feature)
     return {name: _value(node, name, lists) for name, node in schema.fields.items()}
 
 
@@ -158,7 +165,7 @@ def _leaf(leaf: Leaf, key: str, levels: tuple[int | None, ...], count: int | Non
     num_items = 1
     if levels:
         _check_rows(key, row_lengths, count)
-        num_items = int(np.sum(row_lengths[-1])) if row_lengths else (len(flat) if count is None else count)
+        num_items = _total(row_lengths[-1]) if row_lengths else (len(flat) if count is None else count)
     items = _items(leaf, key, flat, num_items, lists, ragged=len(levels) > 1)
     if not levels:
         return items[0]
@@ -176,11 +183,16 @@ def _leaf(leaf: Leaf, key: str, levels: tuple[int | None, ...], count: int | Non
 def _check_rows(key: str, row_lengths: list, count: int | None) -> None:
     """Row lengths of each level must add up to the rows of the next; the first level has `count` rows."""
     for i, lengths in enumerate(row_lengths):
-        expected = count if i == 0 else int(np.sum(row_lengths[i - 1]))
+        expected = count if i == 0 else _total(row_lengths[i - 1])
         if expected is not None and len(lengths) != expected:
             raise RecordError(f"key '{key}' has {len(lengths)} rows at level {i}, expected {expected}")
         if len(lengths) and int(np.min(lengths)) < 0:
             raise RecordError(f"key '{key}' has a negative row length")
+
+
+def _total(lengths: Any) -> int:
+    """Add up without the wrap at 64 bits."""
+    return sum(lengths.tolist())
 
 
 def _items(leaf: Leaf, key: str, flat: Any, num_items: int, lists: Lists, *, ragged: bool) -> Any:
@@ -225,14 +237,31 @@ def _inflate(leaf: Leaf, key: str, flat: list[bytes], lists: Lists, *, ragged: b
         stored = _flat(shape_key, "int64", lists)
         if len(stored) != len(flat) * len(leaf.shape):
             raise RecordError(f"key '{shape_key}' holds {len(stored)} values, expected {len(flat)} x {len(leaf.shape)}")
+        if len(stored) and int(stored.min()) < 0:
+            raise RecordError(f"key '{shape_key}' holds a negative dimension")
         sizes = [tuple(row) for row in stored.reshape(-1, len(leaf.shape)).tolist()]
     arrays = []
     for size, value in zip(sizes, flat, strict=True):
         try:
-            raw = zlib.decompress(value) if leaf.encoding == "zlib" else value
+            raw = _decompress(value, size, dtype, lists) if leaf.encoding == "zlib" else value
             arrays.append(np.frombuffer(raw, dtype=dtype).reshape(size).astype(leaf.dtype))
         except (zlib.error, ValueError) as error:
-            raise RecordError(f"key '{key}': {len(value)} bytes do not decode to {leaf.dtype} {size}") from error
+            reason = f"{len(value)} bytes do not decode to {leaf.dtype} {size} ({error})"
+            raise RecordError(f"key '{key}': {reason}") from error
     if None not in leaf.shape:
         return np.stack(arrays) if arrays else np.empty((0, *leaf.shape), dtype=leaf.dtype)
     return arrays
+
+
+def _decompress(value: bytes, size: tuple[int, ...], dtype: np.dtype, lists: Lists) -> bytes:
+    """Inflate as much as a tensor of this size holds, never more; -1 stands for a dimension that follows."""
+    left = MAX_INFLATED - lists.num_inflated
+    limit = left if -1 in size else min(left, prod(size) * dtype.itemsize)
+    stream = zlib.decompressobj()
+    raw = stream.decompress(value, limit + 1)
+    if len(raw) > limit:
+        raise ValueError(f"more than {limit} bytes")
+    if not stream.eof:
+        raise ValueError("ends too early")
+    lists.num_inflated += len(raw)
+    return raw

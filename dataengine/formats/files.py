@@ -10,6 +10,7 @@ from pathlib import Path
 
 from dataengine.errors import RecordError, SourceError
 from dataengine.formats import remote
+from dataengine.reading import is_of_the_machine
 
 EDGE_BYTES = 65_536
 LINKS = "VILLA_LINKS"
@@ -38,6 +39,8 @@ def read_bytes(path: Path, max_bytes: int) -> bytes:
     try:
         return path.read_bytes()
     except OSError as error:
+        if is_of_the_machine(error):
+            raise
         raise RecordError(f"{path.name}: cannot be read ({error.strerror})") from error
 
 

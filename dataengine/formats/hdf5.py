@@ -1,19 +1,41 @@
-"""Arrays out of an HDF5 file; whatever is wrong with the file is one line."""
+"""Arrays of numbers out of an HDF5 file; whatever is wrong with the file is one line.
 
+A file of a kilobyte may promise terabytes, and may name other files to take bytes from. So each dataset is looked at
+before any of it is read: it must be numbers that lie in this very file, no more of them than the bytes on the disk can
+hold, and each compressed chunk must inflate to the size of a chunk.
+"""
+
+import zlib
 from collections.abc import Iterable
 from contextlib import ExitStack
+from math import prod
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from dataengine.errors import RecordError
 from dataengine.formats.byte_range import ByteRange, Place, name_of, size_of
+from dataengine.reading import is_of_the_machine
+
+MAX_BYTES = 2**28
+"""Of all arrays that are read of a file. An hour of AgiBot's numbers has 30 MB."""
+FREE_BYTES = 2**20
+"""An array may be this large without a byte on the disk: what was never written is zero."""
+MAX_RATIO = 1032
+"""deflate's best, of bytes that are all alike."""
+MAX_CHUNKS = 100_000
+MAX_HOPS = 16
+"""Links on the way to a dataset."""
+DEFLATE, SHUFFLE, FLETCHER32 = 1, 2, 3
+"""Filters of HDF5 whose output cannot outgrow what is checked here."""
 
 
 def read(place: Place, required: Iterable[str], optional: Iterable[str] = ()) -> dict[str, NDArray]:
     """Read whole datasets by key; an optional key that is not there is left out.
 
-    Raise RecordError when the file is missing or damaged, or a required key is not in it.
+    Raise RecordError when the file is missing or damaged, a required key is not in it, or a dataset is no plain array
+    of numbers within bounds.
     """
     import h5py  # here: only two kinds of source need it
 
@@ -21,17 +43,89 @@ def read(place: Place, required: Iterable[str], optional: Iterable[str] = ()) ->
     if num_bytes is None:
         raise RecordError(f"{name} is missing")
     found: dict[str, NDArray] = {}
+    left = MAX_BYTES
     try:
         with ExitStack() as opened:
             source = opened.enter_context(place.open()) if isinstance(place, ByteRange) else place
             file = opened.enter_context(h5py.File(source, "r"))
             for key in (wanted := tuple(required)) + tuple(optional):
-                value = file.get(key)
-                if isinstance(value, h5py.Dataset):
+                value = _dataset(file, key)
+                if value is not None:
+                    _check(value, num_bytes, left)
                     found[key] = np.asarray(value[()])
+                    left -= found[key].nbytes
                 elif key in wanted:
-                    raise RecordError(f"{name}: key '{key}' is missing")
-    except (OSError, RuntimeError, KeyError, ValueError) as error:  # what h5py raises on damaged files
+                    raise RecordError(f"key '{key}' is missing")
+    except RecordError as error:
+        raise RecordError(f"{name}: {error}") from error
+    except Exception as error:  # h5py raises a dozen kinds on damaged files
+        if is_of_the_machine(error):
+            raise
         reason = (str(error).splitlines() or [type(error).__name__])[0]
         raise RecordError(f"{name}: not readable HDF5 ({num_bytes} bytes; {reason})") from error
     return found
+
+
+def _dataset(file: Any, key: str) -> Any:
+    """Find a dataset step by step: h5py itself would follow links into other files. None where there is none."""
+    import h5py
+
+    words, at, hops = key.split("/"), file, 0
+    while words:
+        if not isinstance(at, h5py.Group):
+            return None
+        word = words.pop(0)
+        if not word:
+            continue
+        link = at.get(word, getlink=True)
+        if link is None:
+            return None
+        if isinstance(link, h5py.HardLink):
+            at = at[word]
+        elif isinstance(link, h5py.SoftLink) and hops < MAX_HOPS:
+            hops += 1
+            at, words = (file if link.path.startswith("/") else at), [*link.path.split("/"), *words]
+        else:
+            raise RecordError(f"key '{key}' is a link into another file or to itself; it is not followed")
+    return at if isinstance(at, h5py.Dataset) else None
+
+
+def _check(dataset: Any, num_bytes: int, left: int) -> None:
+    """Raise RecordError unless a dataset can be read at the price of its numbers."""
+    where = f"'{dataset.name}'"
+    if dataset.external or dataset.is_virtual:
+        raise RecordError(f"{where} takes its bytes from other files; they are not read, store them in this one")
+    dtype, shape = dataset.dtype, dataset.shape
+    if dtype.kind not in "biuf" or dtype.subdtype is not None or shape is None:
+        raise RecordError(f"{where} holds {str(dtype)[:80]}, expected numbers")
+    stored = min(dataset.id.get_storage_size(), num_bytes)
+    chunk = prod(dataset.chunks) * dtype.itemsize if dataset.chunks else 0
+    size = max(prod(shape) * dtype.itemsize, chunk)
+    if size > min(left, FREE_BYTES + MAX_RATIO * stored):
+        raise RecordError(f"{where} of shape {shape} takes {size} bytes, with {stored} on the disk; not read")
+    if dataset.chunks:
+        _check_chunks(dataset, chunk, num_bytes)
+
+
+def _check_chunks(dataset: Any, chunk: int, num_bytes: int) -> None:
+    """Raise RecordError unless each chunk inflates to `chunk` bytes: HDF5 inflates whatever a chunk holds."""
+    plist = dataset.id.get_create_plist()
+    filters = [plist.get_filter(i)[0] for i in range(plist.get_nfilters())]
+    others = [code for code in filters if code not in (DEFLATE, SHUFFLE, FLETCHER32)]
+    if others or filters.count(DEFLATE) > 1:
+        raise RecordError(f"'{dataset.name}' is packed by filters {filters}, expected gzip, shuffle and fletcher32")
+    if dataset.id.get_num_chunks() > MAX_CHUNKS:
+        raise RecordError(f"'{dataset.name}' has {dataset.id.get_num_chunks()} chunks, expected {MAX_CHUNKS} at most")
+    if DEFLATE not in filters:
+        return
+    places: list[Any] = []
+    dataset.id.chunk_iter(places.append)
+    for info in places:
+        if info.filter_mask & 1 << filters.index(DEFLATE):
+            continue
+        if info.size > num_bytes:
+            raise RecordError(f"'{dataset.name}' has a chunk of {info.size} bytes in a file of {num_bytes}")
+        stream = zlib.decompressobj()
+        raw = stream.decompress(dataset.id.read_direct_chunk(info.chunk_offset)[1], chunk + 1)
+        if len(raw) > chunk:
+            raise RecordError(f"'{dataset.name}' has a chunk that inflates to more than its {chunk} bytes")

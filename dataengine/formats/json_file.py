@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from dataengine.formats import remote
+from dataengine.reading import is_of_the_machine
 
 MAX_BYTES = 2**27
 """Something-Something's train.json, the largest known, has 30 MB."""
@@ -28,13 +29,15 @@ class JsonError(ValueError):
 
 
 def read(place: str | os.PathLike[str], max_bytes: int = MAX_BYTES) -> Any:
-    """Return what a file holds; raise JsonError when it is missing, cannot be opened, or is not JSON within bounds."""
+    """Return what a file holds; raise JsonError when it is missing, may not be opened, or is not JSON within bounds."""
     try:
         if not remote.is_remote(place) and (facts := remote.look(place)) and facts.st_size > max_bytes:
             raise JsonError(f"has {facts.st_size} bytes, expected {max_bytes} at most")
         with remote.open_file(place) as file:
             data = file.read(max_bytes + 1)
     except OSError as error:
+        if is_of_the_machine(error):
+            raise
         raise JsonError(f"cannot be read ({error.strerror or error})") from error
     if len(data) > max_bytes:
         raise JsonError(f"has more than {max_bytes} bytes, expected less")

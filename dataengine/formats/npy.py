@@ -8,8 +8,10 @@ dicts, lists, tuples, strings, bytes, numbers, numpy arrays and numpy scalars, a
    larger than the file: it would make the unpickler allocate that many slots.
 3. Names resolve to stand-ins of this file, never to numpy's own functions: those allocate any shape that they are told,
    and take a state that turns bytes into pointers. A name that numpy's pickles do not need stops the reading.
+4. Keys of dicts are plain: to hash a tuple of tuples of tuples, each named ten times, takes for ever. What came out is
+   then counted with everything as often as it is named, so that whoever walks over it comes to an end.
 
-Listing the opcodes costs 0.2 microseconds each: 20 ms for the poses of a scene with eight cameras (320 KB).
+Listing and running opcodes costs a microsecond each: 0.1 s for the poses of a scene with eight cameras (320 KB).
 """
 
 import io
@@ -19,12 +21,13 @@ import pickletools
 import re
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from dataengine.errors import RecordError
+from dataengine.formats import files
 
 MAGIC = b"\x93NUMPY"
 MAX_BYTES = 64 * 2**20
@@ -32,6 +35,17 @@ MAX_BYTES = 64 * 2**20
 MAX_OPCODES = 5_000_000
 """Most steps of a pickle; one byte may ask for an object of 64, and a scene needs 100,000."""
 MAX_HEADER = 10_000
+MAX_SIDE = 2**56
+"""Largest dimension, also of an array that has none in another: numpy multiplies them."""
+MAX_DIMENSIONS = 32
+MAX_DEPTH = 20
+"""Lists and dicts in one another; a scene has four."""
+MAX_WEIGHT = 4 * MAX_BYTES
+"""Bytes of all objects, each as often as it is named; as many as are in the file but for words that come often."""
+OBJECT_BYTES = 64
+KEYS = (str, bytes, int, float, bool, np.number, type(None))
+MAX_KEY = 2**64
+"""Python's hashes of larger numbers can be made to be all alike."""
 HEADER = re.compile(
     r"\{'descr': '(?P<descr>[<>|=]?[biufcSU]\d{1,6}|\|O)', 'fortran_order': (?P<fortran>True|False), "
     r"'shape': \((?P<shape>(?:\d{1,19}L?,? ?)*)\),? ?\}\s*"
@@ -40,7 +54,7 @@ ITEM = re.compile(r"[biufcSU]\d{1,6}|O8?")
 """Dtypes that an array inside of a pickle may have."""
 
 NEEDED = """
-PROTO FRAME STOP MARK NONE NEWTRUE NEWFALSE BININT BININT1 BININT2 LONG1 LONG4 BINFLOAT
+PROTO FRAME STOP MARK NONE NEWTRUE NEWFALSE BININT BININT1 BININT2 LONG1 BINFLOAT
 BINUNICODE SHORT_BINUNICODE BINUNICODE8 BINBYTES SHORT_BINBYTES BINBYTES8 BYTEARRAY8
 EMPTY_TUPLE TUPLE TUPLE1 TUPLE2 TUPLE3 EMPTY_LIST APPEND APPENDS EMPTY_DICT SETITEM SETITEMS
 BINPUT LONG_BINPUT MEMOIZE BINGET LONG_BINGET GLOBAL STACK_GLOBAL REDUCE BUILD
@@ -56,15 +70,9 @@ def read(path: str | Path, max_bytes: int = MAX_BYTES) -> Any:
     plain objects and numpy arrays.
     """
     path = Path(path)
-    if not path.is_file():
-        raise RecordError(f"{path.name} is missing")
-    size = path.stat().st_size
-    if size > max_bytes:
-        raise RecordError(f"{path.name}: has {size} bytes, expected {max_bytes} at most")
+    data = files.read_bytes(path, max_bytes)
     try:
-        return loads(path.read_bytes())
-    except OSError as error:
-        raise RecordError(f"{path.name}: cannot be read ({error.strerror})") from error
+        return loads(data)
     except RecordError as error:
         raise RecordError(f"{path.name}: {error}") from error
 
@@ -77,11 +85,23 @@ def loads(data: bytes) -> Any:
         value = _unpickle(body)
         if not isinstance(value, np.ndarray) or value.dtype != object or value.shape != shape:
             raise RecordError(f"the pickle holds {_kind(value)}, the header promises objects of shape {shape}")
+        _weigh(value)
         return value.item() if shape == () else value.view(np.ndarray)
     expected = math.prod(shape) * dtype.itemsize
     if expected != len(body):
         raise RecordError(f"holds {len(body)} bytes of numbers, the header promises {expected}; truncated?")
-    return np.frombuffer(body, dtype).reshape(shape, order="F" if is_fortran else "C")
+    try:
+        return np.frombuffer(body, dtype).reshape(shape, order="F" if is_fortran else "C")
+    except ValueError as error:  # of no items, and of dimensions whose product numpy cannot hold
+        raise RecordError(f"an array of shape {shape} cannot be made ({error})") from error
+
+
+def _count(shape: Any) -> int:
+    """Count the items of a shape; raise RecordError when it is none that an array can have."""
+    plain = isinstance(shape, tuple) and len(shape) <= MAX_DIMENSIONS and all(type(n) is int for n in shape)
+    if not plain or not all(0 <= n <= MAX_SIDE for n in shape) or math.prod(n or 1 for n in shape) > MAX_SIDE:
+        raise RecordError(f"a shape of {len(shape) if isinstance(shape, tuple) else 'no'} dimensions is out of bounds")
+    return math.prod(shape)
 
 
 def _header(data: bytes) -> tuple[np.dtype, tuple[int, ...], bool, int]:
@@ -99,6 +119,7 @@ def _header(data: bytes) -> tuple[np.dtype, tuple[int, ...], bool, int]:
     if not found:
         raise RecordError(f"header {data[8 + width : start][:80]!r} is none of a plain array or of objects")
     shape = tuple(int(number) for number in re.findall(r"\d+", found["shape"]))
+    _count(shape)
     return _item_type(found["descr"]), shape, found["fortran"] == "True", start
 
 
@@ -117,8 +138,8 @@ def _kind(value: Any) -> str:
 
 
 def _word(found: Any) -> str:
-    """Show what a file says, on one line."""
-    return ascii(str(found)[:120])[1:-1]
+    """Show what a file says, on one line; of what is no word its kind alone, for it may have no end."""
+    return ascii(found[:120])[1:-1] if isinstance(found, str) else f"a {type(found).__name__}"
 
 
 def _unpickle(data: bytes) -> Any:
@@ -128,7 +149,7 @@ def _unpickle(data: bytes) -> Any:
     except RecordError:
         raise
     except Exception as error:  # a damaged pickle may raise anything
-        raise RecordError(f"the pickle is damaged ({type(error).__name__}: {_word(error)})") from error
+        raise RecordError(f"the pickle is damaged ({type(error).__name__}: {_word(str(error))})") from error
 
 
 def _check_opcodes(data: bytes) -> None:
@@ -137,12 +158,14 @@ def _check_opcodes(data: bytes) -> None:
             if i >= MAX_OPCODES:
                 raise RecordError(f"the pickle has more than {MAX_OPCODES} steps")
             if opcode.name not in OPCODES:
-                wanted = f"load '{_word(argument)}' ({opcode.name})" if argument else f"run {opcode.name}"
+                wanted = (
+                    f"load '{_word(argument)}' ({opcode.name})" if isinstance(argument, str) else f"run {opcode.name}"
+                )
                 raise RecordError(f"the pickle tries to {wanted} at byte {position}; it was not run")
             if opcode.name == "LONG_BINPUT" and argument is not None and argument > len(data):
                 raise RecordError(f"the pickle numbers {argument} objects in {len(data)} bytes")
     except ValueError as error:  # what pickletools raises where it cannot go on
-        raise RecordError(f"the pickle is damaged or truncated ({_word(error)})") from error
+        raise RecordError(f"the pickle is damaged or truncated ({_word(str(error))})") from error
 
 
 class _Array(np.ndarray):
@@ -150,11 +173,11 @@ class _Array(np.ndarray):
 
     def __setstate__(self, state: Any) -> None:
         _, shape, item, is_fortran, data = state
-        if not isinstance(item, _Item) or not all(type(n) is int and n >= 0 for n in shape):
-            raise RecordError("the pickle holds an array without a plain dtype and shape")
-        dtype = item.dtype
+        if not isinstance(item, _Item):
+            raise RecordError("the pickle holds an array without a plain dtype")
+        count, dtype = _count(shape), item.dtype
         found = len(data) if isinstance(data, bytes | list) else -1
-        expected = math.prod(shape) * (1 if dtype.hasobject else dtype.itemsize)
+        expected = count * (1 if dtype.hasobject else dtype.itemsize)
         if isinstance(data, list) != dtype.hasobject or found != expected:
             raise RecordError(f"the pickle holds an array of shape {shape} and {dtype}, but {found} bytes or items")
         super().__setstate__((1, shape, dtype, bool(is_fortran), data))  # type: ignore[arg-type]
@@ -198,8 +221,8 @@ _NDARRAY = _StandIn()
 
 def _reconstruct(kind: Any, shape: tuple[int, ...], _code: bytes) -> _Array:
     """Make the empty array that a pickle fills afterwards."""
-    if kind is not _NDARRAY or shape != (0,):
-        raise RecordError(f"the pickle starts an array with shape {_word(shape)}, expected (0,)")
+    if kind is not _NDARRAY or not isinstance(shape, tuple) or _count(shape) or len(shape) != 1:
+        raise RecordError("the pickle starts an array with shape other than (0,)")
     return _Array((0,), np.int8)
 
 
@@ -211,8 +234,8 @@ def _scalar(item: _Item, data: bytes) -> Any:
 
 def _from_buffer(data: bytes, item: _Item, shape: tuple[int, ...], order: str) -> NDArray:
     """Make an array as pickles of protocol 5 hold it."""
-    if item.dtype.hasobject or math.prod(shape) * item.dtype.itemsize != len(data):
-        raise RecordError(f"the pickle holds an array of shape {_word(shape)} in {len(data)} bytes")
+    if item.dtype.hasobject or _count(shape) * item.dtype.itemsize != len(data):
+        raise RecordError(f"the pickle holds an array of shape {shape} in {len(data)} bytes")
     return np.frombuffer(data, item.dtype).reshape(shape, order="F" if order == "F" else "C")
 
 
@@ -225,10 +248,60 @@ _STAND_INS = {
 }
 
 
-class _Unpickler(pickle.Unpickler):
+class _Unpickler(pickle._Unpickler):
+    """Python's own, in Python, so that what becomes a key can be looked at before it is hashed."""
+
+    dispatch: ClassVar[dict[int, Any]] = dict[int, Any](pickle._Unpickler.dispatch)
+    stack: list[Any]
+    pop_mark: Callable[[], list[Any]]
+
     def find_class(self, module: str, name: str) -> Any:
         """Resolve a name to its stand-in; numpy 2 calls `numpy.core` `numpy._core`."""
         found = _STAND_INS.get((module.replace("numpy._core.", "numpy.core.", 1), name))
         if found is None:
             raise RecordError(f"the pickle tries to load {_word(module)}.{_word(name)}; it was not run")
         return found
+
+    def _set_item(self) -> None:
+        value, key = self.stack.pop(), self.stack.pop()
+        _check_key(key)
+        self.stack[-1][key] = value
+
+    def _set_items(self) -> None:
+        items = self.pop_mark()
+        for key in items[::2]:
+            _check_key(key)
+        self.stack[-1].update(zip(items[::2], items[1::2], strict=True))
+
+    dispatch[pickle.SETITEM[0]] = _set_item
+    dispatch[pickle.SETITEMS[0]] = _set_items
+
+
+def _check_key(key: Any) -> None:
+    if not isinstance(key, KEYS) or (isinstance(key, int) and abs(key) > MAX_KEY):
+        raise RecordError(f"the pickle has a dict with {_kind(key)} for a key, expected a word or a number")
+
+
+def _weigh(value: Any) -> None:
+    """Go down level by level and add up what each object takes, as often as it is named."""
+    weight, level = 0, [value]
+    for _ in range(MAX_DEPTH):
+        below: list[Any] = []
+        for found in level:
+            if isinstance(found, dict):
+                below += found.keys()
+                below += found.values()
+            elif isinstance(found, list | tuple):
+                below += found
+            elif isinstance(found, np.ndarray) and found.dtype.hasobject:
+                below += found.ravel().tolist()
+            else:
+                weight += OBJECT_BYTES + (
+                    len(found) if isinstance(found, str | bytes | bytearray) else getattr(found, "nbytes", 8)
+                )
+            if weight + OBJECT_BYTES * len(below) > MAX_WEIGHT:
+                raise RecordError(f"its objects take more than {MAX_WEIGHT} bytes with each as often as it is named")
+        if not below:
+            return
+        level = below
+    raise RecordError(f"its objects lie more than {MAX_DEPTH} deep in one another")

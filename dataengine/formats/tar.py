@@ -16,6 +16,7 @@ from pathlib import Path
 
 from dataengine.episode import stable_id
 from dataengine.errors import RecordError
+from dataengine.formats import json_file
 from dataengine.reading import goes_on
 
 BLOCK = 512
@@ -26,6 +27,8 @@ WITHOUT_DATA = (b"1", b"2", b"3", b"4", b"5", b"6")
 PAX, PAX_FOR_ALL, LONG_NAME, LONG_LINK, SPARSE = b"x", b"g", b"L", b"K", b"S"
 MAX_EXTENSION = 2**20
 """An extended header that claims more is damaged."""
+MAX_DIGITS, MAX_FACTS = 8, 1_000
+"""Of a line's length in an extended header, and of its lines: they tell a name, a size, a time, some attributes."""
 MIN_HEADERS = 2_000
 """Shorter walks take milliseconds: a file would not pay."""
 NO_CACHE = (OSError, RuntimeError, ValueError)
@@ -65,7 +68,7 @@ def cache_folder() -> Path:
 def _index(path: Path, num_bytes: int, modified_ns: int, suffixes: tuple[str, ...]) -> Index:
     key = stable_id(VERSION, str(path), str(num_bytes), str(modified_ns), *suffixes)
     with suppress(*NO_CACHE, KeyError, TypeError, AttributeError):
-        known = json.loads((cache_folder() / f"{key}.json").read_text(encoding="utf-8"))
+        known = json_file.read(cache_folder() / f"{key}.json")
         members = {name: [(offset, size) for offset, size in places] for name, places in known["members"].items()}
         return Index(members, known["unsafe"], known["fault"], known["num_headers"])
     file = os.open(path, os.O_RDONLY)
@@ -167,14 +170,18 @@ def _extension(kind: bytes, data: bytes) -> dict[str, str]:
     """Read what an extended header says of the next member: `<length> <key>=<value>` lines, or GNU's long name."""
     if kind == LONG_NAME:
         return {"path": data.rstrip(b"\0").decode("utf-8", "backslashreplace")}
-    found = {}
-    while data.strip(b"\0"):
-        length = int(data.split(b" ", 1)[0])
-        if not 0 < length <= len(data):
+    found: dict[str, str] = {}
+    data, at = data.rstrip(b"\0"), 0
+    while at < len(data):
+        space = data.find(b" ", at, at + MAX_DIGITS)
+        end = at + int(data[at:space])  # a ValueError where there is no space
+        if not space < end <= len(data) or len(found) >= MAX_FACTS:
             raise ValueError
-        key, _, value = data[:length].partition(b" ")[2].rstrip(b"\n").partition(b"=")
+        key, _, value = data[space + 1 : end].rstrip(b"\n").partition(b"=")
+        if not key:
+            raise ValueError
         found[key.decode("utf-8", "backslashreplace")] = value.decode("utf-8", "backslashreplace")
-        data = data[length:]
+        at = end
     return found
 
 

@@ -8,6 +8,7 @@ Names of cameras     wrist, hand, gripper ... -> wrist, wrist_2 (right before le
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import accumulate
 from typing import Any, cast
 
 import numpy as np
@@ -17,10 +18,13 @@ from dataengine.episode import CAMERA_SLOTS, Encoding
 from dataengine.errors import SourceError
 from dataengine.formats.lerobot import Feature
 from dataengine.raw import Raw, untouched
+from dataengine.sources import _lerobot_columns
 from dataengine.vector_layout import UNKNOWN
 
 STATES = ("observation.state", "state", "observations.state", "observation.states")
 ACTIONS = ("action", "actions")
+COUNTERS = ("timestamp", "frame_index", "episode_index", "index", "task_index")
+"""Columns that every dataset has."""
 TERM = re.compile(r"^\s*([^\[\]]+?)\s*(?:\[(\d*):(\d*)\])?\s*$")
 POSITION = re.compile(r"joint|motor|shoulder|elbow|waist|forearm|finger|\bpos\b|\bq_?\d|servo|axis_?\d")
 VELOCITY = re.compile(r"vel\b|velocity|qd_?\d")
@@ -61,6 +65,8 @@ class Vector:
     slices: tuple[Slice, ...]
     encoding: Encoding
     doubt: str = ""
+    known_grippers: str | None = None
+    """Indices of grippers where columns tell, not the names of values."""
     exact: Feature | None = None
     """Column of our own exports with the whole numbers that the others round; its names are their indices."""
 
@@ -79,6 +85,8 @@ class Vector:
         """Say in which places names put grippers, as `vector_layout` reads it; None where they do not tell."""
         if self.encoding == "joint_velocity":  # the speed of a gripper is no opening
             return ""
+        if self.known_grippers is not None:
+            return self.known_grippers
         names = [name.lower() for part in self.slices for name in part.names]
         if len(names) != self.width or not _telling(names):
             return None
@@ -133,25 +141,58 @@ def _vector(features: Mapping[str, Feature], wanted: str, usual: Sequence[str], 
     what = "state" if usual is STATES else "action"
     if wanted:
         slices = tuple(_slice(features, term, place) for term in wanted.split(","))
+    elif (whole := _whole(features, usual)) or (whole := _called_alike(features, what)):
+        slices = (Slice(whole, 0, whole.width),)
     else:
-        found = (features[key] for key in usual if key in features and features[key].is_numeric)
-        slices = tuple(Slice(feature, 0, feature.width) for feature in found)[:1]
-    if not slices:
-        numeric = [key for key, feature in features.items() if feature.is_numeric]
-        return Vector((), "none", f"{what}: no column {usual[0]}; say --{what} with some of {', '.join(numeric)}")
+        return _together(features, what, encoding, usual[0])
     if encoding != "auto":
         return Vector(slices, cast(Encoding, encoding))
     guessed = _encoding(slices, what)
     return Vector(slices, guessed, _doubt(slices, guessed, what))
 
 
-def raw(features: Mapping[str, Feature], chosen: Vector, prefix: str, kept: str) -> Vector:
-    """Choose the raw counterpart: what an export kept of it, else the chosen columns whole and others of the prefix."""
+def _whole(features: Mapping[str, Feature], usual: Sequence[str]) -> Feature | None:
+    return next((features[key] for key in usual if key in features and features[key].is_numeric), None)
+
+
+def _called_alike(features: Mapping[str, Feature], what: str) -> Feature | None:
+    """Find the one column whose values are called as those of the other vector, which is whole."""
+    other = _whole(features, ACTIONS if what == "state" else STATES)
+    if other is None or not _telling([name.lower() for name in other.names]):
+        return None
+    below = tuple(_lerobot_columns.PREFIXES[what])
+    alike = [f for key, f in features.items() if f.is_numeric and key.startswith(below) and f.names == other.names]
+    positions = [feature for feature in alike if not _lerobot_columns.is_apart(feature.key)]
+    return positions[0] if len(positions) == 1 else None
+
+
+def _together(features: Mapping[str, Feature], what: str, encoding: str, usual: str) -> Vector:
+    """Put a vector together from several columns, and say how; or say that there is none."""
+    found = _lerobot_columns.together(features, what)
+    if not found.pieces:
+        numeric = ", ".join(key for key, feature in features.items() if feature.is_numeric and key not in COUNTERS)
+        why = f"no column {usual}{f', and {found.problem}' if found.problem else ''}"
+        return Vector((), "none", f"{what}: {why}; say --{what} with some of {numeric}")
+    slices = tuple(Slice(piece.feature, piece.first, piece.stop) for piece in found.pieces)
+    starts = accumulate((piece.stop - piece.first for piece in found.pieces), initial=0)
+    grippers = [str(start) for start, piece in zip(starts, found.pieces, strict=False) if piece.is_gripper]
+    told = [f"{what}: put together as {', '.join(map(str, slices))}"]
+    told += [f"raw alone are {', '.join(found.beside)}"] if found.beside else []
+    told += [f"not understood, and raw alone, are {', '.join(found.unknown)}"] if found.unknown else []
+    doubt = "; ".join([*told, f"--{what} decides otherwise"])
+    if encoding == "auto":
+        joints: Encoding = "joint_delta" if found.is_change else "joint_position"
+        encoding = joints if found.is_joints else _encoding(slices, what)
+    return Vector(slices, cast(Encoding, encoding), doubt, known_grippers=",".join(grippers))
+
+
+def raw(features: Mapping[str, Feature], chosen: Vector, prefixes: tuple[str, ...], kept: str) -> Vector:
+    """Choose the raw counterpart: what an export kept of it, else the chosen columns whole and others of `prefixes`."""
     exact = None
     if kept in features:
         keys, exact = [kept], features.get(f"{kept}_exact")
     else:
-        below = (key for key, feature in features.items() if feature.is_numeric and key.startswith(prefix))
+        below = (key for key, feature in features.items() if feature.is_numeric and key.startswith(prefixes))
         keys = list(dict.fromkeys([*chosen.columns, *below]))
     return Vector(tuple(Slice(features[key], 0, features[key].width) for key in keys), "mixed", exact=exact)
 
@@ -224,6 +265,8 @@ def _encoding(slices: Sequence[Slice], what: str) -> Encoding:
     if text and all(VELOCITY.search(name) for name in text):
         return "joint_velocity"
     if text and all(POSITION.search(name.replace(" ", "_")) or POSITION.search(name) for name in text):
+        return "joint_position"
+    if _lerobot_columns.are_joints(part.feature.key for part in slices):
         return "joint_position"
     grouped = all(POSITION.search(part.feature.group) for part in slices)
     return "joint_position" if grouped and not _telling(names) else "mixed"

@@ -23,6 +23,8 @@ from dataengine.vector_layout import UNKNOWN, note_key
 TRUE_TIME = "source.time_ns"
 RAW = ("source.state", "source.action")
 """Columns in which our own exports keep what their source had published."""
+BELOW = (("observation.", "observations.", "state.", "states."), ("action.", "actions."))
+"""What names of columns start with that go into raw vectors, of states and of actions."""
 EVEN_S = 1e-3
 """Timestamps this near to k / fps are that: they are float32, and ten hours long at most."""
 TELL_S = 1e-3
@@ -57,8 +59,8 @@ class EpisodeReader:
         self.info, self.reading = info, reading
         self._texts = Columns.of(info)
         features = info.features
-        self.raw_state = meaning.raw(features, reading.state, "observation.", RAW[0])
-        self.raw_action = meaning.raw(features, reading.action, "action.", RAW[1])
+        self.raw_state = meaning.raw(features, reading.state, BELOW[0], RAW[0])
+        self.raw_action = meaning.raw(features, reading.action, BELOW[1], RAW[1])
         self._vectors = (reading.state, reading.action, self.raw_state, self.raw_action)
         self._images = [key for key in reading.cameras.values() if features[key].dtype == "image"]
         needed = [column for each in self._vectors for column in each.columns]
@@ -67,7 +69,9 @@ class EpisodeReader:
         self._beside -= {key for each in (reading.state, reading.action) for key in each.columns}
         self._rows = Rows(info, list(dict.fromkeys(needed)), self._beside)
         self._reels = {slot: Reel(reading.frame_size, info.rate_hz) for slot in reading.cameras}
-        self._notes = _notes(reading, self.raw_state, self.raw_action)
+        known = {*needed, *meaning.COUNTERS, *(f"{name}{end}" for name in RAW for end in ("", "_exact"))}
+        left_out = [key for key, feature in features.items() if key not in known and not feature.is_camera]
+        self._notes = _notes(reading, self.raw_state, self.raw_action, left_out)
 
     def close(self) -> None:
         """Let go of all files."""
@@ -185,17 +189,22 @@ def _vector(made_of: meaning.Vector, columns: Mapping[str, NDArray], name: str) 
     return None if values is None else vector(values, name)
 
 
-def _notes(reading: Reading, raw_state: meaning.Vector, raw_action: meaning.Vector) -> dict[str, str]:
+def _notes(
+    reading: Reading, raw_state: meaning.Vector, raw_action: meaning.Vector, left_out: Sequence[str]
+) -> dict[str, str]:
     """Say what was decided for the dataset."""
-    doubts = [made_of.doubt for made_of in (reading.state, reading.action) if made_of.doubt]
+    both = {"state": reading.state, "action": reading.action}
+    doubts = [made_of.doubt for made_of in both.values() if made_of.doubt and made_of.slices]
     notes = {
         "cameras": " ".join(f"{slot}={key}" for slot, key in reading.cameras.items()),
         "cameras_left_out": " ".join(reading.left_out),
+        "columns_left_out": " ".join(left_out),
         "state": str(reading.state),
         "action": str(reading.action),
         "raw_state": ",".join(map(str, raw_state.slices)),
         "raw_action": ",".join(map(str, raw_action.slices)),
         "doubt": "; ".join(doubts),
+        **{f"{what}_missing": made_of.doubt for what, made_of in both.items() if not made_of.slices},
     }
     unknown = [what for what in ("state", "action") if UNKNOWN in reading.layout.get(note_key(what, "units"), "")]
     if unknown:

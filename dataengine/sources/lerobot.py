@@ -2,6 +2,7 @@
 
 state            observation.state (or `state`), or the columns of --state        -> state, as published
 action           action (or `actions`), or the columns of --action                -> action, as published
+  spread over    observation.state.left_arm, actions.effector.position ...        -> together, by `_lerobot_columns`
 observation.*    every other column of numbers, behind the state                  -> raw_state; action.* -> raw_action
 cameras          by their names, or --camera; four at most, depth is left out     -> primary, secondary, wrist, wrist_2
 task_index, language_*, annotation.*  (`_lerobot_texts.py`)                       -> texts, at the frames that say them
@@ -24,7 +25,7 @@ from dataclasses import KW_ONLY, dataclass
 from pathlib import Path
 from typing import Annotated, ClassVar, Literal
 
-from dataengine.episode import Episode, Kind, Part, Reject
+from dataengine.episode import Episode, Kind, Part, Reject, spelt
 from dataengine.errors import SourceError
 from dataengine.formats import files, json_file, lerobot
 from dataengine.formats._lerobot_entries import Entry, read_entries
@@ -197,8 +198,8 @@ def _folder_name(root: Path) -> str:
     """Name a dataset after its folder; in a hub cache after organisation and repository."""
     place = root.resolve()
     if place.parent.name == "snapshots":
-        return place.parent.parent.name.removeprefix("datasets--").replace("--", "/")
-    return place.name
+        return spelt(place.parent.parent.name.removeprefix("datasets--").replace("--", "/"))
+    return spelt(place.name)
 
 
 def _licence(root: Path) -> str:

@@ -9,7 +9,7 @@ import re
 from dataclasses import replace
 from typing import Any
 
-from dataengine.episode import Episode, Text, plain_name
+from dataengine.episode import Episode, Text, plain_name, spelt
 from dataengine.errors import RecordError
 from dataengine.texts import distinct
 
@@ -49,11 +49,6 @@ def writable(episode: Episode) -> Episode:
         notes[LOST] = "; ".join(dict.fromkeys([*([notes[LOST]] if LOST in notes else []), *changes]))
     whole: dict[str, Any] = {**names, "texts": said, "notes": notes}
     return replace(episode, **whole)
-
-
-def spelt(name: str) -> str:
-    r"""Spell out what is no letter: `caf\udce9` where a file's name has a byte that is not UTF-8."""
-    return name if name.isascii() else name.encode("utf-8", "backslashreplace").decode()
 
 
 def _text(text: Text, changes: list[str]) -> Text:

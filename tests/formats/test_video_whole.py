@@ -157,11 +157,16 @@ def test_a_size_that_no_camera_has_is_refused_before_a_picture_is_made(
             read(plain)
 
 
-def test_an_unknown_codec_costs_one_clip(tmp_path: Path) -> None:
-    path = write_video(tmp_path / "clip.webm", range(5), codec="libvpx-vp9")
-    path.write_bytes(path.read_bytes().replace(b"V_VP9", b"V_VXX"))
+@pytest.mark.parametrize(
+    ("name", "codec", "known", "unknown"),
+    [("clip.webm", "libvpx-vp9", b"V_VP9", b"V_VXX"), ("clip.mp4", "libsvtav1", b"av01\0", b"zzzz\0")],
+)
+def test_an_unknown_codec_costs_one_clip(tmp_path: Path, name: str, codec: str, known: bytes, unknown: bytes) -> None:
+    options = {"svtav1-params": "lp=1"} if codec == "libsvtav1" else {"deadline": "realtime"}
+    path = write_video(tmp_path / name, range(5), codec=codec, options=options)
+    path.write_bytes(path.read_bytes().replace(known, unknown))
     for read in (video.probe, numbers, shown):
-        with pytest.raises(RecordError, match=r"clip.webm: has a codec that is not known here"):
+        with pytest.raises(RecordError, match=rf"{name}: has a codec that is not known here"):
             read(path)
 
 

@@ -1,7 +1,6 @@
 """LeRobot datasets as recorders and converters leave them: v2.0 to v3.0, every spelling, and what is broken."""
 
 import json
-import pickle
 import shutil
 
 import lerobot_writer as lr
@@ -10,8 +9,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import simplejpeg
+from lerobot_tree import change_features, change_info, read_all, source_of
 
-from dataengine import catalog
 from dataengine.episode import Episode, Reject, Text
 from dataengine.errors import SourceError
 from dataengine.sources import _parts
@@ -38,15 +37,6 @@ def v2(made, tmp_path):
     return shutil.copytree(made["v2.1"], tmp_path / "cubes")
 
 
-def source_of(root, **options):
-    return pickle.loads(pickle.dumps(catalog.source("lerobot")(str(root), **options)))
-
-
-def read_all(root, **options):
-    source = source_of(root, **options)
-    return [found for part in source.parts() for found in source.read(part)]
-
-
 def reasons(found):
     return {reject.record: reject.reason for reject in found if isinstance(reject, Reject)}
 
@@ -58,16 +48,6 @@ def greys(frames):
 def is_shown(frames, episode):
     wanted = [lr.level(episode, k) for k in range(lr.LENGTHS[episode])]
     return bool(np.abs(np.array(greys(frames)) - wanted).max() < 2.5)
-
-
-def change_info(root, **changes):
-    place = root / "meta/info.json"
-    place.write_text(json.dumps({**json.loads(place.read_text()), **changes}))
-
-
-def change_features(root, **changes):
-    features = json.loads((root / "meta/info.json").read_text())["features"]
-    change_info(root, features={**features, **{key.replace("__", "."): value for key, value in changes.items()}})
 
 
 def names_of(root, key):

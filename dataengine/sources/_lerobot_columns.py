@@ -1,0 +1,203 @@
+"""States and actions that LeRobot datasets spread over several columns, put together by the names of these.
+
+observation.state.left_arm, .left_gripper ...           columns below one prefix, told apart by the words of their names
+joint.position, effector.position                       of both arms: halves of each, arm by arm
+
+The order is always the same, so that state and action fit: left before right, an arm before its gripper or hand, then
+head, waist and the like where state and action both have them. Joints go before poses of hands. Velocities, torques and
+what has no such name stay raw. Where two columns claim one place nothing is put together.
+"""
+
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import chain
+
+from dataengine.formats.lerobot import Feature
+
+PREFIXES: Mapping[str, Sequence[str]] = {
+    "state": (
+        *("observation.state.", "observation.states.", "observations.state.", "observations.states."),
+        *("state.", "states.", "observation."),
+    ),
+    "action": ("action.", "actions."),
+}
+SIDES = {"left": "left", "l": "left", "right": "right", "r": "right"}
+APART = frozenset(
+    (
+        *("vel", "velocity", "velocities", "speed", "qvel", "dq", "acc", "acceleration", "accelerations"),
+        *("eff", "effort", "efforts", "torque", "torques", "force", "forces", "wrench", "current", "currents"),
+        *("temperature", "temperatures", "tactile", "pressure", "imu", "environment"),
+        *("index", "time", "timestamp", "stamp", "mode", "status", "error", "mask", "valid"),
+    )
+)
+"""Words of columns that are no positions, whatever else their names say."""
+KINDS: Sequence[tuple[str, frozenset[str]]] = (
+    ("gripper", frozenset(("gripper", "grippers", "claw", "jaw", "grip"))),
+    ("pose", frozenset(("end", "eef", "ee", "tcp", "cartesian", "pose"))),
+    ("gripper", frozenset(("effector", "effectors"))),
+    ("body", frozenset(("head", "neck", "waist", "torso", "spine", "lift", "base", "chassis", "leg", "legs"))),
+    ("hand", frozenset(("hand", "hands", "finger", "fingers"))),
+    ("joints", frozenset(("arm", "arms", "joint", "joints", "qpos", "motor", "motors", "servo", "servos"))),
+)
+"""The first that has a word of a column's name says what it is."""
+TURNS = frozenset(("orientation", "rotation", "quat", "quaternion", "rpy", "euler"))
+CHANGES = frozenset(("delta", "relative", "rel"))
+BOTH_ARMS = 10
+"""Joints in a column without a side, from which on it is of two arms if there are two grippers."""
+
+
+@dataclass(frozen=True)
+class Piece:
+    """Some values of a column."""
+
+    feature: Feature
+    first: int
+    stop: int
+    is_gripper: bool = False
+
+
+@dataclass(frozen=True)
+class Together:
+    """What was put together, or why not."""
+
+    pieces: Sequence[Piece] = ()
+    beside: Sequence[str] = ()
+    """Columns that are understood, and no part of it."""
+    unknown: Sequence[str] = ()
+    problem: str = ""
+    is_joints: bool = True
+    is_change: bool = False
+
+
+@dataclass
+class _Sorted:
+    """Columns below a prefix, by what they are and by side."""
+
+    by_kind: dict[str, dict[str, list[Feature]]] = field(default_factory=dict)
+    body: dict[str, Feature] = field(default_factory=dict)
+    beside: list[str] = field(default_factory=list)
+    unknown: list[str] = field(default_factory=list)
+
+
+def together(features: Mapping[str, Feature], what: str) -> Together:
+    """Put `state` or `action` together; without pieces where there is nothing, or nothing certain."""
+    other = "action" if what == "state" else "state"
+    for prefix in PREFIXES[what]:
+        found = _sorted(features, prefix)
+        core = next((kind for kind in ("joints", "pose") if found.by_kind.get(kind)), "")
+        if not core:
+            continue
+        partners = chain.from_iterable(_sorted(features, each).body for each in PREFIXES[other])
+        return _assembled(found, core, frozenset(partners))
+    return Together()
+
+
+def are_joints(keys: Iterable[str]) -> bool:
+    """Tell whether columns are joints and what is at their end, by the names of the columns."""
+    kinds = {_kind(_words(key))[0] if not is_apart(key) else "" for key in keys}
+    return "joints" in kinds and kinds <= {"joints", "gripper", "hand"}
+
+
+def _kind(words: Sequence[str]) -> tuple[str, str]:
+    """Say what a column is, and the word that says it."""
+    return next(((kind, word) for kind, known in KINDS for word in words if word in known), ("", ""))
+
+
+def _sorted(features: Mapping[str, Feature], prefix: str) -> _Sorted:
+    found = _Sorted()
+    for key, feature in features.items():
+        if not (key.startswith(prefix) and feature.is_numeric):
+            continue
+        words = _words(key.removeprefix(prefix))
+        side = next((SIDES[word] for word in words if word in SIDES), "")
+        kind, name = _kind(words)
+        if is_apart(key.removeprefix(prefix)):
+            found.beside.append(key)
+        elif kind == "body":
+            found.body.setdefault(f"{side} {name}", feature)
+        elif kind:
+            found.by_kind.setdefault(kind, {}).setdefault(side, []).append(feature)
+        else:
+            found.unknown.append(key)
+    return found
+
+
+def is_apart(key: str) -> bool:
+    """Tell velocities, torques and the like by the name of their column."""
+    return bool(APART & set(_words(key)))
+
+
+def _words(name: str) -> list[str]:
+    return [word for word in re.split(r"[^a-z]+", re.sub(r"(?<=[a-z])(?=[A-Z])", "_", name).lower()) if word]
+
+
+def _assembled(found: _Sorted, core: str, partners: frozenset[str]) -> Together:
+    """Lay the columns out arm by arm."""
+    arms = found.by_kind[core]
+    ends = {kind: found.by_kind.get(kind, {}) for kind in ("gripper", "hand")}
+    beside = [*found.beside, *_keys(found.by_kind.get("pose", {}) if core == "joints" else {})]
+    if problem := _problem(core, arms, ends):
+        return Together(problem=problem, beside=beside, unknown=found.unknown)
+    sides = _sides(arms, ends["gripper"])
+    pieces = [piece for side in sides for piece in _arm(side, sides, arms, ends)]
+    shared = [feature for name, feature in found.body.items() if name in partners]
+    beside += [feature.key for name, feature in found.body.items() if name not in partners]
+    pieces += [Piece(feature, 0, feature.width) for feature in shared]
+    words = {word for piece in pieces for word in _words(piece.feature.key)}
+    return Together(pieces, beside, found.unknown, is_joints=core == "joints", is_change=bool(words & CHANGES))
+
+
+def _problem(core: str, arms: Mapping[str, list[Feature]], ends: Mapping[str, Mapping[str, list[Feature]]]) -> str:
+    """Say which columns claim one place."""
+    for kind, sided in ((core, arms), *ends.items()):
+        for side, columns in sided.items():
+            turns = [bool(TURNS & set(_words(column.key))) for column in columns]
+            if len(columns) > (1 if kind != "pose" else 2) or len(set(turns)) < len(columns):
+                return f"{kind} {f'of the {side} side ' if side else ''}are in {_list(columns)}"
+        if "" in sided and len(sided) > 1:
+            return f"{kind} are in {_list([column for columns in sided.values() for column in columns])}"
+    if arms.keys() <= {""}:
+        return ""
+    for kind, sided in ends.items():
+        for column in sided.get("", []):
+            if column.width % 2:
+                return f"{column.key} names no side, and its {column.width} values are not of two {kind}s"
+    return ""
+
+
+def _sides(arms: Mapping[str, list[Feature]], grippers: Mapping[str, list[Feature]]) -> list[str]:
+    """Give the arms in order; of columns that name no side one, unless they are of two by their widths."""
+    named = {side for sided in (arms, grippers) for side in sided if side}
+    if named:
+        return [side for side in ("left", "right") if side in named]
+    widths = [column.width for column in arms[""]]
+    pairs = [column.width for column in grippers.get("", [])]
+    two = pairs == [2] and all(width % 2 == 0 for width in widths) and sum(widths) >= BOTH_ARMS
+    return ["left", "right"] if two else [""]
+
+
+def _arm(
+    side: str,
+    sides: Sequence[str],
+    arms: Mapping[str, list[Feature]],
+    ends: Mapping[str, Mapping[str, list[Feature]]],
+) -> Iterator[Piece]:
+    """Give an arm and its gripper."""
+    for kind, sided in (("arm", arms), *ends.items()):
+        columns = sorted(sided.get(side, []), key=lambda column: bool(TURNS & set(_words(column.key))))
+        for column in columns:
+            yield Piece(column, 0, column.width, kind == "gripper" and column.width == 1)
+        if side and not columns:
+            for column in sorted(sided.get("", []), key=lambda column: bool(TURNS & set(_words(column.key)))):
+                half = column.width // len(sides)
+                first = sides.index(side) * half
+                yield Piece(column, first, first + half, kind == "gripper" and half == 1)
+
+
+def _keys(sided: Mapping[str, list[Feature]]) -> list[str]:
+    return [column.key for columns in sided.values() for column in columns]
+
+
+def _list(columns: Sequence[Feature]) -> str:
+    return " and ".join(column.key for column in columns)

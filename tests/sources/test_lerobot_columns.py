@@ -1,0 +1,169 @@
+"""LeRobot datasets that spread state and action over columns, and columns that no model reads."""
+
+import shutil
+
+import lerobot_writer as lr
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from lerobot_tree import change_features, read_all, told, values_at, with_columns
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory):
+    return lr.write_v2(tmp_path_factory.mktemp("lerobot") / "cubes")
+
+
+@pytest.fixture
+def v2(made, tmp_path):
+    return shutil.copytree(made, tmp_path / "cubes")
+
+
+def test_a_state_spread_over_columns_of_each_side_is_put_together_left_before_right(v2):
+    columns = {
+        "observation.state.right_gripper": told(4, 1),
+        "observation.state.right_arm": told(3, 7),
+        "observation.state.right_arm.velocities": told(9, 7),
+        "observation.state.torso": told(5, 4),
+        "observation.state.left_arm": told(1, 7),
+        "observation.state.left_gripper": told(2, 1),
+        "observation.state.chassis": told(8, 3),
+        "observation.state.mood": told(7, 2),
+        "action.left_gripper": told(2, 1),
+        "action.torso.position": told(5, 4),
+        "action.right_gripper": told(4, 1),
+        "action.left_arm": told(1, 6),
+        "action.right_arm": told(3, 6),
+        "action.chassis.velocities": told(8, 6),
+    }
+    found = read_all(with_columns(v2, columns))
+    for i, episode in enumerate(found):
+        for k in range(lr.LENGTHS[i]):
+            arm = [(1, range(7)), (2, range(1)), (3, range(7)), (4, range(1)), (5, range(4))]
+            assert episode.state[k].tolist() == values_at(i, k, *arm)
+            short = [(1, range(6)), (2, range(1)), (3, range(6)), (4, range(1)), (5, range(4))]
+            assert episode.action[k].tolist() == values_at(i, k, *short)
+    first = found[0]
+    assert (first.state_encoding, first.action_encoding) == ("joint_position", "joint_position")
+    assert (first.notes["state_grippers"], first.notes["action_grippers"]) == ("7,15", "6,13")
+    assert first.raw_state.shape[1] == 7 + 1 + 7 + 1 + 4 + 7 + 3 + 2
+    state, _, action = first.notes["doubt"].partition("; action: ")
+    assert state == (
+        "state: put together as observation.state.left_arm, observation.state.left_gripper, "
+        "observation.state.right_arm, observation.state.right_gripper, observation.state.torso; "
+        "raw alone are observation.state.right_arm.velocities, observation.state.chassis; "
+        "not understood, and raw alone, are observation.state.mood; --state decides otherwise"
+    )
+    assert "raw alone are action.chassis.velocities" in action
+
+
+def test_columns_of_both_arms_are_cut_into_arm_and_gripper_arm_and_gripper(v2):
+    columns = {
+        "observation.states.effector.position": told(2, 2),
+        "observation.states.effector.force": told(6, 2),
+        "observation.states.end.orientation": lambda episode, k: np.full((2, 4), k),
+        "observation.states.end.position": lambda episode, k: np.full((2, 3), k),
+        "observation.states.joint.position": told(1, 14),
+        "actions.joint.position": told(1, 14),
+        "actions.effector.position": told(2, 2),
+        "actions.end.position": lambda episode, k: np.full((2, 3), k),
+    }
+    about = {"observation.states.effector.position": {"names": {"motors": ["left", "right"]}}}
+    found = read_all(with_columns(v2, columns, **about))
+    both = [(1, range(7)), (2, range(1)), (1, range(7, 14)), (2, range(1, 2))]
+    for i, episode in enumerate(found):
+        assert episode.state[5].tolist() == values_at(i, 5, *both)
+        assert np.array_equal(episode.action, episode.state)
+    assert found[0].notes["state_grippers"] == "7,15"
+    assert found[0].embodiment == "so100_joint16"
+    assert found[0].raw_state.shape[1] == 14 + 2 + 2 + 8 + 6
+    assert found[0].raw_action.shape[1] == 14 + 2 + 6
+
+
+@pytest.mark.parametrize(
+    ("names", "expected"),
+    [
+        (["joint.position", "gripper.position"], "joint.position gripper.position"),
+        (["qpos", "gripper"], "qpos gripper"),
+        (["eef.orientation", "eef.position"], "eef.position eef.orientation"),
+        (["right_arm", "right_hand"], "right_arm right_hand"),
+        (["left.joints", "left.claw", "right.joints"], "left.joints left.claw right.joints"),
+        (["r_arm_joint", "l_arm_joint"], "l_arm_joint r_arm_joint"),
+        (["arm", "left_gripper", "right_gripper"], "arm[0:2] left_gripper arm[2:4] right_gripper"),
+    ],
+)
+def test_names_of_columns_say_what_comes_first(v2, names, expected):
+    found = read_all(with_columns(v2, {f"observation.state.{name}": told(1, 4) for name in names}))
+    wanted = ",".join(f"observation.state.{name}" for name in expected.split())
+    assert found[0].notes["state"] == wanted
+    assert "say --action with some of" in found[0].notes["action_missing"]
+
+
+@pytest.mark.parametrize(
+    ("names", "why"),
+    [
+        (["left_arm", "left_arm_joints"], "joints of the left side are in observation.state.left_arm and"),
+        (["joints", "left_arm"], "joints are in observation.state.joints and observation.state.left_arm"),
+        (["left_arm", "right_arm", "gripper3"], "observation.state.gripper3 names no side, and its 3 values"),
+        (["mood", "weather"], ""),
+        (["gripper"], ""),
+        (["joint_velocity"], ""),
+    ],
+)
+def test_what_is_ambiguous_is_left_to_the_user_in_a_line_that_names_the_columns(v2, names, why):
+    columns = {f"observation.state.{name}": told(1, 3 if name[-1] == "3" else 4) for name in names}
+    found = read_all(with_columns(v2, columns))
+    assert found[0].state is None
+    note = found[0].notes["state_missing"]
+    assert note.startswith("state: no column observation.state")
+    assert why in note
+    assert note.endswith(f"say --state with some of {', '.join(columns)}")
+    assert found[0].raw_state.shape[1] == sum(len(values_of(0, 0)) for values_of in columns.values())
+
+
+def test_the_state_whose_values_are_called_as_the_actions_is_taken_whole(v2):
+    names = ["left_j1", "left_gripper", "right_j1", "right_gripper"]
+    columns = {f"observation.state.{name}": told(i, 4) for i, name in enumerate(("eef", "effort", "qpos", "qvel"))}
+    columns["action"] = told(5, 4)
+    about = {key: {"names": names} for key in columns if "eef" not in key}
+    (first, *_) = read_all(with_columns(v2, columns, **about))
+    assert first.state[3].tolist() == values_at(0, 3, (2, range(4)))
+    assert first.notes["state_grippers"] == "1,3"
+
+
+def test_columns_that_nothing_takes_are_named(v2):
+    columns = {"observation.state": told(1, 3), "action": told(2, 3), "next.reward": told(3, 1), "score": told(4, 1)}
+    first = read_all(with_columns(v2, columns, score={"dtype": "complex64"}))[0]
+    assert first.notes["columns_left_out"] == "next.reward score"
+
+
+@pytest.mark.parametrize(
+    ("values", "shape", "expected", "problem"),
+    [
+        (pa.array([[1.0, None], None] + [[3.0, 4.0]] * 7), [2], None, "has 1 values that are null"),
+        (pa.array([[1.0, 2.0], None] + [[3.0, 4.0]] * 7), [2], [[1, 2], [np.nan, np.nan]], "not finite at some steps"),
+        (pa.array([1.5, None] + [2.0] * 7), [1], [[1.5], [np.nan]], "not finite at some steps"),
+        (pa.array([None] * 9, pa.float32()), [1], [[np.nan], [np.nan]], "not finite at some steps"),
+        (pa.array([[1.0]] * 8 + [[1.0, 2.0]]), [1], None, "has rows of 1 and of 2 values"),
+        (pa.array(["a"] * 9), [1], None, "info.json says 1 of float32"),
+        (None, [3], None, "observation.side is declared in info.json, but not in the data files"),
+    ],
+)
+def test_damage_of_a_column_that_is_only_kept_raw_costs_that_column_alone(v2, values, shape, expected, problem):
+    change_features(v2, observation__side={"dtype": "float32", "shape": shape, "names": None})
+    for i, length in enumerate(lr.LENGTHS):
+        path = v2 / f"data/chunk-000/episode_{i:06d}.parquet"
+        good = pa.array([[7.0] * shape[0]] * length)
+        column = values if i == 1 else good
+        if column is not None:
+            pq.write_table(pq.read_table(path).append_column("observation.side", column), path)
+    before, hit, after = read_all(v2)
+    assert [episode.raw_state.shape[1] for episode in (before, hit, after)] == [3 + shape[0]] * 3
+    assert (before.raw_state[:, 3:] == 7).all()
+    assert "raw_state_missing" not in after.notes
+    side = hit.raw_state[:, 3:]
+    wanted = np.full((2, shape[0]), np.nan) if expected is None else expected
+    assert np.array_equal(side[:2], wanted, equal_nan=True)
+    assert problem in hit.notes["raw_state_missing"]
+    assert np.array_equal(hit.state, lr.state_of(1).astype(np.float32))
