@@ -9,6 +9,9 @@ from dataengine.errors import DataEngineError
 from dataengine.protocols import MeasuresNumbers, MeasuresPictures, Rejects, Stage, Surveys, Trims
 from pipelines import recipe_files
 
+LARGEST = 1e12
+"""Threshold that may be meant; NaN would let everything pass."""
+
 
 def load_recipe(name: str) -> dict[str, Stage]:
     """Make the stages of a named recipe, or of a YAML file, in its order."""
@@ -21,14 +24,16 @@ def _stage(recipe: str, name: str, thresholds: Any) -> Stage:
     kind = catalog.stage(name)
     known = [field.name for field in dataclasses.fields(kind)]  # type: ignore[arg-type]
     if not isinstance(thresholds, dict):
-        raise DataEngineError(f"recipe {recipe}: {name} has {thresholds!r}, expected thresholds: {', '.join(known)}")
+        raise DataEngineError(
+            f"recipe {recipe}: {name} has {thresholds!r:.80}, expected thresholds: {', '.join(known)}"
+        )
     for key, value in thresholds.items():
         if key not in known:
             close = difflib.get_close_matches(str(key), known, n=1)
             hint = f"did you mean '{close[0]}'?" if close else f"known: {', '.join(known)}"
             raise DataEngineError(f"recipe {recipe}: {name} has no threshold '{key}'; {hint}")
-        if isinstance(value, bool) or not isinstance(value, int | float):
-            raise DataEngineError(f"recipe {recipe}: {name}.{key} is {value!r}, expected a number")
+        if isinstance(value, bool) or not isinstance(value, int | float) or not abs(value) <= LARGEST:
+            raise DataEngineError(f"recipe {recipe}: {name}.{key} is {value!r:.80}, expected a number")
     made = kind(**thresholds)
     measures, decides = (MeasuresNumbers, MeasuresPictures), (Rejects, Trims, Surveys)
     if not isinstance(made, measures) or not isinstance(made, decides):

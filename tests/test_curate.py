@@ -202,13 +202,16 @@ def test_explaining_needs_a_measured_episode(tmp_path):
         ("drop_stil: {}", "no stage 'drop_stil'; did you mean 'drop_still'"),
         ("drop_still: {min_reach: 1}", "drop_still has no threshold 'min_reach'; did you mean 'min_reach_m'"),
         ("drop_still: {min_reach_m: far}", "min_reach_m is 'far', expected a number"),
+        ("drop_still: {min_reach_m: .nan}", "min_reach_m is nan, expected a number"),
+        ("drop_still: {min_reach_m: .inf}", "min_reach_m is inf, expected a number"),
+        ("drop_still: {min_reach_m: \ud800}", "no valid YAML"),
         ("drop_still: 3", "drop_still has 3, expected thresholds"),
         ("- drop_still", "expected keys and values"),
         ("{", "no valid YAML"),
     ],
 )
 def test_a_bad_recipe_is_refused_in_one_line(tmp_path, text, message):
-    (tmp_path / "bad.yaml").write_text(text)
+    (tmp_path / "bad.yaml").write_bytes(text.encode("utf-8", "surrogatepass"))
     with pytest.raises(DataEngineError, match=message) as caught:
         load_recipe(str(tmp_path / "bad.yaml"))
     assert "\n" not in str(caught.value)

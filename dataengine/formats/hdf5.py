@@ -15,7 +15,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dataengine.errors import RecordError
-from dataengine.formats import lfs
 from dataengine.formats.byte_range import ByteRange, Place, name_of, size_of
 from dataengine.reading import is_of_the_machine
 
@@ -63,8 +62,7 @@ def read(place: Place, required: Iterable[str], optional: Iterable[str] = ()) ->
         if is_of_the_machine(error):
             raise
         reason = (str(error).splitlines() or [type(error).__name__])[0]
-        reason = lfs.why_file(place, f"not readable HDF5 ({num_bytes} bytes; {reason})")
-        raise RecordError(f"{name}: {reason}") from error
+        raise RecordError(f"{name}: not readable HDF5 ({num_bytes} bytes; {reason})") from error
     return found
 
 

@@ -32,35 +32,38 @@ class Group:
     """Without mended sums every record that is read must be one of the sound tree's."""
 
 
+UNEXPECTED: list[str] = []
+"""Errors that no reader expected of the input that is being read, each a reject by now: right, and worth a look."""
+
+
 def ingested(source_name: str, root: Path, **settings: Any) -> list[str]:
     """Read a dataset as a worker does, up to the rows that would be written; digests of its episodes."""
-    from dataengine import catalog
-    from dataengine.episode import Reject
-    from dataengine.errors import DataEngineError, RecordError
-    from dataengine.store import Staging
-    from dataengine.store.checks import check_episode
-    from dataengine.store.staging import to_batch
+    from dataengine import catalog, errors
+    from dataengine.reading import explain, is_certain
+    from dataengine.store import Staging, staging
+    from dataengine.store.new_rows import NewRows
+    from dataengine.store.tables import EPISODES
 
     source = catalog.source(source_name)(str(root), **settings)
     bodies = (source.embodiment, *getattr(source, "other_embodiments", ()))
-    staging = Staging(
-        corpus="none", run_id="fuzz", dataset_ids={source.name: 1}, embodiment_ids=dict.fromkeys(bodies, 1)
-    )
+    ids = {"dataset_ids": {source.name: 1}, "embodiment_ids": dict.fromkeys(bodies, 1)}
     found: list[str] = []
     for part in source.parts():
+        passed = staging._Passed()
+        about = Staging(corpus="none", run_id="fuzz", **ids)
         try:
-            for record in source.read(part):
-                if isinstance(record, Reject):
-                    record.reason.encode()
-                    continue
-                try:
-                    check_episode(record, part.dataset, staging.embodiment_ids)
-                except RecordError:
-                    continue
-                row = to_batch(record, part, staging)
-                found.append(digest([row.column(name).to_pylist() for name in ("state", "action", "num_steps")]))
-        except DataEngineError:  # costs the part
+            rows = staging._batches(part, source.read(part), about, NewRows(EPISODES), passed, 1)
+            found.extend(digest([row.column(n).to_pylist() for n in ("state", "action", "num_steps")]) for row in rows)
+        except errors.DataEngineError:  # costs the part
             continue
+        except Exception as error:
+            if not is_certain(error):
+                raise
+            UNEXPECTED.append(explain(error))
+        for reject in passed.rejects:
+            kind = getattr(errors, reject.error, None)
+            if kind is None or issubclass(kind, errors.UnexpectedError):
+                UNEXPECTED.append(reject.reason)
     return found
 
 

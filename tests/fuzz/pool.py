@@ -21,7 +21,7 @@ from typing import Any, Final
 import numpy as np
 
 from tests.fuzz.damage import damage
-from tests.fuzz.groups import GROUPS, Group, is_named
+from tests.fuzz.groups import GROUPS, UNEXPECTED, Group, is_named
 
 MOST_BYTES: Final = 2_000_000_000
 """More than the reader holds when it starts is over memory."""
@@ -29,8 +29,17 @@ LONG_S: Final = 10.0
 """Of a processor's time: an input that takes longer hangs."""
 PATIENCE_S: Final = 90.0
 """By the clock, for what hangs in C or waits for something."""
-KINDS: Final = ("read", "named error", "other exception", "hang", "over memory", "crash", "silent change")
-GOOD: Final = KINDS[:2]
+KINDS: Final = (
+    "read",
+    "named error",
+    "unexpected, wrapped",
+    "other exception",
+    "hang",
+    "over memory",
+    "crash",
+    "silent change",
+)
+GOOD: Final = KINDS[:3]
 READY: Final = "ready"
 """What a worker says when all is imported and its next input begins."""
 
@@ -149,6 +158,7 @@ def try_one(group: Group, root: Path, found: Input, place: Path, known: dict[str
         shutil.rmtree(place / "sound")
     copy = _copy(root / found.group, place / "input")
     what, mended = make(copy, found, group.prey)
+    UNEXPECTED.clear()
     before = _memory("VmRSS")
     Path("/proc/self/clear_refs").write_text("5")  # the peak starts anew
     resource.setrlimit(resource.RLIMIT_DATA, (_memory("VmData") + MOST_BYTES + 500_000_000, -1))
@@ -159,6 +169,8 @@ def try_one(group: Group, root: Path, found: Input, place: Path, known: dict[str
         kind, about = "read", ""
         got = group.read(copy)
         signal.setitimer(signal.ITIMER_PROF, 0)
+        if UNEXPECTED:
+            kind, about = "unexpected, wrapped", f"{what}: {UNEXPECTED[0]}"
         sound = known[found.group]
         if (group.equal and got != sound) or (group.records and not mended and set(got) - set(sound)):
             kind, about = "silent change", f"of {what}"
