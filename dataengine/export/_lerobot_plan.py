@@ -222,6 +222,13 @@ def _row(row: Mapping[str, Any]) -> _Row:
     )
 
 
+def _said(row: _Row) -> tuple[str, ...]:
+    """List every phrase of an episode, and an empty one where there are steps without."""
+    is_whole = any(text.end - text.start == row.num_steps for text in row.texts)
+    has_gaps = not is_whole and "" in narrowest(row.texts, row.num_steps)
+    return (*phrases_of(row.texts), *([""] if has_gaps else []))
+
+
 def _dataset(name: str, layout: Layout, rows: list[_Row], video_mb: float, data_mb: float) -> DatasetPlan:
     largest = max((height * width for height, width in layout.cameras.values()), default=0)
     row_bytes = ROW_BYTES + sum(dim * (8 if name in RAW else 4) for name, dim in layout.dims.items())
@@ -232,7 +239,7 @@ def _dataset(name: str, layout: Layout, rows: list[_Row], video_mb: float, data_
     digest = hashlib.blake2b(repr(layout.key).encode(), digest_size=8)
     first_row = steps = 0
     for index, row in enumerate(sorted(rows, key=lambda row: row.rank)):
-        said = dict.fromkeys([*phrases_of(row.texts), *narrowest(row.texts, row.num_steps)])
+        said = _said(row)
         for text in said:
             tasks.setdefault(text, len(tasks))
         if not units or steps + row.num_steps > limit_steps:
