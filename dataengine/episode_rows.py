@@ -1,5 +1,6 @@
 """The numbers of many episodes at once, for stages that judge by them: no pictures, no loop over episodes."""
 
+import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -9,18 +10,23 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from dataengine.episode import CAMERA_SLOTS
 from dataengine.ragged import Ragged
+from dataengine.schema import checksum_column
+from dataengine.vector_layout import VectorLayout, layout_of
 
 NUMBER_COLUMNS = (
     *("episode_id", "dataset", "embodiment", "kind", "control_hz", "num_steps", "instruction", "time_ns"),
-    *("state", "state_dim", "action", "action_dim", "state_encoding", "action_encoding"),
+    *("state", "state_dim", "action", "action_dim", "state_encoding", "action_encoding", "notes"),
+    *(f"height_{slot}" for slot in CAMERA_SLOTS),
+    *(checksum_column(slot) for slot in CAMERA_SLOTS),
 )
-"""Columns of `episodes.lance` that `EpisodeRows` is made of."""
+"""Columns of `episodes.lance` that `EpisodeRows` is made of; tables from before there were checksums lack the last."""
 
 
 @dataclass(frozen=True, eq=False)
 class Vectors:
-    """Episodes of one layout: the same dimensions and encodings of state and action."""
+    """Episodes of which states and actions mean the same."""
 
     rows: NDArray[np.int64]
     """(e,) which episodes of the `EpisodeRows` these are."""
@@ -30,8 +36,9 @@ class Vectors:
     """(n, s) float32, one row a step."""
     action: Ragged | None
     """(n, a) float32; row i was taken after observation i."""
-    state_encoding: str
-    action_encoding: str
+    state_layout: VectorLayout
+    """What the values of the state are."""
+    action_layout: VectorLayout
     shared: dict[str, Any] = field(default_factory=dict)
     """What stages that share a computation keep here."""
 
@@ -73,30 +80,61 @@ class EpisodeRows:
 
     @cached_property
     def vectors(self) -> list[Vectors]:
-        """The episodes that have a state or an action, by layout."""
-        layouts: dict[tuple[Any, ...], list[int]] = {}
-        names = ("state_dim", "action_dim", "state_encoding", "action_encoding")
-        for row, layout in enumerate(zip(*(self._table[name].to_pylist() for name in names), strict=True)):
-            if layout[0] or layout[1]:
-                layouts.setdefault(layout, []).append(row)
-        return [self._vectors(np.array(rows), *layout) for layout, rows in layouts.items()]
+        """The episodes that have a state or an action, by what their values are."""
+        alike: dict[tuple[Any, ...], list[int]] = {}
+        names = ("notes", "dataset", "embodiment", "state_dim", "action_dim", "state_encoding", "action_encoding")
+        for row, told in enumerate(zip(*(self._table[name].to_pylist() for name in names), strict=True)):
+            alike.setdefault(told, []).append(row)
+        found: dict[tuple[VectorLayout, VectorLayout], list[int]] = {}
+        for (notes, dataset, embodiment, *dims, state, action), rows in alike.items():
+            if any(dims):
+                about = {"dataset": dataset, "embodiment": embodiment}
+                both = (("state", state, dims[0] or 0), ("action", action, dims[1] or 0))
+                first, second = (layout_of(column, said, dim, notes, **about) for column, said, dim in both)
+                found.setdefault((first, second), []).extend(rows)
+        return [self._vectors(np.sort(rows), *layouts) for layouts, rows in found.items()]
 
-    def _vectors(
-        self,
-        rows: NDArray[np.int64],
-        state_dim: int | None,
-        action_dim: int | None,
-        state: str | None,
-        action: str | None,
-    ) -> Vectors:
+    def _vectors(self, rows: NDArray[np.int64], state: VectorLayout, action: VectorLayout) -> Vectors:
         return Vectors(
             rows=rows,
             control_hz=self.control_hz[rows],
-            state=_ragged(self._table["state"], rows, state_dim) if state_dim else None,
-            action=_ragged(self._table["action"], rows, action_dim) if action_dim else None,
-            state_encoding=state or "none",
-            action_encoding=action or "none",
+            state=_ragged(self._table["state"], rows, state.dim) if state.dim else None,
+            action=_ragged(self._table["action"], rows, action.dim) if action.dim else None,
+            state_layout=state,
+            action_layout=action,
         )
+
+    def contents(self) -> list[list[int]]:
+        """Hash states, actions and pictures of each episode; empty where there is nothing, or no checksum of a camera.
+
+        Equal hashes mean that all of it is equal, byte for byte.
+        """
+        vectors = [_flat(self._table[name]) for name in ("state", "action")]
+        pictures = [(self._table[f"height_{slot}"], self._checksums(slot)) for slot in CAMERA_SLOTS]
+        encodings = zip(*(self._table[f"{name}_encoding"].to_pylist() for name in ("state", "action")), strict=True)
+        cameras: list[list[tuple[str, int, int | None]]] = [[] for _ in range(len(self))]
+        for slot, (sizes, sums) in zip(CAMERA_SLOTS, pictures, strict=True):
+            if sizes.null_count < len(self):
+                for there, size, crc in zip(cameras, sizes.to_pylist(), sums.to_pylist(), strict=True):
+                    there += [(slot, size, crc)] if size is not None else []
+        (state, state_ends), (action, action_ends) = ((memoryview(v.data).cast("B"), 4 * ends) for v, ends in vectors)
+        ends = zip(state_ends, state_ends[1:], action_ends, action_ends[1:], strict=False)
+        found: list[list[int]] = []
+        for steps, there, meaning, (a, b, c, d) in zip(self.num_steps, cameras, encodings, ends, strict=True):
+            if any(camera[2] is None for camera in there) or not (there or b > a or d > c):
+                found.append([])
+                continue
+            # Numbers alone are told apart by what they mean.
+            digest = hashlib.blake2b(f"{steps} {b - a} {d - c} {there or meaning}".encode(), digest_size=8)
+            digest.update(state[a:b])
+            digest.update(action[c:d])
+            found.append([int.from_bytes(digest.digest(), "big", signed=True)])
+        return found
+
+    def _checksums(self, slot: str) -> pa.ChunkedArray:
+        """(e,) checksums of a camera's pictures; NULL where they are not known."""
+        name = checksum_column(slot)
+        return self._table[name] if name in self._table.column_names else pa.chunked_array([pa.nulls(len(self))])
 
     def nan(self) -> NDArray[np.float64]:
         """(e,) NaN: what a number is until it is found to have a meaning."""
@@ -110,6 +148,14 @@ def rows_of(table: pa.Table, rows: Sequence[int] | NDArray[np.int64]) -> Episode
 
 def _numbers(column: Any) -> NDArray[np.float64]:
     return column.to_numpy(zero_copy_only=False).astype(np.float64) if len(column) else np.zeros(0)
+
+
+def _flat(column: pa.ChunkedArray) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
+    """Values (n,) of a list column one after another, and the e + 1 boundaries of its rows."""
+    lengths = np.nan_to_num(_numbers(_lengths(column)), nan=0).astype(np.int64)
+    array = column.combine_chunks()
+    flat = (array.flatten() if len(array) else array.values).to_numpy(zero_copy_only=False)
+    return flat.astype(np.float32, copy=False), np.concatenate([[0], np.cumsum(lengths)])
 
 
 def _lengths(column: pa.ChunkedArray) -> pa.ChunkedArray:

@@ -1,6 +1,6 @@
 """The pictures of an episode, for stages that look at them: read in one go, decoded small and grey, each once."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 import simplejpeg
@@ -13,10 +13,20 @@ SMALL = 64
 
 
 class Film:
-    """Grey pictures of an episode's main camera."""
+    """Grey pictures of an episode's main camera, or of another one."""
 
-    def __init__(self, num_frames: int, read: Callable[[Sequence[int]], list[bytes]]) -> None:
+    def __init__(
+        self,
+        num_frames: int,
+        read: Callable[[Sequence[int]], list[bytes]],
+        others: Mapping[str, "Film"] | None = None,
+        content: str = "",
+    ) -> None:
         self.num_frames = num_frames
+        self.others = others or {}
+        """The other cameras by slot."""
+        self.content = content
+        """Says of all pictures what they are: equal only where these are equal byte for byte; empty if not known."""
         self._read = read
         self._jpegs: dict[int, bytes] = {}
         self._small: dict[int, NDArray[np.uint8]] = {}
@@ -24,9 +34,14 @@ class Film:
     @classmethod
     def of(cls, episode: Episode) -> "Film":
         """Look at an episode in memory; one without a camera has no frames."""
-        slot = main_camera(tuple(episode.cameras))
-        jpegs = episode.cameras[slot].jpegs if slot else []
-        return cls(len(jpegs), lambda frames: [jpegs[i] for i in frames])
+        main = main_camera(tuple(episode.cameras))
+        films = {
+            slot: cls(len(frames.jpegs), lambda which, jpegs=frames.jpegs: [jpegs[i] for i in which])
+            for slot, frames in episode.cameras.items()
+        }
+        first = films.pop(main) if main else cls(0, lambda _: [])
+        first.others = films
+        return first
 
     def evenly(self, most: int) -> list[int]:
         """At most so many frames, evenly spaced from the first to the last."""

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from dataengine.episode import Episode, Kind, Part, Reject
 from dataengine.episode_rows import EpisodeRows
 from dataengine.film import Film
+from dataengine.vector_layout import VectorLayout
 
 
 class PartReader(Protocol):
@@ -52,7 +53,8 @@ class Stage(Protocol):
     """One curation decision; `dataengine/stages/<name>.py` holds class `<Name>`, a frozen dataclass of thresholds.
 
     It measures in one of two ways (`MeasuresNumbers`, `MeasuresPictures`), whatever its thresholds, and decides by
-    these columns alone in one of three (`Rejects`, `Trims`, `Surveys`): so a threshold moves without a picture read.
+    these columns alone in one of three (`Rejects`, `Trims`, `Surveys`), or first by one episode's and then by those of
+    all: so a threshold moves without a picture read.
     """
 
     kinds: ClassVar[tuple[Kind, ...]]
@@ -119,8 +121,17 @@ class Measured(Protocol):
 
     def __len__(self) -> int: ...
 
+    @property
+    def splits(self) -> Sequence[str]:
+        """`train`, `val` ..."""
+        ...
+
     def column(self, name: str, rows: NDArray[np.int64] | None = None) -> pa.Array:
         """Read a measured column of all of them or, in this order, of some."""
+        ...
+
+    def layout(self, row: int, vector: str) -> VectorLayout:
+        """Say what the values of one episode's `state` or `action` are, for the reason that is given."""
         ...
 
 
@@ -134,6 +145,8 @@ class Survey:
     """Row to why the episode must go."""
     limits: Mapping[str, Any] = field(default_factory=dict)
     """What was learnt of the corpus to judge by, noted with the run."""
+    notes: tuple[str, ...] = ()
+    """What somebody should know: what could not be judged, or what is wrong with a whole dataset."""
 
 
 @runtime_checkable

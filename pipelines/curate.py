@@ -15,7 +15,7 @@ from pydantic import Field
 
 from dataengine.config import MOST_WORKERS, Config
 from dataengine.errors import DataEngineError
-from dataengine.protocols import Stage, Surveys, Trims
+from dataengine.protocols import Rejects, Stage, Trims
 from dataengine.store import Corpus
 from pipelines import curate_decide
 from pipelines.curate_decide import Verdicts
@@ -112,7 +112,14 @@ def _report(config: CurateConfig, rules: Mapping[str, Stage], found: Verdicts) -
         kept=sum(kept),
         dropped=len(kept) - sum(kept),
         rules=[
-            RuleFacts(rule=r, judged=found.judged[r], dropped=dropped[r], example=example.get(r, "")) for r in rules
+            RuleFacts(
+                rule=r,
+                judged=found.judged[r],
+                dropped=dropped[r],
+                example=example.get(r, ""),
+                notes=found.notes.get(r, []),
+            )
+            for r in rules
         ],
         kept_by_dataset=dict(keeps),
         dropped_by_dataset={name: dict(sorted(rules.items())) for name, rules in lost.items()},
@@ -155,8 +162,8 @@ def _verdict(rule: str, stage: Stage, found: Verdicts, row: int) -> Verdict:
         elif isinstance(stage, Trims):
             head, tail = stage.trim(numbers)
             says = f"without {head} steps at the head and {tail} at the tail" if head or tail else None
-        elif not isinstance(stage, Surveys):
-            says = stage.reject(numbers)  # type: ignore[attr-defined]
+        elif isinstance(stage, Rejects):
+            says = stage.reject(numbers)
     compared = [name for name in stage.limits.values() if name in found.compared]
     numbers |= {name: float(found.compared[name][row]) for name in compared}
     return Verdict(

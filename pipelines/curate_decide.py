@@ -13,9 +13,10 @@ from numpy.typing import NDArray
 from dataengine.protocols import Rejects, Stage, Surveys, Trims
 from dataengine.schema import TRIMS
 from dataengine.store import Corpus
+from dataengine.vector_layout import VectorLayout
 from pipelines.curate_measure import ERROR, PREFIX
 
-PLAIN = ("episode_id", "dataset", "embodiment", "kind")
+PLAIN = ("episode_id", "dataset", "embodiment", "kind", "split")
 
 
 @dataclass
@@ -35,6 +36,8 @@ class Verdicts:
     """Numbers that surveys found, by name; NaN for episodes that they did not judge."""
     learnt: dict[str, Any] = field(default_factory=dict)
     """Limits that surveys learnt of the corpus, by rule."""
+    notes: dict[str, list[str]] = field(default_factory=dict)
+    """What surveys have to say beside their objections, by rule."""
     trimmed: NDArray[np.int32] = field(default_factory=lambda: np.zeros((0, 2), np.int32))
     """(e, 2) steps left out at the head and at the tail."""
     trims: bool = False
@@ -42,7 +45,7 @@ class Verdicts:
 
     @cached_property
     def words(self) -> dict[str, list[str]]:
-        """Ids, datasets, embodiments and kinds."""
+        """Ids, datasets, embodiments, kinds and splits."""
         return {name: self.table[name].to_pylist() for name in PLAIN}
 
     def numbers(self, name: str) -> NDArray[np.float64]:
@@ -128,6 +131,7 @@ def _survey(found: Verdicts, rule: str, stage: Surveys, corpus: Corpus) -> None:
         found.compared[name][kept] = values
     for row, reason in survey.objections.items():
         found.rule[kept[row]], found.reason[kept[row]] = rule, f"{rule}: {reason}"
+    found.notes[rule] = list(survey.notes)
     if survey.limits:
         found.learnt[rule] = dict(survey.limits)
 
@@ -146,15 +150,18 @@ class KeptEpisodes:
 
     def __init__(self, corpus: Corpus, found: Verdicts, rows: NDArray[np.int64]) -> None:
         self._corpus, self._found, self._rows = corpus, found, rows
-        self.episode_ids, self.datasets, self.embodiments = (
-            [found.words[name][row] for row in rows] for name in ("episode_id", "dataset", "embodiment")
+        self.episode_ids, self.datasets, self.embodiments, self.splits = (
+            [found.words[name][row] for row in rows] for name in ("episode_id", "dataset", "embodiment", "split")
         )
 
     def __len__(self) -> int:
         return len(self._rows)
 
     def column(self, name: str, rows: NDArray[np.int64] | None = None) -> pa.Array:
-        """Read a measured column of all of them or, in this order, of some."""
+        """Read a measured column of all of them or, in this order, of some; numbers are here already."""
+        if f"{PREFIX}{name}" in self._found.table.column_names:
+            wanted = self._rows if rows is None else self._rows[rows]
+            return self._found.table[f"{PREFIX}{name}"].take(pa.array(wanted)).combine_chunks()
         wanted = self._rows if rows is None else self._rows[rows]
         order = np.argsort(wanted, kind="stable")
         ordered = wanted[order]
@@ -170,3 +177,7 @@ class KeptEpisodes:
         back = np.empty(len(order), np.int64)
         back[order] = np.arange(len(order))
         return found if (back == np.arange(len(back))).all() else found.take(pa.array(back))
+
+    def layout(self, row: int, vector: str) -> VectorLayout:
+        """Say what the values of one episode's `state` or `action` are."""
+        return self._corpus.episode(self.episode_ids[row]).layout(vector)

@@ -81,7 +81,8 @@ class _Fragment:
         stages = {rule: stage for rule, stage in self.rules.items() if isinstance(stage, MeasuresNumbers)}
         if not stages:
             return
-        table = self.corpus.fragment_table(self.fragment_id, NUMBER_COLUMNS).take(pa.array(self.rows))
+        names = [name for name in NUMBER_COLUMNS if name in self.corpus.schema.names]
+        table = self.corpus.fragment_table(self.fragment_id, names).take(pa.array(self.rows))
         damaged = EpisodeRows(table).damaged()
         for row, reason in damaged.items():
             self.error[row] = reason

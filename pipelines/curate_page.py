@@ -72,6 +72,7 @@ def _rule(
     thresholds = asdict(stage)  # type: ignore[call-overload]
     blocks: list[str] = [page.paragraph(part.replace("\n", " ")) for part in about.split("\n\n")]
     blocks.append(page.paragraph(", ".join(f"{name} {value:g}" for name, value in thresholds.items())))
+    blocks += [page.paragraph(note) for note in found.notes.get(rule, [])]
     blocks.append(page.charts(*_histograms(stage, thresholds, found)))
     if isinstance(stage, Trims):
         rows = np.flatnonzero(found.trimmed.sum(axis=1) > 0).tolist()

@@ -19,6 +19,8 @@ class RuleFacts(Report):
     """Episodes for which it was the first to object."""
     example: str = ""
     """One of the reasons that it gave."""
+    notes: list[str] = Field(default_factory=list)
+    """What it could not judge, or found wrong with a whole dataset."""
 
 
 class CurateReport(Report):
@@ -53,6 +55,7 @@ class CurateReport(Report):
         lines = [text_table(["rule", "judged", "dropped", "example"], rows)]
         if lost:
             lines += ["", text_table(["dataset", "kept", "dropped"], lost), ""]
+        lines += [f"{r.rule}: {note}" for r in self.rules for note in r.notes]
         lines.append(f"{kept}; measured {self.measured} in {self.seconds:.1f} s")
         if self.page:
             lines.append(f"examples to look at: {self.page}")
@@ -101,7 +104,8 @@ def _explained(verdict: Verdict) -> list[list[str]]:
     if not verdict.judged:
         return [[verdict.rule, "", "", "", "not for this kind"]]
     rows = []
-    for name, value in verdict.numbers.items():
+    known = {name: value for name, value in verdict.numbers.items() if value is not None}
+    for name, value in (known or verdict.numbers).items():
         bounds = ", ".join(f"{t} {verdict.thresholds[t]:g}" for t, bounded in verdict.bounds.items() if bounded == name)
         rows.append(["", name, "-" if value is None else f"{value:.4g}", bounds, ""])
     rows = rows or [["", "", "", "", ""]]

@@ -1,9 +1,12 @@
 """Episodes in memory as the rows that stages measure."""
 
+import json
+
+import google_crc32c
 import pyarrow as pa
 
 from dataengine.episode_rows import NUMBER_COLUMNS, EpisodeRows
-from dataengine.schema import EPISODES
+from dataengine.schema import EPISODES, checksum_column
 
 
 def rows_of_episodes(*episodes):
@@ -12,6 +15,10 @@ def rows_of_episodes(*episodes):
     for e in episodes:
         row = {name: getattr(e, name) for name in ("episode_id", "dataset", "embodiment", "kind", "control_hz")}
         row |= {"num_steps": e.num_steps, "instruction": list(e.instruction), "time_ns": e.time_ns}
+        row |= {"notes": json.dumps(dict(e.notes))}
+        for slot, frames in e.cameras.items():
+            crc = google_crc32c.value(b"".join(frames.jpegs))
+            row |= {f"height_{slot}": frames.height, checksum_column(slot): crc}
         for name in ("state", "action"):
             values = getattr(e, name)
             row[name] = None if values is None else values.reshape(-1)

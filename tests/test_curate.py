@@ -3,7 +3,7 @@ import dataclasses
 import numpy as np
 import pyarrow as pa
 import pytest
-from made_corpus import SIDE, add_parts, human_clip, make_corpus, robot_episode
+from made_corpus import SIDE, add_parts, frames_of, human_clip, make_corpus, robot_episode
 from made_recordings import recording
 
 from dataengine.errors import DataEngineError
@@ -179,8 +179,9 @@ def test_an_episode_explains_itself(tmp_path):
     assert not report.keep
     assert report.reason.startswith("drop_still: hands stayed within 0.0 mm")
     still = next(v for v in report.verdicts if v.rule == "drop_still")
-    assert still.numbers == {"hand_reach_m": 0.0, "gripper_range": 0.0}
-    assert still.thresholds == {"min_reach_m": 0.01, "min_gripper_range": 0.2}
+    unknown = {"hand_reach_own": None, "gripper_range_own": None}
+    assert still.numbers == {"hand_reach_m": 0.0, "gripper_range": 0.0, **unknown}
+    assert still.thresholds == {"min_reach_m": 0.01, "min_gripper_range": 0.2, "min_reach_share": 0.05}
     human = run(CurateConfig(corpus=corpus.uri, explain=ids["wave"]))
     assert human.keep
     assert next(v for v in human.verdicts if v.rule == "drop_still").numbers["hand_reach_m"] is None
@@ -220,3 +221,18 @@ def test_a_bad_recipe_is_refused_in_one_line(tmp_path, text, message):
 def test_an_unknown_recipe_is_refused_with_a_near_match():
     with pytest.raises(DataEngineError, match="no curation recipe 'defalt'; did you mean 'default'"):
         load_recipe("defalt")
+
+
+def test_a_camera_that_is_dead_throughout_a_dataset_is_told_and_costs_nothing_unless_asked(tmp_path):
+    dark = frames_of(np.zeros((30, SIDE, SIDE, 3), np.uint8))
+    made = [robot_episode(str(i)) for i in range(3)]
+    made = [dataclasses.replace(e, cameras={**e.cameras, "wrist": dark}) for e in made]
+    uri = make_corpus(tmp_path / "corpus", {"a": made}).uri
+    report = run(CurateConfig(corpus=uri, page=False))
+    assert report.dropped == 0
+    assert "drop_black_frames: camera wrist of arm in made is black throughout in 3 of 3 episodes" in report.summary()
+    assert "drop_frozen_camera: camera wrist of arm in made shows one picture throughout in 3 of 3" in report.summary()
+    strict = run(CurateConfig(corpus=uri, recipe="strict"))
+    assert (strict.kept, strict.measured) == (0, 3)
+    reasons = Corpus.open(uri).table(["reject_reason"])["reject_reason"].to_pylist()
+    assert all("drop_frozen_camera: camera wrist changes by 0.00" in reason for reason in reasons)

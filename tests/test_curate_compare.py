@@ -102,7 +102,7 @@ def test_the_reason_names_the_other_and_explain_gives_the_distance(tmp_path):
     stays, goes = sorted((ATTEMPTS[3], COPY), key=lambda e: e.episode_id)
     report = run(CurateConfig(corpus=uri, explain=goes.episode_id))
     assert report.reason.startswith(
-        f"drop_duplicates: repeats episode {stays.episode_id} of {stays.dataset}: motions are 0.0000"
+        f"drop_duplicates: repeats episode {stays.episode_id} of {stays.dataset}: states, actions and pictures are "
     )
     verdict = next(v for v in report.verdicts if v.rule == "drop_duplicates")
     assert verdict.numbers == {"motion_distance_m": 0.0}

@@ -223,3 +223,31 @@ def test_the_default_recipe_spells_out_the_thresholds_of_its_stages():
 def test_every_recipe_loads_and_asks_for_all_but_what_it_says(name):
     left_out = {"default": {"drop_no_instruction"}, "strict": set(), "villa-x": {"trim_idle"}}
     assert set(catalog.stage_names()) - set(load_recipe(name)) == left_out[name]
+
+
+def with_wrist(wrist, main=None):
+    episode = make_episode(pictures=noise(30) if main is None else main)
+    other = make_episode(pictures=wrist).cameras["primary"]
+    return dataclasses.replace(episode, cameras={**episode.cameras, "wrist": other})
+
+
+@pytest.mark.parametrize(
+    ("stage", "strict", "wrist", "says"),
+    [
+        (DropFrozenCamera(), DropFrozenCamera(min_change_others=1.5), np.zeros, "camera wrist changes by 0.00"),
+        (DropBlackFrames(), DropBlackFrames(max_black_share_others=0.2), np.zeros, "of camera wrist are black"),
+        (DropFrozenCamera(), DropFrozenCamera(min_change_others=1.5), np.ones, "camera wrist changes by 0.00"),
+    ],
+)
+def test_a_dead_camera_beside_the_main_one_goes_where_a_recipe_asks_for_it(stage, strict, wrist, says):
+    dead = with_wrist(90 * wrist((30, 64, 96, 3), np.uint8))
+    assert verdict(stage, dead) is None
+    assert says in verdict(strict, dead)
+    assert verdict(strict, with_wrist(noise(30, seed=1))) is None
+
+
+def test_a_lone_camera_at_the_wrist_is_the_main_one():
+    pictures = np.full((30, 64, 96, 3), 90, np.uint8)
+    episode = make_episode(pictures=pictures)
+    lone = dataclasses.replace(episode, cameras={"wrist": episode.cameras["primary"]})
+    assert "camera changes by 0.00" in verdict(DropFrozenCamera(), lone)

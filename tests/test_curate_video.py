@@ -119,4 +119,4 @@ def test_clips_before_one_background_are_far_apart():
 
 def test_a_clip_in_which_nothing_moves_has_no_signature():
     plain = clip("plain", pictures=np.full((20, 64, 64, 3), 120, np.uint8))
-    assert DropDuplicateClips().look(Film.of(plain)) == {"scene": [], "scene_bands": []}
+    assert DropDuplicateClips().look(Film.of(plain)) == {"scene": [], "scene_bands": [], "scene_content": []}

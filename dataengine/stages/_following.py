@@ -20,14 +20,15 @@ REPEATS = 0.95
 Floats = NDArray[np.float64]
 
 
-def delta_agreement(position: Ragged, euler: Ragged, delta: Ragged, hz: Floats) -> tuple[Floats, Floats]:
+def delta_agreement(position: Ragged, euler: Ragged | None, delta: Ragged, hz: Floats) -> tuple[Floats, Floats]:
     """(e,) cosine of displacements and summed deltas (n, 3), -1 to 1, and the gain from deltas to displacements.
 
-    The best of all lags, and of deltas in the frame of the base and in that of the hand. 0 where nothing was told.
+    The best of all lags, and of deltas in the frame of the base and, where its angles are known, in that of the hand.
+    0 where nothing was told.
     """
     best, gain = _delta_cosine(position, delta, hz)
     doubtful = np.flatnonzero(best < DOUBTFUL)
-    if len(doubtful):
+    if len(doubtful) and euler is not None:
         some = np.isin(position.owners, doubtful)
         starts = np.concatenate([[0], np.cumsum(position.lengths[doubtful])])
         turned = np.einsum("nij,nj->ni", euler_to_matrix(euler.values[some]), delta.values[some])

@@ -1,64 +1,88 @@
-"""Where a robot's hands are and how far anything has moved, for the stages that judge motion."""
+"""Where a robot's hands are and how far anything has moved, for the stages that judge motion.
+
+Numbers whose unit is known are taken in house units. Those of unknown unit stay in their own, and what must be compared
+with metres is measured by how far such values range in the episode: `REACH_M` stands for that range.
+"""
+
+from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
 from dataengine.episode_rows import Vectors
 from dataengine.ragged import Ragged
+from dataengine.vector_layout import VectorLayout
 
-ARM_WIDTH = 7
-"""Values of one arm in a canonical vector `[x y z roll pitch yaw gripper]`."""
 RADIAN_M = 0.3
 """Metres that a radian counts for: a hand's breadth at the end of a forearm."""
 OPENING_M = 0.1
 """Metres that a gripper's full opening counts for: about its stroke."""
+REACH_M = 0.2
+"""Metres that the range of values of unknown unit counts for: what a hand usually reaches over in an attempt."""
 MOVED_M = 0.005
 """From this distance on something has moved: several times the noise of an arm's encoders."""
+ENDS = 0.05
+"""Share of an episode at either end of the range of a value that may be a fault, and does not widen that range."""
 
 
-def arms(vector: Ragged | None, encoding: str, wanted: tuple[str, ...]) -> int:
-    """Count the arms of a canonical vector of one of the wanted encodings; 0 where it is none."""
-    if vector is None or encoding not in wanted or vector.values.shape[1] % ARM_WIDTH:
-        return 0
-    return vector.values.shape[1] // ARM_WIDTH
-
-
-def hand_positions(vectors: Vectors) -> Ragged | None:
-    """(n, hands, 3) metres; None where the state does not say, as with joint angles or no state at all."""
-    if vectors.state is None or not arms(vectors.state, vectors.state_encoding, ("eef_pose",)):
-        return None
+def hands(vectors: Vectors) -> list[Ragged]:
+    """Position (n, 3), or (n, 2) in a plane, of each hand, in metres or its own unit; none where no pose is given."""
+    layout = vectors.state_layout
+    if vectors.state is None or layout.encoding != "eef_pose":
+        return []
     if "hands" not in vectors.shared:
-        values = vectors.state.values
-        hands = values.reshape(len(values), -1, ARM_WIDTH)[..., :3].astype(np.float64)
-        vectors.shared["hands"] = vectors.state.of(hands)
+        found = [_scaled(vectors.state, layout, position) for position in layout.positions]
+        vectors.shared["hands"] = [vectors.state.of(values) for values in found]
     return vectors.shared["hands"]
 
 
-def gripper_openings(vectors: Vectors) -> Ragged | None:
-    """(n, hands), 0 closed to 1 open; None where the state does not say."""
-    if vectors.state is None or vectors.state.values.shape[1] % ARM_WIDTH:
+def are_metres(vectors: Vectors) -> bool:
+    """Tell whether the unit of the hands' positions is known."""
+    return vectors.state_layout.is_known(vectors.state_layout.position)
+
+
+def reach(vectors: Vectors) -> NDArray[np.float64] | None:
+    """(e,) farthest that a hand gets from where it started, in the unit of the hands; None where no pose is given."""
+    if not hands(vectors):
         return None
-    return vectors.state.of(vectors.state.values[:, ARM_WIDTH - 1 :: ARM_WIDTH].astype(np.float64))
+    if "reach" not in vectors.shared:
+        off = [np.linalg.norm(hand.values - hand.spread(hand.first()), axis=1) for hand in hands(vectors)]
+        away = [hand.of(far).max() for hand, far in zip(hands(vectors), off, strict=True)]
+        vectors.shared["reach"] = np.max(away, axis=0)
+    return vectors.shared["reach"]
 
 
-def posture(vector: Ragged, encoding: str) -> NDArray[np.float32]:
-    """(n, p) where everything is, as if in metres: equal distances matter equally, and angles do not wrap."""
-    values = vector.values
-    if not arms(vector, encoding, ("eef_pose", "eef_delta", "eef_velocity")):
-        return (values * (RADIAN_M if encoding.startswith("joint") else 1.0)).astype(np.float32)
-    by_arm = values.reshape(len(values), -1, ARM_WIDTH)
-    angles = by_arm[..., 3:6]
-    turned = [np.sin(angles), np.cos(angles)] if encoding == "eef_pose" else [angles]
-    parts = [by_arm[..., :3], *(RADIAN_M * part for part in turned), OPENING_M * by_arm[..., 6:]]
-    return np.concatenate(parts, axis=-1).reshape(len(values), -1).astype(np.float32)
+def gripper_openings(vectors: Vectors) -> tuple[Ragged, bool] | None:
+    """(n, grippers) openings, measured or else as commanded, and whether 0 is closed and 1 open; None without any."""
+    for vector, layout in ((vectors.state, vectors.state_layout), (vectors.action, vectors.action_layout)):
+        if vector is not None and layout.grippers:
+            known = layout.is_known(layout.grippers)
+            return vector.of(_scaled(vector, layout, layout.grippers)), known
+    return None
+
+
+def posture(vector: Ragged, layout: VectorLayout) -> NDArray[np.float32]:
+    """(n, p) where everything is, as if in metres: equal distances matter equally, and known angles do not wrap.
+
+    Angles of a pose whose unit is unknown are left out: nobody knows where they wrap.
+    """
+    joints = layout.rotation + layout.joints if layout.encoding != "eef_pose" else layout.joints
+    groups = ((layout.position, 1.0, REACH_M), (joints, RADIAN_M, REACH_M), (layout.grippers, OPENING_M, OPENING_M))
+    parts = [_weighted(vector, layout, indices, *weights) for indices, *weights in groups if indices]
+    if layout.angles and layout.is_known(layout.angles):
+        angles = _scaled(vector, layout, layout.angles)
+        parts += [RADIAN_M * np.sin(angles), RADIAN_M * np.cos(angles)]
+    # Others may each have a unit of their own.
+    parts += [_weighted(vector, layout, (i,), _weight(layout.units[i]), REACH_M) for i in layout.others]
+    return np.concatenate(parts, axis=1).astype(np.float32) if parts else np.zeros((len(vector.values), 1), np.float32)
 
 
 def whereabouts(vectors: Vectors) -> Ragged | None:
     """(n, p) posture of a state that says where the robot is; None for velocities, deltas and no state at all."""
-    if vectors.state is None or vectors.state_encoding not in ("eef_pose", "joint_position"):
+    if vectors.state is None or vectors.state_layout.encoding not in ("eef_pose", "joint_position"):
         return None
     if "whereabouts" not in vectors.shared:
-        vectors.shared["whereabouts"] = vectors.state.of(posture(vectors.state, vectors.state_encoding))
+        vectors.shared["whereabouts"] = vectors.state.of(posture(vectors.state, vectors.state_layout))
     return vectors.shared["whereabouts"]
 
 
@@ -78,6 +102,33 @@ def active(vectors: Vectors) -> tuple[NDArray[np.float64], NDArray[np.float64]] 
         tail = where.lengths - 1 - _crossing(backwards)[::-1]
         vectors.shared["active"] = (head, tail)
     return vectors.shared["active"]
+
+
+def ranges(values: Ragged) -> NDArray[np.float64]:
+    """(e, d) how far values (n, d) range, but for the `ENDS`; all the way where they hardly ever leave one value."""
+    common = [column.quantile(1 - ENDS) - column.quantile(ENDS) for column in map(values.of, values.values.T)]
+    return np.where(np.max(common, axis=0) > 0, common, (values.max() - values.min()).T).T
+
+
+def _scaled(vector: Ragged, layout: VectorLayout, indices: Sequence[int]) -> NDArray[np.float64]:
+    """(n, k) some values, in house units where all their units are known."""
+    values = vector.values[:, list(indices)].astype(np.float64)
+    return values * layout.factors[list(indices)] if layout.is_known(indices) else values
+
+
+def _weighted(
+    vector: Ragged, layout: VectorLayout, indices: Sequence[int], weight: float, range_m: float
+) -> NDArray[np.float64]:
+    """(n, k) some values as if in metres: by a weight of their unit, or by how far they range in the episode."""
+    values = _scaled(vector, layout, indices)
+    if layout.is_known(indices):
+        return weight * values
+    widest = ranges(vector.of(values)).max(axis=1)
+    return values * vector.spread(np.where(widest > 0, range_m / np.where(widest > 0, widest, 1.0), 0.0))[:, None]
+
+
+def _weight(unit: str) -> float:
+    return RADIAN_M if unit in ("radians", "degrees") else OPENING_M if unit in ("opening", "percent_open") else 1.0
 
 
 def _crossing(distance: Ragged) -> NDArray[np.float64]:

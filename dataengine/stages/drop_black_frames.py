@@ -6,34 +6,56 @@ from types import MappingProxyType
 from typing import Any, ClassVar
 
 import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
 
 from dataengine.episode import Kind
 from dataengine.film import Film
-from dataengine.protocols import Quality
-from dataengine.stages._pictures import CELLS, NUM_SAMPLES
+from dataengine.protocols import Measured, Quality, Survey
+from dataengine.stages import _pictures
 
+NAME = "black_share"
 BLACK = 12.0
 """Brightness (0 to 255) up to which a picture is black: a covered lens, a redacted span, a stream not yet started."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class DropBlackFrames:
-    """Drop episodes whose main camera is black for much of the time."""
+    """Drop episodes in which a camera is black for much of the time.
+
+    Cameras beside the main one drop an episode only where a recipe asks for it; that one is black in a tenth of a
+    dataset or more is told in any case.
+    """
 
     kinds: ClassVar[tuple[Kind, ...]] = ("robot", "human")
-    columns: ClassVar[tuple[str, ...]] = ("black_share",)
-    limits: ClassVar[Mapping[str, str]] = MappingProxyType({"max_black_share": "black_share"})
+    columns: ClassVar[tuple[str, ...]] = _pictures.columns(NAME)
+    signatures: ClassVar[Mapping[str, pa.DataType]] = MappingProxyType({})
+    limits: ClassVar[Mapping[str, str]] = MappingProxyType({"max_black_share": NAME})
 
     max_black_share: float = 0.3
     """Largest share of black pictures among those looked at."""
+    max_black_share_others: float = 1.0
+    """The same of cameras beside the main one; 1 to keep the episode however dark they are."""
 
     def look(self, film: Film) -> Mapping[str, Any]:
-        """Share of pictures in which even the brightest cell is black; NaN without a camera."""
-        cells = film.cells(film.evenly(NUM_SAMPLES), CELLS)
-        return {"black_share": float((cells.max(axis=(1, 2)) <= BLACK).mean()) if len(cells) else np.nan}
+        """Share of pictures in which even the brightest cell is black, of each camera; NaN without one."""
+        return _pictures.look(film, NAME, _black_share)
 
     def reject(self, quality: Quality) -> str | None:
         """Say why the episode must go, or return None to keep it."""
-        if quality["black_share"] > self.max_black_share:
-            return f"{quality['black_share']:.0%} of the pictures are black, allowed {self.max_black_share:.0%}"
+        if quality[NAME] > self.max_black_share:
+            return f"{quality[NAME]:.0%} of the pictures are black, allowed {self.max_black_share:.0%}"
+        for slot in _pictures.OTHER_SLOTS:
+            share, most = quality[f"{NAME}_{slot}"], self.max_black_share_others
+            if share > most:
+                return f"{share:.0%} of the pictures of camera {slot} are black, allowed {most:.0%}"
         return None
+
+    def survey(self, episodes: Measured) -> Survey:
+        """Tell of cameras that are black throughout a dataset."""
+        notes = _pictures.dead(episodes, NAME, lambda share: share >= 1.0, "is black throughout")
+        return Survey(numbers={}, objections={}, notes=tuple(notes))
+
+
+def _black_share(cells: NDArray[np.float32]) -> float:
+    return float((cells.max(axis=(1, 2)) <= BLACK).mean()) if len(cells) else np.nan

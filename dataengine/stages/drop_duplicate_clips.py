@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 import numpy as np
 import pyarrow as pa
 
-from dataengine.episode import Kind
+from dataengine.episode import Kind, stable_id
 from dataengine.film import Film
 from dataengine.protocols import Measured, Survey
 from dataengine.stages import _duplicates, _neighbours
@@ -32,13 +32,14 @@ class DropDuplicateClips:
 
     Compared is what changes over a clip, in units of how much changes: clips before one and the same background are
     as far apart as any two, while another codec, size or brightness leaves a copy a copy. A clip cut at other times is
-    not found.
+    not found. Where all pictures are equal byte for byte a clip is a copy however little moves. Of copies the one in
+    split `train` stays, else that with the smallest id.
     """
 
     kinds: ClassVar[tuple[Kind, ...]] = ("human",)
     columns: ClassVar[tuple[str, ...]] = ()
     signatures: ClassVar[Mapping[str, pa.DataType]] = MappingProxyType(
-        {"scene": pa.list_(pa.int16()), "scene_bands": pa.list_(pa.int64())}
+        {"scene": pa.list_(pa.int16()), "scene_bands": pa.list_(pa.int64()), "scene_content": pa.list_(pa.int64())}
     )
     limits: ClassVar[Mapping[str, str]] = MappingProxyType({"max_distance": "scene_distance"})
 
@@ -46,20 +47,21 @@ class DropDuplicateClips:
     """Root mean square difference up to which two clips are one; 0 for equal ones, 1.4 for unrelated ones."""
 
     def look(self, film: Film) -> Mapping[str, Any]:
-        """Change of 8 x 8 cells in 8 frames, and the bands of that; empty where nothing moves."""
+        """Change of 8 x 8 cells in 8 frames, and the bands of that; empty where nothing moves. And a hash of it all."""
+        still = {"scene": [], "scene_bands": [], "scene_content": _content(film)}
         cells = film.cells(film.evenly(NUM_FRAMES), CELLS)
         if len(cells) < NUM_FRAMES:
-            return {"scene": [], "scene_bands": []}
+            return still
         change = cells - cells.mean(axis=0)
         motion = float(np.sqrt((change**2).mean()))
         if motion < LEAST_MOTION:
-            return {"scene": [], "scene_bands": []}
+            return still
         grains = np.clip(np.round(change.reshape(1, -1) / motion / GRAIN), -MOST, MOST).astype(np.int16)
         bands = _neighbours.bands(grains * GRAIN, NEAR, PROJECTIONS, "cells")
-        return {"scene": grains[0], "scene_bands": bands[0]}
+        return still | {"scene": grains[0], "scene_bands": bands[0]}
 
     def survey(self, episodes: Measured) -> Survey:
-        """Find the clips that are near another; of those the one with the smallest id stays."""
+        """Find the clips that equal another, then those that are near one that stays."""
         return _duplicates.find(
             episodes,
             "scene",
@@ -67,4 +69,9 @@ class DropDuplicateClips:
             self.max_distance,
             unit=lambda _: GRAIN,
             words="pictures differ by {:.3f}",
+            equal="all pictures are equal",
         )
+
+
+def _content(film: Film) -> list[int]:
+    return [int(stable_id(film.content), 16) >> 1] if film.content else []

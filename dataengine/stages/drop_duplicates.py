@@ -25,6 +25,9 @@ NEAR_M = 0.002
 PROJECTIONS = 4
 LEAST_M = 0.05
 """What moves less has no motion to recognise it by."""
+LEAST_INSIDE = 4
+"""Steps at which something must lie inside of its range: what stands at one end or the other of it, as a value does
+that a sensor or a normaliser cuts off, is alike in different motions."""
 MOST = np.iinfo(np.int16).max
 
 
@@ -33,34 +36,44 @@ class DropDuplicates:
     """Drop episodes that repeat the states and actions of another, whatever dataset either is in.
 
     Duplicates weigh twice in a mixture, and one on each side of a split makes a test worthless. Idle ends do not count,
-    so that a copy with its waiting cut off is still a copy.
+    so that a copy with its waiting cut off is still a copy. Where states, actions and pictures are equal byte for byte
+    an episode is a copy however little moves. Of copies the one in split `train` stays, else that with the smallest id.
     """
 
     kinds: ClassVar[tuple[Kind, ...]] = ("robot",)
     columns: ClassVar[tuple[str, ...]] = ()
     signatures: ClassVar[Mapping[str, pa.DataType]] = MappingProxyType(
-        {"motion": pa.list_(pa.int16()), "motion_bands": pa.list_(pa.int64())}
+        {
+            "motion": pa.list_(pa.int16()),
+            "motion_bands": pa.list_(pa.int64()),
+            "motion_content": pa.list_(pa.int64()),
+        }
     )
     limits: ClassVar[Mapping[str, str]] = MappingProxyType({"max_distance_m": "motion_distance_m"})
 
     max_distance_m: float = 0.002
-    """Root mean square distance up to which two motions are one; a radian counts as 0.3 m, an opening as 0.1 m."""
+    """Root mean square distance up to which two motions are one; a radian counts as 0.3 m, an opening as 0.1 m. What
+    values of unknown unit range over in an episode counts as 0.2 m."""
 
     def measure(self, rows: EpisodeRows) -> Mapping[str, Any]:
-        """Where everything is and is told to be at 16 instants, and the bands of that; empty where nothing moves."""
+        """Where everything is and is told to be at 16 instants, and the bands of that; empty where nothing moves.
+
+        And a hash of all that the episode holds.
+        """
         motion: list[Any] = [[]] * len(rows)
         bands: list[Any] = [[]] * len(rows)
         for vectors in rows.vectors:
             signature, moving = _signatures(vectors)
-            grains = np.clip(np.round(signature[moving] / GRAIN_M), -MOST, MOST).astype(np.int16)
-            layout = f"{vectors.state_encoding} {vectors.action_encoding}"
-            found = _neighbours.bands(grains * GRAIN_M, NEAR_M, PROJECTIONS, layout)
+            rounded = np.round(signature / GRAIN_M)
+            moving &= np.abs(rounded).max(axis=1, initial=0) <= MOST  # what is cut off is alike
+            grains = rounded[moving].astype(np.int16)
+            found = _neighbours.bands(grains * GRAIN_M, NEAR_M, PROJECTIONS, _meaning(vectors))
             for row, one, its_bands in zip(vectors.rows[moving], grains, found, strict=True):
                 motion[row], bands[row] = one, its_bands
-        return {"motion": motion, "motion_bands": bands}
+        return {"motion": motion, "motion_bands": bands, "motion_content": rows.contents()}
 
     def survey(self, episodes: Measured) -> Survey:
-        """Find the episodes that lie near another; of those the one with the smallest id stays."""
+        """Find the episodes that equal another, then those that lie near one that stays."""
 
         def to_metres(dims: int) -> float:
             return float(GRAIN_M * np.sqrt(dims / POINTS))
@@ -72,13 +85,20 @@ class DropDuplicates:
             self.max_distance_m,
             unit=to_metres,
             words="motions are {:.4f} m apart",
+            equal="states, actions and pictures are equal",
         )
+
+
+def _meaning(vectors: Vectors) -> str:
+    """Say what the numbers of a signature are: only such as mean the same are compared."""
+    layouts = (vectors.state_layout, vectors.action_layout)
+    return " ".join(f"{each.encoding} {each.groups} {np.isfinite(each.factors).tolist()}" for each in layouts)
 
 
 def _signatures(vectors: Vectors) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
     """(e, POINTS * p) what is where at evenly spaced instants, and (e,) whether enough moves to tell it by."""
-    given = ((vectors.state, vectors.state_encoding), (vectors.action, vectors.action_encoding))
-    both = [v.of(posture(v, encoding)) for v, encoding in given if v is not None]
+    given = ((vectors.state, vectors.state_layout), (vectors.action, vectors.action_layout))
+    both = [v.of(posture(v, layout)) for v, layout in given if v is not None]
     lengths = both[0].lengths
     ends = active(vectors)
     first, last = (np.zeros(len(lengths)), lengths - 1.0) if ends is None else ends
@@ -86,7 +106,10 @@ def _signatures(vectors: Vectors) -> tuple[NDArray[np.float32], NDArray[np.bool_
     share = np.linspace(0, 1, POINTS)
     instants = np.clip(first, 0, last)[:, None] * (1 - share) + last[:, None] * share
     parts = [_at(v, np.clip(instants, 0, lengths[:, None] - 1.0)) for v in both]
-    moving = np.ptp(parts[0], axis=1).max(axis=1) >= LEAST_M
+    told = both[0]
+    low, high = (told.spread(ends) for ends in (told.min(), told.max()))
+    inside = told.of(((told.values > low) & (told.values < high)).astype(np.int32)).sum().max(axis=1)
+    moving = (np.ptp(parts[0], axis=1).max(axis=1) >= LEAST_M) & (inside >= LEAST_INSIDE)
     return np.concatenate([part.reshape(len(lengths), -1) for part in parts], axis=1), moving
 
 

@@ -6,11 +6,13 @@ from types import MappingProxyType
 from typing import Any, ClassVar
 
 import numpy as np
+import pyarrow as pa
 
 from dataengine.episode import Kind
 from dataengine.episode_rows import EpisodeRows
-from dataengine.protocols import Quality
-from dataengine.stages._motion import hand_positions
+from dataengine.protocols import Measured, Quality, Survey
+from dataengine.stages import _spread
+from dataengine.stages._motion import REACH_M, are_metres, hands, reach
 
 TYPICAL_QUANTILE = 0.9
 """A step as large as an episode's larger ones; the median would be 0 for an arm that mostly waits."""
@@ -23,11 +25,16 @@ class DropJumps:
     """Drop episodes whose recorded hand position jumps.
 
     Lost packets, a swapped sensor frame or two recordings glued together show as one step far beyond the others. Both
-    must hold: faster than an arm moves, and out of proportion, so that a coarse clock alone condemns nobody.
+    must hold: faster than an arm moves, and out of proportion, so that a coarse clock alone condemns nobody. Where the
+    unit is unknown, speed is measured in what the same body usually reaches in the same dataset.
     """
 
     kinds: ClassVar[tuple[Kind, ...]] = ("robot",)
-    columns: ClassVar[tuple[str, ...]] = ("hand_speed_max_m_s", "hand_step_ratio")
+    columns: ClassVar[tuple[str, ...]] = (
+        *("hand_speed_max_m_s", "hand_step_ratio"),
+        *("jump_reach_own", "hand_speed_max_own"),
+    )
+    signatures: ClassVar[Mapping[str, pa.DataType]] = MappingProxyType({})
     limits: ClassVar[Mapping[str, str]] = MappingProxyType(
         {"max_speed_m_s": "hand_speed_max_m_s", "max_step_ratio": "hand_step_ratio"}
     )
@@ -36,24 +43,34 @@ class DropJumps:
     """Fastest plausible hand; table-top arms are rated at 1 to 2 m/s."""
     max_step_ratio: float = 8.0
     """Largest step, in units of the episode's typical large step."""
+    max_speed_reaches: float = 30.0
+    """The same where the unit is unknown, in usual reaches of the body a second: 3 m/s for as little as 0.1 m."""
 
     def measure(self, rows: EpisodeRows) -> Mapping[str, Any]:
-        """Speed of the fastest step, and its length over the typical one; NaN where the state does not say."""
-        speed_m_s, ratio = rows.nan(), rows.nan()
+        """Speed of the fastest step, and its length over the typical one; NaN where the state does not say.
+
+        In metres a second where the unit is known, else in its own, beside the reach in the same (`_own`).
+        """
+        found = {name: rows.nan() for name in self.columns}
         for vectors in rows.vectors:
-            hands = hand_positions(vectors)
-            if hands is None:
+            away = reach(vectors)
+            if away is None:
                 continue
-            i, steps = hands.pairs(1)
-            length_m = np.linalg.norm(hands.values[i + 1] - hands.values[i], axis=-1)  # (m, hands)
-            fastest_m, worst = steps.of(length_m.max(axis=1)).max(), np.full(len(vectors.rows), np.nan)
-            for hand_m in length_m.T:
-                hand = steps.of(hand_m)
-                typical_m = np.maximum(hand.quantile(TYPICAL_QUANTILE), LEAST_TYPICAL_M)
-                worst = np.fmax(worst, hand.max() / typical_m)
-            speed_m_s[vectors.rows] = fastest_m * vectors.control_hz
-            ratio[vectors.rows] = worst
-        return {"hand_speed_max_m_s": speed_m_s, "hand_step_ratio": ratio}
+            least = np.full(len(away), LEAST_TYPICAL_M) if are_metres(vectors) else away * LEAST_TYPICAL_M / REACH_M
+            fastest, worst = np.zeros(len(away)), np.full(len(away), np.nan)
+            for hand in hands(vectors):
+                i, steps = hand.pairs(1)
+                length = steps.of(np.linalg.norm(hand.values[i + 1] - hand.values[i], axis=1))
+                longest = length.max()
+                typical = np.maximum(length.quantile(TYPICAL_QUANTILE), np.maximum(least, np.finfo(np.float64).tiny))
+                fastest, worst = np.fmax(fastest, longest), np.fmax(worst, longest / typical)
+            speed = np.where(np.isfinite(worst), fastest, np.nan) * vectors.control_hz
+            if are_metres(vectors):
+                found["hand_speed_max_m_s"][vectors.rows] = speed
+            else:
+                found["hand_speed_max_own"][vectors.rows], found["jump_reach_own"][vectors.rows] = speed, away
+            found["hand_step_ratio"][vectors.rows] = worst
+        return found
 
     def reject(self, quality: Quality) -> str | None:
         """Say why the episode must go, or return None to keep it."""
@@ -64,3 +81,21 @@ class DropJumps:
                 f"allowed {self.max_speed_m_s:g} m/s or {self.max_step_ratio:g} times"
             )
         return None
+
+    def survey(self, episodes: Measured) -> Survey:
+        """Judge what is given in unknown units by what is usual."""
+        values = _spread.numbers(episodes, "jump_reach_own", "hand_speed_max_own", "hand_step_ratio")
+        objections, notes = {}, []
+        for group in _spread.groups(episodes, values):
+            usual = np.median(group.values[:, 0])
+            notes.append(_spread.note(group, "hands", f"a usual reach of {usual:.4g}"))
+            if not group.is_judged or not usual > 0:
+                continue
+            for row, (_, speed, ratio) in zip(group.rows.tolist(), group.values, strict=True):
+                if speed / usual > self.max_speed_reaches and ratio > self.max_step_ratio:
+                    objections[row] = (
+                        f"a hand jumped at {speed / usual:.0f} usual reaches of {group.name} a second, {ratio:.0f} "
+                        f"times its usual large step, allowed {self.max_speed_reaches:g} or "
+                        f"{self.max_step_ratio:g} times"
+                    )
+        return Survey(numbers={}, objections=objections, notes=tuple(notes))

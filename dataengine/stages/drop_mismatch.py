@@ -1,6 +1,6 @@
 """States that do not follow their actions: flipped grippers, wrong encodings, actions of another episode."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any, ClassVar
@@ -13,7 +13,7 @@ from dataengine.episode_rows import EpisodeRows, Vectors
 from dataengine.protocols import Quality
 from dataengine.ragged import Ragged
 from dataengine.stages import _following
-from dataengine.stages._motion import ARM_WIDTH, arms
+from dataengine.vector_layout import Arm
 
 DELTAS = ("eef_delta", "eef_velocity")
 LEAST_WAY_M = 0.03
@@ -29,7 +29,8 @@ class DropMismatch:
     """Drop episodes whose state contradicts their action, given what the two are said to be.
 
     Policies and forward models learn that relation. Where a gripper's sign is wrong, a pose is called a delta, or an
-    action belongs to another time, they learn a lie. Judged are end effectors only; joints pass.
+    action belongs to another time, they learn a lie. Judged are end effectors only; joints pass, and so do poses and
+    grippers of unknown unit.
     """
 
     kinds: ClassVar[tuple[Kind, ...]] = ("robot",)
@@ -62,12 +63,14 @@ class DropMismatch:
         """Agreement for deltas, targets, turns and grippers, of the arm that agrees least; NaN without meaning."""
         found = {name: rows.nan() for name in self.columns}
         for vectors in rows.vectors:
-            count = arms(vectors.state, vectors.state_encoding, ("eef_pose",))
-            if count and count == arms(vectors.action, vectors.action_encoding, ("eef_pose", *DELTAS)):
-                for arm in range(count):
-                    for name, values in _arm(vectors, arm).items():
-                        worse = np.fmax if name == "delta_target_likeness" else np.fmin
-                        found[name][vectors.rows] = worse(found[name][vectors.rows], values)
+            state, action = vectors.state_layout, vectors.action_layout
+            same = len(state.arms) == len(action.arms) and state.encoding == "eef_pose"
+            if not same or action.encoding not in ("eef_pose", *DELTAS):
+                continue
+            for here, told in zip(state.arms, action.arms, strict=True):
+                for name, values in _arm(vectors, here, told).items():
+                    worse = np.fmax if name == "delta_target_likeness" else np.fmin
+                    found[name][vectors.rows] = worse(found[name][vectors.rows], values)
         return found
 
     def reject(self, quality: Quality) -> str | None:
@@ -88,38 +91,50 @@ class DropMismatch:
         return None
 
 
-def _arm(vectors: Vectors, arm: int) -> dict[str, Any]:
-    """Every number of one arm."""
-    state, action = vectors.state, vectors.action
-    assert state is not None
-    assert action is not None
-    first = arm * ARM_WIDTH
-
-    def part(vector: Ragged, start: int, stop: int) -> Ragged:
-        return vector.of(vector.values[:, first + start : first + stop])
-
-    place, euler, opening = part(state, 0, 3), part(state, 3, 6), state.of(state.values[:, first + 6])
-    ranges = _ranges(place, euler, opening)
-    command = action.of(action.values[:, first + 6])
-    found = {"gripper_follow": _where(ranges[2] > LEAST_OPENING, _following.gripper_agreement(opening, command))}
-    moving, concordance = ranges[0] > LEAST_WAY_M, _following.target_agreement(place, part(action, 0, 3))
-    if vectors.action_encoding not in DELTAS:
-        return found | {"target_follow": _where(moving, concordance)}
-    follow, gain = _following.delta_agreement(place, euler, part(action, 0, 3), vectors.control_hz)
-    turn = _following.turn_agreement(euler, part(action, 3, 6), vectors.control_hz)
-    return found | {
+def _arm(vectors: Vectors, here: Arm, told: Arm) -> dict[str, Any]:
+    """Every number of one arm: where it is, and what it is told."""
+    found: dict[str, Any] = {}
+    opening, command = (_part(vectors, side, (arm.gripper,)) for side, arm in (("state", here), ("action", told)))
+    if opening is not None and command is not None:
+        opening, command = opening.of(opening.values[:, 0]), command.of(command.values[:, 0])
+        wide = opening.max() - opening.min() > LEAST_OPENING
+        found["gripper_follow"] = _where(wide, _following.gripper_agreement(opening, command))
+    place, way = _part(vectors, "state", here.position), _way(vectors, told.position)
+    if place is None or way is None or len(here.position) != len(told.position) or len(here.position) < 3:
+        return found
+    moving = (place.max() - place.min()).max(axis=1) > LEAST_WAY_M
+    concordance = _following.target_agreement(place, way)
+    if vectors.action_layout.encoding not in DELTAS:
+        same_unit = vectors.action_layout.is_known(told.position)
+        return found | ({"target_follow": _where(moving, concordance)} if same_unit else {})
+    euler = _part(vectors, "state", here.rotation) if len(here.rotation) == 3 else None
+    follow, gain = _following.delta_agreement(place, euler, way, vectors.control_hz)
+    found |= {
         "delta_follow": _where(moving, follow),
         "delta_gain": _where(moving, gain),
         "delta_target_likeness": _where(moving, concordance),
-        "turn_follow": _where(ranges[1] > LEAST_TURN, turn),
     }
+    turn = _way(vectors, told.rotation)
+    if euler is not None and turn is not None and len(told.rotation) == 3:
+        away = wrap_angle(euler.values - euler.spread(euler.first()))
+        turning = euler.of(np.abs(away).max(axis=1)).max() > LEAST_TURN
+        found["turn_follow"] = _where(turning, _following.turn_agreement(euler, turn, vectors.control_hz))
+    return found
 
 
-def _ranges(place: Ragged, euler: Ragged, opening: Ragged) -> tuple[Any, Any, Any]:
-    """(e,) how far a hand goes in metres, how far it turns in radians, and how wide its gripper's range is."""
-    away = wrap_angle(euler.values - euler.spread(euler.first()))
-    turn = euler.of(np.abs(away).max(axis=1)).max()
-    return (place.max() - place.min()).max(axis=1), turn, opening.max() - opening.min()
+def _part(vectors: Vectors, side: str, indices: Sequence[int | None]) -> Ragged | None:
+    """Take values (n, k) in house units; None where there are none, or their unit is unknown."""
+    vector, layout = getattr(vectors, side), getattr(vectors, f"{side}_layout")
+    if vector is None or not indices or None in indices or not layout.is_known(indices):
+        return None
+    return vector.of(vector.values[:, list(indices)] * layout.factors[list(indices)])
+
+
+def _way(vectors: Vectors, indices: Sequence[int]) -> Ragged | None:
+    """Take values (n, k) of the action in whatever unit: of motions only the direction counts, and the gain is told."""
+    if vectors.action is None or not indices or vectors.action_layout.is_known(indices):
+        return _part(vectors, "action", indices)
+    return vectors.action.of(vectors.action.values[:, list(indices)])
 
 
 def _where(meant: Any, values: Any) -> Any:

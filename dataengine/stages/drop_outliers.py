@@ -12,8 +12,7 @@ from numpy.typing import NDArray
 from dataengine.episode import Kind
 from dataengine.episode_rows import EpisodeRows
 from dataengine.protocols import Measured, Survey
-from dataengine.ragged import Ragged
-from dataengine.stages._motion import ARM_WIDTH, arms
+from dataengine.vector_layout import VectorLayout
 
 LEAST_WIDTH = MappingProxyType({"eef_pose": 0.2, "eef_delta": 0.02, "eef_velocity": 0.2})
 """Narrowest usual range of a position in metres: a task in a plane hardly moves the third axis, which is no reason to
@@ -22,7 +21,8 @@ OTHER_WIDTH = 0.5
 ANGLE_WIDTH = MappingProxyType({"eef_pose": np.inf, "eef_delta": 0.1, "eef_velocity": 1.0})
 """The same of roll, pitch and yaw in radians; those of a pose wrap, and no value of them is out of range."""
 GRIPPER_WIDTH = 1.0
-NAMES = ("x", "y", "z", "roll", "pitch", "yaw", "gripper")
+UNKNOWN_SHARE = 0.5
+"""Narrowest usual range where the unit is unknown, as a share of the widest that any value of the same vector has."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,13 +45,16 @@ class DropOutliers:
     """Fewest episodes of a body in a dataset that say what is usual; fewer are not judged."""
 
     def measure(self, rows: EpisodeRows) -> Mapping[str, Any]:
-        """Extremes of every dimension: dimensions of the state, then lowest, highest and least width of all."""
+        """Extremes of every dimension: dimensions of the state, then lowest, highest and least width of all.
+
+        The least width is in the unit of the values, NaN where that is unknown, infinite where there is no limit.
+        """
         found: list[Any] = [[]] * len(rows)
         for vectors in rows.vectors:
-            both = ((vectors.state, vectors.state_encoding), (vectors.action, vectors.action_encoding))
+            both = ((vectors.state, vectors.state_layout), (vectors.action, vectors.action_layout))
             lows = np.hstack([v.min() for v, _ in both if v is not None])
             highs = np.hstack([v.max() for v, _ in both if v is not None])
-            widths = np.concatenate([_least_widths(v, encoding) for v, encoding in both if v is not None])
+            widths = np.concatenate([_least_widths(layout) for v, layout in both if v is not None])
             states = 0 if vectors.state is None else vectors.state.values.shape[1]
             heads, tails = np.full((len(lows), 1), states), np.tile(widths, (len(lows), 1))
             packed = np.hstack([heads, lows, highs, tails]).astype(np.float32)
@@ -74,10 +77,10 @@ class DropOutliers:
                 continue
             rows = np.array(members)
             values = flat[starts[rows][:, None] + np.arange(1, size)].astype(np.float64).reshape(len(rows), 3, -1)
-            low, high, beyond = _ranges(values)
+            low, high, beyond = _ranges(values, int(states))
             excess[rows] = beyond.max(axis=1)
             slack = self.max_excess * (high - low)
-            judged = np.isfinite(values[0, 2])
+            judged = ~np.isinf(values[0, 2])
             limits[f"{body} in {dataset}"] = {
                 "state_dim": int(states),
                 "low": _round(low - slack, judged),
@@ -88,17 +91,22 @@ class DropOutliers:
                 if by_dim[dim] > self.max_excess:
                     above = highs[dim] - high[dim] > low[dim] - lows[dim]
                     objections[row] = (
-                        f"{_name(dim, int(states), values.shape[2])} reaches {highs[dim] if above else lows[dim]:.4g}, "
+                        f"{_name(episodes, row, dim, int(states))} reaches {highs[dim] if above else lows[dim]:.4g}, "
                         f"{by_dim[dim]:.1f} widths beyond the usual {low[dim]:.3g} to {high[dim]:.3g} of {body} in "
                         f"{dataset}, allowed {self.max_excess:g}"
                     )
         return Survey(numbers={"outlier_excess": excess}, objections=objections, limits=limits)
 
 
-def _ranges(values: NDArray[np.float64]) -> tuple[NDArray[np.float64], ...]:
+def _ranges(values: NDArray[np.float64], states: int) -> tuple[NDArray[np.float64], ...]:
     """(n, 3, d) lowest, highest, least width to the usual range (d,), (d,) and the widths (n, d) beyond it."""
-    lows, highs, least = values[:, 0], values[:, 1], values[0, 2]
+    lows, highs, least = values[:, 0], values[:, 1], values[0, 2].copy()
     low, high = np.quantile(lows, 0.25, axis=0), np.quantile(highs, 0.75, axis=0)
+    for vector in (slice(0, states), slice(states, None)):
+        unknown = np.isnan(least[vector])
+        if unknown.any():
+            widest = (high - low)[vector][unknown].max()
+            least[vector] = np.where(unknown, UNKNOWN_SHARE * widest if widest > 0 else np.inf, least[vector])
     short = np.maximum(least - (high - low), 0) / 2
     finite = np.isfinite(least)
     low, high = np.where(finite, low - short, low), np.where(finite, high + short, high)
@@ -106,18 +114,21 @@ def _ranges(values: NDArray[np.float64]) -> tuple[NDArray[np.float64], ...]:
     return low, high, beyond
 
 
-def _least_widths(vector: Ragged, encoding: str) -> NDArray[np.float64]:
-    dims = vector.values.shape[1]
-    if not arms(vector, encoding, tuple(LEAST_WIDTH)):
-        return np.full(dims, OTHER_WIDTH)
-    arm = [LEAST_WIDTH[encoding]] * 3 + [ANGLE_WIDTH[encoding]] * 3 + [GRIPPER_WIDTH]
-    return np.tile(arm, dims // ARM_WIDTH)
+def _least_widths(layout: VectorLayout) -> NDArray[np.float64]:
+    """(d,) narrowest usual range of each value, in its own unit; NaN where that is unknown, infinite for no limit."""
+    found = np.full(layout.dim, OTHER_WIDTH)
+    found[list(layout.position)] = LEAST_WIDTH.get(layout.encoding, OTHER_WIDTH)
+    found[list(layout.rotation)] = ANGLE_WIDTH.get(layout.encoding, OTHER_WIDTH)
+    if layout.positions:
+        found[list(layout.grippers)] = GRIPPER_WIDTH
+    return np.where(np.isinf(found), np.inf, found / layout.factors)
 
 
-def _name(dim: int, states: int, dims: int) -> str:
+def _name(episodes: Measured, row: int, dim: int, states: int) -> str:
     """Name a dimension of state and action laid side by side."""
-    vector, place, size = ("state", dim, states) if dim < states else ("action", dim - states, dims - states)
-    return f"{vector} {place}" if size % ARM_WIDTH else f"{vector} {place} ({NAMES[place % ARM_WIDTH]})"
+    vector, index = ("state", dim) if dim < states else ("action", dim - states)
+    name = episodes.layout(row, vector).names[index]
+    return f"{vector} {index} ({name})" if name else f"{vector} {index}"
 
 
 def _round(values: NDArray[np.float64], judged: NDArray[np.bool_]) -> list[float | None]:
