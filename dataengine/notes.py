@@ -16,15 +16,17 @@ episode has no state, action or instruction need not be noted; it is counted wit
 import re
 from collections import Counter
 from collections.abc import Iterator, Mapping
+from functools import lru_cache
 from typing import Final
 
 from dataengine.report import Report
 
 _WORDS: Final = "doubt|unknown|missing|absent|lost|bad|left_out"
 
-SERIOUS: Final = re.compile(rf"(?:^|_)(?:{_WORDS})(?:_|$)")
+_SERIOUS: Final = re.compile(rf"(?:^|_)(?:{_WORDS})(?:_|$)")
+_ANYWHERE: Final = re.compile(_WORDS)
 
-MAX_TEXT: Final = 400
+MAX_TEXT: Final = 1000
 """Letters of a text that are told; the episode keeps all of it."""
 
 MAX_TEXTS: Final = 200
@@ -96,15 +98,21 @@ def serious(
     notes: Mapping[str, str], *, kind: str, has_state: bool, has_action: bool, has_instruction: bool
 ) -> dict[str, str]:
     """Pick what everybody must be told of an episode."""
-    found = {key: text for key, text in notes.items() if SERIOUS.search(key)}
+    found = {key: text for key, text in notes.items() if is_serious(key)}
     for key, what in _missing(kind, has_state, has_action, has_instruction):
         found.setdefault(key, what)
     return found
 
 
+@lru_cache(maxsize=4096)
+def is_serious(key: str) -> bool:
+    """Tell by its key whether everybody must be told of a note."""
+    return _SERIOUS.search(key) is not None
+
+
 def may_be_serious(text: str) -> bool:
     """Tell, without parsing it, whether the JSON of notes may have a serious one."""
-    return re.search(_WORDS, text) is not None
+    return _ANYWHERE.search(text) is not None
 
 
 def _missing(kind: str, has_state: bool, has_action: bool, has_instruction: bool) -> Iterator[tuple[str, str]]:

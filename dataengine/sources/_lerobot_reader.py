@@ -14,7 +14,7 @@ from dataengine.formats._lerobot_entries import Entry
 from dataengine.formats._lerobot_reel import Reel
 from dataengine.formats._lerobot_rows import Rows, images, integers, numbers, numbers_with_gaps
 from dataengine.formats.lerobot import Info
-from dataengine.raw import fields_of
+from dataengine.raw import EXACT, fields_of, untouched
 from dataengine.sources import _lerobot_meaning as meaning
 from dataengine.sources._lerobot_texts import Columns
 from dataengine.sources._parts import vector
@@ -130,11 +130,14 @@ class EpisodeReader:
                 if key not in table.column_names:
                     raise RecordError(f"{key} is declared in info.json, but not in the data files")
                 found[key] = numbers_with_gaps(table, feature)
+                untouched(found[key])  # a number that no vector can hold costs the column, not the episode
             except RecordError as error:
                 found[key], gaps[key] = np.full((len(table), feature.width), np.nan), str(error)
                 continue
             if not np.isfinite(found[key]).all():
                 gaps[key] = f"{key} is not finite at some steps"
+                if feature.dtype.endswith("int64") and np.nanmax(np.abs(found[key]), initial=0) >= EXACT:
+                    gaps[key] += ", and rounded at the others"  # with a null beside them they are float64
         told = {}
         for name, made_of in (("raw_state", self.raw_state), ("raw_action", self.raw_action)):
             if mine := [gaps[key] for key in made_of.columns if key in gaps]:

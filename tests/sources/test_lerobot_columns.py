@@ -146,6 +146,7 @@ def test_columns_that_nothing_takes_are_named(v2):
         (pa.array([1.5, None] + [2.0] * 7), [1], [[1.5], [np.nan]], "not finite at some steps"),
         (pa.array([None] * 9, pa.float32()), [1], [[np.nan], [np.nan]], "not finite at some steps"),
         (pa.array([[1.0]] * 8 + [[1.0, 2.0]]), [1], None, "has rows of 1 and of 2 values"),
+        (pa.array([2**63] + [1] * 8, pa.uint64()), [1], None, "expected whole numbers below 2^63"),
         (pa.array(["a"] * 9), [1], None, "info.json says 1 of float32"),
         (None, [3], None, "observation.side is declared in info.json, but not in the data files"),
     ],
@@ -167,3 +168,18 @@ def test_damage_of_a_column_that_is_only_kept_raw_costs_that_column_alone(v2, va
     assert np.array_equal(side[:2], wanted, equal_nan=True)
     assert problem in hit.notes["raw_state_missing"]
     assert np.array_equal(hit.state, lr.state_of(1).astype(np.float32))
+
+
+def test_a_wall_clock_is_kept_to_the_nanosecond_and_where_a_row_of_it_is_null_that_is_told(v2):
+    change_features(v2, observation__clock={"dtype": "int64", "shape": [1], "names": None})
+    start = 1_760_000_000_123_456_789
+    for i, length in enumerate(lr.LENGTHS):
+        path = v2 / f"data/chunk-000/episode_{i:06d}.parquet"
+        stamps = [start + 33_333_333 * k if k or i != 1 else None for k in range(length)]
+        pq.write_table(pq.read_table(path).append_column("observation.clock", pa.array(stamps)), path)
+    whole, gap, _ = read_all(v2)
+    assert whole.raw_state_exact[3].tolist() == [start + 33_333_333 * k for k in range(lr.LENGTHS[0])]
+    assert "raw_state_missing" not in whole.notes
+    assert gap.raw_state_exact == {}
+    assert np.isnan(gap.raw_state[0, 3])
+    assert "is not finite at some steps, and rounded at the others" in gap.notes["raw_state_missing"]
