@@ -14,7 +14,7 @@ from typing import Any
 
 from dataengine.episode import Text
 from dataengine.errors import SourceError
-from dataengine.formats import json_file
+from dataengine.formats import json_file, lfs
 from dataengine.formats.lerobot import Info, fill, read_table
 from dataengine.texts import from_row
 
@@ -118,7 +118,8 @@ def _v3_entries(info: Info) -> Iterator[Entry]:
         try:
             lines_of_file = read_table(path, wanted).to_pylist()
         except SourceError:
-            yield Entry(record=name, problem=f"{name}: not a readable parquet file; copy it again")
+            reason = lfs.why_file(path, "not a readable parquet file; copy it again")
+            yield Entry(record=name, problem=f"{name}: {reason}")
             continue
         for row, line in enumerate(lines_of_file):
             try:

@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from dataengine.errors import RecordError
-from dataengine.formats import files, parquet_size
+from dataengine.formats import files, lfs, parquet_size
 from dataengine.formats._lerobot_entries import Entry
 from dataengine.formats.lerobot import Feature, Info, first_line, safe_file
 from dataengine.reading import is_of_the_machine
@@ -50,7 +50,8 @@ class Rows:
             self._file = self._group = self._ranges = None
             if is_of_the_machine(error):
                 raise
-            raise RecordError(f"{entry.data_file}: not a readable parquet file ({first_line(error)})") from error
+            reason = lfs.why_file(path, f"not a readable parquet file ({first_line(error)})")
+            raise RecordError(f"{entry.data_file}: {reason}") from error
         if len(table) != entry.length:
             raise RecordError(
                 f"{entry.data_file} has {len(table)} rows of the episode, its metadata say {entry.length}"

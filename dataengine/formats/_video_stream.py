@@ -18,6 +18,7 @@ import numpy as np
 from av.stream import Disposition
 
 from dataengine.errors import RecordError
+from dataengine.formats import lfs
 from dataengine.formats.byte_range import ByteRange, Place, name_of, size_of
 from dataengine.formats.jpeg import MAX_PIXELS
 from dataengine.formats.mp4_boxes import check_samples
@@ -63,7 +64,8 @@ def open_video(path: Place) -> Iterator[tuple[Any, Any]]:
             container = opened.enter_context(av.open(place, metadata_errors="replace"))
         except Exception as error:
             reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
-            raise RecordError(f"{name}: not a readable video ({reason}, {num_bytes} bytes)") from error
+            reason = lfs.why_file(path, f"not a readable video ({reason}, {num_bytes} bytes)")
+            raise RecordError(f"{name}: {reason}") from error
         moving = [s for s in container.streams.video if not s.disposition & Disposition.attached_pic]  # a cover is none
         if not moving:
             raise RecordError(f"{name}: has no video stream")

@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dataengine.errors import RecordError
+from dataengine.formats import lfs
 from dataengine.formats.byte_range import ByteRange, Place, name_of, size_of
 from dataengine.reading import is_of_the_machine
 
@@ -62,7 +63,8 @@ def read(place: Place, required: Iterable[str], optional: Iterable[str] = ()) ->
         if is_of_the_machine(error):
             raise
         reason = (str(error).splitlines() or [type(error).__name__])[0]
-        raise RecordError(f"{name}: not readable HDF5 ({num_bytes} bytes; {reason})") from error
+        reason = lfs.why_file(place, f"not readable HDF5 ({num_bytes} bytes; {reason})")
+        raise RecordError(f"{name}: {reason}") from error
     return found
 
 

@@ -21,6 +21,7 @@ from PIL import Image, UnidentifiedImageError
 
 from dataengine.episode import CameraFrames
 from dataengine.errors import NoCameraError, RecordError
+from dataengine.formats import lfs
 
 QUALITY = 92
 SUBSAMPLING = "420"
@@ -151,7 +152,7 @@ def decode(data: bytes) -> NDArray[np.uint8]:
             return np.asarray(picture.convert("RGB"))
     except UnidentifiedImageError as error:
         start = data[:8].hex() or "nothing"
-        raise ValueError(f"not an image: starts with {start}, expected JPEG or PNG") from error
+        raise ValueError(lfs.why(data, f"not an image: starts with {start}, expected JPEG or PNG")) from error
     except (NoCameraError, ValueError):
         raise
     except Exception as error:  # PIL raises what comes along: OSError, SyntaxError, struct.error, IndexError

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from dataengine.formats import remote
+from dataengine.formats import lfs, remote
 from dataengine.reading import is_of_the_machine
 
 MAX_BYTES = 2**27
@@ -57,7 +57,7 @@ def loads(data: bytes | str) -> Any:
     except MemoryError as error:
         raise JsonError("not JSON that is read: it needs more memory than there is") from error
     except ValueError as error:  # of syntax, of UTF-8, or a number of thousands of digits
-        raise JsonError(f"not JSON ({error})") from error
+        raise JsonError(lfs.why(raw, f"not JSON ({error})")) from error
     _check_depth(value)
     return value
 
@@ -73,6 +73,8 @@ def lines(place: Path) -> Iterator[tuple[int, Any, str]]:
                 yield number, loads(line), ""
             except JsonError as error:
                 yield number, None, str(error)
+                if str(error) == lfs.ADVICE:  # its other lines say nothing more
+                    return
 
 
 def _lines(file: BinaryIO) -> Iterator[tuple[int, bytes, str]]:

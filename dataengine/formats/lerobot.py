@@ -16,7 +16,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from dataengine.errors import RecordError, SourceError
-from dataengine.formats import files, json_file, parquet_size
+from dataengine.formats import files, json_file, lfs, parquet_size
 from dataengine.reading import is_of_the_machine
 
 INFO = "meta/info.json"
@@ -274,7 +274,8 @@ def read_table(place: Path, prefixes: tuple[str, ...] | None = None) -> pa.Table
     except (pa.ArrowException, OSError, RecordError) as error:
         if is_of_the_machine(error):
             raise
-        raise SourceError(f"{place}: not a readable parquet file ({first_line(error)}); copy it again") from error
+        reason = lfs.why_file(place, f"not a readable parquet file ({first_line(error)}); copy it again")
+        raise SourceError(f"{place}: {reason}") from error
 
 
 def first_line(error: Exception) -> str:

@@ -27,7 +27,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dataengine.errors import RecordError
-from dataengine.formats import files
+from dataengine.formats import files, lfs
 
 MAGIC = b"\x93NUMPY"
 MAX_BYTES = 64 * 2**20
@@ -109,7 +109,7 @@ def _header(data: bytes) -> tuple[np.dtype, tuple[int, ...], bool, int]:
     if not data:
         raise RecordError("the file has 0 bytes")
     if data[:6] != MAGIC or len(data) < 12 or data[6] not in (1, 2, 3):
-        raise RecordError(f"not a .npy file of version 1 to 3: starts with {data[:8]!r}")
+        raise RecordError(lfs.why(data, f"not a .npy file of version 1 to 3: starts with {data[:8]!r}"))
     width = 2 if data[6] == 1 else 4
     length = int.from_bytes(data[8 : 8 + width], "little")
     start = 8 + width + length

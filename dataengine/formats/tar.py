@@ -16,7 +16,7 @@ from pathlib import Path
 
 from dataengine.episode import stable_id
 from dataengine.errors import RecordError
-from dataengine.formats import json_file
+from dataengine.formats import json_file, lfs
 from dataengine.reading import goes_on
 
 BLOCK = 512
@@ -33,7 +33,7 @@ MIN_HEADERS = 2_000
 """Shorter walks take milliseconds: a file would not pay."""
 NO_CACHE = (OSError, RuntimeError, ValueError)
 """No file, no right to write one, or no home; with what a damaged file raises beside."""
-VERSION = "1"
+VERSION = "2"
 """Of the index file's layout."""
 
 
@@ -101,7 +101,7 @@ def _walk(file: int, num_bytes: int, suffixes: tuple[str, ...]) -> Index:
         if header == END:
             break
         if len(header) < BLOCK:
-            fault = f"ends at byte {num_bytes} without an end mark; cut off"
+            fault = lfs.why(header, f"ends at byte {num_bytes} without an end mark; cut off")
             break
         count += 1
         if count % 1_000 == 0:
@@ -125,7 +125,7 @@ def _walk(file: int, num_bytes: int, suffixes: tuple[str, ...]) -> Index:
             if size < 0:
                 raise ValueError
         except ValueError:
-            fault = f"byte {at} of {num_bytes} is no header that can be read; damaged"
+            fault = lfs.why(header, f"byte {at} of {num_bytes} is no header that can be read; damaged")
             break
         at = start if kind in WITHOUT_DATA else _after(start, size)
         if at > num_bytes and start + size > num_bytes:

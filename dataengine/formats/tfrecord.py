@@ -13,7 +13,7 @@ from typing import BinaryIO
 import google_crc32c
 
 from dataengine.errors import RecordError
-from dataengine.formats import remote
+from dataengine.formats import lfs, remote
 
 HEADER = struct.Struct("<QI")
 FOOTER = struct.Struct("<I")
@@ -57,7 +57,9 @@ def records(path: str | Path) -> Iterator[tuple[int, bytes | RecordError]]:
                 return
             length, length_crc = HEADER.unpack(header)
             if masked_crc(header[:8]) != length_crc:
-                yield index, _lost(offset, "the checksum of the record's length is wrong")
+                lost = _lost(offset, "the checksum of the record's length is wrong")
+                head = header + file.read(len(lfs.START) - len(header)) if not offset else b""
+                yield index, RecordError(lfs.why(head, str(lost)))
                 return
             if offset + FRAMING_BYTES + length > size:
                 found = size - offset - HEADER.size

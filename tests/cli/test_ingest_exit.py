@@ -1,0 +1,44 @@
+"""What `villa ingest` tells a script: its exit code, and why."""
+
+import lerobot_writer as lr
+import pytest
+from store.npz_source import write_parts
+
+SOURCE = "store.npz_source:NpzSource"
+POINTER = f"version https://git-lfs.github.com/spec/v1\noid sha256:{'0' * 64}\nsize 4096\n"
+
+
+@pytest.fixture
+def raw(tmp_path):
+    write_parts(tmp_path / "raw", num_parts=2, steps=3)
+    return tmp_path / "raw"
+
+
+def test_a_clone_without_its_files_fails_and_names_what_to_do(villa, tmp_path):
+    root = lr.write_v2(tmp_path / "cubes")
+    for path in root.glob("data/*/*.parquet"):
+        path.write_text(POINTER)
+    for _ in range(2):
+        said = villa("ingest", "lerobot", root, "--corpus", tmp_path / "corpus", "--workers", 1)
+        assert said.code == 1
+        assert said.out.startswith(f"nothing came in: {tmp_path / 'corpus'} has no episode of {root}")
+        assert "3 x data/chunk-000/episode_000000.parquet: this is a Git LFS pointer" in said.out
+
+
+def test_some_that_came_in_is_a_success_unless_strict_and_a_finished_ingest_stays_one(villa, raw, tmp_path):
+    (raw / "part000.bad").write_text("3")
+    words = ("ingest", SOURCE, raw, "--corpus", tmp_path / "corpus", "--workers", 1)
+    said = villa(*words)
+    assert said.code == 0
+    assert "3 x bad record" in said.out
+    assert villa(*words).code == 0
+    assert villa(*words, "--strict").code == 1
+
+
+def test_nothing_at_all_is_a_failure_also_to_a_machine(villa, raw, tmp_path):
+    for part in ("part000", "part001"):
+        (raw / f"{part}.bad").write_text("3")
+    said = villa("ingest", SOURCE, raw, "--corpus", tmp_path / "corpus", "--workers", 1, "--json")
+    assert said.code == 1
+    assert (said.report["ok"], said.report["reasons"]) == (False, [{"count": 6, "reason": "bad record"}])
+    assert villa("ingest", SOURCE, raw, "--corpus", tmp_path / "other", "--dry-run").code == 0
