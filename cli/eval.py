@@ -24,12 +24,19 @@ def evaluate(
     task: Annotated[list[str] | None, typer.Option(help="Task to play; give it again.")] = None,
     episodes: Annotated[int | None, typer.Option(help="Unseen starts per task.")] = None,
     out: Annotated[Path | None, typer.Option(help="Folder for rollout pictures.")] = None,
+    device: Annotated[str | None, typer.Option(help="`cpu`, `cuda` ...; by default the best there is.")] = None,
 ) -> "Report":
     """Run a policy in a simulator, on starts that training never saw; successes with Wilson intervals."""
     from pipelines import evaluate as pipeline
 
     return pipeline.run(
         settings.fill(
-            pipeline.EvalConfig, policy=policy, simulator=simulator, tasks=task or None, episodes=episodes, out=out
+            pipeline.EvalConfig,
+            policy=policy,
+            simulator=simulator,
+            tasks=task or None,
+            episodes=episodes,
+            out=out,
+            device=device,
         )
     )

@@ -1,4 +1,7 @@
-"""Maps canonical vectors to about [-1, 1] and back, by the statistics of each embodiment.
+"""Maps canonical vectors to about [-1, 1] and back, by the statistics of each embodiment in each dataset.
+
+One body is driven in other ways, and at other rates, in other datasets: a common move in one lies far outside another's
+quantiles. So a dataset's own statistics count; the body's, over all its datasets, where there are no others.
 
 The 1 % to 99 % quantiles go to [-1, 1] (villa-X; raw data has outliers that would squeeze everything else). Gripper
 openings keep their meaning instead: 0 closed is -1, 1 open is +1. Which dimensions they are is part of the statistics.
@@ -7,7 +10,7 @@ carries nothing: it becomes 0, and inverts to its constant.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final, Literal
 
 import numpy as np
@@ -50,26 +53,34 @@ class _Scale:
 
 
 class Normalizer:
-    """Normalises the states and actions of every embodiment it has statistics for.
+    """Normalises the states and actions of every embodiment it has statistics for, by dataset where it has those.
 
     Inside the quantiles `invert` undoes `normalize`, up to float32 rounding. Both work on any array whose last axis
-    holds the vector, and give float32.
+    holds the vector, and give float32. Without a dataset, or with one that is not there, the body's statistics over all
+    its datasets count.
     """
 
     def __init__(self, stats: Mapping[str, EmbodimentStatistics]) -> None:
         self.stats = dict(stats)
-        self._scales: dict[tuple[str, Column], _Scale] = {}
-        for name, one in self.stats.items():
-            self._scales[name, "state"] = _Scale.of(one.state)
-            self._scales[name, "action"] = _Scale.of(one.action)
+        self._scales: dict[tuple[str, str | None, Column], _Scale] = {}
+        for name, body in self.stats.items():
+            for dataset, one in ((None, body), *body.by_dataset.items()):
+                self._scales[name, dataset, "state"] = _Scale.of(one.state)
+                self._scales[name, dataset, "action"] = _Scale.of(one.action)
 
-    def _scale(self, embodiment: str, column: Column, dim: int | None = None) -> _Scale:
-        scale = self._scales.get((embodiment, column))
-        if scale is None:
+    def of(self, embodiment: str, dataset: str | None = None) -> EmbodimentStatistics:
+        """Give the statistics that count for a body in a dataset."""
+        body = self.stats.get(embodiment)
+        if body is None:
             raise DataEngineError(
                 f"no statistics for embodiment '{embodiment}', only for {', '.join(sorted(self.stats)) or 'none'}; "
                 f"run `villa stats` on the corpus that holds it"
             )
+        return body.by_dataset.get(dataset, body) if dataset is not None else body
+
+    def _scale(self, embodiment: str, column: Column, dataset: str | None, dim: int | None = None) -> _Scale:
+        known = dataset if dataset in self.of(embodiment).by_dataset else None
+        scale = self._scales[embodiment, known, column]
         if dim is not None and dim != len(scale.centre):
             raise DataEngineError(
                 f"{column} of embodiment '{embodiment}' has {dim} values, its statistics have {len(scale.centre)}; "
@@ -77,35 +88,46 @@ class Normalizer:
             )
         return scale
 
-    def dim(self, embodiment: str, column: Column) -> int:
-        """Width of the vector; 0 where the embodiment does not have it."""
-        return len(self._scale(embodiment, column).centre)
+    def dim(self, embodiment: str, column: Column, dataset: str | None = None) -> int:
+        """Width of the vector; 0 where the embodiment, or its episodes in this dataset, do not have it."""
+        return len(self._scale(embodiment, column, dataset).centre)
 
-    def varies(self, embodiment: str, column: Column) -> NDArray[np.bool_]:
+    def varies(self, embodiment: str, column: Column, dataset: str | None = None) -> NDArray[np.bool_]:
         """(d,) False for dimensions that are constant in the data, such as the rotation of an arm that cannot turn."""
-        return self._scale(embodiment, column).varies.copy()
+        return self._scale(embodiment, column, dataset).varies.copy()
 
-    def at_rest(self, embodiment: str, action: NDArray[np.float32]) -> NDArray[np.float32] | None:
+    def at_rest(
+        self, embodiment: str, action: NDArray[np.float32], dataset: str | None = None
+    ) -> NDArray[np.float32] | None:
         """Turn an action (a,) into that of standing still after it: no change, no speed, the same pose and gripper.
 
         None where the statistics do not say which of its numbers are changes.
         """
-        moves = self.stats[embodiment].action.moves
+        moves = self.of(embodiment, dataset).action.moves
         if moves is None:
             return None
         still = action.copy()
         still[list(moves)] = 0.0
         return still
 
-    def normalize(self, embodiment: str, column: Column, x: NDArray[np.floating]) -> NDArray[np.float32]:
+    def normalize(
+        self, embodiment: str, column: Column, x: NDArray[np.floating], dataset: str | None = None
+    ) -> NDArray[np.float32]:
         """Map (..., d) from house units to [-1, 1], clipped at `CLIP`."""
-        scale = self._scale(embodiment, column, x.shape[-1])
+        scale = self._scale(embodiment, column, dataset, x.shape[-1])
         # float64 inside: a dimension that lies far from zero would lose its small range in float32.
         y = np.where(scale.varies, (x.astype(np.float64) - scale.centre) / scale.half, 0.0)
         return np.clip(y, -CLIP[column], CLIP[column]).astype(np.float32)
 
-    def invert(self, embodiment: str, column: Column, y: NDArray[np.floating]) -> NDArray[np.float32]:
+    def invert(
+        self, embodiment: str, column: Column, y: NDArray[np.floating], dataset: str | None = None
+    ) -> NDArray[np.float32]:
         """Map (..., d) back to house units; values beyond the clip go on along the same line."""
-        scale = self._scale(embodiment, column, y.shape[-1])
+        scale = self._scale(embodiment, column, dataset, y.shape[-1])
         x = np.where(scale.varies, y.astype(np.float64) * scale.half, 0.0) + scale.centre
         return x.astype(np.float32)
+
+
+def by_body(stats: Mapping[str, EmbodimentStatistics]) -> dict[str, EmbodimentStatistics]:
+    """Leave out what is known by dataset: every body is then normalised by all of its datasets at once."""
+    return {name: replace(one, by_dataset={}) for name, one in stats.items()}

@@ -6,7 +6,7 @@ same moments up to rounding, so an episode group that is added later never asks 
 
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
 import numpy as np
@@ -99,6 +99,9 @@ class EmbodimentStatistics:
     action: Statistics
     num_episodes: int = 0
     datasets: tuple[str, ...] = ()
+    by_dataset: Mapping[str, "EmbodimentStatistics"] = field(default_factory=dict)
+    """The same of each dataset alone, which is what models are given; empty in files from before, or where a model was
+    trained on the statistics of the body as a whole."""
 
     def to_json(self) -> dict[str, Any]:
         """Plain numbers, lists and strings, for `json.dumps`."""
@@ -107,6 +110,11 @@ class EmbodimentStatistics:
             "action": self.action.to_json(),
             "num_episodes": self.num_episodes,
             "datasets": list(self.datasets),
+            **(
+                {"by_dataset": {name: one.to_json() for name, one in self.by_dataset.items()}}
+                if self.by_dataset
+                else {}
+            ),
         }
 
     @classmethod
@@ -118,6 +126,7 @@ class EmbodimentStatistics:
                 action=Statistics.from_json(data["action"]),
                 num_episodes=int(data["num_episodes"]),
                 datasets=tuple(map(str, data["datasets"])),
+                by_dataset={str(name): cls.from_json(one) for name, one in data.get("by_dataset", {}).items()},
             )
         except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
             found = " ".join(f"{type(error).__name__}: {error}".split())[:200]
@@ -285,7 +294,7 @@ def from_table(table: pa.Table) -> Iterator[Group]:
 
 
 def by_embodiment(groups: Iterable[Group]) -> dict[str, EmbodimentStatistics]:
-    """Merge groups over datasets; embodiments without state and action (human hands) are left out.
+    """Merge groups of each embodiment, and of each of its datasets; those without vectors (human hands) are left out.
 
     Raise DataEngineError where datasets give one embodiment vectors of different widths.
     """
@@ -293,19 +302,29 @@ def by_embodiment(groups: Iterable[Group]) -> dict[str, EmbodimentStatistics]:
     for group in groups:
         if group.column in ("state", "action"):
             vectors.setdefault((group.embodiment, group.column), []).append(group)
-    merged = {key: _merge(mine) for key, mine in vectors.items()}
     found = {}
     for name in sorted({name for name, _ in vectors}):
-        mine = [group for (owner, _), them in vectors.items() if owner == name for group in them]
-        empty = (Statistics.none(), 0)
-        (state, num_states), (action, num_actions) = (merged.get((name, c), empty) for c in ("state", "action"))
-        found[name] = EmbodimentStatistics(
-            state=state,
-            action=action,
-            num_episodes=max(num_states, num_actions),
-            datasets=tuple(sorted({group.dataset for group in mine})),
-        )
+        states, actions = (vectors.get((name, column), []) for column in ("state", "action"))
+        datasets = sorted({group.dataset for group in (*states, *actions)})
+        by_dataset = {
+            dataset: _body(*([group for group in some if group.dataset == dataset] for some in (states, actions)))
+            for dataset in datasets
+        }
+        found[name] = replace(_body(states, actions), by_dataset=by_dataset)
     return found
+
+
+def _body(states: Sequence[Group], actions: Sequence[Group]) -> EmbodimentStatistics:
+    """Merge the groups of one body's vectors."""
+    (state, num_states), (action, num_actions) = (
+        _merge(groups) if groups else (Statistics.none(), 0) for groups in (states, actions)
+    )
+    return EmbodimentStatistics(
+        state=state,
+        action=action,
+        num_episodes=max(num_states, num_actions),
+        datasets=tuple(sorted({group.dataset for group in (*states, *actions)})),
+    )
 
 
 def _merge(groups: Sequence[Group]) -> tuple[Statistics, int]:

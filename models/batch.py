@@ -72,9 +72,9 @@ class Observation(_Moves):
     state: Float[Tensor, "b s"]
     state_mask: Bool[Tensor, "b s"]
     embodiment_id: Int[Tensor, "b"]
-    """Picks state encoder, action encoder and action decoder; 0 is unknown."""
+    """Picks state encoder, action encoder and action decoder. Nothing trains those of row 0; a plan needs none."""
     dataset_id: Int[Tensor, "b"]
-    """Row of the dataset table; 0 is unknown."""
+    """Row of the dataset table. Nothing trains row 0, so nobody may use it: a policy acts as in a dataset it knows."""
     steps_per_latent: Float[Tensor, "b"]
     """Control steps that one latent action spans."""
     control_hz: Float[Tensor, "b"]

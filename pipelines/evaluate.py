@@ -7,9 +7,11 @@ evaluation goes on; a policy that was trained further is evaluated anew.
 import hashlib
 import math
 import re
+import sys
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -57,6 +59,11 @@ class EvalConfig(Config):
     """Episodes per task that are kept as filmstrips."""
     first_start: int = Field(0, ge=0, le=MOST)
     """Which of the unseen starts is the first."""
+    noise: Literal["zero", "normal"] = "zero"
+    """What a policy's actions are denoised from: the mean of the noise, which makes them repeatable, or a draw of it,
+    as in the paper."""
+    device: str | None = None
+    """`cpu`, `cuda`; by default the best there is. Simulations run on processors in any case."""
 
 
 class Filmstrip(BaseModel):
@@ -133,15 +140,18 @@ class _Unit(Config):
     max_steps: int
     demonstrations: str
     filmed: int
+    noise: Literal["zero", "normal"] = "zero"
     # Below: without influence on the result.
     name: str
     robots: int
+    device: str | None
     out: Path
 
     @property
     def place(self) -> Path:
         """The result's file."""
-        facts = self.model_dump_json(exclude={"name", "robots", "out"})
+        plain = {"noise"} if self.noise == "zero" else set()  # results from before there was a choice keep their names
+        facts = self.model_dump_json(exclude={"name", "robots", "out", "device"} | plain)
         digest = hashlib.blake2b(facts.encode(), digest_size=4).hexdigest()
         name = re.sub(r"[^A-Za-z0-9_.]+", "_", self.name)  # may hold blanks and slashes
         words = [name, self.task, *(["told", self.told] if self.told else []), digest]
@@ -202,6 +212,8 @@ def _unit(config: EvalConfig, simulator: type[Simulator], task: str) -> _Unit:
         max_steps=config.max_steps or simulator.max_steps,
         demonstrations=config.demonstrations,
         filmed=config.filmed,
+        noise=config.noise,
+        device=config.device,
         name=config.name or Path(config.policy).name,
         robots=min(config.robots, config.episodes),
         out=config.out,
@@ -264,7 +276,14 @@ def _actor(unit: _Unit, kind: type[Simulator], instruction: str) -> _play.Actor:
     from pipelines.policy import ActPolicy
 
     torch.set_num_threads(1)
-    return _play.Learned(ActPolicy.load(unit.policy), instruction)
+    policy = ActPolicy.load(unit.policy, unit.device, dataset=kind.source, noise=unit.noise)
+    as_in = policy.acts_as_in(kind.embodiment) if kind.embodiment in policy.bodies else ""
+    if as_in and as_in != kind.source:
+        words = (
+            f"the policy never saw {kind.embodiment} in {kind.source}: it acts as in {as_in}, its controller and scale"
+        )
+        print(words, file=sys.stderr, flush=True)  # noqa: T201
+    return _play.Learned(policy, instruction)
 
 
 def _demonstrations(corpus: str, source: str, instruction: str) -> Sequence[NDArray[np.float32]]:

@@ -19,6 +19,7 @@ from dataengine.errors import DataEngineError
 from dataengine.formats import jpeg
 from dataengine.report import Report
 from dataengine.windows import EpisodeInfo, EpisodeReader, is_held_out, steps_per_latent
+from models.fingerprint import fingerprint
 from pipelines.simulators._base import Observation
 
 if TYPE_CHECKING:
@@ -27,6 +28,8 @@ if TYPE_CHECKING:
     from models.lam import Lam
     from pipelines.policy import ActPolicy
 
+NO_STATE = np.zeros(0, np.float32)
+"""A plan does without one."""
 GAP_PX = 2
 """White pixels between the pictures of a strip."""
 
@@ -45,9 +48,12 @@ class PlanConfig(Config):
     clips: int = Field(4, ge=1, le=MOST)
     """How many episodes, spread over the instructions."""
     datasets: tuple[str, ...] = ()
-    """Only these datasets; empty for all robots."""
+    """Only these datasets, human ones too; empty for all robots. The policy need not know their bodies: a plan follows
+    from a picture and an instruction."""
     held_out: float = Field(0.1, ge=0, lt=1)
     """Share of episodes that training never saw; plans are drawn for those only."""
+    device: str | None = None
+    """`cpu`, `cuda`; by default the best there is."""
 
 
 class DrawnPlan(Report):
@@ -60,7 +66,8 @@ class DrawnPlan(Report):
     held_out: bool
     """False where no episode was held out and one from training had to do."""
     code_agreement: float
-    """Share of slots in which the plan names the code that the LAM read from what happened."""
+    """Share of slots in which the plan names the code that the policy would have been taught there: that of the label,
+    which the LAM read from what happened and what went before."""
 
 
 class PlanReport(Report):
@@ -81,9 +88,14 @@ def run(config: PlanConfig) -> PlanReport:
     from pipelines.policy import ActPolicy
     from pipelines.training.data import open_reader
 
-    policy, lam, reader = ActPolicy.load(config.policy), load_lam(Path(config.lam)), open_reader(config.data)
+    policy, lam, reader = (
+        ActPolicy.load(config.policy, config.device),
+        load_lam(Path(config.lam)),
+        open_reader(config.data),
+    )
+    _check_lam(policy, config)
     held_out = config.held_out
-    interval_s = lam.config.interval_s
+    interval_s = _interval_s(policy, lam)
     chosen = choose(reader, config.datasets, held_out, config.clips, interval_s)
     if not chosen:
         held_out, chosen = 0.0, choose(reader, config.datasets, 1.0, config.clips, interval_s)
@@ -115,7 +127,7 @@ def choose(
     taken: dict[str, int] = {}
     ranked = []
     for episode in sorted(reader.episodes, key=lambda e: e.episode_id):
-        wanted = episode.kind == "robot" and (not datasets or episode.dataset in datasets)
+        wanted = episode.dataset in datasets if datasets else episode.kind == "robot"
         if wanted and is_held_out(episode, held_out):
             text = texts.said_at(episode.texts, _start(episode, interval_s))
             taken[text] = taken.get(text, 0) + 1
@@ -136,15 +148,12 @@ def _draw(
     import torch
     from PIL import Image
 
-    stride = steps_per_latent(episode.control_hz, lam.config.interval_s)
-    state = reader.state(episode.row)
-    assert state is not None  # a robot has one
+    stride = steps_per_latent(episode.control_hz, _interval_s(policy, lam))
     first = _picture(reader, episode, "primary", start)
     seen = Observation(
         image=first,
-        wrist=_picture(reader, episode, "wrist", start) if "wrist" in episode.cameras else None,
-        raw_state=state[start],
-        state=state[start],
+        raw_state=NO_STATE,
+        state=NO_STATE,
         embodiment=episode.embodiment,
         control_hz=episode.control_hz,
     )
@@ -154,7 +163,10 @@ def _draw(
     happened = [_picture(reader, episode, "primary", frame) for frame in frames]
     strip = stack([happened, _roll_out(lam, first, planned)])
     Image.fromarray(strip).resize((2 * strip.shape[1], 2 * strip.shape[0]), Image.Resampling.NEAREST).save(image)
-    return _agreement(lam, planned, happened)
+    rows = [frame for frame in frames[: len(planned)] if frame + stride < episode.num_steps]
+    taught = _taught(policy, lam, reader, episode, rows)
+    named = lam.vq.nearest(planned[: len(taught)]).numpy()
+    return float((named == taught).mean()) if len(taught) else 0.0
 
 
 def _picture(reader: EpisodeReader, episode: EpisodeInfo, slot: str, frame: int) -> NDArray[np.uint8]:
@@ -173,14 +185,46 @@ def _roll_out(lam: "Lam", first: NDArray[np.uint8], planned: "Tensor") -> list[N
     return [first, *pictures]
 
 
-def _agreement(lam: "Lam", planned: "Tensor", happened: Sequence[NDArray[np.uint8]]) -> float:
-    """Compare planned codes with those that the LAM reads from the frames that followed."""
-    import torch
+def _check_lam(policy: "ActPolicy", config: PlanConfig) -> None:
+    """Refuse a LAM whose codes mean something else than the policy's."""
+    found = fingerprint(config.lam)
+    if policy.latent is not None and policy.latent["fingerprint"] != found:
+        raise DataEngineError(
+            f"{config.lam} has fingerprint {found}, {config.policy} plans latent actions '{policy.latent['name']}' of "
+            f"{policy.latent['fingerprint']}; give the model that wrote them"
+        )
 
-    if len(happened) < 2:
-        return 0.0
-    read = lam.encode(torch.as_tensor(np.stack(happened)).permute(0, 3, 1, 2)).codes[0]  # (n, k)
-    return float((lam.vq.nearest(planned[: len(read)]) == read).float().mean())
+
+def _interval_s(policy: "ActPolicy", lam: "Lam") -> float:
+    """Seconds between the frames of a plan: those of the labels, which may be others than the LAM's own."""
+    return float(policy.latent["interval_s"]) if policy.latent is not None else lam.config.interval_s
+
+
+def _taught(
+    policy: "ActPolicy", lam: "Lam", reader: EpisodeReader, episode: EpisodeInfo, rows: Sequence[int]
+) -> NDArray[np.int64]:
+    """Give the codes (n, k) at some frames as `villa label` writes them: where the data has them, else read anew."""
+    from pipelines.encode import Wanted, cut_windows, encode_windows
+    from pipelines.training.frames import decode_into
+
+    name = policy.latent["name"] if policy.latent is not None else ""
+    if name in reader.latents and reader.latent_info(name).fingerprint == (policy.latent or {})["fingerprint"]:
+        codes = reader.latent(episode.row, name)[1][list(rows)]
+        return codes[codes[:, 0] >= 0].astype(np.int64)
+    if not rows:
+        return np.zeros((0, lam.config.num_slots), np.int64)
+    stride = steps_per_latent(episode.control_hz, _interval_s(policy, lam))
+    wanted = Wanted(
+        episode_id=episode.episode_id, num_steps=episode.num_steps, stride=stride, rows=np.array(rows, np.int64)
+    )
+    windows, side = cut_windows(wanted, lam.config.num_frames), lam.config.resolution
+    pixels = np.zeros((len(windows.needed), side, side, 3), np.uint8)
+    for jpeg_bytes, pixel in zip(
+        reader.jpegs("primary", [(episode.row, int(f)) for f in windows.needed]), pixels, strict=True
+    ):
+        decode_into(jpeg_bytes, pixel)
+    codes = encode_windows(lam, pixels, windows.local, batch=64)[1]
+    return codes[windows.window, windows.place].astype(np.int64)
 
 
 def stack(rows: Sequence[Sequence[NDArray[np.uint8]]]) -> NDArray[np.uint8]:

@@ -13,8 +13,11 @@ from dataengine.normalize import Normalizer
 from dataengine.stats import EmbodimentStatistics
 
 if TYPE_CHECKING:
+    import torch
+
     from models.act import Act, ActConfig
     from models.batch import Observation as Seen
+    from models.flow import Noise
     from pipelines.training.tokenizer import Tokenizer
 
 
@@ -42,22 +45,49 @@ class Observation(Protocol):
         ...
 
 
+_FACTS = ("embodiment_id", "dataset_id", "steps_per_latent", "control_hz")
+"""What a policy must know of a body in a dataset."""
+
+
 @dataclass(frozen=True)
 class ActPolicy:
-    """Looks and acts. Starts from zero noise, so equal observations give equal actions."""
+    """Looks and acts. From zero noise equal observations give equal actions; the paper draws its noise."""
 
     model: "Act"
     normalizer: Normalizer
     tokenizer: "Tokenizer"
     bodies: dict[str, dict[str, Any]]
-    """For each robot it was trained on: embodiment_id, dataset_id, control_hz, steps_per_latent."""
+    """For each robot it was trained on: `embodiment_id`, and the facts of each of its `datasets` (`dataset_id`,
+    `control_hz`, `steps_per_latent`), those of its commonest one again beside them."""
     device: str
+    dataset: str | None = None
+    """Which of a robot's datasets to act as in: its controller, its scale; None, or one that it is not in, means the
+    one that has most of its steps."""
+    latent: Mapping[str, Any] | None = None
+    """The latent actions that it plans: name and fingerprint of their model, seconds between frames."""
+    noise: "Noise" = "zero"
+    generator: "torch.Generator | None" = None
+    """Draws the noise, where it is drawn."""
 
     @classmethod
-    def load(cls, directory: str | Path, device: str = "cpu") -> "ActPolicy":
-        """Read a finished run, one of its checkpoints, or of an unfinished run the newest checkpoint."""
+    def load(
+        cls,
+        directory: str | Path,
+        device: str | None = None,
+        *,
+        dataset: str | None = None,
+        noise: "Noise" = "zero",
+        seed: int = 0,
+    ) -> "ActPolicy":
+        """Read a finished run, one of its checkpoints, or of an unfinished run the newest checkpoint.
+
+        It runs on the best device there is, unless one is named.
+        """
+        import torch
+
         from models import weights
         from pipelines.training import checkpoint
+        from pipelines.training.ranks import pick_device
         from pipelines.training.tokenizer import FILE_NAME, Tokenizer
 
         place = Path(directory)
@@ -70,7 +100,8 @@ class ActPolicy:
         if "bodies" not in about:
             found = about.get("architecture")
             raise DataEngineError(f"{place}: holds a {found}, expected a policy that `villa train act` wrote")
-        model = weights.load_act(place, device)
+        chosen = pick_device(device)
+        model = weights.load_act(place, chosen)
         checkpoint.load_ema(place, model)
         stated = about.get("statistics")
         if not isinstance(stated, dict):
@@ -83,25 +114,46 @@ class ActPolicy:
                 f"{model.config.vlm.vocab_size}; copy the one that it was trained with"
             )
         bodies = _checked_bodies(about["bodies"], statistics, model.config, place / weights.CONFIG_NAME)
-        return cls(model, Normalizer(statistics), tokenizer, bodies, device)
+        return cls(
+            model,
+            Normalizer(statistics),
+            tokenizer,
+            bodies,
+            str(chosen),
+            dataset,
+            about.get("latent"),
+            noise,
+            torch.Generator(chosen).manual_seed(seed),
+        )
+
+    def acts_as_in(self, name: str) -> str:
+        """Name the dataset whose controller and scale a robot's actions have; empty where the checkpoint is older."""
+        body = self.bodies[name]
+        if self.dataset in body.get("datasets", {}):
+            return str(self.dataset)
+        return str(body.get("dataset", ""))
 
     def act_batch(self, observations: Sequence[Observation], instructions: Sequence[str]) -> NDArray[np.float32]:
         """Give the next h canonical actions (b, h, a) of robots of one body, in house units."""
         name = self._body(observations)
-        _, actions = self.model.sample(self._see(name, observations, instructions))
-        dim = self.normalizer.dim(name, "action")
-        return self.normalizer.invert(name, "action", actions[..., :dim].float().cpu().numpy())
+        dataset = self.acts_as_in(name)
+        _, actions = self.model.sample(self._see(name, observations, instructions), self.generator, self.noise)
+        dim = self.normalizer.dim(name, "action", dataset)
+        return self.normalizer.invert(name, "action", actions[..., :dim].float().cpu().numpy(), dataset)
 
     def act(self, observation: Observation, instruction: str) -> NDArray[np.float32]:
         """Give the next h canonical actions (h, a) of one robot."""
         return self.act_batch([observation], [instruction])[0]
 
     def plan_batch(self, observations: Sequence[Observation], instructions: Sequence[str]) -> NDArray[np.float32]:
-        """Give the latent actions (b, n, k, d) that it plans, for `Lam.render`; snap them to codes first."""
+        """Give the latent actions (b, n, k, d) that it plans, for `Lam.render`; snap them to codes first.
+
+        A plan follows from the primary picture and the instruction: any body may ask for one, seen in training or not.
+        """
         if not self.model.config.use_latent:
             raise DataEngineError("this policy was trained without latent actions and plans none")
-        name = self._body(observations)
-        return self.model.plan(self._see(name, observations, instructions)).float().cpu().numpy()
+        seen = self._see(None, observations, instructions)
+        return self.model.plan(seen, self.generator, self.noise).float().cpu().numpy()
 
     def _body(self, observations: Sequence[Observation]) -> str:
         names = sorted({o.embodiment for o in observations})
@@ -114,21 +166,27 @@ class ActPolicy:
             )
         return names[0]
 
-    def _see(self, name: str, observations: Sequence[Observation], instructions: Sequence[str]) -> "Seen":
-        """Arrange observations as in training."""
+    def _see(self, name: str | None, observations: Sequence[Observation], instructions: Sequence[str]) -> "Seen":
+        """Arrange observations as in training; those of no body in particular have no state, rate or wrist."""
         import torch
 
         from models.batch import Observation as Seen
         from pipelines.training.frames import scale
 
-        c, body, b = self.model.config, self.bodies[name], len(observations)
-        side, state_dim = c.vlm.vision.image_size, self.normalizer.dim(name, "state")
-        found = [np.asarray(o.state).shape for o in observations]
-        if any(shape != (state_dim,) for shape in found):
-            raise ValueError(f"state of '{name}' has shape {found[0]}, expected ({state_dim},): canonical, house units")
-        state = np.zeros((b, max(c.state_dims)), np.float32)
-        state[:, :state_dim] = self.normalizer.normalize(name, "state", np.stack([o.state for o in observations]))
-        wrists = [o.wrist if c.wrist else None for o in observations]
+        c, b, side = self.model.config, len(observations), self.model.config.vlm.vision.image_size
+        state, state_dim, body = np.zeros((b, max(c.state_dims)), np.float32), 0, dict.fromkeys(_FACTS, 0)
+        if name is not None:
+            dataset = self.acts_as_in(name)
+            body = {**self.bodies[name], **self.bodies[name].get("datasets", {}).get(dataset, {})}
+            state_dim = self.normalizer.dim(name, "state", dataset)
+            found = [np.asarray(o.state).shape for o in observations]
+            if any(shape != (state_dim,) for shape in found):
+                raise ValueError(
+                    f"state of '{name}' has shape {found[0]}, expected ({state_dim},): canonical, house units"
+                )
+            states = np.stack([o.state for o in observations])
+            state[:, :state_dim] = self.normalizer.normalize(name, "state", states, dataset)
+        wrists = [o.wrist if c.wrist and name is not None else None for o in observations]
         black = np.zeros((side, side, 3), np.uint8)
 
         def pictures(images: Sequence[NDArray[np.uint8]]) -> torch.Tensor:
@@ -159,17 +217,33 @@ def _checked_bodies(
         raise DataEngineError(f"{where}: 'bodies' is a {type(stated).__name__}, expected an object; copy it again")
     for name, body in stated.items():
         found = body if isinstance(body, dict) else {}
-        rows = {"embodiment_id": len(config.state_dims), "dataset_id": config.num_datasets}
-        for key, count in rows.items():
-            value = found.get(key)
-            if not isinstance(value, int) or not 0 <= value < count:
-                raise DataEngineError(f"{where}: body '{name:.80}': {key} is {value!r:.80}, the model has {count} rows")
-        for key in ("steps_per_latent", "control_hz"):
-            value = found.get(key)
-            if not isinstance(value, int | float) or not 0 < value < 1e6:
-                raise DataEngineError(f"{where}: body '{name:.80}': {key} is {value!r:.80}, expected a number above 0")
+        apart = found.get("datasets", {})
+        in_datasets = [*apart.values()] if isinstance(apart, dict) else [apart]
+        for facts in (found, *({"embodiment_id": found.get("embodiment_id"), **_dict(one)} for one in in_datasets)):
+            _check_facts(facts, config, f"{where}: body '{name:.80}'")
         known = statistics.get(name)
         row = found["embodiment_id"]
-        if known is None or known.state.dim > config.state_dims[row] or known.action.dim > config.action_dims[row]:
+        fits = known is not None and all(
+            one.state.dim <= config.state_dims[row] and one.action.dim <= config.action_dims[row]
+            for one in (known, *known.by_dataset.values())
+        )
+        if not fits:
             raise DataEngineError(f"{where}: body '{name:.80}' has no statistics that fit the model; copy it again")
     return stated
+
+
+def _dict(found: Any) -> dict[str, Any]:
+    """Take an object; what is none has no facts, which the check then says."""
+    return found if isinstance(found, dict) else {}
+
+
+def _check_facts(found: Mapping[str, Any], config: "ActConfig", where: str) -> None:
+    """Raise DataEngineError where what a file states of a body in a dataset is out of the model's range."""
+    for key, count in {"embodiment_id": len(config.state_dims), "dataset_id": config.num_datasets}.items():
+        value = found.get(key)
+        if not isinstance(value, int) or not 0 <= value < count:
+            raise DataEngineError(f"{where}: {key} is {value!r:.80}, the model has {count} rows")
+    for key in ("steps_per_latent", "control_hz"):
+        value = found.get(key)
+        if not isinstance(value, int | float) or not 0 < value < 1e6:
+            raise DataEngineError(f"{where}: {key} is {value!r:.80}, expected a number above 0")

@@ -121,8 +121,8 @@ def read_numbers(corpus: Corpus, picks: Picks, normalizer: Normalizer) -> Number
         episode = corpus.episode(info.episode_id)
         assert episode.action is not None
         assert episode.state is not None
-        action = normalizer.normalize(name, "action", episode.action)
-        state = normalizer.normalize(name, "state", episode.state)
+        action = normalizer.normalize(name, "action", episode.action, episode.dataset)
+        state = normalizer.normalize(name, "state", episode.state, episode.dataset)
         layouts.add(episode.layout("action"))
         actions.append(action[rows[:, None] + steps])
         changes.append(state[rows + picks.stride] - state[rows])

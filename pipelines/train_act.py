@@ -1,6 +1,7 @@
 """`villa train act`: from shards to a policy that plans latent actions and moves a robot."""
 
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Literal
@@ -20,6 +21,7 @@ from pipelines.text_table import text_table
 from pipelines.training import data, recipes, tokenizer
 from pipelines.training.act_scores import ActScores, judge
 from pipelines.training.batches import ActBatches, PaddedActions
+from pipelines.training.data import NormalizeBy
 from pipelines.training.frames import Buffers, Frames
 from pipelines.training.loading import Loader, num_ahead, num_buffers
 from pipelines.training.loop import Run
@@ -55,6 +57,9 @@ class TrainActConfig(LoopConfig):
     padded_actions: PaddedActions = "repeat"
     """What a chunk teaches beyond an episode's end: `repeat` the last action, whatever it was; `rest` to stand still
     (no change, no speed, the same pose and gripper); `skip` nothing."""
+    normalize_by: NormalizeBy = "dataset"
+    """Whose quantiles become -1 and 1: `dataset`, a body's in each of its datasets, which may drive it in other ways
+    and at other rates; `embodiment`, a body's in all of them together."""
     mixture: NamedMixture = Mixture()
     """Keys below, or a name: `villa-x`, `villa-x-ablation`, a YAML file; key `recipe` names one to change."""
     held_out: float = Field(0.1, ge=0, lt=1)
@@ -128,7 +133,7 @@ def run(config: TrainActConfig) -> TrainActReport:
     reader = data.open_reader(config.data)
     config = data.with_mixture(config, reader)
     train, held_out = data.split(reader, config.held_out)
-    normalizer = Normalizer(reader.statistics())
+    normalizer = data.normalizer(reader, config.normalize_by)
     use_latent = bool(config.model.get("use_latent", config.use_latent))
     latent = data.pick_latent(reader, config.latent) if use_latent else None
     shape = model_config(config, reader, normalizer, latent, train)
@@ -149,6 +154,8 @@ def run(config: TrainActConfig) -> TrainActReport:
             mixture=config.mixture,
         )
         ranks.tell(describe(sampler.by_dataset, config.steps * config.batch_size, sampler.missing))
+        for doubt in doubts(config, reader, normalizer, latent, train):
+            ranks.tell(doubt)
         batches = ActBatches(
             frames=Frames(
                 reader,
@@ -185,9 +192,9 @@ def run(config: TrainActConfig) -> TrainActReport:
                 **config.binding(),
             },
             {
-                **data.origin(reader),
+                **data.origin(reader, normalizer.stats),
                 "training": config.lasting(),
-                "bodies": bodies(reader, train, spec),
+                "bodies": bodies(train, spec),
                 "latent": latent and asdict(latent),
             },
             {tokenizer.FILE_NAME: words.text},
@@ -260,22 +267,57 @@ def model_config(
     return ActConfig.preset(config.preset, **merged(fitted, config.model))
 
 
-def bodies(reader: EpisodeReader, train: Sequence[EpisodeInfo], spec: WindowSpec) -> dict[str, dict[str, Any]]:
-    """Describe each robot by name, as a policy must know it: ids, rate and spacing, of the dataset it is in most."""
+def doubts(
+    config: TrainActConfig,
+    reader: EpisodeReader,
+    normalizer: Normalizer,
+    latent: LatentInfo | None,
+    train: Sequence[EpisodeInfo],
+) -> Iterator[str]:
+    """Say what may go wrong with this data and these settings."""
+    if config.padded_actions == "rest":
+        robots = sorted({(e.embodiment, e.dataset) for e in train if e.kind == "robot"})
+        unsaid = [
+            f"{body} in {dataset}" for body, dataset in robots if normalizer.of(body, dataset).action.moves is None
+        ]
+        if unsaid:
+            yield (
+                f"which action numbers are changes is not known of {', '.join(unsaid)}: steps beyond an episode's end "
+                f"teach nothing there; `villa stats` or `villa shard` again may tell"
+            )
+    if latent is not None and not config.scale_latents:
+        size = data.latent_rms(reader, latent.name, train)
+        if not 0.5 <= size <= 2.0:
+            yield (
+                f"latent actions '{latent.name}' have a root mean square of {size:.3g}, the noise that they are mixed "
+                f"with has 1: most of the learning goes to waste; scale_latents=true divides by it"
+            )
+
+
+def bodies(train: Sequence[EpisodeInfo], spec: WindowSpec) -> dict[str, dict[str, Any]]:
+    """Describe each robot by name, as a policy must know it: ids, rate and spacing in each of its datasets.
+
+    `dataset` names the one that it is in most, and the same facts stand beside it.
+    """
     found: dict[str, dict[str, Any]] = {}
     for name in sorted({e.embodiment for e in train if e.kind == "robot"}):
         mine = [e for e in train if e.embodiment == name]
-        frames: dict[int, int] = {}
-        for e in mine:
-            frames[e.dataset_id] = frames.get(e.dataset_id, 0) + e.num_steps
-        most = max(frames, key=lambda dataset_id: (frames[dataset_id], -dataset_id))
-        typical = next(e for e in mine if e.dataset_id == most)
-        found[name] = {
-            "embodiment_id": typical.embodiment_id,
-            "dataset_id": most,
-            "control_hz": typical.control_hz,
-            "steps_per_latent": steps_per_latent(typical.control_hz, spec.interval_s),
-        }
+        datasets: dict[str, dict[str, Any]] = {}
+        for dataset in sorted({e.dataset for e in mine}):
+            there = [e for e in mine if e.dataset == dataset]
+            rates = Counter[float]()
+            for e in there:
+                rates[e.control_hz] += e.num_steps
+            hz = max(rates, key=lambda hz: (rates[hz], -hz))
+            datasets[dataset] = {
+                "dataset_id": there[0].dataset_id,
+                "control_hz": hz,
+                "steps_per_latent": steps_per_latent(hz, spec.interval_s),
+                "steps": sum(rates.values()),
+            }
+        most = max(datasets, key=lambda dataset: (datasets[dataset]["steps"], -datasets[dataset]["dataset_id"]))
+        facts = {"embodiment_id": mine[0].embodiment_id, "dataset": most, **datasets[most]}
+        found[name] = {**facts, "datasets": datasets}
     return found
 
 

@@ -18,6 +18,7 @@ from pipelines.text_table import text_table
 from pipelines.training import data, recipes
 from pipelines.training.batches import LamBatches
 from pipelines.training.codebook_health import CodebookHealth, Condition
+from pipelines.training.data import NormalizeBy
 from pipelines.training.frames import Buffers, Frames
 from pipelines.training.lam_scores import LamScores, judge, save_pictures
 from pipelines.training.lam_watch import LamWatch
@@ -45,6 +46,9 @@ class TrainLamConfig(LoopConfig):
     """Ground the latents in what robots felt and did, not in pixels alone."""
     context: bool = True
     """Tell the proprio forward model which embodiment moves."""
+    normalize_by: NormalizeBy = "dataset"
+    """Whose quantiles become -1 and 1: `dataset`, a body's in each of its datasets, which may drive it in other ways
+    and at other rates; `embodiment`, a body's in all of them together."""
     mixture: NamedMixture = Mixture()
     """Keys below, or a name: `villa-x`, `villa-x-ablation`, a YAML file; key `recipe` names one to change."""
     held_out: float = Field(0.1, ge=0, lt=1)
@@ -121,7 +125,7 @@ def run(config: TrainLamConfig) -> TrainLamReport:
     reader = data.open_reader(config.data)
     config = data.with_mixture(config, reader)
     train, held_out = data.split(reader, config.held_out)
-    normalizer = Normalizer(reader.statistics())
+    normalizer = data.normalizer(reader, config.normalize_by)
     begun = load_lam(config.init) if config.init else None
     shape = model_config(config, reader, normalizer, begun.config if begun else None)
     spec = WindowSpec(num_frames=shape.num_frames, interval_s=shape.interval_s)
@@ -149,7 +153,7 @@ def run(config: TrainLamConfig) -> TrainLamReport:
         if config.freeze:
             lam.freeze_latents()
         config.out.mkdir(parents=True, exist_ok=True)
-        extra = {**data.origin(reader), "training": config.lasting()}
+        extra = {**data.origin(reader, normalizer.stats), "training": config.lasting()}
         identity = {"data": reader.identity.fingerprint, **config.binding()}
         num_pairs = config.batch_size // (config.accumulate * ranks.world_size) * (shape.num_frames - 1)
         health = CodebookHealth(shape, config.steps, num_pairs, config.warmup_steps)

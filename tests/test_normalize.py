@@ -5,8 +5,8 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from dataengine.errors import DataEngineError
-from dataengine.normalize import Normalizer
-from dataengine.stats import Accumulator, EmbodimentStatistics, Group, Statistics, by_embodiment
+from dataengine.normalize import Normalizer, by_body
+from dataengine.stats import Accumulator, EmbodimentStatistics, Group, Statistics, by_embodiment, dumps, loads
 from dataengine.vector_layout import VectorLayout
 
 
@@ -158,3 +158,38 @@ def test_unknown_bodies_and_widths_are_refused_in_one_line():
         NORMALIZER.normalize("leg", "state", np.zeros(7, dtype=np.float32))
     with pytest.raises(DataEngineError, match="action of embodiment 'arm' has 6 values, its statistics have 7"):
         NORMALIZER.invert("arm", "action", np.zeros(6, dtype=np.float32))
+
+
+def test_a_dataset_that_drives_a_body_otherwise_keeps_its_numbers_inside_the_clip():
+    draw = np.random.default_rng(0)
+    slow = draw.uniform(-0.01, 0.01, (9_500, 3)).astype(np.float32)
+    fast = draw.uniform(-0.03, 0.03, (500, 3)).astype(np.float32)  # 5 % of the steps, moves three times as long
+    groups = []
+    for dataset, rows in (("slow", slow), ("fast", fast)):
+        seen = Accumulator.empty(3)
+        seen.add(rows)
+        words = {"dataset": dataset, "embodiment": "arm", "encoding": "eef_delta"}
+        groups += [Group(**words, column=column, accumulator=seen) for column in ("state", "action")]
+    stats = by_embodiment(groups)
+
+    def clipped(norm: Normalizer, dataset: str, rows: np.ndarray) -> float:
+        return float((np.abs(norm.normalize("arm", "action", rows, dataset)) == 1).mean())
+
+    whole, apart = Normalizer(by_body(stats)), Normalizer(loads(dumps(stats)))
+    assert clipped(whole, "fast", fast) > 0.25
+    assert clipped(apart, "fast", fast) < 0.03
+    assert clipped(apart, "slow", slow) < 0.03
+    back = apart.invert("arm", "action", apart.normalize("arm", "action", fast[:9] / 2, "fast"), "fast")
+    np.testing.assert_allclose(back, fast[:9] / 2, atol=1e-8)
+    # A dataset that nobody knows, and none, go by the body as a whole.
+    for dataset in ("other", None):
+        np.testing.assert_array_equal(
+            apart.normalize("arm", "action", fast, dataset), whole.normalize("arm", "action", fast)
+        )
+
+
+def test_statistics_of_before_normalise_as_they_did():
+    one = Statistics.none()
+    old = EmbodimentStatistics(state=one, action=one).to_json()
+    assert "by_dataset" not in old
+    assert EmbodimentStatistics.from_json(old).by_dataset == {}

@@ -41,10 +41,10 @@ class ActConfig(Config):
     """None leaves the wrist view out."""
 
     state_dims: tuple[Dim, ...] = Field(min_length=1, max_length=MOST_WIDTH)
-    """Width of the state of every embodiment; the row is `embodiment_id`, and row 0 is unknown."""
+    """Width of the state of every embodiment; the row is `embodiment_id`, and row 0 stays untrained."""
     action_dims: tuple[Dim, ...] = Field(min_length=1, max_length=MOST_WIDTH)
     num_datasets: int = Field(1, ge=1, le=MOST_ROWS)
-    """Rows of the dataset table, with row 0 for unknown."""
+    """Rows of the dataset table; row 0 stays untrained and unused."""
 
     use_latent: bool = True
     """False drops the latent expert: the paper's baseline "w/o latent"."""

@@ -20,6 +20,8 @@ from models.batch import ActBatch, LamBatch
 from pipelines.training.frames import Buffers, Frames
 from pipelines.training.tokenizer import Tokenizer
 
+Body = tuple[str, str]
+"""Embodiment and dataset."""
 PaddedActions = Literal["repeat", "rest", "skip"]
 """What a chunk holds beyond an episode's end: the last action again; standing still (no change, no speed, the same
 pose and gripper); nothing that counts."""
@@ -41,7 +43,7 @@ class LamBatches:
         state = np.zeros((b, t - 1, h + 1, self.state_dim), np.float32)
         action = np.zeros((b, t - 1, h, self.action_dim), np.float32)
         state_mask, action_mask = np.zeros(state.shape, bool), np.zeros(action.shape, bool)
-        for embodiment, places in _robots(windows):
+        for body, places in _robots(windows):
             for i in places:
                 w = windows[i]
                 # A pair whose second frame is missing tells nothing, although some of its steps may exist.
@@ -55,8 +57,8 @@ class LamBatches:
                 if w.action is not None:
                     action[i, :pairs, : w.stride, : w.action.shape[1]] = w.action[steps[:, :-1]]
                     action_mask[i, :pairs, : w.stride, : w.action.shape[1]] = True
-            _normalize(self.normalizer, embodiment, "state", state, places)
-            _normalize(self.normalizer, embodiment, "action", action, places)
+            _normalize(self.normalizer, body, "state", state, places)
+            _normalize(self.normalizer, body, "action", action, places)
         future = state[:, :, 1:] * state_mask[:, :, 1:]
         return LamBatch(
             video=_pictures(self.frames, self.buffers, windows, "primary", t).unflatten(0, (b, t)),
@@ -94,7 +96,7 @@ class ActBatches:
         state = np.zeros((b, self.state_dim), np.float32)
         action = np.zeros((b, self.horizon, self.action_dim), np.float32)
         state_mask, action_mask = np.zeros(state.shape, bool), np.zeros(action.shape, bool)
-        for embodiment, places in _robots(windows):
+        for body, places in _robots(windows):
             for i in places:
                 w = windows[i]
                 if w.state is not None:
@@ -104,12 +106,12 @@ class ActBatches:
                     chunk = w.action[: self.horizon]
                     action[i, : len(chunk), : chunk.shape[1]] = chunk
                     action_mask[i, : len(chunk), : chunk.shape[1]] = True
-                    after = self._after(embodiment, chunk[-1])
+                    after = self._after(body, chunk[-1])
                     if after is not None:
                         action[i, len(chunk) :, : chunk.shape[1]] = after
                         action_mask[i, len(chunk) :, : chunk.shape[1]] = True
-            _normalize(self.normalizer, embodiment, "state", state, places)
-            _normalize(self.normalizer, embodiment, "action", action, places)
+            _normalize(self.normalizer, body, "state", state, places)
+            _normalize(self.normalizer, body, "action", action, places)
         n, k, d = self.latent_shape
         latent, latent_mask = np.zeros((b, n, k, d), np.float32), np.zeros((b, n), bool)
         for i, w in enumerate(windows):
@@ -135,10 +137,10 @@ class ActBatches:
             control_hz=torch.tensor([w.episode.control_hz for w in windows], dtype=torch.float32),
         )
 
-    def _after(self, embodiment: str, last: NDArray[np.float32]) -> NDArray[np.float32] | None:
+    def _after(self, body: Body, last: NDArray[np.float32]) -> NDArray[np.float32] | None:
         """Give the action of every step beyond an episode's end, in house units, or None if such steps do not count."""
         if self.padded_actions == "rest":
-            return self.normalizer.at_rest(embodiment, last)
+            return self.normalizer.at_rest(body[0], last, body[1])
         return last if self.padded_actions == "repeat" else None
 
     def _wrist(self, windows: Sequence[Window], has_wrist: NDArray[np.bool_]) -> Tensor:
@@ -149,26 +151,27 @@ class ActBatches:
         return _pictures(self.frames, self.buffers, windows, "wrist", 1)
 
 
-def _robots(windows: Sequence[Window]) -> Iterator[tuple[str, list[int]]]:
-    """Group the places of robot windows by embodiment, so that each group is normalised at once."""
-    groups: dict[str, list[int]] = defaultdict(list)
+def _robots(windows: Sequence[Window]) -> Iterator[tuple[Body, list[int]]]:
+    """Group the places of robot windows by body and dataset, so that each group is normalised at once."""
+    groups: dict[Body, list[int]] = defaultdict(list)
     for i, w in enumerate(windows):
         if w.state is not None or w.action is not None:
-            groups[w.episode.embodiment].append(i)
+            groups[w.episode.embodiment, w.episode.dataset].append(i)
     yield from groups.items()
 
 
 def _normalize(
-    normalizer: Normalizer, embodiment: str, column: Column, array: NDArray[np.float32], places: list[int]
+    normalizer: Normalizer, body: Body, column: Column, array: NDArray[np.float32], places: list[int]
 ) -> None:
     """Normalise the rows at `places` in place; dimensions that the embodiment lacks stay as they are."""
-    dim = normalizer.dim(embodiment, column)
+    embodiment, dataset = body
+    dim = normalizer.dim(embodiment, column, dataset)
     if dim > array.shape[-1]:
         raise DataEngineError(
             f"{column} of embodiment '{embodiment}' has {dim} values, the model takes {array.shape[-1]} at most"
         )
     if dim:
-        array[places, ..., :dim] = normalizer.normalize(embodiment, column, array[places, ..., :dim])
+        array[places, ..., :dim] = normalizer.normalize(embodiment, column, array[places, ..., :dim], dataset)
 
 
 def _pictures(frames: Frames, buffers: Buffers, windows: Sequence[Window], slot: str, t: int) -> Tensor:

@@ -1,18 +1,21 @@
 """Opens what a model is trained on, and says what a checkpoint must remember of it."""
 
 import subprocess
+import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar
 
 import numpy as np
 
 from dataengine.config import Config
 from dataengine.errors import DataEngineError
 from dataengine.mixture import Mixture
+from dataengine.normalize import Normalizer, by_body
 from dataengine.shard_folder import ShardFolder
 from dataengine.shards import MANIFEST, PLAN, ShardReader, is_shards
+from dataengine.stats import EmbodimentStatistics
 from dataengine.windows import EpisodeInfo, EpisodeReader, LatentInfo, is_held_out
 
 C = TypeVar("C", bound=Config)
@@ -83,11 +86,29 @@ def latent_rms(reader: EpisodeReader, name: str, episodes: Sequence[EpisodeInfo]
     return (total / count) ** 0.5 if count else 1.0
 
 
-def origin(reader: EpisodeReader) -> dict[str, Any]:
-    """Say what a model was trained on, for its checkpoints: data, statistics, code."""
+NormalizeBy = Literal["dataset", "embodiment"]
+
+
+def normalizer(reader: EpisodeReader, by: NormalizeBy) -> Normalizer:
+    """Normalise by each body's datasets, or by each body as a whole, as all did before."""
+    found = reader.statistics()
+    if by == "embodiment":
+        return Normalizer(by_body(found))
+    whole = [name for name, one in found.items() if not one.by_dataset]
+    if whole:
+        print(  # noqa: T201
+            f"{reader.identity.uri}: statistics of {', '.join(whole)} are of all datasets together; `villa shard` "
+            f"again writes them by dataset too",
+            file=sys.stderr,
+        )
+    return Normalizer(found)
+
+
+def origin(reader: EpisodeReader, statistics: Mapping[str, EmbodimentStatistics] | None = None) -> dict[str, Any]:
+    """Say what a model was trained on, for its checkpoints: data, the statistics that normalised it, code."""
     return {
         "data": asdict(reader.identity),
-        "statistics": {name: one.to_json() for name, one in reader.statistics().items()},
+        "statistics": {name: one.to_json() for name, one in (statistics or reader.statistics()).items()},
         "git_revision": git_revision(),
     }
 

@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -165,6 +167,22 @@ def test_what_a_chunk_teaches_beyond_the_end(padded: str, moves: tuple[int, ...]
     np.testing.assert_allclose(
         batch.action[0, :3, :7], norm.normalize("arm7_jaw", "action", reader.action(3)[2:]), atol=1e-6
     )
+
+
+def test_a_robot_is_normalised_by_the_dataset_that_drives_it() -> None:
+    reader = MadeReader([make_episode(0), make_episode(1, dataset="larder", dataset_id=2)])
+    (whole,) = statistics(reader).values()
+    apart = statistics(MadeReader([make_episode(0, embodiment="pantry"), make_episode(1, embodiment="larder")]))
+    norm = Normalizer({"arm7_jaw": replace(whole, by_dataset=apart)})
+    batch = act_batches(reader, normalizer=norm, use_wrist=False).make(windows(reader, CHUNKS, (0, 4), (1, 4)))
+    clips = replace(lam_batches(reader), normalizer=norm).make(windows(reader, CLIPS, (0, 4), (1, 4)))
+    for i, name in enumerate(("pantry", "larder")):
+        wanted = norm.normalize("arm7_jaw", "action", reader.action(i)[4:10], name)
+        np.testing.assert_allclose(batch.action[i, :, :7], wanted, rtol=1e-6)
+        np.testing.assert_allclose(clips.action[i].flatten(0, 1)[:, :7], wanted, rtol=1e-6)
+        felt = norm.normalize("arm7_jaw", "state", reader.state(i)[4], name)
+        np.testing.assert_allclose(batch.state[i, :7], felt, rtol=1e-6)
+        assert not np.allclose(wanted, norm.normalize("arm7_jaw", "action", reader.action(i)[4:10]))
 
 
 def test_without_wrist_cameras_no_memory_goes_to_them() -> None:

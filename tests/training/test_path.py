@@ -2,10 +2,11 @@
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -14,12 +15,15 @@ import pytest
 from dataengine import labels
 from dataengine.errors import DataEngineError
 from dataengine.mixture import WindowSampler
+from dataengine.normalize import Normalizer
 from dataengine.shards import ShardReader
 from dataengine.store import Corpus
 from dataengine.store.reader import TableReader
-from dataengine.windows import WindowSpec, is_held_out, read_windows
-from pipelines import label, shard, stats, train_act, train_lam
+from dataengine.windows import WindowSpec, is_held_out, read_windows, steps_per_latent
+from models.weights import load_lam
+from pipelines import label, plan, shard, stats, train_act, train_lam
 from pipelines.policy import ActPolicy
+from pipelines.simulators._base import Observation
 from tests.made_corpus import draw, human_clip, make_corpus, robot_episode
 
 ROOT = Path(__file__).parents[2]
@@ -168,11 +172,95 @@ def test_a_policy_runs_from_its_folder_alone(made: Made) -> None:
     assert not one[:, 2:6].any()
     assert (one[:, 6] >= 0).all()
     assert (one[:, 6] <= 1).all()
-    assert policy.plan_batch([look], ["do r0"]).shape == (1, 2, 4, 16)
+    # A plan needs a picture and words: neither a body that it knows nor a state.
+    stranger = Look(look.image, np.zeros(3, np.float32), embodiment="drone")
+    plans = policy.plan_batch([look, stranger], ["do r0", "do r0"])
+    assert plans.shape == (2, 2, 4, 16)
+    np.testing.assert_allclose(plans[0], plans[1], atol=1e-6)
+    drawn = [ActPolicy.load(made.act, noise="normal", seed=seed).act(look, "do r0") for seed in (0, 0, 1)]
+    np.testing.assert_array_equal(drawn[0], drawn[1])
+    assert not np.allclose(drawn[0], drawn[2])
+    assert not np.allclose(drawn[0], one)
     with pytest.raises(DataEngineError, match="does not know embodiment 'drone', it was trained on arm, fast_arm"):
         policy.act(Look(look.image, look.state, embodiment="drone"), "fly")
     with pytest.raises(ValueError, match=r"state of 'arm' has shape \(4,\), expected \(7,\)"):
         policy.act(Look(look.image, look.state[:4]), "do r0")
+
+
+def test_a_policy_acts_as_in_the_dataset_that_it_is_asked_for(made: Made) -> None:
+    policy = ActPolicy.load(made.act)
+    assert policy.bodies["fast_arm"]["datasets"]["fast"]["control_hz"] == 20.0
+    assert policy.bodies["fast_arm"]["dataset"] == policy.acts_as_in("fast_arm") == "fast"
+    scaled = policy.normalizer.stats["arm"]
+    (name,) = scaled.by_dataset
+    wide = replace(scaled.action, q01=2 * scaled.action.q01, q99=2 * scaled.action.q99)
+    twice = replace(scaled, by_dataset={**scaled.by_dataset, "wide": replace(scaled, action=wide, by_dataset={})})
+    facts = policy.bodies["arm"]["datasets"][name]
+    bodies = {"arm": {**policy.bodies["arm"], "datasets": {name: facts, "wide": facts}}}
+    look = Observation(
+        image=draw(np.array([[0.3, 0.6]]), side=90)[0],
+        raw_state=np.zeros(7, np.float32),
+        state=np.array([0.3, 0.6, 0.1, 0, 0, 0, 1], np.float32),
+        embodiment="arm",
+        control_hz=10.0,
+    )
+    asked = replace(policy, normalizer=Normalizer({"arm": twice}), bodies=bodies)
+    usual, other, unknown = (
+        replace(asked, dataset=dataset).act(look, "do r0") for dataset in (None, "wide", "nobody's")
+    )
+    np.testing.assert_array_equal(usual, unknown)
+    np.testing.assert_allclose(other[:, :2], 2 * usual[:, :2], rtol=1e-4)
+
+
+def test_a_policy_of_before_there_were_datasets_still_acts(made: Made, tmp_path: Path) -> None:
+    shutil.copytree(made.act, tmp_path / "old", ignore=shutil.ignore_patterns("checkpoints"))
+    about = json.loads((tmp_path / "old" / "model_config.json").read_text())
+    for one in about["statistics"].values():
+        del one["by_dataset"]
+    for body in about["bodies"].values():
+        del body["datasets"], body["dataset"]
+    (tmp_path / "old" / "model_config.json").write_text(json.dumps(about))
+    look = Observation(
+        image=np.zeros((64, 64, 3), np.uint8),
+        raw_state=np.zeros(7, np.float32),
+        state=np.zeros(7, np.float32),
+        embodiment="arm",
+        control_hz=10.0,
+    )
+    old, new = (ActPolicy.load(place, dataset="any").act(look, "do r0") for place in (tmp_path / "old", made.act))
+    np.testing.assert_allclose(old, new, atol=1e-6)
+
+
+@pytest.mark.parametrize("interval_s", [None, 0.8])
+def test_plans_are_held_against_the_labels_that_taught_them(
+    made: Made, tmp_path: Path, interval_s: float | None
+) -> None:
+    """Also where labels are further apart than the LAM's own frames, and where the data has them no more."""
+    act, shards = made.act, made.shards
+    if interval_s:
+        corpus = str(shutil.copytree(made.corpus, tmp_path / "corpus"))
+        label.run(label.LabelConfig(corpus=corpus, lam=made.lam, name="wide", interval_s=interval_s, threads=1))
+        act, shards = tmp_path / "act", str(tmp_path / "shards")
+        shard.run(shard.ShardConfig(corpus=corpus, out=shards, latents=["wide"]))
+        train_act.run(train_act.TrainActConfig(data=shards, out=act, **ACT))
+    reader = ShardReader(shards)
+    lam, policy = load_lam(made.lam), ActPolicy.load(act)
+    name = "wide" if interval_s else "lam"
+    stride = steps_per_latent(10.0, interval_s or lam.config.interval_s)
+    for episode in reader.episodes[:4]:
+        rows = [r for r in (5, 5 + stride) if r + stride < episode.num_steps]
+        if episode.control_hz != 10.0 or not rows:
+            continue
+        taught = plan._taught(policy, lam, reader, episode, rows)
+        np.testing.assert_array_equal(taught, reader.latent(episode.row, name)[1][rows])
+        anew = replace(policy, latent={**policy.latent, "name": "gone"})
+        np.testing.assert_array_equal(plan._taught(anew, lam, reader, episode, rows), taught)
+    drawn = plan.run(plan.PlanConfig(policy=str(act), lam=str(made.lam), data=shards, out=tmp_path / "plans", clips=2))
+    assert all(0 <= p.code_agreement <= 1 for p in drawn.plans)
+    people = plan.PlanConfig(
+        policy=str(act), lam=str(made.lam), data=shards, out=tmp_path / "people", clips=1, datasets=("kitchen",)
+    )
+    assert plan.run(people).plans[0].dataset == "kitchen"
 
 
 def test_a_policy_is_its_averaged_weights_whether_exported_or_not(made: Made) -> None:
