@@ -13,12 +13,13 @@ from dataengine import texts
 from dataengine.episode import Text
 from dataengine.errors import RecordError
 from dataengine.mixture import Mixture
-from dataengine.schema import EPISODES
+from dataengine.schema import EPISODES, TEXTS
 from dataengine.shard_writer import plan, write_shards
 from dataengine.shards import MANIFEST, ShardReader
 from dataengine.store import Corpus, new_rows, staging, tables
 from dataengine.store.checks import check_episode
 from dataengine.store.reader import TableReader, read_episodes
+from dataengine.store.said import read_texts
 from dataengine.windows import WindowSpec, cut_window
 from pipelines import evaluate, stats
 from pipelines import plan as plans
@@ -204,6 +205,24 @@ def test_a_plan_is_drawn_for_what_holds_where_it_starts():
     ]
     chosen = plans.choose(MadeReader(episodes), [], 1.0, 2, interval_s=0.3)
     assert [texts.said_at(e.texts, 10) for e in chosen] == ["lift 0", "lift 1"]
+
+
+def test_many_rows_are_read_as_each_by_itself():
+    draw = np.random.default_rng(0)
+    rows = [
+        None if i % 5 == 0 else [{"start": int(a), "end": 9, "phrases": [f"p{b}", "q"][: 1 + b % 2]} for a, b in found]
+        for i in range(60)
+        for found in [draw.integers(0, 8, (draw.integers(0, 4), 2))]
+    ]
+    said = [[f"old {i}"] if i % 2 else None for i in range(60)]
+    columns = {"texts": pa.array(rows, TEXTS), "instruction": pa.array(said, pa.list_(pa.string()))}
+    table = pa.table({**columns, "num_steps": pa.array([9] * 60)})
+    wanted = [texts.from_row(row, old, 9) for row, old in zip(rows, said, strict=True)]
+    assert read_texts(table) == wanted
+    assert read_texts(pa.concat_tables([table[:7], table[7:]])) == wanted
+    assert read_texts(table[7:31]) == wanted[7:31]
+    assert read_texts(table[:0]) == []
+    assert read_texts(table.drop_columns("texts")) == [texts.from_row(None, old, 9) for old in said]
 
 
 def test_human_clips_have_texts_too(tmp_path):

@@ -26,10 +26,13 @@ SHOWN = 20
 KINDS = ("added", "removed", "changed", "dropped", "restored", "trimmed")
 """What may happen to an episode."""
 
-COMPARED = tuple(
-    field.name
-    for field in EPISODES
-    if field.name != "run_id" and not pa.types.is_list(field.type) and not pa.types.is_large_binary(field.type)
+COMPARED = (
+    *(
+        field.name
+        for field in EPISODES
+        if field.name != "run_id" and not pa.types.is_list(field.type) and not pa.types.is_large_binary(field.type)
+    ),
+    "texts",
 )
 
 
@@ -119,7 +122,10 @@ def diff(before: Corpus, after: Corpus, names: tuple[str, str]) -> DiffReport:
     for column in COMPARED:
         if any(column not in side.corpus.schema.names for side in sides):
             continue
-        values = [side.column(column).take(pa.array(mine)) for side, mine in zip(sides, rows, strict=True)]
+        values = [
+            (side.spoken() if column == "texts" else side.column(column)).take(pa.array(mine))
+            for side, mine in zip(sides, rows, strict=True)
+        ]
         other = _differ(*values)
         differing |= other
         for i in np.flatnonzero(other)[:SHOWN]:
@@ -160,6 +166,17 @@ class _Side:
 
     def column(self, name: str) -> pa.Array:
         return self.corpus.table([name])[name].combine_chunks()
+
+    def spoken(self) -> pa.Array:
+        """Spell the texts of each episode out, to compare them."""
+        column = self.column("texts")
+        spans = column.flatten()
+        parts = [pc.struct_field(spans, name).cast(pa.string()) for name in ("start", "end")]
+        said = pc.binary_join(pc.struct_field(spans, "phrases"), " | ")
+        lines = pc.binary_join_element_wise(parts[0], "-", parts[1], ": ", said, "")
+        ends = np.cumsum([0, *pc.list_value_length(column).fill_null(0).to_pylist()])
+        joined = pc.binary_join(pa.ListArray.from_arrays(pa.array(ends, pa.int32()), lines), "; ")
+        return pc.if_else(pc.is_null(column), None, joined)
 
     def kept(self) -> NDArray[np.bool_]:
         if "keep" not in self.corpus.schema.names:

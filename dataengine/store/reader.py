@@ -19,6 +19,7 @@ from dataengine.errors import DataEngineError
 from dataengine.schema import ROBOTS_KEY, TRIMS
 from dataengine.stats import EmbodimentStatistics
 from dataengine.store.corpus import Corpus
+from dataengine.store.said import read_texts
 from dataengine.windows import EpisodeInfo, LatentInfo, identify, steps_per_latent
 
 _PLAIN = (
@@ -205,14 +206,16 @@ def _episodes(
 ) -> list[EpisodeInfo]:
     heights = {slot: table[f"height_{slot}"].fill_null(0).to_pylist() for slot in slots}
     infos = []
-    for row, found in enumerate(table.select(_facts(table.column_names)).to_pylist()):
-        said = texts.from_row(found.pop("texts", None), found.pop("instruction"), found["num_steps"])
-        found["num_steps"] -= int(cut[row])
-        head = int(first[row])
+    said = read_texts(table)
+    plain = [name for name in _PLAIN if name != "instruction"]
+    for row, found in enumerate(table.select(plain).to_pylist()):
+        told = said[row]
+        if cut[row]:
+            head = int(first[row])
+            found["num_steps"] -= int(cut[row])
+            told = texts.cut(told, head, head + found["num_steps"])
         cameras = tuple(slot for slot in slots if heights[slot][row])
-        infos.append(
-            EpisodeInfo(row=row, cameras=cameras, texts=texts.cut(said, head, head + found["num_steps"]), **found)
-        )
+        infos.append(EpisodeInfo(row=row, cameras=cameras, texts=told, **found))
     return infos
 
 

@@ -62,6 +62,21 @@ def test_it_tells_what_became_of_each_dataset(corpus: Corpus) -> None:
     assert "npz: 4 episodes, now 6: 2 added" in report.summary()
 
 
+def test_texts_that_hold_at_other_steps_are_a_change(corpus: Corpus) -> None:
+    rows = corpus.fragment_table(corpus.fragment_ids()[1], ["texts"])
+    texts = rows["texts"].to_pylist()
+    texts[1] = [
+        {"start": 0, "end": 2, "phrases": texts[1][0]["phrases"]},
+        {"start": 2, "end": 5, "phrases": ["b", "c"]},
+    ]
+    values = pa.table({"_rowid": rows["_rowid"], "texts": pa.array(texts, rows["texts"].type)})
+    corpus.update_fragment(corpus.fragment_ids()[1], values)
+    report = compare(corpus)
+    name = make_episode("b1", dataset="other").episode_id
+    assert report.changed == 1
+    assert report.examples == [f"{name}: texts 0-5: do b1 -> 0-2: do b1; 2-5: b | c"]
+
+
 def test_the_other_way_round_it_tells_the_opposite(corpus: Corpus) -> None:
     add_episodes(corpus, [make_episode("a9")], "more")
     lance.dataset(f"{corpus.uri}/episodes.lance").update({"licence": "NULL"}, where="source_record = 'b1'")
