@@ -87,7 +87,21 @@ def test_a_few_episodes_of_unknown_unit_are_left_alone_and_that_is_said(tmp_path
     report = run(CurateConfig(corpus=uri, page=False))
     assert report.dropped == 0
     assert "drop_jumps: 4 episodes of unknown unit (hands of ur5 in lab) not judged, fewer than 12" in report.summary()
+    assert "drop_mismatch: 4 episodes of unknown unit (state of ur5 in lab) not judged" in report.summary()
     assert json.loads(report.model_dump_json())["rules"][3]["notes"]
+
+
+def test_deltas_of_unknown_unit_that_are_positions_are_found_and_others_are_left_alone():
+    made = in_other_units(recording("d", body="widowx", seed=3, cameras=False), **UNKNOWN)
+    against = replaced(made, "against", action=made.action * np.float32([-1, -1, -1, 1, 1, 1, 1]))
+    targets = replaced(made, "targets", action=np.concatenate([made.state[1:], made.state[-1:]]))
+    stage = DropMismatch()
+    says = [
+        stage.reject({name: float(values[0]) for name, values in measured(stage, e).items()})
+        for e in (made, against, targets)
+    ]
+    assert says[:2] == [None, None]  # in the frame of a hand that is turned nobody knows how, both may be right
+    assert "its deltas look like target positions" in says[2]
 
 
 def test_waiting_is_trimmed_in_any_unit():

@@ -6,18 +6,21 @@ from types import MappingProxyType
 from typing import Any, ClassVar
 
 import numpy as np
+import pyarrow as pa
 
 from dataengine.conventions import wrap_angle
 from dataengine.episode import Kind
 from dataengine.episode_rows import EpisodeRows, Vectors
-from dataengine.protocols import Quality
+from dataengine.protocols import Measured, Quality, Survey
 from dataengine.ragged import Ragged
-from dataengine.stages import _following
+from dataengine.stages import _following, _spread
 from dataengine.vector_layout import Arm
 
 DELTAS = ("eef_delta", "eef_velocity")
 LEAST_WAY_M = 0.03
 """A hand that goes less far says nothing about its commands."""
+LEAST_STEPS = 8
+"""The same where the unit is unknown, in usual steps: noise goes nowhere."""
 LEAST_TURN = 0.2
 """The same for angles, in radians."""
 LEAST_OPENING = 0.2
@@ -29,15 +32,17 @@ class DropMismatch:
     """Drop episodes whose state contradicts their action, given what the two are said to be.
 
     Policies and forward models learn that relation. Where a gripper's sign is wrong, a pose is called a delta, or an
-    action belongs to another time, they learn a lie. Judged are end effectors only; joints pass, and so do poses and
-    grippers of unknown unit.
+    action belongs to another time, they learn a lie. Judged are end effectors only; joints pass. Where the unit
+    of the state is unknown, only deltas that are positions are found.
     """
 
     kinds: ClassVar[tuple[Kind, ...]] = ("robot",)
     columns: ClassVar[tuple[str, ...]] = (
         *("delta_follow", "delta_gain", "delta_target_likeness"),
         *("target_follow", "turn_follow", "gripper_follow"),
+        "follow_unit_unknown",
     )
+    signatures: ClassVar[Mapping[str, pa.DataType]] = MappingProxyType({})
     limits: ClassVar[Mapping[str, str]] = MappingProxyType(
         {
             "min_gripper_follow": "gripper_follow",
@@ -60,13 +65,18 @@ class DropMismatch:
     """Least concordance of target poses with the positions that follow."""
 
     def measure(self, rows: EpisodeRows) -> Mapping[str, Any]:
-        """Agreement for deltas, targets, turns and grippers, of the arm that agrees least; NaN without meaning."""
+        """Agreement for deltas, targets, turns and grippers, of the arm that agrees least; NaN without meaning.
+
+        `follow_unit_unknown` is 1 where a unit of the state is not known, so that hardly anything could be compared.
+        """
         found = {name: rows.nan() for name in self.columns}
         for vectors in rows.vectors:
             state, action = vectors.state_layout, vectors.action_layout
             same = len(state.arms) == len(action.arms) and state.encoding == "eef_pose"
             if not same or action.encoding not in ("eef_pose", *DELTAS):
                 continue
+            if not state.is_known([*state.position, *state.rotation, *state.grippers]):
+                found["follow_unit_unknown"][vectors.rows] = 1.0
             for here, told in zip(state.arms, action.arms, strict=True):
                 for name, values in _arm(vectors, here, told).items():
                     worse = np.fmax if name == "delta_target_likeness" else np.fmin
@@ -90,6 +100,16 @@ class DropMismatch:
                 return f"{what} {quality[name]:.2f}, need {least:g}"
         return None
 
+    def survey(self, episodes: Measured) -> Survey:
+        """Tell of what could not be judged."""
+        groups = _spread.groups(episodes, _spread.numbers(episodes, "follow_unit_unknown"))
+        notes = [
+            f"{len(group.rows)} episodes of unknown unit (state of {group.name}) not judged, but for deltas that are "
+            "positions"
+            for group in groups
+        ]
+        return Survey(numbers={}, objections={}, notes=tuple(notes))
+
 
 def _arm(vectors: Vectors, here: Arm, told: Arm) -> dict[str, Any]:
     """Every number of one arm: where it is, and what it is told."""
@@ -99,22 +119,25 @@ def _arm(vectors: Vectors, here: Arm, told: Arm) -> dict[str, Any]:
         opening, command = opening.of(opening.values[:, 0]), command.of(command.values[:, 0])
         wide = opening.max() - opening.min() > LEAST_OPENING
         found["gripper_follow"] = _where(wide, _following.gripper_agreement(opening, command))
-    place, way = _part(vectors, "state", here.position), _way(vectors, told.position)
+    place, way = (_whatever(vectors, side, arm.position) for side, arm in (("state", here), ("action", told)))
     if place is None or way is None or len(here.position) != len(told.position) or len(here.position) < 3:
         return found
-    moving = (place.max() - place.min()).max(axis=1) > LEAST_WAY_M
+    known = vectors.state_layout.is_known(here.position)
+    moving = (place.max() - place.min()).max(axis=1) > (LEAST_WAY_M if known else LEAST_STEPS * _usual_step(place))
     concordance = _following.target_agreement(place, way)
     if vectors.action_layout.encoding not in DELTAS:
-        same_unit = vectors.action_layout.is_known(told.position)
+        same_unit = known and vectors.action_layout.is_known(told.position)
         return found | ({"target_follow": _where(moving, concordance)} if same_unit else {})
     euler = _part(vectors, "state", here.rotation) if len(here.rotation) == 3 else None
     follow, gain = _following.delta_agreement(place, euler, way, vectors.control_hz)
+    if euler is None:  # deltas may be those of the hand's frame, which nobody knows
+        follow = np.where(follow < _following.DOUBTFUL, np.nan, follow)
     found |= {
         "delta_follow": _where(moving, follow),
         "delta_gain": _where(moving, gain),
         "delta_target_likeness": _where(moving, concordance),
     }
-    turn = _way(vectors, told.rotation)
+    turn = _whatever(vectors, "action", told.rotation)
     if euler is not None and turn is not None and len(told.rotation) == 3:
         away = wrap_angle(euler.values - euler.spread(euler.first()))
         turning = euler.of(np.abs(away).max(axis=1)).max() > LEAST_TURN
@@ -130,11 +153,18 @@ def _part(vectors: Vectors, side: str, indices: Sequence[int | None]) -> Ragged 
     return vector.of(vector.values[:, list(indices)] * layout.factors[list(indices)])
 
 
-def _way(vectors: Vectors, indices: Sequence[int]) -> Ragged | None:
-    """Take values (n, k) of the action in whatever unit: of motions only the direction counts, and the gain is told."""
-    if vectors.action is None or not indices or vectors.action_layout.is_known(indices):
-        return _part(vectors, "action", indices)
-    return vectors.action.of(vectors.action.values[:, list(indices)])
+def _whatever(vectors: Vectors, side: str, indices: Sequence[int]) -> Ragged | None:
+    """Take values (n, k) in whatever unit, as a motion is compared with a motion; None where there are none."""
+    vector, layout = getattr(vectors, side), getattr(vectors, f"{side}_layout")
+    if vector is None or not indices or layout.is_known(indices):
+        return _part(vectors, side, indices)
+    return vector.of(vector.values[:, list(indices)])
+
+
+def _usual_step(place: Ragged) -> Any:
+    """(e,) the middle one of an episode's steps by their length."""
+    i, steps = place.pairs(1)
+    return steps.of(np.linalg.norm(place.values[i + 1] - place.values[i], axis=1)).quantile(0.5)
 
 
 def _where(meant: Any, values: Any) -> Any:

@@ -36,7 +36,7 @@ class DropOutliers:
 
     kinds: ClassVar[tuple[Kind, ...]] = ("robot",)
     columns: ClassVar[tuple[str, ...]] = ()
-    signatures: ClassVar[Mapping[str, pa.DataType]] = MappingProxyType({"extremes": pa.list_(pa.float32())})
+    signatures: ClassVar[Mapping[str, pa.DataType]] = MappingProxyType({"value_extremes": pa.list_(pa.float32())})
     limits: ClassVar[Mapping[str, str]] = MappingProxyType({"max_excess": "outlier_excess"})
 
     max_excess: float = 4.0
@@ -60,11 +60,11 @@ class DropOutliers:
             packed = np.hstack([heads, lows, highs, tails]).astype(np.float32)
             for row, values in zip(vectors.rows, packed, strict=True):
                 found[row] = values
-        return {"extremes": found}
+        return {"value_extremes": found}
 
     def survey(self, episodes: Measured) -> Survey:
         """Learn the usual ranges of every body in every dataset, then look who leaves them."""
-        packed = episodes.column("extremes")
+        packed = episodes.column("value_extremes")
         sizes = np.asarray(packed.value_lengths().fill_null(0).to_numpy(zero_copy_only=False), np.int64)
         groups: dict[tuple[str, str, int, float], list[int]] = {}
         flat, starts = packed.flatten().to_numpy(zero_copy_only=False), np.concatenate([[0], np.cumsum(sizes)])

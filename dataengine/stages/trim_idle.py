@@ -22,7 +22,10 @@ class TrimIdle:
     """
 
     kinds: ClassVar[tuple[Kind, ...]] = ("robot",)
-    columns: ClassVar[tuple[str, ...]] = ("idle_head_steps", "idle_tail_steps", "active_steps", "steps_per_s")
+    columns: ClassVar[tuple[str, ...]] = (
+        *("idle_head_steps", "idle_tail_steps", "active_steps", "steps_per_s"),
+        "idle_unit_known",
+    )
     limits: ClassVar[Mapping[str, str]] = MappingProxyType({})
 
     max_idle_s: float = 1.0
@@ -35,14 +38,16 @@ class TrimIdle:
     def measure(self, rows: EpisodeRows) -> Mapping[str, Any]:
         """Count steps before anything leaves its start, and after everything has come to its end.
 
-        What counts as left is 5 mm, or an angle or opening that weighs as much. NaN where nothing ever moves or the
-        state does not say.
+        What counts as left is 5 mm, or an angle or opening that weighs as much, or where a unit is not known
+        (`idle_unit_known` is 0) a fortieth of how far such values range. NaN where nothing ever moves or the state
+        does not say.
         """
-        head, tail = rows.nan(), rows.nan()
+        head, tail, known = rows.nan(), rows.nan(), rows.nan()
         for vectors in rows.vectors:
             found = active(vectors)
             if found is not None:
                 head[vectors.rows], tail[vectors.rows] = np.floor(found[0]), np.ceil(found[1])
+                known[vectors.rows] = float(vectors.state_layout.is_known(range(vectors.state_layout.dim)))
         idle_tail = rows.num_steps - 1 - tail
         moving = rows.num_steps - head - idle_tail
         return {
@@ -50,6 +55,7 @@ class TrimIdle:
             "idle_tail_steps": idle_tail,
             "active_steps": moving,
             "steps_per_s": rows.control_hz,
+            "idle_unit_known": known,
         }
 
     def trim(self, quality: Quality) -> tuple[int, int]:
