@@ -162,7 +162,13 @@ def numbers(table: pa.Table, feature: Feature) -> NDArray[Any]:
 
 def integers(table: pa.Table, name: str) -> NDArray[np.int64]:
     """Read a column of whole numbers (t,), in a list of one or not."""
-    return numbers(table, Feature(name, "int64", (1,)))[:, 0].astype(np.int64)
+    found = numbers(table, Feature(name, "int64", (1,)))[:, 0]
+    if found.dtype.kind == "f" and not (np.abs(found) < 2**53).all():  # a NaN, too, is not below
+        raise RecordError(f"{name} has values that are no whole numbers")
+    whole = found.astype(np.int64)
+    if not np.array_equal(whole, found):
+        raise RecordError(f"{name} has values that are no whole numbers")
+    return whole
 
 
 def texts(table: pa.Table, name: str) -> tuple[list[tuple[str, ...]], list[int]]:

@@ -1,5 +1,6 @@
-"""How much a parquet file unpacks to, by its footer: a few bytes may stand for a column of a billion equal numbers."""
+"""What a parquet file holds, by its footer: a few bytes may stand for a column of a billion equal numbers."""
 
+from collections import Counter
 from collections.abc import Collection, Iterable
 
 import pyarrow.parquet as pq
@@ -13,7 +14,13 @@ MAX_VALUES = 2**27
 
 
 def check(file: pq.ParquetFile, columns: Collection[str], groups: Iterable[int] | None = None) -> None:
-    """Raise RecordError when some columns of some groups of rows, or of all, unpack to more than is read at once."""
+    """Raise RecordError when some columns of some groups of rows, or of all, unpack to more than is read at once.
+
+    Also when a name stands for two of the columns, of which nobody can tell the right one.
+    """
+    there = Counter(file.schema_arrow.names)
+    if twice := [name for name in columns if there[name] > 1]:
+        raise RecordError(f"has {there[twice[0]]} columns named '{twice[0]:.80}', expected one")
     about = file.metadata
     num_bytes = num_values = 0
     for group in range(about.num_row_groups) if groups is None else groups:

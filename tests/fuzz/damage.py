@@ -11,6 +11,8 @@ import google_crc32c
 import numpy as np
 import yaml
 
+from tests.fuzz import tables
+
 Damage = Callable[[bytes, np.random.Generator], bytes]
 
 EDGES = (0, 1, -1, 2, 127, 128, 255, 256, 2**15, 2**16 - 1, 2**31 - 1, -(2**31), 2**32 - 1, 2**40, 2**63 - 1, -(2**63))
@@ -295,7 +297,7 @@ def picture(data: bytes, rng: np.random.Generator) -> bytes:
 
 BY_SUFFIX: dict[str, Damage] = {
     **{".json": json_text, ".jsonl": json_lines, ".yaml": yaml_text, ".tar": tar, ".png": png, ".bmp": picture},
-    **{".safetensors": safetensors, ".mp4": video, ".webm": video},
+    **{".safetensors": safetensors, ".mp4": video, ".webm": video, ".h5": tables.hdf5, ".parquet": tables.parquet},
 }
 
 
@@ -304,6 +306,8 @@ def damage(name: str, data: bytes, rng: np.random.Generator) -> tuple[bytes, boo
     suffix = ".tfrecord" if ".tfrecord" in name else name[name.rfind(".") :]
     by_structure = tfrecord if suffix == ".tfrecord" else BY_SUFFIX.get(suffix)
     if by_structure is not None and rng.random() < 0.6:
-        with suppress(LookupError, TypeError, ValueError, struct.error, yaml.YAMLError):  # it was damaged before
+        with suppress(
+            LookupError, TypeError, ValueError, OSError, RuntimeError, struct.error, yaml.YAMLError
+        ):  # it was damaged before
             return by_structure(data, rng), True
     return blind(data, rng), False

@@ -425,6 +425,24 @@ def test_bad_rows_cost_their_episode(v2):
     assert not any("\n" in reason for reason in found.values())
 
 
+@pytest.mark.parametrize("column", ["action", "index", "episode_index"])
+def test_a_column_that_is_there_twice_costs_its_rows(v3, column):
+    path = v3 / "data/chunk-000/file-001.parquet"
+    table = pq.read_table(path)
+    pq.write_table(table.append_column(column, table[column]), path)
+    found = reasons(read_all(v3))
+    assert list(found) == ["2"]
+    assert f"has 2 columns named '{column}', expected one" in found["2"]
+
+
+def test_a_column_of_the_metadata_that_is_there_twice_is_told(v3):
+    path = v3 / "meta/tasks.parquet"
+    table = pq.read_table(path)
+    pq.write_table(table.append_column("task_index", table["task_index"]), path)
+    with pytest.raises(SourceError, match=r"tasks.parquet: .*has 2 columns named 'task_index', expected one"):
+        read_all(v3)
+
+
 @pytest.mark.parametrize(
     ("column", "values", "expected"),
     [
@@ -435,6 +453,8 @@ def test_bad_rows_cost_their_episode(v2):
         ("action", None, "has no column 'action', which info.json declares"),
         ("frame_index", [0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 14, 15], "frame_index is not 0 to 14, once each"),
         ("frame_index", [0, 0, *range(2, 15)], "frame_index is not 0 to 14, once each"),
+        ("frame_index", [*range(14), 14.5], "frame_index has values that are no whole numbers"),
+        ("frame_index", [*range(14), float("nan")], "frame_index has values that are no whole numbers"),
         ("timestamp", [0.0] * 15, "timestamp does not rise from frame to frame"),
     ],
 )
