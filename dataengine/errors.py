@@ -1,8 +1,15 @@
 """What stops a command, said in one line: where, what was found, what was expected, what to do next."""
 
+MAX_LETTERS = 2_000
+
 
 class DataEngineError(Exception):
     """Bad data or a bad place stops the command; the message is all that a user sees (exit code 2)."""
+
+    def __str__(self) -> str:
+        """Give the message as any terminal and table takes it: what a dataset says of itself may have no end."""
+        words = super().__str__().encode("utf-8", "backslashreplace").decode()
+        return words if len(words) <= MAX_LETTERS else f"{words[: MAX_LETTERS // 2]} ... {words[-MAX_LETTERS // 2 :]}"
 
 
 class SourceError(DataEngineError):

@@ -10,7 +10,7 @@ import pytest
 from store.npz_source import NpzSource, make_episode, write_parts
 
 from dataengine.episode import Episode, Part, Reject
-from dataengine.errors import FilteredRecordError, RecordError, UnexpectedError
+from dataengine.errors import FilteredRecordError, RecordError, SourceError, UnexpectedError
 from dataengine.reading import explain, is_certain, one_line, reading
 from dataengine.runners.attempts import MAX_STALLS, Attempts, Limits
 from dataengine.runners.worker import Failure, read_part
@@ -92,6 +92,13 @@ def test_a_line_for_a_table_is_short_and_can_be_written_everywhere() -> None:
     assert line.startswith("a b \\ud800ccc")
     assert len(line.encode()) == 500
     assert explain(OSError("plain")) == "cannot be read (OSError: plain)"
+
+
+def test_a_message_about_untrusted_words_has_an_end_and_can_be_printed_everywhere() -> None:
+    error = SourceError(f"info.json: feature '{'a' * 10**6}\ud800' is none; copy it again")
+    assert str(error).startswith("info.json: feature 'aaa")
+    assert str(error).endswith("a\\ud800' is none; copy it again")
+    assert len(str(error).encode()) < 2_100
 
 
 class Fragile(NpzSource):
