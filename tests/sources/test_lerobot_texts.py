@@ -9,7 +9,13 @@ import pytest
 
 from dataengine import catalog, texts
 from dataengine.episode import Text
+from dataengine.shard_writer import plan, write_shards
+from dataengine.shards import ShardReader
 from dataengine.sources._lerobot_texts import says_what_to_do
+from dataengine.store import Corpus
+from dataengine.store.reader import TableReader
+from dataengine.windows import WindowSpec, cut_window
+from pipelines import export, ingest, stats
 
 VERSIONS = ("v3.0", "v2.1")
 
@@ -231,3 +237,38 @@ def test_other_texts_of_a_column_of_numbers_are_a_change_of_the_source(root):
 )
 def test_the_last_word_of_a_name_decides(name, speaks):
     assert says_what_to_do(name) == speaks
+
+
+def test_windows_carry_the_task_of_their_start_through_corpus_trim_shards_and_export(root, tmp_path):
+    set_tasks(root, [f"do step {k}" for k in range(20)])
+    set_columns(root, task_index=lambda i, k: k)
+    uri = str(tmp_path / "corpus")
+    ingest.run(ingest.IngestConfig(source="lerobot", root=str(root), corpus=uri, workers=1))
+    stats.run(stats.StatsConfig(corpus=uri))
+    corpus = Corpus.open(uri)
+    everything = [[f"do step {k}" for k in range(length)] for length in sorted(lr.LENGTHS)]
+    assert windows_of(TableReader(corpus)) == everything
+
+    out = tmp_path / "out"
+    export.run(export.ExportConfig(corpus=uri, out=str(out), codec="h264"))
+    (exported,) = out.iterdir()
+    again = str(tmp_path / "again")
+    ingest.run(ingest.IngestConfig(source="lerobot", root=str(exported), corpus=again, workers=1))
+    assert windows_of(TableReader(Corpus.open(again))) == everything
+
+    corpus.ensure_columns(pa.schema([("trim_start", pa.int32()), ("trim_end", pa.int32())]))
+    for fragment in corpus.fragment_ids():
+        rows = corpus.fragment_table(fragment, ["num_steps"])
+        cut = {"trim_start": pa.array([2] * len(rows), pa.int32()), "trim_end": pa.array([1] * len(rows), pa.int32())}
+        corpus.update_fragment(fragment, pa.table({"_rowid": rows["_rowid"], **cut}))
+    stats.run(stats.StatsConfig(corpus=uri))
+    reader = TableReader(Corpus.open(uri))
+    assert windows_of(reader) == [said[2:-1] for said in everything]
+    write_shards(reader, tmp_path / "shards", plan(reader, segment_steps=4))
+    assert windows_of(ShardReader(tmp_path / "shards")) == [said[2:-1] for said in everything]
+
+
+def windows_of(reader):
+    """What windows at every start of every episode say, the shortest episode first."""
+    starts = sorted(reader.episodes, key=lambda e: e.num_steps)
+    return [[cut_window(reader, WindowSpec(), e.row, k).instruction for k in range(e.num_steps)] for e in starts]
