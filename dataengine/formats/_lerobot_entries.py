@@ -146,7 +146,7 @@ def _v3_entry(info: Info, line: Mapping[str, Any], videos: Iterable[str]) -> Ent
         index=index,
         length=_count(line, "length"),
         tasks=_texts(line.get("tasks")),
-        texts=from_row(line[EXPORTED_TEXTS], (), 0) if line.get(EXPORTED_TEXTS) is not None else None,
+        texts=_exported(line.get(EXPORTED_TEXTS)),
         data_file=fill(info.data_path, where),
         rows=None if first is None or stop is None else (int(first), int(stop)),
         videos=spans,
@@ -175,6 +175,24 @@ def _beside(entries: list[Entry], rate_hz: float) -> list[Entry]:
             span = replace(entry.videos[key], stop_s=stop_s, counted=counted)
             entries[i] = replace(entry, videos={**entry.videos, key: span})
     return entries
+
+
+def _exported(value: Any) -> tuple[Text, ...] | None:
+    """Read the texts of our own export; None where it has none."""
+    if value is None:
+        return None
+    try:
+        found = from_row(value, (), 0)
+    except (LookupError, TypeError) as error:
+        raise ValueError(f"{EXPORTED_TEXTS} is {value!r:.80}, expected texts with start, end and phrases") from error
+    for text in found:
+        if not isinstance(text.start, int) or not isinstance(text.end, int) or not all(map(_is_text, text.phrases)):
+            raise ValueError(f"{EXPORTED_TEXTS} has {text!r:.80}, expected whole numbers and phrases")
+    return found
+
+
+def _is_text(value: Any) -> bool:
+    return isinstance(value, str)
 
 
 def _count(line: Any, key: str) -> int:

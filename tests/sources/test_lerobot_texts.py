@@ -268,6 +268,19 @@ def test_windows_carry_the_task_of_their_start_through_corpus_trim_shards_and_ex
     assert windows_of(ShardReader(tmp_path / "shards")) == [said[2:-1] for said in everything]
 
 
+@pytest.mark.parametrize(
+    "values", [["a", "b", "c"], [[{"start": "0"}]] * 3, [[{"start": "0", "end": 1, "phrases": ["a"]}]] * 3, [[1]] * 3]
+)
+def test_texts_of_an_export_that_are_none_cost_their_episodes(tmp_path, values):
+    root = lr.write_v3(tmp_path / "cubes")
+    (root / "meta/villa.json").write_text("{}")
+    (path,) = (root / "meta/episodes").rglob("*.parquet")
+    pq.write_table(pq.read_table(path).append_column("source/texts", pa.array(values)), path)
+    found = read(root)
+    assert [type(each).__name__ for each in found] == ["Reject"] * 3
+    assert "source/texts" in found[0].reason
+
+
 def windows_of(reader):
     """What windows at every start of every episode say, the shortest episode first."""
     starts = sorted(reader.episodes, key=lambda e: e.num_steps)
