@@ -233,7 +233,7 @@ def _read_header(directory: str | Path) -> Header:
     except FileNotFoundError:
         raise ValueError(f"{directory}: {CONFIG_NAME} without {WEIGHTS_NAME}; copy both") from None
     except SafetensorError as error:
-        raise ValueError(f"{path}: cut short or no safetensors file ({error}); copy it again") from error
+        raise ValueError(f"{path}: cut short or no safetensors file ({error!s:.200}); copy it again") from error
     return {name: (tuple(s.get_shape()), s.get_dtype() in _FLOATS) for name, s in slices.items()}
 
 

@@ -117,6 +117,15 @@ def test_a_tensor_of_another_type_is_refused(saved: Path, tmp_path: Path) -> Non
         load_world(place)
 
 
+def test_what_safetensors_quotes_is_cut_short(saved: Path, tmp_path: Path) -> None:
+    place = copy(saved, "lam", tmp_path / "model")
+    header = json.dumps({"x" * 70_000: {"dtype": "y" * 70_000, "shape": [1], "data_offsets": [0, 4]}}).encode()
+    (place / "model.safetensors").write_bytes(len(header).to_bytes(8, "little") + header + bytes(4))
+    with pytest.raises(ValueError, match=r"model.safetensors: cut short or no safetensors file") as raised:
+        load_lam(place)
+    assert len(str(raised.value)) < 600
+
+
 @pytest.mark.parametrize(
     "text", ["[" * 100_000, '{"a":' * 100_000, "", "[1]", "7", '{"config"', '{"config": 3}', "\ud800"]
 )
