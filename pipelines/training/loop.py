@@ -23,16 +23,16 @@ from models.parts import Counts, Draws, Random
 from models.weights import save_model
 from pipelines.training import checkpoint
 from pipelines.training.augment import augment, generator_of
+from pipelines.training.continuing import VERSION, changes, check_identity
 from pipelines.training.ema import Ema
 from pipelines.training.events import Metrics
 from pipelines.training.interrupts import Interrupts
 from pipelines.training.loading import B, Loader
+from pipelines.training.optimizer import make_optimizer
 from pipelines.training.ranks import Ranks
 from pipelines.training.settings import LoopConfig, learning_rate
 from pipelines.training.starvation import advice
 
-VERSION = 2
-"""Of what a run's losses follow from beside its settings: a run that an older trainer began is not continued."""
 ADVISE_AFTER = 100
 """Steps of a call, before which a waiting trainer is only starting up."""
 
@@ -121,7 +121,7 @@ class Run(Generic[B]):
         self.device = self.ranks.device
         self.bf16 = _is_fast_at_bf16(self.device) if c.bf16 is None else c.bf16
         self.model.to(self.device)
-        self.optimizer = _optimizer(self.model, c, self.device)
+        self.optimizer = make_optimizer(self.model, c, self.device)
         self.ema = Ema(self.model, c.ema) if c.ema else None
         self.checkpoints = self.out / "checkpoints"
         self.step, self.seconds = 0, 0.0
@@ -356,44 +356,12 @@ class Run(Generic[B]):
         self.sums = {name: value.to(self.device) for name, value in self.sums.items()}
         self.num_summed = state["num_summed"]
         self.loader.load_state_dict({"step": self.step * self.config.accumulate})
-        self._tell_changes(state["elastic"])
-
-    def _tell_changes(self, before: Mapping[str, Any]) -> None:
-        """Say which settings a run is continued with that it did not have, and what comes of it."""
-        if self.config.steps < self.step:
-            raise DataEngineError(
-                f"{self.out} holds a run of {before['steps']} steps that has taken {self.step}, found steps "
-                f"{self.config.steps}; give as many or more, or another --out"
-            )
-        now = self.config.elastic()
-        changed = [f"{key} {before[key]} -> {now[key]}" for key in now if before[key] != now[key]]
-        if changed:
-            self._say(f"goes on from step {self.step} with {', '.join(changed)}")
-        if now["steps"] != before["steps"] and self.step < self.config.steps:
-            then, after = (
-                learning_rate(self.config.model_copy(update={"steps": steps}), self.step)
-                for steps in (before["steps"], now["steps"])
-            )
-            self._say(f"its learning rate follows the new schedule from here on: {after:.3g} instead of {then:.3g}")
+        for words in changes(state["elastic"], self.config, self.step, self.out):
+            self._say(words)
 
     def _say(self, words: str) -> None:
         if self.ranks.leads:
             print(f"{self.title}: {words}", file=sys.stderr, flush=True)  # noqa: T201
-
-
-def check_identity(before: Mapping[str, Any], now: Mapping[str, Any], out: Path) -> None:
-    """Refuse to continue a run with other settings or other data."""
-    if before.get("trainer") != now.get("trainer"):
-        raise DataEngineError(
-            f"{out} holds a run that another version of the trainer began, whose losses and weight decay differ; "
-            f"end it with that version, or give another --out"
-        )
-    for key in sorted({*before, *now}):
-        if before.get(key) != now.get(key):
-            raise DataEngineError(
-                f"{out} holds a run with {key} {before.get(key)!r}, found {now.get(key)!r}; "
-                f"give the same {key} to continue it, or another --out"
-            )
 
 
 def _is_fast_at_bf16(device: torch.device) -> bool:
@@ -402,26 +370,6 @@ def _is_fast_at_bf16(device: torch.device) -> bool:
         return torch.cuda.is_bf16_supported(including_emulation=False)
     known = getattr(torch.cpu, "_is_avx512_bf16_supported", None)
     return device.type == "cpu" and known is not None and bool(known())
-
-
-def decays(model: nn.Module) -> set[str]:
-    """Name the weights that weight decay pulls to zero: those of linear maps and convolutions.
-
-    Tables, codebooks, queries, positions, gates and scales have two axes too, but nothing keeps them small for good.
-    """
-    maps = (nn.Linear, nn.Conv1d, nn.Conv2d, nn.Conv3d)
-    return {f"{name}.weight" for name, module in model.named_modules() if isinstance(module, maps)}
-
-
-def _optimizer(model: nn.Module, config: LoopConfig, device: torch.device) -> torch.optim.Optimizer:
-    chosen = decays(model)
-    trained = {name: p for name, p in model.named_parameters() if p.requires_grad}
-    groups = [
-        {"params": [p for name, p in trained.items() if name in chosen], "weight_decay": config.weight_decay},
-        {"params": [p for name, p in trained.items() if name not in chosen], "weight_decay": 0.0},
-    ]
-    groups = [group for group in groups if group["params"]]
-    return torch.optim.AdamW(groups, lr=config.lr, betas=config.betas, fused=device.type in ("cpu", "cuda"))
 
 
 def _checkpoint_blocks(model: nn.Module) -> None:
