@@ -9,7 +9,9 @@ from types import UnionType
 from typing import TYPE_CHECKING, Annotated, Any, Literal, Union, get_args, get_origin
 
 from cli.contract import COMMANDS
+from dataengine.errors import DataEngineError
 from dataengine.report import Report
+from pipelines.output_folder import refuse_place
 
 if TYPE_CHECKING:
     from pydantic import BaseModel
@@ -61,12 +63,22 @@ class DocsReport(Report):
 def run(out: Path, *, check: bool) -> DocsReport:
     """Write the pages, or compare them with what is there."""
     pages = {"commands.md": commands(), "settings.md": settings(), "sources.md": sources()}
-    changed = [name for name, words in pages.items() if not (out / name).is_file() or (out / name).read_text() != words]
+    changed = [name for name, words in pages.items() if not (out / name).is_file() or _read(out / name) != words]
     if not check:
+        refuse_place(out.absolute())
+        for name in changed:
+            if (out / name).exists() and not _read(out / name).startswith(MADE):
+                raise DataEngineError(
+                    f"{out / name}: `villa docs` did not write it; move it away, or give another --out"
+                )
         out.mkdir(parents=True, exist_ok=True)
         for name in changed:
-            (out / name).write_text(pages[name])
+            (out / name).write_text(pages[name], encoding="utf-8")
     return DocsReport(ok=not (check and changed), out=str(out), pages=list(pages), changed=changed, checked_only=check)
+
+
+def _read(page: Path) -> str:
+    return page.read_text(encoding="utf-8", errors="replace")
 
 
 def commands() -> str:

@@ -22,12 +22,14 @@ from dataengine.shard_folder import ShardFolder
 from dataengine.shards import (
     FORMAT,
     INDEX,
+    LOCK,
     MANIFEST,
     PLAN,
     VERSION,
     codes_member,
     index_name,
     latent_member,
+    read_object,
     tar_name,
 )
 from dataengine.windows import DataIdentity, EpisodeInfo, EpisodeReader, LatentInfo
@@ -183,18 +185,27 @@ def _table(
     return {name: {**row, "control_hz": sorted(row["control_hz"])} for name, row in sorted(found.items())}
 
 
+def check_folder(folder: ShardFolder) -> dict[str, int]:
+    """Refuse a folder that holds anything but shards; give the sizes of what is there."""
+    there = folder.sizes()
+    others = sorted(there.keys() - {f"{PLAN}.partial", LOCK})
+    if PLAN not in there and others:
+        raise DataEngineError(
+            f"{folder.uri}: holds files and no {PLAN} ({others[0]}), so it is no folder of shards; give another folder"
+        )
+    return there
+
+
 def _claim(folder: ShardFolder, fingerprint: str) -> dict[str, int]:
     """Refuse a folder that holds other shards; give the sizes of what is there."""
-    there = folder.sizes()
+    there = check_folder(folder)
     if PLAN in there:
-        found = json.loads(folder.read(PLAN)).get("fingerprint")
+        found = read_object(folder.read(PLAN), f"{folder.uri}/{PLAN}").get("fingerprint")
         if found != fingerprint:
             raise DataEngineError(
                 f"{folder.uri} holds shards of other data or settings (plan {found}, now {fingerprint}); "
                 f"give another folder, or delete this one"
             )
-    elif there.keys() - {f"{PLAN}.partial"}:
-        raise DataEngineError(f"{folder.uri} is neither empty nor a folder of shards; give another folder")
     else:
         folder.write_bytes(PLAN, json.dumps({"format": FORMAT, "fingerprint": fingerprint}).encode())
     return there

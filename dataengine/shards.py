@@ -34,6 +34,8 @@ from dataengine.stats import EmbodimentStatistics
 from dataengine.windows import DataIdentity, EpisodeInfo, LatentInfo
 
 MANIFEST, PLAN = "manifest.json", "plan.json"
+LOCK = ".villa-lock"
+"""Held by whoever writes a folder on a disk; it says nothing about what the folder holds."""
 FORMAT, VERSION = "villa-shards", 3
 READABLE = (2, VERSION)
 """Versions that are read: in 2 an episode's texts all hold for the whole of it."""
@@ -201,6 +203,17 @@ class _Frames(NamedTuple):
     first: int
     jpegs: memoryview
     offsets: NDArray[np.int64]
+
+
+def read_object(data: bytes, place: str) -> dict[str, Any]:
+    """Read a JSON object of our own; raise DataEngineError where it is damaged."""
+    try:
+        found = json.loads(data)
+    except (ValueError, RecursionError) as error:
+        raise DataEngineError(f"{place}: damaged, no JSON ({type(error).__name__}); copy the folder again") from error
+    if not isinstance(found, dict):
+        raise DataEngineError(f"{place}: found a {type(found).__name__}, expected an object; copy the folder again")
+    return found
 
 
 def read_manifest(directory: Path) -> dict[str, Any]:

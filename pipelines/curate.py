@@ -22,6 +22,9 @@ from pipelines.curate_decide import Verdicts
 from pipelines.curate_measure import ERROR, measure, quality_columns
 from pipelines.curate_recipe import load_recipe
 from pipelines.curate_report import CurateReport, ExplainReport, RuleFacts, Verdict
+from pipelines.output_folder import Before, OutputFolder, claimed, page_with, roots_of
+
+OLD_PAGE = Before(r"index\.html|examples/[0-9a-f]{16}\.jpg", page_with("Curation"))
 
 
 class CurateConfig(Config):
@@ -48,13 +51,25 @@ def run(config: CurateConfig) -> CurateReport | ExplainReport:
     corpus = Corpus.open(config.corpus)
     if config.explain is not None:
         return explain(corpus, config.explain, rules)
+    folder = _place_of_page(config, corpus)
+    if folder is None:
+        return _curate(config, corpus, rules, None, start)
+    with claimed(folder, "curate", before=OLD_PAGE, sources=roots_of(corpus.runs().to_pylist())) as out:
+        out.claim("index.html")
+        return _curate(config, corpus, rules, out, start)
+
+
+def _curate(
+    config: CurateConfig, corpus: Corpus, rules: Mapping[str, Stage], out: OutputFolder | None, start: float
+) -> CurateReport:
+    """Write what was measured and decided, and the page."""
     version = corpus.version
     measured = measure(corpus, rules, config.workers)
     verdicts = curate_decide.judge(corpus, rules)
     changed = curate_decide.write(corpus, verdicts)
-    page = _place_of_page(config, corpus)
+    page = out.root / "index.html" if out else ""
     report = _report(config, rules, verdicts).model_copy(
-        update={"measured": measured, "seconds": round(time.monotonic() - start, 3), "page": str(page or "")}
+        update={"measured": measured, "seconds": round(time.monotonic() - start, 3), "page": str(page)}
     )
     if measured or changed:
         keys = {
@@ -73,10 +88,10 @@ def run(config: CurateConfig) -> CurateReport | ExplainReport:
         counts = report.model_dump(include=keys)
         run = {"command": "curate", "config": settings, "seconds": report.seconds, **versions, "counts": counts}
         corpus.append_run(run)
-    if page:
+    if out:
         from pipelines.curate_page import write_page
 
-        write_page(page, corpus, rules, verdicts, report)
+        write_page(out, corpus, rules, verdicts, report)
     return report
 
 
@@ -85,8 +100,7 @@ def _place_of_page(config: CurateConfig, corpus: Corpus) -> Path | None:
     if not config.page:
         return None
     local = Path(corpus.uri)
-    folder = config.report or (local.with_name(f"{local.name}.curation") if local.is_dir() else None)
-    return folder / "index.html" if folder else None
+    return config.report or (local.with_name(f"{local.name}.curation") if local.is_dir() else None)
 
 
 def _report(config: CurateConfig, rules: Mapping[str, Stage], found: Verdicts) -> CurateReport:

@@ -4,7 +4,6 @@ import inspect
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
-from pathlib import Path
 
 import numpy as np
 import simplejpeg
@@ -17,6 +16,7 @@ from dataengine.store import Corpus, StoredEpisode
 from pipelines import charts, page
 from pipelines.curate_decide import Verdicts
 from pipelines.curate_report import CurateReport
+from pipelines.output_folder import OutputFolder
 
 EXAMPLES = 6
 """Episodes shown for a rule, from as many datasets as it dropped from."""
@@ -28,15 +28,14 @@ CURVES = 6
 """Values drawn of a vector at most: two hands, or the joints of an arm."""
 
 
-def write_page(place: Path, corpus: Corpus, rules: Mapping[str, Stage], found: Verdicts, report: CurateReport) -> None:
+def write_page(
+    out: OutputFolder, corpus: Corpus, rules: Mapping[str, Stage], found: Verdicts, report: CurateReport
+) -> None:
     """Write the page, with the pictures in it."""
-    pictures = place.parent / "examples"
-    pictures.mkdir(parents=True, exist_ok=True)
-    for old in pictures.glob("*.jpg"):
-        old.unlink()
+    out.remove("examples/*")
     shown = Corpus.open(corpus.uri)
     sections = [_overview(report)]
-    sections += [_rule(rule, stage, shown, found, report, pictures) for rule, stage in rules.items()]
+    sections += [_rule(rule, stage, shown, found, report, out) for rule, stage in rules.items()]
     lead = f"{report.corpus}, judged by the recipe '{report.recipe}'"
     top = [
         page.cards(
@@ -49,7 +48,7 @@ def write_page(place: Path, corpus: Corpus, rules: Mapping[str, Stage], found: V
         )
     ]
     foot = "Nothing was deleted: another recipe or threshold reads the measured columns alone and decides anew."
-    place.write_text(page.page("Curation", lead, top, sections, foot))
+    out.write_text("index.html", page.page("Curation", lead, top, sections, foot))
 
 
 def _overview(report: CurateReport) -> page.Section:
@@ -65,7 +64,7 @@ def _overview(report: CurateReport) -> page.Section:
 
 
 def _rule(
-    rule: str, stage: Stage, corpus: Corpus, found: Verdicts, report: CurateReport, pictures: Path
+    rule: str, stage: Stage, corpus: Corpus, found: Verdicts, report: CurateReport, out: OutputFolder
 ) -> page.Section:
     """Say what a rule is about, draw its numbers, and show what it dropped."""
     about = inspect.getdoc(type(stage)) or ""
@@ -86,7 +85,7 @@ def _rule(
     if rows:
         blocks.append(page.heading(f"Examples of {what}"))
         for row in _chosen(rows, found.words["dataset"]):
-            blocks += _example(corpus, found.words["episode_id"][row], captions[row], pictures)
+            blocks += _example(corpus, found.words["episode_id"][row], captions[row], out)
     else:
         blocks.append(page.paragraph(f"{found.judged[rule]:,} judged, none {what.split()[1]}."))
     return page.Section(rule, rule.replace("_", " "), blocks)
@@ -114,20 +113,20 @@ def _chosen(rows: Sequence[int], datasets: Sequence[str]) -> list[int]:
     return [row for _, _, row in turns[:EXAMPLES]]
 
 
-def _example(corpus: Corpus, episode_id: str, caption: str, pictures: Path) -> Iterator[str]:
+def _example(corpus: Corpus, episode_id: str, caption: str, out: OutputFolder) -> Iterator[str]:
     """Show frames and curves of an episode, and the frames of the one that it repeats."""
     episode = corpus.episode(episode_id)
     said = texts.summary(episode.texts, episode.num_steps) or "no instruction"
     words = f"{episode.dataset} · {episode_id} · {said}: {caption}"
-    yield from _strip(episode, words, pictures)
+    yield from _strip(episode, words, out)
     other = OTHER_EPISODE.search(caption)
     if other:
-        yield from _strip(corpus.episode(other.group(1)), f"the episode that stays: {other.group(1)}", pictures)
+        yield from _strip(corpus.episode(other.group(1)), f"the episode that stays: {other.group(1)}", out)
     if episode.state is not None:
         yield page.folded("state and action over time", page.charts(*_curves(episode)))
 
 
-def _strip(episode: StoredEpisode, words: str, pictures: Path) -> Iterator[str]:
+def _strip(episode: StoredEpisode, words: str, out: OutputFolder) -> Iterator[str]:
     """Set a few frames side by side."""
     slot = main_camera(episode.cameras)
     if not slot:
@@ -138,7 +137,7 @@ def _strip(episode: StoredEpisode, words: str, pictures: Path) -> Iterator[str]:
     try:
         jpegs = episode.jpegs(slot, steps)
         frames = [simplejpeg.decode_jpeg(j, "RGB", min_height=LEAST_SIDE, min_width=LEAST_SIDE) for j in jpegs]
-        file = pictures / f"{episode.episode_id}.jpg"
+        file = out.path(f"examples/{episode.episode_id}.jpg")
         file.write_bytes(simplejpeg.encode_jpeg(np.ascontiguousarray(np.concatenate(frames, axis=1)), quality=85))
     except (ValueError, DataEngineError) as error:
         yield page.paragraph(f"{words} (its pictures cannot be read: {' '.join(str(error).split())})")

@@ -21,10 +21,12 @@ from dataengine import progress, texts
 from dataengine.config import MOST, MOST_WORKERS, Config
 from dataengine.errors import DataEngineError
 from dataengine.report import Report
+from pipelines.output_folder import Before, claimed
 from pipelines.simulators import _play
 from pipelines.simulators._base import EVAL_SEEDS_FROM, Simulator, simulator_class
 from pipelines.simulators._workers import run_jobs
 
+OLD_RESULTS = Before(r"results/[\w.-]+-[0-9a-f]{8}\.(json|partial)|filmstrips/[\w.-]+\.jpg", lambda _: True)
 BASELINES = ("random", "replay", "expert")
 STRIP_FRAMES = 8
 Z_95 = 1.959963984540054
@@ -160,6 +162,13 @@ class _Unit(Config):
 
 def run(config: EvalConfig) -> EvalReport:
     """Evaluate one policy on all tasks, two tasks at a time."""
+    with claimed(config.out, "eval", before=OLD_RESULTS) as out:
+        out.claim("results/", "filmstrips/")
+        return _run(config)
+
+
+def _run(config: EvalConfig) -> EvalReport:
+    """Play what has no result yet, and put all results together."""
     simulator = simulator_class(config.simulator)
     units = [_unit(config, simulator, task) for task in config.tasks]
     missing = [unit for unit in units if not unit.place.exists()]

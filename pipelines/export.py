@@ -12,10 +12,21 @@ from dataengine.config import MOST_HZ, MOST_WORKERS, Config
 from dataengine.errors import DataEngineError
 from dataengine.export import lerobot
 from dataengine.export._lerobot_plan import COLUMNS, DatasetPlan, plan
+from dataengine.export._lerobot_unit import ASIDE
+from dataengine.formats.lerobot import EXPORT
 from dataengine.progress import task
 from dataengine.report import Report
 from dataengine.store import Corpus
+from pipelines.output_folder import Before, claimed, roots_of
 from pipelines.text_table import human_bytes, text_table
+
+
+def _is_export(out: Path) -> bool:
+    """Know a folder by our datasets, whole or begun, in it."""
+    return all(any((found / name).exists() for name in (EXPORT, ASIDE)) for found in out.iterdir() if found.is_dir())
+
+
+OLD_EXPORT = Before(r"[^/]+/", _is_export)
 
 
 class ExportConfig(Config):
@@ -180,7 +191,9 @@ def _write(
 ) -> None:
     """Write what is missing, and count what was there."""
     about = {"corpus": corpus.uri, "codec": config.codec}
-    with lerobot.claimed(out):
+    sources = roots_of(corpus.runs().to_pylist())
+    with claimed(out, "export lerobot", before=OLD_EXPORT, sources=sources) as folder:
+        folder.claim(*(f"{each.name}/" for each in plans))
         exports = [lerobot.Export(out, each, config.encoder, about) for each in plans]
         for dataset, export in zip(datasets, exports, strict=True):
             dataset.resumed_files = len(export.finished)

@@ -3,8 +3,8 @@
 from pathlib import Path
 
 from dataengine.config import Config
-from dataengine.errors import DataEngineError
 from dataengine.report import Report
+from pipelines.output_folder import claimed
 
 
 class ExportLamConfig(Config):
@@ -33,13 +33,13 @@ class ExportLamReport(Report):
 
 def run(config: ExportLamConfig) -> ExportLamReport:
     """Write the model, read it back, and say what stayed behind."""
-    from models.weights import load_lam, save_released_lam
+    from models.weights import CONFIG_NAME, WEIGHTS_NAME, load_lam, save_released_lam
 
-    if config.out.exists() and any(config.out.iterdir()):
-        raise DataEngineError(f"{config.out}: holds files; give a new directory")
     lam = load_lam(config.lam)
-    save_released_lam(lam, config.out)
-    written = load_lam(config.out)
+    with claimed(config.out, "export lam") as out:
+        out.claim(CONFIG_NAME, WEIGHTS_NAME)
+        save_released_lam(lam, config.out)
+        written = load_lam(config.out)
     return ExportLamReport(
         lam=str(config.lam),
         out=str(config.out),

@@ -20,6 +20,7 @@ from dataengine.store.receipts import Receipt
 from dataengine.store.registry import register
 from dataengine.store.side_tables import new_run_id
 from dataengine.store.tables import is_disk_full, say_error
+from pipelines.corpus_place import refuse_corpus
 from pipelines.ingest_report import COUNTS, IngestReport, few, reasons
 
 if TYPE_CHECKING:
@@ -112,6 +113,7 @@ def ingest(config: "EngineConfig", jobs: Sequence[Job], about: Mapping[str, obje
 
     `about` is what the run's row keeps as its configuration. Raise when a part is unaccounted for.
     """
+    refuse_corpus(config.corpus, [job.report.root for job in jobs])
     try:
         run = _Run(config, jobs, about)
         changed = run.perform()

@@ -16,6 +16,7 @@ from pipelines.lam_report_measures import Distance, code_counts, jensen_shannon,
 from pipelines.lam_report_nearest import Example, Nearness, compare, pick_queries, show_examples
 from pipelines.lam_report_paint import paint, spread
 from pipelines.lam_report_pairs import Group, choose_pairs, episodes_seen_by, origin, read_groups, read_pictures
+from pipelines.output_folder import OutputFolder, claimed, roots_of
 from pipelines.probe_latents import Judged, find_models
 from pipelines.text_table import text_table
 from pipelines.training.lam_scores import VisualScore
@@ -172,31 +173,39 @@ def _against(one: Nearness | None) -> str:
 
 def run(config: LamReportConfig) -> LamReport:
     """Choose pairs, encode and paint them, compare them, and write the page."""
-    from pipelines.lam_report_page import write_page
+    from pipelines.lam_report_page import OLD_PAGE, write_page
 
-    start = time.monotonic()
     corpus = Corpus.open(config.corpus)
+    sources = roots_of(corpus.runs().to_pylist())
+    with claimed(config.out, "lam report", before=OLD_PAGE, sources=sources) as out:
+        out.claim("index.html", "report.json")
+        report = _run(config, corpus, out)
+        write_page(out, report)
+        out.write_text("report.json", report.model_dump_json(indent=1))
+    return report
+
+
+def _run(config: LamReportConfig, corpus: Corpus, out: OutputFolder) -> LamReport:
+    """Look into the model, and draw the pictures of the page."""
+    start = time.monotonic()
     known = origin(config.lam, corpus)
     judged = find(corpus, config)
     lam = judged.lam
     assert lam is not None
     choices = choose_pairs(episodes_seen_by(corpus, config.slot), judged.interval_s, known, config.most)
-    pictures = config.out / "pictures"
-    pictures.mkdir(parents=True, exist_ok=True)
     with task("latent actions", sum(len(c.picks.row) for c in choices), "pairs") as live:
         groups = read_groups(corpus, judged, lam, choices, config.threads, live.advance)
-    for old in (*pictures.glob("pair-*.jpg"), *pictures.glob("painted-*.png"), *pictures.glob("shifted-*.png")):
-        old.unlink()
+    out.remove("pictures/*")
     painted, controls = [], []
     with task("paint", 2 * sum(min(len(g.codes), config.most_painted) for g in groups), "pairs") as live:
         for i, g in enumerate(groups):
             which = spread(len(g.codes), config.most_painted)
             before, after = read_pictures(corpus, config.slot, g.picks, which, lam.config.resolution)
-            painted.append(paint(lam, g, which, before, after, pictures / f"painted-{i}.png", live.advance))
-            controls.append(look(lam, g, which, before, after, pictures / f"shifted-{i}.png"))
+            painted.append(paint(lam, g, which, before, after, out.path(f"pictures/painted-{i}.png"), live.advance))
+            controls.append(look(lam, g, which, before, after, out.path(f"pictures/shifted-{i}.png")))
             live.advance(len(which))
     queries = pick_queries(groups, painted, config.queries)
-    report = LamReport(
+    return LamReport(
         corpus=config.corpus,
         lam=str(config.lam),
         page=str(config.out / "index.html"),
@@ -210,7 +219,7 @@ def run(config: LamReportConfig) -> LamReport:
         codes=[code_use(g, lam.config.num_codes) for g in groups],
         code_distances=code_distances(groups, lam.config.num_codes),
         nearness=nearness(groups, config.distance),
-        examples=show_examples(corpus, config.slot, groups, queries, config.distance, pictures),
+        examples=show_examples(corpus, config.slot, groups, queries, config.distance, out),
         visual=[p.score for p in painted],
         sheets={g.title: f"pictures/{p.sheet.name}" for g, p in zip(groups, painted, strict=True)},
         controls=controls,
@@ -218,9 +227,6 @@ def run(config: LamReportConfig) -> LamReport:
         notes=notes(groups),
         seconds=round(time.monotonic() - start, 3),
     )
-    write_page(config.out, report)
-    (config.out / "report.json").write_text(report.model_dump_json(indent=1))
-    return report
 
 
 def find(corpus: Corpus, config: LamReportConfig) -> Judged:

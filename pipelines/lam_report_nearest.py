@@ -18,6 +18,7 @@ from dataengine.store import Corpus
 from pipelines.lam_report_measures import Distance, Floats, directions, distances, examples, mean_over, nearest
 from pipelines.lam_report_paint import Painted
 from pipelines.lam_report_pairs import Group, read_pictures
+from pipelines.output_folder import OutputFolder
 
 SIDE, GAP, QUALITY = 128, 4, 88
 """Of the pictures in the figure: pixels, pixels, per cent."""
@@ -123,7 +124,7 @@ def show_examples(
     groups: Sequence[Group],
     queries: Sequence[tuple[int, int]],
     kind: Distance,
-    folder: Path,
+    out: OutputFolder,
 ) -> list[Example]:
     """Find the nearest pair in every other group, or in other episodes of the only one, and draw them all."""
     wanted: list[tuple[int, int]] = list(queries)
@@ -141,7 +142,7 @@ def show_examples(
                 row.append((other, j, float(far[0, j])))
         found.append(row)
         wanted += [(other, j) for other, j, _ in row]
-    pictures = _draw(corpus, slot, groups, wanted, folder)
+    pictures = _draw(corpus, slot, groups, wanted, out)
     return [
         Example(
             query=_shown(groups[g], i, pictures[g, i]),
@@ -154,7 +155,7 @@ def show_examples(
 
 
 def _draw(
-    corpus: Corpus, slot: str, groups: Sequence[Group], wanted: Sequence[tuple[int, int]], folder: Path
+    corpus: Corpus, slot: str, groups: Sequence[Group], wanted: Sequence[tuple[int, int]], out: OutputFolder
 ) -> Mapping[tuple[int, int], Path]:
     """Write both frames of every pair side by side."""
     files = {}
@@ -163,7 +164,7 @@ def _draw(
         before, after = read_pictures(corpus, slot, group.picks, which, SIDE)
         gap = np.full((SIDE, GAP, 3), 255, np.uint8)
         for i, one, two in zip(which.tolist(), before, after, strict=True):
-            file = folder / f"pair-{g}-{i}.jpg"
+            file = out.path(f"pictures/pair-{g}-{i}.jpg")
             sheet = np.concatenate([one, gap, two], axis=1)
             file.write_bytes(simplejpeg.encode_jpeg(np.ascontiguousarray(sheet), quality=QUALITY))
             files[g, i] = file

@@ -9,7 +9,12 @@ from pipelines import page
 from pipelines.lam_report import LamReport, signed
 from pipelines.lam_report_charts import heat_map
 from pipelines.lam_report_nearest import Example, Nearness, Shown
+from pipelines.output_folder import Before, OutputFolder, page_with
 
+OLD_PAGE = Before(
+    r"index\.html|report\.json|pictures/(pair-\d+-\d+\.jpg|(painted|shifted)-\d+\.png)",
+    page_with("Inside a latent action model"),
+)
 SHEET = ("now", "next", "painted", "error of copying", "error of painting")
 WIDTH, GAP, LEAST = 1032, 15, 150
 """Of a row of the figure, of what lies between its pictures, and of the smallest picture, in pixels of the page."""
@@ -17,8 +22,9 @@ MOST_ROWS = 12
 WORDS = {"euclid": "Euclidean distance", "cosine": "cosine distance (1 - cosine)"}
 
 
-def write_page(folder: Path, report: LamReport) -> None:
+def write_page(out: OutputFolder, report: LamReport) -> None:
     """Write the page into a folder that has the pictures."""
+    folder = out.root
     sections = [
         _pairs(report),
         _nearest(folder, report),
@@ -31,7 +37,7 @@ def write_page(folder: Path, report: LamReport) -> None:
     if report.notes:
         top.append(page.note("What to know first", report.notes, limits=True))
     foot = f"villa lam report; all numbers are in report.json beside this page ({report.seconds:.0f} s)"
-    folder.joinpath("index.html").write_text(page.page("Inside a latent action model", lead, top, sections, foot))
+    out.write_text("index.html", page.page("Inside a latent action model", lead, top, sections, foot))
 
 
 def _figures(report: LamReport) -> list[tuple[object, str, str]]:

@@ -20,6 +20,7 @@ from dataengine.formats import jpeg
 from dataengine.report import Report
 from dataengine.windows import EpisodeInfo, EpisodeReader, is_held_out, steps_per_latent
 from models.fingerprint import fingerprint
+from pipelines.output_folder import Before, claimed
 from pipelines.simulators._base import Observation
 
 if TYPE_CHECKING:
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
 
 NO_STATE = np.zeros(0, np.float32)
 """A plan does without one."""
+OLD_PLANS = Before(r"plan_\d\d\.png", lambda _: True)
 GAP_PX = 2
 """White pixels between the pictures of a strip."""
 
@@ -101,22 +103,21 @@ def run(config: PlanConfig) -> PlanReport:
         held_out, chosen = 0.0, choose(reader, config.datasets, 1.0, config.clips, interval_s)
     if not chosen:
         raise DataEngineError(f"{config.data}: found no robot episode of {config.datasets or 'any dataset'}")
-    config.out.mkdir(parents=True, exist_ok=True)
-    plans = []
-    for i, episode in enumerate(chosen):
-        image = config.out / f"plan_{i:02d}.png"
-        start = _start(episode, interval_s)
-        agreement = _draw(policy, lam, reader, episode, start, image)
-        plans.append(
-            DrawnPlan(
-                image=image,
-                instruction=texts.said_at(episode.texts, start),
-                dataset=episode.dataset,
-                episode_id=episode.episode_id,
-                held_out=is_held_out(episode, held_out),
-                code_agreement=agreement,
+    with claimed(config.out, "plan", before=OLD_PLANS) as out:
+        plans = []
+        for i, episode in enumerate(chosen):
+            start, image = _start(episode, interval_s), out.path(f"plan_{i:02d}.png")
+            agreement = _draw(policy, lam, reader, episode, start, image)
+            plans.append(
+                DrawnPlan(
+                    image=config.out / image.name,
+                    instruction=texts.said_at(episode.texts, start),
+                    dataset=episode.dataset,
+                    episode_id=episode.episode_id,
+                    held_out=is_held_out(episode, held_out),
+                    code_agreement=agreement,
+                )
             )
-        )
     return PlanReport(plans=plans)
 
 

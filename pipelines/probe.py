@@ -18,6 +18,7 @@ from dataengine.errors import DataEngineError
 from dataengine.normalize import Normalizer
 from dataengine.progress import task
 from dataengine.store import Corpus
+from pipelines.output_folder import claimed, roots_of
 from pipelines.probe_arms import MEDIAN, TRUE_CHANGE, Arm, find_arms, held_out_notes
 from pipelines.probe_latents import read_latents
 from pipelines.probe_measures import compare, judge
@@ -54,8 +55,22 @@ class ProbeConfig(Config):
 
 def run(config: ProbeConfig) -> ProbeReport:
     """Fit probes for every model on every embodiment."""
-    start = time.monotonic()
+    from pipelines.probe_page import OLD_PAGE, write_page
+
     corpus = Corpus.open(config.corpus)
+    if config.out is None:
+        return _run(config, corpus)
+    sources = roots_of(corpus.runs().to_pylist())
+    with claimed(config.out, "probe", before=OLD_PAGE, sources=sources) as out:
+        out.claim("index.html", "report.json")
+        report = _run(config, corpus)
+        write_page(out, report)
+    return report
+
+
+def _run(config: ProbeConfig, corpus: Corpus) -> ProbeReport:
+    """Find models and pairs, fit and judge."""
+    start = time.monotonic()
     arms, notes = find_arms(corpus, config.lams, config.slot, config.device)
     interval_s = arms[0].members[0].model.interval_s
     measured = corpus.stats()
@@ -88,7 +103,7 @@ def run(config: ProbeConfig) -> ProbeReport:
     with task("probe", len(usable) * (num_models + 1), "models x embodiments") as live:
         found = [_probe(config, corpus, normalizer, arms, split, live.advance) for split in usable]
     unseen = {e.embodiment for e in found if len(e.unseen_by) == len(arms)}
-    report = ProbeReport(
+    return ProbeReport(
         corpus=config.corpus,
         lams=[arm.title for arm in arms],
         training_seeds=len(arms[0].members),
@@ -105,11 +120,6 @@ def run(config: ProbeConfig) -> ProbeReport:
         page=str(config.out / "index.html") if config.out else "",
         seconds=round(time.monotonic() - start, 3),
     )
-    if config.out is not None:
-        from pipelines.probe_page import write_page
-
-        write_page(config.out, report)
-    return report
 
 
 def _notes(split: Split, unseen: Collection[str] = ()) -> list[str]:

@@ -1,15 +1,17 @@
 """The page of a probe: which arm reads better, errors beside their yardsticks, largest errors, every number."""
 
-from pathlib import Path
-
 from dataengine.vector_layout import GROUPS
 from pipelines import page
 from pipelines.charts import Value
+from pipelines.output_folder import Before, OutputFolder, page_with
 from pipelines.probe_arms import MEDIAN, TRUE_CHANGE
 from pipelines.probe_charts import Bars, Change, Drawing, bins_chart, change_chart, difference_chart, error_chart
 from pipelines.probe_measures import BIN
 from pipelines.probe_report import MEAN, Comparison, EmbodimentReadouts, Interval, ProbeReport, Readout
 
+OLD_PAGE = Before(
+    r"index\.html|report\.json|charts/(change|error|largest|largest-change)-\w+\.svg", page_with("Probing")
+)
 ALL = "all"
 """Name of the error over all dimensions, beside those of groups."""
 
@@ -17,23 +19,20 @@ LEAST_CHANGE = 0.002
 """Share of pairs: where no bin changes by more there is nothing to draw."""
 
 
-def write_page(folder: Path, report: ProbeReport) -> None:
+def write_page(out: OutputFolder, report: ProbeReport) -> None:
     """Write the page, its charts as files, and the report itself."""
-    charts = folder / "charts"
-    charts.mkdir(parents=True, exist_ok=True)
-    for old in charts.glob("*.svg"):
-        old.unlink()
+    out.remove("charts/*")
     sections, drawings = [], []
     for section, drawn in (_comparisons(report), _errors(report), _largest(report)):
         sections.append(section)
         drawings += drawn
     for drawing in drawings:
-        (charts / f"{drawing.key}.svg").write_text(drawing.file)
+        out.write_text(f"charts/{drawing.key}.svg", drawing.file)
     sections = [s for s in sections if s.blocks] + [_numbers(report), _reading(report)]
     lead = f"{report.corpus}: actions of robots, read back from frozen latent actions {report.interval_s:g} s apart"
     foot = "Every number is in report.json, every chart in charts/, beside this page."
-    (folder / "index.html").write_text(page.page("Probing", lead, [_top(report)], sections, foot))
-    (folder / "report.json").write_text(report.model_dump_json(indent=1))
+    out.write_text("index.html", page.page("Probing", lead, [_top(report)], sections, foot))
+    out.write_text("report.json", report.model_dump_json(indent=1))
 
 
 def _top(report: ProbeReport) -> page.Html:

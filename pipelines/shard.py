@@ -2,6 +2,7 @@
 
 import os
 import time
+from pathlib import Path
 
 from pydantic import Field
 
@@ -10,11 +11,12 @@ from dataengine.config import MOST, MOST_WORKERS, Config, Seed
 from dataengine.errors import DataEngineError
 from dataengine.report import Report
 from dataengine.shard_folder import ShardFolder
-from dataengine.shard_writer import Plan, plan, write_shards
+from dataengine.shard_writer import Plan, check_folder, plan, write_shards
 from dataengine.shards import MANIFEST
 from dataengine.store import Corpus
 from dataengine.store.reader import TableReader
 from pipelines.mixture_recipe import NamedMixture
+from pipelines.output_folder import locked, refuse_place, roots_of
 
 
 class ShardConfig(Config):
@@ -73,6 +75,18 @@ def run(config: ShardConfig) -> ShardReport:
     if config.out is None and not config.dry_run:
         raise DataEngineError("no place for the shards; give --out FOLDER, or --dry-run to plan only")
     corpus = Corpus.open(config.corpus)
+    if config.dry_run or config.out is None or "://" in config.out:
+        return _run(config, corpus, start)
+    out = Path(config.out).expanduser().absolute()
+    refuse_place(out, roots_of(corpus.runs().to_pylist()))
+    check_folder(ShardFolder(out))
+    out.mkdir(parents=True, exist_ok=True)
+    with locked(out, "shard"):
+        return _run(config, corpus, start)
+
+
+def _run(config: ShardConfig, corpus: Corpus, start: float) -> ShardReport:
+    """Plan, and write what is not there yet."""
     reader = TableReader(corpus)
     latents = list(reader.latents) if config.latents is None else config.latents
     planned = plan(

@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 EXAMPLES = 2
 """Episodes that are named for each dataset."""
 PICTURES = (".png", ".pdf", ".svg")
+MADE_BY = "villa show"
+"""Stands in every picture that is drawn: one of these may be replaced."""
 
 
 class ShowConfig(Config):
@@ -140,6 +142,10 @@ def run(config: ShowConfig) -> CorpusReport | EpisodeReport:
 
     if config.out and (not config.episode or config.out.suffix not in PICTURES):
         raise DataEngineError(f"--out {config.out}: give an EPISODE, and a file that ends in {', '.join(PICTURES)}")
+    if config.out and config.out.exists() and MADE_BY.encode() not in config.out.read_bytes():
+        raise DataEngineError(
+            f"--out {config.out}: is there already and `villa show` did not draw it; give another name"
+        )
     corpus = Corpus.open(config.corpus)
     if config.episode is None:
         return _corpus(corpus, config)
@@ -270,4 +276,4 @@ def draw(episode: "StoredEpisode", out: Path, num_frames: int) -> None:
         axis.tick_params(labelsize=7)
         axis.legend(fontsize=6, ncols=2, loc="center left", bbox_to_anchor=(1.0, 0.5), frameon=False)
     out.parent.mkdir(parents=True, exist_ok=True)
-    figure.savefig(out, dpi=110)
+    figure.savefig(out, dpi=110, metadata={"Software" if out.suffix == ".png" else "Creator": MADE_BY})

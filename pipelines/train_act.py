@@ -26,6 +26,7 @@ from pipelines.training.frames import Buffers, Frames
 from pipelines.training.loading import Loader, num_ahead, num_buffers
 from pipelines.training.loop import Run
 from pipelines.training.ranks import join, pick_device
+from pipelines.training.run_folder import run_folder
 from pipelines.training.settings import LoopConfig
 from pipelines.training.tokenizer import Tokenizer
 
@@ -128,6 +129,11 @@ class TrainActReport(Report):
 
 def run(config: TrainActConfig) -> TrainActReport:
     """Train, or continue to train, then judge the policy on held-out episodes and write its weights into `out`."""
+    with run_folder(config.out, "act", tokenizer.FILE_NAME):
+        return _run(config)
+
+
+def _run(config: TrainActConfig) -> TrainActReport:
     import torch
 
     reader = data.open_reader(config.data)

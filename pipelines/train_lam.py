@@ -25,6 +25,7 @@ from pipelines.training.lam_watch import LamWatch
 from pipelines.training.loading import Loader, num_ahead, num_buffers
 from pipelines.training.loop import Run
 from pipelines.training.ranks import join, pick_device
+from pipelines.training.run_folder import run_folder
 from pipelines.training.settings import LoopConfig
 
 
@@ -120,6 +121,11 @@ class TrainLamReport(Report):
 
 def run(config: TrainLamConfig) -> TrainLamReport:
     """Train, or continue to train, then judge the model on held-out episodes and write its weights into `out`."""
+    with run_folder(config.out, "lam", "reconstructions.png"):
+        return _run(config)
+
+
+def _run(config: TrainLamConfig) -> TrainLamReport:
     import torch
 
     reader = data.open_reader(config.data)

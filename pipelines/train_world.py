@@ -21,6 +21,7 @@ from pipelines.training.frames import Buffers, Frames
 from pipelines.training.loading import Loader, num_ahead, num_buffers
 from pipelines.training.loop import Run
 from pipelines.training.ranks import Ranks, join, pick_device
+from pipelines.training.run_folder import run_folder
 from pipelines.training.settings import LoopConfig
 from pipelines.training.world_batches import SLOT, WorldBatches
 from pipelines.training.world_scores import BodyScore
@@ -123,6 +124,11 @@ class TrainWorldReport(Report):
 
 def run(config: TrainWorldConfig) -> TrainWorldReport:
     """Train, or continue to train, then judge on held-out episodes and write weights and pictures into `out`."""
+    with run_folder(config.out, "world", "rollouts.png"):
+        return _run(config)
+
+
+def _run(config: TrainWorldConfig) -> TrainWorldReport:
     import torch
 
     reader = data.open_reader(config.data)

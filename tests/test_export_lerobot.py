@@ -379,11 +379,11 @@ def test_a_folder_of_something_else_is_not_written_to(corpus, out, tmp_path):
     assert trees(out) == before
     (tmp_path / "arm_10hz").mkdir()
     (tmp_path / "arm_10hz/thesis.tex").touch()
-    with pytest.raises(DataEngineError, match=r"holds other files \(thesis.tex\)"):
+    with pytest.raises(DataEngineError, match=r"did not write \(arm_10hz\)"):
         export(corpus, tmp_path)
-    handle = os.open(out, os.O_RDONLY)
+    handle = os.open(out / ".villa-lock", os.O_RDWR)
     fcntl.flock(handle, fcntl.LOCK_EX)
-    with pytest.raises(DataEngineError, match="another export is writing here"):
+    with pytest.raises(DataEngineError, match="another command is writing to it"):
         export(corpus, out)
     os.close(handle)
 

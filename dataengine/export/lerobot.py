@@ -13,13 +13,10 @@ where it comes from    -> meta/episodes, columns source/*; meta/villa.json says 
 A dataset is written in units of files; info.json comes last. Killed at any moment, the same call goes on where it was.
 """
 
-import fcntl
 import json
-import os
 import shutil
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -212,23 +209,6 @@ def write(corpus: Corpus, exports: Sequence[Export], workers: int, tell: Callabl
 def _writer(uri: str, version: int) -> Callable[[Task, Callable[[int], None]], None]:
     """Open the corpus in a process that writes."""
     return partial(write_unit, Corpus.open(uri, version))
-
-
-@contextmanager
-def claimed(out: Path) -> Iterator[None]:
-    """Keep a second export out of a folder for as long as the block runs; a killed one lets go."""
-    out.mkdir(parents=True, exist_ok=True)
-    handle = os.open(out, os.O_RDONLY)
-    try:
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            raise DataEngineError(
-                f"{out}: another export is writing here; wait for it, or give another folder"
-            ) from error
-        yield
-    finally:
-        os.close(handle)
 
 
 def _number(layout: Layout) -> int | float:

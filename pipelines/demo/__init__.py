@@ -14,7 +14,9 @@ from dataengine.errors import DataEngineError
 from pipelines.demo import data, training
 from pipelines.demo.layout import DEMO, QUICK, DemoRun
 from pipelines.demo.summary import DemoSummary, StageTime
+from pipelines.output_folder import Before, claimed
 
+OLD_DEMO = Before(r"summary\.json|report/|logs/", lambda out: bool(DemoSummary.load(out).command), beside=True)
 STAGES = {
     "record": data.record,
     "ingest": data.ingest,
@@ -51,11 +53,17 @@ def run(config: DemoConfig) -> DemoSummary:
     """
     if config.until is not None and config.until not in STAGES:
         raise DataEngineError(f"no stage '{config.until}'; --until takes {', '.join(STAGES)}")
+    with claimed(config.out, "demo", before=OLD_DEMO) as out:
+        out.claim("summary.json", "report/", "logs/")
+        return _run(config)
+
+
+def _run(config: DemoConfig) -> DemoSummary:
+    """Run what is left to do."""
     summary = DemoSummary.load(config.out)
     if summary.timings and summary.quick != config.quick:
         size = "--quick" if summary.quick else "full"
         raise DataEngineError(f"{config.out} holds a {size} run; give another --out, or remove that folder")
-    config.out.mkdir(parents=True, exist_ok=True)
     summary.title = "villa demo"
     summary.quick, summary.until = config.quick, config.until or ""
     summary.command = f"villa demo --out {config.out}{' --quick' if config.quick else ''}"

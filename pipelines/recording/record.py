@@ -12,6 +12,7 @@ from typing import Literal
 
 from dataengine import progress
 from dataengine.errors import DataEngineError
+from pipelines.output_folder import Before, OutputFolder, claimed
 from pipelines.recording import attempt, rlds, something_something
 from pipelines.simulators._workers import run_jobs
 
@@ -32,6 +33,9 @@ class Amount:
     real_clips: int
     num_shards: int
 
+
+FILES = ("scale", "attempts/", "rlds/", "agibot/", "something_something/", "rlds.log")
+OLD_RECORDINGS = Before("|".join(FILES), lambda root: (root / "scale").is_file())
 
 AMOUNTS: Mapping[Scale, Amount] = {
     "demo": Amount(
@@ -93,7 +97,13 @@ class _Job:
 def record(out: str | Path, scale: Scale, processes: int = 2) -> list[Recording]:
     """Record all sources below `out` and say where each lies; a repeated call goes on, or finds all done."""
     root, amount = Path(out).resolve(), AMOUNTS[scale]
-    _claim(root, scale)
+    with claimed(root, "record", before=OLD_RECORDINGS) as folder:
+        _claim(folder, scale)
+        return _record(root, amount, processes)
+
+
+def _record(root: Path, amount: Amount, processes: int) -> list[Recording]:
+    """Do what is not done yet."""
     jobs = [_Job("two_arm", "lift-pot", amount.two_arm, root)]
     jobs += [_Job("metaworld", task, count, root) for task, count in amount.metaworld.items()]
     jobs += [_Job("fetch", task, count, root) for task, count in amount.fetch.items()]
@@ -115,13 +125,14 @@ def record(out: str | Path, scale: Scale, processes: int = 2) -> list[Recording]
     return _recordings(root, amount)
 
 
-def _claim(root: Path, scale: Scale) -> None:
+def _claim(folder: OutputFolder, scale: Scale) -> None:
     """Keep two scales from being mixed in one folder."""
-    mark = root / "scale"
-    if mark.exists() and mark.read_text() != scale:
-        raise DataEngineError(f"{root} holds recordings of scale '{mark.read_text()}', not '{scale}'; choose another")
-    root.mkdir(parents=True, exist_ok=True)
-    mark.write_text(scale)
+    folder.claim(*FILES)
+    mark = folder.root / "scale"
+    found = mark.read_text(encoding="utf-8") if mark.exists() else scale
+    if found != scale:
+        raise DataEngineError(f"{folder.root} holds recordings of scale '{found}', not '{scale}'; choose another")
+    mark.write_text(scale, encoding="utf-8")
 
 
 def _cost(job: _Job) -> float:

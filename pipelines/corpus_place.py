@@ -1,0 +1,34 @@
+"""Where a corpus may be created: never among files of anybody else."""
+
+from collections.abc import Iterable
+from pathlib import Path
+
+from dataengine.errors import DataEngineError
+from dataengine.shard_folder import ShardFolder
+from dataengine.store import Corpus
+from dataengine.store.places import is_local, normal_uri
+from dataengine.store.tables import SIDE_TABLES
+from pipelines.output_folder import PASSING
+
+CORPUS_FILES = frozenset(("_staging", "_creators", "episodes.lance", *(f"{name}.lance" for name in SIDE_TABLES)))
+"""What lies in a corpus whose creation was cut short."""
+
+
+def refuse_corpus(corpus: str, roots: Iterable[str]) -> None:
+    """Refuse to create a corpus among other files: in a folder that is not empty, in another corpus, at a source."""
+    uri = normal_uri(corpus)
+    if Corpus.exists(uri):
+        return
+    advice = "give a new folder, outside of the recordings, such as --corpus runs/corpus"
+    for root in map(normal_uri, roots):
+        if uri == root or uri.startswith(f"{root}/"):
+            raise DataEngineError(f"{corpus}: lies in the recordings at {root}; {advice}")
+    if is_local(uri):
+        for above in Path(uri).parents:
+            if (above / "episodes.lance").is_dir():
+                raise DataEngineError(f"{corpus}: lies in another corpus, {above}; {advice}")
+    elif uri.count("/") < 3:
+        return  # a whole bucket
+    others = sorted(ShardFolder(uri).sizes().keys() - CORPUS_FILES - PASSING)
+    if others:
+        raise DataEngineError(f"{corpus}: holds files that are no corpus ({others[0]}); {advice}")

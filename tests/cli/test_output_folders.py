@@ -1,0 +1,262 @@
+"""No command deletes or overwrites what it did not write, and two of them never write to one folder."""
+
+import errno
+import fcntl
+import json
+import shutil
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from made_corpus import make_corpus, robot_episode
+from made_lam import make_lam
+from store.npz_source import write_parts
+
+from dataengine.store import Corpus
+from pipelines.output_folder import LOCK, MARKER, locked
+
+ROOT = Path(__file__).parents[2]
+NPZ = "store.npz_source:NpzSource"
+TRAIN = ("--preset", "tiny", "--steps", 1, "--set", "batch_size=2", "--set", "val_windows=4", "--device", "cpu")
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory):
+    """A corpus and a model that fits it."""
+    root = tmp_path_factory.mktemp("made")
+    corpus = make_corpus(root / "corpus", {"a": [robot_episode(f"r{i}", num_steps=14) for i in range(6)]})
+    jpegs = corpus.jpegs("primary", [(e, i) for e in corpus.episode_ids() for i in range(8)])
+    make_lam(root / "lam", jpegs)
+    return root
+
+
+def tree(folder):
+    """Every file below a folder and what it holds; a lock holds nothing that matters."""
+    return {str(p.relative_to(folder)): p.read_bytes() for p in folder.rglob("*") if p.is_file() and p.name != LOCK}
+
+
+def commands(made, out):
+    """A command line for each command that writes a folder."""
+    corpus, lam = made / "corpus", made / "lam"
+    probe = ("--lam", lam, "--set", "epochs=1", "--set", "seeds=1")
+    return {
+        "curate": ("curate", corpus, "--report", out),
+        "probe": ("probe", corpus, *probe, "--out", out),
+        "lam report": ("lam", "report", corpus, "--lam", lam, "--out", out),
+        "train lam": ("train", "lam", corpus, "--out", out, *TRAIN),
+        "train act": ("train", "act", corpus, "--out", out, *TRAIN, "--set", "use_latent=false"),
+        "train world": ("train", "world", corpus, "--out", out, *TRAIN),
+        "shard": ("shard", corpus, "--out", out),
+        "export lerobot": ("export", "lerobot", corpus, out),
+        "export lam": ("export", "lam", lam, out),
+        "eval": ("eval", "random", "--out", out),
+        "demo": ("demo", "--out", out),
+    }
+
+
+NAMES = tuple(commands(Path(), Path()))
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_folder_of_other_files_is_refused_and_stays_as_it_is(villa, made, tmp_path, name):
+    photos = tmp_path / "photos"
+    for file in ("examples/holiday.jpg", "charts/mine.svg", "pictures/pair-0-1.jpg", "report.json", "index.html"):
+        (photos / file).parent.mkdir(parents=True, exist_ok=True)
+        (photos / file).write_text("mine")
+    shutil.copytree(made / "lam", photos, dirs_exist_ok=True)
+    before = tree(photos)
+    said = villa(*commands(made, photos)[name])
+    assert said.code == 2
+    assert f"{photos}: holds files" in said.line
+    assert "folder" in said.line.rpartition(";")[2]
+    assert tree(photos) == before
+
+
+@pytest.mark.parametrize("below", ["", "sub", "episodes.lance/sub"])
+@pytest.mark.parametrize("name", NAMES)
+def test_nothing_is_written_into_a_corpus(villa, made, name, below):
+    before = tree(made / "corpus")
+    said = villa(*commands(made, made / "corpus" / below)[name])
+    assert said.code == 2
+    assert "a corpus, in which nothing else is written" in said.line
+    assert tree(made / "corpus") == before
+
+
+@pytest.mark.parametrize("below", ["", "sub"])
+@pytest.mark.parametrize("name", NAMES)
+def test_nothing_is_written_among_raw_recordings(villa, made, tmp_path, name, below):
+    (tmp_path / "raw/meta").mkdir(parents=True)
+    (tmp_path / "raw/meta/info.json").write_text("{}")
+    said = villa(*commands(made, tmp_path / "raw" / below)[name])
+    assert said.code == 2
+    assert "a folder of raw recordings" in said.line
+    assert list(tree(tmp_path / "raw")) == ["meta/info.json"]
+
+
+def test_a_page_is_written_again_and_files_of_the_user_in_it_stay(villa, made, tmp_path):
+    out, line = tmp_path / "page", commands(made, tmp_path / "page")["curate"]
+    assert villa(*line, "--set", "recipe=strict").code == 0
+    (out / "examples").mkdir(exist_ok=True)
+    (out / "examples/holiday.jpg").write_text("mine")
+    (out / "index.html").unlink()
+    assert villa(*line).code == 0
+    assert (out / "examples/holiday.jpg").read_text() == "mine"
+    assert (out / "index.html").read_text().startswith("<!doctype html>")
+
+
+def test_pictures_of_an_earlier_page_go_and_no_others(villa, made, tmp_path):
+    out, line = tmp_path / "page", commands(made, tmp_path / "page")["lam report"]
+    assert villa(*line).code == 0
+    drawn = set(tree(out / "pictures"))
+    (out / "pictures/pair-99-99.jpg").write_text("mine")
+    assert villa(*line, "--set", "queries=1").code == 0
+    assert (out / "pictures/pair-99-99.jpg").read_text() == "mine"
+    assert set(tree(out / "pictures")) < drawn | {"pair-99-99.jpg"}
+
+
+def test_a_file_of_the_user_with_the_name_of_one_of_ours_is_not_replaced(villa, made, tmp_path):
+    out = tmp_path / "page"
+    out.mkdir()
+    (out / MARKER).write_text(json.dumps({"villa": 1, "command": "probe", "files": []}))
+    (out / "report.json").write_text("mine")
+    said = villa(*commands(made, out)["probe"])
+    assert said.code == 2
+    assert f"{out / 'report.json'}: is there already and `villa probe` did not write it" in said.line
+    assert (out / "report.json").read_text() == "mine"
+
+
+@pytest.mark.parametrize("name", ["probe", "train lam", "export lerobot", "eval"])
+def test_a_folder_of_another_command_is_refused(villa, made, tmp_path, name):
+    out = tmp_path / "page"
+    assert villa(*commands(made, out)["curate"]).code == 0
+    said = villa(*commands(made, out)[name])
+    assert said.code == 2
+    assert f"holds what `villa curate` wrote, found `villa {name}`" in said.line
+
+
+@pytest.mark.parametrize(
+    "words", ["no json", "[]", '{"command": "curate"}', '{"command": "curate", "files": ["../../x"]}']
+)
+def test_a_damaged_marker_is_named(villa, made, tmp_path, words):
+    (tmp_path / MARKER).write_text(words)
+    said = villa(*commands(made, tmp_path)["curate"])
+    assert said.code == 2
+    assert f"{tmp_path / MARKER}: " in said.line
+
+
+@pytest.mark.parametrize("name", ["curate", "lam report", "train lam", "export lerobot"])
+def test_outputs_from_before_there_were_markers_are_known_by_what_they_hold(villa, made, tmp_path, name):
+    out, line = tmp_path / "out", commands(made, tmp_path / "out")[name]
+    assert villa(*line).code == 0
+    (out / MARKER).unlink()
+    assert villa(*line).code == 0
+    (out / MARKER).unlink()
+    (out / "mine.txt").write_text("mine")
+    said = villa(*line)
+    if name == "train lam":  # its files have names of their own, so others may lie beside
+        assert said.code == 0
+    else:
+        assert said.code == 2
+        assert "mine.txt" in said.line
+    assert (out / "mine.txt").read_text() == "mine"
+
+
+def test_a_run_from_before_there_were_markers_is_not_taken_for_one_of_another_model(villa, made, tmp_path):
+    out = tmp_path / "out"
+    assert villa(*commands(made, out)["train lam"]).code == 0
+    (out / MARKER).unlink()
+    before = tree(out)
+    said = villa(*commands(made, out)["train act"])
+    assert said.code == 2
+    assert "holds files that `villa train act` did not write" in said.line
+    assert tree(out) == before
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_of_two_commands_on_one_folder_the_second_says_who_is_there(villa, made, tmp_path, name):
+    with locked(tmp_path, "train lam"):
+        said = villa(*commands(made, tmp_path)[name])
+    assert said.code == 2
+    assert f"{tmp_path}: another `villa train lam` (pid " in said.line
+    assert "is writing to it" in said.line
+
+
+def test_the_lock_of_a_killed_command_is_gone(villa, made, tmp_path):
+    words = "import sys, time; from pathlib import Path; from pipelines.output_folder import locked"
+    hold = f"{words}\nwith locked(Path(sys.argv[1]), 'curate'): print('in', flush=True); time.sleep(60)"
+    child = subprocess.Popen([sys.executable, "-c", hold, tmp_path], stdout=subprocess.PIPE, cwd=ROOT)
+    assert child.stdout.readline() == b"in\n"
+    line = commands(made, tmp_path)["curate"]
+    assert f"another `villa curate` (pid {child.pid} on " in villa(*line).line
+    child.send_signal(signal.SIGKILL)
+    child.wait()
+    child.stdout.close()
+    assert villa(*line).code == 0
+
+
+def test_a_disk_without_locks_is_told(villa, made, tmp_path, monkeypatch):
+    def refuse(_handle, _how):
+        raise OSError(errno.ENOLCK, "No locks available")
+
+    monkeypatch.setattr(fcntl, "flock", refuse)
+    said = villa(*commands(made, tmp_path)["curate"])
+    assert said.code == 0
+    assert "its disk keeps no locks" in said.err
+
+
+def test_a_command_that_fails_leaves_no_folder(villa, made, tmp_path):
+    said = villa("probe", made / "corpus", "--lam", made / "nowhere", "--out", tmp_path / "out")
+    assert said.code == 2
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("place", ["raw", "raw/sub/corpus", "photos", "corpus/sub"])
+def test_a_corpus_is_created_neither_in_recordings_nor_among_other_files(villa, made, tmp_path, place):
+    write_parts(tmp_path / "raw", 2)
+    (tmp_path / "photos").mkdir()
+    (tmp_path / "photos/holiday.jpg").write_text("mine")
+    shutil.copytree(made / "corpus", tmp_path / "corpus")
+    before = tree(tmp_path)
+    said = villa("ingest", NPZ, tmp_path / "raw", "--corpus", tmp_path / place)
+    assert said.code == 2
+    assert "give a new folder" in said.line
+    assert tree(tmp_path) == before
+
+
+def test_no_page_is_written_into_the_recordings_that_a_corpus_was_read_from(villa, tmp_path):
+    write_parts(tmp_path / "raw", 2)
+    assert villa("ingest", NPZ, tmp_path / "raw", "--corpus", tmp_path / "corpus", "--workers", 1).code == 0
+    said = villa("curate", tmp_path / "corpus", "--report", tmp_path / "raw/page")
+    assert said.code == 2
+    assert "a folder of raw recordings" in said.line
+    assert not (tmp_path / "raw/page").exists()
+
+
+def test_a_corpus_whose_creation_was_cut_short_is_completed(villa, tmp_path):
+    write_parts(tmp_path / "raw", 2)
+    (tmp_path / "corpus/_staging").mkdir(parents=True)
+    assert villa("ingest", NPZ, tmp_path / "raw", "--corpus", tmp_path / "corpus", "--workers", 1).code == 0
+    assert len(Corpus.open(tmp_path / "corpus")) == 6
+
+
+def test_a_picture_that_is_not_ours_is_not_drawn_over(villa, made, tmp_path):
+    episode = Corpus.open(made / "corpus").episode_ids()[0]
+    line = ("show", made / "corpus", episode, "--out", tmp_path / "strip.png")
+    assert villa(*line).code == 0
+    assert villa(*line).code == 0
+    (tmp_path / "strip.png").write_text("mine")
+    said = villa(*line)
+    assert said.code == 2
+    assert "`villa show` did not draw it" in said.line
+    assert (tmp_path / "strip.png").read_text() == "mine"
+
+
+def test_a_page_that_is_not_ours_is_not_made_into_reference(villa, tmp_path):
+    assert villa("docs", "--out", tmp_path).code == 0
+    (tmp_path / "commands.md").write_text("mine")
+    said = villa("docs", "--out", tmp_path)
+    assert said.code == 2
+    assert "`villa docs` did not write it" in said.line
+    assert (tmp_path / "commands.md").read_text() == "mine"
