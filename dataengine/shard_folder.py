@@ -6,7 +6,6 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 from pyarrow import fs
 
 from dataengine.errors import DataEngineError
@@ -57,10 +56,6 @@ class ShardFolder:
         """Read one file whole."""
         with self._system.open_input_stream(f"{self._path}/{name}") as stream:
             return bytes(stream.read())
-
-    def schema(self, name: str) -> pa.Schema:
-        """Read the columns and notes of a Parquet file."""
-        return pq.read_schema(f"{self._path}/{name}", filesystem=self._system)
 
     @contextlib.contextmanager
     def write(self, name: str) -> Iterator[HashedFile]:

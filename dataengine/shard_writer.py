@@ -19,19 +19,18 @@ from numpy.typing import NDArray
 from dataengine.errors import DataEngineError
 from dataengine.mixture import Mixture, key_of, permute
 from dataengine.shard_folder import ShardFolder
-from dataengine.shards import (
+from dataengine.shard_manifest import (
     FORMAT,
     INDEX,
     LOCK,
     MANIFEST,
     PLAN,
     VERSION,
-    codes_member,
-    index_name,
-    latent_member,
+    ShardEntry,
     read_object,
-    tar_name,
+    with_checksum,
 )
+from dataengine.shards import codes_member, index_name, latent_member, tar_name
 from dataengine.windows import DataIdentity, EpisodeInfo, EpisodeReader, LatentInfo
 
 
@@ -165,6 +164,7 @@ def write_shards(
         "statistics": statistics,
         "shards": entries,
     }
+    manifest = with_checksum(manifest)
     folder.write_bytes(MANIFEST, json.dumps(manifest, indent=1).encode())
     return manifest
 
@@ -216,8 +216,16 @@ def _finished(folder: ShardFolder, there: Mapping[str, int], number: int) -> dic
     index, tar = index_name(number), tar_name(number)
     if index not in there or tar not in there:
         return None
-    entry = json.loads(folder.schema(index).metadata[b"villa"])
-    return entry if there[tar] == entry["num_bytes"] else None
+    data = folder.read(index)
+    try:
+        entry = ShardEntry.model_validate_json(pq.read_schema(pa.BufferReader(data)).metadata[b"villa"])
+    except (ValueError, KeyError, TypeError, OSError, pa.ArrowException):  # damaged since: it is written anew
+        return None
+    return _with_index(entry.model_dump(), data) if there[tar] == entry.num_bytes else None
+
+
+def _with_index(entry: dict[str, Any], index: bytes) -> dict[str, Any]:
+    return {**entry, "index_sha256": hashlib.sha256(index).hexdigest()}
 
 
 def _write_shard(reader: EpisodeReader, folder: ShardFolder, number: int, planned: Plan) -> dict[str, Any]:
@@ -249,7 +257,7 @@ def _write_shard(reader: EpisodeReader, folder: ShardFolder, number: int, planne
     index = io.BytesIO()
     pq.write_table(table, index)
     folder.write_bytes(index_name(number), index.getvalue())
-    return entry
+    return _with_index(entry, index.getvalue())
 
 
 def _members(reader: EpisodeReader, segment: Segment, planned: Plan) -> Iterator[tuple[str, bytes]]:

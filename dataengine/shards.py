@@ -12,45 +12,31 @@ A sample `<episode id>-<segment>` is these files, one after another in the tar:
 manifest comes last: a folder without it is unfinished, and the same call goes on.
 """
 
-import hashlib
-import io
-import json
+import math
 import mmap
+import re
 from bisect import bisect_right
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
-import pyarrow as pa
-import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from dataengine import texts
 from dataengine.errors import DataEngineError
-from dataengine.schema import TEXTS
+from dataengine.shard_checks import Checks, verify
+from dataengine.shard_manifest import ADVICE, MANIFEST, PLAN, ShardEntry, damaged, read_index, read_manifest
 from dataengine.stats import EmbodimentStatistics
-from dataengine.windows import DataIdentity, EpisodeInfo, LatentInfo
+from dataengine.windows import EpisodeInfo, LatentInfo
 
-MANIFEST, PLAN = "manifest.json", "plan.json"
-LOCK = ".villa-lock"
-"""Held by whoever writes a folder on a disk; it says nothing about what the folder holds."""
-FORMAT, VERSION = "villa-shards", 3
-READABLE = (2, VERSION)
-"""Versions that are read: in 2 an episode's texts all hold for the whole of it."""
-
-INDEX = pa.schema(
-    [
-        *(pa.field(name, pa.string()) for name in ("key", "episode_id", "dataset", "embodiment", "kind", "split")),
-        *(pa.field(name, pa.int64()) for name in ("dataset_id", "embodiment_id", "num_steps", "first", "count")),
-        pa.field("control_hz", pa.float64()),
-        *(pa.field(name, pa.list_(pa.string())) for name in ("instruction", "cameras", "members")),
-        pa.field("texts", TEXTS),
-        *(pa.field(name, pa.list_(pa.int64())) for name in ("offsets", "sizes")),
-    ]
+_NPY = re.compile(
+    rb"\x93NUMPY\x01\x00..\{'descr': '(<f4|<i2|<i8)', 'fortran_order': False, 'shape': \(([0-9, ]{1,80})\), \} *\n",
+    re.S,
 )
-"""Columns of a shard's index: one row for each sample, where each of its files begins and how long it is."""
+"""What `numpy.save` writes before our arrays."""
+_HEADER_BYTES = 256
 
 
 def tar_name(number: int) -> str:
@@ -88,22 +74,27 @@ class ShardReader:
 
     def __init__(self, directory: str | Path) -> None:
         self.directory = Path(directory)
-        self.manifest = read_manifest(self.directory)
-        self.identity = DataIdentity(**self.manifest["identity"])
+        self.manifest, self._known = read_manifest(self.directory)
+        self.identity = self._known.identity
         self.episodes: list[EpisodeInfo] = []
         self._segments: list[list[_Stored]] = []
         rows: dict[str, int] = {}
-        for number, entry in enumerate(self.manifest["shards"]):
+        for number, entry in enumerate(self._known.shards):
             self._check(number, entry)
-            for found in pq.read_table(self.directory / index_name(number)).to_pylist():
-                row = rows.setdefault(found["episode_id"], len(rows))
-                if row == len(self.episodes):
-                    self.episodes.append(_episode(row, found))
-                    self._segments.append([])
-                members = dict(zip(found["members"], zip(found["offsets"], found["sizes"], strict=True), strict=True))
-                self._segments[row].append(_Stored(number, found["first"], found["count"], members))
-        for segments in self._segments:
+            index = read_index(self.directory, number, entry)
+            with damaged(self.directory / index_name(number)):
+                for found in index:
+                    row = rows.setdefault(found["episode_id"], len(rows))
+                    if row == len(self.episodes):
+                        self.episodes.append(_episode(row, found))
+                        self._segments.append([])
+                    places = zip(found["offsets"], found["sizes"], strict=True)
+                    members = dict(zip(found["members"], places, strict=True))
+                    self._segments[row].append(_Stored(number, found["first"], found["count"], members))
+        for episode, segments in zip(self.episodes, self._segments, strict=True):
             segments.sort(key=lambda s: s.first)
+            self._check_segments(episode, segments)
+        self._checks = Checks(self.directory, self._known.shards)
         self._maps: dict[int, mmap.mmap] = {}
         self._arrays: dict[tuple[int, str], NDArray[Any] | None] = {}
         self._frames: dict[tuple[int, str], list[_Frames]] = {}
@@ -111,7 +102,7 @@ class ShardReader:
     @property
     def latents(self) -> tuple[str, ...]:
         """Names of the latent actions that there are."""
-        return tuple(found["name"] for found in self.manifest["latents"])
+        return tuple(found.name for found in self._known.latents)
 
     def state(self, row: int) -> NDArray[np.float32] | None:
         """Give canonical states (t, s), or None for a human clip."""
@@ -128,7 +119,7 @@ class ShardReader:
                 f"{self.directory} has no latent actions of '{lam}', it has those of "
                 f"{', '.join(self.latents) or 'no model'}; `villa shard --latent {lam}` writes them"
             )
-        return LatentInfo(**self.manifest["latents"][self.latents.index(lam)])
+        return self._known.latents[self.latents.index(lam)]
 
     def latent(self, row: int, lam: str) -> tuple[NDArray[np.float32], NDArray[np.int16]]:
         """Give latent actions (t, k, d) and codes (t, k)."""
@@ -136,10 +127,15 @@ class ShardReader:
         if latent is None or codes is None:
             self.latent_info(lam)
             raise DataEngineError(f"{self.directory}: episode {self.episodes[row].episode_id} has no latent actions")
+        info = self.latent_info(lam)
+        if latent.shape[1:] != (info.k, info.d) or codes.shape[1] != info.k:
+            raise DataEngineError(f"{self.directory}: latent actions of '{lam}' are not as the manifest says; {ADVICE}")
         return latent, codes
 
     def jpegs(self, slot: str, wanted: Sequence[tuple[int, int]]) -> list[memoryview]:
         """See encoded frames for (row, frame) pairs: views of the mapped file, which a decoder reads without a copy."""
+        if len(self._maps) < len(self._known.shards):
+            self._checks.require(s.shard for row in {row for row, _ in wanted} for s in self._segments[row])
         return [self._jpeg(slot, row, frame) for row, frame in wanted]
 
     def num_bytes(self, row: int) -> int:
@@ -151,24 +147,36 @@ class ShardReader:
         """Give statistics by embodiment."""
         return {name: EmbodimentStatistics.from_json(one) for name, one in self.manifest["statistics"].items()}
 
-    def verify(self) -> list[str]:
+    def verify(self, threads: int = 1, tell: Callable[[int], None] = lambda _bytes: None) -> list[str]:
         """Compare every shard with its checksum; return the names of those that differ."""
-        bad = []
-        for entry in self.manifest["shards"]:
-            with (self.directory / entry["name"]).open("rb") as file:
-                if hashlib.file_digest(file, "sha256").hexdigest() != entry["sha256"]:
-                    bad.append(entry["name"])
-        return bad
+        return verify(self.directory, self._known.shards, threads, tell)
 
-    def _check(self, number: int, entry: Mapping[str, Any]) -> None:
+    def _check(self, number: int, entry: ShardEntry) -> None:
         tar, index = self.directory / tar_name(number), self.directory / index_name(number)
         size = tar.stat().st_size if tar.exists() else 0
-        if size != entry["num_bytes"] or not index.exists():
-            what = f"{size} bytes, its manifest says {entry['num_bytes']}" if index.exists() else "no index beside it"
+        if size != entry.num_bytes or not index.exists():
+            what = f"{size} bytes, its manifest says {entry.num_bytes}" if index.exists() else "no index beside it"
             raise DataEngineError(f"{tar}: found {what}; copy the folder again, or delete it and run `villa shard`")
+
+    def _check_segments(self, episode: EpisodeInfo, segments: Sequence[_Stored]) -> None:
+        """Refuse an episode of which something is missing."""
+        ends = [0, *(s.first + s.count for s in segments)]
+        wanted = {
+            f"{word}_{slot}.{kind}"
+            for slot in episode.cameras
+            for word, kind in (("frames", "bin"), ("offsets", "npy"))
+        }
+        if [s.first for s in segments] != ends[:-1] or ends[-1] != episode.num_steps:
+            what = f"holds {ends[-1]} of its {episode.num_steps} steps, or some of them twice"
+        elif any(not wanted <= s.members.keys() for s in segments):
+            what = "lacks pictures"
+        else:
+            return
+        raise DataEngineError(f"{self.directory}: episode {episode.episode_id} {what}; {ADVICE}")
 
     def _map(self, shard: int) -> mmap.mmap:
         if shard not in self._maps:
+            self._checks.require((shard,))
             with (self.directory / tar_name(shard)).open("rb") as file:
                 self._maps[shard] = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
         return self._maps[shard]
@@ -177,10 +185,23 @@ class ShardReader:
         """Join the parts of one array; that of an unbroken episode is a view of the file."""
         if (row, name) not in self._arrays:
             stored = self._segments[row]
-            parts = [_view(self._map(s.shard), s.members[name][0]) for s in stored if name in s.members]
+            parts = [self._part(s, name) for s in stored if name in s.members]
+            if parts and (len(parts) < len(stored) or len({part.shape[1:] for part in parts}) > 1):
+                who = self.episodes[row].episode_id
+                raise DataEngineError(f"{self.directory}: {name} of episode {who} has gaps or several widths; {ADVICE}")
             joined = None if not parts else parts[0] if len(parts) == 1 else np.concatenate(parts)
             self._arrays[row, name] = joined
         return self._arrays[row, name]
+
+    def _part(self, stored: _Stored, name: str) -> NDArray[Any]:
+        """See one array of a segment."""
+        kind = name.partition("_")[0]
+        dtype, dims = {"codes": ("<i2", 2), "latent": ("<f4", 3), "offsets": ("<i8", 1)}.get(kind, ("<f4", 2))
+        with damaged(self.directory / tar_name(stored.shard)):
+            found = _view(self._map(stored.shard), stored.members[name], dtype, dims)
+            if len(found) != stored.count + (kind == "offsets"):
+                raise ValueError(f"{name} of {len(found)} steps, expected {stored.count}")
+        return found
 
     def _jpeg(self, slot: str, row: int, frame: int) -> memoryview:
         if (row, slot) not in self._frames:
@@ -191,9 +212,10 @@ class ShardReader:
         return found.jpegs[begin:end]
 
     def _segment_frames(self, stored: _Stored, slot: str) -> "_Frames":
-        file = self._map(stored.shard)
-        offsets = _view(file, stored.members[f"offsets_{slot}.npy"][0])
+        file, offsets = self._map(stored.shard), self._part(stored, f"offsets_{slot}.npy")
         begin, size = stored.members[f"frames_{slot}.bin"]
+        if offsets[0] != 0 or offsets[-1] != size or (np.diff(offsets) < 0).any():
+            raise DataEngineError(f"{self.directory / tar_name(stored.shard)}: frames lie elsewhere; {ADVICE}")
         return _Frames(stored.first, memoryview(file)[begin : begin + size], offsets)
 
 
@@ -203,30 +225,6 @@ class _Frames(NamedTuple):
     first: int
     jpegs: memoryview
     offsets: NDArray[np.int64]
-
-
-def read_object(data: bytes, place: str) -> dict[str, Any]:
-    """Read a JSON object of our own; raise DataEngineError where it is damaged."""
-    try:
-        found = json.loads(data)
-    except (ValueError, RecursionError) as error:
-        raise DataEngineError(f"{place}: damaged, no JSON ({type(error).__name__}); copy the folder again") from error
-    if not isinstance(found, dict):
-        raise DataEngineError(f"{place}: found a {type(found).__name__}, expected an object; copy the folder again")
-    return found
-
-
-def read_manifest(directory: Path) -> dict[str, Any]:
-    """Read what a folder of shards says about itself; raise DataEngineError where that is nothing."""
-    place = directory / MANIFEST
-    if not place.exists():
-        what = "unfinished shards" if (directory / PLAN).exists() else f"no {MANIFEST}"
-        raise DataEngineError(f"{directory}: found {what}, expected a folder that `villa shard` finished")
-    manifest = json.loads(place.read_text())
-    if manifest.get("format") != FORMAT or manifest.get("version") not in READABLE:
-        found = f"{manifest.get('format')} {manifest.get('version')}"
-        raise DataEngineError(f"{place}: found {found}, expected {FORMAT} {VERSION}; `villa shard` writes them anew")
-    return manifest
 
 
 def is_shards(place: str | Path) -> bool:
@@ -244,9 +242,14 @@ def _episode(row: int, found: Mapping[str, Any]) -> EpisodeInfo:
     )
 
 
-def _view(file: mmap.mmap, offset: int) -> NDArray[Any]:
-    """See the .npy at an offset of a file as an array, without copying it."""
-    head = io.BytesIO(file[offset : offset + 256])
-    np.lib.format.read_magic(head)
-    shape, _, dtype = np.lib.format.read_array_header_1_0(head)
-    return np.frombuffer(file, dtype, count=int(np.prod(shape)), offset=offset + head.tell()).reshape(shape)
+def _view(file: mmap.mmap, place: tuple[int, int], dtype: str, dims: int) -> NDArray[Any]:
+    """See the .npy at (offset, bytes) of a file as an array, without copying it; raise ValueError if it is no such."""
+    offset, size = place
+    head = _NPY.match(file, offset, offset + min(size, _HEADER_BYTES))
+    if head is None or head[1].decode() != dtype:
+        raise ValueError(f"no array of {dtype}")
+    shape = tuple(int(word) for word in head[2].decode().split(",") if word.strip())
+    count = math.prod(shape)
+    if len(shape) != dims or count * np.dtype(dtype).itemsize != offset + size - head.end():
+        raise ValueError(f"an array of shape {shape} in {size} bytes")
+    return np.frombuffer(file, dtype, count=count, offset=head.end()).reshape(shape)

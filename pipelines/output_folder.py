@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from dataengine.errors import DataEngineError
-from dataengine.shards import LOCK
+from dataengine.shard_manifest import LOCK
 
 MARKER = ".villa-output.json"
 VERSION = 1

@@ -11,8 +11,8 @@ from dataengine.config import MOST, MOST_WORKERS, Config, Seed
 from dataengine.errors import DataEngineError
 from dataengine.report import Report
 from dataengine.shard_folder import ShardFolder
+from dataengine.shard_manifest import MANIFEST
 from dataengine.shard_writer import Plan, check_folder, plan, write_shards
-from dataengine.shards import MANIFEST
 from dataengine.store import Corpus
 from dataengine.store.reader import TableReader
 from pipelines.mixture_recipe import NamedMixture

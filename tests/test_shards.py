@@ -1,10 +1,15 @@
 import json
+import os
+import random
+from collections import Counter
 from pathlib import Path
 
 import numpy as np
+import pyarrow.parquet as pq
 import pytest
 import simplejpeg
 
+from dataengine import shard_checks
 from dataengine.errors import DataEngineError
 from dataengine.mixture import WindowSampler
 from dataengine.shard_writer import plan, write_shards
@@ -115,8 +120,134 @@ def test_a_folder_of_other_shards_is_left_alone(shards: Path, tmp_path: Path) ->
     with pytest.raises(DataEngineError, match="holds shards of other data or settings"):
         write(shards, made_reader(), segment_steps=10)
     (tmp_path / "thesis.txt").write_text("all I have")
-    with pytest.raises(DataEngineError, match="is neither empty nor a folder of shards"):
+    with pytest.raises(
+        DataEngineError, match=r"holds files and no plan.json \(thesis.txt\), so it is no folder of shards"
+    ):
         write(tmp_path, made_reader())
+
+
+def read_all(stored: ShardReader) -> list:
+    """Everything that a training may read."""
+    found: list = [stored.identity, stored.manifest["statistics"], stored.latent_info("lam")]
+    for episode in stored.episodes:
+        row, frames = episode.row, range(episode.num_steps)
+        found += [episode, *(bytes(j) for s in episode.cameras for j in stored.jpegs(s, [(row, i) for i in frames]))]
+        found += [None if a is None else a.tolist() for a in (stored.state(row), stored.action(row))]
+        found += [a.tolist() for a in stored.latent(row, "lam")]
+    return found
+
+
+def make_old(directory: Path) -> None:
+    """Turn shards into those of version 2, which had checksums of tars alone."""
+    place = directory / "manifest.json"
+    manifest = json.loads(place.read_text()) | {"version": 2}
+    del manifest["checksum"]
+    for number, entry in enumerate(manifest["shards"]):
+        del entry["index_sha256"]
+        index = directory / f"shard-{number:06d}.parquet"
+        pq.write_table(pq.read_table(index).drop_columns(["texts"]), index)
+    place.write_text(json.dumps(manifest))
+
+
+@pytest.mark.parametrize("old", [False, True], ids=["now", "version 2"])
+@pytest.mark.parametrize("name", ["manifest.json", "shard-000001.parquet", "shard-000001.tar"])
+def test_a_flipped_bit_gives_an_error_with_the_files_name_and_never_other_numbers(
+    tmp_path: Path, name: str, old: bool
+) -> None:
+    write(tmp_path, made_reader())
+    if old:
+        make_old(tmp_path)
+    whole = (tmp_path / name).read_bytes()
+    expected = read_all(ShardReader(tmp_path))
+    draw, outcomes = random.Random(11), Counter[str]()
+    for _ in range(60):
+        data = bytearray(whole)
+        place = draw.randrange(len(data))
+        data[place] = draw.choice([data[place] ^ 1 << draw.randrange(8), draw.randrange(256)])
+        if draw.random() < 0.2:
+            data = data[: draw.randrange(len(data))]
+        (tmp_path / name).write_bytes(data)
+        try:
+            # What version 2 says of itself has no checksum, so that numbers in it can change unseen.
+            outcomes[
+                "same" if read_all(ShardReader(tmp_path)) == expected or (old and name[-4:] != ".tar") else "other"
+            ] += 1
+        except DataEngineError as error:
+            assert "\n" not in str(error)
+            assert name in str(error) or name.startswith("manifest") or old
+            outcomes["named"] += 1
+    assert not outcomes["other"]
+    assert outcomes["named"] > 20
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("shards", None),
+        ("shards", [{}]),
+        ("identity", {"uri": 3}),
+        ("latents", [{"name": "lam"}]),
+        ("statistics", {"arm7_jaw": {"state": {}}}),
+        ("num_steps", -1),
+        ("num_steps", 8),
+        ("format", ["villa-shards"]),
+        ("version", True),
+        ("version", "3"),
+    ],
+)
+def test_a_manifest_that_says_something_else_is_named(tmp_path: Path, key: str, value: object) -> None:
+    write(tmp_path, made_reader())
+    make_old(tmp_path)
+    place = tmp_path / "manifest.json"
+    place.write_text(json.dumps(json.loads(place.read_text()) | {key: value}))
+    with pytest.raises(DataEngineError, match=r"manifest\.json: "):
+        ShardReader(tmp_path)
+
+
+def test_a_shard_is_read_once_for_its_checksum_and_that_is_remembered(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    monkeypatch.setattr(shard_checks, "MIN_BYTES", 1)
+    reads: list[str] = []
+    is_whole = shard_checks.is_whole
+    monkeypatch.setattr(shard_checks, "is_whole", lambda p, e: reads.append(p.name) or is_whole(p, e))
+    shards = tmp_path / "shards"
+    write(shards, made_reader())
+    names = [f"shard-{i:06d}.tar" for i in range(len(list(shards.glob("*.tar"))))]
+    before = sorted(p.name for p in shards.iterdir())
+    first = read_all(ShardReader(shards))
+    assert sorted(reads) == names
+    assert read_all(ShardReader(shards)) == first
+    assert sorted(reads) == names
+    assert sorted(p.name for p in shards.iterdir()) == before
+    facts, data = (shards / names[1]).stat(), bytearray((shards / names[1]).read_bytes())
+    data[2000] ^= 1
+    (shards / names[1]).write_bytes(data)
+    with pytest.raises(DataEngineError, match=f"{names[1]}: damaged"):
+        read_all(ShardReader(shards))
+    # Rot that leaves the time as it was is found by whoever asks.
+    os.utime(shards / names[1], ns=(facts.st_atime_ns, facts.st_mtime_ns))
+    assert read_all(ShardReader(shards)) != first
+    assert ShardReader(shards).verify() == [names[1]]
+    with pytest.raises(DataEngineError, match=f"{names[1]}: damaged"):
+        read_all(ShardReader(shards))
+
+
+def test_where_nothing_can_be_remembered_every_reader_compares(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "file"))
+    monkeypatch.setattr(shard_checks, "MIN_BYTES", 1)
+    write(tmp_path / "shards", made_reader())
+    assert read_all(ShardReader(tmp_path / "shards")) == read_all(ShardReader(tmp_path / "shards"))
+
+
+def test_a_damaged_index_of_a_stopped_emission_is_written_anew(tmp_path: Path, shards: Path) -> None:
+    write(tmp_path, made_reader())
+    (tmp_path / "manifest.json").unlink()
+    (tmp_path / "shard-000000.parquet").write_bytes(b"PAR1 and no more")
+    write(tmp_path, made_reader())
+    assert read_all(ShardReader(tmp_path)) == read_all(ShardReader(shards))
 
 
 def test_a_damaged_shard_is_noticed(tmp_path: Path) -> None:
@@ -126,6 +257,8 @@ def test_a_damaged_shard_is_noticed(tmp_path: Path) -> None:
     data[2000] ^= 1
     victim.write_bytes(data)
     assert ShardReader(tmp_path).verify() == ["shard-000001.tar"]
+    with pytest.raises(DataEngineError, match=r"shard-000001.tar: damaged, its bytes have another checksum"):
+        read_all(ShardReader(tmp_path))
     victim.write_bytes(data[:5000])
     with pytest.raises(DataEngineError, match=r"shard-000001.tar: found 5000 bytes, its manifest says \d+; copy"):
         ShardReader(tmp_path)

@@ -14,7 +14,8 @@ from dataengine.errors import DataEngineError
 from dataengine.mixture import Mixture
 from dataengine.normalize import Normalizer, by_body
 from dataengine.shard_folder import ShardFolder
-from dataengine.shards import MANIFEST, PLAN, ShardReader, is_shards
+from dataengine.shard_manifest import MANIFEST, PLAN
+from dataengine.shards import ShardReader, is_shards
 from dataengine.stats import EmbodimentStatistics
 from dataengine.windows import EpisodeInfo, EpisodeReader, LatentInfo, is_held_out
 
