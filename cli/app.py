@@ -1,6 +1,8 @@
 """The `villa` command: every file of this folder that holds a command, and the way out."""
 
+import contextlib
 import importlib
+import os
 import sys
 
 from cli.contract import COMMANDS, app, invoke
@@ -11,4 +13,14 @@ for name in COMMANDS:
 
 def main() -> None:
     """Run the command line and leave with its exit code."""
-    sys.exit(invoke(app, sys.argv[1:]))
+    try:
+        code = invoke(app, sys.argv[1:])
+    except SystemExit as error:
+        code = error.code if isinstance(error.code, int) else 1
+    if "ray" in sys.modules:
+        # Ray's threads crash now and then while the interpreter ends; all that must be put away has been.
+        with contextlib.suppress(OSError):
+            sys.stdout.flush()
+            sys.stderr.flush()
+        os._exit(code)
+    sys.exit(code)

@@ -1,6 +1,7 @@
 """What every command does alike: settings, one report, errors in one line, exit codes.
 
-Exit codes: 0 done; 1 failed; 2 wrong usage or bad input; 130 interrupted. stdout carries the report and nothing else.
+Exit codes: 0 done; 1 failed; 2 wrong usage or bad input; 130 interrupted; 143 terminated. stdout carries the report
+and nothing else.
 """
 
 import contextlib
@@ -9,7 +10,9 @@ import inspect
 import io
 import json
 import os
+import signal
 import sys
+import threading
 import traceback
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -125,10 +128,11 @@ def extra_options(words: Sequence[str]) -> dict[str, Any]:
 def perform(name: str, body: Callable[[], "Report"], *, as_json: bool, debug: bool) -> int:
     """Run a command's body, print its report or its error, and return the exit code."""
     try:
-        with _stdout_kept_clean():
+        with _stdout_kept_clean(), _terminable() as terminated:
             report = body()
     except KeyboardInterrupt:
-        return _fail(f"villa {name}: interrupted; the same command continues where it stopped", 130, as_json)
+        did, code = ("terminated", 143) if terminated else ("interrupted", 130)
+        return _fail(f"villa {name}: {did}; the same command continues where it stopped", code, as_json)
     except Exception as error:
         if debug:
             traceback.print_exc()
@@ -140,6 +144,26 @@ def perform(name: str, body: Callable[[], "Report"], *, as_json: bool, debug: bo
         if speaks():
             typer.echo(report.model_dump_json() if as_json else report.summary())
     return 0 if getattr(report, "ok", True) else 1
+
+
+@contextlib.contextmanager
+def _terminable() -> Iterator[list[int]]:
+    """Take SIGTERM for Ctrl-C, so that a command puts its work away and its helpers go; a second one kills it."""
+    seen: list[int] = []
+
+    def stop(number: int, _frame: object) -> None:
+        seen.append(number)
+        signal.signal(number, signal.SIG_DFL)
+        raise KeyboardInterrupt
+
+    if threading.current_thread() is not threading.main_thread():
+        yield seen
+        return
+    before = signal.signal(signal.SIGTERM, stop)
+    try:
+        yield seen
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def invoke(app: typer.Typer, arguments: Sequence[str]) -> int:

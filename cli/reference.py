@@ -30,6 +30,7 @@ CONFIGS = {
     "villa label --video": ("pipelines.label_video:LabelVideoConfig",),
     "villa lam report": ("pipelines.lam_report:LamReportConfig",),
     "villa shard": ("pipelines.shard:ShardConfig",),
+    "villa shard --verify": ("pipelines.shard_verify:VerifyShardsConfig",),
     "villa export lerobot": ("pipelines.export:ExportConfig",),
     "villa export lam": ("pipelines.export_lam:ExportLamConfig",),
     "villa probe": ("pipelines.probe:ProbeConfig",),

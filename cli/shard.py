@@ -14,10 +14,11 @@ if TYPE_CHECKING:
 @command(
     app,
     "shard",
-    example="villa shard runs/corpus@march --out runs/shards\nvilla shard runs/corpus --mixture villa-x --dry-run",
+    example="villa shard runs/corpus@march --out runs/shards\nvilla shard runs/corpus --mixture villa-x --dry-run\n"
+    "villa shard runs/shards --verify",
 )
 def shard(
-    corpus: Annotated[str, typer.Argument(help="Corpus to read, or a snapshot of it: CORPUS@NAME.")],
+    corpus: Annotated[str, typer.Argument(help="Corpus to read, or a snapshot: CORPUS@NAME; for --verify the shards.")],
     settings: Settings,
     out: Annotated[str | None, typer.Option(help="Folder or URI of the shards.")] = None,
     latent: Annotated[
@@ -25,8 +26,15 @@ def shard(
     ] = None,
     mixture: Annotated[str | None, typer.Option(help="What to draw: a recipe's name or a YAML file.")] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Plan and count, write nothing.")] = False,
+    verify: Annotated[bool, typer.Option("--verify", help="Compare a folder of shards with its checksums.")] = False,
 ) -> "Report":
     """Write the kept episodes as WebDataset shards with a manifest (checksums, counts, statistics)."""
+    if verify:
+        if out or latent or mixture or dry_run:
+            raise typer.BadParameter("--verify takes a folder of shards and nothing else")
+        from pipelines import shard_verify
+
+        return shard_verify.run(settings.fill(shard_verify.VerifyShardsConfig, shards=corpus))
     from pipelines import shard as pipeline
 
     return pipeline.run(

@@ -68,7 +68,7 @@ class OutputFolder:
                     f"{self.root / name}: is there already and `villa {self.command}` did not write it; move it away, "
                     f"or give another folder"
                 )
-        if new:
+        if new or not (self.root / MARKER).exists():
             self._names.update(new)
             self._save()
 

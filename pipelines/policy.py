@@ -92,10 +92,9 @@ class ActPolicy:
 
         place = Path(directory)
         if not (place / weights.CONFIG_NAME).exists():
-            saved = checkpoint.steps(place / "checkpoints")
-            if not saved:
+            if not checkpoint.steps(place / "checkpoints"):
                 raise DataEngineError(f"{place}: no policy there, expected a folder that `villa train act` wrote")
-            place = checkpoint.path(place / "checkpoints", saved[-1])
+            place = checkpoint.newest_whole(place / "checkpoints")
         about = weights.read_config(place)
         if "bodies" not in about:
             found = about.get("architecture")

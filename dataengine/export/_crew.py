@@ -3,13 +3,13 @@
 import contextlib
 import multiprocessing as mp
 import os
-import signal
 from collections.abc import Callable, Iterator, Sequence
 from multiprocessing.connection import Connection, wait
 from multiprocessing.context import SpawnProcess
 from typing import Any, TypeVar, cast
 
 from dataengine.errors import DataEngineError
+from dataengine.runners.interrupts import ignore_interrupts, starting_workers
 from dataengine.runners.local import die_with
 
 T = TypeVar("T")
@@ -29,7 +29,8 @@ def run(start: Callable[[], Work[T]], tasks: Sequence[T], workers: int) -> Itera
         for _ in range(min(workers, len(tasks))):
             ours, theirs = context.Pipe()
             process = context.Process(target=_serve, args=(theirs, start, os.getpid()), daemon=True)
-            process.start()
+            with starting_workers():
+                process.start()
             theirs.close()
             crew[ours] = process
             ours.send(rest.pop())
@@ -60,7 +61,7 @@ def run(start: Callable[[], Work[T]], tasks: Sequence[T], workers: int) -> Itera
 
 def _serve(pipe: Connection, start: Callable[[], Work[Any]], parent: int) -> None:
     """Do tasks until the driver goes away."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the driver decides
+    ignore_interrupts()
     die_with(parent)
     work = None
     with contextlib.suppress(EOFError, BrokenPipeError):

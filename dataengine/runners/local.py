@@ -16,6 +16,7 @@ from dataengine.episode import Part, Reject
 from dataengine.guard import share_gb
 from dataengine.protocols import PartReader
 from dataengine.runners.attempts import Attempt, Attempts, Limits
+from dataengine.runners.interrupts import ignore_interrupts, starting_workers
 from dataengine.runners.worker import read_part
 from dataengine.store.receipts import Receipt
 from dataengine.store.staging import Staging
@@ -37,8 +38,9 @@ def run(
     queue = Attempts(parts, limits)
     count = min(limits.workers or len(os.sched_getaffinity(0)), len(queue))
     bounds = (limits.stall_s, limits.memory_gb or share_gb(count))
-    crew = [_start(source, staging, bounds) for _ in range(count)]
+    crew: list[_Worker] = []
     try:
+        crew.extend(_start(source, staging, bounds) for _ in range(count))
         while True:
             for worker in crew:
                 if worker.attempt is None and queue:
@@ -85,14 +87,15 @@ def _start(source: PartReader, staging: Staging, bounds: tuple[float, float]) ->
     context = mp.get_context("spawn")
     ours, theirs = context.Pipe()
     process = context.Process(target=_serve, args=(theirs, source, staging, bounds, os.getpid()), daemon=True)
-    process.start()
+    with starting_workers():
+        process.start()
     theirs.close()
     return _Worker(process, ours)
 
 
 def _serve(pipe: Connection, source: PartReader, staging: Staging, bounds: tuple[float, float], parent: int) -> None:
     """Read parts until the driver goes away."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the driver decides
+    ignore_interrupts()
     die_with(parent)
     while True:
         try:

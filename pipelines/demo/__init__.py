@@ -13,10 +13,20 @@ from dataengine.config import Config
 from dataengine.errors import DataEngineError
 from pipelines.demo import data, training
 from pipelines.demo.layout import DEMO, QUICK, DemoRun
-from pipelines.demo.summary import DemoSummary, StageTime
+from pipelines.demo.summary import FILE_NAME, DemoSummary, StageTime
 from pipelines.output_folder import Before, claimed
 
-OLD_DEMO = Before(r"summary\.json|report/|logs/", lambda out: bool(DemoSummary.load(out).command), beside=True)
+
+def _is_demo(out: Path) -> bool:
+    """Know a demo by its summary."""
+    try:
+        return (out / FILE_NAME).is_file() and bool(DemoSummary.load(out).timings)
+    except (OSError, ValueError):
+        return False
+
+
+OLD_DEMO = Before(r"summary\.json|report/|logs/", _is_demo, beside=True)
+
 STAGES = {
     "record": data.record,
     "ingest": data.ingest,
@@ -54,7 +64,7 @@ def run(config: DemoConfig) -> DemoSummary:
     if config.until is not None and config.until not in STAGES:
         raise DataEngineError(f"no stage '{config.until}'; --until takes {', '.join(STAGES)}")
     with claimed(config.out, "demo", before=OLD_DEMO) as out:
-        out.claim("summary.json", "report/", "logs/")
+        out.claim(FILE_NAME, "report/", "logs/")
         return _run(config)
 
 

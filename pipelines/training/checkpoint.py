@@ -1,16 +1,18 @@
 """All that a run needs to go on: one directory for each saved step, whole or not there at all.
 
 `model_config.json` + `model.safetensors` (what `load_lam` and `load_act` read), `ema.safetensors`,
-`optimizer.safetensors`, `rng.safetensors` and `state.json`. Nothing in it is ever executed.
+`optimizer.safetensors`, `rng.safetensors` and `state.json`, which has a checksum of each file and of itself, so that
+damage is seen. Nothing in it is ever executed.
 """
 
+import hashlib
 import json
 import os
 import random
 import re
-import shutil
+import sys
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -20,9 +22,14 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
+from dataengine.errors import DataEngineError
+from dataengine.reading import one_line
 from models import weights
 
 STATE_NAME = "state.json"
+EMA_NAME, OPTIMIZER_NAME, RNG_NAME = "ema.safetensors", "optimizer.safetensors", "rng.safetensors"
+DAMAGE = (SafetensorError, ValueError, LookupError, TypeError, AttributeError, RuntimeError, OSError)
+"""What loading raises over files that are not as they were written."""
 _PREFIX, _UNFINISHED = "step-", ".unfinished-"
 
 
@@ -37,9 +44,52 @@ def path(directory: Path, step: int) -> Path:
     return directory / f"{_PREFIX}{step:08d}"
 
 
-def identity(checkpoint: Path) -> dict[str, Any]:
-    """Read which settings and data a checkpoint belongs to."""
-    return json.loads((checkpoint / STATE_NAME).read_text())["identity"]
+class DamagedCheckpointError(DataEngineError):
+    """A checkpoint cannot be loaded; the one before may do."""
+
+
+def read_state(checkpoint: Path) -> dict[str, Any]:
+    """Read what `save` was given; raise DamagedCheckpointError unless it, and each file beside it, is as written."""
+    with _named(checkpoint):
+        state: dict[str, Any] = json.loads((checkpoint / STATE_NAME).read_bytes())
+        if state.get("checksum") not in (None, _checksum(state)):
+            raise ValueError(f"{STATE_NAME} has changed")
+        if not isinstance(state["identity"], dict):
+            raise TypeError(f"{STATE_NAME} does not say which run it is of")
+        for name, digest in state.get("sha256", {}).items():  # older ones have none
+            if _sha256(checkpoint / name) != digest:
+                raise ValueError(f"{name} has changed")
+    return state
+
+
+def newest_whole(directory: Path) -> Path:
+    """Find the newest checkpoint that is as it was written; say on stderr which are not."""
+    for step in reversed(steps(directory)):
+        try:
+            read_state(path(directory, step))
+            return path(directory, step)
+        except DamagedCheckpointError as error:
+            print(f"{error}; taking the one before, if there is one", file=sys.stderr)  # noqa: T201
+    raise DataEngineError(f"{directory}: no checkpoint is whole; train again, or copy one from elsewhere")
+
+
+@contextmanager
+def _named(checkpoint: Path) -> Iterator[None]:
+    try:
+        yield
+    except DAMAGE as error:
+        words = one_line(f"{type(error).__name__}: {error}" if isinstance(error, LookupError) else str(error), 200)
+        raise DamagedCheckpointError(f"{checkpoint}: damaged ({words})") from error
+
+
+def _sha256(file: Path) -> str:
+    with file.open("rb") as opened:
+        return hashlib.file_digest(opened, "sha256").hexdigest()
+
+
+def _checksum(state: Mapping[str, Any]) -> str:
+    plain = {key: value for key, value in state.items() if key != "checksum"}
+    return hashlib.sha256(json.dumps(plain, sort_keys=True).encode()).hexdigest()
 
 
 def save(
@@ -60,7 +110,7 @@ def save(
     """
     directory.mkdir(parents=True, exist_ok=True)
     for left in directory.glob(f"{_UNFINISHED}*"):
-        shutil.rmtree(left, ignore_errors=True)
+        _remove(left, files)
     partial = directory / f"{_UNFINISHED}{step:08d}"
     partial.mkdir()
     tensors, plain = _flatten_optimizer(optimizer)
@@ -68,23 +118,38 @@ def save(
     with disk_errors(partial):
         weights.save_model(model, partial, extra)
         write_files(partial, files)
-        save_file(tensors, partial / "optimizer.safetensors")
+        save_file(tensors, partial / OPTIMIZER_NAME)
         if ema is not None:
             averaged = {name: value.detach().cpu().contiguous() for name, value in ema.items()}
-            save_file(averaged, partial / "ema.safetensors")
-        save_file(rng, partial / "rng.safetensors")
-    text = json.dumps({**state, "step": step, "optimizer": plain, "rng": rng_plain})
-    (partial / STATE_NAME).write_text(text)
+            save_file(averaged, partial / EMA_NAME)
+        save_file(rng, partial / RNG_NAME)
+    digests = {file.name: _sha256(file) for file in sorted(partial.iterdir())}
+    about = json.loads(json.dumps({**state, "step": step, "optimizer": plain, "rng": rng_plain, "sha256": digests}))
+    (partial / STATE_NAME).write_text(json.dumps({**about, "checksum": _checksum(about)}), encoding="utf-8")
     for file in partial.iterdir():
         _flush(file)
     final = path(directory, step)
     if final.exists():
-        shutil.rmtree(final)
+        _remove(final, files)
+    if final.exists():
+        raise DataEngineError(f"{final}: holds files that are not of a checkpoint; move them away, then go on")
     partial.rename(final)
     _flush(directory)
     for old in steps(directory)[:-keep]:
-        shutil.rmtree(path(directory, old))
+        _remove(path(directory, old), files)
     return final
+
+
+def _remove(checkpoint: Path, files: Mapping[str, str]) -> None:
+    """Delete what a checkpoint is made of, first what makes it one; a file of anybody else stays, with its folder."""
+    ours = (STATE_NAME, weights.WEIGHTS_NAME, weights.CONFIG_NAME, EMA_NAME, OPTIMIZER_NAME, RNG_NAME, *files)
+    for name in ours:
+        (checkpoint / name).unlink(missing_ok=True)
+    for left in checkpoint.glob("*.partial"):  # a killed process was at it
+        if left.name.startswith(tuple(name.rpartition(".")[0] for name in ours)):
+            left.unlink()
+    with suppress(OSError):
+        checkpoint.rmdir()
 
 
 @contextmanager
@@ -100,25 +165,32 @@ def disk_errors(place: Path) -> Iterator[None]:
 
 
 def load(
-    checkpoint: Path, *, model: nn.Module, optimizer: torch.optim.Optimizer, ema: dict[str, Tensor] | None
-) -> dict[str, Any]:
-    """Restore model, optimiser, EMA and random generators in place; return the state that `save` was given."""
-    state: dict[str, Any] = json.loads((checkpoint / STATE_NAME).read_text())
-    model.load_state_dict(load_file(checkpoint / weights.WEIGHTS_NAME))
-    _fill_optimizer(optimizer, load_file(checkpoint / "optimizer.safetensors"), state["optimizer"])
-    if ema is not None:
-        for name, value in load_file(checkpoint / "ema.safetensors").items():
-            ema[name].copy_(value)
-    _set_rng(load_file(checkpoint / "rng.safetensors"), state["rng"])
-    return state
+    checkpoint: Path,
+    state: Mapping[str, Any],
+    *,
+    model: nn.Module,
+    optimizer: torch.optim.Optimizer,
+    ema: dict[str, Tensor] | None,
+) -> None:
+    """Restore model, optimiser, EMA and random generators in place, with what `read_state` found.
+
+    Raise DamagedCheckpointError where that cannot be done; some of them may be restored then.
+    """
+    with _named(checkpoint):
+        model.load_state_dict(load_file(checkpoint / weights.WEIGHTS_NAME))
+        _fill_optimizer(optimizer, load_file(checkpoint / OPTIMIZER_NAME), state["optimizer"])
+        if ema is not None:
+            for name, value in load_file(checkpoint / EMA_NAME).items():
+                ema[name].copy_(value)
+        _set_rng(load_file(checkpoint / RNG_NAME), state["rng"])
 
 
 def load_ema(checkpoint: Path, model: nn.Module) -> None:
     """Give a model the averaged weights of a checkpoint that has them."""
-    place = checkpoint / "ema.safetensors"
+    place = checkpoint / EMA_NAME
     if place.exists():
         own = dict(model.named_parameters())
-        with torch.no_grad():
+        with _named(checkpoint), torch.no_grad():
             for name, value in load_file(place).items():
                 own[name].copy_(value)
 
@@ -127,7 +199,7 @@ def write_files(directory: Path, files: Mapping[str, str]) -> None:
     """Write small text files, each whole or not at all."""
     for name, text in files.items():
         partial = directory / f"{name}.partial"
-        partial.write_text(text)
+        partial.write_text(text, encoding="utf-8")
         partial.replace(directory / name)
 
 

@@ -347,10 +347,7 @@ class Run(Generic[B]):
                 f"{self.out}: the first rank goes on from step {found}, another finds no such checkpoint; put --out on "
                 f"a disk that all machines share"
             )
-        place = checkpoint.path(self.checkpoints, found)
-        check_identity(checkpoint.identity(place), self.identity, self.out)
-        shadow = self.ema.shadow if self.ema else None
-        state = checkpoint.load(place, model=self.model, optimizer=self.optimizer, ema=shadow)
+        state = self._load([step for step in saved if step <= found])
         self.step, self.seconds, self.figures = state["step"], state["seconds"], state["figures"]
         self.sums = {name: torch.tensor(v, dtype=torch.float64) for name, v in state["sums"].items()}
         self.sums = {name: value.to(self.device) for name, value in self.sums.items()}
@@ -358,6 +355,25 @@ class Run(Generic[B]):
         self.loader.load_state_dict({"step": self.step * self.config.accumulate})
         for words in changes(state["elastic"], self.config, self.step, self.out):
             self._say(words)
+
+    def _load(self, saved: Sequence[int]) -> dict[str, Any]:
+        """Restore the newest checkpoint that is whole, and say which are not."""
+        shadow = self.ema.shadow if self.ema else None
+        for step in reversed(saved):
+            place, damaged = checkpoint.path(self.checkpoints, step), False
+            try:
+                state = checkpoint.read_state(place)
+                check_identity(state["identity"], self.identity, self.out)
+                checkpoint.load(place, state, model=self.model, optimizer=self.optimizer, ema=shadow)
+            except checkpoint.DamagedCheckpointError as error:
+                damaged = True
+                self._say(f"{error}; going back to the checkpoint before, if there is one")
+            if not self.ranks.any(damaged):
+                return state
+        raise DataEngineError(
+            f"{self.checkpoints}: no checkpoint is whole (steps {', '.join(map(str, saved))}); copy one from "
+            f"elsewhere, or delete that folder to begin anew"
+        )
 
     def _say(self, words: str) -> None:
         if self.ranks.leads:

@@ -15,6 +15,7 @@ from made_lam import make_lam
 from store.npz_source import write_parts
 
 from dataengine.store import Corpus
+from pipelines import stats
 from pipelines.output_folder import LOCK, MARKER, locked
 
 ROOT = Path(__file__).parents[2]
@@ -29,6 +30,7 @@ def made(tmp_path_factory):
     corpus = make_corpus(root / "corpus", {"a": [robot_episode(f"r{i}", num_steps=14) for i in range(6)]})
     jpegs = corpus.jpegs("primary", [(e, i) for e in corpus.episode_ids() for i in range(8)])
     make_lam(root / "lam", jpegs)
+    stats.run(stats.StatsConfig(corpus=corpus.uri))
     return root
 
 

@@ -90,6 +90,68 @@ def test_a_half_written_checkpoint_is_no_checkpoint(whole: Path, tmp_path: Path)
     assert not list((tmp_path / "checkpoints").glob(".unfinished*"))
 
 
+@pytest.mark.parametrize(
+    "name",
+    [
+        "state.json",
+        "model.safetensors",
+        "optimizer.safetensors",
+        "ema.safetensors",
+        "rng.safetensors",
+        "model_config.json",
+    ],
+)
+@pytest.mark.parametrize("damage", ["flipped", "cut", "gone"])
+def test_a_damaged_checkpoint_is_named_and_the_one_before_is_used(
+    whole: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], name: str, damage: str
+) -> None:
+    shutil.copytree(whole, tmp_path, dirs_exist_ok=True)
+    newest = tmp_path / "checkpoints" / "step-00000012"
+    data = bytearray((newest / name).read_bytes())
+    data[len(data) // 2] ^= 1
+    (newest / name).write_bytes(data if damage == "flipped" else data[: len(data) // 2])
+    if damage == "gone":
+        (newest / name).unlink()
+    run = make_run(tmp_path)
+    assert run.step == 8
+    if (name, damage) != ("state.json", "gone"):  # then it is no checkpoint
+        said = capsys.readouterr().err
+        assert f"{newest}: damaged (" in said
+        assert said.count("\n") == 1
+    run.train()
+    assert losses(tmp_path) == losses(whole)
+    assert make_run(tmp_path).step == 12
+
+
+def test_without_a_whole_checkpoint_the_run_says_what_to_do(whole: Path, tmp_path: Path) -> None:
+    shutil.copytree(whole, tmp_path, dirs_exist_ok=True)
+    for file in tmp_path.glob("checkpoints/*/optimizer.safetensors"):
+        file.write_bytes(b"")
+    with pytest.raises(DataEngineError, match=r"no checkpoint is whole \(steps 8, 12\); copy one .* or delete"):
+        make_run(tmp_path)
+
+
+def test_checkpoints_without_checksums_are_read(whole: Path, tmp_path: Path) -> None:
+    shutil.copytree(whole, tmp_path, dirs_exist_ok=True)
+    for file in tmp_path.glob("checkpoints/*/state.json"):
+        state = json.loads(file.read_text())
+        del state["sha256"], state["checksum"]
+        file.write_text(json.dumps(state))
+    assert make_run(tmp_path).step == 12
+    (tmp_path / "checkpoints/step-00000012/optimizer.safetensors").write_bytes(b"")
+    assert make_run(tmp_path).step == 8
+
+
+def test_a_file_of_the_user_in_a_checkpoint_outlives_it(tmp_path: Path) -> None:
+    run = make_run(tmp_path, keep=1, max_minutes=1e-9)
+    run.train()
+    note = tmp_path / "checkpoints/step-00000001/note.txt"
+    note.write_text("mine")
+    make_run(tmp_path, keep=1).train()
+    assert checkpoint.steps(tmp_path / "checkpoints") == [12]
+    assert note.read_text() == "mine"
+
+
 def test_a_full_disk_is_called_by_its_name_and_costs_nothing(
     whole: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
