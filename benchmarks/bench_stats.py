@@ -91,7 +91,7 @@ def worst_rank_error(corpus: Corpus) -> tuple[float, float]:
 
 def peak_mb() -> float:
     """Most memory that this process has had; `getrusage` would count the parent that started it."""
-    status = Path("/proc/self/status").read_text()
+    status = Path("/proc/self/status").read_text(encoding="utf-8")
     return int(status.split("VmHWM:")[1].split()[0]) / 1e3
 
 

@@ -2,6 +2,7 @@
 
 import contextlib
 import importlib
+import io
 import os
 import sys
 
@@ -13,6 +14,10 @@ for name in COMMANDS:
 
 def main() -> None:
     """Run the command line and leave with its exit code."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            # Texts of recordings hold letters that an ASCII terminal lacks, and JSON is UTF-8 wherever it goes.
+            stream.reconfigure(encoding="utf-8", errors="backslashreplace")
     try:
         code = invoke(app, sys.argv[1:])
     except SystemExit as error:

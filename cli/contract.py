@@ -5,7 +5,6 @@ and nothing else.
 """
 
 import contextlib
-import errno
 import inspect
 import io
 import json
@@ -22,7 +21,7 @@ import typer
 import typer.core
 
 from cli.settings import Settings, class_of, explain
-from dataengine.errors import DataEngineError
+from dataengine.errors import DataEngineError, is_disk_full
 
 if TYPE_CHECKING:
     from dataengine.report import Report
@@ -187,12 +186,13 @@ def invoke(app: typer.Typer, arguments: Sequence[str]) -> int:
 def _explain(name: str, error: Exception) -> tuple[str, int]:
     """Turn an error into one line and an exit code."""
     words = " ".join(str(error).split()) or type(error).__name__
+    if is_disk_full(error):
+        said = words if "the disk is full" in words else f"the disk is full ({words}); free some space"
+        return f"villa {name}: {said}{'' if 'same command' in words else ', the same command continues'}", 1
     if isinstance(error, DataEngineError):
         return f"villa {name}: {words}", 2
     if type(error).__name__ == "ValidationError" and hasattr(error, "errors"):  # pydantic is not imported for its name
         return f"villa {name}: {explain(error, class_of(error))}", 2  # type: ignore[arg-type]
-    if isinstance(error, OSError) and error.errno == errno.ENOSPC:
-        return f"villa {name}: the disk is full ({words}); free some space, the same command continues", 1
     if isinstance(error, FileNotFoundError | NotADirectoryError | PermissionError) or _is_bad_setting(error):
         return f"villa {name}: {words}", 2
     return f"villa {name}: failed with {type(error).__name__}: {words}; --debug shows where", 1

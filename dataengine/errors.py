@@ -1,6 +1,17 @@
 """What stops a command, said in one line: where, what was found, what was expected, what to do next."""
 
+import errno
+
 MAX_LETTERS = 2_000
+
+
+def is_disk_full(error: BaseException | None) -> bool:
+    """Tell whether an error, or what caused it, means that no space is left; Lance says so in words only."""
+    while error is not None:
+        if getattr(error, "errno", None) in (errno.ENOSPC, errno.EDQUOT) or "No space left on device" in str(error):
+            return True
+        error = error.__cause__
+    return False
 
 
 class DataEngineError(Exception):

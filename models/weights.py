@@ -291,7 +291,7 @@ def _write(directory: Path, tensors: Mapping[str, Tensor], stated: Mapping[str, 
     plain = {name: value.detach().cpu().contiguous() for name, value in tensors.items()}
     _replace(directory / WEIGHTS_NAME, lambda path: save_file(plain, path))
     text = json.dumps(stated, indent=2)
-    _replace(directory / CONFIG_NAME, lambda path: path.write_text(text + "\n"))
+    _replace(directory / CONFIG_NAME, lambda path: path.write_text(text + "\n", encoding="utf-8"))
 
 
 def _replace(path: Path, write: Any) -> None:

@@ -56,7 +56,8 @@ def _start(command: Command) -> subprocess.Popen[str]:
         [sys.executable, "-m", "cli", *command.arguments, "--json"],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
-        text=True,
+        encoding="utf-8",
+        errors="replace",
         env=environment,
         preexec_fn=_die_with_parent,  # noqa: PLW1509  (no threads hold locks here that prctl would need)
     )
@@ -65,7 +66,7 @@ def _start(command: Command) -> subprocess.Popen[str]:
 def _relay(child: subprocess.Popen[str], log: Path) -> None:
     """Copy a child's stderr to our own and to its log."""
     assert child.stderr is not None
-    with log.open("a") as copy:
+    with log.open("a", encoding="utf-8") as copy:
         for line in child.stderr:
             copy.write(line)
             copy.flush()
@@ -102,7 +103,7 @@ def run_all(commands: Sequence[Command]) -> list[dict[str, Any]]:
         relay.join()
     failed = [i for i, child in enumerate(children) if child.returncode not in (0, INTERRUPTED)]
     for i in failed:
-        words = commands[i].log.read_text().strip().splitlines()[-1:] or ["it said nothing"]
+        words = commands[i].log.read_text(encoding="utf-8").strip().splitlines()[-1:] or ["it said nothing"]
         raise DataEngineError(
             f"'{commands[i]}' ended with {children[i].returncode}: {words[0]} (see {commands[i].log})"
         )

@@ -51,6 +51,7 @@ def run(config: CurateConfig) -> CurateReport | ExplainReport:
     corpus = Corpus.open(config.corpus)
     if config.explain is not None:
         return explain(corpus, config.explain, rules)
+    corpus.check_writable()
     folder = _place_of_page(config, corpus)
     if folder is None:
         return _curate(config, corpus, rules, None, start)

@@ -48,7 +48,7 @@ def write_page(
         )
     ]
     foot = "Nothing was deleted: another recipe or threshold reads the measured columns alone and decides anew."
-    out.write_text("index.html", page.page("Curation", lead, top, sections, foot))
+    out.write("index.html", page.page("Curation", lead, top, sections, foot))
 
 
 def _overview(report: CurateReport) -> page.Section:

@@ -175,7 +175,7 @@ def _run(config: EvalConfig) -> EvalReport:
     with progress.task(f"evaluate {units[0].name}", len(missing), "tasks") as live:
         for index, result in run_jobs(_evaluate, missing, config.processes):
             live.advance(note=f"{missing[index].task} {result.successes}/{result.episodes}")
-    results = [TaskResult.model_validate_json(unit.place.read_text()) for unit in units]
+    results = [TaskResult.model_validate_json(unit.place.read_text(encoding="utf-8")) for unit in units]
     successes, episodes = sum(r.successes for r in results), sum(r.episodes for r in results)
     low, high = wilson(successes, episodes)
     return EvalReport(
@@ -267,7 +267,7 @@ def _evaluate(unit: _Unit) -> TaskResult:
     )
     unit.place.parent.mkdir(parents=True, exist_ok=True)
     partial = unit.place.with_suffix(".partial")
-    partial.write_text(result.model_dump_json(indent=2))
+    partial.write_text(result.model_dump_json(indent=2), encoding="utf-8")
     partial.replace(unit.place)
     return result
 

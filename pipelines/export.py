@@ -18,6 +18,7 @@ from dataengine.progress import task
 from dataengine.report import Report
 from dataengine.store import Corpus
 from pipelines.output_folder import Before, claimed, roots_of
+from pipelines.run_note import note
 from pipelines.text_table import human_bytes, text_table
 
 
@@ -138,9 +139,7 @@ def run(config: ExportConfig) -> ExportReport:
         seconds=round(time.monotonic() - start, 3),
     )
     if report.written and any(d.files > d.resumed_files for d in datasets):
-        corpus.append_run(
-            {"command": "export", "config": config.model_dump(), "report": report.model_dump(mode="json")}
-        )
+        note(corpus, {"command": "export", "config": config.model_dump(), "report": report.model_dump(mode="json")})
     return report
 
 

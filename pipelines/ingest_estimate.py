@@ -133,7 +133,7 @@ def _for_a_while(records: Iterator[Episode | Reject], started: float, seen: list
 def _bytes_read() -> float:
     """Bytes that this process has read from files so far; 0 where the system does not tell."""
     try:
-        lines = READ_COUNTER.read_text().splitlines()
+        lines = READ_COUNTER.read_text(encoding="utf-8").splitlines()
     except OSError:
         return 0.0
     return next((float(line.split()[1]) for line in lines if line.startswith("rchar:")), 0.0)

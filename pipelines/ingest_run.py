@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from dataengine import catalog
 from dataengine.episode import Episode, Part, Reject, stable_id
-from dataengine.errors import DataEngineError, FilteredRecordError, LimitError, SourceError
+from dataengine.errors import DataEngineError, FilteredRecordError, LimitError, SourceError, is_disk_full
 from dataengine.notes import Tally
 from dataengine.options import checked, options_of
 from dataengine.progress import task
@@ -19,7 +19,7 @@ from dataengine.store import Committer, Corpus, Staging
 from dataengine.store.receipts import Receipt
 from dataengine.store.registry import register
 from dataengine.store.side_tables import new_run_id
-from dataengine.store.tables import is_disk_full, say_error
+from dataengine.store.tables import say_error
 from pipelines.corpus_place import refuse_corpus
 from pipelines.ingest_report import COUNTS, IngestReport, few, reasons
 

@@ -125,6 +125,7 @@ def run(config: LabelConfig) -> LabelReport:
     """Label what has no label yet, fragment by fragment; killed and called again, it goes on."""
     start = time.monotonic()
     corpus = Corpus.open(config.corpus)
+    corpus.check_writable()
     labeller = Labeller(
         corpus=corpus.uri,
         lam=config.lam.resolve(),

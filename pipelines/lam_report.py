@@ -181,7 +181,7 @@ def run(config: LamReportConfig) -> LamReport:
         out.claim("index.html", "report.json")
         report = _run(config, corpus, out)
         write_page(out, report)
-        out.write_text("report.json", report.model_dump_json(indent=1))
+        out.write("report.json", report.model_dump_json(indent=1))
     return report
 
 

@@ -37,7 +37,7 @@ def write_page(out: OutputFolder, report: LamReport) -> None:
     if report.notes:
         top.append(page.note("What to know first", report.notes, limits=True))
     foot = f"villa lam report; all numbers are in report.json beside this page ({report.seconds:.0f} s)"
-    out.write_text("index.html", page.page("Inside a latent action model", lead, top, sections, foot))
+    out.write("index.html", page.page("Inside a latent action model", lead, top, sections, foot))
 
 
 def _figures(report: LamReport) -> list[tuple[object, str, str]]:

@@ -84,7 +84,7 @@ def origin(directory: Path, corpus: Corpus) -> Origin:
     data: dict[str, Any] = stated.get("data") or {}
     report = directory / "report.json"
     try:
-        shares: dict[str, float] = json.loads(report.read_text())["shares"] if report.is_file() else {}
+        shares: dict[str, float] = json.loads(report.read_text(encoding="utf-8"))["shares"] if report.is_file() else {}
     except (ValueError, KeyError) as error:
         raise DataEngineError(f"{report}: no report of `villa train lam` ({error!r}); move it away") from None
     weights = (training.get("mixture") or {}).get("weights") or {}

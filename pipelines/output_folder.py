@@ -72,7 +72,7 @@ class OutputFolder:
             self._names.update(new)
             self._save()
 
-    def write_text(self, name: str, words: str) -> Path:
+    def write(self, name: str, words: str) -> Path:
         """Write a text file, whole or not at all."""
         place = self.path(name)
         draft = place.with_name(f".{place.name}.partial")

@@ -27,12 +27,12 @@ def write_page(out: OutputFolder, report: ProbeReport) -> None:
         sections.append(section)
         drawings += drawn
     for drawing in drawings:
-        out.write_text(f"charts/{drawing.key}.svg", drawing.file)
+        out.write(f"charts/{drawing.key}.svg", drawing.file)
     sections = [s for s in sections if s.blocks] + [_numbers(report), _reading(report)]
     lead = f"{report.corpus}: actions of robots, read back from frozen latent actions {report.interval_s:g} s apart"
     foot = "Every number is in report.json, every chart in charts/, beside this page."
-    out.write_text("index.html", page.page("Probing", lead, [_top(report)], sections, foot))
-    out.write_text("report.json", report.model_dump_json(indent=1))
+    out.write("index.html", page.page("Probing", lead, [_top(report)], sections, foot))
+    out.write("report.json", report.model_dump_json(indent=1))
 
 
 def _top(report: ProbeReport) -> page.Html:

@@ -17,6 +17,7 @@ from dataengine.store import Corpus
 from dataengine.store.reader import TableReader
 from pipelines.mixture_recipe import NamedMixture
 from pipelines.output_folder import locked, refuse_place, roots_of
+from pipelines.run_note import note
 
 
 class ShardConfig(Config):
@@ -115,7 +116,7 @@ def _run(config: ShardConfig, corpus: Corpus, start: float) -> ShardReport:
     num_bytes = _write(reader, config.out, planned, config.threads or os.cpu_count() or 1)
     report.bytes, report.written, report.seconds = num_bytes, True, round(time.monotonic() - start, 3)
     if fresh:
-        corpus.append_run({"command": "shard", "config": config.model_dump(), "report": report.model_dump(mode="json")})
+        note(corpus, {"command": "shard", "config": config.model_dump(), "report": report.model_dump(mode="json")})
     return report
 
 

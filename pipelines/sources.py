@@ -87,7 +87,7 @@ def propose(root: str, out: str | None = None) -> ProposalReport:
     report = ProposalReport(root=root, mapping=Auto(root).proposal(), out=out)
     if out is not None:
         try:
-            with Path(out).expanduser().open("x") as file:
+            with Path(out).expanduser().open("x", encoding="utf-8") as file:
                 file.write(report.mapping)
         except FileExistsError:
             raise DataEngineError(f"{out} is there already; choose another name, or remove it") from None

@@ -120,6 +120,7 @@ def run(config: StatsConfig) -> StatsReport:
             f"{corpus.uri}: statistics are written to the corpus as it is now, never to snapshot "
             f"'{corpus.snapshot.name}'; run `villa stats {corpus.uri}`, then take a new snapshot"
         )
+    corpus.check_writable()
     remembered, total = Remembered(corpus), Tally()
     fragment_ids, measured = corpus.fragment_ids(), 0
     with task("stats", len(fragment_ids), "fragments") as live:

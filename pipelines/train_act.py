@@ -238,7 +238,7 @@ def _run(config: TrainActConfig) -> TrainActReport:
         curve=str(config.out / "metrics.jsonl"),
     )
     if ranks.leads:
-        (config.out / "report.json").write_text(report.model_dump_json(indent=1))
+        (config.out / "report.json").write_text(report.model_dump_json(indent=1), encoding="utf-8")
     return report
 
 

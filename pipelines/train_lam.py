@@ -203,7 +203,7 @@ def _run(config: TrainLamConfig) -> TrainLamReport:
         reconstructions=pictures,
     )
     if ranks.leads:
-        (config.out / "report.json").write_text(report.model_dump_json(indent=1))
+        (config.out / "report.json").write_text(report.model_dump_json(indent=1), encoding="utf-8")
     return report
 
 

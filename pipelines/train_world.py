@@ -281,7 +281,7 @@ def _judge(
         report.notes.extend(_missing(report.scores, episodes, config.judge_steps))
         if save_sheet(strips, config.out / "rollouts.png"):
             report.rollouts = str(config.out / "rollouts.png")
-    (config.out / "report.json").write_text(report.model_dump_json(indent=1))
+    (config.out / "report.json").write_text(report.model_dump_json(indent=1), encoding="utf-8")
 
 
 def _missing(scores: Sequence[BodyScore], episodes: Sequence[EpisodeInfo], num_steps: int) -> list[str]:

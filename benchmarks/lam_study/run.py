@@ -31,7 +31,7 @@ def finished(place: Path) -> bool:
 
 def villa(log: Path, *words: str) -> str:
     """Run a command on one thread; return what it printed."""
-    with log.open("a") as errors:
+    with log.open("a", encoding="utf-8") as errors:
         done = subprocess.run(
             [sys.executable, "-m", "cli", *words],
             stdout=subprocess.PIPE,

@@ -142,7 +142,7 @@ class Export:
 
     def _write_json(self, name: str, value: object) -> None:
         with whole(self.root, self.root / name) as path:
-            path.write_text(json.dumps(value, indent=4))
+            path.write_text(json.dumps(value, indent=4), encoding="utf-8")
 
     def _stats(self) -> dict[str, dict[str, Any]]:
         """Put the statistics of all episodes together, unit by unit."""

@@ -9,13 +9,13 @@ from pathlib import Path
 from typing import Literal, TextIO
 
 from dataengine.episode import Episode, Part, Reject
-from dataengine.errors import LimitError
+from dataengine.errors import LimitError, is_disk_full
 from dataengine.guard import little_memory, share_gb, too_much
 from dataengine.protocols import PartReader
 from dataengine.reading import digest, is_certain, one_line, told_of_progress
 from dataengine.store.receipts import Receipt
 from dataengine.store.staging import ReadError, Staging, stage_part
-from dataengine.store.tables import is_disk_full, say_error
+from dataengine.store.tables import say_error
 
 Blame = Literal["part", "bad part", "corpus"]
 
@@ -61,7 +61,10 @@ def _read_part(source: PartReader, part: Part, staging: Staging, attempt: int, s
 
 def watched(records: Iterator[Episode | Reject], stall_s: float) -> Iterator[Episode | Reject]:
     """Pass records on, and start the clock anew before each; it runs in C and needs no GIL, so a stuck decoder ends."""
-    with Path(os.devnull).open("w") as nowhere, told_of_progress(start := partial(_start_clock, stall_s, nowhere)):
+    with (
+        Path(os.devnull).open("w", encoding="utf-8") as nowhere,
+        told_of_progress(start := partial(_start_clock, stall_s, nowhere)),
+    ):
         while True:
             start()
             record = next(records, None)

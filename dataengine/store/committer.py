@@ -18,10 +18,10 @@ from typing import Final
 import lance
 
 from dataengine.episode import Reject, stable_id
-from dataengine.errors import CorpusError
+from dataengine.errors import CorpusError, is_disk_full
 from dataengine.store.ledger import Ledger
 from dataengine.store.receipts import Receipt, Receipts
-from dataengine.store.tables import is_conflict, is_disk_full, open_table, say_error, settle, upsert
+from dataengine.store.tables import is_conflict, open_table, say_error, settle, upsert
 
 MAX_TRIES: Final = 50
 """Lost races before giving up; each waits a little longer than the last."""

@@ -16,7 +16,7 @@ from dataengine.mixture import Mixture
 from dataengine.schema import FRAMES, frames_column, offsets_column
 from dataengine.store import columns, health, registry, side_tables, snapshots
 from dataengine.store.blob_files import BlobFiles
-from dataengine.store.places import normal_uri
+from dataengine.store.places import is_local, normal_uri
 from dataengine.store.row import StoredEpisode
 from dataengine.store.snapshots import Snapshot
 from dataengine.store.tables import create_tables, exists, open_table
@@ -209,7 +209,7 @@ class Corpus:
 
     def write_stats(self, stats: pa.Table) -> None:
         """Replace the statistics; earlier versions stay readable."""
-        self._check_writable()
+        self.check_writable()
         side_tables.write_stats(self.uri, stats)
 
     def robots_hash(self) -> str:
@@ -218,7 +218,7 @@ class Corpus:
 
     def ensure_columns(self, wanted: pa.Schema) -> None:
         """Add columns that are all NULL, without touching a row; one that exists must have the same type and origin."""
-        self._check_writable()
+        self.check_writable()
         columns.ensure_columns(self.uri, wanted)
         self._advance()
 
@@ -236,13 +236,13 @@ class Corpus:
 
     def update_fragment(self, fragment_id: int, values: pa.Table) -> None:
         """Fill columns of one fragment; `values` has `_rowid` and those columns. Safe beside ingest and labels."""
-        self._check_writable()
+        self.check_writable()
         columns.update_fragment(self.uri, fragment_id, values)
         self._advance()
 
     def take_snapshot(self, name: str, mixture: Mixture | None = None) -> Snapshot:
         """Name the present state of every table, and a mixture, for `open` to read whatever comes after."""
-        self._check_writable()
+        self.check_writable()
         return snapshots.take(self.uri, name, mixture)
 
     def snapshots(self) -> list[Snapshot]:
@@ -252,9 +252,15 @@ class Corpus:
     def _version_of(self, side_table: str) -> int | None:
         return None if self.snapshot is None else self.snapshot.versions[side_table]
 
-    def _check_writable(self) -> None:
+    def check_writable(self) -> None:
+        """Raise CorpusError where nothing can be written, before work is done for it."""
         if self.snapshot is not None:
             raise CorpusError(_never_changes(self.uri, self.snapshot.name))
+        if is_local(self.uri) and not os.access(f"{self.uri}/episodes.lance", os.W_OK):
+            raise CorpusError(
+                f"{self.uri}: can only be read here, and the results are written into it; get the right to write, or "
+                f"copy it"
+            )
 
     def _advance(self) -> None:
         """Look at the latest version after a change of columns; what is held in memory stays if no row moved."""

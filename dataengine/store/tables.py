@@ -13,7 +13,7 @@ from lance.commit import CommitConflictError
 from lance.optimize import Compaction
 
 from dataengine import schema
-from dataengine.errors import CorpusError
+from dataengine.errors import CorpusError, is_disk_full
 from dataengine.store import creation
 from dataengine.store.places import Folder, is_local, make_durable, table_uri
 
@@ -178,12 +178,3 @@ def say_error(error: BaseException) -> str:
 def is_conflict(error: BaseException) -> bool:
     """Tell whether a commit lost a race and may be tried again; compaction reports it as a plain OSError."""
     return isinstance(error, CommitConflictError) or "Retryable commit conflict" in str(error)
-
-
-def is_disk_full(error: BaseException | None) -> bool:
-    """Tell whether an error, or what caused it, means that no space is left; Lance says so in words only."""
-    while error is not None:
-        if getattr(error, "errno", None) in (errno.ENOSPC, errno.EDQUOT) or "No space left on device" in str(error):
-            return True
-        error = error.__cause__
-    return False

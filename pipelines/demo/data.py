@@ -111,7 +111,7 @@ def machine() -> str:
 def _processor() -> str:
     """Name the processor, where the system tells."""
     if sys.platform == "linux":
-        with open("/proc/cpuinfo") as lines:  # noqa: PTH123  (a file of the kernel, read line by line)
+        with open("/proc/cpuinfo", encoding="utf-8") as lines:  # noqa: PTH123  (a file of the kernel, read line by line)
             for line in lines:
                 if line.startswith("model name"):
                     return line.partition(":")[2].strip()

@@ -35,7 +35,7 @@ def render(run_dir: Path) -> Path:
     place = run_dir / "report" / "index.html"
     place.parent.mkdir(parents=True, exist_ok=True)
     partial = place.with_suffix(".partial")
-    partial.write_text(words)
+    partial.write_text(words, encoding="utf-8")
     partial.replace(place)
     return place
 

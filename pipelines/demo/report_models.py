@@ -185,7 +185,7 @@ def _curves(runs: Iterable[LamRun | ActRun], titles: Mapping[str, str], run_dir:
 def _read_curve(file: Path) -> list[dict[str, Any]]:
     """Read a metrics file; a line cut off by a kill is left out."""
     records = []
-    for line in file.read_text().splitlines() if file.is_file() else []:
+    for line in file.read_text(encoding="utf-8").splitlines() if file.is_file() else []:
         try:
             record = json.loads(line)
         except json.JSONDecodeError:

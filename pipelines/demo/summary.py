@@ -233,14 +233,14 @@ class DemoSummary(Report):
     def save(self, run_dir: Path) -> None:
         """Write `summary.json` so that no reader ever sees half of it."""
         partial = run_dir / f"{FILE_NAME}.partial"
-        partial.write_text(self.model_dump_json(indent=2) + "\n")
+        partial.write_text(self.model_dump_json(indent=2) + "\n", encoding="utf-8")
         partial.replace(run_dir / FILE_NAME)
 
     @classmethod
     def load(cls, run_dir: Path) -> "DemoSummary":
         """Read `summary.json`; an absent one is an empty summary."""
         place = run_dir / FILE_NAME
-        return cls.model_validate_json(place.read_text()) if place.exists() else cls()
+        return cls.model_validate_json(place.read_text(encoding="utf-8")) if place.exists() else cls()
 
     def summary(self) -> str:
         """Say what came out, most wanted first."""

@@ -53,7 +53,7 @@ def write_episodes(root: Path, notes: Path, count: int) -> list[int]:
 
     Finished episodes are noted below `notes` and kept when the call is repeated.
     """
-    done = {int(file.stem): json.loads(file.read_text()) for file in sorted(notes.glob("*.json"))}
+    done = {int(file.stem): json.loads(file.read_text(encoding="utf-8")) for file in sorted(notes.glob("*.json"))}
     simulator = TwoArm("lift-pot") if len(done) < count else None
     seed = 0
     while simulator is not None and len(done) < count:
@@ -172,5 +172,5 @@ def _write_json(place: Path, value: object) -> None:
     """Write a file that appears only once it is whole."""
     place.parent.mkdir(parents=True, exist_ok=True)
     partial = place.with_name(f".{place.name}.partial")
-    partial.write_text(json.dumps(value, indent=2))
+    partial.write_text(json.dumps(value, indent=2), encoding="utf-8")
     partial.replace(place)

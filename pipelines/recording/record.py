@@ -193,7 +193,7 @@ def _recordings(root: Path, amount: Amount) -> list[Recording]:
                 note=f"scripted experts in MuJoCo: {tasks}; written by TFDS as RLDS",
             )
         )
-    notes = [json.loads(n.read_text()) for n in (root / "attempts" / "two_arm").glob("*.json")]
+    notes = [json.loads(n.read_text(encoding="utf-8")) for n in (root / "attempts" / "two_arm").glob("*.json")]
     found.append(
         Recording(
             source="agibot",

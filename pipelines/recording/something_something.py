@@ -143,7 +143,7 @@ def write_spoilt(root: Path, notes: Path) -> None:
 
 def write_labels(root: Path, notes: Path) -> Clips:
     """Write the four JSON files over all clips that are there, and count them."""
-    found = [json.loads(note.read_text()) for note in sorted(notes.glob("*.json"))]
+    found = [json.loads(note.read_text(encoding="utf-8")) for note in sorted(notes.glob("*.json"))]
     splits: dict[str, list[dict[str, Any]]] = {"train": [], "validation": [], "test": []}
     sound = [one for one in found if one["kind"] not in ("frozen", "broken")]
     splits["train"] = [one["entry"] for one in found if one not in sound]
@@ -215,5 +215,5 @@ def _write_json(place: Path, value: object) -> None:
     """Write a file that appears only once it is whole."""
     place.parent.mkdir(parents=True, exist_ok=True)
     partial = place.with_name(f".{place.name}.partial")
-    partial.write_text(json.dumps(value, indent=2))
+    partial.write_text(json.dumps(value, indent=2), encoding="utf-8")
     partial.replace(place)

@@ -103,7 +103,7 @@ def require_drawing() -> None:
 def quiet() -> Iterator[None]:
     """Silence what simulator packages print and warn of while they are imported and set up."""
     with ExitStack() as silence:
-        nowhere = silence.enter_context(Path(os.devnull).open("w"))
+        nowhere = silence.enter_context(Path(os.devnull).open("w", encoding="utf-8"))
         silence.enter_context(redirect_stdout(nowhere))
         silence.enter_context(redirect_stderr(nowhere))
         silence.enter_context(warnings.catch_warnings())

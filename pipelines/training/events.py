@@ -20,7 +20,7 @@ class Metrics:
     def __init__(self, directory: Path, step: int = 0) -> None:
         self.path = directory / "metrics.jsonl"
         _cut_after(self.path, step)
-        self._lines = self.path.open("a")
+        self._lines = self.path.open("a", encoding="utf-8")
         events = directory / "tensorboard"
         events.mkdir(exist_ok=True)
         self._events = (events / f"events.out.tfevents.{time.time_ns()}.{os.getpid()}").open("wb")
@@ -30,7 +30,7 @@ class Metrics:
 
     def earlier(self) -> Iterator[dict[str, Any]]:
         """Give the entries that are there, oldest first."""
-        yield from map(json.loads, self.path.read_text().splitlines())
+        yield from map(json.loads, self.path.read_text(encoding="utf-8").splitlines())
 
     def write(self, step: int, figures: Mapping[str, float], notes: Sequence[str] = ()) -> None:
         """Append the figures of one step, and what was said of them."""
@@ -70,7 +70,7 @@ def _cut_after(path: Path, step: int) -> None:
     if not path.exists():
         return
     kept = []
-    for line in path.read_text().splitlines():
+    for line in path.read_text(encoding="utf-8").splitlines():
         try:
             if json.loads(line)["step"] > step:
                 break
@@ -78,5 +78,5 @@ def _cut_after(path: Path, step: int) -> None:
             break
         kept.append(line + "\n")
     partial = path.with_suffix(".partial")
-    partial.write_text("".join(kept))
+    partial.write_text("".join(kept), encoding="utf-8")
     partial.replace(path)

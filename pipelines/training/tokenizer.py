@@ -41,7 +41,7 @@ class Tokenizer:
     def read(cls, path: Path) -> "Tokenizer":
         """Read a tokenizer.json; raise DataEngineError if it is none."""
         try:
-            return cls(path.read_text())
+            return cls(path.read_text(encoding="utf-8"))
         except FileNotFoundError:
             raise DataEngineError(
                 f"{path}: no such file; give a tokenizer.json, or none to train a small one"
