@@ -130,7 +130,7 @@ def _remove_empty(place: Path) -> None:
     """Leave no folder behind in which nothing came to lie."""
     if {entry.name for entry in place.iterdir()} <= {MARKER, LOCK}:
         (place / MARKER).unlink(missing_ok=True)
-        (place / LOCK).unlink()
+        (place / LOCK).unlink(missing_ok=True)
         place.rmdir()
 
 
@@ -210,14 +210,25 @@ def _read_marker(place: Path, command: str) -> set[str]:
 @contextlib.contextmanager
 def locked(folder: Path, command: str) -> Iterator[None]:
     """Keep other commands out of a folder that is there; say who is in it already."""
-    handle = os.open(folder / LOCK, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o644)
+    handle = _lock(folder)
     try:
+        os.ftruncate(handle, 0)
+        os.pwrite(handle, f"`villa {command}` (pid {os.getpid()} on {socket.gethostname()})".encode(), 0)
+        yield
+    finally:
+        (folder / LOCK).unlink(missing_ok=True)
+        os.close(handle)
+
+
+def _lock(folder: Path) -> int:
+    """Open the lock of a folder and take it; the kernel gives it back when this process ends."""
+    while True:
+        handle = os.open(folder / LOCK, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o644)
         try:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            if not os.fstat(handle).st_nlink:
-                raise DataEngineError(f"{folder}: another command has just given it up; run the same command again")
         except BlockingIOError as error:
             holder = os.pread(handle, 500, 0).decode("utf-8", "replace").strip()
+            os.close(handle)
             who = f"another {holder}" if holder else "another command"
             raise DataEngineError(f"{folder}: {who} is writing to it; wait for that, or give another folder") from error
         except OSError as error:
@@ -225,14 +236,9 @@ def locked(folder: Path, command: str) -> Iterator[None]:
                 raise
             words = f"{folder}: its disk keeps no locks ({error.strerror}); see to it that nothing else writes there"
             print(words, file=sys.stderr, flush=True)  # noqa: T201
-        os.ftruncate(handle, 0)
-        os.pwrite(handle, f"`villa {command}` (pid {os.getpid()} on {socket.gethostname()})".encode(), 0)
-        try:
-            yield
-        finally:
-            os.ftruncate(handle, 0)
-    finally:
-        os.close(handle)
+        if os.fstat(handle).st_nlink:
+            return handle
+        os.close(handle)  # whoever had it has just deleted it
 
 
 def page_with(title: str) -> Callable[[Path], bool]:

@@ -381,7 +381,7 @@ def test_a_folder_of_something_else_is_not_written_to(corpus, out, tmp_path):
     (tmp_path / "arm_10hz/thesis.tex").touch()
     with pytest.raises(DataEngineError, match=r"did not write \(arm_10hz\)"):
         export(corpus, tmp_path)
-    handle = os.open(out / ".villa-lock", os.O_RDWR)
+    handle = os.open(out / ".villa-lock", os.O_RDWR | os.O_CREAT)
     fcntl.flock(handle, fcntl.LOCK_EX)
     with pytest.raises(DataEngineError, match="another command is writing to it"):
         export(corpus, out)
