@@ -116,6 +116,8 @@ class Rows:
 def _ranges(file: pq.ParquetFile) -> NDArray[np.int64]:
     """Tell (groups, 2) the least and greatest episode of each row group; one without statistics may hold any."""
     leaves = [file.schema.column(i).path for i in range(len(file.schema))]
+    if "episode_index" not in leaves:
+        raise RecordError("episode_index is no plain column of numbers")
     column = leaves.index("episode_index")
     found = []
     for group in range(file.num_row_groups):
