@@ -70,9 +70,13 @@ def goes_on() -> None:
 
 
 def is_of_the_machine(error: BaseException | None) -> bool:
-    """Tell errors of the system from those of a file, also below what a library made of them."""
+    """Tell errors of the system from those of a file, also below what a library made of them.
+
+    FFmpeg's are always a file's: it calls damage an input/output error.
+    """
     while error is not None:
-        if isinstance(error, OSError) and error.errno in OF_THE_MACHINE:
+        is_ffmpegs = type(error).__module__.startswith("av.")
+        if isinstance(error, OSError) and not is_ffmpegs and error.errno in OF_THE_MACHINE:
             return True
         error = error.__cause__
     return False

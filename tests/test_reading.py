@@ -214,3 +214,10 @@ def test_names_of_clips_that_no_file_can_have_cost_one_clip_each(tmp_path: Path)
     assert all(len(reason) < 200 for reason in reasons)
     assert sum("is no plain name of a video" in reason for reason in reasons) == 3
     assert sum("webm" in reason and "missing" in reason for reason in reasons) == 2
+
+
+def test_what_ffmpeg_calls_an_error_of_input_and_output_is_the_fault_of_the_file() -> None:
+    import av
+
+    with pytest.raises(UnexpectedError, match=r"clip\.mp4 cannot be read \(Input/output error\)"), reading():
+        av.error.err_check(-errno.EIO, "clip.mp4")
