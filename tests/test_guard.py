@@ -88,7 +88,7 @@ class Bombs:
 
 @pytest.mark.parametrize("engine", ["local", pytest.param("ray", marks=pytest.mark.slow)])
 def test_a_bomb_costs_a_record_or_its_part_and_a_higher_limit_tries_again(tmp_path: Path, engine: str) -> None:
-    words = {"source": "tests.test_guard:Bombs", "root": str(tmp_path), "corpus": str(tmp_path / "corpus")}
+    words = {"source": "tests.test_guard:Bombs", "root": str(tmp_path / "raw"), "corpus": str(tmp_path / "corpus")}
     words |= {"engine": engine, "workers": 1, "max_attempts": 2}
     first = ingest.run(IngestConfig(**words, memory_gb=1.5))
     assert (first.committed_parts, first.rejected_parts, first.episodes) == (2, 1, 4)
