@@ -27,12 +27,17 @@ from pipelines import plan as plans
 from tests.training.readers import MadeReader, make_episode
 
 STEPS = 24
-"""Of an episode in which something else is said at every step."""
+"""Of an episode in which something else is said every three steps."""
 
 
-def step_by_step(record="steps", num_steps=STEPS, first=0):
+def told(first, end):
+    """What is said of steps: something else for every three, so that the number of a text is not that of a step."""
+    return [f"do step {i - i % 3}" for i in range(first, end)]
+
+
+def step_by_step(record="steps", num_steps=STEPS):
     episode = robot_episode(record, num_steps=num_steps)
-    return replace(episode, texts=texts.spans([f"do step {first + i}"] for i in range(num_steps)))
+    return replace(episode, texts=texts.spans([text] for text in told(0, num_steps)))
 
 
 def said(reader, row=0):
@@ -90,33 +95,33 @@ def test_cutting_keeps_what_is_said_at_every_step():
 
 
 def test_windows_of_a_corpus_say_what_holds_at_their_start(corpus):
-    assert said(TableReader(corpus)) == [f"do step {i}" for i in range(STEPS)]
+    assert said(TableReader(corpus)) == told(0, STEPS)
     assert read_episodes(corpus)[0].texts == TableReader(corpus).episodes[0].texts
 
 
 def test_windows_of_shards_say_the_same_also_in_later_segments(corpus, tmp_path):
     reader = TableReader(corpus)
     write_shards(reader, tmp_path / "shards", plan(reader, mixture=Mixture(), segment_steps=7))
-    assert said(ShardReader(tmp_path / "shards")) == [f"do step {i}" for i in range(STEPS)]
+    assert said(ShardReader(tmp_path / "shards")) == told(0, STEPS)
 
 
 def test_texts_move_with_the_steps_that_curation_cuts_off(corpus, tmp_path):
     trim(corpus, 5, 3)
     stats.run(stats.StatsConfig(corpus=corpus.uri))
     reader = TableReader(Corpus.open(corpus.uri))
-    wanted = [f"do step {i}" for i in range(5, STEPS - 3)]
+    wanted = told(5, STEPS - 3)
     assert said(reader) == wanted
-    assert reader.episodes[0].instruction == tuple(wanted)
+    assert reader.episodes[0].instruction == tuple(dict.fromkeys(wanted))
     write_shards(reader, tmp_path / "shards", plan(reader, mixture=Mixture(), segment_steps=7))
     assert said(ShardReader(tmp_path / "shards")) == wanted
 
 
 def test_the_column_instruction_lists_every_phrase_for_users_and_filters(corpus):
     (row,) = corpus.table(["instruction", "texts"]).to_pylist()
-    assert row["instruction"] == [f"do step {i}" for i in range(STEPS)]
-    assert row["texts"][3] == {"start": 3, "end": 4, "phrases": ["do step 3"]}
+    assert row["instruction"] == [*dict.fromkeys(told(0, STEPS))]
+    assert row["texts"][1] == {"start": 3, "end": 6, "phrases": ["do step 3"]}
     assert corpus.count("array_has(instruction, 'do step 3')") == 1
-    assert corpus.episode(corpus.episode_ids()[0]).texts[3] == Text(3, 4, ("do step 3",))
+    assert corpus.episode(corpus.episode_ids()[0]).texts[1] == Text(3, 6, ("do step 3",))
     assert corpus.verify().ok
 
 
@@ -138,7 +143,7 @@ def test_a_corpus_from_before_there_were_spans_is_read_and_extended(tmp_path, mo
     assert corpus.verify().ok
     reader = TableReader(corpus)
     by_id = {e.episode_id: said(reader, e.row) for e in reader.episodes}
-    assert by_id == {old.episode_id: ["x", "y"] * 3, new.episode_id: [f"do step {i}" for i in range(6)]}
+    assert by_id == {old.episode_id: ["x", "y"] * 3, new.episode_id: told(0, 6)}
 
 
 def test_shards_from_before_there_were_spans_are_read(tmp_path):
