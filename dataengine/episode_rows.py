@@ -118,9 +118,12 @@ class EpisodeRows:
                 for there, size, crc in zip(cameras, sizes.to_pylist(), sums.to_pylist(), strict=True):
                     there += [(slot, size, crc)] if size is not None else []
         (state, state_ends), (action, action_ends) = ((memoryview(v.data).cast("B"), 4 * ends) for v, ends in vectors)
-        ends = zip(state_ends, state_ends[1:], action_ends, action_ends[1:], strict=False)
+        begins, stops = (
+            (state_ends[piece].tolist(), action_ends[piece].tolist()) for piece in (slice(-1), slice(1, None))
+        )
+        ends = zip(begins[0], stops[0], begins[1], stops[1], strict=True)
         found: list[list[int]] = []
-        for steps, there, meaning, (a, b, c, d) in zip(self.num_steps, cameras, encodings, ends, strict=True):
+        for steps, there, meaning, (a, b, c, d) in zip(self.num_steps.tolist(), cameras, encodings, ends, strict=True):
             if any(camera[2] is None for camera in there) or not (there or b > a or d > c):
                 found.append([])
                 continue

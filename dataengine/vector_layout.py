@@ -148,6 +148,13 @@ class VectorLayout:
         """Tell whether the units of some values are known."""
         return all(self.units[i] in FACTORS for i in indices)
 
+    def in_house_units(self, values: NDArray[np.floating], indices: Sequence[int]) -> NDArray[np.floating]:
+        """(n, d) to (n, k) some values in house units, a view where there is nothing to convert; NaN if not known."""
+        first, factors = indices[0], self.factors[list(indices)]
+        run = list(indices) == list(range(first, first + len(indices)))
+        taken = values[:, first : first + len(indices)] if run else values[:, list(indices)]
+        return taken if (factors == 1).all() else taken * factors
+
     @cached_property
     def groups(self) -> Mapping[str, tuple[int, ...]]:
         """Indices by kind of value, of all arms together, in the order of `GROUPS`; others are left out."""

@@ -112,8 +112,9 @@ def ranges(values: Ragged) -> NDArray[np.float64]:
 
 def _scaled(vector: Ragged, layout: VectorLayout, indices: Sequence[int]) -> NDArray[np.float64]:
     """(n, k) some values, in house units where all their units are known."""
-    values = vector.values[:, list(indices)].astype(np.float64)
-    return values * layout.factors[list(indices)] if layout.is_known(indices) else values
+    known = layout.is_known(indices)
+    values = layout.in_house_units(vector.values, indices) if known else vector.values[:, list(indices)]
+    return values.astype(np.float64)
 
 
 def _weighted(

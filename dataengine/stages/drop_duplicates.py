@@ -26,7 +26,7 @@ PROJECTIONS = 4
 LEAST_M = 0.05
 """What moves less has no motion to recognise it by."""
 LEAST_INSIDE = 4
-"""Steps at which something must lie inside of its range: what stands at one end or the other of it, as a value does
+"""Instants at which something must lie inside of its range: what stands at one end or the other of it, as a value does
 that a sensor or a normaliser cuts off, is alike in different motions."""
 MOST = np.iinfo(np.int16).max
 
@@ -106,9 +106,10 @@ def _signatures(vectors: Vectors) -> tuple[NDArray[np.float32], NDArray[np.bool_
     share = np.linspace(0, 1, POINTS)
     instants = np.clip(first, 0, last)[:, None] * (1 - share) + last[:, None] * share
     parts = [_at(v, np.clip(instants, 0, lengths[:, None] - 1.0)) for v in both]
-    told = both[0]
-    low, high = (told.spread(ends) for ends in (told.min(), told.max()))
-    inside = told.of(((told.values > low) & (told.values < high)).astype(np.int32)).sum().max(axis=1)
+    # At whole steps: between two of them everything would lie inside.
+    seen = both[0].values[both[0].starts[:-1, None] + np.clip(np.round(instants), 0, lengths[:, None] - 1).astype(int)]
+    low, high = seen.min(axis=1, keepdims=True), seen.max(axis=1, keepdims=True)
+    inside = ((seen > low) & (seen < high)).sum(axis=1).max(axis=1)
     moving = (np.ptp(parts[0], axis=1).max(axis=1) >= LEAST_M) & (inside >= LEAST_INSIDE)
     return np.concatenate([part.reshape(len(lengths), -1) for part in parts], axis=1), moving
 

@@ -150,7 +150,7 @@ def _part(vectors: Vectors, side: str, indices: Sequence[int | None]) -> Ragged 
     vector, layout = getattr(vectors, side), getattr(vectors, f"{side}_layout")
     if vector is None or not indices or None in indices or not layout.is_known(indices):
         return None
-    return vector.of(vector.values[:, list(indices)] * layout.factors[list(indices)])
+    return vector.of(layout.in_house_units(vector.values, indices))
 
 
 def _whatever(vectors: Vectors, side: str, indices: Sequence[int]) -> Ragged | None:
