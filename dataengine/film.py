@@ -12,6 +12,10 @@ SMALL = 64
 """Least side in pixels of a small picture; libjpeg scales while it decodes, at a fraction of the cost."""
 
 
+TOGETHER = 256
+"""Encoded pictures in memory where all of an episode are looked at."""
+
+
 class Film:
     """Grey pictures of an episode's main camera, or of another one."""
 
@@ -69,6 +73,18 @@ class Film:
         """(height, width) brightness of some frames at their stored size."""
         self._fetch(frames)
         return [_grey(self._jpegs[i]) for i in frames]
+
+    def broken(self) -> list[int]:
+        """List the frames that do not decode, by decoding all of them."""
+        found = []
+        for first in range(0, self.num_frames, TOGETHER):
+            some = range(first, min(first + TOGETHER, self.num_frames))
+            for i, jpeg in zip(some, self._read(some), strict=True):
+                try:
+                    _grey(jpeg, SMALL)
+                except ValueError:
+                    found.append(i)
+        return found
 
     def _fetch(self, frames: Sequence[int]) -> None:
         missing = [i for i in frames if i not in self._jpegs]

@@ -116,6 +116,9 @@ class TrainActReport(Report):
     scores: ActScores = ActScores()
     curve: str
 
+    broken_episodes: list[str] = Field(default_factory=list)
+    """Episodes with pictures that do not decode, met in this call: windows that show them were left out."""
+
     def summary(self) -> str:
         """Say where the policy is and print a row per embodiment."""
         where = f"step {self.step} of {self.steps}, {self.parameters / 1e6:.2f} M parameters, {self.seconds:.0f} s"
@@ -233,6 +236,7 @@ def _run(config: TrainActConfig) -> TrainActReport:
         seconds=round(trained.seconds, 3),
         steps_per_s=round(trained.steps_per_s, 3),
         loader_ms=trained.loader_ms,
+        broken_episodes=sorted(batches.frames.broken_episodes),
         metrics=trained.figures,
         scores=scores,
         curve=str(config.out / "metrics.jsonl"),

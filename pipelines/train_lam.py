@@ -104,6 +104,9 @@ class TrainLamReport(Report):
     curve: str
     reconstructions: str = ""
 
+    broken_episodes: list[str] = Field(default_factory=list)
+    """Episodes with pictures that do not decode, met in this call: windows that show them were left out."""
+
     def summary(self) -> str:
         """Say where the model is and print a row per embodiment."""
         where = f"step {self.step} of {self.steps}, {self.parameters / 1e6:.2f} M parameters, {self.seconds:.0f} s"
@@ -196,6 +199,7 @@ def _run(config: TrainLamConfig) -> TrainLamReport:
         seconds=round(trained.seconds, 3),
         steps_per_s=round(trained.steps_per_s, 3),
         loader_ms=trained.loader_ms,
+        broken_episodes=sorted(batches.frames.broken_episodes),
         metrics=trained.figures,
         codebook_health=health.conditions,
         scores=scores,

@@ -105,6 +105,9 @@ class TrainWorldReport(Report):
     rollouts: str = ""
     """PNG: true frames, level 0, level 1."""
 
+    broken_episodes: list[str] = Field(default_factory=list)
+    """Episodes with pictures that do not decode, met in this call: windows that show them were left out."""
+
     def summary(self) -> str:
         """Say where the model is; a row per embodiment and painter, for the first step and the last one reached."""
         where = f"step {self.step} of {self.steps}, {self.parameters / 1e6:.2f} M parameters, {self.seconds:.0f} s"
@@ -176,6 +179,7 @@ def _run(config: TrainWorldConfig) -> TrainWorldReport:
                 "seconds": round(trained.seconds, 3),
                 "steps_per_s": round(trained.steps_per_s, 3),
                 "loader_ms": trained.loader_ms,
+                "broken_episodes": sorted(batches.frames.broken_episodes),
                 "metrics": trained.figures,
                 "curve": str(config.out / "metrics.jsonl"),
             }

@@ -1,5 +1,7 @@
 """Clips: what a camera shows, judged by rules of the same form."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from made_recordings import clip, pictures_of, resized, texture
@@ -8,6 +10,7 @@ from PIL import Image, ImageFilter
 from dataengine.film import Film
 from dataengine.stages._neighbours import as_matrix
 from dataengine.stages.drop_blurred import DropBlurred
+from dataengine.stages.drop_broken_pictures import DropBrokenPictures
 from dataengine.stages.drop_duplicate_clips import DropDuplicateClips
 from dataengine.stages.drop_shot_cuts import DropShotCuts
 from dataengine.stages.drop_still_video import DropStillVideo
@@ -120,3 +123,16 @@ def test_clips_before_one_background_are_far_apart():
 def test_a_clip_in_which_nothing_moves_has_no_signature():
     plain = clip("plain", pictures=np.full((20, 64, 64, 3), 120, np.uint8))
     assert DropDuplicateClips().look(Film.of(plain)) == {"scene": [], "scene_bands": [], "scene_content": []}
+
+
+@pytest.mark.parametrize("frame", [0, 1, 17, 29])
+@pytest.mark.parametrize("slot", ["primary", "wrist"])
+def test_a_picture_that_does_not_decode_is_found_wherever_it_is(frame, slot):
+    whole = HEALTHY[0]
+    assert verdict(DropBrokenPictures(), whole) is None
+    frames = whole.cameras["primary"]
+    jpegs = list(frames.jpegs)
+    jpegs[frame] = jpegs[frame][: jpegs[frame].index(b"\xff\xda") + 20] + b"\xff\xd9"
+    broken = replace(whole, cameras={"primary": frames, slot: replace(frames, jpegs=jpegs)})
+    reason = f"1 pictures do not decode, the first is frame {frame}; allowed 0"
+    assert verdict(DropBrokenPictures(), broken) == reason

@@ -57,6 +57,7 @@ def judge(
         sampler = WindowSampler(mine, spec, batch_size=1, seed=0)
         rows, starts = sampler.at(np.arange(min(most, sampler.windows_per_epoch)))
         windows = [cut_window(reader, spec, int(row), int(start)) for row, start in zip(rows, starts, strict=True)]
+        windows = batches.frames.readable(windows)
         wrong, wanted = [], []
         for first in range(0, len(windows), WINDOWS_AT_ONCE):
             batch = batches.make(windows[first : first + WINDOWS_AT_ONCE]).to(device)

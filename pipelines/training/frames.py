@@ -1,9 +1,12 @@
 """JPEGs become pictures: decoded in threads into reused buffers, or kept decoded in memory when they fit."""
 
+import sys
+import threading
 import time
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 
 import numpy as np
 import simplejpeg
@@ -11,11 +14,14 @@ import torch
 from numpy.typing import NDArray
 from PIL import Image
 
-from dataengine.errors import DataEngineError
-from dataengine.windows import EpisodeReader, Jpeg
+from dataengine.windows import EpisodeReader, Jpeg, Window
 
 CHUNK = 8
 """Pictures that a thread decodes at once: below that the hand-over costs more than it wins."""
+
+
+MAX_PIXELS = 2**26
+"""Of a frame at rest, before memory is taken for it."""
 
 
 def scale(picture: NDArray[np.uint8], side: int) -> NDArray[np.uint8]:
@@ -32,6 +38,8 @@ def decode_into(jpeg: Jpeg, target: NDArray[np.uint8]) -> None:
     """Decode one JPEG into a (side, side, 3) array; one of that size is written without a copy."""
     side = target.shape[0]
     height, width = simplejpeg.decode_jpeg_header(jpeg)[:2]
+    if height * width > MAX_PIXELS:
+        raise ValueError(f"it claims {width} x {height} pixels")
     if (height, width) == target.shape[:2] and target.flags.c_contiguous:
         simplejpeg.decode_jpeg(jpeg, colorspace="RGB", buffer=target)
     else:
@@ -47,10 +55,22 @@ class Buffers:
 
     def __init__(self, num_kept: int, *, pinned: bool = False) -> None:
         self.pinned, self.num_kept = pinned, num_kept
+        self._apart = False
         self._kept: dict[tuple[str, tuple[int, ...]], list[NDArray[np.uint8]]] = defaultdict(list)
+
+    @contextmanager
+    def apart(self) -> Iterator[None]:
+        """Give arrays in the block that count for nothing: a batch that is made twice takes one turn."""
+        before, self._apart = self._apart, True
+        try:
+            yield
+        finally:
+            self._apart = before
 
     def take(self, name: str, shape: tuple[int, ...]) -> NDArray[np.uint8]:
         """Give an array of this shape with anything in it."""
+        if self._apart:
+            return np.empty(shape, dtype=np.uint8)
         if self.pinned:
             return torch.empty(shape, dtype=torch.uint8, pin_memory=True).numpy()
         kept = self._kept[name, shape]
@@ -64,6 +84,9 @@ class Frames:
 
     With `cache_mb` of memory for all frames of the cameras asked for, each is decoded once in a run; otherwise in
     every window. The pixels are the same. `read_s` and `decode_s` sum up the seconds spent on encoded frames.
+
+    A frame that does not decode is black, and told of once for its episode: whoever makes batches leaves out the
+    windows that show it (`showing_broken`).
     """
 
     def __init__(
@@ -71,6 +94,12 @@ class Frames:
     ) -> None:
         self.reader, self.side, self.num_threads = reader, side, num_threads
         self.read_s, self.decode_s = 0.0, 0.0
+        self.slots = tuple(slots)
+        self.broken: dict[str, set[tuple[int, int]]] = {}
+        """(row, frame) pairs that do not decode, by slot."""
+        self.broken_episodes: dict[str, str] = {}
+        """Episodes that have such frames, each with the first that was met."""
+        self._noting = threading.Lock()
         self._pool = ThreadPoolExecutor(num_threads, "decode") if num_threads > 1 else None
         steps = [e.num_steps for e in reader.episodes]
         self._begins = np.concatenate([[0], np.cumsum(steps, dtype=np.int64)])
@@ -111,16 +140,41 @@ class Frames:
                 try:
                     decode_into(jpegs[i], targets[i])
                 except ValueError as error:
-                    row, frame = wanted[i]
-                    name = self.reader.episodes[row].episode_id
-                    raise DataEngineError(
-                        f"episode {name}: frame {frame} of camera {slot} is no JPEG ({error}); "
-                        f"`villa curate` drops such episodes"
-                    ) from error
+                    targets[i][:] = 0
+                    self._note(slot, *wanted[i], error)
 
         firsts = range(0, len(jpegs), CHUNK)
         list(self._pool.map(decode_some, firsts) if self._pool else map(decode_some, firsts))
         self.decode_s += time.perf_counter() - read
+
+    def showing_broken(self, windows: Sequence[Window]) -> list[int]:
+        """List the windows, of those whose frames were fetched, that show a frame which does not decode."""
+        return [
+            i
+            for i, w in enumerate(windows)
+            if any((w.episode.row, int(frame)) in broken for broken in self.broken.values() for frame in w.frames)
+        ]
+
+    def readable(self, windows: Sequence[Window]) -> list[Window]:
+        """Leave out windows that show a frame which does not decode, unless all do."""
+        for w in windows:
+            scratch = np.empty((len(w.frames), self.side, self.side, 3), np.uint8)
+            for slot in set(self.slots) & set(w.episode.cameras):
+                self.fetch(slot, [(w.episode.row, int(frame)) for frame in w.frames], scratch)
+        bad = set(self.showing_broken(windows))
+        return [w for i, w in enumerate(windows) if i not in bad] or list(windows)
+
+    def _note(self, slot: str, row: int, frame: int, error: ValueError) -> None:
+        name = self.reader.episodes[row].episode_id
+        with self._noting:
+            self.broken.setdefault(slot, set()).add((row, frame))
+            is_new = name not in self.broken_episodes
+            if is_new:
+                self.broken_episodes[name] = f"frame {frame} of camera {slot}"
+        if is_new:
+            words = f"episode {name}: frame {frame} of camera {slot} does not decode ({' '.join(str(error).split())})"
+            advice = "windows that show it are left out; rule drop_broken_pictures of `villa curate` drops the episode"
+            print(f"{words}; {advice}", file=sys.stderr, flush=True)  # noqa: T201
 
     def close(self) -> None:
         """Stop the threads."""

@@ -211,6 +211,7 @@ def _paint(
     sampler = WindowSampler(episodes, spec, batch_size=1, seed=0)
     rows, starts = sampler.at(np.arange(min(most, sampler.windows_per_epoch)))
     windows = [cut_window(reader, spec, int(row), int(start)) for row, start in zip(rows, starts, strict=True)]
+    windows = batches.frames.readable(windows)
     before, after, latents, codes = [], [], [], []
     proprio = _ProprioSums()
     for first in range(0, len(windows), PAIRS_AT_ONCE):

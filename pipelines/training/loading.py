@@ -7,13 +7,17 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Generic, Protocol, TypeVar
 
+from dataengine.errors import DataEngineError
 from dataengine.mixture import WindowSampler
 from dataengine.windows import EpisodeReader, Window, WindowSpec, cut_window
 from models.batch import ActBatch, LamBatch, WorldBatch
-from pipelines.training.frames import Frames
+from pipelines.training.frames import Buffers, Frames
 
 NUM_AHEAD = 2
 """Batches prepared while another is learnt from."""
+
+MOST_TRIED = 100
+"""Batches that are looked through for a window whose pictures decode."""
 
 B = TypeVar("B", LamBatch, ActBatch, WorldBatch)
 B_co = TypeVar("B_co", LamBatch, ActBatch, WorldBatch, covariant=True)
@@ -35,6 +39,11 @@ class Batches(Protocol[B_co]):
     @property
     def frames(self) -> Frames:
         """Where the pictures come from."""
+        ...
+
+    @property
+    def buffers(self) -> Buffers:
+        """Where the pictures go."""
         ...
 
     def make(self, windows: Sequence[Window]) -> B_co:
@@ -89,10 +98,9 @@ class Loader(Generic[B]):
     def make(self, step: int) -> B:
         """Make the batch of one step."""
         start = time.perf_counter()
-        picks = self.sampler.batch(step, self.rank, self.world_size)
-        windows = [cut_window(self.reader, self.spec, row, first) for row, first in picks]
+        windows = self._cut(step)
         cut = time.perf_counter()
-        batch = self.batches.make(windows)
+        batch = self._make_readable(step, windows)
         frames, spent = self.batches.frames, self.seconds
         pictures = frames.read_s + frames.decode_s - spent.read - spent.decode
         spent.cut += cut - start
@@ -100,6 +108,33 @@ class Loader(Generic[B]):
         spent.pack += time.perf_counter() - cut - pictures
         spent.num_batches += 1
         return batch
+
+    def _make_readable(self, step: int, windows: Sequence[Window]) -> B:
+        """Make a batch without windows that show broken pictures: others of the batch, or of later ones, stand in.
+
+        Which ones follows from the data alone, so that a run that is stopped and continued sees the same.
+        """
+        batch, chosen = self.batches.make(windows), list(windows)
+        while bad := self.batches.frames.showing_broken(chosen):
+            for i in bad:
+                chosen[i] = self._stand_in(step, windows, i)
+            with self.batches.buffers.apart():
+                batch = self.batches.make(chosen)
+        return batch
+
+    def _stand_in(self, step: int, windows: Sequence[Window], place: int) -> Window:
+        """Find the first window after a place, in its batch or in those after it, that is not known to be broken."""
+        for later in range(MOST_TRIED):
+            some = [*windows[place + 1 :], *windows[:place]] if later == 0 else self._cut(step + later)
+            broken = set(self.batches.frames.showing_broken(some))
+            found = next((w for i, w in enumerate(some) if i not in broken), None)
+            if found is not None:
+                return found
+        raise DataEngineError(f"{MOST_TRIED} batches one after another show pictures that do not decode; ingest again")
+
+    def _cut(self, step: int) -> list[Window]:
+        picks = self.sampler.batch(step, self.rank, self.world_size)
+        return [cut_window(self.reader, self.spec, row, first) for row, first in picks]
 
     def __iter__(self) -> Iterator[B]:
         return self

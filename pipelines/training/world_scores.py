@@ -150,6 +150,7 @@ def judge(
         sampler = WindowSampler(mine, spec, batch_size=1, seed=0)
         picks = sampler.at(np.arange(min(most, sampler.windows_per_epoch)))
         windows = [cut_window(reader, spec, int(row), int(start)) for row, start in zip(*picks, strict=True)]
+        windows = batches.frames.readable(windows)
         body = _Body(embodiment, context, spec.num_frames - context, lam)
         # Parts of one size: a last part of a single window could not be shuffled.
         for part in np.array_split(np.arange(len(windows)), -(-len(windows) // AT_ONCE)):

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 
+from dataengine.errors import DataEngineError
 from dataengine.mixture import BLOCK, WindowSampler
 from dataengine.normalize import Normalizer
 from dataengine.windows import WindowSpec
@@ -43,9 +44,11 @@ class Pictures(MadeReader):
         return [self._jpegs[pair] for pair in wanted]
 
 
-def loader_of(reader: MadeReader, rank: int = 0, world_size: int = 1, batch_size: int = BATCH) -> Loader[LamBatch]:
+def loader_of(
+    reader: MadeReader, rank: int = 0, world_size: int = 1, batch_size: int = BATCH, cache_mb: float = 0
+) -> Loader[LamBatch]:
     batches = LamBatches(
-        frames=Frames(reader, SPEC.slots, reader.size),
+        frames=Frames(reader, SPEC.slots, reader.size, cache_mb=cache_mb),
         buffers=Buffers(4),
         normalizer=Normalizer(statistics(reader)),
         state_dim=7,
@@ -165,3 +168,68 @@ def test_a_waiting_trainer_is_told_what_helps(ms: dict[str, float], threads: int
 
     stages = {"cut": 1.0, "read": 1.0, "decode": 1.0, "pack": 2.0, **ms}
     assert re.search(said, advice(stages, 50.0, threads, num_cores=4))
+
+
+class Broken(Pictures):
+    """Some pictures have a start, an end and next to nothing between."""
+
+    def __init__(self, broken: set[tuple[int, int]], num_episodes: int = 6) -> None:
+        super().__init__(num_episodes)
+        self.bad = broken
+
+    def jpegs(self, slot: str, wanted: Sequence[tuple[int, int]]) -> list[bytes]:
+        found = super().jpegs(slot, wanted)
+        for i, pair in enumerate(wanted):
+            if pair in self.bad:
+                found[i] = found[i][: found[i].index(b"\xff\xda") + 20] + b"\xff\xd9"
+        return found
+
+
+@pytest.mark.parametrize("cache_mb", [0, 100])
+@pytest.mark.parametrize("batch_size", [1, 8])
+def test_windows_that_show_a_broken_picture_are_left_out_and_resuming_sees_the_same(
+    capsys: pytest.CaptureFixture[str], cache_mb: float, batch_size: int
+) -> None:
+    broken = {(row, frame) for row in range(3) for frame in range(4, 14)}
+
+    def videos(reader: MadeReader, steps: Iterator[int] | range) -> list[bytes]:
+        loader = loader_of(reader, batch_size=batch_size, cache_mb=cache_mb)
+        try:
+            return [loader.make(step).video.clone().numpy().tobytes() for step in steps]
+        finally:
+            loader.close()
+
+    whole = videos(Broken(broken), range(12))
+    said = capsys.readouterr().err
+    black = bytes(3 * 32 * 32)
+    assert not any(black in video for video in whole)
+    assert whole[7:] == videos(Broken(broken), range(7, 12))
+    assert [videos(Broken(broken), range(i, i + 1))[0] for i in (3, 9)] == [whole[3], whole[9]]
+    assert whole != videos(Pictures(), range(12))
+    told = [line.split()[1] for line in said.splitlines()]
+    assert len(told) == len(set(told)) > 0
+    assert set(told) <= {f"{episode.episode_id}:" for episode in Pictures().episodes[:3]}
+    assert "does not decode" in said
+    assert "drop_broken_pictures" in said
+
+
+def test_a_batch_made_twice_does_not_end_the_life_of_those_before_it() -> None:
+    reader = Broken({(row, frame) for row in range(6) for frame in range(3, 8)})
+    loader = loader_of(reader)
+    try:
+        kept = [loader.make(step).video for step in range(4)]
+        before = [video.clone() for video in kept]
+        loader.make(4)
+        assert all(torch.equal(one, other) for one, other in zip(kept[1:], before[1:], strict=True))
+    finally:
+        loader.close()
+
+
+def test_where_nothing_decodes_the_run_says_so() -> None:
+    reader = Broken({(row, frame) for row in range(6) for frame in range(40)})
+    loader = loader_of(reader, batch_size=1)
+    try:
+        with pytest.raises(DataEngineError, match="100 batches one after another show pictures that do not decode"):
+            loader.make(0)
+    finally:
+        loader.close()
