@@ -103,6 +103,7 @@ def test_a_device_that_this_machine_lacks_is_named(monkeypatch, name):
 
 def test_a_corpus_that_can_only_be_read_gives_shards_and_refuses_what_must_be_written(villa, made, tmp_path):
     shutil.copytree(made / "corpus", tmp_path / "copy")
+    assert villa("stats", tmp_path / "copy").code == 0
     (tmp_path / "corpus").mkdir()
     with mounted(tmp_path / "corpus", "--bind", tmp_path / "copy"):
         subprocess.run(["mount", "-o", "remount,bind,ro", tmp_path / "corpus"], check=True)
@@ -119,12 +120,13 @@ def test_a_corpus_that_can_only_be_read_gives_shards_and_refuses_what_must_be_wr
 
 @pytest.mark.parametrize("command", ["curate", "stats", "shard"])
 def test_a_full_disk_is_said_in_one_line_and_the_command_goes_on(villa, made, tmp_path, command):
-    disk = tmp_path / "disk"
+    disk, measured = tmp_path / "disk", shutil.copytree(made / "corpus", tmp_path / "measured")
     disk.mkdir()
+    assert villa("stats", measured).code == 0
     line = {
         "curate": ("curate", disk / "corpus", "--report", tmp_path / "page"),
         "stats": ("stats", disk / "corpus"),
-        "shard": ("shard", made / "corpus", "--out", disk / "shards"),
+        "shard": ("shard", measured, "--out", disk / "shards"),
     }[command]
     with mounted(disk, "-t", "tmpfs", "-o", "size=64m", "tmpfs"):
         shutil.copytree(made / "corpus", disk / "corpus")
