@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from dataengine.errors import DataEngineError
 from dataengine.normalize import Normalizer
 from pipelines.train_act import TrainActConfig, bodies, doubts
 from pipelines.training import data
@@ -66,3 +67,10 @@ def test_a_policy_knows_each_dataset_of_a_body_with_its_rate() -> None:
     assert (body["dataset"], body["dataset_id"], body["control_hz"]) == ("larder", 2, 20.0)
     assert body["datasets"]["pantry"] == {"dataset_id": 1, "control_hz": 10.0, "steps_per_latent": 3, "steps": 30}
     assert body["datasets"]["larder"]["steps"] == 45
+
+
+def test_a_models_setting_that_the_labels_contradict_is_one_line() -> None:
+    latent = made().latent_info("lam")
+    with pytest.raises(DataEngineError, match=r"model\.latent_dim is 8, the latent actions 'lam' have 4; leave it out"):
+        data.check_latent_shape({"latent_dim": 8}, {"latent_dim": latent.d}, latent)
+    data.check_latent_shape({"latent_dim": 4, "horizon": 3}, {"latent_dim": latent.d}, latent)
