@@ -70,10 +70,12 @@ def build(root: Path, groups: Sequence[str]) -> None:
             GROUPS[name].build(root / name)
 
 
-def hunt(root: Path, inputs: Sequence[Input], workers: int = 1, groups: str = "tests.fuzz.groups") -> Iterator[Outcome]:
+def hunt(
+    root: Path, inputs: Sequence[Input], workers: int = 1, groups: str = "tests.fuzz.groups", long_s: float = LONG_S
+) -> Iterator[Outcome]:
     """Read every input; outcomes come as they are known. `groups` names the module whose GROUPS say how."""
     waiting = list(reversed(inputs))
-    crew = [_Worker(root, groups) for _ in range(min(workers, len(waiting)))]
+    crew = [_Worker(root, groups, long_s) for _ in range(min(workers, len(waiting)))]
     try:
         while True:
             for worker in crew:
@@ -88,7 +90,7 @@ def hunt(root: Path, inputs: Sequence[Input], workers: int = 1, groups: str = "t
                 worker.at = None
                 if outcome.kind in ("hang", "over memory", "crash"):
                     worker.stop()
-                    crew[crew.index(worker)] = _Worker(root, groups)
+                    crew[crew.index(worker)] = _Worker(root, groups, long_s)
                 yield outcome
     finally:
         for worker in crew:
@@ -98,10 +100,10 @@ def hunt(root: Path, inputs: Sequence[Input], workers: int = 1, groups: str = "t
 class _Worker:
     """A process that reads one input after another."""
 
-    def __init__(self, root: Path, groups: str) -> None:
+    def __init__(self, root: Path, groups: str, long_s: float) -> None:
         context = mp.get_context("spawn")
         self.pipe, theirs = context.Pipe()
-        self.process = context.Process(target=serve, args=(theirs, root, groups), daemon=True)
+        self.process = context.Process(target=serve, args=(theirs, root, groups, long_s), daemon=True)
         self.process.start()
         theirs.close()
         self.at: Input | None = None
@@ -133,7 +135,7 @@ class _Late(BaseException):
     """Time is over."""
 
 
-def serve(pipe: Connection, root: Path, groups: str) -> None:
+def serve(pipe: Connection, root: Path, groups: str, long_s: float) -> None:
     """Read inputs until the parent goes away."""
     with contextlib.suppress(EOFError, KeyboardInterrupt):
         kinds: Mapping[str, Group] = importlib.import_module(groups).GROUPS
@@ -144,14 +146,16 @@ def serve(pipe: Connection, root: Path, groups: str) -> None:
             signal.signal(signal.SIGPROF, _too_late)
             while True:
                 found: Input = pipe.recv()
-                pipe.send(try_one(kinds[found.group], root, found, Path(place), known, pipe))
+                pipe.send(try_one(kinds[found.group], root, found, Path(place), known, pipe, long_s))
 
 
 def _too_late(*_: object) -> None:
     raise _Late
 
 
-def try_one(group: Group, root: Path, found: Input, place: Path, known: dict[str, Any], pipe: Connection) -> Outcome:
+def try_one(
+    group: Group, root: Path, found: Input, place: Path, known: dict[str, Any], pipe: Connection, long_s: float
+) -> Outcome:
     """Damage a copy of a tree, read it, and say what came of it. `known` keeps what the sound trees give."""
     if found.group not in known:  # also imports all that is needed, which then counts for no input
         known[found.group] = group.read(_copy(root / found.group, place / "sound"))
@@ -164,7 +168,7 @@ def try_one(group: Group, root: Path, found: Input, place: Path, known: dict[str
     resource.setrlimit(resource.RLIMIT_DATA, (_memory("VmData") + MOST_BYTES + 500_000_000, -1))
     pipe.send(READY)
     faulthandler.dump_traceback_later(PATIENCE_S, exit=True)
-    signal.setitimer(signal.ITIMER_PROF, LONG_S)
+    signal.setitimer(signal.ITIMER_PROF, long_s)
     try:
         kind, about = "read", ""
         got = group.read(copy)
