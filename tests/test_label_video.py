@@ -171,9 +171,12 @@ def test_a_checkpoint_exported_on_the_command_line_labels_a_folder_of_videos(tmp
     done = CliRunner().invoke(app, ["export", "lam", str(GOLDEN), str(tmp_path / "released")])
     assert done.exit_code == 0, done.output
     path = write_video(tmp_path / "a.mp4", 0, np.arange(80) * 40)
-    again = CliRunner().invoke(app, ["export", "lam", str(GOLDEN), str(tmp_path / "released")])
+    (tmp_path / "theirs").mkdir()
+    (tmp_path / "theirs" / "model.safetensors").write_bytes(b"of somebody")
+    again = CliRunner().invoke(app, ["export", "lam", str(GOLDEN), str(tmp_path / "theirs")])
     assert again.exit_code == 2
-    assert "holds files" in again.output
+    assert "theirs" in again.output
+    assert (tmp_path / "theirs" / "model.safetensors").read_bytes() == b"of somebody"
     _, ours = label(tmp_path, path)
     _, theirs = label(tmp_path, path, name="theirs.npz", lam=tmp_path / "released")
     np.testing.assert_array_equal(ours["codes"], theirs["codes"])

@@ -82,7 +82,7 @@ def test_every_number_survives_commit_compaction_export_and_reading_back(tmp_pat
     assert len(corpus.fragment_ids()) == 1
     assert_untouched(corpus.episode(raw_episode("r0").episode_id))
     run(ExportConfig(corpus=corpus.uri, out=str(tmp_path / "out"), codec="h264", workers=1))
-    (root,) = (tmp_path / "out").iterdir()
+    (root,) = (path for path in (tmp_path / "out").iterdir() if path.is_dir())
     source = catalog.source("lerobot")(str(root))
     back = {
         episode.raw_state_exact.keys() != set(): episode for part in source.parts() for episode in source.read(part)

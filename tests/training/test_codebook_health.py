@@ -167,8 +167,16 @@ def test_a_watch_speaks_once_through_an_interruption_and_changes_no_loss(
     assert all(line["looks"] == 1.0 for line in lines)
 
 
+class Follower(Ranks):
+    """Sees all of the batch, as one process does, and does not lead."""
+
+    @property
+    def leads(self) -> bool:
+        return False
+
+
 def test_only_the_leader_looks(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
-    run = make_run(tmp_path, ranks=Ranks(1, 1, torch.device("cpu")))
+    run = make_run(tmp_path, ranks=Follower(0, 1, torch.device("cpu")))
     run.watch = listener = Listener()
     run.train()
     assert listener.seen == []
