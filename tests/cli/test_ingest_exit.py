@@ -1,7 +1,7 @@
 """What `villa ingest` tells a script: its exit code, and why."""
 
-import lerobot_writer as lr
 import pytest
+from formats import lerobot_writer as lr
 from store.npz_source import write_parts
 
 SOURCE = "store.npz_source:NpzSource"
