@@ -222,6 +222,8 @@ def test_the_default_recipe_spells_out_the_thresholds_of_its_stages():
 @pytest.mark.parametrize("name", recipe_files.names("curate"))
 def test_every_recipe_loads_and_asks_for_all_but_what_it_says(name):
     left_out = {"default": {"drop_no_instruction"}, "strict": set(), "villa-x": {"trim_idle"}}
+    if name != "strict":
+        left_out[name].add("drop_broken_pictures")  # it decodes every picture of a corpus
     assert set(catalog.stage_names()) - set(load_recipe(name)) == left_out[name]
 
 

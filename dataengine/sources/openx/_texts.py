@@ -32,9 +32,15 @@ def texts_of(whole: Iterable[Any], columns: Iterable[Said], steps: range) -> tup
             raise RecordError(f"found texts of {len(column)} steps, expected those of {steps.stop}")
         said: list[tuple[str, ...]] = []
         bad: dict[str, list[int]] = {}
+        before: Any = None
         for place, step in enumerate(steps):
-            readable, lost = _readable([column[step]])
+            value = column[step]
+            if isinstance(value, str) and value == before:  # of nearly all steps: it was looked at already
+                said.append(said[-1])
+                continue
+            readable, lost = _readable([value])
             said.append(readable)
+            before = value if isinstance(value, str) else None
             for what in lost:
                 bad.setdefault(what, []).append(place)
         different = {phrases for phrases in said if phrases}
