@@ -37,14 +37,14 @@ Random = Draws | Generator | None
 """Where random numbers come from: a place in a batch, a generator, torch's own."""
 
 
-def uniform(shape: Sequence[int], device: torch.device, random: Random) -> Float[Tensor, "..."]:
+def uniform(shape: Sequence[int], device: torch.device, random: Random) -> Tensor:
     """Draw from [0, 1), row by row."""
     if isinstance(random, Draws):
         return random.rows(torch.rand, shape, device)
     return torch.rand(tuple(shape), device=device, generator=random)
 
 
-def normal(shape: Sequence[int], device: torch.device, random: Random) -> Float[Tensor, "..."]:
+def normal(shape: Sequence[int], device: torch.device, random: Random) -> Tensor:
     """Draw from the normal distribution, row by row."""
     if isinstance(random, Draws):
         return random.rows(torch.randn, shape, device)

@@ -63,7 +63,10 @@ def curation(summary: DemoSummary) -> list[str]:
         blocks.append(
             page.paragraph(f"{kept:,} of {total:,} episodes are kept. Dropped ones stay in the corpus, marked.")
         )
-        rows = [[r.rule, r.judged, r.dropped, r.example] for r in summary.curation.rules]
+        rows = [
+            [r.rule, r.judged, r.dropped, "; ".join([r.example, *r.notes] if r.example else r.notes)]
+            for r in summary.curation.rules
+        ]
         blocks.append(page.table(["rule", "judged", "dropped", "for example"], rows))
     if summary.stats:
         blocks.append(page.heading("What is left of each embodiment"))

@@ -65,6 +65,8 @@ class RuleOutcome(Facts):
     dropped: int
     example: str = ""
     """The reason given to one of the dropped episodes."""
+    notes: list[str] = Field(default_factory=list)
+    """What it could not judge, or found wrong with a whole dataset."""
 
 
 class Curation(Facts):
