@@ -55,9 +55,9 @@ class TrainActConfig(LoopConfig):
     """Divide latents by their root mean square, so that noise of size 1 suits them; the authors do not."""
     tokenizer: Path | None = None
     """A tokenizer.json; without it a small one is learnt from the instructions."""
-    padded_actions: PaddedActions = "repeat"
-    """What a chunk teaches beyond an episode's end: `repeat` the last action, whatever it was; `rest` to stand still
-    (no change, no speed, the same pose and gripper); `skip` nothing."""
+    padded_actions: PaddedActions = "rest"
+    """What a chunk teaches beyond an episode's end: `rest` to stand still (no change, no speed, the same pose and
+    gripper), as the authors do; `repeat` the last action, whatever it was; `skip` nothing."""
     normalize_by: NormalizeBy = "dataset"
     """Whose quantiles become -1 and 1: `dataset`, a body's in each of its datasets, which may drive it in other ways
     and at other rates; `embodiment`, a body's in all of them together."""
