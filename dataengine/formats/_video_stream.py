@@ -22,6 +22,7 @@ from dataengine.formats import lfs
 from dataengine.formats.byte_range import ByteRange, Place, name_of, size_of
 from dataengine.formats.jpeg import MAX_PIXELS
 from dataengine.formats.mp4_boxes import check_samples
+from dataengine.formats.video_containers import EXPECTED, READ_OPTIONS
 
 TOLERANCE_S = 0.25
 """A stream may end this much before its stated duration; more is a truncated file."""
@@ -61,10 +62,13 @@ def open_video(path: Place) -> Iterator[tuple[Any, Any]]:
             check_samples(path)
         try:
             place = opened.enter_context(path.open()) if isinstance(path, ByteRange) else str(path)
-            container = opened.enter_context(av.open(place, metadata_errors="replace"))
+            container = opened.enter_context(av.open(place, metadata_errors="replace", container_options=READ_OPTIONS))
         except Exception as error:
             reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
-            reason = lfs.why_file(path, f"not a readable video ({reason}, {num_bytes} bytes)")
+            reason = f"not a readable video ({reason}, {num_bytes} bytes)"
+            if isinstance(error, av.error.ArgumentError):  # what FFmpeg says to a demuxer that is not in the list
+                reason = f"no video container that is read ({num_bytes} bytes), {EXPECTED}"
+            reason = lfs.why_file(path, reason)
             raise RecordError(f"{name}: {reason}") from error
         moving = [s for s in container.streams.video if not s.disposition & Disposition.attached_pic]  # a cover is none
         if not moving:

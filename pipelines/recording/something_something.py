@@ -20,6 +20,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from dataengine.formats.video_containers import READ_OPTIONS
 from pipelines.recording._video import write_video
 
 RATE_HZ = 12
@@ -187,7 +188,7 @@ def _cut(video: bytes, start_s: float, end_s: float) -> Iterator[NDArray[np.uint
     import av
 
     av.logging.set_level(av.logging.PANIC)  # one of the two videos has a damaged unit and says so
-    with av.open(io.BytesIO(video)) as container:
+    with av.open(io.BytesIO(video), container_options=READ_OPTIONS) as container:
         count = 0
         for frame in container.decode(video=0):
             if frame.time is not None and start_s + count / RATE_HZ <= frame.time < end_s:

@@ -11,6 +11,7 @@ from video_writer import X265, coded, number_of, remux, write_video
 
 from dataengine.errors import NoCameraError, RecordError
 from dataengine.formats import _video_picture, _video_stream, video
+from dataengine.formats.byte_range import ByteRange
 
 
 def numbers(path: Path) -> list[int]:
@@ -49,6 +50,47 @@ def test_a_file_is_whole_whatever_its_header_says_of_time(tmp_path: Path, plain:
         assert numbers(path) == list(range(60)), path.name
         if path.suffix != ".mpg":  # two of its frames have one time
             assert shown(path) == list(range(60)), path.name
+
+
+def lists_of_other_files(secret: Path, itself: str) -> dict[str, str]:
+    return {
+        "ffconcat by name": f"ffconcat version 1.0\nfile {secret.name}\n",
+        "ffconcat by path": f"ffconcat version 1.0\nfile '{secret}'\n",
+        "ffconcat of itself": "ffconcat version 1.0\n" + f"file {itself}\n" * 3,
+        "HLS": f"#EXTM3U\n#EXT-X-VERSION:3\n#EXT-X-TARGETDURATION:3\n#EXTINF:3.0,\n{secret}\n#EXT-X-ENDLIST\n",
+        "SDP": "v=0\r\no=- 0 0 IN IP4 127.0.0.1\r\ns=x\r\nc=IN IP4 127.0.0.1\r\nt=0 0\r\n"
+        "m=video 5004 RTP/AVP 96\r\na=rtpmap:96 H264/90000\r\n",
+    }
+
+
+@pytest.mark.parametrize("name", ["clip.webm", "file-000.mp4", "list.m3u8"])
+def test_a_list_of_other_files_is_no_video_whatever_it_is_called(tmp_path: Path, plain: Path, name: str) -> None:
+    (tmp_path / "leak.ts").symlink_to(remux(plain, tmp_path.parent / f"secret of {name}.ts"))
+    path = tmp_path / name
+    for kind, contents in lists_of_other_files(tmp_path / "leak.ts", name).items():
+        path.write_text(contents)
+        places: list[Path | ByteRange] = [path, ByteRange(path, 0, path.stat().st_size, name)]
+        for place in places:
+            with pytest.raises(RecordError) as error:
+                video.decode(place, 160)
+            reason = "no video container that is read" if kind.startswith("ffconcat") else "no"
+            assert str(error.value).startswith(f"{name}: {reason}"), kind
+            assert "\n" not in str(error.value), kind
+
+
+def test_a_pattern_of_pictures_and_a_picture_are_no_video(tmp_path: Path) -> None:
+    for name in ("0.jpg", "1.jpg", "%d.jpg"):
+        (tmp_path / name).write_bytes(simplejpeg.encode_jpeg(coded(1)))
+    with pytest.raises(RecordError, match=r"^%d\.jpg: no video container that is read"):
+        video.decode(tmp_path / "%d.jpg", 160)
+
+
+def test_every_container_is_read_within_another_file_as_by_itself(tmp_path: Path, plain: Path) -> None:
+    for path in whole_files(tmp_path, plain):
+        within = tmp_path / "around"
+        within.write_bytes(b"before" + path.read_bytes() + b"behind")
+        clip = video.decode(ByteRange(within, 6, path.stat().st_size, path.name), 160)
+        assert [number_of(simplejpeg.decode_jpeg(data)) for data in clip.frames.jpegs] == list(range(60)), path.name
 
 
 def test_a_cut_file_is_found_in_every_container(tmp_path: Path, plain: Path) -> None:
