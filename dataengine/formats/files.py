@@ -87,6 +87,16 @@ def inside_or_stop(root: Path, *names: str) -> None:
             raise SourceError(f"{root}: {error}") from error
 
 
+def no_pipe_or_stop(path: Path) -> None:
+    """Raise SourceError where a pipe or a device lies in place of a file: to open it may wait for ever."""
+    try:
+        facts = remote.look(path)
+    except OSError:  # who opens it will be told why
+        return
+    if facts is not None and not (stat.S_ISREG(facts.st_mode) or stat.S_ISDIR(facts.st_mode)):
+        raise SourceError(f"{path}: is no regular file, expected one; copy it again")
+
+
 @lru_cache(maxsize=1024)
 def _homes(root: Path) -> tuple[str, ...]:
     """Folders that the files of a dataset may lie in."""

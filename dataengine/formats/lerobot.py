@@ -125,6 +125,8 @@ def read_info(root: Path) -> Info:
     """Read `meta/info.json`; all hangs on it, so damage stops the command."""
     place = root / INFO
     files.inside_or_stop(root, INFO, *(str(path.relative_to(root)) for path in _metadata(root)))
+    for path in _metadata(root):
+        files.no_pipe_or_stop(path)
     raw = _json(place)
     version = str(raw.get("codebase_version"))
     if version not in VERSIONS:
@@ -265,6 +267,7 @@ def _json(place: Path) -> dict[str, Any]:
 
 def read_table(place: Path, prefixes: tuple[str, ...] | None = None) -> pa.Table:
     """Read a small parquet file of the metadata: all columns, or those whose names start so."""
+    files.no_pipe_or_stop(place)
     try:
         with pq.ParquetFile(place) as file:
             names = file.schema_arrow.names

@@ -1,6 +1,7 @@
 """How LeRobot's bytes lie: rows found by their numbers, each file read once and forwards."""
 
 import json
+import os
 
 import lerobot_writer as lr
 import numpy as np
@@ -39,6 +40,15 @@ def test_only_the_row_groups_that_may_hold_an_episode_are_read(v3, monkeypatch):
         state = numbers(rows.read(entry), info.features["observation.state"])
         assert np.array_equal(state, lr.state_of(i).astype(np.float32))
     assert read == [0, 1, 0]
+
+
+@pytest.mark.timeout(20)
+@pytest.mark.parametrize("name", ["meta/episodes/chunk-000/file-000.parquet", "meta/tasks.parquet", "README.md"])
+def test_a_pipe_in_place_of_metadata_is_told_and_not_waited_for(v3, name):
+    (v3 / name).unlink(missing_ok=True)
+    os.mkfifo(v3 / name)
+    with pytest.raises(SourceError, match=f"{name}: is no regular file, expected one"):
+        open_all(v3)
 
 
 def test_rows_that_do_not_fit_the_metadata_are_told(v3):
