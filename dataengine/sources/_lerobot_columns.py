@@ -1,17 +1,19 @@
 """States and actions that LeRobot datasets spread over several columns, put together by the names of these.
 
 observation.state.left_arm, .left_gripper ...           columns below one prefix, told apart by the words of their names
-joint.position, effector.position                       of both arms: halves of each, arm by arm
+joint.position, effector.position                       of both arms: by the sides that names of values tell (left_j0,
+                                                        right_j0 ...), else halves of each, left before right
 
 The order is always the same, so that state and action fit: left before right, an arm before its gripper or hand, then
 head, waist and the like where state and action both have them. Joints go before poses of hands. Velocities, torques and
-what has no such name stay raw. Where two columns claim one place nothing is put together.
+what has no such name stay raw. Where two columns claim one place, where names of values leave open which side they are
+of, and where some columns are changes and others are not, nothing is put together.
 """
 
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from itertools import chain
+from itertools import chain, pairwise
 
 from dataengine.formats.lerobot import Feature
 
@@ -139,13 +141,30 @@ def _assembled(found: _Sorted, core: str, partners: frozenset[str]) -> Together:
     beside = [*found.beside, *_keys(found.by_kind.get("pose", {}) if core == "joints" else {})]
     if problem := _problem(core, arms, ends):
         return Together(problem=problem, beside=beside, unknown=found.unknown)
-    sides = _sides(arms, ends["gripper"])
+    sides = _sides(arms, ends)
+    if problem := _unclear(sides, arms, ends):
+        return Together(problem=problem, beside=beside, unknown=found.unknown)
     pieces = [piece for side in sides for piece in _arm(side, sides, arms, ends)]
     shared = [feature for name, feature in found.body.items() if name in partners]
     beside += [feature.key for name, feature in found.body.items() if name not in partners]
     pieces += [Piece(feature, 0, feature.width) for feature in shared]
-    words = {word for piece in pieces for word in _words(piece.feature.key)}
-    return Together(pieces, beside, found.unknown, is_joints=core == "joints", is_change=bool(words & CHANGES))
+    changes, others = _by_change([piece.feature for piece in pieces])
+    if changes and any(_kind(_words(feature.key))[0] != "gripper" for feature in others):
+        problem = f"{_list(changes)} by name {_are(changes)} of changes, {_list(others)} {_are(others)} not"
+        return Together(problem=problem, beside=beside, unknown=found.unknown)
+    return Together(pieces, beside, found.unknown, is_joints=core == "joints", is_change=bool(changes))
+
+
+def _by_change(features: Sequence[Feature]) -> tuple[list[Feature], list[Feature]]:
+    """Part columns of changes from others by their names."""
+    changes, others = dict[str, Feature](), dict[str, Feature]()
+    for feature in features:
+        (changes if CHANGES & set(_words(feature.key)) else others)[feature.key] = feature
+    return [*changes.values()], [*others.values()]
+
+
+def _are(columns: Sequence[Feature]) -> str:
+    return "is" if len(columns) == 1 else "are"
 
 
 def _problem(core: str, arms: Mapping[str, list[Feature]], ends: Mapping[str, Mapping[str, list[Feature]]]) -> str:
@@ -157,24 +176,89 @@ def _problem(core: str, arms: Mapping[str, list[Feature]], ends: Mapping[str, Ma
                 return f"{kind} {f'of the {side} side ' if side else ''}are in {_list(columns)}"
         if "" in sided and len(sided) > 1:
             return f"{kind} are in {_list([column for columns in sided.values() for column in columns])}"
-    if arms.keys() <= {""}:
-        return ""
-    for kind, sided in ends.items():
-        for column in sided.get("", []):
-            if column.width % 2:
-                return f"{column.key} names no side, and its {column.width} values are not of two {kind}s"
     return ""
 
 
-def _sides(arms: Mapping[str, list[Feature]], grippers: Mapping[str, list[Feature]]) -> list[str]:
-    """Give the arms in order; of columns that name no side one, unless they are of two by their widths."""
-    named = {side for sided in (arms, grippers) for side in sided if side}
-    if named:
-        return [side for side in ("left", "right") if side in named]
+def _unclear(
+    sides: Sequence[str], arms: Mapping[str, list[Feature]], ends: Mapping[str, Mapping[str, list[Feature]]]
+) -> str:
+    """Say which columns cannot be shared out among the arms."""
+    shared = [("arm", column) for column in arms.get("", [])]
+    num_columns = sum(len(columns) for sided in (arms, *ends.values()) for columns in sided.values())
+    two = len(sides) == 2
+    if two:
+        shared += [(kind, column) for kind, sided in ends.items() for column in sided.get("", [])]
+    elif _are_two_by_width(arms, ends["gripper"]):
+        (gripper,) = ends["gripper"][""]
+        if _is_of_both(gripper) and not _is_of_fingers(gripper):
+            return f"{gripper.key} is of two arms by its names, {_list(arms[''])} of one, numbered throughout"
+    for kind, column in shared:
+        of_values = _value_sides(column)
+        if {"left", "right", ""} <= set(of_values) and num_columns > 1:
+            return f"{column.key} names the sides of {sum(map(bool, of_values))} of its {column.width} values"
+        if two and kind == "arm" and _told_sides(column) and not _is_of_both(column):
+            return f"{column.key} has values of the {of_values[0]} side alone, other columns of both"
+        if two and not _told_sides(column) and column.width % 2:
+            return f"{column.key} names no side, and its {column.width} values are not of two {kind}s"
+    silent = [column for _, column in shared if not _told_sides(column)]
+    right_first = [column for _, column in shared if _told_sides(column)[:1] == ("right",)]
+    if two and silent and right_first:
+        return f"{right_first[0].key} begins with the right side, and {silent[0].key} does not tell sides"
+    return ""
+
+
+def _value_sides(column: Feature) -> tuple[str, ...]:
+    """Tell the side of each value by its name, `` where that tells none; empty where names are not one for each."""
+    return tuple(_side(_words(name)) for name in column.names) if len(column.names) == column.width else ()
+
+
+def _side(words: Sequence[str]) -> str:
+    """Tell the one side that words name; a whole word counts more than a letter."""
+    whole = {word for word in words if word in ("left", "right")}
+    found = whole or {SIDES[word] for word in words if word in SIDES}
+    return found.pop() if len(found) == 1 else ""
+
+
+def _told_sides(column: Feature) -> tuple[str, ...]:
+    """Tell the side of each value; empty unless all names tell one."""
+    found = _value_sides(column)
+    return found if all(found) else ()
+
+
+def _is_of_both(column: Feature) -> bool:
+    return set(_told_sides(column)) == {"left", "right"}
+
+
+def _is_of_fingers(gripper: Feature) -> bool:
+    """Tell two fingers of one gripper from two grippers by names of values (`finger_l`, `finger_r`)."""
+    return any({"finger", "fingers"} & set(_words(name)) for name in gripper.names)
+
+
+def _is_numbered(column: Feature) -> bool:
+    """Tell whether names count values through (joint_0 to joint_9), as those of one arm do."""
+    numbers = [int(found[-1]) for name in column.names if (found := re.findall(r"\d+", name))]
+    return bool(numbers) and numbers == list(range(numbers[0], numbers[0] + column.width))
+
+
+def _are_two_by_width(arms: Mapping[str, list[Feature]], grippers: Mapping[str, list[Feature]]) -> bool:
+    """Tell columns of two arms, none of which names a side, by their widths."""
+    if arms.keys() | grippers.keys() != {""}:
+        return False
     widths = [column.width for column in arms[""]]
     pairs = [column.width for column in grippers.get("", [])]
-    two = pairs == [2] and all(width % 2 == 0 for width in widths) and sum(widths) >= BOTH_ARMS
-    return ["left", "right"] if two else [""]
+    return pairs == [2] and all(width % 2 == 0 for width in widths) and sum(widths) >= BOTH_ARMS
+
+
+def _sides(arms: Mapping[str, list[Feature]], ends: Mapping[str, Mapping[str, list[Feature]]]) -> list[str]:
+    """Give the arms in order; of columns that name no side one, unless names of values or widths say two."""
+    if any(map(_is_of_both, arms.get("", []))):
+        return ["left", "right"]
+    named = {side for sided in (arms, *ends.values()) for side in sided if side}
+    if named:
+        return [side for side in ("left", "right") if side in named]
+    grippers = ends["gripper"]
+    is_one = any(map(_is_numbered, arms[""])) or any(map(_is_of_fingers, grippers.get("", [])))
+    return ["left", "right"] if _are_two_by_width(arms, grippers) and not is_one else [""]
 
 
 def _arm(
@@ -190,9 +274,25 @@ def _arm(
             yield Piece(column, 0, column.width, kind == "gripper" and column.width == 1)
         if side and not columns:
             for column in sorted(sided.get("", []), key=lambda column: bool(TURNS & set(_words(column.key)))):
-                half = column.width // len(sides)
-                first = sides.index(side) * half
-                yield Piece(column, first, first + half, kind == "gripper" and half == 1)
+                places = _places(column, side, sides)
+                for first, stop in _runs(places):
+                    yield Piece(column, first, stop, kind == "gripper" and len(places) == 1)
+
+
+def _places(column: Feature, side: str, sides: Sequence[str]) -> Sequence[int]:
+    """Tell which values of a column of all sides are of one: by their names, else an equal share."""
+    if len(sides) == 2 and (told := _told_sides(column)):
+        return [i for i, value_side in enumerate(told) if value_side == side]
+    share = column.width // len(sides)
+    first = sides.index(side) * share
+    return range(first, first + share)
+
+
+def _runs(places: Sequence[int]) -> Iterator[tuple[int, int]]:
+    """Cut rising places into runs without a gap."""
+    starts = [i for i in range(len(places)) if not i or places[i] != places[i - 1] + 1]
+    for start, stop in pairwise([*starts, len(places)]):
+        yield places[start], places[stop - 1] + 1
 
 
 def _keys(sided: Mapping[str, list[Feature]]) -> list[str]:

@@ -122,6 +122,113 @@ def test_what_is_ambiguous_is_left_to_the_user_in_a_line_that_names_the_columns(
     assert found[0].raw_state.shape[1] == sum(len(values_of(0, 0)) for values_of in columns.values())
 
 
+def sided(*sides, of="joint"):
+    counts = dict.fromkeys(sides, 0)
+    names = []
+    for side in sides:
+        names.append(f"{side}_{of}_{counts[side]}")
+        counts[side] += 1
+    return {"names": names}
+
+
+RIGHT_FIRST = sided(*["right"] * 7, *["left"] * 7)
+LEFT_FIRST = sided(*["l"] * 7, *["r"] * 7)
+INTERLEAVED = sided(*["left", "right"] * 7)
+LEFT_RIGHT, RIGHT_LEFT = {"names": ["left_gripper", "right_gripper"]}, {"names": ["gripper.R", "gripper.L"]}
+
+
+@pytest.mark.parametrize(
+    ("joints", "gripper", "left", "right"),
+    [
+        (RIGHT_FIRST, LEFT_RIGHT, (range(7, 14), range(1)), (range(7), range(1, 2))),
+        (RIGHT_FIRST, RIGHT_LEFT, (range(7, 14), range(1, 2)), (range(7), range(1))),
+        (LEFT_FIRST, RIGHT_LEFT, (range(7), range(1, 2)), (range(7, 14), range(1))),
+        (LEFT_FIRST, {}, (range(7), range(1)), (range(7, 14), range(1, 2))),
+        (INTERLEAVED, RIGHT_LEFT, (range(0, 14, 2), range(1, 2)), (range(1, 14, 2), range(1))),
+        (INTERLEAVED, {}, (range(0, 14, 2), range(1)), (range(1, 14, 2), range(1, 2))),
+        ({}, RIGHT_LEFT, None, "observation.state.gripper begins with the right side"),
+        (RIGHT_FIRST, {}, None, "observation.state.joints begins with the right side"),
+        ({"names": [f"joint_{i}" for i in range(14)]}, LEFT_RIGHT, None, "gripper is of two arms by its names"),
+        ({"names": [*RIGHT_FIRST["names"][:13], "waist"]}, LEFT_RIGHT, None, "names the sides of 13 of its 14 values"),
+    ],
+)
+def test_names_of_values_tell_the_sides_of_a_column_of_both_arms(v2, joints, gripper, left, right):
+    columns = {"observation.state.joints": told(1, 14), "observation.state.gripper": told(2, 2)}
+    about = {"observation.state.joints": joints, "observation.state.gripper": gripper}
+    first = read_all(with_columns(v2, columns, **about))[0]
+    if left is None:
+        assert first.state is None
+        assert right in first.notes["state_missing"]
+        assert first.notes["state_missing"].endswith(f"say --state with some of {', '.join(columns)}")
+        return
+    assert first.state[3].tolist() == values_at(0, 3, (1, left[0]), (2, left[1]), (1, right[0]), (2, right[1]))
+    assert first.notes["state_grippers"] == "7,15"
+
+
+def test_names_of_values_tell_the_sides_of_a_gripper_beside_columns_of_each_arm(v2):
+    columns = {f"action.{name}": told(i, 7) for i, name in enumerate(("right_arm", "left_arm"))}
+    columns["action.gripper"] = told(2, 2)
+    first = read_all(with_columns(v2, columns, **{"action.gripper": RIGHT_LEFT}))[0]
+    wanted = [(1, range(7)), (2, range(1, 2)), (0, range(7)), (2, range(1))]
+    assert first.action[3].tolist() == values_at(0, 3, *wanted)
+
+
+@pytest.mark.parametrize("gripper", [{"names": ["finger_l", "finger_r"]}, {}])
+def test_an_arm_of_ten_numbered_joints_with_two_fingers_is_one(v2, gripper):
+    columns = {"observation.state.joints": told(1, 10), "observation.state.gripper": told(2, 2)}
+    joints = {"names": [f"joint_{i}" for i in range(10)]}
+    about = {"observation.state.joints": joints, "observation.state.gripper": gripper}
+    first = read_all(with_columns(v2, columns, **about))[0]
+    assert first.state[3].tolist() == values_at(0, 3, (1, range(10)), (2, range(2)))
+
+
+@pytest.mark.parametrize(
+    ("ends", "expected"),
+    [
+        (["left_gripper"], [(1, range(7, 14)), (2, range(1)), (1, range(7))]),
+        (["right_hand", "left_hand"], [(1, range(7, 14)), (3, range(1)), (1, range(7)), (2, range(1))]),
+    ],
+)
+def test_a_column_of_both_arms_goes_with_what_columns_of_one_side_say(v2, ends, expected):
+    columns = {f"observation.state.{name}": told(2 + i, 1) for i, name in enumerate(ends)}
+    columns["observation.state.joints"] = told(1, 14)
+    first = read_all(with_columns(v2, columns, **{"observation.state.joints": RIGHT_FIRST}))[0]
+    assert first.state[3].tolist() == values_at(0, 3, *expected)
+
+
+def test_hands_of_each_side_go_to_halves_of_a_column_without_names(v2):
+    columns = {f"observation.state.{name}": told(i, 6) for i, name in enumerate(("right_hand", "joints", "left_hand"))}
+    first = read_all(with_columns(v2, columns))[0]
+    wanted = [(1, range(3)), (2, range(6)), (1, range(3, 6)), (0, range(6))]
+    assert first.state[3].tolist() == values_at(0, 3, *wanted)
+
+
+def test_a_column_of_odd_width_is_not_cut_into_two_arms(v2):
+    columns = {f"observation.state.{name}": told(1, 7) for name in ("arm", "left_gripper", "right_gripper")}
+    first = read_all(with_columns(v2, columns))[0]
+    assert "observation.state.arm names no side, and its 7 values are not of two arms" in first.notes["state_missing"]
+
+
+@pytest.mark.parametrize(
+    ("names", "expected"),
+    [
+        (["left_arm_delta", "right_arm_delta", "left_gripper"], "joint_delta"),
+        (["left_arm", "right_arm"], "joint_position"),
+        (["left_arm_delta", "right_arm"], "action.left_arm_delta by name is of changes, action.right_arm is not"),
+        (["arm", "gripper_delta"], "action.gripper_delta by name is of changes, action.arm is not"),
+    ],
+)
+def test_changes_beside_positions_are_not_called_by_one_name(v2, names, expected):
+    columns = {f"action.{name}": told(i, 1 if "gripper" in name else 6) for i, name in enumerate(names)}
+    first = read_all(with_columns(v2, columns))[0]
+    if "is" in expected.split():
+        assert first.action is None
+        assert expected in first.notes["action_missing"]
+        assert first.notes["action_missing"].endswith(f"say --action with some of {', '.join(columns)}")
+    else:
+        assert first.action_encoding == expected
+
+
 def test_the_state_whose_values_are_called_as_the_actions_is_taken_whole(v2):
     names = ["left_j1", "left_gripper", "right_j1", "right_gripper"]
     columns = {f"observation.state.{name}": told(i, 4) for i, name in enumerate(("eef", "effort", "qpos", "qvel"))}
