@@ -10,18 +10,21 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from itertools import accumulate
 from math import inf
+from pathlib import Path
 from typing import Any
 
 from dataengine.episode import Text
 from dataengine.errors import SourceError
 from dataengine.formats import json_file, lfs
-from dataengine.formats.lerobot import Info, fill, read_table
+from dataengine.formats.lerobot import INFO, Info, fill, num_rows, read_table
 from dataengine.texts import from_row
 
 EXPORTED_TEXTS = "source/texts"
 """Column of our own exports: `schema.TEXTS`."""
 MOST = 2**31
 """No index and no length of an episode reaches this."""
+MAX_EPISODES = 2**20
+"""AgiBot World, the largest known, has a million; each takes about 1 kB while work is planned, whatever its bytes."""
 
 
 @dataclass(frozen=True)
@@ -104,7 +107,10 @@ def _v3_entries(info: Info) -> Iterator[Entry]:
     if not paths:
         raise SourceError(f"{place}: found no parquet file, expected them in {info.version}; download them")
     videos = [key for key, feature in info.features.items() if feature.dtype == "video"]
+    count = 0
     for path in paths:
+        count += num_rows(path)
+        _check_count(info, path, count)
         name = path.relative_to(info.root).as_posix()
         wanted = (
             "episode_index",
@@ -126,6 +132,19 @@ def _v3_entries(info: Info) -> Iterator[Entry]:
                 yield _v3_entry(info, line, videos)
             except ValueError as error:
                 yield Entry(record=f"{name}:{row}", problem=f"{name}, row {row}: {error}")
+
+
+def _check_count(info: Info, path: Path, count: int) -> None:
+    """Stop where files of the metadata list more episodes than there can be: a few bytes may stand for millions."""
+    if info.num_episodes is not None and count > info.num_episodes:
+        raise SourceError(
+            f"{path}: up to here {count} episodes are listed, expected {info.num_episodes} at most by total_episodes "
+            f"of {INFO}; copy both again, or correct that number"
+        )
+    if count > MAX_EPISODES:
+        raise SourceError(
+            f"{path}: up to here {count} episodes are listed, expected {MAX_EPISODES} at most; split the dataset"
+        )
 
 
 def _v3_entry(info: Info, line: Mapping[str, Any], videos: Iterable[str]) -> Entry:

@@ -74,6 +74,8 @@ class Info:
     video_path: str
     chunks_size: int
     splits: Mapping[str, str]
+    num_episodes: int | None = None
+    """How many episodes it says that there are; None where it does not say."""
 
     @property
     def is_v3(self) -> bool:
@@ -141,7 +143,7 @@ def read_info(root: Path) -> Info:
         raise SourceError(f"{place}: found fps {rate_hz!r}, expected a positive number")
     if not isinstance(declared, dict) or not all(isinstance(about, dict) for about in declared.values()):
         raise SourceError(f"{place}: found no features, expected an object of them")
-    chunks_size, splits = raw.get("chunks_size", CHUNK), raw.get("splits")
+    chunks_size, splits, num_episodes = raw.get("chunks_size", CHUNK), raw.get("splits"), raw.get("total_episodes")
     if not isinstance(chunks_size, int) or chunks_size < 1:
         raise SourceError(f"{place}: found chunks_size {chunks_size!r}, expected a positive whole number")
     info = Info(
@@ -154,6 +156,7 @@ def read_info(root: Path) -> Info:
         video_path=str(raw.get("video_path") or ""),
         chunks_size=chunks_size,
         splits=splits if isinstance(splits, dict) else {},
+        num_episodes=num_episodes if type(num_episodes) is int and num_episodes > 0 else None,
     )
     _check_paths(info, place)
     return info
@@ -279,6 +282,20 @@ def read_table(place: Path, prefixes: tuple[str, ...] | None = None) -> pa.Table
             raise
         reason = lfs.why_file(place, f"not a readable parquet file ({first_line(error)}); copy it again")
         raise SourceError(f"{place}: {reason}") from error
+
+
+def num_rows(place: Path) -> int:
+    """Tell how many rows a parquet file of the metadata claims to have, by its footer; 0 where it cannot be read."""
+    files.no_pipe_or_stop(place)
+    try:
+        with pq.ParquetFile(place) as file:
+            about = file.metadata
+            groups = sum(about.row_group(i).num_rows for i in range(about.num_row_groups))
+            return int(max(about.num_rows, groups))
+    except (pa.ArrowException, OSError) as error:
+        if is_of_the_machine(error):
+            raise
+        return 0  # who reads it will be told why
 
 
 def first_line(error: Exception) -> str:

@@ -10,7 +10,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from dataengine.errors import RecordError, SourceError
-from dataengine.formats import lerobot
+from dataengine.formats import _lerobot_entries, lerobot
 from dataengine.formats._lerobot_entries import read_entries
 from dataengine.formats._lerobot_rows import Rows, numbers, texts
 from dataengine.formats.lerobot import Feature
@@ -48,6 +48,26 @@ def test_a_pipe_in_place_of_metadata_is_told_and_not_waited_for(v3, name):
     (v3 / name).unlink(missing_ok=True)
     os.mkfifo(v3 / name)
     with pytest.raises(SourceError, match=f"{name}: is no regular file, expected one"):
+        open_all(v3)
+
+
+@pytest.mark.parametrize("total", [3, 10**9, None])
+def test_more_episodes_than_there_can_be_stop_the_command_before_they_are_read(v3, monkeypatch, total):
+    path, declared = v3 / "meta/episodes/chunk-000/file-000.parquet", json.loads((v3 / "meta/info.json").read_text())
+    lr.write_json(v3 / "meta/info.json", declared | {"total_episodes": total})
+    assert [entry.record for entry in open_all(v3)[1]] == ["0", "1", "2"]
+    pq.write_table(pq.read_table(path).take(pa.array(np.zeros(2**20 + 1, np.int64))), path)
+    assert path.stat().st_size < 300_000
+    monkeypatch.setattr(_lerobot_entries, "read_table", None)
+    expected = "3 at most by total_episodes of meta/info.json" if total == 3 else "1048576 at most"
+    with pytest.raises(SourceError, match=f"file-000.parquet: .* 1048577 episodes are listed, expected {expected}"):
+        open_all(v3)
+
+
+def test_rows_of_all_files_of_the_metadata_are_counted_together(v3):
+    lines = lr.read_lines(v3)
+    lr.write_entries(v3, lines[:2], lines[1:])
+    with pytest.raises(SourceError, match=r"file-001.parquet: .* 4 episodes are listed, expected 3 at most"):
         open_all(v3)
 
 
