@@ -55,7 +55,7 @@ def run(config: CurateConfig) -> CurateReport | ExplainReport:
     folder = _place_of_page(config, corpus)
     if folder is None:
         return _curate(config, corpus, rules, None, start)
-    with claimed(folder, "curate", before=OLD_PAGE, sources=roots_of(corpus.runs().to_pylist())) as out:
+    with claimed(folder, "curate", before=OLD_PAGE, sources=roots_of(corpus)) as out:
         out.claim("index.html")
         return _curate(config, corpus, rules, out, start)
 

@@ -190,7 +190,7 @@ def _write(
 ) -> None:
     """Write what is missing, and count what was there."""
     about = {"corpus": corpus.uri, "codec": config.codec}
-    sources = roots_of(corpus.runs().to_pylist())
+    sources = roots_of(corpus)
     with claimed(out, "export lerobot", before=OLD_EXPORT, sources=sources) as folder:
         folder.claim(*(f"{each.name}/" for each in plans))
         exports = [lerobot.Export(out, each, config.encoder, about) for each in plans]

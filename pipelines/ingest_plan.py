@@ -202,7 +202,11 @@ def _found(entry: PlannedDataset) -> Iterator[DatasetConfig]:
         return
     fixed, _, pattern = entry.root.partition("*")
     base, _, stem = fixed.rpartition("/")
-    matches = sorted(path for path in Path(base or "/").glob(f"{stem}*{pattern}") if path.is_dir())
+    matches = sorted(
+        path
+        for path in Path(base or ("/" if fixed.startswith("/") else ".")).glob(f"{stem}*{pattern}")
+        if path.is_dir()
+    )
     if not matches:
         raise DataEngineError(f"{entry.root}: found no such folder; download the dataset, or correct its root")
     for path in matches:

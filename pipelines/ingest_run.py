@@ -16,6 +16,7 @@ from dataengine.progress import task
 from dataengine.protocols import Source
 from dataengine.runners.attempts import WORKER_DIED, Limits
 from dataengine.store import Committer, Corpus, Staging
+from dataengine.store.places import normal_uri
 from dataengine.store.receipts import Receipt
 from dataengine.store.registry import register
 from dataengine.store.side_tables import new_run_id
@@ -111,8 +112,10 @@ def left_to_do(corpus: str, jobs: Sequence[Job]) -> list[list[Part]]:
 def ingest(config: "EngineConfig", jobs: Sequence[Job], about: Mapping[str, object]) -> None:
     """Read every part that the corpus lacks, commit each exactly once, and fill the jobs' reports.
 
-    `about` is what the run's row keeps as its configuration. Raise when a part is unaccounted for.
+    `about` is what the run's row keeps as its configuration, with the `roots` as they are found from anywhere. Raise
+    when a part is unaccounted for.
     """
+    about = {**about, "roots": sorted({normal_uri(job.report.root) for job in jobs})}
     refuse_corpus(config.corpus, [job.report.root for job in jobs])
     try:
         run = _Run(config, jobs, about)

@@ -176,7 +176,7 @@ def run(config: LamReportConfig) -> LamReport:
     from pipelines.lam_report_page import OLD_PAGE, write_page
 
     corpus = Corpus.open(config.corpus)
-    sources = roots_of(corpus.runs().to_pylist())
+    sources = roots_of(corpus)
     with claimed(config.out, "lam report", before=OLD_PAGE, sources=sources) as out:
         out.claim("index.html", "report.json")
         report = _run(config, corpus, out)

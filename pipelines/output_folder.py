@@ -13,14 +13,17 @@ import os
 import re
 import socket
 import sys
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from dataengine.errors import DataEngineError
 from dataengine.shard_manifest import LOCK
+
+if TYPE_CHECKING:
+    from dataengine.store import Corpus
 
 MARKER = ".villa-output.json"
 VERSION = 1
@@ -254,13 +257,17 @@ def page_with(title: str) -> Callable[[Path], bool]:
     return proof
 
 
-def roots_of(runs: Sequence[dict[str, Any]]) -> set[str]:
-    """List the roots of recordings that the runs of a corpus read."""
+def roots_of(corpus: "Corpus") -> set[str]:
+    """List the roots of recordings that a corpus was read from, whatever snapshot of it is open."""
+    from dataengine.store import Corpus
+
     found: set[str] = set()
-    for run in runs:
+    for run in Corpus.open(corpus.uri).runs().to_pylist():
         with contextlib.suppress(ValueError, TypeError):
             if run["command"] == "ingest":
-                found |= set(_roots(json.loads(run["config"])))
+                settings = json.loads(run["config"])
+                # Runs from before there were `roots` keep what was typed, relative to nobody knows what.
+                found |= set(settings["roots"] if "roots" in settings else _roots(settings))
     return found
 
 

@@ -60,7 +60,7 @@ def run(config: ProbeConfig) -> ProbeReport:
     corpus = Corpus.open(config.corpus)
     if config.out is None:
         return _run(config, corpus)
-    sources = roots_of(corpus.runs().to_pylist())
+    sources = roots_of(corpus)
     with claimed(config.out, "probe", before=OLD_PAGE, sources=sources) as out:
         out.claim("index.html", "report.json")
         report = _run(config, corpus)

@@ -79,7 +79,7 @@ def run(config: ShardConfig) -> ShardReport:
     if config.dry_run or config.out is None or "://" in config.out:
         return _run(config, corpus, start)
     out = Path(config.out).expanduser().absolute()
-    refuse_place(out, roots_of(corpus.runs().to_pylist()))
+    refuse_place(out, roots_of(corpus))
     check_folder(ShardFolder(out))
     out.mkdir(parents=True, exist_ok=True)
     with locked(out, "shard"):

@@ -236,6 +236,24 @@ def test_no_page_is_written_into_the_recordings_that_a_corpus_was_read_from(vill
     assert not (tmp_path / "raw/page").exists()
 
 
+@pytest.mark.parametrize("how", ["one", "plan"])
+def test_recordings_named_by_a_relative_path_are_known_from_every_folder(villa, tmp_path, monkeypatch, how):
+    (tmp_path / "here").mkdir()
+    (tmp_path / "there").mkdir()
+    monkeypatch.chdir(tmp_path / "here")
+    write_parts(Path("raw"), 2)
+    Path("plan.yaml").write_text(f"datasets: [{{source: '{NPZ}', root: 'r*'}}]")
+    what = {"one": (NPZ, "raw"), "plan": ("--plan", "plan.yaml")}[how]
+    assert villa("ingest", *what, "--corpus", "corpus", "--workers", 1).code == 0
+    monkeypatch.chdir(tmp_path / "there")
+    before = tree(tmp_path / "here/raw")
+    for line in (("curate", "../here/corpus", "--report"), ("shard", "../here/corpus", "--out")):
+        said = villa(*line, "../here/raw/out")
+        assert said.code == 2
+        assert f"{tmp_path / 'here/raw/out'}: lies in {tmp_path / 'here/raw'}, a folder of raw" in said.line
+    assert tree(tmp_path / "here/raw") == before
+
+
 def test_a_corpus_whose_creation_was_cut_short_is_completed(villa, tmp_path):
     write_parts(tmp_path / "raw", 2)
     (tmp_path / "corpus/_staging").mkdir(parents=True)
