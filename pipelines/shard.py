@@ -59,12 +59,18 @@ class ShardReport(Report):
     bytes: int
     """Of all shards; in a dry run an estimate from their frames."""
     written: bool
+    fresh: bool = True
+    """False where all of it was there already."""
     seconds: float
 
     def summary(self) -> str:
         """Say it in a line."""
-        did = "wrote" if self.written else "would write"
         size = f"{self.bytes / 1e6:.1f} MB in {self.shards} shards"
+        if self.written and not self.fresh:
+            return (
+                f"nothing to do: {size} are in {self.out} already; `villa shard {self.out} --verify` compares checksums"
+            )
+        did = "wrote" if self.written else "would write"
         kind = f"latent actions of {', '.join(self.latents)}" if self.latents else "no latent actions"
         where = f" to {self.out}" if self.out else ""
         return f"{did} {size}{where}: {self.episodes} episodes, {self.steps} steps, {kind} ({self.seconds:.1f} s)"
@@ -114,7 +120,8 @@ def _run(config: ShardConfig, corpus: Corpus, start: float) -> ShardReport:
         return report
     fresh = MANIFEST not in ShardFolder(config.out).sizes()
     num_bytes = _write(reader, config.out, planned, config.threads or os.cpu_count() or 1)
-    report.bytes, report.written, report.seconds = num_bytes, True, round(time.monotonic() - start, 3)
+    report.bytes, report.written, report.fresh = num_bytes, True, fresh
+    report.seconds = round(time.monotonic() - start, 3)
     if fresh:
         note(corpus, {"command": "shard", "config": config.model_dump(), "report": report.model_dump(mode="json")})
     return report

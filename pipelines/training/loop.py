@@ -158,7 +158,7 @@ class Run(Generic[B]):
                     self._log(metrics, batch, (self.step - first) / (self.seconds - before))
                 if not advised and self.step - first == ADVISE_AFTER:
                     advised = self._advise((self.seconds - before) / ADVISE_AFTER)
-                live.advance(1, note=f"loss {self.figures.get('loss', math.nan):.4f}")
+                live.advance(1, note=f"loss {self.figures['loss']:.4f}" if "loss" in self.figures else "")
                 stop = self._must_stop(interrupts, (self.seconds - before) / 60)
                 if done or stop is not None or self.step % self.config.checkpoint_every == 0:
                     self._save()
