@@ -23,6 +23,8 @@ EXPORTED_TEXTS = "source/texts"
 """Column of our own exports: `schema.TEXTS`."""
 MOST = 2**31
 """No index and no length of an episode reaches this."""
+STALE, STALE_MORE = 2, 1000
+"""How many times the episodes of info.json, and more, may be listed: people append and forget that number."""
 MAX_EPISODES = 2**20
 """AgiBot World, the largest known, has a million; each takes about 1 kB while work is planned, whatever its bytes."""
 
@@ -136,9 +138,9 @@ def _v3_entries(info: Info) -> Iterator[Entry]:
 
 def _check_count(info: Info, path: Path, count: int) -> None:
     """Stop where files of the metadata list more episodes than there can be: a few bytes may stand for millions."""
-    if info.num_episodes is not None and count > info.num_episodes:
+    if info.num_episodes is not None and count > STALE * info.num_episodes + STALE_MORE:
         raise SourceError(
-            f"{path}: up to here {count} episodes are listed, expected {info.num_episodes} at most by total_episodes "
+            f"{path}: up to here {count} episodes are listed, expected {info.num_episodes} by total_episodes "
             f"of {INFO}; copy both again, or correct that number"
         )
     if count > MAX_EPISODES:

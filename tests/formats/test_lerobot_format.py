@@ -59,16 +59,23 @@ def test_more_episodes_than_there_can_be_stop_the_command_before_they_are_read(v
     pq.write_table(pq.read_table(path).take(pa.array(np.zeros(2**20 + 1, np.int64))), path)
     assert path.stat().st_size < 300_000
     monkeypatch.setattr(_lerobot_entries, "read_table", None)
-    expected = "3 at most by total_episodes of meta/info.json" if total == 3 else "1048576 at most"
+    expected = "3 by total_episodes of meta/info.json" if total == 3 else "1048576 at most"
     with pytest.raises(SourceError, match=f"file-000.parquet: .* 1048577 episodes are listed, expected {expected}"):
         open_all(v3)
 
 
-def test_rows_of_all_files_of_the_metadata_are_counted_together(v3):
+def test_rows_of_all_files_of_the_metadata_are_counted_together(v3, monkeypatch):
+    monkeypatch.setattr(_lerobot_entries, "MAX_EPISODES", 3)
     lines = lr.read_lines(v3)
     lr.write_entries(v3, lines[:2], lines[1:])
     with pytest.raises(SourceError, match=r"file-001.parquet: .* 4 episodes are listed, expected 3 at most"):
         open_all(v3)
+
+
+def test_a_number_of_episodes_that_somebody_forgot_to_raise_stops_nothing(v3):
+    declared = json.loads((v3 / "meta/info.json").read_text())
+    lr.write_json(v3 / "meta/info.json", declared | {"total_episodes": 1})
+    assert [entry.record for entry in open_all(v3)[1]] == ["0", "1", "2"]
 
 
 def test_rows_that_do_not_fit_the_metadata_are_told(v3):
