@@ -31,6 +31,8 @@ NO_LOCKS = frozenset((errno.ENOLCK, errno.ENOTSUP, errno.ENOSYS, errno.EINVAL))
 """What disks of a network say that keep no locks."""
 PASSING = frozenset((MARKER, LOCK, ".DS_Store", "lost+found", f"{MARKER}.partial"))
 """Names that say nothing about whose a folder is."""
+PAGES = frozenset(("curate", "probe", "lam report"))
+"""Commands that list each of their files, never a folder with all that is in it."""
 SIGNS = (("meta/info.json",), ("features.json", "dataset_info.json"), ("task_info", "observations"))
 """Files by which folders of raw recordings are known: LeRobot, RLDS, AgiBot."""
 
@@ -64,6 +66,12 @@ class OutputFolder:
 
     def claim(self, *names: str) -> None:
         """List files that will be written, and folders (`name/`) with all that is in them; refuse what is another's."""
+        for name in names:
+            if _leaves(self.root, name):
+                raise DataEngineError(
+                    f"{self.root / name}: a link leads out of the folder, to {(self.root / name).resolve()}, where "
+                    f"nothing is written; remove the link, or give another folder"
+                )
         new = [name for name in names if not self._is_listed(name)]
         for name in new:
             if os.path.lexists(self.root / name):
@@ -158,6 +166,8 @@ def _is_recordings(folder: Path) -> bool:
 def _listed(place: Path, command: str, before: Before | None) -> set[str]:
     """Read which files of a folder this command wrote; refuse the folder of anybody else."""
     if not place.exists():
+        if place.is_symlink():
+            raise DataEngineError(f"{place}: is a link to nothing, expected a folder; remove it, or give another name")
         return set()
     if not place.is_dir():
         raise DataEngineError(f"{place}: is a file, expected a folder; give another name")
@@ -202,12 +212,23 @@ def _read_marker(place: Path, command: str) -> set[str]:
         raise DataEngineError(
             f"{place}: holds what `villa {theirs}` wrote, found `villa {command}`; give another folder"
         )
-    outside = [name for name in names if name.startswith("/") or ".." in name.split("/")]
+    outside = [name for name in sorted(names) if ".." in name.split("/") or _leaves(place, name)]
     if outside:
         raise DataEngineError(
             f"{place / MARKER}: lists {outside[0]}, which is outside of the folder; give a new folder"
         )
+    folders = [name for name in sorted(names) if not name.endswith("/") or theirs in PAGES]
+    folders = [name for name in folders if (place / name).is_dir()]
+    if folders:
+        raise DataEngineError(
+            f"{place / MARKER}: damaged, lists the folder {folders[0]}, expected files; give a new folder"
+        )
     return names
+
+
+def _leaves(folder: Path, name: str) -> bool:
+    """Tell whether a name, with its links followed, lies outside of the folder."""
+    return not (folder / name).resolve().is_relative_to(folder.resolve())
 
 
 @contextlib.contextmanager

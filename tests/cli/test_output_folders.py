@@ -14,9 +14,10 @@ from made_corpus import make_corpus, robot_episode
 from made_lam import make_lam
 from store.npz_source import write_parts
 
+from dataengine.errors import DataEngineError
 from dataengine.store import Corpus
 from pipelines import stats
-from pipelines.output_folder import LOCK, MARKER, locked
+from pipelines.output_folder import LOCK, MARKER, claimed, locked
 
 ROOT = Path(__file__).parents[2]
 NPZ = "store.npz_source:NpzSource"
@@ -146,6 +147,33 @@ def test_a_damaged_marker_is_named(villa, made, tmp_path, words):
     said = villa(*commands(made, tmp_path)["curate"])
     assert said.code == 2
     assert f"{tmp_path / MARKER}: " in said.line
+
+
+def test_nothing_is_deleted_or_written_through_a_link_that_leads_out(villa, made, tmp_path):
+    out, elsewhere = tmp_path / "out", tmp_path / "elsewhere"
+    out.mkdir()
+    elsewhere.mkdir()
+    (elsewhere / "a.jpg").write_text("mine")
+    (out / "examples").symlink_to(elsewhere)
+    for files in (["examples/a.jpg"], []):
+        (out / MARKER).write_text(json.dumps({"villa": 1, "command": "curate", "files": files}))
+        if files:
+            said = villa(*commands(made, out)["curate"])
+            assert (said.code, "outside of the folder" in said.line) == (2, True)
+        else:
+            with claimed(out, "curate") as folder, pytest.raises(DataEngineError, match="leads out of the folder"):
+                folder.path("examples/b.jpg")
+    assert tree(elsewhere) == {"a.jpg": b"mine"}
+
+
+def test_a_marker_that_lists_a_folder_and_a_link_to_nothing_are_refused(villa, made, tmp_path):
+    (tmp_path / "out/examples").mkdir(parents=True)
+    (tmp_path / "out" / MARKER).write_text(json.dumps({"villa": 1, "command": "curate", "files": ["examples/"]}))
+    said = villa(*commands(made, tmp_path / "out")["curate"])
+    assert (said.code, "damaged, lists the folder examples/" in said.line) == (2, True)
+    (tmp_path / "link").symlink_to("nowhere")
+    said = villa(*commands(made, tmp_path / "link")["curate"])
+    assert (said.code, "is a link to nothing" in said.line) == (2, True)
 
 
 @pytest.mark.parametrize("name", ["curate", "lam report", "train lam", "export lerobot"])
