@@ -21,7 +21,7 @@ from dataengine import progress, texts
 from dataengine.config import MOST, MOST_WORKERS, Config
 from dataengine.errors import DataEngineError
 from dataengine.report import Report
-from pipelines.output_folder import Before, claimed
+from pipelines.output_folder import Before, claimed, sources_at
 from pipelines.simulators import _play
 from pipelines.simulators._base import EVAL_SEEDS_FROM, Simulator, simulator_class
 from pipelines.simulators._workers import run_jobs
@@ -162,7 +162,7 @@ class _Unit(Config):
 
 def run(config: EvalConfig) -> EvalReport:
     """Evaluate one policy on all tasks, two tasks at a time."""
-    with claimed(config.out, "eval", before=OLD_RESULTS) as out:
+    with claimed(config.out, "eval", before=OLD_RESULTS, sources=sources_at(config.demonstrations)) as out:
         out.claim("results/", "filmstrips/")
         return _run(config)
 

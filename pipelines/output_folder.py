@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from dataengine.errors import DataEngineError
-from dataengine.shard_manifest import LOCK
+from dataengine.shard_manifest import LOCK, MANIFEST, read_manifest
 
 if TYPE_CHECKING:
     from dataengine.store import Corpus
@@ -290,6 +290,22 @@ def roots_of(corpus: "Corpus") -> set[str]:
                 # Runs from before there were `roots` keep what was typed, relative to nobody knows what.
                 found |= set(settings["roots"] if "roots" in settings else _roots(settings))
     return found
+
+
+def sources_at(place: str | Path) -> set[str]:
+    """List the roots behind a corpus or a folder of shards; none where there is no corpus (any more)."""
+    from dataengine.shards import is_shards
+
+    corpus = str(place)
+    if not corpus:
+        return set()
+    if "://" not in corpus and is_shards(corpus):
+        if not (Path(corpus) / MANIFEST).exists():
+            return set()
+        corpus = read_manifest(Path(corpus))[1].identity.uri
+    from dataengine.store import Corpus
+
+    return roots_of(Corpus.open(corpus)) if Corpus.exists(corpus) else set()
 
 
 def _roots(settings: object) -> Iterator[str]:

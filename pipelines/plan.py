@@ -20,7 +20,7 @@ from dataengine.formats import jpeg
 from dataengine.report import Report
 from dataengine.windows import EpisodeInfo, EpisodeReader, is_held_out, steps_per_latent
 from models.fingerprint import fingerprint
-from pipelines.output_folder import Before, claimed
+from pipelines.output_folder import Before, claimed, sources_at
 from pipelines.simulators._base import Observation
 
 if TYPE_CHECKING:
@@ -103,7 +103,7 @@ def run(config: PlanConfig) -> PlanReport:
         held_out, chosen = 0.0, choose(reader, config.datasets, 1.0, config.clips, interval_s)
     if not chosen:
         raise DataEngineError(f"{config.data}: found no robot episode of {config.datasets or 'any dataset'}")
-    with claimed(config.out, "plan", before=OLD_PLANS) as out:
+    with claimed(config.out, "plan", before=OLD_PLANS, sources=sources_at(config.data)) as out:
         plans = []
         for i, episode in enumerate(chosen):
             start, image = _start(episode, interval_s), out.path(f"plan_{i:02d}.png")

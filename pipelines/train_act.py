@@ -132,7 +132,7 @@ class TrainActReport(Report):
 
 def run(config: TrainActConfig) -> TrainActReport:
     """Train, or continue to train, then judge the policy on held-out episodes and write its weights into `out`."""
-    with run_folder(config.out, "act", tokenizer.FILE_NAME):
+    with run_folder(config.out, "act", config.data, tokenizer.FILE_NAME):
         return _run(config)
 
 

@@ -124,7 +124,7 @@ class TrainLamReport(Report):
 
 def run(config: TrainLamConfig) -> TrainLamReport:
     """Train, or continue to train, then judge the model on held-out episodes and write its weights into `out`."""
-    with run_folder(config.out, "lam", "reconstructions.png"):
+    with run_folder(config.out, "lam", config.data, "reconstructions.png"):
         return _run(config)
 
 

@@ -127,7 +127,7 @@ class TrainWorldReport(Report):
 
 def run(config: TrainWorldConfig) -> TrainWorldReport:
     """Train, or continue to train, then judge on held-out episodes and write weights and pictures into `out`."""
-    with run_folder(config.out, "world", "rollouts.png"):
+    with run_folder(config.out, "world", config.data, "rollouts.png"):
         return _run(config)
 
 

@@ -14,7 +14,7 @@ from dataengine.errors import DataEngineError
 from pipelines.demo import data, training
 from pipelines.demo.layout import DEMO, QUICK, DemoRun
 from pipelines.demo.summary import FILE_NAME, DemoSummary, StageTime
-from pipelines.output_folder import Before, claimed
+from pipelines.output_folder import Before, claimed, sources_at
 
 
 def _is_demo(out: Path) -> bool:
@@ -63,7 +63,7 @@ def run(config: DemoConfig) -> DemoSummary:
     """
     if config.until is not None and config.until not in STAGES:
         raise DataEngineError(f"no stage '{config.until}'; --until takes {', '.join(STAGES)}")
-    with claimed(config.out, "demo", before=OLD_DEMO) as out:
+    with claimed(config.out, "demo", before=OLD_DEMO, sources=sources_at(config.out / "corpus")) as out:
         out.claim(FILE_NAME, "report/", "logs/")
         return _run(config)
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from models.weights import CONFIG_NAME, WEIGHTS_NAME, read_config
-from pipelines.output_folder import Before, claimed
+from pipelines.output_folder import Before, claimed, sources_at
 from pipelines.training import checkpoint
 
 FILES = ("checkpoints/", "tensorboard/", "metrics.jsonl", CONFIG_NAME, WEIGHTS_NAME, "report.json")
@@ -14,14 +14,17 @@ FILES = ("checkpoints/", "tensorboard/", "metrics.jsonl", CONFIG_NAME, WEIGHTS_N
 
 
 @contextlib.contextmanager
-def run_folder(out: Path, model: str, *others: str) -> Iterator[None]:
-    """Have a folder for a run, new or left by an earlier call; the process that leads holds it for all ranks."""
+def run_folder(out: Path, model: str, data: str, *others: str) -> Iterator[None]:
+    """Have a folder for a run, new or left by an earlier call; the process that leads holds it for all ranks.
+
+    It lies outside of the recordings that `data`, a corpus or shards, was read from.
+    """
     if os.environ.get("RANK", "0") != "0":
         yield
         return
     names = (*FILES, *others)
     before = Before("|".join(names), lambda found: _has_checkpoints(found, model), beside=True)
-    with claimed(out, f"train {model}", before=before) as folder:
+    with claimed(out, f"train {model}", before=before, sources=sources_at(data)) as folder:
         folder.claim(*names)
         yield
 

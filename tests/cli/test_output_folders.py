@@ -261,6 +261,11 @@ def test_no_page_is_written_into_the_recordings_that_a_corpus_was_read_from(vill
     said = villa("curate", tmp_path / "corpus", "--report", tmp_path / "raw/page")
     assert said.code == 2
     assert "a folder of raw recordings" in said.line
+    for model in ("lam", "act", "world"):
+        said = villa("train", model, tmp_path / "corpus", "--out", tmp_path / "raw/page")
+        assert (said.code, "a folder of raw recordings" in said.line) == (2, True)
+    said = villa("eval", "replay", "--set", f"demonstrations={tmp_path / 'corpus'}", "--out", tmp_path / "raw/page")
+    assert (said.code, "a folder of raw recordings" in said.line) == (2, True)
     assert not (tmp_path / "raw/page").exists()
 
 
