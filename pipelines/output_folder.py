@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from dataengine.errors import DataEngineError
-from dataengine.shard_manifest import LOCK, MANIFEST, read_manifest
+from dataengine.shard_manifest import LOCK
 
 if TYPE_CHECKING:
     from dataengine.store import Corpus
@@ -293,19 +293,14 @@ def roots_of(corpus: "Corpus") -> set[str]:
 
 
 def sources_at(place: str | Path) -> set[str]:
-    """List the roots behind a corpus or a folder of shards; none where there is no corpus (any more)."""
+    """List the roots behind a corpus; none of shards, which are trained on where there is neither corpus nor Lance."""
     from dataengine.shards import is_shards
 
-    corpus = str(place)
-    if not corpus:
+    if not str(place) or ("://" not in str(place) and is_shards(place)):
         return set()
-    if "://" not in corpus and is_shards(corpus):
-        if not (Path(corpus) / MANIFEST).exists():
-            return set()
-        corpus = read_manifest(Path(corpus))[1].identity.uri
     from dataengine.store import Corpus
 
-    return roots_of(Corpus.open(corpus)) if Corpus.exists(corpus) else set()
+    return roots_of(Corpus.open(str(place))) if Corpus.exists(str(place)) else set()
 
 
 def _roots(settings: object) -> Iterator[str]:

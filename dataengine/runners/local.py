@@ -87,8 +87,13 @@ def _start(source: PartReader, staging: Staging, bounds: tuple[float, float]) ->
     context = mp.get_context("spawn")
     ours, theirs = context.Pipe()
     process = context.Process(target=_serve, args=(theirs, source, staging, bounds, os.getpid()), daemon=True)
-    with starting_workers():
-        process.start()
+    try:
+        with starting_workers():
+            process.start()
+    except BaseException:  # Ctrl-C that came meanwhile: nobody else knows of this one yet
+        if process.pid is not None:
+            process.kill()
+        raise
     theirs.close()
     return _Worker(process, ours)
 
