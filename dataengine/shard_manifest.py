@@ -111,12 +111,9 @@ def _checksum(manifest: Mapping[str, Any]) -> str:
 def read_object(data: bytes, place: str) -> dict[str, Any]:
     """Read a JSON object of our own; raise DataEngineError where it is damaged."""
     try:
-        found = json_file.loads(data)
+        return json_file.as_object(json_file.loads(data))
     except json_file.JsonError as error:
         raise DataEngineError(f"{place}: {one_line(str(error), 150)}; {ADVICE}") from error
-    if not isinstance(found, dict):
-        raise DataEngineError(f"{place}: found a {type(found).__name__}, expected an object; {ADVICE}")
-    return found
 
 
 def read_manifest(directory: Path) -> tuple[dict[str, Any], Manifest]:

@@ -17,9 +17,10 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from dataengine.errors import DataEngineError
+from dataengine.formats import json_file
 from dataengine.shard_manifest import LOCK
 
 if TYPE_CHECKING:
@@ -201,7 +202,7 @@ def _files(place: Path, before: Before) -> set[str]:
 
 def _read_marker(place: Path, command: str) -> set[str]:
     try:
-        about: Any = json.loads((place / MARKER).read_text(encoding="utf-8"))
+        about = json_file.as_object(json_file.read(place / MARKER))
         theirs, names = about["command"], {str(name) for name in about["files"]}
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise DataEngineError(

@@ -62,6 +62,13 @@ def loads(data: bytes | str) -> Any:
     return value
 
 
+def as_object(value: Any) -> dict[str, Any]:
+    """Return what was read where it is an object; raise JsonError for anything else."""
+    if not isinstance(value, dict):
+        raise JsonError(f"found {type(value).__name__}, expected an object")
+    return value
+
+
 def lines(place: Path) -> Iterator[tuple[int, Any, str]]:
     """Yield (line number, value, what is wrong with it) of a file of JSON lines; blank lines are passed over."""
     with remote.open_file(place) as file:

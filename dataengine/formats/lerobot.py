@@ -260,12 +260,9 @@ def fill(template: str, values: Mapping[str, Any]) -> str:
 
 def _json(place: Path) -> dict[str, Any]:
     try:
-        value = json_file.read(place)
+        return json_file.as_object(json_file.read(place))
     except json_file.JsonError as error:
         raise SourceError(f"{place}: {error}; copy it again") from error
-    if not isinstance(value, dict):
-        raise SourceError(f"{place}: found {type(value).__name__}, expected an object")
-    return value
 
 
 def read_table(place: Path, prefixes: tuple[str, ...] | None = None) -> pa.Table:

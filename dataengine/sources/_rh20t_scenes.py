@@ -60,12 +60,9 @@ class Scene:
         if path is None:
             raise RecordError("metadata.json is missing; extract the archives again")
         try:
-            found = json_file.read(path)
+            return json_file.as_object(json_file.read(path))
         except json_file.JsonError as error:
             raise RecordError(f"metadata.json: {error}; copy it again") from error
-        if not isinstance(found, dict):
-            raise RecordError(f"metadata.json: found {type(found).__name__}, expected an object")
-        return found
 
     def serials(self) -> list[str]:
         """Cameras with a folder, in order of their serial numbers."""

@@ -140,7 +140,9 @@ def test_a_folder_of_another_command_is_refused(villa, made, tmp_path, name):
 
 
 @pytest.mark.parametrize(
-    "words", ["no json", "[]", '{"command": "curate"}', '{"command": "curate", "files": ["../../x"]}']
+    "words",
+    ["no json", "[]", "[" * 100_000, '{"command": "curate"}', '{"command": "curate", "files": ["../../x"]}'],
+    ids=["no json", "a list", "too deep", "no files", "outside"],
 )
 def test_a_damaged_marker_is_named(villa, made, tmp_path, words):
     (tmp_path / MARKER).write_text(words)
