@@ -1,4 +1,4 @@
-"""Which model this is, told by its files: no torch is needed for that."""
+"""Which model this is, and whether its files are as they were written: no torch is needed for that."""
 
 import hashlib
 import json
@@ -16,3 +16,9 @@ def fingerprint(directory: str | Path) -> str:
         for block in iter(lambda: weights.read(1 << 22), b""):
             digest.update(block)
     return digest.hexdigest()
+
+
+def sha256(file: str | Path) -> str:
+    """Hash a file's bytes."""
+    with Path(file).open("rb") as opened:
+        return hashlib.file_digest(opened, "sha256").hexdigest()

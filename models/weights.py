@@ -1,6 +1,7 @@
 """Models at rest: a directory with `model_config.json` and `model.safetensors`; nothing in them is ever executed.
 
-The published latent action model lies in the same two files, under its own class name.
+The first has a checksum of the second (`sha256`), so that damaged weights are seen; it may be edited itself. The
+published latent action model lies in the same two files, under its own class name.
 """
 
 import json
@@ -18,6 +19,7 @@ from torch import Tensor, nn
 
 from models.act import Act, ActConfig
 from models.config import Config
+from models.fingerprint import sha256
 from models.json_file import read_object
 from models.lam import Lam, LamConfig
 from models.world import World, WorldConfig
@@ -85,15 +87,15 @@ _TRAINED_WITH = {
 """Settings of the published class that no tensor and no latent action depends on, at its defaults."""
 
 
-def save_model(model: nn.Module, directory: str | Path, extra_json: Mapping[str, Any] | None = None) -> None:
+def save_model(model: nn.Module, directory: str | Path, extra_json: Mapping[str, Any] | None = None) -> str:
     """Write a model and its `config`; `extra_json` (statistics, snapshot ...) goes beside them, see `read_config`.
 
-    Each file appears whole or not at all.
+    Each file appears whole or not at all. Return the SHA-256 of the weights' file.
     """
     directory = Path(directory)
     config = cast(Config, model.config).model_dump(mode="json")
     stated = {**(extra_json or {}), "architecture": type(model).__name__, "version": 1, "config": config}
-    _write(directory, model.state_dict(), stated)
+    return _write(directory, model.state_dict(), stated)
 
 
 def save_released_lam(lam: Lam, directory: str | Path) -> None:
@@ -145,7 +147,7 @@ def load_lam(directory: str | Path, device: str | torch.device = "cpu") -> Lam:
         raise ValueError(f"{directory}: holds a {architecture!s:.80}, expected a Lam or {RELEASED_LAM}")
     header = _read_header(directory)
     if architecture == "Lam":
-        return _load(Lam, _settings(LamConfig, found["config"], directory), directory, header).to(device).eval()
+        return _load(Lam, _settings(LamConfig, found["config"], directory), directory, found, header).to(device).eval()
     stated = {"interval_s": found["interval_s"]} if "interval_s" in found else {}
     try:
         read_off = released_config(found["config"], {name: shape for name, (shape, _) in header.items()}).model_dump()
@@ -154,7 +156,7 @@ def load_lam(directory: str | Path, device: str | torch.device = "cpu") -> Lam:
     config = _settings(LamConfig, {**read_off, **stated}, directory)
     # what the published files cannot hold: the memory of our codebook's schedule
     own = {f"vq.{name}" for name, _ in _without_memory(lambda: Lam(config)).vq.named_buffers()}
-    return _load(Lam, config, directory, header, own=own).to(device).eval()
+    return _load(Lam, config, directory, found, header, own=own).to(device).eval()
 
 
 def load_act(directory: str | Path, device: str | torch.device = "cpu") -> Act:
@@ -163,7 +165,7 @@ def load_act(directory: str | Path, device: str | torch.device = "cpu") -> Act:
     if found.get("architecture") != "Act":
         raise ValueError(f"{directory}: holds a {found.get('architecture')!s:.80}, expected an Act")
     config = _settings(ActConfig, found["config"], directory)
-    return _load(Act, config, directory, _read_header(directory)).to(device).eval()
+    return _load(Act, config, directory, found, _read_header(directory)).to(device).eval()
 
 
 def load_world(directory: str | Path, device: str | torch.device = "cpu") -> World:
@@ -172,7 +174,7 @@ def load_world(directory: str | Path, device: str | torch.device = "cpu") -> Wor
     if found.get("architecture") != "World":
         raise ValueError(f"{directory}: holds a {found.get('architecture')!s:.80}, expected a World")
     config = _settings(WorldConfig, found["config"], directory)
-    return _load(World, config, directory, _read_header(directory)).to(device).eval()
+    return _load(World, config, directory, found, _read_header(directory)).to(device).eval()
 
 
 def released_config(stated: Mapping[str, Any], shape: Shapes) -> LamConfig:
@@ -237,10 +239,17 @@ def _read_header(directory: str | Path) -> Header:
     return {name: (tuple(s.get_shape()), s.get_dtype() in _FLOATS) for name, s in slices.items()}
 
 
-def _load(kind: Callable[[C], M], config: C, directory: str | Path, header: Header, own: Container[str] = ()) -> M:
+def _load(
+    kind: Callable[[C], M],
+    config: C,
+    directory: str | Path,
+    found: Mapping[str, Any],
+    header: Header,
+    own: Container[str] = (),
+) -> M:
     """Make a model and fill it, once its settings are known to fit the weights: they might ask for any memory.
 
-    What is named in `own` may be missing from the file and keeps its start.
+    `found` is all that the JSON file says. What is named in `own` may be missing from the weights and keeps its start.
     """
     wanted = {
         name: (tuple(value.shape), value.is_floating_point())
@@ -253,12 +262,22 @@ def _load(kind: Callable[[C], M], config: C, directory: str | Path, header: Head
                 f"{directory}: weights do not fit {CONFIG_NAME}: {name[:200]}: found {_say(header.get(name))}, "
                 f"expected {_say(wanted.get(name))}; copy both from one run"
             )
+    _check_bytes(Path(directory) / WEIGHTS_NAME, found)
     model = kind(config)
     try:
         model.load_state_dict(load_file(Path(directory) / WEIGHTS_NAME), strict=False)
     except (RuntimeError, SafetensorError) as error:
         raise ValueError(f"{directory}: {WEIGHTS_NAME}: {str(error).splitlines()[-1].strip()[:200]}") from error
     return model
+
+
+def _check_bytes(path: Path, found: Mapping[str, Any]) -> None:
+    """Refuse weights that are not those that were written; of models from before there were checksums nobody knows."""
+    if "sha256" in found and found["sha256"] != {WEIGHTS_NAME: sha256(path)}:
+        raise ValueError(
+            f"{path}: damaged, or of another run than the {CONFIG_NAME} beside it, which has the checksum of other "
+            f"bytes; copy both again, or write the model again"
+        )
 
 
 def _say(tensor: tuple[tuple[int, ...], bool] | None) -> str:
@@ -286,15 +305,19 @@ def _first_line(error: ValueError) -> str:
     return f"{'.'.join(str(word) for word in first['loc'])}: found {repr(first['input'])[:80]}, {words}"
 
 
-def _write(directory: Path, tensors: Mapping[str, Tensor], stated: Mapping[str, Any]) -> None:
+def _write(directory: Path, tensors: Mapping[str, Tensor], stated: Mapping[str, Any]) -> str:
+    """Write both files, then let them take their names at one go; return the checksum of the weights."""
     directory.mkdir(parents=True, exist_ok=True)
     plain = {name: value.detach().cpu().contiguous() for name, value in tensors.items()}
-    _replace(directory / WEIGHTS_NAME, lambda path: save_file(plain, path))
-    text = json.dumps(stated, indent=2)
-    _replace(directory / CONFIG_NAME, lambda path: path.write_text(text + "\n", encoding="utf-8"))
+    weights, settings = (_partial(directory / name) for name in (WEIGHTS_NAME, CONFIG_NAME))
+    save_file(plain, weights)
+    digest = sha256(weights)
+    text = json.dumps({**stated, "sha256": {WEIGHTS_NAME: digest}}, indent=2)
+    settings.write_text(text + "\n", encoding="utf-8")
+    weights.replace(directory / WEIGHTS_NAME)
+    settings.replace(directory / CONFIG_NAME)
+    return digest
 
 
-def _replace(path: Path, write: Any) -> None:
-    partial = path.with_suffix(f".{os.getpid()}.partial")
-    write(partial)
-    partial.replace(path)
+def _partial(path: Path) -> Path:
+    return path.with_suffix(f".{os.getpid()}.partial")

@@ -7,11 +7,13 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 
 from dataengine.errors import DataEngineError
 from models.act import Act, ActConfig
-from models.weights import save_model
+from models.weights import load_act, read_config, save_model
 from pipelines.policy import ActPolicy
+from pipelines.training import checkpoint
 from pipelines.training.tokenizer import Tokenizer
 from tests.training.readers import MadeReader, make_episode, statistics
 
@@ -77,3 +79,25 @@ def test_another_models_tokenizer_is_refused(policy: Path) -> None:
     (policy / "tokenizer.json").write_text(Tokenizer.train(words, 900).text)
     with pytest.raises(DataEngineError, match=r"tokenizer.json: has \d+ tokens, the policy knows 512"):
         ActPolicy.load(policy)
+
+
+def test_damaged_averaged_weights_of_a_named_checkpoint_are_refused(policy: Path, tmp_path: Path) -> None:
+    model = load_act(policy)
+    about = read_config(policy)
+    place = checkpoint.save(
+        tmp_path / "checkpoints",
+        1,
+        model=model,
+        optimizer=torch.optim.AdamW(model.parameters()),
+        ema=dict(model.named_parameters()),
+        state={"identity": {}},
+        extra={key: about[key] for key in ("bodies", "statistics")},
+        files={"tokenizer.json": (policy / "tokenizer.json").read_text()},
+        keep=1,
+    )
+    ActPolicy.load(place)
+    data = bytearray((place / "ema.safetensors").read_bytes())
+    data[-100] ^= 1
+    (place / "ema.safetensors").write_bytes(data)
+    with pytest.raises(DataEngineError, match=rf"^{place}: damaged \(ema.safetensors has changed\)$"):
+        ActPolicy.load(place)

@@ -25,6 +25,7 @@ from torch import Tensor, nn
 from dataengine.errors import DataEngineError
 from dataengine.reading import one_line
 from models import weights
+from models.fingerprint import sha256
 
 STATE_NAME = "state.json"
 EMA_NAME, OPTIMIZER_NAME, RNG_NAME = "ema.safetensors", "optimizer.safetensors", "rng.safetensors"
@@ -57,9 +58,13 @@ def read_state(checkpoint: Path) -> dict[str, Any]:
         if not isinstance(state["identity"], dict):
             raise TypeError(f"{STATE_NAME} does not say which run it is of")
         for name, digest in state.get("sha256", {}).items():  # older ones have none
-            if _sha256(checkpoint / name) != digest:
-                raise ValueError(f"{name} has changed")
+            _check_bytes(checkpoint / name, digest)
     return state
+
+
+def _check_bytes(file: Path, digest: str | None) -> None:
+    if digest is not None and sha256(file) != digest:
+        raise ValueError(f"{file.name} has changed")
 
 
 def newest_whole(directory: Path) -> Path:
@@ -80,11 +85,6 @@ def _named(checkpoint: Path) -> Iterator[None]:
     except DAMAGE as error:
         words = one_line(f"{type(error).__name__}: {error}" if isinstance(error, LookupError) else str(error), 200)
         raise DamagedCheckpointError(f"{checkpoint}: damaged ({words})") from error
-
-
-def _sha256(file: Path) -> str:
-    with file.open("rb") as opened:
-        return hashlib.file_digest(opened, "sha256").hexdigest()
 
 
 def _checksum(state: Mapping[str, Any]) -> str:
@@ -116,14 +116,14 @@ def save(
     tensors, plain = _flatten_optimizer(optimizer)
     rng, rng_plain = _rng()
     with disk_errors(partial):
-        weights.save_model(model, partial, extra)
+        known = {weights.WEIGHTS_NAME: weights.save_model(model, partial, extra)}
         write_files(partial, files)
         save_file(tensors, partial / OPTIMIZER_NAME)
         if ema is not None:
             averaged = {name: value.detach().cpu().contiguous() for name, value in ema.items()}
             save_file(averaged, partial / EMA_NAME)
         save_file(rng, partial / RNG_NAME)
-    digests = {file.name: _sha256(file) for file in sorted(partial.iterdir())}
+    digests = {file.name: known.get(file.name) or sha256(file) for file in sorted(partial.iterdir())}
     about = json.loads(json.dumps({**state, "step": step, "optimizer": plain, "rng": rng_plain, "sha256": digests}))
     (partial / STATE_NAME).write_text(json.dumps({**about, "checksum": _checksum(about)}), encoding="utf-8")
     for file in partial.iterdir():
@@ -186,11 +186,12 @@ def load(
 
 
 def load_ema(checkpoint: Path, model: nn.Module) -> None:
-    """Give a model the averaged weights of a checkpoint that has them."""
+    """Give a model the averaged weights of a checkpoint that has them; raise DamagedCheckpointError if they changed."""
     place = checkpoint / EMA_NAME
     if place.exists():
         own = dict(model.named_parameters())
         with _named(checkpoint), torch.no_grad():
+            _check_bytes(place, json.loads((checkpoint / STATE_NAME).read_bytes()).get("sha256", {}).get(EMA_NAME))
             for name, value in load_file(place).items():
                 own[name].copy_(value)
 

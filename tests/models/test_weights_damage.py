@@ -117,6 +117,30 @@ def test_a_tensor_of_another_type_is_refused(saved: Path, tmp_path: Path) -> Non
         load_world(place)
 
 
+@pytest.mark.parametrize("kind", ["lam", "act", "world", "released"])
+def test_a_flipped_byte_of_the_weights_is_named_and_older_models_without_checksum_load(
+    saved: Path, tmp_path: Path, kind: str
+) -> None:
+    load = KINDS["lam" if kind == "released" else kind][0]
+    place = copy(saved, kind, tmp_path / "model")
+    load(place)
+    data = bytearray((place / "model.safetensors").read_bytes())
+    data[-len(data) // 3] ^= 0x10
+    (place / "model.safetensors").write_bytes(data)
+    with pytest.raises(ValueError, match=rf"^{place}/model.safetensors: damaged, .*; copy both again") as raised:
+        load(place)
+    assert "\n" not in str(raised.value)
+    stated = read_config(place)
+    del stated["sha256"]
+    (place / "model_config.json").write_text(json.dumps(stated))
+    load(place)
+
+
+def test_settings_beside_the_weights_may_be_edited(saved: Path, tmp_path: Path) -> None:
+    place = copy(saved, "lam", tmp_path / "model", interval_s=0.7)
+    assert load_lam(place).config.interval_s == 0.7
+
+
 def test_what_safetensors_quotes_is_cut_short(saved: Path, tmp_path: Path) -> None:
     place = copy(saved, "lam", tmp_path / "model")
     header = json.dumps({"x" * 70_000: {"dtype": "y" * 70_000, "shape": [1], "data_offsets": [0, 4]}}).encode()
