@@ -66,6 +66,8 @@ class Clip:
     """Frames in a second; the stream's own mean where nothing was resampled."""
     time_s: NDArray[np.float64]
     """(t,) presentation time of each frame that was taken, from the first."""
+    start_s: float
+    """Presentation time of the first in the stream."""
 
 
 def probe(path: Place) -> VideoInfo:
@@ -100,7 +102,7 @@ def decode(path: Place, frame_size: int, rate_hz: float | None = None) -> Clip:
         check_played(path, container, stream, player, is_whole)
     time_s = np.array([taken_s for taken_s, _, _ in taken])
     mean_hz = (len(taken) - 1) / (time_s[-1] - time_s[0]) if len(taken) > 1 else own_hz
-    return Clip(frames, float(rate_hz or mean_hz), time_s - time_s[0])
+    return Clip(frames, float(rate_hz or mean_hz), time_s - time_s[0], float(time_s[0]))
 
 
 def pictures(path: Place, rate_hz: float) -> Iterator[tuple[float, NDArray[np.uint8]]]:

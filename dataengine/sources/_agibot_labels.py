@@ -15,9 +15,19 @@ import numpy as np
 from dataengine.episode import Text
 from dataengine.errors import RecordError
 from dataengine.formats import files, json_file
+from dataengine.reading import one_line
+from dataengine.sources._agibot_places import is_id
 from dataengine.texts import whole_episode
 
 Entry = Mapping[str, Any]
+TOLD = 6
+"""Bad segments that a note has room for."""
+TOLD_LETTERS = 60
+"""Of what stands in the place of a frame."""
+
+
+class Contradiction(dict[str, Any]):
+    """What stands for the entries of one episode that differ: nobody can tell which is right."""
 
 
 @dataclass(frozen=True)
@@ -58,20 +68,33 @@ def read(place: Path, task: str) -> dict[int, Entry]:
         raise RecordError(f"task_info/{path.name}: {error}; copy it again") from error
     if not isinstance(entries, list):
         raise RecordError(f"task_info/{path.name}: found {type(entries).__name__}, expected a list of episodes")
-    found = {}
+    found: dict[int, Entry] = {}
     for entry in entries:
-        try:
-            found[int(entry["episode_id"])] = entry
-        except (TypeError, KeyError, ValueError, OverflowError):  # an episode that it was meant for has no entry
+        episode = _id(entry)
+        if episode is None:  # an episode that it was meant for has no entry
             continue
+        earlier = found.setdefault(episode, entry)
+        if earlier != entry and not isinstance(earlier, Contradiction):
+            found[episode] = Contradiction(entries=[earlier, entry])
     return found
+
+
+def _id(entry: Any) -> int | None:
+    """Read a whole number, written as such, as text or with a point and zeros behind it."""
+    value = entry.get("episode_id") if isinstance(entry, dict) else None
+    if isinstance(value, str):
+        return int(value) if is_id(value) else None
+    if isinstance(value, bool) or not isinstance(value, int | float) or value != value // 1:
+        return None
+    return int(value)
 
 
 def labels(entry: Entry, num_steps: int) -> Labels:
     """Check an entry against the episode's length."""
     info = entry.get("label_info")
     listed = info.get("action_config") if isinstance(info, dict) else None
-    segments, bad, lost = [], {}, list[str]()
+    segments, bad, lost = list[Segment](), dict[int, str](), list[str]()
+    seen: dict[tuple[int, int, str], int] = {}
     for index, action in enumerate(listed if isinstance(listed, list) else []):
         try:
             start, end = _frame(action, "start_frame"), _frame(action, "end_frame")
@@ -82,9 +105,14 @@ def labels(entry: Entry, num_steps: int) -> Labels:
         if not text:
             continue
         if not max(start, 0) < min(end, num_steps):
-            bad[index] = f"segment {index} is [{start}, {end}) of {num_steps} steps, expected some of them"
+            span = f"[{one_line(str(start), TOLD_LETTERS)}, {one_line(str(end), TOLD_LETTERS)})"
+            bad[index] = f"segment {index} is {span} of {num_steps} steps, expected some of them"
             continue
-        segments.append(Segment(index, max(start, 0), min(end, num_steps), text, _text(action, "skill", lost)))
+        start, end = max(start, 0), min(end, num_steps)
+        if (first := seen.setdefault((start, end, text), index)) != index:
+            bad[index] = f"segment {index} says what segment {first} says"
+            continue
+        segments.append(Segment(index, start, end, text, _text(action, "skill", lost)))
     is_covered = np.zeros(num_steps, bool)
     for segment in segments:
         is_covered[segment.start : segment.end] = True
@@ -107,9 +135,10 @@ def texts(found: Labels, num_steps: int) -> tuple[Text, ...]:
 def notes(found: Labels) -> dict[str, str]:
     """Scene and segments as notes of an episode."""
     listed = [{"start": s.start, "end": s.end, "text": s.text, "skill": s.skill} for s in found.segments]
+    bad = [*found.bad.values()]
     words = {
         "segments": json.dumps(listed) if listed else "",
-        "segments_bad": "; ".join(found.bad.values()),
+        "segments_bad": "; ".join([*bad[:TOLD], *([f"and {len(bad) - TOLD} more"] if len(bad) > TOLD else [])]),
         "unlabelled_steps": str(found.num_unlabelled) if listed else "",
         "scene": found.scene,
         "texts_lost": "; ".join(found.lost),
@@ -120,7 +149,7 @@ def notes(found: Labels) -> dict[str, str]:
 def _frame(action: Any, key: str) -> int:
     value = action.get(key) if isinstance(action, dict) else None
     if isinstance(value, bool) or not isinstance(value, int | float) or value != value // 1:
-        raise RecordError(f"{key} is {value!r}, expected a whole number")
+        raise RecordError(f"{key} is {one_line(repr(value), TOLD_LETTERS)}, expected a whole number")
     return int(value)
 
 

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from dataengine.episode import Part
 from dataengine.sources import _agibot_places
-from dataengine.sources._agibot_labels import Entry
+from dataengine.sources._agibot_labels import Contradiction, Entry
 from dataengine.sources._agibot_places import ENDLESS, H5, Copy, Proprio, Span
 
 PART_IDS = 2000
@@ -174,11 +174,13 @@ class Neighbourhood:
         return sorted({*self.videos, *self.proprio_only})
 
     def missing(self, episode: int) -> list[str]:
-        """Say which sides an episode lacks."""
+        """Say which sides an episode lacks, or that one contradicts itself."""
         place = f"{self.task}/{episode}"
         reasons = []
         if episode not in self.entries:
             reasons.append(f"task_info/task_{self.task}.json has no entry for episode {episode}")
+        if isinstance(self.entries.get(episode), Contradiction):
+            reasons.append(f"task_info/task_{self.task}.json has entries for episode {episode} that differ")
         if not self.proprio.copies(episode):
             reasons.append(f"no proprio_stats/{place}/{H5}{self.proprio.why_missing(episode)}")
         if episode not in self.videos:

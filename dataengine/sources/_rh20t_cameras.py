@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from dataengine.episode import CameraFrames
 from dataengine.errors import RecordError
 from dataengine.formats import npy, video
+from dataengine.sources import _rh20t_times
 from dataengine.sources._rh20t_scenes import Scene, stamp_names, video_names
 
 VIEWS = ("front", "side_right", "side_left", "shoulder", "overhead")
@@ -65,7 +66,7 @@ def view(cfg: int, serial: str) -> str:
 
 
 def stamps_ms(scene: Scene, serial: str) -> NDArray[np.int64]:
-    """Read when each frame was taken, (n,) since the epoch; they may repeat, but not run backwards."""
+    """Read when each frame was taken, (n,) ms since the epoch; they may repeat, but not run backwards."""
     path = scene.file(*stamp_names(serial))
     if path is None:
         raise RecordError("timestamps.npy is missing")
@@ -78,6 +79,7 @@ def stamps_ms(scene: Scene, serial: str) -> NDArray[np.int64]:
         raise RecordError(f"timestamps.npy: 'color' is no list of numbers ({error})") from error
     if times.ndim != 1 or not len(times) or not np.isfinite(times).all():
         raise RecordError(f"timestamps.npy: 'color' has shape {times.shape}, expected a time for each frame")
+    _rh20t_times.check(times, "timestamps.npy: 'color'")
     backwards = np.flatnonzero(np.diff(times) < 0)
     if len(backwards):
         i = int(backwards[0]) + 1

@@ -8,6 +8,7 @@ All cameras look at one robot: entries of all serials are put on one time line, 
 What stands behind the width in the lists of the gripper differs by its make and is left out.
 """
 
+import math
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
@@ -15,15 +16,19 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from dataengine import conventions
 from dataengine.errors import RecordError
 from dataengine.formats import npy
+from dataengine.sources import _poses, _rh20t_times
 from dataengine.sources._rh20t_scenes import Scene
 
 OPEN_MM = 110.0
 """Width that counts as open for all four grippers, as the publisher's group scales it; some open to 85 only."""
 SLACK_MM = 10.0
 """A width this far outside of 0 to 110 is taken for the nearer end; farther out it is in another unit."""
+OPEN_M = OPEN_MM / 1000
+"""Widths that never exceed this are told as doubtful: a gripper that stays closed, or metres."""
+APART_M, APART_MM = 0.05, 10.0
+"""Positions and widths of one millisecond may be this far apart; farther, they contradict each other."""
 
 
 @dataclass(frozen=True)
@@ -53,18 +58,23 @@ class Numbers:
     width_mm: Track
     """(n, 2) measured, commanded."""
     joints: Track | None
-    """None where joint.npy, an archive of its own, is not there."""
+    """None where joint.npy, an archive of its own, is not there or cannot be read."""
+    joints_lost: str = ""
+    """Why it cannot be read: joints are only kept raw, and cost no scene."""
 
 
 def read(scene: Scene) -> Numbers:
-    """Read the three files; raise RecordError where they cannot be made sense of."""
-    pose = _track(scene, "tcp_base.npy", _pose)
-    width = _track(scene, "gripper.npy", _widths)
+    """Read the three files; raise RecordError where poses or widths cannot be made sense of."""
+    pose = _track(scene, "tcp_base.npy", _pose, APART_M)
+    width = _track(scene, "gripper.npy", _widths, APART_MM)
     if pose is None or width is None:
         raise RecordError(f"transformed/{'gripper' if pose else 'tcp_base'}.npy is missing; extract the LowDim archive")
     if pose.values.shape[1:] != (7,):
         raise RecordError(f"tcp_base.npy: 'tcp' has shape {pose.values.shape[1:]}, expected (7,)")
-    return Numbers(pose, width, _track(scene, "joint.npy", lambda entries: list(entries.items())))
+    try:
+        return Numbers(pose, width, _track(scene, "joint.npy", lambda entries: list(entries.items()), math.inf))
+    except RecordError as error:
+        return Numbers(pose, width, None, str(error))
 
 
 def nearest(sorted_ms: NDArray[np.int64], stamps_ms: NDArray[np.int64]) -> NDArray[np.int64]:
@@ -80,20 +90,18 @@ def canonical(pose: NDArray[np.float64], width_mm: NDArray[np.float64]) -> tuple
 
     The action is what the next row reached, with the width commanded there; the last row repeats.
     """
-    norms = np.linalg.norm(pose[:, 3:], axis=1)
-    if not (norms > 0.5).all():  # NaN is caught here too
-        row = int(np.argmin(norms > 0.5))
-        raise RecordError(f"tcp_base.npy: the quaternion of step {row} has norm {norms[row]:.3g}, expected 1")
     least, most = float(np.min(width_mm)), float(np.max(width_mm))
     if least < -SLACK_MM or most > OPEN_MM + SLACK_MM:
         raise RecordError(
             f"gripper.npy: widths from {least:.0f} to {most:.0f}, expected 0 to {OPEN_MM:.0f} mm; in another unit?"
         )
+    notes = {"gripper_open_mm": f"{OPEN_MM:.0f} (assumed for all grippers)"}
+    if 0 < most <= OPEN_M:
+        notes["gripper_doubt"] = f"widths of {OPEN_M:g} at most, taken for millimetres; are they metres?"
     opening = np.clip(width_mm, 0.0, OPEN_MM) / OPEN_MM
-    place = np.column_stack([pose[:, :3], conventions.quaternion_to_euler(pose[:, [4, 5, 6, 3]])])
+    place = _poses.canonical(pose[:, :3], pose[:, [4, 5, 6, 3]], "tcp_base.npy: position", "tcp_base.npy: quaternion")
     state = np.column_stack([place, opening[:, 0]])
     action = np.column_stack([place, opening[:, 1]])
-    notes = {"gripper_open_mm": f"{OPEN_MM:.0f} (assumed for all grippers)"}
     if num_clipped := int(((width_mm < 0.0) | (width_mm > OPEN_MM)).any(axis=1).sum()):
         notes["gripper_clipped"] = f"{num_clipped} steps outside of 0 to {OPEN_MM:.0f} mm"
     return state, np.concatenate([action[1:], action[-1:]]), notes
@@ -113,8 +121,11 @@ def _widths(entries: Any) -> list[tuple[int, Any]]:
     return found
 
 
-def _track(scene: Scene, name: str, entries: Callable[[Any], Iterable[tuple[int, Any]]]) -> Track | None:
-    """Put the entries of all cameras on one time line; at equal times the first camera's counts."""
+def _track(scene: Scene, name: str, entries: Callable[[Any], Iterable[tuple[int, Any]]], apart: float) -> Track | None:
+    """Put the entries of all cameras on one time line; at equal times the first camera's counts.
+
+    Raise RecordError where the first three numbers of two entries at one time differ by more than `apart`.
+    """
     path = scene.file(f"transformed/{name}")
     if path is None:
         return None
@@ -135,9 +146,13 @@ def _track(scene: Scene, name: str, entries: Callable[[Any], Iterable[tuple[int,
         raise RecordError(f"{name}: holds no entries")
     try:
         table = np.array(values, dtype=np.float64)
-        times, first = np.unique(np.array(stamps, dtype=np.int64), return_index=True)
+        times, first, place = np.unique(np.array(stamps, dtype=np.int64), return_index=True, return_inverse=True)
     except (TypeError, ValueError, OverflowError) as error:
         raise RecordError(f"{name}: entries are not numbers of one width ({error})") from error
+    _rh20t_times.check(times, f"{name}: a time")
     if table.ndim != 2:
         raise RecordError(f"{name}: entries have shape {table.shape[1:]}, expected one row of numbers each")
+    differ = np.flatnonzero((np.abs(table - table[first][place])[:, :3] > apart).any(axis=1))
+    if len(differ):
+        raise RecordError(f"{name}: entries at {stamps[differ[0]]} ms contradict each other by more than {apart:g}")
     return Track(times, table[first])

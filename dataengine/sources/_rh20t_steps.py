@@ -69,6 +69,8 @@ def settle(
         notes["cut_at_finish_time"] = f"{len(clock.stamps_ms) - len(before)} frames"
     # A time that comes twice is one step: nothing moves in no time.
     settling = _Settling(np.unique(before))
+    if num_repeated := len(before) - len(settling.stamps_ms):
+        notes["repeated_times"] = f"{num_repeated} frames"
     settling.need(robot.pose.apart_ms(settling.stamps_ms), "pose in tcp_base.npy")
     settling.need(robot.width_mm.apart_ms(settling.stamps_ms), "width in gripper.npy")
 
@@ -78,6 +80,8 @@ def settle(
         if shot := next((shot for shot in tried if shot), None):
             shots[slot] = shot
     joints = robot.joints
+    if robot.joints_lost:
+        notes["raw_state_missing"] = robot.joints_lost
     if joints:
         try:
             settling.need(joints.apart_ms(settling.stamps_ms), "entry in joint.npy")

@@ -15,10 +15,10 @@ With `unit=segment` each labelled segment is an episode `<task>/<episode>/<index
 without a label are in none of them, and their number is noted; an episode without any label is left out.
 
 Videos and proprioception start together. Up to 2 frames may lack at the end of any of them: all are cut to the
-shortest. A larger difference, a missing or empty video, a missing h5 or entry of task_info rejects the episode. An
-episode is looked for on all three sides where an archive's range, or an episode of the same part, says that it should
-be here; what task_info names and nobody downloaded is no loss and is not reported. Of several copies the first good
-one is taken.
+shortest. A larger difference, a lack elsewhere (`_agibot_videos.py`), a missing or empty video, a missing h5 or entry
+of task_info, or two entries that differ, reject the episode. An episode is looked for on all three sides where an
+archive's range, or an episode of the same part, says that it should be here; what task_info names and nobody downloaded
+is no loss and is not reported. Of several copies the first good one is taken.
 """
 
 import json
@@ -29,12 +29,12 @@ from typing import Annotated, ClassVar, Literal, TypeVar
 
 from dataengine.episode import CameraFrames, Episode, Kind, Part, Reject
 from dataengine.errors import FilteredRecordError, RecordError, SourceError
-from dataengine.formats import files, video
+from dataengine.formats import files
 from dataengine.formats.byte_range import Place, size_of
 from dataengine.raw import fields_of, raw_of
 from dataengine.reading import reading
 from dataengine.schema import CANONICAL, RAW
-from dataengine.sources import _agibot_labels, _agibot_places, _agibot_proprio
+from dataengine.sources import _agibot_labels, _agibot_places, _agibot_proprio, _agibot_videos
 from dataengine.sources._agibot_labels import Entry, Labels, Segment
 from dataengine.sources._agibot_places import H5, STEM, Copy, Span
 from dataengine.sources._agibot_plan import Neighbourhood, Plan, Share
@@ -45,9 +45,6 @@ FOLDERS = ("task_info", "observations", "proprio_stats")
 EXPECTED = "a folder with task_info, observations and proprio_stats"
 CAMERAS = {"primary": "head", "wrist": "hand_right", "wrist_2": "hand_left"}
 HAND_CAMERAS = {"primary": "head", "wrist": "hand_right_fisheye", "wrist_2": "hand_left_fisheye"}
-MAX_LACKING = 2
-"""Frames that may lack at an end; the publisher's videos and proprioception differ that much now and then."""
-
 Given = TypeVar("Given")
 Found = TypeVar("Found")
 
@@ -160,9 +157,10 @@ class Agibot:
         cameras = HAND_CAMERAS if proprio.has_hands else CAMERAS
         count = len(proprio.state)
         copy, frames = _first_good(copies, lambda copy: (copy, self._frames(copy, cameras, count)), "video_copy", notes)
-        num_steps, longest = _shortest_and_longest([count, *(len(f.jpegs) for f in frames.values())])
-        if longest > num_steps:
-            notes["trimmed"] = str(longest - num_steps)
+        counts = [count, *(len(f.jpegs) for f in frames.values())]
+        num_steps = min(counts)
+        if max(counts) > num_steps:
+            notes["trimmed"] = str(max(counts) - num_steps)
         if copy.is_tactile and not proprio.has_hands:
             notes["effector"] = "grippers with tactile sensors"
         labels = _agibot_labels.labels(entry, num_steps)
@@ -191,15 +189,9 @@ class Agibot:
         return _agibot_proprio.read(_agibot_places.inside(place, Path(self.root)), 1e9 / self.control_hz)
 
     def _frames(self, copy: Copy, cameras: Mapping[str, str], num_states: int) -> dict[str, CameraFrames]:
-        """Decode one copy; raise RecordError when its length does not go with the numbers."""
+        """Decode one copy; raise RecordError when it does not go with the numbers."""
         places = {slot: _agibot_places.inside(copy.video(camera), Path(self.root)) for slot, camera in cameras.items()}
-        frames = {slot: video.decode(place, self.frame_size).frames for slot, place in places.items()}
-        counts = {"state": num_states} | {cameras[slot]: len(f.jpegs) for slot, f in frames.items()}
-        shortest, longest = _shortest_and_longest(list(counts.values()))
-        if longest - shortest > MAX_LACKING:
-            lengths = ", ".join(f"{name} {count}" for name, count in counts.items())
-            raise RecordError(f"lengths differ by more than {MAX_LACKING}: {lengths}")
-        return frames
+        return _agibot_videos.read(places, cameras, num_states, self.frame_size)
 
     def _place(self) -> Path:
         """Return the root, or say in one line what it is instead."""
@@ -254,10 +246,6 @@ def _first_good(copies: Sequence[Given], read: Callable[[Given], Found], note: s
         return found
     others = f" (the first of {len(errors)} bad copies)" if len(errors) > 1 else ""
     raise RecordError(f"{errors[0]}{others}") from errors[0]
-
-
-def _shortest_and_longest(counts: Sequence[int]) -> tuple[int, int]:
-    return min(counts), max(counts)
 
 
 def _words(

@@ -37,6 +37,7 @@ from dataengine.raw import fields_of, untouched
 from dataengine.sources import _rh20t_cameras as cameras
 from dataengine.sources import _rh20t_numbers as numbers
 from dataengine.sources import _rh20t_scenes as scenes
+from dataengine.sources import _rh20t_times
 from dataengine.sources._parts import episode_or_reject, rejected, vector
 from dataengine.sources._rh20t_scenes import Scene
 from dataengine.sources._rh20t_steps import settle
@@ -49,6 +50,8 @@ RATINGS = {0: "emergency stop", 1: "failed"}
 LICENCES = ("CC BY-SA 4.0", "CC BY-NC 4.0")
 """Of scenes 1 to 5 (RH20T-C) and 6 to 10 (RH20T-NC)."""
 VAL_SCENE = 10
+LARGEST = 1e20
+"""A number of metadata.json beyond this is none."""
 
 
 @dataclass(frozen=True)
@@ -128,8 +131,11 @@ class Rh20t:
         if rating is not None and rating < self.min_rating:
             meaning = f" ({RATINGS[int(rating)]})" if rating in RATINGS else ""
             raise FilteredRecordError(f"rating {rating:g}{meaning}, min_rating is {self.min_rating}")
+        finish_ms = _number(metadata, "finish_time")
+        if finish_ms is not None:
+            _rh20t_times.check(finish_ms, "metadata.json: finish_time")
         robot = numbers.read(scene)
-        steps = settle(scene, cfg, robot, _number(metadata, "finish_time"), self.frame_size, damaged)
+        steps = settle(scene, cfg, robot, finish_ms, self.frame_size, damaged)
         pose = robot.pose.at(steps.stamps_ms)
         width_mm = robot.width_mm.at(steps.stamps_ms)
         state, action, notes = numbers.canonical(pose, width_mm)
@@ -186,7 +192,9 @@ def _bytes_to_read(cfg: int, sizes: Mapping[str, int]) -> int:
 
 def _number(metadata: Mapping[str, Any], key: str) -> float | None:
     value = metadata.get(key)
-    if value is not None and (isinstance(value, bool) or not isinstance(value, int | float)):
+    if value is None:
+        return None
+    if isinstance(value, bool) or not isinstance(value, int | float) or not abs(value) < LARGEST:  # nor NaN
         raise RecordError(f"metadata.json: {key} is {str(value)[:40]!r}, expected a number")
     return value
 

@@ -236,11 +236,12 @@ def test_actions_and_parts_that_are_not_there_are_stood_in_for_and_noted(root: P
     (episode,) = with_arrays(root, bare)
     assert episode.notes["action_absent"] == "joint effector head waist robot"
     assert (episode.notes["waist_missing"], episode.notes["head_missing"]) == (
-        f"shape ({N}, 1), zeros in its place",
-        "shape (0,), zeros in its place",
+        f"shape ({N}, 1), NaN in its place",
+        "shape (0,), NaN in its place",
     )
     np.testing.assert_array_equal(episode.action[:-1], episode.state[1:])
-    assert not episode.raw_state[:, 16:].any()
+    assert np.isnan(episode.raw_state[:, 16:]).all()
+    assert np.isnan(episode.raw_action).all()
     assert episode.time_ns[:3].tolist() == [0, 33_333_333, 66_666_667]
     assert "clock" in episode.notes
 

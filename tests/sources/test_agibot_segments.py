@@ -125,3 +125,55 @@ def test_the_unit_is_checked(root: Path) -> None:
     assert checked(source, {"unit": "segment"}) == {"unit": "segment"}
     with pytest.raises(DataEngineError, match=r"episode|segment"):
         checked(source, {"unit": "step"})
+
+
+def test_a_segment_that_repeats_another_counts_once(root: Path) -> None:
+    label(root, [action(0, 5), action(5, 8), action(0, 5), action(-2, 5), action(0, 5, "Something else.")])
+    found = of_first(read(root))
+    assert [f.source_record for f in found if isinstance(f, Episode)] == [f"{TASK}/648642/{i}" for i in (0, 1, 4)]
+    assert [f.reason for f in found if isinstance(f, Reject)] == [
+        f"segment {i} says what segment 0 says" for i in (2, 3)
+    ]
+    (whole,) = of_first(read(root, "episode"))
+    assert [(t.start, t.end, t.phrases[0]) for t in whole.texts[1:]] == [
+        (0, 5, "Do it."),
+        (5, 8, "Do it."),
+        (0, 5, "Something else."),
+    ]
+
+
+def test_ten_thousand_bad_segments_are_told_in_a_line(root: Path) -> None:
+    label(root, [action("9" * 700, 5) for _ in range(10_000)])
+    (whole,) = of_first(read(root, "episode"))
+    assert whole.notes["segments_bad"].endswith("; and 9994 more")
+    assert len(whole.notes["segments_bad"]) < 1000
+
+
+@pytest.mark.parametrize("spelt", [648642, 648642.0, "648642"])
+def test_an_id_may_be_spelt_as_number_or_text(root: Path, spelt: Any) -> None:
+    label(root, [action(0, 5)], episode_id=spelt)
+    assert [f.source_record for f in of_first(read(root))] == [f"{TASK}/648642/0"]
+
+
+@pytest.mark.parametrize(
+    "spelt", [648642.7, "648_642", " 648642", "0648642", "٦٤٨٦٤٢", float("inf"), float("nan"), [648642]]
+)
+def test_what_is_no_id_is_the_entry_of_no_episode(root: Path, spelt: Any) -> None:
+    label(root, [action(0, 5)], episode_id=spelt)
+    (reject,) = of_first(read(root))
+    assert (reject.record, reject.reason) == (
+        f"{TASK}/648642",
+        f"task_info/task_{TASK}.json has no entry for episode 648642",
+    )
+
+
+@pytest.mark.parametrize("times", [2, 3])
+def test_entries_of_one_episode_that_differ_reject_it_and_equal_ones_are_one(root: Path, times: int) -> None:
+    path, rest = root / "task_info" / f"task_{TASK}.json", entry("648700")
+    path.write_text(json.dumps([entry("648642")] * times + [rest]))
+    assert isinstance(of_first(read(root, "episode"))[0], Episode)
+    others = [{**entry("648642"), "task_name": f"Task {i}"} for i in range(times)]
+    path.write_text(json.dumps([*others, rest, others[0]]))
+    reject, good = read(root, "episode")
+    assert reject.reason == f"task_info/task_{TASK}.json has entries for episode 648642 that differ"
+    assert isinstance(good, Episode)

@@ -73,6 +73,10 @@ def no_clock(scene: Path) -> None:
     (scene / f"cam_{SIDE}" / "timestamps.npy").unlink()
 
 
+def clock_in_seconds(scene: Path) -> None:
+    write_stamps(scene, SIDE, [t / 1000 for t in stamps(0)])
+
+
 def odd_clock(scene: Path) -> None:
     write_stamps(scene, SIDE, [None] * N)
 
@@ -95,6 +99,7 @@ def planted_clock(scene: Path) -> None:
         (backward_clock, "runs backwards at frame 19"),
         (late_clock, "only 0 of 20 steps would have a frame within 100 ms"),
         (no_clock, "timestamps.npy is missing"),
+        (clock_in_seconds, "timestamps.npy: 'color' is 1631270000, expected milliseconds since 1970, 13 digits"),
         (odd_clock, "timestamps.npy: 'color' has shape|is no list of numbers"),
         (planted_clock, "tries to load posix.mkdir; it was not run"),
     ],
@@ -177,6 +182,11 @@ def poses_as(content: Any) -> Callable[[Path], None]:
     return lambda scene: save(scene / "transformed" / "tcp_base.npy", content)
 
 
+def two_poses(scene: Path) -> None:
+    tcp = [{"timestamp": t, "tcp": pose(t + later)} for t in stamps(0) for later in (0, 1000)]
+    save(scene / "transformed" / "tcp_base.npy", {FRONT: tcp})
+
+
 def planted_joints(scene: Path) -> None:
     class Planted:
         def __reduce__(self) -> tuple:
@@ -201,18 +211,36 @@ POSES = {
     "gripper in ticks": (gripper_in_ticks, "gripper.npy: widths from 0 to 950, expected 0 to 110 mm"),
     "truncated poses": (cut_poses, "tcp_base.npy: the pickle is damaged"),
     "NaN": (poses_with(NAN_POSE), "state[5, 1] is nan"),
-    "no rotation": (poses_with(np.zeros(7)), "the quaternion of step 5 has norm 0"),
+    "no rotation": (poses_with(np.zeros(7)), "tcp_base.npy: quaternion[5] is no rotation: norm 0, expected 1"),
+    "twice a rotation": (poses_with(np.array([0, 0, 0, 2.0, 0, 0, 0])), "quaternion[5] is no rotation: norm 2"),
+    "millimetres": (poses_with(np.array([500.0, 0, 0, 1, 0, 0, 0])), "position[5] lies 500 m from the base, expected"),
+    "two poses at a time": (
+        two_poses,
+        f"tcp_base.npy: entries at {START_MS} ms contradict each other by more than 0.05",
+    ),
+    "poses in seconds": (
+        poses_with(START_MS / 1000, "timestamp"),
+        "tcp_base.npy: a time is 1631270000, expected milli",
+    ),
     "six numbers": (poses_with(np.zeros(6)), "tcp_base.npy: entries are not numbers of one width"),
     "a word for a time": (poses_with("soon", "timestamp"), f"entries of camera '{FRONT}' are not as expected"),
     "a huge time": (poses_with(10**30, "timestamp"), "tcp_base.npy: entries are not numbers"),
     "an array of poses": (poses_as(np.zeros((4, 7))), "found ndarray, expected a dict by camera serial"),
     "no entries": (poses_as({FRONT: []}), "tcp_base.npy: holds no entries"),
-    "joints that load code": (planted_joints, "joint.npy: the pickle tries to load posix.mkdir; it was not run"),
     "metadata missing": (lambda scene: (scene / "metadata.json").unlink(), "metadata.json is missing"),
     "metadata cut": (metadata_of('{"rating": 3,'), "metadata.json: not JSON"),
     "metadata a list": (metadata_of("[]"), "metadata.json: found list"),
     "rating a word": (metadata_of('{"rating": "good"}'), "metadata.json: rating is 'good', expected a number"),
-    "finished before": (metadata_of('{"finish_time": 5}'), "finish_time 5 lies before the first frame"),
+    "rating NaN": (metadata_of('{"rating": NaN}'), "metadata.json: rating is 'nan', expected a number"),
+    "rating without end": (metadata_of('{"rating": 1' + "0" * 400 + "}"), "expected a number"),
+    "finished before": (
+        metadata_of(f'{{"finish_time": {START_MS - 1}}}'),
+        f"finish_time {START_MS - 1} lies before the first frame",
+    ),
+    "finished in microseconds": (
+        metadata_of(f'{{"finish_time": {START_MS}000}}'),
+        "metadata.json: finish_time is 1.63127e+15, expected milliseconds since 1970, 13 digits",
+    ),
     "one step": (metadata_of(f'{{"finish_time": {START_MS}}}'), "only 1 step is left"),
 }
 
@@ -225,6 +253,45 @@ def test_what_cannot_be_made_sense_of_costs_its_scene_only(name: str, root: Path
     assert bad.record == SCENE
     assert reason in bad.reason
     assert not (root / SCENE / "was_here").exists()
+
+
+def ragged_joints(scene: Path) -> None:
+    joints = {t: np.zeros(6 + i % 2) for i, t in enumerate(stamps(0))}
+    save(scene / "transformed" / "joint.npy", {FRONT: joints})
+
+
+@pytest.mark.parametrize(
+    ("damage", "reason"),
+    [
+        (planted_joints, "joint.npy: the pickle tries to load posix.mkdir; it was not run"),
+        (ragged_joints, "joint.npy: entries are not numbers of one width"),
+        (lambda scene: (scene / "transformed" / "joint.npy").write_bytes(b"x"), "joint.npy: not a .npy file"),
+    ],
+)
+def test_damaged_joints_cost_nothing_but_themselves_for_they_are_only_kept_raw(
+    damage: Callable[[Path], None], reason: str, root: Path
+) -> None:
+    damage(root / SCENE)
+    episode, other = read_all(root)
+    assert isinstance(episode, Episode)
+    assert episode.notes["raw_state_missing"].startswith(reason)
+    assert (episode.raw_state.shape[1], other.raw_state.shape[1]) == (8, 14)
+    np.testing.assert_array_equal(episode.state, other.state)
+    assert not (root / SCENE / "was_here").exists()
+
+
+def test_widths_that_may_be_metres_are_told_as_doubtful(root: Path) -> None:
+    metres = {"gripper_info": [0.05], "gripper_command": [0.11]}
+    save(root / SCENE / "transformed" / "gripper.npy", {FRONT: dict.fromkeys(stamps(0), metres)})
+    episode, other = read_all(root)
+    assert episode.notes["gripper_doubt"] == "widths of 0.11 at most, taken for millimetres; are they metres?"
+    assert "gripper_doubt" not in other.notes
+
+
+def test_frames_of_one_time_are_one_step_and_are_counted(root: Path) -> None:
+    write_stamps(root / SCENE, FRONT, [START_MS + 200 * (i // 2) for i in range(N)])
+    episode = read_all(root)[0]
+    assert (episode.num_steps, episode.notes["repeated_times"]) == (N // 2, f"{N // 2} frames")
 
 
 def test_more_than_a_fifth_without_poses_costs_the_scene(root: Path) -> None:
