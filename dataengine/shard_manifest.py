@@ -13,11 +13,11 @@ from typing import Any, Final, Literal
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from dataengine.errors import DataEngineError
 from dataengine.formats import json_file
+from dataengine.formats.parquet import ParquetFile
 from dataengine.reading import explain, is_of_the_machine, one_line
 from dataengine.schema import TEXTS
 from dataengine.stats import EmbodimentStatistics
@@ -153,10 +153,10 @@ def read_index(directory: Path, number: int, entry: ShardEntry) -> list[dict[str
     if entry.index_sha256 and hashlib.sha256(data).hexdigest() != entry.index_sha256:
         raise DataEngineError(f"{place}: damaged, the manifest has another checksum of it; {ADVICE}")
     with damaged(place):
-        file = pq.ParquetFile(pa.BufferReader(data))
-        if file.metadata.num_rows != entry.num_samples:
-            raise DataEngineError(f"has {file.metadata.num_rows} samples, the manifest says {entry.num_samples}")
-        table = file.read()
+        file = ParquetFile(data)
+        if file.num_rows != entry.num_samples:
+            raise DataEngineError(f"has {file.num_rows} samples, the manifest says {entry.num_samples}")
+        table = file.read(file.names)
         _check_index(table, entry)
         return list(table.to_pylist())
 

@@ -16,7 +16,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from dataengine.errors import DataEngineError
+from dataengine.errors import DataEngineError, RecordError
+from dataengine.formats.parquet import ParquetFile
 from dataengine.mixture import Mixture, key_of, permute
 from dataengine.shard_folder import ShardFolder
 from dataengine.shard_manifest import (
@@ -218,8 +219,8 @@ def _finished(folder: ShardFolder, there: Mapping[str, int], number: int) -> dic
         return None
     data = folder.read(index)
     try:
-        entry = ShardEntry.model_validate_json(pq.read_schema(pa.BufferReader(data)).metadata[b"villa"])
-    except (ValueError, KeyError, TypeError, OSError, pa.ArrowException):  # damaged since: it is written anew
+        entry = ShardEntry.model_validate_json(ParquetFile(data).schema.metadata[b"villa"])
+    except (ValueError, KeyError, TypeError, RecordError):  # damaged since: it is written anew
         return None
     return _with_index(entry.model_dump(), data) if there[tar] == entry.num_bytes else None
 

@@ -7,17 +7,15 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from dataengine.errors import RecordError
-from dataengine.formats import files, lfs, parquet_size
+from dataengine.formats import files
 from dataengine.formats._lerobot_entries import Entry
-from dataengine.formats.lerobot import Feature, Info, first_line, safe_file
-from dataengine.reading import is_of_the_machine
+from dataengine.formats.lerobot import Feature, Info, safe_file
+from dataengine.formats.parquet import ParquetFile
 
 ORDER = "frame_index"
-UNBOUNDED = 2**62
 MAX_PICTURE = 2**26
 """Bytes of one encoded picture."""
 
@@ -31,7 +29,7 @@ class Rows:
         """Those of them that the dataset declares."""
         self.optional = optional
         """Which of them a file may lack all the same."""
-        self._file: tuple[Path, pq.ParquetFile] | None = None
+        self._file: tuple[Path, ParquetFile] | None = None
         self._group: tuple[Path, int, pa.Table] | None = None
         self._ranges: NDArray[np.int64] | None = None
 
@@ -46,12 +44,8 @@ class Rows:
             table = self._rows(path, entry)
             if not len(table) and self.info.is_v3 and (following := self._following(path)) is not None:
                 table = self._rows(following, entry)
-        except (pa.ArrowException, OSError) as error:
-            self._file = self._group = self._ranges = None
-            if is_of_the_machine(error):
-                raise
-            reason = lfs.why_file(path, f"not a readable parquet file ({first_line(error)})")
-            raise RecordError(f"{entry.data_file}: {reason}") from error
+        except RecordError as error:
+            raise RecordError(f"{entry.data_file}: {error}") from error
         if len(table) != entry.length:
             raise RecordError(
                 f"{entry.data_file} has {len(table)} rows of the episode, its metadata say {entry.length}"
@@ -66,44 +60,41 @@ class Rows:
 
     def _rows(self, path: Path, entry: Entry) -> pa.Table:
         file = self._open(path)
-        names = file.schema_arrow.names
-        wanted = [name for name in self.columns if name in names]
-        missing = [name for name in self.columns if name not in names and name not in self.optional]
+        wanted = [name for name in self.columns if name in file.names]
+        missing = [name for name in self.columns if name not in file.names and name not in self.optional]
         if missing:
-            raise RecordError(f"{entry.data_file} has no column '{missing[0]}', which info.json declares")
+            raise RecordError(f"has no column '{missing[0]}', which info.json declares")
         if not self.info.is_v3:
-            parquet_size.check(file, wanted)
-            return file.read(columns=wanted).select(wanted)
-        if "episode_index" not in names:
-            raise RecordError(f"{entry.data_file} has no column 'episode_index'")
+            return file.read(wanted)
+        if "episode_index" not in file.names:
+            raise RecordError("has no column 'episode_index'")
         found = []
         if self._ranges is None:
-            self._ranges = _ranges(file)
+            self._ranges = file.ranges("episode_index")
         least, greatest = self._ranges.T
         for group in np.flatnonzero((least <= entry.index) & (entry.index <= greatest)).tolist():
             table = self._load(path, file, group)
             found.append(table.filter(pc.equal(table["episode_index"], entry.index)))
-        table = pa.concat_tables(found) if found else file.schema_arrow.empty_table()
+        table = pa.concat_tables(found) if found else file.schema.empty_table()
         if len(table) > entry.length and entry.rows is not None and "index" in table.column_names:
             first, stop = entry.rows
             inside = pc.and_(pc.greater_equal(table["index"], first), pc.less(table["index"], stop))
             table = table.filter(inside)
         return table
 
-    def _open(self, path: Path) -> pq.ParquetFile:
+    def _open(self, path: Path) -> ParquetFile:
         if self._file is None or self._file[0] != path:
             if self._file is not None:
                 self._file[1].close()
-            self._file, self._group, self._ranges = (path, pq.ParquetFile(path)), None, None
+            self._file = self._group = self._ranges = None
+            self._file = (path, ParquetFile(path))
         return self._file[1]
 
-    def _load(self, path: Path, file: pq.ParquetFile, group: int) -> pa.Table:
+    def _load(self, path: Path, file: ParquetFile, group: int) -> pa.Table:
         if self._group is None or self._group[:2] != (path, group):
             self._group = None  # let go of the one before reading the next
             wanted = dict.fromkeys([*self.columns, "episode_index", "index"])
-            columns = [name for name in wanted if name in file.schema_arrow.names]
-            parquet_size.check(file, columns, [group])
-            self._group = (path, group, file.read_row_group(group, columns=columns).select(columns))
+            self._group = (path, group, file.read([name for name in wanted if name in file.names], group))
         return self._group[2]
 
     def _following(self, path: Path) -> Path | None:
@@ -111,19 +102,6 @@ class Rows:
         there = sorted((self.info.root / "data").glob("*/*.parquet"), key=str)
         after = [other for other in there if str(other) > str(path)]
         return files.inside(after[0], self.info.root) if after else None
-
-
-def _ranges(file: pq.ParquetFile) -> NDArray[np.int64]:
-    """Tell (groups, 2) the least and greatest episode of each row group; one without statistics may hold any."""
-    leaves = [file.schema.column(i).path for i in range(len(file.schema))]
-    if "episode_index" not in leaves:
-        raise RecordError("episode_index is no plain column of numbers")
-    column = leaves.index("episode_index")
-    found = []
-    for group in range(file.num_row_groups):
-        known = file.metadata.row_group(group).column(column).statistics
-        found.append((known.min, known.max) if known is not None and known.has_min_max else (0, UNBOUNDED))
-    return np.array(found, np.int64).reshape(-1, 2)
 
 
 def numbers_with_gaps(table: pa.Table, feature: Feature) -> NDArray[Any]:

@@ -13,11 +13,9 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from dataengine.errors import RecordError, SourceError
-from dataengine.formats import files, json_file, lfs, parquet_size
-from dataengine.reading import is_of_the_machine
+from dataengine.formats import files, json_file, parquet
 
 INFO = "meta/info.json"
 EXPORT = "meta/villa.json"
@@ -267,37 +265,20 @@ def _json(place: Path) -> dict[str, Any]:
 
 def read_table(place: Path, prefixes: tuple[str, ...] | None = None) -> pa.Table:
     """Read a small parquet file of the metadata: all columns, or those whose names start so."""
-    files.no_pipe_or_stop(place)
     try:
-        with pq.ParquetFile(place) as file:
-            names = file.schema_arrow.names
-            columns = names if prefixes is None else [name for name in names if name.startswith(prefixes)]
-            parquet_size.check(file, columns)
-            return file.read(columns=columns).select(columns)
-    except (pa.ArrowException, OSError, RecordError) as error:
-        if is_of_the_machine(error):
-            raise
-        reason = lfs.why_file(place, f"not a readable parquet file ({first_line(error)}); copy it again")
-        raise SourceError(f"{place}: {reason}") from error
+        with parquet.ParquetFile(place) as file:
+            return file.read([name for name in file.names if prefixes is None or name.startswith(prefixes)])
+    except RecordError as error:
+        raise SourceError(f"{place}: {error}; copy it again") from error
 
 
 def num_rows(place: Path) -> int:
     """Tell how many rows a parquet file of the metadata claims to have, by its footer; 0 where it cannot be read."""
-    files.no_pipe_or_stop(place)
     try:
-        with pq.ParquetFile(place) as file:
-            about = file.metadata
-            groups = sum(about.row_group(i).num_rows for i in range(about.num_row_groups))
-            return int(max(about.num_rows, groups))
-    except (pa.ArrowException, OSError) as error:
-        if is_of_the_machine(error):
-            raise
+        with parquet.ParquetFile(place) as file:
+            return file.num_rows
+    except RecordError:
         return 0  # who reads it will be told why
-
-
-def first_line(error: Exception) -> str:
-    """Say an error in one line."""
-    return (str(error).splitlines() or [type(error).__name__])[0]
 
 
 def safe_file(info: Info, file: str) -> Path:

@@ -440,7 +440,9 @@ def test_an_index_of_episodes_that_is_a_list_costs_its_rows(v3):
     table = pq.read_table(path)
     place = table.column_names.index("episode_index")
     pq.write_table(table.set_column(place, "episode_index", pa.array([[2]] * len(table))), path)
-    assert reasons(read_all(v3)) == {"2": "episode_index is no plain column of numbers"}
+    assert reasons(read_all(v3)) == {
+        "2": "data/chunk-000/file-001.parquet: episode_index is no plain column of numbers"
+    }
 
 
 def test_a_column_of_the_metadata_that_is_there_twice_is_told(v3):

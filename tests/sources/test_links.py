@@ -14,7 +14,7 @@ from agibot_tree import TASK, write_tree
 from dataengine import catalog
 from dataengine.episode import Episode, Reject
 from dataengine.errors import RecordError, SourceError
-from dataengine.formats import files, parquet_size, rlds
+from dataengine.formats import files, parquet, rlds
 from dataengine.sources import _rh20t_scenes
 from dataengine.sources.something_something import SomethingSomething
 
@@ -175,7 +175,7 @@ def test_a_column_of_a_billion_equal_numbers_is_not_unpacked(tmp_path: Path, mon
     rows["timestamp"] = pa.array(np.zeros(2**20))
     pq.write_table(pa.table(rows), path)
     assert path.stat().st_size < 20_000
-    monkeypatch.setattr(parquet_size, "MAX_VALUES", 2**18)
+    monkeypatch.setattr(parquet, "MAX_VALUES", 2**18)
     source = catalog.source("lerobot")(str(root))
     found = [record for part in source.parts() for record in source.read(part)]
     (bad,) = [record.reason for record in found if isinstance(record, Reject)]
