@@ -15,8 +15,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from dataengine.errors import DataEngineError
-from dataengine.formats import json_file
+from dataengine.errors import DataEngineError, RecordError
+from dataengine.formats import files, json_file
 from dataengine.formats.parquet import ParquetFile
 from dataengine.reading import explain, is_of_the_machine, one_line
 from dataengine.schema import TEXTS
@@ -32,7 +32,7 @@ READABLE = (2, VERSION)
 CHECKSUM = "checksum"
 """Key of the manifest that holds the hash of all others."""
 MAX_BYTES = 2**30
-"""Of a manifest: a line of 400 bytes for each shard."""
+"""Of a manifest, a line of 400 bytes for each shard; no index of a shard has as many."""
 ADVICE = "copy the folder again, or delete it and run `villa shard`"
 
 INDEX: Final = pa.schema(
@@ -122,9 +122,7 @@ def read_manifest(directory: Path) -> tuple[dict[str, Any], Manifest]:
     if not place.exists():
         what = "unfinished shards" if (directory / PLAN).exists() else f"no {MANIFEST}"
         raise DataEngineError(f"{directory}: found {what}, expected a folder that `villa shard` finished")
-    if place.stat().st_size > MAX_BYTES:
-        raise DataEngineError(f"{place}: has more than {MAX_BYTES} bytes, so `villa shard` did not write it")
-    found = read_object(place.read_bytes(), str(place))
+    found = read_object(_bytes(place), str(place))
     version = found.get("version")
     if found.get("format") != FORMAT or not isinstance(version, int) or version not in READABLE:
         words = one_line(f"{found.get('format')} {version}", 60)
@@ -138,6 +136,14 @@ def read_manifest(directory: Path) -> tuple[dict[str, Any], Manifest]:
     return found, known
 
 
+def _bytes(place: Path) -> bytes:
+    """Read a file of a folder of shards; raise DataEngineError where it is none, or larger than any such."""
+    try:
+        return files.read_bytes(place, MAX_BYTES)
+    except RecordError as error:
+        raise DataEngineError(f"{place.parent}: {error}; {ADVICE}") from error
+
+
 def _check_statistics(found: EmbodimentStatistics) -> None:
     for vector in (found.state, found.action):
         if vector.mean.ndim != 1 or any(
@@ -149,7 +155,7 @@ def _check_statistics(found: EmbodimentStatistics) -> None:
 def read_index(directory: Path, number: int, entry: ShardEntry) -> list[dict[str, Any]]:
     """Read the index of a shard; raise DataEngineError where it is damaged or does not fit the shard."""
     place = directory / Path(entry.name).with_suffix(".parquet").name
-    data = place.read_bytes()
+    data = _bytes(place)
     if entry.index_sha256 and hashlib.sha256(data).hexdigest() != entry.index_sha256:
         raise DataEngineError(f"{place}: damaged, the manifest has another checksum of it; {ADVICE}")
     with damaged(place):

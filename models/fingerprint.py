@@ -4,6 +4,7 @@ import hashlib
 import json
 from pathlib import Path
 
+from models.files import regular
 from models.json_file import read_object
 
 
@@ -12,7 +13,7 @@ def fingerprint(directory: str | Path) -> str:
     digest = hashlib.blake2b(digest_size=8)
     settings = read_object(Path(directory) / "model_config.json")
     digest.update(json.dumps([settings.get("architecture"), settings.get("config")], sort_keys=True).encode())
-    with (Path(directory) / "model.safetensors").open("rb") as weights:
+    with regular(Path(directory) / "model.safetensors").open("rb") as weights:
         for block in iter(lambda: weights.read(1 << 22), b""):
             digest.update(block)
     return digest.hexdigest()
@@ -20,5 +21,5 @@ def fingerprint(directory: str | Path) -> str:
 
 def sha256(file: str | Path) -> str:
     """Hash a file's bytes."""
-    with Path(file).open("rb") as opened:
+    with regular(file).open("rb") as opened:
         return hashlib.file_digest(opened, "sha256").hexdigest()

@@ -4,13 +4,15 @@ import json
 from pathlib import Path
 from typing import Any, Final
 
+from models.files import regular
+
 MOST_BYTES: Final = 64 << 20
 """Settings of a model take some kilobytes, statistics of many datasets some megabytes."""
 
 
 def read_object(path: str | Path) -> dict[str, Any]:
     """Read a file that holds one JSON object; raise FileNotFoundError without it, ValueError if it holds no such."""
-    path = Path(path)
+    path = regular(path)
     with path.open("rb") as file:
         data = file.read(MOST_BYTES + 1)
     if len(data) > MOST_BYTES:

@@ -19,6 +19,7 @@ from torch import Tensor, nn
 
 from models.act import Act, ActConfig
 from models.config import Config
+from models.files import regular
 from models.fingerprint import sha256
 from models.json_file import read_object
 from models.lam import Lam, LamConfig
@@ -230,7 +231,7 @@ def _read_header(directory: str | Path) -> Header:
     """Read the names, shapes and kinds of tensors, none of their numbers; safetensors checked them against the size."""
     path = Path(directory) / WEIGHTS_NAME
     try:
-        with safe_open(path, framework="pt") as file:
+        with safe_open(regular(path), framework="pt") as file:
             slices = {name: file.get_slice(name) for name in file.keys()}  # noqa: SIM118
     except FileNotFoundError:
         raise ValueError(f"{directory}: {CONFIG_NAME} without {WEIGHTS_NAME}; copy both") from None

@@ -24,20 +24,17 @@ def names(kind: Kind) -> list[str]:
 def load(kind: Kind, name: str) -> dict[str, Any]:
     """Read a recipe by its name or file; raise DataEngineError that says what is wrong with it, with a near match."""
     title = TITLES[kind]
-    if name in names(kind):
-        data = (resources.files("pipelines.recipes") / f"{kind}_{name}.yaml").read_bytes()
-    elif name.endswith((".yaml", ".yml")):
-        try:
-            with Path(name).open("rb") as file:
-                data = file.read(yaml_file.MAX_BYTES + 1)
-        except OSError as error:
-            raise DataEngineError(f"{title} {name}: {error.strerror}; expected a YAML file") from error
-    else:
-        close = difflib.get_close_matches(name, names(kind), n=1)
-        hint = f"did you mean '{close[0]}'?" if close else f"known: {', '.join(names(kind))}, or a .yaml file"
-        raise DataEngineError(f"no {title} '{name}'; {hint}")
     try:
-        found = yaml_file.load(data)
+        if name in names(kind):
+            found = yaml_file.load((resources.files("pipelines.recipes") / f"{kind}_{name}.yaml").read_bytes())
+        elif name.endswith((".yaml", ".yml")):
+            found = yaml_file.read(Path(name))
+        else:
+            close = difflib.get_close_matches(name, names(kind), n=1)
+            hint = f"did you mean '{close[0]}'?" if close else f"known: {', '.join(names(kind))}, or a .yaml file"
+            raise DataEngineError(f"no {title} '{name}'; {hint}")
+    except OSError as error:
+        raise DataEngineError(f"{title} {name}: {error.strerror}; expected a YAML file") from error
     except yaml.YAMLError as error:
         raise DataEngineError(f"{title} {name}: no valid YAML: {' '.join(str(error).split())}") from None
     if not isinstance(found, dict) or not found:

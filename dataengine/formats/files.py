@@ -20,22 +20,29 @@ ALLOW = f"allow its folder with {LINKS}=/its/folder"
 
 def size(path: str | os.PathLike[str]) -> int | None:
     """Return the bytes of a file; None where there is none, where a pipe lies, or for a name that no file can have."""
+    facts = _look(path)
+    return facts.st_size if facts is not None and stat.S_ISREG(facts.st_mode) else None
+
+
+def _look(path: str | os.PathLike[str]) -> os.stat_result | None:
+    """Look at a file; None where there is none, or where links lead in a circle."""
     try:
-        facts = remote.look(path)
+        return remote.look(path)
     except OSError as error:
         if error.errno == errno.ELOOP:
             return None
         raise
-    return facts.st_size if facts is not None and stat.S_ISREG(facts.st_mode) else None
 
 
 def read_bytes(path: Path, max_bytes: int) -> bytes:
     """Read a small file whole; raise RecordError when it is not there, cannot be read, or is larger than such files."""
-    num_bytes = size(path)
-    if num_bytes is None:
+    facts = _look(path)
+    if facts is None:
         raise RecordError(f"{path.name} is missing")
-    if num_bytes > max_bytes:
-        raise RecordError(f"{path.name}: has {num_bytes} bytes, expected {max_bytes} at most")
+    if not stat.S_ISREG(facts.st_mode):
+        raise RecordError(f"{path.name} is no regular file")
+    if facts.st_size > max_bytes:
+        raise RecordError(f"{path.name}: has {facts.st_size} bytes, expected {max_bytes} at most")
     try:
         return path.read_bytes()
     except OSError as error:

@@ -1,3 +1,4 @@
+import os
 from dataclasses import replace
 
 import numpy as np
@@ -5,6 +6,7 @@ import pytest
 import torch
 
 from dataengine import texts
+from dataengine.errors import DataEngineError
 from dataengine.normalize import Normalizer
 from dataengine.windows import WindowSpec, cut_window
 from pipelines.training.batches import ActBatches, LamBatches
@@ -203,6 +205,17 @@ def test_an_instruction_becomes_bos_words_newline() -> None:
     again = Tokenizer(tokenizer.text)
     np.testing.assert_array_equal(again.encode(["press the button", "close"], 8)[0], ids)
     assert Tokenizer.train(["close the window", "press the button"], 300).text == tokenizer.text
+
+
+@pytest.mark.timeout(60)
+def test_a_tokenizer_that_is_a_pipe_or_without_end_is_refused(tmp_path) -> None:
+    os.mkfifo(tmp_path / "pipe.json")
+    with pytest.raises(DataEngineError, match=r"pipe.json: not a tokenizer.json: .*no regular file"):
+        Tokenizer.read(tmp_path / "pipe.json")
+    with (tmp_path / "huge.json").open("wb") as file:
+        file.truncate(2**40)  # no byte of it is on the disk
+    with pytest.raises(DataEngineError, match=r"huge.json: not a tokenizer.json: it has more than 134217728 bytes"):
+        Tokenizer.read(tmp_path / "huge.json")
 
 
 def test_any_words_can_be_encoded_and_long_ones_lose_their_end_with_a_warning(capsys: pytest.CaptureFixture) -> None:

@@ -1,0 +1,43 @@
+"""A pipe or a device in place of a file that a command reads is refused in one line, and never waited for."""
+
+import os
+from pathlib import Path
+
+import pytest
+from made_lam import SMALL
+
+from models.lam import Lam, LamConfig
+from models.weights import save_model
+
+COMMANDS = {
+    "plan.yaml": ["ingest", "--plan", "{file}", "--corpus", "{new}"],
+    "settings.yaml": ["stats", "{corpus}", "--config", "{file}"],
+    "recipe.yaml": ["curate", "{corpus}", "--recipe", "{file}"],
+    "mixture.yaml": ["train", "lam", "{corpus}", "--out", "{new}", "--set", "mixture={file}"],
+    "mapping.yaml": ["ingest", "openx/auto", "{folder}", "--corpus", "{new}", "--mapping", "{file}"],
+    "model_config.json": ["label", "{corpus}", "--lam", "{folder}"],
+    "model.safetensors": ["label", "{corpus}", "--lam", "{folder}"],
+    "manifest.json": ["train", "lam", "{folder}", "--out", "{new}"],
+}
+
+
+@pytest.mark.timeout(60)
+@pytest.mark.parametrize("kind", ["pipe", "device"])
+@pytest.mark.parametrize("name", COMMANDS)
+def test_what_is_no_regular_file_is_refused_and_not_waited_for(
+    villa, corpus: str, tmp_path: Path, name: str, kind: str
+) -> None:
+    file = tmp_path / "given" / name
+    if name == "model.safetensors":
+        save_model(Lam(LamConfig.preset("tiny", **SMALL)), file.parent)
+        file.unlink()
+    file.parent.mkdir(exist_ok=True)
+    if kind == "pipe":
+        os.mkfifo(file)
+    else:
+        file.symlink_to("/dev/zero")
+    places = {"file": file, "folder": tmp_path / "given", "new": tmp_path / "new", "corpus": corpus}
+    said = villa(*(word.format(**places) for word in COMMANDS[name]))
+    assert said.code == 2
+    assert name in said.line and "no regular file" in said.line
+    assert not (tmp_path / "new").exists()
