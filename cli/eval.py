@@ -23,6 +23,9 @@ def evaluate(
     simulator: Annotated[str | None, typer.Option(help="Which simulator.")] = None,
     task: Annotated[list[str] | None, typer.Option(help="Task to play; give it again.")] = None,
     episodes: Annotated[int | None, typer.Option(help="Unseen starts per task.")] = None,
+    acts_as: Annotated[
+        str | None, typer.Option(help="Which of the robot's datasets to act as in; by default the simulator's own.")
+    ] = None,
     out: Annotated[Path | None, typer.Option(help="Folder for rollout pictures.")] = None,
     device: Annotated[str | None, typer.Option(help="`cpu`, `cuda` ...; by default the best there is.")] = None,
 ) -> "Report":
@@ -36,6 +39,7 @@ def evaluate(
             simulator=simulator,
             tasks=task or None,
             episodes=episodes,
+            acts_as=acts_as,
             out=out,
             device=device,
         )

@@ -7,7 +7,6 @@ evaluation goes on; a policy that was trained further is evaluated anew.
 import hashlib
 import math
 import re
-import sys
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -21,6 +20,7 @@ from dataengine import progress, texts
 from dataengine.config import MOST, MOST_WORKERS, Config
 from dataengine.errors import DataEngineError
 from dataengine.report import Report
+from pipelines.evaluate_as import dataset_of
 from pipelines.output_folder import Before, claimed, sources_at
 from pipelines.simulators import _play
 from pipelines.simulators._base import EVAL_SEEDS_FROM, Simulator, simulator_class
@@ -50,6 +50,9 @@ class EvalConfig(Config):
     """Task to another task whose instruction is given instead: does the policy listen?"""
     demonstrations: str = ""
     """Corpus that `replay` takes its demonstrations from."""
+    acts_as: str = ""
+    """Which of the robot's datasets the policy acts as in, and `replay` replays: its scale, controller and rate. By
+    default that of the simulator's recordings, else the one that has most of the robot's steps."""
     execute: int = Field(4, ge=1, le=MOST)
     """Actions of a chunk that are executed before the policy looks again."""
     max_steps: int = Field(0, ge=0, le=MOST)
@@ -113,6 +116,8 @@ class EvalReport(Report):
     episodes: int
     low: float
     high: float
+    acts_as: str = ""
+    """Dataset whose scale, controller and rate the policy's actions had; empty for baselines and older policies."""
 
     def summary(self) -> str:
         """Give one line per task and one for all."""
@@ -122,10 +127,11 @@ class EvalReport(Report):
         ]
         rows.append(("all", self.successes, self.episodes, self.low, self.high))
         width = max(len(row[0]) for row in rows)
-        return "\n".join(
+        lines = [
             f"{task:<{width}}  {won:>3} of {episodes:<3}  {low:4.0%} to {high:4.0%}"
             for task, won, episodes, low, high in rows
-        )
+        ]
+        return "\n".join([*lines, *([f"acting as in {self.acts_as}"] if self.acts_as else [])])
 
 
 class _Unit(Config):
@@ -143,6 +149,7 @@ class _Unit(Config):
     demonstrations: str
     filmed: int
     noise: Literal["zero", "normal"] = "zero"
+    acts_as: str = ""
     # Below: without influence on the result.
     name: str
     robots: int
@@ -152,7 +159,8 @@ class _Unit(Config):
     @property
     def place(self) -> Path:
         """The result's file."""
-        plain = {"noise"} if self.noise == "zero" else set()  # results from before there was a choice keep their names
+        defaults = {"noise": "zero", "acts_as": ""}  # results from before there was a choice keep their names
+        plain = {key for key, value in defaults.items() if getattr(self, key) == value}
         facts = self.model_dump_json(exclude={"name", "robots", "out", "device"} | plain)
         digest = hashlib.blake2b(facts.encode(), digest_size=4).hexdigest()
         name = re.sub(r"[^A-Za-z0-9_.]+", "_", self.name)  # may hold blanks and slashes
@@ -171,6 +179,7 @@ def _run(config: EvalConfig) -> EvalReport:
     """Play what has no result yet, and put all results together."""
     simulator = simulator_class(config.simulator)
     units = [_unit(config, simulator, task) for task in config.tasks]
+    acts_as = "" if config.policy in BASELINES else dataset_of(config.policy, simulator, config.acts_as)
     missing = [unit for unit in units if not unit.place.exists()]
     with progress.task(f"evaluate {units[0].name}", len(missing), "tasks") as live:
         for index, result in run_jobs(_evaluate, missing, config.processes):
@@ -186,6 +195,7 @@ def _run(config: EvalConfig) -> EvalReport:
         episodes=episodes,
         low=low,
         high=high,
+        acts_as=acts_as,
     )
 
 
@@ -222,6 +232,7 @@ def _unit(config: EvalConfig, simulator: type[Simulator], task: str) -> _Unit:
         demonstrations=config.demonstrations,
         filmed=config.filmed,
         noise=config.noise,
+        acts_as=config.acts_as,
         device=config.device,
         name=config.name or Path(config.policy).name,
         robots=min(config.robots, config.episodes),
@@ -230,8 +241,9 @@ def _unit(config: EvalConfig, simulator: type[Simulator], task: str) -> _Unit:
 
 
 def _fingerprint(folder: Path) -> str:
-    """Tell a policy from the same folder trained further."""
-    files = sorted(file for file in folder.rglob("*") if file.is_file())
+    """Tell a policy from the same folder trained further; what else lies in folders below it has no say."""
+    below = folder.glob("checkpoints/**/*")
+    files = sorted(file for file in (*folder.iterdir(), *below) if file.is_file())
     facts = [f"{file.relative_to(folder)} {file.stat().st_size} {file.stat().st_mtime_ns}" for file in files]
     return hashlib.blake2b("\n".join(facts).encode(), digest_size=8).hexdigest()
 
@@ -279,19 +291,13 @@ def _actor(unit: _Unit, kind: type[Simulator], instruction: str) -> _play.Actor:
     if unit.policy == "expert":
         return _play.Expert()
     if unit.policy == "replay":
-        return _play.Replay(_demonstrations(unit.demonstrations, kind.source, instruction))
+        return _play.Replay(_demonstrations(unit.demonstrations, unit.acts_as or kind.source, instruction))
     import torch
 
     from pipelines.policy import ActPolicy
 
     torch.set_num_threads(1)
-    policy = ActPolicy.load(unit.policy, unit.device, dataset=kind.source, noise=unit.noise)
-    as_in = policy.acts_as_in(kind.embodiment) if kind.embodiment in policy.bodies else ""
-    if as_in and as_in != kind.source:
-        words = (
-            f"the policy never saw {kind.embodiment} in {kind.source}: it acts as in {as_in}, its controller and scale"
-        )
-        print(words, file=sys.stderr, flush=True)  # noqa: T201
+    policy = ActPolicy.load(unit.policy, unit.device, dataset=unit.acts_as or kind.source, noise=unit.noise)
     return _play.Learned(policy, instruction)
 
 
@@ -310,7 +316,10 @@ def _demonstrations(corpus: str, source: str, instruction: str) -> Sequence[NDAr
         if instruction in text.phrases
     ]
     if not found:
-        raise DataEngineError(f"{corpus}: no episode of {source} with instruction '{instruction}' to replay")
+        raise DataEngineError(
+            f"{corpus}: no episode of {source} with instruction '{instruction}' to replay; --acts-as names another "
+            f"dataset"
+        )
     return found
 
 

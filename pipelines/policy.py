@@ -90,22 +90,14 @@ class ActPolicy:
         from pipelines.training.ranks import pick_device
         from pipelines.training.tokenizer import FILE_NAME, Tokenizer
 
-        place = Path(directory)
-        if not (place / weights.CONFIG_NAME).exists():
-            if not checkpoint.steps(place / "checkpoints"):
-                raise DataEngineError(f"{place}: no policy there, expected a folder that `villa train act` wrote")
-            place = checkpoint.newest_whole(place / "checkpoints")
-        about = weights.read_config(place)
-        if "bodies" not in about:
-            found = about.get("architecture")
-            raise DataEngineError(f"{place}: holds a {found}, expected a policy that `villa train act` wrote")
+        place, about = stated(directory)
         chosen = pick_device(device)
         model = weights.load_act(place, chosen)
         checkpoint.load_ema(place, model)
-        stated = about.get("statistics")
-        if not isinstance(stated, dict):
+        numbers = about.get("statistics")
+        if not isinstance(numbers, dict):
             raise DataEngineError(f"{place}: {weights.CONFIG_NAME} has no statistics; copy it again")
-        statistics = {name: EmbodimentStatistics.from_json(one) for name, one in stated.items()}
+        statistics = {name: EmbodimentStatistics.from_json(one) for name, one in numbers.items()}
         tokenizer = Tokenizer.read(place / FILE_NAME)
         if tokenizer.vocab_size > model.config.vlm.vocab_size:
             raise DataEngineError(
@@ -178,13 +170,14 @@ class ActPolicy:
             dataset = self.acts_as_in(name)
             body = {**self.bodies[name], **self.bodies[name].get("datasets", {}).get(dataset, {})}
             state_dim = self.normalizer.dim(name, "state", dataset)
-            found = [np.asarray(o.state).shape for o in observations]
-            if any(shape != (state_dim,) for shape in found):
-                raise ValueError(
-                    f"state of '{name}' has shape {found[0]}, expected ({state_dim},): canonical, house units"
-                )
-            states = np.stack([o.state for o in observations])
-            state[:, :state_dim] = self.normalizer.normalize(name, "state", states, dataset)
+            if state_dim:  # where recordings have none, none is shown
+                found = [np.asarray(o.state).shape for o in observations]
+                if any(shape != (state_dim,) for shape in found):
+                    raise ValueError(
+                        f"state of '{name}' has shape {found[0]}, expected ({state_dim},): canonical, house units"
+                    )
+                states = np.stack([o.state for o in observations])
+                state[:, :state_dim] = self.normalizer.normalize(name, "state", states, dataset)
         wrists = [o.wrist if c.wrist and name is not None else None for o in observations]
         black = np.zeros((side, side, 3), np.uint8)
 
@@ -208,13 +201,30 @@ class ActPolicy:
         ).to(self.device)
 
 
+def stated(directory: str | Path) -> tuple[Path, dict[str, Any]]:
+    """Find a policy in the folder of a run or of a checkpoint; return where, and all that its settings say."""
+    from models import weights
+    from pipelines.training import checkpoint
+
+    place = Path(directory)
+    if not (place / weights.CONFIG_NAME).exists():
+        if not checkpoint.steps(place / "checkpoints"):
+            raise DataEngineError(f"{place}: no policy there, expected a folder that `villa train act` wrote")
+        place = checkpoint.newest_whole(place / "checkpoints")
+    about = weights.read_config(place)
+    if "bodies" not in about:
+        found = about.get("architecture")
+        raise DataEngineError(f"{place}: holds a {found!s:.80}, expected a policy that `villa train act` wrote")
+    return place, about
+
+
 def _checked_bodies(
-    stated: Any, statistics: Mapping[str, EmbodimentStatistics], config: "ActConfig", where: Path
+    given: Any, statistics: Mapping[str, EmbodimentStatistics], config: "ActConfig", where: Path
 ) -> dict[str, dict[str, Any]]:
     """Return the bodies that a file states; raise DataEngineError where the model has no place for one."""
-    if not isinstance(stated, dict):
-        raise DataEngineError(f"{where}: 'bodies' is a {type(stated).__name__}, expected an object; copy it again")
-    for name, body in stated.items():
+    if not isinstance(given, dict):
+        raise DataEngineError(f"{where}: 'bodies' is a {type(given).__name__}, expected an object; copy it again")
+    for name, body in given.items():
         found = body if isinstance(body, dict) else {}
         apart = found.get("datasets", {})
         in_datasets = [*apart.values()] if isinstance(apart, dict) else [apart]
@@ -228,7 +238,7 @@ def _checked_bodies(
         )
         if not fits:
             raise DataEngineError(f"{where}: body '{name:.80}' has no statistics that fit the model; copy it again")
-    return stated
+    return given
 
 
 def _dict(found: Any) -> dict[str, Any]:

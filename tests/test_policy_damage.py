@@ -10,8 +10,10 @@ import pytest
 import torch
 
 from dataengine.errors import DataEngineError
+from dataengine.stats import Statistics
 from models.act import Act, ActConfig
 from models.weights import load_act, read_config, save_model
+from pipelines.evaluate_as import dataset_of
 from pipelines.policy import ActPolicy
 from pipelines.training import checkpoint
 from pipelines.training.tokenizer import Tokenizer
@@ -45,6 +47,21 @@ def test_a_sound_policy_acts(policy: Path) -> None:
         embodiment="arm7_jaw", image=np.zeros((48, 64, 3), np.uint8), wrist=None, state=np.zeros(7, np.float32)
     )
     assert np.isfinite(ActPolicy.load(policy).act(seen, "close the jar")).all()
+
+
+def test_a_policy_is_shown_no_state_in_a_dataset_that_has_none(policy: Path) -> None:
+    in_datasets(policy, lab_mine=10.0)
+    stated = read_config(policy)["statistics"]["arm7_jaw"]
+    blind = {**stated, "state": Statistics.none().to_json(), "by_dataset": {}}
+    change(policy, "statistics", "arm7_jaw", to={**stated, "by_dataset": {"lab/mine": blind}})
+    chunks = [
+        ActPolicy.load(policy).act(
+            SimpleNamespace(embodiment="arm7_jaw", image=np.zeros((48, 64, 3), np.uint8), wrist=None, state=state),
+            "close the jar",
+        )
+        for state in (np.zeros(7, np.float32), np.ones(7, np.float32))
+    ]
+    np.testing.assert_array_equal(*chunks)
 
 
 @pytest.mark.parametrize(
@@ -101,3 +118,56 @@ def test_damaged_averaged_weights_of_a_named_checkpoint_are_refused(policy: Path
     (place / "ema.safetensors").write_bytes(data)
     with pytest.raises(DataEngineError, match=rf"^{place}: damaged \(ema.safetensors has changed\)$"):
         ActPolicy.load(place)
+
+
+class Metaworld:
+    name, source, embodiment, control_hz = "metaworld", "openx/metaworld", "arm7_jaw", 20.0
+
+
+def in_datasets(policy: Path, **rates: float) -> None:
+    """Say that the arm was seen in these datasets, in the last one most."""
+    facts = {name.replace("_", "/"): {**BODY, "control_hz": hz} for name, hz in rates.items()}
+    *_, most = facts
+    change(policy, "bodies", "arm7_jaw", to={**facts[most], "dataset": most, "datasets": facts})
+
+
+@pytest.mark.parametrize(
+    ("wanted", "chosen", "told"),
+    [
+        ("", "openx/metaworld", ""),
+        ("openx/metaworld", "openx/metaworld", ""),
+        ("lab/mine", "lab/mine", "lab/mine has 10 actions in a second, metaworld 20"),
+    ],
+)
+def test_an_evaluation_acts_as_in_the_simulators_dataset_unless_another_is_named(
+    policy: Path, wanted: str, chosen: str, told: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    in_datasets(policy, openx_metaworld=20.0, lab_mine=10.0)
+    assert dataset_of(str(policy), Metaworld, wanted) == chosen
+    said = capsys.readouterr().err
+    assert told in said
+    assert bool(said) == bool(told)
+
+
+def test_an_evaluation_in_a_dataset_that_training_never_saw_is_told_with_the_choice(
+    policy: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    in_datasets(policy, lab_yours=20.0, lab_mine=20.0)
+    assert dataset_of(str(policy), Metaworld, "") == "lab/mine"
+    said = capsys.readouterr().err
+    assert "never saw arm7_jaw in openx/metaworld: it acts as in lab/mine" in said
+    assert "--acts-as names another of lab/yours, lab/mine" in said
+    with pytest.raises(DataEngineError, match=r"not trained on arm7_jaw in 'lab/typo', but in lab/yours, lab/mine"):
+        dataset_of(str(policy), Metaworld, "lab/typo")
+
+
+def test_a_policy_that_is_older_or_damaged_is_asked_in_one_line(policy: Path) -> None:
+    assert dataset_of(str(policy), Metaworld, "") == ""
+    with pytest.raises(DataEngineError, match=r"but in datasets that it cannot tell apart"):
+        dataset_of(str(policy), Metaworld, "lab/mine")
+    for damage in (3, [], {}, {"arm7_jaw": 3}, {"drone": {}}):
+        change(policy, "bodies", to=damage)
+        with pytest.raises(DataEngineError, match=r"does not know embodiment 'arm7_jaw', it was trained on"):
+            dataset_of(str(policy), Metaworld, "")
+    change(policy, "bodies", to={"arm7_jaw": {"datasets": {"openx/metaworld": 3}}})
+    assert dataset_of(str(policy), Metaworld, "") == "openx/metaworld"  # who loads it says what is wrong

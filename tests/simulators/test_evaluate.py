@@ -180,7 +180,17 @@ def test_a_policy_trained_further_is_evaluated_anew(tmp_path: Path) -> None:
     config = EvalConfig(policy=str(folder), out=tmp_path)
     before = _unit(config, simulator_class("metaworld"), "window-open").place
     assert before == _unit(config, simulator_class("metaworld"), "window-open").place
+    (folder / "eval").mkdir()
+    (folder / "eval" / "result.json").write_text("kept below the policy, it makes no other policy of it")
+    assert before == _unit(config, simulator_class("metaworld"), "window-open").place
+    other = config.model_copy(update={"acts_as": "lab/mine"})
+    assert before != _unit(other, simulator_class("metaworld"), "window-open").place
+    (folder / "checkpoints" / "step-00000001").mkdir(parents=True)
+    (folder / "checkpoints" / "step-00000001" / "model.safetensors").write_bytes(b"1")
+    further = _unit(config, simulator_class("metaworld"), "window-open").place
+    assert before != further
     (folder / "model.safetensors").write_bytes(b"12")
+    assert further != _unit(config, simulator_class("metaworld"), "window-open").place
     assert before != _unit(config, simulator_class("metaworld"), "window-open").place
 
 
