@@ -8,6 +8,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from dataengine.coverage import Coverage, Seen
 from dataengine.episode import Episode, Kind, Part, Reject
 from dataengine.episode_rows import EpisodeRows
 from dataengine.film import Film
@@ -83,8 +84,16 @@ class MeasuresPictures(Stage, Protocol):
         ...
 
 
+class Covers(Protocol):
+    """Says of which episodes its own numbers tell enough."""
+
+    def coverage(self, seen: Seen) -> Coverage | None:
+        """Say whether episodes of which so much is known are judged; None where only the survey of all tells."""
+        ...
+
+
 @runtime_checkable
-class Rejects(Stage, Protocol):
+class Rejects(Stage, Covers, Protocol):
     """Decides on each episode by its own numbers."""
 
     def reject(self, quality: Quality) -> str | None:
@@ -93,7 +102,16 @@ class Rejects(Stage, Protocol):
 
 
 @runtime_checkable
-class Trims(Stage, Protocol):
+class Doubts(Stage, Protocol):
+    """Knows what is wrong with an episode that it keeps all the same."""
+
+    def doubt(self, quality: Quality) -> str | None:
+        """Say what a person should know of an episode with these numbers, or return None."""
+        ...
+
+
+@runtime_checkable
+class Trims(Stage, Covers, Protocol):
     """Keeps an episode but for its ends."""
 
     def trim(self, quality: Quality) -> tuple[int, int]:
@@ -145,8 +163,10 @@ class Survey:
     """Row to why the episode must go."""
     limits: Mapping[str, Any] = field(default_factory=dict)
     """What was learnt of the corpus to judge by, noted with the run."""
+    coverage: Mapping[int, Coverage] = field(default_factory=dict)
+    """Row to why it could not be judged, or by what else than usual it was; the others were judged."""
     notes: tuple[str, ...] = ()
-    """What somebody should know: what could not be judged, or what is wrong with a whole dataset."""
+    """What else somebody should know, such as what is wrong with a whole dataset."""
 
 
 @runtime_checkable

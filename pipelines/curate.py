@@ -14,16 +14,18 @@ import numpy as np
 from pydantic import Field
 
 from dataengine.config import MOST_WORKERS, Config
+from dataengine.coverage import Coverage, unjudged
 from dataengine.errors import DataEngineError
-from dataengine.protocols import Rejects, Stage, Trims
+from dataengine.protocols import Doubts, Rejects, Stage, Trims
 from dataengine.store import Corpus
 from pipelines import curate_decide
 from pipelines.curate_decide import Verdicts
 from pipelines.curate_measure import ERROR, measure, quality_columns
 from pipelines.curate_recipe import load_recipe
-from pipelines.curate_report import CurateReport, ExplainReport, RuleFacts, Verdict
+from pipelines.curate_report import CurateReport, ExplainReport, RuleFacts, Share, Verdict
 from pipelines.output_folder import Before, OutputFolder, claimed, page_with, roots_of
 
+NOT_FOR = {"robot": "a rule for human clips", "human": "a rule for robots"}
 OLD_PAGE = Before(r"index\.html|examples/[0-9a-f]{16}\.jpg", page_with("Curation"))
 
 
@@ -129,12 +131,17 @@ def _report(config: CurateConfig, rules: Mapping[str, Stage], found: Verdicts) -
         rules=[
             RuleFacts(
                 rule=r,
-                judged=found.judged[r],
+                judged=coverage.count(is_judged=True),
+                not_judged=coverage.count(is_judged=False),
                 dropped=dropped[r],
                 example=example.get(r, ""),
+                coverage=[
+                    Share(is_judged=c.is_judged, words=c.words, episodes=sum(by.values()), by_dataset=by)
+                    for c, by in coverage.told(found.words["dataset"])
+                ],
                 notes=found.notes.get(r, []),
             )
-            for r in rules
+            for r, coverage in found.coverage.items()
         ],
         kept_by_dataset=dict(keeps),
         dropped_by_dataset={name: dict(sorted(rules.items())) for name, rules in lost.items()},
@@ -170,8 +177,9 @@ def explain(corpus: Corpus, episode_id: str, rules: Mapping[str, Stage]) -> Expl
 def _verdict(rule: str, stage: Stage, found: Verdicts, row: int) -> Verdict:
     """Say what one rule saw; a rule that compares judges only what the others keep."""
     numbers = curate_decide.quality_of(found, stage, row)
+    coverage = _coverage(rule, stage, found, row)
     says: str | None = None
-    if found.words["kind"][row] in stage.kinds:
+    if coverage.is_judged:
         if found.rule[row] == rule:
             says = found.reason[row].removeprefix(f"{rule}: ")
         elif isinstance(stage, Trims):
@@ -179,6 +187,7 @@ def _verdict(rule: str, stage: Stage, found: Verdicts, row: int) -> Verdict:
             says = f"without {head} steps at the head and {tail} at the tail" if head or tail else None
         elif isinstance(stage, Rejects):
             says = stage.reject(numbers)
+    doubt = stage.doubt(numbers) if isinstance(stage, Doubts) and not says else None
     compared = [name for name in stage.limits.values() if name in found.compared]
     numbers |= {name: float(found.compared[name][row]) for name in compared}
     return Verdict(
@@ -186,6 +195,18 @@ def _verdict(rule: str, stage: Stage, found: Verdicts, row: int) -> Verdict:
         numbers={name: None if np.isnan(x) else x for name, x in numbers.items()},
         thresholds=asdict(stage),  # type: ignore[call-overload]
         bounds=dict(stage.limits),
-        judged=found.words["kind"][row] in stage.kinds,
+        judged=coverage.is_judged,
+        coverage=coverage.words,
         reason=says,
+        doubt=doubt,
     )
+
+
+def _coverage(rule: str, stage: Stage, found: Verdicts, row: int) -> Coverage:
+    """Say whether one rule judged an episode, or would have if no rule before it had dropped it."""
+    if found.words["kind"][row] not in stage.kinds:
+        return unjudged(NOT_FOR[found.words["kind"][row]])
+    noted = found.coverage[rule].of(row)
+    if noted is None and isinstance(stage, Rejects | Trims):
+        noted = stage.coverage(curate_decide.seen_of(found, stage, row))
+    return noted or unjudged("only what no other rule drops is compared")

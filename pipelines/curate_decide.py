@@ -1,6 +1,5 @@
 """Applies rules to measured columns: first those for single episodes, then those that compare, then those that trim."""
 
-from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -8,15 +7,19 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 from numpy.typing import NDArray
 
+from dataengine.coverage import JUDGED, Seen, unjudged
 from dataengine.protocols import Rejects, Stage, Surveys, Trims
 from dataengine.schema import TRIMS
 from dataengine.store import Corpus
 from dataengine.vector_layout import VectorLayout
+from pipelines.curate_coverage import RuleCoverage, alike
 from pipelines.curate_measure import ERROR, PREFIX
 
 PLAIN = ("episode_id", "dataset", "embodiment", "kind", "split")
+VECTORS = ("state", "action")
 
 
 @dataclass
@@ -31,7 +34,8 @@ class Verdicts:
     """The rule that objects; empty where none does, and for episodes that could not be measured."""
     reason: list[str] = field(default_factory=list)
     """Why the episode goes, with its rule; empty where it stays."""
-    judged: Counter[str] = field(default_factory=Counter)
+    coverage: dict[str, RuleCoverage] = field(default_factory=dict)
+    """Which episodes each rule judged, and why not the others."""
     compared: dict[str, NDArray[np.float64]] = field(default_factory=dict)
     """Numbers that surveys found, by name; NaN for episodes that they did not judge."""
     learnt: dict[str, Any] = field(default_factory=dict)
@@ -48,6 +52,16 @@ class Verdicts:
         """Ids, datasets, embodiments, kinds and splits."""
         return {name: self.table[name].to_pylist() for name in PLAIN}
 
+    @cached_property
+    def encodings(self) -> tuple[pa.Array, pa.Array]:
+        """(e,) of states, and of actions; NULL where there is none."""
+        found = (
+            pc.if_else(pc.greater(self.table[f"{name}_dim"], 0), self.table[f"{name}_encoding"].fill_null("none"), None)
+            for name in VECTORS
+        )
+        state, action = (column.combine_chunks() for column in found)
+        return state, action
+
     def numbers(self, name: str) -> NDArray[np.float64]:
         """(e,) one measured or compared number."""
         return self.compared[name] if name in self.compared else self.table[f"{PREFIX}{name}"].to_numpy()
@@ -63,28 +77,25 @@ class Verdicts:
 def judge(corpus: Corpus, rules: Mapping[str, Stage]) -> Verdicts:
     """Judge every episode by its columns; nothing is written."""
     floats = [f"{PREFIX}{name}" for stage in rules.values() for name in stage.columns]
-    names = [*PLAIN, *floats, ERROR]
+    names = [*PLAIN, *(f"{name}_{what}" for name in VECTORS for what in ("dim", "encoding")), *floats, ERROR]
     tables = {i: corpus.fragment_table(i, names) for i in corpus.fragment_ids()}
     table = pa.concat_tables(tables.values()) if tables else corpus.table(names)
     found = Verdicts(table, [(i, len(table)) for i, table in tables.items()])
     episodes = len(found.table)
     found.rule, found.reason = [""] * episodes, [""] * episodes
     for rule, stage in rules.items():
-        of_kind = np.isin(np.array(found.words["kind"], dtype=object), list(stage.kinds))
-        found.judged[rule] = int(of_kind.sum())
+        found.coverage[rule] = RuleCoverage.of_none(episodes)
         if isinstance(stage, Rejects):
-            _reject(found, rule, stage, np.flatnonzero(of_kind))
-    for row, error in enumerate(found.table[ERROR].to_pylist()):
-        if error and not found.reason[row]:
-            found.reason[row] = f"could not be measured: {error}"
+            _reject(found, rule, stage)
+    _unreadable(found)
     for rule, stage in rules.items():
         if isinstance(stage, Surveys):
             _survey(found, rule, stage, corpus)
     found.trimmed = np.zeros((episodes, 2), np.int32)
-    for stage in rules.values():
+    for rule, stage in rules.items():
         if isinstance(stage, Trims):
             found.trims = True
-            _trim(found, stage)
+            _trim(found, rule, stage)
     return found
 
 
@@ -107,25 +118,56 @@ def write(corpus: Corpus, found: Verdicts) -> int:
     return changed
 
 
+def seen_of(found: Verdicts, stage: Stage, row: int) -> Seen:
+    """Say what is known of an episode."""
+    numbers = quality_of(found, stage, row)
+    state, action = (vector[row].as_py() or "" for vector in found.encodings)
+    return Seen(frozenset(name for name, value in numbers.items() if not np.isnan(value)), state, action)
+
+
 def quality_of(found: Verdicts, stage: Stage, row: int) -> dict[str, float]:
     """Give what a stage measured of one episode."""
     return {name: float(found.table[f"{PREFIX}{name}"][row].as_py()) for name in stage.columns}
 
 
-def _reject(found: Verdicts, rule: str, stage: Rejects, rows: NDArray[np.int64]) -> None:
-    """Ask about every episode of a kind; the first rule that objects gives the reason."""
+def _reject(found: Verdicts, rule: str, stage: Rejects) -> None:
+    """Ask about every episode that no rule before objects to."""
+    rows = _kept(found, stage)
+    _cover(found, rule, stage, rows)
     columns = [found.numbers(name)[rows].tolist() for name in stage.columns]
     for row, *numbers in zip(rows.tolist(), *columns, strict=True):
-        if not found.reason[row]:
-            reason = stage.reject(dict(zip(stage.columns, numbers, strict=True)))
-            if reason:
-                found.rule[row], found.reason[row] = rule, f"{rule}: {reason}"
+        reason = stage.reject(dict(zip(stage.columns, numbers, strict=True)))
+        if reason:
+            found.rule[row], found.reason[row] = rule, f"{rule}: {reason}"
+
+
+def _cover(found: Verdicts, rule: str, stage: Rejects | Trims, rows: NDArray[np.int64]) -> None:
+    """Note of which of these episodes enough is known."""
+    state, action = (vector.take(pa.array(rows)) for vector in found.encodings)
+    for seen, some in alike({name: found.numbers(name)[rows] for name in stage.columns}, state, action):
+        coverage = stage.coverage(seen)
+        if coverage is not None:  # else the survey says
+            found.coverage[rule].put(rows[some], coverage)
+
+
+def _unreadable(found: Verdicts) -> None:
+    """Drop what could not be measured, and say of no rule that it lacks what could not be read."""
+    errors = found.table[ERROR].to_pylist()
+    for row, error in enumerate(errors):
+        if error and not found.reason[row]:
+            found.reason[row] = f"could not be measured: {error}"
+    for coverage in found.coverage.values():
+        coverage.put([row for row in coverage.unjudged().tolist() if errors[row]], unjudged("could not be measured"))
 
 
 def _survey(found: Verdicts, rule: str, stage: Surveys, corpus: Corpus) -> None:
     """Compare the episodes that are still kept."""
-    kept = [row for row, kind in enumerate(found.words["kind"]) if kind in stage.kinds and not found.reason[row]]
-    survey = stage.survey(KeptEpisodes(corpus, found, np.array(kept, np.int64)))
+    rows = _kept(found, stage)
+    kept = rows.tolist()
+    coverage = found.coverage[rule]
+    coverage.put([row for row in kept if coverage.of(row) is None], JUDGED)
+    survey = stage.survey(KeptEpisodes(corpus, found, rows))
+    coverage.put_each({kept[row]: said for row, said in survey.coverage.items()})
     for name, values in survey.numbers.items():
         found.compared[name] = np.full(len(found.reason), np.nan)
         found.compared[name][kept] = values
@@ -136,13 +178,20 @@ def _survey(found: Verdicts, rule: str, stage: Surveys, corpus: Corpus) -> None:
         found.learnt[rule] = dict(survey.limits)
 
 
-def _trim(found: Verdicts, stage: Trims) -> None:
+def _trim(found: Verdicts, rule: str, stage: Trims) -> None:
     """Ask for the ends of the episodes that stay."""
-    columns = [found.numbers(name).tolist() for name in stage.columns]
-    for row, (kind, *numbers) in enumerate(zip(found.words["kind"], *columns, strict=True)):
-        if kind in stage.kinds and not found.reason[row]:
-            ends = stage.trim(dict(zip(stage.columns, numbers, strict=True)))
-            found.trimmed[row] = np.maximum(found.trimmed[row], ends)
+    rows = _kept(found, stage)
+    _cover(found, rule, stage, rows)
+    columns = [found.numbers(name)[rows].tolist() for name in stage.columns]
+    for row, *numbers in zip(rows.tolist(), *columns, strict=True):
+        ends = stage.trim(dict(zip(stage.columns, numbers, strict=True)))
+        found.trimmed[row] = np.maximum(found.trimmed[row], ends)
+
+
+def _kept(found: Verdicts, stage: Stage) -> NDArray[np.int64]:
+    """Rows of a stage's kinds that nothing has dropped yet."""
+    kinds = found.words["kind"]
+    return np.array([row for row, why in enumerate(found.reason) if not why and kinds[row] in stage.kinds], np.int64)
 
 
 class KeptEpisodes:

@@ -15,7 +15,7 @@ from dataengine.protocols import Stage, Trims
 from dataengine.store import Corpus, StoredEpisode
 from pipelines import charts, page
 from pipelines.curate_decide import Verdicts
-from pipelines.curate_report import CurateReport
+from pipelines.curate_report import CurateReport, RuleFacts
 from pipelines.output_folder import OutputFolder
 
 EXAMPLES = 6
@@ -35,7 +35,7 @@ def write_page(
     out.remove("examples/*")
     shown = Corpus.open(corpus.uri)
     sections = [_overview(report)]
-    sections += [_rule(rule, stage, shown, found, report, out) for rule, stage in rules.items()]
+    sections += [_rule(facts, rules[facts.rule], shown, found, out) for facts in report.rules]
     lead = f"{report.corpus}, judged by the recipe '{report.recipe}'"
     top = [
         page.cards(
@@ -53,8 +53,8 @@ def write_page(
 
 def _overview(report: CurateReport) -> page.Section:
     """Count what went, by rule and by dataset."""
-    rules = [[r.rule, r.judged, r.dropped, r.example] for r in report.rules]
-    blocks = [page.table(["rule", "judged", "dropped", "one of its reasons"], rules)]
+    rules = [[r.rule, r.judged, r.not_judged, r.dropped, r.example] for r in report.rules]
+    blocks = [page.table(["rule", "judged", "not judged", "dropped", "one of its reasons"], rules)]
     rows = [
         [name, report.kept_by_dataset[name], sum(lost.values()), ", ".join(f"{rule} {n:,}" for rule, n in lost.items())]
         for name, lost in report.dropped_by_dataset.items()
@@ -63,15 +63,13 @@ def _overview(report: CurateReport) -> page.Section:
     return page.Section("overview", "What went", blocks)
 
 
-def _rule(
-    rule: str, stage: Stage, corpus: Corpus, found: Verdicts, report: CurateReport, out: OutputFolder
-) -> page.Section:
-    """Say what a rule is about, draw its numbers, and show what it dropped."""
-    about = inspect.getdoc(type(stage)) or ""
+def _rule(facts: RuleFacts, stage: Stage, corpus: Corpus, found: Verdicts, out: OutputFolder) -> page.Section:
+    """Say what a rule is about and what it could not judge, draw its numbers, and show what it dropped."""
+    rule, about = facts.rule, inspect.getdoc(type(stage)) or ""
     thresholds = asdict(stage)  # type: ignore[call-overload]
     blocks: list[str] = [page.paragraph(part.replace("\n", " ")) for part in about.split("\n\n")]
     blocks.append(page.paragraph(", ".join(f"{name} {value:g}" for name, value in thresholds.items())))
-    blocks += [page.paragraph(note) for note in found.notes.get(rule, [])]
+    blocks += [page.paragraph(note) for note in facts.told()]
     blocks.append(page.charts(*_histograms(stage, thresholds, found)))
     if isinstance(stage, Trims):
         rows = np.flatnonzero(found.trimmed.sum(axis=1) > 0).tolist()
@@ -87,7 +85,9 @@ def _rule(
         for row in _chosen(rows, found.words["dataset"]):
             blocks += _example(corpus, found.words["episode_id"][row], captions[row], out)
     else:
-        blocks.append(page.paragraph(f"{found.judged[rule]:,} judged, none {what.split()[1]}."))
+        blocks.append(
+            page.paragraph(f"{facts.judged:,} judged, {facts.not_judged:,} not judged, none {what.split()[1]}.")
+        )
     return page.Section(rule, rule.replace("_", " "), blocks)
 
 

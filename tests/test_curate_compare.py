@@ -105,11 +105,11 @@ def test_the_reason_names_the_other_and_explain_gives_the_distance(tmp_path):
         f"drop_duplicates: repeats episode {stays.episode_id} of {stays.dataset}: states, actions and pictures are "
     )
     verdict = next(v for v in report.verdicts if v.rule == "drop_duplicates")
-    assert verdict.numbers == {"motion_distance_m": 0.0}
-    assert verdict.thresholds == {"max_distance_m": 0.002}
+    assert verdict.numbers == {"motion_distance_m": 0.0, "motion_distance_share": None}
+    assert verdict.thresholds == {"max_distance_m": 0.002, "max_distance_share": 0.01}
     kept = run(CurateConfig(corpus=uri, explain=stays.episode_id))
     assert kept.keep
-    assert next(v for v in kept.verdicts if v.rule == "drop_duplicates").numbers == {"motion_distance_m": 0.0}
+    assert next(v for v in kept.verdicts if v.rule == "drop_duplicates").numbers["motion_distance_m"] == 0.0
 
 
 @pytest.mark.parametrize(("noise_m", "kept"), [(0.0003, 14), (0.02, 15)])

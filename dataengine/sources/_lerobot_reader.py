@@ -211,5 +211,8 @@ def _notes(
     }
     unknown = [what for what in ("state", "action") if UNKNOWN in reading.layout.get(note_key(what, "units"), "")]
     if unknown:
-        notes["units_unknown"] = f"{' and '.join(unknown)}: nobody says the unit; rules judge by how far values range"
+        what = " and ".join(unknown)
+        notes["units_unknown"] = (
+            f"{what}: nobody says the unit; villa curate tells by what it judges, and what it cannot"
+        )
     return {key: text for key, text in notes.items() if text} | dict(reading.layout)

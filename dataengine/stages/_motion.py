@@ -9,6 +9,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from dataengine.coverage import Seen, judged
 from dataengine.episode_rows import Vectors
 from dataengine.ragged import Ragged
 from dataengine.vector_layout import VectorLayout
@@ -21,6 +22,9 @@ REACH_M = 0.2
 """Metres that the range of values of unknown unit counts for: what a hand usually reaches over in an attempt."""
 MOVED_M = 0.005
 """From this distance on something has moved: several times the noise of an arm's encoders."""
+PLACES = ("eef_pose", "joint_position")
+"""Encodings that say where a robot is."""
+BY_RANGE = judged("by how far values range in the episode where a unit is unknown")
 ENDS = 0.05
 """Share of an episode at either end of the range of a value that may be a fault, and does not widen that range."""
 
@@ -34,6 +38,15 @@ def hands(vectors: Vectors) -> list[Ragged]:
         found = [_scaled(vectors.state, layout, position) for position in layout.positions]
         vectors.shared["hands"] = [vectors.state.of(values) for values in found]
     return vectors.shared["hands"]
+
+
+def no_position(seen: Seen) -> str:
+    """Say why an episode tells nothing of where a hand is."""
+    if not seen.state:
+        return "no state"
+    if seen.state != "eef_pose":
+        return f"a state of {seen.state}, which gives no position of a hand"
+    return "a state without the position of a hand"
 
 
 def are_metres(vectors: Vectors) -> bool:
@@ -66,20 +79,40 @@ def posture(vector: Ragged, layout: VectorLayout) -> NDArray[np.float32]:
 
     Angles of a pose whose unit is unknown are left out: nobody knows where they wrap.
     """
-    joints = layout.rotation + layout.joints if layout.encoding != "eef_pose" else layout.joints
-    groups = ((layout.position, 1.0, REACH_M), (joints, RADIAN_M, REACH_M), (layout.grippers, OPENING_M, OPENING_M))
-    parts = [_weighted(vector, layout, indices, *weights) for indices, *weights in groups if indices]
+    parts = [_weighted(vector, layout, *part) for part in _parts(layout).values()]
     if layout.angles and layout.is_known(layout.angles):
         angles = _scaled(vector, layout, layout.angles)
         parts += [RADIAN_M * np.sin(angles), RADIAN_M * np.cos(angles)]
-    # Others may each have a unit of their own.
-    parts += [_weighted(vector, layout, (i,), _weight(layout.units[i]), REACH_M) for i in layout.others]
     return np.concatenate(parts, axis=1).astype(np.float32) if parts else np.zeros((len(vector.values), 1), np.float32)
+
+
+def scales(vector: Ragged, layout: VectorLayout) -> dict[str, NDArray[np.float64]]:
+    """(e,) how far what counts by its range in a posture does range, by name; empty where all units are known.
+
+    Beside it the angles of a pose, if their unit is unknown: a posture leaves them out, but an action may turn by them.
+    """
+    found = {name: indices for name, (indices, *_) in _parts(layout).items() if not layout.is_known(indices)}
+    if found and layout.angles and not layout.is_known(layout.angles):
+        found["joints"] = layout.angles
+    return {name: ranges(vector.of(_scaled(vector, layout, indices))).max(axis=1) for name, indices in found.items()}
+
+
+def _parts(layout: VectorLayout) -> dict[str, tuple[tuple[int, ...], float, float]]:
+    """Name what a posture consists of but for the angles of a pose: indices, weight of a unit, weight of a range."""
+    joints = layout.rotation + layout.joints if layout.encoding != "eef_pose" else layout.joints
+    found = {
+        "positions": (layout.position, 1.0, REACH_M),
+        "joints": (joints, RADIAN_M, REACH_M),
+        "grippers": (layout.grippers, OPENING_M, OPENING_M),
+    }
+    # Others may each have a unit of their own.
+    others = {f"other {k}": ((i,), _weight(layout.units[i]), REACH_M) for k, i in enumerate(layout.others)}
+    return {name: part for name, part in (found | others).items() if part[0]}
 
 
 def whereabouts(vectors: Vectors) -> Ragged | None:
     """(n, p) posture of a state that says where the robot is; None for velocities, deltas and no state at all."""
-    if vectors.state is None or vectors.state_layout.encoding not in ("eef_pose", "joint_position"):
+    if vectors.state is None or vectors.state_layout.encoding not in PLACES:
         return None
     if "whereabouts" not in vectors.shared:
         vectors.shared["whereabouts"] = vectors.state.of(posture(vectors.state, vectors.state_layout))

@@ -3,11 +3,11 @@
 from collections.abc import Callable
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from dataengine.episode import CAMERA_SLOTS
 from dataengine.film import Film
-from dataengine.protocols import Measured
+from dataengine.protocols import Measured, Quality
 from dataengine.stages import _spread
 
 NUM_SAMPLES = 12
@@ -23,6 +23,8 @@ OTHER_SLOTS = CAMERA_SLOTS[1:]
 
 Look = Callable[[NDArray[np.float32]], float]
 """Turns cells (n, side, side) of a camera's pictures into a number; NaN where they say nothing."""
+Fails = Callable[[ArrayLike], NDArray[np.bool_]]
+"""Tells by such numbers which cameras do not work; False for NaN."""
 
 
 def columns(name: str) -> tuple[str, ...]:
@@ -39,9 +41,13 @@ def look(film: Film, name: str, measure: Look) -> dict[str, float]:
     return found
 
 
-def dead(
-    episodes: Measured, name: str, fails: Callable[[NDArray[np.float64]], NDArray[np.bool_]], what: str
-) -> list[str]:
+def dead_in(quality: Quality, name: str, fails: Fails, what: str) -> str | None:
+    """Tell of cameras beside the main one that fail in one episode."""
+    slots = [slot for slot in OTHER_SLOTS if fails(quality[f"{name}_{slot}"]).any()]
+    return ", ".join(f"camera {slot} {what}" for slot in slots) or None
+
+
+def dead(episodes: Measured, name: str, fails: Fails, what: str) -> list[str]:
     """Tell of cameras beside the main one that fail in many episodes of a body in a dataset."""
     notes = []
     for slot in OTHER_SLOTS:

@@ -6,6 +6,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from dataengine.coverage import Coverage, judged, unjudged
 from dataengine.protocols import Measured
 
 MIN_EPISODES = 12
@@ -37,10 +38,17 @@ def groups(episodes: Measured, values: NDArray[np.float64]) -> Iterator[Group]:
         yield Group(f"{body} in {dataset}", np.array(rows), values[rows], len(rows) >= MIN_EPISODES)
 
 
-def note(group: Group, what: str, judged_by: str = "") -> str:
-    """Tell how a group was judged, or that it was not."""
-    found = f"{len(group.rows)} episodes of unknown unit ({what} of {group.name})"
-    if group.is_judged and judged_by:
-        return f"{found} judged by {judged_by}"
-    few = "" if group.is_judged else f", fewer than {MIN_EPISODES} say nothing of what is usual"
-    return f"{found} not judged{few}"
+def coverage(group: Group, usual: float) -> dict[int, Coverage]:
+    """Say of each row of a group that it is judged by the usual reach, or why that says nothing."""
+    if not group.is_judged:
+        said = unjudged(f"an unknown unit, and {few(MIN_EPISODES)}")
+    elif usual > 0:
+        said = judged("by the usual reach of the embodiment in the dataset, as the unit is unknown")
+    else:
+        said = unjudged("an unknown unit, and no usual reach: half of the embodiment's episodes in the dataset rest")
+    return dict.fromkeys(group.rows.tolist(), said)
+
+
+def few(least: int) -> str:
+    """Say that nothing is known to be usual."""
+    return f"fewer than {least} episodes of the embodiment in the dataset to tell what is usual"

@@ -7,8 +7,9 @@ from typing import Any, ClassVar
 
 import numpy as np
 import pyarrow as pa
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
+from dataengine.coverage import JUDGED, Coverage, Seen, unjudged
 from dataengine.episode import Kind
 from dataengine.film import Film
 from dataengine.protocols import Measured, Quality, Survey
@@ -17,6 +18,8 @@ from dataengine.stages import _pictures
 NAME = "black_share"
 BLACK = 12.0
 """Brightness (0 to 255) up to which a picture is black: a covered lens, a redacted span, a stream not yet started."""
+
+IS_BLACK = "is black throughout"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,6 +44,10 @@ class DropBlackFrames:
         """Share of pictures in which even the brightest cell is black, of each camera; NaN without one."""
         return _pictures.look(film, NAME, _black_share)
 
+    def coverage(self, seen: Seen) -> Coverage:
+        """Tell episodes without pictures."""
+        return JUDGED if NAME in seen.known else unjudged("no pictures")
+
     def reject(self, quality: Quality) -> str | None:
         """Say why the episode must go, or return None to keep it."""
         if quality[NAME] > self.max_black_share:
@@ -51,10 +58,18 @@ class DropBlackFrames:
                 return f"{share:.0%} of the pictures of camera {slot} are black, allowed {most:.0%}"
         return None
 
+    def doubt(self, quality: Quality) -> str | None:
+        """Say which cameras beside the main one are black throughout."""
+        return _pictures.dead_in(quality, NAME, _is_black, IS_BLACK)
+
     def survey(self, episodes: Measured) -> Survey:
         """Tell of cameras that are black throughout a dataset."""
-        notes = _pictures.dead(episodes, NAME, lambda share: share >= 1.0, "is black throughout")
+        notes = _pictures.dead(episodes, NAME, _is_black, IS_BLACK)
         return Survey(numbers={}, objections={}, notes=tuple(notes))
+
+
+def _is_black(share: ArrayLike) -> NDArray[np.bool_]:
+    return np.asarray(share) >= 1.0
 
 
 def _black_share(cells: NDArray[np.float32]) -> float:

@@ -8,6 +8,7 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
+from dataengine.coverage import JUDGED, Coverage, Seen, unjudged
 from dataengine.episode import Kind
 from dataengine.film import Film
 from dataengine.protocols import Quality
@@ -40,6 +41,10 @@ class DropBlurred:
         found = [_blur(picture.astype(np.float32)) for picture in film.full(film.evenly(NUM_FRAMES))]
         known = [blur for blur in found if np.isfinite(blur)]
         return {"blur": float(np.median(known)) if known else np.nan}
+
+    def coverage(self, seen: Seen) -> Coverage:
+        """Tell clips whose pictures have no edges that could be blurred."""
+        return JUDGED if "blur" in seen.known else unjudged("no pictures with edges to judge by")
 
     def reject(self, quality: Quality) -> str | None:
         """Say why the episode must go, or return None to keep it."""

@@ -5,6 +5,9 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any, ClassVar
 
+import numpy as np
+
+from dataengine.coverage import JUDGED, Coverage, Seen, unjudged
 from dataengine.episode import Kind
 from dataengine.film import Film
 from dataengine.protocols import Quality
@@ -26,9 +29,15 @@ class DropBrokenPictures:
     """Most pictures that may be broken."""
 
     def look(self, film: Film) -> Mapping[str, Any]:
-        """Count broken pictures, and say which is the first; -1 for none."""
+        """Count broken pictures, and say which is the first, -1 for none; NaN without a camera."""
+        if not film.num_frames:
+            return dict.fromkeys(self.columns, np.nan)
         found = [i for one in (film, *film.others.values()) for i in one.broken()]
         return {"broken_pictures": float(len(found)), "first_broken_picture": float(min(found, default=-1))}
+
+    def coverage(self, seen: Seen) -> Coverage:
+        """Tell episodes without pictures."""
+        return JUDGED if "broken_pictures" in seen.known else unjudged("no pictures")
 
     def reject(self, quality: Quality) -> str | None:
         """Say why the episode must go, or return None to keep it."""

@@ -8,6 +8,7 @@ from typing import Any, ClassVar
 import numpy as np
 import pyarrow as pa
 
+from dataengine.coverage import judged, unjudged
 from dataengine.episode import Kind, stable_id
 from dataengine.film import Film
 from dataengine.protocols import Measured, Survey
@@ -24,6 +25,13 @@ PROJECTIONS = 12
 LEAST_MOTION = 0.5
 """Root mean square change of brightness (0 to 255) below which a clip has no motion to recognise it by."""
 MOST = np.iinfo(np.int16).max
+WORDS = "pictures differ by {:.3f}, allowed {:g}"
+SAYS = _duplicates.Words(
+    equal="all pictures are equal",
+    only_equal=judged("byte for byte alone: fewer than 8 pictures, or nothing that moves in them"),
+    only_near=judged("by what moves alone: no checksum of all pictures"),
+    neither=unjudged("no pictures with a checksum or with motion"),
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -62,15 +70,9 @@ class DropDuplicateClips:
 
     def survey(self, episodes: Measured) -> Survey:
         """Find the clips that equal another, then those that are near one that stays."""
-        return _duplicates.find(
-            episodes,
-            "scene",
-            "scene_distance",
-            self.max_distance,
-            unit=lambda _: GRAIN,
-            words="pictures differ by {:.3f}",
-            equal="all pictures are equal",
-        )
+        measure = _duplicates.Measure("scene_distance", lambda _: GRAIN, self.max_distance, WORDS)
+        survey, _ = _duplicates.find(episodes, "scene", SAYS, (measure,))
+        return survey
 
 
 def _content(film: Film) -> list[int]:

@@ -1,7 +1,7 @@
 """Episodes that are in the corpus twice: uploaded again, or part of another dataset under another name."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import MappingProxyType
 from typing import Any, ClassVar
 
@@ -9,12 +9,13 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from dataengine.coverage import judged, unjudged
 from dataengine.episode import Kind
 from dataengine.episode_rows import EpisodeRows, Vectors
 from dataengine.protocols import Measured, Survey
 from dataengine.ragged import Ragged
 from dataengine.stages import _duplicates, _neighbours
-from dataengine.stages._motion import active, posture
+from dataengine.stages._motion import BY_RANGE, REACH_M, active, posture, scales
 
 POINTS = 16
 """Instants at which two episodes are compared, evenly spaced from the first motion to the last."""
@@ -29,11 +30,24 @@ LEAST_INSIDE = 4
 """Instants at which something must lie inside of its range: what stands at one end or the other of it, as a value does
 that a sensor or a normaliser cuts off, is alike in different motions."""
 MOST = np.iinfo(np.int16).max
+SCALES = 1.1
+"""Factor up to which two scales are one: a copy with its waiting cut off ranges a little otherwise."""
+WORDS_M = "motions are {:.4f} m apart, allowed {:g}"
+WORDS_SHARE = "motions differ by {:.1%} of how far values of unknown unit range in the episode, allowed {:.1%}"
+SAYS = _duplicates.Words(
+    equal="states, actions and pictures are equal",
+    only_equal=judged("byte for byte alone: no motion to compare"),
+    only_near=judged("by motion alone: no checksum of all pictures"),
+    neither=unjudged("no motion to compare, and no checksum of all pictures"),
+)
 
 
 @dataclass(frozen=True, kw_only=True)
 class DropDuplicates:
     """Drop episodes that repeat the states and actions of another, whatever dataset either is in.
+
+    Values of unknown unit are compared by how far they range. Copies then have one scale: the same for states and
+    actions, and none at all within an embodiment of a dataset, whose unit is one. What else moves alike is told of.
 
     Duplicates weigh twice in a mixture, and one on each side of a split makes a test worthless. Idle ends do not count,
     so that a copy with its waiting cut off is still a copy. Where states, actions and pictures are equal byte for byte
@@ -47,21 +61,28 @@ class DropDuplicates:
             "motion": pa.list_(pa.int16()),
             "motion_bands": pa.list_(pa.int64()),
             "motion_content": pa.list_(pa.int64()),
+            "motion_scales": pa.list_(pa.float64()),
         }
     )
-    limits: ClassVar[Mapping[str, str]] = MappingProxyType({"max_distance_m": "motion_distance_m"})
+    limits: ClassVar[Mapping[str, str]] = MappingProxyType(
+        {"max_distance_m": "motion_distance_m", "max_distance_share": "motion_distance_share"}
+    )
 
     max_distance_m: float = 0.002
-    """Root mean square distance up to which two motions are one; a radian counts as 0.3 m, an opening as 0.1 m. What
-    values of unknown unit range over in an episode counts as 0.2 m."""
+    """Root mean square distance up to which two motions are one; a radian counts as 0.3 m, an opening as 0.1 m."""
+    max_distance_share: float = 0.01
+    """The same where a unit is unknown, as a share of how far such values range in an episode; that range counts as 0.2
+    m beside values of known unit."""
 
     def measure(self, rows: EpisodeRows) -> Mapping[str, Any]:
         """Where everything is and is told to be at 16 instants, and the bands of that; empty where nothing moves.
 
-        And a hash of all that the episode holds.
+        And a hash of all that the episode holds, and scales of what has no known unit: a state's and an action's by
+        turns, NaN where one has none.
         """
         motion: list[Any] = [[]] * len(rows)
         bands: list[Any] = [[]] * len(rows)
+        sizes: list[Any] = [[]] * len(rows)
         for vectors in rows.vectors:
             signature, moving = _signatures(vectors)
             rounded = np.round(signature / GRAIN_M)
@@ -70,23 +91,72 @@ class DropDuplicates:
             found = _neighbours.bands(grains * GRAIN_M, NEAR_M, PROJECTIONS, _meaning(vectors))
             for row, one, its_bands in zip(vectors.rows[moving], grains, found, strict=True):
                 motion[row], bands[row] = one, its_bands
-        return {"motion": motion, "motion_bands": bands, "motion_content": rows.contents()}
+            for row, scale in zip(vectors.rows, _scales(vectors), strict=True):
+                sizes[row] = scale
+        contents = rows.contents()
+        return {"motion": motion, "motion_bands": bands, "motion_content": contents, "motion_scales": sizes}
 
     def survey(self, episodes: Measured) -> Survey:
         """Find the episodes that equal another, then those that lie near one that stays."""
-
-        def to_metres(dims: int) -> float:
-            return float(GRAIN_M * np.sqrt(dims / POINTS))
-
-        return _duplicates.find(
-            episodes,
-            "motion",
-            "motion_distance_m",
-            self.max_distance_m,
-            unit=to_metres,
-            words="motions are {:.4f} m apart",
-            equal="states, actions and pictures are equal",
+        scales_of = episodes.column("motion_scales")
+        measures = (
+            _duplicates.Measure("motion_distance_m", _to_metres, self.max_distance_m, WORDS_M),
+            _duplicates.Measure("motion_distance_share", _to_share, self.max_distance_share, WORDS_SHARE, BY_RANGE),
         )
+        which = (scales_of.value_lengths().fill_null(0).to_numpy(zero_copy_only=False) > 0).astype(np.int64)
+        survey, odd = _duplicates.find(
+            episodes, "motion", SAYS, measures, which, lambda pairs: _scaled_alike(episodes, pairs)
+        )
+        return replace(survey, notes=_told(episodes, odd))
+
+
+def _to_metres(dims: int) -> float:
+    return float(GRAIN_M * np.sqrt(dims / POINTS))
+
+
+def _to_share(dims: int) -> float:
+    return _to_metres(dims) / REACH_M
+
+
+def _scales(vectors: Vectors) -> NDArray[np.float64]:
+    """(e, 2 k) scales of k parts of a posture whose unit is unknown, of the state and of the action by turns."""
+    given = ((vectors.state, vectors.state_layout), (vectors.action, vectors.action_layout))
+    both = [scales(v, layout) if v is not None else {} for v, layout in given]
+    found = np.full((len(vectors.rows), len(names := sorted({*both[0], *both[1]})), 2), np.nan)
+    for side, parts in enumerate(both):
+        for name, widest in parts.items():
+            found[:, names.index(name), side] = np.where(widest > 0, widest, np.nan)
+    return found.reshape(len(vectors.rows), -1)
+
+
+def _scaled_alike(episodes: Measured, pairs: NDArray[np.int64]) -> NDArray[np.bool_]:
+    """(p,) whether pairs of rows (p, 2) differ by one scale in states and actions, and by none where the unit is one.
+
+    A part of an action that the state does not have has no other scale to go by than its own.
+    """
+    if not len(pairs):
+        return np.zeros(0, bool)
+    found = _neighbours.as_matrix(episodes.column("motion_scales", pairs.reshape(-1))).reshape(len(pairs), 2, -1, 2)
+    factors = np.log(found[:, 0]) - np.log(found[:, 1])
+    one_unit = [
+        episodes.datasets[a] == episodes.datasets[b] and episodes.embodiments[a] == episodes.embodiments[b]
+        for a, b in pairs.tolist()
+    ]
+    expected = np.where(np.array(one_unit)[:, None], 0.0, np.nan_to_num(factors[..., 0]))
+    off = np.nan_to_num(np.abs(factors - expected[..., None]))
+    return off.max(axis=(1, 2), initial=0.0) <= np.log(SCALES)
+
+
+def _told(episodes: Measured, odd: Mapping[int, int]) -> tuple[str, ...]:
+    """Tell of episodes that would be copies if a scale did not matter."""
+    if not odd:
+        return ()
+    some = sorted(odd, key=lambda row: episodes.episode_ids[row])[0]
+    first, other = (f"{episodes.episode_ids[row]} of {episodes.datasets[row]}" for row in (some, odd[some]))
+    return (
+        f"{len(odd):,} episodes of unknown unit move as another one does and stay, as states and actions have not the "
+        f"same scale in both, such as {first} and {other}",
+    )
 
 
 def _meaning(vectors: Vectors) -> str:

@@ -7,8 +7,9 @@ from typing import Any, ClassVar
 
 import numpy as np
 import pyarrow as pa
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
+from dataengine.coverage import JUDGED, Coverage, Seen, unjudged
 from dataengine.episode import Kind
 from dataengine.film import Film
 from dataengine.protocols import Measured, Quality, Survey
@@ -17,6 +18,8 @@ from dataengine.stages import _pictures
 NAME = "picture_change"
 STOPPED = 1.5
 """Change below which a camera beside the main one is told of, also where it drops nothing."""
+
+IS_FROZEN = "shows one picture throughout"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,6 +45,10 @@ class DropFrozenCamera:
         """Largest change of any cell against the first picture, of each camera; NaN without two pictures."""
         return _pictures.look(film, NAME, _change)
 
+    def coverage(self, seen: Seen) -> Coverage:
+        """Tell episodes without two pictures to compare."""
+        return JUDGED if NAME in seen.known else unjudged("fewer than two pictures")
+
     def reject(self, quality: Quality) -> str | None:
         """Say why the episode must go, or return None to keep it."""
         if quality[NAME] < self.min_change:
@@ -52,10 +59,18 @@ class DropFrozenCamera:
                 return f"camera {slot} changes by {change:.2f} of 255 at most, need {self.min_change_others:g}"
         return None
 
+    def doubt(self, quality: Quality) -> str | None:
+        """Say which cameras beside the main one stand still throughout."""
+        return _pictures.dead_in(quality, NAME, _is_frozen, IS_FROZEN)
+
     def survey(self, episodes: Measured) -> Survey:
         """Tell of cameras that stand still throughout a dataset."""
-        notes = _pictures.dead(episodes, NAME, lambda change: change < STOPPED, "shows one picture throughout")
+        notes = _pictures.dead(episodes, NAME, _is_frozen, IS_FROZEN)
         return Survey(numbers={}, objections={}, notes=tuple(notes))
+
+
+def _is_frozen(change: ArrayLike) -> NDArray[np.bool_]:
+    return np.asarray(change) < STOPPED
 
 
 def _change(cells: NDArray[np.float32]) -> float:

@@ -7,6 +7,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
+from dataengine.coverage import JUDGED, Coverage, Seen, unjudged
 from dataengine.episode import Kind
 from dataengine.episode_rows import EpisodeRows
 from dataengine.protocols import Quality
@@ -58,6 +59,10 @@ class DropIrregularClock:
             "clock_gap_s": np.maximum(periods.max() - 1, 0) / rows.control_hz,
             "clock_uneven_share": uneven.mean(),
         }
+
+    def coverage(self, seen: Seen) -> Coverage:
+        """Tell episodes without two steps to compare."""
+        return JUDGED if "clock_rate_error" in seen.known else unjudged("a single step")
 
     def reject(self, quality: Quality) -> str | None:
         """Say why the episode must go, or return None to keep it."""

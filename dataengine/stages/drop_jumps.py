@@ -8,11 +8,12 @@ from typing import Any, ClassVar
 import numpy as np
 import pyarrow as pa
 
+from dataengine.coverage import JUDGED, Coverage, Seen, unjudged
 from dataengine.episode import Kind
 from dataengine.episode_rows import EpisodeRows
 from dataengine.protocols import Measured, Quality, Survey
 from dataengine.stages import _spread
-from dataengine.stages._motion import REACH_M, are_metres, hands, reach
+from dataengine.stages._motion import REACH_M, are_metres, hands, no_position, reach
 
 TYPICAL_QUANTILE = 0.9
 """A step as large as an episode's larger ones; the median would be 0 for an arm that mostly waits."""
@@ -36,7 +37,11 @@ class DropJumps:
     )
     signatures: ClassVar[Mapping[str, pa.DataType]] = MappingProxyType({})
     limits: ClassVar[Mapping[str, str]] = MappingProxyType(
-        {"max_speed_m_s": "hand_speed_max_m_s", "max_step_ratio": "hand_step_ratio"}
+        {
+            "max_speed_m_s": "hand_speed_max_m_s",
+            "max_step_ratio": "hand_step_ratio",
+            "max_speed_reaches": "hand_speed_max_reaches",
+        }
     )
 
     max_speed_m_s: float = 3.0
@@ -72,6 +77,15 @@ class DropJumps:
             found["hand_step_ratio"][vectors.rows] = worst
         return found
 
+    def coverage(self, seen: Seen) -> Coverage | None:
+        """Tell episodes without two positions of a hand; whether an unknown unit can be judged is for the survey."""
+        if "hand_speed_max_m_s" in seen.known:
+            return JUDGED
+        if "hand_speed_max_own" in seen.known:
+            return None
+        # Where a pose is said to be given, it is of a single step, or without x and y.
+        return unjudged("fewer than two positions of a hand" if seen.state == "eef_pose" else no_position(seen))
+
     def reject(self, quality: Quality) -> str | None:
         """Say why the episode must go, or return None to keep it."""
         speed_m_s, ratio = quality["hand_speed_max_m_s"], quality["hand_step_ratio"]
@@ -85,17 +99,22 @@ class DropJumps:
     def survey(self, episodes: Measured) -> Survey:
         """Judge what is given in unknown units by what is usual."""
         values = _spread.numbers(episodes, "jump_reach_own", "hand_speed_max_own", "hand_step_ratio")
-        objections, notes = {}, []
+        speeds, objections, limits = np.full(len(episodes), np.nan), {}, {}
+        coverage: dict[int, Coverage] = {}
         for group in _spread.groups(episodes, values):
             usual = np.median(group.values[:, 0])
-            notes.append(_spread.note(group, "hands", f"a usual reach of {usual:.4g}"))
+            coverage |= _spread.coverage(group, usual)
             if not group.is_judged or not usual > 0:
                 continue
-            for row, (_, speed, ratio) in zip(group.rows.tolist(), group.values, strict=True):
-                if speed / usual > self.max_speed_reaches and ratio > self.max_step_ratio:
+            limits[group.name] = {"usual_reach": float(f"{usual:.4g}")}
+            speeds[group.rows] = group.values[:, 1] / usual
+            for row, speed, ratio in zip(group.rows.tolist(), speeds[group.rows], group.values[:, 2], strict=True):
+                if speed > self.max_speed_reaches and ratio > self.max_step_ratio:
                     objections[row] = (
-                        f"a hand jumped at {speed / usual:.0f} usual reaches of {group.name} a second, {ratio:.0f} "
+                        f"a hand jumped at {speed:.0f} usual reaches of {group.name} a second, {ratio:.0f} "
                         f"times its usual large step, allowed {self.max_speed_reaches:g} or "
                         f"{self.max_step_ratio:g} times"
                     )
-        return Survey(numbers={}, objections=objections, notes=tuple(notes))
+        return Survey(
+            numbers={"hand_speed_max_reaches": speeds}, objections=objections, coverage=coverage, limits=limits
+        )

@@ -6,17 +6,28 @@ from types import MappingProxyType
 from typing import Any, ClassVar
 
 import numpy as np
-import pyarrow as pa
 
 from dataengine.conventions import wrap_angle
+from dataengine.coverage import JUDGED, Coverage, Seen, judged, unjudged
 from dataengine.episode import Kind
 from dataengine.episode_rows import EpisodeRows, Vectors
-from dataengine.protocols import Measured, Quality, Survey
+from dataengine.protocols import Quality
 from dataengine.ragged import Ragged
-from dataengine.stages import _following, _spread
+from dataengine.stages import _following
 from dataengine.vector_layout import Arm
 
 DELTAS = ("eef_delta", "eef_velocity")
+TOLD = ("eef_pose", *DELTAS)
+"""Encodings of actions that are compared with a hand's pose."""
+PARTS = MappingProxyType(
+    {
+        "delta_target_likeness": "whether deltas are positions",
+        "target_follow": "targets",
+        "turn_follow": "turns",
+        "gripper_follow": "grippers",
+    }
+)
+"""Numbers that mean something only where this moves, and can be compared."""
 LEAST_WAY_M = 0.03
 """A hand that goes less far says nothing about its commands."""
 LEAST_STEPS = 8
@@ -42,7 +53,6 @@ class DropMismatch:
         *("target_follow", "turn_follow", "gripper_follow"),
         "follow_unit_unknown",
     )
-    signatures: ClassVar[Mapping[str, pa.DataType]] = MappingProxyType({})
     limits: ClassVar[Mapping[str, str]] = MappingProxyType(
         {
             "min_gripper_follow": "gripper_follow",
@@ -73,7 +83,7 @@ class DropMismatch:
         for vectors in rows.vectors:
             state, action = vectors.state_layout, vectors.action_layout
             same = len(state.arms) == len(action.arms) and state.encoding == "eef_pose"
-            if not same or action.encoding not in ("eef_pose", *DELTAS):
+            if not same or action.encoding not in TOLD:
                 continue
             if not state.is_known([*state.position, *state.rotation, *state.grippers]):
                 found["follow_unit_unknown"][vectors.rows] = 1.0
@@ -82,6 +92,19 @@ class DropMismatch:
                     worse = np.fmax if name == "delta_target_likeness" else np.fmin
                     found[name][vectors.rows] = worse(found[name][vectors.rows], values)
         return found
+
+    def coverage(self, seen: Seen) -> Coverage:
+        """Tell episodes of joints, those in which nothing moves, and which parts are judged where units are unknown."""
+        parts = [part for name, part in PARTS.items() if name in seen.known]
+        if "follow_unit_unknown" in seen.known:
+            only = f"by {', '.join(parts)} alone where a unit of the state is unknown"
+            return judged(only) if parts else unjudged("a state of unknown unit")
+        if parts:
+            return JUDGED
+        for name, encoding, compared in (("state", seen.state, TOLD[:1]), ("action", seen.action, TOLD)):
+            if encoding not in compared:
+                return unjudged(f"a {name} of {encoding}, which is not compared" if encoding else f"no {name}")
+        return unjudged("too little motion, or hands that state and action lay out in two ways")
 
     def reject(self, quality: Quality) -> str | None:
         """Say why the episode must go, or return None to keep it."""
@@ -99,16 +122,6 @@ class DropMismatch:
             if quality[name] < least:
                 return f"{what} {quality[name]:.2f}, need {least:g}"
         return None
-
-    def survey(self, episodes: Measured) -> Survey:
-        """Tell of what could not be judged."""
-        groups = _spread.groups(episodes, _spread.numbers(episodes, "follow_unit_unknown"))
-        notes = [
-            f"{len(group.rows)} episodes of unknown unit (state of {group.name}) not judged, but for deltas that are "
-            "positions"
-            for group in groups
-        ]
-        return Survey(numbers={}, objections={}, notes=tuple(notes))
 
 
 def _arm(vectors: Vectors, here: Arm, told: Arm) -> dict[str, Any]:

@@ -7,6 +7,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
+from dataengine.coverage import JUDGED, Coverage, Seen
 from dataengine.episode import Kind
 from dataengine.episode_rows import EpisodeRows
 from dataengine.protocols import Quality
@@ -36,6 +37,10 @@ class DropNoInstruction:
         words = np.array([max((len(text.split()) for text in texts), default=0) for texts in rows.instruction], float)
         robot = np.array([kind == "robot" for kind in rows.kind], bool)
         return {"robot_words": np.where(robot, words, np.nan), "human_words": np.where(robot, np.nan, words)}
+
+    def coverage(self, seen: Seen) -> Coverage:
+        """Judge every episode: no text is a text of no words."""
+        return JUDGED
 
     def reject(self, quality: Quality) -> str | None:
         """Say why the episode must go, or return None to keep it."""

@@ -9,9 +9,11 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from dataengine.coverage import Coverage, judged, unjudged
 from dataengine.episode import Kind
 from dataengine.episode_rows import EpisodeRows
 from dataengine.protocols import Measured, Survey
+from dataengine.stages import _spread
 from dataengine.vector_layout import VectorLayout
 
 LEAST_WIDTH = MappingProxyType({"eef_pose": 0.2, "eef_delta": 0.02, "eef_velocity": 0.2})
@@ -23,6 +25,8 @@ ANGLE_WIDTH = MappingProxyType({"eef_pose": np.inf, "eef_delta": 0.1, "eef_veloc
 GRIPPER_WIDTH = 1.0
 UNKNOWN_SHARE = 0.5
 """Narrowest usual range where the unit is unknown, as a share of the widest that any value of the same vector has."""
+
+_BY_OWN: Coverage = judged("by the widest usual range of the same vector where a unit is unknown")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -72,12 +76,15 @@ class DropOutliers:
             if sizes[row]:
                 groups.setdefault((body, dataset, int(sizes[row]), float(flat[starts[row]])), []).append(row)
         excess, objections, limits = np.full(len(episodes), np.nan), {}, {}
+        coverage = dict.fromkeys(np.flatnonzero(sizes == 0).tolist(), unjudged("neither state nor action"))
         for (body, dataset, size, states), members in sorted(groups.items()):
             if len(members) < self.min_episodes:
+                coverage |= dict.fromkeys(members, unjudged(_spread.few(self.min_episodes)))
                 continue
             rows = np.array(members)
             values = flat[starts[rows][:, None] + np.arange(1, size)].astype(np.float64).reshape(len(rows), 3, -1)
             low, high, beyond = _ranges(values, int(states))
+            coverage |= dict.fromkeys(members, _BY_OWN) if np.isnan(values[0, 2]).any() else {}
             excess[rows] = beyond.max(axis=1)
             slack = self.max_excess * (high - low)
             judged = ~np.isinf(values[0, 2])
@@ -95,7 +102,7 @@ class DropOutliers:
                         f"{by_dim[dim]:.1f} widths beyond the usual {low[dim]:.3g} to {high[dim]:.3g} of {body} in "
                         f"{dataset}, allowed {self.max_excess:g}"
                     )
-        return Survey(numbers={"outlier_excess": excess}, objections=objections, limits=limits)
+        return Survey(numbers={"outlier_excess": excess}, objections=objections, limits=limits, coverage=coverage)
 
 
 def _ranges(values: NDArray[np.float64], states: int) -> tuple[NDArray[np.float64], ...]:

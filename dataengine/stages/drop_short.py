@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any, ClassVar
 
+from dataengine.coverage import JUDGED, Coverage, Seen
 from dataengine.episode import Kind
 from dataengine.episode_rows import EpisodeRows
 from dataengine.protocols import Quality
@@ -31,6 +32,10 @@ class DropShort:
     def measure(self, rows: EpisodeRows) -> Mapping[str, Any]:
         """Length in steps and seconds."""
         return {"num_steps": rows.num_steps.astype(float), "duration_s": rows.num_steps / rows.control_hz}
+
+    def coverage(self, seen: Seen) -> Coverage:
+        """Judge every episode."""
+        return JUDGED
 
     def reject(self, quality: Quality) -> str | None:
         """Say why the episode must go, or return None to keep it."""

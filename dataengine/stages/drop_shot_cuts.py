@@ -8,6 +8,7 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
+from dataengine.coverage import JUDGED, Coverage, Seen, unjudged
 from dataengine.episode import Kind
 from dataengine.film import Film
 from dataengine.protocols import Quality
@@ -56,6 +57,10 @@ class DropShotCuts:
         place = int(np.argmax(ratio * np.minimum(change, STRIKING)))
         likeness = _correlation(cells[place], cells[place + 1])
         return {"cut_change": float(change[place]), "cut_ratio": float(ratio[place]), "cut_likeness": likeness}
+
+    def coverage(self, seen: Seen) -> Coverage:
+        """Tell clips with fewer than two changes between pictures."""
+        return JUDGED if "cut_change" in seen.known else unjudged("fewer than three pictures")
 
     def reject(self, quality: Quality) -> str | None:
         """Say why the episode must go, or return None to keep it."""

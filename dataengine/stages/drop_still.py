@@ -8,11 +8,12 @@ from typing import Any, ClassVar
 import numpy as np
 import pyarrow as pa
 
+from dataengine.coverage import JUDGED, Coverage, Seen, judged, unjudged
 from dataengine.episode import Kind
 from dataengine.episode_rows import EpisodeRows
 from dataengine.protocols import Measured, Quality, Survey
 from dataengine.stages import _spread
-from dataengine.stages._motion import are_metres, gripper_openings, reach
+from dataengine.stages._motion import are_metres, gripper_openings, no_position, reach
 
 WIDEST = 0.9
 """Share of the episodes of a body whose grippers of unknown unit go less than all the way."""
@@ -31,7 +32,11 @@ class DropStill:
     columns: ClassVar[tuple[str, ...]] = ("hand_reach_m", "gripper_range", "hand_reach_own", "gripper_range_own")
     signatures: ClassVar[Mapping[str, pa.DataType]] = MappingProxyType({})
     limits: ClassVar[Mapping[str, str]] = MappingProxyType(
-        {"min_reach_m": "hand_reach_m", "min_gripper_range": "gripper_range"}
+        {
+            "min_reach_m": "hand_reach_m",
+            "min_gripper_range": "gripper_range",
+            "min_reach_share": "hand_reach_share",
+        }
     )
 
     min_reach_m: float = 0.01
@@ -57,6 +62,14 @@ class DropStill:
                 found["gripper_range" if known else "gripper_range_own"][vectors.rows] = moved
         return found
 
+    def coverage(self, seen: Seen) -> Coverage | None:
+        """Tell episodes without the position of a hand; whether an unknown unit can be judged is for the survey."""
+        if "hand_reach_m" not in seen.known:
+            return None if "hand_reach_own" in seen.known else unjudged(no_position(seen))
+        if "gripper_range_own" in seen.known and "gripper_range" not in seen.known:
+            return judged("but for hands that rest beside a gripper of unknown unit")
+        return JUDGED
+
     def reject(self, quality: Quality) -> str | None:
         """Say why the episode must go, or return None to keep it."""
         reach_m, moved = quality["hand_reach_m"], quality["gripper_range"]
@@ -72,19 +85,21 @@ class DropStill:
     def survey(self, episodes: Measured) -> Survey:
         """Judge what is given in unknown units by what is usual."""
         values = _spread.numbers(episodes, "hand_reach_own", "gripper_range_own", "gripper_range")
-        objections, notes = {}, []
+        shares, objections, limits = np.full(len(episodes), np.nan), {}, {}
+        coverage: dict[int, Coverage] = {}
         for group in _spread.groups(episodes, values):
             usual, own, known = np.median(group.values[:, 0]), group.values[:, 1], group.values[:, 2]
-            notes.append(_spread.note(group, "hands", f"a usual reach of {usual:.4g}"))
+            coverage |= _spread.coverage(group, usual)
             if not group.is_judged or not usual > 0:
                 continue
+            limits[group.name] = {"usual_reach": float(f"{usual:.4g}")}
             widest = np.nanquantile(own, WIDEST) if np.isfinite(own).any() else np.nan
             moved = np.where(np.isfinite(known), known, own / widest if widest > 0 else 0.0)
-            share = group.values[:, 0] / usual
+            shares[group.rows] = share = group.values[:, 0] / usual
             for row, part, opening in zip(group.rows.tolist(), share, np.nan_to_num(moved), strict=True):
                 if part < self.min_reach_share and opening < self.min_gripper_range:
                     objections[row] = (
                         f"hands stayed within {part:.1%} of the usual reach of {group.name} and grippers within "
                         f"{opening:.2f} of their start, need {self.min_reach_share:.0%} or {self.min_gripper_range:g}"
                     )
-        return Survey(numbers={}, objections=objections, notes=tuple(notes))
+        return Survey(numbers={"hand_reach_share": shares}, objections=objections, coverage=coverage, limits=limits)

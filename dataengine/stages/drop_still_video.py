@@ -7,6 +7,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
+from dataengine.coverage import JUDGED, Coverage, Seen, unjudged
 from dataengine.episode import Kind
 from dataengine.film import Film
 from dataengine.protocols import Quality
@@ -37,6 +38,10 @@ class DropStillVideo:
             return {"video_motion": np.nan}
         steady = cells - np.median(cells - cells[0], axis=(1, 2), keepdims=True)
         return {"video_motion": float(np.sort(np.ptp(steady, axis=0), axis=None)[-MOVER])}
+
+    def coverage(self, seen: Seen) -> Coverage:
+        """Tell clips without two pictures to compare."""
+        return JUDGED if "video_motion" in seen.known else unjudged("fewer than two pictures")
 
     def reject(self, quality: Quality) -> str | None:
         """Say why the episode must go, or return None to keep it."""

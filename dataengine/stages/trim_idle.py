@@ -7,10 +7,11 @@ from typing import Any, ClassVar
 
 import numpy as np
 
+from dataengine.coverage import JUDGED, Coverage, Seen, unjudged
 from dataengine.episode import Kind
 from dataengine.episode_rows import EpisodeRows
 from dataengine.protocols import Quality
-from dataengine.stages._motion import active
+from dataengine.stages._motion import BY_RANGE, PLACES, active
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -24,7 +25,7 @@ class TrimIdle:
     kinds: ClassVar[tuple[Kind, ...]] = ("robot",)
     columns: ClassVar[tuple[str, ...]] = (
         *("idle_head_steps", "idle_tail_steps", "active_steps", "steps_per_s"),
-        "idle_unit_known",
+        "idle_unit_unknown",
     )
     limits: ClassVar[Mapping[str, str]] = MappingProxyType({})
 
@@ -39,15 +40,16 @@ class TrimIdle:
         """Count steps before anything leaves its start, and after everything has come to its end.
 
         What counts as left is 5 mm, or an angle or opening that weighs as much, or where a unit is not known
-        (`idle_unit_known` is 0) a fortieth of how far such values range. NaN where nothing ever moves or the state
+        (`idle_unit_unknown` is 1) a fortieth of how far such values range. NaN where nothing ever moves or the state
         does not say.
         """
-        head, tail, known = rows.nan(), rows.nan(), rows.nan()
+        head, tail, unknown = rows.nan(), rows.nan(), rows.nan()
         for vectors in rows.vectors:
             found = active(vectors)
             if found is not None:
                 head[vectors.rows], tail[vectors.rows] = np.floor(found[0]), np.ceil(found[1])
-                known[vectors.rows] = float(vectors.state_layout.is_known(range(vectors.state_layout.dim)))
+                if not vectors.state_layout.is_known(range(vectors.state_layout.dim)):
+                    unknown[vectors.rows] = 1.0
         idle_tail = rows.num_steps - 1 - tail
         moving = rows.num_steps - head - idle_tail
         return {
@@ -55,8 +57,18 @@ class TrimIdle:
             "idle_tail_steps": idle_tail,
             "active_steps": moving,
             "steps_per_s": rows.control_hz,
-            "idle_unit_known": known,
+            "idle_unit_unknown": unknown,
         }
+
+    def coverage(self, seen: Seen) -> Coverage:
+        """Tell episodes in which nothing ever moves, or whose state does not say where the robot is."""
+        if "idle_head_steps" not in seen.known:
+            if seen.state not in PLACES:
+                return unjudged(f"a state of {seen.state}, which is no place" if seen.state else "no state")
+            return unjudged("nothing that moves")
+        if "idle_unit_unknown" in seen.known:
+            return BY_RANGE
+        return JUDGED
 
     def trim(self, quality: Quality) -> tuple[int, int]:
         """Count the steps to leave out at the head and at the tail."""

@@ -78,9 +78,15 @@ def _describe(demo: DemoRun, summary: DemoSummary) -> None:
 
 def curate(demo: DemoRun, summary: DemoSummary) -> None:
     """Judge every episode by the default recipe."""
+    from pipelines.curate_report import RuleFacts
+
     (found,) = run_all([demo.command("curate", "curate", demo.corpus, threads=2)])
+    rules = [RuleFacts.model_validate(rule) for rule in found["rules"]]
+    keys = {"rule", "judged", "not_judged", "dropped", "example"}
     summary.curation = Curation(
-        episodes=found["episodes"], kept=found["kept"], rules=[RuleOutcome(**rule) for rule in found["rules"]]
+        episodes=found["episodes"],
+        kept=found["kept"],
+        rules=[RuleOutcome(**rule.model_dump(include=keys), notes=rule.told()) for rule in rules],
     )
 
 

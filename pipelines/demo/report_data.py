@@ -1,6 +1,7 @@
 """The data half of the demo's page: recordings, corpus, curation, labels and shards."""
 
 from pipelines import page
+from pipelines.curate_report import told_together
 from pipelines.demo.summary import DemoSummary
 from pipelines.text_table import human_bytes
 
@@ -63,11 +64,12 @@ def curation(summary: DemoSummary) -> list[str]:
         blocks.append(
             page.paragraph(f"{kept:,} of {total:,} episodes are kept. Dropped ones stay in the corpus, marked.")
         )
-        rows = [
-            [r.rule, r.judged, r.dropped, "; ".join([r.example, *r.notes] if r.example else r.notes)]
-            for r in summary.curation.rules
-        ]
-        blocks.append(page.table(["rule", "judged", "dropped", "for example"], rows))
+        rules = summary.curation.rules
+        rows = [[r.rule, r.judged, r.not_judged, r.dropped, r.example] for r in rules]
+        blocks.append(page.table(["rule", "judged", "not judged", "dropped", "for example"], rows))
+        told = told_together({r.rule: r.notes for r in rules})
+        if told:
+            blocks.append(page.note("What rules could not judge, or found wrong with a whole dataset.", told))
     if summary.stats:
         blocks.append(page.heading("What is left of each embodiment"))
         stats = [[s.embodiment, s.episodes, s.steps, s.state_dim, s.action_dim] for s in summary.stats]

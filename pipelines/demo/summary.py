@@ -62,11 +62,13 @@ class RuleOutcome(Facts):
 
     rule: str
     judged: int
+    not_judged: int = 0
+    """Episodes that it was asked about and could not judge."""
     dropped: int
     example: str = ""
     """The reason given to one of the dropped episodes."""
     notes: list[str] = Field(default_factory=list)
-    """What it could not judge, or found wrong with a whole dataset."""
+    """Why it could not judge some, or what it found wrong with a whole dataset."""
 
 
 class Curation(Facts):
