@@ -15,8 +15,8 @@ from typing import Any
 
 from dataengine.episode import Text
 from dataengine.errors import SourceError
-from dataengine.formats import json_file, lfs
-from dataengine.formats.lerobot import INFO, Info, fill, num_rows, read_table
+from dataengine.formats import lfs
+from dataengine.formats.lerobot import INFO, Info, fill, num_rows, read_lines, read_table
 from dataengine.texts import from_row
 
 EXPORTED_TEXTS = "source/texts"
@@ -83,7 +83,8 @@ def _v2_entries(info: Info) -> Iterator[Entry]:
     if not place.is_file():
         raise SourceError(f"{info.root}: found no meta/episodes.jsonl, expected it in {info.version}; download it")
     videos = [key for key, feature in info.features.items() if feature.dtype == "video"]
-    for number, line, problem in json_file.lines(place):
+    for count, (number, line, problem) in enumerate(read_lines(place), 1):
+        _check_count(info, place, count)
         try:
             if problem:
                 raise ValueError(problem)

@@ -7,6 +7,7 @@ no ValueError. Here whatever is wrong with a file is a JsonError, in one line.
 import json
 import os
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -17,6 +18,9 @@ MAX_BYTES = 2**27
 """Something-Something's train.json, the largest known, has 30 MB."""
 MAX_LINE_BYTES = 2**24
 """Of a file of JSON lines: an episode with its tasks has some hundred."""
+MAX_LINES_BYTES = 2**28
+"""Of all lines of a file: a million episodes with a sentence each have 150 MB."""
+MAX_LINES = 2**21
 MAX_DEPTH = 100
 """features.json of nested datasets reaches 30."""
 MAX_VALUES = 10_000_000
@@ -30,18 +34,24 @@ class JsonError(ValueError):
 
 def read(place: str | os.PathLike[str], max_bytes: int = MAX_BYTES) -> Any:
     """Return what a file holds; raise JsonError when it is missing, may not be opened, or is not JSON within bounds."""
+    with _opened(place, max_bytes) as file:
+        data = file.read(max_bytes + 1)
+    if len(data) > max_bytes:
+        raise JsonError(f"has more than {max_bytes} bytes, expected less")
+    return loads(bytes(data))
+
+
+@contextmanager
+def _opened(place: str | os.PathLike[str], max_bytes: int) -> Iterator[BinaryIO]:
     try:
         if not remote.is_remote(place) and (facts := remote.look(place)) and facts.st_size > max_bytes:
             raise JsonError(f"has {facts.st_size} bytes, expected {max_bytes} at most")
         with remote.open_file(place) as file:
-            data = file.read(max_bytes + 1)
+            yield file
     except OSError as error:
         if is_of_the_machine(error):
             raise
         raise JsonError(f"cannot be read ({error.strerror or error})") from error
-    if len(data) > max_bytes:
-        raise JsonError(f"has more than {max_bytes} bytes, expected less")
-    return loads(bytes(data))
 
 
 def loads(data: bytes | str) -> Any:
@@ -70,8 +80,11 @@ def as_object(value: Any) -> dict[str, Any]:
 
 
 def lines(place: Path) -> Iterator[tuple[int, Any, str]]:
-    """Yield (line number, value, what is wrong with it) of a file of JSON lines; blank lines are passed over."""
-    with remote.open_file(place) as file:
+    """Yield (line number, value, what is wrong with it) of a file of JSON lines; blank lines are passed over.
+
+    Raise JsonError when it is missing, may not be opened, or is larger or longer than any such file.
+    """
+    with _opened(place, MAX_LINES_BYTES) as file:
         for number, line, problem in _lines(file):
             if problem:
                 yield number, None, problem
@@ -88,6 +101,8 @@ def _lines(file: BinaryIO) -> Iterator[tuple[int, bytes, str]]:
     number = 0
     while line := file.readline(MAX_LINE_BYTES + 1):
         number += 1
+        if number > MAX_LINES:
+            raise JsonError(f"has more than {MAX_LINES} lines, expected fewer")
         if len(line) > MAX_LINE_BYTES:
             while line and not line.endswith(b"\n"):
                 line = file.readline(MAX_LINE_BYTES)

@@ -6,7 +6,7 @@ dataset are not read: they may be missing. `_lerobot_entries.py` lists episodes,
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from math import prod
 from pathlib import Path, PurePosixPath
@@ -14,6 +14,7 @@ from typing import Any
 
 import pyarrow as pa
 
+from dataengine.config import MOST_HZ
 from dataengine.errors import RecordError, SourceError
 from dataengine.formats import files, json_file, parquet
 
@@ -26,6 +27,17 @@ NUMBERS = ("float", "int", "uint", "bool")
 """What names of numeric dtypes start with."""
 PLACEHOLDER = re.compile(r"\{(\w+)(?::0?(\d{1,2})d)?\}")
 MAX_REF = 4096
+LEAST_HZ = 0.01
+MAX_WIDTH = 2**24
+"""Numbers in a row of a column: a map of distances of 4,000 times 4,000."""
+MAX_DIMS = 16
+MAX_LETTERS = 255
+"""Of the name of a robot, a column, a value of it, a split: a name of a file has no more."""
+MAX_TEXT = 2**16
+"""Of what an export says: names of all values of a column."""
+MAX_PATH = 1000
+"""Letters of a template: a path of it is kept for every episode."""
+MAX_DIGITS = 18
 CHUNK = 1000
 """Episodes in a folder of v2.x where info.json does not say."""
 
@@ -71,7 +83,8 @@ class Info:
     data_path: str
     video_path: str
     chunks_size: int
-    splits: Mapping[str, str]
+    splits: Mapping[str, tuple[int, int]]
+    """First episode of each, and the one behind its last."""
     num_episodes: int | None = None
     """How many episodes it says that there are; None where it does not say."""
 
@@ -82,11 +95,7 @@ class Info:
 
     def split(self, index: int) -> str:
         """Name the split that an episode belongs to: `train` unless a range says otherwise."""
-        for name, text in self.splits.items():
-            first, _, stop = str(text).partition(":")
-            if first.isdecimal() and stop.isdecimal() and int(first) <= index < int(stop):
-                return name
-        return "train"
+        return next((name for name, (first, stop) in self.splits.items() if first <= index < stop), "train")
 
 
 def find_root(root: str | Path) -> Path:
@@ -131,33 +140,54 @@ def read_info(root: Path) -> Info:
     version = str(raw.get("codebase_version"))
     if version not in VERSIONS:
         raise SourceError(
-            f"{place}: found codebase_version {version}, expected one of {', '.join(VERSIONS)}; "
+            f"{place}: found codebase_version {version:.80}, expected one of {', '.join(VERSIONS)}; "
             "convert it with lerobot's own scripts"
         )
     if raw.get("storage_format") not in (None, "parquet"):
-        raise SourceError(f"{place}: found storage_format '{raw['storage_format']}', expected parquet files and mp4")
+        raise SourceError(
+            f"{place}: found storage_format {raw['storage_format']!r:.80}, expected parquet files and mp4"
+        )
     rate_hz, declared = raw.get("fps"), raw.get("features")
-    if not isinstance(rate_hz, int | float) or isinstance(rate_hz, bool) or not 0 < rate_hz < 1e6:
-        raise SourceError(f"{place}: found fps {rate_hz!r}, expected a positive number")
+    if not isinstance(rate_hz, int | float) or isinstance(rate_hz, bool) or not LEAST_HZ <= rate_hz <= MOST_HZ:
+        raise SourceError(f"{place}: found fps {rate_hz!r:.80}, expected a number from {LEAST_HZ} to {MOST_HZ:g}")
     if not isinstance(declared, dict) or not all(isinstance(about, dict) for about in declared.values()):
         raise SourceError(f"{place}: found no features, expected an object of them")
-    chunks_size, splits, num_episodes = raw.get("chunks_size", CHUNK), raw.get("splits"), raw.get("total_episodes")
-    if not isinstance(chunks_size, int) or chunks_size < 1:
-        raise SourceError(f"{place}: found chunks_size {chunks_size!r}, expected a positive whole number")
+    chunks_size, num_episodes = raw.get("chunks_size", CHUNK), raw.get("total_episodes")
+    if type(chunks_size) is not int or chunks_size < 1:
+        raise SourceError(f"{place}: found chunks_size {chunks_size!r:.80}, expected a positive whole number")
     info = Info(
         root=root,
         version=version,
-        robot_type=str(raw.get("robot_type") or ""),
+        robot_type=_name(place, "robot_type", str(raw.get("robot_type") or "")),
         rate_hz=float(rate_hz),
         features={key: _feature(place, key, about) for key, about in declared.items()},
         data_path=str(raw.get("data_path") or ""),
         video_path=str(raw.get("video_path") or ""),
         chunks_size=chunks_size,
-        splits=splits if isinstance(splits, dict) else {},
+        splits=_splits(place, raw.get("splits")),
         num_episodes=num_episodes if type(num_episodes) is int and num_episodes > 0 else None,
     )
     _check_paths(info, place)
     return info
+
+
+def _name(place: Path, what: str, name: str, most: int = MAX_LETTERS) -> str:
+    """Return a name; raise SourceError when it is longer than any: it would be copied to every episode."""
+    if len(name) > most:
+        raise SourceError(f"{place}: found {what} '{name:.20} ...' of {len(name)} letters, expected {most} at most")
+    return name
+
+
+def _splits(place: Path, said: Any) -> dict[str, tuple[int, int]]:
+    """Read ranges of episodes, `0:50`; what is written in another way is none."""
+    found = {}
+    for name, text in said.items() if isinstance(said, dict) else ():
+        first, _, stop = str(text).partition(":")
+        if first.isdecimal() and stop.isdecimal():
+            if max(len(first), len(stop)) > MAX_DIGITS:
+                raise SourceError(f"{place}: found split '{text:.80}', expected numbers of episodes such as 0:50")
+            found[_name(place, "a split", name)] = (int(first), int(stop))
+    return found
 
 
 def _metadata(root: Path) -> list[Path]:
@@ -169,8 +199,11 @@ def _metadata(root: Path) -> list[Path]:
 def read_export(root: Path) -> dict[str, str]:
     """Read what our own export says of a dataset: its body and encodings; empty for datasets of others."""
     place = root / EXPORT
-    found = _json(place) if place.is_file() else {}
-    return {key: value for key, value in found.items() if isinstance(value, str)}
+    said = _json(place) if place.is_file() else {}
+    found = {key: value for key, value in said.items() if isinstance(value, str)}
+    for key, value in found.items():
+        _name(place, f"a text '{key:.80}'", value, MAX_LETTERS if key == "embodiment" else MAX_TEXT)
+    return found
 
 
 def read_tasks(info: Info) -> dict[int, str]:
@@ -185,7 +218,7 @@ def read_texts_of(info: Info, column: str) -> dict[int, str]:
     if not is_below(place.relative_to(info.root).as_posix()) or files.size(place) is None:
         return found
     if not info.is_v3:
-        for _, line, _ in json_file.lines(place):
+        for _, line, _ in read_lines(place):
             if isinstance(line, dict) and isinstance(line.get(column), int) and isinstance(line.get(word), str):
                 found[line[column]] = line[word]
         return found
@@ -202,7 +235,9 @@ def _feature(place: Path, key: str, about: Mapping[str, Any]) -> Feature:
     if isinstance(shape, int):
         shape = [shape]
     if not isinstance(shape, list) or not all(isinstance(size, int) and size > 0 for size in shape):
-        raise SourceError(f"{place}: feature '{key}' has shape {shape!r}, expected a list of sizes")
+        raise SourceError(f"{place}: feature '{key:.80}' has shape {shape!r:.80}, expected a list of sizes")
+    if len(shape) > MAX_DIMS or max(shape, default=1) > MAX_WIDTH or prod(shape) > MAX_WIDTH:
+        raise SourceError(f"{place}: feature '{key:.80}' has shape {shape!r:.80}, expected {MAX_WIDTH} values at most")
     names, group = about.get("names"), ""
     if isinstance(names, dict):
         groups = list(names)
@@ -214,11 +249,11 @@ def _feature(place: Path, key: str, about: Mapping[str, Any]) -> Feature:
     video = about.get("info") or about.get("video_info") or {}
     marks = [video.get(mark) for mark in ("video.is_depth_map", "is_depth_map")] if isinstance(video, dict) else []
     return Feature(
-        key=key,
-        dtype=str(about.get("dtype")),
+        key=_name(place, "a feature", key),
+        dtype=_name(place, "a dtype", str(about.get("dtype"))),
         shape=tuple(shape),
-        names=tuple(str(name) for name in names) if isinstance(names, list) else (),
-        group=group,
+        names=tuple(_name(place, "a value", str(name)) for name in names) if isinstance(names, list) else (),
+        group=group[:MAX_LETTERS],
         is_depth=any(marks) or "depth" in key.lower(),
     )
 
@@ -234,6 +269,8 @@ def _check_paths(info: Info, place: Path) -> None:
     for name, template in templates.items():
         known = {"chunk_index", "file_index"} if info.is_v3 else {"episode_chunk", "episode_index"}
         named = {match[1] for match in PLACEHOLDER.finditer(template)}
+        if len(template) > MAX_PATH:
+            raise SourceError(f"{place}: found {name} of {len(template)} letters, expected {MAX_PATH} at most")
         if not template or named - known - {"video_key"} or "{" in PLACEHOLDER.sub("", template):
             raise SourceError(f"{place}: found {name} '{template}', expected one with {', '.join(sorted(known))}")
         if not is_below(template):
@@ -263,10 +300,20 @@ def _json(place: Path) -> dict[str, Any]:
         raise SourceError(f"{place}: {error}; copy it again") from error
 
 
+def read_lines(place: Path) -> Iterator[tuple[int, Any, str]]:
+    """Yield what `json_file.lines` does; raise SourceError where a file is none, or larger than any of metadata."""
+    try:
+        yield from json_file.lines(place)
+    except json_file.JsonError as error:
+        raise SourceError(f"{place}: {error}; copy it again") from error
+
+
 def read_table(place: Path, prefixes: tuple[str, ...] | None = None) -> pa.Table:
     """Read a small parquet file of the metadata: all columns, or those whose names start so."""
     try:
         with parquet.ParquetFile(place) as file:
+            if file.num_rows > json_file.MAX_LINES:
+                raise RecordError(f"has {file.num_rows} rows, expected {json_file.MAX_LINES} at most")
             return file.read([name for name in file.names if prefixes is None or name.startswith(prefixes)])
     except RecordError as error:
         raise SourceError(f"{place}: {error}; copy it again") from error

@@ -74,6 +74,24 @@ def test_a_line_that_is_too_long_or_too_deep_costs_that_line(tmp_path: Path, mon
     assert [number for number, _, problem in found if problem] == [2, 3]
 
 
+def test_lines_are_read_of_regular_files_within_bounds(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(json_file, "MAX_LINES", 3)
+    (tmp_path / "lines.jsonl").write_text("1\n\n2\n")
+    assert [value for _, value, _ in json_file.lines(tmp_path / "lines.jsonl")] == [1, 2]
+    (tmp_path / "many.jsonl").write_text("\n" * 4)
+    with (tmp_path / "huge.jsonl").open("wb") as file:
+        file.truncate(2**40)  # no byte of it is on the disk
+    os.mkfifo(tmp_path / "pipe.jsonl")
+    for name, reason in (
+        ("no", "No such file"),
+        ("many", "more than 3 lines"),
+        ("huge", "has 1099511627776 bytes"),
+        ("pipe", "no regular file"),
+    ):
+        with pytest.raises(json_file.JsonError, match=reason):
+            list(json_file.lines(tmp_path / f"{name}.jsonl"))
+
+
 def damaged_rlds(root: Path, text: str, name: str) -> None:
     (root / "dataset_info.json").write_text(json.dumps({"name": "toy", "splits": []}))
     (root / "features.json").write_text(json.dumps({"pythonClassName": "FeaturesDict", "featuresDict": {}}))

@@ -64,6 +64,30 @@ def test_more_episodes_than_there_can_be_stop_the_command_before_they_are_read(v
         open_all(v3)
 
 
+@pytest.mark.parametrize("total", [3, None])
+def test_more_lines_of_episodes_than_there_can_be_stop_the_command(tmp_path, monkeypatch, total):
+    root = lr.write_v2(tmp_path / "cubes")
+    path, declared = root / "meta/episodes.jsonl", json.loads((root / "meta/info.json").read_text())
+    lr.write_json(root / "meta/info.json", declared | {"total_episodes": total})
+    assert [entry.record for entry in open_all(root)[1]] == ["0", "1", "2"]
+    monkeypatch.setattr(_lerobot_entries, "MAX_EPISODES", 2000)
+    path.write_text("{}\n" * 2001)
+    expected = "1007 episodes are listed, expected 3 by" if total == 3 else "2001 episodes are listed, expected 2000 at"
+    with pytest.raises(SourceError, match=f"episodes.jsonl: .* {expected}"):
+        open_all(root)
+    with path.open("wb") as file:
+        file.truncate(2**40)  # no byte of it is on the disk
+    with pytest.raises(SourceError, match=r"episodes.jsonl: has 1099511627776 bytes, expected 268435456 at most"):
+        open_all(root)
+
+
+def test_a_table_of_tasks_without_end_stops_the_command(v3):
+    pq.write_table(pa.table({"task_index": np.zeros(2**21 + 1, np.int64)}), v3 / "meta/tasks.parquet")
+    info, _ = open_all(v3)
+    with pytest.raises(SourceError, match=r"tasks.parquet: has 2097153 rows, expected 2097152 at most"):
+        lerobot.read_tasks(info)
+
+
 def test_rows_of_all_files_of_the_metadata_are_counted_together(v3, monkeypatch):
     monkeypatch.setattr(_lerobot_entries, "MAX_EPISODES", 3)
     lines = lr.read_lines(v3)

@@ -513,12 +513,27 @@ def test_a_damaged_shard_of_the_metadata_costs_its_episodes(v3):
     }
 
 
+ABSURD_RATES = (0, -10, 1e-300, 1e300, 10**400, float("nan"), float("inf"), "10", True, None)
+
+
 @pytest.mark.parametrize(
     ("changes", "expected"),
     [
         ({"codebase_version": "v1.6"}, "found codebase_version v1.6, expected one of v2.0, v2.1, v3.0"),
         ({"storage_format": "lance"}, "found storage_format 'lance'"),
-        ({"fps": 0}, "found fps 0, expected a positive number"),
+        *(({"fps": fps}, f"found fps {fps!r:.80}, expected a number from 0.01 to 1000") for fps in ABSURD_RATES),
+        ({"robot_type": "a" * 200_000}, "found robot_type 'aaaaaaaaaaaaaaaaaaaa ...' of 200000 letters, expected 255"),
+        ({"splits": {"train": f"0:{10**4000}"}}, "found split '0:10000"),
+        ({"splits": {"x" * 300: "0:2"}}, "of 300 letters"),
+        ({"chunks_size": True}, "found chunks_size True, expected a positive whole number"),
+        ({"data_path": "a/" * 1000 + "{chunk_index}"}, "found data_path of 2013 letters, expected 1000 at most"),
+        ({"features": {"a": {"dtype": "float32", "shape": [10**30]}}}, "expected 16777216 values at most"),
+        ({"features": {"a": {"dtype": "float32", "shape": [1] * 10_000}}}, "feature 'a' has shape [1, 1,"),
+        ({"features": {"a": {"dtype": "float32", "shape": [1], "names": ["b" * 900]}}}, "of 900 letters"),
+        (
+            {"features": {"a" * 300: {"dtype": "float32", "shape": [1]}}},
+            "found a feature 'aaaaaaaaaaaaaaaaaaaa ...' of",
+        ),
         ({"features": []}, "found no features"),
         ({"features": {"a/b": {"dtype": "float32", "shape": [1]}}}, "found a feature named 'a/b'"),
         ({"features": {"a": {"dtype": "float32", "shape": "x"}}}, "feature 'a' has shape 'x'"),
@@ -532,7 +547,13 @@ def test_an_info_file_that_cannot_be_used_stops_the_command_in_one_line(v3, chan
     with pytest.raises(SourceError) as error:
         source_of(v3).parts()
     assert expected in str(error.value)
-    assert "\n" not in str(error.value)
+    assert "\n" not in str(error.value) and len(str(error.value)) < 500
+
+
+def test_what_an_export_says_of_itself_has_an_end(v3):
+    (v3 / "meta/villa.json").write_text(json.dumps({"embodiment": "a" * 256}))
+    with pytest.raises(SourceError, match=r"villa.json: found a text 'embodiment' 'a+ ...' of 256 letters"):
+        source_of(v3)
 
 
 def test_a_wrong_root_is_told_in_one_line(v3, tmp_path):
