@@ -3,6 +3,7 @@
 The shards are written by tfds and damaged afterwards; damage that tfds would not write is framed anew by hand.
 """
 
+import io
 import json
 import shutil
 from collections.abc import Callable
@@ -183,3 +184,58 @@ def test_a_black_camera_is_left_out_of_a_sound_episode(tmp_path: Path) -> None:
     assert invoke(app, ["ingest", "openx/bridge_orig", str(root), "--corpus", str(corpus)]) == 0
     (episode_id,) = Corpus.open(corpus).episode_ids()
     assert Corpus.open(corpus).episode(episode_id).cameras == ("primary",)
+
+
+def depth_png(_: list) -> list[bytes]:
+    from PIL import Image
+
+    file = io.BytesIO()
+    Image.fromarray(np.tile(np.linspace(400, 3000, 64).astype(np.uint16), (48, 1))).save(file, "PNG")
+    return [file.getvalue()] * T
+
+
+def declare(root: Path, camera: str, declared: dict) -> None:
+    """Have features.json say something else of a camera."""
+    path = root / "features.json"
+    steps = json.loads(path.read_text())
+    observation = steps["featuresDict"]["features"]["steps"]["sequence"]["feature"]["featuresDict"]["features"][
+        "observation"
+    ]
+    known = observation["featuresDict"]["features"][camera]
+    observation["featuresDict"]["features"][camera] = {**known, **declared}
+    path.write_text(json.dumps(steps))
+
+
+@pytest.mark.parametrize("camera", ["wrist_image", "image"])
+def test_distances_cost_a_second_camera_and_of_the_main_one_the_record(
+    dataset: Path, camera: str, capfd: pytest.CaptureFixture[str]
+) -> None:
+    rewrite(dataset, 1, lambda payload: edit(payload, f"steps/observation/{camera}", depth_png))
+    assert ingest(dataset) == 0
+    what = f"steps/observation/{camera}: frame 0 is one channel of more than 8 bits (I;16): depth, no camera"
+    if camera == "image":
+        assert [reject["reason"] for reject in rejects(dataset)] == [what]
+        assert len(records(dataset)) == NUM_EPISODES - 1
+        return
+    assert f"cameras_left_out (1 of 4 episodes): wrist: {what}" in capfd.readouterr().out
+    corpus = Corpus.open(dataset.parent / "corpus")
+    found = {episode.column("source_record"): episode for episode in map(corpus.episode, corpus.episode_ids())}
+    assert found[f"{SHARD}/1"].cameras == ("primary",)
+    assert json.loads(found[f"{SHARD}/1"].column("notes"))["cameras_left_out"] == f"wrist: {what}"
+    assert "cameras_left_out" not in json.loads(found[f"{SHARD}/0"].column("notes"))
+    assert found[f"{SHARD}/0"].cameras == ("primary", "wrist")
+
+
+def test_a_camera_that_features_json_declares_as_something_else_is_none(dataset: Path) -> None:
+    """Distances of float32 would be taken for colours: tfds writes their bytes as four channels."""
+    declare(dataset, "wrist_image", {"image": {"shape": {"dimensions": ["32", "32", "1"]}, "dtype": "float32"}})
+    assert ingest(dataset) == 0
+    corpus = Corpus.open(dataset.parent / "corpus")
+    for episode in map(corpus.episode, corpus.episode_ids()):
+        assert episode.cameras == ("primary",)
+        assert "wrist_image: holds float32, no colours" in json.loads(episode.column("notes"))["cameras_left_out"]
+    declare(dataset, "image", {"image": {"shape": {"dimensions": ["32", "32", "1"]}, "dtype": "float32"}})
+    assert ingest(dataset, "--set", f"corpus={dataset.parent / 'other'}") == 1
+    found = Corpus.open(dataset.parent / "other").rejects().to_pylist()
+    assert all("steps/observation/image: holds float32, no colours" in reject["reason"] for reject in found)
+    assert {reject["record"] for reject in found} >= {"0", "1", "2", "3"}

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from dataengine import conventions
 from dataengine.episode import CameraFrames, Encoding, Episode, Kind, Part, Reject, stable_id
-from dataengine.errors import FilteredRecordError, RecordError, SourceError
+from dataengine.errors import FilteredRecordError, NoCameraError, RecordError, SourceError
 from dataengine.formats import features, files, jpeg, remote, rlds
 from dataengine.raw import Raw, fields_of, untouched
 from dataengine.sources._parts import episode_or_reject, rejected, vector
@@ -24,6 +24,12 @@ Steps = Mapping[str, Any]
 
 MATRIX_SLACK = 1e-3
 """How far 0 0 0 1 of a homogeneous matrix may be off after its journey through float32 and a controller."""
+
+NO_CAMERAS: Mapping[str, str] = {
+    "float32": "tfds writes its four bytes as four channels",
+    "no pictures": "features.json declares something else",
+}
+"""What features.json may declare in place of colours, and why it is none. Depth of 16 bits tells itself."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -140,11 +146,12 @@ class RldsSource(ABC):
                 yield rejected(part, "", error)
                 return
         schema = self._schema()
+        pictures = _pictures(schema)
         for index, found in rlds.read_shard(part.uri, schema, int(part.options["num_records"])):
             if isinstance(found, RecordError):
                 yield rejected(part, str(index), found)
                 continue
-            yield episode_or_reject(part, str(index), "", self._episode, part, index, found)
+            yield episode_or_reject(part, str(index), "", self._episode, part, index, found, pictures)
 
     def _schema(self) -> features.Group:
         """Read features.json and check that the keys this source needs are there: names of folders drift."""
@@ -168,7 +175,7 @@ class RldsSource(ABC):
                 )
         return schema
 
-    def _episode(self, part: Part, index: int, record: Mapping[str, Any]) -> Episode:
+    def _episode(self, part: Part, index: int, record: Mapping[str, Any], pictures: Mapping[str, str]) -> Episode:
         steps = record["steps"]
         if not len(lookup(steps, next(iter(self.keys)))):
             raise RecordError("the episode has no steps")
@@ -180,6 +187,7 @@ class RldsSource(ABC):
             raise RecordError(f"{len(lookup(steps, next(iter(self.keys))))} steps are too few for the conversion")
         kept = range(motion.first_step, motion.first_step + num_steps)
         said, lost = texts_of(*self.spoken(record), kept)
+        frames, left_out = self._frames(steps["observation"], slice(kept.start, kept.stop), pictures)
         return Episode(
             dataset=self.name,
             source_record=f"{part.name}/{index}",
@@ -189,12 +197,18 @@ class RldsSource(ABC):
             control_hz=self.control_hz,
             texts=said,
             time_ns=np.round(np.arange(num_steps) * 1e9 / self.control_hz).astype(np.int64),
-            cameras=self._frames(steps["observation"], slice(kept.start, kept.stop)),
+            cameras=frames,
             state_encoding=motion.state_encoding,
             action_encoding=motion.action_encoding,
             split=part.options["split"],
             licence=self.licence,
-            notes={**({"doubt": self.doubt} if self.doubt else {}), **motion.notes, **self._units(motion), **lost},
+            notes={
+                **({"doubt": self.doubt} if self.doubt else {}),
+                **motion.notes,
+                **self._units(motion),
+                **lost,
+                **left_out,
+            },
             state=None if motion.state is None else vector(motion.state, "state"),
             action=vector(motion.action, "action"),
             **fields_of("raw_state", motion.raw_state),
@@ -211,25 +225,39 @@ class RldsSource(ABC):
                 notes[note_key(column, "units")] = ",".join(unscaled(layout).units)
         return notes
 
-    def _frames(self, observation: Steps, keep: slice) -> dict[str, CameraFrames]:
-        """Fit the images of every camera that this episode has."""
-        found = {}
+    def _frames(
+        self, observation: Steps, keep: slice, pictures: Mapping[str, str]
+    ) -> tuple[dict[str, CameraFrames], dict[str, str]]:
+        """Fit the images of every camera that this episode has; note those that are no cameras, beside the main one.
+
+        `pictures` tells what features.json says of images, by their keys.
+        """
+        found, left_out = {}, []
         for slot, key in self.cameras.items():
             try:
                 images = lookup(observation, key)[keep]
             except RecordError:
                 images = []
-            if self.is_absent(slot, images):
-                continue
             try:
+                if (dtype := pictures.get(f"steps/observation/{key}", "no pictures")) in NO_CAMERAS and len(images):
+                    raise NoCameraError(f"holds {dtype}, no colours: {NO_CAMERAS[dtype]}")
+                if self.is_absent(slot, images):
+                    continue
                 found[slot] = jpeg.fit(images, self.frame_size, bgr=slot in self.bgr)
             except RecordError as error:
-                raise RecordError(f"steps/observation/{key}: {error}") from error
-        return found
+                if slot == "primary" or not isinstance(error, NoCameraError):
+                    raise RecordError(f"steps/observation/{key}: {error}") from error
+                left_out.append(f"{slot}: steps/observation/{key}: {error}")
+        return found, {"cameras_left_out": "; ".join(left_out)} if left_out else {}
 
     def is_absent(self, slot: str, images: Sequence[bytes]) -> bool:
         """Say whether a camera was not there; publishers pad it with empty strings."""
         return slot != "primary" and not any(images)
+
+
+def _pictures(schema: features.Group) -> dict[str, str]:
+    """Tell the dtype of the pictures of each image, by its key."""
+    return {key: leaf.dtype for key, leaf, _ in features.leaves(schema) if leaf.kind == "image"}
 
 
 def _fingerprint(shard: rlds.Shard) -> str:
