@@ -7,7 +7,8 @@ joint.position, effector.position                       of both arms: by the sid
 The order is always the same, so that state and action fit: left before right, an arm before its gripper or hand, then
 head, waist and the like where state and action both have them. Joints go before poses of hands. Velocities, torques and
 what has no such name stay raw. Where two columns claim one place, where names of values leave open which side they are
-of, and where some columns are changes and others are not, nothing is put together.
+of or contradict the name of their column, and where some columns are changes and others are not, nothing is put
+together.
 """
 
 import re
@@ -24,6 +25,7 @@ PREFIXES: Mapping[str, Sequence[str]] = {
     ),
     "action": ("action.", "actions."),
 }
+WHOLE = ("left", "right")
 SIDES = {"left": "left", "l": "left", "right": "right", "r": "right"}
 APART = frozenset(
     (
@@ -183,6 +185,8 @@ def _unclear(
     sides: Sequence[str], arms: Mapping[str, list[Feature]], ends: Mapping[str, Mapping[str, list[Feature]]]
 ) -> str:
     """Say which columns cannot be shared out among the arms."""
+    if problem := _other_side(arms, ends):
+        return problem
     shared = [("arm", column) for column in arms.get("", [])]
     num_columns = sum(len(columns) for sided in (arms, *ends.values()) for columns in sided.values())
     two = len(sides) == 2
@@ -207,6 +211,22 @@ def _unclear(
     return ""
 
 
+def _other_side(arms: Mapping[str, list[Feature]], ends: Mapping[str, Mapping[str, list[Feature]]]) -> str:
+    """Say which column is of one side by its own name, and of the other by the name of a value.
+
+    A letter counts where all values have one: a lone `r` is a roll. Both sides in one gripper are its fingers.
+    """
+    for kind, sided in (("arm", arms), *ends.items()):
+        for side, column in ((side, column) for side, columns in sided.items() if side for column in columns):
+            letters_count = bool(_told_sides(column))
+            words = {name: [word for word in _words(name) if letters_count or word in WHOLE] for name in column.names}
+            of_values = {name: _side(told) for name, told in words.items()}
+            others = [name for name, told in of_values.items() if told not in ("", side)]
+            if others and not (kind == "gripper" and side in of_values.values()):
+                return f"{column.key} is of the {side} side by its name, {others[0]:.80} of it is of the other"
+    return ""
+
+
 def _value_sides(column: Feature) -> tuple[str, ...]:
     """Tell the side of each value by its name, `` where that tells none; empty where names are not one for each."""
     return tuple(_side(_words(name)) for name in column.names) if len(column.names) == column.width else ()
@@ -214,7 +234,7 @@ def _value_sides(column: Feature) -> tuple[str, ...]:
 
 def _side(words: Sequence[str]) -> str:
     """Tell the one side that words name; a whole word counts more than a letter."""
-    whole = {word for word in words if word in ("left", "right")}
+    whole = {word for word in words if word in WHOLE}
     found = whole or {SIDES[word] for word in words if word in SIDES}
     return found.pop() if len(found) == 1 else ""
 

@@ -165,6 +165,33 @@ def test_names_of_values_tell_the_sides_of_a_column_of_both_arms(v2, joints, gri
     assert first.notes["state_grippers"] == "7,15"
 
 
+@pytest.mark.parametrize(
+    ("column", "names", "contradicts"),
+    [
+        ("left_arm", ["right_j0", "right_j1"], "right_j0"),
+        ("left_arm", ["left_j0", "right_j1"], "right_j1"),
+        ("left_arm", ["j0", "elbowRight"], "elbowRight"),
+        ("left_arm", ["r_j0", "r_j1"], "r_j0"),
+        ("left_arm", ["l_j0", "l_j1"], ""),
+        ("left_arm", ["p", "r"], ""),  # pitch and roll
+        ("left_gripper", ["left_finger", "right_finger"], ""),
+        ("left_gripper", ["l", "r"], ""),
+        ("left_gripper", ["left_of_right_0", "1"], ""),
+        ("left_gripper", ["right_0", "right_1"], "right_0"),
+    ],
+)
+def test_a_column_of_one_side_whose_values_are_called_after_the_other_is_not_taken(v2, column, names, contradicts):
+    others = [name for name in ("left_arm", "right_arm", "left_gripper", "right_gripper") if name != column]
+    columns = {f"observation.state.{name}": told(1, 2) for name in (column, *others)}
+    found = read_all(with_columns(v2, columns, **{f"observation.state.{column}": {"names": names}}))
+    if not contradicts:
+        assert found[0].state.shape[1] == 8
+        return
+    assert found[0].state is None
+    said = f"observation.state.{column} is of the left side by its name, {contradicts} of it is of the other"
+    assert said in found[0].notes["state_missing"]
+
+
 def test_names_of_values_tell_the_sides_of_a_gripper_beside_columns_of_each_arm(v2):
     columns = {f"action.{name}": told(i, 7) for i, name in enumerate(("right_arm", "left_arm"))}
     columns["action.gripper"] = told(2, 2)
