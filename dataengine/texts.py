@@ -70,6 +70,15 @@ def at(texts: Iterable[Text], step: int) -> tuple[Text, ...]:
     return tuple(text for text in texts if text.start <= step < text.end)
 
 
+def num_silent(texts: Iterable[Text], num_steps: int) -> int:
+    """Count the steps at which nothing is said."""
+    silent, reached = 0, 0
+    for text in sorted(texts, key=lambda t: t.start):
+        silent += max(text.start - reached, 0)
+        reached = max(reached, text.end)
+    return silent + max(num_steps - reached, 0)
+
+
 def said_at(texts: Iterable[Text], step: int) -> str:
     """Choose the phrase of a step, the same every time; empty where nothing holds."""
     there = at(texts, step)

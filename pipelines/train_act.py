@@ -8,6 +8,7 @@ from typing import Any, Literal
 
 from pydantic import Field, model_validator
 
+from dataengine import texts
 from dataengine.config import MOST, MOST_WORKERS
 from dataengine.errors import DataEngineError
 from dataengine.mixture import Mixture, WindowSampler
@@ -30,6 +31,8 @@ from pipelines.training.run_folder import run_folder
 from pipelines.training.settings import LoopConfig
 from pipelines.training.tokenizer import Tokenizer
 
+LEAST_SILENT = 0.01
+"""Share of steps without an instruction that is told."""
 PLAIN_INTERVAL_S = 0.7
 """What `steps_per_latent` tells a policy that has no latent actions to space."""
 
@@ -285,6 +288,11 @@ def doubts(
     train: Sequence[EpisodeInfo],
 ) -> Iterator[str]:
     """Say what may go wrong with this data and these settings."""
+    if silent := _silent(train):
+        yield (
+            f"steps without an instruction: {', '.join(silent)}; windows there train without words. Stage "
+            f"drop_no_instruction of `villa curate` drops episodes that have none at all"
+        )
     if config.padded_actions == "rest":
         robots = sorted({(e.embodiment, e.dataset) for e in train if e.kind == "robot"})
         unsaid = [
@@ -302,6 +310,19 @@ def doubts(
                 f"latent actions '{latent.name}' have a root mean square of {size:.3g}, the noise that they are mixed "
                 f"with has 1: most of the learning goes to waste; scale_latents=true divides by it"
             )
+
+
+def _silent(train: Sequence[EpisodeInfo]) -> list[str]:
+    """Name the datasets of which nothing is said at a share of the steps, with it."""
+    steps, silent = Counter[str](), Counter[str]()
+    for e in train:
+        steps[e.dataset] += e.num_steps
+        silent[e.dataset] += texts.num_silent(e.texts, e.num_steps)
+    return [
+        f"{dataset} {silent[dataset] / num_steps:.0%}"
+        for dataset, num_steps in sorted(steps.items())
+        if silent[dataset] >= LEAST_SILENT * num_steps
+    ]
 
 
 def bodies(train: Sequence[EpisodeInfo], spec: WindowSpec) -> dict[str, dict[str, Any]]:

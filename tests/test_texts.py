@@ -71,6 +71,14 @@ def test_texts_take_turns_where_they_overlap_and_so_do_their_paraphrases():
     ]
 
 
+@pytest.mark.parametrize("seed", range(5))
+def test_steps_at_which_nothing_is_said_are_counted(seed):
+    draw = np.random.default_rng(seed)
+    spans = [sorted(draw.integers(0, 20, 2)) for _ in range(draw.integers(0, 4))]
+    there = [Text(int(a), int(b) + 1, ("x",)) for a, b in spans]
+    assert texts.num_silent(there, 20) == sum(not texts.said_at(there, i) for i in range(20))
+
+
 def test_neighbours_with_equal_words_are_one_text_and_silence_is_none():
     assert texts.spans([["a"], ["a ", "a"], ["", " "], ["b", "c"], [], ["b", "c"]]) == (
         Text(0, 2, ("a",)),

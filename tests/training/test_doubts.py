@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from dataengine.episode import Text
 from dataengine.errors import DataEngineError
 from dataengine.normalize import Normalizer
 from pipelines.train_act import TrainActConfig, bodies, doubts
@@ -29,6 +30,19 @@ def test_an_action_of_unknown_meaning_is_told_where_standing_still_must_be_known
     assert len(found) == said
     assert not said or "arm7_jaw in pantry" in found[0]
     assert not list(doubts(config(padded_actions="repeat"), reader, norm, None, reader.episodes))
+
+
+def test_steps_at_which_nothing_is_said_are_told_by_dataset() -> None:
+    pick, place = Text(5, 10, ("pick",)), Text(8, 20, ("place",))
+    episodes = [
+        make_episode(0, num_steps=20, texts=(place, pick)),
+        make_episode(1, num_steps=20, texts=()),
+        make_episode(2, num_steps=30, dataset="larder", dataset_id=2),
+    ]
+    reader = MadeReader(episodes)
+    settings = config(padded_actions="skip")
+    (found,) = doubts(settings, reader, Normalizer(statistics(reader)), None, episodes)
+    assert found.startswith("steps without an instruction: pantry 62%; windows there train without words")
 
 
 @pytest.mark.parametrize(
