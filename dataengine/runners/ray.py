@@ -6,15 +6,15 @@ What needs something dear at hand, a model on a GPU, goes to a pool of actors in
 import logging
 import os
 import pickle
-import signal
 import socket
 import sys
-import threading
 import warnings
 from collections import deque
 from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, Final, TypeVar
+
+os.environ.setdefault("RAY_DISABLE_FAILURE_SIGNAL_HANDLER", "1")  # it prints its stack and aborts; asked at import
 
 import ray
 from ray.exceptions import (
@@ -30,6 +30,7 @@ from dataengine.episode import Part, Reject
 from dataengine.errors import DataEngineError
 from dataengine.protocols import PartReader
 from dataengine.runners.attempts import Attempt, Attempts, Limits
+from dataengine.runners.interrupts import starting_servers
 from dataengine.runners.worker import Outcome, read_part
 from dataengine.store.receipts import Receipt
 from dataengine.store.staging import Staging
@@ -175,13 +176,11 @@ def _connect(address: str | None) -> str:
             warnings.filterwarnings("ignore", message="lance is not fork-safe")
             # Without "local" Ray would join whatever cluster was last started on this machine.
             place = {"address": named} if named else {"address": "local", "include_dashboard": False}
-            told = signal.getsignal(signal.SIGTERM)
-            context = ray.init(**place, log_to_driver=False, logging_level=logging.ERROR)
+            with starting_servers():
+                context = ray.init(**place, log_to_driver=False, logging_level=logging.ERROR)
     except (OSError, RuntimeError, ValueError) as error:
         where = f"cannot reach the Ray cluster at '{named}'" if named else "cannot start Ray in this machine"
         raise DataEngineError(f"{where}: {error}; --engine local needs none") from error
-    if threading.current_thread() is threading.main_thread() and told is not None:
-        signal.signal(signal.SIGTERM, told)  # Ray's own handler prints its stack and aborts
     return context.address_info["address"]
 
 

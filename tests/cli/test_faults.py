@@ -6,7 +6,7 @@ import signal
 import subprocess
 import sys
 import time
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 
@@ -188,3 +188,25 @@ def test_a_stopped_ingest_says_so_in_one_line(tmp_path, engine, number, expected
     assert err == f"villa ingest: {expected[1]}; the same command continues where it stopped\n"
     assert code == expected[0]
     assert Corpus.open(tmp_path / "corpus").verify().ok
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("server", ["gcs_server", "raylet"])
+def test_sigterm_to_the_group_while_ray_starts_is_one_line_too(tmp_path, server):
+    """As a scheduler sends it: Ray, half started, must neither take it for itself nor lose its servers to it."""
+    child = begin_ingest(tmp_path, "ray")
+    while server not in programs_of(child.pid) and child.poll() is None:
+        time.sleep(0.005)
+    os.killpg(child.pid, signal.SIGTERM)
+    _, err = child.communicate(timeout=20)  # Ray by itself takes half a minute
+    assert err.decode() == "villa ingest: terminated; the same command continues where it stopped\n"
+    assert child.returncode == 143
+
+
+def programs_of(pid):
+    """Names of the programs that a process has started."""
+    names = []
+    for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split():
+        with suppress(OSError):  # gone in the meantime
+            names.append(Path(f"/proc/{child}/exe").readlink().name)
+    return names
