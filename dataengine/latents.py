@@ -15,6 +15,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from dataengine import labels
+from dataengine.episode import spelt
 from dataengine.windows import LatentInfo
 
 
@@ -50,11 +51,11 @@ def write_npz(path: Path, info: LatentInfo, videos: Sequence[VideoLatents]) -> N
 
 
 def as_table(info: LatentInfo, videos: Sequence[VideoLatents]) -> pa.Table:
-    """Arrange latent actions as rows of videos."""
+    """Arrange latent actions as rows of videos; bytes of a name that are no letters are spelt out."""
     own = [pa.field("video", pa.string()), pa.field("time_s", pa.list_(pa.float64()))]
     schema = pa.schema([*own, *labels.label_fields(info, "primary")])
     columns = [
-        [v.video for v in videos],
+        [spelt(v.video) for v in videos],
         [v.time_s for v in videos],
         [v.latent.reshape(-1) for v in videos],
         [v.codes.reshape(-1) for v in videos],

@@ -17,12 +17,13 @@ from pydantic import Field
 
 from dataengine import labels
 from dataengine.config import MOST_HZ, MOST_WORKERS, Config
+from dataengine.episode import spelt
 from dataengine.errors import DataEngineError
 from dataengine.guard import little_memory, share_gb
 from dataengine.latents import VideoLatents, as_table, write_npz
 from dataengine.progress import task
 from dataengine.report import Report
-from dataengine.windows import LatentInfo, steps_per_latent
+from dataengine.windows import LatentInfo
 from models.fingerprint import fingerprint
 from pipelines.encode import Wanted, cut_windows, encode_windows
 from pipelines.video_segments import Cutter, End, Segment, decode_side_by_side
@@ -30,6 +31,8 @@ from pipelines.video_segments import Cutter, End, Segment, decode_side_by_side
 if TYPE_CHECKING:
     from models.lam import Lam
 
+SPACING_SLACK = 0.01
+"""How much longer or shorter than the interval a latent action may be, as a share."""
 SUFFIXES = frozenset(
     ("mp4", "m4v", "mov", "mkv", "webm", "avi", "mpg", "mpeg", "ts", "ogv", "wmv", "flv", "3gp", "gif")
 )
@@ -50,7 +53,7 @@ class LabelVideoConfig(Config):
     interval_s: float | None = Field(None, gt=0, le=3600)
     """Seconds between the two frames of a latent action; by default the model's own."""
     rate_hz: float | None = Field(None, gt=0, le=MOST_HZ)
-    """Latent actions in a second; by default one for each interval, end to end."""
+    """Latent actions in a second, a whole number of them in an interval; by default one, end to end."""
     batch: int = Field(64, ge=1, le=65_536)
     """Windows that go through the model at once, at most; on a CPU as many as its cache holds."""
     device: str | None = None
@@ -111,6 +114,7 @@ def run(config: LabelVideoConfig) -> LabelVideoReport:
         d=lam.config.latent_dim,
         interval_s=config.interval_s or lam.config.interval_s,
     )
+    _stride(config, info)
     # The drivers of accelerators map memory as they please; beside them there is no limit.
     alone = next(lam.parameters()).device.type == "cpu"
     with little_memory(share_gb(workers=1)) if alone else nullcontext():
@@ -132,7 +136,7 @@ def run(config: LabelVideoConfig) -> LabelVideoReport:
         interval_s=info.interval_s,
         videos=len(found),
         latents=count,
-        rejected=rejected,
+        rejected={spelt(name): spelt(reason) for name, reason in rejected.items()},
         codes_used=[len(np.unique(slot)) for slot in codes.T],
         seconds=round(seconds, 3),
         latents_per_s=round(count / seconds, 1),
@@ -156,14 +160,26 @@ def find_videos(places: Sequence[str]) -> list[str]:
     return list(found)
 
 
+def _stride(config: LabelVideoConfig, info: LatentInfo) -> int:
+    """Count the latent actions that begin in an interval; raise ValueError where they are no whole number."""
+    wanted = (config.rate_hz or 1 / info.interval_s) * info.interval_s
+    stride = max(round(wanted), 1)
+    if abs(wanted - stride) > SPACING_SLACK * stride:
+        raise ValueError(
+            f"rate_hz={config.rate_hz:g}: {wanted:.3g} latent actions would begin in the {info.interval_s:g} s that "
+            f"each of them lasts, expected a whole number; take rate_hz={stride / info.interval_s:.6g}"
+        )
+    return stride
+
+
 def label_videos(
     files: Sequence[str], lam: "Lam", info: LatentInfo, config: LabelVideoConfig
 ) -> tuple[list[VideoLatents], dict[str, str]]:
     """Give the latent actions of the files that can be read, in their order, and why the others cannot."""
-    rate_hz = config.rate_hz or 1 / info.interval_s
+    stride = _stride(config, info)
     cutter = Cutter(
-        rate_hz=rate_hz,
-        stride=steps_per_latent(rate_hz, info.interval_s),
+        rate_hz=config.rate_hz or 1 / info.interval_s,
+        stride=stride,
         num_frames=lam.config.num_frames,
         side=lam.config.resolution,
     )

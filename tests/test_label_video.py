@@ -1,6 +1,7 @@
 """Anybody's video, written by PyAV in sight, labelled without a corpus."""
 
 import json
+import os
 from fractions import Fraction
 from pathlib import Path
 
@@ -77,6 +78,15 @@ def test_frames_are_taken_by_their_time_stamps_not_by_their_number(tmp_path):
     np.testing.assert_array_equal(found["codes"], load_lam(GOLDEN).encode(pictures[nearest]).codes[0].numpy())
 
 
+@pytest.mark.parametrize(("rate_hz", "hint"), [(12, "10"), (1, "5"), (7, "5"), (0.01, "5")])
+def test_a_rate_at_which_no_pair_is_an_interval_apart_is_refused(tmp_path, rate_hz, hint):
+    path = write_video(tmp_path / "a.mp4", 2, np.arange(40) * 40)
+    with pytest.raises(ValueError, match=rf"begin in the 0\.2 s .* take rate_hz={hint}$"):
+        label(tmp_path, path, interval_s=0.2, rate_hz=rate_hz)
+    report, _ = label(tmp_path, path, interval_s=0.7, rate_hz=10)  # 7.0 of them, whatever floats make of it
+    assert report.latents == 16 - 7
+
+
 @pytest.mark.parametrize("segment", [3, 16, 256])
 def test_a_long_video_read_in_segments_has_the_same_latents(tmp_path, monkeypatch, segment):
     monkeypatch.setattr(video_segments, "SEGMENT_FRAMES", segment)
@@ -136,6 +146,21 @@ def test_a_table_has_a_row_for_each_video_and_says_who_made_it(tmp_path):
     codes = np.concatenate([np.array(row).reshape(-1, 4) for row in table["codes__golden_lam"].to_pylist()])
     np.testing.assert_array_equal(codes, plain["codes"])
     assert table.schema.field("latent__golden_lam").metadata[b"villa:lam_fingerprint"].decode() == report.fingerprint
+
+
+@pytest.mark.parametrize("name", ["latents.npz", "latents.lance"])
+def test_names_of_files_may_be_any_bytes(tmp_path, name):
+    good, bad = (tmp_path / os.fsdecode(some) for some in (b"caf\xe9\n.mp4", b"bad\xff.mp4"))
+    write_video(tmp_path / "plain.mp4", 0, np.arange(40) * 40).rename(good)
+    bad.write_bytes(b"no video")
+    report, out = label(tmp_path, good, bad, name=name, interval_s=0.2)
+    assert report.videos == 1
+    assert "bad\\udcff.mp4: " in report.summary()
+    assert json.loads(report.model_dump_json())["rejected"]
+    if name == "latents.lance":
+        import lance
+
+        assert lance.dataset(str(out)).to_table()["video"].to_pylist() == [f"{tmp_path}/caf\\udce9\n.mp4"]
 
 
 def test_what_is_there_is_never_overwritten(tmp_path):
