@@ -23,6 +23,8 @@ from dataengine.store.side_tables import new_run_id
 from dataengine.store.tables import say_error
 from pipelines.corpus_place import refuse_corpus
 from pipelines.ingest_report import COUNTS, IngestReport, few, reasons
+from pipelines.output_folder import roots_of
+from pipelines.run_note import note
 
 if TYPE_CHECKING:
     from pipelines.ingest import DatasetConfig, EngineConfig
@@ -115,7 +117,8 @@ def ingest(config: "EngineConfig", jobs: Sequence[Job], about: Mapping[str, obje
     `about` is what the run's row keeps as its configuration, with the `roots` as they are found from anywhere. Raise
     when a part is unaccounted for.
     """
-    about = {**about, "roots": sorted({normal_uri(job.report.root) for job in jobs})}
+    roots = {normal_uri(job.report.root) for job in jobs}
+    about = {**about, "roots": sorted(roots)}
     refuse_corpus(config.corpus, [job.report.root for job in jobs])
     try:
         run = _Run(config, jobs, about)
@@ -123,6 +126,8 @@ def ingest(config: "EngineConfig", jobs: Sequence[Job], about: Mapping[str, obje
         run.account()
         if changed:
             run.note()
+        elif not roots <= roots_of(run.corpus):
+            note(run.corpus, run.row())  # an older villa kept roots relative to nobody knows what
     except OSError as error:
         if is_disk_full(error):
             raise DataEngineError(f"{config.corpus}: {say_error(error)}; the same command continues") from error
@@ -209,21 +214,23 @@ class _Run:
 
     def note(self) -> None:
         """Keep this run's row up to date."""
+        self.corpus.append_run(self.row())
+
+    def row(self) -> dict[str, object]:
+        """Say what this run did, for the table of runs."""
         seconds = time.monotonic() - self.started
         self.corpus.refresh()
-        self.corpus.append_run(
-            {
-                "run_id": self.run_id,
-                "command": "ingest",
-                "config": self.about,
-                "started_at": self.started_at,
-                "seconds": seconds,
-                "version_in": self.version_in,
-                "version_out": self.corpus.version,
-                "steps_per_second": self._total("steps") / max(seconds, 1e-9),
-                "counts": {name: self._total(name) for name in COUNTS},
-            }
-        )
+        return {
+            "run_id": self.run_id,
+            "command": "ingest",
+            "config": self.about,
+            "started_at": self.started_at,
+            "seconds": seconds,
+            "version_in": self.version_in,
+            "version_out": self.corpus.version,
+            "steps_per_second": self._total("steps") / max(seconds, 1e-9),
+            "counts": {name: self._total(name) for name in COUNTS},
+        }
 
     def _total(self, count: str) -> int:
         return sum(getattr(job.report, count) for job in self.jobs)

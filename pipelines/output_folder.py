@@ -1,8 +1,8 @@
 """A folder that a command writes: what is ours in it is listed, everything else stays as it is.
 
-`.villa-output.json` (the marker) says which command wrote the folder and which files; it names a file before that is
-written, so that a killed command goes on. Only listed files are ever replaced or deleted. `.villa-lock` keeps a second
-command out for as long as the first one lives: the kernel lets go of it however that one ends.
+Only files that the marker lists (see `output_marker.py`), and that still hold what we left in them, are ever replaced
+or deleted. `.villa-lock` keeps a second command out for as long as the first one lives: the kernel lets go of it
+however that one ends.
 """
 
 import contextlib
@@ -20,20 +20,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from dataengine.errors import DataEngineError
-from dataengine.formats import json_file
 from dataengine.shard_manifest import LOCK
+from pipelines.output_marker import MARKER, Marker, leaves, read_marker
 
 if TYPE_CHECKING:
     from dataengine.store import Corpus
 
-MARKER = ".villa-output.json"
-VERSION = 1
 NO_LOCKS = frozenset((errno.ENOLCK, errno.ENOTSUP, errno.ENOSYS, errno.EINVAL))
 """What disks of a network say that keep no locks."""
 PASSING = frozenset((MARKER, LOCK, ".DS_Store", "lost+found", f"{MARKER}.partial"))
 """Names that say nothing about whose a folder is."""
-PAGES = frozenset(("curate", "probe", "lam report"))
-"""Commands that list each of their files, never a folder with all that is in it."""
 SIGNS = (("meta/info.json",), ("features.json", "dataset_info.json"), ("task_info", "observations"))
 """Files by which folders of raw recordings are known: LeRobot, RLDS, AgiBot."""
 
@@ -56,7 +52,9 @@ class OutputFolder:
 
     root: Path
     command: str
-    _names: set[str] = field(default_factory=set)
+    _marker: Marker
+    _claimed: set[str] = field(default_factory=set)
+    """Files that this call may have written."""
 
     def path(self, name: str) -> Path:
         """Give the path of a file that is about to be written; its folder is there."""
@@ -68,21 +66,25 @@ class OutputFolder:
     def claim(self, *names: str) -> None:
         """List files that will be written, and folders (`name/`) with all that is in them; refuse what is another's."""
         for name in names:
-            if _leaves(self.root, name):
+            if leaves(self.root, name):
                 raise DataEngineError(
                     f"{self.root / name}: a link leads out of the folder, to {(self.root / name).resolve()}, where "
                     f"nothing is written; remove the link, or give another folder"
                 )
-        new = [name for name in names if not self._is_listed(name)]
+        new = [name for name in names if not self._marker.lists(name)]
         for name in new:
             if os.path.lexists(self.root / name):
                 raise DataEngineError(
                     f"{self.root / name}: is there already and `villa {self.command}` did not write it; move it away, "
                     f"or give another folder"
                 )
-        if new or not (self.root / MARKER).exists():
-            self._names.update(new)
-            self._save()
+        self._claimed.update(names)
+        known = self._marker.left.keys() & names
+        if new or known or not (self.root / MARKER).exists():
+            self._marker.names.update(new)
+            for name in known:
+                del self._marker.left[name]
+            self._marker.save()
 
     def write(self, name: str, words: str) -> Path:
         """Write a text file, whole or not at all."""
@@ -94,22 +96,21 @@ class OutputFolder:
 
     def remove(self, *patterns: str) -> None:
         """Delete the listed files that match; the list keeps them no longer."""
-        gone = {name for name in self._names if any(fnmatchcase(name, pattern) for pattern in patterns)}
+        gone = {name for name in self._marker.names if any(fnmatchcase(name, pattern) for pattern in patterns)}
         for name in gone:
             (self.root / name).unlink(missing_ok=True)
+            self._marker.left.pop(name, None)
         if gone:
-            self._names -= gone
-            self._save()
+            self._marker.names -= gone
+            self._marker.save()
 
-    def _is_listed(self, name: str) -> bool:
-        return name in self._names or any(f"{above}/" in self._names for above in Path(name).parents)
-
-    def _save(self) -> None:
-        self.root.mkdir(parents=True, exist_ok=True)
-        draft = self.root / f"{MARKER}.partial"
-        about = {"villa": VERSION, "command": self.command, "files": sorted(self._names)}
-        draft.write_text(json.dumps(about, indent=1), encoding="utf-8")
-        draft.replace(self.root / MARKER)
+    def end(self, *, is_new: bool) -> None:
+        """Note what this call left in its files; a new marker that lists nothing that is there goes."""
+        if is_new and not any(os.path.lexists(self.root / name) for name in self._marker.names):
+            (self.root / MARKER).unlink(missing_ok=True)
+        elif self._claimed and self.root.exists():
+            self._marker.note(self._claimed)
+            self._marker.save()
 
 
 @contextlib.contextmanager
@@ -127,23 +128,28 @@ def claimed(
     place = Path(root).expanduser().absolute()
     refuse_place(place, sources)
     _listed(place, command, before)
-    is_new = not place.exists()
-    place.mkdir(parents=True, exist_ok=True)
-    with locked(place, command):
+    with made(place), locked(place, command):
+        is_new = not (place / MARKER).exists()
+        # Looked at again: whoever had the lock may have written since.
+        folder = OutputFolder(place, command, _listed(place, command, before))
         try:
-            # Looked at again: whoever had the lock may have written since.
-            yield OutputFolder(place, command, _listed(place, command, before))
+            yield folder
         finally:
-            if is_new:
-                _remove_empty(place)
+            with contextlib.suppress(OSError):  # it would hide why the command ended
+                folder.end(is_new=is_new)
 
 
-def _remove_empty(place: Path) -> None:
-    """Leave no folder behind in which nothing came to lie."""
-    if {entry.name for entry in place.iterdir()} <= {MARKER, LOCK}:
-        (place / MARKER).unlink(missing_ok=True)
-        (place / LOCK).unlink(missing_ok=True)
-        place.rmdir()
+@contextlib.contextmanager
+def made(place: Path) -> Iterator[None]:
+    """Make a folder, and leave nothing behind of what had to be made when nothing came to lie in it."""
+    new = [folder for folder in (place, *place.parents) if not folder.exists()]
+    place.mkdir(parents=True, exist_ok=True)
+    try:
+        yield
+    finally:
+        with contextlib.suppress(OSError):
+            for folder in new:
+                folder.rmdir()
 
 
 def refuse_place(place: Path, sources: Iterable[str] = ()) -> None:
@@ -164,24 +170,26 @@ def _is_recordings(folder: Path) -> bool:
     return any(all((folder / name).exists() for name in names) for names in SIGNS)
 
 
-def _listed(place: Path, command: str, before: Before | None) -> set[str]:
-    """Read which files of a folder this command wrote; refuse the folder of anybody else."""
+def _listed(place: Path, command: str, before: Before | None) -> Marker:
+    """Read which files of a folder this command wrote; refuse the folder of anybody else, and files changed since."""
     if not place.exists():
         if place.is_symlink():
             raise DataEngineError(f"{place}: is a link to nothing, expected a folder; remove it, or give another name")
-        return set()
+        return Marker(place, command)
     if not place.is_dir():
         raise DataEngineError(f"{place}: is a file, expected a folder; give another name")
     if (place / MARKER).exists():
-        return _read_marker(place, command)
+        marker = read_marker(place, command)
+        _refuse_changed(marker)
+        return marker
     found = sorted(entry.name for entry in place.iterdir() if entry.name not in PASSING)
     if not found:
-        return set()
+        return Marker(place, command)
     if before is not None and before.proof(place):
         files = _files(place, before) - PASSING
         ours = {name for name in files if re.fullmatch(before.files, name)}
         if before.beside or ours == files:
-            return ours
+            return Marker(place, command, ours)
         found = sorted(files - ours)
     raise DataEngineError(
         f"{place}: holds files that `villa {command}` did not write ({found[0]}"
@@ -200,36 +208,15 @@ def _files(place: Path, before: Before) -> set[str]:
     return found
 
 
-def _read_marker(place: Path, command: str) -> set[str]:
-    try:
-        about = json_file.as_object(json_file.read(place / MARKER))
-        theirs, names = about["command"], {str(name) for name in about["files"]}
-    except (OSError, ValueError, KeyError, TypeError) as error:
+def _refuse_changed(marker: Marker) -> None:
+    """Refuse to go over files that somebody else changed or put in the place of ours."""
+    changed = marker.changed()
+    if changed:
+        more = f" (and {len(changed) - 1} more files)" if len(changed) > 1 else ""
         raise DataEngineError(
-            f"{place / MARKER}: cannot be read ({type(error).__name__}), so nobody knows what is ours in its folder; "
-            f"give a new folder"
-        ) from error
-    if theirs != command:
-        raise DataEngineError(
-            f"{place}: holds what `villa {theirs}` wrote, found `villa {command}`; give another folder"
+            f"{marker.root / changed[0]}: is not what `villa {marker.command}` left there{more}, and what others wrote "
+            f"is never overwritten; move it away, or give another folder"
         )
-    outside = [name for name in sorted(names) if ".." in name.split("/") or _leaves(place, name)]
-    if outside:
-        raise DataEngineError(
-            f"{place / MARKER}: lists {outside[0]}, which is outside of the folder; give a new folder"
-        )
-    folders = [name for name in sorted(names) if not name.endswith("/") or theirs in PAGES]
-    folders = [name for name in folders if (place / name).is_dir()]
-    if folders:
-        raise DataEngineError(
-            f"{place / MARKER}: damaged, lists the folder {folders[0]}, expected files; give a new folder"
-        )
-    return names
-
-
-def _leaves(folder: Path, name: str) -> bool:
-    """Tell whether a name, with its links followed, lies outside of the folder."""
-    return not (folder / name).resolve().is_relative_to(folder.resolve())
 
 
 @contextlib.contextmanager
@@ -248,7 +235,11 @@ def locked(folder: Path, command: str) -> Iterator[None]:
 def _lock(folder: Path) -> int:
     """Open the lock of a folder and take it; the kernel gives it back when this process ends."""
     while True:
-        handle = os.open(folder / LOCK, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o644)
+        try:
+            handle = os.open(folder / LOCK, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o644)
+        except FileNotFoundError:  # whoever made the folder left nothing in it and has just deleted it
+            folder.mkdir(parents=True, exist_ok=True)
+            continue
         try:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
@@ -294,11 +285,14 @@ def roots_of(corpus: "Corpus") -> set[str]:
 
 
 def sources_at(place: str | Path) -> set[str]:
-    """List the roots behind a corpus; none of shards, which are trained on where there is neither corpus nor Lance."""
+    """List the roots behind a corpus or shards; nothing of Lance is needed for these."""
+    from dataengine.shard_manifest import read_manifest
     from dataengine.shards import is_shards
 
-    if not str(place) or ("://" not in str(place) and is_shards(place)):
+    if not str(place):
         return set()
+    if "://" not in str(place) and is_shards(place):
+        return set(read_manifest(Path(place))[1].roots)
     from dataengine.store import Corpus
 
     return roots_of(Corpus.open(str(place))) if Corpus.exists(str(place)) else set()

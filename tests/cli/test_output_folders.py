@@ -16,7 +16,7 @@ from store.npz_source import write_parts
 
 from dataengine.errors import DataEngineError
 from dataengine.store import Corpus
-from pipelines import stats
+from pipelines import ingest_run, stats
 from pipelines.output_folder import LOCK, MARKER, claimed, locked
 
 ROOT = Path(__file__).parents[2]
@@ -136,7 +136,10 @@ def test_a_folder_of_another_command_is_refused(villa, made, tmp_path, name):
     assert villa(*commands(made, out)["curate"]).code == 0
     said = villa(*commands(made, out)[name])
     assert said.code == 2
-    assert f"holds what `villa curate` wrote, found `villa {name}`" in said.line
+    assert (
+        f"{out}: found the output of `villa curate`, expected a new folder or one that `villa {name}` wrote"
+        in said.line
+    )
 
 
 @pytest.mark.parametrize(
@@ -149,6 +152,82 @@ def test_a_damaged_marker_is_named(villa, made, tmp_path, words):
     said = villa(*commands(made, tmp_path)["curate"])
     assert said.code == 2
     assert f"{tmp_path / MARKER}: " in said.line
+
+
+def put_over(file):
+    """Have a user's own file where one of ours may lie."""
+    file.unlink(missing_ok=True)
+    file.parent.mkdir(exist_ok=True)
+    file.write_text("mine")
+
+
+@pytest.mark.parametrize(
+    ("name", "file"),
+    [
+        ("curate", "index.html"),
+        ("probe", "report.json"),
+        ("lam report", "pictures/pair-0-1.jpg"),
+        ("train lam", "model.safetensors"),
+        ("train lam", "metrics.jsonl"),
+    ],
+)
+def test_a_file_of_the_user_over_one_of_ours_is_neither_replaced_nor_deleted(villa, made, tmp_path, name, file):
+    out, line = tmp_path / "out", commands(made, tmp_path / "out")[name]
+    assert villa(*line).code == 0
+    assert (out / file).exists()
+    put_over(out / file)
+    before = tree(out)
+    said = villa(*line)
+    assert said.code == 2
+    assert f"{out / file}: is not what `villa {name}` left there" in said.line
+    assert said.line.endswith("move it away, or give another folder")
+    assert tree(out) == before
+    (out / file).unlink()
+    assert villa(*line).code == 0
+
+
+def test_a_file_of_the_user_under_a_listed_name_that_was_never_written_stays(villa, made, tmp_path):
+    out, line = tmp_path / "out", commands(made, tmp_path / "out")["train lam"]
+    assert villa(*line, "--set", "steps=3", "--set", "max_minutes=1e-6").code == 0
+    assert not (out / "model_config.json").exists()
+    put_over(out / "model_config.json")
+    assert villa(*line).code == 2
+    assert (out / "model_config.json").read_text() == "mine"
+
+
+def test_copies_of_an_output_and_outputs_of_killed_commands_are_gone_on_with(villa, made, tmp_path):
+    out, line = tmp_path / "out", commands(made, tmp_path / "copy")["curate"]
+    assert villa(*commands(made, out)["curate"]).code == 0
+    shutil.copytree(out, tmp_path / "copy", copy_function=shutil.copyfile)
+    assert villa(*line).code == 0
+    # What a killed command wrote last nobody noted.
+    with claimed(tmp_path / "copy", "curate") as folder:
+        folder.path("index.html")
+        marker = (tmp_path / "copy" / MARKER).read_text()
+    (tmp_path / "copy" / MARKER).write_text(marker)
+    (tmp_path / "copy/index.html").write_text("half a pa")
+    assert villa(*line).code == 0
+    assert (tmp_path / "copy/index.html").read_text().startswith("<!doctype html>")
+
+
+def test_of_a_run_with_other_settings_those_that_differ_are_named_and_no_others(villa, made, tmp_path):
+    line = commands(made, tmp_path / "out")["train lam"]
+    assert villa(*line).code == 0
+    changes = ("--set", "lr=0.5", "--set", "model.num_codes=64", "--set", "mixture.temperature=2.0")
+    said = villa(*line, *changes)
+    assert said.code == 2
+    head, *lines = said.err.splitlines()[-4:]
+    words = "holds a run with other settings or data; give the same to continue it, or another --out"
+    assert head == f"villa train lam: {tmp_path / 'out'} {words}"
+    assert lines == ["  lr: 0.002 -> 0.5", "  mixture.temperature: 1.0 -> 2.0", "  model.num_codes: not set -> 64"]
+    report = villa(*line, *changes, "--json").report
+    assert report["details"] == [line.strip() for line in lines]
+
+
+def test_a_command_that_fails_leaves_no_marker_in_a_folder_that_was_there(villa, made, tmp_path):
+    said = villa("train", "act", made / "corpus", "--out", tmp_path, *TRAIN)
+    assert said.code == 2
+    assert not list(tmp_path.iterdir())
 
 
 def test_nothing_is_deleted_or_written_through_a_link_that_leads_out(villa, made, tmp_path):
@@ -239,9 +318,16 @@ def test_a_disk_without_locks_is_told(villa, made, tmp_path, monkeypatch):
 
 
 def test_a_command_that_fails_leaves_no_folder(villa, made, tmp_path):
-    said = villa("probe", made / "corpus", "--lam", made / "nowhere", "--out", tmp_path / "out")
-    assert said.code == 2
-    assert not (tmp_path / "out").exists()
+    (made / "bare").exists() or make_corpus(made / "bare", {"a": [robot_episode("r0")]})
+    for line in (
+        ("probe", made / "corpus", "--lam", made / "nowhere", "--out"),
+        ("shard", made / "bare", "--out"),
+        ("shard", made / "corpus", "--latent", "nobody", "--out"),
+        ("train", "lam", made / "bare", "--out"),
+        ("train", "act", made / "corpus", "--out"),
+    ):
+        assert villa(*line, tmp_path / "runs/out").code == 2
+        assert not (tmp_path / "runs").exists()
 
 
 @pytest.mark.parametrize("place", ["raw", "raw/sub/corpus", "photos", "corpus/sub"])
@@ -269,6 +355,37 @@ def test_no_page_is_written_into_the_recordings_that_a_corpus_was_read_from(vill
     said = villa("eval", "replay", "--set", f"demonstrations={tmp_path / 'corpus'}", "--out", tmp_path / "raw/page")
     assert (said.code, "a folder of raw recordings" in said.line) == (2, True)
     assert not (tmp_path / "raw/page").exists()
+
+
+def test_trainings_on_shards_know_the_recordings_behind_them(villa, tmp_path):
+    write_parts(tmp_path / "raw", 2)
+    assert villa("ingest", NPZ, tmp_path / "raw", "--corpus", tmp_path / "corpus", "--workers", 1).code == 0
+    assert villa("stats", tmp_path / "corpus").code == 0
+    assert villa("shard", tmp_path / "corpus", "--out", tmp_path / "shards").code == 0
+    shutil.rmtree(tmp_path / "corpus")
+    for model in ("lam", "act", "world"):
+        said = villa("train", model, tmp_path / "shards", "--out", tmp_path / "raw/run")
+        assert said.code == 2
+        assert f"{tmp_path / 'raw/run'}: lies in {tmp_path / 'raw'}, a folder of raw recordings" in said.line
+    assert not (tmp_path / "raw/run").exists()
+
+
+def test_an_ingest_with_nothing_to_do_mends_the_roots_of_an_older_corpus(villa, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    write_parts(Path("raw"), 2)
+    line = ("ingest", NPZ, "raw", "--corpus", "corpus", "--workers", 1)
+    monkeypatch.setattr(ingest_run, "normal_uri", str)  # as an older one kept them
+    assert villa(*line).code == 0
+    monkeypatch.undo()
+    monkeypatch.chdir(tmp_path)
+    assert villa(*line).code == 0
+    num_runs = len(Corpus.open("corpus").runs())
+    assert villa(*line).code == 0
+    assert len(Corpus.open("corpus").runs()) == num_runs
+    (tmp_path / "there").mkdir()
+    monkeypatch.chdir(tmp_path / "there")
+    said = villa("curate", "../corpus", "--report", "../raw/page")
+    assert (said.code, "a folder of raw recordings" in said.line) == (2, True)
 
 
 @pytest.mark.parametrize("how", ["one", "plan"])
