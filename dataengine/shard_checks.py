@@ -9,18 +9,18 @@ import contextlib
 import fcntl
 import hashlib
 import os
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from dataengine.episode import stable_id
-from dataengine.errors import DataEngineError
 from dataengine.formats import tar
-from dataengine.shard_manifest import ADVICE, ShardEntry
+from dataengine.shard_manifest import DamagedShardsError, ShardEntry
 
 MIN_BYTES = 2**24
 """Smaller shards are read in milliseconds: a file would not pay."""
 WHOLE = b"whole"
+DAMAGED = "damaged, its bytes have another checksum than was written"
 
 
 class Checks:
@@ -31,7 +31,7 @@ class Checks:
         self._whole: set[int] = set()
 
     def require(self, numbers: Iterable[int]) -> None:
-        """Raise DataEngineError unless these shards are as they were written."""
+        """Raise DamagedShardsError unless these shards are as they were written."""
         new = sorted(set(numbers) - self._whole)
         if len(new) > 1:
             with ThreadPoolExecutor(min(len(new), os.cpu_count() or 1), "checksum") as pool:
@@ -46,28 +46,21 @@ class Checks:
             if mark is not None and os.pread(mark, len(WHOLE), 0) == WHOLE:
                 return
             if not is_whole(place, entry):
-                raise DataEngineError(f"{place}: damaged, its bytes have another checksum than was written; {ADVICE}")
+                raise DamagedShardsError(place, DAMAGED)
             if mark is not None:
                 with contextlib.suppress(OSError):
                     os.pwrite(mark, WHOLE, 0)
 
 
-def verify(directory: Path, entries: Sequence[ShardEntry], threads: int, tell: Callable[[int], None]) -> list[str]:
-    """Read every shard, whatever is remembered; return the names of those that are damaged. `tell` is told of bytes."""
-
-    def check(entry: ShardEntry) -> str:
-        place = directory / entry.name
-        good = is_whole(place, entry)
-        tell(entry.num_bytes)
-        with _remembered(place, entry) as mark:
-            if mark is not None:
-                with contextlib.suppress(OSError):
-                    os.ftruncate(mark, 0)
-                    os.pwrite(mark, WHOLE if good else b"", 0)
-        return "" if good else entry.name
-
-    with ThreadPoolExecutor(max(threads, 1), "checksum") as pool:
-        return [name for name in pool.map(check, entries) if name]
+def check_again(place: Path, entry: ShardEntry) -> bool:
+    """Read a shard and compare, whatever is remembered, and remember the answer."""
+    good = is_whole(place, entry)
+    with _remembered(place, entry) as mark:
+        if mark is not None:
+            with contextlib.suppress(OSError):
+                os.ftruncate(mark, 0)
+                os.pwrite(mark, WHOLE if good else b"", 0)
+    return good
 
 
 def is_whole(place: Path, entry: ShardEntry) -> bool:

@@ -47,6 +47,15 @@ INDEX: Final = pa.schema(
 )
 """Columns of a shard's index: one row for each sample, where each of its files begins and how long it is."""
 
+
+class DamagedShardsError(DataEngineError):
+    """A file of a folder of shards is not as it was written."""
+
+    def __init__(self, place: Path | str, what: str) -> None:
+        super().__init__(f"{place}: {what}; {ADVICE}")
+        self.place, self.what = Path(place), what
+
+
 _Sha256 = Field(pattern=r"^[0-9a-f]{64}$")
 
 
@@ -81,6 +90,8 @@ class Manifest(BaseModel):
     datasets: dict[str, dict[str, Any]]
     embodiments: dict[str, dict[str, Any]]
     statistics: dict[str, dict[str, Any]]
+    roots: list[str] = []
+    """Of the recordings behind the shards, in which nothing may be written."""
     shards: list[ShardEntry]
     checksum: str = Field("", pattern=r"^([0-9a-f]{64})?$")
 
@@ -109,26 +120,29 @@ def _checksum(manifest: Mapping[str, Any]) -> str:
 
 
 def read_object(data: bytes, place: str) -> dict[str, Any]:
-    """Read a JSON object of our own; raise DataEngineError where it is damaged."""
+    """Read a JSON object of our own; raise DamagedShardsError where it is none."""
     try:
         return json_file.as_object(json_file.loads(data))
     except json_file.JsonError as error:
-        raise DataEngineError(f"{place}: {one_line(str(error), 150)}; {ADVICE}") from error
+        raise DamagedShardsError(place, one_line(str(error), 150)) from error
 
 
 def read_manifest(directory: Path) -> tuple[dict[str, Any], Manifest]:
-    """Read what a folder of shards says about itself; raise DataEngineError where that is nothing, or damaged."""
+    """Read what a folder of shards says about itself; raise DataEngineError where that is nothing.
+
+    Where it is damaged that is a DamagedShardsError.
+    """
     place = directory / MANIFEST
     if not place.exists():
         what = "unfinished shards" if (directory / PLAN).exists() else f"no {MANIFEST}"
         raise DataEngineError(f"{directory}: found {what}, expected a folder that `villa shard` finished")
-    found = read_object(_bytes(place), str(place))
+    found = read_object(read_bytes(place), str(place))
     version = found.get("version")
     if found.get("format") != FORMAT or not isinstance(version, int) or version not in READABLE:
         words = one_line(f"{found.get('format')} {version}", 60)
         raise DataEngineError(f"{place}: found {words}, expected {FORMAT} {VERSION}; `villa shard` writes them anew")
     if CHECKSUM in found and found[CHECKSUM] != _checksum(found):
-        raise DataEngineError(f"{place}: damaged, its checksum is of other words; {ADVICE}")
+        raise DamagedShardsError(place, "damaged, its checksum is of other words")
     with damaged(place):
         known = Manifest.model_validate(found)
         for statistics in known.statistics.values():
@@ -136,12 +150,12 @@ def read_manifest(directory: Path) -> tuple[dict[str, Any], Manifest]:
     return found, known
 
 
-def _bytes(place: Path) -> bytes:
-    """Read a file of a folder of shards; raise DataEngineError where it is none, or larger than any such."""
+def read_bytes(place: Path) -> bytes:
+    """Read a file of a folder of shards; raise DamagedShardsError where it is none, or larger than any such."""
     try:
         return files.read_bytes(place, MAX_BYTES)
     except RecordError as error:
-        raise DataEngineError(f"{place.parent}: {error}; {ADVICE}") from error
+        raise DamagedShardsError(place, str(error).removeprefix(place.name).lstrip(": ")) from error
 
 
 def _check_statistics(found: EmbodimentStatistics) -> None:
@@ -152,12 +166,32 @@ def _check_statistics(found: EmbodimentStatistics) -> None:
             raise DataEngineError("statistics are not of one width")
 
 
-def read_index(directory: Path, number: int, entry: ShardEntry) -> list[dict[str, Any]]:
-    """Read the index of a shard; raise DataEngineError where it is damaged or does not fit the shard."""
-    place = directory / Path(entry.name).with_suffix(".parquet").name
-    data = _bytes(place)
+def index_of(directory: Path, entry: ShardEntry) -> Path:
+    """Say where the index of a shard lies."""
+    return directory / Path(entry.name).with_suffix(".parquet").name
+
+
+def entry_within(index: bytes) -> ShardEntry:
+    """Read what an index itself says of its shard; raise ValueError or such where it is damaged."""
+    return ShardEntry.model_validate_json(ParquetFile(index).schema.metadata[b"villa"])
+
+
+def check_there(directory: Path, entry: ShardEntry) -> None:
+    """Raise DamagedShardsError unless a shard has the size that it was written with and an index beside it."""
+    place = directory / entry.name
+    size = place.stat().st_size if place.exists() else 0
+    if size != entry.num_bytes:
+        raise DamagedShardsError(place, f"found {size} bytes, its manifest says {entry.num_bytes}")
+    if not index_of(directory, entry).exists():
+        raise DamagedShardsError(place, "found no index beside it")
+
+
+def read_index(directory: Path, entry: ShardEntry) -> list[dict[str, Any]]:
+    """Read the index of a shard; raise DamagedShardsError where it is damaged or does not fit the shard."""
+    place = index_of(directory, entry)
+    data = read_bytes(place)
     if entry.index_sha256 and hashlib.sha256(data).hexdigest() != entry.index_sha256:
-        raise DataEngineError(f"{place}: damaged, the manifest has another checksum of it; {ADVICE}")
+        raise DamagedShardsError(place, "damaged, the manifest has another checksum of it")
     with damaged(place):
         file = ParquetFile(data)
         if file.num_rows != entry.num_samples:
@@ -211,13 +245,15 @@ def damaged(place: Path) -> Iterator[None]:
     """Say which file is damaged, whatever is raised over it."""
     try:
         yield
+    except DamagedShardsError:  # says it already
+        raise
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
         where = ".".join(str(word) for word in first["loc"]) or "it"
         words = one_line(f"{where}: {first['msg'].removeprefix('Value error, ')}", 150)
-        raise DataEngineError(f"{place}: damaged ({words}); {ADVICE}") from error
+        raise DamagedShardsError(place, f"damaged ({words})") from error
     except Exception as error:
         if is_of_the_machine(error):
             raise
         words = str(error) if isinstance(error, DataEngineError) else explain(error)
-        raise DataEngineError(f"{place}: damaged ({one_line(words, 200)}); {ADVICE}") from error
+        raise DamagedShardsError(place, f"damaged ({one_line(words, 200)})") from error

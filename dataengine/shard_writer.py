@@ -17,7 +17,6 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from dataengine.errors import DataEngineError, RecordError
-from dataengine.formats.parquet import ParquetFile
 from dataengine.mixture import Mixture, key_of, permute
 from dataengine.shard_folder import ShardFolder
 from dataengine.shard_manifest import (
@@ -27,7 +26,7 @@ from dataengine.shard_manifest import (
     MANIFEST,
     PLAN,
     VERSION,
-    ShardEntry,
+    entry_within,
     read_object,
     with_checksum,
 )
@@ -133,16 +132,18 @@ def write_shards(
     place: str | Path,
     planned: Plan,
     *,
+    roots: Iterable[str] = (),
     num_threads: int = 1,
     progress: Callable[[int, int], None] = lambda _samples, _bytes: None,
 ) -> dict[str, Any]:
     """Write the planned shards that are missing, then the manifest, which is returned.
 
-    `progress` is told the samples and bytes of every shard that is written or found.
+    `roots` are those of the recordings behind them. `progress` is told the samples and bytes of every shard that is
+    written or found.
     """
+    statistics = {name: one.to_json() for name, one in reader.statistics().items()}
     folder = ShardFolder(place)
     there = _claim(folder, planned.fingerprint)
-    statistics = {name: one.to_json() for name, one in reader.statistics().items()}
 
     def finish(number: int) -> dict[str, Any]:
         entry = _finished(folder, there, number) or _write_shard(reader, folder, number, planned)
@@ -163,6 +164,7 @@ def write_shards(
         "datasets": _table(planned.episodes, lambda e: (e.dataset, e.dataset_id), reader),
         "embodiments": _table(planned.episodes, lambda e: (e.embodiment, e.embodiment_id), reader),
         "statistics": statistics,
+        "roots": sorted(roots),
         "shards": entries,
     }
     manifest = with_checksum(manifest)
@@ -219,7 +221,7 @@ def _finished(folder: ShardFolder, there: Mapping[str, int], number: int) -> dic
         return None
     data = folder.read(index)
     try:
-        entry = ShardEntry.model_validate_json(ParquetFile(data).schema.metadata[b"villa"])
+        entry = entry_within(data)
     except (ValueError, KeyError, TypeError, RecordError):  # damaged since: it is written anew
         return None
     return _with_index(entry.model_dump(), data) if there[tar] == entry.num_bytes else None

@@ -16,7 +16,7 @@ import math
 import mmap
 import re
 from bisect import bisect_right
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -26,8 +26,16 @@ from numpy.typing import NDArray
 
 from dataengine import texts
 from dataengine.errors import DataEngineError
-from dataengine.shard_checks import Checks, verify
-from dataengine.shard_manifest import ADVICE, MANIFEST, PLAN, ShardEntry, damaged, read_index, read_manifest
+from dataengine.shard_checks import Checks
+from dataengine.shard_manifest import (
+    MANIFEST,
+    PLAN,
+    DamagedShardsError,
+    check_there,
+    damaged,
+    read_index,
+    read_manifest,
+)
 from dataengine.stats import EmbodimentStatistics
 from dataengine.windows import EpisodeInfo, LatentInfo
 
@@ -73,15 +81,15 @@ class ShardReader:
     """Reads a finished folder of shards at random, through memory maps; gives what the corpus gave."""
 
     def __init__(self, directory: str | Path) -> None:
-        self.directory = Path(directory)
+        self.directory, self.place = Path(directory), str(directory)
         self.manifest, self._known = read_manifest(self.directory)
         self.identity = self._known.identity
         self.episodes: list[EpisodeInfo] = []
         self._segments: list[list[_Stored]] = []
         rows: dict[str, int] = {}
         for number, entry in enumerate(self._known.shards):
-            self._check(number, entry)
-            index = read_index(self.directory, number, entry)
+            check_there(self.directory, entry)
+            index = read_index(self.directory, entry)
             with damaged(self.directory / index_name(number)):
                 for found in index:
                     row = rows.setdefault(found["episode_id"], len(rows))
@@ -129,7 +137,7 @@ class ShardReader:
             raise DataEngineError(f"{self.directory}: episode {self.episodes[row].episode_id} has no latent actions")
         info = self.latent_info(lam)
         if latent.shape[1:] != (info.k, info.d) or codes.shape[1] != info.k:
-            raise DataEngineError(f"{self.directory}: latent actions of '{lam}' are not as the manifest says; {ADVICE}")
+            raise DamagedShardsError(self.directory, f"latent actions of '{lam}' are not as the manifest says")
         return latent, codes
 
     def jpegs(self, slot: str, wanted: Sequence[tuple[int, int]]) -> list[memoryview]:
@@ -147,17 +155,6 @@ class ShardReader:
         """Give statistics by embodiment."""
         return {name: EmbodimentStatistics.from_json(one) for name, one in self.manifest["statistics"].items()}
 
-    def verify(self, threads: int = 1, tell: Callable[[int], None] = lambda _bytes: None) -> list[str]:
-        """Compare every shard with its checksum; return the names of those that differ."""
-        return verify(self.directory, self._known.shards, threads, tell)
-
-    def _check(self, number: int, entry: ShardEntry) -> None:
-        tar, index = self.directory / tar_name(number), self.directory / index_name(number)
-        size = tar.stat().st_size if tar.exists() else 0
-        if size != entry.num_bytes or not index.exists():
-            what = f"{size} bytes, its manifest says {entry.num_bytes}" if index.exists() else "no index beside it"
-            raise DataEngineError(f"{tar}: found {what}; copy the folder again, or delete it and run `villa shard`")
-
     def _check_segments(self, episode: EpisodeInfo, segments: Sequence[_Stored]) -> None:
         """Refuse an episode of which something is missing."""
         ends = [0, *(s.first + s.count for s in segments)]
@@ -172,7 +169,7 @@ class ShardReader:
             what = "lacks pictures"
         else:
             return
-        raise DataEngineError(f"{self.directory}: episode {episode.episode_id} {what}; {ADVICE}")
+        raise DamagedShardsError(self.directory, f"episode {episode.episode_id} {what}")
 
     def _map(self, shard: int) -> mmap.mmap:
         if shard not in self._maps:
@@ -188,7 +185,7 @@ class ShardReader:
             parts = [self._part(s, name) for s in stored if name in s.members]
             if parts and (len(parts) < len(stored) or len({part.shape[1:] for part in parts}) > 1):
                 who = self.episodes[row].episode_id
-                raise DataEngineError(f"{self.directory}: {name} of episode {who} has gaps or several widths; {ADVICE}")
+                raise DamagedShardsError(self.directory, f"{name} of episode {who} has gaps or several widths")
             joined = None if not parts else parts[0] if len(parts) == 1 else np.concatenate(parts)
             self._arrays[row, name] = joined
         return self._arrays[row, name]
@@ -215,7 +212,7 @@ class ShardReader:
         file, offsets = self._map(stored.shard), self._part(stored, f"offsets_{slot}.npy")
         begin, size = stored.members[f"frames_{slot}.bin"]
         if offsets[0] != 0 or offsets[-1] != size or (np.diff(offsets) < 0).any():
-            raise DataEngineError(f"{self.directory / tar_name(stored.shard)}: frames lie elsewhere; {ADVICE}")
+            raise DamagedShardsError(self.directory / tar_name(stored.shard), "frames lie elsewhere")
         return _Frames(stored.first, memoryview(file)[begin : begin + size], offsets)
 
 

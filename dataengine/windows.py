@@ -86,6 +86,11 @@ class EpisodeReader(Protocol):
         ...
 
     @property
+    def place(self) -> str:
+        """Where it reads: a corpus, or a folder of shards."""
+        ...
+
+    @property
     def identity(self) -> DataIdentity:
         """Which data this is."""
         ...

@@ -2,6 +2,7 @@
 
 import os
 import time
+from collections.abc import Iterable
 from pathlib import Path
 
 from pydantic import Field
@@ -16,7 +17,7 @@ from dataengine.shard_writer import Plan, check_folder, plan, write_shards
 from dataengine.store import Corpus
 from dataengine.store.reader import TableReader
 from pipelines.mixture_recipe import NamedMixture
-from pipelines.output_folder import locked, refuse_place, roots_of
+from pipelines.output_folder import locked, made, refuse_place, roots_of
 from pipelines.run_note import note
 
 
@@ -82,17 +83,17 @@ def run(config: ShardConfig) -> ShardReport:
     if config.out is None and not config.dry_run:
         raise DataEngineError("no place for the shards; give --out FOLDER, or --dry-run to plan only")
     corpus = Corpus.open(config.corpus)
+    roots = roots_of(corpus)
     if config.dry_run or config.out is None or "://" in config.out:
-        return _run(config, corpus, start)
+        return _run(config, corpus, roots, start)
     out = Path(config.out).expanduser().absolute()
-    refuse_place(out, roots_of(corpus))
+    refuse_place(out, roots)
     check_folder(ShardFolder(out))
-    out.mkdir(parents=True, exist_ok=True)
-    with locked(out, "shard"):
-        return _run(config, corpus, start)
+    with made(out), locked(out, "shard"):
+        return _run(config, corpus, roots, start)
 
 
-def _run(config: ShardConfig, corpus: Corpus, start: float) -> ShardReport:
+def _run(config: ShardConfig, corpus: Corpus, roots: Iterable[str], start: float) -> ShardReport:
     """Plan, and write what is not there yet."""
     reader = TableReader(corpus)
     latents = list(reader.latents) if config.latents is None else config.latents
@@ -119,7 +120,7 @@ def _run(config: ShardConfig, corpus: Corpus, start: float) -> ShardReport:
     if config.dry_run or config.out is None:
         return report
     fresh = MANIFEST not in ShardFolder(config.out).sizes()
-    num_bytes = _write(reader, config.out, planned, config.threads or os.cpu_count() or 1)
+    num_bytes = _write(reader, config.out, planned, config.threads or os.cpu_count() or 1, roots)
     report.bytes, report.written, report.fresh = num_bytes, True, fresh
     report.seconds = round(time.monotonic() - start, 3)
     if fresh:
@@ -127,10 +128,12 @@ def _run(config: ShardConfig, corpus: Corpus, start: float) -> ShardReport:
     return report
 
 
-def _write(reader: TableReader, out: str, planned: Plan, num_threads: int) -> int:
+def _write(reader: TableReader, out: str, planned: Plan, num_threads: int, roots: Iterable[str]) -> int:
+    known = [root for root in roots if "://" in root or Path(root).is_absolute()]
     with progress.task("shard", planned.num_samples, "samples") as live:
 
         def tell(samples: int, num_bytes: int) -> None:
             live.advance(samples, note=f"{num_bytes / 1e6:.0f} MB")
 
-        return int(write_shards(reader, out, planned, num_threads=num_threads, progress=tell)["num_bytes"])
+        manifest = write_shards(reader, out, planned, roots=known, num_threads=num_threads, progress=tell)
+    return int(manifest["num_bytes"])

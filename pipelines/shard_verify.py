@@ -2,6 +2,7 @@
 
 import os
 import time
+from pathlib import Path
 
 from pydantic import Field
 
@@ -9,7 +10,10 @@ from dataengine import progress
 from dataengine.config import Config
 from dataengine.errors import DataEngineError
 from dataengine.report import Report
-from dataengine.shards import ShardReader
+from dataengine.shard_damage import find_damage, find_discord, list_shards
+
+MOST_TOLD = 30
+"""Lines on damaged files; a folder may have thousands."""
 
 
 class VerifyShardsConfig(Config):
@@ -25,21 +29,25 @@ class VerifyShardsReport(Report):
     """What was found."""
 
     ok: bool
-    """False when a shard is damaged."""
+    """False when a file is damaged."""
     folder: str
     shards: int
     bytes: int
-    damaged: list[str]
-    """Names of shards whose bytes are not those that were written."""
+    damaged: dict[str, str]
+    """What is wrong with each file that is not as it was written, by its name."""
     seconds: float
 
     def summary(self) -> str:
-        """Say it in a line."""
+        """Say it in a line, and in one more for each damaged file."""
         read = f"{self.shards} shards, {self.bytes / 1e9:.2f} GB ({self.seconds:.1f} s)"
         if not self.damaged:
             return f"{self.folder}: whole, {read}"
-        some = ", ".join(self.damaged[:10]) + (" ..." if len(self.damaged) > 10 else "")
-        return f"{self.folder}: {len(self.damaged)} of {read} damaged: {some}; copy these again, or delete the folder"
+        told = [f"{name}: {what}" for name, what in list(self.damaged.items())[:MOST_TOLD]]
+        if len(self.damaged) > MOST_TOLD:
+            told.append(f"and {len(self.damaged) - MOST_TOLD} more, which --json lists")
+        files = f"{len(self.damaged)} damaged file{'s' if len(self.damaged) > 1 else ''}"
+        head = f"{self.folder}: {files} among {read}; copy them again, or delete the folder and run `villa shard`"
+        return "\n  ".join([head, *told])
 
 
 def run(config: VerifyShardsConfig) -> VerifyShardsReport:
@@ -47,14 +55,16 @@ def run(config: VerifyShardsConfig) -> VerifyShardsReport:
     start = time.monotonic()
     if "://" in config.shards:
         raise DataEngineError(f"{config.shards}: shards are verified on a disk; copy the folder to one first")
-    reader = ShardReader(config.shards)
-    num_shards, num_bytes = len(reader.manifest["shards"]), reader.manifest["num_bytes"]
+    folder = Path(config.shards)
+    entries, damaged = list_shards(folder)
+    num_bytes = sum(entry.num_bytes for entry in entries)
     with progress.task("verify", num_bytes, "bytes") as live:
-        damaged = reader.verify(config.threads or os.cpu_count() or 1, live.advance)
+        damaged |= find_damage(folder, entries, config.threads or os.cpu_count() or 1, live.advance)
+    damaged = damaged or find_discord(folder)
     return VerifyShardsReport(
         ok=not damaged,
         folder=config.shards,
-        shards=num_shards,
+        shards=len(entries),
         bytes=num_bytes,
         damaged=damaged,
         seconds=round(time.monotonic() - start, 3),

@@ -37,7 +37,7 @@ class TableReader:
     """
 
     def __init__(self, corpus: Corpus, *, kept_only: bool = True) -> None:
-        self.corpus = corpus
+        self.corpus, self.place = corpus, corpus.uri
         names = corpus.schema.names
         self._slots = [slot for slot in CAMERA_SLOTS if f"frames_{slot}" in names]
         columns = [*_facts(names), "state", "state_dim", "action", "action_dim"]

@@ -59,10 +59,10 @@ def pick_latent(reader: EpisodeReader, name: str | None) -> LatentInfo:
     if name is None:
         if len(reader.latents) != 1:
             found = ", ".join(reader.latents) or "none"
-            raise DataEngineError(
-                f"{reader.identity.uri}: found latent actions {found}, expected one; "
-                + ("say which with --set latent=NAME" if reader.latents else "run `villa label` first")
-            )
+            advice = "say which with --set latent=NAME" if reader.latents else "run `villa label` first"
+            if not reader.latents and is_shards(reader.place):
+                advice += f" on {reader.identity.uri}, then `villa shard` into another folder"
+            raise DataEngineError(f"{reader.place}: found latent actions {found}, expected one; {advice}")
         name = reader.latents[0]
     return reader.latent_info(name)
 
@@ -98,7 +98,7 @@ def normalizer(reader: EpisodeReader, by: NormalizeBy) -> Normalizer:
     whole = [name for name, one in found.items() if not one.by_dataset]
     if whole:
         print(  # noqa: T201
-            f"{reader.identity.uri}: statistics of {', '.join(whole)} are of all datasets together; `villa shard` "
+            f"{reader.place}: statistics of {', '.join(whole)} are of all datasets together; `villa shard` "
             f"again writes them by dataset too",
             file=sys.stderr,
         )
