@@ -136,7 +136,7 @@ def perform(name: str, body: Callable[[], "Report"], *, as_json: bool, debug: bo
         if debug:
             traceback.print_exc()
         words, code = _explain(name, error)
-        return _fail(words, code, as_json, getattr(error, "draft", ""))
+        return _fail(words, code, as_json, getattr(error, "draft", ""), getattr(error, "details", ()))
     from dataengine.progress import speaks
 
     with contextlib.suppress(BrokenPipeError):
@@ -206,12 +206,17 @@ def _is_bad_setting(error: Exception) -> bool:
     return str(frame.f_globals.get("__name__", "")).partition(".")[0] in OURS
 
 
-def _fail(words: str, code: int, as_json: bool, draft: str = "") -> int:
-    """Say in one line on stderr why, and to a machine also on stdout; a draft to go on from goes there, too."""
-    typer.echo(words, err=True)
+def _fail(words: str, code: int, as_json: bool, draft: str = "", details: Sequence[str] = ()) -> int:
+    """Say in one line on stderr why, and to a machine also on stdout; a draft to go on from goes there, too.
+
+    What has parts, such as the settings that differ, has a line below for each of them.
+    """
+    typer.echo("\n  ".join([words, *details]), err=True)
     with contextlib.suppress(BrokenPipeError):
         if as_json:
-            typer.echo(json.dumps({"error": words, "exit_code": code, **({"draft": draft} if draft else {})}))
+            more = {"draft": draft, "details": list(details)}
+            told = {"error": words, "exit_code": code, **{key: value for key, value in more.items() if value}}
+            typer.echo(json.dumps(told))
         elif draft:
             typer.echo(draft, nl=False)
     return code

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 train = typer.Typer(help="Train the latent action model, the policy or the world model.", rich_markup_mode=None)
 app.add_typer(train, name="train")
 
+DATA = "Corpus, snapshot of one (CORPUS@NAME), or folder of shards"
 Out = Annotated[Path | None, typer.Option(help="Folder of the run: checkpoints, metrics, the final weights.")]
 Preset = Annotated[str | None, typer.Option(help="Size: `tiny` (CPU, minutes), `small` (one GPU), `paper`.")]
 Steps = Annotated[int | None, typer.Option(help="Optimiser steps of the whole run.")]
@@ -22,7 +23,7 @@ Device = Annotated[str | None, typer.Option(help="`cpu`, `cuda` ...; by default 
 
 @command(train, "train lam", example="villa train lam runs/corpus --out runs/lam --preset tiny")
 def lam(
-    data: Annotated[str, typer.Argument(help="Corpus, or folder of shards, to train on.")],
+    data: Annotated[str, typer.Argument(help=f"{DATA}, to train on.")],
     settings: Settings,
     out: Out = None,
     preset: Preset = None,
@@ -40,12 +41,22 @@ def lam(
     )
 
 
-@command(train, "train act", example="villa train act runs/shards --out runs/act --preset tiny")
+@command(
+    train,
+    "train act",
+    example="villa train act runs/shards --out runs/act --preset tiny\n"
+    "villa train act runs/corpus --out runs/act-plain --set use_latent=false",
+)
 def act(
-    shards: Annotated[str, typer.Argument(help="Folder of shards that `villa shard` wrote.")],
+    data: Annotated[
+        str, typer.Argument(help=f"{DATA}, to train on, with latent actions unless `--set use_latent=false`.")
+    ],
     settings: Settings,
     out: Out = None,
-    preset: Preset = None,
+    preset: Annotated[
+        str | None,
+        typer.Option(help="Size: `tiny` (CPU, minutes), `small` (one GPU), `paper` (only with `--set vlm=random`)."),
+    ] = None,
     steps: Steps = None,
     device: Device = None,
 ) -> "Report":
@@ -56,13 +67,13 @@ def act(
     from pipelines import train_act as pipeline
 
     return pipeline.run(
-        settings.fill(pipeline.TrainActConfig, data=shards, out=out, preset=preset, steps=steps, device=device)
+        settings.fill(pipeline.TrainActConfig, data=data, out=out, preset=preset, steps=steps, device=device)
     )
 
 
 @command(train, "train world", example="villa train world runs/corpus --lam runs/lam --out runs/world --preset tiny")
 def world(
-    data: Annotated[str, typer.Argument(help="Labelled corpus, or folder of shards, to train on.")],
+    data: Annotated[str, typer.Argument(help=f"{DATA}, to train on, with latent actions.")],
     settings: Settings,
     out: Out = None,
     lam: Annotated[

@@ -1,6 +1,7 @@
 """What stops a command, said in one line: where, what was found, what was expected, what to do next."""
 
 import errno
+from collections.abc import Sequence
 
 MAX_LETTERS = 2_000
 
@@ -21,6 +22,14 @@ class DataEngineError(Exception):
         """Give the message as any terminal and table takes it: what a dataset says of itself may have no end."""
         words = super().__str__().encode("utf-8", "backslashreplace").decode()
         return words if len(words) <= MAX_LETTERS else f"{words[: MAX_LETTERS // 2]} ... {words[-MAX_LETTERS // 2 :]}"
+
+
+class OtherSettingsError(DataEngineError):
+    """What is there was made with other settings; `details` names each that differs, for a line of its own."""
+
+    def __init__(self, message: str, details: Sequence[str]) -> None:
+        super().__init__(message)
+        self.details = tuple(details)
 
 
 class SourceError(DataEngineError):

@@ -1,4 +1,4 @@
-"""`villa train act`: from shards to a policy that plans latent actions and moves a robot."""
+"""`villa train act`: from episodes, mostly labelled ones, to a policy that plans latent actions and moves a robot."""
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -41,7 +41,7 @@ class TrainActConfig(LoopConfig):
     """What to train on, how large, how long. What is not given comes from the preset's recipe."""
 
     data: str
-    """Folder of shards, or a corpus."""
+    """Corpus, or folder of shards; with latent actions, unless `use_latent` is false."""
     out: Path
     """Folder of the run: checkpoints, metrics, the final weights."""
     preset: Literal["tiny", "small", "paper"] = "tiny"

@@ -38,7 +38,7 @@ class TrainWorldConfig(LoopConfig):
     """What to train on, how large, how long. What is not given comes from the preset's recipe."""
 
     data: str
-    """Labelled corpus, or folder of shards."""
+    """Corpus, or folder of shards, with latent actions."""
     out: Path
     """Folder of the run: checkpoints, metrics, the final weights, the report and its pictures."""
     lam: Path | None = None

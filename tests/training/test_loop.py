@@ -12,7 +12,7 @@ import pytest
 import torch
 from safetensors import SafetensorError
 
-from dataengine.errors import DataEngineError
+from dataengine.errors import DataEngineError, OtherSettingsError
 from dataengine.formats.tfrecord import records
 from pipelines.training import checkpoint
 from pipelines.training.loop import Run
@@ -184,10 +184,9 @@ def test_time_runs_out_with_a_checkpoint(tmp_path: Path, log_every: int) -> None
 
 
 def test_other_settings_or_data_do_not_continue_a_run(whole: Path) -> None:
-    with pytest.raises(
-        DataEngineError, match=r"holds a run with lr 0\.01, found 0\.02; give the same lr .* or another"
-    ):
+    with pytest.raises(OtherSettingsError, match=r"holds a run with other settings or data; give the same") as raised:
         make_run(whole, lr=2e-2)
+    assert raised.value.details == ("lr: 0.01 -> 0.02",)
 
 
 def steady(out: Path, **changes: object) -> Run:
