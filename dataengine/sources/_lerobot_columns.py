@@ -49,6 +49,8 @@ TURNS = frozenset(("orientation", "rotation", "quat", "quaternion", "rpy", "eule
 CHANGES = frozenset(("delta", "relative", "rel"))
 BOTH_ARMS = 10
 """Joints in a column without a side, from which on it is of two arms if there are two grippers."""
+ONE_ARM = 11
+"""Most joints that one arm has with what carries it; beyond, numbers that count through are of two arms."""
 
 
 @dataclass(frozen=True)
@@ -255,9 +257,10 @@ def _is_of_fingers(gripper: Feature) -> bool:
 
 
 def _is_numbered(column: Feature) -> bool:
-    """Tell whether names count values through (joint_0 to joint_9), as those of one arm do."""
+    """Tell whether names count values through (joint_0 to joint_9), and no more of them than one arm has."""
     numbers = [int(found[-1]) for name in column.names if (found := re.findall(r"\d+", name))]
-    return bool(numbers) and numbers == list(range(numbers[0], numbers[0] + column.width))
+    counts = bool(numbers) and numbers == list(range(numbers[0], numbers[0] + column.width))
+    return counts and column.width <= ONE_ARM
 
 
 def _are_two_by_width(arms: Mapping[str, list[Feature]], grippers: Mapping[str, list[Feature]]) -> bool:

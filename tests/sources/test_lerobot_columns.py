@@ -133,6 +133,7 @@ def sided(*sides, of="joint"):
 
 RIGHT_FIRST = sided(*["right"] * 7, *["left"] * 7)
 LEFT_FIRST = sided(*["l"] * 7, *["r"] * 7)
+NUMBERED = {"names": {"motors": [f"j{i}" for i in range(14)]}}
 INTERLEAVED = sided(*["left", "right"] * 7)
 LEFT_RIGHT, RIGHT_LEFT = {"names": ["left_gripper", "right_gripper"]}, {"names": ["gripper.R", "gripper.L"]}
 
@@ -148,7 +149,9 @@ LEFT_RIGHT, RIGHT_LEFT = {"names": ["left_gripper", "right_gripper"]}, {"names":
         (INTERLEAVED, {}, (range(0, 14, 2), range(1)), (range(1, 14, 2), range(1, 2))),
         ({}, RIGHT_LEFT, None, "observation.state.gripper begins with the right side"),
         (RIGHT_FIRST, {}, None, "observation.state.joints begins with the right side"),
-        ({"names": [f"joint_{i}" for i in range(14)]}, LEFT_RIGHT, None, "gripper is of two arms by its names"),
+        (NUMBERED, LEFT_RIGHT, (range(7), range(1)), (range(7, 14), range(1, 2))),
+        (NUMBERED, {}, (range(7), range(1)), (range(7, 14), range(1, 2))),
+        (NUMBERED, RIGHT_LEFT, None, "observation.state.gripper begins with the right side"),
         ({"names": [*RIGHT_FIRST["names"][:13], "waist"]}, LEFT_RIGHT, None, "names the sides of 13 of its 14 values"),
     ],
 )
@@ -207,6 +210,15 @@ def test_an_arm_of_ten_numbered_joints_with_two_fingers_is_one(v2, gripper):
     about = {"observation.state.joints": joints, "observation.state.gripper": gripper}
     first = read_all(with_columns(v2, columns, **about))[0]
     assert first.state[3].tolist() == values_at(0, 3, (1, range(10)), (2, range(2)))
+
+
+def test_ten_numbered_joints_are_of_one_arm_unless_the_gripper_says_two(v2):
+    columns = {"observation.state.joints": told(1, 10), "observation.state.gripper": told(2, 2)}
+    joints = {"names": [f"joint_{i}" for i in range(10)]}
+    about = {"observation.state.joints": joints, "observation.state.gripper": LEFT_RIGHT}
+    first = read_all(with_columns(v2, columns, **about))[0]
+    assert "gripper is of two arms by its names" in first.notes["state_missing"]
+    assert "observation.state.joints of one, numbered throughout; say --state" in first.notes["state_missing"]
 
 
 @pytest.mark.parametrize(
