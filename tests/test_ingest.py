@@ -222,6 +222,18 @@ def test_a_worker_that_dies_or_hangs_costs_its_part_alone(raw: Path) -> None:
     assert reads(raw).count("part000") == 2
 
 
+def test_a_part_that_took_too_long_is_tried_again_once_it_may_take_longer(raw: Path) -> None:
+    (raw / "part001.slow").write_text("3")
+    first = ingest(raw, workers=4, stall_s=1.0)
+    assert (first.committed_parts, first.rejected_parts) == (3, 1)
+    num_read = len(reads(raw))
+    again = ingest(raw, workers=4, stall_s=1.0)
+    assert (again.rejected_parts, len(reads(raw))) == (1, num_read)
+    longer = ingest(raw, workers=4, stall_s=60.0)
+    assert (longer.committed_parts, longer.rejected_parts) == (1, 0)
+    assert len(Corpus.open(longer.corpus).rejects()) == 0
+
+
 class Killed(BaseException):
     """The driver dies here."""
 

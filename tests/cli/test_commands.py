@@ -1,8 +1,12 @@
 """The commands that look: sources, doctor, show, corpus, docs; and bad input to those that write."""
 
+import re
+from dataclasses import replace
 from importlib import metadata
 
+import numpy as np
 import pytest
+from made_corpus import make_corpus, robot_episode
 from PIL import Image
 
 from pipelines import doctor
@@ -92,6 +96,30 @@ def test_show_draws_an_episode(villa, corpus, tmp_path):
         assert said.code == 0
         with Image.open(tmp_path / "strip.png") as picture:
             assert picture.width > 300
+
+
+@pytest.mark.parametrize(
+    ("dim", "joints", "grippers"),
+    [
+        (7, [f"joint {i}" for i in range(7)], []),
+        (14, [f"{side} joint {i}" for side in ("left", "right") for i in range(6)], ["left gripper", "right gripper"]),
+    ],
+)
+def test_show_and_the_page_of_curation_call_joints_joints(villa, tmp_path, dim, joints, grippers):
+    numbers = np.linspace(0, 0.2, 30 * dim, dtype=np.float32).reshape(30, dim)
+    same = dict.fromkeys(("state_encoding", "action_encoding"), "joint_position")
+    dark = robot_episode("dark", pictures=np.zeros((30, 48, 48, 3), np.uint8))
+    place = tmp_path / "corpus"
+    make_corpus(place, {"a": [replace(dark, state=numbers, action=numbers, **same)]})
+    report = villa("show", place, "", "--json").report
+    assert {r["name"] for r in report["ranges"] if r["vector"] == "state"} == {*joints, *grippers}
+    assert villa("curate", place, "--report", tmp_path / "page").code == 0
+    words = (tmp_path / "page/index.html").read_text(encoding="utf-8")
+    assert "state: joints" in words
+    assert "state: hand" not in words
+    drawn = re.findall(r"measured [a-z ]*gripper", words)
+    assert set(drawn) == {f"measured {name}" for name in grippers}
+    assert ("gripper</" in words) == bool(grippers)
 
 
 @pytest.mark.parametrize(

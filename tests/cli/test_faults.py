@@ -21,6 +21,7 @@ from pipelines.training.ranks import pick_device
 
 ROOT = Path(__file__).parents[2]
 NPZ = "store.npz_source:NpzSource"
+TINY = ("--preset", "tiny", "--steps", 2, "--set", "batch_size=32", "--device", "cpu")
 VILLA = (
     "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)\n"  # background jobs begin with it ignored
     "from cli.app import main; main()"
@@ -118,14 +119,43 @@ def test_a_corpus_that_can_only_be_read_gives_shards_and_refuses_what_must_be_wr
         assert not (tmp_path / "page").exists()
 
 
-@pytest.mark.parametrize("command", ["curate", "stats", "shard"])
+@pytest.mark.slow
+def test_a_picture_that_does_not_decode_stops_no_training_and_a_rule_leaves_it_out_of_exports(villa, tmp_path):
+    torn = robot_episode("torn", num_steps=14)
+    frames = torn.cameras["primary"]
+    whole_header = frames.jpegs[5][: frames.jpegs[5].index(b"\xff\xda") + 20] + b"\xff\xd9"
+    torn = replace(
+        torn, cameras={"primary": replace(frames, jpegs=[*frames.jpegs[:5], whole_header, *frames.jpegs[6:]])}
+    )
+    others = [robot_episode(f"r{i}", num_steps=14) for i in range(5)]
+    corpus = make_corpus(tmp_path / "corpus", {"a": [torn, *others]})
+    assert villa("stats", corpus.uri).code == 0
+    said = villa("train", "lam", corpus.uri, "--out", tmp_path / "lam", *TINY, "--set", "held_out=0")
+    assert said.code == 0
+    assert "frame 5 of camera primary does not decode" in said.err
+    said = villa("export", "lerobot", corpus.uri, tmp_path / "out")
+    assert (said.code, "frame 5 does not decode" in said.line) == (2, True)
+    assert villa("curate", corpus.uri, "--recipe", "strict", "--set", "page=false").code == 0
+    corpus.refresh()
+    found = {row["source_record"]: row["reject_reason"] for row in corpus.table().to_pylist()}
+    assert found["torn"].startswith("drop_broken_pictures: 1 pictures do not decode, the first is frame 5")
+    assert not any("broken" in (found[f"r{i}"] or "") for i in range(5))
+    assert villa("export", "lerobot", corpus.uri, tmp_path / "kept").code == 0
+
+
+@pytest.mark.parametrize("command", ["ingest", "curate", "stats", "label", "shard", "export", "train"])
 def test_a_full_disk_is_said_in_one_line_and_the_command_goes_on(villa, made, tmp_path, command):
     disk, measured = tmp_path / "disk", shutil.copytree(made / "corpus", tmp_path / "measured")
     disk.mkdir()
+    write_parts(tmp_path / "raw", 2)
     assert villa("stats", measured).code == 0
     line = {
+        "ingest": ("ingest", NPZ, tmp_path / "raw", "--corpus", disk / "new", "--workers", 1),
         "curate": ("curate", disk / "corpus", "--report", tmp_path / "page"),
         "stats": ("stats", disk / "corpus"),
+        "label": ("label", disk / "corpus", "--lam", made / "lam", "--device", "cpu"),
+        "export": ("export", "lerobot", measured, disk / "export"),
+        "train": ("train", "lam", measured, "--out", disk / "lam", *TINY),
         "shard": ("shard", measured, "--out", disk / "shards"),
     }[command]
     with mounted(disk, "-t", "tmpfs", "-o", "size=64m", "tmpfs"):

@@ -14,6 +14,8 @@ from dataengine.episode import Episode, Reject
 from dataengine.errors import SourceError
 from dataengine.formats import video
 from dataengine.sources import _parts
+from dataengine.store import Corpus
+from pipelines.ingest import IngestConfig, run
 
 VIDEOS = "20bn-something-something-v2"
 CLIPS = {"7": 36, "42": 24, "101": 30}
@@ -173,3 +175,13 @@ def test_a_clip_of_an_unknown_codec_costs_no_other(root: Path) -> None:
     assert found.pop("101").reason.startswith("101.webm: has a codec that is not known here")
     assert found
     assert all(isinstance(episode, Episode) for episode in found.values())
+
+
+def test_a_label_with_half_a_letter_costs_that_letter(root: Path, tmp_path: Path) -> None:
+    write_json(root, "train", [entry("42", "bad \ud800"), entry("7")])
+    report = run(IngestConfig(source="something_something", root=str(root), corpus=str(tmp_path / "c"), workers=1))
+    assert (report.episodes, report.rejected_records, report.rejected_parts) == (3, 0, 0)
+    rows = {row["source_record"]: row for row in Corpus.open(report.corpus).table().to_pylist()}
+    assert rows["42"]["instruction"] == ["bad \ufffd"]
+    assert "halves of letters" in json.loads(rows["42"]["notes"])["texts_lost"]
+    assert "texts_lost" not in rows["7"]["notes"]
