@@ -194,8 +194,9 @@ class ShardReader:
         """See one array of a segment."""
         kind = name.partition("_")[0]
         dtype, dims = {"codes": ("<i2", 2), "latent": ("<f4", 3), "offsets": ("<i8", 1)}.get(kind, ("<f4", 2))
+        file = self._map(stored.shard)
         with damaged(self.directory / tar_name(stored.shard)):
-            found = _view(self._map(stored.shard), stored.members[name], dtype, dims)
+            found = _view(file, stored.members[name], dtype, dims)
             if len(found) != stored.count + (kind == "offsets"):
                 raise ValueError(f"{name} of {len(found)} steps, expected {stored.count}")
         return found

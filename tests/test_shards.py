@@ -263,12 +263,13 @@ def test_a_damaged_shard_is_noticed(tmp_path: Path) -> None:
     data[2000] ^= 1
     victim.write_bytes(data)
     assert list(verify(tmp_path)) == ["shard-000001.tar"]
-    with pytest.raises(DataEngineError) as raised:
-        read_all(ShardReader(tmp_path))
-    assert str(raised.value) == (
-        f"{victim}: damaged, its bytes have another checksum than was written; copy the folder again, or delete it and "
-        f"run `villa shard`"
-    )
+    for read in (read_all, lambda reader: [reader.state(episode.row) for episode in reader.episodes]):
+        with pytest.raises(DataEngineError) as raised:
+            read(ShardReader(tmp_path))
+        assert str(raised.value) == (
+            f"{victim}: damaged, its bytes have another checksum than was written; copy the folder again, or delete it "
+            f"and run `villa shard`"
+        )
     victim.write_bytes(data[:5000])
     with pytest.raises(DataEngineError, match=r"shard-000001.tar: found 5000 bytes, its manifest says \d+; copy"):
         ShardReader(tmp_path)
