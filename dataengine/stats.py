@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from dataengine.errors import DataEngineError
 from dataengine.sketch import Floats, QuantileSketch
-from dataengine.vector_layout import VectorLayout
+from dataengine.vector_layout import FACTORS, VectorLayout
 
 COLUMNS: Final = ("state", "action", "raw_state", "raw_action")
 """Columns of `episodes.lance` that have statistics."""
@@ -143,6 +143,10 @@ class Accumulator:
     num_episodes: int
     num_not_finite: int
     """Steps left out."""
+    not_finite: NDArray[np.int64]
+    """(d,) of these, how many are not finite in a dimension."""
+    not_finite_in: str
+    """One of the episodes that have such: of those told of, that with the smallest id; empty for none."""
     mean: Floats
     m2: Floats
     """Sum of squared deviations from the mean."""
@@ -153,26 +157,36 @@ class Accumulator:
     @classmethod
     def empty(cls, dim: int) -> "Accumulator":
         """Nothing seen yet."""
-        moments = {
+        gaps: dict[str, Any] = {"num_not_finite": 0, "not_finite": np.zeros(dim, np.int64), "not_finite_in": ""}
+        moments: dict[str, Any] = {
             "mean": np.zeros(dim),
             "m2": np.zeros(dim),
             "min": np.full(dim, np.inf),
             "max": np.full(dim, -np.inf),
         }
         sketch = QuantileSketch(dim=dim)
-        return cls(dim=dim, count=0, num_episodes=0, num_not_finite=0, sketch=sketch, **moments)
+        return cls(dim=dim, count=0, num_episodes=0, sketch=sketch, **gaps, **moments)
 
-    def add(self, rows: NDArray[np.floating[Any]], num_episodes: int = 1) -> None:
-        """Take in the steps (n, dim) of some episodes; the more at once, the smaller the rank error."""
-        finite = np.isfinite(rows).all(axis=1)
-        self.num_not_finite += int((~finite).sum())
+    def add(self, rows: NDArray[np.floating[Any]], num_episodes: int = 1) -> NDArray[np.bool_]:
+        """Take in the steps (n, dim) of some episodes, and say which (n,) are left out.
+
+        The more at once, the smaller the rank error.
+        """
+        gaps = ~np.isfinite(rows)
+        left_out = gaps.any(axis=1)
+        self.num_not_finite += int(left_out.sum())
+        self.not_finite = self.not_finite + gaps.sum(axis=0)
         self.num_episodes += num_episodes
-        wide = rows[finite].astype(np.float64)
-        if len(wide) == 0:
-            return
-        mean = wide.mean(axis=0)
-        self._merge_moments(len(wide), mean, ((wide - mean) ** 2).sum(axis=0), wide.min(axis=0), wide.max(axis=0))
-        self.sketch.add(np.clip(wide, -_LARGEST, _LARGEST).astype(np.float32))
+        wide = rows[~left_out].astype(np.float64)
+        if len(wide):
+            mean = wide.mean(axis=0)
+            self._merge_moments(len(wide), mean, ((wide - mean) ** 2).sum(axis=0), wide.min(axis=0), wide.max(axis=0))
+            self.sketch.add(np.clip(wide, -_LARGEST, _LARGEST).astype(np.float32))
+        return left_out
+
+    def tell_of(self, episode_id: str) -> None:
+        """Note an episode of which steps were left out."""
+        self.not_finite_in = min(self.not_finite_in or episode_id, episode_id)
 
     def merge(self, other: "Accumulator") -> None:
         """Take in another group of the same dimensions."""
@@ -180,6 +194,9 @@ class Accumulator:
             raise ValueError(f"cannot merge statistics of {other.dim} dimensions into {self.dim}")
         self.num_episodes += other.num_episodes
         self.num_not_finite += other.num_not_finite
+        self.not_finite = self.not_finite + other.not_finite
+        if other.not_finite_in:
+            self.tell_of(other.not_finite_in)
         if other.count:
             self._merge_moments(other.count, other.mean, other.m2, other.min, other.max)
             self.sketch.merge(other.sketch)
@@ -217,16 +234,30 @@ class Group:
     embodiment: str
     column: str
     """One of `COLUMNS`."""
-    encoding: str
-    """What the vector is (`eef_pose` ...); empty for raw vectors."""
-    grippers: tuple[int, ...] = ()
-    """Places that the layout calls openings of grippers, whatever values they hold."""
+    layout: VectorLayout | None = None
+    """What the values are; None of raw vectors, of which nobody says it."""
     accumulator: Accumulator
+
+    @property
+    def encoding(self) -> str:
+        """What the vector is (`eef_pose` ...); empty for raw vectors."""
+        return self.layout.encoding if self.layout else ""
+
+    @property
+    def grippers(self) -> tuple[int, ...]:
+        """Places that the layout calls openings of grippers, whatever values they hold."""
+        return self.layout.grippers if self.layout else ()
 
     @property
     def openings(self) -> tuple[int, ...]:
         """Of the grippers those whose values are openings; others are a width, an effort or a flag."""
-        return openings(self.grippers, self.accumulator)
+        return openings(self.may_be_openings, self.accumulator)
+
+    @property
+    def may_be_openings(self) -> tuple[int, ...]:
+        """Of the grippers those that nobody says to be given in percent or in metres."""
+        units = self.layout.units if self.layout else ()
+        return tuple(i for i in self.grippers if units[i] == "opening" or units[i] not in FACTORS)
 
     @property
     def moves(self) -> tuple[int, ...] | None:
@@ -255,6 +286,10 @@ SCHEMA: Final = pa.schema(
         pa.field("sketch_max_shift", pa.int64(), nullable=False),
         *(pa.field(name, pa.list_(pa.float64())) for name in ("std", "q01", "q99")),  # for readers without our code
         pa.field("grippers", pa.list_(pa.int32())),
+        pa.field("names", pa.list_(pa.string())),
+        pa.field("units", pa.list_(pa.string())),
+        pa.field("not_finite", pa.list_(pa.int64())),
+        pa.field("not_finite_in", pa.string()),
     ]
 )
 
@@ -262,14 +297,18 @@ SCHEMA: Final = pa.schema(
 def to_table(groups: Iterable[Group]) -> pa.Table:
     """Rows of `stats.lance`, in a fixed order, with everything needed to merge them later."""
     rows = []
-    for group in sorted(groups, key=lambda g: (g.dataset, g.embodiment, g.column, g.accumulator.dim, g.encoding)):
+    for group in sorted(groups, key=_order):
         a, done = group.accumulator, group.accumulator.statistics()
         row = {name: getattr(group, name) for name in ("dataset", "embodiment", "column", "encoding")}
         row |= {name: getattr(a, name) for name in ("dim", "count", "num_episodes", "num_not_finite")}
         row |= {name: getattr(a, name) for name in ("mean", "m2", "min", "max")}
         row |= {"sketch": [level.reshape(-1) for level in a.sketch.levels], "sketch_size": a.sketch.size}
         row |= {"sketch_odd": a.sketch.odd, "sketch_max_shift": a.sketch.max_shift}
-        rows.append(row | {"std": done.std, "q01": done.q01, "q99": done.q99, "grippers": list(group.grippers)})
+        row |= {"std": done.std, "q01": done.q01, "q99": done.q99, "grippers": list(group.grippers)}
+        row |= {"not_finite": a.not_finite, "not_finite_in": a.not_finite_in}
+        if group.layout:
+            row |= {"names": group.layout.names, "units": group.layout.units}
+        rows.append(row)
     return pa.Table.from_pylist(rows, schema=SCHEMA)
 
 
@@ -286,11 +325,26 @@ def from_table(table: pa.Table) -> Iterator[Group]:
         )
         numbers: dict[str, Any] = {name: row[name] for name in ("dim", "count", "num_episodes", "num_not_finite")}
         numbers |= {name: np.array(row[name], dtype=np.float64) for name in ("mean", "m2", "min", "max")}
-        accumulator = Accumulator(**numbers, sketch=sketch)
-        words = {name: row[name] for name in ("dataset", "embodiment", "column", "encoding")}
-        said = row.get("grippers")
-        places = VectorLayout.of(row["encoding"], dim).grippers if said is None else tuple(said)
-        yield Group(**words, grippers=places, accumulator=accumulator)
+        numbers["not_finite"] = np.array(row.get("not_finite") or [0] * dim, np.int64)
+        accumulator = Accumulator(**numbers, not_finite_in=row.get("not_finite_in") or "", sketch=sketch)
+        words = {name: row[name] for name in ("dataset", "embodiment", "column")}
+        yield Group(**words, layout=_layout(row), accumulator=accumulator)
+
+
+def _order(group: Group) -> tuple[Any, ...]:
+    said = group.layout.notes if group.layout else {}
+    return (group.dataset, group.embodiment, group.column, group.accumulator.dim, group.encoding, *said.values())
+
+
+def _layout(row: Mapping[str, Any]) -> VectorLayout | None:
+    """Lay out the vector of a row; rows from before layouts were kept are of house units."""
+    if row["column"].startswith("raw_"):
+        return None
+    said = {
+        name: None if row.get(name) is None else ",".join(map(str, row[name]))
+        for name in ("grippers", "names", "units")
+    }
+    return VectorLayout.of(row["encoding"], row["dim"], **said)
 
 
 def by_embodiment(groups: Iterable[Group]) -> dict[str, EmbodimentStatistics]:
@@ -341,7 +395,7 @@ def _merge(groups: Sequence[Group]) -> tuple[Statistics, int]:
     total = Accumulator.empty(next(iter(by_dim)))
     for group in groups:
         total.merge(group.accumulator)
-    grippers = set.intersection(*(set(group.grippers) for group in groups))
+    grippers = set.intersection(*(set(group.may_be_openings) for group in groups))
     moves = {group.moves for group in groups}
     agreed = moves.pop() if len(moves) == 1 else None
     return replace(total.statistics(), grippers=openings(grippers, total), moves=agreed), total.num_episodes

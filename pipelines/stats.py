@@ -1,6 +1,7 @@
 """Statistics of the kept episodes' states and actions, by dataset and embodiment, in one pass over numbers only."""
 
 import time
+from collections import Counter
 from collections.abc import Sequence
 
 from pydantic import Field
@@ -13,7 +14,7 @@ from dataengine.report import Report
 from dataengine.schema import ROBOTS_KEY
 from dataengine.stats import EmbodimentStatistics, Group
 from dataengine.store import Corpus
-from pipelines.stats_doubts import doubts_of_values
+from pipelines.stats_doubts import doubts, units
 from pipelines.stats_measure import Remembered, Tally, choose, measure
 from pipelines.text_table import text_table
 
@@ -47,6 +48,12 @@ class GroupFacts(Report):
     episodes: int
     steps: int
     steps_not_finite: int
+    not_finite: list[int]
+    """Of these, how many are NaN or infinite in each dimension."""
+    not_finite_in: str
+    """An episode that has such steps; empty for none."""
+    units: str
+    """Of its values, each once; empty for metres, radians and openings, and for the publisher's own vectors."""
     grippers: list[int]
     """Dimensions that are openings, 0 closed to 1 open."""
     rank_error: float
@@ -82,15 +89,15 @@ class StatsReport(Report):
     rank_error: float
     """No 1 % or 99 % quantile, of an embodiment or of it in one dataset, is further off than this share of it."""
     doubts: list[str] = Field(default_factory=list)
-    """Merges that a person should look at."""
+    """What a person should look at: numbers that are missing, merges, units."""
     seconds: float
 
     def summary(self) -> str:
         """Print a row for each embodiment in each dataset."""
         rows = [
             [
-                *(embodiment, dataset, max(g.episodes for g in both), max(g.steps for g in both)),
-                *(_say(next((g for g in both if g.column == column), None)) for column in ("state", "action")),
+                *(embodiment, dataset, _most(both, "episodes"), _most(both, "steps")),
+                *(_say([g for g in both if g.column == column]) for column in ("state", "action")),
             ]
             for (embodiment, dataset), both in self._by_dataset().items()
         ]
@@ -100,8 +107,6 @@ class StatsReport(Report):
             f"{self.fragments} fragments read; {self.left_out} dropped by curation, {self.steps_trimmed} idle steps "
             f"and {self.without_robot} human clips left out; quantiles exact to {self.rank_error:.2%} of the steps"
         )
-        if self.steps_not_finite:
-            lines.append(f"{self.steps_not_finite} steps hold NaN or infinity and were left out")
         return "\n".join([*lines, *self.doubts])
 
     def _by_dataset(self) -> dict[tuple[str, str], list[GroupFacts]]:
@@ -160,7 +165,7 @@ def run(config: StatsConfig) -> StatsReport:
                 *(vector.rank_error for one in merged.values() for vector in (one.state, one.action)),
             ]
         ),
-        doubts=[*_only_raw(groups), *_doubts(groups), *doubts_of_values(groups)],
+        doubts=doubts(groups),
         seconds=round(time.monotonic() - start, 3),
     )
     counts = report.model_dump(
@@ -191,43 +196,28 @@ def _group_facts(group: Group) -> GroupFacts:
         episodes=seen.num_episodes,
         steps=seen.count,
         steps_not_finite=seen.num_not_finite,
+        not_finite=seen.not_finite.tolist(),
+        not_finite_in=seen.not_finite_in,
+        units=units(group),
         grippers=list(group.openings),
         rank_error=seen.sketch.rank_error,
         **{name: getattr(done, name).tolist() for name in ("mean", "std", "min", "max", "q01", "q99")},
     )
 
 
-def _say(group: GroupFacts | None) -> str:
-    """Say a vector's layout: `eef_pose 7, gripper 6`."""
-    if group is None:
-        return "none"
-    places = f", gripper {' '.join(map(str, group.grippers))}" if group.grippers else ""
-    return f"{group.encoding} {len(group.mean)}{places}"
+def _most(groups: Sequence[GroupFacts], what: str) -> int:
+    """Count episodes or steps of that vector that has most of them; a vector may have several layouts."""
+    counts: Counter[str] = Counter()
+    for group in groups:
+        counts[group.column] += getattr(group, what)
+    return max(counts.values())
 
 
-def _only_raw(groups: Sequence[Group]) -> list[str]:
-    """Name what has the publisher's own numbers alone: nothing is trained on those."""
-    found: dict[tuple[str, str], set[str]] = {}
-    for g in groups:
-        found.setdefault((g.embodiment, g.dataset), set()).add(g.column)
-    return [
-        f"embodiment '{embodiment}' in {dataset}: has neither state nor action, only {' and '.join(sorted(columns))}; "
-        "ingest it into a new corpus and say which of its columns are the state and the action"
-        for (embodiment, dataset), columns in sorted(found.items())
-        if not columns & {"state", "action"}
-    ]
-
-
-def _doubts(groups: Sequence[Group]) -> list[str]:
-    """Name embodiments whose datasets give the same vector two meanings: their quantiles say little."""
-    found: dict[tuple[str, str], dict[str, set[str]]] = {}
-    for g in groups:
-        if not g.column.startswith("raw_"):
-            found.setdefault((g.embodiment, g.column), {}).setdefault(g.encoding, set()).add(g.dataset)
-    return [
-        f"embodiment '{embodiment}': its {column} is "
-        + " but ".join(f"{encoding} in {', '.join(sorted(names))}" for encoding, names in sorted(meanings.items()))
-        + "; statistics mix the two"
-        for (embodiment, column), meanings in sorted(found.items())
-        if len(meanings) > 1
-    ]
+def _say(groups: Sequence[GroupFacts]) -> str:
+    """Say a vector's layouts: `eef_pose 7, gripper 6`."""
+    found = []
+    for group in groups:
+        places = f", gripper {' '.join(map(str, group.grippers))}" if group.grippers else ""
+        unit = f" ({group.units})" if group.units else ""
+        found.append(f"{group.encoding} {len(group.mean)}{places}{unit}")
+    return " or ".join(dict.fromkeys(found)) or "none"

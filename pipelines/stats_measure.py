@@ -20,9 +20,9 @@ from dataengine.schema import TRIMS
 from dataengine.stats import Accumulator, Group
 from dataengine.store import Corpus
 from dataengine.store.places import Folder
-from dataengine.vector_layout import layout_of
+from dataengine.vector_layout import VectorLayout, layout_of
 
-FORMAT: Final = 1
+FORMAT: Final = 2
 """Rises when what is remembered changes its meaning."""
 
 _WORDS = ("dataset", "embodiment", "num_steps", "notes")
@@ -39,8 +39,8 @@ class Key(NamedTuple):
     embodiment: str
     column: str
     dim: int
-    encoding: str
-    grippers: tuple[int, ...]
+    layout: VectorLayout | None
+    """None of raw vectors."""
 
 
 @dataclass
@@ -67,7 +67,7 @@ class Tally:
         """Give the groups as `stats.lance` has them."""
         return [
             Group(
-                **{name: getattr(key, name) for name in ("dataset", "embodiment", "column", "encoding", "grippers")},
+                **{name: getattr(key, name) for name in ("dataset", "embodiment", "column", "layout")},
                 accumulator=accumulator,
             )
             for key, accumulator in self.groups.items()
@@ -87,7 +87,7 @@ class Tally:
         table = pa.ipc.open_file(data).read_all()
         counts: Mapping[str, int] = json.loads(table.schema.metadata[b"counts"])
         groups = {
-            Key(g.dataset, g.embodiment, g.column, g.accumulator.dim, g.encoding, g.grippers): g.accumulator
+            Key(g.dataset, g.embodiment, g.column, g.accumulator.dim, g.layout): g.accumulator
             for g in stats.from_table(table)
         }
         return cls(**counts, groups=groups)
@@ -173,8 +173,12 @@ def measure(corpus: Corpus, fragment_id: int, choice: Choice) -> Tally:
             continue
         vectors = corpus.fragment_table(fragment_id, [column])[column].combine_chunks()
         for key, rows in _split(plain, about, column, np.flatnonzero(wanted)):
-            values = _steps(vectors, rows, key.dim, first[rows], stop[rows])
-            tally.groups.setdefault(key, Accumulator.empty(key.dim)).add(values, num_episodes=len(rows))
+            values, owners = _steps(vectors, rows, key.dim, first[rows], stop[rows])
+            seen = tally.groups.setdefault(key, Accumulator.empty(key.dim))
+            left_out = seen.add(values, num_episodes=len(rows))
+            if left_out.any():
+                ids = corpus.fragment_table(fragment_id, ["episode_id"])["episode_id"]
+                seen.tell_of(min(ids[row].as_py() for row in set(owners[left_out].tolist())))
     tally.robots = int(robots.sum())
     return tally
 
@@ -189,17 +193,17 @@ def _split(
     encodings = [""] * len(dims) if is_raw else about[f"{column}_encoding"].to_pylist()
     for i in wanted.tolist():
         dataset, embodiment, notes = (words[i] for words in chosen)
-        encoding = encodings[i] or ("" if is_raw else "none")
-        layout = layout_of(column, encoding, dims[i], None if is_raw else notes, dataset=dataset, embodiment=embodiment)
-        grippers = layout.grippers
-        members.setdefault(Key(dataset, embodiment, column, dims[i], encoding, grippers), []).append(i)
+        layout = (
+            None if is_raw else layout_of(column, encodings[i], dims[i], notes, dataset=dataset, embodiment=embodiment)
+        )
+        members.setdefault(Key(dataset, embodiment, column, dims[i], layout), []).append(i)
     yield from ((key, np.array(rows)) for key, rows in members.items())
 
 
 def _steps(
     vectors: Any, rows: NDArray[np.int64], dim: int, first: NDArray[np.int64], stop: NDArray[np.int64]
-) -> NDArray[np.float32]:
-    """(n, dim) steps first to before stop of some rows of a flat list column."""
+) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
+    """(n, dim) steps first to before stop of some rows of a flat list column, and of which row (n,) each is."""
     offsets, flat = vectors.offsets.to_numpy().astype(np.int64), vectors.values.to_numpy(zero_copy_only=False)
     # Of a damaged row no more than it has: `villa corpus verify` tells of it.
     stop = np.minimum(stop, (offsets[rows + 1] - offsets[rows]) // dim)
@@ -207,9 +211,9 @@ def _steps(
     if (offsets[rows] % dim == 0).all():
         inside = np.arange(lengths.sum()) - np.repeat(np.cumsum(lengths) - lengths, lengths)
         usable = flat[: len(flat) // dim * dim].reshape(-1, dim)
-        return usable[np.repeat(begins, lengths) + inside]
+        return usable[np.repeat(begins, lengths) + inside], np.repeat(rows, lengths)
     # Vectors of another width lie before these.
     pieces = [
         flat[offsets[r] : offsets[r + 1]].reshape(-1, dim)[a:b] for r, a, b in zip(rows, first, stop, strict=True)
     ]
-    return np.concatenate(pieces)
+    return np.concatenate(pieces), np.repeat(rows, [len(piece) for piece in pieces])

@@ -9,6 +9,7 @@ from dataengine import stats
 from dataengine.errors import DataEngineError
 from dataengine.sketch import QuantileSketch
 from dataengine.stats import Accumulator, Group, Statistics
+from dataengine.vector_layout import VectorLayout
 
 N = 60_000
 QUANTILES = (0.0, 0.01, 0.25, 0.5, 0.99, 1.0)
@@ -113,9 +114,8 @@ def test_steps_that_are_not_finite_are_counted_and_left_out():
 
 
 def group(dataset, rows, column="state", embodiment="arm", encoding="eef_pose", **more):
-    return Group(
-        dataset=dataset, embodiment=embodiment, column=column, encoding=encoding, accumulator=accumulate(rows), **more
-    )
+    layout = VectorLayout.of(encoding, rows.shape[1], **more)
+    return Group(dataset=dataset, embodiment=embodiment, column=column, layout=layout, accumulator=accumulate(rows))
 
 
 def test_a_table_of_groups_merges_on_as_if_it_had_never_been_written():
@@ -152,7 +152,7 @@ def test_statistics_survive_json_exactly():
 )
 def test_statistics_say_where_zero_means_to_stand_still(encodings, moves):
     rows = np.random.default_rng(6).uniform(size=(9, 7))
-    groups = [group(f"set{i}", rows, "action", encoding=e, grippers=(6,)) for i, e in enumerate(encodings)]
+    groups = [group(f"set{i}", rows, "action", encoding=e, grippers="6") for i, e in enumerate(encodings)]
     found = stats.loads(stats.dumps(stats.by_embodiment(groups)))["arm"].action
     assert found.moves == moves
     assert found.grippers == (6,)

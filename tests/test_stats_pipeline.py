@@ -266,3 +266,38 @@ def test_nothing_is_trained_on_statistics_of_other_episodes(grown):
         TableReader(Corpus.open(grown.uri)).statistics()
     run(StatsConfig(corpus=grown.uri))
     assert TableReader(Corpus.open(grown.uri)).statistics().keys()
+
+
+def with_gaps(record, *places, vector="raw_state", dataset="made"):
+    """An episode that lacks values at places (step, dimension)."""
+    episode = robot_episode(record, dataset=dataset)
+    values = getattr(episode, vector).copy()
+    for step, dim in places:
+        values[step, dim] = np.nan if step % 2 else np.inf
+    return dataclasses.replace(episode, **{vector: values})
+
+
+def test_steps_that_lack_a_number_are_told_with_vector_dimension_and_episode(tmp_path):
+    torn = [with_gaps("a", (3, 1), (4, 1), (4, 2)), with_gaps("b", (9, 2))]
+    parts = {"x": [robot_episode("0"), torn[0]], "y": [torn[1], robot_episode("1")]}
+    uri = make_corpus(tmp_path / "corpus", parts).uri
+    ids = min(e.episode_id for e in torn)
+    for fragments_read in (2, 0):  # measured, and remembered
+        report = run(StatsConfig(corpus=uri))
+        (line,) = report.doubts
+        assert report.fragments_read == fragments_read
+        assert line == (
+            "raw_state of embodiment 'arm' in made: 3 steps hold NaN or infinity and were left out "
+            f"(dimension 1: 2, 2: 2), as in episode {ids}"
+        )
+        assert line in report.summary()
+    (group,) = (g for g in report.groups if g.column == "raw_state")
+    assert (group.steps, group.steps_not_finite, group.not_finite, group.not_finite_in) == (117, 3, [0, 2, 2], ids)
+    assert all(g.not_finite_in == "" for g in report.groups if g.column != "raw_state")
+
+
+def test_many_dimensions_with_gaps_are_counted_not_listed(tmp_path):
+    episode = robot_episode("wide")
+    wide = dataclasses.replace(episode, raw_state=np.full((30, 40), np.nan), raw_action=None)
+    (line,) = run(StatsConfig(corpus=make_corpus(tmp_path / "corpus", {"a": [wide]}).uri)).doubts
+    assert "(dimension 0: 30, 1: 30, 2: 30, 3: 30, 4: 30, 5: 30 and 34 more)" in line

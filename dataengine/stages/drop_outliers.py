@@ -1,6 +1,6 @@
 """States and actions far beyond what the same body does elsewhere."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any, ClassVar
@@ -14,7 +14,7 @@ from dataengine.episode import Kind
 from dataengine.episode_rows import EpisodeRows
 from dataengine.protocols import Measured, Survey
 from dataengine.stages import _spread
-from dataengine.vector_layout import VectorLayout
+from dataengine.vector_layout import UNKNOWN, VectorLayout
 
 LEAST_WIDTH = MappingProxyType({"eef_pose": 0.2, "eef_delta": 0.02, "eef_velocity": 0.2})
 """Narrowest usual range of a position in metres: a task in a plane hardly moves the third axis, which is no reason to
@@ -24,9 +24,10 @@ ANGLE_WIDTH = MappingProxyType({"eef_pose": np.inf, "eef_delta": 0.1, "eef_veloc
 """The same of roll, pitch and yaw in radians; those of a pose wrap, and no value of them is out of range."""
 GRIPPER_WIDTH = 1.0
 UNKNOWN_SHARE = 0.5
-"""Narrowest usual range where the unit is unknown, as a share of the widest that any value of the same vector has."""
+"""Narrowest usual range where the unit is unknown, as a share of the widest that any value of the same kind has: any
+position of the same vector, any joint. Grippers and lone values have none to go by, and no limit."""
 
-_BY_OWN: Coverage = judged("by the widest usual range of the same vector where a unit is unknown")
+_BY_OWN: Coverage = judged("by the widest usual range of like values where a unit is unknown, grippers not at all")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -70,55 +71,87 @@ class DropOutliers:
         """Learn the usual ranges of every body in every dataset, then look who leaves them."""
         packed = episodes.column("value_extremes")
         sizes = np.asarray(packed.value_lengths().fill_null(0).to_numpy(zero_copy_only=False), np.int64)
-        groups: dict[tuple[str, str, int, float], list[int]] = {}
+        groups: dict[tuple[str, str, int, float, bytes], list[int]] = {}
         flat, starts = packed.flatten().to_numpy(zero_copy_only=False), np.concatenate([[0], np.cumsum(sizes)])
         for row, (body, dataset) in enumerate(zip(episodes.embodiments, episodes.datasets, strict=True)):
             if sizes[row]:
-                groups.setdefault((body, dataset, int(sizes[row]), float(flat[starts[row]])), []).append(row)
+                first, dims = starts[row], (int(sizes[row]) - 1) // 3
+                widths = flat[first + 1 + 2 * dims : first + sizes[row]].tobytes()  # says the units, too
+                groups.setdefault((body, dataset, dims, float(flat[first]), widths), []).append(row)
         excess, objections, limits = np.full(len(episodes), np.nan), {}, {}
         coverage = dict.fromkeys(np.flatnonzero(sizes == 0).tolist(), unjudged("neither state nor action"))
-        for (body, dataset, size, states), members in sorted(groups.items()):
+        for (body, dataset, dims, states, _), members in sorted(groups.items()):
             if len(members) < self.min_episodes:
                 coverage |= dict.fromkeys(members, unjudged(_spread.few(self.min_episodes)))
                 continue
             rows = np.array(members)
-            values = flat[starts[rows][:, None] + np.arange(1, size)].astype(np.float64).reshape(len(rows), 3, -1)
-            low, high, beyond = _ranges(values, int(states))
-            coverage |= dict.fromkeys(members, _BY_OWN) if np.isnan(values[0, 2]).any() else {}
+            values = (
+                flat[starts[rows][:, None] + np.arange(1, 1 + 3 * dims)].astype(np.float64).reshape(len(rows), 3, -1)
+            )
+            alike = []
+            if np.isnan(values[0, 2]).any():
+                alike = _alike(episodes, members[0], int(states))
+                coverage |= dict.fromkeys(members, _BY_OWN)
+            least = _filled(values, alike)
+            low, high, beyond = _ranges(values, least)
             excess[rows] = beyond.max(axis=1)
             slack = self.max_excess * (high - low)
-            judged = ~np.isinf(values[0, 2])
-            limits[f"{body} in {dataset}"] = {
+            whose = f"{body} in {dataset}"
+            limits[f"{whose}, other units" if whose in limits else whose] = {
                 "state_dim": int(states),
-                "low": _round(low - slack, judged),
-                "high": _round(high + slack, judged),
+                "low": _round(low - slack, np.isfinite(least)),
+                "high": _round(high + slack, np.isfinite(least)),
             }
             for row, by_dim, (lows, highs, _) in zip(members, beyond, values, strict=True):
                 dim = int(by_dim.argmax())
                 if by_dim[dim] > self.max_excess:
                     above = highs[dim] - high[dim] > low[dim] - lows[dim]
+                    name, unit = _name(episodes, row, dim, int(states))
                     objections[row] = (
-                        f"{_name(episodes, row, dim, int(states))} reaches {highs[dim] if above else lows[dim]:.4g}, "
+                        f"{name} reaches {highs[dim] if above else lows[dim]:.4g}{unit}, "
                         f"{by_dim[dim]:.1f} widths beyond the usual {low[dim]:.3g} to {high[dim]:.3g} of {body} in "
                         f"{dataset}, allowed {self.max_excess:g}"
                     )
         return Survey(numbers={"outlier_excess": excess}, objections=objections, limits=limits, coverage=coverage)
 
 
-def _ranges(values: NDArray[np.float64], states: int) -> tuple[NDArray[np.float64], ...]:
-    """(n, 3, d) lowest, highest, least width to the usual range (d,), (d,) and the widths (n, d) beyond it."""
-    lows, highs, least = values[:, 0], values[:, 1], values[0, 2].copy()
-    low, high = np.quantile(lows, 0.25, axis=0), np.quantile(highs, 0.75, axis=0)
-    for vector in (slice(0, states), slice(states, None)):
-        unknown = np.isnan(least[vector])
-        if unknown.any():
-            widest = (high - low)[vector][unknown].max()
-            least[vector] = np.where(unknown, UNKNOWN_SHARE * widest if widest > 0 else np.inf, least[vector])
+def _alike(episodes: Measured, row: int, states: int) -> list[list[int]]:
+    """Say which dimensions of state and action laid side by side are of one kind in one vector."""
+    found = []
+    for vector, first in (("state", 0), ("action", states)):
+        layout = episodes.layout(row, vector)
+        kinds = (layout.position, layout.rotation, layout.joints, layout.others)
+        found += [[first + i for i in kind] for kind in kinds if len(kind) > 1]
+    return found
+
+
+def _filled(values: NDArray[np.float64], alike: Sequence[Sequence[int]]) -> NDArray[np.float64]:
+    """(n, 3, d) lowest, highest, least width to the least width (d,), infinite where a dimension has no limit.
+
+    One that is not known comes of the dimensions that are alike.
+    """
+    least = values[0, 2].copy()
+    low, high = _usual(values)
+    for places in alike:
+        unknown = [i for i in places if np.isnan(least[i])]
+        widest = max((high[i] - low[i] for i in unknown), default=0.0)
+        least[unknown] = UNKNOWN_SHARE * widest if widest > 0 else np.inf
+    return np.where(np.isnan(least), np.inf, least)
+
+
+def _ranges(values: NDArray[np.float64], least: NDArray[np.float64]) -> tuple[NDArray[np.float64], ...]:
+    """(n, 3, d) lowest, highest, least width and (d,) to the usual range (d,), (d,) and the widths (n, d) beyond it."""
+    low, high = _usual(values)
     short = np.maximum(least - (high - low), 0) / 2
     finite = np.isfinite(least)
     low, high = np.where(finite, low - short, low), np.where(finite, high + short, high)
-    beyond = np.maximum(np.maximum(low - lows, highs - high), 0) / np.where(finite, high - low, np.inf)
+    beyond = np.maximum(low - values[:, 0], values[:, 1] - high).clip(0) / np.where(finite, high - low, np.inf)
     return low, high, beyond
+
+
+def _usual(values: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """(d,) how far the middle half of episodes (n, 3, d) reaches to either side."""
+    return np.quantile(values[:, 0], 0.25, axis=0), np.quantile(values[:, 1], 0.75, axis=0)
 
 
 def _least_widths(layout: VectorLayout) -> NDArray[np.float64]:
@@ -131,13 +164,15 @@ def _least_widths(layout: VectorLayout) -> NDArray[np.float64]:
     return np.where(np.isinf(found), np.inf, found / layout.factors)
 
 
-def _name(episodes: Measured, row: int, dim: int, states: int) -> str:
-    """Name a dimension of state and action laid side by side."""
+def _name(episodes: Measured, row: int, dim: int, states: int) -> tuple[str, str]:
+    """Name a dimension of state and action laid side by side, and its unit as words that follow a number."""
     vector, index = ("state", dim) if dim < states else ("action", dim - states)
-    name = episodes.layout(row, vector).names[index]
-    return f"{vector} {index} ({name})" if name else f"{vector} {index}"
+    layout = episodes.layout(row, vector)
+    name, unit = layout.names[index], layout.units[index].replace("_per_s", " a second").replace("_", " ")
+    unit = " (unknown unit)" if unit == UNKNOWN else "" if unit == "opening" else f" {unit}"
+    return f"{vector} {index} ({name})" if name else f"{vector} {index}", unit
 
 
-def _round(values: NDArray[np.float64], judged: NDArray[np.bool_]) -> list[float | None]:
+def _round(values: NDArray[np.float64], limited: NDArray[np.bool_]) -> list[float | None]:
     """Give limits to print, None for dimensions that have none."""
-    return [float(f"{value:.4g}") if has else None for value, has in zip(values, judged, strict=True)]
+    return [float(f"{value:.4g}") if has else None for value, has in zip(values, limited, strict=True)]
