@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 
 from dataengine.errors import RecordError
-from tests.fuzz.groups import Group
+from tests.fuzz.group import Group
 
 SOUND = b"in order" * 8
 

@@ -21,7 +21,8 @@ from typing import Any, Final
 import numpy as np
 
 from tests.fuzz.damage import damage
-from tests.fuzz.groups import GROUPS, UNEXPECTED, Group, is_named
+from tests.fuzz.group import UNEXPECTED, Group, is_named
+from tests.fuzz.groups import GROUPS
 
 MOST_BYTES: Final = 2_000_000_000
 """More than the reader holds when it starts is over memory."""
