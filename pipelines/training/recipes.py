@@ -98,5 +98,5 @@ def fill(recipes: dict[str, dict[str, Any]], given: Any) -> Any:
     """Lay what was given over the recipe of its preset; what is no preset is left for the settings to refuse."""
     if not isinstance(given, dict):
         return given
-    recipe = recipes.get(given.get("preset", "tiny"), {})
-    return merged(recipe, given)
+    preset = given.get("preset", "tiny")
+    return merged(recipes.get(preset, {}) if isinstance(preset, str) else {}, given)
