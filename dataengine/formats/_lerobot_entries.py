@@ -15,7 +15,6 @@ from typing import Any
 
 from dataengine.episode import Text
 from dataengine.errors import SourceError
-from dataengine.formats import lfs
 from dataengine.formats.lerobot import INFO, Info, fill, num_rows, read_lines, read_table
 from dataengine.texts import from_row
 
@@ -126,9 +125,8 @@ def _v3_entries(info: Info) -> Iterator[Entry]:
         )
         try:
             lines_of_file = read_table(path, wanted).to_pylist()
-        except SourceError:
-            reason = lfs.why_file(path, "not a readable parquet file; copy it again")
-            yield Entry(record=name, problem=f"{name}: {reason}")
+        except SourceError as error:
+            yield Entry(record=name, problem=f"{name}: {str(error).removeprefix(f'{path}: ')}")
             continue
         for row, line in enumerate(lines_of_file):
             try:

@@ -316,7 +316,7 @@ def read_table(place: Path, prefixes: tuple[str, ...] | None = None) -> pa.Table
                 raise RecordError(f"has {file.num_rows} rows, expected {json_file.MAX_LINES} at most")
             return file.read([name for name in file.names if prefixes is None or name.startswith(prefixes)])
     except RecordError as error:
-        raise SourceError(f"{place}: {error}; copy it again") from error
+        raise SourceError(f"{place}: {error}") from error
 
 
 def num_rows(place: Path) -> int:

@@ -113,4 +113,6 @@ def _readable(source: Path | bytes) -> Iterator[None]:
         if is_of_the_machine(error):
             raise
         reason = f"not a readable parquet file ({one_line((str(error).splitlines() or [type(error).__name__])[0])})"
-        raise RecordError(reason if isinstance(source, bytes) else lfs.why_file(source, reason)) from error
+        raise RecordError(
+            reason if isinstance(source, bytes) else lfs.why_file(source, f"{reason}; copy it again")
+        ) from error

@@ -509,7 +509,7 @@ def test_a_damaged_shard_of_the_metadata_costs_its_episodes(v3):
         "meta/episodes/chunk-000/file-000.parquet:1": "meta/episodes/chunk-000/file-000.parquet, row 1: "
         f"videos/{lr.TOP}/from_timestamp is None, expected seconds",
         "meta/episodes/chunk-000/file-001.parquet": "meta/episodes/chunk-000/file-001.parquet: "
-        "not a readable parquet file; copy it again",
+        "not a readable parquet file (ends in b'else', expected b'PAR1'; cut off as it was copied?); copy it again",
     }
 
 

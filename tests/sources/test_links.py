@@ -185,7 +185,7 @@ def test_a_column_of_a_billion_equal_numbers_is_not_unpacked(tmp_path: Path, mon
 def test_names_that_no_file_can_have_cost_their_episodes(tmp_path: Path) -> None:
     root = lr.write_v2(tmp_path / "cubes")
     info = json.loads((root / "meta/info.json").read_text())
-    info["data_path"] = f"data/{'a' * 70_000}{{episode_index}}.parquet"
+    info["data_path"] = f"data/{'a' * 900}{{episode_index}}.parquet"
     (root / "meta/info.json").write_text(json.dumps(info))
     source = catalog.source("lerobot")(str(root))
     found = [record for part in source.parts() for record in source.read(part)]
