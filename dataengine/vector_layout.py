@@ -18,7 +18,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from types import MappingProxyType
-from typing import Final, Literal
+from typing import Final, Literal, get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -185,6 +185,10 @@ GROUPS: Final = ("xyz", "xy", "rpy", "yaw", "joints", "gripper")
 def note_key(column: str, what: What = "grippers") -> str:
     """Name the note in which a source says something of a vector's values: `state_units`."""
     return f"{column}_{what}"
+
+
+LAYOUT_NOTES: Final = frozenset(note_key(column, what) for column in ("state", "action") for what in get_args(What))
+"""Names of all of them."""
 
 
 def layout_of(

@@ -1,6 +1,7 @@
 """Looks at a corpus, or at one of its episodes: facts, ranges, and a picture of frames, states and actions."""
 
 import json
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,9 +12,11 @@ from pydantic import Field
 from dataengine import texts
 from dataengine.config import Config
 from dataengine.errors import CorpusError, DataEngineError
+from dataengine.notes import is_serious
 from dataengine.report import Report
+from dataengine.vector_layout import LAYOUT_NOTES
 from pipelines.corpus import DatasetFacts, dataset_table, datasets
-from pipelines.text_table import text_table
+from pipelines.text_table import labelled, text_table
 
 if TYPE_CHECKING:
     from dataengine.store import Corpus
@@ -21,6 +24,8 @@ if TYPE_CHECKING:
 
 EXAMPLES = 2
 """Episodes that are named for each dataset."""
+MOST_LETTERS = 400
+"""Letters of a note that are printed; the report has all of it."""
 PICTURES = (".png", ".pdf", ".svg")
 MADE_BY = "villa show"
 """Stands in every picture that is drawn: one of these may be replaced."""
@@ -71,6 +76,7 @@ class Range(Report):
     vector: str
     dim: int
     name: str
+    unit: str
     min: float
     mean: float
     max: float
@@ -126,14 +132,31 @@ class EpisodeReport(Report):
             "encodings": f"state {self.state_encoding}, action {self.action_encoding}",
             "curation": verdict,
             "latent actions": ", ".join(self.labels) or "none",
-            "notes": "; ".join(f"{key}: {value}" for key, value in self.notes.items()) or "none",
         }
         if self.picture:
             facts["picture"] = self.picture
-        lines = [f"{name:15}{value}" for name, value in facts.items()]
-        rows = [[r.vector, r.dim, r.name, r.min, r.mean, r.max] for r in self.ranges]
-        table = ["", text_table(["vector", "dim", "what", "min", "mean", "max"], rows)] if rows else []
-        return "\n".join([*lines, *table])
+        lines = labelled({name: [value] for name, value in facts.items()} | self._notes())
+        rows = [[r.vector, r.dim, r.name, r.unit, r.min, r.mean, r.max] for r in self.ranges]
+        table = ["", text_table(["vector", "dim", "what", "unit", "min", "mean", "max"], rows)] if rows else []
+        return "\n".join([lines, *table])
+
+    def _notes(self) -> dict[str, list[str]]:
+        """Print notes, a paragraph each: first what everybody must know; what the table of values tells is left out."""
+        told = {key: text for key, text in self.notes.items() if key not in LAYOUT_NOTES}
+        serious = [_note(key, text) for key, text in told.items() if is_serious(key)]
+        others = [_note(key, text) for key, text in told.items() if not is_serious(key)]
+        return ({"must know": serious} if serious else {}) | {
+            "notes": others or ["none" if not serious else "no others"]
+        }
+
+
+def _note(key: str, text: str) -> str:
+    """Print a note with room to break lines, and no more of it than a person reads."""
+    roomy = re.sub(r",(?=[^ ])", ", ", text)
+    if len(roomy) <= MOST_LETTERS:
+        return f"{key}: {roomy}"
+    shown = roomy[:MOST_LETTERS].rpartition(" ")[0] or roomy[:MOST_LETTERS]
+    return f"{key}: {shown} ... and {len(roomy) - len(shown):,} more letters (--json has them)"
 
 
 def run(config: ShowConfig) -> CorpusReport | EpisodeReport:
@@ -217,10 +240,19 @@ def _episode(corpus: "Corpus", episode: "StoredEpisode", picture: Path | None) -
         cameras={slot: f"{h}x{w} (shipped {nh}x{nw})" for slot, (h, w, nh, nw) in sizes.items()},
         dims={name: 0 if vector is None else vector.shape[1] for name, vector in vectors.items()},
         ranges=[
-            Range(vector=name, dim=i, name=what, min=float(x.min()), mean=float(x.mean()), max=float(x.max()))
+            Range(
+                vector=name,
+                dim=i,
+                name=layout.name(i),
+                unit=layout.units[i],
+                min=float(x.min()),
+                mean=float(x.mean()),
+                max=float(x.max()),
+            )
             for name in ("state", "action")
             if (vector := vectors[name]) is not None
-            for i, (what, x) in enumerate(zip(_dim_names(episode, name), vector.T, strict=True))
+            for layout in [episode.layout(name)]
+            for i, x in enumerate(vector.T)
         ],
         keep=episode.column("keep") if judged else None,
         reject_reason=(episode.column("reject_reason") if judged else "") or "",

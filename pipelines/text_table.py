@@ -1,6 +1,12 @@
 """Rows as aligned columns of plain text, for reports on a terminal."""
 
-from collections.abc import Sequence
+import textwrap
+from collections.abc import Mapping, Sequence
+
+LINE = 110
+"""Letters of a line of prose."""
+LABEL = 15
+"""Letters of the column of labels."""
 
 
 def text_table(head: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
@@ -13,6 +19,17 @@ def text_table(head: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
         for columns in (zip(row, widths, right, strict=True) for row in [list(head), *cells])
     ]
     return "\n".join([lines[0], "  ".join("-" * width for width in widths), *lines[1:]])
+
+
+def labelled(facts: Mapping[str, Sequence[str]]) -> str:
+    """Set labels beside their paragraphs, each wrapped, with its further lines set in; a long word stays whole."""
+    lines = []
+    for name, paragraphs in facts.items():
+        prose = textwrap.TextWrapper(LINE - LABEL, subsequent_indent="  ", break_long_words=False)
+        prose.break_on_hyphens = False
+        wrapped = [line for paragraph in paragraphs for line in prose.wrap(paragraph) or [""]]
+        lines += [f"{label:{LABEL}}{line}" for label, line in zip([name, *[""] * len(wrapped)], wrapped, strict=False)]
+    return "\n".join(lines)
 
 
 def _text(cell: object) -> str:
