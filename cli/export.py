@@ -28,7 +28,9 @@ def lerobot(
     out: Annotated[str | None, typer.Argument(help="Folder of the datasets.")] = None,
     dataset: Annotated[list[str] | None, typer.Option(help="Dataset to take; give it again.")] = None,
     where: Annotated[str | None, typer.Option(help="SQL filter over the corpus's columns.")] = None,
-    all_: Annotated[bool, typer.Option("--all", help="Also what curation dropped.")] = False,
+    all_: Annotated[
+        bool, typer.Option("--all", help="Also what curation dropped, and idle ends that it trimmed.")
+    ] = False,
     fps: Annotated[float | None, typer.Option(help="Only episodes within 1 % of this rate, declared as it.")] = None,
     codec: Annotated[str | None, typer.Option(help="`av1` (default) or `h264`.")] = None,
     workers: Annotated[int | None, typer.Option(help="Files written side by side; 0 takes every core.")] = None,

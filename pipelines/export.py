@@ -16,6 +16,7 @@ from dataengine.export._lerobot_unit import ASIDE
 from dataengine.formats.lerobot import EXPORT
 from dataengine.progress import task
 from dataengine.report import Report
+from dataengine.schema import TRIMS
 from dataengine.store import Corpus
 from pipelines.output_folder import Before, claimed, roots_of
 from pipelines.run_note import note
@@ -42,7 +43,7 @@ class ExportConfig(Config):
     where: str | None = None
     """SQL filter over the columns of the corpus, such as `quality__travel > 0.1`."""
     kept_only: bool = True
-    """Leave out what curation dropped."""
+    """Leave out what curation dropped: episodes, and idle steps at the ends of others."""
     fps: float | None = Field(None, gt=0, le=MOST_HZ)
     """Take episodes recorded within 1 % of this rate only, and give them this rate."""
     codec: Literal["av1", "h264"] = "av1"
@@ -91,6 +92,8 @@ class ExportReport(Report):
     frames: int
     left_out: int
     """Episodes of another rate than `fps`."""
+    steps_left_out: int = 0
+    """Idle steps at the ends of episodes, which curation trimmed."""
     written: bool
     seconds: float
 
@@ -108,6 +111,8 @@ class ExportReport(Report):
         if self.written and all(d.files == d.resumed_files for d in self.datasets):
             did = f"nothing to do, all are in {self.out} already"
         lines = [text_table(head, rows), f"{len(self.datasets)} LeRobot v3.0 datasets {did} ({self.seconds:.1f} s)"]
+        if self.steps_left_out:
+            lines.append(f"left out: {self.steps_left_out:,} idle steps that curation trimmed; --all takes all")
         if self.left_out:
             lines.append(f"left out: {self.left_out} episodes of another rate")
         return "\n".join(lines)
@@ -135,6 +140,7 @@ def run(config: ExportConfig) -> ExportReport:
         episodes=sum(d.episodes for d in datasets),
         frames=sum(d.frames for d in datasets),
         left_out=left_out,
+        steps_left_out=sum(each.steps_left_out for each in plans),
         written=not config.dry_run,
         seconds=round(time.monotonic() - start, 3),
     )
@@ -158,7 +164,8 @@ def _rows(corpus: Corpus, config: ExportConfig) -> Iterator[dict[str, Any]]:
     if config.where:
         filters.append(f"({config.where})")
     try:
-        names = [name for name in COLUMNS if name in corpus.schema.names]
+        wanted = (*COLUMNS, *TRIMS) if config.kept_only else COLUMNS
+        names = [name for name in wanted if name in corpus.schema.names]
         for batch in corpus.scan(names, where=" AND ".join(filters) or None):
             yield from batch.to_pylist()
     except (ValueError, OSError) as error:

@@ -9,8 +9,8 @@ from fractions import Fraction
 from typing import Any
 
 from dataengine.episode import CAMERA_SLOTS, Text, phrases_of, stable_id
-from dataengine.schema import RAW, VECTORS, exact_dims_column
-from dataengine.texts import from_row, narrowest
+from dataengine.schema import RAW, TRIMS, VECTORS, exact_dims_column
+from dataengine.texts import cut, from_row, narrowest
 from dataengine.vector_layout import VectorLayout, layout_of
 
 BYTES_PER_PIXEL = 0.1
@@ -60,6 +60,16 @@ class Planned:
     texts: tuple[Text, ...]
     tasks: Mapping[str, int]
     """Every phrase of the texts, and an empty one where there are steps without, to its task_index."""
+    first_step: int | None = None
+    """Which step of the recording it begins with; None in a dataset of whole recordings."""
+    steps_left_out: int = 0
+    """At both of its ends, by curation."""
+
+    @property
+    def steps(self) -> slice:
+        """Those of the recording."""
+        first = self.first_step or 0
+        return slice(first, first + self.num_steps)
 
 
 @dataclass(frozen=True)
@@ -86,6 +96,11 @@ class DatasetPlan:
         """Steps of all files."""
         return sum(episode.num_steps for unit in self.units for episode in unit)
 
+    @property
+    def steps_left_out(self) -> int:
+        """Steps that curation trimmed off its episodes."""
+        return sum(episode.steps_left_out for unit in self.units for episode in unit)
+
     def fingerprint(self, *settings: object) -> str:
         """Hash all that shapes the result."""
         return stable_id(self.digest, *map(str, settings))
@@ -99,7 +114,9 @@ class _Row:
     dataset: str
     record: str
     episode_id: str
+    first_step: int
     num_steps: int
+    steps_left_out: int
     fingerprint: str
     texts: tuple[Text, ...]
 
@@ -126,7 +143,8 @@ def plan(
 ) -> tuple[list[DatasetPlan], int]:
     """Group episodes by layout, and cut each group into files; also count those of another rate, which are left out.
 
-    Equal rows in any order give equal plans.
+    Of rows that have the columns `trim_start` and `trim_end` only the steps between them are taken. Equal rows in any
+    order give equal plans.
     """
     left_out = 0
     groups: dict[tuple[Any, ...], list[_Row]] = defaultdict(list)
@@ -158,7 +176,7 @@ def _layout(row: Mapping[str, Any], rate_hz: float | None) -> Layout:
     return Layout(
         embodiment=row["embodiment"],
         kind=row["kind"],
-        rate=Fraction(rate_hz or row["control_hz"]).limit_denominator(1001),
+        rate=_rate(rate_hz or row["control_hz"]),
         cameras=cameras,
         dims={name: row[f"{name}_dim"] for name in VECTORS if row[f"{name}_dim"]},
         vectors={
@@ -173,6 +191,13 @@ def _layout(row: Mapping[str, Any], rate_hz: float | None) -> Layout:
             for name in ("state", "action")
         },
     )
+
+
+def _rate(rate_hz: float) -> Fraction:
+    """Find the plain fraction nearest to a rate, as video has it: 30000 / 1001; of a slow one that of its period."""
+    if rate_hz < 1:
+        return 1 / Fraction(1 / rate_hz).limit_denominator(1001)
+    return Fraction(rate_hz).limit_denominator(1001)
 
 
 def _with_exact(layout: Layout, row: Mapping[str, Any]) -> Layout:
@@ -211,14 +236,19 @@ def _plain(text: str) -> str:
 
 
 def _row(row: Mapping[str, Any]) -> _Row:
+    head, tail = (row.get(trim) or 0 for trim in TRIMS)
+    num_steps = row["num_steps"] - head - tail
+    said = from_row(row.get("texts"), row["instruction"], row["num_steps"])
     return _Row(
         split=row["split"],
         dataset=row["dataset"],
         record=row["source_record"],
         episode_id=row["episode_id"],
-        num_steps=row["num_steps"],
+        first_step=head,
+        num_steps=num_steps,
+        steps_left_out=head + tail,
         fingerprint=row["source_fingerprint"],
-        texts=from_row(row.get("texts"), row["instruction"], row["num_steps"]),
+        texts=cut(said, head, head + num_steps) if head or tail else said,
     )
 
 
@@ -236,6 +266,7 @@ def _dataset(name: str, layout: Layout, rows: list[_Row], video_mb: float, data_
     tasks: dict[str, int] = {}
     splits: dict[str, tuple[int, int]] = {}
     units: list[list[Planned]] = []
+    is_cut = any(row.steps_left_out for row in rows)
     digest = hashlib.blake2b(repr(layout.key).encode(), digest_size=8)
     first_row = steps = 0
     for index, row in enumerate(sorted(rows, key=lambda row: row.rank)):
@@ -246,11 +277,14 @@ def _dataset(name: str, layout: Layout, rows: list[_Row], video_mb: float, data_
             units.append([])
             steps = 0
         own = {text: tasks[text] for text in said}
-        units[-1].append(Planned(row.episode_id, index, first_row, row.num_steps, row.texts, own))
+        first_step = row.first_step if is_cut else None
+        planned = Planned(row.episode_id, index, first_row, row.num_steps, row.texts, own, first_step)
+        units[-1].append(replace(planned, steps_left_out=row.steps_left_out))
         steps += row.num_steps
         first_row += row.num_steps
         splits[row.split] = (splits.get(row.split, (index, 0))[0], index + 1)
-        digest.update(f"{len(units)} {row.episode_id} {row.num_steps} {row.fingerprint} {row.texts}\n".encode())
+        begins = f"from {row.first_step} " if is_cut else ""
+        digest.update(f"{len(units)} {row.episode_id} {begins}{row.num_steps} {row.fingerprint} {row.texts}\n".encode())
     return DatasetPlan(
         name=name,
         layout=layout,

@@ -127,16 +127,16 @@ def _rows(corpus: Corpus, planned: Planned, layout: Layout) -> tuple[dict[str, p
     arrays: dict[str, NDArray[Any]] = {}
     for name, dim in layout.dims.items():
         values = getattr(episode, name)
-        if values is None or values.shape != (planned.num_steps, dim):
+        if values is None or values[planned.steps].shape != (planned.num_steps, dim):
             raise DataEngineError(f"{corpus.uri}: episode {planned.episode_id} has changed since it was planned")
-        arrays[COLUMNS[name]] = values
+        arrays[COLUMNS[name]] = values[planned.steps]
     for name, dims in layout.exact.items():
         vector, whole = getattr(episode, name), getattr(episode, f"{name}_exact")
-        arrays[EXACT[name]] = np.stack(
-            [whole[i] if i in whole else vector[:, i].astype(np.int64) for i in dims], axis=1
-        )
+        exact = [whole[i] if i in whole else vector[:, i].astype(np.int64) for i in dims]
+        arrays[EXACT[name]] = np.stack(exact, axis=1)[planned.steps]
+    time_ns = episode.time_ns[planned.steps]
     arrays |= {
-        TRUE_TIME: episode.time_ns,
+        TRUE_TIME: time_ns - time_ns[0] if planned.first_step else time_ns,
         "timestamp": (steps / float(layout.rate)).astype(np.float32),
         "frame_index": steps,
         "episode_index": np.full_like(steps, planned.index),
@@ -160,6 +160,7 @@ def _entry(corpus: Corpus, planned: Planned, unit: int) -> dict[str, Any]:
         "dataset_from_index": planned.first_row,
         "dataset_to_index": planned.first_row + planned.num_steps,
         **{f"source/{name}": lineage[name].as_py() for name in LINEAGE},
+        **({} if planned.first_step is None else {"source/first_step": planned.first_step}),
         EXPORTED_TEXTS: to_row(planned.texts),
     }
 
@@ -213,7 +214,8 @@ def _span(prefix: str, unit: int, first: Fraction, stop: Fraction, rate: Fractio
 def _pictures(corpus: Corpus, planned: Planned, slot: str, size: tuple[int, int]) -> Iterator[NDArray[np.uint8]]:
     """Decode an episode's frames, with even sides."""
     height, width = video_size(*size)
-    jpegs = corpus.episode(planned.episode_id).jpegs(slot)
+    episode = corpus.episode(planned.episode_id)
+    jpegs = episode.jpegs(slot, range(episode.num_steps)[planned.steps])
     if len(jpegs) != planned.num_steps:
         raise DataEngineError(f"{corpus.uri}: episode {planned.episode_id} has changed since it was planned")
     for i, jpeg in enumerate(jpegs):

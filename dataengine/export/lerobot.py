@@ -9,6 +9,7 @@ camera slots           -> observation.images.<slot>, AV1 or H.264, frame k of an
 time_ns                -> source.time_ns; `timestamp` is k / rate, as LeRobot must have it
 texts                  -> tasks of the episode (all), and of every frame the one that holds for the fewest frames
 where it comes from    -> meta/episodes, columns source/*; meta/villa.json says what holds for all
+idle ends              left out where curation trimmed them; source/first_step says where an episode begins
 
 A dataset is written in units of files; info.json comes last. Killed at any moment, the same call goes on where it was.
 """

@@ -20,6 +20,8 @@ from dataengine.texts import from_row
 
 EXPORTED_TEXTS = "source/texts"
 """Column of our own exports: `schema.TEXTS`."""
+EXPORTED_NOTES, EXPORTED_LICENCE = "source/notes", "source/licence"
+"""Others: JSON of the episode's notes in the corpus that it was exported from, and its licence."""
 MOST = 2**31
 """No index and no length of an episode reaches this."""
 STALE, STALE_MORE = 2, 1000
@@ -61,6 +63,10 @@ class Entry:
     videos: Mapping[str, Span] = field(default_factory=dict)
     problem: str = ""
     """Why it cannot be read; empty when it can."""
+    notes: str = field(default="", repr=False)
+    """What our own export says that the corpus noted, as JSON."""
+    licence: str = field(default="", repr=False)
+    """And its licence."""
 
 
 def read_entries(info: Info) -> list[Entry]:
@@ -120,7 +126,7 @@ def _v3_entries(info: Info) -> Iterator[Entry]:
             "length",
             "data/",
             "dataset_",
-            EXPORTED_TEXTS,
+            *(EXPORTED_TEXTS, EXPORTED_NOTES, EXPORTED_LICENCE),
             *(f"videos/{key}/" for key in videos),
         )
         try:
@@ -170,6 +176,8 @@ def _v3_entry(info: Info, line: Mapping[str, Any], videos: Iterable[str]) -> Ent
         data_file=fill(info.data_path, where),
         rows=None if first is None or stop is None else (int(first), int(stop)),
         videos=spans,
+        notes=_text(line.get(EXPORTED_NOTES)),
+        licence=_text(line.get(EXPORTED_LICENCE)),
     )
 
 
@@ -213,6 +221,10 @@ def _exported(value: Any) -> tuple[Text, ...] | None:
 
 def _is_text(value: Any) -> bool:
     return isinstance(value, str)
+
+
+def _text(value: Any) -> str:
+    return value if isinstance(value, str) else ""
 
 
 def _count(line: Any, key: str) -> int:

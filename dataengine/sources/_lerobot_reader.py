@@ -7,13 +7,14 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from dataengine.episode import CameraFrames, Episode
+from dataengine.episode import CameraFrames, Episode, Kind
 from dataengine.errors import NoCameraError, RecordError
-from dataengine.formats import jpeg, lerobot
-from dataengine.formats._lerobot_entries import Entry
+from dataengine.formats import jpeg, json_file, lerobot
+from dataengine.formats._lerobot_entries import EXPORTED_NOTES, Entry
 from dataengine.formats._lerobot_reel import Reel
 from dataengine.formats._lerobot_rows import Rows, images, integers, numbers, numbers_with_gaps
 from dataengine.formats.lerobot import Info
+from dataengine.notes import is_serious
 from dataengine.raw import EXACT, fields_of, untouched
 from dataengine.sources import _lerobot_meaning as meaning
 from dataengine.sources._lerobot_texts import Columns
@@ -40,6 +41,7 @@ class Reading:
 
     dataset: str
     embodiment: str
+    kind: Kind
     licence: str
     frame_size: int
     state: meaning.Vector
@@ -101,7 +103,7 @@ class EpisodeReader:
             source_record=entry.record,
             source_uri=str(info.root / entry.data_file),
             embodiment=reading.embodiment,
-            kind="robot",
+            kind=reading.kind,
             control_hz=info.rate_hz,
             texts=said,
             time_ns=time_ns,
@@ -109,13 +111,23 @@ class EpisodeReader:
             state_encoding=reading.state.encoding,
             action_encoding=reading.action.encoding,
             split=info.split(entry.index),
-            licence=reading.licence,
-            notes={**self._notes, **gaps, **notes, **text_notes},
+            licence=entry.licence if self._texts.is_export and entry.licence else reading.licence,
+            notes={**self._exported_notes(entry), **self._notes, **gaps, **notes, **text_notes},
             state=_vector(reading.state, columns, "state"),
             action=_vector(reading.action, columns, "action"),
             **fields_of("raw_state", self.raw_state.untouched(columns)),
             **fields_of("raw_action", self.raw_action.untouched(columns)),
         )
+
+    def _exported_notes(self, entry: Entry) -> dict[str, str]:
+        """Take what everybody must be told along from the corpus that an episode was exported from."""
+        if not self._texts.is_export or not entry.notes:
+            return {}
+        try:
+            found = json_file.as_object(json_file.loads(entry.notes))
+        except json_file.JsonError as error:
+            raise RecordError(f"{EXPORTED_NOTES}: {error}") from error
+        return {key: text for key, text in found.items() if is_serious(key) and isinstance(text, str)}
 
     def _numbers(self, table: pa.Table) -> tuple[dict[str, NDArray], dict[str, str]]:
         """Read the columns of numbers, and note gaps of those that only raw vectors hold: they cost nothing else."""
@@ -209,6 +221,8 @@ def _notes(
         "doubt": "; ".join(doubts),
         **{f"{what}_missing": made_of.doubt for what, made_of in both.items() if not made_of.slices},
     }
+    if reading.kind == "human":  # clips have neither
+        notes |= {"state_missing": "", "action_missing": ""}
     unknown = [what for what in ("state", "action") if UNKNOWN in reading.layout.get(note_key(what, "units"), "")]
     if unknown:
         what = " and ".join(unknown)

@@ -11,8 +11,9 @@ timestamp        k / fps, or what it says instead; source.time_ns of our exports
 The format does not say what numbers mean, nor their units (so100 has degrees in v2, -100 to 100 in v3): nothing is
 converted, and units are noted as unknown unless names end in one (`x_mm`). Encodings go by the names of the values
 (`_lerobot_meaning.py`) and --state-encoding, --action-encoding; where names say nothing they are `mixed`, and the note
-`doubt` says so. Datasets of `villa export lerobot` tell their encodings and units. The body is called after robot_type
-and its layout, `so100_joint6`, because statistics are kept by body; --embodiment gives it another name.
+`doubt` says so. Datasets of `villa export lerobot` tell their encodings and units, the kind and the licence of their
+episodes, and the notes that everybody must know. The body is called after robot_type and its layout, `so100_joint6`,
+because statistics are kept by body; --embodiment gives it another name.
 Episodes of which frames, rows or files lack are rejected. Files that no episode names are not read.
 """
 
@@ -81,11 +82,13 @@ class Lerobot:
         state, action = self._vectors(info)
         self._cameras(info)  # a wrong choice must stop the command, not cost every part
         names = {"name": folder, "robot": robot, "layout": meaning.layout(state, action)}
-        exported = lerobot.read_export(info.root).get("embodiment", "")
+        said = lerobot.read_export(info.root)
+        exported = said.get("embodiment", "")
         body = exported if exported and self.embodiment == NAMED else self.embodiment
         about = {
             "name": _filled(self.dataset, names),
             "embodiment": _filled(body, names),
+            "kind": "human" if said.get("kind") == "human" else "robot",
             "control_hz": info.rate_hz,
             "layout": f"LeRobot {info.version}",
             "licence": _licence(info.root),
@@ -128,6 +131,7 @@ class Lerobot:
         reading = Reading(
             dataset=self.name,
             embodiment=self.embodiment,
+            kind=self.kind,
             licence=self.licence,
             frame_size=self.frame_size,
             state=state,
