@@ -20,6 +20,7 @@ from dataengine import progress, texts
 from dataengine.config import MOST, MOST_WORKERS, Config
 from dataengine.errors import DataEngineError
 from dataengine.report import Report
+from dataengine.schema import TRIMS
 from pipelines.evaluate_as import dataset_of
 from pipelines.output_folder import Before, claimed, sources_at
 from pipelines.simulators import _play
@@ -302,19 +303,23 @@ def _actor(unit: _Unit, kind: type[Simulator], instruction: str) -> _play.Actor:
 
 
 def _demonstrations(corpus: str, source: str, instruction: str) -> Sequence[NDArray[np.float32]]:
-    """Take the actions (t, a) of all steps of a corpus that were asked for the same."""
+    """Take the actions (t, a) of all steps of a corpus that were asked for the same, of those that curation kept."""
     from dataengine.store import Corpus
 
     opened = Corpus.open(corpus)
-    said = [name for name in ("instruction", "texts") if name in opened.schema.names]
-    table = opened.table([*said, "num_steps", "action", "action_dim"], where=f"dataset = '{source}'")
-    found = [
-        np.asarray(row["action"], np.float32).reshape(-1, row["action_dim"])[text.start : text.end]
-        for row in table.to_pylist()
-        if row["action"]
-        for text in texts.from_row(row.get("texts"), row["instruction"], row["num_steps"])
-        if instruction in text.phrases
-    ]
+    names = [name for name in ("instruction", "texts", "keep", *TRIMS) if name in opened.schema.names]
+    table = opened.table(
+        [*names, "num_steps", "action", "action_dim"], where="dataset = '{}'".format(source.replace("'", "''"))
+    )
+    found = list[NDArray[np.float32]]()
+    for row in table.to_pylist():
+        if not row["action"] or row.get("keep") is False:
+            continue
+        head, tail = (row.get(trim) or 0 for trim in TRIMS)
+        said = texts.from_row(row.get("texts"), row["instruction"], row["num_steps"])
+        actions = np.asarray(row["action"], np.float32).reshape(-1, row["action_dim"])[head : row["num_steps"] - tail]
+        asked = (text for text in texts.cut(said, head, row["num_steps"] - tail) if instruction in text.phrases)
+        found += [actions[text.start : text.end] for text in asked]
     if not found:
         raise DataEngineError(
             f"{corpus}: no episode of {source} with instruction '{instruction}' to replay; --acts-as names another "

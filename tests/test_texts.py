@@ -214,6 +214,21 @@ def test_a_demonstration_to_replay_is_the_steps_that_were_asked_for_the_same(tmp
         assert np.array_equal(found, action[steps])
 
 
+def test_a_demonstration_to_replay_is_without_idle_ends_and_of_no_episode_that_was_dropped(tmp_path):
+    parts = (Text(0, 24, ("tidy up",)), Text(3, 9, ("take it",)))
+    corpus = make_corpus(tmp_path / "corpus", {"a": [replace(step_by_step(name), texts=parts) for name in "ab"]})
+    trim(corpus, 5, 4)
+    corpus.ensure_columns(pa.schema([("keep", pa.bool_())]))
+    rows = corpus.fragment_table(0, ["source_record"])
+    keep = pa.array([record == "a" for record in rows["source_record"].to_pylist()])
+    corpus.update_fragment(0, pa.table({"_rowid": rows["_rowid"], "keep": keep}))
+    (kept,) = corpus.table(["episode_id"], where="keep").to_pylist()
+    action = corpus.episode(kept["episode_id"]).action
+    for said, steps in (("tidy up", slice(5, 20)), ("take it", slice(5, 9))):
+        (found,) = evaluate._demonstrations(corpus.uri, "made", said)
+        assert np.array_equal(found, action[steps])
+
+
 def test_a_plan_is_drawn_for_what_holds_where_it_starts():
     episodes = [
         make_episode(i, num_steps=30, texts=(Text(0, 8, ("reach",)), Text(8, 30, (f"lift {i % 2}",)))) for i in range(4)
