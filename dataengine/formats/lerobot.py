@@ -226,6 +226,9 @@ def read_texts_of(info: Info, column: str) -> dict[int, str]:
     texts = next((name for name in (word, "__index_level_0__") if name in table.column_names), None)
     if texts is None or column not in table.column_names:
         raise SourceError(f"{place}: found columns {', '.join(table.column_names)}, expected {column} and the text")
+    for name, expected in ((column, "whole numbers"), (texts, "texts")):
+        if pa.types.is_nested(kind := table[name].type):
+            raise SourceError(f"{place}: {name} holds {str(kind)[:80]}, expected {expected}; copy it again")
     pairs = zip(table[column].to_pylist(), table[texts].to_pylist(), strict=True)
     return {number: str(text) for number, text in pairs if number is not None and text is not None}
 
