@@ -28,6 +28,7 @@ NUMBERS = ("float", "int", "uint", "bool")
 PLACEHOLDER = re.compile(r"\{(\w+)(?::0?(\d{1,2})d)?\}")
 MAX_REF = 4096
 LEAST_HZ = 0.01
+MAX_FEATURES = 1000
 MAX_WIDTH = 2**24
 """Numbers in a row of a column: a map of distances of 4,000 times 4,000."""
 MAX_DIMS = 16
@@ -152,6 +153,8 @@ def read_info(root: Path) -> Info:
         raise SourceError(f"{place}: found fps {rate_hz!r:.80}, expected a number from {LEAST_HZ} to {MOST_HZ:g}")
     if not isinstance(declared, dict) or not all(isinstance(about, dict) for about in declared.values()):
         raise SourceError(f"{place}: found no features, expected an object of them")
+    if len(declared) > MAX_FEATURES:
+        raise SourceError(f"{place}: found {len(declared)} features, expected {MAX_FEATURES} at most")
     chunks_size, num_episodes = raw.get("chunks_size", CHUNK), raw.get("total_episodes")
     if type(chunks_size) is not int or chunks_size < 1:
         raise SourceError(f"{place}: found chunks_size {chunks_size!r:.80}, expected a positive whole number")

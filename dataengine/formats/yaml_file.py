@@ -42,7 +42,7 @@ def load(text: str | bytes, loader: type = yaml.SafeLoader) -> Any:
         return loader("").construct_document(node)
     except RecursionError as error:
         raise BoundsError(f"its values lie more than {MAX_DEPTH} deep in one another") from error
-    except (ValueError, OverflowError) as error:  # a date that there is not, a letter that is none
+    except (ValueError, OverflowError) as error:  # a date that there is not, half a letter
         raise BoundsError(str(error)) from error
 
 
@@ -51,6 +51,8 @@ def _written_out(node: yaml.Node, known: dict[int, int], depth: int) -> int:
     if depth > MAX_DEPTH:  # an alias within what it stands for has no end
         raise BoundsError(f"its values lie more than {MAX_DEPTH} deep in one another")
     if id(node) not in known:
+        if isinstance(node, yaml.ScalarNode):
+            node.value.encode()  # a UnicodeEncodeError, which is a ValueError, at half a letter
         inner = node.value if isinstance(node, yaml.SequenceNode) else []
         if isinstance(node, yaml.MappingNode):
             inner = [each for pair in node.value for each in pair]

@@ -190,6 +190,8 @@ MERGED = "a: &a {b: 1}\nc: &c {<<: [*a, *a]}\n" + "".join(
         ("[" * 30_000, "more than 5000 brackets"),
         ("#" * 150_000, "more than 131072 bytes"),
         ("a: 2024-99-99", "month must be in"),
+        ('a: "\\ud800"', "surrogates not allowed"),
+        ('"\\udc00": a', "surrogates not allowed"),
     ],
 )
 def test_yaml_that_stands_for_more_than_it_holds_is_refused(text: str, reason: str, tmp_path: Path) -> None:

@@ -18,7 +18,7 @@ from tests.fuzz.pool import GOOD, Input, Outcome, hunt
 
 EACH = 8
 """Inputs of a group: half a minute in all."""
-BROKE = [Input("lerobot images", 20063), Input("recipes", 90025)]
+BROKE = [Input("lerobot images", 20063), Input("recipes", 90025), Input("openx", 91090)]
 """Inputs that a reader could not bear once."""
 
 
