@@ -9,13 +9,13 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from itertools import accumulate
-from math import inf
+from math import inf, isfinite
 from pathlib import Path
 from typing import Any
 
 from dataengine.episode import Text
 from dataengine.errors import SourceError
-from dataengine.formats.lerobot import INFO, Info, fill, num_rows, read_lines, read_table
+from dataengine.formats.lerobot import INFO, Info, fill, is_whole, num_rows, read_lines, read_table, rows_of
 from dataengine.texts import from_row
 
 EXPORTED_TEXTS = "source/texts"
@@ -130,7 +130,7 @@ def _v3_entries(info: Info) -> Iterator[Entry]:
             *(f"videos/{key}/" for key in videos),
         )
         try:
-            lines_of_file = read_table(path, wanted).to_pylist()
+            lines_of_file = rows_of(path, read_table(path, wanted))
         except SourceError as error:
             yield Entry(record=name, problem=f"{name}: {str(error).removeprefix(f'{path}: ')}")
             continue
@@ -157,12 +157,12 @@ def _check_count(info: Info, path: Path, count: int) -> None:
 def _v3_entry(info: Info, line: Mapping[str, Any], videos: Iterable[str]) -> Entry:
     index = _count(line, "episode_index")
     where = {"chunk_index": _count(line, "data/chunk_index"), "file_index": _count(line, "data/file_index")}
-    first, stop = line.get("dataset_from_index"), line.get("dataset_to_index")
+    first, stop = (_rows(line, f"dataset_{end}_index") for end in ("from", "to"))
     spans = {}
     for key in videos:
         prefix, start_s = f"videos/{key}", line.get(f"videos/{key}/from_timestamp")
         place = {name: _count(line, f"{prefix}/{name}") for name in ("chunk_index", "file_index")}
-        if not isinstance(start_s, int | float):
+        if not isinstance(start_s, int | float) or not isfinite(start_s):
             raise ValueError(f"{prefix}/from_timestamp is {start_s!r}, expected seconds")
         stop_s = line.get(f"{prefix}/to_timestamp")
         stop_s = float(stop_s) if isinstance(stop_s, int | float) else inf
@@ -174,7 +174,7 @@ def _v3_entry(info: Info, line: Mapping[str, Any], videos: Iterable[str]) -> Ent
         tasks=_texts(line.get("tasks")),
         texts=_exported(line.get(EXPORTED_TEXTS)),
         data_file=fill(info.data_path, where),
-        rows=None if first is None or stop is None else (int(first), int(stop)),
+        rows=None if first is None or stop is None else (first, stop),
         videos=spans,
         notes=_text(line.get(EXPORTED_NOTES)),
         licence=_text(line.get(EXPORTED_LICENCE)),
@@ -232,6 +232,14 @@ def _count(line: Any, key: str) -> int:
     if not isinstance(value, int) or isinstance(value, bool) or not 0 <= value < MOST:
         raise ValueError(f"{key} is {value!r:.80}, expected a whole number")
     return value
+
+
+def _rows(line: Mapping[str, Any], key: str) -> int | None:
+    """Read the number of a row of the whole dataset; None where there is none."""
+    value = line.get(key)
+    if value is not None and not is_whole(value):
+        raise ValueError(f"{key} is {value!r:.80}, expected a whole number")
+    return None if value is None else int(value)
 
 
 def _texts(value: Any) -> tuple[str, ...]:

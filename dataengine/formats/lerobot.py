@@ -17,6 +17,7 @@ import pyarrow as pa
 from dataengine.config import MOST_HZ
 from dataengine.errors import RecordError, SourceError
 from dataengine.formats import files, json_file, parquet
+from dataengine.reading import one_line
 
 INFO = "meta/info.json"
 EXPORT = "meta/villa.json"
@@ -232,8 +233,27 @@ def read_texts_of(info: Info, column: str) -> dict[int, str]:
     for name, expected in ((column, "whole numbers"), (texts, "texts")):
         if pa.types.is_nested(kind := table[name].type):
             raise SourceError(f"{place}: {name} holds {str(kind)[:80]}, expected {expected}; copy it again")
-    pairs = zip(table[column].to_pylist(), table[texts].to_pylist(), strict=True)
-    return {number: str(text) for number, text in pairs if number is not None and text is not None}
+    for row, line in enumerate(rows_of(place, table.select([column, texts]))):
+        number, text = line.values()
+        if number is None or text is None:
+            continue
+        if not is_whole(number) or not isinstance(text, str):
+            raise SourceError(f"{place}: row {row} is {line!r:.120}, expected a whole number and a text; copy it again")
+        found[int(number)] = text
+    return found
+
+
+def is_whole(value: Any) -> bool:
+    """Tell a whole number, also as pandas writes those of a column with gaps."""
+    return type(value) is int or (isinstance(value, float) and value.is_integer())
+
+
+def rows_of(place: Path, table: pa.Table) -> list[dict[str, Any]]:
+    """Return the rows of a table; raise SourceError where one holds what Python has no value for."""
+    try:
+        return list(table.to_pylist())
+    except (ArithmeticError, ValueError) as error:  # a text that is not UTF-8, a time beyond all years
+        raise SourceError(f"{place}: a value cannot be read ({one_line(str(error), 200)}); copy it again") from error
 
 
 def _feature(place: Path, key: str, about: Mapping[str, Any]) -> Feature:

@@ -88,6 +88,45 @@ def test_a_table_of_tasks_without_end_stops_the_command(v3):
         lerobot.read_tasks(info)
 
 
+@pytest.mark.parametrize(
+    ("numbers_of", "texts_of", "reason"),
+    [
+        ([[0]], ["a"], "task_index holds list<element: int64>, expected whole numbers"),
+        ([0], [["a"]], "task holds list<element: string>, expected texts"),
+        ([0.5], ["a"], r"row 0 is \{'task_index': 0.5, 'task': 'a'\}, expected a whole number and a text"),
+        ([0], [7], "row 0 is "),
+        ([0], pa.array([b"\xff"]).cast(pa.binary()).view(pa.string()), "a value cannot be read .*utf-8"),
+    ],
+)
+def test_a_table_of_tasks_of_odd_types_stops_the_command(v3, numbers_of, texts_of, reason):
+    info, _ = open_all(v3)
+    pq.write_table(pa.table({"task_index": [None, 3.0], "task": ["a", "b"]}), v3 / "meta/tasks.parquet")
+    assert lerobot.read_tasks(info) == {3: "b"}
+    pq.write_table(pa.table({"task_index": numbers_of, "task": texts_of}), v3 / "meta/tasks.parquet")
+    with pytest.raises(SourceError, match=f"tasks.parquet: {reason}"):
+        lerobot.read_tasks(info)
+
+
+@pytest.mark.parametrize("value", [[1], float("inf"), "1", 0.5])
+def test_an_episode_whose_rows_are_no_numbers_costs_that_episode(v3, value):
+    lines = lr.read_lines(v3)
+    lr.write_entries(v3, [{**line, "dataset_from_index": value} for line in lines[:1]], lines[1:])
+    first, *others = open_all(v3)[1]
+    assert "dataset_from_index is " in first.problem and "expected a whole number" in first.problem
+    assert [entry.problem for entry in others] == ["", ""]
+
+
+def test_an_episode_that_starts_nowhere_in_its_video_costs_that_episode(v3):
+    lines = lr.read_lines(v3)
+    key = next(name for name in lines[0] if name.endswith("from_timestamp"))
+    lr.write_entries(v3, [{**lines[0], key: float("nan")}], lines[1:])
+    assert [entry.problem[-37:] for entry in open_all(v3)[1]] == [
+        "from_timestamp is nan, expected seconds"[-37:],
+        "",
+        "",
+    ]
+
+
 def test_rows_of_all_files_of_the_metadata_are_counted_together(v3, monkeypatch):
     monkeypatch.setattr(_lerobot_entries, "MAX_EPISODES", 3)
     lines = lr.read_lines(v3)

@@ -18,7 +18,12 @@ from tests.fuzz.pool import GOOD, Input, Outcome, hunt
 
 EACH = 8
 """Inputs of a group: half a minute in all."""
-BROKE = [Input("lerobot images", 20063), Input("recipes", 90025), Input("openx", 91090)]
+BROKE = [
+    Input("lerobot images", 20063),
+    Input("recipes", 90025),
+    Input("openx", 91090),
+    Input("lerobot v3.0", 91163),
+]
 """Inputs that a reader could not bear once."""
 
 
