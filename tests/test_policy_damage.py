@@ -13,6 +13,7 @@ from dataengine.errors import DataEngineError
 from dataengine.stats import Statistics
 from models.act import Act, ActConfig
 from models.weights import load_act, read_config, save_model
+from pipelines import evaluate
 from pipelines.evaluate_as import dataset_of
 from pipelines.policy import ActPolicy
 from pipelines.training import checkpoint
@@ -62,6 +63,16 @@ def test_a_policy_is_shown_no_state_in_a_dataset_that_has_none(policy: Path) -> 
         for state in (np.zeros(7, np.float32), np.ones(7, np.float32))
     ]
     np.testing.assert_array_equal(*chunks)
+
+
+def test_an_evaluation_runs_its_policy_on_the_device_that_is_named(policy: Path, tmp_path: Path) -> None:
+    about = json.loads((policy / "model_config.json").read_text())
+    for key in ("bodies", "statistics"):
+        change(policy, key, to={"sawyer": about[key]["arm7_jaw"]})
+    settings = {"policy": str(policy), "tasks": ("window-open",), "episodes": 1, "processes": 1}
+    with pytest.raises(DataEngineError, match=r"device 'banana': unknown; expected cpu, cuda") as raised:
+        evaluate.run(evaluate.EvalConfig(**settings, device="banana", out=tmp_path / "eval"))
+    assert "\n" not in str(raised.value)
 
 
 @pytest.mark.parametrize(
