@@ -193,12 +193,27 @@ def stopped(child, number):
 
 def test_ctrl_c_while_workers_start_is_one_line(tmp_path):
     child = begin_ingest(tmp_path, "local")
-    children = Path(f"/proc/{child.pid}/task/{child.pid}/children")
-    while len(children.read_text().split()) < 2 and child.poll() is None:  # multiprocessing's tracker, and a worker
+    while len(helpers_of(child.pid)) < 2 and child.poll() is None:  # multiprocessing's tracker, and a worker
         time.sleep(0.005)
     code, err = stopped(child, signal.SIGINT)
     assert err == "villa ingest: interrupted; the same command continues where it stopped\n"
     assert code == 130
+
+
+def test_ctrl_c_that_reaches_a_worker_while_it_starts_is_left_to_the_driver(tmp_path):
+    write_parts(tmp_path / "raw", 2)
+    child = start("ingest", NPZ, tmp_path / "raw", "--corpus", tmp_path / "corpus", "--workers", 2)
+    asked = set()
+    while child.poll() is None:
+        for worker in helpers_of(child.pid)[1:]:  # behind multiprocessing's tracker
+            with suppress(ProcessLookupError):
+                os.kill(worker, signal.SIGINT)
+                asked.add(worker)
+        time.sleep(0.005)
+    _, err = child.communicate()
+    assert len(asked) == 2  # none died and had to be replaced
+    assert "Traceback" not in err.decode()
+    assert child.returncode == 0
 
 
 @pytest.mark.slow
@@ -236,7 +251,14 @@ def test_sigterm_to_the_group_while_ray_starts_is_one_line_too(tmp_path, server)
 def programs_of(pid):
     """Names of the programs that a process has started."""
     names = []
-    for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split():
+    for child in helpers_of(pid):
         with suppress(OSError):  # gone in the meantime
             names.append(Path(f"/proc/{child}/exe").readlink().name)
     return names
+
+
+def helpers_of(pid):
+    """Processes that a process has started, the first one first."""
+    with suppress(OSError):
+        return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+    return []
