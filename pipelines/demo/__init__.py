@@ -74,7 +74,7 @@ def _run(config: DemoConfig) -> DemoSummary:
     if summary.timings and summary.quick != config.quick:
         size = "--quick" if summary.quick else "full"
         raise DataEngineError(f"{config.out} holds a {size} run; give another --out, or remove that folder")
-    summary.title = "villa demo"
+    summary.title, summary.out = "villa demo", str(config.out)
     summary.quick, summary.until = config.quick, config.until or ""
     summary.command = f"villa demo --out {config.out}{' --quick' if config.quick else ''}"
     demo = DemoRun(out=config.out, scale=QUICK if config.quick else DEMO, engine=config.engine)

@@ -56,7 +56,11 @@ def _status(summary: DemoSummary) -> list[str]:
     notes: list[str] = []
     if summary.quick:
         notes.append(
-            page.note("This is a quick run: a handful of steps each. It shows that the path holds, not quality.")
+            page.note(
+                "This is a quick run: every model is trained for a few steps, and every task is played once. It shows "
+                "that the commands work together. It says nothing of how good the models are, so expect no task to be "
+                "solved."
+            )
         )
     if summary.until:
         notes.append(
@@ -82,7 +86,8 @@ def _cards(summary: DemoSummary) -> str:
             rates = sorted({i.control_hz for i in summary.ingest})
             cards.append((len(kinds), "embodiments", ", ".join(f"{rate:g}" for rate in rates) + " Hz"))
         rejected = sum(i.rejected_records for i in summary.ingest)
-        cards.append((rejected, "records rejected", "each with its reason" if rejected else "all were sound"))
+        what = "record rejected" if rejected == 1 else "records rejected"
+        cards.append((rejected, what, "its reason stands below" if rejected else "all were sound"))
     if summary.timings:
         cards.append((_duration(sum(t.seconds for t in summary.timings)), "for all stages", summary.machine))
     return page.cards(cards) if cards else ""
@@ -103,12 +108,12 @@ def _success(summary: DemoSummary, run_dir: Path) -> list[str]:
     blocks: list[str] = [
         page.paragraph(
             "Every episode starts from a state that training never saw. Dots are success rates, lines their 95 % "
-            "Wilson intervals. Read a rate beside the simple players: one that replays the mean demonstration, one "
-            "that acts at random, and the policy itself under the instruction of another task, which should fail if "
-            "it listens."
+            "Wilson intervals. Compare the policy with three simple players: one repeats the mean of the "
+            "demonstrations, one acts at random, and one is the policy itself, given the instruction of another task. "
+            "A policy that listens to its instruction fails there."
         )
     ]
-    for gate, title in ((True, "Tasks of the target"), (False, "Harder tasks, as they are")):
+    for gate, title in ((True, "Tasks that the policy should solve"), (False, "Harder tasks")):
         chosen = [e for e in rows if (e.task in GATE_TASKS) == gate]
         if not chosen:
             continue
@@ -126,7 +131,7 @@ def _success(summary: DemoSummary, run_dir: Path) -> list[str]:
         page.note(
             "What these numbers do not say.",
             [
-                "Twenty episodes leave an interval of some 20 points either way; small differences are noise.",
+                _uncertainty(rows),
                 "One training seed. Another seed, another machine, another thread count give other numbers.",
                 "Simulated robots in front of one camera: nothing here says how the policy does on a real one.",
             ],
@@ -145,13 +150,21 @@ def _success(summary: DemoSummary, run_dir: Path) -> list[str]:
     return blocks
 
 
+def _uncertainty(rows: Sequence[Evaluated]) -> str:
+    """Say how far a rate may be off after so few episodes."""
+    widest = max(rows, key=lambda row: row.high - row.low)
+    played = "one episode" if widest.episodes == 1 else f"{widest.episodes} episodes"
+    points = f"{100 * (widest.high - widest.low):.0f}"
+    return f"With {played} of each task a 95 % interval is up to {points} points wide: smaller differences are noise."
+
+
 def _success_table(rows: Sequence[Evaluated], names: Sequence[str]) -> str:
     """Tasks down, policies across."""
     body = []
     for task in dict.fromkeys(e.task for e in rows):
         found = {e.policy: e for e in rows if e.task == task}
         body.append([task, *(_rate(found[name]) if name in found else "" for name in names)])
-    return page.table(["task", *names], body)
+    return page.table(["task, and 95 % interval in %", *names], body)
 
 
 def _rate(row: Evaluated) -> page.Html:

@@ -5,6 +5,10 @@ from pipelines.curate_report import told_together
 from pipelines.demo.summary import DemoSummary
 from pipelines.text_table import human_bytes
 
+LABELS = (
+    "The latent action model writes latent actions of robots and people into columns of the corpus. A latent action "
+    "leads to a later frame, so the last steps of an episode have none."
+)
 MAX_REJECTS = 30
 """Rows of rejected records that the page shows."""
 
@@ -40,14 +44,18 @@ def corpus(summary: DemoSummary) -> list[str]:
         ]
         for i in summary.ingest
     ]
-    head = ["source", "kind", "embodiment", "Hz", "parts in", "planned", "episodes", "steps", "frames", "rejects", "s"]
+    head = ["source", "kind", "embodiment", "Hz", "parts read", "of", "episodes", "steps", "size of frames"]
+    head += ["rejects", "seconds"]
     blocks: list[str] = [
-        page.paragraph("One table, one row per episode, robot and human alike; every part is committed exactly once."),
+        page.paragraph(
+            "One table with a row for each episode, of robots and people alike. A part is what one worker reads, such "
+            "as a file; each is committed exactly once, however often the command is stopped."
+        ),
         page.table(head, rows),
         page.heading("Rejected records"),
     ]
     if not summary.rejects:
-        return [*blocks, page.paragraph("None.")]
+        return [*blocks, page.paragraph("None: every record could be read.")]
     more = len(summary.rejects) - MAX_REJECTS
     shown = [[r.source, r.record, r.reason] for r in summary.rejects[:MAX_REJECTS]]
     blocks.append(page.table(["source", "record", "why"], shown))
@@ -62,7 +70,11 @@ def curation(summary: DemoSummary) -> list[str]:
     if summary.curation:
         kept, total = summary.curation.kept, summary.curation.episodes
         blocks.append(
-            page.paragraph(f"{kept:,} of {total:,} episodes are kept. Dropped ones stay in the corpus, marked.")
+            page.paragraph(
+                f"{kept:,} of {total:,} episodes are kept. Dropped ones stay in the corpus with the reason, and "
+                "nothing is trained on them. A rule is asked about the episodes of its kind (of robots, or of people) "
+                "that no rule before it dropped."
+            )
         )
         rules = summary.curation.rules
         rows = [[r.rule, r.judged, r.not_judged, r.dropped, r.example] for r in rules]
@@ -82,10 +94,10 @@ def labels(summary: DemoSummary) -> list[str]:
     blocks: list[str] = []
     if summary.labels:
         rows = [[label.lam, label.episodes, label.steps, label.seconds] for label in summary.labels]
-        blocks.append(page.paragraph("Latent actions of every frame, robot and human, are columns of the corpus."))
-        blocks.append(page.table(["model", "episodes", "labelled steps", "s"], rows))
+        blocks.append(page.paragraph(LABELS))
+        blocks.append(page.table(["name of the labels", "episodes", "labelled steps", "seconds"], rows))
     if summary.shards:
         s = summary.shards
-        head = ["shards", "episodes", "steps", "size", "s"]
+        head = ["shards", "episodes", "steps", "size", "seconds"]
         blocks.append(page.table(head, [[s.shards, s.episodes, s.steps, human_bytes(s.num_bytes), s.seconds]]))
     return blocks

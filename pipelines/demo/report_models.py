@@ -10,9 +10,9 @@ from pipelines.demo.summary import ActRun, DemoSummary, LamRun
 
 LAM_CURVES = {
     "visual_over_copy": "Error of the next frame, as a share of copying",
-    "state": "Where the robot goes: error of its states",
-    "action": "What it does: error of its actions",
-    "loss": "Training loss; it rises where the quantiser sets in",
+    "state": "Error of the states that the robot comes to",
+    "action": "Error of the actions that lead there",
+    "loss": "Training loss; it rises when latents are first rounded to codes",
 }
 """Figures of metrics.jsonl that are drawn, if they are there, and what they are called."""
 ACT_CURVES = {"robot": "Flow loss of robot actions", "latent": "Flow loss of latent actions", "loss": "Training loss"}
@@ -31,17 +31,18 @@ def lam(summary: DemoSummary, run_dir: Path) -> list[str]:
     runs = [[r.name, r.proprio, r.steps, r.parameters, r.seconds] for r in summary.lam]
     blocks: list[str] = [
         page.paragraph(
-            "The model names what happens between two frames with a few discrete codes. It learns by redrawing the "
-            "second frame from the first, and, with the proprio model, by telling where the robot goes and what it "
-            "does."
+            "A latent action model says with a few codes what happens between two frames. It learns by drawing the "
+            "second frame from the first and the codes. One of the two models also predicts the robot's states and "
+            "actions from the codes (the proprio model), so that they mean motion of the robot, and not any change of "
+            "the picture."
         ),
-        page.table(["model", "proprio model", "steps", "parameters", "s"], runs),
+        page.table(["model", "with the proprio model", "steps", "parameters", "seconds"], runs),
         page.charts(*_curves(summary.lam, LAM_CURVES, run_dir)),
-        page.heading("Is the next frame better than a copy, and do the latents carry it?"),
+        page.heading("Is the drawn frame better than a copy, and does it come from the codes?"),
         page.paragraph(
-            "Squared error on held-out episodes, as a share of the error of copying the current frame (dashed line). "
-            "With the latents of other pairs (shuffled) the gain should vanish: a model that ignores its latents "
-            "would not care."
+            "Squared error on held-out episodes, divided by that of copying the current frame: below the dashed line "
+            "the drawn frame is better than a copy. With the latents of other pairs (shuffled) the error should come "
+            "back to the line or above it; where it stays as low, the model ignores its latents."
         ),
     ]
     top = max((max(v.model, v.shuffled) for run in summary.lam for v in run.visual), default=1.0)
@@ -67,7 +68,9 @@ def lam(summary: DemoSummary, run_dir: Path) -> list[str]:
         blocks += [
             page.heading("Held-out pairs of frames"),
             page.paragraph(
-                "From the frame on the left and the latent alone the model draws the third; errors are tripled."
+                "A row is a pair of frames: now and next. The third picture is what the model draws from the first "
+                "and the latent action alone. The last two show where a copy and the drawing are wrong, three times "
+                "as bright."
             ),
             page.gallery(pictures, at_least_px=480),
         ]
@@ -76,7 +79,7 @@ def lam(summary: DemoSummary, run_dir: Path) -> list[str]:
         page.note(
             "Known limits at this size.",
             [
-                "Renders are blurred: the model is small, and pixels are compared one by one.",
+                "Drawn frames are blurred: the model is small, and pixels are compared one by one.",
                 "A camera that moves looks like an arm that moves; the model does not tell them apart.",
             ],
             limits=True,
@@ -95,7 +98,10 @@ def _codebook(runs: Sequence[LamRun]) -> list[str]:
         for run in runs
         if len(run.codebook) == slots
     ]
-    words = "Codes in use on held-out pairs; beside it the perplexity: as many codes, used equally often, say as much."
+    words = (
+        "How many codes of each slot occur on held-out pairs, and in small figures their perplexity: the number of "
+        "codes that, used equally often, would say as much. Few codes in use mean that the codebook has collapsed."
+    )
     head = ["model", *(f"slot {i + 1}" for i in range(slots))]
     return [page.heading("Codebook use"), page.paragraph(words), page.table(head, rows)]
 
@@ -106,7 +112,11 @@ def _figures(runs: Sequence[LamRun | ActRun]) -> list[str]:
     if not names:
         return []
     rows = [[name, *(run.metrics.get(name, "") for run in runs)] for name in names]
-    return [page.folded("Every figure of the last logged step", page.table(["figure", *(r.name for r in runs)], rows))]
+    return [
+        page.folded(
+            "All figures of the last step that was logged", page.table(["figure", *(r.name for r in runs)], rows)
+        )
+    ]
 
 
 def probe(summary: DemoSummary) -> list[str]:
@@ -126,9 +136,10 @@ def probe(summary: DemoSummary) -> list[str]:
     rows = [[p.embodiment, p.lam, p.error, p.spread, p.trivial, p.best] for p in summary.probe]
     return [
         page.paragraph(
-            "A small network reads the robot's actions back from frozen latents, on held-out episodes; lower is "
-            "better. Beside it stand always saying the median action, and the same network reading the true change "
-            "of state."
+            "A small network is trained to tell the robot's actions from latent actions, and judged on held-out "
+            "episodes; lower is better. Two errors to compare with stand beside it: that of always saying the median "
+            "action, which takes no latent at all, and that of the same network given the true change of state, which "
+            "is about the best that can be reached."
         ),
         charts.bar_chart(
             "Error of the actions",
@@ -147,10 +158,11 @@ def act(summary: DemoSummary, run_dir: Path) -> list[str]:
     runs = [[r.name, r.use_latent, r.steps, r.parameters, r.seconds] for r in summary.act]
     return [
         page.paragraph(
-            "The policy plans latent actions and robot actions together, from pixels, state and an instruction; its "
-            "twin without the latent expert is trained alike."
+            "The policy plans latent actions and robot actions together, from pictures, the robot's state and an "
+            "instruction. Its twin has no part for latent actions (no latent expert), and so learns nothing from "
+            "clips of people; the rest is trained alike."
         ),
-        page.table(["policy", "latent expert", "steps", "parameters", "s"], runs),
+        page.table(["policy", "latent expert", "steps", "parameters", "seconds"], runs),
         page.charts(*_curves(summary.act, ACT_CURVES, run_dir)),
         *_figures(summary.act),
     ]
@@ -161,8 +173,8 @@ def plans(summary: DemoSummary, run_dir: Path) -> list[str]:
     if not summary.plans:
         return []
     words = (
-        "What the policy intends, in episodes that it never saw. Upper row: what happened. Lower row: the first frame "
-        "is real, each next one is drawn from the one before and the policy's latent plan, by the latent action model."
+        "What the policy intends to do. Upper row: what happened in the recording. Lower row: the first frame is "
+        "real; the latent action model draws each next one from the one before and the policy's plan."
     )
     pictures = [page.picture(run_dir / p.image, p.caption) for p in summary.plans]
     return [page.paragraph(words), page.gallery(pictures, at_least_px=320)]

@@ -210,6 +210,8 @@ class DemoSummary(Report):
     """All that a demo run made; every field is filled by the stage of the same name."""
 
     title: str = "villa demo"
+    out: str = ""
+    """Folder of the run, as the command was given it."""
     command: str = "villa demo"
     """What reproduces it."""
     quick: bool = False
@@ -251,4 +253,8 @@ class DemoSummary(Report):
         lines = [f"{e.task}: {e.policy} {e.successes}/{e.episodes}" for e in self.evaluation]
         made = f"{sum(r.episodes for r in self.recorded)} episodes recorded"
         held = f"{sum(i.episodes for i in self.ingest)} in the corpus"
-        return "\n".join([*lines, f"{made}, {held}", *([f"report: {self.report}"] if self.report else [])])
+        quick = (
+            ["a quick run: it shows that the commands work together, not how good the models are"] if self.quick else []
+        )
+        report = [f"report: {Path(self.out) / self.report}"] if self.report else []
+        return "\n".join([*lines, f"{made}, {held}", *quick, *report])

@@ -182,9 +182,9 @@ def plan(demo: DemoRun, summary: DemoSummary) -> None:
     summary.plans = [
         Picture(
             image=demo.relative(drawn.image),
-            caption=f"“{drawn.instruction}”: above what happened, below the plan as the LAM's decoder paints it; "
-            f"{drawn.code_agreement:.0%} of its codes are those that the LAM read from what happened"
-            + ("" if drawn.held_out else " (an episode of the training: none was held out)"),
+            caption=f"“{drawn.instruction}”: above what happened, below what the policy plans. "
+            f"{drawn.code_agreement:.0%} of the planned codes are those that the latent action model reads from what "
+            "happened" + ("." if drawn.held_out else "; the policy was trained on this episode, as none was held out."),
         )
         for drawn in run(config).plans
     ]
@@ -225,7 +225,7 @@ def _add(demo: DemoRun, summary: DemoSummary, policy: str, out: Path, found: dic
     """Copy successes and films of one evaluation."""
     for row in found["results"]:
         keys = ("task", "successes", "episodes", "low", "high")
-        note = f"told to {row['told']}" if row["told"] else ""
+        note = f"given the instruction of {row['told']}" if row["told"] else ""
         summary.evaluation.append(Evaluated(policy=policy, note=note, **{key: row[key] for key in keys}))
         for film in row["filmstrips"]:
             summary.rollouts.append(

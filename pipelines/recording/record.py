@@ -177,6 +177,19 @@ def _log_to(file: Path) -> None:
     os.dup2(log, 2)
 
 
+def _told(clips: something_something.Clips) -> str:
+    """Say what the clips show, and which are spoilt."""
+    counts = (
+        (clips.simulated, "of a simulated arm"),
+        (clips.real, "of real hands (Debian's opencv-doc)"),
+        (clips.unlabelled, "of them without a label, as in its test split"),
+        (clips.frozen, "spoilt on purpose by a camera that stands still"),
+        (clips.broken, "spoilt on purpose by a file cut short, and not counted"),
+    )
+    said = ", ".join(f"{count} {what}" for count, what in counts if count)
+    return f"clips in the layout of Something-Something V2: {said}"
+
+
 def _recordings(root: Path, amount: Amount) -> list[Recording]:
     """Count what lies below `root` now."""
     found = []
@@ -212,9 +225,7 @@ def _recordings(root: Path, amount: Amount) -> list[Recording]:
             episodes=clips.simulated + clips.real + clips.frozen - clips.unlabelled,
             steps=clips.frames,
             simulated=clips.real == 0,
-            note=f"{clips.simulated} clips of a simulated arm and {clips.real} of real hands (Debian's opencv-doc), "
-            f"in the layout of Something-Something V2; {clips.unlabelled} have no label, as in its test split; "
-            f"spoilt on purpose: {clips.frozen} by a frozen camera, {clips.broken} cut short and not counted",
+            note=_told(clips),
         )
     )
     return found

@@ -8,7 +8,8 @@ from made_up_run import make_run
 
 from pipelines import charts, page
 from pipelines.demo.report import render
-from pipelines.demo.summary import DemoSummary, Recorded, Rollout
+from pipelines.demo.summary import Curation, DemoSummary, Evaluated, Recorded, Rollout, RuleOutcome
+from pipelines.evaluate import wilson
 
 
 class Read(HTMLParser):
@@ -69,6 +70,28 @@ def test_the_page_tells_every_stage(whole):
         assert words in text
     assert "This stage has not run" not in text
     assert "simulated" in text
+
+
+@pytest.mark.parametrize(("episodes", "played"), [(1, "one episode"), (20, "20 episodes")])
+def test_what_so_few_episodes_leave_open_is_that_of_the_run(tmp_path, episodes, played):
+    low, high = wilson(0, episodes)
+    row = Evaluated(task="window-close", policy="p", successes=0, episodes=episodes, low=low, high=high)
+    DemoSummary(quick=episodes == 1, evaluation=[row]).save(tmp_path)
+    text = " ".join(read(render(tmp_path)).text)
+    assert f"With {played} of each task a 95 % interval is up to {100 * (high - low):.0f} points wide" in text
+    assert ("It says nothing of how good the models are" in text) == (episodes == 1)
+    assert "Twenty" not in text
+
+
+def test_what_rules_could_not_judge_stands_below_their_table(tmp_path):
+    said = "all 4 episodes not judged: no state (made 4)"
+    rules = [RuleOutcome(rule=r, judged=0, not_judged=4, dropped=0, notes=[said]) for r in ("drop_still", "drop_jumps")]
+    DemoSummary(curation=Curation(episodes=4, kept=4, rules=rules)).save(tmp_path)
+    assert f"drop_still, drop_jumps: {said}" in " ".join(read(render(tmp_path)).text)
+
+
+def test_the_summary_says_where_the_page_lies():
+    assert DemoSummary(out="runs/quick", report="report/index.html").summary().endswith("runs/quick/report/index.html")
 
 
 def test_the_same_run_gives_the_same_page(whole):
