@@ -129,8 +129,13 @@ class ActPolicy:
         name = self._body(observations)
         dataset = self.acts_as_in(name)
         _, actions = self.model.sample(self._see(name, observations, instructions), self.generator, self.noise)
-        dim = self.normalizer.dim(name, "action", dataset)
-        return self.normalizer.invert(name, "action", actions[..., :dim].float().cpu().numpy(), dataset)
+        found = actions[..., : self.normalizer.dim(name, "action", dataset)].float().cpu().numpy()
+        if not np.isfinite(found).all():
+            raise DataEngineError(
+                f"policy gives actions that are no numbers for '{name}': its training went astray, as its losses in "
+                f"metrics.jsonl tell, or the state that it was shown is none"
+            )
+        return self.normalizer.invert(name, "action", found, dataset)
 
     def act(self, observation: Observation, instruction: str) -> NDArray[np.float32]:
         """Give the next h canonical actions (h, a) of one robot."""

@@ -50,6 +50,18 @@ def test_a_sound_policy_acts(policy: Path) -> None:
     assert np.isfinite(ActPolicy.load(policy).act(seen, "close the jar")).all()
 
 
+@pytest.mark.parametrize("where", ["weights", "state"])
+def test_actions_that_are_no_numbers_stop_an_evaluation(policy: Path, where: str) -> None:
+    loaded, state = ActPolicy.load(policy), np.zeros(7, np.float32)
+    if where == "state":
+        state[3] = np.nan
+    else:
+        torch.nn.init.constant_(next(loaded.model.parameters()), float("nan"))
+    seen = SimpleNamespace(embodiment="arm7_jaw", image=np.zeros((48, 64, 3), np.uint8), wrist=None, state=state)
+    with pytest.raises(DataEngineError, match="actions that are no numbers for 'arm7_jaw': its training went astray"):
+        loaded.act(seen, "close the jar")
+
+
 def test_a_policy_is_shown_no_state_in_a_dataset_that_has_none(policy: Path) -> None:
     in_datasets(policy, lab_mine=10.0)
     stated = read_config(policy)["statistics"]["arm7_jaw"]
