@@ -230,9 +230,6 @@ def read_texts_of(info: Info, column: str) -> dict[int, str]:
     texts = next((name for name in (word, "__index_level_0__") if name in table.column_names), None)
     if texts is None or column not in table.column_names:
         raise SourceError(f"{place}: found columns {', '.join(table.column_names)}, expected {column} and the text")
-    for name, expected in ((column, "whole numbers"), (texts, "texts")):
-        if pa.types.is_nested(kind := table[name].type):
-            raise SourceError(f"{place}: {name} holds {str(kind)[:80]}, expected {expected}; copy it again")
     for row, line in enumerate(rows_of(place, table.select([column, texts]))):
         number, text = line.values()
         if number is None or text is None:

@@ -296,5 +296,5 @@ def test_a_list_of_tasks_that_holds_lists_stops_the_command_in_one_line(tmp_path
     name = damaged if damaged == "task_index" else next(n for n in table.column_names if n != "task_index")
     lists = pa.array([[value] for value in table[name].to_pylist()])
     pq.write_table(table.set_column(table.column_names.index(name), name, lists), place)
-    with pytest.raises(SourceError, match=rf"tasks.parquet: {name} holds list<.*>, expected "):
+    with pytest.raises(SourceError, match=r"tasks.parquet: row 0 is .*, expected a whole number and a text"):
         read(tmp_path / "cubes")
