@@ -1,6 +1,6 @@
 """One optimiser step of `villa train lam`: clips per second, share of the device's peak, memory.
 
-The steps are those of the trainer itself (`pipelines.training.loop.Run`: augmentation, loss, backward pass, clipping,
+The steps are those of the trainer itself (`pipelines.training.trainer`: augmentation, loss, backward pass, clipping,
 AdamW, metrics), with the recipe of the preset; only its batches, of the model's own size, lie in memory. Work is three
 times the multiplications and additions of the forward pass, counted by hand below and again by torch's own counter,
 which must agree; nothing that is computed twice counts twice, attention over time counts in full although it is causal.
@@ -25,10 +25,10 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from models.batch import LamBatch
 from models.lam import Lam, LamConfig
-from pipelines.train_lam import TrainLamConfig
+from pipelines.training.lam import TrainLamConfig
 from pipelines.training.loading import Seconds
-from pipelines.training.loop import Run
 from pipelines.training.ranks import Ranks
+from pipelines.training.trainer import Trainer
 
 GOAL = 0.45
 WARM_STEPS = 5
@@ -124,8 +124,17 @@ def step_seconds(config: TrainLamConfig, shape: LamConfig, device: str, every: i
     draws = Draws(make_batch(shape, config.batch_size, device), every, device == "cuda")
     torch.manual_seed(0)
     ranks = Ranks(0, 1, torch.device(device))
-    run: Run = Run(Lam(shape), draws, config, config.out, ranks, "lam", {}, {})  # type: ignore[arg-type]
-    run.train()
+    trainer: Trainer[LamBatch] = Trainer(
+        model=Lam(shape),
+        loader=draws,  # type: ignore[arg-type]
+        config=config,
+        out=config.out,
+        ranks=ranks,
+        title="lam",
+        identity={},
+        extra={},
+    )
+    trainer.train()
     return [(b - a) / every for a, b in zip(draws.times, draws.times[1:], strict=False)]
 
 

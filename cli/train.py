@@ -34,7 +34,7 @@ def lam(
 
     A killed run continues to the same losses when the same command is given again.
     """
-    from pipelines import train_lam as pipeline
+    from pipelines.training import lam as pipeline
 
     return pipeline.run(
         settings.fill(pipeline.TrainLamConfig, data=data, out=out, preset=preset, steps=steps, device=device)
@@ -64,7 +64,7 @@ def act(
 
     A killed run continues to the same losses when the same command is given again.
     """
-    from pipelines import train_act as pipeline
+    from pipelines.training import act as pipeline
 
     return pipeline.run(
         settings.fill(pipeline.TrainActConfig, data=data, out=out, preset=preset, steps=steps, device=device)
@@ -88,7 +88,7 @@ def world(
     `--set level=0` trains nothing and judges the latent action model's own painter instead. A killed run continues to
     the same losses when the same command is given again.
     """
-    from pipelines import train_world as pipeline
+    from pipelines.training import world as pipeline
 
     return pipeline.run(
         settings.fill(pipeline.TrainWorldConfig, data=data, out=out, lam=lam, preset=preset, steps=steps, device=device)

@@ -1,9 +1,14 @@
 """The base of every model's settings."""
 
 from collections.abc import Mapping
-from typing import Any, Final
+from copy import copy
+from dataclasses import dataclass
+from functools import cache
+from types import UnionType
+from typing import Any, Final, Union, get_args
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, GetCoreSchemaHandler, create_model
+from pydantic_core import CoreSchema, core_schema
 
 MOST_LAYERS: Final = 256
 MOST_WIDTH: Final = 65_536
@@ -37,3 +42,39 @@ def merged(base: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any
         nested = isinstance(value, Mapping) and isinstance(inner, Mapping)
         new[key] = merged(inner, value) if nested else value  # type: ignore[arg-type]
     return new
+
+
+@dataclass(frozen=True)
+class ChangesTo:
+    """Marks a dict of changes to a model's settings: each key must be a field of them and each value must suit it."""
+
+    config: type[BaseModel]
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+        """Check the dict as settings of which every field may be left out."""
+
+        def given(changes: BaseModel) -> dict[str, Any]:
+            return changes.model_dump(exclude_unset=True)
+
+        return core_schema.no_info_after_validator_function(given, handler(_all_optional(self.config)))
+
+
+@cache
+def _all_optional(config: type[BaseModel]) -> type[BaseModel]:
+    """Copy settings field by field, without the rules between fields, and let every field be missing."""
+    fields: dict[str, Any] = {}
+    for name, info in config.model_fields.items():
+        optional = copy(info)
+        optional.annotation, optional.default, optional.default_factory = _loosened(info.annotation), None, None
+        fields[name] = (optional.annotation, optional)
+    rules = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+    return create_model(config.__name__, __config__=rules, **fields)
+
+
+def _loosened(annotation: Any) -> Any:
+    """Let nested settings, alone or beside None, leave out any field too."""
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return _all_optional(annotation)
+    if isinstance(annotation, UnionType):
+        return Union[tuple(_loosened(inner) for inner in get_args(annotation))]  # noqa: UP007 - built while running
+    return annotation

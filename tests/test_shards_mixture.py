@@ -20,8 +20,8 @@ from dataengine.store import Corpus
 from dataengine.store.reader import TableReader
 from dataengine.windows import LatentInfo, WindowSpec, read_windows
 from pipelines import shard, stats
-from pipelines.train_lam import TrainLamConfig
 from pipelines.training.data import open_reader, with_mixture
+from pipelines.training.lam import TrainLamConfig
 from tests.made_corpus import human_clip, make_corpus, robot_episode
 from tests.training.readers import MadeReader, make_episode
 

@@ -9,9 +9,9 @@ from PIL import Image
 from torch import Generator
 
 from dataengine.windows import WindowSpec, cut_window
-from pipelines.train_act import TrainActConfig
-from pipelines.train_lam import TrainLamConfig
+from pipelines.training.act import TrainActConfig
 from pipelines.training.augment import Augment, Changes, augment, change, draw, generator_of
+from pipelines.training.lam import TrainLamConfig
 from tests.training.readers import MadeReader, make_episode
 from tests.training.test_batches import act_batches, lam_batches
 from tests.training.toy import losses, make_run

@@ -10,7 +10,7 @@ from models.lam import Lam, LamConfig
 from models.weights import load_lam, save_released_lam
 from pipelines.stats import StatsConfig
 from pipelines.stats import run as count
-from pipelines.train_lam import TrainLamConfig, run
+from pipelines.training.lam import TrainLamConfig, run
 from tests.made_corpus import human_clip, make_corpus, robot_episode
 
 QUICK = {"steps": 4, "batch_size": 4, "log_every": 1, "val_windows": 8, "device": "cpu", "lr": 1e-3}

@@ -10,7 +10,8 @@ import torch
 
 from models.batch import LamBatch
 from models.lam import Lam, LamConfig
-from pipelines import stats, train_lam
+from pipelines import stats
+from pipelines.training import lam as train_lam
 from pipelines.training.codebook_health import SETTLE_STEPS, SWAP_COST, CodebookHealth
 from pipelines.training.lam_scores import half_turn, swap_cost
 from pipelines.training.ranks import Ranks

@@ -6,8 +6,8 @@ import pytest
 from dataengine.episode import Text
 from dataengine.errors import DataEngineError
 from dataengine.normalize import Normalizer
-from pipelines.train_act import TrainActConfig, bodies, doubts
 from pipelines.training import data
+from pipelines.training.act import TrainActConfig, bodies, doubts
 from tests.training.readers import MadeReader, make_episode, statistics
 from tests.training.test_batches import CHUNKS
 

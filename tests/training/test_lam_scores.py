@@ -4,8 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from pipelines import stats, train_lam
-from pipelines.train_lam import TrainLamReport
+from pipelines import stats
+from pipelines.training import lam as train_lam
+from pipelines.training.lam import TrainLamReport
 from tests.made_corpus import add_parts, human_clip, make_corpus, robot_episode
 
 TINIER = {"resolution": 32, "patch_size": 8, "encoder_depth": 1, "encoder_width": 32, "decoder_depth": 1}

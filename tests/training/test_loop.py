@@ -15,9 +15,9 @@ from safetensors import SafetensorError
 from dataengine.errors import DataEngineError, OtherSettingsError
 from dataengine.formats.tfrecord import records
 from pipelines.training import checkpoint
-from pipelines.training.loop import Run
 from pipelines.training.ranks import Ranks
 from pipelines.training.settings import LoopConfig, learning_rate
+from pipelines.training.trainer import Trainer
 from tests.training.toy import Toy, losses, make_run, weights
 
 ROOT = Path(__file__).parents[2]
@@ -189,7 +189,7 @@ def test_other_settings_or_data_do_not_continue_a_run(whole: Path) -> None:
     assert raised.value.details == ("lr: 0.01 -> 0.02",)
 
 
-def steady(out: Path, **changes: object) -> Run:
+def steady(out: Path, **changes: object) -> Trainer:
     """A run that depends on nothing but its windows and its step's own noise."""
     torch.manual_seed(0)
     model = Toy(noise=0.1, dropout=0.0)

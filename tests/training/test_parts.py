@@ -19,10 +19,10 @@ from models.world import World, WorldConfig
 from pipelines.training.batches import ActBatches, LamBatches
 from pipelines.training.frames import Buffers, Frames
 from pipelines.training.loading import Loader, num_ahead, num_buffers
-from pipelines.training.loop import Run
 from pipelines.training.ranks import Ranks
 from pipelines.training.settings import LoopConfig
 from pipelines.training.tokenizer import Tokenizer
+from pipelines.training.trainer import Trainer
 from pipelines.training.world_batches import WorldBatches
 from tests.training.readers import D, K, MadeReader, make_episode, statistics
 
@@ -38,7 +38,7 @@ def reader() -> MadeReader:
     return MadeReader([*robots, *(make_episode(row, num_steps=7, **human) for row in range(4, 8))])
 
 
-def act_run(out: Path, ranks: Ranks, config: LoopConfig) -> Run:
+def act_run(out: Path, ranks: Ranks, config: LoopConfig) -> Trainer:
     made = reader()
     shape = ActConfig.preset(
         "tiny", state_dims=[7] * 3, action_dims=[7] * 3, num_datasets=3, codes_per_latent=K, latent_dim=D, horizon=6
@@ -61,7 +61,7 @@ def act_run(out: Path, ranks: Ranks, config: LoopConfig) -> Run:
     return run_of(out, ranks, config, Act(shape), made, spec, batches)
 
 
-def lam_run(out: Path, ranks: Ranks, config: LoopConfig) -> Run:
+def lam_run(out: Path, ranks: Ranks, config: LoopConfig) -> Trainer:
     made = reader()
     small = {"resolution": 32, "encoder_width": 16, "decoder_width": 16, "encoder_depth": 1, "decoder_depth": 1}
     # Normalised over a part, latents would depend on the parts.
@@ -80,7 +80,7 @@ def lam_run(out: Path, ranks: Ranks, config: LoopConfig) -> Run:
     return run_of(out, ranks, config, Lam(shape), made, spec, batches)
 
 
-def world_run(out: Path, ranks: Ranks, config: LoopConfig) -> Run:
+def world_run(out: Path, ranks: Ranks, config: LoopConfig) -> Trainer:
     made = reader()
     shape = WorldConfig.preset("tiny", resolution=32, width=16, depth=1, num_slots=K, latent_dim=D, rollout_growth=0)
     spec = WindowSpec(num_frames=4, interval_s=0.3, latent="lam", num_latents=3)
@@ -91,11 +91,15 @@ def world_run(out: Path, ranks: Ranks, config: LoopConfig) -> Run:
     return run_of(out, ranks, config, World(shape), made, spec, batches)
 
 
-def run_of(out, ranks, config, model, made, spec, batches) -> Run:  # type: ignore[no-untyped-def]
+def run_of(out, ranks, config, model, made, spec, batches) -> Trainer:  # type: ignore[no-untyped-def]
     sampler = WindowSampler(made.episodes, spec, batch_size=BATCH // config.accumulate, seed=0, mixture=HALF_HUMAN)
     loader = Loader(made, spec, sampler, batches, ranks.rank, ranks.world_size, num_ahead(config.accumulate))
     out.mkdir(parents=True, exist_ok=True)
-    return Run(model, loader, config, out, ranks, "made", {}, {})
+    trainer = Trainer(
+        model=model, loader=loader, config=config, out=out, ranks=ranks, title="made", identity={}, extra={}
+    )
+    trainer.resume()
+    return trainer
 
 
 RUNS = {"act": act_run, "lam": lam_run, "world": world_run}

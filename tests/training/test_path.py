@@ -21,9 +21,11 @@ from dataengine.store import Corpus
 from dataengine.store.reader import TableReader
 from dataengine.windows import WindowSpec, is_held_out, read_windows, steps_per_latent
 from models.weights import load_lam
-from pipelines import label, plan, shard, stats, train_act, train_lam
+from pipelines import label, plan, shard, stats
 from pipelines.policy import ActPolicy
 from pipelines.simulators._base import Observation
+from pipelines.training import act as train_act
+from pipelines.training import lam as train_lam
 from tests.made_corpus import draw, human_clip, make_corpus, robot_episode
 
 ROOT = Path(__file__).parents[2]
@@ -295,7 +297,7 @@ sys.modules.update(dict.fromkeys(["ray", "lance"]))  # None: importing them fail
 import os, signal
 from pathlib import Path
 import models.lam, models.act
-from pipelines import train_lam, train_act
+from pipelines.training import lam as train_lam, act as train_act
 data, out, which, die_at, settings = sys.argv[1:]
 pipeline, config, model = {
     "lam": (train_lam, train_lam.TrainLamConfig, models.lam.Lam),

@@ -13,7 +13,8 @@ from dataengine.mixture import WindowSampler
 from dataengine.progress import Task
 from dataengine.store import Corpus, compaction
 from dataengine.windows import EpisodeReader, WindowSpec, read_windows
-from pipelines import corpus_versions, label, shard, stats, train_lam
+from pipelines import corpus_versions, label, shard, stats
+from pipelines.training import lam as train_lam
 from pipelines.training.data import open_reader, origin
 from tests.made_corpus import add_parts, make_corpus, robot_episode
 

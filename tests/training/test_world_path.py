@@ -18,7 +18,8 @@ from dataengine.store import Corpus
 from dataengine.store.reader import TableReader
 from dataengine.windows import cut_window
 from models.weights import load_lam, load_world, read_config
-from pipelines import label, shard, stats, train_world
+from pipelines import label, shard, stats
+from pipelines.training import world as train_world
 from pipelines.training.frames import Buffers, Frames
 from pipelines.training.world_batches import WorldBatches
 from pipelines.training.world_scores import shuffle
@@ -180,7 +181,7 @@ KILLED = """
 import json, os, signal, sys
 from pathlib import Path
 from models.world import World
-from pipelines import train_world
+from pipelines.training import world as train_world
 data, out, die_at, settings = sys.argv[1:]
 begin = World.begin_step
 def begin_step(self, step, num_steps):
@@ -237,7 +238,7 @@ import sys
 sys.modules.update(dict.fromkeys(["ray", "lance"]))  # None: importing them fails
 import json
 from pathlib import Path
-from pipelines import train_world
+from pipelines.training import world as train_world
 data, lam, out, settings = sys.argv[1:]
 train_world.run(train_world.TrainWorldConfig(data=data, lam=Path(lam), out=Path(out), **json.loads(settings)))
 """

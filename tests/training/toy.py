@@ -17,9 +17,9 @@ from models.parts import Counts, Random, normal
 from pipelines.training.batches import LamBatches
 from pipelines.training.frames import Buffers, Frames
 from pipelines.training.loading import Loader, num_ahead, num_buffers
-from pipelines.training.loop import Run, Trained
 from pipelines.training.ranks import Ranks, join
 from pipelines.training.settings import LoopConfig
+from pipelines.training.trainer import Trained, Trainer
 from tests.training.readers import MadeReader, make_episode, statistics
 
 SPEC = WindowSpec(num_frames=2, interval_s=0.3)
@@ -58,7 +58,7 @@ class Toy(nn.Module):
         return loss, {"wrong": wrong.mean().detach(), "seen": self.seen.clone()}
 
 
-def make_run(out: Path, model: Toy | None = None, ranks: Ranks | None = None, **changes: object) -> Run:
+def make_run(out: Path, model: Toy | None = None, ranks: Ranks | None = None, **changes: object) -> Trainer:
     plain = {"steps": 12, "batch_size": 8, "lr": 1e-2, "log_every": 1, "checkpoint_every": 4, "ema": 0.9}
     config = LoopConfig(**(plain | changes))
     ranks = ranks or Ranks(0, 1, torch.device("cpu"))
@@ -77,7 +77,18 @@ def make_run(out: Path, model: Toy | None = None, ranks: Ranks | None = None, **
     loader = Loader(reader, SPEC, sampler, batches, ranks.rank, ranks.world_size, num_ahead(config.accumulate))
     out.mkdir(exist_ok=True, parents=True)
     identity = {"lr": config.lr, "data": reader.identity.fingerprint}
-    return Run(model, loader, config, out, ranks, "toy", identity, {"why": "test"})
+    trainer = Trainer(
+        model=model,
+        loader=loader,
+        config=config,
+        out=out,
+        ranks=ranks,
+        title="toy",
+        identity=identity,
+        extra={"why": "test"},
+    )
+    trainer.resume()
+    return trainer
 
 
 def losses(out: Path) -> list[tuple[int, float, float, float]]:

@@ -79,7 +79,7 @@ def read_recipes(root: Path) -> None:
     from pipelines import recipe_files
     from pipelines.curate_recipe import load_recipe
     from pipelines.ingest_plan import load_plan
-    from pipelines.train_lam import TrainLamConfig
+    from pipelines.training.lam import TrainLamConfig
 
     def mixed() -> None:
         mixture = Mixture.model_validate(recipe_files.load("mixture", str(root / "mixture.yaml")))

@@ -1,34 +1,28 @@
 """`villa train act`: from episodes, mostly labelled ones, to a policy that plans latent actions and moves a robot."""
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field, model_validator
 
 from dataengine import texts
-from dataengine.config import MOST, MOST_WORKERS
 from dataengine.errors import DataEngineError
-from dataengine.mixture import Mixture, WindowSampler
 from dataengine.normalize import Normalizer
-from dataengine.report import Report
 from dataengine.windows import EpisodeInfo, EpisodeReader, LatentInfo, WindowSpec, steps_per_latent
 from models.act import Act, ActConfig
-from models.config import merged
-from pipelines.mixture_recipe import NamedMixture, describe
+from models.config import ChangesTo, merged
 from pipelines.text_table import text_table
 from pipelines.training import data, recipes, tokenizer
 from pipelines.training.act_scores import ActScores, judge
 from pipelines.training.batches import ActBatches, PaddedActions
 from pipelines.training.data import NormalizeBy
+from pipelines.training.fit import fit
 from pipelines.training.frames import Buffers, Frames
-from pipelines.training.loading import Loader, num_ahead, num_buffers
-from pipelines.training.loop import Run
-from pipelines.training.ranks import join, pick_device
-from pipelines.training.run_folder import run_folder
-from pipelines.training.settings import LoopConfig
+from pipelines.training.ranks import Ranks
+from pipelines.training.task import TrainConfig, TrainingData, TrainReport, TrainTask
 from pipelines.training.tokenizer import Tokenizer
 
 LEAST_SILENT = 0.01
@@ -37,15 +31,13 @@ PLAIN_INTERVAL_S = 0.7
 """What `steps_per_latent` tells a policy that has no latent actions to space."""
 
 
-class TrainActConfig(LoopConfig):
+class TrainActConfig(TrainConfig):
     """What to train on, how large, how long. What is not given comes from the preset's recipe."""
 
     data: str
     """Corpus, or folder of shards; with latent actions, unless `use_latent` is false."""
-    out: Path
-    """Folder of the run: checkpoints, metrics, the final weights."""
     preset: Literal["tiny", "small", "paper"] = "tiny"
-    model: dict[str, Any] = Field(default_factory=dict)
+    model: Annotated[dict[str, Any], ChangesTo(ActConfig)] = Field(default_factory=dict)
     """Fields of the model's own settings to change, such as `model.horizon`."""
     vlm: Literal["random"] | None = None
     """Where the vision-language model's weights come from: `random` draws them, as `tiny` and `small` do anyhow.
@@ -64,18 +56,6 @@ class TrainActConfig(LoopConfig):
     normalize_by: NormalizeBy = "dataset"
     """Whose quantiles become -1 and 1: `dataset`, a body's in each of its datasets, which may drive it in other ways
     and at other rates; `embodiment`, a body's in all of them together."""
-    mixture: NamedMixture = Mixture()
-    """Keys below, or a name: `villa-x`, `villa-x-ablation`, a YAML file; key `recipe` names one to change."""
-    held_out: float = Field(0.1, ge=0, lt=1)
-    """Share of the episodes kept away from training, by a hash of their ids; beside those that publishers hold out."""
-    val_windows: int = Field(256, ge=1, le=MOST)
-    """Most held-out windows of each embodiment that the trained policy is judged on."""
-    device: str | None = None
-    """`cpu`, `cuda`; by default the best there is."""
-    threads: int = Field(1, ge=1, le=MOST_WORKERS)
-    """Threads that decode pictures."""
-    cache_mb: float = Field(2000, ge=0, le=1e9)
-    """Memory for decoded pictures: with room for all of them each is decoded once."""
 
     @model_validator(mode="before")
     @classmethod
@@ -94,159 +74,111 @@ class TrainActConfig(LoopConfig):
         return self
 
 
-class TrainActReport(Report):
+class TrainActReport(TrainReport):
     """A policy, and how well it imitates episodes that it never saw."""
 
-    out: str
-    preset: str
     use_latent: bool
     latent: str
-    step: int
-    steps: int
-    finished: bool
-    parameters: int
-    train_episodes: int
-    held_out_episodes: int
-    judged_on: str = "held-out episodes"
-    """Or `training episodes`, where nothing was held out."""
-    shares: dict[str, float]
-    """How often each dataset was drawn."""
-    seconds: float
-    steps_per_s: float
-    loader_ms: dict[str, float]
-    metrics: dict[str, float]
-    """The last entry of metrics.jsonl."""
     scores: ActScores = ActScores()
-    curve: str
 
-    broken_episodes: list[str] = Field(default_factory=list)
-    """Episodes with pictures that do not decode, met in this call: windows that show them were left out."""
-
-    def summary(self) -> str:
-        """Say where the policy is and print a row per embodiment."""
-        where = f"step {self.step} of {self.steps}, {self.parameters / 1e6:.2f} M parameters, {self.seconds:.0f} s"
-        if not self.finished:
-            return f"{self.out}: {where}; time is up, the same command continues"
+    def judgement(self) -> Iterable[str]:
+        """Print a row per embodiment, and the losses."""
         rows = [[s.embodiment, s.windows, f"{s.action_error:.4f}", f"{s.held_error:.4f}"] for s in self.scores.bodies]
         losses = ", ".join(f"{name} {value:.4f}" for name, value in self.scores.losses.items())
         head = [self.judged_on, "windows", "action error", "if the mean is always done"]
-        return f"{self.out}: {where}\n{text_table(head, rows)}\nlosses on {self.judged_on}: {losses}"
+        return [text_table(head, rows), f"losses on {self.judged_on}: {losses}"]
 
 
 def run(config: TrainActConfig) -> TrainActReport:
     """Train, or continue to train, then judge the policy on held-out episodes and write its weights into `out`."""
-    with run_folder(config.out, "act", config.data, tokenizer.FILE_NAME):
-        return _run(config)
+    return fit(ActTask, config)
 
 
-def _run(config: TrainActConfig) -> TrainActReport:
-    import torch
+class ActTask(TrainTask[TrainActConfig, Act, ActBatches, TrainActReport]):
+    """A picture, a state and an instruction; the latent actions and the chunk of actions that follow."""
 
-    reader = data.open_reader(config.data)
-    config = data.with_mixture(config, reader)
-    train, held_out = data.split(reader, config.held_out)
-    normalizer = data.normalizer(reader, config.normalize_by)
-    use_latent = bool(config.model.get("use_latent", config.use_latent))
-    latent = data.pick_latent(reader, config.latent) if use_latent else None
-    shape = model_config(config, reader, normalizer, latent, train)
-    words = _tokenizer(config, shape, train)
-    spec = WindowSpec(
-        interval_s=latent.interval_s if latent else PLAIN_INTERVAL_S,
-        optional_slots=("wrist",) if shape.wrist else (),
-        horizon=shape.horizon,
-        latent=latent.name if latent else "",
-        num_latents=shape.num_latents if latent else 0,
-    )
-    with join(pick_device(config.device)) as ranks:
-        sampler = WindowSampler(
-            train,
-            spec,
-            batch_size=config.batch_size // config.accumulate,
-            seed=config.seed,
-            mixture=config.mixture,
+    name = "act"
+    products = (tokenizer.FILE_NAME,)
+
+    def __init__(self, config: TrainActConfig, found: TrainingData, ranks: Ranks) -> None:
+        super().__init__(config, found, ranks)
+        reader = found.reader
+        self.normalizer = data.normalizer(reader, config.normalize_by)
+        self.use_latent = bool(config.model.get("use_latent", config.use_latent))
+        self.latent = data.pick_latent(reader, config.latent) if self.use_latent else None
+        self.shape = model_config(config, reader, self.normalizer, self.latent, found.train)
+        self.tokenizer = _tokenizer(config, self.shape, found.train)
+        self.spec = WindowSpec(
+            interval_s=self.latent.interval_s if self.latent else PLAIN_INTERVAL_S,
+            optional_slots=("wrist",) if self.shape.wrist else (),
+            horizon=self.shape.horizon,
+            latent=self.latent.name if self.latent else "",
+            num_latents=self.shape.num_latents if self.latent else 0,
         )
-        ranks.tell(describe(sampler.by_dataset, config.steps * config.batch_size, sampler.missing))
-        for doubt in doubts(config, reader, normalizer, latent, train):
-            ranks.tell(doubt)
-        batches = ActBatches(
-            frames=Frames(
-                reader,
-                (*spec.slots, *spec.optional_slots),
-                shape.vlm.vision.image_size,
-                cache_mb=config.cache_mb,
-                num_threads=config.threads,
-            ),
-            buffers=Buffers(num_buffers(config.accumulate), pinned=ranks.device.type == "cuda"),
-            normalizer=normalizer,
-            tokenizer=words,
+
+    def check(self) -> Iterator[str]:
+        """Say what may go wrong with this data and these settings."""
+        return doubts(self.config, self.data.reader, self.normalizer, self.latent, self.data.train)
+
+    def batches(self, buffers: Buffers) -> ActBatches:
+        """Make what turns windows into observations, plans and chunks."""
+        c, shape = self.config, self.shape
+        frames = Frames(
+            self.data.reader,
+            (*self.spec.slots, *self.spec.optional_slots),
+            shape.vlm.vision.image_size,
+            cache_mb=c.cache_mb,
+            num_threads=c.threads,
+        )
+        return ActBatches(
+            frames=frames,
+            buffers=buffers,
+            normalizer=self.normalizer,
+            tokenizer=self.tokenizer,
             text_length=shape.vlm.text_length,
             state_dim=max(shape.state_dims),
             action_dim=max(shape.action_dims),
             horizon=shape.horizon,
-            latent_shape=(shape.num_latents if latent else 0, shape.codes_per_latent, shape.latent_dim),
+            latent_shape=(shape.num_latents if self.latent else 0, shape.codes_per_latent, shape.latent_dim),
             use_wrist=shape.wrist is not None,
-            padded_actions=config.padded_actions,
+            padded_actions=c.padded_actions,
         )
-        loader = Loader(reader, spec, sampler, batches, ranks.rank, ranks.world_size, num_ahead(config.accumulate))
-        torch.manual_seed(config.seed)
-        act = Act(shape)
-        config.out.mkdir(parents=True, exist_ok=True)
-        training = Run(
-            act,
-            loader,
-            config,
-            config.out,
-            ranks,
-            "act",
-            {
-                "data": reader.identity.fingerprint,
-                "latent actions": latent.fingerprint if latent else "",
-                **config.binding(),
-            },
-            {
-                **data.origin(reader, normalizer.stats),
-                "training": config.lasting(),
-                "bodies": bodies(train, spec),
-                "latent": latent and asdict(latent),
-            },
-            {tokenizer.FILE_NAME: words.text},
-        )
-        try:
-            trained = training.train()
-            loader.close()  # it shares buffers with the judge
-            scores = ActScores()
-            if trained.finished:
-                training.export(config.out)
-                if ranks.leads:
-                    with training.exported_weights():
-                        scores = judge(act, reader, batches, spec, held_out or train, config.val_windows)
-        finally:
-            loader.close()
-            batches.frames.close()
-    report = TrainActReport(
-        out=str(config.out),
-        preset=config.preset,
-        use_latent=use_latent,
-        latent=latent.name if latent else "",
-        step=trained.step,
-        steps=config.steps,
-        finished=trained.finished,
-        parameters=sum(p.numel() for p in act.parameters()),
-        train_episodes=len(train),
-        held_out_episodes=len(held_out),
-        judged_on="held-out episodes" if held_out else "training episodes",
-        shares=sampler.shares,
-        seconds=round(trained.seconds, 3),
-        steps_per_s=round(trained.steps_per_s, 3),
-        loader_ms=trained.loader_ms,
-        broken_episodes=sorted(batches.frames.broken_episodes),
-        metrics=trained.figures,
-        scores=scores,
-        curve=str(config.out / "metrics.jsonl"),
-    )
-    if ranks.leads:
-        (config.out / "report.json").write_text(report.model_dump_json(indent=1), encoding="utf-8")
-    return report
+
+    def build(self) -> Act:
+        """Draw the weights."""
+        return Act(self.shape)
+
+    def identity(self) -> dict[str, Any]:
+        """Add the latent actions: those of another model would mean something else."""
+        fingerprint = self.latent.fingerprint if self.latent else ""
+        return {
+            "data": self.data.reader.identity.fingerprint,
+            "latent actions": fingerprint,
+            **self.config.binding(),
+        }
+
+    def extra(self) -> dict[str, Any]:
+        """Add what a policy needs to act: statistics, embodiments, the latent actions that it plans."""
+        return {
+            **data.origin(self.data.reader, self.normalizer.stats),
+            "training": self.config.lasting(),
+            "bodies": bodies(self.data.train, self.spec),
+            "latent": self.latent and asdict(self.latent),
+        }
+
+    def files(self) -> dict[str, str]:
+        """Keep the tokenizer with the weights."""
+        return {tokenizer.FILE_NAME: self.tokenizer.text}
+
+    def judge(self, model: Act, batches: ActBatches, shares: Mapping[str, float]) -> dict[str, Any]:
+        """Compare losses and sampled actions with episodes that it never saw."""
+        found, most = self.data, self.config.val_windows
+        return {"scores": judge(model, found.reader, batches, self.spec, found.judged, most)}
+
+    def report(self, facts: Mapping[str, Any]) -> TrainActReport:
+        """Add which latent actions it plans."""
+        latent = self.latent.name if self.latent else ""
+        return TrainActReport(use_latent=self.use_latent, latent=latent, **facts)
 
 
 def model_config(

@@ -8,8 +8,9 @@ import signal
 import sys
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, Generic, Protocol, cast
 
 import torch
@@ -94,46 +95,65 @@ class Trained:
     """In this call."""
 
 
-@dataclass
-class Run(Generic[B]):
-    """One training run in its directory."""
+class Trainer(Generic[B]):
+    """Trains one model in its directory: `resume`, then `train`, then `export`."""
 
-    model: nn.Module
     loader: Loader[B]
-    config: LoopConfig
-    out: Path
-    ranks: Ranks
-    title: str
-    identity: Mapping[str, Any]
-    """What must not change between calls: settings and data."""
-    extra: Mapping[str, Any]
-    """Written into `model_config.json`: statistics, data's identity, code's revision."""
-    files: Mapping[str, str] = field(default_factory=dict)
-    """Small files that belong beside the weights, by name: a tokenizer."""
-    watch: Watch | None = None
+    step: int
+    """Optimiser steps taken so far, in all calls."""
+    seconds: float
+    """Training time so far, in all calls."""
+    sums: dict[str, Tensor]
+    """Figures since the last entry, summed on the device."""
+    num_summed: int
+    figures: dict[str, float]
+    """The last entry of metrics.jsonl."""
 
-    def __post_init__(self) -> None:
-        c = self.config
-        if c.batch_size % (c.accumulate * self.ranks.world_size):
+    def __init__(
+        self,
+        *,
+        model: nn.Module,
+        loader: Loader[B],
+        config: LoopConfig,
+        out: Path,
+        ranks: Ranks,
+        title: str,
+        identity: Mapping[str, Any],
+        extra: Mapping[str, Any],
+        files: Mapping[str, str] = MappingProxyType({}),
+        watch: Watch | None = None,
+    ) -> None:
+        """Prepare a run that has taken no step.
+
+        `identity` is what must not change between calls: settings and data. `extra` goes into `model_config.json`:
+        statistics, the data's identity, the code's revision. `files` are small ones that belong beside the weights,
+        by name: a tokenizer.
+        """
+        if config.batch_size % (config.accumulate * ranks.world_size):
             raise DataEngineError(
-                f"batch_size {c.batch_size} does not divide into {c.accumulate} parts on {self.ranks.world_size} ranks"
+                f"batch_size {config.batch_size} does not divide into {config.accumulate} parts on {ranks.world_size} "
+                f"ranks"
             )
-        self.device = self.ranks.device
-        self.bf16 = _is_fast_at_bf16(self.device) if c.bf16 is None else c.bf16
+        self.model, self.config, self.out, self.ranks = model, config, out, ranks
+        self.loader = loader
+        self.title, self.extra, self.files, self.watch = title, extra, files, watch
+        self.identity = {**identity, "trainer": VERSION}
+        self.device = ranks.device
+        self.bf16 = _is_fast_at_bf16(self.device) if config.bf16 is None else config.bf16
         self.model.to(self.device)
-        self.optimizer = make_optimizer(self.model, c, self.device)
-        self.ema = Ema(self.model, c.ema) if c.ema else None
-        self.checkpoints = self.out / "checkpoints"
-        self.step, self.seconds = 0, 0.0
-        self.sums: dict[str, Tensor] = {}
-        self.num_summed = 0
-        self.figures: dict[str, float] = {}
-        self.identity = {**self.identity, "trainer": VERSION}
-        self._resume()
-        if c.checkpoint_activations:
-            _checkpoint_blocks(self.model)
+        self.optimizer = make_optimizer(self.model, config, self.device)
+        self.ema = Ema(self.model, config.ema) if config.ema else None
+        self.checkpoints = out / "checkpoints"
+        self.step, self.seconds, self.num_summed = 0, 0.0, 0
+        self.sums, self.figures = {}, {}
         self._loss: nn.Module = _Loss(self.model)
-        if c.compile:
+
+    def resume(self) -> None:
+        """Go on from the newest whole checkpoint, if there is one; make the loss ready for all ranks."""
+        self._resume()
+        if self.config.checkpoint_activations:
+            _checkpoint_blocks(self.model)
+        if self.config.compile:
             self._loss.compile()
         if self.ranks.world_size > 1:
             ids = [self.device.index] if self.device.type == "cuda" else None

@@ -1,0 +1,107 @@
+"""The one act of training: from data and settings to weights, a curve and a judgement, whatever the model."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from dataengine.mixture import WindowSampler
+from pipelines.mixture_recipe import describe
+from pipelines.training import data
+from pipelines.training.loading import Loader, num_ahead
+from pipelines.training.ranks import join, pick_device
+from pipelines.training.run_folder import run_folder
+from pipelines.training.task import A, C, M, R, TrainingData, TrainReport, TrainTask, episode_counts
+from pipelines.training.trainer import Trained, Trainer
+
+
+def fit(make: type[TrainTask[C, M, A, R]], config: C) -> R:
+    """Train, or continue to train, then judge the model and write its weights and its report into `config.out`.
+
+    Raise DataEngineError where data and settings do not fit together, or `out` holds something else.
+    """
+    with run_folder(config.out, make.name, config.data, *make.products):
+        config, found = open_data(config)
+        with join(pick_device(config.device)) as ranks:
+            return _fit(make(config, found, ranks))
+
+
+def open_data(config: C) -> tuple[C, TrainingData]:
+    """Open the data, take the mixture that is pinned to it, and part its episodes."""
+    reader = data.open_reader(config.data)
+    config = data.with_mixture(config, reader)
+    return config, TrainingData(reader, *data.split(reader, config.held_out))
+
+
+def _fit(task: TrainTask[C, M, A, R]) -> R:
+    config, ranks, reader = task.config, task.ranks, task.data.reader
+    sampler = WindowSampler(
+        task.data.train,
+        task.spec,
+        batch_size=config.batch_size // config.accumulate,
+        seed=config.seed,
+        mixture=config.mixture,
+    )
+    ranks.tell(describe(sampler.by_dataset, config.steps * config.batch_size, sampler.missing))
+    for doubt in task.check():
+        ranks.tell(doubt)
+    batches = task.batches(task.make_buffers())
+    loader = Loader(reader, task.spec, sampler, batches, ranks.rank, ranks.world_size, num_ahead(config.accumulate))
+    try:
+        torch.manual_seed(config.seed)
+        model = task.build()
+        config.out.mkdir(parents=True, exist_ok=True)
+        trainer = Trainer(
+            model=model,
+            loader=loader,
+            config=config,
+            out=config.out,
+            ranks=ranks,
+            title=task.name,
+            identity=task.identity(),
+            extra=task.extra(),
+            files=task.files(),
+            watch=task.watch(model),
+        )
+        trainer.resume()
+        trained = trainer.train()
+        loader.close()  # it shares buffers with the judge
+        judged: Mapping[str, Any] = {}
+        if trained.finished:
+            trainer.export(config.out)
+            if ranks.leads:
+                with trainer.exported_weights():
+                    judged = task.judge(model, batches, sampler.shares)
+    finally:
+        loader.close()
+        batches.frames.close()
+    report = task.report({**_facts(task, model, trained, batches), "shares": sampler.shares, **judged})
+    if ranks.leads:
+        write_report(report, config.out)
+    return report
+
+
+def _facts(task: TrainTask[C, M, A, R], model: M, trained: Trained, batches: A) -> dict[str, Any]:
+    """Give the fields that every report has."""
+    config = task.config
+    return {
+        "out": str(config.out),
+        "preset": config.preset,
+        "step": trained.step,
+        "steps": config.steps,
+        "finished": trained.finished,
+        "parameters": sum(p.numel() for p in model.parameters()),
+        **episode_counts(task.data),
+        "seconds": round(trained.seconds, 3),
+        "steps_per_s": round(trained.steps_per_s, 3),
+        "loader_ms": trained.loader_ms,
+        "metrics": trained.figures,
+        "curve": str(config.out / "metrics.jsonl"),
+        "broken_episodes": sorted(batches.frames.broken_episodes),
+    }
+
+
+def write_report(report: TrainReport, out: Path) -> None:
+    """Write a run's report into its folder."""
+    (out / "report.json").write_text(report.model_dump_json(indent=1), encoding="utf-8")

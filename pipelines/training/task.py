@@ -1,0 +1,172 @@
+"""What a model that is trained must say of itself: its settings, windows, batches, weights, and how it is judged."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, ClassVar, Generic, TypeVar
+
+from pydantic import Field
+from torch import nn
+
+from dataengine.config import MOST, MOST_WORKERS
+from dataengine.mixture import Mixture
+from dataengine.report import Report
+from dataengine.windows import EpisodeInfo, EpisodeReader, WindowSpec
+from pipelines.mixture_recipe import NamedMixture
+from pipelines.training import data
+from pipelines.training.frames import Buffers
+from pipelines.training.loading import Batches, num_buffers
+from pipelines.training.ranks import Ranks
+from pipelines.training.settings import LoopConfig
+from pipelines.training.trainer import Watch
+
+
+class TrainConfig(LoopConfig):
+    """What to train on, how large, how long. What is not given comes from the preset's recipe."""
+
+    data: str
+    """Corpus, or folder of shards."""
+    out: Path
+    """Folder of the run: checkpoints, metrics, the final weights, the report."""
+    preset: str = "tiny"
+    model: dict[str, Any] = Field(default_factory=dict)
+    mixture: NamedMixture = Mixture()
+    """Keys below, or a name: `villa-x`, `villa-x-ablation`, a YAML file; key `recipe` names one to change."""
+    held_out: float = Field(0.1, ge=0, lt=1)
+    """Share of the episodes kept away from training, by a hash of their ids; beside those that publishers hold out."""
+    val_windows: int = Field(256, ge=1, le=MOST)
+    """Most held-out windows of each embodiment that the trained model is judged on."""
+    device: str | None = None
+    """`cpu`, `cuda`; by default the best there is."""
+    threads: int = Field(1, ge=1, le=MOST_WORKERS)
+    """Threads that decode pictures."""
+    cache_mb: float = Field(2000, ge=0, le=1e9)
+    """Memory for decoded pictures: with room for all of them each is decoded once."""
+
+
+class TrainReport(Report):
+    """What a training run has reached."""
+
+    out: str
+    preset: str
+    step: int
+    steps: int
+    finished: bool
+    parameters: int
+    train_episodes: int
+    held_out_episodes: int
+    judged_on: str = "held-out episodes"
+    """Or `training episodes`, where nothing was held out."""
+    shares: dict[str, float] = Field(default_factory=dict)
+    """How often each dataset was drawn."""
+    seconds: float = 0.0
+    steps_per_s: float = 0.0
+    loader_ms: dict[str, float] = Field(default_factory=dict)
+    metrics: dict[str, float] = Field(default_factory=dict)
+    """The last entry of metrics.jsonl."""
+    curve: str = ""
+    """Path of metrics.jsonl."""
+    broken_episodes: list[str] = Field(default_factory=list)
+    """Episodes with pictures that do not decode, met in this call: windows that show them were left out."""
+
+    def where(self) -> str:
+        """Say how far the run is."""
+        return f"step {self.step} of {self.steps}, {self.parameters / 1e6:.2f} M parameters, {self.seconds:.0f} s"
+
+    def summary(self) -> str:
+        """Say where the model is, and how it was judged once it is finished."""
+        if not self.finished:
+            return f"{self.out}: {self.where()}; time is up, the same command continues"
+        return "\n".join([f"{self.out}: {self.where()}", *self.judgement()])
+
+    def judgement(self) -> Iterable[str]:
+        """Say how good a finished model is, in lines and tables."""
+        return ()
+
+
+@dataclass(frozen=True)
+class TrainingData:
+    """An opened corpus or folder of shards, its episodes parted."""
+
+    reader: EpisodeReader
+    train: list[EpisodeInfo]
+    held_out: list[EpisodeInfo]
+    """Episodes that training never sees."""
+
+    @property
+    def judged(self) -> list[EpisodeInfo]:
+        """Episodes that the trained model is judged on."""
+        return self.held_out or self.train
+
+
+C = TypeVar("C", bound=TrainConfig)
+M = TypeVar("M", bound=nn.Module)
+A = TypeVar("A", bound=Batches[Any])
+R = TypeVar("R", bound=TrainReport)
+
+
+class TrainTask(ABC, Generic[C, M, A, R]):
+    """One model's part in a training run; `fit` does the rest.
+
+    It is made once the data is open; whatever does not fit together is refused here, before any weight is drawn.
+    """
+
+    name: ClassVar[str]
+    products: ClassVar[tuple[str, ...]] = ()
+    """Files that it leaves in the run's folder, beside those that every run has."""
+    spec: WindowSpec
+    """The windows that one example is made of."""
+
+    def __init__(self, config: C, found: TrainingData, ranks: Ranks) -> None:
+        self.config, self.data, self.ranks = config, found, ranks
+
+    @abstractmethod
+    def batches(self, buffers: Buffers) -> A:
+        """Make what turns windows into batches."""
+
+    @abstractmethod
+    def build(self) -> M:
+        """Draw the model's weights, or take them from elsewhere."""
+
+    @abstractmethod
+    def judge(self, model: M, batches: A, shares: Mapping[str, float]) -> dict[str, Any]:
+        """Judge the trained model on episodes it never saw; return fields of the report."""
+
+    @abstractmethod
+    def report(self, facts: Mapping[str, Any]) -> R:
+        """Make the report from the facts that every run has and from what `judge` returned."""
+
+    def check(self) -> Iterable[str]:
+        """Say what may go wrong with this data and these settings."""
+        return ()
+
+    def identity(self) -> dict[str, Any]:
+        """Give what must not change between the calls of one run."""
+        return {"data": self.data.reader.identity.fingerprint, **self.config.binding()}
+
+    def extra(self) -> dict[str, Any]:
+        """Give what goes into `model_config.json`: where the data came from, statistics, settings."""
+        return {**data.origin(self.data.reader), "training": self.config.lasting()}
+
+    def files(self) -> Mapping[str, str]:
+        """Give small text files that belong beside the weights, by name."""
+        return {}
+
+    def watch(self, model: M) -> Watch | None:
+        """Make what looks at the run as it goes on."""
+        return None
+
+    def make_buffers(self) -> Buffers:
+        """Make room for the pictures of all batches that are in use at once."""
+        return Buffers(num_buffers(self.config.accumulate), pinned=self.ranks.device.type == "cuda")
+
+
+def episode_counts(found: TrainingData) -> dict[str, Any]:
+    """Give the fields of a report that count episodes."""
+    held_out: Sequence[EpisodeInfo] = found.held_out
+    return {
+        "train_episodes": len(found.train),
+        "held_out_episodes": len(held_out),
+        "judged_on": "held-out episodes" if held_out else "training episodes",
+    }
