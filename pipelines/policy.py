@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from models.act import Act, ActConfig
     from models.batch import Observation as Seen
     from models.flow import Noise
+    from pipelines.training.observation import Transforms
     from pipelines.training.tokenizer import Tokenizer
 
 
@@ -129,13 +130,13 @@ class ActPolicy:
         name = self._body(observations)
         dataset = self.acts_as_in(name)
         _, actions = self.model.sample(self._see(name, observations, instructions), self.generator, self.noise)
-        found = actions[..., : self.normalizer.dim(name, "action", dataset)].float().cpu().numpy()
+        found = self._actions().invert(actions.float().cpu().numpy(), (name, dataset))
         if not np.isfinite(found).all():
             raise DataEngineError(
                 f"policy gives actions that are no numbers for '{name}': its training went astray, as its losses in "
                 f"metrics.jsonl tell, or the state that it was shown is none"
             )
-        return self.normalizer.invert(name, "action", found, dataset)
+        return found
 
     def act(self, observation: Observation, instruction: str) -> NDArray[np.float32]:
         """Give the next h canonical actions (h, a) of one robot."""
@@ -166,44 +167,63 @@ class ActPolicy:
         """Arrange observations as in training; those of no body in particular have no state, rate or wrist."""
         import torch
 
-        from models.batch import Observation as Seen
         from pipelines.training.frames import scale
+        from pipelines.training.observation import Instant, Observer
 
-        c, b, side = self.model.config, len(observations), self.model.config.vlm.vision.image_size
-        state, state_dim, body = np.zeros((b, max(c.state_dims)), np.float32), 0, dict.fromkeys(_FACTS, 0)
+        config, side = self.model.config, self.model.config.vlm.vision.image_size
+        dataset, facts = None, dict.fromkeys(_FACTS, 0)
         if name is not None:
             dataset = self.acts_as_in(name)
-            body = {**self.bodies[name], **self.bodies[name].get("datasets", {}).get(dataset, {})}
-            state_dim = self.normalizer.dim(name, "state", dataset)
-            if state_dim:  # where recordings have none, none is shown
-                found = [np.asarray(o.state).shape for o in observations]
-                if any(shape != (state_dim,) for shape in found):
-                    raise ValueError(
-                        f"state of '{name}' has shape {found[0]}, expected ({state_dim},): canonical, house units"
-                    )
-                states = np.stack([o.state for o in observations])
-                state[:, :state_dim] = self.normalizer.normalize(name, "state", states, dataset)
-        wrists = [o.wrist if c.wrist and name is not None else None for o in observations]
+            facts = {**self.bodies[name], **self.bodies[name].get("datasets", {}).get(dataset, {})}
+        states = self._states(name, dataset, observations)
+        instants = [
+            Instant(
+                embodiment=name or "",
+                dataset=dataset,
+                state=state,
+                instruction=text,
+                **{key: facts[key] for key in _FACTS},
+            )
+            for state, text in zip(states, instructions, strict=True)
+        ]
+        wrists = [o.wrist if config.wrist and name is not None else None for o in observations]
         black = np.zeros((side, side, 3), np.uint8)
 
         def pictures(images: Sequence[NDArray[np.uint8]]) -> torch.Tensor:
             stacked = np.stack([scale(np.asarray(image), side) for image in images])
             return torch.from_numpy(stacked).permute(0, 3, 1, 2)
 
-        token_ids, token_mask = self.tokenizer.encode(instructions, c.vlm.text_length)
-        return Seen(
-            image=pictures([o.image for o in observations]),
-            wrist=pictures([black if w is None else w for w in wrists]),
-            has_wrist=torch.tensor([w is not None for w in wrists]),
-            token_ids=torch.from_numpy(token_ids),
-            token_mask=torch.from_numpy(token_mask),
-            state=torch.from_numpy(state),
-            state_mask=(torch.arange(state.shape[1]) < state_dim).expand(b, -1),
-            embodiment_id=torch.full((b,), body["embodiment_id"]),
-            dataset_id=torch.full((b,), body["dataset_id"]),
-            steps_per_latent=torch.full((b,), float(body["steps_per_latent"])),
-            control_hz=torch.full((b,), float(body["control_hz"])),
-        ).to(self.device)
+        observer = Observer(self.normalizer, self.tokenizer, config.vlm.text_length, max(config.state_dims))
+        seen = observer.observe(
+            instants,
+            pictures([o.image for o in observations]),
+            pictures([black if w is None else w for w in wrists]),
+            np.array([w is not None for w in wrists]),
+        )
+        return seen.to(self.device)
+
+    def _actions(self) -> "Transforms":
+        """List what actions went through on the way to the model."""
+        from pipelines.training.observation import vector_transforms
+
+        return vector_transforms(self.normalizer, "action", max(self.model.config.action_dims))
+
+    def _states(
+        self, name: str | None, dataset: str | None, observations: Sequence[Observation]
+    ) -> list[NDArray[np.float32] | None]:
+        """Give canonical states; None for no body in particular, and where recordings have none.
+
+        Raise ValueError where one has not the width that the statistics have.
+        """
+        dim = 0 if name is None else self.normalizer.dim(name, "state", dataset)
+        if not dim:
+            return [None] * len(observations)
+        states = [np.asarray(o.state, np.float32) for o in observations]
+        if any(state.shape != (dim,) for state in states):
+            raise ValueError(
+                f"state of '{name}' has shape {states[0].shape}, expected ({dim},): canonical, house units"
+            )
+        return list(states)
 
 
 def stated(directory: str | Path) -> tuple[Path, dict[str, Any]]:

@@ -3,9 +3,8 @@
 Shape letters as in `models/batch.py`.
 """
 
-from collections import defaultdict
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
 from typing import Literal
 
 import numpy as np
@@ -13,15 +12,13 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from dataengine.errors import DataEngineError
-from dataengine.normalize import Column, Normalizer
+from dataengine.normalize import Normalizer
 from dataengine.windows import Window
 from models.batch import ActBatch, LamBatch
 from pipelines.training.frames import Buffers, Frames
+from pipelines.training.observation import Body, Instant, Observer, vector_transforms
 from pipelines.training.tokenizer import Tokenizer
 
-Body = tuple[str, str]
-"""Embodiment and dataset."""
 PaddedActions = Literal["repeat", "rest", "skip"]
 """What a chunk holds beyond an episode's end: the last action again; standing still (no change, no speed, the same
 pose and gripper); nothing that counts."""
@@ -43,22 +40,19 @@ class LamBatches:
         state = np.zeros((b, t - 1, h + 1, self.state_dim), np.float32)
         action = np.zeros((b, t - 1, h, self.action_dim), np.float32)
         state_mask, action_mask = np.zeros(state.shape, bool), np.zeros(action.shape, bool)
-        for body, places in _robots(windows):
-            for i in places:
-                w = windows[i]
-                # A pair whose second frame is missing tells nothing, although some of its steps may exist.
-                pairs = int(w.frame_mask.sum()) - 1
-                steps = np.arange(pairs)[:, None] * w.stride + np.arange(w.stride + 1)
-                if w.state is not None:
-                    state[i, :pairs, : w.stride + 1, : w.state.shape[1]] = w.state[steps]
-                    state_mask[i, :pairs, 1 : w.stride + 1, : w.state.shape[1]] = True
-                    if pairs < t - 1:
-                        state[i, pairs:, 0, : w.state.shape[1]] = w.state[pairs * w.stride]
-                if w.action is not None:
-                    action[i, :pairs, : w.stride, : w.action.shape[1]] = w.action[steps[:, :-1]]
-                    action_mask[i, :pairs, : w.stride, : w.action.shape[1]] = True
-            _normalize(self.normalizer, body, "state", state, places)
-            _normalize(self.normalizer, body, "action", action, places)
+        bodies = _bodies(windows)
+        states = {i: w.state for i, w in enumerate(windows) if w.state is not None}
+        for i, felt in vector_transforms(self.normalizer, "state", self.state_dim).apply_each(states, bodies):
+            stride, (pairs, steps) = windows[i].stride, _pairs(windows[i])
+            state[i, :pairs, : stride + 1] = felt[steps]
+            state_mask[i, :pairs, 1 : stride + 1, : states[i].shape[1]] = True
+            if pairs < t - 1:
+                state[i, pairs:, 0] = felt[pairs * stride]
+        actions = {i: w.action for i, w in enumerate(windows) if w.action is not None}
+        for i, done in vector_transforms(self.normalizer, "action", self.action_dim).apply_each(actions, bodies):
+            stride, (pairs, steps) = windows[i].stride, _pairs(windows[i])
+            action[i, :pairs, :stride] = done[steps[:, :-1]]
+            action_mask[i, :pairs, :stride, : actions[i].shape[1]] = True
         future = state[:, :, 1:] * state_mask[:, :, 1:]
         return LamBatch(
             video=_pictures(self.frames, self.buffers, windows, "primary", t).unflatten(0, (b, t)),
@@ -92,50 +86,54 @@ class ActBatches:
 
     def make(self, windows: Sequence[Window]) -> ActBatch:
         """Stack first frames, states, plans and the chunks of actions that follow."""
-        b = len(windows)
-        state = np.zeros((b, self.state_dim), np.float32)
-        action = np.zeros((b, self.horizon, self.action_dim), np.float32)
-        state_mask, action_mask = np.zeros(state.shape, bool), np.zeros(action.shape, bool)
-        for body, places in _robots(windows):
-            for i in places:
-                w = windows[i]
-                if w.state is not None:
-                    state[i, : w.state.shape[1]] = w.state[0]
-                    state_mask[i, : w.state.shape[1]] = True
-                if w.action is not None and len(w.action):
-                    chunk = w.action[: self.horizon]
-                    action[i, : len(chunk), : chunk.shape[1]] = chunk
-                    action_mask[i, : len(chunk), : chunk.shape[1]] = True
-                    after = self._after(body, chunk[-1])
-                    if after is not None:
-                        action[i, len(chunk) :, : chunk.shape[1]] = after
-                        action_mask[i, len(chunk) :, : chunk.shape[1]] = True
-            _normalize(self.normalizer, body, "state", state, places)
-            _normalize(self.normalizer, body, "action", action, places)
-        n, k, d = self.latent_shape
-        latent, latent_mask = np.zeros((b, n, k, d), np.float32), np.zeros((b, n), bool)
-        for i, w in enumerate(windows):
-            if n and w.latent is not None and w.latent_mask is not None:
-                latent[i], latent_mask[i] = w.latent[:n], w.latent_mask[:n]
-        token_ids, token_mask = self.tokenizer.encode([w.instruction for w in windows], self.text_length)
         has_wrist = np.array([self.use_wrist and "wrist" in w.episode.cameras for w in windows])
+        observer = Observer(self.normalizer, self.tokenizer, self.text_length, self.state_dim)
+        seen = observer.observe(
+            [_instant(w) for w in windows],
+            _pictures(self.frames, self.buffers, windows, "primary", 1),
+            self._wrist(windows, has_wrist),
+            has_wrist,
+        )
+        action, action_mask = self._chunks(windows)
+        latent, latent_mask = self._plans(windows)
         return ActBatch(
-            image=_pictures(self.frames, self.buffers, windows, "primary", 1),
-            wrist=self._wrist(windows, has_wrist),
-            has_wrist=torch.from_numpy(has_wrist),
-            token_ids=torch.from_numpy(token_ids),
-            token_mask=torch.from_numpy(token_mask),
-            state=torch.from_numpy(state),
-            state_mask=torch.from_numpy(state_mask),
+            **{f.name: getattr(seen, f.name) for f in fields(seen)},
             latent=torch.from_numpy(latent),
             latent_mask=torch.from_numpy(latent_mask),
             action=torch.from_numpy(action * action_mask),
             action_mask=torch.from_numpy(action_mask),
-            embodiment_id=torch.tensor([w.episode.embodiment_id for w in windows]),
-            dataset_id=torch.tensor([w.episode.dataset_id for w in windows]),
-            steps_per_latent=torch.tensor([w.stride for w in windows], dtype=torch.float32),
-            control_hz=torch.tensor([w.episode.control_hz for w in windows], dtype=torch.float32),
         )
+
+    def _chunks(self, windows: Sequence[Window]) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
+        """Give chunks of actions (b, h, a), and which of their numbers count."""
+        action = np.zeros((len(windows), self.horizon, self.action_dim), np.float32)
+        mask = np.zeros(action.shape, bool)
+        bodies = _bodies(windows)
+        chunks = {
+            i: self._chunk(w.action[: self.horizon], bodies[i])
+            for i, w in enumerate(windows)
+            if w.action is not None and len(w.action)
+        }
+        for i, chunk in vector_transforms(self.normalizer, "action", self.action_dim).apply_each(chunks, bodies):
+            action[i, : len(chunk)] = chunk
+            mask[i, : len(chunk), : chunks[i].shape[1]] = True
+        return action, mask
+
+    def _plans(self, windows: Sequence[Window]) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
+        """Give the latent actions (b, n, k, d) that follow, and which there are."""
+        n, k, d = self.latent_shape
+        latent, mask = np.zeros((len(windows), n, k, d), np.float32), np.zeros((len(windows), n), bool)
+        for i, w in enumerate(windows):
+            if n and w.latent is not None and w.latent_mask is not None:
+                latent[i], mask[i] = w.latent[:n], w.latent_mask[:n]
+        return latent, mask
+
+    def _chunk(self, actions: NDArray[np.float32], body: Body) -> NDArray[np.float32]:
+        """Go on beyond an episode's end, where that teaches anything."""
+        after = self._after(body, actions[-1])
+        if after is None or len(actions) == self.horizon:
+            return actions
+        return np.concatenate([actions, np.broadcast_to(after, (self.horizon - len(actions), len(after)))])
 
     def _after(self, body: Body, last: NDArray[np.float32]) -> NDArray[np.float32] | None:
         """Give the action of every step beyond an episode's end, in house units, or None if such steps do not count."""
@@ -151,27 +149,32 @@ class ActBatches:
         return _pictures(self.frames, self.buffers, windows, "wrist", 1)
 
 
-def _robots(windows: Sequence[Window]) -> Iterator[tuple[Body, list[int]]]:
-    """Group the places of robot windows by body and dataset, so that each group is normalised at once."""
-    groups: dict[Body, list[int]] = defaultdict(list)
-    for i, w in enumerate(windows):
-        if w.state is not None or w.action is not None:
-            groups[w.episode.embodiment, w.episode.dataset].append(i)
-    yield from groups.items()
+def _bodies(windows: Sequence[Window]) -> dict[int, Body]:
+    return {i: (w.episode.embodiment, w.episode.dataset) for i, w in enumerate(windows)}
 
 
-def _normalize(
-    normalizer: Normalizer, body: Body, column: Column, array: NDArray[np.float32], places: list[int]
-) -> None:
-    """Normalise the rows at `places` in place; dimensions that the embodiment lacks stay as they are."""
-    embodiment, dataset = body
-    dim = normalizer.dim(embodiment, column, dataset)
-    if dim > array.shape[-1]:
-        raise DataEngineError(
-            f"{column} of embodiment '{embodiment}' has {dim} values, the model takes {array.shape[-1]} at most"
-        )
-    if dim:
-        array[places, ..., :dim] = normalizer.normalize(embodiment, column, array[places, ..., :dim], dataset)
+def _pairs(window: Window) -> tuple[int, NDArray[np.int64]]:
+    """Count the pairs of frames that are there, and give the steps (n, stride + 1) of each.
+
+    A pair whose second frame is missing tells nothing, although some of its steps may exist.
+    """
+    pairs = int(window.frame_mask.sum()) - 1
+    return pairs, np.arange(pairs)[:, None] * window.stride + np.arange(window.stride + 1)
+
+
+def _instant(window: Window) -> Instant:
+    """Take the first moment of a window."""
+    e = window.episode
+    return Instant(
+        embodiment=e.embodiment,
+        dataset=e.dataset,
+        state=None if window.state is None else window.state[0],
+        instruction=window.instruction,
+        embodiment_id=e.embodiment_id,
+        dataset_id=e.dataset_id,
+        steps_per_latent=window.stride,
+        control_hz=e.control_hz,
+    )
 
 
 def _pictures(frames: Frames, buffers: Buffers, windows: Sequence[Window], slot: str, t: int) -> Tensor:
