@@ -20,7 +20,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 import typer.core
 
-from cli.settings import Settings, class_of, explain
+from cli.options import command_class
+from cli.settings import Settings, SettingsPrinted, class_of, explain
 from dataengine.errors import DataEngineError, is_disk_full
 
 if TYPE_CHECKING:
@@ -56,13 +57,17 @@ AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON report on s
 Debug = Annotated[bool, typer.Option("--debug", help="Show the traceback when the command fails.")]
 ConfigFile = Annotated[Path | None, typer.Option("--config", help="YAML file of settings; options go before it.")]
 Overrides = Annotated[list[str] | None, typer.Option("--set", help="key=value, any setting; goes before all else.")]
+PrintConfig = Annotated[bool, typer.Option("--print-config", help="Print the settings as YAML and do nothing else.")]
 
 
-def command(app: typer.Typer, name: str, *, example: str) -> Callable[[Callable[..., "Report"]], Callable[..., None]]:
+def command(
+    app: typer.Typer, name: str, *, example: str, configs: Sequence[str] = ()
+) -> Callable[[Callable[..., "Report"]], Callable[..., None]]:
     """Register a function that returns a Report as a command that keeps the contract.
 
-    A function with a parameter `settings` also gets `--config` and `--set`; one with a parameter `extra` gets the
-    options that typer does not know, as names and values.
+    A function with a parameter `settings` also gets `--config`, `--set`, `--print-config` and an option for each
+    setting of `configs` (`module:Class`); one with a parameter `extra` gets the options that typer does not know, as
+    names and values.
     """
 
     def register(body: Callable[..., "Report"]) -> Callable[..., None]:
@@ -77,17 +82,19 @@ def command(app: typer.Typer, name: str, *, example: str) -> Callable[[Callable[
                     if isinstance(word, str) and word.startswith("--"):
                         raise typer.BadParameter(f"no option '{word}' at this place; a source's own options come last")
             if configurable:
-                words["settings"] = Settings(words.pop("config_file"), words.pop("overrides") or [])
+                file, overrides, shown = (words.pop(key) for key in ("config_file", "overrides", "print_config"))
+                words["settings"] = Settings(file, overrides or [], shown)
             raise typer.Exit(perform(name, lambda: body(**words), as_json=as_json, debug=debug))
 
         extra = {"config_file": ConfigFile, "overrides": Overrides} if configurable else {}
+        flags = {**({"print_config": PrintConfig} if configurable else {}), "as_json": AsJson, "debug": Debug}
         own = [p for p in signature.parameters.values() if p.name not in ("settings", "extra")]
         added = [
             inspect.Parameter(key, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=kind)
             for key, kind in extra.items()
         ] + [
             inspect.Parameter(key, inspect.Parameter.KEYWORD_ONLY, default=False, annotation=kind)
-            for key, kind in {"as_json": AsJson, "debug": Debug}.items()
+            for key, kind in flags.items()
         ]
         if open_ended:
             added.append(inspect.Parameter("context", inspect.Parameter.KEYWORD_ONLY, annotation=typer.Context))
@@ -98,6 +105,7 @@ def command(app: typer.Typer, name: str, *, example: str) -> Callable[[Callable[
         text = inspect.getdoc(body) or ""
         app.command(
             name.rpartition(" ")[2],
+            cls=command_class(tuple(configs)) if configurable else None,
             short_help=text.partition("\n")[0],
             help=f"{text}\n\n\b\nExample:\n{lines}",
             context_settings={"allow_extra_args": open_ended, "ignore_unknown_options": open_ended},
@@ -129,6 +137,9 @@ def perform(name: str, body: Callable[[], "Report"], *, as_json: bool, debug: bo
     try:
         with _stdout_kept_clean(), _terminable() as terminated:
             report = body()
+    except SettingsPrinted as settings:
+        typer.echo(str(settings), nl=False)
+        return 0
     except KeyboardInterrupt:
         did, code = ("terminated", 143) if terminated else ("interrupted", 130)
         return _fail(f"villa {name}: {did}; the same command continues where it stopped", code, as_json)

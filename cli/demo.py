@@ -12,7 +12,12 @@ if TYPE_CHECKING:
     from dataengine.report import Report
 
 
-@command(app, "demo", example="villa demo --out runs/demo\nvilla demo --out runs/quick --quick --until label")
+@command(
+    app,
+    "demo",
+    example="villa demo --out runs/demo\nvilla demo --out runs/quick --quick --until label",
+    configs=["pipelines.demo:DemoConfig"],
+)
 def demo(
     settings: Settings,
     out: Annotated[Path | None, typer.Option(help="Folder of everything that the demo makes.")] = None,

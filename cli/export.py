@@ -21,6 +21,7 @@ app.add_typer(export, name="export")
     example="villa export lerobot runs/corpus runs/lerobot\n"
     "villa export lerobot runs/corpus runs/lerobot --dataset agibot --fps 30 --codec h264 --dry-run\n"
     "villa export lerobot runs/corpus runs/lerobot --where 'num_steps > 50'",
+    configs=["pipelines.export:ExportConfig"],
 )
 def lerobot(
     corpus: Annotated[str, typer.Argument(help="Corpus to read.")],
@@ -48,7 +49,12 @@ def lerobot(
     return pipeline.run(settings.fill(pipeline.ExportConfig, **words))
 
 
-@command(export, "export lam", example="villa export lam runs/lam runs/lam-released")
+@command(
+    export,
+    "export lam",
+    example="villa export lam runs/lam runs/lam-released",
+    configs=["pipelines.export_lam:ExportLamConfig"],
+)
 def lam(
     lam: Annotated[Path, typer.Argument(help="Folder of the latent action model.")],
     settings: Settings,

@@ -19,7 +19,8 @@ app.add_typer(lam, name="lam")
     lam,
     "lam report",
     example="villa lam report runs/corpus --lam runs/lam --out runs/lam-report\n"
-    "villa lam report runs/corpus --lam villa-x/lam --out runs/released --set interval_s=0.4 --set most=100",
+    "villa lam report runs/corpus --lam villa-x/lam --out runs/released --interval-s 0.4 --most 100",
+    configs=["pipelines.lam_report:LamReportConfig"],
 )
 def report(
     corpus: Annotated[str, typer.Argument(help="Corpus to look at; its held-out episodes are used.")],

@@ -106,6 +106,7 @@ COMMON = {
     "debug": ("`--debug`", "A traceback when it fails, beside the one line that it always prints."),
     "config_file": ("`--config FILE`", "YAML file of settings, where [settings](settings.md) has a table for it."),
     "overrides": ("`--set KEY=VALUE`", "Any setting, again and again; dots reach into nested ones. Goes before all."),
+    "print_config": ("`--print-config`", "Print the settings as YAML, for `--config` to read, and do nothing else."),
 }
 
 EXIT_CODES = """| exit code | |
@@ -119,7 +120,12 @@ EXIT_CODES = """| exit code | |
 
 def settings() -> str:
     """Describe every setting that `--config` and `--set` take."""
-    parts = [MADE + "# Settings\n\nDefaults, then `--config`, then the command's own options, then `--set`.\n"]
+    parts = [
+        MADE
+        + "# Settings\n\nDefaults, then `--config`, then options, then `--set`: the later wins. Each setting is an "
+        "option of its command, too: `batch_size` is `--batch-size 32`, `model.horizon` is `--model.horizon 8`, "
+        "and what is true or false is switched: `--compile`, `--no-compile`.\n"
+    ]
     for command, places in CONFIGS.items():
         for i, place in enumerate(places):
             module, _, name = place.partition(":")

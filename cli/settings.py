@@ -10,16 +10,19 @@ from dataengine.errors import DataEngineError
 
 if TYPE_CHECKING:
     from pydantic import BaseModel, ValidationError
+    from pydantic.fields import FieldInfo
 
 C = TypeVar("C", bound="BaseModel")
 
 
 @dataclass(frozen=True)
 class Settings:
-    """What `--config` and `--set` say."""
+    """What `--config`, options and `--set` say."""
 
     file: Path | None = None
     overrides: Sequence[str] = field(default_factory=list)
+    print_only: bool = False
+    """Print the settings in place of using them."""
 
     def fill(self, config: type[C], **words: Any) -> C:
         """Build a command's Config; words that are None were not given."""
@@ -30,9 +33,22 @@ class Settings:
         for override in self.overrides:
             _put(values, override)
         try:
-            return config.model_validate(values)
+            filled = config.model_validate(values)
         except ValidationError as error:
             raise DataEngineError(explain(error, config)) from error
+        if self.print_only:
+            raise SettingsPrinted(_written(filled))
+        return filled
+
+
+class SettingsPrinted(Exception):  # noqa: N818 - nothing went wrong
+    """Ends a command that was asked for its settings; holds them as YAML, which `--config` reads."""
+
+
+def _written(config: "BaseModel") -> str:
+    import yaml
+
+    return yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False, allow_unicode=True)
 
 
 def _read(file: Path) -> dict[str, Any]:
@@ -80,7 +96,7 @@ def explain(error: "ValidationError", config: type["BaseModel"]) -> str:
     first, *others = error.errors(include_url=False)
     key = ".".join(str(word) for word in first["loc"])
     if first["type"] == "extra_forbidden":
-        line = f"no setting '{key}'; {_near(key, list(keys(config)))}"
+        line = f"no setting '{key}'; {nearest(key, list(keys(config)))}"
     elif first["type"] == "missing":
         field = config.model_fields.get(key)
         is_list = field is not None and str(field.annotation).startswith(("list", "tuple"))
@@ -108,7 +124,7 @@ def class_of(error: "ValidationError") -> type["BaseModel"]:
     return BaseModel
 
 
-def _near(key: str, known: list[str]) -> str:
+def nearest(key: str, known: Sequence[str]) -> str:
     """Suggest the nearest of the known keys; a nested one is also found by its last word."""
     by_last = {name.rpartition(".")[2]: name for name in reversed(known)}
     close = difflib.get_close_matches(key, known, n=1) or [
@@ -121,12 +137,32 @@ def keys(config: type["BaseModel"]) -> Iterator[str]:
     """List every key that `--set` takes, nested ones with dots."""
     for name, info in config.model_fields.items():
         yield name
-        for inner in nested(info.annotation):
+        for inner in inside(info):
             yield from (f"{name}.{key}" for key in keys(inner))
 
 
+def leaves(config: type["BaseModel"]) -> Iterator[tuple[str, "FieldInfo"]]:
+    """List the settings that hold a value, not only other settings, with what is known of them."""
+    for name, info in config.model_fields.items():
+        found = inside(info)
+        if info.annotation not in found and not changes_to(info):
+            yield name, info
+        for inner in found:
+            yield from ((f"{name}.{key}", field) for key, field in leaves(inner))
+
+
+def inside(info: "FieldInfo") -> list[type["BaseModel"]]:
+    """Find the settings inside a setting: classes in its type, or those that it holds changes to."""
+    return [*changes_to(info), *nested(info.annotation)]
+
+
+def changes_to(info: "FieldInfo") -> list[type["BaseModel"]]:
+    """Find the model's settings that a dict of changes is about."""
+    return [mark.config for mark in info.metadata if type(mark).__name__ == "ChangesTo"]
+
+
 def nested(annotation: Any) -> list[type["BaseModel"]]:
-    """Find the settings inside a setting: the model classes in a field's type."""
+    """Find the settings inside a type: the model classes among its parts."""
     from pydantic import BaseModel
 
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     "shard",
     example="villa shard runs/corpus@march --out runs/shards\nvilla shard runs/corpus --mixture villa-x --dry-run\n"
     "villa shard runs/shards --verify",
+    configs=["pipelines.shard:ShardConfig"],
 )
 def shard(
     corpus: Annotated[str, typer.Argument(help="Corpus to read, or a snapshot: CORPUS@NAME; for --verify the shards.")],

@@ -21,7 +21,12 @@ Steps = Annotated[int | None, typer.Option(help="Optimiser steps of the whole ru
 Device = Annotated[str | None, typer.Option(help="`cpu`, `cuda` ...; by default the best there is.")]
 
 
-@command(train, "train lam", example="villa train lam runs/corpus --out runs/lam --preset tiny")
+@command(
+    train,
+    "train lam",
+    example="villa train lam runs/corpus --out runs/lam --preset tiny --batch-size 32",
+    configs=["pipelines.training.lam:TrainLamConfig"],
+)
 def lam(
     data: Annotated[str, typer.Argument(help=f"{DATA}, to train on.")],
     settings: Settings,
@@ -44,18 +49,17 @@ def lam(
 @command(
     train,
     "train act",
-    example="villa train act runs/shards --out runs/act --preset tiny\n"
-    "villa train act runs/corpus --out runs/act-plain --set use_latent=false",
+    example="villa train act runs/shards --out runs/act --preset tiny --model.horizon 8\n"
+    "villa train act runs/corpus --out runs/act-plain --no-use-latent",
+    configs=["pipelines.training.act:TrainActConfig"],
 )
 def act(
-    data: Annotated[
-        str, typer.Argument(help=f"{DATA}, to train on, with latent actions unless `--set use_latent=false`.")
-    ],
+    data: Annotated[str, typer.Argument(help=f"{DATA}, to train on, with latent actions unless `--no-use-latent`.")],
     settings: Settings,
     out: Out = None,
     preset: Annotated[
         str | None,
-        typer.Option(help="Size: `tiny` (CPU, minutes), `small` (one GPU), `paper` (only with `--set vlm=random`)."),
+        typer.Option(help="Size: `tiny` (CPU, minutes), `small` (one GPU), `paper` (only with `--vlm random`)."),
     ] = None,
     steps: Steps = None,
     device: Device = None,
@@ -71,7 +75,12 @@ def act(
     )
 
 
-@command(train, "train world", example="villa train world runs/corpus --lam runs/lam --out runs/world --preset tiny")
+@command(
+    train,
+    "train world",
+    example="villa train world runs/corpus --lam runs/lam --out runs/world --preset tiny",
+    configs=["pipelines.training.world:TrainWorldConfig"],
+)
 def world(
     data: Annotated[str, typer.Argument(help=f"{DATA}, to train on, with latent actions.")],
     settings: Settings,

@@ -56,7 +56,10 @@ class ChangesTo:
         def given(changes: BaseModel) -> dict[str, Any]:
             return changes.model_dump(exclude_unset=True)
 
-        return core_schema.no_info_after_validator_function(given, handler(_all_optional(self.config)))
+        as_it_is = core_schema.plain_serializer_function_ser_schema(lambda changes: changes)
+        return core_schema.no_info_after_validator_function(
+            given, handler(_all_optional(self.config)), serialization=as_it_is
+        )
 
 
 @cache

@@ -63,10 +63,9 @@ def test_a_bad_file_is_named(tmp_path, content, words):
 
 
 def test_a_model_setting_that_does_not_exist_is_bad_input_too(villa, corpus, tmp_path):
-    villa("stats", corpus)
     said = villa("train", "lam", corpus, "--out", tmp_path / "lam", "--set", "model.resoluton=32")
     assert said.code == 2
-    assert "did you mean 'resolution'?" in said.line
+    assert "no setting 'model.resoluton'; did you mean 'model.resolution'?" in said.line
 
 
 @pytest.mark.parametrize("trainer", ["lam", "act", "world"])

@@ -1,0 +1,75 @@
+"""Every setting is an option: what it is called, what it goes before, what is said of a wrong one."""
+
+import json
+from pathlib import Path
+
+import pytest
+import yaml
+
+from cli.app import app
+from cli.contract import invoke
+
+
+def printed(capsys: pytest.CaptureFixture[str], *arguments: str) -> dict:
+    assert invoke(app, [*arguments, "--print-config"]) == 0
+    return yaml.safe_load(capsys.readouterr().out)
+
+
+def test_settings_are_options(capsys: pytest.CaptureFixture[str]) -> None:
+    found = printed(
+        capsys, "train", "lam", "corpus", "--out", "o", "--batch-size", "7", "--no-proprio", "--model.num-frames=4",
+        "--augment.crop-area", "[0.5, 1.0]",
+    )  # fmt: skip
+    assert (found["batch_size"], found["proprio"], found["model"]) == (7, False, {"num_frames": 4})
+    assert found["augment"]["crop_area"] == [0.5, 1.0]
+    assert found["lr"] == 2e-3, "the preset's own, where nobody says otherwise"
+
+
+def test_options_go_before_the_file_and_set_goes_before_options(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = tmp_path / "settings.yaml"
+    file.write_text("batch_size: 5\nwarmup_steps: 6\n")
+    base = ("train", "lam", "corpus", "--out", "o", "--config", str(file))
+    assert printed(capsys, *base, "--batch-size", "7")["batch_size"] == 7
+    found = printed(capsys, *base, "--set", "batch_size=9", "--batch-size", "7")
+    assert (found["batch_size"], found["warmup_steps"]) == (9, 6)
+
+
+def test_what_is_printed_is_read_again(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    found = printed(capsys, "train", "act", "shards", "--out", "o", "--model.horizon", "8", "--preset", "small")
+    file = tmp_path / "settings.yaml"
+    file.write_text(yaml.safe_dump(found))
+    assert printed(capsys, "train", "act", "shards", "--config", str(file)) == found
+
+
+@pytest.mark.parametrize(
+    ("option", "said"),
+    [
+        ("--batch-sizes", "no option '--batch-sizes'; did you mean '--batch-size'?"),
+        ("--model.num-frame", "did you mean '--model.num-frames'?"),
+        ("--warmup-steps", "option '--warmup-steps' needs a value"),
+    ],
+)
+def test_a_wrong_option_is_one_line(capsys: pytest.CaptureFixture[str], option: str, said: str) -> None:
+    assert invoke(app, ["train", "lam", "corpus", option]) == 2
+    found = capsys.readouterr()
+    assert said in found.err
+    assert found.out == ""
+
+
+def test_a_models_setting_is_checked_before_the_data_is_opened(capsys: pytest.CaptureFixture[str]) -> None:
+    base = ["train", "act", "no-such-place", "--out", "o"]
+    assert invoke(app, [*base, "--set", "model.horizn=16", "--json"]) == 2
+    assert "no setting 'model.horizn'; did you mean 'model.horizon'?" in json.loads(capsys.readouterr().out)["error"]
+    assert invoke(app, [*base, "--set", "model.vlm.text_length=-1"]) == 2
+    assert "setting 'model.vlm.text_length': found -1" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("command", [["train", "lam"], ["curate"], ["ingest"], ["eval"]])
+def test_the_help_lists_settings(capsys: pytest.CaptureFixture[str], command: list[str]) -> None:
+    assert invoke(app, [*command, "--help"]) == 0
+    text = capsys.readouterr().out
+    wanted = {"lam": "--model.num-frames", "curate": "--workers", "ingest": "--frame-size", "eval": "--episodes"}
+    assert wanted[command[-1]] in text
+    assert "Settings" in text
