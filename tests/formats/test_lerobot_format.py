@@ -91,8 +91,8 @@ def test_a_table_of_tasks_without_end_stops_the_command(v3):
 @pytest.mark.parametrize(
     ("numbers_of", "texts_of", "reason"),
     [
-        ([[0]], ["a"], "task_index holds list<element: int64>, expected whole numbers"),
-        ([0], [["a"]], "task holds list<element: string>, expected texts"),
+        ([[0]], ["a"], r"row 0 is \{'task_index': \[0\], 'task': 'a'\}, expected a whole number and a text"),
+        ([0], [["a"]], r"row 0 is \{'task_index': 0, 'task': \['a'\]\}, expected a whole number and a text"),
         ([0.5], ["a"], r"row 0 is \{'task_index': 0.5, 'task': 'a'\}, expected a whole number and a text"),
         ([0], [7], "row 0 is "),
         ([0], pa.array([b"\xff"]).cast(pa.binary()).view(pa.string()), "a value cannot be read .*utf-8"),

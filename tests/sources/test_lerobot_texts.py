@@ -9,7 +9,6 @@ import pytest
 
 from dataengine import catalog, texts
 from dataengine.episode import Text
-from dataengine.errors import SourceError
 from dataengine.shard_writer import plan, write_shards
 from dataengine.shards import ShardReader
 from dataengine.sources._lerobot_texts import says_what_to_do
@@ -286,15 +285,3 @@ def windows_of(reader):
     """What windows at every start of every episode say, the shortest episode first."""
     starts = sorted(reader.episodes, key=lambda e: e.num_steps)
     return [[cut_window(reader, WindowSpec(), e.row, k).instruction for k in range(e.num_steps)] for e in starts]
-
-
-@pytest.mark.parametrize("damaged", ["task_index", "text"])
-def test_a_list_of_tasks_that_holds_lists_stops_the_command_in_one_line(tmp_path, damaged):
-    lr.write_v3(tmp_path / "cubes")
-    place = tmp_path / "cubes/meta/tasks.parquet"
-    table = pq.read_table(place)
-    name = damaged if damaged == "task_index" else next(n for n in table.column_names if n != "task_index")
-    lists = pa.array([[value] for value in table[name].to_pylist()])
-    pq.write_table(table.set_column(table.column_names.index(name), name, lists), place)
-    with pytest.raises(SourceError, match=r"tasks.parquet: row 0 is .*, expected a whole number and a text"):
-        read(tmp_path / "cubes")
