@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 from claims import Claim, last_line, say
 
-from dataengine import stats
+from dataengine import stats, stats_table
 from dataengine.episode import Episode
 from dataengine.store import Corpus, add_episodes
 from dataengine.texts import whole_episode
@@ -69,7 +69,7 @@ def grow(place: str, first: int, stop: int) -> None:
 def worst_rank_error(corpus: Corpus) -> tuple[float, float]:
     """Compare every quantile and moment with numpy on all steps: the worst rank error, the worst relative moment."""
     rank, moment = 0.0, 0.0
-    found = stats.by_embodiment(stats.from_table(corpus.stats()))
+    found = stats.by_embodiment(stats_table.from_table(corpus.stats()))
     for body, _ in BODIES:
         for column in ("state", "action"):
             table = corpus.table([column], where=f"embodiment = '{body}'")

@@ -12,7 +12,7 @@ from typing import Annotated
 import numpy as np
 from pydantic import BeforeValidator, Field
 
-from dataengine import stats
+from dataengine import stats, stats_table
 from dataengine.config import MOST, MOST_WORKERS, Config
 from dataengine.errors import DataEngineError
 from dataengine.normalize import Normalizer
@@ -78,7 +78,7 @@ def _run(config: ProbeConfig, corpus: Corpus) -> ProbeReport:
     measured = corpus.stats()
     if measured is None:
         raise DataEngineError(f"{config.corpus} has no statistics; run `villa stats {config.corpus}` first")
-    normalizer = Normalizer(stats.by_embodiment(stats.from_table(measured)))
+    normalizer = Normalizer(stats.by_embodiment(stats_table.from_table(measured)))
     slots = {member.model.slot for arm in arms for member in arm.members}
     episodes = robot_episodes(corpus, slots)
     cameras = ", ".join(f"'{slot}'" for slot in sorted(slots))

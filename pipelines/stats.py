@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from pydantic import Field
 
-from dataengine import stats
+from dataengine import stats, stats_table
 from dataengine.config import Config
 from dataengine.errors import DataEngineError
 from dataengine.progress import task
@@ -144,7 +144,7 @@ def run(config: StatsConfig) -> StatsReport:
         )
     groups = total.as_groups()
     merged = stats.by_embodiment(groups)
-    written = stats.to_table(groups)
+    written = stats_table.to_table(groups)
     corpus.write_stats(written.replace_schema_metadata({ROBOTS_KEY: corpus.robots_hash()}))
     remembered.forget_others()
     report = StatsReport(

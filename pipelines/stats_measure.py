@@ -15,7 +15,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from dataengine import sketch, stats
+from dataengine import sketch, stats, stats_table
 from dataengine.schema import TRIMS
 from dataengine.stats import Accumulator, Group
 from dataengine.store import Corpus
@@ -75,7 +75,7 @@ class Tally:
 
     def to_bytes(self) -> bytes:
         """Write it down."""
-        table, sink = stats.to_table(self.as_groups()), pa.BufferOutputStream()
+        table, sink = stats_table.to_table(self.as_groups()), pa.BufferOutputStream()
         counts = json.dumps({name: getattr(self, name) for name in _COUNTS})
         with pa.ipc.new_file(sink, table.schema.with_metadata({"counts": counts})) as writer:
             writer.write_table(table)
@@ -88,7 +88,7 @@ class Tally:
         counts: Mapping[str, int] = json.loads(table.schema.metadata[b"counts"])
         groups = {
             Key(g.dataset, g.embodiment, g.column, g.accumulator.dim, g.layout): g.accumulator
-            for g in stats.from_table(table)
+            for g in stats_table.from_table(table)
         }
         return cls(**counts, groups=groups)
 

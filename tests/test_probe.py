@@ -6,7 +6,7 @@ from made_corpus import human_clip, make_corpus, robot_episode
 from made_labels import write_labels
 from made_lam import make_lam
 
-from dataengine import stats
+from dataengine import stats, stats_table
 from dataengine.errors import DataEngineError
 from dataengine.normalize import Normalizer
 from dataengine.store import Corpus
@@ -124,7 +124,7 @@ def test_fewer_pairs_are_spread_over_all_episodes(place):
 def test_targets_are_the_normalised_actions_between_the_frames(place):
     _, corpus = place
     corpus = Corpus.open(corpus.uri)
-    normalizer = Normalizer(stats.by_embodiment(stats.from_table(corpus.stats())))
+    normalizer = Normalizer(stats.by_embodiment(stats_table.from_table(corpus.stats())))
     train = choose(robot_episodes(corpus), 0.4, held_out=0.25, most_train=7, most_held_out=5)[0].train
     numbers = read_numbers(corpus, train, normalizer)
     assert numbers.action_dims.tolist() == [0, 1, 6]

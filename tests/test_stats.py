@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dataengine import stats
+from dataengine import stats, stats_table
 from dataengine.errors import DataEngineError
 from dataengine.sketch import QuantileSketch
 from dataengine.stats import Accumulator, Group, Statistics
@@ -121,9 +121,9 @@ def group(dataset, rows, column="state", embodiment="arm", encoding="eef_pose", 
 def test_a_table_of_groups_merges_on_as_if_it_had_never_been_written():
     draw = np.random.default_rng(4)
     groups = [group(name, draw.normal(size=(9000, 7)).astype(np.float32)) for name in ("one", "two")]
-    table = stats.to_table(groups)
-    again = list(stats.from_table(table))
-    assert stats.to_table(again).equals(table)
+    table = stats_table.to_table(groups)
+    again = list(stats_table.from_table(table))
+    assert stats_table.to_table(again).equals(table)
     before, after = stats.by_embodiment(groups)["arm"], stats.by_embodiment(again)["arm"]
     assert before.to_json() == after.to_json()
     assert after.state.count == 18_000

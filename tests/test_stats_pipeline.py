@@ -8,7 +8,7 @@ import pyarrow as pa
 import pytest
 from made_corpus import add_parts, human_clip, make_corpus, robot_episode
 
-from dataengine import stats
+from dataengine import stats, stats_table
 from dataengine.errors import DataEngineError
 from dataengine.progress import Task
 from dataengine.store import Corpus, compaction
@@ -26,7 +26,7 @@ def test_statistics_are_those_of_all_kept_steps_by_embodiment(tmp_path):
     report = run(StatsConfig(corpus=uri))
     assert (report.episodes, report.without_robot, report.left_out) == (4, 1, 0)
     assert report.rank_error == 0
-    found = stats.by_embodiment(stats.from_table(Corpus.open(uri).stats()))
+    found = stats.by_embodiment(stats_table.from_table(Corpus.open(uri).stats()))
     assert set(found) == {"arm", "arm2"}
     assert found["arm"].datasets == ("made", "other")
     assert found["arm"].num_episodes == 3
@@ -40,7 +40,7 @@ def test_statistics_are_those_of_all_kept_steps_by_embodiment(tmp_path):
 def test_raw_vectors_have_statistics_by_dataset(tmp_path):
     uri = make_corpus(tmp_path / "corpus", {"a": [robot_episode("0")]}).uri
     run(StatsConfig(corpus=uri))
-    columns = {g.column: g.accumulator.dim for g in stats.from_table(Corpus.open(uri).stats())}
+    columns = {g.column: g.accumulator.dim for g in stats_table.from_table(Corpus.open(uri).stats())}
     assert columns == {"state": 7, "action": 7, "raw_state": 3, "raw_action": 2}
 
 
@@ -187,14 +187,14 @@ def test_each_dataset_has_its_numbers_and_its_grippers(grown):
     np.testing.assert_allclose(group.std, state.std(axis=0), atol=1e-9)
     line = "arm other 1 30 eef_pose 7, gripper 6 eef_delta 7, gripper 6"
     assert line in [" ".join(said.split()) for said in report.summary().splitlines()]
-    assert stats.by_embodiment(stats.from_table(Corpus.open(grown.uri).stats()))["arm"].state.grippers == (6,)
+    assert stats.by_embodiment(stats_table.from_table(Corpus.open(grown.uri).stats()))["arm"].state.grippers == (6,)
 
 
 def test_a_source_says_where_its_grippers_are(tmp_path):
     noted = dataclasses.replace(robot_episode("0"), notes={"state_grippers": "", "action_grippers": "5,6"})
     uri = make_corpus(tmp_path / "corpus", {"a": [noted]}).uri
     run(StatsConfig(corpus=uri))
-    (found,) = stats.by_embodiment(stats.from_table(Corpus.open(uri).stats())).values()
+    (found,) = stats.by_embodiment(stats_table.from_table(Corpus.open(uri).stats())).values()
     assert (found.state.grippers, found.action.grippers) == ((), (5, 6))
 
 
@@ -223,7 +223,7 @@ def test_vectors_of_two_widths_in_one_fragment_are_told_apart(tmp_path):
     )
     uri = make_corpus(tmp_path / "corpus", {"a": [odd, robot_episode("1")]}).uri
     run(StatsConfig(corpus=uri))
-    found = stats.by_embodiment(stats.from_table(Corpus.open(uri).stats()))
+    found = stats.by_embodiment(stats_table.from_table(Corpus.open(uri).stats()))
     np.testing.assert_array_equal(found["odd"].state.mean, np.ones(5))
     assert found["odd"].action.dim == 0
     expected = robot_episode("1").state.astype(np.float64)

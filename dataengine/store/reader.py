@@ -13,7 +13,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from dataengine import labels, stats, texts
+from dataengine import labels, stats, stats_table, texts
 from dataengine.episode import CAMERA_SLOTS
 from dataengine.errors import DataEngineError
 from dataengine.schema import ROBOTS_KEY, TRIMS
@@ -106,7 +106,7 @@ class TableReader:
                 f"run `villa stats` again, which reads only what is new"
                 + (", and take another snapshot" if self.corpus.snapshot else "")
             )
-        found = stats.by_embodiment(stats.from_table(table)) if table is not None else {}
+        found = stats.by_embodiment(stats_table.from_table(table)) if table is not None else {}
         missing = {e.embodiment for e in self.episodes if e.kind == "robot"} - set(found)
         if missing:
             raise DataEngineError(
