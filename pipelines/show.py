@@ -11,7 +11,8 @@ from pydantic import Field
 
 from dataengine import texts
 from dataengine.config import Config
-from dataengine.errors import CorpusError, DataEngineError
+from dataengine.errors import CorpusError, DataEngineError, RecordError
+from dataengine.formats import files
 from dataengine.notes import is_serious
 from dataengine.report import Report
 from dataengine.vector_layout import LAYOUT_NOTES
@@ -28,6 +29,8 @@ MOST_LETTERS = 400
 """Letters of a note that are printed; the report has all of it."""
 PICTURES = (".png", ".pdf", ".svg")
 MADE_BY = "villa show"
+MAX_BYTES = 2**27
+"""Of a picture that it drew."""
 """Stands in every picture that is drawn: one of these may be replaced."""
 
 
@@ -165,7 +168,7 @@ def run(config: ShowConfig) -> CorpusReport | EpisodeReport:
 
     if config.out and (not config.episode or config.out.suffix not in PICTURES):
         raise DataEngineError(f"--out {config.out}: give an EPISODE, and a file that ends in {', '.join(PICTURES)}")
-    if config.out and config.out.exists() and MADE_BY.encode() not in config.out.read_bytes():
+    if config.out and config.out.exists() and not _is_ours(config.out):
         raise DataEngineError(
             f"--out {config.out}: is there already and `villa show` did not draw it; give another name"
         )
@@ -176,6 +179,13 @@ def run(config: ShowConfig) -> CorpusReport | EpisodeReport:
     if config.out:
         draw(episode, config.out, config.frames)
     return _episode(corpus, episode, config.out)
+
+
+def _is_ours(picture: Path) -> bool:
+    try:
+        return MADE_BY.encode() in files.read_bytes(picture, MAX_BYTES)
+    except RecordError:  # a pipe, for example, which would be waited for
+        return False
 
 
 def _corpus(corpus: "Corpus", config: ShowConfig) -> CorpusReport:

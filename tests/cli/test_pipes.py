@@ -41,3 +41,11 @@ def test_what_is_no_regular_file_is_refused_and_not_waited_for(
     assert said.code == 2
     assert name in said.line and "no regular file" in said.line
     assert not (tmp_path / "new").exists()
+
+
+@pytest.mark.timeout(60)
+def test_a_picture_is_not_drawn_over_a_pipe(villa, corpus: str, tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "shown.png")
+    said = villa("show", corpus, "any", "--out", tmp_path / "shown.png")
+    assert said.code == 2
+    assert "shown.png: is there already and `villa show` did not draw it" in said.line
