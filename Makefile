@@ -1,39 +1,45 @@
-.PHONY: setup demo test check check-lerobot bench docs format lint types
+.PHONY: help setup demo test check check-lerobot bench docs format lint types
+.DEFAULT_GOAL := help
 SHELL := /bin/bash
 PY := .venv/bin/python
 STAMP := .venv/.ready
 LEROBOT ?= .venv/lerobot
 
-setup: $(STAMP)
+help: ## list what there is
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 22
+
+setup: $(STAMP) ## install the tested versions of everything into .venv
 
 # torch first and pinned: whatever asks for a newer one would pull gigabytes of CUDA onto a CPU machine.
 $(STAMP): pyproject.toml constraints.txt
-	test -x $(PY) || python3 -m venv .venv
+	@.ci/gl
+	@test -x $(PY) || { python=$$(.ci/python) && $$python -m venv .venv; }
+	@echo "installing into .venv: minutes, some gigabytes"
 	$(PY) -m pip install -q --upgrade pip
 	$(PY) -m pip install -q -c constraints.txt torch
 	$(PY) -m pip install -q -c constraints.txt -e ".[dev]"
 	$(PY) -m pip install -q -c constraints.txt --no-deps robosuite
 	touch $@
 
-demo: setup
+demo: setup ## the whole path from raw recordings to a played policy: a quarter of an hour
 	$(PY) -m cli demo --out runs/demo
 
-format: setup
+format: setup ## write the code as the formatter has it
 	.venv/bin/ruff format .
 	.venv/bin/ruff check --fix .
 
-lint: setup
+lint: setup ## format, lint and import rules
 	.venv/bin/ruff format --check .
 	.venv/bin/ruff check .
 	.venv/bin/lint-imports
 
-types: setup
+types: setup ## strict types
 	.venv/bin/mypy
 
-check: lint types
+check: lint types ## lint, types and the fast tests
 	.venv/bin/pytest -m "not slow" -n 2 --dist loadfile
 
-test: setup
+test: setup ## all tests
 	.venv/bin/pytest -n 2 --dist loadfile
 
 # lerobot pins older numpy and pandas than ours, and a torch that pulls CUDA: it gets an environment of its own.
@@ -47,12 +53,12 @@ $(LEROBOT)/.ready:
 		opencv-python-headless psutil safetensors
 	touch $@
 
-check-lerobot: setup $(LEROBOT)/.ready
+check-lerobot: setup $(LEROBOT)/.ready ## read our exports with the lerobot package itself
 	VILLA_LEROBOT_PYTHON=$(abspath $(LEROBOT))/bin/python VILLA_LEROBOT_0_3_SITE=$(abspath $(LEROBOT))/lerobot-0.3.3 \
 		$(PY) -m pytest tests/test_export_lerobot.py -k real_lerobot
 
-bench: setup
+bench: setup ## all benchmarks
 	@set -e; for script in benchmarks/bench_*.py; do echo "== $$script"; $(PY) $$script; done
 
-docs: setup
+docs: setup ## write the reference pages anew
 	$(PY) -m cli docs --out docs/reference

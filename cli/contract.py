@@ -5,6 +5,7 @@ and nothing else.
 """
 
 import contextlib
+import importlib.metadata
 import inspect
 import io
 import json
@@ -44,12 +45,23 @@ class Story(typer.core.TyperGroup):
         return list(COMMANDS)
 
 
-app = typer.Typer(
-    name="villa",
-    cls=Story,
-    help="From raw robot recordings and human video to a corpus, a latent action model and an evaluated policy.",
-    rich_markup_mode=None,
-)
+app = typer.Typer(name="villa", cls=Story, rich_markup_mode=None)
+
+
+def _print_version(asked: bool) -> None:
+    if asked:
+        typer.echo(f"villa-engine {importlib.metadata.version('villa-engine')}")
+        raise typer.Exit
+
+
+@app.callback()
+def villa(
+    version: Annotated[
+        bool, typer.Option("--version", help="Print the version and exit.", callback=_print_version, is_eager=True)
+    ] = False,
+) -> None:
+    """From raw robot recordings and human video to a corpus, a latent action model and an evaluated policy."""
+
 
 OURS = {"cli", "pipelines", "dataengine", "models"}
 
