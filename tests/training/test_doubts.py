@@ -24,9 +24,10 @@ def config(**changes: object) -> TrainActConfig:
 def test_an_action_of_unknown_meaning_is_told_where_standing_still_must_be_known(
     moves: tuple | None, said: int
 ) -> None:
+    """Beyond an episode's end a policy learns to stand still, unless it is told otherwise."""
     reader = made()
     norm = Normalizer(statistics(reader, moves))
-    found = list(doubts(config(padded_actions="rest"), reader, norm, None, reader.episodes))
+    found = list(doubts(config(), reader, norm, None, reader.episodes))
     assert len(found) == said
     assert not said or "arm7_jaw in pantry" in found[0]
     assert not list(doubts(config(padded_actions="repeat"), reader, norm, None, reader.episodes))
