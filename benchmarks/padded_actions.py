@@ -68,7 +68,7 @@ def villa(out: Path, *words: str | Path) -> str:
 def train_and_play(out: Path, arm: str, seed: int) -> dict[int, list[bool]]:
     """Give by task which starts one policy solved."""
     place = out / f"{arm}-{seed}"
-    settings = [f"padded_actions={arm}", f"seed={seed}", "use_latent=false", "held_out=0"]
+    settings = [f"padded_actions={arm}", f"seed={seed}", "use_latent=false", "val_fraction=0"]
     pairs = [word for setting in settings for word in ("--set", setting)]
     if not (place / "model.safetensors").exists():
         words = ("--out", place, "--preset", "tiny", "--steps", "800", "--device", "cpu")

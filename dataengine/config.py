@@ -1,8 +1,11 @@
 """The base of every setting in the data engine and the pipelines."""
 
-from typing import Annotated, Final
+import sys
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Annotated, Any, ClassVar, Final
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 MOST_WORKERS: Final = 4_096
 """Processes or threads side by side."""
@@ -24,3 +27,23 @@ class Config(BaseModel):
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True, allow_inf_nan=False)
+
+    renamed: ClassVar[Mapping[str, str]] = MappingProxyType({})
+    """Former names of settings and their names today: the former are accepted for one version, with a line."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _take_former_names(cls, given: Any) -> Any:
+        return cls.named_as_today(given)
+
+    @classmethod
+    def named_as_today(cls, given: Any) -> Any:
+        """Give settings their names of today; refuse a setting that is given by both."""
+        if not isinstance(given, dict):
+            return given
+        for old in cls.renamed.keys() & given.keys():
+            new = cls.renamed[old]
+            if new in given:
+                raise ValueError(f"setting '{old}' is now '{new}', and both are given; leave out '{old}'")
+            print(f"setting '{old}' is now '{new}'; the next version no longer knows '{old}'", file=sys.stderr)  # noqa: T201
+        return {cls.renamed.get(key, key): value for key, value in given.items()}

@@ -10,6 +10,7 @@ import re
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import Literal
 
 import numpy as np
@@ -37,6 +38,8 @@ Z_95 = 1.959963984540054
 class EvalConfig(Config):
     """What is played, where, and how often."""
 
+    renamed = MappingProxyType({"execute": "action_steps", "robots": "num_envs"})
+
     policy: str
     """Folder of a trained policy, or a baseline: `random`, `replay` (mean demonstration, eyes closed), `expert`."""
     simulator: str = "metaworld"
@@ -54,11 +57,11 @@ class EvalConfig(Config):
     acts_as: str = ""
     """Which of the robot's datasets the policy acts as in, and `replay` replays: its scale, controller and rate. By
     default that of the simulator's recordings, else the one that has most of the robot's steps."""
-    execute: int = Field(4, ge=1, le=MOST)
+    action_steps: int = Field(4, ge=1, le=MOST)
     """Actions of a chunk that are executed before the policy looks again."""
     max_steps: int = Field(0, ge=0, le=MOST)
     """Control steps of an episode; 0 for the simulator's own limit."""
-    robots: int = Field(10, ge=1, le=MOST_WORKERS)
+    num_envs: int = Field(10, ge=1, le=MOST_WORKERS)
     """Episodes that one process plays side by side."""
     processes: int = Field(2, ge=1, le=MOST_WORKERS)
     filmed: int = Field(2, ge=0, le=MOST)
@@ -228,7 +231,7 @@ def _unit(config: EvalConfig, simulator: type[Simulator], task: str) -> _Unit:
         told="" if told == task else told,
         episodes=config.episodes,
         first_start=config.first_start,
-        execute=config.execute,
+        execute=config.action_steps,
         max_steps=config.max_steps or simulator.max_steps,
         demonstrations=config.demonstrations,
         filmed=config.filmed,
@@ -236,7 +239,7 @@ def _unit(config: EvalConfig, simulator: type[Simulator], task: str) -> _Unit:
         acts_as=config.acts_as,
         device=config.device,
         name=config.name or Path(config.policy).name,
-        robots=min(config.robots, config.episodes),
+        robots=min(config.num_envs, config.episodes),
         out=config.out,
     )
 

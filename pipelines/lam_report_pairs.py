@@ -95,7 +95,7 @@ def origin(directory: Path, corpus: Corpus) -> Origin:
         datasets = frozenset(weights)
     elif data and str(data.get("uri", "")).partition("@")[0] == corpus.uri.partition("@")[0]:
         datasets = frozenset(corpus.datasets())
-    return Origin(held_out=training.get("held_out"), datasets=datasets)
+    return Origin(held_out=training.get("val_fraction", training.get("held_out")), datasets=datasets)
 
 
 def episodes_seen_by(corpus: Corpus, slot: str) -> list[EpisodeInfo]:

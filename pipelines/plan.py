@@ -7,6 +7,7 @@ stands what happened in that episode.
 
 from collections.abc import Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -39,6 +40,8 @@ GAP_PX = 2
 class PlanConfig(Config):
     """Whose plans are drawn, and from which episodes."""
 
+    renamed = MappingProxyType({"held_out": "val_fraction"})
+
     policy: str
     """Checkpoint of an ACT trained with latent actions."""
     lam: str
@@ -52,7 +55,7 @@ class PlanConfig(Config):
     datasets: tuple[str, ...] = ()
     """Only these datasets, human ones too; empty for all robots. The policy need not know their bodies: a plan follows
     from a picture and an instruction."""
-    held_out: float = Field(0.1, ge=0, lt=1)
+    val_fraction: float = Field(0.1, ge=0, lt=1)
     """Share of episodes that training never saw; plans are drawn for those only."""
     device: str | None = None
     """`cpu`, `cuda`; by default the best there is."""
@@ -96,7 +99,7 @@ def run(config: PlanConfig) -> PlanReport:
         open_reader(config.data),
     )
     _check_lam(policy, config)
-    held_out = config.held_out
+    held_out = config.val_fraction
     interval_s = _interval_s(policy, lam)
     chosen = choose(reader, config.datasets, held_out, config.clips, interval_s)
     if not chosen:

@@ -7,6 +7,7 @@ the training median reaches (knowing nothing) and what the same network reads fr
 import time
 from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import Annotated
 
 import numpy as np
@@ -29,6 +30,8 @@ from pipelines.probe_report import EmbodimentReadouts, ProbeReport
 class ProbeConfig(Config):
     """What to probe, and how hard."""
 
+    renamed = MappingProxyType({"held_out": "val_fraction"})
+
     corpus: str
     """Directory or object-store URI; it needs `villa stats`."""
     lams: list[Annotated[str, BeforeValidator(str)]] = Field(min_length=1)
@@ -38,7 +41,7 @@ class ProbeConfig(Config):
     """Folder for `index.html`, its charts and `report.json`; by default none is written."""
     slot: str = "primary"
     """Camera, for models whose labels are not in the corpus."""
-    held_out: float = Field(0.1, gt=0, lt=1)
+    val_fraction: float = Field(0.1, gt=0, lt=1)
     """Share of episodes kept apart, chosen by a hash of their ids as in training."""
     seeds: int = Field(2, ge=1, le=10_000)
     """Probes for each latent action model; they differ in weights and order of the pairs."""
@@ -93,7 +96,7 @@ def _run(config: ProbeConfig, corpus: Corpus) -> ProbeReport:
     splits = choose(
         episodes,
         interval_s,
-        held_out=config.held_out,
+        held_out=config.val_fraction,
         most_train=config.most_train,
         most_held_out=config.most_held_out,
     )
@@ -117,7 +120,7 @@ def _run(config: ProbeConfig, corpus: Corpus) -> ProbeReport:
         notes=[
             *(note for split in splits for note in _notes(split, unseen)),
             *notes,
-            *held_out_notes(arms, config.held_out),
+            *held_out_notes(arms, config.val_fraction),
         ],
         page=str(config.out / "index.html") if config.out else "",
         seconds=round(time.monotonic() - start, 3),

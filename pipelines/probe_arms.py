@@ -137,6 +137,6 @@ def held_out_notes(arms: Sequence[Arm], held_out: float) -> Iterator[str]:
         shares = {m.origin.held_out for m in arm.members if m.origin.held_out is not None}
         if shares and min(shares) < held_out:
             yield (
-                f"{arm.title}: trained with held_out={min(shares):g}, some episodes kept apart here are known to it; "
-                f"--set held_out={min(shares):g} leaves them out"
+                f"{arm.title}: trained with val_fraction={min(shares):g}, some episodes kept apart here are known to "
+                f"it; --set val_fraction={min(shares):g} leaves them out"
             )

@@ -21,7 +21,7 @@ from pipelines.probe_pairs import Numbers, choose, read_numbers, robot_episodes
 from pipelines.stats import StatsConfig
 from pipelines.stats import run as run_stats
 
-QUICK = {"epochs": 8, "hidden": 64, "seeds": 2, "held_out": 0.25}
+QUICK = {"epochs": 8, "hidden": 64, "seeds": 2, "val_fraction": 0.25}
 
 
 @pytest.fixture(scope="module")

@@ -66,7 +66,7 @@ def train_and_probe(study: dict[str, Any], data: Path, models: Path, arm: str, s
     (place / "settings.yaml").write_text(yaml.safe_dump(settings))
     log = place / "log.txt"
     villa(log, "train", "lam", str(corpus), "--out", str(place), "--config", str(place / "settings.yaml"))
-    held_out = f"held_out={study['common']['held_out']}"
+    held_out = f"val_fraction={study['common']['val_fraction']}"
     probed = villa(log, "probe", str(corpus), "--lam", str(place), "--set", held_out, "--set", "threads=1", "--json")
     (place / PROBE).write_text(probed)
     print(f"{arm} seed {seed}: {time.monotonic() - start:.0f} s", flush=True)

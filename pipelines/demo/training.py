@@ -45,7 +45,7 @@ SWAPPED = {"button-press-topdown": "window-close", "window-close": "window-open"
 
 def lam(demo: DemoRun, summary: DemoSummary) -> None:
     """Train with and without the proprio forward model, side by side."""
-    settings = (*demo.scale.lam, *mixture(LAM_SHARES), f"held_out={LAM_HELD_OUT}")
+    settings = (*demo.scale.lam, *mixture(LAM_SHARES), f"val_fraction={LAM_HELD_OUT}")
     words = ("train", "lam", demo.corpus, "--preset", "tiny", "--device", "cpu")
     reports = run_all(
         [
@@ -90,7 +90,7 @@ def _lam_run(demo: DemoRun, report: dict[str, Any]) -> LamRun:
 def probe(demo: DemoRun, summary: DemoSummary) -> None:
     """Read actions out of both models' latents."""
     words = [word for proprio in (False, True) for word in ("--lam", demo.lam(proprio))]
-    settings = (*demo.scale.probe, f"held_out={LAM_HELD_OUT}")
+    settings = (*demo.scale.probe, f"val_fraction={LAM_HELD_OUT}")
     (found,) = run_all([demo.command("probe", "probe", demo.corpus, *words, settings=settings, threads=2)])
     names = {str(demo.lam(proprio)): demo.lam(proprio).name.replace("_", " ") for proprio in (True, False)}
     summary.probe = [
@@ -140,7 +140,7 @@ def act(demo: DemoRun, summary: DemoSummary) -> None:
     """Train the policy with and without the latent expert, side by side."""
     robots = {name: share for name, share in ACT_SHARES.items() if name != HUMAN}
     shares = {True: ACT_SHARES, False: robots}  # without latents, human clips have nothing to teach
-    settings = (*demo.scale.act, f"held_out={ACT_HELD_OUT}")
+    settings = (*demo.scale.act, f"val_fraction={ACT_HELD_OUT}")
     words = ("train", "act", demo.shards, "--preset", "tiny", "--device", "cpu")
     reports = run_all(
         [
@@ -177,7 +177,7 @@ def plan(demo: DemoRun, summary: DemoSummary) -> None:
         data=str(demo.shards),
         out=demo.out / "plans",
         clips=demo.scale.plans,
-        held_out=ACT_HELD_OUT,
+        val_fraction=ACT_HELD_OUT,
     )
     summary.plans = [
         Picture(

@@ -62,7 +62,7 @@ class TrainActConfig(TrainConfig):
     def _recipe(cls, given: Any) -> Any:
         if isinstance(given, dict) and "count_padded_actions" in given:
             raise ValueError("count_padded_actions is now padded_actions: repeat (it was true), rest, or skip (false)")
-        return recipes.fill(recipes.ACT, given)
+        return recipes.fill(recipes.ACT, cls.named_as_today(given))
 
     @model_validator(mode="after")
     def _has_weights(self) -> "TrainActConfig":

@@ -31,7 +31,7 @@ def open_data(config: C) -> tuple[C, TrainingData]:
     """Open the data, take the mixture that is pinned to it, and part its episodes."""
     reader = data.open_reader(config.data)
     config = data.with_mixture(config, reader)
-    return config, TrainingData(reader, *data.split(reader, config.held_out))
+    return config, TrainingData(reader, *data.split(reader, config.val_fraction))
 
 
 def _fit(task: TrainTask[C, M, A, R]) -> R:
@@ -39,7 +39,7 @@ def _fit(task: TrainTask[C, M, A, R]) -> R:
     sampler = WindowSampler(
         task.data.train,
         task.spec,
-        batch_size=config.batch_size // config.accumulate,
+        batch_size=config.micro_batch_size,
         seed=config.seed,
         mixture=config.mixture,
     )
@@ -47,7 +47,9 @@ def _fit(task: TrainTask[C, M, A, R]) -> R:
     for doubt in task.check():
         ranks.tell(doubt)
     batches = task.batches(task.make_buffers())
-    loader = Loader(reader, task.spec, sampler, batches, ranks.rank, ranks.world_size, num_ahead(config.accumulate))
+    loader = Loader(
+        reader, task.spec, sampler, batches, ranks.rank, ranks.world_size, num_ahead(config.grad_accumulation_steps)
+    )
     try:
         torch.manual_seed(config.seed)
         model = task.build()

@@ -48,7 +48,7 @@ class TrainLamConfig(TrainConfig):
     @model_validator(mode="before")
     @classmethod
     def _recipe(cls, given: Any) -> Any:
-        return recipes.fill(recipes.LAM, given)
+        return recipes.fill(recipes.LAM, cls.named_as_today(given))
 
     @model_validator(mode="after")
     def _something_to_train(self) -> "TrainLamConfig":
@@ -97,7 +97,7 @@ class LamTask(TrainTask[TrainLamConfig, Lam, LamBatches, TrainLamReport]):
         self.begun = load_lam(config.init) if config.init else None
         self.shape = model_config(config, found.reader, self.normalizer, self.begun.config if self.begun else None)
         self.spec = WindowSpec(num_frames=self.shape.num_frames, interval_s=self.shape.interval_s)
-        num_pairs = config.batch_size // (config.accumulate * ranks.world_size) * (self.shape.num_frames - 1)
+        num_pairs = config.micro_batch_size // ranks.world_size * (self.shape.num_frames - 1)
         self.health = CodebookHealth(self.shape, config.steps, num_pairs, config.warmup_steps)
 
     def batches(self, buffers: Buffers) -> LamBatches:

@@ -1,6 +1,8 @@
 """How any model is trained: the settings of the loop, and the learning rate that follows from them."""
 
 import math
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Annotated, Any, Literal
 
 from pydantic import Field
@@ -24,7 +26,7 @@ _PASSING = frozenset(
 )
 """Settings that may differ between the calls of one run."""
 
-_ELASTIC = ("steps", "accumulate", "compile", "checkpoint_activations")
+_ELASTIC = ("steps", "grad_accumulation_steps", "compile", "checkpoint_activations")
 """Settings that a run may be continued with another value of: how far it goes, and how a step is computed. Of a step
 in more parts only what is normalised over a part's pictures changes: a wrist camera's batch norm, a LAM's latents."""
 
@@ -32,15 +34,28 @@ in more parts only what is normalised over a part's pictures changes: a wrist ca
 Decay = Annotated[float, Field(ge=0, lt=1)]
 
 
+FORMER_NAMES = MappingProxyType(
+    {
+        "accumulate": "grad_accumulation_steps",
+        "clip": "max_grad_norm",
+        "ema": "ema_decay",
+        "held_out": "val_fraction",
+    }
+)
+"""Of settings that checkpoints of version 0.1 were saved with, and their names today."""
+
+
 class LoopConfig(Config):
     """How any model is trained."""
+
+    renamed = FORMER_NAMES
 
     steps: int = Field(1000, ge=1, le=MOST)
     """Optimiser steps of the whole run; the schedule of the learning rate ends here. A run that is given more of them
     goes on, with the learning rate that the longer schedule has at its step."""
     batch_size: int = Field(16, ge=1, le=1_000_000)
     """Windows in one optimiser step, over all ranks and accumulated parts."""
-    accumulate: int = Field(1, ge=1, le=1_000_000)
+    grad_accumulation_steps: int = Field(1, ge=1, le=1_000_000)
     """Parts that a step's batch is computed in, when memory is short; the losses stay the same."""
     seed: Seed = 0
     lr: float = Field(1e-4, gt=0, le=1_000)
@@ -52,9 +67,9 @@ class LoopConfig(Config):
     weight_decay: float = Field(0.05, ge=0, le=1_000)
     """On the weights of linear maps and convolutions only: norms, biases, scales, tables, codebooks, queries, positions
     and gates have none."""
-    clip: float = Field(1.0, gt=0, le=1e9)
-    """Longest gradient."""
-    ema: float = Field(0.0, ge=0, lt=1)
+    max_grad_norm: float = Field(1.0, gt=0, le=1e9)
+    """Longer gradients are scaled down to it."""
+    ema_decay: float = Field(0.0, ge=0, lt=1)
     """Decay of the averaged weights that the run exports; 0 exports the last step's."""
     bf16: bool | None = False
     """Compute in bfloat16 where it is safe; weights, optimiser and sums stay float32. None: on devices fast at it."""
@@ -71,6 +86,11 @@ class LoopConfig(Config):
     max_minutes: float | None = Field(None, gt=0, le=1e6)
     """End this call with a checkpoint after so long; the same command continues."""
 
+    @property
+    def micro_batch_size(self) -> int:
+        """Windows, over all ranks, that are computed at once."""
+        return self.batch_size // self.grad_accumulation_steps
+
     def lasting(self) -> dict[str, Any]:
         """Give the settings that a run's losses depend on, for its checkpoints."""
         return {key: value for key, value in self.model_dump(mode="json").items() if key not in _PASSING}
@@ -82,6 +102,11 @@ class LoopConfig(Config):
     def elastic(self) -> dict[str, Any]:
         """Give those that it may be continued with another value of."""
         return {key: getattr(self, key) for key in _ELASTIC}
+
+
+def saved_as_today(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Give settings that an older version saved their names of today."""
+    return {FORMER_NAMES.get(key, key): value for key, value in settings.items()}
 
 
 def learning_rate(config: LoopConfig, step: int) -> float:

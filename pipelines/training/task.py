@@ -33,7 +33,7 @@ class TrainConfig(LoopConfig):
     model: dict[str, Any] = Field(default_factory=dict)
     mixture: NamedMixture = Mixture()
     """Keys below, or a name: `villa-x`, `villa-x-ablation`, a YAML file; key `recipe` names one to change."""
-    held_out: float = Field(0.1, ge=0, lt=1)
+    val_fraction: float = Field(0.1, ge=0, lt=1)
     """Share of the episodes kept away from training, by a hash of their ids; beside those that publishers hold out."""
     val_windows: int = Field(256, ge=1, le=MOST)
     """Most held-out windows of each embodiment that the trained model is judged on."""
@@ -159,7 +159,7 @@ class TrainTask(ABC, Generic[C, M, A, R]):
 
     def make_buffers(self) -> Buffers:
         """Make room for the pictures of all batches that are in use at once."""
-        return Buffers(num_buffers(self.config.accumulate), pinned=self.ranks.device.type == "cuda")
+        return Buffers(num_buffers(self.config.grad_accumulation_steps), pinned=self.ranks.device.type == "cuda")
 
 
 def episode_counts(found: TrainingData) -> dict[str, Any]:

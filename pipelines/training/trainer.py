@@ -129,10 +129,10 @@ class Trainer(Generic[B]):
         statistics, the data's identity, the code's revision. `files` are small ones that belong beside the weights,
         by name: a tokenizer.
         """
-        if config.batch_size % (config.accumulate * ranks.world_size):
+        if config.batch_size % (config.grad_accumulation_steps * ranks.world_size):
             raise DataEngineError(
-                f"batch_size {config.batch_size} does not divide into {config.accumulate} parts on {ranks.world_size} "
-                f"ranks"
+                f"batch_size {config.batch_size} does not divide into "
+                f"{config.grad_accumulation_steps} parts on {ranks.world_size} ranks"
             )
         self.model, self.config, self.out, self.ranks = model, config, out, ranks
         self.loader = loader
@@ -142,7 +142,7 @@ class Trainer(Generic[B]):
         self.bf16 = _is_fast_at_bf16(self.device) if config.bf16 is None else config.bf16
         self.model.to(self.device)
         self.optimizer = make_optimizer(self.model, config, self.device)
-        self.ema = Ema(self.model, config.ema) if config.ema else None
+        self.ema = Ema(self.model, config.ema_decay) if config.ema_decay else None
         self.checkpoints = out / "checkpoints"
         self.step, self.seconds, self.num_summed = 0, 0.0, 0
         self.sums, self.figures = {}, {}
@@ -221,18 +221,18 @@ class Trainer(Generic[B]):
         moved = cast(Trainable, self.model).begin_step(self.step, c.steps)
         if self.ranks.any(bool(moved)):
             self.ranks.copy_from_leader(self.model)
-        parts = [next(self.loader).to(self.device) for _ in range(c.accumulate)]
+        parts = [next(self.loader).to(self.device) for _ in range(c.grad_accumulation_steps)]
         counts = self._counts(parts)
         for part, unvaried in enumerate(parts):
             batch = self._varied(unvaried, part)
-            last = part == c.accumulate - 1
+            last = part == c.grad_accumulation_steps - 1
             quiet = not last and isinstance(self._loss, DistributedDataParallel)
             with self._loss.no_sync() if quiet else contextlib.nullcontext():  # type: ignore[operator]
                 with torch.autocast(self.device.type, torch.bfloat16, enabled=self.bf16):
                     loss, figures = self._loss(batch, self._draws(part), counts)
-                (loss / c.accumulate).backward()
-            self._add({**figures, "loss": loss.detach()}, 1 / c.accumulate)
-        norm = nn.utils.clip_grad_norm_([p for p in self.model.parameters() if p.grad is not None], c.clip)
+                (loss / c.grad_accumulation_steps).backward()
+            self._add({**figures, "loss": loss.detach()}, 1 / c.grad_accumulation_steps)
+        norm = nn.utils.clip_grad_norm_([p for p in self.model.parameters() if p.grad is not None], c.max_grad_norm)
         self.optimizer.step()
         self.optimizer.zero_grad(set_to_none=True)
         if self.ema is not None:
@@ -256,7 +256,7 @@ class Trainer(Generic[B]):
 
     def _place(self, part: int) -> tuple[int, int]:
         """Give the first clip of this rank's part in the step's whole batch, and how many it has."""
-        of_part = self.config.batch_size // self.config.accumulate
+        of_part = self.config.micro_batch_size
         mine = of_part // self.ranks.world_size
         return part * of_part + self.ranks.rank * mine, mine
 
@@ -317,7 +317,7 @@ class Trainer(Generic[B]):
         """Say what starves this trainer, if anything does."""
         words = advice(
             self.loader.seconds.per_batch_ms(),
-            1e3 * step_s / self.config.accumulate,
+            1e3 * step_s / self.config.grad_accumulation_steps,
             self.loader.batches.frames.num_threads,
         )
         if words:
@@ -372,7 +372,7 @@ class Trainer(Generic[B]):
         self.sums = {name: torch.tensor(v, dtype=torch.float64) for name, v in state["sums"].items()}
         self.sums = {name: value.to(self.device) for name, value in self.sums.items()}
         self.num_summed = state["num_summed"]
-        self.loader.load_state_dict({"step": self.step * self.config.accumulate})
+        self.loader.load_state_dict({"step": self.step * self.config.grad_accumulation_steps})
         for words in changes(state["elastic"], self.config, self.step, self.out):
             self._say(words)
 

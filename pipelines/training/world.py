@@ -52,7 +52,7 @@ class TrainWorldConfig(TrainConfig):
     @model_validator(mode="before")
     @classmethod
     def _recipe(cls, given: Any) -> Any:
-        return recipes.fill(recipes.WORLD, given)
+        return recipes.fill(recipes.WORLD, cls.named_as_today(given))
 
 
 class TrainWorldReport(TrainReport):
@@ -226,7 +226,7 @@ def _judge(
     if world is not None:
         world.eval()
         painters[world_scores.LEVEL_1] = world.render
-    batches = _batches(config, found.reader, side, Buffers(num_buffers(config.accumulate), pinned=False))
+    batches = _batches(config, found.reader, side, Buffers(num_buffers(config.grad_accumulation_steps), pinned=False))
     try:
         scores, strips = world_scores.judge(
             painters,

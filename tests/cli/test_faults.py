@@ -130,7 +130,7 @@ def test_a_picture_that_does_not_decode_stops_no_training_and_a_rule_leaves_it_o
     others = [robot_episode(f"r{i}", num_steps=14) for i in range(5)]
     corpus = make_corpus(tmp_path / "corpus", {"a": [torn, *others]})
     assert villa("stats", corpus.uri).code == 0
-    said = villa("train", "lam", corpus.uri, "--out", tmp_path / "lam", *TINY, "--set", "held_out=0")
+    said = villa("train", "lam", corpus.uri, "--out", tmp_path / "lam", *TINY, "--set", "val_fraction=0")
     assert said.code == 0
     assert "frame 5 of camera primary does not decode" in said.err
     said = villa("export", "lerobot", corpus.uri, tmp_path / "out")

@@ -41,7 +41,7 @@ def place(tmp_path_factory):
         for weight in lam.decoder.parameters():
             weight.add_(torch.randn_like(weight), alpha=0.05)
     mixture = {"weights": {"shelves": 1.0, "kitchen": 1.0}}
-    save_model(lam, root / "lam", {"training": {"held_out": HELD_OUT, "mixture": mixture}})
+    save_model(lam, root / "lam", {"training": {"val_fraction": HELD_OUT, "mixture": mixture}})
     return root, corpus.uri
 
 

@@ -73,3 +73,12 @@ def test_the_help_lists_settings(capsys: pytest.CaptureFixture[str], command: li
     wanted = {"lam": "--model.num-frames", "curate": "--workers", "ingest": "--frame-size", "eval": "--episodes"}
     assert wanted[command[-1]] in text
     assert "Settings" in text
+
+
+def test_a_former_name_is_taken_with_a_line_that_says_so(capsys: pytest.CaptureFixture[str]) -> None:
+    assert invoke(app, ["train", "act", "s", "--out", "o", "--set", "ema=0.5", "--print-config"]) == 0
+    found = capsys.readouterr()
+    assert yaml.safe_load(found.out)["ema_decay"] == 0.5, "the recipe of the preset has another"
+    assert "setting 'ema' is now 'ema_decay'" in found.err
+    assert invoke(app, ["eval", "p", "--set", "robots=3", "--num-envs", "4"]) == 2
+    assert "setting 'robots' is now 'num_envs', and both are given" in capsys.readouterr().err

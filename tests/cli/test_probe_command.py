@@ -17,7 +17,7 @@ from pipelines.probe_charts import Drawing
 from pipelines.stats import StatsConfig
 from pipelines.stats import run as run_stats
 
-QUICK = ("--set", "epochs=6", "--set", "hidden=32", "--set", "held_out=0.25", "--set", "most_train=200")
+QUICK = ("--set", "epochs=6", "--set", "hidden=32", "--set", "val_fraction=0.25", "--set", "most_train=200")
 CLEAR = ("--lam", "clear=clear-0", "--lam", "clear=clear-1", "--lam", "clear=clear-2")
 BLIND = ("--lam", "blind=blind-0", "--lam", "blind=blind-1", "--lam", "blind=blind-2")
 
@@ -48,7 +48,7 @@ def train(place, name, seed, datasets=("shelves", "drawers"), **training):
     jpegs = corpus.jpegs("primary", [(corpus.episode_ids()[0], i) for i in range(12)])
     lam = make_lam(root / name, jpegs, seed=seed, interval_s=0.4)
     mixture = {"weights": dict.fromkeys(datasets, 1.0)}
-    save_model(lam, root / name, {"training": {"seed": seed, "held_out": 0.25, "mixture": mixture, **training}})
+    save_model(lam, root / name, {"training": {"seed": seed, "val_fraction": 0.25, "mixture": mixture, **training}})
     return root / name
 
 
@@ -156,9 +156,9 @@ def test_a_body_outside_of_the_statistics_of_a_model_is_one_that_it_never_saw(pr
 
 
 def test_a_model_that_trained_on_episodes_kept_apart_here_is_told_of(probe, place):
-    (note,) = probe("--lam", train(place, "all", 0, held_out=0.1))["notes"]
-    assert "all: trained with held_out=0.1" in note
-    assert "--set held_out=0.1" in note
+    (note,) = probe("--lam", train(place, "all", 0, val_fraction=0.1))["notes"]
+    assert "all: trained with val_fraction=0.1" in note
+    assert "--set val_fraction=0.1" in note
 
 
 def test_what_the_proprio_model_is_told_changes_nothing_in_the_latents_that_are_probed(probe, place):
@@ -171,7 +171,9 @@ def test_what_the_proprio_model_is_told_changes_nothing_in_the_latents_that_are_
         )
         lam = Lam(shape)
         lam.load_state_dict(weights, strict=False)
-        save_model(lam, root / f"context-{context}", {"training": {"seed": 0, "held_out": 0.25, "context": context}})
+        save_model(
+            lam, root / f"context-{context}", {"training": {"seed": 0, "val_fraction": 0.25, "context": context}}
+        )
     report = probe("--lam", f"without={root / 'context-False'}", "--lam", f"with={root / 'context-True'}")
     assert all(c["change_seeds"] == [0, 0] for c in report["comparisons"])
 

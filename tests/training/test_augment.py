@@ -131,12 +131,12 @@ def test_a_policys_wrist_is_coloured_but_not_cropped_and_absent_ones_stay_black(
 
 
 def test_a_run_that_varies_its_pictures_resumes_to_the_same_losses(tmp_path) -> None:
-    varied = {"augment": ALL, "accumulate": 2}
+    varied = {"augment": ALL, "grad_accumulation_steps": 2}
     make_run(tmp_path / "whole", **varied).train()
     while not make_run(tmp_path / "parts", max_minutes=1e-9, **varied).train().finished:
         pass
     assert losses(tmp_path / "parts") == losses(tmp_path / "whole")
-    make_run(tmp_path / "plain", accumulate=2).train()
+    make_run(tmp_path / "plain", grad_accumulation_steps=2).train()
     assert losses(tmp_path / "plain") != losses(tmp_path / "whole")
 
 

@@ -10,7 +10,7 @@ from pipelines.training.lam import TrainLamReport
 from tests.made_corpus import add_parts, human_clip, make_corpus, robot_episode
 
 TINIER = {"resolution": 32, "patch_size": 8, "encoder_depth": 1, "encoder_width": 32, "decoder_depth": 1}
-SETTINGS = {"preset": "tiny", "steps": 3, "batch_size": 4, "held_out": 0.4, "device": "cpu", "val_windows": 400}
+SETTINGS = {"preset": "tiny", "steps": 3, "batch_size": 4, "val_fraction": 0.4, "device": "cpu", "val_windows": 400}
 
 
 @pytest.fixture(scope="module")

@@ -16,7 +16,7 @@ from dataengine.errors import DataEngineError, OtherSettingsError
 from dataengine.formats.tfrecord import records
 from pipelines.training import checkpoint
 from pipelines.training.ranks import Ranks
-from pipelines.training.settings import LoopConfig, learning_rate
+from pipelines.training.settings import FORMER_NAMES, LoopConfig, learning_rate
 from pipelines.training.trainer import Trainer
 from tests.training.toy import Toy, losses, make_run, weights
 
@@ -197,7 +197,9 @@ def steady(out: Path, **changes: object) -> Trainer:
     return make_run(out, model, **changes)
 
 
-@pytest.mark.parametrize("changes", [{"accumulate": 2}, {"accumulate": 4}, {"checkpoint_activations": True}])
+@pytest.mark.parametrize(
+    "changes", [{"grad_accumulation_steps": 2}, {"grad_accumulation_steps": 4}, {"checkpoint_activations": True}]
+)
 def test_a_run_goes_on_with_its_steps_computed_otherwise(
     tmp_path: Path, changes: dict, capsys: pytest.CaptureFixture
 ) -> None:
@@ -282,7 +284,7 @@ def test_parts_of_a_batch_add_up_to_the_batch(tmp_path: Path) -> None:
         torch.manual_seed(0)
         model = Toy(noise=0.1, dropout=0)
         model.at_step = lambda step, model=model: model.seen.zero_() and None
-        make_run(tmp_path / str(parts), model, accumulate=parts).train()
+        make_run(tmp_path / str(parts), model, grad_accumulation_steps=parts).train()
     one, two, four = (torch.tensor(losses(tmp_path / str(parts))) for parts in (1, 2, 4))
     # `seen` counts parts, so only the plain error is comparable, up to the order of sums.
     torch.testing.assert_close(one[:, 2], two[:, 2], rtol=2e-3, atol=1e-5)
@@ -360,3 +362,15 @@ def test_a_compiled_run_has_the_losses_of_a_plain_one(tmp_path: Path) -> None:
         make_run(tmp_path / name, Toy(noise=0.0, dropout=0.0), compile=compiled).train()
         found.append(losses(tmp_path / name))
     assert found[1] == [pytest.approx(line, rel=1e-4) for line in found[0]]
+
+
+def test_a_run_that_an_older_version_saved_is_continued(tmp_path: Path) -> None:
+    make_run(tmp_path, max_minutes=1e-9).train()
+    (saved,) = (tmp_path / "checkpoints").glob("step-*/state.json")
+    state = json.loads(saved.read_text())
+    former = {new: old for old, new in FORMER_NAMES.items()}
+    state["elastic"] = {former.get(key, key): value for key, value in state["elastic"].items()}
+    assert "accumulate" in state["elastic"]
+    del state["checksum"]  # older ones have none
+    saved.write_text(json.dumps(state))
+    assert make_run(tmp_path).step == 1

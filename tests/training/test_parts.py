@@ -46,7 +46,7 @@ def act_run(out: Path, ranks: Ranks, config: LoopConfig) -> Trainer:
     spec = WindowSpec(interval_s=0.3, horizon=6, latent="lam", num_latents=2)
     batches = ActBatches(
         frames=Frames(made, ("primary",), 64, cache_mb=10),
-        buffers=Buffers(num_buffers(config.accumulate)),
+        buffers=Buffers(num_buffers(config.grad_accumulation_steps)),
         normalizer=Normalizer(statistics(made)),
         tokenizer=Tokenizer.train(["close the jar"], 300),
         text_length=16,
@@ -71,7 +71,7 @@ def lam_run(out: Path, ranks: Ranks, config: LoopConfig) -> Trainer:
     spec = WindowSpec(num_frames=3, interval_s=0.3)
     batches = LamBatches(
         frames=Frames(made, ("primary",), 32, cache_mb=10),
-        buffers=Buffers(num_buffers(config.accumulate)),
+        buffers=Buffers(num_buffers(config.grad_accumulation_steps)),
         normalizer=Normalizer(statistics(made)),
         state_dim=7,
         action_dim=7,
@@ -85,15 +85,17 @@ def world_run(out: Path, ranks: Ranks, config: LoopConfig) -> Trainer:
     shape = WorldConfig.preset("tiny", resolution=32, width=16, depth=1, num_slots=K, latent_dim=D, rollout_growth=0)
     spec = WindowSpec(num_frames=4, interval_s=0.3, latent="lam", num_latents=3)
     batches = WorldBatches(
-        frames=Frames(made, ("primary",), 32, cache_mb=10), buffers=Buffers(num_buffers(config.accumulate))
+        frames=Frames(made, ("primary",), 32, cache_mb=10), buffers=Buffers(num_buffers(config.grad_accumulation_steps))
     )
     torch.manual_seed(0)
     return run_of(out, ranks, config, World(shape), made, spec, batches)
 
 
 def run_of(out, ranks, config, model, made, spec, batches) -> Trainer:  # type: ignore[no-untyped-def]
-    sampler = WindowSampler(made.episodes, spec, batch_size=BATCH // config.accumulate, seed=0, mixture=HALF_HUMAN)
-    loader = Loader(made, spec, sampler, batches, ranks.rank, ranks.world_size, num_ahead(config.accumulate))
+    sampler = WindowSampler(made.episodes, spec, batch_size=config.micro_batch_size, seed=0, mixture=HALF_HUMAN)
+    loader = Loader(
+        made, spec, sampler, batches, ranks.rank, ranks.world_size, num_ahead(config.grad_accumulation_steps)
+    )
     out.mkdir(parents=True, exist_ok=True)
     trainer = Trainer(
         model=model, loader=loader, config=config, out=out, ranks=ranks, title="made", identity={}, extra={}
@@ -107,7 +109,9 @@ RUNS = {"act": act_run, "lam": lam_run, "world": world_run}
 
 def gradients(kind: str, out: Path, ranks: Ranks, accumulate: int) -> dict[str, Tensor]:
     """Take one step; give its gradients, and the figures that it logs by the names of `SAME`."""
-    config = LoopConfig(steps=1, batch_size=BATCH, accumulate=accumulate, clip=1e9, log_every=1, weight_decay=0)
+    config = LoopConfig(
+        steps=1, batch_size=BATCH, grad_accumulation_steps=accumulate, max_grad_norm=1e9, log_every=1, weight_decay=0
+    )
     run = RUNS[kind](out / f"{kind}-{accumulate}-{ranks.rank}-{ranks.world_size}", ranks, config)
     found: dict[str, Tensor] = {}
     step = run.optimizer.step
@@ -148,7 +152,7 @@ def test_a_step_in_parts_has_the_gradients_of_the_whole(kind: str, tmp_path: Pat
 def test_a_batch_of_human_clips_alone_has_no_robot_term(tmp_path: Path) -> None:
     """Parts of one clip: every second one is a human's, and its empty mean must weigh nothing."""
     masks: list[bool] = []
-    config = LoopConfig(steps=1, batch_size=BATCH, accumulate=8, clip=1e9, log_every=1)
+    config = LoopConfig(steps=1, batch_size=BATCH, grad_accumulation_steps=8, max_grad_norm=1e9, log_every=1)
     run = act_run(tmp_path, alone(), config)
     loss: Callable = run.model.loss
     run.model.loss = lambda batch, *more: (masks.append(bool(batch.action_mask.any())), loss(batch, *more))[1]

@@ -145,7 +145,7 @@ def test_training_never_touches_held_out_episodes(made: Made, monkeypatch: pytes
     seen: set[int] = set()
     state = ShardReader.state
     monkeypatch.setattr(ShardReader, "state", lambda self, row: seen.add(row) or state(self, row))
-    config = train_act.TrainActConfig(data=made.shards, out=made.root / "watched", **(ACT | {"held_out": 0.3}))
+    config = train_act.TrainActConfig(data=made.shards, out=made.root / "watched", **(ACT | {"val_fraction": 0.3}))
     monkeypatch.setattr(train_act, "judge", lambda *_: train_act.ActScores())
     report = train_act.run(config)
     away = {e.row for e in stored.episodes if is_held_out(e, 0.3)}

@@ -76,9 +76,9 @@ def test_a_reader_sees_nothing_beyond_the_snapshot(corpus: Corpus) -> None:
 
 def test_training_sees_the_old_state_and_its_checkpoint_names_it(corpus: Corpus, tmp_path: Path) -> None:
     place = f"{corpus.uri}@march"
-    first = train_lam.run(train_lam.TrainLamConfig(data=place, out=tmp_path / "first", held_out=0, **LAM))
+    first = train_lam.run(train_lam.TrainLamConfig(data=place, out=tmp_path / "first", val_fraction=0, **LAM))
     change_everything(corpus)
-    second = train_lam.run(train_lam.TrainLamConfig(data=place, out=tmp_path / "second", held_out=0, **LAM))
+    second = train_lam.run(train_lam.TrainLamConfig(data=place, out=tmp_path / "second", val_fraction=0, **LAM))
     losses = [
         [json.loads(line)["loss"] for line in (tmp_path / out / "metrics.jsonl").read_text().splitlines()]
         for out in ("first", "second")
@@ -108,7 +108,7 @@ def test_shards_name_the_snapshot_and_bring_its_mixture(corpus: Corpus, tmp_path
     assert reader.identity == table.identity
     assert seen(reader)[1:] == seen(table)[1:]
     trained = train_lam.run(
-        train_lam.TrainLamConfig(data=str(tmp_path / "shards"), out=tmp_path / "x", held_out=0, **LAM)
+        train_lam.TrainLamConfig(data=str(tmp_path / "shards"), out=tmp_path / "x", val_fraction=0, **LAM)
     )
     assert trained.shares == {"made": 0.25, "other": 0.75}
 

@@ -33,7 +33,7 @@ WORLD = {
     "batch_size": 4,
     "log_every": 1,
     "val_windows": 40,
-    "held_out": 0.3,
+    "val_fraction": 0.3,
     "device": "cpu",
     "model": SHAPE,
 }
@@ -91,7 +91,7 @@ def test_a_copy_is_judged_as_numpy_judges_it(made: Path) -> None:
     report = train_world.TrainWorldReport.model_validate_json((made / "world" / "report.json").read_text())
     reader = TableReader(corpus)
     config = train_world.TrainWorldConfig(data="x", out=made, **WORLD)
-    _, held_out = train_world.data.split(reader, config.held_out)
+    _, held_out = train_world.data.split(reader, config.val_fraction)
     spec = train_world.window_spec(reader.latent_info("lam"), 8)
     frames = Frames(reader, ("primary",), 32)
     errors: list[float] = []
@@ -157,7 +157,13 @@ def test_shuffling_changes_places_only_among_rollouts_that_go_on() -> None:
 
 def test_level_0_trains_nothing_and_paints_what_the_lam_paints(made: Path, tmp_path: Path) -> None:
     config = train_world.TrainWorldConfig(
-        data=str(made / "corpus"), out=tmp_path, lam=made / "lam", level=0, val_windows=40, held_out=0.3, device="cpu"
+        data=str(made / "corpus"),
+        out=tmp_path,
+        lam=made / "lam",
+        level=0,
+        val_windows=40,
+        val_fraction=0.3,
+        device="cpu",
     )
     report = train_world.run(config)
     assert (report.steps, report.parameters, report.resolution) == (0, 0, 32)

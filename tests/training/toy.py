@@ -59,7 +59,7 @@ class Toy(nn.Module):
 
 
 def make_run(out: Path, model: Toy | None = None, ranks: Ranks | None = None, **changes: object) -> Trainer:
-    plain = {"steps": 12, "batch_size": 8, "lr": 1e-2, "log_every": 1, "checkpoint_every": 4, "ema": 0.9}
+    plain = {"steps": 12, "batch_size": 8, "lr": 1e-2, "log_every": 1, "checkpoint_every": 4, "ema_decay": 0.9}
     config = LoopConfig(**(plain | changes))
     ranks = ranks or Ranks(0, 1, torch.device("cpu"))
     if model is None:
@@ -68,13 +68,15 @@ def make_run(out: Path, model: Toy | None = None, ranks: Ranks | None = None, **
     reader = MadeReader([make_episode(row) for row in range(4)])
     batches = LamBatches(
         frames=Frames(reader, ("primary",), 32, cache_mb=10),
-        buffers=Buffers(num_buffers(config.accumulate)),
+        buffers=Buffers(num_buffers(config.grad_accumulation_steps)),
         normalizer=Normalizer(statistics(reader)),
         state_dim=7,
         action_dim=7,
     )
-    sampler = WindowSampler(reader.episodes, SPEC, batch_size=config.batch_size // config.accumulate, seed=0)
-    loader = Loader(reader, SPEC, sampler, batches, ranks.rank, ranks.world_size, num_ahead(config.accumulate))
+    sampler = WindowSampler(reader.episodes, SPEC, batch_size=config.micro_batch_size, seed=0)
+    loader = Loader(
+        reader, SPEC, sampler, batches, ranks.rank, ranks.world_size, num_ahead(config.grad_accumulation_steps)
+    )
     out.mkdir(exist_ok=True, parents=True)
     identity = {"lr": config.lr, "data": reader.identity.fingerprint}
     trainer = Trainer(
