@@ -3,6 +3,7 @@
 import ctypes
 import json
 import os
+import shlex
 import signal
 import subprocess
 import sys
@@ -32,7 +33,7 @@ class Command:
 
     def __str__(self) -> str:
         """Print it as a user would type it."""
-        return " ".join(["villa", *self.arguments])
+        return shlex.join(["villa", *self.arguments])
 
 
 def _die_with_parent() -> None:

@@ -24,6 +24,7 @@ from dataengine.report import Report
 from dataengine.schema import TRIMS
 from pipelines.evaluate_as import dataset_of
 from pipelines.output_folder import Before, claimed, sources_at
+from pipelines.policy import unfinished
 from pipelines.simulators import _play
 from pipelines.simulators._base import EVAL_SEEDS_FROM, Simulator, simulator_class
 from pipelines.simulators._workers import run_jobs
@@ -122,6 +123,10 @@ class EvalReport(Report):
     high: float
     acts_as: str = ""
     """Dataset whose scale, controller and rate the policy's actions had; empty for baselines and older policies."""
+    unfinished: str = ""
+    """How far the policy's training had come, where it was not at its end."""
+    filmstrips: str = ""
+    """Folder of the filmed episodes."""
 
     def summary(self) -> str:
         """Give one line per task and one for all."""
@@ -135,7 +140,11 @@ class EvalReport(Report):
             f"{task:<{width}}  {won:>3} of {episodes:<3}  {low:4.0%} to {high:4.0%}"
             for task, won, episodes, low, high in rows
         ]
-        return "\n".join([*lines, *([f"acting as in {self.acts_as}"] if self.acts_as else [])])
+        if self.acts_as:
+            lines.append(f"acting as in {self.acts_as}")
+        if self.unfinished:
+            lines.append(f"the policy is a checkpoint of an unfinished training, {self.unfinished}")
+        return "\n".join([*lines, *([f"filmstrips: {self.filmstrips}"] if self.filmstrips else [])])
 
 
 class _Unit(Config):
@@ -200,6 +209,8 @@ def _run(config: EvalConfig) -> EvalReport:
         low=low,
         high=high,
         acts_as=acts_as,
+        unfinished="" if config.policy in BASELINES else unfinished(config.policy),
+        filmstrips=str(config.out / "filmstrips") if config.filmed else "",
     )
 
 

@@ -243,6 +243,15 @@ def stated(directory: str | Path) -> tuple[Path, dict[str, Any]]:
     return place, about
 
 
+def unfinished(directory: str | Path) -> str:
+    """Say how far the training of a policy had come, where what is found is a checkpoint on the way; else nothing."""
+    from pipelines.training import checkpoint
+
+    place, about = stated(directory)
+    step, steps = checkpoint.step_of(place), (about.get("training") or {}).get("steps")
+    return f"step {step} of {steps}" if step is not None and isinstance(steps, int) and step < steps else ""
+
+
 def _checked_bodies(
     given: Any, statistics: Mapping[str, EmbodimentStatistics], config: "ActConfig", where: Path
 ) -> dict[str, dict[str, Any]]:

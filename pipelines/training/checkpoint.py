@@ -45,6 +45,12 @@ def path(directory: Path, step: int) -> Path:
     return directory / f"{_PREFIX}{step:08d}"
 
 
+def step_of(place: Path) -> int | None:
+    """Tell which step's checkpoint a folder is; None for one that is none."""
+    number = place.name.removeprefix(_PREFIX)
+    return int(number) if place.name.startswith(_PREFIX) and number.isdecimal() else None
+
+
 class DamagedCheckpointError(DataEngineError):
     """A checkpoint cannot be loaded; the one before may do."""
 

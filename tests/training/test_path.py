@@ -22,7 +22,7 @@ from dataengine.store.reader import TableReader
 from dataengine.windows import WindowSpec, is_held_out, read_windows, steps_per_latent
 from models.weights import load_lam
 from pipelines import label, plan, shard, stats
-from pipelines.policy import ActPolicy
+from pipelines.policy import ActPolicy, unfinished
 from pipelines.simulators._base import Observation
 from pipelines.training import act as train_act
 from pipelines.training import lam as train_lam
@@ -274,6 +274,18 @@ def test_a_policy_is_its_averaged_weights_whether_exported_or_not(made: Made) ->
         ActPolicy.load(made.lam)
     with pytest.raises(DataEngineError, match="no policy there"):
         ActPolicy.load(made.root)
+
+
+def test_a_checkpoint_on_the_way_says_how_far_it_is(made: Made) -> None:
+    last = sorted((made.act / "checkpoints").iterdir())[-1]
+    assert unfinished(made.act) == unfinished(last) == ""
+    longer = made.root / "longer"
+    shutil.copytree(last, longer / "checkpoints" / last.name)
+    settings = longer / "checkpoints" / last.name / "model_config.json"
+    about = json.loads(settings.read_text())
+    steps = about["training"]["steps"]
+    settings.write_text(json.dumps(about | {"training": {"steps": steps + 8}}))
+    assert unfinished(settings.parent) == f"step {steps} of {steps + 8}"
 
 
 def test_the_baseline_without_latents_trains_on_the_same_shards(made: Made) -> None:
