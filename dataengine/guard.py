@@ -15,12 +15,13 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
+from dataengine.machine import total_bytes
+
 GB: Final = 1_000_000_000
 LEAST_GB: Final = 4.0
 """An episode of three cameras and minutes takes some hundred megabytes, the largest RLDS records two gigabytes."""
 OWN_SHARE: Final = 0.9
 """Of the machine's memory, over all its workers."""
-_CGROUPS: Final = ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes")
 
 _granted: list[tuple[float, str]] = []
 """What this process may take, innermost last, each with the setting that says so."""
@@ -29,7 +30,7 @@ _granted: list[tuple[float, str]] = []
 def share_gb(workers: int = 0) -> float:
     """Say how many gigabytes each of so many workers of this machine may take; 0 workers for one on each core."""
     cores = len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count() or 1
-    return max(LEAST_GB, round(OWN_SHARE * _machine_bytes() / GB / (workers or cores), 1))
+    return max(LEAST_GB, round(OWN_SHARE * (total_bytes() or 0) / GB / (workers or cores), 1))
 
 
 @contextmanager
@@ -65,17 +66,3 @@ def _held_bytes() -> int:
     """Memory that this process may write to already."""
     status = Path("/proc/self/status").read_text(encoding="ascii", errors="replace")
     return int(status.partition("VmData:")[2].split()[0]) * 1024
-
-
-def _machine_bytes() -> int:
-    """Memory of this machine, or of the container that it seems to be."""
-    try:
-        found = [os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")]
-    except (OSError, ValueError):
-        return int(LEAST_GB * GB)
-    for place in _CGROUPS:
-        try:
-            found.append(int(Path(place).read_text(encoding="ascii")))
-        except (OSError, ValueError):  # none, or "max"
-            continue
-    return min(found)

@@ -144,7 +144,7 @@ class ActTask(TrainTask[TrainActConfig, Act, ActBatches, TrainActReport]):
             padded_actions=c.padded_actions,
         )
 
-    def build(self) -> Act:
+    def make(self) -> Act:
         """Draw the weights."""
         return Act(self.shape)
 

@@ -7,8 +7,9 @@ from typing import Any
 import torch
 
 from dataengine.mixture import WindowSampler
+from dataengine.windows import WindowSpec
 from pipelines.mixture_recipe import describe
-from pipelines.training import data
+from pipelines.training import data, memory
 from pipelines.training.loading import Loader, num_ahead
 from pipelines.training.ranks import join, pick_device
 from pipelines.training.run_folder import run_folder
@@ -51,6 +52,7 @@ def _fit(task: TrainTask[C, M, A, R]) -> R:
         reader, task.spec, sampler, batches, ranks.rank, ranks.world_size, num_ahead(config.grad_accumulation_steps)
     )
     try:
+        memory.require(task.make, config, ranks, window_bytes(task.spec, batches.frames.side))
         torch.manual_seed(config.seed)
         model = task.build()
         config.out.mkdir(parents=True, exist_ok=True)
@@ -82,6 +84,11 @@ def _fit(task: TrainTask[C, M, A, R]) -> R:
     if ranks.leads:
         write_report(report, config.out)
     return report
+
+
+def window_bytes(spec: WindowSpec, side: int) -> int:
+    """Count the bytes of the RGB pictures that every window has."""
+    return spec.num_frames * len(spec.slots) * 3 * side**2
 
 
 def _facts(task: TrainTask[C, M, A, R], model: M, trained: Trained, batches: A) -> dict[str, Any]:

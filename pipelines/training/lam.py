@@ -114,14 +114,19 @@ class LamTask(TrainTask[TrainLamConfig, Lam, LamBatches, TrainLamReport]):
             action_dim=self.shape.action_dim,
         )
 
-    def build(self) -> Lam:
-        """Draw the weights, and take those of the model to begin from."""
+    def make(self) -> Lam:
+        """Draw the weights, and freeze those that stay as they are."""
         lam = Lam(self.shape)
+        if self.config.freeze:
+            lam.freeze_latents()
+        return lam
+
+    def build(self) -> Lam:
+        """Take the weights of the model to begin from, if there is one."""
+        lam = self.make()
         if self.begun is not None:
             afresh = ", ".join(adopt(lam, self.begun)) or "nothing"
             self.ranks.tell(f"begun from {self.config.init}; afresh: {afresh}")
-        if self.config.freeze:
-            lam.freeze_latents()
         return lam
 
     def extra(self) -> dict[str, Any]:

@@ -126,8 +126,12 @@ class TrainTask(ABC, Generic[C, M, A, R]):
         """Make what turns windows into batches."""
 
     @abstractmethod
+    def make(self) -> M:
+        """Make the model as it is trained, its weights drawn afresh."""
+
     def build(self) -> M:
-        """Draw the model's weights, or take them from elsewhere."""
+        """Make the model to train; its weights may come from elsewhere."""
+        return self.make()
 
     @abstractmethod
     def judge(self, model: M, batches: A, shares: Mapping[str, float]) -> dict[str, Any]:

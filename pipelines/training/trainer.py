@@ -1,7 +1,6 @@
 """The one training loop: any model with `loss` and `begin_step`, on one rank or many, stopped and continued at will."""
 
 import contextlib
-import functools
 import hashlib
 import math
 import signal
@@ -16,13 +15,12 @@ from typing import Any, Generic, Protocol, cast
 import torch
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
-from torch.utils.checkpoint import checkpoint as recompute
 
 from dataengine import progress
 from dataengine.errors import DataEngineError
 from models.parts import Counts, Draws, Random
 from models.weights import save_model
-from pipelines.training import checkpoint
+from pipelines.training import checkpoint, memory
 from pipelines.training.augment import augment, generator_of
 from pipelines.training.continuing import VERSION, changes, check_identity
 from pipelines.training.ema import Ema
@@ -152,7 +150,7 @@ class Trainer(Generic[B]):
         """Go on from the newest whole checkpoint, if there is one; make the loss ready for all ranks."""
         self._resume()
         if self.config.checkpoint_activations:
-            _checkpoint_blocks(self.model)
+            memory.checkpoint_blocks(self.model)
         if self.config.compile:
             self._loss.compile()
         if self.ranks.world_size > 1:
@@ -169,9 +167,10 @@ class Trainer(Generic[B]):
         self.model.train()
         stop: int | None = None
         advised = ""
-        with Interrupts() as interrupts, progress.task(title, self.config.steps - first, "steps") as live:
+        told = memory.told(self.title, self.config, self.device)
+        with Interrupts() as interrupts, told, progress.task(title, self.config.steps - first, "steps") as live:
             while self.step < self.config.steps:
-                batch = self._one_step()
+                batch = self._one_step(is_first=self.step == first)
                 self.seconds = before + time.perf_counter() - start
                 done = self.step == self.config.steps
                 if done or self.step % self.config.log_every == 0:
@@ -213,7 +212,7 @@ class Trainer(Generic[B]):
         """Let the model have the weights that `export` writes inside the block."""
         return self.ema.in_place() if self.ema else contextlib.nullcontext()
 
-    def _one_step(self) -> B:
+    def _one_step(self, *, is_first: bool = False) -> B:
         """Take one optimiser step; return the last batch it learnt from."""
         c = self.config
         for group in self.optimizer.param_groups:
@@ -228,7 +227,8 @@ class Trainer(Generic[B]):
             last = part == c.grad_accumulation_steps - 1
             quiet = not last and isinstance(self._loss, DistributedDataParallel)
             with self._loss.no_sync() if quiet else contextlib.nullcontext():  # type: ignore[operator]
-                with torch.autocast(self.device.type, torch.bfloat16, enabled=self.bf16):
+                watch = self._watched() if is_first and part == 0 and not c.compile else contextlib.nullcontext()
+                with watch, torch.autocast(self.device.type, torch.bfloat16, enabled=self.bf16):
                     loss, figures = self._loss(batch, self._draws(part), counts)
                 (loss / c.grad_accumulation_steps).backward()
             self._add({**figures, "loss": loss.detach()}, 1 / c.grad_accumulation_steps)
@@ -241,6 +241,12 @@ class Trainer(Generic[B]):
         self.num_summed += 1
         self.step += 1
         return batch
+
+    def _watched(self) -> contextlib.AbstractContextManager[None]:
+        """Watch that a forward pass leaves room for gradients, and for the optimiser's moments while it has none."""
+        need = memory.Need.of(self.model, self.config)
+        still_needed = need.gradients + (0 if self.optimizer.state else need.moments)
+        return memory.watched(self.title, self.config, self.device, still_needed)
 
     def _counts(self, parts: Sequence[B]) -> dict[str, Tensor] | None:
         """Average over all parts of a step, on all ranks, what their means are over; None where there is one part."""
@@ -406,11 +412,3 @@ def _is_fast_at_bf16(device: torch.device) -> bool:
         return torch.cuda.is_bf16_supported(including_emulation=False)
     known = getattr(torch.cpu, "_is_avx512_bf16_supported", None)
     return device.type == "cpu" and known is not None and bool(known())
-
-
-def _checkpoint_blocks(model: nn.Module) -> None:
-    """Recompute every block (a member of a ModuleList) in the backward pass. Names of weights stay as they are."""
-    for parent in list(model.modules()):
-        if isinstance(parent, nn.ModuleList):
-            for block in parent:
-                block.forward = functools.partial(recompute, block.forward, use_reentrant=False)

@@ -115,7 +115,7 @@ class WorldTask(TrainTask[TrainWorldConfig, World, WorldBatches, TrainWorldRepor
         """Make what turns windows into clips and latent actions."""
         return _batches(self.config, self.data.reader, self.shape.resolution, buffers)
 
-    def build(self) -> World:
+    def make(self) -> World:
         """Draw the weights."""
         return World(self.shape)
 

@@ -16,10 +16,13 @@ from store.npz_source import write_parts
 
 from dataengine.errors import DataEngineError
 from dataengine.store import Corpus
+from dataengine.windows import LatentInfo
 from pipelines import ingest_run, stats
 from pipelines.output_folder import LOCK, MARKER, claimed, locked
+from pipelines.training import data, memory
 
 ROOT = Path(__file__).parents[2]
+LATENT = LatentInfo(name="base", fingerprint="made", k=2, d=4, interval_s=0.3)
 NPZ = "store.npz_source:NpzSource"
 TRAIN = ("--preset", "tiny", "--steps", 1, "--set", "batch_size=2", "--set", "val_windows=4", "--device", "cpu")
 
@@ -222,6 +225,20 @@ def test_of_a_run_with_other_settings_those_that_differ_are_named_and_no_others(
     assert lines == ["  lr: 0.002 -> 0.5", "  mixture.temperature: 1.0 -> 2.0", "  model.num_codes: not set -> 64"]
     report = villa(*line, *changes, "--json").report
     assert report["details"] == [line.strip() for line in lines]
+
+
+@pytest.mark.parametrize("name", ["train lam", "train act", "train world"])
+def test_a_training_that_cannot_fit_into_memory_is_refused_and_leaves_no_folder(
+    villa, made, tmp_path, monkeypatch, name
+):
+    if name == "train world":
+        monkeypatch.setattr(data, "pick_latent", lambda *_: LATENT)
+        monkeypatch.setattr(data, "latent_rms", lambda *_: 1.0)
+    monkeypatch.setattr(memory, "free_bytes", lambda: 10_000_000)
+    said = villa(*commands(made, tmp_path / "out")[name])
+    assert said.code == 2
+    assert "found 0.0 GB free on cpu; take a smaller --preset" in said.err.splitlines()[-1]
+    assert not (tmp_path / "out").exists()
 
 
 def test_a_command_that_fails_leaves_no_marker_in_a_folder_that_was_there(villa, made, tmp_path):
