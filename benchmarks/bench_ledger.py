@@ -30,7 +30,8 @@ from dataengine.store.registry import register
 from dataengine.store.tables import EPISODES, FILE_VERSION
 from dataengine.texts import whole_episode
 from pipelines.ingest import IngestConfig
-from pipelines.ingest_run import COMMIT_PARTS, plan
+from pipelines.ingest_jobs import plan
+from pipelines.ingest_run import COMMIT_PARTS
 
 PER_PART = 10
 AT_FIRST = 1_000

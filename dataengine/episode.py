@@ -2,7 +2,7 @@
 
 import hashlib
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 import numpy as np
@@ -55,11 +55,17 @@ class Part:
     """Changes when the bytes change; never part of the identity, so that a changed source is noticed."""
     options: Mapping[str, str] = field(default_factory=dict)
     """What `Source.read` needs to know beside the place: split, range of records."""
+    completion: int = 0
+    """0 for the first reading; k for the k-th one that adds records which the readings before had to reject."""
 
     @property
     def part_id(self) -> str:
-        """Stable identity in the ledger: equal for equal dataset and name."""
-        return stable_id(self.dataset, self.name)
+        """Stable identity in the ledger: equal for equal dataset, name and completion."""
+        return stable_id(self.dataset, self.name, *([str(self.completion)] if self.completion else []))
+
+    def completed(self, by: int = 1) -> "Part":
+        """Give the same part as a later reading, or with -1 an earlier one, a part of its own to the ledger."""
+        return replace(self, completion=self.completion + by)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -36,6 +36,10 @@ class SourceError(DataEngineError):
     """A raw dataset is not what its name says: wrong folder, missing files, another layout."""
 
 
+class ChangedError(SourceError):
+    """What is read is not what it was: a file was written to since the run began, or since its records came in."""
+
+
 class MissingMappingError(SourceError):
     """A dataset that cannot be read without a mapping; `draft` is one to start from, for stdout."""
 

@@ -1,5 +1,6 @@
 """Where a corpus may be created: never among files of anybody else."""
 
+import os
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -15,8 +16,11 @@ CORPUS_FILES = frozenset(("_staging", "_creators", "episodes.lance", *(f"{name}.
 
 
 def refuse_corpus(corpus: str, roots: Iterable[str]) -> None:
-    """Refuse to create a corpus among other files: in a folder that is not empty, in another corpus, at a source."""
-    uri = normal_uri(corpus)
+    """Refuse a corpus that cannot be written, without writing: a snapshot, or a new one at the wrong place.
+
+    That is among other files: in a folder that is not empty, in another corpus, at a source, where nobody may write.
+    """
+    uri = Corpus.writable_uri(corpus)
     if Corpus.exists(uri):
         return
     advice = "give a new folder, outside of the recordings, such as --corpus runs/corpus"
@@ -27,6 +31,11 @@ def refuse_corpus(corpus: str, roots: Iterable[str]) -> None:
         for above in Path(uri).parents:
             if (above / "episodes.lance").is_dir():
                 raise DataEngineError(f"{corpus}: lies in another corpus, {above}; {advice}")
+        there = next(place for place in (Path(uri), *Path(uri).parents) if place.exists())
+        if not there.is_dir():
+            raise DataEngineError(f"{corpus}: lies at or below a file, expected a folder; {advice}")
+        if not os.access(there, os.W_OK):
+            raise DataEngineError(f"{corpus}: nothing can be written in {there}; get the right to write, or {advice}")
     elif uri.count("/") < 3:
         return  # a whole bucket
     others = sorted(ShardFolder(uri).sizes().keys() - CORPUS_FILES - PASSING)

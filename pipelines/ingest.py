@@ -5,7 +5,7 @@ from typing import Any, Literal
 from pydantic import Field
 
 from dataengine.config import DAY_S, MOST_HZ, MOST_SIDE, MOST_WORKERS, Config
-from pipelines import ingest_run
+from pipelines import ingest_jobs, ingest_run
 from pipelines.ingest_report import IngestReport
 
 
@@ -25,7 +25,7 @@ class EngineConfig(Config):
     max_attempts: int = Field(3, ge=1, le=100)
     """How often a part is tried whose reader fails, crashes or hangs."""
     retry_rejected: bool = False
-    """Try parts again that an earlier run gave up."""
+    """Try again what an earlier run rejected: parts that it gave up, and bad records of parts that it committed."""
     stall_s: float = Field(600.0, gt=0, le=DAY_S)
     """Seconds without a new episode after which a reader counts as hung; it is tried once more, then its part is given
     up."""
@@ -56,11 +56,12 @@ class IngestConfig(DatasetConfig, EngineConfig):
 
 def run(config: IngestConfig) -> IngestReport:
     """Read every part that the corpus lacks, and commit each exactly once; raise when any is unaccounted for."""
-    job = ingest_run.plan(config)
+    job = ingest_jobs.plan(config)
     report = job.report
     report.corpus = config.corpus
+    report.strict = config.strict
     if config.dry_run:
-        (todo,) = ingest_run.left_to_do(config.corpus, [job])
+        (todo,) = ingest_run.left_to_do(config, [job])
         report.skipped_parts = len(job.parts) - len(todo)
         report.bytes = sum(part.num_bytes for part in todo)
         report.parts = [part.name for part in todo]

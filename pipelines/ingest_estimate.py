@@ -22,7 +22,7 @@ from dataengine.report import Report
 from dataengine.runners.worker import watched
 from dataengine.store import Corpus, Staging
 from dataengine.store.staging import ReadError, stage_part
-from pipelines.ingest_run import Job
+from pipelines.ingest_jobs import Job
 
 SAMPLE_S = 3.0
 """Longest that one dataset is read for; an episode that was begun is finished."""

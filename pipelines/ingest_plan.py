@@ -9,11 +9,11 @@ from pydantic import Field, ValidationError
 from dataengine.config import MOST_HZ, MOST_SIDE, Config
 from dataengine.errors import DataEngineError
 from dataengine.report import Report
-from pipelines import ingest_run, recipe_files
+from pipelines import ingest_jobs, ingest_run, recipe_files
 from pipelines.ingest import DatasetConfig, EngineConfig
 from pipelines.ingest_estimate import Estimate, estimate, free_bytes
+from pipelines.ingest_jobs import Job
 from pipelines.ingest_report import KNOW, IngestReport, few
-from pipelines.ingest_run import Job
 from pipelines.text_table import human_bytes, human_seconds, text_table
 
 
@@ -143,14 +143,14 @@ def run(config: PlanConfig) -> PlanReport:
     for entry in plan.datasets:
         try:
             for dataset in _found(entry):
-                jobs.append(ingest_run.plan(dataset, len(jobs)))
+                jobs.append(ingest_jobs.plan(dataset, len(jobs)))
         except DataEngineError as error:
             missing.append(MissingDataset(source=entry.source, root=entry.root, reason=str(error)))
             if not (entry.optional or config.skip_missing):
                 required.append(entry.source)
     report = PlanReport(corpus=config.corpus, datasets=[job.report for job in jobs], missing=missing)
     if config.dry_run:
-        report.dry_run, report.ok = True, not required
+        report.dry_run, report.ok = True, bool(jobs) and not required
         return _dry_run(config, jobs, report)
     if required:
         raise DataEngineError(
@@ -215,7 +215,7 @@ def _found(entry: PlannedDataset) -> Iterator[DatasetConfig]:
 
 def _dry_run(config: PlanConfig, jobs: list[Job], report: PlanReport) -> PlanReport:
     """Count what is left, and read a few episodes of each dataset to tell how long it will take."""
-    todo = ingest_run.left_to_do(config.corpus, jobs)
+    todo = ingest_run.left_to_do(config, jobs)
     for job, parts in zip(jobs, todo, strict=True):
         job.report.skipped_parts = len(job.parts) - len(parts)
         job.report.bytes = sum(part.num_bytes for part in parts)

@@ -2,7 +2,7 @@
 
 import re
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 from pydantic import Field
 
@@ -11,7 +11,8 @@ from dataengine.report import Report
 
 COUNTS = (
     *("planned_parts", "committed_parts", "skipped_parts", "rejected_parts"),
-    *("rejected_records", "filtered_records", "episodes", "steps", "bytes", "stored_bytes"),
+    *("completed_parts", "recovered_episodes", "rejected_records", "filtered_records"),
+    *("episodes", "steps", "bytes", "stored_bytes"),
 )
 """What adds up over datasets, and is kept of every run."""
 
@@ -28,6 +29,12 @@ class Reason(Report):
     count: int
     reason: str
     """The first of those that differ in numbers only."""
+    first: str = ""
+    """File and record of that one."""
+
+    def line(self) -> str:
+        """Say how many, why, and which one to look at."""
+        return f"{self.count} x {self.reason} ({'the first: ' if self.count > 1 else ''}{self.first})"
 
 
 class IngestReport(Report):
@@ -39,7 +46,11 @@ class IngestReport(Report):
     planned_parts: int = 0
     committed_parts: int = 0
     skipped_parts: int = 0
-    """In the corpus already, from an earlier run."""
+    """In the corpus already, from an earlier run or another one beside this."""
+    completed_parts: int = 0
+    """Skipped parts that were read again for their rejected records, some of which came in now."""
+    recovered_episodes: int = 0
+    """Episodes of those."""
     rejected_parts: int = 0
     """Could not be read at all, now or in an earlier run."""
     rejected_records: int = 0
@@ -67,6 +78,7 @@ class IngestReport(Report):
     """Why records and parts of the dataset were rejected, now or in an earlier run, the commonest first."""
     ok: bool = True
     """False when the corpus has no episode of the dataset; with `strict` also when anything was rejected."""
+    strict: bool = False
 
     def summary(self) -> str:
         """Say what was read, or that nothing was left to do."""
@@ -78,6 +90,11 @@ class IngestReport(Report):
         lines = []
         if self.is_empty:
             lines.append(f"nothing came in: {self.corpus} has no episode of {self.root}")
+        if self.completed_parts:
+            lines.append(
+                f"{self.recovered_episodes} episodes came in that had been rejected before, "
+                f"of {self.completed_parts} parts in {self.corpus}"
+            )
         if self.committed_parts:
             rate = f"{self.steps_per_second:.0f} steps/s" if self.steps else "no steps"
             lines.append(
@@ -85,11 +102,13 @@ class IngestReport(Report):
                 f"{self.steps} steps in {self.seconds:.1f} s ({rate}) to {self.corpus}"
             )
         if self.skipped_parts:
-            what = "nothing to do: " if not self.committed_parts else ""
+            what = "nothing to do: " if not self.committed_parts and not self.completed_parts else ""
             lines.append(f"{what}{self.skipped_parts} of {self.planned_parts} parts are in {self.corpus} already")
         if self.rejected_parts or self.rejected_records:
             lines.append(f"rejected: {self.rejected_parts} parts, {self.rejected_records} records; see rejects.lance")
-            lines += [f"  {why}" for why in self.why_rejected()]
+        elif self.reasons:
+            lines.append("rejected by an earlier run; see rejects.lance:")
+        lines += [f"  {why}" for why in self.why_rejected()]
         if self.filtered_records:
             lines.append(f"left out by rules of the dataset: {self.filtered_records} records; see rejects.lance")
         if self.changed_parts:
@@ -99,6 +118,8 @@ class IngestReport(Report):
             )
         if self.notes:
             lines += [KNOW, *(f"  {told.line()}" for told in self.notes)]
+        if why := self.why_failed():
+            lines.append(why)
         return "\n".join(lines) or f"nothing committed to {self.corpus}"
 
     @property
@@ -109,19 +130,37 @@ class IngestReport(Report):
     def why_rejected(self) -> list[str]:
         """Give the commonest reasons, a line each."""
         more = len(self.reasons) - MAX_REASONS
-        lines = [f"{found.count} x {found.reason}" for found in self.reasons[:MAX_REASONS]]
+        lines = [found.line() for found in self.reasons[:MAX_REASONS]]
         return [*lines, *([f"and {more} other reasons; see rejects.lance"] if more > 0 else [])]
 
+    def why_failed(self) -> str:
+        """Say in a line that `--strict` does not accept what was rejected, else nothing."""
+        if self.ok or self.is_empty:
+            return ""
+        count = sum(found.count for found in self.reasons)
+        advice = "mend what is named above, then the same command reads it again"
+        return f"--strict: {count} rejects of {self.source}, now or before; {advice}"
 
-def reasons(rejected: Iterable[str]) -> list[Reason]:
+
+def reasons(rejected: Iterable[Mapping[str, str]]) -> list[Reason]:
     """Count reasons that differ in numbers only (of records, files, frames) as one, the commonest first."""
     counts: Counter[str] = Counter()
-    first: dict[str, str] = {}
-    for reason in rejected:
-        kind = re.sub(r"\d+", "#", reason)
+    first: dict[str, Mapping[str, str]] = {}
+    for row in rejected:
+        kind = re.sub(r"\d+", "#", row["reason"])
         counts[kind] += 1
-        first.setdefault(kind, reason)
-    return [Reason(count=count, reason=first[kind]) for kind, count in counts.most_common()]
+        first.setdefault(kind, row)
+    return [
+        Reason(count=n, reason=first[kind]["reason"], first=_place(first[kind])) for kind, n in counts.most_common()
+    ]
+
+
+def _place(row: Mapping[str, str]) -> str:
+    """Name the file of a reject, and its record where the file does not."""
+    file = row["source_uri"].partition("?")[0].rstrip("/").rpartition("/")[2]
+    if "/" in row["record"]:
+        return row["record"]
+    return file if row["record"] in file else f"{file} {row['record']}"
 
 
 def few(names: list[str]) -> str:

@@ -1,39 +1,35 @@
 """One run over one or many datasets: what is done already, what is staged already, and the rest, each exactly once."""
 
 import time
-from collections.abc import Container, Generator, Iterable, Iterator, Mapping, Sequence
-from contextlib import closing
-from dataclasses import dataclass, replace
+from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, ExitStack, closing
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import TYPE_CHECKING
 
-from dataengine import catalog
-from dataengine.episode import Episode, Part, Reject, stable_id
-from dataengine.errors import DataEngineError, FilteredRecordError, LimitError, SourceError, is_disk_full
+from dataengine.episode import Part, Reject, stable_id
+from dataengine.errors import DataEngineError, is_disk_full
 from dataengine.notes import Tally
-from dataengine.options import checked, options_of
 from dataengine.progress import task
-from dataengine.protocols import Source
-from dataengine.runners.attempts import WORKER_DIED, Limits
+from dataengine.runners.attempts import Limits
 from dataengine.store import Committer, Corpus, Staging
-from dataengine.store.places import normal_uri
+from dataengine.store.committer import HELD
+from dataengine.store.earlier import Earlier
+from dataengine.store.places import is_local, normal_uri
 from dataengine.store.receipts import Receipt
 from dataengine.store.registry import register
 from dataengine.store.side_tables import new_run_id
 from dataengine.store.tables import say_error
+from pipelines import ingest_todo
 from pipelines.corpus_place import refuse_corpus
+from pipelines.ingest_jobs import JOB, Job, Together
 from pipelines.ingest_report import COUNTS, IngestReport, few, reasons
-from pipelines.output_folder import roots_of
+from pipelines.ingest_todo import FILTERED, LIMITED, Todo
+from pipelines.output_folder import exclusive, roots_of
 from pipelines.run_note import note
 
 if TYPE_CHECKING:
-    from pipelines.ingest import DatasetConfig, EngineConfig
-
-FILTERED = FilteredRecordError.__name__
-"""Error of rejects that are no fault: a rule of the dataset leaves them out."""
-
-LIMITED = (LimitError.__name__, WORKER_DIED)
-"""Errors of parts that other limits of memory and time might let in."""
+    from pipelines.ingest import EngineConfig
 
 COMMIT_PARTS = 64
 """Receipts in one commit: a version of the table costs as much for one part as for many."""
@@ -41,74 +37,24 @@ COMMIT_PARTS = 64
 COMMIT_S = 15.0
 """Longest that staged parts wait for others to be committed with."""
 
-JOB = "job"
-"""Option of a part that tells which of a run's datasets it belongs to; no part of its identity."""
+
+def refuse(config: "EngineConfig", jobs: Sequence[Job]) -> None:
+    """Raise DataEngineError for a corpus or jobs that no run may have, without changing anything."""
+    refuse_corpus(config.corpus, [job.report.root for job in jobs])
+    if len({part_id for job in jobs for part_id in job.parts}) < sum(len(job.parts) for job in jobs):
+        raise DataEngineError("two datasets of the plan list the same parts; name each folder once")
 
 
-@dataclass(frozen=True)
-class Job:
-    """One dataset of a run."""
-
-    source: Source
-    parts: Mapping[str, Part]
-    """By id."""
-    report: IngestReport
-
-
-@dataclass(frozen=True)
-class Together:
-    """Reads the parts of several sources: an engine then balances all of them over its workers."""
-
-    sources: tuple[Source, ...]
-
-    def read(self, part: Part) -> Iterator[Episode | Reject]:
-        """Let the part's own source read it."""
-        return self.sources[int(part.options[JOB])].read(part)
-
-
-def plan(config: "DatasetConfig", job: int = 0) -> Job:
-    """List a dataset's parts; their fingerprints cover the settings, so that a change of either is noticed."""
-    source_class = catalog.source(config.source)
-    options = checked(source_class, config.options)
-    root = config.root
-    source = source_class(root, frame_size=config.frame_size, frame_hz=config.frame_hz, **options)
-    settings = _settings(config, source_class, options)
-    listed = [
-        replace(
-            part,
-            fingerprint=stable_id(part.fingerprint, settings),
-            options={**part.options, JOB: str(job)},
-        )
-        for part in source.parts()
-    ]
-    parts = {part.part_id: part for part in listed}
-    if not parts:
-        raise SourceError(f"{root}: found no parts of {source.name}; is this the right folder?")
-    if len(parts) < len(listed):
-        raise SourceError(f"{root}: {source.name} lists {len(listed)} parts but only {len(parts)} different names")
-    report = IngestReport(source=source.name, root=root, planned_parts=len(parts))
-    return Job(source, parts, report)
-
-
-def _settings(config: "DatasetConfig", source: type[Source], options: Mapping[str, object]) -> str:
-    """Write down what shapes the rows beside the source.
-
-    An option that says what holds anyway changes nothing; of files that options name the source itself takes care.
-    """
-    words: dict[str, object] = {"frame_size": config.frame_size, "frame_hz": config.frame_hz}
-    plain = {option.name: option.default for option in options_of(source)}
-    told = {key: value for key, value in options.items() if value != plain[key]}
-    told = {key: value for key, value in told.items() if key not in getattr(source, "file_options", ())}
-    return " ".join(f"{key}={value}" for key, value in [*words.items(), *sorted(told.items())])
-
-
-def left_to_do(corpus: str, jobs: Sequence[Job]) -> list[list[Part]]:
-    """For each dataset the parts that a run would read, without changing anything."""
-    done: set[str] = set()
-    if Corpus.exists(corpus):
-        committer = Committer(Corpus.open(corpus).uri, "")
-        done = {*committer.ledger(), *committer.rejected_parts()}
-    return [[part for part_id, part in job.parts.items() if part_id not in done] for job in jobs]
+def left_to_do(config: "EngineConfig", jobs: Sequence[Job]) -> list[list[Part]]:
+    """For each dataset the parts that a run would read, after the checks that it makes, without changing anything."""
+    refuse(config, jobs)
+    if not Corpus.exists(config.corpus):
+        return [list(job.parts.values()) for job in jobs]
+    corpus = Corpus.open(config.corpus)
+    todo = ingest_todo.find(Committer(corpus.uri, ""), jobs, _limits(config), retry_rejected=config.retry_rejected)
+    if todo.parts:
+        corpus.check_writable()
+    return [[part for part in todo.parts.values() if part.options[JOB] == str(i)] for i in range(len(jobs))]
 
 
 def ingest(config: "EngineConfig", jobs: Sequence[Job], about: Mapping[str, object]) -> None:
@@ -118,8 +64,8 @@ def ingest(config: "EngineConfig", jobs: Sequence[Job], about: Mapping[str, obje
     when a part is unaccounted for.
     """
     roots = {normal_uri(job.report.root) for job in jobs}
-    about = {**about, "roots": sorted(roots)}
-    refuse_corpus(config.corpus, [job.report.root for job in jobs])
+    about = {**about, "roots": sorted(roots), "settings": ingest_todo.settings_of(jobs)}
+    refuse(config, jobs)
     try:
         run = _Run(config, jobs, about)
         changed = run.perform()
@@ -140,8 +86,6 @@ class _Run:
     def __init__(self, config: "EngineConfig", jobs: Sequence[Job], about: Mapping[str, object]) -> None:
         self.config, self.jobs, self.about = config, jobs, about
         self.parts = {part_id: part for job in jobs for part_id, part in job.parts.items()}
-        if len(self.parts) < sum(len(job.parts) for job in jobs):
-            raise DataEngineError("two datasets of the plan list the same parts; name each folder once")
         self.corpus = Corpus.open_or_create(config.corpus)
         for job in jobs:
             job.report.corpus = self.corpus.uri
@@ -150,30 +94,40 @@ class _Run:
         """Serious notes of what this run committed, by dataset."""
         self.version_in = self.corpus.version
         self.committer = Committer(self.corpus.uri, self.run_id)
-        self.limits = Limits(
-            workers=config.workers,
-            max_attempts=config.max_attempts,
-            stall_s=config.stall_s,
-            memory_gb=config.memory_gb,
-        )
+        self.limits = _limits(config)
+        self.landed: set[str] = set()
+        """Readings that this run committed, by id."""
+        self.todo = self._find()
 
     def perform(self) -> bool:
         """Commit what an earlier run staged, then read and commit the rest; tell whether there was anything to do."""
-        ledger = self.committer.ledger()
-        given_up = self.committer.rejected_parts()
-        done = self.parts.keys() & ledger.keys()
-        for job in self.jobs:
-            mine = job.parts.keys() & done
-            job.report.skipped_parts = len(mine)
-            job.report.changed_parts = [job.parts[i].name for i in mine if ledger[i] != job.parts[i].fingerprint]
-        self.committer.receipts.drop(done)
-        todo = {i: part for i, part in self.parts.items() if i not in done and not self._stays_rejected(part, given_up)}
-        if not todo:
+        if not self.todo.parts:
             return False
+        self.corpus.check_writable()
+        with ExitStack() as alone:
+            if is_local(self.corpus.uri):
+                for name in sorted({job.source.name for job in self.jobs}):
+                    alone.enter_context(_alone(self.corpus.uri, name))
+            self.todo = self._find()  # whoever was at it until now may have committed
+            self._bring_in()
+        return True
+
+    def _find(self) -> Todo:
+        retry = self.config.retry_rejected
+        todo = ingest_todo.find(self.committer, self.jobs, self.limits, retry_rejected=retry)
+        for job in self.jobs:
+            changed = job.parts.keys() & todo.changed
+            job.report.changed_parts = [job.parts[part_id].name for part_id in changed]
+        self.committer.receipts.drop({*todo.done, *(part.part_id for part in todo.done.values())})
+        return todo
+
+    def _bring_in(self) -> None:
+        """Read and commit all that is to do."""
+        todo = self.todo.parts
         self.note()
-        self.committer.forget_rejected(todo.keys() & given_up.keys(), records=True)
+        self.committer.forget_rejected(todo.keys() & self.todo.given_up.keys(), records=True)
         staging = self._staging()
-        staged = self._staged(todo, staging)
+        staged = self._staged(staging)
         for receipt in staged.values():
             self._report(receipt).resumed_parts += 1
         rest = [part for i, part in todo.items() if i not in staged]
@@ -186,7 +140,6 @@ class _Run:
                 for batch in _batched(ends):
                     self._commit(batch)
                     live.advance(len(batch), note=f"{self._total('episodes')} episodes, {self._total('steps')} steps")
-        return True
 
     def account(self) -> None:
         """Check against the tables that every planned part is in exactly one place."""
@@ -198,15 +151,21 @@ class _Run:
                 f"{few(lost)}; run the same command again"
             )
         self.committer.forget_rejected(self.parts.keys() & ledger.keys() & given_up.keys())
-        rejects = _of_parts(self.corpus, self.parts)
+        last = ingest_todo.readings(self.parts, ledger)
+        self.committer.forget_rejected(self.todo.outdated, records=True)
+        self.corpus.refresh()
+        self.committer.forget_records(ingest_todo.settled(self.corpus, self.jobs, last))
         seconds = time.monotonic() - self.started
+        given_up = {i: how for i, how in given_up.items() if i not in ledger}
+        rejects = _by_part(self.corpus)
         for job, notes in zip(self.jobs, self.notes, strict=True):
-            report = job.report
-            report.rejected_parts = len(job.parts.keys() & (given_up.keys() - ledger.keys()))
-            report.committed_parts = len(job.parts) - report.skipped_parts - report.rejected_parts
-            mine = [reject for part_id in job.parts.keys() & rejects.keys() for reject in rejects[part_id]]
-            bad = [reject for reject in mine if reject["error"] != FILTERED]
-            report.reasons = reasons(reject["reason"] for reject in (mine if report.is_empty and not bad else bad))
+            report, mine = job.report, job.parts.keys()
+            report.rejected_parts = sum(how.error != HELD for i, how in given_up.items() if i in mine)
+            report.committed_parts = len(mine & self.landed)
+            report.skipped_parts = len(mine) - report.committed_parts - report.rejected_parts
+            found = [row for i in mine for row in rejects.get(last[i].part_id if i in last else i, ())]
+            bad = [row for row in found if row["error"] not in (FILTERED, HELD)]
+            report.reasons = reasons(found if report.is_empty and not bad else bad)
             report.ok = not (report.is_empty or (self.config.strict and bad))
             report.notes = notes.told()
             report.seconds = seconds
@@ -236,21 +195,7 @@ class _Run:
         return sum(getattr(job.report, count) for job in self.jobs)
 
     def _report(self, receipt: Receipt) -> IngestReport:
-        return self.jobs[int(self.parts[receipt.part_id].options[JOB])].report
-
-    def _stays_rejected(self, part: Part, given_up: Mapping[str, str]) -> bool:
-        """Read a part again that was given up only when asked to, or when its bytes or what stopped it have changed."""
-        same = given_up.get(part.part_id) in (part.fingerprint, self._limited(part))
-        return same and not self.config.retry_rejected
-
-    def _given_up_as(self, reject: Reject) -> str:
-        """Fingerprint under which a part stays given up: with the limits, if it was they that stopped it."""
-        part = self.parts[reject.part_id]
-        return self._limited(part) if reject.error in LIMITED else part.fingerprint
-
-    def _limited(self, part: Part) -> str:
-        """Fingerprint of a part that was given up for the limits of its reader."""
-        return stable_id(part.fingerprint, self.limits.words)
+        return self.jobs[int(self.todo.parts[receipt.part_id].options[JOB])].report
 
     def _staging(self) -> Staging:
         """Register the datasets and bodies before any worker starts: ids must not depend on who is first."""
@@ -266,18 +211,26 @@ class _Run:
             run_id=self.run_id,
             dataset_ids=register(self.corpus.uri, "datasets", list(datasets.values())),
             embodiment_ids=register(self.corpus.uri, "embodiments", list(bodies.values())),
+            begun=self.todo.begun,
         )
 
-    def _staged(self, todo: Mapping[str, Part], staging: Staging) -> dict[str, Receipt]:
-        """Find receipts of an earlier run that still say the truth about their part."""
-        receipts = self.committer.receipts
-        return {
+    def _staged(self, staging: Staging) -> dict[str, Receipt]:
+        """Find receipts of an earlier run that still say the truth about their part, of records that are not in yet."""
+        receipts, todo = self.committer.receipts, self.todo.parts
+        found = {
             receipt.part_id: receipt
             for receipt in receipts.staged(todo)
             if receipt.fingerprint == todo[receipt.part_id].fingerprint
             and receipt.schema_version == staging.schema_version
             and receipts.missing_file(receipt) is None
         }
+        earlier = {name: Earlier(self.corpus.lance_table, name) for name in staging.begun if found}
+        for receipt in list(found.values()):
+            before = earlier.get(receipt.dataset)
+            if before is not None and (not receipt.episode_ids or before.has_any(receipt.episode_ids)):
+                receipts.drop({receipt.part_id})
+                del found[receipt.part_id]
+        return found
 
     def _read(self, parts: list[Part], staging: Staging) -> Generator[Receipt | Reject]:
         """Start the engine."""
@@ -293,45 +246,80 @@ class _Run:
 
     def _commit(self, ends: list[Receipt | Reject]) -> None:
         """Commit receipts; give up parts that failed as a whole or hold not one episode."""
+        todo = self.todo.parts
         receipts = [end for end in ends if isinstance(end, Receipt)]
-        rejects = [end for end in ends if isinstance(end, Reject)]
-        self.committer.commit(receipts)
-        rejects += [_empty(r, self.parts[r.part_id]) for r in receipts if not r.num_episodes]
-        self.committer.reject_parts([(reject, self._given_up_as(reject)) for reject in rejects])
+        landed = self.committer.commit([r for r in receipts if r.num_episodes or not todo[r.part_id].completion])
+        self.landed |= landed
+        lost = [(end, todo[end.part_id]) for end in ends if isinstance(end, Reject) or not end.num_episodes]
+        given_up = [(_given_up(end, part), part) for end, part in lost if not part.completion]
+        self.committer.reject_parts([(r, ingest_todo.given_up_as(part, r, self.limits)) for r, part in given_up])
+        for end in ends:
+            part = todo[end.part_id]
+            if part.completion:
+                bad = self.todo.bad[part.completed(by=-1).part_id]
+                ingest_todo.settle(self.committer, part, end, bad, landed=end.part_id in landed)
+        self.committer.receipts.drop({r.part_id for r in receipts})
         for receipt in receipts:
-            report = self._report(receipt)
-            filtered = sum(reject.error == FILTERED for reject in receipt.rejects)
-            report.episodes += receipt.num_episodes
-            report.steps += receipt.num_steps
-            report.filtered_records += filtered
-            report.rejected_records += len(receipt.rejects) - filtered
+            self._count(receipt, landed=receipt.part_id in landed)
+
+    def _count(self, receipt: Receipt, *, landed: bool) -> None:
+        """Add to the report what came in, and what of it did not."""
+        report, part = self._report(receipt), self.todo.parts[receipt.part_id]
+        if receipt.num_episodes and not landed:  # another command was faster
+            return
+        filtered = sum(reject.error == FILTERED for reject in receipt.rejects)
+        report.filtered_records += filtered
+        report.rejected_records += len(receipt.rejects) - filtered
+        report.episodes += receipt.num_episodes
+        report.steps += receipt.num_steps
+        report.stored_bytes += receipt.num_bytes
+        if part.completion:
+            report.completed_parts += landed
+            report.recovered_episodes += receipt.num_episodes
+        else:
             report.bytes += receipt.source_bytes
-            report.stored_bytes += receipt.num_bytes
-            self.notes[int(self.parts[receipt.part_id].options[JOB])].merge(receipt.notes, receipt.num_episodes)
+        self.notes[int(part.options[JOB])].merge(receipt.notes, receipt.num_episodes)
 
 
-def _of_parts(corpus: Corpus, parts: Container[str]) -> dict[str, list[dict[str, str]]]:
-    """List what was rejected of some parts; of a part that is given up for its bad records just these."""
+def _limits(config: "EngineConfig") -> Limits:
+    return Limits(
+        workers=config.workers,
+        max_attempts=config.max_attempts,
+        stall_s=config.stall_s,
+        memory_gb=config.memory_gb,
+    )
+
+
+def _alone(corpus: str, dataset: str) -> AbstractContextManager[None]:
+    """Keep other ingests of a dataset out: with files that change meanwhile, each may see other parts of it."""
+    file = Path(corpus, "_staging", f".{stable_id(dataset)}.lock")
+    return exclusive(file, "ingest", f"{corpus}: {{}} is bringing in {dataset}; wait for that, then run this again")
+
+
+def _by_part(corpus: Corpus) -> dict[str, list[dict[str, str]]]:
+    """List what was rejected; of a part that is given up for its bad records just these."""
     found: dict[str, list[dict[str, str]]] = {}
-    for reject in corpus.rejects().select(["part_id", "record", "reason", "error"]).to_pylist():
-        if reject["part_id"] in parts:
-            found.setdefault(reject["part_id"], []).append(reject)
+    for reject in corpus.rejects().select(["part_id", "source_uri", "record", "reason", "error"]).to_pylist():
+        found.setdefault(reject["part_id"], []).append(reject)
     return {part_id: [r for r in mine if r["record"]] or mine for part_id, mine in found.items()}
 
 
-def _empty(receipt: Receipt, part: Part) -> Reject:
+def _given_up(end: Receipt | Reject, part: Part) -> Reject:
     """Give up a part without episodes: no row of the table would ever say that it is done."""
-    first = f"; the first: {receipt.rejects[0].reason}" if receipt.rejects else ""
-    errors = {reject.error for reject in receipt.rejects}
+    if isinstance(end, Reject):
+        return end
+    first = f"; the first: {end.rejects[0].reason}" if end.rejects else ""
+    found = f"{end.num_known} good records came in with other parts" if end.num_known else "found no good record"
+    errors = {reject.error for reject in end.rejects}
     error = FILTERED if errors == {FILTERED} else LIMITED[0] if LIMITED[0] in errors else "EmptyPart"
     return Reject(
-        part_id=receipt.part_id,
-        dataset=receipt.dataset,
+        part_id=end.part_id,
+        dataset=end.dataset,
         source_uri=part.uri,
         record="",
-        reason=f"found no good record, {len(receipt.rejects)} bad ones{first}",
-        error=error,
-        attempts=receipt.attempts,
+        reason=f"{found}, {len(end.rejects)} bad ones{first}",
+        error=HELD if end.num_known and not end.rejects else error,
+        attempts=end.attempts,
     )
 
 

@@ -222,21 +222,29 @@ def _refuse_changed(marker: Marker) -> None:
 @contextlib.contextmanager
 def locked(folder: Path, command: str) -> Iterator[None]:
     """Keep other commands out of a folder that is there; say who is in it already."""
-    handle = _lock(folder)
+    with exclusive(folder / LOCK, command, f"{folder}: {{}} is writing to it; wait for that, or give another folder"):
+        yield
+
+
+@contextlib.contextmanager
+def exclusive(file: Path, command: str, refusal: str) -> Iterator[None]:
+    """Hold a lock file while the block runs; raise DataEngineError, `refusal` with who it is, when another has it."""
+    handle = _lock(file, refusal)
     try:
         os.ftruncate(handle, 0)
         os.pwrite(handle, f"`villa {command}` (pid {os.getpid()} on {socket.gethostname()})".encode(), 0)
         yield
     finally:
-        (folder / LOCK).unlink(missing_ok=True)
+        file.unlink(missing_ok=True)
         os.close(handle)
 
 
-def _lock(folder: Path) -> int:
-    """Open the lock of a folder and take it; the kernel gives it back when this process ends."""
+def _lock(file: Path, refusal: str) -> int:
+    """Open a lock file and take it; the kernel gives it back when this process ends."""
+    folder = file.parent
     while True:
         try:
-            handle = os.open(folder / LOCK, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o644)
+            handle = os.open(file, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o644)
         except FileNotFoundError:  # whoever made the folder left nothing in it and has just deleted it
             folder.mkdir(parents=True, exist_ok=True)
             continue
@@ -246,7 +254,7 @@ def _lock(folder: Path) -> int:
             holder = os.pread(handle, 500, 0).decode("utf-8", "replace").strip()
             os.close(handle)
             who = f"another {holder}" if holder else "another command"
-            raise DataEngineError(f"{folder}: {who} is writing to it; wait for that, or give another folder") from error
+            raise DataEngineError(refusal.replace("{}", who)) from error
         except OSError as error:
             if error.errno not in NO_LOCKS:
                 raise

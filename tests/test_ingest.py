@@ -1,20 +1,15 @@
 import errno
 import json
 import subprocess
-from collections.abc import Generator
 from pathlib import Path
 
 import lance
 import numpy as np
 import pytest
-from store.npz_source import NpzSource, content, write_parts
+from store.npz_source import content, write_parts
 
-from dataengine.episode import Part, Reject
 from dataengine.errors import DataEngineError, SourceError
-from dataengine.runners import local
-from dataengine.runners.attempts import Attempts, Limits
-from dataengine.runners.worker import read_part
-from dataengine.store import Committer, Corpus, Staging
+from dataengine.store import Committer, Corpus
 from dataengine.store.receipts import Receipt, Receipts
 from pipelines.ingest import IngestConfig, IngestReport, run
 
@@ -25,21 +20,6 @@ SOURCE = "store.npz_source:NpzSource"
 def raw(tmp_path: Path) -> Path:
     write_parts(tmp_path / "raw", num_parts=4)
     return tmp_path / "raw"
-
-
-@pytest.fixture
-def inline(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Read parts in this process: what is tested here is not how processes die."""
-
-    def read(source: NpzSource, parts: list[Part], staging: Staging, limits: Limits) -> Generator[Receipt | Reject]:
-        queue = Attempts(parts, limits)
-        while queue:
-            attempt = queue.next()
-            end = queue.settle(attempt, read_part(source, attempt.part, staging, attempt.number, limits.stall_s))
-            if end is not None:
-                yield end
-
-    monkeypatch.setattr(local, "run", read)
 
 
 def ingest(raw: Path, **settings: object) -> IngestReport:

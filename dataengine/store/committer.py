@@ -13,7 +13,8 @@ import json
 import random
 import time
 from collections.abc import Iterable, Sequence
-from typing import Final
+from dataclasses import replace
+from typing import Final, NamedTuple
 
 import lance
 
@@ -30,6 +31,18 @@ MAX_FAILURES: Final = 5
 """Errors other than lost races."""
 
 
+HELD: Final = "HeldByOtherParts"
+"""Error of a part that is given up for it has no record of its own: files that grow move the bounds between parts."""
+
+
+class GivenUp(NamedTuple):
+    """How a part was given up as a whole."""
+
+    fingerprint: str
+    """Of the part then."""
+    error: str
+
+
 class Committer:
     """Commits the receipts of one run."""
 
@@ -43,15 +56,18 @@ class Committer:
         """Parts that are in the table now, each with the fingerprint that it was read with."""
         return dict(self._ledger.read(self._latest()))
 
-    def rejected_parts(self) -> dict[str, str]:
-        """Parts that were given up as a whole, each with its fingerprint then."""
-        rows = open_table(self.corpus, "rejects").to_table(["part_id", "source_fingerprint"], filter="record = ''")
-        return dict(zip(rows["part_id"].to_pylist(), rows["source_fingerprint"].to_pylist(), strict=True))
+    def rejected_parts(self) -> dict[str, GivenUp]:
+        """Parts that were given up as a whole."""
+        rows = open_table(self.corpus, "rejects").to_table(
+            ["part_id", "source_fingerprint", "error"], filter="record = ''"
+        )
+        return {part_id: GivenUp(*how) for part_id, *how in zip(*(c.to_pylist() for c in rows.columns), strict=True)}
 
     def commit(self, receipts: Sequence[Receipt]) -> set[str]:
-        """Make receipts visible, one for each part; return the parts among them that are in the table now.
+        """Make receipts visible, one for each part; return the parts whose rows come from one of them.
 
-        A receipt whose files are gone is dropped, its part not returned: it has to be read again.
+        A part is not returned that another command committed meanwhile, nor one whose files are gone: its receipt is
+        dropped, and it has to be read again.
         """
         wanted = {receipt.part_id for receipt in receipts}
         self._commit_rejects(receipts)
@@ -63,7 +79,7 @@ class Committer:
             todo = {i: r for i, r in todo.items() if self.receipts.missing_file(r) is None}
             if not todo:
                 self.receipts.drop(wanted)
-                return wanted & done.keys()
+                return {r.part_id for r in receipts if r.fragments and self._ledger.holds(r)}
             try:
                 self._append(table, list(todo.values()))
             except Exception as error:
@@ -82,12 +98,25 @@ class Committer:
         rows = [self._reject_row(reject, fingerprint) for reject, fingerprint in rejects]
         upsert(self.corpus, "rejects", rows, replace=True)
 
+    def reject_records(self, part_id: str, rejects: Sequence[Reject], fingerprint: str) -> None:
+        """Record which records of a part that is in the table are bad now, in place of those that were before."""
+        rows = [self._reject_row(replace(reject, part_id=part_id), fingerprint) for reject in rejects]
+        upsert(self.corpus, "rejects", rows, replace=True)
+        others = f"part_id = '{part_id}' AND record != '' AND run_id != '{self.run_id}'"
+        open_table(self.corpus, "rejects").delete(others)
+
     def forget_rejected(self, part_ids: Iterable[str], *, records: bool = False) -> None:
         """Forget that parts were given up, and with `records` also which of their records were bad."""
         names = ", ".join(f"'{part_id}'" for part_id in sorted(part_ids))
         if names:
             which = "" if records else "record = '' AND "
             open_table(self.corpus, "rejects").delete(f"{which}part_id IN ({names})")
+
+    def forget_records(self, reject_ids: Iterable[str]) -> None:
+        """Forget single rejects."""
+        names = ", ".join(f"'{reject_id}'" for reject_id in sorted(reject_ids))
+        if names:
+            open_table(self.corpus, "rejects").delete(f"reject_id IN ({names})")
 
     def _commit_rejects(self, receipts: Sequence[Receipt]) -> None:
         """Record bad records before their part counts as done: a crash in between repeats this without effect."""
@@ -97,7 +126,7 @@ class Committer:
             for reject in receipt.rejects
             for row in [self._reject_row(reject, receipt.fingerprint)]
         }
-        upsert(self.corpus, "rejects", rows.values(), replace=False)
+        upsert(self.corpus, "rejects", rows.values(), replace=True)
 
     def _reject_row(self, reject: Reject, fingerprint: str) -> dict[str, object]:
         return {

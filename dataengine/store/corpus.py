@@ -49,7 +49,7 @@ class Corpus:
     @classmethod
     def create(cls, uri: str | os.PathLike[str]) -> "Corpus":
         """Create an empty corpus; raise CorpusError where there is one."""
-        place = _writable(uri)
+        place = cls.writable_uri(uri)
         if exists(place, "episodes"):
             raise CorpusError(f"{place}: there is a corpus already; open it, or choose another place")
         create_tables(place)
@@ -75,10 +75,18 @@ class Corpus:
     @classmethod
     def open_or_create(cls, uri: str | os.PathLike[str]) -> "Corpus":
         """Open a corpus to write, also one whose creation was cut short or that lacks newer columns, or create it."""
-        place = _writable(uri)
+        place = cls.writable_uri(uri)
         create_tables(place)
         columns.complete(place)
         return cls.open(place)
+
+    @staticmethod
+    def writable_uri(uri: str | os.PathLike[str]) -> str:
+        """Say in full where a corpus lies that is to be written; raise CorpusError for a snapshot, which is never."""
+        place, name = _part_name(normal_uri(uri))
+        if name is not None:
+            raise CorpusError(_never_changes(place, name))
+        return place
 
     @staticmethod
     def exists(uri: str | os.PathLike[str]) -> bool:
@@ -322,14 +330,6 @@ def _part_name(place: str) -> tuple[str, str | None]:
     if not at or not corpus or "/" in name or exists(place, "episodes") or not exists(corpus, "episodes"):
         return place, None
     return corpus, name
-
-
-def _writable(uri: str | os.PathLike[str]) -> str:
-    """Give the place of a corpus that is written to, which a snapshot is not."""
-    place, name = _part_name(normal_uri(uri))
-    if name is not None:
-        raise CorpusError(_never_changes(place, name))
-    return place
 
 
 def _never_changes(place: str, name: str) -> str:

@@ -9,6 +9,7 @@ from dataengine.episode import CAMERA_SLOTS
 from dataengine.report import Report
 from dataengine.schema import EPISODES, VERSION_KEY, frames_column
 from dataengine.store import compaction, verify_tables
+from dataengine.store.committer import HELD
 from dataengine.store.places import Folder
 from dataengine.store.tables import SIDE_TABLES, exists, open_table
 
@@ -99,7 +100,8 @@ def info(corpus: "Corpus") -> CorpusInfo:
         for row in sums.sort_by([(key, "ascending") for key in keys]).to_pylist()
     ]
     sizes = {slot: _blob_sizes(corpus, slot) for slot in CAMERA_SLOTS}
-    rejected = corpus.rejects()["record"].to_pylist()
+    rejects = corpus.rejects()
+    rejected = rejects.filter(pc.not_equal(rejects["error"], HELD))["record"].to_pylist()
     found = compaction.pieces(corpus.lance_table, corpus.uri)
     joined = compaction.groups(found, compaction.TARGET_BYTES)
     tables = [name for name in (*SIDE_TABLES, "stats") if exists(corpus.uri, name)]

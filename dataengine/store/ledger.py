@@ -60,6 +60,10 @@ class Ledger:
         self._learn(len(ask))
         return self._parts
 
+    def holds(self, receipt: Receipt) -> bool:
+        """Tell whether the version that was read last has the rows of this very receipt, not another reading's."""
+        return all(json.loads(fragment)["files"][0]["path"] in self._files for fragment in receipt.fragments)
+
     def add(self, receipts: Sequence[Receipt], version: int) -> None:
         """Note what was committed on top of the version that was read last, so that nobody need ask."""
         for receipt in receipts:

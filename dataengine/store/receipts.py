@@ -37,6 +37,9 @@ class Receipt:
     source_bytes: int
     """Bytes of the raw part."""
     attempts: int
+    episode_ids: tuple[str, ...] = ()
+    num_known: int = 0
+    """Records that were in the corpus already, and read as they did then."""
     notes: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
     """Serious notes of the episodes: how many have each text, by key."""
 
@@ -56,6 +59,7 @@ class Receipt:
         except (AttributeError, KeyError, RecursionError, TypeError, ValueError) as error:
             raise CorpusError(f"a receipt is damaged ({error!s:.200}); its part is read again without it") from error
         data["fragments"] = tuple(data["fragments"])
+        data["episode_ids"] = tuple(data.get("episode_ids", ()))
         data["files"] = tuple((name, size) for name, size in data["files"])
         data["rejects"] = tuple(Reject(**reject) for reject in data["rejects"])
         return cls(**data)

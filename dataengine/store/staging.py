@@ -12,12 +12,13 @@ from lance.fragment import write_fragments
 
 from dataengine import notes
 from dataengine.episode import Episode, Part, Reject
-from dataengine.errors import DataEngineError, RecordError, UnexpectedError
+from dataengine.errors import ChangedError, DataEngineError, RecordError, UnexpectedError
 from dataengine.notes import Tally
 from dataengine.reading import digest, explain, is_certain, one_line, reading
 from dataengine.schema import SCHEMA_VERSION
 from dataengine.store import words
 from dataengine.store.checks import check_episode
+from dataengine.store.earlier import Earlier
 from dataengine.store.new_rows import NewRows
 from dataengine.store.places import make_durable
 from dataengine.store.receipts import Receipt, Receipts, data_folder, files_of
@@ -32,6 +33,8 @@ class Staging:
     run_id: str
     dataset_ids: Mapping[str, int]
     embodiment_ids: Mapping[str, int]
+    begun: frozenset[str] = frozenset()
+    """Datasets of which the corpus may hold records of these parts already; only those that it lacks are staged."""
     schema_version: int = SCHEMA_VERSION
 
 
@@ -44,6 +47,7 @@ class _Passed:
     ids: set[str] = field(default_factory=set)
     rejects: list[Reject] = field(default_factory=list)
     notes: Tally = field(default_factory=Tally)
+    num_known: int = 0
     error: Exception | None = None
 
 
@@ -55,11 +59,13 @@ def stage_part(part: Part, records: Iterable[Episode | Reject], staging: Staging
     """Write a part's episodes to files that no version of the table holds yet, and leave a receipt.
 
     Holds one episode in memory at a time. Raise ReadError when `records` fails in a way that may pass, or before any
-    record; what it had written stays invisible. What fails for certain costs what lies behind the last record.
+    record; what it had written stays invisible. What fails for certain costs what lies behind the last record; only
+    what changed while it was read costs all, for it may be of two states.
     """
     passed = _Passed()
     table, rows = _table(staging.corpus, staging.run_id)
-    batches = _batches(part, records, staging, rows, passed, attempt)
+    earlier = _earlier(staging.corpus, staging.run_id, part.dataset) if part.dataset in staging.begun else None
+    batches = _batches(part, records, staging, rows, earlier, passed, attempt)
     fragments = []
     try:
         first = next(batches, None)
@@ -85,6 +91,8 @@ def stage_part(part: Part, records: Iterable[Episode | Reject], staging: Staging
         num_bytes=passed.num_bytes,
         source_bytes=part.num_bytes,
         attempts=attempt,
+        episode_ids=tuple(sorted(passed.ids)),
+        num_known=passed.num_known,
         notes=passed.notes.counts,
     )
     make_durable(f"{data_folder(staging.corpus).uri}/{file}" for file, _ in receipt.files)
@@ -102,8 +110,20 @@ def _table(corpus: str, run_id: str) -> tuple[lance.LanceDataset, NewRows]:
     return table, NewRows(table.schema)
 
 
+@lru_cache(maxsize=4)
+def _earlier(corpus: str, run_id: str, dataset: str) -> Earlier:
+    """Look once in each worker which records of a dataset the corpus holds; a run itself adds none of them twice."""
+    return Earlier(_table(corpus, run_id)[0], dataset)
+
+
 def _batches(
-    part: Part, records: Iterable[Episode | Reject], staging: Staging, rows: NewRows, passed: _Passed, attempt: int
+    part: Part,
+    records: Iterable[Episode | Reject],
+    staging: Staging,
+    rows: NewRows,
+    earlier: Earlier | None,
+    passed: _Passed,
+    attempt: int,
 ) -> Iterator[pa.RecordBatch]:
     """Turn a part's records into one-row batches; put bad ones aside, and what lies behind a reader's breakdown."""
     last = ""
@@ -124,13 +144,17 @@ def _batches(
             except RecordError as error:
                 passed.rejects.append(_reject(part, record, error, attempt))
                 continue
+            if earlier is not None and earlier.holds(batch):
+                passed.num_known += 1
+                continue
             passed.ids.add(record.episode_id)
             passed.notes.add(_serious(noted))
             passed.steps += record.num_steps
             passed.num_bytes += sum(len(jpeg) for frames in record.cameras.values() for jpeg in frames.jpegs)
             yield batch
     except Exception as error:
-        if last and is_certain(error):  # the next attempt would come as far and no farther
+        # The next attempt would come as far and no farther.
+        if last and is_certain(error) and not isinstance(error, ChangedError):
             passed.rejects.append(_rest(part, last, error, attempt))
             return
         # Lance would wrap it on its way through Rust; this keeps the original.

@@ -2,7 +2,9 @@
 
 import pytest
 from formats import lerobot_writer as lr
-from store.npz_source import write_parts
+from store.npz_source import content, write_parts
+
+from dataengine.store import Corpus
 
 SOURCE = "store.npz_source:NpzSource"
 POINTER = f"version https://git-lfs.github.com/spec/v1\noid sha256:{'0' * 64}\nsize 4096\n"
@@ -40,5 +42,33 @@ def test_nothing_at_all_is_a_failure_also_to_a_machine(villa, raw, tmp_path):
         (raw / f"{part}.bad").write_text("3")
     said = villa("ingest", SOURCE, raw, "--corpus", tmp_path / "corpus", "--workers", 1, "--json")
     assert said.code == 1
-    assert (said.report["ok"], said.report["reasons"]) == (False, [{"count": 6, "reason": "bad record"}])
+    assert (said.report["ok"], said.report["reasons"]) == (
+        False,
+        [{"count": 6, "reason": "bad record", "first": "part000/0"}],
+    )
     assert villa("ingest", SOURCE, raw, "--corpus", tmp_path / "other", "--dry-run").code == 0
+
+
+def test_a_lerobot_clone_is_completed_once_its_videos_are_there(villa, tmp_path):
+    whole = lr.write_v2(tmp_path / "whole")
+    video = whole / f"videos/chunk-000/{lr.TOP}/episode_000001.mp4"
+    data = video.read_bytes()
+    words = ("ingest", "lerobot", whole, "--workers", 1, "--corpus")
+    assert villa(*words, tmp_path / "undisturbed").code == 0
+    video.write_text(POINTER)
+    assert "git lfs pull" in villa(*words, tmp_path / "corpus").out
+    assert villa(*words, tmp_path / "corpus").out.startswith("nothing to do")
+    video.write_bytes(data)
+    said = villa(*words, tmp_path / "corpus", "--strict")
+    assert said.code == 0
+    assert said.out.startswith("1 episodes came in that had been rejected before, of 1 parts in")
+    assert episodes(tmp_path / "corpus") == episodes(tmp_path / "undisturbed")
+    assert villa(*words, tmp_path / "corpus").out.startswith("nothing to do")
+
+
+def episodes(corpus):
+    """All that a corpus holds of its episodes, but for which reading of a part brought them."""
+    return [
+        {key: value for key, value in row.items() if key not in ("part_id", "source_fingerprint")}
+        for row in content(Corpus.open(corpus))[0]
+    ]
