@@ -37,7 +37,11 @@ class SourceError(DataEngineError):
 
 
 class ChangedError(SourceError):
-    """What is read is not what it was: a file was written to since the run began, or since its records came in."""
+    """Files of a part were written to since the run began: what was read of it may be of two states."""
+
+
+class AlteredError(ChangedError):
+    """A record that is in the corpus reads otherwise now."""
 
 
 class MissingMappingError(SourceError):

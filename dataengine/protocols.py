@@ -45,6 +45,10 @@ class Source(PartReader, Protocol):
         """List the work without reading records; raise SourceError when root is no such dataset."""
         ...
 
+    def fingerprint(self, part: Part) -> str:
+        """Look at a part once more, as cheaply: the same as planned unless its files have been written to since."""
+        ...
+
 
 Quality = Mapping[str, Any]
 """Measured columns of one episode by name, without the prefix `quality__`: floats, lists, NaN where without meaning."""

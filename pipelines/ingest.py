@@ -12,7 +12,7 @@ from pipelines.ingest_report import IngestReport
 class EngineConfig(Config):
     """Where the corpus lies, and how hard to work for it."""
 
-    corpus: str
+    corpus: str = Field(min_length=1)
     """Corpus to create or extend."""
     engine: Literal["local", "ray"] = "local"
     """`local`: processes of this machine; `ray`: tasks on a cluster."""

@@ -139,7 +139,7 @@ class IngestReport(Report):
             return ""
         count = sum(found.count for found in self.reasons)
         advice = "mend what is named above, then the same command reads it again"
-        return f"--strict: {count} rejects of {self.source}, now or before; {advice}"
+        return f"--strict accepts no rejects, found {count} of {self.source}, now or before; {advice}"
 
 
 def reasons(rejected: Iterable[Mapping[str, str]]) -> list[Reason]:

@@ -256,8 +256,7 @@ class _Run:
         for end in ends:
             part = todo[end.part_id]
             if part.completion:
-                bad = self.todo.bad[part.completed(by=-1).part_id]
-                ingest_todo.settle(self.committer, part, end, bad, landed=end.part_id in landed)
+                ingest_todo.settle(self.committer, part, end, self.todo, self.limits, landed=end.part_id in landed)
         self.committer.receipts.drop({r.part_id for r in receipts})
         for receipt in receipts:
             self._count(receipt, landed=receipt.part_id in landed)

@@ -8,10 +8,10 @@ records that the corpus lacks; so it, too, is committed once, whoever is killed 
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from dataengine.episode import Part, Reject, stable_id
-from dataengine.errors import FilteredRecordError, LimitError
+from dataengine.errors import ChangedError, FilteredRecordError, LimitError
 from dataengine.runners.attempts import WORKER_DIED, Limits
 from dataengine.store import Committer, Corpus
 from dataengine.store.committer import GivenUp
@@ -75,7 +75,7 @@ def find(committer: Committer, jobs: Sequence[Job], limits: Limits, *, retry_rej
                 continue
             last = done[part_id]
             rejects = [row for row in bad.get(last.part_id, ()) if row["error"] != FILTERED]
-            moved = any(row["source_fingerprint"] != part.fingerprint for row in rejects)
+            moved = not all(_is_as_then(part, row["source_fingerprint"], limits) for row in rejects)
             is_as_then = rejects and not moved and all(row["record"] != AGAIN for row in rejects)
             if ledger[last.part_id] != part.fingerprint and not is_as_then:
                 changed.add(part_id)
@@ -90,13 +90,22 @@ def find(committer: Committer, jobs: Sequence[Job], limits: Limits, *, retry_rej
 
 
 def given_up_as(part: Part, reject: Reject, limits: Limits) -> str:
-    """Fingerprint under which a part stays given up: with the limits, if it was they that stopped it."""
+    """Fingerprint under which a part stays given up: with the limits, if it was they that stopped it.
+
+    None for one that changed meanwhile, for it may be again what it was planned as.
+    """
+    if reject.error == ChangedError.__name__:
+        return ""
     return _limited(part, limits) if reject.error in LIMITED else part.fingerprint
 
 
 def _stays_given_up(part: Part, how: GivenUp | None, limits: Limits) -> bool:
     """Read a part again that was given up only when its bytes or what stopped it have changed."""
-    return how is not None and how.fingerprint in (part.fingerprint, _limited(part, limits))
+    return how is not None and _is_as_then(part, how.fingerprint, limits)
+
+
+def _is_as_then(part: Part, fingerprint: str, limits: Limits) -> bool:
+    return fingerprint in (part.fingerprint, _limited(part, limits))
 
 
 def _limited(part: Part, limits: Limits) -> str:
@@ -148,19 +157,23 @@ def _begun(corpus: Corpus, datasets: set[str], others: set[str]) -> frozenset[st
     return frozenset(dataset for dataset, part_id in held if part_id in others)
 
 
-def settle(committer: Committer, part: Part, end: Receipt | Reject, bad: Sequence[Row], *, landed: bool) -> None:
+def settle(
+    committer: Committer, part: Part, end: Receipt | Reject, todo: Todo, limits: Limits, *, landed: bool
+) -> None:
     """Put in order which records of a part are bad, after a reading that was to complete it.
 
     One that brought rows has rejects of its own, and those of before are settled. Of one that brought none they are
     recorded in place of those before, so that it is not read again before something changes.
     """
+    before = part.completed(by=-1).part_id
     if landed:
         committer.forget_rejected(_before(part), records=True)
     elif isinstance(end, Reject):
-        failed = Reject(**{**vars(end), "record": AGAIN})
-        committer.reject_records(part.completed(by=-1).part_id, [*map(_as_reject, bad), failed], part.fingerprint)
+        failed = replace(end, record=AGAIN)
+        rejects = [*map(_as_reject, todo.bad[before]), failed]
+        committer.reject_records(before, rejects, given_up_as(part, failed, limits))
     elif not end.num_episodes:
-        committer.reject_records(part.completed(by=-1).part_id, end.rejects, part.fingerprint)
+        committer.reject_records(before, end.rejects, part.fingerprint)
 
 
 def settled(corpus: Corpus, jobs: Sequence[Job], done: Mapping[str, Part]) -> list[str]:

@@ -1,6 +1,7 @@
 import errno
 import json
 import subprocess
+from collections.abc import Sequence
 from pathlib import Path
 
 import lance
@@ -11,6 +12,7 @@ from store.npz_source import content, write_parts
 from dataengine.errors import DataEngineError, SourceError
 from dataengine.store import Committer, Corpus
 from dataengine.store.receipts import Receipt, Receipts
+from pipelines import ingest_run
 from pipelines.ingest import IngestConfig, IngestReport, run
 
 SOURCE = "store.npz_source:NpzSource"
@@ -213,6 +215,28 @@ def test_a_part_that_took_too_long_is_tried_again_once_it_may_take_longer(raw: P
     longer = ingest(raw, workers=1, stall_s=60.0)
     assert (longer.committed_parts, longer.rejected_parts) == (1, 0)
     assert len(Corpus.open(longer.corpus).rejects()) == 0
+
+
+@pytest.mark.usefixtures("inline")
+def test_of_two_commands_on_an_object_store_each_counts_what_it_committed(
+    raw: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """There is no lock there: the second begins when the first has read all its parts."""
+    monkeypatch.setattr(ingest_run, "is_local", lambda uri: False)
+    second: list[IngestReport] = []
+    commit = Committer.commit
+
+    def commit_after_another(self: Committer, receipts: Sequence[Receipt]) -> set[str]:
+        if not second:
+            second.append(IngestReport(source="npz"))  # its own commit is not disturbed
+            second.append(ingest(raw))
+        return commit(self, receipts)
+
+    monkeypatch.setattr(Committer, "commit", commit_after_another)
+    first = ingest(raw)
+    assert (first.committed_parts, first.skipped_parts, first.episodes) == (0, 4, 0)
+    assert (second[1].committed_parts, second[1].episodes) == (4, 12)
+    assert Corpus.open(first.corpus).verify().episodes == 12
 
 
 class Killed(BaseException):

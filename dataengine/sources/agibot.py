@@ -75,8 +75,7 @@ class Agibot:
         """Divide each task by episode ids; no archive, video or h5 is read, but the ends of archives."""
         try:
             place = self._place()
-            spans = _agibot_places.spans(place / "proprio_stats")
-            numbers = {span: _fingerprint(span) if span.is_archive else "" for span in spans}
+            numbers = _numbers(place)
             tasks = _agibot_places.ids(place / "observations")
             found = [part for task in tasks for part in self._parts(str(task), numbers)]
         except OSError as error:
@@ -88,6 +87,11 @@ class Agibot:
             what = "observations/<task>/<episode> and no observations/<task>/<from>-<to>.tar"
             raise SourceError(f"{place}: found no {what}; {_hint(place)}")
         return found
+
+    def fingerprint(self, part: Part) -> str:
+        """Look at a part's files and archives as they are now."""
+        listed = self._parts(part.options["task"], _numbers(self._place()))
+        return next((other.fingerprint for other in listed if other.name == part.name), "missing")
 
     def read(self, part: Part) -> Iterator[Episode | Reject]:
         """Yield the part's episodes in order of their ids."""
@@ -272,6 +276,12 @@ def _files(videos: Sequence[Path], proprio: Sequence[Path], record: str) -> list
     found = [folder / "videos" / f"{camera}{STEM}" for folder in videos for camera in names]
     numbers = [folder / record / H5 for folder in proprio]
     return [path for path in (*found, *numbers) if path.is_file()]
+
+
+def _numbers(place: Path) -> dict[Span, str]:
+    """List archives and folders of proprioception, archives with their fingerprint."""
+    spans = _agibot_places.spans(place / "proprio_stats")
+    return {span: _fingerprint(span) if span.is_archive else "" for span in spans}
 
 
 def _fingerprint(span: Span) -> str:

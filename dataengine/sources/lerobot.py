@@ -100,28 +100,29 @@ class Lerobot:
         """Group episodes by the bytes of their rows and frames; no data file and no video is opened."""
         info = lerobot.read_info(lerobot.find_root(self.root))
         entries = read_entries(info)
-        columns = Columns.of(info)
-        said = [json.dumps(columns.tasks, sort_keys=True), *([columns.own] if columns.own else [])]
-        declared = files.read_bytes(info.root / lerobot.INFO, json_file.MAX_BYTES).decode().replace("\r\n", "\n")
+        words = _words(info)
         found = []
         for batch, num_bytes in grouped(enumerate(_sizes(info.root, entries))):
             members = entries[batch[0] : batch[-1] + 1]
-            names = dict.fromkeys(name for entry in members for name in _files(entry))
             found.append(
                 Part(
                     dataset=self.name,
                     name=f"episodes/{members[0].record}",
                     uri=str(info.root),
                     num_bytes=num_bytes,
-                    fingerprint=files.fingerprint_of_sizes(
-                        [info.root / name for name in names], declared, *said, *map(str, members)
-                    ),
+                    fingerprint=_fingerprint(info, words, members),
                     options={"first": str(batch[0]), "stop": str(batch[-1] + 1)},
                 )
             )
         if not found:
             raise SourceError(f"{info.root}: lists no episodes; is its recording finished?")
         return found
+
+    def fingerprint(self, part: Part) -> str:
+        """Look at a part's files and metadata as they are now."""
+        info = lerobot.read_info(lerobot.find_root(self.root))
+        members = read_entries(info)[int(part.options["first"]) : int(part.options["stop"])]
+        return _fingerprint(info, _words(info), members)
 
     def read(self, part: Part) -> Iterator[Episode | Reject]:
         """Yield the part's episodes in order of their numbers; a file that several share is decoded once."""
@@ -177,6 +178,18 @@ class Lerobot:
                 found |= {keys[what]: text for what, text in told.items() if text is not None}
                 found |= {key: said[key] for key in keys.values() if key in said and not chosen}
         return found
+
+
+def _words(info: Info) -> list[str]:
+    """Give what all episodes hang on: what info.json declares, the tasks, and what is said beside them."""
+    columns = Columns.of(info)
+    declared = files.read_bytes(info.root / lerobot.INFO, json_file.MAX_BYTES).decode().replace("\r\n", "\n")
+    return [declared, json.dumps(columns.tasks, sort_keys=True), *([columns.own] if columns.own else [])]
+
+
+def _fingerprint(info: Info, words: Sequence[str], members: Sequence[Entry]) -> str:
+    names = dict.fromkeys(name for entry in members for name in _files(entry))
+    return files.fingerprint_of_sizes([info.root / name for name in names], *words, *map(str, members))
 
 
 def _files(entry: Entry) -> list[str]:

@@ -90,8 +90,6 @@ class Rh20t:
         for (cfg, task), group in groupby(sorted(found, key=_cfg_and_task), _cfg_and_task):
             members = list(group)
             sizes = {scene.name: scene.sizes() for scene in members}
-            words = (f"{name}/{path} {size}" for name, files_ in sizes.items() for path, size in files_.items())
-            text = json.dumps(texts.get(f"task_{task:04}"), sort_keys=True)
             options = {
                 "scenes": "\n".join(sizes),
                 "places": "\n".join(sorted({str(p.relative_to(place)) for scene in members for p in scene.places})),
@@ -103,7 +101,7 @@ class Rh20t:
                     name=f"cfg_{cfg:04}/task_{task:04}",
                     uri=str(members[0].places[0]),
                     num_bytes=sum(_bytes_to_read(cfg, files_) for files_ in sizes.values()),
-                    fingerprint=files.fingerprint_of_sizes([], text, *words),
+                    fingerprint=_fingerprint(texts, task, sizes),
                     options=options,
                 )
             )
@@ -111,16 +109,27 @@ class Rh20t:
 
     def read(self, part: Part) -> Iterator[Episode | Reject]:
         """Yield the part's scenes in order of their names."""
-        place = Path(self.root)
-        texts = scenes.descriptions(place / part.options["descriptions"])
-        places = [place / folder for folder in part.options["places"].split("\n")]
-        for name in part.options["scenes"].split("\n"):
-            scene = Scene(name, place, tuple(folder for folder in places if (folder / name).is_dir()) or (places[0],))
+        texts = scenes.descriptions(Path(self.root) / part.options["descriptions"])
+        for scene in self._scenes(part):
+            name = scene.name
             damaged: list[tuple[str, RecordError]] = []
             outcome = episode_or_reject(part, name, scene.uri, self._episode, scene, texts, damaged)
             for serial, error in damaged:
                 yield rejected(part, f"{name}/{scenes.CAMERA}{serial}", error, uri=scene.uri)
             yield outcome
+
+    def fingerprint(self, part: Part) -> str:
+        """Look at the files of a part's scenes, and at its text, as they are now."""
+        texts = scenes.descriptions(Path(self.root) / part.options["descriptions"])
+        found = list(self._scenes(part))
+        return _fingerprint(texts, found[0].numbers[0], {scene.name: scene.sizes() for scene in found})
+
+    def _scenes(self, part: Part) -> Iterator[Scene]:
+        """List a part's scenes, in order of their names."""
+        place = Path(self.root)
+        places = [place / folder for folder in part.options["places"].split("\n")]
+        for name in part.options["scenes"].split("\n"):
+            yield Scene(name, place, tuple(folder for folder in places if (folder / name).is_dir()) or (places[0],))
 
     def _episode(self, scene: Scene, texts: dict[str, Any], damaged: list[tuple[str, RecordError]]) -> Episode:
         task, _, number, cfg = scene.numbers
@@ -175,6 +184,12 @@ class Rh20t:
         if above:
             raise SourceError(f"{place}: too low; pass {above.parent}")
         return place
+
+
+def _fingerprint(texts: Mapping[str, Any], task: int, sizes: Mapping[str, Mapping[str, int]]) -> str:
+    text = json.dumps(texts.get(f"task_{task:04}"), sort_keys=True)
+    words = (f"{name}/{path} {size}" for name, found in sizes.items() for path, size in found.items())
+    return files.fingerprint_of_sizes([], text, *words)
 
 
 def _cfg_and_task(scene: Scene) -> tuple[int, int]:

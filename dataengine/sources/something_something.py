@@ -59,19 +59,23 @@ class SomethingSomething:
             sizes = ((i, _size(place, entry)) for i, entry in enumerate(entries))
             for batch, num_bytes in grouped(sizes):
                 members = entries[batch[0] : batch[-1] + 1]
-                labels = (f"{entry.get('id')} {entry.get('label')}" for entry in members)
-                paths = [path for entry in members if (path := _video(place, entry))]
                 found.append(
                     Part(
                         dataset=self.name,
                         name=plain_name(f"{split}/{members[0].get('id')}"),
                         uri=str(place / VIDEOS),
                         num_bytes=num_bytes,
-                        fingerprint=files.fingerprint_of_sizes(paths, *labels),
+                        fingerprint=_fingerprint(place, members),
                         options={"split": split, "start": str(batch[0]), "stop": str(batch[-1] + 1)},
                     )
                 )
         return found
+
+    def fingerprint(self, part: Part) -> str:
+        """Look at a part's clips and labels as they are now."""
+        place = self._place()
+        entries = _entries(place).get(part.options["split"], [])
+        return _fingerprint(place, entries[int(part.options["start"]) : int(part.options["stop"])])
 
     def read(self, part: Part) -> Iterator[Episode | Reject]:
         """Decode the part's clips in order of their ids."""
@@ -135,6 +139,12 @@ def _entries(place: Path) -> dict[str, list[dict[str, Any]]]:
     if not found:
         raise SourceError(f"{place}: found neither train.json nor validation.json, expected {EXPECTED}")
     return found
+
+
+def _fingerprint(place: Path, members: list[dict[str, Any]]) -> str:
+    labels = (f"{entry.get('id')} {entry.get('label')}" for entry in members)
+    paths = [path for entry in members if (path := _video(place, entry))]
+    return files.fingerprint_of_sizes(paths, *labels)
 
 
 def _size(place: Path, entry: dict[str, Any]) -> int:

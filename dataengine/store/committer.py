@@ -64,7 +64,7 @@ class Committer:
         return {part_id: GivenUp(*how) for part_id, *how in zip(*(c.to_pylist() for c in rows.columns), strict=True)}
 
     def commit(self, receipts: Sequence[Receipt]) -> set[str]:
-        """Make receipts visible, one for each part; return the parts whose rows come from one of them.
+        """Make receipts visible, one for each part; return the parts that this call committed.
 
         A part is not returned that another command committed meanwhile, nor one whose files are gone: its receipt is
         dropped, and it has to be read again.
@@ -72,6 +72,7 @@ class Committer:
         wanted = {receipt.part_id for receipt in receipts}
         self._commit_rejects(receipts)
         num_failures = 0
+        landed, unheard = set[str](), set[str]()
         for attempt in range(MAX_TRIES):
             table = self._latest()
             done = self._ledger.read(table)
@@ -79,12 +80,14 @@ class Committer:
             todo = {i: r for i, r in todo.items() if self.receipts.missing_file(r) is None}
             if not todo:
                 self.receipts.drop(wanted)
-                return {r.part_id for r in receipts if r.fragments and self._ledger.holds(r)}
+                return landed | {r.part_id for r in receipts if r.part_id in unheard and self._ledger.holds(r)}
             try:
                 self._append(table, list(todo.values()))
+                landed |= todo.keys()
             except Exception as error:
                 # A lost race, or an answer that got lost: in both cases the ledger knows.
                 failure, self._table = error, None
+                unheard |= set() if is_conflict(error) else todo.keys()
                 if is_disk_full(error):
                     break
                 num_failures += not is_conflict(error)

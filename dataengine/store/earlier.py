@@ -14,7 +14,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from dataengine.episode import CAMERA_SLOTS
-from dataengine.errors import ChangedError
+from dataengine.errors import AlteredError
 from dataengine.schema import CANONICAL, checksum_column
 
 CHECKSUMS: Final = tuple(checksum_column(slot) for slot in CAMERA_SLOTS)
@@ -47,7 +47,7 @@ class Earlier:
         return bool(np.isin(self._ids, np.array([_number(text) for text in episode_ids], np.uint64)).any())
 
     def holds(self, row: pa.RecordBatch) -> bool:
-        """Tell whether the record of a new row is in; raise ChangedError when it is, but reads otherwise now."""
+        """Tell whether the record of a new row is in; raise AlteredError when it is, but reads otherwise now."""
         number = np.uint64(_number(row["episode_id"][0].as_py()))
         at = int(np.searchsorted(self._ids, number))
         if at == len(self._ids) or self._ids[at] != number:
@@ -56,7 +56,7 @@ class Earlier:
         for name in COMPARED:
             is_unknown = name in CHECKSUMS and not stored[name][0].is_valid  # from before there were any
             if not is_unknown and stored[name][0].as_py() != row[name][0].as_py():
-                raise ChangedError(
+                raise AlteredError(
                     f"record '{row['source_record'][0].as_py()}' is in the corpus and reads otherwise now ({name}); "
                     "ingest into a new corpus to take the new version"
                 )

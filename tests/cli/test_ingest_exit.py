@@ -34,7 +34,44 @@ def test_some_that_came_in_is_a_success_unless_strict_and_a_finished_ingest_stay
     assert said.code == 0
     assert "3 x bad record" in said.out
     assert villa(*words).code == 0
-    assert villa(*words, "--strict").code == 1
+    for _ in range(2):
+        said = villa(*words, "--strict")
+        assert said.code == 1
+        assert said.out.splitlines()[1:] == [
+            "rejected: 1 parts, 0 records; see rejects.lance",
+            "  3 x bad record (the first: part000/0)",
+            "--strict: 3 rejects of npz, now or before; mend what is named above, then the same command reads it again",
+        ]
+
+
+def test_a_finished_corpus_with_bad_records_tells_strict_which(villa, raw, tmp_path):
+    (raw / "part000.bad").write_text("1")
+    words = ("ingest", SOURCE, raw, "--corpus", tmp_path / "corpus", "--workers", 1)
+    assert villa(*words).code == 0
+    said = villa(*words, "--strict")
+    assert said.code == 1
+    assert said.out.splitlines()[1:3] == [
+        "rejected by an earlier run; see rejects.lance:",
+        "  1 x bad record (part000/0)",
+    ]
+    assert said.out.splitlines()[3].startswith("--strict: 1 rejects of npz")
+
+
+@pytest.mark.parametrize(
+    "place", ["photos", "photos/a.jpg", "photos/a.jpg/corpus", "raw/corpus", "good/inner", "good@s"]
+)
+def test_a_dry_run_refuses_what_the_run_refuses_and_writes_nothing(villa, raw, tmp_path, place):
+    (tmp_path / "photos").mkdir()
+    (tmp_path / "photos/a.jpg").write_text("a holiday")
+    words = ("ingest", SOURCE, raw, "--workers", 1, "--corpus")
+    if place.startswith("good"):
+        assert villa(*words, tmp_path / "good").code == 0
+        assert villa("corpus", "snapshot", tmp_path / "good", "s").code == 0
+    before = sorted(tmp_path.rglob("*"))
+    dry, real = (villa(*words, tmp_path / place, *more) for more in (["--dry-run"], []))
+    assert (dry.code, real.code) == (2, 2)
+    assert dry.line == real.line
+    assert sorted(tmp_path.rglob("*")) == before
 
 
 def test_nothing_at_all_is_a_failure_also_to_a_machine(villa, raw, tmp_path):

@@ -134,6 +134,11 @@ class RldsSource(ABC):
             for shard in shards
         ]
 
+    def fingerprint(self, part: Part) -> str:
+        """Look at a part's shard as it is now."""
+        found = (shard for shard in rlds.shards(self.root) if shard.uri == part.uri)
+        return next(map(_fingerprint, found), "missing")
+
     def read(self, part: Part) -> Iterator[Episode | Reject]:
         """Yield the shard's episodes in the order of its records."""
         if remote.entry(part.uri) is None:

@@ -72,8 +72,14 @@ class Auto(RldsSource):
                 f"(or villa sources --propose {self.root} --out mapping.yaml), finish it, add --mapping mapping.yaml",
                 draft=self.proposal(),
             )
-        digest = stable_id(self.rules.model_dump_json())
-        return [replace(part, fingerprint=stable_id(part.fingerprint, digest)) for part in super().parts()]
+        return [replace(part, fingerprint=self._with_mapping(part.fingerprint)) for part in super().parts()]
+
+    def fingerprint(self, part: Part) -> str:
+        """Look at a part's shard as it is now; the mapping stays what it was."""
+        return self._with_mapping(super().fingerprint(part))
+
+    def _with_mapping(self, fingerprint: str) -> str:
+        return stable_id(fingerprint, stable_id(self._rules().model_dump_json()))
 
     def convert(self, steps: Steps) -> Motion:
         """Put side by side what the mapping names."""
