@@ -143,6 +143,23 @@ def test_a_picture_that_does_not_decode_stops_no_training_and_a_rule_leaves_it_o
     assert villa("export", "lerobot", corpus.uri, tmp_path / "kept").code == 0
 
 
+@pytest.mark.parametrize("more", [[], ["--dry-run"]])
+def test_an_ingest_says_first_where_nothing_can_be_written(villa, tmp_path, more):
+    write_parts(tmp_path / "raw", 2)
+    words = ("ingest", NPZ, tmp_path / "raw", "--workers", 1, "--corpus")
+    assert villa(*words, tmp_path / "copy/begun").code == 0
+    write_parts(tmp_path / "raw", 3)
+    (tmp_path / "disk").mkdir()
+    with mounted(tmp_path / "disk", "--bind", tmp_path / "copy"):
+        subprocess.run(["mount", "-o", "remount,bind,ro", tmp_path / "disk"], check=True)
+        said = villa(*words, tmp_path / "disk/new", *more)
+        assert (said.code, f"nothing can be written in {tmp_path / 'disk'}" in said.line) == (2, True)
+        said = villa(*words, tmp_path / "disk/begun", *more)
+        assert (said.code, "can only be read here" in said.line) == (2, True)
+        (tmp_path / "raw/part002.npz").unlink()
+        assert villa(*words, tmp_path / "disk/begun", *more).code == 0  # nothing to do
+
+
 @pytest.mark.parametrize("command", ["ingest", "curate", "stats", "label", "shard", "export", "train"])
 def test_a_full_disk_is_said_in_one_line_and_the_command_goes_on(villa, made, tmp_path, command):
     disk, measured = tmp_path / "disk", shutil.copytree(made / "corpus", tmp_path / "measured")

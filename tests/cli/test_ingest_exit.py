@@ -40,7 +40,8 @@ def test_some_that_came_in_is_a_success_unless_strict_and_a_finished_ingest_stay
         assert said.out.splitlines()[1:] == [
             "rejected: 1 parts, 0 records; see rejects.lance",
             "  3 x bad record (the first: part000/0)",
-            "--strict: 3 rejects of npz, now or before; mend what is named above, then the same command reads it again",
+            "--strict accepts no rejects, found 3 of npz, now or before; "
+            "mend what is named above, then the same command reads it again",
         ]
 
 
@@ -54,7 +55,7 @@ def test_a_finished_corpus_with_bad_records_tells_strict_which(villa, raw, tmp_p
         "rejected by an earlier run; see rejects.lance:",
         "  1 x bad record (part000/0)",
     ]
-    assert said.out.splitlines()[3].startswith("--strict: 1 rejects of npz")
+    assert said.out.splitlines()[3].startswith("--strict accepts no rejects, found 1 of npz")
 
 
 @pytest.mark.parametrize(
