@@ -189,6 +189,13 @@ def test_a_file_of_the_user_over_one_of_ours_is_neither_replaced_nor_deleted(vil
     assert villa(*line).code == 0
 
 
+@pytest.mark.parametrize("name", ["curate", "probe", "lam report", "train lam", "train act", "export lerobot"])
+def test_the_same_command_again_takes_its_own_files_for_its_own(villa, made, tmp_path, name):
+    for _ in range(2):
+        said = villa(*commands(made, tmp_path / "out")[name])
+        assert said.code == 0, said.err
+
+
 def test_a_file_of_the_user_under_a_listed_name_that_was_never_written_stays(villa, made, tmp_path):
     out, line = tmp_path / "out", commands(made, tmp_path / "out")["train lam"]
     assert villa(*line, "--set", "steps=3", "--set", "max_minutes=1e-6").code == 0
