@@ -14,13 +14,13 @@ from pathlib import Path
 import numpy as np
 from claims import Claim, say
 
+from dataengine.curation.episode_rows import NUMBER_COLUMNS, rows_of
+from dataengine.curation.stage import MeasuresNumbers
 from dataengine.episode import Episode
-from dataengine.episode_rows import NUMBER_COLUMNS, rows_of
-from dataengine.protocols import MeasuresNumbers
 from dataengine.store import Corpus, add_episodes
 from dataengine.texts import whole_episode
 from pipelines.curate import CurateConfig, run
-from pipelines.curate_recipe import load_recipe
+from pipelines.curate.recipe import load_recipe
 
 PART_EPISODES = 2500
 BODIES = (("widowx", 5.0, "eef_delta", 7), ("sawyer", 20.0, "eef_delta", 7), ("ur5", 10.0, "eef_pose", 7))

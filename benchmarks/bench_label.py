@@ -22,12 +22,12 @@ from matplotlib import cbook
 from PIL import Image
 
 from dataengine.store import Corpus
-from dataengine.store.add import add_episodes
-from dataengine.windows import steps_per_latent
+from dataengine.store.commit.add import add_episodes
+from dataengine.windows.window import steps_per_latent
 from models.lam import Lam, LamConfig
 from models.weights import load_lam, save_model
-from pipelines.encode import FRAMES_AT_ONCE, Wanted, cut_windows, windows_at_once
 from pipelines.label import LabelConfig, run
+from pipelines.label.encode import FRAMES_AT_ONCE, Wanted, cut_windows, windows_at_once
 from pipelines.training.frames import decode_into
 
 NUM_FRAMES = 8

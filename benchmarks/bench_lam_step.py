@@ -25,7 +25,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from models.batch import LamBatch
 from models.lam import Lam, LamConfig
-from pipelines.training.lam import TrainLamConfig
+from pipelines.training.lam.lam import TrainLamConfig
 from pipelines.training.loading import Seconds
 from pipelines.training.ranks import Ranks
 from pipelines.training.trainer import Trainer

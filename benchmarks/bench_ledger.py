@@ -25,13 +25,14 @@ from lance.fragment import write_fragments
 
 from dataengine.episode import CameraFrames, Episode, Part, stable_id
 from dataengine.progress import Task
-from dataengine.store import Committer, Corpus, Staging, compaction, stage_part
+from dataengine.store import Committer, Corpus, Staging, stage_part
 from dataengine.store.registry import register
 from dataengine.store.tables import EPISODES, FILE_VERSION
+from dataengine.store.upkeep import compaction
 from dataengine.texts import whole_episode
-from pipelines.ingest import IngestConfig
-from pipelines.ingest_jobs import plan
-from pipelines.ingest_run import COMMIT_PARTS
+from pipelines.ingest.config import IngestConfig
+from pipelines.ingest.engine import COMMIT_PARTS
+from pipelines.ingest.jobs import plan
 
 PER_PART = 10
 AT_FIRST = 1_000

@@ -14,10 +14,10 @@ from pathlib import Path
 import numpy as np
 from claims import Claim, last_line, say
 
-from dataengine import stats, stats_table
 from dataengine.episode import Episode
 from dataengine.store import Corpus, add_episodes
 from dataengine.texts import whole_episode
+from dataengine.windows import stats, stats_table
 from pipelines.stats import StatsConfig, run
 
 PART_EPISODES = 2500

@@ -12,7 +12,8 @@ from pathlib import Path
 import numpy as np
 import simplejpeg
 
-from dataengine.formats import jpeg, video
+from dataengine.formats import jpeg
+from dataengine.formats.video import video
 
 FRAME_SIZE = 256
 NUM_FRAMES = 90

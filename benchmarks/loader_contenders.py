@@ -52,9 +52,9 @@ def bare() -> Iterator[Any]:
 
 
 def ours(place: str) -> Iterator[Any]:
-    from dataengine.mixture import WindowSampler
-    from dataengine.normalize import Normalizer
-    from dataengine.windows import WindowSpec
+    from dataengine.windows.mixture import WindowSampler
+    from dataengine.windows.normalize import Normalizer
+    from dataengine.windows.window import WindowSpec
     from pipelines.training import data
     from pipelines.training.batches import LamBatches
     from pipelines.training.frames import Buffers, Frames

@@ -16,7 +16,7 @@ from PIL import Image
 
 from dataengine.episode import CameraFrames, Episode
 from dataengine.store import Corpus
-from dataengine.store.add import add_episodes
+from dataengine.store.commit.add import add_episodes
 from dataengine.texts import whole_episode
 from pipelines import export, shard, stats
 

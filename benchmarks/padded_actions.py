@@ -28,9 +28,9 @@ ROOT = Path(__file__).parents[1]
 
 def record(out: Path) -> None:
     """Let the scripted experts play; write the first attempts as RLDS and ingest them."""
-    from pipelines.recording import attempt, rlds
-    from pipelines.simulators._workers import run_jobs
-    from pipelines.simulators.metaworld import Metaworld
+    from pipelines.evaluation.recording import attempt, rlds
+    from pipelines.evaluation.simulators._workers import run_jobs
+    from pipelines.evaluation.simulators.metaworld import Metaworld
 
     for task in TASKS:
         if not (out / "unseen" / f"{task}.npz").exists():
@@ -45,7 +45,7 @@ def record(out: Path) -> None:
 
 
 def _write(out: Path) -> None:
-    from pipelines.recording import rlds
+    from pipelines.evaluation.recording import rlds
 
     rlds.write_metaworld(sorted((out / "attempts").glob("*.npz")), out / "rlds", 1)
 
@@ -81,7 +81,7 @@ def train_and_play(out: Path, arm: str, seed: int) -> dict[int, list[bool]]:
 
 
 def _solved(failed: list[int]) -> list[bool]:
-    from pipelines.simulators._base import EVAL_SEEDS_FROM
+    from pipelines.evaluation.simulators._base import EVAL_SEEDS_FROM
 
     return [EVAL_SEEDS_FROM + i not in failed for i in range(STARTS)]
 
@@ -90,10 +90,10 @@ def way_on(out: Path, arm: str, seed: int) -> float:
     """Metres that the policy means to go from the last frame of unseen demonstrations, averaged."""
     import simplejpeg
 
-    from pipelines.policy import ActPolicy
-    from pipelines.recording import attempt
-    from pipelines.simulators._base import Observation
-    from pipelines.simulators.metaworld import Metaworld
+    from pipelines.evaluation.policy import ActPolicy
+    from pipelines.evaluation.recording import attempt
+    from pipelines.evaluation.simulators._base import Observation
+    from pipelines.evaluation.simulators.metaworld import Metaworld
 
     policy = ActPolicy.load(out / f"{arm}-{seed}")
     seen, said = [], []

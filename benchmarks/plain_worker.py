@@ -8,7 +8,7 @@ from dataengine.protocols import Source
 from dataengine.runners.attempts import Limits
 from dataengine.runners.worker import read_part
 from dataengine.store import Corpus, Staging
-from dataengine.store.receipts import Receipt
+from dataengine.store.commit.receipts import Receipt
 from dataengine.store.registry import register
 
 RUN_ID = "bench"

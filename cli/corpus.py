@@ -19,7 +19,7 @@ Place = Annotated[str, typer.Argument(metavar="CORPUS", help="Folder or URI of t
 @command(corpus, "corpus info", example="villa corpus info runs/corpus")
 def info(place: Place) -> "Report":
     """Tell a corpus's tables, versions, columns, labels, rejects and the commands that wrote it."""
-    from pipelines import corpus as pipeline
+    from pipelines.corpus import health as pipeline
 
     return pipeline.info(pipeline.CorpusConfig(corpus=place))
 
@@ -34,7 +34,7 @@ def verify(
 
     Of each camera of each episode one frame is decoded, unless --deep.
     """
-    from pipelines import corpus as pipeline
+    from pipelines.corpus import health as pipeline
 
     return pipeline.verify(pipeline.VerifyConfig(corpus=place, deep=deep, workers=workers))
 
@@ -54,7 +54,7 @@ def compact(
 
     Rows, labels and snapshots stay as they are. Without --older-than nothing is removed.
     """
-    from pipelines import corpus_compact as pipeline
+    from pipelines.corpus import compact as pipeline
 
     words = {"corpus": place, "older_than": older_than, "dry_run": dry_run}
     return pipeline.run(settings.fill(pipeline.CompactConfig, **words))
@@ -76,7 +76,7 @@ def snapshot(
 
     Every command that reads a corpus reads it as CORPUS@NAME. A mixture that is pinned with it is what trainings draw.
     """
-    from pipelines import corpus_versions as pipeline
+    from pipelines.corpus import versions as pipeline
 
     if (name is None) != show:
         raise ValueError("NAME is missing or too much: give either a NAME for a new snapshot or --list")
@@ -96,6 +96,6 @@ def diff(
     after: Annotated[str, typer.Argument(metavar="B", help="The same; A is compared with it.")],
 ) -> "Report":
     """Tell what changed from one state to another: episodes, columns, and what curation decided, by dataset."""
-    from pipelines import corpus_versions as pipeline
+    from pipelines.corpus import versions as pipeline
 
     return pipeline.diff(place, before, after)

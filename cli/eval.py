@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     app,
     "eval",
     example="villa eval runs/act --simulator metaworld --task button-press-topdown --task window-close --episodes 20",
-    configs=["pipelines.evaluate:EvalConfig"],
+    configs=["pipelines.evaluation.evaluate:EvalConfig"],
 )
 def evaluate(
     policy: Annotated[str, typer.Argument(help="Folder of the trained policy.")],
@@ -31,7 +31,7 @@ def evaluate(
     device: Annotated[str | None, typer.Option(help="`cpu`, `cuda` ...; by default the best there is.")] = None,
 ) -> "Report":
     """Run a policy in a simulator, on starts that training never saw; successes with Wilson intervals."""
-    from pipelines import evaluate as pipeline
+    from pipelines.evaluation import evaluate as pipeline
 
     return pipeline.run(
         settings.fill(

@@ -42,7 +42,7 @@ def lerobot(
     Numbers are equal to the last bit, frames go through the video codec. Kill it and run the same command again: it
     goes on where it was.
     """
-    from pipelines import export as pipeline
+    from pipelines.export import lerobot as pipeline
 
     words = {"corpus": corpus, "out": out, "datasets": dataset or None, "where": where, "fps": fps, "codec": codec}
     words |= {"workers": workers, "dry_run": dry_run or None, "kept_only": False if all_ else None}
@@ -53,7 +53,7 @@ def lerobot(
     export,
     "export lam",
     example="villa export lam runs/lam runs/lam-released",
-    configs=["pipelines.export_lam:ExportLamConfig"],
+    configs=["pipelines.export.lam:ExportLamConfig"],
 )
 def lam(
     lam: Annotated[Path, typer.Argument(help="Folder of the latent action model.")],
@@ -64,6 +64,6 @@ def lam(
 
     The architecture must be theirs (preset `paper`, of any size); a proprio forward model stays behind.
     """
-    from pipelines import export_lam as pipeline
+    from pipelines.export import lam as pipeline
 
     return pipeline.run(settings.fill(pipeline.ExportLamConfig, lam=lam, out=out))

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     example="villa ingest openx/metaworld ~/data/metaworld/1.0.0 --corpus runs/corpus\n"
     "villa ingest agibot ~/data/agibot --corpus runs/corpus --engine ray --unit segment --set frame_size=224\n"
     "villa ingest --plan villa-x --data ~/data --corpus runs/corpus --dry-run",
-    configs=["pipelines.ingest:IngestConfig", "pipelines.ingest_plan:PlanConfig"],
+    configs=["pipelines.ingest:IngestConfig", "pipelines.ingest.plan:PlanConfig"],
 )
 def ingest(
     settings: Settings,
@@ -40,7 +40,7 @@ def ingest(
     on where it was. Some sources have options of their own, `villa sources NAME` lists them: `--unit segment`.
     """
     from pipelines import ingest as pipeline
-    from pipelines import ingest_plan
+    from pipelines.ingest import plan as ingest_plan
 
     words: dict[str, Any] = {"corpus": corpus, "engine": engine, "workers": workers}
     words |= {"strict": strict or None, "dry_run": dry_run or None}

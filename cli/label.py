@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     example="villa label runs/corpus --lam runs/lam\n"
     "villa label runs/corpus --lam runs/lam --engine ray --name base\n"
     "villa label --video clips/ kitchen.mp4 --lam runs/lam --out latents.npz",
-    configs=["pipelines.label:LabelConfig", "pipelines.label_video:LabelVideoConfig"],
+    configs=["pipelines.label:LabelConfig", "pipelines.label.video:LabelVideoConfig"],
 )
 def label(
     settings: Settings,
@@ -40,7 +40,7 @@ def label(
     if video:
         if engine:
             raise typer.BadParameter("--engine is for a corpus; videos are decoded side by side in this process")
-        from pipelines import label_video
+        from pipelines.label import video as label_video
 
         places = [*video, *(corpus or [])]
         return label_video.run(settings.fill(label_video.LabelVideoConfig, videos=places, out=out, **words))

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     example="villa probe runs/corpus --lam runs/lam --lam runs/lam-no-proprio\n"
     "villa probe runs/corpus --out runs/probe --lam without=runs/without-0 --lam without=runs/without-1 "
     "--lam with=runs/with-0 --lam with=runs/with-1",
-    configs=["pipelines.probe:ProbeConfig"],
+    configs=["pipelines.analysis.probe.probe:ProbeConfig"],
 )
 def probe(
     corpus: Annotated[str, typer.Argument(help="Corpus to probe on; its held-out episodes are used.")],
@@ -34,6 +34,6 @@ def probe(
     Later models are compared with the first. Models that differ by the seed of their training alone share a TITLE: they
     form an arm, arms are compared seed by seed, and intervals are over those seeds.
     """
-    from pipelines import probe as pipeline
+    from pipelines.analysis.probe import probe as pipeline
 
     return pipeline.run(settings.fill(pipeline.ProbeConfig, corpus=corpus, lams=lam or None, out=out))

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, Union, get_args, get_
 from cli.contract import COMMANDS
 from dataengine.errors import DataEngineError
 from dataengine.report import Report
-from pipelines.output_folder import refuse_place
+from pipelines.output.folder import refuse_place
 
 if TYPE_CHECKING:
     from pydantic import BaseModel
@@ -20,21 +20,21 @@ if TYPE_CHECKING:
 CONFIGS = {
     "villa demo": ("pipelines.demo:DemoConfig",),
     "villa ingest": ("pipelines.ingest:IngestConfig",),
-    "villa ingest --plan": ("pipelines.ingest_plan:PlanConfig",),
+    "villa ingest --plan": ("pipelines.ingest.plan:PlanConfig",),
     "villa curate": ("pipelines.curate:CurateConfig",),
     "villa stats": ("pipelines.stats:StatsConfig",),
-    "villa train lam": ("pipelines.training.lam:TrainLamConfig", "models.lam.config:LamConfig"),
-    "villa train act": ("pipelines.training.act:TrainActConfig", "models.act.config:ActConfig"),
-    "villa train world": ("pipelines.training.world:TrainWorldConfig", "models.world:WorldConfig"),
+    "villa train lam": ("pipelines.training.lam.lam:TrainLamConfig", "models.lam.config:LamConfig"),
+    "villa train act": ("pipelines.training.act.act:TrainActConfig", "models.act.config:ActConfig"),
+    "villa train world": ("pipelines.training.world.world:TrainWorldConfig", "models.world:WorldConfig"),
     "villa label": ("pipelines.label:LabelConfig",),
-    "villa label --video": ("pipelines.label_video:LabelVideoConfig",),
-    "villa lam report": ("pipelines.lam_report:LamReportConfig",),
+    "villa label --video": ("pipelines.label.video:LabelVideoConfig",),
+    "villa lam report": ("pipelines.analysis.lam_report.lam_report:LamReportConfig",),
     "villa shard": ("pipelines.shard:ShardConfig",),
-    "villa shard --verify": ("pipelines.shard_verify:VerifyShardsConfig",),
+    "villa shard --verify": ("pipelines.shard.verify:VerifyShardsConfig",),
     "villa export lerobot": ("pipelines.export:ExportConfig",),
-    "villa export lam": ("pipelines.export_lam:ExportLamConfig",),
-    "villa probe": ("pipelines.probe:ProbeConfig",),
-    "villa eval": ("pipelines.evaluate:EvalConfig",),
+    "villa export lam": ("pipelines.export.lam:ExportLamConfig",),
+    "villa probe": ("pipelines.analysis.probe.probe:ProbeConfig",),
+    "villa eval": ("pipelines.evaluation.evaluate:EvalConfig",),
 }
 """Settings of each command that takes `--config` and `--set`; a second class is what `model.<key>` reaches."""
 
@@ -159,7 +159,8 @@ def sources() -> str:
     from pipelines.sources import run as list_sources
 
     parts = [
-        MADE + "# Sources\n\nWhat `villa ingest SOURCE ROOT` reads; each is one file below `dataengine/sources`.\n"
+        MADE
+        + "# Sources\n\nWhat `villa ingest SOURCE ROOT` reads; each is one file or folder of `dataengine/sources`.\n"
     ]
     rows = [
         (

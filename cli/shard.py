@@ -33,7 +33,7 @@ def shard(
     if verify:
         if out or latent or mixture or dry_run:
             raise typer.BadParameter("--verify takes a folder of shards and nothing else")
-        from pipelines import shard_verify
+        from pipelines.shard import verify as shard_verify
 
         return shard_verify.run(settings.fill(shard_verify.VerifyShardsConfig, shards=corpus))
     from pipelines import shard as pipeline

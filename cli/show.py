@@ -23,6 +23,6 @@ def show(
     frames: Annotated[int, typer.Option(min=1, max=64, help="Frames of the picture, evenly spaced.")] = 12,
 ) -> "Report":
     """Show what a corpus holds; with an episode, its facts, instruction and ranges, and a picture of it."""
-    from pipelines import show as pipeline
+    from pipelines.corpus import show as pipeline
 
     return pipeline.run(pipeline.ShowConfig(corpus=corpus, episode=episode, out=out, frames=frames))

@@ -25,7 +25,7 @@ Device = Annotated[str | None, typer.Option(help="`cpu`, `cuda` ...; by default 
     train,
     "train lam",
     example="villa train lam runs/corpus --out runs/lam --preset tiny --batch-size 32",
-    configs=["pipelines.training.lam:TrainLamConfig"],
+    configs=["pipelines.training.lam.lam:TrainLamConfig"],
 )
 def lam(
     data: Annotated[str, typer.Argument(help=f"{DATA}, to train on.")],
@@ -39,7 +39,7 @@ def lam(
 
     A killed run continues to the same losses when the same command is given again.
     """
-    from pipelines.training import lam as pipeline
+    from pipelines.training.lam import lam as pipeline
 
     return pipeline.run(
         settings.fill(pipeline.TrainLamConfig, data=data, out=out, preset=preset, steps=steps, device=device)
@@ -51,7 +51,7 @@ def lam(
     "train act",
     example="villa train act runs/shards --out runs/act --preset tiny --model.horizon 8\n"
     "villa train act runs/corpus --out runs/act-plain --no-use-latent",
-    configs=["pipelines.training.act:TrainActConfig"],
+    configs=["pipelines.training.act.act:TrainActConfig"],
 )
 def act(
     data: Annotated[str, typer.Argument(help=f"{DATA}, to train on, with latent actions unless `--no-use-latent`.")],
@@ -68,7 +68,7 @@ def act(
 
     A killed run continues to the same losses when the same command is given again.
     """
-    from pipelines.training import act as pipeline
+    from pipelines.training.act import act as pipeline
 
     return pipeline.run(
         settings.fill(pipeline.TrainActConfig, data=data, out=out, preset=preset, steps=steps, device=device)
@@ -79,7 +79,7 @@ def act(
     train,
     "train world",
     example="villa train world runs/corpus --lam runs/lam --out runs/world --preset tiny",
-    configs=["pipelines.training.world:TrainWorldConfig"],
+    configs=["pipelines.training.world.world:TrainWorldConfig"],
 )
 def world(
     data: Annotated[str, typer.Argument(help=f"{DATA}, to train on, with latent actions.")],
@@ -97,7 +97,7 @@ def world(
     `--set level=0` trains nothing and judges the latent action model's own painter instead. A killed run continues to
     the same losses when the same command is given again.
     """
-    from pipelines.training import world as pipeline
+    from pipelines.training.world import world as pipeline
 
     return pipeline.run(
         settings.fill(pipeline.TrainWorldConfig, data=data, out=out, lam=lam, preset=preset, steps=steps, device=device)

@@ -16,7 +16,7 @@ import models
 import pipelines
 from dataengine.config import Config as DataConfig
 from models.config import Config as ModelConfig
-from pipelines.ingest import IngestConfig
+from pipelines.ingest.config import IngestConfig
 from pipelines.training.settings import LoopConfig
 
 ANY_INTEGER: dict[str, str] = {
@@ -32,7 +32,7 @@ def all_configs() -> list[type[BaseModel]]:
             try:
                 importlib.import_module(module.name)
             except ImportError as error:  # a simulator that is not installed
-                assert module.name.startswith("pipelines.simulators"), error
+                assert module.name.startswith("pipelines.evaluation.simulators"), error
     waiting: list[type[BaseModel]] = [DataConfig, ModelConfig]
     found = []
     while waiting:

@@ -14,10 +14,10 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
-from pipelines.recording import attempt, rlds, something_something
-from pipelines.recording.record import _log_to
-from pipelines.simulators._base import simulator_class
-from pipelines.simulators._workers import run_jobs
+from pipelines.evaluation.recording import attempt, rlds, something_something
+from pipelines.evaluation.recording.record import _log_to
+from pipelines.evaluation.simulators._base import simulator_class
+from pipelines.evaluation.simulators._workers import run_jobs
 
 HERE = Path(__file__).parent
 METAWORLD = (

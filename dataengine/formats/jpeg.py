@@ -1,7 +1,7 @@
 """Frames at rest are JPEG: made once, passed through where they already fit.
 
 A JPEG within `frame_size` keeps its bytes. Anything larger is scaled once to `frame_size` square, whatever its aspect,
-by swscale's area filter, the same that `video.py` uses: two resizers in one corpus would be a difference between
+by swscale's area filter, the same that `video/video.py` uses: two resizers in one corpus would be a difference between
 datasets that a model can see. Whatever has to be encoded gets quality 92 and 4:2:0.
 
 Publishers ship JPEG and PNG, and nothing else is opened: other decoders of PIL run programs, or were never meant for

@@ -9,7 +9,7 @@ from dataengine.episode import Part, Reject
 from dataengine.errors import CorpusError
 from dataengine.guard import share_gb
 from dataengine.runners.worker import Failure, Outcome
-from dataengine.store.receipts import Receipt
+from dataengine.store.commit.receipts import Receipt
 
 WORKER_DIED = "WorkerDied"
 MAX_STALLS = 2

@@ -18,8 +18,8 @@ from dataengine.protocols import PartReader
 from dataengine.runners.attempts import Attempt, Attempts, Limits
 from dataengine.runners.interrupts import ignore_interrupts, starting_workers
 from dataengine.runners.worker import read_part
-from dataengine.store.receipts import Receipt
-from dataengine.store.staging import Staging
+from dataengine.store.commit.receipts import Receipt
+from dataengine.store.commit.staging import Staging
 
 PR_SET_PDEATHSIG: Final = 1
 

@@ -32,8 +32,8 @@ from dataengine.protocols import PartReader
 from dataengine.runners.attempts import Attempt, Attempts, Limits
 from dataengine.runners.interrupts import starting_servers
 from dataengine.runners.worker import Outcome, read_part
-from dataengine.store.receipts import Receipt
-from dataengine.store.staging import Staging
+from dataengine.store.commit.receipts import Receipt
+from dataengine.store.commit.staging import Staging
 
 T = TypeVar("T")
 R = TypeVar("R")

@@ -13,8 +13,8 @@ from dataengine.errors import LimitError, is_disk_full
 from dataengine.guard import little_memory, share_gb, too_much
 from dataengine.protocols import PartReader
 from dataengine.reading import digest, is_certain, one_line, told_of_progress
-from dataengine.store.receipts import Receipt
-from dataengine.store.staging import ReadError, Staging, stage_part
+from dataengine.store.commit.receipts import Receipt
+from dataengine.store.commit.staging import ReadError, Staging, stage_part
 from dataengine.store.tables import say_error
 
 Blame = Literal["part", "bad part", "corpus"]

@@ -21,7 +21,8 @@ import numpy as np
 
 from dataengine.episode import Episode, Kind, Part, Reject, plain_name
 from dataengine.errors import RecordError, SourceError
-from dataengine.formats import files, json_file, video
+from dataengine.formats import files, json_file
+from dataengine.formats.video import video
 from dataengine.sources._parts import episode_or_reject, grouped
 from dataengine.texts import whole_episode
 

@@ -9,10 +9,11 @@ os.environ.setdefault("LANCE_LOG", "error")
 warnings.filterwarnings("ignore", message="lance is not fork-safe")
 
 # ruff: noqa: E402
-from dataengine.store.add import add_episodes
-from dataengine.store.committer import Committer
-from dataengine.store.corpus import Corpus
-from dataengine.store.row import StoredEpisode
-from dataengine.store.staging import Staging, stage_part
+from dataengine.store.commit.add import add_episodes
+from dataengine.store.commit.committer import Committer
+from dataengine.store.commit.staging import Staging, stage_part
+from dataengine.store.read.corpus import Corpus
+from dataengine.store.read.episode import StoredEpisode
+from dataengine.store.upkeep.verify import verify
 
-__all__ = ["Committer", "Corpus", "Staging", "StoredEpisode", "add_episodes", "stage_part"]
+__all__ = ["Committer", "Corpus", "Staging", "StoredEpisode", "add_episodes", "stage_part", "verify"]

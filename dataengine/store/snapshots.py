@@ -20,9 +20,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from dataengine.errors import CorpusError
-from dataengine.mixture import Mixture
 from dataengine.schema import SNAPSHOTS, TRIMS
 from dataengine.store.tables import SIDE_TABLES, create_tables, exists, open_table, upsert
+from dataengine.windows.mixture import Mixture
 
 KEPT: Final = "keep IS NOT FALSE"
 """Episodes that curation kept, or has not judged."""

@@ -14,7 +14,7 @@ from dataengine.errors import DataEngineError
 from pipelines.demo import data, training
 from pipelines.demo.layout import DEMO, QUICK, DemoRun
 from pipelines.demo.summary import FILE_NAME, DemoSummary, StageTime
-from pipelines.output_folder import Before, claimed, sources_at
+from pipelines.output.folder import Before, claimed, sources_at
 
 
 def _is_demo(out: Path) -> bool:

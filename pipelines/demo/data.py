@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from dataclasses import asdict
 from typing import Any
 
-from pipelines.children import run_all
+from pipelines.demo.children import run_all
 from pipelines.demo.layout import DemoRun
 from pipelines.demo.summary import (
     Curation,
@@ -26,7 +26,7 @@ PACKAGES = ("torch", "ray", "pylance", "pyarrow", "mujoco", "metaworld", "robosu
 
 def record(demo: DemoRun, summary: DemoSummary) -> None:
     """Let scripted experts play, and write what they did in publishers' layouts."""
-    from pipelines.recording.record import record as record_all
+    from pipelines.evaluation.recording.record import record as record_all
 
     summary.recorded = [Recorded(**asdict(row)) for row in record_all(demo.out / "raw", demo.scale.name)]
 
@@ -78,7 +78,7 @@ def _describe(demo: DemoRun, summary: DemoSummary) -> None:
 
 def curate(demo: DemoRun, summary: DemoSummary) -> None:
     """Judge every episode by the default recipe."""
-    from pipelines.curate_report import RuleFacts
+    from pipelines.curate.report import RuleFacts
 
     (found,) = run_all([demo.command("curate", "curate", demo.corpus, threads=2)])
     rules = [RuleFacts.model_validate(rule) for rule in found["rules"]]

@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
-from pipelines.children import Command
+from pipelines.demo.children import Command
 
 GATE_TASKS = ("button-press-topdown", "window-close", "window-open")
 """Tasks that need sight and that a small policy solves; success on them is the demo's target."""

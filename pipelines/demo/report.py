@@ -7,12 +7,12 @@ says so.
 from collections.abc import Sequence
 from pathlib import Path
 
-from pipelines import charts, page
 from pipelines.demo import report_data as data
 from pipelines.demo import report_models as models
 from pipelines.demo.layout import GATE_TASKS
 from pipelines.demo.summary import DemoSummary, Evaluated
-from pipelines.evaluate import wilson
+from pipelines.evaluation.evaluate import wilson
+from pipelines.html import charts, page
 
 
 def render(run_dir: Path) -> Path:

@@ -1,8 +1,8 @@
 """The data half of the demo's page: recordings, corpus, curation, labels and shards."""
 
-from pipelines import page
-from pipelines.curate_report import told_together
+from pipelines.curate.report import told_together
 from pipelines.demo.summary import DemoSummary
+from pipelines.html import page
 from pipelines.text_table import human_bytes
 
 LABELS = (

@@ -5,8 +5,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from pipelines import charts, page
 from pipelines.demo.summary import ActRun, DemoSummary, LamRun
+from pipelines.html import charts, page
 
 LAM_CURVES = {
     "visual_over_copy": "Error of the next frame, as a share of copying",

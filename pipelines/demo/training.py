@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Any
 
-from pipelines.children import run_all
+from pipelines.demo.children import run_all
 from pipelines.demo.layout import DemoRun
 from pipelines.demo.summary import (
     ActRun,
@@ -169,7 +169,7 @@ def act(demo: DemoRun, summary: DemoSummary) -> None:
 
 def plan(demo: DemoRun, summary: DemoSummary) -> None:
     """Render what the policy intends in episodes that it never saw."""
-    from pipelines.plan import PlanConfig, run
+    from pipelines.evaluation.plan import PlanConfig, run
 
     config = PlanConfig(
         policy=str(demo.act(use_latent=True)),

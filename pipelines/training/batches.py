@@ -12,8 +12,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from dataengine.normalize import Normalizer
-from dataengine.windows import Window
+from dataengine.windows.normalize import Normalizer
+from dataengine.windows.window import Window
 from models.batch import ActBatch, LamBatch
 from pipelines.training.frames import Buffers, Frames
 from pipelines.training.observation import Body, Instant, Observer, vector_transforms

@@ -11,13 +11,13 @@ import numpy as np
 
 from dataengine.config import Config
 from dataengine.errors import DataEngineError
-from dataengine.mixture import Mixture
-from dataengine.normalize import Normalizer, by_body
-from dataengine.shard_folder import ShardFolder
-from dataengine.shard_manifest import MANIFEST, PLAN
-from dataengine.shards import ShardReader, is_shards
-from dataengine.stats import EmbodimentStatistics
-from dataengine.windows import EpisodeInfo, EpisodeReader, LatentInfo, is_held_out
+from dataengine.shards.folder import ShardFolder
+from dataengine.shards.manifest import MANIFEST, PLAN
+from dataengine.shards.reader import ShardReader, is_shards
+from dataengine.windows.mixture import Mixture
+from dataengine.windows.normalize import Normalizer, by_body
+from dataengine.windows.stats import EmbodimentStatistics
+from dataengine.windows.window import EpisodeInfo, EpisodeReader, LatentInfo, is_held_out
 
 C = TypeVar("C", bound=Config)
 
@@ -32,7 +32,7 @@ def open_reader(place: str) -> EpisodeReader:
             f"random; copy the folder to a local disk and give that"
         )
     from dataengine.store import Corpus
-    from dataengine.store.reader import TableReader
+    from dataengine.store.read.reader import TableReader
 
     return TableReader(Corpus.open(place))
 

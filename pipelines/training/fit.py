@@ -6,9 +6,9 @@ from typing import Any
 
 import torch
 
-from dataengine.mixture import WindowSampler
-from dataengine.windows import WindowSpec
-from pipelines.mixture_recipe import describe
+from dataengine.windows.mixture import WindowSampler
+from dataengine.windows.window import WindowSpec
+from pipelines.recipes.mixture import describe
 from pipelines.training import data, memory
 from pipelines.training.loading import Loader, num_ahead
 from pipelines.training.ranks import join, pick_device

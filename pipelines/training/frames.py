@@ -14,7 +14,7 @@ import torch
 from numpy.typing import NDArray
 from PIL import Image
 
-from dataengine.windows import EpisodeReader, Jpeg, Window
+from dataengine.windows.window import EpisodeReader, Jpeg, Window
 
 CHUNK = 8
 """Pictures that a thread decodes at once: below that the hand-over costs more than it wins."""

@@ -8,8 +8,8 @@ from dataclasses import dataclass, field
 from typing import Generic, Protocol, TypeVar
 
 from dataengine.errors import DataEngineError
-from dataengine.mixture import WindowSampler
-from dataengine.windows import EpisodeReader, Window, WindowSpec, cut_window
+from dataengine.windows.mixture import WindowSampler
+from dataengine.windows.window import EpisodeReader, Window, WindowSpec, cut_window
 from models.batch import ActBatch, LamBatch, WorldBatch
 from pipelines.training.frames import Buffers, Frames
 

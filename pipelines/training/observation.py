@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from dataengine.errors import DataEngineError
-from dataengine.normalize import Column, Normalizer
+from dataengine.windows.normalize import Column, Normalizer
 from models.batch import Observation
 from pipelines.training.tokenizer import Tokenizer
 

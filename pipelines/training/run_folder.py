@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from models.weights import CONFIG_NAME, WEIGHTS_NAME, read_config
-from pipelines.output_folder import Before, claimed, sources_at
+from pipelines.output.folder import Before, claimed, sources_at
 from pipelines.training import checkpoint
 
 FILES = ("checkpoints/", "tensorboard/", "metrics.jsonl", CONFIG_NAME, WEIGHTS_NAME, "report.json")

@@ -10,10 +10,10 @@ from pydantic import Field
 from torch import nn
 
 from dataengine.config import MOST, MOST_WORKERS
-from dataengine.mixture import Mixture
 from dataengine.report import Report
-from dataengine.windows import EpisodeInfo, EpisodeReader, WindowSpec
-from pipelines.mixture_recipe import NamedMixture
+from dataengine.windows.mixture import Mixture
+from dataengine.windows.window import EpisodeInfo, EpisodeReader, WindowSpec
+from pipelines.recipes.mixture import NamedMixture
 from pipelines.training import data
 from pipelines.training.frames import Buffers
 from pipelines.training.loading import Batches, num_buffers

@@ -5,10 +5,10 @@ from dataclasses import dataclass
 from typing import Any
 
 import pytest
-from made_corpus import human_clip, make_corpus, robot_episode
 
 from cli.app import app
 from cli.contract import invoke
+from tests.support.corpora import human_clip, make_corpus, robot_episode
 
 
 @dataclass(frozen=True)

@@ -6,10 +6,10 @@ from importlib import metadata
 
 import numpy as np
 import pytest
-from made_corpus import make_corpus, robot_episode
 from PIL import Image
 
 from pipelines import doctor
+from tests.support.corpora import make_corpus, robot_episode
 
 
 def test_sources_are_a_list_of_objects(villa):

@@ -8,16 +8,13 @@ import subprocess
 import sys
 
 import pytest
-from typer.main import get_command
 
-from cli.app import app
 from cli.contract import perform
-from cli.reference import _leaves
 from dataengine import progress
 from dataengine.errors import DataEngineError
 from dataengine.report import Report
+from tests.support.commands import COMMANDS
 
-COMMANDS = dict(_leaves(get_command(app), "villa"))
 HEAVY = {
     *("torch", "ray", "lance", "pyarrow", "numpy", "pydantic", "yaml", "matplotlib", "av", "h5py", "PIL"),
     *("tensorflow", "mujoco", "metaworld", "transformers", "dataengine.store", "rich.console"),

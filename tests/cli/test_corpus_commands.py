@@ -2,9 +2,9 @@ import json
 from dataclasses import replace
 
 import pytest
-from made_corpus import add_parts, make_corpus, robot_episode
 
-from dataengine.store import Corpus
+from dataengine.store import Corpus, verify
+from tests.support.corpora import add_parts, make_corpus, robot_episode
 
 
 @pytest.fixture
@@ -20,7 +20,7 @@ def test_compact_joins_small_fragments_and_says_what_it_did(villa, corpus):
     assert (said.report["fragments_before"], said.report["fragments_after"]) == (4, 1)
     assert said.report["bytes_after"] > said.report["bytes_before"] > 0
     corpus.refresh()
-    assert corpus.verify(deep=True).ok
+    assert verify(corpus, deep=True).ok
     run = corpus.runs().to_pylist()[-1]
     assert run["command"] == "compact"
     assert json.loads(run["counts"])["fragments_after"] == 1
@@ -158,7 +158,7 @@ def test_verify_says_what_is_wrong_line_by_line_and_fails(villa, corpus):
 
 def test_info_tells_when_compaction_pays(villa, corpus, monkeypatch):
     assert "fragments slow down" not in villa("corpus", "info", corpus.uri).out
-    monkeypatch.setattr("dataengine.store.compaction.PAYS", 3)
+    monkeypatch.setattr("dataengine.store.upkeep.compaction.PAYS", 3)
     assert (
         "4 fragments slow down every command: `villa corpus compact` makes 1 of them"
         in villa("corpus", "info", corpus.uri).out

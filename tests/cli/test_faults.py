@@ -11,16 +11,16 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from made_corpus import make_corpus, robot_episode
-from made_lam import make_lam
-from store.npz_source import write_parts
 
 from dataengine.errors import DataEngineError
-from dataengine.store import Corpus
+from dataengine.store import Corpus, verify
 from pipelines.training.ranks import pick_device
+from tests.support.corpora import make_corpus, robot_episode
+from tests.support.lams import make_lam
+from tests.support.npz_source import write_parts
 
 ROOT = Path(__file__).parents[2]
-NPZ = "store.npz_source:NpzSource"
+NPZ = "tests.support.npz_source:NpzSource"
 TINY = ("--preset", "tiny", "--steps", 2, "--set", "batch_size=32", "--device", "cpu")
 VILLA = (
     "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)\n"  # background jobs begin with it ignored
@@ -44,7 +44,7 @@ def start(*words, **environment):
         [sys.executable, "-c", VILLA, *map(str, words)],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
-        env={**os.environ, "PYTHONPATH": f"{ROOT}:{ROOT / 'tests'}", **environment},
+        env={**os.environ, "PYTHONPATH": str(ROOT), **environment},
         start_new_session=True,
     )
 
@@ -249,7 +249,7 @@ def test_a_stopped_ingest_says_so_in_one_line(tmp_path, engine, number, expected
     code, err = stopped(child, number)
     assert err == f"villa ingest: {expected[1]}; the same command continues where it stopped\n"
     assert code == expected[0]
-    assert Corpus.open(tmp_path / "corpus").verify().ok
+    assert verify(Corpus.open(tmp_path / "corpus")).ok
 
 
 @pytest.mark.slow

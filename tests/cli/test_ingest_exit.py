@@ -1,12 +1,12 @@
 """What `villa ingest` tells a script: its exit code, and why."""
 
 import pytest
-from formats import lerobot_writer as lr
-from store.npz_source import content, write_parts
 
 from dataengine.store import Corpus
+from tests.support import lerobot_writer as lr
+from tests.support.npz_source import content, write_parts
 
-SOURCE = "store.npz_source:NpzSource"
+SOURCE = "tests.support.npz_source:NpzSource"
 POINTER = f"version https://git-lfs.github.com/spec/v1\noid sha256:{'0' * 64}\nsize 4096\n"
 
 

@@ -8,15 +8,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from made_corpus import human_clip, make_corpus, robot_episode
-from made_lam import make_lam, video_of
 
 from dataengine.store import Corpus
-from dataengine.windows import is_held_out, steps_per_latent
+from dataengine.windows.window import is_held_out, steps_per_latent
 from models.weights import load_lam, save_model
+from pipelines.analysis.groups import episodes_seen_by
 from pipelines.label import LabelConfig
 from pipelines.label import run as run_label
-from pipelines.lam_report_pairs import episodes_seen_by
+from tests.support.corpora import human_clip, make_corpus, robot_episode
+from tests.support.lams import make_lam, video_of
 
 RELEASED = Path(__file__).parents[1] / "models" / "golden_lam"
 HELD_OUT = 0.4

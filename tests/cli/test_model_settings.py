@@ -16,9 +16,9 @@ from models.act.config import SHARED
 from models.config import merged
 from models.lam import LamConfig
 from models.world import WorldConfig
-from pipelines.training.act import TrainActConfig
-from pipelines.training.lam import TrainLamConfig
-from pipelines.training.world import TrainWorldConfig
+from pipelines.training.act.act import TrainActConfig
+from pipelines.training.lam.lam import TrainLamConfig
+from pipelines.training.world.world import TrainWorldConfig
 
 MODELS: list[tuple[type[Config], Any, str]] = [
     (TrainActConfig, ActConfig, "tiny"),

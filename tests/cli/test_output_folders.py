@@ -10,20 +10,21 @@ import sys
 from pathlib import Path
 
 import pytest
-from made_corpus import make_corpus, robot_episode
-from made_lam import make_lam
-from store.npz_source import write_parts
 
 from dataengine.errors import DataEngineError
 from dataengine.store import Corpus
-from dataengine.windows import LatentInfo
-from pipelines import ingest_run, stats
-from pipelines.output_folder import LOCK, MARKER, claimed, locked
+from dataengine.windows.window import LatentInfo
+from pipelines import stats
+from pipelines.ingest import engine
+from pipelines.output.folder import LOCK, MARKER, claimed, locked
 from pipelines.training import data, memory
+from tests.support.corpora import make_corpus, robot_episode
+from tests.support.lams import make_lam
+from tests.support.npz_source import write_parts
 
 ROOT = Path(__file__).parents[2]
 LATENT = LatentInfo(name="base", fingerprint="made", k=2, d=4, interval_s=0.3)
-NPZ = "store.npz_source:NpzSource"
+NPZ = "tests.support.npz_source:NpzSource"
 TRAIN = ("--preset", "tiny", "--steps", 1, "--set", "batch_size=2", "--set", "val_windows=4", "--device", "cpu")
 
 
@@ -319,7 +320,7 @@ def test_of_two_commands_on_one_folder_the_second_says_who_is_there(villa, made,
 
 
 def test_the_lock_of_a_killed_command_is_gone(villa, made, tmp_path):
-    words = "import sys, time; from pathlib import Path; from pipelines.output_folder import locked"
+    words = "import sys, time; from pathlib import Path; from pipelines.output.folder import locked"
     hold = f"{words}\nwith locked(Path(sys.argv[1]), 'curate'): print('in', flush=True); time.sleep(60)"
     child = subprocess.Popen([sys.executable, "-c", hold, tmp_path], stdout=subprocess.PIPE, cwd=ROOT)
     assert child.stdout.readline() == b"in\n"
@@ -398,7 +399,7 @@ def test_an_ingest_with_nothing_to_do_mends_the_roots_of_an_older_corpus(villa, 
     monkeypatch.chdir(tmp_path)
     write_parts(Path("raw"), 2)
     line = ("ingest", NPZ, "raw", "--corpus", "corpus", "--workers", 1)
-    monkeypatch.setattr(ingest_run, "normal_uri", str)  # as an older one kept them
+    monkeypatch.setattr(engine, "normal_uri", str)  # as an older one kept them
     assert villa(*line).code == 0
     monkeypatch.undo()
     monkeypatch.chdir(tmp_path)

@@ -4,10 +4,10 @@ import os
 from pathlib import Path
 
 import pytest
-from made_lam import SMALL
 
 from models.lam import Lam, LamConfig
 from models.weights import save_model
+from tests.support.lams import SMALL
 
 COMMANDS = {
     "plan.yaml": ["ingest", "--plan", "{file}", "--corpus", "{new}"],

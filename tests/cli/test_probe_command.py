@@ -6,16 +6,16 @@ from xml.etree import ElementTree
 
 import pytest
 import torch
-from made_corpus import make_corpus, robot_episode
-from made_labels import write_labels
-from made_lam import SMALL, make_lam
 from scipy import stats
 
 from models.lam import Lam, LamConfig
 from models.weights import load_lam, save_model
-from pipelines.probe_charts import Drawing
+from pipelines.analysis.probe.charts import Drawing
 from pipelines.stats import StatsConfig
 from pipelines.stats import run as run_stats
+from tests.support.corpora import make_corpus, robot_episode
+from tests.support.labels import write_labels
+from tests.support.lams import SMALL, make_lam
 
 QUICK = ("--set", "epochs=6", "--set", "hidden=32", "--set", "val_fraction=0.25", "--set", "most_train=200")
 CLEAR = ("--lam", "clear=clear-0", "--lam", "clear=clear-1", "--lam", "clear=clear-2")

@@ -7,12 +7,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from made_corpus import make_corpus, robot_episode
 
-from dataengine.shard_checks import MIN_BYTES
+from dataengine.shards.checks import MIN_BYTES
 from dataengine.store import Corpus
 from pipelines import stats
-from pipelines.output_folder import LOCK
+from pipelines.output.folder import LOCK
+from tests.support.corpora import make_corpus, robot_episode
 
 ROOT = Path(__file__).parents[2]
 TRAIN = ("--preset", "tiny", "--steps", 1, "--set", "batch_size=2", "--set", "val_windows=4", "--device", "cpu")

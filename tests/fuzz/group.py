@@ -1,15 +1,11 @@
 """What a kind of input is, and how what is read of it is looked at."""
 
 import hashlib
-import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-
-HERE = Path(__file__).parent
-sys.path[:0] = [str(HERE.parent / name) for name in ("sources", "formats")]  # the writers import each other by name
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,8 +32,9 @@ def ingested(source_name: str, root: Path, **settings: Any) -> list[str]:
     """Read a dataset as a worker does, up to the rows that would be written; digests of its episodes."""
     from dataengine import catalog, errors
     from dataengine.reading import explain, is_certain
-    from dataengine.store import Staging, staging
-    from dataengine.store.new_rows import NewRows
+    from dataengine.store import Staging
+    from dataengine.store.commit import staging
+    from dataengine.store.commit.new_rows import NewRows
     from dataengine.store.tables import EPISODES
 
     source = catalog.source(source_name)(str(root), **settings)

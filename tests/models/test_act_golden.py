@@ -2,7 +2,6 @@
 
 from typing import Any
 
-import act_reference as reference
 import pytest
 import torch
 from torch import Tensor
@@ -15,6 +14,7 @@ from models.act.context import Context
 from models.act.masks import latent_rows, robot_rows, shown_from
 from models.act.wrist import WristEncoder
 from models.layers.sinusoid import scalar_sinusoid, time_sinusoid
+from tests.models import act_reference as reference
 
 RUNS = ("eval_all", "eval_none", "eval_half", "train_half")
 TOLERANCE = 1e-4

@@ -5,7 +5,7 @@ from scipy.ndimage import correlate1d
 
 from models.batch import WorldBatch
 from models.world import World, WorldConfig
-from pipelines.training.world_metrics import edge_distance, squared_error, ssim
+from pipelines.training.world.metrics import edge_distance, squared_error, ssim
 
 K, D, SIDE = 2, 4, 16
 

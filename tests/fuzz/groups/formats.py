@@ -62,7 +62,7 @@ def read_hdf5(root: Path) -> None:
 
 
 def build_npy(root: Path) -> None:
-    from tests.formats.test_npy import POSES, npy_of
+    from tests.support.npy_files import POSES, npy_of
 
     root.mkdir(parents=True)
     for i, (name, value) in enumerate(POSES.items()):
@@ -97,7 +97,7 @@ def read_npy(root: Path) -> None:
 def build_tar(root: Path) -> None:
     import tarfile
 
-    from tests.formats.test_tar import FORMATS, LONG, write
+    from tests.support.tar_files import FORMATS, LONG, write
 
     root.mkdir(parents=True)
     contents = {"./1/a.h5": b"x" * 700, LONG: b"y" * 512, "empty.h5": b"", "1/a.png": b"z" * 3000, "2/ä.h5": b"w"}
@@ -120,7 +120,7 @@ def read_tar(root: Path) -> None:
 
 
 def build_videos(root: Path) -> None:
-    from dataengine.formats import video
+    from dataengine.formats.video import video
 
     root.mkdir(parents=True)
     ramp = [np.full((48, 64, 3), 9 * i, np.uint8) for i in range(20)]
@@ -129,7 +129,7 @@ def build_videos(root: Path) -> None:
 
 
 def read_videos(root: Path) -> None:
-    from dataengine.formats import video
+    from dataengine.formats.video import video
 
     for file in files(root):
         for use in (

@@ -9,7 +9,7 @@ from tests.fuzz.group import Group, ingested
 
 def build_lerobot(version: str) -> Callable[[Path], Any]:
     def build(root: Path) -> None:
-        import lerobot_writer
+        from tests.support import lerobot_writer
 
         (lerobot_writer.write_v3 if version == "v3.0" else lerobot_writer.write_v2)(root / "cubes")
 
@@ -18,8 +18,9 @@ def build_lerobot(version: str) -> Callable[[Path], Any]:
 
 def build_lerobot_images(root: Path) -> None:
     """Pictures in the rows, and texts by step."""
-    import lerobot_writer as lr
     import pyarrow as pa
+
+    from tests.support import lerobot_writer as lr
 
     for i, length in enumerate(lr.LENGTHS):
         pictures = [{"bytes": lr.png(lr.level(i, k), lr.SIDES[lr.TOP]), "path": None} for k in range(length)]

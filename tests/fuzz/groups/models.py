@@ -16,7 +16,7 @@ def _model(kind: str) -> Callable[[Path], Any]:
         from models.lam import Lam, LamConfig
         from models.weights import save_model, save_released_lam
         from models.world import World, WorldConfig
-        from tests.training.readers import MadeReader, make_episode, statistics
+        from tests.support.readers import MadeReader, make_episode, statistics
 
         root.mkdir(parents=True)
         small = {"encoder_width": 32, "decoder_width": 32, "encoder_depth": 1, "decoder_depth": 1}
@@ -47,7 +47,7 @@ def _load(kind: str) -> Callable[[Path], Any]:
 
         from models import weights
         from models.fingerprint import fingerprint
-        from pipelines.policy import ActPolicy
+        from pipelines.evaluation.policy import ActPolicy
 
         torch.set_num_threads(1)
         if kind == "act":
@@ -65,7 +65,7 @@ def _load(kind: str) -> Callable[[Path], Any]:
 
 
 def build_checkpoints(root: Path) -> None:
-    from tests.training.toy import make_run
+    from tests.support.toy import make_run
 
     make_run(root / "run", steps=8, keep=2).train()
 
@@ -73,7 +73,7 @@ def build_checkpoints(root: Path) -> None:
 def read_checkpoints(root: Path) -> None:
     import torch
 
-    from tests.training.toy import make_run
+    from tests.support.toy import make_run
 
     torch.set_num_threads(1)
     make_run(root / "run", steps=8, keep=2).train()

@@ -9,13 +9,13 @@ from tests.fuzz.group import Group, allowed, digest
 
 
 def build_shards(root: Path) -> None:
-    from tests.test_shards import made_reader, write
+    from tests.support.shards import made_reader, write
 
     write(root, made_reader())
 
 
 def read_shards(root: Path) -> str:
-    from dataengine.shards import ShardReader
+    from dataengine.shards.reader import ShardReader
 
     stored = ShardReader(root)
     found: list[Any] = [vars(stored.identity), stored.statistics(), stored.manifest.get("num_steps")]
@@ -75,14 +75,14 @@ def build_recipes(root: Path) -> None:
 
 def read_recipes(root: Path) -> None:
     from cli.settings import Settings
-    from dataengine.mixture import Mixture
-    from pipelines import recipe_files
-    from pipelines.curate_recipe import load_recipe
-    from pipelines.ingest_plan import load_plan
-    from pipelines.training.lam import TrainLamConfig
+    from dataengine.windows.mixture import Mixture
+    from pipelines.curate.recipe import load_recipe
+    from pipelines.ingest.plan import load_plan
+    from pipelines.recipes import recipes
+    from pipelines.training.lam.lam import TrainLamConfig
 
     def mixed() -> None:
-        mixture = Mixture.model_validate(recipe_files.load("mixture", str(root / "mixture.yaml")))
+        mixture = Mixture.model_validate(recipes.load("mixture", str(root / "mixture.yaml")))
         mixture.shares({"a": 100, "b": 200}, frozenset("b"), {"a": "x", "b": "y"})
 
     uses: tuple[Callable[[], Any], ...] = (
@@ -101,7 +101,7 @@ def build_corpus(root: Path) -> None:
     from dataengine.episode import Part
     from dataengine.store import Corpus, Staging, stage_part
     from dataengine.store.registry import register
-    from tests.made_corpus import human_clip, make_corpus
+    from tests.support.corpora import human_clip, make_corpus
 
     corpus = make_corpus(root / "corpus", {"first": [human_clip("a", num_steps=3)]})
     assert Corpus.exists(corpus.uri)

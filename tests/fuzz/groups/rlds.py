@@ -10,8 +10,8 @@ from tests.fuzz.group import Group, digest, ingested
 
 
 def build_rlds(root: Path) -> None:
-    import all_kinds
-    from rlds_writer import write
+    from tests.support import all_kinds
+    from tests.support.rlds_writer import write
 
     rng = np.random.default_rng(0)
     records = [all_kinds.episode(rng, n, i) for i, n in enumerate((3, 2))]
@@ -64,7 +64,7 @@ first_step: 1
 
 
 def build_openx(root: Path) -> None:
-    from openx_writer import write_openx
+    from tests.support.openx_writer import write_openx
 
     def values(k: int) -> dict[str, Any]:
         rng = np.random.default_rng(k)

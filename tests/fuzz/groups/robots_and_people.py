@@ -7,13 +7,13 @@ from tests.fuzz.group import Group, ingested
 
 
 def build_agibot(root: Path) -> None:
-    import agibot_tree
+    from tests.support import agibot_tree
 
     agibot_tree.write_tree(root, "327", ["648642", "648700"])
 
 
 def build_agibot_tars(root: Path) -> None:
-    import agibot_tree
+    from tests.support import agibot_tree
 
     with tempfile.TemporaryDirectory() as aside:
         agibot_tree.write_tree(Path(aside), "327", ["648642", "648700", "650001"])
@@ -21,14 +21,14 @@ def build_agibot_tars(root: Path) -> None:
 
 
 def build_rh20t(root: Path) -> None:
-    import rh20t_tree
+    from tests.support import rh20t_tree
 
     rh20t_tree.write_scene(root, serials=(rh20t_tree.FRONT, rh20t_tree.WRIST))
     rh20t_tree.write_texts(root)
 
 
 def build_something(root: Path) -> None:
-    from tests.sources import test_something_something as ssv2
+    from tests.support import something_something_tree as ssv2
 
     (root / ssv2.VIDEOS).mkdir(parents=True)
     for name in ("7", "42"):

@@ -1,0 +1,54 @@
+"""Numbers of unknown unit, judged by how far the same body usually goes in the same dataset."""
+
+from collections.abc import Iterator
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dataengine.curation.coverage import Coverage, judged, unjudged
+from dataengine.curation.stage import Measured
+
+MIN_EPISODES = 12
+"""Fewest episodes of a body in a dataset that say what is usual; fewer are not judged."""
+
+
+class Group(NamedTuple):
+    """Episodes of one body in one dataset whose unit is unknown."""
+
+    name: str
+    rows: NDArray[np.int64]
+    values: NDArray[np.float64]
+    """(e, k) their numbers."""
+    is_judged: bool
+
+
+def numbers(episodes: Measured, *columns: str) -> NDArray[np.float64]:
+    """(n, k) some measured numbers."""
+    found = [episodes.column(name).to_numpy(zero_copy_only=False).astype(np.float64) for name in columns]
+    return np.stack(found, axis=1) if found else np.zeros((len(episodes), 0))
+
+
+def groups(episodes: Measured, values: NDArray[np.float64]) -> Iterator[Group]:
+    """Group the rows whose first number (n, k) is known, in the order of their names."""
+    members: dict[tuple[str, str], list[int]] = {}
+    for row in np.flatnonzero(np.isfinite(values[:, 0])).tolist():
+        members.setdefault((episodes.embodiments[row], episodes.datasets[row]), []).append(row)
+    for (body, dataset), rows in sorted(members.items()):
+        yield Group(f"{body} in {dataset}", np.array(rows), values[rows], len(rows) >= MIN_EPISODES)
+
+
+def coverage(group: Group, usual: float) -> dict[int, Coverage]:
+    """Say of each row of a group that it is judged by the usual reach, or why that says nothing."""
+    if not group.is_judged:
+        said = unjudged(f"an unknown unit, and {few(MIN_EPISODES)}")
+    elif usual > 0:
+        said = judged("by the usual reach of the embodiment in the dataset, as the unit is unknown")
+    else:
+        said = unjudged("an unknown unit, and no usual reach: half of the embodiment's episodes in the dataset rest")
+    return dict.fromkeys(group.rows.tolist(), said)
+
+
+def few(least: int) -> str:
+    """Say that nothing is known to be usual."""
+    return f"fewer than {least} episodes of the embodiment in the dataset to tell what is usual"

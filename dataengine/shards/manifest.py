@@ -1,0 +1,259 @@
+"""What a folder of shards says about itself, read as untrusted: manifest and indexes come out whole, or a named error.
+
+Both carry checksums. In folders of version 2, which have those of the tars alone, only what they say can be checked.
+"""
+
+import hashlib
+import json
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Final, Literal
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from dataengine.errors import DataEngineError, RecordError
+from dataengine.formats import files, json_file
+from dataengine.formats.parquet import ParquetFile
+from dataengine.reading import explain, is_of_the_machine, one_line
+from dataengine.schema import TEXTS
+from dataengine.windows.stats import EmbodimentStatistics
+from dataengine.windows.window import DataIdentity, LatentInfo
+
+MANIFEST, PLAN = "manifest.json", "plan.json"
+LOCK = ".villa-lock"
+"""Held by whoever writes a folder on a disk; it says nothing about what the folder holds."""
+FORMAT, VERSION = "villa-shards", 3
+READABLE = (2, VERSION)
+"""Versions that are read: in 2 an episode's texts all hold for the whole of it, and only tars have checksums."""
+CHECKSUM = "checksum"
+"""Key of the manifest that holds the hash of all others."""
+MAX_BYTES = 2**30
+"""Of a manifest, a line of 400 bytes for each shard; no index of a shard has as many."""
+ADVICE = "copy the folder again, or delete it and run `villa shard`"
+
+INDEX: Final = pa.schema(
+    [
+        *(pa.field(name, pa.string()) for name in ("key", "episode_id", "dataset", "embodiment", "kind", "split")),
+        *(pa.field(name, pa.int64()) for name in ("dataset_id", "embodiment_id", "num_steps", "first", "count")),
+        pa.field("control_hz", pa.float64()),
+        *(pa.field(name, pa.list_(pa.string())) for name in ("instruction", "cameras", "members")),
+        pa.field("texts", TEXTS),
+        *(pa.field(name, pa.list_(pa.int64())) for name in ("offsets", "sizes")),
+    ]
+)
+"""Columns of a shard's index: one row for each sample, where each of its files begins and how long it is."""
+
+
+class DamagedShardsError(DataEngineError):
+    """A file of a folder of shards is not as it was written."""
+
+    def __init__(self, place: Path | str, what: str) -> None:
+        super().__init__(f"{place}: {what}; {ADVICE}")
+        self.place, self.what = Path(place), what
+
+
+_Sha256 = Field(pattern=r"^[0-9a-f]{64}$")
+
+
+class ShardEntry(BaseModel):
+    """One shard."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    name: str = Field(pattern=r"^shard-\d{6,}\.tar$")
+    num_bytes: int = Field(ge=0)
+    sha256: str = _Sha256
+    num_samples: int = Field(ge=0)
+    num_steps: int = Field(ge=0)
+    index_sha256: str = Field("", pattern=r"^([0-9a-f]{64})?$")
+
+
+class Manifest(BaseModel):
+    """What readers rely on; the rest describes the data to people."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+    format: Literal["villa-shards"]
+    version: int
+    identity: DataIdentity
+    latents: list[LatentInfo]
+    slots: list[str]
+    num_episodes: int = Field(ge=0)
+    num_samples: int = Field(ge=0)
+    num_steps: int = Field(ge=0)
+    num_bytes: int = Field(ge=0)
+    shares: dict[str, float]
+    datasets: dict[str, dict[str, Any]]
+    embodiments: dict[str, dict[str, Any]]
+    statistics: dict[str, dict[str, Any]]
+    roots: list[str] = []
+    """Of the recordings behind the shards, in which nothing may be written."""
+    shards: list[ShardEntry]
+    checksum: str = Field("", pattern=r"^([0-9a-f]{64})?$")
+
+    @model_validator(mode="after")
+    def _complete(self) -> "Manifest":
+        if self.version > READABLE[0] and not (self.checksum and all(s.index_sha256 for s in self.shards)):
+            raise ValueError("checksums are missing")
+        names = [f"shard-{number:06d}.tar" for number in range(len(self.shards))]
+        if [shard.name for shard in self.shards] != names:
+            raise ValueError("shards are not numbered from 0 on")
+        for what in ("num_samples", "num_steps", "num_bytes"):
+            if getattr(self, what) != sum(getattr(shard, what) for shard in self.shards):
+                raise ValueError(f"{what} is not the sum over its shards")
+        return self
+
+
+def with_checksum(manifest: Mapping[str, Any]) -> dict[str, Any]:
+    """Add the hash of all that a manifest says, as it will be read."""
+    plain = json.loads(json.dumps(manifest))
+    return {**plain, CHECKSUM: _checksum(plain)}
+
+
+def _checksum(manifest: Mapping[str, Any]) -> str:
+    rest = {key: value for key, value in manifest.items() if key != CHECKSUM}
+    return hashlib.sha256(json.dumps(rest, sort_keys=True).encode()).hexdigest()
+
+
+def read_object(data: bytes, place: str) -> dict[str, Any]:
+    """Read a JSON object of our own; raise DamagedShardsError where it is none."""
+    try:
+        return json_file.as_object(json_file.loads(data))
+    except json_file.JsonError as error:
+        raise DamagedShardsError(place, one_line(str(error), 150)) from error
+
+
+def read_manifest(directory: Path) -> tuple[dict[str, Any], Manifest]:
+    """Read what a folder of shards says about itself; raise DataEngineError where that is nothing.
+
+    Where it is damaged that is a DamagedShardsError.
+    """
+    place = directory / MANIFEST
+    if not place.exists():
+        what = "unfinished shards" if (directory / PLAN).exists() else f"no {MANIFEST}"
+        raise DataEngineError(f"{directory}: found {what}, expected a folder that `villa shard` finished")
+    found = read_object(read_bytes(place), str(place))
+    version = found.get("version")
+    if found.get("format") != FORMAT or not isinstance(version, int) or version not in READABLE:
+        words = one_line(f"{found.get('format')} {version}", 60)
+        raise DataEngineError(f"{place}: found {words}, expected {FORMAT} {VERSION}; `villa shard` writes them anew")
+    if CHECKSUM in found and found[CHECKSUM] != _checksum(found):
+        raise DamagedShardsError(place, "damaged, its checksum is of other words")
+    with damaged(place):
+        known = Manifest.model_validate(found)
+        for statistics in known.statistics.values():
+            _check_statistics(EmbodimentStatistics.from_json(statistics))
+    return found, known
+
+
+def read_bytes(place: Path) -> bytes:
+    """Read a file of a folder of shards; raise DamagedShardsError where it is none, or larger than any such."""
+    try:
+        return files.read_bytes(place, MAX_BYTES)
+    except RecordError as error:
+        raise DamagedShardsError(place, str(error).removeprefix(place.name).lstrip(": ")) from error
+
+
+def _check_statistics(found: EmbodimentStatistics) -> None:
+    for vector in (found.state, found.action):
+        if vector.mean.ndim != 1 or any(
+            getattr(vector, name).shape != vector.mean.shape for name in ("std", "min", "max", "q01", "q99")
+        ):
+            raise DataEngineError("statistics are not of one width")
+
+
+def index_of(directory: Path, entry: ShardEntry) -> Path:
+    """Say where the index of a shard lies."""
+    return directory / Path(entry.name).with_suffix(".parquet").name
+
+
+def entry_within(index: bytes) -> ShardEntry:
+    """Read what an index itself says of its shard; raise ValueError or such where it is damaged."""
+    return ShardEntry.model_validate_json(ParquetFile(index).schema.metadata[b"villa"])
+
+
+def check_there(directory: Path, entry: ShardEntry) -> None:
+    """Raise DamagedShardsError unless a shard has the size that it was written with and an index beside it."""
+    place = directory / entry.name
+    size = place.stat().st_size if place.exists() else 0
+    if size != entry.num_bytes:
+        raise DamagedShardsError(place, f"found {size} bytes, its manifest says {entry.num_bytes}")
+    if not index_of(directory, entry).exists():
+        raise DamagedShardsError(place, "found no index beside it")
+
+
+def read_index(directory: Path, entry: ShardEntry) -> list[dict[str, Any]]:
+    """Read the index of a shard; raise DamagedShardsError where it is damaged or does not fit the shard."""
+    place = index_of(directory, entry)
+    data = read_bytes(place)
+    if entry.index_sha256 and hashlib.sha256(data).hexdigest() != entry.index_sha256:
+        raise DamagedShardsError(place, "damaged, the manifest has another checksum of it")
+    with damaged(place):
+        file = ParquetFile(data)
+        if file.num_rows != entry.num_samples:
+            raise DataEngineError(f"has {file.num_rows} samples, the manifest says {entry.num_samples}")
+        table = file.read(file.names)
+        _check_index(table, entry)
+        return list(table.to_pylist())
+
+
+def _check_index(table: pa.Table, entry: ShardEntry) -> None:
+    """Refuse rows that point outside of the shard, or that miss something."""
+    for field in INDEX:
+        if field.name not in table.column_names:
+            if field.name != "texts":
+                raise DataEngineError(f"has no column {field.name}")
+        elif table.schema.field(field.name).type != field.type:
+            raise DataEngineError(f"column {field.name} is {table.schema.field(field.name).type}, not {field.type}")
+        elif field.name != "texts" and _num_nulls(table[field.name]):
+            raise DataEngineError(f"column {field.name} has gaps")
+    first, count, steps = (_numbers(table[name]) for name in ("first", "count", "num_steps"))
+    if (first < 0).any() or (count < 1).any() or (steps < 1).any() or (first > steps - count).any():
+        raise DataEngineError("has segments beyond the ends of their episodes")
+    if int(count.sum()) != entry.num_steps:
+        raise DataEngineError(f"has {int(count.sum())} steps, the manifest says {entry.num_steps}")
+    rates = table["control_hz"].to_numpy()
+    if not (np.isfinite(rates).all() and (rates > 0).all()):
+        raise DataEngineError("has rates that are no numbers above 0")
+    lengths = [_numbers(pc.list_value_length(table[name])) for name in ("members", "offsets", "sizes")]
+    offsets, sizes = (_numbers(pc.list_flatten(table[name])) for name in ("offsets", "sizes"))
+    if any((length != lengths[0]).any() for length in lengths[1:]):
+        raise DataEngineError("has not one place for each file")
+    if (offsets < 0).any() or (sizes < 0).any() or (sizes > entry.num_bytes).any():
+        raise DataEngineError("has files of impossible sizes")
+    if (offsets > entry.num_bytes - sizes).any():
+        raise DataEngineError(f"has files beyond the {entry.num_bytes} bytes of the shard")
+    if not set(pc.unique(table["kind"]).to_pylist()) <= {"robot", "human"}:
+        raise DataEngineError("has episodes that are neither of robots nor human")
+
+
+def _num_nulls(column: pa.ChunkedArray) -> int:
+    inside = pc.list_flatten(column).null_count if pa.types.is_list(column.type) else 0
+    return int(column.null_count) + inside
+
+
+def _numbers(column: pa.ChunkedArray) -> Any:
+    return column.to_numpy()
+
+
+@contextmanager
+def damaged(place: Path) -> Iterator[None]:
+    """Say which file is damaged, whatever is raised over it."""
+    try:
+        yield
+    except DamagedShardsError:  # says it already
+        raise
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        where = ".".join(str(word) for word in first["loc"]) or "it"
+        words = one_line(f"{where}: {first['msg'].removeprefix('Value error, ')}", 150)
+        raise DamagedShardsError(place, f"damaged ({words})") from error
+    except Exception as error:
+        if is_of_the_machine(error):
+            raise
+        words = str(error) if isinstance(error, DataEngineError) else explain(error)
+        raise DamagedShardsError(place, f"damaged ({one_line(words, 200)})") from error

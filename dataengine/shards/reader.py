@@ -1,0 +1,253 @@
+"""Pre-training shards: WebDataset tars of episode segments, with an index and a manifest.
+
+A sample `<episode id>-<segment>` is these files, one after another in the tar:
+    .json                   what the episode is, and which of its steps these are
+    .state.npy .action.npy  (t, s) and (t, a) float32; absent in human clips
+    .latent_<lam>.npy       (t, k, d) float32: latent actions by one model; any number of models
+    .codes_<lam>.npy        (t, k) int16, -1 where a pair would leave the episode
+    .frames_<slot>.bin      t JPEGs, one after another; frame i lies between
+    .offsets_<slot>.npy     offsets i and i + 1 of these t + 1 numbers
+
+`shard-000000.parquet` says where each file of `shard-000000.tar` begins, so that any frame is one read away. The
+manifest comes last: a folder without it is unfinished, and the same call goes on.
+"""
+
+import math
+import mmap
+import re
+from bisect import bisect_right
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dataengine import texts
+from dataengine.errors import DataEngineError
+from dataengine.shards.checks import Checks
+from dataengine.shards.manifest import (
+    MANIFEST,
+    PLAN,
+    DamagedShardsError,
+    check_there,
+    damaged,
+    read_index,
+    read_manifest,
+)
+from dataengine.windows.stats import EmbodimentStatistics
+from dataengine.windows.window import EpisodeInfo, LatentInfo
+
+_NPY = re.compile(
+    rb"\x93NUMPY\x01\x00..\{'descr': '(<f4|<i2|<i8)', 'fortran_order': False, 'shape': \(([0-9, ]{1,80})\), \} *\n",
+    re.S,
+)
+"""What `numpy.save` writes before our arrays."""
+_HEADER_BYTES = 256
+
+
+def tar_name(number: int) -> str:
+    """Name the tar of a shard."""
+    return f"shard-{number:06d}.tar"
+
+
+def index_name(number: int) -> str:
+    """Name the index of a shard."""
+    return f"shard-{number:06d}.parquet"
+
+
+def latent_member(lam: str) -> str:
+    """Name a sample's file of latent actions."""
+    return f"latent_{lam}.npy"
+
+
+def codes_member(lam: str) -> str:
+    """Name a sample's file of codes."""
+    return f"codes_{lam}.npy"
+
+
+@dataclass(frozen=True)
+class _Stored:
+    """One segment at rest."""
+
+    shard: int
+    first: int
+    count: int
+    members: Mapping[str, tuple[int, int]]
+
+
+class ShardReader:
+    """Reads a finished folder of shards at random, through memory maps; gives what the corpus gave."""
+
+    def __init__(self, directory: str | Path) -> None:
+        self.directory, self.place = Path(directory), str(directory)
+        self.manifest, self._known = read_manifest(self.directory)
+        self.identity = self._known.identity
+        self.episodes: list[EpisodeInfo] = []
+        self._segments: list[list[_Stored]] = []
+        rows: dict[str, int] = {}
+        for number, entry in enumerate(self._known.shards):
+            check_there(self.directory, entry)
+            index = read_index(self.directory, entry)
+            with damaged(self.directory / index_name(number)):
+                for found in index:
+                    row = rows.setdefault(found["episode_id"], len(rows))
+                    if row == len(self.episodes):
+                        self.episodes.append(_episode(row, found))
+                        self._segments.append([])
+                    places = zip(found["offsets"], found["sizes"], strict=True)
+                    members = dict(zip(found["members"], places, strict=True))
+                    self._segments[row].append(_Stored(number, found["first"], found["count"], members))
+        for episode, segments in zip(self.episodes, self._segments, strict=True):
+            segments.sort(key=lambda s: s.first)
+            self._check_segments(episode, segments)
+        self._checks = Checks(self.directory, self._known.shards)
+        self._maps: dict[int, mmap.mmap] = {}
+        self._arrays: dict[tuple[int, str], NDArray[Any] | None] = {}
+        self._frames: dict[tuple[int, str], list[_Frames]] = {}
+
+    @property
+    def latents(self) -> tuple[str, ...]:
+        """Names of the latent actions that there are."""
+        return tuple(found.name for found in self._known.latents)
+
+    def state(self, row: int) -> NDArray[np.float32] | None:
+        """Give canonical states (t, s), or None for a human clip."""
+        return self._array(row, "state.npy")
+
+    def action(self, row: int) -> NDArray[np.float32] | None:
+        """Give canonical actions (t, a)."""
+        return self._array(row, "action.npy")
+
+    def latent_info(self, lam: str) -> LatentInfo:
+        """Say who made the latent actions."""
+        if lam not in self.latents:
+            raise DataEngineError(
+                f"{self.directory} has no latent actions of '{lam}', it has those of "
+                f"{', '.join(self.latents) or 'no model'}; `villa shard --latent {lam}` writes them"
+            )
+        return self._known.latents[self.latents.index(lam)]
+
+    def latent(self, row: int, lam: str) -> tuple[NDArray[np.float32], NDArray[np.int16]]:
+        """Give latent actions (t, k, d) and codes (t, k)."""
+        latent, codes = self._array(row, latent_member(lam)), self._array(row, codes_member(lam))
+        if latent is None or codes is None:
+            self.latent_info(lam)
+            raise DataEngineError(f"{self.directory}: episode {self.episodes[row].episode_id} has no latent actions")
+        info = self.latent_info(lam)
+        if latent.shape[1:] != (info.k, info.d) or codes.shape[1] != info.k:
+            raise DamagedShardsError(self.directory, f"latent actions of '{lam}' are not as the manifest says")
+        return latent, codes
+
+    def jpegs(self, slot: str, wanted: Sequence[tuple[int, int]]) -> list[memoryview]:
+        """See encoded frames for (row, frame) pairs: views of the mapped file, which a decoder reads without a copy."""
+        if len(self._maps) < len(self._known.shards):
+            self._checks.require(s.shard for row in {row for row, _ in wanted} for s in self._segments[row])
+        return [self._jpeg(slot, row, frame) for row, frame in wanted]
+
+    def num_bytes(self, row: int) -> int:
+        """Count the bytes of an episode's frames."""
+        members = [m for s in self._segments[row] for m in s.members.items()]
+        return sum(size for name, (_, size) in members if name.endswith(".bin"))
+
+    def statistics(self) -> dict[str, EmbodimentStatistics]:
+        """Give statistics by embodiment."""
+        return {name: EmbodimentStatistics.from_json(one) for name, one in self.manifest["statistics"].items()}
+
+    def _check_segments(self, episode: EpisodeInfo, segments: Sequence[_Stored]) -> None:
+        """Refuse an episode of which something is missing."""
+        ends = [0, *(s.first + s.count for s in segments)]
+        wanted = {
+            f"{word}_{slot}.{kind}"
+            for slot in episode.cameras
+            for word, kind in (("frames", "bin"), ("offsets", "npy"))
+        }
+        if [s.first for s in segments] != ends[:-1] or ends[-1] != episode.num_steps:
+            what = f"holds {ends[-1]} of its {episode.num_steps} steps, or some of them twice"
+        elif any(not wanted <= s.members.keys() for s in segments):
+            what = "lacks pictures"
+        else:
+            return
+        raise DamagedShardsError(self.directory, f"episode {episode.episode_id} {what}")
+
+    def _map(self, shard: int) -> mmap.mmap:
+        if shard not in self._maps:
+            self._checks.require((shard,))
+            with (self.directory / tar_name(shard)).open("rb") as file:
+                self._maps[shard] = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+        return self._maps[shard]
+
+    def _array(self, row: int, name: str) -> NDArray[Any] | None:
+        """Join the parts of one array; that of an unbroken episode is a view of the file."""
+        if (row, name) not in self._arrays:
+            stored = self._segments[row]
+            parts = [self._part(s, name) for s in stored if name in s.members]
+            if parts and (len(parts) < len(stored) or len({part.shape[1:] for part in parts}) > 1):
+                who = self.episodes[row].episode_id
+                raise DamagedShardsError(self.directory, f"{name} of episode {who} has gaps or several widths")
+            joined = None if not parts else parts[0] if len(parts) == 1 else np.concatenate(parts)
+            self._arrays[row, name] = joined
+        return self._arrays[row, name]
+
+    def _part(self, stored: _Stored, name: str) -> NDArray[Any]:
+        """See one array of a segment."""
+        kind = name.partition("_")[0]
+        dtype, dims = {"codes": ("<i2", 2), "latent": ("<f4", 3), "offsets": ("<i8", 1)}.get(kind, ("<f4", 2))
+        file = self._map(stored.shard)
+        with damaged(self.directory / tar_name(stored.shard)):
+            found = _view(file, stored.members[name], dtype, dims)
+            if len(found) != stored.count + (kind == "offsets"):
+                raise ValueError(f"{name} of {len(found)} steps, expected {stored.count}")
+        return found
+
+    def _jpeg(self, slot: str, row: int, frame: int) -> memoryview:
+        if (row, slot) not in self._frames:
+            self._frames[row, slot] = [self._segment_frames(s, slot) for s in self._segments[row]]
+        segments = self._frames[row, slot]
+        found = segments[bisect_right(segments, frame, key=lambda s: s.first) - 1]
+        begin, end = found.offsets[frame - found.first : frame - found.first + 2].tolist()
+        return found.jpegs[begin:end]
+
+    def _segment_frames(self, stored: _Stored, slot: str) -> "_Frames":
+        file, offsets = self._map(stored.shard), self._part(stored, f"offsets_{slot}.npy")
+        begin, size = stored.members[f"frames_{slot}.bin"]
+        if offsets[0] != 0 or offsets[-1] != size or (np.diff(offsets) < 0).any():
+            raise DamagedShardsError(self.directory / tar_name(stored.shard), "frames lie elsewhere")
+        return _Frames(stored.first, memoryview(file)[begin : begin + size], offsets)
+
+
+class _Frames(NamedTuple):
+    """Where the frames of one segment lie."""
+
+    first: int
+    jpegs: memoryview
+    offsets: NDArray[np.int64]
+
+
+def is_shards(place: str | Path) -> bool:
+    """Tell a folder of shards from a corpus."""
+    return any((Path(place) / name).exists() for name in (MANIFEST, PLAN))
+
+
+def _episode(row: int, found: Mapping[str, Any]) -> EpisodeInfo:
+    plain = EpisodeInfo.__dataclass_fields__.keys() - {"row", "texts", "cameras"}
+    return EpisodeInfo(
+        row=row,
+        texts=texts.from_row(found.get("texts"), found["instruction"], found["num_steps"]),
+        cameras=tuple(found["cameras"]),
+        **{name: found[name] for name in plain},
+    )
+
+
+def _view(file: mmap.mmap, place: tuple[int, int], dtype: str, dims: int) -> NDArray[Any]:
+    """See the .npy at (offset, bytes) of a file as an array, without copying it; raise ValueError if it is no such."""
+    offset, size = place
+    head = _NPY.match(file, offset, offset + min(size, _HEADER_BYTES))
+    if head is None or head[1].decode() != dtype:
+        raise ValueError(f"no array of {dtype}")
+    shape = tuple(int(word) for word in head[2].decode().split(",") if word.strip())
+    count = math.prod(shape)
+    if len(shape) != dims or count * np.dtype(dtype).itemsize != offset + size - head.end():
+        raise ValueError(f"an array of shape {shape} in {size} bytes")
+    return np.frombuffer(file, dtype, count=count, offset=head.end()).reshape(shape)

@@ -1,0 +1,308 @@
+"""Writes pre-training shards (see `reader.py`): planned first, so that a killed emission goes on where it was."""
+
+import hashlib
+import io
+import json
+import tarfile
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any, BinaryIO, cast
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+from numpy.typing import NDArray
+
+from dataengine.errors import DataEngineError, RecordError
+from dataengine.shards.folder import ShardFolder
+from dataengine.shards.manifest import (
+    FORMAT,
+    INDEX,
+    LOCK,
+    MANIFEST,
+    PLAN,
+    VERSION,
+    entry_within,
+    read_object,
+    with_checksum,
+)
+from dataengine.shards.reader import codes_member, index_name, latent_member, tar_name
+from dataengine.windows.mixture import Mixture, key_of, permute
+from dataengine.windows.window import DataIdentity, EpisodeInfo, EpisodeReader, LatentInfo
+
+
+@dataclass(frozen=True)
+class Segment:
+    """Neighbouring steps of one episode."""
+
+    row: int
+    first: int
+    num_steps: int
+    number: int
+    """Place among the episode's segments."""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Which segments go into which shard; equal for equal data and settings, so that a killed run goes on."""
+
+    shards: list[list[Segment]]
+    episodes: list[EpisodeInfo]
+    """Those that are written."""
+    fingerprint: str
+    identity: DataIdentity
+    slots: tuple[str, ...]
+    latents: tuple[LatentInfo, ...]
+    shares: dict[str, float]
+    """Of each dataset in training, unless a run names another mixture."""
+
+    @property
+    def num_samples(self) -> int:
+        """Count the segments."""
+        return sum(len(shard) for shard in self.shards)
+
+
+def plan(
+    reader: EpisodeReader,
+    *,
+    latents: Sequence[str] = (),
+    mixture: Mixture | None = None,
+    shard_mb: float = 512,
+    segment_steps: int = 1000,
+    seed: int = 0,
+) -> Plan:
+    """Cut episodes into segments, shuffle them, and deal them out into shards of about `shard_mb`.
+
+    Episodes that the mixture never draws are left out; without one, the mixture pinned with a snapshot counts.
+    """
+    infos = tuple(reader.latent_info(name) for name in latents)
+    identity, episodes, shares = _mixed(reader, mixture)
+    slots = tuple(sorted({slot for e in episodes for slot in e.cameras}))
+    segments = [
+        Segment(e.row, first, min(segment_steps, e.num_steps - first), number)
+        for e in sorted(episodes, key=lambda e: e.episode_id)
+        for number, first in enumerate(range(0, e.num_steps, segment_steps))
+    ]
+    order = permute(np.arange(len(segments)), max(len(segments), 1), key_of(seed))
+    shards: list[list[Segment]] = []
+    num_bytes = np.inf
+    for i in order:
+        s = segments[i]
+        size = reader.num_bytes(s.row) * s.num_steps / reader.episodes[s.row].num_steps
+        if num_bytes + size > shard_mb * 1e6:
+            shards.append([])
+            num_bytes = 0.0
+        shards[-1].append(s)
+        num_bytes += size
+    words: list[Any] = [FORMAT, VERSION, identity.fingerprint, identity.mixture, [asdict(info) for info in infos]]
+    words += [shard_mb, segment_steps, seed, slots, [len(shard) for shard in shards]]
+    fingerprint = hashlib.blake2b(json.dumps(words).encode(), digest_size=8).hexdigest()
+    return Plan(shards, episodes, fingerprint, identity, slots, infos, shares)
+
+
+def _mixed(reader: EpisodeReader, mixture: Mixture | None) -> tuple[DataIdentity, list[EpisodeInfo], dict[str, float]]:
+    """Choose the episodes that a mixture draws; the identity says which mixture, and tells a choice from the whole."""
+    identity, pinned = reader.identity, reader.identity.mixture
+    if mixture is not None:
+        identity = replace(identity, mixture=mixture.model_dump(mode="json"))
+    mixture = mixture or (Mixture(**pinned) if pinned else Mixture())
+    used, num_frames, bodies = [], Counter[str](), defaultdict[str, Counter[str]](Counter)
+    for e in reader.episodes:
+        if mixture.uses(e):
+            used.append(e)
+            num_frames[e.dataset] += e.num_steps
+            bodies[e.dataset][e.embodiment] += 1
+    robots = {e.dataset for e in used if e.kind == "robot"}
+    human = frozenset(num_frames.keys() - robots)
+    commonest = {name: count.most_common(1)[0][0] for name, count in bodies.items()}
+    shares = mixture.shares(num_frames, human, commonest)
+    chosen = [e for e in used if e.dataset in shares]
+    if len(chosen) < len(reader.episodes):
+        words = "\n".join([identity.fingerprint, *sorted(e.episode_id for e in chosen)])
+        digest = hashlib.blake2b(words.encode(), digest_size=8).hexdigest()
+        identity = replace(identity, fingerprint=digest)
+    return identity, chosen, shares
+
+
+def write_shards(
+    reader: EpisodeReader,
+    place: str | Path,
+    planned: Plan,
+    *,
+    roots: Iterable[str] = (),
+    num_threads: int = 1,
+    progress: Callable[[int, int], None] = lambda _samples, _bytes: None,
+) -> dict[str, Any]:
+    """Write the planned shards that are missing, then the manifest, which is returned.
+
+    `roots` are those of the recordings behind them. `progress` is told the samples and bytes of every shard that is
+    written or found.
+    """
+    statistics = {name: one.to_json() for name, one in reader.statistics().items()}
+    folder = ShardFolder(place)
+    there = _claim(folder, planned.fingerprint)
+
+    def finish(number: int) -> dict[str, Any]:
+        entry = _finished(folder, there, number) or _write_shard(reader, folder, number, planned)
+        progress(entry["num_samples"], entry["num_bytes"])
+        return entry
+
+    with ThreadPoolExecutor(num_threads) as pool:
+        entries = list(pool.map(finish, range(len(planned.shards))))
+    manifest = {
+        "format": FORMAT,
+        "version": VERSION,
+        "identity": asdict(planned.identity),
+        "latents": [asdict(info) for info in planned.latents],
+        "slots": list(planned.slots),
+        "num_episodes": len(planned.episodes),
+        **{f"num_{what}": sum(e[f"num_{what}"] for e in entries) for what in ("samples", "steps", "bytes")},
+        "shares": planned.shares,
+        "datasets": _table(planned.episodes, lambda e: (e.dataset, e.dataset_id), reader),
+        "embodiments": _table(planned.episodes, lambda e: (e.embodiment, e.embodiment_id), reader),
+        "statistics": statistics,
+        "roots": sorted(roots),
+        "shards": entries,
+    }
+    manifest = with_checksum(manifest)
+    folder.write_bytes(MANIFEST, json.dumps(manifest, indent=1).encode())
+    return manifest
+
+
+def _table(
+    episodes: Iterable[EpisodeInfo], key: Callable[[EpisodeInfo], tuple[str, int]], reader: EpisodeReader
+) -> dict[str, dict[str, Any]]:
+    """Describe datasets or embodiments by name, whatever the order of the episodes."""
+    found: dict[str, dict[str, Any]] = {}
+    for e in sorted(episodes, key=lambda e: e.episode_id):
+        name, number = key(e)
+        row = found.setdefault(name, {"id": number, "kind": e.kind, "episodes": 0, "steps": 0, "control_hz": set()})
+        row["episodes"] += 1
+        row["steps"] += e.num_steps
+        row["control_hz"].add(e.control_hz)
+        for column, array in (("state_dim", reader.state(e.row)), ("action_dim", reader.action(e.row))):
+            row[column] = max(row.get(column, 0), 0 if array is None else array.shape[1])
+    return {name: {**row, "control_hz": sorted(row["control_hz"])} for name, row in sorted(found.items())}
+
+
+def check_folder(folder: ShardFolder) -> dict[str, int]:
+    """Refuse a folder that holds anything but shards; give the sizes of what is there."""
+    there = folder.sizes()
+    others = sorted(there.keys() - {f"{PLAN}.partial", LOCK})
+    if PLAN not in there and others:
+        raise DataEngineError(
+            f"{folder.uri}: holds files and no {PLAN} ({others[0]}), so it is no folder of shards; give another folder"
+        )
+    return there
+
+
+def _claim(folder: ShardFolder, fingerprint: str) -> dict[str, int]:
+    """Refuse a folder that holds other shards; give the sizes of what is there."""
+    there = check_folder(folder)
+    if PLAN in there:
+        found = read_object(folder.read(PLAN), f"{folder.uri}/{PLAN}").get("fingerprint")
+        if found != fingerprint:
+            raise DataEngineError(
+                f"{folder.uri} holds shards of other data or settings (plan {found}, now {fingerprint}); "
+                f"give another folder, or delete this one"
+            )
+    else:
+        folder.write_bytes(PLAN, json.dumps({"format": FORMAT, "fingerprint": fingerprint}).encode())
+    return there
+
+
+def _finished(folder: ShardFolder, there: Mapping[str, int], number: int) -> dict[str, Any] | None:
+    """Describe a shard that was there already; its index is written after it."""
+    index, tar = index_name(number), tar_name(number)
+    if index not in there or tar not in there:
+        return None
+    data = folder.read(index)
+    try:
+        entry = entry_within(data)
+    except (ValueError, KeyError, TypeError, RecordError):  # damaged since: it is written anew
+        return None
+    return _with_index(entry.model_dump(), data) if there[tar] == entry.num_bytes else None
+
+
+def _with_index(entry: dict[str, Any], index: bytes) -> dict[str, Any]:
+    return {**entry, "index_sha256": hashlib.sha256(index).hexdigest()}
+
+
+def _write_shard(reader: EpisodeReader, folder: ShardFolder, number: int, planned: Plan) -> dict[str, Any]:
+    """Write one tar and then its index."""
+    rows = []
+    with (
+        folder.write(tar_name(number)) as file,
+        tarfile.open(fileobj=cast(BinaryIO, file), mode="w", format=tarfile.USTAR_FORMAT) as tar,
+    ):
+        for segment in planned.shards[number]:
+            episode = reader.episodes[segment.row]
+            key = f"{episode.episode_id}-{segment.number:04d}"
+            members: dict[str, tuple[int, int]] = {}
+            for name, data in _members(reader, segment, planned):
+                header = tarfile.TarInfo(f"{key}.{name}")
+                header.size = len(data)
+                tar.addfile(header, io.BytesIO(data))
+                padded = -(-len(data) // tarfile.BLOCKSIZE) * tarfile.BLOCKSIZE
+                members[name] = (tar.offset - padded, len(data))
+            rows.append(_index_row(episode, segment, key, members))
+    entry = {
+        "name": tar_name(number),
+        "num_bytes": file.num_bytes,
+        "sha256": file.sha256,
+        "num_samples": len(rows),
+        "num_steps": sum(s.num_steps for s in planned.shards[number]),
+    }
+    table = pa.Table.from_pylist(rows, schema=INDEX.with_metadata({"villa": json.dumps(entry)}))
+    index = io.BytesIO()
+    pq.write_table(table, index)
+    folder.write_bytes(index_name(number), index.getvalue())
+    return _with_index(entry, index.getvalue())
+
+
+def _members(reader: EpisodeReader, segment: Segment, planned: Plan) -> Iterator[tuple[str, bytes]]:
+    """Yield the files of one sample."""
+    episode = reader.episodes[segment.row]
+    steps = slice(segment.first, segment.first + segment.num_steps)
+    about = _about(episode) | {"first": segment.first, "segment_steps": segment.num_steps}
+    yield "json", json.dumps(about).encode()
+    for name, array in (("state", reader.state(segment.row)), ("action", reader.action(segment.row))):
+        if array is not None:
+            yield f"{name}.npy", _npy(array[steps])
+    for info in planned.latents:
+        latent, codes = reader.latent(segment.row, info.name)
+        yield latent_member(info.name), _npy(latent[steps])
+        yield codes_member(info.name), _npy(codes[steps])
+    for slot in episode.cameras:
+        jpegs = reader.jpegs(slot, [(segment.row, frame) for frame in range(steps.start, steps.stop)])
+        yield f"frames_{slot}.bin", b"".join(jpegs)
+        yield f"offsets_{slot}.npy", _npy(np.cumsum([0, *map(len, jpegs)], dtype=np.int64))
+
+
+def _about(episode: EpisodeInfo) -> dict[str, Any]:
+    """Say what an episode is; texts count its steps, not those of a segment."""
+    facts = {k: v for k, v in asdict(episode).items() if k != "row"}
+    return facts | {"instruction": list(episode.instruction)}
+
+
+def _npy(array: NDArray[Any]) -> bytes:
+    file = io.BytesIO()
+    np.save(file, np.ascontiguousarray(array), allow_pickle=False)
+    return file.getvalue()
+
+
+def _index_row(
+    episode: EpisodeInfo, segment: Segment, key: str, members: Mapping[str, tuple[int, int]]
+) -> dict[str, Any]:
+    return {
+        **_about(episode),
+        "key": key,
+        "first": segment.first,
+        "count": segment.num_steps,
+        "members": list(members),
+        "offsets": [offset for offset, _ in members.values()],
+        "sizes": [size for _, size in members.values()],
+    }

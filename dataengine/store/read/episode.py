@@ -1,0 +1,129 @@
+"""One episode of a corpus, read bit by bit."""
+
+from collections.abc import Sequence
+from functools import cached_property
+from typing import Any, Protocol
+
+import numpy as np
+import pyarrow as pa
+import simplejpeg
+from numpy.typing import NDArray
+
+from dataengine import texts
+from dataengine.episode import CAMERA_SLOTS, phrases_of
+from dataengine.schema import VECTORS, exact_column, exact_dims_column
+from dataengine.vector_layout import VectorLayout, layout_of
+
+
+class Rows(Protocol):
+    """What an episode is read from: a corpus."""
+
+    @property
+    def schema(self) -> pa.Schema:
+        """Columns that there are."""
+        ...
+
+    def read_row(self, row: int, columns: Sequence[str]) -> dict[str, pa.Scalar]:
+        """Read a few columns of one row."""
+        ...
+
+    def read_frames(self, slot: str, rows: Sequence[int], frames: Sequence[int]) -> list[bytes]:
+        """Read encoded frames of one camera."""
+        ...
+
+
+class StoredEpisode:
+    """An episode at rest. What is small is here at once, arrays and frames are read when asked for."""
+
+    def __init__(self, corpus: Rows, row: int, index: pa.Table) -> None:
+        self._corpus, self.row = corpus, row
+        known: dict[str, Any] = {name: index[name][row].as_py() for name in index.column_names}
+        self.episode_id: str = known["episode_id"]
+        self.dataset: str = known["dataset"]
+        self.dataset_id: int = known["dataset_id"]
+        self.embodiment: str = known["embodiment"]
+        self.embodiment_id: int = known["embodiment_id"]
+        self.kind: str = known["kind"]
+        self.control_hz: float = known["control_hz"]
+        self.num_steps: int = known["num_steps"]
+        self.texts = texts.from_row(known.get("texts"), known["instruction"], self.num_steps)
+        """What is said, and at which steps."""
+        self.instruction = list(phrases_of(self.texts))
+        self.split: str = known["split"]
+        self.cameras = tuple(slot for slot in CAMERA_SLOTS if known[f"height_{slot}"] is not None)
+        """Slots that it has frames of."""
+        self._dims = {name: known[f"{name}_dim"] for name in VECTORS}
+
+    @property
+    def state(self) -> NDArray[np.float32] | None:
+        """(t, s) canonical state, None for a clip without proprioception."""
+        return self._vectors["state"]
+
+    @property
+    def action(self) -> NDArray[np.float32] | None:
+        """(t, a) canonical action; row i was taken after observation i."""
+        return self._vectors["action"]
+
+    @property
+    def raw_state(self) -> NDArray[np.floating[Any]] | None:
+        """(t, r) the source's own numbers: float64, or float32 in a corpus that an older villa made."""
+        return self._vectors["raw_state"]
+
+    @property
+    def raw_action(self) -> NDArray[np.floating[Any]] | None:
+        """The source's own numbers."""
+        return self._vectors["raw_action"]
+
+    @property
+    def raw_state_exact(self) -> dict[int, NDArray[np.int64]]:
+        """Which values of `raw_state` are whole numbers that float64 rounds, each with its (t,) true ones."""
+        return self._exact("raw_state")
+
+    @property
+    def raw_action_exact(self) -> dict[int, NDArray[np.int64]]:
+        """The same of `raw_action`."""
+        return self._exact("raw_action")
+
+    @cached_property
+    def time_ns(self) -> NDArray[np.int64]:
+        """(t,) nanoseconds since the first step."""
+        return self._corpus.read_row(self.row, ["time_ns"])["time_ns"].values.to_numpy()
+
+    def layout(self, vector: str) -> VectorLayout:
+        """Say what the values of `state` or `action` are."""
+        found = self._corpus.read_row(self.row, [f"{vector}_encoding", "notes"])
+        encoding, notes = (value.as_py() for value in found.values())
+        about = {"dataset": self.dataset, "embodiment": self.embodiment}
+        return layout_of(vector, encoding, self._dims[vector] or 0, notes, **about)
+
+    def column(self, name: str) -> Any:
+        """Value of any other column, as a Python object."""
+        return self._corpus.read_row(self.row, [name])[name].as_py()
+
+    def jpegs(self, slot: str, indices: Sequence[int] | None = None) -> list[bytes]:
+        """Read encoded frames of a camera: all, or those at some steps."""
+        frames = range(self.num_steps) if indices is None else indices
+        return self._corpus.read_frames(slot, [self.row] * len(frames), frames)
+
+    def frames(self, slot: str, indices: Sequence[int] | None = None) -> NDArray[np.uint8]:
+        """Read and decode frames (t, height, width, 3), RGB: all, or those at some steps."""
+        return np.stack([simplejpeg.decode_jpeg(jpeg, "RGB") for jpeg in self.jpegs(slot, indices)])
+
+    def _exact(self, name: str) -> dict[int, NDArray[np.int64]]:
+        columns = [exact_dims_column(name), exact_column(name)]
+        if columns[0] not in self._corpus.schema.names:  # from before there was one
+            return {}
+        dims, values = self._corpus.read_row(self.row, columns).values()
+        if not dims.is_valid:
+            return {}
+        found = values.values.to_numpy().reshape(-1, len(dims))
+        return {i: np.ascontiguousarray(found[:, k]) for k, i in enumerate(dims.as_py())}
+
+    @cached_property
+    def _vectors(self) -> dict[str, NDArray[Any] | None]:
+        having = [name for name in VECTORS if self._dims[name]]
+        found = self._corpus.read_row(self.row, having) if having else {}
+        return {
+            name: found[name].values.to_numpy().reshape(-1, self._dims[name]) if name in found else None
+            for name in VECTORS
+        }

@@ -1,0 +1,49 @@
+"""Serious notes of a corpus, counted by dataset: read off the episodes, so that they are true at every version."""
+
+import json
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from dataengine import notes
+from dataengine.notes import Tally
+
+if TYPE_CHECKING:
+    from dataengine.store.read.corpus import Corpus
+
+COLUMNS = ("dataset", "kind", "state_dim", "action_dim", "instruction", "notes")
+
+
+def tallies(corpus: "Corpus") -> dict[str, Tally]:
+    """Count the serious notes of each dataset; equal notes, which most episodes of a dataset have, are parsed once."""
+    found: dict[str, Tally] = {}
+    for batch in corpus.scan(COLUMNS):
+        keys = pa.table(
+            {
+                "dataset": batch["dataset"],
+                "kind": batch["kind"],
+                "has_state": pc.greater(batch["state_dim"].fill_null(0), 0),
+                "has_action": pc.greater(batch["action_dim"].fill_null(0), 0),
+                "has_instruction": pc.greater(pc.list_value_length(batch["instruction"]).fill_null(0), 0),
+                "notes": batch["notes"],
+            }
+        )
+        counted = keys.append_column("episodes", pa.array([1] * len(keys))).group_by(keys.column_names)
+        for row in counted.aggregate([("episodes", "sum")]).to_pylist():
+            tally = found.setdefault(row["dataset"], Tally())
+            has = {key: row[key] for key in ("kind", "has_state", "has_action", "has_instruction")}
+            tally.add(notes.serious(_parsed(row["notes"]), **has), row["episodes_sum"])
+    return found
+
+
+def _parsed(text: str | None) -> Mapping[str, str]:
+    """Read notes; those without a serious word are not parsed for it."""
+    if not text or not notes.may_be_serious(text):
+        return {}
+    try:
+        found = json.loads(text)
+    except ValueError:  # `villa corpus verify` looks for damage
+        return {}
+    return found if isinstance(found, dict) else {}

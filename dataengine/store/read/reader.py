@@ -1,0 +1,247 @@
+"""Episodes of a corpus at random: numbers in memory, encoded frames in batched reads of byte ranges.
+
+Steps that curation trimmed (`trim_start` at the head, `trim_end` at the tail) do not exist here: step 0, frame 0 and
+latent action 0 of an episode are the first that stay. In the table every column keeps the whole episode.
+"""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import NDArray
+
+from dataengine import texts
+from dataengine.episode import CAMERA_SLOTS
+from dataengine.errors import DataEngineError
+from dataengine.schema import ROBOTS_KEY, TRIMS
+from dataengine.store.read.corpus import Corpus
+from dataengine.store.read.said import read_texts
+from dataengine.windows import labels, stats, stats_table
+from dataengine.windows.stats import EmbodimentStatistics
+from dataengine.windows.window import EpisodeInfo, LatentInfo, identify, steps_per_latent
+
+_PLAIN = (
+    *("episode_id", "dataset", "dataset_id", "embodiment", "embodiment_id"),
+    *("kind", "control_hz", "num_steps", "instruction", "split"),
+)
+_LATER = ("texts",)
+"""Columns that corpora from before lack."""
+
+
+class TableReader:
+    """An `EpisodeReader` over a corpus, as it is now or was at a snapshot.
+
+    Of the episodes it gives those that curation kept, without idle ends, or all.
+    """
+
+    def __init__(self, corpus: Corpus, *, kept_only: bool = True) -> None:
+        self.corpus, self.place = corpus, corpus.uri
+        names = corpus.schema.names
+        self._slots = [slot for slot in CAMERA_SLOTS if f"frames_{slot}" in names]
+        columns = [*_facts(names), "state", "state_dim", "action", "action_dim"]
+        columns += [f"height_{slot}" for slot in self._slots]
+        self._filtered = kept_only and "keep" in names
+        trims = list(TRIMS) if kept_only and set(TRIMS) <= set(names) else []
+        table = self._read([*columns, *trims])
+        self._first, cut = _trims(table, trims)
+        """(e,) steps of each episode that are left out before its first."""
+        self.episodes = _episodes(table, self._slots, self._first, cut)
+        if not self.episodes:
+            dropped = "; curation dropped all it has" if self._filtered else ""
+            raise DataEngineError(f"{corpus.uri} holds no episodes to train on{dropped}")
+        self._state = self._trimmed(_rows(table["state"], table["state_dim"]))
+        self._action = self._trimmed(_rows(table["action"], table["action_dim"]))
+        self._latents: dict[str, tuple[list[NDArray[np.float32]], list[NDArray[np.int16]]]] = {}
+        self._num_bytes: NDArray[np.int64] | None = None
+        self.identity = identify(corpus.uri, corpus.version, self.episodes, self._first.tolist())
+        if corpus.snapshot is not None:
+            self.identity = replace(self.identity, snapshot=corpus.snapshot.name, mixture=corpus.snapshot.mixture)
+
+    @property
+    def latents(self) -> tuple[str, ...]:
+        """Names of the latent actions that there are."""
+        return tuple(labels.label_names(self.corpus.schema))
+
+    def state(self, row: int) -> NDArray[np.float32] | None:
+        """Give canonical states (t, s), or None for a human clip."""
+        return self._state[row]
+
+    def action(self, row: int) -> NDArray[np.float32] | None:
+        """Give canonical actions (t, a)."""
+        return self._action[row]
+
+    def latent_info(self, lam: str) -> LatentInfo:
+        """Say who made the latent actions."""
+        return labels.label_info(self.corpus.schema, lam)
+
+    def latent(self, row: int, lam: str) -> tuple[NDArray[np.float32], NDArray[np.int16]]:
+        """Give latent actions (t, k, d) and codes (t, k)."""
+        if lam not in self._latents:
+            self._latents[lam] = self._read_latents(self.latent_info(lam))
+        latent, codes = self._latents[lam]
+        return latent[row], codes[row]
+
+    def jpegs(self, slot: str, wanted: Sequence[tuple[int, int]]) -> list[bytes]:
+        """Read encoded frames for (row, frame) pairs in one go."""
+        return self.corpus.jpegs(slot, [self._frame(row, frame) for row, frame in wanted])
+
+    def num_bytes(self, row: int) -> int:
+        """Count the bytes of an episode's frames."""
+        if self._num_bytes is None:
+            table = self._read([f"offsets_{slot}" for slot in self._slots])
+            ends = self._first + np.array([e.num_steps for e in self.episodes], np.int64)
+            sizes = [_bytes_between(column, self._first, ends) for column in table.columns]
+            self._num_bytes = np.sum(sizes, axis=0)
+        return int(self._num_bytes[row])
+
+    def statistics(self) -> dict[str, EmbodimentStatistics]:
+        """Give statistics by embodiment, as `villa stats` left them; raise DataEngineError if they are out of date."""
+        table = self.corpus.stats()
+        measured = (table.schema.metadata or {}).get(ROBOTS_KEY) if table is not None else None
+        if measured is not None and measured.decode() != self.corpus.robots_hash():
+            raise DataEngineError(
+                f"{self.corpus.uri}: its statistics are of other episodes or steps than those that count now; "
+                f"run `villa stats` again, which reads only what is new"
+                + (", and take another snapshot" if self.corpus.snapshot else "")
+            )
+        found = stats.by_embodiment(stats_table.from_table(table)) if table is not None else {}
+        missing = {e.embodiment for e in self.episodes if e.kind == "robot"} - set(found)
+        if missing:
+            raise DataEngineError(
+                f"{self.corpus.uri} has no statistics of {', '.join(sorted(missing))}; run `villa stats` on it"
+            )
+        return found
+
+    def _read(self, columns: Sequence[str]) -> pa.Table:
+        """Read columns of the episodes that count, always in the order of their ids."""
+        return _read(self.corpus, columns, self._filtered)
+
+    def _read_latents(self, info: LatentInfo) -> tuple[list[NDArray[np.float32]], list[NDArray[np.int16]]]:
+        table = self._read([labels.latent_column(info.name), labels.codes_column(info.name)])
+        slot = labels.label_slot(self.corpus.schema, info.name)
+        flat_latents, flat_codes = (_rows(column, None) for column in table.columns)
+        unlabelled = sum(
+            codes is None and slot in e.cameras for codes, e in zip(flat_codes, self.episodes, strict=True)
+        )
+        if unlabelled:
+            raise DataEngineError(
+                f"{unlabelled} of {len(self.episodes)} kept episodes have no latent actions of '{info.name}'; "
+                f"run `villa label` on {self.corpus.uri} again"
+            )
+        latents, codes = [], []
+        for e, flat_latent, flat_code in zip(self.episodes, flat_latents, flat_codes, strict=True):
+            if flat_latent is None or flat_code is None:
+                latents.append(np.zeros((e.num_steps, info.k, info.d), np.float32))
+                codes.append(np.full((e.num_steps, info.k), labels.NO_CODE, np.int16))
+            else:
+                shaped = labels.unflatten(info, flat_latent, flat_code)
+                latent, code = _trim_latents(shaped, int(self._first[e.row]), e, info)
+                latents.append(latent)
+                codes.append(code)
+        return latents, codes
+
+    def _frame(self, row: int, frame: int) -> tuple[str, int]:
+        """Say where a frame lies in the table; one beyond a trimmed episode's end is none of its frames."""
+        episode = self.episodes[row]
+        if not 0 <= frame < episode.num_steps:
+            raise DataEngineError(f"episode {episode.episode_id} has {episode.num_steps} frames, no frame {frame}")
+        return episode.episode_id, int(self._first[row]) + frame
+
+    def _trimmed(self, rows: list[NDArray[Any] | None]) -> list[NDArray[Any] | None]:
+        """Leave out the steps that curation cut off."""
+        return [
+            None if values is None else values[self._first[e.row] : self._first[e.row] + e.num_steps]
+            for e, values in zip(self.episodes, rows, strict=True)
+        ]
+
+
+def read_episodes(corpus: Corpus) -> list[EpisodeInfo]:
+    """List the episodes that a `TableReader` gives, without reading a vector."""
+    names = corpus.schema.names
+    slots = [slot for slot in CAMERA_SLOTS if f"frames_{slot}" in names]
+    trims = list(TRIMS) if set(TRIMS) <= set(names) else []
+    table = _read(corpus, [*_facts(names), *(f"height_{slot}" for slot in slots), *trims], "keep" in names)
+    return _episodes(table, slots, *_trims(table, trims))
+
+
+def _facts(names: Sequence[str]) -> list[str]:
+    """Columns that make an `EpisodeInfo`, of those that there are."""
+    return [*_PLAIN, *(name for name in _LATER if name in names)]
+
+
+def _read(corpus: Corpus, columns: Sequence[str], filtered: bool) -> pa.Table:
+    """Read columns of all episodes, or of those that curation kept, in the order of their ids."""
+    extra = ["keep"] if filtered else []
+    table = corpus.table(list(dict.fromkeys(["episode_id", *columns, *extra])))
+    if filtered:
+        table = table.filter(pc.fill_null(table["keep"], True))
+    return table.sort_by("episode_id").select(list(columns))
+
+
+def _trims(table: pa.Table, columns: Sequence[str]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """(e,) steps to leave out at the head of each episode, and (e,) at both ends; 0 where nobody judged."""
+    if not columns:
+        return np.zeros(len(table), np.int64), np.zeros(len(table), np.int64)
+    head, tail = (table[name].fill_null(0).to_numpy().astype(np.int64) for name in columns)
+    return head, head + tail
+
+
+def _trim_latents(
+    whole: tuple[NDArray[np.float32], NDArray[np.int16]], first: int, episode: EpisodeInfo, info: LatentInfo
+) -> tuple[NDArray[np.float32], NDArray[np.int16]]:
+    """Leave out steps that curation cut off; an action that leads to one of them is none."""
+    steps = slice(first, first + episode.num_steps)
+    latent, code = whole[0][steps], whole[1][steps]
+    if first + episode.num_steps < len(whole[0]):
+        leaving = max(episode.num_steps - steps_per_latent(episode.control_hz, info.interval_s), 0)
+        latent, code = latent.copy(), code.copy()
+        latent[leaving:], code[leaving:] = 0, labels.NO_CODE
+    return latent, code
+
+
+def _episodes(
+    table: pa.Table, slots: Sequence[str], first: NDArray[np.int64], cut: NDArray[np.int64]
+) -> list[EpisodeInfo]:
+    heights = {slot: table[f"height_{slot}"].fill_null(0).to_pylist() for slot in slots}
+    infos = []
+    said = read_texts(table)
+    plain = [name for name in _PLAIN if name != "instruction"]
+    for row, found in enumerate(table.select(plain).to_pylist()):
+        told = said[row]
+        if cut[row]:
+            head = int(first[row])
+            found["num_steps"] -= int(cut[row])
+            told = texts.cut(told, head, head + found["num_steps"])
+        cameras = tuple(slot for slot in slots if heights[slot][row])
+        infos.append(EpisodeInfo(row=row, cameras=cameras, texts=told, **found))
+    return infos
+
+
+def _rows(column: pa.ChunkedArray, dims: pa.ChunkedArray | None) -> list[NDArray[Any] | None]:
+    """View each row of a list column as an array, (t, dim) where dims are given; None where there is nothing."""
+    rows: list[NDArray[Any] | None] = []
+    widths = dims.fill_null(0).to_pylist() if dims is not None else None
+    for chunk in column.chunks:
+        values, ends = chunk.values.to_numpy(zero_copy_only=False), chunk.offsets.to_numpy()
+        for i, valid in enumerate(chunk.is_valid().to_pylist()):
+            width = widths[len(rows)] if widths is not None else None
+            flat = values[ends[i] : ends[i + 1]]
+            rows.append(None if not valid or width == 0 else flat if width is None else flat.reshape(-1, width))
+    return rows
+
+
+def _bytes_between(column: pa.ChunkedArray, first: NDArray[np.int64], end: NDArray[np.int64]) -> NDArray[np.int64]:
+    """(e,) bytes of the frames from the first to before the end, by their offsets; 0 where there is no list."""
+    sizes, row = [np.zeros(0, np.int64)], 0
+    for chunk in column.chunks:
+        values, starts = chunk.values.to_numpy(zero_copy_only=False), chunk.offsets.to_numpy()[:-1]
+        valid = chunk.is_valid().to_numpy(zero_copy_only=False)
+        rows = np.arange(row, row + len(chunk))[valid]
+        size = np.zeros(len(chunk), np.int64)
+        size[valid] = values[starts[valid] + end[rows]] - values[starts[valid] + first[rows]]
+        sizes.append(size)
+        row += len(chunk)
+    return np.concatenate(sizes)

@@ -1,0 +1,266 @@
+"""What a model trains on: a few frames spaced in seconds, and what the robot felt and did from the first of them on.
+
+Shape letters: t frames, m control steps, s state, a action, n latent actions, k codes in one, d their width.
+"""
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dataengine import texts
+from dataengine.episode import Kind, Text, phrases_of
+
+if TYPE_CHECKING:
+    from dataengine.windows.stats import EmbodimentStatistics
+
+Jpeg = bytes | memoryview
+"""An encoded frame; a view lies in a file that its reader has mapped."""
+
+HELD_OUT_SPLITS = ("val", "valid", "validation", "test", "eval")
+"""Splits of the publishers that no training run may see."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class EpisodeInfo:
+    """All about an episode but its arrays and pictures."""
+
+    row: int
+    """Place in the reader's `episodes`."""
+    episode_id: str
+    dataset: str
+    dataset_id: int
+    embodiment: str
+    embodiment_id: int
+    kind: Kind
+    control_hz: float
+    num_steps: int
+    texts: tuple[Text, ...] = ()
+    """What is said, and at which steps of those that count here."""
+    split: str = "train"
+    cameras: tuple[str, ...] = ("primary",)
+
+    @property
+    def instruction(self) -> tuple[str, ...]:
+        """Every different phrase of its texts, in order."""
+        return phrases_of(self.texts)
+
+
+@dataclass(frozen=True, kw_only=True)
+class LatentInfo:
+    """Where a column of latent actions comes from, and its shape."""
+
+    name: str
+    fingerprint: str
+    """Of the weights that wrote it."""
+    k: int
+    d: int
+    interval_s: float
+    """Seconds between the two frames that one latent action joins."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class DataIdentity:
+    """Which data a model has seen; a run refuses to go on with other data."""
+
+    uri: str
+    version: int
+    """Version of the corpus, also when read from shards made of it."""
+    fingerprint: str
+    """Hash over the episodes that are kept: ids, lengths and dimensions."""
+    snapshot: str = ""
+    """Name of the corpus's state that was read; empty where it had none."""
+    mixture: Mapping[str, Any] | None = None
+    """Settings of the mixture that was pinned with it."""
+
+
+class EpisodeReader(Protocol):
+    """Gives arrays and JPEGs of episodes at random; a corpus and a folder of shards both do."""
+
+    @property
+    def episodes(self) -> Sequence[EpisodeInfo]:
+        """All about every episode but its arrays and pictures, by row."""
+        ...
+
+    @property
+    def place(self) -> str:
+        """Where it reads: a corpus, or a folder of shards."""
+        ...
+
+    @property
+    def identity(self) -> DataIdentity:
+        """Which data this is."""
+        ...
+
+    @property
+    def latents(self) -> Sequence[str]:
+        """Names of the latent actions that there are."""
+        ...
+
+    def state(self, row: int) -> NDArray[np.float32] | None:
+        """Give canonical states (t, s), or None for a human clip."""
+        ...
+
+    def action(self, row: int) -> NDArray[np.float32] | None:
+        """Give canonical actions (t, a); row i was taken after observation i."""
+        ...
+
+    def latent_info(self, lam: str) -> LatentInfo:
+        """Say who made the latent actions called `lam`; raise DataEngineError if nobody did."""
+        ...
+
+    def latent(self, row: int, lam: str) -> tuple[NDArray[np.float32], NDArray[np.int16]]:
+        """Give latent actions (t, k, d) and their codes (t, k); codes are -1 where a pair would leave the episode."""
+        ...
+
+    def jpegs(self, slot: str, wanted: Sequence[tuple[int, int]]) -> Sequence[Jpeg]:
+        """Read encoded frames for (row, frame) pairs, in order, in one batched read."""
+        ...
+
+    def num_bytes(self, row: int) -> int:
+        """Count the bytes of an episode's frames, over all its cameras."""
+        ...
+
+    def statistics(self) -> "dict[str, EmbodimentStatistics]":
+        """Give statistics by embodiment, for the normaliser; robots only."""
+        ...
+
+
+def identify(uri: str, version: int, episodes: Sequence[EpisodeInfo], first_steps: Sequence[int] = ()) -> DataIdentity:
+    """Fingerprint a set of episodes in an order that no storage decides.
+
+    `first_steps` tell by row which step of its recording an episode begins with: equal length is not equal content.
+    """
+    digest = hashlib.blake2b(digest_size=8)
+    for e in sorted(episodes, key=lambda e: e.episode_id):
+        first = first_steps[e.row] if len(first_steps) else 0
+        digest.update(f"{e.episode_id}|{first}+{e.num_steps}|{e.dataset_id}|{e.embodiment_id}|{e.split}\n".encode())
+    return DataIdentity(uri=uri, version=version, fingerprint=digest.hexdigest())
+
+
+def steps_per_latent(control_hz: float, interval_s: float) -> int:
+    """Control steps K that one latent action spans; 0.7 s gives villa-X's own 2 at 3 Hz and 3 at 5 Hz."""
+    return max(1, int(interval_s * control_hz + 1e-6))
+
+
+def is_held_out(episode: EpisodeInfo, fraction: float) -> bool:
+    """Keep an episode away from training: its publisher says so, or a hash of its id that no run can change."""
+    if episode.split.lower() in HELD_OUT_SPLITS:
+        return True
+    digest = hashlib.blake2b(f"held out\x1f{episode.episode_id}".encode(), digest_size=8).digest()
+    return int.from_bytes(digest, "little") < fraction * 2**64
+
+
+@dataclass(frozen=True, kw_only=True)
+class WindowSpec:
+    """Which part of an episode around a start frame a model needs."""
+
+    num_frames: int = 1
+    """Frames t, `interval_s` apart."""
+    interval_s: float = 0.7
+    slots: tuple[str, ...] = ("primary",)
+    """Cameras that an episode must have."""
+    optional_slots: tuple[str, ...] = ()
+    """Cameras taken where an episode has them."""
+    horizon: int = 0
+    """Control steps wanted after the first frame, if the frames do not already span more."""
+    latent: str = ""
+    """Name of the latent actions; empty for none."""
+    num_latents: int = 0
+    """Latent actions n, at the first frame and every `interval_s` after it."""
+
+    def num_windows(self, episode: EpisodeInfo) -> int:
+        """Count the start frames 0, 1, ... that an episode offers.
+
+        Clips want room for all their frames; an episode too short for that still offers up to one interval of starts
+        with its missing frames masked, so that fast demonstrations are seen too. A single frame may lie anywhere,
+        unless nothing follows it that a model could learn from (the tail of a human clip has no latent action).
+        """
+        if any(slot not in episode.cameras for slot in self.slots):
+            return 0
+        steps, stride = episode.num_steps, steps_per_latent(episode.control_hz, self.interval_s)
+        if self.num_frames > 1:
+            return max(steps - (self.num_frames - 1) * stride, min(steps - stride, stride), 0)
+        if episode.kind == "human":
+            return max(steps - stride, 0) if self.latent else 0
+        return steps
+
+
+@dataclass(frozen=True, kw_only=True)
+class Window:
+    """One sample. Arrays end where the episode ends; the batch pads and masks them."""
+
+    episode: EpisodeInfo
+    start: int
+    stride: int
+    """Control steps K between neighbouring frames and between neighbouring latent actions."""
+    frames: NDArray[np.int64]
+    """(t,) frame numbers; beyond the episode's end the last real one again."""
+    frame_mask: NDArray[np.bool_]
+    """(t,) False where a frame is such a repetition."""
+    state: NDArray[np.float32] | None
+    """(up to m + 1, s) states from the first frame on."""
+    action: NDArray[np.float32] | None
+    """(up to m, a) actions from the first frame on."""
+    latent: NDArray[np.float32] | None = None
+    """(n, k, d), zeros where masked."""
+    latent_mask: NDArray[np.bool_] | None = None
+    """(n,) True where the episode has that latent action."""
+    jpegs: Mapping[str, Sequence[Jpeg]] = field(default_factory=dict)
+    """Slot to t encoded frames; empty when only numbers were asked for."""
+
+    @property
+    def instruction(self) -> str:
+        """What holds at the start; texts that overlap there, and paraphrases, take turns over start frames."""
+        return texts.said_at(self.episode.texts, self.start)
+
+
+def cut_window(reader: EpisodeReader, spec: WindowSpec, row: int, start: int) -> Window:
+    """Cut one window's numbers out of an episode, without reading pictures or copying arrays."""
+    episode = reader.episodes[row]
+    stride, end = steps_per_latent(episode.control_hz, spec.interval_s), episode.num_steps
+    # Plain integers: for so few numbers they are several times faster than arrays, and every sample comes by here.
+    frames = [start + i * stride for i in range(spec.num_frames)]
+    real = [frame for frame in frames if frame < end]
+    span = max((spec.num_frames - 1) * stride, spec.horizon)
+    state, action = reader.state(row), reader.action(row)
+    latent, mask = _cut_latents(reader, spec, row, range(start, start + spec.num_latents * stride, stride), end)
+    return Window(
+        episode=episode,
+        start=start,
+        stride=stride,
+        frames=np.array(real + [real[-1]] * (len(frames) - len(real)), dtype=np.int64),
+        frame_mask=np.array([frame < end for frame in frames]),
+        state=None if state is None else state[start : start + span + 1],
+        action=None if action is None else action[start : start + span],
+        latent=latent,
+        latent_mask=mask,
+    )
+
+
+def _cut_latents(
+    reader: EpisodeReader, spec: WindowSpec, row: int, wanted: range, end: int
+) -> tuple[NDArray[np.float32] | None, NDArray[np.bool_] | None]:
+    """Take latent actions (n, k, d) at some frames, zeros and a false mask where there is none."""
+    if not spec.latent or not spec.num_latents:
+        return None, None
+    latent, codes = reader.latent(row, spec.latent)
+    inside = [min(frame, end - 1) for frame in wanted]
+    mask = np.array([frame < end for frame in wanted]) & (codes[inside, 0] >= 0)
+    return latent[inside] * mask[:, None, None], mask
+
+
+def read_windows(reader: EpisodeReader, spec: WindowSpec, picks: Sequence[tuple[int, int]]) -> list[Window]:
+    """Cut windows at (row, start frame) picks, with one batched read of JPEGs for each camera slot."""
+    windows = [cut_window(reader, spec, row, start) for row, start in picks]
+    jpegs: list[dict[str, Sequence[Jpeg]]] = [{} for _ in windows]
+    for slot in (*spec.slots, *spec.optional_slots):
+        having = [i for i, w in enumerate(windows) if slot in w.episode.cameras]
+        wanted = [(windows[i].episode.row, int(frame)) for i in having for frame in windows[i].frames]
+        found = reader.jpegs(slot, wanted) if wanted else []
+        for place, i in enumerate(having):
+            jpegs[i][slot] = found[place * spec.num_frames : (place + 1) * spec.num_frames]
+    return [replace(window, jpegs=found) for window, found in zip(windows, jpegs, strict=True)]

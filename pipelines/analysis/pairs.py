@@ -1,0 +1,135 @@
+"""Pairs of frames to probe latent actions on: which ones, and what the robot did between them."""
+
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dataengine.store import Corpus
+from dataengine.windows.normalize import Normalizer
+from dataengine.windows.window import EpisodeInfo, is_held_out, steps_per_latent
+from pipelines.corpus.kept import kept_mask
+
+Floats = NDArray[np.float32]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Picks:
+    """Pairs i -> i + K of one embodiment at one K, chosen evenly over all frames of its episodes."""
+
+    embodiment: str
+    stride: int
+    """Control steps K between the two frames."""
+    episodes: tuple[EpisodeInfo, ...]
+    episode: NDArray[np.int64]
+    """(n,) which of `episodes`, rising."""
+    row: NDArray[np.int64]
+    """(n,) first frame, rising within an episode."""
+
+    def by_episode(self) -> Iterator[tuple[EpisodeInfo, NDArray[np.int64]]]:
+        """Yield the episodes that have pairs, with their first frames."""
+        for i in np.unique(self.episode):
+            yield self.episodes[i], self.row[self.episode == i]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Numbers:
+    """What the robot did in n pairs, normalised; dimensions that never vary are left out."""
+
+    actions: Floats
+    """(n, K, a)."""
+    state_change: Floats
+    """(n, s): the true difference of the two states."""
+    action_dims: NDArray[np.int64]
+    """(a,) which dimensions of the canonical vector these are."""
+    groups: Mapping[str, tuple[int, ...]]
+    """Dimensions of the canonical vector by kind, as `VectorLayout.groups` has them; empty where nobody says."""
+
+
+def robot_episodes(corpus: Corpus, slots: Collection[str] = ()) -> list[EpisodeInfo]:
+    """Kept episodes with states, actions and these cameras, in the order of their ids."""
+    heights = [f"height_{slot}" for slot in sorted(slots)]
+    if not set(heights) <= set(corpus.schema.names):
+        return []
+    names = ["episode_id", "dataset", "dataset_id", "embodiment", "embodiment_id", "kind", "control_hz", "num_steps"]
+    found = []
+    for fragment_id in corpus.fragment_ids():
+        table = corpus.fragment_table(fragment_id, [*names, "split", "state_dim", "action_dim", *heights])
+        kept = kept_mask(corpus, fragment_id)
+        for keep, row in zip(kept, table.to_pylist(), strict=True):
+            if keep and row["state_dim"] and row["action_dim"] and all(row[height] for height in heights):
+                facts = {name: row[name] for name in names}
+                found.append(EpisodeInfo(row=0, **facts, split=row["split"] or "train"))
+    return sorted(found, key=lambda e: e.episode_id)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Split:
+    """One embodiment's pairs on both sides."""
+
+    train: Picks
+    test: Picks
+    borrowed: int = 0
+    """Held-out episodes that are not held out from the training of models."""
+
+    @property
+    def lacks(self) -> str:
+        """Say which side is empty."""
+        sides = {"training": self.train, "held-out": self.test}
+        return " and ".join(f"no {name} episodes" for name, side in sides.items() if not len(side.row))
+
+
+def choose(
+    episodes: Sequence[EpisodeInfo], interval_s: float, *, held_out: float, most_train: int, most_held_out: int
+) -> list[Split]:
+    """Pick training and held-out pairs for every embodiment and K, whole episodes on one side or the other.
+
+    In a small corpus the hash may hold out no episode of an embodiment. Then some are borrowed: the probe does not
+    see them, but the model to be probed may have.
+    """
+    groups: dict[tuple[str, int], tuple[list[EpisodeInfo], list[EpisodeInfo]]] = {}
+    for episode in episodes:
+        stride = steps_per_latent(episode.control_hz, interval_s)
+        if episode.num_steps > stride:
+            side = int(is_held_out(episode, held_out))
+            groups.setdefault((episode.embodiment, stride), ([], []))[side].append(episode)
+    found = []
+    for (name, stride), (train, test) in sorted(groups.items()):
+        borrowed = max(1, round(held_out * len(train))) if not test and len(train) > 1 else 0
+        train, test = train[borrowed:], test + train[:borrowed]
+        sides = {"train": _pick(name, stride, train, most_train), "test": _pick(name, stride, test, most_held_out)}
+        found.append(Split(**sides, borrowed=borrowed))
+    return found
+
+
+def _pick(embodiment: str, stride: int, episodes: Sequence[EpisodeInfo], most: int) -> Picks:
+    ends = np.cumsum([e.num_steps - stride for e in episodes], dtype=np.int64)
+    total = int(ends[-1]) if len(ends) else 0
+    # Evenly spaced over all pairs, one after another: no draw, so a larger corpus of the same episodes picks alike.
+    places = np.unique(np.linspace(0, max(total - 1, 0), min(most, total)).round().astype(np.int64))
+    episode = np.searchsorted(ends, places, side="right")
+    row = places - np.concatenate([[0], ends])[episode] if len(ends) else places
+    return Picks(embodiment=embodiment, stride=stride, episodes=tuple(episodes), episode=episode, row=row)
+
+
+def read_numbers(corpus: Corpus, picks: Picks, normalizer: Normalizer) -> Numbers:
+    """Read and normalise what the robot did in the pairs."""
+    name, steps = picks.embodiment, np.arange(picks.stride)
+    actions, changes, layouts = [], [], set()
+    for info, rows in picks.by_episode():
+        episode = corpus.episode(info.episode_id)
+        assert episode.action is not None
+        assert episode.state is not None
+        action = normalizer.normalize(name, "action", episode.action, episode.dataset)
+        state = normalizer.normalize(name, "state", episode.state, episode.dataset)
+        layouts.add(episode.layout("action"))
+        actions.append(action[rows[:, None] + steps])
+        changes.append(state[rows + picks.stride] - state[rows])
+    varies = normalizer.varies(name, "action")
+    return Numbers(
+        actions=np.concatenate(actions)[..., varies],
+        state_change=np.concatenate(changes),
+        action_dims=np.flatnonzero(varies),
+        groups=next(iter(layouts)).groups if len(layouts) == 1 else {},
+    )

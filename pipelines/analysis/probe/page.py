@@ -1,0 +1,240 @@
+"""The page of a probe: which arm reads better, errors beside their yardsticks, largest errors, every number."""
+
+from dataengine.vector_layout import GROUPS
+from pipelines.analysis.probe.charts import (
+    Bars,
+    Change,
+    Drawing,
+    bins_chart,
+    change_chart,
+    difference_chart,
+    error_chart,
+)
+from pipelines.analysis.probe.measures import BIN
+from pipelines.analysis.probe.report import MEAN, Comparison, EmbodimentReadouts, Interval, ProbeReport, Readout
+from pipelines.analysis.probe.variants import MEDIAN, TRUE_CHANGE
+from pipelines.html import page
+from pipelines.html.charts import Value
+from pipelines.output.folder import Before, OutputFolder, page_with
+
+OLD_PAGE = Before(
+    r"index\.html|report\.json|charts/(change|error|largest|largest-change)-\w+\.svg", page_with("Probing")
+)
+ALL = "all"
+"""Name of the error over all dimensions, beside those of groups."""
+
+LEAST_CHANGE = 0.002
+"""Share of pairs: where no bin changes by more there is nothing to draw."""
+
+
+def write_page(out: OutputFolder, report: ProbeReport) -> None:
+    """Write the page, its charts as files, and the report itself."""
+    out.remove("charts/*")
+    sections, drawings = [], []
+    for section, drawn in (_comparisons(report), _errors(report), _largest(report)):
+        sections.append(section)
+        drawings += drawn
+    for drawing in drawings:
+        out.write(f"charts/{drawing.key}.svg", drawing.file)
+    sections = [s for s in sections if s.blocks] + [_numbers(report), _reading(report)]
+    lead = f"{report.corpus}: actions of robots, read back from frozen latent actions {report.interval_s:g} s apart"
+    foot = "Every number is in report.json, every chart in charts/, beside this page."
+    out.write("index.html", page.page("Probing", lead, [_top(report)], sections, foot))
+    out.write("report.json", report.model_dump_json(indent=1))
+
+
+def _top(report: ProbeReport) -> page.Html:
+    """Show the few numbers that matter."""
+    cards: list[tuple[object, str, str]] = []
+    whole = MEAN if len(report.embodiments) > 1 else report.bodies[0]
+    for c in report.comparisons:
+        if c.embodiment == whole:
+            within = f"{percent(c.interval[0])} to {percent(c.interval[1])}; " if c.interval else ""
+            seeds = f"{within}lower in {c.lower} of {len(c.change_seeds)} {c.over}"
+            cards.append((percent(c.change), f"error of {c.lam}, against {c.versus}", seeds))
+    if not cards:
+        closed = [x for e in report.embodiments if (x := gap_closed(e, e.readouts[1].l1)) is not None]
+        if closed:
+            share = f"{sum(closed) / len(closed):.0%}"
+            cards.append((share, "of the gap between the yardsticks closed", "mean over bodies"))
+    unseen = [b for b, e in zip(report.bodies, report.embodiments, strict=True) if e.unseen_by]
+    pairs = sum(e.held_out_pairs for e in report.embodiments)
+    cards.append((len(report.embodiments), "robot bodies", f"unseen in training: {', '.join(unseen) or 'none'}"))
+    cards.append((report.training_seeds, "trained models of each arm", f"{report.seeds} probes on each"))
+    cards.append((f"{pairs:,}", "held-out pairs of frames", "of episodes that no probe saw"))
+    return page.cards(cards)
+
+
+def _comparisons(report: ProbeReport) -> tuple[page.Section, list[Drawing]]:
+    """Show changes body by body, seed by seed."""
+    names = {arm: i for i, arm in enumerate(report.lams)}
+    drawings = []
+    for measure in (ALL, *GROUPS):
+        lines: dict[str, list[Change]] = {}
+        for c in report.comparisons:
+            if measure == ALL:
+                middle, within, seeds = c.change, c.interval, c.change_seeds
+            elif measure in c.groups:
+                middle, within, seeds = c.groups[measure], c.group_intervals[measure], c.group_seeds[measure]
+            else:
+                continue
+            title = f"{c.lam} against {c.versus}" if len(report.lams) > 2 else ""
+            remark = f"{percent(middle)}, lower in {sum(s < 0 for s in seeds)} of {len(seeds)}"
+            name = _with_status(report, c)
+            lines.setdefault(title, []).append(Change(name, names[c.lam], _value(middle, within), seeds, remark))
+        if lines:
+            what = "Change of the error" if measure == ALL else f"Change of the error, {measure}"
+            drawings.append(change_chart(f"change-{measure}", what, lines, "left of the line is better"))
+    if not drawings:
+        return page.Section("comparison", "Which one reads better", []), []
+    versus = report.lams[0]
+    blocks = [
+        page.paragraph(
+            f"Error against that of {versus}, relative, each pair of seeds by itself: a tick is a pair, the dot their "
+            f"mean, the line its interval (cut where it leaves the picture). {report.seed_words}"
+        ),
+        drawings[0].figure,
+        page.folded("by kind of value", *(d.figure for d in drawings[1:])) if drawings[1:] else "",
+    ]
+    return page.Section("comparison", "Which one reads better", blocks), drawings
+
+
+def _with_status(report: ProbeReport, comparison: Comparison) -> str:
+    """Mark a body that training never saw."""
+    found = {b: e for b, e in zip(report.bodies, report.embodiments, strict=True) if e.unseen_by}
+    return f"{comparison.embodiment} (unseen)" if comparison.embodiment in found else comparison.embodiment
+
+
+def _errors(report: ProbeReport) -> tuple[page.Section, list[Drawing]]:
+    """Draw errors by group of dimensions, for each body."""
+    drawings = []
+    for i, (body, e) in enumerate(zip(report.bodies, report.embodiments, strict=True)):
+        arms, median, true = split(e, report)
+        columns = {
+            ALL: Bars([_value(r.l1, r.l1_interval) for r in arms], [r.l1_seeds for r in arms], median.l1, true.l1)
+        }
+        for g in median.groups:
+            values = [_value(r.groups[g], r.group_intervals[g]) for r in arms]
+            columns[g] = Bars(values, [r.group_seeds[g] for r in arms], median.groups[g], true.groups[g])
+        drawings.append(error_chart(f"error-{i}", body, columns, report.lams, _remark(report, e)))
+    blocks = [
+        page.paragraph(
+            "Mean absolute error of the actions, normalised so that 1 % and 99 % quantiles lie at -1 and 1; lower is "
+            "better. Dots are seeds, whiskers intervals. The dashed line is what saying the median action costs, the "
+            "dotted one what the same network reads from the true change of the robot's state."
+        ),
+        page.charts(*(d.figure for d in drawings)),
+    ]
+    return page.Section("errors", "Errors by group of dimensions", blocks), drawings
+
+
+def _largest(report: ProbeReport) -> tuple[page.Section, list[Drawing]]:
+    """Draw how pairs spread over largest errors, and what that changes between arms."""
+    drawings = []
+    for i, (body, e) in enumerate(zip(report.bodies, report.embodiments, strict=True)):
+        arms, median, true = split(e, report)
+        beyond = ", ".join(f"{r.source} {r.histogram[-1]:.0%}" for r in arms)
+        shares = {r.source: r.histogram for r in arms}
+        remark = f"share of pairs; beyond 1: {beyond}"
+        drawings.append(bins_chart(f"largest-{i}", body, shares, [median.histogram, true.histogram], BIN, remark))
+        changes = {report.lams.index(c.lam): c.histogram for c in report.comparisons if c.embodiment == body}
+        if any(abs(x) > LEAST_CHANGE for shares in changes.values() for x in shares):
+            title, less = f"{body}: change", f"share of pairs, less that of {report.lams[0]}"
+            drawings.append(difference_chart(f"largest-change-{i}", title, changes, report.lams, BIN, less))
+    blocks = [
+        page.paragraph(
+            "The largest error of a pair over all its steps and dimensions, in bins of 0.05: strict, since one "
+            "misread dimension of one step decides. Better is farther to the left. The second chart is the first less "
+            "that of the first arm, as published for villa-X (figure 4): bars up on the left, down on the right."
+        ),
+        page.charts(*(d.figure for d in drawings)),
+    ]
+    return page.Section("largest", "Largest errors", blocks), drawings
+
+
+def _numbers(report: ProbeReport) -> page.Section:
+    """Print all of it."""
+    blocks: list[str] = []
+    for body, e in zip(report.bodies, report.embodiments, strict=True):
+        groups = list(e.readouts[0].groups)
+        head = ["read from", "L1", "interval", *groups, "max error < 0.5", "gap closed", "by seed"]
+        rows = [
+            [
+                *(r.source, _three(r.l1), _interval(r.l1_interval)),
+                *(_three(r.groups[g]) for g in groups),
+                *(f"{r.small_errors:.1%}", _closed(e, r), _seeds(r)),
+            ]
+            for r in e.readouts
+        ]
+        facts = (
+            f"K = {e.steps} steps of {e.dims} dimensions; probes fitted on {e.train_pairs:,} pairs of "
+            f"{e.train_episodes:,} episodes, judged on {e.held_out_pairs:,} of {e.held_out_episodes:,}; "
+            f"in {', '.join(e.datasets)}: {e.status(report.lams)}"
+        )
+        blocks += [page.heading(body), page.paragraph(facts), page.table(head, rows)]
+    if report.comparisons:
+        blocks.append(page.heading("Comparisons"))
+        lines = [f"{c.lam} against {c.versus}, {c.embodiment}: {c.words}" for c in report.comparisons]
+        blocks.append(page.note("Changes of the mean absolute error, in pairs of seeds", lines))
+    return page.Section("numbers", "All numbers", blocks)
+
+
+def _reading(report: ProbeReport) -> page.Section:
+    """Say what the numbers mean and what they do not."""
+    blocks: list[str] = [
+        page.paragraph(
+            f"A network of three layers reads all K actions between two frames from the latent action of the pair. It "
+            f"is fitted on episodes of one body and judged on others; the latent action model stays as it is. "
+            f"'{MEDIAN}' knows nothing. '{TRUE_CHANGE}' knows what the robot's own sensors say of the pair: about the "
+            f"best that can be hoped for, not a bound, since a picture may hold more. 'Gap closed' is the way from the "
+            f"one to the other."
+        )
+    ]
+    if report.notes:
+        blocks.append(page.note("What these numbers do not show", report.notes, limits=True))
+    members = [[r.source, ", ".join(r.models)] for r in report.embodiments[0].readouts if r.models]
+    blocks.append(page.table(["arm", "models, in the order of their seeds"], members))
+    return page.Section("reading", "How to read it", blocks)
+
+
+def split(e: EmbodimentReadouts, report: ProbeReport) -> tuple[list[Readout], Readout, Readout]:
+    """Arms, then the two yardsticks."""
+    found = {r.source: r for r in e.readouts}
+    return [found[name] for name in report.lams], found[MEDIAN], found[TRUE_CHANGE]
+
+
+def gap_closed(e: EmbodimentReadouts, l1: float) -> float | None:
+    """Place an error between the yardsticks: 0 knows nothing, 1 reads what the true change tells; None: no gap."""
+    found = {r.source: r.l1 for r in e.readouts}
+    gap = found[MEDIAN] - found[TRUE_CHANGE]
+    return (found[MEDIAN] - l1) / gap if gap > 0 else None
+
+
+def _closed(e: EmbodimentReadouts, readout: Readout) -> str:
+    share = gap_closed(e, readout.l1)
+    return "" if share is None or not readout.models else f"{share:.0%}"
+
+
+def percent(change: float) -> str:
+    """Print a relative change with its sign."""
+    return f"{100 * change:+.1f} %"
+
+
+def _remark(report: ProbeReport, e: EmbodimentReadouts) -> str:
+    return e.status(report.lams) if e.unseen_by or e.unknown_to else ""
+
+
+def _value(middle: float, within: Interval | None) -> Value:
+    return Value(middle, *within) if within else Value(middle)
+
+
+def _interval(within: Interval | None) -> str:
+    return f"{within[0]:.3f} to {within[1]:.3f}" if within else ""
+
+
+def _seeds(readout: Readout) -> str:
+    return ", ".join(_three(x) for x in readout.l1_seeds) if len(readout.l1_seeds) > 1 else ""
+
+
+def _three(x: float) -> str:
+    return f"{x:.3f}"

@@ -1,0 +1,198 @@
+"""How much of the robot's action do latent actions know? Small networks read it back, on episodes kept apart.
+
+A frozen latent action goes in, all K normalised actions between its two frames come out. Beside each error stand what
+the training median reaches (knowing nothing) and what the same network reads from the true change of state.
+"""
+
+import time
+from collections.abc import Callable, Collection, Sequence
+from pathlib import Path
+from types import MappingProxyType
+from typing import Annotated
+
+import numpy as np
+from pydantic import BeforeValidator, Field
+
+from dataengine.config import MOST, MOST_WORKERS, Config
+from dataengine.errors import DataEngineError
+from dataengine.progress import task
+from dataengine.store import Corpus
+from dataengine.windows import stats, stats_table
+from dataengine.windows.normalize import Normalizer
+from pipelines.analysis.latents import read_latents
+from pipelines.analysis.pairs import Floats, Split, choose, read_numbers, robot_episodes
+from pipelines.analysis.probe.measures import compare, judge
+from pipelines.analysis.probe.report import EmbodimentReadouts, ProbeReport
+from pipelines.analysis.probe.variants import MEDIAN, TRUE_CHANGE, Arm, find_arms, held_out_notes
+from pipelines.output.folder import claimed, roots_of
+
+
+class ProbeConfig(Config):
+    """What to probe, and how hard."""
+
+    renamed = MappingProxyType({"held_out": "val_fraction"})
+
+    corpus: str
+    """Directory or object-store URI; it needs `villa stats`."""
+    lams: list[Annotated[str, BeforeValidator(str)]] = Field(min_length=1)
+    """Directories of models, or names of labels in the corpus; `TITLE=DIRECTORY` more than once names the seeds of one
+    arm. Later models or arms are compared with the first."""
+    out: Path | None = None
+    """Folder for `index.html`, its charts and `report.json`; by default none is written."""
+    slot: str = "primary"
+    """Camera, for models whose labels are not in the corpus."""
+    val_fraction: float = Field(0.1, gt=0, lt=1)
+    """Share of episodes kept apart, chosen by a hash of their ids as in training."""
+    seeds: int = Field(2, ge=1, le=10_000)
+    """Probes for each latent action model; they differ in weights and order of the pairs."""
+    epochs: int = Field(25, ge=1, le=1_000_000)
+    hidden: int = Field(256, ge=8, le=65_536)
+    most_train: int = Field(1400, ge=1, le=MOST)
+    """Most training pairs of one embodiment."""
+    most_held_out: int = Field(350, ge=1, le=MOST)
+    threads: int = Field(2, ge=1, le=MOST_WORKERS)
+    """Threads that decode, for models whose labels are not in the corpus."""
+    device: str = "cpu"
+    """Where such models run."""
+
+
+def run(config: ProbeConfig) -> ProbeReport:
+    """Fit probes for every model on every embodiment."""
+    from pipelines.analysis.probe.page import OLD_PAGE, write_page
+
+    corpus = Corpus.open(config.corpus)
+    if config.out is None:
+        return _run(config, corpus)
+    sources = roots_of(corpus)
+    with claimed(config.out, "probe", before=OLD_PAGE, sources=sources) as out:
+        out.claim("index.html", "report.json")
+        report = _run(config, corpus)
+        write_page(out, report)
+    return report
+
+
+def _run(config: ProbeConfig, corpus: Corpus) -> ProbeReport:
+    """Find models and pairs, fit and judge."""
+    start = time.monotonic()
+    from pipelines.training.ranks import pick_device
+
+    arms, notes = find_arms(corpus, config.lams, config.slot, str(pick_device(config.device)))
+    interval_s = arms[0].members[0].model.interval_s
+    measured = corpus.stats()
+    if measured is None:
+        raise DataEngineError(f"{config.corpus} has no statistics; run `villa stats {config.corpus}` first")
+    normalizer = Normalizer(stats.by_embodiment(stats_table.from_table(measured)))
+    slots = {member.model.slot for arm in arms for member in arm.members}
+    episodes = robot_episodes(corpus, slots)
+    cameras = ", ".join(f"'{slot}'" for slot in sorted(slots))
+    blind = len(robot_episodes(corpus)) - len(episodes)
+    if blind:
+        notes = [*notes, f"{blind} kept robot episodes without camera {cameras} are left out"]
+    if not episodes:
+        raise DataEngineError(
+            f"{config.corpus}: no kept robot episode has states, actions and camera {cameras}; "
+            f"`villa corpus info {config.corpus}` lists cameras, --set slot=NAME takes another"
+        )
+    splits = choose(
+        episodes,
+        interval_s,
+        held_out=config.val_fraction,
+        most_train=config.most_train,
+        most_held_out=config.most_held_out,
+    )
+    usable = [split for split in splits if not split.lacks]
+    if not usable:
+        why = "; ".join(f"{s.train.embodiment}: {s.lacks}" for s in splits) or "no robot episodes long enough"
+        raise DataEngineError(f"{config.corpus}: nothing to probe on ({why}); ingest more episodes or raise held_out")
+    num_models = sum(len(arm.members) for arm in arms)
+    with task("probe", len(usable) * (num_models + 1), "models x embodiments") as live:
+        found = [_probe(config, corpus, normalizer, arms, split, live.advance) for split in usable]
+    unseen = {e.embodiment for e in found if len(e.unseen_by) == len(arms)}
+    return ProbeReport(
+        corpus=config.corpus,
+        lams=[arm.title for arm in arms],
+        training_seeds=len(arms[0].members),
+        interval_s=interval_s,
+        seeds=config.seeds,
+        epochs=config.epochs,
+        embodiments=found,
+        comparisons=[c for arm in arms[1:] for c in compare(found, arm.title, arms[0].title)],
+        notes=[
+            *(note for split in splits for note in _notes(split, unseen)),
+            *notes,
+            *held_out_notes(arms, config.val_fraction),
+        ],
+        page=str(config.out / "index.html") if config.out else "",
+        seconds=round(time.monotonic() - start, 3),
+    )
+
+
+def _notes(split: Split, unseen: Collection[str] = ()) -> list[str]:
+    """Say why a body is left out, or what its models may know of the episodes that they are judged on."""
+    if split.lacks:
+        return [f"{split.train.embodiment} left out: {split.lacks}"]
+    if split.borrowed and split.train.embodiment not in unseen:
+        held_out = f"no episode is held out from training, so {split.borrowed} were kept from the probe alone"
+        return [f"{split.train.embodiment}: {held_out}"]
+    return []
+
+
+def _probe(
+    config: ProbeConfig,
+    corpus: Corpus,
+    normalizer: Normalizer,
+    arms: Sequence[Arm],
+    split: Split,
+    advance: Callable[[], None],
+) -> EmbodimentReadouts:
+    """Fit every readout on one embodiment, all on the same pairs."""
+    train, test = (read_numbers(corpus, picks, normalizer) for picks in (split.train, split.test))
+    inputs: dict[str, list[tuple[Floats, Floats]]] = {TRUE_CHANGE: [(train.state_change, test.state_change)]}
+    fine = [np.ones(len(numbers.actions), dtype=bool) for numbers in (train, test)]
+    for arm in arms:
+        for member in arm.members:
+            sides = [read_latents(corpus, member.model, p, config.threads) for p in (split.train, split.test)]
+            inputs.setdefault(arm.title, []).append((sides[0][0], sides[1][0]))
+            fine = [mask & readable for mask, (_, readable) in zip(fine, sides, strict=True)]
+    y_train, y_test = train.actions[fine[0]], test.actions[fine[1]]
+    if not len(y_train) or not len(y_test):
+        raise DataEngineError(f"{config.corpus}: no picture of embodiment '{split.train.embodiment}' can be decoded")
+
+    trivial = np.median(y_train, axis=0) - y_test
+    readouts = {MEDIAN: judge(MEDIAN, [[trivial]], train)}
+    names = {arm.title: arm.names for arm in arms}
+    for source, sides_of_models in inputs.items():
+        errors = []
+        for x_train, x_test in sides_of_models:
+            x = x_train[fine[0]], x_test[fine[1]]
+            errors.append([_fit(x[0], y_train, x[1], seed, config) - y_test for seed in range(config.seeds)])
+            advance()
+        readouts[source] = judge(source, errors, train, names.get(source, ()))
+    datasets = frozenset(e.dataset for side in (split.train, split.test) for e in side.episodes)
+    saw = {arm.title: arm.saw(datasets, split.train.embodiment) for arm in arms}
+    return EmbodimentReadouts(
+        datasets=sorted(datasets),
+        unseen_by=[title for title, seen in saw.items() if seen is False],
+        unknown_to=[title for title, seen in saw.items() if seen is None],
+        embodiment=split.train.embodiment,
+        steps=split.train.stride,
+        dims=len(train.action_dims),
+        train_episodes=len(split.train.episodes),
+        held_out_episodes=len(split.test.episodes),
+        train_pairs=len(y_train),
+        held_out_pairs=len(y_test),
+        readouts=[readouts[name] for name in (MEDIAN, *names, TRUE_CHANGE)],
+    )
+
+
+def _fit(x_train: Floats, y_train: Floats, x_test: Floats, seed: int, config: ProbeConfig) -> Floats:
+    """Fit one probe and predict the held-out actions (n, K, a)."""
+    import torch
+
+    from models.probe import fit_probe
+
+    x, y = torch.from_numpy(x_train).float(), torch.from_numpy(y_train).flatten(1)
+    generator = torch.Generator().manual_seed(seed)
+    probe = fit_probe(x, y, generator, hidden=config.hidden, epochs=config.epochs)
+    with torch.no_grad():
+        return probe(torch.from_numpy(x_test).float()).numpy().reshape(len(x_test), *y_train.shape[1:])

@@ -1,0 +1,321 @@
+"""Looks at a corpus, or at one of its episodes: facts, ranges, and a picture of frames, states and actions."""
+
+import json
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import Field
+
+from dataengine import texts
+from dataengine.config import Config
+from dataengine.errors import CorpusError, DataEngineError, RecordError
+from dataengine.formats import files
+from dataengine.notes import is_serious
+from dataengine.report import Report
+from dataengine.vector_layout import LAYOUT_NOTES
+from pipelines.corpus.health import DatasetFacts, dataset_table, datasets
+from pipelines.text_table import labelled, text_table
+
+if TYPE_CHECKING:
+    from dataengine.store import Corpus
+    from dataengine.store.read.episode import StoredEpisode
+
+EXAMPLES = 2
+"""Episodes that are named for each dataset."""
+MOST_LETTERS = 400
+"""Letters of a note that are printed; the report has all of it."""
+PICTURES = (".png", ".pdf", ".svg")
+MADE_BY = "villa show"
+MAX_BYTES = 2**27
+"""Of a picture that it drew."""
+"""Stands in every picture that is drawn: one of these may be replaced."""
+
+
+class ShowConfig(Config):
+    """What to look at."""
+
+    corpus: str
+    episode: str | None = None
+    """Id of an episode, or its first letters; without one the whole corpus."""
+    out: Path | None = None
+    """Picture to write; only with an episode."""
+    frames: int = Field(12, ge=1, le=64)
+    """Frames of the picture, evenly spaced."""
+
+
+class Example(Report):
+    """An episode to look at next."""
+
+    episode_id: str
+    dataset: str
+    steps: int
+    instruction: str
+
+
+class CorpusReport(Report):
+    """Datasets of a corpus, and a few episodes of each."""
+
+    corpus: str
+    episodes: int
+    steps: int
+    datasets: list[DatasetFacts]
+    examples: list[Example]
+
+    def summary(self) -> str:
+        """Print both tables."""
+        rows = [[e.episode_id, e.dataset, e.steps, e.instruction] for e in self.examples]
+        found = text_table(["episode", "dataset", "steps", "instruction"], rows)
+        total = f"{self.corpus}: {self.episodes:,} episodes, {self.steps:,} steps"
+        hint = f"some of them, each for `villa show {self.corpus} EPISODE`:"
+        return f"{total}\n{dataset_table(self.datasets)}\n\n{hint}\n{found}"
+
+
+class Range(Report):
+    """How far one dimension of a vector goes."""
+
+    vector: str
+    dim: int
+    name: str
+    unit: str
+    min: float
+    mean: float
+    max: float
+
+
+class EpisodeReport(Report):
+    """One episode."""
+
+    episode_id: str
+    dataset: str
+    embodiment: str
+    kind: str
+    split: str
+    steps: int
+    seconds: float
+    control_hz: float
+    instruction: list[str]
+    """Every different phrase."""
+    texts: list[dict[str, Any]]
+    """What is said, and at which steps: `start` to `end`, without `end`; `phrases` are paraphrases."""
+    cameras: dict[str, str]
+    """Slot to height x width, as stored and as shipped."""
+    state_encoding: str
+    action_encoding: str
+    dims: dict[str, int]
+    """Width of each vector; 0 where there is none."""
+    ranges: list[Range]
+    source_uri: str
+    source_record: str
+    licence: str
+    notes: dict[str, str]
+    """What the source decided for it."""
+    keep: bool | None
+    """None before curation."""
+    reject_reason: str
+    labels: list[str]
+    """Models whose latent actions it has."""
+    picture: str
+
+    def summary(self) -> str:
+        """Print the facts, then the ranges."""
+        seconds = f"{self.steps} steps at {self.control_hz:g} Hz, {self.seconds:.1f} s"
+        verdict = {None: "not curated", True: "kept", False: f"dropped: {self.reject_reason}"}[self.keep]
+        facts = {
+            "episode": self.episode_id,
+            "from": f"{self.dataset}, {self.source_record} ({self.licence}, split {self.split})",
+            "file": self.source_uri,
+            "body": f"{self.embodiment} ({self.kind})",
+            "length": seconds,
+            "instruction": texts.summary(texts.from_row(self.texts, (), self.steps), self.steps) or "none",
+            "cameras": "; ".join(f"{slot} {size}" for slot, size in self.cameras.items()) or "none",
+            "vectors": ", ".join(f"{name} {dim}" for name, dim in self.dims.items()),
+            "encodings": f"state {self.state_encoding}, action {self.action_encoding}",
+            "curation": verdict,
+            "latent actions": ", ".join(self.labels) or "none",
+        }
+        if self.picture:
+            facts["picture"] = self.picture
+        lines = labelled({name: [value] for name, value in facts.items()} | self._notes())
+        rows = [[r.vector, r.dim, r.name, r.unit, r.min, r.mean, r.max] for r in self.ranges]
+        table = ["", text_table(["vector", "dim", "what", "unit", "min", "mean", "max"], rows)] if rows else []
+        return "\n".join([lines, *table])
+
+    def _notes(self) -> dict[str, list[str]]:
+        """Print notes, a paragraph each: first what everybody must know; what the table of values tells is left out."""
+        told = {key: text for key, text in self.notes.items() if key not in LAYOUT_NOTES}
+        serious = [_note(key, text) for key, text in told.items() if is_serious(key)]
+        others = [_note(key, text) for key, text in told.items() if not is_serious(key)]
+        return ({"must know": serious} if serious else {}) | {
+            "notes": others or ["none" if not serious else "no others"]
+        }
+
+
+def _note(key: str, text: str) -> str:
+    """Print a note with room to break lines, and no more of it than a person reads."""
+    roomy = re.sub(r",(?=[^ ])", ", ", text)
+    if len(roomy) <= MOST_LETTERS:
+        return f"{key}: {roomy}"
+    shown = roomy[:MOST_LETTERS].rpartition(" ")[0] or roomy[:MOST_LETTERS]
+    return f"{key}: {shown} ... and {len(roomy) - len(shown):,} more letters (--json has them)"
+
+
+def run(config: ShowConfig) -> CorpusReport | EpisodeReport:
+    """Look at the corpus or at the episode."""
+    from dataengine.store import Corpus
+
+    if config.out and (not config.episode or config.out.suffix not in PICTURES):
+        raise DataEngineError(f"--out {config.out}: give an EPISODE, and a file that ends in {', '.join(PICTURES)}")
+    if config.out and config.out.exists() and not _is_ours(config.out):
+        raise DataEngineError(
+            f"--out {config.out}: is there already and `villa show` did not draw it; give another name"
+        )
+    corpus = Corpus.open(config.corpus)
+    if config.episode is None:
+        return _corpus(corpus, config)
+    episode = corpus.episode(_find(corpus, config.episode))
+    if config.out:
+        draw(episode, config.out, config.frames)
+    return _episode(corpus, episode, config.out)
+
+
+def _is_ours(picture: Path) -> bool:
+    try:
+        return MADE_BY.encode() in files.read_bytes(picture, MAX_BYTES)
+    except RecordError:  # a pipe, for example, which would be waited for
+        return False
+
+
+def _corpus(corpus: "Corpus", config: ShowConfig) -> CorpusReport:
+    """Sum up, and name a few episodes of each dataset."""
+    facts = datasets(corpus)
+    said = [name for name in ("instruction", "texts") if name in corpus.schema.names]
+    rows = corpus.table(["episode_id", "dataset", "num_steps", *said]).to_pylist()
+    examples = [
+        Example(
+            episode_id=row["episode_id"],
+            dataset=row["dataset"],
+            steps=row["num_steps"],
+            instruction=texts.summary(
+                texts.from_row(row.get("texts"), row["instruction"], row["num_steps"]), row["num_steps"]
+            ),
+        )
+        for f in facts
+        for row in [row for row in rows if row["dataset"] == f.name][:EXAMPLES]
+    ]
+    return CorpusReport(
+        corpus=config.corpus,
+        episodes=len(rows),
+        steps=sum(f.steps for f in facts),
+        datasets=facts,
+        examples=examples,
+    )
+
+
+def _find(corpus: "Corpus", wanted: str) -> str:
+    """Find the one episode whose id starts as wanted."""
+    found = [episode_id for episode_id in corpus.episode_ids() if episode_id.startswith(wanted)]
+    if len(found) == 1:
+        return found[0]
+    if not found:
+        raise CorpusError(f"{corpus.uri}: no episode starts with '{wanted}'; `villa show {corpus.uri}` names some")
+    raise CorpusError(f"{corpus.uri}: {len(found)} episodes start with '{wanted}', such as {found[0]} and {found[1]}")
+
+
+def _episode(corpus: "Corpus", episode: "StoredEpisode", picture: Path | None) -> EpisodeReport:
+    """Collect what is known of an episode."""
+    vectors = _vectors(episode)
+    names = ("state_encoding", "action_encoding", "source_uri", "source_record", "licence")
+    facts = {name: episode.column(name) or "" for name in names}
+    judged = "keep" in corpus.schema.names
+    sizes = {
+        slot: [episode.column(f"{n}_{slot}") for n in ("height", "width", "native_height", "native_width")]
+        for slot in episode.cameras
+    }
+    labels = [name.removeprefix("latent__") for name in corpus.schema.names if name.startswith("latent__")]
+    return EpisodeReport(
+        **facts,
+        episode_id=episode.episode_id,
+        dataset=episode.dataset,
+        embodiment=episode.embodiment,
+        kind=episode.kind,
+        split=episode.split,
+        steps=episode.num_steps,
+        seconds=episode.num_steps / episode.control_hz,
+        control_hz=episode.control_hz,
+        instruction=episode.instruction,
+        texts=texts.to_row(episode.texts),
+        cameras={slot: f"{h}x{w} (shipped {nh}x{nw})" for slot, (h, w, nh, nw) in sizes.items()},
+        dims={name: 0 if vector is None else vector.shape[1] for name, vector in vectors.items()},
+        ranges=[
+            Range(
+                vector=name,
+                dim=i,
+                name=layout.name(i),
+                unit=layout.units[i],
+                min=float(x.min()),
+                mean=float(x.mean()),
+                max=float(x.max()),
+            )
+            for name in ("state", "action")
+            if (vector := vectors[name]) is not None
+            for layout in [episode.layout(name)]
+            for i, x in enumerate(vector.T)
+        ],
+        keep=episode.column("keep") if judged else None,
+        reject_reason=(episode.column("reject_reason") if judged else "") or "",
+        labels=[name for name in labels if episode.column(f"latent__{name}") is not None],
+        notes=json.loads(episode.column("notes") or "{}"),
+        picture=str(picture or ""),
+    )
+
+
+def _vectors(episode: "StoredEpisode") -> dict[str, NDArray[Any] | None]:
+    """Name the vectors of an episode."""
+    return {
+        "state": episode.state,
+        "action": episode.action,
+        "raw_state": episode.raw_state,
+        "raw_action": episode.raw_action,
+    }
+
+
+def _dim_names(episode: "StoredEpisode", vector: str) -> list[str]:
+    """Name the values of a canonical vector; by their index where nobody says."""
+    layout = episode.layout(vector)
+    return [layout.name(i) for i in range(layout.dim)]
+
+
+def draw(episode: "StoredEpisode", out: Path, num_frames: int) -> None:
+    """Draw a strip of frames for each camera, and states and actions over time below."""
+    from matplotlib import colormaps
+    from matplotlib.figure import Figure
+
+    steps = np.unique(np.linspace(0, episode.num_steps - 1, num_frames).round().astype(int))
+    curves = [(name, vector) for name in ("state", "action") if (vector := _vectors(episode)[name]) is not None]
+    heights = [1.0] * len(episode.cameras) + [1.6] * len(curves)
+    figure = Figure(figsize=(max(len(steps) * 1.3, 6), 1.3 * sum(heights) + 0.8), layout="constrained")
+    said = texts.summary(episode.texts, episode.num_steps)
+    figure.suptitle(f"{episode.dataset} · {episode.episode_id} · {said}", fontsize=10, wrap=True)
+    axes: Any = figure.subplots(len(heights), squeeze=False, height_ratios=heights)[:, 0] if heights else ()
+    seconds = np.asarray(episode.time_ns) / 1e9
+    for slot, axis in zip(episode.cameras, axes, strict=False):
+        axis.imshow(np.concatenate(list(episode.frames(slot, steps.tolist())), axis=1))
+        width = episode.column(f"width_{slot}")
+        axis.set_xticks(
+            [(i + 0.5) * width for i in range(len(steps))], [f"{seconds[s]:.1f} s" for s in steps], fontsize=7
+        )
+        axis.set_yticks([])
+        axis.set_ylabel(slot, fontsize=8)
+    for (name, vector), axis in zip(curves, axes[len(episode.cameras) :], strict=True):
+        axis.set_prop_cycle(color=[colormaps["tab20"](i) for i in range(20)])
+        for what, values in zip(_dim_names(episode, name), vector.T, strict=True):
+            axis.plot(seconds, values, linewidth=1, label=what)
+        axis.set_ylabel(name, fontsize=8)
+        axis.margins(x=0.01)
+        axis.tick_params(labelsize=7)
+        axis.legend(fontsize=6, ncols=2, loc="center left", bbox_to_anchor=(1.0, 0.5), frameon=False)
+    out.parent.mkdir(parents=True, exist_ok=True)
+    figure.savefig(out, dpi=110, metadata={"Software" if out.suffix == ".png" else "Creator": MADE_BY})

@@ -1,0 +1,212 @@
+"""Judges every episode: measures what is not measured yet, then applies rules to the numbers alone.
+
+Measuring reads states and pictures and writes `quality__*` columns, fragment by fragment. The rules read those columns
+and write `keep`, `reject_reason`, `trim_start` and `trim_end`; so a threshold moves in seconds, and nothing is deleted.
+"""
+
+import time
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import asdict
+from pathlib import Path
+
+import numpy as np
+from pydantic import Field
+
+from dataengine.config import MOST_WORKERS, Config
+from dataengine.curation.coverage import Coverage, unjudged
+from dataengine.curation.stage import Doubts, Rejects, Stage, Trims
+from dataengine.errors import DataEngineError
+from dataengine.store import Corpus
+from pipelines.curate import decide
+from pipelines.curate.decide import Verdicts
+from pipelines.curate.measure import ERROR, measure, quality_columns
+from pipelines.curate.recipe import load_recipe
+from pipelines.curate.report import CurateReport, ExplainReport, RuleFacts, Share, Verdict
+from pipelines.output.folder import Before, OutputFolder, claimed, page_with, roots_of
+
+NOT_FOR = {"robot": "a rule for human clips", "human": "a rule for robots"}
+OLD_PAGE = Before(r"index\.html|examples/[0-9a-f]{16}\.jpg", page_with("Curation"))
+
+
+class CurateConfig(Config):
+    """Which rules judge which corpus."""
+
+    corpus: str
+    """Directory or object-store URI."""
+    recipe: str = "default"
+    """Name of a recipe that ships with the tool, or a YAML file: stage names, each with its thresholds."""
+    explain: str | None = None
+    """Only show the numbers and the verdict on the episode with this id; nothing is written."""
+    report: Path | None = None
+    """Folder for a page with examples and histograms; by default `<corpus>.curation` beside a corpus on disk."""
+    page: bool = True
+    """Whether to write that page."""
+    workers: int = Field(0, ge=0, le=MOST_WORKERS)
+    """Threads that look at pictures; 0 takes two for each processor."""
+
+
+def run(config: CurateConfig) -> CurateReport | ExplainReport:
+    """Measure, then decide; or explain one episode."""
+    start = time.monotonic()
+    rules = load_recipe(config.recipe)
+    corpus = Corpus.open(config.corpus)
+    if config.explain is not None:
+        return explain(corpus, config.explain, rules)
+    corpus.check_writable()
+    folder = _place_of_page(config, corpus)
+    if folder is None:
+        return _curate(config, corpus, rules, None, start)
+    with claimed(folder, "curate", before=OLD_PAGE, sources=roots_of(corpus)) as out:
+        out.claim("index.html")
+        return _curate(config, corpus, rules, out, start)
+
+
+def _curate(
+    config: CurateConfig, corpus: Corpus, rules: Mapping[str, Stage], out: OutputFolder | None, start: float
+) -> CurateReport:
+    """Write what was measured and decided, and the page."""
+    version = corpus.version
+    measured = measure(corpus, rules, config.workers)
+    verdicts = decide.judge(corpus, rules)
+    changed = decide.write(corpus, verdicts)
+    page = out.root / "index.html" if out else ""
+    report = _report(config, rules, verdicts).model_copy(
+        update={"measured": measured, "seconds": round(time.monotonic() - start, 3), "page": str(page)}
+    )
+    if measured or changed:
+        keys = {
+            "episodes",
+            "kept",
+            "dropped",
+            "measured",
+            "unreadable",
+            "trimmed",
+            "steps_trimmed",
+            "dropped_by_dataset",
+        }
+        thresholds = {name: asdict(stage) for name, stage in rules.items()}  # type: ignore[call-overload]
+        settings = {**config.model_dump(mode="json"), "thresholds": thresholds, "learnt": verdicts.learnt}
+        versions = {"version_in": version, "version_out": corpus.version}
+        counts = report.model_dump(include=keys)
+        run = {"command": "curate", "config": settings, "seconds": report.seconds, **versions, "counts": counts}
+        corpus.append_run(run)
+    if out:
+        from pipelines.curate.page import write_page
+
+        write_page(out, corpus, rules, verdicts, report)
+    return report
+
+
+def _place_of_page(config: CurateConfig, corpus: Corpus) -> Path | None:
+    """Choose the folder of the page; beside a corpus in an object store there is none."""
+    if not config.page:
+        return None
+    local = Path(corpus.uri)
+    return config.report or (local.with_name(f"{local.name}.curation") if local.is_dir() else None)
+
+
+def _report(config: CurateConfig, rules: Mapping[str, Stage], found: Verdicts) -> CurateReport:
+    """Count verdicts."""
+    kept = [not reason for reason in found.reason]
+    example: dict[str, str] = {}
+    lost: dict[str, Counter[str]] = {name: Counter() for name in sorted(set(found.words["dataset"]))}
+    keeps: Counter[str] = Counter(dict.fromkeys(lost, 0))
+    for dataset, rule, reason in zip(found.words["dataset"], found.rule, found.reason, strict=True):
+        if reason:
+            lost[dataset][rule or "unreadable"] += 1
+            example.setdefault(rule, reason.removeprefix(f"{rule}: "))
+        else:
+            keeps[dataset] += 1
+    dropped = sum(lost.values(), Counter())
+    trimmed, steps = int((found.trimmed.sum(axis=1) > 0).sum()), int(found.trimmed.sum())
+    if trimmed:
+        example |= {r: f"left {steps:,} steps of {trimmed:,} out" for r, s in rules.items() if isinstance(s, Trims)}
+    return CurateReport(
+        corpus=config.corpus,
+        recipe=config.recipe,
+        episodes=len(kept),
+        kept=sum(kept),
+        dropped=len(kept) - sum(kept),
+        rules=[
+            RuleFacts(
+                rule=r,
+                judged=coverage.count(is_judged=True),
+                not_judged=coverage.count(is_judged=False),
+                dropped=dropped[r],
+                example=example.get(r, ""),
+                coverage=[
+                    Share(is_judged=c.is_judged, words=c.words, episodes=sum(by.values()), by_dataset=by)
+                    for c, by in coverage.told(found.words["dataset"])
+                ],
+                notes=found.notes.get(r, []),
+            )
+            for r, coverage in found.coverage.items()
+        ],
+        kept_by_dataset=dict(keeps),
+        dropped_by_dataset={name: dict(sorted(rules.items())) for name, rules in lost.items()},
+        trimmed=trimmed,
+        steps_trimmed=steps,
+        measured=0,
+        unreadable=dropped["unreadable"],
+        seconds=0.0,
+    )
+
+
+def explain(corpus: Corpus, episode_id: str, rules: Mapping[str, Stage]) -> ExplainReport:
+    """Judge the corpus by the numbers in it, as rules that compare need all of them, and tell of one episode."""
+    if not {*quality_columns(rules), ERROR} <= set(corpus.schema.names):
+        raise DataEngineError(f"{corpus.uri}: not measured by these rules yet; run `villa curate {corpus.uri}` first")
+    found = decide.judge(corpus, rules)
+    if episode_id not in found.words["episode_id"]:
+        raise DataEngineError(f"{corpus.uri}: no episode '{episode_id}'; `villa show {corpus.uri}` lists them")
+    row = found.words["episode_id"].index(episode_id)
+    if found.table[ERROR][row].as_py() is None:
+        raise DataEngineError(f"episode '{episode_id}' came after the last measurement; run `villa curate` first")
+    reason = found.reason[row]
+    return ExplainReport(
+        episode_id=episode_id,
+        dataset=found.words["dataset"][row],
+        keep=not reason,
+        reason=reason,
+        trimmed=(int(found.trimmed[row][0]), int(found.trimmed[row][1])),
+        verdicts=[_verdict(rule, stage, found, row) for rule, stage in rules.items()],
+    )
+
+
+def _verdict(rule: str, stage: Stage, found: Verdicts, row: int) -> Verdict:
+    """Say what one rule saw; a rule that compares judges only what the others keep."""
+    numbers = decide.quality_of(found, stage, row)
+    coverage = _coverage(rule, stage, found, row)
+    says: str | None = None
+    if coverage.is_judged:
+        if found.rule[row] == rule:
+            says = found.reason[row].removeprefix(f"{rule}: ")
+        elif isinstance(stage, Trims):
+            head, tail = stage.trim(numbers)
+            says = f"without {head} steps at the head and {tail} at the tail" if head or tail else None
+        elif isinstance(stage, Rejects):
+            says = stage.reject(numbers)
+    doubt = stage.doubt(numbers) if isinstance(stage, Doubts) and not says else None
+    compared = [name for name in stage.limits.values() if name in found.compared]
+    numbers |= {name: float(found.compared[name][row]) for name in compared}
+    return Verdict(
+        rule=rule,
+        numbers={name: None if np.isnan(x) else x for name, x in numbers.items()},
+        thresholds=asdict(stage),  # type: ignore[call-overload]
+        bounds=dict(stage.limits),
+        judged=coverage.is_judged,
+        coverage=coverage.words,
+        reason=says,
+        doubt=doubt,
+    )
+
+
+def _coverage(rule: str, stage: Stage, found: Verdicts, row: int) -> Coverage:
+    """Say whether one rule judged an episode, or would have if no rule before it had dropped it."""
+    if found.words["kind"][row] not in stage.kinds:
+        return unjudged(NOT_FOR[found.words["kind"][row]])
+    noted = found.coverage[rule].of(row)
+    if noted is None and isinstance(stage, Rejects | Trims):
+        noted = stage.coverage(decide.seen_of(found, stage, row))
+    return noted or unjudged("only what no other rule drops is compared")

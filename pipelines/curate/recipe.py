@@ -1,0 +1,43 @@
+"""Curation recipes: a YAML file of stage names, each with its thresholds."""
+
+import dataclasses
+import difflib
+from typing import Any
+
+from dataengine import catalog
+from dataengine.curation.stage import MeasuresNumbers, MeasuresPictures, Rejects, Stage, Surveys, Trims
+from dataengine.errors import DataEngineError
+from pipelines.recipes import recipes
+
+LARGEST = 1e12
+"""Threshold that may be meant; NaN would let everything pass."""
+
+
+def load_recipe(name: str) -> dict[str, Stage]:
+    """Make the stages of a named recipe, or of a YAML file, in its order."""
+    found = recipes.load("curate", name)
+    return {str(stage): _stage(name, str(stage), thresholds or {}) for stage, thresholds in found.items()}
+
+
+def _stage(recipe: str, name: str, thresholds: Any) -> Stage:
+    """Make one stage; thresholds must be its own, and numbers."""
+    kind = catalog.stage(name)
+    known = [field.name for field in dataclasses.fields(kind)]  # type: ignore[arg-type]
+    if not isinstance(thresholds, dict):
+        raise DataEngineError(
+            f"recipe {recipe}: {name} has {thresholds!r:.80}, expected thresholds: {', '.join(known)}"
+        )
+    for key, value in thresholds.items():
+        if key not in known:
+            close = difflib.get_close_matches(str(key), known, n=1)
+            hint = f"did you mean '{close[0]}'?" if close else f"known: {', '.join(known)}"
+            raise DataEngineError(f"recipe {recipe}: {name} has no threshold '{key}'; {hint}")
+        if isinstance(value, bool) or not isinstance(value, int | float) or not abs(value) <= LARGEST:
+            raise DataEngineError(f"recipe {recipe}: {name}.{key} is {value!r:.80}, expected a number")
+    made = kind(**thresholds)
+    measures, decides = (MeasuresNumbers, MeasuresPictures), (Rejects, Trims, Surveys)
+    if not isinstance(made, measures) or not isinstance(made, decides):
+        raise DataEngineError(
+            f"recipe {recipe}: {name} is no stage: it must measure and decide; see curation.stage.Stage"
+        )
+    return made

@@ -1,0 +1,357 @@
+"""Plays a policy in closed loop on starts that training never saw, beside baselines that say what a figure is worth.
+
+Success is the simulator's own flag at any step of an episode. Results are kept per policy and task, so that a killed
+evaluation goes on; a policy that was trained further is evaluated anew.
+"""
+
+import hashlib
+import math
+import re
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from types import MappingProxyType
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import BaseModel, ConfigDict, Field
+
+from dataengine import progress, texts
+from dataengine.config import MOST, MOST_WORKERS, Config
+from dataengine.errors import DataEngineError
+from dataengine.report import Report
+from dataengine.schema import TRIMS
+from pipelines.evaluation.evaluate_as import dataset_of
+from pipelines.evaluation.policy import unfinished
+from pipelines.evaluation.simulators import _play
+from pipelines.evaluation.simulators._base import EVAL_SEEDS_FROM, Simulator, simulator_class
+from pipelines.evaluation.simulators._workers import run_jobs
+from pipelines.output.folder import Before, claimed, sources_at
+
+OLD_RESULTS = Before(r"results/[\w.-]+-[0-9a-f]{8}\.(json|partial)|filmstrips/[\w.-]+\.jpg", lambda _: True)
+BASELINES = ("random", "replay", "expert")
+STRIP_FRAMES = 8
+Z_95 = 1.959963984540054
+"""Quantile of the normal distribution that leaves 2.5 % on each side."""
+
+
+class EvalConfig(Config):
+    """What is played, where, and how often."""
+
+    renamed = MappingProxyType({"execute": "action_steps", "robots": "num_envs"})
+
+    policy: str
+    """Folder of a trained policy, or a baseline: `random`, `replay` (mean demonstration, eyes closed), `expert`."""
+    simulator: str = "metaworld"
+    tasks: tuple[str, ...] = ("button-press-topdown", "window-close", "window-open")
+    episodes: int = Field(20, ge=1, le=MOST)
+    """Unseen starts per task; every policy gets the same ones."""
+    out: Path = Path("runs/eval")
+    """Folder of results and filmstrips."""
+    name: str = ""
+    """What the policy is called in the report; its folder's name when empty."""
+    told: Mapping[str, str] = Field(default_factory=dict)
+    """Task to another task whose instruction is given instead: does the policy listen?"""
+    demonstrations: str = ""
+    """Corpus that `replay` takes its demonstrations from."""
+    acts_as: str = ""
+    """Which of the robot's datasets the policy acts as in, and `replay` replays: its scale, controller and rate. By
+    default that of the simulator's recordings, else the one that has most of the robot's steps."""
+    action_steps: int = Field(4, ge=1, le=MOST)
+    """Actions of a chunk that are executed before the policy looks again."""
+    max_steps: int = Field(0, ge=0, le=MOST)
+    """Control steps of an episode; 0 for the simulator's own limit."""
+    num_envs: int = Field(10, ge=1, le=MOST_WORKERS)
+    """Episodes that one process plays side by side."""
+    processes: int = Field(2, ge=1, le=MOST_WORKERS)
+    filmed: int = Field(2, ge=0, le=MOST)
+    """Episodes per task that are kept as filmstrips."""
+    first_start: int = Field(0, ge=0, le=MOST)
+    """Which of the unseen starts is the first."""
+    noise: Literal["zero", "normal"] = "zero"
+    """What a policy's actions are denoised from: the mean of the noise, which makes them repeatable, or a draw of it,
+    as in the paper."""
+    device: str | None = None
+    """`cpu`, `cuda`; by default the best there is. Simulations run on processors in any case."""
+
+
+class Filmstrip(BaseModel):
+    """One filmed episode."""
+
+    model_config = ConfigDict(extra="forbid", use_attribute_docstrings=True)
+
+    image: str
+    """JPEG below `out`, time from left to right."""
+    seed: int
+    success: bool
+    steps: int
+
+
+class TaskResult(BaseModel):
+    """How often one policy solved one task; `low` and `high` bound the rate (Wilson, 95 %)."""
+
+    model_config = ConfigDict(extra="forbid", use_attribute_docstrings=True)
+
+    policy: str
+    task: str
+    instruction: str
+    told: str = ""
+    """The other task whose instruction was given."""
+    successes: int
+    episodes: int
+    rate: float
+    low: float
+    high: float
+    mean_steps: float
+    """Control steps of the episodes that succeeded; 0 when none did."""
+    failed_seeds: list[int]
+    filmstrips: list[Filmstrip]
+    seconds: float
+    """Wall-clock seconds, simulation and policy together."""
+
+
+class EvalReport(Report):
+    """All tasks of one policy."""
+
+    policy: str
+    simulator: str
+    results: list[TaskResult]
+    successes: int
+    episodes: int
+    low: float
+    high: float
+    acts_as: str = ""
+    """Dataset whose scale, controller and rate the policy's actions had; empty for baselines and older policies."""
+    unfinished: str = ""
+    """How far the policy's training had come, where it was not at its end."""
+    filmstrips: str = ""
+    """Folder of the filmed episodes."""
+
+    def summary(self) -> str:
+        """Give one line per task and one for all."""
+        rows = [
+            (r.task + (f" told {r.told}" if r.told else ""), r.successes, r.episodes, r.low, r.high)
+            for r in self.results
+        ]
+        rows.append(("all", self.successes, self.episodes, self.low, self.high))
+        width = max(len(row[0]) for row in rows)
+        lines = [
+            f"{task:<{width}}  {won:>3} of {episodes:<3}  {low:4.0%} to {high:4.0%}"
+            for task, won, episodes, low, high in rows
+        ]
+        if self.acts_as:
+            lines.append(f"acting as in {self.acts_as}")
+        if self.unfinished:
+            lines.append(f"the policy is a checkpoint of an unfinished training, {self.unfinished}")
+        return "\n".join([*lines, *([f"filmstrips: {self.filmstrips}"] if self.filmstrips else [])])
+
+
+class _Unit(Config):
+    """One policy on one task: what a result depends on, hence what names its file."""
+
+    policy: str
+    fingerprint: str
+    simulator: str
+    task: str
+    told: str
+    episodes: int
+    first_start: int
+    execute: int
+    max_steps: int
+    demonstrations: str
+    filmed: int
+    noise: Literal["zero", "normal"] = "zero"
+    acts_as: str = ""
+    # Below: without influence on the result.
+    name: str
+    robots: int
+    device: str | None
+    out: Path
+
+    @property
+    def place(self) -> Path:
+        """The result's file."""
+        defaults = {"noise": "zero", "acts_as": ""}  # results from before there was a choice keep their names
+        plain = {key for key, value in defaults.items() if getattr(self, key) == value}
+        facts = self.model_dump_json(exclude={"name", "robots", "out", "device"} | plain)
+        digest = hashlib.blake2b(facts.encode(), digest_size=4).hexdigest()
+        name = re.sub(r"[^A-Za-z0-9_.]+", "_", self.name)  # may hold blanks and slashes
+        words = [name, self.task, *(["told", self.told] if self.told else []), digest]
+        return self.out / "results" / f"{'-'.join(words)}.json"
+
+
+def run(config: EvalConfig) -> EvalReport:
+    """Evaluate one policy on all tasks, two tasks at a time."""
+    with claimed(config.out, "eval", before=OLD_RESULTS, sources=sources_at(config.demonstrations)) as out:
+        out.claim("results/", "filmstrips/")
+        return _run(config)
+
+
+def _run(config: EvalConfig) -> EvalReport:
+    """Play what has no result yet, and put all results together."""
+    simulator = simulator_class(config.simulator)
+    units = [_unit(config, simulator, task) for task in config.tasks]
+    acts_as = "" if config.policy in BASELINES else dataset_of(config.policy, simulator, config.acts_as)
+    missing = [unit for unit in units if not unit.place.exists()]
+    with progress.task(f"evaluate {units[0].name}", len(missing), "tasks") as live:
+        for index, result in run_jobs(_evaluate, missing, config.processes):
+            live.advance(note=f"{missing[index].task} {result.successes}/{result.episodes}")
+    results = [TaskResult.model_validate_json(unit.place.read_text(encoding="utf-8")) for unit in units]
+    successes, episodes = sum(r.successes for r in results), sum(r.episodes for r in results)
+    low, high = wilson(successes, episodes)
+    return EvalReport(
+        policy=units[0].name,
+        simulator=config.simulator,
+        results=results,
+        successes=successes,
+        episodes=episodes,
+        low=low,
+        high=high,
+        acts_as=acts_as,
+        unfinished="" if config.policy in BASELINES else unfinished(config.policy),
+        filmstrips=str(config.out / "filmstrips") if config.filmed else "",
+    )
+
+
+def wilson(successes: int, episodes: int) -> tuple[float, float]:
+    """Bound a success rate with 95 % confidence (Wilson 1927): honest near 0 and 1, where rates of robots lie."""
+    if episodes == 0:
+        return 0.0, 1.0
+    rate, z2 = successes / episodes, Z_95**2
+    centre = (rate + z2 / (2 * episodes)) / (1 + z2 / episodes)
+    half = Z_95 / (1 + z2 / episodes) * math.sqrt(rate * (1 - rate) / episodes + z2 / (4 * episodes**2))
+    return max(0.0, centre - half), min(1.0, centre + half)
+
+
+def _unit(config: EvalConfig, simulator: type[Simulator], task: str) -> _Unit:
+    """Check one task and collect what its result depends on."""
+    for name in (task, *config.told.values()):
+        if name not in simulator.tasks:
+            raise DataEngineError(f"{config.simulator} has no task '{name}'; it has {', '.join(simulator.tasks)}")
+    if config.policy == "replay" and not config.demonstrations:
+        raise DataEngineError("replay needs demonstrations: name a corpus that holds some")
+    if config.policy not in BASELINES and not Path(config.policy).is_dir():
+        raise DataEngineError(f"{config.policy}: no such folder, expected a trained policy or {', '.join(BASELINES)}")
+    told = config.told.get(task, "")
+    return _Unit(
+        policy=config.policy,
+        fingerprint="" if config.policy in BASELINES else _fingerprint(Path(config.policy)),
+        simulator=config.simulator,
+        task=task,
+        told="" if told == task else told,
+        episodes=config.episodes,
+        first_start=config.first_start,
+        execute=config.action_steps,
+        max_steps=config.max_steps or simulator.max_steps,
+        demonstrations=config.demonstrations,
+        filmed=config.filmed,
+        noise=config.noise,
+        acts_as=config.acts_as,
+        device=config.device,
+        name=config.name or Path(config.policy).name,
+        robots=min(config.num_envs, config.episodes),
+        out=config.out,
+    )
+
+
+def _fingerprint(folder: Path) -> str:
+    """Tell a policy from the same folder trained further; what else lies in folders below it has no say."""
+    below = folder.glob("checkpoints/**/*")
+    files = sorted(file for file in (*folder.iterdir(), *below) if file.is_file())
+    facts = [f"{file.relative_to(folder)} {file.stat().st_size} {file.stat().st_mtime_ns}" for file in files]
+    return hashlib.blake2b("\n".join(facts).encode(), digest_size=8).hexdigest()
+
+
+def _evaluate(unit: _Unit) -> TaskResult:
+    """Play one policy on one task and keep the result; called in a worker process."""
+    start = time.monotonic()
+    kind = simulator_class(unit.simulator)
+    instruction = kind.tasks[unit.told or unit.task]
+    actor = _actor(unit, kind, instruction)
+    simulators = [kind(unit.task) for _ in range(unit.robots)]
+    seeds = [EVAL_SEEDS_FROM + unit.first_start + i for i in range(unit.episodes)]
+    played = sorted(
+        _play.play(simulators, actor, seeds, execute=unit.execute, max_steps=unit.max_steps, num_filmed=unit.filmed),
+        key=lambda one: one.seed,
+    )
+    won = [one for one in played if one.success]
+    low, high = wilson(len(won), len(played))
+    result = TaskResult(
+        policy=unit.name,
+        task=unit.task,
+        instruction=instruction,
+        told=unit.told,
+        successes=len(won),
+        episodes=len(played),
+        rate=len(won) / len(played),
+        low=low,
+        high=high,
+        mean_steps=float(np.mean([one.steps for one in won])) if won else 0.0,
+        failed_seeds=[one.seed for one in played if not one.success],
+        filmstrips=[_filmstrip(unit, one) for one in played if one.frames],
+        seconds=time.monotonic() - start,
+    )
+    unit.place.parent.mkdir(parents=True, exist_ok=True)
+    partial = unit.place.with_suffix(".partial")
+    partial.write_text(result.model_dump_json(indent=2), encoding="utf-8")
+    partial.replace(unit.place)
+    return result
+
+
+def _actor(unit: _Unit, kind: type[Simulator], instruction: str) -> _play.Actor:
+    """Make what decides: a baseline, or a policy read from its folder."""
+    if unit.policy == "random":
+        return _play.Random()
+    if unit.policy == "expert":
+        return _play.Expert()
+    if unit.policy == "replay":
+        return _play.Replay(_demonstrations(unit.demonstrations, unit.acts_as or kind.source, instruction))
+    import torch
+
+    from pipelines.evaluation.policy import ActPolicy
+
+    torch.set_num_threads(1)
+    policy = ActPolicy.load(unit.policy, unit.device, dataset=unit.acts_as or kind.source, noise=unit.noise)
+    return _play.Learned(policy, instruction)
+
+
+def _demonstrations(corpus: str, source: str, instruction: str) -> Sequence[NDArray[np.float32]]:
+    """Take the actions (t, a) of all steps of a corpus that were asked for the same, of those that curation kept."""
+    from dataengine.store import Corpus
+
+    opened = Corpus.open(corpus)
+    names = [name for name in ("instruction", "texts", "keep", *TRIMS) if name in opened.schema.names]
+    table = opened.table(
+        [*names, "num_steps", "action", "action_dim"], where="dataset = '{}'".format(source.replace("'", "''"))
+    )
+    found = list[NDArray[np.float32]]()
+    for row in table.to_pylist():
+        if not row["action"] or row.get("keep") is False:
+            continue
+        head, tail = (row.get(trim) or 0 for trim in TRIMS)
+        said = texts.from_row(row.get("texts"), row["instruction"], row["num_steps"])
+        actions = np.asarray(row["action"], np.float32).reshape(-1, row["action_dim"])[head : row["num_steps"] - tail]
+        asked = (text for text in texts.cut(said, head, row["num_steps"] - tail) if instruction in text.phrases)
+        found += [actions[text.start : text.end] for text in asked]
+    if not found:
+        raise DataEngineError(
+            f"{corpus}: no episode of {source} with instruction '{instruction}' to replay; --acts-as names another "
+            f"dataset"
+        )
+    return found
+
+
+def _filmstrip(unit: _Unit, played: _play.Played) -> Filmstrip:
+    """Put some frames of an episode side by side, first and last among them."""
+    import simplejpeg
+
+    count = min(STRIP_FRAMES, len(played.frames))
+    chosen = np.linspace(0, len(played.frames) - 1, count).round().astype(int)
+    strip = np.ascontiguousarray(np.concatenate([played.frames[i] for i in chosen], axis=1))
+    place = unit.out / "filmstrips" / f"{unit.place.stem}-{played.seed}.jpg"
+    place.parent.mkdir(parents=True, exist_ok=True)
+    place.write_bytes(simplejpeg.encode_jpeg(strip, quality=90, colorspace="RGB"))
+    return Filmstrip(
+        image=str(place.relative_to(unit.out)), seed=played.seed, success=played.success, steps=played.steps
+    )

@@ -1,0 +1,46 @@
+"""Which of a robot's datasets a policy acts as in when it is evaluated: their scales, controllers and rates differ."""
+
+import sys
+
+from dataengine.errors import DataEngineError
+from pipelines.evaluation.policy import stated
+from pipelines.evaluation.simulators._base import Simulator
+
+
+def dataset_of(policy: str, simulator: type[Simulator], wanted: str) -> str:
+    """Name the dataset: the one that is wanted, else that of the simulator's recordings, else the robot's commonest.
+
+    Say on stderr where it is not what the simulator recorded. Raise DataEngineError for a robot that the policy does
+    not know, or a wanted dataset that it was not trained on.
+    """
+    name, found = simulator.embodiment, stated(policy)[1]["bodies"]
+    bodies = found if isinstance(found, dict) else {}
+    body = bodies.get(name)
+    if not isinstance(body, dict):
+        raise DataEngineError(
+            f"{policy}: does not know embodiment '{name}', it was trained on {', '.join(bodies) or 'none'}; train one "
+            f"on data of this robot"
+        )
+    datasets = known if isinstance(known := body.get("datasets"), dict) else {}
+    if wanted and wanted not in datasets:
+        names = ", ".join(datasets) or "datasets that it cannot tell apart"
+        raise DataEngineError(f"{policy}: was not trained on {name} in '{wanted}', but in {names}; name one of them")
+    usual = simulator.source if simulator.source in datasets else str(body.get("dataset", ""))
+    chosen = wanted or usual
+    if chosen and chosen not in (wanted, simulator.source):
+        more = f"; --acts-as names another of {', '.join(datasets)}" if len(datasets) > 1 else ""
+        _tell(
+            f"the policy never saw {name} in {simulator.source}: it acts as in {chosen}, its controller and scale{more}"
+        )
+    facts = datasets.get(chosen)
+    rate_hz = facts.get("control_hz") if isinstance(facts, dict) else None  # who loads the policy checks what it says
+    if isinstance(rate_hz, int | float) and rate_hz != simulator.control_hz:
+        _tell(
+            f"{chosen} has {rate_hz:g} actions in a second, {simulator.name} {simulator.control_hz:g}: a chunk of the "
+            f"policy takes another time here than there"
+        )
+    return chosen
+
+
+def _tell(words: str) -> None:
+    print(words, file=sys.stderr, flush=True)  # noqa: T201

@@ -1,0 +1,292 @@
+"""A trained policy, alone with what its checkpoint carries: weights, statistics, tokenizer."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dataengine.errors import DataEngineError
+from dataengine.windows.normalize import Normalizer
+from dataengine.windows.stats import EmbodimentStatistics
+
+if TYPE_CHECKING:
+    import torch
+
+    from models.act import Act, ActConfig
+    from models.batch import Observation as Seen
+    from models.flow import Noise
+    from pipelines.training.observation import Transforms
+    from pipelines.training.tokenizer import Tokenizer
+
+
+class Observation(Protocol):
+    """What a robot sees and feels at one instant."""
+
+    @property
+    def image(self) -> NDArray[np.uint8]:
+        """(height, width, 3) the primary camera."""
+        ...
+
+    @property
+    def wrist(self) -> NDArray[np.uint8] | None:
+        """(height, width, 3) the wrist camera, where there is one."""
+        ...
+
+    @property
+    def state(self) -> NDArray[np.float32]:
+        """(s,) canonical state, in house units."""
+        ...
+
+    @property
+    def embodiment(self) -> str:
+        """Name of the body, as the corpus calls it."""
+        ...
+
+
+_FACTS = ("embodiment_id", "dataset_id", "steps_per_latent", "control_hz")
+"""What a policy must know of a body in a dataset."""
+
+
+@dataclass(frozen=True)
+class ActPolicy:
+    """Looks and acts. From zero noise equal observations give equal actions; the paper draws its noise."""
+
+    model: "Act"
+    normalizer: Normalizer
+    tokenizer: "Tokenizer"
+    bodies: dict[str, dict[str, Any]]
+    """For each robot it was trained on: `embodiment_id`, and the facts of each of its `datasets` (`dataset_id`,
+    `control_hz`, `steps_per_latent`), those of its commonest one again beside them."""
+    device: str
+    dataset: str | None = None
+    """Which of a robot's datasets to act as in: its controller, its scale; None, or one that it is not in, means the
+    one that has most of its steps."""
+    latent: Mapping[str, Any] | None = None
+    """The latent actions that it plans: name and fingerprint of their model, seconds between frames."""
+    noise: "Noise" = "zero"
+    generator: "torch.Generator | None" = None
+    """Draws the noise, where it is drawn."""
+
+    @classmethod
+    def load(
+        cls,
+        directory: str | Path,
+        device: str | None = None,
+        *,
+        dataset: str | None = None,
+        noise: "Noise" = "zero",
+        seed: int = 0,
+    ) -> "ActPolicy":
+        """Read a finished run, one of its checkpoints, or of an unfinished run the newest checkpoint.
+
+        It runs on the best device there is, unless one is named.
+        """
+        import torch
+
+        from models import weights
+        from pipelines.training import checkpoint
+        from pipelines.training.ranks import pick_device
+        from pipelines.training.tokenizer import FILE_NAME, Tokenizer
+
+        place, about = stated(directory)
+        chosen = pick_device(device)
+        model = weights.load_act(place, chosen)
+        checkpoint.load_ema(place, model)
+        numbers = about.get("statistics")
+        if not isinstance(numbers, dict):
+            raise DataEngineError(f"{place}: {weights.CONFIG_NAME} has no statistics; copy it again")
+        statistics = {name: EmbodimentStatistics.from_json(one) for name, one in numbers.items()}
+        tokenizer = Tokenizer.read(place / FILE_NAME)
+        if tokenizer.vocab_size > model.config.vlm.vocab_size:
+            raise DataEngineError(
+                f"{place / FILE_NAME}: has {tokenizer.vocab_size} tokens, the policy knows "
+                f"{model.config.vlm.vocab_size}; copy the one that it was trained with"
+            )
+        bodies = _checked_bodies(about["bodies"], statistics, model.config, place / weights.CONFIG_NAME)
+        return cls(
+            model,
+            Normalizer(statistics),
+            tokenizer,
+            bodies,
+            str(chosen),
+            dataset,
+            about.get("latent"),
+            noise,
+            torch.Generator(chosen).manual_seed(seed),
+        )
+
+    def acts_as_in(self, name: str) -> str:
+        """Name the dataset whose controller and scale a robot's actions have; empty where the checkpoint is older."""
+        body = self.bodies[name]
+        if self.dataset in body.get("datasets", {}):
+            return str(self.dataset)
+        return str(body.get("dataset", ""))
+
+    def act_batch(self, observations: Sequence[Observation], instructions: Sequence[str]) -> NDArray[np.float32]:
+        """Give the next h canonical actions (b, h, a) of robots of one body, in house units."""
+        name = self._body(observations)
+        dataset = self.acts_as_in(name)
+        _, actions = self.model.sample(self._see(name, observations, instructions), self.generator, self.noise)
+        found = self._actions().invert(actions.float().cpu().numpy(), (name, dataset))
+        if not np.isfinite(found).all():
+            raise DataEngineError(
+                f"policy gives actions that are no numbers for '{name}': its training went astray, as its losses in "
+                f"metrics.jsonl tell, or the state that it was shown is none"
+            )
+        return found
+
+    def act(self, observation: Observation, instruction: str) -> NDArray[np.float32]:
+        """Give the next h canonical actions (h, a) of one robot."""
+        return self.act_batch([observation], [instruction])[0]
+
+    def plan_batch(self, observations: Sequence[Observation], instructions: Sequence[str]) -> NDArray[np.float32]:
+        """Give the latent actions (b, n, k, d) that it plans, for `Lam.render`; snap them to codes first.
+
+        A plan follows from the primary picture and the instruction: any body may ask for one, seen in training or not.
+        """
+        if not self.model.config.use_latent:
+            raise DataEngineError("this policy was trained without latent actions and plans none")
+        seen = self._see(None, observations, instructions)
+        return self.model.plan(seen, self.generator, self.noise).float().cpu().numpy()
+
+    def _body(self, observations: Sequence[Observation]) -> str:
+        names = sorted({o.embodiment for o in observations})
+        if len(names) != 1:
+            raise ValueError(f"one call serves one body, found {', '.join(names) or 'no observation'}")
+        if names[0] not in self.bodies:
+            raise DataEngineError(
+                f"policy does not know embodiment '{names[0]}', it was trained on {', '.join(self.bodies)}; "
+                f"train one on data of this robot"
+            )
+        return names[0]
+
+    def _see(self, name: str | None, observations: Sequence[Observation], instructions: Sequence[str]) -> "Seen":
+        """Arrange observations as in training; those of no body in particular have no state, rate or wrist."""
+        import torch
+
+        from pipelines.training.frames import scale
+        from pipelines.training.observation import Instant, Observer
+
+        config, side = self.model.config, self.model.config.vlm.vision.image_size
+        dataset, facts = None, dict.fromkeys(_FACTS, 0)
+        if name is not None:
+            dataset = self.acts_as_in(name)
+            facts = {**self.bodies[name], **self.bodies[name].get("datasets", {}).get(dataset, {})}
+        states = self._states(name, dataset, observations)
+        instants = [
+            Instant(
+                embodiment=name or "",
+                dataset=dataset,
+                state=state,
+                instruction=text,
+                **{key: facts[key] for key in _FACTS},
+            )
+            for state, text in zip(states, instructions, strict=True)
+        ]
+        wrists = [o.wrist if config.wrist and name is not None else None for o in observations]
+        black = np.zeros((side, side, 3), np.uint8)
+
+        def pictures(images: Sequence[NDArray[np.uint8]]) -> torch.Tensor:
+            stacked = np.stack([scale(np.asarray(image), side) for image in images])
+            return torch.from_numpy(stacked).permute(0, 3, 1, 2)
+
+        observer = Observer(self.normalizer, self.tokenizer, config.vlm.text_length, max(config.state_dims))
+        seen = observer.observe(
+            instants,
+            pictures([o.image for o in observations]),
+            pictures([black if w is None else w for w in wrists]),
+            np.array([w is not None for w in wrists]),
+        )
+        return seen.to(self.device)
+
+    def _actions(self) -> "Transforms":
+        """List what actions went through on the way to the model."""
+        from pipelines.training.observation import vector_transforms
+
+        return vector_transforms(self.normalizer, "action", max(self.model.config.action_dims))
+
+    def _states(
+        self, name: str | None, dataset: str | None, observations: Sequence[Observation]
+    ) -> list[NDArray[np.float32] | None]:
+        """Give canonical states; None for no body in particular, and where recordings have none.
+
+        Raise ValueError where one has not the width that the statistics have.
+        """
+        dim = 0 if name is None else self.normalizer.dim(name, "state", dataset)
+        if not dim:
+            return [None] * len(observations)
+        states = [np.asarray(o.state, np.float32) for o in observations]
+        if any(state.shape != (dim,) for state in states):
+            raise ValueError(
+                f"state of '{name}' has shape {states[0].shape}, expected ({dim},): canonical, house units"
+            )
+        return list(states)
+
+
+def stated(directory: str | Path) -> tuple[Path, dict[str, Any]]:
+    """Find a policy in the folder of a run or of a checkpoint; return where, and all that its settings say."""
+    from models import weights
+    from pipelines.training import checkpoint
+
+    place = Path(directory)
+    if not (place / weights.CONFIG_NAME).exists():
+        if not checkpoint.steps(place / "checkpoints"):
+            raise DataEngineError(f"{place}: no policy there, expected a folder that `villa train act` wrote")
+        place = checkpoint.newest_whole(place / "checkpoints")
+    about = weights.read_config(place)
+    if "bodies" not in about:
+        found = about.get("architecture")
+        raise DataEngineError(f"{place}: holds a {found!s:.80}, expected a policy that `villa train act` wrote")
+    return place, about
+
+
+def unfinished(directory: str | Path) -> str:
+    """Say how far the training of a policy had come, where what is found is a checkpoint on the way; else nothing."""
+    from pipelines.training import checkpoint
+
+    place, about = stated(directory)
+    step, steps = checkpoint.step_of(place), (about.get("training") or {}).get("steps")
+    return f"step {step} of {steps}" if step is not None and isinstance(steps, int) and step < steps else ""
+
+
+def _checked_bodies(
+    given: Any, statistics: Mapping[str, EmbodimentStatistics], config: "ActConfig", where: Path
+) -> dict[str, dict[str, Any]]:
+    """Return the bodies that a file states; raise DataEngineError where the model has no place for one."""
+    if not isinstance(given, dict):
+        raise DataEngineError(f"{where}: 'bodies' is a {type(given).__name__}, expected an object; copy it again")
+    for name, body in given.items():
+        found = body if isinstance(body, dict) else {}
+        apart = found.get("datasets", {})
+        in_datasets = [*apart.values()] if isinstance(apart, dict) else [apart]
+        for facts in (found, *({"embodiment_id": found.get("embodiment_id"), **_dict(one)} for one in in_datasets)):
+            _check_facts(facts, config, f"{where}: body '{name:.80}'")
+        known = statistics.get(name)
+        row = found["embodiment_id"]
+        fits = known is not None and all(
+            one.state.dim <= config.state_dims[row] and one.action.dim <= config.action_dims[row]
+            for one in (known, *known.by_dataset.values())
+        )
+        if not fits:
+            raise DataEngineError(f"{where}: body '{name:.80}' has no statistics that fit the model; copy it again")
+    return given
+
+
+def _dict(found: Any) -> dict[str, Any]:
+    """Take an object; what is none has no facts, which the check then says."""
+    return found if isinstance(found, dict) else {}
+
+
+def _check_facts(found: Mapping[str, Any], config: "ActConfig", where: str) -> None:
+    """Raise DataEngineError where what a file states of a body in a dataset is out of the model's range."""
+    for key, count in {"embodiment_id": len(config.state_dims), "dataset_id": config.num_datasets}.items():
+        value = found.get(key)
+        if not isinstance(value, int) or not 0 <= value < count:
+            raise DataEngineError(f"{where}: {key} is {value!r:.80}, the model has {count} rows")
+    for key in ("steps_per_latent", "control_hz"):
+        value = found.get(key)
+        if not isinstance(value, int | float) or not 0 < value < 1e6:
+            raise DataEngineError(f"{where}: {key} is {value!r:.80}, expected a number above 0")

@@ -1,0 +1,135 @@
+"""What every simulator offers, where its seeds come from, and how it finds a way to draw without a display."""
+
+import importlib
+import logging
+import os
+import pkgutil
+import warnings
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager, redirect_stderr, redirect_stdout
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import ClassVar, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dataengine.errors import DataEngineError
+
+EVAL_SEEDS_FROM = 1_000_000
+"""Recordings use seeds below this number, evaluations seeds from it on: no start of an evaluation was ever recorded."""
+
+GL_PACKAGES = "apt-get install -y --no-install-recommends libegl1 libgles2 libosmesa6"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Observation:
+    """What a robot sees and feels at one instant; also what a policy is asked about."""
+
+    image: NDArray[np.uint8]
+    """(height, width, 3) the camera that lands in slot `primary`."""
+    wrist: NDArray[np.uint8] | None = None
+    """(height, width, 3) the camera that lands in slot `wrist`, where the robot has one."""
+    raw_state: NDArray[np.float32]
+    """(s,) the simulator's own numbers."""
+    state: NDArray[np.float32]
+    """(s,) canonical: what `dataengine.sources` makes of `raw_state`."""
+    embodiment: str
+    control_hz: float
+    wrist_2: NDArray[np.uint8] | None = None
+    """(height, width, 3) the second wrist of a two-armed robot."""
+
+
+class Simulator(Protocol):
+    """One task of one simulated robot; `pipelines/evaluation/simulators/<name>.py` holds the class."""
+
+    name: ClassVar[str]
+    source: ClassVar[str]
+    """Which source of `dataengine.sources` reads its recordings."""
+    embodiment: ClassVar[str]
+    control_hz: ClassVar[float]
+    tasks: ClassVar[Mapping[str, str]]
+    """Task name to the sentence that asks for it."""
+    max_steps: ClassVar[int]
+    """Control steps after which an attempt counts as failed."""
+    expert_noise: ClassVar[float]
+    """Standard deviation of the noise on executed actions while recording, as a share of the full action."""
+
+    def __init__(self, task: str) -> None: ...
+
+    def reset(self, seed: int) -> None:
+        """Begin the attempt that belongs to this seed: the same scene every time."""
+        ...
+
+    def step(self, raw_action: NDArray[np.float32]) -> bool:
+        """Act for one control step; say whether the simulator calls the task done."""
+        ...
+
+    def observe(self) -> Observation:
+        """Look: drawing costs more than a step, and a policy that acts in chunks need not look every time."""
+        ...
+
+    def expert(self) -> NDArray[np.float32]:
+        """Look into the simulation and return the raw action of a scripted expert."""
+        ...
+
+    def to_raw(self, action: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Turn a canonical action (a,) into the simulator's own."""
+        ...
+
+    def to_canonical(self, raw_action: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Turn the simulator's own action into a canonical one (a,), as `source` does."""
+        ...
+
+
+@cache
+def require_drawing() -> None:
+    """Raise DataEngineError, with what to install, when this machine has no simulator or cannot draw."""
+    try:
+        import mujoco
+
+        mujoco.Renderer(mujoco.MjModel.from_xml_string("<mujoco/>"), 8, 8).close()
+    except ModuleNotFoundError as error:
+        raise DataEngineError(f"the simulators need {error.name}: pip install 'villa-engine[sim]'") from error
+    except Exception as error:  # PyOpenGL, EGL and OSMesa each raise errors of their own, AttributeError among them
+        backend = os.environ.get("MUJOCO_GL", "")
+        raise DataEngineError(
+            f"MuJoCo cannot draw with MUJOCO_GL={backend} ({type(error).__name__}); install a GL library: {GL_PACKAGES}"
+        ) from error
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """Silence what simulator packages print and warn of while they are imported and set up."""
+    with ExitStack() as silence:
+        nowhere = silence.enter_context(Path(os.devnull).open("w", encoding="utf-8"))
+        silence.enter_context(redirect_stdout(nowhere))
+        silence.enter_context(redirect_stderr(nowhere))
+        silence.enter_context(warnings.catch_warnings())
+        warnings.simplefilter("ignore")
+        logging.disable(logging.WARNING)
+        try:
+            yield
+        finally:
+            logging.disable(logging.NOTSET)
+
+
+def simulator_names() -> list[str]:
+    """Every simulator there is."""
+    package = importlib.import_module("pipelines.evaluation.simulators")
+    return sorted(m.name for m in pkgutil.iter_modules(package.__path__) if not m.name.startswith("_"))
+
+
+def simulator_class(name: str) -> type[Simulator]:
+    """Find a simulator by its name: `two_arm` is class `TwoArm` of `two_arm.py`."""
+    if name not in simulator_names():
+        raise DataEngineError(f"no simulator '{name}'; there are {', '.join(simulator_names())}")
+    module = importlib.import_module(f"pipelines.evaluation.simulators.{name}")
+    return getattr(module, "".join(word.capitalize() for word in name.split("_")))
+
+
+def check_task(simulator: type[Simulator], task: str) -> None:
+    """Raise ValueError for a task that the simulator does not have."""
+    if task not in simulator.tasks:
+        raise ValueError(f"{simulator.name} has no task '{task}'; it has {', '.join(simulator.tasks)}")

@@ -1,0 +1,166 @@
+"""Plays episodes: several robots step together, so that a policy is asked about all of them at once.
+
+An actor gives each robot a chunk of actions; the robot executes the first few and the actor looks again. A robot
+whose episode ended begins its next one at the next look.
+"""
+
+from collections import deque
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pipelines.evaluation.simulators._base import Observation, Simulator
+
+
+class Policy(Protocol):
+    """What is evaluated: it sees what a robot sees, and nothing else."""
+
+    def act_batch(self, observations: list[Observation], instructions: list[str]) -> NDArray[np.float32]:
+        """Give the next h canonical actions (n, h, a) of n robots."""
+        ...
+
+
+@dataclass
+class Lane:
+    """One robot and the episode it is in."""
+
+    simulator: Simulator
+    seed: int = -1
+    steps: int = 0
+    observation: Observation | None = None
+    frames: list[NDArray[np.uint8]] = field(default_factory=list)
+    """Pictures of the episode, one at each look, when it is filmed."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Played:
+    """How one episode went."""
+
+    seed: int
+    success: bool
+    steps: int
+    frames: Sequence[NDArray[np.uint8]]
+
+
+class Actor(Protocol):
+    """Decides for several robots at once."""
+
+    looks: bool
+    """Whether it needs pictures; drawing them costs more than the simulation."""
+
+    def act(self, lanes: Sequence[Lane]) -> Sequence[NDArray[np.float32]]:
+        """Give each robot a chunk of canonical actions (h, a)."""
+        ...
+
+
+class Learned:
+    """Asks a policy, which sees the robots' observations and is told what to do."""
+
+    looks = True
+
+    def __init__(self, policy: Policy, instruction: str) -> None:
+        self._policy, self._instruction = policy, instruction
+
+    def act(self, lanes: Sequence[Lane]) -> Sequence[NDArray[np.float32]]:
+        """Ask once for all robots."""
+        seen = [lane.observation for lane in lanes if lane.observation is not None]
+        return list(self._policy.act_batch(seen, [self._instruction] * len(seen)))
+
+
+class Random:
+    """Draws every action evenly from what the robot accepts: the floor of any comparison."""
+
+    looks = False
+
+    def act(self, lanes: Sequence[Lane]) -> Sequence[NDArray[np.float32]]:
+        """Draw one action for each robot; equal seeds draw equal actions."""
+        chunks = []
+        for lane in lanes:
+            random = np.random.default_rng((lane.seed, lane.steps))
+            raw_action = random.uniform(-1.0, 1.0, len(lane.simulator.expert())).astype(np.float32)
+            chunks.append(lane.simulator.to_canonical(raw_action)[None])
+        return chunks
+
+
+class Expert:
+    """Asks the simulator's own scripted expert, which sees all: the ceiling."""
+
+    looks = False
+
+    def act(self, lanes: Sequence[Lane]) -> Sequence[NDArray[np.float32]]:
+        """Ask for one action of each robot."""
+        return [lane.simulator.to_canonical(lane.simulator.expert())[None] for lane in lanes]
+
+
+class Replay:
+    """Plays the mean demonstration with closed eyes: what a task yields to a policy that sees nothing."""
+
+    looks = False
+
+    def __init__(self, demonstrations: Sequence[NDArray[np.float32]]) -> None:
+        self._mean = mean_demonstration(demonstrations)
+
+    def act(self, lanes: Sequence[Lane]) -> Sequence[NDArray[np.float32]]:
+        """Give every robot the next action; after the last one they stand still."""
+        still = self._mean[-1].copy()
+        still[:6] = 0.0
+        return [
+            self._mean[lane.steps : lane.steps + 1] if lane.steps < len(self._mean) else still[None] for lane in lanes
+        ]
+
+
+def mean_demonstration(demonstrations: Sequence[NDArray[np.float32]]) -> NDArray[np.float32]:
+    """Average actions (t, a) step by step over the demonstrations that last that long, for their median length."""
+    if not demonstrations:
+        raise ValueError("replay needs demonstrations, found none")
+    num_steps = int(np.median([len(one) for one in demonstrations]))
+    means = [np.mean([one[i] for one in demonstrations if len(one) > i], axis=0) for i in range(num_steps)]
+    return np.asarray(means, np.float32)
+
+
+def play(
+    simulators: Sequence[Simulator],
+    actor: Actor,
+    seeds: Sequence[int],
+    *,
+    execute: int,
+    max_steps: int,
+    num_filmed: int = 0,
+) -> Iterator[Played]:
+    """Play one episode per seed and yield them as they end; the first `num_filmed` come with pictures."""
+    waiting, filmed = deque(seeds), set(seeds[:num_filmed])
+    lanes = [Lane(simulator) for simulator in simulators]
+    free, busy = deque(lanes), list[Lane]()
+    while waiting or busy:
+        while waiting and free:
+            lane = free.popleft()
+            lane.seed, lane.steps, lane.frames = waiting.popleft(), 0, []
+            lane.simulator.reset(lane.seed)
+            busy.append(lane)
+        for lane in busy:
+            _look(lane, actor.looks, lane.seed in filmed)
+        ended = []
+        for lane, chunk in zip(busy, actor.act(busy), strict=True):
+            success = False
+            for action in chunk[:execute]:
+                success = lane.simulator.step(lane.simulator.to_raw(action))
+                lane.steps += 1
+                if success or lane.steps >= max_steps:
+                    ended.append(lane)
+                    break
+            if ended and ended[-1] is lane:
+                _look(lane, False, lane.seed in filmed)
+                yield Played(seed=lane.seed, success=success, steps=lane.steps, frames=lane.frames)
+        busy = [lane for lane in busy if lane not in ended]
+        free.extend(ended)
+
+
+def _look(lane: Lane, needed: bool, filmed: bool) -> None:
+    """Draw when somebody wants to see."""
+    if needed or filmed:
+        lane.observation = lane.simulator.observe()
+        if filmed:
+            lane.frames.append(lane.observation.image)

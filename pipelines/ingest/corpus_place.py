@@ -1,0 +1,43 @@
+"""Where a corpus may be created: never among files of anybody else."""
+
+import os
+from collections.abc import Iterable
+from pathlib import Path
+
+from dataengine.errors import DataEngineError
+from dataengine.shards.folder import ShardFolder
+from dataengine.store import Corpus
+from dataengine.store.places import is_local, normal_uri
+from dataengine.store.tables import SIDE_TABLES
+from pipelines.output.folder import PASSING
+
+CORPUS_FILES = frozenset(("_staging", "_creators", "episodes.lance", *(f"{name}.lance" for name in SIDE_TABLES)))
+"""What lies in a corpus whose creation was cut short."""
+
+
+def refuse_corpus(corpus: str, roots: Iterable[str]) -> None:
+    """Refuse a corpus that cannot be written, without writing: a snapshot, or a new one at the wrong place.
+
+    That is among other files: in a folder that is not empty, in another corpus, at a source, where nobody may write.
+    """
+    uri = Corpus.writable_uri(corpus)
+    if Corpus.exists(uri):
+        return
+    advice = "give a new folder, outside of the recordings, such as --corpus runs/corpus"
+    for root in map(normal_uri, roots):
+        if uri == root or uri.startswith(f"{root}/"):
+            raise DataEngineError(f"{corpus}: lies in the recordings at {root}; {advice}")
+    if is_local(uri):
+        for above in Path(uri).parents:
+            if (above / "episodes.lance").is_dir():
+                raise DataEngineError(f"{corpus}: lies in another corpus, {above}; {advice}")
+        there = next(place for place in (Path(uri), *Path(uri).parents) if place.exists())
+        if not there.is_dir():
+            raise DataEngineError(f"{corpus}: lies at or below a file, expected a folder; {advice}")
+        if not os.access(there, os.W_OK):
+            raise DataEngineError(f"{corpus}: nothing can be written in {there}; get the right to write, or {advice}")
+    elif uri.count("/") < 3:
+        return  # a whole bucket
+    others = sorted(ShardFolder(uri).sizes().keys() - CORPUS_FILES - PASSING)
+    if others:
+        raise DataEngineError(f"{corpus}: holds files that are no corpus ({others[0]}); {advice}")

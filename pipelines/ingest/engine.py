@@ -1,0 +1,335 @@
+"""One run over one or many datasets: what is done already, what is staged already, and the rest, each exactly once."""
+
+import time
+from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, ExitStack, closing
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from dataengine.episode import Part, Reject, stable_id
+from dataengine.errors import DataEngineError, is_disk_full
+from dataengine.notes import Tally
+from dataengine.progress import task
+from dataengine.runners.attempts import Limits
+from dataengine.store import Committer, Corpus, Staging
+from dataengine.store.commit.committer import HELD
+from dataengine.store.commit.receipts import Receipt
+from dataengine.store.earlier import Earlier
+from dataengine.store.places import is_local, normal_uri
+from dataengine.store.registry import register
+from dataengine.store.side_tables import new_run_id
+from dataengine.store.tables import say_error
+from pipelines.ingest import todo as ingest_todo
+from pipelines.ingest.corpus_place import refuse_corpus
+from pipelines.ingest.jobs import JOB, Job, Together
+from pipelines.ingest.report import COUNTS, IngestReport, few, reasons
+from pipelines.ingest.todo import FILTERED, LIMITED, Todo
+from pipelines.output.folder import exclusive, roots_of
+from pipelines.output.run_note import note
+
+if TYPE_CHECKING:
+    from pipelines.ingest.config import EngineConfig
+
+COMMIT_PARTS = 64
+"""Receipts in one commit: a version of the table costs as much for one part as for many."""
+
+COMMIT_S = 15.0
+"""Longest that staged parts wait for others to be committed with."""
+
+
+def refuse(config: "EngineConfig", jobs: Sequence[Job]) -> None:
+    """Raise DataEngineError for a corpus or jobs that no run may have, without changing anything."""
+    refuse_corpus(config.corpus, [job.report.root for job in jobs])
+    if len({part_id for job in jobs for part_id in job.parts}) < sum(len(job.parts) for job in jobs):
+        raise DataEngineError("two datasets of the plan list the same parts; name each folder once")
+
+
+def left_to_do(config: "EngineConfig", jobs: Sequence[Job]) -> list[list[Part]]:
+    """For each dataset the parts that a run would read, after the checks that it makes, without changing anything."""
+    refuse(config, jobs)
+    if not Corpus.exists(config.corpus):
+        return [list(job.parts.values()) for job in jobs]
+    corpus = Corpus.open(config.corpus)
+    todo = ingest_todo.find(Committer(corpus.uri, ""), jobs, _limits(config), retry_rejected=config.retry_rejected)
+    if todo.parts:
+        corpus.check_writable()
+    return [[part for part in todo.parts.values() if part.options[JOB] == str(i)] for i in range(len(jobs))]
+
+
+def ingest(config: "EngineConfig", jobs: Sequence[Job], about: Mapping[str, object]) -> None:
+    """Read every part that the corpus lacks, commit each exactly once, and fill the jobs' reports.
+
+    `about` is what the run's row keeps as its configuration, with the `roots` as they are found from anywhere. Raise
+    when a part is unaccounted for.
+    """
+    roots = {normal_uri(job.report.root) for job in jobs}
+    about = {**about, "roots": sorted(roots), "settings": ingest_todo.settings_of(jobs)}
+    refuse(config, jobs)
+    try:
+        run = _Run(config, jobs, about)
+        changed = run.perform()
+        run.account()
+        if changed:
+            run.note()
+        elif not roots <= roots_of(run.corpus):
+            note(run.corpus, run.row())  # an older villa kept roots relative to nobody knows what
+    except OSError as error:
+        if is_disk_full(error):
+            raise DataEngineError(f"{config.corpus}: {say_error(error)}; the same command continues") from error
+        raise
+
+
+class _Run:
+    """The state of one run."""
+
+    def __init__(self, config: "EngineConfig", jobs: Sequence[Job], about: Mapping[str, object]) -> None:
+        self.config, self.jobs, self.about = config, jobs, about
+        self.parts = {part_id: part for job in jobs for part_id, part in job.parts.items()}
+        self.corpus = Corpus.open_or_create(config.corpus)
+        for job in jobs:
+            job.report.corpus = self.corpus.uri
+        self.run_id, self.started_at, self.started = new_run_id(), datetime.now(UTC), time.monotonic()
+        self.notes = [Tally() for _ in jobs]
+        """Serious notes of what this run committed, by dataset."""
+        self.version_in = self.corpus.version
+        self.committer = Committer(self.corpus.uri, self.run_id)
+        self.limits = _limits(config)
+        self.landed: set[str] = set()
+        """Readings that this run committed, by id."""
+        self.todo = self._find()
+
+    def perform(self) -> bool:
+        """Commit what an earlier run staged, then read and commit the rest; tell whether there was anything to do."""
+        if not self.todo.parts:
+            return False
+        self.corpus.check_writable()
+        with ExitStack() as alone:
+            if is_local(self.corpus.uri):
+                for name in sorted({job.source.name for job in self.jobs}):
+                    alone.enter_context(_alone(self.corpus.uri, name))
+            self.todo = self._find()  # whoever was at it until now may have committed
+            self._bring_in()
+        return True
+
+    def _find(self) -> Todo:
+        retry = self.config.retry_rejected
+        todo = ingest_todo.find(self.committer, self.jobs, self.limits, retry_rejected=retry)
+        for job in self.jobs:
+            changed = job.parts.keys() & todo.changed
+            job.report.changed_parts = [job.parts[part_id].name for part_id in changed]
+        self.committer.receipts.drop({*todo.done, *(part.part_id for part in todo.done.values())})
+        return todo
+
+    def _bring_in(self) -> None:
+        """Read and commit all that is to do."""
+        todo = self.todo.parts
+        self.note()
+        self.committer.forget_rejected(todo.keys() & self.todo.given_up.keys(), records=True)
+        staging = self._staging()
+        staged = self._staged(staging)
+        for receipt in staged.values():
+            self._report(receipt).resumed_parts += 1
+        rest = [part for i, part in todo.items() if i not in staged]
+        title = f"ingest {self.jobs[0].source.name}" if len(self.jobs) == 1 else f"ingest {len(self.jobs)} datasets"
+        with task(title, len(todo), "parts") as live:
+            if staged:
+                self._commit(list(staged.values()))
+                live.advance(len(staged))
+            with closing(self._read(rest, staging)) as ends:
+                for batch in _batched(ends):
+                    self._commit(batch)
+                    live.advance(len(batch), note=f"{self._total('episodes')} episodes, {self._total('steps')} steps")
+
+    def account(self) -> None:
+        """Check against the tables that every planned part is in exactly one place."""
+        ledger, given_up = self.committer.ledger(), self.committer.rejected_parts()
+        lost = [part.name for i, part in self.parts.items() if i not in ledger and i not in given_up]
+        if lost:
+            raise DataEngineError(
+                f"{self.corpus.uri}: {len(lost)} of {len(self.parts)} parts are neither committed nor rejected: "
+                f"{few(lost)}; run the same command again"
+            )
+        self.committer.forget_rejected(self.parts.keys() & ledger.keys() & given_up.keys())
+        last = ingest_todo.readings(self.parts, ledger)
+        self.committer.forget_rejected(self.todo.outdated, records=True)
+        self.corpus.refresh()
+        self.committer.forget_records(ingest_todo.settled(self.corpus, self.jobs, last))
+        seconds = time.monotonic() - self.started
+        given_up = {i: how for i, how in given_up.items() if i not in ledger}
+        rejects = _by_part(self.corpus)
+        for job, notes in zip(self.jobs, self.notes, strict=True):
+            report, mine = job.report, job.parts.keys()
+            report.rejected_parts = sum(how.error != HELD for i, how in given_up.items() if i in mine)
+            report.committed_parts = len(mine & self.landed)
+            report.skipped_parts = len(mine) - report.committed_parts - report.rejected_parts
+            found = [row for i in mine for row in rejects.get(last[i].part_id if i in last else i, ())]
+            bad = [row for row in found if row["error"] not in (FILTERED, HELD)]
+            report.reasons = reasons(found if report.is_empty and not bad else bad)
+            report.ok = not (report.is_empty or (self.config.strict and bad))
+            report.notes = notes.told()
+            report.seconds = seconds
+            report.steps_per_second = report.steps / seconds
+
+    def note(self) -> None:
+        """Keep this run's row up to date."""
+        self.corpus.append_run(self.row())
+
+    def row(self) -> dict[str, object]:
+        """Say what this run did, for the table of runs."""
+        seconds = time.monotonic() - self.started
+        self.corpus.refresh()
+        return {
+            "run_id": self.run_id,
+            "command": "ingest",
+            "config": self.about,
+            "started_at": self.started_at,
+            "seconds": seconds,
+            "version_in": self.version_in,
+            "version_out": self.corpus.version,
+            "steps_per_second": self._total("steps") / max(seconds, 1e-9),
+            "counts": {name: self._total(name) for name in COUNTS},
+        }
+
+    def _total(self, count: str) -> int:
+        return sum(getattr(job.report, count) for job in self.jobs)
+
+    def _report(self, receipt: Receipt) -> IngestReport:
+        return self.jobs[int(self.todo.parts[receipt.part_id].options[JOB])].report
+
+    def _staging(self) -> Staging:
+        """Register the datasets and bodies before any worker starts: ids must not depend on who is first."""
+        datasets: dict[str, dict[str, object]] = {}
+        bodies: dict[str, dict[str, object]] = {}
+        for source in (job.source for job in self.jobs):
+            about = {"name": source.name, "kind": source.kind, "embodiment": source.embodiment}
+            datasets.setdefault(source.name, {**about, "licence": source.licence, "layout": source.layout})
+            for body in (source.embodiment, *getattr(source, "other_embodiments", ())):
+                bodies.setdefault(body, {"name": body, "kind": source.kind, "control_hz": source.control_hz})
+        return Staging(
+            corpus=self.corpus.uri,
+            run_id=self.run_id,
+            dataset_ids=register(self.corpus.uri, "datasets", list(datasets.values())),
+            embodiment_ids=register(self.corpus.uri, "embodiments", list(bodies.values())),
+            begun=self.todo.begun,
+        )
+
+    def _staged(self, staging: Staging) -> dict[str, Receipt]:
+        """Find receipts of an earlier run that still say the truth about their part, of records that are not in yet."""
+        receipts, todo = self.committer.receipts, self.todo.parts
+        found = {
+            receipt.part_id: receipt
+            for receipt in receipts.staged(todo)
+            if receipt.fingerprint == todo[receipt.part_id].fingerprint
+            and receipt.schema_version == staging.schema_version
+            and receipts.missing_file(receipt) is None
+        }
+        earlier = {name: Earlier(self.corpus.lance_table, name) for name in staging.begun if found}
+        for receipt in list(found.values()):
+            before = earlier.get(receipt.dataset)
+            if before is not None and (not receipt.episode_ids or before.has_any(receipt.episode_ids)):
+                receipts.drop({receipt.part_id})
+                del found[receipt.part_id]
+        return found
+
+    def _read(self, parts: list[Part], staging: Staging) -> Generator[Receipt | Reject]:
+        """Start the engine."""
+        config = self.config
+        sources = Together(tuple(job.source for job in self.jobs))
+        if config.engine == "ray":
+            from dataengine.runners import ray
+
+            return ray.run(sources, parts, staging, self.limits, address=config.ray_address)
+        from dataengine.runners import local
+
+        return local.run(sources, parts, staging, self.limits)
+
+    def _commit(self, ends: list[Receipt | Reject]) -> None:
+        """Commit receipts; give up parts that failed as a whole or hold not one episode."""
+        todo = self.todo.parts
+        receipts = [end for end in ends if isinstance(end, Receipt)]
+        landed = self.committer.commit([r for r in receipts if r.num_episodes or not todo[r.part_id].completion])
+        self.landed |= landed
+        lost = [(end, todo[end.part_id]) for end in ends if isinstance(end, Reject) or not end.num_episodes]
+        given_up = [(_given_up(end, part), part) for end, part in lost if not part.completion]
+        self.committer.reject_parts([(r, ingest_todo.given_up_as(part, r, self.limits)) for r, part in given_up])
+        for end in ends:
+            part = todo[end.part_id]
+            if part.completion:
+                ingest_todo.settle(self.committer, part, end, self.todo, self.limits, landed=end.part_id in landed)
+        self.committer.receipts.drop({r.part_id for r in receipts})
+        for receipt in receipts:
+            self._count(receipt, landed=receipt.part_id in landed)
+
+    def _count(self, receipt: Receipt, *, landed: bool) -> None:
+        """Add to the report what came in, and what of it did not."""
+        report, part = self._report(receipt), self.todo.parts[receipt.part_id]
+        if receipt.num_episodes and not landed:  # another command was faster
+            return
+        filtered = sum(reject.error == FILTERED for reject in receipt.rejects)
+        report.filtered_records += filtered
+        report.rejected_records += len(receipt.rejects) - filtered
+        report.episodes += receipt.num_episodes
+        report.steps += receipt.num_steps
+        report.stored_bytes += receipt.num_bytes
+        if part.completion:
+            report.completed_parts += landed
+            report.recovered_episodes += receipt.num_episodes
+        else:
+            report.bytes += receipt.source_bytes
+        self.notes[int(part.options[JOB])].merge(receipt.notes, receipt.num_episodes)
+
+
+def _limits(config: "EngineConfig") -> Limits:
+    return Limits(
+        workers=config.workers,
+        max_attempts=config.max_attempts,
+        stall_s=config.stall_s,
+        memory_gb=config.memory_gb,
+    )
+
+
+def _alone(corpus: str, dataset: str) -> AbstractContextManager[None]:
+    """Keep other ingests of a dataset out: with files that change meanwhile, each may see other parts of it."""
+    file = Path(corpus, "_staging", f".{stable_id(dataset)}.lock")
+    return exclusive(file, "ingest", f"{corpus}: {{}} is bringing in {dataset}; wait for that, then run this again")
+
+
+def _by_part(corpus: Corpus) -> dict[str, list[dict[str, str]]]:
+    """List what was rejected; of a part that is given up for its bad records just these."""
+    found: dict[str, list[dict[str, str]]] = {}
+    for reject in corpus.rejects().select(["part_id", "source_uri", "record", "reason", "error"]).to_pylist():
+        found.setdefault(reject["part_id"], []).append(reject)
+    return {part_id: [r for r in mine if r["record"]] or mine for part_id, mine in found.items()}
+
+
+def _given_up(end: Receipt | Reject, part: Part) -> Reject:
+    """Give up a part without episodes: no row of the table would ever say that it is done."""
+    if isinstance(end, Reject):
+        return end
+    first = f"; the first: {end.rejects[0].reason}" if end.rejects else ""
+    found = f"{end.num_known} good records came in with other parts" if end.num_known else "found no good record"
+    errors = {reject.error for reject in end.rejects}
+    error = FILTERED if errors == {FILTERED} else LIMITED[0] if LIMITED[0] in errors else "EmptyPart"
+    return Reject(
+        part_id=end.part_id,
+        dataset=end.dataset,
+        source_uri=part.uri,
+        record="",
+        reason=f"{found}, {len(end.rejects)} bad ones{first}",
+        error=HELD if end.num_known and not end.rejects else error,
+        attempts=end.attempts,
+    )
+
+
+def _batched(ends: Iterable[Receipt | Reject]) -> Iterator[list[Receipt | Reject]]:
+    """Collect what the engine yields until a commit is worth its price."""
+    batch: list[Receipt | Reject] = []
+    since = time.monotonic()
+    for end in ends:
+        batch.append(end)
+        if len(batch) >= COMMIT_PARTS or time.monotonic() - since >= COMMIT_S:
+            yield batch
+            batch, since = [], time.monotonic()
+    if batch:
+        yield batch

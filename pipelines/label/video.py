@@ -1,0 +1,242 @@
+"""Latent actions of anybody's video, without a corpus: each file is a clip, read at the model's frame spacing.
+
+Frames come at start + i / rate by the stream's own time stamps, and every i whose partner an interval later exists gets
+what `Lam.encode` says of the clip i, i + K, i + 2K ... Files are decoded side by side while the model encodes others,
+in segments, so that neither a long video nor many of them have to fit in memory.
+"""
+
+import os
+import time
+from collections.abc import Sequence
+from contextlib import closing, nullcontext
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+from pydantic import Field
+
+from dataengine.config import MOST_HZ, MOST_WORKERS, Config
+from dataengine.episode import spelt
+from dataengine.errors import DataEngineError
+from dataengine.guard import little_memory, share_gb
+from dataengine.progress import task
+from dataengine.report import Report
+from dataengine.windows import labels
+from dataengine.windows.latents import VideoLatents, as_table, write_npz
+from dataengine.windows.window import LatentInfo
+from models.fingerprint import fingerprint
+from pipelines.label.encode import Wanted, cut_windows, encode_windows
+from pipelines.label.segments import Cutter, End, Segment, decode_side_by_side
+
+if TYPE_CHECKING:
+    from models.lam import Lam
+
+SPACING_SLACK = 0.01
+"""How much longer or shorter than the interval a latent action may be, as a share."""
+SUFFIXES = frozenset(
+    ("mp4", "m4v", "mov", "mkv", "webm", "avi", "mpg", "mpeg", "ts", "ogv", "wmv", "flv", "3gp", "gif")
+)
+"""What counts as a video in a folder; a file that is named is tried whatever its name."""
+
+
+class LabelVideoConfig(Config):
+    """Which model labels which videos."""
+
+    videos: list[str] = Field(min_length=1)
+    """Files, and folders whose videos are taken, also from folders below."""
+    lam: Path
+    """Directory of the latent action model, ours or a released one."""
+    out: Path
+    """New file `NAME.npz` or table `NAME.lance`."""
+    name: str | None = None
+    """Name of the columns in a table, latent__NAME and codes__NAME; the model directory's own name if left out."""
+    interval_s: float | None = Field(None, gt=0, le=3600)
+    """Seconds between the two frames of a latent action; by default the model's own."""
+    rate_hz: float | None = Field(None, gt=0, le=MOST_HZ)
+    """Latent actions in a second, a whole number of them in an interval; by default one, end to end."""
+    batch: int = Field(64, ge=1, le=65_536)
+    """Windows that go through the model at once, at most; on a CPU as many as its cache holds."""
+    device: str | None = None
+    """`cpu`, `cuda`; by default the best there is."""
+    threads: int = Field(0, ge=0, le=MOST_WORKERS)
+    """Videos decoded side by side; 0 takes one for each processor."""
+
+
+class LabelVideoReport(Report):
+    """What was labelled, and what could not be."""
+
+    out: str
+    lam: str
+    fingerprint: str
+    k: int
+    d: int
+    interval_s: float
+    videos: int
+    """Videos with latent actions in `out`."""
+    latents: int
+    rejected: dict[str, str]
+    """Videos that are left out, and why."""
+    codes_used: list[int]
+    """By slot."""
+    seconds: float
+    latents_per_s: float
+
+    @property
+    def ok(self) -> bool:
+        """False when no video at all could be read."""
+        return self.videos > 0
+
+    def summary(self) -> str:
+        """Say what was done, and a line for each video left out."""
+        did = f"{self.out}: {self.latents} latent actions of {self.videos} videos, {self.interval_s:g} s each"
+        lines = [f"{did}, {self.latents_per_s:.0f}/s ({self.seconds:.1f} s)"]
+        lines.append(f"codes used by slot: {', '.join(map(str, self.codes_used))}")
+        lines = lines if self.videos else [f"no video could be read, {self.out} is not written"]
+        return "\n".join([*lines, *(f"left out: {Path(v).parent / why}" for v, why in self.rejected.items())])
+
+
+def run(config: LabelVideoConfig) -> LabelVideoReport:
+    """Label every video that can be read, and write all of it at the end."""
+    from models.weights import load_lam
+    from pipelines.training.ranks import pick_device
+
+    start = time.monotonic()
+    files = find_videos(config.videos)
+    if config.out.suffix not in (".npz", ".lance"):
+        raise DataEngineError(f"--out {config.out}: expected a name that ends in .npz or .lance")
+    if config.out.exists():
+        raise DataEngineError(f"--out {config.out}: is there already and is never overwritten; give another name")
+    lam = load_lam(config.lam, pick_device(config.device))
+    info = LatentInfo(
+        name=labels.label_name(config.name or config.lam.resolve().name),
+        fingerprint=fingerprint(config.lam),
+        k=lam.config.num_slots,
+        d=lam.config.latent_dim,
+        interval_s=config.interval_s or lam.config.interval_s,
+    )
+    _stride(config, info)
+    # The drivers of accelerators map memory as they please; beside them there is no limit.
+    alone = next(lam.parameters()).device.type == "cpu"
+    with little_memory(share_gb(workers=1)) if alone else nullcontext():
+        found, rejected = label_videos(files, lam, info, config)
+    if found and config.out.suffix == ".npz":
+        write_npz(config.out, info, found)
+    elif found:
+        from dataengine.store.plain_table import write_plain_table
+
+        write_plain_table(config.out, as_table(info, found))
+    seconds, count = time.monotonic() - start, sum(len(v.codes) for v in found)
+    codes = np.concatenate([np.zeros((0, info.k), np.int16), *(v.codes for v in found)])
+    return LabelVideoReport(
+        out=str(config.out),
+        lam=str(config.lam),
+        fingerprint=info.fingerprint,
+        k=info.k,
+        d=info.d,
+        interval_s=info.interval_s,
+        videos=len(found),
+        latents=count,
+        rejected={spelt(name): spelt(reason) for name, reason in rejected.items()},
+        codes_used=[len(np.unique(slot)) for slot in codes.T],
+        seconds=round(seconds, 3),
+        latents_per_s=round(count / seconds, 1),
+    )
+
+
+def find_videos(places: Sequence[str]) -> list[str]:
+    """List the files that are named, and the videos of the folders that are, in order and each once."""
+    found: dict[str, None] = {}
+    for place in places:
+        path = Path(place)
+        if path.is_dir():
+            inside = sorted(p for p in path.rglob("*") if p.suffix.lower().lstrip(".") in SUFFIXES and p.is_file())
+            if not inside:
+                raise DataEngineError(
+                    f"{place}: no video in this folder; known suffixes: {', '.join(sorted(SUFFIXES))}"
+                )
+            found |= dict.fromkeys(map(str, inside))
+        else:
+            found[place] = None
+    return list(found)
+
+
+def _stride(config: LabelVideoConfig, info: LatentInfo) -> int:
+    """Count the latent actions that begin in an interval; raise ValueError where they are no whole number."""
+    wanted = (config.rate_hz or 1 / info.interval_s) * info.interval_s
+    stride = max(round(wanted), 1)
+    if abs(wanted - stride) > SPACING_SLACK * stride:
+        raise ValueError(
+            f"rate_hz={config.rate_hz:g}: {wanted:.3g} latent actions would begin in the {info.interval_s:g} s that "
+            f"each of them lasts, expected a whole number; take rate_hz={stride / info.interval_s:.6g}"
+        )
+    return stride
+
+
+def label_videos(
+    files: Sequence[str], lam: "Lam", info: LatentInfo, config: LabelVideoConfig
+) -> tuple[list[VideoLatents], dict[str, str]]:
+    """Give the latent actions of the files that can be read, in their order, and why the others cannot."""
+    stride = _stride(config, info)
+    cutter = Cutter(
+        rate_hz=config.rate_hz or 1 / info.interval_s,
+        stride=stride,
+        num_frames=lam.config.num_frames,
+        side=lam.config.resolution,
+    )
+    threads = min(config.threads or os.cpu_count() or 1, len(files))
+    parts: list[list[VideoLatents]] = [[] for _ in files]
+    rejected: dict[str, str] = {}
+    waiting: list[Segment] = []
+    with task("label", len(files), "videos") as live, closing(decode_side_by_side(files, cutter, threads)) as decoded:
+        for item in decoded:
+            if isinstance(item, End):
+                rejected |= {files[item.file]: item.reason} if item.reason else {}
+                live.advance(1)
+                continue
+            waiting.append(item)
+            if sum(len(segment.rows) for segment in waiting) >= config.batch:
+                _encode(waiting, cutter, lam, config.batch, files, parts)
+                waiting = []
+        if waiting:
+            _encode(waiting, cutter, lam, config.batch, files, parts)
+    found = [(name, some) for name, some in zip(files, parts, strict=True) if name not in rejected]
+    return [_joined(name, some) for name, some in found], dict(sorted(rejected.items()))
+
+
+def _encode(
+    segments: Sequence[Segment],
+    cutter: Cutter,
+    lam: "Lam",
+    batch: int,
+    files: Sequence[str],
+    parts: Sequence[list[VideoLatents]],
+) -> None:
+    """Run the windows of several segments through the model together, and give each file its rows."""
+    cuts = []
+    for segment in segments:
+        num_steps = segment.first + len(segment.frames)
+        wanted = Wanted(episode_id="", num_steps=num_steps, stride=cutter.stride, rows=segment.rows)
+        cuts.append(cut_windows(wanted, cutter.num_frames))
+    begins = np.cumsum([0, *(len(segment.frames) for segment in segments)])
+    index = np.concatenate(
+        [begin - s.first + c.frames for begin, s, c in zip(begins, segments, cuts, strict=False)], dtype=np.int64
+    )
+    pixels = np.concatenate([segment.frames for segment in segments])
+    all_latent, all_codes = encode_windows(lam, pixels, index, batch)
+    first = 0
+    for segment, cut in zip(segments, cuts, strict=True):
+        place = (first + cut.window, cut.place)
+        first += len(cut.frames)
+        rows = VideoLatents(
+            video=files[segment.file], time_s=segment.time_s, latent=all_latent[place], codes=all_codes[place]
+        )
+        parts[segment.file].append(rows)
+
+
+def _joined(name: str, parts: Sequence[VideoLatents]) -> VideoLatents:
+    return VideoLatents(
+        video=name,
+        time_s=np.concatenate([part.time_s for part in parts]),
+        latent=np.concatenate([part.latent for part in parts]),
+        codes=np.concatenate([part.codes for part in parts]),
+    )

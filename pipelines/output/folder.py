@@ -1,0 +1,316 @@
+"""A folder that a command writes: what is ours in it is listed, everything else stays as it is.
+
+Only files that the marker lists (see `marker.py`), and that still hold what we left in them, are ever replaced
+or deleted. `.villa-lock` keeps a second command out for as long as the first one lives: the kernel lets go of it
+however that one ends.
+"""
+
+import contextlib
+import errno
+import fcntl
+import json
+import os
+import re
+import socket
+import sys
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field
+from fnmatch import fnmatchcase
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from dataengine.errors import DataEngineError
+from dataengine.shards.manifest import LOCK
+from pipelines.output.marker import MARKER, Marker, leaves, read_marker
+
+if TYPE_CHECKING:
+    from dataengine.store import Corpus
+
+NO_LOCKS = frozenset((errno.ENOLCK, errno.ENOTSUP, errno.ENOSYS, errno.EINVAL))
+"""What disks of a network say that keep no locks."""
+PASSING = frozenset((MARKER, LOCK, ".DS_Store", "lost+found", f"{MARKER}.partial"))
+"""Names that say nothing about whose a folder is."""
+SIGNS = (("meta/info.json",), ("features.json", "dataset_info.json"), ("task_info", "observations"))
+"""Files by which folders of raw recordings are known: LeRobot, RLDS, AgiBot."""
+
+
+@dataclass(frozen=True)
+class Before:
+    """How an output of a command is known that was written before there were markers."""
+
+    files: str
+    """Regular expression of the paths of all its files, and of folders (`name/`) with all that is in them."""
+    proof: Callable[[Path], bool]
+    """Tells from the contents whether the command wrote the folder."""
+    beside: bool = False
+    """Whether other files may lie beside, which then stay as they are."""
+
+
+@dataclass
+class OutputFolder:
+    """A folder that this command may write to."""
+
+    root: Path
+    command: str
+    _marker: Marker
+    _claimed: set[str] = field(default_factory=set)
+    """Files that this call may have written."""
+
+    def path(self, name: str) -> Path:
+        """Give the path of a file that is about to be written; its folder is there."""
+        self.claim(name)
+        place = self.root / name
+        place.parent.mkdir(parents=True, exist_ok=True)
+        return place
+
+    def claim(self, *names: str) -> None:
+        """List files that will be written, and folders (`name/`) with all that is in them; refuse what is another's."""
+        for name in names:
+            if leaves(self.root, name):
+                raise DataEngineError(
+                    f"{self.root / name}: a link leads out of the folder, to {(self.root / name).resolve()}, where "
+                    f"nothing is written; remove the link, or give another folder"
+                )
+        new = [name for name in names if not self._marker.lists(name)]
+        for name in new:
+            if os.path.lexists(self.root / name):
+                raise DataEngineError(
+                    f"{self.root / name}: is there already and `villa {self.command}` did not write it; move it away, "
+                    f"or give another folder"
+                )
+        self._claimed.update(names)
+        known = self._marker.left.keys() & names
+        if new or known or not (self.root / MARKER).exists():
+            self._marker.names.update(new)
+            for name in known:
+                del self._marker.left[name]
+            self._marker.save()
+
+    def write(self, name: str, words: str) -> Path:
+        """Write a text file, whole or not at all."""
+        place = self.path(name)
+        draft = place.with_name(f".{place.name}.partial")
+        draft.write_text(words, encoding="utf-8")
+        draft.replace(place)
+        return place
+
+    def remove(self, *patterns: str) -> None:
+        """Delete the listed files that match; the list keeps them no longer."""
+        gone = {name for name in self._marker.names if any(fnmatchcase(name, pattern) for pattern in patterns)}
+        for name in gone:
+            (self.root / name).unlink(missing_ok=True)
+            self._marker.left.pop(name, None)
+        if gone:
+            self._marker.names -= gone
+            self._marker.save()
+
+    def end(self, *, is_new: bool) -> None:
+        """Note what this call left in its files; a new marker that lists nothing that is there goes."""
+        if is_new and not any(os.path.lexists(self.root / name) for name in self._marker.names):
+            (self.root / MARKER).unlink(missing_ok=True)
+        elif self._claimed and self.root.exists():
+            self._marker.note(self._claimed)
+            self._marker.save()
+
+
+@contextlib.contextmanager
+def claimed(
+    root: str | Path,
+    command: str,
+    *,
+    before: Before | None = None,
+    sources: Iterable[str] = (),
+) -> Iterator[OutputFolder]:
+    """Have a folder to write to, new or left by an earlier call; raise DataEngineError where it is anything else.
+
+    `sources` are roots of raw recordings, in which nothing may be written. Only one command may be at work in a folder.
+    """
+    place = Path(root).expanduser().absolute()
+    refuse_place(place, sources)
+    _listed(place, command, before)
+    with made(place), locked(place, command):
+        is_new = not (place / MARKER).exists()
+        # Looked at again: whoever had the lock may have written since.
+        folder = OutputFolder(place, command, _listed(place, command, before))
+        try:
+            yield folder
+        finally:
+            with contextlib.suppress(OSError):  # it would hide why the command ended
+                folder.end(is_new=is_new)
+
+
+@contextlib.contextmanager
+def made(place: Path) -> Iterator[None]:
+    """Make a folder, and leave nothing behind of what had to be made when nothing came to lie in it."""
+    new = [folder for folder in (place, *place.parents) if not folder.exists()]
+    place.mkdir(parents=True, exist_ok=True)
+    try:
+        yield
+    finally:
+        with contextlib.suppress(OSError):
+            for folder in new:
+                folder.rmdir()
+
+
+def refuse_place(place: Path, sources: Iterable[str] = ()) -> None:
+    """Refuse to write into a corpus or among raw recordings."""
+    place = place.resolve()
+    roots = {Path(root).expanduser().resolve() for root in sources if "://" not in root}
+    for above in (place, *place.parents):
+        where = "is" if above == place else f"lies in {above},"
+        if (above / "episodes.lance").is_dir():
+            raise DataEngineError(f"{place}: {where} a corpus, in which nothing else is written; give another folder")
+        if above in roots or _is_recordings(above):
+            raise DataEngineError(
+                f"{place}: {where} a folder of raw recordings, in which nothing is written; give another folder"
+            )
+
+
+def _is_recordings(folder: Path) -> bool:
+    return any(all((folder / name).exists() for name in names) for names in SIGNS)
+
+
+def _listed(place: Path, command: str, before: Before | None) -> Marker:
+    """Read which files of a folder this command wrote; refuse the folder of anybody else, and files changed since."""
+    if not place.exists():
+        if place.is_symlink():
+            raise DataEngineError(f"{place}: is a link to nothing, expected a folder; remove it, or give another name")
+        return Marker(place, command)
+    if not place.is_dir():
+        raise DataEngineError(f"{place}: is a file, expected a folder; give another name")
+    if (place / MARKER).exists():
+        marker = read_marker(place, command)
+        _refuse_changed(marker)
+        return marker
+    found = sorted(entry.name for entry in place.iterdir() if entry.name not in PASSING)
+    if not found:
+        return Marker(place, command)
+    if before is not None and before.proof(place):
+        files = _files(place, before) - PASSING
+        ours = {name for name in files if re.fullmatch(before.files, name)}
+        if before.beside or ours == files:
+            return Marker(place, command, ours)
+        found = sorted(files - ours)
+    raise DataEngineError(
+        f"{place}: holds files that `villa {command}` did not write ({found[0]}"
+        f"{f' and {len(found) - 1} more' if len(found) > 1 else ''}); give a new or empty folder"
+    )
+
+
+def _files(place: Path, before: Before) -> set[str]:
+    """List all files below a folder; of a folder that is ours as a whole only its name."""
+    found: set[str] = set()
+    for entry in place.iterdir():
+        if entry.is_dir() and not entry.is_symlink() and not re.fullmatch(before.files, f"{entry.name}/"):
+            found |= {f"{entry.name}/{path.relative_to(entry)}" for path in entry.rglob("*") if not path.is_dir()}
+        else:
+            found.add(f"{entry.name}/" if entry.is_dir() else entry.name)
+    return found
+
+
+def _refuse_changed(marker: Marker) -> None:
+    """Refuse to go over files that somebody else changed or put in the place of ours."""
+    changed = marker.changed()
+    if changed:
+        more = f" (and {len(changed) - 1} more files)" if len(changed) > 1 else ""
+        raise DataEngineError(
+            f"{marker.root / changed[0]}: is not what `villa {marker.command}` left there{more}, and what others wrote "
+            f"is never overwritten; move it away, or give another folder"
+        )
+
+
+@contextlib.contextmanager
+def locked(folder: Path, command: str) -> Iterator[None]:
+    """Keep other commands out of a folder that is there; say who is in it already."""
+    with exclusive(folder / LOCK, command, f"{folder}: {{}} is writing to it; wait for that, or give another folder"):
+        yield
+
+
+@contextlib.contextmanager
+def exclusive(file: Path, command: str, refusal: str) -> Iterator[None]:
+    """Hold a lock file while the block runs; raise DataEngineError, `refusal` with who it is, when another has it."""
+    handle = _lock(file, refusal)
+    try:
+        os.ftruncate(handle, 0)
+        os.pwrite(handle, f"`villa {command}` (pid {os.getpid()} on {socket.gethostname()})".encode(), 0)
+        yield
+    finally:
+        file.unlink(missing_ok=True)
+        os.close(handle)
+
+
+def _lock(file: Path, refusal: str) -> int:
+    """Open a lock file and take it; the kernel gives it back when this process ends."""
+    folder = file.parent
+    while True:
+        try:
+            handle = os.open(file, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o644)
+        except FileNotFoundError:  # whoever made the folder left nothing in it and has just deleted it
+            folder.mkdir(parents=True, exist_ok=True)
+            continue
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            holder = os.pread(handle, 500, 0).decode("utf-8", "replace").strip()
+            os.close(handle)
+            who = f"another {holder}" if holder else "another command"
+            raise DataEngineError(refusal.replace("{}", who)) from error
+        except OSError as error:
+            if error.errno not in NO_LOCKS:
+                raise
+            words = f"{folder}: its disk keeps no locks ({error.strerror}); see to it that nothing else writes there"
+            print(words, file=sys.stderr, flush=True)  # noqa: T201
+        if os.fstat(handle).st_nlink:
+            return handle
+        os.close(handle)  # whoever had it has just deleted it
+
+
+def page_with(title: str) -> Callable[[Path], bool]:
+    """Know a folder by our page in it."""
+
+    def proof(folder: Path) -> bool:
+        try:
+            with (folder / "index.html").open(encoding="utf-8", errors="replace") as file:
+                return f"<h1>{title}</h1>" in file.read(100_000)
+        except OSError:
+            return False
+
+    return proof
+
+
+def roots_of(corpus: "Corpus") -> set[str]:
+    """List the roots of recordings that a corpus was read from, whatever snapshot of it is open."""
+    from dataengine.store import Corpus
+
+    found: set[str] = set()
+    for run in Corpus.open(corpus.uri).runs().to_pylist():
+        with contextlib.suppress(ValueError, TypeError):
+            if run["command"] == "ingest":
+                settings = json.loads(run["config"])
+                # Runs from before there were `roots` keep what was typed, relative to nobody knows what.
+                found |= set(settings["roots"] if "roots" in settings else _roots(settings))
+    return found
+
+
+def sources_at(place: str | Path) -> set[str]:
+    """List the roots behind a corpus or shards; nothing of Lance is needed for these."""
+    from dataengine.shards.manifest import read_manifest
+    from dataengine.shards.reader import is_shards
+
+    if not str(place):
+        return set()
+    if "://" not in str(place) and is_shards(place):
+        return set(read_manifest(Path(place))[1].roots)
+    from dataengine.store import Corpus
+
+    return roots_of(Corpus.open(str(place))) if Corpus.exists(str(place)) else set()
+
+
+def _roots(settings: object) -> Iterator[str]:
+    if isinstance(settings, dict):
+        if isinstance(settings.get("root"), str):
+            yield settings["root"]
+        settings = list(settings.values())
+    if isinstance(settings, list):
+        for inner in settings:
+            yield from _roots(inner)

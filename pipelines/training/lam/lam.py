@@ -1,0 +1,192 @@
+"""`villa train lam`: from episodes to a model that names what happens between two frames."""
+
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import Field, model_validator
+
+from dataengine.errors import DataEngineError
+from dataengine.windows.normalize import Normalizer
+from dataengine.windows.window import EpisodeReader, WindowSpec, steps_per_latent
+from models.config import ChangesTo
+from models.lam import Lam, LamConfig
+from models.weights import load_lam
+from pipelines.text_table import text_table
+from pipelines.training import data, recipes
+from pipelines.training.batches import LamBatches
+from pipelines.training.codebook_health import CodebookHealth, Condition
+from pipelines.training.data import NormalizeBy
+from pipelines.training.fit import fit
+from pipelines.training.frames import Buffers, Frames
+from pipelines.training.lam.scores import LamScores, judge, save_pictures
+from pipelines.training.lam.watch import LamWatch
+from pipelines.training.ranks import Ranks
+from pipelines.training.task import TrainConfig, TrainingData, TrainReport, TrainTask
+
+PICTURES = "reconstructions.png"
+
+
+class TrainLamConfig(TrainConfig):
+    """What to train on, how large, how long. What is not given comes from the preset's recipe."""
+
+    preset: Literal["tiny", "small", "paper"] = "tiny"
+    model: Annotated[dict[str, Any], ChangesTo(LamConfig)] = Field(default_factory=dict)
+    """Fields of the model's own settings to change, such as `model.resolution`."""
+    init: Path | None = None
+    """Model to begin from, ours or a released one: its architecture and weights. What it lacks starts afresh."""
+    freeze: Literal["latents"] | None = None
+    """`latents`: train the proprio forward model alone; latent actions stay exactly those of `init`."""
+    proprio: bool = True
+    """Ground the latents in what robots felt and did, not in pixels alone."""
+    context: bool = True
+    """Tell the proprio forward model which embodiment moves."""
+    normalize_by: NormalizeBy = "dataset"
+    """Whose quantiles become -1 and 1: `dataset`, a body's in each of its datasets, which may drive it in other ways
+    and at other rates; `embodiment`, a body's in all of them together."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _recipe(cls, given: Any) -> Any:
+        return recipes.fill(recipes.LAM, cls.named_as_today(given))
+
+    @model_validator(mode="after")
+    def _something_to_train(self) -> "TrainLamConfig":
+        if self.freeze and (self.init is None or not self.proprio):
+            raise ValueError(
+                "freeze=latents needs init=DIR, whose latents to keep, and proprio=true, for what to train"
+            )
+        return self
+
+
+class TrainLamReport(TrainReport):
+    """A latent action model and what it does on episodes that it never saw."""
+
+    proprio: bool
+    codebook_health: list[Condition] = Field(default_factory=list)
+    """What went wrong with codes and latents while training, and which settings help."""
+    scores: LamScores = LamScores()
+    reconstructions: str = ""
+
+    def judgement(self) -> Iterable[str]:
+        """Print a row per embodiment, how the codebook is used, and what went wrong with it."""
+        rows = [
+            [v.embodiment, v.pairs, f"{v.ratio:.3f}", f"{v.shuffled_ratio:.3f}", f"{v.copy_frame:.5f}"]
+            for v in self.scores.visual
+        ]
+        head = [self.judged_on, "pairs", "error / copy", "shuffled / copy", "copy error"]
+        used = ", ".join(f"{s.used} of {s.size} ({s.perplexity:.1f})" for s in self.scores.codebook)
+        lines = [text_table(head, rows), f"codes used by slot (perplexity): {used}"]
+        return [*lines, *(c.words for c in self.codebook_health if c.healed is None)]
+
+
+def run(config: TrainLamConfig) -> TrainLamReport:
+    """Train, or continue to train, then judge the model on held-out episodes and write its weights into `out`."""
+    return fit(LamTask, config)
+
+
+class LamTask(TrainTask[TrainLamConfig, Lam, LamBatches, TrainLamReport]):
+    """Clips of episodes, and what robots felt and did between their frames."""
+
+    name = "lam"
+    products = (PICTURES,)
+
+    def __init__(self, config: TrainLamConfig, found: TrainingData, ranks: Ranks) -> None:
+        super().__init__(config, found, ranks)
+        self.normalizer = data.normalizer(found.reader, config.normalize_by)
+        self.begun = load_lam(config.init) if config.init else None
+        self.shape = model_config(config, found.reader, self.normalizer, self.begun.config if self.begun else None)
+        self.spec = WindowSpec(num_frames=self.shape.num_frames, interval_s=self.shape.interval_s)
+        num_pairs = config.micro_batch_size // ranks.world_size * (self.shape.num_frames - 1)
+        self.health = CodebookHealth(self.shape, config.steps, num_pairs, config.warmup_steps)
+
+    def batches(self, buffers: Buffers) -> LamBatches:
+        """Make what turns windows into clips with states and actions."""
+        c = self.config
+        frames = Frames(
+            self.data.reader, self.spec.slots, self.shape.resolution, cache_mb=c.cache_mb, num_threads=c.threads
+        )
+        return LamBatches(
+            frames=frames,
+            buffers=buffers,
+            normalizer=self.normalizer,
+            state_dim=self.shape.state_dim,
+            action_dim=self.shape.action_dim,
+        )
+
+    def make(self) -> Lam:
+        """Draw the weights, and freeze those that stay as they are."""
+        lam = Lam(self.shape)
+        if self.config.freeze:
+            lam.freeze_latents()
+        return lam
+
+    def build(self) -> Lam:
+        """Take the weights of the model to begin from, if there is one."""
+        lam = self.make()
+        if self.begun is not None:
+            afresh = ", ".join(adopt(lam, self.begun)) or "nothing"
+            self.ranks.tell(f"begun from {self.config.init}; afresh: {afresh}")
+        return lam
+
+    def extra(self) -> dict[str, Any]:
+        """Add the statistics that normalised."""
+        return {**data.origin(self.data.reader, self.normalizer.stats), "training": self.config.lasting()}
+
+    def watch(self, model: Lam) -> LamWatch | None:
+        """Look after the codebook, where it is trained."""
+        return None if self.config.freeze else LamWatch(model, self.health, self.config.log_every)
+
+    def report(self, facts: Mapping[str, Any]) -> TrainLamReport:
+        """Add what grounded the latents, and how the codebook fared."""
+        return TrainLamReport(proprio=self.config.proprio, codebook_health=self.health.conditions, **facts)
+
+    def judge(self, model: Lam, batches: LamBatches, shares: Mapping[str, float]) -> dict[str, Any]:
+        """Predict next frames of held-out episodes, and of datasets that the mixture leaves out; save some of them."""
+        found, c = self.data, self.config
+        unseen = [e for e in found.train if e.dataset not in shares] if found.held_out else []
+        scores, pairs = judge(model, found.reader, batches, self.spec, [*found.judged, *unseen], c.val_windows, shares)
+        save_pictures(pairs, c.out / PICTURES)
+        return {"scores": scores, "reconstructions": str(c.out / PICTURES)}
+
+
+def model_config(
+    config: TrainLamConfig, reader: EpisodeReader, normalizer: Normalizer, begun: LamConfig | None = None
+) -> LamConfig:
+    """Fit the preset, or the model begun from, to the data: widest vectors, longest stride, room for every dataset."""
+    base = (
+        LamConfig(**{**begun.model_dump(), **config.model})
+        if begun
+        else LamConfig.preset(config.preset, **config.model)
+    )
+    robots = normalizer.stats.values()
+    needed = {
+        "state_dim": max((s.state.dim for s in robots), default=1) or 1,
+        "action_dim": max((s.action.dim for s in robots), default=1) or 1,
+        "max_horizon": max(steps_per_latent(e.control_hz, base.interval_s) for e in reader.episodes),
+        "num_datasets": max(base.num_datasets, *(e.dataset_id for e in reader.episodes)),
+    }
+    if begun and begun.use_proprio:  # room that it has and this data does not need costs nothing
+        needed = {key: max(value, getattr(begun, key)) for key, value in needed.items()}
+    fitted = {"use_proprio": config.proprio, "use_context": config.context, **needed, **config.model}
+    return LamConfig(**{**base.model_dump(), **fitted})
+
+
+def adopt(lam: Lam, begun: Lam) -> list[str]:
+    """Copy another model's weights; name the parts that start afresh because it lacks them or has others."""
+    theirs, ours = begun.state_dict(), lam.state_dict()
+    other = {
+        name.partition(".")[0]
+        for name, value in ours.items()
+        if theirs.get(name, value[..., None]).shape != value.shape
+    }
+    if other - {"proprio"}:
+        raise DataEngineError(
+            f"the model to begin from differs in {', '.join(sorted(other - {'proprio'}))}; "
+            f"leave out the settings `model.*` that change its architecture"
+        )
+    lam.load_state_dict(
+        {name: value for name, value in theirs.items() if name in ours and name.partition(".")[0] not in other},
+        strict=False,
+    )
+    return sorted(other)

@@ -1,0 +1,275 @@
+"""`villa train world`: from labelled episodes to a model that predicts the frames that latent actions lead to."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+from pydantic import Field, model_validator
+
+from dataengine.errors import DataEngineError
+from dataengine.windows.window import EpisodeInfo, EpisodeReader, LatentInfo, WindowSpec
+from models.config import ChangesTo
+from models.fingerprint import fingerprint
+from models.world import World, WorldConfig
+from pipelines.text_table import text_table
+from pipelines.training import data, recipes
+from pipelines.training.fit import fit, open_data, write_report
+from pipelines.training.frames import Buffers, Frames
+from pipelines.training.loading import num_buffers
+from pipelines.training.ranks import Ranks, join, pick_device
+from pipelines.training.run_folder import run_folder
+from pipelines.training.task import TrainConfig, TrainingData, TrainReport, TrainTask, episode_counts
+from pipelines.training.world import scores as world_scores
+from pipelines.training.world.batches import SLOT, WorldBatches
+from pipelines.training.world.scores import BodyScore
+from pipelines.training.world.sheet import save_sheet
+
+if TYPE_CHECKING:
+    from models.lam import Lam
+
+_JUDGING = ("lam", "judge_steps")
+"""Settings that the losses do not depend on, beside the loop's own."""
+SHEET = "rollouts.png"
+
+
+class TrainWorldConfig(TrainConfig):
+    """What to train on, how large, how long. What is not given comes from the preset's recipe."""
+
+    data: str
+    """Corpus, or folder of shards, with latent actions."""
+    lam: Path | None = None
+    """Directory of the model that wrote the latent actions: for level 0 and the cycle check. Training needs none."""
+    level: Literal[0, 1] = 1
+    """0 trains nothing and judges the painter of `lam`, fed its own frames; 1 trains a model with context frames."""
+    preset: Literal["tiny", "small"] = "tiny"
+    model: Annotated[dict[str, Any], ChangesTo(WorldConfig)] = Field(default_factory=dict)
+    """Fields of the model's own settings to change, such as `model.rollout`."""
+    latent: str | None = None
+    """Name of the latent actions; may be left out where there are only one model's."""
+    judge_steps: int = Field(6, ge=1, le=4_096)
+    """Steps of a judged rollout; shorter ones count as far as they go."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _recipe(cls, given: Any) -> Any:
+        return recipes.fill(recipes.WORLD, cls.named_as_today(given))
+
+
+class TrainWorldReport(TrainReport):
+    """A world model, and its frames beside those of held-out episodes."""
+
+    level: int
+    latent: str
+    lam_fingerprint: str
+    """Of the model that wrote the latent actions."""
+    interval_s: float
+    """Between two frames."""
+    resolution: int
+    scores: list[BodyScore] = Field(default_factory=list)
+    notes: list[str] = Field(default_factory=list)
+    """What could not be judged, and why."""
+    rollouts: str = ""
+    """PNG: true frames, level 0, level 1."""
+
+    def where(self) -> str:
+        """Say how far the run is, if there is one."""
+        return super().where() if self.level else "level 0, nothing to train"
+
+    def judgement(self) -> Iterable[str]:
+        """Print a row per embodiment and painter, for the first step and the last one reached."""
+        rows = []
+        for body in self.scores:
+            for p in body.painters:
+                for i in sorted({0, len(body.starts) - 1}):
+                    figures = (p.ssim, p.edges, p.codes, p.cosine)
+                    cells = [f"{p.psnr[i]:.2f}" if p.psnr else "-", *(f"{f[i]:.3f}" if f else "-" for f in figures)]
+                    rows.append([body.embodiment, p.painter, i + 1, body.starts[i], *cells])
+        head = [self.judged_on, "painter", "step", "rollouts", "PSNR", "SSIM", "edges", "codes back", "cosine"]
+        return [text_table(head, rows), *self.notes]
+
+
+def run(config: TrainWorldConfig) -> TrainWorldReport:
+    """Train, or continue to train, then judge on held-out episodes and write weights and pictures into `out`."""
+    if config.level:
+        return fit(WorldTask, config)
+    with run_folder(config.out, WorldTask.name, config.data, SHEET):
+        config, found = open_data(config)
+        with join(pick_device(config.device)) as ranks:
+            return _judge_level_0(config, found, ranks)
+
+
+class WorldTask(TrainTask[TrainWorldConfig, World, WorldBatches, TrainWorldReport]):
+    """Clips, and the latent actions between their frames."""
+
+    name = "world"
+    products = (SHEET,)
+
+    def __init__(self, config: TrainWorldConfig, found: TrainingData, ranks: Ranks) -> None:
+        super().__init__(config, found, ranks)
+        self.latent = data.pick_latent(found.reader, config.latent)
+        self.lam = _load_lam(config, self.latent, ranks)
+        self.shape = model_config(config, found.reader, self.latent, found.train)
+        self.spec = window_spec(self.latent, self.shape.context + self.shape.rollout)
+
+    def batches(self, buffers: Buffers) -> WorldBatches:
+        """Make what turns windows into clips and latent actions."""
+        return _batches(self.config, self.data.reader, self.shape.resolution, buffers)
+
+    def make(self) -> World:
+        """Draw the weights."""
+        return World(self.shape)
+
+    def identity(self) -> dict[str, Any]:
+        """Add the latent actions; what only the judge reads may change."""
+        fingerprints = {"data": self.data.reader.identity.fingerprint, "latent actions": self.latent.fingerprint}
+        return fingerprints | _without_judging(self.config.binding())
+
+    def extra(self) -> dict[str, Any]:
+        """Add the latent actions that the model was trained on."""
+        settings = _without_judging(self.config.lasting())
+        return {**data.origin(self.data.reader), "training": settings, "latent": asdict(self.latent)}
+
+    def judge(self, model: World, batches: WorldBatches, shares: Mapping[str, float]) -> dict[str, Any]:
+        """Roll out on held-out episodes, beside the latent action model's own decoder."""
+        return _judge(self.config, model, self.lam, self.data, self.latent, self.shape.resolution, self.ranks)
+
+    def report(self, facts: Mapping[str, Any]) -> TrainWorldReport:
+        """Add which latent actions the frames follow."""
+        return TrainWorldReport(**_about(self.config, self.latent, self.shape.resolution), **facts)
+
+
+def _judge_level_0(config: TrainWorldConfig, found: TrainingData, ranks: Ranks) -> TrainWorldReport:
+    """Judge the decoder of `lam`, fed its own frames; nothing is trained."""
+    latent = data.pick_latent(found.reader, config.latent)
+    lam = _load_lam(config, latent, ranks)
+    assert lam is not None
+    side = int(config.model.get("resolution", lam.config.resolution))
+    judged: dict[str, Any] = {}
+    if ranks.leads:
+        config.out.mkdir(parents=True, exist_ok=True)
+        judged = _judge(config, None, lam, found, latent, side, ranks)
+    report = TrainWorldReport(
+        out=str(config.out),
+        preset=config.preset,
+        step=0,
+        steps=0,
+        finished=True,
+        parameters=0,
+        **_about(config, latent, side),
+        **episode_counts(found),
+        **judged,
+    )
+    if ranks.leads:
+        write_report(report, config.out)
+    return report
+
+
+def _about(config: TrainWorldConfig, latent: LatentInfo, resolution: int) -> dict[str, Any]:
+    """Give the fields of a report that say what was judged."""
+    return {
+        "level": config.level,
+        "latent": latent.name,
+        "lam_fingerprint": latent.fingerprint,
+        "interval_s": latent.interval_s,
+        "resolution": resolution,
+    }
+
+
+def _without_judging(settings: Mapping[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in settings.items() if key not in _JUDGING}
+
+
+def model_config(
+    config: TrainWorldConfig, reader: EpisodeReader, latent: LatentInfo, train: Sequence[EpisodeInfo]
+) -> WorldConfig:
+    """Fit the preset to the latent actions' shape and size."""
+    shape = {"num_slots": latent.k, "latent_dim": latent.d}
+    data.check_latent_shape(config.model, shape, latent)
+    scale = round(data.latent_rms(reader, latent.name, train), 6) or 1.0
+    return WorldConfig.preset(config.preset, **{**shape, "latent_scale": scale, **config.model})
+
+
+def window_spec(latent: LatentInfo, num_frames: int) -> WindowSpec:
+    """Ask for frames as far apart as the latent actions reach, and for the latent actions between them."""
+    return WindowSpec(
+        num_frames=num_frames,
+        interval_s=latent.interval_s,
+        slots=(SLOT,),
+        latent=latent.name,
+        num_latents=num_frames - 1,
+    )
+
+
+def _batches(config: TrainWorldConfig, reader: EpisodeReader, side: int, buffers: Buffers) -> WorldBatches:
+    frames = Frames(reader, (SLOT,), side, cache_mb=config.cache_mb, num_threads=config.threads)
+    return WorldBatches(frames=frames, buffers=buffers)
+
+
+def _judge(
+    config: TrainWorldConfig,
+    world: World | None,
+    lam: "Lam | None",
+    found: TrainingData,
+    latent: LatentInfo,
+    side: int,
+    ranks: Ranks,
+) -> dict[str, Any]:
+    """Score all that can predict frames, save the pictures, return the fields of the report."""
+    # The preset's, whatever the model reads: all levels and shapes are judged on the same rollouts.
+    context = WorldConfig.preset(config.preset).context
+    painters: dict[str, world_scores.Painter] = {world_scores.COPY: world_scores.copy_painter}
+    notes = []
+    if lam is not None:
+        painters[world_scores.LEVEL_0] = world_scores.level_0(lam, side)
+    else:
+        notes.append("no --lam was given: level 0 and the cycle check were left out")
+    if world is not None:
+        world.eval()
+        painters[world_scores.LEVEL_1] = world.render
+    batches = _batches(config, found.reader, side, Buffers(num_buffers(config.grad_accumulation_steps), pinned=False))
+    try:
+        scores, strips = world_scores.judge(
+            painters,
+            lam,
+            found.reader,
+            batches,
+            window_spec(latent, context + config.judge_steps),
+            found.judged,
+            context=context,
+            most=config.val_windows,
+            device=ranks.device,
+        )
+    finally:
+        batches.frames.close()
+    notes += _missing(scores, found.judged, config.judge_steps)
+    saved = save_sheet(strips, config.out / SHEET)
+    return {"scores": scores, "notes": notes, "rollouts": str(config.out / SHEET) if saved else ""}
+
+
+def _missing(scores: Sequence[BodyScore], episodes: Sequence[EpisodeInfo], num_steps: int) -> list[str]:
+    judged = {s.embodiment: len(s.starts) for s in scores}
+    notes = []
+    for embodiment in sorted({e.embodiment for e in episodes}):
+        steps = judged.get(embodiment, 0)
+        if steps < num_steps:
+            notes.append(f"{embodiment}: no judged episode is long enough for more than {steps} of {num_steps} steps")
+    return notes
+
+
+def _load_lam(config: TrainWorldConfig, latent: LatentInfo, ranks: Ranks) -> "Lam | None":
+    """Read the model that wrote the latent actions, and refuse any other."""
+    if config.lam is None:
+        if config.level == 0:
+            raise DataEngineError("level 0 is a latent action model's own painter: say which with --lam DIR")
+        return None
+    from models.weights import load_lam
+
+    lam = load_lam(config.lam, ranks.device)
+    found = fingerprint(config.lam)
+    if found != latent.fingerprint:
+        raise DataEngineError(
+            f"{config.lam} has fingerprint {found}, the latent actions '{latent.name}' are by {latent.fingerprint}; "
+            f"give the model that wrote them, or label again"
+        )
+    return lam

@@ -1,0 +1,94 @@
+"""Whatever dies while a corpus is compacted, its rows are the same and the same command can be run again."""
+
+import random
+import subprocess
+import sys
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+
+from dataengine.progress import Task
+from dataengine.store import Corpus, add_episodes, verify
+from dataengine.store.upkeep import cleanup, compaction
+from tests.support.npz_source import content, make_episode
+
+PROGRAM = """
+import sys
+from pipelines.corpus.compact import CompactConfig, run
+print("ready", flush=True)
+while True:
+    run(CompactConfig(corpus=sys.argv[1], target_bytes=1_000_000))
+"""
+
+
+class Killed(BaseException):
+    """The command dies here."""
+
+
+@pytest.fixture
+def corpus(tmp_path: Path) -> Corpus:
+    corpus = Corpus.create(tmp_path / "corpus")
+    for part in range(6):
+        add_episodes(corpus, [make_episode(f"p{part}/{i}", seed=part) for i in range(2)], f"{part}")
+    return corpus
+
+
+@pytest.mark.parametrize(
+    ("place", "name", "after"),
+    [
+        (compaction, "make_durable", False),  # the copy is written, perhaps not whole
+        (compaction, "make_durable", True),  # the copy is whole, no version names it
+        (compaction.Compaction, "commit", True),  # the version is there, perhaps not on the disk
+        (compaction, "settle", True),
+    ],
+)
+def test_a_compaction_that_died_changes_no_row_and_is_finished_by_the_next(
+    corpus: Corpus, monkeypatch: pytest.MonkeyPatch, place: object, name: str, after: bool
+) -> None:
+    before = content(corpus)
+    original = getattr(place, name)
+
+    def die(*words: object, **more: object) -> None:
+        if after:
+            original(*words, **more)
+        raise Killed
+
+    with monkeypatch.context() as patch:
+        patch.setattr(place, name, die)
+        with pytest.raises(Killed):
+            compaction.compact(corpus.uri, 10**9, Task("compact", 1, "bytes"))
+    assert content(corpus) == before
+    compaction.compact(corpus.uri, 10**9, Task("compact", 1, "bytes"))
+    assert content(corpus) == before
+    assert len(corpus.fragment_ids()) == 1
+    assert verify(corpus, deep=True).ok
+
+
+@pytest.mark.slow
+def test_sigkill_at_any_moment_harms_neither_rows_nor_snapshots(
+    corpus: Corpus, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Parts come in all the while, so that there is always something to compact."""
+    corpus.take_snapshot("before")
+    then = content(Corpus.open(corpus.uri, snapshot="before"))
+    draw = random.Random(0)
+    told = [f"p{part}/{i}" for part in range(6) for i in range(2)]
+    for kill in range(6):
+        command = [sys.executable, "-c", PROGRAM, corpus.uri]
+        with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as child:
+            assert child.stdout is not None
+            assert child.stdout.readline() == "ready\n"
+            for part in range(draw.randrange(2, 6)):
+                told.append(f"late{kill}/{part}")
+                add_episodes(corpus, [make_episode(told[-1], seed=kill)], told[-1])
+            child.kill()
+    corpus.refresh()
+    assert sorted(corpus.table(["source_record"])["source_record"].to_pylist()) == sorted(told)
+    monkeypatch.setattr(cleanup, "LEAST_AGE", timedelta(0))
+    compaction.compact(corpus.uri, 10**9, Task("compact", 1, "bytes"))
+    cleanup.clean(corpus.uri, timedelta(microseconds=1))
+    corpus.refresh()
+    report = verify(corpus, deep=True)
+    assert (report.problems, report.episodes) == ([], len(told))
+    assert content(Corpus.open(corpus.uri, snapshot="before")) == then

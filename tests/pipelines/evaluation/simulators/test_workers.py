@@ -1,0 +1,44 @@
+"""Worker processes: their results, their deaths, and what they print."""
+
+import os
+
+import pytest
+
+from dataengine.errors import DataEngineError
+from pipelines.evaluation.simulators._workers import run_jobs
+
+
+def double(job: int) -> tuple[int, str]:
+    print("a library says hello")  # noqa: T201
+    return 2 * job, os.environ["OMP_NUM_THREADS"]
+
+
+def die(job: int) -> None:
+    os._exit(job)
+
+
+def refuse(job: int) -> None:
+    raise DataEngineError(f"job {job} is bad")
+
+
+def test_results_come_with_their_job_from_single_threaded_workers_that_leave_stdout_alone(
+    capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("OMP_NUM_THREADS", "7")
+    assert sorted(run_jobs(double, [5, 6, 7], processes=2)) == [(0, (10, "1")), (1, (12, "1")), (2, (14, "1"))]
+    assert capfd.readouterr().out == ""
+    assert os.environ["OMP_NUM_THREADS"] == "7"
+
+
+def test_no_jobs_start_no_process() -> None:
+    assert list(run_jobs(double, [], processes=2)) == []
+
+
+def test_a_worker_that_dies_is_one_clear_line() -> None:
+    with pytest.raises(DataEngineError, match=r"a worker process died .* run the command again"):
+        list(run_jobs(die, [9], processes=1))
+
+
+def test_what_a_job_refuses_reaches_the_caller() -> None:
+    with pytest.raises(DataEngineError, match="job 3 is bad"):
+        list(run_jobs(refuse, [3], processes=1))

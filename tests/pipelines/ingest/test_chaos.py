@@ -1,0 +1,214 @@
+"""Kills for real: whatever dies whenever, the same command run again ends in the same rows."""
+
+import contextlib
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from dataengine.store import Corpus, verify
+from dataengine.store.commit.receipts import Receipt
+from tests.support.npz_source import content, write_parts
+
+ROOT = Path(__file__).parents[3]
+NUM_PARTS = 10
+
+PROGRAM = """
+import signal
+signal.signal(signal.SIGINT, signal.default_int_handler)  # background jobs of a shell begin with it ignored
+import sys
+sys.path.insert(0, sys.argv[1])
+from pipelines.ingest import IngestConfig, run
+import pipelines.ingest.engine
+
+if __name__ == "__main__":
+    pipelines.ingest.engine.COMMIT_PARTS = 2  # many commits, so that many moments are in the middle of one
+    words = {"source": "tests.support.npz_source:NpzSource", "workers": 2, "max_attempts": 99, "engine": sys.argv[4]}
+    config = IngestConfig(root=sys.argv[2], corpus=sys.argv[3], **words)
+    print(run(config).model_dump_json())
+"""
+
+
+@pytest.fixture
+def raw(tmp_path: Path) -> Path:
+    write_parts(tmp_path / "raw", NUM_PARTS)
+    (tmp_path / "raw" / "part002.bad").write_text("1")
+    (tmp_path / "raw" / "part005.bad").write_text("3")
+    (tmp_path / "program.py").write_text(PROGRAM)
+    return tmp_path / "raw"
+
+
+def start(raw: Path, corpus: Path, engine: str = "local") -> subprocess.Popen[str]:
+    program = [sys.executable, str(raw.parent / "program.py")]
+    command = [*program, str(ROOT), str(raw), str(corpus), engine]
+    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True)
+
+
+def finish(child: subprocess.Popen[str]) -> str:
+    out, err = child.communicate()
+    assert child.returncode == 0, err
+    return out
+
+
+NUM_KILLS = 50
+PATIENCE_S = 10.0
+
+
+READERS = (b"spawn_main", b"ray::_read")
+
+
+def workers_of(driver: int) -> list[int]:
+    """The readers that a driver, or a server that it started, has at work; others are helpers of Python and Ray."""
+    found: list[int] = []
+    with contextlib.suppress(FileNotFoundError, ProcessLookupError):  # gone in the meantime
+        for thread in Path(f"/proc/{driver}/task").iterdir():
+            for pid in map(int, (thread / "children").read_text().split()):
+                is_reader = any(name in Path(f"/proc/{pid}/cmdline").read_bytes() for name in READERS)
+                found += [pid] if is_reader else workers_of(pid)
+    return found
+
+
+def manifests(corpus: Path) -> set[Path]:
+    return set((corpus / "episodes.lance" / "_versions").glob("*.manifest"))
+
+
+def kill_at_a_random_moment(child: subprocess.Popen[str], corpus: Path, draw: random.Random) -> str | None:
+    """Kill a worker, the driver, or the driver right after a commit; tell which, None if the run was over before."""
+    victim = draw.choice(["worker", "driver", "committer"])
+    deadline = time.monotonic() + (PATIENCE_S if victim == "committer" else draw.uniform(0.1, 3.0))
+    before = manifests(corpus)
+    while time.monotonic() < deadline and child.poll() is None:
+        if victim == "committer" and manifests(corpus) - before:
+            break
+        time.sleep(0.002)
+    if child.poll() is not None:
+        return None
+    if victim == "worker":
+        if not (found := workers_of(child.pid)):
+            return None
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(draw.choice(found), signal.SIGKILL)
+    else:
+        child.kill()
+        child.communicate()
+    return victim
+
+
+@pytest.mark.slow
+def test_fifty_sigkills_at_random_moments_change_nothing_in_the_end(raw: Path, tmp_path: Path) -> None:
+    finish(start(raw, tmp_path / "undisturbed"))
+    corpus = tmp_path / "killed"
+    draw = random.Random(0)
+    killed: list[str] = []
+    child = start(raw, corpus)
+    while len(killed) < NUM_KILLS:
+        if child.poll() is not None:
+            out, err = child.communicate()
+            assert child.returncode in (0, -signal.SIGKILL), err
+            if child.returncode == 0 and '"committed_parts":0' in out:  # all is done: begin again with a new corpus
+                assert content(Corpus.open(corpus)) == content(Corpus.open(tmp_path / "undisturbed"))
+                corpus = tmp_path / f"killed{len(killed)}"
+            child = start(raw, corpus)
+            for part in range(NUM_PARTS):
+                (raw / f"part{part:03d}.slow").write_text("0.15")
+        victim = kill_at_a_random_moment(child, corpus, draw)
+        killed += [victim] if victim else []
+    child.kill()
+    child.communicate()
+    for part in range(NUM_PARTS):
+        (raw / f"part{part:03d}.slow").unlink()
+    finish(start(raw, corpus))
+    assert {victim: killed.count(victim) >= 5 for victim in killed} == dict.fromkeys(
+        ("worker", "driver", "committer"), True
+    )
+    assert content(Corpus.open(corpus)) == content(Corpus.open(tmp_path / "undisturbed"))
+    assert verify(Corpus.open(corpus), deep=True).ok
+
+
+@pytest.mark.slow
+def test_ten_sigkills_of_ray_readers_and_drivers_change_nothing_in_the_end(raw: Path, tmp_path: Path) -> None:
+    finish(start(raw, tmp_path / "undisturbed"))
+    for part in range(NUM_PARTS):
+        (raw / f"part{part:03d}.slow").write_text("0.3")
+    draw = random.Random(1)
+    killed: list[str] = []
+    corpus = tmp_path / "killed0"
+    child = start(raw, corpus, "ray")
+    while len(killed) < 10:
+        while not (found := workers_of(child.pid)) and child.poll() is None:
+            time.sleep(0.05)
+        time.sleep(draw.uniform(0, 1.0))
+        victim = "driver" if len(killed) % 3 == 2 else "worker"
+        if child.poll() is None and victim == "driver":
+            child.kill()
+            killed.append(victim)
+        elif child.poll() is None and (found := workers_of(child.pid)):
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(draw.choice(found), signal.SIGKILL)
+                killed.append(victim)
+        if killed[-1:] == ["driver"] or child.poll() is not None:
+            _, err = child.communicate()
+            assert child.returncode in (0, -signal.SIGKILL), err
+            if child.returncode == 0:  # begin again with a new corpus
+                assert content(Corpus.open(corpus)) == content(Corpus.open(tmp_path / "undisturbed"))
+                corpus = tmp_path / f"killed{len(killed)}"
+            child = start(raw, corpus, "ray")
+    finish(child)
+    assert content(Corpus.open(corpus)) == content(Corpus.open(tmp_path / "undisturbed"))
+    assert verify(Corpus.open(corpus), deep=True).ok
+
+
+@pytest.mark.slow
+def test_of_two_ingests_of_one_dataset_at_once_the_second_is_told_of_the_first(raw: Path, tmp_path: Path) -> None:
+    finish(start(raw, tmp_path / "alone"))
+    both = [start(raw, tmp_path / "together") for _ in range(2)]
+    ends = [(*child.communicate(), child.returncode) for child in both]
+    refused = [err for _, err, code in ends if code]
+    committed = [json.loads(out)["committed_parts"] for out, _, code in ends if not code]
+    assert sum(committed) == NUM_PARTS - 1  # one holds bad records alone
+    assert all("another `villa ingest` (pid " in err and "is bringing in npz; wait for that" in err for err in refused)
+    assert content(Corpus.open(tmp_path / "together")) == content(Corpus.open(tmp_path / "alone"))
+    assert list((tmp_path / "together" / "_staging").glob("*.json")) == []
+
+
+@pytest.mark.slow
+def test_ctrl_c_stops_all_workers_and_what_they_staged_is_not_read_again(raw: Path, tmp_path: Path) -> None:
+    for part in range(NUM_PARTS):
+        (raw / f"part{part:03d}.slow").write_text("0.2")
+    child = start(raw, tmp_path / "corpus")
+    staging = tmp_path / "corpus" / "_staging"
+    while len(list(staging.glob("*.json"))) < 1:
+        assert child.poll() is None
+        time.sleep(0.02)
+    os.killpg(child.pid, signal.SIGINT)  # as a terminal does: to the workers, too
+    _, err = child.communicate()
+    assert child.returncode != 0
+    assert err.rstrip().endswith("KeyboardInterrupt")
+    assert err.count("Traceback") == 1
+    kept = [Receipt.from_json(file.read_text()).part_name for file in staging.glob("*.json")]
+    before = len((raw / "reads.log").read_text().split())
+    for part in range(NUM_PARTS):
+        (raw / f"part{part:03d}.slow").unlink()
+    assert before < NUM_PARTS
+    finish(start(raw, tmp_path / "corpus"))
+    reads = (raw / "reads.log").read_text().split()
+    assert [reads.count(name) for name in kept] == [1] * len(kept)
+    assert verify(Corpus.open(tmp_path / "corpus"), deep=True).ok
+
+
+@pytest.mark.slow
+def test_a_killed_driver_leaves_no_worker_behind(raw: Path, tmp_path: Path) -> None:
+    for part in range(NUM_PARTS):
+        (raw / f"part{part:03d}.slow").write_text("1000")
+    child = start(raw, tmp_path / "corpus")
+    while not (raw / "reads.log").exists():
+        assert child.poll() is None
+        time.sleep(0.02)
+    child.kill()
+    child.communicate()  # returns once every process that holds its pipes is gone

@@ -1,0 +1,124 @@
+"""One training step of each model, and its gradients on one rank or several."""
+
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from dataengine.windows.mixture import Mixture, WindowSampler
+from dataengine.windows.normalize import Normalizer
+from dataengine.windows.window import WindowSpec
+from models.act import Act, ActConfig
+from models.lam import Lam, LamConfig
+from models.world import World, WorldConfig
+from pipelines.training.batches import ActBatches, LamBatches
+from pipelines.training.frames import Buffers, Frames
+from pipelines.training.loading import Loader, num_ahead, num_buffers
+from pipelines.training.ranks import Ranks
+from pipelines.training.settings import LoopConfig
+from pipelines.training.tokenizer import Tokenizer
+from pipelines.training.trainer import Trainer
+from pipelines.training.world.batches import WorldBatches
+from tests.support.readers import D, K, MadeReader, make_episode, statistics
+
+BATCH = 8
+
+HALF_HUMAN = Mixture(human_share=0.5)
+
+
+def reader() -> MadeReader:
+    """Robots, human clips, and episodes so short that pairs and actions are missing."""
+    human = {"kind": "human", "dataset": "kitchen", "dataset_id": 2, "embodiment": "human_hand", "embodiment_id": 2}
+    robots = [make_episode(row, num_steps=5 + 9 * (row % 2)) for row in range(4)]
+    return MadeReader([*robots, *(make_episode(row, num_steps=7, **human) for row in range(4, 8))])
+
+
+def act_run(out: Path, ranks: Ranks, config: LoopConfig) -> Trainer:
+    made = reader()
+    shape = ActConfig.preset(
+        "tiny", state_dims=[7] * 3, action_dims=[7] * 3, num_datasets=3, codes_per_latent=K, latent_dim=D, horizon=6
+    )
+    spec = WindowSpec(interval_s=0.3, horizon=6, latent="lam", num_latents=2)
+    batches = ActBatches(
+        frames=Frames(made, ("primary",), 64, cache_mb=10),
+        buffers=Buffers(num_buffers(config.grad_accumulation_steps)),
+        normalizer=Normalizer(statistics(made)),
+        tokenizer=Tokenizer.train(["close the jar"], 300),
+        text_length=16,
+        state_dim=7,
+        action_dim=7,
+        horizon=6,
+        latent_shape=(2, K, D),
+        use_wrist=False,
+        padded_actions="skip",
+    )
+    torch.manual_seed(0)
+    return run_of(out, ranks, config, Act(shape), made, spec, batches)
+
+
+def lam_run(out: Path, ranks: Ranks, config: LoopConfig) -> Trainer:
+    made = reader()
+    small = {"resolution": 32, "encoder_width": 16, "decoder_width": 16, "encoder_depth": 1, "decoder_depth": 1}
+    # Normalised over a part, latents would depend on the parts.
+    shape = LamConfig.preset(
+        "tiny", **small, normalize_latents=False, warmup_fraction=0.0, state_dim=7, action_dim=7, max_horizon=4
+    )
+    spec = WindowSpec(num_frames=3, interval_s=0.3)
+    batches = LamBatches(
+        frames=Frames(made, ("primary",), 32, cache_mb=10),
+        buffers=Buffers(num_buffers(config.grad_accumulation_steps)),
+        normalizer=Normalizer(statistics(made)),
+        state_dim=7,
+        action_dim=7,
+    )
+    torch.manual_seed(0)
+    return run_of(out, ranks, config, Lam(shape), made, spec, batches)
+
+
+def world_run(out: Path, ranks: Ranks, config: LoopConfig) -> Trainer:
+    made = reader()
+    shape = WorldConfig.preset("tiny", resolution=32, width=16, depth=1, num_slots=K, latent_dim=D, rollout_growth=0)
+    spec = WindowSpec(num_frames=4, interval_s=0.3, latent="lam", num_latents=3)
+    batches = WorldBatches(
+        frames=Frames(made, ("primary",), 32, cache_mb=10), buffers=Buffers(num_buffers(config.grad_accumulation_steps))
+    )
+    torch.manual_seed(0)
+    return run_of(out, ranks, config, World(shape), made, spec, batches)
+
+
+def run_of(out, ranks, config, model, made, spec, batches) -> Trainer:  # type: ignore[no-untyped-def]
+    sampler = WindowSampler(made.episodes, spec, batch_size=config.micro_batch_size, seed=0, mixture=HALF_HUMAN)
+    loader = Loader(
+        made, spec, sampler, batches, ranks.rank, ranks.world_size, num_ahead(config.grad_accumulation_steps)
+    )
+    out.mkdir(parents=True, exist_ok=True)
+    trainer = Trainer(
+        model=model, loader=loader, config=config, out=out, ranks=ranks, title="made", identity={}, extra={}
+    )
+    trainer.resume()
+    return trainer
+
+
+RUNS = {"act": act_run, "lam": lam_run, "world": world_run}
+
+
+def gradients(kind: str, out: Path, ranks: Ranks, accumulate: int) -> dict[str, Tensor]:
+    """Take one step; give its gradients, and the figures that it logs by the names of `SAME`."""
+    config = LoopConfig(
+        steps=1, batch_size=BATCH, grad_accumulation_steps=accumulate, max_grad_norm=1e9, log_every=1, weight_decay=0
+    )
+    run = RUNS[kind](out / f"{kind}-{accumulate}-{ranks.rank}-{ranks.world_size}", ranks, config)
+    found: dict[str, Tensor] = {}
+    step = run.optimizer.step
+
+    def watched() -> None:
+        found.update({n: p.grad.clone() for n, p in run.model.named_parameters() if p.grad is not None})
+        step()
+
+    run.optimizer.step = watched  # type: ignore[method-assign, assignment]
+    figures = run.train().figures
+    run.loader.close()
+    return found | {f"logged {name}": torch.tensor(figures[name]) for name in SAME if name in figures}
+
+
+SAME = ("loss", "robot", "latent", "proprio", "visual", "vq", "state", "action", "state_if_held", "grad_norm")

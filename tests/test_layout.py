@@ -1,0 +1,32 @@
+"""The tree can be taken in: few entries in the folder of acts, helpers of tests apart from tests."""
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+
+ROOT = Path(__file__).parents[1]
+MOST_ENTRIES = 20
+
+
+def imported(file: Path) -> Iterator[str]:
+    """Every module or name that a file imports, with dots."""
+    for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+
+
+def test_pipelines_has_no_more_entries_than_can_be_taken_in() -> None:
+    entries = [e.name for e in (ROOT / "pipelines").iterdir() if e.suffix == ".py" or (e / "__init__.py").exists()]
+    assert len(entries) <= MOST_ENTRIES, sorted(entries)
+
+
+def test_what_tests_share_lies_in_support() -> None:
+    taken = {
+        f"{file.relative_to(ROOT)}: {name}"
+        for file in (ROOT / "tests").rglob("*.py")
+        for name in imported(file)
+        if name.startswith("tests.") and any(word.startswith("test_") for word in name.split("."))
+    }
+    assert taken == set()
