@@ -30,3 +30,14 @@ def test_what_tests_share_lies_in_support() -> None:
         if name.startswith("tests.") and any(word.startswith("test_") for word in name.split("."))
     }
     assert taken == set()
+
+
+def test_no_function_is_longer_than_a_screen() -> None:
+    long = [
+        f"{path.relative_to(ROOT)}::{node.name} ({lines} lines)"
+        for package in ("cli", "pipelines", "dataengine", "models")
+        for path in (ROOT / package).rglob("*.py")
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.FunctionDef) and (lines := (node.end_lineno or 0) - node.lineno + 1) > 60
+    ]
+    assert not long

@@ -59,21 +59,7 @@ def lam(summary: DemoSummary, run_dir: Path) -> list[str]:
     ]
     blocks.append(page.charts(*visuals))
     blocks += _codebook(summary.lam)
-    pictures = [
-        page.picture(run_dir / run.reconstructions, run.name, columns=RECONSTRUCTION_COLUMNS)
-        for run in summary.lam
-        if run.reconstructions
-    ]
-    if pictures:
-        blocks += [
-            page.heading("Held-out pairs of frames"),
-            page.paragraph(
-                "A row is a pair of frames: now and next. The third picture is what the model draws from the first "
-                "and the latent action alone. The last two show where a copy and the drawing are wrong, three times "
-                "as bright."
-            ),
-            page.gallery(pictures, at_least_px=480),
-        ]
+    blocks += _reconstructions(summary.lam, run_dir)
     blocks += _figures(summary.lam)
     blocks.append(
         page.note(
@@ -86,6 +72,26 @@ def lam(summary: DemoSummary, run_dir: Path) -> list[str]:
         )
     )
     return blocks
+
+
+def _reconstructions(runs: Sequence[LamRun], run_dir: Path) -> list[str]:
+    """Show pairs of frames beside what the models draw."""
+    pictures = [
+        page.picture(run_dir / run.reconstructions, run.name, columns=RECONSTRUCTION_COLUMNS)
+        for run in runs
+        if run.reconstructions
+    ]
+    if not pictures:
+        return []
+    return [
+        page.heading("Held-out pairs of frames"),
+        page.paragraph(
+            "A row is a pair of frames: now and next. The third picture is what the model draws from the first "
+            "and the latent action alone. The last two show where a copy and the drawing are wrong, three times "
+            "as bright."
+        ),
+        page.gallery(pictures, at_least_px=480),
+    ]
 
 
 def _codebook(runs: Sequence[LamRun]) -> list[str]:

@@ -22,6 +22,7 @@ from models.parts import Counts, Draws, Random
 from models.weights import save_model
 from pipelines.training import checkpoint, memory
 from pipelines.training.augment import augment, generator_of
+from pipelines.training.computing import is_fast_at_bf16
 from pipelines.training.continuing import VERSION, changes, check_identity
 from pipelines.training.ema import Ema
 from pipelines.training.events import Metrics
@@ -137,7 +138,7 @@ class Trainer(Generic[B]):
         self.title, self.extra, self.files, self.watch = title, extra, files, watch
         self.identity = {**identity, "trainer": VERSION}
         self.device = ranks.device
-        self.bf16 = _is_fast_at_bf16(self.device) if config.bf16 is None else config.bf16
+        self.bf16 = is_fast_at_bf16(self.device) if config.bf16 is None else config.bf16
         self.model.to(self.device)
         self.optimizer = make_optimizer(self.model, config, self.device)
         self.ema = Ema(self.model, config.ema_decay) if config.ema_decay else None
@@ -404,11 +405,3 @@ class Trainer(Generic[B]):
     def _say(self, words: str) -> None:
         if self.ranks.leads:
             print(f"{self.title}: {words}", file=sys.stderr, flush=True)  # noqa: T201
-
-
-def _is_fast_at_bf16(device: torch.device) -> bool:
-    """Tell whether a device has instructions for bfloat16 matrices; without them it is slower than float32."""
-    if device.type == "cuda":
-        return torch.cuda.is_bf16_supported(including_emulation=False)
-    known = getattr(torch.cpu, "_is_avx512_bf16_supported", None)
-    return device.type == "cpu" and known is not None and bool(known())
