@@ -13,6 +13,7 @@ import os
 import re
 import socket
 import sys
+import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
@@ -28,6 +29,8 @@ if TYPE_CHECKING:
 
 NO_LOCKS = frozenset((errno.ENOLCK, errno.ENOTSUP, errno.ENOSYS, errno.EINVAL))
 """What disks of a network say that keep no locks."""
+HOLDER_TRIES, HOLDER_WAIT_S = 50, 0.02
+"""How long to wait for the name of whoever has a lock."""
 PASSING = frozenset((MARKER, LOCK, ".DS_Store", "lost+found", f"{MARKER}.partial"))
 """Names that say nothing about whose a folder is."""
 SIGNS = (("meta/info.json",), ("features.json", "dataset_info.json"), ("task_info", "observations"))
@@ -251,7 +254,7 @@ def _lock(file: Path, refusal: str) -> int:
         try:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
-            holder = os.pread(handle, 500, 0).decode("utf-8", "replace").strip()
+            holder = _holder(handle)
             os.close(handle)
             who = f"another {holder}" if holder else "another command"
             raise DataEngineError(refusal.replace("{}", who)) from error
@@ -263,6 +266,15 @@ def _lock(file: Path, refusal: str) -> int:
         if os.fstat(handle).st_nlink:
             return handle
         os.close(handle)  # whoever had it has just deleted it
+
+
+def _holder(handle: int) -> str:
+    """Read who holds a lock; it writes its name right after it has the lock, so wait for that a moment."""
+    for _ in range(HOLDER_TRIES):
+        if holder := os.pread(handle, 500, 0).decode("utf-8", "replace").strip():
+            return holder
+        time.sleep(HOLDER_WAIT_S)
+    return ""
 
 
 def page_with(title: str) -> Callable[[Path], bool]:

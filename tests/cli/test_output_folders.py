@@ -3,6 +3,7 @@
 import errno
 import fcntl
 import json
+import os
 import shutil
 import signal
 import subprocess
@@ -317,6 +318,20 @@ def test_of_two_commands_on_one_folder_the_second_says_who_is_there(villa, made,
     assert said.code == 2
     assert f"{tmp_path}: another `villa train lam` (pid " in said.line
     assert "is writing to it" in said.line
+
+
+def test_who_has_just_taken_a_lock_is_named_too(tmp_path, monkeypatch):
+    asked = []
+
+    def named_late(handle, size, start):
+        asked.append(handle)
+        return b"" if len(asked) < 3 else b"`villa curate` (pid 7 on lab)"
+
+    with locked(tmp_path, "curate"):
+        monkeypatch.setattr(os, "pread", named_late)
+        refused = pytest.raises(DataEngineError, match=r"another `villa curate` \(pid 7 on lab\) is writing to it")
+        with refused, locked(tmp_path, "curate"):
+            pass
 
 
 def test_the_lock_of_a_killed_command_is_gone(villa, made, tmp_path):
