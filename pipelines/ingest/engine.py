@@ -125,7 +125,7 @@ class _Run:
         """Read and commit all that is to do."""
         todo = self.todo.parts
         self.note()
-        self.committer.forget_rejected(todo.keys() & self.todo.given_up.keys(), records=True)
+        self.committer.forget_rejected(todo.keys() & self.todo.given_up, records=True)
         staging = self._staging()
         staged = self._staged(staging)
         for receipt in staged.values():
@@ -143,28 +143,26 @@ class _Run:
 
     def account(self) -> None:
         """Check against the tables that every planned part is in exactly one place."""
-        ledger, given_up = self.committer.ledger(), self.committer.rejected_parts()
-        lost = [part.name for i, part in self.parts.items() if i not in ledger and i not in given_up]
+        now = self._find()
+        lost = [part.name for i, part in self.parts.items() if i not in now.done and i not in now.given_up]
         if lost:
             raise DataEngineError(
                 f"{self.corpus.uri}: {len(lost)} of {len(self.parts)} parts are neither committed nor rejected: "
                 f"{few(lost)}; run the same command again"
             )
-        self.committer.forget_rejected(self.parts.keys() & ledger.keys() & given_up.keys())
-        last = ingest_todo.readings(self.parts, ledger)
-        self.committer.forget_rejected(self.todo.outdated, records=True)
+        self.committer.forget_rejected(now.done.keys() & now.given_up)
+        self.committer.forget_rejected(now.outdated, records=True)
         self.corpus.refresh()
-        self.committer.forget_records(ingest_todo.settled(self.corpus, self.jobs, last))
+        self.committer.forget_records(ingest_todo.settled(self.corpus, self.jobs, now))
         seconds = time.monotonic() - self.started
-        given_up = {i: how for i, how in given_up.items() if i not in ledger}
-        rejects = _by_part(self.corpus)
         for job, notes in zip(self.jobs, self.notes, strict=True):
             report, mine = job.report, job.parts.keys()
-            report.rejected_parts = sum(how.error != HELD for i, how in given_up.items() if i in mine)
+            rejects = {part_id: now.rejects_of(part_id) for part_id in mine}
             report.committed_parts = len(mine & self.landed)
+            report.rejected_parts = sum(bool(rejects[part_id]) for part_id in mine - now.done.keys())
             report.skipped_parts = len(mine) - report.committed_parts - report.rejected_parts
-            found = [row for i in mine for row in rejects.get(last[i].part_id if i in last else i, ())]
-            bad = [row for row in found if row["error"] not in (FILTERED, HELD)]
+            found = [row for rows in rejects.values() for row in rows]
+            bad = [row for row in found if row["error"] != FILTERED]
             report.reasons = reasons(found if report.is_empty and not bad else bad)
             report.ok = not (report.is_empty or (self.config.strict and bad))
             report.notes = notes.told()
@@ -211,7 +209,7 @@ class _Run:
             run_id=self.run_id,
             dataset_ids=register(self.corpus.uri, "datasets", list(datasets.values())),
             embodiment_ids=register(self.corpus.uri, "embodiments", list(bodies.values())),
-            begun=self.todo.begun,
+            begun=self.todo.begun(self.corpus),
         )
 
     def _staged(self, staging: Staging) -> dict[str, Receipt]:
@@ -252,11 +250,11 @@ class _Run:
         self.landed |= landed
         lost = [(end, todo[end.part_id]) for end in ends if isinstance(end, Reject) or not end.num_episodes]
         given_up = [(_given_up(end, part), part) for end, part in lost if not part.completion]
-        self.committer.reject_parts([(r, ingest_todo.given_up_as(part, r, self.limits)) for r, part in given_up])
+        self.committer.reject_parts([(r, self.todo.given_up_as(part, r)) for r, part in given_up])
         for end in ends:
             part = todo[end.part_id]
             if part.completion:
-                ingest_todo.settle(self.committer, part, end, self.todo, self.limits, landed=end.part_id in landed)
+                ingest_todo.settle(self.committer, self.todo, part, end, landed=end.part_id in landed)
         self.committer.receipts.drop({r.part_id for r in receipts})
         for receipt in receipts:
             self._count(receipt, landed=receipt.part_id in landed)
@@ -293,14 +291,6 @@ def _alone(corpus: str, dataset: str) -> AbstractContextManager[None]:
     """Keep other ingests of a dataset out: with files that change meanwhile, each may see other parts of it."""
     file = Path(corpus, "_staging", f".{stable_id(dataset)}.lock")
     return exclusive(file, "ingest", f"{corpus}: {{}} is bringing in {dataset}; wait for that, then run this again")
-
-
-def _by_part(corpus: Corpus) -> dict[str, list[dict[str, str]]]:
-    """List what was rejected; of a part that is given up for its bad records just these."""
-    found: dict[str, list[dict[str, str]]] = {}
-    for reject in corpus.rejects().select(["part_id", "source_uri", "record", "reason", "error"]).to_pylist():
-        found.setdefault(reject["part_id"], []).append(reject)
-    return {part_id: [r for r in mine if r["record"]] or mine for part_id, mine in found.items()}
 
 
 def _given_up(end: Receipt | Reject, part: Part) -> Reject:

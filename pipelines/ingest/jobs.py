@@ -55,10 +55,11 @@ def _refuse_changed(source: Source, part: Part, trouble: Exception | None = None
 
     Asked after the last record: whatever was written to before or during the reading shows then.
     """
-    if not hasattr(source, "fingerprint"):
+    look = getattr(source, "fingerprint", None)
+    if not callable(look):
         return
     try:
-        found = source.fingerprint(part)
+        found = look(part)
     except DataEngineError as error:  # it cannot even be planned any more
         found, trouble = "", error
     if found != part.options[PLANNED]:

@@ -14,7 +14,7 @@ from dataengine.episode import Part, Reject, stable_id
 from dataengine.errors import ChangedError, FilteredRecordError, LimitError
 from dataengine.runners.attempts import WORKER_DIED, Limits
 from dataengine.store import Committer, Corpus
-from dataengine.store.commit.committer import GivenUp
+from dataengine.store.commit.committer import HELD
 from dataengine.store.commit.receipts import Receipt
 from dataengine.store.earlier import Earlier
 from pipelines.ingest.jobs import Job
@@ -42,80 +42,145 @@ class Todo:
     """Planned parts that are in the table, by id, each as the reading that was committed last."""
     changed: frozenset[str]
     """Ids of those whose files, or the settings they were read with, are not those of then."""
-    given_up: Mapping[str, GivenUp]
-    bad: Mapping[str, Sequence[Row]]
-    """Rejected records of readings that are done, by id."""
-    begun: frozenset[str]
-    """Datasets of which other readings than these have brought records."""
+    rejects: Mapping[str, Sequence[Row]]
+    """By part, of all datasets."""
+    others: frozenset[str]
+    """Parts in the table that are not planned, or were otherwise: of any dataset, and with records of any part."""
+    limits: Limits
+
+    @property
+    def given_up(self) -> set[str]:
+        """Parts that were given up as a whole."""
+        return {part_id for part_id, rows in self.rejects.items() if _whole(rows)}
 
     @property
     def outdated(self) -> set[str]:
         """Readings whose rejects a later one has settled: a kill came between its commit and that."""
-        return {i for part in self.done.values() for i in _before(part) if i in self.bad}
+        return {i for part in self.done.values() for i in _before(part) if i in self.rejects}
+
+    def rejects_of(self, part_id: str) -> list[Row]:
+        """List what was rejected of a planned part; of one that is given up for its bad records just these."""
+        rows = self.rejects.get(self.done[part_id].part_id if part_id in self.done else part_id, ())
+        records = [row for row in rows if row["record"]]
+        return records if records or part_id in self.done else [row for row in rows if row["error"] != HELD]
+
+    def given_up_as(self, part: Part, reject: Reject) -> str:
+        """Fingerprint under which a part stays given up: with the limits, if it was they that stopped it.
+
+        None for one that changed meanwhile, for it may be again what it was planned as.
+        """
+        if reject.error == ChangedError.__name__:
+            return ""
+        return _limited(part, self.limits) if reject.error in LIMITED else part.fingerprint
+
+    def begun(self, corpus: Corpus) -> frozenset[str]:
+        """Name the datasets to read of which the corpus may hold records that the ledger does not tell of."""
+        datasets = {part.dataset for part in self.parts.values()}
+        names = datasets & corpus.datasets().keys() if self.others else set()
+        held = set[str]()
+        if names:
+            listed = ", ".join("'{}'".format(name.replace("'", "''")) for name in sorted(names))
+            rows = corpus.distinct(["dataset", "part_id"], f"dataset IN ({listed})")
+            held = {dataset for dataset, part_id in rows if part_id in self.others}
+        return frozenset(held | {part.dataset for part in self.parts.values() if part.completion})
 
 
 def find(committer: Committer, jobs: Sequence[Job], limits: Limits, *, retry_rejected: bool) -> Todo:
     """Compare what is planned with what the corpus holds."""
-    ledger, given_up = committer.ledger(), committer.rejected_parts()
-    corpus = Corpus.open(committer.corpus)
-    bad: dict[str, list[Row]] = {}
+    ledger, corpus = committer.ledger(), Corpus.open(committer.corpus)
+    rejects: dict[str, list[Row]] = {}
     for row in corpus.rejects().to_pylist():
-        if row["record"]:
-            bad.setdefault(row["part_id"], []).append(row)
+        rejects.setdefault(row["part_id"], []).append(row)
+    settings = _settings(corpus)
     parts: dict[str, Part] = {}
     done: dict[str, Part] = {}
-    changed = set()
-    settings = _settings(corpus)
+    changed, as_planned = set[str](), set[str]()
     for job in jobs:
-        done |= readings(job.parts, ledger)
         for part_id, part in job.parts.items():
-            if part_id not in done:
-                if retry_rejected or not _stays_given_up(part, given_up.get(part_id), limits):
+            if part_id not in ledger:
+                whole = _whole(rejects.get(part_id, ()))
+                if retry_rejected or not (whole and _is_as_then(part, whole, limits)):
                     parts[part_id] = part
                 continue
-            last = done[part_id]
-            rejects = [row for row in bad.get(last.part_id, ()) if row["error"] != FILTERED]
-            moved = not all(_is_as_then(part, row["source_fingerprint"], limits) for row in rejects)
-            is_as_then = rejects and not moved and all(row["record"] != AGAIN for row in rejects)
-            if ledger[last.part_id] != part.fingerprint and not is_as_then:
+            done[part_id] = last = _last(part, ledger)
+            as_planned.update(i for i in (*_before(last), last.part_id) if ledger[i] == part.fingerprint)
+            bad = [row for row in rejects.get(last.part_id, ()) if row["record"] and row["error"] != FILTERED]
+            moved = [row for row in bad if not _is_as_then(part, row, limits)]
+            is_compared = bad and not moved and all(row["record"] != AGAIN for row in bad)
+            if last.part_id not in as_planned and not is_compared:
                 changed.add(part_id)
-            alike = all(settings.get(row["run_id"], {}).get(part.dataset) == [job.settings] for row in rejects)
-            if rejects and alike and (moved or retry_rejected):
+            alike = all(settings.get(row["run_id"], {}).get(part.dataset) == [job.settings] for row in moved)
+            if alike and (moved or (bad and retry_rejected)):
                 following = last.completed()
                 parts[following.part_id] = following
-    known = {part.part_id for part_id, part in done.items() if part_id not in changed}
-    begun = _begun(corpus, {part.dataset for part in parts.values()}, ledger.keys() - known) if parts else frozenset()
-    begun |= {part.dataset for part in parts.values() if part.completion}
-    return Todo(parts, done, frozenset(changed), given_up, bad, frozenset(begun))
+    return Todo(parts, done, frozenset(changed), rejects, frozenset(ledger.keys() - as_planned), limits)
 
 
-def given_up_as(part: Part, reject: Reject, limits: Limits) -> str:
-    """Fingerprint under which a part stays given up: with the limits, if it was they that stopped it.
+def settings_of(jobs: Iterable[Job]) -> dict[str, list[str]]:
+    """Write down, for the row of a run, what shapes the rows of each dataset."""
+    found: dict[str, set[str]] = {}
+    for job in jobs:
+        found.setdefault(job.source.name, set()).add(job.settings)
+    return {name: sorted(words) for name, words in found.items()}
 
-    None for one that changed meanwhile, for it may be again what it was planned as.
+
+def settle(committer: Committer, todo: Todo, part: Part, end: Receipt | Reject, *, landed: bool) -> None:
+    """Put in order which records of a part are bad, after a reading that was to complete it.
+
+    One that brought rows has rejects of its own, and those of before are settled. Of one that brought none they are
+    recorded in place of those before, so that it is not read again before something changes.
     """
-    if reject.error == ChangedError.__name__:
-        return ""
-    return _limited(part, limits) if reject.error in LIMITED else part.fingerprint
+    before = part.completed(by=-1).part_id
+    if landed:
+        committer.forget_rejected(_before(part), records=True)
+    elif isinstance(end, Reject):
+        failed = replace(end, record=AGAIN)
+        rejects = [*map(_as_reject, todo.rejects[before]), failed]
+        committer.reject_records(before, rejects, todo.given_up_as(part, failed))
+    elif not end.num_episodes:
+        committer.reject_records(before, end.rejects, part.fingerprint)
 
 
-def _stays_given_up(part: Part, how: GivenUp | None, limits: Limits) -> bool:
-    """Read a part again that was given up only when its bytes or what stopped it have changed."""
-    return how is not None and _is_as_then(part, how.fingerprint, limits)
+def settled(corpus: Corpus, jobs: Sequence[Job], todo: Todo) -> list[str]:
+    """List rejects of parts that are planned no more, for their bounds have moved, if others have settled them.
+
+    Their record is in the table, or rejected anew by the part that it belongs to now; so it is with a part as a whole.
+    """
+    planned = {part_id for job in jobs for part_id in job.parts}
+    planned |= {part_id for part in todo.done.values() for part_id in (part.part_id, *_before(part))}
+    names = {job.source.name for job in jobs}
+    mine = {i: rows for i, rows in todo.rejects.items() if rows[0]["dataset"] in names}
+    if not mine.keys() - planned:
+        return []
+    anew = {(row["source_uri"], row["record"]) for i, rows in mine.items() if i in planned for row in rows}
+    held = {name: Earlier(corpus.lance_table, name) for name in names}
+    found = []
+    for part_id in mine.keys() - planned:
+        records = [row for row in mine[part_id] if row["record"]]
+        gone = [
+            row["reject_id"]
+            for row in records
+            if (row["source_uri"], row["record"]) in anew
+            or held[row["dataset"]].has_any([stable_id(row["dataset"], row["record"])])
+        ]
+        is_whole = len(gone) == len(records) > 0
+        found += [row["reject_id"] for row in mine[part_id]] if is_whole else gone
+    return found
 
 
-def _is_as_then(part: Part, fingerprint: str, limits: Limits) -> bool:
-    return fingerprint in (part.fingerprint, _limited(part, limits))
+def _whole(rows: Sequence[Row]) -> Row | None:
+    """Give the row by which a part was given up."""
+    return next((row for row in rows if not row["record"]), None)
+
+
+def _is_as_then(part: Part, reject: Row, limits: Limits) -> bool:
+    """Tell whether a part, and what stopped it, are what they were when something of it was rejected."""
+    return reject["source_fingerprint"] in (part.fingerprint, _limited(part, limits))
 
 
 def _limited(part: Part, limits: Limits) -> str:
     """Fingerprint of a part that was given up for the limits of its reader."""
     return stable_id(part.fingerprint, limits.words)
-
-
-def readings(parts: Mapping[str, Part], ledger: Mapping[str, str]) -> dict[str, Part]:
-    """Give those of the parts that are in the table, each as the reading that was committed last."""
-    return {part_id: _last(part, ledger) for part_id, part in parts.items() if part_id in ledger}
 
 
 def _last(part: Part, ledger: Mapping[str, str]) -> Part:
@@ -129,14 +194,6 @@ def _before(part: Part) -> list[str]:
     return [part.completed(by=-k).part_id for k in range(1, part.completion + 1)]
 
 
-def settings_of(jobs: Iterable[Job]) -> dict[str, list[str]]:
-    """Write down, for the row of a run, what shapes the rows of each dataset."""
-    found: dict[str, set[str]] = {}
-    for job in jobs:
-        found.setdefault(job.source.name, set()).add(job.settings)
-    return {name: sorted(words) for name, words in found.items()}
-
-
 def _settings(corpus: Corpus) -> dict[str, Mapping[str, list[str]]]:
     """Tell what every run wrote down; nothing of those from before they did."""
     found = {}
@@ -144,66 +201,6 @@ def _settings(corpus: Corpus) -> dict[str, Mapping[str, list[str]]]:
         if run["command"] == "ingest":
             with suppress(ValueError, TypeError, KeyError):
                 found[run["run_id"]] = json.loads(run["config"])["settings"]
-    return found
-
-
-def _begun(corpus: Corpus, datasets: set[str], others: set[str]) -> frozenset[str]:
-    """Tell which of the datasets have rows that came with `others`: parts that are not planned now, or have changed."""
-    names = datasets & corpus.datasets().keys()
-    if not names or not others:
-        return frozenset()
-    listed = ", ".join("'{}'".format(name.replace("'", "''")) for name in sorted(names))
-    held = corpus.distinct(["dataset", "part_id"], f"dataset IN ({listed})")
-    return frozenset(dataset for dataset, part_id in held if part_id in others)
-
-
-def settle(
-    committer: Committer, part: Part, end: Receipt | Reject, todo: Todo, limits: Limits, *, landed: bool
-) -> None:
-    """Put in order which records of a part are bad, after a reading that was to complete it.
-
-    One that brought rows has rejects of its own, and those of before are settled. Of one that brought none they are
-    recorded in place of those before, so that it is not read again before something changes.
-    """
-    before = part.completed(by=-1).part_id
-    if landed:
-        committer.forget_rejected(_before(part), records=True)
-    elif isinstance(end, Reject):
-        failed = replace(end, record=AGAIN)
-        rejects = [*map(_as_reject, todo.bad[before]), failed]
-        committer.reject_records(before, rejects, given_up_as(part, failed, limits))
-    elif not end.num_episodes:
-        committer.reject_records(before, end.rejects, part.fingerprint)
-
-
-def settled(corpus: Corpus, jobs: Sequence[Job], done: Mapping[str, Part]) -> list[str]:
-    """List rejects of parts that are planned no more, for their bounds have moved, if others have settled them.
-
-    Their record is in the table, or rejected anew by the part that it belongs to now; so it is with a part as a whole.
-    """
-    planned = {part_id for job in jobs for part_id in job.parts}
-    planned |= {part_id for part in done.values() for part_id in (part.part_id, *_before(part))}
-    names = {job.source.name for job in jobs}
-    rows = [row for row in corpus.rejects().to_pylist() if row["dataset"] in names]
-    orphans: dict[str, list[Row]] = {}
-    for row in rows:
-        if row["part_id"] not in planned:
-            orphans.setdefault(row["part_id"], []).append(row)
-    if not orphans:
-        return []
-    anew = {(row["source_uri"], row["record"]) for row in rows if row["part_id"] in planned}
-    held = {name: Earlier(corpus.lance_table, name) for name in names}
-
-    def is_settled(row: Row) -> bool:
-        is_in = held[row["dataset"]].has_any([stable_id(row["dataset"], row["record"])])
-        return is_in or (row["source_uri"], row["record"]) in anew
-
-    found = []
-    for mine in orphans.values():
-        records = [row for row in mine if row["record"]]
-        gone = [row["reject_id"] for row in records if is_settled(row)]
-        is_whole = len(gone) == len(records) > 0
-        found += [*gone, *(row["reject_id"] for row in mine if is_whole and not row["record"])]
     return found
 
 

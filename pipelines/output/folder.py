@@ -17,6 +17,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -261,8 +262,7 @@ def _lock(file: Path, refusal: str) -> int:
         except OSError as error:
             if error.errno not in NO_LOCKS:
                 raise
-            words = f"{folder}: its disk keeps no locks ({error.strerror}); see to it that nothing else writes there"
-            print(words, file=sys.stderr, flush=True)  # noqa: T201
+            _tell_of_no_locks(folder, error.strerror)
         if os.fstat(handle).st_nlink:
             return handle
         os.close(handle)  # whoever had it has just deleted it
@@ -275,6 +275,13 @@ def _holder(handle: int) -> str:
             return holder
         time.sleep(HOLDER_WAIT_S)
     return ""
+
+
+@cache
+def _tell_of_no_locks(folder: Path, why: str) -> None:
+    """Warn once of a folder."""
+    words = f"{folder}: its disk keeps no locks ({why}); see to it that nothing else writes there"
+    print(words, file=sys.stderr, flush=True)  # noqa: T201
 
 
 def page_with(title: str) -> Callable[[Path], bool]:

@@ -14,7 +14,7 @@ import random
 import time
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
-from typing import Final, NamedTuple
+from typing import Final
 
 import lance
 
@@ -35,14 +35,6 @@ HELD: Final = "HeldByOtherParts"
 """Error of a part that is given up for it has no record of its own: files that grow move the bounds between parts."""
 
 
-class GivenUp(NamedTuple):
-    """How a part was given up as a whole."""
-
-    fingerprint: str
-    """Of the part then."""
-    error: str
-
-
 class Committer:
     """Commits the receipts of one run."""
 
@@ -55,13 +47,6 @@ class Committer:
     def ledger(self) -> dict[str, str]:
         """Parts that are in the table now, each with the fingerprint that it was read with."""
         return dict(self._ledger.read(self._latest()))
-
-    def rejected_parts(self) -> dict[str, GivenUp]:
-        """Parts that were given up as a whole."""
-        rows = open_table(self.corpus, "rejects").to_table(
-            ["part_id", "source_fingerprint", "error"], filter="record = ''"
-        )
-        return {part_id: GivenUp(*how) for part_id, *how in zip(*(c.to_pylist() for c in rows.columns), strict=True)}
 
     def commit(self, receipts: Sequence[Receipt]) -> set[str]:
         """Make receipts visible, one for each part; return the parts that this call committed.

@@ -22,12 +22,14 @@ LONG_POINTER = POINTER.ljust(900)
 def write_clips(root: Path, seeds: range, steps: int = 3) -> None:
     """Write a clip for each seed; its numbers follow from the seed, its name and its steps."""
     root.mkdir(parents=True, exist_ok=True)
+    if not (root / "count").exists():
+        (root / "count").write_text(str(len(seeds)))
     for seed in seeds:
         (root / f"clip{seed:02d}").write_text(json.dumps({"seed": seed, "steps": steps}).ljust(CLIP_BYTES))
 
 
 class ClipsSource:
-    """Lists `count` clips, there or not; a part is named after its first clip."""
+    """Lists as many clips as file `count` says, there or not; a part is named after its first clip."""
 
     name: ClassVar[str] = "clips"
     kind: ClassVar[str] = "robot"
@@ -36,8 +38,8 @@ class ClipsSource:
     layout: ClassVar[str] = "files"
     licence: ClassVar[str] = "CC0"
 
-    def __init__(self, root: str, *, frame_size: int = 256, frame_hz: float = 10.0, count: int = 12) -> None:
-        self.root, self.count = Path(root), count
+    def __init__(self, root: str, *, frame_size: int = 256, frame_hz: float = 10.0) -> None:
+        self.root = Path(root)
 
     def parts(self) -> list[Part]:
         return [
@@ -62,7 +64,8 @@ class ClipsSource:
         return files.fingerprint_of_sizes([self.root / name for name in part.options["clips"].split()])
 
     def _sized(self) -> list[tuple[Path, int]]:
-        paths = [self.root / f"clip{i:02d}" for i in range(self.count)]
+        count = int((self.root / "count").read_text())
+        paths = [self.root / f"clip{i:02d}" for i in range(count)]
         return [(path, files.size(path) or 0) for path in paths]
 
     def _episode(self, name: str) -> Episode:

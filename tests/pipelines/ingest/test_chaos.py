@@ -4,6 +4,7 @@ import contextlib
 import json
 import os
 import random
+import shutil
 import signal
 import subprocess
 import sys
@@ -22,6 +23,7 @@ NUM_PARTS = 10
 PROGRAM = """
 import signal
 signal.signal(signal.SIGINT, signal.default_int_handler)  # background jobs of a shell begin with it ignored
+import json
 import sys
 sys.path.insert(0, sys.argv[1])
 from pipelines.ingest import IngestConfig, run
@@ -29,8 +31,8 @@ import pipelines.ingest.engine
 
 if __name__ == "__main__":
     pipelines.ingest.engine.COMMIT_PARTS = 2  # many commits, so that many moments are in the middle of one
-    words = {"source": "tests.support.npz_source:NpzSource", "workers": 2, "max_attempts": 99, "engine": sys.argv[4]}
-    config = IngestConfig(root=sys.argv[2], corpus=sys.argv[3], **words)
+    words = {"source": "tests.support.npz_source:NpzSource", "workers": 2, "max_attempts": 99}
+    config = IngestConfig(root=sys.argv[2], corpus=sys.argv[3], **words, **json.loads(sys.argv[4]))
     print(run(config).model_dump_json())
 """
 
@@ -44,9 +46,9 @@ def raw(tmp_path: Path) -> Path:
     return tmp_path / "raw"
 
 
-def start(raw: Path, corpus: Path, engine: str = "local") -> subprocess.Popen[str]:
+def start(raw: Path, corpus: Path, **settings: object) -> subprocess.Popen[str]:
     program = [sys.executable, str(raw.parent / "program.py")]
-    command = [*program, str(ROOT), str(raw), str(corpus), engine]
+    command = [*program, str(ROOT), str(raw), str(corpus), json.dumps(settings)]
     return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True)
 
 
@@ -139,7 +141,7 @@ def test_ten_sigkills_of_ray_readers_and_drivers_change_nothing_in_the_end(raw: 
     draw = random.Random(1)
     killed: list[str] = []
     corpus = tmp_path / "killed0"
-    child = start(raw, corpus, "ray")
+    child = start(raw, corpus, engine="ray")
     while len(killed) < 10:
         while not (found := workers_of(child.pid)) and child.poll() is None:
             time.sleep(0.05)
@@ -158,10 +160,49 @@ def test_ten_sigkills_of_ray_readers_and_drivers_change_nothing_in_the_end(raw: 
             if child.returncode == 0:  # begin again with a new corpus
                 assert content(Corpus.open(corpus)) == content(Corpus.open(tmp_path / "undisturbed"))
                 corpus = tmp_path / f"killed{len(killed)}"
-            child = start(raw, corpus, "ray")
+            child = start(raw, corpus, engine="ray")
     finish(child)
     assert content(Corpus.open(corpus)) == content(Corpus.open(tmp_path / "undisturbed"))
     assert verify(Corpus.open(corpus), deep=True).ok
+
+
+@pytest.mark.slow
+def test_ten_sigkills_while_rejected_records_come_in_bring_none_twice(raw: Path, tmp_path: Path) -> None:
+    for part in range(NUM_PARTS):
+        (raw / f"part{part:03d}.bad").write_text("2")
+    corpus = tmp_path / "corpus"
+    finish(start(raw, corpus))
+    for part in range(1, NUM_PARTS):
+        (raw / f"part{part:03d}.bad").unlink()
+    finish(start(raw, tmp_path / "undisturbed"))
+    for part in range(NUM_PARTS):
+        (raw / f"part{part:03d}.slow").write_text("0.15")
+    shutil.copytree(corpus, tmp_path / "rejected")
+    draw = random.Random(2)
+    killed: list[str] = []
+    child = start(raw, corpus, retry_rejected=True)
+    while len(killed) < 10:
+        if child.poll() is not None:
+            out, err = child.communicate()
+            assert child.returncode in (0, -signal.SIGKILL), err
+            if '"recovered_episodes":0' in out:  # all is in: begin again
+                assert episodes(corpus) == episodes(tmp_path / "undisturbed")
+                shutil.rmtree(corpus)
+                shutil.copytree(tmp_path / "rejected", corpus)
+            child = start(raw, corpus, retry_rejected=True)
+        victim = kill_at_a_random_moment(child, corpus, draw)
+        killed += [victim] if victim else []
+    child.kill()
+    child.communicate()
+    finish(start(raw, corpus, retry_rejected=True))
+    assert episodes(corpus) == episodes(tmp_path / "undisturbed")
+    assert sorted(Corpus.open(corpus).rejects()["record"].to_pylist()) == ["part000/0", "part000/1"]
+    assert verify(Corpus.open(corpus), deep=True).ok
+
+
+def episodes(corpus: Path) -> list[dict[str, object]]:
+    """All that a corpus holds of its episodes, but for which reading of a part brought them."""
+    return [{key: value for key, value in row.items() if key != "part_id"} for row in content(Corpus.open(corpus))[0]]
 
 
 @pytest.mark.slow

@@ -6,7 +6,7 @@ import pytest
 
 from dataengine.store import Committer, Corpus, verify
 from dataengine.store.upkeep import health
-from pipelines.ingest import IngestReport, run
+from pipelines.ingest import IngestReport, engine, run
 from pipelines.ingest.config import IngestConfig
 from tests.dataengine.store.clips_source import LONG_POINTER, POINTER, write_clips
 from tests.support.npz_source import content, write_parts
@@ -51,7 +51,10 @@ def test_after_git_lfs_pull_the_same_command_brings_in_what_was_a_pointer(raw: P
     write_clips(raw, range(NUM_CLIPS))
     report = ingest(raw, engine=engine)
     assert (report.episodes, report.completed_parts, report.skipped_parts) == (4, 2, 3)
-    assert report.summary().startswith("4 episodes came in that had been rejected before, of 2 parts in")
+    assert report.summary().splitlines() == [
+        f"4 episodes came in that had been rejected before, of 2 parts in {report.corpus}",
+        f"3 of 3 parts are in {report.corpus} already",
+    ]
     assert len(Corpus.open(report.corpus).rejects()) == 0
     assert num_reads(raw) == 3 + 2
     assert rows(report.corpus) == rows(ingest(raw, corpus=raw.parent / "undisturbed").corpus)
@@ -147,6 +150,31 @@ def test_other_settings_never_complete_a_part(raw: Path) -> None:
 
 class Killed(BaseException):
     """The driver dies here."""
+
+
+@pytest.mark.usefixtures("inline")
+def test_bounds_that_moved_are_not_forgotten_when_a_run_dies_between_two_parts(
+    raw: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The one whose bounds moved is settled, though nothing of it came in; the one that has its records now is not."""
+    lose(raw, POINTER)
+    (raw / "count").write_text("6")
+    ingest(raw)
+    lose(raw, b"half a download".ljust(900))
+    reject = Committer.reject_records
+
+    def settle_and_die(self: Committer, *words: object) -> None:
+        reject(self, *words)
+        raise Killed
+
+    with monkeypatch.context() as patch:
+        patch.setattr(engine, "COMMIT_PARTS", 1)
+        patch.setattr(Committer, "reject_records", settle_and_die)
+        with pytest.raises(Killed):
+            ingest(raw)
+    report = ingest(raw)
+    assert report.episodes == 0
+    assert len(Corpus.open(report.corpus)) == 4
 
 
 @pytest.mark.usefixtures("inline")

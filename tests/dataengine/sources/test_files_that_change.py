@@ -1,4 +1,4 @@
-"""Files that are written to after the plan, or while they are read, cost their part, which comes in next time."""
+"""Files that come late, are written to after the plan or while they are read: all comes in, once, in one state."""
 
 import json
 import shutil
@@ -13,6 +13,7 @@ from dataengine.episode import Episode, Part, Reject
 from dataengine.store import Corpus
 from pipelines.ingest import IngestReport, run
 from pipelines.ingest.config import IngestConfig
+from tests.dataengine.store.clips_source import POINTER
 from tests.support import lerobot_writer as lr
 from tests.support.agibot_tree import TASK, write_tree
 from tests.support.npz_source import content
@@ -48,8 +49,7 @@ def something(root: Path) -> Path:
 
 
 def agibot(root: Path) -> Path:
-    for episode in ("648642", "648643"):
-        write_tree(root, TASK, [episode])
+    write_tree(root, TASK, ["648642", "648643"])
     return root
 
 
@@ -132,3 +132,26 @@ def test_what_is_written_to_meanwhile_is_one_named_reject_and_comes_in_next_time
     again = ingest(name, root)
     assert not any("since the run began" in why.reason for why in again.reasons)
     assert content(Corpus.open(again.corpus)) == content(Corpus.open(ingest(name, root, "undisturbed").corpus))
+
+
+@pytest.mark.usefixtures("inline")
+@pytest.mark.parametrize("raw", [name for name in SOURCES if name != "openx/libero"], indirect=True)
+@pytest.mark.parametrize("instead", [None, POINTER], ids=["missing", "pointer"])
+def test_a_file_that_comes_late_brings_in_its_episode(raw: tuple[str, Path, Path], instead: bytes | None) -> None:
+    name, root, file = raw
+    file.rename(root.parent / "kept")
+    if instead:
+        file.write_bytes(instead)
+    first = ingest(name, root)
+    assert first.episodes
+    assert first.rejected_records == 1
+    (root.parent / "kept").rename(file)
+    report = ingest(name, root)
+    assert (report.episodes, report.recovered_episodes, report.rejected_parts, report.reasons) == (1, 1, 0, [])
+    found, rejects = content(Corpus.open(report.corpus))
+    wanted, _ = content(Corpus.open(ingest(name, root, "undisturbed").corpus))
+    own = ("part_id", "source_fingerprint")
+    assert [{k: v for k, v in row.items() if k not in own} for row in found] == [
+        {k: v for k, v in row.items() if k not in own} for row in wanted
+    ]
+    assert rejects == []
