@@ -22,6 +22,7 @@ app.add_typer(export, name="export")
     "villa export lerobot runs/corpus runs/lerobot --dataset agibot --fps 30 --codec h264 --dry-run\n"
     "villa export lerobot runs/corpus runs/lerobot --where 'num_steps > 50'",
     configs=["pipelines.export:ExportConfig"],
+    apart=["kept_only"],
 )
 def lerobot(
     corpus: Annotated[str, typer.Argument(help="Corpus to read.")],

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     "villa ingest agibot ~/data/agibot --corpus runs/corpus --engine ray --unit segment --set frame_size=224\n"
     "villa ingest --plan villa-x --data ~/data --corpus runs/corpus --dry-run",
     configs=["pipelines.ingest:IngestConfig", "pipelines.ingest.plan:PlanConfig"],
+    apart=["options"],
 )
 def ingest(
     settings: Settings,

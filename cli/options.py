@@ -1,9 +1,11 @@
 """Every setting of a command as an option of it, made from the command's Config once that command is asked for."""
 
 import importlib
-from collections.abc import Mapping, Sequence
+import json
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, get_args, get_origin
 
 import typer.core
@@ -21,6 +23,8 @@ class Setting:
 
     key: str
     info: "FieldInfo"
+    by_preset: bool = False
+    """Whether its default is another for each preset."""
 
     @property
     def is_switch(self) -> bool:
@@ -48,7 +52,12 @@ class Setting:
         """Give what to type, and what it does."""
         text = " ".join((self.info.description or "").split())
         shown = f"{self.flag} / {self.negated}" if self.is_switch else f"{self.flag} {_metavar(self.info)}"
-        return shown, f"{text}{'  ' if text else ''}{_default(self.info)}"
+        default = "[default: by preset]" if self.by_preset else _default(self.info)
+        return shown, f"{text}{'  ' if text else ''}{default}"
+
+    def override(self, value: str) -> str:
+        """Write it as `--set` takes it: what is text stays text, whatever YAML would read in it."""
+        return f"{self.key}={json.dumps(value) if _is_text(self.info.annotation) else value}"
 
 
 class SettingsCommand(typer.core.TyperCommand):
@@ -59,9 +68,17 @@ class SettingsCommand(typer.core.TyperCommand):
 
     configs: ClassVar[tuple[str, ...]] = ()
     """Classes of settings, as `module:Class`."""
+    apart: ClassVar[tuple[str, ...]] = ()
+    """Settings that the function has another way to give."""
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
-        """Turn options that are settings into `--set`, in front of all others."""
+        """Turn options that are settings into `--set`, in front of all others.
+
+        With `--config` an argument may be left out: the file may hold it.
+        """
+        if any(word.partition("=")[0] == "--config" for word in args):
+            for parameter in self.params:
+                parameter.required = False
         own = {flag: p for p in self.params for flag in (*p.opts, *p.secondary_opts)}
         plain, given = [], []
         rest = iter(args)
@@ -75,12 +92,11 @@ class SettingsCommand(typer.core.TyperCommand):
                 plain += [following] if takes_value and (following := next(rest, None)) is not None else []
             elif flag in self._switches:
                 key, on = self._switches[flag]
+                if equals and (not on or value not in ("true", "false")):
+                    raise BadParameter(f"found '{word}', expected '{flag}' alone, which takes no value", ctx)
                 given += ["--set", f"{key}={value if equals else str(on).lower()}"]
             elif flag in self._flags:
-                following = value if equals else next(rest, None)
-                if following is None:
-                    raise BadParameter(f"option '{flag}' needs a value", ctx)
-                given += ["--set", f"{self._flags[flag]}={following}"]
+                given += ["--set", self._flags[flag].override(value if equals else _value(flag, rest, ctx))]
             elif ctx.ignore_unknown_options:
                 plain.append(word)
             else:
@@ -97,19 +113,33 @@ class SettingsCommand(typer.core.TyperCommand):
     @cached_property
     def _settings(self) -> Sequence[Setting]:
         """Every setting that is no parameter of the function."""
-        named = {p.name for p in self.params}
+        # A list that is given piece by piece, `--task a --task b`, is the setting `tasks`.
+        named = {name for p in self.params for name in (p.name, f"{p.name}s")} | set(self.apart)
         found: dict[str, Setting] = {}
-        for path in self.configs:
-            module, _, name = path.partition(":")
-            for key, info in leaves(getattr(importlib.import_module(module), name)):
+        for config in self._classes:
+            by_preset: frozenset[str] = getattr(config, "by_preset", frozenset())
+            for key, info in leaves(config):
                 if key not in named:
-                    found.setdefault(key, Setting(key, info))
+                    preset = key in by_preset or key.partition(".")[0] in by_preset
+                    found.setdefault(key, Setting(key, info, preset))
         return [*found.values()]
 
     @cached_property
-    def _flags(self) -> Mapping[str, str]:
-        """Keys by option."""
-        return {setting.flag: setting.key for setting in self._settings}
+    def _classes(self) -> Sequence[Any]:
+        found = [path.partition(":") for path in self.configs]
+        return [getattr(importlib.import_module(module), name) for module, _, name in found]
+
+    @cached_property
+    def _flags(self) -> Mapping[str, Setting]:
+        """Settings by option, those by their former names too."""
+        now = {setting.key: setting for setting in self._settings}
+        former = {
+            f"--{old.replace('_', '-')}": Setting(old, now[new].info)
+            for config in self._classes
+            for old, new in getattr(config, "renamed", {}).items()
+            if new in now
+        }
+        return former | {setting.flag: setting for setting in self._settings}
 
     @cached_property
     def _switches(self) -> Mapping[str, tuple[str, bool]]:
@@ -119,9 +149,23 @@ class SettingsCommand(typer.core.TyperCommand):
         return on | {setting.negated: (setting.key, False) for setting in switches}
 
 
-def command_class(configs: tuple[str, ...]) -> type[SettingsCommand]:
+def command_class(configs: tuple[str, ...], apart: tuple[str, ...]) -> type[SettingsCommand]:
     """Make the class of a command with these settings."""
-    return type("SettingsCommand", (SettingsCommand,), {"configs": configs})
+    return type("SettingsCommand", (SettingsCommand,), {"configs": configs, "apart": apart})
+
+
+def _value(flag: str, rest: Iterator[str], ctx: Any) -> str:
+    """Take the word behind an option; the next option is none."""
+    found = next(rest, None)
+    if found is None or found.startswith("--"):
+        raise BadParameter(f"option '{flag}' needs a value", ctx)
+    return found
+
+
+def _is_text(annotation: Any) -> bool:
+    """Tell whether a setting takes nothing but text."""
+    kinds = set(get_args(annotation) or (annotation,)) - {type(None)}
+    return bool(kinds) and kinds <= {str, Path}
 
 
 def _metavar(info: "FieldInfo") -> str:

@@ -1,6 +1,7 @@
 """Where settings come from: defaults, then `--config`, then the command's own options, then `--set`."""
 
 import difflib
+import sys
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -28,10 +29,12 @@ class Settings:
         """Build a command's Config; words that are None were not given."""
         from pydantic import ValidationError
 
-        values = _read(self.file) if self.file else {}
+        renamed = getattr(config, "renamed", {})
+        values = _today(_read(self.file), renamed) if self.file else {}
         values |= {key: value for key, value in words.items() if value is not None}
-        for override in self.overrides:
-            _put(values, override)
+        # What is outside comes first: keys change a recipe that is named elsewhere on the line.
+        for override in sorted(self.overrides, key=lambda word: word.partition("=")[0].count(".")):
+            _put(values, override, renamed)
         try:
             filled = config.model_validate(values)
         except ValidationError as error:
@@ -68,7 +71,16 @@ def _read(file: Path) -> dict[str, Any]:
     return values or {}
 
 
-def _put(values: dict[str, Any], override: str) -> None:
+def _today(values: Mapping[str, Any], renamed: Mapping[str, str]) -> dict[str, Any]:
+    """Give settings their names of today, and say so."""
+    for old in renamed.keys() & values.keys():
+        if renamed[old] in values:
+            raise DataEngineError(f"setting '{old}' is now '{renamed[old]}', and both are given; leave out '{old}'")
+        print(f"setting '{old}' is now '{renamed[old]}'; the next version no longer knows '{old}'", file=sys.stderr)  # noqa: T201
+    return {renamed.get(key, key): value for key, value in values.items()}
+
+
+def _put(values: dict[str, Any], override: str, renamed: Mapping[str, str]) -> None:
     """Lay one `key=value` over the settings; dots reach into nested ones."""
     import yaml
 
@@ -77,12 +89,15 @@ def _put(values: dict[str, Any], override: str) -> None:
     key, equals, text = override.partition("=")
     if not equals or not key:
         raise DataEngineError(f"--set {override}: expected key=value, such as --set frame_size=128")
+    if key in renamed:
+        _today({key: None}, renamed)
+        key = renamed[key]
     *parents, last = key.split(".")
     for parent in parents:
         inner = values.get(parent)
         if inner is not None and not isinstance(inner, Mapping):
-            named = f" (a recipe by its name: {parent}.recipe={inner})" if isinstance(inner, str) else ""
-            raise DataEngineError(f"--set {override}: '{parent}' is {inner!r} already, expected keys to change{named}")
+            named = f" (a recipe by its name: --set {parent}.recipe={inner})" if isinstance(inner, str) else ""
+            raise DataEngineError(f"{key}: '{parent}' is {inner!r} already, expected keys to change{named}")
         values[parent] = dict(inner or {})
         values = values[parent]
     try:
@@ -145,7 +160,8 @@ def leaves(config: type["BaseModel"]) -> Iterator[tuple[str, "FieldInfo"]]:
     """List the settings that hold a value, not only other settings, with what is known of them."""
     for name, info in config.model_fields.items():
         found = inside(info)
-        if info.annotation not in found and not changes_to(info):
+        takes_more = bool(info.metadata) and not changes_to(info)  # a name in place of keys
+        if (info.annotation not in found and not changes_to(info)) or (takes_more and found):
             yield name, info
         for inner in found:
             yield from ((f"{name}.{key}", field) for key, field in leaves(inner))

@@ -31,6 +31,9 @@ class Config(BaseModel):
     renamed: ClassVar[Mapping[str, str]] = MappingProxyType({})
     """Former names of settings and their names today: the former are accepted for one version, with a line."""
 
+    by_preset: ClassVar[frozenset[str]] = frozenset()
+    """Settings whose default is another for each preset."""
+
     @model_validator(mode="before")
     @classmethod
     def _take_former_names(cls, given: Any) -> Any:

@@ -94,6 +94,11 @@ WORLD: dict[str, dict[str, Any]] = {
 }
 
 
+def keys(recipes: dict[str, dict[str, Any]]) -> frozenset[str]:
+    """Name the settings that presets have something to say about, the model's among them."""
+    return frozenset(["model", *(key for recipe in recipes.values() for key in recipe)])
+
+
 def fill(recipes: dict[str, dict[str, Any]], given: Any) -> Any:
     """Lay what was given over the recipe of its preset; what is no preset is left for the settings to refuse."""
     if not isinstance(given, dict):

@@ -34,6 +34,8 @@ PLAIN_INTERVAL_S = 0.7
 class TrainActConfig(TrainConfig):
     """What to train on, how large, how long. What is not given comes from the preset's recipe."""
 
+    by_preset = recipes.keys(recipes.ACT)
+
     data: str
     """Corpus, or folder of shards; with latent actions, unless `use_latent` is false."""
     preset: Literal["tiny", "small", "paper"] = "tiny"

@@ -30,6 +30,8 @@ PICTURES = "reconstructions.png"
 class TrainLamConfig(TrainConfig):
     """What to train on, how large, how long. What is not given comes from the preset's recipe."""
 
+    by_preset = recipes.keys(recipes.LAM)
+
     preset: Literal["tiny", "small", "paper"] = "tiny"
     model: Annotated[dict[str, Any], ChangesTo(LamConfig)] = Field(default_factory=dict)
     """Fields of the model's own settings to change, such as `model.resolution`."""

@@ -36,6 +36,8 @@ SHEET = "rollouts.png"
 class TrainWorldConfig(TrainConfig):
     """What to train on, how large, how long. What is not given comes from the preset's recipe."""
 
+    by_preset = recipes.keys(recipes.WORLD)
+
     data: str
     """Corpus, or folder of shards, with latent actions."""
     lam: Path | None = None
