@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 def demo(
     settings: Settings,
     out: Annotated[Path | None, typer.Option(help="Folder of everything that the demo makes.")] = None,
-    quick: Annotated[bool, typer.Option("--quick", help="Do it all, tiny, in under two minutes.")] = False,
+    quick: Annotated[bool, typer.Option("--quick", help="Do it all, tiny, in a few minutes.")] = False,
     until: Annotated[str | None, typer.Option(help="Stop after this stage: record, ingest, label ...")] = None,
     engine: Annotated[str | None, typer.Option(help="`ray` (default) or `local`.")] = None,
 ) -> "Report":

@@ -11,11 +11,12 @@ from pydantic import Field
 
 from dataengine import texts
 from dataengine.config import Config
-from dataengine.errors import CorpusError, DataEngineError, RecordError
+from dataengine.errors import DataEngineError, RecordError
 from dataengine.formats import files
 from dataengine.notes import is_serious
 from dataengine.report import Report
 from dataengine.vector_layout import LAYOUT_NOTES
+from pipelines.corpus.episodes import find_episode
 from pipelines.corpus.health import DatasetFacts, dataset_table, datasets
 from pipelines.text_table import labelled, text_table
 
@@ -175,7 +176,7 @@ def run(config: ShowConfig) -> CorpusReport | EpisodeReport:
     corpus = Corpus.open(config.corpus)
     if config.episode is None:
         return _corpus(corpus, config)
-    episode = corpus.episode(_find(corpus, config.episode))
+    episode = corpus.episode(find_episode(corpus, config.episode))
     if config.out:
         draw(episode, config.out, config.frames)
     return _episode(corpus, episode, config.out)
@@ -212,16 +213,6 @@ def _corpus(corpus: "Corpus", config: ShowConfig) -> CorpusReport:
         datasets=facts,
         examples=examples,
     )
-
-
-def _find(corpus: "Corpus", wanted: str) -> str:
-    """Find the one episode whose id starts as wanted."""
-    found = [episode_id for episode_id in corpus.episode_ids() if episode_id.startswith(wanted)]
-    if len(found) == 1:
-        return found[0]
-    if not found:
-        raise CorpusError(f"{corpus.uri}: no episode starts with '{wanted}'; `villa show {corpus.uri}` names some")
-    raise CorpusError(f"{corpus.uri}: {len(found)} episodes start with '{wanted}', such as {found[0]} and {found[1]}")
 
 
 def _episode(corpus: "Corpus", episode: "StoredEpisode", picture: Path | None) -> EpisodeReport:

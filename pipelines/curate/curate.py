@@ -18,6 +18,7 @@ from dataengine.curation.coverage import Coverage, unjudged
 from dataengine.curation.stage import Doubts, Rejects, Stage, Trims
 from dataengine.errors import DataEngineError
 from dataengine.store import Corpus
+from pipelines.corpus.episodes import find_episode
 from pipelines.curate import decide
 from pipelines.curate.decide import Verdicts
 from pipelines.curate.measure import ERROR, measure, quality_columns
@@ -153,13 +154,15 @@ def _report(config: CurateConfig, rules: Mapping[str, Stage], found: Verdicts) -
     )
 
 
-def explain(corpus: Corpus, episode_id: str, rules: Mapping[str, Stage]) -> ExplainReport:
-    """Judge the corpus by the numbers in it, as rules that compare need all of them, and tell of one episode."""
+def explain(corpus: Corpus, wanted: str, rules: Mapping[str, Stage]) -> ExplainReport:
+    """Judge the corpus by the numbers in it, as rules that compare need all of them, and tell of one episode.
+
+    The first letters of its id are enough.
+    """
     if not {*quality_columns(rules), ERROR} <= set(corpus.schema.names):
         raise DataEngineError(f"{corpus.uri}: not measured by these rules yet; run `villa curate {corpus.uri}` first")
     found = decide.judge(corpus, rules)
-    if episode_id not in found.words["episode_id"]:
-        raise DataEngineError(f"{corpus.uri}: no episode '{episode_id}'; `villa show {corpus.uri}` lists them")
+    episode_id = find_episode(corpus, wanted)
     row = found.words["episode_id"].index(episode_id)
     if found.table[ERROR][row].as_py() is None:
         raise DataEngineError(f"episode '{episode_id}' came after the last measurement; run `villa curate` first")

@@ -49,7 +49,7 @@ class DemoConfig(Config):
     out: Path
     """Folder of the run; everything is written below it."""
     quick: bool = False
-    """All of it, tiny, in under two minutes: it proves that the path holds; its policy can do nothing."""
+    """All of it, tiny, in a few minutes: it proves that the path holds; its policy can do nothing."""
     until: str | None = None
     """Stop after this stage: record, ingest, curate, stats, lam, probe, label, shard, act, plan or evaluate."""
     engine: Literal["local", "ray"] = "ray"
