@@ -18,7 +18,8 @@ def hdf5(data: bytes, rng: np.random.Generator) -> bytes:
             names: list[str] = []
             file.visititems(lambda name, item: names.append(name) if isinstance(item, h5py.Dataset) else None)
             name = names[rng.integers(len(names))]
-            old = file[name][()]
+            is_bomb = (file[name].size or 0) > 1 << 20  # of an earlier damage
+            old = np.zeros(1) if is_bomb else file[name][()]
             del file[name]
             _replace(file, name, old, rng)
         place.seek(0)
