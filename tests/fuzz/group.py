@@ -45,7 +45,7 @@ def ingested(source_name: str, root: Path, **settings: Any) -> list[str]:
         passed = staging._Passed()
         about = Staging(corpus="none", run_id="fuzz", **ids)
         try:
-            rows = staging._batches(part, source.read(part), about, NewRows(EPISODES), passed, 1)
+            rows = staging._batches(part, source.read(part), about, NewRows(EPISODES), None, passed, 1)
             found.extend(digest([row.column(n).to_pylist() for n in ("state", "action", "num_steps")]) for row in rows)
         except errors.DataEngineError:  # costs the part
             continue
