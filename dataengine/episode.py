@@ -2,7 +2,7 @@
 
 import hashlib
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
 import numpy as np
@@ -61,11 +61,11 @@ class Part:
     @property
     def part_id(self) -> str:
         """Stable identity in the ledger: equal for equal dataset, name and completion."""
-        return stable_id(self.dataset, self.name, *([str(self.completion)] if self.completion else []))
+        return self.id_of(self.completion)
 
-    def completed(self, by: int = 1) -> "Part":
-        """Give the same part as a later reading, or with -1 an earlier one, a part of its own to the ledger."""
-        return replace(self, completion=self.completion + by)
+    def id_of(self, completion: int) -> str:
+        """Identity of another reading of this part, which is a part of its own to the ledger."""
+        return stable_id(self.dataset, self.name, *([str(completion)] if completion else []))
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -69,7 +69,7 @@ def ingest(config: "EngineConfig", jobs: Sequence[Job], about: Mapping[str, obje
     try:
         run = _Run(config, jobs, about)
         changed = run.perform()
-        run.account()
+        run.account(changed=changed)
         if changed:
             run.note()
         elif not roots <= roots_of(run.corpus):
@@ -141,16 +141,17 @@ class _Run:
                     self._commit(batch)
                     live.advance(len(batch), note=f"{self._total('episodes')} episodes, {self._total('steps')} steps")
 
-    def account(self) -> None:
+    def account(self, *, changed: bool) -> None:
         """Check against the tables that every planned part is in exactly one place."""
-        now = self._find()
-        lost = [part.name for i, part in self.parts.items() if i not in now.done and i not in now.given_up]
+        now = self._find() if changed else self.todo
+        given_up = now.given_up
+        lost = [part.name for i, part in self.parts.items() if i not in now.done and i not in given_up]
         if lost:
             raise DataEngineError(
                 f"{self.corpus.uri}: {len(lost)} of {len(self.parts)} parts are neither committed nor rejected: "
                 f"{few(lost)}; run the same command again"
             )
-        self.committer.forget_rejected(now.done.keys() & now.given_up)
+        self.committer.forget_rejected(now.done.keys() & given_up)
         self.committer.forget_rejected(now.outdated, records=True)
         self.corpus.refresh()
         self.committer.forget_records(ingest_todo.settled(self.corpus, self.jobs, now))

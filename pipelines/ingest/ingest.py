@@ -10,7 +10,6 @@ def run(config: IngestConfig) -> IngestReport:
     job = jobs.plan(config)
     report = job.report
     report.corpus = config.corpus
-    report.strict = config.strict
     if config.dry_run:
         (todo,) = engine.left_to_do(config, [job])
         report.skipped_parts = len(job.parts) - len(todo)

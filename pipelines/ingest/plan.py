@@ -97,6 +97,7 @@ class PlanReport(Report):
             lines.append(f"nothing came in of {len(empty)} datasets: {few(empty)}")
         if told := [f"  {report.source}: {note.line()}" for report in self.datasets for note in report.notes]:
             lines += [KNOW, *told]
+        lines += filter(None, (report.why_failed() for report in self.datasets))
         return "\n".join(lines)
 
     def _done(self) -> str:
@@ -108,7 +109,7 @@ class PlanReport(Report):
             ]
             for r in self.datasets
         ]
-        if not any(report.committed_parts or report.rejected_parts for report in self.datasets):
+        if not any(r.committed_parts or r.completed_parts or r.rejected_parts for r in self.datasets):
             return text_table(head, rows) + f"\nnothing to do: all parts are in {self.corpus} already"
         rate = f" ({self.total('steps') / self.seconds:.0f} steps/s)" if self.total("steps") else ""
         return (

@@ -78,7 +78,6 @@ class IngestReport(Report):
     """Why records and parts of the dataset were rejected, now or in an earlier run, the commonest first."""
     ok: bool = True
     """False when the corpus has no episode of the dataset; with `strict` also when anything was rejected."""
-    strict: bool = False
 
     def summary(self) -> str:
         """Say what was read, or that nothing was left to do."""

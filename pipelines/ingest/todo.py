@@ -103,15 +103,16 @@ def find(committer: Committer, jobs: Sequence[Job], limits: Limits, *, retry_rej
                     parts[part_id] = part
                 continue
             done[part_id] = last = _last(part, ledger)
-            as_planned.update(i for i in (*_before(last), last.part_id) if ledger[i] == part.fingerprint)
-            bad = [row for row in rejects.get(last.part_id, ()) if row["record"] and row["error"] != FILTERED]
+            readings = [part_id] if last is part else [*_before(last), last.part_id]
+            as_planned.update(i for i in readings if ledger[i] == part.fingerprint)
+            bad = [row for row in rejects.get(readings[-1], ()) if row["record"] and row["error"] != FILTERED]
             moved = [row for row in bad if not _is_as_then(part, row, limits)]
             is_compared = bad and not moved and all(row["record"] != AGAIN for row in bad)
-            if last.part_id not in as_planned and not is_compared:
+            if readings[-1] not in as_planned and not is_compared:
                 changed.add(part_id)
             alike = all(settings.get(row["run_id"], {}).get(part.dataset) == [job.settings] for row in moved)
             if alike and (moved or (bad and retry_rejected)):
-                following = last.completed()
+                following = replace(last, completion=last.completion + 1)
                 parts[following.part_id] = following
     return Todo(parts, done, frozenset(changed), rejects, frozenset(ledger.keys() - as_planned), limits)
 
@@ -130,7 +131,7 @@ def settle(committer: Committer, todo: Todo, part: Part, end: Receipt | Reject, 
     One that brought rows has rejects of its own, and those of before are settled. Of one that brought none they are
     recorded in place of those before, so that it is not read again before something changes.
     """
-    before = part.completed(by=-1).part_id
+    before = part.id_of(part.completion - 1)
     if landed:
         committer.forget_rejected(_before(part), records=True)
     elif isinstance(end, Reject):
@@ -184,14 +185,16 @@ def _limited(part: Part, limits: Limits) -> str:
 
 
 def _last(part: Part, ledger: Mapping[str, str]) -> Part:
-    while (following := part.completed()).part_id in ledger:
-        part = following
-    return part
+    """Give a part that is in the table as the reading that was committed last."""
+    completion = 0
+    while part.id_of(completion + 1) in ledger:
+        completion += 1
+    return replace(part, completion=completion) if completion else part
 
 
 def _before(part: Part) -> list[str]:
     """Ids of the readings before one of a part."""
-    return [part.completed(by=-k).part_id for k in range(1, part.completion + 1)]
+    return [part.id_of(completion) for completion in range(part.completion)]
 
 
 def _settings(corpus: Corpus) -> dict[str, Mapping[str, list[str]]]:

@@ -82,6 +82,29 @@ def test_a_dataset_of_which_nothing_came_in_fails_the_plan_and_costs_the_others_
     assert "npz: doubt (3 of 9 episodes): in ticks" in report.summary()
 
 
+@pytest.mark.usefixtures("inline")
+def test_a_finished_plan_tells_strict_what_was_rejected_and_brings_it_in_when_asked(data: Path) -> None:
+    plan = write_plan(data, {"source": NPZ, "root": "a/1.0"}, {"source": OTHER, "root": "b"})
+    (data / "b/part000.bad").write_text("1")
+    assert ingest(data, plan).ok
+    report = ingest(data, plan, strict=True)
+    assert not report.ok
+    assert report.summary().splitlines()[-3:-1] == ["rejected:", "  other: 1 x bad record (part000/0)"]
+    assert report.summary().splitlines()[-1].startswith("--strict accepts no rejects, found 1 of other, now or before")
+    (data / "b/part000.bad").unlink()
+    report = ingest(data, plan, strict=True, retry_rejected=True)
+    assert (report.ok, report.total("recovered_episodes"), report.total("episodes")) == (True, 1, 1)
+    assert "nothing to do" not in report.summary()
+
+
+def test_a_dry_run_of_a_plan_refuses_what_the_plan_refuses(data: Path) -> None:
+    (data / "a/1.0/inside").mkdir()
+    plan = write_plan(data, {"source": NPZ, "root": "a/1.0"})
+    for dry_run in (True, False):
+        with pytest.raises(DataEngineError, match="lies in the recordings at"):
+            ingest_plan.run(PlanConfig(plan=plan, corpus=str(data / "a/1.0/inside"), dry_run=dry_run))
+
+
 def test_a_missing_dataset_stops_the_plan_before_the_first_unless_it_is_optional(data: Path) -> None:
     there, gone = {"source": NPZ, "root": "a/1.0"}, {"source": OTHER, "root": "nowhere/*"}
     with pytest.raises(
