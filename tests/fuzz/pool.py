@@ -40,7 +40,7 @@ KINDS: Final = (
     "crash",
     "silent change",
 )
-GOOD: Final = KINDS[:3]
+GOOD: Final = KINDS[:2]
 READY: Final = "ready"
 """What a worker says when all is imported and its next input begins."""
 
