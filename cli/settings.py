@@ -1,8 +1,7 @@
 """Where settings come from: defaults, then `--config`, then the command's own options, then `--set`."""
 
 import difflib
-import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar, get_args
@@ -29,12 +28,12 @@ class Settings:
         """Build a command's Config; words that are None were not given."""
         from pydantic import ValidationError
 
-        renamed = getattr(config, "renamed", {})
-        values = _today(_read(self.file), renamed) if self.file else {}
+        named_as_today = getattr(config, "named_as_today", dict)
+        values = named_as_today(_read(self.file)) if self.file else {}
         values |= {key: value for key, value in words.items() if value is not None}
         # What is outside comes first: keys change a recipe that is named elsewhere on the line.
         for override in sorted(self.overrides, key=lambda word: word.partition("=")[0].count(".")):
-            _put(values, override, renamed)
+            _put(values, override, named_as_today)
         try:
             filled = config.model_validate(values)
         except ValidationError as error:
@@ -71,16 +70,7 @@ def _read(file: Path) -> dict[str, Any]:
     return values or {}
 
 
-def _today(values: Mapping[str, Any], renamed: Mapping[str, str]) -> dict[str, Any]:
-    """Give settings their names of today, and say so."""
-    for old in renamed.keys() & values.keys():
-        if renamed[old] in values:
-            raise DataEngineError(f"setting '{old}' is now '{renamed[old]}', and both are given; leave out '{old}'")
-        print(f"setting '{old}' is now '{renamed[old]}'; the next version no longer knows '{old}'", file=sys.stderr)  # noqa: T201
-    return {renamed.get(key, key): value for key, value in values.items()}
-
-
-def _put(values: dict[str, Any], override: str, renamed: Mapping[str, str]) -> None:
+def _put(values: dict[str, Any], override: str, named_as_today: Callable[[dict[str, Any]], dict[str, Any]]) -> None:
     """Lay one `key=value` over the settings; dots reach into nested ones."""
     import yaml
 
@@ -89,9 +79,7 @@ def _put(values: dict[str, Any], override: str, renamed: Mapping[str, str]) -> N
     key, equals, text = override.partition("=")
     if not equals or not key:
         raise DataEngineError(f"--set {override}: expected key=value, such as --set frame_size=128")
-    if key in renamed:
-        _today({key: None}, renamed)
-        key = renamed[key]
+    (key,) = named_as_today({key: None})
     *parents, last = key.split(".")
     for parent in parents:
         inner = values.get(parent)
