@@ -76,9 +76,9 @@ class SettingsCommand(typer.core.TyperCommand):
 
         With `--config` an argument may be left out: the file may hold it.
         """
-        if any(word.partition("=")[0] == "--config" for word in args):
-            for parameter in self.params:
-                parameter.required = False
+        has_file = any(word.partition("=")[0] == "--config" for word in args)
+        for parameter in self._required:
+            parameter.required = not has_file
         own = {flag: p for p in self.params for flag in (*p.opts, *p.secondary_opts)}
         plain, given = [], []
         rest = iter(args)
@@ -123,6 +123,10 @@ class SettingsCommand(typer.core.TyperCommand):
                     preset = key in by_preset or key.partition(".")[0] in by_preset
                     found.setdefault(key, Setting(key, info, preset))
         return [*found.values()]
+
+    @cached_property
+    def _required(self) -> Sequence[Any]:
+        return [p for p in self.params if p.required]
 
     @cached_property
     def _classes(self) -> Sequence[Any]:

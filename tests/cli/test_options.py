@@ -98,6 +98,8 @@ def test_a_file_may_hold_what_arguments_say_and_former_names(
     found = printed(capsys, "train", "lam", "--config", str(file))
     assert (found["data"], found["val_fraction"]) == ("corpus", 0.3)
     assert printed(capsys, "train", "lam", "--config", str(file), "--val-fraction", "0.2")["val_fraction"] == 0.2
+    assert invoke(app, ["train", "lam", "--out", "o"]) == 2
+    assert "Missing argument 'data'" in capsys.readouterr().err
     file.write_text("held_out: 0.3\nval_fraction: 0.2\n")
     assert invoke(app, ["train", "lam", "--config", str(file)]) == 2
     assert "'held_out' is now 'val_fraction', and both are given" in capsys.readouterr().err
