@@ -311,12 +311,16 @@ def _write(directory: Path, tensors: Mapping[str, Tensor], stated: Mapping[str, 
     directory.mkdir(parents=True, exist_ok=True)
     plain = {name: value.detach().cpu().contiguous() for name, value in tensors.items()}
     weights, settings = (_partial(directory / name) for name in (WEIGHTS_NAME, CONFIG_NAME))
-    save_file(plain, weights)
-    digest = sha256(weights)
-    text = json.dumps({**stated, "sha256": {WEIGHTS_NAME: digest}}, indent=2)
-    settings.write_text(text + "\n", encoding="utf-8")
-    weights.replace(directory / WEIGHTS_NAME)
-    settings.replace(directory / CONFIG_NAME)
+    try:
+        save_file(plain, weights)
+        digest = sha256(weights)
+        text = json.dumps({**stated, "sha256": {WEIGHTS_NAME: digest}}, indent=2)
+        settings.write_text(text + "\n", encoding="utf-8")
+        weights.replace(directory / WEIGHTS_NAME)
+        settings.replace(directory / CONFIG_NAME)
+    finally:
+        for left in (weights, settings):
+            left.unlink(missing_ok=True)
     return digest
 
 

@@ -18,6 +18,7 @@ from dataengine.episode import stable_id
 from dataengine.errors import RecordError
 from dataengine.formats import json_file, lfs
 from dataengine.reading import goes_on
+from dataengine.whole_file import write_whole
 
 BLOCK = 512
 END = bytes(BLOCK)
@@ -85,10 +86,7 @@ def _index(path: Path, num_bytes: int, modified_ns: int, suffixes: tuple[str, ..
 
 
 def _keep(target: Path, found: Index) -> None:
-    target.parent.mkdir(parents=True, exist_ok=True)
-    draft = target.with_suffix(f".{os.getpid()}.draft")
-    draft.write_text(json.dumps(vars(found)), encoding="utf-8")
-    draft.replace(target)
+    write_whole(target, json.dumps(vars(found)))
 
 
 def _walk(file: int, num_bytes: int, suffixes: tuple[str, ...]) -> Index:

@@ -10,6 +10,7 @@ from pathlib import Path
 from pyarrow import fs
 
 from dataengine.errors import CorpusError
+from dataengine.whole_file import flush, write_whole
 
 
 def normal_uri(uri: str | os.PathLike[str]) -> str:
@@ -32,15 +33,7 @@ def make_durable(paths: Iterable[str]) -> None:
     """Have a disk keep these files and their names even if the power goes now; object stores do so by themselves."""
     local = [Path(path) for path in paths if is_local(path)]
     for path in (*local, *sorted({path.parent for path in local})):
-        _sync(path)
-
-
-def _sync(path: Path) -> None:
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
+        flush(path)
 
 
 @dataclass(frozen=True)
@@ -102,18 +95,7 @@ class Folder:
             with system.open_output_stream(f"{path}/{name}") as stream:
                 stream.write(data)
             return
-        folder = Path(self.uri)
-        folder.mkdir(parents=True, exist_ok=True)
-        draft = folder / f".{name}.{os.getpid()}.draft"
-        try:
-            with draft.open("wb") as file:
-                file.write(data)
-                file.flush()
-                os.fsync(file.fileno())
-            draft.replace(folder / name)
-            _sync(folder)
-        finally:
-            draft.unlink(missing_ok=True)
+        write_whole(Path(self.uri, name), data, durable=True)
 
     def delete(self, name: str) -> None:
         """Delete one file; it may be gone already."""

@@ -5,7 +5,6 @@ first frame, `video` (n,) an index into `videos`, and the origin: `fingerprint`,
 `time_s`, and the two that `labels` describes, flat, with the same origin as metadata.
 """
 
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +14,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from dataengine.episode import spelt
+from dataengine.whole_file import whole_file
 from dataengine.windows import labels
 from dataengine.windows.window import LatentInfo
 
@@ -34,9 +34,7 @@ class VideoLatents:
 
 def write_npz(path: Path, info: LatentInfo, videos: Sequence[VideoLatents]) -> None:
     """Write one file that `numpy.load` reads without pickles; it appears whole or not at all."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_suffix(f".{os.getpid()}.partial")
-    with partial.open("wb") as out:
+    with whole_file(path) as partial, partial.open("wb") as out:
         np.savez(
             out,
             latent=np.concatenate([np.zeros((0, info.k, info.d), np.float32), *(v.latent for v in videos)]),
@@ -47,7 +45,6 @@ def write_npz(path: Path, info: LatentInfo, videos: Sequence[VideoLatents]) -> N
             fingerprint=np.array(info.fingerprint),
             interval_s=np.array(info.interval_s),
         )
-    partial.replace(path)
 
 
 def as_table(info: LatentInfo, videos: Sequence[VideoLatents]) -> pa.Table:

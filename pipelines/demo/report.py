@@ -7,6 +7,7 @@ says so.
 from collections.abc import Sequence
 from pathlib import Path
 
+from dataengine.whole_file import write_whole
 from pipelines.demo import report_data as data
 from pipelines.demo import report_models as models
 from pipelines.demo.layout import GATE_TASKS
@@ -33,10 +34,7 @@ def render(run_dir: Path) -> Path:
     top = [_cards(summary), *_status(summary)]
     words = page.page(summary.title, _lead(summary), top, sections, "Written by villa demo from summary.json.")
     place = run_dir / "report" / "index.html"
-    place.parent.mkdir(parents=True, exist_ok=True)
-    partial = place.with_suffix(".partial")
-    partial.write_text(words, encoding="utf-8")
-    partial.replace(place)
+    write_whole(place, words)
     return place
 
 

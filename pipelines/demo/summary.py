@@ -8,6 +8,7 @@ from pathlib import Path
 from pydantic import BaseModel, ConfigDict, Field
 
 from dataengine.report import Report
+from dataengine.whole_file import write_whole
 
 FILE_NAME = "summary.json"
 
@@ -238,9 +239,7 @@ class DemoSummary(Report):
 
     def save(self, run_dir: Path) -> None:
         """Write `summary.json` so that no reader ever sees half of it."""
-        partial = run_dir / f"{FILE_NAME}.partial"
-        partial.write_text(self.model_dump_json(indent=2) + "\n", encoding="utf-8")
-        partial.replace(run_dir / FILE_NAME)
+        write_whole(run_dir / FILE_NAME, self.model_dump_json(indent=2) + "\n")
 
     @classmethod
     def load(cls, run_dir: Path) -> "DemoSummary":

@@ -22,6 +22,7 @@ from dataengine.config import MOST, MOST_WORKERS, Config
 from dataengine.errors import DataEngineError
 from dataengine.report import Report
 from dataengine.schema import TRIMS
+from dataengine.whole_file import write_whole
 from pipelines.evaluation.evaluate_as import dataset_of
 from pipelines.evaluation.policy import unfinished
 from pipelines.evaluation.simulators import _play
@@ -292,10 +293,7 @@ def _evaluate(unit: _Unit) -> TaskResult:
         filmstrips=[_filmstrip(unit, one) for one in played if one.frames],
         seconds=time.monotonic() - start,
     )
-    unit.place.parent.mkdir(parents=True, exist_ok=True)
-    partial = unit.place.with_suffix(".partial")
-    partial.write_text(result.model_dump_json(indent=2), encoding="utf-8")
-    partial.replace(unit.place)
+    write_whole(unit.place, result.model_dump_json(indent=2))
     return result
 
 

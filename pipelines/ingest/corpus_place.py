@@ -9,7 +9,7 @@ from dataengine.shards.folder import ShardFolder
 from dataengine.store import Corpus
 from dataengine.store.places import is_local, normal_uri
 from dataengine.store.tables import SIDE_TABLES
-from pipelines.output.folder import PASSING
+from pipelines.output.folder import is_passing
 
 CORPUS_FILES = frozenset(("_staging", "_creators", "episodes.lance", *(f"{name}.lance" for name in SIDE_TABLES)))
 """What lies in a corpus whose creation was cut short."""
@@ -38,6 +38,6 @@ def refuse_corpus(corpus: str, roots: Iterable[str]) -> None:
             raise DataEngineError(f"{corpus}: nothing can be written in {there}; get the right to write, or {advice}")
     elif uri.count("/") < 3:
         return  # a whole bucket
-    others = sorted(ShardFolder(uri).sizes().keys() - CORPUS_FILES - PASSING)
+    others = sorted(name for name in ShardFolder(uri).sizes().keys() - CORPUS_FILES if not is_passing(name))
     if others:
         raise DataEngineError(f"{corpus}: holds files that are no corpus ({others[0]}); {advice}")

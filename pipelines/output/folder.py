@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING
 
 from dataengine.errors import DataEngineError
 from dataengine.shards.manifest import LOCK
+from dataengine.whole_file import is_partial, write_whole
 from pipelines.output.marker import MARKER, Marker, leaves, read_marker
 
 if TYPE_CHECKING:
@@ -32,7 +33,7 @@ NO_LOCKS = frozenset((errno.ENOLCK, errno.ENOTSUP, errno.ENOSYS, errno.EINVAL))
 """What disks of a network say that keep no locks."""
 HOLDER_TRIES, HOLDER_WAIT_S = 50, 0.02
 """How long to wait for the name of whoever has a lock."""
-PASSING = frozenset((MARKER, LOCK, ".DS_Store", "lost+found", f"{MARKER}.partial"))
+PASSING = frozenset((MARKER, LOCK, ".DS_Store", "lost+found"))
 """Names that say nothing about whose a folder is."""
 SIGNS = (("meta/info.json",), ("features.json", "dataset_info.json"), ("task_info", "observations"))
 """Files by which folders of raw recordings are known: LeRobot, RLDS, AgiBot."""
@@ -93,9 +94,7 @@ class OutputFolder:
     def write(self, name: str, words: str) -> Path:
         """Write a text file, whole or not at all."""
         place = self.path(name)
-        draft = place.with_name(f".{place.name}.partial")
-        draft.write_text(words, encoding="utf-8")
-        draft.replace(place)
+        write_whole(place, words)
         return place
 
     def remove(self, *patterns: str) -> None:
@@ -170,6 +169,11 @@ def refuse_place(place: Path, sources: Iterable[str] = ()) -> None:
             )
 
 
+def is_passing(name: str) -> bool:
+    """Tell of a file's name whether it says nothing about whose its folder is."""
+    return name in PASSING or is_partial(name.rpartition("/")[2])
+
+
 def _is_recordings(folder: Path) -> bool:
     return any(all((folder / name).exists() for name in names) for names in SIGNS)
 
@@ -186,11 +190,11 @@ def _listed(place: Path, command: str, before: Before | None) -> Marker:
         marker = read_marker(place, command)
         _refuse_changed(marker)
         return marker
-    found = sorted(entry.name for entry in place.iterdir() if entry.name not in PASSING)
+    found = sorted(entry.name for entry in place.iterdir() if not is_passing(entry.name))
     if not found:
         return Marker(place, command)
     if before is not None and before.proof(place):
-        files = _files(place, before) - PASSING
+        files = {name for name in _files(place, before) if not is_passing(name)}
         ours = {name for name in files if re.fullmatch(before.files, name)}
         if before.beside or ours == files:
             return Marker(place, command, ours)

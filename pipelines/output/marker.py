@@ -13,6 +13,7 @@ from typing import Any
 
 from dataengine.errors import DataEngineError
 from dataengine.formats import json_file
+from dataengine.whole_file import write_whole
 from models.fingerprint import sha256
 
 MARKER = ".villa-output.json"
@@ -75,12 +76,9 @@ class Marker:
 
     def save(self) -> None:
         """Write the marker, whole or not at all."""
-        self.root.mkdir(parents=True, exist_ok=True)
-        draft = self.root / f"{MARKER}.partial"
         left = {name: content and vars(content) for name, content in sorted(self.left.items())}
         about = {"villa": VERSION, "command": self.command, "files": sorted(self.names), "left": left}
-        draft.write_text(json.dumps(about, indent=1), encoding="utf-8")
-        draft.replace(self.root / MARKER)
+        write_whole(self.root / MARKER, json.dumps(about, indent=1))
 
 
 def read_marker(place: Path, command: str) -> Marker:

@@ -6,6 +6,7 @@ from typing import Any
 
 import torch
 
+from dataengine.whole_file import write_whole
 from dataengine.windows.mixture import WindowSampler
 from dataengine.windows.window import WindowSpec
 from pipelines.recipes.mixture import describe
@@ -113,4 +114,4 @@ def _facts(task: TrainTask[C, M, A, R], model: M, trained: Trained, batches: A) 
 
 def write_report(report: TrainReport, out: Path) -> None:
     """Write a run's report into its folder."""
-    (out / "report.json").write_text(report.model_dump_json(indent=1), encoding="utf-8")
+    write_whole(out / "report.json", report.model_dump_json(indent=1))

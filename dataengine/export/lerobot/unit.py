@@ -6,7 +6,7 @@ unit that has it is finished; one that lacks it is written again, to the same by
 
 import os
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
@@ -25,6 +25,7 @@ from dataengine.formats.lerobot.entries import EXPORTED_TEXTS
 from dataengine.schema import RAW, TEXTS
 from dataengine.store import Corpus
 from dataengine.texts import narrowest, to_row
+from dataengine.whole_file import whole_file
 
 ASIDE = ".villa"
 """Folder of what is not finished; gone when the dataset is."""
@@ -88,16 +89,9 @@ def is_finished(root: Path, number: int, layout: Layout) -> bool:
     return all(path.is_file() for path in (receipt_of(root, number), *files_of(root, number, layout)))
 
 
-@contextmanager
-def whole(root: Path, path: Path) -> Iterator[Path]:
-    """Write a file aside, under a name of this process, and put it in its place when the block is done."""
-    aside = root / ASIDE / f"{os.getpid()}-{'-'.join(path.relative_to(root).parts)}"
-    aside.parent.mkdir(parents=True, exist_ok=True)
-    yield aside
-    with aside.open("rb") as file:
-        os.fsync(file.fileno())
-    path.parent.mkdir(parents=True, exist_ok=True)
-    aside.replace(path)
+def whole(root: Path, path: Path) -> AbstractContextManager[Path]:
+    """Write a file in a folder that goes when all is done, and put it in its place when the block is done."""
+    return whole_file(path, aside=root / ASIDE, durable=True)
 
 
 def write_unit(corpus: Corpus, task: Task, tell: Callable[[int], None]) -> None:

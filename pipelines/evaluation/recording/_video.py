@@ -8,6 +8,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from dataengine.whole_file import whole_file
+
 CODECS: Mapping[str, Mapping[str, str]] = {
     "libsvtav1": {"preset": "10", "crf": "32", "svtav1-params": "lp=1"},
     "libvpx-vp9": {"deadline": "realtime", "cpu-used": "8", "crf": "30", "b": "0"},
@@ -21,10 +23,8 @@ def write_video(path: Path, frames: Iterable[NDArray[np.uint8]], rate_hz: int, c
     import av
 
     av.logging.set_level(av.logging.PANIC)
-    partial = path.with_name(f".{path.stem}.partial{path.suffix}")
-    partial.parent.mkdir(parents=True, exist_ok=True)
     count = 0
-    with av.open(str(partial), "w") as container:
+    with whole_file(path) as partial, av.open(str(partial), "w", format=path.suffix.removeprefix(".")) as container:
         stream = None
         for frame in frames:
             if stream is None:
@@ -35,5 +35,4 @@ def write_video(path: Path, frames: Iterable[NDArray[np.uint8]], rate_hz: int, c
             count += 1
         if stream is not None:
             container.mux(stream.encode(None))
-    partial.replace(path)
     return count

@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from dataengine.whole_file import whole_file, write_whole
 from pipelines.evaluation.recording._video import write_video
 from pipelines.evaluation.simulators.two_arm import TwoArm
 
@@ -61,12 +62,13 @@ def write_episodes(root: Path, notes: Path, count: int) -> list[int]:
             found = _record(simulator, seed, root)
             if found is not None:
                 note = notes / f"{FIRST_EPISODE_ID + seed}.json"
-                _write_json(note, found)
+                write_whole(note, json.dumps(found, indent=2))
                 done[FIRST_EPISODE_ID + seed] = found
         seed += 1
         if seed > 10 * count:
             raise RuntimeError(f"two_arm: the expert succeeded {len(done)} times in {seed} tries")
-    _write_json(root / "task_info" / f"task_{TASK_ID}.json", [done[episode]["task_info"] for episode in sorted(done)])
+    tasks = [done[episode]["task_info"] for episode in sorted(done)]
+    write_whole(root / "task_info" / f"task_{TASK_ID}.json", json.dumps(tasks, indent=2))
     return [done[episode]["num_steps"] for episode in sorted(done)]
 
 
@@ -138,14 +140,11 @@ def _write_proprio(place: Path, rows: list[dict[str, Any]], grippers: NDArray[np
         "action/robot/velocity": still,
         **{f"action/{part}/index": index for part in ("joint", "effector", "end", "head", "waist", "robot")},
     }
-    partial = place.with_name(f".{place.name}.partial")
-    partial.parent.mkdir(parents=True, exist_ok=True)
-    with h5py.File(partial, "w") as file:
+    with whole_file(place) as partial, h5py.File(partial, "w") as file:
         for key, value in values.items():
             file.create_dataset(key, data=value)
         for key in EMPTY:
             file.create_dataset(key, shape=(0,), dtype=np.float32)
-    partial.replace(place)
 
 
 def _task_info(episode: int, phases: list[int]) -> dict[str, Any]:
@@ -166,11 +165,3 @@ def _task_info(episode: int, phases: list[int]) -> dict[str, Any]:
         "init_scene_text": SCENE,
         "label_info": {"action_config": segments},
     }
-
-
-def _write_json(place: Path, value: object) -> None:
-    """Write a file that appears only once it is whole."""
-    place.parent.mkdir(parents=True, exist_ok=True)
-    partial = place.with_name(f".{place.name}.partial")
-    partial.write_text(json.dumps(value, indent=2), encoding="utf-8")
-    partial.replace(place)

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from dataengine.whole_file import whole_file
 from pipelines.evaluation.simulators._base import EVAL_SEEDS_FROM, Simulator
 
 JPEG_QUALITY = 95
@@ -82,9 +83,7 @@ def record_attempts(simulator: Simulator, task: str, count: int, first_seed: int
 def save(path: Path, attempts: Sequence[Attempt]) -> None:
     """Keep attempts of one task in a file that appears only once it is whole."""
     jpegs = [jpeg for a in attempts for jpeg in (*a.images, *a.wrists)]
-    partial = path.with_name(f".{path.name}.partial")
-    partial.parent.mkdir(parents=True, exist_ok=True)
-    with partial.open("wb") as file:
+    with whole_file(path) as partial, partial.open("wb") as file:
         np.savez(
             file,
             task=np.array(attempts[0].task),
@@ -97,7 +96,6 @@ def save(path: Path, attempts: Sequence[Attempt]) -> None:
             raw_state=np.concatenate([a.raw_state for a in attempts]),
             raw_action=np.concatenate([a.raw_action for a in attempts]),
         )
-    partial.replace(path)
 
 
 def load(path: Path) -> list[Attempt]:

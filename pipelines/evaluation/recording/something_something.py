@@ -21,6 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dataengine.formats.video.containers import READ_OPTIONS
+from dataengine.whole_file import write_whole
 from pipelines.evaluation.recording._video import write_video
 
 RATE_HZ = 12
@@ -153,9 +154,9 @@ def write_labels(root: Path, notes: Path) -> Clips:
         splits[split].append({"id": one["entry"]["id"]} if split == "test" else one["entry"])
     templates = sorted({one["entry"]["template"] for one in found})
     bare = [template.replace("[", "").replace("]", "") for template in templates]
-    _write_json(root / "labels.json", {template: str(i) for i, template in enumerate(bare)})
+    write_whole(root / "labels.json", json.dumps({template: str(i) for i, template in enumerate(bare)}, indent=2))
     for split, entries in splits.items():
-        _write_json(root / f"{split}.json", entries)
+        write_whole(root / f"{split}.json", json.dumps(entries, indent=2))
     kinds = [one["kind"] for one in found]
     return Clips(
         simulated=kinds.count("simulated"),
@@ -209,12 +210,4 @@ def _write(root: Path, note: Path, frames: list[NDArray[np.uint8]], template: Te
         "template": template.text,
         "placeholders": list(template.placeholders),
     }
-    _write_json(note, {"entry": entry, "kind": kind, "frames": num_frames})
-
-
-def _write_json(place: Path, value: object) -> None:
-    """Write a file that appears only once it is whole."""
-    place.parent.mkdir(parents=True, exist_ok=True)
-    partial = place.with_name(f".{place.name}.partial")
-    partial.write_text(json.dumps(value, indent=2), encoding="utf-8")
-    partial.replace(place)
+    write_whole(note, json.dumps({"entry": entry, "kind": kind, "frames": num_frames}, indent=2))

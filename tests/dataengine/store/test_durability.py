@@ -1,5 +1,6 @@
 """What survives a loss of power: files are on the disk before anything that promises them is."""
 
+import os
 from pathlib import Path
 
 import pyarrow as pa
@@ -7,7 +8,7 @@ import pytest
 
 from dataengine.errors import CorpusError
 from dataengine.progress import Task
-from dataengine.store import Committer, Corpus, add_episodes, places
+from dataengine.store import Committer, Corpus, add_episodes
 from dataengine.store.commit.receipts import Receipt, Receipts
 from dataengine.store.upkeep import compaction
 from tests.support.npz_source import make_episode
@@ -23,8 +24,13 @@ def corpus(tmp_path: Path) -> Corpus:
 def kept(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """What was brought to the disk so far, in order, as paths."""
     paths: list[str] = []
-    sync = places._sync
-    monkeypatch.setattr(places, "_sync", lambda path: paths.append(str(path)) or sync(path))
+    sync = os.fsync
+
+    def look_then_sync(handle: int) -> None:
+        paths.append(str(Path(f"/proc/self/fd/{handle}").readlink()))
+        sync(handle)
+
+    monkeypatch.setattr(os, "fsync", look_then_sync)
     return paths
 
 
