@@ -25,9 +25,9 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from models.batch import LamBatch
 from models.lam import Lam, LamConfig
+from pipelines.training.distributed import Distributed
 from pipelines.training.lam.lam import TrainLamConfig
 from pipelines.training.loading import Seconds
-from pipelines.training.ranks import Ranks
 from pipelines.training.trainer import Trainer
 
 GOAL = 0.45
@@ -123,13 +123,13 @@ def step_seconds(config: TrainLamConfig, shape: LamConfig, device: str, every: i
     """Train on one batch; seconds of a step (CPU time on a CPU), for each row of `every` steps."""
     draws = Draws(make_batch(shape, config.batch_size, device), every, device == "cuda")
     torch.manual_seed(0)
-    ranks = Ranks(0, 1, torch.device(device))
+    distributed = Distributed(0, 1, torch.device(device))
     trainer: Trainer[LamBatch] = Trainer(
         model=Lam(shape),
         loader=draws,  # type: ignore[arg-type]
         config=config,
         out=config.out,
-        ranks=ranks,
+        distributed=distributed,
         title="lam",
         identity={},
         extra={},

@@ -160,10 +160,10 @@ def perform(name: str, body: Callable[[], "Report"], *, as_json: bool, debug: bo
             traceback.print_exc()
         words, code = _explain(name, error)
         return _fail(words, code, as_json, getattr(error, "draft", ""), getattr(error, "details", ()))
-    from dataengine.progress import speaks
+    from dataengine.progress import is_main_process
 
     with contextlib.suppress(BrokenPipeError):
-        if speaks():
+        if is_main_process():
             typer.echo(report.model_dump_json() if as_json else report.summary())
     return 0 if getattr(report, "ok", True) else 1
 

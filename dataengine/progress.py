@@ -12,7 +12,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextC
 LOG_EVERY_S = 10.0
 
 
-def speaks() -> bool:
+def is_main_process() -> bool:
     """Tell whether this process is alone or the first of those that torchrun started: one is to talk to people."""
     return os.environ.get("RANK", "0") == "0"
 
@@ -39,7 +39,7 @@ class Task:
         if self._bar is not None:
             bar, task = self._bar
             bar.update(task, completed=self.done, rate=self.rate, note=self.note)
-        elif speaks() and time.monotonic() - self._last_log >= LOG_EVERY_S:
+        elif is_main_process() and time.monotonic() - self._last_log >= LOG_EVERY_S:
             self._last_log = time.monotonic()
             eta_s = (self.total - self.done) / max(self.rate, 1e-9)
             line = f"{self.title}: {self.done}/{self.total} {self.unit}, {self.rate:.2f}/s, {eta_s:.0f} s left"
@@ -50,7 +50,7 @@ class Task:
 def task(title: str, total: int, unit: str) -> Iterator[Task]:
     """Show progress over `total` units for as long as the block runs."""
     live = Task(title, total, unit)
-    if not sys.stderr.isatty() or not speaks():
+    if not sys.stderr.isatty() or not is_main_process():
         yield live
         return
     columns = (

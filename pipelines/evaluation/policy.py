@@ -87,8 +87,8 @@ class ActPolicy:
         import torch
 
         from models import weights
+        from pipelines.device import pick_device
         from pipelines.training import checkpoint
-        from pipelines.training.ranks import pick_device
         from pipelines.training.tokenizer import FILE_NAME, Tokenizer
 
         place, about = stated(directory)

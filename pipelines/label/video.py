@@ -98,7 +98,7 @@ class LabelVideoReport(Report):
 def run(config: LabelVideoConfig) -> LabelVideoReport:
     """Label every video that can be read, and write all of it at the end."""
     from models.weights import load_lam
-    from pipelines.training.ranks import pick_device
+    from pipelines.device import pick_device
 
     start = time.monotonic()
     files = find_videos(config.videos)

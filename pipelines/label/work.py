@@ -111,7 +111,7 @@ class Labeller:
     def load(self) -> "Lam":
         """Read the model onto the device, or the best there is."""
         from models.weights import load_lam
-        from pipelines.training.ranks import pick_device
+        from pipelines.device import pick_device
 
         return load_lam(self.lam, pick_device(self.device))
 

@@ -80,7 +80,7 @@ class CodebookHealth:
         """First step whose figures count."""
         return max(int(self.model.warmup_fraction * self.steps), self.lr_warmup_steps) + SETTLE_STEPS
 
-    def see(self, step: int, figures: Mapping[str, float]) -> list[str]:
+    def update(self, step: int, figures: Mapping[str, float]) -> list[str]:
         """Take the figures logged at a step; return sentences, mostly none."""
         if step < self.judged_from:
             return []

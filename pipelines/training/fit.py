@@ -9,13 +9,14 @@ import torch
 from dataengine.whole_file import write_whole
 from dataengine.windows.mixture import WindowSampler
 from dataengine.windows.window import WindowSpec
+from pipelines.device import pick_device
 from pipelines.recipes.mixture import describe
 from pipelines.training import data, memory
+from pipelines.training.distributed import process_group
 from pipelines.training.loading import Loader, num_ahead
-from pipelines.training.ranks import join, pick_device
 from pipelines.training.run_folder import run_folder
 from pipelines.training.task import A, C, M, R, TrainingData, TrainReport, TrainTask, episode_counts
-from pipelines.training.trainer import Trained, Trainer
+from pipelines.training.trainer import Trainer, TrainResult
 
 
 def fit(make: type[TrainTask[C, M, A, R]], config: C) -> R:
@@ -25,8 +26,8 @@ def fit(make: type[TrainTask[C, M, A, R]], config: C) -> R:
     """
     with run_folder(config.out, make.name, config.data, *make.products):
         config, found = open_data(config)
-        with join(pick_device(config.device)) as ranks:
-            return _fit(make(config, found, ranks))
+        with process_group(pick_device(config.device)) as distributed:
+            return _fit(make(config, found, distributed))
 
 
 def open_data(config: C) -> tuple[C, TrainingData]:
@@ -37,7 +38,7 @@ def open_data(config: C) -> tuple[C, TrainingData]:
 
 
 def _fit(task: TrainTask[C, M, A, R]) -> R:
-    config, ranks, reader = task.config, task.ranks, task.data.reader
+    config, distributed, reader = task.config, task.distributed, task.data.reader
     sampler = WindowSampler(
         task.data.train,
         task.spec,
@@ -45,15 +46,21 @@ def _fit(task: TrainTask[C, M, A, R]) -> R:
         seed=config.seed,
         mixture=config.mixture,
     )
-    ranks.tell(describe(sampler.by_dataset, config.steps * config.batch_size, sampler.missing))
+    distributed.print0(describe(sampler.by_dataset, config.steps * config.batch_size, sampler.missing))
     for doubt in task.check():
-        ranks.tell(doubt)
+        distributed.print0(doubt)
     batches = task.batches(task.make_buffers())
     loader = Loader(
-        reader, task.spec, sampler, batches, ranks.rank, ranks.world_size, num_ahead(config.grad_accumulation_steps)
+        reader,
+        task.spec,
+        sampler,
+        batches,
+        distributed.rank,
+        distributed.world_size,
+        num_ahead(config.grad_accumulation_steps),
     )
     try:
-        memory.require(task.make, config, ranks, window_bytes(task.spec, batches.frames.side))
+        memory.require(task.make, config, distributed, window_bytes(task.spec, batches.frames.side))
         torch.manual_seed(config.seed)
         model = task.build()
         config.out.mkdir(parents=True, exist_ok=True)
@@ -62,12 +69,12 @@ def _fit(task: TrainTask[C, M, A, R]) -> R:
             loader=loader,
             config=config,
             out=config.out,
-            ranks=ranks,
+            distributed=distributed,
             title=task.name,
             identity=task.identity(),
             extra=task.extra(),
             files=task.files(),
-            watch=task.watch(model),
+            callback=task.callback(model),
         )
         trainer.resume()
         trained = trainer.train()
@@ -75,14 +82,14 @@ def _fit(task: TrainTask[C, M, A, R]) -> R:
         judged: Mapping[str, Any] = {}
         if trained.finished:
             trainer.export(config.out)
-            if ranks.leads:
+            if distributed.is_main_process:
                 with trainer.exported_weights():
                     judged = task.judge(model, batches, sampler.shares)
     finally:
         loader.close()
         batches.frames.close()
     report = task.report({**_facts(task, model, trained, batches), "shares": sampler.shares, **judged})
-    if ranks.leads:
+    if distributed.is_main_process:
         write_report(report, config.out)
     return report
 
@@ -92,7 +99,7 @@ def window_bytes(spec: WindowSpec, side: int) -> int:
     return spec.num_frames * len(spec.slots) * 3 * side**2
 
 
-def _facts(task: TrainTask[C, M, A, R], model: M, trained: Trained, batches: A) -> dict[str, Any]:
+def _facts(task: TrainTask[C, M, A, R], model: M, trained: TrainResult, batches: A) -> dict[str, Any]:
     """Give the fields that every report has."""
     config = task.config
     return {

@@ -16,8 +16,8 @@ from torch.utils.checkpoint import checkpoint as recompute
 
 from dataengine.errors import DataEngineError
 from dataengine.machine import free_bytes
+from pipelines.training.distributed import Distributed
 from pipelines.training.loading import num_ahead
-from pipelines.training.ranks import Ranks
 from pipelines.training.settings import LoopConfig
 
 LOOK_EVERY = 2**25
@@ -55,27 +55,27 @@ class Need:
         return {**found, "averaged weights": self.averages, "pictures": pictures}
 
 
-def require(make: Callable[[], nn.Module], config: LoopConfig, ranks: Ranks, window_bytes: int) -> None:
+def require(make: Callable[[], nn.Module], config: LoopConfig, distributed: Distributed, window_bytes: int) -> None:
     """Refuse what cannot fit: weights, gradients, optimiser, and the pictures of a batch, `window_bytes` for a window.
 
     The model is made without memory for that. How much its activations take on top nobody knows before they are there.
     """
     with torch.device("meta"):
         need = Need.of(make(), config)
-    pictures = config.micro_batch_size // ranks.world_size * window_bytes
+    pictures = config.micro_batch_size // distributed.world_size * window_bytes
     at_rest = pictures * (num_ahead(config.grad_accumulation_steps) + 1)
     in_use = pictures * 4  # as float32
     free = free_bytes()
-    if ranks.device.type == "cuda":
-        on_gpu = torch.cuda.mem_get_info(ranks.device)[0]
+    if distributed.device.type == "cuda":
+        on_gpu = torch.cuda.mem_get_info(distributed.device)[0]
         refused = (
-            _lacks(need, config, need.held(in_use), on_gpu, str(ranks.device))
+            _lacks(need, config, need.held(in_use), on_gpu, str(distributed.device))
             or _lacks(need, config, {"weights": need.weights}, free, "cpu, where a model is made", processes())
             or _lacks(need, config, {"pictures": at_rest}, free, "cpu, where batches are made", processes())
         )
     else:
-        refused = _lacks(need, config, need.held(at_rest + in_use), free, str(ranks.device), processes())
-    if ranks.any(bool(refused)):
+        refused = _lacks(need, config, need.held(at_rest + in_use), free, str(distributed.device), processes())
+    if distributed.any(bool(refused)):
         raise DataEngineError(refused or "another process of this training has too little memory for it")
 
 

@@ -15,7 +15,7 @@ FILES = ("checkpoints/", "tensorboard/", "metrics.jsonl", CONFIG_NAME, WEIGHTS_N
 
 @contextlib.contextmanager
 def run_folder(out: Path, model: str, data: str, *others: str) -> Iterator[None]:
-    """Have a folder for a run, new or left by an earlier call; the process that leads holds it for all ranks.
+    """Have a folder for a run, new or left by an earlier call; the main process holds it for all ranks.
 
     It lies outside of the recordings that `data`, a corpus or shards, was read from.
     """

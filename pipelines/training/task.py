@@ -15,11 +15,11 @@ from dataengine.windows.mixture import Mixture
 from dataengine.windows.window import EpisodeInfo, EpisodeReader, WindowSpec
 from pipelines.recipes.mixture import NamedMixture
 from pipelines.training import data
+from pipelines.training.distributed import Distributed
 from pipelines.training.frames import Buffers
 from pipelines.training.loading import Batches, num_buffers
-from pipelines.training.ranks import Ranks
 from pipelines.training.settings import LoopConfig
-from pipelines.training.trainer import Watch
+from pipelines.training.trainer import Callback
 
 
 class TrainConfig(LoopConfig):
@@ -118,8 +118,8 @@ class TrainTask(ABC, Generic[C, M, A, R]):
     spec: WindowSpec
     """The windows that one example is made of."""
 
-    def __init__(self, config: C, found: TrainingData, ranks: Ranks) -> None:
-        self.config, self.data, self.ranks = config, found, ranks
+    def __init__(self, config: C, found: TrainingData, distributed: Distributed) -> None:
+        self.config, self.data, self.distributed = config, found, distributed
 
     @abstractmethod
     def batches(self, buffers: Buffers) -> A:
@@ -157,13 +157,13 @@ class TrainTask(ABC, Generic[C, M, A, R]):
         """Give small text files that belong beside the weights, by name."""
         return {}
 
-    def watch(self, model: M) -> Watch | None:
-        """Make what looks at the run as it goes on."""
+    def callback(self, model: M) -> Callback | None:
+        """Make what reads each entry of the metrics as the run goes on."""
         return None
 
     def make_buffers(self) -> Buffers:
         """Make room for the pictures of all batches that are in use at once."""
-        return Buffers(num_buffers(self.config.grad_accumulation_steps), pinned=self.ranks.device.type == "cuda")
+        return Buffers(num_buffers(self.config.grad_accumulation_steps), pinned=self.distributed.device.type == "cuda")
 
 
 def episode_counts(found: TrainingData) -> dict[str, Any]:

@@ -24,12 +24,12 @@ from pipelines.training import checkpoint, memory
 from pipelines.training.augment import augment, generator_of
 from pipelines.training.computing import is_fast_at_bf16
 from pipelines.training.continuing import VERSION, changes, check_identity
+from pipelines.training.distributed import Distributed
 from pipelines.training.ema import Ema
 from pipelines.training.events import Metrics
 from pipelines.training.interrupts import Interrupts
 from pipelines.training.loading import B, Loader
 from pipelines.training.optimizer import make_optimizer
-from pipelines.training.ranks import Ranks
 from pipelines.training.settings import LoopConfig, learning_rate
 from pipelines.training.starvation import advice
 
@@ -55,15 +55,15 @@ class Trainable(Protocol):
         ...
 
 
-class Watch(Protocol):
-    """Looks at a run, on the rank that leads; nothing that training depends on may move."""
+class Callback(Protocol):
+    """Reads the metrics of a run, on the main process; nothing that training depends on may move."""
 
-    def measure(self, step: int, batch: Any) -> Mapping[str, float]:
+    def extra_metrics(self, step: int, batch: Any) -> Mapping[str, float]:
         """Add figures to an entry, from the batch that was just learnt."""
         ...
 
-    def see(self, step: int, figures: Mapping[str, float]) -> Sequence[str]:
-        """Read an entry, at first those of earlier calls; return what must be said."""
+    def on_log(self, step: int, metrics: Mapping[str, float]) -> Sequence[str]:
+        """Read an entry, at first those of earlier calls; return messages for the user."""
         ...
 
 
@@ -79,7 +79,7 @@ class _Loss(nn.Module):
 
 
 @dataclass(frozen=True)
-class Trained:
+class TrainResult:
     """Where a run stands."""
 
     step: int
@@ -115,12 +115,12 @@ class Trainer(Generic[B]):
         loader: Loader[B],
         config: LoopConfig,
         out: Path,
-        ranks: Ranks,
+        distributed: Distributed,
         title: str,
         identity: Mapping[str, Any],
         extra: Mapping[str, Any],
         files: Mapping[str, str] = MappingProxyType({}),
-        watch: Watch | None = None,
+        callback: Callback | None = None,
     ) -> None:
         """Prepare a run that has taken no step.
 
@@ -128,16 +128,16 @@ class Trainer(Generic[B]):
         statistics, the data's identity, the code's revision. `files` are small ones that belong beside the weights,
         by name: a tokenizer.
         """
-        if config.batch_size % (config.grad_accumulation_steps * ranks.world_size):
+        if config.batch_size % (config.grad_accumulation_steps * distributed.world_size):
             raise DataEngineError(
                 f"batch_size {config.batch_size} does not divide into "
-                f"{config.grad_accumulation_steps} parts on {ranks.world_size} ranks"
+                f"{config.grad_accumulation_steps} parts on {distributed.world_size} ranks"
             )
-        self.model, self.config, self.out, self.ranks = model, config, out, ranks
+        self.model, self.config, self.out, self.distributed = model, config, out, distributed
         self.loader = loader
-        self.title, self.extra, self.files, self.watch = title, extra, files, watch
+        self.title, self.extra, self.files, self.callback = title, extra, files, callback
         self.identity = {**identity, "trainer": VERSION}
-        self.device = ranks.device
+        self.device = distributed.device
         self.bf16 = is_fast_at_bf16(self.device) if config.bf16 is None else config.bf16
         self.model.to(self.device)
         self.optimizer = make_optimizer(self.model, config, self.device)
@@ -154,16 +154,16 @@ class Trainer(Generic[B]):
             memory.checkpoint_blocks(self.model)
         if self.config.compile:
             self._loss.compile()
-        if self.ranks.world_size > 1:
+        if self.distributed.world_size > 1:
             ids = [self.device.index] if self.device.type == "cuda" else None
             # Not every batch has robots, wrist views or plans, so not every parameter has a gradient.
             self._loss = DistributedDataParallel(self._loss, device_ids=ids, find_unused_parameters=True)
 
-    def train(self) -> Trained:
+    def train(self) -> TrainResult:
         """Train to the end, or until the time is up. An interrupt finishes the step, saves, and is passed on."""
         start, first = time.perf_counter(), self.step
         before = self.seconds
-        metrics = self._open_metrics() if self.ranks.leads else None
+        metrics = self._open_metrics() if self.distributed.is_main_process else None
         title = f"train {self.title}" + (f" from step {self.step}" if self.step else "")
         self.model.train()
         stop: int | None = None
@@ -192,7 +192,7 @@ class Trainer(Generic[B]):
         steps_per_s = (self.step - first) / max(self.seconds - before, 1e-9)
         if not advised and self.step - first >= ADVISE_AFTER:
             self._advise(1 / steps_per_s)
-        return Trained(
+        return TrainResult(
             step=self.step,
             finished=self.step == self.config.steps,
             seconds=self.seconds,
@@ -203,11 +203,11 @@ class Trainer(Generic[B]):
 
     def export(self, directory: Path) -> None:
         """Write the weights that are to be used: the averaged ones where there are any."""
-        if self.ranks.leads:
+        if self.distributed.is_main_process:
             with self.exported_weights(), checkpoint.disk_errors(directory):
                 save_model(self.model, directory, self.extra)
                 checkpoint.write_files(directory, self.files)
-        self.ranks.wait()
+        self.distributed.barrier()
 
     def exported_weights(self) -> contextlib.AbstractContextManager[None]:
         """Let the model have the weights that `export` writes inside the block."""
@@ -219,8 +219,8 @@ class Trainer(Generic[B]):
         for group in self.optimizer.param_groups:
             group["lr"] = learning_rate(c, self.step)
         moved = cast(Trainable, self.model).begin_step(self.step, c.steps)
-        if self.ranks.any(bool(moved)):
-            self.ranks.copy_from_leader(self.model)
+        if self.distributed.any(bool(moved)):
+            self.distributed.broadcast_weights(self.model)
         parts = [next(self.loader).to(self.device) for _ in range(c.grad_accumulation_steps)]
         counts = self._counts(parts)
         for part, unvaried in enumerate(parts):
@@ -251,7 +251,7 @@ class Trainer(Generic[B]):
 
     def _counts(self, parts: Sequence[B]) -> dict[str, Tensor] | None:
         """Average over all parts of a step, on all ranks, what their means are over; None where there is one part."""
-        if len(parts) * self.ranks.world_size == 1:
+        if len(parts) * self.distributed.world_size == 1:
             return None
         model = cast(Trainable, self.model)
         found = [model.counts(batch, self._draws(part)) for part, batch in enumerate(parts)]
@@ -259,13 +259,13 @@ class Trainer(Generic[B]):
         if not names:
             return {}
         sums = torch.stack([torch.stack([one[name].double() for one in found]).sum() for name in names])
-        return dict(zip(names, self.ranks.mean(sums) / len(parts), strict=True))
+        return dict(zip(names, self.distributed.all_reduce_mean(sums) / len(parts), strict=True))
 
     def _place(self, part: int) -> tuple[int, int]:
         """Give the first clip of this rank's part in the step's whole batch, and how many it has."""
         of_part = self.config.micro_batch_size
-        mine = of_part // self.ranks.world_size
-        return part * of_part + self.ranks.rank * mine, mine
+        mine = of_part // self.distributed.world_size
+        return part * of_part + self.distributed.rank * mine, mine
 
     def _varied(self, batch: B, part: int) -> B:
         """Crop and colour pictures by their place in the whole batch, whichever part and rank has them."""
@@ -287,23 +287,26 @@ class Trainer(Generic[B]):
 
     def _open_metrics(self) -> Metrics:
         metrics = Metrics(self.out, self.step)
-        if self.watch is not None:
+        if self.callback is not None:
             for line in metrics.earlier():
-                self.watch.see(line["step"], line)  # it was said when it was written
+                self.callback.on_log(line["step"], line)  # it was said when it was written
         return metrics
 
     def _log(self, metrics: Metrics | None, batch: B, steps_per_s: float) -> None:
         """Average what was summed since the last entry, write it, and stop a run that has blown up."""
         names = sorted(self.sums)
-        values = self.ranks.mean(torch.stack([self.sums[name].to(self.device) for name in names])) / self.num_summed
+        values = (
+            self.distributed.all_reduce_mean(torch.stack([self.sums[name].to(self.device) for name in names]))
+            / self.num_summed
+        )
         self.figures = dict(zip(names, values.tolist(), strict=True))
         self.sums, self.num_summed = {}, 0
         self.figures["lr"] = learning_rate(self.config, self.step - 1)
         if metrics is not None:
             notes: Sequence[str] = ()
-            if self.watch is not None:
-                self.figures.update(self.watch.measure(self.step, batch))
-                notes = self.watch.see(self.step, self.figures)
+            if self.callback is not None:
+                self.figures.update(self.callback.extra_metrics(self.step, batch))
+                notes = self.callback.on_log(self.step, self.figures)
             wait_ms = self.loader.seconds.per_batch_ms()["wait"]
             metrics.write(self.step, {**self.figures, "steps_per_s": steps_per_s, "loader_wait_ms": wait_ms}, notes)
             for words in notes:
@@ -333,15 +336,15 @@ class Trainer(Generic[B]):
 
     def _must_stop(self, interrupts: Interrupts, minutes: float) -> int | None:
         """Give the signal to stop for, 0 when time is up, None to go on; the same on every rank."""
-        if self.ranks.any(interrupts.seen is not None):
+        if self.distributed.any(interrupts.seen is not None):
             return interrupts.seen or signal.SIGINT
         limit = self.config.max_minutes
-        return 0 if limit is not None and self.ranks.any(minutes >= limit) else None
+        return 0 if limit is not None and self.distributed.any(minutes >= limit) else None
 
     def _save(self) -> None:
         if self.sums:
             self._check({name: float(self.sums[name]) for name in ("loss", "grad_norm")})
-        if self.ranks.leads:
+        if self.distributed.is_main_process:
             checkpoint.save(
                 self.checkpoints,
                 self.step,
@@ -361,15 +364,15 @@ class Trainer(Generic[B]):
                 files=self.files,
                 keep=self.config.keep,
             )
-        self.ranks.wait()
+        self.distributed.barrier()
 
     def _resume(self) -> None:
         saved = checkpoint.steps(self.checkpoints)
-        found = self.ranks.from_leader(saved[-1] if saved else -1)
+        found = self.distributed.broadcast(saved[-1] if saved else -1)
         if found < 0:
-            self.ranks.copy_from_leader(self.model)
+            self.distributed.broadcast_weights(self.model)
             return
-        if self.ranks.any(found not in saved):
+        if self.distributed.any(found not in saved):
             raise DataEngineError(
                 f"{self.out}: the first rank goes on from step {found}, another finds no such checkpoint; put --out on "
                 f"a disk that all machines share"
@@ -395,7 +398,7 @@ class Trainer(Generic[B]):
             except checkpoint.DamagedCheckpointError as error:
                 damaged = True
                 self._say(f"{error}; going back to the checkpoint before, if there is one")
-            if not self.ranks.any(damaged):
+            if not self.distributed.any(damaged):
                 return state
         raise DataEngineError(
             f"{self.checkpoints}: no checkpoint is whole (steps {', '.join(map(str, saved))}); copy one from "
@@ -403,5 +406,5 @@ class Trainer(Generic[B]):
         )
 
     def _say(self, words: str) -> None:
-        if self.ranks.leads:
+        if self.distributed.is_main_process:
             print(f"{self.title}: {words}", file=sys.stderr, flush=True)  # noqa: T201

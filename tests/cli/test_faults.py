@@ -14,7 +14,7 @@ import pytest
 
 from dataengine.errors import DataEngineError
 from dataengine.store import Corpus, verify
-from pipelines.training.ranks import pick_device
+from pipelines.device import pick_device
 from tests.support.corpora import make_corpus, robot_episode
 from tests.support.lams import make_lam
 from tests.support.npz_source import write_parts

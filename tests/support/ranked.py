@@ -12,9 +12,9 @@ from models.act import Act, ActConfig
 from models.lam import Lam, LamConfig
 from models.world import World, WorldConfig
 from pipelines.training.batches import ActBatches, LamBatches
+from pipelines.training.distributed import Distributed
 from pipelines.training.frames import Buffers, Frames
 from pipelines.training.loading import Loader, num_ahead, num_buffers
-from pipelines.training.ranks import Ranks
 from pipelines.training.settings import LoopConfig
 from pipelines.training.tokenizer import Tokenizer
 from pipelines.training.trainer import Trainer
@@ -33,7 +33,7 @@ def reader() -> MadeReader:
     return MadeReader([*robots, *(make_episode(row, num_steps=7, **human) for row in range(4, 8))])
 
 
-def act_run(out: Path, ranks: Ranks, config: LoopConfig) -> Trainer:
+def act_run(out: Path, distributed: Distributed, config: LoopConfig) -> Trainer:
     made = reader()
     shape = ActConfig.preset(
         "tiny", state_dims=[7] * 3, action_dims=[7] * 3, num_datasets=3, codes_per_latent=K, latent_dim=D, horizon=6
@@ -53,10 +53,10 @@ def act_run(out: Path, ranks: Ranks, config: LoopConfig) -> Trainer:
         padded_actions="skip",
     )
     torch.manual_seed(0)
-    return run_of(out, ranks, config, Act(shape), made, spec, batches)
+    return run_of(out, distributed, config, Act(shape), made, spec, batches)
 
 
-def lam_run(out: Path, ranks: Ranks, config: LoopConfig) -> Trainer:
+def lam_run(out: Path, distributed: Distributed, config: LoopConfig) -> Trainer:
     made = reader()
     small = {"resolution": 32, "encoder_width": 16, "decoder_width": 16, "encoder_depth": 1, "decoder_depth": 1}
     # Normalised over a part, latents would depend on the parts.
@@ -72,10 +72,10 @@ def lam_run(out: Path, ranks: Ranks, config: LoopConfig) -> Trainer:
         action_dim=7,
     )
     torch.manual_seed(0)
-    return run_of(out, ranks, config, Lam(shape), made, spec, batches)
+    return run_of(out, distributed, config, Lam(shape), made, spec, batches)
 
 
-def world_run(out: Path, ranks: Ranks, config: LoopConfig) -> Trainer:
+def world_run(out: Path, distributed: Distributed, config: LoopConfig) -> Trainer:
     made = reader()
     shape = WorldConfig.preset("tiny", resolution=32, width=16, depth=1, num_slots=K, latent_dim=D, rollout_growth=0)
     spec = WindowSpec(num_frames=4, interval_s=0.3, latent="lam", num_latents=3)
@@ -83,17 +83,23 @@ def world_run(out: Path, ranks: Ranks, config: LoopConfig) -> Trainer:
         frames=Frames(made, ("primary",), 32, cache_mb=10), buffers=Buffers(num_buffers(config.grad_accumulation_steps))
     )
     torch.manual_seed(0)
-    return run_of(out, ranks, config, World(shape), made, spec, batches)
+    return run_of(out, distributed, config, World(shape), made, spec, batches)
 
 
-def run_of(out, ranks, config, model, made, spec, batches) -> Trainer:  # type: ignore[no-untyped-def]
+def run_of(out, distributed, config, model, made, spec, batches) -> Trainer:  # type: ignore[no-untyped-def]
     sampler = WindowSampler(made.episodes, spec, batch_size=config.micro_batch_size, seed=0, mixture=HALF_HUMAN)
     loader = Loader(
-        made, spec, sampler, batches, ranks.rank, ranks.world_size, num_ahead(config.grad_accumulation_steps)
+        made,
+        spec,
+        sampler,
+        batches,
+        distributed.rank,
+        distributed.world_size,
+        num_ahead(config.grad_accumulation_steps),
     )
     out.mkdir(parents=True, exist_ok=True)
     trainer = Trainer(
-        model=model, loader=loader, config=config, out=out, ranks=ranks, title="made", identity={}, extra={}
+        model=model, loader=loader, config=config, out=out, distributed=distributed, title="made", identity={}, extra={}
     )
     trainer.resume()
     return trainer
@@ -102,12 +108,12 @@ def run_of(out, ranks, config, model, made, spec, batches) -> Trainer:  # type: 
 RUNS = {"act": act_run, "lam": lam_run, "world": world_run}
 
 
-def gradients(kind: str, out: Path, ranks: Ranks, accumulate: int) -> dict[str, Tensor]:
+def gradients(kind: str, out: Path, distributed: Distributed, accumulate: int) -> dict[str, Tensor]:
     """Take one step; give its gradients, and the figures that it logs by the names of `SAME`."""
     config = LoopConfig(
         steps=1, batch_size=BATCH, grad_accumulation_steps=accumulate, max_grad_norm=1e9, log_every=1, weight_decay=0
     )
-    run = RUNS[kind](out / f"{kind}-{accumulate}-{ranks.rank}-{ranks.world_size}", ranks, config)
+    run = RUNS[kind](out / f"{kind}-{accumulate}-{distributed.rank}-{distributed.world_size}", distributed, config)
     found: dict[str, Tensor] = {}
     step = run.optimizer.step
 

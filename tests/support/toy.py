@@ -15,11 +15,11 @@ from models.batch import LamBatch
 from models.config import Config
 from models.parts import Counts, Random, normal
 from pipelines.training.batches import LamBatches
+from pipelines.training.distributed import Distributed, process_group
 from pipelines.training.frames import Buffers, Frames
 from pipelines.training.loading import Loader, num_ahead, num_buffers
-from pipelines.training.ranks import Ranks, join
 from pipelines.training.settings import LoopConfig
-from pipelines.training.trainer import Trained, Trainer
+from pipelines.training.trainer import Trainer, TrainResult
 from tests.support.readers import MadeReader, make_episode, statistics
 
 SPEC = WindowSpec(num_frames=2, interval_s=0.3)
@@ -58,10 +58,10 @@ class Toy(nn.Module):
         return loss, {"wrong": wrong.mean().detach(), "seen": self.seen.clone()}
 
 
-def make_run(out: Path, model: Toy | None = None, ranks: Ranks | None = None, **changes: object) -> Trainer:
+def make_run(out: Path, model: Toy | None = None, distributed: Distributed | None = None, **changes: object) -> Trainer:
     plain = {"steps": 12, "batch_size": 8, "lr": 1e-2, "log_every": 1, "checkpoint_every": 4, "ema_decay": 0.9}
     config = LoopConfig(**(plain | changes))
-    ranks = ranks or Ranks(0, 1, torch.device("cpu"))
+    distributed = distributed or Distributed(0, 1, torch.device("cpu"))
     if model is None:
         torch.manual_seed(config.seed)
         model = Toy()
@@ -75,7 +75,13 @@ def make_run(out: Path, model: Toy | None = None, ranks: Ranks | None = None, **
     )
     sampler = WindowSampler(reader.episodes, SPEC, batch_size=config.micro_batch_size, seed=0)
     loader = Loader(
-        reader, SPEC, sampler, batches, ranks.rank, ranks.world_size, num_ahead(config.grad_accumulation_steps)
+        reader,
+        SPEC,
+        sampler,
+        batches,
+        distributed.rank,
+        distributed.world_size,
+        num_ahead(config.grad_accumulation_steps),
     )
     out.mkdir(exist_ok=True, parents=True)
     identity = {"lr": config.lr, "data": reader.identity.fingerprint}
@@ -84,7 +90,7 @@ def make_run(out: Path, model: Toy | None = None, ranks: Ranks | None = None, **
         loader=loader,
         config=config,
         out=out,
-        ranks=ranks,
+        distributed=distributed,
         title="toy",
         identity=identity,
         extra={"why": "test"},
@@ -106,10 +112,10 @@ def weights(out: Path) -> dict[str, Tensor]:
     return load_file(out / "model" / "model.safetensors")
 
 
-def main(out: str, die_at: str) -> Trained:
+def main(out: str, die_at: str) -> TrainResult:
     """Train in a process of its own, and let it be killed in the middle of a step."""
-    with join(torch.device("cpu")) as ranks:
-        run = make_run(Path(out), ranks=ranks)
+    with process_group(torch.device("cpu")) as distributed:
+        run = make_run(Path(out), distributed=distributed)
         run.model.at_step = lambda step: os.kill(os.getpid(), signal.SIGKILL) if step == int(die_at) else None
         result = run.train()
         run.export(Path(out) / "model")

@@ -110,7 +110,7 @@ def find(corpus: Corpus, config: LamReportConfig) -> Judged:
     from dataclasses import replace
 
     from models.weights import load_lam
-    from pipelines.training.ranks import pick_device
+    from pipelines.device import pick_device
 
     device = str(pick_device(config.device))
     (judged,) = find_models(corpus, [str(config.lam)], config.slot, device)

@@ -74,7 +74,7 @@ def run(config: ProbeConfig) -> ProbeReport:
 def _run(config: ProbeConfig, corpus: Corpus) -> ProbeReport:
     """Find models and pairs, fit and judge."""
     start = time.monotonic()
-    from pipelines.training.ranks import pick_device
+    from pipelines.device import pick_device
 
     arms, notes = find_arms(corpus, config.lams, config.slot, str(pick_device(config.device)))
     interval_s = arms[0].members[0].model.interval_s

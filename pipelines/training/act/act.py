@@ -19,9 +19,9 @@ from pipelines.training import data, recipes, tokenizer
 from pipelines.training.act.scores import ActScores, judge
 from pipelines.training.batches import ActBatches, PaddedActions
 from pipelines.training.data import NormalizeBy
+from pipelines.training.distributed import Distributed
 from pipelines.training.fit import fit
 from pipelines.training.frames import Buffers, Frames
-from pipelines.training.ranks import Ranks
 from pipelines.training.task import TrainConfig, TrainingData, TrainReport, TrainTask
 from pipelines.training.tokenizer import Tokenizer
 
@@ -102,8 +102,8 @@ class ActTask(TrainTask[TrainActConfig, Act, ActBatches, TrainActReport]):
     name = "act"
     products = (tokenizer.FILE_NAME,)
 
-    def __init__(self, config: TrainActConfig, found: TrainingData, ranks: Ranks) -> None:
-        super().__init__(config, found, ranks)
+    def __init__(self, config: TrainActConfig, found: TrainingData, distributed: Distributed) -> None:
+        super().__init__(config, found, distributed)
         reader = found.reader
         self.normalizer = data.normalizer(reader, config.normalize_by)
         self.use_latent = bool(config.model.get("use_latent", config.use_latent))

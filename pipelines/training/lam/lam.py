@@ -17,11 +17,11 @@ from pipelines.training import data, recipes
 from pipelines.training.batches import LamBatches
 from pipelines.training.codebook_health import CodebookHealth, Condition
 from pipelines.training.data import NormalizeBy
+from pipelines.training.distributed import Distributed
 from pipelines.training.fit import fit
 from pipelines.training.frames import Buffers, Frames
+from pipelines.training.lam.callback import CodebookCallback
 from pipelines.training.lam.scores import LamScores, judge, save_pictures
-from pipelines.training.lam.watch import LamWatch
-from pipelines.training.ranks import Ranks
 from pipelines.training.task import TrainConfig, TrainingData, TrainReport, TrainTask
 
 PICTURES = "reconstructions.png"
@@ -93,13 +93,13 @@ class LamTask(TrainTask[TrainLamConfig, Lam, LamBatches, TrainLamReport]):
     name = "lam"
     products = (PICTURES,)
 
-    def __init__(self, config: TrainLamConfig, found: TrainingData, ranks: Ranks) -> None:
-        super().__init__(config, found, ranks)
+    def __init__(self, config: TrainLamConfig, found: TrainingData, distributed: Distributed) -> None:
+        super().__init__(config, found, distributed)
         self.normalizer = data.normalizer(found.reader, config.normalize_by)
         self.begun = load_lam(config.init) if config.init else None
         self.shape = model_config(config, found.reader, self.normalizer, self.begun.config if self.begun else None)
         self.spec = WindowSpec(num_frames=self.shape.num_frames, interval_s=self.shape.interval_s)
-        num_pairs = config.micro_batch_size // ranks.world_size * (self.shape.num_frames - 1)
+        num_pairs = config.micro_batch_size // distributed.world_size * (self.shape.num_frames - 1)
         self.health = CodebookHealth(self.shape, config.steps, num_pairs, config.warmup_steps)
 
     def batches(self, buffers: Buffers) -> LamBatches:
@@ -128,16 +128,16 @@ class LamTask(TrainTask[TrainLamConfig, Lam, LamBatches, TrainLamReport]):
         lam = self.make()
         if self.begun is not None:
             afresh = ", ".join(adopt(lam, self.begun)) or "nothing"
-            self.ranks.tell(f"begun from {self.config.init}; afresh: {afresh}")
+            self.distributed.print0(f"begun from {self.config.init}; afresh: {afresh}")
         return lam
 
     def extra(self) -> dict[str, Any]:
         """Add the statistics that normalised."""
         return {**data.origin(self.data.reader, self.normalizer.stats), "training": self.config.lasting()}
 
-    def watch(self, model: Lam) -> LamWatch | None:
+    def callback(self, model: Lam) -> CodebookCallback | None:
         """Look after the codebook, where it is trained."""
-        return None if self.config.freeze else LamWatch(model, self.health, self.config.log_every)
+        return None if self.config.freeze else CodebookCallback(model, self.health, self.config.log_every)
 
     def report(self, facts: Mapping[str, Any]) -> TrainLamReport:
         """Add what grounded the latents, and how the codebook fared."""

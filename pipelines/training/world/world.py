@@ -12,12 +12,13 @@ from dataengine.windows.window import EpisodeInfo, EpisodeReader, LatentInfo, Wi
 from models.config import ChangesTo
 from models.fingerprint import fingerprint
 from models.world import World, WorldConfig
+from pipelines.device import pick_device
 from pipelines.text_table import text_table
 from pipelines.training import data, recipes
+from pipelines.training.distributed import Distributed, process_group
 from pipelines.training.fit import fit, open_data, write_report
 from pipelines.training.frames import Buffers, Frames
 from pipelines.training.loading import num_buffers
-from pipelines.training.ranks import Ranks, join, pick_device
 from pipelines.training.run_folder import run_folder
 from pipelines.training.task import TrainConfig, TrainingData, TrainReport, TrainTask, episode_counts
 from pipelines.training.world import scores as world_scores
@@ -97,8 +98,8 @@ def run(config: TrainWorldConfig) -> TrainWorldReport:
         return fit(WorldTask, config)
     with run_folder(config.out, WorldTask.name, config.data, SHEET):
         config, found = open_data(config)
-        with join(pick_device(config.device)) as ranks:
-            return _judge_level_0(config, found, ranks)
+        with process_group(pick_device(config.device)) as distributed:
+            return _judge_level_0(config, found, distributed)
 
 
 class WorldTask(TrainTask[TrainWorldConfig, World, WorldBatches, TrainWorldReport]):
@@ -107,10 +108,10 @@ class WorldTask(TrainTask[TrainWorldConfig, World, WorldBatches, TrainWorldRepor
     name = "world"
     products = (SHEET,)
 
-    def __init__(self, config: TrainWorldConfig, found: TrainingData, ranks: Ranks) -> None:
-        super().__init__(config, found, ranks)
+    def __init__(self, config: TrainWorldConfig, found: TrainingData, distributed: Distributed) -> None:
+        super().__init__(config, found, distributed)
         self.latent = data.pick_latent(found.reader, config.latent)
-        self.lam = _load_lam(config, self.latent, ranks)
+        self.lam = _load_lam(config, self.latent, distributed)
         self.shape = model_config(config, found.reader, self.latent, found.train)
         self.spec = window_spec(self.latent, self.shape.context + self.shape.rollout)
 
@@ -134,23 +135,23 @@ class WorldTask(TrainTask[TrainWorldConfig, World, WorldBatches, TrainWorldRepor
 
     def judge(self, model: World, batches: WorldBatches, shares: Mapping[str, float]) -> dict[str, Any]:
         """Roll out on held-out episodes, beside the latent action model's own decoder."""
-        return _judge(self.config, model, self.lam, self.data, self.latent, self.shape.resolution, self.ranks)
+        return _judge(self.config, model, self.lam, self.data, self.latent, self.shape.resolution, self.distributed)
 
     def report(self, facts: Mapping[str, Any]) -> TrainWorldReport:
         """Add which latent actions the frames follow."""
         return TrainWorldReport(**_about(self.config, self.latent, self.shape.resolution), **facts)
 
 
-def _judge_level_0(config: TrainWorldConfig, found: TrainingData, ranks: Ranks) -> TrainWorldReport:
+def _judge_level_0(config: TrainWorldConfig, found: TrainingData, distributed: Distributed) -> TrainWorldReport:
     """Judge the decoder of `lam`, fed its own frames; nothing is trained."""
     latent = data.pick_latent(found.reader, config.latent)
-    lam = _load_lam(config, latent, ranks)
+    lam = _load_lam(config, latent, distributed)
     assert lam is not None
     side = int(config.model.get("resolution", lam.config.resolution))
     judged: dict[str, Any] = {}
-    if ranks.leads:
+    if distributed.is_main_process:
         config.out.mkdir(parents=True, exist_ok=True)
-        judged = _judge(config, None, lam, found, latent, side, ranks)
+        judged = _judge(config, None, lam, found, latent, side, distributed)
     report = TrainWorldReport(
         out=str(config.out),
         preset=config.preset,
@@ -162,7 +163,7 @@ def _judge_level_0(config: TrainWorldConfig, found: TrainingData, ranks: Ranks) 
         **episode_counts(found),
         **judged,
     )
-    if ranks.leads:
+    if distributed.is_main_process:
         write_report(report, config.out)
     return report
 
@@ -215,7 +216,7 @@ def _judge(
     found: TrainingData,
     latent: LatentInfo,
     side: int,
-    ranks: Ranks,
+    distributed: Distributed,
 ) -> dict[str, Any]:
     """Score all that can predict frames, save the pictures, return the fields of the report."""
     # The preset's, whatever the model reads: all levels and shapes are judged on the same rollouts.
@@ -240,7 +241,7 @@ def _judge(
             found.judged,
             context=context,
             most=config.val_windows,
-            device=ranks.device,
+            device=distributed.device,
         )
     finally:
         batches.frames.close()
@@ -259,7 +260,7 @@ def _missing(scores: Sequence[BodyScore], episodes: Sequence[EpisodeInfo], num_s
     return notes
 
 
-def _load_lam(config: TrainWorldConfig, latent: LatentInfo, ranks: Ranks) -> "Lam | None":
+def _load_lam(config: TrainWorldConfig, latent: LatentInfo, distributed: Distributed) -> "Lam | None":
     """Read the model that wrote the latent actions, and refuse any other."""
     if config.lam is None:
         if config.level == 0:
@@ -267,7 +268,7 @@ def _load_lam(config: TrainWorldConfig, latent: LatentInfo, ranks: Ranks) -> "La
         return None
     from models.weights import load_lam
 
-    lam = load_lam(config.lam, ranks.device)
+    lam = load_lam(config.lam, distributed.device)
     found = fingerprint(config.lam)
     if found != latent.fingerprint:
         raise DataEngineError(

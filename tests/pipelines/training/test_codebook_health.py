@@ -12,9 +12,9 @@ from models.batch import LamBatch
 from models.lam import Lam, LamConfig
 from pipelines import stats
 from pipelines.training.codebook_health import SETTLE_STEPS, SWAP_COST, CodebookHealth
+from pipelines.training.distributed import Distributed
 from pipelines.training.lam import lam as train_lam
 from pipelines.training.lam.scores import half_turn, swap_cost
-from pipelines.training.ranks import Ranks
 from tests.support.corpora import make_corpus, robot_episode
 from tests.support.toy import losses, make_run
 
@@ -46,7 +46,7 @@ def make_health(steps: int = 1000, num_pairs: int = 64, **model: object) -> Code
 
 def said(health: CodebookHealth, entries: list[dict[str, float]], first: int = 500) -> list[tuple[int, str]]:
     steps = range(first, first + 10 * len(entries), 10)
-    return [(step, words) for step, entry in zip(steps, entries, strict=True) for words in health.see(step, entry)]
+    return [(step, words) for step, entry in zip(steps, entries, strict=True) for words in health.update(step, entry)]
 
 
 def test_a_slot_that_collapses_is_named_once_with_the_settings_that_help() -> None:
@@ -138,26 +138,26 @@ def test_looking_moves_nothing_and_finds_a_painter_who_ignores_latents() -> None
 
 
 class Listener:
-    """A watch that remembers what it was shown."""
+    """A callback that remembers what it was shown."""
 
     def __init__(self) -> None:
         self.seen: list[int] = []
 
-    def measure(self, step: int, batch: object) -> dict[str, float]:
+    def extra_metrics(self, step: int, batch: object) -> dict[str, float]:
         return {"looks": 1.0}
 
-    def see(self, step: int, figures: dict[str, float]) -> list[str]:
+    def on_log(self, step: int, metrics: dict[str, float]) -> list[str]:
         self.seen.append(step)
         return [f"seen at {step}"] if step in (3, 9) else []
 
 
-def test_a_watch_speaks_once_through_an_interruption_and_changes_no_loss(
+def test_a_callback_speaks_once_through_an_interruption_and_changes_no_loss(
     tmp_path: Path, capsys: pytest.CaptureFixture
 ) -> None:
     make_run(tmp_path / "plain").train()
     for minutes in (*[1e-9] * 5, None):  # five calls of one step, and one for the rest
         run = make_run(tmp_path / "watched", max_minutes=minutes)
-        run.watch = listener = Listener()
+        run.callback = listener = Listener()
         run.train()
     assert listener.seen == list(range(1, 13))
     told = [line for line in capsys.readouterr().err.splitlines() if "seen at" in line]
@@ -168,17 +168,17 @@ def test_a_watch_speaks_once_through_an_interruption_and_changes_no_loss(
     assert all(line["looks"] == 1.0 for line in lines)
 
 
-class Follower(Ranks):
-    """Sees all of the batch, as one process does, and does not lead."""
+class Follower(Distributed):
+    """Sees all of the batch, as one process does, and is not the main one."""
 
     @property
-    def leads(self) -> bool:
+    def is_main_process(self) -> bool:
         return False
 
 
-def test_only_the_leader_looks(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
-    run = make_run(tmp_path, ranks=Follower(0, 1, torch.device("cpu")))
-    run.watch = listener = Listener()
+def test_only_the_main_process_looks(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+    run = make_run(tmp_path, distributed=Follower(0, 1, torch.device("cpu")))
+    run.callback = listener = Listener()
     run.train()
     assert listener.seen == []
     assert "seen at" not in capsys.readouterr().err

@@ -15,7 +15,7 @@ from safetensors import SafetensorError
 from dataengine.errors import DataEngineError, OtherSettingsError
 from dataengine.formats.tfrecord import records
 from pipelines.training import checkpoint
-from pipelines.training.ranks import Ranks
+from pipelines.training.distributed import Distributed
 from pipelines.training.settings import FORMER_NAMES, LoopConfig, learning_rate
 from pipelines.training.trainer import Trainer
 from tests.support.toy import Toy, losses, make_run, weights
@@ -241,29 +241,29 @@ def test_a_run_of_an_older_trainer_is_not_mixed_with_this_one(tmp_path: Path) ->
 
 
 @dataclass(frozen=True)
-class Beside(Ranks):
-    """One of two ranks, told of the other."""
+class Beside(Distributed):
+    """One of two distributed, told of the other."""
 
     leader: int = -1
 
     def any(self, flag: bool) -> bool:
         return flag
 
-    def from_leader(self, number: int) -> int:
+    def broadcast(self, number: int) -> int:
         return self.leader
 
-    def copy_from_leader(self, model: torch.nn.Module) -> None:
+    def broadcast_weights(self, model: torch.nn.Module) -> None:
         pass
 
 
 def test_machines_agree_on_the_checkpoint_that_they_go_on_from(tmp_path: Path) -> None:
     make_run(tmp_path / "shared").train()
     cpu = torch.device("cpu")
-    assert make_run(tmp_path / "shared", ranks=Beside(1, 1, cpu, leader=8)).step == 8
+    assert make_run(tmp_path / "shared", distributed=Beside(1, 1, cpu, leader=8)).step == 8
     # A machine of its own disk, where the leader found one; and the other way about.
     with pytest.raises(DataEngineError, match=r"goes on from step 8, another finds no such checkpoint; put --out on"):
-        make_run(tmp_path / "alone", ranks=Beside(1, 1, cpu, leader=8))
-    assert make_run(tmp_path / "shared", ranks=Beside(1, 1, cpu, leader=-1)).step == 0
+        make_run(tmp_path / "alone", distributed=Beside(1, 1, cpu, leader=8))
+    assert make_run(tmp_path / "shared", distributed=Beside(1, 1, cpu, leader=-1)).step == 0
 
 
 def test_a_run_that_blows_up_says_so_and_keeps_its_last_good_checkpoint(tmp_path: Path) -> None:

@@ -10,11 +10,11 @@ from dataengine import machine
 from dataengine.errors import DataEngineError
 from models.lam import Lam, LamConfig
 from pipelines.training import memory
-from pipelines.training.ranks import Ranks
+from pipelines.training.distributed import Distributed
 from pipelines.training.settings import LoopConfig
 from tests.support.toy import Toy, make_run
 
-CPU = Ranks(0, 1, torch.device("cpu"))
+CPU = Distributed(0, 1, torch.device("cpu"))
 CONFIG = LoopConfig(batch_size=512, ema_decay=0.9)
 
 
@@ -38,10 +38,12 @@ def test_what_is_counted_before_is_what_a_run_holds(tmp_path: Path) -> None:
     assert need.moments == num_bytes(s[name] for s in states for name in ("exp_avg", "exp_avg_sq"))
 
 
-def require(monkeypatch: pytest.MonkeyPatch, free: float, config: LoopConfig = CONFIG, ranks: Ranks = CPU) -> str:
+def require(
+    monkeypatch: pytest.MonkeyPatch, free: float, config: LoopConfig = CONFIG, distributed: Distributed = CPU
+) -> str:
     monkeypatch.setattr(memory, "free_bytes", lambda: int(free))
     try:
-        memory.require(lambda: Lam(LamConfig.preset("paper")), config, ranks, 8 * 3 * 224**2)
+        memory.require(lambda: Lam(LamConfig.preset("paper")), config, distributed, 8 * 3 * 224**2)
     except DataEngineError as error:
         return str(error)
     return ""

@@ -10,15 +10,15 @@ import pytest
 import torch
 from torch import Tensor
 
-from pipelines.training.ranks import Ranks
+from pipelines.training.distributed import Distributed
 from pipelines.training.settings import LoopConfig
 from tests.support.ranked import BATCH, RUNS, act_run, gradients
 
 ROOT = Path(__file__).parents[3]
 
 
-def alone() -> Ranks:
-    return Ranks(0, 1, torch.device("cpu"))
+def alone() -> Distributed:
+    return Distributed(0, 1, torch.device("cpu"))
 
 
 def compare(one: dict[str, Tensor], other: dict[str, Tensor]) -> None:
@@ -52,11 +52,11 @@ def test_a_batch_of_human_clips_alone_has_no_robot_term(tmp_path: Path) -> None:
 def test_two_ranks_have_the_gradients_of_one(tmp_path: Path) -> None:
     script = (
         "import sys, torch; from pathlib import Path; from tests.pipelines.training import test_parts as t\n"
-        "from pipelines.training.ranks import join\n"
-        "with join(torch.device('cpu')) as ranks:\n"
+        "from pipelines.training.distributed import process_group\n"
+        "with process_group(torch.device('cpu')) as distributed:\n"
         "    for kind in t.RUNS:\n"
-        "        found = t.gradients(kind, Path(sys.argv[1]), ranks, 2)\n"
-        "        if ranks.leads: torch.save(found, Path(sys.argv[1]) / f'{kind}.pt')\n"
+        "        found = t.gradients(kind, Path(sys.argv[1]), distributed, 2)\n"
+        "        if distributed.is_main_process: torch.save(found, Path(sys.argv[1]) / f'{kind}.pt')\n"
     )
     (tmp_path / "two.py").write_text(script)
     torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2"]

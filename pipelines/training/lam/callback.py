@@ -13,18 +13,18 @@ MEASURE_EVERY = 50
 
 
 @dataclass(frozen=True)
-class LamWatch:
+class CodebookCallback:
     """Measures what swapped latents cost, and passes on what the figures say."""
 
     lam: Lam
     health: CodebookHealth
     log_every: int
 
-    def measure(self, step: int, batch: LamBatch) -> Mapping[str, float]:
+    def extra_metrics(self, step: int, batch: LamBatch) -> Mapping[str, float]:
         """Add to the figures of an entry, at a step that depends on nothing but the settings."""
         due = step // MEASURE_EVERY > (step - self.log_every) // MEASURE_EVERY
         return {SWAP_COST: swap_cost(self.lam, batch)} if due and step >= self.health.judged_from else {}
 
-    def see(self, step: int, figures: Mapping[str, float]) -> list[str]:
+    def on_log(self, step: int, metrics: Mapping[str, float]) -> list[str]:
         """Say what there is to say."""
-        return self.health.see(step, figures)
+        return self.health.update(step, metrics)

@@ -1,0 +1,80 @@
+"""One process or many: the process group of torchrun, and the few collective calls that training makes."""
+
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import torch
+import torch.distributed as dist
+from torch import Tensor, nn
+
+
+@dataclass(frozen=True)
+class Distributed:
+    """One process among its peers; alone it is rank 0 of 1 and nothing is ever sent."""
+
+    rank: int
+    world_size: int
+    device: torch.device
+
+    @property
+    def is_main_process(self) -> bool:
+        """True for rank 0, which writes files and prints."""
+        return self.rank == 0
+
+    def print0(self, message: str) -> None:
+        """Print a line on stderr, from rank 0 alone."""
+        if self.is_main_process:
+            print(message, file=sys.stderr, flush=True)  # noqa: T201
+
+    def any(self, flag: bool) -> bool:
+        """Tell whether any rank says so; all ranks get the same answer."""
+        if self.world_size == 1:
+            return flag
+        value = torch.tensor([int(flag)], device=self.device)
+        dist.all_reduce(value, dist.ReduceOp.MAX)
+        return bool(value.item())
+
+    def broadcast(self, number: int) -> int:
+        """Give every rank the number of rank 0."""
+        if self.world_size == 1:
+            return number
+        value = torch.tensor([number], device=self.device)
+        dist.broadcast(value, src=0)
+        return int(value.item())
+
+    def all_reduce_mean(self, values: Tensor) -> Tensor:
+        """Average a tensor over all ranks."""
+        if self.world_size > 1:
+            dist.all_reduce(values, dist.ReduceOp.SUM)
+            values = values / self.world_size
+        return values
+
+    def broadcast_weights(self, model: nn.Module) -> None:
+        """Give every rank the parameters and buffers of rank 0."""
+        if self.world_size > 1:
+            for tensor in model.state_dict().values():
+                dist.broadcast(tensor, src=0)
+
+    def barrier(self) -> None:
+        """Wait for all ranks."""
+        if self.world_size > 1:
+            dist.barrier()
+
+
+@contextmanager
+def process_group(device: torch.device) -> Iterator[Distributed]:
+    """Meet the other processes that torchrun started, for as long as the block runs."""
+    world_size = int(os.environ.get("WORLD_SIZE", "1"))
+    if world_size == 1:
+        yield Distributed(0, 1, device)
+        return
+    if device.type == "cuda":
+        torch.cuda.set_device(device)
+    dist.init_process_group("nccl" if device.type == "cuda" else "gloo")
+    try:
+        yield Distributed(dist.get_rank(), dist.get_world_size(), device)
+    finally:
+        dist.destroy_process_group()
