@@ -1,12 +1,12 @@
 """Where settings come from: defaults, then `--config`, then the command's own options, then `--set`."""
 
-import difflib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar, get_args
 
 from dataengine.errors import DataEngineError
+from dataengine.naming import did_you_mean
 
 if TYPE_CHECKING:
     from pydantic import BaseModel, ValidationError
@@ -129,11 +129,7 @@ def class_of(error: "ValidationError") -> type["BaseModel"]:
 
 def nearest(key: str, known: Sequence[str]) -> str:
     """Suggest the nearest of the known keys; a nested one is also found by its last word."""
-    by_last = {name.rpartition(".")[2]: name for name in reversed(known)}
-    close = difflib.get_close_matches(key, known, n=1) or [
-        by_last[word] for word in difflib.get_close_matches(key.rpartition(".")[2], by_last, n=1)
-    ]
-    return f"did you mean '{close[0]}'?" if close else f"known: {', '.join(k for k in known if '.' not in k)}"
+    return did_you_mean(key, known, f"known: {', '.join(k for k in known if '.' not in k)}")
 
 
 def keys(config: type["BaseModel"]) -> Iterator[str]:

@@ -3,7 +3,6 @@
 keep_failures: Annotated[bool, "Keep attempts that the publisher marks as failed."] = False
 """
 
-import difflib
 from collections.abc import Mapping
 from dataclasses import MISSING, dataclass, fields, is_dataclass
 from typing import Any, get_args, get_type_hints
@@ -11,6 +10,7 @@ from typing import Any, get_args, get_type_hints
 from pydantic import TypeAdapter, ValidationError
 
 from dataengine.errors import DataEngineError
+from dataengine.naming import did_you_mean
 
 COMMON = ("root", "frame_size", "frame_hz")
 """What every source takes; `villa ingest` has options of its own for them."""
@@ -28,8 +28,18 @@ class Option:
     @property
     def usage(self) -> str:
         """How it is written on the command line."""
-        word = self.name.replace("_", "-")
-        return f"--{word}" if self.kind is bool and self.default is False else f"--{word} {_kind_name(self.kind)}"
+        is_switch = self.kind is bool and self.default is False
+        return self.flag if is_switch else f"{self.flag} {_kind_name(self.kind)}"
+
+    @property
+    def flag(self) -> str:
+        """Its name on the command line."""
+        return flag_of(self.name)
+
+
+def flag_of(name: str) -> str:
+    """Spell a name as the command line does."""
+    return f"--{name.replace('_', '-')}"
 
 
 def options_of(source: type) -> list[Option]:
@@ -54,10 +64,10 @@ def checked(source: type, values: Mapping[str, Any]) -> dict[str, Any]:
     typed = {}
     for key, value in values.items():
         if key not in known:
-            close = difflib.get_close_matches(key, known, n=1)
-            names = ", ".join(option.usage for option in known.values())
-            hint = f"did you mean '{known[close[0]].usage}'?" if close else f"it takes {names or 'none'}"
-            raise DataEngineError(f"{name} has no option '--{key.replace('_', '-')}'; {hint}")
+            usages = ", ".join(option.usage for option in known.values())
+            flag = flag_of(key)
+            hint = did_you_mean(flag, [option.flag for option in known.values()], f"it takes {usages or 'none'}")
+            raise DataEngineError(f"{name} has no option '{flag}'; {hint}")
         try:
             typed[key] = TypeAdapter(known[key].kind).validate_python(value)
         except ValidationError as error:

@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 
 from dataengine.errors import RecordError, SourceError
 from dataengine.formats import example, features, files, json_file, remote, tfrecord
+from dataengine.naming import did_you_mean
 from dataengine.reading import one_line, reading
 
 INFO = "dataset_info.json"
@@ -74,7 +75,7 @@ def shards(directory: str | Path, split: str | None = None) -> list[Shard]:
             found.append(Shard(remote.join(place, file), name, num_records, *facts))
     splits = sorted({shard.split for shard in found})
     if split is not None and split not in splits:
-        raise SourceError(f"{place}: no split '{split}'; it has {', '.join(splits) or 'none'}")
+        raise SourceError(f"{place}: no split '{split}'; {did_you_mean(split, splits)}")
     return [shard for shard in found if split in (None, shard.split)]
 
 

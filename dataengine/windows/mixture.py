@@ -4,7 +4,6 @@ Nothing is remembered between batches. A run that stops goes on from its step al
 the same windows at the same positions.
 """
 
-import difflib
 import hashlib
 from collections import Counter, defaultdict
 from collections.abc import Container, Mapping, Sequence
@@ -17,6 +16,7 @@ from pydantic import Field
 
 from dataengine.config import Config
 from dataengine.errors import DataEngineError
+from dataengine.naming import did_you_mean
 from dataengine.windows.window import EpisodeInfo, WindowSpec
 
 _ROUNDS = 6
@@ -95,8 +95,7 @@ class Mixture(Config):
         """Refuse a name that is not there, unless it is optional."""
         for name in (*self.missing(num_frames), *(name for name in self.fractions if name not in num_frames)):
             if self.optional != "all" and name not in self.optional:
-                close = difflib.get_close_matches(name, num_frames, n=1)
-                hint = f"did you mean '{close[0]}'?" if close else f"the data has {', '.join(sorted(num_frames))}"
+                hint = did_you_mean(name, num_frames, f"the data has {', '.join(sorted(num_frames))}")
                 raise DataEngineError(
                     f"mixture names dataset '{name}', which offers nothing to train on; {hint} "
                     "A dataset that may be missing is listed in mixture.optional"

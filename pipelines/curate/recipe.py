@@ -1,12 +1,12 @@
 """Curation recipes: a YAML file of stage names, each with its thresholds."""
 
 import dataclasses
-import difflib
 from typing import Any
 
 from dataengine import catalog
 from dataengine.curation.stage import MeasuresNumbers, MeasuresPictures, Rejects, Stage, Surveys, Trims
 from dataengine.errors import DataEngineError
+from dataengine.naming import did_you_mean
 from pipelines.recipes import recipes
 
 LARGEST = 1e12
@@ -29,9 +29,7 @@ def _stage(recipe: str, name: str, thresholds: Any) -> Stage:
         )
     for key, value in thresholds.items():
         if key not in known:
-            close = difflib.get_close_matches(str(key), known, n=1)
-            hint = f"did you mean '{close[0]}'?" if close else f"known: {', '.join(known)}"
-            raise DataEngineError(f"recipe {recipe}: {name} has no threshold '{key}'; {hint}")
+            raise DataEngineError(f"recipe {recipe}: {name} has no threshold '{key}'; {did_you_mean(str(key), known)}")
         if isinstance(value, bool) or not isinstance(value, int | float) or not abs(value) <= LARGEST:
             raise DataEngineError(f"recipe {recipe}: {name}.{key} is {value!r:.80}, expected a number")
     made = kind(**thresholds)

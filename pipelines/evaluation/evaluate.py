@@ -20,6 +20,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from dataengine import progress, texts
 from dataengine.config import MOST, MOST_WORKERS, Config
 from dataengine.errors import DataEngineError
+from dataengine.naming import did_you_mean
 from dataengine.report import Report
 from dataengine.schema import TRIMS
 from dataengine.whole_file import write_whole
@@ -229,7 +230,7 @@ def _unit(config: EvalConfig, simulator: type[Simulator], task: str) -> _Unit:
     """Check one task and collect what its result depends on."""
     for name in (task, *config.told.values()):
         if name not in simulator.tasks:
-            raise DataEngineError(f"{config.simulator} has no task '{name}'; it has {', '.join(simulator.tasks)}")
+            raise DataEngineError(f"{config.simulator} has no task '{name}'; {did_you_mean(name, simulator.tasks)}")
     if config.policy == "replay" and not config.demonstrations:
         raise DataEngineError("replay needs demonstrations: name a corpus that holds some")
     if config.policy not in BASELINES and not Path(config.policy).is_dir():

@@ -14,6 +14,7 @@ from dataengine.export.lerobot import lerobot
 from dataengine.export.lerobot.plan import COLUMNS, DatasetPlan, plan
 from dataengine.export.lerobot.unit import ASIDE
 from dataengine.formats.lerobot.lerobot import EXPORT
+from dataengine.naming import did_you_mean
 from dataengine.progress import task
 from dataengine.report import Report
 from dataengine.schema import TRIMS
@@ -156,7 +157,8 @@ def _rows(corpus: Corpus, config: ExportConfig) -> Iterator[dict[str, Any]]:
         known = corpus.datasets()
         unknown = [name for name in config.datasets if name not in known]
         if unknown:
-            raise DataEngineError(f"{corpus.uri}: no dataset '{unknown[0]}'; there are {', '.join(sorted(known))}")
+            hint = did_you_mean(unknown[0], sorted(known))
+            raise DataEngineError(f"{corpus.uri}: no dataset '{unknown[0]}'; {hint}")
         quoted = ", ".join("'" + name.replace("'", "''") + "'" for name in config.datasets)
         filters.append(f"dataset IN ({quoted})")
     if config.kept_only and "keep" in corpus.schema.names:

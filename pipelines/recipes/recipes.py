@@ -1,6 +1,5 @@
 """Recipes of every kind: a YAML file that ships with the tool, found by its name, or one of the user's own."""
 
-import difflib
 from importlib import resources
 from pathlib import Path
 from typing import Any, Literal
@@ -9,6 +8,7 @@ import yaml
 
 from dataengine.errors import DataEngineError
 from dataengine.formats import yaml_file
+from dataengine.naming import did_you_mean
 
 Kind = Literal["curate", "ingest", "mixture"]
 
@@ -30,8 +30,7 @@ def load(kind: Kind, name: str) -> dict[str, Any]:
         elif name.endswith((".yaml", ".yml")):
             found = yaml_file.read(Path(name))
         else:
-            close = difflib.get_close_matches(name, names(kind), n=1)
-            hint = f"did you mean '{close[0]}'?" if close else f"known: {', '.join(names(kind))}, or a .yaml file"
+            hint = did_you_mean(name, names(kind), f"known: {', '.join(names(kind))}, or a .yaml file")
             raise DataEngineError(f"no {title} '{name}'; {hint}")
     except OSError as error:
         raise DataEngineError(f"{title} {name}: {error.strerror}; expected a YAML file") from error

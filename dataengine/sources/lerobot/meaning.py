@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from dataengine.episode import CAMERA_SLOTS, Encoding
 from dataengine.errors import SourceError
 from dataengine.formats.lerobot.lerobot import Feature
+from dataengine.naming import did_you_mean
 from dataengine.raw import Raw, untouched
 from dataengine.sources.lerobot import columns as lerobot_columns
 from dataengine.vector_layout import UNKNOWN
@@ -238,7 +239,7 @@ def _slice(features: Mapping[str, Feature], term: str, place: str) -> Slice:
     match = TERM.match(term)
     numeric = [key for key, feature in features.items() if feature.is_numeric]
     if match is None or match[1] not in numeric:
-        raise SourceError(f"{place}: no column of numbers '{term.strip()}'; there are {', '.join(numeric)}")
+        raise SourceError(f"{place}: no column of numbers '{term.strip()}'; {did_you_mean(term.strip(), numeric)}")
     feature = features[match[1]]
     first, stop = int(match[2] or 0), int(match[3] or feature.width)
     if not first < stop <= feature.width:
@@ -252,7 +253,7 @@ def _pairs(wanted: str, there: list[str], place: str) -> Iterable[tuple[str, str
         if not equals or slot not in CAMERA_SLOTS:
             raise SourceError(f"{place}: found camera '{pair}', expected SLOT=KEY with {', '.join(CAMERA_SLOTS)}")
         if key not in there:
-            raise SourceError(f"{place}: no camera '{key}'; there are {', '.join(there) or 'none'}")
+            raise SourceError(f"{place}: no camera '{key}'; {did_you_mean(key, there)}")
         yield slot, key
 
 

@@ -4,7 +4,6 @@ Keys are written as below `steps` (`observation/state`); texts and the success f
 (`episode_metadata/success`). Numbers are scaled, then converted, then put side by side.
 """
 
-import difflib
 import re
 from collections.abc import Callable, Iterator
 from itertools import permutations
@@ -22,6 +21,7 @@ from dataengine.config import MOST_HZ, Config
 from dataengine.episode import Encoding
 from dataengine.errors import SourceError
 from dataengine.formats import features, remote, yaml_file
+from dataengine.naming import did_you_mean
 
 FILL_IN = "FILL_IN"
 """What a proposal leaves to the user."""
@@ -101,7 +101,7 @@ class Columns(Config):
     @classmethod
     def _known(cls, value: str) -> str:
         if value not in CONVERSIONS:
-            raise ValueError(f"no such conversion; {_near(value, CONVERSIONS)}")
+            raise ValueError(f"no such conversion; {did_you_mean(value, sorted(CONVERSIONS))}")
         return value
 
     def picked(self, width: int) -> list[int]:
@@ -251,7 +251,7 @@ def _feature(
         for full, (leaf, levels) in known.items()
         if leaf.kind == kind and len(levels) == full.startswith("steps/") and (beside or full.startswith("steps/"))
     }
-    raise SourceError(f"{place}: features.json has no {kind} '{key}'; {_near(key, names)}")
+    raise SourceError(f"{place}: features.json has no {kind} '{key}'; {did_you_mean(key, sorted(names))}")
 
 
 def _width(leaf: features.Leaf, key: str, place: str) -> int:
@@ -259,16 +259,6 @@ def _width(leaf: features.Leaf, key: str, place: str) -> int:
     if None in leaf.shape:
         raise SourceError(f"{place}: '{key}' has shape {leaf.shape}, expected a fixed one")
     return prod(size or 0 for size in leaf.shape)
-
-
-def _near(word: str, known: Any) -> str:
-    """Suggest the nearest of the known words; a key is also found by its last name."""
-    names = sorted(known)
-    by_last = {name.rpartition("/")[2]: name for name in names}
-    close = difflib.get_close_matches(word, names, n=1) or [
-        by_last[last] for last in difflib.get_close_matches(word.rpartition("/")[2], by_last, n=1)
-    ]
-    return f"did you mean '{close[0]}'?" if close else f"known: {', '.join(names) or 'none'}"
 
 
 def _values(node: Any, where: str = "") -> Iterator[tuple[str, Any]]:
@@ -291,7 +281,7 @@ def _first(error: ValidationError) -> str:
     where = "".join(f"[{word}]" if word.isdigit() else f".{word}" for word in words).lstrip(".")
     if first["type"] == "extra_forbidden":
         known = (*Mapping.model_fields, *Columns.model_fields, *Camera.model_fields, *Success.model_fields)
-        return f"no setting '{where}'; {_near(words[-1], set(known))}"
+        return f"no setting '{where}'; {did_you_mean(words[-1], sorted(known))}"
     if first["type"] == "missing":
         return f"'{where}' is missing"
     wanted = first["msg"].removeprefix("Value error, ").replace("Input should be", "expected")

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from dataengine.episode import CAMERA_SLOTS
 from dataengine.errors import CorpusError
+from dataengine.naming import did_you_mean
 from dataengine.schema import FRAMES, frames_column, offsets_column
 from dataengine.store import columns, registry, side_tables, snapshots
 from dataengine.store.places import is_local, normal_uri
@@ -135,7 +136,7 @@ class Corpus:
         names = [n for n in self.schema.names if n not in FRAMES] if columns is None else list(columns)
         unknown = [n for n in names if n not in self.schema.names]
         if unknown:
-            raise CorpusError(f"{self.uri}: no column '{unknown[0]}'; there are {', '.join(self.schema.names)}")
+            raise CorpusError(f"{self.uri}: no column '{unknown[0]}'; {did_you_mean(unknown[0], self.schema.names)}")
         blobs = [n for n in names if n in FRAMES]
         if blobs:
             raise CorpusError(f"{self.uri}: column '{blobs[0]}' holds frames; read them with Corpus.jpegs")

@@ -1,9 +1,7 @@
 """What every simulator offers, where its seeds come from, and how it finds a way to draw without a display."""
 
-import importlib
 import logging
 import os
-import pkgutil
 import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager, redirect_stderr, redirect_stdout
@@ -16,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dataengine.errors import DataEngineError
+from dataengine.naming import class_named, did_you_mean, module_names
 
 EVAL_SEEDS_FROM = 1_000_000
 """Recordings use seeds below this number, evaluations seeds from it on: no start of an evaluation was ever recorded."""
@@ -117,19 +116,15 @@ def quiet() -> Iterator[None]:
 
 def simulator_names() -> list[str]:
     """Every simulator there is."""
-    package = importlib.import_module("pipelines.evaluation.simulators")
-    return sorted(m.name for m in pkgutil.iter_modules(package.__path__) if not m.name.startswith("_"))
+    return module_names("pipelines.evaluation.simulators")
 
 
 def simulator_class(name: str) -> type[Simulator]:
     """Find a simulator by its name: `two_arm` is class `TwoArm` of `two_arm.py`."""
-    if name not in simulator_names():
-        raise DataEngineError(f"no simulator '{name}'; there are {', '.join(simulator_names())}")
-    module = importlib.import_module(f"pipelines.evaluation.simulators.{name}")
-    return getattr(module, "".join(word.capitalize() for word in name.split("_")))
+    return class_named("simulator", "pipelines.evaluation.simulators", name)
 
 
 def check_task(simulator: type[Simulator], task: str) -> None:
     """Raise ValueError for a task that the simulator does not have."""
     if task not in simulator.tasks:
-        raise ValueError(f"{simulator.name} has no task '{task}'; it has {', '.join(simulator.tasks)}")
+        raise ValueError(f"{simulator.name} has no task '{task}'; {did_you_mean(task, simulator.tasks)}")

@@ -221,10 +221,10 @@ def test_columns_encodings_cameras_and_names_can_be_said(v3):
 @pytest.mark.parametrize(
     ("options", "expected"),
     [
-        ({"state": "observation.stat"}, "no column of numbers 'observation.stat'; there are observation.state, action"),
+        ({"state": "observation.stat"}, "no column of numbers 'observation.stat'; did you mean 'observation.state'"),
         ({"action": "action[2:9]"}, "'action[2:9]' takes 2 to 9 of a column of 3 values"),
         ({"camera": "front=x"}, "found camera 'front=x', expected SLOT=KEY with primary"),
-        ({"camera": "primary=x"}, f"no camera 'x'; there are {lr.TOP}, {lr.WRIST}"),
+        ({"camera": "primary=x"}, f"no camera 'x'; known: {lr.TOP}, {lr.WRIST}"),
     ],
 )
 def test_what_cannot_be_chosen_is_told_in_one_line(v3, options, expected):

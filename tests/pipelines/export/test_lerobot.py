@@ -449,7 +449,7 @@ def test_a_run_cut_short_leaves_nothing_that_looks_like_a_dataset_and_goes_on(co
 @pytest.mark.parametrize(
     ("words", "expected"),
     [
-        ({"datasets": ["mode"]}, "no dataset 'mode'; there are made"),
+        ({"datasets": ["mode"]}, "no dataset 'mode'; did you mean 'made'"),
         ({"where": "foo > 3"}, "--where foo > 3: "),
         ({"where": "num_steps > 300"}, "found no such episodes; nothing to export"),
         ({"fps": 300}, "found 6 episodes of other rates; nothing to export"),

@@ -123,14 +123,14 @@ def test_seeds_of_evaluations_cannot_be_recorded() -> None:
 
 
 def test_an_unknown_task_is_refused_with_those_there_are() -> None:
-    with pytest.raises(ValueError, match="no task 'fly'; it has button-press"):
+    with pytest.raises(ValueError, match="no task 'fly'; known: button-press"):
         simulator_class("metaworld")("fly")
 
 
 def test_an_unknown_simulator_is_refused_with_those_there_are() -> None:
     with pytest.raises(
         DataEngineError,
-        match="no simulator 'gazebo'; there are fetch, lift, lift_kinova3, lift_ur5e, metaworld, two_arm",
+        match="no simulator 'gazebo'; known: fetch, lift, lift_kinova3, lift_ur5e, metaworld, two_arm",
     ):
         simulator_class("gazebo")
 
