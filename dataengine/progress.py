@@ -20,9 +20,9 @@ def is_main_process() -> bool:
 class Task:
     """One bar; `advance` is cheap and safe to call from threads."""
 
-    def __init__(self, title: str, total: int, unit: str) -> None:
+    def __init__(self, title: str, total: int, unit: str, done: int = 0) -> None:
         self.title, self.total, self.unit = title, total, unit
-        self.done = 0
+        self.done = self._before = done
         self.note = ""
         self._start = self._last_log = time.monotonic()
         self._bar: tuple[Progress, TaskID] | None = None
@@ -30,7 +30,7 @@ class Task:
     @property
     def rate(self) -> float:
         """Units in a second since the start."""
-        return self.done / max(time.monotonic() - self._start, 1e-9)
+        return (self.done - self._before) / max(time.monotonic() - self._start, 1e-9)
 
     def advance(self, count: int = 1, note: str = "") -> None:
         """Count finished units; `note` is a short live figure (a loss, a name)."""
@@ -47,9 +47,9 @@ class Task:
 
 
 @contextmanager
-def task(title: str, total: int, unit: str) -> Iterator[Task]:
-    """Show progress over `total` units for as long as the block runs."""
-    live = Task(title, total, unit)
+def task(title: str, total: int, unit: str, done: int = 0) -> Iterator[Task]:
+    """Show progress over `total` units, `done` of which earlier calls did, for as long as the block runs."""
+    live = Task(title, total, unit, done)
     if not sys.stderr.isatty() or not is_main_process():
         yield live
         return
@@ -62,5 +62,5 @@ def task(title: str, total: int, unit: str) -> Iterator[Task]:
         TextColumn("{task.fields[note]}"),
     )
     with Progress(*columns, console=Console(stderr=True)) as bar:
-        live._bar = (bar, bar.add_task(title, total=total, unit=unit, rate=0.0, note=""))
+        live._bar = (bar, bar.add_task(title, total=total, completed=done, unit=unit, rate=0.0, note=""))
         yield live

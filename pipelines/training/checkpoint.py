@@ -176,7 +176,7 @@ def load(
     *,
     model: nn.Module,
     optimizer: torch.optim.Optimizer,
-    ema: dict[str, Tensor] | None,
+    ema: Mapping[str, Tensor] | None,
 ) -> None:
     """Restore model, optimiser, EMA and random generators in place, with what `read_state` found.
 

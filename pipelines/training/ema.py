@@ -1,40 +1,42 @@
-"""The slow twin of a model: an exponential moving average of its weights, often better than the last step's."""
+"""An exponential moving average of a model's weights, often better than the last step's."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Mapping
 
 import torch
 from torch import Tensor, nn
+from torch.optim.swa_utils import PARAM_LIST, AveragedModel
 
 
 class Ema:
-    """Averages what is trained, in float32. Early steps count for little: decay grows as (1 + step) / (10 + step)."""
+    """Averages what is trained, by torch's `AveragedModel`.
+
+    Early steps count for little: the decay grows as (1 + step) / (10 + step). Which step it is follows from the run, so
+    the averages are all the state that there is.
+    """
 
     def __init__(self, model: nn.Module, decay: float) -> None:
-        self.decay = decay
-        self._trained = {name: p for name, p in model.named_parameters() if p.requires_grad}
-        self.shadow: dict[str, Tensor] = {
-            name: p.detach().float().clone(memory_format=torch.contiguous_format) for name, p in self._trained.items()
-        }
+        self._decay, self._weight = decay, 0.0
+        self._trained = [name for name, p in model.named_parameters() if p.requires_grad]
+        self._averaged = AveragedModel(model, multi_avg_fn=self._average)
+        self._averaged.n_averaged.fill_(1)  # at 0 the first update would copy the weights
+
+    def _average(self, averaged: PARAM_LIST, weights: PARAM_LIST, _num_averaged: Tensor | int) -> None:
+        torch._foreach_lerp_(averaged, weights, self._weight)
 
     @torch.no_grad()
-    def update(self, step: int) -> None:
+    def update(self, model: nn.Module, step: int) -> None:
         """Move towards the weights after optimiser step `step`."""
-        weight = 1 - min(self.decay, (1 + step) / (10 + step))
-        weights = [p.detach().float() for p in self._trained.values()]
-        torch._foreach_lerp_(list(self.shadow.values()), weights, weight)
+        self._weight = 1 - min(self._decay, (1 + step) / (10 + step))
+        self._averaged.update_parameters(model)
 
-    @contextmanager
-    def in_place(self) -> Iterator[None]:
-        """Let the model have the averaged weights inside the block."""
-        own = {name: p.detach().clone() for name, p in self._trained.items()}
-        try:
-            self._put(self.shadow)
-            yield
-        finally:
-            self._put(own)
+    def weights(self) -> Mapping[str, Tensor]:
+        """Give the averages of what is trained, by name; writing to them sets them."""
+        found = dict(self._averaged.module.named_parameters())
+        return {name: found[name].detach() for name in self._trained}
 
     @torch.no_grad()
-    def _put(self, values: dict[str, Tensor]) -> None:
-        for name, p in self._trained.items():
-            p.copy_(values[name])
+    def model(self, trained: nn.Module) -> nn.Module:
+        """Give the model with averaged weights, and with the buffers of the trained one."""
+        for buffer, now in zip(self._averaged.module.buffers(), trained.buffers(), strict=True):
+            buffer.copy_(now)
+        return self._averaged.module

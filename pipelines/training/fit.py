@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
 
@@ -83,8 +83,7 @@ def _fit(task: TrainTask[C, M, A, R]) -> R:
         if trained.finished:
             trainer.export(config.out)
             if distributed.is_main_process:
-                with trainer.exported_weights():
-                    judged = task.judge(model, batches, sampler.shares)
+                judged = task.judge(cast(M, trainer.export_model()), batches, sampler.shares)
     finally:
         loader.close()
         batches.frames.close()

@@ -35,18 +35,20 @@ class Need:
     moments: int
     """Of AdamW: two numbers for each weight that is trained."""
     averages: int
+    """A model of its own."""
 
     @classmethod
     def of(cls, model: nn.Module, config: LoopConfig) -> "Need":
         """Count for a model, which may lie on the meta device."""
         trained = [p for p in model.parameters() if p.requires_grad]
         gradients = sum(p.nbytes for p in trained)
+        weights = sum(t.nbytes for t in (*model.parameters(), *model.buffers()))
         return cls(
             num_parameters=sum(p.numel() for p in model.parameters()),
-            weights=sum(t.nbytes for t in (*model.parameters(), *model.buffers())),
+            weights=weights,
             gradients=gradients,
             moments=2 * gradients,
-            averages=sum(4 * p.numel() for p in trained) if config.ema_decay else 0,
+            averages=weights if config.ema_decay else 0,
         )
 
     def held(self, pictures: int) -> dict[str, int]:

@@ -204,14 +204,14 @@ class Trainer(Generic[B]):
     def export(self, directory: Path) -> None:
         """Write the weights that are to be used: the averaged ones where there are any."""
         if self.distributed.is_main_process:
-            with self.exported_weights(), checkpoint.disk_errors(directory):
-                save_model(self.model, directory, self.extra)
+            with checkpoint.disk_errors(directory):
+                save_model(self.export_model(), directory, self.extra)
                 checkpoint.write_files(directory, self.files)
         self.distributed.barrier()
 
-    def exported_weights(self) -> contextlib.AbstractContextManager[None]:
-        """Let the model have the weights that `export` writes inside the block."""
-        return self.ema.in_place() if self.ema else contextlib.nullcontext()
+    def export_model(self) -> nn.Module:
+        """Give the model that `export` writes: with averaged weights where there are any."""
+        return self.ema.model(self.model) if self.ema else self.model
 
     def _one_step(self, *, is_first: bool = False) -> B:
         """Take one optimiser step; return the last batch it learnt from."""
@@ -237,7 +237,7 @@ class Trainer(Generic[B]):
         self.optimizer.step()
         self.optimizer.zero_grad(set_to_none=True)
         if self.ema is not None:
-            self.ema.update(self.step)
+            self.ema.update(self.model, self.step)
         self._add({"grad_norm": norm}, 1.0)
         self.num_summed += 1
         self.step += 1
@@ -350,7 +350,7 @@ class Trainer(Generic[B]):
                 self.step,
                 model=self.model,
                 optimizer=self.optimizer,
-                ema=self.ema.shadow if self.ema else None,
+                ema=self.ema.weights() if self.ema else None,
                 state={
                     "loader": self.loader.state_dict(),
                     "seconds": self.seconds,
@@ -388,13 +388,13 @@ class Trainer(Generic[B]):
 
     def _load(self, saved: Sequence[int]) -> dict[str, Any]:
         """Restore the newest checkpoint that is whole, and say which are not."""
-        shadow = self.ema.shadow if self.ema else None
+        averaged = self.ema.weights() if self.ema else None
         for step in reversed(saved):
             place, damaged = checkpoint.path(self.checkpoints, step), False
             try:
                 state = checkpoint.read_state(place)
                 check_identity(state["identity"], self.identity, self.out)
-                checkpoint.load(place, state, model=self.model, optimizer=self.optimizer, ema=shadow)
+                checkpoint.load(place, state, model=self.model, optimizer=self.optimizer, ema=averaged)
             except checkpoint.DamagedCheckpointError as error:
                 damaged = True
                 self._say(f"{error}; going back to the checkpoint before, if there is one")

@@ -1,0 +1,63 @@
+"""Averaged weights: their values, and what belongs to them."""
+
+import torch
+from torch import nn
+
+from pipelines.training.ema import Ema
+
+
+class Model(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.trained, self.frozen = nn.Linear(5, 3), nn.Linear(3, 2)
+        self.frozen.requires_grad_(False)
+        self.register_buffer("seen", torch.zeros(()))
+
+
+def move(model: Model, generator: torch.Generator) -> None:
+    with torch.no_grad():
+        for p in model.trained.parameters():
+            p += torch.randn(p.shape, generator=generator)
+        model.seen += 1
+
+
+def test_averages_are_those_of_the_formula_to_the_last_bit() -> None:
+    generator, model = torch.Generator().manual_seed(0), Model()
+    ema = Ema(model, 0.9)
+    by_hand = {name: p.detach().clone() for name, p in model.trained.named_parameters(prefix="trained")}
+    for step in range(200):
+        move(model, generator)
+        ema.update(model, step)
+        decay = min(0.9, (1 + step) / (10 + step))
+        for name, p in model.trained.named_parameters(prefix="trained"):
+            by_hand[name].lerp_(p.detach(), 1 - decay)
+    assert ema.weights().keys() == by_hand.keys()
+    assert all(torch.equal(ema.weights()[name], value) for name, value in by_hand.items())
+
+
+def test_the_averaged_model_has_todays_buffers_and_frozen_weights() -> None:
+    model = Model()
+    ema = Ema(model, 0.9)
+    frozen = model.frozen.weight.clone()
+    for step in range(3):
+        move(model, torch.Generator().manual_seed(step))
+        ema.update(model, step)
+    averaged = ema.model(model)
+    assert isinstance(averaged, Model)
+    assert averaged.seen == 3
+    assert torch.equal(averaged.frozen.weight, frozen)
+    assert not torch.equal(averaged.trained.weight, model.trained.weight)
+
+
+def test_averages_that_were_saved_are_gone_on_with() -> None:
+    model = Model()
+    ema, resumed = Ema(model, 0.9), Ema(model, 0.9)
+    for step in range(6):
+        if step == 3:
+            for name, value in resumed.weights().items():
+                value.copy_(ema.weights()[name])
+        move(model, torch.Generator().manual_seed(step))
+        ema.update(model, step)
+        if step >= 3:
+            resumed.update(model, step)
+    assert all(torch.equal(resumed.weights()[name], value) for name, value in ema.weights().items())
