@@ -8,14 +8,13 @@ with an error when they are refused; Lance's Rust ends the process, which its en
 limit that holds, and there nothing is bounded but by the readers themselves.
 """
 
-import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
-from dataengine.machine import total_bytes
+from dataengine.machine import num_cores, total_bytes
 
 GB: Final = 1_000_000_000
 LEAST_GB: Final = 4.0
@@ -29,8 +28,7 @@ _granted: list[tuple[float, str]] = []
 
 def share_gb(workers: int = 0) -> float:
     """Say how many gigabytes each of so many workers of this machine may take; 0 workers for one on each core."""
-    cores = len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count() or 1
-    return max(LEAST_GB, round(OWN_SHARE * (total_bytes() or 0) / GB / (workers or cores), 1))
+    return max(LEAST_GB, round(OWN_SHARE * (total_bytes() or 0) / GB / (workers or num_cores()), 1))
 
 
 @contextmanager

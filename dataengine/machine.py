@@ -1,8 +1,9 @@
-"""How much memory this machine has and how much of it is free, or the container that this process is in.
+"""How many cores and how much memory this machine has, and how much is free, or the container of this process.
 
 Containers are control groups (cgroups, version 1 or 2); the limits of all groups above one's own hold, too.
 """
 
+import math
 import os
 import sys
 from collections.abc import Iterator
@@ -23,6 +24,12 @@ class _Files(NamedTuple):
 
 _V1: Final = _Files("memory.limit_in_bytes", "memory.usage_in_bytes", ("total_inactive_file", "total_active_file"))
 _V2: Final = _Files("memory.max", "memory.current", ("inactive_file", "active_file"))
+
+
+def num_cores() -> int:
+    """Count the cores that this process may use: those it is pinned to, and no more than its container has time of."""
+    allowed = len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count() or 1
+    return max(1, min([allowed, *(math.ceil(cores) for cores in _granted_cores())]))
 
 
 def total_bytes() -> int | None:
@@ -59,18 +66,36 @@ def _machine_bytes() -> int | None:
 
 
 def _limited(machine: int) -> Iterator[tuple[Path, _Files, int]]:
-    """Find the control groups above this process that may take less than the machine has, with their limits."""
+    """Find the control groups above this process that may take less memory than the machine has, with their limits."""
+    for group, is_v1 in _groups("memory"):
+        files = _V1 if is_v1 else _V2
+        with suppress(OSError, ValueError):  # no such group here, or no limit ("max")
+            if (limit := _number(group / files.limit)) < machine:
+                yield group, files, limit
+
+
+def _granted_cores() -> Iterator[float]:
+    """Find how many cores' time the control groups above this process may take."""
+    for group, is_v1 in _groups("cpu"):
+        with suppress(OSError, ValueError):  # no such group here, or no limit ("max", -1)
+            if is_v1:
+                quota, period = _number(group / "cpu.cfs_quota_us"), _number(group / "cpu.cfs_period_us")
+            else:
+                quota, period = map(int, (group / "cpu.max").read_text(encoding="ascii").split())
+            if quota > 0 and period > 0:
+                yield quota / period
+
+
+def _groups(controller: str) -> Iterator[tuple[Path, bool]]:
+    """List the control groups of this process, and those above, that may limit something; and whether of version 1."""
     with suppress(OSError, ValueError):
         for line in _lines(PROC / "self/cgroup"):
             _, kinds, name = line.split(":", 2)
-            if kinds and "memory" not in kinds.split(","):
+            if kinds and controller not in kinds.split(","):
                 continue
-            files, home = (_V1, GROUPS / "memory") if kinds else (_V2, GROUPS)
+            home = GROUPS / controller if kinds else GROUPS
             own = home / name.lstrip("/")
-            for group in (own, *own.parents):
-                with suppress(OSError, ValueError):  # no such group here, or no limit ("max")
-                    if group.is_relative_to(home) and (limit := _number(group / files.limit)) < machine:
-                        yield group, files, limit
+            yield from ((group, bool(kinds)) for group in (own, *own.parents) if group.is_relative_to(home))
 
 
 def _number(file: Path) -> int:

@@ -10,6 +10,7 @@ from importlib import metadata
 from pathlib import Path
 
 from dataengine.config import Config
+from dataengine.machine import num_cores
 from dataengine.report import Report
 from pipelines.text_table import human_bytes, text_table
 
@@ -88,7 +89,7 @@ def _check(name: str, feature: str, ok: bool, found: str, fix: str, required: bo
 def _python() -> Check:
     """Check the interpreter and say what machine this is."""
     fits = (3, 11) <= sys.version_info[:2] < (3, 13)
-    found = f"{platform.python_version()}, {os.cpu_count()} cores, {platform.system()} {platform.machine()}"
+    found = f"{platform.python_version()}, {num_cores()} cores, {platform.system()} {platform.machine()}"
     return _check("python", "everything", fits, found, "install Python 3.11 or 3.12", required=True)
 
 

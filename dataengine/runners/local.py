@@ -14,6 +14,7 @@ from typing import Final, cast
 
 from dataengine.episode import Part, Reject
 from dataengine.guard import share_gb
+from dataengine.machine import num_cores
 from dataengine.protocols import PartReader
 from dataengine.runners.attempts import Attempt, Attempts, Limits
 from dataengine.runners.interrupts import ignore_interrupts, starting_workers
@@ -36,7 +37,7 @@ def run(
     workers; what they had staged keeps its receipts.
     """
     queue = Attempts(parts, limits)
-    count = min(limits.workers or len(os.sched_getaffinity(0)), len(queue))
+    count = min(limits.workers or num_cores(), len(queue))
     bounds = (limits.stall_s, limits.memory_gb or share_gb(count))
     crew: list[_Worker] = []
     try:

@@ -15,6 +15,7 @@ from pathlib import Path
 
 from dataengine.episode import stable_id
 from dataengine.formats import tar
+from dataengine.machine import num_cores
 from dataengine.shards.manifest import DamagedShardsError, ShardEntry
 
 MIN_BYTES = 2**24
@@ -34,7 +35,7 @@ class Checks:
         """Raise DamagedShardsError unless these shards are as they were written."""
         new = sorted(set(numbers) - self._whole)
         if len(new) > 1:
-            with ThreadPoolExecutor(min(len(new), os.cpu_count() or 1), "checksum") as pool:
+            with ThreadPoolExecutor(min(len(new), num_cores()), "checksum") as pool:
                 list(pool.map(self._check, new))
         for number in new[:1]:
             self._check(number)

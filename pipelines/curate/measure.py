@@ -1,6 +1,5 @@
 """Fills the `quality__*` columns: numbers for a whole fragment at once, pictures episode by episode in threads."""
 
-import os
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -12,6 +11,7 @@ from numpy.typing import NDArray
 from dataengine.curation.episode_rows import NUMBER_COLUMNS, EpisodeRows, rows_of
 from dataengine.curation.stage import MeasuresNumbers, MeasuresPictures, Stage, Surveys
 from dataengine.errors import DataEngineError
+from dataengine.machine import num_cores
 from dataengine.progress import task
 from dataengine.store import Corpus
 from pipelines.curate.episodes import film_columns, open_film
@@ -45,7 +45,7 @@ def measure(corpus: Corpus, rules: Mapping[str, Stage], workers: int = 0) -> int
     total = sum(len(_union(found)) for found in missing.values())
     with (
         task("measure", total, "episodes") as live,
-        ThreadPoolExecutor(workers or 2 * (os.cpu_count() or 1), "measure") as pool,
+        ThreadPoolExecutor(workers or 2 * num_cores(), "measure") as pool,
     ):
         for fragment_id, found in missing.items():
             values = _Fragment(corpus, fragment_id, rules, found)

@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from dataclasses import asdict
 from typing import Any
 
+from dataengine.machine import num_cores
 from pipelines.demo.children import run_all
 from pipelines.demo.layout import DemoRun
 from pipelines.demo.summary import (
@@ -110,7 +111,7 @@ def versions() -> dict[str, str]:
 
 def machine() -> str:
     """Describe the machine in a few words."""
-    parts: list[Any] = [f"{os.cpu_count()} processors", _processor(), _memory(), platform.system()]
+    parts: list[Any] = [f"{num_cores()} processors", _processor(), _memory(), platform.system()]
     return ", ".join(str(part) for part in parts if part)
 
 

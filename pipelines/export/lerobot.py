@@ -1,6 +1,5 @@
 """`villa export`: from a corpus to datasets that others' tools load."""
 
-import os
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,6 +13,7 @@ from dataengine.export.lerobot import lerobot
 from dataengine.export.lerobot.plan import COLUMNS, DatasetPlan, plan
 from dataengine.export.lerobot.unit import ASIDE
 from dataengine.formats.lerobot.lerobot import EXPORT
+from dataengine.machine import num_cores
 from dataengine.naming import did_you_mean
 from dataengine.progress import task
 from dataengine.report import Report
@@ -206,7 +206,7 @@ def _write(
         for dataset, export in zip(datasets, exports, strict=True):
             dataset.resumed_files = len(export.finished)
         steps = sum(unit.steps for export in exports for unit in export.tasks())
-        workers = config.workers or len(os.sched_getaffinity(0))
+        workers = config.workers or num_cores()
         with task("export lerobot", steps, "rows and frames") as live:
             lerobot.write(corpus, exports, workers, live.advance)
         for dataset, export in zip(datasets, exports, strict=True):

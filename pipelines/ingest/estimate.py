@@ -2,7 +2,6 @@
 
 import contextlib
 import faulthandler
-import os
 import shutil
 import tempfile
 import time
@@ -16,6 +15,7 @@ from pathlib import Path
 from dataengine.episode import Episode, Part, Reject
 from dataengine.errors import DataEngineError
 from dataengine.guard import little_memory, share_gb
+from dataengine.machine import num_cores
 from dataengine.progress import task
 from dataengine.protocols import Source
 from dataengine.report import Report
@@ -49,7 +49,7 @@ def estimate(jobs: Sequence[Job], todo: Sequence[list[Part]], workers: int) -> t
         for job, parts in zip(jobs, todo, strict=True):
             found.append(_sampled(child, job.source, parts))
             live.advance(note=job.source.name)
-    return found, workers or len(os.sched_getaffinity(0))
+    return found, workers or num_cores()
 
 
 def free_bytes(corpus: str) -> int | None:

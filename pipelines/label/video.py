@@ -5,7 +5,6 @@ what `Lam.encode` says of the clip i, i + K, i + 2K ... Files are decoded side b
 in segments, so that neither a long video nor many of them have to fit in memory.
 """
 
-import os
 import time
 from collections.abc import Sequence
 from contextlib import closing, nullcontext
@@ -19,6 +18,7 @@ from dataengine.config import MOST_HZ, MOST_WORKERS, Config
 from dataengine.episode import spelt
 from dataengine.errors import DataEngineError
 from dataengine.guard import little_memory, share_gb
+from dataengine.machine import num_cores
 from dataengine.progress import task
 from dataengine.report import Report
 from dataengine.windows import labels
@@ -183,7 +183,7 @@ def label_videos(
         num_frames=lam.config.num_frames,
         side=lam.config.resolution,
     )
-    threads = min(config.threads or os.cpu_count() or 1, len(files))
+    threads = min(config.threads or num_cores(), len(files))
     parts: list[list[VideoLatents]] = [[] for _ in files]
     rejected: dict[str, str] = {}
     waiting: list[Segment] = []

@@ -1,6 +1,5 @@
 """What one process does of a labelling run: a few episodes of one fragment, read, encoded, and handed back as rows."""
 
-import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,6 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from dataengine.machine import num_cores
 from dataengine.store import Corpus
 from dataengine.windows import labels
 from pipelines.label.encode import Encoder, Wanted, pieces
@@ -105,7 +105,7 @@ class Labeller:
             lam,
             slot=self.slot,
             batch=self.batch,
-            threads=self.threads or os.cpu_count() or 1,
+            threads=self.threads or num_cores(),
         )
 
     def load(self) -> "Lam":

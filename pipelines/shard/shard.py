@@ -1,6 +1,5 @@
 """`villa shard`: from a corpus to pre-training shards that trainers read without it."""
 
-import os
 import time
 from collections.abc import Iterable
 from pathlib import Path
@@ -10,6 +9,7 @@ from pydantic import Field
 from dataengine import progress
 from dataengine.config import MOST, MOST_WORKERS, Config, Seed
 from dataengine.errors import DataEngineError
+from dataengine.machine import num_cores
 from dataengine.report import Report
 from dataengine.shards.folder import ShardFolder
 from dataengine.shards.manifest import MANIFEST
@@ -120,7 +120,7 @@ def _run(config: ShardConfig, corpus: Corpus, roots: Iterable[str], start: float
     if config.dry_run or config.out is None:
         return report
     fresh = MANIFEST not in ShardFolder(config.out).sizes()
-    num_bytes = _write(reader, config.out, planned, config.threads or os.cpu_count() or 1, roots)
+    num_bytes = _write(reader, config.out, planned, config.threads or num_cores(), roots)
     report.bytes, report.written, report.fresh = num_bytes, True, fresh
     report.seconds = round(time.monotonic() - start, 3)
     if fresh:

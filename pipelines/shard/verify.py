@@ -1,6 +1,5 @@
 """`villa shard FOLDER --verify`: are the shards still what was written?"""
 
-import os
 import time
 from pathlib import Path
 
@@ -9,6 +8,7 @@ from pydantic import Field
 from dataengine import progress
 from dataengine.config import Config
 from dataengine.errors import DataEngineError
+from dataengine.machine import num_cores
 from dataengine.report import Report
 from dataengine.shards.damage import find_damage, find_discord, list_shards
 
@@ -59,7 +59,7 @@ def run(config: VerifyShardsConfig) -> VerifyShardsReport:
     entries, damaged = list_shards(folder)
     num_bytes = sum(entry.num_bytes for entry in entries)
     with progress.task("verify", num_bytes, "bytes") as live:
-        damaged |= find_damage(folder, entries, config.threads or os.cpu_count() or 1, live.advance)
+        damaged |= find_damage(folder, entries, config.threads or num_cores(), live.advance)
     damaged = damaged or find_discord(folder)
     return VerifyShardsReport(
         ok=not damaged,

@@ -3,6 +3,8 @@
 import os
 from collections.abc import Mapping
 
+from dataengine import machine
+
 LEAST_SHARE = 0.1
 """Of the time: below this, waiting is not worth a word."""
 
@@ -25,7 +27,7 @@ def advice(ms: Mapping[str, float], step_ms: float, num_threads: int, num_cores:
     stage = max(STAGES, key=lambda name: ms[name])
     total = sum(ms[name] for name in STAGES)
     # torchrun says how many ranks share the machine.
-    cores = num_cores or max((os.cpu_count() or 1) // int(os.environ.get("LOCAL_WORLD_SIZE", "1")), 1)
+    cores = num_cores or max(machine.num_cores() // int(os.environ.get("LOCAL_WORLD_SIZE", "1")), 1)
     return (
         f"the trainer waited for data {share:.0%} of the time; a batch takes the loader {total:.0f} ms, "
         f"{ms[stage]:.0f} of them for {STAGES[stage]}: {_remedy(stage, num_threads, cores)}"

@@ -4,7 +4,6 @@ Rows are looked at in threads, a batch at a time. Unless `deep`, one frame of ea
 there only if the whole blob is.
 """
 
-import os
 from collections import deque
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -19,6 +18,7 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from dataengine.episode import CAMERA_SLOTS
+from dataengine.machine import num_cores
 from dataengine.progress import task
 from dataengine.report import Report
 from dataengine.schema import EPISODES, checksum_column, frames_column, offsets_column
@@ -100,7 +100,7 @@ def verify(corpus: "Corpus", *, deep: bool = False, workers: int = 0) -> VerifyR
     seen = [np.zeros(0, np.uint64)]
     if not tables.missing:  # else a scan would fail at the first of them
         with task("verify", len(corpus), "episodes") as live:
-            for looked in _look_at_all(corpus, tables.registries, deep, workers or os.cpu_count() or 1):
+            for looked in _look_at_all(corpus, tables.registries, deep, workers or num_cores()):
                 seen.append(looked.ids)
                 report.episodes += len(looked.ids)
                 report.steps += looked.steps

@@ -6,7 +6,6 @@ from pathlib import Path
 import pytest
 import torch
 
-from dataengine import machine
 from dataengine.errors import DataEngineError
 from models.lam import Lam, LamConfig
 from pipelines.training import memory
@@ -121,46 +120,3 @@ def test_memory_that_is_refused_later_is_one_line(tmp_path: Path, error: Runtime
         DataEngineError, match=r"^toy: cpu has too little memory for a step; --set grad_accumulation_steps=2 "
     ):
         run.train()
-
-
-def make_machine(place: Path, monkeypatch: pytest.MonkeyPatch, available: int, swap: int, groups: str) -> None:
-    (place / "proc/self").mkdir(parents=True)
-    facts = {"MemTotal": 64_000_000, "MemAvailable": available, "SwapFree": swap}
-    (place / "proc/meminfo").write_text("".join(f"{name}: {number} kB\n" for name, number in facts.items()))
-    (place / "proc/self/cgroup").write_text(groups)
-    monkeypatch.setattr(machine, "PROC", place / "proc")
-    monkeypatch.setattr(machine, "GROUPS", place / "groups")
-    monkeypatch.setattr(machine, "_machine_bytes", lambda: 64_000_000 * 1024)
-
-
-def make_group(folder: Path, files: dict[str, object]) -> None:
-    folder.mkdir(parents=True, exist_ok=True)
-    for name, words in files.items():
-        (folder / name).write_text(f"{words}\n")
-
-
-def test_free_memory_is_that_of_the_machine_without_containers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    make_machine(tmp_path, monkeypatch, available=1000, swap=24, groups="0::/\n")
-    make_group(tmp_path / "groups", {"memory.max": "max", "memory.current": 7, "memory.stat": ""})
-    assert machine.free_bytes() == 1024 * 1024
-    assert machine.total_bytes() == 64_000_000 * 1024
-
-
-@pytest.mark.parametrize("version", [1, 2])
-def test_the_limit_of_any_group_above_holds_and_what_its_files_can_give_back_is_free(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, version: int
-) -> None:
-    groups = {1: "9:cpu:/a\n4:pids,memory:/a/b\n", 2: "0::/a/b\n"}[version]
-    make_machine(tmp_path, monkeypatch, available=1_000_000, swap=0, groups=groups)
-    home = tmp_path / "groups" / ("memory" if version == 1 else "")
-    if version == 1:
-        of_b = {"memory.limit_in_bytes": 2**63 - 4096, "memory.usage_in_bytes": 5, "memory.stat": ""}
-        stat = "total_inactive_file 30\ntotal_active_file 40"
-        of_a = {"memory.limit_in_bytes": 5000, "memory.usage_in_bytes": 4000, "memory.stat": stat}
-    else:
-        of_b = {"memory.max": "max", "memory.current": 5, "memory.stat": ""}
-        of_a = {"memory.max": 5000, "memory.current": 4000, "memory.stat": "inactive_file 30\nactive_file 40"}
-    make_group(home / "a", of_a)
-    make_group(home / "a/b", of_b)
-    assert machine.free_bytes() == 1070
-    assert machine.total_bytes() == 5000
