@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from dataengine.report import Report
 
 COMMANDS = (
-    *("demo", "doctor", "sources"),
+    *("demo", "doctor", "sources", "clips"),
     *("ingest", "curate", "stats", "show", "corpus"),
     *("train", "label", "lam", "shard", "export", "probe", "eval"),
     "docs",

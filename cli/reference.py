@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 CONFIGS = {
     "villa demo": ("pipelines.demo:DemoConfig",),
+    "villa clips": ("pipelines.clips:ClipsConfig",),
     "villa ingest": ("pipelines.ingest:IngestConfig",),
     "villa ingest --plan": ("pipelines.ingest.plan:PlanConfig",),
     "villa curate": ("pipelines.curate:CurateConfig",),

@@ -96,6 +96,27 @@ def phrases_of(texts: Iterable[Text]) -> tuple[str, ...]:
     return tuple(dict.fromkeys(phrase for text in texts for phrase in text.phrases))
 
 
+TextSource = Literal["publisher", "template", "llm", "none"]
+"""Who wrote a clip's text: the dataset's annotators, this project (from a class or scene name), a language model."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Cut:
+    """Where in a longer video a clip was cut; seconds after the video's start."""
+
+    video: str
+    """Which video of the dataset."""
+    split_group: str
+    """What must not be divided between training and validation: a participant, a session, an event seen by several."""
+    label_start_s: float
+    """As the publisher labelled it."""
+    label_end_s: float
+    clip_start_s: float
+    """As it was cut, with context."""
+    clip_end_s: float
+    text_source: TextSource = "publisher"
+
+
 @dataclass(frozen=True, kw_only=True)
 class Episode:
     """One attempt by a robot, or one human clip: arrays over t steps.
@@ -132,6 +153,8 @@ class Episode:
     action_encoding: Encoding = "none"
     split: str = "train"
     licence: str = "unknown"
+    cut: Cut | None = None
+    """Where it was cut out of a longer video; None for what was recorded as it is."""
     notes: Mapping[str, str] = field(default_factory=dict)
     """What the source decided for this episode (a gripper polarity, a doubtful conversion); counted in reports."""
 

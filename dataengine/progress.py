@@ -20,7 +20,7 @@ def is_main_process() -> bool:
 class Task:
     """One bar; `advance` is cheap and safe to call from threads."""
 
-    def __init__(self, title: str, total: int, unit: str, done: int = 0) -> None:
+    def __init__(self, title: str, total: int | None, unit: str, done: int = 0) -> None:
         self.title, self.total, self.unit = title, total, unit
         self.done = self._before = done
         self.note = ""
@@ -41,14 +41,19 @@ class Task:
             bar.update(task, completed=self.done, rate=self.rate, note=self.note)
         elif is_main_process() and time.monotonic() - self._last_log >= LOG_EVERY_S:
             self._last_log = time.monotonic()
-            eta_s = (self.total - self.done) / max(self.rate, 1e-9)
-            line = f"{self.title}: {self.done}/{self.total} {self.unit}, {self.rate:.2f}/s, {eta_s:.0f} s left"
+            of, left = "", ""
+            if self.total is not None:
+                of, left = f"/{self.total}", f", {(self.total - self.done) / max(self.rate, 1e-9):.0f} s left"
+            line = f"{self.title}: {self.done}{of} {self.unit}, {self.rate:.2f}/s{left}"
             print(f"{line}  {self.note}", file=sys.stderr, flush=True)  # noqa: T201
 
 
 @contextmanager
-def task(title: str, total: int, unit: str, done: int = 0) -> Iterator[Task]:
-    """Show progress over `total` units, `done` of which earlier calls did, for as long as the block runs."""
+def task(title: str, total: int | None, unit: str, done: int = 0) -> Iterator[Task]:
+    """Show progress over `total` units, `done` of which earlier calls did, for as long as the block runs.
+
+    The total is None where nobody knows how many come.
+    """
     live = Task(title, total, unit, done)
     if not sys.stderr.isatty() or not is_main_process():
         yield live

@@ -65,6 +65,13 @@ def exact_dims_column(name: str) -> str:
     return f"{name}_exact_dims"
 
 
+CUT: Final = (
+    *(pa.field(name, pa.string()) for name in ("video", "split_group")),
+    *(pa.field(name, pa.float64()) for name in ("label_start_s", "label_end_s", "clip_start_s", "clip_end_s")),
+    pa.field("text_source", pa.string()),
+)
+"""Where in a longer video a clip was cut (`episode.Cut`); NULL for robots, and in corpora from before there was one."""
+
 TEXTS: Final = pa.list_(
     pa.struct([pa.field("start", _COUNT), pa.field("end", _COUNT), pa.field("phrases", pa.list_(pa.string()))])
 )
@@ -116,6 +123,7 @@ EPISODES: Final = _table(
     *(pa.field(exact_dims_column(name), pa.list_(_COUNT)) for name in RAW),
     *_words("state_encoding", "action_encoding"),
     *(column for slot in CAMERA_SLOTS for column in _camera(slot)),
+    *CUT,
     *_words("split", "licence", "source_uri", "source_record", "source_fingerprint", "part_id", "run_id"),
     pa.field("notes", pa.string()),  # JSON object of strings
 )

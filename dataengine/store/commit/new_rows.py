@@ -13,6 +13,7 @@ from dataengine import texts
 from dataengine.episode import CAMERA_SLOTS, Episode
 from dataengine.schema import (
     CANONICAL,
+    CUT,
     RAW,
     checksum_column,
     exact_column,
@@ -58,6 +59,7 @@ class NewRows:
             "texts": texts.to_row(episode.texts),
             "notes": json.dumps(dict(episode.notes), sort_keys=True),
         }
+        row |= {field.name: getattr(episode.cut, field.name, None) for field in CUT}
         for name in (*CANONICAL, *RAW):
             vector = getattr(episode, name)
             row[name] = None if vector is None else np.ravel(vector)

@@ -1,0 +1,213 @@
+"""What every source of human video shares: labels become a plan, a plan becomes parts, a part is cut in one pass.
+
+A part carries its own plan, so that no worker reads the annotations of 10,000 videos again to cut one of them.
+"""
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import ClassVar
+
+import numpy as np
+
+from dataengine.clips.plan import ClipPlan, VideoPlan, clip_range, from_text, settled, to_text
+from dataengine.episode import Cut, Episode, Kind, Part, Reject, Text, plain_name
+from dataengine.errors import FilteredRecordError, RecordError, SourceError
+from dataengine.formats import files
+from dataengine.formats.video import cut, video
+from dataengine.reading import reading
+from dataengine.sources._parts import rejected
+from dataengine.texts import distinct
+
+VIDEOS = "videos"
+"""Option of a part: its plan."""
+CONTEXT = "Seconds that a clip lasts at least: a shorter label gets context on both sides."
+"""What the option `context_s` of every such source does."""
+ANNOTATIONS = "annotations"
+"""Part of the labels that name no video."""
+SHORTEST_S = 1e-3
+"""A label shorter than this says when, but not how long."""
+
+
+class ClipSource(ABC):
+    """Base of the sources in which a video holds many labelled clips, or is one.
+
+    A source says what is labelled (`videos`), and where pictures are no ordinary video file, how to cut them (`cut`).
+    It is a frozen dataclass with the fields `root`, `frame_size`, `frame_hz` and `context_s`.
+    """
+
+    root: str
+    frame_size: int
+    frame_hz: float
+    context_s: float
+    """A clip shorter than this gets context on both sides, up to this length, seconds."""
+
+    name: ClassVar[str]
+    kind: ClassVar[Kind] = "human"
+    embodiment: ClassVar[str] = "human_hand"
+    other_embodiments: ClassVar[tuple[str, ...]] = ()
+    control_hz: ClassVar[float] = 10.0
+    """After resampling, at the default `frame_hz`."""
+    licence: ClassVar[str]
+
+    @abstractmethod
+    def videos(self) -> Iterator[VideoPlan]:
+        """Plan every video that is labelled, whether it is there or not, in a stable order; decode nothing.
+
+        Raise SourceError when root is no such dataset.
+        """
+
+    def part_of(self, plan: VideoPlan) -> str:
+        """Name the part that a video belongs to: itself, or what short videos have in common and keep for good."""
+        return plan.name
+
+    def cut(
+        self, place: Path, plan: VideoPlan, ranges: Sequence[tuple[float, float]]
+    ) -> Iterator[tuple[int, video.Clip | RecordError]]:
+        """Cut ranges (start, end), seconds after the video's start; yield each with its index, in any order."""
+        return cut.cut(place, ranges, self.frame_size, self.frame_hz, region=plan.region)
+
+    def duration_s(self, place: Path, plan: VideoPlan) -> float:
+        """Look how long a video is; raise RecordError when it is missing or none, 0 where its header does not say."""
+        return video.probe(place).duration_s
+
+    def plans(self) -> Iterator[VideoPlan]:
+        """Plan every video, without labels that no clip can be cut of: those are skipped and say why."""
+        return (settled(plan, min_s=SHORTEST_S) for plan in self.videos())
+
+    def parts(self) -> list[Part]:
+        """Group the planned videos; no video is opened."""
+        grouped: dict[str, list[VideoPlan]] = {}
+        for plan in self.plans():
+            if plan.clips or plan.skipped:
+                grouped.setdefault(plain_name(self.part_of(plan)) or ANNOTATIONS, []).append(plan)
+        if not grouped:
+            raise SourceError(f"{self.root}: found no label of any video; check the annotations")
+        return [self._part(name, plans) for name, plans in grouped.items()]
+
+    def fingerprint(self, part: Part) -> str:
+        """Look at a part's videos as they are now; its labels came with it."""
+        text = part.options[VIDEOS]
+        return files.fingerprint_of_sizes((self._place / plan.path for plan in from_text(text)), text)
+
+    def read(self, part: Part) -> Iterator[Episode | Reject]:
+        """Cut each video of the part once, from start to end; what is wrong with one clip costs that clip."""
+        for plan in from_text(part.options[VIDEOS]):
+            for label in plan.skipped:
+                kind = RecordError if label.is_bad else FilteredRecordError
+                said = f": {label.detail}" if label.detail else ""
+                yield self._reject(part, plan, label.record, kind(f"{label.reason}{said}"))
+            if plan.clips:
+                yield from self._clips(part, plan)
+
+    def _part(self, name: str, plans: list[VideoPlan]) -> Part:
+        text = to_text(plans)
+        places = [self._place / plan.path for plan in plans]
+        return Part(
+            dataset=self.name,
+            name=name,
+            uri=str(places[0]),
+            num_bytes=sum(files.size(place) or 0 for place in places),
+            fingerprint=files.fingerprint_of_sizes(places, text),
+            options={VIDEOS: text},
+        )
+
+    def _clips(self, part: Part, plan: VideoPlan) -> Iterator[Episode | Reject]:
+        """Cut one video; one that cannot be opened is one reject, whatever it holds."""
+        place = self._place / plan.path
+        waiting = set(range(len(plan.clips)))
+        try:
+            with reading():
+                files.inside(place, self._place)
+                duration_s = self.duration_s(place, plan) or np.inf
+            for i, clip in enumerate(plan.clips):
+                if clip.label_start_s >= duration_s:
+                    waiting.discard(i)
+                    yield self._reject(part, plan, clip.record, _past(clip, duration_s))
+            ranges = {i: clip_range(plan.clips[i], self.context_s, duration_s, plan.hidden_s) for i in sorted(waiting)}
+            cuttable = list(ranges)
+            for k, found in self._watched(place, plan, list(ranges.values())):
+                i = cuttable[k]
+                waiting.discard(i)
+                clip = plan.clips[i]
+                if isinstance(found, RecordError):
+                    yield self._reject(part, plan, clip.record, found)
+                    continue
+                try:
+                    with reading():
+                        episode = self._episode(plan, clip, ranges[i], found)
+                except RecordError as error:
+                    yield self._reject(part, plan, clip.record, error)
+                    continue
+                yield episode
+        except RecordError as error:
+            if len(waiting) == len(plan.clips):
+                told = f"{error} ({len(plan.clips)} clips)" if len(plan.clips) > 1 else str(error)
+                yield self._reject(part, plan, plan.name, type(error)(told))
+                return
+            for i in sorted(waiting):
+                yield self._reject(part, plan, plan.clips[i].record, error)
+
+    def _watched(
+        self, place: Path, plan: VideoPlan, ranges: Sequence[tuple[float, float]]
+    ) -> Iterator[tuple[int, video.Clip | RecordError]]:
+        """Cut, and make whatever a decoder raises a RecordError of one line."""
+        found = iter(self.cut(place, plan, ranges))
+        while True:
+            with reading():
+                item = next(found, None)
+            if item is None:
+                return
+            yield item
+
+    def _episode(self, plan: VideoPlan, clip: ClipPlan, clip_s: tuple[float, float], found: video.Clip) -> Episode:
+        num_steps = len(found.frames.jpegs)
+        start_s = found.start_s
+        return Episode(
+            dataset=self.name,
+            source_record=clip.record,
+            source_uri=str(self._place / plan.path),
+            embodiment=self.embodiment,
+            kind=self.kind,
+            control_hz=found.rate_hz,
+            texts=_texts(clip, start_s + np.arange(num_steps) / found.rate_hz),
+            time_ns=np.round(np.arange(num_steps) * 1e9 / found.rate_hz).astype(np.int64),
+            cameras={"primary": found.frames},
+            split=plan.split,
+            licence=plan.licence or self.licence,
+            notes={**plan.notes, **clip.notes},
+            cut=Cut(
+                video=plan.name,
+                split_group=plan.group or plan.name,
+                label_start_s=clip.label_start_s,
+                label_end_s=clip.label_end_s,
+                clip_start_s=clip_s[0],
+                clip_end_s=clip_s[1],
+                text_source=clip.text_source if clip.texts else "none",
+            ),
+        )
+
+    def _reject(self, part: Part, plan: VideoPlan, record: str, error: RecordError) -> Reject:
+        return rejected(part, record, error, uri=str(self._place / plan.path))
+
+    @cached_property
+    def _place(self) -> Path:
+        return Path(self.root)
+
+
+def _past(clip: ClipPlan, duration_s: float) -> RecordError:
+    return RecordError(
+        f"{clip.label_start_s:g} to {clip.label_end_s:g} s lies past the end of its video of {duration_s:.2f} s"
+    )
+
+
+def _texts(clip: ClipPlan, time_s: np.ndarray) -> tuple[Text, ...]:
+    """Let a label's text hold for the steps that it covers; context around it is silent."""
+    phrases = distinct(clip.texts)
+    if not phrases:
+        return ()
+    start = int(np.searchsorted(time_s, clip.label_start_s - 1e-6))
+    end = int(np.searchsorted(time_s, clip.label_end_s - 1e-6))
+    start = min(start, len(time_s) - 1)
+    return (Text(start, max(end, start + 1), phrases),)

@@ -1,0 +1,5 @@
+"""Which clips a source of human video would give, and why not others, before a night of decoding."""
+
+from pipelines.clips.look import ClipsConfig, ClipsReport, run
+
+__all__ = ["ClipsConfig", "ClipsReport", "run"]

@@ -1,0 +1,272 @@
+"""Count what would be cut of a dataset's videos, by their labels alone; nothing is decoded."""
+
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from pydantic import Field
+
+from dataengine import catalog
+from dataengine.clips.plan import ClipPlan, VideoPlan, clip_range
+from dataengine.config import MOST_HZ, MOST_SIDE, Config
+from dataengine.errors import DataEngineError
+from dataengine.formats import files
+from dataengine.options import checked
+from dataengine.progress import task
+from dataengine.report import Report
+from dataengine.sources._clip_source import ClipSource
+from pipelines.text_table import human_bytes, text_table
+
+EDGES_S = (0.0, 0.25, 0.5, 1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0)
+"""Bounds of the bins of lengths; the last bin has no upper bound."""
+BAR = 40
+"""Letters of the longest bar."""
+MOST_VERBS = 20
+NO_VERBS = frozenset(
+    [
+        "a",
+        "an",
+        "the",
+        "c",
+        "person",
+        "someone",
+        "man",
+        "woman",
+        "student",
+        "he",
+        "she",
+        "they",
+        "i",
+        "then",
+        "and",
+        "still",
+        "continue",
+    ]
+)
+"""Words that a text may begin with before it says what is done."""
+SHOWN = 5
+"""Records shown as examples of each reason."""
+
+
+class ClipsConfig(Config):
+    """Which dataset to look at."""
+
+    source: str
+    """Name of a source of human video, from `villa sources`."""
+    root: str
+    """Its folder."""
+    frame_size: int = Field(256, ge=16, le=MOST_SIDE)
+    """Side in pixels that larger frames are scaled to."""
+    frame_hz: float = Field(10.0, gt=0, le=MOST_HZ)
+    """Frames in a second that are kept."""
+    options: dict[str, Any] = Field(default_factory=dict)
+    """Options of the source itself; `villa sources NAME` lists them."""
+
+
+class SkipReason(Report):
+    """Labels that no clip is made of, for one reason."""
+
+    reason: str
+    labels: int
+    is_bad: bool
+    """The labels are damaged, rather than left out by a rule."""
+    examples: list[str]
+
+
+class Bin(Report):
+    """Clips of similar length."""
+
+    from_s: float
+    to_s: float | None
+    """None for the last bin."""
+    clips: int
+
+
+class ClipsReport(Report):
+    """What an ingest of this dataset would cut, if all its videos are sound."""
+
+    source: str
+    root: str
+    videos: int
+    """With at least one clip."""
+    missing_videos: int
+    """Of these, not there."""
+    missing_examples: list[str]
+    missing_clips: int
+    """Clips of missing videos."""
+    video_bytes: int
+    """Of the videos that are there."""
+    groups: int
+    """Participants, sessions or events: what is not divided between training and validation."""
+    clips: int
+    label_hours: float
+    clip_hours: float
+    """With context."""
+    median_label_s: float
+    widened: int
+    """Clips that get context because their label is short."""
+    lengths: list[Bin]
+    """Of labels."""
+    splits: dict[str, int]
+    text_sources: dict[str, int]
+    """Clips by who wrote their text."""
+    distinct_texts: int
+    verbs: dict[str, int]
+    """Most frequent ones."""
+    skipped: list[SkipReason]
+
+    def summary(self) -> str:
+        """Print the counts, the lengths as bars, the verbs, and what is skipped and why."""
+        lines = [
+            f"{self.source}: {self.clips:,} clips of {self.videos:,} videos ({human_bytes(self.video_bytes)}), "
+            f"{self.label_hours:.4g} h labelled, {self.clip_hours:.4g} h with context "
+            f"({self.widened:,} clips widened); {self.groups:,} groups"
+        ]
+        if self.missing_videos:
+            lines.append(
+                f"missing: {self.missing_videos:,} videos with {self.missing_clips:,} clips, such as "
+                f"{', '.join(self.missing_examples)}; they come in once they are there"
+            )
+        lines += [f"length of labels (median {self.median_label_s:.3g} s):", *self._bars()]
+        lines.append(f"splits: {_counts(self.splits)}; texts by: {_counts(self.text_sources)}")
+        lines.append(f"{self.distinct_texts:,} different texts; most frequent verbs: {_counts(self.verbs)}")
+        if self.skipped:
+            rows = [
+                [s.labels, s.reason, "damaged" if s.is_bad else "rule", "; ".join(s.examples)] for s in self.skipped
+            ]
+            lines += ["not cut:", text_table(["labels", "reason", "kind", "for example"], rows)]
+        lines.append("nothing was decoded: a damaged video shows at ingest")
+        return "\n".join(lines)
+
+    def _bars(self) -> list[str]:
+        most = max((found.clips for found in self.lengths), default=0) or 1
+        names = [
+            f"{b.from_s:g} to {b.to_s:g} s" if b.to_s is not None else f"{b.from_s:g} s and more" for b in self.lengths
+        ]
+        width = max(map(len, names), default=0)
+        return [
+            f"  {name.rjust(width)}  {found.clips:>9,}  {'#' * -(-found.clips * BAR // most)}"
+            for name, found in zip(names, self.lengths, strict=True)
+        ]
+
+
+class _Tally:
+    """Counts plans as they come, so that millions of them need no memory."""
+
+    def __init__(self) -> None:
+        self.counts: Counter[str] = Counter()
+        self.clip_hours = 0.0
+        self.splits: Counter[str] = Counter()
+        self.text_sources: Counter[str] = Counter()
+        self.verbs: Counter[str] = Counter()
+        self.skipped: Counter[tuple[str, bool]] = Counter()
+        self.examples: dict[tuple[str, bool], list[str]] = {}
+        self.lengths_s: list[np.ndarray] = []
+        self.groups: set[str] = set()
+        self.texts: set[int] = set()
+        """Hashes: a million sentences are large."""
+        self.missing: list[str] = []
+
+    def add(self, plan: VideoPlan, num_bytes: int | None, context_s: float) -> None:
+        """Count one video; `num_bytes` None for one that is not there."""
+        for label in plan.skipped:
+            key = (label.reason, label.is_bad)
+            self.skipped[key] += 1
+            if len(shown := self.examples.setdefault(key, [])) < SHOWN:
+                shown.append(f"{label.record} ({label.detail})" if label.detail else label.record)
+        if not plan.clips:
+            return
+        self.counts["videos"] += 1
+        self.counts["bytes"] += num_bytes or 0
+        self.groups.add(plan.group or plan.name)
+        if num_bytes is None:
+            self.counts["missing_videos"] += 1
+            self.counts["missing_clips"] += len(plan.clips)
+            if len(self.missing) < SHOWN:
+                self.missing.append(plan.path)
+        self.splits[plan.split] += len(plan.clips)
+        self.lengths_s.append(np.array([clip.label_end_s - clip.label_start_s for clip in plan.clips], np.float32))
+        for clip in plan.clips:
+            self._clip(clip, plan, context_s)
+
+    def _clip(self, clip: ClipPlan, plan: VideoPlan, context_s: float) -> None:
+        start_s, end_s = clip_range(clip, context_s, hidden_s=plan.hidden_s)
+        self.clip_hours += (end_s - start_s) / 3600
+        self.counts["widened"] += end_s - start_s > clip.label_end_s - clip.label_start_s + 1e-9
+        self.text_sources[clip.text_source if clip.texts else "none"] += 1
+        self.texts.update(map(hash, clip.texts))
+        if verb := clip.notes.get("verb") or _verb(clip.texts):
+            self.verbs[verb] += 1
+
+
+def run(config: ClipsConfig) -> ClipsReport:
+    """Plan every video of a dataset and count; raise DataEngineError for a source that cuts no video."""
+    source = _source(config)
+    tally = _Tally()
+    with task("plan", None, "videos") as live:
+        for plan in source.plans():
+            tally.add(plan, files.size(Path(config.root) / plan.path), source.context_s)
+            live.advance()
+    return _report(config, tally)
+
+
+def _source(config: ClipsConfig) -> ClipSource:
+    found = catalog.source(config.source)
+    if not (isinstance(found, type) and issubclass(found, ClipSource)):
+        known = [name for name in catalog.source_names() if _cuts(name)]
+        raise DataEngineError(
+            f"{config.source} is no source that cuts clips out of videos; those are {', '.join(known)}"
+        )
+    options = checked(found, config.options)
+    return found(config.root, frame_size=config.frame_size, frame_hz=config.frame_hz, **options)
+
+
+def _cuts(name: str) -> bool:
+    found = catalog.source(name)
+    return isinstance(found, type) and issubclass(found, ClipSource)
+
+
+def _report(config: ClipsConfig, tally: _Tally) -> ClipsReport:
+    lengths_s = np.concatenate(tally.lengths_s) if tally.lengths_s else np.zeros(0, np.float32)
+    heights = np.histogram(lengths_s, [*EDGES_S, np.inf])[0].tolist()
+    skipped = [
+        SkipReason(reason=key[0], is_bad=key[1], labels=count, examples=tally.examples[key])
+        for key, count in tally.skipped.most_common()
+    ]
+    return ClipsReport(
+        source=config.source,
+        root=config.root,
+        videos=tally.counts["videos"],
+        missing_videos=tally.counts["missing_videos"],
+        missing_examples=tally.missing,
+        missing_clips=tally.counts["missing_clips"],
+        video_bytes=tally.counts["bytes"],
+        groups=len(tally.groups),
+        clips=len(lengths_s),
+        label_hours=float(lengths_s.sum(dtype=np.float64)) / 3600,
+        clip_hours=tally.clip_hours,
+        median_label_s=float(np.median(lengths_s)) if len(lengths_s) else 0.0,
+        widened=tally.counts["widened"],
+        lengths=[
+            Bin(from_s=low, to_s=high, clips=count)
+            for low, high, count in zip(EDGES_S, [*EDGES_S[1:], None], heights, strict=True)
+        ],
+        splits=dict(tally.splits.most_common()),
+        text_sources=dict(tally.text_sources.most_common()),
+        distinct_texts=len(tally.texts),
+        verbs=dict(tally.verbs.most_common(MOST_VERBS)),
+        skipped=skipped,
+    )
+
+
+def _verb(texts: Iterable[str]) -> str:
+    """Guess the verb of a text: its first word that is no article and no person."""
+    for text in texts:
+        return next((word for word in text.lower().replace(",", " ").split() if word not in NO_VERBS), "")
+    return ""
+
+
+def _counts(counts: Mapping[str, int]) -> str:
+    return ", ".join(f"{name} {count:,}" for name, count in counts.items()) or "none"
