@@ -30,9 +30,10 @@ def run_python(code: str, *words: str) -> subprocess.CompletedProcess:
     return subprocess.run([sys.executable, "-c", code, *words], capture_output=True, text=True, check=False)
 
 
-def test_every_command_of_the_issue_is_there():
+def test_the_commands_are_these():
     wanted = [
         "ingest",
+        "clips",
         "curate",
         "stats",
         "label",
