@@ -1,0 +1,98 @@
+"""EPIC-KITCHENS-100: 100 hours of kitchens from head-mounted cameras, 37 people, 77,000 narrated actions.
+
+[EPIC-KITCHENS/]P01/videos/P01_01.MP4                    full HD mostly, 29.97 to 90 fps; also below `videos/` alone
+EPIC_100_train.csv, EPIC_100_validation.csv              of the repository epic-kitchens-100-annotations, in the root,
+                                                         in `annotations/` or in a clone of it
+
+start_timestamp, stop_timestamp   HH:MM:SS.cc            -> label range
+narration                         `put down plate`       -> text, as spoken
+verb, noun                                               -> notes
+participant_id                                           -> what must not be divided
+file that the row is in                                  -> split: train or val; no video is in both
+
+start_frame and stop_frame are on a clock of 60 frames in a second (videos of 2018) or 50 (those of 2020), whatever the
+rate of the video: they are never read. Rows of the test set carry no text and are not planned.
+"""
+
+from collections.abc import Iterator
+from dataclasses import KW_ONLY, dataclass
+from pathlib import Path
+from typing import Annotated, ClassVar
+
+from dataengine.clips.plan import ClipPlan, SkippedLabel, VideoPlan
+from dataengine.errors import RecordError, SourceError
+from dataengine.formats import csv_file, files
+from dataengine.sources._clip_source import CONTEXT, ClipSource
+
+SPLITS = {"train": "EPIC_100_train.csv", "val": "EPIC_100_validation.csv"}
+FOLDERS = (".", "annotations", "epic-kitchens-100-annotations", "EPIC-KITCHENS")
+COLUMNS = ("narration_id", "participant_id", "video_id", "start_timestamp", "stop_timestamp", "narration")
+EXPECTED = "a folder with EPIC_100_train.csv and EPIC-KITCHENS/P01/videos/P01_01.MP4"
+
+
+@dataclass(frozen=True)
+class EpicKitchens(ClipSource):
+    """A part is a video."""
+
+    root: str
+    """The folder that holds the videos of the participants and the tables."""
+    _: KW_ONLY
+    frame_size: int = 256
+    frame_hz: float = 10.0
+    context_s: Annotated[float, CONTEXT] = 2.0
+
+    name: ClassVar[str] = "epic_kitchens"
+    layout: ClassVar[str] = "mp4 and CSV"
+    licence: ClassVar[str] = "CC BY-NC 4.0"
+
+    def videos(self) -> Iterator[VideoPlan]:
+        """Plan video by video, those of the training split first."""
+        place = files.folder(self.root, EXPECTED)
+        tables = {split: found for split, name in SPLITS.items() if (found := _table(place, name))}
+        if not tables:
+            raise SourceError(
+                f"{place}: found no {SPLITS['train']} and no {SPLITS['val']}, expected {EXPECTED}; "
+                "clone epic-kitchens-100-annotations into it"
+            )
+        for split, table in tables.items():
+            labels: dict[tuple[str, str], list[ClipPlan | SkippedLabel]] = {}
+            for number, row in csv_file.named(table, COLUMNS):
+                key = row.get("participant_id", ""), row.get("video_id", "")
+                labels.setdefault(key, []).append(_label(f"{table.name} line {number}", row))
+            for (participant, video), found in labels.items():
+                yield VideoPlan(
+                    name=video,
+                    path=_path(place, participant, video),
+                    clips=tuple(label for label in found if isinstance(label, ClipPlan)),
+                    skipped=tuple(label for label in found if isinstance(label, SkippedLabel)),
+                    group=participant,
+                    split=split,
+                )
+
+
+def _table(place: Path, name: str) -> Path | None:
+    found = (place / folder / name for folder in FOLDERS)
+    return next((path for path in found if path.is_file()), None)
+
+
+def _label(where: str, row: dict[str, str]) -> ClipPlan | SkippedLabel:
+    try:
+        start_s, end_s = (csv_file.clock_seconds(row, name) for name in ("start_timestamp", "stop_timestamp"))
+    except RecordError as error:
+        record = row.get("narration_id", "") or where
+        return SkippedLabel(record=record, reason="row is damaged", detail=f"{where}: {error}", is_bad=True)
+    narration = row.get("narration", "").strip()
+    return ClipPlan(
+        record=row["narration_id"] or where,
+        label_start_s=start_s,
+        label_end_s=end_s,
+        texts=(narration,) if narration else (),
+        notes={name: row[name] for name in ("verb", "noun") if row.get(name)},
+    )
+
+
+def _path(place: Path, participant: str, video: str) -> str:
+    """Find a video where the downloader puts it, or all of them in one folder; its suffix may be small."""
+    below = [f"{top}{participant}/videos/{video}" for top in ("", "EPIC-KITCHENS/")] + [f"videos/{video}"]
+    names = [f"{stem}{suffix}" for stem in below for suffix in (".MP4", ".mp4")]
+    return next((name for name in names if (place / name).is_file()), names[0])
