@@ -59,12 +59,12 @@ class EpicKitchens(ClipSource):
             for number, row in csv_file.named(table, COLUMNS):
                 key = row.get("participant_id", ""), row.get("video_id", "")
                 labels.setdefault(key, []).append(_label(f"{table.name} line {number}", row))
-            for (participant, video), found in labels.items():
+            for (participant, video), members in labels.items():
                 yield VideoPlan(
                     name=video,
                     path=_path(place, participant, video),
-                    clips=tuple(label for label in found if isinstance(label, ClipPlan)),
-                    skipped=tuple(label for label in found if isinstance(label, SkippedLabel)),
+                    clips=tuple(label for label in members if isinstance(label, ClipPlan)),
+                    skipped=tuple(label for label in members if isinstance(label, SkippedLabel)),
                     group=participant,
                     split=split,
                 )
