@@ -7,10 +7,12 @@ here go through `upright`.
 import struct
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from fractions import Fraction
 from functools import cache
 from typing import Any
 
 import numpy as np
+from av.filter import Graph
 from av.sidedata.sidedata import Type
 from av.video.reformatter import Interpolation, VideoReformatter
 from numpy.typing import NDArray
@@ -97,17 +99,85 @@ def _is_deep(name: str, pixel_format: Any) -> bool:
     return KNOWN_DEEP[name]
 
 
+@dataclass(frozen=True)
+class Region:
+    """A part of the picture as shown, in fractions of its sides; the left half of a stereo pair is right=0.5."""
+
+    left: float = 0.0
+    top: float = 0.0
+    right: float = 1.0
+    bottom: float = 1.0
+
+    def __post_init__(self) -> None:
+        if not (0 <= self.left < self.right <= 1 and 0 <= self.top < self.bottom <= 1):
+            raise ValueError(f"{self} is no part of a picture; expected 0 <= left < right <= 1, 0 <= top < bottom <= 1")
+
+    def stored(self, turn: Turn) -> "Region":
+        """Tell which part of the stored picture is shown there."""
+        left, right = (1 - self.right, 1 - self.left) if turn.mirror else (self.left, self.right)
+        top, bottom = (1 - self.bottom, 1 - self.top) if turn.flip else (self.top, self.bottom)
+        return Region(top, left, bottom, right) if turn.swap else Region(left, top, right, bottom)
+
+
+class _Crop:
+    """Crops frames without copying them; sides fall on even pixels, for colours are stored at half the resolution."""
+
+    def __init__(self, region: Region) -> None:
+        self._region = region
+        self._made: tuple[Any, Graph] | None = None
+
+    def apply(self, frame: Any) -> Any:
+        turn = turn_of(frame)
+        kind = (frame.width, frame.height, frame.format.name, turn)
+        if self._made is None or self._made[0] != kind:
+            self._made = (kind, self._graph(frame, self._region.stored(turn)))
+        graph = self._made[1]
+        graph.push(frame)
+        return graph.pull()
+
+    @staticmethod
+    def _graph(frame: Any, region: Region) -> Graph:
+        left, right = (2 * round(x * frame.width / 2) for x in (region.left, region.right))
+        top, bottom = (2 * round(y * frame.height / 2) for y in (region.top, region.bottom))
+        if right <= left or bottom <= top:
+            raise RecordError(f"is {frame.width}x{frame.height}, too small for {region}")
+        graph = Graph()
+        source = graph.add_buffer(
+            width=frame.width, height=frame.height, format=frame.format.name, time_base=frame.time_base or Fraction(1)
+        )
+        crop = graph.add("crop", f"{min(right, frame.width) - left}:{min(bottom, frame.height) - top}:{left}:{top}")
+        source.link_to(crop)
+        crop.link_to(graph.add("buffersink"))
+        graph.configure()
+        return graph
+
+
+class Shrinker:
+    """Makes of a frame what is stored: cropped, scaled, upright and JPEG."""
+
+    def __init__(self, frame_size: int, region: Region | None = None) -> None:
+        self.frame_size = frame_size
+        self._reformatter = VideoReformatter()
+        self._crop = _Crop(region) if region else None
+
+    def take(self, frame: Any) -> tuple[tuple[int, int], bytes]:
+        """Return the native (height, width) as shown and the JPEG."""
+        if self._crop:
+            frame = self._crop.apply(frame)
+        large = max(frame.height, frame.width) > self.frame_size
+        size = (self.frame_size, self.frame_size) if large else (frame.width, frame.height)
+        shown = upright(frame, self._reformatter, *size)
+        return turn_of(frame).size(frame.height, frame.width), jpeg.encode(shown)
+
+
 def shrink(timed: Iterable[tuple[float, Any]], frame_size: int) -> Iterator[Taken]:
     """Scale, turn upright and encode each frame; raise RecordError when they grow too many."""
-    reformatter = VideoReformatter()
+    shrinker = Shrinker(frame_size)
     last: tuple[Any, tuple[int, int], bytes] | None = None
     total = 0
     for count, (time_s, frame) in enumerate(timed):
         if last is None or last[0] is not frame:
-            large = max(frame.height, frame.width) > frame_size
-            size = (frame_size, frame_size) if large else (frame.width, frame.height)
-            shown = upright(frame, reformatter, *size)
-            last = (frame, turn_of(frame).size(frame.height, frame.width), jpeg.encode(shown))
+            last = (frame, *shrinker.take(frame))
         total += len(last[2])
         if count >= MAX_FRAMES or total > MAX_BYTES:
             raise RecordError(f"has more than {count} frames, {total / 1e9:.2f} GB of pictures; cut it into clips")
