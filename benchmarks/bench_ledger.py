@@ -23,7 +23,8 @@ import pyarrow as pa
 import simplejpeg
 from lance.fragment import write_fragments
 
-from dataengine.episode import CameraFrames, Episode, Part, stable_id
+from dataengine.digest import stable_id
+from dataengine.episode import CameraFrames, Episode, Part
 from dataengine.progress import Task
 from dataengine.store import Committer, Corpus, Staging, stage_part
 from dataengine.store.registry import register

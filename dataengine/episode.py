@@ -1,12 +1,13 @@
 """The nouns: Part, Episode, Reject, and the frames of a camera slot."""
 
-import hashlib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
+
+from dataengine.digest import stable_id
 
 LONGEST_NAME = 240
 """Letters in the name of a record or part; longer than any that a publisher chose."""
@@ -20,11 +21,6 @@ Encoding = Literal[
     "none", "eef_pose", "eef_delta", "eef_velocity", "joint_position", "joint_delta", "joint_velocity", "mixed"
 ]
 """What a canonical vector is; `none` for clips without proprioception."""
-
-
-def stable_id(*words: str) -> str:
-    """Hash words into 16 hex digits: equal on every machine and in every run."""
-    return hashlib.blake2b("\x1f".join(words).encode("utf-8", "surrogatepass"), digest_size=8).hexdigest()
 
 
 def spelt(name: str) -> str:

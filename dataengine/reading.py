@@ -7,12 +7,12 @@ What is no record's fault passes: a full disk, too many open files, a network th
 """
 
 import errno
-import hashlib
 import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from dataengine.digest import hex_digest
 from dataengine.errors import DataEngineError, LimitError, UnexpectedError
 from dataengine.guard import too_much
 
@@ -108,7 +108,7 @@ def one_line(text: str, letters: int = MAX_LETTERS) -> str:
 def digest(error: BaseException) -> str:
     """Tell errors of one cause by one word."""
     text = "".join(traceback.format_exception(error))
-    return hashlib.blake2b(text.encode("utf-8", "backslashreplace"), digest_size=8).hexdigest()
+    return hex_digest(text.encode("utf-8", "backslashreplace"))
 
 
 def _place(error: BaseException) -> str:

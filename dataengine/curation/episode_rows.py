@@ -1,6 +1,5 @@
 """The numbers of many episodes at once, for stages that judge by them: no pictures, no loop over episodes."""
 
-import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -11,6 +10,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from dataengine.curation.ragged import Ragged
+from dataengine.digest import hasher
 from dataengine.episode import CAMERA_SLOTS
 from dataengine.schema import checksum_column
 from dataengine.vector_layout import VectorLayout, layout_of
@@ -128,7 +128,7 @@ class EpisodeRows:
                 found.append([])
                 continue
             # Numbers alone are told apart by what they mean.
-            digest = hashlib.blake2b(f"{steps} {b - a} {d - c} {there or meaning}".encode(), digest_size=8)
+            digest = hasher(f"{steps} {b - a} {d - c} {there or meaning}")
             digest.update(state[a:b])
             digest.update(action[c:d])
             found.append([int.from_bytes(digest.digest(), "big", signed=True)])

@@ -1,13 +1,13 @@
 """Places and fingerprints of raw files."""
 
 import errno
-import hashlib
 import os
 import stat
 from collections.abc import Iterable
 from functools import lru_cache
 from pathlib import Path
 
+from dataengine.digest import SEPARATOR, hasher, hex_digest
 from dataengine.errors import RecordError, SourceError
 from dataengine.formats import remote
 from dataengine.reading import is_of_the_machine
@@ -56,7 +56,7 @@ def fingerprint(path: Path) -> str:
     num_bytes = size(path)
     if num_bytes is None:
         return "missing"
-    digest = hashlib.blake2b(str(num_bytes).encode(), digest_size=16)
+    digest = hasher(str(num_bytes), 16)
     with path.open("rb") as file:
         digest.update(file.read(EDGE_BYTES))
         file.seek(max(0, num_bytes - EDGE_BYTES))
@@ -66,11 +66,8 @@ def fingerprint(path: Path) -> str:
 
 def fingerprint_of_sizes(paths: Iterable[Path], *extra: str) -> str:
     """Hash the names and sizes of many small files, and any `extra` words, without opening them."""
-    digest = hashlib.blake2b(digest_size=16)
     sizes = (f"{path.name} {'missing' if (found := size(path)) is None else found}" for path in paths)
-    for word in (*extra, *sizes):
-        digest.update(word.encode("utf-8", "surrogatepass") + b"\x1f")  # JSON may hold halves of a letter
-    return digest.hexdigest()
+    return hex_digest("".join(f"{word}{SEPARATOR}" for word in (*extra, *sizes)), 16)
 
 
 def inside(path: Path, *roots: Path) -> Path:

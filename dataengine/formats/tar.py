@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 
-from dataengine.episode import stable_id
+from dataengine.digest import stable_id
 from dataengine.errors import RecordError
 from dataengine.formats import json_file, lfs
 from dataengine.reading import goes_on

@@ -13,7 +13,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from dataengine.episode import stable_id
+from dataengine.digest import stable_id
 from dataengine.formats import tar
 from dataengine.machine import num_cores
 from dataengine.shards.manifest import DamagedShardsError, ShardEntry

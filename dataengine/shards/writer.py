@@ -16,6 +16,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
+from dataengine.digest import hex_digest
 from dataengine.errors import DataEngineError, RecordError
 from dataengine.shards.folder import ShardFolder
 from dataengine.shards.manifest import (
@@ -99,7 +100,7 @@ def plan(
         num_bytes += size
     words: list[Any] = [FORMAT, VERSION, identity.fingerprint, identity.mixture, [asdict(info) for info in infos]]
     words += [shard_mb, segment_steps, seed, slots, [len(shard) for shard in shards]]
-    fingerprint = hashlib.blake2b(json.dumps(words).encode(), digest_size=8).hexdigest()
+    fingerprint = hex_digest(json.dumps(words))
     return Plan(shards, episodes, fingerprint, identity, slots, infos, shares)
 
 
@@ -122,8 +123,7 @@ def _mixed(reader: EpisodeReader, mixture: Mixture | None) -> tuple[DataIdentity
     chosen = [e for e in used if e.dataset in shares]
     if len(chosen) < len(reader.episodes):
         words = "\n".join([identity.fingerprint, *sorted(e.episode_id for e in chosen)])
-        digest = hashlib.blake2b(words.encode(), digest_size=8).hexdigest()
-        identity = replace(identity, fingerprint=digest)
+        identity = replace(identity, fingerprint=hex_digest(words))
     return identity, chosen, shares
 
 

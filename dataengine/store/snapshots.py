@@ -6,7 +6,6 @@ which runs before anything is removed.
 """
 
 import contextlib
-import hashlib
 import json
 import re
 from collections import Counter
@@ -19,6 +18,7 @@ import lance
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from dataengine.digest import hex_digest, number_of
 from dataengine.errors import CorpusError
 from dataengine.schema import SNAPSHOTS, TRIMS
 from dataengine.store.tables import SIDE_TABLES, create_tables, exists, open_table, upsert
@@ -124,7 +124,7 @@ def protect(corpus: str) -> None:
 def content_hash(episode_ids: pa.ChunkedArray | Iterable[str]) -> str:
     """Hash which episodes these are, whatever their order: 32 hex digits."""
     ids = episode_ids.to_pylist() if isinstance(episode_ids, pa.ChunkedArray) else episode_ids
-    return hashlib.blake2b("\n".join(sorted(ids)).encode(), digest_size=16).hexdigest()
+    return hex_digest("\n".join(sorted(ids)), 16)
 
 
 def robots_hash(table: lance.LanceDataset) -> str:
@@ -135,7 +135,7 @@ def robots_hash(table: lance.LanceDataset) -> str:
     for batch in table.to_batches(["episode_id", "num_steps", *trims], filter=where or HAS_VECTORS):
         cuts = [batch[trim].fill_null(0).to_pylist() for trim in trims]
         for row in zip(batch["episode_id"].to_pylist(), batch["num_steps"].to_pylist(), *cuts, strict=True):
-            total += int.from_bytes(hashlib.blake2b(repr((*row, 0, 0)[:4]).encode(), digest_size=16).digest(), "little")
+            total += number_of(repr((*row, 0, 0)[:4]), 16)
     return f"{total % 2**128:032x}"
 
 

@@ -4,7 +4,6 @@ Nothing is remembered between batches. A run that stops goes on from its step al
 the same windows at the same positions.
 """
 
-import hashlib
 from collections import Counter, defaultdict
 from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass
@@ -15,6 +14,7 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from dataengine.config import Config
+from dataengine.digest import share_of
 from dataengine.errors import DataEngineError
 from dataengine.naming import did_you_mean
 from dataengine.windows.window import EpisodeInfo, WindowSpec
@@ -47,7 +47,7 @@ class Mixture(Config):
     def uses(self, episode: EpisodeInfo) -> bool:
         """Say whether an episode is among the fraction of its dataset that is used."""
         fraction = self.fractions.get(episode.dataset, 1.0)
-        return fraction >= 1 or hash_share("fraction", episode.episode_id) < fraction
+        return fraction >= 1 or share_of("fraction", episode.episode_id) < fraction
 
     def shares(
         self,
@@ -100,12 +100,6 @@ class Mixture(Config):
                     f"mixture names dataset '{name}', which offers nothing to train on; {hint} "
                     "A dataset that may be missing is listed in mixture.optional"
                 )
-
-
-def hash_share(purpose: str, name: str) -> float:
-    """Hash a name into [0, 1): an even, stable choice of any share of the names."""
-    digest = hashlib.blake2b(f"{purpose}\x1f{name}".encode(), digest_size=8).digest()
-    return int.from_bytes(digest, "little") / 2**64
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -3,7 +3,6 @@
 Shape letters: t frames, m control steps, s state, a action, n latent actions, k codes in one, d their width.
 """
 
-import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Protocol
@@ -12,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dataengine import texts
+from dataengine.digest import hasher, share_of
 from dataengine.episode import Kind, Text, phrases_of
 
 if TYPE_CHECKING:
@@ -134,7 +134,7 @@ def identify(uri: str, version: int, episodes: Sequence[EpisodeInfo], first_step
 
     `first_steps` tell by row which step of its recording an episode begins with: equal length is not equal content.
     """
-    digest = hashlib.blake2b(digest_size=8)
+    digest = hasher()
     for e in sorted(episodes, key=lambda e: e.episode_id):
         first = first_steps[e.row] if len(first_steps) else 0
         digest.update(f"{e.episode_id}|{first}+{e.num_steps}|{e.dataset_id}|{e.embodiment_id}|{e.split}\n".encode())
@@ -150,8 +150,7 @@ def is_held_out(episode: EpisodeInfo, fraction: float) -> bool:
     """Keep an episode away from training: its publisher says so, or a hash of its id that no run can change."""
     if episode.split.lower() in HELD_OUT_SPLITS:
         return True
-    digest = hashlib.blake2b(f"held out\x1f{episode.episode_id}".encode(), digest_size=8).digest()
-    return int.from_bytes(digest, "little") < fraction * 2**64
+    return share_of("held out", episode.episode_id) < fraction
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -4,7 +4,6 @@ Success is the simulator's own flag at any step of an episode. Results are kept 
 evaluation goes on; a policy that was trained further is evaluated anew.
 """
 
-import hashlib
 import math
 import re
 import time
@@ -19,6 +18,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from dataengine import progress, texts
 from dataengine.config import MOST, MOST_WORKERS, Config
+from dataengine.digest import hex_digest
 from dataengine.errors import DataEngineError
 from dataengine.naming import did_you_mean
 from dataengine.report import Report
@@ -177,7 +177,7 @@ class _Unit(Config):
         defaults = {"noise": "zero", "acts_as": ""}  # results from before there was a choice keep their names
         plain = {key for key, value in defaults.items() if getattr(self, key) == value}
         facts = self.model_dump_json(exclude={"name", "robots", "out", "device"} | plain)
-        digest = hashlib.blake2b(facts.encode(), digest_size=4).hexdigest()
+        digest = hex_digest(facts, 4)
         name = re.sub(r"[^A-Za-z0-9_.]+", "_", self.name)  # may hold blanks and slashes
         words = [name, self.task, *(["told", self.told] if self.told else []), digest]
         return self.out / "results" / f"{'-'.join(words)}.json"
@@ -262,7 +262,7 @@ def _fingerprint(folder: Path) -> str:
     below = folder.glob("checkpoints/**/*")
     files = sorted(file for file in (*folder.iterdir(), *below) if file.is_file())
     facts = [f"{file.relative_to(folder)} {file.stat().st_size} {file.stat().st_mtime_ns}" for file in files]
-    return hashlib.blake2b("\n".join(facts).encode(), digest_size=8).hexdigest()
+    return hex_digest("\n".join(facts))
 
 
 def _evaluate(unit: _Unit) -> TaskResult:

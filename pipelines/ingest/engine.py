@@ -7,7 +7,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from dataengine.episode import Part, Reject, stable_id
+from dataengine.digest import stable_id
+from dataengine.episode import Part, Reject
 from dataengine.errors import DataEngineError, is_disk_full
 from dataengine.notes import Tally
 from dataengine.progress import task

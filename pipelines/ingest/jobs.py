@@ -5,7 +5,8 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from dataengine import catalog
-from dataengine.episode import Episode, Part, Reject, stable_id
+from dataengine.digest import stable_id
+from dataengine.episode import Episode, Part, Reject
 from dataengine.errors import ChangedError, DataEngineError, SourceError
 from dataengine.options import checked, options_of
 from dataengine.protocols import Source

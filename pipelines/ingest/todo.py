@@ -10,7 +10,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 
-from dataengine.episode import Part, Reject, stable_id
+from dataengine.digest import stable_id
+from dataengine.episode import Part, Reject
 from dataengine.errors import ChangedError, FilteredRecordError, LimitError
 from dataengine.runners.attempts import WORKER_DIED, Limits
 from dataengine.store import Committer, Corpus

@@ -5,7 +5,6 @@ vectors (Lance never writes to a file twice), its deleted rows, and which of its
 """
 
 import contextlib
-import hashlib
 import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -15,6 +14,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from dataengine.digest import hasher
 from dataengine.schema import TRIMS
 from dataengine.store import Corpus
 from dataengine.store.places import Folder
@@ -148,7 +148,7 @@ def choose(corpus: Corpus, fragment_id: int) -> Choice:
     if set(TRIMS) <= set(columns):
         head, tail = (table[name].fill_null(0).to_numpy().astype(np.int64) for name in TRIMS)
     words = [FORMAT, quantile_sketch.SKETCH_SIZE, corpus.fragment_files(fragment_id, (*_WORDS, *_VECTORS))]
-    digest = hashlib.blake2b(json.dumps(words).encode(), digest_size=16)
+    digest = hasher(json.dumps(words), 16)
     for numbers in (keep, head, tail):
         digest.update(numbers.tobytes())
     return Choice(f"{digest.hexdigest()}.arrow", keep, head, tail)

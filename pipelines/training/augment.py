@@ -4,7 +4,6 @@ What happens to a clip is a pure function of the seed, the step and the clip's p
 resumed run, and one on another number of machines, sees the same pixels.
 """
 
-import hashlib
 import math
 from dataclasses import replace
 from typing import Annotated, NamedTuple, TypeVar
@@ -16,6 +15,7 @@ from pydantic import Field, model_validator
 from torch import Generator, Tensor
 
 from dataengine.config import Config
+from dataengine.digest import number_of
 from models.batch import ActBatch, LamBatch, WorldBatch
 
 B = TypeVar("B", LamBatch, ActBatch, WorldBatch)
@@ -158,5 +158,4 @@ def augment(batch: B, settings: Augment, generator: Generator, first: int = 0, n
 
 def generator_of(seed: int, step: int) -> Generator:
     """Make the generator of a global batch, on the processor: equal on every device and rank."""
-    digest = hashlib.blake2b(f"augment|{seed}|{step}".encode(), digest_size=7).digest()
-    return Generator().manual_seed(int.from_bytes(digest, "little"))
+    return Generator().manual_seed(number_of(f"augment|{seed}|{step}", 7))

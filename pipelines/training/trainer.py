@@ -1,7 +1,6 @@
 """The one training loop: any model with `loss` and `begin_step`, on one rank or many, stopped and continued at will."""
 
 import contextlib
-import hashlib
 import math
 import signal
 import sys
@@ -17,6 +16,7 @@ from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
 from dataengine import progress
+from dataengine.digest import number_of
 from dataengine.errors import DataEngineError
 from models.parts import Counts, Draws, Random
 from models.weights import save_model
@@ -275,7 +275,7 @@ class Trainer(Generic[B]):
     def _draws(self, part: int) -> Draws:
         """Make the step's own random numbers: they depend neither on what ran before nor on parts and ranks."""
         words = f"{self.config.seed}|{self.step}|0|0"
-        seed = int.from_bytes(hashlib.blake2b(words.encode(), digest_size=7).digest(), "little")
+        seed = number_of(words, 7)
         first, mine = self._place(part)
         return Draws(torch.Generator(self.device).manual_seed(seed), first, mine, self.config.batch_size)
 

@@ -11,7 +11,8 @@ from typing import ClassVar
 import numpy as np
 import simplejpeg
 
-from dataengine.episode import CameraFrames, Episode, Part, Reject, stable_id
+from dataengine.digest import stable_id
+from dataengine.episode import CameraFrames, Episode, Part, Reject
 from dataengine.errors import SourceError
 from dataengine.store import Corpus
 from dataengine.texts import whole_episode

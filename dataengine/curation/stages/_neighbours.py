@@ -11,7 +11,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from dataengine.episode import stable_id
+from dataengine.digest import stable_id
 
 NUM_BANDS = 8
 MOST_COMPARED = 32

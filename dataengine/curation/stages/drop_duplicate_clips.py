@@ -12,7 +12,8 @@ from dataengine.curation.coverage import judged, unjudged
 from dataengine.curation.film import Film
 from dataengine.curation.stage import Measured, Survey
 from dataengine.curation.stages import _duplicates, _neighbours
-from dataengine.episode import Kind, stable_id
+from dataengine.digest import stable_id
+from dataengine.episode import Kind
 
 NUM_FRAMES = 8
 """Frames that are compared, evenly spaced; each by 8 x 8 cells."""

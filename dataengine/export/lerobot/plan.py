@@ -1,6 +1,5 @@
 """Which LeRobot datasets a corpus becomes, and what lies in which of their files: known before anything is written."""
 
-import hashlib
 import re
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -8,7 +7,8 @@ from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from typing import Any
 
-from dataengine.episode import CAMERA_SLOTS, Text, phrases_of, stable_id
+from dataengine.digest import hasher, stable_id
+from dataengine.episode import CAMERA_SLOTS, Text, phrases_of
 from dataengine.schema import RAW, TRIMS, VECTORS, exact_dims_column
 from dataengine.texts import cut, from_row, narrowest
 from dataengine.vector_layout import VectorLayout, layout_of
@@ -267,7 +267,7 @@ def _dataset(name: str, layout: Layout, rows: list[_Row], video_mb: float, data_
     splits: dict[str, tuple[int, int]] = {}
     units: list[list[Planned]] = []
     is_cut = any(row.steps_left_out for row in rows)
-    digest = hashlib.blake2b(repr(layout.key).encode(), digest_size=8)
+    digest = hasher(repr(layout.key))
     first_row = steps = 0
     for index, row in enumerate(sorted(rows, key=lambda row: row.rank)):
         said = _said(row)

@@ -11,7 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dataengine import conventions
-from dataengine.episode import CameraFrames, Encoding, Episode, Kind, Part, Reject, stable_id
+from dataengine.digest import stable_id
+from dataengine.episode import CameraFrames, Encoding, Episode, Kind, Part, Reject
 from dataengine.errors import FilteredRecordError, NoCameraError, RecordError, SourceError
 from dataengine.formats import features, files, jpeg, remote, rlds
 from dataengine.raw import Raw, fields_of, untouched

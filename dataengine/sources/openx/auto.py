@@ -11,7 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dataengine import catalog
-from dataengine.episode import Part, stable_id
+from dataengine.digest import stable_id
+from dataengine.episode import Part
 from dataengine.errors import MissingMappingError, RecordError, SourceError
 from dataengine.formats import features, rlds
 from dataengine.raw import untouched

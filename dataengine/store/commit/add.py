@@ -2,7 +2,8 @@
 
 from collections.abc import Iterable
 
-from dataengine.episode import Episode, Part, stable_id
+from dataengine.digest import stable_id
+from dataengine.episode import Episode, Part
 from dataengine.errors import CorpusError
 from dataengine.store.commit.committer import Committer
 from dataengine.store.commit.receipts import Receipt

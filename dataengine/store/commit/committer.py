@@ -18,7 +18,8 @@ from typing import Final
 
 import lance
 
-from dataengine.episode import Reject, stable_id
+from dataengine.digest import stable_id
+from dataengine.episode import Reject
 from dataengine.errors import CorpusError, is_disk_full
 from dataengine.store.commit.ledger import Ledger
 from dataengine.store.commit.receipts import Receipt, Receipts

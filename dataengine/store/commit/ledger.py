@@ -7,7 +7,6 @@ name nothing is taken. The cache may be deleted at any time.
 """
 
 import contextlib
-import hashlib
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Final
@@ -15,6 +14,7 @@ from typing import Final
 import lance
 import pyarrow as pa
 
+from dataengine.digest import hasher
 from dataengine.store.commit.receipts import Receipt
 from dataengine.store.places import Folder
 
@@ -104,7 +104,7 @@ class Ledger:
 
 
 def _digest(data: bytes) -> bytes:
-    return hashlib.blake2b(data, digest_size=DIGEST_BYTES).digest()
+    return hasher(data, DIGEST_BYTES).digest()
 
 
 def _ask(table: lance.LanceDataset, fragments: Mapping[str, lance.LanceFragment]) -> dict[str, dict[str, str]]:

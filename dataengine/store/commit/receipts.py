@@ -1,6 +1,5 @@
 """Receipts: what a worker staged for one part. Written at once, below `<corpus>/_staging/`, before any commit."""
 
-import hashlib
 import json
 import uuid
 from collections.abc import Container, Iterator, Mapping
@@ -8,6 +7,7 @@ from dataclasses import asdict, dataclass, field
 
 import lance
 
+from dataengine.digest import hex_digest
 from dataengine.episode import Reject
 from dataengine.errors import CorpusError
 from dataengine.store.places import Folder, table_uri
@@ -104,7 +104,7 @@ class Receipts:
 
 
 def _checksum(text: str) -> str:
-    return hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
+    return hex_digest(text, 16)
 
 
 def data_folder(corpus: str, below: str = "") -> Folder:

@@ -8,7 +8,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import ArrayLike, NDArray
 
-from dataengine.episode import CAMERA_SLOTS, stable_id
+from dataengine.digest import stable_id
+from dataengine.episode import CAMERA_SLOTS
 from dataengine.schema import RAW, VECTORS, exact_column, exact_dims_column, frames_column, offsets_column
 
 

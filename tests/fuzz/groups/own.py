@@ -114,7 +114,7 @@ def build_corpus(root: Path) -> None:
 
 
 def read_corpus(root: Path) -> None:
-    from dataengine.episode import stable_id
+    from dataengine.digest import stable_id
     from dataengine.store import Committer
 
     committer = Committer(str(root / "corpus"), "fuzz")

@@ -5,7 +5,8 @@ from dataclasses import replace
 
 import pytest
 
-from dataengine.episode import Text, stable_id
+from dataengine.digest import stable_id
+from dataengine.episode import Text
 from dataengine.errors import RecordError
 from dataengine.store import Corpus, verify
 from dataengine.store.commit.words import writable

@@ -1,0 +1,36 @@
+"""Hashes that are equal on every machine and in every run: ids, fingerprints and draws at rest depend on each bit.
+
+All are BLAKE2b. Checksums that others compare (`sha256` of shards and weights) are none of these.
+"""
+
+import hashlib
+from typing import Final
+
+SEPARATOR: Final = "\x1f"
+"""Between words, so that ("ab", "c") is not ("a", "bc")."""
+
+
+def stable_id(*words: str) -> str:
+    """Hash words into 16 hex digits."""
+    return hex_digest(SEPARATOR.join(words))
+
+
+def share_of(*words: str) -> float:
+    """Hash words into [0, 1): an even, stable choice of any share of them."""
+    return number_of(SEPARATOR.join(words)) / 2**64
+
+
+def hex_digest(data: str | bytes, num_bytes: int = 8) -> str:
+    """Hash text or bytes into two hex digits for each byte of the digest."""
+    return hasher(data, num_bytes).hexdigest()
+
+
+def number_of(data: str | bytes, num_bytes: int = 8) -> int:
+    """Hash text or bytes into a whole number below 256^num_bytes."""
+    return int.from_bytes(hasher(data, num_bytes).digest(), "little")
+
+
+def hasher(start: str | bytes = b"", num_bytes: int = 8) -> "hashlib.blake2b":
+    """Begin a hash that is given its data piece by piece; text may hold halves of a letter, as JSON does."""
+    data = start.encode("utf-8", "surrogatepass") if isinstance(start, str) else start
+    return hashlib.blake2b(data, digest_size=num_bytes)
