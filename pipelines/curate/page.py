@@ -3,7 +3,8 @@
 import inspect
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
+from pathlib import Path
 
 import numpy as np
 import simplejpeg
@@ -15,9 +16,12 @@ from dataengine.errors import DataEngineError
 from dataengine.store import Corpus, StoredEpisode
 from pipelines.curate.decide import Verdicts
 from pipelines.curate.report import CurateReport, RuleFacts
-from pipelines.html import charts, page
+from pipelines.html import charts
+from pipelines.html.page import Section, cards, page
+from pipelines.html.templates import macros
 from pipelines.output.folder import OutputFolder
 
+TEMPLATE = "curate/page.html"
 EXAMPLES = 6
 """Episodes shown for a rule, from as many datasets as it dropped from."""
 FRAMES = 8
@@ -28,67 +32,81 @@ CURVES = 6
 """Values drawn of a vector at most: two hands, or the joints of an arm."""
 
 
+@dataclass(frozen=True)
+class Strip:
+    """Frames of an episode side by side, or only what there is to say of it."""
+
+    caption: str
+    picture: Path | None = None
+    seconds: Sequence[str] = ()
+
+
+@dataclass(frozen=True)
+class Example:
+    """One episode of a rule: its frames, those of the one that it repeats, and its curves."""
+
+    strips: Sequence[Strip]
+    curves: Sequence[str]
+
+
 def write_page(
     out: OutputFolder, corpus: Corpus, rules: Mapping[str, Stage], found: Verdicts, report: CurateReport
 ) -> None:
     """Write the page, with the pictures in it."""
     out.remove("examples/*")
     shown = Corpus.open(corpus.uri)
-    sections = [_overview(report)]
-    sections += [_rule(facts, rules[facts.rule], shown, found, out) for facts in report.rules]
+    sections = [Section("overview", "What went", _overview(report))]
+    sections += [
+        Section(facts.rule, facts.rule.replace("_", " "), _rule(facts, rules[facts.rule], shown, found, out))
+        for facts in report.rules
+    ]
     lead = f"{report.corpus}, judged by the recipe '{report.recipe}'"
-    top = [
-        page.cards(
-            [
-                (f"{report.episodes:,}", "episodes", ""),
-                (f"{report.kept:,}", "kept", f"{report.kept / max(report.episodes, 1):.1%}"),
-                (f"{report.dropped:,}", "dropped", f"{report.unreadable:,} of them could not be measured"),
-                (f"{report.trimmed:,}", "trimmed", f"{report.steps_trimmed:,} idle steps left out"),
-            ]
-        )
+    figures: list[tuple[object, str, str]] = [
+        (f"{report.episodes:,}", "episodes", ""),
+        (f"{report.kept:,}", "kept", f"{report.kept / max(report.episodes, 1):.1%}"),
+        (f"{report.dropped:,}", "dropped", f"{report.unreadable:,} of them could not be measured"),
+        (f"{report.trimmed:,}", "trimmed", f"{report.steps_trimmed:,} idle steps left out"),
     ]
     foot = "Nothing was deleted: another recipe or threshold reads the measured columns alone and decides anew."
-    out.write("index.html", page.page("Curation", lead, top, sections, foot))
+    out.write("index.html", page("Curation", lead, cards(figures), sections, foot))
 
 
-def _overview(report: CurateReport) -> page.Section:
+def _overview(report: CurateReport) -> str:
     """Count what went, by rule and by dataset."""
     rules = [[r.rule, r.judged, r.not_judged, r.dropped, r.example] for r in report.rules]
-    blocks = [page.table(["rule", "judged", "not judged", "dropped", "one of its reasons"], rules)]
-    rows = [
+    datasets = [
         [name, report.kept_by_dataset[name], sum(lost.values()), ", ".join(f"{rule} {n:,}" for rule, n in lost.items())]
         for name, lost in report.dropped_by_dataset.items()
     ]
-    blocks.append(page.table(["dataset", "kept", "dropped", "by which rules"], rows))
-    return page.Section("overview", "What went", blocks)
+    return macros(TEMPLATE).overview(rules, datasets)
 
 
-def _rule(facts: RuleFacts, stage: Stage, corpus: Corpus, found: Verdicts, out: OutputFolder) -> page.Section:
+def _rule(facts: RuleFacts, stage: Stage, corpus: Corpus, found: Verdicts, out: OutputFolder) -> str:
     """Say what a rule is about and what it could not judge, draw its numbers, and show what it dropped."""
-    rule, about = facts.rule, inspect.getdoc(type(stage)) or ""
+    about = [part.replace("\n", " ") for part in (inspect.getdoc(type(stage)) or "").split("\n\n")]
     thresholds = asdict(stage)  # type: ignore[call-overload]
-    blocks: list[str] = [page.paragraph(part.replace("\n", " ")) for part in about.split("\n\n")]
-    blocks.append(page.paragraph(", ".join(f"{name} {value:g}" for name, value in thresholds.items())))
-    blocks += [page.paragraph(note) for note in facts.told()]
-    blocks.append(page.charts(*_histograms(stage, thresholds, found)))
+    captions = _captions(facts.rule, stage, found)
+    examples = [
+        _example(corpus, found.words["episode_id"][row], captions[row], out)
+        for row in _chosen(list(captions), found.words["dataset"])
+    ]
+    return macros(TEMPLATE).rule(
+        about,
+        ", ".join(f"{name} {value:g}" for name, value in thresholds.items()),
+        facts,
+        list(_histograms(stage, thresholds, found)),
+        "trimmed" if isinstance(stage, Trims) else "dropped",
+        len(captions),
+        examples,
+    )
+
+
+def _captions(rule: str, stage: Stage, found: Verdicts) -> dict[int, str]:
+    """Say of each row that the rule trimmed or dropped what it left out, or why."""
     if isinstance(stage, Trims):
         rows = np.flatnonzero(found.trimmed.sum(axis=1) > 0).tolist()
-        captions = {
-            row: f"without {found.trimmed[row][0]} and {found.trimmed[row][1]} steps at its ends" for row in rows
-        }
-    else:
-        rows = [row for row, name in enumerate(found.rule) if name == rule]
-        captions = {row: found.reason[row].removeprefix(f"{rule}: ") for row in rows}
-    what = f"{len(rows):,} {'trimmed' if isinstance(stage, Trims) else 'dropped'}"
-    if rows:
-        blocks.append(page.heading(f"Examples of {what}"))
-        for row in _chosen(rows, found.words["dataset"]):
-            blocks += _example(corpus, found.words["episode_id"][row], captions[row], out)
-    else:
-        blocks.append(
-            page.paragraph(f"{facts.judged:,} judged, {facts.not_judged:,} not judged, none {what.split()[1]}.")
-        )
-    return page.Section(rule, rule.replace("_", " "), blocks)
+        return {row: f"without {found.trimmed[row][0]} and {found.trimmed[row][1]} steps at its ends" for row in rows}
+    return {row: found.reason[row].removeprefix(f"{rule}: ") for row, name in enumerate(found.rule) if name == rule}
 
 
 def _histograms(stage: Stage, thresholds: Mapping[str, float], found: Verdicts) -> Iterator[str]:
@@ -113,25 +131,22 @@ def _chosen(rows: Sequence[int], datasets: Sequence[str]) -> list[int]:
     return [row for _, _, row in turns[:EXAMPLES]]
 
 
-def _example(corpus: Corpus, episode_id: str, caption: str, out: OutputFolder) -> Iterator[str]:
+def _example(corpus: Corpus, episode_id: str, caption: str, out: OutputFolder) -> Example:
     """Show frames and curves of an episode, and the frames of the one that it repeats."""
     episode = corpus.episode(episode_id)
     said = texts.summary(episode.texts, episode.num_steps) or "no instruction"
-    words = f"{episode.dataset} · {episode_id} · {said}: {caption}"
-    yield from _strip(episode, words, out)
+    strips = [_strip(episode, f"{episode.dataset} · {episode_id} · {said}: {caption}", out)]
     other = OTHER_EPISODE.search(caption)
     if other:
-        yield from _strip(corpus.episode(other.group(1)), f"the episode that stays: {other.group(1)}", out)
-    if episode.state is not None:
-        yield page.folded("state and action over time", page.charts(*_curves(episode)))
+        strips.append(_strip(corpus.episode(other.group(1)), f"the episode that stays: {other.group(1)}", out))
+    return Example(strips, list(_curves(episode)) if episode.state is not None else [])
 
 
-def _strip(episode: StoredEpisode, words: str, out: OutputFolder) -> Iterator[str]:
+def _strip(episode: StoredEpisode, caption: str, out: OutputFolder) -> Strip:
     """Set a few frames side by side."""
     slot = main_camera(episode.cameras)
     if not slot:
-        yield page.paragraph(words)
-        return
+        return Strip(caption)
     steps = np.unique(np.linspace(0, episode.num_steps - 1, FRAMES).round().astype(int)).tolist()
     seconds = [f"{step / episode.control_hz:.1f} s" for step in steps]
     try:
@@ -140,9 +155,8 @@ def _strip(episode: StoredEpisode, words: str, out: OutputFolder) -> Iterator[st
         file = out.path(f"examples/{episode.episode_id}.jpg")
         file.write_bytes(simplejpeg.encode_jpeg(np.ascontiguousarray(np.concatenate(frames, axis=1)), quality=85))
     except (ValueError, DataEngineError) as error:
-        yield page.paragraph(f"{words} (its pictures cannot be read: {' '.join(str(error).split())})")
-        return
-    yield page.picture(file, words, columns=seconds)
+        return Strip(f"{caption} (its pictures cannot be read: {' '.join(str(error).split())})")
+    return Strip(caption, file, seconds)
 
 
 def _curves(episode: StoredEpisode) -> Iterator[str]:

@@ -1,7 +1,6 @@
 """The demo's page: reads `summary.json` and the files that it names, and writes `report/index.html`.
 
-Every section is a function from the summary to blocks; a stage that has not run leaves an empty list, and the page
-says so.
+Every section is a function from the summary to HTML; a stage that has not run leaves it empty, and the page says so.
 """
 
 from collections.abc import Sequence
@@ -13,26 +12,30 @@ from pipelines.demo import report_models as models
 from pipelines.demo.layout import GATE_TASKS
 from pipelines.demo.summary import DemoSummary, Evaluated
 from pipelines.evaluation.evaluate import wilson
-from pipelines.html import charts, page
+from pipelines.html import charts
+from pipelines.html.page import Section, cards, meter, page, remarked
+from pipelines.html.templates import macros
+
+TEMPLATE = "demo/report.html"
 
 
 def render(run_dir: Path) -> Path:
     """Write the page of a run, whole or not yet whole, and return its place."""
     summary = DemoSummary.load(run_dir)
     sections = [
-        page.Section("success", "Does the policy solve its tasks?", _success(summary, run_dir)),
-        page.Section("recordings", "What was recorded", data.recordings(summary)),
-        page.Section("corpus", "The corpus", data.corpus(summary)),
-        page.Section("curation", "Curation and statistics", data.curation(summary)),
-        page.Section("lam", "The latent action model", models.lam(summary, run_dir)),
-        page.Section("probe", "What a latent action knows", models.probe(summary)),
-        page.Section("labels", "Labels and shards", data.labels(summary)),
-        page.Section("act", "The policy", models.act(summary, run_dir)),
-        page.Section("plans", "Latent plans, drawn", models.plans(summary, run_dir)),
-        page.Section("reproduce", "Time, versions, and how to do it again", _reproduce(summary)),
+        Section("success", "Does the policy solve its tasks?", _success(summary, run_dir)),
+        Section("recordings", "What was recorded", data.recordings(summary)),
+        Section("corpus", "The corpus", data.corpus(summary)),
+        Section("curation", "Curation and statistics", data.curation(summary)),
+        Section("lam", "The latent action model", models.lam(summary, run_dir)),
+        Section("probe", "What a latent action knows", models.probe(summary)),
+        Section("labels", "Labels and shards", data.labels(summary)),
+        Section("act", "The policy", models.act(summary, run_dir)),
+        Section("plans", "Latent plans, drawn", models.plans(summary, run_dir)),
+        Section("reproduce", "Time, versions, and how to do it again", _reproduce(summary)),
     ]
-    top = [_cards(summary), *_status(summary)]
-    words = page.page(summary.title, _lead(summary), top, sections, "Written by villa demo from summary.json.")
+    top = _cards(summary) + macros(TEMPLATE).status(summary)
+    words = page(summary.title, _lead(summary), top, sections, "Written by villa demo from summary.json.")
     place = run_dir / "report" / "index.html"
     write_whole(place, words)
     return place
@@ -49,46 +52,28 @@ def _lead(summary: DemoSummary) -> str:
     )
 
 
-def _status(summary: DemoSummary) -> list[str]:
-    """Warn where the run is not the full one."""
-    notes: list[str] = []
-    if summary.quick:
-        notes.append(
-            page.note(
-                "This is a quick run: every model is trained for a few steps, and every task is played once. It shows "
-                "that the commands work together. It says nothing of how good the models are, so expect no task to be "
-                "solved."
-            )
-        )
-    if summary.until:
-        notes.append(
-            page.note(f"The run was asked to stop after '{summary.until}'; the same command without --until goes on.")
-        )
-    return notes
-
-
 def _cards(summary: DemoSummary) -> str:
     """Pick the numbers that a visitor asks for first."""
-    cards: list[tuple[object, str, str]] = []
+    figures: list[tuple[object, str, str]] = []
     gate = _gate(summary)
     if gate:
         solved, played = sum(e.successes for e in gate), sum(e.episodes for e in gate)
         low, high = wilson(solved, played)
         tasks = f"{len(gate)} tasks, unseen starts; 95 % interval {100 * low:.0f} to {_percent(high)}"
-        cards.append((f"{solved}/{played}", "episodes solved", tasks))
+        figures.append((f"{solved}/{played}", "episodes solved", tasks))
     if summary.ingest:
         steps = sum(i.steps for i in summary.ingest)
-        cards.append((f"{sum(i.episodes for i in summary.ingest):,}", "episodes in the corpus", f"{steps:,} steps"))
+        figures.append((f"{sum(i.episodes for i in summary.ingest):,}", "episodes in the corpus", f"{steps:,} steps"))
         kinds = {i.embodiment for i in summary.ingest if i.embodiment}
         if kinds:
             rates = sorted({i.control_hz for i in summary.ingest})
-            cards.append((len(kinds), "embodiments", ", ".join(f"{rate:g}" for rate in rates) + " Hz"))
+            figures.append((len(kinds), "embodiments", ", ".join(f"{rate:g}" for rate in rates) + " Hz"))
         rejected = sum(i.rejected_records for i in summary.ingest)
         what = "record rejected" if rejected == 1 else "records rejected"
-        cards.append((rejected, what, "its reason stands below" if rejected else "all were sound"))
+        figures.append((rejected, what, "its reason stands below" if rejected else "all were sound"))
     if summary.timings:
-        cards.append((_duration(sum(t.seconds for t in summary.timings)), "for all stages", summary.machine))
-    return page.cards(cards) if cards else ""
+        figures.append((_duration(sum(t.seconds for t in summary.timings)), "for all stages", summary.machine))
+    return cards(figures) if figures else ""
 
 
 def _gate(summary: DemoSummary) -> list[Evaluated]:
@@ -97,55 +82,23 @@ def _gate(summary: DemoSummary) -> list[Evaluated]:
     return [e for e in summary.evaluation if e.task in GATE_TASKS and e.policy == first]
 
 
-def _success(summary: DemoSummary, run_dir: Path) -> list[str]:
+def _success(summary: DemoSummary, run_dir: Path) -> str:
     """Success by task and policy with intervals, then films."""
     rows = summary.evaluation
     if not rows:
-        return []
+        return ""
     names = list(dict.fromkeys(e.policy for e in rows))
-    blocks: list[str] = [
-        page.paragraph(
-            "Every episode starts from a state that training never saw. Dots are success rates, lines their 95 % "
-            "Wilson intervals. Compare the policy with three simple players: one repeats the mean of the "
-            "demonstrations, one acts at random, and one is the policy itself, given the instruction of another task. "
-            "A policy that listens to its instruction fails there."
-        )
-    ]
+    drawings = []
     for gate, title in ((True, "Tasks that the policy should solve"), (False, "Harder tasks")):
-        chosen = [e for e in rows if (e.task in GATE_TASKS) == gate]
-        if not chosen:
-            continue
-        groups = {
-            task: {
-                e.policy: charts.Value(e.successes / max(e.episodes, 1), e.low, e.high)
-                for e in chosen
-                if e.task == task
-            }
-            for task in dict.fromkeys(e.task for e in chosen)
-        }
-        blocks.append(charts.interval_chart(title, groups, names=names))
-    blocks.append(_success_table(rows, names))
-    blocks.append(
-        page.note(
-            "What these numbers do not say.",
-            [
-                _uncertainty(rows),
-                "One training seed. Another seed, another machine, another thread count give other numbers.",
-                "Simulated robots in front of one camera: nothing here says how the policy does on a real one.",
-            ],
-            limits=True,
-        )
-    )
-    if summary.rollouts:
-        films = [
-            page.picture(
-                run_dir / film.image,
-                f"{film.task}, {film.policy}: {'solved' if film.success else 'not solved'}. {film.caption}",
-            )
-            for film in summary.rollouts
-        ]
-        blocks += [page.heading("Episodes of the policy, frame by frame"), page.gallery(films, at_least_px=480)]
-    return blocks
+        groups: dict[str, dict[str, charts.Value]] = {}
+        for e in rows:
+            if (e.task in GATE_TASKS) == gate:
+                rate = charts.Value(e.successes / max(e.episodes, 1), e.low, e.high)
+                groups.setdefault(e.task, {})[e.policy] = rate
+        if groups:
+            drawings.append(charts.interval_chart(title, groups, names=names))
+    rates = _rates(rows, names)
+    return macros(TEMPLATE).success(run_dir, drawings, names, rates, _uncertainty(rows), summary.rollouts)
 
 
 def _uncertainty(rows: Sequence[Evaluated]) -> str:
@@ -156,33 +109,25 @@ def _uncertainty(rows: Sequence[Evaluated]) -> str:
     return f"With {played} of each task a 95 % interval is up to {points} points wide: smaller differences are noise."
 
 
-def _success_table(rows: Sequence[Evaluated], names: Sequence[str]) -> str:
+def _rates(rows: Sequence[Evaluated], names: Sequence[str]) -> list[list[str]]:
     """Tasks down, policies across."""
-    body = []
+    table = []
     for task in dict.fromkeys(e.task for e in rows):
         found = {e.policy: e for e in rows if e.task == task}
-        body.append([task, *(_rate(found[name]) if name in found else "" for name in names)])
-    return page.table(["task, and 95 % interval in %", *names], body)
+        table.append([task, *(_rate(found[name]) if name in found else "" for name in names)])
+    return table
 
 
-def _rate(row: Evaluated) -> page.Html:
+def _rate(row: Evaluated) -> str:
     """Print successes and interval."""
-    note = f"<br><small>{page.text(row.note)}</small>" if row.note else ""
-    interval = f"{100 * row.low:.0f} to {_percent(row.high)}"
-    return page.Html(f"{row.successes}/{row.episodes} <small>{interval}</small>{note}")
+    return remarked(f"{row.successes}/{row.episodes}", f"{100 * row.low:.0f} to {_percent(row.high)}", row.note)
 
 
-def _reproduce(summary: DemoSummary) -> list[str]:
+def _reproduce(summary: DemoSummary) -> str:
     """Seconds by stage, versions, the command."""
-    blocks: list[str] = []
-    if summary.timings:
-        longest = max(t.seconds for t in summary.timings)
-        rows = [[t.stage, round(t.seconds, 1), page.meter(t.seconds / max(longest, 1e-9))] for t in summary.timings]
-        blocks.append(page.table(["stage", "s", ""], rows))
-    blocks.append(page.code(summary.command))
-    if summary.versions:
-        blocks.append(page.table(["", "version"], [[name, version] for name, version in summary.versions.items()]))
-    return blocks
+    longest = max((t.seconds for t in summary.timings), default=0.0)
+    timings = [[t.stage, round(t.seconds, 1), meter(t.seconds / max(longest, 1e-9))] for t in summary.timings]
+    return macros(TEMPLATE).reproduce(timings, summary.command, summary.versions)
 
 
 def _percent(share: float) -> str:

@@ -2,11 +2,16 @@
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from pipelines.demo.summary import ActRun, DemoSummary, LamRun
-from pipelines.html import charts, page
+from pipelines.html import charts
+from pipelines.html.page import remarked
+from pipelines.html.templates import macros
+
+TEMPLATE = "demo/report_models.html"
 
 LAM_CURVES = {
     "visual_over_copy": "Error of the next frame, as a share of copying",
@@ -17,34 +22,24 @@ LAM_CURVES = {
 """Figures of metrics.jsonl that are drawn, if they are there, and what they are called."""
 ACT_CURVES = {"robot": "Flow loss of robot actions", "latent": "Flow loss of latent actions", "loss": "Training loss"}
 
-RECONSTRUCTION_COLUMNS = ("now", "next", "model", "error of a copy", "error of the model")
-
 MAX_POINTS = 240
 SMOOTHING = 0.9
 """Share of the running mean that a new point keeps."""
 
 
-def lam(summary: DemoSummary, run_dir: Path) -> list[str]:
+@dataclass(frozen=True)
+class Table:
+    """Rows below their heads; without rows it is not shown."""
+
+    head: Sequence[str] = ()
+    rows: Sequence[Sequence[object]] = field(default_factory=list)
+
+
+def lam(summary: DemoSummary, run_dir: Path) -> str:
     """Loss curves, errors against copying, codebook use, pictures."""
     if not summary.lam:
-        return []
-    runs = [[r.name, r.proprio, r.steps, r.parameters, r.seconds] for r in summary.lam]
-    blocks: list[str] = [
-        page.paragraph(
-            "A latent action model says with a few codes what happens between two frames. It learns by drawing the "
-            "second frame from the first and the codes. One of the two models also predicts the robot's states and "
-            "actions from the codes (the proprio model), so that they mean motion of the robot, and not any change of "
-            "the picture."
-        ),
-        page.table(["model", "with the proprio model", "steps", "parameters", "seconds"], runs),
-        page.charts(*_curves(summary.lam, LAM_CURVES, run_dir)),
-        page.heading("Is the drawn frame better than a copy, and does it come from the codes?"),
-        page.paragraph(
-            "Squared error on held-out episodes, divided by that of copying the current frame: below the dashed line "
-            "the drawn frame is better than a copy. With the latents of other pairs (shuffled) the error should come "
-            "back to the line or above it; where it stays as low, the model ignores its latents."
-        ),
-    ]
+        return ""
+    rows = [[r.name, r.proprio, r.steps, r.parameters, r.seconds] for r in summary.lam]
     top = max((max(v.model, v.shuffled) for run in summary.lam for v in run.visual), default=1.0)
     visuals = [
         charts.bar_chart(
@@ -57,133 +52,62 @@ def lam(summary: DemoSummary, run_dir: Path) -> list[str]:
         )
         for run in summary.lam
     ]
-    blocks.append(page.charts(*visuals))
-    blocks += _codebook(summary.lam)
-    blocks += _reconstructions(summary.lam, run_dir)
-    blocks += _figures(summary.lam)
-    blocks.append(
-        page.note(
-            "Known limits at this size.",
-            [
-                "Drawn frames are blurred: the model is small, and pixels are compared one by one.",
-                "A camera that moves looks like an arm that moves; the model does not tell them apart.",
-            ],
-            limits=True,
-        )
+    curves = _curves(summary.lam, LAM_CURVES, run_dir)
+    return macros(TEMPLATE).lam(
+        run_dir, rows, curves, visuals, _codebook(summary.lam), summary.lam, _last_figures(summary.lam)
     )
-    return blocks
 
 
-def _reconstructions(runs: Sequence[LamRun], run_dir: Path) -> list[str]:
-    """Show pairs of frames beside what the models draw."""
-    pictures = [
-        page.picture(run_dir / run.reconstructions, run.name, columns=RECONSTRUCTION_COLUMNS)
-        for run in runs
-        if run.reconstructions
-    ]
-    if not pictures:
-        return []
-    return [
-        page.heading("Held-out pairs of frames"),
-        page.paragraph(
-            "A row is a pair of frames: now and next. The third picture is what the model draws from the first "
-            "and the latent action alone. The last two show where a copy and the drawing are wrong, three times "
-            "as bright."
-        ),
-        page.gallery(pictures, at_least_px=480),
-    ]
-
-
-def _codebook(runs: Sequence[LamRun]) -> list[str]:
+def _codebook(runs: Sequence[LamRun]) -> Table:
     """Show how many codes of each slot are in use."""
     slots = max((len(run.codebook) for run in runs), default=0)
     if not slots:
-        return []
+        return Table()
     rows = [
-        [run.name, *(page.Html(f"{s.used} of {s.size} <small>{s.perplexity:.1f}</small>") for s in run.codebook)]
+        [run.name, *(remarked(f"{s.used} of {s.size}", f"{s.perplexity:.1f}") for s in run.codebook)]
         for run in runs
         if len(run.codebook) == slots
     ]
-    words = (
-        "How many codes of each slot occur on held-out pairs, and in small figures their perplexity: the number of "
-        "codes that, used equally often, would say as much. Few codes in use mean that the codebook has collapsed."
-    )
-    head = ["model", *(f"slot {i + 1}" for i in range(slots))]
-    return [page.heading("Codebook use"), page.paragraph(words), page.table(head, rows)]
+    return Table(["model", *(f"slot {i + 1}" for i in range(slots))], rows)
 
 
-def _figures(runs: Sequence[LamRun | ActRun]) -> list[str]:
-    """Lay the last entries of the metrics files side by side, folded away."""
+def _last_figures(runs: Sequence[LamRun | ActRun]) -> Table:
+    """Lay the last entries of the metrics files side by side."""
     names = sorted({name for run in runs for name in run.metrics} - {"step"})
-    if not names:
-        return []
     rows = [[name, *(run.metrics.get(name, "") for run in runs)] for name in names]
-    return [
-        page.folded(
-            "All figures of the last step that was logged", page.table(["figure", *(r.name for r in runs)], rows)
-        )
-    ]
+    return Table(["figure", *(r.name for r in runs)], rows)
 
 
-def probe(summary: DemoSummary) -> list[str]:
+def probe(summary: DemoSummary) -> str:
     """Errors of actions read from frozen latents."""
     if not summary.probe:
-        return []
+        return ""
     order = {run.name: i for i, run in enumerate(summary.lam)}  # colours as in the curves above
     names = sorted(dict.fromkeys(p.lam for p in summary.probe), key=lambda name: order.get(name, len(order)))
-    bodies = list(dict.fromkeys(p.embodiment for p in summary.probe))
     by = {(p.lam, p.embodiment): p for p in summary.probe}
     groups = {}
-    for body in bodies:
+    for body in dict.fromkeys(p.embodiment for p in summary.probe):
         found = [by.get((name, body)) for name in names]
         one = next(p for p in found if p)
         bars = [charts.Value(p.error, p.error - p.spread, p.error + p.spread) if p else None for p in found]
         groups[body] = [*bars, charts.Value(one.trivial), charts.Value(one.best)]
+    bars_of = [*names, "median action", "true change"]
+    drawing = charts.bar_chart("Error of the actions", groups, bars_of, y_label="mean absolute, normalised")
     rows = [[p.embodiment, p.lam, p.error, p.spread, p.trivial, p.best] for p in summary.probe]
-    return [
-        page.paragraph(
-            "A small network is trained to tell the robot's actions from latent actions, and judged on held-out "
-            "episodes; lower is better. Two errors to compare with stand beside it: that of always saying the median "
-            "action, which takes no latent at all, and that of the same network given the true change of state, which "
-            "is about the best that can be reached."
-        ),
-        charts.bar_chart(
-            "Error of the actions",
-            groups,
-            [*names, "median action", "true change"],
-            y_label="mean absolute, normalised",
-        ),
-        page.table(["embodiment", "model", "error", "spread over probe seeds", "median action", "true change"], rows),
-    ]
+    return macros(TEMPLATE).probe(drawing, rows)
 
 
-def act(summary: DemoSummary, run_dir: Path) -> list[str]:
+def act(summary: DemoSummary, run_dir: Path) -> str:
     """Loss curves of the policies."""
     if not summary.act:
-        return []
-    runs = [[r.name, r.use_latent, r.steps, r.parameters, r.seconds] for r in summary.act]
-    return [
-        page.paragraph(
-            "The policy plans latent actions and robot actions together, from pictures, the robot's state and an "
-            "instruction. Its twin has no part for latent actions (no latent expert), and so learns nothing from "
-            "clips of people; the rest is trained alike."
-        ),
-        page.table(["policy", "latent expert", "steps", "parameters", "seconds"], runs),
-        page.charts(*_curves(summary.act, ACT_CURVES, run_dir)),
-        *_figures(summary.act),
-    ]
+        return ""
+    rows = [[r.name, r.use_latent, r.steps, r.parameters, r.seconds] for r in summary.act]
+    return macros(TEMPLATE).act(rows, _curves(summary.act, ACT_CURVES, run_dir), _last_figures(summary.act))
 
 
-def plans(summary: DemoSummary, run_dir: Path) -> list[str]:
+def plans(summary: DemoSummary, run_dir: Path) -> str:
     """Show what the policy intends, drawn by the decoder of the latent action model."""
-    if not summary.plans:
-        return []
-    words = (
-        "What the policy intends to do. Upper row: what happened in the recording. Lower row: the first frame is "
-        "real; the latent action model draws each next one from the one before and the policy's plan."
-    )
-    pictures = [page.picture(run_dir / p.image, p.caption) for p in summary.plans]
-    return [page.paragraph(words), page.gallery(pictures, at_least_px=320)]
+    return macros(TEMPLATE).plans(run_dir, summary.plans) if summary.plans else ""
 
 
 def _curves(runs: Iterable[LamRun | ActRun], titles: Mapping[str, str], run_dir: Path) -> list[str]:

@@ -1,17 +1,17 @@
-"""Small charts as inline SVG: they scale, follow the page's colours, and need neither a library nor a network."""
+"""Small charts: they scale, follow the page's colours, and need neither a library nor a network."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from html import escape
 
 import numpy as np
 from numpy.typing import ArrayLike
 
-COLOURS = 6
-"""The page's style sheet names this many: --c0, --c1 ..."""
+from pipelines.html.drawing import CHART_WIDTH as WIDTH
+from pipelines.html.drawing import Circle, Drawing, Line, Polyline, Rect, Shape, Text, Whisker, colour
+from pipelines.html.ticks import log_ticks, round_ticks, short_number, tick_labels
 
-WIDTH, HEIGHT = 460, 250
+HEIGHT = 250
 LETTER = 7
 """Width in pixels that a letter of a label may take."""
 LEFT, RIGHT, TOP, BOTTOM = 56, 12, 14, 40
@@ -45,8 +45,7 @@ def line_chart(title: str, series: Sequence[Series], *, x_label: str, y_label: s
     numbers = [y for line in series for y in line.y if math.isfinite(y)]
     if not numbers:
         return ""
-    log = log and min(numbers) > 0
-    scale = _Scale.over(numbers, log)
+    scale = _Scale.over(numbers, log and min(numbers) > 0)
     last = max(x for line in series for x in line.x)
     first = min(x for line in series for x in line.x)
     width = WIDTH - LEFT - RIGHT
@@ -54,17 +53,12 @@ def line_chart(title: str, series: Sequence[Series], *, x_label: str, y_label: s
     def across(x: float) -> float:
         return LEFT + width * (x - first) / max(last - first, 1e-9)
 
-    parts = [scale.grid()]
-    ticks = [tick for tick in round_ticks(first, last, 5) if first <= tick <= last]
-    parts += [words_at(across(tick), HEIGHT - BOTTOM + 16, short_number(tick)) for tick in ticks]
+    shapes = [*scale.grid(), *_below(round_ticks(first, last, 5), first, last, across)]
     for i, line in enumerate(series):
-        points = " ".join(
-            f"{across(x):.1f},{scale.down(y):.1f}" for x, y in zip(line.x, line.y, strict=True) if math.isfinite(y)
-        )
-        parts.append(f'<polyline points="{points}" fill="none" stroke="var(--c{i % COLOURS})" stroke-width="2"/>')
-    parts.append(words_at(LEFT + width / 2, HEIGHT - 6, x_label))
-    legend = _legend([line.name for line in series]) if len(series) > 1 else ""
-    return _figure(title, y_label, _svg("".join(parts), title), legend)
+        points = [(across(x), scale.down(y)) for x, y in zip(line.x, line.y, strict=True) if math.isfinite(y)]
+        shapes.append(Polyline(points, colour(i)))
+    shapes.append(Text(LEFT + width / 2, HEIGHT - 6, x_label))
+    return _figure(title, shapes, y_label, [line.name for line in series])
 
 
 def bar_chart(
@@ -85,26 +79,24 @@ def bar_chart(
     )
     step = (WIDTH - LEFT - RIGHT) / len(groups)
     bar = min(step * 0.8 / len(names), 34.0)
-    parts = [scale.grid()]
+    shapes = scale.grid()
     for i, (group, values) in enumerate(groups.items()):
         middle = LEFT + step * (i + 0.5)
-        parts.append(words_at(middle, HEIGHT - BOTTOM + 16, group))
+        shapes.append(Text(middle, HEIGHT - BOTTOM + 16, group))
         for j, value in enumerate(values):
             if value is None:
                 continue
             x = middle + bar * (j - len(names) / 2)
-            y, zero = scale.down(value.value), scale.down(0.0)
-            parts.append(
-                f'<rect x="{x + 1:.1f}" y="{y:.1f}" width="{bar - 2:.1f}" height="{max(zero - y, 1):.1f}"'
-                f' rx="2" fill="var(--c{j % COLOURS})"><title>{escape(names[j])}: {value.value:.3g}</title></rect>'
-            )
+            y, tip = scale.down(value.value), f"{names[j]}: {value.value:.3g}"
+            height = max(scale.down(0.0) - y, 1)
+            shapes.append(Rect(x + 1, y, bar - 2, height, colour(j), tip, rounded=2))
             low, high = value.ends
             if high > low:
-                parts.append(whisker(x + bar / 2, scale.down(low), scale.down(high)))
+                shapes.append(Whisker(x + bar / 2, scale.down(low), scale.down(high)))
     if line_at is not None:
         y = scale.down(line_at)
-        parts.append(f'<line class="mark" x1="{LEFT}" x2="{WIDTH - RIGHT}" y1="{y:.1f}" y2="{y:.1f}"/>')
-    return _figure(title, y_label, _svg("".join(parts), title), _legend(names) if len(names) > 1 else "")
+        shapes.append(Line(LEFT, y, WIDTH - RIGHT, y, "mark"))
+    return _figure(title, shapes, y_label, names)
 
 
 def histogram(title: str, numbers: ArrayLike, marks: Mapping[str, float], *, bins: int = 40) -> str:
@@ -119,33 +111,29 @@ def histogram(title: str, numbers: ArrayLike, marks: Mapping[str, float], *, bin
         return ""
     ends = [*np.quantile(known, [0.005, 0.995], method="nearest").tolist(), *shown.values()]
     low, high = min(ends), max(ends)
+    if math.isclose(low, high, rel_tol=1e-6):  # one number, but for the rounding of float32
+        high = low
     step = (high - low) * 1.04 / bins or 1.0
     first = low - 0.02 * (high - low)
     counts = np.bincount(np.clip((known - first) / step, 0, bins - 1).astype(int), minlength=bins).tolist()
     scale, width = _Scale(0.7, max(counts) * 1.2, True), (WIDTH - LEFT - RIGHT) / bins
-    parts = [scale.grid()]
+    shapes = scale.grid(whole=True)
     for i, count in enumerate(counts):
         if count:
             y = scale.down(count)
-            box = f'x="{LEFT + width * i:.1f}" y="{y:.1f}" width="{width - 1:.1f}" height="{HEIGHT - BOTTOM - y:.1f}"'
-            parts.append(f'<rect {box} fill="var(--c0)"><title>{count}</title></rect>')
+            shapes.append(Rect(LEFT + width * i, y, width - 1, HEIGHT - BOTTOM - y, "var(--c0)", f"{count}"))
 
     def across(x: float) -> float:
         return LEFT + width * (x - first) / step
 
-    parts += [
-        words_at(across(x), HEIGHT - BOTTOM + 16, short_number(x))
-        for x in round_ticks(low, high, 4)
-        if low <= x <= high
-    ]
+    shapes += _below(round_ticks(low, high, 4), low, high, across)
     for i, (name, x) in enumerate(shown.items()):
-        line = f'x1="{across(x):.1f}" x2="{across(x):.1f}" y1="{TOP}" y2="{HEIGHT - BOTTOM}"'
-        side = "start" if x < (low + high) / 2 else "end"
-        label = words_at(
-            across(x) + (5 if side == "start" else -5), TOP + 12 + 14 * i, f"{name} {short_number(x)}", side
-        )
-        parts.append(f'<line class="mark" {line}/>{label}')
-    return _figure(title, f"{len(known):,} episodes", _svg("".join(parts), title), "")
+        in_left_half = x < (low + high) / 2
+        label = f"{name} {short_number(x)}"
+        shapes.append(Line(across(x), TOP, across(x), HEIGHT - BOTTOM, "mark"))
+        side = "start" if in_left_half else "end"
+        shapes.append(Text(across(x) + (5 if in_left_half else -5), TOP + 12 + 14 * i, label, side))
+    return _figure(title, shapes, f"{len(known):,} episodes", ())
 
 
 def interval_chart(title: str, groups: Mapping[str, Mapping[str, Value]], *, names: Sequence[str]) -> str:
@@ -153,28 +141,27 @@ def interval_chart(title: str, groups: Mapping[str, Mapping[str, Value]], *, nam
     row, head, width = 18, 28, 760
     left = min(24 + LETTER * max((len(name) for name in names), default=0), width // 2)
     across = width - left - 70
-    parts, y = [], 8.0
+    rows: list[Shape] = []
+    y = 8.0
     for group, values in groups.items():
-        parts.append(f'<text class="strong" x="0" y="{y + 14:.0f}">{escape(group)}</text>')
+        rows.append(Text(0, y + 14, group, "start", strong=True))
         y += head
         for name, value in values.items():
-            colour = f"var(--c{names.index(name) % COLOURS})"
-            low, high = value.ends
-            x0, x1, x = (left + across * share for share in (low, high, value.value))
-            parts.append(f'<line class="grid" x1="{left}" x2="{left + across}" y1="{y:.0f}" y2="{y:.0f}"/>')
-            parts.append(words_at(left - 10, y + 4, name, "end"))
-            parts.append(f'<line x1="{x0:.1f}" x2="{x1:.1f}" y1="{y:.0f}" y2="{y:.0f}" stroke="{colour}"/>')
-            parts.append(f'<circle cx="{x:.1f}" cy="{y:.0f}" r="5" fill="{colour}"/>')
-            parts.append(words_at(left + across + 14, y + 4, f"{100 * value.value:.0f} %", "start"))
+            ink = colour(names.index(name))
+            x0, x1, x = (left + across * share for share in (*value.ends, value.value))
+            rows += [
+                Line(left, y, left + across, y, "grid"),
+                Text(left - 10, y + 4, name, "end"),
+                Line(x0, y, x1, y, ink=ink, thick=3),
+                Circle(x, y, 5, ink),
+                Text(left + across + 14, y + 4, f"{100 * value.value:.0f} %", "start"),
+            ]
             y += row
         y += 6
     ticks = [0.0, 0.25, 0.5, 0.75, 1.0]
-    grid = [
-        f'<line class="grid" x1="{left + across * t:.1f}" x2="{left + across * t:.1f}" y1="0" y2="{y:.0f}"/>'
-        for t in ticks
-    ]
-    labels = [words_at(left + across * t, y + 14, f"{100 * t:.0f} %") for t in ticks]
-    return _figure(title, "", _svg("".join([*grid, *parts, *labels]), title, width, int(y) + 22, "wide"), "")
+    grid = [Line(left + across * t, 0, left + across * t, y, "grid") for t in ticks]
+    labels = [Text(left + across * t, y + 14, f"{100 * t:.0f} %") for t in ticks]
+    return Drawing(title, [*grid, *rows, *labels], int(y) + 22, width).figure
 
 
 @dataclass(frozen=True)
@@ -203,59 +190,25 @@ class _Scale:
             share = (value - self.low) / max(self.high - self.low, 1e-12)
         return TOP + (HEIGHT - TOP - BOTTOM) * (1 - share)
 
-    def grid(self) -> str:
-        """Draw lines and labels at round numbers."""
-        ticks = _log_ticks(self.low, self.high) if self.log else round_ticks(self.low, self.high, 4)
-        return "".join(
-            f'<line class="grid" x1="{LEFT}" x2="{WIDTH - RIGHT}" y1="{self.down(t):.1f}" y2="{self.down(t):.1f}"/>'
-            + words_at(LEFT - 8, self.down(t) + 4, short_number(t), "end")
-            for t in ticks
-        )
+    def grid(self, whole: bool = False) -> list[Shape]:
+        """Draw lines and labels at round numbers; at whole ones where they count something."""
+        ticks = log_ticks(self.low, self.high) if self.log else round_ticks(self.low, self.high, 4)
+        ticks = [t for t in ticks if t.is_integer()] if whole else ticks
+        lines: list[Shape] = []
+        for tick, label in zip(ticks, tick_labels(ticks), strict=True):
+            y = self.down(tick)
+            lines += [Line(LEFT, y, WIDTH - RIGHT, y, "grid"), Text(LEFT - 8, y + 4, label, "end")]
+        return lines
 
 
-def round_ticks(low: float, high: float, count: int) -> list[float]:
-    """Round numbers from at or below `low` to at or above `high`."""
-    span = (high - low) or abs(high) or 1.0
-    power = 10.0 ** math.floor(math.log10(span / count))
-    step = next(power * m for m in (1, 2, 2.5, 5, 10) if power * m * count >= span * 0.999)
-    start, stop = math.floor(low / step + 1e-9), math.ceil(high / step - 1e-9)
-    return [round(step * i, 12) for i in range(start, stop + 1)]
+def _below(ticks: Sequence[float], low: float, high: float, across: Callable[[float], float]) -> list[Shape]:
+    """Label the axis below the frame, between its ends."""
+    inside = [tick for tick in ticks if low <= tick <= high]
+    return [
+        Text(across(tick), HEIGHT - BOTTOM + 16, label) for tick, label in zip(inside, tick_labels(inside), strict=True)
+    ]
 
 
-def _log_ticks(low: float, high: float) -> list[float]:
-    """1, 2 and 5 times powers of ten within the range; fewer when it is long."""
-    powers = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
-    ticks = [m * 10.0**p for p in powers for m in ((1,) if len(powers) > 4 else (1, 2, 5))]
-    return [t for t in ticks if low <= t <= high]
-
-
-def short_number(value: float) -> str:
-    """Print an axis label."""
-    return f"{value / 1000:g}k" if abs(value) >= 1000 else f"{value:.4g}"
-
-
-def words_at(x: float, y: float, words: str, anchor: str = "middle") -> str:
-    """Write into a drawing."""
-    return f'<text x="{x:.1f}" y="{y:.1f}" text-anchor="{anchor}">{escape(words)}</text>'
-
-
-def whisker(x: float, low: float, high: float) -> str:
-    """Draw an error bar."""
-    return f'<path class="whisker" d="M{x - 4:.1f} {low:.1f}h8m-4 0V{high:.1f}m-4 0h8"/>'
-
-
-def _legend(names: Sequence[str]) -> str:
-    """Name the colours."""
-    keys = [f'<span><i style="background:var(--c{i % COLOURS})"></i>{escape(n)}</span>' for i, n in enumerate(names)]
-    return f'<div class="legend">{"".join(keys)}</div>'
-
-
-def _svg(content: str, title: str, width: int = WIDTH, height: int = HEIGHT, kind: str = "chart") -> str:
-    label = escape(title, quote=True)
-    return f'<svg class="{kind}" viewBox="0 0 {width} {height}" role="img" aria-label="{label}">{content}</svg>'
-
-
-def _figure(title: str, y_label: str, svg: str, legend: str) -> str:
-    """Put title, unit, legend and drawing together."""
-    unit = f" <small>{escape(y_label)}</small>" if y_label else ""
-    return f"<figure><figcaption><b>{escape(title)}</b>{unit}</figcaption>{legend}{svg}</figure>"
+def _figure(title: str, shapes: Sequence[Shape], remark: str, names: Sequence[str]) -> str:
+    """Put title, unit, legend and drawing together; one series needs no legend."""
+    return Drawing(title, shapes, HEIGHT, remark=remark, legend=names if len(names) > 1 else ()).figure

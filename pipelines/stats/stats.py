@@ -102,10 +102,12 @@ class StatsReport(Report):
             for (embodiment, dataset), both in self._by_dataset().items()
         ]
         lines = [text_table(["embodiment", "dataset", "episodes", "steps", "state", "action"], rows)]
+        off = f"quantiles off by {100 * self.rank_error:.2g}% of the steps at most"
+        exact = off if self.rank_error else "quantiles are exact"
         lines.append(
             f"{self.episodes} robot episodes measured in {self.seconds:.1f} s, {self.fragments_read} of "
             f"{self.fragments} fragments read; {self.left_out} dropped by curation, {self.steps_trimmed} idle steps "
-            f"and {self.without_robot} human clips left out; quantiles exact to {self.rank_error:.2%} of the steps"
+            f"and {self.without_robot} human clips left out; {exact}"
         )
         return "\n".join([*lines, *self.doubts])
 

@@ -10,7 +10,7 @@ from scipy import stats
 
 from models.lam import Lam, LamConfig
 from models.weights import load_lam, save_model
-from pipelines.analysis.probe.charts import Drawing
+from pipelines.html.drawing import Drawing
 from pipelines.stats import StatsConfig
 from pipelines.stats import run as run_stats
 from tests.support.corpora import make_corpus, robot_episode
@@ -228,7 +228,7 @@ def test_a_title_keeps_spaces_and_html_at_bay(probe, tmp_path):
     assert "<b> & c" not in (tmp_path / "out" / "index.html").read_text()
     for file in (tmp_path / "out" / "charts").glob("*.svg"):
         ElementTree.parse(file)
-    drawing = Drawing("body", 'arm "<7>" & hand', "", 10, remark="<unseen>")
+    drawing = Drawing('arm "<7>" & hand', [], 10, remark="<unseen>")
     assert ElementTree.fromstring(drawing.file)[1].text == 'arm "<7>" & hand'
     assert ElementTree.fromstring(drawing.figure)[0][0].text == 'arm "<7>" & hand'
 

@@ -1,61 +1,22 @@
 """Charts of a probe: errors beside their yardsticks, largest errors by bin, and changes seed by seed.
 
-Each is an SVG with its own legend, for the page (in the page's colours) and as a file of its own.
+Each is a drawing with its own legend, for the page and as a file of its own.
 """
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from html import escape
 
-from pipelines.html.charts import COLOURS, Value, round_ticks, short_number, whisker, words_at
-from pipelines.html.page import Html
+from pipelines.html.charts import Value
+from pipelines.html.drawing import CHART_WIDTH as WIDTH
+from pipelines.html.drawing import Circle, Drawing, Line, Polyline, Rect, Shape, Text, Whisker, colour
+from pipelines.html.ticks import round_ticks, short_number
 
-WIDTH, PLOT = 460, 200
+PLOT = 200
 LEFT, RIGHT, TOP, BOTTOM, ROW = 52, 12, 10, 38, 20
 LETTER = 6.6
 """Pixels that a letter of a legend takes."""
 INK = {"median": "var(--soft)", "true": "var(--ink)"}
-ALONE = (
-    "svg{--ink:#1c1e21;--soft:#5f6672;--line:#e3e4e8;--c0:#1f5fd0;--c1:#d9730d;--c2:#2a8a57;--c3:#8250c4;--c4:#7a808c;"
-    "--c5:#c2413b;background:#fff;font-family:system-ui,sans-serif}text{font-size:12px;fill:var(--soft)}"
-    "text.strong{font-size:14px;font-weight:600;fill:var(--ink)}.grid{stroke:var(--line)}"
-    ".whisker{stroke:var(--ink);stroke-width:1.4;fill:none}"
-)
-"""Colours of the page on white, for a file that stands alone."""
-
-
-@dataclass(frozen=True)
-class Drawing:
-    """One chart."""
-
-    key: str
-    """Name of its file."""
-    title: str
-    content: str
-    height: int
-    remark: str = ""
-    width: int = WIDTH
-
-    @property
-    def figure(self) -> Html:
-        """Put it into a page."""
-        small = f" <small>{escape(self.remark)}</small>" if self.remark else ""
-        kind = "chart" if self.width == WIDTH else "full"
-        return Html(f"<figure><figcaption><b>{escape(self.title)}</b>{small}</figcaption>{self._svg(kind)}</figure>")
-
-    @property
-    def file(self) -> str:
-        """Make a file of it, with its title."""
-        head = f'<text class="strong" x="8" y="-28">{escape(self.title)}</text>'
-        head += f'<text x="8" y="-10">{escape(self.remark)}</text>'
-        size = f'xmlns="http://www.w3.org/2000/svg" width="{self.width}" height="{self.height + 48}"'
-        view = f'viewBox="0 -48 {self.width} {self.height + 48}"'
-        return f"<svg {size} {view}><style>{ALONE}</style>{head}{self.content}</svg>\n"
-
-    def _svg(self, kind: str) -> str:
-        label = escape(self.title, quote=True)
-        view = f'viewBox="0 0 {self.width} {self.height}"'
-        return f'<svg class="{kind}" {view} role="img" aria-label="{label}">{self.content}</svg>'
+BELOW_BINS = "largest error over steps and dimensions"
 
 
 @dataclass(frozen=True)
@@ -88,29 +49,26 @@ class _Plot:
     percent: bool
     keys: Sequence[tuple[str, str, bool]]
     """Name, colour, and whether it is a line."""
-    parts: list[str] = field(default_factory=list)
+    shapes: list[Shape] = field(default_factory=list)
     top: float = TOP
 
     def __post_init__(self) -> None:
         """Draw the legend and the grid."""
         x = 8.0
-        for name, colour, is_line in self.keys:
+        for name, ink, is_line in self.keys:
             long = 26 + LETTER * len(name)
             if x > 8 and x + long > WIDTH:
                 x, self.top = 8.0, self.top + 17
             height = 3 if is_line else 11
-            box = f'x="{x:.0f}" y="{self.top + 5.5 - height / 2:.1f}" width="11" height="{height}"'
-            self.parts.append(
-                f'<rect {box} rx="1.5" fill="{colour}"/>' + words_at(x + 16, self.top + 10, name, "start")
-            )
+            self.shapes.append(Rect(x, self.top + 5.5 - height / 2, 11, height, ink, rounded=1.5))
+            self.shapes.append(Text(x + 16, self.top + 10, name, "start"))
             x += long
         self.top += 26
         marks = round_ticks(self.low, self.high, 4)
         self.low, self.high = min(self.low, marks[0]), max(self.high, marks[-1])
         for mark in marks:
-            y, words = self.down(mark), f"{100 * mark:.4g} %" if self.percent else short_number(mark)
-            self.parts.append(f'<line class="grid" x1="{LEFT}" x2="{WIDTH - RIGHT}" y1="{y:.1f}" y2="{y:.1f}"/>')
-            self.parts.append(words_at(LEFT - 6, y + 4, words, "end"))
+            y, label = self.down(mark), f"{100 * mark:.4g} %" if self.percent else short_number(mark)
+            self.shapes += [Line(LEFT, y, WIDTH - RIGHT, y, "grid"), Text(LEFT - 6, y + 4, label, "end")]
 
     @property
     def bottom(self) -> float:
@@ -121,15 +79,17 @@ class _Plot:
         share = (min(max(value, self.low), self.high) - self.low) / max(self.high - self.low, 1e-12)
         return self.top + PLOT * (1 - share)
 
+    def label_bins(self, count: int, step: float, width: float) -> None:
+        """Write where every fourth bin begins, below the frame."""
+        self.shapes += [
+            Text(LEFT + step * i, self.bottom + 16, short_number(round(i * width, 6))) for i in range(0, count, 4)
+        ]
+
     def drawing(self, key: str, title: str, below: str, remark: str) -> Drawing:
         if below:
-            self.parts.append(words_at(LEFT + (WIDTH - LEFT - RIGHT) / 2, self.bottom + 33, below))
-        return Drawing(key, title, "".join(self.parts), int(self.bottom + (BOTTOM if below else BOTTOM - 16)), remark)
-
-
-def colour(arm: int) -> str:
-    """Colour of an arm, the same in every chart."""
-    return f"var(--c{arm % COLOURS})"
+            self.shapes.append(Text(LEFT + (WIDTH - LEFT - RIGHT) / 2, self.bottom + 33, below))
+        height = int(self.bottom + (BOTTOM if below else BOTTOM - 16))
+        return Drawing(title, self.shapes, height, remark=remark, key=key)
 
 
 def _keys(arms: Sequence[str], yardsticks: bool) -> list[tuple[str, str, bool]]:
@@ -146,22 +106,19 @@ def error_chart(key: str, title: str, columns: Mapping[str, Bars], arms: Sequenc
     bar = min(step * 0.78 / len(arms), 34.0)
     for i, (name, column) in enumerate(columns.items()):
         middle = LEFT + step * (i + 0.5)
-        plot.parts.append(words_at(middle, plot.bottom + 16, name))
+        plot.shapes.append(Text(middle, plot.bottom + 16, name))
         for j, (value, seeds) in enumerate(zip(column.values, column.seeds, strict=True)):
             x, y = middle + bar * (j - len(arms) / 2), plot.down(value.value)
-            box = f'x="{x + 1:.1f}" y="{y:.1f}" width="{bar - 2:.1f}" height="{max(plot.bottom - y, 1):.1f}"'
-            tip = f"<title>{escape(arms[j])}: {value.value:.3f}</title>"
-            plot.parts.append(f'<rect {box} rx="2" fill="{colour(j)}" fill-opacity=".85">{tip}</rect>')
+            tip, height = f"{arms[j]}: {value.value:.3f}", max(plot.bottom - y, 1)
+            plot.shapes.append(Rect(x + 1, y, bar - 2, height, colour(j), tip, rounded=2, opacity=0.85))
             low, high = value.ends
             if high > low:
-                plot.parts.append(whisker(x + bar / 2, plot.down(low), plot.down(high)))
-            plot.parts += [
-                f'<circle cx="{x + bar * 0.76:.1f}" cy="{plot.down(seed):.1f}" r="2" fill="var(--ink)"/>'
-                for seed in (seeds if len(seeds) > 1 else ())
-            ]
+                plot.shapes.append(Whisker(x + bar / 2, plot.down(low), plot.down(high)))
+            if len(seeds) > 1:
+                plot.shapes += [Circle(x + bar * 0.76, plot.down(seed), 2, "var(--ink)") for seed in seeds]
         for height, ink, dash in ((column.median, INK["median"], "6 3"), (column.true, INK["true"], "2 2")):
             y = plot.down(height)
-            plot.parts.append(_line(middle - step * 0.45, y, middle + step * 0.45, y, ink, dash))
+            plot.shapes.append(Line(middle - step * 0.45, y, middle + step * 0.45, y, ink=ink, dash=dash))
     return plot.drawing(key, title, "", remark)
 
 
@@ -174,18 +131,17 @@ def bins_chart(
     remark: str = "",
 ) -> Drawing:
     """Draw shares of pairs by largest error as outlines; the bin of all that is beyond is left to the remark."""
-    lines = [(shares, colour(i), 2.2, "") for i, shares in enumerate(arms.values())]
+    lines = [(shares, colour(i), 2.2, "none") for i, shares in enumerate(arms.values())]
     lines += [(s, ink, 1.6, dash) for s, ink, dash in zip(yardsticks, INK.values(), ("6 3", "2 2"), strict=True)]
     plot = _Plot(0.0, max(max(shares[:-1]) for shares, *_ in lines) or 1.0, True, _keys(list(arms), True))
     bins = len(lines[0][0]) - 1
     step = (WIDTH - LEFT - RIGHT) / bins
     for shares, ink, thick, dash in reversed(lines):
-        path = f"M{LEFT} {plot.bottom:.1f}" + "".join(f"V{plot.down(s):.1f}h{step:.2f}" for s in shares[:-1])
-        style = f'stroke="{ink}" stroke-width="{thick}" stroke-dasharray="{dash}" fill="none"'
-        plot.parts.append(f'<path d="{path}V{plot.bottom:.1f}" {style} stroke-linejoin="round"/>')
-    for i in range(0, bins + 1, 4):
-        plot.parts.append(words_at(LEFT + step * i, plot.bottom + 16, short_number(round(i * width, 6))))
-    return plot.drawing(key, title, "largest error over steps and dimensions", remark)
+        tops = [(LEFT + step * (i + end), plot.down(s)) for i, s in enumerate(shares[:-1]) for end in (0, 1)]
+        outline = [(LEFT, plot.bottom), *tops, (LEFT + step * bins, plot.bottom)]
+        plot.shapes.append(Polyline(outline, ink, thick, dash))
+    plot.label_bins(bins + 1, step, width)
+    return plot.drawing(key, title, BELOW_BINS, remark)
 
 
 def difference_chart(
@@ -200,15 +156,13 @@ def difference_chart(
     bar, zero = step * 0.86 / len(arms), plot.down(0.0)
     for j, (arm, shares) in enumerate(arms.items()):
         for i, share in enumerate(shares):
-            y = plot.down(share)
-            x = LEFT + step * (i + 0.07) + bar * j
-            box = f'x="{x:.1f}" y="{min(y, zero):.1f}" width="{bar:.1f}" height="{max(abs(zero - y), 0.4):.1f}"'
-            plot.parts.append(f'<rect {box} fill="{colour(arm)}"><title>{100 * share:+.1f}</title></rect>')
-    plot.parts.append(_line(LEFT, zero, WIDTH - RIGHT, zero, INK["true"], ""))
-    for i in range(0, bins - 1, 4):
-        plot.parts.append(words_at(LEFT + step * i, plot.bottom + 16, short_number(round(i * width, 6))))
-    plot.parts.append(words_at(WIDTH - RIGHT - step / 2, plot.bottom + 16, "> 1"))
-    return plot.drawing(key, title, "largest error over steps and dimensions", remark)
+            y, x = plot.down(share), LEFT + step * (i + 0.07) + bar * j
+            height = max(abs(zero - y), 0.4)
+            plot.shapes.append(Rect(x, min(y, zero), bar, height, colour(arm), f"{100 * share:+.1f}"))
+    plot.shapes.append(Line(LEFT, zero, WIDTH - RIGHT, zero, ink=INK["true"]))
+    plot.label_bins(bins - 1, step, width)
+    plot.shapes.append(Text(WIDTH - RIGHT - step / 2, plot.bottom + 16, "> 1"))
+    return plot.drawing(key, title, BELOW_BINS, remark)
 
 
 def change_chart(key: str, title: str, blocks: Mapping[str, Sequence[Change]], remark: str = "") -> Drawing:
@@ -225,26 +179,26 @@ def change_chart(key: str, title: str, blocks: Mapping[str, Sequence[Change]], r
     def across(x: float) -> float:
         return left + (right - left) * (min(max(x, low), high) - low) / (high - low)
 
-    parts, y = [], 6.0
+    shapes: list[Shape] = []
+    y = 6.0
     for block, mine in blocks.items():
         if block:
-            parts.append(f'<text class="strong" x="0" y="{y + 14:.0f}">{escape(block)}</text>')
+            shapes.append(Text(0, y + 14, block, "start", strong=True))
             y += 26
         for line in mine:
             y += ROW / 2
+            x0, x1, x = (across(end) for end in (*line.value.ends, line.value.value))
             ink = colour(line.arm)
-            parts.append(words_at(left - 12, y + 4, line.name, "end"))
-            parts.append(_line(*(across(line.value.ends[0]), y), across(line.value.ends[1]), y, ink, "", 3))
-            parts += [_line(across(s), y - 6, across(s), y + 6, ink, "", 1.5) for s in line.seeds]
-            parts.append(f'<circle cx="{across(line.value.value):.1f}" cy="{y:.1f}" r="5" fill="{ink}"/>')
-            parts.append(words_at(right + 16, y + 4, line.remark, "start"))
+            shapes.append(Text(left - 12, y + 4, line.name, "end"))
+            shapes.append(Line(x0, y, x1, y, ink=ink, thick=3))
+            shapes += [Line(across(seed), y - 6, across(seed), y + 6, ink=ink) for seed in line.seeds]
+            shapes.append(Circle(x, y, 5, ink))
+            shapes.append(Text(right + 16, y + 4, line.remark, "start"))
             y += ROW / 2 + 4
         y += 6
-    grid = [_line(across(m), 0, across(m), y, "var(--line)" if m else INK["true"], "" if m else "4 3") for m in marks]
-    grid += [words_at(across(m), y + 14, f"{100 * m:+.4g} %" if m else "0") for m in marks]
-    return Drawing(key, title, "".join([*grid, *parts]), int(y) + 22, remark, full)
-
-
-def _line(x1: float, y1: float, x2: float, y2: float, ink: str, dash: str, thick: float = 1.5) -> str:
-    style = f"stroke:{ink};stroke-width:{thick};stroke-dasharray:{dash or 'none'};stroke-linecap:butt"
-    return f'<line x1="{x1:.1f}" y1="{y1:.1f}" x2="{x2:.1f}" y2="{y2:.1f}" style="{style}"/>'
+    grid: list[Shape] = []
+    for mark in marks:
+        ink, dash = ("var(--line)", "none") if mark else (INK["true"], "4 3")
+        grid.append(Line(across(mark), 0, across(mark), y, ink=ink, dash=dash))
+        grid.append(Text(across(mark), y + 14, f"{100 * mark:+.4g} %" if mark else "0"))
+    return Drawing(title, [*grid, *shapes], int(y) + 22, full, remark, key)

@@ -16,6 +16,8 @@ NUM_BINS = 20
 SMALL_ERROR = 0.5
 """A pair whose largest error over steps and dimensions stays below this is read well."""
 CONFIDENCE = 0.95
+LEAST_ERROR = 0.0005
+"""Printed as 0.000: a change relative to a smaller error is one of rounding, and left out."""
 
 
 def t_interval(values: ArrayLike) -> Interval | None:
@@ -101,8 +103,10 @@ def mean_of(readouts: Sequence[Readout]) -> Readout:
 def _compare(embodiment: str, one: Readout, other: Readout) -> Comparison:
     changes = _changes(one.l1_seeds, other.l1_seeds)
     groups = {
-        g: _changes(one.group_seeds[g], other.group_seeds[g]) for g in one.groups if g in other.groups
-    }  # a group that never moves in one arm never moves in the other: they read the same pairs
+        g: _changes(one.group_seeds[g], other.group_seeds[g])
+        for g in one.groups  # a group that never moves in one arm never moves in the other: they read the same pairs
+        if g in other.groups and min(other.group_seeds[g]) >= LEAST_ERROR
+    }
     return Comparison(
         lam=one.source,
         versus=other.source,

@@ -1,25 +1,20 @@
 """The page of a probe: which arm reads better, errors beside their yardsticks, largest errors, every number."""
 
 from dataengine.vector_layout import GROUPS
-from pipelines.analysis.probe.charts import (
-    Bars,
-    Change,
-    Drawing,
-    bins_chart,
-    change_chart,
-    difference_chart,
-    error_chart,
-)
+from pipelines.analysis.probe.charts import Bars, Change, bins_chart, change_chart, difference_chart, error_chart
 from pipelines.analysis.probe.measures import BIN
 from pipelines.analysis.probe.report import MEAN, Comparison, EmbodimentReadouts, Interval, ProbeReport, Readout
 from pipelines.analysis.probe.variants import MEDIAN, TRUE_CHANGE
-from pipelines.html import page
 from pipelines.html.charts import Value
+from pipelines.html.drawing import Drawing
+from pipelines.html.page import Section, cards, page
+from pipelines.html.templates import macros
 from pipelines.output.folder import Before, OutputFolder, page_with
 
 OLD_PAGE = Before(
     r"index\.html|report\.json|charts/(change|error|largest|largest-change)-\w+\.svg", page_with("Probing")
 )
+TEMPLATE = "analysis/probe/page.html"
 ALL = "all"
 """Name of the error over all dimensions, beside those of groups."""
 
@@ -30,43 +25,48 @@ LEAST_CHANGE = 0.002
 def write_page(out: OutputFolder, report: ProbeReport) -> None:
     """Write the page, its charts as files, and the report itself."""
     out.remove("charts/*")
-    sections, drawings = [], []
-    for section, drawn in (_comparisons(report), _errors(report), _largest(report)):
-        sections.append(section)
-        drawings += drawn
-    for drawing in drawings:
+    html, comparisons, errors, largest = macros(TEMPLATE), _comparisons(report), _errors(report), _largest(report)
+    for drawing in (*comparisons, *errors, *largest):
         out.write(f"charts/{drawing.key}.svg", drawing.file)
-    sections = [s for s in sections if s.blocks] + [_numbers(report), _reading(report)]
+    sections = [
+        Section("errors", "Errors by group of dimensions", html.errors(errors)),
+        Section("largest", "Largest errors", html.largest(largest)),
+        Section("numbers", "All numbers", _numbers(report)),
+        Section("reading", "How to read it", _reading(report)),
+    ]
+    if comparisons:
+        body = html.comparison(report.lams[0], report.seed_words, comparisons[0], comparisons[1:])
+        sections.insert(0, Section("comparison", "Which one reads better", body))
     lead = f"{report.corpus}: actions of robots, read back from frozen latent actions {report.interval_s:g} s apart"
     foot = "Every number is in report.json, every chart in charts/, beside this page."
-    out.write("index.html", page.page("Probing", lead, [_top(report)], sections, foot))
+    out.write("index.html", page("Probing", lead, cards(_cards(report)), sections, foot))
     out.write("report.json", report.model_dump_json(indent=1))
 
 
-def _top(report: ProbeReport) -> page.Html:
-    """Show the few numbers that matter."""
-    cards: list[tuple[object, str, str]] = []
+def _cards(report: ProbeReport) -> list[tuple[object, str, str]]:
+    """Pick the few numbers that matter."""
+    figures: list[tuple[object, str, str]] = []
     whole = MEAN if len(report.embodiments) > 1 else report.bodies[0]
     for c in report.comparisons:
         if c.embodiment == whole:
             within = f"{percent(c.interval[0])} to {percent(c.interval[1])}; " if c.interval else ""
             seeds = f"{within}lower in {c.lower} of {len(c.change_seeds)} {c.over}"
-            cards.append((percent(c.change), f"error of {c.lam}, against {c.versus}", seeds))
-    if not cards:
+            figures.append((percent(c.change), f"error of {c.lam}, against {c.versus}", seeds))
+    if not figures:
         closed = [x for e in report.embodiments if (x := gap_closed(e, e.readouts[1].l1)) is not None]
         if closed:
             share = f"{sum(closed) / len(closed):.0%}"
-            cards.append((share, "of the gap between the yardsticks closed", "mean over bodies"))
+            figures.append((share, "of the gap between the yardsticks closed", "mean over bodies"))
     unseen = [b for b, e in zip(report.bodies, report.embodiments, strict=True) if e.unseen_by]
     pairs = sum(e.held_out_pairs for e in report.embodiments)
-    cards.append((len(report.embodiments), "robot bodies", f"unseen in training: {', '.join(unseen) or 'none'}"))
-    cards.append((report.training_seeds, "trained models of each arm", f"{report.seeds} probes on each"))
-    cards.append((f"{pairs:,}", "held-out pairs of frames", "of episodes that no probe saw"))
-    return page.cards(cards)
+    figures.append((len(report.embodiments), "robot bodies", f"unseen in training: {', '.join(unseen) or 'none'}"))
+    figures.append((report.training_seeds, "trained models of each arm", f"{report.seeds} probes on each"))
+    figures.append((f"{pairs:,}", "held-out pairs of frames", "of episodes that no probe saw"))
+    return figures
 
 
-def _comparisons(report: ProbeReport) -> tuple[page.Section, list[Drawing]]:
-    """Show changes body by body, seed by seed."""
+def _comparisons(report: ProbeReport) -> list[Drawing]:
+    """Draw changes body by body, seed by seed: of the whole error, then of kinds of value."""
     names = {arm: i for i, arm in enumerate(report.lams)}
     drawings = []
     for measure in (ALL, *GROUPS):
@@ -85,18 +85,7 @@ def _comparisons(report: ProbeReport) -> tuple[page.Section, list[Drawing]]:
         if lines:
             what = "Change of the error" if measure == ALL else f"Change of the error, {measure}"
             drawings.append(change_chart(f"change-{measure}", what, lines, "left of the line is better"))
-    if not drawings:
-        return page.Section("comparison", "Which one reads better", []), []
-    versus = report.lams[0]
-    blocks = [
-        page.paragraph(
-            f"Error against that of {versus}, relative, each pair of seeds by itself: a tick is a pair, the dot their "
-            f"mean, the line its interval (cut where it leaves the picture). {report.seed_words}"
-        ),
-        drawings[0].figure,
-        page.folded("by kind of value", *(d.figure for d in drawings[1:])) if drawings[1:] else "",
-    ]
-    return page.Section("comparison", "Which one reads better", blocks), drawings
+    return drawings
 
 
 def _with_status(report: ProbeReport, comparison: Comparison) -> str:
@@ -105,7 +94,7 @@ def _with_status(report: ProbeReport, comparison: Comparison) -> str:
     return f"{comparison.embodiment} (unseen)" if comparison.embodiment in found else comparison.embodiment
 
 
-def _errors(report: ProbeReport) -> tuple[page.Section, list[Drawing]]:
+def _errors(report: ProbeReport) -> list[Drawing]:
     """Draw errors by group of dimensions, for each body."""
     drawings = []
     for i, (body, e) in enumerate(zip(report.bodies, report.embodiments, strict=True)):
@@ -117,18 +106,10 @@ def _errors(report: ProbeReport) -> tuple[page.Section, list[Drawing]]:
             values = [_value(r.groups[g], r.group_intervals[g]) for r in arms]
             columns[g] = Bars(values, [r.group_seeds[g] for r in arms], median.groups[g], true.groups[g])
         drawings.append(error_chart(f"error-{i}", body, columns, report.lams, _remark(report, e)))
-    blocks = [
-        page.paragraph(
-            "Mean absolute error of the actions, normalised so that 1 % and 99 % quantiles lie at -1 and 1; lower is "
-            "better. Dots are seeds, whiskers intervals. The dashed line is what saying the median action costs, the "
-            "dotted one what the same network reads from the true change of the robot's state."
-        ),
-        page.charts(*(d.figure for d in drawings)),
-    ]
-    return page.Section("errors", "Errors by group of dimensions", blocks), drawings
+    return drawings
 
 
-def _largest(report: ProbeReport) -> tuple[page.Section, list[Drawing]]:
+def _largest(report: ProbeReport) -> list[Drawing]:
     """Draw how pairs spread over largest errors, and what that changes between arms."""
     drawings = []
     for i, (body, e) in enumerate(zip(report.bodies, report.embodiments, strict=True)):
@@ -141,20 +122,12 @@ def _largest(report: ProbeReport) -> tuple[page.Section, list[Drawing]]:
         if any(abs(x) > LEAST_CHANGE for shares in changes.values() for x in shares):
             title, less = f"{body}: change", f"share of pairs, less that of {report.lams[0]}"
             drawings.append(difference_chart(f"largest-change-{i}", title, changes, report.lams, BIN, less))
-    blocks = [
-        page.paragraph(
-            "The largest error of a pair over all its steps and dimensions, in bins of 0.05: strict, since one "
-            "misread dimension of one step decides. Better is farther to the left. The second chart is the first less "
-            "that of the first arm, as published for villa-X (figure 4): bars up on the left, down on the right."
-        ),
-        page.charts(*(d.figure for d in drawings)),
-    ]
-    return page.Section("largest", "Largest errors", blocks), drawings
+    return drawings
 
 
-def _numbers(report: ProbeReport) -> page.Section:
+def _numbers(report: ProbeReport) -> str:
     """Print all of it."""
-    blocks: list[str] = []
+    bodies = []
     for body, e in zip(report.bodies, report.embodiments, strict=True):
         groups = list(e.readouts[0].groups)
         head = ["read from", "L1", "interval", *groups, "max error < 0.5", "gap closed", "by seed"]
@@ -166,35 +139,14 @@ def _numbers(report: ProbeReport) -> page.Section:
             ]
             for r in e.readouts
         ]
-        facts = (
-            f"K = {e.steps} steps of {e.dims} dimensions; probes fitted on {e.train_pairs:,} pairs of "
-            f"{e.train_episodes:,} episodes, judged on {e.held_out_pairs:,} of {e.held_out_episodes:,}; "
-            f"in {', '.join(e.datasets)}: {e.status(report.lams)}"
-        )
-        blocks += [page.heading(body), page.paragraph(facts), page.table(head, rows)]
-    if report.comparisons:
-        blocks.append(page.heading("Comparisons"))
-        lines = [f"{c.lam} against {c.versus}, {c.embodiment}: {c.words}" for c in report.comparisons]
-        blocks.append(page.note("Changes of the mean absolute error, in pairs of seeds", lines))
-    return page.Section("numbers", "All numbers", blocks)
+        bodies.append((body, e, e.status(report.lams), head, rows))
+    return macros(TEMPLATE).numbers(bodies, report.comparisons)
 
 
-def _reading(report: ProbeReport) -> page.Section:
+def _reading(report: ProbeReport) -> str:
     """Say what the numbers mean and what they do not."""
-    blocks: list[str] = [
-        page.paragraph(
-            f"A network of three layers reads all K actions between two frames from the latent action of the pair. It "
-            f"is fitted on episodes of one body and judged on others; the latent action model stays as it is. "
-            f"'{MEDIAN}' knows nothing. '{TRUE_CHANGE}' knows what the robot's own sensors say of the pair: about the "
-            f"best that can be hoped for, not a bound, since a picture may hold more. 'Gap closed' is the way from the "
-            f"one to the other."
-        )
-    ]
-    if report.notes:
-        blocks.append(page.note("What these numbers do not show", report.notes, limits=True))
-    members = [[r.source, ", ".join(r.models)] for r in report.embodiments[0].readouts if r.models]
-    blocks.append(page.table(["arm", "models, in the order of their seeds"], members))
-    return page.Section("reading", "How to read it", blocks)
+    arms = [[r.source, ", ".join(r.models)] for r in report.embodiments[0].readouts if r.models]
+    return macros(TEMPLATE).reading(MEDIAN, TRUE_CHANGE, report.notes, arms)
 
 
 def split(e: EmbodimentReadouts, report: ProbeReport) -> tuple[list[Readout], Readout, Readout]:

@@ -1,11 +1,13 @@
 """Rules that look at the whole corpus: the same decisions in any order, from columns alone, with names and numbers."""
 
+import dataclasses
 import json
 
 import numpy as np
 import pyarrow as pa
 import pytest
 
+from dataengine import texts
 from dataengine.curation.stages import _neighbours
 from dataengine.curation.stages.drop_duplicates import DropDuplicates
 from dataengine.curation.stages.drop_short import DropShort
@@ -216,6 +218,17 @@ def test_the_page_shows_every_rule_its_histograms_and_examples(tmp_path):
     elsewhere = run(CurateConfig(corpus=uri, report=tmp_path / "elsewhere"))
     assert (tmp_path / "elsewhere" / "index.html").read_text().count("<section") == len(report.rules) + 1
     assert elsewhere.measured == 0
+
+
+def test_what_publishers_write_is_text_on_the_page(tmp_path):
+    evil = '</figcaption><script>alert("1")</script>'
+    still = robot_episode("still", dataset=f"made{evil}", pictures=np.full((30, 48, 48, 3), 120, np.uint8))
+    still = dataclasses.replace(still, texts=texts.whole_episode([f"lift {evil}"], 30))
+    run(CurateConfig(corpus=make_corpus(tmp_path / "corpus", {"a": [robot_episode("good")], "b": [still]}).uri))
+    page = (tmp_path / "corpus.curation" / "index.html").read_text()
+    assert "<script" not in page
+    assert "lift &lt;/figcaption&gt;&lt;script&gt;" in page
+    assert "made&lt;/figcaption&gt;&lt;script&gt;" in page
 
 
 def test_what_a_survey_reads_comes_in_the_order_it_asks_for(tmp_path):

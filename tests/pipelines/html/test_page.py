@@ -1,14 +1,20 @@
 """The demo's page: one file, nothing from elsewhere, whole or not yet whole."""
 
+import json
 import re
+import tomllib
 from html.parser import HTMLParser
+from pathlib import Path
 
 import pytest
 
 from pipelines.demo.report import render
 from pipelines.demo.summary import Curation, DemoSummary, Evaluated, Recorded, Rollout, RuleOutcome
 from pipelines.evaluation.evaluate import wilson
-from pipelines.html import charts, page
+from pipelines.html import charts, ticks
+from pipelines.html.heat_map import heat_map
+from pipelines.html.page import Section, page, remarked
+from pipelines.html.templates import macros
 from tests.support.demo_run import make_run
 
 
@@ -55,12 +61,13 @@ def whole(tmp_path_factory):
 
 
 def test_the_page_fetches_nothing_and_its_links_lead_somewhere(whole):
-    found = read(render(whole))
+    place = render(whole)
+    found = read(place)
     assert found.sources
     assert all(source.startswith("data:image/") for source in found.sources)
     assert {link.removeprefix("#") for link in found.links} <= set(found.ids)
-    assert "url(" not in page.STYLE
-    assert "@import" not in page.STYLE
+    for fetches in ("url(", "@import", "http:", "https:"):
+        assert fetches not in place.read_text()
 
 
 def test_the_page_tells_every_stage(whole):
@@ -127,25 +134,78 @@ def test_a_summary_is_read_as_it_was_written(tmp_path):
     assert DemoSummary.load(tmp_path) == summary
 
 
-def test_words_from_outside_are_escaped_everywhere():
-    evil = '<b onclick="x">&'
+EVIL = '</title><script>alert("1")</script>&'
+
+
+def test_text_from_outside_is_escaped_in_every_block_and_drawing():
+    blocks, value = macros("html/blocks.html"), charts.Value(0.5)
     drawn = [
-        page.table([evil], [[evil]]),
-        page.cards([(evil, evil, evil)]),
-        page.note(evil, [evil]),
-        charts.bar_chart(evil, {evil: [charts.Value(1)]}, [evil]),
-        charts.interval_chart(evil, {evil: {evil: charts.Value(0.5)}}, names=[evil]),
+        page(EVIL, EVIL, "", [Section("key", EVIL, "")], EVIL),
+        remarked(EVIL, EVIL, EVIL),
+        blocks.table([EVIL], [[EVIL]]),
+        blocks.cards([(EVIL, EVIL, EVIL)]),
+        blocks.note(EVIL, [EVIL]),
+        blocks.picture(Path(EVIL), EVIL, [EVIL]),
+        charts.line_chart(EVIL, [charts.Series(EVIL, [0, 1], [1, 2])] * 2, x_label=EVIL, y_label=EVIL),
+        charts.bar_chart(EVIL, {EVIL: [value, value]}, [EVIL, EVIL], y_label=EVIL),
+        charts.interval_chart(EVIL, {EVIL: {EVIL: value}}, names=[EVIL]),
+        charts.histogram(EVIL, [1, 2, 3], {EVIL: 2.0}),
+        heat_map(EVIL, {EVIL: {EVIL: [0.5]}}, [EVIL], top=1.0),
     ]
     for html in drawn:
-        assert "<b onclick" not in html
+        assert "&lt;script&gt;" in html
+        assert "<script" not in html
+
+
+def test_text_from_outside_is_escaped_on_the_whole_page(tmp_path):
+    told = json.loads(make_run(tmp_path).model_dump_json())
+    files = {"curve", "image", "reconstructions"}
+
+    def spoil(node, key=""):
+        if isinstance(node, dict):
+            return {name: spoil(each, name) for name, each in node.items()}
+        if isinstance(node, list):
+            return [spoil(each, key) for each in node]
+        return node + EVIL if isinstance(node, str) and key not in files | {"out", "report"} else node
+
+    DemoSummary.model_validate(spoil(told)).save(tmp_path)
+    place = render(tmp_path)
+    assert place.read_text().count("&lt;script&gt;") > 50
+    assert read(place).sources
 
 
 @pytest.mark.parametrize(("low", "high"), [(0.0, 1.0), (-3.7, 12.0), (0.98, 1.02), (5.0, 5.0), (0.0, 1e-9), (0, 12345)])
 def test_ticks_are_round_and_enclose_the_numbers(low, high):
-    ticks = charts.round_ticks(low, high, 4)
-    assert ticks[0] <= low
-    assert ticks[-1] >= high
-    assert 2 <= len(ticks) <= 7
+    found = ticks.round_ticks(low, high, 4)
+    assert found[0] <= low
+    assert found[-1] >= high
+    assert 2 <= len(found) <= 7
+
+
+def labels(svg, *, anchor):
+    """Numbers beside the axis upwards (end), or below the axis across (middle)."""
+    return re.findall(f'text-anchor="{anchor}">([^<]+)</text>', svg)
+
+
+@pytest.mark.parametrize(
+    "values", [[0.31, 0.33], [1.0, 1.0], [2.1, 4.9], [0.0011, 0.0012], [6.2, 6.3, 9.7], [1e-3, 1e3]]
+)
+def test_a_logarithmic_axis_has_ticks_enough_to_be_read(values):
+    line = charts.Series("loss", range(len(values)), values)
+    found = labels(charts.line_chart("t", [line], x_label="step", log=True), anchor="end")
+    assert 3 <= len(found) <= 9
+    assert len(set(found)) == len(found)
+
+
+@pytest.mark.parametrize(
+    "numbers", [[1.0] * 5, [1.0, 1.0000001], [0.99998, 0.99999, 1.0], [12345.1, 12345.2], [20000.01, 20000.05]]
+)
+def test_no_two_ticks_of_a_histogram_have_the_same_label(numbers):
+    svg = charts.histogram("share", numbers, {})
+    found = labels(svg, anchor="middle")
+    assert found
+    assert len(set(found)) == len(found)
+    assert all(float(count).is_integer() for count in labels(svg, anchor="end"))
 
 
 def test_a_line_chart_stays_inside_its_frame_and_skips_what_is_not_a_number():
@@ -160,3 +220,13 @@ def test_a_line_chart_stays_inside_its_frame_and_skips_what_is_not_a_number():
 def test_charts_without_numbers_draw_nothing():
     assert charts.line_chart("t", [], x_label="step") == ""
     assert charts.bar_chart("t", {}, []) == ""
+
+
+def test_a_wheel_holds_every_template():
+    root = Path(__file__).parents[3]
+    shipped = tomllib.loads((root / "pyproject.toml").read_text())["tool"]["setuptools"]["package-data"]["*"]
+    templates = [f for f in (root / "pipelines").rglob("*") if f.suffix in (".html", ".svg", ".css")]
+    assert len(templates) > 8
+    for file in templates:
+        assert any(file.match(pattern) for pattern in shipped), file
+        assert (file.parent / "__init__.py").is_file(), file

@@ -27,6 +27,9 @@ def test_statistics_are_those_of_all_kept_steps_by_embodiment(tmp_path):
     report = run(StatsConfig(corpus=uri))
     assert (report.episodes, report.without_robot, report.left_out) == (4, 1, 0)
     assert report.rank_error == 0
+    assert report.summary().endswith("human clips left out; quantiles are exact")
+    sketched = report.model_copy(update={"rank_error": 0.00002})
+    assert sketched.summary().endswith("quantiles off by 0.002% of the steps at most")
     found = stats.by_embodiment(stats_table.from_table(Corpus.open(uri).stats()))
     assert set(found) == {"arm", "arm2"}
     assert found["arm"].datasets == ("made", "other")

@@ -89,6 +89,21 @@ def test_arms_are_compared_in_pairs_of_seeds_and_bodies_weigh_the_same():
     assert "lower in 1 of 2 training seeds (-25.0%, +10.0%)" in one.words
 
 
+def test_a_change_of_an_error_that_is_printed_as_nothing_is_left_out():
+    """A gripper that never moves is read without error by every arm: 0.000 against 0.000 is no gain of 100 %."""
+
+    def errors(size, gripper):
+        found = constant(size)
+        found[..., 6] = gripper
+        return [[found]]
+
+    (change,) = compare([body("one", {"old": errors(0.4, 0.0001), "new": errors(0.3, 0.0)})], "new", "old")
+    assert set(change.groups) == set(change.group_seeds) == set(change.group_intervals) == {"xyz", "rpy"}
+    assert "gripper" not in change.words
+    (change,) = compare([body("one", {"old": errors(0.4, 0.001), "new": errors(0.3, 0.0)})], "new", "old")
+    assert change.groups["gripper"] == -1
+
+
 def test_pairs_that_pass_from_bin_to_bin_sum_to_nothing():
     (change,) = compare([body("one", {"old": [[constant(0.42)]], "new": [[constant(0.12)]]})], "new", "old")
     assert {i: x for i, x in enumerate(change.histogram) if x} == {2: 1.0, 8: -1.0}
