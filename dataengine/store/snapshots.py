@@ -20,12 +20,10 @@ import pyarrow.compute as pc
 
 from dataengine.digest import hex_digest, number_of
 from dataengine.errors import CorpusError
-from dataengine.schema import SNAPSHOTS, TRIMS
+from dataengine.schema import KEEP, SNAPSHOTS
+from dataengine.store.kept import KEPT, Kept
 from dataengine.store.tables import SIDE_TABLES, create_tables, exists, open_table, upsert
 from dataengine.windows.mixture import Mixture
-
-KEPT: Final = "keep IS NOT FALSE"
-"""Episodes that curation kept, or has not judged."""
 
 HAS_VECTORS: Final = "state_dim > 0 OR action_dim > 0"
 """Episodes of robots that tell what they felt or did."""
@@ -69,15 +67,14 @@ def take(corpus: str, name: str, mixture: Mixture | None = None) -> Snapshot:
         what = "a snapshot" if name in taken else "a tag of episodes.lance"
         raise CorpusError(f"{corpus}: there is {what} '{name}' already; a snapshot never changes, take another name")
     versions = {side: open_table(corpus, side).version for side in _sides(corpus)}
-    where = KEPT if "keep" in table.schema.names else ""
-    trims = [trim for trim in TRIMS if trim in table.schema.names]
-    rows = table.to_table(["episode_id", "dataset", "num_steps", *trims], filter=where or None)
-    steps = sum(rows["num_steps"].to_pylist()) - sum(pc.sum(rows[trim]).as_py() or 0 for trim in trims)
+    kept = Kept(table)
+    rows = kept.table(["episode_id", "dataset", "num_steps", *kept.trims])
+    steps = sum(rows["num_steps"].to_pylist()) - sum(pc.sum(rows[trim]).as_py() or 0 for trim in kept.trims)
     snapshot = Snapshot(
         name=name,
         created_at=datetime.now(UTC),
         versions={"episodes": table.version, **versions},
-        filter=where,
+        filter=KEPT if KEEP in table.schema.names else "",
         episodes=len(rows),
         steps=steps,
         datasets=dict(sorted(Counter(rows["dataset"].to_pylist()).items())),
@@ -129,11 +126,10 @@ def content_hash(episode_ids: pa.ChunkedArray | Iterable[str]) -> str:
 
 def robots_hash(table: lance.LanceDataset) -> str:
     """Hash the kept episodes that have a state or action, with the steps of them that count: 32 hex digits."""
-    trims = [trim for trim in TRIMS if trim in table.schema.names]
-    where = f"({KEPT}) AND ({HAS_VECTORS})" if "keep" in table.schema.names else None
+    kept = Kept(table, where=HAS_VECTORS)
     total = 0  # a sum of hashes: whatever the order of rows, and without holding them
-    for batch in table.to_batches(["episode_id", "num_steps", *trims], filter=where or HAS_VECTORS):
-        cuts = [batch[trim].fill_null(0).to_pylist() for trim in trims]
+    for batch in kept.batches(["episode_id", "num_steps", *kept.trims]):
+        cuts = [batch[trim].fill_null(0).to_pylist() for trim in kept.trims]
         for row in zip(batch["episode_id"].to_pylist(), batch["num_steps"].to_pylist(), *cuts, strict=True):
             total += number_of(repr((*row, 0, 0)[:4]), 16)
     return f"{total % 2**128:032x}"

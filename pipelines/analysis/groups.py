@@ -9,13 +9,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from dataengine import texts
 from dataengine.errors import DataEngineError
 from dataengine.store import Corpus
 from dataengine.windows.window import EpisodeInfo
 from pipelines.analysis.latents import Judged, read_latents
 from pipelines.analysis.pairs import Picks, Split, choose
-from pipelines.corpus.kept import kept_mask
 from pipelines.training.frames import decode_into
 
 if TYPE_CHECKING:
@@ -99,22 +97,11 @@ def origin(directory: Path, corpus: Corpus) -> Origin:
 
 
 def episodes_seen_by(corpus: Corpus, slot: str) -> list[EpisodeInfo]:
-    """Kept episodes, of robots and humans, that have this camera, in the order of their ids."""
-    names = ["episode_id", "dataset", "dataset_id", "embodiment", "embodiment_id", "kind", "control_hz", "num_steps"]
-    height = f"height_{slot}"
-    found = []
-    for fragment_id in corpus.fragment_ids() if height in corpus.schema.names else ():
-        said = [name for name in ("instruction", "texts") if name in corpus.schema.names]
-        rows = corpus.fragment_table(fragment_id, [*names, *said, "split", height]).to_pylist()
-        for keep, row in zip(kept_mask(corpus, fragment_id), rows, strict=True):
-            if keep and row[height]:
-                facts = {name: row[name] for name in names}
-                spoken = texts.from_row(row.get("texts"), row["instruction"], row["num_steps"])
-                split = row["split"] or "train"
-                found.append(EpisodeInfo(row=0, **facts, texts=spoken, split=split, cameras=(slot,)))
+    """Kept episodes, of robots and humans, that have this camera, whole, in the order of their ids."""
+    found = corpus.kept(slots=[slot]).episodes(trimmed=False)
     if not found:
         raise DataEngineError(f"{corpus.uri}: no kept episode has a camera '{slot}'; `villa corpus info` lists cameras")
-    return sorted(found, key=lambda e: e.episode_id)
+    return found
 
 
 @dataclass(frozen=True, kw_only=True)

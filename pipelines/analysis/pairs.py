@@ -7,9 +7,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dataengine.store import Corpus
+from dataengine.store.kept import Kept
 from dataengine.windows.normalize import Normalizer
 from dataengine.windows.window import EpisodeInfo, is_held_out, steps_per_latent
-from pipelines.corpus.kept import kept_mask
 
 Floats = NDArray[np.float32]
 
@@ -47,21 +47,9 @@ class Numbers:
     """Dimensions of the canonical vector by kind, as `VectorLayout.groups` has them; empty where nobody says."""
 
 
-def robot_episodes(corpus: Corpus, slots: Collection[str] = ()) -> list[EpisodeInfo]:
-    """Kept episodes with states, actions and these cameras, in the order of their ids."""
-    heights = [f"height_{slot}" for slot in sorted(slots)]
-    if not set(heights) <= set(corpus.schema.names):
-        return []
-    names = ["episode_id", "dataset", "dataset_id", "embodiment", "embodiment_id", "kind", "control_hz", "num_steps"]
-    found = []
-    for fragment_id in corpus.fragment_ids():
-        table = corpus.fragment_table(fragment_id, [*names, "split", "state_dim", "action_dim", *heights])
-        kept = kept_mask(corpus, fragment_id)
-        for keep, row in zip(kept, table.to_pylist(), strict=True):
-            if keep and row["state_dim"] and row["action_dim"] and all(row[height] for height in heights):
-                facts = {name: row[name] for name in names}
-                found.append(EpisodeInfo(row=0, **facts, split=row["split"] or "train"))
-    return sorted(found, key=lambda e: e.episode_id)
+def robots(corpus: Corpus, slots: Collection[str] = ()) -> Kept:
+    """Ask for the kept episodes with states, actions and these cameras."""
+    return corpus.kept(vectors=("state", "action"), slots=sorted(slots))
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,6 +1,6 @@
 """Facts and health of a corpus, for `villa corpus info` and `villa corpus verify`."""
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from typing import TYPE_CHECKING
 
 from pydantic import Field
@@ -101,9 +101,9 @@ def verify(config: VerifyConfig) -> VerifyReport:
 def datasets(corpus: "Corpus") -> list[DatasetFacts]:
     """Sum up the episodes of each dataset; of frames only their sizes are read."""
     names = ["dataset", "kind", "embodiment", "control_hz", "num_steps", "licence"]
-    judged = "keep" in corpus.schema.names
+    kept = Counter(name for batch in corpus.kept().batches(["dataset"]) for name in batch["dataset"].to_pylist())
     rows = defaultdict(list)
-    for row in corpus.table([*names, *(["keep"] if judged else [])]).to_pylist():
+    for row in corpus.table(names).to_pylist():
         rows[row["dataset"]].append(row)
     sizes = _sizes(corpus)
     return [
@@ -113,7 +113,7 @@ def datasets(corpus: "Corpus") -> list[DatasetFacts]:
             embodiments=sorted({row["embodiment"] for row in mine}),
             control_hz=sorted({round(row["control_hz"], 3) for row in mine}),
             episodes=len(mine),
-            kept=sum(row["keep"] is not False for row in mine) if judged else None,
+            kept=kept[name] if corpus.is_judged else None,
             steps=sum(row["num_steps"] for row in mine),
             hours=sum(row["num_steps"] / row["control_hz"] for row in mine) / 3600,
             bytes=sum(sizes[name].values()),

@@ -15,6 +15,7 @@ from dataengine.errors import DataEngineError, RecordError
 from dataengine.formats import files
 from dataengine.notes import is_serious
 from dataengine.report import Report
+from dataengine.schema import KEEP
 from dataengine.vector_layout import LAYOUT_NOTES
 from pipelines.corpus.episodes import find_episode
 from pipelines.corpus.health import DatasetFacts, dataset_table, datasets
@@ -220,7 +221,6 @@ def _episode(corpus: "Corpus", episode: "StoredEpisode", picture: Path | None) -
     vectors = _vectors(episode)
     names = ("state_encoding", "action_encoding", "source_uri", "source_record", "licence")
     facts = {name: episode.column(name) or "" for name in names}
-    judged = "keep" in corpus.schema.names
     sizes = {
         slot: [episode.column(f"{n}_{slot}") for n in ("height", "width", "native_height", "native_width")]
         for slot in episode.cameras
@@ -255,8 +255,8 @@ def _episode(corpus: "Corpus", episode: "StoredEpisode", picture: Path | None) -
             for layout in [episode.layout(name)]
             for i, x in enumerate(vector.T)
         ],
-        keep=episode.column("keep") if judged else None,
-        reject_reason=(episode.column("reject_reason") if judged else "") or "",
+        keep=episode.column(KEEP) if corpus.is_judged else None,
+        reject_reason=(episode.column("reject_reason") if corpus.is_judged else "") or "",
         labels=[name for name in labels if episode.column(f"latent__{name}") is not None],
         notes=json.loads(episode.column("notes") or "{}"),
         picture=str(picture or ""),

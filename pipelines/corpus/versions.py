@@ -103,9 +103,7 @@ def snapshot(config: SnapshotConfig) -> SnapshotFacts:
 
 def _shares(corpus: "Corpus", config: SnapshotConfig) -> tuple[list[DatasetShare], list[str]]:
     """Say what the mixture makes of the episodes that trainings may see."""
-    from dataengine.store.read.reader import read_episodes
-
-    episodes = [e for e in read_episodes(corpus) if not is_held_out(e, 0)]
+    episodes = [e for e in corpus.kept().episodes() if not is_held_out(e, 0)]
     try:
         sampler = WindowSampler(episodes, COUNTED, batch_size=1, seed=0, mixture=config.mixture)
     except DataEngineError:

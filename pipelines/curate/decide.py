@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from dataengine.curation.coverage import JUDGED, Seen, unjudged
 from dataengine.curation.stage import Rejects, Stage, Surveys, Trims
-from dataengine.schema import TRIMS
+from dataengine.schema import KEEP, TRIMS
 from dataengine.store import Corpus
 from dataengine.vector_layout import VectorLayout
 from pipelines.curate.coverage import RuleCoverage, alike
@@ -102,12 +102,12 @@ def judge(corpus: Corpus, rules: Mapping[str, Stage]) -> Verdicts:
 def write(corpus: Corpus, found: Verdicts) -> int:
     """Write decisions into the fragments in which something changes, and return how many those are."""
     trims = found.trims or TRIMS[0] in corpus.schema.names
-    types = {"keep": pa.bool_(), "reject_reason": pa.string(), **dict.fromkeys(TRIMS if trims else (), pa.int32())}
+    types = {KEEP: pa.bool_(), "reject_reason": pa.string(), **dict.fromkeys(TRIMS if trims else (), pa.int32())}
     corpus.ensure_columns(pa.schema(list(types.items())))
     changed = 0
     for fragment_id, rows in found.pieces():
         reasons = found.reason[rows]
-        columns = {"keep": [not reason for reason in reasons], "reject_reason": reasons}
+        columns = {KEEP: [not reason for reason in reasons], "reject_reason": reasons}
         if trims:
             columns |= dict(zip(TRIMS, found.trimmed[rows].T, strict=True))
         new = pa.table({name: pa.array(columns[name], type=kind) for name, kind in types.items()})

@@ -320,14 +320,12 @@ def _demonstrations(corpus: str, source: str, instruction: str) -> Sequence[NDAr
     from dataengine.store import Corpus
 
     opened = Corpus.open(corpus)
-    names = [name for name in ("instruction", "texts", "keep", *TRIMS) if name in opened.schema.names]
-    table = opened.table(
-        [*names, "num_steps", "action", "action_dim"], where="dataset = '{}'".format(source.replace("'", "''"))
-    )
+    kept = opened.kept(datasets=[source], vectors=["action"])
+    names = [name for name in ("instruction", "texts", *kept.trims) if name in opened.schema.names]
     found = list[NDArray[np.float32]]()
-    for row in table.to_pylist():
-        if not row["action"] or row.get("keep") is False:
-            continue
+    for row in (
+        row for batch in kept.batches([*names, "num_steps", "action", "action_dim"]) for row in batch.to_pylist()
+    ):
         head, tail = (row.get(trim) or 0 for trim in TRIMS)
         said = texts.from_row(row.get("texts"), row["instruction"], row["num_steps"])
         actions = np.asarray(row["action"], np.float32).reshape(-1, row["action_dim"])[head : row["num_steps"] - tail]

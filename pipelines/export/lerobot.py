@@ -17,7 +17,6 @@ from dataengine.machine import num_cores
 from dataengine.naming import did_you_mean
 from dataengine.progress import task
 from dataengine.report import Report
-from dataengine.schema import TRIMS
 from dataengine.store import Corpus
 from pipelines.output.folder import Before, claimed, roots_of
 from pipelines.output.run_note import note
@@ -152,23 +151,16 @@ def run(config: ExportConfig) -> ExportReport:
 
 def _rows(corpus: Corpus, config: ExportConfig) -> Iterator[dict[str, Any]]:
     """Read what planning needs of the episodes that were asked for."""
-    filters = []
     if config.datasets:
         known = corpus.datasets()
         unknown = [name for name in config.datasets if name not in known]
         if unknown:
             hint = did_you_mean(unknown[0], sorted(known))
             raise DataEngineError(f"{corpus.uri}: no dataset '{unknown[0]}'; {hint}")
-        quoted = ", ".join("'" + name.replace("'", "''") + "'" for name in config.datasets)
-        filters.append(f"dataset IN ({quoted})")
-    if config.kept_only and "keep" in corpus.schema.names:
-        filters.append("keep IS NOT FALSE")
-    if config.where:
-        filters.append(f"({config.where})")
+    kept = corpus.kept(datasets=config.datasets or None, where=config.where, kept_only=config.kept_only)
     try:
-        wanted = (*COLUMNS, *TRIMS) if config.kept_only else COLUMNS
-        names = [name for name in wanted if name in corpus.schema.names]
-        for batch in corpus.scan(names, where=" AND ".join(filters) or None):
+        names = [name for name in COLUMNS if name in corpus.schema.names]
+        for batch in kept.batches([*names, *kept.trims]):
             yield from batch.to_pylist()
     except (ValueError, OSError) as error:
         if not config.where:

@@ -23,10 +23,10 @@ from dataengine.errors import DataEngineError
 from dataengine.progress import task
 from dataengine.report import Report
 from dataengine.store import Corpus
+from dataengine.store.kept import lacks
 from dataengine.windows import labels
 from dataengine.windows.window import LatentInfo, steps_per_latent
 from models.fingerprint import fingerprint
-from pipelines.corpus.kept import kept_mask
 from pipelines.label import work as label_work
 from pipelines.label.work import LabelledRow, Labeller, Unlabelled, cut_work, label_episodes
 from pipelines.text_table import text_table
@@ -230,11 +230,10 @@ class _Plan:
 def _plan(corpus: Corpus, info: LatentInfo, slot: str, fragment_id: int) -> _Plan:
     """Find the kept episodes of a fragment that have no labels."""
     names = ["episode_id", "num_steps", "control_hz", labels.codes_column(info.name)]
-    table = corpus.fragment_table(fragment_id, [*names, _height(slot)])
+    table = corpus.fragment_table(fragment_id, names)
     done = table[labels.codes_column(info.name)].is_valid().to_numpy(zero_copy_only=False)
-    kept = kept_mask(corpus, fragment_id)
-    seen = table[_height(slot)].fill_null(0).to_numpy() > 0
-    rows = table.select(["_rowid", "episode_id", "num_steps", "control_hz"]).filter(pa.array(kept & seen & ~done))
+    choice = corpus.kept(slots=[slot], fragment_id=fragment_id).choice
+    rows = table.select(["_rowid", "episode_id", "num_steps", "control_hz"]).filter(pa.array(choice.mask & ~done))
     return _Plan(
         episodes=[
             Unlabelled(
@@ -246,7 +245,7 @@ def _plan(corpus: Corpus, info: LatentInfo, slot: str, fragment_id: int) -> _Pla
             for row in rows.to_pylist()
         ],
         already=int(done.sum()),
-        without_camera=int((kept & ~seen).sum()),
+        without_camera=choice.left_out.get(lacks(f"camera {slot}"), 0),
     )
 
 

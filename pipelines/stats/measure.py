@@ -15,8 +15,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from dataengine.digest import hasher
-from dataengine.schema import TRIMS
-from dataengine.store import Corpus
+from dataengine.store import Corpus, kept
 from dataengine.store.places import Folder
 from dataengine.vector_layout import VectorLayout, layout_of
 from dataengine.windows import quantile_sketch, stats, stats_table
@@ -96,16 +95,11 @@ class Tally:
 _COUNTS = ("kept", "left_out", "robots", "trimmed")
 
 
-@dataclass(frozen=True)
-class Choice:
+@dataclass(frozen=True, kw_only=True)
+class Choice(kept.Choice):
     """Which steps of a fragment count, and the name under which its statistics are remembered."""
 
     name: str
-    keep: NDArray[np.bool_]
-    """(rows,) True for episodes that curation kept or has not judged."""
-    head: NDArray[np.int64]
-    """(rows,) steps to leave out at the start."""
-    tail: NDArray[np.int64]
 
 
 class Remembered:
@@ -140,18 +134,12 @@ class Remembered:
 
 def choose(corpus: Corpus, fragment_id: int) -> Choice:
     """Read what curation says of a fragment, and no vector."""
-    columns = [name for name in ("keep", *TRIMS) if name in corpus.schema.names]
-    table = corpus.fragment_table(fragment_id, columns or ["num_steps"])
-    rows = len(table)
-    keep = table["keep"].fill_null(True).to_numpy().astype(bool) if "keep" in columns else np.ones(rows, bool)
-    head, tail = np.zeros(rows, np.int64), np.zeros(rows, np.int64)
-    if set(TRIMS) <= set(columns):
-        head, tail = (table[name].fill_null(0).to_numpy().astype(np.int64) for name in TRIMS)
+    found = corpus.kept(fragment_id=fragment_id).choice
     words = [FORMAT, quantile_sketch.SKETCH_SIZE, corpus.fragment_files(fragment_id, (*_WORDS, *_VECTORS))]
     digest = hasher(json.dumps(words), 16)
-    for numbers in (keep, head, tail):
+    for numbers in (found.mask, found.head, found.tail):
         digest.update(numbers.tobytes())
-    return Choice(f"{digest.hexdigest()}.arrow", keep, head, tail)
+    return Choice(name=f"{digest.hexdigest()}.arrow", **vars(found))
 
 
 def measure(corpus: Corpus, fragment_id: int, choice: Choice) -> Tally:
@@ -159,15 +147,15 @@ def measure(corpus: Corpus, fragment_id: int, choice: Choice) -> Tally:
     plain = corpus.fragment_table(fragment_id, _WORDS)
     steps = plain["num_steps"].to_numpy().astype(np.int64)
     first, stop = choice.head, np.maximum(steps - choice.tail, choice.head)
-    cut = (steps - (stop - first))[choice.keep]
-    tally = Tally(kept=int(choice.keep.sum()), left_out=int((~choice.keep).sum()), trimmed=int(cut.sum()))
+    cut = (steps - (stop - first))[choice.mask]
+    tally = Tally(kept=int(choice.mask.sum()), left_out=int((~choice.mask).sum()), trimmed=int(cut.sum()))
     robots = np.zeros(len(plain), bool)
     for column in stats.COLUMNS:
         is_raw = column.startswith("raw_")
         names = [f"{column}_dim"] if is_raw else [f"{column}_dim", f"{column}_encoding"]
         about = corpus.fragment_table(fragment_id, names)
         dims = about[f"{column}_dim"].fill_null(0).to_numpy()
-        wanted = choice.keep & (dims > 0)
+        wanted = choice.mask & (dims > 0)
         robots |= wanted
         if not wanted.any():
             continue

@@ -18,8 +18,8 @@ from dataengine.shards.writer import plan, write_shards
 from dataengine.store import Corpus, tables, verify
 from dataengine.store.commit import new_rows, staging
 from dataengine.store.commit.checks import check_episode
-from dataengine.store.read.reader import TableReader, read_episodes
-from dataengine.store.read.said import read_texts
+from dataengine.store.read.reader import TableReader
+from dataengine.store.said import read_texts
 from dataengine.windows.mixture import Mixture
 from dataengine.windows.window import WindowSpec, cut_window
 from pipelines import stats
@@ -106,7 +106,7 @@ def test_cutting_keeps_what_is_said_at_every_step():
 
 def test_windows_of_a_corpus_say_what_holds_at_their_start(corpus):
     assert said(TableReader(corpus)) == told(0, STEPS)
-    assert read_episodes(corpus)[0].texts == TableReader(corpus).episodes[0].texts
+    assert corpus.kept().episodes()[0].texts == TableReader(corpus).episodes[0].texts
 
 
 def test_windows_of_shards_say_the_same_also_in_later_segments(corpus, tmp_path):

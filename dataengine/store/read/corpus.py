@@ -1,7 +1,7 @@
 """The corpus at rest: episodes, frames, labels and side tables, read at one version of `episodes.lance`."""
 
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from functools import cached_property
 from typing import Any
 
@@ -13,8 +13,9 @@ from numpy.typing import NDArray
 from dataengine.episode import CAMERA_SLOTS
 from dataengine.errors import CorpusError
 from dataengine.naming import did_you_mean
-from dataengine.schema import FRAMES, frames_column, offsets_column
+from dataengine.schema import FRAMES, KEEP, frames_column, offsets_column
 from dataengine.store import columns, registry, side_tables, snapshots
+from dataengine.store.kept import Kept
 from dataengine.store.places import is_local, normal_uri
 from dataengine.store.read.blob_files import BlobFiles
 from dataengine.store.read.episode import StoredEpisode
@@ -147,6 +148,40 @@ class Corpus:
     ) -> Iterator[pa.RecordBatch]:
         """Stream columns in the order of the table; of frames come descriptors (position and size), not bytes."""
         return self._table.to_batches(list(columns), filter=where, batch_size=batch_size)
+
+    def kept(
+        self,
+        *,
+        datasets: Collection[str] | None = None,
+        embodiments: Collection[str] | None = None,
+        kind: str | None = None,
+        where: str | None = None,
+        vectors: Sequence[str] = (),
+        slots: Sequence[str] = (),
+        kept_only: bool = True,
+        fragment_id: int | None = None,
+    ) -> Kept:
+        """Ask which episodes count, of all or of one fragment: the one answer, whatever they are needed for.
+
+        Datasets, embodiments, kind and `where` (SQL) say which are asked about. Of those do not count, and are counted
+        by their reason: what curation dropped unless `kept_only` is False, what lacks one of the `vectors` (`state`,
+        `action`, `raw_*`), what lacks a camera of `slots`.
+        """
+        return Kept(
+            self._table if fragment_id is None else self._fragment(fragment_id),
+            datasets=datasets,
+            embodiments=embodiments,
+            kind=kind,
+            where=where,
+            vectors=vectors,
+            slots=slots,
+            kept_only=kept_only,
+        )
+
+    @property
+    def is_judged(self) -> bool:
+        """Tell whether curation has judged episodes, if not yet all of them."""
+        return KEEP in self.schema.names
 
     def distinct(self, columns: Sequence[str], where: str | None = None) -> set[tuple[Any, ...]]:
         """Collect the different values of some plain columns, a batch at a time."""

@@ -10,25 +10,16 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from dataengine import texts
 from dataengine.episode import CAMERA_SLOTS
 from dataengine.errors import DataEngineError
-from dataengine.schema import ROBOTS_KEY, TRIMS
+from dataengine.schema import ROBOTS_KEY, offsets_column
+from dataengine.store.kept import DROPPED, infos, trims_of
 from dataengine.store.read.corpus import Corpus
-from dataengine.store.read.said import read_texts
 from dataengine.windows import labels, stats, stats_table
 from dataengine.windows.stats import EmbodimentStatistics
 from dataengine.windows.window import EpisodeInfo, LatentInfo, identify, steps_per_latent
-
-_PLAIN = (
-    *("episode_id", "dataset", "dataset_id", "embodiment", "embodiment_id"),
-    *("kind", "control_hz", "num_steps", "instruction", "split"),
-)
-_LATER = ("texts",)
-"""Columns that corpora from before lack."""
 
 
 class TableReader:
@@ -39,18 +30,14 @@ class TableReader:
 
     def __init__(self, corpus: Corpus, *, kept_only: bool = True) -> None:
         self.corpus, self.place = corpus, corpus.uri
-        names = corpus.schema.names
-        self._slots = [slot for slot in CAMERA_SLOTS if f"frames_{slot}" in names]
-        columns = [*_facts(names), "state", "state_dim", "action", "action_dim"]
-        columns += [f"height_{slot}" for slot in self._slots]
-        self._filtered = kept_only and "keep" in names
-        trims = list(TRIMS) if kept_only and set(TRIMS) <= set(names) else []
-        table = self._read([*columns, *trims])
-        self._first, cut = _trims(table, trims)
+        self._kept_only = kept_only
+        kept = corpus.kept(kept_only=kept_only)
+        table = kept.table([*kept.facts, "state", "state_dim", "action", "action_dim"])
+        self._first, _ = trims_of(table)
         """(e,) steps of each episode that are left out before its first."""
-        self.episodes = _episodes(table, self._slots, self._first, cut)
+        self.episodes = infos(table)
         if not self.episodes:
-            dropped = "; curation dropped all it has" if self._filtered else ""
+            dropped = "; curation dropped all it has" if kept.left_out.get(DROPPED) else ""
             raise DataEngineError(f"{corpus.uri} holds no episodes to train on{dropped}")
         self._state = self._trimmed(_rows(table["state"], table["state_dim"]))
         self._action = self._trimmed(_rows(table["action"], table["action_dim"]))
@@ -91,7 +78,8 @@ class TableReader:
     def num_bytes(self, row: int) -> int:
         """Count the bytes of an episode's frames."""
         if self._num_bytes is None:
-            table = self._read([f"offsets_{slot}" for slot in self._slots])
+            names = self.corpus.schema.names
+            table = self._read([name for name in map(offsets_column, CAMERA_SLOTS) if name in names])
             ends = self._first + np.array([e.num_steps for e in self.episodes], np.int64)
             sizes = [_bytes_between(column, self._first, ends) for column in table.columns]
             self._num_bytes = np.sum(sizes, axis=0)
@@ -117,7 +105,7 @@ class TableReader:
 
     def _read(self, columns: Sequence[str]) -> pa.Table:
         """Read columns of the episodes that count, always in the order of their ids."""
-        return _read(self.corpus, columns, self._filtered)
+        return self.corpus.kept(kept_only=self._kept_only).table(columns)
 
     def _read_latents(self, info: LatentInfo) -> tuple[list[NDArray[np.float32]], list[NDArray[np.int16]]]:
         table = self._read([labels.latent_column(info.name), labels.codes_column(info.name)])
@@ -158,37 +146,6 @@ class TableReader:
         ]
 
 
-def read_episodes(corpus: Corpus) -> list[EpisodeInfo]:
-    """List the episodes that a `TableReader` gives, without reading a vector."""
-    names = corpus.schema.names
-    slots = [slot for slot in CAMERA_SLOTS if f"frames_{slot}" in names]
-    trims = list(TRIMS) if set(TRIMS) <= set(names) else []
-    table = _read(corpus, [*_facts(names), *(f"height_{slot}" for slot in slots), *trims], "keep" in names)
-    return _episodes(table, slots, *_trims(table, trims))
-
-
-def _facts(names: Sequence[str]) -> list[str]:
-    """Columns that make an `EpisodeInfo`, of those that there are."""
-    return [*_PLAIN, *(name for name in _LATER if name in names)]
-
-
-def _read(corpus: Corpus, columns: Sequence[str], filtered: bool) -> pa.Table:
-    """Read columns of all episodes, or of those that curation kept, in the order of their ids."""
-    extra = ["keep"] if filtered else []
-    table = corpus.table(list(dict.fromkeys(["episode_id", *columns, *extra])))
-    if filtered:
-        table = table.filter(pc.fill_null(table["keep"], True))
-    return table.sort_by("episode_id").select(list(columns))
-
-
-def _trims(table: pa.Table, columns: Sequence[str]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """(e,) steps to leave out at the head of each episode, and (e,) at both ends; 0 where nobody judged."""
-    if not columns:
-        return np.zeros(len(table), np.int64), np.zeros(len(table), np.int64)
-    head, tail = (table[name].fill_null(0).to_numpy().astype(np.int64) for name in columns)
-    return head, head + tail
-
-
 def _trim_latents(
     whole: tuple[NDArray[np.float32], NDArray[np.int16]], first: int, episode: EpisodeInfo, info: LatentInfo
 ) -> tuple[NDArray[np.float32], NDArray[np.int16]]:
@@ -200,24 +157,6 @@ def _trim_latents(
         latent, code = latent.copy(), code.copy()
         latent[leaving:], code[leaving:] = 0, labels.NO_CODE
     return latent, code
-
-
-def _episodes(
-    table: pa.Table, slots: Sequence[str], first: NDArray[np.int64], cut: NDArray[np.int64]
-) -> list[EpisodeInfo]:
-    heights = {slot: table[f"height_{slot}"].fill_null(0).to_pylist() for slot in slots}
-    infos = []
-    said = read_texts(table)
-    plain = [name for name in _PLAIN if name != "instruction"]
-    for row, found in enumerate(table.select(plain).to_pylist()):
-        told = said[row]
-        if cut[row]:
-            head = int(first[row])
-            found["num_steps"] -= int(cut[row])
-            told = texts.cut(told, head, head + found["num_steps"])
-        cameras = tuple(slot for slot in slots if heights[slot][row])
-        infos.append(EpisodeInfo(row=row, cameras=cameras, texts=told, **found))
-    return infos
 
 
 def _rows(column: pa.ChunkedArray, dims: pa.ChunkedArray | None) -> list[NDArray[Any] | None]:

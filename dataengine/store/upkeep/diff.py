@@ -7,6 +7,7 @@ and checksums, of vectors their widths.
 import json
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -16,7 +17,8 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from dataengine.report import Report
-from dataengine.schema import EPISODES, TRIMS
+from dataengine.schema import EPISODES
+from dataengine.store.kept import Choice
 from dataengine.store.read.corpus import Corpus
 from dataengine.windows.mixture import Mixture
 
@@ -134,7 +136,7 @@ def diff(before: Corpus, after: Corpus, names: tuple[str, str]) -> DiffReport:
                 details.setdefault(episode_id, []).append(f"{column} {values[0][i].as_py()} -> {values[1][i].as_py()}")
     report.examples = [f"{episode_id}: {', '.join(words)}" for episode_id, words in details.items()]
     report.mixture = _mixtures(before, after)
-    kept = [side.kept()[mine] for side, mine in zip(sides, rows, strict=True)]
+    kept = [side.choice.mask[mine] for side, mine in zip(sides, rows, strict=True)]
     gone, new = (np.setdiff1d(np.arange(len(side.ids)), mine) for side, mine in zip(sides, rows, strict=True))
     counts = {
         "before": sides[0].count(np.arange(len(sides[0].ids))),
@@ -178,18 +180,13 @@ class _Side:
         joined = pc.binary_join(pa.ListArray.from_arrays(pa.array(ends, pa.int32()), lines), "; ")
         return pc.if_else(pc.is_null(column), None, joined)
 
-    def kept(self) -> NDArray[np.bool_]:
-        if "keep" not in self.corpus.schema.names:
-            return np.ones(len(self.ids), dtype=bool)
-        return self.column("keep").fill_null(True).to_numpy(zero_copy_only=False)
+    @cached_property
+    def choice(self) -> Choice:
+        return self.corpus.kept().choice
 
     def trims(self) -> NDArray[np.int64]:
         """(e, 2) steps that curation leaves out at the head and at the tail."""
-        columns = [
-            self.column(name).fill_null(0).to_numpy() if name in self.corpus.schema.names else np.zeros(len(self.ids))
-            for name in TRIMS
-        ]
-        return np.stack(columns, axis=1).astype(np.int64)
+        return np.stack([self.choice.head, self.choice.tail], axis=1)
 
     def count(self, rows: NDArray[np.int64]) -> Counter[str]:
         """Count episodes by dataset."""

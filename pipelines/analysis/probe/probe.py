@@ -17,10 +17,11 @@ from dataengine.config import MOST, MOST_WORKERS, Config
 from dataengine.errors import DataEngineError
 from dataengine.progress import task
 from dataengine.store import Corpus
+from dataengine.store.kept import lacks
 from dataengine.windows import stats, stats_table
 from dataengine.windows.normalize import Normalizer
 from pipelines.analysis.latents import read_latents
-from pipelines.analysis.pairs import Floats, Split, choose, read_numbers, robot_episodes
+from pipelines.analysis.pairs import Floats, Split, choose, read_numbers, robots
 from pipelines.analysis.probe.measures import compare, judge
 from pipelines.analysis.probe.report import EmbodimentReadouts, ProbeReport
 from pipelines.analysis.probe.variants import MEDIAN, TRUE_CHANGE, Arm, find_arms, held_out_notes
@@ -83,9 +84,10 @@ def _run(config: ProbeConfig, corpus: Corpus) -> ProbeReport:
         raise DataEngineError(f"{config.corpus} has no statistics; run `villa stats {config.corpus}` first")
     normalizer = Normalizer(stats.by_embodiment(stats_table.from_table(measured)))
     slots = {member.model.slot for arm in arms for member in arm.members}
-    episodes = robot_episodes(corpus, slots)
+    asked = robots(corpus, slots)
+    episodes = asked.episodes(trimmed=False)
     cameras = ", ".join(f"'{slot}'" for slot in sorted(slots))
-    blind = len(robot_episodes(corpus)) - len(episodes)
+    blind = sum(asked.left_out.get(lacks(f"camera {slot}"), 0) for slot in slots)
     if blind:
         notes = [*notes, f"{blind} kept robot episodes without camera {cameras} are left out"]
     if not episodes:

@@ -9,7 +9,7 @@ from dataengine.vector_layout import VectorLayout
 from dataengine.windows import stats, stats_table
 from dataengine.windows.normalize import Normalizer
 from dataengine.windows.window import is_held_out
-from pipelines.analysis.pairs import Numbers, choose, read_numbers, robot_episodes
+from pipelines.analysis.pairs import Numbers, choose, read_numbers, robots
 from pipelines.analysis.probe.measures import NUM_BINS, judge
 from pipelines.analysis.probe.probe import ProbeConfig, _notes, run
 from pipelines.analysis.probe.variants import MEDIAN, TRUE_CHANGE
@@ -88,7 +88,7 @@ def test_a_directory_reads_as_its_labels_do(place):
 
 def test_whole_episodes_are_on_one_side_by_the_rule_of_training(place):
     _, corpus = place
-    episodes = robot_episodes(Corpus.open(corpus.uri))
+    episodes = robots(Corpus.open(corpus.uri)).episodes(trimmed=False)
     assert len(episodes) == 44
     pairs = choose(episodes, 0.4, held_out=0.25, most_train=10_000, most_held_out=10_000)
     for split in pairs:
@@ -115,7 +115,7 @@ def test_a_robot_without_the_camera_is_left_to_those_that_have_it(tmp_path):
 
 def test_fewer_pairs_are_spread_over_all_episodes(place):
     _, corpus = place
-    episodes = robot_episodes(Corpus.open(corpus.uri))
+    episodes = robots(Corpus.open(corpus.uri)).episodes(trimmed=False)
     train = choose(episodes, 0.4, held_out=0.25, most_train=60, most_held_out=5)[0].train
     assert len(train.row) == 60
     assert {e.episode_id for e, _ in train.by_episode()} == {e.episode_id for e in train.episodes}
@@ -125,7 +125,7 @@ def test_targets_are_the_normalised_actions_between_the_frames(place):
     _, corpus = place
     corpus = Corpus.open(corpus.uri)
     normalizer = Normalizer(stats.by_embodiment(stats_table.from_table(corpus.stats())))
-    train = choose(robot_episodes(corpus), 0.4, held_out=0.25, most_train=7, most_held_out=5)[0].train
+    train = choose(robots(corpus).episodes(trimmed=False), 0.4, held_out=0.25, most_train=7, most_held_out=5)[0].train
     numbers = read_numbers(corpus, train, normalizer)
     assert numbers.action_dims.tolist() == [0, 1, 6]
     episode = corpus.episode(train.episodes[train.episode[3]].episode_id)
@@ -209,7 +209,11 @@ def test_without_episodes_on_both_sides_there_is_nothing_to_probe(tmp_path):
 
 def test_where_no_episode_is_held_out_some_are_kept_from_the_probe_and_it_says_so(place):
     _, corpus = place
-    seen = [e for e in robot_episodes(Corpus.open(corpus.uri)) if e.embodiment == "arm" and not is_held_out(e, 0.1)]
+    seen = [
+        e
+        for e in robots(Corpus.open(corpus.uri)).episodes(trimmed=False)
+        if e.embodiment == "arm" and not is_held_out(e, 0.1)
+    ]
     (split,) = choose(seen, 0.4, held_out=0.1, most_train=999, most_held_out=999)
     assert split.borrowed == len(split.test.episodes) == 2
     assert not {e.episode_id for e in split.train.episodes} & {e.episode_id for e in split.test.episodes}
