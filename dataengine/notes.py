@@ -26,6 +26,9 @@ _WORDS: Final = "doubt|unknown|missing|absent|lost|bad|left_out"
 _SERIOUS: Final = re.compile(rf"(?:^|_)(?:{_WORDS})(?:_|$)")
 _ANYWHERE: Final = re.compile(_WORDS)
 
+ROBOT_TYPE: Final = "robot_type"
+"""Note of what the publisher calls the robot, where the embodiment has another name."""
+
 MAX_TEXT: Final = 1000
 """Letters of a text that are told; the episode keeps all of it."""
 

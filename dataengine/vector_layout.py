@@ -5,7 +5,8 @@ A layout follows from an encoding and a width. Poses, deltas and velocities of h
 a source lays its vectors out otherwise, or knows more or less of them, it says so in its notes (`note_key`):
 
 <column>_grippers  indices of the grippers joined by commas, or nothing for none
-<column>_names     a name for each value, joined by commas: `x y z roll pitch yaw gripper`, also as `left_x`, `right_x`
+<column>_names     a name for each value, joined by commas: `x y z roll pitch yaw gripper`, also as `left_x`, `right_x`;
+                   a JSON list where names have commas (`join_names` writes either)
 <column>_units     a unit for each value, joined by commas, or one for all: see `FACTORS` and `UNKNOWN`
 
 Without such a note values are in house units: metres, radians, grippers 0 closed to 1 open.
@@ -170,12 +171,12 @@ class VectorLayout:
     @property
     def notes(self) -> dict[What, str]:
         """Say all of it as a source would in its notes; `of` undoes it."""
-        grippers, names = ",".join(map(str, self.grippers)), ",".join(name.replace(",", " ") for name in self.names)
-        return {"grippers": grippers, "names": names, "units": ",".join(self.units)}
+        grippers = ",".join(map(str, self.grippers))
+        return {"grippers": grippers, "names": join_names(self.names), "units": ",".join(self.units)}
 
     def name(self, index: int) -> str:
-        """Name a value; by its index where it has no name."""
-        return self.names[index] or str(index)
+        """Name a value as its publisher does, else as the layout does (`yaw`, `joint 0`), else `value 3`."""
+        return self.names[index] or f"value {index}"
 
 
 GROUPS: Final = ("xyz", "xy", "rpy", "yaw", "joints", "gripper")
@@ -185,6 +186,13 @@ GROUPS: Final = ("xyz", "xy", "rpy", "yaw", "joints", "gripper")
 def note_key(column: str, what: What = "grippers") -> str:
     """Name the note in which a source says something of a vector's values: `state_units`."""
     return f"{column}_{what}"
+
+
+def join_names(names: Sequence[str]) -> str:
+    """Write names as a note has them; `VectorLayout.of` undoes it."""
+    plain = ",".join(names)
+    is_plain = all(name == name.strip() and "," not in name for name in names) and not plain.startswith("[")
+    return plain if is_plain else json.dumps(list(names))
 
 
 LAYOUT_NOTES: Final = frozenset(note_key(column, what) for column in ("state", "action") for what in get_args(What))
@@ -252,12 +260,21 @@ def _each(words: str | None, dim: int, what: str) -> tuple[str, ...]:
     """Split a note into a word for each value; empty without a note."""
     if not words:
         return ()
-    found = tuple(word.strip() for word in words.split(","))
+    found = _listed(words) or tuple(word.strip() for word in words.split(","))
     if len(found) == 1 and what == "units":
         found *= dim
     if len(found) != dim:
         raise DataEngineError(f"note of {what} '{words}': found {len(found)} of them, expected {dim}, joined by commas")
     return found
+
+
+def _listed(words: str) -> tuple[str, ...]:
+    """Read a note that is a JSON list of texts; empty for any other."""
+    try:
+        found = json.loads(words) if words.startswith("[") else ()
+    except ValueError:
+        return ()
+    return tuple(found) if all(isinstance(word, str) for word in found) else ()
 
 
 def _indices(said: str, dim: int) -> tuple[int, ...]:

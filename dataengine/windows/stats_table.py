@@ -6,7 +6,7 @@ from typing import Any, Final
 import numpy as np
 import pyarrow as pa
 
-from dataengine.vector_layout import VectorLayout
+from dataengine.vector_layout import VectorLayout, join_names
 from dataengine.windows.quantile_sketch import QuantileSketch
 from dataengine.windows.stats import Accumulator, Group
 
@@ -76,7 +76,7 @@ def _layout(row: Mapping[str, Any]) -> VectorLayout | None:
     if row["column"].startswith("raw_"):
         return None
     said = {
-        name: None if row.get(name) is None else ",".join(map(str, row[name]))
+        name: None if row.get(name) is None else join_names([str(word) for word in row[name]])
         for name in ("grippers", "names", "units")
     }
     return VectorLayout.of(row["encoding"], row["dim"], **said)

@@ -1,6 +1,5 @@
 """Looks at a corpus, or at one of its episodes: facts, ranges, and a picture of frames, states and actions."""
 
-import json
 import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -10,6 +9,7 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from dataengine import texts
+from dataengine.camera_names import CAMERA_NOTES, camera_name, camera_title
 from dataengine.config import Config
 from dataengine.errors import DataEngineError, RecordError
 from dataengine.formats import files
@@ -104,6 +104,8 @@ class EpisodeReport(Report):
     """What is said, and at which steps: `start` to `end`, without `end`; `phrases` are paraphrases."""
     cameras: dict[str, str]
     """Slot to height x width, as stored and as shipped."""
+    camera_names: dict[str, str]
+    """Slot to what the publisher calls the camera; the slot where nobody says."""
     state_encoding: str
     action_encoding: str
     dims: dict[str, int]
@@ -132,7 +134,7 @@ class EpisodeReport(Report):
             "body": f"{self.embodiment} ({self.kind})",
             "length": seconds,
             "instruction": texts.summary(texts.from_row(self.texts, (), self.steps), self.steps) or "none",
-            "cameras": "; ".join(f"{slot} {size}" for slot, size in self.cameras.items()) or "none",
+            "cameras": "; ".join(f"{camera_title(s, self.notes)} {size}" for s, size in self.cameras.items()) or "none",
             "vectors": ", ".join(f"{name} {dim}" for name, dim in self.dims.items()),
             "encodings": f"state {self.state_encoding}, action {self.action_encoding}",
             "curation": verdict,
@@ -146,8 +148,8 @@ class EpisodeReport(Report):
         return "\n".join([lines, *table])
 
     def _notes(self) -> dict[str, list[str]]:
-        """Print notes, a paragraph each: first what everybody must know; what the table of values tells is left out."""
-        told = {key: text for key, text in self.notes.items() if key not in LAYOUT_NOTES}
+        """Print notes, a paragraph each: first what everybody must know; what else of the report tells is left out."""
+        told = {key: text for key, text in self.notes.items() if key not in LAYOUT_NOTES | CAMERA_NOTES}
         serious = [_note(key, text) for key, text in told.items() if is_serious(key)]
         others = [_note(key, text) for key, text in told.items() if not is_serious(key)]
         return ({"must know": serious} if serious else {}) | {
@@ -239,6 +241,7 @@ def _episode(corpus: "Corpus", episode: "StoredEpisode", picture: Path | None) -
         instruction=episode.instruction,
         texts=texts.to_row(episode.texts),
         cameras={slot: f"{h}x{w} (shipped {nh}x{nw})" for slot, (h, w, nh, nw) in sizes.items()},
+        camera_names={slot: camera_name(slot, episode.notes) for slot in sizes},
         dims={name: 0 if vector is None else vector.shape[1] for name, vector in vectors.items()},
         ranges=[
             Range(
@@ -258,7 +261,7 @@ def _episode(corpus: "Corpus", episode: "StoredEpisode", picture: Path | None) -
         keep=episode.column(KEEP) if corpus.is_judged else None,
         reject_reason=(episode.column("reject_reason") if corpus.is_judged else "") or "",
         labels=[name for name in labels if episode.column(f"latent__{name}") is not None],
-        notes=json.loads(episode.column("notes") or "{}"),
+        notes=episode.notes,
         picture=str(picture or ""),
     )
 
@@ -299,7 +302,7 @@ def draw(episode: "StoredEpisode", out: Path, num_frames: int) -> None:
             [(i + 0.5) * width for i in range(len(steps))], [f"{seconds[s]:.1f} s" for s in steps], fontsize=7
         )
         axis.set_yticks([])
-        axis.set_ylabel(slot, fontsize=8)
+        axis.set_ylabel(camera_title(slot, episode.notes), fontsize=8)
     for (name, vector), axis in zip(curves, axes[len(episode.cameras) :], strict=True):
         axis.set_prop_cycle(color=[colormaps["tab20"](i) for i in range(20)])
         for what, values in zip(_dim_names(episode, name), vector.T, strict=True):

@@ -7,6 +7,7 @@ from typing import Any, Literal
 
 from pydantic import Field
 
+from dataengine.camera_names import short_name
 from dataengine.config import MOST_HZ, MOST_WORKERS, Config
 from dataengine.errors import DataEngineError
 from dataengine.export.lerobot import lerobot
@@ -74,6 +75,7 @@ class ExportedDataset(Report):
     embodiment: str
     fps: float
     cameras: list[str]
+    """As the dataset calls them."""
     episodes: int
     frames: int
     files: int
@@ -179,7 +181,7 @@ def _planned(out: Path, planned: DatasetPlan) -> ExportedDataset:
         root=str(out / planned.name),
         embodiment=planned.layout.embodiment,
         fps=float(planned.layout.rate),
-        cameras=list(planned.layout.cameras),
+        cameras=[short_name(key) for key in planned.layout.names.camera_features.values()],
         episodes=planned.num_episodes,
         frames=planned.num_steps,
         files=len(planned.units),

@@ -3,7 +3,7 @@
 import math
 from collections.abc import Iterator, Sequence
 
-from dataengine.vector_layout import FACTORS
+from dataengine.vector_layout import FACTORS, VectorLayout
 from dataengine.windows.stats import Group
 
 NEAR_PI = 0.15
@@ -34,7 +34,7 @@ def _left_out(groups: Sequence[Group]) -> Iterator[str]:
         if seen.num_not_finite:
             places = [i for i in range(seen.dim) if seen.not_finite[i]]
             more = f" and {len(places) - MOST_DIMENSIONS} more" if len(places) > MOST_DIMENSIONS else ""
-            where = ", ".join(f"{_called(g, i)}: {seen.not_finite[i]:,}" for i in places[:MOST_DIMENSIONS])
+            where = ", ".join(f"{_called(g.layout, i)}: {seen.not_finite[i]:,}" for i in places[:MOST_DIMENSIONS])
             yield (
                 f"{g.column} of embodiment '{g.embodiment}' in {g.dataset}: {seen.num_not_finite:,} steps hold NaN or "
                 f"infinity and were left out (dimension {where}{more}), as in episode {seen.not_finite_in}"
@@ -92,8 +92,8 @@ def _angles(group: Group) -> Iterator[str]:
         if places:
             jump = "jumps" if len(places) == 1 else "jump"
             yield (
-                f"{group.column} {_which(places)} {jump} between -{half_turn} and +{half_turn}; its quantiles are the "
-                "whole circle, and neighbouring angles lie at both ends of it"
+                f"{group.column} {_which(layout, places)} {jump} between -{half_turn} and +{half_turn}; its quantiles "
+                "are the whole circle, and neighbouring angles lie at both ends of it"
             )
 
 
@@ -106,20 +106,20 @@ def _grippers(group: Group) -> Iterator[str]:
     for unit in dict.fromkeys(layout.units[i] for i in other):
         places = [i for i in other if layout.units[i] == unit]
         yield (
-            f"{group.column} {_which(places)} is a gripper in {unit}, not 0 closed to 1 open; it is normalised by its "
-            "quantiles, as any other number"
+            f"{group.column} {_which(layout, places)} is a gripper in {unit}, not 0 closed to 1 open; it is normalised "
+            "by its quantiles, as any other number"
         )
     away = [i for i in group.may_be_openings if i not in group.openings]
     if away:
         i = away[0]
         yield (
-            f"{group.column} {_which(away)} goes from {seen.min[i]:.3g} to {seen.max[i]:.3g}, expected a gripper 0 "
-            "closed to 1 open; it is normalised by its quantiles, as any other number"
+            f"{group.column} {_which(layout, away)} goes from {seen.min[i]:.3g} to {seen.max[i]:.3g}, expected a "
+            "gripper 0 closed to 1 open; it is normalised by its quantiles, as any other number"
         )
     shut = [i for i in group.openings if 0 < seen.max[i] < LEAST_OPENING]
     if shut:
         yield (
-            f"{group.column} {_which(shut)} is a gripper that opens to {seen.max[shut[0]]:.3g} of 1 at most; "
+            f"{group.column} {_which(layout, shut)} is a gripper that opens to {seen.max[shut[0]]:.3g} of 1 at most; "
             "is it in metres?"
         )
 
@@ -128,11 +128,12 @@ def _in_order(groups: Sequence[Group]) -> list[Group]:
     return sorted(groups, key=lambda g: (g.embodiment, g.dataset, g.column))
 
 
-def _called(group: Group, i: int) -> str:
+def _called(layout: VectorLayout | None, i: int) -> str:
     """Name a dimension by its index and what it is."""
-    name = group.layout.names[i] if group.layout else ""
+    name = layout.names[i] if layout else ""
     return f"{i} ({name})" if name else str(i)
 
 
-def _which(places: Sequence[int]) -> str:
-    return f"dimension{'s' if len(places) > 1 else ''} {', '.join(map(str, places))}"
+def _which(layout: VectorLayout, places: Sequence[int]) -> str:
+    named = ", ".join(_called(layout, i) for i in places)
+    return f"dimension{'s' if len(places) > 1 else ''} {named}"

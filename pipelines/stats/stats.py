@@ -45,6 +45,8 @@ class GroupFacts(Report):
     column: str
     """`state`, `action`, or what the publisher shipped: `raw_state`, `raw_action`."""
     encoding: str
+    names: list[str]
+    """Of its values, as the publisher or the layout calls them; empty for the publisher's own vectors."""
     episodes: int
     steps: int
     steps_not_finite: int
@@ -201,6 +203,7 @@ def _group_facts(group: Group) -> GroupFacts:
         not_finite=seen.not_finite.tolist(),
         not_finite_in=seen.not_finite_in,
         units=units(group),
+        names=[group.layout.name(i) for i in range(group.layout.dim)] if group.layout else [],
         grippers=list(group.openings),
         rank_error=seen.sketch.rank_error,
         **{name: getattr(done, name).tolist() for name in ("mean", "std", "min", "max", "q01", "q99")},

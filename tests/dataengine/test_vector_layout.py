@@ -62,7 +62,7 @@ def test_values_have_names_and_house_units():
     assert VectorLayout.of("eef_velocity", 4).units == (*["metres_per_s"] * 3, "opening")
     assert VectorLayout.of("joint_position", 8).units == (*["radians"] * 7, "opening")
     assert set(VectorLayout.of("mixed", 3).units) == {UNKNOWN}
-    assert VectorLayout.of("mixed", 3).name(2) == "2"
+    assert VectorLayout.of("mixed", 3).name(2) == "value 2"
 
 
 def test_only_the_angles_of_a_pose_wrap():

@@ -3,6 +3,7 @@
 python expect.py CORPUS DATASET EXPECTED.npz
 """
 
+import json
 import sys
 from pathlib import Path
 
@@ -19,6 +20,7 @@ def expected(corpus: str, dataset: str) -> dict[str, np.ndarray]:
     """Episodes in the order of the dataset."""
     opened, found = Corpus.open(corpus), {}
     files = sorted(Path(dataset).glob("meta/episodes/*/*.parquet"))
+    said = json.loads(Path(dataset, "meta/villa.json").read_text(encoding="utf-8"))
     ids = [name for file in files for name in pq.read_table(file)["source/episode_id"].to_pylist()]
     for i, name in enumerate(ids):
         episode = opened.episode(name)
@@ -31,7 +33,7 @@ def expected(corpus: str, dataset: str) -> dict[str, np.ndarray]:
         found[f"{i}/tasks"] = np.array(texts.narrowest(episode.texts, episode.num_steps))
         steps = episode.num_steps
         for slot in episode.cameras:
-            found[f"{i}/observation.images.{slot}"] = episode.frames(slot, [0, steps // 2, steps - 1])
+            found[f"{i}/{said[f'camera_{slot}']}"] = episode.frames(slot, [0, steps // 2, steps - 1])
     return found
 
 

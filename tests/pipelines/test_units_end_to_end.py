@@ -176,7 +176,7 @@ def test_a_gripper_in_percent_is_no_opening_from_0_to_1_however_little_it_opens(
     report = stats(StatsConfig(corpus=uri))
     grippers = {group.column: group.grippers for group in report.groups}
     assert (grippers["state"], grippers["action"]) == ([], [6])
-    assert "state dimension 6 is a gripper in percent_open, not 0 closed to 1 open" in report.summary()
+    assert "state dimension 6 (gripper) is a gripper in percent_open, not 0 closed to 1 open" in report.summary()
 
 
 def test_datasets_of_one_embodiment_in_two_units_are_told(tmp_path):

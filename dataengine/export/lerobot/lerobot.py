@@ -4,7 +4,7 @@ LeRobot has one rate and one set of columns for all episodes: episodes are group
 and each group becomes a dataset in a folder of its own.
 
 state, action          -> observation.state, action            raw_state, raw_action -> source.state, source.action
-camera slots           -> observation.images.<slot>, AV1 or H.264, frame k of an episode at exactly k / rate
+cameras                -> observation.images.<name>, AV1 or H.264, frame k of an episode at exactly k / rate
                           float64, as they were; whole numbers too large for it also as int64, source.<vector>_exact
 time_ns                -> source.time_ns; `timestamp` is k / rate, as LeRobot must have it
 texts                  -> tasks of the episode (all), and of every frame the one that holds for the fewest frames
@@ -28,6 +28,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
+from dataengine.camera_names import camera_notes
 from dataengine.errors import DataEngineError
 from dataengine.export.lerobot import crew
 from dataengine.export.lerobot.plan import DatasetPlan, Layout
@@ -38,7 +39,6 @@ from dataengine.export.lerobot.unit import (
     EXACT,
     TRUE_TIME,
     Task,
-    camera_key,
     is_finished,
     receipt_of,
     video_size,
@@ -47,11 +47,11 @@ from dataengine.export.lerobot.unit import (
 )
 from dataengine.formats import json_file
 from dataengine.formats.lerobot.lerobot import EXPORT, INFO, read_table
-from dataengine.schema import RAW
+from dataengine.schema import CANONICAL, RAW
 from dataengine.store import Corpus
 from dataengine.vector_layout import note_key
 
-FORMAT = 3
+FORMAT = 4
 """Rises when the same episodes would be written in another way."""
 
 
@@ -170,8 +170,9 @@ class Export:
                 note_key(name, what): said
                 for name, vector in layout.vectors.items()
                 for what, said in vector.notes.items()
-                if vector.dim
+                if vector.dim and (what != "names" or layout.names.values[name])
             },
+            **camera_notes(layout.names.camera_features, layout.cameras),
             **self._about,
         }
 
@@ -179,7 +180,7 @@ class Export:
         plan, layout = self.plan, self.plan.layout
         return {
             "codebase_version": "v3.0",
-            "robot_type": layout.embodiment,
+            "robot_type": layout.names.robot_type or layout.embodiment,
             "total_episodes": plan.num_episodes,
             "total_frames": plan.num_steps,
             "total_tasks": len(plan.tasks),
@@ -222,12 +223,13 @@ def _features(layout: Layout, codec: str) -> dict[str, dict[str, Any]]:
     found: dict[str, dict[str, Any]] = {}
     for name, dim in layout.dims.items():
         kind = "float64" if name in RAW else "float32"
-        found[COLUMNS[name]] = {"dtype": kind, "shape": [dim], "names": _value_names(layout, name, dim)}
+        names = layout.names.value_names(name, layout.vectors[name]) if name in CANONICAL else None
+        found[COLUMNS[name]] = {"dtype": kind, "shape": [dim], "names": names}
     for name, dims in layout.exact.items():
         found[EXACT[name]] = {"dtype": "int64", "shape": [len(dims)], "names": list(map(str, dims))}
     for slot, (height, width) in layout.cameras.items():
         height, width = video_size(height, width)
-        found[camera_key(slot)] = {
+        found[layout.names.camera_features[slot]] = {
             "dtype": "video",
             "shape": [height, width, 3],
             "names": ["height", "width", "channels"],
@@ -247,20 +249,6 @@ def _features(layout: Layout, codec: str) -> dict[str, dict[str, Any]]:
     for name in ("frame_index", "episode_index", "index", "task_index"):
         found[name] = {"dtype": "int64", "shape": [1], "names": None}
     return found
-
-
-def _value_names(layout: Layout, name: str, dim: int) -> list[str] | None:
-    """Name the values of canonical vectors; raw ones are as their publisher has them."""
-    if name not in ("state", "action"):
-        return None
-    vector = layout.vectors[name]
-    found = [word.replace(" ", "_") or f"{name}_{i}" for i, word in enumerate(vector.names)]
-    if vector.encoding == "eef_delta":
-        moves = {*vector.position, *vector.rotation}
-        found = [f"delta_{word}" if i in moves and not word.startswith("d") else word for i, word in enumerate(found)]
-    if vector.encoding == "joint_velocity":
-        found = [word.replace("joint_", "joint_velocity_") for word in found]
-    return found if len(set(found)) == dim else [f"{name}_{i}" for i in range(dim)]
 
 
 def _tasks_table(tasks: Sequence[str]) -> pa.Table:

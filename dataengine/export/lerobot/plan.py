@@ -9,7 +9,8 @@ from typing import Any
 
 from dataengine.digest import hasher, stable_id
 from dataengine.episode import CAMERA_SLOTS, Text, phrases_of
-from dataengine.schema import RAW, TRIMS, VECTORS, exact_dims_column
+from dataengine.export.lerobot.names import Names
+from dataengine.schema import CANONICAL, RAW, TRIMS, VECTORS, exact_dims_column
 from dataengine.texts import cut, from_row, narrowest
 from dataengine.vector_layout import VectorLayout, layout_of
 
@@ -37,6 +38,8 @@ class Layout:
     """Widths of the vectors that there are."""
     vectors: Mapping[str, VectorLayout]
     """What the values of the canonical ones are."""
+    names: Names
+    """What publishers call the robot, its cameras and values; tells no layouts apart."""
     exact: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
     """Values of raw vectors that are whole numbers which float64 rounds in some episode; tells no layouts apart."""
 
@@ -154,7 +157,8 @@ def plan(
             left_out += 1
             continue
         layout = _layout(row, rate_hz)
-        layouts[layout.key] = _with_exact(layouts.get(layout.key, layout), row)
+        known = layouts.get(layout.key, layout)
+        layouts[layout.key] = _with_exact(replace(known, names=known.names.agreed(layout.names)), row)
         groups[layout.key].append(_row(row))
     names = _names([layouts[key] for key in sorted(layouts, key=repr)])
     found = [_dataset(names[key], layouts[key], groups[key], video_mb, data_mb) for key in layouts]
@@ -173,23 +177,25 @@ def _layout(row: Mapping[str, Any], rate_hz: float | None) -> Layout:
         for slot in CAMERA_SLOTS
         if row[f"height_{slot}"] is not None
     }
+    vectors = {
+        name: layout_of(
+            name,
+            row[f"{name}_encoding"],
+            row[f"{name}_dim"] or 0,
+            row["notes"],
+            dataset=row["dataset"],
+            embodiment=row["embodiment"],
+        )
+        for name in CANONICAL
+    }
     return Layout(
         embodiment=row["embodiment"],
         kind=row["kind"],
         rate=_rate(rate_hz or row["control_hz"]),
         cameras=cameras,
         dims={name: row[f"{name}_dim"] for name in VECTORS if row[f"{name}_dim"]},
-        vectors={
-            name: layout_of(
-                name,
-                row[f"{name}_encoding"],
-                row[f"{name}_dim"] or 0,
-                row["notes"],
-                dataset=row["dataset"],
-                embodiment=row["embodiment"],
-            )
-            for name in ("state", "action")
-        },
+        vectors=vectors,
+        names=Names.of(row["notes"], cameras, vectors),
     )
 
 
@@ -267,7 +273,7 @@ def _dataset(name: str, layout: Layout, rows: list[_Row], video_mb: float, data_
     splits: dict[str, tuple[int, int]] = {}
     units: list[list[Planned]] = []
     is_cut = any(row.steps_left_out for row in rows)
-    digest = hasher(repr(layout.key))
+    digest = hasher(repr((layout.key, layout.names)))
     first_row = steps = 0
     for index, row in enumerate(sorted(rows, key=lambda row: row.rank)):
         said = _said(row)

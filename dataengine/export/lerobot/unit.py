@@ -63,11 +63,6 @@ class Task:
         return sum(planned.num_steps for planned in self.episodes) * (1 + len(self.layout.cameras))
 
 
-def camera_key(slot: str) -> str:
-    """Name a camera's feature."""
-    return f"observation.images.{slot}"
-
-
 def video_size(height: int, width: int) -> tuple[int, int]:
     """Round the sides of a video up to even numbers, as its colours need."""
     return height + height % 2, width + width % 2
@@ -80,7 +75,7 @@ def receipt_of(root: Path, number: int) -> Path:
 
 def files_of(root: Path, number: int, layout: Layout) -> list[Path]:
     """List a unit's other files."""
-    videos = [root / f"videos/{camera_key(slot)}/{place_of(number)}.mp4" for slot in layout.cameras]
+    videos = [root / f"videos/{key}/{place_of(number)}.mp4" for key in layout.names.camera_features.values()]
     return [root / f"data/{place_of(number)}.parquet", *videos]
 
 
@@ -165,8 +160,9 @@ def _write_video(corpus: Corpus, task: Task, slot: str, tell: Callable[[int], No
 
     os.environ.setdefault("SVT_LOG", "1")  # errors only
     layout, found, number = task.layout, [], 0
+    key = layout.names.camera_features[slot]
     encoder, options = CODECS[task.codec]
-    path = task.root / f"videos/{camera_key(slot)}/{place_of(task.number)}.mp4"
+    path = task.root / f"videos/{key}/{place_of(task.number)}.mp4"
     with (
         whole(task.root, path) as aside,
         av.open(str(aside), "w", format="mp4", options={"movflags": "faststart"}) as container,
@@ -187,7 +183,6 @@ def _write_video(corpus: Corpus, task: Task, slot: str, tell: Callable[[int], No
                 container.mux(stream.encode(frame))
                 number += 1
             tell(planned.num_steps)
-            key = camera_key(slot)
             span = _span(f"videos/{key}", task.number, Fraction(first), Fraction(number), layout.rate)
             found.append(span | _as_columns({key: pictures.stats()}))
         container.mux(stream.encode(None))

@@ -27,6 +27,7 @@ from dataclasses import KW_ONLY, dataclass, replace
 from pathlib import Path
 from typing import Annotated, ClassVar, Literal, TypeVar
 
+from dataengine.camera_names import camera_notes
 from dataengine.episode import CameraFrames, Episode, Kind, Part, Reject
 from dataengine.errors import FilteredRecordError, RecordError, SourceError
 from dataengine.formats import files
@@ -184,7 +185,12 @@ class Agibot:
             state_encoding="eef_pose",
             action_encoding="eef_pose",
             licence=self.licence,
-            notes={**proprio.notes, **notes, **agibot_labels.notes(labels)},
+            notes={
+                **proprio.notes,
+                **notes,
+                **agibot_labels.notes(labels),
+                **camera_notes(cameras, frames),
+            },
             state=vector(proprio.state[:num_steps], "state"),
             action=vector(proprio.action[:num_steps], "action"),
             **fields_of("raw_state", proprio.raw_state[:num_steps]),

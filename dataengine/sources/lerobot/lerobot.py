@@ -26,7 +26,8 @@ from dataclasses import KW_ONLY, dataclass
 from pathlib import Path
 from typing import Annotated, ClassVar, Literal
 
-from dataengine.episode import Episode, Kind, Part, Reject, spelt
+from dataengine.camera_names import camera_note
+from dataengine.episode import CAMERA_SLOTS, Episode, Kind, Part, Reject, spelt
 from dataengine.errors import SourceError
 from dataengine.formats import files, json_file
 from dataengine.formats.lerobot import lerobot
@@ -36,7 +37,7 @@ from dataengine.sources._parts import episode_or_reject, grouped
 from dataengine.sources.lerobot import meaning
 from dataengine.sources.lerobot.reader import EpisodeReader, Reading
 from dataengine.sources.lerobot.texts import Columns
-from dataengine.vector_layout import What, note_key
+from dataengine.vector_layout import What, join_names, note_key
 
 AnyEncoding = Literal[
     "auto", "eef_pose", "eef_delta", "eef_velocity", "joint_position", "joint_delta", "joint_velocity", "mixed"
@@ -141,6 +142,7 @@ class Lerobot:
             layout=self._layout(info, state, action),
             cameras=slots,
             left_out=left_out,
+            robot_type=info.robot_type,
         )
         with closing(EpisodeReader(info, reading)) as reader:
             for entry in read_entries(info)[int(part.options["first"]) : int(part.options["stop"])]:
@@ -149,7 +151,9 @@ class Lerobot:
 
     def _cameras(self, info: Info) -> tuple[dict[str, str], list[str]]:
         """Choose the cameras of the slots, and list those left out."""
-        return meaning.cameras(info.features, self.camera, str(info.root / lerobot.INFO))
+        said = lerobot.read_export(info.root)
+        exported = {slot: key for slot in CAMERA_SLOTS if (key := said.get(camera_note(slot)))}
+        return meaning.cameras(info.features, self.camera, str(info.root / lerobot.INFO), exported)
 
     def _vectors(self, info: Info) -> tuple[meaning.Vector, meaning.Vector]:
         """Choose state and action."""
@@ -171,9 +175,10 @@ class Lerobot:
         for column, vector, chosen in (("state", state, self.state), ("action", action, self.action)):
             keys = {what: note_key(column, what) for what in _WHATS}
             if vector.width:
+                ours = bool(said) and not chosen  # names that are not the publisher's are those of the layout
                 told: dict[What, str | None] = {
                     "grippers": vector.grippers,
-                    "names": vector.names or None,
+                    "names": None if ours else join_names(vector.value_names) or None,
                     "units": vector.units,
                 }
                 found |= {keys[what]: text for what, text in told.items() if text is not None}

@@ -8,7 +8,7 @@ Names of cameras     wrist, hand, gripper ... -> wrist, wrist_2 (right before le
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import accumulate
+from itertools import accumulate, chain
 from typing import Any, cast
 
 import numpy as np
@@ -58,6 +58,14 @@ class Slice:
         named = len(self.feature.names) == self.feature.width
         return self.feature.names[self.first : self.stop] if named else ()
 
+    @property
+    def numbered(self) -> tuple[str, ...]:
+        """Name its values after the column: `left_arm 3`, `left_gripper`."""
+        key = self.feature.key
+        below = next((prefix for prefix in chain(*lerobot_columns.PREFIXES.values()) if key.startswith(prefix)), "")
+        name = key.removeprefix(below)
+        return (name,) if self.feature.width == 1 else tuple(f"{name} {i}" for i in range(self.first, self.stop))
+
 
 @dataclass(frozen=True)
 class Vector:
@@ -94,16 +102,17 @@ class Vector:
         return ",".join(str(i) for i, name in enumerate(names) if GRIPPER.search(name))
 
     @property
-    def names(self) -> str:
-        """Name the values, as `vector_layout` reads it; empty where they have none."""
-        names = [name.replace(",", " ") for part in self.slices for name in part.names]
-        return ",".join(names) if len(names) == self.width else ""
+    def value_names(self) -> tuple[str, ...]:
+        """Name the values; those of a nameless column among several after the column, and none of a nameless one."""
+        if len(self.slices) == 1:
+            return self.slices[0].names
+        return tuple(name for part in self.slices for name in part.names or part.numbered)
 
     @property
     def units(self) -> str:
         """Say the units that names tell (`x_mm`, `elbow_deg`); LeRobot has no other word for them."""
-        found = [UNITS.get(re.split(r"[^a-z]", name.lower())[-1], UNKNOWN) for name in self.names.split(",")]
-        return ",".join(found) if self.names else UNKNOWN
+        found = [UNITS.get(re.split(r"[^a-z]", name.lower())[-1], UNKNOWN) for name in self.value_names]
+        return ",".join(found) or UNKNOWN
 
     @property
     def columns(self) -> list[str]:
@@ -198,14 +207,19 @@ def raw(features: Mapping[str, Feature], chosen: Vector, prefixes: tuple[str, ..
     return Vector(tuple(Slice(features[key], 0, features[key].width) for key in keys), "mixed", exact=exact)
 
 
-def cameras(features: Mapping[str, Feature], wanted: str, place: str) -> tuple[dict[str, str], list[str]]:
-    """Give each slot a camera's key, by the user's word (`primary=key,wrist=key`) or by name; and list those left out.
+def cameras(
+    features: Mapping[str, Feature], wanted: str, place: str, exported: Mapping[str, str] | None = None
+) -> tuple[dict[str, str], list[str]]:
+    """Give each slot a camera's key, and list those left out.
 
-    Depth is left out unless it was asked for: the corpus keeps colours.
+    The user's word counts (`primary=key,wrist=key`), else what our own export says (slot to key), else names. Depth is
+    left out unless it was asked for: the corpus keeps colours.
     """
     there = [key for key, feature in features.items() if feature.is_camera]
     if wanted:
         chosen = dict(_pairs(wanted, there, place))
+    elif exported and set(exported.values()) <= set(there):
+        chosen = dict(exported)
     else:
         chosen = {}
         colour = [key for key in there if not features[key].is_depth]

@@ -7,6 +7,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from dataengine.camera_names import camera_notes
 from dataengine.episode import CameraFrames, Episode, Kind
 from dataengine.errors import NoCameraError, RecordError
 from dataengine.formats import jpeg, json_file
@@ -15,7 +16,7 @@ from dataengine.formats.lerobot.entries import EXPORTED_NOTES, Entry
 from dataengine.formats.lerobot.lerobot import Info
 from dataengine.formats.lerobot.reel import Reel
 from dataengine.formats.lerobot.rows import Rows, images, integers, numbers, numbers_with_gaps
-from dataengine.notes import is_serious
+from dataengine.notes import ROBOT_TYPE, is_serious
 from dataengine.raw import EXACT, fields_of, untouched
 from dataengine.sources._parts import vector
 from dataengine.sources.lerobot import meaning
@@ -53,6 +54,8 @@ class Reading:
     """Slot to feature."""
     left_out: Sequence[str]
     """Cameras that no slot takes."""
+    robot_type: str
+    """As info.json calls the robot; empty where it does not."""
 
 
 class EpisodeReader:
@@ -212,7 +215,8 @@ def _notes(
     both = {"state": reading.state, "action": reading.action}
     doubts = [made_of.doubt for made_of in both.values() if made_of.doubt and made_of.slices]
     notes = {
-        "cameras": " ".join(f"{slot}={key}" for slot, key in reading.cameras.items()),
+        **camera_notes(reading.cameras, reading.cameras),
+        ROBOT_TYPE: reading.robot_type,
         "cameras_left_out": " ".join(reading.left_out),
         "columns_left_out": " ".join(left_out),
         "state": str(reading.state),

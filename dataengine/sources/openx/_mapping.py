@@ -31,6 +31,13 @@ ONE = re.compile(r"-?\d+")
 SLICE = re.compile(r"(-?\d+)?:(-?\d+)?")
 
 
+def _as_list(value: Any) -> Any:
+    return [value] if isinstance(value, str) else value
+
+
+Keys = Annotated[list[str], BeforeValidator(_as_list)]
+
+
 class Conversion(NamedTuple):
     """One way to read some columns."""
 
@@ -38,6 +45,10 @@ class Conversion(NamedTuple):
     width: int | None
     """How many columns it takes; None for any number."""
     apply: Callable[[NDArray], NDArray]
+
+    def num_values(self, num_columns: int) -> int:
+        """Count what comes out: a rotation of any form is roll pitch yaw."""
+        return num_columns if self.width in (None, 1) else 3
 
 
 def _of_axes(axes: str) -> Conversion:
@@ -89,6 +100,8 @@ class Columns(Config):
     scale: float = Field(1.0, ge=-1e9, le=1e9)
     """Factor before the conversion."""
     convert: str = "none"
+    names: Keys = Field(default_factory=list, exclude_if=lambda names: not names)
+    """What the values that come out are called, one for each; fingerprints of mappings without names stay."""
 
     @field_validator("columns")
     @classmethod
@@ -136,15 +149,8 @@ class Success(Config):
     """Of a text, in any case."""
 
 
-def _as_list(value: Any) -> Any:
-    return [value] if isinstance(value, str) else value
-
-
 def _as_camera(value: Any) -> Any:
     return {"key": value} if isinstance(value, str) else value
-
-
-Keys = Annotated[list[str], BeforeValidator(_as_list)]
 
 
 class Mapping(Config):
@@ -224,9 +230,14 @@ def check(mapping: Mapping, schema: features.Group, where: str) -> None:
                 num_columns = len(item.picked(width))
             except SourceError as error:
                 raise SourceError(f"{place}: '{item.key}' {error}") from None
-            wanted = CONVERSIONS[item.convert].width
-            if wanted is not None and num_columns != wanted:
-                raise SourceError(f"{place}: {item.convert} takes {wanted} columns, found {num_columns}")
+            way = CONVERSIONS[item.convert]
+            if way.width is not None and num_columns != way.width:
+                raise SourceError(f"{place}: {item.convert} takes {way.width} columns, found {num_columns}")
+            num_values = way.num_values(num_columns)
+            if item.names and len(item.names) != num_values:
+                raise SourceError(
+                    f"{place}: found {len(item.names)} names of {num_values} values, expected one for each"
+                )
         for key in getattr(mapping, f"raw_{name}"):
             place = f"{where}: raw_{name}"
             _width(_feature(key, "number", known, place, beside=False), key, place)

@@ -203,4 +203,5 @@ def _legend() -> list[str]:
         *lines[:4],
         axes,
         *lines[4:],
+        "# `names: [shoulder, elbow]` beside it says what the values that come out are called.",
     ]

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dataengine import conventions
+from dataengine.camera_names import camera_notes
 from dataengine.digest import stable_id
 from dataengine.episode import CameraFrames, Encoding, Episode, Kind, Part, Reject
 from dataengine.errors import FilteredRecordError, NoCameraError, RecordError, SourceError
@@ -212,6 +213,7 @@ class RldsSource(ABC):
                 **({"doubt": self.doubt} if self.doubt else {}),
                 **motion.notes,
                 **self._units(motion),
+                **camera_notes({slot: f"observation/{key}" for slot, key in self.cameras.items()}, frames),
                 **lost,
                 **left_out,
             },

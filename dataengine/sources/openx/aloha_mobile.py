@@ -12,13 +12,14 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from dataengine.raw import untouched
+from dataengine.sources.openx._aloha import NAMES
 from dataengine.sources.openx._rlds import Motion, RldsSource, Steps, columns
 from dataengine.vector_layout import VectorLayout, What, note_key
 
 ARMS = VectorLayout.of("joint_position", 14)
 ACTION: Mapping[What, tuple[object, ...]] = {
     "grippers": ARMS.grippers,
-    "names": (*ARMS.names, "base forward", "base turn"),
+    "names": (*NAMES, "base forward", "base turn"),
     "units": (*ARMS.units, "metres_per_s", "radians_per_s"),
 }
 
@@ -49,5 +50,6 @@ class AlohaMobile(RldsSource):
             raw_action=untouched(steps["action"]),
             state_encoding="joint_position",
             action_encoding="mixed",
-            notes={note_key("action", what): ",".join(map(str, said)) for what, said in ACTION.items()},
+            notes={note_key("action", what): ",".join(map(str, said)) for what, said in ACTION.items()}
+            | {note_key("state", "names"): ",".join(NAMES)},
         )

@@ -12,7 +12,9 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from dataengine.raw import untouched
+from dataengine.sources.openx._aloha import NAMES
 from dataengine.sources.openx._rlds import Motion, RldsSource, Steps, columns
+from dataengine.vector_layout import note_key
 
 
 @dataclass(frozen=True)
@@ -43,4 +45,5 @@ class AlohaStaticDataset(RldsSource):
             raw_action=untouched(steps["action"]),
             state_encoding="joint_position",
             action_encoding="joint_position",
+            notes={note_key(column, "names"): ",".join(NAMES) for column in ("state", "action")},
         )

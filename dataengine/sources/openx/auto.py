@@ -12,14 +12,14 @@ from numpy.typing import NDArray
 
 from dataengine import catalog
 from dataengine.digest import stable_id
-from dataengine.episode import Part
+from dataengine.episode import Encoding, Part
 from dataengine.errors import MissingMappingError, RecordError, SourceError
 from dataengine.formats import features, rlds
 from dataengine.raw import untouched
 from dataengine.sources.openx import _mapping, _proposal
 from dataengine.sources.openx._rlds import Motion, RldsSource, Steps, columns, lookup
 from dataengine.sources.openx._texts import Said
-from dataengine.vector_layout import note_key
+from dataengine.vector_layout import VectorLayout, join_names, note_key
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -99,8 +99,8 @@ class Auto(RldsSource):
             action_encoding=rules.action_encoding,
             first_step=first,
             notes={
-                note_key("state"): _grippers(rules.state, state),
-                note_key("action"): _grippers(rules.action, action),
+                **_layout("state", rules.state_encoding, rules.state, state),
+                **_layout("action", rules.action_encoding, rules.action, action),
             },
         )
 
@@ -139,12 +139,24 @@ class Auto(RldsSource):
         return self.rules
 
 
-def _grippers(items: Sequence[_mapping.Columns], taken: Sequence[NDArray]) -> str:
-    """Say in which places the conversions put grippers, as `vector_layout` reads it."""
-    places = np.cumsum([0, *(int(np.prod(values.shape[1:])) for values in taken)])
-    return ",".join(
+def _layout(
+    column: str, encoding: Encoding, items: Sequence[_mapping.Columns], taken: Sequence[NDArray]
+) -> dict[str, str]:
+    """Note where the conversions put grippers, and the names that the mapping gives; others stay the layout's."""
+    widths = [int(np.prod(values.shape[1:])) for values in taken]
+    places = np.cumsum([0, *widths])
+    grippers = ",".join(
         str(place) for place, item in zip(places, items, strict=False) if item.convert.startswith("gripper")
     )
+    found = {note_key(column): grippers}
+    if any(item.names for item in items):
+        usual = VectorLayout.of(encoding, sum(widths), grippers=grippers).names
+        names = [
+            item.names or usual[place : place + width]
+            for place, width, item in zip(places, widths, items, strict=False)
+        ]
+        found[note_key(column, "names")] = join_names([name for some in names for name in some])
+    return found
 
 
 def _lookup_or_beside(record: Mapping[str, Any], key: str) -> Any:

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from dataengine.camera_names import camera_note
 from dataengine.episode import CameraFrames
 from dataengine.errors import RecordError
 from dataengine.reading import reading
@@ -93,7 +94,7 @@ def settle(
         raise RecordError(f"only {len(stamps_ms)} step is left, expected {MIN_STEPS} or more")
     rows = {slot: nearest(shot.stamps_ms, stamps_ms) for slot, shot in shots.items()}
     skew_ms = max(int(np.abs(shot.stamps_ms[rows[slot]] - stamps_ms).max()) for slot, shot in shots.items())
-    notes |= {f"camera_{slot}": f"{shot.serial} ({cameras.view(cfg, shot.serial)})" for slot, shot in shots.items()}
+    notes |= {camera_note(slot): f"{shot.serial} ({cameras.view(cfg, shot.serial)})" for slot, shot in shots.items()}
     notes["largest_skew_ms"] = str(skew_ms)
     if num_dropped := int((~settling.kept).sum()):
         notes["dropped_steps"] = str(num_dropped)

@@ -1,5 +1,6 @@
 """One episode of a corpus, read bit by bit."""
 
+import json
 from collections.abc import Sequence
 from functools import cached_property
 from typing import Any, Protocol
@@ -95,6 +96,12 @@ class StoredEpisode:
         encoding, notes = (value.as_py() for value in found.values())
         about = {"dataset": self.dataset, "embodiment": self.embodiment}
         return layout_of(vector, encoding, self._dims[vector] or 0, notes, **about)
+
+    @cached_property
+    def notes(self) -> dict[str, str]:
+        """What its source decided for it."""
+        found: dict[str, str] = json.loads(self.column("notes") or "{}")
+        return found
 
     def column(self, name: str) -> Any:
         """Value of any other column, as a Python object."""

@@ -78,7 +78,8 @@ def test_rows_and_frames_arrive_together_from_either_layout(root):
     assert [episode.split for episode in found] == ["train", "train", "test"]
     frames = first.cameras["primary"]
     assert (frames.native_height, frames.native_width, frames.height, frames.width) == (48, 64, 48, 64)
-    assert first.notes["cameras"] == f"primary={lr.TOP} wrist={lr.WRIST}"
+    assert (first.notes["camera_primary"], first.notes["camera_wrist"]) == (lr.TOP, lr.WRIST)
+    assert first.notes["robot_type"] == "so100"
     assert "doubt" not in first.notes
 
 

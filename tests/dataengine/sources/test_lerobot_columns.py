@@ -48,6 +48,12 @@ def test_a_state_spread_over_columns_of_each_side_is_put_together_left_before_ri
     first = found[0]
     assert (first.state_encoding, first.action_encoding) == ("joint_position", "joint_position")
     assert (first.notes["state_grippers"], first.notes["action_grippers"]) == ("7,15", "6,13")
+    action_names = first.notes["action_names"].split(",")
+    assert (action_names[:2], action_names[6], action_names[-1]) == (
+        ["left_arm 0", "left_arm 1"],
+        "left_gripper",
+        "torso.position 3",
+    )
     assert first.raw_state.shape[1] == 7 + 1 + 7 + 1 + 4 + 7 + 3 + 2
     state, _, action = first.notes["doubt"].partition("; action: ")
     assert state == (

@@ -13,9 +13,11 @@ from scipy.spatial.transform import Rotation
 from cli.app import app
 from cli.contract import invoke
 from dataengine import catalog
+from dataengine.camera_names import camera_title
 from dataengine.episode import Episode, Reject
 from dataengine.errors import SourceError
 from dataengine.store import Corpus
+from dataengine.vector_layout import layout_of
 from tests.support.openx_writer import write_openx
 from tests.support.rlds_writer import write
 
@@ -124,6 +126,23 @@ def test_features_become_what_the_mapping_says(root: Path, tmp_path: Path) -> No
             np.testing.assert_allclose(found, wanted, atol=2)
 
 
+def test_values_have_the_names_that_the_mapping_gives_and_others_those_of_the_layout(
+    root: Path, tmp_path: Path
+) -> None:
+    named = MAPPING.replace("columns: 0:3,", "columns: 0:3, names: [tip.x, tip.y, 'tip.z, up'],").replace(
+        "key: command/grip,", "key: command/grip, names: jaw,"
+    )
+    episode = next(e for e in read_all(root, mapped(tmp_path, named)) if isinstance(e, Episode))
+    state, action = (
+        layout_of(column, f"eef_{kind}", 7, episode.notes) for column, kind in (("state", "pose"), ("action", "delta"))
+    )
+    assert state.names == ("tip.x", "tip.y", "tip.z, up", "roll", "pitch", "yaw", "gripper")
+    assert action.names == ("x", "y", "z", "roll", "pitch", "yaw", "jaw")
+    assert (state.grippers, action.positions) == ((6,), ((0, 1, 2),))
+    cameras = {slot: camera_title(slot, episode.notes) for slot in episode.cameras}
+    assert cameras == {"primary": "front (primary)", "wrist": "hand (wrist)"}
+
+
 @pytest.mark.parametrize(
     ("rule", "options", "num_kept"),
     [
@@ -166,6 +185,7 @@ def test_rotations_are_turned_by_name(root: Path, tmp_path: Path, axes: str | No
         ("meta/task", "meta/tusk", "instruction: .* no text 'meta/tusk'; did you mean 'meta/task'"),
         ("3:7", "3:8", "state\\[1\\]: 'observation/proprio' has no columns '3:8', only 7"),
         ("3:7", "4:7", "state\\[1\\]: quaternion_xyzw takes 4 columns, found 3"),
+        ("3:7", "3:7, names: [a, b]", "state\\[1\\]: found 2 names of 3 values, expected one for each"),
         ("3:7", "three", 'state\\[1\\].columns: found \'three\', expected "0:3", "6" or a list'),
         ("millimetres", "milimetres", "state\\[0\\].convert: .* did you mean 'millimetres'"),
         ("control_hz: 12.5", "control_hz: FILL_IN", "control_hz still to fill in"),

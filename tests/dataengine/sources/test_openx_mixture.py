@@ -276,7 +276,7 @@ def test_edan_turns_about_z_then_x_then_y(tmp_path: Path) -> None:
     for found, raw in ((episode.state, steps["observation"]["state"]), (episode.action, steps["action"])):
         angles = Rotation.from_euler("zxy", raw[:, 3:6]).as_euler("xyz")
         is_close(found, raw[:, :3], angles, np.linspace(1, 0, T))
-    assert episode.notes == {"doubt": "polarity of the gripper"}
+    assert episode.notes == {"doubt": "polarity of the gripper", "camera_primary": "observation/image"}
     shows(episode, primary=ORANGE)
 
 

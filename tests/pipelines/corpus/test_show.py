@@ -32,7 +32,7 @@ def test_notes_are_wrapped_and_what_must_be_known_comes_first(tmp_path):
     first = [line for line in lines[must_know:notes] if not line[15:].startswith(" ")]
     assert [line[15:].partition(":")[0] for line in first] == ["columns_left_out", "units_unknown"]
     others = [line for line in lines[notes : lines.index("")] if not line[15:].startswith(" ")]
-    assert [line[15:].partition(":")[0] for line in others] == ["cameras", "raw_state", "state"]
+    assert [line[15:].partition(":")[0] for line in others] == ["raw_state", "state"]
     assert report.notes == NOTES
 
 

@@ -330,6 +330,31 @@ def test_every_frame_has_the_task_that_holds_there_and_texts_come_back_with_thei
     assert {name: tuple(back[str(line["episode_index"])].texts) for name, line in entries.items()} == told
 
 
+def declared(root):
+    info = json.loads((root / "meta/info.json").read_text())
+    cameras = {key for key, about in info["features"].items() if about["dtype"] == "video"}
+    names = {key: info["features"][key]["names"] for key in ("observation.state", "action")}
+    return {"robot_type": info["robot_type"], "fps": info["fps"], "cameras": cameras, "names": names}
+
+
+def test_episodes_that_call_a_camera_or_the_robot_otherwise_get_the_names_of_slot_and_body(tmp_path):
+    notes = [{"camera_primary": "cam 1 (front)", "camera_wrist": "observation/hand", "robot_type": "Bot 1"}] * 2
+    notes += [{**notes[0], "camera_primary": "cam 2 (front)"}]
+    for count, cameras in ((2, {"cam_1_front", "hand"}), (3, {"primary", "hand"})):
+        made = [replace(two_cameras(f"e{i}", 5), notes=notes[i]) for i in range(count)]
+        corpus = make_corpus(tmp_path / f"corpus{count}", {"p": made})
+        export(corpus, tmp_path / f"out{count}")
+        found = declared(tmp_path / f"out{count}/arm_10hz")
+        assert found["cameras"] == {f"observation.images.{name}" for name in cameras}
+        assert found["robot_type"] == "Bot 1"
+    clash = [{"camera_primary": "wrist"}, {"camera_primary": "wrist", "camera_wrist": "hand"}]
+    made = [replace(two_cameras(f"e{i}", 5), notes=told) for i, told in enumerate(clash)]
+    export(make_corpus(tmp_path / "clash", {"p": made}), tmp_path / "slots")
+    found = declared(tmp_path / "slots/arm_10hz")
+    assert found["cameras"] == {"observation.images.primary", "observation.images.wrist"}
+    assert found["robot_type"] == "arm"
+
+
 def test_what_curation_dropped_is_left_out_unless_asked_for(tmp_path):
     corpus = make_corpus(tmp_path / "corpus", {"p": arm_episodes()})
     corpus.ensure_columns(pa.schema([("keep", pa.bool_())]))

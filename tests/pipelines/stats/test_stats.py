@@ -209,9 +209,9 @@ def test_angles_that_wrap_and_grippers_that_are_none_raise_doubts(tmp_path):
     state[:, 6], action[:, 6] = 85 * state[:, 6], 0.08 * action[:, 6]
     uri = make_corpus(tmp_path / "corpus", {"a": [dataclasses.replace(episode, state=state, action=action)]}).uri
     action_doubt, wraps, wide = run(StatsConfig(corpus=uri)).doubts
-    assert "embodiment 'arm' in made: state dimension 3 jumps between -pi and +pi" in wraps
-    assert "state dimension 6 goes from 0 to 85, expected a gripper 0 closed to 1 open" in wide
-    assert "action dimension 6 is a gripper that opens to 0.08 of 1 at most; is it in metres?" in action_doubt
+    assert "embodiment 'arm' in made: state dimension 3 (roll) jumps between -pi and +pi" in wraps
+    assert "state dimension 6 (gripper) goes from 0 to 85, expected a gripper 0 closed to 1 open" in wide
+    assert "action dimension 6 (gripper) is a gripper that opens to 0.08 of 1 at most; is it in metres?" in action_doubt
 
 
 def test_two_widths_are_refused_with_all_their_datasets(tmp_path):
