@@ -1,4 +1,4 @@
-.PHONY: help setup demo test check check-lerobot bench docs format lint types
+.PHONY: help setup demo test check check-lerobot bench docs docs-site format lint types
 .DEFAULT_GOAL := help
 SHELL := /bin/bash
 PY := .venv/bin/python
@@ -62,3 +62,6 @@ bench: setup ## all benchmarks
 
 docs: setup ## write the reference pages anew
 	$(PY) -m cli docs --out docs/reference
+
+docs-site: setup ## make a site of docs/ in build/docs, with a search; a broken link fails
+	NO_MKDOCS_2_WARNING=1 .venv/bin/mkdocs build

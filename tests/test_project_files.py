@@ -21,7 +21,7 @@ def test_the_version_is_told(capsys: pytest.CaptureFixture[str]) -> None:
 
 def test_make_tells_its_targets() -> None:
     said = subprocess.run(["make", "help"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
-    for name in ("setup", "demo", "test", "check", "bench", "docs"):
+    for name in ("setup", "demo", "test", "check", "bench", "docs", "docs-site"):
         assert f"make {name}" in said
 
 

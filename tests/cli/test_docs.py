@@ -54,6 +54,13 @@ def test_links_between_pages_lead_somewhere():
             assert "://" in target or (page.parent / target).exists(), f"{page.name}: {target}"
 
 
+def test_the_site_leads_to_every_page():
+    _, nav = (ROOT / "mkdocs.yml").read_text().split("\nnav:")
+    led_to = re.findall(r"[\w/-]+\.md", nav)
+    pages = [str(page.relative_to(ROOT / "docs")) for page in (ROOT / "docs").rglob("*.md")]
+    assert sorted(led_to) == sorted(pages)
+
+
 def test_the_source_that_the_page_shows_can_be_ingested(villa, tmp_path, monkeypatch):
     (code,) = blocks(ROOT / "docs" / "sources.md", "python")
     (tmp_path / "my_pantry.py").write_text(code)
