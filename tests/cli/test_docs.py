@@ -1,5 +1,6 @@
 """What the pages say works: every command line is one that exists, every Python block runs."""
 
+import ast
 import re
 import shlex
 from pathlib import Path
@@ -52,6 +53,40 @@ def test_links_between_pages_lead_somewhere():
     for page in PAGES:
         for target in re.findall(r"\]\(([^)#]+)\)", page.read_text()):
             assert "://" in target or (page.parent / target).exists(), f"{page.name}: {target}"
+
+
+def walks() -> list[tuple[str, list[str], list[str]]]:
+    """Hops of an episode as the page of concepts tells them: number, files, and what is called there."""
+    text = (ROOT / "docs" / "concepts.md").read_text().split("## The walk of an episode")[1].split("\n## ")[0]
+    rows = [line.strip("|").split("|") for line in text.splitlines() if re.match(r"\| \d", line)]
+    return [
+        (number.strip(), re.findall(r"\(\.\./([^)]+)\)", where), re.findall(r"`([\w.]+)`", by))
+        for number, _, where, by in rows
+    ]
+
+
+def names_of(file: str) -> set[str]:
+    """Functions, classes and methods that a file defines."""
+    found = set()
+    for node in ast.parse((ROOT / file).read_text()).body:
+        if isinstance(node, ast.FunctionDef | ast.ClassDef):
+            found.add(node.name)
+        if isinstance(node, ast.ClassDef):
+            found |= {f"{node.name}.{inner.name}" for inner in node.body if isinstance(inner, ast.FunctionDef)}
+    return found
+
+
+def test_an_episode_walks_in_five_hops_to_its_row_and_in_six_to_a_loss():
+    assert [number for number, *_ in walks()] == [*"12345", *"123456"]
+
+
+@pytest.mark.parametrize(("number", "files", "names"), walks(), ids=lambda each: str(each))
+def test_every_hop_of_the_walks_is_where_the_page_says(number, files, names):
+    assert files
+    assert names
+    for file in files:
+        assert names_of(file) & set(names), f"{file} defines none of {names}"
+    assert set(names) <= set().union(*map(names_of, files))
 
 
 def test_the_site_leads_to_every_page():
