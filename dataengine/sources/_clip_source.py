@@ -6,6 +6,7 @@ A part carries its own plan, so that no worker reads the annotations of 10,000 v
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 from functools import cached_property
+from itertools import groupby
 from pathlib import Path
 from typing import ClassVar
 
@@ -55,6 +56,7 @@ class ClipSource(ABC):
     def videos(self) -> Iterator[VideoPlan]:
         """Plan every video that is labelled, whether it is there or not, in a stable order; decode nothing.
 
+        Videos of one part come one after another: plans of millions of clips are never in memory together.
         Raise SourceError when root is no such dataset.
         """
 
@@ -78,13 +80,11 @@ class ClipSource(ABC):
 
     def parts(self) -> list[Part]:
         """Group the planned videos; no video is opened."""
-        grouped: dict[str, list[VideoPlan]] = {}
-        for plan in self.plans():
-            if plan.clips or plan.skipped:
-                grouped.setdefault(plain_name(self.part_of(plan)) or ANNOTATIONS, []).append(plan)
-        if not grouped:
+        labelled = (plan for plan in self.plans() if plan.clips or plan.skipped)
+        parts = [self._part(name, list(plans)) for name, plans in groupby(labelled, self._part_name)]
+        if not parts:
             raise SourceError(f"{self.root}: found no label of any video; check the annotations")
-        return [self._part(name, plans) for name, plans in grouped.items()]
+        return parts
 
     def fingerprint(self, part: Part) -> str:
         """Look at a part's videos as they are now; its labels came with it."""
@@ -100,6 +100,9 @@ class ClipSource(ABC):
                 yield self._reject(part, plan, label.record, kind(f"{label.reason}{said}"))
             if plan.clips:
                 yield from self._clips(part, plan)
+
+    def _part_name(self, plan: VideoPlan) -> str:
+        return plain_name(self.part_of(plan)) or ANNOTATIONS
 
     def _part(self, name: str, plans: list[VideoPlan]) -> Part:
         text = to_text(plans)

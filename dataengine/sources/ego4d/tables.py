@@ -1,0 +1,137 @@
+"""Ego4D's JSON files, read into the few fields that matter: narration.json alone has 350 MB.
+
+ego4d.json             videos, who wears the camera, what is stereo, what was made black, who saw the same event
+narration.json         {video_uid: {narration_pass_1: {narrations: [...]}, narration_pass_2: ...}}; also narrations.json
+fho_main.json          videos > annotated_intervals > narrated_actions
+"""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, TypeVar
+
+import msgspec
+
+from dataengine.errors import SourceError
+from dataengine.formats import lfs
+from dataengine.reading import is_of_the_machine
+
+MAX_BYTES = 2**32
+"""fho_main.json is the largest: some hundred MB."""
+
+T = TypeVar("T")
+
+
+class Span(msgspec.Struct, gc=False):
+    """A redacted interval."""
+
+    start_sec: float | None = None
+    end_sec: float | None = None
+
+
+class Video(msgspec.Struct, gc=False):
+    """An entry of ego4d.json."""
+
+    video_uid: str
+    duration_sec: float | None = None
+    is_stereo: bool | None = None
+    fb_participant_id: int | str | None = None
+    split_em: str | None = None
+    split_av: str | None = None
+    split_fho: str | None = None
+    redacted_intervals: list[Span] | None = None
+    scenarios: list[str] | None = None
+
+
+class Listing(msgspec.Struct):
+    """All of ego4d.json."""
+
+    videos: list[Video]
+    concurrent_video_sets: Any = None
+
+
+class Narration(msgspec.Struct, gc=False):
+    """One line that an annotator spoke, at one instant."""
+
+    timestamp_sec: float | None = None
+    narration_text: str | None = None
+
+
+class Pass(msgspec.Struct, gc=False):
+    """What one of two annotators said of a video."""
+
+    narrations: list[Narration] | None = None
+
+
+class Passes(msgspec.Struct, gc=False):
+    """Both annotators; either may be missing."""
+
+    narration_pass_1: Pass | None = None
+    narration_pass_2: Pass | None = None
+
+
+class Action(msgspec.Struct, gc=False):
+    """A hand-object interaction."""
+
+    uid: str | None = None
+    start_sec: float | None = None
+    end_sec: float | None = None
+    narration_text: str | None = None
+    structured_verb: str | None = None
+    is_valid_action: bool | None = None
+    is_rejected: bool | None = None
+    is_invalid_annotation: bool | None = None
+    is_partial: bool | None = None
+
+
+class Interval(msgspec.Struct, gc=False):
+    """Five minutes in which every interaction was annotated."""
+
+    narrated_actions: list[Action] | None = None
+
+
+class FhoVideo(msgspec.Struct, gc=False):
+    """An entry of fho_main.json."""
+
+    video_uid: str
+    annotated_intervals: list[Interval] | None = None
+
+
+class Fho(msgspec.Struct):
+    """All of fho_main.json."""
+
+    videos: list[FhoVideo]
+
+
+def listing(path: Path) -> Listing:
+    """Read ego4d.json."""
+    return _decoded(path, Listing)
+
+
+def narrations(path: Path) -> Iterator[tuple[str, Passes | str]]:
+    """Yield (video, its two passes, or what is wrong with them); one video's are decoded at a time."""
+    for video, raw in _decoded(path, dict[str, msgspec.Raw]).items():
+        try:
+            yield video, msgspec.json.decode(raw, type=Passes)
+        except (msgspec.DecodeError, ValueError) as error:
+            yield video, f"not a video's narrations ({error})"
+
+
+def interactions(path: Path) -> list[FhoVideo]:
+    """Read fho_main.json."""
+    return _decoded(path, Fho).videos
+
+
+def _decoded(path: Path, kind: type[T]) -> T:
+    try:
+        if path.stat().st_size > MAX_BYTES:
+            raise SourceError(f"{path}: has {path.stat().st_size} bytes, expected {MAX_BYTES} at most")
+        data = path.read_bytes()
+        return msgspec.json.decode(data, type=kind)
+    except OSError as error:
+        if is_of_the_machine(error):
+            raise
+        raise SourceError(f"{path}: cannot be read ({error.strerror}); check the path") from error
+    except RecursionError as error:
+        raise SourceError(f"{path}: not JSON that is read: objects lie too deep in one another") from error
+    except (msgspec.DecodeError, ValueError) as error:
+        raise SourceError(f"{path}: {lfs.why(data, f'not the JSON that Ego4D ships ({error})')}") from error
