@@ -2,12 +2,14 @@
 
 from typing import NamedTuple
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from jaxtyping import Bool, Float, Int, UInt8
 from torch import Tensor, nn
 
 from models.batch import LamBatch
+from models.lam.clips import as_clips
 from models.lam.config import LamConfig
 from models.lam.idm import InverseDynamics
 from models.lam.proprio_fdm import ProprioForward, num_pairs
@@ -157,12 +159,13 @@ class Lam(nn.Module):
         return loss, {name: value.detach().float() for name, value in {"loss": loss, **metrics}.items()}
 
     @torch.no_grad()
-    def encode(self, video: UInt8[Tensor, "b t c height width"] | UInt8[Tensor, "t c height width"]) -> Latents:
-        """Describe each step of a clip, or of clips, of any length; in float32.
+    def encode(self, video: UInt8[Tensor, "*b t c height width"] | UInt8[np.ndarray, "*b t c height width"]) -> Latents:
+        """Describe each step of a clip (t, 3, height, width), or of clips, of any length; in float32.
 
-        Clips longer than `num_frames` are read in windows, one frame apart, many at once.
+        Clips longer than `num_frames` are read in windows, one frame apart, many at once. Raise TypeError for what is
+        no uint8 of torch or numpy, and ValueError for another shape.
         """
-        clip = self.prepare(video if video.dim() == 5 else video[None])
+        clip = self.prepare(as_clips(video, self.mean.device))
         with torch.autocast(clip.device.type, enabled=False):
             return self._latents(self.encoder.windows(clip))
 

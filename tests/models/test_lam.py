@@ -2,12 +2,14 @@
 
 from dataclasses import fields, replace
 
+import numpy as np
 import pytest
 import torch
 
 from models.batch import LamBatch
 from models.embodiment import EmbodimentContext
 from models.lam import Lam, LamConfig
+from models.lam.clips import as_clips
 from models.weights import load_lam, read_config, save_model
 
 SMALL = {
@@ -306,3 +308,30 @@ def test_settings_that_cannot_be_built_are_refused():
         LamConfig.preset("tiny", resolution=65)
     with pytest.raises(ValueError, match="7 heads"):
         LamConfig.preset("tiny", encoder_heads=7)
+
+
+def test_numpy_of_any_memory_gives_what_torch_does():
+    lam, video = make_lam().eval(), make_batch(b=2, t=4).video
+    backwards = video.flip(1).numpy()[:, ::-1]
+    backwards.flags.writeable = False
+    assert torch.equal(lam.encode(backwards).codes, lam.encode(video).codes)
+    assert torch.equal(lam.encode(video[1].numpy()).codes, lam.encode(video).codes[1:])
+
+
+@pytest.mark.parametrize(
+    ("video", "error", "found"),
+    [
+        ([1, 2], TypeError, "video: found list, expected uint8 of torch or numpy, (t, 3, height, width) or"),
+        (np.zeros((4, 3, 8, 8)), TypeError, "video: found numpy float64, expected uint8"),
+        (torch.zeros(4, 3, 8, 8), TypeError, "video: found torch.float32, expected uint8"),
+        (np.zeros((4, 8, 6, 3), np.uint8), ValueError, "found shape (4, 8, 6, 3) (channels come before height"),
+        (torch.zeros(3, 8, 8, dtype=torch.uint8), ValueError, "found shape (3, 8, 8), expected"),
+    ],
+)
+def test_what_is_no_video_is_told_in_a_line(video, error, found):
+    with pytest.raises(error) as raised:
+        as_clips(video, torch.device("cpu"))
+    assert found in str(raised.value)
+    assert "\n" not in str(raised.value)
+    with pytest.raises((TypeError, ValueError)):
+        make_lam().encode(video)
