@@ -16,6 +16,7 @@ from models.act import Act, ActConfig
 from models.config import ChangesTo, merged
 from pipelines.text_table import text_table
 from pipelines.training import data, recipes, tokenizer
+from pipelines.training.act import cameras
 from pipelines.training.act.scores import ActScores, judge
 from pipelines.training.batches import ActBatches, PaddedActions
 from pipelines.training.data import NormalizeBy
@@ -81,6 +82,10 @@ class TrainActReport(TrainReport):
 
     use_latent: bool
     latent: str
+    cameras: list[str] = Field(default_factory=list)
+    """Slots that it reads, of those that the data has."""
+    cameras_left_out: list[str] = Field(default_factory=list)
+    """Slots of the data that it does not read."""
     scores: ActScores = ActScores()
 
     def judgement(self) -> Iterable[str]:
@@ -119,8 +124,9 @@ class ActTask(TrainTask[TrainActConfig, Act, ActBatches, TrainActReport]):
         )
 
     def check(self) -> Iterator[str]:
-        """Say what may go wrong with this data and these settings."""
-        return doubts(self.config, self.data.reader, self.normalizer, self.latent, self.data.train)
+        """Say which cameras are read, and what may go wrong with this data and these settings."""
+        yield cameras.describe(self.spec, self.data.train)
+        yield from doubts(self.config, self.data.reader, self.normalizer, self.latent, self.data.train)
 
     def batches(self, buffers: Buffers) -> ActBatches:
         """Make what turns windows into observations, plans and chunks."""
@@ -178,9 +184,12 @@ class ActTask(TrainTask[TrainActConfig, Act, ActBatches, TrainActReport]):
         return {"scores": judge(model, found.reader, batches, self.spec, found.judged, most)}
 
     def report(self, facts: Mapping[str, Any]) -> TrainActReport:
-        """Add which latent actions it plans."""
+        """Add which latent actions it plans, and which cameras it reads."""
         latent = self.latent.name if self.latent else ""
-        return TrainActReport(use_latent=self.use_latent, latent=latent, **facts)
+        read, left_out = cameras.read_and_left_out(self.spec, self.data.train)
+        return TrainActReport(
+            use_latent=self.use_latent, latent=latent, cameras=read, cameras_left_out=left_out, **facts
+        )
 
 
 def model_config(

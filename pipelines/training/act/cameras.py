@@ -1,0 +1,35 @@
+"""Which cameras a policy reads, which the data has beside them, and how to have it read those too."""
+
+from collections import Counter
+from collections.abc import Sequence
+
+from dataengine.episode import CAMERA_SLOTS
+from dataengine.windows.window import EpisodeInfo, WindowSpec
+
+READABLE = ("primary", "wrist")
+"""Cameras that a policy can have an input for."""
+SMALL_WRIST = "model.wrist={widths: [16, 32, 64, 128], num_heads: 4, head_dim: 32}"
+"""A wrist encoder of 0.8 million parameters, for the preset that has none."""
+
+
+def read_and_left_out(spec: WindowSpec, episodes: Sequence[EpisodeInfo]) -> tuple[list[str], list[str]]:
+    """Name the cameras of some episodes that windows hold, and the others."""
+    there = {slot for e in episodes for slot in e.cameras}
+    asked = (*spec.slots, *spec.optional_slots)
+    return [s for s in CAMERA_SLOTS if s in there and s in asked], [
+        s for s in CAMERA_SLOTS if s in there and s not in asked
+    ]
+
+
+def describe(spec: WindowSpec, episodes: Sequence[EpisodeInfo]) -> str:
+    """Say in a line what is read and what is left out."""
+    counts = Counter(slot for e in episodes for slot in e.cameras)
+    read, left_out = read_and_left_out(spec, episodes)
+    of = f"of {len(episodes):,} episodes"
+    found = ", ".join(f"{slot} ({counts[slot]:,} {of})" for slot in read) or "none"
+    line = f"cameras read: {found}"
+    if can_be := [f"{slot} ({counts[slot]:,} {of})" for slot in left_out if slot in READABLE]:
+        line += f"; left out: {', '.join(can_be)}, which --set '{SMALL_WRIST}' reads"
+    if cannot_be := [f"{slot} ({counts[slot]:,})" for slot in left_out if slot not in READABLE]:
+        line += f"; a policy has no input for {', '.join(cannot_be)}"
+    return line
