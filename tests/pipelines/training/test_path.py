@@ -28,6 +28,7 @@ from pipelines.evaluation.simulators._base import Observation
 from pipelines.training.act import act as train_act
 from pipelines.training.lam import lam as train_lam
 from tests.support.corpora import draw, human_clip, make_corpus, robot_episode
+from tests.support.figures import untold
 
 ROOT = Path(__file__).parents[3]
 LAM = {"preset": "tiny", "steps": 6, "batch_size": 4, "log_every": 1, "val_windows": 24, "device": "cpu"}
@@ -77,6 +78,11 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Made:
 def losses(out: Path) -> list[tuple]:
     lines = [json.loads(line) for line in (out / "metrics.jsonl").read_text().splitlines()]
     return [(line["step"], line["loss"], line["grad_norm"]) for line in lines]
+
+
+def test_every_figure_of_a_run_is_explained(made: Made) -> None:
+    assert untold(made.lam) == set()
+    assert untold(made.act) == set()
 
 
 def test_corpus_and_shards_give_the_same_windows_bit_for_bit(made: Made) -> None:

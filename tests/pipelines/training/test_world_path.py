@@ -24,6 +24,7 @@ from pipelines.training.world import world as train_world
 from pipelines.training.world.batches import WorldBatches
 from pipelines.training.world.scores import shuffle
 from tests.support.corpora import add_parts, human_clip, make_corpus, robot_episode
+from tests.support.figures import untold
 from tests.support.lams import make_lam
 
 ROOT = Path(__file__).parents[3]
@@ -63,6 +64,10 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def losses(out: Path) -> list[tuple]:
     lines = [json.loads(line) for line in (out / "metrics.jsonl").read_text().splitlines()]
     return [(line["step"], line["loss"], line["grad_norm"]) for line in lines]
+
+
+def test_every_figure_of_a_run_is_explained(made: Path) -> None:
+    assert untold(made / "world") == set()
 
 
 def test_a_report_tells_steps_and_painters_apart(made: Path) -> None:
