@@ -152,9 +152,10 @@ def perform(name: str, body: Callable[[], "Report"], *, as_json: bool, debug: bo
     except SettingsPrinted as settings:
         typer.echo(str(settings), nl=False)
         return 0
-    except KeyboardInterrupt:
+    except KeyboardInterrupt as interrupt:
         did, code = ("terminated", 143) if terminated else ("interrupted", 130)
-        return _fail(f"villa {name}: {did}; the same command continues where it stopped", code, as_json)
+        then = str(interrupt) or "the same command continues where it stopped"
+        return _fail(f"villa {name}: {did}; {then}", code, as_json)
     except Exception as error:
         if debug:
             traceback.print_exc()

@@ -1,9 +1,9 @@
 """Metrics at rest: a JSON line for each entry, and the same figures as TensorBoard events.
 
-The event file is written here, because TensorBoard's own writer imports tensorflow wherever that is installed: seven
-seconds and 400 MB for a few numbers.
+The event file is written here: docs/decisions/tensorboard_events.md.
 """
 
+import io
 import json
 import os
 import time
@@ -11,44 +11,89 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
 from dataengine.formats.tfrecord import frame
+from dataengine.whole_file import write_whole
+
+VAL = "val_"
+"""What names of figures on held-out windows begin with."""
+GROUPS = {"lr": "optim", "grad_norm": "optim", "steps_per_s": "speed", "loader_wait_ms": "speed"}
+"""Of TensorBoard's tags; all other figures are of training or, with `val_`, of validation."""
+
+
+def tag(name: str) -> str:
+    """Give the tag that a figure of metrics.jsonl has in TensorBoard."""
+    if name.startswith(VAL):
+        return f"val/{name.removeprefix(VAL)}"
+    return f"{GROUPS.get(name, 'train')}/{name}"
 
 
 class Metrics:
     """Appends to `metrics.jsonl` and to `tensorboard/` of a run; a resumed run drops what lies after its step."""
 
-    def __init__(self, directory: Path, step: int = 0) -> None:
+    def __init__(self, directory: Path, step: int = 0, settings: str = "") -> None:
+        """Go on after a step; `settings` is a text that TensorBoard shows."""
         self.path = directory / "metrics.jsonl"
         _cut_after(self.path, step)
         self._lines = self.path.open("a", encoding="utf-8")
         events = directory / "tensorboard"
         events.mkdir(exist_ok=True)
+        is_first = not any(events.iterdir())
         self._events = (events / f"events.out.tfevents.{time.time_ns()}.{os.getpid()}").open("wb")
         self._event(file_version="brain.Event:2")
-        if step:
+        if not is_first:
             self._purge(step)
+        if settings:
+            self._texts(step, {"settings": f"```yaml\n{settings}\n```"})
 
     def earlier(self) -> Iterator[dict[str, Any]]:
-        """Give the entries that are there, oldest first."""
-        yield from map(json.loads, self.path.read_text(encoding="utf-8").splitlines())
+        """Give the entries of training that are there, oldest first."""
+        for line in self.path.read_text(encoding="utf-8").splitlines():
+            entry = json.loads(line)
+            if "loss" in entry:
+                yield entry
 
-    def write(self, step: int, figures: Mapping[str, float], notes: Sequence[str] = ()) -> None:
-        """Append the figures of one step, and what was said of them."""
+    def write(
+        self,
+        step: int,
+        figures: Mapping[str, float],
+        notes: Sequence[str] = (),
+        pictures: Mapping[str, NDArray[np.uint8]] | None = None,
+    ) -> None:
+        """Append the figures of one step, what was said of them, and pictures (height, width, 3) by name."""
         self._lines.write(json.dumps({"step": step, **figures, **({"notes": notes} if notes else {})}) + "\n")
         self._lines.flush()
+        from tensorboard.compat.proto.summary_pb2 import Summary
+
+        values = [Summary.Value(tag=tag(name), simple_value=value) for name, value in figures.items()]
+        for name, pixels in (pictures or {}).items():
+            png = io.BytesIO()
+            Image.fromarray(pixels).save(png, "png")
+            height, width = pixels.shape[:2]
+            picture = Summary.Image(height=height, width=width, colorspace=3, encoded_image_string=png.getvalue())
+            values.append(Summary.Value(tag=tag(VAL + name), image=picture))
+        self._event(step=step, summary=Summary(value=values))
+        if notes:
+            self._texts(step, {"notes": "\n\n".join(notes)})
+
+    def _texts(self, step: int, texts: Mapping[str, str]) -> None:
+        """Append texts in markdown."""
         from tensorboard.compat.proto.summary_pb2 import Summary, SummaryMetadata
         from tensorboard.compat.proto.tensor_pb2 import TensorProto
         from tensorboard.compat.proto.types_pb2 import DT_STRING
 
-        values = [Summary.Value(tag=name, simple_value=value) for name, value in figures.items()]
-        if notes:
-            text = SummaryMetadata(plugin_data=SummaryMetadata.PluginData(plugin_name="text"))
-            words = TensorProto(dtype=DT_STRING, string_val=["\n\n".join(notes).encode()])
-            values.append(Summary.Value(tag="notes", metadata=text, tensor=words))
+        about = SummaryMetadata(plugin_data=SummaryMetadata.PluginData(plugin_name="text"))
+        values = [
+            Summary.Value(tag=name, metadata=about, tensor=TensorProto(dtype=DT_STRING, string_val=[text.encode()]))
+            for name, text in texts.items()
+        ]
         self._event(step=step, summary=Summary(value=values))
 
     def _purge(self, step: int) -> None:
-        """Tell TensorBoard to forget what an interrupted process wrote from this step on."""
+        """Tell TensorBoard to forget what an interrupted process wrote after this step."""
         from tensorboard.compat.proto.event_pb2 import SessionLog
 
         self._event(step=step + 1, session_log=SessionLog(status=SessionLog.START))
@@ -77,6 +122,4 @@ def _cut_after(path: Path, step: int) -> None:
         except ValueError:  # the process died inside this line
             break
         kept.append(line + "\n")
-    partial = path.with_suffix(".partial")
-    partial.write_text("".join(kept), encoding="utf-8")
-    partial.replace(path)
+    write_whole(path, "".join(kept))

@@ -1,6 +1,7 @@
 """The one act of training: from data and settings to weights, a curve and a judgement, whatever the model."""
 
-from collections.abc import Mapping
+import contextlib
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, cast
 
@@ -11,12 +12,15 @@ from dataengine.windows.mixture import WindowSampler
 from dataengine.windows.window import WindowSpec
 from pipelines.device import pick_device
 from pipelines.recipes.mixture import describe
-from pipelines.training import data, memory
+from pipelines.training import checkpoint, data, memory
 from pipelines.training.distributed import process_group
+from pipelines.training.frames import Buffers
 from pipelines.training.loading import Loader, num_ahead
+from pipelines.training.parts import BatchParts
 from pipelines.training.run_folder import run_folder
-from pipelines.training.task import A, C, M, R, TrainingData, TrainReport, TrainTask, episode_counts
+from pipelines.training.task import A, C, M, R, TrainingData, TrainReport, TrainTask, Validated, episode_counts
 from pipelines.training.trainer import Trainer, TrainResult
+from pipelines.training.validation import Validation, held_out_sampler
 
 
 def fit(make: type[TrainTask[C, M, A, R]], config: C) -> R:
@@ -24,7 +28,7 @@ def fit(make: type[TrainTask[C, M, A, R]], config: C) -> R:
 
     Raise DataEngineError where data and settings do not fit together, or `out` holds something else.
     """
-    with run_folder(config.out, make.name, config.data, *make.products):
+    with told_what_is_saved(config.out, config.steps), run_folder(config.out, make.name, config.data, *make.products):
         config, found = open_data(config)
         with process_group(pick_device(config.device)) as distributed:
             return _fit(make(config, found, distributed))
@@ -59,6 +63,7 @@ def _fit(task: TrainTask[C, M, A, R]) -> R:
         distributed.world_size,
         num_ahead(config.grad_accumulation_steps),
     )
+    validation = make_validation(task, batches, sampler.shares)
     try:
         memory.require(task.make, config, distributed, window_bytes(task.spec, batches.frames.side))
         torch.manual_seed(config.seed)
@@ -75,8 +80,11 @@ def _fit(task: TrainTask[C, M, A, R]) -> R:
             extra=task.extra(),
             files=task.files(),
             callback=task.callback(model),
+            validation=validation,
         )
         trainer.resume()
+        if trainer.step == config.steps:
+            distributed.print0(f"{task.name}: already finished at step {trainer.step}; it is evaluated again")
         trained = trainer.train()
         loader.close()  # it shares buffers with the judge
         judged: Mapping[str, Any] = {}
@@ -87,10 +95,47 @@ def _fit(task: TrainTask[C, M, A, R]) -> R:
     finally:
         loader.close()
         batches.frames.close()
+        if validation is not None:
+            validation.close()
     report = task.report({**_facts(task, model, trained, batches), "shares": sampler.shares, **judged})
     if distributed.is_main_process:
         write_report(report, config.out)
     return report
+
+
+def make_validation(task: TrainTask[C, M, A, R], batches: A, shares: Mapping[str, float]) -> Validation | None:
+    """Prepare the looks at held-out windows, which are drawn by the shares of training; None where there are none."""
+    config, distributed, reader = task.config, task.distributed, task.data.reader
+    sampler = held_out_sampler(task.data.held_out, task.spec, config.micro_batch_size, shares)
+    if sampler is None:
+        distributed.print0("no held-out episode is long enough for a window: there is no validation while training")
+        return None
+    own = task.batches(Buffers(0))  # the loader fills its buffers, and notes its times, while training goes on
+    own.frames.broken_episodes = batches.frames.broken_episodes  # each is told once
+    return Validation(
+        loader=Loader(reader, task.spec, sampler, own, distributed.rank, distributed.world_size),
+        num_batches=min(config.val_batches, -(-sampler.windows_per_epoch // config.batch_size)),
+        parts=BatchParts(config, distributed),
+        evaluate=task.evaluate_batch,
+        draw=task.val_pictures,
+        best_from=task.val_best_from,
+    )
+
+
+@contextlib.contextmanager
+def told_what_is_saved(out: Path, steps: int) -> Iterator[None]:
+    """Say with an interrupt what the same command will do."""
+    try:
+        yield
+    except KeyboardInterrupt as interrupt:
+        saved = checkpoint.steps(out / "checkpoints")
+        if not saved:
+            then = "begins anew, as no step was saved yet"
+        elif saved[-1] >= steps:
+            then = "evaluates it, its training is finished"
+        else:
+            then = f"goes on from step {saved[-1]}"
+        raise KeyboardInterrupt(f"the same command {then}") from interrupt
 
 
 def window_bytes(spec: WindowSpec, side: int) -> int:
@@ -107,12 +152,15 @@ def _facts(task: TrainTask[C, M, A, R], model: M, trained: TrainResult, batches:
         "step": trained.step,
         "steps": config.steps,
         "finished": trained.finished,
+        "resumed_from": trained.first,
         "parameters": sum(p.numel() for p in model.parameters()),
         **episode_counts(task.data),
         "seconds": round(trained.seconds, 3),
         "steps_per_s": round(trained.steps_per_s, 3),
         "loader_ms": trained.loader_ms,
         "metrics": trained.figures,
+        "val_last": Validated(**trained.curve.last) if trained.curve.last else None,
+        "val_best": Validated(**trained.curve.best) if trained.curve.best else None,
         "curve": str(config.out / "metrics.jsonl"),
         "broken_episodes": sorted(batches.frames.broken_episodes),
     }

@@ -20,6 +20,8 @@ _PASSING = frozenset(
         "val_windows",
         "max_minutes",
         "log_every",
+        "val_every",
+        "val_batches",
         "checkpoint_every",
         "keep",
     )
@@ -30,6 +32,9 @@ _ELASTIC = ("steps", "grad_accumulation_steps", "compile", "checkpoint_activatio
 """Settings that a run may be continued with another value of: how far it goes, and how a step is computed. Of a step
 in more parts only what is normalised over a part's pictures changes: a wrist camera's batch norm, a LAM's latents."""
 
+
+NUM_VALIDATIONS, LEAST_VAL_EVERY = 20, 10
+"""Looks at held-out windows in a run, where nobody says otherwise, and least steps between two."""
 
 Decay = Annotated[float, Field(ge=0, lt=1)]
 
@@ -80,11 +85,21 @@ class LoopConfig(Config):
     augment: Augment = Augment()
     """How pictures vary each time they are seen."""
     log_every: int = Field(10, ge=1, le=MOST)
+    val_every: int | None = Field(None, ge=0, le=MOST)
+    """Steps between two looks at held-out windows; 0: at the end alone. By default twenty times in a run, and not more
+    often than every 10 steps."""
+    val_batches: int = Field(4, ge=1, le=MOST)
+    """Held-out batches of such a look, always the same."""
     checkpoint_every: int = Field(500, ge=1, le=MOST)
     keep: int = Field(2, ge=1, le=1_000_000)
     """Newest checkpoints that stay."""
     max_minutes: float | None = Field(None, gt=0, le=1e6)
     """End this call with a checkpoint after so long; the same command continues."""
+
+    @property
+    def validates_every(self) -> int:
+        """Steps between two looks at held-out windows; 0: at the end alone."""
+        return max(self.steps // NUM_VALIDATIONS, LEAST_VAL_EVERY) if self.val_every is None else self.val_every
 
     @property
     def micro_batch_size(self) -> int:

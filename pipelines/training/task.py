@@ -4,22 +4,24 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar, Generic, TypeVar
+from typing import Any, ClassVar, Generic, TypeVar, cast
 
 from pydantic import Field
-from torch import nn
+from torch import Tensor, nn
 
 from dataengine.config import MOST, MOST_WORKERS
 from dataengine.report import Report
 from dataengine.windows.mixture import Mixture
 from dataengine.windows.window import EpisodeInfo, EpisodeReader, WindowSpec
+from models.parts import Counts, Random
 from pipelines.recipes.mixture import NamedMixture
 from pipelines.training import data
 from pipelines.training.distributed import Distributed
 from pipelines.training.frames import Buffers
 from pipelines.training.loading import Batches, num_buffers
+from pipelines.training.protocols import Callback, Trainable
 from pipelines.training.settings import LoopConfig
-from pipelines.training.trainer import Callback
+from pipelines.training.validation import Pictures
 
 
 class TrainConfig(LoopConfig):
@@ -45,6 +47,15 @@ class TrainConfig(LoopConfig):
     """Memory for decoded pictures: with room for all of them each is decoded once."""
 
 
+class Validated(Report):
+    """A look at held-out windows."""
+
+    step: int
+    loss: float
+    figures: dict[str, float]
+    """What describes the loss: its parts, and how the model fares."""
+
+
 class TrainReport(Report):
     """What a training run has reached."""
 
@@ -53,6 +64,8 @@ class TrainReport(Report):
     step: int
     steps: int
     finished: bool
+    resumed_from: int = 0
+    """Step that this call went on from; the last one where there was nothing left to train."""
     parameters: int
     train_episodes: int
     held_out_episodes: int
@@ -65,6 +78,10 @@ class TrainReport(Report):
     loader_ms: dict[str, float] = Field(default_factory=dict)
     metrics: dict[str, float] = Field(default_factory=dict)
     """The last entry of metrics.jsonl."""
+    val_last: Validated | None = None
+    """Last look at held-out windows while training, with the weights that the run exports."""
+    val_best: Validated | None = None
+    """The look with the lowest loss; of a LAM, since its codebook started."""
     curve: str = ""
     """Path of metrics.jsonl."""
     broken_episodes: list[str] = Field(default_factory=list)
@@ -78,7 +95,15 @@ class TrainReport(Report):
         """Say where the model is, and how it was judged once it is finished."""
         if not self.finished:
             return f"{self.out}: {self.where()}; time is up, the same command continues"
-        return "\n".join([f"{self.out}: {self.where()}", *self.judgement()])
+        told = "already finished; " if self.steps and self.resumed_from == self.step else ""
+        return "\n".join([f"{self.out}: {told}{self.where()}", *self.judgement(), *self._validation()])
+
+    def _validation(self) -> Iterable[str]:
+        """Say where the loss on held-out windows was lowest."""
+        if self.val_last is not None:
+            best = self.val_best
+            lowest = f", lowest {best.loss:.4f} at step {best.step}" if best else ""
+            yield f"loss on held-out windows: {self.val_last.loss:.4f} at step {self.val_last.step}{lowest}"
 
     def judgement(self) -> Iterable[str]:
         """Say how good a finished model is, in lines and tables."""
@@ -132,6 +157,20 @@ class TrainTask(ABC, Generic[C, M, A, R]):
     def build(self) -> M:
         """Make the model to train; its weights may come from elsewhere."""
         return self.make()
+
+    def evaluate_batch(self, model: M, batch: Any, random: Random, counts: Counts | None) -> Mapping[str, Tensor]:
+        """Give the loss of a held-out batch, `loss`, and figures that describe it; those of training, here."""
+        loss, figures = cast(Trainable, model).loss(batch, random, counts)
+        return {**figures, "loss": loss}
+
+    def val_pictures(self, model: M, batch: Any) -> Pictures:
+        """Draw what the model makes of a few held-out windows, where that costs little."""
+        return {}
+
+    @property
+    def val_best_from(self) -> int:
+        """Step from which losses of held-out windows can be compared with later ones."""
+        return 0
 
     @abstractmethod
     def judge(self, model: M, batches: A, shares: Mapping[str, float]) -> dict[str, Any]:

@@ -9,16 +9,16 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any, Generic, Protocol, cast
+from typing import Any, Generic, cast
 
 import torch
+import yaml
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
 from dataengine import progress
-from dataengine.digest import number_of
 from dataengine.errors import DataEngineError
-from models.parts import Counts, Draws, Random
+from models.parts import Counts, Random
 from models.weights import save_model
 from pipelines.training import checkpoint, memory
 from pipelines.training.augment import augment, generator_of
@@ -26,45 +26,18 @@ from pipelines.training.computing import is_fast_at_bf16
 from pipelines.training.continuing import VERSION, changes, check_identity
 from pipelines.training.distributed import Distributed
 from pipelines.training.ema import Ema
-from pipelines.training.events import Metrics
+from pipelines.training.events import VAL, Metrics
 from pipelines.training.interrupts import Interrupts
 from pipelines.training.loading import B, Loader
 from pipelines.training.optimizer import make_optimizer
+from pipelines.training.parts import BatchParts
+from pipelines.training.protocols import Callback, Trainable
 from pipelines.training.settings import LoopConfig, learning_rate
 from pipelines.training.starvation import advice
+from pipelines.training.validation import Curve, Pictures, Validation
 
 ADVISE_AFTER = 100
 """Steps of a call, before which a waiting trainer is only starting up."""
-
-
-class Trainable(Protocol):
-    """A model with a loss. Its `config` goes with its weights."""
-
-    config: Any
-
-    def counts(self, batch: Any, random: Random) -> dict[str, Tensor]:
-        """Count what each mean of the loss is over, drawing as `loss` will."""
-        ...
-
-    def loss(self, batch: Any, random: Random, counts: Counts | None) -> tuple[Tensor, dict[str, Tensor]]:
-        """Return the loss and figures that describe it, detached; see `models.parts` for the counts."""
-        ...
-
-    def begin_step(self, step: int, num_steps: int) -> bool | None:
-        """Advance the model's own schedules; True if that moved weights."""
-        ...
-
-
-class Callback(Protocol):
-    """Reads the metrics of a run, on the main process; nothing that training depends on may move."""
-
-    def extra_metrics(self, step: int, batch: Any) -> Mapping[str, float]:
-        """Add figures to an entry, from the batch that was just learnt."""
-        ...
-
-    def on_log(self, step: int, metrics: Mapping[str, float]) -> Sequence[str]:
-        """Read an entry, at first those of earlier calls; return messages for the user."""
-        ...
 
 
 class _Loss(nn.Module):
@@ -91,7 +64,11 @@ class TrainResult:
     loader_ms: dict[str, float]
     """For one batch, in this call."""
     steps_per_s: float
-    """In this call."""
+    """In this call, evaluations left out."""
+    first: int
+    """Step that this call went on from."""
+    curve: Curve
+    """Of the evaluations on held-out windows."""
 
 
 class Trainer(Generic[B]):
@@ -121,6 +98,7 @@ class Trainer(Generic[B]):
         extra: Mapping[str, Any],
         files: Mapping[str, str] = MappingProxyType({}),
         callback: Callback | None = None,
+        validation: Validation | None = None,
     ) -> None:
         """Prepare a run that has taken no step.
 
@@ -134,7 +112,9 @@ class Trainer(Generic[B]):
                 f"{config.grad_accumulation_steps} parts on {distributed.world_size} ranks"
             )
         self.model, self.config, self.out, self.distributed = model, config, out, distributed
-        self.loader = loader
+        self.loader, self.validation = loader, validation
+        self.parts = BatchParts(config, distributed)
+        self.curve = Curve(validation.best_from if validation else 0)
         self.title, self.extra, self.files, self.callback = title, extra, files, callback
         self.identity = {**identity, "trainer": VERSION}
         self.device = distributed.device
@@ -144,6 +124,7 @@ class Trainer(Generic[B]):
         self.ema = Ema(self.model, config.ema_decay) if config.ema_decay else None
         self.checkpoints = out / "checkpoints"
         self.step, self.seconds, self.num_summed = 0, 0.0, 0
+        self._val_seconds = 0.0
         self.sums, self.figures = {}, {}
         self._loss: nn.Module = _Loss(self.model)
 
@@ -164,21 +145,20 @@ class Trainer(Generic[B]):
         start, first = time.perf_counter(), self.step
         before = self.seconds
         metrics = self._open_metrics() if self.distributed.is_main_process else None
-        title = f"train {self.title}" + (f" from step {self.step}" if self.step else "")
         self.model.train()
         stop: int | None = None
         advised = ""
         told = memory.told(self.title, self.config, self.device)
-        with Interrupts() as interrupts, told, progress.task(title, self.config.steps - first, "steps") as live:
+        bar = progress.task(f"train {self.title}", self.config.steps, "steps", done=first)
+        with Interrupts() as interrupts, told, bar as live:
             while self.step < self.config.steps:
                 batch = self._one_step(is_first=self.step == first)
                 self.seconds = before + time.perf_counter() - start
                 done = self.step == self.config.steps
-                if done or self.step % self.config.log_every == 0:
-                    self._log(metrics, batch, (self.step - first) / (self.seconds - before))
+                self._record(metrics, batch, (self.step - first) / (self.seconds - before - self._val_seconds))
                 if not advised and self.step - first == ADVISE_AFTER:
                     advised = self._advise((self.seconds - before) / ADVISE_AFTER)
-                live.advance(1, note=f"loss {self.figures['loss']:.4f}" if "loss" in self.figures else "")
+                live.advance(1, note=self._note())
                 stop = self._must_stop(interrupts, (self.seconds - before) / 60)
                 if done or stop is not None or self.step % self.config.checkpoint_every == 0:
                     self._save()
@@ -189,7 +169,7 @@ class Trainer(Generic[B]):
         if stop and self.step < self.config.steps:
             self._say(f"stopped after step {self.step} of {self.config.steps}, saved; the same command continues")
             raise KeyboardInterrupt if stop == signal.SIGINT else SystemExit(128 + stop)
-        steps_per_s = (self.step - first) / max(self.seconds - before, 1e-9)
+        steps_per_s = (self.step - first) / max(self.seconds - before - self._val_seconds, 1e-9)
         if not advised and self.step - first >= ADVISE_AFTER:
             self._advise(1 / steps_per_s)
         return TrainResult(
@@ -199,6 +179,8 @@ class Trainer(Generic[B]):
             figures=self.figures,
             loader_ms=self.loader.seconds.per_batch_ms(),
             steps_per_s=steps_per_s,
+            first=first,
+            curve=self.curve,
         )
 
     def export(self, directory: Path) -> None:
@@ -222,7 +204,8 @@ class Trainer(Generic[B]):
         if self.distributed.any(bool(moved)):
             self.distributed.broadcast_weights(self.model)
         parts = [next(self.loader).to(self.device) for _ in range(c.grad_accumulation_steps)]
-        counts = self._counts(parts)
+        key = f"{c.seed}|{self.step}|0|0"
+        counts = self.parts.counts(cast(Trainable, self.model), parts, key)
         for part, unvaried in enumerate(parts):
             batch = self._varied(unvaried, part)
             last = part == c.grad_accumulation_steps - 1
@@ -230,7 +213,7 @@ class Trainer(Generic[B]):
             with self._loss.no_sync() if quiet else contextlib.nullcontext():  # type: ignore[operator]
                 watch = self._watched() if is_first and part == 0 and not c.compile else contextlib.nullcontext()
                 with watch, torch.autocast(self.device.type, torch.bfloat16, enabled=self.bf16):
-                    loss, figures = self._loss(batch, self._draws(part), counts)
+                    loss, figures = self._loss(batch, self.parts.draws(key, part), counts)
                 (loss / c.grad_accumulation_steps).backward()
             self._add({**figures, "loss": loss.detach()}, 1 / c.grad_accumulation_steps)
         norm = nn.utils.clip_grad_norm_([p for p in self.model.parameters() if p.grad is not None], c.max_grad_norm)
@@ -249,35 +232,10 @@ class Trainer(Generic[B]):
         still_needed = need.gradients + (0 if self.optimizer.state else need.moments)
         return memory.watched(self.title, self.config, self.device, still_needed)
 
-    def _counts(self, parts: Sequence[B]) -> dict[str, Tensor] | None:
-        """Average over all parts of a step, on all ranks, what their means are over; None where there is one part."""
-        if len(parts) * self.distributed.world_size == 1:
-            return None
-        model = cast(Trainable, self.model)
-        found = [model.counts(batch, self._draws(part)) for part, batch in enumerate(parts)]
-        names = sorted(found[0])
-        if not names:
-            return {}
-        sums = torch.stack([torch.stack([one[name].double() for one in found]).sum() for name in names])
-        return dict(zip(names, self.distributed.all_reduce_mean(sums) / len(parts), strict=True))
-
-    def _place(self, part: int) -> tuple[int, int]:
-        """Give the first clip of this rank's part in the step's whole batch, and how many it has."""
-        of_part = self.config.micro_batch_size
-        mine = of_part // self.distributed.world_size
-        return part * of_part + self.distributed.rank * mine, mine
-
     def _varied(self, batch: B, part: int) -> B:
         """Crop and colour pictures by their place in the whole batch, whichever part and rank has them."""
         generator = generator_of(self.config.seed, self.step)
-        return augment(batch, self.config.augment, generator, self._place(part)[0], self.config.batch_size)
-
-    def _draws(self, part: int) -> Draws:
-        """Make the step's own random numbers: they depend neither on what ran before nor on parts and ranks."""
-        words = f"{self.config.seed}|{self.step}|0|0"
-        seed = number_of(words, 7)
-        first, mine = self._place(part)
-        return Draws(torch.Generator(self.device).manual_seed(seed), first, mine, self.config.batch_size)
+        return augment(batch, self.config.augment, generator, self.parts.span(part)[0], self.config.batch_size)
 
     def _add(self, figures: Mapping[str, Tensor], share: float) -> None:
         """Sum figures on the device: reading them makes the host wait for it."""
@@ -286,32 +244,61 @@ class Trainer(Generic[B]):
             self.sums[name] = self.sums[name] + term if name in self.sums else term
 
     def _open_metrics(self) -> Metrics:
-        metrics = Metrics(self.out, self.step)
+        settings = yaml.safe_dump(self.config.model_dump(mode="json"), sort_keys=False)
+        metrics = Metrics(self.out, self.step, settings)
         if self.callback is not None:
             for line in metrics.earlier():
                 self.callback.on_log(line["step"], line)  # it was said when it was written
         return metrics
 
-    def _log(self, metrics: Metrics | None, batch: B, steps_per_s: float) -> None:
-        """Average what was summed since the last entry, write it, and stop a run that has blown up."""
+    def _record(self, metrics: Metrics | None, batch: B, steps_per_s: float) -> None:
+        """Look at held-out windows and write an entry, where it is time for either; stop a run that has blown up."""
+        done, every = self.step == self.config.steps, self.config.validates_every
+        validates = self.validation is not None and (done or (every > 0 and self.step % every == 0))
+        found, pictures = self._validate() if validates else ({}, {})
+        logs = done or self.step % self.config.log_every == 0
+        if logs:
+            self._average()
+        if metrics is not None and (logs or validates):
+            entry, notes = self._entry(batch, steps_per_s) if logs else ({}, ())
+            metrics.write(self.step, entry | {VAL + name: value for name, value in found.items()}, notes, pictures)
+            for message in notes:
+                self._say(message)
+        if logs:
+            self._check(self.figures)
+
+    def _validate(self) -> tuple[dict[str, float], Pictures]:
+        """Evaluate the weights that the run would export now."""
+        assert self.validation is not None
+        start = time.perf_counter()
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.bf16):
+            figures, pictures = self.validation.run(self.export_model())
+        self.curve.add(self.step, figures)
+        self._val_seconds += time.perf_counter() - start
+        return figures, pictures
+
+    def _average(self) -> None:
+        """Average what was summed since the last entry, on all ranks."""
         names = sorted(self.sums)
-        values = (
-            self.distributed.all_reduce_mean(torch.stack([self.sums[name].to(self.device) for name in names]))
-            / self.num_summed
-        )
+        sums = torch.stack([self.sums[name].to(self.device) for name in names])
+        values = self.distributed.all_reduce_mean(sums) / self.num_summed
         self.figures = dict(zip(names, values.tolist(), strict=True))
         self.sums, self.num_summed = {}, 0
         self.figures["lr"] = learning_rate(self.config, self.step - 1)
-        if metrics is not None:
-            notes: Sequence[str] = ()
-            if self.callback is not None:
-                self.figures.update(self.callback.extra_metrics(self.step, batch))
-                notes = self.callback.on_log(self.step, self.figures)
-            wait_ms = self.loader.seconds.per_batch_ms()["wait"]
-            metrics.write(self.step, {**self.figures, "steps_per_s": steps_per_s, "loader_wait_ms": wait_ms}, notes)
-            for words in notes:
-                self._say(words)
-        self._check(self.figures)
+
+    def _entry(self, batch: B, steps_per_s: float) -> tuple[dict[str, float], Sequence[str]]:
+        """Give an entry of the metrics, and what there is to say of it."""
+        notes: Sequence[str] = ()
+        if self.callback is not None:
+            self.figures.update(self.callback.extra_metrics(self.step, batch))
+            notes = self.callback.on_log(self.step, self.figures)
+        wait_ms = self.loader.seconds.per_batch_ms()["wait"]
+        return {**self.figures, "steps_per_s": steps_per_s, "loader_wait_ms": wait_ms}, notes
+
+    def _note(self) -> str:
+        """Give the losses that the progress line shows: nothing before they are known."""
+        losses = {"loss": self.figures, "val": self.curve.last}
+        return ", ".join(f"{name} {found['loss']:.4f}" for name, found in losses.items() if found)
 
     def _check(self, figures: Mapping[str, float]) -> None:
         bad = [name for name in ("loss", "grad_norm") if not math.isfinite(figures[name])]
@@ -357,6 +344,7 @@ class Trainer(Generic[B]):
                     "sums": {name: float(value) for name, value in self.sums.items()},
                     "num_summed": self.num_summed,
                     "figures": self.figures,
+                    "validation": self.curve.state_dict(),
                     "identity": self.identity,
                     "elastic": self.config.elastic(),
                 },
@@ -382,6 +370,7 @@ class Trainer(Generic[B]):
         self.sums = {name: torch.tensor(v, dtype=torch.float64) for name, v in state["sums"].items()}
         self.sums = {name: value.to(self.device) for name, value in self.sums.items()}
         self.num_summed = state["num_summed"]
+        self.curve.load_state_dict(state.get("validation", {}))
         self.loader.load_state_dict({"step": self.step * self.config.grad_accumulation_steps})
         for words in changes(state["elastic"], self.config, self.step, self.out):
             self._say(words)

@@ -19,6 +19,7 @@ from pipelines.training.settings import LoopConfig
 from pipelines.training.tokenizer import Tokenizer
 from pipelines.training.trainer import Trainer
 from pipelines.training.world.batches import WorldBatches
+from tests.support.held_out import make_validation
 from tests.support.readers import D, K, MadeReader, make_episode, statistics
 
 BATCH = 8
@@ -33,7 +34,7 @@ def reader() -> MadeReader:
     return MadeReader([*robots, *(make_episode(row, num_steps=7, **human) for row in range(4, 8))])
 
 
-def act_run(out: Path, distributed: Distributed, config: LoopConfig) -> Trainer:
+def act_run(out: Path, distributed: Distributed, config: LoopConfig, validates: bool = False) -> Trainer:
     made = reader()
     shape = ActConfig.preset(
         "tiny", state_dims=[7] * 3, action_dims=[7] * 3, num_datasets=3, codes_per_latent=K, latent_dim=D, horizon=6
@@ -53,10 +54,10 @@ def act_run(out: Path, distributed: Distributed, config: LoopConfig) -> Trainer:
         padded_actions="skip",
     )
     torch.manual_seed(0)
-    return run_of(out, distributed, config, Act(shape), made, spec, batches)
+    return run_of(out, distributed, config, Act(shape), made, spec, batches, validates)
 
 
-def lam_run(out: Path, distributed: Distributed, config: LoopConfig) -> Trainer:
+def lam_run(out: Path, distributed: Distributed, config: LoopConfig, validates: bool = False) -> Trainer:
     made = reader()
     small = {"resolution": 32, "encoder_width": 16, "decoder_width": 16, "encoder_depth": 1, "decoder_depth": 1}
     # Normalised over a part, latents would depend on the parts.
@@ -72,10 +73,10 @@ def lam_run(out: Path, distributed: Distributed, config: LoopConfig) -> Trainer:
         action_dim=7,
     )
     torch.manual_seed(0)
-    return run_of(out, distributed, config, Lam(shape), made, spec, batches)
+    return run_of(out, distributed, config, Lam(shape), made, spec, batches, validates)
 
 
-def world_run(out: Path, distributed: Distributed, config: LoopConfig) -> Trainer:
+def world_run(out: Path, distributed: Distributed, config: LoopConfig, validates: bool = False) -> Trainer:
     made = reader()
     shape = WorldConfig.preset("tiny", resolution=32, width=16, depth=1, num_slots=K, latent_dim=D, rollout_growth=0)
     spec = WindowSpec(num_frames=4, interval_s=0.3, latent="lam", num_latents=3)
@@ -83,10 +84,10 @@ def world_run(out: Path, distributed: Distributed, config: LoopConfig) -> Traine
         frames=Frames(made, ("primary",), 32, cache_mb=10), buffers=Buffers(num_buffers(config.grad_accumulation_steps))
     )
     torch.manual_seed(0)
-    return run_of(out, distributed, config, World(shape), made, spec, batches)
+    return run_of(out, distributed, config, World(shape), made, spec, batches, validates)
 
 
-def run_of(out, distributed, config, model, made, spec, batches) -> Trainer:  # type: ignore[no-untyped-def]
+def run_of(out, distributed, config, model, made, spec, batches, validates) -> Trainer:  # type: ignore[no-untyped-def]
     sampler = WindowSampler(made.episodes, spec, batch_size=config.micro_batch_size, seed=0, mixture=HALF_HUMAN)
     loader = Loader(
         made,
@@ -99,7 +100,15 @@ def run_of(out, distributed, config, model, made, spec, batches) -> Trainer:  # 
     )
     out.mkdir(parents=True, exist_ok=True)
     trainer = Trainer(
-        model=model, loader=loader, config=config, out=out, distributed=distributed, title="made", identity={}, extra={}
+        model=model,
+        loader=loader,
+        config=config,
+        out=out,
+        distributed=distributed,
+        title="made",
+        identity={},
+        extra={},
+        validation=make_validation(made, made.episodes, spec, batches, config, distributed) if validates else None,
     )
     trainer.resume()
     return trainer

@@ -20,6 +20,7 @@ from pipelines.training.frames import Buffers, Frames
 from pipelines.training.loading import Loader, num_ahead, num_buffers
 from pipelines.training.settings import LoopConfig
 from pipelines.training.trainer import Trainer, TrainResult
+from tests.support.held_out import make_validation
 from tests.support.readers import MadeReader, make_episode, statistics
 
 SPEC = WindowSpec(num_frames=2, interval_s=0.3)
@@ -58,7 +59,13 @@ class Toy(nn.Module):
         return loss, {"wrong": wrong.mean().detach(), "seen": self.seen.clone()}
 
 
-def make_run(out: Path, model: Toy | None = None, distributed: Distributed | None = None, **changes: object) -> Trainer:
+def make_run(
+    out: Path,
+    model: Toy | None = None,
+    distributed: Distributed | None = None,
+    validates: bool = False,
+    **changes: object,
+) -> Trainer:
     plain = {"steps": 12, "batch_size": 8, "lr": 1e-2, "log_every": 1, "checkpoint_every": 4, "ema_decay": 0.9}
     config = LoopConfig(**(plain | changes))
     distributed = distributed or Distributed(0, 1, torch.device("cpu"))
@@ -84,6 +91,7 @@ def make_run(out: Path, model: Toy | None = None, distributed: Distributed | Non
         num_ahead(config.grad_accumulation_steps),
     )
     out.mkdir(exist_ok=True, parents=True)
+    more = MadeReader([make_episode(row) for row in range(7)])
     identity = {"lr": config.lr, "data": reader.identity.fingerprint}
     trainer = Trainer(
         model=model,
@@ -94,6 +102,7 @@ def make_run(out: Path, model: Toy | None = None, distributed: Distributed | Non
         title="toy",
         identity=identity,
         extra={"why": "test"},
+        validation=make_validation(more, more.episodes[4:], SPEC, batches, config, distributed) if validates else None,
     )
     trainer.resume()
     return trainer
@@ -103,7 +112,14 @@ def losses(out: Path) -> list[tuple[int, float, float, float]]:
     import json
 
     lines = [json.loads(line) for line in (out / "metrics.jsonl").read_text().splitlines()]
-    return [(line["step"], line["loss"], line["wrong"], line["grad_norm"]) for line in lines]
+    return [(line["step"], line["loss"], line["wrong"], line["grad_norm"]) for line in lines if "loss" in line]
+
+
+def val_losses(out: Path) -> list[tuple[int, float, float]]:
+    import json
+
+    lines = [json.loads(line) for line in (out / "metrics.jsonl").read_text().splitlines()]
+    return [(line["step"], line["val_loss"], line["val_wrong"]) for line in lines if "val_loss" in line]
 
 
 def weights(out: Path) -> dict[str, Tensor]:
@@ -115,7 +131,7 @@ def weights(out: Path) -> dict[str, Tensor]:
 def main(out: str, die_at: str) -> TrainResult:
     """Train in a process of its own, and let it be killed in the middle of a step."""
     with process_group(torch.device("cpu")) as distributed:
-        run = make_run(Path(out), distributed=distributed)
+        run = make_run(Path(out), distributed=distributed, validates=True, val_every=3)
         run.model.at_step = lambda step: os.kill(os.getpid(), signal.SIGKILL) if step == int(die_at) else None
         result = run.train()
         run.export(Path(out) / "model")

@@ -1,14 +1,17 @@
 """`villa train lam`: from episodes to a model that names what happens between two frames."""
 
+import math
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
+import torch
 from pydantic import Field, model_validator
 
 from dataengine.errors import DataEngineError
 from dataengine.windows.normalize import Normalizer
 from dataengine.windows.window import EpisodeReader, WindowSpec, steps_per_latent
+from models.batch import LamBatch
 from models.config import ChangesTo
 from models.lam import Lam, LamConfig
 from models.weights import load_lam
@@ -23,8 +26,11 @@ from pipelines.training.frames import Buffers, Frames
 from pipelines.training.lam.callback import CodebookCallback
 from pipelines.training.lam.scores import LamScores, judge, save_pictures
 from pipelines.training.task import TrainConfig, TrainingData, TrainReport, TrainTask
+from pipelines.training.validation import Pictures, contact_sheet
 
 PICTURES = "reconstructions.png"
+NUM_PICTURES = 4
+"""Held-out pairs that TensorBoard shows."""
 
 
 class TrainLamConfig(TrainConfig):
@@ -138,6 +144,17 @@ class LamTask(TrainTask[TrainLamConfig, Lam, LamBatches, TrainLamReport]):
     def callback(self, model: Lam) -> CodebookCallback | None:
         """Look after the codebook, where it is trained."""
         return None if self.config.freeze else CodebookCallback(model, self.health, self.config.log_every)
+
+    def val_pictures(self, model: Lam, batch: LamBatch) -> Pictures:
+        """Show pairs of frames: now, next, and the next one that the decoder predicts."""
+        now, after = batch.video[:NUM_PICTURES, 0], batch.video[:NUM_PICTURES, 1]
+        latents = model.encode(batch.video[:NUM_PICTURES]).quantized[:, 0]
+        return {"now, next, predicted": contact_sheet(torch.stack([now, after, model.render(now, latents)], dim=1))}
+
+    @property
+    def val_best_from(self) -> int:
+        """Leave out the warm-up of the codebook, in which latents are not yet rounded to codes."""
+        return math.ceil(self.shape.warmup_fraction * self.config.steps) + 1
 
     def report(self, facts: Mapping[str, Any]) -> TrainLamReport:
         """Add what grounded the latents, and how the codebook fared."""

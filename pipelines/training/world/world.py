@@ -5,10 +5,12 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
+import torch
 from pydantic import Field, model_validator
 
 from dataengine.errors import DataEngineError
 from dataengine.windows.window import EpisodeInfo, EpisodeReader, LatentInfo, WindowSpec
+from models.batch import WorldBatch
 from models.config import ChangesTo
 from models.fingerprint import fingerprint
 from models.world import World, WorldConfig
@@ -21,6 +23,7 @@ from pipelines.training.frames import Buffers, Frames
 from pipelines.training.loading import num_buffers
 from pipelines.training.run_folder import run_folder
 from pipelines.training.task import TrainConfig, TrainingData, TrainReport, TrainTask, episode_counts
+from pipelines.training.validation import Pictures, contact_sheet
 from pipelines.training.world import scores as world_scores
 from pipelines.training.world.batches import SLOT, WorldBatches
 from pipelines.training.world.scores import BodyScore
@@ -32,6 +35,8 @@ if TYPE_CHECKING:
 _JUDGING = ("lam", "judge_steps")
 """Settings that the losses do not depend on, beside the loop's own."""
 SHEET = "rollouts.png"
+NUM_PICTURES = 3
+"""Held-out rollouts that TensorBoard shows."""
 
 
 class TrainWorldConfig(TrainConfig):
@@ -136,6 +141,14 @@ class WorldTask(TrainTask[TrainWorldConfig, World, WorldBatches, TrainWorldRepor
     def judge(self, model: World, batches: WorldBatches, shares: Mapping[str, float]) -> dict[str, Any]:
         """Roll out on held-out episodes, beside the latent action model's own decoder."""
         return _judge(self.config, model, self.lam, self.data, self.latent, self.shape.resolution, self.distributed)
+
+    def val_pictures(self, model: World, batch: WorldBatch) -> Pictures:
+        """Show rollouts: the true frames from the last one seen on, and below them those that the model predicts."""
+        context = self.shape.context
+        history, truth = batch.video[:NUM_PICTURES, :context], batch.video[:NUM_PICTURES, context:]
+        predicted = model.render(history, batch.latent[:NUM_PICTURES, context - 1 :])
+        rows = [torch.cat([history[:, -1:], frames], dim=1) for frames in (truth, predicted)]
+        return {"true frames, predicted": contact_sheet(torch.stack(rows, dim=1).flatten(0, 1))}
 
     def report(self, facts: Mapping[str, Any]) -> TrainWorldReport:
         """Add which latent actions the frames follow."""

@@ -18,7 +18,7 @@ from pipelines.training import checkpoint
 from pipelines.training.distributed import Distributed
 from pipelines.training.settings import FORMER_NAMES, LoopConfig, learning_rate
 from pipelines.training.trainer import Trainer
-from tests.support.toy import Toy, losses, make_run, weights
+from tests.support.toy import Toy, losses, make_run, val_losses, weights
 
 ROOT = Path(__file__).parents[3]
 
@@ -67,6 +67,7 @@ def test_a_killed_run_continues_to_the_same_losses(whole: Path, tmp_path: Path) 
     assert [line[0] for line in losses(tmp_path)] == list(range(1, 11))
     subprocess.run([*command, "-1"], cwd=ROOT, check=True, capture_output=True)
     assert same(whole, tmp_path)
+    assert [step for step, *_ in val_losses(tmp_path)] == [3, 6, 9, 12]
 
 
 def test_a_finished_run_has_nothing_left_to_do(whole: Path) -> None:
@@ -333,7 +334,7 @@ def test_tensorboard_reads_the_same_figures(whole: Path) -> None:
     (path, *_) = sorted((whole / "tensorboard").iterdir())
     events = [Event.FromString(raw) for _, raw in records(path)]
     assert events[0].file_version == "brain.Event:2"
-    found = [(e.step, v.simple_value) for e in events for v in e.summary.value if v.tag == "loss"]
+    found = [(e.step, v.simple_value) for e in events for v in e.summary.value if v.tag == "train/loss"]
     assert found == [(step, pytest.approx(loss, rel=1e-6)) for step, loss, *_ in losses(whole)]
 
 
@@ -349,6 +350,9 @@ def test_two_ranks_train_like_one(tmp_path: Path) -> None:
     for command in (one, two):
         subprocess.run(command, cwd=ROOT, check=True, capture_output=True, env=environment)
     ours, theirs = (torch.tensor(losses(tmp_path / name)) for name in ("one", "two"))
+    torch.testing.assert_close(ours, theirs, rtol=1e-4, atol=1e-5)
+    ours, theirs = (torch.tensor(val_losses(tmp_path / name)) for name in ("one", "two"))
+    assert len(ours) == 4
     torch.testing.assert_close(ours, theirs, rtol=1e-4, atol=1e-5)
 
 

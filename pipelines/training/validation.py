@@ -1,0 +1,147 @@
+"""Does the model still get better on what it does not see?
+
+The same held-out batches with the same noise are evaluated again and again. Nothing that training depends on moves: not
+the model, not the loader, not the generators.
+"""
+
+import contextlib
+import math
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import torch
+from einops import rearrange
+from jaxtyping import UInt8
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from dataengine.windows.mixture import Mixture, WindowSampler
+from dataengine.windows.window import EpisodeInfo, WindowSpec
+from models.parts import Counts, Random
+from pipelines.training.loading import Loader
+from pipelines.training.parts import BatchParts
+
+Pictures = Mapping[str, NDArray[np.uint8]]
+"""By name; (height, width, 3)."""
+EvaluateBatch = Callable[[Any, Any, Random, Counts | None], Mapping[str, Tensor]]
+"""From a model, a batch, random numbers and counts to the loss, `loss`, and figures that describe it."""
+
+SEED = 0
+"""Of windows and noise, whatever the run's own seed: curves of several seeds are over the same windows."""
+
+
+class Validation:
+    """A fixed number of held-out batches, as large as those of training; all ranks evaluate their share of each."""
+
+    def __init__(
+        self,
+        *,
+        loader: Loader[Any],
+        num_batches: int,
+        parts: BatchParts,
+        evaluate: EvaluateBatch,
+        draw: Callable[[Any, Any], Pictures],
+        best_from: int = 0,
+    ) -> None:
+        """Evaluate the first `num_batches` of a loader of held-out windows.
+
+        `evaluate` is how the model is evaluated, `draw` makes pictures of the first batch. Losses count for the best
+        one from step `best_from` on.
+        """
+        self.loader, self.num_batches, self.parts = loader, num_batches, parts
+        self.best_from = best_from
+        self._evaluate, self._draw = evaluate, draw
+
+    def run(self, model: Any) -> tuple[dict[str, float], Pictures]:
+        """Average the figures over the batches; pictures are for the main process alone."""
+        pictures: Pictures = {}
+        sums: dict[str, Tensor] = {}
+        num_parts = self.parts.config.grad_accumulation_steps
+        # Arrays that are used again would be memory which training cannot have.
+        with unchanged(model), self.loader.batches.buffers.apart():
+            for number in range(self.num_batches):
+                key = f"validation|{SEED}|{number}"
+                batches = [self._batch(number * num_parts + part) for part in range(num_parts)]
+                counts = self.parts.counts(model, batches, key)
+                for part, batch in enumerate(batches):
+                    found = self._evaluate(model, batch, self.parts.draws(key, part), counts)
+                    for name, value in found.items():
+                        sums[name] = sums.get(name, torch.zeros((), device=value.device)) + value.detach().double()
+                if number == 0 and self.parts.distributed.is_main_process:
+                    pictures = self._draw(model, batches[0])
+        names = sorted(sums)
+        means = self.parts.distributed.all_reduce_mean(torch.stack([sums[name] for name in names]))
+        return dict(zip(names, (means / (self.num_batches * num_parts)).tolist(), strict=True)), pictures
+
+    def _batch(self, number: int) -> Any:
+        return self.loader.make(number).to(self.parts.distributed.device)
+
+    def close(self) -> None:
+        """Stop the threads."""
+        self.loader.close()
+        self.loader.batches.frames.close()
+
+
+@dataclass
+class Curve:
+    """What the evaluations of a run came to: the last one, and the one with the lowest loss.
+
+    Each is empty or has a `step`, its `loss` and the `figures` beside it. Losses count for the lowest from step
+    `best_from` on.
+    """
+
+    best_from: int = 0
+    last: dict[str, Any] = field(default_factory=dict)
+    best: dict[str, Any] = field(default_factory=dict)
+
+    def add(self, step: int, figures: Mapping[str, float]) -> None:
+        """Take the figures of a step."""
+        others = {name: value for name, value in figures.items() if name != "loss"}
+        self.last = {"step": step, "loss": figures["loss"], "figures": others}
+        if step >= self.best_from and figures["loss"] < self.best.get("loss", math.inf):
+            self.best = self.last
+
+    def state_dict(self) -> dict[str, Any]:
+        """Give all that a checkpoint must keep."""
+        return {"last": self.last, "best": self.best}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Go on from it; a checkpoint of an older version has none."""
+        self.last, self.best = state.get("last", {}), state.get("best", {})
+
+
+def held_out_sampler(
+    episodes: Sequence[EpisodeInfo], spec: WindowSpec, batch_size: int, shares: Mapping[str, float]
+) -> WindowSampler | None:
+    """Draw held-out windows by the shares that training draws by; None where there is no window."""
+    long_enough = [e for e in episodes if e.dataset in shares and spec.num_windows(e)]
+    if not long_enough:
+        return None
+    there = {e.dataset for e in long_enough}
+    weights = {name: share for name, share in shares.items() if name in there}
+    return WindowSampler(long_enough, spec, batch_size=batch_size, seed=SEED, mixture=Mixture(weights=weights))
+
+
+@contextlib.contextmanager
+def unchanged(model: nn.Module) -> Iterator[None]:
+    """Evaluate a model, without gradients; afterwards it, and torch's generators, are as they were."""
+    modes = [(module, module.training) for module in model.modules()]
+    buffers = [(buffer, buffer.clone()) for buffer in model.buffers()]
+    device = next(model.parameters()).device
+    model.eval()
+    try:
+        with torch.no_grad(), torch.random.fork_rng([device] if device.type == "cuda" else []):
+            yield
+    finally:
+        for module, was_training in modes:
+            module.training = was_training
+        with torch.no_grad():
+            for buffer, before in buffers:
+                buffer.copy_(before)
+
+
+def contact_sheet(frames: UInt8[Tensor, "rows columns c height width"]) -> NDArray[np.uint8]:
+    """Lay pictures out, a row below another."""
+    return rearrange(frames, "r k c h w -> (r h) (k w) c").cpu().numpy()
