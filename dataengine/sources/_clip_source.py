@@ -16,7 +16,7 @@ from dataengine.clips.plan import ClipPlan, VideoPlan, clip_range, from_text, se
 from dataengine.episode import Cut, Episode, Kind, Part, Reject, Text, plain_name
 from dataengine.errors import FilteredRecordError, RecordError, SourceError
 from dataengine.formats import files
-from dataengine.formats.video import cut, video
+from dataengine.formats.video import cut, header, video
 from dataengine.reading import reading
 from dataengine.sources._parts import rejected
 from dataengine.texts import distinct
@@ -72,7 +72,7 @@ class ClipSource(ABC):
 
     def duration_s(self, place: Path, plan: VideoPlan) -> float:
         """Look how long a video is; raise RecordError when it is missing or none, 0 where its header does not say."""
-        return video.probe(place).duration_s
+        return header.probe(place).end_s
 
     def plans(self) -> Iterator[VideoPlan]:
         """Plan every video, without labels that no clip can be cut of: those are skipped and say why."""

@@ -1,6 +1,6 @@
 """How many samples an mp4 claims to hold, before FFmpeg makes an index of them: 16 bytes can claim four billion.
 
-An mp4 is boxes in boxes, each a size, four letters and its contents. Only those that count samples are read.
+An mp4 is boxes in boxes, each a size, four letters and its contents; here only those that count samples are read.
 """
 
 from collections.abc import Iterator
@@ -15,7 +15,9 @@ LEAST_BYTES = 8
 MAX_SAMPLES = 2**23
 """77 hours at 30 in a second; an index takes 72 bytes for each."""
 MAX_BOXES = 2**18
-BOXES_OF_BOXES = frozenset((b"moov", b"trak", b"mdia", b"minf", b"stbl", b"moof", b"traf"))
+FIRST_BYTES = 512
+"""Of a box: a track's header is shorter, and so is an edit list of 24 entries."""
+BOXES_OF_BOXES = frozenset((b"moov", b"trak", b"mdia", b"minf", b"stbl", b"edts", b"moof", b"traf"))
 COUNT_AT = {b"stsz": 8, b"stz2": 8, b"trun": 4}
 """Where in its contents a box says how many samples it tells of."""
 TIMES = b"stts"
@@ -27,7 +29,7 @@ def check_samples(path: Place) -> None:
     most = min(there // LEAST_BYTES + 64, MAX_SAMPLES)
     in_fragments, track = 0, {b"stsz": 0, b"stz2": 0}
     with path.open() if isinstance(path, ByteRange) else Path(path).open("rb") as file:
-        for name, contents in _boxes(file, 0, there, []):
+        for name, contents in boxes(file, there):
             if name == b"trak":
                 track = dict.fromkeys(track, 0)
             elif name == TIMES and contents[4:8] + contents[12:16] == b"\0\0\0\1" * 2:
@@ -39,12 +41,17 @@ def check_samples(path: Place) -> None:
                     raise RecordError(f"claims to hold {max(in_fragments, claimed)} frames in {there} bytes")
 
 
+def boxes(file: BinaryIO, num_bytes: int) -> Iterator[tuple[bytes, bytes]]:
+    """Yield the name and the first bytes of a file's boxes and of those in them, in order; a few where it is no mp4."""
+    return _boxes(file, 0, num_bytes, [])
+
+
 def _boxes(file: BinaryIO, start: int, stop: int, seen: list[None]) -> Iterator[tuple[bytes, bytes]]:
     """Yield the name and the first bytes of the boxes of a stretch and of those in them, in order."""
     while start + 8 <= stop and len(seen) < MAX_BOXES:
         seen.append(None)
         file.seek(start)
-        head = file.read(32)
+        head = file.read(FIRST_BYTES)
         size, name, header = int.from_bytes(head[:4], "big"), head[4:8], 8
         if size == 1:  # too large for four bytes
             size, header = int.from_bytes(head[8:16], "big"), 16
@@ -52,7 +59,7 @@ def _boxes(file: BinaryIO, start: int, stop: int, seen: list[None]) -> Iterator[
             size = stop - start
         if size < header:
             return
-        yield name, head[header:]
+        yield name, head[header : min(size, FIRST_BYTES)]
         if name in BOXES_OF_BOXES:
             yield from _boxes(file, start + header, min(start + size, stop), seen)
         start += size

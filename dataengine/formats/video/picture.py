@@ -58,15 +58,15 @@ def turn_of(frame: Any) -> Turn:
     if not len(side_data):
         return Turn()
     try:
-        return _turn(bytes(side_data[Type.DISPLAYMATRIX]))
+        return turn_by(struct.unpack("=9i", bytes(side_data[Type.DISPLAYMATRIX])[:36]))
     except KeyError:
         return Turn()
 
 
 @cache
-def _turn(matrix: bytes) -> Turn:
+def turn_by(matrix: tuple[int, ...]) -> Turn:
     """Read x' = a x + c y, y' = b x + d y out of nine numbers a b u c d v x y w; scale does not matter."""
-    a, b, _, c, d = struct.unpack("=9i", matrix[:36])[:5]
+    a, b, _, c, d = matrix[:5]
     straight, crossed = max(abs(a), abs(d)), max(abs(b), abs(c))
     if min(straight, crossed) > STRAIGHT * max(straight, crossed):
         raise RecordError("is shown at a slant, expected quarter turns and mirrors; encode it anew, upright")

@@ -7,7 +7,7 @@ segment of Matroska, RIFF, the end mark of a GIF), and times only elsewhere.
 
 import math
 from collections import Counter, deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from itertools import chain, islice
 from pathlib import Path
@@ -89,8 +89,11 @@ class Player:
 
     def __init__(self, container: Any, stream: Any) -> None:
         self._stream = stream
-        self._packets = container.demux(stream)
-        self._peeked = list(islice(self._packets, PEEKED))
+        packets = container.demux(stream)
+        self.peeked = list(islice(packets, PEEKED))
+        """The first packets."""
+        self.unread = chain(self.peeked, packets)
+        """Those that nobody has taken yet."""
         self.end_s = -math.inf
         """Where the packets seen so far end, in seconds of the stream."""
         self.end_byte = 0
@@ -101,10 +104,11 @@ class Player:
 
     def frames(self) -> Iterator[tuple[float, Any]]:
         """Decode in order of presentation."""
-        return timed_frames(self._watched(), one_by_one=self._stream.container.format.name == "avi")
+        return timed_frames(self.watched(self.unread), one_by_one=self._stream.container.format.name == "avi")
 
-    def _watched(self) -> Iterator[Any]:
-        for packet in chain(self._peeked, self._packets):
+    def watched(self, packets: Iterable[Any]) -> Iterator[Any]:
+        """Pass packets on and remember what they say."""
+        for packet in packets:
             if packet.pts is not None:
                 lasts_s = float((packet.duration or 0) * packet.time_base) or 1 / (self.rate_hz or math.inf)
                 self.end_s = max(self.end_s, float(packet.pts * packet.time_base) + lasts_s)
@@ -112,7 +116,7 @@ class Player:
             yield packet
 
     def _usual_rate_hz(self) -> float:
-        times = sorted({packet.pts for packet in self._peeked if packet.pts is not None})
+        times = sorted({packet.pts for packet in self.peeked if packet.pts is not None})
         if len(times) < 2:
             return 0.0
         return 1 / float(np.median(np.diff(times)) * self._stream.time_base)
@@ -141,7 +145,7 @@ def timed_frames(
             slots.append(float(packet.dts * packet.time_base))
         if begins_s is None and packet.pts is not None:
             begins_s = float(packet.pts * packet.time_base)
-        for frame in packet.decode():
+        for frame in _decoded(packet):
             time_s = slots.popleft() if slots else _time_of(frame)
             if time_s is None:
                 raise RecordError(f"frame {count} has no timestamp")
@@ -157,6 +161,17 @@ def timed_frames(
                 yield time_s, frame
 
 
+def _decoded(packet: Any) -> Iterator[Any]:
+    """Decode a packet; at damage give what the decoder still held back that is shown before it, then raise."""
+    try:
+        frames = packet.decode()
+    except av.error.FFmpegError:
+        held_back = packet.stream.codec_context.decode(None) if packet.pts is not None else []
+        yield from (frame for frame in held_back if frame.pts is not None and frame.pts < packet.pts)
+        raise
+    yield from frames
+
+
 def _time_of(frame: Any) -> float | None:
     """Return when a frame is shown, or else when it is decoded."""
     if frame.time is not None:
@@ -164,13 +179,15 @@ def _time_of(frame: Any) -> float | None:
     return None if frame.dts is None else float(frame.dts * frame.time_base)
 
 
-def frames_from(container: Any, stream: Any, time_s: float) -> Iterator[tuple[float, Any]] | None:
+def frames_from(
+    container: Any, stream: Any, time_s: float, watched: Callable[[Iterator[Any]], Iterator[Any]] = iter
+) -> Iterator[tuple[float, Any]] | None:
     """Play from a key frame from which the frame at a time can be decoded; None when the file must be played from 0.
 
     Times of key frames in an index are those of decoding, and frames that are shown before a key frame but lie behind
     it (open groups of pictures) need the group before: when the first frame out comes later than wanted, the next try
     begins a key frame earlier. Where a key frame is not shown itself, the stream refreshes bit by bit, and what comes
-    first is patched together: only its start is sound.
+    first is patched together: only its start is sound. All packets pass through `watched`.
     """
     target = math.floor(time_s / stream.time_base)
     for _ in range(MOST_STEPS_BACK):
@@ -178,21 +195,41 @@ def frames_from(container: Any, stream: Any, time_s: float) -> Iterator[tuple[fl
             container.seek(target, stream=stream)
         except av.error.FFmpegError:
             return None
-        packets = container.demux(stream)
+        packets = watched(container.demux(stream))
         first = next(packets, None)
         if first is None or first.pts is None:
             return None
-        frames = timed_frames(chain([first], packets), sought=True)
-        ahead = next(frames, None)
-        key_s = float(first.pts * stream.time_base)
-        if ahead is None or abs(ahead[0] - key_s) > SAME_S:
+        frames = frames_at(first, packets)
+        if frames is None:
             return None
+        key_s = float(first.pts * stream.time_base)
         if key_s <= time_s:
-            return chain([ahead], frames)
+            return frames
         target = min(target, first.pts if first.dts is None else first.dts) - 1
         if target < (stream.start_time or 0):
             return None
     return None
+
+
+def frames_at(key: Any, packets: Iterator[Any]) -> Iterator[tuple[float, Any]] | None:
+    """Decode from the packet of a key frame on, with those behind it; None when it is not shown itself."""
+    frames = timed_frames(chain([key], packets), sought=True)
+    first = next(frames, None)
+    if first is None or abs(first[0] - float(key.pts * key.time_base)) > SAME_S:
+        return None
+    return chain([first], frames)
+
+
+def origin_s(container: Any, stream: Any) -> float:
+    """Tell where in a stream's own time players begin to count: at the container's start.
+
+    That is when the first of its streams starts, in microseconds; where it is this one, its own ticks are exact.
+    """
+    own_s = None if stream.start_time is None else float(stream.start_time * stream.time_base)
+    if container.start_time is None:
+        return own_s or 0.0
+    start_s = container.start_time / av.time_base
+    return own_s if own_s is not None and abs(own_s - start_s) < 1 / av.time_base else start_s
 
 
 def check_bytes(path: Place, container: Any, stream: Any) -> bool:

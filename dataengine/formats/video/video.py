@@ -25,7 +25,7 @@ from dataengine.episode import CameraFrames
 from dataengine.errors import RecordError
 from dataengine.formats.byte_range import Place, name_of
 from dataengine.formats.video.picture import camera_frames, shrink, upright
-from dataengine.formats.video.stream import Player, check_bytes, check_played, duration_s, named, open_video
+from dataengine.formats.video.stream import Player, check_bytes, check_played, named, open_video
 
 HOLD_S = 2.0
 """A picture that stays for longer than this, and for longer than two instants, is not repeated: recorders of screens
@@ -42,22 +42,6 @@ ENCODERS: dict[str, tuple[str, dict[str, str]]] = {
 
 
 @dataclass(frozen=True)
-class VideoInfo:
-    """What the header of a file says; nothing is decoded."""
-
-    codec: str
-    height: int
-    """As stored, before rotation."""
-    width: int
-    num_frames: int
-    """0 where the container does not say."""
-    rate_hz: float
-    """Mean rate; 0 where the container does not say."""
-    duration_s: float
-    """0 where the container does not say."""
-
-
-@dataclass(frozen=True)
 class Clip:
     """The frames of one decoded video and how often they come."""
 
@@ -67,21 +51,9 @@ class Clip:
     time_s: NDArray[np.float64]
     """(t,) presentation time of each frame that was taken, from the first."""
     start_s: float
-    """Presentation time of the first in the stream."""
-
-
-def probe(path: Place) -> VideoInfo:
-    """Read the header of a file; raise RecordError when it is no readable video."""
-    with open_video(path) as (container, stream):
-        rate, context = stream.average_rate or stream.guessed_rate, stream.codec_context
-        return VideoInfo(
-            codec=context.name,
-            height=context.height,
-            width=context.width,
-            num_frames=stream.frames,
-            rate_hz=float(rate) if rate else 0.0,
-            duration_s=duration_s(container, stream),
-        )
+    """Presentation time of the first: in the stream, or after the container's start in what `cut` cuts."""
+    clamped: str = ""
+    """What of a wanted range the file does not hold."""
 
 
 def decode(path: Place, frame_size: int, rate_hz: float | None = None) -> Clip:

@@ -11,7 +11,7 @@ import pytest
 import simplejpeg
 
 from dataengine.errors import RecordError
-from dataengine.formats.video import video
+from dataengine.formats.video import header, video
 
 LEVEL = 5
 """Frame i of a test clip has a lower half as bright as this times i."""
@@ -45,7 +45,7 @@ def test_what_is_encoded_is_decoded_frame_by_frame(tmp_path: Path, codec: video.
     clip = video.decode(path, 128)
     assert numbers(clip) == list(range(30))
     assert clip.rate_hz == pytest.approx(30, rel=1e-2)
-    info = video.probe(path)
+    info = header.probe(path)
     assert (info.height, info.width, info.rate_hz) == (96, 128, 30)
     assert info.duration_s == pytest.approx(1.0, abs=0.01)
 
@@ -119,7 +119,7 @@ def test_a_missing_an_empty_and_a_foreign_file_say_so(tmp_path: Path) -> None:
         ("empty.mp4", "empty.mp4: the video has 0 bytes"),
         ("text.mp4", "text.mp4: not a readable video (Invalid data found when processing input, 550 bytes)"),
     ):
-        for read in (video.probe, lambda path: video.decode(path, 64)):
+        for read in (header.probe, lambda path: video.decode(path, 64)):
             with pytest.raises(RecordError) as error:
                 read(tmp_path / name)
             assert str(error.value) == reason

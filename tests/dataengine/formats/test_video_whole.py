@@ -10,9 +10,9 @@ import simplejpeg
 
 from dataengine.errors import NoCameraError, RecordError
 from dataengine.formats.byte_range import ByteRange
+from dataengine.formats.video import header, video
 from dataengine.formats.video import picture as video_picture
 from dataengine.formats.video import stream as video_stream
-from dataengine.formats.video import video
 from tests.support.video_writer import X265, coded, number_of, remux, write_video
 
 
@@ -196,7 +196,7 @@ def test_a_size_that_no_camera_has_is_refused_before_a_picture_is_made(
     plain: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(video_stream, "MAX_PIXELS", 96 * 160 - 1)
-    for read in (video.probe, numbers, shown):
+    for read in (header.probe, numbers, shown):
         with pytest.raises(RecordError, match=r"plain.mp4: claims to be 160x96, more than any camera"):
             read(plain)
 
@@ -209,7 +209,7 @@ def test_an_unknown_codec_costs_one_clip(tmp_path: Path, name: str, codec: str, 
     options = {"svtav1-params": "lp=1"} if codec == "libsvtav1" else {"deadline": "realtime"}
     path = write_video(tmp_path / name, range(5), codec=codec, options=options)
     path.write_bytes(path.read_bytes().replace(known, unknown))
-    for read in (video.probe, numbers, shown):
+    for read in (header.probe, numbers, shown):
         with pytest.raises(RecordError, match=rf"{name}: has a codec that is not known here"):
             read(path)
 
@@ -297,7 +297,7 @@ def test_an_index_is_not_made_of_samples_that_no_file_can_hold(tmp_path: Path, p
     at = data.index(b"trun") + 8
     (tmp_path / "parts.mp4").write_bytes(data[:at] + claims[4:] + data[at + 4 :])
     for name in ("plain.mp4", "parts.mp4"):
-        for read in (video.probe, numbers, shown):
+        for read in (header.probe, numbers, shown):
             with pytest.raises(RecordError, match=rf"^{name}: claims to hold 500000\d\d frames in \d+ bytes"):
                 read(tmp_path / name)
 

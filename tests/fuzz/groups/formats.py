@@ -129,14 +129,16 @@ def build_videos(root: Path) -> None:
 
 
 def read_videos(root: Path) -> None:
-    from dataengine.formats.video import video
+    from dataengine.formats.video import header, video
+    from dataengine.formats.video.cut import cut
 
     for file in files(root):
         for use in (
-            video.probe,
+            header.probe,
             lambda path: video.decode(path, 32, 10),
             lambda path: video.decode(path, 256),
             lambda path: [None for _ in video.pictures(path, 5)],
+            lambda path: list(cut(path, [(0, 0.3), (0.2, 0.8), (0.9, 5)], 32, 10)),
         ):
             with allowed():
                 use(file)

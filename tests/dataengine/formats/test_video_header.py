@@ -1,0 +1,107 @@
+"""What a video says of itself, without a picture of it being decoded."""
+
+from fractions import Fraction
+from pathlib import Path
+
+import av
+import numpy as np
+import pytest
+
+from dataengine.errors import RecordError
+from dataengine.formats.video import header, video
+from dataengine.formats.video.picture import Turn, turn_of
+from tests.support.video_writer import coded, remux, write_video
+
+
+@pytest.fixture(scope="module")
+def plain(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_video(tmp_path_factory.mktemp("plain") / "plain.mp4", range(60))
+
+
+def shown(source: Path, path: Path, rotation: int = 0, *, mirror: bool = False) -> Path:
+    with av.open(str(source)) as given, av.open(str(path), "w") as container:
+        old = given.streams.video[0]
+        new = container.add_stream_from_template(old)
+        new.set_display_rotation(rotation, hflip=mirror)
+        for packet in given.demux(old):
+            if packet.dts is not None:
+                packet.stream = new
+                container.mux(packet)
+    return path
+
+
+@pytest.mark.parametrize("mirror", [False, True])
+@pytest.mark.parametrize("rotation", [0, 90, 180, 270])
+def test_the_turn_is_that_of_the_decoded_pictures(tmp_path: Path, plain: Path, rotation: int, mirror: bool) -> None:
+    path = shown(plain, tmp_path / "turned.mp4", rotation, mirror=mirror)
+    info, frames = header.probe(path), video.decode(path, 160).frames
+    assert (info.height, info.width) == (96, 160)
+    assert info.shown_size == (frames.native_height, frames.native_width)
+    with av.open(str(path)) as container:
+        assert info.turn == turn_of(next(container.decode(video=0)))
+    assert (info.turn == Turn()) == (rotation == 0 and not mirror)
+
+
+def test_a_slant_is_refused(tmp_path: Path, plain: Path) -> None:
+    with pytest.raises(RecordError, match=r"slanted.mp4: is shown at a slant"):
+        header.probe(shown(plain, tmp_path / "slanted.mp4", 30))
+
+
+def test_pixels_may_be_wider_than_high(tmp_path: Path) -> None:
+    path = tmp_path / "wide.mp4"
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("mpeg4", rate=10)
+        stream.height, stream.width, stream.pix_fmt = 96, 160, "yuv420p"
+        stream.codec_context.sample_aspect_ratio = Fraction(4, 3)
+        container.mux(stream.encode(av.VideoFrame.from_ndarray(coded(1), format="rgb24")))
+        container.mux(stream.encode(None))
+    info = header.probe(path)
+    assert (info.sample_aspect, info.shown_size) == (pytest.approx(4 / 3), (96, 213))
+
+
+def test_rate_and_times(tmp_path: Path, plain: Path) -> None:
+    info = header.probe(plain)
+    assert (info.codec, info.num_frames, info.rate_hz, info.is_variable_rate) == ("h264", 60, 20, False)
+    assert (info.start_s, info.duration_s, info.end_s) == (0, 3, 3)
+    assert [edit.lasts_s for edit in info.edits] == [3]
+    for suffix in ("mkv", "ts", "webm"):
+        path = tmp_path / f"even.{suffix}"
+        if suffix == "webm":
+            write_video(path, range(60), 30, "libvpx-vp9")
+        else:
+            remux(plain, path)
+        assert not header.probe(path).is_variable_rate
+    for suffix in ("mp4", "mkv"):
+        times_ms = [0, 33, 67, 100, 133, 250, 283, 317, 350, 383]
+        uneven = header.probe(write_video(tmp_path / f"uneven.{suffix}", range(10), times_ms=times_ms))
+        assert uneven.is_variable_rate
+    late_ms = [*range(0, 4000, 50), *range(4500, 6000, 50)]
+    assert header.probe(write_video(tmp_path / "dropped.mp4", range(len(late_ms)), times_ms=late_ms)).is_variable_rate
+
+
+def test_an_edit_list_is_told(tmp_path: Path, plain: Path) -> None:
+    trimmed = remux(plain, tmp_path / "cut.mp4", -0.5, {"avoid_negative_ts": "disabled", "use_editlist": "1"})
+    first = header.probe(plain).edits[0].from_s or 0
+    assert [edit.from_s for edit in header.probe(trimmed).edits] == [pytest.approx(first + 0.5)]
+    late = header.probe(remux(plain, tmp_path / "late.mp4", 1.5))
+    assert [(edit.from_s is None, round(edit.lasts_s, 2)) for edit in late.edits] == [(True, 1.5), (False, 3.0)]
+
+
+def test_a_picture_that_comes_after_the_sound_starts_late(tmp_path: Path, plain: Path) -> None:
+    path = tmp_path / "late.mp4"
+    with av.open(str(plain)) as given, av.open(str(path), "w") as container:
+        sound = container.add_stream("aac", rate=48000)
+        old = given.streams.video[0]
+        new = container.add_stream_from_template(old)
+        for k in range(100):
+            frame = av.AudioFrame.from_ndarray(np.zeros((1, 1024), np.float32), "fltp", "mono")
+            frame.rate, frame.pts, frame.time_base = 48000, k * 1024, Fraction(1, 48000)
+            container.mux(sound.encode(frame))
+        for packet in given.demux(old):
+            if packet.dts is not None:
+                shift = round(0.75 / packet.time_base)
+                packet.pts, packet.dts, packet.stream = packet.pts + shift, packet.dts + shift, new
+                container.mux(packet)
+    info = header.probe(path)
+    assert info.start_s == pytest.approx(0.75, abs=0.05)
+    assert info.end_s == pytest.approx(3.75, abs=0.05)
