@@ -1,28 +1,20 @@
 """The local engine: processes of this machine, started afresh, for Lance does not survive a fork."""
 
 import contextlib
-import ctypes
-import multiprocessing as mp
-import os
-import signal
-import sys
 from collections.abc import Generator, Sequence
 from dataclasses import dataclass
 from multiprocessing.connection import Connection, wait
-from multiprocessing.context import SpawnProcess
-from typing import Final, cast
+from typing import cast
 
 from dataengine.episode import Part, Reject
 from dataengine.guard import share_gb
 from dataengine.machine import num_cores
 from dataengine.protocols import PartReader
 from dataengine.runners.attempts import Attempt, Attempts, Limits
-from dataengine.runners.interrupts import ignore_interrupts, starting_workers
+from dataengine.runners.processes import Child, start
 from dataengine.runners.worker import read_part
 from dataengine.store.commit.receipts import Receipt
 from dataengine.store.commit.staging import Staging
-
-PR_SET_PDEATHSIG: Final = 1
 
 
 def run(
@@ -46,74 +38,47 @@ def run(
             for worker in crew:
                 if worker.attempt is None and queue:
                     worker.give(queue.next())
-            busy = {worker.pipe: (worker, worker.attempt) for worker in crew if worker.attempt is not None}
+            busy = {worker.child.pipe: (worker, worker.attempt) for worker in crew if worker.attempt is not None}
             if not busy:
                 return
             for pipe in wait(list(busy)):
                 worker, attempt = busy[cast(Connection, pipe)]
                 worker.attempt = None
                 try:
-                    end = queue.settle(attempt, worker.pipe.recv())
+                    end = queue.settle(attempt, worker.child.pipe.recv())
                 except (EOFError, ConnectionResetError):
-                    worker.stop()
+                    worker.child.stop()
                     crew[crew.index(worker)] = _start(source, staging, bounds)
                     end = queue.died(attempt)
                 if end is not None:
                     yield end
     finally:
         for worker in crew:
-            worker.stop()
+            worker.child.stop()
 
 
 @dataclass(eq=False)
 class _Worker:
     """A child process, and the attempt that it is at."""
 
-    process: SpawnProcess
-    pipe: Connection
+    child: Child
     attempt: Attempt | None = None
 
     def give(self, attempt: Attempt) -> None:
         self.attempt = attempt
         with contextlib.suppress(BrokenPipeError):  # it died while idle: the next look at its pipe notices
-            self.pipe.send(attempt)
-
-    def stop(self) -> None:
-        self.process.kill()
-        self.process.join()
-        self.pipe.close()
+            self.child.pipe.send(attempt)
 
 
 def _start(source: PartReader, staging: Staging, bounds: tuple[float, float]) -> _Worker:
-    context = mp.get_context("spawn")
-    ours, theirs = context.Pipe()
-    process = context.Process(target=_serve, args=(theirs, source, staging, bounds, os.getpid()), daemon=True)
-    try:
-        with starting_workers():
-            process.start()
-    except BaseException:  # Ctrl-C that came meanwhile: nobody else knows of this one yet
-        if process.pid is not None:
-            process.kill()
-        raise
-    theirs.close()
-    return _Worker(process, ours)
+    return _Worker(start(_serve, source, staging, bounds))
 
 
-def _serve(pipe: Connection, source: PartReader, staging: Staging, bounds: tuple[float, float], parent: int) -> None:
+def _serve(pipe: Connection, source: PartReader, staging: Staging, bounds: tuple[float, float]) -> None:
     """Read parts until the driver goes away."""
-    ignore_interrupts()
-    die_with(parent)
     while True:
         try:
             attempt: Attempt = pipe.recv()
         except EOFError:
             return
         pipe.send(read_part(source, attempt.part, staging, attempt.number, *bounds))
-
-
-def die_with(parent: int) -> None:
-    """Leave no reader behind when the driver is killed: ask Linux, and look whether it is too late to ask."""
-    if sys.platform == "linux":
-        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
-    if os.getppid() != parent:
-        os._exit(1)

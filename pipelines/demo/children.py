@@ -1,6 +1,5 @@
 """Runs `villa` commands as child processes, side by side, exactly as a user would type them."""
 
-import ctypes
 import json
 import os
 import shlex
@@ -16,8 +15,8 @@ from pathlib import Path
 from typing import Any
 
 from dataengine.errors import DataEngineError
+from dataengine.runners.processes import die_with
 
-PR_SET_PDEATHSIG = 1
 INTERRUPTED = 130
 POLL_S = 0.1
 
@@ -34,12 +33,6 @@ class Command:
     def __str__(self) -> str:
         """Print it as a user would type it."""
         return shlex.join(["villa", *self.arguments])
-
-
-def _die_with_parent() -> None:
-    """Ask Linux to kill this child when its parent goes, so that a killed demo leaves nothing behind."""
-    if sys.platform == "linux":
-        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
 def _start(command: Command) -> subprocess.Popen[str]:
@@ -60,7 +53,7 @@ def _start(command: Command) -> subprocess.Popen[str]:
         encoding="utf-8",
         errors="replace",
         env=environment,
-        preexec_fn=_die_with_parent,  # noqa: PLW1509  (no threads hold locks here that prctl would need)
+        preexec_fn=partial(die_with, os.getpid()),  # noqa: PLW1509  (no threads hold locks here that prctl would need)
     )
 
 

@@ -6,10 +6,8 @@ import shutil
 import tempfile
 import time
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from itertools import islice
-from multiprocessing import get_context
 from pathlib import Path
 
 from dataengine.episode import Episode, Part, Reject
@@ -19,6 +17,7 @@ from dataengine.machine import num_cores
 from dataengine.progress import task
 from dataengine.protocols import Source
 from dataengine.report import Report
+from dataengine.runners.processes import pool
 from dataengine.runners.worker import watched
 from dataengine.store import Corpus, Staging
 from dataengine.store.commit.staging import ReadError, stage_part
@@ -64,7 +63,7 @@ class _Child:
     """A process that samples, and another one where a reader took it down."""
 
     def __init__(self) -> None:
-        self._pool = ProcessPoolExecutor(1, mp_context=get_context("spawn"))
+        self._pool = pool(1)
 
     def __enter__(self) -> "_Child":
         return self
@@ -77,7 +76,7 @@ class _Child:
         try:
             return self._pool.submit(_sample, source, part).result()
         except BrokenProcessPool:
-            self._pool = ProcessPoolExecutor(1, mp_context=get_context("spawn"))
+            self._pool = pool(1)
             return None
 
 

@@ -1,16 +1,14 @@
 """Processes that write files side by side: their progress comes as it is made, and they leave with the driver."""
 
 import contextlib
-import multiprocessing as mp
 import os
 from collections.abc import Callable, Iterator, Sequence
 from multiprocessing.connection import Connection, wait
-from multiprocessing.context import SpawnProcess
 from typing import Any, TypeVar, cast
 
 from dataengine.errors import DataEngineError
-from dataengine.runners.interrupts import ignore_interrupts, starting_workers
-from dataengine.runners.local import die_with
+from dataengine.runners import processes
+from dataengine.runners.processes import Child
 
 T = TypeVar("T")
 Work = Callable[[T, Callable[[int], None]], None]
@@ -22,27 +20,24 @@ def run(start: Callable[[], Work[T]], tasks: Sequence[T], workers: int) -> Itera
 
     `start` makes in each process what does the work. The first failure stops all and is raised.
     """
-    context, rest = mp.get_context("spawn"), list(reversed(tasks))
-    crew: dict[Connection, SpawnProcess] = {}
+    rest = list(reversed(tasks))
+    crew: dict[Connection, Child] = {}
     busy: set[Connection] = set()
     try:
         for _ in range(min(workers, len(tasks))):
-            ours, theirs = context.Pipe()
-            process = context.Process(target=_serve, args=(theirs, start, os.getpid()), daemon=True)
-            with starting_workers():
-                process.start()
-            theirs.close()
-            crew[ours] = process
-            ours.send(rest.pop())
-            busy.add(ours)
+            child = processes.start(_serve, start)
+            crew[child.pipe] = child
+            child.pipe.send(rest.pop())
+            busy.add(child.pipe)
         while busy:
             for pipe in cast(list[Connection], wait(list(busy))):
                 try:
                     what, value = pipe.recv()
                 except (EOFError, ConnectionResetError) as error:
-                    crew[pipe].join()
+                    crew[pipe].process.join()
+                    code = crew[pipe].process.exitcode
                     raise DataEngineError(
-                        f"a writing process died (exit code {crew[pipe].exitcode}); the same command continues"
+                        f"a writing process died (exit code {code}); the same command continues"
                     ) from error
                 if what == "steps":
                     yield value
@@ -53,16 +48,12 @@ def run(start: Callable[[], Work[T]], tasks: Sequence[T], workers: int) -> Itera
                 else:
                     busy.discard(pipe)
     finally:
-        for pipe, process in crew.items():
-            process.kill()
-            process.join()
-            pipe.close()
+        for child in crew.values():
+            child.stop()
 
 
-def _serve(pipe: Connection, start: Callable[[], Work[Any]], parent: int) -> None:
+def _serve(pipe: Connection, start: Callable[[], Work[Any]]) -> None:
     """Do tasks until the driver goes away."""
-    ignore_interrupts()
-    die_with(parent)
     work = None
     with contextlib.suppress(EOFError, BrokenPipeError):
         while True:
