@@ -15,11 +15,12 @@ def inline(monkeypatch):
     from dataengine.runners.attempts import Attempts
     from dataengine.runners.worker import read_part
 
-    def read(source, parts, staging, limits):
+    def read(readers, parts, staging, limits):
         queue = Attempts(parts, limits)
         while queue:
             attempt = queue.next()
-            end = queue.settle(attempt, read_part(source, attempt.part, staging, attempt.number, limits.stall_s))
+            reader = readers[attempt.reader]
+            end = queue.settle(attempt, read_part(reader, attempt.part, staging, attempt.number, limits.stall_s))
             if end is not None:
                 yield end
 

@@ -3,7 +3,8 @@
 import time
 from collections import deque
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 from dataengine.episode import Part, Reject
 from dataengine.errors import CorpusError
@@ -39,10 +40,18 @@ class Limits:
         return f"stall_s={self.stall_s:g} memory_gb={self.granted_gb:g}"
 
 
+class Assigned(NamedTuple):
+    """A part, and which of a run's readers reads it."""
+
+    reader: int
+    part: Part
+
+
 @dataclass(frozen=True)
 class Attempt:
     """One reading of one part."""
 
+    reader: int
     part: Part
     number: int
     """From 1."""
@@ -51,9 +60,9 @@ class Attempt:
 class Attempts:
     """The queue of a run. `next` hands out work, `settle` takes what became of it."""
 
-    def __init__(self, parts: Sequence[Part], limits: Limits) -> None:
+    def __init__(self, parts: Sequence[Assigned], limits: Limits) -> None:
         self._limits = limits
-        self._waiting = deque(Attempt(part, 1) for part in parts)
+        self._waiting = deque(Attempt(reader, part, 1) for reader, part in parts)
         self._begun_s: dict[str, float] = {}
 
     def __len__(self) -> int:
@@ -90,7 +99,7 @@ class Attempts:
                 f"could not write part {part.name}: {failure.reason}; what is staged stays, the same command continues"
             )
         if failure.blame == "part" and attempt.number < self._limits.max_attempts:
-            self._waiting.append(Attempt(part, attempt.number + 1))
+            self._waiting.append(replace(attempt, number=attempt.number + 1))
             return None
         return Reject(
             part_id=part.part_id,

@@ -6,11 +6,11 @@ from dataclasses import dataclass
 from multiprocessing.connection import Connection, wait
 from typing import cast
 
-from dataengine.episode import Part, Reject
+from dataengine.episode import Reject
 from dataengine.guard import share_gb
 from dataengine.machine import num_cores
 from dataengine.protocols import PartReader
-from dataengine.runners.attempts import Attempt, Attempts, Limits
+from dataengine.runners.attempts import Assigned, Attempt, Attempts, Limits
 from dataengine.runners.processes import Child, start
 from dataengine.runners.worker import read_part
 from dataengine.store.commit.receipts import Receipt
@@ -18,12 +18,12 @@ from dataengine.store.commit.staging import Staging
 
 
 def run(
-    source: PartReader,
-    parts: Sequence[Part],
+    readers: Sequence[PartReader],
+    parts: Sequence[Assigned],
     staging: Staging,
     limits: Limits,
 ) -> Generator[Receipt | Reject]:
-    """Stage parts in `limits.workers` processes; yield each part's end as it comes.
+    """Stage parts, each by its own reader, in `limits.workers` processes; yield each part's end as it comes.
 
     A worker that dies takes one attempt at one part with it and is replaced. Leaving the iterator early stops all
     workers; what they had staged keeps its receipts.
@@ -33,7 +33,7 @@ def run(
     bounds = (limits.stall_s, limits.memory_gb or share_gb(count))
     crew: list[_Worker] = []
     try:
-        crew.extend(_start(source, staging, bounds) for _ in range(count))
+        crew.extend(_start(readers, staging, bounds) for _ in range(count))
         while True:
             for worker in crew:
                 if worker.attempt is None and queue:
@@ -48,7 +48,7 @@ def run(
                     end = queue.settle(attempt, worker.child.pipe.recv())
                 except (EOFError, ConnectionResetError):
                     worker.child.stop()
-                    crew[crew.index(worker)] = _start(source, staging, bounds)
+                    crew[crew.index(worker)] = _start(readers, staging, bounds)
                     end = queue.died(attempt)
                 if end is not None:
                     yield end
@@ -70,15 +70,15 @@ class _Worker:
             self.child.pipe.send(attempt)
 
 
-def _start(source: PartReader, staging: Staging, bounds: tuple[float, float]) -> _Worker:
-    return _Worker(start(_serve, source, staging, bounds))
+def _start(readers: Sequence[PartReader], staging: Staging, bounds: tuple[float, float]) -> _Worker:
+    return _Worker(start(_serve, readers, staging, bounds))
 
 
-def _serve(pipe: Connection, source: PartReader, staging: Staging, bounds: tuple[float, float]) -> None:
+def _serve(pipe: Connection, readers: Sequence[PartReader], staging: Staging, bounds: tuple[float, float]) -> None:
     """Read parts until the driver goes away."""
     while True:
         try:
             attempt: Attempt = pipe.recv()
         except EOFError:
             return
-        pipe.send(read_part(source, attempt.part, staging, attempt.number, *bounds))
+        pipe.send(read_part(readers[attempt.reader], attempt.part, staging, attempt.number, *bounds))

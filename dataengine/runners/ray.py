@@ -26,10 +26,10 @@ from ray.exceptions import (
     WorkerCrashedError,
 )
 
-from dataengine.episode import Part, Reject
+from dataengine.episode import Reject
 from dataengine.errors import DataEngineError
 from dataengine.protocols import PartReader
-from dataengine.runners.attempts import Attempt, Attempts, Limits
+from dataengine.runners.attempts import Assigned, Attempt, Attempts, Limits
 from dataengine.runners.interrupts import starting_servers
 from dataengine.runners.worker import Outcome, read_part
 from dataengine.store.commit.receipts import Receipt
@@ -49,9 +49,14 @@ ACTOR_DEATHS: Final = (RayActorError, ObjectLostError, *DEATHS)
 
 
 def run(
-    source: PartReader, parts: Sequence[Part], staging: Staging, limits: Limits, *, address: str | None = None
+    readers: Sequence[PartReader],
+    parts: Sequence[Assigned],
+    staging: Staging,
+    limits: Limits,
+    *,
+    address: str | None = None,
 ) -> Generator[Receipt | Reject]:
-    """Stage parts as Ray tasks; yield each part's end as it comes.
+    """Stage parts, each by its own reader, as Ray tasks; yield each part's end as it comes.
 
     Ray itself retries nothing: a task that takes its process down is an attempt like any other, and attempts are
     counted here. Leaving the iterator early cancels what runs; what was staged keeps its receipts.
@@ -61,7 +66,7 @@ def run(
     if ours:
         _connect(address)
     read = ray.remote(max_retries=0, num_cpus=1)(_read)
-    shared = ray.put(pickle.dumps((source, staging)))
+    shared = ray.put(pickle.dumps((readers, staging)))
     running: dict[ray.ObjectRef, Attempt] = {}
     try:
         while True:
@@ -198,5 +203,5 @@ def _settle(queue: Attempts, attempt: Attempt, done: ray.ObjectRef) -> Receipt |
 def _read(shared: bytes, search: Sequence[str], attempt: Attempt, stall_s: float, memory_gb: float) -> Outcome:
     """Run in a worker of the cluster, which imports a source from wherever the driver did."""
     sys.path.extend(place for place in search if place not in sys.path)
-    source, staging = pickle.loads(shared)
-    return read_part(source, attempt.part, staging, attempt.number, stall_s, memory_gb)
+    readers, staging = pickle.loads(shared)
+    return read_part(readers[attempt.reader], attempt.part, staging, attempt.number, stall_s, memory_gb)

@@ -12,7 +12,7 @@ from dataengine.episode import Part, Reject
 from dataengine.errors import DataEngineError, is_disk_full
 from dataengine.notes import Tally
 from dataengine.progress import task
-from dataengine.runners.attempts import Limits
+from dataengine.runners.attempts import Assigned, Limits
 from dataengine.store import Committer, Corpus, Staging
 from dataengine.store.commit.committer import HELD
 from dataengine.store.commit.receipts import Receipt
@@ -23,7 +23,7 @@ from dataengine.store.side_tables import new_run_id
 from dataengine.store.tables import say_error
 from pipelines.ingest import todo as ingest_todo
 from pipelines.ingest.corpus_place import refuse_corpus
-from pipelines.ingest.jobs import JOB, Job, Together
+from pipelines.ingest.jobs import Job, owners
 from pipelines.ingest.report import COUNTS, IngestReport, few, reasons
 from pipelines.ingest.todo import FILTERED, LIMITED, Todo
 from pipelines.output.folder import exclusive, roots_of
@@ -55,7 +55,8 @@ def left_to_do(config: "EngineConfig", jobs: Sequence[Job]) -> list[list[Part]]:
     todo = ingest_todo.find(Committer(corpus.uri, ""), jobs, _limits(config), retry_rejected=config.retry_rejected)
     if todo.parts:
         corpus.check_writable()
-    return [[part for part in todo.parts.values() if part.options[JOB] == str(i)] for i in range(len(jobs))]
+    owner = owners(jobs)
+    return [[p for p in todo.parts.values() if owner[p.dataset, p.name] == i] for i in range(len(jobs))]
 
 
 def ingest(config: "EngineConfig", jobs: Sequence[Job], about: Mapping[str, object]) -> None:
@@ -86,6 +87,7 @@ class _Run:
 
     def __init__(self, config: "EngineConfig", jobs: Sequence[Job], about: Mapping[str, object]) -> None:
         self.config, self.jobs, self.about = config, jobs, about
+        self.owners = owners(jobs)
         self.parts = {part_id: part for job in jobs for part_id, part in job.parts.items()}
         self.corpus = Corpus.open_or_create(config.corpus)
         for job in jobs:
@@ -195,7 +197,10 @@ class _Run:
         return sum(getattr(job.report, count) for job in self.jobs)
 
     def _report(self, receipt: Receipt) -> IngestReport:
-        return self.jobs[int(self.todo.parts[receipt.part_id].options[JOB])].report
+        return self.jobs[self._owner(self.todo.parts[receipt.part_id])].report
+
+    def _owner(self, part: Part) -> int:
+        return self.owners[part.dataset, part.name]
 
     def _staging(self) -> Staging:
         """Register the datasets and bodies before any worker starts: ids must not depend on who is first."""
@@ -235,14 +240,15 @@ class _Run:
     def _read(self, parts: list[Part], staging: Staging) -> Generator[Receipt | Reject]:
         """Start the engine."""
         config = self.config
-        sources = Together(tuple(job.source for job in self.jobs))
+        readers = [job.reader for job in self.jobs]
+        assigned = [Assigned(self._owner(part), part) for part in parts]
         if config.engine == "ray":
             from dataengine.runners import ray
 
-            return ray.run(sources, parts, staging, self.limits, address=config.ray_address)
+            return ray.run(readers, assigned, staging, self.limits, address=config.ray_address)
         from dataengine.runners import local
 
-        return local.run(sources, parts, staging, self.limits)
+        return local.run(readers, assigned, staging, self.limits)
 
     def _commit(self, ends: list[Receipt | Reject]) -> None:
         """Commit receipts; give up parts that failed as a whole or hold not one episode."""
@@ -277,7 +283,7 @@ class _Run:
             report.recovered_episodes += receipt.num_episodes
         else:
             report.bytes += receipt.source_bytes
-        self.notes[int(part.options[JOB])].merge(receipt.notes, receipt.num_episodes)
+        self.notes[self._owner(part)].merge(receipt.notes, receipt.num_episodes)
 
 
 def _limits(config: "EngineConfig") -> Limits:

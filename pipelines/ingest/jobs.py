@@ -1,6 +1,6 @@
-"""The datasets of a run, each divided into parts, and the one reader that the workers get for all of them."""
+"""The datasets of a run, each divided into parts, each with the reader that the workers get for it."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -15,12 +15,6 @@ from pipelines.ingest.report import IngestReport
 if TYPE_CHECKING:
     from pipelines.ingest.config import DatasetConfig
 
-JOB = "job"
-"""Option of a part that tells which of a run's datasets it belongs to; no part of its identity."""
-
-PLANNED = "planned"
-"""Option of a part: the fingerprint that its source gave it, before the settings came to it."""
-
 
 @dataclass(frozen=True)
 class Job:
@@ -33,58 +27,66 @@ class Job:
     """By id."""
     report: IngestReport
 
+    @property
+    def reader(self) -> "Unchanged":
+        """What reads its parts."""
+        return Unchanged(self.source, self.settings)
+
 
 @dataclass(frozen=True)
-class Together:
-    """Reads the parts of several sources: an engine then balances all of them over its workers."""
+class Unchanged:
+    """Reads the parts of a dataset as they were planned."""
 
-    sources: tuple[Source, ...]
+    source: Source
+    settings: str
 
     def read(self, part: Part) -> Iterator[Episode | Reject]:
-        """Let the part's own source read it; raise ChangedError when its files are not those that were planned."""
-        source = self.sources[int(part.options[JOB])]
+        """Let the source read a part; raise ChangedError when its files are not those that were planned."""
         try:
-            yield from source.read(part)
+            yield from self.source.read(part)
         except Exception as error:
-            _refuse_changed(source, part, error)
+            self._refuse_changed(part, error)
             raise
-        _refuse_changed(source, part)
+        self._refuse_changed(part)
+
+    def _refuse_changed(self, part: Part, trouble: Exception | None = None) -> None:
+        """Raise ChangedError when a part has another fingerprint than at first.
+
+        Asked after the last record: whatever was written to before or during the reading shows then. A source of
+        somebody's own may tell none.
+        """
+        look = getattr(self.source, "fingerprint", None)
+        if not callable(look):
+            return
+        try:
+            found = _fingerprint(look(part), self.settings)
+        except DataEngineError as error:  # it cannot even be planned any more
+            found, trouble = "", error
+        if found != part.fingerprint:
+            said = f" ({trouble})" if trouble else ""
+            raise ChangedError(
+                f"its files were written to since the run began{said}; let that end, then the same command reads it"
+            ) from trouble
 
 
-def _refuse_changed(source: Source, part: Part, trouble: Exception | None = None) -> None:
-    """Raise ChangedError when a part has another fingerprint than at first; a source of somebody's own may tell none.
-
-    Asked after the last record: whatever was written to before or during the reading shows then.
-    """
-    look = getattr(source, "fingerprint", None)
-    if not callable(look):
-        return
-    try:
-        found = look(part)
-    except DataEngineError as error:  # it cannot even be planned any more
-        found, trouble = "", error
-    if found != part.options[PLANNED]:
-        said = f" ({trouble})" if trouble else ""
-        raise ChangedError(
-            f"its files were written to since the run began{said}; let that end, then the same command reads it"
-        ) from trouble
+def owners(jobs: Sequence[Job]) -> dict[tuple[str, str], int]:
+    """Tell by dataset and name, whichever reading of it, which of the jobs a part belongs to."""
+    return {(part.dataset, part.name): i for i, job in enumerate(jobs) for part in job.parts.values()}
 
 
-def plan(config: "DatasetConfig", job: int = 0) -> Job:
-    """List a dataset's parts; their fingerprints cover the settings, so that a change of either is noticed."""
+def _fingerprint(of_files: str, settings: str) -> str:
+    """Let the settings count among what a part is known by, so that a change of either is noticed."""
+    return stable_id(of_files, settings)
+
+
+def plan(config: "DatasetConfig") -> Job:
+    """List a dataset's parts."""
     source_class = catalog.source(config.source)
     options = checked(source_class, config.options)
     root = config.root
     source = source_class(root, frame_size=config.frame_size, frame_hz=config.frame_hz, **options)
     settings = _settings(config, source_class, options)
-    listed = [
-        replace(
-            part,
-            fingerprint=stable_id(part.fingerprint, settings),
-            options={**part.options, JOB: str(job), PLANNED: part.fingerprint},
-        )
-        for part in source.parts()
-    ]
+    listed = [replace(part, fingerprint=_fingerprint(part.fingerprint, settings)) for part in source.parts()]
     parts = {part.part_id: part for part in listed}
     if not parts:
         raise SourceError(f"{root}: found no parts of {source.name}; is this the right folder?")

@@ -145,8 +145,7 @@ def run(config: PlanConfig) -> PlanReport:
     required: list[str] = []
     for entry in plan.datasets:
         try:
-            for dataset in _found(entry):
-                jobs.append(ingest_jobs.plan(dataset, len(jobs)))
+            jobs.extend(ingest_jobs.plan(dataset) for dataset in _found(entry))
         except DataEngineError as error:
             missing.append(MissingDataset(source=entry.source, root=entry.root, reason=str(error)))
             if not (entry.optional or config.skip_missing):

@@ -11,7 +11,7 @@ import pytest
 from dataengine.episode import Episode, Part, Reject
 from dataengine.errors import FilteredRecordError, RecordError, SourceError, UnexpectedError
 from dataengine.reading import explain, is_certain, one_line, reading
-from dataengine.runners.attempts import MAX_STALLS, Attempts, Limits
+from dataengine.runners.attempts import MAX_STALLS, Assigned, Attempts, Limits
 from dataengine.runners.worker import Failure, read_part
 from dataengine.sources._parts import episode_or_reject, rejected
 from dataengine.store import Committer, Corpus, Staging
@@ -181,7 +181,7 @@ def test_a_hang_is_tried_once_more_and_a_crash_as_often_as_asked(raw: Path, monk
     monkeypatch.setattr("dataengine.runners.attempts.time.monotonic", lambda: now[0])
     part = Fragile(str(raw)).parts()[0]
     for seconds, times in ((700.0, MAX_STALLS), (5.0, 4)):
-        queue, count = Attempts([part], Limits(max_attempts=4)), 0
+        queue, count = Attempts([Assigned(0, part)], Limits(max_attempts=4)), 0
         while queue:
             attempt, count = queue.next(), count + 1
             now[0] += seconds
