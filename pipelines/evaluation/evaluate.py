@@ -4,7 +4,6 @@ Success is the simulator's own flag at any step of an episode. Results are kept 
 evaluation goes on; a policy that was trained further is evaluated anew.
 """
 
-import math
 import re
 import time
 from collections.abc import Mapping, Sequence
@@ -34,8 +33,6 @@ from pipelines.output.folder import Before, claimed, sources_at
 OLD_RESULTS = Before(r"results/[\w.-]+-[0-9a-f]{8}\.(json|partial)|filmstrips/[\w.-]+\.jpg", lambda _: True)
 BASELINES = ("random", "replay", "expert")
 STRIP_FRAMES = 8
-Z_95 = 1.959963984540054
-"""Quantile of the normal distribution that leaves 2.5 % on each side."""
 
 
 class EvalConfig(Config):
@@ -220,10 +217,10 @@ def wilson(successes: int, episodes: int) -> tuple[float, float]:
     """Bound a success rate with 95 % confidence (Wilson 1927): honest near 0 and 1, where rates of robots lie."""
     if episodes == 0:
         return 0.0, 1.0
-    rate, z2 = successes / episodes, Z_95**2
-    centre = (rate + z2 / (2 * episodes)) / (1 + z2 / episodes)
-    half = Z_95 / (1 + z2 / episodes) * math.sqrt(rate * (1 - rate) / episodes + z2 / (4 * episodes**2))
-    return max(0.0, centre - half), min(1.0, centre + half)
+    from scipy.stats import binomtest  # here: half a second
+
+    found = binomtest(successes, episodes).proportion_ci(0.95, method="wilson")
+    return float(found.low), float(found.high)
 
 
 def _unit(config: EvalConfig, simulator: type[Simulator], task: str) -> _Unit:

@@ -3,10 +3,12 @@
 Shape letters: n pairs of frames, k codes in a latent action, d their width, c codes in the book, m numbers of motion.
 """
 
+import math
 from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.special import entr, rel_entr
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
@@ -29,17 +31,15 @@ def code_counts(codes: NDArray[np.integer], num_codes: int) -> Ints:
 def perplexity(counts: Ints) -> Floats:
     """Codes in effect by slot (k,): the exponential of the entropy."""
     share = counts / counts.sum(axis=1, keepdims=True)
-    return np.exp(-np.sum(share * np.log(np.where(share > 0, share, 1.0)), axis=1))
+    return np.exp(entr(share).sum(axis=1))
 
 
 def jensen_shannon(one: Ints, other: Ints) -> float:
     """Jensen-Shannon distance of two counts (k, c), averaged over slots: 0 for equal shares, 1 for no common code."""
     p, q = (counts / counts.sum(axis=1, keepdims=True) for counts in (one, other))
     middle = (p + q) / 2
-    divergence = sum(
-        np.sum(x * np.log2(np.where(x > 0, x / np.where(middle > 0, middle, 1.0), 1.0)), axis=1) for x in (p, q)
-    )
-    return float(np.sqrt(np.maximum(divergence / 2, 0)).mean())
+    divergence = (rel_entr(p, middle) + rel_entr(q, middle)).sum(axis=1) / math.log(4)  # half of it, in bits
+    return float(np.sqrt(np.maximum(divergence, 0)).mean())
 
 
 def distances(one: NDArray[np.floating], other: NDArray[np.floating], kind: Distance) -> Floats:
