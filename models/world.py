@@ -7,7 +7,6 @@ to a few frames of context, trained to bear its own output as the next context.
 from typing import Any, Literal
 
 import torch
-import torch.nn.functional as F
 from einops import rearrange
 from jaxtyping import Bool, Float, Int, UInt8
 from pydantic import Field, model_validator
@@ -18,6 +17,7 @@ from models.config import MOST_LAYERS, MOST_PATCHES, MOST_PIXELS, MOST_STEPS, MO
 from models.lam.blocks import RMSNorm, sincos_2d, xavier_
 from models.lam.visual_fdm import DecoderBlock
 from models.parts import Counts, Random, mean_of, uniform
+from models.pictures import resize
 
 
 class WorldConfig(Config):
@@ -104,11 +104,7 @@ class World(nn.Module):
 
     def prepare(self, video: UInt8[Tensor, "*b c height width"]) -> Float[Tensor, "*b c side side"]:
         """Scale pictures to the model's resolution and colours to -1 .. 1."""
-        side = self.config.resolution
-        pixels = video.flatten(0, -4).float()
-        if pixels.shape[-2:] != (side, side):
-            pixels = F.interpolate(pixels, (side, side), mode="bilinear", antialias=True).round().clamp(0, 255)
-        return (pixels / 127.5 - 1).unflatten(0, video.shape[:-3])
+        return resize(video, self.config.resolution).float() / 127.5 - 1
 
     def forward(
         self, history: Float[Tensor, "b t c height width"], latent: Float[Tensor, "b k d"]

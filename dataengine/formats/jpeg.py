@@ -1,8 +1,7 @@
 """Frames at rest are JPEG: made once, passed through where they already fit.
 
-A JPEG within `frame_size` keeps its bytes. Anything larger is scaled once to `frame_size` square, whatever its aspect,
-by swscale's area filter, the same that `video/video.py` uses: two resizers in one corpus would be a difference between
-datasets that a model can see. Whatever has to be encoded gets quality 92 and 4:2:0.
+A JPEG within `frame_size` keeps its bytes. Anything larger is scaled once to `frame_size` square (`resize.py`, which
+also scales frames of videos). Whatever has to be encoded gets quality 92 and 4:2:0.
 
 Publishers ship JPEG and PNG, and nothing else is opened: other decoders of PIL run programs, or were never meant for
 bytes of strangers. What passes through is not decoded, which would cost five times what all the rest of an ingest
@@ -10,9 +9,7 @@ does: its header, its end mark and missing sectors are looked at (`villa corpus 
 """
 
 import io
-import threading
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 import simplejpeg
@@ -22,6 +19,7 @@ from PIL import Image, UnidentifiedImageError
 from dataengine.episode import CameraFrames
 from dataengine.errors import NoCameraError, RecordError
 from dataengine.formats import lfs
+from dataengine.formats.resize import Fit, Framing
 
 QUALITY = 92
 SUBSAMPLING = "420"
@@ -47,9 +45,6 @@ SEGMENTS = frozenset([*range(0xC0, 0xD0), *range(0xDA, 0xF0), 0xFE])
 """Markers that a length follows."""
 PLAIN_COLOURS = ("YCbCr", "Gray", "RGB")
 """What any decoder turns into RGB; CMYK is not among them."""
-
-
-KEPT = threading.local()
 
 
 class Headers:
@@ -90,37 +85,20 @@ def encode(image: NDArray[np.uint8]) -> bytes:
 
 
 def scale(image: NDArray[np.uint8], frame_size: int) -> NDArray[np.uint8]:
-    """Scale an RGB image to `frame_size` square when it is larger, else return it as it is."""
-    height, width = image.shape[:2]
-    if max(height, width) <= frame_size:
-        return image
-    from av import VideoFrame  # here: a source whose frames fit needs no FFmpeg
-    from av.video.reformatter import Interpolation
-
-    frame = VideoFrame.from_ndarray(np.ascontiguousarray(image), format="rgb24")
-    scaled = _scaler().reformat(frame, frame_size, frame_size, format="rgb24", interpolation=Interpolation.AREA)
-    return scaled.to_ndarray()
+    """Former name of `Framing(frame_size).apply(image)`, for sources of one's own; goes with the next version."""
+    return Framing(frame_size).apply(image)
 
 
-def _scaler() -> Any:
-    """Keep one for each thread: setting up its filter takes as long as scaling a picture."""
-    if not hasattr(KEPT, "scaler"):
-        from av.video.reformatter import VideoReformatter
-
-        KEPT.scaler = VideoReformatter()
-    return KEPT.scaler
-
-
-def fit(images: Sequence[bytes], frame_size: int, *, bgr: bool = False) -> CameraFrames:
+def fit(images: Sequence[bytes], frame_size: int, *, how: Fit = "squash", bgr: bool = False) -> CameraFrames:
     """Make the encoded images of one camera into frames; `bgr` says that the publisher swapped red and blue.
 
     Raise RecordError when one is damaged or has another size than the first.
     """
     jpegs, native = [], None
-    headers = Headers()
+    headers, framing = Headers(), Framing(frame_size, how)
     for i, data in enumerate(images):
         try:
-            size, fitted = _fit_one(data, frame_size, headers, bgr=bgr)
+            size, fitted = _fit_one(data, framing, headers, bgr=bgr)
         except NoCameraError as error:
             raise NoCameraError(f"frame {i} is {error}") from error
         except DAMAGE as error:
@@ -130,7 +108,7 @@ def fit(images: Sequence[bytes], frame_size: int, *, bgr: bool = False) -> Camer
         jpegs.append(fitted)
     if native is None:
         raise RecordError("the camera has no frames")
-    height, width = (frame_size, frame_size) if max(native) > frame_size else native
+    height, width = framing.size(*native)
     return CameraFrames(jpegs=jpegs, height=height, width=width, native_height=native[0], native_width=native[1])
 
 
@@ -172,14 +150,14 @@ def _check_size(height: int, width: int) -> None:
         raise ValueError(f"claims to be {height}x{width}, more than any camera")
 
 
-def _fit_one(data: bytes, frame_size: int, headers: Headers, *, bgr: bool) -> tuple[tuple[int, int], bytes]:
+def _fit_one(data: bytes, framing: Framing, headers: Headers, *, bgr: bool) -> tuple[tuple[int, int], bytes]:
     """Return the native size and the JPEG to store."""
     if data.startswith(START):
         height, width, colours = headers.read(data)
         _check_size(height, width)
         if END not in data[-64:]:  # some encoders pad after the end mark; a cut file has none
             raise ValueError("truncated JPEG: the end mark is missing")
-        if max(height, width) <= frame_size and colours in PLAIN_COLOURS and not bgr:
+        if framing.size(height, width) == (height, width) and colours in PLAIN_COLOURS and not bgr:
             looked_at = data[::LOOK_EVERY]
             if BLANKS[0] in looked_at or BLANKS[1] in looked_at:
                 decode(data)
@@ -187,7 +165,7 @@ def _fit_one(data: bytes, frame_size: int, headers: Headers, *, bgr: bool) -> tu
     image = decode(data)
     if bgr:
         image = image[..., ::-1]
-    return image.shape[:2], encode(scale(image, frame_size))
+    return image.shape[:2], encode(framing.apply(image))
 
 
 def _first_line(error: Exception) -> str:

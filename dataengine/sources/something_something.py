@@ -22,6 +22,7 @@ import numpy as np
 from dataengine.episode import Episode, Kind, Part, Reject, plain_name
 from dataengine.errors import RecordError, SourceError
 from dataengine.formats import files, json_file
+from dataengine.formats.resize import Fit
 from dataengine.formats.video import video
 from dataengine.sources._parts import episode_or_reject, grouped
 from dataengine.texts import whole_episode
@@ -41,6 +42,7 @@ class SomethingSomething:
     """The folder that holds `20bn-something-something-v2` and the JSON files."""
     _: KW_ONLY
     frame_size: int = 256
+    fit: Fit = "squash"
     frame_hz: float = 10.0
 
     name: ClassVar[str] = "something_something"
@@ -93,7 +95,7 @@ class SomethingSomething:
         label = entry.get("label")
         if not isinstance(label, str) or not label.strip():
             raise RecordError("the entry has no label")
-        clip = video.decode(files.inside(path, Path(self.root)), self.frame_size, self.frame_hz)
+        clip = video.decode(files.inside(path, Path(self.root)), self.frame_size, self.frame_hz, how=self.fit)
         num_steps = len(clip.frames.jpegs)
         template = str(entry.get("template", "")).replace("[", "").replace("]", "")
         return Episode(

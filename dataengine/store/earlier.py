@@ -56,9 +56,10 @@ class Earlier:
         for name in COMPARED:
             is_unknown = name in CHECKSUMS and not stored[name][0].is_valid  # from before there were any
             if not is_unknown and stored[name][0].as_py() != row[name][0].as_py():
+                perhaps = "; before 0.2 villa scaled pictures otherwise" if name in CHECKSUMS else ""
                 raise AlteredError(
-                    f"record '{row['source_record'][0].as_py()}' is in the corpus and reads otherwise now ({name}); "
-                    "ingest into a new corpus to take the new version"
+                    f"record '{row['source_record'][0].as_py()}' is in the corpus and reads otherwise now ({name}"
+                    f"{perhaps}); ingest into a new corpus to take the new version"
                 )
         return True
 

@@ -6,7 +6,7 @@ from jaxtyping import Float, UInt8
 from torch import Tensor, nn
 
 from models.act.config import WristConfig
-from models.vlm.vision import resize
+from models.pictures import resize
 
 # ImageNet's, which ResNet-18's published weights were trained with.
 MEAN = (0.485, 0.456, 0.406)

@@ -16,16 +16,10 @@ from models.lam.proprio_fdm import ProprioForward, num_pairs
 from models.lam.visual_fdm import VisualForward
 from models.lam.vq import PAIRS, Quantizer, masked_mean
 from models.parts import Counts, Random
+from models.pictures import resize
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
-
-
-def scale_pictures(pixels: Float[Tensor, "b c height width"], side: int) -> Float[Tensor, "b c side side"]:
-    """Scale pictures to squares of whole levels from 0 to 255, averaging what becomes smaller."""
-    if pixels.shape[-2:] == (side, side):
-        return pixels
-    return F.interpolate(pixels, (side, side), mode="bilinear", antialias=True).round().clamp(0, 255)
 
 
 class Latents(NamedTuple):
@@ -93,9 +87,8 @@ class Lam(nn.Module):
 
     def prepare(self, image: UInt8[Tensor, "*b c height width"]) -> Float[Tensor, "*b c side side"]:
         """Scale pictures to the model's resolution and normalise their colours."""
-        side = self.config.resolution
-        pixels = scale_pictures(image.flatten(0, -4).float(), side)
-        return ((pixels / 255 - self.mean) / self.std).unflatten(0, image.shape[:-3])
+        pixels = resize(image, self.config.resolution).float()
+        return (pixels / 255 - self.mean) / self.std
 
     def freeze_latents(self) -> None:
         """Keep latent actions as they are while the proprio forward model learns: no weight, no code, no mean moves."""

@@ -99,13 +99,6 @@ class VisionTower(nn.Module):
         return self.norm(x)
 
 
-def resize(image: UInt8[Tensor, "b c height width"], side: int) -> UInt8[Tensor, "b c side side"]:
-    """Scale pictures to a square, antialiased; the aspect is not kept, as in PaliGemma's own preparation."""
-    if image.shape[-2:] == (side, side):
-        return image
-    return F.interpolate(image, (side, side), mode="bilinear", antialias=True)
-
-
 def to_unit(image: UInt8[Tensor, "b c height width"]) -> Float[Tensor, "b c height width"]:
     """Map 0..255 to -1..1, as SigLIP expects."""
     return image.float() / 127.5 - 1.0

@@ -6,8 +6,9 @@ from torch import Tensor, nn
 
 from models.layers.attention import KeyValue
 from models.layers.stack import Stack, positions_from
+from models.pictures import resize
 from models.vlm.config import VlmConfig
-from models.vlm.vision import VisionTower, resize, to_unit
+from models.vlm.vision import VisionTower, to_unit
 
 
 class Vlm(nn.Module):

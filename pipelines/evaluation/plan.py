@@ -18,6 +18,7 @@ from dataengine import texts
 from dataengine.config import MOST, Config
 from dataengine.errors import DataEngineError
 from dataengine.formats import jpeg
+from dataengine.formats.resize import resize
 from dataengine.report import Report
 from dataengine.windows.window import EpisodeInfo, EpisodeReader, is_held_out, steps_per_latent
 from models.fingerprint import fingerprint
@@ -166,7 +167,7 @@ def _draw(
     frames = [start + i * stride for i in range(len(planned) + 1) if start + i * stride < episode.num_steps]
     happened = [_picture(reader, episode, "primary", frame) for frame in frames]
     strip = stack([happened, _roll_out(lam, first, planned)])
-    Image.fromarray(strip).resize((2 * strip.shape[1], 2 * strip.shape[0]), Image.Resampling.NEAREST).save(image)
+    Image.fromarray(strip.repeat(2, axis=0).repeat(2, axis=1)).save(image)  # twice as large, pixels as they are
     rows = [frame for frame in frames[: len(planned)] if frame + stride < episode.num_steps]
     taught = _taught(policy, lam, reader, episode, rows)
     named = lam.vq.nearest(planned[: len(taught)]).numpy()
@@ -239,12 +240,5 @@ def stack(rows: Sequence[Sequence[NDArray[np.uint8]]]) -> NDArray[np.uint8]:
     strip = np.full((len(rows) * step - GAP_PX, columns * step - GAP_PX, 3), 255, np.uint8)
     for r, row in enumerate(rows):
         for c, picture in enumerate(row):
-            strip[r * step : r * step + side, c * step : c * step + side] = _shrink(picture, side)
+            strip[r * step : r * step + side, c * step : c * step + side] = resize(picture, side, side)
     return strip
-
-
-def _shrink(picture: NDArray[np.uint8], side: int) -> NDArray[np.uint8]:
-    """Scale a picture to side x side; the strip mixes camera frames with the smaller renders."""
-    from PIL import Image
-
-    return np.asarray(Image.fromarray(picture).resize((side, side), Image.Resampling.BOX))

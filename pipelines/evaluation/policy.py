@@ -167,7 +167,7 @@ class ActPolicy:
         """Arrange observations as in training; those of no body in particular have no state, rate or wrist."""
         import torch
 
-        from pipelines.training.frames import scale
+        from dataengine.formats.resize import resize
         from pipelines.training.observation import Instant, Observer
 
         config, side = self.model.config, self.model.config.vlm.vision.image_size
@@ -190,7 +190,7 @@ class ActPolicy:
         black = np.zeros((side, side, 3), np.uint8)
 
         def pictures(images: Sequence[NDArray[np.uint8]]) -> torch.Tensor:
-            stacked = np.stack([scale(np.asarray(image), side) for image in images])
+            stacked = np.stack([resize(np.asarray(image), side, side) for image in images])
             return torch.from_numpy(stacked).permute(0, 3, 1, 2)
 
         observer = Observer(self.normalizer, self.tokenizer, config.vlm.text_length, max(config.state_dims))

@@ -5,13 +5,14 @@ import queue
 import threading
 from collections.abc import Generator, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from dataengine.errors import RecordError
+from dataengine.formats.resize import Framing, resize
 from dataengine.guard import too_much
 
 SEGMENT_FRAMES = 256
@@ -52,6 +53,9 @@ class Cutter:
     stride: int
     num_frames: int
     side: int
+    """Of the model's pictures."""
+    framing: Framing = field(default_factory=Framing)
+    """How frames come to rest on the way there, as those of a corpus did."""
 
     def cut(self, file: int, path: str) -> Iterator[Segment]:
         """Decode one video; raise RecordError, in one line, where it is damaged."""
@@ -61,7 +65,7 @@ class Cutter:
         times: list[float] = []
         first = row = fresh = 0
         any_rows, longest_s = False, 0.0
-        for time_s, picture, begins in video.stretches(path, self.rate_hz):
+        for time_s, picture, begins in video.stretches(path, self.rate_hz, self.framing):
             if begins and frames:  # a gap: no pair spans it, and numbers begin anew behind it
                 if first + len(frames) - self.stride > row:
                     any_rows = True
@@ -69,7 +73,7 @@ class Cutter:
                 longest_s = max(longest_s, times[-1] - times[0])
                 first = row = fresh = 0
                 frames, times = [], []
-            frames.append(self._scaled(picture))
+            frames.append(resize(picture, self.side, self.side))
             times.append(time_s)
             fresh += 1
             if fresh == SEGMENT_FRAMES:
@@ -92,15 +96,6 @@ class Cutter:
     ) -> Segment:
         rows = np.arange(row, max(first + len(frames) - self.stride, row))
         return Segment(file=file, first=first, frames=np.stack(frames), rows=rows, time_s=np.array(times)[rows - first])
-
-    def _scaled(self, picture: NDArray[np.uint8]) -> NDArray[np.uint8]:
-        """Scale as `Lam.encode` does, so that its values are those of the whole picture."""
-        import torch
-
-        from models.lam.lam import scale_pictures
-
-        pixels = torch.from_numpy(picture).permute(2, 0, 1)[None].float()
-        return scale_pictures(pixels, self.side)[0].permute(1, 2, 0).to(torch.uint8).numpy()
 
 
 def decode_side_by_side(files: Sequence[str], cutter: Cutter, threads: int) -> Generator[Segment | End]:

@@ -12,8 +12,8 @@ import numpy as np
 import simplejpeg
 import torch
 from numpy.typing import NDArray
-from PIL import Image
 
+from dataengine.formats.resize import resize
 from dataengine.windows.window import EpisodeReader, Jpeg, Window
 
 CHUNK = 8
@@ -24,26 +24,15 @@ MAX_PIXELS = 2**26
 """Of a frame at rest, before memory is taken for it."""
 
 
-def scale(picture: NDArray[np.uint8], side: int) -> NDArray[np.uint8]:
-    """Scale (h, w, 3) to (side, side, 3), averaging what becomes smaller; the aspect ratio is not kept.
-
-    Training and policies both come here, so that a policy sees the pixels that it was trained on.
-    """
-    if picture.shape[:2] == (side, side):
-        return picture
-    return np.asarray(Image.fromarray(picture).resize((side, side), Image.Resampling.BILINEAR))
-
-
 def decode_into(jpeg: Jpeg, target: NDArray[np.uint8]) -> None:
     """Decode one JPEG into a (side, side, 3) array; one of that size is written without a copy."""
-    side = target.shape[0]
     height, width = simplejpeg.decode_jpeg_header(jpeg)[:2]
     if height * width > MAX_PIXELS:
         raise ValueError(f"it claims {width} x {height} pixels")
     if (height, width) == target.shape[:2] and target.flags.c_contiguous:
         simplejpeg.decode_jpeg(jpeg, colorspace="RGB", buffer=target)
     else:
-        target[:] = scale(simplejpeg.decode_jpeg(jpeg, colorspace="RGB"), side)
+        target[:] = resize(simplejpeg.decode_jpeg(jpeg, colorspace="RGB"), *target.shape[:2])
 
 
 class Buffers:

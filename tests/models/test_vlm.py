@@ -10,9 +10,10 @@ from torch import Tensor
 
 from models.layers.attention import KeyValue
 from models.layers.stack import StackConfig
+from models.pictures import resize
 from models.vlm.config import VisionConfig, VlmConfig
 from models.vlm.hub import from_hub
-from models.vlm.vision import VisionTower, resize
+from models.vlm.vision import VisionTower
 from models.vlm.vlm import Vlm
 
 PATCHES, IMAGE_ID = 4, 63

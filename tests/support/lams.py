@@ -4,9 +4,9 @@ import numpy as np
 import simplejpeg
 import torch
 
+from dataengine.formats.resize import resize
 from models.lam import Lam, LamConfig
 from models.weights import save_model
-from pipelines.training.frames import scale
 
 SMALL = {
     "resolution": 32,
@@ -20,7 +20,7 @@ SMALL = {
 
 
 def video_of(jpegs, side):
-    frames = np.stack([scale(simplejpeg.decode_jpeg(j), side) for j in jpegs])
+    frames = np.stack([resize(simplejpeg.decode_jpeg(j), side, side) for j in jpegs])
     return torch.from_numpy(frames).permute(0, 3, 1, 2)
 
 

@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from dataengine.episode import CameraFrames
 from dataengine.errors import RecordError
 from dataengine.formats.lerobot.entries import Span
+from dataengine.formats.resize import Fit
 from dataengine.formats.video import stream as streams
 from dataengine.formats.video.picture import camera_frames, shrink
 
@@ -43,8 +44,8 @@ class Shown:
 class Reel:
     """Plays the files of one camera forwards; what is held in memory is one decoder and one episode's JPEGs."""
 
-    def __init__(self, frame_size: int, rate_hz: float) -> None:
-        self.frame_size, self.rate_hz = frame_size, rate_hz
+    def __init__(self, frame_size: int, rate_hz: float, how: Fit = "squash") -> None:
+        self.frame_size, self.how, self.rate_hz = frame_size, how, rate_hz
         self._open = ExitStack()
         self._path: Path | None = None
         self._frames: Iterator[tuple[float, Any]] = iter(())
@@ -88,13 +89,13 @@ class Reel:
                     kept.append(len(times) - 1)
                     yield at_s, frame
 
-        taken = list(shrink(wanted(), self.frame_size))
+        taken = list(shrink(wanted(), self.frame_size, self.how))
         chosen = self._chosen(np.array(times), np.array(kept, np.int64), due_s)
         begins_s = time_s[0] if time_s[0] > 1 / self.rate_hz else 0.0  # some count from the epoch
         stated_s = span.start_s + time_s[: len(chosen)] - begins_s
         off_s = float(np.abs(np.array(times)[np.array(kept)[chosen]] - stated_s).max())
         is_short = span.counted is not None and 0 < self._stream.frames < span.counted[1]
-        return Shown(camera_frames((taken[i][1:] for i in chosen), self.frame_size), off_s, is_short)
+        return Shown(camera_frames((taken[i][1:] for i in chosen), self.frame_size, self.how), off_s, is_short)
 
     def _chosen(
         self, times: NDArray[np.float64], kept: NDArray[np.int64], due_s: NDArray[np.float64]

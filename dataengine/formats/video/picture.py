@@ -14,12 +14,12 @@ from typing import Any
 import numpy as np
 from av.filter import Graph
 from av.sidedata.sidedata import Type
-from av.video.reformatter import Interpolation, VideoReformatter
 from numpy.typing import NDArray
 
 from dataengine.episode import CameraFrames
 from dataengine.errors import NoCameraError, RecordError
 from dataengine.formats import jpeg
+from dataengine.formats.resize import Fit, Framing, to_rgb
 
 MAX_FRAMES = 2**17
 """Frames in a clip: an hour at 36 in a second."""
@@ -75,18 +75,18 @@ def turn_by(matrix: tuple[int, ...]) -> Turn:
     return Turn(mirror=a < 0, flip=d < 0)
 
 
-def upright(
-    frame: Any, reformatter: VideoReformatter, width: int | None = None, height: int | None = None
-) -> NDArray[np.uint8]:
-    """Turn a frame into RGB as a player shows it, scaled before if sizes are given.
+def upright(frame: Any, framing: Framing | None = None) -> NDArray[np.uint8]:
+    """Turn a frame into RGB as a player shows it, at its own size or as it comes to rest.
 
     Raise NoCameraError when it holds distances rather than colours.
     """
     if _is_deep(frame.format.name, frame.format):
         raise NoCameraError(f"shows one channel of more than 8 bits ({frame.format.name}): depth, no camera")
-    how = Interpolation.AREA if width else None  # colours of a frame that keeps its size are as FFmpeg makes them
-    plain = reformatter.reformat(frame, width, height, format="rgb24", interpolation=how)
-    return turn_of(frame).apply(np.asarray(plain.to_ndarray(), np.uint8))
+    turn = turn_of(frame)
+    if framing is None:
+        return turn.apply(to_rgb(frame, frame.height, frame.width))
+    shown = framing.scaled(*turn.size(frame.height, frame.width))
+    return framing.placed(turn.apply(to_rgb(frame, *turn.size(*shown))))
 
 
 KNOWN_DEEP: dict[str, bool] = {}
@@ -155,24 +155,20 @@ class _Crop:
 class Shrinker:
     """Makes of a frame what is stored: cropped, scaled, upright and JPEG."""
 
-    def __init__(self, frame_size: int, region: Region | None = None) -> None:
-        self.frame_size = frame_size
-        self._reformatter = VideoReformatter()
+    def __init__(self, frame_size: int, region: Region | None = None, how: Fit = "squash") -> None:
+        self._framing = Framing(frame_size, how)
         self._crop = _Crop(region) if region else None
 
     def take(self, frame: Any) -> tuple[tuple[int, int], bytes]:
         """Return the native (height, width) as shown and the JPEG."""
         if self._crop:
             frame = self._crop.apply(frame)
-        large = max(frame.height, frame.width) > self.frame_size
-        size = (self.frame_size, self.frame_size) if large else (frame.width, frame.height)
-        shown = upright(frame, self._reformatter, *size)
-        return turn_of(frame).size(frame.height, frame.width), jpeg.encode(shown)
+        return turn_of(frame).size(frame.height, frame.width), jpeg.encode(upright(frame, self._framing))
 
 
-def shrink(timed: Iterable[tuple[float, Any]], frame_size: int) -> Iterator[Taken]:
+def shrink(timed: Iterable[tuple[float, Any]], frame_size: int, how: Fit = "squash") -> Iterator[Taken]:
     """Scale, turn upright and encode each frame; raise RecordError when they grow too many."""
-    shrinker = Shrinker(frame_size)
+    shrinker = Shrinker(frame_size, how=how)
     last: tuple[Any, tuple[int, int], bytes] | None = None
     total = 0
     for count, (time_s, frame) in enumerate(timed):
@@ -184,7 +180,7 @@ def shrink(timed: Iterable[tuple[float, Any]], frame_size: int) -> Iterator[Take
         yield time_s, last[1], last[2]
 
 
-def camera_frames(taken: Iterable[tuple[tuple[int, int], bytes]], frame_size: int) -> CameraFrames:
+def camera_frames(taken: Iterable[tuple[tuple[int, int], bytes]], frame_size: int, how: Fit = "squash") -> CameraFrames:
     """Put (native size, JPEG) together; raise RecordError when the size changes."""
     found = list(taken)
     if not found:
@@ -193,7 +189,7 @@ def camera_frames(taken: Iterable[tuple[tuple[int, int], bytes]], frame_size: in
     for i, (size, _) in enumerate(found):
         if size != native:
             raise RecordError(f"changes its size from {native} to {size} at frame {i}")
-    height, width = (frame_size, frame_size) if max(native) > frame_size else native
+    height, width = Framing(frame_size, how).size(*native)
     return CameraFrames(
         jpegs=[data for _, data in found],
         height=height,

@@ -2,8 +2,8 @@
 
 A clip is decoded once, from its start, by one thread: more threads cost up to 80 % more work, and ingest scales by
 tasks. Time is what the stream says (presentation timestamps), never frame number over nominal rate: a resampled clip
-takes for each instant the frame nearest to it, so that nothing drifts in streams of variable rate. Scaling is swscale's
-area filter, straight from the stream's YUV: 0.53 ms for 640x480 to 256 square, against 1.4 ms by way of PIL.
+takes for each instant the frame nearest to it, so that nothing drifts in streams of variable rate. Frames are scaled
+straight from the stream's YUV (`resize.py`): 0.53 ms for 640x480 to 256 square, against 1.4 ms by way of PIL.
 
 A picture that lasts is repeated for two seconds; a longer gap is a cut, and nothing is made up for it.
 """
@@ -18,12 +18,12 @@ from typing import Any, Literal
 
 import av
 import numpy as np
-from av.video.reformatter import VideoReformatter
 from numpy.typing import NDArray
 
 from dataengine.episode import CameraFrames
 from dataengine.errors import RecordError
 from dataengine.formats.byte_range import Place, name_of
+from dataengine.formats.resize import Fit, Framing
 from dataengine.formats.video.picture import camera_frames, shrink, upright
 from dataengine.formats.video.stream import Player, check_bytes, check_played, named, open_video
 
@@ -56,7 +56,7 @@ class Clip:
     """What of a wanted range the file does not hold."""
 
 
-def decode(path: Place, frame_size: int, rate_hz: float | None = None) -> Clip:
+def decode(path: Place, frame_size: int, rate_hz: float | None = None, *, how: Fit = "squash") -> Clip:
     """Decode a whole file into JPEG frames within `frame_size`; raise RecordError, in one line, when it is damaged.
 
     With `rate_hz` frames are resampled to that rate by their timestamps. A stream slower than that keeps its own rate:
@@ -68,8 +68,8 @@ def decode(path: Place, frame_size: int, rate_hz: float | None = None) -> Clip:
         if rate_hz is not None and player.rate_hz:
             rate_hz = min(rate_hz, player.rate_hz)
         timed = _without_gaps(player.frames(), rate_hz) if rate_hz else player.frames()
-        taken = list(shrink(timed, frame_size))
-        frames = camera_frames(((size, data) for _, size, data in taken), frame_size)
+        taken = list(shrink(timed, frame_size, how))
+        frames = camera_frames(((size, data) for _, size, data in taken), frame_size, how)
         own_hz = rate_hz or player.rate_hz
         check_played(path, container, stream, player, is_whole)
     time_s = np.array([taken_s for taken_s, _, _ in taken])
@@ -82,12 +82,14 @@ def pictures(path: Place, rate_hz: float) -> Iterator[tuple[float, NDArray[np.ui
     return ((time_s, picture) for time_s, picture, _ in stretches(path, rate_hz))
 
 
-def stretches(path: Place, rate_hz: float) -> Iterator[tuple[float, NDArray[np.uint8], bool]]:
+def stretches(
+    path: Place, rate_hz: float, framing: Framing | None = None
+) -> Iterator[tuple[float, NDArray[np.uint8], bool]]:
     """Yield (seconds in the stream, upright RGB (height, width, 3), begins) at each instant k / rate after a start.
 
-    The first frame is a start, and the frame behind a gap, for which nothing is shown; `begins` marks both. Nothing is
-    kept in memory. Raise RecordError, in one line, at damage, and at once where frames come more slowly than they are
-    asked for.
+    Pictures have their own size, or that of frames at rest, as those that `decode` encodes. The first frame is a start,
+    and the frame behind a gap, for which nothing is shown; `begins` marks both. Nothing is kept in memory. Raise
+    RecordError, in one line, at damage, and at once where frames come more slowly than they are asked for.
     """
     name = name_of(path)
     with open_video(path) as (container, stream), named(name):
@@ -95,11 +97,10 @@ def stretches(path: Place, rate_hz: float) -> Iterator[tuple[float, NDArray[np.u
         player = Player(container, stream)
         if player.rate_hz and player.rate_hz < rate_hz * (1 - RATE_SLACK):
             raise RecordError(f"has {player.rate_hz:g} frames in a second, needs at least {rate_hz:g}")
-        reformatter = VideoReformatter()
         last: tuple[Any, NDArray[np.uint8]] | None = None
         for time_s, frame, begins in resample(player.frames(), rate_hz):
             if last is None or last[0] is not frame:
-                last = (frame, np.ascontiguousarray(upright(frame, reformatter)))
+                last = (frame, np.ascontiguousarray(upright(frame, framing)))
             yield time_s, last[1], begins
         if last is None:
             raise RecordError("holds no frames")

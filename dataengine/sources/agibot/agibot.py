@@ -32,6 +32,7 @@ from dataengine.episode import CameraFrames, Episode, Kind, Part, Reject
 from dataengine.errors import FilteredRecordError, RecordError, SourceError
 from dataengine.formats import files
 from dataengine.formats.byte_range import Place, size_of
+from dataengine.formats.resize import Fit
 from dataengine.raw import fields_of, raw_of
 from dataengine.reading import reading
 from dataengine.schema import CANONICAL, RAW
@@ -61,6 +62,7 @@ class Agibot:
     """The folder that holds task_info, observations and proprio_stats."""
     _: KW_ONLY
     frame_size: int = 256
+    fit: Fit = "squash"
     frame_hz: float = 10.0
     """Of no effect: robot episodes keep every step."""
     unit: Annotated[
@@ -204,7 +206,7 @@ class Agibot:
     def _frames(self, copy: Copy, cameras: Mapping[str, str], num_states: int) -> dict[str, CameraFrames]:
         """Decode one copy; raise RecordError when it does not go with the numbers."""
         places = {slot: agibot_places.inside(copy.video(camera), Path(self.root)) for slot, camera in cameras.items()}
-        return agibot_videos.read(places, cameras, num_states, self.frame_size)
+        return agibot_videos.read(places, cameras, num_states, self.frame_size, self.fit)
 
     def _place(self) -> Path:
         """Return the root, or say in one line what it is instead."""

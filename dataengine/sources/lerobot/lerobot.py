@@ -33,6 +33,7 @@ from dataengine.formats import files, json_file
 from dataengine.formats.lerobot import lerobot
 from dataengine.formats.lerobot.entries import Entry, read_entries
 from dataengine.formats.lerobot.lerobot import Info
+from dataengine.formats.resize import Fit, Framing
 from dataengine.sources._parts import episode_or_reject, grouped
 from dataengine.sources.lerobot import meaning
 from dataengine.sources.lerobot.reader import EpisodeReader, Reading
@@ -56,6 +57,7 @@ class Lerobot:
     """The folder that holds `meta`, or a hub cache's `datasets--<org>--<name>`."""
     _: KW_ONLY
     frame_size: int = 256
+    fit: Fit = "squash"
     frame_hz: float = 10.0
     """Of no effect: robot episodes keep every step."""
     dataset: Annotated[str, "Name in the corpus; {name} is that of the folder."] = "lerobot/{name}"
@@ -136,7 +138,7 @@ class Lerobot:
             embodiment=self.embodiment,
             kind=self.kind,
             licence=self.licence,
-            frame_size=self.frame_size,
+            framing=Framing(self.frame_size, self.fit),
             state=state,
             action=action,
             layout=self._layout(info, state, action),

@@ -16,6 +16,7 @@ from dataengine.formats.lerobot.entries import EXPORTED_NOTES, Entry
 from dataengine.formats.lerobot.lerobot import Info
 from dataengine.formats.lerobot.reel import Reel
 from dataengine.formats.lerobot.rows import Rows, images, integers, numbers, numbers_with_gaps
+from dataengine.formats.resize import Framing
 from dataengine.notes import ROBOT_TYPE, is_serious
 from dataengine.raw import EXACT, fields_of, untouched
 from dataengine.sources._parts import vector
@@ -45,7 +46,7 @@ class Reading:
     embodiment: str
     kind: Kind
     licence: str
-    frame_size: int
+    framing: Framing
     state: meaning.Vector
     action: meaning.Vector
     layout: Mapping[str, str]
@@ -74,7 +75,7 @@ class EpisodeReader:
         self._beside = {key for each in (self.raw_state, self.raw_action) for key in each.columns}
         self._beside -= {key for each in (reading.state, reading.action) for key in each.columns}
         self._rows = Rows(info, list(dict.fromkeys(needed)), self._beside)
-        self._reels = {slot: Reel(reading.frame_size, info.rate_hz) for slot in reading.cameras}
+        self._reels = {slot: Reel(reading.framing.side, info.rate_hz, reading.framing.fit) for slot in reading.cameras}
         known = {*needed, *meaning.COUNTERS, *(f"{name}{end}" for name in RAW for end in ("", "_exact"))}
         left_out = [key for key, feature in features.items() if key not in known and not feature.is_camera]
         self._notes = _notes(reading, self.raw_state, self.raw_action, left_out)
@@ -181,11 +182,11 @@ class EpisodeReader:
         """Give every slot its frames, for all rows or all but the last, and notes on them."""
         found: dict[str, CameraFrames] = {}
         notes: dict[str, str] = {}
-        off_s = 0.0
+        off_s, framing = 0.0, self.reading.framing
         for slot, key in self.reading.cameras.items():
             try:
                 if key in self._images:
-                    found[slot] = jpeg.fit(images(self.info, table, key), self.reading.frame_size)
+                    found[slot] = jpeg.fit(images(self.info, table, key), framing.side, how=framing.fit)
                     continue
                 span = entry.videos[key]
                 shown = self._reels[slot].take(lerobot.safe_file(self.info, span.file), span, time_s)

@@ -16,6 +16,7 @@ from dataengine.digest import stable_id
 from dataengine.episode import CameraFrames, Encoding, Episode, Kind, Part, Reject
 from dataengine.errors import FilteredRecordError, NoCameraError, RecordError, SourceError
 from dataengine.formats import features, files, jpeg, remote, rlds
+from dataengine.formats.resize import Fit
 from dataengine.raw import Raw, fields_of, untouched
 from dataengine.sources._parts import episode_or_reject, rejected, vector
 from dataengine.sources.openx._texts import Said, texts_of
@@ -59,6 +60,7 @@ class RldsSource(ABC):
     """The folder `<name>/<version>` that holds dataset_info.json."""
     _: KW_ONLY
     frame_size: int = 256
+    fit: Fit = "squash"
     frame_hz: float = 10.0
     """Of no effect: robot episodes keep every step."""
 
@@ -251,7 +253,7 @@ class RldsSource(ABC):
                     raise NoCameraError(f"holds {dtype}, no colours: {NO_CAMERAS[dtype]}")
                 if self.is_absent(slot, images):
                     continue
-                found[slot] = jpeg.fit(images, self.frame_size, bgr=slot in self.bgr)
+                found[slot] = jpeg.fit(images, self.frame_size, how=self.fit, bgr=slot in self.bgr)
             except RecordError as error:
                 if slot == "primary" or not isinstance(error, NoCameraError):
                     raise RecordError(f"steps/observation/{key}: {error}") from error

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from dataengine.episode import CameraFrames
 from dataengine.errors import RecordError
 from dataengine.formats import npy
+from dataengine.formats.resize import Framing
 from dataengine.formats.video import video
 from dataengine.sources.rh20t import times as rh20t_times
 from dataengine.sources.rh20t.scenes import Scene, stamp_names, video_names
@@ -88,12 +89,12 @@ def stamps_ms(scene: Scene, serial: str) -> NDArray[np.int64]:
     return np.round(times).astype(np.int64)
 
 
-def frames(scene: Scene, serial: str, num_frames: int, frame_size: int) -> CameraFrames:
+def frames(scene: Scene, serial: str, num_frames: int, framing: Framing) -> CameraFrames:
     """Decode a camera's video; raise RecordError unless it has as many frames as its clock has times."""
     path = scene.file(*video_names(serial))
     if path is None:
         raise RecordError("color.mp4 is missing")
-    found = video.decode(path, frame_size).frames
+    found = video.decode(path, framing.side, how=framing.fit).frames
     if len(found.jpegs) != num_frames:
         raise RecordError(f"color.mp4 has {len(found.jpegs)} frames, timestamps.npy {num_frames} times")
     return found

@@ -33,6 +33,7 @@ from typing import Annotated, Any, ClassVar
 from dataengine.episode import Episode, Kind, Part, Reject
 from dataengine.errors import FilteredRecordError, RecordError, SourceError
 from dataengine.formats import files
+from dataengine.formats.resize import Fit, Framing
 from dataengine.raw import fields_of, untouched
 from dataengine.sources._parts import episode_or_reject, rejected, vector
 from dataengine.sources.rh20t import cameras, numbers, scenes, times
@@ -59,6 +60,7 @@ class Rh20t:
     """The folder of one configuration, or one above several of them or of their archives."""
     _: KW_ONLY
     frame_size: int = 256
+    fit: Fit = "squash"
     frame_hz: float = 10.0
     """Of no effect: robot episodes keep every step."""
     min_rating: Annotated[int, "Least rating to keep: 0 emergency stop, 1 failed, 2 to 9 better; unrated is kept."] = 2
@@ -141,7 +143,7 @@ class Rh20t:
         if finish_ms is not None:
             times.check(finish_ms, "metadata.json: finish_time")
         robot = numbers.read(scene)
-        steps = settle(scene, cfg, robot, finish_ms, self.frame_size, damaged)
+        steps = settle(scene, cfg, robot, finish_ms, Framing(self.frame_size, self.fit), damaged)
         pose = robot.pose.at(steps.stamps_ms)
         width_mm = robot.width_mm.at(steps.stamps_ms)
         state, action, notes = numbers.canonical(pose, width_mm)

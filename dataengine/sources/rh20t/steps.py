@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from dataengine.camera_names import camera_note
 from dataengine.episode import CameraFrames
 from dataengine.errors import RecordError
+from dataengine.formats.resize import Framing
 from dataengine.reading import reading
 from dataengine.sources.rh20t import cameras
 from dataengine.sources.rh20t.numbers import Numbers, Track, nearest
@@ -49,7 +50,7 @@ def settle(
     cfg: int,
     robot: Numbers,
     finish_ms: float | None,
-    frame_size: int,
+    framing: Framing,
     damaged: list[tuple[str, RecordError]],
 ) -> Steps:
     """Settle the steps of a scene; a camera that cannot be used is added to `damaged`."""
@@ -60,7 +61,7 @@ def settle(
         notes["cameras_without_video"] = " ".join(absent)
     standing, in_hand = (iter(kind) for kind in cameras.ordered(cfg, filmed))
 
-    clock = next((found for serial in standing if (found := _shot(scene, serial, frame_size, damaged))), None)
+    clock = next((found for serial in standing if (found := _shot(scene, serial, framing, damaged))), None)
     if clock is None:
         raise RecordError(f"no standing camera with a sound video and clock, of {len(serials)} cameras")
     before = clock.stamps_ms[clock.stamps_ms <= (np.inf if finish_ms is None else finish_ms)]
@@ -77,7 +78,7 @@ def settle(
 
     shots = {"primary": clock}
     for slot, kind in (("secondary", standing), ("wrist", in_hand), ("wrist_2", in_hand)):
-        tried = (_shot(scene, serial, frame_size, damaged, settling) for serial in kind)
+        tried = (_shot(scene, serial, framing, damaged, settling) for serial in kind)
         if shot := next((shot for shot in tried if shot), None):
             shots[slot] = shot
     joints = robot.joints
@@ -136,7 +137,7 @@ class _Settling:
 def _shot(
     scene: Scene,
     serial: str,
-    frame_size: int,
+    framing: Framing,
     damaged: list[tuple[str, RecordError]],
     settling: _Settling | None = None,
 ) -> _Shot | None:
@@ -148,7 +149,7 @@ def _shot(
             if settling:
                 rows = nearest(stamps_ms, settling.stamps_ms)
                 left = settling.left(np.abs(stamps_ms[rows] - settling.stamps_ms), "frame")
-            frames = cameras.frames(scene, serial, len(stamps_ms), frame_size)
+            frames = cameras.frames(scene, serial, len(stamps_ms), framing)
     except RecordError as error:
         damaged.append((serial, error))
         return None

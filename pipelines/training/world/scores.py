@@ -19,6 +19,7 @@ from dataengine.windows.mixture import WindowSampler
 from dataengine.windows.window import EpisodeInfo, EpisodeReader, WindowSpec, cut_window
 from models.batch import WorldBatch
 from models.lam import Lam
+from models.pictures import resize
 from pipelines.training.world.batches import WorldBatches
 from pipelines.training.world.metrics import edge_distance, squared_error, ssim
 
@@ -103,7 +104,7 @@ def level_0(lam: Lam, side: int) -> Painter:
         frame, painted = history[:, -1], []
         for latent in latents.unbind(1):
             frame = lam.render(frame, latent)
-            painted.append(resized(frame, side))
+            painted.append(resize(frame, side))
         return torch.stack(painted, dim=1)
 
     return paint
@@ -116,14 +117,6 @@ def shuffle(latents: Tensor, counts: Tensor) -> Tensor:
         rows = counts[:, step].nonzero().flatten()
         others[rows, step] = latents[rows.roll(max(len(rows) // 2, 1)), step]
     return others
-
-
-def resized(frames: Tensor, side: int) -> Tensor:
-    """Scale uint8 pictures (b, 3, h, w) to another side."""
-    if frames.shape[-1] == side:
-        return frames
-    scaled = F.interpolate(frames.float(), (side, side), mode="bilinear", antialias=True)
-    return scaled.round().clamp(0, 255).to(torch.uint8)
 
 
 def judge(

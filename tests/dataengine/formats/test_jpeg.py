@@ -6,11 +6,9 @@ import struct
 import zlib
 from pathlib import Path
 
-import av
 import numpy as np
 import pytest
 import simplejpeg
-from av.video.reformatter import Interpolation
 from PIL import Image
 
 from dataengine.errors import NoCameraError, RecordError
@@ -42,16 +40,6 @@ def test_what_is_larger_becomes_a_square() -> None:
     assert (frames.height, frames.width, frames.native_height, frames.native_width) == (64, 64, 120, 160)
     stored = simplejpeg.decode_jpeg(frames.jpegs[0]).astype(int)
     assert np.abs(stored - picture(64, 64)).mean() < 3
-
-
-def test_a_picture_is_scaled_alike_whatever_was_scaled_before_it() -> None:
-    pictures = [picture(120, 160), picture(200, 90), picture(120, 160)[::-1], picture(70, 300)]
-    apart = []
-    for image in pictures:
-        frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(image), format="rgb24")
-        apart.append(frame.reformat(64, 64, format="rgb24", interpolation=Interpolation.AREA).to_ndarray())
-    for i in (0, 1, 2, 3, 1, 0, 2):
-        assert np.array_equal(jpeg.scale(pictures[i], 64), apart[i])
 
 
 def test_a_png_becomes_a_jpeg_of_the_same_picture_whatever_was_declared() -> None:

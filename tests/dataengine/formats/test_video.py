@@ -109,6 +109,11 @@ def test_a_clip_marked_as_turned_comes_upright(tmp_path: Path) -> None:
     assert red[:60, 52:].all()  # what was top left is top right
     assert not red[:, :44].any()
     assert not red[68:].any()
+    padded = simplejpeg.decode_jpeg(video.decode(path, 128, how="pad").frames.jpegs[0]).astype(int)
+    assert padded.shape == (128, 128, 3)
+    assert padded[:, :15].max() < 12
+    assert padded[:, -15:].max() < 12
+    assert np.abs(padded[:, 16:112] - simplejpeg.decode_jpeg(frames.jpegs[0])).mean() < 2
 
 
 def test_a_missing_an_empty_and_a_foreign_file_say_so(tmp_path: Path) -> None:

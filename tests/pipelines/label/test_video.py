@@ -13,6 +13,7 @@ from typer.testing import CliRunner
 
 from cli.app import app
 from dataengine.errors import DataEngineError
+from dataengine.formats.resize import resize
 from dataengine.guard import little_memory
 from models.weights import load_lam
 from pipelines.label import segments
@@ -45,6 +46,13 @@ def frames_of(path):
     return np.array([t for t, _ in found]), torch.from_numpy(np.stack([p for _, p in found])).permute(0, 3, 1, 2)
 
 
+def seen(pictures):
+    """Scale pictures (t, 3, h, w) to the model's side as the loader does."""
+    side = load_lam(GOLDEN).config.resolution
+    scaled = [resize(picture.permute(1, 2, 0).numpy(), side, side) for picture in pictures]
+    return torch.from_numpy(np.stack(scaled)).permute(0, 3, 1, 2)
+
+
 def label(tmp_path, *videos, name="latents.npz", **settings):
     out = tmp_path / name
     words = {"videos": list(map(str, videos)), "lam": GOLDEN, "out": out, "device": "cpu", **settings}
@@ -60,7 +68,7 @@ def test_a_video_has_what_encode_says_of_its_frames_an_interval_apart(tmp_path, 
     path = write_video(tmp_path / name, 0, np.arange(count) * 40, codec)
     report, found = label(tmp_path, path, interval_s=0.2)
     times, pictures = frames_of(path)
-    expected = load_lam(GOLDEN).encode(pictures[::5])
+    expected = load_lam(GOLDEN).encode(seen(pictures[::5]))
     assert report.latents == len(pictures[::5]) - 1
     np.testing.assert_array_equal(found["codes"], expected.codes[0].numpy())
     np.testing.assert_array_equal(found["latent"], expected.quantized[0].numpy())
@@ -75,7 +83,7 @@ def test_frames_are_taken_by_their_time_stamps_not_by_their_number(tmp_path):
     shown, pictures = frames_of(path)
     instants = np.arange(shown[0], shown[-1] + 1e-6, 0.2)
     nearest = np.abs(shown[None] - instants[:, None] - 1e-9).argmin(axis=1)
-    np.testing.assert_array_equal(found["codes"], load_lam(GOLDEN).encode(pictures[nearest]).codes[0].numpy())
+    np.testing.assert_array_equal(found["codes"], load_lam(GOLDEN).encode(seen(pictures[nearest])).codes[0].numpy())
 
 
 @pytest.mark.parametrize(("rate_hz", "hint"), [(12, "10"), (1, "5"), (7, "5"), (0.01, "5")])
@@ -96,7 +104,7 @@ def test_a_long_video_read_in_segments_has_the_same_latents(tmp_path, monkeypatc
     lam = load_lam(GOLDEN)
     assert report.latents == 68
     for phase in (0, 1):
-        np.testing.assert_array_equal(found["codes"][phase::2], lam.encode(pictures[phase::2]).codes[0].numpy())
+        np.testing.assert_array_equal(found["codes"][phase::2], lam.encode(seen(pictures[phase::2])).codes[0].numpy())
 
 
 @pytest.mark.parametrize("segment", [7, 1000])
@@ -107,7 +115,7 @@ def test_no_latent_action_spans_a_gap_and_none_is_made_up_for_it(tmp_path, monke
     report, found = label(tmp_path, path, interval_s=0.2)
     shown, pictures = frames_of(path)
     lam = load_lam(GOLDEN)
-    runs = [lam.encode(pictures[some][::5]).codes[0].numpy() for some in (slice(0, 100), slice(100, 150))]
+    runs = [lam.encode(seen(pictures[some][::5])).codes[0].numpy() for some in (slice(0, 100), slice(100, 150))]
     assert report.latents == 19 + 9
     np.testing.assert_array_equal(found["codes"], np.concatenate(runs))
     starts = [*shown[0:95:5], *shown[100:145:5]]

@@ -5,9 +5,9 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+from dataengine.formats.resize import resize
 from models.lam import Lam, LamConfig
 from pipelines.label.encode import CHUNK_FRAMES, Encoder, Wanted, cut_windows, pieces
-from pipelines.training.frames import scale
 
 TINY = {"encoder_depth": 1, "encoder_width": 32, "decoder_depth": 1, "decoder_width": 32, "resolution": 32}
 
@@ -49,7 +49,7 @@ def every_row(num_steps, stride, episode_id="a"):
 def clip_by_clip(lam, jpegs, stride):
     """What the labels are defined to be: `encode` of the clips p, p + K, p + 2K ..., each on its own."""
     side = lam.config.resolution
-    frames = np.stack([scale(simplejpeg.decode_jpeg(j), side) for j in jpegs])
+    frames = np.stack([resize(simplejpeg.decode_jpeg(j), side, side) for j in jpegs])
     video = torch.from_numpy(frames).permute(0, 3, 1, 2)
     latent = np.zeros((len(jpegs), lam.config.num_slots, lam.config.latent_dim), dtype=np.float32)
     codes = np.full(latent.shape[:2], -1, dtype=np.int16)

@@ -7,9 +7,9 @@ import torch
 
 from dataengine import texts
 from dataengine.errors import DataEngineError
+from dataengine.formats.resize import resize
 from dataengine.windows.normalize import Normalizer
 from dataengine.windows.window import WindowSpec, cut_window
-from pipelines.training.frames import scale
 from pipelines.training.tokenizer import Tokenizer
 from tests.support.batches import CHUNKS, act_batches, lam_batches, mixed_reader
 from tests.support.readers import MadeReader, make_episode, statistics
@@ -67,7 +67,7 @@ def test_cached_and_freshly_decoded_pictures_are_equal(side: int) -> None:
     assert reader.num_reads == 3
     picture = reader.picture("primary", 2, 6)
     shown = cached.make(cut).video[1, 1].permute(1, 2, 0).numpy()
-    assert np.abs(shown.astype(int) - scale(picture, side)).mean() < 4
+    assert np.abs(shown.astype(int) - resize(picture, side, side)).mean() < 4
 
 
 def test_a_batch_outlives_the_next_ones_that_are_prepared() -> None:
