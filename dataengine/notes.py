@@ -19,6 +19,7 @@ from collections.abc import Iterator, Mapping
 from functools import lru_cache
 from typing import Final
 
+from dataengine.formats.resize import FITS, SQUASH, Fit
 from dataengine.report import Report
 
 _WORDS: Final = "doubt|unknown|missing|absent|lost|bad|left_out"
@@ -28,6 +29,8 @@ _ANYWHERE: Final = re.compile(_WORDS)
 
 ROBOT_TYPE: Final = "robot_type"
 """Note of what the publisher calls the robot, where the embodiment has another name."""
+FIT: Final = "frames_fit"
+"""Key of the note that says how frames that are not square became so; without it they were squashed."""
 
 MAX_TEXT: Final = 1000
 """Letters of a text that are told; the episode keeps all of it."""
@@ -95,6 +98,17 @@ class Tally:
     def _count(self, key: str, text: str, count: int) -> None:
         texts, text = self._texts.setdefault(key, Counter()), text[:MAX_TEXT]
         texts[text if text in texts or len(texts) < MAX_TEXTS else OTHERS] += count
+
+
+def fit_notes(fit: Fit) -> dict[str, str]:
+    """Note how frames came to rest, unless it is as always."""
+    return {} if fit == SQUASH else {FIT: fit}
+
+
+def fit_noted(notes: Mapping[str, str]) -> Fit:
+    """Undo `fit_notes`."""
+    found = notes.get(FIT)
+    return next((fit for fit in FITS if fit == found), SQUASH)
 
 
 def serious(

@@ -1,4 +1,4 @@
-"""Options of a source: the fields of its class beside root, frame_size and frame_hz, set by name from the command line.
+"""Options of a source: fields of its class that not every source has, set by name from the command line.
 
 keep_failures: Annotated[bool, "Keep attempts that the publisher marks as failed."] = False
 """
@@ -12,7 +12,7 @@ from pydantic import TypeAdapter, ValidationError
 from dataengine.errors import DataEngineError
 from dataengine.naming import did_you_mean
 
-COMMON = ("root", "frame_size", "frame_hz")
+COMMON = ("root", "frame_size", "frame_hz", "fit")
 """What every source takes; `villa ingest` has options of its own for them."""
 
 

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from typing import ClassVar, Protocol
 
 from dataengine.episode import Episode, Kind, Part, Reject
+from dataengine.formats.resize import Fit
 
 
 class PartReader(Protocol):
@@ -28,8 +29,11 @@ class Source(PartReader, Protocol):
     """The publisher's file layout in a few words."""
     licence: ClassVar[str]
 
-    def __init__(self, root: str, *, frame_size: int = 256, frame_hz: float = 10.0) -> None:
-        """Take the dataset's place, the side in pixels that frames are scaled to, and the rate to sample video at."""
+    def __init__(self, root: str, *, frame_size: int = 256, frame_hz: float = 10.0, fit: Fit = "squash") -> None:
+        """Take the dataset's place, the rate to sample video at, and how frames come to rest (`formats/resize.py`).
+
+        A source of somebody's own that takes no `fit` squashes.
+        """
         ...
 
     def parts(self) -> list[Part]:

@@ -11,7 +11,7 @@ A frame that is not square changes its shape, or keeps it: `Framing` says how.
 import threading
 from collections import OrderedDict
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,6 +21,9 @@ FRAME_SIZE = 256
 Fit = Literal["squash", "pad", "crop"]
 """How frames that are not square become so: `squash` changes their shape and passes on those that are small enough;
 `pad` adds black bars; `crop` cuts off what sticks out of the middle."""
+FITS: tuple[Fit, ...] = get_args(Fit)
+SQUASH: Fit = "squash"
+"""Where nobody says otherwise."""
 SCALERS = 8
 """Kept by each thread: setting one up takes as long as scaling a picture, and cameras of several sizes take turns."""
 KEPT = threading.local()
@@ -32,7 +35,7 @@ class Framing:
 
     side: int = FRAME_SIZE
     """Pixels that neither side of a frame exceeds."""
-    fit: Fit = "squash"
+    fit: Fit = SQUASH
 
     def size(self, height: int, width: int) -> tuple[int, int]:
         """Give height and width at rest of a frame of some native size."""

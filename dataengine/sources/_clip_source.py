@@ -16,6 +16,7 @@ from dataengine.clips.plan import ClipPlan, VideoPlan, clip_range, from_text, se
 from dataengine.episode import Cut, Episode, Kind, Part, Reject, Text, plain_name
 from dataengine.errors import FilteredRecordError, RecordError, SourceError
 from dataengine.formats import files
+from dataengine.formats.resize import Fit
 from dataengine.formats.video import cut, header, video
 from dataengine.reading import reading
 from dataengine.sources._parts import rejected
@@ -35,11 +36,12 @@ class ClipSource(ABC):
     """Base of the sources in which a video holds many labelled clips, or is one.
 
     A source says what is labelled (`videos`), and where pictures are no ordinary video file, how to cut them (`cut`).
-    It is a frozen dataclass with the fields `root`, `frame_size`, `frame_hz` and `context_s`.
+    It is a frozen dataclass with the fields `root`, `frame_size`, `fit`, `frame_hz` and `context_s`.
     """
 
     root: str
     frame_size: int
+    fit: Fit = "squash"
     frame_hz: float
     context_s: float
     """A clip shorter than this gets context on both sides, up to this length, seconds."""
@@ -68,7 +70,7 @@ class ClipSource(ABC):
         self, place: Path, plan: VideoPlan, ranges: Sequence[tuple[float, float]]
     ) -> Iterator[tuple[int, video.Clip | RecordError]]:
         """Cut ranges (start, end), seconds after the video's start; yield each with its index, in any order."""
-        return cut.cut(place, ranges, self.frame_size, self.frame_hz, region=plan.region)
+        return cut.cut(place, ranges, self.frame_size, self.frame_hz, region=plan.region, how=self.fit)
 
     def duration_s(self, place: Path, plan: VideoPlan) -> float:
         """Look how long a video is; raise RecordError when it is missing or none, 0 where its header does not say."""

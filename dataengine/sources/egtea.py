@@ -26,6 +26,7 @@ from typing import Annotated, ClassVar
 from dataengine.clips.plan import ClipPlan, SkippedLabel, VideoPlan
 from dataengine.errors import RecordError, SourceError
 from dataengine.formats import csv_file, files
+from dataengine.formats.resize import Fit
 from dataengine.sources._clip_source import CONTEXT, ClipSource
 
 TABLE = "raw_annotations/action_labels.csv"
@@ -46,6 +47,7 @@ class Egtea(ClipSource):
     """The folder that holds `action_annotation` and the videos."""
     _: KW_ONLY
     frame_size: int = 256
+    fit: Fit = "squash"
     frame_hz: float = 10.0
     context_s: Annotated[float, CONTEXT] = 2.0
 

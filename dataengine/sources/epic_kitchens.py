@@ -22,6 +22,7 @@ from typing import Annotated, ClassVar
 from dataengine.clips.plan import ClipPlan, SkippedLabel, VideoPlan
 from dataengine.errors import RecordError, SourceError
 from dataengine.formats import csv_file, files
+from dataengine.formats.resize import Fit
 from dataengine.sources._clip_source import CONTEXT, ClipSource
 
 SPLITS = {"train": "EPIC_100_train.csv", "val": "EPIC_100_validation.csv"}
@@ -38,6 +39,7 @@ class EpicKitchens(ClipSource):
     """The folder that holds the videos of the participants and the tables."""
     _: KW_ONLY
     frame_size: int = 256
+    fit: Fit = "squash"
     frame_hz: float = 10.0
     context_s: Annotated[float, CONTEXT] = 2.0
 

@@ -7,9 +7,11 @@ from pydantic import Field
 
 from dataengine.config import MOST_WORKERS, Config
 from dataengine.episode import CAMERA_SLOTS
+from dataengine.formats.resize import SQUASH
 from dataengine.notes import Told
 from dataengine.report import Report
 from dataengine.schema import frames_column
+from dataengine.store.read import framing
 from dataengine.store.upkeep.health import CorpusInfo
 from dataengine.store.upkeep.health import info as count
 from dataengine.store.upkeep.verify import VerifyReport
@@ -52,6 +54,10 @@ class DatasetFacts(Report):
     """Of its frames."""
     cameras: list[str]
     licence: list[str]
+    fit: str
+    """How frames that are not square became so: squash, pad or crop."""
+    frames: str
+    """What became of them, in a line; empty where all are square."""
     notes: list[Told] = Field(default_factory=list)
     """What everybody must know of its episodes."""
 
@@ -72,6 +78,7 @@ class InfoReport(CorpusInfo):
         ]
         if self.snapshots:
             tail.append("snapshots: " + ", ".join(self.snapshots))
+        tail += [f"{facts.name}: {facts.frames}" for facts in self.datasets if facts.frames]
         tail += [f"note: {note}" for note in self.notes()]
         if told := [f"  {facts.name}: {note.line()}" for facts in self.datasets for note in facts.notes]:
             tail += [KNOW, *told]
@@ -105,7 +112,7 @@ def datasets(corpus: "Corpus") -> list[DatasetFacts]:
     rows = defaultdict(list)
     for row in corpus.table(names).to_pylist():
         rows[row["dataset"]].append(row)
-    sizes = _sizes(corpus)
+    sizes, framed = _sizes(corpus), framing.shapes(corpus)
     return [
         DatasetFacts(
             name=name,
@@ -119,6 +126,8 @@ def datasets(corpus: "Corpus") -> list[DatasetFacts]:
             bytes=sum(sizes[name].values()),
             cameras=[slot for slot in CAMERA_SLOTS if slot in sizes[name]],
             licence=sorted({row["licence"] for row in mine}),
+            fit=framed[name].fit if name in framed else SQUASH,
+            frames=framed[name].line() if name in framed else "",
         )
         for name, mine in sorted(rows.items())
     ]

@@ -1,6 +1,7 @@
 """Looks at a corpus, or at one of its episodes: facts, ranges, and a picture of frames, states and actions."""
 
 import re
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,7 +14,8 @@ from dataengine.camera_names import CAMERA_NOTES, camera_name, camera_title
 from dataengine.config import Config
 from dataengine.errors import DataEngineError, RecordError
 from dataengine.formats import files
-from dataengine.notes import is_serious
+from dataengine.formats.resize import Fit
+from dataengine.notes import fit_noted, is_serious
 from dataengine.report import Report
 from dataengine.schema import KEEP
 from dataengine.vector_layout import LAYOUT_NOTES
@@ -103,7 +105,7 @@ class EpisodeReport(Report):
     texts: list[dict[str, Any]]
     """What is said, and at which steps: `start` to `end`, without `end`; `phrases` are paraphrases."""
     cameras: dict[str, str]
-    """Slot to height x width, as stored and as shipped."""
+    """Slot to height x width, as stored and as shipped, and how it changed its shape."""
     camera_names: dict[str, str]
     """Slot to what the publisher calls the camera; the slot where nobody says."""
     state_encoding: str
@@ -240,7 +242,7 @@ def _episode(corpus: "Corpus", episode: "StoredEpisode", picture: Path | None) -
         control_hz=episode.control_hz,
         instruction=episode.instruction,
         texts=texts.to_row(episode.texts),
-        cameras={slot: f"{h}x{w} (shipped {nh}x{nw})" for slot, (h, w, nh, nw) in sizes.items()},
+        cameras={slot: _camera(found, fit_noted(episode.notes)) for slot, found in sizes.items()},
         camera_names={slot: camera_name(slot, episode.notes) for slot in sizes},
         dims={name: 0 if vector is None else vector.shape[1] for name, vector in vectors.items()},
         ranges=[
@@ -264,6 +266,14 @@ def _episode(corpus: "Corpus", episode: "StoredEpisode", picture: Path | None) -
         notes=episode.notes,
         picture=str(picture or ""),
     )
+
+
+def _camera(sizes: Sequence[int], fit: Fit) -> str:
+    """Tell height and width of a camera's frames, those shipped, and what became of their shape where it changed."""
+    height, width, native_height, native_width = sizes
+    did = {"squash": "squashed", "pad": "padded", "crop": "cropped"}[fit]
+    is_same = native_height * width == height * native_width
+    return f"{height}x{width} (shipped {native_height}x{native_width}{'' if is_same else f', {did}'})"
 
 
 def _vectors(episode: "StoredEpisode") -> dict[str, NDArray[Any] | None]:

@@ -5,6 +5,7 @@ from typing import Any, Literal
 from pydantic import Field
 
 from dataengine.config import DAY_S, MOST_HZ, MOST_SIDE, MOST_WORKERS, Config
+from dataengine.formats.resize import Fit
 
 
 class EngineConfig(Config):
@@ -42,6 +43,9 @@ class DatasetConfig(Config):
     """Folder or URI of the raw recordings."""
     frame_size: int = Field(256, ge=16, le=MOST_SIDE)
     """Side in pixels that larger frames are scaled to."""
+    fit: Fit = "squash"
+    """How frames that are not square become so: `squash` changes their shape, `pad` adds black bars, `crop` cuts off
+    what sticks out of the middle. One for all of a dataset."""
     frame_hz: float = Field(10.0, gt=0, le=MOST_HZ)
     """Frames in a second that are kept of human video."""
     options: dict[str, Any] = Field(default_factory=dict)

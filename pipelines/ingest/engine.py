@@ -1,5 +1,6 @@
 """One run over one or many datasets: what is done already, what is staged already, and the rest, each exactly once."""
 
+import sys
 import time
 from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack, closing
@@ -10,6 +11,7 @@ from typing import TYPE_CHECKING
 from dataengine.digest import stable_id
 from dataengine.episode import Part, Reject
 from dataengine.errors import DataEngineError, is_disk_full
+from dataengine.formats.resize import Fit
 from dataengine.notes import Tally
 from dataengine.progress import task
 from dataengine.runners.attempts import Assigned, Limits
@@ -18,12 +20,13 @@ from dataengine.store.commit.committer import HELD
 from dataengine.store.commit.receipts import Receipt
 from dataengine.store.earlier import Earlier
 from dataengine.store.places import is_local, normal_uri
+from dataengine.store.read import framing
 from dataengine.store.registry import register
 from dataengine.store.side_tables import new_run_id
 from dataengine.store.tables import say_error
 from pipelines.ingest import todo as ingest_todo
 from pipelines.ingest.corpus_place import refuse_corpus
-from pipelines.ingest.jobs import Job, owners
+from pipelines.ingest.jobs import Job, fit_of, owners
 from pipelines.ingest.report import COUNTS, IngestReport, few, reasons
 from pipelines.ingest.todo import FILTERED, LIMITED, Todo
 from pipelines.output.folder import exclusive, roots_of
@@ -44,6 +47,9 @@ def refuse(config: "EngineConfig", jobs: Sequence[Job]) -> None:
     refuse_corpus(config.corpus, [job.report.root for job in jobs])
     if len({part_id for job in jobs for part_id in job.parts}) < sum(len(job.parts) for job in jobs):
         raise DataEngineError("two datasets of the plan list the same parts; name each folder once")
+    fits: dict[str, Fit] = {}
+    for job in jobs:
+        _check_fit("the plan", job, fits.setdefault(job.source.name, fit_of(job.source)))
 
 
 def left_to_do(config: "EngineConfig", jobs: Sequence[Job]) -> list[list[Part]]:
@@ -52,6 +58,7 @@ def left_to_do(config: "EngineConfig", jobs: Sequence[Job]) -> list[list[Part]]:
     if not Corpus.exists(config.corpus):
         return [list(job.parts.values()) for job in jobs]
     corpus = Corpus.open(config.corpus)
+    _check_fits(corpus, jobs)
     todo = ingest_todo.find(Committer(corpus.uri, ""), jobs, _limits(config), retry_rejected=config.retry_rejected)
     if todo.parts:
         corpus.check_writable()
@@ -98,6 +105,8 @@ class _Run:
         self.version_in = self.corpus.version
         self.committer = Committer(self.corpus.uri, self.run_id)
         self.limits = _limits(config)
+        self.told: set[str] = set()
+        """Datasets of which it was said what becomes of their frames."""
         self.landed: set[str] = set()
         """Readings that this run committed, by id."""
         self.todo = self._find()
@@ -112,6 +121,7 @@ class _Run:
                 for name in sorted({job.source.name for job in self.jobs}):
                     alone.enter_context(_alone(self.corpus.uri, name))
             self.todo = self._find()  # whoever was at it until now may have committed
+            _check_fits(self.corpus, self.jobs)
             self._bring_in()
         return True
 
@@ -143,6 +153,17 @@ class _Run:
                 for batch in _batched(ends):
                     self._commit(batch)
                     live.advance(len(batch), note=f"{self._total('episodes')} episodes, {self._total('steps')} steps")
+                    if live.done < len(todo):
+                        self._tell_shapes()
+
+    def _tell_shapes(self) -> None:
+        """Say of each dataset, as soon as some of it is in, what becomes of its frames: while it can be stopped."""
+        new = {job.source.name for job in self.jobs if job.report.episodes} - self.told
+        self.told |= new
+        self.corpus.refresh()
+        for name, found in (framing.shapes(self.corpus, new) if new else {}).items():
+            if line := found.line():
+                print(f"{name}: {line}", file=sys.stderr, flush=True)  # noqa: T201
 
     def account(self, *, changed: bool) -> None:
         """Check against the tables that every planned part is in exactly one place."""
@@ -159,6 +180,8 @@ class _Run:
         self.corpus.refresh()
         self.committer.forget_records(ingest_todo.settled(self.corpus, self.jobs, now))
         seconds = time.monotonic() - self.started
+        new = {job.source.name for job in self.jobs if job.report.episodes}
+        shapes = framing.shapes(self.corpus, new) if new else {}
         for job, notes in zip(self.jobs, self.notes, strict=True):
             report, mine = job.report, job.parts.keys()
             rejects = {part_id: now.rejects_of(part_id) for part_id in mine}
@@ -170,6 +193,7 @@ class _Run:
             report.reasons = reasons(found if report.is_empty and not bad else bad)
             report.ok = not (report.is_empty or (self.config.strict and bad))
             report.notes = notes.told()
+            report.frames = shapes[job.source.name].line() if job.source.name in shapes else ""
             report.seconds = seconds
             report.steps_per_second = report.steps / seconds
 
@@ -284,6 +308,21 @@ class _Run:
         else:
             report.bytes += receipt.source_bytes
         self.notes[self._owner(part)].merge(receipt.notes, receipt.num_episodes)
+
+
+def _check_fits(corpus: Corpus, jobs: Sequence[Job]) -> None:
+    """Raise DataEngineError where a dataset is in the corpus with frames that came to rest in another way."""
+    for name, job in {job.source.name: job for job in jobs}.items():
+        _check_fit(corpus.uri, job, framing.fit_of(corpus, name))
+
+
+def _check_fit(where: str, job: Job, there: Fit | None) -> None:
+    asked = fit_of(job.source)
+    if there is not None and there != asked:
+        raise DataEngineError(
+            f"{where} has frames of {job.source.name} with fit {there}, asked for {asked}; a dataset keeps one: give "
+            f"--fit {there}, or ingest into a new corpus"
+        )
 
 
 def _limits(config: "EngineConfig") -> Limits:

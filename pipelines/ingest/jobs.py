@@ -2,12 +2,15 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from inspect import signature
 from typing import TYPE_CHECKING
 
 from dataengine import catalog
 from dataengine.digest import stable_id
 from dataengine.episode import Episode, Part, Reject
 from dataengine.errors import ChangedError, DataEngineError, SourceError
+from dataengine.formats.resize import SQUASH, Fit
+from dataengine.notes import fit_notes
 from dataengine.options import checked, options_of
 from dataengine.protocols import Source
 from pipelines.ingest.report import IngestReport
@@ -41,9 +44,14 @@ class Unchanged:
     settings: str
 
     def read(self, part: Part) -> Iterator[Episode | Reject]:
-        """Let the source read a part; raise ChangedError when its files are not those that were planned."""
+        """Let the source read a part; raise ChangedError when its files are not those that were planned.
+
+        How its frames came to rest is noted with each episode, unless it is as always.
+        """
+        told = fit_notes(fit_of(self.source))
         try:
-            yield from self.source.read(part)
+            for found in self.source.read(part):
+                yield replace(found, notes={**found.notes, **told}) if told and isinstance(found, Episode) else found
         except Exception as error:
             self._refuse_changed(part, error)
             raise
@@ -84,6 +92,8 @@ def plan(config: "DatasetConfig") -> Job:
     source_class = catalog.source(config.source)
     options = checked(source_class, config.options)
     root = config.root
+    if config.fit != SQUASH:
+        options["fit"] = _taken(source_class, config.fit)
     source = source_class(root, frame_size=config.frame_size, frame_hz=config.frame_hz, **options)
     settings = _settings(config, source_class, options)
     listed = [replace(part, fingerprint=_fingerprint(part.fingerprint, settings)) for part in source.parts()]
@@ -96,13 +106,28 @@ def plan(config: "DatasetConfig") -> Job:
     return Job(source, settings, parts, report)
 
 
+def fit_of(source: Source) -> Fit:
+    """Tell how a source brings its frames to rest."""
+    return getattr(source, "fit", SQUASH)
+
+
+def _taken(source: type[Source], fit: Fit) -> Fit:
+    """Raise DataEngineError for a source of somebody's own that only squashes."""
+    if "fit" not in signature(source).parameters:
+        raise DataEngineError(
+            f"{source.name} takes no --fit {fit}: its class has no field `fit`; leave --fit out, or add the field "
+            f"(docs/sources.md)"
+        )
+    return fit
+
+
 def _settings(config: "DatasetConfig", source: type[Source], options: Mapping[str, object]) -> str:
     """Write down what shapes the rows beside the source.
 
     An option that says what holds anyway changes nothing; of files that options name the source itself takes care.
     """
     words: dict[str, object] = {"frame_size": config.frame_size, "frame_hz": config.frame_hz}
-    plain = {option.name: option.default for option in options_of(source)}
+    plain = {option.name: option.default for option in options_of(source)} | {"fit": SQUASH}
     told = {key: value for key, value in options.items() if value != plain[key]}
     told = {key: value for key, value in told.items() if key not in getattr(source, "file_options", ())}
     return " ".join(f"{key}={value}" for key, value in [*words.items(), *sorted(told.items())])

@@ -8,6 +8,7 @@ from pydantic import Field, ValidationError
 
 from dataengine.config import MOST_HZ, MOST_SIDE, Config
 from dataengine.errors import DataEngineError
+from dataengine.formats.resize import Fit
 from dataengine.report import Report
 from pipelines.ingest import engine
 from pipelines.ingest import jobs as ingest_jobs
@@ -34,6 +35,8 @@ class Plan(Config):
     data: str | None = None
     """Folder or URI that relative roots lie below; by default where the plan file lies."""
     frame_size: int | None = Field(None, ge=16, le=MOST_SIDE)
+    """Of every dataset that names none."""
+    fit: Fit | None = None
     """Of every dataset that names none."""
     frame_hz: float | None = Field(None, gt=0, le=MOST_HZ)
     """Of every dataset that names none."""
@@ -95,6 +98,8 @@ class PlanReport(Report):
             lines += ["rejected:", *why]
         if empty := [report.source for report in self.datasets if report.is_empty]:
             lines.append(f"nothing came in of {len(empty)} datasets: {few(empty)}")
+        if framed := [f"  {report.source}: {report.frames}" for report in self.datasets if report.frames]:
+            lines += ["not square:", *framed]
         if told := [f"  {report.source}: {note.line()}" for report in self.datasets for note in report.notes]:
             lines += [KNOW, *told]
         lines += filter(None, (report.why_failed() for report in self.datasets))
@@ -179,7 +184,7 @@ def load_plan(name: str, data: str | None = None) -> Plan:
         raise DataEngineError(f"plan {name}: {where}: {first['msg']}, found {first['input']!r:.80}") from None
     beside = "." if name in recipes.names("ingest") else str(Path(name).parent)
     base = data or plan.data or beside
-    defaults = {key: getattr(plan, key) for key in ("frame_size", "frame_hz") if getattr(plan, key) is not None}
+    defaults = {key: getattr(plan, key) for key in ("frame_size", "fit", "frame_hz") if getattr(plan, key) is not None}
     entries = [
         PlannedDataset.model_validate(
             {**defaults, **entry.model_dump(exclude_unset=True), "root": _below(base, entry.root)}

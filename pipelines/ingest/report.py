@@ -74,6 +74,8 @@ class IngestReport(Report):
     """Parts that would be read, in a dry run."""
     notes: list[Told] = Field(default_factory=list)
     """What everybody must know of the episodes that this run committed; `villa corpus info` tells it of all."""
+    frames: str = ""
+    """What became of frames that are not square, in a line; empty where all are, and where no episode came in."""
     reasons: list[Reason] = Field(default_factory=list)
     """Why records and parts of the dataset were rejected, now or in an earlier run, the commonest first."""
     ok: bool = True
@@ -115,6 +117,8 @@ class IngestReport(Report):
                 f"changed since they were committed, left as they are: {few(self.changed_parts)}; "
                 "ingest into a new corpus to take the new version"
             )
+        if self.frames:
+            lines.append(self.frames)
         if self.notes:
             lines += [KNOW, *(f"  {told.line()}" for told in self.notes)]
         if why := self.why_failed():

@@ -6,6 +6,7 @@ from typing import Protocol
 import numpy as np
 
 from dataengine.errors import RecordError
+from dataengine.formats.resize import Fit
 from dataengine.formats.video.film import Damage
 from dataengine.formats.video.picture import MAX_BYTES, MAX_FRAMES, camera_frames
 from dataengine.formats.video.stream import SAME_S
@@ -95,7 +96,7 @@ class ClipRange:
             self._clamped.append(f"ends {self.end_s - file_end_s:.2f} s past the video's end")
         self.is_over = True
 
-    def clip(self, frame_size: int) -> Clip:
+    def clip(self, frame_size: int, how: Fit = "squash") -> Clip:
         """Return what was taken; raise RecordError when it is no clip."""
         if not self.error and len(self._times) < LEAST_FRAMES:
             at = f" at {self._rate_hz:g} in a second" if self._rate_hz else ""
@@ -105,7 +106,7 @@ class ClipRange:
         time_s = np.array(self._times)
         spans_s = float(time_s[-1] - time_s[0])
         rate_hz = self._rate_hz or ((len(time_s) - 1) / spans_s if spans_s else 1 / self._step_s)
-        frames = camera_frames(self._pictures, frame_size)
+        frames = camera_frames(self._pictures, frame_size, how)
         return Clip(frames, float(rate_hz), time_s - time_s[0], float(time_s[0]), "; ".join(self._clamped))
 
     def _see_all(self, now: Picture) -> None:

@@ -13,6 +13,7 @@ from typing import Any
 
 from dataengine.errors import RecordError
 from dataengine.formats.byte_range import Place, name_of
+from dataengine.formats.resize import Fit, Framing
 from dataengine.formats.video.clip_range import ClipRange
 from dataengine.formats.video.film import Damage, Film
 from dataengine.formats.video.picture import Region, Shrinker
@@ -27,6 +28,7 @@ def cut(
     rate_hz: float | None,
     *,
     region: tuple[float, float, float, float] | None = None,
+    how: Fit = "squash",
 ) -> Iterator[tuple[int, Clip | RecordError]]:
     """Yield the index and the clip of each range (start, end), or why there is none.
 
@@ -39,15 +41,15 @@ def cut(
     """
     name = name_of(path)
     wanted = [ClipRange(i, *bounds) for i, bounds in enumerate(ranges)]
-    shrinker = Shrinker(frame_size, Region(*region) if region else None)
+    shrinker, framing = Shrinker(frame_size, Region(*region) if region else None, how), Framing(frame_size, how)
     with Film(path) as film, named(name):
         slower_hz = min(rate_hz, film.rate_hz or math.inf) if rate_hz else None
         for clip in wanted:
             clip.begin(slower_hz, film.step_s, film.tick_s)
-        yield from _ended(wanted, name, frame_size)
+        yield from _ended(wanted, name, framing)
         waiting = sorted((clip for clip in wanted if not clip.is_over), key=lambda clip: clip.start_s)
         for ended in _play(film, deque(waiting), shrinker):
-            yield from _ended(ended, name, frame_size)
+            yield from _ended(ended, name, framing)
 
 
 class Picture:
@@ -102,9 +104,9 @@ def _due(waiting: deque[ClipRange], until_s: float) -> Iterator[ClipRange]:
         yield waiting.popleft()
 
 
-def _ended(clips: Iterable[ClipRange], name: str, frame_size: int) -> Iterator[tuple[int, Clip | RecordError]]:
+def _ended(clips: Iterable[ClipRange], name: str, framing: Framing) -> Iterator[tuple[int, Clip | RecordError]]:
     for clip in sorted((clip for clip in clips if clip.is_over), key=lambda clip: (clip.end_s, clip.index)):
         try:
-            yield clip.index, clip.clip(frame_size)
+            yield clip.index, clip.clip(framing.side, framing.fit)
         except RecordError as error:
             yield clip.index, RecordError(f"{name}: {clip.asked} {error}")

@@ -27,6 +27,7 @@ from typing import Annotated, Any, ClassVar, Literal
 from dataengine.clips.plan import ClipPlan, SkippedLabel, VideoPlan, merged
 from dataengine.errors import SourceError
 from dataengine.formats import files
+from dataengine.formats.resize import Fit
 from dataengine.sources._clip_source import CONTEXT, ClipSource
 from dataengine.sources.ego4d import labels as ego4d_labels
 from dataengine.sources.ego4d import tables
@@ -48,6 +49,7 @@ class Ego4d(ClipSource):
     """Output folder of the downloader."""
     _: KW_ONLY
     frame_size: int = 256
+    fit: Fit = "squash"
     frame_hz: float = 10.0
     context_s: Annotated[float, CONTEXT] = 2.0
     labels: Annotated[

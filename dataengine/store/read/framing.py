@@ -1,0 +1,88 @@
+"""How frames came to rest: what the episodes of a corpus tell of each dataset."""
+
+import json
+from collections import defaultdict
+from collections.abc import Collection
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from dataengine.episode import CAMERA_SLOTS
+from dataengine.formats.resize import FRAME_SIZE, SQUASH, Fit, Framing
+from dataengine.notes import fit_noted
+
+if TYPE_CHECKING:
+    from dataengine.store.read.corpus import Corpus
+
+MOST_SIZES = 3
+"""That are named for a dataset."""
+KEEPS = "--fit pad|crop keeps the shape"
+
+Size = tuple[int, int]
+"""Height and width in pixels."""
+
+
+@dataclass(frozen=True)
+class Shapes:
+    """Sizes of a dataset's frames, over all cameras: as shipped, with what each became at rest."""
+
+    fit: Fit
+    sizes: frozenset[tuple[Size, Size]]
+
+    @property
+    def framing(self) -> Framing:
+        """With what an ingest brings other frames to rest as it did these."""
+        scaled = [max(rest) for native, rest in self.sizes if max(native) > max(rest)]
+        whole = [max(rest) for _, rest in self.sizes]
+        return Framing(max(scaled) if scaled else max([FRAME_SIZE, *whole]), self.fit)
+
+    def line(self) -> str:
+        """Say what became of frames that are not square; nothing where all are."""
+        changed = sorted((n, r) for n, r in self.sizes if n[0] != n[1])
+        if not changed:
+            return ""
+        told = [f"{_size(n)} {self._became(n, r)}" for n, r in changed[:MOST_SIZES]]
+        told += [f"{len(changed) - MOST_SIZES} other sizes likewise"] if len(changed) > MOST_SIZES else []
+        return f"frames {', '.join(told)}" + (f"; {KEEPS}" if self.fit == SQUASH else "")
+
+    def _became(self, native: Size, rest: Size) -> str:
+        if self.fit == "pad":
+            return f"are padded to {_size(rest)}"
+        side = "width" if native[1] > native[0] else "height"
+        share = f"{1 - min(native) / max(native):.0%} of the {side}"
+        if self.fit == "crop":
+            return f"are cropped to {_size(rest)} ({share} cut off)"
+        if rest[0] == rest[1]:
+            return f"are squashed to {_size(rest)} ({share} lost)"
+        return f"are stored as they are, and squashed by models ({share} lost)"
+
+
+def shapes(corpus: "Corpus", datasets: Collection[str] | None = None) -> dict[str, Shapes]:
+    """Tell the sizes of each dataset's frames, or of some datasets', without reading one."""
+    sizes: dict[str, set[tuple[Size, Size]]] = defaultdict(set)
+    for slot in CAMERA_SLOTS:
+        columns = [f"{name}_{slot}" for name in ("native_height", "native_width", "height", "width")]
+        if columns[-1] in corpus.schema.names:
+            there = f"height_{slot} IS NOT NULL"
+            where = there if datasets is None else f"{there} AND {_among(datasets)}"
+            for dataset, *found in corpus.distinct(["dataset", *columns], where):
+                sizes[dataset].add(((found[0], found[1]), (found[2], found[3])))
+    return {name: Shapes(fit_of(corpus, name) or SQUASH, frozenset(found)) for name, found in sorted(sizes.items())}
+
+
+def fit_of(corpus: "Corpus", dataset: str) -> Fit | None:
+    """Tell how a dataset's frames became square, as its first episode says (one for all); None without episodes."""
+    found = corpus.lance_table.to_table(["notes"], filter=_among([dataset]), limit=1)["notes"].to_pylist()
+    if not found:
+        return None
+    try:
+        return fit_noted(dict(json.loads(found[0] or "{}")))
+    except ValueError:  # `villa corpus verify` looks for damage
+        return SQUASH
+
+
+def _among(datasets: Collection[str]) -> str:
+    return "dataset IN ({})".format(", ".join("'{}'".format(name.replace("'", "''")) for name in sorted(datasets)))
+
+
+def _size(size: Size) -> str:
+    return f"{size[0]}x{size[1]}"
