@@ -7,18 +7,11 @@ fho_main.json          videos > annotated_intervals > narrated_actions
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import msgspec
 
-from dataengine.errors import SourceError
-from dataengine.formats import lfs
-from dataengine.reading import is_of_the_machine
-
-MAX_BYTES = 2**32
-"""fho_main.json is the largest: some hundred MB."""
-
-T = TypeVar("T")
+from dataengine.formats import json_fields
 
 
 class Span(msgspec.Struct, gc=False):
@@ -104,12 +97,12 @@ class Fho(msgspec.Struct):
 
 def listing(path: Path) -> Listing:
     """Read ego4d.json."""
-    return _decoded(path, Listing)
+    return json_fields.read(path, Listing, "Ego4D")
 
 
 def narrations(path: Path) -> Iterator[tuple[str, Passes | str]]:
     """Yield (video, its two passes, or what is wrong with them); one video's are decoded at a time."""
-    for video, raw in _decoded(path, dict[str, msgspec.Raw]).items():
+    for video, raw in json_fields.read(path, dict[str, msgspec.Raw], "Ego4D").items():
         try:
             yield video, msgspec.json.decode(raw, type=Passes)
         except (msgspec.DecodeError, ValueError) as error:
@@ -118,20 +111,4 @@ def narrations(path: Path) -> Iterator[tuple[str, Passes | str]]:
 
 def interactions(path: Path) -> list[FhoVideo]:
     """Read fho_main.json."""
-    return _decoded(path, Fho).videos
-
-
-def _decoded(path: Path, kind: type[T]) -> T:
-    try:
-        if path.stat().st_size > MAX_BYTES:
-            raise SourceError(f"{path}: has {path.stat().st_size} bytes, expected {MAX_BYTES} at most")
-        data = path.read_bytes()
-        return msgspec.json.decode(data, type=kind)
-    except OSError as error:
-        if is_of_the_machine(error):
-            raise
-        raise SourceError(f"{path}: cannot be read ({error.strerror}); check the path") from error
-    except RecursionError as error:
-        raise SourceError(f"{path}: not JSON that is read: objects lie too deep in one another") from error
-    except (msgspec.DecodeError, ValueError) as error:
-        raise SourceError(f"{path}: {lfs.why(data, f'not the JSON that Ego4D ships ({error})')}") from error
+    return json_fields.read(path, Fho, "Ego4D").videos
