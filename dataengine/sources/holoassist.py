@@ -152,7 +152,7 @@ def _plain(value: Any) -> str:
 
 def _splits(place: Path) -> dict[str, str]:
     """Read which split each session is in; none of the lists is needed."""
-    found = {}
+    found: dict[str, str] = {}
     for name, split in SPLITS.items():
         for folder in (".", "data-splits-v1_2"):
             path = place / folder / f"{name}-v1_2.txt"
