@@ -13,6 +13,7 @@ from typing import Any, BinaryIO
 
 from dataengine.formats import lfs, remote
 from dataengine.reading import is_of_the_machine
+from dataengine.storage import is_uri
 
 MAX_BYTES = 2**27
 """Something-Something's train.json, the largest known, has 30 MB."""
@@ -44,7 +45,7 @@ def read(place: str | os.PathLike[str], max_bytes: int = MAX_BYTES) -> Any:
 @contextmanager
 def _opened(place: str | os.PathLike[str], max_bytes: int) -> Iterator[BinaryIO]:
     try:
-        if not remote.is_remote(place) and (facts := remote.look(place)) and facts.st_size > max_bytes:
+        if not is_uri(place) and (facts := remote.look(place)) and facts.st_size > max_bytes:
             raise JsonError(f"has {facts.st_size} bytes, expected {max_bytes} at most")
         with remote.open_file(place) as file:
             yield file

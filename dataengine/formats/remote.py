@@ -1,21 +1,17 @@
-"""Raw files on a disk or in an object store (`s3://`, `gs://`), read only.
-
-A URI goes to pyarrow's file systems: `s3://bucket/folder?region=eu-west-1`, `gs://anonymous@bucket/folder` for a public
-bucket. Credentials come from where the store's own tools look for them.
-"""
+"""Raw files on a disk or in an object store, read only; nobody knows what lies there."""
 
 import errno
 import os
 import stat
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import lru_cache
 from pathlib import Path
 from typing import BinaryIO, cast
 
 from pyarrow import fs
 
-from dataengine.errors import SourceError
+from dataengine.errors import DataEngineError, SourceError
+from dataengine.storage import file_system, is_uri, unreachable
 
 BUFFER_BYTES = 2**23
 """Read ahead from an object store: a request costs tens of milliseconds."""
@@ -30,24 +26,10 @@ class Entry:
     modified_ns: int
 
 
-def is_remote(place: str | os.PathLike[str]) -> bool:
-    """Tell a URI of an object store from a path."""
-    return "://" in os.fspath(place)
-
-
-def join(folder: str | os.PathLike[str], name: str) -> str:
-    """Name a file below a folder; what a URI says after its `?` stays at its end."""
-    text = os.fspath(folder)
-    if not is_remote(text):
-        return str(Path(text) / name)
-    place, mark, query = text.partition("?")
-    return f"{place.rstrip('/')}/{name}{mark}{query}"
-
-
 def listing(folder: str | os.PathLike[str]) -> Mapping[str, Entry] | None:
     """List what lies directly in a folder; None when there is no such folder. One request for an object store."""
     text = os.fspath(folder)
-    if not is_remote(text):
+    if not is_uri(text):
         if not Path(text).is_dir():
             return None
         found = {}
@@ -77,7 +59,7 @@ def listing(folder: str | os.PathLike[str]) -> Mapping[str, Entry] | None:
 def entry(place: str | os.PathLike[str]) -> Entry | None:
     """Look at one file or folder; None when it is not there."""
     text = os.fspath(place)
-    if not is_remote(text):
+    if not is_uri(text):
         facts = look(text)
         return None if facts is None else Entry(stat.S_ISDIR(facts.st_mode), facts.st_size, facts.st_mtime_ns)
     system, path = _system(text)
@@ -93,7 +75,7 @@ def entry(place: str | os.PathLike[str]) -> Entry | None:
 def open_file(place: str | os.PathLike[str]) -> BinaryIO:
     """Open a file to be read from its start; raise OSError when it cannot be, as a pipe or a device is no file."""
     text = os.fspath(place)
-    if not is_remote(text):
+    if not is_uri(text):
         facts = look(text)
         if facts is not None and not (stat.S_ISREG(facts.st_mode) or stat.S_ISDIR(facts.st_mode)):
             raise OSError(errno.EINVAL, "it is no regular file", text)
@@ -114,22 +96,12 @@ def look(path: str | os.PathLike[str]) -> os.stat_result | None:
         raise
 
 
-@lru_cache(maxsize=64)
-def _connect(scheme: str, bucket: str, query: str) -> fs.FileSystem:
-    """One client for each bucket and process: it keeps its connections."""
-    return fs.FileSystem.from_uri(f"{scheme}://{bucket}/{query}")[0]
-
-
 def _system(uri: str) -> tuple[fs.FileSystem, str]:
-    scheme, _, rest = uri.partition("://")
-    place, mark, query = rest.partition("?")
-    bucket, _, key = place.partition("/")
     try:
-        return _connect(scheme, bucket, mark + query), f"{bucket.rpartition('@')[2]}/{key}".rstrip("/")
-    except (ValueError, OSError) as error:
-        raise _unreachable(uri, error) from error
+        return file_system(uri)
+    except DataEngineError as error:
+        raise SourceError(str(error)) from error
 
 
 def _unreachable(uri: str, error: Exception) -> SourceError:
-    first = (str(error).splitlines() or [type(error).__name__])[0]
-    return SourceError(f"{uri}: cannot reach it ({first}); expected a path, s3:// or gs:// and the right to read it")
+    return SourceError(unreachable(uri, error))

@@ -9,10 +9,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from dataengine import storage
 from dataengine.errors import RecordError, SourceError
 from dataengine.formats import example, features, files, json_file, remote, tfrecord
 from dataengine.naming import did_you_mean
 from dataengine.reading import one_line, reading
+from dataengine.storage import is_uri
 
 INFO = "dataset_info.json"
 FEATURES = "features.json"
@@ -42,7 +44,7 @@ class Shard:
 
 def schema(directory: str | Path) -> features.Group:
     """Read what a record of this directory holds."""
-    path = remote.join(_directory(directory), FEATURES)
+    path = storage.join(_directory(directory), FEATURES)
     try:
         return features.parse(json_file.read(path), path)
     except json_file.JsonError as error:
@@ -69,10 +71,10 @@ def shards(directory: str | Path, split: str | None = None) -> list[Shard]:
         for i, num_records in enumerate(lengths):
             file = _file_name(template, info.name, name, i, len(lengths))
             if "/" in file or "\\" in file or file in (".", ".."):
-                raise SourceError(f"{remote.join(place, INFO)}: shard '{file}' lies outside the folder")
+                raise SourceError(f"{storage.join(place, INFO)}: shard '{file}' lies outside the folder")
             entry = there.get(file)
             facts = (0, 0) if entry is None or entry.is_folder else (entry.num_bytes, entry.modified_ns)
-            found.append(Shard(remote.join(place, file), name, num_records, *facts))
+            found.append(Shard(storage.join(place, file), name, num_records, *facts))
     splits = sorted({shard.split for shard in found})
     if split is not None and split not in splits:
         raise SourceError(f"{place}: no split '{split}'; {did_you_mean(split, splits)}")
@@ -124,7 +126,7 @@ class _Info(NamedTuple):
 
 def _info(directory: str | Path) -> _Info:
     """Read dataset_info.json; numbers in it are strings."""
-    path = remote.join(_directory(directory), INFO)
+    path = storage.join(_directory(directory), INFO)
     try:
         info = json_file.read(path)
         file_format = str(info.get("fileFormat") or "tfrecord")
@@ -150,16 +152,16 @@ def _directory(directory: str | Path) -> str:
         raise SourceError(f"{place}: found {'a file' if remote.entry(place) else 'nothing'}, {expected}")
     missing = [file for file in (INFO, FEATURES) if file not in there]
     if not missing:
-        if not remote.is_remote(place):
+        if not is_uri(place):
             files.inside_or_stop(Path(place), INFO, FEATURES)
         return place
-    if not remote.is_remote(place):
+    if not is_uri(place):
         above = Path(place).parent
         if all((above / file).is_file() for file in (INFO, FEATURES)):
             raise SourceError(f"{place}: one level too low; pass {above}")
     deeper = _below(place, there)
     if len(deeper) == 1:
-        raise SourceError(f"{place}: no {INFO} here; pass {remote.join(place, deeper[0])}")
+        raise SourceError(f"{place}: no {INFO} here; pass {storage.join(place, deeper[0])}")
     if deeper:
         raise SourceError(f"{place}: holds {len(deeper)} datasets ({', '.join(deeper[:MANY])}); pass one of them")
     found = "no " + " and no ".join(missing) if there else "an empty folder"
@@ -170,7 +172,7 @@ def _below(place: str, there: Mapping[str, remote.Entry]) -> list[str]:
     """Find TFDS folders one or two levels down, by their names below `place`."""
     found = []
     for name in sorted(name for name, entry in there.items() if entry.is_folder)[:MOST_LISTED]:
-        inside = remote.listing(remote.join(place, name)) or {}
+        inside = remote.listing(storage.join(place, name)) or {}
         if INFO in inside:
             found.append(name)
             continue
@@ -178,7 +180,7 @@ def _below(place: str, there: Mapping[str, remote.Entry]) -> list[str]:
         found += [
             f"{name}/{version}"
             for version in versions
-            if INFO in (remote.listing(remote.join(place, f"{name}/{version}")) or {})
+            if INFO in (remote.listing(storage.join(place, f"{name}/{version}")) or {})
         ]
     return found
 

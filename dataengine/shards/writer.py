@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from dataengine.digest import hex_digest
 from dataengine.errors import DataEngineError, RecordError
-from dataengine.shards.folder import ShardFolder
+from dataengine.shards.hashed_file import HashedFile
 from dataengine.shards.manifest import (
     FORMAT,
     INDEX,
@@ -31,6 +31,8 @@ from dataengine.shards.manifest import (
     with_checksum,
 )
 from dataengine.shards.reader import codes_member, index_name, latent_member, tar_name
+from dataengine.storage import Folder, normal_uri
+from dataengine.whole_file import is_partial
 from dataengine.windows.mixture import Mixture, key_of, permute
 from dataengine.windows.window import DataIdentity, EpisodeInfo, EpisodeReader, LatentInfo
 
@@ -142,7 +144,7 @@ def write_shards(
     written or found.
     """
     statistics = {name: one.to_json() for name, one in reader.statistics().items()}
-    folder = ShardFolder(place)
+    folder = Folder(normal_uri(place))
     there = _claim(folder, planned.fingerprint)
 
     def finish(number: int) -> dict[str, Any]:
@@ -168,7 +170,7 @@ def write_shards(
         "shards": entries,
     }
     manifest = with_checksum(manifest)
-    folder.write_bytes(MANIFEST, json.dumps(manifest, indent=1).encode())
+    folder.write(MANIFEST, json.dumps(manifest, indent=1).encode())
     return manifest
 
 
@@ -188,10 +190,10 @@ def _table(
     return {name: {**row, "control_hz": sorted(row["control_hz"])} for name, row in sorted(found.items())}
 
 
-def check_folder(folder: ShardFolder) -> dict[str, int]:
+def check_folder(folder: Folder) -> dict[str, int]:
     """Refuse a folder that holds anything but shards; give the sizes of what is there."""
-    there = folder.sizes()
-    others = sorted(there.keys() - {f"{PLAN}.partial", LOCK})
+    there = folder.entries()
+    others = sorted(name for name in there.keys() - {LOCK} if not is_partial(name))
     if PLAN not in there and others:
         raise DataEngineError(
             f"{folder.uri}: holds files and no {PLAN} ({others[0]}), so it is no folder of shards; give another folder"
@@ -199,8 +201,8 @@ def check_folder(folder: ShardFolder) -> dict[str, int]:
     return there
 
 
-def _claim(folder: ShardFolder, fingerprint: str) -> dict[str, int]:
-    """Refuse a folder that holds other shards; give the sizes of what is there."""
+def _claim(folder: Folder, fingerprint: str) -> dict[str, int]:
+    """Refuse a folder that holds other shards, clear up after a killed writer; give the sizes of what is there."""
     there = check_folder(folder)
     if PLAN in there:
         found = read_object(folder.read(PLAN), f"{folder.uri}/{PLAN}").get("fingerprint")
@@ -209,12 +211,14 @@ def _claim(folder: ShardFolder, fingerprint: str) -> dict[str, int]:
                 f"{folder.uri} holds shards of other data or settings (plan {found}, now {fingerprint}); "
                 f"give another folder, or delete this one"
             )
+        for name in filter(is_partial, there):  # a killed process was at it; nobody else writes here now
+            folder.delete(name)
     else:
-        folder.write_bytes(PLAN, json.dumps({"format": FORMAT, "fingerprint": fingerprint}).encode())
+        folder.write(PLAN, json.dumps({"format": FORMAT, "fingerprint": fingerprint}).encode())
     return there
 
 
-def _finished(folder: ShardFolder, there: Mapping[str, int], number: int) -> dict[str, Any] | None:
+def _finished(folder: Folder, there: Mapping[str, int], number: int) -> dict[str, Any] | None:
     """Describe a shard that was there already; its index is written after it."""
     index, tar = index_name(number), tar_name(number)
     if index not in there or tar not in there:
@@ -231,12 +235,12 @@ def _with_index(entry: dict[str, Any], index: bytes) -> dict[str, Any]:
     return {**entry, "index_sha256": hashlib.sha256(index).hexdigest()}
 
 
-def _write_shard(reader: EpisodeReader, folder: ShardFolder, number: int, planned: Plan) -> dict[str, Any]:
+def _write_shard(reader: EpisodeReader, folder: Folder, number: int, planned: Plan) -> dict[str, Any]:
     """Write one tar and then its index."""
     rows = []
     with (
-        folder.write(tar_name(number)) as file,
-        tarfile.open(fileobj=cast(BinaryIO, file), mode="w", format=tarfile.USTAR_FORMAT) as tar,
+        folder.writer(tar_name(number)) as stream,
+        tarfile.open(fileobj=cast(BinaryIO, file := HashedFile(stream)), mode="w", format=tarfile.USTAR_FORMAT) as tar,
     ):
         for segment in planned.shards[number]:
             episode = reader.episodes[segment.row]
@@ -259,7 +263,7 @@ def _write_shard(reader: EpisodeReader, folder: ShardFolder, number: int, planne
     table = pa.Table.from_pylist(rows, schema=INDEX.with_metadata({"villa": json.dumps(entry)}))
     index = io.BytesIO()
     pq.write_table(table, index)
-    folder.write_bytes(index_name(number), index.getvalue())
+    folder.write(index_name(number), index.getvalue())
     return _with_index(entry, index.getvalue())
 
 

@@ -15,7 +15,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from dataengine.errors import CorpusError
-from dataengine.store.places import make_durable
+from dataengine.storage import make_durable
 from dataengine.store.tables import EPISODES, first_line, is_conflict, open_table, settle
 
 MAX_TRIES: Final = 50

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from typing import Final
 
 from dataengine.errors import CorpusError
-from dataengine.store.places import Folder
+from dataengine.storage import Folder
 
 TICK_S: Final = 2.0
 """S3 keeps whole seconds."""

@@ -9,8 +9,7 @@ import lance
 import pyarrow as pa
 
 from dataengine.schema import RUNS, SCHEMA_VERSION, VERSION_KEY
-from dataengine.store.places import table_uri
-from dataengine.store.tables import FILE_VERSION, all_files, exists, open_table, settle, upsert
+from dataengine.store.tables import FILE_VERSION, all_files, exists, open_table, settle, table_uri, upsert
 
 
 def new_run_id() -> str:

@@ -14,8 +14,14 @@ from lance.optimize import Compaction
 
 from dataengine import schema
 from dataengine.errors import CorpusError, is_disk_full
+from dataengine.storage import Folder, is_uri, make_durable
 from dataengine.store import creation
-from dataengine.store.places import Folder, is_local, make_durable, table_uri
+
+
+def table_uri(corpus: str, table: str) -> str:
+    """Place of one table of a corpus."""
+    return f"{corpus}/{table}.lance"
+
 
 FILE_VERSION: Final = "2.2"
 """Blob v2 needs it; newer ones are not for production."""
@@ -48,7 +54,7 @@ def create_tables(corpus: str) -> None:
     """Create whatever table is missing, episodes last: a corpus exists once its episodes do."""
     if all(exists(corpus, name) for name in (*SIDE_TABLES, "episodes")):
         return
-    if not is_local(corpus) and not creation.is_ours(corpus, lambda: exists(corpus, "episodes")):
+    if is_uri(corpus) and not creation.is_ours(corpus, lambda: exists(corpus, "episodes")):
         return
     for name, columns in SIDE_TABLES.items():
         _create(corpus, name, columns)
@@ -65,7 +71,7 @@ def _create(corpus: str, name: str, columns: pa.Schema) -> None:
     if exists(corpus, name):
         return
     place = table_uri(corpus, name)
-    if not is_local(corpus):
+    if is_uri(corpus):
         _write_empty(columns, place)
         return
     draft = Path(corpus, "_staging", f".{name}.{uuid.uuid4().hex[:8]}.lance")
@@ -158,7 +164,7 @@ def all_files(table: lance.LanceDataset) -> Iterator[str]:
 
 def settle(table: lance.LanceDataset, files: Iterable[str]) -> None:
     """Have a disk keep files of a table and then the version that names them, which was just committed."""
-    if is_local(table.uri):
+    if not is_uri(table.uri):
         # Lance counts the names of its manifests downwards, so that the newest comes first.
         manifest = f"_versions/{2**64 - 1 - table.version:020d}.manifest"
         make_durable(f"{table.uri}/{file}" for file in (*files, manifest))

@@ -76,8 +76,8 @@ class CompactReport(Report):
 def run(config: CompactConfig) -> CompactReport:
     """Rewrite small fragments, then remove what is old enough; kill it at any moment and run it again."""
     from dataengine.progress import task
+    from dataengine.storage import Folder
     from dataengine.store import Corpus
-    from dataengine.store.places import Folder
     from dataengine.store.tables import open_table
     from dataengine.store.upkeep import cleanup, compaction
 

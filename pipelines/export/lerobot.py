@@ -18,6 +18,7 @@ from dataengine.machine import num_cores
 from dataengine.naming import did_you_mean
 from dataengine.progress import task
 from dataengine.report import Report
+from dataengine.storage import is_uri
 from dataengine.store import Corpus
 from pipelines.output.folder import Before, claimed, roots_of
 from pipelines.output.run_note import note
@@ -125,7 +126,7 @@ def run(config: ExportConfig) -> ExportReport:
     start = time.monotonic()
     if config.out is None and not config.dry_run:
         raise DataEngineError("no place for the datasets; give OUT, or --dry-run to plan only")
-    if config.out is not None and "://" in config.out:
+    if config.out is not None and is_uri(config.out):
         raise DataEngineError(f"{config.out}: datasets are written to a local folder; give one and copy it there")
     corpus = Corpus.open(config.corpus)
     plans, left_out = plan(_rows(corpus, config), rate_hz=config.fps, video_mb=config.video_mb, data_mb=config.data_mb)

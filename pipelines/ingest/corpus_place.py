@@ -5,9 +5,8 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from dataengine.errors import DataEngineError
-from dataengine.shards.folder import ShardFolder
+from dataengine.storage import Folder, is_uri, normal_uri
 from dataengine.store import Corpus
-from dataengine.store.places import is_local, normal_uri
 from dataengine.store.tables import SIDE_TABLES
 from pipelines.output.folder import is_passing
 
@@ -27,7 +26,7 @@ def refuse_corpus(corpus: str, roots: Iterable[str]) -> None:
     for root in map(normal_uri, roots):
         if uri == root or uri.startswith(f"{root}/"):
             raise DataEngineError(f"{corpus}: lies in the recordings at {root}; {advice}")
-    if is_local(uri):
+    if not is_uri(uri):
         for above in Path(uri).parents:
             if (above / "episodes.lance").is_dir():
                 raise DataEngineError(f"{corpus}: lies in another corpus, {above}; {advice}")
@@ -38,6 +37,6 @@ def refuse_corpus(corpus: str, roots: Iterable[str]) -> None:
             raise DataEngineError(f"{corpus}: nothing can be written in {there}; get the right to write, or {advice}")
     elif uri.count("/") < 3:
         return  # a whole bucket
-    others = sorted(name for name in ShardFolder(uri).sizes().keys() - CORPUS_FILES if not is_passing(name))
+    others = sorted(name for name in Folder(uri).entries().keys() - CORPUS_FILES if not is_passing(name))
     if others:
         raise DataEngineError(f"{corpus}: holds files that are no corpus ({others[0]}); {advice}")

@@ -15,11 +15,11 @@ from dataengine.formats.resize import Fit
 from dataengine.notes import Tally
 from dataengine.progress import task
 from dataengine.runners.attempts import Assigned, Limits
+from dataengine.storage import is_uri, normal_uri
 from dataengine.store import Committer, Corpus, Staging
 from dataengine.store.commit.committer import HELD
 from dataengine.store.commit.receipts import Receipt
 from dataengine.store.earlier import Earlier
-from dataengine.store.places import is_local, normal_uri
 from dataengine.store.read import framing
 from dataengine.store.registry import register
 from dataengine.store.side_tables import new_run_id
@@ -117,7 +117,7 @@ class _Run:
             return False
         self.corpus.check_writable()
         with ExitStack() as alone:
-            if is_local(self.corpus.uri):
+            if not is_uri(self.corpus.uri):
                 for name in sorted({job.source.name for job in self.jobs}):
                     alone.enter_context(_alone(self.corpus.uri, name))
             self.todo = self._find()  # whoever was at it until now may have committed

@@ -19,6 +19,7 @@ from dataengine.protocols import Source
 from dataengine.report import Report
 from dataengine.runners.processes import pool
 from dataengine.runners.worker import watched
+from dataengine.storage import is_uri
 from dataengine.store import Corpus, Staging
 from dataengine.store.commit.staging import ReadError, stage_part
 from pipelines.ingest.jobs import Job
@@ -53,7 +54,7 @@ def estimate(jobs: Sequence[Job], todo: Sequence[list[Part]], workers: int) -> t
 
 def free_bytes(corpus: str) -> int | None:
     """Free space where the corpus lies or will lie; None in an object store."""
-    if "://" in corpus:
+    if is_uri(corpus):
         return None
     place = Path(corpus).expanduser().resolve()
     return shutil.disk_usage(next(p for p in (place, *place.parents) if p.exists())).free

@@ -10,6 +10,7 @@ from dataengine.config import MOST_HZ, MOST_SIDE, Config
 from dataengine.errors import DataEngineError
 from dataengine.formats.resize import Fit
 from dataengine.report import Report
+from dataengine.storage import is_uri
 from pipelines.ingest import engine
 from pipelines.ingest import jobs as ingest_jobs
 from pipelines.ingest.config import DatasetConfig, EngineConfig
@@ -196,15 +197,15 @@ def load_plan(name: str, data: str | None = None) -> Plan:
 
 def _below(base: str, root: str) -> str:
     """Join a root to the folder or URI that it is relative to."""
-    if "://" in root or Path(root).expanduser().is_absolute():
+    if is_uri(root) or Path(root).expanduser().is_absolute():
         return root
-    return f"{base.rstrip('/')}/{root}" if "://" in base else str(Path(base).expanduser() / root)
+    return f"{base.rstrip('/')}/{root}" if is_uri(base) else str(Path(base).expanduser() / root)
 
 
 def _found(entry: PlannedDataset) -> Iterator[DatasetConfig]:
     """Fill in the stars of a root: each folder that matches is a dataset."""
     words: dict[str, Any] = entry.model_dump(exclude={"optional"})
-    if "*" not in entry.root or "://" in entry.root:
+    if "*" not in entry.root or is_uri(entry.root):
         yield DatasetConfig(**words)
         return
     fixed, _, pattern = entry.root.partition("*")

@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING
 
 from dataengine.errors import DataEngineError
 from dataengine.shards.manifest import LOCK
+from dataengine.storage import is_uri
 from dataengine.whole_file import is_partial, write_whole
 from pipelines.output.marker import MARKER, Marker, leaves, read_marker
 
@@ -158,7 +159,7 @@ def made(place: Path) -> Iterator[None]:
 def refuse_place(place: Path, sources: Iterable[str] = ()) -> None:
     """Refuse to write into a corpus or among raw recordings."""
     place = place.resolve()
-    roots = {Path(root).expanduser().resolve() for root in sources if "://" not in root}
+    roots = {Path(root).expanduser().resolve() for root in sources if not is_uri(root)}
     for above in (place, *place.parents):
         where = "is" if above == place else f"lies in {above},"
         if (above / "episodes.lance").is_dir():
@@ -322,7 +323,7 @@ def sources_at(place: str | Path) -> set[str]:
 
     if not str(place):
         return set()
-    if "://" not in str(place) and is_shards(place):
+    if not is_uri(place) and is_shards(place):
         return set(read_manifest(Path(place))[1].roots)
     from dataengine.store import Corpus
 

@@ -11,9 +11,9 @@ from dataengine.config import MOST, MOST_WORKERS, Config, Seed
 from dataengine.errors import DataEngineError
 from dataengine.machine import num_cores
 from dataengine.report import Report
-from dataengine.shards.folder import ShardFolder
 from dataengine.shards.manifest import MANIFEST
 from dataengine.shards.writer import Plan, check_folder, plan, write_shards
+from dataengine.storage import Folder, is_uri, normal_uri
 from dataengine.store import Corpus
 from dataengine.store.read.reader import TableReader
 from pipelines.output.folder import locked, made, refuse_place, roots_of
@@ -84,11 +84,11 @@ def run(config: ShardConfig) -> ShardReport:
         raise DataEngineError("no place for the shards; give --out FOLDER, or --dry-run to plan only")
     corpus = Corpus.open(config.corpus)
     roots = roots_of(corpus)
-    if config.dry_run or config.out is None or "://" in config.out:
+    if config.dry_run or config.out is None or is_uri(config.out):
         return _run(config, corpus, roots, start)
     out = Path(config.out).expanduser().absolute()
     refuse_place(out, roots)
-    check_folder(ShardFolder(out))
+    check_folder(Folder(str(out)))
     with made(out), locked(out, "shard"):
         return _run(config, corpus, roots, start)
 
@@ -119,7 +119,7 @@ def _run(config: ShardConfig, corpus: Corpus, roots: Iterable[str], start: float
     )
     if config.dry_run or config.out is None:
         return report
-    fresh = MANIFEST not in ShardFolder(config.out).sizes()
+    fresh = MANIFEST not in Folder(normal_uri(config.out)).sizes()
     num_bytes = _write(reader, config.out, planned, config.threads or num_cores(), roots)
     report.bytes, report.written, report.fresh = num_bytes, True, fresh
     report.seconds = round(time.monotonic() - start, 3)
@@ -129,7 +129,7 @@ def _run(config: ShardConfig, corpus: Corpus, roots: Iterable[str], start: float
 
 
 def _write(reader: TableReader, out: str, planned: Plan, num_threads: int, roots: Iterable[str]) -> int:
-    known = [root for root in roots if "://" in root or Path(root).is_absolute()]
+    known = [root for root in roots if is_uri(root) or Path(root).is_absolute()]
     with progress.task("shard", planned.num_samples, "samples") as live:
 
         def tell(samples: int, num_bytes: int) -> None:

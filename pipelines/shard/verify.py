@@ -11,6 +11,7 @@ from dataengine.errors import DataEngineError
 from dataengine.machine import num_cores
 from dataengine.report import Report
 from dataengine.shards.damage import find_damage, find_discord, list_shards
+from dataengine.storage import is_uri
 
 MOST_TOLD = 30
 """Lines on damaged files; a folder may have thousands."""
@@ -53,7 +54,7 @@ class VerifyShardsReport(Report):
 def run(config: VerifyShardsConfig) -> VerifyShardsReport:
     """Read every byte of every shard, whatever was found before; manifest and indexes are read, too."""
     start = time.monotonic()
-    if "://" in config.shards:
+    if is_uri(config.shards):
         raise DataEngineError(f"{config.shards}: shards are verified on a disk; copy the folder to one first")
     folder = Path(config.shards)
     entries, damaged = list_shards(folder)

@@ -15,8 +15,8 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from dataengine.digest import hasher
+from dataengine.storage import Folder
 from dataengine.store import Corpus, kept
-from dataengine.store.places import Folder
 from dataengine.vector_layout import VectorLayout, layout_of
 from dataengine.windows import quantile_sketch, stats, stats_table
 from dataengine.windows.stats import Accumulator, Group

@@ -24,6 +24,7 @@ from torch import Tensor, nn
 
 from dataengine.errors import DataEngineError
 from dataengine.reading import one_line
+from dataengine.whole_file import write_whole
 from models import weights
 from models.fingerprint import sha256
 
@@ -152,7 +153,7 @@ def _remove(checkpoint: Path, files: Mapping[str, str]) -> None:
     for name in ours:
         (checkpoint / name).unlink(missing_ok=True)
     for left in checkpoint.glob("*.partial"):  # a killed process was at it
-        if left.name.startswith(tuple(name.rpartition(".")[0] for name in ours)):
+        if left.name.removeprefix(".").startswith(tuple(name.rpartition(".")[0] for name in ours)):
             left.unlink()
     with suppress(OSError):
         checkpoint.rmdir()
@@ -205,9 +206,7 @@ def load_ema(checkpoint: Path, model: nn.Module) -> None:
 def write_files(directory: Path, files: Mapping[str, str]) -> None:
     """Write small text files, each whole or not at all."""
     for name, text in files.items():
-        partial = directory / f"{name}.partial"
-        partial.write_text(text, encoding="utf-8")
-        partial.replace(directory / name)
+        write_whole(directory / name, text)
 
 
 def _flatten_optimizer(optimizer: torch.optim.Optimizer) -> tuple[dict[str, Tensor], dict[str, Any]]:

@@ -11,9 +11,9 @@ import numpy as np
 
 from dataengine.config import Config
 from dataengine.errors import DataEngineError
-from dataengine.shards.folder import ShardFolder
 from dataengine.shards.manifest import MANIFEST, PLAN
 from dataengine.shards.reader import ShardReader, is_shards
+from dataengine.storage import Folder, is_uri
 from dataengine.windows.mixture import Mixture
 from dataengine.windows.normalize import Normalizer, by_body
 from dataengine.windows.stats import EmbodimentStatistics
@@ -26,7 +26,7 @@ def open_reader(place: str) -> EpisodeReader:
     """Open a folder of shards, a corpus, or `CORPUS@SNAPSHOT`; shards do without lance."""
     if is_shards(place):
         return ShardReader(place)
-    if "://" in place and {MANIFEST, PLAN} & ShardFolder(place).sizes().keys():
+    if is_uri(place) and {MANIFEST, PLAN} & Folder(place).sizes().keys():
         raise DataEngineError(
             f"{place}: found shards in an object store, expected them on a disk, where their pictures are read at "
             f"random; copy the folder to a local disk and give that"

@@ -18,6 +18,7 @@ from dataengine.config import MOST_HZ
 from dataengine.errors import RecordError, SourceError
 from dataengine.formats import files, json_file, parquet
 from dataengine.reading import one_line
+from dataengine.storage import is_uri
 
 INFO = "meta/info.json"
 EXPORT = "meta/villa.json"
@@ -102,7 +103,7 @@ class Info:
 
 def find_root(root: str | Path) -> Path:
     """Return the folder that holds `meta`, in a hub cache that of its revision, or say what is there instead."""
-    if "://" in str(root):
+    if is_uri(root):
         raise SourceError(f"{root}: LeRobot datasets are read from a disk; download it and pass the folder")
     place = files.folder(root, EXPECTED)
     if (place / INFO).is_file():

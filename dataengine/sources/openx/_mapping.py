@@ -20,8 +20,9 @@ from dataengine import conventions
 from dataengine.config import MOST_HZ, Config
 from dataengine.episode import Encoding
 from dataengine.errors import SourceError
-from dataengine.formats import features, remote, yaml_file
+from dataengine.formats import features, yaml_file
 from dataengine.naming import did_you_mean
+from dataengine.storage import is_uri
 
 FILL_IN = "FILL_IN"
 """What a proposal leaves to the user."""
@@ -195,7 +196,7 @@ class Mapping(Config):
 
 def load(place: str) -> Mapping:
     """Read a mapping; raise SourceError in one line where it is wrong or unfinished."""
-    path = place if remote.is_remote(place) else str(Path(place).expanduser())
+    path = place if is_uri(place) else str(Path(place).expanduser())
     try:
         # As plain strings: YAML itself takes an unquoted 3:6 for a number of base 60, and `no` for false.
         raw = yaml_file.read(path, yaml.BaseLoader)

@@ -20,6 +20,7 @@ from dataengine.formats.resize import Fit
 from dataengine.raw import Raw, fields_of, untouched
 from dataengine.sources._parts import episode_or_reject, rejected, vector
 from dataengine.sources.openx._texts import Said, texts_of
+from dataengine.storage import is_uri
 from dataengine.vector_layout import layout_of, note_key, unscaled
 
 Steps = Mapping[str, Any]
@@ -148,7 +149,7 @@ class RldsSource(ABC):
         if remote.entry(part.uri) is None:
             yield rejected(part, "", RecordError("the shard is missing; download it"))
             return
-        if not remote.is_remote(part.uri):
+        if not is_uri(part.uri):
             try:
                 files.inside(Path(part.uri), Path(self.root))
             except RecordError as error:
@@ -272,7 +273,7 @@ def _pictures(schema: features.Group) -> dict[str, str]:
 
 def _fingerprint(shard: rlds.Shard) -> str:
     """Hash both ends of a file; of one in an object store, where that is two requests, its size and time."""
-    if remote.is_remote(shard.uri):
+    if is_uri(shard.uri):
         return stable_id(str(shard.num_bytes), str(shard.modified_ns)) if shard.num_bytes else "missing"
     return files.fingerprint(Path(shard.uri))
 

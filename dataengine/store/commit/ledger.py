@@ -15,8 +15,8 @@ import lance
 import pyarrow as pa
 
 from dataengine.digest import hasher
+from dataengine.storage import Folder
 from dataengine.store.commit.receipts import Receipt
-from dataengine.store.places import Folder
 
 SAVE_EVERY: Final = 2_000
 """Files learnt about since the cache was last saved: what a killed run has to ask again at most, in a second."""

@@ -10,7 +10,8 @@ import lance
 from dataengine.digest import hex_digest
 from dataengine.episode import Reject
 from dataengine.errors import CorpusError
-from dataengine.store.places import Folder, table_uri
+from dataengine.storage import Folder
+from dataengine.store.tables import table_uri
 
 
 @dataclass(frozen=True, kw_only=True)

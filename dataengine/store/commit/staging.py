@@ -16,12 +16,12 @@ from dataengine.errors import ChangedError, DataEngineError, RecordError, Unexpe
 from dataengine.notes import Tally
 from dataengine.reading import digest, explain, is_certain, one_line, reading
 from dataengine.schema import SCHEMA_VERSION
+from dataengine.storage import make_durable
 from dataengine.store.commit import words
 from dataengine.store.commit.checks import check_episode
 from dataengine.store.commit.new_rows import NewRows
 from dataengine.store.commit.receipts import Receipt, Receipts, data_folder, files_of
 from dataengine.store.earlier import Earlier
-from dataengine.store.places import make_durable
 from dataengine.store.tables import FILE_VERSION, open_table
 
 

@@ -17,8 +17,8 @@ import lance
 import numpy as np
 from numpy.typing import NDArray
 
+from dataengine.storage import is_uri
 from dataengine.store.columns import files
-from dataengine.store.places import is_local
 
 PACKED, DEDICATED = 1, 2
 """Kinds of blob descriptors whose bytes lie in a file of their own: of many blobs, or of one."""
@@ -122,7 +122,7 @@ class _File:
 def _column(table: lance.LanceDataset, column: str) -> _Column | None:
     """Find the file and place of every row's blob; None where the table is far away."""
     place = table.uri.removeprefix("file://")
-    if not is_local(place) or not hasattr(os, "posix_fadvise"):
+    if is_uri(place) or not hasattr(os, "posix_fadvise"):
         return None
     rows = table.scanner(columns=[column], with_row_address=True).to_table()
     descriptors = rows[column].combine_chunks()

@@ -14,9 +14,9 @@ from dataengine.episode import CAMERA_SLOTS
 from dataengine.errors import CorpusError
 from dataengine.naming import did_you_mean
 from dataengine.schema import FRAMES, KEEP, frames_column, offsets_column
+from dataengine.storage import is_uri, normal_uri
 from dataengine.store import columns, registry, side_tables, snapshots
 from dataengine.store.kept import Kept
-from dataengine.store.places import is_local, normal_uri
 from dataengine.store.read.blob_files import BlobFiles
 from dataengine.store.read.episode import StoredEpisode
 from dataengine.store.snapshots import Snapshot
@@ -288,7 +288,7 @@ class Corpus:
         """Raise CorpusError where nothing can be written, before work is done for it."""
         if self.snapshot is not None:
             raise CorpusError(_never_changes(self.uri, self.snapshot.name))
-        if is_local(self.uri) and not os.access(f"{self.uri}/episodes.lance", os.W_OK):
+        if not is_uri(self.uri) and not os.access(f"{self.uri}/episodes.lance", os.W_OK):
             raise CorpusError(
                 f"{self.uri}: can only be read here, and the results are written into it; get the right to write, or "
                 f"copy it"

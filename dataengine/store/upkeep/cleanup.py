@@ -13,8 +13,8 @@ from typing import Final
 import lance
 
 from dataengine.errors import CorpusError
+from dataengine.storage import Folder
 from dataengine.store import snapshots
-from dataengine.store.places import Folder
 from dataengine.store.tables import SIDE_TABLES, exists, open_table
 
 LEAST_AGE: Final = timedelta(hours=1)

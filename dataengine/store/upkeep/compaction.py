@@ -18,8 +18,8 @@ import lance
 from lance.optimize import Compaction, RewriteResult
 
 from dataengine.progress import Task
+from dataengine.storage import make_durable
 from dataengine.store.commit.receipts import data_folder, files_of
-from dataengine.store.places import make_durable
 from dataengine.store.tables import SIDE_TABLES, exists, is_conflict, join_fragments, open_table, settle
 
 TARGET_BYTES: Final = 1_000_000_000

@@ -8,8 +8,8 @@ import pyarrow.compute as pc
 from dataengine.episode import CAMERA_SLOTS
 from dataengine.report import Report
 from dataengine.schema import EPISODES, VERSION_KEY, frames_column
+from dataengine.storage import Folder
 from dataengine.store.commit.committer import HELD
-from dataengine.store.places import Folder
 from dataengine.store.tables import SIDE_TABLES, exists, open_table
 from dataengine.store.upkeep import compaction, verify_tables
 

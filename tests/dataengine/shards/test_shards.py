@@ -277,3 +277,11 @@ def test_shards_are_about_as_large_as_asked(shards: Path) -> None:
     sizes = [path.stat().st_size for path in shards.glob("*.tar")]
     assert len(sizes) >= 3
     assert max(sizes) < 80_000
+
+
+def test_what_a_killed_writer_left_is_cleared_up_by_the_next(tmp_path: Path) -> None:
+    write(tmp_path, made_reader())
+    left = tmp_path / ".shard-000000.tar.12345.partial"
+    left.write_bytes(b"half")
+    write(tmp_path, made_reader())
+    assert not left.exists()

@@ -9,8 +9,9 @@ from typing import Any
 import numpy as np
 import pytest
 
+from dataengine import storage
 from dataengine.errors import SourceError
-from dataengine.formats import remote, rlds
+from dataengine.formats import rlds
 from dataengine.store import Corpus, verify
 from pipelines.ingest import run as ingest
 from pipelines.ingest.config import IngestConfig
@@ -115,9 +116,9 @@ def test_a_wrong_place_in_a_store_is_told_in_one_line(s3: str) -> None:
 
 
 def test_a_query_stays_at_the_end_of_a_uri() -> None:
-    assert remote.join("s3://b/f?region=x", "a/b.json") == "s3://b/f/a/b.json?region=x"
-    assert remote.join("gs://b/f/", "a") == "gs://b/f/a"
-    assert remote.join("/data/f", "a") == "/data/f/a"
+    assert storage.join("s3://b/f?region=x", "a/b.json") == "s3://b/f/a/b.json?region=x"
+    assert storage.join("gs://b/f/", "a") == "gs://b/f/a"
+    assert storage.join("/data/f", "a") == "/data/f/a"
 
 
 def rows(corpus: str) -> list[dict]:

@@ -222,7 +222,7 @@ def test_of_two_commands_on_an_object_store_each_counts_what_it_committed(
     raw: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """There is no lock there: the second begins when the first has read all its parts."""
-    monkeypatch.setattr(engine, "is_local", lambda uri: False)
+    monkeypatch.setattr(engine, "is_uri", lambda uri: True)
     second: list[IngestReport] = []
     commit = Committer.commit
 

@@ -3,10 +3,10 @@ from pathlib import Path
 import lance
 import pytest
 
+from dataengine.storage import Folder
 from dataengine.store import Committer, Corpus, add_episodes
 from dataengine.store.commit import ledger
 from dataengine.store.commit.ledger import Ledger
-from dataengine.store.places import Folder
 from dataengine.store.tables import open_table
 from tests.support.npz_source import make_episode
 
