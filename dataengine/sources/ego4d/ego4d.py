@@ -22,23 +22,16 @@ height halved, too; it is cut like the others.
 from collections.abc import Iterator
 from dataclasses import KW_ONLY, dataclass
 from pathlib import Path
-from typing import Annotated, Any, ClassVar, Literal
+from typing import Annotated, ClassVar, Literal
 
-from dataengine.clips.plan import ClipPlan, SkippedLabel, VideoPlan, merged
-from dataengine.errors import SourceError
+from dataengine.clips.plan import SkippedLabel, VideoPlan
 from dataengine.formats import files
 from dataengine.formats.resize import Fit
 from dataengine.sources._clip_source import CONTEXT, ClipSource
 from dataengine.sources.ego4d import labels as ego4d_labels
 from dataengine.sources.ego4d import tables
-from dataengine.sources.ego4d.tables import Action, Passes, Video
-
-TOPS = ("v2", "v1", ".")
-MEDIA = ("video_540ss", "full_scale")
-HELD_OUT = ("val", "test", "multi")
-LEFT_HALF = (0.0, 0.0, 0.5, 1.0)
-REGROUPED = "grp-"
-EXPECTED = "the output folder of the `ego4d` downloader: ego4d.json, v2/annotations and v2/full_scale or v2/video_540ss"
+from dataengine.sources.ego4d.media import EXPECTED, TOPS, Videos, find
+from dataengine.sources.ego4d.tables import Action, Passes
 
 
 @dataclass(frozen=True)
@@ -64,11 +57,8 @@ class Ego4d(ClipSource):
     def videos(self) -> Iterator[VideoPlan]:
         """Plan video by video as the narrations list them; a video's labels are decoded one video at a time."""
         place = files.folder(self.root, EXPECTED)
-        known = tables.listing(_file(place, "ego4d.json", ".", *TOPS))
-        about = {video.video_uid: video for video in known.videos}
-        groups = _groups(known.videos, known.concurrent_video_sets)
+        known = Videos.of(place, keep_benchmarks=self.keep_benchmarks)
         actions = self._interactions(place)
-        media = {name: _folder(place, name) for name in MEDIA}
         seen = set()
         for uid, passes in self._narrations(place):
             seen.add(uid)
@@ -79,111 +69,23 @@ class Ego4d(ClipSource):
                         record=f"{uid}/narrations", reason="narrations are damaged", detail=passes, is_bad=True
                     )
                 )
-            found += ego4d_labels.of_interactions(uid, actions.get(uid, ()))
-            yield self._plan(place, media, uid, about.get(uid), groups, found)
+            yield known.plan(uid, [*found, *ego4d_labels.of_interactions(uid, actions.get(uid, ()))])
         for uid in sorted(actions.keys() - seen):
-            found = list(ego4d_labels.of_interactions(uid, actions[uid]))
-            yield self._plan(place, media, uid, about.get(uid), groups, found)
+            yield known.plan(uid, list(ego4d_labels.of_interactions(uid, actions[uid])))
 
     def _narrations(self, place: Path) -> Iterator[tuple[str, Passes | str]]:
         if self.labels == "fho":
             return iter(())
         folders = [f"{top}/annotations" for top in TOPS]
-        return tables.narrations(_file(place, ("narration.json", "narrations.json"), *folders))
+        return tables.narrations(find(place, ("narration.json", "narrations.json"), *folders))
 
     def _interactions(self, place: Path) -> dict[str, list[Action]]:
         if self.labels == "narrations":
             return {}
-        path = _file(place, "fho_main.json", *(f"{top}/annotations" for top in TOPS))
+        path = find(place, "fho_main.json", *(f"{top}/annotations" for top in TOPS))
         return {
             video.video_uid: [
                 a for interval in video.annotated_intervals or [] for a in interval.narrated_actions or []
             ]
             for video in tables.interactions(path)
         }
-
-    def _plan(
-        self,
-        place: Path,
-        media: dict[str, str],
-        uid: str,
-        video: Video | None,
-        groups: dict[str, str],
-        found: list[ClipPlan | SkippedLabel],
-    ) -> VideoPlan:
-        clips = tuple(label for label in found if isinstance(label, ClipPlan))
-        skipped = tuple(label for label in found if isinstance(label, SkippedLabel))
-        held_out = video is not None and bool({video.split_em, video.split_av, video.split_fho} & {*HELD_OUT})
-        why = ""
-        if uid.startswith(REGROUPED):
-            why = "regrouped copy of other videos"
-        elif video is None:
-            why = "not listed in ego4d.json"
-        elif held_out and not self.keep_benchmarks:
-            why = "held out by a benchmark of Ego4D"
-        if why:
-            clips, skipped = (), (SkippedLabel(record=uid, reason=why, detail=f"{len(found)} labels"),)
-        spans = (video.redacted_intervals or []) if video else []
-        return VideoPlan(
-            name=uid,
-            path=_path(place, media, uid),
-            clips=clips,
-            skipped=skipped,
-            group=groups.get(uid, uid),
-            split="val" if held_out else "train",
-            region=LEFT_HALF if video and video.is_stereo else None,
-            hidden_s=merged(
-                (s.start_sec, s.end_sec) for s in spans if s.start_sec is not None and s.end_sec is not None
-            ),
-        )
-
-
-def _file(place: Path, names: str | tuple[str, ...], *folders: str) -> Path:
-    wanted = (names,) if isinstance(names, str) else names
-    for folder in folders:
-        for name in wanted:
-            if (place / folder / name).is_file():
-                files.inside_or_stop(place, str((place / folder / name).relative_to(place)))
-                return place / folder / name
-    raise SourceError(f"{place}: found no {wanted[0]}, expected {EXPECTED}")
-
-
-def _folder(place: Path, name: str) -> str:
-    return next((f"{top}/{name}" for top in TOPS if (place / top / name).is_dir()), f"{TOPS[0]}/{name}")
-
-
-def _path(place: Path, media: dict[str, str], uid: str) -> str:
-    names = [f"{media[name]}/{uid}.mp4" for name in MEDIA]
-    return next((name for name in names if (place / name).is_file()), names[-1])
-
-
-def _groups(videos: list[Video], sets: Any) -> dict[str, str]:
-    """Put together what one person recorded and what several saw at once: each video's group is its first video."""
-    head = {video.video_uid: video.video_uid for video in videos}
-
-    def first(uid: str) -> str:
-        while head[uid] != uid:
-            head[uid] = head[head[uid]]
-            uid = head[uid]
-        return uid
-
-    of_person: dict[str, str] = {}
-    for video in videos:
-        if video.fb_participant_id is not None:
-            head[first(video.video_uid)] = first(of_person.setdefault(str(video.fb_participant_id), video.video_uid))
-    for together in _sets(sets):
-        members = [uid for uid in together if uid in head]
-        for uid in members[1:]:
-            head[first(uid)] = first(members[0])
-    return {uid: first(uid) for uid in head}
-
-
-def _sets(value: Any) -> Iterator[list[str]]:
-    """Find the lists of videos in whatever form `concurrent_video_sets` has."""
-    inner = list(value.values()) if isinstance(value, dict) else value if isinstance(value, list) else []
-    names = [item for item in inner if isinstance(item, str)]
-    names += [item["video_uid"] for item in inner if isinstance(item, dict) and isinstance(item.get("video_uid"), str)]
-    if names:
-        yield names
-    for item in inner:
-        yield from _sets(item)

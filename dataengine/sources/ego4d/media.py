@@ -1,0 +1,120 @@
+"""Ego4D's videos, whoever labels them: where they lie, what is hidden in them, who must not be divided."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from dataengine.clips.plan import ClipPlan, SkippedLabel, VideoPlan, merged
+from dataengine.errors import SourceError
+from dataengine.formats import files
+from dataengine.sources.ego4d import tables
+from dataengine.sources.ego4d.tables import Video
+
+TOPS = ("v2", "v1", ".")
+MEDIA = ("video_540ss", "full_scale")
+HELD_OUT = ("val", "test", "multi")
+LEFT_HALF = (0.0, 0.0, 0.5, 1.0)
+REGROUPED = "grp-"
+EXPECTED = "the output folder of the `ego4d` downloader: ego4d.json, v2/annotations and v2/full_scale or v2/video_540ss"
+
+
+@dataclass(frozen=True)
+class Videos:
+    """All videos that ego4d.json lists."""
+
+    place: Path
+    media: dict[str, str]
+    """Kind of copy to its folder."""
+    about: dict[str, Video]
+    groups: dict[str, str]
+    keep_benchmarks: bool
+    """Keep what is in val or test of a benchmark."""
+
+    @classmethod
+    def of(cls, place: Path, *, keep_benchmarks: bool) -> "Videos":
+        """Read ego4d.json below a downloader's folder."""
+        known = tables.listing(find(place, "ego4d.json", ".", *TOPS))
+        about = {video.video_uid: video for video in known.videos}
+        media = {name: _folder(place, name) for name in MEDIA}
+        return cls(place, media, about, _groups(known.videos, known.concurrent_video_sets), keep_benchmarks)
+
+    def plan(self, uid: str, labels: list[ClipPlan | SkippedLabel]) -> VideoPlan:
+        """Plan what is labelled of one video; a video that must be left out is one skipped label."""
+        video = self.about.get(uid)
+        clips = tuple(label for label in labels if isinstance(label, ClipPlan))
+        skipped = tuple(label for label in labels if isinstance(label, SkippedLabel))
+        held_out = video is not None and bool({video.split_em, video.split_av, video.split_fho} & {*HELD_OUT})
+        why = ""
+        if uid.startswith(REGROUPED):
+            why = "regrouped copy of other videos"
+        elif video is None:
+            why = "not listed in ego4d.json"
+        elif held_out and not self.keep_benchmarks:
+            why = "held out by a benchmark of Ego4D"
+        if why:
+            clips, skipped = (), (SkippedLabel(record=uid, reason=why, detail=f"{len(labels)} labels"),)
+        spans = (video.redacted_intervals or []) if video else []
+        return VideoPlan(
+            name=uid,
+            path=self._path(uid),
+            clips=clips,
+            skipped=skipped,
+            group=self.groups.get(uid, uid),
+            split="val" if held_out else "train",
+            region=LEFT_HALF if video and video.is_stereo else None,
+            hidden_s=merged(
+                (s.start_sec, s.end_sec) for s in spans if s.start_sec is not None and s.end_sec is not None
+            ),
+        )
+
+    def _path(self, uid: str) -> str:
+        names = [f"{self.media[name]}/{uid}.mp4" for name in MEDIA]
+        return next((name for name in names if (self.place / name).is_file()), names[-1])
+
+
+def find(place: Path, names: str | tuple[str, ...], *folders: str) -> Path:
+    """Find a file by one of its names in one of some folders; raise SourceError when it is in none."""
+    wanted = (names,) if isinstance(names, str) else names
+    for folder in folders:
+        for name in wanted:
+            if (place / folder / name).is_file():
+                files.inside_or_stop(place, str((place / folder / name).relative_to(place)))
+                return place / folder / name
+    raise SourceError(f"{place}: found no {wanted[0]}, expected {EXPECTED}")
+
+
+def _folder(place: Path, name: str) -> str:
+    return next((f"{top}/{name}" for top in TOPS if (place / top / name).is_dir()), f"{TOPS[0]}/{name}")
+
+
+def _groups(videos: list[Video], sets: Any) -> dict[str, str]:
+    """Put together what one person recorded and what several saw at once: each video's group is its first video."""
+    head = {video.video_uid: video.video_uid for video in videos}
+
+    def first(uid: str) -> str:
+        while head[uid] != uid:
+            head[uid] = head[head[uid]]
+            uid = head[uid]
+        return uid
+
+    of_person: dict[str, str] = {}
+    for video in videos:
+        if video.fb_participant_id is not None:
+            head[first(video.video_uid)] = first(of_person.setdefault(str(video.fb_participant_id), video.video_uid))
+    for together in _sets(sets):
+        members = [uid for uid in together if uid in head]
+        for uid in members[1:]:
+            head[first(uid)] = first(members[0])
+    return {uid: first(uid) for uid in head}
+
+
+def _sets(value: Any) -> Iterator[list[str]]:
+    """Find the lists of videos in whatever form `concurrent_video_sets` has."""
+    inner = list(value.values()) if isinstance(value, dict) else value if isinstance(value, list) else []
+    names = [item for item in inner if isinstance(item, str)]
+    names += [item["video_uid"] for item in inner if isinstance(item, dict) and isinstance(item.get("video_uid"), str)]
+    if names:
+        yield names
+    for item in inner:
+        yield from _sets(item)
