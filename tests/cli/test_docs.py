@@ -43,6 +43,13 @@ def test_a_command_line_of_a_page_is_one_that_exists(page, line):
         COMMANDS[name].make_context(name, rest)
 
 
+def test_every_command_of_the_path_by_hand_has_a_time():
+    path = (ROOT / "docs" / "getting-started.md").read_text().split("## The same path by hand")[1]
+    lines = [line for line in path.split("```")[1].splitlines() if line.startswith("villa ")]
+    assert len(lines) == 10
+    assert all(re.search(r"# \d+ (s|min)\b", line) for line in lines)
+
+
 @pytest.mark.parametrize("page", ["corpus.md", "troubleshooting.md"])
 def test_the_python_of_a_page_runs(page, corpus, capsys):
     for code in blocks(ROOT / "docs" / page, "python"):
