@@ -1,4 +1,4 @@
-"""`villa corpus info`, `verify`, `compact`, `snapshot` and `diff`."""
+"""`villa corpus info`, `verify`, `rejects`, `drop`, `compact`, `snapshot` and `diff`."""
 
 from typing import TYPE_CHECKING, Annotated
 
@@ -37,6 +37,46 @@ def verify(
     from pipelines.corpus import health as pipeline
 
     return pipeline.verify(pipeline.VerifyConfig(corpus=place, deep=deep, workers=workers))
+
+
+@command(
+    corpus,
+    "corpus rejects",
+    example="villa corpus rejects runs/corpus\nvilla corpus rejects runs/corpus --dataset openx/bridge --reason JPEG",
+)
+def rejects(
+    place: Place,
+    dataset: Annotated[str | None, typer.Option(help="Only those of this dataset.")] = None,
+    reason: Annotated[str | None, typer.Option(help="Only those with these words in their reason.")] = None,
+    limit: Annotated[int, typer.Option(help="How many to list; 0 lists all.", min=0)] = 20,
+) -> "Report":
+    """Tell what could not be read and why: counts by reason, then dataset, part and record of each."""
+    from pipelines.corpus import rejects as pipeline
+
+    return pipeline.run(pipeline.RejectsConfig(corpus=place, dataset=dataset, reason=reason, limit=limit))
+
+
+@command(
+    corpus,
+    "corpus drop",
+    example="villa corpus drop runs/corpus openx/bridge --dry-run\nvilla corpus drop runs/corpus openx/bridge --yes",
+)
+def drop(
+    place: Place,
+    dataset: Annotated[str, typer.Argument(metavar="DATASET", help="Dataset to drop, as `corpus info` lists it.")],
+    part: Annotated[list[str] | None, typer.Option(help="Only this part, by its name or id; may be repeated.")] = None,
+    yes: Annotated[bool, typer.Option("--yes", help="Do it; without this nothing is changed.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Tell what would go, change nothing.")] = False,
+) -> "Report":
+    """Take a dataset out of the corpus, so that it can be ingested anew, for instance with another mapping.
+
+    Its episodes with their labels, rejects, staged parts and statistics go; snapshots keep them. Killed at any moment,
+    the same command finishes.
+    """
+    from pipelines.corpus import drop as pipeline
+
+    words = {"corpus": place, "dataset": dataset, "parts": part or [], "yes": yes, "dry_run": dry_run}
+    return pipeline.run(pipeline.DropConfig(**words))
 
 
 @command(

@@ -59,7 +59,7 @@ class Earlier:
                 perhaps = "; before 0.2 villa scaled pictures otherwise" if name in CHECKSUMS else ""
                 raise AlteredError(
                     f"record '{row['source_record'][0].as_py()}' is in the corpus and reads otherwise now ({name}"
-                    f"{perhaps}); ingest into a new corpus to take the new version"
+                    f"{perhaps}); to take the new version, `villa corpus drop` this dataset, then ingest it again"
                 )
         return True
 

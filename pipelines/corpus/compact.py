@@ -38,6 +38,8 @@ class CompactReport(Report):
     fragments_after: int
     rewritten_bytes: int = 0
     """Bytes of the fragments that were copied into larger ones."""
+    hollow_fragments: int = 0
+    """Of them, those that were copied without episodes that had been dropped."""
     conflicts: int = 0
     """Groups of fragments that somebody else kept changing: they are as they were."""
     bytes_before: int
@@ -52,12 +54,16 @@ class CompactReport(Report):
     def summary(self) -> str:
         """Say what was done, what could not be, and what still lies there."""
         would = "would " if self.dry_run else ""
-        if self.fragments_after == self.fragments_before:
+        if self.fragments_after == self.fragments_before and not self.hollow_fragments:
             lines = [f"{self.corpus}: {self.fragments_before} fragments, none small enough to be worth rewriting"]
         else:
             words = f"{would}make {self.fragments_after} of" if self.dry_run else f"{self.fragments_after} made of"
             copied = human_bytes(self.rewritten_bytes)
             lines = [f"{self.corpus}: {words} {self.fragments_before} fragments ({copied} copied)"]
+            if self.hollow_fragments:
+                lines.append(
+                    f"{self.hollow_fragments} {would and 'would be '}rewritten without the episodes that were dropped"
+                )
         if self.conflicts:
             lines.append(
                 f"{self.conflicts} groups were changed by another command each time and stay as they were; "
@@ -101,6 +107,7 @@ def run(config: CompactConfig) -> CompactReport:
         fragments_before=len(found),
         fragments_after=len(found) - sum(len(group) - 1 for group in groups),
         rewritten_bytes=num_bytes,
+        hollow_fragments=sum(piece.is_hollow for group in groups for piece in group),
         bytes_before=before,
         bytes_after=before,
         dry_run=config.dry_run,
@@ -119,7 +126,7 @@ def run(config: CompactConfig) -> CompactReport:
     if not config.dry_run:
         report.bytes_after = sum(Folder(corpus.uri).tree().values())
     report.seconds = round(time.monotonic() - start, 3)
-    if not config.dry_run and (report.removed_versions or report.fragments_after < report.fragments_before):
+    if not config.dry_run and (report.removed_versions or report.rewritten_bytes):
         counts = report.model_dump(include=COUNTS)
         run = {"command": "compact", "config": config.model_dump(), "seconds": report.seconds, "counts": counts}
         corpus.append_run({**run, "version_in": version, "version_out": corpus.version})

@@ -19,8 +19,8 @@ from dataengine.notes import fit_noted, is_serious
 from dataengine.report import Report
 from dataengine.schema import KEEP
 from dataengine.vector_layout import LAYOUT_NOTES
-from pipelines.corpus.episodes import find_episode
 from pipelines.corpus.health import DatasetFacts, dataset_table, datasets
+from pipelines.corpus.names import find_episode
 from pipelines.text_table import labelled, text_table
 
 if TYPE_CHECKING:

@@ -18,7 +18,7 @@ from dataengine.curation.coverage import Coverage, unjudged
 from dataengine.curation.stage import Doubts, Rejects, Stage, Trims
 from dataengine.errors import DataEngineError
 from dataengine.store import Corpus
-from pipelines.corpus.episodes import find_episode
+from pipelines.corpus.names import find_episode
 from pipelines.curate import decide
 from pipelines.curate.decide import Verdicts
 from pipelines.curate.measure import ERROR, measure, quality_columns

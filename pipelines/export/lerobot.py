@@ -15,11 +15,11 @@ from dataengine.export.lerobot.plan import COLUMNS, DatasetPlan, plan
 from dataengine.export.lerobot.unit import ASIDE
 from dataengine.formats.lerobot.lerobot import EXPORT
 from dataengine.machine import num_cores
-from dataengine.naming import did_you_mean
 from dataengine.progress import task
 from dataengine.report import Report
 from dataengine.storage import is_uri
 from dataengine.store import Corpus
+from pipelines.corpus.names import known_dataset
 from pipelines.output.folder import Before, claimed, roots_of
 from pipelines.output.run_note import note
 from pipelines.text_table import human_bytes, text_table
@@ -154,12 +154,8 @@ def run(config: ExportConfig) -> ExportReport:
 
 def _rows(corpus: Corpus, config: ExportConfig) -> Iterator[dict[str, Any]]:
     """Read what planning needs of the episodes that were asked for."""
-    if config.datasets:
-        known = corpus.datasets()
-        unknown = [name for name in config.datasets if name not in known]
-        if unknown:
-            hint = did_you_mean(unknown[0], sorted(known))
-            raise DataEngineError(f"{corpus.uri}: no dataset '{unknown[0]}'; {hint}")
+    for name in config.datasets:
+        known_dataset(corpus, name)
     kept = corpus.kept(datasets=config.datasets or None, where=config.where, kept_only=config.kept_only)
     try:
         names = [name for name in COLUMNS if name in corpus.schema.names]

@@ -3,19 +3,17 @@
 import sys
 import time
 from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, ExitStack, closing
+from contextlib import ExitStack, closing
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import TYPE_CHECKING
 
-from dataengine.digest import stable_id
 from dataengine.episode import Part, Reject
 from dataengine.errors import DataEngineError, is_disk_full
 from dataengine.formats.resize import Fit
 from dataengine.notes import Tally
 from dataengine.progress import task
 from dataengine.runners.attempts import Assigned, Limits
-from dataengine.storage import is_uri, normal_uri
+from dataengine.storage import normal_uri
 from dataengine.store import Committer, Corpus, Staging
 from dataengine.store.commit.committer import HELD
 from dataengine.store.commit.receipts import Receipt
@@ -25,11 +23,12 @@ from dataengine.store.registry import register
 from dataengine.store.side_tables import new_run_id
 from dataengine.store.tables import say_error
 from pipelines.ingest import todo as ingest_todo
+from pipelines.ingest.alone import alone_at
 from pipelines.ingest.corpus_place import refuse_corpus
 from pipelines.ingest.jobs import Job, fit_of, owners
 from pipelines.ingest.report import COUNTS, IngestReport, few, reasons
 from pipelines.ingest.todo import FILTERED, LIMITED, Todo
-from pipelines.output.folder import exclusive, roots_of
+from pipelines.output.folder import roots_of
 from pipelines.output.run_note import note
 
 if TYPE_CHECKING:
@@ -117,9 +116,8 @@ class _Run:
             return False
         self.corpus.check_writable()
         with ExitStack() as alone:
-            if not is_uri(self.corpus.uri):
-                for name in sorted({job.source.name for job in self.jobs}):
-                    alone.enter_context(_alone(self.corpus.uri, name))
+            for name in sorted({job.source.name for job in self.jobs}):
+                alone.enter_context(alone_at(self.corpus.uri, name, "ingest"))
             self.todo = self._find()  # whoever was at it until now may have committed
             _check_fits(self.corpus, self.jobs)
             self._bring_in()
@@ -332,12 +330,6 @@ def _limits(config: "EngineConfig") -> Limits:
         stall_s=config.stall_s,
         memory_gb=config.memory_gb,
     )
-
-
-def _alone(corpus: str, dataset: str) -> AbstractContextManager[None]:
-    """Keep other ingests of a dataset out: with files that change meanwhile, each may see other parts of it."""
-    file = Path(corpus, "_staging", f".{stable_id(dataset)}.lock")
-    return exclusive(file, "ingest", f"{corpus}: {{}} is bringing in {dataset}; wait for that, then run this again")
 
 
 def _given_up(end: Receipt | Reject, part: Part) -> Reject:

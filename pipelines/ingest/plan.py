@@ -120,7 +120,7 @@ class PlanReport(Report):
         rate = f" ({self.total('steps') / self.seconds:.0f} steps/s)" if self.total("steps") else ""
         return (
             text_table(head, rows) + f"\n{self.total('episodes'):,} episodes, {self.total('steps'):,} steps in "
-            f"{self.seconds:.1f} s{rate} to {self.corpus}; bad records and parts: rejects.lance"
+            f"{self.seconds:.1f} s{rate} to {self.corpus}; `villa corpus rejects` lists bad records and parts"
         )
 
     def _planned(self) -> str:

@@ -106,16 +106,17 @@ class IngestReport(Report):
             what = "nothing to do: " if not self.committed_parts and not self.completed_parts else ""
             lines.append(f"{what}{self.skipped_parts} of {self.planned_parts} parts are in {self.corpus} already")
         if self.rejected_parts or self.rejected_records:
-            lines.append(f"rejected: {self.rejected_parts} parts, {self.rejected_records} records; see rejects.lance")
+            found = f"{self.rejected_parts} parts, {self.rejected_records} records"
+            lines.append(f"rejected: {found}; `villa corpus rejects {self.corpus}` lists them")
         elif self.reasons:
-            lines.append("rejected by an earlier run; see rejects.lance:")
+            lines.append(f"rejected by an earlier run (`villa corpus rejects {self.corpus}` lists them):")
         lines += [f"  {why}" for why in self.why_rejected()]
         if self.filtered_records:
-            lines.append(f"left out by rules of the dataset: {self.filtered_records} records; see rejects.lance")
+            lines.append(f"left out by rules of the dataset: {self.filtered_records} records; `villa corpus rejects` lists them")
         if self.changed_parts:
             lines.append(
-                f"changed since they were committed, left as they are: {few(self.changed_parts)}; "
-                "ingest into a new corpus to take the new version"
+                f"changed since they were committed, left as they are: {few(self.changed_parts)}; to take the new "
+                f"version, `villa corpus drop {self.corpus} {self.source}`, then ingest again"
             )
         if self.frames:
             lines.append(self.frames)
@@ -134,7 +135,7 @@ class IngestReport(Report):
         """Give the commonest reasons, a line each."""
         more = len(self.reasons) - MAX_REASONS
         lines = [found.line() for found in self.reasons[:MAX_REASONS]]
-        return [*lines, *([f"and {more} other reasons; see rejects.lance"] if more > 0 else [])]
+        return [*lines, *([f"and {more} other reasons"] if more > 0 else [])]
 
     def why_failed(self) -> str:
         """Say in a line that `--strict` does not accept what was rejected, else nothing."""

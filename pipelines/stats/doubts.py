@@ -48,7 +48,7 @@ def _only_raw(groups: Sequence[Group]) -> list[str]:
         found.setdefault((g.embodiment, g.dataset), set()).add(g.column)
     return [
         f"embodiment '{embodiment}' in {dataset}: has neither state nor action, only {' and '.join(sorted(columns))}; "
-        "ingest it into a new corpus and say which of its columns are the state and the action"
+        "`villa corpus drop` it, then ingest it again and say which of its columns are the state and the action"
         for (embodiment, dataset), columns in sorted(found.items())
         if not columns & {"state", "action"}
     ]

@@ -38,7 +38,7 @@ def test_some_that_came_in_is_a_success_unless_strict_and_a_finished_ingest_stay
         said = villa(*words, "--strict")
         assert said.code == 1
         assert said.out.splitlines()[1:] == [
-            "rejected: 1 parts, 0 records; see rejects.lance",
+            f"rejected: 1 parts, 0 records; `villa corpus rejects {tmp_path / 'corpus'}` lists them",
             "  3 x bad record (the first: part000/0)",
             "--strict accepts no rejects, found 3 of npz, now or before; "
             "mend what is named above, then the same command reads it again",
@@ -52,7 +52,7 @@ def test_a_finished_corpus_with_bad_records_tells_strict_which(villa, raw, tmp_p
     said = villa(*words, "--strict")
     assert said.code == 1
     assert said.out.splitlines()[1:3] == [
-        "rejected by an earlier run; see rejects.lance:",
+        f"rejected by an earlier run (`villa corpus rejects {tmp_path / 'corpus'}` lists them):",
         "  1 x bad record (part000/0)",
     ]
     assert said.out.splitlines()[3].startswith("--strict accepts no rejects, found 1 of npz")

@@ -5,6 +5,7 @@ import json
 import os
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import ClassVar
 
@@ -151,3 +152,13 @@ def content(corpus: Corpus) -> tuple[list[dict[str, object]], list[dict[str, obj
         row["jpegs"] = {slot: episode.jpegs(slot) for slot in episode.cameras}
     rejects = corpus.rejects().drop_columns(["run_id", "traceback_digest", "attempts"]).to_pylist()
     return sorted(rows, key=lambda r: r["episode_id"]), sorted(rejects, key=lambda r: r["reject_id"])
+
+
+class OtherSource(NpzSource):
+    """The same files as another dataset."""
+
+    name: ClassVar[str] = "other"
+
+    def read(self, part: Part) -> Iterator[Episode | Reject]:
+        for record in super().read(part):
+            yield replace(record, dataset=self.name)

@@ -77,8 +77,8 @@ class Receipts:
         """Store a receipt; from now on its part need not be read again."""
         self._folder.write(f"{receipt.part_id}.{uuid.uuid4().hex[:8]}.json", receipt.to_json().encode())
 
-    def staged(self, part_ids: Container[str]) -> list[Receipt]:
-        """Read the receipts of some parts: two of one that was read twice, none that is damaged."""
+    def staged(self, part_ids: Container[str] | None = None) -> list[Receipt]:
+        """Read the receipts of some parts, or of all: two of one that was read twice, none that is damaged."""
         found = []
         for name in self._names(part_ids):
             try:
@@ -100,8 +100,9 @@ class Receipts:
         found = data_folder(self.corpus).sizes_of([path for path, _ in receipt.files])
         return next((path for (path, size), now in zip(receipt.files, found, strict=True) if now != size), None)
 
-    def _names(self, part_ids: Container[str]) -> list[str]:
-        return sorted(n for n in self._folder.sizes() if n.endswith(".json") and n.partition(".")[0] in part_ids)
+    def _names(self, part_ids: Container[str] | None) -> list[str]:
+        names = sorted(name for name in self._folder.sizes() if name.endswith(".json"))
+        return [name for name in names if part_ids is None or name.partition(".")[0] in part_ids]
 
 
 def _checksum(text: str) -> str:

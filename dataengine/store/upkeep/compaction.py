@@ -5,6 +5,8 @@ copied together into one, group by group, each in a commit of its own. Lance ref
 of the group's fragments meanwhile: a label, a new column, or a committer, whose fence is the lowest fragment. The group
 is then copied again. The lowest goes last, so that a running ingest keeps its fence longest.
 
+A fragment of which enough rows were deleted (a dataset was dropped that it held beside others) is copied without them.
+
 Whatever dies on the way leaves files that no version names.
 """
 
@@ -38,12 +40,28 @@ _OPTIONS: Final = {"target_rows_per_fragment": 1 << 40, "batch_size": 16, "mater
 """Lance counts rows, we count bytes: it gets one group at a time. Few rows at once keep memory small."""
 
 
+HOLLOW: Final = 0.1
+"""Share of deleted rows from which on a fragment is worth a copy, however large."""
+
+
 @dataclass(frozen=True)
 class Piece:
     """A fragment and the bytes of its files."""
 
     fragment_id: int
     num_bytes: int
+    deleted: float = 0.0
+    """Share of its rows that are deleted, and still take their bytes."""
+
+    @property
+    def is_hollow(self) -> bool:
+        """Tell whether a copy without the deleted rows pays."""
+        return self.deleted >= HOLLOW
+
+    @property
+    def left(self) -> float:
+        """Bytes of a copy."""
+        return self.num_bytes * (1 - self.deleted)
 
 
 @dataclass
@@ -63,29 +81,36 @@ def pieces(table: lance.LanceDataset, corpus: str) -> list[Piece]:
         stem = path.partition("/")[0].removesuffix(".lance")
         sizes[stem] = sizes.get(stem, 0) + size
     return [
-        Piece(f.fragment_id, sum(sizes.get(file.path.removesuffix(".lance"), 0) for file in f.data_files()))
+        Piece(
+            f.fragment_id,
+            sum(sizes.get(file.path.removesuffix(".lance"), 0) for file in f.data_files()),
+            f.num_deletions / max(f.physical_rows, 1),
+        )
         for f in table.get_fragments()
     ]
 
 
 def groups(found: Sequence[Piece], target: int) -> list[list[Piece]]:
-    """Join small neighbours until they make a large fragment; what stays alone is left out. The lowest comes last."""
+    """Join small neighbours until they make a large fragment; what stays alone is left out, unless it is hollow.
+
+    The lowest comes last.
+    """
     joined: list[list[Piece]] = [[]]
-    num_bytes = 0
+    num_bytes = 0.0
     for piece in found:
-        is_large = 2 * piece.num_bytes >= target
+        is_large = 2 * piece.left >= target
         if is_large or num_bytes >= target or len(joined[-1]) == GROUP:
-            joined.append([])
+            joined += [[piece], []] if is_large else [[]]
             num_bytes = 0
         if not is_large:
             joined[-1].append(piece)
-            num_bytes += piece.num_bytes
-    whole = [group for group in joined if len(group) > 1]
+            num_bytes += piece.left
+    whole = [group for group in joined if len(group) > 1 or any(piece.is_hollow for piece in group)]
     return sorted(whole, key=lambda group: min(piece.fragment_id for piece in group), reverse=True)
 
 
 def compact(corpus: str, target: int, live: Task) -> Compacted:
-    """Rewrite small fragments of `episodes.lance` until none has a small neighbour.
+    """Rewrite small fragments of `episodes.lance` until none has a small neighbour, and hollow ones.
 
     `live` counts bytes, each once: what is joined in steps is copied again, but soon done.
     """
@@ -120,7 +145,8 @@ def _rewrite(corpus: str, group: set[int]) -> bool:
         there = {fragment.fragment_id for fragment in table.get_fragments()}
         if not group <= there:  # somebody else compacts, too
             return False
-        plan = Compaction.plan(table, {**_OPTIONS, "excluded_fragment_ids": sorted(there - group)})
+        alone = {"materialize_deletions": True, "materialize_deletions_threshold": 0.0} if len(group) == 1 else {}
+        plan = Compaction.plan(table, {**_OPTIONS, **alone, "excluded_fragment_ids": sorted(there - group)})
         copies = [task.execute(table) for task in plan.tasks]
         files = [file for copy in copies for file in _files(corpus, copy)]
         make_durable(f"{data_folder(corpus).uri}/{file}" for file in files)

@@ -213,7 +213,7 @@ def test_of_two_ingests_of_one_dataset_at_once_the_second_is_told_of_the_first(r
     refused = [err for _, err, code in ends if code]
     committed = [json.loads(out)["committed_parts"] for out, _, code in ends if not code]
     assert sum(committed) == NUM_PARTS - 1  # one holds bad records alone
-    assert all("another `villa ingest` (pid " in err and "is bringing in npz; wait for that" in err for err in refused)
+    assert all("another `villa ingest` (pid " in err and "is at work on npz; wait for that" in err for err in refused)
     assert content(Corpus.open(tmp_path / "together")) == content(Corpus.open(tmp_path / "alone"))
     assert list((tmp_path / "together" / "_staging").glob("*.json")) == []
 

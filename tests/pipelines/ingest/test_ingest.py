@@ -11,7 +11,7 @@ import pytest
 from dataengine.errors import DataEngineError, SourceError
 from dataengine.store import Committer, Corpus, verify
 from dataengine.store.commit.receipts import Receipt, Receipts
-from pipelines.ingest import IngestReport, engine, run
+from pipelines.ingest import IngestReport, alone, run
 from pipelines.ingest.config import IngestConfig
 from tests.support.npz_source import content, write_parts
 
@@ -222,7 +222,7 @@ def test_of_two_commands_on_an_object_store_each_counts_what_it_committed(
     raw: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """There is no lock there: the second begins when the first has read all its parts."""
-    monkeypatch.setattr(engine, "is_uri", lambda uri: True)
+    monkeypatch.setattr(alone, "is_uri", lambda uri: True)
     second: list[IngestReport] = []
     commit = Committer.commit
 
