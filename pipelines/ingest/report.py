@@ -112,7 +112,8 @@ class IngestReport(Report):
             lines.append(f"rejected by an earlier run (`villa corpus rejects {self.corpus}` lists them):")
         lines += [f"  {why}" for why in self.why_rejected()]
         if self.filtered_records:
-            lines.append(f"left out by rules of the dataset: {self.filtered_records} records; `villa corpus rejects` lists them")
+            found = f"{self.filtered_records} records"
+            lines.append(f"left out by rules of the dataset: {found}; `villa corpus rejects` lists them")
         if self.changed_parts:
             lines.append(
                 f"changed since they were committed, left as they are: {few(self.changed_parts)}; to take the new "

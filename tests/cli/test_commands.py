@@ -1,6 +1,7 @@
 """The commands that look: sources, doctor, show, corpus, docs; and bad input to those that write."""
 
 import re
+from collections import Counter
 from dataclasses import replace
 from importlib import metadata
 
@@ -134,6 +135,21 @@ def test_show_says_what_it_cannot_find(villa, corpus, words, expected):
     said = villa("show", corpus, *words)
     assert said.code == 2
     assert expected in said.line
+
+
+def test_an_episode_is_meant_by_the_first_letters_of_its_id_and_several_are_named_in_one_line(villa, corpus, tmp_path):
+    many = make_corpus(tmp_path / "many", {"a": [robot_episode(f"r{i}", num_steps=2) for i in range(40)]})
+    assert villa("curate", many.uri).code == 0
+    ids = sorted(many.episode_ids())
+    letter = Counter(each[0] for each in ids).most_common(1)[0][0]
+    shared = [each for each in ids if each.startswith(letter)]
+    assert villa("show", many.uri, ids[0][:12], "--json").report["episode_id"] == ids[0]
+    assert villa("curate", many.uri, "--explain", ids[0][:12], "--json").report["episode_id"] == ids[0]
+    for said in (villa("show", many.uri, letter), villa("curate", many.uri, "--explain", letter)):
+        assert said.code == 2
+        assert f"{len(shared)} episodes start with '{letter}': {', '.join(shared[:5])}" in said.line
+        assert said.line.endswith("give more letters of the id")
+    assert f": {', '.join(ids[:5])} and 35 more; give" in villa("show", many.uri, "").line
 
 
 def test_corpus_info_counts_datasets_and_bytes(villa, corpus):

@@ -47,7 +47,7 @@ def test_the_commands_are_these():
         "docs",
     ]
     wanted += ["lam report", "export lerobot", "export lam", "train lam", "train act", "train world"]
-    wanted += [f"corpus {name}" for name in ("info", "verify", "compact", "snapshot", "diff")]
+    wanted += [f"corpus {name}" for name in ("info", "verify", "rejects", "drop", "compact", "snapshot", "diff")]
     assert set(COMMANDS) == {f"villa {name}" for name in wanted}
 
 

@@ -13,6 +13,8 @@ from dataengine import storage
 from dataengine.errors import SourceError
 from dataengine.formats import rlds
 from dataengine.store import Corpus, verify
+from pipelines.corpus.drop import DropConfig
+from pipelines.corpus.drop import run as drop
 from pipelines.ingest import run as ingest
 from pipelines.ingest.config import IngestConfig
 from tests.support.openx_writer import write_openx
@@ -161,3 +163,17 @@ def test_two_drivers_at_once_commit_every_part_once_to_s3(s3: str, tmp_path: Pat
     records = corpus.table(["source_record"])["source_record"].to_pylist()
     assert len(records) == len(set(records)) == 18
     assert verify(corpus, deep=True).ok
+
+
+def test_a_dataset_is_dropped_from_a_corpus_in_s3_and_ingested_anew(s3: str) -> None:
+    words = {"source": "openx/libero", "root": "s3://raw/libero/1.0.0", "corpus": "s3://corpora/again", "workers": 1}
+    ingest(IngestConfig(**words))
+    before = rows("s3://corpora/again")
+    dropped = drop(DropConfig(corpus="s3://corpora/again", dataset="openx/libero", yes=True))
+    assert (dropped.episodes, dropped.steps) == (3, 4 + 5 + 6)
+    assert len(Corpus.open("s3://corpora/again")) == 0
+    assert ingest(IngestConfig(**words, frame_size=16)).episodes == 3
+    again = rows("s3://corpora/again")
+    assert {row["height_primary"] for row in before + again} == {32, 16}
+    assert [row["episode_id"] for row in again] == [row["episode_id"] for row in before]
+    assert verify(Corpus.open("s3://corpora/again"), deep=True).ok
