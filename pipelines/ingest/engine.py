@@ -319,7 +319,7 @@ def _check_fit(where: str, job: Job, there: Fit | None) -> None:
     if there is not None and there != asked:
         raise DataEngineError(
             f"{where} has frames of {job.source.name} with fit {there}, asked for {asked}; a dataset keeps one: give "
-            f"--fit {there}, or ingest into a new corpus"
+            f"--fit {there}, or `villa corpus drop {where} {job.source.name}` first"
         )
 
 

@@ -18,6 +18,7 @@ from dataengine.store import Committer, Corpus
 from dataengine.store.commit.committer import HELD
 from dataengine.store.commit.receipts import Receipt
 from dataengine.store.earlier import Earlier
+from dataengine.store.kept import is_one_of
 from pipelines.ingest.jobs import Job
 
 FILTERED = FilteredRecordError.__name__
@@ -80,8 +81,7 @@ class Todo:
         names = datasets & corpus.datasets().keys() if self.others else set()
         held = set[str]()
         if names:
-            listed = ", ".join("'{}'".format(name.replace("'", "''")) for name in sorted(names))
-            rows = corpus.distinct(["dataset", "part_id"], f"dataset IN ({listed})")
+            rows = corpus.distinct(["dataset", "part_id"], is_one_of("dataset", names))
             held = {dataset for dataset, part_id in rows if part_id in self.others}
         return frozenset(held | {part.dataset for part in self.parts.values() if part.completion})
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from dataengine.episode import CAMERA_SLOTS
 from dataengine.formats.resize import FRAME_SIZE, SQUASH, Fit, Framing
 from dataengine.notes import fit_noted
+from dataengine.store.kept import is_one_of
 
 if TYPE_CHECKING:
     from dataengine.store.read.corpus import Corpus
@@ -63,7 +64,7 @@ def shapes(corpus: "Corpus", datasets: Collection[str] | None = None) -> dict[st
         columns = [f"{name}_{slot}" for name in ("native_height", "native_width", "height", "width")]
         if columns[-1] in corpus.schema.names:
             there = f"height_{slot} IS NOT NULL"
-            where = there if datasets is None else f"{there} AND {_among(datasets)}"
+            where = there if datasets is None else f"{there} AND {is_one_of('dataset', datasets)}"
             for dataset, *found in corpus.distinct(["dataset", *columns], where):
                 sizes[dataset].add(((found[0], found[1]), (found[2], found[3])))
     return {name: Shapes(fit_of(corpus, name) or SQUASH, frozenset(found)) for name, found in sorted(sizes.items())}
@@ -71,17 +72,13 @@ def shapes(corpus: "Corpus", datasets: Collection[str] | None = None) -> dict[st
 
 def fit_of(corpus: "Corpus", dataset: str) -> Fit | None:
     """Tell how a dataset's frames became square, as its first episode says (one for all); None without episodes."""
-    found = corpus.lance_table.to_table(["notes"], filter=_among([dataset]), limit=1)["notes"].to_pylist()
+    found = corpus.lance_table.to_table(["notes"], filter=is_one_of("dataset", [dataset]), limit=1)["notes"].to_pylist()
     if not found:
         return None
     try:
         return fit_noted(dict(json.loads(found[0] or "{}")))
     except ValueError:  # `villa corpus verify` looks for damage
         return SQUASH
-
-
-def _among(datasets: Collection[str]) -> str:
-    return "dataset IN ({})".format(", ".join("'{}'".format(name.replace("'", "''")) for name in sorted(datasets)))
 
 
 def _size(size: Size) -> str:

@@ -114,7 +114,8 @@ def test_a_dataset_keeps_the_fit_that_it_has(raw: Path, first: str, then: str) -
         code, said = ingest(raw, "--fit", then, *words)
         assert code == 2
         assert f"has frames of something_something with fit {first}, asked for {then}; a dataset keeps one" in said
-        assert f"give --fit {first}, or ingest into a new corpus" in said
+        place = raw.parent / "corpus"
+        assert f"give --fit {first}, or `villa corpus drop {place} something_something` first" in said
     assert Corpus.open(raw.parent / "corpus").version == before
     assert ingest(raw, "--fit", first)[0] == 0
     assert len(stored(raw.parent / "corpus")) == 3
