@@ -1,0 +1,93 @@
+"""What is imported is declared, what is declared is used, and all of it is in the tested set."""
+
+import ast
+import sys
+import tomllib
+from collections.abc import Iterable, Iterator
+from functools import cache
+from pathlib import Path
+
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
+
+ROOT = Path(__file__).parents[1]
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+OURS = ("cli", "pipelines", "dataengine", "models")
+NAMES = {"PIL": "pillow", "cv2": "opencv-python-headless", "google": "protobuf", "lance": "pylance", "yaml": "pyyaml"}
+"""Distributions that are not named as what is imported of them."""
+
+BESIDE = {"robosuite"}
+"""Installed by `make setup` without what it asks for, and so in no extra."""
+FOR_OTHERS = {"numba", "opencv-python-headless", "termcolor", "tqdm", "tensorflow", "tensorflow-cpu"}
+"""What robosuite would ask for, and the kinds of tensorflow that tensorflow-datasets lets one choose from."""
+TOOLS = {"beartype", "import-linter", "mkdocs-material", "mypy", "pytest-timeout", "pytest-xdist", "ruff"}
+"""Run, not imported."""
+STUBS = {"types-pyyaml"}
+OF_TOOLS = {"mkdocs", "pymdown-extensions", "robosuite"}
+"""In the tested set without being declared: parts of the site's builder, and what is installed beside."""
+
+
+def declared(requirements: Iterable[str]) -> set[str]:
+    return {canonicalize_name(Requirement(one).name) for one in requirements} - {"villa-engine"}
+
+
+BASE = declared(PROJECT["dependencies"])
+EXTRAS = {name: declared(found) for name, found in PROJECT["optional-dependencies"].items()}
+ALL = BASE.union(*EXTRAS.values())
+
+
+def imports(file: Path) -> Iterator[str]:
+    """The distributions that a file imports anything of, at its top or in a function."""
+    for node in ast.walk(ast.parse(file.read_text())):
+        modules: list[str] = []
+        if isinstance(node, ast.Import):
+            modules = [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom) and not node.level and node.module:
+            modules = [node.module]
+        for module in modules:
+            top = module.partition(".")[0]
+            is_script = "benchmarks" in file.parts and (file.parent / f"{top}.py").exists()
+            if top not in sys.stdlib_module_names and not is_script and not (ROOT / top).is_dir():
+                yield canonicalize_name(NAMES.get(top, top))
+
+
+@cache
+def imported_below(*folders: str) -> dict[str, set[str]]:
+    """What is imported below some folders, with the files that do so."""
+    found: dict[str, set[str]] = {}
+    for file in (file for folder in folders for file in (ROOT / folder).rglob("*.py")):
+        for name in imports(file):
+            found.setdefault(name, set()).add(str(file.relative_to(ROOT)))
+    return found
+
+
+def test_everything_that_is_imported_is_declared() -> None:
+    used = imported_below(*OURS)
+    assert {name: files for name, files in used.items() if name not in ALL | BESIDE} == {}
+
+
+def test_what_only_an_extra_brings_is_imported_only_by_the_simulators_and_the_recordings() -> None:
+    optional = {name: files for name, files in imported_below(*OURS).items() if name not in BASE}
+    elsewhere = [f for files in optional.values() for f in files if not f.startswith("pipelines/evaluation/")]
+    assert elsewhere == []
+
+
+def test_everything_that_is_declared_is_imported() -> None:
+    used = imported_below(*OURS).keys()
+    assert BASE - used == set()
+    assert (EXTRAS["sim"] | EXTRAS["demo"]) - used - FOR_OTHERS == set()
+
+
+def test_what_only_tests_and_benchmarks_import_is_declared_for_developers_and_the_other_way_round() -> None:
+    used = imported_below("tests", "benchmarks")
+    unknown = {name: files for name, files in used.items() if name not in ALL | BESIDE}
+    foreign = ("benchmarks/lerobot_contender.py", "tests/lerobot_check/")  # have an environment of lerobot's own
+    assert {name: files for name, files in unknown.items() if not all(f.startswith(foreign) for f in files)} == {}
+    assert (EXTRAS["dev"] | EXTRAS["docs"]) - used.keys() - TOOLS - STUBS == set()
+
+
+def test_the_tested_set_has_everything_that_is_declared_and_nothing_else() -> None:
+    lines = [line for line in (ROOT / "constraints.txt").read_text().splitlines() if not line.startswith("#")]
+    pinned = {canonicalize_name(line.partition("==")[0]) for line in lines}
+    assert pinned - ALL == OF_TOOLS
+    assert ALL - pinned == {"tensorflow"}  # where there is no tensorflow-cpu
