@@ -94,8 +94,8 @@ def world(
 ) -> "Report":
     """Train the world model: it paints the frames that latent actions lead to.
 
-    `--set level=0` trains nothing and judges the latent action model's own painter instead. A killed run continues to
-    the same losses when the same command is given again.
+    `--set level=0` trains nothing and evaluates the latent action model's own painter instead. A killed run continues
+    to the same losses when the same command is given again.
     """
     from pipelines.training.world import world as pipeline
 

@@ -76,17 +76,17 @@ class CodebookHealth:
     _rows: dict[What, _Row] = field(default_factory=dict)
 
     @property
-    def judged_from(self) -> int:
+    def active_from(self) -> int:
         """First step whose figures count."""
         return max(int(self.model.warmup_fraction * self.steps), self.lr_warmup_steps) + SETTLE_STEPS
 
     def update(self, step: int, figures: Mapping[str, float]) -> list[str]:
         """Take the figures logged at a step; return sentences, mostly none."""
-        if step < self.judged_from:
+        if step < self.active_from:
             return []
-        return [words for what, bad in self._judge(figures) if (words := self._turn(what, bad, step, figures))]
+        return [words for what, bad in self._assess(figures) if (words := self._turn(what, bad, step, figures))]
 
-    def _judge(self, figures: Mapping[str, float]) -> Iterator[tuple[What, bool | None]]:
+    def _assess(self, figures: Mapping[str, float]) -> Iterator[tuple[What, bool | None]]:
         """Say of each condition whether it is there, or is not, or hangs between."""
         least = min(figures[f"perplexity_slot_{slot}"] for slot in range(self.model.num_slots))
         low, well = self._perplexity(LOW_ENTROPY), self._perplexity(WELL_ENTROPY)

@@ -50,7 +50,7 @@ def changes(before: Mapping[str, Any], config: LoopConfig, step: int, out: Path)
             f"{out} holds a run of {before['steps']} steps that has taken {step}, found steps {config.steps}; give as "
             f"many or more, or another --out"
         )
-    now = config.elastic()
+    now = config.may_change_on_resume()
     changed = [f"{key} {before[key]} -> {now[key]}" for key in now if before[key] != now[key]]
     if changed:
         yield f"goes on from step {step} with {', '.join(changed)}"

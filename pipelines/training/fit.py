@@ -1,4 +1,4 @@
-"""The one act of training: from data and settings to weights, a curve and a judgement, whatever the model."""
+"""The one act of training: from data and settings to weights, a curve and scores, whatever the model."""
 
 import contextlib
 from collections.abc import Iterator, Mapping
@@ -24,7 +24,7 @@ from pipelines.training.validation import Validation, held_out_sampler
 
 
 def fit(make: type[TrainTask[C, M, A, R]], config: C) -> R:
-    """Train, or continue to train, then judge the model and write its weights and its report into `config.out`.
+    """Train, or continue to train, then evaluate the model and write its weights and its report into `config.out`.
 
     Raise DataEngineError where data and settings do not fit together, or `out` holds something else.
     """
@@ -86,18 +86,18 @@ def _fit(task: TrainTask[C, M, A, R]) -> R:
         if trainer.step == config.steps:
             distributed.print0(f"{task.name}: already finished at step {trainer.step}; it is evaluated again")
         trained = trainer.train()
-        loader.close()  # it shares buffers with the judge
-        judged: Mapping[str, Any] = {}
+        loader.close()  # it shares buffers with the evaluation
+        scores: Mapping[str, Any] = {}
         if trained.finished:
             trainer.export(config.out)
             if distributed.is_main_process:
-                judged = task.judge(cast(M, trainer.export_model()), batches, sampler.shares)
+                scores = task.evaluate(cast(M, trainer.export_model()), batches, sampler.shares)
     finally:
         loader.close()
         batches.frames.close()
         if validation is not None:
             validation.close()
-    report = task.report({**_facts(task, model, trained, batches), "shares": sampler.shares, **judged})
+    report = task.report({**_facts(task, model, trained, batches), "shares": sampler.shares, **scores})
     if distributed.is_main_process:
         write_report(report, config.out)
     return report

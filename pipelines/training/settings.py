@@ -10,7 +10,7 @@ from pydantic import Field
 from dataengine.config import MOST, Config, Seed
 from pipelines.training.augment import Augment
 
-_PASSING = frozenset(
+_NOT_RECORDED = frozenset(
     (
         "out",
         "data",
@@ -23,12 +23,12 @@ _PASSING = frozenset(
         "val_every",
         "val_batches",
         "checkpoint_every",
-        "keep",
+        "keep_last",
     )
 )
-"""Settings that may differ between the calls of one run."""
+"""Settings that losses do not depend on: they may differ between the calls of one run."""
 
-_ELASTIC = ("steps", "grad_accumulation_steps", "compile", "checkpoint_activations")
+_MAY_CHANGE_ON_RESUME = ("steps", "grad_accumulation_steps", "compile", "checkpoint_activations")
 """Settings that a run may be continued with another value of: how far it goes, and how a step is computed. Of a step
 in more parts only what is normalised over a part's pictures changes: a wrist camera's batch norm, a LAM's latents."""
 
@@ -45,6 +45,7 @@ FORMER_NAMES = MappingProxyType(
         "clip": "max_grad_norm",
         "ema": "ema_decay",
         "held_out": "val_fraction",
+        "keep": "keep_last",
     }
 )
 """Of settings that checkpoints of version 0.1 were saved with, and their names today."""
@@ -91,7 +92,7 @@ class LoopConfig(Config):
     val_batches: int = Field(4, ge=1, le=MOST)
     """Held-out batches of such a look, always the same."""
     checkpoint_every: int = Field(500, ge=1, le=MOST)
-    keep: int = Field(2, ge=1, le=1_000_000)
+    keep_last: int = Field(2, ge=1, le=1_000_000)
     """Newest checkpoints that stay."""
     max_minutes: float | None = Field(None, gt=0, le=1e6)
     """End this call with a checkpoint after so long; the same command continues."""
@@ -106,17 +107,17 @@ class LoopConfig(Config):
         """Windows, over all ranks, that are computed at once."""
         return self.batch_size // self.grad_accumulation_steps
 
-    def lasting(self) -> dict[str, Any]:
+    def recorded(self) -> dict[str, Any]:
         """Give the settings that a run's losses depend on, for its checkpoints."""
-        return {key: value for key, value in self.model_dump(mode="json").items() if key not in _PASSING}
+        return {key: value for key, value in self.model_dump(mode="json").items() if key not in _NOT_RECORDED}
 
-    def binding(self) -> dict[str, Any]:
+    def fixed_on_resume(self) -> dict[str, Any]:
         """Give those that a run must keep when it is continued."""
-        return {key: value for key, value in self.lasting().items() if key not in _ELASTIC}
+        return {key: value for key, value in self.recorded().items() if key not in _MAY_CHANGE_ON_RESUME}
 
-    def elastic(self) -> dict[str, Any]:
+    def may_change_on_resume(self) -> dict[str, Any]:
         """Give those that it may be continued with another value of."""
-        return {key: getattr(self, key) for key in _ELASTIC}
+        return {key: getattr(self, key) for key in _MAY_CHANGE_ON_RESUME}
 
 
 def saved_as_today(settings: Mapping[str, Any]) -> dict[str, Any]:

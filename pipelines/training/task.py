@@ -1,4 +1,4 @@
-"""What a model that is trained must say of itself: its settings, windows, batches, weights, and how it is judged."""
+"""What a model that is trained must say of itself: its settings, windows, batches, weights, and how it is evaluated."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
@@ -38,7 +38,7 @@ class TrainConfig(LoopConfig):
     val_fraction: float = Field(0.1, ge=0, lt=1)
     """Share of the episodes kept away from training, by a hash of their ids; beside those that publishers hold out."""
     val_windows: int = Field(256, ge=1, le=MOST)
-    """Most held-out windows of each embodiment that the trained model is judged on."""
+    """Most held-out windows of each embodiment that the trained model is evaluated on."""
     device: str | None = None
     """`cpu`, `cuda`; by default the best there is."""
     threads: int = Field(1, ge=1, le=MOST_WORKERS)
@@ -69,7 +69,7 @@ class TrainReport(Report):
     parameters: int
     train_episodes: int
     held_out_episodes: int
-    judged_on: str = "held-out episodes"
+    eval_split: str = "held-out episodes"
     """Or `training episodes`, where nothing was held out."""
     shares: dict[str, float] = Field(default_factory=dict)
     """How often each dataset was drawn."""
@@ -92,11 +92,11 @@ class TrainReport(Report):
         return f"step {self.step} of {self.steps}, {self.parameters / 1e6:.2f} M parameters, {self.seconds:.0f} s"
 
     def summary(self) -> str:
-        """Say where the model is, and how it was judged once it is finished."""
+        """Say where the model is, and how it was evaluated once it is finished."""
         if not self.finished:
             return f"{self.out}: {self.where()}; time is up, the same command continues"
         told = "already finished; " if self.steps and self.resumed_from == self.step else ""
-        return "\n".join([f"{self.out}: {told}{self.where()}", *self.judgement(), *self._validation()])
+        return "\n".join([f"{self.out}: {told}{self.where()}", *self.results(), *self._validation()])
 
     def _validation(self) -> Iterable[str]:
         """Say where the loss on held-out windows was lowest."""
@@ -105,7 +105,7 @@ class TrainReport(Report):
             lowest = f", lowest {best.loss:.4f} at step {best.step}" if best else ""
             yield f"loss on held-out windows: {self.val_last.loss:.4f} at step {self.val_last.step}{lowest}"
 
-    def judgement(self) -> Iterable[str]:
+    def results(self) -> Iterable[str]:
         """Say how good a finished model is, in lines and tables."""
         return ()
 
@@ -120,8 +120,8 @@ class TrainingData:
     """Episodes that training never sees."""
 
     @property
-    def judged(self) -> list[EpisodeInfo]:
-        """Episodes that the trained model is judged on."""
+    def eval_episodes(self) -> list[EpisodeInfo]:
+        """Episodes that the trained model is evaluated on."""
         return self.held_out or self.train
 
 
@@ -152,7 +152,7 @@ class TrainTask(ABC, Generic[C, M, A, R]):
 
     @abstractmethod
     def make(self) -> M:
-        """Make the model as it is trained, its weights drawn afresh."""
+        """Make the model as it is trained, its weights newly initialised."""
 
     def build(self) -> M:
         """Make the model to train; its weights may come from elsewhere."""
@@ -173,12 +173,12 @@ class TrainTask(ABC, Generic[C, M, A, R]):
         return 0
 
     @abstractmethod
-    def judge(self, model: M, batches: A, shares: Mapping[str, float]) -> dict[str, Any]:
-        """Judge the trained model on episodes it never saw; return fields of the report."""
+    def evaluate(self, model: M, batches: A, shares: Mapping[str, float]) -> dict[str, Any]:
+        """Evaluate the trained model on episodes it never saw; return fields of the report."""
 
     @abstractmethod
     def report(self, facts: Mapping[str, Any]) -> R:
-        """Make the report from the facts that every run has and from what `judge` returned."""
+        """Make the report from the facts that every run has and from what `evaluate` returned."""
 
     def check(self) -> Iterable[str]:
         """Say what may go wrong with this data and these settings."""
@@ -186,11 +186,11 @@ class TrainTask(ABC, Generic[C, M, A, R]):
 
     def identity(self) -> dict[str, Any]:
         """Give what must not change between the calls of one run."""
-        return {"data": self.data.reader.identity.fingerprint, **self.config.binding()}
+        return {"data": self.data.reader.identity.fingerprint, **self.config.fixed_on_resume()}
 
     def extra(self) -> dict[str, Any]:
         """Give what goes into `model_config.json`: where the data came from, statistics, settings."""
-        return {**data.origin(self.data.reader), "training": self.config.lasting()}
+        return {**data.origin(self.data.reader), "training": self.config.recorded()}
 
     def files(self) -> Mapping[str, str]:
         """Give small text files that belong beside the weights, by name."""
@@ -211,5 +211,5 @@ def episode_counts(found: TrainingData) -> dict[str, Any]:
     return {
         "train_episodes": len(found.train),
         "held_out_episodes": len(held_out),
-        "judged_on": "held-out episodes" if held_out else "training episodes",
+        "eval_split": "held-out episodes" if held_out else "training episodes",
     }

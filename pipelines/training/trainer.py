@@ -24,6 +24,7 @@ from pipelines.training import checkpoint, memory
 from pipelines.training.augment import augment, generator_of
 from pipelines.training.computing import is_fast_at_bf16
 from pipelines.training.continuing import VERSION, changes, check_identity
+from pipelines.training.data_wait import advice
 from pipelines.training.distributed import Distributed
 from pipelines.training.ema import Ema
 from pipelines.training.events import VAL, Metrics
@@ -33,7 +34,6 @@ from pipelines.training.optimizer import make_optimizer
 from pipelines.training.parts import BatchParts
 from pipelines.training.protocols import Callback, Trainable
 from pipelines.training.settings import LoopConfig, learning_rate
-from pipelines.training.starvation import advice
 from pipelines.training.validation import Curve, Pictures, Validation
 
 ADVISE_AFTER = 100
@@ -346,11 +346,11 @@ class Trainer(Generic[B]):
                     "figures": self.figures,
                     "validation": self.curve.state_dict(),
                     "identity": self.identity,
-                    "elastic": self.config.elastic(),
+                    "elastic": self.config.may_change_on_resume(),
                 },
                 extra=self.extra,
                 files=self.files,
-                keep=self.config.keep,
+                keep=self.config.keep_last,
             )
         self.distributed.barrier()
 

@@ -17,7 +17,7 @@ from models.config import ChangesTo, merged
 from pipelines.text_table import text_table
 from pipelines.training import data, recipes, tokenizer
 from pipelines.training.act import cameras
-from pipelines.training.act.scores import ActScores, judge
+from pipelines.training.act.scores import ActScores, evaluate
 from pipelines.training.batches import ActBatches, PaddedActions
 from pipelines.training.data import NormalizeBy
 from pipelines.training.distributed import Distributed
@@ -88,16 +88,16 @@ class TrainActReport(TrainReport):
     """Slots of the data that it does not read."""
     scores: ActScores = ActScores()
 
-    def judgement(self) -> Iterable[str]:
+    def results(self) -> Iterable[str]:
         """Print a row per embodiment, and the losses."""
         rows = [[s.embodiment, s.windows, f"{s.action_error:.4f}", f"{s.held_error:.4f}"] for s in self.scores.bodies]
         losses = ", ".join(f"{name} {value:.4f}" for name, value in self.scores.losses.items())
-        head = [self.judged_on, "windows", "action error", "if the mean is always done"]
-        return [text_table(head, rows), f"losses on {self.judged_on}: {losses}"]
+        head = [self.eval_split, "windows", "action error", "if the mean is always done"]
+        return [text_table(head, rows), f"losses on {self.eval_split}: {losses}"]
 
 
 def run(config: TrainActConfig) -> TrainActReport:
-    """Train, or continue to train, then judge the policy on held-out episodes and write its weights into `out`."""
+    """Train, or continue to train, then evaluate the policy on held-out episodes and write its weights into `out`."""
     return fit(ActTask, config)
 
 
@@ -162,14 +162,14 @@ class ActTask(TrainTask[TrainActConfig, Act, ActBatches, TrainActReport]):
         return {
             "data": self.data.reader.identity.fingerprint,
             "latent actions": fingerprint,
-            **self.config.binding(),
+            **self.config.fixed_on_resume(),
         }
 
     def extra(self) -> dict[str, Any]:
         """Add what a policy needs to act: statistics, embodiments, the latent actions that it plans."""
         return {
             **data.origin(self.data.reader, self.normalizer.stats),
-            "training": self.config.lasting(),
+            "training": self.config.recorded(),
             "bodies": bodies(self.data.train, self.spec),
             "latent": self.latent and asdict(self.latent),
         }
@@ -178,10 +178,10 @@ class ActTask(TrainTask[TrainActConfig, Act, ActBatches, TrainActReport]):
         """Keep the tokenizer with the weights."""
         return {tokenizer.FILE_NAME: self.tokenizer.text}
 
-    def judge(self, model: Act, batches: ActBatches, shares: Mapping[str, float]) -> dict[str, Any]:
+    def evaluate(self, model: Act, batches: ActBatches, shares: Mapping[str, float]) -> dict[str, Any]:
         """Compare losses and sampled actions with episodes that it never saw."""
         found, most = self.data, self.config.val_windows
-        return {"scores": judge(model, found.reader, batches, self.spec, found.judged, most)}
+        return {"scores": evaluate(model, found.reader, batches, self.spec, found.eval_episodes, most)}
 
     def report(self, facts: Mapping[str, Any]) -> TrainActReport:
         """Add which latent actions it plans, and which cameras it reads."""

@@ -38,7 +38,7 @@ class ActScores(Report):
 
 
 @torch.no_grad()
-def judge(
+def evaluate(
     act: Act, reader: EpisodeReader, batches: ActBatches, spec: WindowSpec, episodes: Sequence[EpisodeInfo], most: int
 ) -> ActScores:
     """Score the policy on up to `most` windows of every embodiment among the episodes; only on steps that they have."""

@@ -23,7 +23,7 @@ class CodebookCallback:
     def extra_metrics(self, step: int, batch: LamBatch) -> Mapping[str, float]:
         """Add to the figures of an entry, at a step that depends on nothing but the settings."""
         due = step // MEASURE_EVERY > (step - self.log_every) // MEASURE_EVERY
-        return {SWAP_COST: swap_cost(self.lam, batch)} if due and step >= self.health.judged_from else {}
+        return {SWAP_COST: swap_cost(self.lam, batch)} if due and step >= self.health.active_from else {}
 
     def on_log(self, step: int, metrics: Mapping[str, float]) -> list[str]:
         """Say what there is to say."""

@@ -24,7 +24,7 @@ from pipelines.training.distributed import Distributed
 from pipelines.training.fit import fit
 from pipelines.training.frames import Buffers, Frames
 from pipelines.training.lam.callback import CodebookCallback
-from pipelines.training.lam.scores import LamScores, judge, save_pictures
+from pipelines.training.lam.scores import LamScores, evaluate, save_pictures
 from pipelines.training.task import TrainConfig, TrainingData, TrainReport, TrainTask
 from pipelines.training.validation import Pictures, contact_sheet
 
@@ -42,7 +42,8 @@ class TrainLamConfig(TrainConfig):
     model: Annotated[dict[str, Any], ChangesTo(LamConfig)] = Field(default_factory=dict)
     """Fields of the model's own settings to change, such as `model.resolution`."""
     init: Path | None = None
-    """Model to begin from, ours or a released one: its architecture and weights. What it lacks starts afresh."""
+    """Model to initialise from, ours or a released one: its architecture and weights. What it lacks is newly
+    initialised."""
     freeze: Literal["latents"] | None = None
     """`latents`: train the proprio forward model alone; latent actions stay exactly those of `init`."""
     proprio: bool = True
@@ -76,20 +77,20 @@ class TrainLamReport(TrainReport):
     scores: LamScores = LamScores()
     reconstructions: str = ""
 
-    def judgement(self) -> Iterable[str]:
+    def results(self) -> Iterable[str]:
         """Print a row per embodiment, how the codebook is used, and what went wrong with it."""
         rows = [
             [v.embodiment, v.pairs, f"{v.ratio:.3f}", f"{v.shuffled_ratio:.3f}", f"{v.copy_frame:.5f}"]
             for v in self.scores.visual
         ]
-        head = [self.judged_on, "pairs", "error / copy", "shuffled / copy", "copy error"]
+        head = [self.eval_split, "pairs", "error / copy", "shuffled / copy", "copy error"]
         used = ", ".join(f"{s.used} of {s.size} ({s.perplexity:.1f})" for s in self.scores.codebook)
         lines = [text_table(head, rows), f"codes used by slot (perplexity): {used}"]
         return [*lines, *(c.words for c in self.codebook_health if c.healed is None)]
 
 
 def run(config: TrainLamConfig) -> TrainLamReport:
-    """Train, or continue to train, then judge the model on held-out episodes and write its weights into `out`."""
+    """Train, or continue to train, then evaluate the model on held-out episodes and write its weights into `out`."""
     return fit(LamTask, config)
 
 
@@ -102,8 +103,10 @@ class LamTask(TrainTask[TrainLamConfig, Lam, LamBatches, TrainLamReport]):
     def __init__(self, config: TrainLamConfig, found: TrainingData, distributed: Distributed) -> None:
         super().__init__(config, found, distributed)
         self.normalizer = data.normalizer(found.reader, config.normalize_by)
-        self.begun = load_lam(config.init) if config.init else None
-        self.shape = model_config(config, found.reader, self.normalizer, self.begun.config if self.begun else None)
+        self.init_model = load_lam(config.init) if config.init else None
+        self.shape = model_config(
+            config, found.reader, self.normalizer, self.init_model.config if self.init_model else None
+        )
         self.spec = WindowSpec(num_frames=self.shape.num_frames, interval_s=self.shape.interval_s)
         num_pairs = config.micro_batch_size // distributed.world_size * (self.shape.num_frames - 1)
         self.health = CodebookHealth(self.shape, config.steps, num_pairs, config.warmup_steps)
@@ -130,16 +133,16 @@ class LamTask(TrainTask[TrainLamConfig, Lam, LamBatches, TrainLamReport]):
         return lam
 
     def build(self) -> Lam:
-        """Take the weights of the model to begin from, if there is one."""
+        """Take the weights of the model to initialise from, if there is one."""
         lam = self.make()
-        if self.begun is not None:
-            afresh = ", ".join(adopt(lam, self.begun)) or "nothing"
-            self.distributed.print0(f"begun from {self.config.init}; afresh: {afresh}")
+        if self.init_model is not None:
+            missing = ", ".join(load_matching_weights(lam, self.init_model)) or "nothing"
+            self.distributed.print0(f"initialised from {self.config.init}; newly initialised: {missing}")
         return lam
 
     def extra(self) -> dict[str, Any]:
         """Add the statistics that normalised."""
-        return {**data.origin(self.data.reader, self.normalizer.stats), "training": self.config.lasting()}
+        return {**data.origin(self.data.reader, self.normalizer.stats), "training": self.config.recorded()}
 
     def callback(self, model: Lam) -> CodebookCallback | None:
         """Look after the codebook, where it is trained."""
@@ -160,22 +163,24 @@ class LamTask(TrainTask[TrainLamConfig, Lam, LamBatches, TrainLamReport]):
         """Add what grounded the latents, and how the codebook fared."""
         return TrainLamReport(proprio=self.config.proprio, codebook_health=self.health.conditions, **facts)
 
-    def judge(self, model: Lam, batches: LamBatches, shares: Mapping[str, float]) -> dict[str, Any]:
+    def evaluate(self, model: Lam, batches: LamBatches, shares: Mapping[str, float]) -> dict[str, Any]:
         """Predict next frames of held-out episodes, and of datasets that the mixture leaves out; save some of them."""
         found, c = self.data, self.config
         unseen = [e for e in found.train if e.dataset not in shares] if found.held_out else []
-        scores, pairs = judge(model, found.reader, batches, self.spec, [*found.judged, *unseen], c.val_windows, shares)
+        scores, pairs = evaluate(
+            model, found.reader, batches, self.spec, [*found.eval_episodes, *unseen], c.val_windows, shares
+        )
         save_pictures(pairs, c.out / PICTURES)
         return {"scores": scores, "reconstructions": str(c.out / PICTURES)}
 
 
 def model_config(
-    config: TrainLamConfig, reader: EpisodeReader, normalizer: Normalizer, begun: LamConfig | None = None
+    config: TrainLamConfig, reader: EpisodeReader, normalizer: Normalizer, init_config: LamConfig | None = None
 ) -> LamConfig:
-    """Fit the preset, or the model begun from, to the data: widest vectors, longest stride, room for every dataset."""
+    """Fit the preset, or the initial model, to the data: widest vectors, longest stride, room for every dataset."""
     base = (
-        LamConfig(**{**begun.model_dump(), **config.model})
-        if begun
+        LamConfig(**{**init_config.model_dump(), **config.model})
+        if init_config
         else LamConfig.preset(config.preset, **config.model)
     )
     robots = normalizer.stats.values()
@@ -185,15 +190,15 @@ def model_config(
         "max_horizon": max(steps_per_latent(e.control_hz, base.interval_s) for e in reader.episodes),
         "num_datasets": max(base.num_datasets, *(e.dataset_id for e in reader.episodes)),
     }
-    if begun and begun.use_proprio:  # room that it has and this data does not need costs nothing
-        needed = {key: max(value, getattr(begun, key)) for key, value in needed.items()}
+    if init_config and init_config.use_proprio:  # room that it has and this data does not need costs nothing
+        needed = {key: max(value, getattr(init_config, key)) for key, value in needed.items()}
     fitted = {"use_proprio": config.proprio, "use_context": config.context, **needed, **config.model}
     return LamConfig(**{**base.model_dump(), **fitted})
 
 
-def adopt(lam: Lam, begun: Lam) -> list[str]:
-    """Copy another model's weights; name the parts that start afresh because it lacks them or has others."""
-    theirs, ours = begun.state_dict(), lam.state_dict()
+def load_matching_weights(lam: Lam, init_model: Lam) -> list[str]:
+    """Copy another model's weights; name the parts that stay newly initialised because it lacks them or has others."""
+    theirs, ours = init_model.state_dict(), lam.state_dict()
     other = {
         name.partition(".")[0]
         for name, value in ours.items()
@@ -201,7 +206,7 @@ def adopt(lam: Lam, begun: Lam) -> list[str]:
     }
     if other - {"proprio"}:
         raise DataEngineError(
-            f"the model to begin from differs in {', '.join(sorted(other - {'proprio'}))}; "
+            f"the model to initialise from differs in {', '.join(sorted(other - {'proprio'}))}; "
             f"leave out the settings `model.*` that change its architecture"
         )
     lam.load_state_dict(

@@ -138,7 +138,7 @@ class _ProprioSums:
         return ProprioScore(embodiment=embodiment, named=named, pairs=self.pairs, action_if_mean=float(spread), **mean)
 
 
-def judge(
+def evaluate(
     lam: Lam,
     reader: EpisodeReader,
     batches: LamBatches,

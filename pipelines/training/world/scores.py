@@ -119,7 +119,7 @@ def shuffle(latents: Tensor, counts: Tensor) -> Tensor:
     return others
 
 
-def judge(
+def evaluate(
     painters: dict[str, Painter],
     lam: Lam | None,
     reader: EpisodeReader,

@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import torch
@@ -22,6 +23,7 @@ from pipelines.training.fit import fit, open_data, write_report
 from pipelines.training.frames import Buffers, Frames
 from pipelines.training.loading import num_buffers
 from pipelines.training.run_folder import run_folder
+from pipelines.training.settings import FORMER_NAMES
 from pipelines.training.task import TrainConfig, TrainingData, TrainReport, TrainTask, episode_counts
 from pipelines.training.validation import Pictures, contact_sheet
 from pipelines.training.world import scores as world_scores
@@ -32,7 +34,7 @@ from pipelines.training.world.sheet import save_sheet
 if TYPE_CHECKING:
     from models.lam import Lam
 
-_JUDGING = ("lam", "judge_steps")
+_EVALUATION = ("lam", "eval_horizon")
 """Settings that the losses do not depend on, beside the loop's own."""
 SHEET = "rollouts.png"
 NUM_PICTURES = 3
@@ -43,20 +45,21 @@ class TrainWorldConfig(TrainConfig):
     """What to train on, how large, how long. What is not given comes from the preset's recipe."""
 
     by_preset = recipes.keys(recipes.WORLD)
+    renamed = MappingProxyType({**FORMER_NAMES, "judge_steps": "eval_horizon"})
 
     data: str
     """Corpus, or folder of shards, with latent actions."""
     lam: Path | None = None
     """Directory of the model that wrote the latent actions: for level 0 and the cycle check. Training needs none."""
     level: Literal[0, 1] = 1
-    """0 trains nothing and judges the painter of `lam`, fed its own frames; 1 trains a model with context frames."""
+    """0 trains nothing and evaluates the painter of `lam`, fed its own frames; 1 trains a model with context frames."""
     preset: Literal["tiny", "small"] = "tiny"
     model: Annotated[dict[str, Any], ChangesTo(WorldConfig)] = Field(default_factory=dict)
     """Fields of the model's own settings to change, such as `model.rollout`."""
     latent: str | None = None
     """Name of the latent actions; may be left out where there are only one model's."""
-    judge_steps: int = Field(6, ge=1, le=4_096)
-    """Steps of a judged rollout; shorter ones count as far as they go."""
+    eval_horizon: int = Field(6, ge=1, le=4_096)
+    """Steps of a rollout that is evaluated; shorter ones count as far as they go."""
 
     @model_validator(mode="before")
     @classmethod
@@ -76,7 +79,7 @@ class TrainWorldReport(TrainReport):
     resolution: int
     scores: list[BodyScore] = Field(default_factory=list)
     notes: list[str] = Field(default_factory=list)
-    """What could not be judged, and why."""
+    """What could not be evaluated, and why."""
     rollouts: str = ""
     """PNG: true frames, level 0, level 1."""
 
@@ -84,7 +87,7 @@ class TrainWorldReport(TrainReport):
         """Say how far the run is, if there is one."""
         return super().where() if self.level else "level 0, nothing to train"
 
-    def judgement(self) -> Iterable[str]:
+    def results(self) -> Iterable[str]:
         """Print a row per embodiment and painter, for the first step and the last one reached."""
         rows = []
         for body in self.scores:
@@ -93,18 +96,18 @@ class TrainWorldReport(TrainReport):
                     figures = (p.ssim, p.edges, p.codes, p.cosine)
                     cells = [f"{p.psnr[i]:.2f}" if p.psnr else "-", *(f"{f[i]:.3f}" if f else "-" for f in figures)]
                     rows.append([body.embodiment, p.painter, i + 1, body.starts[i], *cells])
-        head = [self.judged_on, "painter", "step", "rollouts", "PSNR", "SSIM", "edges", "codes back", "cosine"]
+        head = [self.eval_split, "painter", "step", "rollouts", "PSNR", "SSIM", "edges", "codes back", "cosine"]
         return [text_table(head, rows), *self.notes]
 
 
 def run(config: TrainWorldConfig) -> TrainWorldReport:
-    """Train, or continue to train, then judge on held-out episodes and write weights and pictures into `out`."""
+    """Train, or continue to train, then evaluate on held-out episodes and write weights and pictures into `out`."""
     if config.level:
         return fit(WorldTask, config)
     with run_folder(config.out, WorldTask.name, config.data, SHEET):
         config, found = open_data(config)
         with process_group(pick_device(config.device)) as distributed:
-            return _judge_level_0(config, found, distributed)
+            return _evaluate_level_0(config, found, distributed)
 
 
 class WorldTask(TrainTask[TrainWorldConfig, World, WorldBatches, TrainWorldReport]):
@@ -129,18 +132,18 @@ class WorldTask(TrainTask[TrainWorldConfig, World, WorldBatches, TrainWorldRepor
         return World(self.shape)
 
     def identity(self) -> dict[str, Any]:
-        """Add the latent actions; what only the judge reads may change."""
+        """Add the latent actions; what only the evaluation reads may change."""
         fingerprints = {"data": self.data.reader.identity.fingerprint, "latent actions": self.latent.fingerprint}
-        return fingerprints | _without_judging(self.config.binding())
+        return fingerprints | _without_evaluation(self.config.fixed_on_resume())
 
     def extra(self) -> dict[str, Any]:
         """Add the latent actions that the model was trained on."""
-        settings = _without_judging(self.config.lasting())
+        settings = _without_evaluation(self.config.recorded())
         return {**data.origin(self.data.reader), "training": settings, "latent": asdict(self.latent)}
 
-    def judge(self, model: World, batches: WorldBatches, shares: Mapping[str, float]) -> dict[str, Any]:
+    def evaluate(self, model: World, batches: WorldBatches, shares: Mapping[str, float]) -> dict[str, Any]:
         """Roll out on held-out episodes, beside the latent action model's own decoder."""
-        return _judge(self.config, model, self.lam, self.data, self.latent, self.shape.resolution, self.distributed)
+        return _evaluate(self.config, model, self.lam, self.data, self.latent, self.shape.resolution, self.distributed)
 
     def val_pictures(self, model: World, batch: WorldBatch) -> Pictures:
         """Show rollouts: the true frames from the last one seen on, and below them those that the model predicts."""
@@ -155,16 +158,16 @@ class WorldTask(TrainTask[TrainWorldConfig, World, WorldBatches, TrainWorldRepor
         return TrainWorldReport(**_about(self.config, self.latent, self.shape.resolution), **facts)
 
 
-def _judge_level_0(config: TrainWorldConfig, found: TrainingData, distributed: Distributed) -> TrainWorldReport:
-    """Judge the decoder of `lam`, fed its own frames; nothing is trained."""
+def _evaluate_level_0(config: TrainWorldConfig, found: TrainingData, distributed: Distributed) -> TrainWorldReport:
+    """Evaluate the decoder of `lam`, fed its own frames; nothing is trained."""
     latent = data.pick_latent(found.reader, config.latent)
     lam = _load_lam(config, latent, distributed)
     assert lam is not None
     side = int(config.model.get("resolution", lam.config.resolution))
-    judged: dict[str, Any] = {}
+    scores: dict[str, Any] = {}
     if distributed.is_main_process:
         config.out.mkdir(parents=True, exist_ok=True)
-        judged = _judge(config, None, lam, found, latent, side, distributed)
+        scores = _evaluate(config, None, lam, found, latent, side, distributed)
     report = TrainWorldReport(
         out=str(config.out),
         preset=config.preset,
@@ -174,7 +177,7 @@ def _judge_level_0(config: TrainWorldConfig, found: TrainingData, distributed: D
         parameters=0,
         **_about(config, latent, side),
         **episode_counts(found),
-        **judged,
+        **scores,
     )
     if distributed.is_main_process:
         write_report(report, config.out)
@@ -182,7 +185,7 @@ def _judge_level_0(config: TrainWorldConfig, found: TrainingData, distributed: D
 
 
 def _about(config: TrainWorldConfig, latent: LatentInfo, resolution: int) -> dict[str, Any]:
-    """Give the fields of a report that say what was judged."""
+    """Give the fields of a report that say what was evaluated."""
     return {
         "level": config.level,
         "latent": latent.name,
@@ -192,8 +195,8 @@ def _about(config: TrainWorldConfig, latent: LatentInfo, resolution: int) -> dic
     }
 
 
-def _without_judging(settings: Mapping[str, Any]) -> dict[str, Any]:
-    return {key: value for key, value in settings.items() if key not in _JUDGING}
+def _without_evaluation(settings: Mapping[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in settings.items() if key not in _EVALUATION}
 
 
 def model_config(
@@ -222,7 +225,7 @@ def _batches(config: TrainWorldConfig, reader: EpisodeReader, side: int, buffers
     return WorldBatches(frames=frames, buffers=buffers)
 
 
-def _judge(
+def _evaluate(
     config: TrainWorldConfig,
     world: World | None,
     lam: "Lam | None",
@@ -232,7 +235,7 @@ def _judge(
     distributed: Distributed,
 ) -> dict[str, Any]:
     """Score all that can predict frames, save the pictures, return the fields of the report."""
-    # The preset's, whatever the model reads: all levels and shapes are judged on the same rollouts.
+    # The preset's, whatever the model reads: all levels and shapes are evaluated on the same rollouts.
     context = WorldConfig.preset(config.preset).context
     painters: dict[str, world_scores.Painter] = {world_scores.COPY: world_scores.copy_painter}
     notes = []
@@ -245,31 +248,33 @@ def _judge(
         painters[world_scores.LEVEL_1] = world.render
     batches = _batches(config, found.reader, side, Buffers(num_buffers(config.grad_accumulation_steps), pinned=False))
     try:
-        scores, strips = world_scores.judge(
+        scores, strips = world_scores.evaluate(
             painters,
             lam,
             found.reader,
             batches,
-            window_spec(latent, context + config.judge_steps),
-            found.judged,
+            window_spec(latent, context + config.eval_horizon),
+            found.eval_episodes,
             context=context,
             most=config.val_windows,
             device=distributed.device,
         )
     finally:
         batches.frames.close()
-    notes += _missing(scores, found.judged, config.judge_steps)
+    notes += _missing(scores, found.eval_episodes, config.eval_horizon)
     saved = save_sheet(strips, config.out / SHEET)
     return {"scores": scores, "notes": notes, "rollouts": str(config.out / SHEET) if saved else ""}
 
 
 def _missing(scores: Sequence[BodyScore], episodes: Sequence[EpisodeInfo], num_steps: int) -> list[str]:
-    judged = {s.embodiment: len(s.starts) for s in scores}
+    evaluated = {s.embodiment: len(s.starts) for s in scores}
     notes = []
     for embodiment in sorted({e.embodiment for e in episodes}):
-        steps = judged.get(embodiment, 0)
+        steps = evaluated.get(embodiment, 0)
         if steps < num_steps:
-            notes.append(f"{embodiment}: no judged episode is long enough for more than {steps} of {num_steps} steps")
+            notes.append(
+                f"{embodiment}: no evaluated episode is long enough for more than {steps} of {num_steps} steps"
+            )
     return notes
 
 

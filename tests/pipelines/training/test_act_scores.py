@@ -1,10 +1,10 @@
-"""How a policy is judged."""
+"""How a policy is evaluated."""
 
 import torch
 
 from dataengine.windows.window import WindowSpec
 from models.act import Act, ActConfig
-from pipelines.training.act.scores import judge
+from pipelines.training.act.scores import evaluate
 from tests.support.batches import act_batches, mixed_reader
 from tests.support.readers import D, K
 
@@ -20,7 +20,7 @@ def test_steps_beyond_an_episodes_end_never_count_in_the_score() -> None:
         )
     )
     scores = [
-        judge(
+        evaluate(
             act,
             reader,
             act_batches(reader, padded_actions=padded, horizon=8, use_wrist=False, state_dim=7, action_dim=7),

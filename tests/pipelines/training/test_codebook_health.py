@@ -99,7 +99,7 @@ def test_one_bad_entry_and_the_time_of_warming_up_say_nothing() -> None:
     assert said(make_health(), [ill, well] * 5) == []
     health = make_health(steps=1000, warmup_fraction=0.4)
     assert said(health, [ill] * 40, first=100) == []
-    assert health.judged_from == 400 + SETTLE_STEPS
+    assert health.active_from == 400 + SETTLE_STEPS
 
 
 def test_a_batch_of_few_pairs_is_not_blamed_for_using_few_codes() -> None:

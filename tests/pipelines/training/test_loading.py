@@ -15,9 +15,9 @@ from dataengine.windows.normalize import Normalizer
 from dataengine.windows.window import WindowSpec
 from models.batch import LamBatch
 from pipelines.training.batches import LamBatches
+from pipelines.training.data_wait import advice
 from pipelines.training.frames import Buffers, Frames
 from pipelines.training.loading import Loader
-from pipelines.training.starvation import advice
 from tests.support.readers import MadeReader, make_episode, statistics
 
 SPEC = WindowSpec(num_frames=2, interval_s=0.3)

@@ -144,11 +144,11 @@ def test_checkpoints_without_checksums_are_read(whole: Path, tmp_path: Path) -> 
 
 
 def test_a_file_of_the_user_in_a_checkpoint_outlives_it(tmp_path: Path) -> None:
-    run = make_run(tmp_path, keep=1, max_minutes=1e-9)
+    run = make_run(tmp_path, keep_last=1, max_minutes=1e-9)
     run.train()
     note = tmp_path / "checkpoints/step-00000001/note.txt"
     note.write_text("mine")
-    make_run(tmp_path, keep=1).train()
+    make_run(tmp_path, keep_last=1).train()
     assert checkpoint.steps(tmp_path / "checkpoints") == [12]
     assert note.read_text() == "mine"
 

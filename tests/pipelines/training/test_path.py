@@ -136,7 +136,7 @@ def test_dropped_and_unlabelled_episodes_are_noticed(tmp_path: Path) -> None:
         TableReader(corpus).latent(0, "lam")
 
 
-def test_the_lam_is_judged_beside_copying_and_shuffling(made: Made) -> None:
+def test_the_lam_is_evaluated_beside_copying_and_shuffling(made: Made) -> None:
     report = json.loads((made.lam / "report.json").read_text())
     assert report["finished"]
     assert report["held_out_episodes"] > 0
@@ -153,7 +153,7 @@ def test_training_never_touches_held_out_episodes(made: Made, monkeypatch: pytes
     state = ShardReader.state
     monkeypatch.setattr(ShardReader, "state", lambda self, row: seen.add(row) or state(self, row))
     config = train_act.TrainActConfig(data=made.shards, out=made.root / "watched", **(ACT | {"val_fraction": 0.3}))
-    monkeypatch.setattr(train_act, "judge", lambda *_: train_act.ActScores())
+    monkeypatch.setattr(train_act, "evaluate", lambda *_: train_act.ActScores())
     report = train_act.run(config)
     away = {e.row for e in stored.episodes if is_held_out(e, 0.3)}
     assert report.held_out_episodes == len(away) > 0

@@ -159,7 +159,7 @@ def test_tensorboard_has_every_point_once_after_a_kill(
         shutil.rmtree(place)
     if kept_checkpoints:
         shutil.rmtree(tmp_path)
-        make_run(tmp_path, validates=True, val_every=3, steps=12, checkpoint_every=4, keep=3).train()
+        make_run(tmp_path, validates=True, val_every=3, steps=12, checkpoint_every=4, keep_last=3).train()
         for place in (tmp_path / "checkpoints").iterdir():
             if place.name not in kept_checkpoints:
                 shutil.rmtree(place)

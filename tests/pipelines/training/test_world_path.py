@@ -73,13 +73,13 @@ def test_every_figure_of_a_run_is_explained(made: Path) -> None:
 def test_a_report_tells_steps_and_painters_apart(made: Path) -> None:
     report = train_world.TrainWorldReport.model_validate_json((made / "world" / "report.json").read_text())
     assert report.finished
-    assert report.judged_on == "held-out episodes"
+    assert report.eval_split == "held-out episodes"
     bodies = {body.embodiment: body for body in report.scores}
     assert len(bodies["arm"].starts) == 6
     assert len(bodies["arm6"].starts) < 6
     assert bodies["arm"].starts == sorted(bodies["arm"].starts, reverse=True)
     assert any(
-        note.startswith("arm6: no judged episode is long enough") and "of 6 steps" in note for note in report.notes
+        note.startswith("arm6: no evaluated episode is long enough") and "of 6 steps" in note for note in report.notes
     )
     arm = bodies["arm"]
     assert [p.painter for p in arm.painters] == ["copy", "level 0", "level 1", "level 1, shuffled", "true frames"]
