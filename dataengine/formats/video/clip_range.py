@@ -1,9 +1,11 @@
 """One time range while its video plays: which pictures it takes, when it is over, and what became of it."""
 
 import math
+from collections.abc import Callable, Sequence
 from typing import Protocol
 
 import numpy as np
+from numpy.typing import NDArray
 
 from dataengine.errors import RecordError
 from dataengine.formats.resize import Fit
@@ -14,6 +16,10 @@ from dataengine.formats.video.video import HOLD_S, Clip
 
 LEAST_FRAMES = 2
 """Less is no motion."""
+
+
+MAX_INSTANTS = 2**22
+"""Of all ranges of a video: eleven hours at 100 in a second."""
 
 
 class Picture(Protocol):
@@ -54,12 +60,17 @@ class ClipRange:
         elif self.start_s < 0:
             self._clamped.append(f"begins {-self.start_s:.2f} s before the video")
             self.start_s = 0.0
-        if rate_hz and not self.error and self._num_instants() > MAX_FRAMES:
+        if rate_hz and not self.error and self.num_instants() > MAX_FRAMES:
             self._fail(f"has more than {MAX_FRAMES} frames; cut it into clips")
+
+    def instants(self, first_s: float) -> NDArray[np.float64]:
+        """Return when pictures are wanted of a video whose first one comes at `first_s`, seconds."""
+        start_s = first_s if self._is_before(first_s) else self.start_s
+        return start_s + np.arange(self.num_instants()) / (self._rate_hz or math.inf)
 
     def see(self, before: Picture | None, now: Picture) -> None:
         """Take what is due up to a frame; `before` is the one before it, None at a start."""
-        if before is None and not self._times and now.time_s > self.start_s + self._step_s + self._slack_s:
+        if before is None and not self._times and self._is_before(now.time_s):
             self._clamped.append(f"begins {now.time_s - self.start_s:.2f} s before the first picture")
             self.start_s = now.time_s
             if self.end_s - self.start_s <= self._slack_s:
@@ -109,6 +120,10 @@ class ClipRange:
         frames = camera_frames(self._pictures, frame_size, how)
         return Clip(frames, float(rate_hz), time_s - time_s[0], float(time_s[0]), "; ".join(self._clamped))
 
+    def _is_before(self, first_s: float) -> bool:
+        """Tell whether the range begins more than a frame before the first one."""
+        return first_s > self.start_s + self._step_s + self._slack_s
+
     def _see_all(self, now: Picture) -> None:
         if now.time_s >= self.end_s - self._slack_s:
             self.is_over = True
@@ -134,7 +149,8 @@ class ClipRange:
     def _instant_s(self) -> float:
         return self.start_s + len(self._times) / (self._rate_hz or math.inf)
 
-    def _num_instants(self) -> int:
+    def num_instants(self) -> int:
+        """Return how many pictures are wanted."""
         return math.ceil((self.end_s - self.start_s) * (self._rate_hz or 0.0) - SAME_S)
 
     def _take(self, picture: Picture) -> None:
@@ -143,9 +159,26 @@ class ClipRange:
         self._num_bytes += len(picture.taken[1])
         if self._num_bytes > MAX_BYTES or len(self._times) > MAX_FRAMES:
             self._fail(f"has more than {len(self._times)} frames, {self._num_bytes / 1e9:.2f} GB; cut it into clips")
-        elif self._rate_hz is not None and len(self._times) >= self._num_instants():
+        elif self._rate_hz is not None and len(self._times) >= self.num_instants():
             self.is_over = True
 
     def _fail(self, reason: str) -> None:
         self.error, self.is_over = self.error or reason, True
         self._times, self._pictures = [], []
+
+
+def instants_near(clips: Sequence[ClipRange], first_s: float) -> Callable[[float, float, float], bool]:
+    """Make a test whether a frame may be the nearest one to what some range wants, by its neighbours' times.
+
+    A range that begins before the first frame, at `first_s`, begins with it.
+    """
+    if sum(clip.num_instants() for clip in clips) > MAX_INSTANTS:
+        return lambda *_: True
+    due_s = np.sort(np.concatenate([clip.instants(first_s) for clip in clips])) if clips else np.zeros(0)
+
+    def is_near(before_s: float, time_s: float, after_s: float) -> bool:
+        from_s, to_s = (before_s + time_s) / 2 - SAME_S, (time_s + after_s) / 2 + SAME_S
+        at = due_s.searchsorted(from_s)
+        return bool(at < len(due_s) and due_s[at] <= to_s)
+
+    return is_near

@@ -14,7 +14,7 @@ from typing import Any
 from dataengine.errors import RecordError
 from dataengine.formats.byte_range import Place, name_of
 from dataengine.formats.resize import Fit, Framing
-from dataengine.formats.video.clip_range import ClipRange
+from dataengine.formats.video.clip_range import ClipRange, instants_near
 from dataengine.formats.video.film import Damage, Film
 from dataengine.formats.video.picture import Region, Shrinker
 from dataengine.formats.video.stream import named
@@ -47,6 +47,8 @@ def cut(
         for clip in wanted:
             clip.begin(slower_hz, film.step_s, film.tick_s)
         yield from _ended(wanted, name, framing)
+        if slower_hz:
+            film.want(instants_near([clip for clip in wanted if not clip.is_over], film.first_s))
         waiting = sorted((clip for clip in wanted if not clip.is_over), key=lambda clip: clip.start_s)
         for ended in _play(film, deque(waiting), shrinker):
             yield from _ended(ended, name, framing)

@@ -13,6 +13,7 @@ from typing import Any
 from dataengine.errors import RecordError
 from dataengine.formats.byte_range import Place
 from dataengine.formats.video.mp4_header import track_header
+from dataengine.formats.video.packets import Packets, Wanted
 from dataengine.formats.video.stream import (
     Player,
     check_bytes,
@@ -26,8 +27,9 @@ from dataengine.formats.video.stream import (
 from dataengine.guard import too_much
 from dataengine.reading import goes_on
 
-JUMP_S = 0.4
-"""Decoding that a seek must spare: see benchmarks/bench_clips.py."""
+JUMP_FRAMES = 12
+"""Whose decoding a seek must spare: it costs as much as 6.4 at 480p and at 1080p (`bench_clips.py`), in an open group
+of pictures twice that."""
 BLIND_JUMP_S = 4.0
 """The same where no index tells how far before the wanted frame the key frame lies."""
 SEEKABLE = ("mov", "matroska")
@@ -55,8 +57,8 @@ class Film:
         self._count = 0
         self._frames: Iterator[tuple[float, Any]] = iter(())
         self._into: Damage | None = None
-        self.end_s = -math.inf
-        """When the last of the frames so far has been shown."""
+        self._wanted: Wanted | None = None
+        self._end_s = -math.inf
         self._load()
         self._may_jump = any(kind in self._container.format.name for kind in SEEKABLE) and not self._is_pieced()
 
@@ -77,9 +79,27 @@ class Film:
         return 1 / self.rate_hz if self.rate_hz else 0.0
 
     @property
+    def first_s(self) -> float:
+        """When the first frame is shown."""
+        times = [packet.pts for packet in self._player.peeked if packet.pts is not None]
+        return float(min(times, default=0) * self._stream.time_base) - self._origin_s
+
+    @property
     def tick_s(self) -> float:
         """The least difference of two times in this file."""
         return float(self._stream.time_base)
+
+    @property
+    def end_s(self) -> float:
+        """When the last of the frames so far has been shown."""
+        return max(self._end_s, self._player.end_s - self._origin_s)
+
+    def want(self, wanted: Wanted) -> None:
+        """Have frames left out, where that spares decoding, for which `wanted(before_s, time_s, after_s)` is False."""
+        if self._is_one_by_one:
+            return
+        self._wanted = lambda *times_s: wanted(*(time_s - self._origin_s for time_s in times_s))
+        self._packets.wanted = self._wanted
 
     def next(self) -> tuple[float, Any] | Damage | None:
         """Go on to the next frame; None behind the last one."""
@@ -95,7 +115,7 @@ class Film:
         time_s, frame = item
         self._now_s = time_s
         lasts_s = float((frame.duration or 0) * frame.time_base) if frame.time_base else 0.0
-        self.end_s = max(self.end_s, time_s - self._origin_s + (lasts_s or self.step_s))
+        self._end_s = max(self._end_s, time_s - self._origin_s + (lasts_s or self.step_s))
         self._count += 1
         if self._count % TELL_EVERY == 0:
             goes_on()
@@ -134,7 +154,8 @@ class Film:
         self._container, self._stream = self._open.enter_context(open_video(self._path))
         self._origin_s = origin_s(self._container, self._stream)
         self._player = Player(self._container, self._stream)
-        self._frames = timed_frames(self._read(self._player.unread), one_by_one=self._container.format.name == "avi")
+        self._is_one_by_one = self._container.format.name == "avi"  # frames have the times of packets, in turn
+        self._frames = timed_frames(self._read(self._player.unread), one_by_one=self._is_one_by_one)
         self._now_s = -math.inf
 
     def _is_pieced(self) -> bool:
@@ -142,34 +163,36 @@ class Film:
         pieces = [edit for edit in track_header(self._path, self._stream.id).edits if edit.from_s is not None]
         return len(pieces) > 1
 
-    def _read(self, packets: Iterator[Any]) -> Iterator[Any]:
+    def _read(self, packets: Iterator[Any]) -> Packets:
         """Go on with other packets."""
-        self._packets = self._player.watched(packets)
+        player, container, stream = self._player, self._container, self._stream
+        self._packets = Packets(
+            player.watched(packets), lambda: player.watched(container.demux(stream)), stream.codec_context
+        )
+        self._packets.wanted = self._wanted
         return self._packets
 
     def _is_worth(self, wanted_s: float) -> bool:
-        """Tell whether a seek spares more than JUMP_S of decoding."""
-        if wanted_s - self._now_s < JUMP_S:
+        """Tell whether a seek spares enough decoding."""
+        now_s, least_s = max(self._now_s, self._origin_s), JUMP_FRAMES * self.step_s
+        if wanted_s - now_s <= least_s:
             return False
         index = self._stream.index_entries
         at = index.search_timestamp(math.floor(wanted_s / self._stream.time_base)) if len(index) else -1
         if at < 0:
-            return wanted_s - max(self._now_s, self._origin_s) > BLIND_JUMP_S
-        return float(index[at].timestamp * self._stream.time_base) - max(self._now_s, self._origin_s) > JUMP_S
+            return wanted_s - now_s > BLIND_JUMP_S
+        return float(index[at].timestamp * self._stream.time_base) - now_s > least_s
 
     def _go_past(self, error: Exception) -> Damage:
         """Take up decoding again at the next key frame from which it can be."""
         from_s = self._now_s + self.step_s - self._origin_s
         while True:
             self._stream.codec_context.flush_buffers()
-            key: Any = None
             try:
                 key = next((packet for packet in self._packets if packet.is_keyframe and packet.pts is not None), None)
                 frames = None if key is None else frames_at(key, self._packets)
-            except Exception:  # damage behind damage: a demuxer that got no further has come to the end
-                self._read(self._container.demux(self._stream))
-                if key is not None:
-                    continue
+            except Exception:  # damage behind damage
+                continue
             if key is None:
                 self._frames = iter(())
                 return Damage(from_s, math.inf, _reason(error))

@@ -12,8 +12,8 @@ import simplejpeg
 from dataengine.errors import RecordError
 from dataengine.formats.byte_range import ByteRange
 from dataengine.formats.video import film as films
+from dataengine.formats.video import packets, video
 from dataengine.formats.video import picture as pictures
-from dataengine.formats.video import video
 from dataengine.formats.video.cut import cut
 from tests.support.video_writer import X265, number_of, remux, write_video
 
@@ -62,7 +62,7 @@ def cut_all(path, ranges, rate_hz=None, **words):
 
 @pytest.mark.parametrize("rate_hz", [None, "own"])
 def test_a_clip_may_begin_at_any_frame(film, monkeypatch, rate_hz):
-    monkeypatch.setattr(films, "JUMP_S", 0.1)
+    monkeypatch.setattr(films, "JUMP_FRAMES", 1)
     monkeypatch.setattr(films, "BLIND_JUMP_S", 0.1)
     rate_hz = float(FPS) if rate_hz else None
     for first in range(COUNT - 2):
@@ -80,6 +80,35 @@ def test_overlapping_ranges_come_out_of_one_pass(film, monkeypatch):
     for i, (start_s, end_s) in enumerate(ranges):
         assert shown(found[i]) == list(range(round(start_s * FPS), round(end_s * FPS)))
     assert len(encoded) == len(set(encoded)) == COUNT
+
+
+@pytest.mark.parametrize("suffix", ["mp4", "mkv", "avi"])
+def test_pictures_that_are_left_out_change_nothing(tmp_path, monkeypatch, suffix):
+    random = np.random.default_rng(7)
+    uneven_ms = np.cumsum(random.choice([17, 33, 33, 33, 34, 66, 250], 400)).tolist()
+    options = {"x264-params": "keyint=60:bframes=3:b-pyramid=normal:b-adapt=0", "crf": "12"}
+    times_ms = None if suffix == "avi" else uneven_ms
+    path = write_video(tmp_path / f"many.{suffix}", range(400), 30, "libx264", options, times_ms)
+    starts_s = random.uniform(-1, 18, 40)
+    ranges = list(zip(starts_s, starts_s + random.uniform(0.5, 4, 40), strict=True))
+    decoded = []
+    going = films.Film.next
+    monkeypatch.setattr(films.Film, "next", lambda self: decoded.append(1) or going(self))
+    for rate_hz in (1.0, 3.0, 10.0):
+        found = cut_all(path, ranges, rate_hz)
+        num_decoded = len(decoded)
+        with monkeypatch.context() as patch:
+            patch.setattr(packets, "SKIPPING", ())
+            plain = cut_all(path, ranges, rate_hz)
+        assert (num_decoded < 0.8 * (len(decoded) - num_decoded)) == (suffix != "avi" and rate_hz < 10)
+        decoded.clear()
+        for i in found:
+            if isinstance(plain[i], RecordError):
+                assert str(found[i]) == str(plain[i])
+                continue
+            assert list(found[i].frames.jpegs) == list(plain[i].frames.jpegs)
+            np.testing.assert_array_equal(found[i].time_s, plain[i].time_s)
+            assert (found[i].start_s, found[i].clamped) == (plain[i].start_s, plain[i].clamped)
 
 
 def test_ranges_far_apart_are_sought_and_those_near_are_not(tmp_path, monkeypatch):
@@ -162,20 +191,20 @@ def with_sound(source, path, later_s):
         sound = container.add_stream("mp2" if path.suffix == ".ts" else "aac", rate=48000)
         old = given.streams.video[0]
         new = container.add_stream_from_template(old)
-        packets = []
+        written = []
         for k in range(188):
             frame = av.AudioFrame.from_ndarray(np.zeros((1, 1024), np.float32), "fltp", "mono")
             if path.suffix == ".ts":
                 frame = av.AudioFrame.from_ndarray(np.zeros((1, 1152), np.int16), "s16", "mono")
             frame.rate, frame.pts, frame.time_base = 48000, k * frame.samples, Fraction(1, 48000)
-            packets += sound.encode(frame)
-        packets += sound.encode(None)
+            written += sound.encode(frame)
+        written += sound.encode(None)
         for packet in given.demux(old):
             if packet.dts is not None:
                 shift = round(later_s / packet.time_base)
                 packet.pts, packet.dts, packet.stream = packet.pts + shift, packet.dts + shift, new
-                packets.append(packet)
-        for packet in sorted(packets, key=lambda packet: packet.dts * packet.time_base):
+                written.append(packet)
+        for packet in sorted(written, key=lambda packet: packet.dts * packet.time_base):
             container.mux(packet)
     return path
 
@@ -205,10 +234,10 @@ def test_damage_costs_the_ranges_that_touch_it_and_no_other(tmp_path, name):
     suffix, codec, options = DAMAGED[name]
     path = write_video(tmp_path / suffix, range(COUNT), FPS, codec, options)
     with av.open(str(path)) as container:
-        packets = [packet for packet in container.demux(video=0) if packet.pts is not None]
-        hit = next(packet for packet in packets[70:] if not packet.is_keyframe and packet.size > 40)
+        stored = [packet for packet in container.demux(video=0) if packet.pts is not None]
+        hit = next(packet for packet in stored[70:] if not packet.is_keyframe and packet.size > 40)
         lost = round(float(hit.pts * hit.time_base) * FPS)
-        sound = [round(float(packet.pts * packet.time_base) * FPS) for packet in packets if packet.is_keyframe]
+        sound = [round(float(packet.pts * packet.time_base) * FPS) for packet in stored if packet.is_keyframe]
         data = bytearray(path.read_bytes())
         spared = 16 if suffix.endswith("webm") else 0  # or else the demuxer, too, loses its way
         data[hit.pos + spared : hit.pos + hit.size] = b"\xff" * (hit.size - spared)
