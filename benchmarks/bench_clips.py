@@ -18,9 +18,9 @@ from typing import Any
 import av
 import numpy as np
 import simplejpeg
-from av.video.reformatter import Interpolation, VideoReformatter
 from claims import Claim, say
 
+from dataengine.formats.resize import to_rgb
 from dataengine.formats.video.cut import cut
 from dataengine.formats.video.picture import Shrinker
 from dataengine.formats.video.stream import frames_from, open_video, timed_frames
@@ -116,11 +116,10 @@ def bare(path: Path, ranges: Ranges) -> int:
     with open_video(path) as (container, stream):
         rate = float(stream.average_rate)
         wanted = {int(i) for start_s, end_s in ranges for i in np.round(instants(start_s, end_s) * rate)}
-        reformatter, last = VideoReformatter(), max(wanted)
+        last = max(wanted)
         for i, frame in enumerate(container.decode(stream)):
             if i in wanted:
-                plain = reformatter.reformat(frame, SIDE, SIDE, format="rgb24", interpolation=Interpolation.AREA)
-                simplejpeg.encode_jpeg(plain.to_ndarray(), 92, "RGB", "420")
+                simplejpeg.encode_jpeg(to_rgb(frame, SIDE, SIDE), 92, "RGB", "420")
             if i >= last:
                 break
     return sum(len(instants(*bounds)) for bounds in ranges)
