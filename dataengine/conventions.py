@@ -1,13 +1,13 @@
 """House conventions for rotations and grippers, and the ways from others' conventions to them.
 
 Quaternions are xyzw. Roll, pitch and yaw are extrinsic rotations about x, then y, then z (matrix Rz Ry Rx), in radians.
-All functions take any leading dimensions. A gripper is 0 closed to 1 open.
+All functions take any leading dimensions. A gripper is 0 closed to 1 open. docs/decisions/rotations.md says why scipy
+does not do this: datasets hold matrices in float32, which it would straighten first.
 """
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-EPSILON = 1e-12
 GIMBAL = 1e-7
 """Cosine of pitch below which roll and yaw are one rotation; all of it is called yaw."""
 
@@ -22,31 +22,6 @@ def quaternion_to_matrix(quaternion: ArrayLike) -> NDArray[np.float64]:
         (2 * (x * z - y * w), 2 * (y * z + x * w), 1 - 2 * (x * x + y * y)),
     )
     return np.stack([np.stack(row, axis=-1) for row in rows], axis=-2)
-
-
-def matrix_to_quaternion(matrix: ArrayLike) -> NDArray[np.float64]:
-    """(..., 3, 3) to (..., 4) xyzw with w >= 0.
-
-    Of four ways to write it, the one with the largest divisor is taken: nothing is lost near 180 degrees.
-    """
-    m = np.asarray(matrix, dtype=np.float64)
-    xx, yy, zz = m[..., 0, 0], m[..., 1, 1], m[..., 2, 2]
-    xy, xz, yz = m[..., 0, 1] + m[..., 1, 0], m[..., 0, 2] + m[..., 2, 0], m[..., 1, 2] + m[..., 2, 1]
-    wx, wy, wz = m[..., 2, 1] - m[..., 1, 2], m[..., 0, 2] - m[..., 2, 0], m[..., 1, 0] - m[..., 0, 1]
-    # Row k is 4 q_k (x, y, z, w): the outer product of the quaternion with itself.
-    outer = np.stack(
-        [
-            np.stack([1 + xx - yy - zz, xy, xz, wx], axis=-1),
-            np.stack([xy, 1 - xx + yy - zz, yz, wy], axis=-1),
-            np.stack([xz, yz, 1 - xx - yy + zz, wz], axis=-1),
-            np.stack([wx, wy, wz, 1 + xx + yy + zz], axis=-1),
-        ],
-        axis=-2,
-    )
-    largest = np.argmax(np.diagonal(outer, axis1=-2, axis2=-1), axis=-1)
-    q = np.take_along_axis(outer, largest[..., None, None], axis=-2)[..., 0, :]
-    q = q / np.linalg.norm(q, axis=-1, keepdims=True)
-    return np.where(q[..., 3:] < 0, -q, q)
 
 
 def euler_to_matrix(euler: ArrayLike) -> NDArray[np.float64]:
@@ -89,34 +64,16 @@ def quaternion_to_euler(quaternion: ArrayLike) -> NDArray[np.float64]:
     return matrix_to_euler(quaternion_to_matrix(quaternion))
 
 
-def euler_to_quaternion(euler: ArrayLike) -> NDArray[np.float64]:
-    """(..., 3) roll pitch yaw to (..., 4) xyzw with w >= 0."""
-    return matrix_to_quaternion(euler_to_matrix(euler))
-
-
 def axis_angle_to_matrix(axis_angle: ArrayLike) -> NDArray[np.float64]:
     """(..., 3) axis times angle in radians to (..., 3, 3)."""
-    return quaternion_to_matrix(axis_angle_to_quaternion(axis_angle))
-
-
-def axis_angle_to_quaternion(axis_angle: ArrayLike) -> NDArray[np.float64]:
-    """(..., 3) axis times angle in radians to (..., 4) xyzw."""
     vector = np.asarray(axis_angle, dtype=np.float64)
     half = np.linalg.norm(vector, axis=-1, keepdims=True) / 2
-    return np.concatenate([vector * np.sinc(half / np.pi) / 2, np.cos(half)], axis=-1)
+    return quaternion_to_matrix(np.concatenate([vector * np.sinc(half / np.pi) / 2, np.cos(half)], axis=-1))
 
 
 def axis_angle_to_euler(axis_angle: ArrayLike) -> NDArray[np.float64]:
     """(..., 3) axis times angle in radians to (..., 3) roll pitch yaw."""
     return matrix_to_euler(axis_angle_to_matrix(axis_angle))
-
-
-def matrix_to_axis_angle(matrix: ArrayLike) -> NDArray[np.float64]:
-    """(..., 3, 3) to (..., 3) axis times angle, the angle in [0, pi]."""
-    q = matrix_to_quaternion(matrix)
-    sine = np.linalg.norm(q[..., :3], axis=-1, keepdims=True)
-    angle = 2 * np.arctan2(sine, q[..., 3:])
-    return q[..., :3] * np.where(sine > EPSILON, angle / np.maximum(sine, EPSILON), 2.0)
 
 
 def turn_seen_from_base(pose: ArrayLike, turn: ArrayLike) -> NDArray[np.float64]:
