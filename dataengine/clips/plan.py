@@ -27,6 +27,7 @@ class ClipPlan:
     label_start_s: float
     """Seconds after the start of the video, as the publisher labelled it."""
     label_end_s: float
+    """`math.inf` for the end of the video."""
     texts: tuple[str, ...] = ()
     """Paraphrases of what is done."""
     text_source: TextSource = "publisher"
@@ -107,7 +108,7 @@ def settled(plan: VideoPlan, *, min_s: float) -> VideoPlan:
 
 def _why_not(clip: ClipPlan, hidden_s: Iterable[tuple[float, float]], min_s: float) -> tuple[str, str, bool] | None:
     start, end = clip.label_start_s, clip.label_end_s
-    if not (math.isfinite(start) and math.isfinite(end)):
+    if not math.isfinite(start) or math.isnan(end):
         return "times are no numbers", f"{start} to {end} s", True
     if end < start:
         return "ends before it starts", f"{start:g} to {end:g} s", True

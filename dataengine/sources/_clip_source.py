@@ -76,6 +76,10 @@ class ClipSource(ABC):
         """Look how long a video is; raise RecordError when it is missing or none, 0 where its header does not say."""
         return header.probe(place).end_s
 
+    def on_clock(self, plan: VideoPlan, duration_s: float) -> VideoPlan:
+        """Set a plan's times right once its video's duration is known (0 where its header does not say)."""
+        return plan
+
     def plans(self) -> Iterator[VideoPlan]:
         """Plan every video, without labels that no clip can be cut of: those are skipped and say why."""
         return (settled(plan, min_s=SHORTEST_S) for plan in self.videos())
@@ -125,7 +129,9 @@ class ClipSource(ABC):
         try:
             with reading():
                 files.inside(place, self._place)
-                duration_s = self.duration_s(place, plan) or np.inf
+                duration_s = self.duration_s(place, plan)
+                plan = self.on_clock(plan, duration_s)
+                duration_s = duration_s or np.inf
             for i, clip in enumerate(plan.clips):
                 if clip.label_start_s >= duration_s:
                     waiting.discard(i)
@@ -169,6 +175,7 @@ class ClipSource(ABC):
     def _episode(self, plan: VideoPlan, clip: ClipPlan, clip_s: tuple[float, float], found: video.Clip) -> Episode:
         num_steps = len(found.frames.jpegs)
         start_s = found.start_s
+        end_s = clip_s[1] if np.isfinite(clip_s[1]) else start_s + num_steps / found.rate_hz  # no header says where
         return Episode(
             dataset=self.name,
             source_record=clip.record,
@@ -186,9 +193,9 @@ class ClipSource(ABC):
                 video=plan.name,
                 split_group=plan.group or plan.name,
                 label_start_s=clip.label_start_s,
-                label_end_s=clip.label_end_s,
+                label_end_s=clip.label_end_s if np.isfinite(clip.label_end_s) else end_s,
                 clip_start_s=clip_s[0],
-                clip_end_s=clip_s[1],
+                clip_end_s=end_s,
                 text_source=clip.text_source if clip.texts else "none",
             ),
         )

@@ -1,5 +1,6 @@
 """Count what would be cut of a dataset's videos, by their labels alone; nothing is decoded."""
 
+import math
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -101,6 +102,8 @@ class ClipsReport(Report):
     groups: int
     """Participants, sessions or events: what is not divided between training and validation."""
     clips: int
+    whole_videos: int
+    """Clips that are a whole video; how long they are is not known without opening it, hours and lengths lack them."""
     label_hours: float
     clip_hours: float
     """With context."""
@@ -124,12 +127,15 @@ class ClipsReport(Report):
             f"{self.label_hours:.4g} h labelled, {self.clip_hours:.4g} h with context "
             f"({self.widened:,} clips widened); {self.groups:,} groups"
         ]
+        if self.whole_videos:
+            lines.append(f"{self.whole_videos:,} clips are a whole video each, of unknown length: hours lack them")
         if self.missing_videos:
             lines.append(
                 f"missing: {self.missing_videos:,} videos with {self.missing_clips:,} clips, such as "
                 f"{', '.join(self.missing_examples)}; they come in once they are there"
             )
-        lines += [f"length of labels (median {self.median_label_s:.3g} s):", *self._bars()]
+        if self.clips > self.whole_videos:
+            lines += [f"length of labels (median {self.median_label_s:.3g} s):", *self._bars()]
         lines.append(f"splits: {_counts(self.splits)}; texts by: {_counts(self.text_sources)}")
         lines.append(f"{self.distinct_texts:,} different texts; most frequent verbs: {_counts(self.verbs)}")
         if self.skipped:
@@ -187,14 +193,18 @@ class _Tally:
             if len(self.missing) < SHOWN:
                 self.missing.append(plan.path)
         self.splits[plan.split] += len(plan.clips)
-        self.lengths_s.append(np.array([clip.label_end_s - clip.label_start_s for clip in plan.clips], np.float32))
+        known = [clip for clip in plan.clips if math.isfinite(clip.label_end_s)]
+        self.counts["clips"] += len(plan.clips)
+        self.counts["whole_videos"] += len(plan.clips) - len(known)
+        self.lengths_s.append(np.array([clip.label_end_s - clip.label_start_s for clip in known], np.float32))
         for clip in plan.clips:
             self._clip(clip, plan, context_s)
 
     def _clip(self, clip: ClipPlan, plan: VideoPlan, context_s: float) -> None:
-        start_s, end_s = clip_range(clip, context_s, hidden_s=plan.hidden_s)
-        self.clip_hours += (end_s - start_s) / 3600
-        self.counts["widened"] += end_s - start_s > clip.label_end_s - clip.label_start_s + 1e-9
+        if math.isfinite(clip.label_end_s):
+            start_s, end_s = clip_range(clip, context_s, hidden_s=plan.hidden_s)
+            self.clip_hours += (end_s - start_s) / 3600
+            self.counts["widened"] += end_s - start_s > clip.label_end_s - clip.label_start_s + 1e-9
         self.text_sources[clip.text_source if clip.texts else "none"] += 1
         self.texts.update(map(hash, clip.texts))
         if verb := clip.notes.get("verb") or _verb(clip.texts):
@@ -244,7 +254,8 @@ def _report(config: ClipsConfig, tally: _Tally) -> ClipsReport:
         missing_clips=tally.counts["missing_clips"],
         video_bytes=tally.counts["bytes"],
         groups=len(tally.groups),
-        clips=len(lengths_s),
+        clips=tally.counts["clips"],
+        whole_videos=tally.counts["whole_videos"],
         label_hours=float(lengths_s.sum(dtype=np.float64)) / 3600,
         clip_hours=tally.clip_hours,
         median_label_s=float(np.median(lengths_s)) if len(lengths_s) else 0.0,

@@ -1,0 +1,197 @@
+"""HOI4D: 4,000 sequences of one hand with one of 16 kinds of object, seen from the head, 300 frames each.
+
+[HOI4D_release/]ZY20210800001/H1/C1/N19/S100/s02/T1/align_rgb/image.mp4      1920x1080; 20 s at 15 fps or 10 s at 30
+[HOI4D_annotations/]ZY.../T1/action/color.json                               the same folder, or one of the same name
+release.txt, testset.txt, task_definitions.csv                               of the repository HOI4D-Instructions
+
+info.duration, events[] {event, startTime, endTime}                          either of two schemas
+info.Duration, markResult.marks[] {event, hdTimeStart, hdTimeEnd}
+event and kind of object                        -> text `pickup mug`, a `template`
+task of the table, where nothing is segmented   -> text `pick and place, mug` of the whole sequence
+
+Times are seconds of the duration that the annotation states, which is 10 for some videos of 20 s: they are mapped by
+their share of it. `rest` and `stop` are no actions. The test set has no actions and is left out where testset.txt is
+there; without release.txt and testset.txt the folders are walked. H and S, a person in a room, must not be divided.
+
+Doubtful: no licence of the data was read; its authors say that it is for research.
+"""
+
+import math
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import KW_ONLY, dataclass, replace
+from pathlib import Path
+from typing import Annotated, Any, ClassVar, Literal
+
+from dataengine.clips.plan import ClipPlan, SkippedLabel, VideoPlan
+from dataengine.errors import SourceError
+from dataengine.formats import csv_file, files, json_file
+from dataengine.sources._clip_source import CONTEXT, ClipSource
+
+SEQUENCE = re.compile(r"ZY\d+/H\d+/C\d+/N\d+/S\d+/s\d+/T\d+")
+TOPS = (".", "HOI4D_release", "HOI4D_annotations")
+LISTS = (".", "HOI4D-Instructions")
+TASKS = ("task_definitions.csv", "definitions/task/task_definitions.csv")
+LEVELS = ("ZY*", "H*", "C*", "N*", "S*", "s*", "T*")
+IDLE = ("rest", "stop")
+SAME = 0.05
+"""Durations of annotation and file that differ by less are one, as a share."""
+EXPECTED = "a folder with ZY*/H*/C*/N*/S*/s*/T*/align_rgb/image.mp4"
+
+
+@dataclass(frozen=True)
+class Hoi4d(ClipSource):
+    """A part is what one person does with one kind of object before one camera."""
+
+    root: str
+    """The folder that holds the sequences and the lists."""
+    _: KW_ONLY
+    frame_size: int = 256
+    frame_hz: float = 10.0
+    context_s: Annotated[float, CONTEXT] = 2.0
+    labels: Annotated[
+        Literal["actions", "tasks"], "Segmented actions, whole sequences where there are none; or whole sequences."
+    ] = "actions"
+
+    name: ClassVar[str] = "hoi4d"
+    layout: ClassVar[str] = "mp4 and JSON"
+    licence: ClassVar[str] = "HOI4D, research, terms unknown"
+
+    def videos(self) -> Iterator[VideoPlan]:
+        """Plan sequence by sequence, in order of their names; only the small JSON of each is opened."""
+        place = files.folder(self.root, EXPECTED)
+        tasks = _tasks(place)
+        names = _listed(place, "release.txt") or _walked(place)
+        if not names:
+            raise SourceError(f"{place}: found no sequence and no release.txt, expected {EXPECTED}")
+        held_back = set(_listed(place, "testset.txt"))
+        for name in sorted(set(names) - held_back):
+            yield self._plan(place, name, tasks)
+
+    def part_of(self, plan: VideoPlan) -> str:
+        """Camera, person and kind of object."""
+        return "/".join(plan.name.split("/")[:3])
+
+    def on_clock(self, plan: VideoPlan, duration_s: float) -> VideoPlan:
+        """Map labels from the duration that the annotation states to that of the video."""
+        stated_s = float(plan.options.get("duration_s", 0))
+        if not stated_s or abs(stated_s / duration_s - 1) < SAME:
+            return plan
+        scale = duration_s / stated_s
+        said = {"clock": f"labels of {stated_s:g} s stretched over a video of {duration_s:.4g} s"}
+        clips = (
+            replace(clip, label_start_s=clip.label_start_s * scale, label_end_s=clip.label_end_s * scale)
+            for clip in plan.clips
+        )
+        return replace(plan, clips=tuple(clips), notes={**plan.notes, **said})
+
+    def _plan(self, place: Path, name: str, tasks: Mapping[str, Mapping[str, str]]) -> VideoPlan:
+        _, person, kind, _, room, _, task = name.split("/")
+        about = tasks.get(kind, {})
+        thing = about.get("Category", "").lower()
+        path = _below(place, f"{name}/action/color.json")
+        labels: list[ClipPlan | SkippedLabel] = []
+        options = {}
+        if self.labels == "actions" and path is not None:
+            try:
+                stated_s, found = _events(json_file.as_object(json_file.read(path)))
+            except (json_file.JsonError, TypeError, ValueError) as error:
+                labels.append(SkippedLabel(record=name, reason="actions are damaged", detail=str(error), is_bad=True))
+            else:
+                options = {"duration_s": f"{stated_s:g}"} if stated_s else {}
+                labels = [_label(f"{name}/{i}", event, thing) for i, event in enumerate(found)]
+        else:
+            said = about.get(task, "N/A")
+            text = "" if said.strip() in ("", "N/A") else f"{said.lower()}, {thing}"
+            labels.append(
+                ClipPlan(
+                    record=name,
+                    label_start_s=0.0,
+                    label_end_s=math.inf,
+                    texts=(text,) if text else (),
+                    text_source="template",
+                )
+            )
+        return VideoPlan(
+            name=name,
+            path=_relative(place, f"{name}/align_rgb/image.mp4"),
+            clips=tuple(label for label in labels if isinstance(label, ClipPlan)),
+            skipped=tuple(label for label in labels if isinstance(label, SkippedLabel)),
+            group=f"{person}/{room}",
+            options=options,
+        )
+
+
+def _events(found: dict[str, Any]) -> tuple[float, list[tuple[str, Any, Any]]]:
+    """Return the duration that an annotation states, 0 for none, and (event, start, end) of either schema."""
+    info = found.get("info")
+    about = info if isinstance(info, dict) else {}
+    stated_s = float(about.get("duration", about.get("Duration", 0)) or 0)
+    marks = found.get("events")
+    if isinstance(marks, list):
+        return stated_s, [(str(m["event"]), m.get("startTime"), m.get("endTime")) for m in marks if _is_event(m)]
+    marks = (found.get("markResult") or {}).get("marks")
+    if isinstance(marks, list):
+        return stated_s, [(str(m["event"]), m.get("hdTimeStart"), m.get("hdTimeEnd")) for m in marks if _is_event(m)]
+    raise ValueError("found neither events nor markResult.marks")
+
+
+def _is_event(mark: object) -> bool:
+    return isinstance(mark, dict) and isinstance(mark.get("event"), str)
+
+
+def _label(record: str, event: tuple[str, Any, Any], thing: str) -> ClipPlan | SkippedLabel:
+    said, start, end = event
+    if said.strip().lower() in IDLE:
+        return SkippedLabel(record=record, reason="no action", detail=said)
+    try:
+        start_s, end_s = float(start), float(end)
+    except (TypeError, ValueError):
+        detail = f"{said}: start {start!r}, end {end!r}"
+        return SkippedLabel(record=record, reason="action has no times", detail=detail, is_bad=True)
+    text = " ".join(f"{said.strip().lower()} {thing}".split())
+    return ClipPlan(
+        record=record,
+        label_start_s=start_s,
+        label_end_s=end_s,
+        texts=(text,),
+        text_source="template",
+        notes={"verb": said.strip().lower()},
+    )
+
+
+def _tasks(place: Path) -> dict[str, dict[str, str]]:
+    """Read what each task of each kind of object is; texts are empty without the table."""
+    for folder in LISTS:
+        for name in TASKS:
+            if (place / folder / name).is_file():
+                files.inside_or_stop(place, f"{folder}/{name}")
+                rows = csv_file.named(place / folder / name, ("Category ID", "Category"))
+                return {row["Category ID"]: row for _, row in rows if row.get("Category ID")}
+    raise SourceError(f"{place}: found no {TASKS[0]}; clone HOI4D-Instructions into it")
+
+
+def _listed(place: Path, name: str) -> list[str]:
+    """Read a list of sequences, whatever is around their names; nothing where there is none."""
+    for folder in LISTS:
+        path = place / folder / name
+        if path.is_file():
+            found = (SEQUENCE.search("".join(fields)) for _, fields in csv_file.records(path, separator="\t"))
+            return [match[0] for match in found if match]
+    return []
+
+
+def _walked(place: Path) -> list[str]:
+    """Find the sequences whose video is there."""
+    pattern = "/".join((*LEVELS, "align_rgb/image.mp4"))
+    found = (path.relative_to(place / top) for top in TOPS for path in (place / top).glob(pattern))
+    return [str(path.parent.parent) for path in found]
+
+
+def _below(place: Path, name: str) -> Path | None:
+    return next((place / top / name for top in TOPS if (place / top / name).is_file()), None)
+
+
+def _relative(place: Path, name: str) -> str:
+    found = _below(place, name)
+    return name if found is None else str(found.relative_to(place))
