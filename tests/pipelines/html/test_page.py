@@ -14,7 +14,7 @@ from pipelines.evaluation.evaluate import wilson
 from pipelines.html import charts, ticks
 from pipelines.html.heat_map import heat_map
 from pipelines.html.page import Section, page, remarked
-from pipelines.html.templates import macros
+from pipelines.html.templates import breakable, macros
 from tests.support.demo_run import make_run
 
 
@@ -142,6 +142,7 @@ def test_text_from_outside_is_escaped_in_every_block_and_drawing():
     drawn = [
         page(EVIL, EVIL, "", [Section("key", EVIL, "")], EVIL),
         remarked(EVIL, EVIL, EVIL),
+        breakable(EVIL),
         blocks.table([EVIL], [[EVIL]]),
         blocks.cards([(EVIL, EVIL, EVIL)]),
         blocks.note(EVIL, [EVIL]),
