@@ -19,7 +19,7 @@ from collections.abc import Iterator, Mapping
 from functools import lru_cache
 from typing import Final
 
-from dataengine.formats.resize import FITS, SQUASH, Fit
+from dataengine.framing import FITS, SQUASH, Fit
 from dataengine.report import Report
 
 _WORDS: Final = "doubt|unknown|missing|absent|lost|bad|left_out"

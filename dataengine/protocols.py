@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from typing import ClassVar, Protocol
 
 from dataengine.episode import Episode, Kind, Part, Reject
-from dataengine.formats.resize import Fit
+from dataengine.framing import Fit
 
 
 class PartReader(Protocol):
@@ -30,7 +30,7 @@ class Source(PartReader, Protocol):
     licence: ClassVar[str]
 
     def __init__(self, root: str, *, frame_size: int = 256, frame_hz: float = 10.0, fit: Fit = "squash") -> None:
-        """Take the dataset's place, the rate to sample video at, and how frames come to rest (`formats/resize.py`).
+        """Take the dataset's place, the rate to sample video at, and how frames come to rest (`framing.py`).
 
         A source of somebody's own that takes no `fit` squashes.
         """

@@ -19,7 +19,8 @@ from PIL import Image, UnidentifiedImageError
 from dataengine.episode import CameraFrames
 from dataengine.errors import NoCameraError, RecordError
 from dataengine.formats import lfs
-from dataengine.formats.resize import Fit, Framing
+from dataengine.formats.resize import at_rest
+from dataengine.framing import Fit, Framing
 
 QUALITY = 92
 SUBSAMPLING = "420"
@@ -85,8 +86,8 @@ def encode(image: NDArray[np.uint8]) -> bytes:
 
 
 def scale(image: NDArray[np.uint8], frame_size: int) -> NDArray[np.uint8]:
-    """Former name of `Framing(frame_size).apply(image)`, for sources of one's own; goes with the next version."""
-    return Framing(frame_size).apply(image)
+    """Former name of `at_rest(image, Framing(frame_size))`, for sources of one's own; goes with the next version."""
+    return at_rest(image, Framing(frame_size))
 
 
 def fit(images: Sequence[bytes], frame_size: int, *, how: Fit = "squash", bgr: bool = False) -> CameraFrames:
@@ -165,7 +166,7 @@ def _fit_one(data: bytes, framing: Framing, headers: Headers, *, bgr: bool) -> t
     image = decode(data)
     if bgr:
         image = image[..., ::-1]
-    return image.shape[:2], encode(framing.apply(image))
+    return image.shape[:2], encode(at_rest(image, framing))
 
 
 def _first_line(error: Exception) -> str:

@@ -1,75 +1,30 @@
 """The one resizer: wherever a frame at rest (uint8, RGB) changes its size, it does so here.
 
 Ingest, the loader, labels of a corpus and of a video, policies and plans all call `resize`, `to_rgb` or
-`Framing.apply`, so that a model sees the same pixels wherever they come from. It is swscale's bilinear filter, which
+`at_rest`, so that a model sees the same pixels wherever they come from. It is swscale's bilinear filter, which
 is as wide as what it averages and so does not alias, on all of the colours and one thread, to the same bits on every
 machine. Released models were trained with the like; `docs/decisions/one_resizer.md` has the figures.
 
-A frame that is not square changes its shape, or keeps it: `Framing` says how.
+A frame that is not square changes its shape, or keeps it: `dataengine/framing.py` says how.
 """
 
 import threading
 from collections import OrderedDict
-from dataclasses import dataclass
-from typing import Any, Literal, get_args
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-FRAME_SIZE = 256
-"""Side in pixels of frames at rest, where nobody says otherwise."""
-Fit = Literal["squash", "pad", "crop"]
-"""How frames that are not square become so: `squash` changes their shape and passes on those that are small enough;
-`pad` adds black bars; `crop` cuts off what sticks out of the middle."""
-FITS: tuple[Fit, ...] = get_args(Fit)
-SQUASH: Fit = "squash"
-"""Where nobody says otherwise."""
+from dataengine.framing import Framing
+
 SCALERS = 8
 """Kept by each thread: setting one up takes as long as scaling a picture, and cameras of several sizes take turns."""
 KEPT = threading.local()
 
 
-@dataclass(frozen=True)
-class Framing:
-    """How the frames of all cameras come to rest."""
-
-    side: int = FRAME_SIZE
-    """Pixels that neither side of a frame exceeds."""
-    fit: Fit = SQUASH
-
-    def size(self, height: int, width: int) -> tuple[int, int]:
-        """Give height and width at rest of a frame of some native size."""
-        if self.fit == "squash":
-            return (self.side, self.side) if max(height, width) > self.side else (height, width)
-        square = min(height, width) if self.fit == "crop" else max(height, width)
-        return (min(square, self.side),) * 2
-
-    def scaled(self, height: int, width: int) -> tuple[int, int]:
-        """Give height and width of the whole picture at that scale, before it is cropped or padded."""
-        if self.fit == "squash":
-            return self.size(height, width)
-        reference = min(height, width) if self.fit == "crop" else max(height, width)
-        share = min(reference, self.side) / reference
-        return max(round(height * share), 1), max(round(width * share), 1)
-
-    def placed(self, picture: NDArray[np.uint8]) -> NDArray[np.uint8]:
-        """Cut the middle out of a picture that is scaled, or put it between black bars."""
-        height, width = picture.shape[:2]
-        if self.fit == "squash" or height == width:
-            return picture
-        if self.fit == "crop":
-            side = min(height, width)
-            top, left = (height - side) // 2, (width - side) // 2
-            return np.ascontiguousarray(picture[top : top + side, left : left + side])
-        side = max(height, width)
-        top, left = (side - height) // 2, (side - width) // 2
-        padded = np.zeros((side, side, 3), np.uint8)
-        padded[top : top + height, left : left + width] = picture
-        return padded
-
-    def apply(self, image: NDArray[np.uint8]) -> NDArray[np.uint8]:
-        """Bring an image (height, width, 3) of any size to rest; one that fits is returned as it is."""
-        return self.placed(resize(image, *self.scaled(*image.shape[:2])))
+def at_rest(image: NDArray[np.uint8], framing: Framing) -> NDArray[np.uint8]:
+    """Bring an image (height, width, 3) of any size to rest; one that fits is returned as it is."""
+    return framing.placed(resize(image, *framing.scaled(*image.shape[:2])))
 
 
 def resize(image: NDArray[np.uint8], height: int, width: int) -> NDArray[np.uint8]:

@@ -16,8 +16,8 @@ from dataengine.clips.plan import ClipPlan, VideoPlan, clip_range, from_text, se
 from dataengine.episode import Cut, Episode, Kind, Part, Reject, Text, plain_name
 from dataengine.errors import FilteredRecordError, RecordError, SourceError
 from dataengine.formats import files
-from dataengine.formats.resize import Fit
 from dataengine.formats.video import cut, header, video
+from dataengine.framing import Fit
 from dataengine.reading import reading
 from dataengine.sources._parts import rejected
 from dataengine.texts import distinct

@@ -22,7 +22,7 @@ from typing import Annotated, ClassVar
 from dataengine.clips.plan import ClipPlan, SkippedLabel, VideoPlan
 from dataengine.errors import RecordError, SourceError
 from dataengine.formats import csv_file, files
-from dataengine.formats.resize import Fit
+from dataengine.framing import Fit
 from dataengine.sources._clip_source import CONTEXT, ClipSource
 
 SPLITS = {"train": "EPIC_100_train.csv", "val": "EPIC_100_validation.csv"}

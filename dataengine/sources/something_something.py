@@ -22,8 +22,8 @@ import numpy as np
 from dataengine.episode import Episode, Kind, Part, Reject, plain_name
 from dataengine.errors import RecordError, SourceError
 from dataengine.formats import files, json_file
-from dataengine.formats.resize import Fit
 from dataengine.formats.video import video
+from dataengine.framing import Fit
 from dataengine.sources._parts import episode_or_reject, grouped
 from dataengine.texts import whole_episode
 

@@ -4,7 +4,7 @@ Shape letters: t frames, m control steps, s state, a action, n latent actions, k
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from dataengine import texts
 from dataengine.digest import hasher, share_of
 from dataengine.episode import Kind, Text, phrases_of
+from dataengine.framing import Framing
 
 if TYPE_CHECKING:
     from dataengine.windows.stats import EmbodimentStatistics
@@ -75,6 +76,8 @@ class DataIdentity:
     """Name of the corpus's state that was read; empty where it had none."""
     mixture: Mapping[str, Any] | None = None
     """Settings of the mixture that was pinned with it."""
+    framings: Mapping[str, Framing] = field(default_factory=dict)
+    """How frames of each dataset came to rest; of none in shards from before that was told."""
 
 
 class EpisodeReader(Protocol):
@@ -190,7 +193,7 @@ class WindowSpec:
 
 @dataclass(frozen=True, kw_only=True)
 class Window:
-    """One sample. Arrays end where the episode ends; the batch pads and masks them."""
+    """One sample but for its pictures: whoever makes a batch fetches them. Arrays end with the episode."""
 
     episode: EpisodeInfo
     start: int
@@ -208,8 +211,6 @@ class Window:
     """(n, k, d), zeros where masked."""
     latent_mask: NDArray[np.bool_] | None = None
     """(n,) True where the episode has that latent action."""
-    jpegs: Mapping[str, Sequence[Jpeg]] = field(default_factory=dict)
-    """Slot to t encoded frames; empty when only numbers were asked for."""
 
     @property
     def instruction(self) -> str:
@@ -250,16 +251,3 @@ def _cut_latents(
     inside = [min(frame, end - 1) for frame in wanted]
     mask = np.array([frame < end for frame in wanted]) & (codes[inside, 0] >= 0)
     return latent[inside] * mask[:, None, None], mask
-
-
-def read_windows(reader: EpisodeReader, spec: WindowSpec, picks: Sequence[tuple[int, int]]) -> list[Window]:
-    """Cut windows at (row, start frame) picks, with one batched read of JPEGs for each camera slot."""
-    windows = [cut_window(reader, spec, row, start) for row, start in picks]
-    jpegs: list[dict[str, Sequence[Jpeg]]] = [{} for _ in windows]
-    for slot in (*spec.slots, *spec.optional_slots):
-        having = [i for i, w in enumerate(windows) if slot in w.episode.cameras]
-        wanted = [(windows[i].episode.row, int(frame)) for i in having for frame in windows[i].frames]
-        found = reader.jpegs(slot, wanted) if wanted else []
-        for place, i in enumerate(having):
-            jpegs[i][slot] = found[place * spec.num_frames : (place + 1) * spec.num_frames]
-    return [replace(window, jpegs=found) for window, found in zip(windows, jpegs, strict=True)]

@@ -7,7 +7,7 @@ from pydantic import Field
 
 from dataengine.config import MOST_WORKERS, Config
 from dataengine.episode import CAMERA_SLOTS
-from dataengine.formats.resize import SQUASH
+from dataengine.framing import SQUASH
 from dataengine.notes import Told
 from dataengine.report import Report
 from dataengine.schema import frames_column

@@ -14,7 +14,7 @@ from dataengine.camera_names import CAMERA_NOTES, camera_name, camera_title
 from dataengine.config import Config
 from dataengine.errors import DataEngineError, RecordError
 from dataengine.formats import files
-from dataengine.formats.resize import Fit
+from dataengine.framing import Fit
 from dataengine.notes import fit_noted, is_serious
 from dataengine.report import Report
 from dataengine.schema import KEEP

@@ -182,7 +182,8 @@ def _roll_out(lam: "Lam", first: NDArray[np.uint8], planned: "Tensor") -> list[N
     """Feed the decoder its own output, one latent action after another."""
     import torch
 
-    image = torch.as_tensor(first).permute(2, 0, 1)[None]
+    side = lam.config.resolution
+    image = torch.as_tensor(resize(first, side, side)).permute(2, 0, 1)[None]
     pictures = []
     for latent in planned:
         image = lam.render(image, latent[None])

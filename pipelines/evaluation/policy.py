@@ -1,7 +1,7 @@
 """A trained policy, alone with what its checkpoint carries: weights, statistics, tokenizer."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -9,6 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dataengine.errors import DataEngineError
+from dataengine.formats.resize import at_rest, resize
+from dataengine.framing import Framing
 from dataengine.windows.normalize import Normalizer
 from dataengine.windows.stats import EmbodimentStatistics
 
@@ -66,6 +68,8 @@ class ActPolicy:
     one that has most of its steps."""
     latent: Mapping[str, Any] | None = None
     """The latent actions that it plans: name and fingerprint of their model, seconds between frames."""
+    framings: Mapping[str, Framing] = field(default_factory=dict)
+    """How frames of each dataset that it was trained on came to rest: what it sees goes the same way."""
     noise: "Noise" = "zero"
     generator: "torch.Generator | None" = None
     """Draws the noise, where it is drawn."""
@@ -89,6 +93,7 @@ class ActPolicy:
         from models import weights
         from pipelines.device import pick_device
         from pipelines.training import checkpoint
+        from pipelines.training.data import framings
         from pipelines.training.tokenizer import FILE_NAME, Tokenizer
 
         place, about = stated(directory)
@@ -114,6 +119,7 @@ class ActPolicy:
             str(chosen),
             dataset,
             about.get("latent"),
+            framings(about, place / weights.CONFIG_NAME),
             noise,
             torch.Generator(chosen).manual_seed(seed),
         )
@@ -167,7 +173,6 @@ class ActPolicy:
         """Arrange observations as in training; those of no body in particular have no state, rate or wrist."""
         import torch
 
-        from dataengine.formats.resize import resize
         from pipelines.training.observation import Instant, Observer
 
         config, side = self.model.config, self.model.config.vlm.vision.image_size
@@ -189,8 +194,11 @@ class ActPolicy:
         wrists = [o.wrist if config.wrist and name is not None else None for o in observations]
         black = np.zeros((side, side, 3), np.uint8)
 
+        framing = self._framing(dataset)
+
         def pictures(images: Sequence[NDArray[np.uint8]]) -> torch.Tensor:
-            stacked = np.stack([resize(np.asarray(image), side, side) for image in images])
+            framed = (at_rest(np.asarray(image), framing) for image in images)
+            stacked = np.stack([resize(image, side, side) for image in framed])
             return torch.from_numpy(stacked).permute(0, 3, 1, 2)
 
         observer = Observer(self.normalizer, self.tokenizer, config.vlm.text_length, max(config.state_dims))
@@ -201,6 +209,11 @@ class ActPolicy:
             np.array([w is not None for w in wrists]),
         )
         return seen.to(self.device)
+
+    def _framing(self, dataset: str | None) -> Framing:
+        """Say how frames came to rest in a dataset; where it is none that is known, as those of all did, if alike."""
+        known = set(self.framings.values())
+        return self.framings.get(dataset or "") or (known.pop() if len(known) == 1 else Framing())
 
     def _actions(self) -> "Transforms":
         """List what actions went through on the way to the model."""

@@ -5,7 +5,7 @@ from typing import Any, Literal
 from pydantic import Field
 
 from dataengine.config import DAY_S, MOST_HZ, MOST_SIDE, MOST_WORKERS, Config
-from dataengine.formats.resize import Fit
+from dataengine.framing import Fit
 
 
 class EngineConfig(Config):

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from dataengine.episode import Part, Reject
 from dataengine.errors import DataEngineError, is_disk_full
-from dataengine.formats.resize import Fit
+from dataengine.framing import Fit
 from dataengine.notes import Tally
 from dataengine.progress import task
 from dataengine.runners.attempts import Assigned, Limits
@@ -48,7 +48,9 @@ def refuse(config: "EngineConfig", jobs: Sequence[Job]) -> None:
         raise DataEngineError("two datasets of the plan list the same parts; name each folder once")
     fits: dict[str, Fit] = {}
     for job in jobs:
-        _check_fit("the plan", job, fits.setdefault(job.source.name, fit_of(job.source)))
+        first, fit = fits.setdefault(job.source.name, fit_of(job.source)), fit_of(job.source)
+        if first != fit:
+            raise DataEngineError(f"the plan takes {job.source.name} with fit {first} and {fit}; a dataset keeps one")
 
 
 def left_to_do(config: "EngineConfig", jobs: Sequence[Job]) -> list[list[Part]]:

@@ -9,7 +9,7 @@ from dataengine import catalog
 from dataengine.digest import stable_id
 from dataengine.episode import Episode, Part, Reject
 from dataengine.errors import ChangedError, DataEngineError, SourceError
-from dataengine.formats.resize import SQUASH, Fit
+from dataengine.framing import SQUASH, Fit
 from dataengine.notes import fit_notes
 from dataengine.options import checked, options_of
 from dataengine.protocols import Source

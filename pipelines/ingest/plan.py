@@ -8,7 +8,7 @@ from pydantic import Field, ValidationError
 
 from dataengine.config import MOST_HZ, MOST_SIDE, Config
 from dataengine.errors import DataEngineError
-from dataengine.formats.resize import Fit
+from dataengine.framing import Fit
 from dataengine.report import Report
 from dataengine.storage import is_uri
 from pipelines.ingest import engine

@@ -12,7 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dataengine.errors import RecordError
-from dataengine.formats.resize import Framing, resize
+from dataengine.formats.resize import resize
+from dataengine.framing import Framing
 from dataengine.guard import too_much
 
 SEGMENT_FRAMES = 256
@@ -55,7 +56,7 @@ class Cutter:
     side: int
     """Of the model's pictures."""
     framing: Framing = field(default_factory=Framing)
-    """How frames come to rest on the way there, as those of a corpus did."""
+    """How frames come to rest on the way there, as those of a corpus do."""
 
     def cut(self, file: int, path: str) -> Iterator[Segment]:
         """Decode one video; raise RecordError, in one line, where it is damaged."""

@@ -14,9 +14,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 from pydantic import Field
 
-from dataengine.config import MOST_HZ, MOST_WORKERS, Config
+from dataengine.config import MOST_HZ, MOST_SIDE, MOST_WORKERS, Config
 from dataengine.episode import spelt
 from dataengine.errors import DataEngineError
+from dataengine.framing import FRAME_SIZE, SQUASH, Fit, Framing
 from dataengine.guard import little_memory, share_gb
 from dataengine.machine import num_cores
 from dataengine.progress import task
@@ -27,6 +28,7 @@ from dataengine.windows.window import LatentInfo
 from models.fingerprint import fingerprint
 from pipelines.label.encode import Wanted, cut_windows, encode_windows
 from pipelines.label.segments import Cutter, End, Segment, decode_side_by_side
+from pipelines.training.data import framings
 
 if TYPE_CHECKING:
     from models.lam import Lam
@@ -54,6 +56,12 @@ class LabelVideoConfig(Config):
     """Seconds between the two frames of a latent action; by default the model's own."""
     rate_hz: float | None = Field(None, gt=0, le=MOST_HZ)
     """Latent actions in a second, a whole number of them in an interval; by default one, end to end."""
+    fit: Fit | None = None
+    """How frames that are not square become so: `squash`, `pad` or `crop`; by default as those that the model was
+    trained on, else `squash`, as by `villa ingest`."""
+    frame_size: int | None = Field(None, ge=16, le=MOST_SIDE)
+    """Side in pixels that larger frames are scaled to first; by default as those that the model was trained on, else
+    256, as by `villa ingest`."""
     batch: int = Field(64, ge=1, le=65_536)
     """Windows that go through the model at once, at most; on a CPU as many as its cache holds."""
     device: str | None = None
@@ -71,6 +79,9 @@ class LabelVideoReport(Report):
     k: int
     d: int
     interval_s: float
+    fit: Fit
+    frame_size: int
+    """How frames came to rest on the way to the model, which sees squares."""
     videos: int
     """Videos with latent actions in `out`."""
     latents: int
@@ -90,6 +101,7 @@ class LabelVideoReport(Report):
         """Say what was done, and a line for each video left out."""
         did = f"{self.out}: {self.latents} latent actions of {self.videos} videos, {self.interval_s:g} s each"
         lines = [f"{did}, {self.latents_per_s:.0f}/s ({self.seconds:.1f} s)"]
+        lines.append(f"frames came to rest within {self.frame_size} pixels, fit {self.fit}")
         lines.append(f"codes used by slot: {', '.join(map(str, self.codes_used))}")
         lines = lines if self.videos else [f"no video could be read, {self.out} is not written"]
         return "\n".join([*lines, *(f"left out: {Path(v).parent / why}" for v, why in self.rejected.items())])
@@ -115,10 +127,11 @@ def run(config: LabelVideoConfig) -> LabelVideoReport:
         interval_s=config.interval_s or lam.config.interval_s,
     )
     _stride(config, info)
+    framing = framing_of(config)
     # The drivers of accelerators map memory as they please; beside them there is no limit.
     alone = next(lam.parameters()).device.type == "cpu"
     with little_memory(share_gb(workers=1)) if alone else nullcontext():
-        found, rejected = label_videos(files, lam, info, config)
+        found, rejected = label_videos(files, lam, info, config, framing)
     if found and config.out.suffix == ".npz":
         write_npz(config.out, info, found)
     elif found:
@@ -134,6 +147,8 @@ def run(config: LabelVideoConfig) -> LabelVideoReport:
         k=info.k,
         d=info.d,
         interval_s=info.interval_s,
+        fit=framing.fit,
+        frame_size=framing.side,
         videos=len(found),
         latents=count,
         rejected={spelt(name): spelt(reason) for name, reason in rejected.items()},
@@ -172,8 +187,25 @@ def _stride(config: LabelVideoConfig, info: LatentInfo) -> int:
     return stride
 
 
+def framing_of(config: LabelVideoConfig) -> Framing:
+    """Say how frames come to rest: as asked for, else as those that the model was trained on, else as by default.
+
+    Raise DataEngineError where those came to rest in several ways, and nobody says in which these do.
+    """
+    from models.weights import CONFIG_NAME, read_config
+
+    learnt = framings(read_config(config.lam), config.lam / CONFIG_NAME)
+    fits = sorted({framing.fit for framing in learnt.values()})
+    if len(fits) > 1 and config.fit is None:
+        told = ", ".join(f"{name} {framing.fit}" for name, framing in sorted(learnt.items()))
+        raise DataEngineError(f"{config.lam}: was trained on frames of several fits ({told}); say which with --fit")
+    alike = [framing.side for framing in learnt.values() if config.fit in (None, framing.fit)]
+    side = config.frame_size or max(alike, default=FRAME_SIZE)
+    return Framing(side, config.fit or (fits[0] if fits else SQUASH))
+
+
 def label_videos(
-    files: Sequence[str], lam: "Lam", info: LatentInfo, config: LabelVideoConfig
+    files: Sequence[str], lam: "Lam", info: LatentInfo, config: LabelVideoConfig, framing: Framing
 ) -> tuple[list[VideoLatents], dict[str, str]]:
     """Give the latent actions of the files that can be read, in their order, and why the others cannot."""
     stride = _stride(config, info)
@@ -182,6 +214,7 @@ def label_videos(
         stride=stride,
         num_frames=lam.config.num_frames,
         side=lam.config.resolution,
+        framing=framing,
     )
     threads = min(config.threads or num_cores(), len(files))
     parts: list[list[VideoLatents]] = [[] for _ in files]

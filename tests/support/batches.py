@@ -1,7 +1,12 @@
-"""Batches of made episodes, of robots and of humans."""
+"""Batches of made episodes, of robots and of humans; and what training makes of any reader's windows."""
+
+from collections.abc import Sequence
+from dataclasses import fields
+
+import torch
 
 from dataengine.windows.normalize import Normalizer
-from dataengine.windows.window import WindowSpec
+from dataengine.windows.window import EpisodeReader, WindowSpec, cut_window
 from pipelines.training.batches import ActBatches, LamBatches
 from pipelines.training.frames import Buffers, Frames
 from pipelines.training.tokenizer import Tokenizer
@@ -46,3 +51,41 @@ def act_batches(reader: MadeReader, **changes: object) -> ActBatches:
         "padded_actions": "repeat",
     }
     return ActBatches(**(plain | changes))
+
+
+def as_trained(reader: EpisodeReader, spec: WindowSpec, picks: Sequence[tuple[int, int]]) -> dict[str, torch.Tensor]:
+    """All that training sees of windows, (row, start) each: the batches of both models, pictures decoded, by name."""
+    windows = [cut_window(reader, spec, row, start) for row, start in picks]
+    slots = (*spec.slots, *spec.optional_slots)
+    shared: dict = {
+        "frames": Frames(reader, slots, 32),
+        "buffers": Buffers(2),
+        "normalizer": Normalizer(reader.statistics()),
+        "state_dim": 14,
+        "action_dim": 14,
+    }
+    info = reader.latent_info(spec.latent) if spec.latent else None
+    act = ActBatches(
+        **shared,
+        tokenizer=Tokenizer.train(["close the jar"], 300),
+        text_length=8,
+        horizon=spec.horizon,
+        latent_shape=(spec.num_latents, info.k, info.d) if info else (0, 1, 1),
+        use_wrist="wrist" in slots,
+        padded_actions="repeat",
+    ).make(windows)
+    lam = LamBatches(**shared).make(windows)
+    found = {
+        f"{name}.{f.name}": getattr(batch, f.name)
+        for name, batch in (("act", act), ("lam", lam))
+        for f in fields(batch)
+    }
+    return {name: tensor for name, tensor in found.items() if tensor is not None}
+
+
+def assert_equal(ours: dict[str, torch.Tensor], theirs: dict[str, torch.Tensor]) -> None:
+    """Compare all that two readers give, bit for bit."""
+    assert ours.keys() == theirs.keys()
+    for name, tensor in ours.items():
+        assert tensor.dtype == theirs[name].dtype, name
+        assert torch.equal(tensor, theirs[name]), name

@@ -19,9 +19,9 @@ from numpy.typing import NDArray
 from dataengine.episode import CameraFrames
 from dataengine.errors import RecordError
 from dataengine.formats.lerobot.entries import Span
-from dataengine.formats.resize import Fit
 from dataengine.formats.video import stream as streams
 from dataengine.formats.video.picture import camera_frames, shrink
+from dataengine.framing import Fit
 
 WITHIN = 0.49
 """Of a frame's duration: farther away a frame is another one."""

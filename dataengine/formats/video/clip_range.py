@@ -8,11 +8,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dataengine.errors import RecordError
-from dataengine.formats.resize import Fit
 from dataengine.formats.video.film import Damage
 from dataengine.formats.video.picture import MAX_BYTES, MAX_FRAMES, camera_frames
 from dataengine.formats.video.stream import SAME_S
 from dataengine.formats.video.video import HOLD_S, Clip
+from dataengine.framing import Fit
 
 LEAST_FRAMES = 2
 """Less is no motion."""

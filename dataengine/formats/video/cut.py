@@ -13,12 +13,12 @@ from typing import Any
 
 from dataengine.errors import RecordError
 from dataengine.formats.byte_range import Place, name_of
-from dataengine.formats.resize import Fit, Framing
 from dataengine.formats.video.clip_range import ClipRange, instants_near
 from dataengine.formats.video.film import Damage, Film
 from dataengine.formats.video.picture import Region, Shrinker
 from dataengine.formats.video.stream import named
 from dataengine.formats.video.video import Clip
+from dataengine.framing import Fit, Framing
 
 
 def cut(

@@ -19,7 +19,8 @@ from numpy.typing import NDArray
 from dataengine.episode import CameraFrames
 from dataengine.errors import NoCameraError, RecordError
 from dataengine.formats import jpeg
-from dataengine.formats.resize import Fit, Framing, to_rgb
+from dataengine.formats.resize import to_rgb
+from dataengine.framing import Fit, Framing
 
 MAX_FRAMES = 2**17
 """Frames in a clip: an hour at 36 in a second."""

@@ -23,9 +23,9 @@ from numpy.typing import NDArray
 from dataengine.episode import CameraFrames
 from dataengine.errors import RecordError
 from dataengine.formats.byte_range import Place, name_of
-from dataengine.formats.resize import Fit, Framing
 from dataengine.formats.video.picture import camera_frames, shrink, upright
 from dataengine.formats.video.stream import Player, check_bytes, check_played, named, open_video
+from dataengine.framing import Fit, Framing
 
 HOLD_S = 2.0
 """A picture that stays for longer than this, and for longer than two instants, is not repeated: recorders of screens

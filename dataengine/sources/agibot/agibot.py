@@ -32,7 +32,7 @@ from dataengine.episode import CameraFrames, Episode, Kind, Part, Reject
 from dataengine.errors import FilteredRecordError, RecordError, SourceError
 from dataengine.formats import files
 from dataengine.formats.byte_range import Place, size_of
-from dataengine.formats.resize import Fit
+from dataengine.framing import Fit
 from dataengine.raw import fields_of, raw_of
 from dataengine.reading import reading
 from dataengine.schema import CANONICAL, RAW

@@ -11,8 +11,8 @@ import numpy as np
 from dataengine.episode import CameraFrames
 from dataengine.errors import RecordError
 from dataengine.formats.byte_range import Place
-from dataengine.formats.resize import Fit
 from dataengine.formats.video import video
+from dataengine.framing import Fit
 
 MAX_LACKING = 2
 """Frames that may lack at an end; the publisher's videos and proprioception differ that much now and then."""

@@ -26,7 +26,7 @@ from typing import Annotated, ClassVar, Literal
 
 from dataengine.clips.plan import SkippedLabel, VideoPlan
 from dataengine.formats import files
-from dataengine.formats.resize import Fit
+from dataengine.framing import Fit
 from dataengine.sources._clip_source import CONTEXT, ClipSource
 from dataengine.sources.ego4d import labels as ego4d_labels
 from dataengine.sources.ego4d import tables

@@ -33,7 +33,7 @@ from dataengine.formats import files, json_file
 from dataengine.formats.lerobot import lerobot
 from dataengine.formats.lerobot.entries import Entry, read_entries
 from dataengine.formats.lerobot.lerobot import Info
-from dataengine.formats.resize import Fit, Framing
+from dataengine.framing import Fit, Framing
 from dataengine.sources._parts import episode_or_reject, grouped
 from dataengine.sources.lerobot import meaning
 from dataengine.sources.lerobot.reader import EpisodeReader, Reading

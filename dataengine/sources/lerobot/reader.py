@@ -16,7 +16,7 @@ from dataengine.formats.lerobot.entries import EXPORTED_NOTES, Entry
 from dataengine.formats.lerobot.lerobot import Info
 from dataengine.formats.lerobot.reel import Reel
 from dataengine.formats.lerobot.rows import Rows, images, integers, numbers, numbers_with_gaps
-from dataengine.formats.resize import Framing
+from dataengine.framing import Framing
 from dataengine.notes import ROBOT_TYPE, is_serious
 from dataengine.raw import EXACT, fields_of, untouched
 from dataengine.sources._parts import vector

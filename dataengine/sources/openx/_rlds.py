@@ -16,7 +16,7 @@ from dataengine.digest import stable_id
 from dataengine.episode import CameraFrames, Encoding, Episode, Kind, Part, Reject
 from dataengine.errors import FilteredRecordError, NoCameraError, RecordError, SourceError
 from dataengine.formats import features, files, jpeg, remote, rlds
-from dataengine.formats.resize import Fit
+from dataengine.framing import Fit
 from dataengine.raw import Raw, fields_of, untouched
 from dataengine.sources._parts import episode_or_reject, rejected, vector
 from dataengine.sources.openx._texts import Said, texts_of

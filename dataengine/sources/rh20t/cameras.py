@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 from dataengine.episode import CameraFrames
 from dataengine.errors import RecordError
 from dataengine.formats import npy
-from dataengine.formats.resize import Framing
 from dataengine.formats.video import video
+from dataengine.framing import Framing
 from dataengine.sources.rh20t import times as rh20t_times
 from dataengine.sources.rh20t.scenes import Scene, stamp_names, video_names
 

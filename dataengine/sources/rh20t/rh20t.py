@@ -33,7 +33,7 @@ from typing import Annotated, Any, ClassVar
 from dataengine.episode import Episode, Kind, Part, Reject
 from dataengine.errors import FilteredRecordError, RecordError, SourceError
 from dataengine.formats import files
-from dataengine.formats.resize import Fit, Framing
+from dataengine.framing import Fit, Framing
 from dataengine.raw import fields_of, untouched
 from dataengine.sources._parts import episode_or_reject, rejected, vector
 from dataengine.sources.rh20t import cameras, numbers, scenes, times

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from dataengine.camera_names import camera_note
 from dataengine.episode import CameraFrames
 from dataengine.errors import RecordError
-from dataengine.formats.resize import Framing
+from dataengine.framing import Framing
 from dataengine.reading import reading
 from dataengine.sources.rh20t import cameras
 from dataengine.sources.rh20t.numbers import Numbers, Track, nearest

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from dataengine.episode import CAMERA_SLOTS
-from dataengine.formats.resize import FRAME_SIZE, SQUASH, Fit, Framing
+from dataengine.framing import FRAME_SIZE, SQUASH, Fit, Framing
 from dataengine.notes import fit_noted
 from dataengine.store.kept import is_one_of
 

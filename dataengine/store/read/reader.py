@@ -17,6 +17,7 @@ from dataengine.errors import DataEngineError
 from dataengine.schema import ROBOTS_KEY, offsets_column
 from dataengine.store.kept import DROPPED, infos, trims_of
 from dataengine.store.read.corpus import Corpus
+from dataengine.store.read.framing import shapes
 from dataengine.windows import labels, stats, stats_table
 from dataengine.windows.stats import EmbodimentStatistics
 from dataengine.windows.window import EpisodeInfo, LatentInfo, identify, steps_per_latent
@@ -43,7 +44,9 @@ class TableReader:
         self._action = self._trimmed(_rows(table["action"], table["action_dim"]))
         self._latents: dict[str, tuple[list[NDArray[np.float32]], list[NDArray[np.int16]]]] = {}
         self._num_bytes: NDArray[np.int64] | None = None
-        self.identity = identify(corpus.uri, corpus.version, self.episodes, self._first.tolist())
+        framings = {name: found.framing for name, found in shapes(corpus).items()}
+        identity = identify(corpus.uri, corpus.version, self.episodes, self._first.tolist())
+        self.identity = replace(identity, framings=framings)
         if corpus.snapshot is not None:
             self.identity = replace(self.identity, snapshot=corpus.snapshot.name, mixture=corpus.snapshot.mixture)
 

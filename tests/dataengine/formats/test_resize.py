@@ -10,8 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dataengine.formats import jpeg
-from dataengine.formats.resize import SCALERS, Fit, Framing, resize
+from dataengine.formats.resize import SCALERS, at_rest, resize
 from dataengine.formats.video import video
+from dataengine.framing import Fit, Framing
 
 FITS: tuple[Fit, ...] = ("squash", "pad", "crop")
 SIZES = [(120, 160), (200, 90), (70, 300), (64, 64), (33, 17)]
@@ -96,7 +97,7 @@ def test_sizes_that_no_picture_has_are_an_error_that_a_reader_expects() -> None:
 def test_frames_come_to_rest_within_the_side(fit: Fit, native: tuple[int, int], expected: tuple[int, int]) -> None:
     framing = Framing(256, fit)
     assert framing.size(*native) == expected
-    assert framing.apply(smooth(*native)).shape[:2] == expected
+    assert at_rest(smooth(*native), framing).shape[:2] == expected
 
 
 @given(st.integers(1, 400), st.integers(1, 400), st.sampled_from(FITS))
@@ -115,7 +116,7 @@ def test_padding_keeps_the_shape_between_black_bars_and_cropping_cuts_the_sides(
     y, x = np.mgrid[:120, :160]
     disc[(y - 60) ** 2 + (x - 80) ** 2 < 40**2] = (0, 200, 0)
     for fit, share in (("pad", 160), ("crop", 120), ("squash", 0)):
-        found = Framing(64, fit).apply(disc)  # type: ignore[arg-type]
+        found = at_rest(disc, Framing(64, fit))  # type: ignore[arg-type]
         green = found[..., 0] < 100
         if fit == "pad":
             assert (found[:8] == 0).all()

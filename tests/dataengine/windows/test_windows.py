@@ -6,7 +6,7 @@ import pytest
 from dataengine.errors import DataEngineError
 from dataengine.texts import whole_episode
 from dataengine.windows.mixture import Mixture, WindowSampler, key_of, permute
-from dataengine.windows.window import WindowSpec, cut_window, is_held_out, read_windows, steps_per_latent
+from dataengine.windows.window import WindowSpec, cut_window, is_held_out, steps_per_latent
 from tests.support.readers import MadeReader, make_episode
 
 PAIRS = WindowSpec(num_frames=2, interval_s=0.3)
@@ -186,15 +186,6 @@ def test_a_human_clip_ends_where_its_latents_end() -> None:
     window = cut_window(reader, spec, 0, 6)
     assert window.state is None
     assert window.latent_mask.tolist() == [True, False]
-
-
-def test_pictures_of_many_windows_come_in_one_read_for_each_camera() -> None:
-    reader = MadeReader([make_episode(0, cameras=("primary", "wrist")), make_episode(1)])
-    spec = WindowSpec(num_frames=2, interval_s=0.3, optional_slots=("wrist",))
-    windows = read_windows(reader, spec, [(0, 3), (1, 4), (0, 5)])
-    assert reader.num_reads == 2
-    assert [sorted(w.jpegs) for w in windows] == [["primary", "wrist"], ["primary"], ["primary", "wrist"]]
-    assert windows[2].jpegs["wrist"] == reader.jpegs("wrist", [(0, 5), (0, 8)])
 
 
 def test_paraphrases_take_turns() -> None:

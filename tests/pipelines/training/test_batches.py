@@ -10,6 +10,7 @@ from dataengine.errors import DataEngineError
 from dataengine.formats.resize import resize
 from dataengine.windows.normalize import Normalizer
 from dataengine.windows.window import WindowSpec, cut_window
+from pipelines.training.frames import Frames
 from pipelines.training.tokenizer import Tokenizer
 from tests.support.batches import CHUNKS, act_batches, lam_batches, mixed_reader
 from tests.support.readers import MadeReader, make_episode, statistics
@@ -197,3 +198,10 @@ def test_a_policy_is_told_what_holds_at_the_start_of_its_window() -> None:
     wanted, _ = tokenizer.encode([said[k] for k in (3, 0, 17, 29)], 32)
     assert np.array_equal(batch.token_ids.numpy(), wanted)
     assert len({row.tobytes() for row in wanted}) == 4
+
+
+def test_pictures_of_many_windows_come_in_one_read_for_each_camera() -> None:
+    reader = MadeReader([make_episode(0, cameras=("primary", "wrist")), make_episode(1)])
+    some = windows(reader, CHUNKS, (0, 3), (1, 4), (0, 5))
+    act_batches(reader, frames=Frames(reader, ("primary", "wrist"), 32)).make(some)
+    assert reader.num_reads == 2

@@ -1,7 +1,7 @@
 """A policy sees what it was trained on: tensor for tensor, whatever the embodiment."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 
 import numpy as np
 import pytest
@@ -10,6 +10,8 @@ import torch
 from numpy.typing import NDArray
 
 from dataengine.errors import DataEngineError
+from dataengine.formats.resize import at_rest, resize
+from dataengine.framing import Framing
 from dataengine.windows.normalize import Normalizer
 from dataengine.windows.window import WindowSpec, cut_window
 from models.act import Act, ActConfig
@@ -110,6 +112,18 @@ def test_a_policy_sees_what_training_showed(
         ours, theirs = getattr(shown[0], field.name), getattr(batch, field.name)
         assert ours.dtype == theirs.dtype, field.name
         assert torch.equal(ours, theirs.expand_as(ours)), field.name
+
+
+@pytest.mark.parametrize("framing", [Framing(48, "pad"), Framing(48, "crop"), Framing(48)])
+def test_a_camera_that_is_not_square_comes_to_rest_as_in_the_data(
+    policy: ActPolicy, shown: list[Observation], framing: Framing
+) -> None:
+    picture = np.random.default_rng(0).integers(0, 256, (6, 8, 3), dtype=np.uint8).repeat(20, 0).repeat(20, 1)
+    info = EPISODES[0]
+    seen = Seen(picture, None, np.zeros(7, np.float32), info.embodiment)
+    replace(policy, framings={info.dataset: framing, "other": Framing()}).act_batch([seen], ["close the jar"])
+    expected = resize(at_rest(picture, framing), SIDE, SIDE)
+    assert np.array_equal(shown[0].image[0].permute(1, 2, 0).numpy(), expected)
 
 
 def test_what_training_normalises_the_policy_gives_back(policy: ActPolicy, reader: MadeReader) -> None:

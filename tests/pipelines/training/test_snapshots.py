@@ -13,11 +13,12 @@ from dataengine.progress import Task
 from dataengine.store import Corpus
 from dataengine.store.upkeep import compaction
 from dataengine.windows.mixture import WindowSampler
-from dataengine.windows.window import EpisodeReader, WindowSpec, read_windows
+from dataengine.windows.window import EpisodeReader, WindowSpec
 from pipelines import label, shard, stats
 from pipelines.corpus import versions
 from pipelines.training.data import open_reader, origin
 from pipelines.training.lam import lam as train_lam
+from tests.support.batches import as_trained
 from tests.support.corpora import add_parts, make_corpus, robot_episode
 
 LAM = {"preset": "tiny", "steps": 3, "batch_size": 4, "log_every": 1, "val_windows": 8, "device": "cpu"}
@@ -58,9 +59,10 @@ def seen(reader: EpisodeReader) -> tuple[object, ...]:
     """All that a training could read: episodes, statistics, and windows with their pictures."""
     spec = WindowSpec(num_frames=3, interval_s=0.4, horizon=9)
     sampler = WindowSampler(reader.episodes, spec, batch_size=24, seed=1)
-    windows = read_windows(reader, spec, sampler.batch(0) + sampler.batch(1))
-    numbers = [(w.episode.episode_id, w.start, w.state.tobytes(), w.action.tobytes(), w.jpegs) for w in windows]
-    return reader.episodes, origin(reader) | {"git_revision": ""}, numbers
+    picks = sampler.batch(0) + sampler.batch(1)
+    drawn = [(reader.episodes[row].episode_id, start) for row, start in picks]
+    tensors = {name: tensor.numpy().tobytes() for name, tensor in as_trained(reader, spec, picks).items()}
+    return reader.episodes, origin(reader) | {"git_revision": ""}, drawn, tensors
 
 
 def test_a_reader_sees_nothing_beyond_the_snapshot(corpus: Corpus) -> None:

@@ -1,0 +1,61 @@
+"""How frames come to rest: within which side, and what becomes of those that are not square.
+
+The pixels are scaled by `formats/resize.py`.
+"""
+
+from dataclasses import dataclass
+from typing import Annotated, Literal, get_args
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import Field
+
+from dataengine.config import MOST_SIDE
+
+FRAME_SIZE = 256
+"""Side in pixels of frames at rest, where nobody says otherwise."""
+Fit = Literal["squash", "pad", "crop"]
+"""How frames that are not square become so: `squash` changes their shape and passes on those that are small enough;
+`pad` adds black bars; `crop` cuts off what sticks out of the middle."""
+FITS: tuple[Fit, ...] = get_args(Fit)
+SQUASH: Fit = "squash"
+"""Where nobody says otherwise."""
+
+
+@dataclass(frozen=True)
+class Framing:
+    """How the frames of all cameras come to rest."""
+
+    side: Annotated[int, Field(ge=1, le=MOST_SIDE)] = FRAME_SIZE
+    """Pixels that neither side of a frame exceeds."""
+    fit: Fit = SQUASH
+
+    def size(self, height: int, width: int) -> tuple[int, int]:
+        """Give height and width at rest of a frame of some native size."""
+        if self.fit == "squash":
+            return (self.side, self.side) if max(height, width) > self.side else (height, width)
+        square = min(height, width) if self.fit == "crop" else max(height, width)
+        return (min(square, self.side),) * 2
+
+    def scaled(self, height: int, width: int) -> tuple[int, int]:
+        """Give height and width of the whole picture at that scale, before it is cropped or padded."""
+        if self.fit == "squash":
+            return self.size(height, width)
+        reference = min(height, width) if self.fit == "crop" else max(height, width)
+        share = min(reference, self.side) / reference
+        return max(round(height * share), 1), max(round(width * share), 1)
+
+    def placed(self, picture: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        """Cut the middle out of a picture that is scaled, or put it between black bars."""
+        height, width = picture.shape[:2]
+        if self.fit == "squash" or height == width:
+            return picture
+        if self.fit == "crop":
+            side = min(height, width)
+            top, left = (height - side) // 2, (width - side) // 2
+            return np.ascontiguousarray(picture[top : top + side, left : left + side])
+        side = max(height, width)
+        top, left = (side - height) // 2, (side - width) // 2
+        padded = np.zeros((side, side, 3), np.uint8)
+        padded[top : top + height, left : left + width] = picture
+        return padded
