@@ -101,6 +101,9 @@ def test_the_site_leads_to_every_page():
     led_to = re.findall(r"[\w/-]+\.md", nav)
     pages = [str(page.relative_to(ROOT / "docs")) for page in (ROOT / "docs").rglob("*.md")]
     assert sorted(led_to) == sorted(pages)
+    decisions = ROOT / "docs" / "decisions"
+    listed = re.findall(r"\]\(([\w-]+\.md)\)", (decisions / "README.md").read_text())
+    assert sorted([*listed, "README.md"]) == sorted(page.name for page in decisions.glob("*.md"))
 
 
 def test_the_source_that_the_page_shows_can_be_ingested(villa, tmp_path, monkeypatch):
