@@ -42,7 +42,7 @@ def cut(
     name = name_of(path)
     wanted = [ClipRange(i, *bounds) for i, bounds in enumerate(ranges)]
     shrinker, framing = Shrinker(frame_size, Region(*region) if region else None, how), Framing(frame_size, how)
-    with Film(path) as film, named(name):
+    with named(name), Film(path) as film:
         slower_hz = min(rate_hz, film.rate_hz or math.inf) if rate_hz else None
         for clip in wanted:
             clip.begin(slower_hz, film.step_s, film.tick_s)

@@ -298,6 +298,16 @@ def test_files_that_are_no_video_say_so_once(tmp_path):
             cut_all(tmp_path / name, [(0, 1), (1, 2)])
 
 
+@pytest.mark.parametrize("error", [MemoryError, ValueError, av.error.InvalidDataError(0, "damaged")])
+def test_whatever_a_demuxer_raises_at_the_start_is_an_error_of_the_video(plain, monkeypatch, error):
+    def demux(*_):
+        raise error
+
+    monkeypatch.setattr(films, "Player", demux)
+    with pytest.raises(RecordError, match=r"^plain.mp4: cannot be decoded \("):
+        cut_all(plain, [(0, 1)])
+
+
 def test_a_video_within_a_tar_and_one_eye_of_a_pair(tmp_path, plain):
     data = plain.read_bytes()
     (tmp_path / "some.tar").write_bytes(b"x" * 512 + data + b"x" * 100)
