@@ -8,19 +8,26 @@ import pyarrow as pa
 import pytest
 
 from dataengine.episode import Part, Reject
+from dataengine.errors import DataEngineError
 from dataengine.schema import KEEP
 from dataengine.store import Committer, Corpus, Staging, registry, side_tables, stage_part, verify
 from dataengine.store.commit.receipts import Receipts
+from dataengine.store.read.reader import TableReader
 from dataengine.store.registry import register
 from dataengine.store.tables import open_table
 from dataengine.store.upkeep import compaction, drop
 from dataengine.windows.stats_table import from_table
+from pipelines.corpus.drop import DropConfig
+from pipelines.corpus.drop import run as drop_it
+from pipelines.ingest import alone, engine
 from pipelines.ingest.alone import alone_at
 from tests.support.corpora import human_clip, make_corpus, robot_episode
 from tests.support.npz_source import content, make_episode, write_parts
 
 SOURCE = "tests.support.npz_source:NpzSource"
-COLUMNS = pa.schema([(KEEP, pa.bool_()), ("latent__tiny", pa.list_(pa.float32()))])
+COLUMNS = pa.schema(
+    [(KEEP, pa.bool_()), ("latent__tiny", pa.list_(pa.float32())), ("codes__tiny", pa.list_(pa.int16()))]
+)
 
 
 @pytest.fixture
@@ -46,7 +53,9 @@ def corpus(villa, raw, tmp_path, inline):
     made.ensure_columns(COLUMNS)
     for fragment_id in made.fragment_ids():
         rows = made.fragment_table(fragment_id, ["num_steps"])["_rowid"]
-        values = [pa.array([True] * len(rows)), pa.array([[0.5]] * len(rows), pa.list_(pa.float32()))]
+        values = [
+            pa.array([value] * len(rows), kind) for value, kind in zip((True, [0.5], [3]), COLUMNS.types, strict=True)
+        ]
         made.update_fragment(fragment_id, pa.table(values, schema=COLUMNS).append_column("_rowid", rows))
     assert villa("stats", place).code == 0
     stage(made, "left behind")
@@ -229,6 +238,43 @@ def test_the_last_dataset_leaves_an_empty_corpus_to_ingest_into(villa, raw, tmp_
     assert villa(*words).code == 0
     assert content(Corpus.open(tmp_path / "only")) == rows
     assert verify(Corpus.open(tmp_path / "only"), deep=True).ok
+
+
+def test_statistics_are_refused_until_they_are_made_anew_and_are_then_of_the_rest(villa, corpus, tmp_path):
+    villa("corpus", "drop", corpus.uri, "npz", "--yes")
+    with pytest.raises(DataEngineError, match="statistics are of other episodes or steps"):
+        TableReader(Corpus.open(corpus.uri)).statistics()
+    assert villa("stats", corpus.uri, "--json").report["fragments_read"] == 0
+    fresh = make_corpus(tmp_path / "fresh", {"a": [robot_episode(f"a{i}", dataset="shelves") for i in range(2)]})
+    assert villa("stats", fresh.uri).code == 0
+    assert Corpus.open(corpus.uri).stats().equals(Corpus.open(fresh.uri).stats())
+    assert set(TableReader(Corpus.open(corpus.uri)).statistics()) == {"arm"}
+
+
+def test_in_an_object_store_an_ingest_at_work_tells_of_the_parts_it_misses_and_reads_them_again(
+    villa, raw, tmp_path, inline, monkeypatch
+):
+    """There is no lock there: the dataset is dropped between two commits of its ingest."""
+    monkeypatch.setattr(alone, "is_uri", lambda uri: True)
+    monkeypatch.setattr(engine, "COMMIT_PARTS", 1)
+    commit, calls = Committer.commit, []
+
+    def commit_then_drop(self, receipts):
+        landed = commit(self, receipts)
+        calls.append(landed)
+        if len(calls) == 1:
+            assert drop_it(DropConfig(corpus=self.corpus, dataset="npz", yes=True)).episodes == 3
+        return landed
+
+    words = ("ingest", SOURCE, raw, "--corpus", tmp_path / "cloud", "--workers", 1)
+    with monkeypatch.context() as patch:
+        patch.setattr(Committer, "commit", commit_then_drop)
+        said = villa(*words)
+    assert said.code == 2
+    assert "1 of 3 parts are neither committed nor rejected: part000; run the same command again" in said.line
+    assert villa(*words).code == 0
+    assert len(Corpus.open(tmp_path / "cloud")) == 5
+    assert verify(Corpus.open(tmp_path / "cloud"), deep=True).ok
 
 
 def test_while_an_ingest_is_at_it_it_waits_for_its_end(villa, corpus):

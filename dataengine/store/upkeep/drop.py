@@ -16,12 +16,13 @@ import pyarrow.compute as pc
 
 from dataengine.episode import CAMERA_SLOTS
 from dataengine.errors import CorpusError
-from dataengine.schema import EPISODES, VECTORS, frames_column
+from dataengine.schema import VECTORS, frames_column
 from dataengine.store import registry, side_tables
 from dataengine.store.commit.receipts import Receipt, Receipts
 from dataengine.store.kept import is_one_of
 from dataengine.store.read.corpus import Corpus
 from dataengine.store.tables import first_line, is_conflict, open_table, settle
+from dataengine.windows.labels import codes_column, label_names
 
 MAX_TRIES: Final = 20
 """Lost races before giving up; Lance itself tries each ten times."""
@@ -81,7 +82,6 @@ def held(corpus: Corpus, selection: Selection) -> Held:
         dims = [batch[f"{name}_dim"].fill_null(0).to_numpy() for name in VECTORS]
         robots += int((sum(dims) > 0).sum())
     stats = corpus.stats() if selection.parts is None else None
-    added = [name for name in corpus.schema.names if name.startswith("latent__") and name not in EPISODES.names]
     return Held(
         episodes=corpus.count(selection.where),
         steps=steps,
@@ -91,9 +91,7 @@ def held(corpus: Corpus, selection: Selection) -> Held:
         rejects=open_table(corpus.uri, "rejects").count_rows(selection.where),
         staged=sum(map(selection.has, Receipts(corpus.uri).staged())),
         statistics=0 if stats is None else pc.sum(_is_of(stats, selection)).as_py() or 0,
-        labels=tuple(
-            name.removeprefix("latent__") for name in added if corpus.count(f"{selection.where} AND {name} IS NOT NULL")
-        ),
+        labels=tuple(name for name in label_names(corpus.schema) if _has(corpus, selection.where, codes_column(name))),
     )
 
 
@@ -118,6 +116,11 @@ def drop(corpus: Corpus, selection: Selection) -> None:
             side_tables.write_stats(corpus.uri, stats.filter(pc.invert(mine)))
         registry.forget_description(corpus.uri, "datasets", selection.dataset)
     corpus.refresh()
+
+
+def _has(corpus: Corpus, where: str, column: str) -> bool:
+    """Tell whether one row has a value; labels are large, so the first ends the search."""
+    return len(corpus.lance_table.to_table(["num_steps"], filter=f"{where} AND {column} IS NOT NULL", limit=1)) > 0
 
 
 def _num_bytes(corpus: Corpus, where: str, slot: str) -> int:
