@@ -27,6 +27,11 @@ KEPT: Final = f"{KEEP} IS NOT FALSE"
 DROPPED: Final = "dropped by curation"
 """Why an episode does not count; the other reasons are `lacks(what)`."""
 
+ROWS_AT_ONCE: Final = 10_000
+"""Rows that lie in memory as Python objects at once."""
+
+TEXTS: Final = ("instruction", "texts")
+
 _PLAIN: Final = (
     *("episode_id", "dataset", "dataset_id", "embodiment", "embodiment_id", "kind", "control_hz", "num_steps"),
     "split",
@@ -114,13 +119,14 @@ class Kept:
     @property
     def facts(self) -> list[str]:
         """Columns that `infos` needs."""
-        said = [name for name in ("instruction", "texts") if name in self._names]  # older corpora lack `texts`
+        said = [name for name in TEXTS if name in self._names]  # older corpora lack the second
         heights = [f"height_{slot}" for slot in CAMERA_SLOTS if f"height_{slot}" in self._names]
         return [*_PLAIN, *said, *heights, *self.trims]
 
-    def episodes(self, *, trimmed: bool = True) -> list[EpisodeInfo]:
+    def episodes(self, *, trimmed: bool = True, with_texts: bool = True) -> list[EpisodeInfo]:
         """List the episodes that count, in the order of their ids; with `trimmed` only the steps that count."""
-        return infos(self.table([name for name in self.facts if trimmed or name not in TRIMS]))
+        spared = {*(() if trimmed else TRIMS), *(() if with_texts else TEXTS)}
+        return infos(self.table([name for name in self.facts if name not in spared]))
 
     @property
     def _deciding(self) -> list[str]:
@@ -162,11 +168,14 @@ def trims_of(rows: pa.RecordBatch | pa.Table) -> tuple[NDArray[np.int64], NDArra
 
 
 def infos(table: pa.Table) -> list[EpisodeInfo]:
-    """Describe the episodes of a table that has the columns `Kept.facts`; without trims all of their steps count."""
+    """Describe the episodes of a table that has the columns `Kept.facts`, or all but trims or texts.
+
+    Without trims all of their steps count.
+    """
     slots = [slot for slot in CAMERA_SLOTS if f"height_{slot}" in table.column_names]
     has = {slot: pc.fill_null(table[f"height_{slot}"], 0).to_pylist() for slot in slots}
     head, tail = trims_of(table)
-    said = read_texts(table)
+    said = read_texts(table) if TEXTS[0] in table.column_names else [()] * len(table)
     found = []
     for row, facts in enumerate(_rows(table)):
         spoken, first, cut = said[row], int(head[row]), int(head[row] + tail[row])
@@ -180,7 +189,7 @@ def infos(table: pa.Table) -> list[EpisodeInfo]:
 
 
 def _rows(table: pa.Table) -> Iterator[dict[str, Any]]:
-    for batch in table.select(list(_PLAIN)).to_batches():
+    for batch in table.select(list(_PLAIN)).to_batches(max_chunksize=ROWS_AT_ONCE):
         yield from batch.to_pylist()
 
 

@@ -85,7 +85,7 @@ def _run(config: ProbeConfig, corpus: Corpus) -> ProbeReport:
     normalizer = Normalizer(stats.by_embodiment(stats_table.from_table(measured)))
     slots = {member.model.slot for arm in arms for member in arm.members}
     asked = robots(corpus, slots)
-    episodes = asked.episodes(trimmed=False)
+    episodes = asked.episodes(trimmed=False, with_texts=False)
     cameras = ", ".join(f"'{slot}'" for slot in sorted(slots))
     blind = sum(asked.left_out.get(lacks(f"camera {slot}"), 0) for slot in slots)
     if blind:
