@@ -5,10 +5,11 @@ A part carries its own plan, so that no worker reads the annotations of 10,000 v
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
+from dataclasses import KW_ONLY, dataclass
 from functools import cached_property
 from itertools import groupby
 from pathlib import Path
-from typing import ClassVar
+from typing import Annotated, ClassVar
 
 import numpy as np
 
@@ -17,34 +18,33 @@ from dataengine.episode import Cut, Episode, Kind, Part, Reject, Text, plain_nam
 from dataengine.errors import FilteredRecordError, RecordError, SourceError
 from dataengine.formats import files
 from dataengine.formats.video import cut, header, video
-from dataengine.framing import Fit
+from dataengine.framing import FRAME_SIZE, SQUASH, Fit
 from dataengine.reading import reading
 from dataengine.sources._parts import rejected
 from dataengine.texts import distinct
 
 VIDEOS = "videos"
 """Option of a part: its plan."""
-CONTEXT = "Seconds that a clip lasts at least: a shorter label gets context on both sides."
-"""What the option `context_s` of every such source does."""
 ANNOTATIONS = "annotations"
 """Part of the labels that name no video."""
 SHORTEST_S = 1e-3
 """A label shorter than this says when, but not how long."""
 
 
+@dataclass(frozen=True)
 class ClipSource(ABC):
     """Base of the sources in which a video holds many labelled clips, or is one.
 
     A source says what is labelled (`videos`), and where pictures are no ordinary video file, how to cut them (`cut`).
-    It is a frozen dataclass with the fields `root`, `frame_size`, `fit`, `frame_hz` and `context_s`.
     """
 
     root: str
-    frame_size: int
-    fit: Fit = "squash"
-    frame_hz: float
-    context_s: float
-    """A clip shorter than this gets context on both sides, up to this length, seconds."""
+    """The folder of the dataset."""
+    _: KW_ONLY
+    frame_size: int = FRAME_SIZE
+    frame_hz: float = 10.0
+    fit: Fit = SQUASH
+    context_s: Annotated[float, "Seconds that a clip lasts at least: a shorter label gets context on both sides."] = 2.0
 
     name: ClassVar[str]
     kind: ClassVar[Kind] = "human"
@@ -188,7 +188,7 @@ class ClipSource(ABC):
             cameras={"primary": found.frames},
             split=plan.split,
             licence=plan.licence or self.licence,
-            notes={**plan.notes, **clip.notes},
+            notes={**plan.notes, **clip.notes, **({"clamped": found.clamped} if found.clamped else {})},
             cut=Cut(
                 video=plan.name,
                 split_group=plan.group or plan.name,

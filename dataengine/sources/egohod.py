@@ -14,13 +14,13 @@ Doubtful: no licence of the captions was found; the videos are under Ego4D's.
 
 import ast
 from collections.abc import Iterator
-from dataclasses import KW_ONLY, dataclass
+from dataclasses import dataclass
 from typing import Annotated, ClassVar
 
 from dataengine.clips.plan import ClipPlan, SkippedLabel, VideoPlan
 from dataengine.errors import RecordError, SourceError
 from dataengine.formats import csv_file, files
-from dataengine.sources._clip_source import CONTEXT, ClipSource
+from dataengine.sources._clip_source import ClipSource
 from dataengine.sources.ego4d.media import EXPECTED as EGO4D
 from dataengine.sources.ego4d.media import Videos
 
@@ -35,12 +35,6 @@ EXPECTED = f"{TABLE} in {EGO4D}"
 class Egohod(ClipSource):
     """A part is a video."""
 
-    root: str
-    """Output folder of the `ego4d` downloader, with the table in it."""
-    _: KW_ONLY
-    frame_size: int = 256
-    frame_hz: float = 10.0
-    context_s: Annotated[float, CONTEXT] = 2.0
     keep_benchmarks: Annotated[bool, "Keep videos in val or test of a benchmark of Ego4D; they count as val."] = False
 
     name: ClassVar[str] = "egohod"

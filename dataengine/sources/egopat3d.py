@@ -15,14 +15,14 @@ Doubtful: that the last frame is meant to belong to a clip was not read anywhere
 
 import re
 from collections.abc import Iterator
-from dataclasses import KW_ONLY, dataclass
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, ClassVar
+from typing import ClassVar
 
 from dataengine.clips.plan import ClipPlan, SkippedLabel, VideoPlan
 from dataengine.errors import RecordError, SourceError
 from dataengine.formats import files
-from dataengine.sources._clip_source import CONTEXT, ClipSource
+from dataengine.sources._clip_source import ClipSource
 
 FRAME_HZ = 30.0
 LONGEST = 5400
@@ -50,13 +50,6 @@ EXPECTED = "a folder with Dataset/<number>/<scene>_<recording>/rgb_video.mp4 and
 @dataclass(frozen=True)
 class Egopat3d(ClipSource):
     """A part is a recording."""
-
-    root: str
-    """The folder `Dataset`, or the one that holds it."""
-    _: KW_ONLY
-    frame_size: int = 256
-    frame_hz: float = 10.0
-    context_s: Annotated[float, CONTEXT] = 2.0
 
     name: ClassVar[str] = "egopat3d"
     layout: ClassVar[str] = "mp4 and text"

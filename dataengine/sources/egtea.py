@@ -19,15 +19,14 @@ Doubtful: no licence was found with the data; ask its authors before you publish
 
 import re
 from collections.abc import Iterator
-from dataclasses import KW_ONLY, dataclass, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Annotated, ClassVar
+from typing import ClassVar
 
 from dataengine.clips.plan import ClipPlan, SkippedLabel, VideoPlan
 from dataengine.errors import RecordError, SourceError
 from dataengine.formats import csv_file, files
-from dataengine.framing import Fit
-from dataengine.sources._clip_source import CONTEXT, ClipSource
+from dataengine.sources._clip_source import ClipSource
 
 TABLE = "raw_annotations/action_labels.csv"
 COLUMNS = ("clip", "prefix", "session", "start_ms", "end_ms", "action", "verb", "nouns")
@@ -42,14 +41,6 @@ EXPECTED = "a folder with action_annotation/ and videos/<session>.mp4 or cropped
 @dataclass(frozen=True)
 class Egtea(ClipSource):
     """A part is a session."""
-
-    root: str
-    """The folder that holds `action_annotation` and the videos."""
-    _: KW_ONLY
-    frame_size: int = 256
-    fit: Fit = "squash"
-    frame_hz: float = 10.0
-    context_s: Annotated[float, CONTEXT] = 2.0
 
     name: ClassVar[str] = "egtea"
     layout: ClassVar[str] = "mp4 and text tables"

@@ -15,15 +15,14 @@ rate of the video: they are never read. Rows of the test set carry no text and a
 """
 
 from collections.abc import Iterator
-from dataclasses import KW_ONLY, dataclass
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, ClassVar
+from typing import ClassVar
 
 from dataengine.clips.plan import ClipPlan, SkippedLabel, VideoPlan
 from dataengine.errors import RecordError, SourceError
 from dataengine.formats import csv_file, files
-from dataengine.framing import Fit
-from dataengine.sources._clip_source import CONTEXT, ClipSource
+from dataengine.sources._clip_source import ClipSource
 
 SPLITS = {"train": "EPIC_100_train.csv", "val": "EPIC_100_validation.csv"}
 FOLDERS = (".", "annotations", "epic-kitchens-100-annotations", "EPIC-KITCHENS")
@@ -34,14 +33,6 @@ EXPECTED = "a folder with EPIC_100_train.csv and EPIC-KITCHENS/P01/videos/P01_01
 @dataclass(frozen=True)
 class EpicKitchens(ClipSource):
     """A part is a video."""
-
-    root: str
-    """The folder that holds the videos of the participants and the tables."""
-    _: KW_ONLY
-    frame_size: int = 256
-    fit: Fit = "squash"
-    frame_hz: float = 10.0
-    context_s: Annotated[float, CONTEXT] = 2.0
 
     name: ClassVar[str] = "epic_kitchens"
     layout: ClassVar[str] = "mp4 and CSV"

@@ -19,14 +19,14 @@ Doubtful: no licence of the data was read; its authors say that it is for resear
 import math
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import KW_ONLY, dataclass, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal
 
 from dataengine.clips.plan import ClipPlan, SkippedLabel, VideoPlan
 from dataengine.errors import SourceError
 from dataengine.formats import csv_file, files, json_file
-from dataengine.sources._clip_source import CONTEXT, ClipSource
+from dataengine.sources._clip_source import ClipSource
 
 SEQUENCE = re.compile(r"ZY\d+/H\d+/C\d+/N\d+/S\d+/s\d+/T\d+")
 TOPS = (".", "HOI4D_release", "HOI4D_annotations")
@@ -43,12 +43,6 @@ EXPECTED = "a folder with ZY*/H*/C*/N*/S*/s*/T*/align_rgb/image.mp4"
 class Hoi4d(ClipSource):
     """A part is what one person does with one kind of object before one camera."""
 
-    root: str
-    """The folder that holds the sequences and the lists."""
-    _: KW_ONLY
-    frame_size: int = 256
-    frame_hz: float = 10.0
-    context_s: Annotated[float, CONTEXT] = 2.0
     labels: Annotated[
         Literal["actions", "tasks"], "Segmented actions, whole sequences where there are none; or whole sequences."
     ] = "actions"
@@ -75,7 +69,7 @@ class Hoi4d(ClipSource):
     def on_clock(self, plan: VideoPlan, duration_s: float) -> VideoPlan:
         """Map labels from the duration that the annotation states to that of the video."""
         stated_s = float(plan.options.get("duration_s", 0))
-        if not stated_s or abs(stated_s / duration_s - 1) < SAME:
+        if not stated_s or not duration_s or abs(stated_s / duration_s - 1) < SAME:
             return plan
         scale = duration_s / stated_s
         said = {"clock": f"labels of {stated_s:g} s stretched over a video of {duration_s:.4g} s"}

@@ -18,7 +18,7 @@ Doubtful: the text of a fine action is put together from its classes here, hence
 
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import KW_ONLY, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal
 from urllib.parse import unquote
@@ -28,7 +28,7 @@ import msgspec
 from dataengine.clips.plan import ClipPlan, SkippedLabel, VideoPlan
 from dataengine.errors import SourceError
 from dataengine.formats import csv_file, files, json_fields
-from dataengine.sources._clip_source import CONTEXT, ClipSource
+from dataengine.sources._clip_source import ClipSource
 
 ANNOTATIONS = "data-annotation-trainval-v1_1.json"
 PACKS = (".", "video_pitch_shifted", "video_compress")
@@ -62,12 +62,6 @@ class Session(msgspec.Struct, gc=False, rename={"task_type": "taskType"}):
 class Holoassist(ClipSource):
     """A part is a session."""
 
-    root: str
-    """The folder that holds the annotations and the sessions."""
-    _: KW_ONLY
-    frame_size: int = 256
-    frame_hz: float = 10.0
-    context_s: Annotated[float, CONTEXT] = 2.0
     labels: Annotated[
         Literal["fine", "coarse", "both"], "Actions of a second or two, steps of a task, or both (they overlap)."
     ] = "fine"

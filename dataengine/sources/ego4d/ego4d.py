@@ -20,14 +20,13 @@ height halved, too; it is cut like the others.
 """
 
 from collections.abc import Iterator
-from dataclasses import KW_ONLY, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, ClassVar, Literal
 
 from dataengine.clips.plan import SkippedLabel, VideoPlan
 from dataengine.formats import files
-from dataengine.framing import Fit
-from dataengine.sources._clip_source import CONTEXT, ClipSource
+from dataengine.sources._clip_source import ClipSource
 from dataengine.sources.ego4d import labels as ego4d_labels
 from dataengine.sources.ego4d import tables
 from dataengine.sources.ego4d.media import EXPECTED, TOPS, Videos, find
@@ -38,13 +37,6 @@ from dataengine.sources.ego4d.tables import Action, Passes
 class Ego4d(ClipSource):
     """A part is a video."""
 
-    root: str
-    """Output folder of the downloader."""
-    _: KW_ONLY
-    frame_size: int = 256
-    fit: Fit = "squash"
-    frame_hz: float = 10.0
-    context_s: Annotated[float, CONTEXT] = 2.0
     labels: Annotated[
         Literal["narrations", "fho", "both"], "Narrated instants, intervals of hand-object interaction, or both."
     ] = "narrations"

@@ -4,11 +4,14 @@ import json
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from dataengine import catalog
 from dataengine.clips.plan import VideoPlan
+from dataengine.episode import Episode, Reject
 from dataengine.errors import SourceError
+from tests.support import counted_video
 
 A, B, C, D = "aaaa-1", "bbbb-2", "cccc-3", "dddd-4"
 
@@ -119,6 +122,20 @@ def test_people_and_events_are_not_divided(root: Path) -> None:
     assert plans[A].group == plans[C].group  # one person
     assert plans[B].group == plans[D].group  # one event
     assert plans[A].group != plans[B].group
+
+
+def test_a_stereo_video_gives_its_left_half_at_the_right_time(root: Path) -> None:
+    def two_eyes(number: int, height: int, width: int) -> np.ndarray:
+        return np.hstack(
+            [counted_video.picture(number, height, width // 2), counted_video.picture(0, height, width // 2)]
+        )
+
+    counted_video.write(root / "v2" / "video_540ss" / f"{B}.mp4", 240, 30.0, size=(96, 192), draw=two_eyes)
+    source = catalog.source("ego4d")(str(root), frame_hz=10.0, context_s=1.0)
+    found = [record for part in source.parts() if part.name == B for record in source.read(part)]
+    (episode,) = [record for record in found if isinstance(record, Episode)]
+    assert counted_video.numbers(list(episode.cameras["primary"].jpegs)) == list(range(45, 75, 3))
+    assert [record.record for record in found if isinstance(record, Reject)] == [f"{B}/pass_1/1"]
 
 
 def test_interactions_have_intervals_of_their_own(root: Path) -> None:
