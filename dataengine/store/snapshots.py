@@ -20,6 +20,7 @@ import pyarrow.compute as pc
 
 from dataengine.digest import hex_digest, number_of
 from dataengine.errors import CorpusError
+from dataengine.naming import did_you_mean
 from dataengine.schema import KEEP, SNAPSHOTS
 from dataengine.store.kept import KEPT, Kept
 from dataengine.store.tables import SIDE_TABLES, create_tables, exists, open_table, upsert
@@ -102,8 +103,8 @@ def find(corpus: str, name: str) -> Snapshot:
     """Look a snapshot up by its name; raise CorpusError that tells which there are."""
     known = {snapshot.name: snapshot for snapshot in listed(corpus)}
     if name not in known:
-        there = ", ".join(known) or "none"
-        raise CorpusError(f"{corpus}: no snapshot '{name}', there are: {there}; `villa corpus snapshot` takes one")
+        hint = did_you_mean(name, known)
+        raise CorpusError(f"{corpus}: no snapshot '{name}' (`villa corpus snapshot` takes one); {hint}")
     return known[name]
 
 

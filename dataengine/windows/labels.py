@@ -12,6 +12,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from dataengine.errors import DataEngineError
+from dataengine.naming import did_you_mean
 from dataengine.windows.window import LatentInfo
 
 NO_CODE: Final = -1
@@ -61,8 +62,8 @@ def label_names(schema: pa.Schema) -> list[str]:
 def label_info(schema: pa.Schema, name: str) -> LatentInfo:
     """Read a column's origin; raise DataEngineError with the known names if there is none."""
     if latent_column(name) not in schema.names:
-        known = ", ".join(label_names(schema)) or "none"
-        raise DataEngineError(f"no latent actions called '{name}', known: {known}; run `villa label` first")
+        hint = did_you_mean(name, label_names(schema))
+        raise DataEngineError(f"no latent actions called '{name}' (`villa label` writes some); {hint}")
     metadata = {k.decode(): v.decode() for k, v in (schema.field(latent_column(name)).metadata or {}).items()}
     try:
         return LatentInfo(

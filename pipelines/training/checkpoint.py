@@ -24,7 +24,7 @@ from torch import Tensor, nn
 
 from dataengine.errors import DataEngineError
 from dataengine.reading import one_line
-from dataengine.whole_file import write_whole
+from dataengine.whole_file import flush, write_whole
 from models import weights
 from models.fingerprint import sha256
 
@@ -134,14 +134,14 @@ def save(
     about = json.loads(json.dumps({**state, "step": step, "optimizer": plain, "rng": rng_plain, "sha256": digests}))
     (partial / STATE_NAME).write_text(json.dumps({**about, "checksum": _checksum(about)}), encoding="utf-8")
     for file in partial.iterdir():
-        _flush(file)
+        flush(file)
     final = path(directory, step)
     if final.exists():
         _remove(final, files)
     if final.exists():
         raise DataEngineError(f"{final}: holds files that are not of a checkpoint; move them away, then go on")
     partial.rename(final)
-    _flush(directory)
+    flush(directory)
     for old in steps(directory)[:-keep]:
         _remove(path(directory, old), files)
     return final
@@ -251,12 +251,3 @@ def _set_rng(tensors: Mapping[str, Tensor], plain: Mapping[str, Any]) -> None:
     cuda = [tensors[key] for key in sorted(tensors) if key.startswith("cuda.")]
     if torch.cuda.is_available() and len(cuda) == torch.cuda.device_count():
         torch.cuda.set_rng_state_all(cuda)
-
-
-def _flush(place: Path) -> None:
-    """Put a file, or a directory's names, on the disk before it is relied on."""
-    handle = os.open(place, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)

@@ -121,7 +121,10 @@ def test_a_state_is_named_with_an_at_sign_by_every_command_that_reads(villa, cor
     assert villa("corpus", "info", corpus.uri, "--json").report["episodes"] == 9
     assert villa("corpus", "verify", f"{corpus.uri}@march").code == 0
     said = villa("corpus", "info", f"{corpus.uri}@april")
-    assert (said.code, "no snapshot 'april', there are: march" in said.line) == (2, True)
+    assert (said.code, "no snapshot 'april' (`villa corpus snapshot` takes one); known: march" in said.line) == (
+        2,
+        True,
+    )
 
 
 @pytest.mark.parametrize("words", [("stats",), ("curate",), ("corpus", "snapshot"), ("corpus", "compact")])

@@ -12,6 +12,7 @@ from typing import Literal
 
 from dataengine import progress
 from dataengine.errors import DataEngineError
+from dataengine.whole_file import write_whole
 from pipelines.evaluation.recording import attempt, rlds, something_something
 from pipelines.evaluation.simulators._workers import run_jobs
 from pipelines.output.folder import Before, OutputFolder, claimed
@@ -132,7 +133,7 @@ def _claim(folder: OutputFolder, scale: Scale) -> None:
     found = mark.read_text(encoding="utf-8") if mark.exists() else scale
     if found != scale:
         raise DataEngineError(f"{folder.root} holds recordings of scale '{found}', not '{scale}'; choose another")
-    mark.write_text(scale, encoding="utf-8")
+    write_whole(mark, scale)
 
 
 def _cost(job: _Job) -> float:

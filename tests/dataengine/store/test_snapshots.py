@@ -151,8 +151,8 @@ def test_a_snapshot_is_not_written_to(corpus: Corpus) -> None:
 
 
 def test_an_unknown_one_is_refused_with_those_there_are(corpus: Corpus) -> None:
-    with pytest.raises(CorpusError, match="no snapshot 'v2', there are: none"):
+    with pytest.raises(CorpusError, match=r"no snapshot 'v2' .*known: none"):
         Corpus.open(corpus.uri, snapshot="v2")
     corpus.take_snapshot("v1")
-    with pytest.raises(CorpusError, match="no snapshot 'v2', there are: v1"):
+    with pytest.raises(CorpusError, match=r"no snapshot 'v2' .*known: v1"):
         Corpus.open(corpus.uri, snapshot="v2")

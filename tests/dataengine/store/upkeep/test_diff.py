@@ -127,7 +127,7 @@ def test_an_empty_state_can_be_compared(corpus: Corpus) -> None:
     assert compare(corpus, "1", "first").added == 7
 
 
-@pytest.mark.parametrize(("word", "reason"), [("second", "no snapshot 'second', there are: first"), ("99", "99")])
+@pytest.mark.parametrize(("word", "reason"), [("second", "no snapshot 'second' .*known: first"), ("99", "99")])
 def test_a_state_that_is_not_there_is_refused(corpus: Corpus, word: str, reason: str) -> None:
     with pytest.raises(CorpusError, match=reason):
         compare(corpus, "first", word)
