@@ -1,7 +1,7 @@
 """`villa export`: from a corpus to datasets that others' tools load."""
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Literal
 
@@ -19,6 +19,7 @@ from dataengine.progress import task
 from dataengine.report import Report
 from dataengine.storage import is_uri
 from dataengine.store import Corpus
+from dataengine.store.read.framing import shapes
 from pipelines.corpus.names import known_dataset
 from pipelines.output.folder import Before, claimed, roots_of
 from pipelines.output.run_note import note
@@ -97,6 +98,8 @@ class ExportReport(Report):
     """Episodes of another rate than `fps`."""
     steps_left_out: int = 0
     """Idle steps at the ends of episodes, which curation trimmed."""
+    reshaped: dict[str, str] = Field(default_factory=dict)
+    """By dataset of the corpus: what became of frames that are not square when it was ingested; they stay so."""
     written: bool
     seconds: float
 
@@ -114,6 +117,7 @@ class ExportReport(Report):
         if self.written and all(d.files == d.resumed_files for d in self.datasets):
             did = f"nothing to do, all are in {self.out} already"
         lines = [text_table(head, rows), f"{len(self.datasets)} LeRobot v3.0 datasets {did} ({self.seconds:.1f} s)"]
+        lines += [f"{name}: {told} at ingest" for name, told in self.reshaped.items()]
         if self.steps_left_out:
             lines.append(f"left out: {self.steps_left_out:,} idle steps that curation trimmed; --all takes all")
         if self.left_out:
@@ -135,8 +139,10 @@ def run(config: ExportConfig) -> ExportReport:
         raise DataEngineError(f"{corpus.uri}: found {found}; nothing to export")
     out = Path(config.out or "").absolute()
     datasets = [_planned(out, each) for each in plans]
+    became = {name: found.told() for name, found in shapes(corpus, config.datasets or None).items()}
+    reshaped = {name: told for name, told in became.items() if told}
     if not config.dry_run:
-        _write(corpus, config, out, plans, datasets)
+        _write(corpus, config, out, plans, datasets, reshaped)
     report = ExportReport(
         out=config.out or "",
         datasets=datasets,
@@ -144,6 +150,7 @@ def run(config: ExportConfig) -> ExportReport:
         frames=sum(d.frames for d in datasets),
         left_out=left_out,
         steps_left_out=sum(each.steps_left_out for each in plans),
+        reshaped=reshaped,
         written=not config.dry_run,
         seconds=round(time.monotonic() - start, 3),
     )
@@ -186,10 +193,15 @@ def _planned(out: Path, planned: DatasetPlan) -> ExportedDataset:
 
 
 def _write(
-    corpus: Corpus, config: ExportConfig, out: Path, plans: list[DatasetPlan], datasets: list[ExportedDataset]
+    corpus: Corpus,
+    config: ExportConfig,
+    out: Path,
+    plans: list[DatasetPlan],
+    datasets: list[ExportedDataset],
+    reshaped: Mapping[str, str],
 ) -> None:
     """Write what is missing, and count what was there."""
-    about = {"corpus": corpus.uri, "codec": config.codec}
+    about = {"corpus": corpus.uri, "codec": config.codec, "frames": dict(reshaped)}
     sources = roots_of(corpus)
     with claimed(out, "export lerobot", before=OLD_EXPORT, sources=sources) as folder:
         folder.claim(*(f"{each.name}/" for each in plans))

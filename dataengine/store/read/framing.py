@@ -37,13 +37,18 @@ class Shapes:
         return Framing(max(scaled) if scaled else max([FRAME_SIZE, *whole]), self.fit)
 
     def line(self) -> str:
+        """Say what became of frames that are not square, and what to do where it is a pity; nothing where all are."""
+        told = self.told()
+        return f"{told}; {KEEPS}" if told and self.fit == SQUASH else told
+
+    def told(self) -> str:
         """Say what became of frames that are not square; nothing where all are."""
         changed = sorted((n, r) for n, r in self.sizes if n[0] != n[1])
         if not changed:
             return ""
         told = [f"{_size(n)} {self._became(n, r)}" for n, r in changed[:MOST_SIZES]]
         told += [f"{len(changed) - MOST_SIZES} other sizes likewise"] if len(changed) > MOST_SIZES else []
-        return f"frames {', '.join(told)}" + (f"; {KEEPS}" if self.fit == SQUASH else "")
+        return f"frames {', '.join(told)}"
 
     def _became(self, native: Size, rest: Size) -> str:
         if self.fit == "pad":

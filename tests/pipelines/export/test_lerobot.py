@@ -235,6 +235,22 @@ def test_pictures_of_odd_sides_get_even_ones(tmp_path):
     assert frames_in(path)[0][1].shape == (34, 48, 3)
 
 
+def test_what_ingest_made_of_frames_that_were_not_square_is_told_with_them(tmp_path):
+    wide = robot_episode("w", dataset="wide", num_steps=5)
+    cropped = replace(wide, dataset="cropped", notes={"frames_fit": "crop"})
+    cameras = {"primary": replace(wide.cameras["primary"], native_height=60, native_width=80)}
+    parts = {"a": [replace(wide, cameras=cameras)], "b": [replace(cropped, cameras=cameras)], "c": [robot_episode("s")]}
+    report = export(make_corpus(tmp_path / "corpus", parts), tmp_path / "out")
+    told = {
+        "cropped": "frames 60x80 are cropped to 48x48 (25% of the width cut off)",
+        "wide": "frames 60x80 are squashed to 48x48 (25% of the width lost)",
+    }
+    assert report.reshaped == told
+    assert f"wide: {told['wide']} at ingest" in report.summary()
+    about = json.loads((tmp_path / "out/arm_10hz/meta/villa.json").read_text())
+    assert about["frames"] == told
+
+
 def test_one_body_with_other_cameras_or_widths_gets_a_name_that_says_so(tmp_path):
     narrow = robot_episode("n", num_steps=5)
     parts = {
