@@ -215,6 +215,8 @@ def _explain(name: str, error: Exception) -> tuple[str, int]:
         return f"villa {name}: {said}{'' if 'same command' in words else ', the same command continues'}", 1
     if isinstance(error, DataEngineError):
         return f"villa {name}: {words}", 2
+    if hasattr(error, "format_message"):  # of click: options that do not go together
+        return f"villa {name}: {words}; see 'villa {name} --help'", 2
     if type(error).__name__ == "ValidationError" and hasattr(error, "errors"):  # pydantic is not imported for its name
         return f"villa {name}: {explain(error, class_of(error))}", 2  # type: ignore[arg-type]
     if isinstance(error, FileNotFoundError | NotADirectoryError | PermissionError) or _is_bad_setting(error):

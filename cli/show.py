@@ -1,4 +1,4 @@
-"""`villa show`: look at a corpus or at one episode."""
+"""`villa show`: look at a corpus, at one episode, or at labels of one's own video."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -14,15 +14,38 @@ if TYPE_CHECKING:
 @command(
     app,
     "show",
-    example="villa show runs/corpus\nvilla show runs/corpus 3f2a9c01d4e5b687 --out strip.png",
+    example="villa show runs/corpus\n"
+    "villa show runs/corpus 3f2a9c01d4e5b687 --out strip.png\n"
+    "villa show latents.npz --out codes.png",
 )
 def show(
-    corpus: Annotated[str, typer.Argument(help="Corpus to look at.")],
-    episode: Annotated[str | None, typer.Argument(help="Episode, by its id or the id's first letters.")] = None,
-    out: Annotated[Path | None, typer.Option(help="PNG of its frames, states and actions.")] = None,
+    corpus: Annotated[str, typer.Argument(help="Corpus, or labels of own video (NAME.npz, NAME.lance).")],
+    episode: Annotated[
+        str | None, typer.Argument(help="Episode, by its id or the id's first letters; of labels a video.")
+    ] = None,
+    out: Annotated[Path | None, typer.Option(help="PNG of its frames, states, actions and latent actions.")] = None,
     frames: Annotated[int, typer.Option(min=1, max=64, help="Frames of the picture, evenly spaced.")] = 12,
+    latent: Annotated[
+        list[str] | None, typer.Option(help="Latent actions to draw, by their name; again for more. Default: all.")
+    ] = None,
 ) -> "Report":
-    """Show what a corpus holds; with an episode, its facts, instruction and ranges, and a picture of it."""
+    """Show what a corpus holds; with an episode, its facts, instruction and ranges, and a picture of it.
+
+    Of labels of your own video: how many, which codes, how much holds still, and a picture of them.
+    """
+    if _is_labels(corpus):
+        from pipelines.label import look
+
+        if latent:
+            raise typer.BadParameter("--latent is for an episode of a corpus; a file of labels is of one model")
+        return look.run(look.ShowLabelsConfig(labels=Path(corpus), video=episode, out=out, frames=frames))
     from pipelines.corpus import show as pipeline
 
-    return pipeline.run(pipeline.ShowConfig(corpus=corpus, episode=episode, out=out, frames=frames))
+    return pipeline.run(
+        pipeline.ShowConfig(corpus=corpus, episode=episode, out=out, frames=frames, latent=latent or [])
+    )
+
+
+def _is_labels(place: str) -> bool:
+    """Tell labels of videos from a corpus, by the name."""
+    return place.endswith(".npz") or (place.rstrip("/").endswith(".lance") and Path(place, "_versions").is_dir())

@@ -8,7 +8,17 @@ import lance
 import pyarrow as pa
 
 from dataengine.errors import DataEngineError
-from dataengine.store.tables import FILE_VERSION
+from dataengine.store.tables import FILE_VERSION, first_line
+
+
+def read_plain_table(path: str | Path, without: tuple[str, ...] = ()) -> pa.Table:
+    """Read a Lance table of this machine, but for columns whose names start so; raise DataEngineError if it is none."""
+    try:
+        table = lance.dataset(str(path))
+        names = [name for name in table.schema.names if not name.startswith(without)]
+        return table.to_table(columns=names)
+    except (OSError, ValueError) as error:
+        raise DataEngineError(f"{path}: cannot be read as a Lance table ({first_line(error)})") from error
 
 
 def write_plain_table(path: str | Path, rows: pa.Table) -> None:

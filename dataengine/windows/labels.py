@@ -64,10 +64,15 @@ def label_info(schema: pa.Schema, name: str) -> LatentInfo:
     if latent_column(name) not in schema.names:
         hint = did_you_mean(name, label_names(schema))
         raise DataEngineError(f"no latent actions called '{name}' (`villa label` writes some); {hint}")
-    metadata = {k.decode(): v.decode() for k, v in (schema.field(latent_column(name)).metadata or {}).items()}
+    return origin(schema.field(latent_column(name)))
+
+
+def origin(field: pa.Field) -> LatentInfo:
+    """Read what one of the two columns says of the model; raise DataEngineError where it does not."""
+    metadata = {k.decode(): v.decode() for k, v in (field.metadata or {}).items()}
     try:
         return LatentInfo(
-            name=name,
+            name=field.name.removeprefix(_LATENT).removeprefix(_CODES),
             fingerprint=metadata["villa:lam_fingerprint"],
             k=int(metadata["villa:k"]),
             d=int(metadata["villa:d"]),
@@ -75,7 +80,7 @@ def label_info(schema: pa.Schema, name: str) -> LatentInfo:
         )
     except KeyError as error:
         raise DataEngineError(
-            f"column {latent_column(name)} does not say {error.args[0]}; it was not written by `villa label`"
+            f"column {field.name} does not say {error.args[0]}; it was not written by `villa label`"
         ) from None
 
 

@@ -1,24 +1,23 @@
-"""Looks at a corpus, or at one of its episodes: facts, ranges, and a picture of frames, states and actions."""
+"""Looks at a corpus, or at one of its episodes: facts, ranges, and a picture."""
 
 import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-from numpy.typing import NDArray
 from pydantic import Field
 
 from dataengine import texts
 from dataengine.camera_names import CAMERA_NOTES, camera_name, camera_title
 from dataengine.config import Config
-from dataengine.errors import DataEngineError, RecordError
-from dataengine.formats import files
+from dataengine.errors import DataEngineError
 from dataengine.framing import Fit
 from dataengine.notes import fit_noted, is_serious
 from dataengine.report import Report
-from dataengine.schema import KEEP
+from dataengine.schema import KEEP, VECTORS
 from dataengine.vector_layout import LAYOUT_NOTES
+from dataengine.windows import labels
+from pipelines.corpus.drawing import check_place, draw_episode
 from pipelines.corpus.health import DatasetFacts, dataset_table, datasets
 from pipelines.corpus.names import find_episode
 from pipelines.text_table import labelled, text_table
@@ -31,11 +30,6 @@ EXAMPLES = 2
 """Episodes that are named for each dataset."""
 MOST_LETTERS = 400
 """Letters of a note that are printed; the report has all of it."""
-PICTURES = (".png", ".pdf", ".svg")
-MADE_BY = "villa show"
-MAX_BYTES = 2**27
-"""Of a picture that it drew."""
-"""Stands in every picture that is drawn: one of these may be replaced."""
 
 
 class ShowConfig(Config):
@@ -48,6 +42,8 @@ class ShowConfig(Config):
     """Picture to write; only with an episode."""
     frames: int = Field(12, ge=1, le=64)
     """Frames of the picture, evenly spaced."""
+    latent: list[str] = Field(default_factory=list)
+    """Latent actions that the picture shows, by the names of their columns; all that the episode has by default."""
 
 
 class Example(Report):
@@ -172,26 +168,19 @@ def run(config: ShowConfig) -> CorpusReport | EpisodeReport:
     """Look at the corpus or at the episode."""
     from dataengine.store import Corpus
 
-    if config.out and (not config.episode or config.out.suffix not in PICTURES):
-        raise DataEngineError(f"--out {config.out}: give an EPISODE, and a file that ends in {', '.join(PICTURES)}")
-    if config.out and config.out.exists() and not _is_ours(config.out):
-        raise DataEngineError(
-            f"--out {config.out}: is there already and `villa show` did not draw it; give another name"
-        )
+    if config.out:
+        if not config.episode:
+            raise DataEngineError(f"--out {config.out}: give an EPISODE to draw")
+        check_place(config.out)
     corpus = Corpus.open(config.corpus)
     if config.episode is None:
         return _corpus(corpus, config)
+    every = labels.label_names(corpus.schema)
     episode = corpus.episode(find_episode(corpus, config.episode))
     if config.out:
-        draw(episode, config.out, config.frames)
+        labelled_by = [labels.label_info(corpus.schema, name) for name in config.latent or every]
+        draw_episode(episode, config.out, config.frames, labelled_by)
     return _episode(corpus, episode, config.out)
-
-
-def _is_ours(picture: Path) -> bool:
-    try:
-        return MADE_BY.encode() in files.read_bytes(picture, MAX_BYTES)
-    except RecordError:  # a pipe, for example, which would be waited for
-        return False
 
 
 def _corpus(corpus: "Corpus", config: ShowConfig) -> CorpusReport:
@@ -222,14 +211,13 @@ def _corpus(corpus: "Corpus", config: ShowConfig) -> CorpusReport:
 
 def _episode(corpus: "Corpus", episode: "StoredEpisode", picture: Path | None) -> EpisodeReport:
     """Collect what is known of an episode."""
-    vectors = _vectors(episode)
+    vectors = {name: getattr(episode, name) for name in VECTORS}
     names = ("state_encoding", "action_encoding", "source_uri", "source_record", "licence")
     facts = {name: episode.column(name) or "" for name in names}
     sizes = {
         slot: [episode.column(f"{n}_{slot}") for n in ("height", "width", "native_height", "native_width")]
         for slot in episode.cameras
     }
-    labels = [name.removeprefix("latent__") for name in corpus.schema.names if name.startswith("latent__")]
     return EpisodeReport(
         **facts,
         episode_id=episode.episode_id,
@@ -262,7 +250,7 @@ def _episode(corpus: "Corpus", episode: "StoredEpisode", picture: Path | None) -
         ],
         keep=episode.column(KEEP) if corpus.is_judged else None,
         reject_reason=(episode.column("reject_reason") if corpus.is_judged else "") or "",
-        labels=[name for name in labels if episode.column(f"latent__{name}") is not None],
+        labels=[name for name in labels.label_names(corpus.schema) if episode.column(labels.codes_column(name))],
         notes=episode.notes,
         picture=str(picture or ""),
     )
@@ -274,52 +262,3 @@ def _camera(sizes: Sequence[int], fit: Fit) -> str:
     did = {"squash": "squashed", "pad": "padded", "crop": "cropped"}[fit]
     is_same = native_height * width == height * native_width
     return f"{height}x{width} (shipped {native_height}x{native_width}{'' if is_same else f', {did}'})"
-
-
-def _vectors(episode: "StoredEpisode") -> dict[str, NDArray[Any] | None]:
-    """Name the vectors of an episode."""
-    return {
-        "state": episode.state,
-        "action": episode.action,
-        "raw_state": episode.raw_state,
-        "raw_action": episode.raw_action,
-    }
-
-
-def _dim_names(episode: "StoredEpisode", vector: str) -> list[str]:
-    """Name the values of a canonical vector; by their index where nobody says."""
-    layout = episode.layout(vector)
-    return [layout.name(i) for i in range(layout.dim)]
-
-
-def draw(episode: "StoredEpisode", out: Path, num_frames: int) -> None:
-    """Draw a strip of frames for each camera, and states and actions over time below."""
-    from matplotlib import colormaps
-    from matplotlib.figure import Figure
-
-    steps = np.unique(np.linspace(0, episode.num_steps - 1, num_frames).round().astype(int))
-    curves = [(name, vector) for name in ("state", "action") if (vector := _vectors(episode)[name]) is not None]
-    heights = [1.0] * len(episode.cameras) + [1.6] * len(curves)
-    figure = Figure(figsize=(max(len(steps) * 1.3, 6), 1.3 * sum(heights) + 0.8), layout="constrained")
-    said = texts.summary(episode.texts, episode.num_steps)
-    figure.suptitle(f"{episode.dataset} · {episode.episode_id} · {said}", fontsize=10, wrap=True)
-    axes: Any = figure.subplots(len(heights), squeeze=False, height_ratios=heights)[:, 0] if heights else ()
-    seconds = np.asarray(episode.time_ns) / 1e9
-    for slot, axis in zip(episode.cameras, axes, strict=False):
-        axis.imshow(np.concatenate(list(episode.frames(slot, steps.tolist())), axis=1))
-        width = episode.column(f"width_{slot}")
-        axis.set_xticks(
-            [(i + 0.5) * width for i in range(len(steps))], [f"{seconds[s]:.1f} s" for s in steps], fontsize=7
-        )
-        axis.set_yticks([])
-        axis.set_ylabel(camera_title(slot, episode.notes), fontsize=8)
-    for (name, vector), axis in zip(curves, axes[len(episode.cameras) :], strict=True):
-        axis.set_prop_cycle(color=[colormaps["tab20"](i) for i in range(20)])
-        for what, values in zip(_dim_names(episode, name), vector.T, strict=True):
-            axis.plot(seconds, values, linewidth=1, label=what)
-        axis.set_ylabel(name, fontsize=8)
-        axis.margins(x=0.01)
-        axis.tick_params(labelsize=7)
-        axis.legend(fontsize=6, ncols=2, loc="center left", bbox_to_anchor=(1.0, 0.5), frameon=False)
-    out.parent.mkdir(parents=True, exist_ok=True)
-    figure.savefig(out, dpi=110, metadata={"Software" if out.suffix == ".png" else "Creator": MADE_BY})

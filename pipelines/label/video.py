@@ -9,9 +9,10 @@ import time
 from collections.abc import Sequence
 from contextlib import closing, nullcontext
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 from pydantic import Field
 
 from dataengine.config import MOST_HZ, MOST_SIDE, MOST_WORKERS, Config
@@ -27,6 +28,7 @@ from dataengine.windows.latents import VideoLatents, as_table, write_npz
 from dataengine.windows.window import LatentInfo
 from models.fingerprint import fingerprint
 from pipelines.label.encode import Wanted, cut_windows, encode_windows
+from pipelines.label.hold import Held
 from pipelines.label.segments import Cutter, End, Segment, decode_side_by_side
 from pipelines.training.data import framings
 
@@ -70,6 +72,16 @@ class LabelVideoConfig(Config):
     """Videos decoded side by side; 0 takes one for each processor."""
 
 
+class Part(NamedTuple):
+    """Latent actions of a segment of a video."""
+
+    time_s: NDArray[np.float64]
+    latent: NDArray[np.float32]
+    codes: NDArray[np.int16]
+    place: NDArray[np.int64]
+    """(n,) which pair of its window each is."""
+
+
 class LabelVideoReport(Report):
     """What was labelled, and what could not be."""
 
@@ -89,6 +101,8 @@ class LabelVideoReport(Report):
     """Videos that are left out, and why."""
     codes_used: list[int]
     """By slot."""
+    hold_still: float
+    """Share of the latent actions whose codes are those that a repeated frame mostly gets."""
     seconds: float
     latents_per_s: float
 
@@ -102,7 +116,8 @@ class LabelVideoReport(Report):
         did = f"{self.out}: {self.latents} latent actions of {self.videos} videos, {self.interval_s:g} s each"
         lines = [f"{did}, {self.latents_per_s:.0f}/s ({self.seconds:.1f} s)"]
         lines.append(f"frames came to rest within {self.frame_size} pixels, fit {self.fit}")
-        lines.append(f"codes used by slot: {', '.join(map(str, self.codes_used))}")
+        lines.append(f"codes used by slot: {', '.join(map(str, self.codes_used))}; {self.hold_still:.0%} hold still")
+        lines.append(f"`villa show {self.out} --out codes.png` draws them")
         lines = lines if self.videos else [f"no video could be read, {self.out} is not written"]
         return "\n".join([*lines, *(f"left out: {Path(v).parent / why}" for v, why in self.rejected.items())])
 
@@ -153,6 +168,7 @@ def run(config: LabelVideoConfig) -> LabelVideoReport:
         latents=count,
         rejected={spelt(name): spelt(reason) for name, reason in rejected.items()},
         codes_used=[len(np.unique(slot)) for slot in codes.T],
+        hold_still=round(float(np.concatenate([v.holds.all(axis=1) for v in found]).mean()), 4) if found else 0.0,
         seconds=round(seconds, 3),
         latents_per_s=round(count / seconds, 1),
     )
@@ -217,7 +233,8 @@ def label_videos(
         framing=framing,
     )
     threads = min(config.threads or num_cores(), len(files))
-    parts: list[list[VideoLatents]] = [[] for _ in files]
+    parts: list[list[Part]] = [[] for _ in files]
+    held = [Held(lam.config.num_frames - 1) for _ in files]
     rejected: dict[str, str] = {}
     waiting: list[Segment] = []
     with task("label", len(files), "videos") as live, closing(decode_side_by_side(files, cutter, threads)) as decoded:
@@ -226,14 +243,16 @@ def label_videos(
                 rejected |= {files[item.file]: item.reason} if item.reason else {}
                 live.advance(1)
                 continue
+            held[item.file].ask(lam, item.frames, config.batch)
             waiting.append(item)
             if sum(len(segment.rows) for segment in waiting) >= config.batch:
-                _encode(waiting, cutter, lam, config.batch, files, parts)
+                _encode(waiting, cutter, lam, config.batch, parts)
                 waiting = []
         if waiting:
-            _encode(waiting, cutter, lam, config.batch, files, parts)
-    found = [(name, some) for name, some in zip(files, parts, strict=True) if name not in rejected]
-    return [_joined(name, some) for name, some in found], dict(sorted(rejected.items()))
+            _encode(waiting, cutter, lam, config.batch, parts)
+    read = [i for i, name in enumerate(files) if name not in rejected]
+    hold_codes = Held.commonest(held[i] for i in read)
+    return [_joined(files[i], parts[i], hold_codes) for i in read], dict(sorted(rejected.items()))
 
 
 def _encode(
@@ -241,8 +260,7 @@ def _encode(
     cutter: Cutter,
     lam: "Lam",
     batch: int,
-    files: Sequence[str],
-    parts: Sequence[list[VideoLatents]],
+    parts: Sequence[list[Part]],
 ) -> None:
     """Run the windows of several segments through the model together, and give each file its rows."""
     cuts = []
@@ -260,16 +278,9 @@ def _encode(
     for segment, cut in zip(segments, cuts, strict=True):
         place = (first + cut.window, cut.place)
         first += len(cut.frames)
-        rows = VideoLatents(
-            video=files[segment.file], time_s=segment.time_s, latent=all_latent[place], codes=all_codes[place]
-        )
-        parts[segment.file].append(rows)
+        parts[segment.file].append(Part(segment.time_s, all_latent[place], all_codes[place], cut.place))
 
 
-def _joined(name: str, parts: Sequence[VideoLatents]) -> VideoLatents:
-    return VideoLatents(
-        video=name,
-        time_s=np.concatenate([part.time_s for part in parts]),
-        latent=np.concatenate([part.latent for part in parts]),
-        codes=np.concatenate([part.codes for part in parts]),
-    )
+def _joined(name: str, parts: Sequence[Part], hold_codes: NDArray[np.int16]) -> VideoLatents:
+    time_s, latent, codes, places = (np.concatenate(some) for some in zip(*parts, strict=True))
+    return VideoLatents(video=name, time_s=time_s, latent=latent, codes=codes, hold_codes=hold_codes[places])
