@@ -121,7 +121,9 @@ def test_pictures_of_an_earlier_page_go_and_no_others(villa, made, tmp_path):
     (out / "pictures/pair-99-99.jpg").write_text("mine")
     assert villa(*line, "--set", "queries=1").code == 0
     assert (out / "pictures/pair-99-99.jpg").read_text() == "mine"
-    assert set(tree(out / "pictures")) < drawn | {"pair-99-99.jpg"}
+    now = set(tree(out / "pictures")) - {"pair-99-99.jpg"}
+    assert len(now) < len(drawn)
+    assert len([name for name in now if name.startswith("pair-")]) < len(drawn) / 2  # one query, not several
 
 
 def test_a_file_of_the_user_with_the_name_of_one_of_ours_is_not_replaced(villa, made, tmp_path):
@@ -171,7 +173,7 @@ def put_over(file):
     [
         ("curate", "index.html"),
         ("probe", "report.json"),
-        ("lam report", "pictures/pair-0-1.jpg"),
+        ("lam report", "pictures/pair-*.jpg"),
         ("train lam", "model.safetensors"),
         ("train lam", "metrics.jsonl"),
     ],
@@ -179,7 +181,7 @@ def put_over(file):
 def test_a_file_of_the_user_over_one_of_ours_is_neither_replaced_nor_deleted(villa, made, tmp_path, name, file):
     out, line = tmp_path / "out", commands(made, tmp_path / "out")[name]
     assert villa(*line).code == 0
-    assert (out / file).exists()
+    file = str(next(out.glob(file)).relative_to(out))
     put_over(out / file)
     before = tree(out)
     said = villa(*line)
