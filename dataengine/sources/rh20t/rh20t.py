@@ -17,7 +17,7 @@ away is dropped. What would cost more than a fifth of the steps is left out: a c
 from `raw_state`; poses and widths cost the episode. A camera whose video is damaged is rejected by itself.
 
 Frames after finish_time are no part of the task and are cut. Scene 10 is `val`, as in the loader of the publisher's
-group. Left out: depth (lossy video, no unit), audio, force and torque, tactile, human recordings.
+group. Left out: depth (lossy video, no unit), audio, force and torque, tactile; people are the source `rh20t_human`.
 
 Doubtful: one width of 110 mm counts as open for all grippers, though some open to 80 or 85 mm only, so that equal
 numbers are equal widths.
@@ -45,9 +45,6 @@ EXPECTED = "a folder with task_description.json and task_*_user_*_scene_*_cfg_* 
 ROBOTS = {1: "flexiv", 2: "flexiv", 3: "ur5", 4: "ur5", 5: "franka", 6: "kuka_iiwa", 7: "kuka_iiwa"}
 EMBODIMENTS = {cfg: f"{robot}_eef_target" for cfg, robot in ROBOTS.items()}
 RATINGS = {0: "emergency stop", 1: "failed"}
-LICENCES = ("CC BY-SA 4.0", "CC BY-NC 4.0")
-"""Of scenes 1 to 5 (RH20T-C) and 6 to 10 (RH20T-NC)."""
-VAL_SCENE = 10
 LARGEST = 1e20
 """A number of metadata.json beyond this is none."""
 
@@ -148,7 +145,7 @@ class Rh20t:
         width_mm = robot.width_mm.at(steps.stamps_ms)
         state, action, notes = numbers.canonical(pose, width_mm)
         raw_state = [pose, width_mm[:, :1], *([steps.joints.at(steps.stamps_ms)] if steps.joints else [])]
-        said, text_notes = _texts(texts, task)
+        said, text_notes = scenes.texts(texts, task)
         return Episode(
             dataset=self.name,
             source_record=scene.name,
@@ -165,8 +162,8 @@ class Rh20t:
             **fields_of("raw_action", width_mm[:, 1:]),
             state_encoding="eef_pose",
             action_encoding="eef_pose",
-            split="val" if number == VAL_SCENE else "train",
-            licence=LICENCES[number > 5] if 1 <= number <= 10 else "unknown",
+            split=scenes.split(number),
+            licence=scenes.licence(number),
             notes={
                 "action_source": "next_state",
                 "rating": "none" if rating is None else f"{rating:g}",
@@ -211,20 +208,6 @@ def _number(metadata: Mapping[str, Any], key: str) -> float | None:
     if isinstance(value, bool) or not isinstance(value, int | float) or not abs(value) < LARGEST:  # nor NaN
         raise RecordError(f"metadata.json: {key} is {str(value)[:40]!r}, expected a number")
     return value
-
-
-def _texts(texts: Mapping[str, Any], task: int) -> tuple[list[str], dict[str, str]]:
-    """Return the instruction, and the publisher's Chinese wording as a note; a few tasks have none."""
-    entry = texts.get(f"task_{task:04}")
-    said = entry if isinstance(entry, dict) else {}
-    words = {
-        language: found.strip() if isinstance(found := said.get(f"task_description_{language}"), str) else ""
-        for language in ("english", "chinese")
-    }
-    notes = {"instruction_chinese": words["chinese"]} if words["chinese"] else {}
-    if not words["english"]:
-        return [], {**notes, "instruction_missing": f"{scenes.DESCRIPTIONS} has none for task_{task:04}"}
-    return [words["english"]], notes
 
 
 def _hint(place: Path) -> str:

@@ -7,7 +7,7 @@ it. Some releases have a folder `action` in between. A folder with `_human` behi
 
 import os
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,15 +16,20 @@ from dataengine.errors import RecordError, SourceError
 from dataengine.formats import files, json_file
 
 NAME = re.compile(r"task_(\d{4})_user_(\d{4})_scene_(\d{4})_cfg_(\d{4})(_human)?")
+LICENCES = ("CC BY-SA 4.0", "CC BY-NC 4.0")
+"""Of scenes 1 to 5 (RH20T-C) and 6 to 10 (RH20T-NC)."""
+VAL_SCENE = 10
 MAX_DEPTH = 4
 """Levels of folders between the root and a scene."""
 CAMERA = "cam_"
+HUMAN = "_human"
+"""Behind the name of a robot's scene: a person does the same before the same cameras."""
 DESCRIPTIONS = "task_description.json"
 
 
 @dataclass(frozen=True)
 class Scene:
-    """One recording by one robot."""
+    """One recording by one robot, or of one person."""
 
     name: str
     root: Path
@@ -95,11 +100,11 @@ def stamp_names(serial: str) -> tuple[str, str]:
     return f"{CAMERA}{serial}/timestamps.npy", f"{CAMERA}{serial}/color/timestamps.npy"
 
 
-def find(root: Path) -> list[Scene]:
-    """List the robots' scenes below a root, in order of their names."""
+def find(root: Path, *, humans: bool = False) -> list[Scene]:
+    """List the robots' scenes below a root, or those of `humans`, in order of their names."""
     places: dict[str, list[Path]] = {}
     for place, name in _walk(root, MAX_DEPTH, set()):
-        if not name.endswith("_human"):
+        if name.endswith(HUMAN) is humans:
             places.setdefault(name, []).append(place)
     return [Scene(name, root, tuple(found)) for name, found in sorted(places.items())]
 
@@ -119,6 +124,30 @@ def descriptions(path: Path) -> dict[str, Any]:
     if not isinstance(found, dict):
         raise SourceError(f"{path}: found {type(found).__name__}, expected an object with a key for each task")
     return found
+
+
+def texts(found: Mapping[str, Any], task: int) -> tuple[list[str], dict[str, str]]:
+    """Return the instruction, and the publisher's Chinese wording as a note; a few tasks have none."""
+    entry = found.get(f"task_{task:04}")
+    said = entry if isinstance(entry, dict) else {}
+    words = {
+        language: word.strip() if isinstance(word := said.get(f"task_description_{language}"), str) else ""
+        for language in ("english", "chinese")
+    }
+    notes = {"instruction_chinese": words["chinese"]} if words["chinese"] else {}
+    if not words["english"]:
+        return [], {**notes, "instruction_missing": f"{DESCRIPTIONS} has none for task_{task:04}"}
+    return [words["english"]], notes
+
+
+def licence(number: int) -> str:
+    """Name the licence of a scene by its number."""
+    return LICENCES[number > 5] if 1 <= number <= 10 else "unknown"
+
+
+def split(number: int) -> str:
+    """Hold out what the loader of the publisher's group holds out."""
+    return "val" if number == VAL_SCENE else "train"
 
 
 def _walk(folder: Path, depth: int, seen: set[str]) -> Iterator[tuple[Path, str]]:
