@@ -4,9 +4,8 @@ A part carries its own plan, so that no worker reads the annotations of 10,000 v
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import KW_ONLY, dataclass
-from functools import cached_property
 from itertools import groupby
 from pathlib import Path
 from typing import Annotated, ClassVar
@@ -17,6 +16,7 @@ from dataengine.clips.plan import ClipPlan, VideoPlan, clip_range, from_text, se
 from dataengine.episode import Cut, Episode, Kind, Part, Reject, Text, plain_name
 from dataengine.errors import FilteredRecordError, RecordError, SourceError
 from dataengine.formats import files
+from dataengine.formats.byte_range import Place
 from dataengine.formats.video import cut, header, video
 from dataengine.framing import FRAME_SIZE, SQUASH, Fit
 from dataengine.reading import reading
@@ -66,15 +66,23 @@ class ClipSource(ABC):
         """Name the part that a video belongs to: itself, or what short videos have in common and keep for good."""
         return plan.name
 
+    def media(self, plan: VideoPlan) -> Place:
+        """Say where a video's bytes lie; raise RecordError when that is out of the root."""
+        return files.inside(Path(self.root) / plan.path, Path(self.root))
+
+    def num_bytes(self, plan: VideoPlan) -> int | None:
+        """Look how large a video is; None when it is not there."""
+        return files.size(Path(self.root) / plan.path)
+
+    def duration_s(self, plan: VideoPlan) -> float:
+        """Look how long a video is; raise RecordError when it is missing or none, 0 where its header does not say."""
+        return header.probe(self.media(plan)).end_s
+
     def cut(
-        self, place: Path, plan: VideoPlan, ranges: Sequence[tuple[float, float]]
+        self, plan: VideoPlan, ranges: Sequence[tuple[float, float]]
     ) -> Iterator[tuple[int, video.Clip | RecordError]]:
         """Cut ranges (start, end), seconds after the video's start; yield each with its index, in any order."""
-        return cut.cut(place, ranges, self.frame_size, self.frame_hz, region=plan.region, how=self.fit)
-
-    def duration_s(self, place: Path, plan: VideoPlan) -> float:
-        """Look how long a video is; raise RecordError when it is missing or none, 0 where its header does not say."""
-        return header.probe(place).end_s
+        return cut.cut(self.media(plan), ranges, self.frame_size, self.frame_hz, region=plan.region, how=self.fit)
 
     def on_clock(self, plan: VideoPlan, duration_s: float) -> VideoPlan:
         """Set a plan's times right once its video's duration is known (0 where its header does not say)."""
@@ -95,7 +103,7 @@ class ClipSource(ABC):
     def fingerprint(self, part: Part) -> str:
         """Look at a part's videos as they are now; its labels came with it."""
         text = part.options[VIDEOS]
-        return files.fingerprint_of_sizes((self._place / plan.path for plan in from_text(text)), text)
+        return self._fingerprint(text, map(self.num_bytes, from_text(text)))
 
     def read(self, part: Part) -> Iterator[Episode | Reject]:
         """Cut each video of the part once, from start to end; what is wrong with one clip costs that clip."""
@@ -112,24 +120,28 @@ class ClipSource(ABC):
 
     def _part(self, name: str, plans: list[VideoPlan]) -> Part:
         text = to_text(plans)
-        places = [self._place / plan.path for plan in plans]
+        sizes = [self.num_bytes(plan) for plan in plans]
         return Part(
             dataset=self.name,
             name=name,
-            uri=str(places[0]),
-            num_bytes=sum(files.size(place) or 0 for place in places),
-            fingerprint=files.fingerprint_of_sizes(places, text),
+            uri=self._uri(plans[0]),
+            num_bytes=sum(size or 0 for size in sizes),
+            fingerprint=self._fingerprint(text, sizes),
             options={VIDEOS: text},
         )
 
+    def _fingerprint(self, text: str, sizes: Iterable[int | None]) -> str:
+        return files.fingerprint_of_sizes([], text, *("missing" if size is None else str(size) for size in sizes))
+
+    def _uri(self, plan: VideoPlan) -> str:
+        return str(Path(self.root) / plan.path)
+
     def _clips(self, part: Part, plan: VideoPlan) -> Iterator[Episode | Reject]:
         """Cut one video; one that cannot be opened is one reject, whatever it holds."""
-        place = self._place / plan.path
         waiting = set(range(len(plan.clips)))
         try:
             with reading():
-                files.inside(place, self._place)
-                duration_s = self.duration_s(place, plan)
+                duration_s = self.duration_s(plan)
                 plan = self.on_clock(plan, duration_s)
                 duration_s = duration_s or np.inf
             for i, clip in enumerate(plan.clips):
@@ -138,7 +150,7 @@ class ClipSource(ABC):
                     yield self._reject(part, plan, clip.record, _past(clip, duration_s))
             ranges = {i: clip_range(plan.clips[i], self.context_s, duration_s, plan.hidden_s) for i in sorted(waiting)}
             cuttable = list(ranges)
-            for k, found in self._watched(place, plan, list(ranges.values())):
+            for k, found in self._watched(plan, list(ranges.values())):
                 i = cuttable[k]
                 waiting.discard(i)
                 clip = plan.clips[i]
@@ -161,10 +173,10 @@ class ClipSource(ABC):
                 yield self._reject(part, plan, plan.clips[i].record, error)
 
     def _watched(
-        self, place: Path, plan: VideoPlan, ranges: Sequence[tuple[float, float]]
+        self, plan: VideoPlan, ranges: Sequence[tuple[float, float]]
     ) -> Iterator[tuple[int, video.Clip | RecordError]]:
         """Cut, and make whatever a decoder raises a RecordError of one line."""
-        found = iter(self.cut(place, plan, ranges))
+        found = iter(self.cut(plan, ranges))
         while True:
             with reading():
                 item = next(found, None)
@@ -179,7 +191,7 @@ class ClipSource(ABC):
         return Episode(
             dataset=self.name,
             source_record=clip.record,
-            source_uri=str(self._place / plan.path),
+            source_uri=self._uri(plan),
             embodiment=self.embodiment,
             kind=self.kind,
             control_hz=found.rate_hz,
@@ -201,11 +213,7 @@ class ClipSource(ABC):
         )
 
     def _reject(self, part: Part, plan: VideoPlan, record: str, error: RecordError) -> Reject:
-        return rejected(part, record, error, uri=str(self._place / plan.path))
-
-    @cached_property
-    def _place(self) -> Path:
-        return Path(self.root)
+        return rejected(part, record, error, uri=self._uri(plan))
 
 
 def _past(clip: ClipPlan, duration_s: float) -> RecordError:

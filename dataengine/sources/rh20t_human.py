@@ -61,17 +61,17 @@ class Rh20tHuman(ClipSource):
         """Name configuration and task, as the parts of robots do."""
         return plan.options["part"]
 
-    def duration_s(self, place: Path, plan: VideoPlan) -> float:
+    def duration_s(self, plan: VideoPlan) -> float:
         """Look how long the recording is, by its own clock."""
         stamps_s = self._stamps_s(plan)
         return float(stamps_s[-1] + np.median(np.diff(stamps_s))) if len(stamps_s) > 1 else 0.0
 
     def cut(
-        self, place: Path, plan: VideoPlan, ranges: Sequence[tuple[float, float]]
+        self, plan: VideoPlan, ranges: Sequence[tuple[float, float]]
     ) -> Iterator[tuple[int, video.Clip | RecordError]]:
         """Decode every frame, and take those that are nearest in time by the recording's own clock."""
         stamps_s = self._stamps_s(plan)
-        found = video.decode(place, self.frame_size, how=self.fit).frames
+        found = video.decode(self.media(plan), self.frame_size, how=self.fit).frames
         if len(found.jpegs) != len(stamps_s):
             raise RecordError(f"color.mp4 has {len(found.jpegs)} frames, timestamps.npy {len(stamps_s)} times")
         apart_s = np.diff(stamps_s)

@@ -3,7 +3,6 @@
 import math
 from collections import Counter
 from collections.abc import Iterable, Mapping
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -13,7 +12,6 @@ from dataengine import catalog
 from dataengine.clips.plan import ClipPlan, VideoPlan, clip_range
 from dataengine.config import MOST_HZ, MOST_SIDE, Config
 from dataengine.errors import DataEngineError
-from dataengine.formats import files
 from dataengine.options import checked
 from dataengine.progress import task
 from dataengine.report import Report
@@ -217,7 +215,7 @@ def run(config: ClipsConfig) -> ClipsReport:
     tally = _Tally()
     with task("plan", None, "videos") as live:
         for plan in source.plans():
-            tally.add(plan, files.size(Path(config.root) / plan.path), source.context_s)
+            tally.add(plan, source.num_bytes(plan), source.context_s)
             live.advance()
     return _report(config, tally)
 
