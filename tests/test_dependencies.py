@@ -18,6 +18,8 @@ NAMES = {"PIL": "pillow", "cv2": "opencv-python-headless", "google": "protobuf",
 
 BESIDE = {"robosuite"}
 """Installed by `make setup` without what it asks for, and so in no extra."""
+CONTENDERS = {"decord"}
+"""Take part in a benchmark where they are installed."""
 FOR_OTHERS = {"numba", "opencv-python-headless", "termcolor", "tqdm", "tensorflow", "tensorflow-cpu"}
 """What robosuite would ask for, and the kinds of tensorflow that tensorflow-datasets lets one choose from."""
 TOOLS = {"beartype", "import-linter", "mkdocs-material", "mypy", "pytest-timeout", "pytest-xdist", "ruff"}
@@ -80,7 +82,7 @@ def test_everything_that_is_declared_is_imported() -> None:
 
 def test_what_only_tests_and_benchmarks_import_is_declared_for_developers_and_the_other_way_round() -> None:
     used = imported_below("tests", "benchmarks")
-    unknown = {name: files for name, files in used.items() if name not in ALL | BESIDE}
+    unknown = {name: files for name, files in used.items() if name not in ALL | BESIDE | CONTENDERS}
     foreign = ("benchmarks/lerobot_contender.py", "tests/lerobot_check/")  # have an environment of lerobot's own
     assert {name: files for name, files in unknown.items() if not all(f.startswith(foreign) for f in files)} == {}
     assert (EXTRAS["dev"] | EXTRAS["docs"]) - used.keys() - TOOLS - STUBS == set()

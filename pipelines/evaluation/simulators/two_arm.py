@@ -22,7 +22,6 @@ from scipy.spatial.transform import Rotation
 from pipelines.evaluation.simulators._base import Observation, check_task, quiet, require_drawing
 
 HEIGHT, WIDTH = 480, 640
-NUM_SUBSTEPS = 16
 STEP_M, STEP_RAD = 0.05, 0.5
 FINGERS_OPEN_M = 0.08
 ABOVE_M, LIFT_M = 0.07, 0.20
