@@ -3,14 +3,17 @@
 The pixels are scaled by `formats/resize.py`.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Annotated, Literal, get_args
+from pathlib import Path
+from typing import Annotated, Any, Literal, get_args
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import Field
+from pydantic import Field, TypeAdapter, ValidationError
 
 from dataengine.config import MOST_SIDE
+from dataengine.errors import DataEngineError
 
 FRAME_SIZE = 256
 """Side in pixels of frames at rest, where nobody says otherwise."""
@@ -59,3 +62,18 @@ class Framing:
         padded = np.zeros((side, side, 3), np.uint8)
         padded[top : top + height, left : left + width] = picture
         return padded
+
+
+def stated_framings(stated: Mapping[str, Any], where: Path) -> dict[str, Framing]:
+    """Read how frames of each dataset came to rest that a model was trained on; nothing where it does not say.
+
+    Raise DataEngineError where that is damaged.
+    """
+    data = stated.get("data")
+    found = data.get("framings") if isinstance(data, dict) else None
+    try:
+        return TypeAdapter(dict[str, Framing]).validate_python(found or {})
+    except ValidationError as error:
+        raise DataEngineError(
+            f"{where}: data.framings is damaged ({error.errors()[0]['msg']}); copy it again"
+        ) from None

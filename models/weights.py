@@ -99,12 +99,12 @@ def save_model(model: nn.Module, directory: str | Path, extra_json: Mapping[str,
     return _write(directory, model.state_dict(), stated)
 
 
-def save_released_lam(lam: Lam, directory: str | Path) -> None:
+def save_released_lam(lam: Lam, directory: str | Path, extra_json: Mapping[str, Any] | None = None) -> None:
     """Write a latent action model as its authors publish theirs, for their inference code and others' that reads it.
 
     That format has no proprio forward model, no frame spacing and only the published architecture: the first stays
     behind, the second goes beside the settings (`interval_s`, which our reader takes up and theirs passes over), and a
-    model of another architecture raises ValueError.
+    model of another architecture raises ValueError. `extra_json` goes beside the settings, too.
     """
     config = lam.config
     other = [f"{key}={getattr(config, key)}" for key, needed in _NEEDED.items() if getattr(config, key) != needed]
@@ -119,6 +119,7 @@ def save_released_lam(lam: Lam, directory: str | Path) -> None:
     settings = {key: getattr(config, ours) for key, ours in _RELEASED_KEYS.items()}
     derived = {"in_channels": 3, "grid_size": config.grid, "embed_tokens": config.num_patches}
     stated = {
+        **(extra_json or {}),
         "architecture": RELEASED_LAM,
         "description": f"latent action model, {config.interval_s:g} s between frames",
         "version": 0,

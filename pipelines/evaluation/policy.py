@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from dataengine.errors import DataEngineError
 from dataengine.formats.resize import at_rest, resize
-from dataengine.framing import Framing
+from dataengine.framing import Framing, stated_framings
 from dataengine.windows.normalize import Normalizer
 from dataengine.windows.stats import EmbodimentStatistics
 
@@ -93,7 +93,6 @@ class ActPolicy:
         from models import weights
         from pipelines.device import pick_device
         from pipelines.training import checkpoint
-        from pipelines.training.data import framings
         from pipelines.training.tokenizer import FILE_NAME, Tokenizer
 
         place, about = stated(directory)
@@ -119,7 +118,7 @@ class ActPolicy:
             str(chosen),
             dataset,
             about.get("latent"),
-            framings(about, place / weights.CONFIG_NAME),
+            stated_framings(about, place / weights.CONFIG_NAME),
             noise,
             torch.Generator(chosen).manual_seed(seed),
         )

@@ -1,8 +1,10 @@
 """`villa export lam`: a latent action model in the format that villa-X's authors publish theirs in."""
 
+from dataclasses import asdict
 from pathlib import Path
 
 from dataengine.config import Config
+from dataengine.framing import stated_framings
 from dataengine.report import Report
 from pipelines.output.folder import claimed
 
@@ -33,12 +35,15 @@ class ExportLamReport(Report):
 
 def run(config: ExportLamConfig) -> ExportLamReport:
     """Write the model, read it back, and say what stayed behind."""
-    from models.weights import CONFIG_NAME, WEIGHTS_NAME, load_lam, save_released_lam
+    from models.weights import CONFIG_NAME, WEIGHTS_NAME, load_lam, read_config, save_released_lam
 
     lam = load_lam(config.lam)
+    framed = {
+        name: asdict(one) for name, one in stated_framings(read_config(config.lam), config.lam / CONFIG_NAME).items()
+    }
     with claimed(config.out, "export lam") as out:
         out.claim(CONFIG_NAME, WEIGHTS_NAME)
-        save_released_lam(lam, config.out)
+        save_released_lam(lam, config.out, {"data": {"framings": framed}} if framed else {})
         written = load_lam(config.out)
     return ExportLamReport(
         lam=str(config.lam),

@@ -18,7 +18,7 @@ from pydantic import Field
 from dataengine.config import MOST_HZ, MOST_SIDE, MOST_WORKERS, Config
 from dataengine.episode import spelt
 from dataengine.errors import DataEngineError
-from dataengine.framing import FRAME_SIZE, SQUASH, Fit, Framing
+from dataengine.framing import FRAME_SIZE, SQUASH, Fit, Framing, stated_framings
 from dataengine.guard import little_memory, share_gb
 from dataengine.machine import num_cores
 from dataengine.progress import task
@@ -30,7 +30,6 @@ from models.fingerprint import fingerprint
 from pipelines.label.encode import Wanted, cut_windows, encode_windows
 from pipelines.label.hold import Held
 from pipelines.label.segments import Cutter, End, Segment, decode_side_by_side
-from pipelines.training.data import framings
 
 if TYPE_CHECKING:
     from models.lam import Lam
@@ -210,7 +209,7 @@ def framing_of(config: LabelVideoConfig) -> Framing:
     """
     from models.weights import CONFIG_NAME, read_config
 
-    learnt = framings(read_config(config.lam), config.lam / CONFIG_NAME)
+    learnt = stated_framings(read_config(config.lam), config.lam / CONFIG_NAME)
     fits = sorted({framing.fit for framing in learnt.values()})
     if len(fits) > 1 and config.fit is None:
         told = ", ".join(f"{name} {framing.fit}" for name, framing in sorted(learnt.items()))

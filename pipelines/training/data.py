@@ -8,11 +8,9 @@ from pathlib import Path
 from typing import Any, Literal, TypeVar
 
 import numpy as np
-from pydantic import TypeAdapter, ValidationError
 
 from dataengine.config import Config
 from dataengine.errors import DataEngineError
-from dataengine.framing import Framing
 from dataengine.shards.manifest import MANIFEST, PLAN
 from dataengine.shards.reader import ShardReader, is_shards
 from dataengine.storage import Folder, is_uri
@@ -114,21 +112,6 @@ def origin(reader: EpisodeReader, statistics: Mapping[str, EmbodimentStatistics]
         "statistics": {name: one.to_json() for name, one in (statistics or reader.statistics()).items()},
         "git_revision": git_revision(),
     }
-
-
-def framings(stated: Mapping[str, Any], where: Path) -> dict[str, Framing]:
-    """Read how frames of each dataset came to rest that a model was trained on; nothing where it does not say.
-
-    Raise DataEngineError where that is damaged.
-    """
-    data = stated.get("data")
-    found = data.get("framings") if isinstance(data, dict) else None
-    try:
-        return TypeAdapter(dict[str, Framing]).validate_python(found or {})
-    except ValidationError as error:
-        raise DataEngineError(
-            f"{where}: data.framings is damaged ({error.errors()[0]['msg']}); copy it again"
-        ) from None
 
 
 def git_revision() -> str:

@@ -20,6 +20,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from dataengine.formats.resize import to_rgb
 from dataengine.formats.video.containers import READ_OPTIONS
 from dataengine.whole_file import write_whole
 from pipelines.evaluation.recording._video import write_video
@@ -194,7 +195,7 @@ def _cut(video: bytes, start_s: float, end_s: float) -> Iterator[NDArray[np.uint
         for frame in container.decode(video=0):
             if frame.time is not None and start_s + count / RATE_HZ <= frame.time < end_s:
                 width = round(frame.width * HEIGHT / frame.height / 2) * 2
-                yield frame.reformat(width=width, height=HEIGHT, format="rgb24").to_ndarray()
+                yield to_rgb(frame, HEIGHT, width)
                 count += 1
 
 

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 from fractions import Fraction
 from pathlib import Path
 
@@ -213,6 +214,23 @@ def test_a_checkpoint_exported_on_the_command_line_labels_a_folder_of_videos(tmp
     _, ours = label(tmp_path, path)
     _, theirs = label(tmp_path, path, name="theirs.npz", lam=tmp_path / "released")
     np.testing.assert_array_equal(ours["codes"], theirs["codes"])
+
+
+def test_an_exported_checkpoint_still_says_how_frames_came_to_rest(tmp_path):
+    lam = tmp_path / "lam"
+    shutil.copytree(GOLDEN, lam)
+    stated = json.loads((lam / "model_config.json").read_text())
+    framings = {"made": {"side": 32, "fit": "crop"}}
+    (lam / "model_config.json").write_text(json.dumps({**stated, "data": {"uri": "gone", "framings": framings}}))
+    done = CliRunner().invoke(app, ["export", "lam", str(lam), str(tmp_path / "released")])
+    assert done.exit_code == 0, done.output
+    path = write_video(tmp_path / "a.mp4", 0, np.arange(80) * 40)
+    ours, one = label(tmp_path, path, lam=lam)
+    theirs, other = label(tmp_path, path, name="theirs.npz", lam=tmp_path / "released")
+    assert (ours.fit, ours.frame_size) == (theirs.fit, theirs.frame_size) == ("crop", 32)
+    np.testing.assert_array_equal(one["codes"], other["codes"])
+    _, squashed = label(tmp_path, path, name="squashed.npz", lam=lam, fit="squash", frame_size=256)
+    assert (one["codes"] != squashed["codes"]).any()
 
 
 def test_a_video_that_takes_too_much_memory_is_left_out_and_the_others_are_read(monkeypatch):
