@@ -120,6 +120,10 @@ class Measured(Protocol):
         """Say what the values of one episode's `state` or `action` are, for the reason that is given."""
         ...
 
+    def camera(self, row: int, slot: str) -> str:
+        """Name a camera of one episode as its publisher does, with its slot where that is another word."""
+        ...
+
 
 @dataclass(frozen=True, kw_only=True)
 class Survey:

@@ -10,6 +10,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
+from dataengine.camera_names import camera_title
 from dataengine.curation.coverage import JUDGED, Seen, unjudged
 from dataengine.curation.stage import Rejects, Stage, Surveys, Trims
 from dataengine.schema import KEEP, TRIMS
@@ -230,3 +231,7 @@ class KeptEpisodes:
     def layout(self, row: int, vector: str) -> VectorLayout:
         """Say what the values of one episode's `state` or `action` are."""
         return self._corpus.episode(self.episode_ids[row]).layout(vector)
+
+    def camera(self, row: int, slot: str) -> str:
+        """Name a camera of one episode as its publisher does, with its slot where that is another word."""
+        return camera_title(slot, self._corpus.episode(self.episode_ids[row]).notes)

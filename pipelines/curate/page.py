@@ -10,6 +10,7 @@ import numpy as np
 import simplejpeg
 
 from dataengine import texts
+from dataengine.camera_names import camera_key, camera_title
 from dataengine.curation.film import main_camera
 from dataengine.curation.stage import Stage, Trims
 from dataengine.errors import DataEngineError
@@ -147,6 +148,8 @@ def _strip(episode: StoredEpisode, caption: str, out: OutputFolder) -> Strip:
     slot = main_camera(episode.cameras)
     if not slot:
         return Strip(caption)
+    if camera_key(slot, episode.notes):
+        caption = f"{caption} (camera {camera_title(slot, episode.notes)})"
     steps = np.unique(np.linspace(0, episode.num_steps - 1, FRAMES).round().astype(int)).tolist()
     seconds = [f"{step / episode.control_hz:.1f} s" for step in steps]
     try:

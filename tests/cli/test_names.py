@@ -67,3 +67,12 @@ def test_stats_name_the_values_that_they_doubt(villa, lab):
     state = next(group for group in done.report["groups"] if group["column"] == "state")
     assert state["names"] == MOTORS
     assert any("state dimension 2 (gripper.pos) goes from" in line for line in done.report["doubts"])
+
+
+def test_the_page_of_curation_names_cameras_and_values(villa, lab):
+    recipe = lab / "short.yaml"
+    recipe.write_text("drop_short: {min_steps: 10}")
+    assert villa("curate", lab / "corpus", "--recipe", recipe).code == 0
+    page = (lab / "corpus.curation/index.html").read_text()
+    assert "(camera front (primary))" in page
+    assert all(name in page for name in MOTORS[:2])

@@ -52,7 +52,10 @@ def dead(episodes: Measured, name: str, fails: Fails, what: str) -> list[str]:
     notes = []
     for slot in OTHER_SLOTS:
         for group in _spread.groups(episodes, _spread.numbers(episodes, f"{name}_{slot}")):
-            count, of = int(fails(group.values[:, 0]).sum()), len(group.rows)
+            dead_ones = group.rows[fails(group.values[:, 0])]
+            count, of = len(dead_ones), len(group.rows)
             if count >= TOLD_SHARE * of:
-                notes.append(f"camera {slot} of {group.name} {what} in {count} of {of} episodes")
+                first = min(dead_ones.tolist(), key=lambda row: episodes.episode_ids[row])
+                camera = episodes.camera(first, slot)
+                notes.append(f"camera {camera} of {group.name} {what} in {count} of {of} episodes")
     return notes

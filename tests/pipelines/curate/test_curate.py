@@ -236,5 +236,8 @@ def test_a_camera_that_is_dead_throughout_a_dataset_is_told_and_costs_nothing_un
     assert "drop_frozen_camera: camera wrist of arm in made shows one picture throughout in 3 of 3" in report.summary()
     strict = run(CurateConfig(corpus=uri, recipe="strict"))
     assert (strict.kept, strict.measured) == (0, 3)
+    named = [dataclasses.replace(e, notes={"camera_wrist": "observation.images.elbow"}) for e in made]
+    report = run(CurateConfig(corpus=make_corpus(tmp_path / "named", {"a": named}).uri, page=False))
+    assert "camera elbow (wrist) of arm in made is black throughout in 3 of 3 episodes" in report.summary()
     reasons = Corpus.open(uri).table(["reject_reason"])["reject_reason"].to_pylist()
     assert all("drop_frozen_camera: camera wrist changes by 0.00" in reason for reason in reasons)
