@@ -176,6 +176,7 @@ def test_stopped_between_any_two_steps_the_same_command_finishes(villa, corpus, 
     assert (stopped.code, len(calls)) == (130, step)
     assert villa("corpus", "drop", corpus.uri, "npz", "--yes").code == 0
     assert facts(corpus) == (0, 0, 0, 0)
+    assert [row["kind"] for row in corpus_table(corpus, "datasets", "name = 'npz'")] == [None]
     assert of_others(corpus) == before
     assert verify(corpus, deep=True).ok
 

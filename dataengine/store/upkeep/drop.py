@@ -108,13 +108,14 @@ def drop(corpus: Corpus, selection: Selection) -> None:
     """Take a selection out of the corpus as it is now; nothing happens where it holds nothing of it."""
     receipts = Receipts(corpus.uri)
     receipts.drop({receipt.part_id for receipt in receipts.staged() if selection.has(receipt)})
+    if selection.parts is None:
+        registry.forget_description(corpus.uri, "datasets", selection.dataset)
     _delete(corpus.uri, "episodes", selection.where)
     _delete(corpus.uri, "rejects", selection.where)
     if selection.parts is None:
         stats = side_tables.read_stats(corpus.uri)
         if stats is not None and pc.any(mine := _is_of(stats, selection)).as_py():
             side_tables.write_stats(corpus.uri, stats.filter(pc.invert(mine)))
-        registry.forget_description(corpus.uri, "datasets", selection.dataset)
     corpus.refresh()
 
 
