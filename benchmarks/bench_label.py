@@ -28,6 +28,7 @@ from models.lam import Lam, LamConfig
 from models.weights import load_lam, save_model
 from pipelines.label import LabelConfig, run
 from pipelines.label.encode import FRAMES_AT_ONCE, Wanted, cut_windows, windows_at_once
+from pipelines.training import presets
 from pipelines.training.frames import decode_into
 
 NUM_FRAMES = 8
@@ -42,7 +43,10 @@ def make(place: Path, preset: str, num_episodes: int) -> list[list[bytes]]:
     corpus = Corpus.create(str(place / "corpus"))
     add_episodes(corpus, [episode(number, some) for number, some in enumerate(jpegs)])
     torch.manual_seed(0)
-    save_model(Lam(LamConfig.preset(preset, num_frames=NUM_FRAMES, interval_s=0.4, use_proprio=False)), place / "lam")
+    save_model(
+        Lam(presets.shape(LamConfig, "train_lam", preset, num_frames=NUM_FRAMES, interval_s=0.4, use_proprio=False)),
+        place / "lam",
+    )
     return jpegs
 
 

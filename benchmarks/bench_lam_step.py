@@ -25,6 +25,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from models.batch import LamBatch
 from models.lam import Lam, LamConfig
+from pipelines.training import presets
 from pipelines.training.distributed import Distributed
 from pipelines.training.lam.lam import TrainLamConfig
 from pipelines.training.loading import Seconds
@@ -177,7 +178,7 @@ def main() -> None:
     parser.add_argument("--repeats", type=int, default=5)
     words = parser.parse_args()
     torch.set_num_threads(1)
-    shape = LamConfig.preset(words.preset)
+    shape = presets.shape(LamConfig, "train_lam", words.preset)
     ours = forward_flops(shape)
     theirs, trained = counted_flops(shape)
     if ours != theirs:

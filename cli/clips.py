@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     app,
     "clips",
     example="villa clips egtea ~/data/egtea\nvilla clips egtea ~/data/egtea --context-s 4 --json",
-    configs=["pipelines.clips:ClipsConfig"],
+    configs={"": "pipelines.clips:ClipsConfig"},
     apart=["options"],
 )
 def clips(

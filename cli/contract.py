@@ -14,7 +14,7 @@ import signal
 import sys
 import threading
 import traceback
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -73,13 +73,14 @@ PrintConfig = Annotated[bool, typer.Option("--print-config", help="Print the set
 
 
 def command(
-    app: typer.Typer, name: str, *, example: str, configs: Sequence[str] = (), apart: Sequence[str] = ()
+    app: typer.Typer, name: str, *, example: str, configs: Mapping[str, str] | None = None, apart: Sequence[str] = ()
 ) -> Callable[[Callable[..., "Report"]], Callable[..., None]]:
     """Register a function that returns a Report as a command that keeps the contract.
 
     A function with a parameter `settings` also gets `--config`, `--set`, `--print-config` and an option for each
-    setting of `configs` (`module:Class`) but for those `apart`, which it can be given in other ways; one with a
-    parameter `extra` gets the options that typer does not know, as names and values.
+    setting of `configs` (`module:Class` by the option that chooses it, "" without one) but for those `apart`, which it
+    can be given in other ways; one with a parameter `extra` gets the options that typer does not know, as names and
+    values.
     """
 
     def register(body: Callable[..., "Report"]) -> Callable[..., None]:
@@ -117,7 +118,7 @@ def command(
         text = inspect.getdoc(body) or ""
         app.command(
             name.rpartition(" ")[2],
-            cls=command_class(tuple(configs), tuple(apart)) if configurable else None,
+            cls=command_class(configs or {}, tuple(apart)) if configurable else None,
             short_help=text.partition("\n")[0],
             help=f"{text}\n\n\b\nExample:\n{lines}",
             context_settings={"allow_extra_args": open_ended, "ignore_unknown_options": open_ended},

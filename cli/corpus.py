@@ -83,6 +83,8 @@ def drop(
     corpus,
     "corpus compact",
     example="villa corpus compact runs/corpus --dry-run\nvilla corpus compact runs/corpus --older-than 7d",
+    configs={"": "pipelines.corpus.compact:CompactConfig"},
+    apart=["corpus"],
 )
 def compact(
     settings: Settings,
@@ -104,6 +106,8 @@ def compact(
     corpus,
     "corpus snapshot",
     example="villa corpus snapshot runs/corpus march --mixture villa-x\nvilla corpus snapshot runs/corpus --list",
+    configs={"": "pipelines.corpus.versions:SnapshotConfig"},
+    apart=["corpus"],
 )
 def snapshot(
     settings: Settings,

@@ -18,7 +18,7 @@ EXAMPLE = (
 )
 
 
-@command(app, "curate", example=EXAMPLE, configs=["pipelines.curate:CurateConfig"])
+@command(app, "curate", example=EXAMPLE, configs={"": "pipelines.curate:CurateConfig"})
 def curate(
     corpus: Annotated[str, typer.Argument(help="Corpus to judge.")],
     settings: Settings,

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     app,
     "demo",
     example="villa demo --out runs/demo\nvilla demo --out runs/quick --quick --until label",
-    configs=["pipelines.demo:DemoConfig"],
+    configs={"": "pipelines.demo:DemoConfig"},
 )
 def demo(
     settings: Settings,

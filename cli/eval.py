@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     app,
     "eval",
     example="villa eval runs/act --simulator metaworld --task button-press-topdown --task window-close --episodes 20",
-    configs=["pipelines.evaluation.evaluate:EvalConfig"],
+    configs={"": "pipelines.evaluation.evaluate:EvalConfig"},
 )
 def evaluate(
     policy: Annotated[str, typer.Argument(help="Folder of the trained policy.")],

@@ -21,7 +21,7 @@ app.add_typer(export, name="export")
     example="villa export lerobot runs/corpus runs/lerobot\n"
     "villa export lerobot runs/corpus runs/lerobot --dataset agibot --fps 30 --codec h264 --dry-run\n"
     "villa export lerobot runs/corpus runs/lerobot --where 'num_steps > 50'",
-    configs=["pipelines.export:ExportConfig"],
+    configs={"": "pipelines.export:ExportConfig"},
     apart=["kept_only"],
 )
 def lerobot(
@@ -54,7 +54,7 @@ def lerobot(
     export,
     "export lam",
     example="villa export lam runs/lam runs/lam-released",
-    configs=["pipelines.export.lam:ExportLamConfig"],
+    configs={"": "pipelines.export.lam:ExportLamConfig"},
 )
 def lam(
     lam: Annotated[Path, typer.Argument(help="Folder of the latent action model.")],

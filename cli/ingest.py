@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     example="villa ingest openx/metaworld ~/data/metaworld/1.0.0 --corpus runs/corpus\n"
     "villa ingest agibot ~/data/agibot --corpus runs/corpus --engine ray --unit segment --set frame_size=224\n"
     "villa ingest --plan villa-x --data ~/data --corpus runs/corpus --dry-run",
-    configs=["pipelines.ingest:IngestConfig", "pipelines.ingest.plan:PlanConfig"],
+    configs={"": "pipelines.ingest:IngestConfig", "--plan": "pipelines.ingest.plan:PlanConfig"},
     apart=["options"],
 )
 def ingest(

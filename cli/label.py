@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     example="villa label runs/corpus --lam runs/lam\n"
     "villa label runs/corpus --lam runs/lam --engine ray --name base\n"
     "villa label --video clips/ kitchen.mp4 --lam runs/lam --out latents.npz",
-    configs=["pipelines.label:LabelConfig", "pipelines.label.video:LabelVideoConfig"],
+    configs={"": "pipelines.label:LabelConfig", "--video": "pipelines.label.video:LabelVideoConfig"},
 )
 def label(
     settings: Settings,

@@ -20,7 +20,7 @@ app.add_typer(lam, name="lam")
     "lam report",
     example="villa lam report runs/corpus --lam runs/lam --out runs/lam-report\n"
     "villa lam report runs/corpus --lam villa-x/lam --out runs/released --interval-s 0.4 --most 100",
-    configs=["pipelines.analysis.lam_report.lam_report:LamReportConfig"],
+    configs={"": "pipelines.analysis.lam_report.lam_report:LamReportConfig"},
 )
 def report(
     corpus: Annotated[str, typer.Argument(help="Corpus to look at; its held-out episodes are used.")],

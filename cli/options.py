@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, get_args, get_origin
 
 import typer.core
@@ -25,6 +26,8 @@ class Setting:
     info: "FieldInfo"
     by_preset: bool = False
     """Whether its default is another for each preset."""
+    variant: str = ""
+    """Option without which it does nothing."""
 
     @property
     def is_switch(self) -> bool:
@@ -46,6 +49,8 @@ class Setting:
     def group(self) -> str:
         """Name its group in the help: nested settings stand by themselves."""
         outer, dot, _ = self.key.partition(".")
+        if self.variant:
+            return f"Settings with {self.variant}"
         return f"Settings below {outer}" if dot else "Settings"
 
     def help(self) -> tuple[str, str]:
@@ -66,8 +71,8 @@ class SettingsCommand(typer.core.TyperCommand):
     They go before `--config`, and `--set` goes before them.
     """
 
-    configs: ClassVar[tuple[str, ...]] = ()
-    """Classes of settings, as `module:Class`."""
+    configs: ClassVar[Mapping[str, str]] = MappingProxyType({})
+    """Classes of settings, as `module:Class`, each by the option that chooses it; "" where no option does."""
     apart: ClassVar[tuple[str, ...]] = ()
     """Settings that the function has another way to give."""
 
@@ -116,12 +121,12 @@ class SettingsCommand(typer.core.TyperCommand):
         # A list that is given piece by piece, `--task a --task b`, is the setting `tasks`.
         named = {name for p in self.params for name in (p.name, f"{p.name}s")} | set(self.apart)
         found: dict[str, Setting] = {}
-        for config in self._classes:
-            by_preset: frozenset[str] = getattr(config, "by_preset", frozenset())
+        for variant, config in self.config_classes.items():
+            by_preset = config.preset_keys() if hasattr(config, "preset_keys") else frozenset()
             for key, info in leaves(config):
                 if key not in named:
                     preset = key in by_preset or key.partition(".")[0] in by_preset
-                    found.setdefault(key, Setting(key, info, preset))
+                    found.setdefault(key, Setting(key, info, preset, variant))
         return [*found.values()]
 
     @cached_property
@@ -129,9 +134,10 @@ class SettingsCommand(typer.core.TyperCommand):
         return [p for p in self.params if p.required]
 
     @cached_property
-    def _classes(self) -> Sequence[Any]:
-        found = [path.partition(":") for path in self.configs]
-        return [getattr(importlib.import_module(module), name) for module, _, name in found]
+    def config_classes(self) -> Mapping[str, Any]:
+        """Import the classes of settings, each by the option that chooses it."""
+        found = {variant: path.partition(":") for variant, path in self.configs.items()}
+        return {variant: getattr(importlib.import_module(module), name) for variant, (module, _, name) in found.items()}
 
     @cached_property
     def _flags(self) -> Mapping[str, Setting]:
@@ -139,7 +145,7 @@ class SettingsCommand(typer.core.TyperCommand):
         now = {setting.key: setting for setting in self._settings}
         former = {
             f"--{old.replace('_', '-')}": Setting(old, now[new].info)
-            for config in self._classes
+            for config in self.config_classes.values()
             for old, new in getattr(config, "renamed", {}).items()
             if new in now
         }
@@ -153,7 +159,7 @@ class SettingsCommand(typer.core.TyperCommand):
         return on | {setting.negated: (setting.key, False) for setting in switches}
 
 
-def command_class(configs: tuple[str, ...], apart: tuple[str, ...]) -> type[SettingsCommand]:
+def command_class(configs: Mapping[str, str], apart: tuple[str, ...]) -> type[SettingsCommand]:
     """Make the class of a command with these settings."""
     return type("SettingsCommand", (SettingsCommand,), {"configs": configs, "apart": apart})
 

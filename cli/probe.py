@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     example="villa probe runs/corpus --lam runs/lam --lam runs/lam-no-proprio\n"
     "villa probe runs/corpus --out runs/probe --lam without=runs/without-0 --lam without=runs/without-1 "
     "--lam with=runs/with-0 --lam with=runs/with-1",
-    configs=["pipelines.analysis.probe.probe:ProbeConfig"],
+    configs={"": "pipelines.analysis.probe.probe:ProbeConfig"},
 )
 def probe(
     corpus: Annotated[str, typer.Argument(help="Corpus to probe on; its held-out episodes are used.")],

@@ -3,12 +3,13 @@
 import importlib
 import inspect
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from types import UnionType
 from typing import TYPE_CHECKING, Annotated, Any, Literal, Union, get_args, get_origin
 
 from cli.contract import COMMANDS
+from cli.settings import changes_to, nested
 from dataengine.errors import DataEngineError
 from dataengine.report import Report
 from pipelines.output.folder import refuse_place
@@ -17,30 +18,7 @@ if TYPE_CHECKING:
     from pydantic import BaseModel
     from pydantic.fields import FieldInfo
 
-CONFIGS = {
-    "villa demo": ("pipelines.demo:DemoConfig",),
-    "villa clips": ("pipelines.clips:ClipsConfig",),
-    "villa ingest": ("pipelines.ingest:IngestConfig",),
-    "villa ingest --plan": ("pipelines.ingest.plan:PlanConfig",),
-    "villa curate": ("pipelines.curate:CurateConfig",),
-    "villa stats": ("pipelines.stats:StatsConfig",),
-    "villa train lam": ("pipelines.training.lam.lam:TrainLamConfig", "models.lam.config:LamConfig"),
-    "villa train act": ("pipelines.training.act.act:TrainActConfig", "models.act.config:ActConfig"),
-    "villa train world": ("pipelines.training.world.world:TrainWorldConfig", "models.world:WorldConfig"),
-    "villa label": ("pipelines.label:LabelConfig",),
-    "villa label --video": ("pipelines.label.video:LabelVideoConfig",),
-    "villa lam report": ("pipelines.analysis.lam_report.lam_report:LamReportConfig",),
-    "villa shard": ("pipelines.shard:ShardConfig",),
-    "villa shard --verify": ("pipelines.shard.verify:VerifyShardsConfig",),
-    "villa export lerobot": ("pipelines.export:ExportConfig",),
-    "villa export lam": ("pipelines.export.lam:ExportLamConfig",),
-    "villa probe": ("pipelines.analysis.probe.probe:ProbeConfig",),
-    "villa eval": ("pipelines.evaluation.evaluate:EvalConfig",),
-}
-"""Settings of each command that takes `--config` and `--set`; a second class is what `model.<key>` reaches."""
-
-RECIPES = {"villa train lam": "LAM", "villa train act": "ACT", "villa train world": "WORLD"}
-"""Names in `pipelines.training.recipes`."""
+    from pipelines.training.config import TrainConfig
 
 MADE = "<!-- Made by `villa docs`; change the program, not this page. -->\n\n"
 
@@ -64,7 +42,7 @@ class DocsReport(Report):
 
 def run(out: Path, *, check: bool) -> DocsReport:
     """Write the pages, or compare them with what is there."""
-    pages = {"commands.md": commands(), "settings.md": settings(), "sources.md": sources()}
+    pages = {"commands.md": commands(), "settings.md": settings(), "presets.md": presets(), "sources.md": sources()}
     changed = [name for name, words in pages.items() if not (out / name).is_file() or _read(out / name) != words]
     if not check:
         refuse_place(out.absolute())
@@ -83,16 +61,21 @@ def _read(page: Path) -> str:
     return page.read_text(encoding="utf-8", errors="replace")
 
 
-def commands() -> str:
-    """Describe every command: what it does, an example, its arguments and options."""
+def _all_commands() -> Iterator[tuple[str, Any]]:
+    """Import every command and list them by what is typed."""
     from typer.main import get_command
 
     from cli.contract import app
 
     for name in COMMANDS:
         importlib.import_module(f"cli.{name}")
+    yield from _leaves(get_command(app), "villa")
+
+
+def commands() -> str:
+    """Describe every command: what it does, an example, its arguments and options."""
     parts = [MADE + "# Commands\n\nOptions that every command has are told once, at the end.\n"]
-    for path, command in _leaves(get_command(app), "villa"):
+    for path, command in _all_commands():
         text, _, example = inspect.cleandoc(command.help).replace("\b\n", "").partition("Example:\n")
         rows = [_parameter(p) for p in command.params if p.name not in COMMON]
         parts.append(f"## {path}\n\n{text.strip()}\n\n```\n{inspect.cleandoc(example)}\n```\n")
@@ -127,31 +110,60 @@ def settings() -> str:
         "option of its command, too: `batch_size` is `--batch-size 32`, `model.horizon` is `--model.horizon 8`, "
         "and what is true or false is switched: `--compile`, `--no-compile`.\n"
     ]
-    for command, places in CONFIGS.items():
-        for i, place in enumerate(places):
-            module, _, name = place.partition(":")
-            config = getattr(importlib.import_module(module), name)
-            title = f"## {command}" if i == 0 else f"### model.<key> of {command}"
-            parts.append(
-                f"{title}\n\n{inspect.getdoc(config)}\n\n{_table(['key', 'type', 'default', ''], list(_rows(config)))}"
-            )
-        if command in RECIPES:
-            parts.append(_recipes(command))
+    for path, command in _all_commands():
+        for variant, config in getattr(command, "config_classes", {}).items():
+            title = f"{path} {variant}".strip()
+            parts.append(_settings_table(f"## {title}", config))
+            for name, info in config.model_fields.items():
+                parts += [_settings_table(f"### {name}.<key> of {title}", inner) for inner in changes_to(info)]
     return "\n".join(parts)
 
 
-def _recipes(command: str) -> str:
-    """Tell what each preset trains with, where it differs from the defaults."""
-    from pipelines.training import recipes
+def _settings_table(title: str, config: type["BaseModel"]) -> str:
+    return f"{title}\n\n{inspect.getdoc(config)}\n\n{_table(['key', 'type', 'default', ''], list(_rows(config)))}"
 
-    presets: dict[str, dict[str, Any]] = getattr(recipes, RECIPES[command])
-    keys = sorted({key for recipe in presets.values() for key in recipe})
-    rows = [
-        (f"`{key}`", *(json.dumps(recipe[key]) if key in recipe else "" for recipe in presets.values())) for key in keys
-    ]
-    return f"### Recipes of {command}\n\nWhat a preset sets, where nobody says otherwise.\n\n" + _table(
-        ["key", *presets], rows
+
+def presets() -> str:
+    """Describe every preset of every training: what it sets, and how large its model is."""
+    from pipelines.training.config import TrainConfig
+
+    intro = (
+        "# Presets\n\nWhat `villa train ... --preset NAME` sets, where nobody says otherwise; every other setting has "
+        "its [default](settings.md). A preset is a YAML file, `pipelines/recipes/train_lam_tiny.yaml`; a file of "
+        "one's own works the same: `--preset my.yaml`, in which `preset: small` begins from another. `--print-config` "
+        "prints all settings with the whole model.\n\nThe count of parameters changes a little with what the data "
+        "decide: robots, datasets, and how many numbers their states and actions have.\n"
     )
+    tables = (
+        f"## {path}\n\n{_presets_table(config)}"
+        for path, command in _all_commands()
+        for config in getattr(command, "config_classes", {}).values()
+        if issubclass(config, TrainConfig)
+    )
+    return "\n".join([MADE + intro, *tables])
+
+
+def _presets_table(config: type["TrainConfig"]) -> str:
+    """Lay the presets of a training side by side: whatever one of them sets, and what the others have there."""
+    from pipelines.training import presets, sizes
+
+    names = presets.names(config.kind)
+    said = [dict(_flat(presets.load(config.kind, name))) for name in names]
+    resolved = [dict(_flat(sizes.resolved(config, name))) for name in names]
+    every = dict.fromkeys(key for one in resolved for key in one)
+    keys = [key for key in every if any(key in one for one in said)]
+    counts = ("**parameters**", *(f"**{sizes.num_parameters(config, name) / 1e6:,.1f} M**" for name in names))
+    rows = [(f"`{key}`", *(json.dumps(one[key]) if key in one else "" for one in resolved)) for key in keys]
+    return _table(["", *names], [counts, *rows])
+
+
+def _flat(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """List nested values by keys with dots."""
+    for key, value in values.items():
+        if isinstance(value, Mapping) and value:
+            yield from _flat(value, f"{prefix}{key}.")
+        else:
+            yield f"{prefix}{key}", value
 
 
 def sources() -> str:
@@ -201,8 +213,6 @@ def _parameter(parameter: Any) -> tuple[str, str, str]:
 
 def _rows(config: type["BaseModel"], prefix: str = "") -> Iterator[tuple[str, str, str, str]]:
     """Describe each setting, nested ones below their parent."""
-    from cli.settings import nested
-
     for name, info in config.model_fields.items():
         yield f"`{prefix}{name}`", _type(info), _default(info), info.description or ""
         for inner in nested(info.annotation):

@@ -16,7 +16,8 @@ if TYPE_CHECKING:
     "shard",
     example="villa shard runs/corpus@march --out runs/shards\nvilla shard runs/corpus --mixture villa-x --dry-run\n"
     "villa shard runs/shards --verify",
-    configs=["pipelines.shard:ShardConfig"],
+    configs={"": "pipelines.shard:ShardConfig", "--verify": "pipelines.shard.verify:VerifyShardsConfig"},
+    apart=["shards"],
 )
 def shard(
     corpus: Annotated[str, typer.Argument(help="Corpus to read, or a snapshot: CORPUS@NAME; for --verify the shards.")],

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from dataengine.report import Report
 
 
-@command(app, "stats", example="villa stats runs/corpus", configs=["pipelines.stats:StatsConfig"])
+@command(app, "stats", example="villa stats runs/corpus", configs={"": "pipelines.stats:StatsConfig"})
 def stats(
     corpus: Annotated[str, typer.Argument(help="Corpus to measure.")],
     settings: Settings,

@@ -25,7 +25,7 @@ Device = Annotated[str | None, typer.Option(help="`cpu`, `cuda` ...; by default 
     train,
     "train lam",
     example="villa train lam runs/corpus --out runs/lam --preset tiny --batch-size 32",
-    configs=["pipelines.training.lam.lam:TrainLamConfig"],
+    configs={"": "pipelines.training.lam.config:TrainLamConfig"},
 )
 def lam(
     data: Annotated[str, typer.Argument(help=f"{DATA}, to train on.")],
@@ -39,11 +39,12 @@ def lam(
 
     A killed run continues to the same losses when the same command is given again.
     """
-    from pipelines.training.lam import lam as pipeline
+    from pipelines.training.lam.config import TrainLamConfig
 
-    return pipeline.run(
-        settings.fill(pipeline.TrainLamConfig, data=data, out=out, preset=preset, steps=steps, device=device)
-    )
+    config = settings.fill(TrainLamConfig, data=data, out=out, preset=preset, steps=steps, device=device)
+    from pipelines.training.lam import lam as pipeline  # torch comes after the settings are known to be sound
+
+    return pipeline.run(config)
 
 
 @command(
@@ -51,7 +52,7 @@ def lam(
     "train act",
     example="villa train act runs/shards --out runs/act --preset tiny --model.horizon 8\n"
     "villa train act runs/corpus --out runs/act-plain --no-use-latent",
-    configs=["pipelines.training.act.act:TrainActConfig"],
+    configs={"": "pipelines.training.act.config:TrainActConfig"},
 )
 def act(
     data: Annotated[str, typer.Argument(help=f"{DATA}, to train on, with latent actions unless `--no-use-latent`.")],
@@ -68,18 +69,19 @@ def act(
 
     A killed run continues to the same losses when the same command is given again.
     """
-    from pipelines.training.act import act as pipeline
+    from pipelines.training.act.config import TrainActConfig
 
-    return pipeline.run(
-        settings.fill(pipeline.TrainActConfig, data=data, out=out, preset=preset, steps=steps, device=device)
-    )
+    config = settings.fill(TrainActConfig, data=data, out=out, preset=preset, steps=steps, device=device)
+    from pipelines.training.act import act as pipeline  # torch comes after the settings are known to be sound
+
+    return pipeline.run(config)
 
 
 @command(
     train,
     "train world",
     example="villa train world runs/corpus --lam runs/lam --out runs/world --preset tiny",
-    configs=["pipelines.training.world.world:TrainWorldConfig"],
+    configs={"": "pipelines.training.world.config:TrainWorldConfig"},
 )
 def world(
     data: Annotated[str, typer.Argument(help=f"{DATA}, to train on, with latent actions.")],
@@ -97,8 +99,9 @@ def world(
     `--set level=0` trains nothing and evaluates the latent action model's own painter instead. A killed run continues
     to the same losses when the same command is given again.
     """
-    from pipelines.training.world import world as pipeline
+    from pipelines.training.world.config import TrainWorldConfig
 
-    return pipeline.run(
-        settings.fill(pipeline.TrainWorldConfig, data=data, out=out, lam=lam, preset=preset, steps=steps, device=device)
-    )
+    config = settings.fill(TrainWorldConfig, data=data, out=out, lam=lam, preset=preset, steps=steps, device=device)
+    from pipelines.training.world import world as pipeline  # torch comes after the settings are known to be sound
+
+    return pipeline.run(config)

@@ -31,9 +31,6 @@ class Config(BaseModel):
     renamed: ClassVar[Mapping[str, str]] = MappingProxyType({})
     """Former names of settings and their names today: the former are accepted for one version, with a line."""
 
-    by_preset: ClassVar[frozenset[str]] = frozenset()
-    """Settings whose default is another for each preset."""
-
     @model_validator(mode="before")
     @classmethod
     def _take_former_names(cls, given: Any) -> Any:
@@ -50,3 +47,8 @@ class Config(BaseModel):
                 raise ValueError(f"setting '{old}' is now '{new}', and both are given; leave out '{old}'")
             print(f"setting '{old}' is now '{new}'; the next version no longer knows '{old}'", file=sys.stderr)  # noqa: T201
         return {cls.renamed.get(key, key): value for key, value in given.items()}
+
+    @classmethod
+    def preset_keys(cls) -> frozenset[str]:
+        """Name the settings whose default is another for each preset."""
+        return frozenset()

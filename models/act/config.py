@@ -1,17 +1,16 @@
-"""Shape of the policy, and its presets."""
+"""Shape of the policy."""
 
 from collections.abc import Mapping
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 from pydantic import Field, model_validator
 
 from models.config import MOST_PIXELS, MOST_ROWS, MOST_STEPS, MOST_WIDTH, Config, merged
-from models.layers.stack import StackConfig
-from models.vlm.config import VisionConfig, VlmConfig
+from models.layers.config import StackConfig
+from models.vlm.config import VlmConfig
 
 Width = Annotated[int, Field(ge=1, le=MOST_WIDTH)]
 Dim = Annotated[int, Field(ge=0, le=MOST_WIDTH)]
-Preset = Literal["tiny", "small", "paper"]
 
 
 SHARED = ("num_layers", "num_heads", "num_key_heads", "head_dim", "soft_cap")
@@ -89,81 +88,27 @@ class ActConfig(Config):
         return self
 
     @classmethod
-    def preset(cls, name: Preset, **changes: Any) -> "ActConfig":
-        """Give a named shape; `changes` must say the embodiments' dims and may replace any other field, however deep.
+    def changed(cls, base: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
+        """Lay changes over the settings of a preset, however deep; what streams share is set for both by one of them.
 
-        What streams share follows where it is set for one of them.
+        Raise ValueError where a wrist encoder is changed that there is none of.
         """
         text, expert = (
             {key: value for key, value in given.items() if key in SHARED}
             for given in (_inner(_inner(changes, "vlm"), "text"), _inner(changes, "expert"))
         )
-        base = merged(_PRESETS[name], {"vlm": {"text": expert}, "expert": text})
+        if "vlm" in base and "expert" in base:
+            base = merged(base, {"vlm": {"text": expert}, "expert": text})
         wrist = changes.get("wrist")
         if base.get("wrist") is None and isinstance(wrist, Mapping) and "widths" not in wrist:
             raise ValueError(
-                f"preset '{name}' has no wrist encoder for model.wrist.{next(iter(wrist), '')} to change; its size "
+                f"this preset has no wrist encoder for model.wrist.{next(iter(wrist), '')} to change; its size "
                 f"gives it one: model.wrist.widths=[64, 128, 256, 512]"
             )
-        return cls.model_validate(merged(base, changes))
+        return merged(base, changes)
 
 
 def _inner(settings: Mapping[str, Any], key: str) -> Mapping[str, Any]:
     """Give nested settings, none where there are none or something else for the model to refuse."""
     found = settings.get(key)
     return found if isinstance(found, Mapping) else {}
-
-
-def _shape(
-    text: tuple[int, int], expert: tuple[int, int], layers: int, heads: int, head_dim: int, scaled_entry: bool = True
-) -> tuple[StackConfig, StackConfig]:
-    """Pair the text's and the experts' blocks, each given as (width, MLP width)."""
-    both = {"num_layers": layers, "num_heads": heads, "head_dim": head_dim, "scaled_entry": scaled_entry}
-    # Experts turn their positions faster (theta 100): they have few tokens. As in the authors' code.
-    return (
-        StackConfig(width=text[0], mlp_width=text[1], theta=1e4, **both),
-        StackConfig(width=expert[0], mlp_width=expert[1], theta=100.0, **both),
-    )
-
-
-def _tiny() -> dict[str, object]:
-    """One CPU thread, minutes."""
-    text, expert = _shape((128, 256), (128, 256), layers=2, heads=4, head_dim=32, scaled_entry=False)
-    vision = VisionConfig(
-        image_size=64,
-        patch_size=16,
-        width=128,
-        mlp_width=256,
-        num_layers=1,
-        num_heads=4,
-        stem="conv",
-        stem_width=24,
-    )
-    return {
-        "vlm": VlmConfig(vision=vision, text=text, vocab_size=512, text_length=16),
-        "expert": expert,
-        "num_latents": 2,
-        "latent_dim": 16,
-        "horizon": 8,
-        "flow_draws": 2,
-    }
-
-
-def _small() -> dict[str, object]:
-    """One GPU, from random weights or a small language model's."""
-    text, expert = _shape((512, 2048), (512, 2048), layers=8, heads=8, head_dim=64)
-    vision = VisionConfig(width=384, mlp_width=1536, num_layers=8, num_heads=6)
-    return {
-        "vlm": VlmConfig(vision=vision, text=text, vocab_size=8192, text_length=32),
-        "expert": expert,
-        "wrist": WristConfig(num_heads=8, head_dim=64),
-    }
-
-
-def _paper() -> dict[str, object]:
-    """PaliGemma-3B and two experts of 0.3 billion parameters each."""
-    text, expert = _shape((2048, 16384), (1024, 4096), layers=18, heads=8, head_dim=256)
-    return {"vlm": VlmConfig(text=text), "expert": expert, "wrist": WristConfig(), "freeze_words": True}
-
-
-_PRESETS: dict[str, dict[str, object]] = {"tiny": _tiny(), "small": _small(), "paper": _paper()}

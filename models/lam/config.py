@@ -1,16 +1,16 @@
-"""Settings of the latent action model, and its three sizes."""
+"""Settings of the latent action model."""
 
-from typing import Any, Literal
+from typing import Literal
 
 from pydantic import Field, model_validator
 
-from models.config import MOST_LAYERS, MOST_PATCHES, MOST_PIXELS, MOST_ROWS, MOST_STEPS, MOST_WIDTH, Config, merged
+from models.config import MOST_LAYERS, MOST_PATCHES, MOST_PIXELS, MOST_ROWS, MOST_STEPS, MOST_WIDTH, Config
 
 
 class LamConfig(Config):
     """Shape and recipe of the latent action model (villa-X, arXiv:2507.23682).
 
-    The defaults are what its authors released, as far as they published it; `preset` names three whole choices.
+    The defaults are what its authors released, as far as they published it.
     """
 
     resolution: int = Field(224, ge=8, le=MOST_PIXELS)
@@ -106,72 +106,3 @@ class LamConfig(Config):
     def latent_width(self) -> int:
         """Width of a whole latent action, slots after one another."""
         return self.num_slots * self.latent_dim
-
-    @classmethod
-    def preset(cls, name: str, **changes: Any) -> "LamConfig":
-        """Return `tiny` (a minute on one CPU core), `small` (one GPU) or `paper`, with some fields changed."""
-        if name not in PRESETS:
-            raise ValueError(f"no preset {name!r}; there are {', '.join(PRESETS)}")
-        return cls(**merged(PRESETS[name], changes))
-
-
-_TRAINS_FROM_SCRATCH: dict[str, Any] = {
-    "pooling": "difference",
-    "query_std": 1.0,
-    "normalize_latents": True,
-    "warmup_fraction": 0.3,
-    "revive_below": 0.05,
-    "conditioning": "film",
-    "residual_output": True,
-}
-"""What lets small models use their latents and all of their codebook; none of it was published.
-
-Five Meta-World tasks and Fetch, 550 steps of `tiny`, held-out episodes, seed 0. Error is that of the next frame on
-Meta-World over that of copying; the probe reads actions from frozen latents (L1, on Meta-World):
-
-    recipe as below         error 0.30, latents of other pairs 0.78, probe 0.25, least perplexity of a slot 10
-    pooling released              0.36                         0.67        0.31                               3
-    conditioning token            0.34                         0.70        0.27                              13
-    query_std 0.02                0.33                         0.76        0.26                              25
-    no proprio                    0.29                         0.79        0.32                               8
-"""
-
-PRESETS: dict[str, dict[str, Any]] = {
-    "tiny": {
-        **_TRAINS_FROM_SCRATCH,
-        "resolution": 64,
-        "patch_size": 16,
-        "num_frames": 3,
-        "interval_s": 0.4,
-        "encoder_depth": 2,
-        "encoder_width": 96,
-        "encoder_heads": 4,
-        "latent_dim": 16,
-        "map_heads": 4,
-        "decoder_depth": 2,
-        "decoder_width": 96,
-        "decoder_heads": 4,
-        "max_horizon": 24,
-        "num_datasets": 32,
-        "proprio_hidden": 256,
-        "context_width": 32,
-    },
-    "small": {
-        **_TRAINS_FROM_SCRATCH,
-        "resolution": 128,
-        "patch_size": 16,
-        "num_frames": 4,
-        "interval_s": 0.4,
-        "encoder_depth": 6,
-        "encoder_width": 384,
-        "encoder_heads": 6,
-        "map_heads": 6,
-        "decoder_depth": 6,
-        "decoder_width": 384,
-        "decoder_heads": 6,
-        "max_horizon": 24,
-        "proprio_hidden": 512,
-        "context_width": 64,
-    },
-    "paper": {},
-}

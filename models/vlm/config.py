@@ -5,7 +5,7 @@ from typing import Literal
 from pydantic import Field, model_validator
 
 from models.config import MOST_LAYERS, MOST_PATCHES, MOST_PIXELS, MOST_ROWS, MOST_STEPS, MOST_WIDTH, Config
-from models.layers.stack import StackConfig
+from models.layers.config import StackConfig
 
 
 class VisionConfig(Config):

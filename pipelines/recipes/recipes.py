@@ -10,9 +10,16 @@ from dataengine.errors import DataEngineError
 from dataengine.formats import yaml_file
 from dataengine.naming import did_you_mean
 
-Kind = Literal["curate", "ingest", "mixture"]
+Kind = Literal["curate", "ingest", "mixture", "train_lam", "train_act", "train_world"]
 
-TITLES: dict[Kind, str] = {"curate": "curation recipe", "ingest": "plan", "mixture": "mixture"}
+TITLES: dict[Kind, str] = {
+    "curate": "curation recipe",
+    "ingest": "plan",
+    "mixture": "mixture",
+    "train_lam": "preset of train lam",
+    "train_act": "preset of train act",
+    "train_world": "preset of train world",
+}
 
 
 def names(kind: Kind) -> list[str]:

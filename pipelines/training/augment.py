@@ -6,17 +6,16 @@ resumed run, and one on another number of machines, sees the same pixels.
 
 import math
 from dataclasses import replace
-from typing import Annotated, NamedTuple, TypeVar
+from typing import NamedTuple, TypeVar
 
 import torch
 import torch.nn.functional as F
 from jaxtyping import Float, UInt8
-from pydantic import Field, model_validator
 from torch import Generator, Tensor
 
-from dataengine.config import Config
 from dataengine.digest import number_of
 from models.batch import ActBatch, LamBatch, WorldBatch
+from pipelines.training.settings import Augment
 
 B = TypeVar("B", LamBatch, ActBatch, WorldBatch)
 
@@ -27,46 +26,6 @@ LUMA = (0.299, 0.587, 0.114)
 """Brightness of red, green and blue (ITU-R BT.601)."""
 CHROMA = ((0.595716, -0.274453, -0.321263), (0.211456, -0.522591, 0.311135))
 """The plane of colours that brightness leaves: rows I and Q of YIQ."""
-
-
-Share = Annotated[float, Field(ge=0, le=1)]
-Aspect = Annotated[float, Field(ge=0, le=100)]
-
-
-class Augment(Config):
-    """How pictures vary in training. Nothing varies where nothing is set."""
-
-    crop_area: tuple[Share, Share] = (1.0, 1.0)
-    """Share of the picture's area that is cut out and scaled back, least and most; `[0.9, 0.9]` always cuts a tenth."""
-    crop_aspect: tuple[Aspect, Aspect] = (1.0, 1.0)
-    """Least and most width of the crop for its height, against the picture's own."""
-    brightness: float = Field(0.0, ge=0, le=1)
-    """Most that is added or taken, as a share of white."""
-    contrast: float = Field(0.0, ge=0, lt=1)
-    """Most that distances from the clip's mean colour shrink or grow, as a share."""
-    saturation: float = Field(0.0, ge=0, le=1)
-    """The same for distances from grey."""
-    hue: float = Field(0.0, ge=0, le=0.5)
-    """Most that colours turn, in turns of the colour wheel."""
-
-    @model_validator(mode="after")
-    def _is_possible(self) -> "Augment":
-        low, high = self.crop_area
-        if not 0 < low <= high <= 1:
-            raise ValueError(f"crop_area is [{low}, {high}], expected shares above 0 up to 1, the least first")
-        if not 0 < self.crop_aspect[0] <= self.crop_aspect[1]:
-            raise ValueError(f"crop_aspect is {list(self.crop_aspect)}, expected numbers above 0, the least first")
-        return self
-
-    @property
-    def crops(self) -> bool:
-        """Tell whether pictures are cut."""
-        return self.crop_area != (1.0, 1.0) or self.crop_aspect != (1.0, 1.0)
-
-    @property
-    def colours(self) -> bool:
-        """Tell whether colours vary."""
-        return any((self.brightness, self.contrast, self.saturation, self.hue))
 
 
 class Changes(NamedTuple):

@@ -5,7 +5,6 @@ Shape letters as in `models/batch.py`.
 
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
-from typing import Literal
 
 import numpy as np
 import torch
@@ -15,13 +14,10 @@ from torch import Tensor
 from dataengine.windows.normalize import Normalizer
 from dataengine.windows.window import Window
 from models.batch import ActBatch, LamBatch
+from pipelines.training.config import PaddedActions
 from pipelines.training.frames import Buffers, Frames
 from pipelines.training.observation import Body, Instant, Observer, vector_transforms
 from pipelines.training.tokenizer import Tokenizer
-
-PaddedActions = Literal["repeat", "rest", "skip"]
-"""What a chunk holds beyond an episode's end: the last action again; standing still (no change, no speed, the same
-pose and gripper); nothing that counts."""
 
 
 @dataclass(frozen=True, kw_only=True)

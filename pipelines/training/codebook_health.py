@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 from dataengine.report import Report
 from models.lam import LamConfig
-from models.lam.config import PRESETS
+from pipelines.training import presets
 
 SWAP_COST = "swap_cost"
 """Visual error with the latents of other pairs over that with their own: 1 where latents carry nothing."""
@@ -130,7 +130,8 @@ class CodebookHealth:
 
     def _advice(self, what: What) -> str:
         """Name the settings in which this model falls short of preset tiny."""
-        helpful = {name: PRESETS["tiny"][name] for name in HELPFUL[what]}
+        tiny = presets.model("train_lam", "tiny")
+        helpful = {name: tiny[name] for name in HELPFUL[what]}
         ours = self.model.model_dump()
         missing = [f"--set model.{name}={_word(value)}" for name, value in helpful.items() if _short(ours[name], value)]
         return f"what helps, in another run: {' '.join(missing)}" if missing else OTHERWISE[what]

@@ -6,7 +6,7 @@ from typing import Any
 
 from dataengine.errors import DataEngineError, OtherSettingsError
 from dataengine.reading import one_line
-from pipelines.training.settings import LoopConfig, learning_rate, saved_as_today
+from pipelines.training.settings import LoopConfig, learning_rate
 
 VERSION = 2
 """Of what a run's losses follow from beside its settings: a run that an older trainer began is not continued."""
@@ -16,9 +16,9 @@ _LONGEST = 300
 """Letters of a line: a mixture may name a thousand datasets."""
 
 
-def check_identity(before: Mapping[str, Any], now: Mapping[str, Any], out: Path) -> None:
+def check_identity(before: Mapping[str, Any], now: Mapping[str, Any], config: LoopConfig, out: Path) -> None:
     """Refuse to continue a run with other settings or other data."""
-    before = saved_as_today(before)
+    before = config.saved_as_today(before)
     if before.get("trainer") != now.get("trainer"):
         raise DataEngineError(
             f"{out} holds a run that another version of the trainer began, whose losses and weight decay differ; "
@@ -44,7 +44,7 @@ def _differences(name: str, before: Any, now: Any) -> Iterator[str]:
 
 def changes(before: Mapping[str, Any], config: LoopConfig, step: int, out: Path) -> Iterator[str]:
     """Say which settings a run is continued with that it did not have, and what comes of it; refuse too few steps."""
-    before = saved_as_today(before)
+    before = config.saved_as_today(before)
     if config.steps < step:
         raise DataEngineError(
             f"{out} holds a run of {before['steps']} steps that has taken {step}, found steps {config.steps}; give as "

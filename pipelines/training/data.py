@@ -5,7 +5,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -18,6 +18,7 @@ from dataengine.windows.mixture import Mixture
 from dataengine.windows.normalize import Normalizer, by_body
 from dataengine.windows.stats import EmbodimentStatistics
 from dataengine.windows.window import EpisodeInfo, EpisodeReader, LatentInfo, is_held_out
+from pipelines.training.config import NormalizeBy
 
 C = TypeVar("C", bound=Config)
 
@@ -85,9 +86,6 @@ def latent_rms(reader: EpisodeReader, name: str, episodes: Sequence[EpisodeInfo]
         valid = latent[codes[:, 0] >= 0].astype(np.float64)
         total, count = total + float(np.square(valid).sum()), count + valid.size
     return (total / count) ** 0.5 if count else 1.0
-
-
-NormalizeBy = Literal["dataset", "embodiment"]
 
 
 def normalizer(reader: EpisodeReader, by: NormalizeBy) -> Normalizer:

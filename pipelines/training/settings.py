@@ -5,10 +5,9 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Annotated, Any, Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from dataengine.config import MOST, Config, Seed
-from pipelines.training.augment import Augment
 
 _NOT_RECORDED = frozenset(
     (
@@ -49,6 +48,46 @@ FORMER_NAMES = MappingProxyType(
     }
 )
 """Of settings that checkpoints of version 0.1 were saved with, and their names today."""
+
+
+Share = Annotated[float, Field(ge=0, le=1)]
+Aspect = Annotated[float, Field(ge=0, le=100)]
+
+
+class Augment(Config):
+    """How pictures vary in training. Nothing varies where nothing is set."""
+
+    crop_area: tuple[Share, Share] = (1.0, 1.0)
+    """Share of the picture's area that is cut out and scaled back, least and most; `[0.9, 0.9]` always cuts a tenth."""
+    crop_aspect: tuple[Aspect, Aspect] = (1.0, 1.0)
+    """Least and most width of the crop for its height, against the picture's own."""
+    brightness: float = Field(0.0, ge=0, le=1)
+    """Most that is added or taken, as a share of white."""
+    contrast: float = Field(0.0, ge=0, lt=1)
+    """Most that distances from the clip's mean colour shrink or grow, as a share."""
+    saturation: float = Field(0.0, ge=0, le=1)
+    """The same for distances from grey."""
+    hue: float = Field(0.0, ge=0, le=0.5)
+    """Most that colours turn, in turns of the colour wheel."""
+
+    @model_validator(mode="after")
+    def _is_possible(self) -> "Augment":
+        low, high = self.crop_area
+        if not 0 < low <= high <= 1:
+            raise ValueError(f"crop_area is [{low}, {high}], expected shares above 0 up to 1, the least first")
+        if not 0 < self.crop_aspect[0] <= self.crop_aspect[1]:
+            raise ValueError(f"crop_aspect is {list(self.crop_aspect)}, expected numbers above 0, the least first")
+        return self
+
+    @property
+    def crops(self) -> bool:
+        """Tell whether pictures are cut."""
+        return self.crop_area != (1.0, 1.0) or self.crop_aspect != (1.0, 1.0)
+
+    @property
+    def colours(self) -> bool:
+        """Tell whether colours vary."""
+        return any((self.brightness, self.contrast, self.saturation, self.hue))
 
 
 class LoopConfig(Config):
@@ -115,14 +154,13 @@ class LoopConfig(Config):
         """Give those that a run must keep when it is continued."""
         return {key: value for key, value in self.recorded().items() if key not in _MAY_CHANGE_ON_RESUME}
 
+    def saved_as_today(self, settings: Mapping[str, Any]) -> dict[str, Any]:
+        """Give settings that an older version saved as this one would have saved them."""
+        return {self.renamed.get(key, key): value for key, value in settings.items()}
+
     def may_change_on_resume(self) -> dict[str, Any]:
         """Give those that it may be continued with another value of."""
         return {key: getattr(self, key) for key in _MAY_CHANGE_ON_RESUME}
-
-
-def saved_as_today(settings: Mapping[str, Any]) -> dict[str, Any]:
-    """Give settings that an older version saved their names of today."""
-    return {FORMER_NAMES.get(key, key): value for key, value in settings.items()}
 
 
 def learning_rate(config: LoopConfig, step: int) -> float:

@@ -3,48 +3,21 @@
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, ClassVar, Generic, TypeVar, cast
 
 from pydantic import Field
 from torch import Tensor, nn
 
-from dataengine.config import MOST, MOST_WORKERS
 from dataengine.report import Report
-from dataengine.windows.mixture import Mixture
 from dataengine.windows.window import EpisodeInfo, EpisodeReader, WindowSpec
 from models.parts import Counts, Random
-from pipelines.recipes.mixture import NamedMixture
 from pipelines.training import data
+from pipelines.training.config import TrainConfig
 from pipelines.training.distributed import Distributed
 from pipelines.training.frames import Buffers
 from pipelines.training.loading import Batches, num_buffers
 from pipelines.training.protocols import Callback, Trainable
-from pipelines.training.settings import LoopConfig
 from pipelines.training.validation import Pictures
-
-
-class TrainConfig(LoopConfig):
-    """What to train on, how large, how long. What is not given comes from the preset's recipe."""
-
-    data: str
-    """Corpus, or folder of shards."""
-    out: Path
-    """Folder of the run: checkpoints, metrics, the final weights, the report."""
-    preset: str = "tiny"
-    model: dict[str, Any] = Field(default_factory=dict)
-    mixture: NamedMixture = Mixture()
-    """Keys below, or a name: `villa-x`, `villa-x-ablation`, a YAML file; key `recipe` names one to change."""
-    val_fraction: float = Field(0.1, ge=0, lt=1)
-    """Share of the episodes kept away from training, by a hash of their ids; beside those that publishers hold out."""
-    val_windows: int = Field(256, ge=1, le=MOST)
-    """Most held-out windows of each embodiment that the trained model is evaluated on."""
-    device: str | None = None
-    """`cpu`, `cuda`; by default the best there is."""
-    threads: int = Field(1, ge=1, le=MOST_WORKERS)
-    """Threads that decode pictures."""
-    cache_mb: float = Field(2000, ge=0, le=1e9)
-    """Memory for decoded pictures: with room for all of them each is decoded once."""
 
 
 class Validated(Report):

@@ -382,7 +382,7 @@ class Trainer(Generic[B]):
             place, damaged = checkpoint.path(self.checkpoints, step), False
             try:
                 state = checkpoint.read_state(place)
-                check_identity(state["identity"], self.identity, self.out)
+                check_identity(state["identity"], self.identity, self.config, self.out)
                 checkpoint.load(place, state, model=self.model, optimizer=self.optimizer, ema=averaged)
             except checkpoint.DamagedCheckpointError as error:
                 damaged = True

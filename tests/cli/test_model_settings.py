@@ -16,9 +16,9 @@ from models.act.config import SHARED
 from models.config import merged
 from models.lam import LamConfig
 from models.world import WorldConfig
-from pipelines.training.act.act import TrainActConfig
-from pipelines.training.lam.lam import TrainLamConfig
-from pipelines.training.world.world import TrainWorldConfig
+from pipelines.training.act.config import TrainActConfig
+from pipelines.training.lam.config import TrainLamConfig
+from pipelines.training.world.config import TrainWorldConfig
 
 MODELS: list[tuple[type[Config], Any, str]] = [
     (TrainActConfig, ActConfig, "tiny"),
@@ -86,7 +86,8 @@ def flat(settings: BaseModel) -> dict[str, Any]:
 def shape(train: type[Config], model: Any, preset: str, *overrides: str) -> BaseModel:
     vlm = ["vlm=random"] if train is TrainActConfig else []
     config: Any = Settings(None, [*vlm, *overrides]).fill(train, data="d", out="o", preset=preset)
-    return model.preset(preset, **merged(SIZE if model is ActConfig else {}, config.model))
+    size = merged(config.preset_model(), SIZE if model is ActConfig else {})
+    return model.model_validate(merged(size, config.model))
 
 
 @pytest.mark.parametrize(("train", "model", "preset"), MODELS)
@@ -125,12 +126,12 @@ def test_every_nested_setting_of_a_trainer_changes_itself_alone(train: type[Conf
 def test_what_streams_share_is_set_for_both_unless_both_are_given() -> None:
     both = shape(TrainActConfig, ActConfig, "small", "model.expert.soft_cap=50")
     assert (both.vlm.text.soft_cap, both.expert.soft_cap) == (50, 50)
-    with pytest.raises(ValueError, match=r"share soft_cap; the text has 30\.0, the expert 50\.0"):
+    with pytest.raises(DataEngineError, match=r"share soft_cap; the text has 30\.0, the expert 50\.0"):
         shape(TrainActConfig, ActConfig, "small", "model.expert.soft_cap=50", "model.vlm.text.soft_cap=30")
 
 
 def test_a_group_that_a_preset_lacks_is_not_made_up() -> None:
-    with pytest.raises(ValueError, match=r"preset 'tiny' has no wrist encoder for model\.wrist\.drop to change"):
+    with pytest.raises(DataEngineError, match=r"this preset has no wrist encoder for model\.wrist\.drop to change"):
         shape(TrainActConfig, ActConfig, "tiny", "model.wrist.drop=0.75")
     made = shape(TrainActConfig, ActConfig, "tiny", "model.wrist.widths=[4, 8, 8, 16]", "model.wrist.drop=0.75")
     assert (made.wrist.widths, made.wrist.drop) == ((4, 8, 8, 16), 0.75)

@@ -5,9 +5,10 @@ from pathlib import Path
 
 import pytest
 
-from models.lam import Lam, LamConfig
+from models.lam import Lam
 from models.weights import save_model
 from tests.support.lams import SMALL
+from tests.support.shapes import lam_shape
 
 COMMANDS = {
     "plan.yaml": ["ingest", "--plan", "{file}", "--corpus", "{new}"],
@@ -29,7 +30,7 @@ def test_what_is_no_regular_file_is_refused_and_not_waited_for(
 ) -> None:
     file = tmp_path / "given" / name
     if name == "model.safetensors":
-        save_model(Lam(LamConfig.preset("tiny", **SMALL)), file.parent)
+        save_model(Lam(lam_shape("tiny", **SMALL)), file.parent)
         file.unlink()
     file.parent.mkdir(exist_ok=True)
     if kind == "pipe":

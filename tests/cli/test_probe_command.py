@@ -8,7 +8,7 @@ import pytest
 import torch
 from scipy import stats
 
-from models.lam import Lam, LamConfig
+from models.lam import Lam
 from models.weights import load_lam, save_model
 from pipelines.html.drawing import Drawing
 from pipelines.stats import StatsConfig
@@ -16,6 +16,7 @@ from pipelines.stats import run as run_stats
 from tests.support.corpora import make_corpus, robot_episode
 from tests.support.labels import write_labels
 from tests.support.lams import SMALL, make_lam
+from tests.support.shapes import lam_shape
 
 QUICK = ("--set", "epochs=6", "--set", "hidden=32", "--set", "val_fraction=0.25", "--set", "most_train=200")
 CLEAR = ("--lam", "clear=clear-0", "--lam", "clear=clear-1", "--lam", "clear=clear-2")
@@ -166,9 +167,7 @@ def test_what_the_proprio_model_is_told_changes_nothing_in_the_latents_that_are_
     weights = load_lam(train(place, "plain", 3)).state_dict()
     for context in (True, False):
         torch.manual_seed(0)
-        shape = LamConfig.preset(
-            "tiny", num_frames=3, interval_s=0.4, **SMALL | {"use_proprio": True, "use_context": context}
-        )
+        shape = lam_shape("tiny", num_frames=3, interval_s=0.4, **SMALL | {"use_proprio": True, "use_context": context})
         lam = Lam(shape)
         lam.load_state_dict(weights, strict=False)
         save_model(

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from models.act import Act, ActConfig, WristConfig
 from models.batch import Observation
-from models.layers.stack import StackConfig
+from models.layers.config import StackConfig
 from models.vlm.config import VisionConfig, VlmConfig
 
 GOLDEN = Path(__file__).parent / "golden_act"

@@ -12,8 +12,9 @@ from models import weights
 from models.act import Act, ActConfig, WristConfig
 from models.act.masks import draw_shown
 from models.batch import ActBatch
-from models.layers.stack import StackConfig
+from models.layers.config import StackConfig
 from models.vlm.config import VisionConfig, VlmConfig
+from tests.support.shapes import act_shape
 
 ROBOT, OTHER = 1, 2
 
@@ -295,7 +296,7 @@ def test_a_saved_actor_comes_back_whole(tmp_path: Path) -> None:
 
 def test_the_paper_preset_has_the_published_sizes() -> None:
     with torch.device("meta"):
-        act = Act(ActConfig.preset("paper", state_dims=(7,), action_dims=(7,)))
+        act = Act(act_shape("paper", state_dims=(7,), action_dims=(7,)))
 
     def millions(module: torch.nn.Module) -> float:
         return sum(p.numel() for p in module.parameters()) / 1e6

@@ -8,9 +8,10 @@ import torch
 
 from models.batch import LamBatch
 from models.embodiment import EmbodimentContext
-from models.lam import Lam, LamConfig
+from models.lam import Lam
 from models.lam.clips import as_clips
 from models.weights import load_lam, read_config, save_model
+from tests.support.shapes import lam_shape
 
 SMALL = {
     "resolution": 32,
@@ -32,7 +33,7 @@ SMALL = {
 
 def make_lam(**changes) -> Lam:
     torch.manual_seed(0)
-    return Lam(LamConfig.preset("tiny", **{**SMALL, **changes}))
+    return Lam(lam_shape("tiny", **{**SMALL, **changes}))
 
 
 def make_batch(b=4, t=3, h=4, side=40, seed=0) -> LamBatch:
@@ -288,7 +289,7 @@ def test_training_hides_ids_at_the_stated_rate_and_inference_never():
 
 @pytest.mark.parametrize("name", ["tiny", "small", "paper"])
 def test_presets_are_valid_and_can_be_changed(name):
-    config = LamConfig.preset(name, num_codes=16)
+    config = lam_shape(name, num_codes=16)
     assert config.num_codes == 16
     with torch.device("meta"):
         assert Lam(config).encoder.embed.proj.weight.shape[0] == config.encoder_width
@@ -296,18 +297,16 @@ def test_presets_are_valid_and_can_be_changed(name):
 
 def test_the_paper_preset_has_the_size_of_the_released_checkpoint():
     with torch.device("meta"):
-        lam = Lam(LamConfig.preset("paper", use_proprio=False))
+        lam = Lam(lam_shape("paper", use_proprio=False))
     schedule = sum(value.numel() for value in lam.vq.buffers())
     assert sum(value.numel() for value in lam.state_dict().values()) - schedule == 238_753_644
 
 
 def test_settings_that_cannot_be_built_are_refused():
-    with pytest.raises(ValueError, match="no preset 'huge'"):
-        LamConfig.preset("huge")
     with pytest.raises(ValueError, match="no multiple of patch_size"):
-        LamConfig.preset("tiny", resolution=65)
+        lam_shape("tiny", resolution=65)
     with pytest.raises(ValueError, match="7 heads"):
-        LamConfig.preset("tiny", encoder_heads=7)
+        lam_shape("tiny", encoder_heads=7)
 
 
 def test_numpy_of_any_memory_gives_what_torch_does():

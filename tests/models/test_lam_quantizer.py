@@ -4,15 +4,15 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from models.lam import LamConfig
 from models.lam.vq import Quantizer, kmeans
+from tests.support.shapes import lam_shape
 
 NUM_STEPS = 100
 
 
 def make_quantizer(**changes) -> Quantizer:
     torch.manual_seed(0)
-    return Quantizer(LamConfig.preset("tiny", **changes))
+    return Quantizer(lam_shape("tiny", **changes))
 
 
 def clustered_tokens(num_clusters=32, b=64, seed=0) -> torch.Tensor:

@@ -9,7 +9,7 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from models.layers.attention import KeyValue
-from models.layers.stack import StackConfig
+from models.layers.config import StackConfig
 from models.pictures import resize
 from models.vlm.config import VisionConfig, VlmConfig
 from models.vlm.hub import from_hub

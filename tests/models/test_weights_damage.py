@@ -15,15 +15,16 @@ from models.act import Act, ActConfig
 from models.config import Config
 from models.fingerprint import fingerprint
 from models.lam import Lam, LamConfig
-from models.layers.stack import StackConfig
+from models.layers.config import StackConfig
 from models.vlm.config import VisionConfig, VlmConfig
 from models.weights import load_act, load_lam, load_world, read_config, save_model, save_released_lam
 from models.world import World, WorldConfig
+from tests.support.shapes import act_shape, lam_shape, world_shape
 
 KINDS = {
-    "lam": (load_lam, lambda: Lam(LamConfig.preset("tiny"))),
-    "act": (load_act, lambda: Act(ActConfig.preset("tiny", state_dims=(7, 7), action_dims=(7, 7)))),
-    "world": (load_world, lambda: World(WorldConfig.preset("tiny"))),
+    "lam": (load_lam, lambda: Lam(lam_shape("tiny"))),
+    "act": (load_act, lambda: Act(act_shape("tiny", state_dims=(7, 7), action_dims=(7, 7)))),
+    "world": (load_world, lambda: World(world_shape("tiny"))),
 }
 
 
@@ -33,7 +34,7 @@ def saved(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for name, (_, make) in KINDS.items():
         save_model(make(), root / name)
     released = {"pooling": "released", "normalize_latents": False, "conditioning": "token", "residual_output": False}
-    save_released_lam(Lam(LamConfig.preset("tiny", **released)), root / "released")
+    save_released_lam(Lam(lam_shape("tiny", **released)), root / "released")
     return root
 
 

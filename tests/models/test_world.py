@@ -6,6 +6,7 @@ from scipy.ndimage import correlate1d
 from models.batch import WorldBatch
 from models.world import World, WorldConfig
 from pipelines.training.world.metrics import edge_distance, squared_error, ssim
+from tests.support.shapes import world_shape
 
 K, D, SIDE = 2, 4, 16
 
@@ -88,7 +89,7 @@ def test_a_batch_of_which_nothing_counts_costs_nothing_and_breaks_nothing() -> N
 
 def test_an_untrained_model_repeats_the_frame() -> None:
     torch.manual_seed(0)
-    world = World(WorldConfig.preset("tiny"))
+    world = World(world_shape("tiny"))
     video = torch.randint(0, 256, (1, 1, 3, 64, 64), dtype=torch.uint8)
     painted = world.render(video, torch.randn(1, 3, 4, 32))
     assert torch.equal(painted, video.expand(-1, 3, -1, -1, -1))
@@ -182,9 +183,7 @@ def test_equal_pictures_are_equal_and_blur_costs_edges() -> None:
 
 def test_settings_that_do_not_fit_are_refused() -> None:
     with pytest.raises(ValueError, match="resolution 65 is no multiple of patch_size 8"):
-        WorldConfig.preset("tiny", resolution=65)
-    with pytest.raises(ValueError, match="no preset 'paper'; there are tiny, small"):
-        WorldConfig.preset("paper")
+        world_shape("tiny", resolution=65)
     world = make_world(rollout=3)
     with pytest.raises(ValueError, match="clips of 3 frames are too short for rollouts of 3 steps"):
         world.loss(make_batch(t=3))

@@ -5,8 +5,9 @@ import simplejpeg
 import torch
 
 from dataengine.formats.resize import resize
-from models.lam import Lam, LamConfig
+from models.lam import Lam
 from models.weights import save_model
+from tests.support.shapes import lam_shape
 
 SMALL = {
     "resolution": 32,
@@ -27,7 +28,7 @@ def video_of(jpegs, side):
 def make_lam(directory, jpegs, *, seed=0, num_frames=3, interval_s=0.2):
     """Save a model whose codebook is what it says of some frames."""
     torch.manual_seed(seed)
-    lam = Lam(LamConfig.preset("tiny", num_frames=num_frames, interval_s=interval_s, **SMALL)).eval()
+    lam = Lam(lam_shape("tiny", num_frames=num_frames, interval_s=interval_s, **SMALL)).eval()
     tokens = lam.encode(video_of(jpegs, lam.config.resolution)).tokens.reshape(-1, lam.config.latent_dim)
     with torch.no_grad():
         lam.vq.embedding.weight.copy_(far_apart(tokens, lam.config.num_codes))

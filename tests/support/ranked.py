@@ -8,9 +8,9 @@ from torch import Tensor
 from dataengine.windows.mixture import Mixture, WindowSampler
 from dataengine.windows.normalize import Normalizer
 from dataengine.windows.window import WindowSpec
-from models.act import Act, ActConfig
-from models.lam import Lam, LamConfig
-from models.world import World, WorldConfig
+from models.act import Act
+from models.lam import Lam
+from models.world import World
 from pipelines.training.batches import ActBatches, LamBatches
 from pipelines.training.distributed import Distributed
 from pipelines.training.frames import Buffers, Frames
@@ -21,6 +21,7 @@ from pipelines.training.trainer import Trainer
 from pipelines.training.world.batches import WorldBatches
 from tests.support.held_out import make_validation
 from tests.support.readers import D, K, MadeReader, make_episode, statistics
+from tests.support.shapes import act_shape, lam_shape, world_shape
 
 BATCH = 8
 
@@ -36,7 +37,7 @@ def reader() -> MadeReader:
 
 def act_run(out: Path, distributed: Distributed, config: LoopConfig, validates: bool = False) -> Trainer:
     made = reader()
-    shape = ActConfig.preset(
+    shape = act_shape(
         "tiny", state_dims=[7] * 3, action_dims=[7] * 3, num_datasets=3, codes_per_latent=K, latent_dim=D, horizon=6
     )
     spec = WindowSpec(interval_s=0.3, horizon=6, latent="lam", num_latents=2)
@@ -61,7 +62,7 @@ def lam_run(out: Path, distributed: Distributed, config: LoopConfig, validates: 
     made = reader()
     small = {"resolution": 32, "encoder_width": 16, "decoder_width": 16, "encoder_depth": 1, "decoder_depth": 1}
     # Normalised over a part, latents would depend on the parts.
-    shape = LamConfig.preset(
+    shape = lam_shape(
         "tiny", **small, normalize_latents=False, warmup_fraction=0.0, state_dim=7, action_dim=7, max_horizon=4
     )
     spec = WindowSpec(num_frames=3, interval_s=0.3)
@@ -78,7 +79,7 @@ def lam_run(out: Path, distributed: Distributed, config: LoopConfig, validates: 
 
 def world_run(out: Path, distributed: Distributed, config: LoopConfig, validates: bool = False) -> Trainer:
     made = reader()
-    shape = WorldConfig.preset("tiny", resolution=32, width=16, depth=1, num_slots=K, latent_dim=D, rollout_growth=0)
+    shape = world_shape("tiny", resolution=32, width=16, depth=1, num_slots=K, latent_dim=D, rollout_growth=0)
     spec = WindowSpec(num_frames=4, interval_s=0.3, latent="lam", num_latents=3)
     batches = WorldBatches(
         frames=Frames(made, ("primary",), 32, cache_mb=10), buffers=Buffers(num_buffers(config.grad_accumulation_steps))

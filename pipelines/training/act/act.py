@@ -3,78 +3,30 @@
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict
-from pathlib import Path
-from typing import Annotated, Any, Literal
-
-from pydantic import Field, model_validator
+from typing import Any
 
 from dataengine import texts
 from dataengine.errors import DataEngineError
 from dataengine.windows.normalize import Normalizer
 from dataengine.windows.window import EpisodeInfo, EpisodeReader, LatentInfo, WindowSpec, steps_per_latent
 from models.act import Act, ActConfig
-from models.config import ChangesTo, merged
+from models.config import merged
 from pipelines.text_table import text_table
-from pipelines.training import data, recipes, tokenizer
+from pipelines.training import data, tokenizer
 from pipelines.training.act import cameras
+from pipelines.training.act.config import TrainActConfig
 from pipelines.training.act.scores import ActScores, evaluate
-from pipelines.training.batches import ActBatches, PaddedActions
-from pipelines.training.data import NormalizeBy
+from pipelines.training.batches import ActBatches
 from pipelines.training.distributed import Distributed
 from pipelines.training.fit import fit
 from pipelines.training.frames import Buffers, Frames
-from pipelines.training.task import TrainConfig, TrainingData, TrainReport, TrainTask
+from pipelines.training.task import TrainingData, TrainReport, TrainTask
 from pipelines.training.tokenizer import Tokenizer
 
 LEAST_SILENT = 0.01
 """Share of steps without an instruction that is told."""
 PLAIN_INTERVAL_S = 0.7
 """What `steps_per_latent` tells a policy that has no latent actions to space."""
-
-
-class TrainActConfig(TrainConfig):
-    """What to train on, how large, how long. What is not given comes from the preset's recipe."""
-
-    by_preset = recipes.keys(recipes.ACT)
-
-    data: str
-    """Corpus, or folder of shards; with latent actions, unless `use_latent` is false."""
-    preset: Literal["tiny", "small", "paper"] = "tiny"
-    model: Annotated[dict[str, Any], ChangesTo(ActConfig)] = Field(default_factory=dict)
-    """Fields of the model's own settings to change, such as `model.horizon`."""
-    vlm: Literal["random"] | None = None
-    """Where the vision-language model's weights come from: `random` draws them, as `tiny` and `small` do anyhow.
-    `paper` is made for pretrained ones, which cannot be loaded yet, so it must be told."""
-    use_latent: bool = True
-    """False drops the latent expert: the baseline that plans nothing."""
-    latent: str | None = None
-    """Name of the latent actions to learn; may be left out where there are only one model's."""
-    scale_latents: bool = True
-    """Divide latents by their root mean square, so that noise of size 1 suits them; the authors do not."""
-    tokenizer: Path | None = None
-    """A tokenizer.json; without it a small one is learnt from the instructions."""
-    padded_actions: PaddedActions = "rest"
-    """What a chunk teaches beyond an episode's end: `rest` to stand still (no change, no speed, the same pose and
-    gripper), as the authors do; `repeat` the last action, whatever it was; `skip` nothing."""
-    normalize_by: NormalizeBy = "dataset"
-    """Whose quantiles become -1 and 1: `dataset`, a body's in each of its datasets, which may drive it in other ways
-    and at other rates; `embodiment`, a body's in all of them together."""
-
-    @model_validator(mode="before")
-    @classmethod
-    def _recipe(cls, given: Any) -> Any:
-        if isinstance(given, dict) and "count_padded_actions" in given:
-            raise ValueError("count_padded_actions is now padded_actions: repeat (it was true), rest, or skip (false)")
-        return recipes.fill(recipes.ACT, cls.named_as_today(given))
-
-    @model_validator(mode="after")
-    def _has_weights(self) -> "TrainActConfig":
-        if self.preset == "paper" and self.vlm is None:
-            raise ValueError(
-                "preset paper needs the weights of PaliGemma, which cannot be loaded yet: three billion random ones, "
-                "the words' frozen, learn next to nothing; take --preset small, or insist with --set vlm=random"
-            )
-        return self
 
 
 class TrainActReport(TrainReport):
@@ -220,7 +172,7 @@ def model_config(
         fitted |= shape
         if config.scale_latents:
             fitted["latent_scale"] = round(data.latent_rms(reader, latent.name, train), 6)
-    return ActConfig.preset(config.preset, **merged(fitted, config.model))
+    return ActConfig.model_validate(merged(merged(config.preset_model(), fitted), config.model))
 
 
 def doubts(

@@ -2,70 +2,33 @@
 
 import math
 from collections.abc import Iterable, Mapping
-from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Any
 
 import torch
-from pydantic import Field, model_validator
+from pydantic import Field
 
 from dataengine.errors import DataEngineError
 from dataengine.windows.normalize import Normalizer
 from dataengine.windows.window import EpisodeReader, WindowSpec, steps_per_latent
 from models.batch import LamBatch
-from models.config import ChangesTo
 from models.lam import Lam, LamConfig
 from models.weights import load_lam
 from pipelines.text_table import text_table
-from pipelines.training import data, recipes
+from pipelines.training import data
 from pipelines.training.batches import LamBatches
 from pipelines.training.codebook_health import CodebookHealth, Condition
-from pipelines.training.data import NormalizeBy
 from pipelines.training.distributed import Distributed
 from pipelines.training.fit import fit
 from pipelines.training.frames import Buffers, Frames
 from pipelines.training.lam.callback import CodebookCallback
+from pipelines.training.lam.config import TrainLamConfig
 from pipelines.training.lam.scores import LamScores, evaluate, save_pictures
-from pipelines.training.task import TrainConfig, TrainingData, TrainReport, TrainTask
+from pipelines.training.task import TrainingData, TrainReport, TrainTask
 from pipelines.training.validation import Pictures, contact_sheet
 
 PICTURES = "reconstructions.png"
 NUM_PICTURES = 4
 """Held-out pairs that TensorBoard shows."""
-
-
-class TrainLamConfig(TrainConfig):
-    """What to train on, how large, how long. What is not given comes from the preset's recipe."""
-
-    by_preset = recipes.keys(recipes.LAM)
-
-    preset: Literal["tiny", "small", "paper"] = "tiny"
-    model: Annotated[dict[str, Any], ChangesTo(LamConfig)] = Field(default_factory=dict)
-    """Fields of the model's own settings to change, such as `model.resolution`."""
-    init: Path | None = None
-    """Model to initialise from, ours or a released one: its architecture and weights. What it lacks is newly
-    initialised."""
-    freeze: Literal["latents"] | None = None
-    """`latents`: train the proprio forward model alone; latent actions stay exactly those of `init`."""
-    proprio: bool = True
-    """Ground the latents in what robots felt and did, not in pixels alone."""
-    context: bool = True
-    """Tell the proprio forward model which embodiment moves."""
-    normalize_by: NormalizeBy = "dataset"
-    """Whose quantiles become -1 and 1: `dataset`, a body's in each of its datasets, which may drive it in other ways
-    and at other rates; `embodiment`, a body's in all of them together."""
-
-    @model_validator(mode="before")
-    @classmethod
-    def _recipe(cls, given: Any) -> Any:
-        return recipes.fill(recipes.LAM, cls.named_as_today(given))
-
-    @model_validator(mode="after")
-    def _something_to_train(self) -> "TrainLamConfig":
-        if self.freeze and (self.init is None or not self.proprio):
-            raise ValueError(
-                "freeze=latents needs init=DIR, whose latents to keep, and proprio=true, for what to train"
-            )
-        return self
 
 
 class TrainLamReport(TrainReport):
@@ -178,11 +141,8 @@ def model_config(
     config: TrainLamConfig, reader: EpisodeReader, normalizer: Normalizer, init_config: LamConfig | None = None
 ) -> LamConfig:
     """Fit the preset, or the initial model, to the data: widest vectors, longest stride, room for every dataset."""
-    base = (
-        LamConfig(**{**init_config.model_dump(), **config.model})
-        if init_config
-        else LamConfig.preset(config.preset, **config.model)
-    )
+    start = init_config.model_dump() if init_config else config.preset_model()
+    base = LamConfig(**{**start, **config.model})
     robots = normalizer.stats.values()
     needed = {
         "state_dim": max((s.state.dim for s in robots), default=1) or 1,

@@ -2,32 +2,29 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
-from pathlib import Path
-from types import MappingProxyType
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import torch
-from pydantic import Field, model_validator
+from pydantic import Field
 
 from dataengine.errors import DataEngineError
 from dataengine.windows.window import EpisodeInfo, EpisodeReader, LatentInfo, WindowSpec
 from models.batch import WorldBatch
-from models.config import ChangesTo
 from models.fingerprint import fingerprint
 from models.world import World, WorldConfig
 from pipelines.device import pick_device
 from pipelines.text_table import text_table
-from pipelines.training import data, recipes
+from pipelines.training import data
 from pipelines.training.distributed import Distributed, process_group
 from pipelines.training.fit import fit, open_data, write_report
 from pipelines.training.frames import Buffers, Frames
 from pipelines.training.loading import num_buffers
 from pipelines.training.run_folder import run_folder
-from pipelines.training.settings import FORMER_NAMES
-from pipelines.training.task import TrainConfig, TrainingData, TrainReport, TrainTask, episode_counts
+from pipelines.training.task import TrainingData, TrainReport, TrainTask, episode_counts
 from pipelines.training.validation import Pictures, contact_sheet
 from pipelines.training.world import scores as world_scores
 from pipelines.training.world.batches import SLOT, WorldBatches
+from pipelines.training.world.config import TrainWorldConfig
 from pipelines.training.world.scores import BodyScore
 from pipelines.training.world.sheet import save_sheet
 
@@ -39,32 +36,6 @@ _EVALUATION = ("lam", "eval_horizon")
 SHEET = "rollouts.png"
 NUM_PICTURES = 3
 """Held-out rollouts that TensorBoard shows."""
-
-
-class TrainWorldConfig(TrainConfig):
-    """What to train on, how large, how long. What is not given comes from the preset's recipe."""
-
-    by_preset = recipes.keys(recipes.WORLD)
-    renamed = MappingProxyType({**FORMER_NAMES, "judge_steps": "eval_horizon"})
-
-    data: str
-    """Corpus, or folder of shards, with latent actions."""
-    lam: Path | None = None
-    """Directory of the model that wrote the latent actions: for level 0 and the cycle check. Training needs none."""
-    level: Literal[0, 1] = 1
-    """0 trains nothing and evaluates the painter of `lam`, fed its own frames; 1 trains a model with context frames."""
-    preset: Literal["tiny", "small"] = "tiny"
-    model: Annotated[dict[str, Any], ChangesTo(WorldConfig)] = Field(default_factory=dict)
-    """Fields of the model's own settings to change, such as `model.rollout`."""
-    latent: str | None = None
-    """Name of the latent actions; may be left out where there are only one model's."""
-    eval_horizon: int = Field(6, ge=1, le=4_096)
-    """Steps of a rollout that is evaluated; shorter ones count as far as they go."""
-
-    @model_validator(mode="before")
-    @classmethod
-    def _recipe(cls, given: Any) -> Any:
-        return recipes.fill(recipes.WORLD, cls.named_as_today(given))
 
 
 class TrainWorldReport(TrainReport):
@@ -206,7 +177,7 @@ def model_config(
     shape = {"num_slots": latent.k, "latent_dim": latent.d}
     data.check_latent_shape(config.model, shape, latent)
     scale = round(data.latent_rms(reader, latent.name, train), 6) or 1.0
-    return WorldConfig.preset(config.preset, **{**shape, "latent_scale": scale, **config.model})
+    return WorldConfig(**{**config.preset_model(), **shape, "latent_scale": scale, **config.model})
 
 
 def window_spec(latent: LatentInfo, num_frames: int) -> WindowSpec:
@@ -236,7 +207,7 @@ def _evaluate(
 ) -> dict[str, Any]:
     """Score all that can predict frames, save the pictures, return the fields of the report."""
     # The preset's, whatever the model reads: all levels and shapes are evaluated on the same rollouts.
-    context = WorldConfig.preset(config.preset).context
+    context = WorldConfig(**config.preset_model()).context
     painters: dict[str, world_scores.Painter] = {world_scores.COPY: world_scores.copy_painter}
     notes = []
     if lam is not None:

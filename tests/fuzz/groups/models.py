@@ -8,34 +8,33 @@ from typing import Any
 import numpy as np
 
 from tests.fuzz.group import Group
+from tests.support.shapes import act_shape, lam_shape, world_shape
 
 
 def _model(kind: str) -> Callable[[Path], Any]:
     def build(root: Path) -> None:
-        from models.act import Act, ActConfig
-        from models.lam import Lam, LamConfig
+        from models.act import Act
+        from models.lam import Lam
         from models.weights import save_model, save_released_lam
-        from models.world import World, WorldConfig
+        from models.world import World
         from tests.support.readers import MadeReader, make_episode, statistics
 
         root.mkdir(parents=True)
         small = {"encoder_width": 32, "decoder_width": 32, "encoder_depth": 1, "decoder_depth": 1}
         if kind == "lam":
-            save_model(Lam(LamConfig.preset("tiny", **small)), root)
+            save_model(Lam(lam_shape("tiny", **small)), root)
         elif kind == "released":
             theirs = {"pooling": "released", "normalize_latents": False, "conditioning": "token"}
-            save_released_lam(Lam(LamConfig.preset("tiny", **small, **theirs, residual_output=False)), root)
+            save_released_lam(Lam(lam_shape("tiny", **small, **theirs, residual_output=False)), root)
         elif kind == "world":
-            save_model(World(WorldConfig.preset("tiny", width=32, depth=1)), root)
+            save_model(World(world_shape("tiny", width=32, depth=1)), root)
         else:
             from pipelines.training.tokenizer import Tokenizer
 
             stated = statistics(MadeReader([make_episode(0)]))
             body = {"embodiment_id": 1, "dataset_id": 1, "control_hz": 10.0, "steps_per_latent": 3}
             about = {"bodies": {"arm7_jaw": body}, "statistics": {k: v.to_json() for k, v in stated.items()}}
-            save_model(
-                Act(ActConfig.preset("tiny", state_dims=(7, 7), action_dims=(7, 7), num_datasets=2)), root, about
-            )
+            save_model(Act(act_shape("tiny", state_dims=(7, 7), action_dims=(7, 7), num_datasets=2)), root, about)
             (root / "tokenizer.json").write_text(Tokenizer.train(["close the jar", "open it"], 300).text)
 
     return build

@@ -11,7 +11,7 @@ import torch
 
 from dataengine.errors import DataEngineError
 from dataengine.windows.stats import Statistics
-from models.act import Act, ActConfig
+from models.act import Act
 from models.weights import load_act, read_config, save_model
 from pipelines.evaluation import evaluate
 from pipelines.evaluation.evaluate_as import dataset_of
@@ -19,6 +19,7 @@ from pipelines.evaluation.policy import ActPolicy
 from pipelines.training import checkpoint
 from pipelines.training.tokenizer import Tokenizer
 from tests.support.readers import MadeReader, make_episode, statistics
+from tests.support.shapes import act_shape
 
 BODY = {"embodiment_id": 1, "dataset_id": 1, "control_hz": 10.0, "steps_per_latent": 3}
 
@@ -26,7 +27,7 @@ BODY = {"embodiment_id": 1, "dataset_id": 1, "control_hz": 10.0, "steps_per_late
 @pytest.fixture
 def policy(tmp_path: Path) -> Path:
     stated = {name: one.to_json() for name, one in statistics(MadeReader([make_episode(0)])).items()}
-    shape = ActConfig.preset("tiny", state_dims=(7, 7), action_dims=(7, 7), num_datasets=2)
+    shape = act_shape("tiny", state_dims=(7, 7), action_dims=(7, 7), num_datasets=2)
     save_model(Act(shape), tmp_path / "act", {"bodies": {"arm7_jaw": BODY}, "statistics": stated})
     (tmp_path / "act" / "tokenizer.json").write_text(Tokenizer.train(["close the jar"], 300).text)
     return tmp_path / "act"

@@ -6,15 +6,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dataengine.formats.resize import resize
-from models.lam import Lam, LamConfig
+from models.lam import Lam
 from pipelines.label.encode import CHUNK_FRAMES, Encoder, Wanted, cut_windows, pieces
+from tests.support.shapes import lam_shape
 
 TINY = {"encoder_depth": 1, "encoder_width": 32, "decoder_depth": 1, "decoder_width": 32, "resolution": 32}
 
 
 def make_lam(num_frames):
     torch.manual_seed(0)
-    lam = Lam(LamConfig.preset("tiny", num_frames=num_frames, patch_size=8, **TINY)).eval()
+    lam = Lam(lam_shape("tiny", num_frames=num_frames, patch_size=8, **TINY)).eval()
     with torch.no_grad():
         # An untrained codebook is tiny: spread it out, so that frames fall on different codes.
         lam.vq.embedding.weight.normal_(generator=torch.Generator().manual_seed(1))

@@ -3,10 +3,11 @@
 import torch
 
 from dataengine.windows.window import WindowSpec
-from models.act import Act, ActConfig
+from models.act import Act
 from pipelines.training.act.scores import evaluate
 from tests.support.batches import act_batches, mixed_reader
 from tests.support.readers import D, K
+from tests.support.shapes import act_shape
 
 SPEC = WindowSpec(interval_s=0.3, horizon=8, latent="lam", num_latents=2)
 
@@ -15,9 +16,7 @@ def test_steps_beyond_an_episodes_end_never_count_in_the_score() -> None:
     reader = mixed_reader()
     torch.manual_seed(0)
     act = Act(
-        ActConfig.preset(
-            "tiny", state_dims=[7] * 4, action_dims=[7] * 4, num_datasets=4, codes_per_latent=K, latent_dim=D
-        )
+        act_shape("tiny", state_dims=[7] * 4, action_dims=[7] * 4, num_datasets=4, codes_per_latent=K, latent_dim=D)
     )
     scores = [
         evaluate(

@@ -9,13 +9,14 @@ import pytest
 import torch
 
 from models.batch import LamBatch
-from models.lam import Lam, LamConfig
+from models.lam import Lam
 from pipelines import stats
 from pipelines.training.codebook_health import SETTLE_STEPS, SWAP_COST, CodebookHealth
 from pipelines.training.distributed import Distributed
 from pipelines.training.lam import lam as train_lam
 from pipelines.training.lam.scores import half_turn, swap_cost
 from tests.support.corpora import make_corpus, robot_episode
+from tests.support.shapes import lam_shape
 from tests.support.toy import losses, make_run
 
 PLAIN = {"revive_below": 0.0, "warmup_fraction": 0.0, "normalize_latents": False}
@@ -41,7 +42,7 @@ def figures(*perplexities: float, cost: float | None = None, used: int = 1) -> d
 
 
 def make_health(steps: int = 1000, num_pairs: int = 64, **model: object) -> CodebookHealth:
-    return CodebookHealth(LamConfig.preset("tiny", **model), steps, num_pairs)
+    return CodebookHealth(lam_shape("tiny", **model), steps, num_pairs)
 
 
 def said(health: CodebookHealth, entries: list[dict[str, float]], first: int = 500) -> list[tuple[int, str]]:
@@ -118,7 +119,7 @@ def test_pairs_swap_within_their_dataset() -> None:
 
 def test_looking_moves_nothing_and_finds_a_painter_who_ignores_latents() -> None:
     torch.manual_seed(0)
-    lam = Lam(LamConfig.preset("tiny", **TINIER, residual_output=False, state_dim=1, action_dim=1, warmup_fraction=0.0))
+    lam = Lam(lam_shape("tiny", **TINIER, residual_output=False, state_dim=1, action_dim=1, warmup_fraction=0.0))
     batch = LamBatch(
         video=torch.randint(0, 256, (6, 3, 3, SIDE, SIDE), dtype=torch.uint8),
         frame_mask=torch.ones(6, 3, dtype=torch.bool),

@@ -5,9 +5,10 @@ from types import SimpleNamespace
 import numpy as np
 import torch
 
-from models.lam import Lam, LamConfig, Latents
+from models.lam import Lam, Latents
 from pipelines.training.lam.controls import SHIFT_PX, control, shift
 from tests.support.lams import SMALL
+from tests.support.shapes import lam_shape
 
 SIDE = 32
 
@@ -57,7 +58,7 @@ def test_pictures_are_shifted_by_the_models_pixels_each_another_way() -> None:
 
 def test_a_real_model_is_asked_at_its_own_size() -> None:
     torch.manual_seed(0)
-    lam = Lam(LamConfig.preset("tiny", **SMALL)).eval()
+    lam = Lam(lam_shape("tiny", **SMALL)).eval()
     found = control(lam, "arm", frames(0, 60, 120), frames(1, 61, 121))
     assert found.frames == 3
     assert len(found.hold_slots) == lam.config.num_slots

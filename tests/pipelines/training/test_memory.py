@@ -7,10 +7,11 @@ import pytest
 import torch
 
 from dataengine.errors import DataEngineError
-from models.lam import Lam, LamConfig
+from models.lam import Lam
 from pipelines.training import memory
 from pipelines.training.distributed import Distributed
 from pipelines.training.settings import LoopConfig
+from tests.support.shapes import lam_shape
 from tests.support.toy import Toy, make_run
 
 CPU = Distributed(0, 1, torch.device("cpu"))
@@ -42,7 +43,7 @@ def require(
 ) -> str:
     monkeypatch.setattr(memory, "free_bytes", lambda: int(free))
     try:
-        memory.require(lambda: Lam(LamConfig.preset("paper")), config, distributed, 8 * 3 * 224**2)
+        memory.require(lambda: Lam(lam_shape("paper")), config, distributed, 8 * 3 * 224**2)
     except DataEngineError as error:
         return str(error)
     return ""
@@ -50,7 +51,7 @@ def require(
 
 def test_a_model_that_cannot_fit_is_refused_with_numbers_and_the_next_step(monkeypatch: pytest.MonkeyPatch) -> None:
     with torch.device("meta"):
-        need = memory.Need.of(Lam(LamConfig.preset("paper")), CONFIG)
+        need = memory.Need.of(Lam(lam_shape("paper")), CONFIG)
     held = need.weights + need.gradients + need.moments + need.averages
     assert held == pytest.approx(need.num_parameters * 20, rel=0.01)
     said = require(monkeypatch, held - 1)
@@ -66,7 +67,7 @@ def test_a_model_that_cannot_fit_is_refused_with_numbers_and_the_next_step(monke
     monkeypatch.setenv("LOCAL_WORLD_SIZE", "8")
     assert "in 8 processes" in require(monkeypatch, held * 7)
     monkeypatch.setattr(memory, "free_bytes", lambda: None)
-    memory.require(lambda: Lam(LamConfig.preset("paper")), CONFIG, CPU, 1)
+    memory.require(lambda: Lam(lam_shape("paper")), CONFIG, CPU, 1)
 
 
 def test_on_a_gpu_its_memory_counts_and_that_of_the_machine_for_what_is_made_there(

@@ -14,7 +14,7 @@ from dataengine.formats.resize import at_rest, resize
 from dataengine.framing import Framing
 from dataengine.windows.normalize import Normalizer
 from dataengine.windows.window import WindowSpec, cut_window
-from models.act import Act, ActConfig
+from models.act import Act
 from models.batch import Observation
 from pipelines.evaluation.policy import ActPolicy
 from pipelines.training.act.act import bodies
@@ -23,6 +23,7 @@ from pipelines.training.frames import Buffers, Frames
 from pipelines.training.observation import vector_transforms
 from pipelines.training.tokenizer import Tokenizer
 from tests.support.readers import MadeReader, make_episode, statistics
+from tests.support.shapes import act_shape
 
 SIDE = 64
 SPEC = WindowSpec(interval_s=0.3, horizon=6, optional_slots=("wrist",))
@@ -49,7 +50,7 @@ def reader() -> MadeReader:
 @pytest.fixture(scope="module")
 def policy(reader: MadeReader) -> ActPolicy:
     torch.manual_seed(0)
-    shape = ActConfig.preset(
+    shape = act_shape(
         "tiny",
         state_dims=[9] * 4,
         action_dims=[8] * 4,

@@ -6,11 +6,12 @@ import pytest
 import torch
 from torch import nn
 
-from models.act import Act, ActConfig
-from models.lam import Lam, LamConfig
-from models.world import World, WorldConfig
+from models.act import Act
+from models.lam import Lam
+from models.world import World
 from pipelines.training.optimizer import decays, make_optimizer
 from pipelines.training.settings import LoopConfig
+from tests.support.shapes import act_shape, lam_shape, world_shape
 
 ACT = {
     *("robot.context.dataset.weight", "robot.context.has_wrist.weight", "robot.context.wrist.resampler.queries"),
@@ -25,8 +26,8 @@ LAM = {
 def made(name: str) -> nn.Module:
     with torch.device("meta"):
         if name == "act":
-            return Act(ActConfig.preset("small", state_dims=(7, 7), action_dims=(7, 7)))
-        return Lam(LamConfig.preset("tiny")) if name == "lam" else World(WorldConfig.preset("tiny"))
+            return Act(act_shape("small", state_dims=(7, 7), action_dims=(7, 7)))
+        return Lam(lam_shape("tiny")) if name == "lam" else World(world_shape("tiny"))
 
 
 @pytest.mark.parametrize(("name", "spared"), [("act", ACT), ("lam", LAM), ("world", set())])
@@ -42,7 +43,7 @@ def test_tables_queries_positions_and_codebooks_do_not_decay(name: str, spared: 
 
 def test_every_trained_weight_is_in_one_group() -> None:
     torch.manual_seed(0)
-    model = World(WorldConfig.preset("tiny"))
+    model = World(world_shape("tiny"))
     model.embed.weight.requires_grad_(False)
     groups = make_optimizer(model, LoopConfig(weight_decay=0.3), torch.device("cpu")).param_groups
     assert [group["weight_decay"] for group in groups] == [0.3, 0.0]

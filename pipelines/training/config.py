@@ -1,0 +1,100 @@
+"""What every training is told: the loop's settings, the data, and which model, as a preset and changes to it."""
+
+from collections.abc import Mapping
+from contextlib import suppress
+from pathlib import Path
+from typing import Any, ClassVar, Literal
+
+from pydantic import Field, model_validator
+
+from dataengine.config import MOST, MOST_WORKERS
+from dataengine.errors import DataEngineError
+from dataengine.windows.mixture import Mixture
+from models.config import Config as ModelConfig
+from models.config import merged
+from pipelines.recipes.mixture import NamedMixture
+from pipelines.training import presets
+from pipelines.training.settings import LoopConfig
+
+PaddedActions = Literal["repeat", "rest", "skip"]
+"""What a chunk holds beyond an episode's end: the last action again; standing still (no change, no speed, the same
+pose and gripper); nothing that counts."""
+
+NormalizeBy = Literal["dataset", "embodiment"]
+
+
+class TrainConfig(LoopConfig):
+    """What to train on, how large, how long. What is not given comes from the preset."""
+
+    kind: ClassVar[presets.Kind]
+    """Of its presets."""
+    model_settings: ClassVar[type[ModelConfig]]
+    """Class of the model's settings."""
+    model_class: ClassVar[str]
+    """`module:Class` of the model, whose import takes a second."""
+
+    data: str
+    """Corpus, or folder of shards."""
+    out: Path
+    """Folder of the run: checkpoints, metrics, the final weights, the report."""
+    preset: str = "tiny"
+    """Size, learning rate and length: the name of a preset, or a YAML file of settings."""
+    model: dict[str, Any] = Field(default_factory=dict)
+    mixture: NamedMixture = Mixture()
+    """Keys below, or a name: `villa-x`, `villa-x-ablation`, a YAML file; key `recipe` names one to change."""
+    val_fraction: float = Field(0.1, ge=0, lt=1)
+    """Share of the episodes kept away from training, by a hash of their ids; beside those that publishers hold out."""
+    val_windows: int = Field(256, ge=1, le=MOST)
+    """Most held-out windows of each embodiment that the trained model is evaluated on."""
+    device: str | None = None
+    """`cpu`, `cuda`; by default the best there is."""
+    threads: int = Field(1, ge=1, le=MOST_WORKERS)
+    """Threads that decode pictures."""
+    cache_mb: float = Field(2000, ge=0, le=1e9)
+    """Memory for decoded pictures: with room for all of them each is decoded once."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _lay_over_preset(cls, given: Any) -> Any:
+        """Lay what was given over its preset; what is no preset is left for the settings to refuse."""
+        given = cls.named_as_today(given)
+        if not isinstance(given, dict) or not isinstance(preset := given.get("preset", "tiny"), str):
+            return given
+        base = presets.load(cls.kind, preset)
+        base_model, changes = base.pop("model", {}), given.get("model", {})
+        if not cls.takes_model_from_elsewhere({**base, **given}):
+            changes = cls._whole_model(base_model, changes)
+        elif cls.takes_model_from_elsewhere(base):  # what the preset says of the model are changes, too
+            changes = {**base_model, **changes} if isinstance(changes, dict) else changes
+        return merged(base, {**given, "model": changes})
+
+    @classmethod
+    def _whole_model(cls, base: Any, changes: Any) -> Any:
+        return presets.whole_model(cls.model_settings, cls.fitted(changes), base, changes)
+
+    @classmethod
+    def fitted(cls, changes: Any) -> dict[str, Any]:
+        """Name the model's settings that the data decide unless they are given, with values to stand in for them."""
+        return {}
+
+    @classmethod
+    def takes_model_from_elsewhere(cls, given: Mapping[str, Any]) -> bool:
+        """Tell whether another model, not the preset, says what is not given of the model."""
+        return False
+
+    @classmethod
+    def preset_keys(cls) -> frozenset[str]:
+        """Name the settings whose default is another for each preset."""
+        return presets.keys(cls.kind)
+
+    def preset_model(self) -> dict[str, Any]:
+        """Give what the preset says of the model, whatever was changed."""
+        return presets.model(self.kind, self.preset)
+
+    def saved_as_today(self, settings: Mapping[str, Any]) -> dict[str, Any]:
+        """Complete the model of a run whose older version saved only what differed from its preset."""
+        found = super().saved_as_today(settings)
+        if "model" in found and not self.takes_model_from_elsewhere(found):
+            with suppress(DataEngineError, ValueError):  # a file that is gone: what differs is said setting by setting
+                found["model"] = self._whole_model(presets.model(self.kind, found["preset"]), found["model"])
+        return found

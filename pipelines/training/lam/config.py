@@ -1,0 +1,53 @@
+"""Settings of `villa train lam`."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import Field, model_validator
+
+from models.config import ChangesTo
+from models.lam import LamConfig
+from pipelines.training.config import NormalizeBy, TrainConfig
+
+
+class TrainLamConfig(TrainConfig):
+    """What to train on, how large, how long. What is not given comes from the preset."""
+
+    kind = "train_lam"
+    model_settings = LamConfig
+    model_class = "models.lam:Lam"
+
+    model: Annotated[dict[str, Any], ChangesTo(LamConfig)] = Field(default_factory=dict)
+    """Fields of the model's own settings to change, such as `model.resolution`."""
+    init: Path | None = None
+    """Model to initialise from, ours or a released one: its architecture and weights. What it lacks is newly
+    initialised."""
+    freeze: Literal["latents"] | None = None
+    """`latents`: train the proprio forward model alone; latent actions stay exactly those of `init`."""
+    proprio: bool = True
+    """Ground the latents in what robots felt and did, not in pixels alone."""
+    context: bool = True
+    """Tell the proprio forward model which embodiment moves."""
+    normalize_by: NormalizeBy = "dataset"
+    """Whose quantiles become -1 and 1: `dataset`, a body's in each of its datasets, which may drive it in other ways
+    and at other rates; `embodiment`, a body's in all of them together."""
+
+    @classmethod
+    def fitted(cls, changes: Any) -> dict[str, Any]:
+        """Vectors, strides and datasets; `proprio` and `context` have settings of their own."""
+        names = ("state_dim", "action_dim", "max_horizon", "num_datasets", "use_proprio", "use_context")
+        return {name: LamConfig.model_fields[name].default for name in names}
+
+    @classmethod
+    def takes_model_from_elsewhere(cls, given: Mapping[str, Any]) -> bool:
+        """Take the architecture of `init`, where there is one."""
+        return given.get("init") is not None
+
+    @model_validator(mode="after")
+    def _something_to_train(self) -> "TrainLamConfig":
+        if self.freeze and (self.init is None or not self.proprio):
+            raise ValueError(
+                "freeze=latents needs init=DIR, whose latents to keep, and proprio=true, for what to train"
+            )
+        return self

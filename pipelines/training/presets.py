@@ -1,0 +1,79 @@
+"""What each preset trains, and how, where nobody says otherwise: the one place for sizes, learning rates and lengths.
+
+A preset is a YAML file of settings, `model` among them: `train_lam_tiny.yaml` of `pipelines/recipes`, or the user's
+own, in which `preset` may name another to begin from.
+"""
+
+from collections.abc import Mapping
+from functools import cache
+from typing import Any, Literal, TypeVar
+
+from pydantic import ValidationError
+
+from dataengine.errors import DataEngineError
+from models.config import Config, merged
+from pipelines.recipes import recipes
+
+Kind = Literal["train_lam", "train_act", "train_world"]
+M = TypeVar("M", bound=Config)
+
+BASE = "preset"
+"""Key of a preset that names another one, which it changes."""
+
+
+def names(kind: Kind) -> list[str]:
+    """List the presets that ship, the smallest first."""
+    return sorted(recipes.names(kind), key=lambda name: load(kind, name)["steps"])
+
+
+def load(kind: Kind, name: str) -> dict[str, Any]:
+    """Read a preset by its name or file, laid over the one that it begins from; raise DataEngineError without one."""
+    chain: list[str] = []
+    found: dict[str, Any] = {}
+    following: Any = name
+    while following is not None:
+        if not isinstance(following, str) or following in chain:
+            raise DataEngineError(f"preset {chain[-1]}: key preset is {following!r}, expected another preset's name")
+        chain.append(following)
+        one = recipes.load(kind, following)
+        following = one.pop(BASE, None)
+        found = merged(one, found)
+    return found
+
+
+def model(kind: Kind, name: str) -> dict[str, Any]:
+    """Give the model's settings of a preset: those that differ from the defaults."""
+    return dict(load(kind, name).get("model") or {})
+
+
+def shape(config: type[M], kind: Kind, name: str, **changes: Any) -> M:
+    """Make the settings of a preset's model, with some fields changed."""
+    return config.model_validate(config.changed(model(kind, name), changes))
+
+
+@cache
+def keys(kind: Kind) -> frozenset[str]:
+    """Name the settings that presets have something to say about, the model's among them."""
+    return frozenset(["model", *(key for name in names(kind) for key in load(kind, name))])
+
+
+def whole_model(config: type[Config], fitted: Mapping[str, Any], base: Any, changes: Any) -> Any:
+    """Give all settings of a model but those that the data decide, unless they are among the changes.
+
+    Wrong keys and values are left as they are, for the settings to refuse; raise ValueError where they do not fit
+    together. `fitted` gives a stand-in for each setting that the data decide.
+    """
+    if not isinstance(base, Mapping) or not isinstance(changes, Mapping):
+        return changes
+    wished = config.changed(base, changes)
+    try:
+        whole = config.model_validate({**fitted, **wished})
+    except ValidationError as error:
+        for each in error.errors(include_url=False):
+            key = ".".join(["model", *map(str, each["loc"])])
+            if each["type"] == "value_error":
+                raise ValueError(f"{key}: {each['msg'].removeprefix('Value error, ')}") from None
+            if each["type"] == "missing":
+                raise ValueError(f"{key} is missing; give it, or let the preset begin from another") from None
+        return wished
+    return whole.model_dump(mode="json", exclude=set(fitted) - set(changes))

@@ -1,0 +1,93 @@
+"""A preset is a YAML file by name, or one's own; what it says is what a training is started with."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from dataengine.errors import DataEngineError
+from pipelines.training import presets
+from pipelines.training.act.config import TrainActConfig
+from pipelines.training.config import TrainConfig
+from pipelines.training.lam.config import TrainLamConfig
+from pipelines.training.world.config import TrainWorldConfig
+
+TRAININGS: list[type[TrainConfig]] = [TrainLamConfig, TrainActConfig, TrainWorldConfig]
+SHIPPED = [(training, name) for training in TRAININGS for name in presets.names(training.kind)]
+
+
+def filled(training: type[TrainConfig], **given: Any) -> TrainConfig:
+    more = {"vlm": "random"} if training is TrainActConfig else {}
+    return training(data="d", out="o", **more, **given)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(("training", "name"), SHIPPED)
+def test_every_preset_that_ships_is_whole(training: type[TrainConfig], name: str) -> None:
+    config = filled(training, preset=name)
+    said = presets.load(training.kind, name)
+    assert {key: said[key] for key in ("steps", "lr")} == {"steps": config.steps, "lr": config.lr}
+    decided = training.fitted({})
+    assert config.model.keys() | decided.keys() == set(training.model_settings.model_fields)
+    assert not config.model.keys() & decided.keys(), "what the data decide is left to them"
+
+
+def test_presets_are_listed_from_small_to_large() -> None:
+    assert presets.names("train_act") == ["tiny", "small", "paper"]
+
+
+def test_a_preset_of_ones_own_is_a_file_that_may_begin_from_another(tmp_path: Path) -> None:
+    mine = tmp_path / "mine.yaml"
+    mine.write_text("preset: small\nlr: 0.01\nmodel: {encoder_depth: 3}\n")
+    config, small = filled(TrainLamConfig, preset=str(mine)), filled(TrainLamConfig, preset="small")
+    assert (config.lr, config.steps, config.model) == (0.01, small.steps, {**small.model, "encoder_depth": 3})
+    assert filled(TrainLamConfig, preset=str(mine), lr=0.5, model={"encoder_depth": 4}).model["encoder_depth"] == 4
+
+
+def test_a_file_that_gives_all_needs_no_other(tmp_path: Path) -> None:
+    tiny = filled(TrainActConfig, preset="tiny")
+    mine = tmp_path / "mine.yaml"
+    mine.write_text(yaml.safe_dump({**presets.load("train_act", "tiny")}))
+    assert filled(TrainActConfig, preset=str(mine)).model == tiny.model
+
+
+@pytest.mark.parametrize(
+    ("preset", "said"),
+    [
+        ("tinny", "no preset of train lam 'tinny'; did you mean 'tiny'?"),
+        ("zzz", "known: paper, small, tiny, or a .yaml file"),
+        ("no.yaml", "No such file"),
+    ],
+)
+def test_an_unknown_preset_is_one_line(preset: str, said: str) -> None:
+    with pytest.raises(DataEngineError, match=said):
+        filled(TrainLamConfig, preset=preset)
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("preset: HERE\n", "expected another preset's name"),
+        ("preset: 3\n", "key preset is 3, expected another preset's name"),
+        ("preset: small\nmodel: {resolution: 65}\n", "model: resolution 65 is no multiple of patch_size 16"),
+    ],
+)
+def test_a_file_that_is_no_preset_is_one_line(tmp_path: Path, text: str, said: str) -> None:
+    mine = tmp_path / "mine.yaml"
+    mine.write_text(text.replace("HERE", str(mine)))
+    with pytest.raises((DataEngineError, ValueError), match=said):
+        filled(TrainLamConfig, preset=str(mine))
+
+
+def test_a_policy_without_its_vision_language_model_is_refused(tmp_path: Path) -> None:
+    mine = tmp_path / "mine.yaml"
+    mine.write_text("steps: 5\n")
+    with pytest.raises(ValueError, match=r"model\.vlm is missing; give it, or let the preset begin from another"):
+        filled(TrainActConfig, preset=str(mine))
+
+
+@pytest.mark.parametrize(("training", "name"), SHIPPED)
+def test_a_run_whose_older_version_saved_changes_alone_is_the_same_run(training: type[TrainConfig], name: str) -> None:
+    config = filled(training, preset=name)
+    saved = {**config.fixed_on_resume(), "model": {}}
+    assert config.saved_as_today(saved) == config.fixed_on_resume()
