@@ -73,14 +73,20 @@ PrintConfig = Annotated[bool, typer.Option("--print-config", help="Print the set
 
 
 def command(
-    app: typer.Typer, name: str, *, example: str, configs: Mapping[str, str] | None = None, apart: Sequence[str] = ()
+    app: typer.Typer,
+    name: str,
+    *,
+    example: str,
+    configs: Mapping[str, str] | None = None,
+    apart: Sequence[str] = (),
+    choices: Mapping[str, str] | None = None,
 ) -> Callable[[Callable[..., "Report"]], Callable[..., None]]:
     """Register a function that returns a Report as a command that keeps the contract.
 
     A function with a parameter `settings` also gets `--config`, `--set`, `--print-config` and an option for each
     setting of `configs` (`module:Class` by the option that chooses it, "" without one) but for those `apart`, which it
     can be given in other ways; one with a parameter `extra` gets the options that typer does not know, as names and
-    values.
+    values. `choices` names functions that list what an option takes, for the help: `module:function:argument`.
     """
 
     def register(body: Callable[..., "Report"]) -> Callable[..., None]:
@@ -118,7 +124,7 @@ def command(
         text = inspect.getdoc(body) or ""
         app.command(
             name.rpartition(" ")[2],
-            cls=command_class(configs or {}, tuple(apart)) if configurable else None,
+            cls=command_class(configs or {}, tuple(apart), choices or {}) if configurable else None,
             short_help=text.partition("\n")[0],
             help=f"{text}\n\n\b\nExample:\n{lines}",
             context_settings={"allow_extra_args": open_ended, "ignore_unknown_options": open_ended},

@@ -108,6 +108,7 @@ def compact(
     example="villa corpus snapshot runs/corpus march --mixture villa-x\nvilla corpus snapshot runs/corpus --list",
     configs={"": "pipelines.corpus.versions:SnapshotConfig"},
     apart=["corpus"],
+    choices={"mixture": "pipelines.recipes.recipes:names:mixture"},
 )
 def snapshot(
     settings: Settings,
@@ -122,9 +123,9 @@ def snapshot(
     """
     from pipelines.corpus import versions as pipeline
 
-    if (name is None) != show:
+    if (name is None and not settings.give("name")) != show:
         raise ValueError("NAME is missing or too much: give either a NAME for a new snapshot or --list")
-    if name is None:
+    if show:
         return pipeline.snapshots(place)
     return pipeline.snapshot(settings.fill(pipeline.SnapshotConfig, corpus=place, name=name, mixture=mixture))
 

@@ -18,11 +18,17 @@ EXAMPLE = (
 )
 
 
-@command(app, "curate", example=EXAMPLE, configs={"": "pipelines.curate:CurateConfig"})
+@command(
+    app,
+    "curate",
+    example=EXAMPLE,
+    configs={"": "pipelines.curate:CurateConfig"},
+    choices={"recipe": "pipelines.recipes.recipes:names:curate"},
+)
 def curate(
     corpus: Annotated[str, typer.Argument(help="Corpus to judge.")],
     settings: Settings,
-    recipe: Annotated[str | None, typer.Option(help="Named set of rules and thresholds.")] = None,
+    recipe: Annotated[str | None, typer.Option(help="Rules and thresholds: a recipe by name, or a YAML file.")] = None,
     report: Annotated[Path | None, typer.Option(help="Folder for the page with examples and histograms.")] = None,
     explain: Annotated[str | None, typer.Option(help="Show one episode's numbers and verdict; write nothing.")] = None,
 ) -> "Report":

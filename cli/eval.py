@@ -17,17 +17,20 @@ if TYPE_CHECKING:
     "eval",
     example="villa eval runs/act --simulator metaworld --task button-press-topdown --task window-close --episodes 20",
     configs={"": "pipelines.evaluation.evaluate:EvalConfig"},
+    choices={"simulator": "pipelines.evaluation.simulators._base:simulator_names"},
 )
 def evaluate(
     policy: Annotated[str, typer.Argument(help="Folder of the trained policy.")],
     settings: Settings,
-    simulator: Annotated[str | None, typer.Option(help="Which simulator.")] = None,
-    task: Annotated[list[str] | None, typer.Option(help="Task to play; give it again.")] = None,
+    simulator: Annotated[str | None, typer.Option(help="Where to play.")] = None,
+    task: Annotated[
+        list[str] | None, typer.Option(help="Task to play, may be repeated; by default the simulator's own.")
+    ] = None,
     episodes: Annotated[int | None, typer.Option(help="Unseen starts per task.")] = None,
     acts_as: Annotated[
         str | None, typer.Option(help="Which of the robot's datasets to act as in; by default the simulator's own.")
     ] = None,
-    out: Annotated[Path | None, typer.Option(help="Folder for rollout pictures.")] = None,
+    out: Annotated[Path | None, typer.Option(help="Folder of results and filmstrips.")] = None,
     device: Annotated[str | None, typer.Option(help="`cpu`, `cuda` ...; by default the best there is.")] = None,
 ) -> "Report":
     """Run a policy in a simulator, on starts that training never saw; successes with Wilson intervals."""

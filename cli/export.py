@@ -14,20 +14,35 @@ if TYPE_CHECKING:
 export = typer.Typer(help="Write a corpus or a model in another tool's format.", rich_markup_mode=None)
 app.add_typer(export, name="export")
 
+FormerOut = Annotated[str | None, typer.Argument(metavar="OUT", hidden=True)]
+"""Version 0.1 took the folder as a second argument."""
+
+
+def _out(out: str | None, former_out: str | None) -> str | None:
+    if former_out is None:
+        return out
+    if out is not None:
+        raise typer.BadParameter(
+            f"found '{former_out}' beside --out {out}, expected one folder; leave '{former_out}' out"
+        )
+    typer.echo(f"give the folder as --out {former_out}; the next version takes no second argument", err=True)
+    return former_out
+
 
 @command(
     export,
     "export lerobot",
-    example="villa export lerobot runs/corpus runs/lerobot\n"
-    "villa export lerobot runs/corpus runs/lerobot --dataset agibot --fps 30 --codec h264 --dry-run\n"
-    "villa export lerobot runs/corpus runs/lerobot --where 'num_steps > 50'",
+    example="villa export lerobot runs/corpus --out runs/lerobot\n"
+    "villa export lerobot runs/corpus --out runs/lerobot --dataset agibot --fps 30 --codec h264 --dry-run\n"
+    "villa export lerobot runs/corpus --out runs/lerobot --where 'num_steps > 50'",
     configs={"": "pipelines.export:ExportConfig"},
     apart=["kept_only"],
 )
 def lerobot(
     corpus: Annotated[str, typer.Argument(help="Corpus to read.")],
     settings: Settings,
-    out: Annotated[str | None, typer.Argument(help="Folder of the datasets.")] = None,
+    former_out: FormerOut = None,
+    out: Annotated[str | None, typer.Option(help="Folder of the datasets.")] = None,
     dataset: Annotated[list[str] | None, typer.Option(help="Dataset to take; give it again.")] = None,
     where: Annotated[str | None, typer.Option(help="SQL filter over the corpus's columns.")] = None,
     all_: Annotated[
@@ -45,7 +60,14 @@ def lerobot(
     """
     from pipelines.export import lerobot as pipeline
 
-    words = {"corpus": corpus, "out": out, "datasets": dataset or None, "where": where, "fps": fps, "codec": codec}
+    words = {
+        "corpus": corpus,
+        "out": _out(out, former_out),
+        "datasets": dataset or None,
+        "where": where,
+        "fps": fps,
+        "codec": codec,
+    }
     words |= {"workers": workers, "dry_run": dry_run or None, "kept_only": False if all_ else None}
     return pipeline.run(settings.fill(pipeline.ExportConfig, **words))
 
@@ -53,13 +75,14 @@ def lerobot(
 @command(
     export,
     "export lam",
-    example="villa export lam runs/lam runs/lam-released",
+    example="villa export lam runs/lam --out runs/lam-released",
     configs={"": "pipelines.export.lam:ExportLamConfig"},
 )
 def lam(
     lam: Annotated[Path, typer.Argument(help="Folder of the latent action model.")],
     settings: Settings,
-    out: Annotated[Path | None, typer.Argument(help="New folder.")] = None,
+    former_out: FormerOut = None,
+    out: Annotated[str | None, typer.Option(help="New folder.")] = None,
 ) -> "Report":
     """Write a latent action model in the format of villa-X's authors, for their inference code and what reads it.
 
@@ -67,4 +90,4 @@ def lam(
     """
     from pipelines.export import lam as pipeline
 
-    return pipeline.run(settings.fill(pipeline.ExportLamConfig, lam=lam, out=out))
+    return pipeline.run(settings.fill(pipeline.ExportLamConfig, lam=lam, out=_out(out, former_out)))

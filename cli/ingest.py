@@ -20,13 +20,14 @@ if TYPE_CHECKING:
     "villa ingest --plan villa-x --data ~/data --corpus runs/corpus --dry-run",
     configs={"": "pipelines.ingest:IngestConfig", "--plan": "pipelines.ingest.plan:PlanConfig"},
     apart=["options"],
+    choices={"plan": "pipelines.recipes.recipes:names:ingest"},
 )
 def ingest(
     settings: Settings,
     extra: dict[str, Any],
     source: Annotated[str | None, typer.Argument(help="Which dataset; `villa sources` lists them.")] = None,
     root: Annotated[str | None, typer.Argument(help="Folder or URI of its raw recordings.")] = None,
-    plan: Annotated[str | None, typer.Option(help="Many datasets instead: a YAML file, or `villa-x`.")] = None,
+    plan: Annotated[str | None, typer.Option(help="Many datasets instead: a plan by name, or a YAML file.")] = None,
     data: Annotated[str | None, typer.Option(help="Folder or URI that a plan's datasets lie below.")] = None,
     skip_missing: Annotated[bool, typer.Option("--skip-missing", help="Do without a plan's missing datasets.")] = False,
     corpus: Annotated[str | None, typer.Option(help="Corpus to create or extend.")] = None,
@@ -45,13 +46,13 @@ def ingest(
 
     words: dict[str, Any] = {"corpus": corpus, "engine": engine, "workers": workers}
     words |= {"strict": strict or None, "dry_run": dry_run or None}
-    if plan is None:
+    if plan is None and not settings.give("plan"):
         if settings.file is None and not settings.overrides and (source is None or root is None):
             raise DataEngineError("give SOURCE and ROOT, or --plan; see 'villa ingest --help'")
         words |= {"source": source, "root": root, "options": extra or None}
         return pipeline.run(settings.fill(pipeline.IngestConfig, **words))
     if source is not None or extra:
         found = source if source is not None else f"--{next(iter(extra))}"
-        raise DataEngineError(f"found '{found}' beside --plan; the plan names the datasets and their options")
+        raise DataEngineError(f"found '{found}' beside a plan; the plan names the datasets and their options")
     words |= {"plan": plan, "data": data, "skip_missing": skip_missing or None}
     return ingest_plan.run(settings.fill(ingest_plan.PlanConfig, **words))

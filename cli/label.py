@@ -37,12 +37,12 @@ def label(
     With --video no corpus is needed: a file that cannot be read is one line of the report, the others are done.
     """
     words = {"lam": lam, "name": name, "device": device}
-    if video:
+    if video or settings.give("videos"):
         if engine:
             raise typer.BadParameter("--engine is for a corpus; videos are decoded side by side in this process")
         from pipelines.label import video as label_video
 
-        places = [*video, *(corpus or [])]
+        places = [*(video or []), *(corpus or [])] or None
         return label_video.run(settings.fill(label_video.LabelVideoConfig, videos=places, out=out, **words))
     if out or (corpus and len(corpus) > 1):
         raise typer.BadParameter("one corpus, which takes the labels itself; --out goes with --video")

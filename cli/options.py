@@ -2,12 +2,13 @@
 
 import importlib
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections import deque
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, ClassVar, Literal, get_args, get_origin
+from types import MappingProxyType, UnionType
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Union, get_args, get_origin
 
 import typer.core
 from typer import BadParameter
@@ -16,6 +17,9 @@ from cli.settings import leaves, nearest
 
 if TYPE_CHECKING:
     from pydantic.fields import FieldInfo
+
+
+TRUTH = ("true", "false")
 
 
 @dataclass(frozen=True)
@@ -57,11 +61,19 @@ class Setting:
         """Give what to type, and what it does."""
         text = " ".join((self.info.description or "").split())
         shown = f"{self.flag} / {self.negated}" if self.is_switch else f"{self.flag} {_metavar(self.info)}"
-        default = "[default: by preset]" if self.by_preset else _default(self.info)
-        return shown, f"{text}{'  ' if text else ''}{default}"
+        return shown, f"{text}{'  ' if text else ''}{self.default}"
+
+    @property
+    def default(self) -> str:
+        """Say its default, where a line can hold it."""
+        return "[default: by preset]" if self.by_preset else _default(self.info)
 
     def override(self, value: str) -> str:
-        """Write it as `--set` takes it: what is text stays text, whatever YAML would read in it."""
+        """Write it as `--set` takes it: what is text stays text, whatever YAML would read in it; `a,b` is a list."""
+        item = _item(self.info.annotation)
+        if item is not None and not value.lstrip().startswith("[") and value != "null":
+            pieces = [piece.strip() for piece in value.split(",")]
+            return f"{self.key}=[{', '.join(json.dumps(p) if _is_text(item) else p for p in pieces)}]"
         return f"{self.key}={json.dumps(value) if _is_text(self.info.annotation) else value}"
 
 
@@ -75,6 +87,8 @@ class SettingsCommand(typer.core.TyperCommand):
     """Classes of settings, as `module:Class`, each by the option that chooses it; "" where no option does."""
     apart: ClassVar[tuple[str, ...]] = ()
     """Settings that the function has another way to give."""
+    choices: ClassVar[Mapping[str, str]] = MappingProxyType({})
+    """Functions that list what an option takes, as `module:function` or `module:function:argument`."""
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         """Turn options that are settings into `--set`, in front of all others.
@@ -84,50 +98,101 @@ class SettingsCommand(typer.core.TyperCommand):
         has_file = any(word.partition("=")[0] == "--config" for word in args)
         for parameter in self._required:
             parameter.required = not has_file
-        own = {flag: p for p in self.params for flag in (*p.opts, *p.secondary_opts)}
-        plain, given = [], []
-        rest = iter(args)
-        for word in rest:
+        rest, plain, given = deque(args), list[str](), list[str]()
+        while rest:
+            word = rest.popleft()
             flag, equals, value = word.partition("=")
             if word == "--":
                 plain += [word, *rest]
-            elif flag in own or not flag.startswith("--") or flag == "--help":
-                plain.append(word)
-                takes_value = flag in own and not equals and not getattr(own[flag], "is_flag", False)
-                plain += [following] if takes_value and (following := next(rest, None)) is not None else []
+                rest.clear()
+            elif flag in self._own or not flag.startswith("--") or flag == "--help":
+                plain += self._plain(word, rest)
             elif flag in self._switches:
-                key, on = self._switches[flag]
-                if equals and (not on or value not in ("true", "false")):
-                    raise BadParameter(f"found '{word}', expected '{flag}' alone, which takes no value", ctx)
-                given += ["--set", f"{key}={value if equals else str(on).lower()}"]
+                given += ["--set", self._switched(word, rest, ctx)]
             elif flag in self._flags:
                 given += ["--set", self._flags[flag].override(value if equals else _value(flag, rest, ctx))]
             elif ctx.ignore_unknown_options:
                 plain.append(word)
             else:
-                raise BadParameter(f"no option '{flag}'; {nearest(flag, [*own, *self._flags, *self._switches])}", ctx)
+                raise BadParameter(f"no option '{flag}'; {nearest(flag, self._known)}", ctx)
         return super().parse_args(ctx, [*given, *plain])
+
+    def _plain(self, word: str, rest: deque[str]) -> list[str]:
+        """Take an option or argument of the function, with its value; `--dry-run false` is no option at all."""
+        flag, equals, value = word.partition("=")
+        if flag not in self._own:
+            return [word]
+        if not getattr(self._own[flag], "is_flag", False):
+            return [word, rest.popleft()] if not equals and rest else [word]
+        if equals or (rest and rest[0] in TRUTH):
+            said = value if equals else rest.popleft()
+            return {"true": [flag], "false": []}.get(said, [word])
+        return [word]
+
+    def _switched(self, word: str, rest: deque[str], ctx: Any) -> str:
+        """Read a setting that is on or off: `--proprio`, `--no-proprio`, `--proprio false`."""
+        flag, equals, value = word.partition("=")
+        key, on = self._switches[flag]
+        if on and not equals and rest and rest[0] in TRUTH:
+            value = rest.popleft()
+        elif not equals:
+            value = str(on).lower()
+        if value not in TRUTH or (equals and not on):
+            wanted = f"'{flag}' or '{flag} false'" if on else f"'{flag}' alone"
+            raise BadParameter(f"found '{word}', expected {wanted}", ctx)
+        return f"{key}={value}"
 
     def format_options(self, ctx: Any, formatter: Any) -> None:
         """List the settings below the command's own options, in groups."""
+        self.complete_help()
         super().format_options(ctx, formatter)
         for group in dict.fromkeys(setting.group for setting in self._settings):
             with formatter.section(group):
                 formatter.write_dl([setting.help() for setting in self._settings if setting.group == group])
+
+    def complete_help(self) -> None:
+        """Add to the help of the function's options what they take and their defaults, which settings know."""
+        by_key = {setting.key: setting for setting in self._all_settings}
+        parameters: Sequence[Any] = self.params
+        for parameter in parameters:
+            added = []
+            if path := self.choices.get(parameter.name):
+                module, function, *argument = path.split(":")
+                added = [f"[known: {', '.join(getattr(importlib.import_module(module), function)(*argument))}]"]
+            setting = by_key.get(parameter.name) or by_key.get(f"{parameter.name}s")
+            if setting and parameter.default is None:
+                added.append(setting.default)
+            for words in added:
+                if words and words not in (parameter.help or ""):
+                    parameter.help = f"{parameter.help or ''}  {words}"
 
     @cached_property
     def _settings(self) -> Sequence[Setting]:
         """Every setting that is no parameter of the function."""
         # A list that is given piece by piece, `--task a --task b`, is the setting `tasks`.
         named = {name for p in self.params for name in (p.name, f"{p.name}s")} | set(self.apart)
+        return [setting for setting in self._all_settings if setting.key not in named]
+
+    @cached_property
+    def _all_settings(self) -> Sequence[Setting]:
         found: dict[str, Setting] = {}
         for variant, config in self.config_classes.items():
             by_preset = config.preset_keys() if hasattr(config, "preset_keys") else frozenset()
             for key, info in leaves(config):
-                if key not in named:
-                    preset = key in by_preset or key.partition(".")[0] in by_preset
-                    found.setdefault(key, Setting(key, info, preset, variant))
+                preset = key in by_preset or key.partition(".")[0] in by_preset
+                found.setdefault(key, Setting(key, info, preset, variant))
         return [*found.values()]
+
+    @cached_property
+    def _own(self) -> Mapping[str, Any]:
+        """Options of the function."""
+        return {flag: p for p in self.params for flag in (*p.opts, *p.secondary_opts)}
+
+    @cached_property
+    def _known(self) -> Sequence[str]:
+        """Every option that the help lists."""
+        own = (flag for flag in self._own if flag.startswith("--"))
+        return [*own, *(setting.flag for setting in self._settings), *self._switches]
 
     @cached_property
     def _required(self) -> Sequence[Any]:
@@ -141,15 +206,16 @@ class SettingsCommand(typer.core.TyperCommand):
 
     @cached_property
     def _flags(self) -> Mapping[str, Setting]:
-        """Settings by option, those by their former names too."""
+        """Settings by option, those by their former names too; `--tasks a,b` is also `--task a --task b`."""
         now = {setting.key: setting for setting in self._settings}
+        whole = [s for s in self._all_settings if s.key not in self.apart and f"--{s.key[:-1]}" in self._own]
         former = {
             f"--{old.replace('_', '-')}": Setting(old, now[new].info)
             for config in self.config_classes.values()
             for old, new in getattr(config, "renamed", {}).items()
             if new in now
         }
-        return former | {setting.flag: setting for setting in self._settings}
+        return former | {setting.flag: setting for setting in (*self._settings, *whole)}
 
     @cached_property
     def _switches(self) -> Mapping[str, tuple[str, bool]]:
@@ -159,17 +225,26 @@ class SettingsCommand(typer.core.TyperCommand):
         return on | {setting.negated: (setting.key, False) for setting in switches}
 
 
-def command_class(configs: Mapping[str, str], apart: tuple[str, ...]) -> type[SettingsCommand]:
+def command_class(
+    configs: Mapping[str, str], apart: tuple[str, ...], choices: Mapping[str, str]
+) -> type[SettingsCommand]:
     """Make the class of a command with these settings."""
-    return type("SettingsCommand", (SettingsCommand,), {"configs": configs, "apart": apart})
+    return type("SettingsCommand", (SettingsCommand,), {"configs": configs, "apart": apart, "choices": choices})
 
 
-def _value(flag: str, rest: Iterator[str], ctx: Any) -> str:
+def _value(flag: str, rest: deque[str], ctx: Any) -> str:
     """Take the word behind an option; the next option is none."""
-    found = next(rest, None)
-    if found is None or found.startswith("--"):
+    if not rest or rest[0].startswith("--"):
         raise BadParameter(f"option '{flag}' needs a value", ctx)
-    return found
+    return rest.popleft()
+
+
+def _item(annotation: Any) -> Any:
+    """Find what a list holds; None for what is no list, alone or beside nothing."""
+    kinds = [kind for kind in get_args(annotation) or () if kind is not type(None)]
+    if get_origin(annotation) in (UnionType, Union):
+        return _item(kinds[0]) if len(kinds) == 1 else None
+    return kinds[0] if get_origin(annotation) in (list, tuple) and kinds else None
 
 
 def _is_text(annotation: Any) -> bool:

@@ -76,6 +76,8 @@ def commands() -> str:
     """Describe every command: what it does, an example, its arguments and options."""
     parts = [MADE + "# Commands\n\nOptions that every command has are told once, at the end.\n"]
     for path, command in _all_commands():
+        if hasattr(command, "complete_help"):
+            command.complete_help()
         text, _, example = inspect.cleandoc(command.help).replace("\b\n", "").partition("Example:\n")
         rows = [_parameter(p) for p in command.params if p.name not in COMMON]
         parts.append(f"## {path}\n\n{text.strip()}\n\n```\n{inspect.cleandoc(example)}\n```\n")
@@ -207,8 +209,9 @@ def _parameter(parameter: Any) -> tuple[str, str, str]:
             "required" if parameter.required else "",
             parameter.help or "",
         )
-    default = "" if parameter.default in (None, False, "") else f"`{parameter.default}`"
-    return f"`{parameter.opts[0]}`", default, parameter.help or ""
+    text, _, told = (parameter.help or "").partition("[default: ")
+    default = told.rstrip("]") or ("" if parameter.default in (None, False, "") else str(parameter.default))
+    return f"`{parameter.opts[0]}`", f"`{default}`" if default else "", text.strip()
 
 
 def _rows(config: type["BaseModel"], prefix: str = "") -> Iterator[tuple[str, str, str, str]]:

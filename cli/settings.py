@@ -14,6 +14,35 @@ if TYPE_CHECKING:
 
 C = TypeVar("C", bound="BaseModel")
 
+ELSEWHERE: Mapping[str, tuple[str, ...]] = {
+    "learning_rate": ("lr",),
+    "batch": ("batch_size",),
+    **dict.fromkeys(("epochs", "num_epochs", "max_steps", "num_steps", "train_steps", "max_train_steps"), ("steps",)),
+    **dict.fromkeys(("gradient_accumulation_steps", "accumulate_grad_batches"), ("grad_accumulation_steps",)),
+    **dict.fromkeys(("grad_clip", "clip_grad_norm", "grad_clip_norm", "gradient_clip_val"), ("max_grad_norm",)),
+    **dict.fromkeys(("save_every", "save_freq", "save_interval", "save_steps"), ("checkpoint_every",)),
+    **dict.fromkeys(("log_freq", "log_interval"), ("log_every",)),
+    **dict.fromkeys(("output_dir", "output", "save_dir"), ("out",)),
+    **dict.fromkeys(("num_workers", "n_workers", "jobs", "num_proc"), ("workers", "threads")),
+    **dict.fromkeys(("chunk_size", "action_horizon", "n_action_steps"), ("model.horizon", "horizon")),
+    **dict.fromkeys(("gradient_checkpointing", "activation_checkpointing"), ("checkpoint_activations",)),
+    **dict.fromkeys(("num_episodes", "n_episodes"), ("episodes",)),
+    "env": ("simulator",),
+    "fp16": ("bf16",),
+}
+"""What other projects call our settings."""
+
+EXPECTED = {
+    "list_type": "a list, such as {key}=[a, b]",
+    "tuple_type": "a list, such as {key}=[a, b]",
+    "dict_type": "keys and values, such as {key}={{a: b}}",
+    "mapping_type": "keys and values, such as {key}={{a: b}}",
+    "model_type": "keys and values, such as {key}={{a: b}}",
+    "bool_parsing": "true or false",
+    "bool_type": "true or false",
+}
+"""By the kind of an error, what a value should have been."""
+
 
 @dataclass(frozen=True)
 class Settings:
@@ -41,6 +70,12 @@ class Settings:
         if self.print_only:
             raise SettingsPrinted(_written(filled))
         return filled
+
+    def give(self, key: str) -> bool:
+        """Tell whether the file or `--set` has a setting, whatever its value."""
+        if any(override.partition("=")[0] == key for override in self.overrides):
+            return True
+        return self.file is not None and key in _read(self.file)
 
 
 class SettingsPrinted(Exception):  # noqa: N818 - nothing went wrong
@@ -110,6 +145,8 @@ def explain(error: "ValidationError", config: type["BaseModel"]) -> str:
         line = first["msg"].removeprefix("Value error, ")
     else:
         wanted = first["msg"].removeprefix("Value error, ").replace("Input should be", "expected")
+        if first["type"] in EXPECTED:
+            wanted = f"expected {EXPECTED[first['type']].format(key=key)}"
         line = f"setting '{key}': found {repr(first['input'])[:80]}, {wanted}"
     return line + (f" (and {len(others)} more)" if others else "")
 
@@ -128,7 +165,12 @@ def class_of(error: "ValidationError") -> type["BaseModel"]:
 
 
 def nearest(key: str, known: Sequence[str]) -> str:
-    """Suggest the nearest of the known keys; a nested one is also found by its last word."""
+    """Suggest the nearest of the known keys; one is also found by its last word, and by what others call it."""
+    bare = key.removeprefix("--").replace("-", "_").rpartition(".")[2]
+    for ours in ELSEWHERE.get(bare, ()):
+        for name in (ours, f"--{ours.replace('_', '-')}"):
+            if name in known:
+                return f"did you mean '{name}'?"
     return did_you_mean(key, known, f"known: {', '.join(k for k in known if '.' not in k)}")
 
 

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     "villa shard runs/shards --verify",
     configs={"": "pipelines.shard:ShardConfig", "--verify": "pipelines.shard.verify:VerifyShardsConfig"},
     apart=["shards"],
+    choices={"mixture": "pipelines.recipes.recipes:names:mixture"},
 )
 def shard(
     corpus: Annotated[str, typer.Argument(help="Corpus to read, or a snapshot: CORPUS@NAME; for --verify the shards.")],
@@ -26,12 +27,12 @@ def shard(
     latent: Annotated[
         list[str] | None, typer.Option(help="Name of latent actions to write, from `villa label`; may be repeated.")
     ] = None,
-    mixture: Annotated[str | None, typer.Option(help="What to draw: a recipe's name or a YAML file.")] = None,
+    mixture: Annotated[str | None, typer.Option(help="What to draw: a mixture by name, or a YAML file.")] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Plan and count, write nothing.")] = False,
     verify: Annotated[bool, typer.Option("--verify", help="Compare a folder of shards with its checksums.")] = False,
 ) -> "Report":
     """Write the kept episodes as WebDataset shards with a manifest (checksums, counts, statistics)."""
-    if verify:
+    if verify or settings.give("shards"):
         if out or latent or mixture or dry_run:
             raise typer.BadParameter("--verify takes a folder of shards and nothing else")
         from pipelines.shard import verify as shard_verify

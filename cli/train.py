@@ -16,7 +16,10 @@ app.add_typer(train, name="train")
 
 DATA = "Corpus, snapshot of one (CORPUS@NAME), or folder of shards"
 Out = Annotated[Path | None, typer.Option(help="Folder of the run: checkpoints, metrics, the final weights.")]
-Preset = Annotated[str | None, typer.Option(help="Size: `tiny` (CPU, minutes), `small` (one GPU), `paper`.")]
+Preset = Annotated[
+    str | None,
+    typer.Option(help="Size and training: `tiny` (CPU, minutes), `small` (one GPU) ..., or a YAML file."),
+]
 Steps = Annotated[int | None, typer.Option(help="Optimiser steps of the whole run.")]
 Device = Annotated[str | None, typer.Option(help="`cpu`, `cuda` ...; by default the best there is.")]
 
@@ -26,6 +29,7 @@ Device = Annotated[str | None, typer.Option(help="`cpu`, `cuda` ...; by default 
     "train lam",
     example="villa train lam runs/corpus --out runs/lam --preset tiny --batch-size 32",
     configs={"": "pipelines.training.lam.config:TrainLamConfig"},
+    choices={"preset": "pipelines.training.presets:names:train_lam"},
 )
 def lam(
     data: Annotated[str, typer.Argument(help=f"{DATA}, to train on.")],
@@ -53,15 +57,13 @@ def lam(
     example="villa train act runs/shards --out runs/act --preset tiny --model.horizon 8\n"
     "villa train act runs/corpus --out runs/act-plain --no-use-latent",
     configs={"": "pipelines.training.act.config:TrainActConfig"},
+    choices={"preset": "pipelines.training.presets:names:train_act"},
 )
 def act(
     data: Annotated[str, typer.Argument(help=f"{DATA}, to train on, with latent actions unless `--no-use-latent`.")],
     settings: Settings,
     out: Out = None,
-    preset: Annotated[
-        str | None,
-        typer.Option(help="Size: `tiny` (CPU, minutes), `small` (one GPU), `paper` (only with `--vlm random`)."),
-    ] = None,
+    preset: Preset = None,
     steps: Steps = None,
     device: Device = None,
 ) -> "Report":
@@ -82,6 +84,7 @@ def act(
     "train world",
     example="villa train world runs/corpus --lam runs/lam --out runs/world --preset tiny",
     configs={"": "pipelines.training.world.config:TrainWorldConfig"},
+    choices={"preset": "pipelines.training.presets:names:train_world"},
 )
 def world(
     data: Annotated[str, typer.Argument(help=f"{DATA}, to train on, with latent actions.")],
@@ -90,7 +93,7 @@ def world(
     lam: Annotated[
         Path | None, typer.Option(help="The model that wrote the latent actions: for level 0 and the cycle check.")
     ] = None,
-    preset: Annotated[str | None, typer.Option(help="Size: `tiny` (CPU, minutes), `small` (one GPU).")] = None,
+    preset: Preset = None,
     steps: Steps = None,
     device: Device = None,
 ) -> "Report":

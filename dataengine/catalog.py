@@ -24,7 +24,14 @@ def source(name: str) -> type[Source]:
             return getattr(importlib.import_module(module), class_name)
         except (ImportError, AttributeError) as error:
             raise DataEngineError(f"no source '{name}': {error}; expected module:Class") from error
-    return class_named("source", "dataengine.sources", name)
+    try:
+        return class_named("source", "dataengine.sources", name)
+    except DataEngineError as error:
+        if not name.startswith("openx/"):
+            raise
+        raise DataEngineError(
+            f"{error} openx/auto reads any other RLDS dataset by a mapping, which `villa sources --propose ROOT` writes"
+        ) from None
 
 
 def stage_names() -> list[str]:

@@ -67,6 +67,13 @@ _NEEDED = {
 }
 """Settings for which the published class has no others."""
 
+TITLES = {
+    "Lam": ("a latent action model", "`villa train lam` wrote, or a released one"),
+    "Act": ("a policy", "`villa train act` wrote"),
+    "World": ("a world model", "`villa train world` wrote"),
+}
+"""What each architecture is called, and where one comes from."""
+
 _LANDMARKS = (
     *("encoder.embed.proj.weight", "encoder.pe_spatial", "encoder.pe_temporal", "encoder.layers.0.mlp.fc1.weight"),
     *(
@@ -146,7 +153,7 @@ def load_lam(directory: str | Path, device: str | torch.device = "cpu") -> Lam:
     found = read_config(directory)
     architecture = found.get("architecture")
     if architecture not in ("Lam", RELEASED_LAM):
-        raise ValueError(f"{directory}: holds a {architecture!s:.80}, expected a Lam or {RELEASED_LAM}")
+        raise ValueError(_other_model(directory, architecture, "Lam"))
     header = _read_header(directory)
     if architecture == "Lam":
         return _load(Lam, _settings(LamConfig, found["config"], directory), directory, found, header).to(device).eval()
@@ -165,7 +172,7 @@ def load_act(directory: str | Path, device: str | torch.device = "cpu") -> Act:
     """Read a policy, ready for inference."""
     found = read_config(directory)
     if found.get("architecture") != "Act":
-        raise ValueError(f"{directory}: holds a {found.get('architecture')!s:.80}, expected an Act")
+        raise ValueError(_other_model(directory, found.get("architecture"), "Act"))
     config = _settings(ActConfig, found["config"], directory)
     return _load(Act, config, directory, found, _read_header(directory)).to(device).eval()
 
@@ -174,9 +181,16 @@ def load_world(directory: str | Path, device: str | torch.device = "cpu") -> Wor
     """Read a world model, ready to render."""
     found = read_config(directory)
     if found.get("architecture") != "World":
-        raise ValueError(f"{directory}: holds a {found.get('architecture')!s:.80}, expected a World")
+        raise ValueError(_other_model(directory, found.get("architecture"), "World"))
     config = _settings(WorldConfig, found["config"], directory)
     return _load(World, config, directory, found, _read_header(directory)).to(device).eval()
+
+
+def _other_model(directory: str | Path, found: Any, wanted: str) -> str:
+    """Say what a folder holds, and what to give instead."""
+    title, origin = TITLES[wanted]
+    there = TITLES.get(str(found), (f"a {found!s:.80}", ""))[0]
+    return f"{directory}: holds {there}, expected {title}; give a folder that {origin}"
 
 
 def released_config(stated: Mapping[str, Any], shape: Shapes) -> LamConfig:

@@ -16,8 +16,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
+from dataengine.differences import differences
 from dataengine.digest import hex_digest
-from dataengine.errors import DataEngineError, RecordError
+from dataengine.errors import DataEngineError, OtherSettingsError, RecordError
 from dataengine.shards.hashed_file import HashedFile
 from dataengine.shards.manifest import (
     FORMAT,
@@ -35,6 +36,8 @@ from dataengine.storage import Folder, normal_uri
 from dataengine.whole_file import is_partial
 from dataengine.windows.mixture import Mixture, key_of, permute
 from dataengine.windows.window import DataIdentity, EpisodeInfo, EpisodeReader, LatentInfo
+
+TITLES = {"data": "data (fingerprint of the episodes)", "latents": "latents (fingerprint of their model)"}
 
 
 @dataclass(frozen=True)
@@ -61,6 +64,8 @@ class Plan:
     latents: tuple[LatentInfo, ...]
     shares: dict[str, float]
     """Of each dataset in training, unless a run names another mixture."""
+    settings: dict[str, Any]
+    """What the plan follows from, as JSON holds it: to say what differs from a plan that is there."""
 
     @property
     def num_samples(self) -> int:
@@ -103,7 +108,15 @@ def plan(
     words: list[Any] = [FORMAT, VERSION, identity.fingerprint, identity.mixture, [asdict(info) for info in infos]]
     words += [shard_mb, segment_steps, seed, slots, [len(shard) for shard in shards]]
     fingerprint = hex_digest(json.dumps(words))
-    return Plan(shards, episodes, fingerprint, identity, slots, infos, shares)
+    settings = {
+        "data": identity.fingerprint,
+        "mixture": identity.mixture,
+        "latents": {info.name: info.fingerprint for info in infos},
+        "shard_mb": shard_mb,
+        "segment_steps": segment_steps,
+        "seed": seed,
+    }
+    return Plan(shards, episodes, fingerprint, identity, slots, infos, shares, settings)
 
 
 def _mixed(reader: EpisodeReader, mixture: Mixture | None) -> tuple[DataIdentity, list[EpisodeInfo], dict[str, float]]:
@@ -145,7 +158,7 @@ def write_shards(
     """
     statistics = {name: one.to_json() for name, one in reader.statistics().items()}
     folder = Folder(normal_uri(place))
-    there = _claim(folder, planned.fingerprint)
+    there = _claim(folder, planned)
 
     def finish(number: int) -> dict[str, Any]:
         entry = _finished(folder, there, number) or _write_shard(reader, folder, number, planned)
@@ -201,20 +214,24 @@ def check_folder(folder: Folder) -> dict[str, int]:
     return there
 
 
-def _claim(folder: Folder, fingerprint: str) -> dict[str, int]:
+def _claim(folder: Folder, planned: Plan) -> dict[str, int]:
     """Refuse a folder that holds other shards, clear up after a killed writer; give the sizes of what is there."""
     there = check_folder(folder)
     if PLAN in there:
-        found = read_object(folder.read(PLAN), f"{folder.uri}/{PLAN}").get("fingerprint")
-        if found != fingerprint:
-            raise DataEngineError(
-                f"{folder.uri} holds shards of other data or settings (plan {found}, now {fingerprint}); "
-                f"give another folder, or delete this one"
+        found = read_object(folder.read(PLAN), f"{folder.uri}/{PLAN}")
+        if found.get("fingerprint") != planned.fingerprint:
+            before = found.get("settings")  # versions before 0.2 noted none
+            differing = differences(before, planned.settings, TITLES) if isinstance(before, dict) else ()
+            raise OtherSettingsError(
+                f"{folder.uri} holds shards of other data or settings; give the same to go on, another --out, or "
+                f"delete that folder",
+                list(differing),
             )
         for name in filter(is_partial, there):  # a killed process was at it; nobody else writes here now
             folder.delete(name)
     else:
-        folder.write(PLAN, json.dumps({"format": FORMAT, "fingerprint": fingerprint}).encode())
+        about = {"format": FORMAT, "fingerprint": planned.fingerprint, "settings": planned.settings}
+        folder.write(PLAN, json.dumps(about).encode())
     return there
 
 

@@ -23,11 +23,12 @@ from dataengine.naming import did_you_mean
 from dataengine.report import Report
 from dataengine.schema import TRIMS
 from dataengine.whole_file import write_whole
+from pipelines.device import pick_device
 from pipelines.evaluation.evaluate_as import dataset_of
 from pipelines.evaluation.policy import unfinished
 from pipelines.evaluation.simulators import _play
-from pipelines.evaluation.simulators._base import EVAL_SEEDS_FROM, Simulator, simulator_class
-from pipelines.evaluation.simulators._workers import run_jobs
+from pipelines.evaluation.simulators._base import EVAL_SEEDS_FROM, Simulator, default_tasks, simulator_class
+from pipelines.evaluation.simulators._workers import count, run_jobs
 from pipelines.output.folder import Before, claimed, sources_at
 
 OLD_RESULTS = Before(r"results/[\w.-]+-[0-9a-f]{8}\.(json|partial)|filmstrips/[\w.-]+\.jpg", lambda _: True)
@@ -43,7 +44,9 @@ class EvalConfig(Config):
     policy: str
     """Folder of a trained policy, or a baseline: `random`, `replay` (mean demonstration, eyes closed), `expert`."""
     simulator: str = "metaworld"
-    tasks: tuple[str, ...] = ("button-press-topdown", "window-close", "window-open")
+    """Where to play."""
+    tasks: tuple[str, ...] | None = None
+    """What to play; None: `button-press-topdown`, `window-close` and `window-open` of `metaworld`, all of another."""
     episodes: int = Field(20, ge=1, le=MOST)
     """Unseen starts per task; every policy gets the same ones."""
     out: Path = Path("runs/eval")
@@ -124,6 +127,8 @@ class EvalReport(Report):
     """Dataset whose scale, controller and rate the policy's actions had; empty for baselines and older policies."""
     unfinished: str = ""
     """How far the policy's training had come, where it was not at its end."""
+    out: str = ""
+    """Folder of the results, and of the filmed episodes."""
     filmstrips: str = ""
     """Folder of the filmed episodes."""
 
@@ -143,6 +148,7 @@ class EvalReport(Report):
             lines.append(f"acting as in {self.acts_as}")
         if self.unfinished:
             lines.append(f"the policy is a checkpoint of an unfinished training, {self.unfinished}")
+        lines.append(f"results: {Path(self.out) / 'results'}")
         return "\n".join([*lines, *([f"filmstrips: {self.filmstrips}"] if self.filmstrips else [])])
 
 
@@ -190,12 +196,14 @@ def run(config: EvalConfig) -> EvalReport:
 def _run(config: EvalConfig) -> EvalReport:
     """Play what has no result yet, and put all results together."""
     simulator = simulator_class(config.simulator)
-    units = [_unit(config, simulator, task) for task in config.tasks]
+    if config.policy not in BASELINES and config.device is not None:
+        pick_device(config.device)  # what is not there is said before anything is played
+    units = [_unit(config, simulator, task) for task in config.tasks or default_tasks(simulator)]
     acts_as = "" if config.policy in BASELINES else dataset_of(config.policy, simulator, config.acts_as)
     missing = [unit for unit in units if not unit.place.exists()]
-    with progress.task(f"evaluate {units[0].name}", len(missing), "tasks") as live:
-        for index, result in run_jobs(_evaluate, missing, config.processes):
-            live.advance(note=f"{missing[index].task} {result.successes}/{result.episodes}")
+    with progress.task(f"evaluate {units[0].name}", sum(unit.episodes for unit in missing), "episodes") as live:
+        for index, result in run_jobs(_evaluate, missing, config.processes, live.advance):
+            live.advance(0, note=f"{missing[index].task} {result.successes}/{result.episodes}")
     results = [TaskResult.model_validate_json(unit.place.read_text(encoding="utf-8")) for unit in units]
     successes, episodes = sum(r.successes for r in results), sum(r.episodes for r in results)
     low, high = wilson(successes, episodes)
@@ -209,6 +217,7 @@ def _run(config: EvalConfig) -> EvalReport:
         high=high,
         acts_as=acts_as,
         unfinished="" if config.policy in BASELINES else unfinished(config.policy),
+        out=str(config.out),
         filmstrips=str(config.out / "filmstrips") if config.filmed else "",
     )
 
@@ -270,10 +279,13 @@ def _evaluate(unit: _Unit) -> TaskResult:
     actor = _actor(unit, kind, instruction)
     simulators = [kind(unit.task) for _ in range(unit.robots)]
     seeds = [EVAL_SEEDS_FROM + unit.first_start + i for i in range(unit.episodes)]
-    played = sorted(
-        _play.play(simulators, actor, seeds, execute=unit.execute, max_steps=unit.max_steps, num_filmed=unit.filmed),
-        key=lambda one: one.seed,
-    )
+    played = []
+    for one in _play.play(
+        simulators, actor, seeds, execute=unit.execute, max_steps=unit.max_steps, num_filmed=unit.filmed
+    ):
+        played.append(one)
+        count()
+    played.sort(key=lambda one: one.seed)
     won = [one for one in played if one.success]
     low, high = wilson(len(won), len(played))
     result = TaskResult(

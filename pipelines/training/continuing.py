@@ -4,16 +4,17 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from dataengine.differences import differences
 from dataengine.errors import DataEngineError, OtherSettingsError
-from dataengine.reading import one_line
 from pipelines.training.settings import LoopConfig, learning_rate
 
 VERSION = 2
 """Of what a run's losses follow from beside its settings: a run that an older trainer began is not continued."""
 
-_NAMES = {"data": "data (fingerprint of the episodes)", "latent actions": "latent actions (fingerprint of their model)"}
-_LONGEST = 300
-"""Letters of a line: a mixture may name a thousand datasets."""
+_TITLES = {
+    "data": "data (fingerprint of the episodes)",
+    "latent actions": "latent actions (fingerprint of their model)",
+}
 
 
 def check_identity(before: Mapping[str, Any], now: Mapping[str, Any], config: LoopConfig, out: Path) -> None:
@@ -24,22 +25,11 @@ def check_identity(before: Mapping[str, Any], now: Mapping[str, Any], config: Lo
             f"{out} holds a run that another version of the trainer began, whose losses and weight decay differ; "
             f"end it with that version, or give another --out"
         )
-    differing = list(_differences("", before, now))
+    differing = list(differences(before, now, _TITLES))
     if differing:
         raise OtherSettingsError(
             f"{out} holds a run with other settings or data; give the same to continue it, or another --out", differing
         )
-
-
-def _differences(name: str, before: Any, now: Any) -> Iterator[str]:
-    """Say what differs, setting by setting, however deep it lies."""
-    if isinstance(before, Mapping) and isinstance(now, Mapping):
-        for key in sorted({*before, *now}):
-            inner = f"{name}.{key}" if name else _NAMES.get(key, key)
-            yield from _differences(inner, before.get(key), now.get(key))
-    elif before != now:
-        old, new = ("not set" if value is None else value for value in (before, now))
-        yield one_line(f"{name}: {old} -> {new}", _LONGEST)
 
 
 def changes(before: Mapping[str, Any], config: LoopConfig, step: int, out: Path) -> Iterator[str]:

@@ -28,9 +28,10 @@ def fit(make: type[TrainTask[C, M, A, R]], config: C) -> R:
 
     Raise DataEngineError where data and settings do not fit together, or `out` holds something else.
     """
+    device = pick_device(config.device)
     with told_what_is_saved(config.out, config.steps), run_folder(config.out, make.name, config.data, *make.products):
         config, found = open_data(config)
-        with process_group(pick_device(config.device)) as distributed:
+        with process_group(device) as distributed:
             return _fit(make(config, found, distributed))
 
 

@@ -133,14 +133,14 @@ def test_a_picture_that_does_not_decode_stops_no_training_and_a_rule_leaves_it_o
     said = villa("train", "lam", corpus.uri, "--out", tmp_path / "lam", *TINY, "--set", "val_fraction=0")
     assert said.code == 0
     assert "frame 5 of camera primary does not decode" in said.err
-    said = villa("export", "lerobot", corpus.uri, tmp_path / "out")
+    said = villa("export", "lerobot", corpus.uri, "--out", tmp_path / "out")
     assert (said.code, "frame 5 does not decode" in said.line) == (2, True)
     assert villa("curate", corpus.uri, "--recipe", "strict", "--set", "page=false").code == 0
     corpus.refresh()
     found = {row["source_record"]: row["reject_reason"] for row in corpus.table().to_pylist()}
     assert found["torn"].startswith("drop_broken_pictures: 1 pictures do not decode, the first is frame 5")
     assert not any("broken" in (found[f"r{i}"] or "") for i in range(5))
-    assert villa("export", "lerobot", corpus.uri, tmp_path / "kept").code == 0
+    assert villa("export", "lerobot", corpus.uri, "--out", tmp_path / "kept").code == 0
 
 
 @pytest.mark.parametrize("more", [[], ["--dry-run"]])
@@ -171,7 +171,7 @@ def test_a_full_disk_is_said_in_one_line_and_the_command_goes_on(villa, made, tm
         "curate": ("curate", disk / "corpus", "--report", tmp_path / "page"),
         "stats": ("stats", disk / "corpus"),
         "label": ("label", disk / "corpus", "--lam", made / "lam", "--device", "cpu"),
-        "export": ("export", "lerobot", measured, disk / "export"),
+        "export": ("export", "lerobot", measured, "--out", disk / "export"),
         "train": ("train", "lam", measured, "--out", disk / "lam", *TINY),
         "shard": ("shard", measured, "--out", disk / "shards"),
     }[command]

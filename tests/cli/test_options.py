@@ -8,6 +8,7 @@ import yaml
 
 from cli.app import app
 from cli.contract import invoke
+from tests.support.commands import COMMANDS
 
 
 def printed(capsys: pytest.CaptureFixture[str], *arguments: str) -> dict:
@@ -51,11 +52,16 @@ def test_what_is_printed_is_read_again(tmp_path: Path, capsys: pytest.CaptureFix
         ("--warmup-steps", "option '--warmup-steps' needs a value"),
         ("--lr --no-proprio", "option '--lr' needs a value"),
         ("--no-proprio=false", "found '--no-proprio=false', expected '--no-proprio' alone"),
-        ("--proprio=no", "found '--proprio=no', expected '--proprio' alone"),
+        ("--proprio=no", "found '--proprio=no', expected '--proprio' or '--proprio false'"),
+        ("--learning-rate 0.1", "no option '--learning-rate'; did you mean '--lr'?"),
+        ("--set learning_rate=0.1", "no setting 'learning_rate'; did you mean 'lr'?"),
+        ("--set betas=0.9", "setting 'betas': found 0.9, expected a list, such as betas=[a, b]"),
+        ("--set augment=no", "setting 'augment': found False, expected keys and values, such as augment={a: b}"),
+        ("--set proprio=maybe", "setting 'proprio': found 'maybe', expected true or false"),
     ],
 )
 def test_a_wrong_option_is_one_line(capsys: pytest.CaptureFixture[str], option: str, said: str) -> None:
-    assert invoke(app, ["train", "lam", "corpus", *option.split()]) == 2
+    assert invoke(app, ["train", "lam", "corpus", "--out", "o", *option.split()]) == 2
     found = capsys.readouterr()
     assert said in found.err
     assert found.out == ""
@@ -124,3 +130,101 @@ def test_what_is_named_and_what_is_changed_of_it_meet_in_any_order(capsys: pytes
 @pytest.mark.parametrize("text", ["2024", "null", "no", "a: b", "[x]"])
 def test_text_stays_text(capsys: pytest.CaptureFixture[str], text: str) -> None:
     assert printed(capsys, "train", "act", "s", "--out", "o", "--latent", text)["latent"] == text
+
+
+def test_what_is_on_or_off_and_lists_are_taken_as_they_are_typed(capsys: pytest.CaptureFixture[str]) -> None:
+    base = ("train", "lam", "corpus", "--out", "o")
+    found = printed(capsys, *base, "--proprio", "false", "--compile", "true", "--betas", "0.8,0.9")
+    assert (found["proprio"], found["compile"], found["betas"]) == (False, True, [0.8, 0.9])
+    assert printed(capsys, *base, "--betas=[0.8, 0.9]")["betas"] == [0.8, 0.9]
+    assert printed(capsys, "ingest", "s", "r", "--corpus", "c", "--dry-run", "false")["dry_run"] is False
+    assert printed(capsys, "ingest", "s", "r", "--corpus", "c", "--dry-run", "true")["dry_run"] is True
+    for words in (("--tasks", "window-close,push"), ("--task", "window-close", "--task", "push")):
+        assert printed(capsys, "eval", "p", *words)["tasks"] == ["window-close", "push"]
+    assert printed(capsys, "eval", "p", "--tasks", "window-close")["tasks"] == ["window-close"]
+
+
+ROUND_TRIPS = [
+    "demo --out o --quick",
+    "clips egtea raw",
+    "ingest openx/auto raw --corpus c --frame-size 128 --mapping m.yaml",
+    "ingest --plan villa-x --data raw --corpus c",
+    "curate c --recipe strict",
+    "stats c",
+    "corpus compact c --older-than 7d",
+    "corpus snapshot c march --mixture villa-x",
+    "train lam c --out o --preset small --model.num-codes 64",
+    "train lam c --out o --set init=runs/lam --no-proprio",
+    "train act c --out o --preset small --model.wrist null --latent lam",
+    "train world c --out o --lam l --model.rollout 3",
+    "label c --lam l --name n",
+    "label --video a.mp4 --lam l --out o.npz",
+    "lam report c --lam l --out o",
+    "shard c --out o --mixture villa-x --latent a --latent b",
+    "shard o --verify",
+    "export lerobot c --out o --dataset a --fps 30 --all",
+    "export lam l --out o",
+    "probe c --lam a=l --lam b=m",
+    "eval p --simulator lift --episodes 3",
+]
+
+
+@pytest.mark.parametrize("line", ROUND_TRIPS)
+def test_a_printed_file_alone_starts_the_same_again(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], line: str
+) -> None:
+    words = line.split()
+    found = printed(capsys, *words)
+    file = tmp_path / "settings.yaml"
+    file.write_text(yaml.safe_dump(found))
+    command = words[:2] if words[0] in ("corpus", "train", "lam", "export") else words[:1]
+    assert printed(capsys, *command, "--config", str(file)) == found
+
+
+def test_every_command_that_takes_settings_prints_them() -> None:
+    taking = {name for name, one in COMMANDS.items() if getattr(one, "configs", None)}
+    assert taking <= {name for name in COMMANDS for line in ROUND_TRIPS if f"villa {line}".startswith(f"{name} ")}
+
+
+def test_the_help_names_what_there_is_to_choose_from_and_the_defaults(capsys: pytest.CaptureFixture[str]) -> None:
+    for command, said in (
+        (["eval"], "[known: fetch, lift, lift_kinova3, lift_ur5e, metaworld, two_arm] [default: metaworld]"),
+        (["curate"], "[known: default, strict, villa-x] [default: default]"),
+        (["ingest"], "[known: openx, villa-x]"),
+        (["shard"], "[known: villa-x, villa-x-ablation]"),
+        (["train", "act"], "[known: tiny, small, paper] [default: tiny]"),
+    ):
+        assert invoke(app, [*command, "--help"]) == 0
+        assert said in " ".join(capsys.readouterr().out.split())
+
+
+@pytest.mark.parametrize("kind", ["preset", "recipe", "mixture", "plan"])
+def test_a_file_of_ones_own_is_taken_by_its_path(tmp_path: Path, capsys: pytest.CaptureFixture[str], kind: str) -> None:
+    mine = str(tmp_path / "mine.yaml")
+    said = {"preset": "steps: 7\n", "mixture": "weights: {a: 1}\n"}
+    Path(mine).write_text(said.get(kind, "drop_short: {min_steps: 3}\n"))
+    lines = {
+        "preset": ("train", "lam", "c", "--out", "o"),
+        "recipe": ("curate", "c"),
+        "mixture": ("shard", "c", "--out", "o"),
+        "plan": ("ingest", "--data", "d", "--corpus", "c"),
+    }
+    found = printed(capsys, *lines[kind], f"--{kind}", mine)
+    if kind == "preset":
+        assert found["steps"] == 7
+    elif kind == "mixture":
+        assert found["mixture"]["weights"] == {"a": 1}
+    else:
+        assert found[kind] == mine
+
+
+def test_the_former_place_of_an_exports_folder_is_taken_with_a_line_that_says_so(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    for words in (("lerobot", "c", "o"), ("lam", "l", "o")):
+        assert invoke(app, ["export", *words, "--print-config"]) == 0
+        found = capsys.readouterr()
+        assert yaml.safe_load(found.out)["out"] == "o"
+        assert "give the folder as --out o; the next version takes no second argument" in found.err
+        assert invoke(app, ["export", *words, "--out", "p", "--print-config"]) == 2
+        assert "found 'o' beside --out p, expected one folder" in capsys.readouterr().err

@@ -57,8 +57,8 @@ def commands(made, out):
         "train act": ("train", "act", corpus, "--out", out, *TRAIN, "--set", "use_latent=false"),
         "train world": ("train", "world", corpus, "--out", out, *TRAIN),
         "shard": ("shard", corpus, "--out", out),
-        "export lerobot": ("export", "lerobot", corpus, out),
-        "export lam": ("export", "lam", lam, out),
+        "export lerobot": ("export", "lerobot", corpus, "--out", out),
+        "export lam": ("export", "lam", lam, "--out", out),
         "eval": ("eval", "random", "--out", out),
         "demo": ("demo", "--out", out),
     }

@@ -95,7 +95,7 @@ def test_a_directory_without_a_model_is_named(tmp_path):
     with pytest.raises(ValueError, match=r"no model_config.json"):
         load_lam(tmp_path)
     (tmp_path / "model_config.json").write_text(json.dumps({"architecture": "Act", "config": {}}))
-    with pytest.raises(ValueError, match="holds a Act, expected a Lam"):
+    with pytest.raises(ValueError, match="holds a policy, expected a latent action model; give a folder"):
         load_lam(tmp_path)
 
 

@@ -124,6 +124,11 @@ def simulator_class(name: str) -> type[Simulator]:
     return class_named("simulator", "pipelines.evaluation.simulators", name)
 
 
+def default_tasks(simulator: type[Simulator]) -> tuple[str, ...]:
+    """Name the tasks that are played where none is named: those that a simulator says, else all it has."""
+    return getattr(simulator, "default_tasks", tuple(simulator.tasks))
+
+
 def check_task(simulator: type[Simulator], task: str) -> None:
     """Raise ValueError for a task that the simulator does not have."""
     if task not in simulator.tasks:

@@ -4,11 +4,13 @@ Fresh processes, never forks: a drawing context does not survive a fork, and ten
 process that has both.
 """
 
+import multiprocessing
 import os
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import as_completed
+from concurrent.futures import FIRST_COMPLETED, wait
 from concurrent.futures.process import BrokenProcessPool
-from typing import TypeVar
+from functools import partial
+from typing import Any, TypeVar
 
 from dataengine.errors import DataEngineError
 from dataengine.runners.processes import pool
@@ -17,18 +19,46 @@ J = TypeVar("J")
 R = TypeVar("R")
 
 
-def run_jobs(function: Callable[[J], R], jobs: Sequence[J], processes: int) -> Iterator[tuple[int, R]]:
-    """Yield (index of the job, result) as jobs end; the first one that fails stops those not yet begun."""
+POLL_S = 0.5
+"""How often jobs are asked how far they are."""
+_counter: Any = None
+"""Of a worker: what all of them count together."""
+
+
+def count(number: int = 1) -> None:
+    """Say from within a job that so much of it is done."""
+    if _counter is not None:
+        with _counter.get_lock():
+            _counter.value += number
+
+
+def run_jobs(
+    function: Callable[[J], R],
+    jobs: Sequence[J],
+    processes: int,
+    counted: Callable[[int], None] = lambda _number: None,
+) -> Iterator[tuple[int, R]]:
+    """Yield (index of the job, result) as jobs end; the first one that fails stops those not yet begun.
+
+    `counted` is told, every half second, what jobs said by `count` since.
+    """
     if not jobs:
         return
     threads = {name: os.environ.get(name) for name in ("OMP_NUM_THREADS", "LP_NUM_THREADS")}
     os.environ.update(dict.fromkeys(threads, "1"))  # inherited; set here because libraries read it when they load
     try:
-        with pool(min(processes, len(jobs)), _keep_stdout_clean) as workers:
+        counter, told = multiprocessing.get_context("spawn").Value("q", 0), 0
+        with pool(min(processes, len(jobs)), partial(_begin, counter)) as workers:
             futures = {workers.submit(function, job): index for index, job in enumerate(jobs)}
             try:
-                for future in as_completed(futures):
-                    yield futures[future], future.result()
+                waiting = set(futures)
+                while waiting:
+                    ended, waiting = wait(waiting, timeout=POLL_S, return_when=FIRST_COMPLETED)
+                    now = counter.value
+                    counted(now - told)
+                    told = now
+                    for future in ended:
+                        yield futures[future], future.result()
             except BrokenProcessPool as error:
                 raise DataEngineError(
                     "a worker process died (out of memory, or killed); what was finished is kept: run the command again"
@@ -43,6 +73,8 @@ def run_jobs(function: Callable[[J], R], jobs: Sequence[J], processes: int) -> I
                 os.environ[name] = value
 
 
-def _keep_stdout_clean() -> None:
-    """Send what libraries print to stderr: stdout belongs to the command's report."""
+def _begin(counter: Any) -> None:
+    """Take the counter, and send what libraries print to stderr: stdout belongs to the command's report."""
+    global _counter
+    _counter = counter
     os.dup2(2, 1)

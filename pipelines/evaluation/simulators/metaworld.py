@@ -52,6 +52,8 @@ class Metaworld:
         }
     )
 
+    default_tasks: ClassVar[tuple[str, ...]] = ("button-press-topdown", "window-close", "window-open")
+
     def __init__(self, task: str) -> None:
         check_task(Metaworld, task)
         require_drawing()

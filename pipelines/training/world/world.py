@@ -75,9 +75,10 @@ def run(config: TrainWorldConfig) -> TrainWorldReport:
     """Train, or continue to train, then evaluate on held-out episodes and write weights and pictures into `out`."""
     if config.level:
         return fit(WorldTask, config)
+    device = pick_device(config.device)
     with run_folder(config.out, WorldTask.name, config.data, SHEET):
         config, found = open_data(config)
-        with process_group(pick_device(config.device)) as distributed:
+        with process_group(device) as distributed:
             return _evaluate_level_0(config, found, distributed)
 
 

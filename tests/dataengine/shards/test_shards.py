@@ -9,7 +9,7 @@ import pyarrow.parquet as pq
 import pytest
 import simplejpeg
 
-from dataengine.errors import DataEngineError
+from dataengine.errors import DataEngineError, OtherSettingsError
 from dataengine.shards import checks
 from dataengine.shards.reader import ShardReader, is_shards
 from dataengine.windows.mixture import WindowSampler
@@ -110,8 +110,9 @@ def test_a_stopped_emission_goes_on_and_ends_in_the_same_bytes(shards: Path, tmp
 
 
 def test_a_folder_of_other_shards_is_left_alone(shards: Path, tmp_path: Path) -> None:
-    with pytest.raises(DataEngineError, match="holds shards of other data or settings"):
-        write(shards, made_reader(), segment_steps=10)
+    with pytest.raises(OtherSettingsError, match="holds shards of other data or settings") as caught:
+        write(shards, made_reader(), segment_steps=10, seed=7)
+    assert caught.value.details == ("seed: 0 -> 7", "segment_steps: 20 -> 10")
     (tmp_path / "thesis.txt").write_text("all I have")
     with pytest.raises(
         DataEngineError, match=r"holds files and no plan.json \(thesis.txt\), so it is no folder of shards"

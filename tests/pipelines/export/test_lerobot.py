@@ -455,7 +455,7 @@ def test_a_second_run_does_nothing_and_two_processes_write_the_same_files(corpus
 def test_killed_at_any_moment_the_same_command_ends_in_the_same_files(corpus, tmp_path):
     words = ["--set", "video_mb=0.012", "--workers", "2"]
     wanted, got = tmp_path / "wanted", tmp_path / "got"
-    command = [sys.executable, "-m", "cli", "export", "lerobot", corpus.uri]
+    command = [sys.executable, "-m", "cli", "export", "lerobot", corpus.uri, "--out"]
     started = time.monotonic()
     subprocess.run([*command, str(wanted), *words], check=True, capture_output=True)
     whole_s = time.monotonic() - started

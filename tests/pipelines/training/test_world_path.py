@@ -129,7 +129,7 @@ def test_a_checkpoint_remembers_whose_latents_it_was_trained_on(made: Path) -> N
     assert (world.config.num_slots, world.config.latent_dim) == (info.k, info.d)
     painted = world.render(torch.zeros(1, 1, 3, 48, 48, dtype=torch.uint8), torch.zeros(1, 2, info.k, info.d))
     assert painted.shape == (1, 2, 3, 32, 32)
-    with pytest.raises(ValueError, match="holds a World, expected a Lam"):
+    with pytest.raises(ValueError, match="holds a world model, expected a latent action model"):
         load_lam(made / "world")
 
 
