@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 import typer.core
 
+from cli.help import WIDTH, Command, item_of, metavar
 from cli.options import command_class
 from cli.settings import Settings, SettingsPrinted, class_of, explain
 from dataengine.errors import DataEngineError, is_disk_full
@@ -67,8 +68,8 @@ OURS = {"cli", "pipelines", "dataengine", "models"}
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON report on stdout.")]
 Debug = Annotated[bool, typer.Option("--debug", help="Show the traceback when the command fails.")]
-ConfigFile = Annotated[Path | None, typer.Option("--config", help="YAML file of settings; options go before it.")]
-Overrides = Annotated[list[str] | None, typer.Option("--set", help="key=value, any setting; goes before all else.")]
+ConfigFile = Annotated[Path | None, typer.Option("--config", help="YAML file of settings; options override it.")]
+Overrides = Annotated[list[str] | None, typer.Option("--set", help="Any setting, may be repeated; overrides all else.")]
 PrintConfig = Annotated[bool, typer.Option("--print-config", help="Print the settings as YAML and do nothing else.")]
 
 
@@ -119,15 +120,25 @@ def command(
             added.append(inspect.Parameter("context", inspect.Parameter.KEYWORD_ONLY, annotation=typer.Context))
         run.__signature__ = inspect.Signature([*own, *added])  # type: ignore[attr-defined]
         run.__annotations__ = {p.name: p.annotation for p in [*own, *added]}
+        metavars = {p.name: metavar(item_of(p.annotation) or p.annotation) for p in own} | {
+            "config_file": "PATH",
+            "overrides": "KEY=VALUE",
+        }
         lines = "\n".join(f"  {line}" for line in example.splitlines())
         # \b keeps the lines of the example as they are.
         text = inspect.getdoc(body) or ""
         app.command(
             name.rpartition(" ")[2],
-            cls=command_class(configs or {}, tuple(apart), choices or {}) if configurable else None,
+            cls=command_class(configs or {}, tuple(apart), choices or {}, metavars)
+            if configurable
+            else type("Command", (Command,), {"metavars": metavars}),
             short_help=text.partition("\n")[0],
             help=f"{text}\n\n\b\nExample:\n{lines}",
-            context_settings={"allow_extra_args": open_ended, "ignore_unknown_options": open_ended},
+            context_settings={
+                "allow_extra_args": open_ended,
+                "ignore_unknown_options": open_ended,
+                "max_content_width": WIDTH,
+            },
         )(run)
         return run
 

@@ -23,7 +23,7 @@ def demo(
     out: Annotated[Path | None, typer.Option(help="Folder of everything that the demo makes.")] = None,
     quick: Annotated[bool, typer.Option("--quick", help="Do it all, tiny, in a few minutes.")] = False,
     until: Annotated[str | None, typer.Option(help="Stop after this stage: record, ingest, label ...")] = None,
-    engine: Annotated[str | None, typer.Option(help="`ray` (default) or `local`.")] = None,
+    engine: Annotated[str | None, typer.Option(help="`ray` or `local`.")] = None,
 ) -> "Report":
     """Record simulated robots, build a corpus, train both models, run the policy, write a report.
 

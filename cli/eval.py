@@ -15,12 +15,16 @@ if TYPE_CHECKING:
 @command(
     app,
     "eval",
-    example="villa eval runs/act --simulator metaworld --task button-press-topdown --task window-close --episodes 20",
+    example="villa eval runs/act\n"
+    "villa eval runs/act --task button-press-topdown --task window-close --episodes 50 --out runs/eval\n"
+    "villa eval expert --simulator lift",
     configs={"": "pipelines.evaluation.evaluate:EvalConfig"},
     choices={"simulator": "pipelines.evaluation.simulators._base:simulator_names"},
 )
 def evaluate(
-    policy: Annotated[str, typer.Argument(help="Folder of the trained policy.")],
+    policy: Annotated[
+        str, typer.Argument(help="Folder of the trained policy, or a baseline: `random`, `replay`, `expert`.")
+    ],
     settings: Settings,
     simulator: Annotated[str | None, typer.Option(help="Where to play.")] = None,
     task: Annotated[

@@ -49,7 +49,7 @@ def lerobot(
         bool, typer.Option("--all", help="Also what curation dropped, and idle ends that it trimmed.")
     ] = False,
     fps: Annotated[float | None, typer.Option(help="Only episodes within 1 % of this rate, declared as it.")] = None,
-    codec: Annotated[str | None, typer.Option(help="`av1` (default) or `h264`.")] = None,
+    codec: Annotated[str | None, typer.Option(help="`av1` or `h264`.")] = None,
     workers: Annotated[int | None, typer.Option(help="Files written side by side; 0 takes every core.")] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Plan and count, write nothing.")] = False,
 ) -> "Report":

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     app,
     "ingest",
     example="villa ingest openx/metaworld ~/data/metaworld/1.0.0 --corpus runs/corpus\n"
-    "villa ingest agibot ~/data/agibot --corpus runs/corpus --engine ray --unit segment --set frame_size=224\n"
+    "villa ingest agibot ~/data/agibot --corpus runs/corpus --engine ray --unit segment --frame-size 224\n"
     "villa ingest --plan villa-x --data ~/data --corpus runs/corpus --dry-run",
     configs={"": "pipelines.ingest:IngestConfig", "--plan": "pipelines.ingest.plan:PlanConfig"},
     apart=["options"],
@@ -27,14 +27,16 @@ def ingest(
     extra: dict[str, Any],
     source: Annotated[str | None, typer.Argument(help="Which dataset; `villa sources` lists them.")] = None,
     root: Annotated[str | None, typer.Argument(help="Folder or URI of its raw recordings.")] = None,
-    plan: Annotated[str | None, typer.Option(help="Many datasets instead: a plan by name, or a YAML file.")] = None,
-    data: Annotated[str | None, typer.Option(help="Folder or URI that a plan's datasets lie below.")] = None,
-    skip_missing: Annotated[bool, typer.Option("--skip-missing", help="Do without a plan's missing datasets.")] = False,
     corpus: Annotated[str | None, typer.Option(help="Corpus to create or extend.")] = None,
-    engine: Annotated[str | None, typer.Option(help="`local` (processes of this machine, default) or `ray`.")] = None,
-    workers: Annotated[int | None, typer.Option(help="Parts read side by side; 0 takes every core.")] = None,
-    strict: Annotated[bool, typer.Option("--strict", help="Fail when a record is rejected.")] = False,
+    plan: Annotated[str | None, typer.Option(help="Many datasets instead: a plan by name, or a YAML file.")] = None,
+    data: Annotated[str | None, typer.Option(help="With --plan: folder or URI that its datasets lie below.")] = None,
+    skip_missing: Annotated[
+        bool, typer.Option("--skip-missing", help="With --plan: do without datasets that are not there.")
+    ] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Plan and count, write nothing.")] = False,
+    strict: Annotated[bool, typer.Option("--strict", help="Fail when a record is rejected.")] = False,
+    workers: Annotated[int | None, typer.Option(help="Parts read side by side; 0 takes every core.")] = None,
+    engine: Annotated[str | None, typer.Option(help="`local` (processes of this machine) or `ray`.")] = None,
 ) -> "Report":
     """Read raw recordings, as their publisher ships them, into the corpus; each part exactly once.
 

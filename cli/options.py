@@ -3,16 +3,16 @@
 import importlib
 import json
 from collections import deque
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
-from types import MappingProxyType, UnionType
-from typing import TYPE_CHECKING, Any, ClassVar, Literal, Union, get_args, get_origin
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, ClassVar
 
-import typer.core
 from typer import BadParameter
 
+from cli.help import Command, Rows, item_of, kinds_of, metavar
 from cli.settings import leaves, nearest
 
 if TYPE_CHECKING:
@@ -28,8 +28,10 @@ class Setting:
 
     key: str
     info: "FieldInfo"
-    by_preset: bool = False
-    """Whether its default is another for each preset."""
+    by_preset: Mapping[str, Any]
+    """Its default by preset, where there are presets."""
+    by_data: bool = False
+    """Whether the data decide it."""
     variant: str = ""
     """Option without which it does nothing."""
 
@@ -55,29 +57,37 @@ class Setting:
         outer, dot, _ = self.key.partition(".")
         if self.variant:
             return f"Settings with {self.variant}"
-        return f"Settings below {outer}" if dot else "Settings"
+        return f"Settings of {outer}" if dot else "Settings"
 
     def help(self) -> tuple[str, str]:
         """Give what to type, and what it does."""
         text = " ".join((self.info.description or "").split())
-        shown = f"{self.flag} / {self.negated}" if self.is_switch else f"{self.flag} {_metavar(self.info)}"
+        shown = f"{self.flag} / {self.negated}" if self.is_switch else f"{self.flag} {metavar(self.info.annotation)}"
         return shown, f"{text}{'  ' if text else ''}{self.default}"
 
     @property
     def default(self) -> str:
         """Say its default, where a line can hold it."""
-        return "[default: by preset]" if self.by_preset else _default(self.info)
+        if self.by_data:
+            return "[default: as the data have it]"
+        default = None if self.info.is_required() else self.info.get_default(call_default_factory=True)
+        values = {name: _shown(value) for name, value in self.by_preset.items()} or {"": _shown(default)}
+        if len(set(values.values())) > 1:
+            each = (f"{name} {value or 'null'}" for name, value in values.items())
+            return f"[default: {', '.join(each)}]"
+        (value,) = set(values.values())
+        return f"[default: {value}]" if value else ""
 
     def override(self, value: str) -> str:
         """Write it as `--set` takes it: what is text stays text, whatever YAML would read in it; `a,b` is a list."""
-        item = _item(self.info.annotation)
+        item = item_of(self.info.annotation)
         if item is not None and not value.lstrip().startswith("[") and value != "null":
             pieces = [piece.strip() for piece in value.split(",")]
             return f"{self.key}=[{', '.join(json.dumps(p) if _is_text(item) else p for p in pieces)}]"
         return f"{self.key}={json.dumps(value) if _is_text(self.info.annotation) else value}"
 
 
-class SettingsCommand(typer.core.TyperCommand):
+class SettingsCommand(Command):
     """A command whose settings are options: `--batch-size 32` is `--set batch_size=32`.
 
     They go before `--config`, and `--set` goes before them.
@@ -142,13 +152,17 @@ class SettingsCommand(typer.core.TyperCommand):
             raise BadParameter(f"found '{word}', expected {wanted}", ctx)
         return f"{key}={value}"
 
-    def format_options(self, ctx: Any, formatter: Any) -> None:
-        """List the settings below the command's own options, in groups."""
+    def sections(self, ctx: Any) -> Iterator[tuple[str, Rows]]:
+        """Give the groups of the help, what settings know of the function's options among it."""
         self.complete_help()
-        super().format_options(ctx, formatter)
-        for group in dict.fromkeys(setting.group for setting in self._settings):
-            with formatter.section(group):
-                formatter.write_dl([setting.help() for setting in self._settings if setting.group == group])
+        yield from super().sections(ctx)
+
+    def setting_sections(self) -> Iterator[tuple[str, Rows]]:
+        """List the settings below the command's own options: its own first, then nested ones."""
+        groups: dict[str, Rows] = {"Settings": []}
+        for setting in self._settings:
+            groups.setdefault(setting.group, []).append(setting.help())
+        yield from groups.items()
 
     def complete_help(self) -> None:
         """Add to the help of the function's options what they take and their defaults, which settings know."""
@@ -177,10 +191,10 @@ class SettingsCommand(typer.core.TyperCommand):
     def _all_settings(self) -> Sequence[Setting]:
         found: dict[str, Setting] = {}
         for variant, config in self.config_classes.items():
-            by_preset = config.preset_keys() if hasattr(config, "preset_keys") else frozenset()
+            presets, from_data = config.preset_defaults(), config.decided_by_data()
             for key, info in leaves(config):
-                preset = key in by_preset or key.partition(".")[0] in by_preset
-                found.setdefault(key, Setting(key, info, preset, variant))
+                by_preset = {name: values[key] for name, values in presets.items() if key in values}
+                found.setdefault(key, Setting(key, info, by_preset, key in from_data, variant))
         return [*found.values()]
 
     @cached_property
@@ -210,7 +224,7 @@ class SettingsCommand(typer.core.TyperCommand):
         now = {setting.key: setting for setting in self._settings}
         whole = [s for s in self._all_settings if s.key not in self.apart and f"--{s.key[:-1]}" in self._own]
         former = {
-            f"--{old.replace('_', '-')}": Setting(old, now[new].info)
+            f"--{old.replace('_', '-')}": replace(now[new], key=old)
             for config in self.config_classes.values()
             for old, new in getattr(config, "renamed", {}).items()
             if new in now
@@ -226,10 +240,14 @@ class SettingsCommand(typer.core.TyperCommand):
 
 
 def command_class(
-    configs: Mapping[str, str], apart: tuple[str, ...], choices: Mapping[str, str]
+    configs: Mapping[str, str], apart: tuple[str, ...], choices: Mapping[str, str], metavars: Mapping[str, str]
 ) -> type[SettingsCommand]:
     """Make the class of a command with these settings."""
-    return type("SettingsCommand", (SettingsCommand,), {"configs": configs, "apart": apart, "choices": choices})
+    return type(
+        "SettingsCommand",
+        (SettingsCommand,),
+        {"configs": configs, "apart": apart, "choices": choices, "metavars": metavars},
+    )
 
 
 def _value(flag: str, rest: deque[str], ctx: Any) -> str:
@@ -239,34 +257,16 @@ def _value(flag: str, rest: deque[str], ctx: Any) -> str:
     return rest.popleft()
 
 
-def _item(annotation: Any) -> Any:
-    """Find what a list holds; None for what is no list, alone or beside nothing."""
-    kinds = [kind for kind in get_args(annotation) or () if kind is not type(None)]
-    if get_origin(annotation) in (UnionType, Union):
-        return _item(kinds[0]) if len(kinds) == 1 else None
-    return kinds[0] if get_origin(annotation) in (list, tuple) and kinds else None
-
-
 def _is_text(annotation: Any) -> bool:
     """Tell whether a setting takes nothing but text."""
-    kinds = set(get_args(annotation) or (annotation,)) - {type(None)}
+    kinds = set(kinds_of(annotation))
     return bool(kinds) and kinds <= {str, Path}
 
 
-def _metavar(info: "FieldInfo") -> str:
-    """Name what an option takes, as short as can be."""
-    if get_origin(info.annotation) is Literal:
-        return "|".join(map(str, get_args(info.annotation)))
-    words: Mapping[Any, str] = {int: "INTEGER", float: "NUMBER", str: "TEXT"}
-    return words.get(info.annotation, "VALUE")
-
-
-def _default(info: "FieldInfo") -> str:
-    """Say a default that a line can hold."""
+def _shown(value: Any) -> str:
+    """Write a default that a line can hold; nothing for what holds nothing or too much."""
     from pydantic import BaseModel
 
-    value = None if info.is_required() else info.get_default(call_default_factory=True)
     if value is None or isinstance(value, BaseModel) or value in ((), {}, [], ""):
         return ""
-    shown = str(value).lower() if isinstance(value, bool) else list(value) if isinstance(value, tuple) else value
-    return f"[default: {shown}]"
+    return str(value).lower() if isinstance(value, bool) else str(list(value) if isinstance(value, tuple) else value)

@@ -3,7 +3,7 @@
 import importlib
 import inspect
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path
 from types import UnionType
 from typing import TYPE_CHECKING, Annotated, Any, Literal, Union, get_args, get_origin
@@ -91,7 +91,10 @@ COMMON = {
     "as_json": ("`--json`", "One JSON object on stdout, and nothing else there; logs and progress go to stderr."),
     "debug": ("`--debug`", "A traceback when it fails, beside the one line that it always prints."),
     "config_file": ("`--config FILE`", "YAML file of settings, where [settings](settings.md) has a table for it."),
-    "overrides": ("`--set KEY=VALUE`", "Any setting, again and again; dots reach into nested ones. Goes before all."),
+    "overrides": (
+        "`--set KEY=VALUE`",
+        "Any setting, also several; dots reach into nested ones. Overrides all else.",
+    ),
     "print_config": ("`--print-config`", "Print the settings as YAML, for `--config` to read, and do nothing else."),
 }
 
@@ -149,23 +152,15 @@ def _presets_table(config: type["TrainConfig"]) -> str:
     """Lay the presets of a training side by side: whatever one of them sets, and what the others have there."""
     from pipelines.training import presets, sizes
 
-    names = presets.names(config.kind)
-    said = [dict(_flat(presets.load(config.kind, name))) for name in names]
-    resolved = [dict(_flat(sizes.resolved(config, name))) for name in names]
-    every = dict.fromkeys(key for one in resolved for key in one)
-    keys = [key for key in every if any(key in one for one in said)]
-    counts = ("**parameters**", *(f"**{sizes.num_parameters(config, name) / 1e6:,.1f} M**" for name in names))
-    rows = [(f"`{key}`", *(json.dumps(one[key]) if key in one else "" for one in resolved)) for key in keys]
-    return _table(["", *names], [counts, *rows])
-
-
-def _flat(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
-    """List nested values by keys with dots."""
-    for key, value in values.items():
-        if isinstance(value, Mapping) and value:
-            yield from _flat(value, f"{prefix}{key}.")
-        else:
-            yield f"{prefix}{key}", value
+    resolved = config.preset_defaults()
+    said = {key for name in resolved for key, _ in presets.flat(presets.load(config.kind, name))}
+    counts = (f"**{sizes.num_parameters(config, name) / 1e6:,.1f} M**" for name in resolved)
+    rows = [
+        (f"`{key}`", *(json.dumps(one[key]) if key in one else "" for one in resolved.values()))
+        for key in dict.fromkeys(key for one in resolved.values() for key in one)
+        if key in said
+    ]
+    return _table(["", *resolved], [("**parameters**", *counts), *rows])
 
 
 def sources() -> str:

@@ -49,6 +49,11 @@ class Config(BaseModel):
         return {cls.renamed.get(key, key): value for key, value in given.items()}
 
     @classmethod
-    def preset_keys(cls) -> frozenset[str]:
-        """Name the settings whose default is another for each preset."""
+    def preset_defaults(cls) -> Mapping[str, Mapping[str, Any]]:
+        """Give the defaults of each preset, the smallest first; keys of nested settings have dots."""
+        return {}
+
+    @classmethod
+    def decided_by_data(cls) -> frozenset[str]:
+        """Name the settings that the data decide unless they are given."""
         return frozenset()

@@ -21,11 +21,15 @@ class WristConfig(Config):
     """Shape of the wrist camera's encoder: a ResNet-18 trunk, then learned queries that read its cells."""
 
     image_size: int = Field(224, ge=32, le=MOST_PIXELS)
+    """Side of the square picture that it reads; any picture is scaled to it."""
     widths: tuple[Width, Width, Width, Width] = (64, 128, 256, 512)
     """Channels of the trunk's four stages; the default is ResNet-18's own, so its published weights fit."""
     num_tokens: int = Field(16, ge=1, le=MOST_STEPS)
+    """Learned queries, each a token for the robot expert."""
     num_heads: int = Field(8, ge=1, le=MOST_WIDTH)
+    """Attention heads of the queries."""
     head_dim: int = Field(256, ge=1, le=MOST_WIDTH)
+    """Width of a head."""
     drop: float = Field(0.5, ge=0.0, le=1.0)
     """Chance in training that a sample loses its wrist view (paper: half; the authors' code loses three quarters)."""
 
@@ -42,6 +46,7 @@ class ActConfig(Config):
     state_dims: tuple[Dim, ...] = Field(min_length=1, max_length=MOST_WIDTH)
     """Width of the state of every embodiment; the row is `embodiment_id`, and row 0 stays untrained."""
     action_dims: tuple[Dim, ...] = Field(min_length=1, max_length=MOST_WIDTH)
+    """Width of the action of every embodiment, in the same rows."""
     num_datasets: int = Field(1, ge=1, le=MOST_ROWS)
     """Rows of the dataset table; row 0 stays untrained and unused."""
 
@@ -50,7 +55,9 @@ class ActConfig(Config):
     num_latents: int = Field(6, ge=1, le=MOST_STEPS)
     """Latent actions planned ahead (n)."""
     codes_per_latent: int = Field(4, ge=1, le=MOST_STEPS)
+    """Codes in one latent action (k)."""
     latent_dim: int = Field(32, ge=1, le=MOST_WIDTH)
+    """Width of a code (d)."""
     latent_scale: float = Field(1.0, gt=0.0, le=1e6)
     """Root mean square of the codebook: latents are divided by it before noise of size 1 is added. The authors' code
     does not rescale (1)."""
@@ -64,9 +71,11 @@ class ActConfig(Config):
     flow_draws: int = Field(1, ge=1, le=MOST_STEPS)
     """Draws of (noise, time) per sample and step; the picture is read once for all of them. The authors draw 1."""
     num_euler_steps: int = Field(10, ge=1, le=MOST_STEPS)
+    """Steps from noise to actions when it acts."""
     reference_latent_step: bool = False
     """Advance latents by the robot's clock, as the authors' sampler does, and not by their own."""
     latent_weight: float = Field(1.0, ge=0.0, le=1e6)
+    """Weight of the latent expert's loss; the robot expert's is 1."""
     freeze_words: bool = False
     """Keep the word embeddings as they are, as the authors do with PaliGemma's."""
 

@@ -16,17 +16,22 @@ class LamConfig(Config):
     resolution: int = Field(224, ge=8, le=MOST_PIXELS)
     """Side in pixels that every frame is scaled to; the aspect ratio is not kept."""
     patch_size: int = Field(14, ge=2, le=MOST_PIXELS)
+    """Side of a patch in pixels; a patch is a token."""
     num_frames: int = Field(8, ge=2, le=MOST_STEPS)
     """Longest clip read at once; a clip of t frames yields t - 1 latent actions."""
     interval_s: float = Field(0.7, gt=0, le=3600)
     """Time between neighbouring frames. Unpublished; 0.7 s gives the authors' 2 and 3 control steps."""
 
     encoder_depth: int = Field(12, ge=1, le=MOST_LAYERS)
+    """Layers of the inverse dynamics model; each attends over space, then over time."""
     encoder_width: int = Field(768, ge=8, le=MOST_WIDTH)
+    """Width of its tokens."""
     encoder_heads: int = Field(32, ge=1, le=MOST_WIDTH)
+    """Its attention heads."""
     mlp_ratio: float = Field(4.0, gt=0, le=64)
     """Hidden width of the encoder's feed-forward layers, in encoder widths; the other layers always use 4."""
     encoder_qk_norm: bool = True
+    """Normalise its queries and keys."""
     pooling: Literal["released", "difference"] = "released"
     """How two frames' tokens become one set: `released` keeps the published mean; `difference` learns motion sooner."""
     num_slots: int = Field(4, ge=1, le=MOST_STEPS)
@@ -34,6 +39,7 @@ class LamConfig(Config):
     latent_dim: int = Field(32, ge=1, le=MOST_WIDTH)
     """Width of a code (d)."""
     map_heads: int = Field(24, ge=1, le=MOST_WIDTH)
+    """Attention heads of the readout of latent actions."""
     query_std: float = Field(0.02, gt=0, le=100)
     """Spread of the readout queries at the start."""
 
@@ -49,9 +55,13 @@ class LamConfig(Config):
     """A code used less than this share of the average is moved onto a recent token; 0 leaves it dead."""
 
     decoder_depth: int = Field(12, ge=1, le=MOST_LAYERS)
+    """Layers of the visual forward model."""
     decoder_width: int = Field(768, ge=8, le=MOST_WIDTH)
+    """Width of its tokens."""
     decoder_heads: int = Field(16, ge=1, le=MOST_WIDTH)
+    """Its attention heads."""
     decoder_qk_norm: bool = True
+    """Normalise its queries and keys."""
     conditioning: Literal["token", "film"] = "token"
     """How the latent action enters the visual forward model: a prepended token (published), or scales and shifts."""
     residual_output: bool = False
@@ -64,12 +74,15 @@ class LamConfig(Config):
     state_dim: int = Field(14, ge=1, le=MOST_WIDTH)
     """Widest state vector; narrower batches are padded."""
     action_dim: int = Field(14, ge=1, le=MOST_WIDTH)
+    """Widest action vector; narrower batches are padded."""
     max_horizon: int = Field(40, ge=1, le=MOST_STEPS)
     """Most control steps between neighbouring frames; batches with fewer are welcome."""
     num_datasets: int = Field(64, ge=1, le=MOST_ROWS)
     """Ids run from 0, which means unknown, to this number."""
     proprio_hidden: int = Field(1024, ge=1, le=MOST_WIDTH)
+    """Hidden width of the proprio forward model."""
     context_width: int = Field(128, ge=2, le=MOST_WIDTH)
+    """Width of a dataset's row, and of the encoded control rate."""
     proprio_weight: float = Field(1.0, ge=0, le=1e6)
     """Weight of the proprio error in the loss, 1 in villa-X; more helps where many clips have no actions."""
     context_dropout: float = Field(0.1, ge=0, le=1)

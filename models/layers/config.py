@@ -9,17 +9,24 @@ class StackConfig(Config):
     """Shape of one stream's blocks. Streams that read each other share layers, heads and head width."""
 
     width: int = Field(ge=1, le=MOST_WIDTH)
+    """Width of a token."""
     mlp_width: int = Field(ge=1, le=MOST_WIDTH)
+    """Hidden width of the gated feed-forward layers."""
     num_layers: int = Field(ge=1, le=MOST_LAYERS)
+    """Layers."""
     num_heads: int = Field(ge=1, le=MOST_WIDTH)
+    """Attention heads."""
     num_key_heads: int = Field(1, ge=1, le=MOST_WIDTH)
+    """Heads of keys and values, which the heads of queries share."""
     head_dim: int = Field(ge=2, le=MOST_WIDTH, multiple_of=2)
+    """Width of a head."""
     scaled_entry: bool = True
     """Multiply tokens by sqrt(width) on entry, as Gemma does and as its weights expect. It also multiplies how far one
     optimiser step moves them, which a small model from random weights learns better without."""
     theta: float = Field(1e4, gt=0, le=1e9)
     """Longest rotary wavelength, in tokens / 2 pi."""
     eps: float = Field(1e-6, gt=0, le=1)
+    """Of the norms."""
     soft_cap: float = Field(0.0, ge=0.0, le=1e6)
     """Bound on attention scores; the authors' code uses 50, PaliGemma none (0)."""
 

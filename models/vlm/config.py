@@ -16,10 +16,15 @@ class VisionConfig(Config):
     patch_size: int = Field(14, ge=2, le=MOST_PIXELS)
     """Pixels per side of one token's patch; a power of two for the convolutional stem."""
     width: int = Field(1152, ge=1, le=MOST_WIDTH)
+    """Width of a token."""
     mlp_width: int = Field(4304, ge=1, le=MOST_WIDTH)
+    """Hidden width of the feed-forward layers."""
     num_layers: int = Field(27, ge=0, le=MOST_LAYERS)
+    """Layers; 0 leaves the stem alone."""
     num_heads: int = Field(16, ge=1, le=MOST_WIDTH)
+    """Attention heads."""
     eps: float = Field(1e-6, gt=0, le=1)
+    """Of the norms."""
     stem: Literal["patch", "conv"] = "patch"
     """`patch` is SigLIP's one strided convolution. `conv` halves the picture step by step before the blocks: early
     convolutions let a small transformer learn from few pictures (Xiao et al. 2021, arXiv:2106.14881)."""
@@ -50,5 +55,6 @@ class VlmConfig(Config):
     vision: VisionConfig = VisionConfig()
     text: StackConfig
     vocab_size: int = Field(257216, ge=4, le=MOST_ROWS)
+    """Tokens that there are embeddings for; a tokenizer may have fewer."""
     text_length: int = Field(20, ge=1, le=MOST_STEPS)
     """Most text tokens the model expects, BOS and newline included; the authors' code uses 20, the paper says 128."""

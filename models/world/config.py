@@ -13,12 +13,17 @@ class WorldConfig(Config):
     resolution: int = Field(128, ge=8, le=MOST_PIXELS)
     """Side in pixels that every frame is scaled to; the aspect ratio is not kept."""
     patch_size: int = Field(8, ge=1, le=MOST_PIXELS)
+    """Side of a patch in pixels; a patch is a token."""
     context: int = Field(2, ge=1, le=MOST_STEPS)
     """Frames that a prediction reads, the current one included. Before the first frame lies that frame again."""
     depth: int = Field(6, ge=1, le=MOST_LAYERS)
+    """Layers."""
     width: int = Field(384, ge=8, le=MOST_WIDTH)
+    """Width of a token."""
     heads: int = Field(6, ge=1, le=MOST_WIDTH)
+    """Attention heads."""
     qk_norm: bool = True
+    """Normalise queries and keys."""
     num_slots: int = Field(4, ge=1, le=MOST_STEPS)
     """Codes in one latent action (k)."""
     latent_dim: int = Field(32, ge=1, le=MOST_WIDTH)

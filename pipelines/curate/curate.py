@@ -42,7 +42,7 @@ class CurateConfig(Config):
     report: Path | None = None
     """Folder for a page with examples and histograms; by default `<corpus>.curation` beside a corpus on disk."""
     page: bool = True
-    """Whether to write that page."""
+    """Whether to write it."""
     workers: int = Field(0, ge=0, le=MOST_WORKERS)
     """Threads that look at pictures; 0 takes two for each processor."""
 

@@ -67,6 +67,7 @@ class EvalConfig(Config):
     num_envs: int = Field(10, ge=1, le=MOST_WORKERS)
     """Episodes that one process plays side by side."""
     processes: int = Field(2, ge=1, le=MOST_WORKERS)
+    """Tasks played side by side, each by a process."""
     filmed: int = Field(2, ge=0, le=MOST)
     """Episodes per task that are kept as filmstrips."""
     first_start: int = Field(0, ge=0, le=MOST)

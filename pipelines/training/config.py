@@ -83,9 +83,25 @@ class TrainConfig(LoopConfig):
         return False
 
     @classmethod
-    def preset_keys(cls) -> frozenset[str]:
-        """Name the settings whose default is another for each preset."""
-        return presets.keys(cls.kind)
+    def preset_defaults(cls) -> dict[str, dict[str, Any]]:
+        """Give every setting of each preset, its whole model among them."""
+        defaults = {name: info.get_default(call_default_factory=True) for name, info in cls.model_fields.items()}
+        found = {}
+        for name in presets.names(cls.kind):
+            said = {key: value for key, value in presets.load(cls.kind, name).items() if key != "model"}
+            model = cls.model_of_preset(name).model_dump(mode="json")
+            found[name] = dict(presets.flat(merged(defaults, {**said, "model": model})))
+        return found
+
+    @classmethod
+    def decided_by_data(cls) -> frozenset[str]:
+        """Name what `fitted` stands in for."""
+        return frozenset(f"model.{name}" for name in cls.fitted({}))
+
+    @classmethod
+    def model_of_preset(cls, name: str) -> ModelConfig:
+        """Make the model's settings of a preset, with stand-ins for what the data decide."""
+        return cls.model_settings.model_validate(merged(cls.fitted({}), presets.model(cls.kind, name)))
 
     def preset_model(self) -> dict[str, Any]:
         """Give what the preset says of the model, whatever was changed."""

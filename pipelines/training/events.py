@@ -8,6 +8,7 @@ import json
 import os
 import time
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -105,9 +106,14 @@ class Metrics:
         self._events.flush()
 
     def close(self) -> None:
-        """Close both files."""
+        """Close both files; of a run that never came to an entry nothing is left."""
         self._lines.close()
         self._events.close()
+        if self.path.stat().st_size == 0:
+            self.path.unlink()
+            Path(self._events.name).unlink()
+            with suppress(OSError):  # of an earlier call there are others
+                Path(self._events.name).parent.rmdir()
 
 
 def _cut_after(path: Path, step: int) -> None:

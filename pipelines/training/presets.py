@@ -4,11 +4,10 @@ A preset is a YAML file of settings, `model` among them: `train_lam_tiny.yaml` o
 own, in which `preset` may name another to begin from.
 """
 
-from collections.abc import Mapping
-from functools import cache
+from collections.abc import Iterator, Mapping
 from typing import Any, Literal, TypeVar
 
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 
 from dataengine.errors import DataEngineError
 from models.config import Config, merged
@@ -51,10 +50,14 @@ def shape(config: type[M], kind: Kind, name: str, **changes: Any) -> M:
     return config.model_validate(config.changed(model(kind, name), changes))
 
 
-@cache
-def keys(kind: Kind) -> frozenset[str]:
-    """Name the settings that presets have something to say about, the model's among them."""
-    return frozenset(["model", *(key for name in names(kind) for key in load(kind, name))])
+def flat(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """List nested values by keys with dots."""
+    for key, value in values.items():
+        inner = value.model_dump(mode="json") if isinstance(value, BaseModel) else value
+        if isinstance(inner, Mapping) and inner:
+            yield from flat(inner, f"{prefix}{key}.")
+        else:
+            yield f"{prefix}{key}", inner
 
 
 def whole_model(config: type[Config], fitted: Mapping[str, Any], base: Any, changes: Any) -> Any:

@@ -103,12 +103,17 @@ class LoopConfig(Config):
     grad_accumulation_steps: int = Field(1, ge=1, le=1_000_000)
     """Parts that a step's batch is computed in, when memory is short; the losses stay the same."""
     seed: Seed = 0
+    """Of weights, windows, noise and augmentation."""
     lr: float = Field(1e-4, gt=0, le=1_000)
+    """Learning rate of AdamW, after the warm-up."""
     warmup_steps: int = Field(0, ge=0, le=MOST)
+    """Optimiser steps in which the learning rate grows from 0."""
     schedule: Literal["cosine", "constant"] = "cosine"
     """After the warm-up; cosine ends at `final_lr` of the learning rate."""
     final_lr: float = Field(0.1, ge=0, le=1)
+    """Share of the learning rate that is left at the end, where the schedule is a cosine."""
     betas: tuple[Decay, Decay] = (0.9, 0.95)
+    """Of AdamW."""
     weight_decay: float = Field(0.05, ge=0, le=1_000)
     """On the weights of linear maps and convolutions only: norms, biases, scales, tables, codebooks, queries, positions
     and gates have none."""
@@ -125,12 +130,14 @@ class LoopConfig(Config):
     augment: Augment = Augment()
     """How pictures vary each time they are seen."""
     log_every: int = Field(10, ge=1, le=MOST)
+    """Optimiser steps between two entries of metrics.jsonl and TensorBoard."""
     val_every: int | None = Field(None, ge=0, le=MOST)
     """Steps between two looks at held-out windows; 0: at the end alone. By default twenty times in a run, and not more
     often than every 10 steps."""
     val_batches: int = Field(4, ge=1, le=MOST)
     """Held-out batches of such a look, always the same."""
     checkpoint_every: int = Field(500, ge=1, le=MOST)
+    """Optimiser steps between two checkpoints."""
     keep_last: int = Field(2, ge=1, le=1_000_000)
     """Newest checkpoints that stay."""
     max_minutes: float | None = Field(None, gt=0, le=1e6)

@@ -5,7 +5,8 @@ import math
 import signal
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
@@ -144,13 +145,12 @@ class Trainer(Generic[B]):
         """Train to the end, or until the time is up. An interrupt finishes the step, saves, and is passed on."""
         start, first = time.perf_counter(), self.step
         before = self.seconds
-        metrics = self._open_metrics() if self.distributed.is_main_process else None
         self.model.train()
         stop: int | None = None
         advised = ""
         told = memory.told(self.title, self.config, self.device)
         bar = progress.task(f"train {self.title}", self.config.steps, "steps", done=first)
-        with Interrupts() as interrupts, told, bar as live:
+        with Interrupts() as interrupts, told, self._open_metrics() as metrics, bar as live:
             while self.step < self.config.steps:
                 batch = self._one_step(is_first=self.step == first)
                 self.seconds = before + time.perf_counter() - start
@@ -164,8 +164,6 @@ class Trainer(Generic[B]):
                     self._save()
                 if stop is not None and not done:
                     break
-        if metrics is not None:
-            metrics.close()
         if stop and self.step < self.config.steps:
             self._say(f"stopped after step {self.step} of {self.config.steps}, saved; the same command continues")
             raise KeyboardInterrupt if stop == signal.SIGINT else SystemExit(128 + stop)
@@ -243,13 +241,21 @@ class Trainer(Generic[B]):
             term = value.detach().double() * share
             self.sums[name] = self.sums[name] + term if name in self.sums else term
 
-    def _open_metrics(self) -> Metrics:
+    @contextmanager
+    def _open_metrics(self) -> Iterator[Metrics | None]:
+        """Have the files of figures, on the main process."""
+        if not self.distributed.is_main_process:
+            yield None
+            return
         settings = yaml.safe_dump(self.config.model_dump(mode="json"), sort_keys=False)
         metrics = Metrics(self.out, self.step, settings)
-        if self.callback is not None:
-            for line in metrics.earlier():
-                self.callback.on_log(line["step"], line)  # it was said when it was written
-        return metrics
+        try:
+            if self.callback is not None:
+                for line in metrics.earlier():
+                    self.callback.on_log(line["step"], line)  # it was said when it was written
+            yield metrics
+        finally:
+            metrics.close()
 
     def _record(self, metrics: Metrics | None, batch: B, steps_per_s: float) -> None:
         """Look at held-out windows and write an entry, where it is time for either; stop a run that has blown up."""

@@ -82,8 +82,17 @@ def test_the_help_lists_settings(capsys: pytest.CaptureFixture[str], command: li
     wanted = {"lam": "--model.num-frames", "curate": "--workers", "ingest": "--frame-size", "eval": "--episodes"}
     assert wanted[command[-1]] in text
     if command == ["train", "lam"]:
-        assert "224" not in text, "what presets change has no default of its own"
+        assert "[default: tiny 64, small 128, paper 224]" in " ".join(text.split()), "presets have other defaults"
+        assert "--model.num-codes INTEGER" in text
     assert "Settings" in text
+    assert text.index("Options:") < text.index("Settings:") < text.index("On every command:") < text.index("--config")
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_every_option_says_what_it_does(name: str) -> None:
+    command = COMMANDS[name]
+    silent = [p.name for p in command.params if not (getattr(p, "help", None) or getattr(p, "hidden", False))]
+    assert silent + [s.key for s in getattr(command, "_settings", ()) if not s.info.description] == []
 
 
 def test_a_former_name_is_taken_with_a_line_that_says_so(capsys: pytest.CaptureFixture[str]) -> None:

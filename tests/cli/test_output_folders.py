@@ -233,7 +233,7 @@ def test_of_a_run_with_other_settings_those_that_differ_are_named_and_no_others(
     head, *lines = said.err.splitlines()[-4:]
     words = "holds a run with other settings or data; give the same to continue it, or another --out"
     assert head == f"villa train lam: {tmp_path / 'out'} {words}"
-    assert lines == ["  lr: 0.002 -> 0.5", "  mixture.temperature: 1.0 -> 2.0", "  model.num_codes: not set -> 64"]
+    assert lines == ["  lr: 0.002 -> 0.5", "  mixture.temperature: 1.0 -> 2.0", "  model.num_codes: 32 -> 64"]
     report = villa(*line, *changes, "--json").report
     assert report["details"] == [line.strip() for line in lines]
 

@@ -94,6 +94,7 @@ def test_a_training_names_a_damaged_shard_once(villa, shards, tmp_path, command)
     assert said.code == 2
     line = said.err.splitlines()[-1]
     assert line.count("damaged") == line.count(ADVICE) == 1
+    assert not (tmp_path / "run").exists()
 
 
 def test_a_policy_on_shards_without_labels_is_told_where_they_lack(villa, made, shards, tmp_path):

@@ -47,10 +47,13 @@ class ProbeConfig(Config):
     seeds: int = Field(2, ge=1, le=10_000)
     """Probes for each latent action model; they differ in weights and order of the pairs."""
     epochs: int = Field(25, ge=1, le=1_000_000)
+    """Passes of a probe over its training pairs."""
     hidden: int = Field(256, ge=8, le=65_536)
+    """Hidden width of a probe."""
     most_train: int = Field(1400, ge=1, le=MOST)
     """Most training pairs of one embodiment."""
     most_held_out: int = Field(350, ge=1, le=MOST)
+    """Most held-out pairs of one embodiment."""
     threads: int = Field(2, ge=1, le=MOST_WORKERS)
     """Threads that decode, for models whose labels are not in the corpus."""
     device: str = "cpu"
