@@ -106,32 +106,19 @@ def command(
                 words["settings"] = Settings(file, overrides or [], shown)
             raise typer.Exit(perform(name, lambda: body(**words), as_json=as_json, debug=debug))
 
-        extra = {"config_file": ConfigFile, "overrides": Overrides} if configurable else {}
-        flags = {**({"print_config": PrintConfig} if configurable else {}), "as_json": AsJson, "debug": Debug}
         own = [p for p in signature.parameters.values() if p.name not in ("settings", "extra")]
-        added = [
-            inspect.Parameter(key, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=kind)
-            for key, kind in extra.items()
-        ] + [
-            inspect.Parameter(key, inspect.Parameter.KEYWORD_ONLY, default=False, annotation=kind)
-            for key, kind in flags.items()
-        ]
-        if open_ended:
-            added.append(inspect.Parameter("context", inspect.Parameter.KEYWORD_ONLY, annotation=typer.Context))
+        added = _added(configurable=configurable, open_ended=open_ended)
         run.__signature__ = inspect.Signature([*own, *added])  # type: ignore[attr-defined]
         run.__annotations__ = {p.name: p.annotation for p in [*own, *added]}
-        metavars = {p.name: metavar(item_of(p.annotation) or p.annotation) for p in own} | {
-            "config_file": "PATH",
-            "overrides": "KEY=VALUE",
-        }
+        metavars = {p.name: metavar(item_of(p.annotation) or p.annotation) for p in own}
+        metavars |= {"config_file": "PATH", "overrides": "KEY=VALUE"}
+        kind = command_class(configs or {}, tuple(apart), choices or {}) if configurable else Command
         lines = "\n".join(f"  {line}" for line in example.splitlines())
         # \b keeps the lines of the example as they are.
         text = inspect.getdoc(body) or ""
         app.command(
             name.rpartition(" ")[2],
-            cls=command_class(configs or {}, tuple(apart), choices or {}, metavars)
-            if configurable
-            else type("Command", (Command,), {"metavars": metavars}),
+            cls=type(kind.__name__, (kind,), {"metavars": metavars}),
             short_help=text.partition("\n")[0],
             help=f"{text}\n\n\b\nExample:\n{lines}",
             context_settings={
@@ -143,6 +130,20 @@ def command(
         return run
 
     return register
+
+
+def _added(*, configurable: bool, open_ended: bool) -> list[inspect.Parameter]:
+    """Give the parameters that every command has beside those of its function."""
+    texts = {"config_file": ConfigFile, "overrides": Overrides} if configurable else {}
+    flags = {**({"print_config": PrintConfig} if configurable else {}), "as_json": AsJson, "debug": Debug}
+    added = [
+        inspect.Parameter(key, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=kind)
+        for kinds, default in ((texts, None), (flags, False))
+        for key, kind in kinds.items()
+    ]
+    if open_ended:
+        added.append(inspect.Parameter("context", inspect.Parameter.KEYWORD_ONLY, annotation=typer.Context))
+    return added
 
 
 def extra_options(words: Sequence[str]) -> dict[str, Any]:

@@ -240,14 +240,10 @@ class SettingsCommand(Command):
 
 
 def command_class(
-    configs: Mapping[str, str], apart: tuple[str, ...], choices: Mapping[str, str], metavars: Mapping[str, str]
+    configs: Mapping[str, str], apart: tuple[str, ...], choices: Mapping[str, str]
 ) -> type[SettingsCommand]:
     """Make the class of a command with these settings."""
-    return type(
-        "SettingsCommand",
-        (SettingsCommand,),
-        {"configs": configs, "apart": apart, "choices": choices, "metavars": metavars},
-    )
+    return type("SettingsCommand", (SettingsCommand,), {"configs": configs, "apart": apart, "choices": choices})
 
 
 def _value(flag: str, rest: deque[str], ctx: Any) -> str:

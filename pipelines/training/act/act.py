@@ -5,6 +5,8 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
+from pydantic import Field
+
 from dataengine import texts
 from dataengine.errors import DataEngineError
 from dataengine.windows.normalize import Normalizer
