@@ -224,3 +224,15 @@ def test_a_page_that_drifted_is_named(villa, tmp_path):
     assert said.code == 1
     assert said.report["changed"] == ["commands.md"]
     assert (tmp_path / "commands.md").read_text() == "old"
+
+
+def test_a_dataset_of_rlds_that_no_source_reads_is_led_to_the_mapping(villa, tmp_path):
+    said = villa("ingest", "openx/lab_pick", tmp_path, "--corpus", tmp_path / "corpus")
+    assert said.code == 2
+    assert "no source 'openx/lab_pick'" in said.line
+    assert "openx/auto reads any other RLDS dataset by a mapping, which `villa sources --propose ROOT`" in said.line
+
+
+def test_arguments_that_do_not_go_together_are_wrong_usage(villa, tmp_path):
+    said = villa("label", "--video", tmp_path, "--engine", "ray", "--lam", tmp_path, "--out", "l.npz")
+    assert (said.code, "--engine is for a corpus" in said.line) == (2, True)

@@ -73,3 +73,11 @@ def test_a_preset_that_is_no_word_is_bad_input_too(villa, corpus, tmp_path, trai
     said = villa("train", trainer, corpus, "--out", tmp_path / "run", "--set", "preset=[0, {a: 1}]")
     assert said.code == 2
     assert "setting 'preset': found [0, {'a': 1}], expected a valid string" in said.line
+
+
+@pytest.mark.parametrize("trainer", ["lam", "act", "world"])
+def test_a_device_that_is_not_there_is_said_before_the_data_is_opened(villa, tmp_path, trainer):
+    said = villa("train", trainer, tmp_path / "no-such-data", "--out", tmp_path / "run", "--device", "cuda:99")
+    assert said.code == 2
+    assert "device 'cuda:99': torch finds" in said.line
+    assert not (tmp_path / "run").exists()

@@ -12,7 +12,7 @@ from scipy.stats import binomtest
 from dataengine.errors import DataEngineError
 from pipelines.evaluation.evaluate import EvalConfig, _unit, run, wilson
 from pipelines.evaluation.simulators import _play
-from pipelines.evaluation.simulators._base import EVAL_SEEDS_FROM, Observation, simulator_class
+from pipelines.evaluation.simulators._base import EVAL_SEEDS_FROM, Observation, default_tasks, simulator_class
 
 
 class Line:
@@ -171,6 +171,18 @@ def test_the_expert_solves_unseen_starts_a_random_policy_none_and_both_are_kept(
     place.write_text(json.dumps(kept | {"seconds": 12345.0}))
     again = run(EvalConfig(policy="expert", tasks=("window-close",), episodes=4, out=tmp_path, processes=1, filmed=1))
     assert again.results[0].seconds == 12345.0, "a finished result is read, not played again"
+
+
+def test_where_no_task_is_named_the_simulators_own_are_played() -> None:
+    assert default_tasks(simulator_class("metaworld")) == ("button-press-topdown", "window-close", "window-open")
+    assert default_tasks(simulator_class("lift")) == ("cube",)
+    assert EvalConfig(policy="random").tasks is None
+
+
+def test_a_device_that_is_not_there_is_said_before_anything_is_played(tmp_path: Path) -> None:
+    (tmp_path / "act").mkdir()
+    with pytest.raises(DataEngineError, match=r"device 'cuda:99': torch finds \d+ devices of this kind here"):
+        run(EvalConfig(policy=str(tmp_path / "act"), device="cuda:99", out=tmp_path / "eval"))
 
 
 def test_a_policy_trained_further_is_evaluated_anew(tmp_path: Path) -> None:

@@ -5,7 +5,7 @@ import os
 import pytest
 
 from dataengine.errors import DataEngineError
-from pipelines.evaluation.simulators._workers import run_jobs
+from pipelines.evaluation.simulators._workers import count, run_jobs
 
 
 def double(job: int) -> tuple[int, str]:
@@ -28,6 +28,18 @@ def test_results_come_with_their_job_from_single_threaded_workers_that_leave_std
     assert sorted(run_jobs(double, [5, 6, 7], processes=2)) == [(0, (10, "1")), (1, (12, "1")), (2, (14, "1"))]
     assert capfd.readouterr().out == ""
     assert os.environ["OMP_NUM_THREADS"] == "7"
+
+
+def play(job: int) -> int:
+    for _ in range(job):
+        count()
+    return job
+
+
+def test_what_jobs_count_is_told_while_they_work() -> None:
+    counted: list[int] = []
+    assert sorted(run_jobs(play, [3, 4], 2, counted.append)) == [(0, 3), (1, 4)]
+    assert sum(counted) == 7
 
 
 def test_no_jobs_start_no_process() -> None:
