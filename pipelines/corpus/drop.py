@@ -167,8 +167,8 @@ def _notes(report: DropReport, corpus: "Corpus", *, robots: int) -> Iterator[str
     if report.episodes and report.snapshots:
         yield f"snapshots {', '.join(report.snapshots)} hold them and read as before, so their files stay"
     elif report.episodes:
-        free = f"`villa corpus compact {report.corpus} --older-than 7d` removes those"
-        yield f"older versions hold them, {report.version} of episodes.lance the last, and so their files stay; {free}"
+        free = f"`villa corpus compact {report.corpus} --older-than 7d`"
+        yield f"version {report.version} of episodes.lance holds them, so their files stay until {free} removes it"
     if robots and corpus.stats() is not None:
         yield f"run `villa stats {report.corpus}` before you train"
     if report.episodes and corpus.is_judged:
