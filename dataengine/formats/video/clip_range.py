@@ -108,7 +108,7 @@ class ClipRange:
         self.is_over = True
 
     def clip(self, frame_size: int, how: Fit = "squash") -> Clip:
-        """Return what was taken; raise RecordError when it is no clip."""
+        """Hand over what was taken; raise RecordError when it is no clip."""
         if not self.error and len(self._times) < LEAST_FRAMES:
             at = f" at {self._rate_hz:g} in a second" if self._rate_hz else ""
             self._fail(f"has {len(self._times)} frames{at}, needs {LEAST_FRAMES}; make it longer")
@@ -117,7 +117,8 @@ class ClipRange:
         time_s = np.array(self._times)
         spans_s = float(time_s[-1] - time_s[0])
         rate_hz = self._rate_hz or ((len(time_s) - 1) / spans_s if spans_s else 1 / self._step_s)
-        frames = camera_frames(self._pictures, frame_size, how)
+        pictures, self._pictures, self._times = self._pictures, [], []
+        frames = camera_frames(pictures, frame_size, how)
         return Clip(frames, float(rate_hz), time_s - time_s[0], float(time_s[0]), "; ".join(self._clamped))
 
     def _is_before(self, first_s: float) -> bool:

@@ -157,6 +157,8 @@ def timed_frames(
             count += 1
             if time_s > last_s or (time_s == last_s and left[frame.pts] > 0):
                 left[frame.pts] -= 1
+                if len(left) > PEEKED and frame.pts is not None:  # a long video has millions of packets
+                    left = Counter({pts: n for pts, n in left.items() if n and pts is not None and pts >= frame.pts})
                 last_s = time_s
                 yield time_s, frame
 

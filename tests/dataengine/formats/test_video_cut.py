@@ -2,6 +2,7 @@
 
 import shutil
 import subprocess
+import tracemalloc
 from fractions import Fraction
 
 import av
@@ -109,6 +110,19 @@ def test_pictures_that_are_left_out_change_nothing(tmp_path, monkeypatch, suffix
             assert list(found[i].frames.jpegs) == list(plain[i].frames.jpegs)
             np.testing.assert_array_equal(found[i].time_s, plain[i].time_s)
             assert (found[i].start_s, found[i].clamped) == (plain[i].start_s, plain[i].clamped)
+
+
+def test_memory_holds_the_ranges_that_are_open(tmp_path):
+    path = write_video(tmp_path / "long.mp4", range(1200), 10)
+    ranges = [(k / 2, k / 2 + 1) for k in range(238)]
+    sizes = [sum(map(len, clip.frames.jpegs)) for _, clip in cut(path, ranges, 160, 10.0)]
+    tracemalloc.start()
+    try:
+        for _ in cut(path, ranges, 160, 10.0):
+            pass
+        assert tracemalloc.get_traced_memory()[1] < sum(sizes) / 4
+    finally:
+        tracemalloc.stop()
 
 
 def test_ranges_far_apart_are_sought_and_those_near_are_not(tmp_path, monkeypatch):
