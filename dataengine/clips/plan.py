@@ -7,7 +7,8 @@ latent action model looks at several. Both ranges are kept, in seconds after the
 import json
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from itertools import pairwise
 from typing import Any, get_args
 
 from dataengine.episode import TextSource
@@ -90,6 +91,27 @@ def clip_range(
     return max(end - context_s, least), end
 
 
+def divided(plan: VideoPlan, window_s: float, duration_s: float) -> VideoPlan:
+    """Divide clips that are a whole video of a known duration into windows that follow one another.
+
+    A last window of less than half a length joins the one before.
+    """
+    if not 0 < duration_s < math.inf:
+        return plan
+    clips: list[ClipPlan] = []
+    for clip in plan.clips:
+        if math.isfinite(clip.label_end_s):
+            clips.append(clip)
+            continue
+        count = max(math.floor((duration_s - clip.label_start_s) / window_s + 0.5), 1)
+        edges_s = [clip.label_start_s + i * window_s for i in range(count)] + [duration_s]
+        clips += [
+            replace(clip, record=f"{clip.record}/{i}", label_start_s=start_s, label_end_s=end_s)
+            for i, (start_s, end_s) in enumerate(pairwise(edges_s))
+        ]
+    return replace(plan, clips=tuple(clips))
+
+
 def settled(plan: VideoPlan, *, min_s: float) -> VideoPlan:
     """Skip clips whose range cannot be cut, is shorter than `min_s`, is hidden, or whose record came before."""
     clips, skipped, seen = [], list(plan.skipped), set()
@@ -103,7 +125,9 @@ def settled(plan: VideoPlan, *, min_s: float) -> VideoPlan:
         else:
             reason, detail, is_bad = why
             skipped.append(SkippedLabel(record=clip.record, reason=reason, detail=detail, is_bad=is_bad))
-    return _replaced(plan, clips, skipped)
+    if len(clips) == len(plan.clips):
+        return plan
+    return replace(plan, clips=tuple(clips), skipped=tuple(skipped))
 
 
 def _why_not(clip: ClipPlan, hidden_s: Iterable[tuple[float, float]], min_s: float) -> tuple[str, str, bool] | None:
@@ -120,13 +144,6 @@ def _why_not(clip: ClipPlan, hidden_s: Iterable[tuple[float, float]], min_s: flo
         if start < hidden_end and end > hidden_start:
             return "redacted", f"{start:g} to {end:g} s, hidden from {hidden_start:g} to {hidden_end:g} s", False
     return None
-
-
-def _replaced(plan: VideoPlan, clips: Sequence[ClipPlan], skipped: Sequence[SkippedLabel]) -> VideoPlan:
-    if len(clips) == len(plan.clips):
-        return plan
-    names = [name for name in VideoPlan.__dataclass_fields__ if name not in ("clips", "skipped")]
-    return VideoPlan(clips=tuple(clips), skipped=tuple(skipped), **{name: getattr(plan, name) for name in names})
 
 
 def to_text(plans: Sequence[VideoPlan]) -> str:

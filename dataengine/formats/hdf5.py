@@ -26,6 +26,8 @@ FREE_BYTES = 2**20
 MAX_RATIO = 1032
 """deflate's best, of bytes that are all alike."""
 MAX_CHUNKS = 100_000
+MAX_TEXTS, MAX_LETTERS = 1_000, 10_000
+"""Of an attribute."""
 MAX_HOPS = 16
 """Links on the way to a dataset."""
 DEFLATE, SHUFFLE, FLETCHER32 = 1, 2, 3
@@ -66,6 +68,44 @@ def read(place: Place, required: Iterable[str], optional: Iterable[str] = ()) ->
         reason = lfs.why_file(place, f"not readable HDF5 ({num_bytes} bytes; {reason})")
         raise RecordError(f"{name}: {reason}") from error
     return found
+
+
+def attributes(place: Place, names: Iterable[str]) -> dict[str, str | list[str]]:
+    """Read attributes of a file that are texts or lists of texts; others, and what is not there, are left out.
+
+    Raise RecordError when the file is missing or damaged.
+    """
+    import h5py
+
+    name = name_of(place)
+    if (num_bytes := size_of(place)) is None:
+        raise RecordError(f"{name} is missing")
+    try:
+        with ExitStack() as opened:
+            source = opened.enter_context(place.open()) if isinstance(place, ByteRange) else place
+            file = opened.enter_context(h5py.File(source, "r"))
+            there = {key: file.attrs.get_id(key) for key in names if key in file.attrs}
+            small = [key for key, held in there.items() if prod(held.shape) <= MAX_TEXTS]
+            found = {key: _texts(file.attrs[key]) for key in small}
+    except Exception as error:
+        if is_of_the_machine(error):
+            raise
+        reason = (str(error).splitlines() or [type(error).__name__])[0]
+        raise RecordError(
+            f"{name}: {lfs.why_file(place, f'not readable HDF5 ({num_bytes} bytes; {reason})')}"
+        ) from error
+    return {key: value for key, value in found.items() if value}
+
+
+def _texts(value: Any) -> str | list[str]:
+    """Make text of bytes, drop the zeros that pad it, and lists of arrays of it."""
+    if isinstance(value, bytes | str):
+        text = value.decode("utf-8", "replace") if isinstance(value, bytes) else value
+        return text[:MAX_LETTERS].rstrip("\0").strip()
+    if isinstance(value, np.ndarray | list | tuple):
+        texts = [_texts(each) for each in np.asarray(value, object).ravel()]
+        return [each for each in texts if isinstance(each, str) and each]
+    return str(value) if isinstance(value, bool | int | float | np.generic) else ""
 
 
 def _dataset(file: Any, key: str) -> Any:

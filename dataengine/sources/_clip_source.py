@@ -84,8 +84,8 @@ class ClipSource(ABC):
         """Cut ranges (start, end), seconds after the video's start; yield each with its index, in any order."""
         return cut.cut(self.media(plan), ranges, self.frame_size, self.frame_hz, region=plan.region, how=self.fit)
 
-    def on_clock(self, plan: VideoPlan, duration_s: float) -> VideoPlan:
-        """Set a plan's times right once its video's duration is known (0 where its header does not say)."""
+    def completed(self, plan: VideoPlan, duration_s: float) -> VideoPlan:
+        """Complete a plan by what only files beside a video, or its duration, tell (0 where its header says none)."""
         return plan
 
     def plans(self) -> Iterator[VideoPlan]:
@@ -138,12 +138,13 @@ class ClipSource(ABC):
 
     def _clips(self, part: Part, plan: VideoPlan) -> Iterator[Episode | Reject]:
         """Cut one video; one that cannot be opened is one reject, whatever it holds."""
-        waiting = set(range(len(plan.clips)))
+        waiting: set[int] = set()
         try:
             with reading():
                 duration_s = self.duration_s(plan)
-                plan = self.on_clock(plan, duration_s)
+                plan = self.completed(plan, duration_s)
                 duration_s = duration_s or np.inf
+            waiting |= set(range(len(plan.clips)))
             for i, clip in enumerate(plan.clips):
                 if clip.label_start_s >= duration_s:
                     waiting.discard(i)
@@ -165,7 +166,7 @@ class ClipSource(ABC):
                     continue
                 yield episode
         except RecordError as error:
-            if len(waiting) == len(plan.clips):
+            if len(waiting) in (0, len(plan.clips)):
                 told = f"{error} ({len(plan.clips)} clips)" if len(plan.clips) > 1 else str(error)
                 yield self._reject(part, plan, plan.name, type(error)(told))
                 return

@@ -66,7 +66,7 @@ class Hoi4d(ClipSource):
         """Camera, person and kind of object."""
         return "/".join(plan.name.split("/")[:3])
 
-    def on_clock(self, plan: VideoPlan, duration_s: float) -> VideoPlan:
+    def completed(self, plan: VideoPlan, duration_s: float) -> VideoPlan:
         """Map labels from the duration that the annotation states to that of the video."""
         stated_s = float(plan.options.get("duration_s", 0))
         if not stated_s or not duration_s or abs(stated_s / duration_s - 1) < SAME:

@@ -88,7 +88,7 @@ class Rh20tHuman(ClipSource):
             rows = np.abs(stamps_s[None] - wanted_s[:, None]).argmin(axis=1)
             yield i, video.Clip(cameras.taken(found, rows), rate_hz, wanted_s - wanted_s[0], float(wanted_s[0]))
 
-    def on_clock(self, plan: VideoPlan, duration_s: float) -> VideoPlan:
+    def completed(self, plan: VideoPlan, duration_s: float) -> VideoPlan:
         """Count the person's start and end from the first frame."""
         first_ms = int(cameras.stamps_ms(_scene(Path(self.root), plan), plan.options["serial"])[0])
         start_s, end_s = (
