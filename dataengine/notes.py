@@ -13,6 +13,7 @@ Its text says which columns or files, and what to do next. Equal cases say it in
 episode has no state, action or instruction need not be noted; it is counted without.
 """
 
+import json
 import re
 from collections import Counter
 from collections.abc import Iterator, Mapping
@@ -109,6 +110,15 @@ def fit_noted(notes: Mapping[str, str]) -> Fit:
     """Undo `fit_notes`."""
     found = notes.get(FIT)
     return next((fit for fit in FITS if fit == found), SQUASH)
+
+
+def parsed(text: str | None) -> dict[str, str]:
+    """Read the notes of a row; none where they are damaged, which `villa corpus verify` tells."""
+    try:
+        found = json.loads(text or "{}")
+    except ValueError:
+        return {}
+    return {key: said for key, said in found.items() if isinstance(said, str)} if isinstance(found, dict) else {}
 
 
 def serious(

@@ -2,7 +2,7 @@
 
 import pytest
 
-from dataengine.notes import MAX_TEXTS, Tally, serious
+from dataengine.notes import MAX_TEXTS, Tally, parsed, serious
 
 WHOLE = {"kind": "robot", "has_state": True, "has_action": True, "has_instruction": True}
 
@@ -59,3 +59,17 @@ def test_tallies_of_parts_add_up_and_texts_without_end_are_counted_as_others():
     assert rows.text == "row 0"
     assert (doubt.text, doubt.episodes) == ("a", 4)
     assert doubt.line() == "doubt (4 of 410 episodes): a"
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        (None, {}),
+        ("", {}),
+        ('{"doubt": "units", "count": 3}', {"doubt": "units"}),
+        ("[1]", {}),
+        ('{"doubt": "uni', {}),
+    ],
+)
+def test_notes_of_a_row_are_read_and_damaged_ones_are_none(text, told):
+    assert parsed(text) == told

@@ -5,15 +5,12 @@ cameras      `observation.<...>` as it was, another name below `observation.imag
 values       as the publisher calls them, else by the layout: `x`, `delta_x`, `left_joint_3`, `gripper`, `state_4`
 """
 
-import json
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from functools import lru_cache
-from typing import Any
 
 from dataengine.camera_names import camera_key, short_name
-from dataengine.notes import ROBOT_TYPE
+from dataengine.notes import ROBOT_TYPE, parsed
 from dataengine.schema import CANONICAL
 from dataengine.vector_layout import VectorLayout, note_key
 
@@ -35,7 +32,7 @@ class Names:
     @classmethod
     def of(cls, notes: str | None, slots: Iterable[str], vectors: Mapping[str, VectorLayout]) -> "Names":
         """Read what the notes of an episode (JSON) say."""
-        told = _parsed(notes or "{}")
+        told = parsed(notes)
         return cls(
             robot_type=told.get(ROBOT_TYPE, ""),
             cameras={slot: _feature(camera_key(slot, told)) for slot in slots},
@@ -64,13 +61,6 @@ class Names:
         said = self.values[name]
         found = list(said) if all(said) and said else _by_layout(name, layout)
         return found if len(set(found)) == layout.dim else [f"{name}_{i}" for i in range(layout.dim)]
-
-
-@lru_cache(maxsize=1024)
-def _parsed(notes: str) -> dict[str, str]:
-    """Read notes; most episodes of a dataset have the same."""
-    found: dict[str, Any] = json.loads(notes)
-    return {key: text for key, text in found.items() if isinstance(text, str)}
 
 
 def _feature(key: str) -> str:

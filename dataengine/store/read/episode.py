@@ -1,6 +1,5 @@
 """One episode of a corpus, read bit by bit."""
 
-import json
 from collections.abc import Sequence
 from functools import cached_property
 from typing import Any, Protocol
@@ -12,6 +11,7 @@ from numpy.typing import NDArray
 
 from dataengine import texts
 from dataengine.episode import CAMERA_SLOTS, phrases_of
+from dataengine.notes import parsed
 from dataengine.schema import VECTORS, exact_column, exact_dims_column
 from dataengine.vector_layout import VectorLayout, layout_of
 
@@ -100,8 +100,7 @@ class StoredEpisode:
     @cached_property
     def notes(self) -> dict[str, str]:
         """What its source decided for it."""
-        found: dict[str, str] = json.loads(self.column("notes") or "{}")
-        return found
+        return parsed(self.column("notes"))
 
     def column(self, name: str) -> Any:
         """Value of any other column, as a Python object."""

@@ -1,7 +1,5 @@
 """Serious notes of a corpus, counted by dataset: read off the episodes, so that they are true at every version."""
 
-import json
-from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 import pyarrow as pa
@@ -34,16 +32,7 @@ def tallies(corpus: "Corpus") -> dict[str, Tally]:
         for row in counted.aggregate([("episodes", "sum")]).to_pylist():
             tally = found.setdefault(row["dataset"], Tally())
             has = {key: row[key] for key in ("kind", "has_state", "has_action", "has_instruction")}
-            tally.add(notes.serious(_parsed(row["notes"]), **has), row["episodes_sum"])
+            text = row["notes"] or ""
+            told = notes.parsed(text) if notes.may_be_serious(text) else {}  # most have no serious word
+            tally.add(notes.serious(told, **has), row["episodes_sum"])
     return found
-
-
-def _parsed(text: str | None) -> Mapping[str, str]:
-    """Read notes; those without a serious word are not parsed for it."""
-    if not text or not notes.may_be_serious(text):
-        return {}
-    try:
-        found = json.loads(text)
-    except ValueError:  # `villa corpus verify` looks for damage
-        return {}
-    return found if isinstance(found, dict) else {}
