@@ -158,12 +158,16 @@ class _Run:
 
     def _tell_shapes(self) -> None:
         """Say of each dataset, as soon as some of it is in, what becomes of its frames: while it can be stopped."""
-        new = {job.source.name for job in self.jobs if job.report.episodes} - self.told
+        new = self._begun() - self.told
         self.told |= new
         self.corpus.refresh()
         for name, found in (framing.shapes(self.corpus, new) if new else {}).items():
             if line := found.line():
                 print(f"{name}: {line}", file=sys.stderr, flush=True)  # noqa: T201
+
+    def _begun(self) -> set[str]:
+        """Name the datasets of which this run committed parts, not only what had been rejected of some before."""
+        return {job.source.name for job in self.jobs if job.parts.keys() & self.landed}
 
     def account(self, *, changed: bool) -> None:
         """Check against the tables that every planned part is in exactly one place."""
@@ -180,8 +184,8 @@ class _Run:
         self.corpus.refresh()
         self.committer.forget_records(ingest_todo.settled(self.corpus, self.jobs, now))
         seconds = time.monotonic() - self.started
-        new = {job.source.name for job in self.jobs if job.report.episodes}
-        shapes = framing.shapes(self.corpus, new) if new else {}
+        begun = self._begun()
+        shapes = framing.shapes(self.corpus, begun) if begun else {}
         for job, notes in zip(self.jobs, self.notes, strict=True):
             report, mine = job.report, job.parts.keys()
             rejects = {part_id: now.rejects_of(part_id) for part_id in mine}

@@ -75,7 +75,7 @@ class IngestReport(Report):
     notes: list[Told] = Field(default_factory=list)
     """What everybody must know of the episodes that this run committed; `villa corpus info` tells it of all."""
     frames: str = ""
-    """What became of frames that are not square, in a line; empty where all are, and where no episode came in."""
+    """What became of frames that are not square, in a line; empty where all are, and where no new part came in."""
     reasons: list[Reason] = Field(default_factory=list)
     """Why records and parts of the dataset were rejected, now or in an earlier run, the commonest first."""
     ok: bool = True
