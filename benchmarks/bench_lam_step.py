@@ -105,7 +105,7 @@ class Draws:
     on_gpu: bool
     times: list[float] = field(default_factory=list)
     seconds: Seconds = field(default_factory=Seconds)
-    batches: Any = field(default_factory=lambda: SimpleNamespace(frames=SimpleNamespace(num_threads=1)))
+    collator: Any = field(default_factory=lambda: SimpleNamespace(frames=SimpleNamespace(num_threads=1)))
     num_drawn: int = 0
 
     def __next__(self) -> LamBatch:

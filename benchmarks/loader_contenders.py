@@ -52,24 +52,25 @@ def bare() -> Iterator[Any]:
 
 
 def ours(place: str) -> Iterator[Any]:
+    from pipelines.training.collator import LamCollator
+
     from dataengine.windows.mixture import WindowSampler
     from dataengine.windows.normalize import Normalizer
     from dataengine.windows.window import WindowSpec
     from pipelines.training import data
-    from pipelines.training.batches import LamBatches
     from pipelines.training.frames import Buffers, Frames
     from pipelines.training.loading import Loader
 
     reader = data.open_reader(str(PLACE / place))
     spec = WindowSpec(num_frames=FRAMES, interval_s=STRIDE / HZ)
-    batches = LamBatches(
+    collator = LamCollator(
         frames=Frames(reader, spec.slots, SIDE),
         buffers=Buffers(4),
         normalizer=Normalizer(reader.statistics()),
         state_dim=7,
         action_dim=7,
     )
-    yield from Loader(reader, spec, WindowSampler(reader.episodes, spec, batch_size=BATCH, seed=0), batches)
+    yield from Loader(reader, spec, WindowSampler(reader.episodes, spec, batch_size=BATCH, seed=0), collator)
 
 
 class Plain(Dataset):

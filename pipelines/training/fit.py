@@ -54,19 +54,19 @@ def _fit(task: TrainTask[C, M, A, R]) -> R:
     distributed.print0(describe(sampler.by_dataset, config.steps * config.batch_size, sampler.missing))
     for doubt in task.check():
         distributed.print0(doubt)
-    batches = task.batches(task.make_buffers())
+    collator = task.collator(task.make_buffers())
     loader = Loader(
         reader,
         task.spec,
         sampler,
-        batches,
+        collator,
         distributed.rank,
         distributed.world_size,
         num_ahead(config.grad_accumulation_steps),
     )
-    validation = make_validation(task, batches, sampler.shares)
+    validation = make_validation(task, collator, sampler.shares)
     try:
-        memory.require(task.make, config, distributed, window_bytes(task.spec, batches.frames.side))
+        memory.require(task.make, config, distributed, window_bytes(task.spec, collator.frames.side))
         torch.manual_seed(config.seed)
         model = task.build()
         config.out.mkdir(parents=True, exist_ok=True)
@@ -92,27 +92,27 @@ def _fit(task: TrainTask[C, M, A, R]) -> R:
         if trained.finished:
             trainer.export(config.out)
             if distributed.is_main_process:
-                scores = task.evaluate(cast(M, trainer.export_model()), batches, sampler.shares)
+                scores = task.evaluate(cast(M, trainer.export_model()), collator, sampler.shares)
     finally:
         loader.close()
-        batches.frames.close()
+        collator.frames.close()
         if validation is not None:
             validation.close()
-    report = task.report({**_facts(task, model, trained, batches), "shares": sampler.shares, **scores})
+    report = task.report({**_facts(task, model, trained, collator), "shares": sampler.shares, **scores})
     if distributed.is_main_process:
         write_report(report, config.out)
     return report
 
 
-def make_validation(task: TrainTask[C, M, A, R], batches: A, shares: Mapping[str, float]) -> Validation | None:
+def make_validation(task: TrainTask[C, M, A, R], collator: A, shares: Mapping[str, float]) -> Validation | None:
     """Prepare the looks at held-out windows, which are drawn by the shares of training; None where there are none."""
     config, distributed, reader = task.config, task.distributed, task.data.reader
     sampler = held_out_sampler(task.data.held_out, task.spec, config.micro_batch_size, shares)
     if sampler is None:
         distributed.print0("no held-out episode is long enough for a window: there is no validation while training")
         return None
-    own = task.batches(Buffers(0))  # the loader fills its buffers, and notes its times, while training goes on
-    own.frames.broken_episodes = batches.frames.broken_episodes  # each is told once
+    own = task.collator(Buffers(0))  # the loader fills its buffers, and notes its times, while training goes on
+    own.frames.broken_episodes = collator.frames.broken_episodes  # each is told once
     return Validation(
         loader=Loader(reader, task.spec, sampler, own, distributed.rank, distributed.world_size),
         num_batches=min(config.val_batches, -(-sampler.windows_per_epoch // config.batch_size)),
@@ -144,7 +144,7 @@ def window_bytes(spec: WindowSpec, side: int) -> int:
     return spec.num_frames * len(spec.slots) * 3 * side**2
 
 
-def _facts(task: TrainTask[C, M, A, R], model: M, trained: TrainResult, batches: A) -> dict[str, Any]:
+def _facts(task: TrainTask[C, M, A, R], model: M, trained: TrainResult, collator: A) -> dict[str, Any]:
     """Give the fields that every report has."""
     config = task.config
     return {
@@ -163,7 +163,7 @@ def _facts(task: TrainTask[C, M, A, R], model: M, trained: TrainResult, batches:
         "val_last": Validated(**trained.curve.last) if trained.curve.last else None,
         "val_best": Validated(**trained.curve.best) if trained.curve.best else None,
         "curve": str(config.out / "metrics.jsonl"),
-        "broken_episodes": sorted(batches.frames.broken_episodes),
+        "broken_episodes": sorted(collator.frames.broken_episodes),
     }
 
 

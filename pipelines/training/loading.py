@@ -33,7 +33,7 @@ def num_buffers(accumulate: int) -> int:
     return num_ahead(accumulate) + accumulate + 1
 
 
-class Batches(Protocol[B_co]):
+class Collator(Protocol[B_co]):
     """Turns windows without pictures into a batch with pictures."""
 
     @property
@@ -46,7 +46,7 @@ class Batches(Protocol[B_co]):
         """Where the pictures go."""
         ...
 
-    def make(self, windows: Sequence[Window]) -> B_co:
+    def collate(self, windows: Sequence[Window]) -> B_co:
         """Make one batch."""
         ...
 
@@ -84,7 +84,7 @@ class Loader(Generic[B]):
     reader: EpisodeReader
     spec: WindowSpec
     sampler: WindowSampler
-    batches: Batches[B]
+    collator: Collator[B]
     rank: int = 0
     world_size: int = 1
     num_ahead: int = NUM_AHEAD
@@ -101,7 +101,7 @@ class Loader(Generic[B]):
         windows = self._cut(step)
         cut = time.perf_counter()
         batch = self._make_readable(step, windows)
-        frames, spent = self.batches.frames, self.seconds
+        frames, spent = self.collator.frames, self.seconds
         pictures = frames.read_s + frames.decode_s - spent.read - spent.decode
         spent.cut += cut - start
         spent.read, spent.decode = frames.read_s, frames.decode_s
@@ -114,19 +114,19 @@ class Loader(Generic[B]):
 
         Which ones follows from the data alone, so that a run that is stopped and continued sees the same.
         """
-        batch, chosen = self.batches.make(windows), list(windows)
-        while bad := self.batches.frames.showing_broken(chosen):
+        batch, chosen = self.collator.collate(windows), list(windows)
+        while bad := self.collator.frames.showing_broken(chosen):
             for i in bad:
                 chosen[i] = self._stand_in(step, windows, i)
-            with self.batches.buffers.apart():
-                batch = self.batches.make(chosen)
+            with self.collator.buffers.apart():
+                batch = self.collator.collate(chosen)
         return batch
 
     def _stand_in(self, step: int, windows: Sequence[Window], place: int) -> Window:
         """Find the first window after a place, in its batch or in those after it, that is not known to be broken."""
         for later in range(MOST_TRIED):
             some = [*windows[place + 1 :], *windows[:place]] if later == 0 else self._cut(step + later)
-            broken = set(self.batches.frames.showing_broken(some))
+            broken = set(self.collator.frames.showing_broken(some))
             found = next((w for i, w in enumerate(some) if i not in broken), None)
             if found is not None:
                 return found

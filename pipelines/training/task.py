@@ -15,7 +15,7 @@ from pipelines.training import data
 from pipelines.training.config import TrainConfig
 from pipelines.training.distributed import Distributed
 from pipelines.training.frames import Buffers
-from pipelines.training.loading import Batches, num_buffers
+from pipelines.training.loading import Collator, num_buffers
 from pipelines.training.protocols import Callback, Trainable
 from pipelines.training.validation import Pictures
 
@@ -100,7 +100,7 @@ class TrainingData:
 
 C = TypeVar("C", bound=TrainConfig)
 M = TypeVar("M", bound=nn.Module)
-A = TypeVar("A", bound=Batches[Any])
+A = TypeVar("A", bound=Collator[Any])
 R = TypeVar("R", bound=TrainReport)
 
 
@@ -120,7 +120,7 @@ class TrainTask(ABC, Generic[C, M, A, R]):
         self.config, self.data, self.distributed = config, found, distributed
 
     @abstractmethod
-    def batches(self, buffers: Buffers) -> A:
+    def collator(self, buffers: Buffers) -> A:
         """Make what turns windows into batches."""
 
     @abstractmethod
@@ -146,7 +146,7 @@ class TrainTask(ABC, Generic[C, M, A, R]):
         return 0
 
     @abstractmethod
-    def evaluate(self, model: M, batches: A, shares: Mapping[str, float]) -> dict[str, Any]:
+    def evaluate(self, model: M, collator: A, shares: Mapping[str, float]) -> dict[str, Any]:
         """Evaluate the trained model on episodes it never saw; return fields of the report."""
 
     @abstractmethod

@@ -321,7 +321,7 @@ class Trainer(Generic[B]):
         words = advice(
             self.loader.seconds.per_batch_ms(),
             1e3 * step_s / self.config.grad_accumulation_steps,
-            self.loader.batches.frames.num_threads,
+            self.loader.collator.frames.num_threads,
         )
         if words:
             self._say(words)

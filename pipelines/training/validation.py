@@ -60,7 +60,7 @@ class Validation:
         sums: dict[str, Tensor] = {}
         num_parts = self.parts.config.grad_accumulation_steps
         # Arrays that are used again would be memory which training cannot have.
-        with unchanged(model), self.loader.batches.buffers.apart():
+        with unchanged(model), self.loader.collator.buffers.apart():
             for number in range(self.num_batches):
                 key = f"validation|{SEED}|{number}"
                 batches = [self._batch(number * num_parts + part) for part in range(num_parts)]
@@ -81,7 +81,7 @@ class Validation:
     def close(self) -> None:
         """Stop the threads."""
         self.loader.close()
-        self.loader.batches.frames.close()
+        self.loader.collator.frames.close()
 
 
 @dataclass

@@ -21,12 +21,12 @@ def make_validation(
     reader: MadeReader,
     episodes: Sequence[EpisodeInfo],
     spec: WindowSpec,
-    batches: Any,
+    collator: Any,
     config: LoopConfig,
     distributed: Distributed,
 ) -> Validation:
     """Look at the windows of some episodes of a reader, by a loader of its own."""
-    frames = Frames(reader, ("primary",), batches.frames.side, cache_mb=10)
+    frames = Frames(reader, ("primary",), collator.frames.side, cache_mb=10)
     shares = Counter(e.dataset for e in episodes)
     sampler = held_out_sampler(episodes, spec, config.micro_batch_size, shares)
     assert sampler is not None
@@ -40,7 +40,7 @@ def make_validation(
             reader,
             spec,
             sampler,
-            replace(batches, frames=frames, buffers=Buffers(0)),
+            replace(collator, frames=frames, buffers=Buffers(0)),
             distributed.rank,
             distributed.world_size,
         ),

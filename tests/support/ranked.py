@@ -11,14 +11,14 @@ from dataengine.windows.window import WindowSpec
 from models.act import Act
 from models.lam import Lam
 from models.world import World
-from pipelines.training.batches import ActBatches, LamBatches
+from pipelines.training.collators import ActCollator, LamCollator
 from pipelines.training.distributed import Distributed
 from pipelines.training.frames import Buffers, Frames
 from pipelines.training.loading import Loader, num_ahead, num_buffers
 from pipelines.training.settings import LoopConfig
 from pipelines.training.tokenizer import Tokenizer
 from pipelines.training.trainer import Trainer
-from pipelines.training.world.batches import WorldBatches
+from pipelines.training.world.collator import WorldCollator
 from tests.support.held_out import make_validation
 from tests.support.readers import D, K, MadeReader, make_episode, statistics
 from tests.support.shapes import act_shape, lam_shape, world_shape
@@ -41,7 +41,7 @@ def act_run(out: Path, distributed: Distributed, config: LoopConfig, validates: 
         "tiny", state_dims=[7] * 3, action_dims=[7] * 3, num_datasets=3, codes_per_latent=K, latent_dim=D, horizon=6
     )
     spec = WindowSpec(interval_s=0.3, horizon=6, latent="lam", num_latents=2)
-    batches = ActBatches(
+    collator = ActCollator(
         frames=Frames(made, ("primary",), 64, cache_mb=10),
         buffers=Buffers(num_buffers(config.grad_accumulation_steps)),
         normalizer=Normalizer(statistics(made)),
@@ -55,7 +55,7 @@ def act_run(out: Path, distributed: Distributed, config: LoopConfig, validates: 
         padded_actions="skip",
     )
     torch.manual_seed(0)
-    return run_of(out, distributed, config, Act(shape), made, spec, batches, validates)
+    return run_of(out, distributed, config, Act(shape), made, spec, collator, validates)
 
 
 def lam_run(out: Path, distributed: Distributed, config: LoopConfig, validates: bool = False) -> Trainer:
@@ -66,7 +66,7 @@ def lam_run(out: Path, distributed: Distributed, config: LoopConfig, validates: 
         "tiny", **small, normalize_latents=False, warmup_fraction=0.0, state_dim=7, action_dim=7, max_horizon=4
     )
     spec = WindowSpec(num_frames=3, interval_s=0.3)
-    batches = LamBatches(
+    collator = LamCollator(
         frames=Frames(made, ("primary",), 32, cache_mb=10),
         buffers=Buffers(num_buffers(config.grad_accumulation_steps)),
         normalizer=Normalizer(statistics(made)),
@@ -74,27 +74,27 @@ def lam_run(out: Path, distributed: Distributed, config: LoopConfig, validates: 
         action_dim=7,
     )
     torch.manual_seed(0)
-    return run_of(out, distributed, config, Lam(shape), made, spec, batches, validates)
+    return run_of(out, distributed, config, Lam(shape), made, spec, collator, validates)
 
 
 def world_run(out: Path, distributed: Distributed, config: LoopConfig, validates: bool = False) -> Trainer:
     made = reader()
     shape = world_shape("tiny", resolution=32, width=16, depth=1, num_slots=K, latent_dim=D, rollout_growth=0)
     spec = WindowSpec(num_frames=4, interval_s=0.3, latent="lam", num_latents=3)
-    batches = WorldBatches(
+    collator = WorldCollator(
         frames=Frames(made, ("primary",), 32, cache_mb=10), buffers=Buffers(num_buffers(config.grad_accumulation_steps))
     )
     torch.manual_seed(0)
-    return run_of(out, distributed, config, World(shape), made, spec, batches, validates)
+    return run_of(out, distributed, config, World(shape), made, spec, collator, validates)
 
 
-def run_of(out, distributed, config, model, made, spec, batches, validates) -> Trainer:  # type: ignore[no-untyped-def]
+def run_of(out, distributed, config, model, made, spec, collator, validates) -> Trainer:  # type: ignore[no-untyped-def]
     sampler = WindowSampler(made.episodes, spec, batch_size=config.micro_batch_size, seed=0, mixture=HALF_HUMAN)
     loader = Loader(
         made,
         spec,
         sampler,
-        batches,
+        collator,
         distributed.rank,
         distributed.world_size,
         num_ahead(config.grad_accumulation_steps),
@@ -109,7 +109,7 @@ def run_of(out, distributed, config, model, made, spec, batches, validates) -> T
         title="made",
         identity={},
         extra={},
-        validation=make_validation(made, made.episodes, spec, batches, config, distributed) if validates else None,
+        validation=make_validation(made, made.episodes, spec, collator, config, distributed) if validates else None,
     )
     trainer.resume()
     return trainer

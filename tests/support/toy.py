@@ -14,7 +14,7 @@ from dataengine.windows.window import WindowSpec
 from models.batch import LamBatch
 from models.config import Config
 from models.parts import Counts, Random, normal
-from pipelines.training.batches import LamBatches
+from pipelines.training.collators import LamCollator
 from pipelines.training.distributed import Distributed, process_group
 from pipelines.training.frames import Buffers, Frames
 from pipelines.training.loading import Loader, num_ahead, num_buffers
@@ -73,7 +73,7 @@ def make_run(
         torch.manual_seed(config.seed)
         model = Toy()
     reader = MadeReader([make_episode(row) for row in range(4)])
-    batches = LamBatches(
+    collator = LamCollator(
         frames=Frames(reader, ("primary",), 32, cache_mb=10),
         buffers=Buffers(num_buffers(config.grad_accumulation_steps)),
         normalizer=Normalizer(statistics(reader)),
@@ -85,7 +85,7 @@ def make_run(
         reader,
         SPEC,
         sampler,
-        batches,
+        collator,
         distributed.rank,
         distributed.world_size,
         num_ahead(config.grad_accumulation_steps),
@@ -102,7 +102,7 @@ def make_run(
         title="toy",
         identity=identity,
         extra={"why": "test"},
-        validation=make_validation(more, more.episodes[4:], SPEC, batches, config, distributed) if validates else None,
+        validation=make_validation(more, more.episodes[4:], SPEC, collator, config, distributed) if validates else None,
     )
     trainer.resume()
     return trainer

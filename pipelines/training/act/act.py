@@ -18,7 +18,7 @@ from pipelines.training import data, tokenizer
 from pipelines.training.act import cameras
 from pipelines.training.act.config import TrainActConfig
 from pipelines.training.act.scores import ActScores, evaluate
-from pipelines.training.batches import ActBatches
+from pipelines.training.collators import ActCollator
 from pipelines.training.distributed import Distributed
 from pipelines.training.fit import fit
 from pipelines.training.frames import Buffers, Frames
@@ -55,7 +55,7 @@ def run(config: TrainActConfig) -> TrainActReport:
     return fit(ActTask, config)
 
 
-class ActTask(TrainTask[TrainActConfig, Act, ActBatches, TrainActReport]):
+class ActTask(TrainTask[TrainActConfig, Act, ActCollator, TrainActReport]):
     """A picture, a state and an instruction; the latent actions and the chunk of actions that follow."""
 
     name = "act"
@@ -82,7 +82,7 @@ class ActTask(TrainTask[TrainActConfig, Act, ActBatches, TrainActReport]):
         yield cameras.describe(self.spec, self.data.train)
         yield from doubts(self.config, self.data.reader, self.normalizer, self.latent, self.data.train)
 
-    def batches(self, buffers: Buffers) -> ActBatches:
+    def collator(self, buffers: Buffers) -> ActCollator:
         """Make what turns windows into observations, plans and chunks."""
         c, shape = self.config, self.shape
         frames = Frames(
@@ -92,7 +92,7 @@ class ActTask(TrainTask[TrainActConfig, Act, ActBatches, TrainActReport]):
             cache_mb=c.cache_mb,
             num_threads=c.threads,
         )
-        return ActBatches(
+        return ActCollator(
             frames=frames,
             buffers=buffers,
             normalizer=self.normalizer,
@@ -132,10 +132,10 @@ class ActTask(TrainTask[TrainActConfig, Act, ActBatches, TrainActReport]):
         """Keep the tokenizer with the weights."""
         return {tokenizer.FILE_NAME: self.tokenizer.text}
 
-    def evaluate(self, model: Act, batches: ActBatches, shares: Mapping[str, float]) -> dict[str, Any]:
+    def evaluate(self, model: Act, collator: ActCollator, shares: Mapping[str, float]) -> dict[str, Any]:
         """Compare losses and sampled actions with episodes that it never saw."""
         found, most = self.data, self.config.val_windows
-        return {"scores": evaluate(model, found.reader, batches, self.spec, found.eval_episodes, most)}
+        return {"scores": evaluate(model, found.reader, collator, self.spec, found.eval_episodes, most)}
 
     def report(self, facts: Mapping[str, Any]) -> TrainActReport:
         """Add which latent actions it plans, and which cameras it reads."""

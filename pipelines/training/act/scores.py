@@ -11,7 +11,7 @@ from dataengine.report import Report
 from dataengine.windows.mixture import WindowSampler
 from dataengine.windows.window import EpisodeInfo, EpisodeReader, WindowSpec, cut_window
 from models.act import Act
-from pipelines.training.batches import ActBatches
+from pipelines.training.collators import ActCollator
 
 WINDOWS_AT_ONCE = 64
 
@@ -39,10 +39,10 @@ class ActScores(Report):
 
 @torch.no_grad()
 def evaluate(
-    act: Act, reader: EpisodeReader, batches: ActBatches, spec: WindowSpec, episodes: Sequence[EpisodeInfo], most: int
+    act: Act, reader: EpisodeReader, collator: ActCollator, spec: WindowSpec, episodes: Sequence[EpisodeInfo], most: int
 ) -> ActScores:
     """Score the policy on up to `most` windows of every embodiment among the episodes; only on steps that they have."""
-    batches = replace(batches, padded_actions="skip")
+    collator = replace(collator, padded_actions="skip")
     was_training = act.training
     act.eval()
     device = next(act.parameters()).device
@@ -57,10 +57,10 @@ def evaluate(
         sampler = WindowSampler(mine, spec, batch_size=1, seed=0)
         rows, starts = sampler.at(np.arange(min(most, sampler.windows_per_epoch)))
         windows = [cut_window(reader, spec, int(row), int(start)) for row, start in zip(rows, starts, strict=True)]
-        windows = batches.frames.readable(windows)
+        windows = collator.frames.readable(windows)
         wrong, wanted = [], []
         for first in range(0, len(windows), WINDOWS_AT_ONCE):
-            batch = batches.make(windows[first : first + WINDOWS_AT_ONCE]).to(device)
+            batch = collator.collate(windows[first : first + WINDOWS_AT_ONCE]).to(device)
             _, figures = act.loss(batch, generator)
             losses.append({name: float(value) for name, value in figures.items()})
             latents, actions = act.sample(batch)

@@ -15,8 +15,8 @@ from models.lam import Lam, LamConfig
 from models.weights import load_lam
 from pipelines.text_table import text_table
 from pipelines.training import data
-from pipelines.training.batches import LamBatches
 from pipelines.training.codebook_health import CodebookHealth, Condition
+from pipelines.training.collators import LamCollator
 from pipelines.training.distributed import Distributed
 from pipelines.training.fit import fit
 from pipelines.training.frames import Buffers, Frames
@@ -57,7 +57,7 @@ def run(config: TrainLamConfig) -> TrainLamReport:
     return fit(LamTask, config)
 
 
-class LamTask(TrainTask[TrainLamConfig, Lam, LamBatches, TrainLamReport]):
+class LamTask(TrainTask[TrainLamConfig, Lam, LamCollator, TrainLamReport]):
     """Clips of episodes, and what robots felt and did between their frames."""
 
     name = "lam"
@@ -74,13 +74,13 @@ class LamTask(TrainTask[TrainLamConfig, Lam, LamBatches, TrainLamReport]):
         num_pairs = config.micro_batch_size // distributed.world_size * (self.shape.num_frames - 1)
         self.health = CodebookHealth(self.shape, config.steps, num_pairs, config.warmup_steps)
 
-    def batches(self, buffers: Buffers) -> LamBatches:
+    def collator(self, buffers: Buffers) -> LamCollator:
         """Make what turns windows into clips with states and actions."""
         c = self.config
         frames = Frames(
             self.data.reader, self.spec.slots, self.shape.resolution, cache_mb=c.cache_mb, num_threads=c.threads
         )
-        return LamBatches(
+        return LamCollator(
             frames=frames,
             buffers=buffers,
             normalizer=self.normalizer,
@@ -126,12 +126,12 @@ class LamTask(TrainTask[TrainLamConfig, Lam, LamBatches, TrainLamReport]):
         """Add what grounded the latents, and how the codebook fared."""
         return TrainLamReport(proprio=self.config.proprio, codebook_health=self.health.conditions, **facts)
 
-    def evaluate(self, model: Lam, batches: LamBatches, shares: Mapping[str, float]) -> dict[str, Any]:
+    def evaluate(self, model: Lam, collator: LamCollator, shares: Mapping[str, float]) -> dict[str, Any]:
         """Predict next frames of held-out episodes, and of datasets that the mixture leaves out; save some of them."""
         found, c = self.data, self.config
         unseen = [e for e in found.train if e.dataset not in shares] if found.held_out else []
         scores, pairs = evaluate(
-            model, found.reader, batches, self.spec, [*found.eval_episodes, *unseen], c.val_windows, shares
+            model, found.reader, collator, self.spec, [*found.eval_episodes, *unseen], c.val_windows, shares
         )
         save_pictures(pairs, c.out / PICTURES)
         return {"scores": scores, "reconstructions": str(c.out / PICTURES)}

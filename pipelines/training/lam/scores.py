@@ -17,7 +17,7 @@ from dataengine.windows.mixture import WindowSampler
 from dataengine.windows.window import EpisodeInfo, EpisodeReader, WindowSpec, cut_window
 from models.batch import LamBatch
 from models.lam import Lam
-from pipelines.training.batches import LamBatches
+from pipelines.training.collators import LamCollator
 from pipelines.training.lam.controls import Controls, control
 
 PAIRS_AT_ONCE = 64
@@ -141,7 +141,7 @@ class _ProprioSums:
 def evaluate(
     lam: Lam,
     reader: EpisodeReader,
-    batches: LamBatches,
+    collator: LamCollator,
     spec: WindowSpec,
     episodes: Sequence[EpisodeInfo],
     most: int,
@@ -158,7 +158,7 @@ def evaluate(
         mine = [e for e in episodes if e.embodiment == embodiment and spec.num_windows(e)]
         if mine:
             named = known is None or all(e.dataset in known for e in mine)
-            found.append(_paint(lam, reader, batches, spec, mine, most, named))
+            found.append(_paint(lam, reader, collator, spec, mine, most, named))
     lam.train(was_training)
     pairs = [one for one, _, _ in found]
     codes = np.concatenate([p.codes for p in pairs]) if pairs else np.zeros((0, lam.config.num_slots), np.int64)
@@ -201,7 +201,7 @@ def half_turn(group: Int[Tensor, "n"]) -> Int[Tensor, "n"]:
 def _paint(
     lam: Lam,
     reader: EpisodeReader,
-    batches: LamBatches,
+    collator: LamCollator,
     spec: WindowSpec,
     episodes: Sequence[EpisodeInfo],
     most: int,
@@ -211,12 +211,12 @@ def _paint(
     sampler = WindowSampler(episodes, spec, batch_size=1, seed=0)
     rows, starts = sampler.at(np.arange(min(most, sampler.windows_per_epoch)))
     windows = [cut_window(reader, spec, int(row), int(start)) for row, start in zip(rows, starts, strict=True)]
-    windows = batches.frames.readable(windows)
+    windows = collator.frames.readable(windows)
     before, after, latents, codes = [], [], [], []
     proprio = _ProprioSums()
     for first in range(0, len(windows), PAIRS_AT_ONCE):
         some = windows[first : first + PAIRS_AT_ONCE]
-        batch = batches.make(some).to(next(lam.parameters()).device)
+        batch = collator.collate(some).to(next(lam.parameters()).device)
         encoded = lam.encode(batch.video)
         batch = batch if named else replace(batch, dataset_id=torch.zeros_like(batch.dataset_id))
         proprio.add(lam, batch, encoded.quantized)

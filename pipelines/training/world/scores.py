@@ -20,7 +20,7 @@ from dataengine.windows.window import EpisodeInfo, EpisodeReader, WindowSpec, cu
 from models.batch import WorldBatch
 from models.lam import Lam
 from models.pictures import resize
-from pipelines.training.world.batches import WorldBatches
+from pipelines.training.world.collator import WorldCollator
 from pipelines.training.world.metrics import edge_distance, squared_error, ssim
 
 AT_ONCE = 32
@@ -123,7 +123,7 @@ def evaluate(
     painters: dict[str, Painter],
     lam: Lam | None,
     reader: EpisodeReader,
-    batches: WorldBatches,
+    collator: WorldCollator,
     spec: WindowSpec,
     episodes: Sequence[EpisodeInfo],
     *,
@@ -143,12 +143,12 @@ def evaluate(
         sampler = WindowSampler(mine, spec, batch_size=1, seed=0)
         picks = sampler.at(np.arange(min(most, sampler.windows_per_epoch)))
         windows = [cut_window(reader, spec, int(row), int(start)) for row, start in zip(*picks, strict=True)]
-        windows = batches.frames.readable(windows)
+        windows = collator.frames.readable(windows)
         body = _Body(embodiment, context, spec.num_frames - context, lam)
         # Parts of one size: a last part of a single window could not be shuffled.
         for part in np.array_split(np.arange(len(windows)), -(-len(windows) // AT_ONCE)):
             some = [windows[i] for i in part]
-            body.add(batches.make(some).to(device), painters, [w.episode.episode_id for w in some])
+            body.add(collator.collate(some).to(device), painters, [w.episode.episode_id for w in some])
         if body.starts[0]:
             scores.append(body.score())
             strips.extend(body.strips)

@@ -23,7 +23,7 @@ from pipelines.training.run_folder import run_folder
 from pipelines.training.task import TrainingData, TrainReport, TrainTask, episode_counts
 from pipelines.training.validation import Pictures, contact_sheet
 from pipelines.training.world import scores as world_scores
-from pipelines.training.world.batches import SLOT, WorldBatches
+from pipelines.training.world.collator import SLOT, WorldCollator
 from pipelines.training.world.config import TrainWorldConfig
 from pipelines.training.world.scores import BodyScore
 from pipelines.training.world.sheet import save_sheet
@@ -82,7 +82,7 @@ def run(config: TrainWorldConfig) -> TrainWorldReport:
             return _evaluate_level_0(config, found, distributed)
 
 
-class WorldTask(TrainTask[TrainWorldConfig, World, WorldBatches, TrainWorldReport]):
+class WorldTask(TrainTask[TrainWorldConfig, World, WorldCollator, TrainWorldReport]):
     """Clips, and the latent actions between their frames."""
 
     name = "world"
@@ -95,9 +95,9 @@ class WorldTask(TrainTask[TrainWorldConfig, World, WorldBatches, TrainWorldRepor
         self.shape = model_config(config, found.reader, self.latent, found.train)
         self.spec = window_spec(self.latent, self.shape.context + self.shape.rollout)
 
-    def batches(self, buffers: Buffers) -> WorldBatches:
+    def collator(self, buffers: Buffers) -> WorldCollator:
         """Make what turns windows into clips and latent actions."""
-        return _batches(self.config, self.data.reader, self.shape.resolution, buffers)
+        return _collator(self.config, self.data.reader, self.shape.resolution, buffers)
 
     def make(self) -> World:
         """Draw the weights."""
@@ -113,7 +113,7 @@ class WorldTask(TrainTask[TrainWorldConfig, World, WorldBatches, TrainWorldRepor
         settings = _without_evaluation(self.config.recorded())
         return {**data.origin(self.data.reader), "training": settings, "latent": asdict(self.latent)}
 
-    def evaluate(self, model: World, batches: WorldBatches, shares: Mapping[str, float]) -> dict[str, Any]:
+    def evaluate(self, model: World, collator: WorldCollator, shares: Mapping[str, float]) -> dict[str, Any]:
         """Roll out on held-out episodes, beside the latent action model's own decoder."""
         return _evaluate(self.config, model, self.lam, self.data, self.latent, self.shape.resolution, self.distributed)
 
@@ -192,9 +192,9 @@ def window_spec(latent: LatentInfo, num_frames: int) -> WindowSpec:
     )
 
 
-def _batches(config: TrainWorldConfig, reader: EpisodeReader, side: int, buffers: Buffers) -> WorldBatches:
+def _collator(config: TrainWorldConfig, reader: EpisodeReader, side: int, buffers: Buffers) -> WorldCollator:
     frames = Frames(reader, (SLOT,), side, cache_mb=config.cache_mb, num_threads=config.threads)
-    return WorldBatches(frames=frames, buffers=buffers)
+    return WorldCollator(frames=frames, buffers=buffers)
 
 
 def _evaluate(
@@ -218,13 +218,13 @@ def _evaluate(
     if world is not None:
         world.eval()
         painters[world_scores.LEVEL_1] = world.render
-    batches = _batches(config, found.reader, side, Buffers(num_buffers(config.grad_accumulation_steps), pinned=False))
+    collator = _collator(config, found.reader, side, Buffers(num_buffers(config.grad_accumulation_steps), pinned=False))
     try:
         scores, strips = world_scores.evaluate(
             painters,
             lam,
             found.reader,
-            batches,
+            collator,
             window_spec(latent, context + config.eval_horizon),
             found.eval_episodes,
             context=context,
@@ -232,7 +232,7 @@ def _evaluate(
             device=distributed.device,
         )
     finally:
-        batches.frames.close()
+        collator.frames.close()
     notes += _missing(scores, found.eval_episodes, config.eval_horizon)
     saved = save_sheet(strips, config.out / SHEET)
     return {"scores": scores, "notes": notes, "rollouts": str(config.out / SHEET) if saved else ""}

@@ -23,7 +23,7 @@ from dataengine.windows.window import Window, WindowSpec, cut_window
 from pipelines import shard, stats
 from pipelines.training.data import open_reader, with_mixture
 from pipelines.training.lam.lam import TrainLamConfig
-from tests.support.batches import as_trained, assert_equal
+from tests.support.collators import as_trained, assert_equal
 from tests.support.corpora import human_clip, make_corpus, robot_episode
 from tests.support.mixed_shards import SMALL, mixed_reader
 

@@ -15,7 +15,7 @@ from dataengine.shards.reader import ShardReader, is_shards
 from dataengine.windows.mixture import WindowSampler
 from dataengine.windows.window import WindowSpec
 from pipelines.shard import verify as shard_verify
-from tests.support.batches import as_trained, assert_equal
+from tests.support.collators import as_trained, assert_equal
 from tests.support.readers import MadeReader, make_episode
 from tests.support.shards import made_reader, write
 

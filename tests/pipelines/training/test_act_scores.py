@@ -5,7 +5,7 @@ import torch
 from dataengine.windows.window import WindowSpec
 from models.act import Act
 from pipelines.training.act.scores import evaluate
-from tests.support.batches import act_batches, mixed_reader
+from tests.support.collators import act_collator, mixed_reader
 from tests.support.readers import D, K
 from tests.support.shapes import act_shape
 
@@ -22,7 +22,7 @@ def test_steps_beyond_an_episodes_end_never_count_in_the_score() -> None:
         evaluate(
             act,
             reader,
-            act_batches(reader, padded_actions=padded, horizon=8, use_wrist=False, state_dim=7, action_dim=7),
+            act_collator(reader, padded_actions=padded, horizon=8, use_wrist=False, state_dim=7, action_dim=7),
             SPEC,
             reader.episodes[3:],  # five steps, so that most of a chunk is beyond the end
             8,

@@ -12,7 +12,7 @@ from dataengine.windows.window import WindowSpec, cut_window
 from pipelines.training.act.act import TrainActConfig
 from pipelines.training.augment import Augment, Changes, augment, change, draw, generator_of
 from pipelines.training.lam.lam import TrainLamConfig
-from tests.support.batches import act_batches, lam_batches
+from tests.support.collators import act_collator, lam_collator
 from tests.support.readers import MadeReader, make_episode
 from tests.support.toy import losses, make_run
 
@@ -37,9 +37,9 @@ def vary(video: torch.Tensor, settings: Augment, seed: int = 0) -> torch.Tensor:
 
 def clips() -> tuple:
     reader = MadeReader([make_episode(row) for row in range(4)])
-    batches = lam_batches(reader)
+    collator = lam_collator(reader)
     spec = WindowSpec(num_frames=3, interval_s=0.3)
-    return batches, [cut_window(reader, spec, row, row) for row in range(4)]
+    return collator, [cut_window(reader, spec, row, row) for row in range(4)]
 
 
 def test_all_frames_of_a_clip_vary_alike_and_clips_differ() -> None:
@@ -51,8 +51,8 @@ def test_all_frames_of_a_clip_vary_alike_and_clips_differ() -> None:
 
 
 def test_off_is_off_and_a_seed_is_a_seed() -> None:
-    batches, windows = clips()
-    batch = batches.make(windows)
+    collator, windows = clips()
+    batch = collator.collate(windows)
     assert augment(batch, Augment(), Generator()) is batch
     first, again, other = (augment(batch, ALL, generator_of(3, step)).video for step in (7, 7, 8))
     assert torch.equal(first, again)
@@ -107,11 +107,12 @@ def test_each_colour_setting_moves_its_own_quantity_by_no_more_than_it_says() ->
 
 @pytest.mark.parametrize("num_ranks", [2, 4])
 def test_ranks_together_see_what_one_alone_would_see(num_ranks: int) -> None:
-    batches, windows = clips()
-    whole = augment(batches.make(windows), ALL, generator_of(0, 5)).video.clone()
+    collator, windows = clips()
+    whole = augment(collator.collate(windows), ALL, generator_of(0, 5)).video.clone()
     share = 4 // num_ranks
     parts = [
-        augment(batches.make(windows[i : i + share]), ALL, generator_of(0, 5), i, 4).video for i in range(0, 4, share)
+        augment(collator.collate(windows[i : i + share]), ALL, generator_of(0, 5), i, 4).video
+        for i in range(0, 4, share)
     ]
     assert torch.equal(torch.cat(parts), whole)
 
@@ -119,7 +120,7 @@ def test_ranks_together_see_what_one_alone_would_see(num_ranks: int) -> None:
 def test_a_policys_wrist_is_coloured_but_not_cropped_and_absent_ones_stay_black() -> None:
     reader = MadeReader([make_episode(0, cameras=("primary", "wrist")), make_episode(1)])
     spec = WindowSpec(interval_s=0.3, optional_slots=("wrist",), horizon=6, latent="lam", num_latents=2)
-    made = act_batches(reader).make([cut_window(reader, spec, row, 2) for row in (0, 1)])
+    made = act_collator(reader).collate([cut_window(reader, spec, row, 2) for row in (0, 1)])
     batch = replace(made, image=made.image.clone(), wrist=made.wrist.clone())
     varied = augment(batch, ALL, generator_of(0, 0))
     assert not torch.equal(varied.image, batch.image)

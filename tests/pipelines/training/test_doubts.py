@@ -8,7 +8,7 @@ from dataengine.errors import DataEngineError
 from dataengine.windows.normalize import Normalizer
 from pipelines.training import data
 from pipelines.training.act.act import TrainActConfig, bodies, doubts
-from tests.support.batches import CHUNKS
+from tests.support.collators import CHUNKS
 from tests.support.readers import MadeReader, make_episode, statistics
 
 

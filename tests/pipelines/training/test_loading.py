@@ -14,7 +14,7 @@ from dataengine.windows.mixture import BLOCK, WindowSampler
 from dataengine.windows.normalize import Normalizer
 from dataengine.windows.window import WindowSpec
 from models.batch import LamBatch
-from pipelines.training.batches import LamBatches
+from pipelines.training.collators import LamCollator
 from pipelines.training.data_wait import advice
 from pipelines.training.frames import Buffers, Frames
 from pipelines.training.loading import Loader
@@ -47,7 +47,7 @@ class Pictures(MadeReader):
 def loader_of(
     reader: MadeReader, rank: int = 0, world_size: int = 1, batch_size: int = BATCH, cache_mb: float = 0
 ) -> Loader[LamBatch]:
-    batches = LamBatches(
+    collator = LamCollator(
         frames=Frames(reader, SPEC.slots, reader.size, cache_mb=cache_mb),
         buffers=Buffers(4),
         normalizer=Normalizer(statistics(reader)),
@@ -55,7 +55,7 @@ def loader_of(
         action_dim=7,
     )
     sampler = WindowSampler(reader.episodes, SPEC, batch_size=batch_size, seed=3)
-    return Loader(reader, SPEC, sampler, batches, rank, world_size)
+    return Loader(reader, SPEC, sampler, collator, rank, world_size)
 
 
 @pytest.fixture
@@ -149,7 +149,7 @@ def test_a_loader_tells_its_stages_apart(loaders: list) -> None:
     assert all(value >= 0 for value in ms.values())
     assert ms["decode"] > 0
     loader.close()
-    frames = loader.batches.frames
+    frames = loader.collator.frames
     np.testing.assert_allclose(loader.seconds.read, frames.read_s)
 
 

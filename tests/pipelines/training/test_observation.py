@@ -18,7 +18,7 @@ from models.act import Act
 from models.batch import Observation
 from pipelines.evaluation.policy import ActPolicy
 from pipelines.training.act.act import bodies
-from pipelines.training.batches import ActBatches
+from pipelines.training.collators import ActCollator
 from pipelines.training.frames import Buffers, Frames
 from pipelines.training.observation import vector_transforms
 from pipelines.training.tokenizer import Tokenizer
@@ -80,7 +80,7 @@ def shown(policy: ActPolicy, monkeypatch: pytest.MonkeyPatch) -> Iterator[list[O
 
 def taught(policy: ActPolicy, reader: MadeReader, row: int, start: int) -> Observation:
     config = policy.model.config
-    batches = ActBatches(
+    collator = ActCollator(
         frames=Frames(reader, ("primary", "wrist"), SIDE),
         buffers=Buffers(2),
         normalizer=policy.normalizer,
@@ -93,7 +93,7 @@ def taught(policy: ActPolicy, reader: MadeReader, row: int, start: int) -> Obser
         use_wrist=True,
         padded_actions="rest",
     )
-    return batches.make([cut_window(reader, SPEC, row, start)])
+    return collator.collate([cut_window(reader, SPEC, row, start)])
 
 
 @pytest.mark.parametrize("row", range(len(EPISODES)))

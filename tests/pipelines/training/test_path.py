@@ -27,7 +27,7 @@ from pipelines.evaluation.policy import ActPolicy, unfinished
 from pipelines.evaluation.simulators._base import Observation
 from pipelines.training.act import act as train_act
 from pipelines.training.lam import lam as train_lam
-from tests.support.batches import as_trained, assert_equal
+from tests.support.collators import as_trained, assert_equal
 from tests.support.corpora import draw, human_clip, make_corpus, robot_episode
 from tests.support.figures import untold
 

@@ -18,7 +18,7 @@ from pipelines import label, shard, stats
 from pipelines.corpus import versions
 from pipelines.training.data import open_reader, origin
 from pipelines.training.lam import lam as train_lam
-from tests.support.batches import as_trained
+from tests.support.collators import as_trained
 from tests.support.corpora import add_parts, make_corpus, robot_episode
 
 LAM = {"preset": "tiny", "steps": 3, "batch_size": 4, "log_every": 1, "val_windows": 8, "device": "cpu"}

@@ -21,7 +21,7 @@ from models.weights import load_lam, load_world, read_config
 from pipelines import label, shard, stats
 from pipelines.training.frames import Buffers, Frames
 from pipelines.training.world import world as train_world
-from pipelines.training.world.batches import WorldBatches
+from pipelines.training.world.collator import WorldCollator
 from pipelines.training.world.scores import shuffle
 from tests.support.corpora import add_parts, human_clip, make_corpus, robot_episode
 from tests.support.figures import untold
@@ -136,10 +136,10 @@ def test_a_checkpoint_remembers_whose_latents_it_was_trained_on(made: Path) -> N
 def test_a_batch_joins_frames_and_the_latents_between_them(made: Path) -> None:
     reader = TableReader(Corpus.open(str(made / "corpus")))
     spec = train_world.window_spec(reader.latent_info("lam"), 4)
-    batches = WorldBatches(frames=Frames(reader, ("primary",), 48), buffers=Buffers(2))
+    collator = WorldCollator(frames=Frames(reader, ("primary",), 48), buffers=Buffers(2))
     (row, other) = (e.row for e in list(reader.episodes)[:2])
     end = reader.episodes[other].num_steps
-    batch = batches.make([cut_window(reader, spec, row, 3), cut_window(reader, spec, other, end - 4)])
+    batch = collator.collate([cut_window(reader, spec, row, 3), cut_window(reader, spec, other, end - 4)])
     latent, codes = reader.latent(row, "lam")
     assert (codes[[3, 5, 7]] >= 0).all()
     np.testing.assert_array_equal(batch.latent[0], latent[[3, 5, 7]])

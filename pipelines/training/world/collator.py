@@ -14,13 +14,13 @@ SLOT = "primary"
 
 
 @dataclass(frozen=True, kw_only=True)
-class WorldBatches:
-    """Makes batches for the world model."""
+class WorldCollator:
+    """Collates windows into batches for the world model."""
 
     frames: Frames
     buffers: Buffers
 
-    def make(self, windows: Sequence[Window]) -> WorldBatch:
+    def collate(self, windows: Sequence[Window]) -> WorldBatch:
         """Stack clips (b, t) and their latent actions (b, t - 1)."""
         b, t, side = len(windows), len(windows[0].frames), self.frames.side
         out = self.buffers.take(SLOT, (b * t, side, side, 3))

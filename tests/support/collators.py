@@ -7,7 +7,7 @@ import torch
 
 from dataengine.windows.normalize import Normalizer
 from dataengine.windows.window import EpisodeReader, WindowSpec, cut_window
-from pipelines.training.batches import ActBatches, LamBatches
+from pipelines.training.collators import ActCollator, LamCollator
 from pipelines.training.frames import Buffers, Frames
 from pipelines.training.tokenizer import Tokenizer
 from tests.support.readers import D, K, MadeReader, make_episode, statistics
@@ -26,8 +26,8 @@ def mixed_reader() -> MadeReader:
     )
 
 
-def lam_batches(reader: MadeReader, side: int = 32, **frames: float) -> LamBatches:
-    return LamBatches(
+def lam_collator(reader: MadeReader, side: int = 32, **frames: float) -> LamCollator:
+    return LamCollator(
         frames=Frames(reader, ("primary",), side, **frames),
         buffers=Buffers(2),
         normalizer=Normalizer(statistics(reader)),
@@ -36,7 +36,7 @@ def lam_batches(reader: MadeReader, side: int = 32, **frames: float) -> LamBatch
     )
 
 
-def act_batches(reader: MadeReader, **changes: object) -> ActBatches:
+def act_collator(reader: MadeReader, **changes: object) -> ActCollator:
     plain: dict = {
         "frames": Frames(reader, ("primary", "wrist"), 32, cache_mb=10),
         "buffers": Buffers(2),
@@ -50,7 +50,7 @@ def act_batches(reader: MadeReader, **changes: object) -> ActBatches:
         "use_wrist": True,
         "padded_actions": "repeat",
     }
-    return ActBatches(**(plain | changes))
+    return ActCollator(**(plain | changes))
 
 
 def as_trained(reader: EpisodeReader, spec: WindowSpec, picks: Sequence[tuple[int, int]]) -> dict[str, torch.Tensor]:
@@ -65,7 +65,7 @@ def as_trained(reader: EpisodeReader, spec: WindowSpec, picks: Sequence[tuple[in
         "action_dim": 14,
     }
     info = reader.latent_info(spec.latent) if spec.latent else None
-    act = ActBatches(
+    act = ActCollator(
         **shared,
         tokenizer=Tokenizer.train(["close the jar"], 300),
         text_length=8,
@@ -73,8 +73,8 @@ def as_trained(reader: EpisodeReader, spec: WindowSpec, picks: Sequence[tuple[in
         latent_shape=(spec.num_latents, info.k, info.d) if info else (0, 1, 1),
         use_wrist="wrist" in slots,
         padded_actions="repeat",
-    ).make(windows)
-    lam = LamBatches(**shared).make(windows)
+    ).collate(windows)
+    lam = LamCollator(**shared).collate(windows)
     found = {
         f"{name}.{f.name}": getattr(batch, f.name)
         for name, batch in (("act", act), ("lam", lam))

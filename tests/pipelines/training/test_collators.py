@@ -12,7 +12,7 @@ from dataengine.windows.normalize import Normalizer
 from dataengine.windows.window import WindowSpec, cut_window
 from pipelines.training.frames import Frames
 from pipelines.training.tokenizer import Tokenizer
-from tests.support.batches import CHUNKS, act_batches, lam_batches, mixed_reader
+from tests.support.collators import CHUNKS, act_collator, lam_collator, mixed_reader
 from tests.support.readers import MadeReader, make_episode, statistics
 
 CLIPS = WindowSpec(num_frames=3, interval_s=0.3)
@@ -24,7 +24,7 @@ def windows(reader: MadeReader, spec: WindowSpec, *picks: tuple[int, int]) -> li
 
 def test_a_clip_batch_holds_each_pairs_own_steps() -> None:
     reader = mixed_reader()
-    batch = lam_batches(reader).make(windows(reader, CLIPS, (0, 4), (1, 7)))
+    batch = lam_collator(reader).collate(windows(reader, CLIPS, (0, 4), (1, 7)))
     assert batch.video.shape == (2, 3, 3, 32, 32)
     # 0.3 s is 3 steps at 10 Hz and 6 at 20 Hz: the batch is as long as its longest.
     assert batch.action.shape == (2, 2, 6, 14)
@@ -45,7 +45,7 @@ def test_a_clip_batch_holds_each_pairs_own_steps() -> None:
 
 def test_a_human_clip_and_a_missing_frame_teach_pictures_only() -> None:
     reader = mixed_reader()
-    batch = lam_batches(reader).make(windows(reader, CLIPS, (2, 0), (3, 1)))
+    batch = lam_collator(reader).collate(windows(reader, CLIPS, (2, 0), (3, 1)))
     assert not batch.state_mask[0].any()
     assert not batch.action_mask[0].any()
     # Episode 3 has 5 steps: frames 1 and 4 exist, 7 does not.
@@ -60,32 +60,32 @@ def test_a_human_clip_and_a_missing_frame_teach_pictures_only() -> None:
 def test_cached_and_freshly_decoded_pictures_are_equal(side: int) -> None:
     reader = mixed_reader()
     cut = windows(reader, CLIPS, (0, 4), (2, 3), (1, 9))
-    cached, fresh = lam_batches(reader, side, cache_mb=10), lam_batches(reader, side, num_threads=2)
+    cached, fresh = lam_collator(reader, side, cache_mb=10), lam_collator(reader, side, num_threads=2)
     assert cached.frames.cached
     assert not fresh.frames.cached
     for _ in range(2):
-        assert torch.equal(cached.make(cut).video, fresh.make(cut).video)
+        assert torch.equal(cached.collate(cut).video, fresh.collate(cut).video)
     assert reader.num_reads == 3
     picture = reader.picture("primary", 2, 6)
-    shown = cached.make(cut).video[1, 1].permute(1, 2, 0).numpy()
+    shown = cached.collate(cut).video[1, 1].permute(1, 2, 0).numpy()
     assert np.abs(shown.astype(int) - resize(picture, side, side)).mean() < 4
 
 
 def test_a_batch_outlives_the_next_ones_that_are_prepared() -> None:
     reader = mixed_reader()
-    batches = lam_batches(reader)
-    first = batches.make(windows(reader, CLIPS, (0, 4)))
+    collator = lam_collator(reader)
+    first = collator.collate(windows(reader, CLIPS, (0, 4)))
     kept = first.video.clone()
     for start in range(2):
-        batches.make(windows(reader, CLIPS, (1, start)))
+        collator.collate(windows(reader, CLIPS, (1, start)))
         assert torch.equal(first.video, kept)
-    batches.make(windows(reader, CLIPS, (1, 5)))
+    collator.collate(windows(reader, CLIPS, (1, 5)))
     assert not torch.equal(first.video, kept)
 
 
 def test_a_policy_batch_joins_what_is_seen_said_planned_and_done() -> None:
     reader = mixed_reader()
-    batch = act_batches(reader).make(windows(reader, CHUNKS, (0, 4), (2, 6), (3, 2)))
+    batch = act_collator(reader).collate(windows(reader, CHUNKS, (0, 4), (2, 6), (3, 2)))
     norm = Normalizer(statistics(reader))
     np.testing.assert_allclose(batch.state[0, :7], norm.normalize("arm7_jaw", "state", reader.state(0)[4]), rtol=1e-6)
     np.testing.assert_allclose(
@@ -118,7 +118,7 @@ def test_what_a_chunk_teaches_beyond_the_end(padded: str, moves: tuple[int, ...]
 
     reader = Pushing([make_episode(row, num_steps=5) for row in range(4)])
     norm = Normalizer(statistics(reader, moves))
-    batch = act_batches(reader, padded_actions=padded, normalizer=norm).make(windows(reader, CHUNKS, (3, 2)))
+    batch = act_collator(reader, padded_actions=padded, normalizer=norm).collate(windows(reader, CHUNKS, (3, 2)))
     assert batch.action_mask[0, :, :7].all(1).tolist() == [True] * num_steps + [False] * (6 - num_steps)
     expected = reader.action(3)[-1]
     if padded == "rest" and moves:  # no further change; the last dimension, a gripper, stays where it was told to be
@@ -138,8 +138,8 @@ def test_a_robot_is_normalised_by_the_dataset_that_drives_it() -> None:
     (whole,) = statistics(reader).values()
     apart = statistics(MadeReader([make_episode(0, embodiment="pantry"), make_episode(1, embodiment="larder")]))
     norm = Normalizer({"arm7_jaw": replace(whole, by_dataset=apart)})
-    batch = act_batches(reader, normalizer=norm, use_wrist=False).make(windows(reader, CHUNKS, (0, 4), (1, 4)))
-    clips = replace(lam_batches(reader), normalizer=norm).make(windows(reader, CLIPS, (0, 4), (1, 4)))
+    batch = act_collator(reader, normalizer=norm, use_wrist=False).collate(windows(reader, CHUNKS, (0, 4), (1, 4)))
+    clips = replace(lam_collator(reader), normalizer=norm).collate(windows(reader, CLIPS, (0, 4), (1, 4)))
     for i, name in enumerate(("pantry", "larder")):
         wanted = norm.normalize("arm7_jaw", "action", reader.action(i)[4:10], name)
         np.testing.assert_allclose(batch.action[i, :, :7], wanted, rtol=1e-6)
@@ -151,7 +151,7 @@ def test_a_robot_is_normalised_by_the_dataset_that_drives_it() -> None:
 
 def test_without_wrist_cameras_no_memory_goes_to_them() -> None:
     reader = mixed_reader()
-    batch = act_batches(reader, use_wrist=False).make(windows(reader, CHUNKS, (3, 0), (3, 1)))
+    batch = act_collator(reader, use_wrist=False).collate(windows(reader, CHUNKS, (3, 0), (3, 1)))
     assert not batch.has_wrist.any()
     assert batch.wrist.shape == (2, 3, 32, 32)
     assert batch.wrist.untyped_storage().nbytes() == 3 * 32 * 32
@@ -192,7 +192,7 @@ def test_a_policy_is_told_what_holds_at_the_start_of_its_window() -> None:
     said = [f"do step {k - k % 3}" for k in range(30)]
     reader = MadeReader([make_episode(0, texts=texts.spans([text] for text in said))])
     tokenizer = Tokenizer.train(said, 300)
-    batch = act_batches(reader, tokenizer=tokenizer, text_length=32).make(
+    batch = act_collator(reader, tokenizer=tokenizer, text_length=32).collate(
         windows(reader, CHUNKS, *((0, k) for k in (3, 0, 17, 29)))
     )
     wanted, _ = tokenizer.encode([said[k] for k in (3, 0, 17, 29)], 32)
@@ -203,5 +203,5 @@ def test_a_policy_is_told_what_holds_at_the_start_of_its_window() -> None:
 def test_pictures_of_many_windows_come_in_one_read_for_each_camera() -> None:
     reader = MadeReader([make_episode(0, cameras=("primary", "wrist")), make_episode(1)])
     some = windows(reader, CHUNKS, (0, 3), (1, 4), (0, 5))
-    act_batches(reader, frames=Frames(reader, ("primary", "wrist"), 32)).make(some)
+    act_collator(reader, frames=Frames(reader, ("primary", "wrist"), 32)).collate(some)
     assert reader.num_reads == 2

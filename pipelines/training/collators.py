@@ -21,8 +21,8 @@ from pipelines.training.tokenizer import Tokenizer
 
 
 @dataclass(frozen=True, kw_only=True)
-class LamBatches:
-    """Makes batches for the latent action model."""
+class LamCollator:
+    """Collates windows into batches for the latent action model."""
 
     frames: Frames
     buffers: Buffers
@@ -30,7 +30,7 @@ class LamBatches:
     state_dim: int
     action_dim: int
 
-    def make(self, windows: Sequence[Window]) -> LamBatch:
+    def collate(self, windows: Sequence[Window]) -> LamBatch:
         """Stack clips and what lies between their frames; h is the batch's largest stride."""
         b, t, h = len(windows), len(windows[0].frames), max(w.stride for w in windows)
         state = np.zeros((b, t - 1, h + 1, self.state_dim), np.float32)
@@ -64,8 +64,8 @@ class LamBatches:
 
 
 @dataclass(frozen=True, kw_only=True)
-class ActBatches:
-    """Makes batches for the policy."""
+class ActCollator:
+    """Collates windows into batches for the policy."""
 
     frames: Frames
     buffers: Buffers
@@ -80,7 +80,7 @@ class ActBatches:
     use_wrist: bool
     padded_actions: PaddedActions
 
-    def make(self, windows: Sequence[Window]) -> ActBatch:
+    def collate(self, windows: Sequence[Window]) -> ActBatch:
         """Stack first frames, states, plans and the chunks of actions that follow."""
         has_wrist = np.array([self.use_wrist and "wrist" in w.episode.cameras for w in windows])
         observer = Observer(self.normalizer, self.tokenizer, self.text_length, self.state_dim)
