@@ -95,7 +95,7 @@ class ClipSource(ABC):
     def parts(self) -> list[Part]:
         """Group the planned videos; no video is opened."""
         labelled = (plan for plan in self.plans() if plan.clips or plan.skipped)
-        parts = [self._part(name, list(plans)) for name, plans in groupby(labelled, self._part_name)]
+        parts = [self.part(name, list(plans)) for name, plans in groupby(labelled, self._part_name)]
         if not parts:
             raise SourceError(f"{self.root}: found no label of any video; check the annotations")
         return parts
@@ -118,7 +118,8 @@ class ClipSource(ABC):
     def _part_name(self, plan: VideoPlan) -> str:
         return plain_name(self.part_of(plan)) or ANNOTATIONS
 
-    def _part(self, name: str, plans: list[VideoPlan]) -> Part:
+    def part(self, name: str, plans: list[VideoPlan]) -> Part:
+        """Make a part of some videos; `name` is what `part_of` calls it."""
         text = to_text(plans)
         sizes = [self.num_bytes(plan) for plan in plans]
         return Part(

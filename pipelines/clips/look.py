@@ -2,7 +2,8 @@
 
 import math
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -14,14 +15,13 @@ from dataengine.config import MOST_HZ, MOST_SIDE, Config
 from dataengine.errors import DataEngineError
 from dataengine.options import checked
 from dataengine.progress import task
-from dataengine.report import Report
 from dataengine.sources._clip_source import ClipSource
-from pipelines.text_table import human_bytes, text_table
+from pipelines.clips.page import Sample, write_page
+from pipelines.clips.report import Bin, ClipsReport, SkipReason
+from pipelines.output.folder import claimed
 
 EDGES_S = (0.0, 0.25, 0.5, 1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0)
 """Bounds of the bins of lengths; the last bin has no upper bound."""
-BAR = 40
-"""Letters of the longest bar."""
 MOST_VERBS = 20
 NO_VERBS = frozenset(
     [
@@ -62,98 +62,10 @@ class ClipsConfig(Config):
     """Frames in a second that are kept."""
     options: dict[str, Any] = Field(default_factory=dict)
     """Options of the source itself; `villa sources NAME` lists them."""
-
-
-class SkipReason(Report):
-    """Labels that no clip is made of, for one reason."""
-
-    reason: str
-    labels: int
-    is_bad: bool
-    """The labels are damaged, rather than left out by a rule."""
-    examples: list[str]
-
-
-class Bin(Report):
-    """Clips of similar length."""
-
-    from_s: float
-    to_s: float | None
-    """None for the last bin."""
-    clips: int
-
-
-class ClipsReport(Report):
-    """What an ingest of this dataset would cut, if all its videos are sound."""
-
-    source: str
-    root: str
-    videos: int
-    """With at least one clip."""
-    missing_videos: int
-    """Of these, not there."""
-    missing_examples: list[str]
-    missing_clips: int
-    """Clips of missing videos."""
-    video_bytes: int
-    """Of the videos that are there."""
-    groups: int
-    """Participants, sessions or events: what is not divided between training and validation."""
-    clips: int
-    whole_videos: int
-    """Clips that are a whole video; how long they are is not known without opening it, hours and lengths lack them."""
-    label_hours: float
-    clip_hours: float
-    """With context."""
-    median_label_s: float
-    widened: int
-    """Clips that get context because their label is short."""
-    lengths: list[Bin]
-    """Of labels."""
-    splits: dict[str, int]
-    text_sources: dict[str, int]
-    """Clips by who wrote their text."""
-    distinct_texts: int
-    verbs: dict[str, int]
-    """Most frequent ones."""
-    skipped: list[SkipReason]
-
-    def summary(self) -> str:
-        """Print the counts, the lengths as bars, the verbs, and what is skipped and why."""
-        lines = [
-            f"{self.source}: {self.clips:,} clips of {self.videos:,} videos ({human_bytes(self.video_bytes)}), "
-            f"{self.label_hours:.4g} h labelled, {self.clip_hours:.4g} h with context "
-            f"({self.widened:,} clips widened); {self.groups:,} groups"
-        ]
-        if self.whole_videos:
-            lines.append(f"{self.whole_videos:,} clips are a whole video each, of unknown length: hours lack them")
-        if self.missing_videos:
-            lines.append(
-                f"missing: {self.missing_videos:,} videos with {self.missing_clips:,} clips, such as "
-                f"{', '.join(self.missing_examples)}; they come in once they are there"
-            )
-        if self.clips > self.whole_videos:
-            lines += [f"length of labels (median {self.median_label_s:.3g} s):", *self._bars()]
-        lines.append(f"splits: {_counts(self.splits)}; texts by: {_counts(self.text_sources)}")
-        lines.append(f"{self.distinct_texts:,} different texts; most frequent verbs: {_counts(self.verbs)}")
-        if self.skipped:
-            rows = [
-                [s.labels, s.reason, "damaged" if s.is_bad else "rule", "; ".join(s.examples)] for s in self.skipped
-            ]
-            lines += ["not cut:", text_table(["labels", "reason", "kind", "for example"], rows)]
-        lines.append("nothing was decoded: a damaged video shows at ingest")
-        return "\n".join(lines)
-
-    def _bars(self) -> list[str]:
-        most = max((found.clips for found in self.lengths), default=0) or 1
-        names = [
-            f"{b.from_s:g} to {b.to_s:g} s" if b.to_s is not None else f"{b.from_s:g} s and more" for b in self.lengths
-        ]
-        width = max(map(len, names), default=0)
-        return [
-            f"  {name.rjust(width)}  {found.clips:>9,}  {'#' * -(-found.clips * BAR // most)}"
-            for name, found in zip(names, self.lengths, strict=True)
-        ]
+    page: Path | None = None
+    """Folder for an HTML page with the counts and frames of a sample of clips."""
+    sample: int = Field(24, ge=1, le=500)
+    """Clips of the page, each of another video."""
 
 
 class _Tally:
@@ -212,10 +124,25 @@ class _Tally:
 def run(config: ClipsConfig) -> ClipsReport:
     """Plan every video of a dataset and count; raise DataEngineError for a source that cuts no video."""
     source = _source(config)
+    if config.page is None:
+        return _looked(config, source, Sample(0))
+    with claimed(config.page, "clips", sources=[config.root]) as out:
+        out.claim("index.html")
+        sample = Sample(config.sample)
+        report = _looked(config, source, sample)
+        page = write_page(out, source, sample, report)
+    return report.model_copy(update={"page": str(page)})
+
+
+def _looked(config: ClipsConfig, source: ClipSource, sample: Sample) -> ClipsReport:
+    """Go through the plan once."""
     tally = _Tally()
     with task("plan", None, "videos") as live:
         for plan in source.plans():
-            tally.add(plan, source.num_bytes(plan), source.context_s)
+            size = source.num_bytes(plan)
+            tally.add(plan, size, source.context_s)
+            if size is not None:
+                sample.see(plan)
             live.advance()
     return _report(config, tally)
 
@@ -275,7 +202,3 @@ def _verb(texts: Iterable[str]) -> str:
     for text in texts:
         return next((word for word in text.lower().replace(",", " ").split() if word not in NO_VERBS), "")
     return ""
-
-
-def _counts(counts: Mapping[str, int]) -> str:
-    return ", ".join(f"{name} {count:,}" for name, count in counts.items()) or "none"
