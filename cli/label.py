@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     example="villa label runs/corpus --lam runs/lam\n"
     "villa label runs/corpus --lam runs/lam --engine ray --name base\n"
     "villa label --video clips/ kitchen.mp4 --lam runs/lam --out latents.npz",
-    configs={"": "pipelines.label:LabelConfig", "--video": "pipelines.label.video:LabelVideoConfig"},
+    configs={"": "pipelines.label.config:LabelConfig", "--video": "pipelines.label.config:LabelVideoConfig"},
 )
 def label(
     settings: Settings,
@@ -38,10 +38,13 @@ def label(
     if video or settings.give("videos"):
         if engine:
             raise typer.BadParameter("--engine is for a corpus; videos are decoded side by side in this process")
-        from pipelines.label import video as label_video
+        from pipelines.label.config import LabelVideoConfig
 
-        places = [*(video or []), *(corpus or [])] or None
-        return label_video.run(settings.fill(label_video.LabelVideoConfig, videos=places, out=out, **words))
+        paths = [*(video or []), *(corpus or [])] or None
+        config = settings.fill(LabelVideoConfig, videos=paths, out=out, **words)
+        from pipelines.label import video as label_video  # torch comes after the settings are known to be sound
+
+        return label_video.run(config)
     if out or (corpus and len(corpus) > 1):
         raise typer.BadParameter("one corpus, which takes the labels itself; --out goes with --video")
     if not corpus and not settings.file and not settings.overrides:

@@ -8,8 +8,7 @@ import time
 from collections.abc import Generator, Sequence
 from contextlib import closing
 from dataclasses import dataclass, replace
-from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pyarrow as pa
@@ -17,7 +16,6 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 from pydantic import Field
 
-from dataengine.config import MOST_WORKERS, Config
 from dataengine.episode import CAMERA_SLOTS
 from dataengine.errors import DataEngineError
 from dataengine.progress import task
@@ -28,38 +26,12 @@ from dataengine.windows import labels
 from dataengine.windows.window import LatentInfo, steps_per_latent
 from models.fingerprint import fingerprint
 from pipelines.label import work as label_work
+from pipelines.label.config import LabelConfig
 from pipelines.label.work import LabelledRow, Labeller, Unlabelled, cut_work, label_episodes
 from pipelines.text_table import text_table
 
 if TYPE_CHECKING:
     from models.lam import Lam
-
-
-class LabelConfig(Config):
-    """Which model labels which corpus."""
-
-    corpus: str
-    """Directory or object-store URI."""
-    lam: Path
-    """Directory of the latent action model."""
-    name: str | None = None
-    """Name of the columns, latent__NAME and codes__NAME; the directory's own name if left out."""
-    interval_s: float | None = Field(None, gt=0, le=3600)
-    """Seconds between the two frames of a latent action; by default the model's own."""
-    slot: str = "primary"
-    """Camera whose frames are read."""
-    batch: int = Field(64, ge=1, le=65_536)
-    """Windows that go through the model at once, at most; on a CPU as many as its cache holds."""
-    device: str | None = None
-    """`cpu`, `cuda`; by default the best there is."""
-    threads: int = Field(0, ge=0, le=MOST_WORKERS)
-    """Threads that decode; 0 takes one for each processor, or on a cluster one for each model."""
-    engine: Literal["local", "ray"] = "local"
-    """`ray` keeps a model on every GPU of the cluster, or on every core where there is none."""
-    workers: int = Field(0, ge=0, le=MOST_WORKERS)
-    """Models side by side with `ray`; 0 takes all the GPUs or cores."""
-    ray_address: str | None = None
-    """Cluster to join; by default that of RAY_ADDRESS, or one started in this machine."""
 
 
 class CodebookUse(Report):

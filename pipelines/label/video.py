@@ -13,9 +13,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import Field
 
-from dataengine.config import MOST_HZ, MOST_SIDE, MOST_WORKERS, Config
 from dataengine.episode import spelt
 from dataengine.errors import DataEngineError
 from dataengine.framing import FRAME_SIZE, SQUASH, Fit, Framing, stated_framings
@@ -27,6 +25,7 @@ from dataengine.windows import labels
 from dataengine.windows.latents import VideoLatents, as_table, write_npz
 from dataengine.windows.window import LatentInfo
 from models.fingerprint import fingerprint
+from pipelines.label.config import LabelVideoConfig
 from pipelines.label.encode import Wanted, cut_windows, encode_windows
 from pipelines.label.hold import Held
 from pipelines.label.segments import Cutter, End, Segment, decode_side_by_side
@@ -40,35 +39,6 @@ SUFFIXES = frozenset(
     ("mp4", "m4v", "mov", "mkv", "webm", "avi", "mpg", "mpeg", "ts", "ogv", "wmv", "flv", "3gp", "gif")
 )
 """What counts as a video in a folder; a file that is named is tried whatever its name."""
-
-
-class LabelVideoConfig(Config):
-    """Which model labels which videos."""
-
-    videos: list[str] = Field(min_length=1)
-    """Files, and folders whose videos are taken, also from folders below."""
-    lam: Path
-    """Directory of the latent action model, ours or a released one."""
-    out: Path
-    """New file `NAME.npz` or table `NAME.lance`."""
-    name: str | None = None
-    """Name of the columns in a table, latent__NAME and codes__NAME; the model directory's own name if left out."""
-    interval_s: float | None = Field(None, gt=0, le=3600)
-    """Seconds between the two frames of a latent action; by default the model's own."""
-    rate_hz: float | None = Field(None, gt=0, le=MOST_HZ)
-    """Latent actions in a second, a whole number of them in an interval; by default one, end to end."""
-    fit: Fit | None = None
-    """How frames that are not square become so: `squash`, `pad` or `crop`; by default as those that the model was
-    trained on, else `squash`, as by `villa ingest`."""
-    frame_size: int | None = Field(None, ge=16, le=MOST_SIDE)
-    """Side in pixels that larger frames are scaled to first; by default as those that the model was trained on, else
-    256, as by `villa ingest`."""
-    batch: int = Field(64, ge=1, le=65_536)
-    """Windows that go through the model at once, at most; on a CPU as many as its cache holds."""
-    device: str | None = None
-    """`cpu`, `cuda`; by default the best there is."""
-    threads: int = Field(0, ge=0, le=MOST_WORKERS)
-    """Videos decoded side by side; 0 takes one for each processor."""
 
 
 class Part(NamedTuple):

@@ -58,6 +58,14 @@ def test_help_loads_nothing_heavy():
     assert not HEAVY & set(done.stderr.split())
 
 
+@pytest.mark.parametrize("name", ["train lam", "train act", "train world", "label", "eval", "shard", "curate"])
+def test_the_help_of_a_command_does_without_torch(name):
+    code = "import sys, cli.app as a; a.invoke(a.app, sys.argv[1:]); print(*sys.modules, file=sys.stderr)"
+    done = run_python(code, *name.split(), "--help")
+    assert done.returncode == 0, done.stderr
+    assert not {"torch", "ray", "matplotlib"} & set(done.stderr.split())
+
+
 @pytest.mark.parametrize("name", COMMANDS)
 def test_help_explains_and_gives_an_example(name, villa):
     said = villa(*name.split()[1:], "--help")
