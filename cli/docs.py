@@ -16,7 +16,7 @@ def docs(
     out: Annotated[Path, typer.Option(help="Folder of the pages.")] = Path("docs/reference"),
     check: Annotated[bool, typer.Option("--check", help="Write nothing; fail when a page is out of date.")] = False,
 ) -> "Report":
-    """Write the reference of commands, settings and sources."""
+    """Write the reference of commands, settings, presets and sources."""
     from cli import reference
 
     return reference.run(out, check=check)

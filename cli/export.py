@@ -43,7 +43,7 @@ def lerobot(
     settings: Settings,
     former_out: FormerOut = None,
     out: Annotated[str | None, typer.Option(help="Folder of the datasets.")] = None,
-    dataset: Annotated[list[str] | None, typer.Option(help="Dataset to take; give it again.")] = None,
+    dataset: Annotated[list[str] | None, typer.Option(help="Dataset to take; may be repeated.")] = None,
     where: Annotated[str | None, typer.Option(help="SQL filter over the corpus's columns.")] = None,
     all_: Annotated[
         bool, typer.Option("--all", help="Also what curation dropped, and idle ends that it trimmed.")

@@ -79,7 +79,7 @@ def commands() -> str:
         if hasattr(command, "complete_help"):
             command.complete_help()
         text, _, example = inspect.cleandoc(command.help).replace("\b\n", "").partition("Example:\n")
-        rows = [_parameter(p) for p in command.params if p.name not in COMMON]
+        rows = [_parameter(p) for p in command.params if p.name not in COMMON and not getattr(p, "hidden", False)]
         parts.append(f"## {path}\n\n{text.strip()}\n\n```\n{inspect.cleandoc(example)}\n```\n")
         parts.append(_table(["", "default", ""], rows) if rows else "")
     parts.append("## On every command\n\n" + _table(["", ""], list(COMMON.values())))
