@@ -25,7 +25,7 @@ def probe(
     settings: Settings,
     lam: Annotated[
         list[str] | None,
-        typer.Option(help="Folder of a latent action model, or TITLE=FOLDER for a seed of an arm; give it again."),
+        typer.Option(help="Folder of a latent action model, or TITLE=FOLDER for a seed of an arm; may be repeated."),
     ] = None,
     out: Annotated[Path | None, typer.Option(help="Folder for a page with charts, and report.json.")] = None,
 ) -> "Report":
