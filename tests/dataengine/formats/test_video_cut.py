@@ -1,6 +1,7 @@
 """Many ranges of one video in one pass: every clip shows the frames of its time, whatever the codec and the start."""
 
 import shutil
+import struct
 import subprocess
 import tracemalloc
 from fractions import Fraction
@@ -232,6 +233,23 @@ def test_times_are_those_that_players_show(tmp_path, plain):
             assert shown(found[1])[1:9] == list(range(first + 21, first + 29)), path.name
             late = f"begins {found[2].start_s:.2f} s before the first picture"
             assert (late in found[2].clamped) == (first_s > 0), path.name
+
+
+def test_a_file_that_an_edit_list_puts_together_shows_its_pieces(tmp_path):
+    path = write_video(tmp_path / "pieces.mp4", range(60), 20, options={"g": "10", "bf": "0", "crf": "12"})
+    data = bytearray(path.read_bytes())
+    at = data.index(b"elst")
+    scale = int.from_bytes(data[data.index(b"mdhd") + 16 :][:4], "big")
+    pieces = [(1000, 0, 1 << 16), (1000, 2 * scale, 1 << 16)]  # the first second, then the third
+    data[at + 8 : at + 24] = struct.pack(">I", 2) + b"".join(struct.pack(">IiI", *piece) for piece in pieces)
+    for name in (b"moov", b"trak", b"edts", b"elst"):  # moov comes last: nothing behind it moves
+        size = data.index(name) - 4
+        data[size : size + 4] = struct.pack(">I", int.from_bytes(data[size : size + 4], "big") + 12)
+    path.write_bytes(data)
+    found = cut_all(path, [(0.0, 0.5), (1.5, 1.9), (0.8, 1.2)], 20.0)
+    assert shown(found[0]) == list(range(10))
+    assert shown(found[1]) == list(range(50, 58))
+    assert shown(found[2]) == [16, 17, 18, 19, 40, 41, 42, 43]
 
 
 DAMAGED = {
