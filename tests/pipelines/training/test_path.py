@@ -25,6 +25,7 @@ from pipelines import label, shard, stats
 from pipelines.evaluation import plan
 from pipelines.evaluation.policy import ActPolicy, unfinished
 from pipelines.evaluation.simulators._base import Observation
+from pipelines.training import fit
 from pipelines.training.act import act as train_act
 from pipelines.training.lam import lam as train_lam
 from tests.support.collators import as_trained, assert_equal
@@ -159,7 +160,9 @@ def test_training_never_touches_held_out_episodes(made: Made, monkeypatch: pytes
     state = ShardReader.state
     monkeypatch.setattr(ShardReader, "state", lambda self, row: seen.add(row) or state(self, row))
     config = train_act.TrainActConfig(data=made.shards, out=made.root / "watched", **(ACT | {"val_fraction": 0.3}))
+    # Those that look at held-out episodes: at the end, and while training goes on.
     monkeypatch.setattr(train_act, "evaluate", lambda *_: train_act.ActScores())
+    monkeypatch.setattr(fit, "make_validation", lambda *_: None)
     report = train_act.run(config)
     away = {e.row for e in stored.episodes if is_held_out(e, 0.3)}
     assert report.held_out_episodes == len(away) > 0
