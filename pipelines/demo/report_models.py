@@ -115,13 +115,22 @@ def _curves(runs: Iterable[LamRun | ActRun], titles: Mapping[str, str], run_dir:
     logged = {run.name: _read_curve(run_dir / run.curve) for run in runs if run.curve}
     drawings = []
     for key, title in titles.items():
-        lines = []
+        lines, held_out_lines = [], []
         for name, records in logged.items():
-            points = [(float(r["step"]), float(r[key])) for r in records if isinstance(r.get(key), int | float)]
+            points = _points(records, key)
             if len(points) > 1:
                 lines.append(_smooth(name, points))
+            held_out = _points(records, f"val_{key}")  # always of the same windows, so it is smooth as it is
+            if len(held_out) > 1:
+                steps, losses = zip(*held_out, strict=True)
+                held_out_lines.append(charts.Series(f"{name}, held out", steps, losses))
+        lines += held_out_lines  # behind the others, whose colours are those of the runs all over the page
         drawings.append(charts.line_chart(title, lines, x_label="step", log=True) if lines else "")
     return [drawing for drawing in drawings if drawing]
+
+
+def _points(records: Iterable[Mapping[str, Any]], key: str) -> list[tuple[float, float]]:
+    return [(float(r["step"]), float(r[key])) for r in records if isinstance(r.get(key), int | float)]
 
 
 def _read_curve(file: Path) -> list[dict[str, Any]]:

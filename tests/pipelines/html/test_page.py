@@ -128,6 +128,11 @@ def test_a_cut_off_metrics_file_and_a_lost_picture_cost_a_line_only(tmp_path):
     assert any("no picture at" in text for text in found.text)
 
 
+def test_curves_show_the_loss_on_held_out_windows_beside_that_of_training(tmp_path):
+    make_run(tmp_path)
+    assert "lam, held out" in read(render(tmp_path)).text
+
+
 def test_a_summary_is_read_as_it_was_written(tmp_path):
     assert DemoSummary.load(tmp_path) == DemoSummary()
     summary = make_run(tmp_path)
