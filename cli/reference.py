@@ -143,7 +143,7 @@ def presets() -> str:
         f"## {path}\n\n{_presets_table(config)}"
         for path, command in _all_commands()
         for config in getattr(command, "config_classes", {}).values()
-        if issubclass(config, TrainConfig)
+        if issubclass(config, TrainConfig) and config.preset_defaults()
     )
     return "\n".join([MADE + intro, *tables])
 

@@ -1,4 +1,4 @@
-"""`villa train lam`, `act` and `world`: the one training loop, three models."""
+"""`villa train lam`, `act`, `world` and `custom`: the one training loop, and what it trains."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -11,7 +11,9 @@ from cli.settings import Settings
 if TYPE_CHECKING:
     from dataengine.report import Report
 
-train = typer.Typer(help="Train the latent action model, the policy or the world model.", rich_markup_mode=None)
+train = typer.Typer(
+    help="Train the latent action model, the policy, the world model or a model of your own.", rich_markup_mode=None
+)
 app.add_typer(train, name="train")
 
 DATA = "Corpus, snapshot of one (CORPUS@NAME), or folder of shards"
@@ -108,3 +110,28 @@ def world(
     from pipelines.training.world import world as pipeline  # torch comes after the settings are known to be sound
 
     return pipeline.run(config)
+
+
+@command(
+    train,
+    "train custom",
+    example="villa train custom bc:BcTask runs/corpus --out runs/bc --steps 2000 --set model.width=64",
+    configs={"": "pipelines.training.config:TrainConfig"},
+)
+def custom(
+    task: Annotated[str, typer.Argument(help="Its TrainTask, as `module:Class`.")],
+    data: Annotated[str, typer.Argument(help=f"{DATA}, to train on.")],
+    settings: Settings,
+    out: Out = None,
+    steps: Steps = None,
+    device: Device = None,
+) -> "Report":
+    """Train a model of your own; CONTRIBUTING.md has one in a file.
+
+    Settings that only this model has are given with `--set`. A killed run continues to the same losses when the same
+    command is given again.
+    """
+    from pipelines.training import fit
+
+    made = fit.task_at(task)
+    return fit.fit(made, settings.fill(made.config_class(), data=data, out=out, steps=steps, device=device))

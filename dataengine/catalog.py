@@ -1,6 +1,7 @@
-"""Finds sources and stages by file name: `sources/openx/libero.py` holds `Libero`, named `openx/libero`."""
+"""Finds sources and stages by file name: `sources/openx/libero.py` holds `Libero`, named `openx/libero`.
 
-import importlib
+One that lies elsewhere is named `module:Class`.
+"""
 
 from dataengine.curation.stage import Stage
 from dataengine.errors import DataEngineError
@@ -14,16 +15,7 @@ def source_names() -> list[str]:
 
 
 def source(name: str) -> type[Source]:
-    """Look up a source; raise DataEngineError with a near match when there is none.
-
-    `module:Class` names one that lives elsewhere.
-    """
-    module, colon, class_name = name.partition(":")
-    if colon:
-        try:
-            return getattr(importlib.import_module(module), class_name)
-        except (ImportError, AttributeError) as error:
-            raise DataEngineError(f"no source '{name}': {error}; expected module:Class") from error
+    """Look up a source; raise DataEngineError with a near match when there is none."""
     try:
         return class_named("source", "dataengine.sources", name)
     except DataEngineError as error:

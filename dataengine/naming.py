@@ -1,13 +1,16 @@
 """Things found by their names: what was probably meant by a wrong one, and files that hold one class each.
 
 A folder with a file of its own name is one thing: `sources/rh20t/` is `rh20t`, its class lies in `rh20t/rh20t.py`.
+A class that lies elsewhere is named `module:Class`.
 """
 
 import difflib
 import importlib
 import pkgutil
 import re
+import sys
 from collections.abc import Iterable
+from pathlib import Path
 
 from dataengine.errors import DataEngineError
 
@@ -42,10 +45,12 @@ def module_names(package_name: str) -> list[str]:
 
 
 def class_named(kind: str, package_name: str, name: str) -> type:
-    """Import one module by its name and return its class: `drop_still` holds `DropStill`.
+    """Import one module by its name and return its class: `drop_still` holds `DropStill`, or import `module:Class`.
 
     Raise DataEngineError that says which `kind` there is none of, with a near match.
     """
+    if ":" in name:
+        return class_at(kind, name)
     known = module_names(package_name)
     if name not in known:
         raise DataEngineError(f"no {kind} '{name}'; {did_you_mean(name, known)}")
@@ -54,3 +59,21 @@ def class_named(kind: str, package_name: str, name: str) -> type:
     if hasattr(module, "__path__"):
         module = importlib.import_module(f"{module.__name__}.{own_name}")
     return getattr(module, "".join(word.capitalize() for word in own_name.split("_")))
+
+
+def class_at(kind: str, path: str) -> type:
+    """Import `module:Class`; the module may lie in the folder that the command is given in.
+
+    Raise DataEngineError that says what is wrong with the path of this `kind`.
+    """
+    here = str(Path.cwd())
+    if here not in sys.path:
+        sys.path.append(here)  # last: what is installed is found first, and workers are given this list
+    module, _, name = path.partition(":")
+    try:
+        found = getattr(importlib.import_module(module), name)
+    except (ImportError, AttributeError, ValueError) as error:
+        raise DataEngineError(f"no {kind} '{path}': {error}; expected module:Class") from error
+    if not isinstance(found, type):
+        raise DataEngineError(f"no {kind} '{path}': found {found!r:.80}; expected module:Class")
+    return found

@@ -2,7 +2,7 @@
 
 from importlib import resources
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import yaml
 
@@ -10,34 +10,26 @@ from dataengine.errors import DataEngineError
 from dataengine.formats import yaml_file
 from dataengine.naming import did_you_mean
 
-Kind = Literal["curate", "ingest", "mixture", "train_lam", "train_act", "train_world"]
-
-TITLES: dict[Kind, str] = {
-    "curate": "curation recipe",
-    "ingest": "plan",
-    "mixture": "mixture",
-    "train_lam": "preset of train lam",
-    "train_act": "preset of train act",
-    "train_world": "preset of train world",
-}
+TITLES = {"curate": "curation recipe", "ingest": "plan", "mixture": "mixture"}
+"""What recipes of a kind are called; those of kind `train_lam` are presets of `villa train lam`."""
 
 
-def names(kind: Kind) -> list[str]:
+def names(kind: str) -> list[str]:
     """Every recipe of a kind that ships: `<kind>_<name>.yaml` in `pipelines/recipes`."""
     found = (path.name for path in resources.files("pipelines.recipes").iterdir())
     return sorted(n.removeprefix(f"{kind}_").removesuffix(".yaml") for n in found if n.startswith(f"{kind}_"))
 
 
-def load(kind: Kind, name: str) -> dict[str, Any]:
+def load(kind: str, name: str) -> dict[str, Any]:
     """Read a recipe by its name or file; raise DataEngineError that says what is wrong with it, with a near match."""
-    title = TITLES[kind]
+    title, known = TITLES.get(kind, f"preset of {kind.replace('_', ' ')}"), names(kind)
     try:
-        if name in names(kind):
+        if name in known:
             found = yaml_file.load((resources.files("pipelines.recipes") / f"{kind}_{name}.yaml").read_bytes())
         elif name.endswith((".yaml", ".yml")):
             found = yaml_file.read(Path(name))
         else:
-            hint = did_you_mean(name, names(kind), f"known: {', '.join(names(kind))}, or a .yaml file")
+            hint = did_you_mean(name, known, f"known: {', '.join(known) or 'none'}, or a .yaml file")
             raise DataEngineError(f"no {title} '{name}'; {hint}")
     except OSError as error:
         raise DataEngineError(f"{title} {name}: {error.strerror}; expected a YAML file") from error

@@ -26,8 +26,8 @@ NormalizeBy = Literal["dataset", "embodiment"]
 class TrainConfig(LoopConfig):
     """What to train on, how large, how long. What is not given comes from the preset."""
 
-    kind: ClassVar[presets.Kind]
-    """Of its presets."""
+    kind: ClassVar[str] = "train_custom"
+    """Of its presets, which are `<kind>_<name>.yaml`; a model may have none."""
     model_settings: ClassVar[type[ModelConfig]]
     """Class of the model's settings."""
     model_class: ClassVar[str]
@@ -40,6 +40,7 @@ class TrainConfig(LoopConfig):
     preset: str = "tiny"
     """Size, learning rate and length: the name of a preset, or a YAML file of settings."""
     model: dict[str, Any] = Field(default_factory=dict)
+    """Fields of the model's own settings to change."""
     mixture: NamedMixture = Mixture()
     """Keys below, or a name: `villa-x`, `villa-x-ablation`, a YAML file; key `recipe` names one to change."""
     val_fraction: float = Field(0.1, ge=0, lt=1)
@@ -60,6 +61,8 @@ class TrainConfig(LoopConfig):
         given = cls.named_as_today(given)
         if not isinstance(given, dict) or not isinstance(preset := given.get("preset", "tiny"), str):
             return given
+        if not given.get("preset") and not presets.names(cls.kind):
+            return {**given, "preset": ""}
         base = presets.load(cls.kind, preset)
         base_model, changes = base.pop("model", {}), given.get("model", {})
         if not cls.takes_model_from_elsewhere({**base, **given}):

@@ -7,6 +7,8 @@ from typing import Any, cast
 
 import torch
 
+from dataengine.errors import DataEngineError
+from dataengine.naming import class_at
 from dataengine.whole_file import write_whole
 from dataengine.windows.mixture import WindowSampler
 from dataengine.windows.window import WindowSpec
@@ -33,6 +35,14 @@ def fit(make: type[TrainTask[C, M, A, R]], config: C) -> R:
         config, found = open_data(config)
         with process_group(device) as distributed:
             return _fit(make(config, found, distributed))
+
+
+def task_at(path: str) -> type[TrainTask[Any, Any, Any, Any]]:
+    """Import the task `module:Class`; raise DataEngineError that says what is wrong with the path."""
+    found = class_at("task", path)
+    if not issubclass(found, TrainTask):
+        raise DataEngineError(f"no task '{path}': {found.__name__} is no pipelines.training.task.TrainTask")
+    return found
 
 
 def open_data(config: C) -> tuple[C, TrainingData]:

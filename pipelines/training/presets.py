@@ -5,7 +5,7 @@ own, in which `preset` may name another to begin from.
 """
 
 from collections.abc import Iterator, Mapping
-from typing import Any, Literal, TypeVar
+from typing import Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
@@ -13,19 +13,18 @@ from dataengine.errors import DataEngineError
 from models.config import Config, merged
 from pipelines.recipes import recipes
 
-Kind = Literal["train_lam", "train_act", "train_world"]
 M = TypeVar("M", bound=Config)
 
 BASE = "preset"
 """Key of a preset that names another one, which it changes."""
 
 
-def names(kind: Kind) -> list[str]:
+def names(kind: str) -> list[str]:
     """List the presets that ship, the smallest first."""
     return sorted(recipes.names(kind), key=lambda name: load(kind, name)["steps"])
 
 
-def load(kind: Kind, name: str) -> dict[str, Any]:
+def load(kind: str, name: str) -> dict[str, Any]:
     """Read a preset by its name or file, laid over the one that it begins from; raise DataEngineError without one."""
     chain: list[str] = []
     found: dict[str, Any] = {}
@@ -40,12 +39,12 @@ def load(kind: Kind, name: str) -> dict[str, Any]:
     return found
 
 
-def model(kind: Kind, name: str) -> dict[str, Any]:
+def model(kind: str, name: str) -> dict[str, Any]:
     """Give the model's settings of a preset: those that differ from the defaults."""
     return dict(load(kind, name).get("model") or {})
 
 
-def shape(config: type[M], kind: Kind, name: str, **changes: Any) -> M:
+def shape(config: type[M], kind: str, name: str, **changes: Any) -> M:
     """Make the settings of a preset's model, with some fields changed."""
     return config.model_validate(config.changed(model(kind, name), changes))
 

@@ -3,7 +3,7 @@
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar, Generic, TypeVar, cast
+from typing import Any, ClassVar, Generic, TypeVar, cast, get_args
 
 from pydantic import Field
 from torch import Tensor, nn
@@ -118,6 +118,12 @@ class TrainTask(ABC, Generic[C, M, A, R]):
 
     def __init__(self, config: C, found: TrainingData, distributed: Distributed) -> None:
         self.config, self.data, self.distributed = config, found, distributed
+
+    @classmethod
+    def config_class(cls) -> type[C]:
+        """Give the settings that it was declared with: `class ActTask(TrainTask[TrainActConfig, ...])`."""
+        (base,) = (base for base in cls.__orig_bases__ if get_args(base))  # type: ignore[attr-defined]
+        return get_args(base)[0]
 
     @abstractmethod
     def collator(self, buffers: Buffers) -> A:

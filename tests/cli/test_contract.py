@@ -46,7 +46,7 @@ def test_the_commands_are_these():
         "sources",
         "docs",
     ]
-    wanted += ["lam report", "export lerobot", "export lam", "train lam", "train act", "train world"]
+    wanted += ["lam report", "export lerobot", "export lam", "train lam", "train act", "train world", "train custom"]
     wanted += [f"corpus {name}" for name in ("info", "verify", "rejects", "drop", "compact", "snapshot", "diff")]
     assert set(COMMANDS) == {f"villa {name}" for name in wanted}
 
@@ -87,10 +87,20 @@ def test_the_examples_are_commands_that_exist(name):
 
 @pytest.mark.parametrize("name", [n for n, c in COMMANDS.items() if {p.name for p in c.params} & {"overrides"}])
 def test_an_unknown_setting_is_one_line_that_names_it(name, villa, tmp_path):
-    needed = [str(tmp_path / p.name) for p in COMMANDS[name].params if p.param_type_name == "argument" and p.required]
-    said = villa(*name.split()[1:], *needed, "--set", "no_such_setting=1")
+    needed = [p.name for p in COMMANDS[name].params if p.param_type_name == "argument" and p.required]
+    named = {"task": "pipelines.training.world.world:WorldTask"}  # its settings are those of the class
+    given = [named.get(argument, tmp_path / argument) for argument in needed]
+    said = villa(*name.split()[1:], *given, "--set", "no_such_setting=1")
     assert said.code == 2
     assert "no_such_setting" in said.line or "missing" in said.line
+
+
+@pytest.mark.parametrize("task", ["bc", "no_such_module:Bc", "dataengine.naming:Bc", "dataengine.report:Report"])
+def test_what_is_no_task_to_train_is_one_line(task, villa, tmp_path):
+    said = villa("train", "custom", task, tmp_path, "--out", tmp_path / "run")
+    assert said.code == 2
+    assert said.line.startswith(f"villa train custom: no task '{task}': ")
+    assert "module:Class" in said.line or "TrainTask" in said.line
 
 
 @pytest.mark.parametrize(

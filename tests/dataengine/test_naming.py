@@ -1,5 +1,9 @@
 """Things found by their names."""
 
+import re
+import sys
+from pathlib import Path
+
 import pytest
 
 from dataengine.errors import DataEngineError
@@ -38,3 +42,26 @@ def test_every_catalogue_answers_a_misspelt_name_with_the_right_one(package: str
     name = module_names(package)[0]
     with pytest.raises(DataEngineError, match=f"no thing '{name}x'; did you mean '{name}'"):
         class_named("thing", package, f"{name}x")
+
+
+@pytest.mark.parametrize(
+    ("path", "says"),
+    [
+        ("no_such_module:Thing", "No module named 'no_such_module'"),
+        ("dataengine.naming:Thing", "has no attribute 'Thing'"),
+        ("dataengine.naming:did_you_mean", "found <function did_you_mean"),
+        (":Thing", "expected module:Class"),
+    ],
+)
+@pytest.mark.parametrize("kind", ["source", "stage", "simulator"])
+def test_a_class_elsewhere_that_is_not_there_is_told_with_its_path(kind: str, path: str, says: str) -> None:
+    with pytest.raises(DataEngineError, match=re.escape(says)) as told:
+        class_named(kind, "dataengine.sources", path)
+    assert str(told.value).startswith(f"no {kind} '{path}': ")
+
+
+def test_a_module_in_the_folder_of_the_command_is_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "in_this_folder.py").write_text("class Thing: pass\n")
+    monkeypatch.setattr(sys, "path", [*sys.path])
+    monkeypatch.chdir(tmp_path)
+    assert class_named("source", "dataengine.sources", "in_this_folder:Thing").__name__ == "Thing"
