@@ -1,5 +1,6 @@
 """What CONTRIBUTING.md shows can be done as it stands: one file in a folder of one's own, then the command below it."""
 
+import importlib
 import json
 import re
 import shlex
@@ -23,11 +24,12 @@ def block(title: str, language: str) -> str:
     return found
 
 
-def write_file(title: str, folder: Path) -> None:
-    """Put a section's code into the file that the section names first."""
-    name = re.search(r"`(\w+\.py)`", SECTIONS[title])
+def write_file(title: str, folder: Path) -> str:
+    """Put a section's code into the file that the section names first, and give the module's name."""
+    name = re.search(r"`(\w+)\.py`", SECTIONS[title])
     assert name
-    (folder / name[1]).write_text(block(title, "python"))
+    (folder / f"{name[1]}.py").write_text(block(title, "python"))
+    return name[1]
 
 
 def follow(title: str, folder: Path) -> list[dict]:
@@ -71,6 +73,12 @@ def folder(tmp_path_factory):
 @pytest.fixture(scope="module")
 def ingested(folder):
     return follow("A dataset", folder)[0]
+
+
+@pytest.mark.parametrize("title", SECTIONS)
+def test_every_example_imports_what_is_there(title, tmp_path, monkeypatch):
+    monkeypatch.syspath_prepend(tmp_path)
+    assert importlib.import_module(write_file(title, tmp_path)).__doc__
 
 
 def test_a_dataset(ingested):
