@@ -28,8 +28,8 @@ from dataengine.guard import too_much
 from dataengine.reading import goes_on
 
 JUMP_FRAMES = 12
-"""Whose decoding a seek must spare: it costs as much as 6.4 at 480p and at 1080p (`bench_clips.py`), in an open group
-of pictures twice that."""
+"""Whose decoding a seek must spare: it costs as much as 5 to 7 at 480p and at 1080p (`bench_clips.py`), in an open
+group of pictures twice that."""
 BLIND_JUMP_S = 4.0
 """The same where no index tells how far before the wanted frame the key frame lies."""
 SEEKABLE = ("mov", "matroska")
