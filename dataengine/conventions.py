@@ -24,6 +24,22 @@ def quaternion_to_matrix(quaternion: ArrayLike) -> NDArray[np.float64]:
     return np.stack([np.stack(row, axis=-1) for row in rows], axis=-2)
 
 
+def matrix_to_quaternion(matrix: ArrayLike) -> NDArray[np.float64]:
+    """(..., 3, 3) to (..., 4) xyzw with w >= 0; NaN where the matrix has one."""
+    (a, b, c), (d, e, f), (g, h, i) = np.moveaxis(np.asarray(matrix, dtype=np.float64), (-2, -1), (0, 1))
+    products = (  # of the quaternion with itself, times four: its rows are the quaternion, each times one of its parts
+        (1 + a - e - i, b + d, c + g, h - f),
+        (b + d, 1 - a + e - i, f + h, c - g),
+        (c + g, f + h, 1 - a - e + i, d - b),
+        (h - f, c - g, d - b, 1 + a + e + i),
+    )
+    rows = np.stack([np.stack(row, axis=-1) for row in products], axis=-2)
+    longest = np.argmax(np.diagonal(rows, axis1=-2, axis2=-1), axis=-1)
+    q = np.take_along_axis(rows, longest[..., None, None], axis=-2)[..., 0, :]
+    q = q / np.linalg.norm(q, axis=-1, keepdims=True)
+    return np.where(q[..., 3:] < 0, -q, q)
+
+
 def euler_to_matrix(euler: ArrayLike) -> NDArray[np.float64]:
     """(..., 3) roll pitch yaw to (..., 3, 3)."""
     angles = np.asarray(euler, dtype=np.float64)

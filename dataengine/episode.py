@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dataengine.digest import stable_id
+from dataengine.hands import Hands
 
 LONGEST_NAME = 240
 """Letters in the name of a record or part; longer than any that a publisher chose."""
@@ -151,6 +152,8 @@ class Episode:
     licence: str = "unknown"
     cut: Cut | None = None
     """Where it was cut out of a longer video; None for what was recorded as it is."""
+    hands: Hands | None = None
+    """Hands of the person at each step, where the publisher tells of them."""
     notes: Mapping[str, str] = field(default_factory=dict)
     """What the source decided for this episode (a gripper polarity, a doubtful conversion); counted in reports."""
 

@@ -25,6 +25,23 @@ SQUASH: Fit = "squash"
 """Where nobody says otherwise."""
 
 
+WHOLE = (0.0, 0.0, 1.0, 1.0)
+"""Left, top, right and bottom of a picture, in shares of its sides."""
+
+
+@dataclass(frozen=True)
+class Placing:
+    """Where a point of a publisher's picture lies in the picture at rest, both in shares of width and height."""
+
+    scale: tuple[float, float]
+    """Along x and y."""
+    offset: tuple[float, float]
+
+    def apply(self, points: NDArray[np.floating[Any]]) -> NDArray[np.float64]:
+        """Move points (..., 2), x and y."""
+        return np.asarray(points, np.float64) * self.scale + self.offset
+
+
 @dataclass(frozen=True)
 class Framing:
     """How the frames of all cameras come to rest."""
@@ -47,6 +64,18 @@ class Framing:
         reference = min(height, width) if self.fit == "crop" else max(height, width)
         share = min(reference, self.side) / reference
         return max(round(height * share), 1), max(round(width * share), 1)
+
+    def placing(self, height: int, width: int, region: tuple[float, float, float, float] = WHOLE) -> Placing:
+        """Tell where points of a picture go of which `region` was kept, with height and width as it has in pixels."""
+        left, top, right, bottom = region
+        scale, offset = np.array([right - left, bottom - top]), np.array([left, top])
+        scale, offset = 1 / scale, -offset / scale
+        if self.fit != "squash" and height != width:
+            scaled = np.array(self.scaled(height, width)[::-1])
+            side = scaled.min() if self.fit == "crop" else scaled.max()
+            margin = -((scaled - side) // 2) if self.fit == "crop" else (side - scaled) // 2
+            scale, offset = scale * scaled / side, (offset * scaled + margin) / side
+        return Placing((float(scale[0]), float(scale[1])), (float(offset[0]), float(offset[1])))
 
     def placed(self, picture: NDArray[np.uint8]) -> NDArray[np.uint8]:
         """Cut the middle out of a picture that is scaled, or put it between black bars."""

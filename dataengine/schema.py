@@ -75,6 +75,21 @@ CUT: Final = (
 )
 """Where in a longer video a clip was cut (`episode.Cut`); NULL for robots, and in corpora from before there was one."""
 
+HANDS: Final = (
+    *(pa.field(name, pa.string()) for name in ("hands_source", "hands_frame", "hands_lens")),
+    pa.field("hands_estimated", pa.bool_()),
+    pa.field("hands_sides", pa.list_(pa.string())),
+    pa.field("hands_present", pa.list_(pa.bool_())),
+    *(
+        pa.field(f"hands_{name}", pa.list_(pa.float32()))
+        for name in ("confidence", "wrist", "keypoints", "keypoints_2d", "box", "intrinsics", "camera")
+    ),
+)
+"""Hands of people (`hands.Hands`), flat: `hands_sides` names s sides, `hands_present` and `hands_confidence` have s * t
+values, side by side, `hands_wrist` s * t * 7, `hands_keypoints` s * t * 21 * 3, `hands_keypoints_2d` s * t * 21 * 2 and
+`hands_box` s * t * 4. `hands_intrinsics` is fx fy cx cy, then the distortion; `hands_camera` t * 7. NULL where a source
+has none, for robots, and in corpora from before there were hands."""
+
 TEXTS: Final = pa.list_(
     pa.struct([pa.field("start", _COUNT), pa.field("end", _COUNT), pa.field("phrases", pa.list_(pa.string()))])
 )
@@ -127,6 +142,7 @@ EPISODES: Final = _table(
     *_words("state_encoding", "action_encoding"),
     *(column for slot in CAMERA_SLOTS for column in _camera(slot)),
     *CUT,
+    *HANDS,
     *_words("split", "licence", "source_uri", "source_record", "source_fingerprint", "part_id", "run_id"),
     pa.field("notes", pa.string()),  # JSON object of strings
 )

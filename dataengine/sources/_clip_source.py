@@ -4,8 +4,9 @@ A part carries its own plan, so that no worker reads the annotations of 10,000 v
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import KW_ONLY, dataclass
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import KW_ONLY, dataclass, replace
+from functools import cached_property
 from itertools import groupby
 from pathlib import Path
 from typing import Annotated, ClassVar
@@ -18,7 +19,8 @@ from dataengine.errors import FilteredRecordError, RecordError, SourceError
 from dataengine.formats import files
 from dataengine.formats.byte_range import Place
 from dataengine.formats.video import cut, header, video
-from dataengine.framing import FRAME_SIZE, SQUASH, Fit
+from dataengine.framing import FRAME_SIZE, SQUASH, WHOLE, Fit, Framing
+from dataengine.hands import Track, soundness
 from dataengine.reading import reading
 from dataengine.sources._parts import rejected
 from dataengine.texts import distinct
@@ -27,6 +29,8 @@ VIDEOS = "videos"
 """Option of a part: its plan."""
 ANNOTATIONS = "annotations"
 """Part of the labels that name no video."""
+HANDS_LOST = "hands_lost"
+"""Note of a clip whose publisher tells of hands that cannot be read, or fail a test: why."""
 SHORTEST_S = 1e-3
 """A label shorter than this says when, but not how long."""
 
@@ -87,6 +91,13 @@ class ClipSource(ABC):
     def completed(self, plan: VideoPlan, duration_s: float) -> VideoPlan:
         """Complete a plan by what only files beside a video, or its duration, tell (0 where its header says none)."""
         return plan
+
+    def hands(self, plan: VideoPlan) -> Track | None:
+        """Read the hands of a video, where its publisher tells of them; asked once, when its first clip was cut.
+
+        Raise RecordError when they cannot be read: that costs the hands of the video, not its clips.
+        """
+        return None
 
     def plans(self) -> Iterator[VideoPlan]:
         """Plan every video, without labels that no clip can be cut of: those are skipped and say why."""
@@ -152,6 +163,7 @@ class ClipSource(ABC):
                     yield self._reject(part, plan, clip.record, _past(clip, duration_s))
             ranges = {i: clip_range(plan.clips[i], self.context_s, duration_s, plan.hidden_s) for i in sorted(waiting)}
             cuttable = list(ranges)
+            hands = _HandsOf(plan, self.hands, Framing(self.frame_size, self.fit))
             for k, found in self._watched(plan, list(ranges.values())):
                 i = cuttable[k]
                 waiting.discard(i)
@@ -161,7 +173,7 @@ class ClipSource(ABC):
                     continue
                 try:
                     with reading():
-                        episode = self._episode(plan, clip, ranges[i], found)
+                        episode = hands.added(self._episode(plan, clip, ranges[i], found), found)
                 except RecordError as error:
                     yield self._reject(part, plan, clip.record, error)
                     continue
@@ -216,6 +228,41 @@ class ClipSource(ABC):
 
     def _reject(self, part: Part, plan: VideoPlan, record: str, error: RecordError) -> Reject:
         return rejected(part, record, error, uri=self._uri(plan))
+
+
+class _HandsOf:
+    """Hands of one video, read when a clip first wants them; what is wrong with them is a note of every clip."""
+
+    def __init__(self, plan: VideoPlan, read: Callable[[VideoPlan], Track | None], framing: Framing) -> None:
+        self._plan, self._read, self._framing = plan, read, framing
+
+    def added(self, episode: Episode, clip: video.Clip) -> Episode:
+        """Give an episode its hands, at the times of its pictures and within them."""
+        if self._track is None:
+            return replace(episode, notes={**episode.notes, HANDS_LOST: self._why}) if self._why else episode
+        frames = clip.frames
+        placing = self._framing.placing(frames.native_height, frames.native_width, self._plan.region or WHOLE)
+        hands = self._track.at(clip.start_s + clip.time_s).placed(placing)
+        return replace(episode, hands=hands, notes={**episode.notes, **self._track.notes})
+
+    @cached_property
+    def _found(self) -> tuple[Track | None, str]:
+        try:
+            with reading():
+                track = self._read(self._plan)
+                if track is not None:
+                    soundness.check(track.hands)
+        except RecordError as error:
+            return None, str(error)
+        return track, ""
+
+    @property
+    def _track(self) -> Track | None:
+        return self._found[0]
+
+    @property
+    def _why(self) -> str:
+        return self._found[1]
 
 
 def _past(clip: ClipPlan, duration_s: float) -> RecordError:

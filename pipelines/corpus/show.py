@@ -114,6 +114,10 @@ class EpisodeReport(Report):
     licence: str
     notes: dict[str, str]
     """What the source decided for it."""
+    hands: dict[str, float]
+    """Side to the share of steps at which that hand is there; empty where the source tells of none."""
+    hands_told: str
+    """Who tells of the hands, and what of them."""
     keep: bool | None
     """None before curation."""
     reject_reason: str
@@ -135,6 +139,7 @@ class EpisodeReport(Report):
             "cameras": "; ".join(f"{camera_title(s, self.notes)} {size}" for s, size in self.cameras.items()) or "none",
             "vectors": ", ".join(f"{name} {dim}" for name, dim in self.dims.items()),
             "encodings": f"state {self.state_encoding}, action {self.action_encoding}",
+            **({"hands": self._hands()} if self.hands else {}),
             "curation": verdict,
             "latent actions": ", ".join(self.labels) or "none",
         }
@@ -144,6 +149,10 @@ class EpisodeReport(Report):
         rows = [[r.vector, r.dim, r.name, r.unit, r.min, r.mean, r.max] for r in self.ranges]
         table = ["", text_table(["vector", "dim", "what", "unit", "min", "mean", "max"], rows)] if rows else []
         return "\n".join([lines, *table])
+
+    def _hands(self) -> str:
+        shares = ", ".join(f"{side} at {share:.0%} of steps" for side, share in self.hands.items())
+        return f"{shares}; {self.hands_told}"
 
     def _notes(self) -> dict[str, list[str]]:
         """Print notes, a paragraph each: first what everybody must know; what else of the report tells is left out."""
@@ -248,6 +257,8 @@ def _episode(corpus: "Corpus", episode: "StoredEpisode", picture: Path | None) -
             for layout in [episode.layout(name)]
             for i, x in enumerate(vector.T)
         ],
+        hands=dict(episode.hands.presence()) if episode.hands else {},
+        hands_told=episode.hands.about() if episode.hands else "",
         keep=episode.column(KEEP) if corpus.is_judged else None,
         reject_reason=(episode.column("reject_reason") if corpus.is_judged else "") or "",
         labels=[name for name in labels.label_names(corpus.schema) if episode.column(labels.codes_column(name))],

@@ -8,6 +8,7 @@ import numpy as np
 from dataengine.episode import CAMERA_SLOTS, CameraFrames, Episode, Text
 from dataengine.errors import RecordError
 from dataengine.formats.jpeg import Headers
+from dataengine.hands import soundness
 from dataengine.schema import CANONICAL, RAW
 
 JPEG_START = b"\xff\xd8"
@@ -37,6 +38,8 @@ def check_episode(episode: Episode, dataset: str, embodiments: Container[str]) -
         if slot not in CAMERA_SLOTS:
             raise RecordError(f"camera slot '{slot}' is unknown, expected one of {', '.join(CAMERA_SLOTS)}")
         _check_frames(slot, frames, steps)
+    if episode.hands is not None:
+        soundness.check_numbers(episode.hands, steps)
 
 
 def _check_text(text: Text, steps: int) -> None:

@@ -11,6 +11,7 @@ import pyarrow as pa
 
 from dataengine import texts
 from dataengine.episode import CAMERA_SLOTS, Episode
+from dataengine.hands import rows as hands_rows
 from dataengine.schema import (
     CANONICAL,
     CUT,
@@ -60,6 +61,7 @@ class NewRows:
             "notes": json.dumps(dict(episode.notes), sort_keys=True),
         }
         row |= {field.name: getattr(episode.cut, field.name, None) for field in CUT}
+        row |= hands_rows.to_row(episode.hands)
         for name in (*CANONICAL, *RAW):
             vector = getattr(episode, name)
             row[name] = None if vector is None else np.ravel(vector)

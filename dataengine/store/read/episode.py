@@ -11,8 +11,10 @@ from numpy.typing import NDArray
 
 from dataengine import texts
 from dataengine.episode import CAMERA_SLOTS, phrases_of
+from dataengine.hands import Hands
+from dataengine.hands import rows as hands_rows
 from dataengine.notes import parsed
-from dataengine.schema import VECTORS, exact_column, exact_dims_column
+from dataengine.schema import HANDS, VECTORS, exact_column, exact_dims_column
 from dataengine.vector_layout import VectorLayout, layout_of
 
 
@@ -101,6 +103,14 @@ class StoredEpisode:
     def notes(self) -> dict[str, str]:
         """What its source decided for it."""
         return parsed(self.column("notes"))
+
+    @cached_property
+    def hands(self) -> Hands | None:
+        """Hands of the person at each step; None where its source tells of none."""
+        names = [field.name for field in HANDS]
+        if names[0] not in self._corpus.schema.names:  # from before there were any
+            return None
+        return hands_rows.from_row(self._corpus.read_row(self.row, names))
 
     def column(self, name: str) -> Any:
         """Value of any other column, as a Python object."""

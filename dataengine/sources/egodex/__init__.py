@@ -1,0 +1,1 @@
+"""EgoDex: its episodes, and the joints that the headset tracked."""

@@ -1,0 +1,1 @@
+"""HoloAssist: its sessions, and the hands that the headset tracked."""
