@@ -1,8 +1,8 @@
 """House conventions for rotations and grippers, and the ways from others' conventions to them.
 
 Quaternions are xyzw. Roll, pitch and yaw are extrinsic rotations about x, then y, then z (matrix Rz Ry Rx), in radians.
-All functions take any leading dimensions. A gripper is 0 closed to 1 open. docs/decisions/rotations.md says why scipy
-does not do this: datasets hold matrices in float32, which it would straighten first.
+All functions take any leading dimensions. A gripper is 0 closed to 1 open. docs/decisions/0021_rotations.md says why
+scipy does not do this: datasets hold matrices in float32, which it would straighten first.
 """
 
 import numpy as np

@@ -3,7 +3,7 @@
 Ingest, the loader, labels of a corpus and of a video, policies and plans all call `resize`, `to_rgb` or
 `at_rest`, so that a model sees the same pixels wherever they come from. It is swscale's bilinear filter, which
 is as wide as what it averages and so does not alias, on all of the colours and one thread, to the same bits on every
-machine. Released models were trained with the like; `docs/decisions/one_resizer.md` has the figures.
+machine. Released models were trained with the like; `docs/decisions/0022_one_resizer.md` has the figures.
 
 A frame that is not square changes its shape, or keeps it: `dataengine/framing.py` says how.
 """

@@ -1,6 +1,6 @@
 """Metrics at rest: a JSON line for each entry, and the same figures as TensorBoard events.
 
-The event file is written here: docs/decisions/tensorboard_events.md.
+The event file is written here: docs/decisions/0020_tensorboard_events.md.
 """
 
 import io

@@ -106,6 +106,15 @@ def test_the_site_leads_to_every_page():
     assert sorted([*listed, "README.md"]) == sorted(page.name for page in decisions.glob("*.md"))
 
 
+def test_decisions_are_numbered_and_dated():
+    pages = sorted(page for page in (ROOT / "docs" / "decisions").glob("*.md") if page.name != "README.md")
+    assert [page.name[:5] for page in pages] == [f"{number:04d}_" for number in range(1, len(pages) + 1)]
+    for page in pages:
+        title, blank, date, *_ = page.read_text().splitlines()
+        assert title.startswith("# "), page.name
+        assert (blank, bool(re.fullmatch(r"\*\d{1,2} [A-Z][a-z]+ \d{4}\.\*", date))) == ("", True), page.name
+
+
 def test_the_source_that_the_page_shows_can_be_ingested(villa, tmp_path, monkeypatch):
     (code,) = blocks(ROOT / "docs" / "sources.md", "python")
     (tmp_path / "my_pantry.py").write_text(code)
