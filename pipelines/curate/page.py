@@ -16,7 +16,7 @@ from dataengine.curation.stage import Stage, Trims
 from dataengine.errors import DataEngineError
 from dataengine.store import Corpus, StoredEpisode
 from pipelines.curate.decide import Verdicts
-from pipelines.curate.report import CurateReport, RuleFacts
+from pipelines.curate.report import CurateReport, RuleFacts, shown_threshold
 from pipelines.html import charts
 from pipelines.html.page import Section, cards, page
 from pipelines.html.templates import macros
@@ -93,7 +93,7 @@ def _rule(facts: RuleFacts, stage: Stage, corpus: Corpus, found: Verdicts, out: 
     ]
     return macros(TEMPLATE).rule(
         about,
-        ", ".join(f"{name} {value:g}" for name, value in thresholds.items()),
+        ", ".join(f"{name} {shown_threshold(value)}" for name, value in thresholds.items()),
         facts,
         list(_histograms(stage, thresholds, found)),
         "trimmed" if isinstance(stage, Trims) else "dropped",

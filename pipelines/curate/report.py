@@ -139,11 +139,18 @@ def _explained(verdict: Verdict) -> list[list[str]]:
     rows = []
     known = {name: value for name, value in verdict.numbers.items() if value is not None}
     for name, value in known.items():
-        bounds = ", ".join(f"{t} {verdict.thresholds[t]:g}" for t, bounded in verdict.bounds.items() if bounded == name)
+        bounds = ", ".join(
+            f"{t} {shown_threshold(verdict.thresholds[t])}" for t, bounded in verdict.bounds.items() if bounded == name
+        )
         rows.append(["", name, f"{value:.4g}", bounds, ""])
     rows = rows or [["", "", "", "", ""]]
     rows[0][0], rows[0][-1] = verdict.rule, _says(verdict)
     return rows
+
+
+def shown_threshold(value: Any) -> str:
+    """Print a number shortly, a list by its length."""
+    return f"of {len(value)} words" if isinstance(value, list | tuple) else f"{value:g}"
 
 
 def _says(verdict: Verdict) -> str:
