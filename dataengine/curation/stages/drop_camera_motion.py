@@ -60,8 +60,8 @@ class DropCameraMotion:
         moved, own = quality["camera_motion"], quality["own_motion"]
         if moved > self.max_camera_motion and own < self.min_own_motion:
             return (
-                f"the picture moves as a whole by {moved:.3f} of its side a frame, at most "
-                f"{self.max_camera_motion:g}; {own:.0%} of the change is not the camera's, need {self.min_own_motion:.0%}"
+                f"the picture moves as a whole by {moved:.3f} of its side a frame, at most {self.max_camera_motion:g}; "
+                f"{own:.0%} of the change is not the camera's, need {self.min_own_motion:.0%}"
             )
         return None
 
