@@ -1,4 +1,4 @@
-"""`villa curate`: judge every episode and keep the reasons."""
+"""`villa curate`: check every episode and keep the reasons."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -26,7 +26,7 @@ EXAMPLE = (
     choices={"recipe": "pipelines.recipes.recipes:names:curate"},
 )
 def curate(
-    corpus: Annotated[str, typer.Argument(help="Corpus to judge.")],
+    corpus: Annotated[str, typer.Argument(help="Corpus to curate.")],
     settings: Settings,
     recipe: Annotated[str | None, typer.Option(help="Rules and thresholds: a recipe by name, or a YAML file.")] = None,
     report: Annotated[Path | None, typer.Option(help="Folder for the page with examples and histograms.")] = None,

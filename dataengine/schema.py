@@ -23,7 +23,7 @@ ROBOTS_KEY: Final = b"villa:robots"
 """Of `stats.lance`: `Corpus.robots_hash` of the episodes that were measured."""
 
 KEEP: Final = "keep"
-"""Column that says whether curation keeps an episode; NULL where it has not judged. `store/kept.py` reads it."""
+"""Column that says whether curation keeps an episode; NULL where it has not checked. `store/kept.py` reads it."""
 
 TRIMS: Final = ("trim_start", "trim_end")
 """Columns that say how many steps of an episode's head and tail do not count; NULL for none."""

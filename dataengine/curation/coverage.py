@@ -1,6 +1,6 @@
-"""Whether a rule can judge an episode, by what else than its usual measure it does, and why not.
+"""Whether a rule can check an episode, by what else than its usual measure it does, and why not.
 
-Words are told of one episode and of many: phrases without a verb, `no state`, or `by the usual reach of ...`. Equal
+One text serves one episode and many: phrases without a verb, `no state`, or `by the usual reach of ...`. Equal
 cases say it in equal words, so that reports can count them.
 """
 
@@ -9,7 +9,7 @@ from typing import Final, NamedTuple
 
 
 class Seen(NamedTuple):
-    """What episodes have in common that decides whether a rule can judge them."""
+    """What episodes have in common that decides whether a rule can check them."""
 
     known: frozenset[str]
     """Those of the rule's numbers that have a meaning for them."""
@@ -23,19 +23,19 @@ class Seen(NamedTuple):
 class Coverage:
     """How a rule stands to an episode."""
 
-    is_judged: bool
-    words: str = ""
-    """Why it is not judged; or by what it is, or which part, where that is not the rule's usual measure."""
+    is_checked: bool
+    text: str = ""
+    """Why it is not checked; or by what it is, or which part, where that is not the rule's usual measure."""
 
 
-JUDGED: Final = Coverage(is_judged=True)
+CHECKED: Final = Coverage(is_checked=True)
 
 
-def judged(by: str) -> Coverage:
-    """Tell by what a rule judges, or which part of an episode."""
-    return Coverage(is_judged=True, words=by)
+def checked(by: str) -> Coverage:
+    """Tell by what a rule checks, or which part of an episode."""
+    return Coverage(is_checked=True, text=by)
 
 
-def unjudged(why: str) -> Coverage:
+def unchecked(why: str) -> Coverage:
     """Tell what a rule lacks."""
-    return Coverage(is_judged=False, words=why)
+    return Coverage(is_checked=False, text=why)

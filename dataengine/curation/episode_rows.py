@@ -1,4 +1,4 @@
-"""The numbers of many episodes at once, for stages that judge by them: no pictures, no loop over episodes."""
+"""The numbers of many episodes at once, for stages that check by them: no pictures, no loop over episodes."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field

@@ -27,7 +27,7 @@ class Stage(Protocol):
     """
 
     kinds: ClassVar[tuple[Kind, ...]]
-    """Which episodes it judges; the others pass."""
+    """Which episodes it checks; the others pass."""
     columns: ClassVar[tuple[str, ...]]
     """Numbers that it measures: one column `quality__<name>` of doubles each."""
     limits: ClassVar[Mapping[str, str]]
@@ -48,7 +48,7 @@ class MeasuresPictures(Stage, Protocol):
     """Measures one episode by its pictures."""
 
     def look(self, film: Film) -> Mapping[str, Any]:
-        """Compute every column; raise ValueError where pictures cannot be judged."""
+        """Compute every column; raise ValueError where pictures cannot be checked."""
         ...
 
 
@@ -56,7 +56,7 @@ class Covers(Protocol):
     """Says of which episodes its own numbers tell enough."""
 
     def coverage(self, seen: Seen) -> Coverage | None:
-        """Say whether episodes of which so much is known are judged; None where only the survey of all tells."""
+        """Say whether episodes of which so much is known are checked; None where only the survey of all tells."""
         ...
 
 
@@ -70,10 +70,10 @@ class Rejects(Stage, Covers, Protocol):
 
 
 @runtime_checkable
-class Doubts(Stage, Protocol):
+class Warns(Stage, Protocol):
     """Knows what is wrong with an episode that it keeps all the same."""
 
-    def doubt(self, quality: Quality) -> str | None:
+    def warning(self, quality: Quality) -> str | None:
         """Say what a person should know of an episode with these numbers, or return None."""
         ...
 
@@ -88,7 +88,7 @@ class Trims(Stage, Covers, Protocol):
 
 
 class Measured(Protocol):
-    """The measured columns of all episodes that a survey judges: those that no rule for single episodes dropped."""
+    """The measured columns of all episodes that a survey checks: those that no rule for single episodes dropped."""
 
     @property
     def episode_ids(self) -> Sequence[str]:
@@ -102,7 +102,7 @@ class Measured(Protocol):
 
     @property
     def embodiments(self) -> Sequence[str]:
-        """Names of the bodies."""
+        """Names of the embodiments."""
         ...
 
     def __len__(self) -> int: ...
@@ -134,16 +134,16 @@ class Survey:
     objections: Mapping[int, str]
     """Row to why the episode must go."""
     limits: Mapping[str, Any] = field(default_factory=dict)
-    """What was learnt of the corpus to judge by, noted with the run."""
+    """What was learnt of the corpus to check by, noted with the run."""
     coverage: Mapping[int, Coverage] = field(default_factory=dict)
-    """Row to why it could not be judged, or by what else than usual it was; the others were judged."""
+    """Row to why it could not be checked, or by what else than usual it was; the others were checked."""
     notes: tuple[str, ...] = ()
     """What else somebody should know, such as what is wrong with a whole dataset."""
 
 
 @runtime_checkable
 class Surveys(Stage, Protocol):
-    """Decides on episodes by all of them: limits of a body, duplicates.
+    """Decides on episodes by all of them: limits of a embodiment, duplicates.
 
     Its columns are measured once for each episode, like any other's; the survey reads them anew in every run and must
     not depend on the order of rows, so that killed, resumed and grown corpora come to the same decisions.
@@ -153,5 +153,5 @@ class Surveys(Stage, Protocol):
     """Columns `quality__<name>` beside the numbers, with their types; an empty list where one has no meaning."""
 
     def survey(self, episodes: Measured) -> Survey:
-        """Judge all episodes together."""
+        """Check all episodes together."""
         ...

@@ -1,6 +1,6 @@
 """Which episodes count: the one answer for trainings, labels, statistics, probes, exports and snapshots.
 
-Curation writes the column `schema.KEEP`. An episode that it has not judged counts, and so do all before there is one.
+Curation writes the column `schema.KEEP`. An episode that it has not checked counts, and so do all before there is one.
 """
 
 from collections import Counter
@@ -22,7 +22,7 @@ from dataengine.store.said import read_texts
 from dataengine.windows.window import EpisodeInfo
 
 KEPT: Final = f"{KEEP} IS NOT FALSE"
-"""Episodes that curation kept, or has not judged, in SQL."""
+"""Episodes that curation kept, or has not checked, in SQL."""
 
 DROPPED: Final = "dropped by curation"
 """Why an episode does not count; the other reasons are `lacks(what)`."""

@@ -171,5 +171,5 @@ def _notes(report: DropReport, corpus: "Corpus", *, robots: int) -> Iterator[str
         yield f"version {report.version} of episodes.lance holds them, so their files stay until {free} removes it"
     if robots and corpus.stats() is not None:
         yield f"run `villa stats {report.corpus}` before you train"
-    if report.episodes and corpus.is_judged:
+    if report.episodes and corpus.is_curated:
         yield f"rules that compare episodes saw these, too: run `villa curate {report.corpus}` again"

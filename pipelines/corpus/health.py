@@ -120,7 +120,7 @@ def datasets(corpus: "Corpus") -> list[DatasetFacts]:
             embodiments=sorted({row["embodiment"] for row in mine}),
             control_hz=sorted({round(row["control_hz"], 3) for row in mine}),
             episodes=len(mine),
-            kept=kept[name] if corpus.is_judged else None,
+            kept=kept[name] if corpus.is_curated else None,
             steps=sum(row["num_steps"] for row in mine),
             hours=sum(row["num_steps"] / row["control_hz"] for row in mine) / 3600,
             bytes=sum(sizes[name].values()),

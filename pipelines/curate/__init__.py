@@ -1,4 +1,4 @@
-"""Judges every episode, by rules over measured columns."""
+"""Checks every episode, by rules over measured columns."""
 
 from pipelines.curate.curate import CurateConfig, run
 

@@ -1,4 +1,4 @@
-"""Which episodes a rule judged, by what, and why not the others."""
+"""Which episodes a rule checked, by what, and why not the others."""
 
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
@@ -9,7 +9,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from dataengine.curation.coverage import JUDGED, Coverage, Seen
+from dataengine.curation.coverage import CHECKED, Coverage, Seen
 
 NOT_ASKED: Final = -1
 
@@ -20,7 +20,7 @@ class RuleCoverage:
 
     codes: NDArray[np.int32]
     """(e,) index into `said`; `NOT_ASKED` for episodes of another kind, and those that another rule had dropped."""
-    said: list[Coverage] = field(default_factory=lambda: [JUDGED])
+    said: list[Coverage] = field(default_factory=lambda: [CHECKED])
 
     @classmethod
     def of_none(cls, episodes: int) -> "RuleCoverage":
@@ -46,25 +46,25 @@ class RuleCoverage:
         code = int(self.codes[row])
         return None if code == NOT_ASKED else self.said[code]
 
-    def unjudged(self) -> NDArray[np.int64]:
-        """(k,) rows that the rule was asked about, and could not judge."""
-        return np.flatnonzero(np.array([not c.is_judged for c in self.said] + [False])[self.codes])
+    def unchecked(self) -> NDArray[np.int64]:
+        """(k,) rows that the rule was asked about, and could not check."""
+        return np.flatnonzero(np.array([not c.is_checked for c in self.said] + [False])[self.codes])
 
-    def count(self, *, is_judged: bool) -> int:
-        """Count the episodes that were judged, or those that could not be."""
-        asked, unjudged = int((self.codes != NOT_ASKED).sum()), len(self.unjudged())
-        return asked - unjudged if is_judged else unjudged
+    def count(self, *, is_checked: bool) -> int:
+        """Count the episodes that were checked, or those that could not be."""
+        asked, unchecked = int((self.codes != NOT_ASKED).sum()), len(self.unchecked())
+        return asked - unchecked if is_checked else unchecked
 
-    def told(self, datasets: Sequence[str]) -> Iterator[tuple[Coverage, dict[str, int]]]:
-        """Give what must be told, each with the episodes of every dataset (e,); what concerns most episodes first."""
+    def lines(self, datasets: Sequence[str]) -> Iterator[tuple[Coverage, dict[str, int]]]:
+        """Give what must be reported, with the episodes of every dataset (e,); what concerns most episodes first."""
         found = []
         for code, coverage in enumerate(self.said):
             rows = np.flatnonzero(self.codes == code)
-            if coverage.words and len(rows):
+            if coverage.text and len(rows):
                 found.append((coverage, Counter(datasets[row] for row in rows.tolist())))
         yield from sorted(
             ((coverage, dict(sorted(counts.items()))) for coverage, counts in found),
-            key=lambda each: (each[0].is_judged, -sum(each[1].values()), each[0].words),
+            key=lambda each: (each[0].is_checked, -sum(each[1].values()), each[0].text),
         )
 
 

@@ -1,4 +1,4 @@
-"""Judges every episode: measures what is not measured yet, then applies rules to the numbers alone.
+"""Checks every episode: measures what is not measured yet, then applies rules to the numbers alone.
 
 Measuring reads states and pictures and writes `quality__*` columns, fragment by fragment. The rules read those columns
 and write `keep`, `reject_reason`, `trim_start` and `trim_end`; so a threshold moves in seconds, and nothing is deleted.
@@ -14,8 +14,8 @@ import numpy as np
 from pydantic import Field
 
 from dataengine.config import MOST_WORKERS, Config
-from dataengine.curation.coverage import Coverage, unjudged
-from dataengine.curation.stage import Doubts, Rejects, Stage, Trims
+from dataengine.curation.coverage import Coverage, unchecked
+from dataengine.curation.stage import Rejects, Stage, Trims, Warns
 from dataengine.errors import DataEngineError
 from dataengine.store import Corpus
 from pipelines.corpus.names import find_episode
@@ -31,7 +31,7 @@ OLD_PAGE = Before(r"index\.html|examples/[0-9a-f]{16}\.jpg", page_with("Curation
 
 
 class CurateConfig(Config):
-    """Which rules judge which corpus."""
+    """Which rules check which corpus."""
 
     corpus: str
     """Directory or object-store URI."""
@@ -69,7 +69,7 @@ def _curate(
     """Write what was measured and decided, and the page."""
     version = corpus.version
     measured = measure(corpus, rules, config.workers)
-    verdicts = decide.judge(corpus, rules)
+    verdicts = decide.check(corpus, rules)
     changed = decide.write(corpus, verdicts)
     page = out.root / "index.html" if out else ""
     report = _report(config, rules, verdicts).model_copy(
@@ -111,9 +111,9 @@ def _report(config: CurateConfig, rules: Mapping[str, Stage], found: Verdicts) -
     """Count verdicts."""
     kept = [not reason for reason in found.reason]
     example: dict[str, str] = {}
-    lost: dict[str, Counter[str]] = {name: Counter() for name in sorted(set(found.words["dataset"]))}
+    lost: dict[str, Counter[str]] = {name: Counter() for name in sorted(set(found.texts["dataset"]))}
     keeps: Counter[str] = Counter(dict.fromkeys(lost, 0))
-    for dataset, rule, reason in zip(found.words["dataset"], found.rule, found.reason, strict=True):
+    for dataset, rule, reason in zip(found.texts["dataset"], found.rule, found.reason, strict=True):
         if reason:
             lost[dataset][rule or "unreadable"] += 1
             example.setdefault(rule, reason.removeprefix(f"{rule}: "))
@@ -132,13 +132,13 @@ def _report(config: CurateConfig, rules: Mapping[str, Stage], found: Verdicts) -
         rules=[
             RuleFacts(
                 rule=r,
-                judged=coverage.count(is_judged=True),
-                not_judged=coverage.count(is_judged=False),
+                checked=coverage.count(is_checked=True),
+                not_checked=coverage.count(is_checked=False),
                 dropped=dropped[r],
                 example=example.get(r, ""),
                 coverage=[
-                    Share(is_judged=c.is_judged, words=c.words, episodes=sum(by.values()), by_dataset=by)
-                    for c, by in coverage.told(found.words["dataset"])
+                    Share(is_checked=c.is_checked, text=c.text, episodes=sum(by.values()), by_dataset=by)
+                    for c, by in coverage.lines(found.texts["dataset"])
                 ],
                 notes=found.notes.get(r, []),
             )
@@ -155,21 +155,21 @@ def _report(config: CurateConfig, rules: Mapping[str, Stage], found: Verdicts) -
 
 
 def explain(corpus: Corpus, wanted: str, rules: Mapping[str, Stage]) -> ExplainReport:
-    """Judge the corpus by the numbers in it, as rules that compare need all of them, and tell of one episode.
+    """Check the corpus by the numbers in it, as rules that compare need all of them, and tell of one episode.
 
     The first letters of its id are enough.
     """
     if not {*quality_columns(rules), ERROR} <= set(corpus.schema.names):
         raise DataEngineError(f"{corpus.uri}: not measured by these rules yet; run `villa curate {corpus.uri}` first")
-    found = decide.judge(corpus, rules)
+    found = decide.check(corpus, rules)
     episode_id = find_episode(corpus, wanted)
-    row = found.words["episode_id"].index(episode_id)
+    row = found.texts["episode_id"].index(episode_id)
     if found.table[ERROR][row].as_py() is None:
         raise DataEngineError(f"episode '{episode_id}' came after the last measurement; run `villa curate` first")
     reason = found.reason[row]
     return ExplainReport(
         episode_id=episode_id,
-        dataset=found.words["dataset"][row],
+        dataset=found.texts["dataset"][row],
         keep=not reason,
         reason=reason,
         trimmed=(int(found.trimmed[row][0]), int(found.trimmed[row][1])),
@@ -178,11 +178,11 @@ def explain(corpus: Corpus, wanted: str, rules: Mapping[str, Stage]) -> ExplainR
 
 
 def _verdict(rule: str, stage: Stage, found: Verdicts, row: int) -> Verdict:
-    """Say what one rule saw; a rule that compares judges only what the others keep."""
+    """Say what one rule saw; a rule that compares checks only what the others keep."""
     numbers = decide.quality_of(found, stage, row)
     coverage = _coverage(rule, stage, found, row)
     says: str | None = None
-    if coverage.is_judged:
+    if coverage.is_checked:
         if found.rule[row] == rule:
             says = found.reason[row].removeprefix(f"{rule}: ")
         elif isinstance(stage, Trims):
@@ -190,7 +190,7 @@ def _verdict(rule: str, stage: Stage, found: Verdicts, row: int) -> Verdict:
             says = f"without {head} steps at the head and {tail} at the tail" if head or tail else None
         elif isinstance(stage, Rejects):
             says = stage.reject(numbers)
-    doubt = stage.doubt(numbers) if isinstance(stage, Doubts) and not says else None
+    warning = stage.warning(numbers) if isinstance(stage, Warns) and not says else None
     compared = [name for name in stage.limits.values() if name in found.compared]
     numbers |= {name: float(found.compared[name][row]) for name in compared}
     return Verdict(
@@ -198,18 +198,18 @@ def _verdict(rule: str, stage: Stage, found: Verdicts, row: int) -> Verdict:
         numbers={name: None if np.isnan(x) else x for name, x in numbers.items()},
         thresholds=asdict(stage),  # type: ignore[call-overload]
         bounds=dict(stage.limits),
-        judged=coverage.is_judged,
-        coverage=coverage.words,
+        checked=coverage.is_checked,
+        coverage=coverage.text,
         reason=says,
-        doubt=doubt,
+        warning=warning,
     )
 
 
 def _coverage(rule: str, stage: Stage, found: Verdicts, row: int) -> Coverage:
-    """Say whether one rule judged an episode, or would have if no rule before it had dropped it."""
-    if found.words["kind"][row] not in stage.kinds:
-        return unjudged(NOT_FOR[found.words["kind"][row]])
+    """Say whether one rule checked an episode, or would have if no rule before it had dropped it."""
+    if found.texts["kind"][row] not in stage.kinds:
+        return unchecked(NOT_FOR[found.texts["kind"][row]])
     noted = found.coverage[rule].of(row)
     if noted is None and isinstance(stage, Rejects | Trims):
         noted = stage.coverage(decide.seen_of(found, stage, row))
-    return noted or unjudged("only what no other rule drops is compared")
+    return noted or unchecked("only what no other rule drops is compared")

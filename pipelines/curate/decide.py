@@ -11,7 +11,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from dataengine.camera_names import camera_title
-from dataengine.curation.coverage import JUDGED, Seen, unjudged
+from dataengine.curation.coverage import CHECKED, Seen, unchecked
 from dataengine.curation.stage import Rejects, Stage, Surveys, Trims
 from dataengine.schema import KEEP, TRIMS
 from dataengine.store import Corpus
@@ -36,9 +36,9 @@ class Verdicts:
     reason: list[str] = field(default_factory=list)
     """Why the episode goes, with its rule; empty where it stays."""
     coverage: dict[str, RuleCoverage] = field(default_factory=dict)
-    """Which episodes each rule judged, and why not the others."""
+    """Which episodes each rule checked, and why not the others."""
     compared: dict[str, NDArray[np.float64]] = field(default_factory=dict)
-    """Numbers that surveys found, by name; NaN for episodes that they did not judge."""
+    """Numbers that surveys found, by name; NaN for episodes that they did not check."""
     learnt: dict[str, Any] = field(default_factory=dict)
     """Limits that surveys learnt of the corpus, by rule."""
     notes: dict[str, list[str]] = field(default_factory=dict)
@@ -49,7 +49,7 @@ class Verdicts:
     """Whether any rule trims."""
 
     @cached_property
-    def words(self) -> dict[str, list[str]]:
+    def texts(self) -> dict[str, list[str]]:
         """Ids, datasets, embodiments, kinds and splits."""
         return {name: self.table[name].to_pylist() for name in PLAIN}
 
@@ -75,8 +75,8 @@ class Verdicts:
             start += rows
 
 
-def judge(corpus: Corpus, rules: Mapping[str, Stage]) -> Verdicts:
-    """Judge every episode by its columns; nothing is written."""
+def check(corpus: Corpus, rules: Mapping[str, Stage]) -> Verdicts:
+    """Check every episode by its columns; nothing is written."""
     floats = [f"{PREFIX}{name}" for stage in rules.values() for name in stage.columns]
     names = [*PLAIN, *(f"{name}_{what}" for name in VECTORS for what in ("dim", "encoding")), *floats, ERROR]
     tables = {i: corpus.fragment_table(i, names) for i in corpus.fragment_ids()}
@@ -158,7 +158,7 @@ def _unreadable(found: Verdicts) -> None:
         if error and not found.reason[row]:
             found.reason[row] = f"could not be measured: {error}"
     for coverage in found.coverage.values():
-        coverage.put([row for row in coverage.unjudged().tolist() if errors[row]], unjudged("could not be measured"))
+        coverage.put([row for row in coverage.unchecked().tolist() if errors[row]], unchecked("could not be measured"))
 
 
 def _survey(found: Verdicts, rule: str, stage: Surveys, corpus: Corpus) -> None:
@@ -166,7 +166,7 @@ def _survey(found: Verdicts, rule: str, stage: Surveys, corpus: Corpus) -> None:
     rows = _kept(found, stage)
     kept = rows.tolist()
     coverage = found.coverage[rule]
-    coverage.put([row for row in kept if coverage.of(row) is None], JUDGED)
+    coverage.put([row for row in kept if coverage.of(row) is None], CHECKED)
     survey = stage.survey(KeptEpisodes(corpus, found, rows))
     coverage.put_each({kept[row]: said for row, said in survey.coverage.items()})
     for name, values in survey.numbers.items():
@@ -191,17 +191,17 @@ def _trim(found: Verdicts, rule: str, stage: Trims) -> None:
 
 def _kept(found: Verdicts, stage: Stage) -> NDArray[np.int64]:
     """Rows of a stage's kinds that nothing has dropped yet."""
-    kinds = found.words["kind"]
+    kinds = found.texts["kind"]
     return np.array([row for row, why in enumerate(found.reason) if not why and kinds[row] in stage.kinds], np.int64)
 
 
 class KeptEpisodes:
-    """The columns of the episodes that a survey judges, read when they are asked for, fragment by fragment."""
+    """The columns of the episodes that a survey checks, read when they are asked for, fragment by fragment."""
 
     def __init__(self, corpus: Corpus, found: Verdicts, rows: NDArray[np.int64]) -> None:
         self._corpus, self._found, self._rows = corpus, found, rows
         self.episode_ids, self.datasets, self.embodiments, self.splits = (
-            [found.words[name][row] for row in rows] for name in ("episode_id", "dataset", "embodiment", "split")
+            [found.texts[name][row] for row in rows] for name in ("episode_id", "dataset", "embodiment", "split")
         )
 
     def __len__(self) -> int:

@@ -77,7 +77,7 @@ class _Fragment:
         self.values = {name: _start(known[name]) for name in types}
 
     def measure_numbers(self) -> None:
-        """Let the stages that need no pictures judge all their rows at once."""
+        """Let the stages that need no pictures check all their rows at once."""
         stages = {rule: stage for rule, stage in self.rules.items() if isinstance(stage, MeasuresNumbers)}
         if not stages:
             return
@@ -93,12 +93,12 @@ class _Fragment:
             if wanted:
                 # Stages that lack the same rows, as all do at first, share them and what they compute of them.
                 rows = held[key] if (key := tuple(wanted)) in held else held.setdefault(key, rows_of(table, wanted))
-                judged = np.array([kind in stage.kinds for kind in rows.kind])
+                checked = np.array([kind in stage.kinds for kind in rows.kind])
                 found = stage.measure(rows)
                 some = {
-                    name: [v for v, yes in zip(values, judged, strict=True) if yes] for name, values in found.items()
+                    name: [v for v, yes in zip(values, checked, strict=True) if yes] for name, values in found.items()
                 }
-                self._put(rule, np.array(wanted)[judged], found if judged.all() else some)
+                self._put(rule, np.array(wanted)[checked], found if checked.all() else some)
 
     def measure_pictures(self, pictures: Corpus, pool: ThreadPoolExecutor, advance: Callable[[int], None]) -> None:
         """Let the other stages look at their rows, one film at a time."""

@@ -61,7 +61,7 @@ def write_page(
         Section(facts.rule, facts.rule.replace("_", " "), _rule(facts, rules[facts.rule], shown, found, out))
         for facts in report.rules
     ]
-    lead = f"{report.corpus}, judged by the recipe '{report.recipe}'"
+    lead = f"{report.corpus}, curated by the recipe '{report.recipe}'"
     figures: list[tuple[object, str, str]] = [
         (f"{report.episodes:,}", "episodes", ""),
         (f"{report.kept:,}", "kept", f"{report.kept / max(report.episodes, 1):.1%}"),
@@ -74,7 +74,7 @@ def write_page(
 
 def _overview(report: CurateReport) -> str:
     """Count what went, by rule and by dataset."""
-    rules = [[r.rule, r.judged, r.not_judged, r.dropped, r.example] for r in report.rules]
+    rules = [[r.rule, r.checked, r.not_checked, r.dropped, r.example] for r in report.rules]
     datasets = [
         [name, report.kept_by_dataset[name], sum(lost.values()), ", ".join(f"{rule} {n:,}" for rule, n in lost.items())]
         for name, lost in report.dropped_by_dataset.items()
@@ -83,13 +83,13 @@ def _overview(report: CurateReport) -> str:
 
 
 def _rule(facts: RuleFacts, stage: Stage, corpus: Corpus, found: Verdicts, out: OutputFolder) -> str:
-    """Say what a rule is about and what it could not judge, draw its numbers, and show what it dropped."""
+    """Say what a rule is about and what it could not check, draw its numbers, and show what it dropped."""
     about = [part.replace("\n", " ") for part in (inspect.getdoc(type(stage)) or "").split("\n\n")]
     thresholds = asdict(stage)  # type: ignore[call-overload]
     captions = _captions(facts.rule, stage, found)
     examples = [
-        _example(corpus, found.words["episode_id"][row], captions[row], out)
-        for row in _chosen(list(captions), found.words["dataset"])
+        _example(corpus, found.texts["episode_id"][row], captions[row], out)
+        for row in _chosen(list(captions), found.texts["dataset"])
     ]
     return macros(TEMPLATE).rule(
         about,

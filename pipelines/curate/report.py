@@ -16,9 +16,9 @@ DATASETS_NAMED = 3
 class Share(Report):
     """Episodes of which a rule has the same to say."""
 
-    is_judged: bool
-    words: str
-    """Why it could not judge them; or by what it judged them, or which part of them."""
+    is_checked: bool
+    text: str
+    """Why it could not check them; or by what it checked them, or which part of them."""
     episodes: int
     by_dataset: dict[str, int]
 
@@ -28,7 +28,7 @@ class Share(Report):
         most = sorted(self.by_dataset.items(), key=lambda each: (-each[1], each[0]))
         named = ", ".join(f"{name} {episodes:,}" for name, episodes in most[:DATASETS_NAMED])
         more = f" and {len(most) - DATASETS_NAMED} more" if len(most) > DATASETS_NAMED else ""
-        said = f"judged {self.words}" if self.is_judged else f"not judged: {self.words}"
+        said = f"checked {self.text}" if self.is_checked else f"not checked: {self.text}"
         return f"{count} episodes {said} ({named}{more})"
 
 
@@ -36,22 +36,22 @@ class RuleFacts(Report):
     """What one rule did."""
 
     rule: str
-    judged: int
-    """Episodes of its kinds that no rule before it had dropped, and that it could judge."""
-    not_judged: int = 0
-    """Those that it could not judge."""
+    checked: int
+    """Episodes of its kinds that no rule before it had dropped, and that it could check."""
+    not_checked: int = 0
+    """Those that it could not check."""
     dropped: int
     """Episodes for which it was the first to object."""
     example: str = ""
     """One of the reasons that it gave."""
     coverage: list[Share] = Field(default_factory=list)
-    """Why it could not judge some, and by what else than its usual measure it judged others."""
+    """Why it could not check some, and by what else than its usual measure it checked others."""
     notes: list[str] = Field(default_factory=list)
     """What else it has to say, such as what is wrong with a whole dataset."""
 
-    def told(self) -> list[str]:
+    def lines(self) -> list[str]:
         """Print what must be known of it beside its counts, a line each."""
-        return [*(share.line(self.judged + self.not_judged) for share in self.coverage), *self.notes]
+        return [*(share.line(self.checked + self.not_checked) for share in self.coverage), *self.notes]
 
 
 class CurateReport(Report):
@@ -79,14 +79,14 @@ class CurateReport(Report):
 
     def summary(self) -> str:
         """Print a row per rule, then one per dataset that lost episodes."""
-        rows = [[r.rule, r.judged, r.not_judged, r.dropped, r.example] for r in self.rules]
+        rows = [[r.rule, r.checked, r.not_checked, r.dropped, r.example] for r in self.rules]
         lost = [[n, self.kept_by_dataset[n], _listed(rules)] for n, rules in self.dropped_by_dataset.items() if rules]
         trimmed = f", {self.trimmed} of them without {self.steps_trimmed} idle steps" if self.trimmed else ""
         kept = f"kept {self.kept} of {self.episodes} episodes{trimmed}"
-        lines = [text_table(["rule", "judged", "not judged", "dropped", "example"], rows), ""]
+        lines = [text_table(["rule", "checked", "not checked", "dropped", "example"], rows), ""]
         if lost:
             lines += [text_table(["dataset", "kept", "dropped"], lost), ""]
-        lines += told_together({r.rule: r.told() for r in self.rules})
+        lines += notes_together({r.rule: r.lines() for r in self.rules})
         lines.append(f"{kept}; measured {self.measured} in {self.seconds:.1f} s")
         if self.page:
             lines.append(f"examples to look at: {self.page}")
@@ -104,13 +104,13 @@ class Verdict(Report):
     thresholds: dict[str, Any]
     bounds: dict[str, str] = Field(default_factory=dict)
     """Threshold to the number that it bounds."""
-    judged: bool = True
-    """Whether the rule could judge the episode."""
+    checked: bool = True
+    """Whether the rule could check the episode."""
     coverage: str = ""
     """Why it could not; or by what it did, or which part, where that is not its usual measure."""
     reason: str | None
     """Why the episode must go; null if the rule has no objection."""
-    doubt: str | None = None
+    warning: str | None = None
     """What somebody should know of an episode that the rule keeps all the same."""
 
 
@@ -157,13 +157,13 @@ def _says(verdict: Verdict) -> str:
     """Sum up what a rule says of an episode."""
     if verdict.reason:
         return verdict.reason
-    if not verdict.judged:
-        return f"not judged: {verdict.coverage}"
-    fine = f"fine, judged {verdict.coverage}" if verdict.coverage else "fine"
-    return f"{fine}, but {verdict.doubt}" if verdict.doubt else fine
+    if not verdict.checked:
+        return f"not checked: {verdict.coverage}"
+    fine = f"fine, checked {verdict.coverage}" if verdict.coverage else "fine"
+    return f"{fine}, but {verdict.warning}" if verdict.warning else fine
 
 
-def told_together(lines_of: Mapping[str, Sequence[str]]) -> list[str]:
+def notes_together(lines_of: Mapping[str, Sequence[str]]) -> list[str]:
     """Print what rules have to say beside their counts, by rule; what several say alike, once."""
     said: dict[str, list[str]] = {}
     for rule, lines in lines_of.items():

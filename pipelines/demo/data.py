@@ -78,16 +78,16 @@ def _describe(demo: DemoRun, summary: DemoSummary) -> None:
 
 
 def curate(demo: DemoRun, summary: DemoSummary) -> None:
-    """Judge every episode by the default recipe."""
+    """Check every episode by the default recipe."""
     from pipelines.curate.report import RuleFacts
 
     (found,) = run_all([demo.command("curate", "curate", demo.corpus, threads=2)])
     rules = [RuleFacts.model_validate(rule) for rule in found["rules"]]
-    keys = {"rule", "judged", "not_judged", "dropped", "example"}
+    keys = {"rule", "checked", "not_checked", "dropped", "example"}
     summary.curation = Curation(
         episodes=found["episodes"],
         kept=found["kept"],
-        rules=[RuleOutcome(**rule.model_dump(include=keys), notes=rule.told()) for rule in rules],
+        rules=[RuleOutcome(**rule.model_dump(include=keys), notes=rule.lines()) for rule in rules],
     )
 
 

@@ -1,6 +1,6 @@
 """The data half of the demo's page: recordings, corpus, curation, labels and shards."""
 
-from pipelines.curate.report import told_together
+from pipelines.curate.report import notes_together
 from pipelines.demo.summary import DemoSummary
 from pipelines.html.page import remarked
 from pipelines.html.templates import macros
@@ -40,8 +40,8 @@ def corpus(summary: DemoSummary) -> str:
 def curation(summary: DemoSummary) -> str:
     """Say what each rule dropped, and what is left of each embodiment."""
     rules = summary.curation.rules if summary.curation else []
-    rows = [[r.rule, r.judged, r.not_judged, r.dropped, r.example] for r in rules]
-    notes = told_together({r.rule: r.notes for r in rules})
+    rows = [[r.rule, r.checked, r.not_checked, r.dropped, r.example] for r in rules]
+    notes = notes_together({r.rule: r.notes for r in rules})
     stats = [[s.embodiment, s.episodes, s.steps, s.state_dim, s.action_dim] for s in summary.stats]
     return macros(TEMPLATE).curation(summary.curation, rows, notes, stats).strip()
 

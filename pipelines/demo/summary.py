@@ -5,7 +5,7 @@ A stage that did not run leaves its field empty. Files are named relative to the
 
 from pathlib import Path
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AliasChoices, BaseModel, ConfigDict, Field
 
 from dataengine.report import Report
 from dataengine.whole_file import write_whole
@@ -62,14 +62,14 @@ class RuleOutcome(Facts):
     """What one curation rule did."""
 
     rule: str
-    judged: int
-    not_judged: int = 0
-    """Episodes that it was asked about and could not judge."""
+    checked: int = Field(validation_alias=AliasChoices("checked", "judged"))
+    not_checked: int = Field(0, validation_alias=AliasChoices("not_checked", "not_judged"))
+    """Episodes that it was asked about and could not check."""
     dropped: int
     example: str = ""
     """The reason given to one of the dropped episodes."""
     notes: list[str] = Field(default_factory=list)
-    """Why it could not judge some, or what it found wrong with a whole dataset."""
+    """Why it could not check some, or what it found wrong with a whole dataset."""
 
 
 class Curation(Facts):

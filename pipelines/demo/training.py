@@ -22,7 +22,7 @@ from pipelines.demo.summary import (
 LAM_HELD_OUT = 0.15
 """Share of the episodes that latent action models are not trained on; at 10 %, none of Fetch's thirty would be."""
 ACT_HELD_OUT = 0.05
-"""The same for policies, which are judged in the simulator; the same hash picks, so these are among those above."""
+"""The same for policies, which are evaluated in the simulator; the same hash picks, so these are among those above."""
 LATENT = "demo"
 """Name of the label columns."""
 HUMAN = "something_something"
@@ -37,7 +37,7 @@ def mixture(weights: dict[str, float]) -> tuple[str, ...]:
 LAM_SHARES = {"openx/metaworld": 0.5, "openx/fetch": 0.3, "agibot": 0.1, HUMAN: 0.1}
 """Few human clips: at this size half a batch of them undoes what the proprio forward model brings."""
 ACT_SHARES = {"openx/metaworld": 0.88, "openx/fetch": 0.05, "agibot": 0.03, HUMAN: 0.04}
-"""The policy is judged on Meta-World; the others keep their heads and the latent expert busy."""
+"""The policy is evaluated on Meta-World; the others keep their heads and the latent expert busy."""
 
 SWAPPED = {"button-press-topdown": "window-close", "window-close": "window-open", "window-open": "window-close"}
 """What a policy is told in the scene of another task: does it listen?"""

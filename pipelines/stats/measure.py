@@ -1,4 +1,4 @@
-"""Statistics of one fragment, remembered: only a fragment that is new, or judged anew, is read again.
+"""Statistics of one fragment, remembered: only a fragment that is new, or curated anew, is read again.
 
 What was found of a fragment lies below `_cache/stats` of the corpus, named by a hash over the files that hold its
 vectors (Lance never writes to a file twice), its deleted rows, and which of its episodes and steps count.

@@ -83,7 +83,7 @@ class StatsReport(Report):
     """Steps of kept episodes that curation cut off, and that are left out."""
     fragments: int = 0
     fragments_read: int = 0
-    """Fragments that are new or judged anew since the last call; of the others it is known what they hold."""
+    """Fragments that are new or curated anew since the last call; of the others it is known what they hold."""
     embodiments: list[EmbodimentFacts] = Field(default_factory=list)
     groups: list[GroupFacts] = Field(default_factory=list)
     steps_not_finite: int
@@ -121,7 +121,7 @@ class StatsReport(Report):
 
 
 def run(config: StatsConfig) -> StatsReport:
-    """Read one column of one fragment at a time, of fragments that are new or judged anew: memory does not grow."""
+    """Read one column of one fragment at a time, of fragments that are new or curated anew: memory does not grow."""
     start = time.monotonic()
     corpus = Corpus.open(config.corpus)
     if corpus.snapshot is not None:

@@ -74,7 +74,7 @@ def told_in(episode, units):
 
 
 @pytest.fixture(scope="module")
-def judged(tmp_path_factory):
+def checked(tmp_path_factory):
     """Report, rows and statistics by units."""
     found = {}
     for units in ("house", "other", "unknown", "ticks"):
@@ -97,8 +97,8 @@ def decisions(table):
     }
 
 
-def test_units_that_are_told_come_to_the_decisions_of_house_units(judged):
-    ours, theirs = (decisions(judged[units][1]) for units in ("house", "other"))
+def test_units_that_are_told_come_to_the_decisions_of_house_units(checked):
+    ours, theirs = (decisions(checked[units][1]) for units in ("house", "other"))
     assert ours == theirs
     rules = {record: rule for record, (rule, *_) in ours.items() if rule}
     copies = {record for record in ("copy", "ur5 6") if record in rules}
@@ -112,19 +112,19 @@ def test_units_that_are_told_come_to_the_decisions_of_house_units(judged):
         "beyond": "drop_outliers",
     }
     assert sum(start + end > 0 for _, start, end in ours.values()) == 2
-    for ours_said, theirs_said in zip(judged["house"][0].rules, judged["other"][0].rules, strict=True):
-        assert (ours_said.judged, ours_said.not_judged) == (theirs_said.judged, theirs_said.not_judged)
+    for ours_said, theirs_said in zip(checked["house"][0].rules, checked["other"][0].rules, strict=True):
+        assert (ours_said.checked, ours_said.not_checked) == (theirs_said.checked, theirs_said.not_checked)
 
 
-def test_a_scale_that_nobody_tells_changes_no_decision(judged):
-    ours, theirs = (decisions(judged[units][1]) for units in ("unknown", "ticks"))
+def test_a_scale_that_nobody_tells_changes_no_decision(checked):
+    ours, theirs = (decisions(checked[units][1]) for units in ("unknown", "ticks"))
     assert ours == theirs
     gone = {record for record, (rule, *_) in ours.items() if rule}
     assert gone - {"copy", "ur5 6"} == {"jumps", "rests", "poses called deltas", "beyond"}
 
 
-def test_no_threshold_in_metres_meets_an_unknown_unit(judged):
-    report, table, _ = judged["ticks"]
+def test_no_threshold_in_metres_meets_an_unknown_unit(checked):
+    report, table, _ = checked["ticks"]
     for name in table.column_names:
         if name.startswith("quality__"):
             assert np.isnan(table[name].to_numpy()).all(), name
@@ -133,17 +133,17 @@ def test_no_threshold_in_metres_meets_an_unknown_unit(judged):
     assert not [reason for reason in reasons if " m " in reason or " mm " in reason or "m/s" in reason]
     beyond = next(reason for reason in reasons if reason.startswith("drop_outliers"))
     assert "(unknown unit)" in beyond
-    assert "judged by the usual reach" in report.summary()
+    assert "checked by the usual reach" in report.summary()
 
 
-def test_a_reason_tells_the_unit_of_its_numbers(judged):
+def test_a_reason_tells_the_unit_of_its_numbers(checked):
     for units, said in (("house", "reaches 30 radians,"), ("other", "reaches 1719 degrees,")):
-        reasons = judged[units][1]["reject_reason"].to_pylist()
+        reasons = checked[units][1]["reject_reason"].to_pylist()
         assert any(said in reason for reason in reasons if reason.startswith("drop_outliers"))
 
 
-def test_statistics_scale_with_the_unit(judged):
-    ours, theirs = (judged[units][2] for units in ("house", "other"))
+def test_statistics_scale_with_the_unit(checked):
+    ours, theirs = (checked[units][2] for units in ("house", "other"))
     assert len(ours.groups) == len(theirs.groups) == 6
     for one, other in zip(ours.groups, theirs.groups, strict=True):
         assert (one.dataset, one.embodiment, one.column) == (other.dataset, other.embodiment, other.column)
@@ -156,9 +156,9 @@ def test_statistics_scale_with_the_unit(judged):
     assert "eef_pose 7 (millimetres, degrees, percent_open)" in theirs.summary()
 
 
-def test_angles_wrap_where_their_unit_says(judged):
+def test_angles_wrap_where_their_unit_says(checked):
     wraps = {}
-    for units, (*_, report) in judged.items():
+    for units, (*_, report) in checked.items():
         wraps[units] = [doubt for doubt in report.doubts if " jump" in doubt]
     assert all("between -pi and +pi" in doubt for doubt in wraps["house"])
     told = [doubt.replace("-pi and +pi", "-180 degrees and +180 degrees") for doubt in wraps["house"]]
@@ -195,7 +195,7 @@ def test_limits_of_metres_are_not_those_of_millimetres(tmp_path):
     recipe.write_text("drop_outliers: {}\n")
     uri = make_corpus(tmp_path / "corpus", {"a": [*made, other]}).uri
     (facts,) = curate(CurateConfig(corpus=uri, recipe=str(recipe), page=False)).rules
-    assert (facts.dropped, facts.judged, facts.not_judged) == (0, 13, 1)
+    assert (facts.dropped, facts.checked, facts.not_checked) == (0, 13, 1)
 
 
 @pytest.mark.parametrize("factor", [1.0, 1000.0])

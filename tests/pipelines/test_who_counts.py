@@ -22,7 +22,7 @@ from pipelines.stats import run as stats
 from tests.support.corpora import add_parts, human_clip, make_corpus, robot_episode
 from tests.support.labelled import labels_of, make_models
 
-JUDGED = pa.schema([(KEEP, pa.bool_()), ("trim_start", pa.int32()), ("trim_end", pa.int32())])
+CURATED = pa.schema([(KEEP, pa.bool_()), ("trim_start", pa.int32()), ("trim_end", pa.int32())])
 VERDICTS = {
     "kept": (True, 0, 0),
     "trimmed": (True, 4, 6),
@@ -44,11 +44,11 @@ def judged(tmp_path):
         "c": [dataclasses.replace(robot_episode("blind", embodiment="arm2"), cameras={})],
     }
     corpus = make_corpus(tmp_path / "corpus", parts)
-    corpus.ensure_columns(JUDGED)
+    corpus.ensure_columns(CURATED)
     for fragment_id in corpus.fragment_ids():
         rows = corpus.fragment_table(fragment_id, ["source_record"])
         verdicts = zip(*(VERDICTS[record] for record in rows["source_record"].to_pylist()), strict=True)
-        values = pa.table([pa.array(v, field.type) for v, field in zip(verdicts, JUDGED, strict=True)], schema=JUDGED)
+        values = pa.table([pa.array(v, field.type) for v, field in zip(verdicts, CURATED, strict=True)], schema=CURATED)
         corpus.update_fragment(fragment_id, values.append_column("_rowid", rows["_rowid"]))
     add_parts(corpus, {"d": [robot_episode("not judged"), human_clip("new hand")]})
     bad = Reject(
@@ -120,6 +120,6 @@ def test_trimmed_steps_count_only_where_they_are_asked_for(judged):
 
 def test_before_curation_everybody_counts(tmp_path):
     corpus = make_corpus(tmp_path / "corpus", {"a": [robot_episode("0"), human_clip("1")]})
-    assert not corpus.is_judged
+    assert not corpus.is_curated
     assert records(corpus, corpus.kept().episodes()) == {"0", "1"}
     assert corpus.kept().left_out == {}

@@ -76,7 +76,7 @@ def make_run(folder: Path) -> DemoSummary:
         curation=Curation(
             episodes=476,
             kept=451,
-            rules=[RuleOutcome(rule="drop_still", judged=357, dropped=25, example="moved 0.01 m")],
+            rules=[RuleOutcome(rule="drop_still", checked=357, dropped=25, example="moved 0.01 m")],
         ),
         stats=[
             EmbodimentStats(embodiment=body, episodes=112, steps=4000, state_dim=7, action_dim=7)

@@ -8,7 +8,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from dataengine.curation.coverage import JUDGED, Coverage
+from dataengine.curation.coverage import CHECKED, Coverage
 from dataengine.curation.stage import Measured, Survey
 from dataengine.curation.stages import _neighbours
 
@@ -24,7 +24,7 @@ class Measure(NamedTuple):
     """Largest distance of copies."""
     words: str
     """Says it to people, with the distance and the largest one."""
-    coverage: Coverage = JUDGED
+    coverage: Coverage = CHECKED
 
 
 class Words(NamedTuple):
@@ -137,7 +137,7 @@ def _coverage(
     for row, (signed, summed) in enumerate(zip(is_signed.tolist(), is_summed.tolist(), strict=True)):
         usual = measures[which[row]].coverage
         said = (usual if summed else words.only_near) if signed else words.only_equal if summed else words.neither
-        if said != JUDGED:
+        if said != CHECKED:
             found[row] = said
     return found
 

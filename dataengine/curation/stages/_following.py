@@ -80,7 +80,7 @@ def target_agreement(position: Ragged, target: Ragged) -> Floats:
 def gripper_agreement(opening: Ragged, command: Ragged) -> Floats:
     """(e,) whether a gripper (n,) goes where it is told to, -1 to 1; NaN where nothing says.
 
-    Judged by the share of its motion that goes towards the command: a command leads, however slow the gripper is, so
+    Checked by the share of its motion that goes towards the command: a command leads, however slow the gripper is, so
     only this command and the next ones count. A measured opening that repeats the command (or its opposite) tells by
     its level instead.
     """

@@ -1,4 +1,4 @@
-"""Where a robot's hands are and how far anything has moved, for the stages that judge motion.
+"""Where a robot's hands are and how far anything has moved, for the stages that check motion.
 
 Numbers whose unit is known are taken in house units. Those of unknown unit stay in their own, and what must be compared
 with metres is measured by how far such values range in the episode: `REACH_M` stands for that range.
@@ -9,7 +9,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from dataengine.curation.coverage import Seen, judged
+from dataengine.curation.coverage import Seen, checked
 from dataengine.curation.episode_rows import Vectors
 from dataengine.curation.ragged import Ragged
 from dataengine.vector_layout import VectorLayout
@@ -24,7 +24,7 @@ MOVED_M = 0.005
 """From this distance on something has moved: several times the noise of an arm's encoders."""
 PLACES = ("eef_pose", "joint_position")
 """Encodings that say where a robot is."""
-BY_RANGE = judged("by how far values range in the episode where a unit is unknown")
+BY_RANGE = checked("by how far values range in the episode where a unit is unknown")
 ENDS = 0.05
 """Share of an episode at either end of the range of a value that may be a fault, and does not widen that range."""
 

@@ -1,4 +1,4 @@
-"""How the stages that judge cameras look at an episode: a fixed cost, however long it is."""
+"""How the stages that check cameras look at an episode: a fixed cost, however long it is."""
 
 from collections.abc import Callable
 
@@ -17,7 +17,7 @@ OTHER_SAMPLES = 6
 CELLS = 16
 """Cells along a side that a picture is averaged to: noise disappears, a small thing that moves does not."""
 TOLD_SHARE = 0.1
-"""Share of a dataset's episodes from which on a camera that fails in them is told of."""
+"""Share of a dataset's episodes from which on a camera that fails in them is reported."""
 OTHER_SLOTS = CAMERA_SLOTS[1:]
 """Where a camera can be that is not the main one."""
 
@@ -48,7 +48,7 @@ def dead_in(quality: Quality, name: str, fails: Fails, what: str) -> str | None:
 
 
 def dead(episodes: Measured, name: str, fails: Fails, what: str) -> list[str]:
-    """Tell of cameras beside the main one that fail in many episodes of a body in a dataset."""
+    """Tell of cameras beside the main one that fail in many episodes of a embodiment in a dataset."""
     notes = []
     for slot in OTHER_SLOTS:
         for group in _spread.groups(episodes, _spread.numbers(episodes, f"{name}_{slot}")):

@@ -1,4 +1,4 @@
-"""Numbers of unknown unit, judged by how far the same body usually goes in the same dataset."""
+"""Numbers of unknown unit, checked by how far the same embodiment usually goes in the same dataset."""
 
 from collections.abc import Iterator
 from typing import NamedTuple
@@ -6,21 +6,21 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from dataengine.curation.coverage import Coverage, judged, unjudged
+from dataengine.curation.coverage import Coverage, checked, unchecked
 from dataengine.curation.stage import Measured
 
 MIN_EPISODES = 12
-"""Fewest episodes of a body in a dataset that say what is usual; fewer are not judged."""
+"""Fewest episodes of a embodiment in a dataset that say what is usual; fewer are not checked."""
 
 
 class Group(NamedTuple):
-    """Episodes of one body in one dataset whose unit is unknown."""
+    """Episodes of one embodiment in one dataset whose unit is unknown."""
 
     name: str
     rows: NDArray[np.int64]
     values: NDArray[np.float64]
     """(e, k) their numbers."""
-    is_judged: bool
+    is_checked: bool
 
 
 def numbers(episodes: Measured, *columns: str) -> NDArray[np.float64]:
@@ -34,18 +34,18 @@ def groups(episodes: Measured, values: NDArray[np.float64]) -> Iterator[Group]:
     members: dict[tuple[str, str], list[int]] = {}
     for row in np.flatnonzero(np.isfinite(values[:, 0])).tolist():
         members.setdefault((episodes.embodiments[row], episodes.datasets[row]), []).append(row)
-    for (body, dataset), rows in sorted(members.items()):
-        yield Group(f"{body} in {dataset}", np.array(rows), values[rows], len(rows) >= MIN_EPISODES)
+    for (embodiment, dataset), rows in sorted(members.items()):
+        yield Group(f"{embodiment} in {dataset}", np.array(rows), values[rows], len(rows) >= MIN_EPISODES)
 
 
 def coverage(group: Group, usual: float) -> dict[int, Coverage]:
-    """Say of each row of a group that it is judged by the usual reach, or why that says nothing."""
-    if not group.is_judged:
-        said = unjudged(f"an unknown unit, and {few(MIN_EPISODES)}")
+    """Say of each row of a group that it is checked by the usual reach, or why that says nothing."""
+    if not group.is_checked:
+        said = unchecked(f"an unknown unit, and {few(MIN_EPISODES)}")
     elif usual > 0:
-        said = judged("by the usual reach of the embodiment in the dataset, as the unit is unknown")
+        said = checked("by the usual reach of the embodiment in the dataset, as the unit is unknown")
     else:
-        said = unjudged("an unknown unit, and no usual reach: half of the embodiment's episodes in the dataset rest")
+        said = unchecked("an unknown unit, and no usual reach: half of the embodiment's episodes in the dataset rest")
     return dict.fromkeys(group.rows.tolist(), said)
 
 

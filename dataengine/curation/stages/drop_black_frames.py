@@ -9,7 +9,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import ArrayLike, NDArray
 
-from dataengine.curation.coverage import JUDGED, Coverage, Seen, unjudged
+from dataengine.curation.coverage import CHECKED, Coverage, Seen, unchecked
 from dataengine.curation.film import Film
 from dataengine.curation.stage import Measured, Quality, Survey
 from dataengine.curation.stages import _pictures
@@ -27,7 +27,7 @@ class DropBlackFrames:
     """Drop episodes in which a camera is black for much of the time.
 
     Cameras beside the main one drop an episode only where a recipe asks for it; that one is black in a tenth of a
-    dataset or more is told in any case.
+    dataset or more is reported in any case.
     """
 
     kinds: ClassVar[tuple[Kind, ...]] = ("robot", "human")
@@ -46,7 +46,7 @@ class DropBlackFrames:
 
     def coverage(self, seen: Seen) -> Coverage:
         """Tell episodes without pictures."""
-        return JUDGED if NAME in seen.known else unjudged("no pictures")
+        return CHECKED if NAME in seen.known else unchecked("no pictures")
 
     def reject(self, quality: Quality) -> str | None:
         """Say why the episode must go, or return None to keep it."""
@@ -58,7 +58,7 @@ class DropBlackFrames:
                 return f"{share:.0%} of the pictures of camera {slot} are black, allowed {most:.0%}"
         return None
 
-    def doubt(self, quality: Quality) -> str | None:
+    def warning(self, quality: Quality) -> str | None:
         """Say which cameras beside the main one are black throughout."""
         return _pictures.dead_in(quality, NAME, _is_black, IS_BLACK)
 

@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from dataengine.curation.coverage import JUDGED, Coverage, Seen, unjudged
+from dataengine.curation.coverage import CHECKED, Coverage, Seen, unchecked
 from dataengine.curation.film import Film
 from dataengine.curation.stage import Quality
 from dataengine.episode import Kind
@@ -18,14 +18,14 @@ NUM_FRAMES = 6
 WINDOW = 9
 """Pixels that a picture is averaged over to see what that changes."""
 LEAST_DETAIL = 0.5
-"""Mean change of brightness (0 to 255) between neighbouring pixels below which a picture has no edges to judge."""
+"""Mean change of brightness (0 to 255) between neighbouring pixels below which a picture has no edges to check."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class DropBlurred:
     """Drop clips that are blurred throughout.
 
-    Judged as Crete and others (2007) do: a sharp picture loses most of its changes between neighbours when it is
+    Checked as Crete and others (2007) do: a sharp picture loses most of its changes between neighbours when it is
     averaged, a blurred one hardly any. What is shown does not matter, and a single smeared frame does not either.
     """
 
@@ -44,7 +44,7 @@ class DropBlurred:
 
     def coverage(self, seen: Seen) -> Coverage:
         """Tell clips whose pictures have no edges that could be blurred."""
-        return JUDGED if "blur" in seen.known else unjudged("no pictures with edges to judge by")
+        return CHECKED if "blur" in seen.known else unchecked("no pictures with edges to check by")
 
     def reject(self, quality: Quality) -> str | None:
         """Say why the episode must go, or return None to keep it."""

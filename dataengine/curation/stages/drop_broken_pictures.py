@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from dataengine.curation.coverage import JUDGED, Coverage, Seen, unjudged
+from dataengine.curation.coverage import CHECKED, Coverage, Seen, unchecked
 from dataengine.curation.film import Film
 from dataengine.curation.stage import Quality
 from dataengine.episode import Kind
@@ -18,7 +18,7 @@ class DropBrokenPictures:
     """Drop episodes with pictures that do not decode, in any camera.
 
     It decodes every picture, where other rules look at a few: some 0.3 ms each, once. Ingest refuses such pictures
-    today, so this is for corpora that are older, or whose disk is doubtful. Training leaves the windows out by itself.
+    today, so this is for corpora that are older, or whose disk may be damaged. Training leaves such windows out.
     """
 
     kinds: ClassVar[tuple[Kind, ...]] = ("robot", "human")
@@ -37,7 +37,7 @@ class DropBrokenPictures:
 
     def coverage(self, seen: Seen) -> Coverage:
         """Tell episodes without pictures."""
-        return JUDGED if "broken_pictures" in seen.known else unjudged("no pictures")
+        return CHECKED if "broken_pictures" in seen.known else unchecked("no pictures")
 
     def reject(self, quality: Quality) -> str | None:
         """Say why the episode must go, or return None to keep it."""

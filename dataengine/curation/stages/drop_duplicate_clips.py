@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 import numpy as np
 import pyarrow as pa
 
-from dataengine.curation.coverage import judged, unjudged
+from dataengine.curation.coverage import checked, unchecked
 from dataengine.curation.film import Film
 from dataengine.curation.stage import Measured, Survey
 from dataengine.curation.stages import _duplicates, _neighbours
@@ -29,9 +29,9 @@ MOST = np.iinfo(np.int16).max
 WORDS = "pictures differ by {:.3f}, allowed {:g}"
 SAYS = _duplicates.Words(
     equal="all pictures are equal",
-    only_equal=judged("byte for byte alone: fewer than 8 pictures, or nothing that moves in them"),
-    only_near=judged("by what moves alone: no checksum of all pictures"),
-    neither=unjudged("no pictures with a checksum or with motion"),
+    only_equal=checked("byte for byte alone: fewer than 8 pictures, or nothing that moves in them"),
+    only_near=checked("by what moves alone: no checksum of all pictures"),
+    neither=unchecked("no pictures with a checksum or with motion"),
 )
 
 

@@ -9,7 +9,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from dataengine.curation.coverage import judged, unjudged
+from dataengine.curation.coverage import checked, unchecked
 from dataengine.curation.episode_rows import EpisodeRows, Vectors
 from dataengine.curation.ragged import Ragged
 from dataengine.curation.stage import Measured, Survey
@@ -36,9 +36,9 @@ WORDS_M = "motions are {:.4f} m apart, allowed {:g}"
 WORDS_SHARE = "motions differ by {:.1%} of how far values of unknown unit range in the episode, allowed {:.1%}"
 SAYS = _duplicates.Words(
     equal="states, actions and pictures are equal",
-    only_equal=judged("byte for byte alone: no motion to compare"),
-    only_near=judged("by motion alone: no checksum of all pictures"),
-    neither=unjudged("no motion to compare, and no checksum of all pictures"),
+    only_equal=checked("byte for byte alone: no motion to compare"),
+    only_near=checked("by motion alone: no checksum of all pictures"),
+    neither=unchecked("no motion to compare, and no checksum of all pictures"),
 )
 
 
@@ -47,7 +47,7 @@ class DropDuplicates:
     """Drop episodes that repeat the states and actions of another, whatever dataset either is in.
 
     Values of unknown unit are compared by how far they range. Copies then have one scale: the same for states and
-    actions, and none at all within an embodiment of a dataset, whose unit is one. What else moves alike is told of.
+    actions, and none at all within an embodiment of a dataset, whose unit is one. What else moves alike is reported.
 
     Duplicates weigh twice in a mixture, and one on each side of a split makes a test worthless. Idle ends do not count,
     so that a copy with its waiting cut off is still a copy. Where states, actions and pictures are equal byte for byte
@@ -107,7 +107,7 @@ class DropDuplicates:
         survey, odd = _duplicates.find(
             episodes, "motion", SAYS, measures, which, lambda pairs: _scaled_alike(episodes, pairs)
         )
-        return replace(survey, notes=_told(episodes, odd))
+        return replace(survey, notes=_notes(episodes, odd))
 
 
 def _to_metres(dims: int) -> float:
@@ -147,7 +147,7 @@ def _scaled_alike(episodes: Measured, pairs: NDArray[np.int64]) -> NDArray[np.bo
     return off.max(axis=(1, 2), initial=0.0) <= np.log(SCALES)
 
 
-def _told(episodes: Measured, odd: Mapping[int, int]) -> tuple[str, ...]:
+def _notes(episodes: Measured, odd: Mapping[int, int]) -> tuple[str, ...]:
     """Tell of episodes that would be copies if a scale did not matter."""
     if not odd:
         return ()

@@ -9,7 +9,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import ArrayLike, NDArray
 
-from dataengine.curation.coverage import JUDGED, Coverage, Seen, unjudged
+from dataengine.curation.coverage import CHECKED, Coverage, Seen, unchecked
 from dataengine.curation.film import Film
 from dataengine.curation.stage import Measured, Quality, Survey
 from dataengine.curation.stages import _pictures
@@ -17,7 +17,7 @@ from dataengine.episode import Kind
 
 NAME = "picture_change"
 STOPPED = 1.5
-"""Change below which a camera beside the main one is told of, also where it drops nothing."""
+"""Change below which a camera beside the main one is reported, also where it drops nothing."""
 
 IS_FROZEN = "shows one picture throughout"
 
@@ -28,7 +28,7 @@ class DropFrozenCamera:
 
     A frozen stream pairs real actions with a picture in which nothing happens: the worst of lies to an inverse
     dynamics model. Cameras beside the main one drop an episode only where a recipe asks for it; that one stands still
-    in a tenth of a dataset or more is told in any case.
+    in a tenth of a dataset or more is reported in any case.
     """
 
     kinds: ClassVar[tuple[Kind, ...]] = ("robot", "human")
@@ -47,7 +47,7 @@ class DropFrozenCamera:
 
     def coverage(self, seen: Seen) -> Coverage:
         """Tell episodes without two pictures to compare."""
-        return JUDGED if NAME in seen.known else unjudged("fewer than two pictures")
+        return CHECKED if NAME in seen.known else unchecked("fewer than two pictures")
 
     def reject(self, quality: Quality) -> str | None:
         """Say why the episode must go, or return None to keep it."""
@@ -59,7 +59,7 @@ class DropFrozenCamera:
                 return f"camera {slot} changes by {change:.2f} of 255 at most, need {self.min_change_others:g}"
         return None
 
-    def doubt(self, quality: Quality) -> str | None:
+    def warning(self, quality: Quality) -> str | None:
         """Say which cameras beside the main one stand still throughout."""
         return _pictures.dead_in(quality, NAME, _is_frozen, IS_FROZEN)
 

@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from dataengine.curation.coverage import JUDGED, Coverage, Seen, unjudged
+from dataengine.curation.coverage import CHECKED, Coverage, Seen, unchecked
 from dataengine.curation.episode_rows import EpisodeRows
 from dataengine.curation.stage import Quality
 from dataengine.episode import Kind
@@ -62,7 +62,7 @@ class DropIrregularClock:
 
     def coverage(self, seen: Seen) -> Coverage:
         """Tell episodes without two steps to compare."""
-        return JUDGED if "clock_rate_error" in seen.known else unjudged("a single step")
+        return CHECKED if "clock_rate_error" in seen.known else unchecked("a single step")
 
     def reject(self, quality: Quality) -> str | None:
         """Say why the episode must go, or return None to keep it."""

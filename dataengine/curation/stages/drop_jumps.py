@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 import numpy as np
 import pyarrow as pa
 
-from dataengine.curation.coverage import JUDGED, Coverage, Seen, unjudged
+from dataengine.curation.coverage import CHECKED, Coverage, Seen, unchecked
 from dataengine.curation.episode_rows import EpisodeRows
 from dataengine.curation.stage import Measured, Quality, Survey
 from dataengine.curation.stages import _spread
@@ -27,7 +27,7 @@ class DropJumps:
 
     Lost packets, a swapped sensor frame or two recordings glued together show as one step far beyond the others. Both
     must hold: faster than an arm moves, and out of proportion, so that a coarse clock alone condemns nobody. Where the
-    unit is unknown, speed is measured in what the same body usually reaches in the same dataset.
+    unit is unknown, speed is measured in what the same embodiment usually reaches in the same dataset.
     """
 
     kinds: ClassVar[tuple[Kind, ...]] = ("robot",)
@@ -49,7 +49,7 @@ class DropJumps:
     max_step_ratio: float = 8.0
     """Largest step, in units of the episode's typical large step."""
     max_speed_reaches: float = 30.0
-    """The same where the unit is unknown, in usual reaches of the body a second: 3 m/s for as little as 0.1 m."""
+    """The same where the unit is unknown, in usual reaches of the embodiment a second: 3 m/s for as little as 0.1 m."""
 
     def measure(self, rows: EpisodeRows) -> Mapping[str, Any]:
         """Speed of the fastest step, and its length over the typical one; NaN where the state does not say.
@@ -78,13 +78,13 @@ class DropJumps:
         return found
 
     def coverage(self, seen: Seen) -> Coverage | None:
-        """Tell episodes without two positions of a hand; whether an unknown unit can be judged is for the survey."""
+        """Tell episodes without two positions of a hand; whether an unknown unit can be checked is for the survey."""
         if "hand_speed_max_m_s" in seen.known:
-            return JUDGED
+            return CHECKED
         if "hand_speed_max_own" in seen.known:
             return None
         # Where a pose is said to be given, it is of a single step, or without x and y.
-        return unjudged("fewer than two positions of a hand" if seen.state == "eef_pose" else no_position(seen))
+        return unchecked("fewer than two positions of a hand" if seen.state == "eef_pose" else no_position(seen))
 
     def reject(self, quality: Quality) -> str | None:
         """Say why the episode must go, or return None to keep it."""
@@ -97,14 +97,14 @@ class DropJumps:
         return None
 
     def survey(self, episodes: Measured) -> Survey:
-        """Judge what is given in unknown units by what is usual."""
+        """Check what is given in unknown units by what is usual."""
         values = _spread.numbers(episodes, "jump_reach_own", "hand_speed_max_own", "hand_step_ratio")
         speeds, objections, limits = np.full(len(episodes), np.nan), {}, {}
         coverage: dict[int, Coverage] = {}
         for group in _spread.groups(episodes, values):
             usual = np.median(group.values[:, 0])
             coverage |= _spread.coverage(group, usual)
-            if not group.is_judged or not usual > 0:
+            if not group.is_checked or not usual > 0:
                 continue
             limits[group.name] = {"usual_reach": float(f"{usual:.4g}")}
             speeds[group.rows] = group.values[:, 1] / usual

@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from dataengine.conventions import wrap_angle
-from dataengine.curation.coverage import JUDGED, Coverage, Seen, judged, unjudged
+from dataengine.curation.coverage import CHECKED, Coverage, Seen, checked, unchecked
 from dataengine.curation.episode_rows import EpisodeRows, Vectors
 from dataengine.curation.ragged import Ragged
 from dataengine.curation.stage import Quality
@@ -43,7 +43,7 @@ class DropMismatch:
     """Drop episodes whose state contradicts their action, given what the two are said to be.
 
     Policies and forward models learn that relation. Where a gripper's sign is wrong, a pose is called a delta, or an
-    action belongs to another time, they learn a lie. Judged are end effectors only; joints pass. Where the unit
+    action belongs to another time, they learn a lie. Checked are end effectors only; joints pass. Where the unit
     of the state is unknown, only deltas that are positions are found.
     """
 
@@ -94,17 +94,17 @@ class DropMismatch:
         return found
 
     def coverage(self, seen: Seen) -> Coverage:
-        """Tell episodes of joints, those in which nothing moves, and which parts are judged where units are unknown."""
+        """Name episodes of joints, those in which nothing moves, and the parts checked where units are unknown."""
         parts = [part for name, part in PARTS.items() if name in seen.known]
         if "follow_unit_unknown" in seen.known:
             only = f"by {', '.join(parts)} alone where a unit of the state is unknown"
-            return judged(only) if parts else unjudged("a state of unknown unit")
+            return checked(only) if parts else unchecked("a state of unknown unit")
         if parts:
-            return JUDGED
+            return CHECKED
         for name, encoding, compared in (("state", seen.state, TOLD[:1]), ("action", seen.action, TOLD)):
             if encoding not in compared:
-                return unjudged(f"a {name} of {encoding}, which is not compared" if encoding else f"no {name}")
-        return unjudged("too little motion, or hands that state and action lay out in two ways")
+                return unchecked(f"a {name} of {encoding}, which is not compared" if encoding else f"no {name}")
+        return unchecked("too little motion, or hands that state and action lay out in two ways")
 
     def reject(self, quality: Quality) -> str | None:
         """Say why the episode must go, or return None to keep it."""

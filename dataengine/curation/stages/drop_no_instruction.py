@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from dataengine.curation.coverage import JUDGED, Coverage, Seen
+from dataengine.curation.coverage import CHECKED, Coverage, Seen
 from dataengine.curation.episode_rows import EpisodeRows
 from dataengine.curation.stage import Quality
 from dataengine.episode import Kind
@@ -39,8 +39,8 @@ class DropNoInstruction:
         return {"robot_words": np.where(robot, words, np.nan), "human_words": np.where(robot, np.nan, words)}
 
     def coverage(self, seen: Seen) -> Coverage:
-        """Judge every episode: no text is a text of no words."""
-        return JUDGED
+        """Check every episode: no text is a text of no words."""
+        return CHECKED
 
     def reject(self, quality: Quality) -> str | None:
         """Say why the episode must go, or return None to keep it."""

@@ -1,4 +1,4 @@
-"""States and actions far beyond what the same body does elsewhere."""
+"""States and actions far beyond what the same embodiment does elsewhere."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -9,7 +9,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from dataengine.curation.coverage import Coverage, judged, unjudged
+from dataengine.curation.coverage import Coverage, checked, unchecked
 from dataengine.curation.episode_rows import EpisodeRows
 from dataengine.curation.stage import Measured, Survey
 from dataengine.curation.stages import _spread
@@ -27,16 +27,16 @@ UNKNOWN_SHARE = 0.5
 """Narrowest usual range where the unit is unknown, as a share of the widest that any value of the same kind has: any
 position of the same vector, any joint. Grippers and lone values have none to go by, and no limit."""
 
-_BY_OWN: Coverage = judged("by the widest usual range of like values where a unit is unknown, grippers not at all")
+_BY_OWN: Coverage = checked("by the widest usual range of like values where a unit is unknown, grippers not at all")
 
 
 @dataclass(frozen=True, kw_only=True)
 class DropOutliers:
-    """Drop episodes whose state or action leaves the limits of its body.
+    """Drop episodes whose state or action leaves the limits of its embodiment.
 
     A sensor fault, another unit, or a command that a controller cut off. The limits are learnt from the corpus: the
     range that the middle half of all episodes reaches to either side, which a fault in a quarter of them does not move.
-    They are learnt for each dataset of a body, as every lab puts its robot elsewhere.
+    They are learnt for each dataset of a embodiment, as every lab puts its robot elsewhere.
     """
 
     kinds: ClassVar[tuple[Kind, ...]] = ("robot",)
@@ -47,7 +47,7 @@ class DropOutliers:
     max_excess: float = 4.0
     """How far beyond the usual range a value may lie, in widths of that range."""
     min_episodes: int = 12
-    """Fewest episodes of a body in a dataset that say what is usual; fewer are not judged."""
+    """Fewest episodes of a embodiment in a dataset that say what is usual; fewer are not checked."""
 
     def measure(self, rows: EpisodeRows) -> Mapping[str, Any]:
         """Extremes of every dimension: dimensions of the state, then lowest, highest and least width of all.
@@ -68,21 +68,21 @@ class DropOutliers:
         return {"value_extremes": found}
 
     def survey(self, episodes: Measured) -> Survey:
-        """Learn the usual ranges of every body in every dataset, then look who leaves them."""
+        """Learn the usual ranges of every embodiment in every dataset, then look who leaves them."""
         packed = episodes.column("value_extremes")
         sizes = np.asarray(packed.value_lengths().fill_null(0).to_numpy(zero_copy_only=False), np.int64)
         groups: dict[tuple[str, str, int, float, bytes], list[int]] = {}
         flat, starts = packed.flatten().to_numpy(zero_copy_only=False), np.concatenate([[0], np.cumsum(sizes)])
-        for row, (body, dataset) in enumerate(zip(episodes.embodiments, episodes.datasets, strict=True)):
+        for row, (embodiment, dataset) in enumerate(zip(episodes.embodiments, episodes.datasets, strict=True)):
             if sizes[row]:
                 first, dims = starts[row], (int(sizes[row]) - 1) // 3
                 widths = flat[first + 1 + 2 * dims : first + sizes[row]].tobytes()  # says the units, too
-                groups.setdefault((body, dataset, dims, float(flat[first]), widths), []).append(row)
+                groups.setdefault((embodiment, dataset, dims, float(flat[first]), widths), []).append(row)
         excess, objections, limits = np.full(len(episodes), np.nan), {}, {}
-        coverage = dict.fromkeys(np.flatnonzero(sizes == 0).tolist(), unjudged("neither state nor action"))
-        for (body, dataset, dims, states, _), members in sorted(groups.items()):
+        coverage = dict.fromkeys(np.flatnonzero(sizes == 0).tolist(), unchecked("neither state nor action"))
+        for (embodiment, dataset, dims, states, _), members in sorted(groups.items()):
             if len(members) < self.min_episodes:
-                coverage |= dict.fromkeys(members, unjudged(_spread.few(self.min_episodes)))
+                coverage |= dict.fromkeys(members, unchecked(_spread.few(self.min_episodes)))
                 continue
             rows = np.array(members)
             values = (
@@ -96,7 +96,7 @@ class DropOutliers:
             low, high, beyond = _ranges(values, least)
             excess[rows] = beyond.max(axis=1)
             slack = self.max_excess * (high - low)
-            whose = f"{body} in {dataset}"
+            whose = f"{embodiment} in {dataset}"
             limits[f"{whose}, other units" if whose in limits else whose] = {
                 "state_dim": int(states),
                 "low": _round(low - slack, np.isfinite(least)),
@@ -109,8 +109,8 @@ class DropOutliers:
                     name, unit = _name(episodes, row, dim, int(states))
                     objections[row] = (
                         f"{name} reaches {highs[dim] if above else lows[dim]:.4g}{unit}, "
-                        f"{by_dim[dim]:.1f} widths beyond the usual {low[dim]:.3g} to {high[dim]:.3g} of {body} in "
-                        f"{dataset}, allowed {self.max_excess:g}"
+                        f"{by_dim[dim]:.1f} widths beyond the usual {low[dim]:.3g} to {high[dim]:.3g} of "
+                        f"{embodiment} in {dataset}, allowed {self.max_excess:g}"
                     )
         return Survey(numbers={"outlier_excess": excess}, objections=objections, limits=limits, coverage=coverage)
 

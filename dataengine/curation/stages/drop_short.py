@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any, ClassVar
 
-from dataengine.curation.coverage import JUDGED, Coverage, Seen
+from dataengine.curation.coverage import CHECKED, Coverage, Seen
 from dataengine.curation.episode_rows import EpisodeRows
 from dataengine.curation.stage import Quality
 from dataengine.episode import Kind
@@ -34,8 +34,8 @@ class DropShort:
         return {"num_steps": rows.num_steps.astype(float), "duration_s": rows.num_steps / rows.control_hz}
 
     def coverage(self, seen: Seen) -> Coverage:
-        """Judge every episode."""
-        return JUDGED
+        """Check every episode."""
+        return CHECKED
 
     def reject(self, quality: Quality) -> str | None:
         """Say why the episode must go, or return None to keep it."""

@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from dataengine.curation.coverage import JUDGED, Coverage, Seen, unjudged
+from dataengine.curation.coverage import CHECKED, Coverage, Seen, unchecked
 from dataengine.curation.film import Film
 from dataengine.curation.stage import Quality
 from dataengine.curation.stages._pictures import CELLS
@@ -60,7 +60,7 @@ class DropShotCuts:
 
     def coverage(self, seen: Seen) -> Coverage:
         """Tell clips with fewer than two changes between pictures."""
-        return JUDGED if "cut_change" in seen.known else unjudged("fewer than three pictures")
+        return CHECKED if "cut_change" in seen.known else unchecked("fewer than three pictures")
 
     def reject(self, quality: Quality) -> str | None:
         """Say why the episode must go, or return None to keep it."""

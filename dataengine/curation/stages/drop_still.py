@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 import numpy as np
 import pyarrow as pa
 
-from dataengine.curation.coverage import JUDGED, Coverage, Seen, judged, unjudged
+from dataengine.curation.coverage import CHECKED, Coverage, Seen, checked, unchecked
 from dataengine.curation.episode_rows import EpisodeRows
 from dataengine.curation.stage import Measured, Quality, Survey
 from dataengine.curation.stages import _spread
@@ -16,7 +16,7 @@ from dataengine.curation.stages._motion import are_metres, gripper_openings, no_
 from dataengine.episode import Kind
 
 WIDEST = 0.9
-"""Share of the episodes of a body whose grippers of unknown unit go less than all the way."""
+"""Share of the episodes of a embodiment whose grippers of unknown unit go less than all the way."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -25,7 +25,7 @@ class DropStill:
 
     Idle teleoperation would teach a latent action model that nothing is the commonest action. What counts is the
     farthest a hand gets from its start, not the length of its path: sensor noise has a long path too. Where the unit
-    is unknown, it is compared with what the same body usually reaches in the same dataset. Joints pass.
+    is unknown, it is compared with what the same embodiment usually reaches in the same dataset. Joints pass.
     """
 
     kinds: ClassVar[tuple[Kind, ...]] = ("robot",)
@@ -44,7 +44,7 @@ class DropStill:
     min_gripper_range: float = 0.2
     """Or how much a gripper must open or close, as a share of its range."""
     min_reach_share: float = 0.05
-    """The same where the unit is unknown, as a share of what the body usually reaches."""
+    """The same where the unit is unknown, as a share of what the embodiment usually reaches."""
 
     def measure(self, rows: EpisodeRows) -> Mapping[str, Any]:
         """Farthest distance of a hand from its start, and the widest change of a gripper; NaN where there is none.
@@ -63,12 +63,12 @@ class DropStill:
         return found
 
     def coverage(self, seen: Seen) -> Coverage | None:
-        """Tell episodes without the position of a hand; whether an unknown unit can be judged is for the survey."""
+        """Tell episodes without the position of a hand; whether an unknown unit can be checked is for the survey."""
         if "hand_reach_m" not in seen.known:
-            return None if "hand_reach_own" in seen.known else unjudged(no_position(seen))
+            return None if "hand_reach_own" in seen.known else unchecked(no_position(seen))
         if "gripper_range_own" in seen.known and "gripper_range" not in seen.known:
-            return judged("but for hands that rest beside a gripper of unknown unit")
-        return JUDGED
+            return checked("but for hands that rest beside a gripper of unknown unit")
+        return CHECKED
 
     def reject(self, quality: Quality) -> str | None:
         """Say why the episode must go, or return None to keep it."""
@@ -83,14 +83,14 @@ class DropStill:
         return None
 
     def survey(self, episodes: Measured) -> Survey:
-        """Judge what is given in unknown units by what is usual."""
+        """Check what is given in unknown units by what is usual."""
         values = _spread.numbers(episodes, "hand_reach_own", "gripper_range_own", "gripper_range")
         shares, objections, limits = np.full(len(episodes), np.nan), {}, {}
         coverage: dict[int, Coverage] = {}
         for group in _spread.groups(episodes, values):
             usual, own, known = np.median(group.values[:, 0]), group.values[:, 1], group.values[:, 2]
             coverage |= _spread.coverage(group, usual)
-            if not group.is_judged or not usual > 0:
+            if not group.is_checked or not usual > 0:
                 continue
             limits[group.name] = {"usual_reach": float(f"{usual:.4g}")}
             widest = np.nanquantile(own, WIDEST) if np.isfinite(own).any() else np.nan

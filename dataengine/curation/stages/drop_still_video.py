@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from dataengine.curation.coverage import JUDGED, Coverage, Seen, unjudged
+from dataengine.curation.coverage import CHECKED, Coverage, Seen, unchecked
 from dataengine.curation.film import Film
 from dataengine.curation.stage import Quality
 from dataengine.curation.stages._pictures import CELLS, NUM_SAMPLES
@@ -41,7 +41,7 @@ class DropStillVideo:
 
     def coverage(self, seen: Seen) -> Coverage:
         """Tell clips without two pictures to compare."""
-        return JUDGED if "video_motion" in seen.known else unjudged("fewer than two pictures")
+        return CHECKED if "video_motion" in seen.known else unchecked("fewer than two pictures")
 
     def reject(self, quality: Quality) -> str | None:
         """Say why the episode must go, or return None to keep it."""

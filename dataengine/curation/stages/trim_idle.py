@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from dataengine.curation.coverage import JUDGED, Coverage, Seen, unjudged
+from dataengine.curation.coverage import CHECKED, Coverage, Seen, unchecked
 from dataengine.curation.episode_rows import EpisodeRows
 from dataengine.curation.stage import Quality
 from dataengine.curation.stages._motion import BY_RANGE, PLACES, active
@@ -64,11 +64,11 @@ class TrimIdle:
         """Tell episodes in which nothing ever moves, or whose state does not say where the robot is."""
         if "idle_head_steps" not in seen.known:
             if seen.state not in PLACES:
-                return unjudged(f"a state of {seen.state}, which is no place" if seen.state else "no state")
-            return unjudged("nothing that moves")
+                return unchecked(f"a state of {seen.state}, which is no place" if seen.state else "no state")
+            return unchecked("nothing that moves")
         if "idle_unit_unknown" in seen.known:
             return BY_RANGE
-        return JUDGED
+        return CHECKED
 
     def trim(self, quality: Quality) -> tuple[int, int]:
         """Count the steps to leave out at the head and at the tail."""

@@ -179,8 +179,8 @@ class Corpus:
         )
 
     @property
-    def is_judged(self) -> bool:
-        """Tell whether curation has judged episodes, if not yet all of them."""
+    def is_curated(self) -> bool:
+        """Tell whether curation has checked episodes, if not yet all of them."""
         return KEEP in self.schema.names
 
     def distinct(self, columns: Sequence[str], where: str | None = None) -> set[tuple[Any, ...]]:

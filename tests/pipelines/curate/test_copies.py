@@ -23,7 +23,7 @@ def scaled(episode, record, *, state=1.0, action=1.0, **changes):
     return replaced(episode, record, **(vectors | changes))
 
 
-def judged(tmp_path, *episodes, rules="drop_duplicates: {}\ndrop_duplicate_clips: {}\n"):
+def checked(tmp_path, *episodes, rules="drop_duplicates: {}\ndrop_duplicate_clips: {}\n"):
     """Curate episodes by a few rules; give the report and reasons by record."""
     recipe = tmp_path / "rules.yaml"
     recipe.write_text(rules)
@@ -52,7 +52,7 @@ MIRROR = {"dataset": "mirror"}
 @pytest.mark.parametrize("body", ["ur5", "panda_joint", "widowx"])
 def test_copies_of_unknown_unit_differ_by_one_scale_of_states_and_actions(tmp_path, body, changes, is_copy):
     made = ticks(body=body)
-    report, reasons = judged(tmp_path, made, scaled(made, "b", **changes))
+    report, reasons = checked(tmp_path, made, scaled(made, "b", **changes))
     facts = report.rules[0]
     if is_copy:
         ((reason,),) = [reasons.values()]
@@ -68,7 +68,7 @@ def test_copies_of_unknown_unit_differ_by_one_scale_of_states_and_actions(tmp_pa
 def test_no_distance_in_metres_is_told_of_unknown_units(tmp_path):
     made = ticks()
     copy = scaled(made, "b", state=2, action=2, **MIRROR)
-    report, reasons = judged(tmp_path, made, copy)
+    report, reasons = checked(tmp_path, made, copy)
     assert not any(" m " in reason for reason in reasons.values())
     explained = run(CurateConfig(corpus=report.corpus, recipe=report.recipe, explain=copy.episode_id))
     numbers = explained.verdicts[0].numbers
@@ -83,7 +83,7 @@ def test_a_share_has_a_threshold_of_its_own(tmp_path):
     for share, copies in ((0.05, 1), (0.0001, 0)):
         rules = f"drop_duplicates: {{max_distance_share: {share}, max_distance_m: 0.0001}}\n"
         (tmp_path / str(share)).mkdir()
-        _, reasons = judged(tmp_path / str(share), made, near, rules=rules)
+        _, reasons = checked(tmp_path / str(share), made, near, rules=rules)
         assert len(reasons) == copies
 
 
@@ -121,6 +121,6 @@ STILL = dataclasses.replace(
 def test_what_is_equal_byte_for_byte_is_a_copy_whatever_is_said_of_it(tmp_path, episode, changes):
     if changes.get("texts"):
         changes = {"texts": whole_episode(["something else entirely"], len(episode.time_ns))}
-    _, reasons = judged(tmp_path, episode, replaced(episode, "again", **changes))
+    _, reasons = checked(tmp_path, episode, replaced(episode, "again", **changes))
     ((reason,),) = [reasons.values()]
     assert "pictures are equal" in reason

@@ -1,4 +1,4 @@
-"""A rule says which episodes it could not judge, and why: on screen, in the JSON, on the page, and of one episode."""
+"""A rule says which episodes it could not check, and why: on screen, in the JSON, on the page, and of one episode."""
 
 import dataclasses
 import json
@@ -65,7 +65,7 @@ LACKS = {
     "drop_black_frames": (blind, "no pictures"),
     "drop_broken_pictures": (blind, "no pictures"),
     "drop_still_video": (lambda: human_clip("c", cameras=False), "fewer than two pictures"),
-    "drop_blurred": (plain_clip, "no pictures with edges to judge by"),
+    "drop_blurred": (plain_clip, "no pictures with edges to check by"),
     "drop_shot_cuts": (lambda: human_clip("c", num_steps=2), "fewer than three pictures"),
     "drop_duplicate_clips": (
         lambda: human_clip("c", cameras=False),
@@ -86,15 +86,15 @@ def test_what_a_rule_cannot_judge_it_says_with_the_reason(tmp_path, rule):
     recipe.write_text(f"{rule}: {{}}\n")
     report = run(CurateConfig(corpus=uri, recipe=str(recipe)))
     (facts,) = json.loads(report.model_dump_json())["rules"]
-    assert (facts["judged"], facts["not_judged"], facts["dropped"]) == (0, 1, 0)
+    assert (facts["checked"], facts["not_checked"], facts["dropped"]) == (0, 1, 0)
     (share,) = facts["coverage"]
-    assert (share["is_judged"], share["words"], share["by_dataset"]) == (False, why, {episode.dataset: 1})
-    assert f"{rule}: all 1 episodes not judged: {why} ({episode.dataset} 1)" in report.summary()
+    assert (share["is_checked"], share["text"], share["by_dataset"]) == (False, why, {episode.dataset: 1})
+    assert f"{rule}: all 1 episodes not checked: {why} ({episode.dataset} 1)" in report.summary()
     page = (tmp_path / "corpus.curation" / "index.html").read_text()
-    assert f"all 1 episodes not judged: {why}" in page
-    assert "0 judged, 1 not judged, none" in page
+    assert f"all 1 episodes not checked: {why}" in page
+    assert "0 checked, 1 not checked, none" in page
     explained = run(CurateConfig(corpus=uri, recipe=str(recipe), explain=episode.episode_id))
-    assert f"not judged: {why}" in explained.summary()
+    assert f"not checked: {why}" in explained.summary()
     assert "fine" not in explained.summary()
 
 
@@ -102,8 +102,8 @@ def test_part_of_an_episode_that_is_judged_is_named(tmp_path):
     uri = make_corpus(tmp_path / "corpus", {"a": [unknown()]}).uri
     report = run(CurateConfig(corpus=uri, page=False))
     (share,) = next(r for r in report.rules if r.rule == "drop_mismatch").coverage
-    assert share.is_judged
-    assert share.words == "by whether deltas are positions alone where a unit of the state is unknown"
+    assert share.is_checked
+    assert share.text == "by whether deltas are positions alone where a unit of the state is unknown"
 
 
 def test_every_episode_of_a_kind_is_judged_or_not_or_gone_before(tmp_path):
@@ -117,8 +117,8 @@ def test_every_episode_of_a_kind_is_judged_or_not_or_gone_before(tmp_path):
     episodes = {"robot": 4, "human": 2}
     for facts in report.rules:
         asked = sum(episodes[kind] for kind in catalog.stage(facts.rule).kinds)
-        assert facts.judged + facts.not_judged == asked, facts.rule
-        assert facts.not_judged == sum(share.episodes for share in facts.coverage if not share.is_judged)
+        assert facts.checked + facts.not_checked == asked, facts.rule
+        assert facts.not_checked == sum(share.episodes for share in facts.coverage if not share.is_checked)
         episodes["robot"] -= facts.dropped
 
 
@@ -126,7 +126,7 @@ def test_what_several_rules_say_alike_is_said_once(tmp_path):
     uri = make_corpus(tmp_path / "corpus", {"a": [joints()]}).uri
     lines = run(CurateConfig(corpus=uri, page=False)).summary().splitlines()
     assert sum("gives no position of a hand" in line for line in lines) == 1
-    assert any(line.startswith("drop_still, drop_jumps: all 1 episodes not judged") for line in lines)
+    assert any(line.startswith("drop_still, drop_jumps: all 1 episodes not checked") for line in lines)
 
 
 def test_pictures_that_cannot_be_read_are_not_said_to_be_missing(tmp_path):
@@ -136,7 +136,7 @@ def test_pictures_that_cannot_be_read_are_not_said_to_be_missing(tmp_path):
     uri = make_corpus(tmp_path / "corpus", {"a": [dataclasses.replace(episode, cameras={"primary": torn})]}).uri
     report = run(CurateConfig(corpus=uri, page=False))
     (share,) = next(r for r in report.rules if r.rule == "drop_black_frames").coverage
-    assert share.words == "could not be measured"
+    assert share.text == "could not be measured"
 
 
 def test_a_rule_that_compares_does_not_call_fine_what_was_dropped_before(tmp_path):
@@ -145,7 +145,7 @@ def test_a_rule_that_compares_does_not_call_fine_what_was_dropped_before(tmp_pat
     run(CurateConfig(corpus=uri, page=False))
     verdicts = {v.rule: v for v in run(CurateConfig(corpus=uri, explain=short.episode_id)).verdicts}
     for rule in ("drop_outliers", "drop_duplicates"):
-        assert not verdicts[rule].judged
+        assert not verdicts[rule].checked
         assert verdicts[rule].coverage == "only what no other rule drops is compared"
 
 

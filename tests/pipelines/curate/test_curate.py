@@ -67,7 +67,7 @@ def test_every_bad_episode_goes_with_its_reason_and_the_rest_stays(tmp_path):
         "drop_jumps": 1,
         "drop_frozen_camera": 2,
     }
-    assert {r.rule: r.judged for r in report.rules}[
+    assert {r.rule: r.checked for r in report.rules}[
         "drop_still"
     ] == 5  # of six robots one is too short to be asked about
     assert report.kept_by_dataset == {"hands": 0, "made": 2}

@@ -114,7 +114,7 @@ def brighter(pictures):
 
 
 @pytest.fixture(scope="module")
-def judged(tmp_path_factory):
+def checked(tmp_path_factory):
     defects = planted()
     good = [healthy(body, i) for body in BODIES for i in range(HEALTHY)]
     good += [film_kept(i) for i in range(12)]
@@ -133,8 +133,8 @@ def judged(tmp_path_factory):
     return uri, report, rows, names, {(e.dataset, e.source_record) for e in good}
 
 
-def test_every_defect_is_found_by_its_rule(judged):
-    _, _, rows, names, good = judged
+def test_every_defect_is_found_by_its_rule(checked):
+    _, _, rows, names, good = checked
     found = {names.get((r["dataset"], r["source_record"])): r["reject_reason"].partition(":")[0] for r in rows}
     by_key = {r["source_record"]: r for r in rows}
     missed = {}
@@ -147,8 +147,8 @@ def test_every_defect_is_found_by_its_rule(judged):
     assert good
 
 
-def test_of_duplicates_exactly_one_stays_and_names_are_given(judged):
-    _, _, rows, names, _ = judged
+def test_of_duplicates_exactly_one_stays_and_names_are_given(checked):
+    _, _, rows, names, _ = checked
     by_id = {r["episode_id"]: r for r in rows}
     dropped = [r for r in rows if "repeats episode" in r["reject_reason"]]
     assert len(dropped) == sum(name.startswith("drop_duplicate") for name in names.values())
@@ -158,8 +158,8 @@ def test_of_duplicates_exactly_one_stays_and_names_are_given(judged):
         assert other["episode_id"] < row["episode_id"]
 
 
-def test_nothing_healthy_is_dropped(judged):
-    _, report, rows, names, good = judged
+def test_nothing_healthy_is_dropped(checked):
+    _, report, rows, names, good = checked
     lost = [
         r
         for r in rows
@@ -169,8 +169,8 @@ def test_nothing_healthy_is_dropped(judged):
     assert report.dropped == len(names)
 
 
-def test_only_waiting_is_trimmed(judged):
-    _, report, rows, _, _ = judged
+def test_only_waiting_is_trimmed(checked):
+    _, report, rows, _, _ = checked
     trimmed = {r["source_record"]: (r["trim_start"], r["trim_end"]) for r in rows if r["trim_start"] or r["trim_end"]}
     assert set(trimmed) <= {"widowx waits", "ur5 waits"}
     assert report.trimmed == len(trimmed) >= 1

@@ -1,4 +1,4 @@
-"""Rules in metres judge metres: known units are converted, unknown ones go by what is usual, or are left alone."""
+"""Rules in metres check metres: known units are converted, unknown ones go by what is usual, or are left alone."""
 
 import dataclasses
 import json
@@ -77,8 +77,8 @@ def test_ticks_are_judged_as_metres_are_once_enough_episodes_say_what_is_usual(t
         assert set(gone) == {"1 jumps", "still"}, gone
         if name == "ticks":
             assert "usual reaches of ur5 in lab a second" in gone["1 jumps"]
-            assert "drop_still: all 16 episodes judged by the usual reach of the embodiment" in report.summary()
-            assert "drop_jumps: all 15 episodes judged by the usual reach of the embodiment" in report.summary()
+            assert "drop_still: all 16 episodes checked by the usual reach of the embodiment" in report.summary()
+            assert "drop_jumps: all 15 episodes checked by the usual reach of the embodiment" in report.summary()
 
 
 def test_a_few_episodes_of_unknown_unit_are_left_alone_and_that_is_said(tmp_path):
@@ -87,10 +87,10 @@ def test_a_few_episodes_of_unknown_unit_are_left_alone_and_that_is_said(tmp_path
     uri = make_corpus(tmp_path / "corpus", {"a": made}).uri
     report = run(CurateConfig(corpus=uri, page=False))
     assert report.dropped == 0
-    assert "drop_still, drop_jumps: all 4 episodes not judged: an unknown unit, and fewer than 12" in report.summary()
-    assert "drop_mismatch: all 4 episodes not judged: a state of unknown unit (lab 4)" in report.summary()
+    assert "drop_still, drop_jumps: all 4 episodes not checked: an unknown unit, and fewer than 12" in report.summary()
+    assert "drop_mismatch: all 4 episodes not checked: a state of unknown unit (lab 4)" in report.summary()
     jumps = json.loads(report.model_dump_json())["rules"][3]
-    assert (jumps["rule"], jumps["judged"], jumps["not_judged"]) == ("drop_jumps", 0, 4)
+    assert (jumps["rule"], jumps["checked"], jumps["not_checked"]) == ("drop_jumps", 0, 4)
     assert jumps["coverage"][0]["by_dataset"] == {"lab": 4}
 
 

@@ -1,4 +1,4 @@
-"""Clips: what a camera shows, judged by rules of the same form."""
+"""Clips: what a camera shows, checked by rules of the same form."""
 
 from dataclasses import replace
 

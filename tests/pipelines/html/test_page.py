@@ -91,8 +91,10 @@ def test_what_so_few_episodes_leave_open_is_that_of_the_run(tmp_path, episodes, 
 
 
 def test_what_rules_could_not_judge_stands_below_their_table(tmp_path):
-    said = "all 4 episodes not judged: no state (made 4)"
-    rules = [RuleOutcome(rule=r, judged=0, not_judged=4, dropped=0, notes=[said]) for r in ("drop_still", "drop_jumps")]
+    said = "all 4 episodes not checked: no state (made 4)"
+    rules = [
+        RuleOutcome(rule=r, checked=0, not_checked=4, dropped=0, notes=[said]) for r in ("drop_still", "drop_jumps")
+    ]
     DemoSummary(curation=Curation(episodes=4, kept=4, rules=rules)).save(tmp_path)
     assert f"drop_still, drop_jumps: {said}" in " ".join(read(render(tmp_path)).text)
 

@@ -67,11 +67,11 @@ def test_dropped_episodes_do_not_count(tmp_path):
     assert report.steps == 60
 
 
-JUDGED = pa.schema([("keep", pa.bool_()), ("trim_start", pa.int32()), ("trim_end", pa.int32())])
+CURATED = pa.schema([("keep", pa.bool_()), ("trim_start", pa.int32()), ("trim_end", pa.int32())])
 
 
 def judge(corpus, fragment_id, **columns):
-    corpus.ensure_columns(JUDGED)
+    corpus.ensure_columns(CURATED)
     rows = corpus.fragment_table(fragment_id, ["episode_id"])["_rowid"]
     corpus.update_fragment(fragment_id, pa.table({"_rowid": rows, **columns}))
 

@@ -23,11 +23,11 @@ from tests.support.corpora import add_parts, make_corpus, robot_episode
 
 LAM = {"preset": "tiny", "steps": 3, "batch_size": 4, "log_every": 1, "val_windows": 8, "device": "cpu"}
 WEIGHTS = {"made": 1.0, "other": 3.0}
-JUDGED = pa.schema([("keep", pa.bool_()), ("trim_start", pa.int32()), ("trim_end", pa.int32())])
+CURATED = pa.schema([("keep", pa.bool_()), ("trim_start", pa.int32()), ("trim_end", pa.int32())])
 
 
 def judge(corpus: Corpus, fragment_id: int, keep: list[bool], trim: int) -> None:
-    corpus.ensure_columns(JUDGED)
+    corpus.ensure_columns(CURATED)
     rows = corpus.fragment_table(fragment_id, ["episode_id"])["_rowid"]
     trims = {name: pa.array([trim] * len(keep), pa.int32()) for name in ("trim_start", "trim_end")}
     corpus.update_fragment(fragment_id, pa.table({"_rowid": rows, "keep": keep, **trims}))
