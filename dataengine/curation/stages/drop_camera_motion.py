@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from dataengine.curation.coverage import JUDGED, Coverage, Seen, unjudged
+from dataengine.curation.coverage import CHECKED, Coverage, Seen, unchecked
 from dataengine.curation.film import Film
 from dataengine.curation.stage import Quality
 from dataengine.curation.stages import _camera_motion
@@ -53,7 +53,7 @@ class DropCameraMotion:
 
     def coverage(self, seen: Seen) -> Coverage:
         """Tell clips without two neighbouring pictures, or in which nothing changes."""
-        return JUDGED if {"camera_motion", "own_motion"} <= set(seen.known) else unjudged("nothing that changes")
+        return CHECKED if {"camera_motion", "own_motion"} <= set(seen.known) else unchecked("nothing that changes")
 
     def reject(self, quality: Quality) -> str | None:
         """Say why the episode must go, or return None to keep it."""

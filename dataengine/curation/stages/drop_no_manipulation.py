@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 
 import pyarrow as pa
 
-from dataengine.curation.coverage import unjudged
+from dataengine.curation.coverage import unchecked
 from dataengine.curation.episode_rows import EpisodeRows
 from dataengine.curation.stage import Measured, Survey
 from dataengine.episode import Kind
@@ -24,7 +24,7 @@ class DropNoManipulation:
     """Drop clips whose texts name no action on a thing: walks, looks, talks.
 
     Narrations tell all that a person does. The verbs that count are data: a recipe lists them in their plain form, and
-    `picks`, `picked` and `picking` are `pick`. Clips without a text are not judged.
+    `picks`, `picked` and `picking` are `pick`. Clips without a text are not checked.
     """
 
     kinds: ClassVar[tuple[Kind, ...]] = ("human",)
@@ -33,7 +33,7 @@ class DropNoManipulation:
     limits: ClassVar[Mapping[str, str]] = MappingProxyType({})
 
     verbs: tuple[str, ...] = ()
-    """Plain forms of verbs of which one must occur; without any no clip is judged."""
+    """Plain forms of verbs of which one must occur; without any no clip is checked."""
 
     def measure(self, rows: EpisodeRows) -> Mapping[str, Any]:
         """List the different words of each episode's texts, in lower case."""
@@ -45,7 +45,7 @@ class DropNoManipulation:
         objections, coverage = {}, {}
         for row, words in enumerate(episodes.column("text_words").to_pylist()):
             if not words or not verbs:
-                coverage[row] = unjudged("no text" if verbs else "the recipe lists no verbs")
+                coverage[row] = unchecked("no text" if verbs else "the recipe lists no verbs")
             elif verbs.isdisjoint(words):
                 objections[row] = f"no verb of handling things in: {' '.join(words[:SHOWN])}"
         return Survey(numbers={}, objections=objections, coverage=coverage)

@@ -91,7 +91,7 @@ def test_texts_without_a_verb_of_the_recipe_go_and_clips_without_text_stay(tmp_p
     recipe = tmp_path / "recipe.yaml"
     recipe.write_text("drop_no_manipulation: {verbs: [pick, cut]}\n")
     (rule,) = run(CurateConfig(corpus=corpus.uri, recipe=str(recipe))).rules
-    assert (rule.judged, rule.not_judged, rule.dropped) == (3, 1, 1)
+    assert (rule.checked, rule.not_checked, rule.dropped) == (3, 1, 1)
     assert "no verb of handling things in: walks around the room" in rule.example
 
 
