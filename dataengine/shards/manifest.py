@@ -47,6 +47,9 @@ INDEX: Final = pa.schema(
 )
 """Columns of a shard's index: one row for each sample, where each of its files begins and how long it is."""
 
+GROUP: Final = pa.field("split_group", pa.string())
+"""One more, in shards with episodes that belong to one: others stay as they were before there were groups."""
+
 
 class DamagedShardsError(DataEngineError):
     """A file of a folder of shards is not as it was written."""
@@ -203,13 +206,14 @@ def read_index(directory: Path, entry: ShardEntry) -> list[dict[str, Any]]:
 
 def _check_index(table: pa.Table, entry: ShardEntry) -> None:
     """Refuse rows that point outside of the shard, or that miss something."""
-    for field in INDEX:
+    optional = {"texts", GROUP.name}
+    for field in (*INDEX, GROUP):
         if field.name not in table.column_names:
-            if field.name != "texts":
+            if field.name not in optional:
                 raise DataEngineError(f"has no column {field.name}")
         elif table.schema.field(field.name).type != field.type:
             raise DataEngineError(f"column {field.name} is {table.schema.field(field.name).type}, not {field.type}")
-        elif field.name != "texts" and _num_nulls(table[field.name]):
+        elif field.name not in optional and _num_nulls(table[field.name]):
             raise DataEngineError(f"column {field.name} has gaps")
     first, count, steps = (_numbers(table[name]) for name in ("first", "count", "num_steps"))
     if (first < 0).any() or (count < 1).any() or (steps < 1).any() or (first > steps - count).any():

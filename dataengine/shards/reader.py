@@ -28,6 +28,7 @@ from dataengine import texts
 from dataengine.errors import DataEngineError
 from dataengine.shards.checks import Checks
 from dataengine.shards.manifest import (
+    GROUP,
     MANIFEST,
     PLAN,
     DamagedShardsError,
@@ -231,11 +232,12 @@ def is_shards(place: str | Path) -> bool:
 
 
 def _episode(row: int, found: Mapping[str, Any]) -> EpisodeInfo:
-    plain = EpisodeInfo.__dataclass_fields__.keys() - {"row", "texts", "cameras"}
+    plain = EpisodeInfo.__dataclass_fields__.keys() - {"row", "texts", "cameras", GROUP.name}
     return EpisodeInfo(
         row=row,
         texts=texts.from_row(found.get("texts"), found["instruction"], found["num_steps"]),
         cameras=tuple(found["cameras"]),
+        split_group=found.get(GROUP.name) or "",
         **{name: found[name] for name in plain},
     )
 

@@ -22,6 +22,7 @@ from dataengine.errors import DataEngineError, OtherSettingsError, RecordError
 from dataengine.shards.hashed_file import HashedFile
 from dataengine.shards.manifest import (
     FORMAT,
+    GROUP,
     INDEX,
     LOCK,
     MANIFEST,
@@ -277,7 +278,8 @@ def _write_shard(reader: EpisodeReader, folder: Folder, number: int, planned: Pl
         "num_samples": len(rows),
         "num_steps": sum(s.num_steps for s in planned.shards[number]),
     }
-    table = pa.Table.from_pylist(rows, schema=INDEX.with_metadata({"villa": json.dumps(entry)}))
+    columns = INDEX.append(GROUP) if any(GROUP.name in row for row in rows) else INDEX
+    table = pa.Table.from_pylist(rows, schema=columns.with_metadata({"villa": json.dumps(entry)}))
     index = io.BytesIO()
     pq.write_table(table, index)
     folder.write(index_name(number), index.getvalue())
@@ -305,7 +307,7 @@ def _members(reader: EpisodeReader, segment: Segment, planned: Plan) -> Iterator
 
 def _about(episode: EpisodeInfo) -> dict[str, Any]:
     """Say what an episode is; texts count its steps, not those of a segment."""
-    facts = {k: v for k, v in asdict(episode).items() if k != "row"}
+    facts = {k: v for k, v in asdict(episode).items() if k != "row" and (k != GROUP.name or v)}
     return facts | {"instruction": list(episode.instruction)}
 
 

@@ -37,6 +37,9 @@ _PLAIN: Final = (
     "split",
 )
 
+_GROUP: Final = "split_group"
+"""Older corpora lack this column."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Choice:
@@ -121,7 +124,8 @@ class Kept:
         """Columns that `infos` needs."""
         said = [name for name in TEXTS if name in self._names]  # older corpora lack the second
         heights = [f"height_{slot}" for slot in CAMERA_SLOTS if f"height_{slot}" in self._names]
-        return [*_PLAIN, *said, *heights, *self.trims]
+        group = [_GROUP] if _GROUP in self._names else []
+        return [*_PLAIN, *group, *said, *heights, *self.trims]
 
     def episodes(self, *, trimmed: bool = True, with_texts: bool = True) -> list[EpisodeInfo]:
         """List the episodes that count, in the order of their ids; with `trimmed` only the steps that count."""
@@ -183,13 +187,15 @@ def infos(table: pa.Table) -> list[EpisodeInfo]:
             facts["num_steps"] -= cut
             spoken = texts.cut(spoken, first, first + facts["num_steps"])
         facts["split"] = "train" if facts["split"] is None else facts["split"]
+        facts[_GROUP] = facts.get(_GROUP) or ""
         cameras = tuple(slot for slot in slots if has[slot][row])
         found.append(EpisodeInfo(row=row, cameras=cameras, texts=spoken, **facts))
     return found
 
 
 def _rows(table: pa.Table) -> Iterator[dict[str, Any]]:
-    for batch in table.select(list(_PLAIN)).to_batches(max_chunksize=ROWS_AT_ONCE):
+    plain = [name for name in (*_PLAIN, _GROUP) if name in table.column_names]
+    for batch in table.select(plain).to_batches(max_chunksize=ROWS_AT_ONCE):
         yield from batch.to_pylist()
 
 

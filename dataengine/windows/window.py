@@ -42,6 +42,8 @@ class EpisodeInfo:
     texts: tuple[Text, ...] = ()
     """What is said, and at which steps of those that count here."""
     split: str = "train"
+    split_group: str = ""
+    """What must not be divided between training and validation: a person, an event; empty for an episode by itself."""
     cameras: tuple[str, ...] = ("primary",)
 
     @property
@@ -140,7 +142,9 @@ def identify(uri: str, version: int, episodes: Sequence[EpisodeInfo], first_step
     digest = hasher()
     for e in sorted(episodes, key=lambda e: e.episode_id):
         first = first_steps[e.row] if len(first_steps) else 0
-        digest.update(f"{e.episode_id}|{first}+{e.num_steps}|{e.dataset_id}|{e.embodiment_id}|{e.split}\n".encode())
+        group = f"|{e.split_group}" if e.split_group else ""  # it decides what is held out
+        line = f"{e.episode_id}|{first}+{e.num_steps}|{e.dataset_id}|{e.embodiment_id}|{e.split}{group}\n"
+        digest.update(line.encode())
     return DataIdentity(uri=uri, version=version, fingerprint=digest.hexdigest())
 
 
@@ -150,10 +154,19 @@ def steps_per_latent(control_hz: float, interval_s: float) -> int:
 
 
 def is_held_out(episode: EpisodeInfo, fraction: float) -> bool:
-    """Keep an episode away from training: its publisher says so, or a hash of its id that no run can change."""
+    """Keep an episode away from training: its publisher says so, or a hash that no run can change.
+
+    The hash is of what must not be divided: its group, or its id. The dataset is not part of it, for two datasets may
+    label videos of one person (Ego4D and EgoHOD do, and call a group alike).
+    """
     if episode.split.lower() in HELD_OUT_SPLITS:
         return True
-    return share_of("held out", episode.episode_id) < fraction
+    return share_of("held out", undivided(episode)) < fraction
+
+
+def undivided(episode: EpisodeInfo) -> str:
+    """Name what must not be divided between training and validation: an episode's group, or itself by its id."""
+    return f"group {episode.split_group}" if episode.split_group else episode.episode_id
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from dataengine.store import Corpus
 from dataengine.store.kept import Kept
 from dataengine.windows.normalize import Normalizer
-from dataengine.windows.window import EpisodeInfo, is_held_out, steps_per_latent
+from dataengine.windows.window import EpisodeInfo, is_held_out, steps_per_latent, undivided
 
 Floats = NDArray[np.float32]
 
@@ -73,8 +73,8 @@ def choose(
 ) -> list[Split]:
     """Pick training and held-out pairs for every embodiment and K, whole episodes on one side or the other.
 
-    In a small corpus the hash may hold out no episode of an embodiment. Then some are borrowed: the probe does not
-    see them, but the model to be probed may have.
+    In a small corpus the hash may hold out no episode of an embodiment. Then some are borrowed, whole groups of them:
+    the probe does not see them, but the model to be probed may have.
     """
     groups: dict[tuple[str, int], tuple[list[EpisodeInfo], list[EpisodeInfo]]] = {}
     for episode in episodes:
@@ -84,11 +84,23 @@ def choose(
             groups.setdefault((episode.embodiment, stride), ([], []))[side].append(episode)
     found = []
     for (name, stride), (train, test) in sorted(groups.items()):
-        borrowed = max(1, round(held_out * len(train))) if not test and len(train) > 1 else 0
+        train, borrowed = _lent(train, held_out) if not test else (train, 0)
         train, test = train[borrowed:], test + train[:borrowed]
         sides = {"train": _pick(name, stride, train, most_train), "test": _pick(name, stride, test, most_held_out)}
         found.append(Split(**sides, borrowed=borrowed))
     return found
+
+
+def _lent(train: list[EpisodeInfo], share: float) -> tuple[list[EpisodeInfo], int]:
+    """Put episodes that can be lent first, and count them: about this share, never all, and no group in part."""
+    units: dict[str, list[EpisodeInfo]] = {}
+    for episode in train:
+        units.setdefault(undivided(episode), []).append(episode)
+    wanted, lent = max(1, round(share * len(train))), 0
+    for unit in list(units.values())[:-1]:
+        if lent < wanted:
+            lent += len(unit)
+    return [episode for unit in units.values() for episode in unit], lent
 
 
 def _pick(embodiment: str, stride: int, episodes: Sequence[EpisodeInfo], most: int) -> Picks:

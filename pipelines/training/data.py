@@ -17,7 +17,7 @@ from dataengine.storage import Folder, is_uri
 from dataengine.windows.mixture import Mixture
 from dataengine.windows.normalize import Normalizer, by_body
 from dataengine.windows.stats import EmbodimentStatistics
-from dataengine.windows.window import EpisodeInfo, EpisodeReader, LatentInfo, is_held_out
+from dataengine.windows.window import EpisodeInfo, EpisodeReader, LatentInfo
 from pipelines.training.config import NormalizeBy
 
 C = TypeVar("C", bound=Config)
@@ -44,15 +44,6 @@ def with_mixture(config: C, reader: EpisodeReader) -> C:
     if pinned is None or "mixture" in config.model_fields_set:
         return config
     return config.model_copy(update={"mixture": Mixture(**pinned)})
-
-
-def split(reader: EpisodeReader, held_out: float) -> tuple[list[EpisodeInfo], list[EpisodeInfo]]:
-    """Part the episodes for training from those that it must never see."""
-    away = [is_held_out(e, held_out) for e in reader.episodes]
-    train = [e for e, gone in zip(reader.episodes, away, strict=True) if not gone]
-    if not train:
-        raise DataEngineError(f"all {len(reader.episodes)} episodes are held out; lower held_out from {held_out}")
-    return train, [e for e, gone in zip(reader.episodes, away, strict=True) if gone]
 
 
 def pick_latent(reader: EpisodeReader, name: str | None) -> LatentInfo:

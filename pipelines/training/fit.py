@@ -14,7 +14,7 @@ from dataengine.windows.mixture import WindowSampler
 from dataengine.windows.window import WindowSpec
 from pipelines.device import pick_device
 from pipelines.recipes.mixture import describe
-from pipelines.training import checkpoint, data, memory
+from pipelines.training import checkpoint, data, held_out, memory
 from pipelines.training.distributed import process_group
 from pipelines.training.frames import Buffers
 from pipelines.training.loading import Loader, num_ahead
@@ -49,11 +49,13 @@ def open_data(config: C) -> tuple[C, TrainingData]:
     """Open the data, take the mixture that is pinned to it, and part its episodes."""
     reader = data.open_reader(config.data)
     config = data.with_mixture(config, reader)
-    return config, TrainingData(reader, *data.split(reader, config.val_fraction))
+    return config, TrainingData(reader, *held_out.split(reader, config.val_fraction))
 
 
 def _fit(task: TrainTask[C, M, A, R]) -> R:
     config, distributed, reader = task.config, task.distributed, task.data.reader
+    for note in held_out.one_sided(task.data.train, task.data.held_out, config.val_fraction):
+        distributed.print0(note)
     sampler = WindowSampler(
         task.data.train,
         task.spec,

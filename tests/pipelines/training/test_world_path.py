@@ -20,6 +20,7 @@ from dataengine.windows.window import cut_window
 from models.weights import load_lam, load_world, read_config
 from pipelines import label, shard, stats
 from pipelines.training.frames import Buffers, Frames
+from pipelines.training.held_out import split
 from pipelines.training.world import world as train_world
 from pipelines.training.world.collator import WorldCollator
 from pipelines.training.world.scores import shuffle
@@ -96,7 +97,7 @@ def test_a_copy_is_judged_as_numpy_judges_it(made: Path) -> None:
     report = train_world.TrainWorldReport.model_validate_json((made / "world" / "report.json").read_text())
     reader = TableReader(corpus)
     config = train_world.TrainWorldConfig(data="x", out=made, **WORLD)
-    _, held_out = train_world.data.split(reader, config.val_fraction)
+    _, held_out = split(reader, config.val_fraction)
     spec = train_world.window_spec(reader.latent_info("lam"), 8)
     frames = Frames(reader, ("primary",), 32)
     errors: list[float] = []
