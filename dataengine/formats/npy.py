@@ -82,10 +82,9 @@ def loads(data: bytes) -> Any:
     dtype, shape, is_fortran, start = _header(data)
     body = data[start:]
     if dtype.hasobject:
-        value = _unpickle(body)
+        value = unpickled(body)
         if not isinstance(value, np.ndarray) or value.dtype != object or value.shape != shape:
             raise RecordError(f"the pickle holds {_kind(value)}, the header promises objects of shape {shape}")
-        _weigh(value)
         return value.item() if shape == () else value.view(np.ndarray)
     expected = math.prod(shape) * dtype.itemsize
     if expected != len(body):
@@ -142,14 +141,17 @@ def _word(found: Any) -> str:
     return ascii(found[:120])[1:-1] if isinstance(found, str) else f"a {type(found).__name__}"
 
 
-def _unpickle(data: bytes) -> Any:
+def unpickled(data: bytes) -> Any:
+    """Return the object that a pickle holds, made of plain ones and arrays; raise RecordError when it asks for more."""
     _check_opcodes(data)
     try:
-        return _Unpickler(io.BytesIO(data)).load()
+        value = _Unpickler(io.BytesIO(data)).load()
     except RecordError:
         raise
     except Exception as error:  # a damaged pickle may raise anything
         raise RecordError(f"the pickle is damaged ({type(error).__name__}: {_word(str(error))})") from error
+    _weigh(value)
+    return value
 
 
 def _check_opcodes(data: bytes) -> None:

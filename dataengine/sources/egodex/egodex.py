@@ -4,6 +4,7 @@ part1/<task>/<i>.mp4, part1/<task>/<i>.hdf5      also part2 to part5, `test` and
 attribute llm_description, or llm_description2   -> text of the whole episode, by a language model
 session_name                                     -> what must not be divided
 folder `test`                                    -> split val
+transforms, confidences                          -> hands, see `hands.py`
 
 A reversible task has two texts: which_llm_description tells which of them the episode shows. Text and direction come
 from noisy notes and may be wrong. The publisher drew its test episodes one by one out of sessions that it trains on:
@@ -19,7 +20,10 @@ from typing import ClassVar
 from dataengine.clips.plan import ClipPlan, VideoPlan
 from dataengine.errors import SourceError
 from dataengine.formats import files, hdf5
+from dataengine.formats.video import header
+from dataengine.hands import Track
 from dataengine.sources._clip_source import ClipSource
+from dataengine.sources.egodex import hands
 
 PARTS = ("part*", "test", "extra")
 SAID = ("llm_description", "llm_description2", "which_llm_description", "llm_type")
@@ -60,8 +64,7 @@ class Egodex(ClipSource):
 
     def completed(self, plan: VideoPlan, duration_s: float) -> VideoPlan:
         """Read text and session out of the HDF5 beside the video."""
-        path = files.inside((Path(self.root) / plan.path).with_suffix(".hdf5"), Path(self.root))
-        about = hdf5.attributes(path, (*SAID, *ABOUT))
+        about = hdf5.attributes(self._beside(plan), (*SAID, *ABOUT))
         which = "llm_description"
         if about.get("llm_type") == "reversible" and str(about.get("which_llm_description", "1")) != "1":
             which = "llm_description2"
@@ -77,6 +80,13 @@ class Egodex(ClipSource):
             group=str(about.get("session_name", "")) or plan.name,
             notes={key: value for key, value in notes.items() if value},
         )
+
+    def hands(self, plan: VideoPlan) -> Track:
+        """Read the joints out of the same file."""
+        return hands.read(self._beside(plan), header.probe(self.media(plan)).num_frames)
+
+    def _beside(self, plan: VideoPlan) -> Path:
+        return files.inside((Path(self.root) / plan.path).with_suffix(".hdf5"), Path(self.root))
 
 
 def _plan(place: Path, top: Path, task: Path, stem: str) -> VideoPlan:

@@ -7,6 +7,7 @@ EPIC_100_train.csv, EPIC_100_validation.csv              of the repository epic-
 start_timestamp, stop_timestamp   HH:MM:SS.cc            -> label range
 narration                         `put down plate`       -> text, as spoken
 verb, noun                                               -> notes
+P01/hand-objects/P01_01.pkl                              -> hands, see `hands.py`
 participant_id                                           -> what must not be divided
 file that the row is in                                  -> split: train or val; no video is in both
 
@@ -22,7 +23,10 @@ from typing import ClassVar
 from dataengine.clips.plan import ClipPlan, SkippedLabel, VideoPlan
 from dataengine.errors import RecordError, SourceError
 from dataengine.formats import csv_file, files
+from dataengine.formats.video import header
+from dataengine.hands import Track
 from dataengine.sources._clip_source import ClipSource
+from dataengine.sources.epic_kitchens import hands
 
 SPLITS = {"train": "EPIC_100_train.csv", "val": "EPIC_100_validation.csv"}
 FOLDERS = (".", "annotations", "epic-kitchens-100-annotations", "EPIC-KITCHENS")
@@ -61,6 +65,16 @@ class EpicKitchens(ClipSource):
                     group=participant,
                     split=split,
                 )
+
+    def hands(self, plan: VideoPlan) -> Track | None:
+        """Read the detections of a video, where they were downloaded."""
+        below = [f"{top}{plan.group}/hand-objects" for top in ("", "EPIC-KITCHENS/")]
+        folders = [*below, f"hand-objects/{plan.group}", "hand-objects"]
+        found = (Path(self.root) / folder / f"{plan.name}.pkl" for folder in folders)
+        path = next((path for path in found if path.is_file()), None)
+        if path is None:
+            return None
+        return hands.read(files.inside(path, Path(self.root)), plan.name, header.probe(self.media(plan)).end_s)
 
 
 def _table(place: Path, name: str) -> Path | None:

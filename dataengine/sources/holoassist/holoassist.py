@@ -8,6 +8,7 @@ event `Fine grained action`    Verb, Adjective, Noun, adverbial   -> text `pull 
 event `Coarse grained action`  Action sentence                    -> text as the publisher wrote it
 start, end                     seconds                            -> label range
 Action Correctness             of fine actions                    -> note `correctness`; wrong ones move, too: kept
+folder Hands beside the video  joints that were tracked           -> hands, see `hands.py`
 R101 of a session's name       a pair of people                   -> what must not be divided beyond the split
 
 Sessions come in the publisher's splits, in which people, though no session, are on both sides; a session in none of
@@ -28,7 +29,9 @@ import msgspec
 from dataengine.clips.plan import ClipPlan, SkippedLabel, VideoPlan
 from dataengine.errors import SourceError
 from dataengine.formats import csv_file, files, json_fields
+from dataengine.hands import Track
 from dataengine.sources._clip_source import ClipSource
+from dataengine.sources.holoassist import hands
 
 ANNOTATIONS = "data-annotation-trainval-v1_1.json"
 PACKS = (".", "video_pitch_shifted", "video_compress")
@@ -91,6 +94,13 @@ class Holoassist(ClipSource):
                 split=splits.get(key, "train"),
                 notes={"task": session.task_type} if session.task_type else {},
             )
+
+    def hands(self, plan: VideoPlan) -> Track | None:
+        """Read the hands beside the video, or in a session's folder of the same name where they were unpacked."""
+        place = Path(self.root)
+        session = (place / plan.path).parents[1].name
+        exports = [(place / plan.path).parent, *(place / pack / session / "Export_py" for pack in PACKS)]
+        return next((found for export in exports if (found := hands.read(export, place))), None)
 
 
 def _sessions(place: Path) -> list[Session]:
