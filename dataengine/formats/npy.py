@@ -61,6 +61,8 @@ BINPUT LONG_BINPUT MEMOIZE BINGET LONG_BINGET GLOBAL STACK_GLOBAL REDUCE BUILD
 """
 OPCODES = frozenset(NEEDED.split())
 """What pickles of protocol 3 (numpy 1), 4 (numpy 2) and 5 use for plain objects and arrays."""
+OLD_OPCODES = OPCODES | {"SHORT_BINSTRING", "BINSTRING", "INT", "LONG"}
+"""What Python 2 wrote beside these, by protocols 1 and 2."""
 
 
 def read(path: str | Path, max_bytes: int = MAX_BYTES) -> Any:
@@ -141,11 +143,14 @@ def _word(found: Any) -> str:
     return ascii(found[:120])[1:-1] if isinstance(found, str) else f"a {type(found).__name__}"
 
 
-def unpickled(data: bytes) -> Any:
-    """Return the object that a pickle holds, made of plain ones and arrays; raise RecordError when it asks for more."""
-    _check_opcodes(data)
+def unpickled(data: bytes, *, is_old: bool = False) -> Any:
+    """Return the object that a pickle holds, made of plain ones and arrays; raise RecordError when it asks for more.
+
+    `is_old` also takes what Python 2 wrote, whose words are read as latin1: its arrays lie in words.
+    """
+    _check_opcodes(data, OLD_OPCODES if is_old else OPCODES)
     try:
-        value = _Unpickler(io.BytesIO(data)).load()
+        value = _Unpickler(io.BytesIO(data), encoding="latin1" if is_old else "ASCII").load()
     except RecordError:
         raise
     except Exception as error:  # a damaged pickle may raise anything
@@ -154,12 +159,12 @@ def unpickled(data: bytes) -> Any:
     return value
 
 
-def _check_opcodes(data: bytes) -> None:
+def _check_opcodes(data: bytes, allowed: frozenset[str]) -> None:
     try:
         for i, (opcode, argument, position) in enumerate(pickletools.genops(io.BytesIO(data))):
             if i >= MAX_OPCODES:
                 raise RecordError(f"the pickle has more than {MAX_OPCODES} steps")
-            if opcode.name not in OPCODES:
+            if opcode.name not in allowed:
                 wanted = (
                     f"load '{_word(argument)}' ({opcode.name})" if isinstance(argument, str) else f"run {opcode.name}"
                 )
@@ -177,6 +182,7 @@ class _Array(np.ndarray):
         _, shape, item, is_fortran, data = state
         if not isinstance(item, _Item):
             raise RecordError("the pickle holds an array without a plain dtype")
+        data = data.encode("latin1") if isinstance(data, str) else data  # of Python 2
         count, dtype = _count(shape), item.dtype
         found = len(data) if isinstance(data, bytes | list) else -1
         expected = count * (1 if dtype.hasobject else dtype.itemsize)
@@ -228,10 +234,18 @@ def _reconstruct(kind: Any, shape: tuple[int, ...], _code: bytes) -> _Array:
     return _Array((0,), np.int8)
 
 
-def _scalar(item: _Item, data: bytes) -> Any:
+def _scalar(item: _Item, data: bytes | str) -> Any:
+    data = data.encode("latin1") if isinstance(data, str) else data
     if not isinstance(data, bytes) or item.dtype.hasobject or len(data) != item.dtype.itemsize:
         raise RecordError("the pickle holds a number whose bytes do not fit its dtype")
     return np.frombuffer(data, item.dtype)[0]
+
+
+def _encode(text: str, encoding: str) -> bytes:
+    """Make bytes as Python 3 writes them for Python 2."""
+    if not isinstance(text, str) or encoding not in ("latin1", "latin-1"):
+        raise RecordError("the pickle makes bytes in a way that pickles do not")
+    return text.encode("latin1")
 
 
 def _from_buffer(data: bytes, item: _Item, shape: tuple[int, ...], order: str) -> NDArray:
@@ -246,6 +260,7 @@ _STAND_INS = {
     ("numpy", "dtype"): _StandIn(lambda code, _align=False, _copy=True: _Item(code)),
     ("numpy.core.multiarray", "_reconstruct"): _StandIn(_reconstruct),
     ("numpy.core.multiarray", "scalar"): _StandIn(_scalar),
+    ("_codecs", "encode"): _StandIn(_encode),
     ("numpy.core.numeric", "_frombuffer"): _StandIn(_from_buffer),
 }
 

@@ -41,6 +41,8 @@ def check(hands: Hands) -> None:
         if hand.keypoints is not None:
             _check_bones(side, hand)
             _check_side(side, hand)
+        if hand.keypoints_2d is not None:
+            _check_picture(side, hand.keypoints_2d[hand.present].astype(np.float64))
         _check_view(side, some)
 
 
@@ -120,6 +122,20 @@ def _check_side(side: Side, hand: Hand) -> None:
         raise RecordError(
             f"{side} hand: fingers curl to the back of the hand, by {np.median(curled):.3f} m; left and right swapped, "
             "or mirrored?"
+        )
+
+
+def _check_picture(side: Side, points: NDArray[np.float64]) -> None:
+    """Look for the wrist of points (n, 21, 2) where it must be: farther from the knuckles than they from each other."""
+    points = points[np.isfinite(points).all(axis=(1, 2))]
+    if not len(points):
+        raise RecordError(f"{side} hand is present at some steps, but never with all of its joints")
+    away = float(np.median([np.linalg.norm(points[:, f] - points[:, WRIST], axis=-1) for f in FINGERS]))
+    apart = _apart(points, INDEX_MCP, MIDDLE_MCP)
+    if not away > apart:
+        raise RecordError(
+            f"{side} hand: knuckles lie {away:.3f} of the picture from the wrist and {apart:.3f} from each other, "
+            "expected the wrist farther; joints in another order?"
         )
 
 

@@ -2,6 +2,7 @@
 
 [Dataset/]1/bathroomCabinet_1/rgb_video.mp4                          3840x2160; scene number, scene and recording
 [Dataset/]1/bathroomCabinet_1/hand_frames/clip_ranges.txt            lines `<clip>. <first frame>, <last frame>`
+[Dataset/]1/bathroomCabinet_1/hand_frames/hand_landmarks.txt         hands, see `hands.py`
 
 frame / 30                     -> label range; the last frame belongs to it
 bathroomCabinet                -> text `reach for and move an object in the bathroom cabinet`: the dataset has none
@@ -22,11 +23,14 @@ from typing import ClassVar
 from dataengine.clips.plan import ClipPlan, SkippedLabel, VideoPlan
 from dataengine.errors import RecordError, SourceError
 from dataengine.formats import files
+from dataengine.hands import Track
 from dataengine.sources._clip_source import ClipSource
+from dataengine.sources.egopat3d import hands
 
 FRAME_HZ = 30.0
 LONGEST = 5400
 MAX_BYTES = 2**20
+LANDMARKS = "hand_frames/hand_landmarks.txt"
 RANGES = "hand_frames/clip_ranges.txt"
 LINE = re.compile(r"\s*(\d+)\s*[.:,]\s*(\d+)\s*,\s*(\d+)\s*")
 ON = {
@@ -64,6 +68,11 @@ class Egopat3d(ClipSource):
             raise SourceError(f"{place}: found no recording, expected {EXPECTED}")
         for folder in sorted(recordings, key=lambda path: (path.parent.name.zfill(3), path.name)):
             yield _plan(place, folder)
+
+    def hands(self, plan: VideoPlan) -> Track | None:
+        """Read the landmarks beside a recording's clips."""
+        place = Path(self.root)
+        return hands.read((place / plan.path).parent / LANDMARKS, place, FRAME_HZ)
 
 
 def _plan(place: Path, folder: Path) -> VideoPlan:

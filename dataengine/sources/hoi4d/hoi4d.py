@@ -2,6 +2,7 @@
 
 [HOI4D_release/]ZY20210800001/H1/C1/N19/S100/s02/T1/align_rgb/image.mp4      1920x1080; 20 s at 15 fps or 10 s at 30
 [HOI4D_annotations/]ZY.../T1/action/color.json                               the same folder, or one of the same name
+[HOI4D_release/]handpose/refinehandpose_right/ZY.../T1/<frame>.pickle        hands, see `hands.py`
 release.txt, testset.txt, task_definitions.csv                               of the repository HOI4D-Instructions
 
 info.duration, events[] {event, startTime, endTime}                          either of two schemas
@@ -26,7 +27,10 @@ from typing import Annotated, Any, ClassVar, Literal
 from dataengine.clips.plan import ClipPlan, SkippedLabel, VideoPlan
 from dataengine.errors import SourceError
 from dataengine.formats import csv_file, files, json_file
+from dataengine.formats.video import header
+from dataengine.hands import Track
 from dataengine.sources._clip_source import ClipSource
+from dataengine.sources.hoi4d import hands
 
 SEQUENCE = re.compile(r"ZY\d+/H\d+/C\d+/N\d+/S\d+/s\d+/T\d+")
 TOPS = (".", "HOI4D_release", "HOI4D_annotations")
@@ -78,6 +82,11 @@ class Hoi4d(ClipSource):
             for clip in plan.clips
         )
         return replace(plan, clips=tuple(clips), notes={**plan.notes, **said})
+
+    def hands(self, plan: VideoPlan) -> Track | None:
+        """Read the hands of each frame of a sequence."""
+        place = Path(self.root)
+        return hands.read([place / top for top in TOPS], plan.name, place, header.probe(self.media(plan)).rate_hz)
 
     def _plan(self, place: Path, name: str, tasks: Mapping[str, Mapping[str, str]]) -> VideoPlan:
         _, person, kind, _, room, _, task = name.split("/")

@@ -3,6 +3,7 @@
 subject_1/20231025_165502/hololens_kv5h72/color_000000.jpg      1280x720, what the person sees
 subject_1/20231025_165502/<serial>/color_000000.jpg             640x480, eight cameras around the table
 subject_1/20231025_165502/meta.yaml, or older meta.json         num_frames, object_ids, task_id
+subject_1/20231025_165502/poses_m.npy                           hands, see `hands.py`
 
 frame / 30          -> time: no rate is stored, 30 Hz is what other readers infer from depth and body poses
 length              -> windows of `--window-s` that follow one another: sequences of half a minute have no labels
@@ -26,7 +27,9 @@ from dataengine.clips.plan import ClipPlan, SkippedLabel, VideoPlan
 from dataengine.errors import RecordError, SourceError
 from dataengine.formats import files, jpeg, json_file, yaml_file
 from dataengine.formats.video import video
+from dataengine.hands import Track
 from dataengine.sources._clip_source import ClipSource
+from dataengine.sources.ho_cap import hands
 
 RATE_HZ = 30.0
 SUBJECT, SEQUENCE = "subject_*", re.compile(r"\d{8}_\d{6}")
@@ -92,6 +95,12 @@ class HoCap(ClipSource):
                 yield i, RecordError(f"{start_s:.2f} to {end_s:.2f} s: {error}")
                 continue
             yield i, video.Clip(frames, rate_hz, wanted_s - start_s, start_s)
+
+    def hands(self, plan: VideoPlan) -> Track | None:
+        """Read the hands of the sequence that a camera saw."""
+        folder, place = Path(self.root) / plan.path, Path(self.root)
+        head = folder.name.removeprefix(HEAD) if folder.name.startswith(HEAD) else ""
+        return hands.read(folder.parent, place, RATE_HZ, head)
 
     def _read(self, found: dict[int, Path], number: int) -> bytes:
         if number not in found:
