@@ -1,0 +1,15 @@
+"""The command line: words in, reports out. `main` is what `villa` and `python -m cli` run."""
+
+import sys
+
+
+def main() -> None:
+    """Run the command line, unless packages of the same names hide ours; nothing of ours is imported before."""
+    from cli.clash import hidden
+
+    if told := hidden():
+        sys.stderr.write(f"villa: {told}\n")
+        sys.exit(2)
+    from cli.app import main as run
+
+    run()

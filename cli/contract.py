@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 import typer.core
 
+from cli.clash import PACKAGES, shared
 from cli.help import WIDTH, Command, item_of, metavar
 from cli.options import command_class
 from cli.settings import Settings, SettingsPrinted, class_of, explain
@@ -63,8 +64,6 @@ def villa(
 ) -> None:
     """From raw robot recordings and human video to a corpus, a latent action model and an evaluated policy."""
 
-
-OURS = {"cli", "pipelines", "dataengine", "models"}
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON report on stdout.")]
 Debug = Annotated[bool, typer.Option("--debug", help="Show the traceback when the command fails.")]
@@ -240,6 +239,8 @@ def _explain(name: str, error: Exception) -> tuple[str, int]:
         return f"villa {name}: {explain(error, class_of(error))}", 2  # type: ignore[arg-type]
     if isinstance(error, FileNotFoundError | NotADirectoryError | PermissionError) or _is_bad_setting(error):
         return f"villa {name}: {words}", 2
+    if isinstance(error, ImportError) and (told := shared(error)):
+        return f"villa {name}: {words}; {told}", 2
     return f"villa {name}: failed with {type(error).__name__}: {words}; --debug shows where", 1
 
 
@@ -248,7 +249,7 @@ def _is_bad_setting(error: Exception) -> bool:
     if not isinstance(error, ValueError) or error.__traceback__ is None:
         return False
     *_, (frame, _line) = traceback.walk_tb(error.__traceback__)
-    return str(frame.f_globals.get("__name__", "")).partition(".")[0] in OURS
+    return str(frame.f_globals.get("__name__", "")).partition(".")[0] in PACKAGES
 
 
 def _fail(words: str, code: int, as_json: bool, draft: str = "", details: Sequence[str] = ()) -> int:

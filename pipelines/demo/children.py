@@ -47,7 +47,8 @@ def _start(command: Command) -> subprocess.Popen[str]:
         **command.environment,
     }
     return subprocess.Popen(
-        [sys.executable, "-m", "cli", *command.arguments, "--json"],
+        # -P: a folder `models` of the user's, in which a demo may be called, does not hide ours.
+        [sys.executable, "-P", "-m", "cli", *command.arguments, "--json"],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         encoding="utf-8",
