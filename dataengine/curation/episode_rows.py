@@ -15,13 +15,16 @@ from dataengine.episode import CAMERA_SLOTS
 from dataengine.schema import checksum_column
 from dataengine.vector_layout import VectorLayout, layout_of
 
+CUT_COLUMNS = ("video", "label_start_s", "label_end_s")
 NUMBER_COLUMNS = (
     *("episode_id", "dataset", "embodiment", "kind", "control_hz", "num_steps", "instruction", "time_ns"),
     *("state", "state_dim", "action", "action_dim", "state_encoding", "action_encoding", "notes"),
     *(f"height_{slot}" for slot in CAMERA_SLOTS),
     *(checksum_column(slot) for slot in CAMERA_SLOTS),
+    *CUT_COLUMNS,
 )
-"""Columns of `episodes.lance` that `EpisodeRows` is made of; tables from before there were checksums lack the last."""
+"""Columns of `episodes.lance` that `EpisodeRows` is made of; tables from before there were
+checksums, or clips, lack the last."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -61,6 +64,14 @@ class EpisodeRows:
     def instruction(self) -> list[list[str]]:
         """Texts of each episode."""
         return [texts or [] for texts in self._table["instruction"].to_pylist()]
+
+    @cached_property
+    def cuts(self) -> list[tuple[str, float, float] | None]:
+        """Video and range of the label, seconds, of each clip of a longer video; None for others."""
+        if not set(CUT_COLUMNS) <= set(self._table.column_names):
+            return [None] * len(self)
+        columns = (self._table[name].to_pylist() for name in CUT_COLUMNS)
+        return [None if video is None else (video, start, end) for video, start, end in zip(*columns, strict=True)]
 
     @cached_property
     def time_ns(self) -> Ragged:

@@ -9,7 +9,9 @@ from scipy import ndimage
 from dataengine.curation.film import Film
 from dataengine.curation.stages.drop_camera_motion import DropCameraMotion
 from dataengine.curation.stages.drop_no_manipulation import DropNoManipulation, forms
+from dataengine.episode import Cut
 from dataengine.errors import DataEngineError
+from dataengine.store import Corpus
 from dataengine.texts import whole_episode
 from pipelines.curate import CurateConfig, run
 from pipelines.curate.recipe import load_recipe
@@ -107,3 +109,31 @@ def test_the_shipped_list_knows_the_verbs_of_what_people_do():
     assert isinstance(stage, DropNoManipulation)
     assert {"take", "put", "open", "cut", "pour", "screw", "pickup"} <= set(stage.verbs)
     assert not {"look", "walk", "talk", "wait", "smell"} & set(stage.verbs)
+
+
+def labelled(name, video, start, end, text="cuts bread", split="train"):
+    cut = Cut(
+        video=video, split_group=video, label_start_s=start, label_end_s=end, clip_start_s=start, clip_end_s=end + 1
+    )
+    return replace(clip(name, num_frames=4), cut=cut, split=split, texts=whole_episode([text], 4))
+
+
+def test_of_labels_that_lie_over_one_another_one_stays(tmp_path):
+    first = [
+        labelled("a", "v", 1.0, 2.0),
+        labelled("b", "v", 1.2, 2.2, "cuts the bread"),  # two thirds in common with a, and the longer text
+        labelled("c", "v", 1.6, 2.6),  # a third in common with a, 43 % with b
+        labelled("d", "w", 1.0, 2.0),
+        labelled("e", "v", 5.0, 6.0, "a longer text", split="val"),
+        labelled("f", "v", 5.0, 6.0),
+        clip("no video"),
+    ]
+    second = [replace(labelled("g", "w", 1.1, 2.0, "x"), dataset="other")]
+    corpus = make_corpus(tmp_path / "corpus", {"a": first, "b": second})
+    recipe = tmp_path / "recipe.yaml"
+    recipe.write_text("drop_overlapping_clips: {}\n")
+    (rule,) = run(CurateConfig(corpus=corpus.uri, recipe=str(recipe))).rules
+    assert (rule.judged, rule.not_judged, rule.dropped) == (7, 1, 3)
+    kept = Corpus.open(corpus.uri)
+    names = [kept.episode(info.episode_id).column("source_record") for info in kept.kept().episodes()]
+    assert sorted(names) == ["b", "c", "d", "f", "no video"]
