@@ -9,7 +9,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from dataengine.curation.coverage import unjudged
+from dataengine.curation.coverage import unchecked
 from dataengine.curation.episode_rows import EpisodeRows
 from dataengine.curation.stage import Measured, Survey
 from dataengine.digest import stable_id
@@ -55,7 +55,7 @@ class DropOverlappingClips:
             if video and np.isfinite([starts[row], ends[row]]).all():
                 videos.setdefault(video[0], []).append(row)
             else:
-                coverage[row] = unjudged("no clip of a longer video")
+                coverage[row] = unchecked("no clip of a longer video")
         overlap, objections = np.full(len(episodes), np.nan), {}
         for rows in videos.values():
             order = sorted(rows, key=lambda row: _worth(episodes, row, letters))

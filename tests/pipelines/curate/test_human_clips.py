@@ -133,7 +133,7 @@ def test_of_labels_that_lie_over_one_another_one_stays(tmp_path):
     recipe = tmp_path / "recipe.yaml"
     recipe.write_text("drop_overlapping_clips: {}\n")
     (rule,) = run(CurateConfig(corpus=corpus.uri, recipe=str(recipe))).rules
-    assert (rule.judged, rule.not_judged, rule.dropped) == (7, 1, 3)
+    assert (rule.checked, rule.not_checked, rule.dropped) == (7, 1, 3)
     kept = Corpus.open(corpus.uri)
     names = [kept.episode(info.episode_id).column("source_record") for info in kept.kept().episodes()]
     assert sorted(names) == ["b", "c", "d", "f", "no video"]
