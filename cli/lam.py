@@ -31,7 +31,7 @@ def report(
 ) -> "Report":
     """Write a page about what latent actions hold.
 
-    Pairs of frames of different bodies that get the same latent action, use of the codes, painted frames, and
+    Pairs of frames of different embodiments that get the same latent action, use of the codes, predicted frames, and
     controls: is it the action, or the camera?
     """
     from pipelines.analysis.lam_report import lam_report as pipeline

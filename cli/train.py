@@ -99,9 +99,9 @@ def world(
     steps: Steps = None,
     device: Device = None,
 ) -> "Report":
-    """Train the world model: it paints the frames that latent actions lead to.
+    """Train the world model: it predicts the frames that latent actions lead to.
 
-    `--set level=0` trains nothing and evaluates the latent action model's own painter instead. A killed run continues
+    `--set level=0` trains nothing and evaluates the latent action model's own decoder instead. A killed run continues
     to the same losses when the same command is given again.
     """
     from pipelines.training.world.config import TrainWorldConfig

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from dataengine.errors import DataEngineError
 from dataengine.store import Corpus
 from dataengine.windows.window import EpisodeInfo
-from pipelines.analysis.latents import Judged, read_latents
+from pipelines.analysis.latents import LatentSource, read_latents
 from pipelines.analysis.pairs import Picks, Split, choose
 from pipelines.training.frames import decode_into
 
@@ -39,7 +39,7 @@ class Origin:
 
 @dataclass(frozen=True, kw_only=True)
 class Group:
-    """Readable pairs of one body in one dataset, and the latent actions of them."""
+    """Readable pairs of one embodiment in one dataset, and the latent actions of them."""
 
     title: str
     dataset: str
@@ -116,7 +116,7 @@ class Choice:
 
 
 def choose_pairs(episodes: Sequence[EpisodeInfo], interval_s: float, known: Origin, most: int) -> list[Choice]:
-    """Choose up to `most` pairs of every body in every dataset, evenly over the episodes that training left out.
+    """Choose up to `most` pairs of every embodiment in every dataset, evenly over the episodes that training left out.
 
     Where it left none out, or where nobody knows, over all of them.
     """
@@ -154,7 +154,7 @@ def _splits(
 
 def read_groups(
     corpus: Corpus,
-    judged: Judged,
+    source: LatentSource,
     lam: "Lam",
     choices: Sequence[Choice],
     threads: int,
@@ -163,13 +163,13 @@ def read_groups(
     """Read or compute the latent actions of chosen pairs; groups without a readable pair are left out."""
     import torch
 
-    bodies = [(c.dataset, c.picks.embodiment) for c in choices]
+    embodiments = [(c.dataset, c.picks.embodiment) for c in choices]
     several = len({c.dataset for c in choices}) < len(choices)
     found = []
-    for choice, body in zip(choices, bodies, strict=True):
+    for choice, embodiment in zip(choices, embodiments, strict=True):
         parts = []
         for part in _slices(choice.picks):
-            parts.append(read_latents(corpus, judged, part, threads))
+            parts.append(read_latents(corpus, source, part, threads))
             advance(len(part.row))
         flat, readable = (np.concatenate(side) for side in zip(*parts, strict=True))
         picks = choice.picks
@@ -180,7 +180,7 @@ def read_groups(
         # latent actions are rows of the codebook, so the nearest code is their own
         codes = lam.vq.nearest(torch.from_numpy(latent).to(lam.mean.device)).cpu().numpy()
         words = [choice.dataset, *([picks.embodiment] if several else [])]
-        words += [f"K = {picks.stride}"] if bodies.count(body) > 1 else []
+        words += [f"K = {picks.stride}"] if embodiments.count(embodiment) > 1 else []
         found.append(
             Group(
                 title=", ".join(words),

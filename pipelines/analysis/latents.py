@@ -26,7 +26,7 @@ ROWS_TOGETHER = 128
 
 
 @dataclass(frozen=True, kw_only=True)
-class Judged:
+class LatentSource:
     """One latent action model to probe; either `info` or `lam` is there."""
 
     title: str
@@ -44,7 +44,7 @@ class Judged:
     """The model itself, where the corpus has no labels of it."""
 
 
-def find_models(corpus: Corpus, wishes: Sequence[str], slot: str, device: str = "cpu") -> list[Judged]:
+def find_models(corpus: Corpus, wishes: Sequence[str], slot: str, device: str = "cpu") -> list[LatentSource]:
     """Look up directories and label names; a directory whose labels are in the corpus is not run again."""
     found = [_find(corpus, wish, slot, device) for wish in wishes]
     if len({m.interval_s for m in found}) > 1:
@@ -55,7 +55,7 @@ def find_models(corpus: Corpus, wishes: Sequence[str], slot: str, device: str = 
     return found
 
 
-def _find(corpus: Corpus, wish: str, slot: str, device: str) -> Judged:
+def _find(corpus: Corpus, wish: str, slot: str, device: str) -> LatentSource:
     names = labels.label_names(corpus.schema)
     directory = Path(wish)
     if not (directory / CONFIG_NAME).exists():
@@ -65,7 +65,7 @@ def _find(corpus: Corpus, wish: str, slot: str, device: str) -> Judged:
                 f"labels there: {', '.join(names) or 'none'}"
             )
         info = labels.label_info(corpus.schema, wish)
-        return Judged(
+        return LatentSource(
             title=wish,
             wish=wish,
             interval_s=info.interval_s,
@@ -77,7 +77,9 @@ def _find(corpus: Corpus, wish: str, slot: str, device: str) -> Judged:
 
     read_config(directory)  # its words on a damaged file are better than those of the hash
     key = fingerprint(directory)
-    found = partial(Judged, title=directory.resolve().name, wish=wish, slot=slot, fingerprint=key, directory=directory)
+    found = partial(
+        LatentSource, title=directory.resolve().name, wish=wish, slot=slot, fingerprint=key, directory=directory
+    )
     for name in names:
         info = labels.label_info(corpus.schema, name)
         if info.fingerprint == key and labels.label_slot(corpus.schema, name) == slot:
@@ -87,16 +89,18 @@ def _find(corpus: Corpus, wish: str, slot: str, device: str) -> Judged:
     return found(interval_s=lam.config.interval_s, lam=lam)
 
 
-def read_latents(corpus: Corpus, judged: Judged, picks: Picks, threads: int = 2) -> tuple[Floats, NDArray[np.bool_]]:
+def read_latents(
+    corpus: Corpus, source: LatentSource, picks: Picks, threads: int = 2
+) -> tuple[Floats, NDArray[np.bool_]]:
     """Latent actions (n, k * d) of the pairs, and False where a broken picture left none."""
-    if judged.info is not None:
-        return _labelled(corpus, judged.info, picks)
-    assert judged.lam is not None
+    if source.info is not None:
+        return _labelled(corpus, source.info, picks)
+    assert source.lam is not None
     wanted = [
         Wanted(episode_id=e.episode_id, num_steps=e.num_steps, stride=picks.stride, rows=rows)
         for e, rows in picks.by_episode()
     ]
-    encoder = Encoder(corpus, judged.lam, slot=judged.slot, threads=threads)
+    encoder = Encoder(corpus, source.lam, slot=source.slot, threads=threads)
     try:
         found = list(encoder.encode(wanted))
     finally:

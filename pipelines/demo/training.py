@@ -40,7 +40,7 @@ ACT_SHARES = {"openx/metaworld": 0.88, "openx/fetch": 0.05, "agibot": 0.03, HUMA
 """The policy is evaluated on Meta-World; the others keep their heads and the latent expert busy."""
 
 SWAPPED = {"button-press-topdown": "window-close", "window-close": "window-open", "window-open": "window-close"}
-"""What a policy is told in the scene of another task: does it listen?"""
+"""Task to the one whose instruction the policy gets in its scene: does it follow the text?"""
 
 
 def lam(demo: DemoRun, summary: DemoSummary) -> None:
@@ -194,12 +194,12 @@ def evaluate(demo: DemoRun, summary: DemoSummary) -> None:
     """Play unseen episodes: the policy, the same without latents, and what they must be compared with."""
     with_latent, without_latent = demo.act(use_latent=True), demo.act(use_latent=False)
     every = demo.scale.tasks
-    told = ", ".join(f"{task}: {other}" for task, other in SWAPPED.items())
+    swapped = ", ".join(f"{task}: {other}" for task, other in SWAPPED.items())
     mean = (f"demonstrations={demo.corpus}",)
     plays: list[tuple[str, str | Path, tuple[str, ...], tuple[str, ...]]] = [
         ("with latent expert", with_latent, every, ()),
         ("without latent expert", without_latent, every, ()),
-        ("told another task", with_latent, tuple(SWAPPED), (f"told={{{told}}}",)),
+        ("given another instruction", with_latent, tuple(SWAPPED), (f"instruction_override={{{swapped}}}",)),
         ("replay of the mean demonstration", "replay", every, mean),
         ("random", "random", every, ()),
     ]
@@ -225,7 +225,8 @@ def _add(demo: DemoRun, summary: DemoSummary, policy: str, out: Path, found: dic
     """Copy successes and films of one evaluation."""
     for row in found["results"]:
         keys = ("task", "successes", "episodes", "low", "high")
-        note = f"given the instruction of {row['told']}" if row["told"] else ""
+        other = row["instruction_override"]
+        note = f"given the instruction of {other}" if other else ""
         summary.evaluation.append(Evaluated(policy=policy, note=note, **{key: row[key] for key in keys}))
         for film in row["filmstrips"]:
             summary.rollouts.append(

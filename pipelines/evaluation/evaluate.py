@@ -13,7 +13,7 @@ from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AliasChoices, BaseModel, ConfigDict, Field
 
 from dataengine import progress, texts
 from dataengine.config import MOST, MOST_WORKERS, Config
@@ -39,7 +39,7 @@ STRIP_FRAMES = 8
 class EvalConfig(Config):
     """What is played, where, and how often."""
 
-    renamed = MappingProxyType({"execute": "action_steps", "robots": "num_envs"})
+    renamed = MappingProxyType({"execute": "action_steps", "robots": "num_envs", "told": "instruction_override"})
 
     policy: str
     """Folder of a trained policy, or a baseline: `random`, `replay` (mean demonstration, eyes closed), `expert`."""
@@ -53,8 +53,8 @@ class EvalConfig(Config):
     """Folder of results and filmstrips."""
     name: str = ""
     """What the policy is called in the report; its folder's name when empty."""
-    told: Mapping[str, str] = Field(default_factory=dict)
-    """Task to another task whose instruction is given instead: does the policy listen?"""
+    instruction_override: Mapping[str, str] = Field(default_factory=dict)
+    """Task to another task, whose instruction the policy gets instead of its own: does it follow the text?"""
     demonstrations: str = ""
     """Corpus that `replay` takes its demonstrations from."""
     acts_as: str = ""
@@ -99,8 +99,8 @@ class TaskResult(BaseModel):
     policy: str
     task: str
     instruction: str
-    told: str = ""
-    """The other task whose instruction was given."""
+    instruction_override: str = Field("", validation_alias=AliasChoices("instruction_override", "told"))
+    """The other task whose instruction the policy got; empty for the task's own."""
     successes: int
     episodes: int
     rate: float
@@ -135,10 +135,7 @@ class EvalReport(Report):
 
     def summary(self) -> str:
         """Give one line per task and one for all."""
-        rows = [
-            (r.task + (f" told {r.told}" if r.told else ""), r.successes, r.episodes, r.low, r.high)
-            for r in self.results
-        ]
+        rows = [(_title(r), r.successes, r.episodes, r.low, r.high) for r in self.results]
         rows.append(("all", self.successes, self.episodes, self.low, self.high))
         width = max(len(row[0]) for row in rows)
         lines = [
@@ -153,6 +150,12 @@ class EvalReport(Report):
         return "\n".join([*lines, *([f"filmstrips: {self.filmstrips}"] if self.filmstrips else [])])
 
 
+def _title(result: TaskResult) -> str:
+    """Name the task, and the other one whose instruction the policy got."""
+    other = result.instruction_override
+    return f"{result.task}, instruction of {other}" if other else result.task
+
+
 class _Unit(Config):
     """One policy on one task: what a result depends on, hence what names its file."""
 
@@ -160,7 +163,7 @@ class _Unit(Config):
     fingerprint: str
     simulator: str
     task: str
-    told: str
+    told: str  # of the digest: names of files stay
     episodes: int
     first_start: int
     execute: int
@@ -235,20 +238,20 @@ def wilson(successes: int, episodes: int) -> tuple[float, float]:
 
 def _unit(config: EvalConfig, simulator: type[Simulator], task: str) -> _Unit:
     """Check one task and collect what its result depends on."""
-    for name in (task, *config.told.values()):
+    for name in (task, *config.instruction_override.values()):
         if name not in simulator.tasks:
             raise DataEngineError(f"{config.simulator} has no task '{name}'; {did_you_mean(name, simulator.tasks)}")
     if config.policy == "replay" and not config.demonstrations:
         raise DataEngineError("replay needs demonstrations: name a corpus that holds some")
     if config.policy not in BASELINES and not Path(config.policy).is_dir():
         raise DataEngineError(f"{config.policy}: no such folder, expected a trained policy or {', '.join(BASELINES)}")
-    told = config.told.get(task, "")
+    other = config.instruction_override.get(task, "")
     return _Unit(
         policy=config.policy,
         fingerprint="" if config.policy in BASELINES else _fingerprint(Path(config.policy)),
         simulator=config.simulator,
         task=task,
-        told="" if told == task else told,
+        told="" if other == task else other,
         episodes=config.episodes,
         first_start=config.first_start,
         execute=config.action_steps,
@@ -293,7 +296,7 @@ def _evaluate(unit: _Unit) -> TaskResult:
         policy=unit.name,
         task=unit.task,
         instruction=instruction,
-        told=unit.told,
+        instruction_override=unit.told,
         successes=len(won),
         episodes=len(played),
         rate=len(won) / len(played),

@@ -14,18 +14,18 @@ def dataset_of(policy: str, simulator: type[Simulator], wanted: str) -> str:
     not know, or a wanted dataset that it was not trained on.
     """
     name, found = simulator.embodiment, stated(policy)[1]["bodies"]
-    bodies = found if isinstance(found, dict) else {}
-    body = bodies.get(name)
-    if not isinstance(body, dict):
+    embodiments = found if isinstance(found, dict) else {}
+    about = embodiments.get(name)
+    if not isinstance(about, dict):
         raise DataEngineError(
-            f"{policy}: does not know embodiment '{name}', it was trained on {', '.join(bodies) or 'none'}; train one "
-            f"on data of this robot"
+            f"{policy}: does not know embodiment '{name}', it was trained on {', '.join(embodiments) or 'none'}; "
+            f"train one on data of this robot"
         )
-    datasets = known if isinstance(known := body.get("datasets"), dict) else {}
+    datasets = known if isinstance(known := about.get("datasets"), dict) else {}
     if wanted and wanted not in datasets:
         names = ", ".join(datasets) or "datasets that it cannot tell apart"
         raise DataEngineError(f"{policy}: was not trained on {name} in '{wanted}', but in {names}; name one of them")
-    usual = simulator.source if simulator.source in datasets else str(body.get("dataset", ""))
+    usual = simulator.source if simulator.source in datasets else str(about.get("dataset", ""))
     chosen = wanted or usual
     if chosen and chosen not in (wanted, simulator.source):
         more = f"; --acts-as names another of {', '.join(datasets)}" if len(datasets) > 1 else ""

@@ -20,7 +20,7 @@ from tests.support.lams import make_lam, video_of
 
 RELEASED = Path(__file__).parents[1] / "models" / "golden_lam"
 HELD_OUT = 0.4
-ALL = ("--set", "most=100000", "--set", "most_painted=100000")
+ALL = ("--set", "most=100000", "--set", "most_predicted=100000")
 
 
 @pytest.fixture(scope="module")
@@ -37,7 +37,7 @@ def place(tmp_path_factory):
     corpus = make_corpus(root / "corpus", parts)
     jpegs = corpus.jpegs("primary", [(e, i) for e in corpus.episode_ids() for i in range(8)])
     lam = make_lam(root / "lam", jpegs, num_frames=3, interval_s=0.2)
-    with torch.no_grad():  # untrained, it would paint the current frame whatever the latent action
+    with torch.no_grad():  # untrained, it would predict the current frame whatever the latent action
         for weight in lam.decoder.parameters():
             weight.add_(torch.randn_like(weight), alpha=0.05)
     mixture = {"weights": {"shelves": 1.0, "kitchen": 1.0}}
@@ -145,8 +145,8 @@ def test_painting_is_judged_against_copying_and_against_the_latents_of_others(sa
         errors = {"model": [], "shuffled": [], "copy_frame": []}
         for pair, wrong in zip(pairs, turned, strict=True):
             for name, latent in (("model", pair["latent"]), ("shuffled", wrong["latent"])):
-                painted = lam.render(pair["before"][None], latent[None])[0]
-                errors[name].append((((painted.float() - pair["after"].float()) / 255) ** 2).mean())
+                predicted = lam.render(pair["before"][None], latent[None])[0]
+                errors[name].append((((predicted.float() - pair["after"].float()) / 255) ** 2).mean())
             errors["copy_frame"].append((((pair["before"].float() - pair["after"].float()) / 255) ** 2).mean())
         for name, values in errors.items():
             assert score[name] == pytest.approx(np.mean(values), rel=1e-3), name
@@ -176,8 +176,8 @@ def test_controls_ask_about_each_frame_seen_twice_and_about_each_frame_shifted(s
         assert found["said"]["shift_slots"] == pytest.approx((shifted == modal).mean(), abs=1e-3)
         assert found["said"]["real_slots"] == pytest.approx((real == modal).mean(), abs=1e-3)
 
-        painted = [lam.render(p["before"][None], z[None])[0].numpy() for p, z in zip(pairs, shifted_z, strict=True)]
-        errors = [np.square((np.float64(x) - moved) / 255).mean() for x in (painted, frames)]
+        predicted = [lam.render(p["before"][None], z[None])[0].numpy() for p, z in zip(pairs, shifted_z, strict=True)]
+        errors = [np.square((np.float64(x) - moved) / 255).mean() for x in (predicted, frames)]
         assert found["shift_ratio"] == pytest.approx(errors[0] / errors[1], rel=1e-3)
 
         if pairs[0]["moved"] is None:
@@ -239,7 +239,7 @@ def make_copy(uri, tmp_path):
 
 def test_no_more_pairs_than_asked_for_spread_over_all_episodes(place, villa, tmp_path):
     root, uri = place
-    few = ("--set", "most=8", "--set", "most_painted=3", "--set", "queries=2")
+    few = ("--set", "most=8", "--set", "most_predicted=3", "--set", "queries=2")
     said = villa("lam", "report", uri, "--lam", root / "lam", "--out", tmp_path, "--json", *few)
     assert [g["pairs"] for g in said.report["groups"]] == [8, 8, 8]
     assert {g["group"]: g["episodes"] for g in said.report["groups"]}["drawers"] == 4
@@ -263,7 +263,7 @@ def test_human_clips_alone_are_enough_and_what_needs_robots_says_so(place, villa
     corpus = make_corpus(tmp_path / "corpus", {"c": [human_clip(f"c{i}", num_steps=12 + i) for i in range(4)]})
     said = villa("lam", "report", corpus.uri, "--lam", root / "lam", "--out", tmp_path / "out")
     assert said.code == 0, said.err
-    assert "agreement of direction between bodies needs two groups" in said.out
+    assert "agreement of direction between embodiments needs two groups" in said.out
     assert "without states of hands the controls tell codes and pictures, not ways" in said.out
     assert "one group alone: the nearest pairs are those of its other episodes" in said.out
     shown = json.loads((tmp_path / "out" / "report.json").read_text())["examples"]

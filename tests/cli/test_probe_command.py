@@ -70,7 +70,7 @@ def readouts(report, embodiment):
     return {r["source"]: r for r in one["readouts"]}
 
 
-def test_seeds_of_an_arm_are_one_row_with_the_interval_over_them(probe):
+def test_seeds_of_a_variant_are_one_row_with_the_interval_over_them(probe):
     report = probe(*BLIND, *CLEAR)
     alone = [readouts(probe("--lam", f"clear-{seed}"), "arm")[f"clear-{seed}"] for seed in range(3)]
     assert (report["lams"], report["training_seeds"], report["seeds"]) == (["blind", "clear"], 3, 2)
@@ -85,7 +85,7 @@ def test_seeds_of_an_arm_are_one_row_with_the_interval_over_them(probe):
         assert interval == pytest.approx(stats.t.interval(0.95, 2, mean, stats.sem(seeds)), abs=1e-4)
 
 
-def test_arms_are_compared_seed_by_seed_with_the_first(probe, villa, place):
+def test_variants_are_compared_seed_by_seed_with_the_first(probe, villa, place):
     report = probe(*BLIND, *CLEAR)
     by_body = {c["embodiment"]: c for c in report["comparisons"]}
     assert list(by_body) == ["arm", "arm2", "mean"]
@@ -118,11 +118,11 @@ def test_models_are_paired_by_the_seeds_of_their_training_whatever_their_order(p
     assert report["notes"] == []
 
 
-def test_other_seeds_in_the_other_arm_are_paired_as_given_and_it_says_so(probe, place):
+def test_other_seeds_in_the_other_variant_are_paired_as_given_and_it_says_so(probe, place):
     words = [f"one={train(place, f'p{s}', s)}" for s in (0, 1)] + [f"two={train(place, f'q{s}', s)}" for s in (1, 2)]
     report = probe(*(word for one in words for word in ("--lam", one)))
     assert report["notes"] == [
-        "training seeds differ between arms (one 0, 1; two 1, 2): paired in the order of the command line"
+        "training seeds differ between variants (one 0, 1; two 1, 2): paired in the order of the command line"
     ]
 
 
@@ -237,7 +237,10 @@ def test_a_title_keeps_spaces_and_html_at_bay(probe, tmp_path):
     [
         (["with=nowhere/with-0"], "'nowhere/with-0' is neither a directory with model_config.json nor labels of"),
         (["runs/seed=0/lam"], "'runs/seed=0/lam' is neither a directory"),
-        (["a=clear-0", "a=clear-1", "b=blind-0"], "arms of different numbers of models (a 2, b 1): seeds are compared"),
+        (
+            ["a=clear-0", "a=clear-1", "b=blind-0"],
+            "variants of different numbers of models (a 2, b 1): seeds are compared",
+        ),
         (["a=clear-0", "a=slow"], "models of different frame spacing do not compare (clear-0 0.4 s, slow 0.6 s)"),
         (["a=clear-0", "a=clear-0"], "'a' has the same model twice (clear-0, clear-0)"),
         (["clear-0", "clear-0"], "--lam clear-0 is given twice"),

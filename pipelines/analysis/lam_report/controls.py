@@ -27,7 +27,7 @@ class ControlReading(Report):
 
     said: Controls
     shift_ratio: float
-    """Error of painting the shifted frame from its latent action, over that of copying: below 1 it tells the shift."""
+    """Error of the shifted frame as its latent action predicts it, over copying; below 1 it holds the shift."""
     hold_way: float | None = None
     """Way of the hand in the real pair nearest to a frame seen twice, over the mean way; None without hands."""
     shift_way: float | None = None
@@ -53,18 +53,18 @@ def look(
         name: torch.cat([lam.encode(torch.stack(pair, dim=1)).quantized[:, 0] for pair in _parts(now, other)])
         for name, other in (("hold", now), ("shift", moved), ("real", then))
     }
-    painted = torch.cat([lam.render(frame, latent) for frame, latent in _parts(now, said["shift"])])
+    predicted = torch.cat([lam.render(frame, latent) for frame, latent in _parts(now, said["shift"])])
 
     def error(picture: "Tensor") -> float:
         return float(((picture.float() - moved.float()) / 255).square().mean())
 
     some = np.linspace(0, len(now) - 1, ROWS).round().astype(np.int64)
-    shown = [x[some].permute(0, 2, 3, 1).cpu().numpy() for x in (now, moved, painted)]
+    shown = [x[some].permute(0, 2, 3, 1).cpu().numpy() for x in (now, moved, predicted)]
     Image.fromarray(np.concatenate([np.concatenate(row, axis=1) for row in zip(*shown, strict=True)])).save(sheet)
     ways = _ways(group, which, {name: latent.flatten(1).cpu().numpy() for name, latent in said.items()})
     return ControlReading(
         said=control(lam, group.title, now, then),
-        shift_ratio=round(error(painted) / max(error(now), 1e-12), 4),
+        shift_ratio=round(error(predicted) / max(error(now), 1e-12), 4),
         hold_way=ways.get("hold"),
         shift_way=ways.get("shift"),
         real_way=ways.get("real"),

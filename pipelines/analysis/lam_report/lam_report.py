@@ -3,6 +3,7 @@
 import time
 from collections.abc import Sequence
 from pathlib import Path
+from types import MappingProxyType
 
 import numpy as np
 from pydantic import Field
@@ -14,14 +15,16 @@ from pipelines.analysis.groups import Group, choose_pairs, episodes_seen_by, ori
 from pipelines.analysis.lam_report.controls import look
 from pipelines.analysis.lam_report.measures import Distance, code_counts, jensen_shannon, perplexity
 from pipelines.analysis.lam_report.nearest import Nearness, compare, pick_queries, show_examples
-from pipelines.analysis.lam_report.paint import paint, spread
+from pipelines.analysis.lam_report.predict import predict, spread
 from pipelines.analysis.lam_report.report import CodeDistance, CodeUse, GroupFacts, LamReport
-from pipelines.analysis.latents import Judged, find_models
+from pipelines.analysis.latents import LatentSource, find_models
 from pipelines.output.folder import OutputFolder, claimed, roots_of
 
 
 class LamReportConfig(Config):
     """Which model to look into, on which pictures."""
+
+    renamed = MappingProxyType({"most_painted": "most_predicted"})
 
     corpus: str
     """Directory or object-store URI."""
@@ -34,9 +37,9 @@ class LamReportConfig(Config):
     interval_s: float | None = Field(None, gt=0, le=3600)
     """Seconds between the two frames of a pair; by default those of the labels in the corpus, or else the model's."""
     most: int = Field(300, ge=2, le=MOST)
-    """Most pairs of each body in each dataset."""
-    most_painted: int = Field(64, ge=2, le=MOST)
-    """Most of them that are painted."""
+    """Most pairs of each embodiment in each dataset."""
+    most_predicted: int = Field(64, ge=2, le=MOST)
+    """Most pairs of each whose next frame is predicted."""
     queries: int = Field(8, ge=1, le=MOST)
     """Pairs in the figure."""
     distance: Distance = "euclid"
@@ -48,7 +51,7 @@ class LamReportConfig(Config):
 
 
 def run(config: LamReportConfig) -> LamReport:
-    """Choose pairs, encode and paint them, compare them, and write the page."""
+    """Choose pairs, encode them, predict their next frames, compare them, and write the page."""
     from pipelines.analysis.lam_report.page import OLD_PAGE, write_page
 
     corpus = Corpus.open(config.corpus)
@@ -65,28 +68,30 @@ def _run(config: LamReportConfig, corpus: Corpus, out: OutputFolder) -> LamRepor
     """Look into the model, and draw the pictures of the page."""
     start = time.monotonic()
     known = origin(config.lam, corpus)
-    judged = find(corpus, config)
-    lam = judged.lam
+    source = find(corpus, config)
+    lam = source.lam
     assert lam is not None
-    choices = choose_pairs(episodes_seen_by(corpus, config.slot), judged.interval_s, known, config.most)
+    choices = choose_pairs(episodes_seen_by(corpus, config.slot), source.interval_s, known, config.most)
     with task("latent actions", sum(len(c.picks.row) for c in choices), "pairs") as live:
-        groups = read_groups(corpus, judged, lam, choices, config.threads, live.advance)
+        groups = read_groups(corpus, source, lam, choices, config.threads, live.advance)
     out.remove("pictures/*")
-    painted, controls = [], []
-    with task("paint", 2 * sum(min(len(g.codes), config.most_painted) for g in groups), "pairs") as live:
+    predicted, controls = [], []
+    with task("predict", 2 * sum(min(len(g.codes), config.most_predicted) for g in groups), "pairs") as live:
         for i, g in enumerate(groups):
-            which = spread(len(g.codes), config.most_painted)
+            which = spread(len(g.codes), config.most_predicted)
             before, after = read_pictures(corpus, config.slot, g.picks, which, lam.config.resolution)
-            painted.append(paint(lam, g, which, before, after, out.path(f"pictures/painted-{i}.png"), live.advance))
+            predicted.append(
+                predict(lam, g, which, before, after, out.path(f"pictures/predicted-{i}.png"), live.advance)
+            )
             controls.append(look(lam, g, which, before, after, out.path(f"pictures/shifted-{i}.png")))
             live.advance(len(which))
-    queries = pick_queries(groups, painted, config.queries)
+    queries = pick_queries(groups, predicted, config.queries)
     return LamReport(
         corpus=config.corpus,
         lam=str(config.lam),
         page=str(config.out / "index.html"),
-        interval_s=judged.interval_s,
-        labels=judged.info.name if judged.info else "",
+        interval_s=source.interval_s,
+        labels=source.info.name if source.info else "",
         slots=lam.config.num_slots,
         num_codes=lam.config.num_codes,
         distance=config.distance,
@@ -96,8 +101,8 @@ def _run(config: LamReportConfig, corpus: Corpus, out: OutputFolder) -> LamRepor
         code_distances=code_distances(groups, lam.config.num_codes),
         nearness=nearness(groups, config.distance),
         examples=show_examples(corpus, config.slot, groups, queries, config.distance, out),
-        visual=[p.score for p in painted],
-        sheets={g.title: f"pictures/{p.sheet.name}" for g, p in zip(groups, painted, strict=True)},
+        visual=[p.score for p in predicted],
+        sheets={g.title: f"pictures/{p.sheet.name}" for g, p in zip(groups, predicted, strict=True)},
         controls=controls,
         shifted={g.title: f"pictures/shifted-{i}.png" for i, g in enumerate(groups)},
         notes=notes(groups),
@@ -105,7 +110,7 @@ def _run(config: LamReportConfig, corpus: Corpus, out: OutputFolder) -> LamRepor
     )
 
 
-def find(corpus: Corpus, config: LamReportConfig) -> Judged:
+def find(corpus: Corpus, config: LamReportConfig) -> LatentSource:
     """Load the model; with labels of the same weights, camera and spacing in the corpus, these are read."""
     from dataclasses import replace
 
@@ -113,11 +118,11 @@ def find(corpus: Corpus, config: LamReportConfig) -> Judged:
     from pipelines.device import pick_device
 
     device = str(pick_device(config.device))
-    (judged,) = find_models(corpus, [str(config.lam)], config.slot, device)
-    lam = judged.lam or load_lam(config.lam, device)
-    spacing = config.interval_s or judged.interval_s
-    info = judged.info if spacing == judged.interval_s else None
-    return replace(judged, interval_s=spacing, info=info, lam=lam)
+    (source,) = find_models(corpus, [str(config.lam)], config.slot, device)
+    lam = source.lam or load_lam(config.lam, device)
+    spacing = config.interval_s or source.interval_s
+    info = source.info if spacing == source.interval_s else None
+    return replace(source, interval_s=spacing, info=info, lam=lam)
 
 
 def facts(group: Group) -> GroupFacts:
@@ -185,7 +190,7 @@ def notes(groups: Sequence[Group]) -> list[str]:
     moving = [g for g in groups if g.motion is not None]
     if len(moving) < 2:
         found.append(
-            "agreement of direction between bodies needs two groups whose states are poses of the hand, "
+            "agreement of direction between embodiments needs two groups whose states are poses of the hand, "
             f"found {len(moving)}"
         )
     if not moving:

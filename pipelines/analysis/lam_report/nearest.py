@@ -1,4 +1,4 @@
-"""The figure of the villa-X paper: pairs of frames from different bodies that a model gives the same latent action.
+"""The figure of the villa-X paper: pairs of frames of different embodiments with the same latent action.
 
 Pictures can be picked; numbers beside them cannot. For every two groups, `compare` looks up the nearest pair of every
 pair that moves, and says whether codes and the hand's direction agree more than with any pair of that group.
@@ -17,7 +17,7 @@ from dataengine.report import Report
 from dataengine.store import Corpus
 from pipelines.analysis.groups import Group, read_pictures
 from pipelines.analysis.lam_report.measures import Distance, Floats, directions, distances, examples, mean_over, nearest
-from pipelines.analysis.lam_report.paint import Painted
+from pipelines.analysis.lam_report.predict import Predicted
 from pipelines.output.folder import OutputFolder
 
 SIDE, GAP, QUALITY = 128, 4, 88
@@ -107,11 +107,11 @@ def _said(group: Group) -> NDArray[np.str_]:
     return np.array([str([t.phrases for t in texts.at(picks.episodes[e].texts, row)]) for e, row in pairs], np.str_)
 
 
-def pick_queries(groups: Sequence[Group], painted: Sequence[Painted], count: int) -> list[tuple[int, int]]:
+def pick_queries(groups: Sequence[Group], predicted: Sequence[Predicted], count: int) -> list[tuple[int, int]]:
     """Choose (group, pair) queries in turn from every group: the middles of clusters of its moving pairs."""
     each = ceil(count / len(groups))
     picks = []
-    for group, found in zip(groups, painted, strict=True):
+    for group, found in zip(groups, predicted, strict=True):
         low, high = np.quantile(found.change, MOVING)
         moving = found.which[(found.change >= low) & (found.change <= high)]
         picks.append(moving[examples(group.flat[moving], each)])

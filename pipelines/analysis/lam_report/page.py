@@ -13,7 +13,7 @@ from pipelines.html.templates import macros
 from pipelines.output.folder import Before, OutputFolder, page_with
 
 OLD_PAGE = Before(
-    r"index\.html|report\.json|pictures/(pair-\d+-\d+\.jpg|(painted|shifted)-\d+\.png)",
+    r"index\.html|report\.json|pictures/(pair-\d+-\d+\.jpg|(painted|predicted|shifted)-\d+\.png)",
     page_with("Inside a latent action model"),
 )
 TEMPLATE = "analysis/lam_report/page.html"
@@ -27,10 +27,10 @@ def write_page(out: OutputFolder, report: LamReport) -> None:
     """Write the page into a folder that has the pictures."""
     sections = [
         Section("pairs", "Which pairs", _pairs(report)),
-        Section("nearest", "Same latent action, other body", _nearest(out.root, report)),
+        Section("nearest", "Same latent action, other embodiment", _nearest(out.root, report)),
         Section("controls", "Is it the action, or the camera?", _controls(out.root, report)),
         Section("codes", "Codes", _codes(report)),
-        Section("pictures", "What the latent action paints", _pictures(out.root, report)),
+        Section("pictures", "What the latent action says of the next frame", _pictures(out.root, report)),
     ]
     lead = f"{report.lam}, looked at on {report.corpus}"
     top = cards(_figures(report)) + (note("What to know first", report.notes, limits=True) if report.notes else "")
@@ -51,7 +51,7 @@ def _figures(report: LamReport) -> list[tuple[object, str, str]]:
     figures.append((f"{shifted:.0%}", "same code when the camera moves", "100% would be blind to the camera"))
     if report.direction:
         nearest, random = report.direction
-        figures.append((signed(nearest), "same direction in another body", f"of any pair {signed(random)}"))
+        figures.append((signed(nearest), "same direction in another embodiment", f"of any pair {signed(random)}"))
     return figures
 
 

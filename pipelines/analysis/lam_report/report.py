@@ -12,7 +12,7 @@ from pipelines.training.lam.scores import VisualScore
 
 
 class GroupFacts(Report):
-    """Pairs of one body in one dataset."""
+    """Pairs of one embodiment in one dataset."""
 
     group: str
     dataset: str
@@ -75,7 +75,7 @@ class LamReport(Report):
     examples: list[Example]
     visual: list[VisualScore]
     sheets: dict[str, str] = Field(default_factory=dict)
-    """Picture of painted pairs by group."""
+    """Picture of predicted frames by group."""
     controls: list[ControlReading]
     shifted: dict[str, str] = Field(default_factory=dict)
     """Picture of shifted frames by group."""

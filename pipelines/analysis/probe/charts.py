@@ -21,7 +21,7 @@ BELOW_BINS = "largest error over steps and dimensions"
 
 @dataclass(frozen=True)
 class Bars:
-    """Bars of one column, an arm each, and the two lines to compare them with."""
+    """Bars of one column, a variant each, and the two lines to compare them with."""
 
     values: Sequence[Value]
     seeds: Sequence[Sequence[float]]
@@ -34,7 +34,7 @@ class Change:
     """One line of a comparison."""
 
     name: str
-    arm: int
+    variant: int
     value: Value
     seeds: Sequence[float]
     remark: str
@@ -92,24 +92,26 @@ class _Plot:
         return Drawing(title, self.shapes, height, remark=remark, key=key)
 
 
-def _keys(arms: Sequence[str], yardsticks: bool) -> list[tuple[str, str, bool]]:
-    keys = [(name, colour(i), False) for i, name in enumerate(arms)]
+def _keys(variants: Sequence[str], yardsticks: bool) -> list[tuple[str, str, bool]]:
+    keys = [(name, colour(i), False) for i, name in enumerate(variants)]
     return keys + ([("median action", INK["median"], True), ("true change", INK["true"], True)] if yardsticks else [])
 
 
-def error_chart(key: str, title: str, columns: Mapping[str, Bars], arms: Sequence[str], remark: str = "") -> Drawing:
+def error_chart(
+    key: str, title: str, columns: Mapping[str, Bars], variants: Sequence[str], remark: str = ""
+) -> Drawing:
     """Draw bars of errors with intervals and all seeds, and the two yardsticks as lines across each column."""
     numbers = [x for c in columns.values() for x in (c.median, c.true, *(v.ends[1] for v in c.values))]
     tallest = max(x for c in columns.values() for x in (c.median, c.true, *(s for seeds in c.seeds for s in seeds)))
-    plot = _Plot(0.0, min(max(numbers), 1.5 * tallest), False, _keys(arms, True))
+    plot = _Plot(0.0, min(max(numbers), 1.5 * tallest), False, _keys(variants, True))
     step = (WIDTH - LEFT - RIGHT) / len(columns)
-    bar = min(step * 0.78 / len(arms), 34.0)
+    bar = min(step * 0.78 / len(variants), 34.0)
     for i, (name, column) in enumerate(columns.items()):
         middle = LEFT + step * (i + 0.5)
         plot.shapes.append(Text(middle, plot.bottom + 16, name))
         for j, (value, seeds) in enumerate(zip(column.values, column.seeds, strict=True)):
-            x, y = middle + bar * (j - len(arms) / 2), plot.down(value.value)
-            tip, height = f"{arms[j]}: {value.value:.3f}", max(plot.bottom - y, 1)
+            x, y = middle + bar * (j - len(variants) / 2), plot.down(value.value)
+            tip, height = f"{variants[j]}: {value.value:.3f}", max(plot.bottom - y, 1)
             plot.shapes.append(Rect(x + 1, y, bar - 2, height, colour(j), tip, rounded=2, opacity=0.85))
             low, high = value.ends
             if high > low:
@@ -125,15 +127,15 @@ def error_chart(key: str, title: str, columns: Mapping[str, Bars], arms: Sequenc
 def bins_chart(
     key: str,
     title: str,
-    arms: Mapping[str, Sequence[float]],
+    variants: Mapping[str, Sequence[float]],
     yardsticks: Sequence[Sequence[float]],
     width: float,
     remark: str = "",
 ) -> Drawing:
     """Draw shares of pairs by largest error as outlines; the bin of all that is beyond is left to the remark."""
-    lines = [(shares, colour(i), 2.2, "none") for i, shares in enumerate(arms.values())]
+    lines = [(shares, colour(i), 2.2, "none") for i, shares in enumerate(variants.values())]
     lines += [(s, ink, 1.6, dash) for s, ink, dash in zip(yardsticks, INK.values(), ("6 3", "2 2"), strict=True)]
-    plot = _Plot(0.0, max(max(shares[:-1]) for shares, *_ in lines) or 1.0, True, _keys(list(arms), True))
+    plot = _Plot(0.0, max(max(shares[:-1]) for shares, *_ in lines) or 1.0, True, _keys(list(variants), True))
     bins = len(lines[0][0]) - 1
     step = (WIDTH - LEFT - RIGHT) / bins
     for shares, ink, thick, dash in reversed(lines):
@@ -145,20 +147,20 @@ def bins_chart(
 
 
 def difference_chart(
-    key: str, title: str, arms: Mapping[int, Sequence[float]], names: Sequence[str], width: float, remark: str = ""
+    key: str, title: str, variants: Mapping[int, Sequence[float]], names: Sequence[str], width: float, remark: str = ""
 ) -> Drawing:
-    """Draw by how much each bin is fuller than the first arm's; the last bin holds all that is beyond."""
-    numbers = [x for shares in arms.values() for x in shares]
-    keys = [(names[arm], colour(arm), False) for arm in arms]
+    """Draw by how much each bin is fuller than the first variant's; the last bin holds all that is beyond."""
+    numbers = [x for shares in variants.values() for x in shares]
+    keys = [(names[variant], colour(variant), False) for variant in variants]
     plot = _Plot(min(0.0, *numbers), max(0.01, *numbers), True, keys)
-    bins = len(next(iter(arms.values())))
+    bins = len(next(iter(variants.values())))
     step = (WIDTH - LEFT - RIGHT) / bins
-    bar, zero = step * 0.86 / len(arms), plot.down(0.0)
-    for j, (arm, shares) in enumerate(arms.items()):
+    bar, zero = step * 0.86 / len(variants), plot.down(0.0)
+    for j, (variant, shares) in enumerate(variants.items()):
         for i, share in enumerate(shares):
             y, x = plot.down(share), LEFT + step * (i + 0.07) + bar * j
             height = max(abs(zero - y), 0.4)
-            plot.shapes.append(Rect(x, min(y, zero), bar, height, colour(arm), f"{100 * share:+.1f}"))
+            plot.shapes.append(Rect(x, min(y, zero), bar, height, colour(variant), f"{100 * share:+.1f}"))
     plot.shapes.append(Line(LEFT, zero, WIDTH - RIGHT, zero, ink=INK["true"]))
     plot.label_bins(bins - 1, step, width)
     plot.shapes.append(Text(WIDTH - RIGHT - step / 2, plot.bottom + 16, "> 1"))
@@ -188,7 +190,7 @@ def change_chart(key: str, title: str, blocks: Mapping[str, Sequence[Change]], r
         for line in mine:
             y += ROW / 2
             x0, x1, x = (across(end) for end in (*line.value.ends, line.value.value))
-            ink = colour(line.arm)
+            ink = colour(line.variant)
             shapes.append(Text(left - 12, y + 4, line.name, "end"))
             shapes.append(Line(x0, y, x1, y, ink=ink, thick=3))
             shapes += [Line(across(seed), y - 6, across(seed), y + 6, ink=ink) for seed in line.seeds]

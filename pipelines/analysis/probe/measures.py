@@ -31,8 +31,8 @@ def t_interval(values: ArrayLike) -> Interval | None:
     return _round(drawn.mean() - half), _round(drawn.mean() + half)
 
 
-def judge(source: str, errors: Sequence[Sequence[Floats]], numbers: Numbers, models: Sequence[str] = ()) -> Readout:
-    """Sum up signed errors: for each trained model of an arm, for each probe, an array (n, K, a)."""
+def score(source: str, errors: Sequence[Sequence[Floats]], numbers: Numbers, models: Sequence[str] = ()) -> Readout:
+    """Sum up signed errors: for each trained model of a variant, for each probe, an array (n, K, a)."""
     sizes = np.abs(np.stack([np.stack(one) for one in errors]))  # (models, probes, n, K, a)
     over: Over = "training seeds" if len(sizes) > 1 else "probe seeds"
     if len(sizes) == 1:
@@ -77,9 +77,9 @@ def _readout(
 
 
 def compare(found: Sequence[EmbodimentReadouts], lam: str, versus: str) -> list[Comparison]:
-    """Relative change of one arm's errors against another's, by embodiment and in the mean over embodiments."""
+    """Relative change of one variant's errors against another's, by embodiment and in the mean over embodiments."""
     pairs = [[next(r for r in e.readouts if r.source == name) for name in (lam, versus)] for e in found]
-    out = [_compare(body, *pair) for body, pair in zip(named(list(found)), pairs, strict=True)]
+    out = [_compare(title, *pair) for title, pair in zip(named(list(found)), pairs, strict=True)]
     if len(pairs) > 1:
         out.append(_compare(MEAN, *(mean_of(side) for side in zip(*pairs, strict=True))))
     return out
@@ -104,7 +104,7 @@ def _compare(embodiment: str, one: Readout, other: Readout) -> Comparison:
     changes = _changes(one.l1_seeds, other.l1_seeds)
     groups = {
         g: _changes(one.group_seeds[g], other.group_seeds[g])
-        for g in one.groups  # a group that never moves in one arm never moves in the other: they read the same pairs
+        for g in one.groups  # both variants read the same pairs: a group that rests in one rests in the other
         if g in other.groups and min(other.group_seeds[g]) >= LEAST_ERROR
     }
     return Comparison(

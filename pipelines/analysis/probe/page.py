@@ -1,4 +1,4 @@
-"""The page of a probe: which arm reads better, errors beside their yardsticks, largest errors, every number."""
+"""The page of a probe: which variant reads better, errors beside their yardsticks, largest errors, every number."""
 
 from dataengine.vector_layout import GROUPS
 from pipelines.analysis.probe.charts import Bars, Change, bins_chart, change_chart, difference_chart, error_chart
@@ -35,8 +35,8 @@ def write_page(out: OutputFolder, report: ProbeReport) -> None:
         Section("reading", "How to read it", _reading(report)),
     ]
     if comparisons:
-        body = html.comparison(report.lams[0], report.seed_words, comparisons[0], comparisons[1:])
-        sections.insert(0, Section("comparison", "Which one reads better", body))
+        comparison = html.comparison(report.lams[0], report.seed_words, comparisons[0], comparisons[1:])
+        sections.insert(0, Section("comparison", "Which one reads better", comparison))
     lead = f"{report.corpus}: actions of robots, read back from frozen latent actions {report.interval_s:g} s apart"
     foot = "Every number is in report.json, every chart in charts/, beside this page."
     out.write("index.html", page("Probing", lead, cards(_cards(report)), sections, foot))
@@ -46,7 +46,7 @@ def write_page(out: OutputFolder, report: ProbeReport) -> None:
 def _cards(report: ProbeReport) -> list[tuple[object, str, str]]:
     """Pick the few numbers that matter."""
     figures: list[tuple[object, str, str]] = []
-    whole = MEAN if len(report.embodiments) > 1 else report.bodies[0]
+    whole = MEAN if len(report.embodiments) > 1 else report.titles[0]
     for c in report.comparisons:
         if c.embodiment == whole:
             within = f"{percent(c.interval[0])} to {percent(c.interval[1])}; " if c.interval else ""
@@ -56,18 +56,18 @@ def _cards(report: ProbeReport) -> list[tuple[object, str, str]]:
         closed = [x for e in report.embodiments if (x := gap_closed(e, e.readouts[1].l1)) is not None]
         if closed:
             share = f"{sum(closed) / len(closed):.0%}"
-            figures.append((share, "of the gap between the yardsticks closed", "mean over bodies"))
-    unseen = [b for b, e in zip(report.bodies, report.embodiments, strict=True) if e.unseen_by]
+            figures.append((share, "of the gap between the yardsticks closed", "mean over embodiments"))
+    unseen = [b for b, e in zip(report.titles, report.embodiments, strict=True) if e.unseen_by]
     pairs = sum(e.held_out_pairs for e in report.embodiments)
-    figures.append((len(report.embodiments), "robot bodies", f"unseen in training: {', '.join(unseen) or 'none'}"))
-    figures.append((report.training_seeds, "trained models of each arm", f"{report.seeds} probes on each"))
+    figures.append((len(report.embodiments), "robot embodiments", f"unseen in training: {', '.join(unseen) or 'none'}"))
+    figures.append((report.training_seeds, "trained models of each variant", f"{report.seeds} probes on each"))
     figures.append((f"{pairs:,}", "held-out pairs of frames", "of episodes that no probe saw"))
     return figures
 
 
 def _comparisons(report: ProbeReport) -> list[Drawing]:
-    """Draw changes body by body, seed by seed: of the whole error, then of kinds of value."""
-    names = {arm: i for i, arm in enumerate(report.lams)}
+    """Draw changes embodiment by embodiment, seed by seed: of the whole error, then of kinds of value."""
+    names = {variant: i for i, variant in enumerate(report.lams)}
     drawings = []
     for measure in (ALL, *GROUPS):
         lines: dict[str, list[Change]] = {}
@@ -89,46 +89,48 @@ def _comparisons(report: ProbeReport) -> list[Drawing]:
 
 
 def _with_status(report: ProbeReport, comparison: Comparison) -> str:
-    """Mark a body that training never saw."""
-    found = {b: e for b, e in zip(report.bodies, report.embodiments, strict=True) if e.unseen_by}
+    """Mark an embodiment that training never saw."""
+    found = {b: e for b, e in zip(report.titles, report.embodiments, strict=True) if e.unseen_by}
     return f"{comparison.embodiment} (unseen)" if comparison.embodiment in found else comparison.embodiment
 
 
 def _errors(report: ProbeReport) -> list[Drawing]:
-    """Draw errors by group of dimensions, for each body."""
+    """Draw errors by group of dimensions, for each embodiment."""
     drawings = []
-    for i, (body, e) in enumerate(zip(report.bodies, report.embodiments, strict=True)):
-        arms, median, true = split(e, report)
+    for i, (title, e) in enumerate(zip(report.titles, report.embodiments, strict=True)):
+        variants, median, true = split(e, report)
         columns = {
-            ALL: Bars([_value(r.l1, r.l1_interval) for r in arms], [r.l1_seeds for r in arms], median.l1, true.l1)
+            ALL: Bars(
+                [_value(r.l1, r.l1_interval) for r in variants], [r.l1_seeds for r in variants], median.l1, true.l1
+            )
         }
         for g in median.groups:
-            values = [_value(r.groups[g], r.group_intervals[g]) for r in arms]
-            columns[g] = Bars(values, [r.group_seeds[g] for r in arms], median.groups[g], true.groups[g])
-        drawings.append(error_chart(f"error-{i}", body, columns, report.lams, _remark(report, e)))
+            values = [_value(r.groups[g], r.group_intervals[g]) for r in variants]
+            columns[g] = Bars(values, [r.group_seeds[g] for r in variants], median.groups[g], true.groups[g])
+        drawings.append(error_chart(f"error-{i}", title, columns, report.lams, _remark(report, e)))
     return drawings
 
 
 def _largest(report: ProbeReport) -> list[Drawing]:
-    """Draw how pairs spread over largest errors, and what that changes between arms."""
+    """Draw how pairs spread over largest errors, and what that changes between variants."""
     drawings = []
-    for i, (body, e) in enumerate(zip(report.bodies, report.embodiments, strict=True)):
-        arms, median, true = split(e, report)
-        beyond = ", ".join(f"{r.source} {r.histogram[-1]:.0%}" for r in arms)
-        shares = {r.source: r.histogram for r in arms}
+    for i, (title, e) in enumerate(zip(report.titles, report.embodiments, strict=True)):
+        variants, median, true = split(e, report)
+        beyond = ", ".join(f"{r.source} {r.histogram[-1]:.0%}" for r in variants)
+        shares = {r.source: r.histogram for r in variants}
         remark = f"share of pairs; beyond 1: {beyond}"
-        drawings.append(bins_chart(f"largest-{i}", body, shares, [median.histogram, true.histogram], BIN, remark))
-        changes = {report.lams.index(c.lam): c.histogram for c in report.comparisons if c.embodiment == body}
+        drawings.append(bins_chart(f"largest-{i}", title, shares, [median.histogram, true.histogram], BIN, remark))
+        changes = {report.lams.index(c.lam): c.histogram for c in report.comparisons if c.embodiment == title}
         if any(abs(x) > LEAST_CHANGE for shares in changes.values() for x in shares):
-            title, less = f"{body}: change", f"share of pairs, less that of {report.lams[0]}"
-            drawings.append(difference_chart(f"largest-change-{i}", title, changes, report.lams, BIN, less))
+            heading, less = f"{title}: change", f"share of pairs, less that of {report.lams[0]}"
+            drawings.append(difference_chart(f"largest-change-{i}", heading, changes, report.lams, BIN, less))
     return drawings
 
 
 def _numbers(report: ProbeReport) -> str:
     """Print all of it."""
-    bodies = []
-    for body, e in zip(report.bodies, report.embodiments, strict=True):
+    rows_of = []
+    for title, e in zip(report.titles, report.embodiments, strict=True):
         groups = list(e.readouts[0].groups)
         head = ["read from", "L1", "interval", *groups, "max error < 0.5", "gap closed", "by seed"]
         rows = [
@@ -139,18 +141,18 @@ def _numbers(report: ProbeReport) -> str:
             ]
             for r in e.readouts
         ]
-        bodies.append((body, e, e.status(report.lams), head, rows))
-    return macros(TEMPLATE).numbers(bodies, report.comparisons)
+        rows_of.append((title, e, e.status(report.lams), head, rows))
+    return macros(TEMPLATE).numbers(rows_of, report.comparisons)
 
 
 def _reading(report: ProbeReport) -> str:
     """Say what the numbers mean and what they do not."""
-    arms = [[r.source, ", ".join(r.models)] for r in report.embodiments[0].readouts if r.models]
-    return macros(TEMPLATE).reading(MEDIAN, TRUE_CHANGE, report.notes, arms)
+    variants = [[r.source, ", ".join(r.models)] for r in report.embodiments[0].readouts if r.models]
+    return macros(TEMPLATE).reading(MEDIAN, TRUE_CHANGE, report.notes, variants)
 
 
 def split(e: EmbodimentReadouts, report: ProbeReport) -> tuple[list[Readout], Readout, Readout]:
-    """Arms, then the two yardsticks."""
+    """Variants, then the two yardsticks."""
     found = {r.source: r for r in e.readouts}
     return [found[name] for name in report.lams], found[MEDIAN], found[TRUE_CHANGE]
 

@@ -22,9 +22,9 @@ from dataengine.windows import stats, stats_table
 from dataengine.windows.normalize import Normalizer
 from pipelines.analysis.latents import read_latents
 from pipelines.analysis.pairs import Floats, Split, choose, read_numbers, robots
-from pipelines.analysis.probe.measures import compare, judge
+from pipelines.analysis.probe.measures import compare, score
 from pipelines.analysis.probe.report import EmbodimentReadouts, ProbeReport
-from pipelines.analysis.probe.variants import MEDIAN, TRUE_CHANGE, Arm, find_arms, held_out_notes
+from pipelines.analysis.probe.variants import MEDIAN, TRUE_CHANGE, Variant, find_variants, held_out_notes
 from pipelines.output.folder import claimed, roots_of
 
 
@@ -37,7 +37,7 @@ class ProbeConfig(Config):
     """Directory or object-store URI; it needs `villa stats`."""
     lams: list[Annotated[str, BeforeValidator(str)]] = Field(min_length=1)
     """Directories of models, or names of labels in the corpus; `TITLE=DIRECTORY` more than once names the seeds of one
-    arm. Later models or arms are compared with the first."""
+    variant. Later models or variants are compared with the first."""
     out: Path | None = None
     """Folder for `index.html`, its charts and `report.json`; by default none is written."""
     slot: str = "primary"
@@ -76,17 +76,17 @@ def run(config: ProbeConfig) -> ProbeReport:
 
 
 def _run(config: ProbeConfig, corpus: Corpus) -> ProbeReport:
-    """Find models and pairs, fit and judge."""
+    """Find models and pairs, fit and score."""
     start = time.monotonic()
     from pipelines.device import pick_device
 
-    arms, notes = find_arms(corpus, config.lams, config.slot, str(pick_device(config.device)))
-    interval_s = arms[0].members[0].model.interval_s
+    variants, notes = find_variants(corpus, config.lams, config.slot, str(pick_device(config.device)))
+    interval_s = variants[0].members[0].model.interval_s
     measured = corpus.stats()
     if measured is None:
         raise DataEngineError(f"{config.corpus} has no statistics; run `villa stats {config.corpus}` first")
     normalizer = Normalizer(stats.by_embodiment(stats_table.from_table(measured)))
-    slots = {member.model.slot for arm in arms for member in arm.members}
+    slots = {member.model.slot for variant in variants for member in variant.members}
     asked = robots(corpus, slots)
     episodes = asked.episodes(trimmed=False, with_texts=False)
     cameras = ", ".join(f"'{slot}'" for slot in sorted(slots))
@@ -109,23 +109,23 @@ def _run(config: ProbeConfig, corpus: Corpus) -> ProbeReport:
     if not usable:
         why = "; ".join(f"{s.train.embodiment}: {s.lacks}" for s in splits) or "no robot episodes long enough"
         raise DataEngineError(f"{config.corpus}: nothing to probe on ({why}); ingest more episodes or raise held_out")
-    num_models = sum(len(arm.members) for arm in arms)
+    num_models = sum(len(variant.members) for variant in variants)
     with task("probe", len(usable) * (num_models + 1), "models x embodiments") as live:
-        found = [_probe(config, corpus, normalizer, arms, split, live.advance) for split in usable]
-    unseen = {e.embodiment for e in found if len(e.unseen_by) == len(arms)}
+        found = [_probe(config, corpus, normalizer, variants, split, live.advance) for split in usable]
+    unseen = {e.embodiment for e in found if len(e.unseen_by) == len(variants)}
     return ProbeReport(
         corpus=config.corpus,
-        lams=[arm.title for arm in arms],
-        training_seeds=len(arms[0].members),
+        lams=[variant.title for variant in variants],
+        training_seeds=len(variants[0].members),
         interval_s=interval_s,
         seeds=config.seeds,
         epochs=config.epochs,
         embodiments=found,
-        comparisons=[c for arm in arms[1:] for c in compare(found, arm.title, arms[0].title)],
+        comparisons=[c for variant in variants[1:] for c in compare(found, variant.title, variants[0].title)],
         notes=[
             *(note for split in splits for note in _notes(split, unseen)),
             *notes,
-            *held_out_notes(arms, config.val_fraction),
+            *held_out_notes(variants, config.val_fraction),
         ],
         page=str(config.out / "index.html") if config.out else "",
         seconds=round(time.monotonic() - start, 3),
@@ -133,7 +133,7 @@ def _run(config: ProbeConfig, corpus: Corpus) -> ProbeReport:
 
 
 def _notes(split: Split, unseen: Collection[str] = ()) -> list[str]:
-    """Say why a body is left out, or what its models may know of the episodes that they are judged on."""
+    """Say why an embodiment is left out, or what its models may know of the episodes that they are evaluated on."""
     if split.lacks:
         return [f"{split.train.embodiment} left out: {split.lacks}"]
     if split.borrowed and split.train.embodiment not in unseen:
@@ -146,7 +146,7 @@ def _probe(
     config: ProbeConfig,
     corpus: Corpus,
     normalizer: Normalizer,
-    arms: Sequence[Arm],
+    variants: Sequence[Variant],
     split: Split,
     advance: Callable[[], None],
 ) -> EmbodimentReadouts:
@@ -154,27 +154,27 @@ def _probe(
     train, test = (read_numbers(corpus, picks, normalizer) for picks in (split.train, split.test))
     inputs: dict[str, list[tuple[Floats, Floats]]] = {TRUE_CHANGE: [(train.state_change, test.state_change)]}
     fine = [np.ones(len(numbers.actions), dtype=bool) for numbers in (train, test)]
-    for arm in arms:
-        for member in arm.members:
+    for variant in variants:
+        for member in variant.members:
             sides = [read_latents(corpus, member.model, p, config.threads) for p in (split.train, split.test)]
-            inputs.setdefault(arm.title, []).append((sides[0][0], sides[1][0]))
+            inputs.setdefault(variant.title, []).append((sides[0][0], sides[1][0]))
             fine = [mask & readable for mask, (_, readable) in zip(fine, sides, strict=True)]
     y_train, y_test = train.actions[fine[0]], test.actions[fine[1]]
     if not len(y_train) or not len(y_test):
         raise DataEngineError(f"{config.corpus}: no picture of embodiment '{split.train.embodiment}' can be decoded")
 
     trivial = np.median(y_train, axis=0) - y_test
-    readouts = {MEDIAN: judge(MEDIAN, [[trivial]], train)}
-    names = {arm.title: arm.names for arm in arms}
+    readouts = {MEDIAN: score(MEDIAN, [[trivial]], train)}
+    names = {variant.title: variant.names for variant in variants}
     for source, sides_of_models in inputs.items():
         errors = []
         for x_train, x_test in sides_of_models:
             x = x_train[fine[0]], x_test[fine[1]]
             errors.append([_fit(x[0], y_train, x[1], seed, config) - y_test for seed in range(config.seeds)])
             advance()
-        readouts[source] = judge(source, errors, train, names.get(source, ()))
+        readouts[source] = score(source, errors, train, names.get(source, ()))
     datasets = frozenset(e.dataset for side in (split.train, split.test) for e in side.episodes)
-    saw = {arm.title: arm.saw(datasets, split.train.embodiment) for arm in arms}
+    saw = {variant.title: variant.saw(datasets, split.train.embodiment) for variant in variants}
     return EmbodimentReadouts(
         datasets=sorted(datasets),
         unseen_by=[title for title, seen in saw.items() if seen is False],

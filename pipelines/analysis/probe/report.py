@@ -1,4 +1,4 @@
-"""What the probes read, as one object: errors with intervals, and how arms compare, seed by seed."""
+"""What the probes read, as one object: errors with intervals, and how variants compare, seed by seed."""
 
 from collections import Counter
 from typing import Literal
@@ -20,11 +20,11 @@ class Readout(Report):
     """How well one input tells the actions, on held-out episodes; errors in normalised units."""
 
     source: str
-    """A latent action model, an arm of several, or one of the two yardsticks."""
+    """A latent action model, a variant of several, or one of the two yardsticks."""
     models: list[str] = Field(default_factory=list)
     """Directories or labels, one for each training seed; none for a yardstick."""
     over: Over
-    """What the seeds below are: with several models of an arm, each is one model's mean over its probes."""
+    """What the seeds below are: with several models of a variant, each is one model's mean over its probes."""
     l1: float
     """Mean absolute error over steps and dimensions, averaged over seeds."""
     l1_seeds: list[float]
@@ -44,13 +44,13 @@ class Readout(Report):
 
 
 class EmbodimentReadouts(Report):
-    """All readouts on one robot body."""
+    """All readouts on one embodiment."""
 
     embodiment: str
     datasets: list[str]
     """Which show it here."""
     unseen_by: list[str] = Field(default_factory=list)
-    """Models or arms whose training saw none of these datasets."""
+    """Models or variants whose training saw none of these datasets."""
     unknown_to: list[str] = Field(default_factory=list)
     """Those whose files do not tell what they were trained on."""
     steps: int
@@ -63,17 +63,17 @@ class EmbodimentReadouts(Report):
     held_out_pairs: int
     readouts: list[Readout]
 
-    def status(self, arms: list[str]) -> str:
-        """Say whether training saw this body."""
+    def status(self, variants: list[str]) -> str:
+        """Say whether training saw this embodiment."""
         if not self.unseen_by:
             return f"not known whether {', '.join(self.unknown_to)} saw it" if self.unknown_to else "trained on"
-        if len(self.unseen_by) == len(arms):
+        if len(self.unseen_by) == len(variants):
             return "unseen in training"
         return f"unseen in training by {', '.join(self.unseen_by)}"
 
 
 class Comparison(Report):
-    """One arm against the first: relative change of the error, seed by seed; negative is better."""
+    """One variant against the first: relative change of the error, seed by seed; negative is better."""
 
     lam: str
     versus: str
@@ -91,7 +91,7 @@ class Comparison(Report):
     group_seeds: dict[str, list[float]]
     group_intervals: dict[str, Interval | None]
     histogram: list[float]
-    """Share of pairs in each bin of largest errors, less that of the other arm."""
+    """Share of pairs in each bin of largest errors, less that of the other variant."""
 
     @property
     def words(self) -> str:
@@ -111,9 +111,9 @@ class ProbeReport(Report):
 
     corpus: str
     lams: list[str]
-    """Titles of the models or arms."""
+    """Titles of the models or variants."""
     training_seeds: int = 1
-    """Models of each arm."""
+    """Models of each variant."""
     interval_s: float
     seeds: int
     """Probes for each model."""
@@ -121,12 +121,12 @@ class ProbeReport(Report):
     embodiments: list[EmbodimentReadouts]
     comparisons: list[Comparison] = Field(default_factory=list)
     notes: list[str] = Field(default_factory=list)
-    """Embodiments left out or judged on episodes that the models may have seen, and why."""
+    """Embodiments left out or evaluated on episodes that the models may have seen, and why."""
     page: str = ""
     seconds: float
 
     @property
-    def bodies(self) -> list[str]:
+    def titles(self) -> list[str]:
         """Name the embodiments; with the steps K where one moves at two rates."""
         return named(self.embodiments)
 
@@ -147,16 +147,16 @@ class ProbeReport(Report):
         """Print a row per embodiment and readout, then the comparisons."""
         names = [name for name in GROUPS if any(name in r.groups for e in self.embodiments for r in e.readouts)]
         rows = [
-            [body, r.source, f"{r.l1:.3f}{plus_minus(r.l1, r.l1_interval)}"]
+            [title, r.source, f"{r.l1:.3f}{plus_minus(r.l1, r.l1_interval)}"]
             + [f"{r.groups[g]:.3f}" if g in r.groups else "-" for g in names]
             + [f"{r.small_errors:.1%}"]
-            for body, e in zip(self.bodies, self.embodiments, strict=True)
+            for title, e in zip(self.titles, self.embodiments, strict=True)
             for r in e.readouts
         ]
         lines = [text_table(["embodiment", "read from", "L1", *names, "max error < 0.5"], rows), self.seed_words]
-        for body, e in zip(self.bodies, self.embodiments, strict=True):
+        for title, e in zip(self.titles, self.embodiments, strict=True):
             if e.unseen_by:
-                lines.append(f"{body}: {e.status(self.lams)}")
+                lines.append(f"{title}: {e.status(self.lams)}")
         lines += [f"{c.lam} against {c.versus}, {c.embodiment}: {c.words}" for c in self.comparisons]
         place = f"{self.page} " if self.page else ""
         return "\n".join([*lines, *self.notes, f"{place}({self.seconds:.1f} s)"])

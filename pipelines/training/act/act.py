@@ -44,7 +44,9 @@ class TrainActReport(TrainReport):
 
     def results(self) -> Iterable[str]:
         """Print a row per embodiment, and the losses."""
-        rows = [[s.embodiment, s.windows, f"{s.action_error:.4f}", f"{s.held_error:.4f}"] for s in self.scores.bodies]
+        rows = [
+            [s.embodiment, s.windows, f"{s.action_error:.4f}", f"{s.held_error:.4f}"] for s in self.scores.embodiments
+        ]
         losses = ", ".join(f"{name} {value:.4f}" for name, value in self.scores.losses.items())
         head = [self.eval_split, "windows", "action error", "if the mean is always done"]
         return [text_table(head, rows), f"losses on {self.eval_split}: {losses}"]

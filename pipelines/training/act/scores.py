@@ -16,7 +16,7 @@ from pipelines.training.collators import ActCollator
 WINDOWS_AT_ONCE = 64
 
 
-class BodyScore(Report):
+class ImitationScore(Report):
     """How one robot's sampled actions differ from those that were recorded, in normalised units."""
 
     embodiment: str
@@ -32,7 +32,7 @@ class ActScores(Report):
 
     losses: dict[str, float] = Field(default_factory=dict)
     """Flow-matching errors by name, averaged over batches."""
-    bodies: list[BodyScore] = Field(default_factory=list)
+    embodiments: list[ImitationScore] = Field(default_factory=list)
     latent_error: float | None = None
     """Mean absolute error of planned latent actions, in units of their root mean square."""
 
@@ -48,7 +48,7 @@ def evaluate(
     device = next(act.parameters()).device
     generator = torch.Generator(device).manual_seed(0)
     losses: list[dict[str, float]] = []
-    bodies: list[BodyScore] = []
+    embodiments: list[ImitationScore] = []
     planned: list[float] = []
     for embodiment in sorted({e.embodiment for e in episodes}):
         mine = [e for e in episodes if e.embodiment == embodiment and spec.num_windows(e)]
@@ -73,8 +73,8 @@ def evaluate(
         if len(error):
             true = torch.cat(wanted)
             away = (true - true.nanmean(dim=0)).abs()
-            bodies.append(
-                BodyScore(
+            embodiments.append(
+                ImitationScore(
                     embodiment=embodiment,
                     windows=len(windows),
                     action_error=float(error.mean()),
@@ -85,6 +85,6 @@ def evaluate(
     names = losses[0] if losses else {}
     return ActScores(
         losses={name: float(np.mean([one[name] for one in losses])) for name in names},
-        bodies=bodies,
+        embodiments=embodiments,
         latent_error=float(np.mean(planned)) if planned else None,
     )

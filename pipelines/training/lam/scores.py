@@ -1,4 +1,4 @@
-"""Is a latent action model any good? Next frames painted with the right latents, with wrong ones, and not at all."""
+"""Is a latent action model any good? Next frames predicted with the right latents, with wrong ones, and not at all."""
 
 from collections.abc import Container, Sequence
 from dataclasses import dataclass, field, replace
@@ -33,7 +33,7 @@ class VisualScore(Report):
     shuffled: float
     """With that of another pair of the same embodiment: near `copy` or above when latents carry the motion."""
     copy_frame: float
-    """Of a painter who repeats the current frame."""
+    """Of repeating the current frame."""
 
     @property
     def ratio(self) -> float:
@@ -59,7 +59,7 @@ class ProprioScore(Report):
 
     embodiment: str
     named: bool
-    """Whether it was told which robot moves; one that it never saw is `unknown`, its control rate is told."""
+    """Whether it was given the robot's embodiment; one that it never saw is `unknown`, with its control rate."""
     pairs: int
     state: float
     state_if_held: float
@@ -87,7 +87,7 @@ class Pairs:
     embodiment: str
     before: NDArray[np.uint8]
     after: NDArray[np.uint8]
-    painted: NDArray[np.uint8]
+    predicted: NDArray[np.uint8]
     shuffled: NDArray[np.uint8]
     codes: NDArray[np.int64]
     """(n, k)."""
@@ -101,7 +101,7 @@ class Pairs:
         return VisualScore(
             embodiment=self.embodiment,
             pairs=len(self.after),
-            model=error(self.painted),
+            model=error(self.predicted),
             shuffled=error(self.shuffled),
             copy_frame=error(self.before),
         )
@@ -158,7 +158,7 @@ def evaluate(
         mine = [e for e in episodes if e.embodiment == embodiment and spec.num_windows(e)]
         if mine:
             named = known is None or all(e.dataset in known for e in mine)
-            found.append(_paint(lam, reader, collator, spec, mine, most, named))
+            found.append(_predict(lam, reader, collator, spec, mine, most, named))
     lam.train(was_training)
     pairs = [one for one, _, _ in found]
     codes = np.concatenate([p.codes for p in pairs]) if pairs else np.zeros((0, lam.config.num_slots), np.int64)
@@ -198,7 +198,7 @@ def half_turn(group: Int[Tensor, "n"]) -> Int[Tensor, "n"]:
 
 
 @torch.no_grad()
-def _paint(
+def _predict(
     lam: Lam,
     reader: EpisodeReader,
     collator: LamCollator,
@@ -207,7 +207,7 @@ def _paint(
     most: int,
     named: bool,
 ) -> tuple[Pairs, ProprioScore | None, Controls]:
-    """Paint the second frame of pairs spread evenly over an embodiment's windows."""
+    """Predict the second frame of pairs spread evenly over an embodiment's windows."""
     sampler = WindowSampler(episodes, spec, batch_size=1, seed=0)
     rows, starts = sampler.at(np.arange(min(most, sampler.windows_per_epoch)))
     windows = [cut_window(reader, spec, int(row), int(start)) for row, start in zip(rows, starts, strict=True)]
@@ -231,7 +231,7 @@ def _paint(
         embodiment=embodiment,
         before=_pixels(frame),
         after=_pixels(then),
-        painted=_pixels(_render(lam, frame, latent)),
+        predicted=_pixels(_render(lam, frame, latent)),
         # Half a turn: every pair gets a latent from elsewhere.
         shuffled=_pixels(_render(lam, frame, latent.roll(max(len(latent) // 2, 1), dims=0))),
         codes=torch.cat(codes).cpu().numpy(),
@@ -257,15 +257,15 @@ def _slot_use(codes: NDArray[np.int64], num_codes: int) -> SlotUse:
 
 
 def save_pictures(pairs: Sequence[Pairs], path: Path, each: int = 3) -> None:
-    """Draw rows of `before, after, painted, |after - before|, |after - painted|`, the most moving pairs first."""
+    """Draw rows of `before, after, predicted, |after - before|, |after - predicted|`, the most moving pairs first."""
     rows = []
     for p in pairs:
         moved = np.abs(p.after.astype(np.int16) - p.before).mean(axis=(1, 2, 3))
         # The top tenth moves most but may be cuts and flashes; below it lies plain motion.
         order = np.argsort(-moved)[len(moved) // 10 :][:: max(len(moved) // (8 * each), 1)][:each]
         for i in order:
-            before, after, painted = (x[i].astype(np.int16) for x in (p.before, p.after, p.painted))
-            errors = [np.minimum(np.abs(after - x) * 3, 255) for x in (before, painted)]
-            rows.append(np.concatenate([before, after, painted, *errors], axis=1))
+            before, after, predicted = (x[i].astype(np.int16) for x in (p.before, p.after, p.predicted))
+            errors = [np.minimum(np.abs(after - x) * 3, 255) for x in (before, predicted)]
+            rows.append(np.concatenate([before, after, predicted, *errors], axis=1))
     if rows:
         Image.fromarray(np.concatenate(rows).astype(np.uint8)).save(path)

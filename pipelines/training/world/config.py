@@ -26,7 +26,7 @@ class TrainWorldConfig(TrainConfig):
     lam: Path | None = None
     """Directory of the model that wrote the latent actions: for level 0 and the cycle check. Training needs none."""
     level: Literal[0, 1] = 1
-    """0 trains nothing and evaluates the painter of `lam`, fed its own frames; 1 trains a model with context frames."""
+    """0 trains nothing and evaluates the decoder of `lam`, fed its own frames; 1 trains a model with context frames."""
     model: Annotated[dict[str, Any], ChangesTo(WorldConfig)] = Field(default_factory=dict)
     """Fields of the model's own settings to change, such as `model.rollout`."""
     latent: str | None = None

@@ -28,16 +28,16 @@ STRIPS = 2
 """Rollouts of each embodiment that are shown."""
 COPY, TRUE, LEVEL_0, LEVEL_1 = "copy", "true frames", "level 0", "level 1"
 SHUFFLED = ", shuffled"
-"""After a painter's name: what it makes of the latent actions of other rollouts."""
+"""After a predictor's name: what it makes of the latent actions of other rollouts."""
 
-Painter = Callable[[Tensor, Tensor], Tensor]
+Predictor = Callable[[Tensor, Tensor], Tensor]
 """From history (b, t, 3, side, side) and latents (b, n, k, d) to frames (b, n, 3, side, side), all pictures uint8."""
 
 
-class PainterScore(Report):
-    """One painter's frames on one embodiment, by step; lists stop where no episode goes on."""
+class PredictorScore(Report):
+    """One predictor's frames on one embodiment, by step; lists stop where no episode goes on."""
 
-    painter: str
+    predictor: str
     psnr: list[float]
     """Decibels, of the squared error averaged over pictures."""
     ssim: list[float]
@@ -53,17 +53,17 @@ class PainterScore(Report):
     """Of the first step."""
 
 
-class BodyScore(Report):
-    """All painters on one embodiment."""
+class RolloutScore(Report):
+    """All predictors on one embodiment."""
 
     embodiment: str
     starts: list[int]
     """Rollouts that last so many steps."""
-    painters: list[PainterScore] = Field(default_factory=list)
+    predictors: list[PredictorScore] = Field(default_factory=list)
 
-    def of(self, painter: str) -> PainterScore | None:
-        """Find a painter's score."""
-        return next((p for p in self.painters if p.painter == painter), None)
+    def of(self, predictor: str) -> PredictorScore | None:
+        """Find a predictor's score."""
+        return next((p for p in self.predictors if p.predictor == predictor), None)
 
 
 @dataclass(frozen=True)
@@ -73,7 +73,7 @@ class Strip:
     embodiment: str
     episode_id: str
     rows: dict[str, NDArray[np.uint8]]
-    """By painter; cut where the episode ends."""
+    """By predictor; cut where the episode ends."""
     moved: float
     """Mean absolute difference of the true frames from the first, to find rollouts worth a look."""
 
@@ -92,22 +92,22 @@ class _Sums:
         so_far += (values.double() * counts).sum(dim=0).cpu().numpy()
 
 
-def copy_painter(history: Tensor, latents: Tensor) -> Tensor:
+def copy_frame(history: Tensor, latents: Tensor) -> Tensor:
     """Repeat the last frame."""
     return history[:, -1:].expand(-1, latents.shape[1], -1, -1, -1)
 
 
-def level_0(lam: Lam, side: int) -> Painter:
-    """Feed the latent action model's painter its own frames."""
+def level_0(lam: Lam, side: int) -> Predictor:
+    """Feed the latent action model's decoder its own frames."""
 
-    def paint(history: Tensor, latents: Tensor) -> Tensor:
-        frame, painted = history[:, -1], []
+    def predict(history: Tensor, latents: Tensor) -> Tensor:
+        frame, predicted = history[:, -1], []
         for latent in latents.unbind(1):
             frame = lam.render(frame, latent)
-            painted.append(resize(frame, side))
-        return torch.stack(painted, dim=1)
+            predicted.append(resize(frame, side))
+        return torch.stack(predicted, dim=1)
 
-    return paint
+    return predict
 
 
 def shuffle(latents: Tensor, counts: Tensor) -> Tensor:
@@ -120,7 +120,7 @@ def shuffle(latents: Tensor, counts: Tensor) -> Tensor:
 
 
 def evaluate(
-    painters: dict[str, Painter],
+    predictors: dict[str, Predictor],
     lam: Lam | None,
     reader: EpisodeReader,
     collator: WorldCollator,
@@ -130,10 +130,10 @@ def evaluate(
     context: int,
     most: int,
     device: torch.device,
-) -> tuple[list[BodyScore], list[Strip]]:
-    """Score painters on up to `most` windows of every embodiment; `spec` spans `context` frames and the steps.
+) -> tuple[list[RolloutScore], list[Strip]]:
+    """Score predictors on up to `most` windows of every embodiment; `spec` spans `context` frames and the steps.
 
-    The last painter also paints with shuffled latents: if that costs nothing, it does not look at them.
+    The last predictor also predicts with shuffled latents: if that costs nothing, it does not look at them.
     """
     scores, strips = [], []
     for embodiment in sorted({e.embodiment for e in episodes}):
@@ -144,18 +144,18 @@ def evaluate(
         picks = sampler.at(np.arange(min(most, sampler.windows_per_epoch)))
         windows = [cut_window(reader, spec, int(row), int(start)) for row, start in zip(*picks, strict=True)]
         windows = collator.frames.readable(windows)
-        body = _Body(embodiment, context, spec.num_frames - context, lam)
+        rollouts = _Rollouts(embodiment, context, spec.num_frames - context, lam)
         # Parts of one size: a last part of a single window could not be shuffled.
         for part in np.array_split(np.arange(len(windows)), -(-len(windows) // AT_ONCE)):
             some = [windows[i] for i in part]
-            body.add(collator.collate(some).to(device), painters, [w.episode.episode_id for w in some])
-        if body.starts[0]:
-            scores.append(body.score())
-            strips.extend(body.strips)
+            rollouts.add(collator.collate(some).to(device), predictors, [w.episode.episode_id for w in some])
+        if rollouts.starts[0]:
+            scores.append(rollouts.score())
+            strips.extend(rollouts.strips)
     return scores, strips
 
 
-class _Body:
+class _Rollouts:
     """Sums up one embodiment."""
 
     def __init__(self, embodiment: str, context: int, num_steps: int, lam: Lam | None) -> None:
@@ -164,24 +164,24 @@ class _Body:
         self.sums: dict[str, _Sums] = {}
         self.strips: list[Strip] = []
 
-    def add(self, batch: WorldBatch, painters: dict[str, Painter], episode_ids: Sequence[str]) -> None:
-        """Paint a batch of windows with every painter."""
+    def add(self, batch: WorldBatch, predictors: dict[str, Predictor], episode_ids: Sequence[str]) -> None:
+        """Predict a batch of windows with every predictor."""
         history, truth = batch.video[:, : self.context], batch.video[:, self.context :]
         latents = batch.latent[:, self.context - 1 :]
         counts = batch.frame_mask[:, self.context :] & batch.latent_mask[:, self.context - 1 :]
         counts = counts.cumprod(dim=1).bool()
         self.starts += counts.sum(dim=0).cpu().numpy()
-        frames = {name: paint(history, latents) for name, paint in painters.items()}
-        last, paint = list(painters.items())[-1]
-        frames[last + SHUFFLED] = paint(history, shuffle(latents, counts))
+        frames = {name: predict(history, latents) for name, predict in predictors.items()}
+        last, predict = list(predictors.items())[-1]
+        frames[last + SHUFFLED] = predict(history, shuffle(latents, counts))
         if self.lam is not None:
             frames[TRUE] = truth
-        for name, painted in frames.items():
+        for name, predicted in frames.items():
             sums = self.sums.setdefault(name, _Sums(self.num_steps))
             if name != TRUE:
-                _compare(sums, painted, truth, counts)
+                _compare(sums, predicted, truth, counts)
             if self.lam is not None:
-                self._read_back(sums, self.lam, torch.cat([history, painted], dim=1), latents, counts)
+                self._read_back(sums, self.lam, torch.cat([history, predicted], dim=1), latents, counts)
         self._keep(
             history[:, -1], {"true": truth, **{k: v for k, v in frames.items() if k != TRUE}}, counts, episode_ids
         )
@@ -211,17 +211,17 @@ class _Body:
         best = {s.episode_id: s for s in reversed(self.strips)}
         self.strips = [s for s in self.strips if best[s.episode_id] is s][:STRIPS]
 
-    def score(self) -> BodyScore:
+    def score(self) -> RolloutScore:
         """Divide the sums by how many there were."""
         steps = int((self.starts > 0).sum())
         starts = self.starts[:steps]
-        painters = []
+        predictors = []
         for name, sums in self.sums.items():
             mean = {key: _rounded(values[:steps] / starts) for key, values in sums.figures.items()}
             errors = (sums.figures["error"][:steps] / starts).tolist() if "error" in sums.figures else []
-            painters.append(
-                PainterScore(
-                    painter=name,
+            predictors.append(
+                PredictorScore(
+                    predictor=name,
                     psnr=[round(-10 * math.log10(max(x, 1e-10)), 3) for x in errors],
                     ssim=mean.get("ssim", []),
                     edges=mean.get("edges", []),
@@ -230,11 +230,11 @@ class _Body:
                     codes_by_slot=[] if sums.slots is None else _rounded(sums.slots / starts[0]),
                 )
             )
-        return BodyScore(embodiment=self.embodiment, starts=starts.tolist(), painters=painters)
+        return RolloutScore(embodiment=self.embodiment, starts=starts.tolist(), predictors=predictors)
 
 
-def _compare(sums: _Sums, painted: Tensor, truth: Tensor, counts: Tensor) -> None:
-    one, other = painted.flatten(0, 1).float() / 255, truth.flatten(0, 1).float() / 255
+def _compare(sums: _Sums, predicted: Tensor, truth: Tensor, counts: Tensor) -> None:
+    one, other = predicted.flatten(0, 1).float() / 255, truth.flatten(0, 1).float() / 255
     for name, measure in {"error": squared_error, "ssim": ssim, "edges": edge_distance}.items():
         sums.add(name, measure(one, other).view(counts.shape), counts)
 

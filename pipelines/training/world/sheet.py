@@ -1,4 +1,4 @@
-"""A contact sheet of rollouts: a row per painter, a column per step, the true frames on top."""
+"""A contact sheet of rollouts: a row per predictor, a column per step, the true frames on top."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -28,7 +28,7 @@ def save_sheet(strips: Sequence[Strip], path: Path) -> bool:
 
 
 def _block(strip: Strip) -> NDArray[np.uint8]:
-    """Draw one rollout: the painters' names and the embodiment at the left, then the frames."""
+    """Draw one rollout: the predictors' names and the embodiment at the left, then the frames."""
     rows = {name: strip.rows[name] for name in SHOWN if name in strip.rows}
     n, side = strip.rows["true"].shape[:2]
     times = -(-LEAST_SIDE // side)

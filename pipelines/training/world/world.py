@@ -25,7 +25,7 @@ from pipelines.training.validation import Pictures, contact_sheet
 from pipelines.training.world import scores as world_scores
 from pipelines.training.world.collator import SLOT, WorldCollator
 from pipelines.training.world.config import TrainWorldConfig
-from pipelines.training.world.scores import BodyScore
+from pipelines.training.world.scores import RolloutScore
 from pipelines.training.world.sheet import save_sheet
 
 if TYPE_CHECKING:
@@ -48,7 +48,7 @@ class TrainWorldReport(TrainReport):
     interval_s: float
     """Between two frames."""
     resolution: int
-    scores: list[BodyScore] = Field(default_factory=list)
+    scores: list[RolloutScore] = Field(default_factory=list)
     notes: list[str] = Field(default_factory=list)
     """What could not be evaluated, and why."""
     rollouts: str = ""
@@ -59,15 +59,15 @@ class TrainWorldReport(TrainReport):
         return super().where() if self.level else "level 0, nothing to train"
 
     def results(self) -> Iterable[str]:
-        """Print a row per embodiment and painter, for the first step and the last one reached."""
+        """Print a row per embodiment and predictor, for the first step and the last one reached."""
         rows = []
-        for body in self.scores:
-            for p in body.painters:
-                for i in sorted({0, len(body.starts) - 1}):
+        for score in self.scores:
+            for p in score.predictors:
+                for i in sorted({0, len(score.starts) - 1}):
                     figures = (p.ssim, p.edges, p.codes, p.cosine)
                     cells = [f"{p.psnr[i]:.2f}" if p.psnr else "-", *(f"{f[i]:.3f}" if f else "-" for f in figures)]
-                    rows.append([body.embodiment, p.painter, i + 1, body.starts[i], *cells])
-        head = [self.eval_split, "painter", "step", "rollouts", "PSNR", "SSIM", "edges", "codes back", "cosine"]
+                    rows.append([score.embodiment, p.predictor, i + 1, score.starts[i], *cells])
+        head = [self.eval_split, "predictor", "step", "rollouts", "PSNR", "SSIM", "edges", "codes back", "cosine"]
         return [text_table(head, rows), *self.notes]
 
 
@@ -209,19 +209,19 @@ def _evaluate(
     """Score all that can predict frames, save the pictures, return the fields of the report."""
     # The preset's, whatever the model reads: all levels and shapes are evaluated on the same rollouts.
     context = WorldConfig(**config.preset_model()).context
-    painters: dict[str, world_scores.Painter] = {world_scores.COPY: world_scores.copy_painter}
+    predictors: dict[str, world_scores.Predictor] = {world_scores.COPY: world_scores.copy_frame}
     notes = []
     if lam is not None:
-        painters[world_scores.LEVEL_0] = world_scores.level_0(lam, side)
+        predictors[world_scores.LEVEL_0] = world_scores.level_0(lam, side)
     else:
         notes.append("no --lam was given: level 0 and the cycle check were left out")
     if world is not None:
         world.eval()
-        painters[world_scores.LEVEL_1] = world.render
+        predictors[world_scores.LEVEL_1] = world.render
     collator = _collator(config, found.reader, side, Buffers(num_buffers(config.grad_accumulation_steps), pinned=False))
     try:
         scores, strips = world_scores.evaluate(
-            painters,
+            predictors,
             lam,
             found.reader,
             collator,
@@ -238,7 +238,7 @@ def _evaluate(
     return {"scores": scores, "notes": notes, "rollouts": str(config.out / SHEET) if saved else ""}
 
 
-def _missing(scores: Sequence[BodyScore], episodes: Sequence[EpisodeInfo], num_steps: int) -> list[str]:
+def _missing(scores: Sequence[RolloutScore], episodes: Sequence[EpisodeInfo], num_steps: int) -> list[str]:
     evaluated = {s.embodiment: len(s.starts) for s in scores}
     notes = []
     for embodiment in sorted({e.embodiment for e in episodes}):
@@ -254,7 +254,7 @@ def _load_lam(config: TrainWorldConfig, latent: LatentInfo, distributed: Distrib
     """Read the model that wrote the latent actions, and refuse any other."""
     if config.lam is None:
         if config.level == 0:
-            raise DataEngineError("level 0 is a latent action model's own painter: say which with --lam DIR")
+            raise DataEngineError("level 0 evaluates the decoder of a latent action model: give it with --lam DIR")
         return None
     from models.weights import load_lam
 

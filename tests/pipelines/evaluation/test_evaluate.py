@@ -143,7 +143,7 @@ def test_no_episodes_bound_nothing() -> None:
         ({"policy": "expert", "simulator": "gazebo"}, "no simulator 'gazebo'"),
         ({"policy": "replay"}, "replay needs demonstrations"),
         ({"policy": "nowhere/act"}, "nowhere/act: no such folder"),
-        ({"policy": "expert", "told": {"window-open": "fly"}}, "no task 'fly'"),
+        ({"policy": "expert", "instruction_override": {"window-open": "fly"}}, "no task 'fly'"),
     ],
 )
 def test_a_wrong_setting_is_one_clear_line(settings: dict, message: str, tmp_path: Path) -> None:

@@ -29,5 +29,5 @@ def test_steps_beyond_an_episodes_end_never_count_in_the_score() -> None:
         )
         for padded in ("repeat", "rest", "skip")
     ]
-    assert scores[0].bodies[0].windows == 5
+    assert scores[0].embodiments[0].windows == 5
     assert scores[0] == scores[1] == scores[2]

@@ -83,12 +83,12 @@ def test_a_report_tells_steps_and_painters_apart(made: Path) -> None:
         note.startswith("arm6: no evaluated episode is long enough") and "of 6 steps" in note for note in report.notes
     )
     arm = bodies["arm"]
-    assert [p.painter for p in arm.painters] == ["copy", "level 0", "level 1", "level 1, shuffled", "true frames"]
+    assert [p.predictor for p in arm.predictors] == ["copy", "level 0", "level 1", "level 1, shuffled", "true frames"]
     # The labels came from these very frames, so their inverse dynamics give them back.
     assert arm.of("true frames").codes == [1.0] * 6
     assert min(arm.of("true frames").cosine) > 0.999
     assert arm.of("true frames").psnr == []
-    assert all(len(p.psnr) == len(p.ssim) == len(p.edges) == 6 for p in arm.painters if p.painter != "true frames")
+    assert all(len(p.psnr) == len(p.ssim) == len(p.edges) == 6 for p in arm.predictors if p.predictor != "true frames")
     assert "level 1" in report.summary()
 
 
@@ -128,8 +128,8 @@ def test_a_checkpoint_remembers_whose_latents_it_was_trained_on(made: Path) -> N
     assert found["statistics"].keys() == {"arm", "arm6"}
     world = load_world(made / "world")
     assert (world.config.num_slots, world.config.latent_dim) == (info.k, info.d)
-    painted = world.render(torch.zeros(1, 1, 3, 48, 48, dtype=torch.uint8), torch.zeros(1, 2, info.k, info.d))
-    assert painted.shape == (1, 2, 3, 32, 32)
+    predicted = world.render(torch.zeros(1, 1, 3, 48, 48, dtype=torch.uint8), torch.zeros(1, 2, info.k, info.d))
+    assert predicted.shape == (1, 2, 3, 32, 32)
     with pytest.raises(ValueError, match="holds a world model, expected a latent action model"):
         load_lam(made / "world")
 
@@ -184,8 +184,8 @@ def test_a_model_trains_from_shards_as_from_the_corpus_and_without_the_lam(made:
     shard.run(shard.ShardConfig(corpus=str(made / "corpus"), out=str(tmp_path / "shards"), shard_mb=0.2, threads=2))
     report = train_world.run(train_world.TrainWorldConfig(data=str(tmp_path / "shards"), out=tmp_path / "out", **WORLD))
     assert losses(tmp_path / "out") == losses(made / "world")
-    assert [p.painter for p in report.scores[0].painters] == ["copy", "level 1", "level 1, shuffled"]
-    assert report.scores[0].painters[1].codes == []
+    assert [p.predictor for p in report.scores[0].predictors] == ["copy", "level 1", "level 1, shuffled"]
+    assert report.scores[0].predictors[1].codes == []
     assert any("level 0 and the cycle check were left out" in note for note in report.notes)
 
 
@@ -219,7 +219,7 @@ def test_a_killed_training_continues_to_the_same_losses(made: Path, tmp_path: Pa
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        (["--set", "level=0"], "level 0 is a latent action model's own painter: say which with --lam DIR"),
+        (["--set", "level=0"], "level 0 evaluates the decoder of a latent action model: give it with --lam DIR"),
         (["--set", "latent=other"], "other"),
         (["--preset", "paper"], "paper"),
         (["--lam", "nowhere"], "nowhere"),

@@ -6,7 +6,7 @@ from scipy import stats
 
 from dataengine.vector_layout import VectorLayout
 from pipelines.analysis.pairs import Numbers
-from pipelines.analysis.probe.measures import compare, judge, mean_of, t_interval
+from pipelines.analysis.probe.measures import compare, mean_of, score, t_interval
 from pipelines.analysis.probe.report import EmbodimentReadouts, named
 
 
@@ -22,7 +22,7 @@ def constant(size, dims=7):
 
 def body(name, arms, *, steps=2):
     """Readouts on one embodiment, of arms {title: errors by model and probe}."""
-    readouts = [judge(title, errors, numbers(), ["?"] * len(errors)) for title, errors in arms.items()]
+    readouts = [score(title, errors, numbers(), ["?"] * len(errors)) for title, errors in arms.items()]
     counts = dict.fromkeys(("train_episodes", "held_out_episodes", "train_pairs", "held_out_pairs"), 1)
     return EmbodimentReadouts(embodiment=name, datasets=["made"], steps=steps, dims=7, readouts=readouts, **counts)
 
@@ -41,7 +41,7 @@ def test_the_interval_of_two_seeds_is_that_of_a_cauchy_distribution():
 
 def test_a_single_seed_has_no_interval():
     assert t_interval([0.4]) is None
-    assert judge("x", [[constant(0.2)]], numbers()).l1_interval is None
+    assert score("x", [[constant(0.2)]], numbers()).l1_interval is None
 
 
 def test_alike_seeds_leave_no_doubt():
@@ -55,7 +55,7 @@ def test_intervals_cover_the_mean_as_often_as_they_say():
 
 
 def test_with_several_models_seeds_are_models_each_the_mean_of_its_probes():
-    found = judge("arm", [[constant(0.1), constant(0.3)], [constant(0.4), constant(0.6)]], numbers(), ["a", "b"])
+    found = score("arm", [[constant(0.1), constant(0.3)], [constant(0.4), constant(0.6)]], numbers(), ["a", "b"])
     assert found.over == "training seeds"
     assert found.models == ["a", "b"]
     assert found.l1_seeds == pytest.approx([0.2, 0.5])
@@ -66,7 +66,7 @@ def test_with_several_models_seeds_are_models_each_the_mean_of_its_probes():
 
 
 def test_with_one_model_seeds_are_its_probes():
-    found = judge("lam", [[constant(0.1), constant(0.3)]], numbers(), ["a"])
+    found = score("lam", [[constant(0.1), constant(0.3)]], numbers(), ["a"])
     assert found.over == "probe seeds"
     assert found.l1_seeds == pytest.approx([0.1, 0.3])
 

@@ -10,7 +10,7 @@ from dataengine.windows import stats, stats_table
 from dataengine.windows.normalize import Normalizer
 from dataengine.windows.window import is_held_out
 from pipelines.analysis.pairs import Numbers, choose, read_numbers, robots
-from pipelines.analysis.probe.measures import NUM_BINS, judge
+from pipelines.analysis.probe.measures import NUM_BINS, score
 from pipelines.analysis.probe.probe import ProbeConfig, _notes, run
 from pipelines.analysis.probe.variants import MEDIAN, TRUE_CHANGE
 from pipelines.label import LabelConfig
@@ -144,7 +144,7 @@ def test_errors_are_summed_up_by_seed_group_and_size():
         action_dims=np.array([0, 1, 2, 3, 4, 5, 6]),
         groups=VectorLayout.of("eef_delta", 7).groups,
     )
-    found = judge("x", [[errors, errors / 2]], numbers)
+    found = score("x", [[errors, errors / 2]], numbers)
     total = 0.7 + 0.32 + 1.9
     assert found.l1_seeds == pytest.approx([total / 56, total / 112], abs=1e-5)
     assert found.l1_spread == pytest.approx(total / 224, abs=1e-5)
@@ -158,7 +158,7 @@ def test_errors_are_summed_up_by_seed_group_and_size():
 def test_a_second_arm_belongs_to_the_same_groups():
     errors = np.zeros((3, 1, 14), np.float32)
     errors[..., 7:10] = 0.5
-    assert judge("x", [[errors]], numbers_of(errors, "eef_delta")).groups == {"xyz": 0.25, "rpy": 0.0, "gripper": 0.0}
+    assert score("x", [[errors]], numbers_of(errors, "eef_delta")).groups == {"xyz": 0.25, "rpy": 0.0, "gripper": 0.0}
 
 
 def numbers_of(errors, encoding):
@@ -170,9 +170,9 @@ def numbers_of(errors, encoding):
 def test_joints_are_a_group_of_their_own_and_seven_of_them_have_no_gripper():
     errors = np.zeros((3, 1, 14), np.float32)
     errors[..., 6], errors[..., 13] = 0.5, 0.5
-    aloha = judge("x", [[errors]], numbers_of(errors, "joint_position"))
+    aloha = score("x", [[errors]], numbers_of(errors, "joint_position"))
     assert aloha.groups == {"joints": 0.0, "gripper": 0.5}
-    seven = judge("x", [[errors[..., :7]]], numbers_of(errors[..., :7], "joint_position"))
+    seven = score("x", [[errors[..., :7]]], numbers_of(errors[..., :7], "joint_position"))
     assert seven.groups == {"joints": pytest.approx(0.5 / 7, abs=1e-5)}
 
 

@@ -1,4 +1,4 @@
-"""Next frames painted with the right latent actions and with wrong ones, for pairs that are chosen already."""
+"""Next frames predicted with the right latent actions and with wrong ones, for pairs that are chosen already."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -15,20 +15,20 @@ if TYPE_CHECKING:
     from models.lam import Lam
 
 TOGETHER = 32
-"""Pictures painted at once."""
+"""Pictures predicted at once."""
 ROWS = 4
 """Pairs shown of each group."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class Painted:
-    """What painting says of one group."""
+class Predicted:
+    """The predictions of one group."""
 
     score: VisualScore
     sheet: Path
-    """Rows of current, next, painted, and both errors."""
+    """Rows of current, next, predicted, and both errors."""
     which: NDArray[np.int64]
-    """(n,) the pairs painted, of the group's."""
+    """(n,) the pairs predicted, of the group's."""
     change: NDArray[np.float64]
     """(n,) how much the picture changed in each, mean of absolute levels."""
 
@@ -38,7 +38,7 @@ def spread(total: int, most: int) -> NDArray[np.int64]:
     return np.unique(np.linspace(0, max(total - 1, 0), min(most, total)).round().astype(np.int64))
 
 
-def paint(
+def predict(
     lam: "Lam",
     group: Group,
     which: NDArray[np.int64],
@@ -46,12 +46,12 @@ def paint(
     after: NDArray[np.uint8],
     sheet: Path,
     advance: Callable[[int], None],
-) -> Painted:
-    """Paint some pairs with their own latent action and with that of another pair of the group."""
+) -> Predicted:
+    """Predict some pairs with their own latent action and with that of another pair of the group."""
     import torch
 
     latent = torch.from_numpy(group.latent[which])
-    # Half a turn, as when training is judged: every pair gets a latent action from elsewhere.
+    # Half a turn, as when training is evaluated: every pair gets a latent action from elsewhere.
     wrong = latent.roll(max(len(which) // 2, 1), dims=0)
     sides: list[list[NDArray[np.uint8]]] = [[], []]
     for first in range(0, len(which), TOGETHER):
@@ -60,15 +60,15 @@ def paint(
         for side, z in zip(sides, (latent, wrong), strict=True):
             side.append(lam.render(frames, z[some].to(frames.device)).permute(0, 2, 3, 1).cpu().numpy())
         advance(len(frames))
-    painted, shuffled = (np.concatenate(side) for side in sides)
+    predicted, shuffled = (np.concatenate(side) for side in sides)
     pairs = Pairs(
         embodiment=group.title,
         before=before,
         after=after,
-        painted=painted,
+        predicted=predicted,
         shuffled=shuffled,
         codes=group.codes[which],
     )
     save_pictures([pairs], sheet, ROWS)
     change = np.abs(after.astype(np.int16) - before).mean(axis=(1, 2, 3))
-    return Painted(score=pairs.score(), sheet=sheet, which=which, change=change)
+    return Predicted(score=pairs.score(), sheet=sheet, which=which, change=change)
