@@ -9,6 +9,8 @@ FROM ${BASE}
 # The constraints pin what was tested; name another torch of the range where the GPU wants one: --build-arg TORCH="torch>=2.7".
 ARG TORCH="-c constraints.txt torch"
 
+# Not pinned: mirrors keep only the newest builds of a release, and any of them will do.
+# hadolint ignore=DL3008
 RUN apt-get update \
     && apt-get install -y --no-install-recommends libegl1 libgles2 libegl-mesa0 libgl1-mesa-dri python3 python3-venv \
     && rm -rf /var/lib/apt/lists/*
