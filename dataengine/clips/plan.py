@@ -12,11 +12,15 @@ from itertools import pairwise
 from typing import Any, get_args
 
 from dataengine.episode import TextSource
+from dataengine.errors import RecordError
 
 TEXT_SOURCES: tuple[TextSource, ...] = get_args(TextSource)
 
 Region = tuple[float, float, float, float]
 """Left, top, right, bottom of what is shown of a picture, in shares of its width and height."""
+
+LONGEST_S = 1e6
+"""A video of eleven days; a damaged header says anything."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -94,10 +98,12 @@ def clip_range(
 def divided(plan: VideoPlan, window_s: float, duration_s: float) -> VideoPlan:
     """Divide clips that are a whole video of a known duration into windows that follow one another.
 
-    A last window of less than half a length joins the one before.
+    A last window of less than half a length joins the one before. Raise RecordError for a duration that is none.
     """
     if not 0 < duration_s < math.inf:
         return plan
+    if duration_s > LONGEST_S:
+        raise RecordError(f"its header says {duration_s:.3g} s, expected up to {LONGEST_S:g}; damaged?")
     clips: list[ClipPlan] = []
     for clip in plan.clips:
         if math.isfinite(clip.label_end_s):

@@ -79,8 +79,9 @@ class ClipSource(ABC):
         return files.size(Path(self.root) / plan.path)
 
     def duration_s(self, plan: VideoPlan) -> float:
-        """Look how long a video is; raise RecordError when it is missing or none, 0 where its header does not say."""
-        return header.probe(self.media(plan)).end_s
+        """Look how long a video is; raise RecordError when it is missing or none, 0 where nothing tells."""
+        place = self.media(plan)
+        return header.probe(place).end_s or header.measured_end_s(place)
 
     def cut(
         self, plan: VideoPlan, ranges: Sequence[tuple[float, float]]

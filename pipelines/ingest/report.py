@@ -148,16 +148,28 @@ class IngestReport(Report):
 
 
 def reasons(rejected: Iterable[Mapping[str, str]]) -> list[Reason]:
-    """Count reasons that differ in numbers only (of records, files, frames) as one, the commonest first."""
+    """Count reasons that differ in numbers or their file only (of records, frames) as one, the commonest first."""
     counts: Counter[str] = Counter()
     first: dict[str, Mapping[str, str]] = {}
     for row in rejected:
-        kind = re.sub(r"\d+", "#", row["reason"])
+        kind = re.sub(r"\d+", "#", _without_file(row))
         counts[kind] += 1
         first.setdefault(kind, row)
     return [
-        Reason(count=n, reason=first[kind]["reason"], first=_place(first[kind])) for kind, n in counts.most_common()
+        Reason(
+            count=n,
+            reason=_without_file(first[kind]) if n > 1 else first[kind]["reason"],
+            first=_place(first[kind]),
+        )
+        for kind, n in counts.most_common()
     ]
+
+
+def _without_file(row: Mapping[str, str]) -> str:
+    """Give a reason without what names a file: of ten thousand missing videos each has another."""
+    file = row["source_uri"].partition("?")[0].rstrip("/").rpartition("/")[2]
+    reason = row["reason"].partition("; the first: ")[0]
+    return reason.removeprefix(f"{file}: ") if file else reason
 
 
 def _place(row: Mapping[str, str]) -> str:

@@ -1,8 +1,11 @@
 """What a video says of itself before anything is decoded: size and turn, codec, rate, and when it is shown."""
 
+from collections import deque
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
+import av
 import numpy as np
 
 from dataengine.formats.byte_range import Place, name_of
@@ -12,6 +15,9 @@ from dataengine.formats.video.stream import Player, duration_s, named, open_vide
 
 UNEVEN = 0.05
 """A step between two frames this much off the usual one makes a rate variable, if it is more than a tick, too."""
+
+ROUNDED_S = 0.05
+"""Edit lists count in units of the movie, often milliseconds; the stream's own ticks are exact."""
 
 
 @dataclass(frozen=True)
@@ -41,8 +47,13 @@ class VideoInfo:
 
     @property
     def end_s(self) -> float:
-        """When the last frame has been shown, after the container's start; 0 where the container does not say."""
-        return self.start_s + self.duration_s if self.duration_s else 0.0
+        """When the last frame has been shown, after the container's start; 0 where the container does not say.
+
+        Where the last picture comes late, the stream's duration may count times of decoding; its edit list does not.
+        """
+        edited_s = sum(edit.lasts_s for edit in self.edits if edit.from_s is not None)
+        shown_s = edited_s if edited_s > self.duration_s + ROUNDED_S else self.duration_s
+        return self.start_s + shown_s if shown_s else 0.0
 
     @property
     def shown_size(self) -> tuple[int, int]:
@@ -70,6 +81,19 @@ def probe(path: Place) -> VideoInfo:
             duration_s=duration_s(container, stream),
             edits=track.edits,
         )
+
+
+def measured_end_s(path: Place) -> float:
+    """Tell by all packets when the last frame has been shown, where no header says so; nothing is decoded.
+
+    Behind damage nothing counts, and 0 is the answer where nothing tells.
+    """
+    with open_video(path) as (container, stream), named(name_of(path)):
+        player = Player(container, stream)
+        with suppress(av.error.FFmpegError):
+            deque(player.watched(player.unread), maxlen=0)
+        tick_s = float(stream.time_base)  # times are rounded to it: what only rounding adds is not shown
+        return max(player.end_s - tick_s - origin_s(container, stream), 0.0)
 
 
 def _times(container: Any, stream: Any) -> list[int]:

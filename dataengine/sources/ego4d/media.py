@@ -69,8 +69,12 @@ class Videos:
         )
 
     def _path(self, uid: str) -> str:
-        names = [f"{self.media[name]}/{uid}.mp4" for name in MEDIA]
-        return next((name for name in names if (self.place / name).is_file()), names[-1])
+        """Say where a video lies, or would lie beside those that are there."""
+        folders = [self.media[name] for name in MEDIA]
+        names = [f"{folder}/{uid}.mp4" for folder in folders if (self.place / folder).is_dir()]
+        return next(
+            (name for name in names if (self.place / name).is_file()), (names or [f"{folders[0]}/{uid}.mp4"])[0]
+        )
 
 
 def find(place: Path, names: str | tuple[str, ...], *folders: str) -> Path:

@@ -6,7 +6,18 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dataengine.clips.plan import ClipPlan, SkippedLabel, VideoPlan, clip_range, from_text, merged, settled, to_text
+from dataengine.clips.plan import (
+    ClipPlan,
+    SkippedLabel,
+    VideoPlan,
+    clip_range,
+    divided,
+    from_text,
+    merged,
+    settled,
+    to_text,
+)
+from dataengine.errors import RecordError
 
 
 def clip(start: float, end: float, record: str = "r") -> ClipPlan:
@@ -106,3 +117,11 @@ def test_a_plan_is_the_same_after_its_journey() -> None:
 
 def test_spans_that_touch_are_one() -> None:
     assert merged([(5, 6), (1, 2), (2, 3), (4, 4), (2.5, 2.7)]) == ((1, 3), (5, 6))
+
+
+def test_a_duration_that_is_none_divides_nothing() -> None:
+    whole = VideoPlan(name="v", path="v", clips=(clip(0, math.inf),))
+    assert [c.label_end_s for c in divided(whole, 30.0, 100.0).clips] == [30, 60, 100]
+    assert divided(whole, 30.0, 0.0) == whole
+    with pytest.raises(RecordError, match=r"its header says 4.29e\+09 s, expected up to 1e\+06; damaged\?"):
+        divided(whole, 30.0, 2.0**32)

@@ -10,6 +10,7 @@ import pytest
 from dataengine.errors import RecordError
 from dataengine.formats.video import header, video
 from dataengine.formats.video.picture import Turn, turn_of
+from tests.support import bad_videos
 from tests.support.video_writer import coded, remux, write_video
 
 
@@ -105,3 +106,17 @@ def test_a_picture_that_comes_after_the_sound_starts_late(tmp_path: Path, plain:
     info = header.probe(path)
     assert info.start_s == pytest.approx(0.75, abs=0.05)
     assert info.end_s == pytest.approx(3.75, abs=0.05)
+
+
+def test_a_last_picture_that_comes_late_ends_the_video(tmp_path: Path) -> None:
+    """With B-frames the stream's duration counts times of decoding, which end earlier."""
+    path = write_video(tmp_path / "late.mp4", range(21), times_ms=[*range(0, 2000, 100), 5000])
+    assert header.probe(path).end_s == pytest.approx(5.03, abs=0.1)
+
+
+def test_a_video_that_does_not_say_how_long_it_is_is_measured(tmp_path: Path) -> None:
+    bad_videos.write_live_webm(path := tmp_path / "live.webm")
+    assert header.probe(path).end_s == 0
+    assert header.measured_end_s(path) == pytest.approx(bad_videos.NUM_FRAMES / bad_videos.RATE_HZ, abs=0.005)
+    path.write_bytes(path.read_bytes()[:-400])
+    assert 1 < header.measured_end_s(path) < 3.3
