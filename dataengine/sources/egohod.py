@@ -20,9 +20,10 @@ from typing import Annotated, ClassVar
 from dataengine.clips.plan import ClipPlan, SkippedLabel, VideoPlan
 from dataengine.errors import RecordError, SourceError
 from dataengine.formats import csv_file, files
+from dataengine.hands import Track
 from dataengine.sources._clip_source import ClipSource
 from dataengine.sources.ego4d.media import EXPECTED as EGO4D
-from dataengine.sources.ego4d.media import Videos
+from dataengine.sources.ego4d.media import Videos, hands_of
 
 TABLE = "ego_hod.csv"
 COLUMNS = ("video_id", "start_second", "end_second", "text")
@@ -53,6 +54,10 @@ class Egohod(ClipSource):
             labels.setdefault(row.get("video_id", ""), []).append(_label(number, row))
         for video in list(labels):
             yield known.plan(video, labels.pop(video))  # a million captions are not kept twice
+
+    def hands(self, plan: VideoPlan) -> Track | None:
+        """Give what annotators of Ego4D saw of the hands."""
+        return hands_of(plan, self.media(plan))
 
 
 def _label(number: int, row: dict[str, str]) -> ClipPlan | SkippedLabel:

@@ -3,6 +3,7 @@
 ego4d.json, or v2/ego4d.json                              of the `ego4d` downloader
 v2/annotations/narration.json                             also narrations.json
 v2/annotations/fho_main.json                              for `--labels fho` and `both`
+v2/annotations/fho_hands_{train,val}.json                 hands, see `hands.py`
 v2/video_540ss/<video_uid>.mp4, v2/full_scale/<uid>.mp4   the former where both are there: they share one clock
 
 narration at t   `#C C picks a bag of clothes`   -> label range by EgoClip's rule (see `labels.py`), text `picks a bag
@@ -26,10 +27,11 @@ from typing import Annotated, ClassVar, Literal
 
 from dataengine.clips.plan import SkippedLabel, VideoPlan
 from dataengine.formats import files
+from dataengine.hands import Track
 from dataengine.sources._clip_source import ClipSource
 from dataengine.sources.ego4d import labels as ego4d_labels
 from dataengine.sources.ego4d import tables
-from dataengine.sources.ego4d.media import EXPECTED, TOPS, Videos, find
+from dataengine.sources.ego4d.media import EXPECTED, TOPS, Videos, find, hands_of
 from dataengine.sources.ego4d.tables import Action, Passes
 
 
@@ -64,6 +66,10 @@ class Ego4d(ClipSource):
             yield known.plan(uid, [*found, *ego4d_labels.of_interactions(uid, actions.get(uid, ()))])
         for uid in sorted(actions.keys() - seen):
             yield known.plan(uid, list(ego4d_labels.of_interactions(uid, actions[uid])))
+
+    def hands(self, plan: VideoPlan) -> Track | None:
+        """Give what annotators of Ego4D saw of the hands."""
+        return hands_of(plan, self.media(plan))
 
     def _narrations(self, place: Path) -> Iterator[tuple[str, Passes | str]]:
         if self.labels == "fho":

@@ -6,9 +6,12 @@ from pathlib import Path
 from typing import Any
 
 from dataengine.clips.plan import ClipPlan, SkippedLabel, VideoPlan, merged
-from dataengine.errors import SourceError
+from dataengine.errors import RecordError, SourceError
 from dataengine.formats import files
-from dataengine.sources.ego4d import tables
+from dataengine.formats.byte_range import Place
+from dataengine.formats.video import header
+from dataengine.hands import Track
+from dataengine.sources.ego4d import hands, tables
 from dataengine.sources.ego4d.tables import Video
 
 TOPS = ("v2", "v1", ".")
@@ -28,6 +31,8 @@ class Videos:
     """Kind of copy to its folder."""
     about: dict[str, Video]
     groups: dict[str, str]
+    hands: dict[str, str]
+    """Annotated points of hands by video, see `hands.py`."""
     keep_benchmarks: bool
     """Keep what is in val or test of a benchmark."""
 
@@ -37,7 +42,8 @@ class Videos:
         known = tables.listing(find(place, "ego4d.json", ".", *TOPS))
         about = {video.video_uid: video for video in known.videos}
         media = {name: _folder(place, name) for name in MEDIA}
-        return cls(place, media, about, _groups(known.videos, known.concurrent_video_sets), keep_benchmarks)
+        points = hands.by_video(place / top / "annotations" for top in TOPS)
+        return cls(place, media, about, _groups(known.videos, known.concurrent_video_sets), points, keep_benchmarks)
 
     def plan(self, uid: str, labels: list[ClipPlan | SkippedLabel]) -> VideoPlan:
         """Plan what is labelled of one video; a video that must be left out is one skipped label."""
@@ -62,11 +68,19 @@ class Videos:
             skipped=skipped,
             group=self.groups.get(uid, uid),
             split="val" if held_out else "train",
+            options=self._options(uid, video),
             region=LEFT_HALF if video and video.is_stereo else None,
             hidden_s=merged(
                 (s.start_sec, s.end_sec) for s in spans if s.start_sec is not None and s.end_sec is not None
             ),
         )
+
+    def _options(self, uid: str, video: Video | None) -> dict[str, str]:
+        if uid not in self.hands:
+            return {}
+        facts = video.video_metadata if video else None
+        size = (facts.display_resolution_width, facts.display_resolution_height) if facts else (None, None)
+        return {hands.POINTS: self.hands[uid], **({hands.SIZE: f"{size[0]:g}x{size[1]:g}"} if all(size) else {})}
 
     def _path(self, uid: str) -> str:
         """Say where a video lies, or would lie beside those that are there."""
@@ -75,6 +89,22 @@ class Videos:
         return next(
             (name for name in names if (self.place / name).is_file()), (names or [f"{folders[0]}/{uid}.mp4"])[0]
         )
+
+
+def hands_of(plan: VideoPlan, place: Place) -> Track | None:
+    """Give the hands that annotators saw in a planned video, whose bytes lie somewhere; None without any.
+
+    Raise RecordError where the size of the full picture is not known.
+    """
+    if hands.POINTS not in plan.options:
+        return None
+    if hands.SIZE in plan.options:
+        width, height = (float(side) for side in plan.options[hands.SIZE].split("x"))
+    elif MEDIA[1] in plan.path:
+        height, width = header.probe(place).shown_size
+    else:
+        raise RecordError("fho_hands: ego4d.json does not say how large the full picture is")
+    return hands.track(plan.options[hands.POINTS], width, height)
 
 
 def find(place: Path, names: str | tuple[str, ...], *folders: str) -> Path:

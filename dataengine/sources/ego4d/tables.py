@@ -2,6 +2,7 @@
 
 ego4d.json             videos, who wears the camera, what is stereo, what was made black, who saw the same event
 narration.json         {video_uid: {narration_pass_1: {narrations: [...]}, narration_pass_2: ...}}; also narrations.json
+fho_hands_train.json   clips > frames > moments
 fho_main.json          videos > annotated_intervals > narrated_actions
 """
 
@@ -21,6 +22,13 @@ class Span(msgspec.Struct, gc=False):
     end_sec: float | None = None
 
 
+class Metadata(msgspec.Struct, gc=False):
+    """What a video's header says."""
+
+    display_resolution_width: float | None = None
+    display_resolution_height: float | None = None
+
+
 class Video(msgspec.Struct, gc=False):
     """An entry of ego4d.json."""
 
@@ -33,6 +41,7 @@ class Video(msgspec.Struct, gc=False):
     split_fho: str | None = None
     redacted_intervals: list[Span] | None = None
     scenarios: list[str] | None = None
+    video_metadata: Metadata | None = None
 
 
 class Listing(msgspec.Struct):
@@ -95,6 +104,19 @@ class Fho(msgspec.Struct):
     videos: list[FhoVideo]
 
 
+class HandClip(msgspec.Struct, gc=False):
+    """An entry of fho_hands: moments of actions by their names, `{pre_45: {frame, boxes}}`."""
+
+    video_uid: str
+    frames: list[dict[str, Any]] | None = None
+
+
+class HandClips(msgspec.Struct):
+    """All of fho_hands_train.json."""
+
+    clips: list[HandClip]
+
+
 def listing(path: Path) -> Listing:
     """Read ego4d.json."""
     return json_fields.read(path, Listing, "Ego4D")
@@ -112,3 +134,8 @@ def narrations(path: Path) -> Iterator[tuple[str, Passes | str]]:
 def interactions(path: Path) -> list[FhoVideo]:
     """Read fho_main.json."""
     return json_fields.read(path, Fho, "Ego4D").videos
+
+
+def hands(path: Path) -> list[HandClip]:
+    """Read a file of annotated hands."""
+    return json_fields.read(path, HandClips, "Ego4D").clips

@@ -10,7 +10,8 @@ from numpy.typing import ArrayLike, NDArray
 
 from dataengine.digest import stable_id
 from dataengine.episode import CAMERA_SLOTS
-from dataengine.schema import RAW, VECTORS, exact_column, exact_dims_column, frames_column, offsets_column
+from dataengine.hands.hands import SHAPES
+from dataengine.schema import HANDS, RAW, VECTORS, exact_column, exact_dims_column, frames_column, offsets_column
 
 
 class Problem(NamedTuple):
@@ -43,6 +44,8 @@ def row_problems(batch: pa.RecordBatch, registries: Mapping[str, Mapping[str, in
     for name in RAW:
         if exact_column(name) in batch.schema.names:
             yield from _exact(batch, name, steps)
+    if HANDS[0].name in batch.schema.names:
+        yield from _hands(batch, steps)
     for slot in CAMERA_SLOTS:
         yield from _camera(batch, slot, steps)
 
@@ -114,6 +117,30 @@ def _exact(batch: pa.RecordBatch, name: str, steps: NDArray[np.int32]) -> Iterat
         yield Problem(row, f"{name} has {lists.lengths[row]} exact values for {steps[row]} steps")
     for row in dims.rows_with(dims.values >= np.repeat(batch[f"{name}_dim"].to_numpy(), dims.lengths)):
         yield Problem(row, f"{name} has exact values of more dimensions than it has")
+
+
+def _hands(batch: pa.RecordBatch, steps: NDArray[np.int32]) -> Iterator[Problem]:
+    """Check that columns of hands have a value for each side and step, and NaN where a hand is absent."""
+    sides = _Lists(batch["hands_sides"]).lengths
+    present = _Lists(batch["hands_present"])
+    sizes = {f"hands_{name}": int(np.prod(shape)) for name, shape in SHAPES.items()}
+    told = {name: _Lists(batch[name]) for name in sizes} | {"hands_camera": _Lists(batch["hands_camera"])}
+    wanted = {name: sides * steps * size for name, size in sizes.items()} | {"hands_camera": steps * 7}
+    wrong = present.lengths != sides * steps
+    for row in _rows(wrong):
+        yield Problem(
+            row, f"hands_present has {present.lengths[row]} values for {sides[row]} sides of {steps[row]} steps"
+        )
+    for name, lists in told.items():
+        there = batch[name].is_valid().to_numpy(zero_copy_only=False)
+        off = there & (lists.lengths != wanted[name])
+        for row in _rows(off):
+            yield Problem(row, f"{name} has {lists.lengths[row]} values, expected {wanted[name][row]}")
+        if name in sizes and not wrong.any() and not off.any():
+            of_there = np.repeat(there, present.lengths)
+            absent = np.repeat(~present.values.astype(bool)[of_there], sizes[name])
+            for row in lists.rows_with(absent & ~np.isnan(lists.values)):
+                yield Problem(row, f"{name} has numbers where a hand is absent")
 
 
 def _camera(batch: pa.RecordBatch, slot: str, steps: NDArray[np.int32]) -> Iterator[Problem]:

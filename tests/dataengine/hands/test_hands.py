@@ -3,6 +3,7 @@
 from dataclasses import replace
 from pathlib import Path
 
+import lance
 import numpy as np
 import pyarrow as pa
 import pytest
@@ -148,3 +149,26 @@ def test_what_is_wrong_with_hands_is_told_before_they_are_written() -> None:
     bad = replace(robot_episode("bad", num_steps=6), hands=some_hands(5))
     with pytest.raises(RecordError, match=r"left hand: present is \(5,\), expected \(6,\) of bool"):
         check_episode(bad, bad.dataset, {bad.embodiment})
+
+
+@pytest.mark.parametrize(
+    ("column", "value", "said"),
+    [
+        ("hands_sides", "make_array('left')", "hands_present has 12 values for 1 sides of 6 steps"),
+        ("hands_wrist", "make_array(CAST(1 AS FLOAT))", "hands_wrist has 1 values, expected 84"),
+        ("hands_camera", "make_array(CAST(1 AS FLOAT))", "hands_camera has 1 values, expected 42"),
+        ("hands_confidence", "array_repeat(CAST(1 AS FLOAT), 12)", "hands_confidence has numbers where a hand is"),
+    ],
+)
+def test_columns_of_hands_that_contradict_themselves_are_named(
+    tmp_path: Path, column: str, value: str, said: str
+) -> None:
+    episodes = [
+        replace(robot_episode(name, num_steps=6), hands=some_hands(6, absent=2) if name != "b" else None)
+        for name in "abc"
+    ]
+    corpus = make_corpus(tmp_path / "corpus", {"a": episodes})
+    lance.dataset(f"{corpus.uri}/episodes.lance").update({column: value}, where="source_record = 'c'")
+    corpus.refresh()
+    assert any(said in problem and episodes[2].episode_id in problem for problem in verify(corpus).problems)
+    assert not any(episodes[0].episode_id in problem for problem in verify(corpus).problems)
