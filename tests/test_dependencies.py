@@ -5,9 +5,11 @@ import sys
 import tomllib
 from collections.abc import Iterable, Iterator
 from functools import cache
+from importlib import metadata
 from pathlib import Path
 
 from packaging.requirements import Requirement
+from packaging.specifiers import SpecifierSet
 from packaging.utils import canonicalize_name
 
 ROOT = Path(__file__).parents[1]
@@ -93,3 +95,17 @@ def test_the_tested_set_has_everything_that_is_declared_and_nothing_else() -> No
     pinned = {canonicalize_name(line.partition("==")[0]) for line in lines}
     assert pinned - ALL == OF_TOOLS
     assert ALL - pinned == {"tensorflow"}  # where there is no tensorflow-cpu
+
+
+def test_the_tested_set_installs_on_the_pythons_of_debian_12_and_ubuntu_24_04():
+    """Where it does not, pip tries older and older versions of everything, for hours."""
+    wanted = {d.name: d.metadata["Requires-Python"] or "" for d in metadata.distributions() if d.name != "villa-engine"}
+    pins = [line for line in (ROOT / "constraints.txt").read_text().splitlines() if not line.startswith("#")]
+    pinned = {canonicalize_name(pin.partition("==")[0]) for pin in pins}
+    asked = {name: python for name, python in wanted.items() if canonicalize_name(name) in pinned}
+    refused = {
+        name: python
+        for name, python in asked.items()
+        if not all(SpecifierSet(python).contains(version) for version in ("3.11.2", "3.12.3"))
+    }
+    assert refused == {}
