@@ -17,7 +17,7 @@ from models.act.context import Context, ContextEncoder
 from models.act.embodiment import ActionMlp, action_decoder, action_encoder
 from models.batch import ActBatch, Observation
 from models.layers.attention import KeyValue
-from models.layers.norm import RMSNorm
+from models.layers.norm import GemmaRMSNorm
 from models.layers.sinusoid import time_sinusoid
 from models.layers.stack import Stack, positions_from
 from models.parts import Counts, Random, mean_of, normal, uniform
@@ -50,7 +50,7 @@ class LatentExpert(nn.Module):
         self.width = config.expert.width
         self.encoder = ActionMlp(config.latent_dim, self.width)
         self.stack = Stack(config.expert)
-        self.norm = RMSNorm(self.width, config.expert.eps)
+        self.norm = GemmaRMSNorm(self.width, config.expert.eps)
         self.decoder = nn.Linear(self.width, config.latent_dim)
 
     def forward(
@@ -73,7 +73,7 @@ class RobotExpert(nn.Module):
         self.context = ContextEncoder(config)
         self.encoder = action_encoder(config.action_dims, self.width)
         self.stack = Stack(config.expert)
-        self.norm = RMSNorm(self.width, config.expert.eps)
+        self.norm = GemmaRMSNorm(self.width, config.expert.eps)
         self.decoder = action_decoder(config.action_dims, self.width)
 
     def forward(

@@ -5,17 +5,11 @@ from einops import rearrange
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from models.lam.blocks import (
-    CrossAttention,
-    PatchEmbed,
-    RMSNorm,
-    SpaceTimeBlock,
-    SwishGLU,
-    sincos_1d,
-    sincos_2d,
-    xavier_,
-)
 from models.lam.config import LamConfig
+from models.lam.space_time import SpaceTimeBlock
+from models.layers.norm import RMSNorm
+from models.layers.sinusoid import sincos_1d, sincos_2d
+from models.layers.transformer import CrossAttention, PatchEmbed, SwishGLU, xavier_
 
 WINDOWS_AT_ONCE = 64
 """Of a long clip: enough to fill a GPU, few enough for an hour of video."""

@@ -1,39 +1,14 @@
 """The visual forward dynamics model: a frame and a latent action give the next frame."""
 
 import torch
-import torch.nn.functional as F
 from einops import rearrange
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from models.lam.blocks import CrossAttention, LayerScale, PatchEmbed, RMSNorm, SwishGLU, sincos_2d, xavier_
 from models.lam.config import LamConfig
-
-
-class DecoderBlock(nn.Module):
-    """A pre-norm transformer block; its norms can be scaled and shifted by the latent action."""
-
-    def __init__(self, width: int, heads: int, qk_norm: bool, film: bool) -> None:
-        super().__init__()
-        self.pre_norm_attn = RMSNorm(width)
-        self.attn = CrossAttention(width, heads, qk_norm)
-        self.layer_scale_attn = LayerScale(width)
-        self.pre_norm_mlp = RMSNorm(width)
-        # the checkpoint's numbering: index 1 was dropout
-        self.mlp = nn.Sequential(SwishGLU(width, 4 * width), nn.Identity(), nn.Linear(4 * width, width))
-        self.layer_scale_mlp = LayerScale(width)
-        self.film = nn.Linear(width, 4 * width) if film else None
-
-    def forward(self, x: Float[Tensor, "b n d"], action: Float[Tensor, "b 1 d"]) -> Float[Tensor, "b n d"]:
-        """Attend and feed forward."""
-        attn_in = self.pre_norm_attn(x)
-        if self.film is None:
-            x = x + self.layer_scale_attn(self.attn(attn_in, attn_in))
-            return x + self.layer_scale_mlp(self.mlp(self.pre_norm_mlp(x)))
-        scale_attn, shift_attn, scale_mlp, shift_mlp = self.film(F.silu(action)).chunk(4, dim=-1)
-        attn_in = attn_in * (1 + scale_attn) + shift_attn
-        x = x + self.layer_scale_attn(self.attn(attn_in, attn_in))
-        return x + self.layer_scale_mlp(self.mlp(self.pre_norm_mlp(x) * (1 + scale_mlp) + shift_mlp))
+from models.layers.norm import RMSNorm
+from models.layers.sinusoid import sincos_2d
+from models.layers.transformer import DecoderBlock, PatchEmbed, xavier_
 
 
 class VisualForward(nn.Module):

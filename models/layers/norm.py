@@ -1,12 +1,13 @@
-"""Root-mean-square norm in Gemma's form."""
+"""Root-mean-square norms (Zhang and Sennrich 2019, arXiv:1910.07467)."""
 
 import torch
+import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
 
-class RMSNorm(nn.Module):
-    """Scales a vector to unit root mean square; the learned gain is stored as its distance from 1."""
+class GemmaRMSNorm(nn.Module):
+    """Scales a vector to unit root mean square; the learned gain is stored as its difference from 1."""
 
     def __init__(self, width: int, eps: float = 1e-6) -> None:
         super().__init__()
@@ -18,3 +19,15 @@ class RMSNorm(nn.Module):
         y = x.float()
         y = y * torch.rsqrt(y.square().mean(-1, keepdim=True) + self.eps)
         return (y * (1.0 + self.weight.float())).to(x.dtype)
+
+
+class RMSNorm(nn.Module):
+    """Scales a vector to root-mean-square 1, then by learnt gains."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.g = nn.Parameter(torch.ones(width))
+
+    def forward(self, x: Float[Tensor, "*b d"]) -> Float[Tensor, "*b d"]:
+        """Normalise; the tiny constant only guards the zero vector."""
+        return F.rms_norm(x, self.g.shape, self.g, eps=1e-16)

@@ -1,7 +1,7 @@
-"""Sinusoids that turn a number into a vector; the two layouts differ, as in the authors' code."""
+"""Sinusoids that turn a number or a position into a vector; the layouts differ, as in the authors' code."""
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 SCALAR_WIDTH = 256
@@ -32,3 +32,16 @@ class ScalarEmbedding(nn.Module):
 
     def forward(self, value: Float[Tensor, "b"]) -> Float[Tensor, "b d"]:
         return self.mlp(scalar_sinusoid(value))
+
+
+def sincos_1d(positions: Int[Tensor, "*n"], width: int) -> Float[Tensor, "*n width"]:
+    """Encode positions as sines, then cosines, of frequencies 1 down to about 1/10000."""
+    frequency = 10000.0 ** (-torch.arange(width // 2, device=positions.device).double() / (width // 2))
+    angle = positions.double()[..., None] * frequency
+    return torch.cat([angle.sin(), angle.cos()], dim=-1).float()
+
+
+def sincos_2d(grid: int, width: int) -> Float[Tensor, "n width"]:
+    """Encode the patches of a square grid, row by row: the column in the first half, the row in the second."""
+    row, column = torch.meshgrid(torch.arange(grid), torch.arange(grid), indexing="ij")
+    return torch.cat([sincos_1d(column.flatten(), width // 2), sincos_1d(row.flatten(), width // 2)], dim=-1)

@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 from models.layers.attention import KeyValue, attend, join
 from models.layers.config import StackConfig
-from models.layers.norm import RMSNorm
+from models.layers.norm import GemmaRMSNorm
 from models.layers.rope import Rope, rope, rotate
 
 
@@ -34,13 +34,13 @@ class Block(nn.Module):
         super().__init__()
         width, c = config.width, config
         self.config = config
-        self.input_norm = RMSNorm(width, c.eps)
+        self.input_norm = GemmaRMSNorm(width, c.eps)
         self.k_proj = nn.Linear(width, c.num_key_heads * c.head_dim, bias=False)
         self.v_proj = nn.Linear(width, c.num_key_heads * c.head_dim, bias=False)
         if not silent:
             self.q_proj = nn.Linear(width, c.num_heads * c.head_dim, bias=False)
             self.o_proj = nn.Linear(c.num_heads * c.head_dim, width, bias=False)
-            self.mlp_norm = RMSNorm(width, c.eps)
+            self.mlp_norm = GemmaRMSNorm(width, c.eps)
             self.mlp = Mlp(width, c.mlp_width)
 
     def write(self, normed: Float[Tensor, "b n d"], table: Rope) -> KeyValue:

@@ -10,8 +10,9 @@ from jaxtyping import Bool, Float, Int, UInt8
 from torch import Tensor, nn
 
 from models.batch import WorldBatch
-from models.lam.blocks import RMSNorm, sincos_2d, xavier_
-from models.lam.visual_fdm import DecoderBlock
+from models.layers.norm import RMSNorm
+from models.layers.sinusoid import sincos_2d
+from models.layers.transformer import DecoderBlock, xavier_
 from models.parts import Counts, Random, mean_of, uniform
 from models.pictures import resize
 from models.world.config import WorldConfig

@@ -9,7 +9,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from models.lam import Lam, LamConfig
-from models.lam.blocks import sincos_1d, sincos_2d
+from models.layers.sinusoid import sincos_1d, sincos_2d
 from models.weights import load_lam, released_config, save_released_lam
 
 GOLDEN = Path(__file__).parent / "golden_lam"
