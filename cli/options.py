@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from typer import BadParameter
 
 from cli.help import Command, Rows, item_of, kinds_of, metavar
-from cli.settings import leaves, nearest
+from cli.settings import former_keys, leaves, nearest
 
 if TYPE_CHECKING:
     from pydantic.fields import FieldInfo
@@ -206,7 +206,8 @@ class SettingsCommand(Command):
     def _known(self) -> Sequence[str]:
         """Every option that the help lists."""
         own = (flag for flag in self._own if flag.startswith("--"))
-        return [*own, *(setting.flag for setting in self._settings), *self._switches]
+        off = (setting.negated for setting in self._settings if setting.is_switch)
+        return [*own, *(setting.flag for setting in self._settings), *off]
 
     @cached_property
     def _required(self) -> Sequence[Any]:
@@ -221,20 +222,20 @@ class SettingsCommand(Command):
     @cached_property
     def _flags(self) -> Mapping[str, Setting]:
         """Settings by option, those by their former names too; `--tasks a,b` is also `--task a --task b`."""
-        now = {setting.key: setting for setting in self._settings}
         whole = [s for s in self._all_settings if s.key not in self.apart and f"--{s.key[:-1]}" in self._own]
-        former = {
-            f"--{old.replace('_', '-')}": replace(now[new], key=old)
-            for config in self.config_classes.values()
-            for old, new in getattr(config, "renamed", {}).items()
-            if new in now
-        }
-        return former | {setting.flag: setting for setting in (*self._settings, *whole)}
+        return {setting.flag: setting for setting in (*self._former, *self._settings, *whole)}
+
+    @cached_property
+    def _former(self) -> Sequence[Setting]:
+        """Settings by the names that they had in the last version."""
+        now = {setting.key: setting for setting in self._settings}
+        former = {old: new for config in self.config_classes.values() for old, new in former_keys(config)}
+        return [replace(now[new], key=old) for old, new in former.items() if new in now]
 
     @cached_property
     def _switches(self) -> Mapping[str, tuple[str, bool]]:
         """Keys by option that takes no value, and what it sets them to."""
-        switches = [setting for setting in self._settings if setting.is_switch]
+        switches = [setting for setting in (*self._former, *self._settings) if setting.is_switch]
         on = {setting.flag: (setting.key, True) for setting in switches}
         return on | {setting.negated: (setting.key, False) for setting in switches}
 

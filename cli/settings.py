@@ -182,6 +182,14 @@ def keys(config: type["BaseModel"]) -> Iterator[str]:
             yield from (f"{name}.{key}" for key in keys(inner))
 
 
+def former_keys(config: type["BaseModel"]) -> Iterator[tuple[str, str]]:
+    """List the former keys that are still accepted, each with the key of today."""
+    yield from getattr(config, "renamed", {}).items()
+    for name, info in config.model_fields.items():
+        for inner in inside(info):
+            yield from ((f"{name}.{old}", f"{name}.{new}") for old, new in former_keys(inner))
+
+
 def leaves(config: type["BaseModel"]) -> Iterator[tuple[str, "FieldInfo"]]:
     """List the settings that hold a value, not only other settings, with what is known of them."""
     for name, info in config.model_fields.items():

@@ -1,5 +1,5 @@
-"""What a model trains on. Shape letters: b batch, t frames, n latent actions, k codes in one latent action, d their
-width, h horizon of control steps, s state, a action, l text tokens, c channels.
+"""Batches that models train on. Shape letters: b batch, t frames, n latent actions, k codes in one latent action, d
+their width, h horizon of control steps, s state, a action, l text tokens, c channels.
 """
 
 from dataclasses import dataclass, fields, replace
@@ -9,11 +9,11 @@ from jaxtyping import Bool, Float, Int, UInt8
 from torch import Tensor, device
 
 
-class _Moves:
-    """Moves every tensor of a batch at once."""
+class _OnDevice:
+    """Moves every tensor of a batch to a device."""
 
     def to(self, where: device | str) -> Any:
-        """Copy to a device, without waiting for it."""
+        """Copy to a device, asynchronously."""
         moved = {
             f.name: value.to(where, non_blocking=True)
             for f in fields(self)  # type: ignore[arg-type]
@@ -23,15 +23,15 @@ class _Moves:
 
 
 @dataclass(frozen=True)
-class LamBatch(_Moves):
-    """Clips with what the robot felt and did between their frames. Numbers are normalised, padded and masked.
+class LamBatch(_OnDevice):
+    """Clips with the robot's states and actions between their frames. Numbers are normalised, padded and masked.
 
     Between frame i and frame i + 1 lie K control steps (K differs by embodiment); h is the batch's largest K.
     """
 
     video: UInt8[Tensor, "b t c height width"]
     frame_mask: Bool[Tensor, "b t"]
-    """False where the episode had ended and its last frame stands again; a pair counts when both its frames do."""
+    """False where the episode had ended and its last frame is repeated; a pair counts when both its frames do."""
     state: Float[Tensor, "b t-1 s"]
     """State at the first frame of each pair."""
     future_state: Float[Tensor, "b t-1 h s"]
@@ -42,12 +42,12 @@ class LamBatch(_Moves):
     """True where `future_state` counts: the step exists and the embodiment has that dimension."""
     action_mask: Bool[Tensor, "b t-1 h a"]
     dataset_id: Int[Tensor, "b"]
-    """Row of the embodiment table; 0 is unknown."""
+    """Row of the dataset table; 0 is unknown."""
     control_hz: Float[Tensor, "b"]
 
 
 @dataclass(frozen=True)
-class WorldBatch(_Moves):
+class WorldBatch(_OnDevice):
     """Clips with the latent actions between their frames, for the world model."""
 
     video: UInt8[Tensor, "b t c height width"]
@@ -59,22 +59,22 @@ class WorldBatch(_Moves):
 
 
 @dataclass(frozen=True)
-class Observation(_Moves):
-    """What the policy knows when it must decide: pictures, an instruction, the robot's state and its body."""
+class Observation(_OnDevice):
+    """Input of the policy: images, an instruction, and the robot's state, embodiment and control rate."""
 
     image: UInt8[Tensor, "b c height width"]
     wrist: UInt8[Tensor, "b c height_wrist width_wrist"]
     """Zeros where `has_wrist` is false."""
     has_wrist: Bool[Tensor, "b"]
     token_ids: Int[Tensor, "b l"]
-    """BOS, instruction and newline, right-padded with 0; image placeholders are the model's own business."""
+    """BOS, instruction and newline, right-padded with 0; the model places the image tokens itself."""
     token_mask: Bool[Tensor, "b l"]
     state: Float[Tensor, "b s"]
     state_mask: Bool[Tensor, "b s"]
     embodiment_id: Int[Tensor, "b"]
-    """Picks state encoder, action encoder and action decoder. Nothing trains those of row 0; a plan needs none."""
+    """Selects state encoder, action encoder and action decoder; those of row 0 stay untrained."""
     dataset_id: Int[Tensor, "b"]
-    """Row of the dataset table. Nothing trains row 0, so nobody may use it: a policy acts as in a dataset it knows."""
+    """Row of the dataset table. Row 0 stays untrained and unused: a policy acts as in a dataset of its training."""
     steps_per_latent: Float[Tensor, "b"]
     """Control steps that one latent action spans."""
     control_hz: Float[Tensor, "b"]
@@ -82,7 +82,7 @@ class Observation(_Moves):
 
 @dataclass(frozen=True)
 class ActBatch(Observation):
-    """An observation, the latent plan and the robot's chunk of actions that follow it."""
+    """An observation, the latent actions and the chunk of robot actions that follow it."""
 
     latent: Float[Tensor, "b n k d"]
     """The LAM's codebook vectors; zeros where masked."""

@@ -1,13 +1,14 @@
 """The base of every model's settings."""
 
+import sys
 from collections.abc import Mapping
 from copy import copy
 from dataclasses import dataclass
 from functools import cache
-from types import UnionType
-from typing import Any, Final, Union, get_args
+from types import MappingProxyType, UnionType
+from typing import Any, ClassVar, Final, Union, get_args
 
-from pydantic import BaseModel, ConfigDict, GetCoreSchemaHandler, create_model
+from pydantic import BaseModel, ConfigDict, GetCoreSchemaHandler, create_model, model_validator
 from pydantic_core import CoreSchema, core_schema
 
 MOST_LAYERS: Final = 256
@@ -31,10 +32,55 @@ class Config(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True, allow_inf_nan=False)
 
+    renamed: ClassVar[Mapping[str, str]] = MappingProxyType({})
+    """Former names of settings and their names today: the former are accepted for one version, with a line."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _take_former_names(cls, given: Any) -> Any:
+        return cls.named_as_today(given)
+
+    @classmethod
+    def named_as_today(cls, given: Any) -> Any:
+        """Give settings, nested ones too, their names of today, with a line for each former one.
+
+        Raise ValueError where a setting is given by both names.
+        """
+        return _named_as_today(cls, given, say=True)
+
+    @classmethod
+    def saved_as_today(cls, saved: Any) -> Any:
+        """Give settings that an older version saved as this one would have saved them; say nothing."""
+        return _named_as_today(cls, saved, say=False)
+
     @classmethod
     def changed(cls, base: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
         """Lay changes over the settings of a preset, however deep."""
         return merged(base, changes)
+
+
+def _named_as_today(config: type[Config], given: Any, say: bool) -> Any:
+    if not isinstance(given, Mapping):
+        return given
+    today: dict[str, Any] = {}
+    for key, value in given.items():
+        new = config.renamed.get(key, key)
+        if new != key and new in given:
+            raise ValueError(f"setting '{key}' is now '{new}', and both are given; leave out '{key}'")
+        if new != key and say:
+            print(f"setting '{key}' is now '{new}'; the next version no longer knows '{key}'", file=sys.stderr)  # noqa: T201
+        field = config.model_fields.get(new)
+        inner = _nested(field.annotation) if field else None
+        today[new] = _named_as_today(inner, value, say) if inner else value
+    return today
+
+
+def _nested(annotation: Any) -> type[Config] | None:
+    """Find the settings that a setting holds, alone or beside None."""
+    for kind in (annotation, *get_args(annotation)):
+        if isinstance(kind, type) and issubclass(kind, Config):
+            return kind
+    return None
 
 
 def merged(base: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
@@ -53,7 +99,7 @@ def merged(base: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any
 class ChangesTo:
     """Marks a dict of changes to a model's settings: each key must be a field of them and each value must suit it."""
 
-    config: type[BaseModel]
+    config: type[Config]
 
     def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
         """Check the dict as settings of which every field may be left out."""
@@ -62,8 +108,9 @@ class ChangesTo:
             return changes.model_dump(exclude_unset=True)
 
         as_it_is = core_schema.plain_serializer_function_ser_schema(lambda changes: changes)
-        return core_schema.no_info_after_validator_function(
-            given, handler(_all_optional(self.config)), serialization=as_it_is
+        checked = core_schema.no_info_after_validator_function(given, handler(_all_optional(self.config)))
+        return core_schema.no_info_before_validator_function(
+            self.config.named_as_today, checked, serialization=as_it_is
         )
 
 

@@ -1,11 +1,11 @@
 """Conditional flow matching: noise at t = 0, data at t = 1.
 
 x_t = (1 - (1 - s) t) noise + t data, velocity = data - (1 - s) noise, s = SIGMA_MIN (open-pi-zero's convention;
-villa-X prints the same law with the sign turned). Robot actions and latent actions have separate clocks, driven by one
-uniform draw u:
+villa-X prints the same law with the sign turned). Robot actions and latent actions have separate flow times, from
+one uniform draw u:
 
     t_robot = 0.999 (1 - u^(2/3))     1 - t / 0.999 ~ Beta(1.5, 1): dense near noise
-    t_latent = 0.999 (1 - u^(1/5))    1 - t / 0.999 ~ Beta(5, 1): noisier still, never past the robot's clock
+    t_latent = 0.999 (1 - u^(1/5))    1 - t / 0.999 ~ Beta(5, 1): noisier still, never past the robot's time
 """
 
 from typing import Literal
@@ -25,7 +25,7 @@ Noise = Literal["zero", "normal"]
 
 
 def latent_time(t_robot: Float[Tensor, "*b"]) -> Float[Tensor, "*b"]:
-    """Clock of the latent stream when the robot's clock shows `t_robot`."""
+    """Flow time of the latent stream when the robot's is `t_robot`."""
     return T_MAX * (1.0 - (1.0 - t_robot / T_MAX).clamp(min=0.0) ** LATENT_POWER)
 
 
@@ -34,7 +34,7 @@ def coupled_times(u: Float[Tensor, "*b"]) -> tuple[Float[Tensor, "*b"], Float[Te
     return T_MAX * (1.0 - u ** (1.0 / 5.0)), T_MAX * (1.0 - u ** (2.0 / 3.0))
 
 
-def draw_times(num: int, device: torch.device, random: Random) -> tuple[Float[Tensor, "b"], Float[Tensor, "b"]]:
+def sample_times(num: int, device: torch.device, random: Random) -> tuple[Float[Tensor, "b"], Float[Tensor, "b"]]:
     """Draw `num` pairs of (t_latent, t_robot)."""
     return coupled_times(uniform((num,), device, random))
 
@@ -42,7 +42,7 @@ def draw_times(num: int, device: torch.device, random: Random) -> tuple[Float[Te
 def interpolate(
     data: Float[Tensor, "b *x"], noise: Float[Tensor, "b *x"], t: Float[Tensor, "b"]
 ) -> Float[Tensor, "b *x"]:
-    """Stand at time t on the straight line from noise to data."""
+    """Give the point at time t on the straight line from noise to data."""
     t = t.view(-1, *[1] * (data.dim() - 1))
     return (1.0 - (1.0 - SIGMA_MIN) * t) * noise + t * data
 
@@ -52,16 +52,16 @@ def velocity(data: Float[Tensor, "b *x"], noise: Float[Tensor, "b *x"]) -> Float
     return data - (1.0 - SIGMA_MIN) * noise
 
 
-def start(
+def initial_noise(
     shape: tuple[int, ...], kind: Noise, device: torch.device, generator: torch.Generator | None
 ) -> Float[Tensor, "..."]:
-    """Make the point that sampling starts from; zero is the noise's mean and makes sampling repeatable."""
+    """Make the noise that sampling starts from; zero is its mean and makes sampling repeatable."""
     if kind == "zero":
         return torch.zeros(shape, device=device)
     return torch.randn(shape, device=device, generator=generator)
 
 
-def clocks(num_steps: int, device: torch.device) -> tuple[Float[Tensor, "nodes"], Float[Tensor, "nodes"]]:
+def time_grid(num_steps: int, device: torch.device) -> tuple[Float[Tensor, "nodes"], Float[Tensor, "nodes"]]:
     """Give (t_latent, t_robot) at the boundaries of equal robot steps; the robot ends at 1, the latents at 0.999."""
     t_robot = torch.arange(num_steps + 1, device=device, dtype=torch.float32) / num_steps
     return latent_time(t_robot), t_robot

@@ -1,7 +1,7 @@
 """Pictures that come at another size than a model's: the one resizer of tensors.
 
-Whatever feeds a model from a corpus gives pictures at its side already; this is for pictures that models paint for one
-another, and for callers of their own. It is the authors' (bilinear, antialiased), and agrees with the data engine's
+Whatever feeds a model from a corpus gives pictures at its side already; this is for pictures that one model predicts
+for another, and for callers of their own. It is the authors' (bilinear, antialiased), and agrees with the data engine's
 within the bound that `tests/pipelines/training/test_resizers.py` holds.
 """
 

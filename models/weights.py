@@ -235,10 +235,10 @@ def _read_off(shape: Shapes) -> dict[str, Any]:
 
 
 def _settings(kind: type[C], stated: Mapping[str, Any], directory: str | Path) -> C:
-    """Check the settings of a file; pydantic would use a paragraph."""
+    """Check the settings of a file, which an older version may have written; pydantic would use a paragraph."""
     try:
-        return kind.model_validate(dict(stated))
-    except ValidationError as error:
+        return kind.model_validate(kind.saved_as_today(stated))
+    except ValueError as error:
         raise ValueError(f"{directory}: {CONFIG_NAME}: {_first_line(error)}") from error
 
 

@@ -1,7 +1,8 @@
-"""The actor: a vision-language model, a latent expert that plans, and a robot expert that moves (villa-X).
+"""The actor of villa-X: a vision-language model, a latent expert that plans and a robot expert that gives actions.
 
-p(latents, actions | picture, text, body) = p(latents | picture, text) p(actions | latents, picture, text, body): the
-streams attend jointly but block-causally, so the plan never sees the body and can be learnt from human video.
+p(latents, actions | image, text, robot) = p(latents | image, text) p(actions | latents, image, text, robot): the
+streams attend jointly with a block-causal mask, so latent actions do not depend on the robot and are also learnt from
+human video. Image and text are the prefix: their KV cache is computed once for all flow samples and Euler steps.
 """
 
 from typing import NamedTuple
@@ -14,7 +15,7 @@ from models import flow
 from models.act import masks
 from models.act.config import ActConfig
 from models.act.context import Context, ContextEncoder
-from models.act.embodiment import ActionMlp, action_decoder, action_encoder
+from models.act.embodiment import ActionEncoder, action_decoder, action_encoder
 from models.batch import ActBatch, Observation
 from models.layers.attention import KeyValue
 from models.layers.norm import GemmaRMSNorm
@@ -24,48 +25,50 @@ from models.parts import Counts, Random, mean_of, normal, uniform
 from models.vlm.vlm import Vlm
 
 
-class Scene(NamedTuple):
-    """A picture and its instruction, read once: what the language model wrote, block by block."""
+class PrefixCache(NamedTuple):
+    """KV cache of the prefix: image patches, then instruction tokens."""
 
-    memory: list[KeyValue]
-    readable: Bool[Tensor, "b v"]
+    kv_cache: list[KeyValue]
+    """One entry per block of the language model."""
+    prefix_mask: Bool[Tensor, "b v"]
+    """False for padding of the instruction."""
 
-    def repeat(self, times: int) -> "Scene":
+    def repeat(self, times: int) -> "PrefixCache":
         """Repeat every batch row `times` times in a row."""
-        return Scene([m.repeat(times) for m in self.memory], self.readable.repeat_interleave(times, 0))
+        return PrefixCache([kv.repeat(times) for kv in self.kv_cache], self.prefix_mask.repeat_interleave(times, 0))
 
 
-class Plan(NamedTuple):
-    """What the latent expert wrote, and which of its tokens the robot expert may read."""
+class LatentCache(NamedTuple):
+    """KV cache of the latent expert, and which of its tokens the robot expert attends to."""
 
-    memory: list[KeyValue]
-    shown: Bool[Tensor, "b z"]
+    kv_cache: list[KeyValue]
+    visible_mask: Bool[Tensor, "b z"]
 
 
 class LatentExpert(nn.Module):
-    """Denoises latent actions, seeing the scene only."""
+    """Denoises latent actions, conditioned on the prefix only."""
 
     def __init__(self, config: ActConfig) -> None:
         super().__init__()
         self.width = config.expert.width
-        self.encoder = ActionMlp(config.latent_dim, self.width)
+        self.encoder = ActionEncoder(config.latent_dim, self.width)
         self.stack = Stack(config.expert)
         self.norm = GemmaRMSNorm(self.width, config.expert.eps)
         self.decoder = nn.Linear(self.width, config.latent_dim)
 
     def forward(
-        self, x: Float[Tensor, "b z d"], t: Float[Tensor, "b"], scene: Scene, counts: Bool[Tensor, "b z"]
+        self, x: Float[Tensor, "b z d"], t: Float[Tensor, "b"], prefix: PrefixCache, valid_mask: Bool[Tensor, "b z"]
     ) -> tuple[Float[Tensor, "b z d"], list[KeyValue]]:
-        """Give the latents' velocity at time t, and what the robot expert may read."""
-        tokens = self.encoder(x, time_sinusoid(t, self.width)) * self.stack.config.entry
+        """Predict the velocity of the latents at flow time t; return the stream's KV cache too."""
+        tokens = self.encoder(x, time_sinusoid(t, self.width)) * self.stack.config.embed_scale
         positions = positions_from(1, x.shape[1], x.device)
-        mask = masks.latent_rows(scene.readable, counts)
-        out, memory = self.stack(tokens, positions, [scene.memory], mask)
-        return self.decoder(self.norm(out)), memory
+        mask = masks.latent_attention_mask(prefix.prefix_mask, valid_mask)
+        out, kv_cache = self.stack(tokens, positions, [prefix.kv_cache], mask)
+        return self.decoder(self.norm(out)), kv_cache
 
 
 class RobotExpert(nn.Module):
-    """Denoises robot actions, seeing the scene, the plan and its own body. Context tokens share its weights."""
+    """Denoises robot actions, conditioned on prefix, latent actions and context tokens, which share its weights."""
 
     def __init__(self, config: ActConfig) -> None:
         super().__init__()
@@ -80,25 +83,25 @@ class RobotExpert(nn.Module):
         self,
         x: Float[Tensor, "b h a"],
         t: Float[Tensor, "b"],
-        scene: Scene,
+        prefix: PrefixCache,
         context: Context,
-        plan: Plan | None,
-        counts: Bool[Tensor, "b h"],
+        latent: LatentCache | None,
+        valid_mask: Bool[Tensor, "b h"],
         embodiment_id: Int[Tensor, "b"],
     ) -> Float[Tensor, "b h a"]:
-        """Give the actions' velocity at time t."""
+        """Predict the velocity of the actions at flow time t; steps where `valid_mask` is false are padding."""
         tokens = self.encoder(x, embodiment_id, time_sinusoid(t, self.width))
-        tokens = torch.cat([context.tokens.to(tokens.dtype), tokens], dim=1) * self.stack.config.entry
-        shown = scene.readable[:, :0] if plan is None else plan.shown
-        mask = masks.robot_rows(scene.readable, shown, context.exists, counts)
-        read = [scene.memory] if plan is None else [scene.memory, plan.memory]
+        tokens = torch.cat([context.tokens.to(tokens.dtype), tokens], dim=1) * self.stack.config.embed_scale
+        visible_mask = prefix.prefix_mask[:, :0] if latent is None else latent.visible_mask
+        mask = masks.robot_attention_mask(prefix.prefix_mask, visible_mask, context.valid_mask, valid_mask)
+        caches = [prefix.kv_cache] if latent is None else [prefix.kv_cache, latent.kv_cache]
         positions = positions_from(1, tokens.shape[1], x.device)
-        out, _ = self.stack(tokens, positions, read, mask, num_out=x.shape[1])
+        out, _ = self.stack(tokens, positions, caches, mask, num_out=x.shape[1])
         return self.decoder(self.norm(out), embodiment_id)
 
 
 class Act(nn.Module):
-    """Looks, plans in latent actions, moves. `config.use_latent=False` leaves the plan out."""
+    """Vision-language-action model with a latent and a robot expert; `config.use_latent=False` drops the latent one."""
 
     def __init__(self, config: ActConfig) -> None:
         super().__init__()
@@ -106,45 +109,46 @@ class Act(nn.Module):
         self.vlm = Vlm(config.vlm)
         self.latent = LatentExpert(config) if config.use_latent else None
         self.robot = RobotExpert(config)
-        self.vlm.embed.weight.requires_grad_(not config.freeze_words)
+        self.vlm.embed.weight.requires_grad_(not config.freeze_token_embeddings)
 
     def begin_step(self, step: int, num_steps: int) -> None:
-        """Accept the training loop's clock; nothing here follows a schedule."""
+        """Take the training loop's step; nothing here follows a schedule."""
 
-    def look(self, seen: Observation) -> Scene:
-        """Read picture and instruction."""
-        memory = self.vlm(seen.image, seen.token_ids, seen.token_mask)
-        return Scene(memory, self.vlm.visible(seen.token_mask))
+    def encode_prefix(self, observation: Observation) -> PrefixCache:
+        """Compute the KV cache of image and instruction."""
+        kv_cache = self.vlm(observation.image, observation.token_ids, observation.token_mask)
+        return PrefixCache(kv_cache, self.vlm.prefix_mask(observation.token_mask))
 
     def loss(
         self, batch: ActBatch, random: Random = None, counts: Counts | None = None
     ) -> tuple[Float[Tensor, ""], dict[str, Float[Tensor, ""]]]:
-        """Flow matching of both streams; a sample without actions (human video) counts in the latent term only.
+        """Flow matching loss of both streams; a row without actions (human video) counts in the latent term only.
 
         `counts` are those of all parts, where the batch is one of several.
         """
-        c, draws, device = self.config, self.config.flow_draws, batch.state.device
-        scene = self.look(batch).repeat(draws)
-        context = self.robot.context(batch, self._keep_wrist(batch.has_wrist, random)).repeat(draws)
-        t_latent, t_robot = flow.draw_times(scene.readable.shape[0], device, random)
+        c, repeats, device = self.config, self.config.num_flow_samples, batch.state.device
+        prefix = self.encode_prefix(batch).repeat(repeats)
+        context = self.robot.context(batch, self._drop_wrist(batch.has_wrist, random)).repeat(repeats)
+        t_latent, t_robot = flow.sample_times(prefix.prefix_mask.shape[0], device, random)
         terms: dict[str, Tensor] = {}
-        plan = None
+        latent = None
         if self.latent is not None:
-            real = batch.latent_mask.repeat_interleave(c.codes_per_latent, 1).repeat_interleave(draws, 0)  # (b, z)
-            data = batch.latent.flatten(1, 2).repeat_interleave(draws, 0) / c.latent_scale
-            data = data.where(real[..., None], 0.0)
+            valid = batch.latent_mask.repeat_interleave(c.codes_per_latent, 1).repeat_interleave(repeats, 0)  # (b, z)
+            data = batch.latent.flatten(1, 2).repeat_interleave(repeats, 0) / c.latent_scale
+            data = data.where(valid[..., None], 0.0)
             noise = normal(data.shape, device, random)
-            out, memory = self.latent(flow.interpolate(data, noise, t_latent), t_latent, scene, real)
-            terms["latent"] = masked_mse(out, flow.velocity(data, noise), real[..., None], counts, "latent")
-            shown = masks.draw_shown((real.shape[0], real.shape[1]), c.latent_hidden, c.latent_shown, device, random)
-            # Detached: the robot's loss must not bend the plan, which human video teaches too.
-            plan = Plan([m.detach() for m in memory], shown & real)
-        mask = batch.action_mask.repeat_interleave(draws, 0)
-        data = batch.action.repeat_interleave(draws, 0).where(mask, 0.0)
+            out, kv_cache = self.latent(flow.interpolate(data, noise, t_latent), t_latent, prefix, valid)
+            terms["latent"] = masked_mse(out, flow.velocity(data, noise), valid[..., None], counts, "latent")
+            shape = (valid.shape[0], valid.shape[1])
+            visible = masks.draw_visible_mask(shape, c.latent_dropout, c.latent_keep_ratio, device, random)
+            # Detached: the robot's loss does not train the latent expert, which is also learnt from human video.
+            latent = LatentCache([kv.detach() for kv in kv_cache], visible & valid)
+        mask = batch.action_mask.repeat_interleave(repeats, 0)
+        data = batch.action.repeat_interleave(repeats, 0).where(mask, 0.0)
         noise = normal(data.shape, device, random)
-        body = batch.embodiment_id.repeat_interleave(draws, 0)
+        embodiment_id = batch.embodiment_id.repeat_interleave(repeats, 0)
         x = flow.interpolate(data, noise, t_robot)
-        out = self.robot(x, t_robot, scene, context, plan, mask.any(-1), body)
+        out = self.robot(x, t_robot, prefix, context, latent, mask.any(-1), embodiment_id)
         terms["robot"] = masked_mse(out, flow.velocity(data, noise), mask, counts, "robot")
         total = terms["robot"]
         if "latent" in terms:
@@ -157,77 +161,79 @@ class Act(nn.Module):
         found = {"robot": batch.action_mask.sum()}
         if self.latent is not None:
             found["latent"] = batch.latent_mask.sum() * each
-        return {name: count * self.config.flow_draws for name, count in found.items()}
+        return {name: count * self.config.num_flow_samples for name, count in found.items()}
 
-    def _keep_wrist(self, has_wrist: Bool[Tensor, "b"], random: Random) -> Bool[Tensor, "b"]:
-        """Drop wrist views at random in training, so that the policy can do without."""
+    def _drop_wrist(self, has_wrist: Bool[Tensor, "b"], random: Random) -> Bool[Tensor, "b"]:
+        """Drop wrist views at random in training, so that the policy works without them."""
         if self.config.wrist is None:
             return torch.zeros_like(has_wrist)
         coin = uniform(has_wrist.shape, has_wrist.device, random)
-        return has_wrist & (coin >= self.config.wrist.drop)
+        return has_wrist & (coin >= self.config.wrist.view_dropout)
 
     @torch.no_grad()
     def sample(
         self,
-        seen: Observation,
+        observation: Observation,
         generator: torch.Generator | None = None,
         noise: flow.Noise = "zero",
         num_steps: int | None = None,
     ) -> tuple[Float[Tensor, "b n k d"], Float[Tensor, "b h a"]]:
-        """Plan and act: latent actions (empty without the latent expert) and a chunk of normalised actions, -1 to 1."""
-        c, b, device = self.config, seen.state.shape[0], seen.state.device
-        action = flow.start((b, c.horizon, max(c.action_dims)), noise, device, generator)
-        latent, action = self.denoise(seen, self._latent_start(b, noise, device, generator), action, num_steps)
+        """Sample latent actions (empty without the latent expert) and a chunk of normalised actions, -1 to 1."""
+        c, b, device = self.config, observation.state.shape[0], observation.state.device
+        action = flow.initial_noise((b, c.horizon, max(c.action_dims)), noise, device, generator)
+        latent, action = self.denoise(observation, self._initial_latent(b, noise, device, generator), action, num_steps)
         return self._unflatten(latent), action.clamp(-1.0, 1.0)
 
     @torch.no_grad()
     def plan(
         self,
-        seen: Observation,
+        observation: Observation,
         generator: torch.Generator | None = None,
         noise: flow.Noise = "zero",
         num_steps: int | None = None,
     ) -> Float[Tensor, "b n k d"]:
-        """Plan only: needs neither a body nor its state."""
-        latent = self._latent_start(seen.image.shape[0], noise, seen.image.device, generator)
-        return self._unflatten(self.denoise(seen, latent, None, num_steps)[0])
+        """Sample latent actions only, which do not depend on embodiment and state."""
+        latent = self._initial_latent(observation.image.shape[0], noise, observation.image.device, generator)
+        return self._unflatten(self.denoise(observation, latent, None, num_steps)[0])
 
     def denoise(
         self,
-        seen: Observation,
+        observation: Observation,
         latent: Float[Tensor, "b z d"],
         action: Float[Tensor, "b h a"] | None,
         num_steps: int | None = None,
     ) -> tuple[Float[Tensor, "b z d"], Float[Tensor, "b h a"]]:
-        """Integrate both streams from given starting points with Euler steps; the scene is read once.
+        """Integrate both streams from given noise with Euler steps, over one prefix cache.
 
-        Dimensions that a body lacks have velocity zero and keep their starting point.
+        Dimensions that an embodiment lacks have velocity zero and keep their noise.
         """
         num_steps = num_steps or self.config.num_euler_steps
-        scene, b = self.look(seen), latent.shape[0]
-        everything = torch.ones(latent.shape[:2], dtype=torch.bool, device=latent.device)
+        prefix, b = self.encode_prefix(observation), latent.shape[0]
+        latent_mask = torch.ones(latent.shape[:2], dtype=torch.bool, device=latent.device)
         context = None
         if action is not None:
-            has_wrist = seen.has_wrist if self.config.wrist else torch.zeros_like(seen.has_wrist)
-            context = self.robot.context(seen, has_wrist)
-        t_latent, t_robot = flow.clocks(num_steps, latent.device)
+            has_wrist = observation.has_wrist if self.config.wrist else torch.zeros_like(observation.has_wrist)
+            context = self.robot.context(observation, has_wrist)
+        t_latent, t_robot = flow.time_grid(num_steps, latent.device)
         for i in range(num_steps):
-            plan, step = None, 1.0 / num_steps
+            latent_cache, step = None, 1.0 / num_steps
             if self.latent is not None:
-                v, memory = self.latent(latent, t_latent[i].expand(b), scene, everything)
+                v, kv_cache = self.latent(latent, t_latent[i].expand(b), prefix, latent_mask)
                 latent = latent + v * (step if self.config.reference_latent_step else t_latent[i + 1] - t_latent[i])
-                plan = Plan(memory, everything)
+                latent_cache = LatentCache(kv_cache, latent_mask)
             if action is not None and context is not None:
-                steps = torch.ones(action.shape[:2], dtype=torch.bool, device=action.device)
-                v = self.robot(action, t_robot[i].expand(b), scene, context, plan, steps, seen.embodiment_id)
+                valid = torch.ones(action.shape[:2], dtype=torch.bool, device=action.device)
+                v = self.robot(
+                    action, t_robot[i].expand(b), prefix, context, latent_cache, valid, observation.embodiment_id
+                )
                 action = action + v * step
         return latent, latent.new_zeros(b, 0, 0) if action is None else action
 
-    def _latent_start(
+    def _initial_latent(
         self, b: int, noise: flow.Noise, device: torch.device, generator: torch.Generator | None
     ) -> Float[Tensor, "b z d"]:
         tokens = self.config.num_latent_tokens if self.config.use_latent else 0
-        return flow.start((b, tokens, self.config.latent_dim), noise, device, generator)
+        return flow.initial_noise((b, tokens, self.config.latent_dim), noise, device, generator)
 
     def _unflatten(self, latent: Float[Tensor, "b z d"]) -> Float[Tensor, "b n k d"]:
         return latent.unflatten(1, (-1, self.config.codes_per_latent)) * self.config.latent_scale
@@ -240,7 +246,7 @@ def masked_mse(
     counts: Counts | None = None,
     name: str = "",
 ) -> Float[Tensor, ""]:
-    """Average the squared error where the mask is true; nothing to average gives 0, with its graph."""
+    """Average the squared error where the mask is true; 0, with its graph, where it is nowhere true."""
     mask = mask.expand_as(target)
-    wrong = (out.float() - target).square().where(mask, 0.0)
-    return mean_of(wrong.sum(), mask.sum(), counts, name)
+    error = (out.float() - target).square().where(mask, 0.0)
+    return mean_of(error.sum(), mask.sum(), counts, name)

@@ -1,6 +1,7 @@
 """Shape of the policy."""
 
 from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Annotated, Any
 
 from pydantic import Field, model_validator
@@ -13,15 +14,17 @@ Width = Annotated[int, Field(ge=1, le=MOST_WIDTH)]
 Dim = Annotated[int, Field(ge=0, le=MOST_WIDTH)]
 
 
-SHARED = ("num_layers", "num_heads", "num_key_heads", "head_dim", "soft_cap")
+SHARED = ("num_layers", "num_heads", "num_kv_heads", "head_dim", "soft_cap")
 """What streams that attend jointly have in common."""
 
 
 class WristConfig(Config):
-    """Shape of the wrist camera's encoder: a ResNet-18 trunk, then learned queries that read its cells."""
+    """Shape of the wrist camera's encoder: a ResNet-18 trunk, then learned queries that attend to its cells."""
+
+    renamed = MappingProxyType({"drop": "view_dropout"})
 
     image_size: int = Field(224, ge=32, le=MOST_PIXELS)
-    """Side of the square picture that it reads; any picture is scaled to it."""
+    """Side of the square input picture; any picture is scaled to it."""
     widths: tuple[Width, Width, Width, Width] = (64, 128, 256, 512)
     """Channels of the trunk's four stages; the default is ResNet-18's own, so its published weights fit."""
     num_tokens: int = Field(16, ge=1, le=MOST_STEPS)
@@ -30,12 +33,21 @@ class WristConfig(Config):
     """Attention heads of the queries."""
     head_dim: int = Field(256, ge=1, le=MOST_WIDTH)
     """Width of a head."""
-    drop: float = Field(0.5, ge=0.0, le=1.0)
-    """Chance in training that a sample loses its wrist view (paper: half; the authors' code loses three quarters)."""
+    view_dropout: float = Field(0.5, ge=0.0, le=1.0)
+    """Probability in training that a row's wrist view is dropped (paper: 0.5; the authors' code: 0.75)."""
 
 
 class ActConfig(Config):
     """Shape of the actor (villa-X, Chen et al. 2025, arXiv:2507.23682): three streams of tokens that attend jointly."""
+
+    renamed = MappingProxyType(
+        {
+            "flow_draws": "num_flow_samples",
+            "freeze_words": "freeze_token_embeddings",
+            "latent_hidden": "latent_dropout",
+            "latent_shown": "latent_keep_ratio",
+        }
+    )
 
     vlm: VlmConfig
     expert: StackConfig
@@ -61,23 +73,23 @@ class ActConfig(Config):
     latent_scale: float = Field(1.0, gt=0.0, le=1e6)
     """Root mean square of the codebook: latents are divided by it before noise of size 1 is added. The authors' code
     does not rescale (1)."""
-    latent_hidden: float = Field(0.5, ge=0.0, le=1.0)
-    """Chance in training that a sample hides all latent tokens from the robot expert."""
-    latent_shown: float = Field(0.5, ge=0.0, le=1.0)
-    """Otherwise, the share of latent tokens, drawn at random, that the robot expert may see."""
+    latent_dropout: float = Field(0.5, ge=0.0, le=1.0)
+    """Probability in training that all latent tokens of a row are masked from the robot expert."""
+    latent_keep_ratio: float = Field(0.5, ge=0.0, le=1.0)
+    """Otherwise, the share of latent tokens, drawn at random, that the robot expert attends to."""
 
     horizon: int = Field(4, ge=1, le=MOST_STEPS)
     """Control steps in one chunk (h)."""
-    flow_draws: int = Field(1, ge=1, le=MOST_STEPS)
-    """Draws of (noise, time) per sample and step; the picture is read once for all of them. The authors draw 1."""
+    num_flow_samples: int = Field(1, ge=1, le=MOST_STEPS)
+    """Samples of (noise, time) per row and training step, over one prefix cache. The authors take 1."""
     num_euler_steps: int = Field(10, ge=1, le=MOST_STEPS)
-    """Steps from noise to actions when it acts."""
+    """Euler steps from noise to actions at inference."""
     reference_latent_step: bool = False
-    """Advance latents by the robot's clock, as the authors' sampler does, and not by their own."""
+    """Step latents by the robot's flow time, as the authors' sampler does, and not by their own."""
     latent_weight: float = Field(1.0, ge=0.0, le=1e6)
     """Weight of the latent expert's loss; the robot expert's is 1."""
-    freeze_words: bool = False
-    """Keep the word embeddings as they are, as the authors do with PaliGemma's."""
+    freeze_token_embeddings: bool = False
+    """Do not train the token embeddings, as the authors do not train PaliGemma's."""
 
     @property
     def num_latent_tokens(self) -> int:
@@ -89,7 +101,7 @@ class ActConfig(Config):
         if len(self.state_dims) != len(self.action_dims):
             raise ValueError(f"{len(self.state_dims)} state_dims but {len(self.action_dims)} action_dims")
         if min(self.state_dims) < 1 or min(self.action_dims) < 1:
-            raise ValueError("every embodiment has at least 1 state and 1 action dimension; mask what a body lacks")
+            raise ValueError("every embodiment has at least 1 state and 1 action dimension; mask what it lacks")
         for name in SHARED:
             text, expert = getattr(self.vlm.text, name), getattr(self.expert, name)
             if text != expert:

@@ -1,4 +1,4 @@
-"""The context group: which body this is, at what rate it moves, what its wrist sees and where it is."""
+"""Context tokens of the robot expert: embodiment, control rate, wrist view and proprioceptive state."""
 
 from typing import NamedTuple
 
@@ -17,16 +17,16 @@ class Context(NamedTuple):
     """Tokens that the robot expert's weights process ahead of the robot's own."""
 
     tokens: Float[Tensor, "b c d"]
-    exists: Bool[Tensor, "b c"]
+    valid_mask: Bool[Tensor, "b c"]
     """False for the wrist tokens of a sample without a wrist view."""
 
     def repeat(self, times: int) -> "Context":
         """Repeat every batch row `times` times in a row."""
-        return Context(self.tokens.repeat_interleave(times, 0), self.exists.repeat_interleave(times, 0))
+        return Context(self.tokens.repeat_interleave(times, 0), self.valid_mask.repeat_interleave(times, 0))
 
 
 class ContextEncoder(nn.Module):
-    """Wrist tokens, has_wrist, dataset, steps per latent action, control rate, state: in this order."""
+    """Encodes wrist tokens, has_wrist, dataset, steps per latent action, control rate, state: in this order."""
 
     def __init__(self, config: ActConfig) -> None:
         super().__init__()
@@ -38,29 +38,29 @@ class ContextEncoder(nn.Module):
         self.control_hz = ScalarEmbedding(width)
         self.state = state_encoder(config.state_dims, width)
         for table in (self.has_wrist, self.dataset):
-            nn.init.normal_(table.weight, std=1.0 / config.expert.entry)
+            nn.init.normal_(table.weight, std=1.0 / config.expert.embed_scale)
 
-    def forward(self, seen: Observation, has_wrist: Bool[Tensor, "b"]) -> Context:
+    def forward(self, observation: Observation, has_wrist: Bool[Tensor, "b"]) -> Context:
         """Encode one observation; `has_wrist` may be less than what the observation holds (training drops views)."""
         tokens = [
             self.has_wrist(has_wrist.long())[:, None],
-            self.dataset(seen.dataset_id)[:, None],
-            self.steps_per_latent(seen.steps_per_latent)[:, None],
-            self.control_hz(seen.control_hz)[:, None],
-            self.state(seen.state.where(seen.state_mask, 0.0), seen.embodiment_id)[:, None],
+            self.dataset(observation.dataset_id)[:, None],
+            self.steps_per_latent(observation.steps_per_latent)[:, None],
+            self.control_hz(observation.control_hz)[:, None],
+            self.state(observation.state.where(observation.state_mask, 0.0), observation.embodiment_id)[:, None],
         ]
-        exists = has_wrist.new_ones(has_wrist.shape[0], len(tokens))
+        valid_mask = has_wrist.new_ones(has_wrist.shape[0], len(tokens))
         if self.wrist is not None:
-            wrist = self._wrist(seen, has_wrist)
+            wrist = self._wrist(observation, has_wrist)
             tokens.insert(0, wrist)
-            exists = torch.cat([has_wrist[:, None].expand(-1, wrist.shape[1]), exists], dim=1)
-        return Context(torch.cat([t.float() for t in tokens], dim=1), exists)
+            valid_mask = torch.cat([has_wrist[:, None].expand(-1, wrist.shape[1]), valid_mask], dim=1)
+        return Context(torch.cat([t.float() for t in tokens], dim=1), valid_mask)
 
-    def _wrist(self, seen: Observation, has_wrist: Bool[Tensor, "b"]) -> Float[Tensor, "b k d"]:
+    def _wrist(self, observation: Observation, has_wrist: Bool[Tensor, "b"]) -> Float[Tensor, "b k d"]:
         """Encode wrist views. Batch norm sees every sample, as in the authors' code, unless no sample has a view."""
         assert self.wrist is not None
         if has_wrist.any():
-            return self.wrist(seen.wrist)
+            return self.wrist(observation.wrist)
         # A batch without views must not shift the running statistics; its parameters stay in the graph with gradient 0.
         touch = torch.stack([p.sum() for p in self.wrist.parameters()]).sum() * 0.0
         shape = (has_wrist.shape[0], self.wrist.config.num_tokens, self.has_wrist.embedding_dim)

@@ -1,4 +1,4 @@
-"""Heads that every embodiment has for itself."""
+"""Encoders and decoders with separate weights for every embodiment."""
 
 from collections.abc import Callable, Sequence
 
@@ -18,7 +18,7 @@ class PerEmbodiment(nn.Module):
         super().__init__()
         self.dims = tuple(dims)
         self.out_width = max(out_dims)
-        self.bodies = nn.ModuleList(make(dim) for dim in dims)
+        self.bodies = nn.ModuleList(make(dim) for dim in dims)  # the name in saved weights
 
     def forward(
         self, x: Float[Tensor, "b *h x"], embodiment_id: Int[Tensor, "b"], *more: Float[Tensor, "b *m"]
@@ -29,15 +29,15 @@ class PerEmbodiment(nn.Module):
             raise ValueError(
                 f"embodiment {len(sizes) - 1} is unknown, the model has {len(self.bodies)} (row 0 included)"
             )
-        order = embodiment_id.argsort(stable=True)  # rows of one body side by side
+        order = embodiment_id.argsort(stable=True)  # rows of one embodiment side by side
         inputs = zip(*(part[order].split(sizes) for part in (x, *more)), strict=True)
         outputs = [module(*parts) for module, parts in zip(self.bodies, inputs, strict=True)]
         padded = [nn.functional.pad(y, (0, self.out_width - y.shape[-1])) for y in outputs]
         return torch.cat(padded)[order.argsort()]
 
 
-class Narrow(nn.Module):
-    """Reads the dimensions that a body has; an embodiment's dimensions come first, padding after."""
+class Unpadded(nn.Module):
+    """Applies a module to the dimensions that an embodiment has: they come first, padding after."""
 
     def __init__(self, dim: int, inner: nn.Module) -> None:
         super().__init__()
@@ -48,7 +48,7 @@ class Narrow(nn.Module):
         return self.inner(x[..., : self.dim], *more)
 
 
-class ActionMlp(nn.Module):
+class ActionEncoder(nn.Module):
     """A noisy action and its flow time as one token (open-pi-zero's action encoder)."""
 
     def __init__(self, dim: int, width: int) -> None:
@@ -66,14 +66,14 @@ class ActionMlp(nn.Module):
 
 def state_encoder(dims: Sequence[int], width: int) -> PerEmbodiment:
     """One Linear per embodiment."""
-    return PerEmbodiment(dims, lambda dim: Narrow(dim, nn.Linear(dim, width)), [width])
+    return PerEmbodiment(dims, lambda dim: Unpadded(dim, nn.Linear(dim, width)), [width])
 
 
 def action_encoder(dims: Sequence[int], width: int) -> PerEmbodiment:
     """One action MLP per embodiment."""
-    return PerEmbodiment(dims, lambda dim: Narrow(dim, ActionMlp(dim, width)), [width])
+    return PerEmbodiment(dims, lambda dim: Unpadded(dim, ActionEncoder(dim, width)), [width])
 
 
 def action_decoder(dims: Sequence[int], width: int) -> PerEmbodiment:
-    """One Linear per embodiment; dimensions that a body lacks come out as zero."""
+    """One Linear per embodiment; dimensions that an embodiment lacks come out as zero."""
     return PerEmbodiment(dims, lambda dim: nn.Linear(width, dim), dims)

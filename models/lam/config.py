@@ -33,15 +33,15 @@ class LamConfig(Config):
     encoder_qk_norm: bool = True
     """Normalise its queries and keys."""
     pooling: Literal["released", "difference"] = "released"
-    """How two frames' tokens become one set: `released` keeps the published mean; `difference` learns motion sooner."""
+    """How two frames' tokens become one set: `released` is the published mean; `difference` learns motion sooner."""
     num_slots: int = Field(4, ge=1, le=MOST_STEPS)
     """Codes in one latent action (k)."""
     latent_dim: int = Field(32, ge=1, le=MOST_WIDTH)
     """Width of a code (d)."""
     map_heads: int = Field(24, ge=1, le=MOST_WIDTH)
-    """Attention heads of the readout of latent actions."""
+    """Heads of the attention pooling (MAP) that gives latent actions."""
     query_std: float = Field(0.02, gt=0, le=100)
-    """Spread of the readout queries at the start."""
+    """Standard deviation of the pooling's queries at initialisation."""
 
     num_codes: int = Field(32, ge=2, le=MOST_ROWS)
     """One codebook, shared by the slots."""
@@ -70,7 +70,7 @@ class LamConfig(Config):
     use_proprio: bool = True
     """Train the proprio forward model too; without it the latents are grounded in pixels alone."""
     use_context: bool = True
-    """Tell the proprio forward model which embodiment moves, and how fast it is controlled."""
+    """Condition the proprio forward model on the dataset, which stands for the embodiment, and on the control rate."""
     state_dim: int = Field(14, ge=1, le=MOST_WIDTH)
     """Widest state vector; narrower batches are padded."""
     action_dim: int = Field(14, ge=1, le=MOST_WIDTH)

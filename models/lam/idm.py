@@ -1,4 +1,4 @@
-"""The inverse dynamics model: what happened between two frames, as a few vectors."""
+"""The inverse dynamics model: infers latent actions from pairs of neighbouring frames."""
 
 import torch
 from einops import rearrange
@@ -15,8 +15,8 @@ WINDOWS_AT_ONCE = 64
 """Of a long clip: enough to fill a GPU, few enough for an hour of video."""
 
 
-class Readout(nn.Module):
-    """Multi-head attention pooling: a learnt query per slot reads a pair's patches."""
+class AttentionPooling(nn.Module):
+    """Multi-head attention pooling (MAP): a learnt query per slot attends to a pair's patches."""
 
     def __init__(self, config: LamConfig) -> None:
         super().__init__()
@@ -38,9 +38,9 @@ class Readout(nn.Module):
 
 
 class InverseDynamics(nn.Module):
-    """Reads a clip; writes one latent action, not yet quantised, per pair of neighbouring frames.
+    """Encodes a clip to one latent action, not yet quantised, per pair of neighbouring frames.
 
-    Attention over time is causal: the latents of a clip are those of any longer clip that begins with it.
+    Attention over time is causal: the latents of a clip equal those of any longer clip that begins with it.
     """
 
     pe_spatial: Tensor
@@ -59,19 +59,19 @@ class InverseDynamics(nn.Module):
             for _ in range(config.encoder_depth)
         )
         self.norm = RMSNorm(width)
-        self.map_block = Readout(config)
+        self.map_block = AttentionPooling(config)
         xavier_(self)
 
     def forward(self, clip: Float[Tensor, "b t c height width"]) -> Float[Tensor, "b t-1 k d"]:
-        """Describe each step from frame i to frame i + 1 of clips no longer than `num_frames`."""
-        return self.read(self.patches(clip))
+        """Infer the latent action from frame i to frame i + 1 of clips no longer than `num_frames`."""
+        return self.encode(self.embed_frames(clip))
 
-    def patches(self, frames: Float[Tensor, "*b c height width"]) -> Float[Tensor, "*b n d"]:
-        """Embed single frames: what a frame gives to every window that it is in."""
+    def embed_frames(self, frames: Float[Tensor, "*b c height width"]) -> Float[Tensor, "*b n d"]:
+        """Embed single frames, independent of the window that they are in."""
         return (self.embed(frames.flatten(0, -4)) + self.pe_spatial).unflatten(0, frames.shape[:-3])
 
-    def read(self, x: Float[Tensor, "b t n d"]) -> Float[Tensor, "b t-1 k d_latent"]:
-        """Describe each step of clips whose frames are embedded."""
+    def encode(self, x: Float[Tensor, "b t n d"]) -> Float[Tensor, "b t-1 k d_latent"]:
+        """Infer the latent action of each step of clips whose frames are embedded."""
         b, t = x.shape[:2]
         time_pos = self.pe_temporal[0, :t, None]
         for i, layer in enumerate(self.layers):
@@ -81,8 +81,8 @@ class InverseDynamics(nn.Module):
         pairs = (before + after) / 2 if self.pooling == "released" else after - before
         return self.map_block(pairs.flatten(0, 1)).unflatten(0, (b, t - 1))
 
-    def windows(self, clip: Float[Tensor, "b t c height width"]) -> Float[Tensor, "b t-1 k d"]:
-        """Describe a clip of any length: windows of `num_frames`, one frame apart, add only their last latent."""
+    def encode_windows(self, clip: Float[Tensor, "b t c height width"]) -> Float[Tensor, "b t-1 k d"]:
+        """Encode a clip of any length in windows of `num_frames`, one frame apart; each adds its last latent."""
         if clip.shape[1] <= self.num_frames:
             return self(clip)
         b, num_windows = len(clip), clip.shape[1] - self.num_frames + 1
@@ -90,7 +90,7 @@ class InverseDynamics(nn.Module):
         latents = []
         for first in range(0, num_windows, at_once):
             last = min(first + at_once, num_windows)
-            x = self.patches(clip[:, first : last + self.num_frames - 1])
+            x = self.embed_frames(clip[:, first : last + self.num_frames - 1])
             windows = rearrange(x.unfold(1, self.num_frames, 1), "b w n d t -> (b w) t n d")
-            latents.append(self.read(windows).unflatten(0, (b, -1)))
+            latents.append(self.encode(windows).unflatten(0, (b, -1)))
         return torch.cat([latents[0][:, 0], torch.cat(latents, dim=1)[:, 1:, -1]], dim=1)

@@ -1,4 +1,4 @@
-"""The latent action model: inverse dynamics, a codebook, and the two forward models that latents must serve."""
+"""The latent action model: inverse dynamics, a codebook, and the visual and proprio forward models."""
 
 from typing import NamedTuple
 
@@ -23,7 +23,7 @@ IMAGENET_STD = (0.229, 0.224, 0.225)
 
 
 class Latents(NamedTuple):
-    """What happened between the neighbouring frames of clips."""
+    """Latent actions between the neighbouring frames of clips."""
 
     tokens: Float[Tensor, "b n kd"]
     """Before the codebook, slots after one another."""
@@ -48,12 +48,12 @@ class LatentNorm(nn.Module):
         self.register_buffer("running_var", torch.ones(width))
 
     def forward(self, tokens: Float[Tensor, "b n k d"]) -> Float[Tensor, "b n k d"]:
-        """Normalise by the batches remembered."""
+        """Normalise by the running statistics."""
         rows = tokens.float().flatten(2).flatten(0, 1)
         return F.batch_norm(rows, self.running_mean, self.running_var).view(tokens.shape)
 
     def by_batch(self, tokens: Float[Tensor, "b n k d"], mask: Bool[Tensor, "b n"]) -> Float[Tensor, "b n k d"]:
-        """Normalise by the pairs of this batch that count, and remember them."""
+        """Normalise by the pairs of this batch that count, and update the running statistics."""
         rows, weight = tokens.float().flatten(2), mask[:, :, None] / mask.sum().clamp(min=1)
         mean = (rows * weight).sum(dim=(0, 1))
         var = ((rows - mean).square() * weight).sum(dim=(0, 1))
@@ -65,7 +65,7 @@ class LatentNorm(nn.Module):
 
 
 class Lam(nn.Module):
-    """Learns latent actions from video, grounded in what robots felt and did (villa-X, arXiv:2507.23682).
+    """Learns latent actions from video, grounded in robots' states and actions (villa-X, arXiv:2507.23682).
 
     Video is uint8 of any size, on the device it is to be used on.
     """
@@ -91,7 +91,7 @@ class Lam(nn.Module):
         return (pixels / 255 - self.mean) / self.std
 
     def freeze_latents(self) -> None:
-        """Keep latent actions as they are while the proprio forward model learns: no weight, no code, no mean moves."""
+        """Train the proprio forward model only: latent actions, codebook and running statistics stay as they are."""
         if self.proprio is None:
             raise ValueError("nothing to train: latents are frozen and there is no proprio forward model")
         self.latents_frozen = True
@@ -100,7 +100,7 @@ class Lam(nn.Module):
         self.train(self.training)
 
     def train(self, mode: bool = True) -> "Lam":
-        """Switch to training; what is frozen stays as it is used."""
+        """Switch to training; frozen parts stay in evaluation mode."""
         super().train(mode)
         if self.latents_frozen:
             for part in (self.encoder, self.norm, self.vq, self.decoder):
@@ -128,15 +128,15 @@ class Lam(nn.Module):
         alone gives a proprio error of 0. `counts` are those of all parts, where the batch is one of several. Codes are
         counted in the batch alone: they drift, and a slot that collapsed would seem to use many over several steps.
         """
-        clip, real = self.prepare(batch.video), batch.frame_mask[:, 1:]
+        clip, valid = self.prepare(batch.video), batch.frame_mask[:, 1:]
         tokens = self.encoder(clip)
         if self.norm is not None:
-            tokens = self.norm.by_batch(tokens, real) if self.encoder.training else self.norm(tokens)
-        quantized = self.vq(tokens, real, counts)
+            tokens = self.norm.by_batch(tokens, valid) if self.encoder.training else self.norm(tokens)
+        quantized = self.vq(tokens, valid, counts)
         before, after = clip[:, :-1].flatten(0, 1), clip[:, 1:].flatten(0, 1)
-        painted = self.decoder(before, quantized.latents.flatten(0, 1))
-        errors = [(x.float() - after).square().unflatten(0, real.shape) for x in (painted, before)]
-        visual, copy = (masked_mean(error, real, counts) for error in errors)
+        predicted = self.decoder(before, quantized.latents.flatten(0, 1))
+        errors = [(x.float() - after).square().unflatten(0, valid.shape) for x in (predicted, before)]
+        visual, copy = (masked_mean(error, valid, counts) for error in errors)
         loss = visual + quantized.loss
         metrics = {"visual": visual, "visual_over_copy": visual / copy.clamp(min=1e-8), "vq": quantized.loss}
         if self.proprio is not None:
@@ -144,7 +144,7 @@ class Lam(nn.Module):
             loss = loss + self.config.proprio_weight * proprio
             metrics |= {"proprio": proprio, **details}
 
-        in_batch = self.vq.usage_of(quantized.codes, real)
+        in_batch = self.vq.usage_of(quantized.codes, valid)
         perplexity = torch.special.entr(in_batch).sum(dim=1).exp()
         metrics |= {f"perplexity_slot_{k}": value for k, value in enumerate(perplexity)}
         metrics |= {f"codes_slot_{k}": value for k, value in enumerate(in_batch.count_nonzero(dim=1))}
@@ -153,45 +153,45 @@ class Lam(nn.Module):
 
     @torch.no_grad()
     def encode(self, video: UInt8[Tensor, "*b t c height width"] | UInt8[np.ndarray, "*b t c height width"]) -> Latents:
-        """Describe each step of a clip (t, 3, height, width), or of clips, of any length; in float32.
+        """Encode each step of a clip (t, 3, height, width), or of clips, of any length; in float32.
 
-        Clips longer than `num_frames` are read in windows, one frame apart, many at once. Raise TypeError for what is
-        no uint8 of torch or numpy, and ValueError for another shape.
+        Clips longer than `num_frames` are encoded in windows, one frame apart, many at once. Raise TypeError for what
+        is no uint8 of torch or numpy, and ValueError for another shape.
         """
         clip = self.prepare(as_clips(video, self.mean.device))
         with torch.autocast(clip.device.type, enabled=False):
-            return self._latents(self.encoder.windows(clip))
+            return self._latents(self.encoder.encode_windows(clip))
 
     @torch.no_grad()
     def embed(self, frames: UInt8[Tensor, "n c height width"]) -> Float[Tensor, "n patches d"]:
-        """Read single frames for `encode_embedded`: one that is in many windows is read once."""
+        """Embed single frames for `encode_embedded`: one that is in many windows is embedded once."""
         with torch.autocast(frames.device.type, enabled=False):
-            return self.encoder.patches(self.prepare(frames))
+            return self.encoder.embed_frames(self.prepare(frames))
 
     @torch.no_grad()
     def encode_embedded(self, windows: Float[Tensor, "b t patches d"]) -> Latents:
-        """Describe each step of clips, no longer than `num_frames`, whose frames `embed` has read; as `encode` does."""
+        """Encode each step of clips, no longer than `num_frames`, whose frames `embed` has embedded; see `encode`."""
         with torch.autocast(windows.device.type, enabled=False):
-            return self._latents(self.encoder.read(windows))
+            return self._latents(self.encoder.encode(windows))
 
     def _latents(self, tokens: Float[Tensor, "b n k d"]) -> Latents:
         tokens = tokens if self.norm is None else self.norm(tokens)
         codes = self.vq.nearest(tokens)
-        return Latents(tokens.flatten(2), self.vq.rows(codes), codes)
+        return Latents(tokens.flatten(2), self.vq.lookup(codes), codes)
 
     @torch.no_grad()
     def render(
         self, image: UInt8[Tensor, "b c height width"], latent: Float[Tensor, "b k d"]
     ) -> UInt8[Tensor, "b c side side"]:
-        """Paint the frame that follows each image when `latent` happens; in float32.
+        """Predict the frame that follows each image when `latent` happens; in float32.
 
         A sampled latent lies between codes: `snap` it first to stay where the model was trained.
         """
         with torch.autocast(image.device.type, enabled=False):
-            painted = self.decoder(self.prepare(image), latent.float())
-        return ((painted * self.std + self.mean) * 255).round().clamp(0, 255).to(torch.uint8)
+            predicted = self.decoder(self.prepare(image), latent.float())
+        return ((predicted * self.std + self.mean) * 255).round().clamp(0, 255).to(torch.uint8)
 
     @torch.no_grad()
     def snap(self, latent: Float[Tensor, "*b k d"]) -> Float[Tensor, "*b k d"]:
         """Move every slot to its nearest code."""
-        return self.vq.rows(self.vq.nearest(latent))
+        return self.vq.lookup(self.vq.nearest(latent))

@@ -1,5 +1,5 @@
-"""The proprio forward dynamics model: what the robot felt, a latent action, and which robot it is give what it will
-feel and what it did. This is what ties latent actions to robot actions (villa-X, section 3.1).
+"""The proprio forward dynamics model: predicts future states and actions from the state, a latent action and the
+embodiment context. It grounds latent actions in robot actions (villa-X, section 3.1).
 """
 
 import torch
@@ -8,8 +8,8 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
 from models.batch import LamBatch
-from models.embodiment import EmbodimentContext
 from models.lam.config import LamConfig
+from models.lam.context import DatasetContext
 from models.parts import Counts, Random, mean_of
 
 
@@ -35,7 +35,7 @@ def num_pairs(mask: Bool[Tensor, "b n h d"]) -> Int[Tensor, ""]:
 class ProprioForward(nn.Module):
     """A two-layer network with two heads.
 
-    The state head predicts the change from the present state, so training starts near the error of holding still.
+    The state head predicts the change from the present state, so training starts near the error of repeating it.
     """
 
     def __init__(self, config: LamConfig) -> None:
@@ -44,7 +44,7 @@ class ProprioForward(nn.Module):
         self.context = None
         width = config.state_dim + config.latent_width
         if config.use_context:
-            self.context = EmbodimentContext(config.num_datasets, config.context_width, config.context_dropout)
+            self.context = DatasetContext(config.num_datasets, config.context_width, config.context_dropout)
             width += 2 * config.context_width
         hidden = config.proprio_hidden
         self.trunk = nn.Sequential(nn.Linear(width, hidden), nn.GELU(), nn.Linear(hidden, hidden), nn.GELU())

@@ -1,4 +1,4 @@
-"""The visual forward dynamics model: a frame and a latent action give the next frame."""
+"""The visual forward dynamics model: predicts the next frame from a frame and a latent action."""
 
 import torch
 from einops import rearrange
@@ -12,7 +12,7 @@ from models.layers.transformer import DecoderBlock, PatchEmbed, xavier_
 
 
 class VisualForward(nn.Module):
-    """Paints the next frame, in the same normalised colours as the frame it is given."""
+    """Predicts the next frame, in the same normalised colours as its input."""
 
     pe: Tensor
 
@@ -45,5 +45,7 @@ class VisualForward(nn.Module):
         for layer in self.layers:
             x = layer(x, action)
         x = self.pred_head(self.norm(x[:, 1:] if self.prepend else x))
-        painted = rearrange(x, "b (h w) (p q c) -> b c (h p) (w q)", h=self.grid, p=self.patch_size, q=self.patch_size)
-        return image + painted if self.residual else painted
+        predicted = rearrange(
+            x, "b (h w) (p q c) -> b c (h p) (w q)", h=self.grid, p=self.patch_size, q=self.patch_size
+        )
+        return image + predicted if self.residual else predicted

@@ -15,9 +15,9 @@ PAIRS = "pairs"
 """Name of the means over pairs of frames."""
 
 RECENT_TOKENS = 4096
-"""Tokens remembered for starting the codebook and reviving codes."""
+"""Tokens kept for initialising the codebook and reviving codes."""
 BATCHES_REMEMBERED = 16
-"""A batch may fill at most this fraction of the memory, so that it spans several batches."""
+"""A batch fills at most one part in so many of them, so that they span several batches."""
 USAGE_DECAY = 0.95
 CHECK_EVERY = 10
 """Steps between looks for dead codes: looking makes the host wait for the device."""
@@ -44,7 +44,7 @@ class Quantized(NamedTuple):
 class Quantizer(nn.Module):
     """Nearest row by squared distance, in float32.
 
-    Everything the schedule remembers is a buffer, so a resumed run continues exactly. Data-parallel ranks must agree:
+    All state of the schedule is a buffer, so a resumed run continues exactly. Data-parallel ranks must agree:
     after `begin_step` returned True, copy this module's tensors from rank 0.
     """
 
@@ -72,7 +72,7 @@ class Quantizer(nn.Module):
         distance = codebook.square().sum(1) - 2 * rows @ codebook.T
         return distance.argmin(dim=1).view(tokens.shape[:-1])
 
-    def rows(self, codes: Int[Tensor, "*b"]) -> Float[Tensor, "*b d"]:
+    def lookup(self, codes: Int[Tensor, "*b"]) -> Float[Tensor, "*b d"]:
         """Return the codebook's rows."""
         return self.embedding(codes).float()
 
@@ -81,27 +81,27 @@ class Quantizer(nn.Module):
     ) -> Quantized:
         """Quantise, or pass the tokens through while the codebook has not started.
 
-        Where `mask` is false the episode had ended: nothing is learnt from that pair.
+        Where `mask` is false the episode had ended: that pair has no loss and no statistics.
         """
         if mask is None:
             mask = torch.ones(tokens.shape[:2], dtype=torch.bool, device=tokens.device)
         tokens = tokens.float()
         codes = self.nearest(tokens)
-        rows = self.rows(codes)
-        pull = masked_mean((tokens - rows.detach()).square(), mask, counts)
-        loss = self.commitment * pull + masked_mean((rows - tokens.detach()).square(), mask, counts)
+        rows = self.lookup(codes)
+        commitment = masked_mean((tokens - rows.detach()).square(), mask, counts)
+        loss = self.commitment * commitment + masked_mean((rows - tokens.detach()).square(), mask, counts)
         if self.training:
-            self._remember(tokens.detach(), codes, mask)
+            self._update_statistics(tokens.detach(), codes, mask)
         # a choice on the device: no wait for it, no second graph to compile
         latents = torch.where(self.started, tokens + (rows - tokens).detach(), tokens)
         return Quantized(latents, codes, torch.where(self.started, loss, 0.0 * loss))
 
     @torch.no_grad()
-    def _remember(
+    def _update_statistics(
         self, tokens: Float[Tensor, "b n k d"], codes: Int[Tensor, "b n k"], mask: Bool[Tensor, "b n"]
     ) -> None:
         self.usage.lerp_(self.usage_of(codes, mask), 1 - USAGE_DECAY)
-        # The clip's first pair, which always exists, stands for one that does not: no wait for how many there are.
+        # A pair that does not exist is replaced by the clip's first: selecting would wait for the device.
         rows = torch.where(mask[:, :, None, None], tokens, tokens[:, :1]).flatten(0, 2)
         rows = rows[:: math.ceil(len(rows) / (RECENT_TOKENS // BATCHES_REMEMBERED))]
         where = (self.num_seen + torch.arange(len(rows), device=rows.device)) % RECENT_TOKENS
@@ -135,7 +135,7 @@ class Quantizer(nn.Module):
         num_rows = int(self.num_seen.clamp(max=RECENT_TOKENS))
         chosen = torch.randint(num_rows, (self.num_codes,), generator=generator).to(self.recent.device)
         self.embedding.weight[dead] = self.recent[chosen][dead].to(self.embedding.weight.dtype)
-        self.usage[:, dead] = 1 / self.num_codes  # time to prove itself
+        self.usage[:, dead] = 1 / self.num_codes  # until it has been used or not
         return True
 
 

@@ -1,4 +1,6 @@
-"""Shape of a row of Gemma blocks."""
+"""Shape of a stack of Gemma blocks."""
+
+from types import MappingProxyType
 
 from pydantic import Field
 
@@ -6,7 +8,11 @@ from models.config import MOST_LAYERS, MOST_WIDTH, Config
 
 
 class StackConfig(Config):
-    """Shape of one stream's blocks. Streams that read each other share layers, heads and head width."""
+    """Shape of one stream's blocks. Streams that attend jointly share layers, heads and head width."""
+
+    renamed = MappingProxyType(
+        {"num_key_heads": "num_kv_heads", "scaled_entry": "scale_embeddings", "theta": "rope_theta"}
+    )
 
     width: int = Field(ge=1, le=MOST_WIDTH)
     """Width of a token."""
@@ -16,14 +22,14 @@ class StackConfig(Config):
     """Layers."""
     num_heads: int = Field(ge=1, le=MOST_WIDTH)
     """Attention heads."""
-    num_key_heads: int = Field(1, ge=1, le=MOST_WIDTH)
-    """Heads of keys and values, which the heads of queries share."""
+    num_kv_heads: int = Field(1, ge=1, le=MOST_WIDTH)
+    """Heads of keys and values, which query heads share (grouped-query attention)."""
     head_dim: int = Field(ge=2, le=MOST_WIDTH, multiple_of=2)
     """Width of a head."""
-    scaled_entry: bool = True
-    """Multiply tokens by sqrt(width) on entry, as Gemma does and as its weights expect. It also multiplies how far one
+    scale_embeddings: bool = True
+    """Multiply embeddings by sqrt(width), as Gemma does and as its weights expect. It also multiplies how far one
     optimiser step moves them, which a small model from random weights learns better without."""
-    theta: float = Field(1e4, gt=0, le=1e9)
+    rope_theta: float = Field(1e4, gt=0, le=1e9)
     """Longest rotary wavelength, in tokens / 2 pi."""
     eps: float = Field(1e-6, gt=0, le=1)
     """Of the norms."""
@@ -31,6 +37,6 @@ class StackConfig(Config):
     """Bound on attention scores; the authors' code uses 50, PaliGemma none (0)."""
 
     @property
-    def entry(self) -> float:
-        """What tokens are multiplied by on entry."""
-        return self.width**0.5 if self.scaled_entry else 1.0
+    def embed_scale(self) -> float:
+        """Factor of the embeddings that enter the stack."""
+        return self.width**0.5 if self.scale_embeddings else 1.0

@@ -1,4 +1,4 @@
-"""Rotary positions, first half of a head paired with its second half."""
+"""Rotary position embedding (Su et al. 2021, arXiv:2104.09864): first half of a head paired with its second half."""
 
 from typing import NamedTuple
 
@@ -22,7 +22,7 @@ def rope(positions: Int[Tensor, "n"], head_dim: int, theta: float) -> Rope:
     return Rope(torch.cat([cos, cos], dim=-1), torch.cat([-sin, sin], dim=-1))
 
 
-def rotate(x: Float[Tensor, "b n h d"], table: Rope) -> Float[Tensor, "b n h d"]:
-    """Turn each pair of a head's numbers by its position's angle."""
+def apply_rope(x: Float[Tensor, "b n h d"], table: Rope) -> Float[Tensor, "b n h d"]:
+    """Rotate each pair of a head's numbers by its position's angle."""
     cos, sin = (part[:, None].to(x.dtype) for part in table)
     return x * cos + x.roll(x.shape[-1] // 2, dims=-1) * sin

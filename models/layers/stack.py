@@ -1,17 +1,17 @@
-"""Gemma blocks in a row, reading what other streams wrote (joint attention as in villa-X and open-pi-zero)."""
+"""Gemma blocks that also attend to the KV caches of other streams: joint attention, as in villa-X and open-pi-zero."""
 
 import torch
 import torch.nn.functional as F
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
-from models.layers.attention import KeyValue, attend, join
+from models.layers.attention import KeyValue, attend, concatenate
 from models.layers.config import StackConfig
 from models.layers.norm import GemmaRMSNorm
-from models.layers.rope import Rope, rope, rotate
+from models.layers.rope import Rope, apply_rope, rope
 
 
-class Mlp(nn.Module):
+class GemmaMlp(nn.Module):
     """Gemma's gated MLP with tanh-approximated GELU."""
 
     def __init__(self, width: int, mlp_width: int) -> None:
@@ -24,29 +24,29 @@ class Mlp(nn.Module):
         return self.down_proj(F.gelu(self.gate_proj(x), approximate="tanh") * self.up_proj(x))
 
 
-class Block(nn.Module):
-    """One Gemma block, taken apart: `write` makes keys and values, `forward` reads and updates the tokens.
+class GemmaBlock(nn.Module):
+    """One Gemma block in two steps: `project_kv` gives its keys and values, `forward` attends and updates the tokens.
 
-    With `silent` the block only writes: nobody needs its tokens, so it has no weights to update them.
+    With `kv_only` it has no weights but those of keys and values, for a last block whose tokens nobody reads.
     """
 
-    def __init__(self, config: StackConfig, silent: bool) -> None:
+    def __init__(self, config: StackConfig, kv_only: bool) -> None:
         super().__init__()
         width, c = config.width, config
         self.config = config
         self.input_norm = GemmaRMSNorm(width, c.eps)
-        self.k_proj = nn.Linear(width, c.num_key_heads * c.head_dim, bias=False)
-        self.v_proj = nn.Linear(width, c.num_key_heads * c.head_dim, bias=False)
-        if not silent:
+        self.k_proj = nn.Linear(width, c.num_kv_heads * c.head_dim, bias=False)
+        self.v_proj = nn.Linear(width, c.num_kv_heads * c.head_dim, bias=False)
+        if not kv_only:
             self.q_proj = nn.Linear(width, c.num_heads * c.head_dim, bias=False)
             self.o_proj = nn.Linear(c.num_heads * c.head_dim, width, bias=False)
             self.mlp_norm = GemmaRMSNorm(width, c.eps)
-            self.mlp = Mlp(width, c.mlp_width)
+            self.mlp = GemmaMlp(width, c.mlp_width)
 
-    def write(self, normed: Float[Tensor, "b n d"], table: Rope) -> KeyValue:
-        """Make the keys and values of these tokens."""
-        heads = (self.config.num_key_heads, self.config.head_dim)
-        key = rotate(self.k_proj(normed).unflatten(-1, heads), table)
+    def project_kv(self, normed: Float[Tensor, "b n d"], table: Rope) -> KeyValue:
+        """Project normalised tokens to keys, with rotary positions, and values."""
+        heads = (self.config.num_kv_heads, self.config.head_dim)
+        key = apply_rope(self.k_proj(normed).unflatten(-1, heads), table)
         return KeyValue(key.transpose(1, 2), self.v_proj(normed).unflatten(-1, heads).transpose(1, 2))
 
     def forward(
@@ -54,62 +54,61 @@ class Block(nn.Module):
         x: Float[Tensor, "b n d"],
         normed: Float[Tensor, "b n d"],
         table: Rope,
-        memory: KeyValue,
+        kv: KeyValue,
         mask: Bool[Tensor, "b n m"] | None,
     ) -> Float[Tensor, "b n d"]:
-        """Read the memory, then think."""
-        query = rotate(self.q_proj(normed).unflatten(-1, (self.config.num_heads, self.config.head_dim)), table)
-        x = x + self.o_proj(attend(query, memory, mask, self.config.soft_cap))
+        """Attend to keys and values, then apply the MLP; both are added to `x`, of which `normed` is the norm."""
+        query = apply_rope(self.q_proj(normed).unflatten(-1, (self.config.num_heads, self.config.head_dim)), table)
+        x = x + self.o_proj(attend(query, kv, mask, self.config.soft_cap))
         return x + self.mlp(self.mlp_norm(x))
 
 
 class Stack(nn.Module):
-    """A stream's blocks. Each block sees what the same block of other streams wrote, then its own tokens."""
+    """A stream's blocks. Block i attends to the keys and values of block i of other streams and to its own tokens."""
 
-    def __init__(self, config: StackConfig, silent_end: bool = False) -> None:
+    def __init__(self, config: StackConfig, last_kv_only: bool = False) -> None:
         super().__init__()
         self.config = config
-        self.silent_end = silent_end
+        self.last_kv_only = last_kv_only
         last = config.num_layers - 1
-        self.blocks = nn.ModuleList(Block(config, silent_end and i == last) for i in range(config.num_layers))
+        self.blocks = nn.ModuleList(GemmaBlock(config, last_kv_only and i == last) for i in range(config.num_layers))
 
     def forward(
         self,
         x: Float[Tensor, "b n d"],
         positions: Int[Tensor, "n"],
-        read: list[list[KeyValue]],
+        other_caches: list[list[KeyValue]],
         mask: Bool[Tensor, "b n m"] | None,
         num_out: int | None = None,
     ) -> tuple[Float[Tensor, "b out d"], list[KeyValue]]:
-        """Return the last `num_out` tokens (default all) and what every block wrote.
+        """Return the last `num_out` tokens (default all) and the stream's own KV cache.
 
-        `read` holds one list of block memories per other stream; the columns of `mask` follow that order, own tokens
-        last. Rows that are not returned skip the last block's attention and MLP; with `silent_end` all of them do.
+        `other_caches` holds one KV cache per other stream; the columns of `mask` follow that order, own tokens last.
+        Rows that are not returned skip the last block's attention and MLP; with `last_kv_only` all of them do.
         """
-        table = rope(positions, self.config.head_dim, self.config.theta)
-        written: list[KeyValue] = []
+        table = rope(positions, self.config.head_dim, self.config.rope_theta)
+        kv_cache: list[KeyValue] = []
         for i, block in enumerate(self.blocks):
-            assert isinstance(block, Block)
+            assert isinstance(block, GemmaBlock)
             normed = block.input_norm(x)
-            own = block.write(normed, table)
-            written.append(own)
+            own = block.project_kv(normed, table)
+            kv_cache.append(own)
             rows = slice(None)
             if i == len(self.blocks) - 1:
-                if self.silent_end:
-                    return x[:, :0], written
+                if self.last_kv_only:
+                    return x[:, :0], kv_cache
                 if num_out is not None:
                     rows = slice(x.shape[1] - num_out, None)
-            memory = join([*(stream[i] for stream in read), own]) if read else own
             x = block(
                 x[:, rows],
                 normed[:, rows],
                 Rope(table.cos[rows], table.sin[rows]),
-                memory,
+                concatenate([*(cache[i] for cache in other_caches), own]) if other_caches else own,
                 None if mask is None else mask[:, rows],
             )
-        return x, written
+        return x, kv_cache
 
 
 def positions_from(start: int, count: int, device: torch.device) -> Int[Tensor, "n"]:
-    """Count `count` tokens from `start` on."""
+    """Give `count` positions from `start` on."""
     return torch.arange(start, start + count, device=device)

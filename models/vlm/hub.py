@@ -19,16 +19,16 @@ RULES = (
     (r"^vision_tower\.(?:vision_model\.)?encoder\.layers\.(\d+)\.mlp\.", r"vision.blocks.\1."),
     (r"^vision_tower\.(?:vision_model\.)?post_layernorm\.", "vision.norm."),
 )
-# The language model's end and the tower's pooling: nobody reads them here.
-UNREAD = (r"^language_model\.model\.norm\.", r"^language_model\.lm_head\.", r"^vision_tower\.(?:vision_model\.)?head\.")
-LAST_BLOCK_WRITES = ("input_norm", "k_proj", "v_proj")
+# The language modelling head and the tower's pooling are not part of this model.
+UNUSED = (r"^language_model\.model\.norm\.", r"^language_model\.lm_head\.", r"^vision_tower\.(?:vision_model\.)?head\.")
+LAST_BLOCK_KEEPS = ("input_norm", "k_proj", "v_proj")
 
 
 def from_hub(published: Mapping[str, Tensor], num_layers: int) -> dict[str, Tensor]:
-    """Rename PaliGemma's weights for `Vlm.load_state_dict`, leaving out the parts that only speaking needs."""
+    """Rename PaliGemma's weights for `Vlm.load_state_dict`, leaving out what only generating text needs."""
     renamed: dict[str, Tensor] = {}
     for name, tensor in published.items():
-        if any(re.match(pattern, name) for pattern in UNREAD):
+        if any(re.match(pattern, name) for pattern in UNUSED):
             continue
         for pattern, ours in RULES:
             new, hits = re.subn(pattern, ours, name)
@@ -37,6 +37,6 @@ def from_hub(published: Mapping[str, Tensor], num_layers: int) -> dict[str, Tens
         else:
             raise ValueError(f"{name} is no PaliGemma weight; expected names such as language_model.model.layers.0.*")
         last = new.startswith(f"stack.blocks.{num_layers - 1}.")
-        if not last or new.split(".")[3] in LAST_BLOCK_WRITES:
+        if not last or new.split(".")[3] in LAST_BLOCK_KEEPS:
             renamed[new] = tensor
     return renamed

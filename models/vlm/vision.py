@@ -47,7 +47,7 @@ def conv_stem(config: VisionConfig) -> nn.Sequential:
     """Halve the picture log2(patch_size) times, widening up to the tower's width.
 
     Weights start large enough to carry a picture through: torch's own would shrink it by three at every layer, until
-    positions drown it and the policy learns to act blindly.
+    positions outweigh it and the policy learns to ignore the picture.
     """
     layers: list[nn.Module] = []
     channels = 3

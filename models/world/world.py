@@ -1,7 +1,7 @@
 """The world model: which frames follow when latent actions happen, one after another.
 
-No architecture or recipe of villa-X's own was published, so this one is ours: the latent action model's painter widened
-to a few frames of context, trained to bear its own output as the next context.
+No architecture or recipe of villa-X's own was published, so this one is ours: the latent action model's visual
+forward model with a few frames of context, trained on rollouts in which its own output is the next context.
 """
 
 import torch
@@ -31,7 +31,7 @@ class World(nn.Module):
         width, patch = config.width, config.patch_size
         self.config = config
         self.num_steps = config.rollout
-        # The frames of a place enter as channels: as many tokens as the current frame has, however long the context.
+        # Frames enter as channels: as many tokens as the current frame has, however long the context.
         self.embed = nn.Conv2d(3 * config.context, width, patch, stride=patch)
         self.register_buffer("pe", sincos_2d(config.grid, width)[None], persistent=False)
         self.action = nn.Sequential(
@@ -67,12 +67,12 @@ class World(nn.Module):
         self, history: Float[Tensor, "b t c height width"], latents: Float[Tensor, "b n k d"]
     ) -> Float[Tensor, "b n c height width"]:
         """Predict a frame for each latent action; each becomes, clipped, the newest of the next one's history."""
-        painted = []
+        predicted = []
         for latent in latents.unbind(1):
             frame = self(history, latent)
-            painted.append(frame)
+            predicted.append(frame)
             history = torch.cat([history[:, 1:], frame.clamp(-1, 1)[:, None]], dim=1)
-        return torch.stack(painted, dim=1)
+        return torch.stack(predicted, dim=1)
 
     def begin_step(self, step: int, num_steps: int) -> None:
         """Set how far this optimiser step rolls out: a function of the step alone, so that resumed runs agree."""
@@ -82,7 +82,7 @@ class World(nn.Module):
 
     def counts(self, batch: WorldBatch, random: Random = None) -> dict[str, Tensor]:
         """Count the frames that `loss` averages over; `random` must give what it will give to `loss`."""
-        return {"frames": self._choose(batch, random)[2].sum()}
+        return {"frames": self._choose_rollouts(batch, random)[2].sum()}
 
     def loss(
         self, batch: WorldBatch, random: Random = None, counts: Counts | None = None
@@ -94,36 +94,36 @@ class World(nn.Module):
         `counts` are those of all parts, where the batch is one of several.
         """
         frames = self.prepare(batch.video)
-        rows, ahead, real = self._choose(batch, random)
+        rows, ahead, valid = self._choose_rollouts(batch, random)
         back = torch.arange(1 - self.config.context, 1, device=ahead.device)
         history = frames[rows, (ahead[:, :1] + back).clamp(min=0)]
         truth = frames[rows, ahead + 1]
 
-        painted = self.roll_out(history, batch.latent[rows, ahead])
-        off = painted.float() - truth
-        wrong = (off.square() if self.config.error == "squared" else off.abs()).mean(dim=(2, 3, 4))
-        loss = mean_of((wrong * real).sum(), real.sum(), counts, "frames")
+        predicted = self.roll_out(history, batch.latent[rows, ahead])
+        off = predicted.float() - truth
+        error = (off.square() if self.config.error == "squared" else off.abs()).mean(dim=(2, 3, 4))
+        loss = mean_of((error * valid).sum(), valid.sum(), counts, "frames")
         with torch.no_grad():
             squared = off.square().mean(dim=(2, 3, 4))
             copied = (history[:, -1:] - truth).square().mean(dim=(2, 3, 4))
-            over_copy = (squared * real).sum(0) / (copied * real).sum(0).clamp(min=1e-8)
+            over_copy = (squared * valid).sum(0) / (copied * valid).sum(0).clamp(min=1e-8)
         return loss, {
             "over_copy_first": over_copy[0],
             "over_copy_last": over_copy[-1],
-            "counted": real.float().mean(),
+            "counted": valid.float().mean(),
         }
 
-    def _choose(
+    def _choose_rollouts(
         self, batch: WorldBatch, random: Random
     ) -> tuple[Int[Tensor, "b 1"], Int[Tensor, "b n"], Int[Tensor, "b n"]]:
         """Give the clips, the frames that rollouts predict from, and 1 where what follows counts."""
         n = self.num_steps if self.training else self.config.rollout
-        now = self._start(batch.frame_mask, n, random)
+        now = self._first_frames(batch.frame_mask, n, random)
         rows = torch.arange(len(now), device=now.device)[:, None]
         ahead = now[:, None] + torch.arange(n, device=now.device)
         return rows, ahead, (batch.frame_mask[rows, ahead + 1] & batch.latent_mask[rows, ahead]).cumprod(dim=1)
 
-    def _start(self, frame_mask: Bool[Tensor, "b t"], n: int, random: Random) -> Int[Tensor, "b"]:
+    def _first_frames(self, frame_mask: Bool[Tensor, "b t"], n: int, random: Random) -> Int[Tensor, "b"]:
         """Choose the frame from which each rollout begins; something must follow it."""
         room = frame_mask.shape[1] - 1 - n
         if room < 0:
@@ -138,9 +138,9 @@ class World(nn.Module):
     def render(
         self, history: UInt8[Tensor, "b t c height width"], latents: Float[Tensor, "b n k d"]
     ) -> UInt8[Tensor, "b n c side side"]:
-        """Paint what follows some frames (one is enough) when latent actions happen in a row; in float32."""
+        """Predict the frames that follow some frames (one is enough) under latent actions in a row; in float32."""
         with torch.autocast(history.device.type, enabled=False):
             frames = self.prepare(history[:, -self.config.context :])
             first = frames[:, :1].expand(-1, self.config.context - frames.shape[1], -1, -1, -1)
-            painted = self.roll_out(torch.cat([first, frames], dim=1), latents.float())
-        return ((painted + 1) * 127.5).round().clamp(0, 255).to(torch.uint8)
+            predicted = self.roll_out(torch.cat([first, frames], dim=1), latents.float())
+        return ((predicted + 1) * 127.5).round().clamp(0, 255).to(torch.uint8)

@@ -63,13 +63,21 @@ class TrainConfig(LoopConfig):
             return given
         if not given.get("preset") and not presets.names(cls.kind):
             return {**given, "preset": ""}
-        base = presets.load(cls.kind, preset)
-        base_model, changes = base.pop("model", {}), given.get("model", {})
+        base = presets.load(cls.kind, preset, cls._preset_as_today)
+        base_model, changes = base.pop("model", {}), cls.model_settings.named_as_today(given.get("model", {}))
         if not cls.takes_model_from_elsewhere({**base, **given}):
             changes = cls._whole_model(base_model, changes)
         elif cls.takes_model_from_elsewhere(base):  # what the preset says of the model are changes, too
             changes = {**base_model, **changes} if isinstance(changes, dict) else changes
         return merged(base, {**given, "model": changes})
+
+    @classmethod
+    def _preset_as_today(cls, preset: dict[str, Any]) -> dict[str, Any]:
+        """Give all settings of a preset's file their names of today, with a line for each former one."""
+        named = cls.named_as_today(preset)
+        return {
+            key: cls.model_settings.named_as_today(value) if key == "model" else value for key, value in named.items()
+        }
 
     @classmethod
     def _whole_model(cls, base: Any, changes: Any) -> Any:
@@ -108,12 +116,15 @@ class TrainConfig(LoopConfig):
 
     def preset_model(self) -> dict[str, Any]:
         """Give what the preset says of the model, whatever was changed."""
-        return presets.model(self.kind, self.preset)
+        return presets.model(self.kind, self.preset, self.model_settings)
 
     def saved_as_today(self, settings: Mapping[str, Any]) -> dict[str, Any]:
-        """Complete the model of a run whose older version saved only what differed from its preset."""
+        """Give the model's settings their names of today; complete those of a run that saved changes to its preset."""
         found = super().saved_as_today(settings)
+        if "model" in found:
+            found["model"] = self.model_settings.saved_as_today(found["model"])
         if "model" in found and not self.takes_model_from_elsewhere(found):
             with suppress(DataEngineError, ValueError):  # a file that is gone: what differs is said setting by setting
-                found["model"] = self._whole_model(presets.model(self.kind, found["preset"]), found["model"])
+                preset = presets.model(self.kind, found["preset"], self.model_settings)
+                found["model"] = self._whole_model(preset, found["model"])
         return found

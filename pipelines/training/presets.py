@@ -4,7 +4,7 @@ A preset is a YAML file of settings, `model` among them: `train_lam_tiny.yaml` o
 own, in which `preset` may name another to begin from.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
@@ -24,8 +24,11 @@ def names(kind: str) -> list[str]:
     return sorted(recipes.names(kind), key=lambda name: load(kind, name)["steps"])
 
 
-def load(kind: str, name: str) -> dict[str, Any]:
-    """Read a preset by its name or file, laid over the one that it begins from; raise DataEngineError without one."""
+def load(kind: str, name: str, as_today: Callable[[dict[str, Any]], dict[str, Any]] = dict) -> dict[str, Any]:
+    """Read a preset by its name or file, laid over the one that it begins from; raise DataEngineError without one.
+
+    `as_today` gives the settings of each file their names of today.
+    """
     chain: list[str] = []
     found: dict[str, Any] = {}
     following: Any = name
@@ -35,13 +38,17 @@ def load(kind: str, name: str) -> dict[str, Any]:
         chain.append(following)
         one = recipes.load(kind, following)
         following = one.pop(BASE, None)
-        found = merged(one, found)
+        found = merged(as_today(one), found)
     return found
 
 
-def model(kind: str, name: str) -> dict[str, Any]:
-    """Give the model's settings of a preset: those that differ from the defaults."""
-    return dict(load(kind, name).get("model") or {})
+def model(kind: str, name: str, config: type[Config] = Config) -> dict[str, Any]:
+    """Give the model's settings of a preset, those that differ from the defaults, by the names that `config` has."""
+
+    def as_today(one: dict[str, Any]) -> dict[str, Any]:
+        return {"model": config.saved_as_today(one.get("model") or {})}
+
+    return load(kind, name, as_today)["model"]
 
 
 def shape(config: type[M], kind: str, name: str, **changes: Any) -> M:

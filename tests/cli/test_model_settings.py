@@ -1,6 +1,7 @@
 """Every documented setting of every model works from the command line and changes nothing but itself."""
 
 import json
+import re
 from collections.abc import Iterator
 from typing import Any, Literal, get_args, get_origin
 
@@ -8,6 +9,8 @@ import pytest
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
+from cli.app import app
+from cli.contract import invoke
 from cli.settings import Settings, nested
 from dataengine.config import Config
 from dataengine.errors import DataEngineError
@@ -131,10 +134,12 @@ def test_what_streams_share_is_set_for_both_unless_both_are_given() -> None:
 
 
 def test_a_group_that_a_preset_lacks_is_not_made_up() -> None:
-    with pytest.raises(DataEngineError, match=r"this preset has no wrist encoder for model\.wrist\.drop to change"):
-        shape(TrainActConfig, ActConfig, "tiny", "model.wrist.drop=0.75")
-    made = shape(TrainActConfig, ActConfig, "tiny", "model.wrist.widths=[4, 8, 8, 16]", "model.wrist.drop=0.75")
-    assert (made.wrist.widths, made.wrist.drop) == ((4, 8, 8, 16), 0.75)
+    with pytest.raises(
+        DataEngineError, match=r"this preset has no wrist encoder for model\.wrist\.view_dropout to change"
+    ):
+        shape(TrainActConfig, ActConfig, "tiny", "model.wrist.view_dropout=0.75")
+    made = shape(TrainActConfig, ActConfig, "tiny", "model.wrist.widths=[4, 8, 8, 16]", "model.wrist.view_dropout=0.75")
+    assert (made.wrist.widths, made.wrist.view_dropout) == ((4, 8, 8, 16), 0.75)
     assert shape(TrainActConfig, ActConfig, "small", "model.wrist=null").wrist is None
 
 
@@ -154,6 +159,31 @@ def test_paper_sized_policies_do_not_train_from_random_words_unless_told() -> No
         Settings().fill(TrainActConfig, data="d", out="o", preset="paper")
     assert "\n" not in str(caught.value)
     assert Settings(None, ["vlm=random"]).fill(TrainActConfig, data="d", out="o", preset="paper").vlm == "random"
+
+
+@pytest.mark.parametrize(
+    ("words", "printed"),
+    [
+        (["--model.flow-draws", "3"], "num_flow_samples: 3"),
+        (["--set", "model.flow_draws=3"], "num_flow_samples: 3"),
+        (["--model.freeze-words"], "freeze_token_embeddings: true"),
+        (["--model.expert.theta", "50"], "rope_theta: 50.0"),
+        (["--model.wrist.widths", "[8, 8, 8, 8]", "--model.wrist.drop", "0.25"], "view_dropout: 0.25"),
+    ],
+)
+def test_former_names_of_a_models_settings_are_taken_with_a_line(
+    words: list[str], printed: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert invoke(app, ["train", "act", "data", "--out", "out", *words, "--print-config"]) == 0
+    out, err = capsys.readouterr()
+    assert printed in out
+    assert re.fullmatch(rf"setting '\w+' is now '{printed.partition(':')[0]}'; the next version .*\n", err)
+
+
+def test_a_models_setting_by_both_of_its_names_is_refused() -> None:
+    with pytest.raises(DataEngineError, match="'flow_draws' is now 'num_flow_samples', and both are given"):
+        both = ["model.flow_draws=3", "model.num_flow_samples=4"]
+        Settings(None, both).fill(TrainActConfig, data="d", out="o", preset="tiny")
 
 
 def test_a_setting_that_was_renamed_says_so() -> None:

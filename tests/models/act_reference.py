@@ -83,7 +83,7 @@ def config(**changes: Any) -> ActConfig:
     both = {
         "num_layers": joint["num_layers"],
         "num_heads": joint["num_heads"],
-        "num_key_heads": joint["num_kv_heads"],
+        "num_kv_heads": joint["num_kv_heads"],
         "head_dim": joint["head_dim"],
         "soft_cap": joint["logit_soft_cap"],
     }
@@ -93,11 +93,13 @@ def config(**changes: Any) -> ActConfig:
     fields: dict[str, Any] = {
         "vlm": VlmConfig(
             vision=vision,
-            text=StackConfig(width=vlm["width"], mlp_width=vlm["mlp_width"], theta=vlm["rope_theta"], **both),
+            text=StackConfig(width=vlm["width"], mlp_width=vlm["mlp_width"], rope_theta=vlm["rope_theta"], **both),
             vocab_size=vlm["vocab_size"],
             text_length=shape["layout"]["num_vlm_tokens"] - NUM_PATCHES,
         ),
-        "expert": StackConfig(width=expert["width"], mlp_width=expert["mlp_width"], theta=expert["rope_theta"], **both),
+        "expert": StackConfig(
+            width=expert["width"], mlp_width=expert["mlp_width"], rope_theta=expert["rope_theta"], **both
+        ),
         "wrist": WristConfig(
             image_size=wrist["image_size"],
             widths=tuple(wrist["trunk_widths"]),

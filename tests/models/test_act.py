@@ -1,5 +1,6 @@
 """The actor as a whole: what may change its losses, what each loss may change, and what sampling promises."""
 
+import json
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -10,7 +11,7 @@ from torch import Tensor
 
 from models import weights
 from models.act import Act, ActConfig, WristConfig
-from models.act.masks import draw_shown
+from models.act.masks import draw_visible_mask
 from models.batch import ActBatch
 from models.layers.config import StackConfig
 from models.vlm.config import VisionConfig, VlmConfig
@@ -24,7 +25,7 @@ def config(**changes: Any) -> ActConfig:
     vision = VisionConfig(image_size=16, patch_size=8, width=16, mlp_width=32, num_layers=1, num_heads=2, stem="conv")
     fields: dict[str, Any] = {
         "vlm": VlmConfig(vision=vision, text=StackConfig(**both), vocab_size=32, text_length=5),
-        "expert": StackConfig(**both, theta=100.0),
+        "expert": StackConfig(**both, rope_theta=100.0),
         "wrist": WristConfig(image_size=32, widths=(4, 4, 8, 8), num_tokens=2, num_heads=2, head_dim=4),
         "state_dims": (4, 4, 3),
         "action_dims": (4, 4, 2),
@@ -130,10 +131,10 @@ def test_steps_that_do_not_count_are_invisible_to_those_that_do() -> None:
     act, batch = make_act().eval(), make_batch()
     counts = part(torch.ones(4, 4, dtype=torch.bool))
     with torch.no_grad():
-        scene, context = act.look(batch), act.robot.context(batch, batch.has_wrist)
+        prefix, context = act.encode_prefix(batch), act.robot.context(batch, batch.has_wrist)
         t = torch.full((4,), 0.5)
-        long = act.robot(batch.action, t, scene, context, None, counts, batch.embodiment_id)
-        short = act.robot(batch.action[:, :3], t, scene, context, None, counts[:, :3], batch.embodiment_id)
+        long = act.robot(batch.action, t, prefix, context, None, counts, batch.embodiment_id)
+        short = act.robot(batch.action[:, :3], t, prefix, context, None, counts[:, :3], batch.embodiment_id)
     torch.testing.assert_close(long[:, :3], short)
 
 
@@ -161,7 +162,7 @@ def test_a_human_clip_in_the_batch_leaves_the_robots_loss_as_it_is() -> None:
 
 
 def test_the_robots_loss_teaches_pictures_and_words_but_never_the_plan() -> None:
-    act, batch = make_act(latent_hidden=0.0, latent_weight=0.0), make_batch()
+    act, batch = make_act(latent_dropout=0.0, latent_weight=0.0), make_batch()
     act.loss(batch, torch.Generator().manual_seed(0))[0].backward()
     planned = [p.grad for p in act.latent.parameters()]
     assert all(g is None or not g.any() for g in planned)
@@ -208,21 +209,21 @@ def test_a_batch_without_wrist_views_leaves_the_trunk_untouched_but_in_the_graph
 
 def test_training_drops_wrist_views_at_the_rate_that_was_set() -> None:
     act, everyone = make_act(), torch.ones(4000, dtype=torch.bool)
-    kept = act._keep_wrist(everyone, torch.Generator().manual_seed(0)).float().mean()
+    kept = act._drop_wrist(everyone, torch.Generator().manual_seed(0)).float().mean()
     assert float(kept) == pytest.approx(0.5, abs=0.03)
-    assert not make_act(wrist=None)._keep_wrist(everyone, None).any()
+    assert not make_act(wrist=None)._drop_wrist(everyone, None).any()
 
 
 def test_training_hides_the_plan_from_half_the_samples_and_half_its_tokens_from_the_rest() -> None:
-    shown = draw_shown((4000, 24), 0.5, 0.5, torch.device("cpu"), torch.Generator().manual_seed(0))
-    per_sample = shown.sum(1)
+    visible = draw_visible_mask((4000, 24), 0.5, 0.5, torch.device("cpu"), torch.Generator().manual_seed(0))
+    per_sample = visible.sum(1)
     assert set(per_sample.tolist()) == {0, 12}
     assert float((per_sample == 0).float().mean()) == pytest.approx(0.5, abs=0.03)
-    assert shown.float().mean(0).std() < 0.02  # no token is favoured
+    assert visible.float().mean(0).std() < 0.02  # no token is favoured
 
 
 def test_the_picture_is_read_once_for_all_draws_and_all_euler_steps() -> None:
-    act, batch = make_act(flow_draws=3), make_batch()
+    act, batch = make_act(num_flow_samples=3), make_batch()
     calls: list[int] = []
     act.vlm.register_forward_hook(lambda *_: calls.append(1))
     act.loss(batch, torch.Generator().manual_seed(0))
@@ -267,13 +268,13 @@ def test_without_the_latent_expert_there_is_no_plan() -> None:
 
 
 def test_frozen_words_are_not_trained() -> None:
-    act = make_act(freeze_words=True)
+    act = make_act(freeze_token_embeddings=True)
     act.loss(make_batch(), torch.Generator().manual_seed(0))[0].backward()
     assert act.vlm.embed.weight.grad is None
 
 
 def test_a_small_actor_learns_one_batch_by_heart() -> None:
-    act, batch = make_act(wrist=None, flow_draws=4), make_batch(2)
+    act, batch = make_act(wrist=None, num_flow_samples=4), make_batch(2)
     batch = replace(batch, action=batch.action.clamp(-1, 1))
     optimizer = torch.optim.AdamW(act.parameters(), lr=5e-3)
     g = torch.Generator().manual_seed(0)
@@ -292,6 +293,40 @@ def test_a_saved_actor_comes_back_whole(tmp_path: Path) -> None:
     again = weights.load_act(tmp_path)
     assert again.config == act.config
     assert torch.equal(again.sample(batch)[1], act.sample(batch)[1])
+
+
+FORMER = {
+    "num_flow_samples": "flow_draws",
+    "freeze_token_embeddings": "freeze_words",
+    "latent_dropout": "latent_hidden",
+    "latent_keep_ratio": "latent_shown",
+    "view_dropout": "drop",
+    "num_kv_heads": "num_key_heads",
+    "scale_embeddings": "scaled_entry",
+    "rope_theta": "theta",
+}
+"""Settings by their names in version 0.1."""
+
+
+def as_formerly(settings: Any) -> Any:
+    if not isinstance(settings, dict):
+        return settings
+    return {FORMER.get(key, key): as_formerly(value) for key, value in settings.items()}
+
+
+def test_an_actor_of_an_older_version_is_read_in_silence(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    act, batch = make_act(num_flow_samples=3, latent_keep_ratio=0.25).eval(), make_batch()
+    weights.save_model(act, tmp_path)
+    file = tmp_path / "model_config.json"
+    stated = json.loads(file.read_text())
+    older = {**stated, "config": as_formerly(stated["config"])}
+    assert sum(file.read_text().count(f'"{name}"') for name in FORMER) == 11
+    file.write_text(json.dumps(older))
+    assert not any(f'"{name}"' in file.read_text() for name in FORMER)
+    again = weights.load_act(tmp_path)
+    assert again.config == act.config
+    assert torch.equal(again.sample(batch)[1], act.sample(batch)[1])
+    assert capsys.readouterr().err == ""
 
 
 def test_the_paper_preset_has_the_published_sizes() -> None:

@@ -8,10 +8,10 @@ from torch import Tensor
 
 from models import flow
 from models.act import Act
-from models.act.act import Plan, Scene, masked_mse
+from models.act.act import LatentCache, PrefixCache, masked_mse
 from models.act.config import WristConfig
 from models.act.context import Context
-from models.act.masks import latent_rows, robot_rows, shown_from
+from models.act.masks import latent_attention_mask, robot_attention_mask, visible_mask_from
 from models.act.wrist import WristEncoder
 from models.layers.sinusoid import scalar_sinusoid, time_sinusoid
 from tests.models import act_reference as reference
@@ -24,7 +24,7 @@ def close(ours: Tensor, theirs: Tensor) -> None:
     torch.testing.assert_close(ours, theirs, atol=TOLERANCE, rtol=TOLERANCE)
 
 
-def shown_in(run: str) -> Tensor:
+def visible_in(run: str) -> Tensor:
     """Which latent tokens the robot may see in a run."""
     half = reference.vectors("inputs")["latent_visible_half"].bool()
     return {"all": torch.ones_like(half), "none": torch.zeros_like(half), "half": half}[run.split("_")[1]]
@@ -45,16 +45,16 @@ class Pass:
             for i, block in enumerate(stack.blocks)
         ]
         seen = reference.observation()
-        self.scene: Scene = self.act.look(seen)
+        self.prefix: PrefixCache = self.act.encode_prefix(seen)
         self.context: Context = self.act.robot.context(seen, seen.has_wrist)
         counts = torch.ones(4, reference.NUM_LATENT, dtype=torch.bool)
-        self.latent_velocity, memory = self.act.latent(x["x_t_latent"], x["t_latent"], self.scene, counts)
+        self.latent_velocity, kv_cache = self.act.latent(x["x_t_latent"], x["t_latent"], self.prefix, counts)
         self.robot_velocity = self.act.robot(
             x["x_t_robot"],
             x["t_robot"],
-            self.scene,
+            self.prefix,
             self.context,
-            Plan([m.detach() for m in memory], shown_in(run)),
+            LatentCache([kv.detach() for kv in kv_cache], visible_in(run)),
             torch.ones(4, 4, dtype=torch.bool),
             seen.embodiment_id,
         )
@@ -113,11 +113,11 @@ def test_every_block_leaves_the_same_tokens(run: str) -> None:
 def test_masks_equal_the_reference_in_every_row_that_is_read(run: str) -> None:
     x, theirs = reference.vectors("inputs"), reference.vectors("outputs")[f"mask/{run.split('_')[1]}"].bool()
     done = Pass(run)
-    readable, exists = done.scene.readable, done.context.exists
+    prefix_mask, context_mask = done.prefix.prefix_mask, done.context.valid_mask
     alive = theirs.diagonal(dim1=1, dim2=2)
-    latent = latent_rows(readable, torch.ones_like(x["latent_loss_mask"]))
+    latent = latent_attention_mask(prefix_mask, torch.ones_like(x["latent_loss_mask"]))
     steps = torch.ones(4, 4, dtype=torch.bool)
-    robot = robot_rows(readable, shown_in(run), exists, steps)
+    robot = robot_attention_mask(prefix_mask, visible_in(run), context_mask, steps)
     assert torch.equal(latent[alive[:, 10:34]], theirs[:, 10:34, :34][alive[:, 10:34]])
     assert torch.equal(robot[alive[:, 34:]], theirs[:, 34:][alive[:, 34:]])
 
@@ -125,7 +125,7 @@ def test_masks_equal_the_reference_in_every_row_that_is_read(run: str) -> None:
 def test_the_parts_equal_the_reference() -> None:
     x, out = reference.vectors("inputs"), reference.vectors("outputs")
     act, seen = reference.model(), reference.observation()
-    tokens = act.vlm.tokens(seen.image, seen.token_ids, seen.token_mask)
+    tokens = act.vlm.embed_prefix(seen.image, seen.token_ids, seen.token_mask)
     close(tokens, out["parts/vlm_embeds"] * 64**0.5)
     close(act.robot.context(seen, seen.has_wrist).tokens, out["parts/context_tokens"])
     close(act.robot.context.wrist(seen.wrist), out["parts/wrist_tokens"])
@@ -174,9 +174,9 @@ def test_samples_equal_the_reference(kind: str, reference_step: bool) -> None:
     close(alone, out[f"{kind}/latents"])
 
 
-def test_clocks_and_sinusoids_equal_the_reference() -> None:
+def test_flow_times_and_sinusoids_equal_the_reference() -> None:
     x, out = reference.vectors("inputs"), reference.vectors("outputs")
-    t_latent, t_robot = flow.clocks(10, torch.device("cpu"))
+    t_latent, t_robot = flow.time_grid(10, torch.device("cpu"))
     close(t_latent, out["sample_own_step/t_latent_nodes"])
     close(t_robot[:-1], out["sample/t_robot_steps"])
     t_latent, t_robot = flow.coupled_times(out["table/coupled_u"])
@@ -188,10 +188,10 @@ def test_clocks_and_sinusoids_equal_the_reference() -> None:
     close(scalar_sinusoid(out["table/context_values"]), out["table/context_sinusoid_256"])
 
 
-def test_the_coin_and_the_draws_decide_what_the_robot_sees() -> None:
+def test_the_coin_and_the_draws_decide_what_the_robot_attends_to() -> None:
     x = reference.vectors("inputs")
-    shown = shown_from(x["latent_mask_coins"], x["latent_mask_draws"], hidden=0.5, shown=0.5)
-    assert torch.equal(shown, x["latent_visible_half"].bool())
+    visible = visible_mask_from(x["latent_mask_coins"], x["latent_mask_draws"], dropout=0.5, keep_ratio=0.5)
+    assert torch.equal(visible, x["latent_visible_half"].bool())
 
 
 def test_the_full_size_trunk_equals_resnet_18() -> None:

@@ -27,7 +27,7 @@ def test_one_draw_drives_both_clocks_and_latents_are_never_less_noisy() -> None:
 
 
 def test_drawn_times_follow_their_generator() -> None:
-    a, b = (flow.draw_times(8, torch.device("cpu"), torch.Generator().manual_seed(3)) for _ in range(2))
+    a, b = (flow.sample_times(8, torch.device("cpu"), torch.Generator().manual_seed(3)) for _ in range(2))
     assert torch.equal(a[0], b[0])
     assert torch.equal(a[1], b[1])
     assert torch.equal(flow.latent_time(a[1]), a[0]) or torch.allclose(flow.latent_time(a[1]), a[0], atol=1e-6)
@@ -37,7 +37,7 @@ def test_drawn_times_follow_their_generator() -> None:
 def test_the_exact_velocity_carries_both_streams_to_the_data(num_steps: int) -> None:
     data, noise = torch.randn(5, 3), torch.randn(5, 3)
     exact = flow.velocity(data, noise)
-    for nodes in flow.clocks(num_steps, torch.device("cpu")):
+    for nodes in flow.time_grid(num_steps, torch.device("cpu")):
         x = noise
         for i in range(num_steps):
             x = x + exact * (nodes[i + 1] - nodes[i])
@@ -46,7 +46,7 @@ def test_the_exact_velocity_carries_both_streams_to_the_data(num_steps: int) -> 
 
 def test_zero_noise_is_repeatable_and_normal_noise_follows_its_generator() -> None:
     cpu = torch.device("cpu")
-    assert not flow.start((2, 3), "zero", cpu, None).any()
-    a, b = (flow.start((2, 3), "normal", cpu, torch.Generator().manual_seed(1)) for _ in range(2))
+    assert not flow.initial_noise((2, 3), "zero", cpu, None).any()
+    a, b = (flow.initial_noise((2, 3), "normal", cpu, torch.Generator().manual_seed(1)) for _ in range(2))
     assert torch.equal(a, b)
     assert a.any()

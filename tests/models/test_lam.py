@@ -7,9 +7,9 @@ import pytest
 import torch
 
 from models.batch import LamBatch
-from models.embodiment import EmbodimentContext
 from models.lam import Lam
 from models.lam.clips import as_clips
+from models.lam.context import DatasetContext
 from models.weights import load_lam, read_config, save_model
 from tests.support.shapes import lam_shape
 
@@ -93,7 +93,7 @@ def test_every_weight_learns_from_a_robot_batch(pooling, conditioning, residual_
     assert still == []
 
 
-def test_a_residual_painter_starts_at_the_error_of_copying():
+def test_a_residual_decoder_starts_at_the_error_of_copying():
     metrics = make_lam().loss(make_batch())[1]
     assert metrics["visual_over_copy"].item() == pytest.approx(1.0)
 
@@ -209,9 +209,9 @@ def test_inference_is_float32_inside_autocast_and_does_not_depend_on_the_mode():
     lam.train()
     with torch.autocast("cpu", torch.bfloat16):
         found = lam.encode(video)
-        painted = lam.render(video[:, 0], found.quantized[:, 0])
+        predicted = lam.render(video[:, 0], found.quantized[:, 0])
     assert torch.equal(found.tokens, plain.tokens)
-    assert torch.equal(painted, lam.render(video[:, 0], plain.quantized[:, 0]))
+    assert torch.equal(predicted, lam.render(video[:, 0], plain.quantized[:, 0]))
 
 
 def test_snapping_moves_a_latent_to_codes_and_codes_not_at_all():
@@ -274,7 +274,7 @@ def test_context_tells_embodiments_apart_only_when_used():
 
 
 def test_training_hides_ids_at_the_stated_rate_and_inference_never():
-    context = EmbodimentContext(num_datasets=3, width=8, dropout=0.1)
+    context = DatasetContext(num_datasets=3, width=8, dropout=0.1)
     ids, hz = torch.full((4000,), 2), torch.full((4000,), 10.0)
 
     def hidden(generator):

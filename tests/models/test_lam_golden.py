@@ -40,9 +40,9 @@ def test_latents_are_those_of_the_authors(lam, vectors, num_frames):
 @pytest.mark.parametrize("num_frames", [5, 8, 11])
 def test_rendered_frames_are_those_of_the_authors(lam, vectors, num_frames):
     latent = vectors[f"vq_tokens_{num_frames}"].view(-1, 4, 16)
-    painted = lam.render(vectors[f"video_{num_frames}"][:-1], latent)
+    predicted = lam.render(vectors[f"video_{num_frames}"][:-1], latent)
     # they cut fractions off, we round
-    assert (painted.int() - vectors[f"rendered_{num_frames}"].int()).abs().max() <= 1
+    assert (predicted.int() - vectors[f"rendered_{num_frames}"].int()).abs().max() <= 1
 
 
 def test_position_tables_are_those_in_the_checkpoint():

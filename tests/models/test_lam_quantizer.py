@@ -31,7 +31,7 @@ def test_codes_are_the_nearest_rows():
 def test_gradients_pass_straight_through_to_the_tokens():
     vq, tokens = make_quantizer(warmup_fraction=0.0), torch.randn(3, 2, 4, 16, requires_grad=True)
     found = vq(tokens)
-    assert torch.allclose(found.latents, vq.rows(found.codes), atol=1e-6)
+    assert torch.allclose(found.latents, vq.lookup(found.codes), atol=1e-6)
     weight = torch.randn_like(tokens)
     (found.latents * weight).sum().backward()
     assert torch.equal(tokens.grad, weight)
@@ -42,7 +42,7 @@ def test_the_loss_pulls_tokens_a_quarter_as_hard_as_codes():
     vq, tokens = make_quantizer(warmup_fraction=0.0), torch.randn(3, 2, 4, 16, requires_grad=True)
     found = vq(tokens)
     found.loss.backward()
-    error = F.mse_loss(vq.rows(found.codes), tokens)
+    error = F.mse_loss(vq.lookup(found.codes), tokens)
     assert found.loss.item() == pytest.approx(1.25 * error.item(), rel=1e-5)
     pull = torch.zeros_like(vq.embedding.weight).index_add(0, found.codes.flatten(), tokens.grad.flatten(0, 2))
     assert torch.allclose(vq.embedding.weight.grad, -4 * pull, atol=1e-6)

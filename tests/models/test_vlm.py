@@ -24,7 +24,7 @@ def config(**vision: Any) -> VlmConfig:
         vision=VisionConfig(
             **{"image_size": 28, "width": 24, "mlp_width": 48, "num_layers": 2, "num_heads": 2, **vision}
         ),
-        text=StackConfig(width=32, mlp_width=64, num_layers=3, num_heads=4, num_key_heads=2, head_dim=16),
+        text=StackConfig(width=32, mlp_width=64, num_layers=3, num_heads=4, num_kv_heads=2, head_dim=16),
         vocab_size=64,
         text_length=6,
     )
@@ -62,7 +62,7 @@ def hugging_face(tmp_path_factory: pytest.TempPathFactory) -> tuple[Any, dict[st
                 "intermediate_size": c.text.mlp_width,
                 "num_hidden_layers": c.text.num_layers,
                 "num_attention_heads": c.text.num_heads,
-                "num_key_value_heads": c.text.num_key_heads,
+                "num_key_value_heads": c.text.num_kv_heads,
                 "head_dim": c.text.head_dim,
                 "vocab_size": c.vocab_size,
             },

@@ -52,8 +52,8 @@ def test_the_loss_of_one_step_is_the_error_of_the_prediction() -> None:
     frames = world.prepare(batch.video)
     with torch.no_grad():
         loss, figures = world.loss(batch)
-        painted = world(frames[:, :2], batch.latent[:, 1])
-    torch.testing.assert_close(loss, (painted - frames[:, 2]).square().mean())
+        predicted = world(frames[:, :2], batch.latent[:, 1])
+    torch.testing.assert_close(loss, (predicted - frames[:, 2]).square().mean())
     copied = (frames[:, 1] - frames[:, 2]).square().mean()
     torch.testing.assert_close(figures["over_copy_first"], loss / copied)
 
@@ -91,8 +91,8 @@ def test_an_untrained_model_repeats_the_frame() -> None:
     torch.manual_seed(0)
     world = World(world_shape("tiny"))
     video = torch.randint(0, 256, (1, 1, 3, 64, 64), dtype=torch.uint8)
-    painted = world.render(video, torch.randn(1, 3, 4, 32))
-    assert torch.equal(painted, video.expand(-1, 3, -1, -1, -1))
+    predicted = world.render(video, torch.randn(1, 3, 4, 32))
+    assert torch.equal(predicted, video.expand(-1, 3, -1, -1, -1))
 
 
 def test_one_picture_is_context_enough_and_older_ones_than_the_context_are_not_read() -> None:

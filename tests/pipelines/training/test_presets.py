@@ -91,3 +91,25 @@ def test_a_run_whose_older_version_saved_changes_alone_is_the_same_run(training:
     config = filled(training, preset=name)
     saved = {**config.fixed_on_resume(), "model": {}}
     assert config.saved_as_today(saved) == config.fixed_on_resume()
+
+
+def test_a_preset_of_ones_own_may_use_former_names(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    older, mine = tmp_path / "older.yaml", tmp_path / "mine.yaml"
+    older.write_text("preset: tiny\nclip: 3.0\nmodel: {flow_draws: 7, expert: {theta: 5.0}}\n")
+    mine.write_text(f"preset: {older}\nmodel: {{num_flow_samples: 9}}\n")
+    config = filled(TrainActConfig, preset=str(mine))
+    assert config.max_grad_norm == 3.0
+    assert (config.model["num_flow_samples"], config.model["expert"]["rope_theta"]) == (9, 5.0)
+    assert len(capsys.readouterr().err.splitlines()) == 3
+    assert config.preset_model()["num_flow_samples"] == 9
+    assert capsys.readouterr().err == ""
+
+
+def test_a_run_of_an_older_version_goes_on_under_former_names(capsys: pytest.CaptureFixture[str]) -> None:
+    config = filled(TrainActConfig, preset="tiny")
+    saved = config.fixed_on_resume()
+    model = dict(saved["model"])
+    model["flow_draws"] = model.pop("num_flow_samples")
+    model["expert"] = {("theta" if k == "rope_theta" else k): v for k, v in model["expert"].items()}
+    assert config.saved_as_today({**saved, "model": model}) == saved
+    assert capsys.readouterr().err == ""

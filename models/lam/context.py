@@ -1,4 +1,4 @@
-"""Embodiment context: which robot moves and how often it is commanded, as one vector."""
+"""Embodiment context of villa-X: dataset and control rate as one vector."""
 
 import torch
 from jaxtyping import Float, Int
@@ -7,11 +7,11 @@ from torch import Tensor, nn
 from models.parts import Random, uniform
 
 
-class EmbodimentContext(nn.Module):
-    """A learnt row per dataset beside an encoding of the control frequency (villa-X, equation 3).
+class DatasetContext(nn.Module):
+    """A learnt embedding of the dataset, which stands for the embodiment, and one of the control rate (equation 3).
 
-    Row 0 is unknown. In training an id turns into 0 now and then, so that row 0 serves robots never seen; the
-    frequency of a new robot is known, so it always stays.
+    Row 0 is the unknown dataset. In training ids become 0 with probability `dropout`, so that row 0 serves robots that
+    were never seen; the control rate of a new robot is known, so it is not dropped.
     """
 
     def __init__(self, num_datasets: int, width: int, dropout: float = 0.1) -> None:
@@ -23,7 +23,7 @@ class EmbodimentContext(nn.Module):
     def forward(
         self, dataset_id: Int[Tensor, "b"], control_hz: Float[Tensor, "b"], random: Random = None
     ) -> Float[Tensor, "b d"]:
-        """Return 2 x `width` numbers per clip; in training some stay anonymous at random."""
+        """Return 2 x `width` numbers per clip; in training dataset ids are dropped at random."""
         if self.training and self.dropout:
             draw = uniform(dataset_id.shape, dataset_id.device, random)
             dataset_id = dataset_id * (draw >= self.dropout)
