@@ -2,8 +2,10 @@
 
 import importlib
 import json
+import os
 import re
 import shlex
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -79,6 +81,24 @@ def ingested(folder):
 def test_every_example_imports_what_is_there(title, tmp_path, monkeypatch):
     monkeypatch.syspath_prepend(tmp_path)
     assert importlib.import_module(write_file(title, tmp_path)).__doc__
+
+
+def test_in_the_tree_each_is_found_by_the_name_of_its_file(tmp_path):
+    for package in ("dataengine", "models", "pipelines"):
+        shutil.copytree(ROOT / package, tmp_path / package, ignore=shutil.ignore_patterns("__pycache__"))
+    for title, text in SECTIONS.items():
+        place = re.search(r"in the tree `([\w/]+\.py)`:", text)
+        if place:
+            (tmp_path / place[1]).write_text(block(title, "python"))
+    code = (
+        "from dataengine import catalog; from pipelines.evaluation.simulators._base import simulator_class; "
+        "print(catalog.source('aloha').name, catalog.stage('drop_no_grasp')().max_opening, "
+        "simulator_class('point_reach').max_steps)"
+    )
+    environment = {**os.environ, "PYTHONPATH": str(tmp_path)}
+    command = [sys.executable, "-c", code]
+    done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
+    assert done.stdout == "aloha 0.8 60\n", done.stderr
 
 
 def test_a_dataset(ingested):

@@ -98,7 +98,7 @@ def test_the_tested_set_has_everything_that_is_declared_and_nothing_else() -> No
 
 
 def test_the_tested_set_installs_on_the_pythons_of_debian_12_and_ubuntu_24_04():
-    """Where it does not, pip tries older and older versions of everything, for hours."""
+    """Where it does not, pip tries older and older versions of everything, without an end in sight."""
     wanted = {d.name: d.metadata["Requires-Python"] or "" for d in metadata.distributions() if d.name != "villa-engine"}
     pins = [line for line in (ROOT / "constraints.txt").read_text().splitlines() if not line.startswith("#")]
     pinned = {canonicalize_name(pin.partition("==")[0]) for pin in pins}
