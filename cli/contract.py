@@ -89,8 +89,8 @@ def command(
     values. `choices` names functions that list what an option takes, for the help: `module:function:argument`.
     """
 
-    def register(body: Callable[..., "Report"]) -> Callable[..., None]:
-        signature = inspect.signature(body)
+    def register(act: Callable[..., "Report"]) -> Callable[..., None]:
+        signature = inspect.signature(act)
         configurable, open_ended = "settings" in signature.parameters, "extra" in signature.parameters
 
         def run(**words: Any) -> None:
@@ -99,11 +99,13 @@ def command(
                 words["extra"] = extra_options(words.pop("context").args)
                 for word in words.values():
                     if isinstance(word, str) and word.startswith("--"):
-                        raise typer.BadParameter(f"no option '{word}' at this place; a source's own options come last")
+                        raise typer.BadParameter(
+                            f"no option '{word}' before the arguments; a source's own options come last"
+                        )
             if configurable:
                 file, overrides, shown = (words.pop(key) for key in ("config_file", "overrides", "print_config"))
                 words["settings"] = Settings(file, overrides or [], shown)
-            raise typer.Exit(perform(name, lambda: body(**words), as_json=as_json, debug=debug))
+            raise typer.Exit(perform(name, lambda: act(**words), as_json=as_json, debug=debug))
 
         own = [p for p in signature.parameters.values() if p.name not in ("settings", "extra")]
         added = _added(configurable=configurable, open_ended=open_ended)
@@ -114,7 +116,7 @@ def command(
         kind = command_class(configs or {}, tuple(apart), choices or {}) if configurable else Command
         lines = "\n".join(f"  {line}" for line in example.splitlines())
         # \b keeps the lines of the example as they are.
-        text = inspect.getdoc(body) or ""
+        text = inspect.getdoc(act) or ""
         app.command(
             name.rpartition(" ")[2],
             cls=type(kind.__name__, (kind,), {"metavars": metavars}),
@@ -162,11 +164,11 @@ def extra_options(words: Sequence[str]) -> dict[str, Any]:
     return found
 
 
-def perform(name: str, body: Callable[[], "Report"], *, as_json: bool, debug: bool) -> int:
-    """Run a command's body, print its report or its error, and return the exit code."""
+def perform(name: str, act: Callable[[], "Report"], *, as_json: bool, debug: bool) -> int:
+    """Run a command, print its report or its error, and return the exit code."""
     try:
         with _stdout_kept_clean(), _terminable() as terminated:
-            report = body()
+            report = act()
     except SettingsPrinted as settings:
         typer.echo(str(settings), nl=False)
         return 0
@@ -261,8 +263,8 @@ def _fail(words: str, code: int, as_json: bool, draft: str = "", details: Sequen
     with contextlib.suppress(BrokenPipeError):
         if as_json:
             more = {"draft": draft, "details": list(details)}
-            told = {"error": words, "exit_code": code, **{key: value for key, value in more.items() if value}}
-            typer.echo(json.dumps(told))
+            facts = {"error": words, "exit_code": code, **{key: value for key, value in more.items() if value}}
+            typer.echo(json.dumps(facts))
         elif draft:
             typer.echo(draft, nl=False)
     return code

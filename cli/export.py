@@ -53,7 +53,7 @@ def lerobot(
     workers: Annotated[int | None, typer.Option(help="Files written side by side; 0 takes every core.")] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Plan and count, write nothing.")] = False,
 ) -> "Report":
-    """Write LeRobot v3.0 datasets, one for each body, rate and set of cameras, that the lerobot package loads.
+    """Write LeRobot v3.0 datasets, one for each embodiment, rate and set of cameras, that the lerobot package loads.
 
     Numbers are equal to the last bit, frames go through the video codec. Kill it and run the same command again: it
     goes on where it was.

@@ -13,7 +13,7 @@ WIDTH = 110
 FIRST_COLUMN = 34
 """Letters of an option; longer ones stand on a line of their own."""
 ON_EVERY_COMMAND = ("config_file", "overrides", "print_config", "as_json", "debug", "help")
-"""Parameters that are told last."""
+"""Parameters that are listed last."""
 NAMES: Mapping[Any, str] = {int: "INTEGER", float: "NUMBER", str: "TEXT", Path: "PATH", bool: "true|false"}
 
 Rows = list[tuple[str, str]]

@@ -90,7 +90,7 @@ class Setting:
 class SettingsCommand(Command):
     """A command whose settings are options: `--batch-size 32` is `--set batch_size=32`.
 
-    They go before `--config`, and `--set` goes before them.
+    They take precedence over `--config`, and `--set` over them.
     """
 
     configs: ClassVar[Mapping[str, str]] = MappingProxyType({})

@@ -74,7 +74,7 @@ def _all_commands() -> Iterator[tuple[str, Any]]:
 
 def commands() -> str:
     """Describe every command: what it does, an example, its arguments and options."""
-    parts = [MADE + "# Commands\n\nOptions that every command has are told once, at the end.\n"]
+    parts = [MADE + "# Commands\n\nOptions that every command has are listed once, at the end.\n"]
     for path, command in _all_commands():
         if hasattr(command, "complete_help"):
             command.complete_help()
@@ -204,8 +204,8 @@ def _parameter(parameter: Any) -> tuple[str, str, str]:
             "required" if parameter.required else "",
             parameter.help or "",
         )
-    text, _, told = (parameter.help or "").partition("[default: ")
-    default = told.rstrip("]") or ("" if parameter.default in (None, False, "") else str(parameter.default))
+    text, _, stated = (parameter.help or "").partition("[default: ")
+    default = stated.rstrip("]") or ("" if parameter.default in (None, False, "") else str(parameter.default))
     return f"`{parameter.opts[0]}`", f"`{default}`" if default else "", text.strip()
 
 

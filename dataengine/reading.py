@@ -36,7 +36,7 @@ LONGEST_FILE = 80
 def reading(where: str = "") -> Iterator[None]:
     """Turn what reading a record raises into UnexpectedError, unless it has a name already or is the machine's fault.
 
-    `where` goes before the reason. Our own mistakes (AssertionError) pass.
+    `where` precedes the reason. Our own mistakes (AssertionError) pass.
     """
     try:
         yield

@@ -52,7 +52,7 @@ class Snapshot:
     content_hash: str
     """Of the sorted ids of its episodes."""
     mixture: dict[str, Any] | None = None
-    """Settings of the mixture that trainings of it take unless told otherwise; None for every dataset by its frames."""
+    """Settings of the mixture that trainings of it take by default; None for every dataset by its frames."""
 
 
 def take(corpus: str, name: str, mixture: Mixture | None = None) -> Snapshot:

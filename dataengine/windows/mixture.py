@@ -40,7 +40,7 @@ class Mixture(Config):
     temperature: float = Field(1.0, ge=0.25, le=1e9)
     """Weights are raised to 1 / temperature: above 1 small datasets are drawn more often than their size."""
     embodiment_temperature: float = Field(1.0, ge=0.25, le=1e9)
-    """The same among embodiments, each with the weights of its datasets; large values draw all bodies equally often."""
+    """The same among embodiments, each with the weights of its datasets; large values draw all equally often."""
     human_share: float | None = Field(None, ge=0, le=1)
     """Share of human clips, whatever the weights within robots and within humans; villa-X takes 0.5."""
 

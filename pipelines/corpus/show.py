@@ -133,7 +133,7 @@ class EpisodeReport(Report):
             "episode": self.episode_id,
             "from": f"{self.dataset}, {self.source_record} ({self.licence}, split {self.split})",
             "file": self.source_uri,
-            "body": f"{self.embodiment} ({self.kind})",
+            "embodiment": f"{self.embodiment} ({self.kind})",
             "length": seconds,
             "instruction": texts.summary(texts.from_row(self.texts, (), self.steps), self.steps) or "none",
             "cameras": "; ".join(f"{camera_title(s, self.notes)} {size}" for s, size in self.cameras.items()) or "none",

@@ -48,7 +48,7 @@ class SnapshotFacts(Report):
     content_hash: str
     """Of the sorted ids of its episodes."""
     mixture: dict[str, Any] | None = None
-    """Settings of the mixture that trainings of it take unless told otherwise; None for every dataset by its frames."""
+    """Settings of the mixture that trainings of it take by default; None for every dataset by its frames."""
     shares: list[DatasetShare] = Field(default_factory=list)
     """What the mixture draws of each dataset, in windows of 8 frames 0.7 s apart; empty where nothing offers one."""
     missing: list[str] = Field(default_factory=list)

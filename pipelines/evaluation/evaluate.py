@@ -186,7 +186,7 @@ class _Unit(Config):
         facts = self.model_dump_json(exclude={"name", "robots", "out", "device"} | plain)
         digest = hex_digest(facts, 4)
         name = re.sub(r"[^A-Za-z0-9_.]+", "_", self.name)  # may hold blanks and slashes
-        words = [name, self.task, *(["told", self.told] if self.told else []), digest]
+        words = [name, self.task, *(("told", self.told) if self.told else ()), digest]
         return self.out / "results" / f"{'-'.join(words)}.json"
 
 

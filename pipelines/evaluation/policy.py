@@ -44,12 +44,12 @@ class Observation(Protocol):
 
     @property
     def embodiment(self) -> str:
-        """Name of the body, as the corpus calls it."""
+        """Name of the embodiment, as the corpus calls it."""
         ...
 
 
 _FACTS = ("embodiment_id", "dataset_id", "steps_per_latent", "control_hz")
-"""What a policy must know of a body in a dataset."""
+"""What a policy must know of an embodiment in a dataset."""
 
 
 @dataclass(frozen=True)
@@ -131,7 +131,7 @@ class ActPolicy:
         return str(body.get("dataset", ""))
 
     def act_batch(self, observations: Sequence[Observation], instructions: Sequence[str]) -> NDArray[np.float32]:
-        """Give the next h canonical actions (b, h, a) of robots of one body, in house units."""
+        """Give the next h canonical actions (b, h, a) of robots of one embodiment, in house units."""
         name = self._body(observations)
         dataset = self.acts_as_in(name)
         _, actions = self.model.sample(self._see(name, observations, instructions), self.generator, self.noise)
@@ -150,7 +150,7 @@ class ActPolicy:
     def plan_batch(self, observations: Sequence[Observation], instructions: Sequence[str]) -> NDArray[np.float32]:
         """Give the latent actions (b, n, k, d) that it plans, for `Lam.render`; snap them to codes first.
 
-        A plan follows from the primary picture and the instruction: any body may ask for one, seen in training or not.
+        A plan follows from the primary picture and the instruction: any embodiment may ask, seen in training or not.
         """
         if not self.model.config.use_latent:
             raise DataEngineError("this policy was trained without latent actions and plans none")
@@ -160,7 +160,7 @@ class ActPolicy:
     def _body(self, observations: Sequence[Observation]) -> str:
         names = sorted({o.embodiment for o in observations})
         if len(names) != 1:
-            raise ValueError(f"one call serves one body, found {', '.join(names) or 'no observation'}")
+            raise ValueError(f"one call serves one embodiment, found {', '.join(names) or 'no observation'}")
         if names[0] not in self.bodies:
             raise DataEngineError(
                 f"policy does not know embodiment '{names[0]}', it was trained on {', '.join(self.bodies)}; "
@@ -169,7 +169,7 @@ class ActPolicy:
         return names[0]
 
     def _see(self, name: str | None, observations: Sequence[Observation], instructions: Sequence[str]) -> "Seen":
-        """Arrange observations as in training; those of no body in particular have no state, rate or wrist."""
+        """Arrange observations as in training; those of no embodiment in particular have no state, rate or wrist."""
         import torch
 
         from pipelines.training.observation import Instant, Observer
@@ -223,7 +223,7 @@ class ActPolicy:
     def _states(
         self, name: str | None, dataset: str | None, observations: Sequence[Observation]
     ) -> list[NDArray[np.float32] | None]:
-        """Give canonical states; None for no body in particular, and where recordings have none.
+        """Give canonical states; None for no embodiment in particular, and where recordings have none.
 
         Raise ValueError where one has not the width that the statistics have.
         """
@@ -275,7 +275,7 @@ def _checked_bodies(
         apart = found.get("datasets", {})
         in_datasets = [*apart.values()] if isinstance(apart, dict) else [apart]
         for facts in (found, *({"embodiment_id": found.get("embodiment_id"), **_dict(one)} for one in in_datasets)):
-            _check_facts(facts, config, f"{where}: body '{name:.80}'")
+            _check_facts(facts, config, f"{where}: embodiment '{name:.80}'")
         known = statistics.get(name)
         row = found["embodiment_id"]
         fits = known is not None and all(
@@ -283,7 +283,9 @@ def _checked_bodies(
             for one in (known, *known.by_dataset.values())
         )
         if not fits:
-            raise DataEngineError(f"{where}: body '{name:.80}' has no statistics that fit the model; copy it again")
+            raise DataEngineError(
+                f"{where}: embodiment '{name:.80}' has no statistics that fit the model; copy it again"
+            )
     return given
 
 
@@ -293,7 +295,7 @@ def _dict(found: Any) -> dict[str, Any]:
 
 
 def _check_facts(found: Mapping[str, Any], config: "ActConfig", where: str) -> None:
-    """Raise DataEngineError where what a file states of a body in a dataset is out of the model's range."""
+    """Raise DataEngineError where what a file states of an embodiment in a dataset is out of the model's range."""
     for key, count in {"embodiment_id": len(config.state_dims), "dataset_id": config.num_datasets}.items():
         value = found.get(key)
         if not isinstance(value, int) or not 0 <= value < count:

@@ -54,7 +54,7 @@ class ExportConfig(Config):
     crf: int | None = Field(None, ge=0, le=63)
     """Quality of the videos, lower is better; by default 30 of AV1 and 20 of H.264."""
     video_mb: float = Field(200, gt=0, le=1e6)
-    """Largest video file, as far as it can be told beforehand."""
+    """Largest video file, as far as it is known beforehand."""
     data_mb: float = Field(100, gt=0, le=1e6)
     """Largest file of rows."""
     workers: int = Field(0, ge=0, le=MOST_WORKERS)

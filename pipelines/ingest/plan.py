@@ -50,7 +50,7 @@ class PlanConfig(EngineConfig):
     plan: str
     """A YAML file, or the name of a plan that ships with the tool."""
     data: str | None = None
-    """Folder or URI that relative roots lie below; goes before what the plan says."""
+    """Folder or URI that relative roots lie below; takes precedence over the plan."""
     skip_missing: bool = False
     """Treat every dataset of the plan as optional."""
 

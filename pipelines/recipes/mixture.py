@@ -10,7 +10,7 @@ from pipelines.recipes import recipes
 from pipelines.text_table import text_table
 
 RECIPE = "recipe"
-"""Key of a setting `mixture` that names a recipe; the other keys go before what the recipe says."""
+"""Key of a setting `mixture` that names a recipe; the other keys take precedence over the recipe."""
 
 
 def _filled(given: Any) -> Any:

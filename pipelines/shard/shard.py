@@ -29,8 +29,8 @@ class ShardConfig(Config):
     out: str | None = None
     """Folder of the shards, new or left by an earlier call, or `s3://bucket/folder`; only a dry run does without."""
     mixture: NamedMixture | None = None
-    """As for `villa train`: what it never draws is not written, and trainings on the shards draw by it unless told
-    otherwise. None: the snapshot's own, or everything there is."""
+    """As for `villa train`: what it never draws is not written, and trainings on the shards draw by it by
+    default. None: the snapshot's own, or everything there is."""
     latents: list[str] | None = None
     """Names of the latent actions to write, `[]` for none; None: all there are."""
     shard_mb: float = Field(512, gt=0, le=4000)
@@ -52,7 +52,7 @@ class ShardReport(Report):
     latents: list[str]
     """Names of the latent actions in the shards."""
     shares: dict[str, float]
-    """How often a training on the shards draws each dataset, unless told otherwise."""
+    """How often a training on the shards draws each dataset, by default."""
     shards: int
     episodes: int
     samples: int

@@ -61,7 +61,7 @@ class Lerobot:
     frame_hz: float = 10.0
     """Of no effect: robot episodes keep every step."""
     dataset: Annotated[str, "Name in the corpus; {name} is that of the folder."] = "lerobot/{name}"
-    embodiment: Annotated[str, "Name of the body; {robot} is robot_type."] = NAMED
+    embodiment: Annotated[str, "Name of the embodiment; {robot} is robot_type."] = NAMED
     state: Annotated[str, "Columns that are the state, `observation.state[0:7],observation.gripper`."] = ""
     action: Annotated[str, "Columns that are the action."] = ""
     state_encoding: Annotated[AnyEncoding, "What the state is, where its names do not say."] = "auto"

@@ -232,7 +232,5 @@ def _notes(
     unknown = [what for what in ("state", "action") if UNKNOWN in reading.layout.get(note_key(what, "units"), "")]
     if unknown:
         what = " and ".join(unknown)
-        notes["units_unknown"] = (
-            f"{what}: nobody says the unit; villa curate tells by what it judges, and what it cannot"
-        )
+        notes["units_unknown"] = f"{what}: nobody says the unit; villa curate says what it can check, and by what"
     return {key: text for key, text in notes.items() if text} | dict(reading.layout)

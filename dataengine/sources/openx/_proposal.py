@@ -72,7 +72,7 @@ def propose(root: str) -> str:
         "# rest yours to check against what the publisher says. Then:",
         f"#   villa ingest openx/auto {root} --mapping THIS_FILE --corpus URI",
         f"name: {_plain(name)}  # the dataset becomes openx/{_plain(name)}",
-        f"embodiment: {FILL_IN}  # body and layout; a plain name (franka, widowx) is for poses and deltas of 7",
+        f"embodiment: {FILL_IN}  # embodiment and layout; a plain name (franka, widowx) is for poses and deltas of 7",
         f"control_hz: {FILL_IN}  # steps in a second",
         "licence: see publisher",
         *_cameras(steps),

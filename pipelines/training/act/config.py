@@ -24,7 +24,7 @@ class TrainActConfig(TrainConfig):
     """Fields of the model's own settings to change, such as `model.horizon`."""
     vlm: Literal["random"] | None = None
     """Where the vision-language model's weights come from: `random` draws them, as `tiny` and `small` do anyhow.
-    `paper` is made for pretrained ones, which cannot be loaded yet, so it must be told."""
+    `paper` is made for pretrained ones, which cannot be loaded yet, so it must be given."""
     use_latent: bool = True
     """False drops the latent expert: the baseline that plans nothing."""
     latent: str | None = None
@@ -37,8 +37,8 @@ class TrainActConfig(TrainConfig):
     """What a chunk teaches beyond an episode's end: `rest` to stand still (no change, no speed, the same pose and
     gripper), as the authors do; `repeat` the last action, whatever it was; `skip` nothing."""
     normalize_by: NormalizeBy = "dataset"
-    """Whose quantiles become -1 and 1: `dataset`, a body's in each of its datasets, which may drive it in other ways
-    and at other rates; `embodiment`, a body's in all of them together."""
+    """Whose quantiles become -1 and 1: `dataset`, an embodiment's in each of its datasets, which may differ in
+    controller and rate; `embodiment`, an embodiment's in all of them together."""
 
     @model_validator(mode="before")
     @classmethod

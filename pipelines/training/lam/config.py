@@ -30,8 +30,8 @@ class TrainLamConfig(TrainConfig):
     context: bool = True
     """Tell the proprio forward model which embodiment moves."""
     normalize_by: NormalizeBy = "dataset"
-    """Whose quantiles become -1 and 1: `dataset`, a body's in each of its datasets, which may drive it in other ways
-    and at other rates; `embodiment`, a body's in all of them together."""
+    """Whose quantiles become -1 and 1: `dataset`, an embodiment's in each of its datasets, which may differ in
+    controller and rate; `embodiment`, an embodiment's in all of them together."""
 
     @classmethod
     def fitted(cls, changes: Any) -> dict[str, Any]:
