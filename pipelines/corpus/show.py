@@ -116,7 +116,7 @@ class EpisodeReport(Report):
     """What the source decided for it."""
     hands: dict[str, float]
     """Side to the share of steps at which that hand is there; empty where the source tells of none."""
-    hands_told: str
+    hands_meaning: str
     """Who tells of the hands, and what of them."""
     keep: bool | None
     """None before curation."""
@@ -152,7 +152,7 @@ class EpisodeReport(Report):
 
     def _hands(self) -> str:
         shares = ", ".join(f"{side} at {share:.0%} of steps" for side, share in self.hands.items())
-        return f"{shares}; {self.hands_told}"
+        return f"{shares}; {self.hands_meaning}"
 
     def _notes(self) -> dict[str, list[str]]:
         """Print notes, a paragraph each: first what everybody must know; what else of the report tells is left out."""
@@ -258,7 +258,7 @@ def _episode(corpus: "Corpus", episode: "StoredEpisode", picture: Path | None) -
             for i, x in enumerate(vector.T)
         ],
         hands=dict(episode.hands.presence()) if episode.hands else {},
-        hands_told=episode.hands.about() if episode.hands else "",
+        hands_meaning=episode.hands.about() if episode.hands else "",
         keep=episode.column(KEEP) if corpus.is_curated else None,
         reject_reason=(episode.column("reject_reason") if corpus.is_curated else "") or "",
         labels=[name for name in labels.label_names(corpus.schema) if episode.column(labels.codes_column(name))],

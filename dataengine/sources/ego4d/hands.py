@@ -31,7 +31,7 @@ KEYS: dict[str, Side] = {"left_hand": "left", "right_hand": "right"}
 POINTS, SIZE = "hands", "size"
 """Options of a video's plan: its points, and width and height that ego4d.json states."""
 NOTES = {
-    "hands_sparse": "annotators told of a few frames of each action; elsewhere nothing is known",
+    "hands_sparse": "annotators marked a few frames of each action; elsewhere nothing is known",
     "hands_doubt": "points are taken for pixels of the full picture, and are boxes without extent",
 }
 
