@@ -182,6 +182,28 @@ def _edited(tree: Any, rng: np.random.Generator) -> Any:
     return tree
 
 
+def table_text(data: bytes, rng: np.random.Generator) -> bytes:
+    """Change one field or row of a table of text, or the encoding of all of it."""
+    mark = max(b",;\t", key=lambda c: data.count(bytes([c])))
+    rows = [line.split(bytes([mark])) for line in data.split(b"\n")]
+    row = rows[rng.integers(len(rows))]
+    place, what = int(rng.integers(len(row))), rng.integers(8)
+    if what == 0:
+        del row[place]
+    elif what == 1:
+        row.insert(place, row[place])
+    elif what == 2:
+        rows.insert(int(rng.integers(len(rows))), row)
+    elif what == 3:
+        row[place] = b'"' + row[place]
+    elif what == 4:
+        return data.decode().encode(str(rng.choice(["utf-8-sig", "utf-16", "utf-16-be", "utf-32"])))
+    else:
+        value = str(_VALUES[rng.integers(len(_VALUES))])
+        row[place] = value.encode("utf-8" if what < 7 else "cp1252", "replace")
+    return b"\n".join(bytes([mark]).join(fields) for fields in rows)
+
+
 def tfrecord(data: bytes, rng: np.random.Generator) -> bytes:
     """Damage one record's payload and mend both checksums."""
     records, place = [], 0
@@ -297,6 +319,7 @@ def picture(data: bytes, rng: np.random.Generator) -> bytes:
 
 BY_SUFFIX: dict[str, Damage] = {
     **{".json": json_text, ".jsonl": json_lines, ".yaml": yaml_text, ".tar": tar, ".png": png, ".bmp": picture},
+    **{".csv": table_text, ".txt": table_text, ".hdf5": tables.hdf5},
     **{".safetensors": safetensors, ".mp4": video, ".webm": video, ".h5": tables.hdf5, ".parquet": tables.parquet},
 }
 
