@@ -56,7 +56,7 @@ $(LEROBOT)/.ready:
 
 check-lerobot: setup $(LEROBOT)/.ready ## read our exports with the lerobot package itself
 	VILLA_LEROBOT_PYTHON=$(abspath $(LEROBOT))/bin/python VILLA_LEROBOT_0_3_SITE=$(abspath $(LEROBOT))/lerobot-0.3.3 \
-		$(PY) -m pytest tests/pipelines/export/test_lerobot.py -k real_lerobot
+		$(PY) -m pytest tests/pipelines/export/lerobot/test_package.py
 
 bench: setup ## all benchmarks
 	@set -e; for script in benchmarks/bench_*.py; do echo "== $$script"; $(PY) $$script; done

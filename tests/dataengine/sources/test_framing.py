@@ -1,4 +1,4 @@
-"""What `villa ingest` gives every source that ships."""
+"""How any source shapes its frames: what `villa ingest` says of size, rate and fit."""
 
 from collections.abc import Callable
 from inspect import signature

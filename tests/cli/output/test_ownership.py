@@ -1,70 +1,19 @@
-"""No command deletes or overwrites what it did not write, and two of them never write to one folder."""
+"""No command deletes or overwrites what it did not write."""
 
-import errno
-import fcntl
 import json
-import os
 import shutil
-import signal
-import subprocess
-import sys
-from pathlib import Path
 
 import pytest
 
 from dataengine.errors import DataEngineError
 from dataengine.store import Corpus
 from dataengine.windows.window import LatentInfo
-from pipelines import stats
-from pipelines.ingest import engine
-from pipelines.output.folder import LOCK, MARKER, claimed, locked
+from pipelines.output.folder import MARKER, claimed
 from pipelines.training import data, memory
 from tests.support.corpora import make_corpus, robot_episode
-from tests.support.lams import make_lam
-from tests.support.npz_source import write_parts
+from tests.support.output_folders import NAMES, TRAIN, commands, tree
 
-ROOT = Path(__file__).parents[2]
 LATENT = LatentInfo(name="base", fingerprint="made", k=2, d=4, interval_s=0.3)
-NPZ = "tests.support.npz_source:NpzSource"
-TRAIN = ("--preset", "tiny", "--steps", 1, "--set", "batch_size=2", "--set", "val_windows=4", "--device", "cpu")
-
-
-@pytest.fixture(scope="module")
-def made(tmp_path_factory):
-    """A corpus and a model that fits it."""
-    root = tmp_path_factory.mktemp("made")
-    corpus = make_corpus(root / "corpus", {"a": [robot_episode(f"r{i}", num_steps=14) for i in range(6)]})
-    jpegs = corpus.jpegs("primary", [(e, i) for e in corpus.episode_ids() for i in range(8)])
-    make_lam(root / "lam", jpegs)
-    stats.run(stats.StatsConfig(corpus=corpus.uri))
-    return root
-
-
-def tree(folder):
-    """Every file below a folder and what it holds; a lock holds nothing that matters."""
-    return {str(p.relative_to(folder)): p.read_bytes() for p in folder.rglob("*") if p.is_file() and p.name != LOCK}
-
-
-def commands(made, out):
-    """A command line for each command that writes a folder."""
-    corpus, lam = made / "corpus", made / "lam"
-    probe = ("--lam", lam, "--set", "epochs=1", "--set", "seeds=1")
-    return {
-        "curate": ("curate", corpus, "--report", out),
-        "probe": ("probe", corpus, *probe, "--out", out),
-        "lam report": ("lam", "report", corpus, "--lam", lam, "--out", out),
-        "train lam": ("train", "lam", corpus, "--out", out, *TRAIN),
-        "train act": ("train", "act", corpus, "--out", out, *TRAIN, "--set", "use_latent=false"),
-        "train world": ("train", "world", corpus, "--out", out, *TRAIN),
-        "shard": ("shard", corpus, "--out", out),
-        "export lerobot": ("export", "lerobot", corpus, "--out", out),
-        "export lam": ("export", "lam", lam, "--out", out),
-        "eval": ("eval", "random", "--out", out),
-        "demo": ("demo", "--out", out),
-    }
-
-
-NAMES = tuple(commands(Path(), Path()))
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -80,27 +29,6 @@ def test_a_folder_of_other_files_is_refused_and_stays_as_it_is(villa, made, tmp_
     assert f"{photos}: holds files" in said.line
     assert "folder" in said.line.rpartition(";")[2]
     assert tree(photos) == before
-
-
-@pytest.mark.parametrize("below", ["", "sub", "episodes.lance/sub"])
-@pytest.mark.parametrize("name", NAMES)
-def test_nothing_is_written_into_a_corpus(villa, made, name, below):
-    before = tree(made / "corpus")
-    said = villa(*commands(made, made / "corpus" / below)[name])
-    assert said.code == 2
-    assert "a corpus, in which nothing else is written" in said.line
-    assert tree(made / "corpus") == before
-
-
-@pytest.mark.parametrize("below", ["", "sub"])
-@pytest.mark.parametrize("name", NAMES)
-def test_nothing_is_written_among_raw_recordings(villa, made, tmp_path, name, below):
-    (tmp_path / "raw/meta").mkdir(parents=True)
-    (tmp_path / "raw/meta/info.json").write_text("{}")
-    said = villa(*commands(made, tmp_path / "raw" / below)[name])
-    assert said.code == 2
-    assert "a folder of raw recordings" in said.line
-    assert list(tree(tmp_path / "raw")) == ["meta/info.json"]
 
 
 def test_a_page_is_written_again_and_files_of_the_user_in_it_stay(villa, made, tmp_path):
@@ -313,52 +241,6 @@ def test_a_run_from_before_there_were_markers_is_not_taken_for_one_of_another_mo
     assert tree(out) == before
 
 
-@pytest.mark.parametrize("name", NAMES)
-def test_of_two_commands_on_one_folder_the_second_says_who_is_there(villa, made, tmp_path, name):
-    with locked(tmp_path, "train lam"):
-        said = villa(*commands(made, tmp_path)[name])
-    assert said.code == 2
-    assert f"{tmp_path}: another `villa train lam` (pid " in said.line
-    assert "is writing to it" in said.line
-
-
-def test_who_has_just_taken_a_lock_is_named_too(tmp_path, monkeypatch):
-    asked = []
-
-    def named_late(handle, size, start):
-        asked.append(handle)
-        return b"" if len(asked) < 3 else b"`villa curate` (pid 7 on lab)"
-
-    with locked(tmp_path, "curate"):
-        monkeypatch.setattr(os, "pread", named_late)
-        refused = pytest.raises(DataEngineError, match=r"another `villa curate` \(pid 7 on lab\) is writing to it")
-        with refused, locked(tmp_path, "curate"):
-            pass
-
-
-def test_the_lock_of_a_killed_command_is_gone(villa, made, tmp_path):
-    words = "import sys, time; from pathlib import Path; from pipelines.output.folder import locked"
-    hold = f"{words}\nwith locked(Path(sys.argv[1]), 'curate'): print('in', flush=True); time.sleep(60)"
-    child = subprocess.Popen([sys.executable, "-c", hold, tmp_path], stdout=subprocess.PIPE, cwd=ROOT)
-    assert child.stdout.readline() == b"in\n"
-    line = commands(made, tmp_path)["curate"]
-    assert f"another `villa curate` (pid {child.pid} on " in villa(*line).line
-    child.send_signal(signal.SIGKILL)
-    child.wait()
-    child.stdout.close()
-    assert villa(*line).code == 0
-
-
-def test_a_disk_without_locks_is_told(villa, made, tmp_path, monkeypatch):
-    def refuse(_handle, _how):
-        raise OSError(errno.ENOLCK, "No locks available")
-
-    monkeypatch.setattr(fcntl, "flock", refuse)
-    said = villa(*commands(made, tmp_path)["curate"])
-    assert said.code == 0
-    assert "its disk keeps no locks" in said.err
-
-
 def test_a_command_that_fails_leaves_no_folder(villa, made, tmp_path):
     (made / "bare").exists() or make_corpus(made / "bare", {"a": [robot_episode("r0")]})
     for line in (
@@ -370,89 +252,6 @@ def test_a_command_that_fails_leaves_no_folder(villa, made, tmp_path):
     ):
         assert villa(*line, tmp_path / "runs/out").code == 2
         assert not (tmp_path / "runs").exists()
-
-
-@pytest.mark.parametrize("place", ["raw", "raw/sub/corpus", "photos", "corpus/sub"])
-def test_a_corpus_is_created_neither_in_recordings_nor_among_other_files(villa, made, tmp_path, place):
-    write_parts(tmp_path / "raw", 2)
-    (tmp_path / "photos").mkdir()
-    (tmp_path / "photos/holiday.jpg").write_text("mine")
-    shutil.copytree(made / "corpus", tmp_path / "corpus")
-    before = tree(tmp_path)
-    said = villa("ingest", NPZ, tmp_path / "raw", "--corpus", tmp_path / place)
-    assert said.code == 2
-    assert "give a new folder" in said.line
-    assert tree(tmp_path) == before
-
-
-def test_no_page_is_written_into_the_recordings_that_a_corpus_was_read_from(villa, tmp_path):
-    write_parts(tmp_path / "raw", 2)
-    assert villa("ingest", NPZ, tmp_path / "raw", "--corpus", tmp_path / "corpus", "--workers", 1).code == 0
-    said = villa("curate", tmp_path / "corpus", "--report", tmp_path / "raw/page")
-    assert said.code == 2
-    assert "a folder of raw recordings" in said.line
-    for model in ("lam", "act", "world"):
-        said = villa("train", model, tmp_path / "corpus", "--out", tmp_path / "raw/page")
-        assert (said.code, "a folder of raw recordings" in said.line) == (2, True)
-    said = villa("eval", "replay", "--set", f"demonstrations={tmp_path / 'corpus'}", "--out", tmp_path / "raw/page")
-    assert (said.code, "a folder of raw recordings" in said.line) == (2, True)
-    assert not (tmp_path / "raw/page").exists()
-
-
-def test_trainings_on_shards_know_the_recordings_behind_them(villa, tmp_path):
-    write_parts(tmp_path / "raw", 2)
-    assert villa("ingest", NPZ, tmp_path / "raw", "--corpus", tmp_path / "corpus", "--workers", 1).code == 0
-    assert villa("stats", tmp_path / "corpus").code == 0
-    assert villa("shard", tmp_path / "corpus", "--out", tmp_path / "shards").code == 0
-    shutil.rmtree(tmp_path / "corpus")
-    for model in ("lam", "act", "world"):
-        said = villa("train", model, tmp_path / "shards", "--out", tmp_path / "raw/run")
-        assert said.code == 2
-        assert f"{tmp_path / 'raw/run'}: lies in {tmp_path / 'raw'}, a folder of raw recordings" in said.line
-    assert not (tmp_path / "raw/run").exists()
-
-
-def test_an_ingest_with_nothing_to_do_mends_the_roots_of_an_older_corpus(villa, tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    write_parts(Path("raw"), 2)
-    line = ("ingest", NPZ, "raw", "--corpus", "corpus", "--workers", 1)
-    monkeypatch.setattr(engine, "normal_uri", str)  # as an older one kept them
-    assert villa(*line).code == 0
-    monkeypatch.undo()
-    monkeypatch.chdir(tmp_path)
-    assert villa(*line).code == 0
-    num_runs = len(Corpus.open("corpus").runs())
-    assert villa(*line).code == 0
-    assert len(Corpus.open("corpus").runs()) == num_runs
-    (tmp_path / "there").mkdir()
-    monkeypatch.chdir(tmp_path / "there")
-    said = villa("curate", "../corpus", "--report", "../raw/page")
-    assert (said.code, "a folder of raw recordings" in said.line) == (2, True)
-
-
-@pytest.mark.parametrize("how", ["one", "plan"])
-def test_recordings_named_by_a_relative_path_are_known_from_every_folder(villa, tmp_path, monkeypatch, how):
-    (tmp_path / "here").mkdir()
-    (tmp_path / "there").mkdir()
-    monkeypatch.chdir(tmp_path / "here")
-    write_parts(Path("raw"), 2)
-    Path("plan.yaml").write_text(f"datasets: [{{source: '{NPZ}', root: 'r*'}}]")
-    what = {"one": (NPZ, "raw"), "plan": ("--plan", "plan.yaml")}[how]
-    assert villa("ingest", *what, "--corpus", "corpus", "--workers", 1).code == 0
-    monkeypatch.chdir(tmp_path / "there")
-    before = tree(tmp_path / "here/raw")
-    for line in (("curate", "../here/corpus", "--report"), ("shard", "../here/corpus", "--out")):
-        said = villa(*line, "../here/raw/out")
-        assert said.code == 2
-        assert f"{tmp_path / 'here/raw/out'}: lies in {tmp_path / 'here/raw'}, a folder of raw" in said.line
-    assert tree(tmp_path / "here/raw") == before
-
-
-def test_a_corpus_whose_creation_was_cut_short_is_completed(villa, tmp_path):
-    write_parts(tmp_path / "raw", 2)
-    (tmp_path / "corpus/_staging").mkdir(parents=True)
-    assert villa("ingest", NPZ, tmp_path / "raw", "--corpus", tmp_path / "corpus", "--workers", 1).code == 0
-    assert len(Corpus.open(tmp_path / "corpus")) == 6
 
 
 def test_a_picture_that_is_not_ours_is_not_drawn_over(villa, made, tmp_path):
