@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
-MOST_ENTRIES = 20
+MOST_ENTRIES, MOST_LINES = 20, 400
 
 
 def imported(file: Path) -> Iterator[str]:
@@ -41,3 +41,12 @@ def test_no_function_is_longer_than_a_screen() -> None:
         if isinstance(node, ast.FunctionDef) and (lines := (node.end_lineno or 0) - node.lineno + 1) > 60
     ]
     assert not long
+
+
+def test_no_file_of_tests_is_too_long_to_be_read_at_once() -> None:
+    long = {
+        f"{path.relative_to(ROOT)} ({lines} lines)"
+        for path in (ROOT / "tests").rglob("*.py")
+        if (lines := len(path.read_text(encoding="utf-8").splitlines())) > MOST_LINES
+    }
+    assert long == set(), "split them by what they are about; helpers go to tests/support"
