@@ -15,9 +15,9 @@ MOST_LAYERS: Final = 256
 MOST_WIDTH: Final = 65_536
 """Channels of a layer, heads of an attention, numbers of a vector."""
 MOST_ROWS: Final = 1 << 24
-"""Rows of a table that is looked up: words, codes, datasets."""
+"""Rows of an embedding table: tokens, codes, datasets."""
 MOST_STEPS: Final = 4_096
-"""Frames, tokens or control steps read at once."""
+"""Frames, tokens or control steps of one input."""
 MOST_PIXELS: Final = 4_096
 """Along one side of a picture."""
 MOST_PATCHES: Final = 1 << 16

@@ -1,13 +1,13 @@
-"""Files of a model's folder, of unknown origin: to open a pipe may wait for ever, to read a device never ends."""
+"""Files of a model's folder, of unknown origin: opening a pipe may block for ever, reading a device may never end."""
 
 import stat
 from pathlib import Path
 
 
 def regular(path: str | Path) -> Path:
-    """Return the path of a regular file; raise FileNotFoundError where there is none, ValueError where it is no such.
+    """Return the path of a regular file; raise FileNotFoundError without one, ValueError for a pipe, socket or device.
 
-    A folder passes: whoever opens it is told.
+    A folder passes: opening it raises an error of its own.
     """
     path = Path(path)
     mode = path.stat().st_mode

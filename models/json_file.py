@@ -18,11 +18,11 @@ def read_object(path: str | Path) -> dict[str, Any]:
     if len(data) > MOST_BYTES:
         raise ValueError(f"{path}: longer than {MOST_BYTES >> 20} MiB, expected settings; is it another file?")
     try:
-        found = json.loads(data.decode("utf-8"))
+        content = json.loads(data.decode("utf-8"))
     except RecursionError:
         raise ValueError(f"{path}: brackets nested too deep, expected settings; copy it again") from None
     except ValueError as error:
         raise ValueError(f"{path}: cut short or not JSON ({error}); copy it again") from None
-    if not isinstance(found, dict):
-        raise ValueError(f"{path}: found a {type(found).__name__}, expected a JSON object; copy it again")
-    return found
+    if not isinstance(content, dict):
+        raise ValueError(f"{path}: found a {type(content).__name__}, expected a JSON object; copy it again")
+    return content

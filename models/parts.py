@@ -1,8 +1,8 @@
-"""A batch that is computed in parts, one after another or on many ranks, trains as the whole would.
+"""A batch in parts, by gradient accumulation (micro-batches) or over ranks, trains as the whole batch would.
 
-Its random numbers are those of its place in the whole batch. Its means divide by how much the parts hold on average, so
-that the average over parts is the mean over all of them, however unevenly they are filled: a part without robots weighs
-nothing in the robots' term.
+Random numbers of a part are those that its rows have in the whole batch. Means divide by the average count of the
+parts, so that the average over parts is the mean over the whole batch, however unevenly it is divided: a part without
+robots has no weight in the robots' term.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -34,7 +34,7 @@ class Draws:
 
 
 Random = Draws | Generator | None
-"""Where random numbers come from: a place in a batch, a generator, torch's own."""
+"""Source of random numbers: rows of a whole batch, a generator, or torch's default one."""
 
 
 def uniform(shape: Sequence[int], device: torch.device, random: Random) -> Tensor:

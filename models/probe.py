@@ -1,4 +1,4 @@
-"""Reads robot actions out of frozen latent actions: a small network whose error says how much they know.
+"""Predicts robot actions from frozen latent actions: the error of a small network measures what they contain.
 
 Shape letters: b pairs of frames, i numbers read, o numbers predicted.
 """

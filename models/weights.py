@@ -83,7 +83,7 @@ _LANDMARKS = (
         "decoder.layers.0.attn.q.weight",
     ),
 )
-"""Tensors whose shapes tell what the settings leave out."""
+"""Tensors whose shapes give the settings that are not stated."""
 
 _TRAINED_WITH = {
     "augment_type": "resize_crop",
@@ -120,9 +120,9 @@ def save_released_lam(lam: Lam, directory: str | Path, extra_json: Mapping[str, 
         raise ValueError(
             f"the released format cannot hold {', '.join(other)}; train with `--preset paper` or {needed} to get there"
         )
-    theirs = {name: value for name, value in lam.state_dict().items() if not name.startswith("proprio.")}
+    released = {name: value for name, value in lam.state_dict().items() if not name.startswith("proprio.")}
     for name, _ in lam.vq.named_buffers():
-        theirs.pop(f"vq.{name}")
+        released.pop(f"vq.{name}")
     settings = {key: getattr(config, ours) for key, ours in _RELEASED_KEYS.items()}
     derived = {"in_channels": 3, "grid_size": config.grid, "embed_tokens": config.num_patches}
     stated = {
@@ -133,81 +133,85 @@ def save_released_lam(lam: Lam, directory: str | Path, extra_json: Mapping[str, 
         "interval_s": config.interval_s,
         "config": {**settings, **derived, **_TRAINED_WITH},
     }
-    _write(Path(directory), {name: value.float() for name, value in theirs.items()}, stated)
+    _write(Path(directory), {name: value.float() for name, value in released.items()}, stated)
 
 
 def read_config(directory: str | Path) -> dict[str, Any]:
     """Return everything in the JSON file; `config` holds the settings of the model named in `architecture`."""
     path = Path(directory) / CONFIG_NAME
     try:
-        found = read_object(path)
+        metadata = read_object(path)
     except (FileNotFoundError, NotADirectoryError):
         raise ValueError(f"{path.parent}: no {CONFIG_NAME}; expected a directory that `villa train` wrote") from None
-    if not isinstance(found.get("config"), dict):
+    if not isinstance(metadata.get("config"), dict):
         raise ValueError(f"{path}: expected an object with `architecture` and `config`")
-    return found
+    return metadata
 
 
 def load_lam(directory: str | Path, device: str | torch.device = "cpu") -> Lam:
     """Read a latent action model, ours or the published one, ready for inference."""
-    found = read_config(directory)
-    architecture = found.get("architecture")
+    metadata = read_config(directory)
+    architecture = metadata.get("architecture")
     if architecture not in ("Lam", RELEASED_LAM):
         raise ValueError(_other_model(directory, architecture, "Lam"))
     header = _read_header(directory)
     if architecture == "Lam":
-        return _load(Lam, _settings(LamConfig, found["config"], directory), directory, found, header).to(device).eval()
-    stated = {"interval_s": found["interval_s"]} if "interval_s" in found else {}
+        config = _settings(LamConfig, metadata["config"], directory)
+        return _load(Lam, config, directory, metadata, header).to(device).eval()
+    stated = {"interval_s": metadata["interval_s"]} if "interval_s" in metadata else {}
     try:
-        read_off = released_config(found["config"], {name: shape for name, (shape, _) in header.items()}).model_dump()
+        shapes = {name: shape for name, (shape, _) in header.items()}
+        published = released_config(metadata["config"], shapes).model_dump()
     except ValueError as error:
         raise ValueError(f"{directory}: {_first_line(error)}") from error
-    config = _settings(LamConfig, {**read_off, **stated}, directory)
-    # what the published files cannot hold: the memory of our codebook's schedule
-    own = {f"vq.{name}" for name, _ in _without_memory(lambda: Lam(config)).vq.named_buffers()}
-    return _load(Lam, config, directory, found, header, own=own).to(device).eval()
+    config = _settings(LamConfig, {**published, **stated}, directory)
+    # the published files do not hold the state of our codebook's schedule
+    optional = {f"vq.{name}" for name, _ in _on_meta_device(lambda: Lam(config)).vq.named_buffers()}
+    return _load(Lam, config, directory, metadata, header, optional=optional).to(device).eval()
 
 
 def load_act(directory: str | Path, device: str | torch.device = "cpu") -> Act:
     """Read a policy, ready for inference."""
-    found = read_config(directory)
-    if found.get("architecture") != "Act":
-        raise ValueError(_other_model(directory, found.get("architecture"), "Act"))
-    config = _settings(ActConfig, found["config"], directory)
-    return _load(Act, config, directory, found, _read_header(directory)).to(device).eval()
+    metadata = read_config(directory)
+    if metadata.get("architecture") != "Act":
+        raise ValueError(_other_model(directory, metadata.get("architecture"), "Act"))
+    config = _settings(ActConfig, metadata["config"], directory)
+    return _load(Act, config, directory, metadata, _read_header(directory)).to(device).eval()
 
 
 def load_world(directory: str | Path, device: str | torch.device = "cpu") -> World:
     """Read a world model, ready to render."""
-    found = read_config(directory)
-    if found.get("architecture") != "World":
-        raise ValueError(_other_model(directory, found.get("architecture"), "World"))
-    config = _settings(WorldConfig, found["config"], directory)
-    return _load(World, config, directory, found, _read_header(directory)).to(device).eval()
+    metadata = read_config(directory)
+    if metadata.get("architecture") != "World":
+        raise ValueError(_other_model(directory, metadata.get("architecture"), "World"))
+    config = _settings(WorldConfig, metadata["config"], directory)
+    return _load(World, config, directory, metadata, _read_header(directory)).to(device).eval()
 
 
-def _other_model(directory: str | Path, found: Any, wanted: str) -> str:
-    """Say what a folder holds, and what to give instead."""
-    title, origin = TITLES[wanted]
-    there = TITLES.get(str(found), (f"a {found!s:.80}", ""))[0]
-    return f"{directory}: holds {there}, expected {title}; give a folder that {origin}"
+def _other_model(directory: str | Path, architecture: Any, expected: str) -> str:
+    """Write the message about a folder that holds another model."""
+    title, origin = TITLES[expected]
+    found = TITLES.get(str(architecture), (f"a {architecture!s:.80}", ""))[0]
+    return f"{directory}: holds {found}, expected {title}; give a folder that {origin}"
 
 
 def released_config(stated: Mapping[str, Any], shape: Shapes) -> LamConfig:
-    """Translate the published settings; those not stated are read off the tensors' shapes, unknown ones are ignored."""
+    """Translate the published settings; those not stated follow from the tensors' shapes, unknown ones are ignored."""
     absent = [name for name in _LANDMARKS if name not in shape]
     if absent:
         raise ValueError(f"no tensor {absent[0]}: these are not the weights of a latent action model")
     try:
-        fields = _read_off(shape)
+        fields = _fields_from_shapes(shape)
     except (IndexError, ValueError, ZeroDivisionError):
         raise ValueError("tensors of other shapes than a latent action model's; copy the weights again") from None
-    fields |= {ours: stated[theirs] for theirs, ours in _RELEASED_KEYS.items() if stated.get(theirs) is not None}
+    fields |= {
+        ours: stated[published] for published, ours in _RELEASED_KEYS.items() if stated.get(published) is not None
+    }
     return LamConfig(**fields)
 
 
-def _read_off(shape: Shapes) -> dict[str, Any]:
-    """Tell the settings of a published model by the shapes of its tensors."""
+def _fields_from_shapes(shape: Shapes) -> dict[str, Any]:
+    """Infer the settings of a published model from the shapes of its tensors."""
     width, patch_size = shape["encoder.embed.proj.weight"][0], shape["encoder.embed.proj.weight"][2]
     decoder_width = shape["decoder.embed.proj.weight"][0]
     fields: dict[str, Any] = {
@@ -226,7 +230,7 @@ def _read_off(shape: Shapes) -> dict[str, Any]:
         "decoder_qk_norm": "decoder.layers.0.attn.q_layernorm.weight" in shape,
         "use_proprio": False,  # never published
     }
-    # without these norms no shape tells the number of heads
+    # without these norms the number of heads follows from no shape
     if fields["encoder_qk_norm"]:
         fields["encoder_heads"] = width // shape["encoder.layers.0.attn.q_norm.weight"][0]
     if fields["decoder_qk_norm"]:
@@ -259,26 +263,27 @@ def _load(
     kind: Callable[[C], M],
     config: C,
     directory: str | Path,
-    found: Mapping[str, Any],
+    metadata: Mapping[str, Any],
     header: Header,
-    own: Container[str] = (),
+    optional: Container[str] = (),
 ) -> M:
-    """Make a model and fill it, once its settings are known to fit the weights: they might ask for any memory.
+    """Make a model and load its weights, after checking that they fit its settings, which might ask for any memory.
 
-    `found` is all that the JSON file says. What is named in `own` may be missing from the weights and keeps its start.
+    `metadata` is the content of the JSON file. Tensors in `optional` may be missing from the weights: they stay as
+    initialised.
     """
-    wanted = {
+    expected = {
         name: (tuple(value.shape), value.is_floating_point())
-        for name, value in _without_memory(lambda: kind(config)).state_dict().items()
-        if name not in own or name in header
+        for name, value in _on_meta_device(lambda: kind(config)).state_dict().items()
+        if name not in optional or name in header
     }
-    for name in sorted(wanted.keys() | header.keys()):
-        if wanted.get(name) != header.get(name):
+    for name in sorted(expected.keys() | header.keys()):
+        if expected.get(name) != header.get(name):
             raise ValueError(
-                f"{directory}: weights do not fit {CONFIG_NAME}: {name[:200]}: found {_say(header.get(name))}, "
-                f"expected {_say(wanted.get(name))}; copy both from one run"
+                f"{directory}: weights do not fit {CONFIG_NAME}: {name[:200]}: found {_describe(header.get(name))}, "
+                f"expected {_describe(expected.get(name))}; copy both from one run"
             )
-    _check_bytes(Path(directory) / WEIGHTS_NAME, found)
+    _check_bytes(Path(directory) / WEIGHTS_NAME, metadata)
     model = kind(config)
     try:
         model.load_state_dict(load_file(Path(directory) / WEIGHTS_NAME), strict=False)
@@ -287,21 +292,21 @@ def _load(
     return model
 
 
-def _check_bytes(path: Path, found: Mapping[str, Any]) -> None:
-    """Refuse weights that are not those that were written; of models from before there were checksums nobody knows."""
-    if "sha256" in found and found["sha256"] != {WEIGHTS_NAME: sha256(path)}:
+def _check_bytes(path: Path, metadata: Mapping[str, Any]) -> None:
+    """Refuse weights that differ from what was written; models from before there were checksums are not checked."""
+    if "sha256" in metadata and metadata["sha256"] != {WEIGHTS_NAME: sha256(path)}:
         raise ValueError(
             f"{path}: damaged, or of another run than the {CONFIG_NAME} beside it, which has the checksum of other "
             f"bytes; copy both again, or write the model again"
         )
 
 
-def _say(tensor: tuple[tuple[int, ...], bool] | None) -> str:
+def _describe(tensor: tuple[tuple[int, ...], bool] | None) -> str:
     return "none" if tensor is None else f"{'floats' if tensor[1] else 'integers'} {list(tensor[0])}"
 
 
-def _without_memory(make: Callable[[], M]) -> M:
-    """Make a model that has shapes and no numbers."""
+def _on_meta_device(make: Callable[[], M]) -> M:
+    """Make a model with shapes only, on the meta device."""
     with torch.device("meta"):
         return make()
 
@@ -315,10 +320,10 @@ def _first_line(error: ValueError) -> str:
     if not isinstance(error, ValidationError):
         return str(error)
     first = error.errors(include_url=False)[0]
-    words = str(first["msg"]).removeprefix("Value error, ")
+    message = str(first["msg"]).removeprefix("Value error, ")
     if not first["loc"]:
-        return words
-    return f"{'.'.join(str(word) for word in first['loc'])}: found {repr(first['input'])[:80]}, {words}"
+        return message
+    return f"{'.'.join(str(key) for key in first['loc'])}: found {repr(first['input'])[:80]}, {message}"
 
 
 def _write(directory: Path, tensors: Mapping[str, Tensor], stated: Mapping[str, Any]) -> str:

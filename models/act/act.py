@@ -157,11 +157,11 @@ class Act(nn.Module):
 
     def counts(self, batch: ActBatch, random: Random = None) -> dict[str, Tensor]:
         """Count the numbers that each term of `loss` is a mean over."""
-        each = self.config.codes_per_latent * self.config.latent_dim
-        found = {"robot": batch.action_mask.sum()}
+        per_latent = self.config.codes_per_latent * self.config.latent_dim
+        sums = {"robot": batch.action_mask.sum()}
         if self.latent is not None:
-            found["latent"] = batch.latent_mask.sum() * each
-        return {name: count * self.config.num_flow_samples for name, count in found.items()}
+            sums["latent"] = batch.latent_mask.sum() * per_latent
+        return {name: count * self.config.num_flow_samples for name, count in sums.items()}
 
     def _drop_wrist(self, has_wrist: Bool[Tensor, "b"], random: Random) -> Bool[Tensor, "b"]:
         """Drop wrist views at random in training, so that the policy works without them."""

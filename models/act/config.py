@@ -112,7 +112,7 @@ class ActConfig(Config):
     def changed(cls, base: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
         """Lay changes over the settings of a preset, however deep; what streams share is set for both by one of them.
 
-        Raise ValueError where a wrist encoder is changed that there is none of.
+        Raise ValueError where the preset has no wrist encoder and the changes do not give one its size.
         """
         text, expert = (
             {key: value for key, value in given.items() if key in SHARED}
@@ -131,5 +131,5 @@ class ActConfig(Config):
 
 def _inner(settings: Mapping[str, Any], key: str) -> Mapping[str, Any]:
     """Give nested settings, none where there are none or something else for the model to refuse."""
-    found = settings.get(key)
-    return found if isinstance(found, Mapping) else {}
+    inner = settings.get(key)
+    return inner if isinstance(inner, Mapping) else {}

@@ -50,7 +50,7 @@ class Trunk(nn.Module):
 
 
 class Resampler(nn.Module):
-    """Learned queries that read a set of cells: no bias but at the end, no norm, no residual, no positions."""
+    """Resampler: learned queries attend to a set of cells; bias at the end only, no norm or residual."""
 
     def __init__(self, config: WristConfig, width: int) -> None:
         super().__init__()

@@ -18,7 +18,7 @@ class LamConfig(Config):
     patch_size: int = Field(14, ge=2, le=MOST_PIXELS)
     """Side of a patch in pixels; a patch is a token."""
     num_frames: int = Field(8, ge=2, le=MOST_STEPS)
-    """Longest clip read at once; a clip of t frames yields t - 1 latent actions."""
+    """Longest clip encoded at once; a clip of t frames yields t - 1 latent actions."""
     interval_s: float = Field(0.7, gt=0, le=3600)
     """Time between neighbouring frames. Unpublished; 0.7 s gives the authors' 2 and 3 control steps."""
 
@@ -86,7 +86,7 @@ class LamConfig(Config):
     proprio_weight: float = Field(1.0, ge=0, le=1e6)
     """Weight of the proprio error in the loss, 1 in villa-X; more helps where many clips have no actions."""
     context_dropout: float = Field(0.1, ge=0, le=1)
-    """How often a training clip hides its dataset id, so that id 0 works for robots never seen."""
+    """Probability in training that a clip's dataset id becomes 0, so that id 0 works for robots never seen."""
 
     @model_validator(mode="after")
     def _fits(self) -> "LamConfig":

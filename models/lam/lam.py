@@ -114,10 +114,10 @@ class Lam(nn.Module):
 
     def counts(self, batch: LamBatch, random: Random = None) -> dict[str, Tensor]:
         """Count what each mean of `loss` is over."""
-        found = {PAIRS: batch.frame_mask[:, 1:].sum()}
+        sums = {PAIRS: batch.frame_mask[:, 1:].sum()}
         if self.proprio is not None:
-            found |= {"state": num_pairs(batch.state_mask), "action": num_pairs(batch.action_mask)}
-        return found
+            sums |= {"state": num_pairs(batch.state_mask), "action": num_pairs(batch.action_mask)}
+        return sums
 
     def loss(
         self, batch: LamBatch, random: Random = None, counts: Counts | None = None

@@ -41,7 +41,7 @@ class Mlp(nn.Module):
 
 
 class SpaceTimeBlock(nn.Module):
-    """Attends over each frame's patches, then over each patch's past, then feeds forward.
+    """Attention over each frame's patches, then causal attention over time at each patch, then a feed-forward layer.
 
     The branches are modulated by a learnt table (shift, scale and gate of attention, then of the feed-forward layer).
     As released, attention over time reads the residual stream un-normalised and shares the gate of the one over space.
@@ -57,7 +57,7 @@ class SpaceTimeBlock(nn.Module):
     def forward(
         self, x: Float[Tensor, "b t n d"], time_pos: Float[Tensor, "t 1 d"] | None = None
     ) -> Float[Tensor, "b t n d"]:
-        """Mix space and time; only the first block is told the time."""
+        """Attend over space and time; only the first block adds the position in time."""
         b, t, n, d = x.shape
         shift_attn, scale_attn, gate_attn, shift_mlp, scale_mlp, gate_mlp = self.scale_shift_table
 

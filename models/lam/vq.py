@@ -20,7 +20,7 @@ BATCHES_REMEMBERED = 16
 """A batch fills at most one part in so many of them, so that they span several batches."""
 USAGE_DECAY = 0.95
 CHECK_EVERY = 10
-"""Steps between looks for dead codes: looking makes the host wait for the device."""
+"""Steps between checks for dead codes: a check makes the host wait for the device."""
 KMEANS_ROUNDS = 20
 
 

@@ -27,7 +27,7 @@ class GemmaMlp(nn.Module):
 class GemmaBlock(nn.Module):
     """One Gemma block in two steps: `project_kv` gives its keys and values, `forward` attends and updates the tokens.
 
-    With `kv_only` it has no weights but those of keys and values, for a last block whose tokens nobody reads.
+    With `kv_only` it has no weights but those of keys and values, for a last block whose output tokens are not used.
     """
 
     def __init__(self, config: StackConfig, kv_only: bool) -> None:

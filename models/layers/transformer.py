@@ -71,7 +71,7 @@ class CrossAttention(nn.Module):
         self.k_layernorm = nn.LayerNorm(width // heads) if qk_norm else nn.Identity()
 
     def forward(self, x: Float[Tensor, "b n d"], source: Float[Tensor, "b m d"]) -> Float[Tensor, "b n d"]:
-        """Let every token of `x` read all of `source`."""
+        """Let every token of `x` attend to all of `source`."""
         q = rearrange(self.q(x), "b n (heads c) -> b heads n c", heads=self.heads)
         k, v = rearrange(self.kv(source), "b m (two heads c) -> two b heads m c", two=2, heads=self.heads)
         x = F.scaled_dot_product_attention(self.q_layernorm(q), self.k_layernorm(k), v)

@@ -12,7 +12,7 @@ class VisionConfig(Config):
     """Shape of the vision tower (SigLIP, Zhai et al. 2023, arXiv:2303.15343)."""
 
     image_size: int = Field(224, ge=8, le=MOST_PIXELS)
-    """Side of the square picture the tower reads; any picture is scaled to it."""
+    """Side of the square input picture; any picture is scaled to it."""
     patch_size: int = Field(14, ge=2, le=MOST_PIXELS)
     """Pixels per side of one token's patch; a power of two for the convolutional stem."""
     width: int = Field(1152, ge=1, le=MOST_WIDTH)

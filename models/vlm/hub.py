@@ -1,4 +1,4 @@
-"""PaliGemma's published parameter names, and ours. Newer files leave out the level `vision_model`."""
+"""Maps PaliGemma's published parameter names to ours. Newer files leave out the level `vision_model`."""
 
 import re
 from collections.abc import Mapping

@@ -15,7 +15,7 @@ class WorldConfig(Config):
     patch_size: int = Field(8, ge=1, le=MOST_PIXELS)
     """Side of a patch in pixels; a patch is a token."""
     context: int = Field(2, ge=1, le=MOST_STEPS)
-    """Frames that a prediction reads, the current one included. Before the first frame lies that frame again."""
+    """Context frames of a prediction, the current one included. The first frame is repeated before the clip's start."""
     depth: int = Field(6, ge=1, le=MOST_LAYERS)
     """Layers."""
     width: int = Field(384, ge=8, le=MOST_WIDTH)
