@@ -74,7 +74,7 @@ def train_and_play(out: Path, arm: str, seed: int) -> dict[int, list[bool]]:
         words = ("--out", place, "--preset", "tiny", "--steps", "800", "--device", "cpu")
         villa(out, "train", "act", out / "corpus", *words, *pairs)
     told = [word for task in TASKS for word in ("--task", task)]
-    words = ("--episodes", str(STARTS), "--out", out / "played", "--set", "processes=1", "--set", "filmed=0")
+    words = ("--episodes", str(STARTS), "--out", out / "played", "--set", "processes=1", "--set", "num_filmstrips=0")
     report = json.loads(villa(out, "eval", place, "--simulator", "metaworld", *told, *words))
     results = report.get("report", report)["results"]
     return {TASKS.index(r["task"]): _solved(r["failed_seeds"]) for r in results}

@@ -43,7 +43,7 @@ OTHERS: Final = ""
 """Stands for texts beyond those."""
 
 
-class Told(Report):
+class NoteCount(Report):
     """A serious note of a dataset."""
 
     key: str
@@ -88,12 +88,12 @@ class Tally:
         """Episodes by key and text."""
         return {key: dict(texts) for key, texts in self._texts.items()}
 
-    def told(self) -> list[Told]:
+    def summed(self) -> list[NoteCount]:
         """Sum up, the notes of most episodes first."""
         found = []
         for key, texts in self._texts.items():
             text, _ = max(texts.items(), key=lambda item: (item[0] != OTHERS, item[1]))
-            found.append(Told(key=key, episodes=texts.total(), of=self.episodes, text=text, texts=len(texts)))
+            found.append(NoteCount(key=key, episodes=texts.total(), of=self.episodes, text=text, texts=len(texts)))
         return sorted(found, key=lambda each: (-each.episodes, each.key))
 
     def _count(self, key: str, text: str, count: int) -> None:

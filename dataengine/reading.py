@@ -54,7 +54,7 @@ _watch: list[Callable[[], None]] = []
 
 
 @contextmanager
-def told_of_progress(restart: Callable[[], None]) -> Iterator[None]:
+def on_progress(restart: Callable[[], None]) -> Iterator[None]:
     """Have `restart` called whenever long work within one record says that it goes on."""
     _watch.append(restart)
     try:

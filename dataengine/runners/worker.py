@@ -12,7 +12,7 @@ from dataengine.episode import Episode, Part, Reject
 from dataengine.errors import LimitError, is_disk_full
 from dataengine.guard import little_memory, share_gb, too_much
 from dataengine.protocols import PartReader
-from dataengine.reading import digest, is_certain, one_line, told_of_progress
+from dataengine.reading import digest, is_certain, on_progress, one_line
 from dataengine.store.commit.receipts import Receipt
 from dataengine.store.commit.staging import ReadError, Staging, stage_part
 from dataengine.store.tables import say_error
@@ -63,7 +63,7 @@ def watched(records: Iterator[Episode | Reject], stall_s: float) -> Iterator[Epi
     """Pass records on, and start the clock anew before each; it runs in C and needs no GIL, so a stuck decoder ends."""
     with (
         Path(os.devnull).open("w", encoding="utf-8") as nowhere,
-        told_of_progress(start := partial(_start_clock, stall_s, nowhere)),
+        on_progress(start := partial(_start_clock, stall_s, nowhere)),
     ):
         while True:
             start()

@@ -8,7 +8,7 @@ from pydantic import Field
 from dataengine.config import MOST_WORKERS, Config
 from dataengine.episode import CAMERA_SLOTS
 from dataengine.framing import SQUASH
-from dataengine.notes import Told
+from dataengine.notes import NoteCount
 from dataengine.report import Report
 from dataengine.schema import frames_column
 from dataengine.store.read import framing
@@ -58,7 +58,7 @@ class DatasetFacts(Report):
     """How frames that are not square became so: squash, pad or crop."""
     frames: str
     """What became of them, in a line; empty where all are square."""
-    notes: list[Told] = Field(default_factory=list)
+    notes: list[NoteCount] = Field(default_factory=list)
     """What everybody must know of its episodes."""
 
 
@@ -80,8 +80,8 @@ class InfoReport(CorpusInfo):
             tail.append("snapshots: " + ", ".join(self.snapshots))
         tail += [f"{facts.name}: {facts.frames}" for facts in self.datasets if facts.frames]
         tail += [f"note: {note}" for note in self.notes()]
-        if told := [f"  {facts.name}: {note.line()}" for facts in self.datasets for note in facts.notes]:
-            tail += [KNOW, *told]
+        if notes := [f"  {facts.name}: {note.line()}" for facts in self.datasets for note in facts.notes]:
+            tail += [KNOW, *notes]
         return "\n".join([f"{self.uri}: {what}", dataset_table(self.datasets), *tail])
 
 
@@ -92,9 +92,9 @@ def info(config: CorpusConfig) -> InfoReport:
 
     corpus = Corpus.open(config.corpus)
     found = datasets(corpus)
-    told = tallies(corpus)
+    by_dataset = tallies(corpus)
     for facts in found:
-        facts.notes = told[facts.name].told()
+        facts.notes = by_dataset[facts.name].summed()
     return InfoReport(**count(corpus).model_dump(), datasets=found)
 
 

@@ -207,7 +207,7 @@ def evaluate(demo: DemoRun, summary: DemoSummary) -> None:
     for name, policy, tasks, settings in plays:
         words = [word for task in tasks for word in ("--task", task)]
         out = demo.out / "evaluation" / name.replace(" ", "_")
-        filmed = f"filmed={2 if policy == with_latent and not settings else 0}"
+        filmed = f"num_filmstrips={2 if policy == with_latent and not settings else 0}"
         (found,) = run_all(
             [
                 demo.command(

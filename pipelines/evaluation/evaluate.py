@@ -39,7 +39,15 @@ STRIP_FRAMES = 8
 class EvalConfig(Config):
     """What is played, where, and how often."""
 
-    renamed = MappingProxyType({"execute": "action_steps", "robots": "num_envs", "told": "instruction_override"})
+    renamed = MappingProxyType(
+        {
+            "execute": "action_steps",
+            "robots": "num_envs",
+            "told": "instruction_override",
+            "filmed": "num_filmstrips",
+            "first_start": "seed_offset",
+        }
+    )
 
     policy: str
     """Folder of a trained policy, or a baseline: `random`, `replay` (mean demonstration, eyes closed), `expert`."""
@@ -68,9 +76,9 @@ class EvalConfig(Config):
     """Episodes that one process plays side by side."""
     processes: int = Field(2, ge=1, le=MOST_WORKERS)
     """Tasks played side by side, each by a process."""
-    filmed: int = Field(2, ge=0, le=MOST)
+    num_filmstrips: int = Field(2, ge=0, le=MOST)
     """Episodes per task that are kept as filmstrips."""
-    first_start: int = Field(0, ge=0, le=MOST)
+    seed_offset: int = Field(0, ge=0, le=MOST)
     """Which of the unseen starts is the first."""
     noise: Literal["zero", "normal"] = "zero"
     """What a policy's actions are denoised from: the mean of the noise, which makes them repeatable, or a draw of it,
@@ -222,7 +230,7 @@ def _run(config: EvalConfig) -> EvalReport:
         acts_as=acts_as,
         unfinished="" if config.policy in BASELINES else unfinished(config.policy),
         out=str(config.out),
-        filmstrips=str(config.out / "filmstrips") if config.filmed else "",
+        filmstrips=str(config.out / "filmstrips") if config.num_filmstrips else "",
     )
 
 
@@ -253,11 +261,11 @@ def _unit(config: EvalConfig, simulator: type[Simulator], task: str) -> _Unit:
         task=task,
         told="" if other == task else other,
         episodes=config.episodes,
-        first_start=config.first_start,
+        first_start=config.seed_offset,
         execute=config.action_steps,
         max_steps=config.max_steps or simulator.max_steps,
         demonstrations=config.demonstrations,
-        filmed=config.filmed,
+        filmed=config.num_filmstrips,
         noise=config.noise,
         acts_as=config.acts_as,
         device=config.device,

@@ -139,7 +139,7 @@ def run(config: ExportConfig) -> ExportReport:
         raise DataEngineError(f"{corpus.uri}: found {found}; nothing to export")
     out = Path(config.out or "").absolute()
     datasets = [_planned(out, each) for each in plans]
-    became = {name: found.told() for name, found in shapes(corpus, config.datasets or None).items()}
+    became = {name: found.summary_line() for name, found in shapes(corpus, config.datasets or None).items()}
     reshaped = {name: told for name, told in became.items() if told}
     if not config.dry_run:
         _write(corpus, config, out, plans, datasets, reshaped)

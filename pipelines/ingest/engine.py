@@ -196,7 +196,7 @@ class _Run:
             bad = [row for row in found if row["error"] != FILTERED]
             report.reasons = reasons(found if report.is_empty and not bad else bad)
             report.ok = not (report.is_empty or (self.config.strict and bad))
-            report.notes = notes.told()
+            report.notes = notes.summed()
             report.frames = shapes[job.source.name].line() if job.source.name in shapes else ""
             report.seconds = seconds
             report.steps_per_second = report.steps / seconds

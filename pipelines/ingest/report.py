@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 
 from pydantic import Field
 
-from dataengine.notes import Told
+from dataengine.notes import NoteCount
 from dataengine.report import Report
 
 COUNTS = (
@@ -72,7 +72,7 @@ class IngestReport(Report):
     dry_run: bool = False
     parts: list[str] = Field(default_factory=list)
     """Parts that would be read, in a dry run."""
-    notes: list[Told] = Field(default_factory=list)
+    notes: list[NoteCount] = Field(default_factory=list)
     """What everybody must know of the episodes that this run committed; `villa corpus info` tells it of all."""
     frames: str = ""
     """What became of frames that are not square, in a line; empty where all are, and where no new part came in."""

@@ -14,8 +14,8 @@ from dataengine.schema import ROBOTS_KEY
 from dataengine.store import Corpus
 from dataengine.windows import stats, stats_table
 from dataengine.windows.stats import EmbodimentStatistics, Group
-from pipelines.stats.doubts import doubts, units
 from pipelines.stats.measure import Remembered, Tally, choose, measure
+from pipelines.stats.warnings import find_warnings, units
 from pipelines.text_table import text_table
 
 
@@ -90,7 +90,7 @@ class StatsReport(Report):
     """Steps left out because a value is NaN or infinite."""
     rank_error: float
     """No 1 % or 99 % quantile, of an embodiment or of it in one dataset, is further off than this share of it."""
-    doubts: list[str] = Field(default_factory=list)
+    warnings: list[str] = Field(default_factory=list)
     """What a person should look at: numbers that are missing, merges, units."""
     seconds: float
 
@@ -111,7 +111,7 @@ class StatsReport(Report):
             f"{self.fragments} fragments read; {self.left_out} dropped by curation, {self.steps_trimmed} idle steps "
             f"and {self.without_robot} human clips left out; {exact}"
         )
-        return "\n".join([*lines, *self.doubts])
+        return "\n".join([*lines, *self.warnings])
 
     def _by_dataset(self) -> dict[tuple[str, str], list[GroupFacts]]:
         found: dict[tuple[str, str], list[GroupFacts]] = {}
@@ -169,7 +169,7 @@ def run(config: StatsConfig) -> StatsReport:
                 *(vector.rank_error for one in merged.values() for vector in (one.state, one.action)),
             ]
         ),
-        doubts=doubts(groups),
+        warnings=find_warnings(groups),
         seconds=round(time.monotonic() - start, 3),
     )
     counts = report.model_dump(

@@ -31,7 +31,7 @@ def fit(make: type[TrainTask[C, M, A, R]], config: C) -> R:
     Raise DataEngineError where data and settings do not fit together, or `out` holds something else.
     """
     device = pick_device(config.device)
-    with told_what_is_saved(config.out, config.steps), run_folder(config.out, make.name, config.data, *make.products):
+    with report_what_is_saved(config.out, config.steps), run_folder(config.out, make.name, config.data, *make.products):
         config, found = open_data(config)
         with process_group(device) as distributed:
             return _fit(make(config, found, distributed))
@@ -64,8 +64,8 @@ def _fit(task: TrainTask[C, M, A, R]) -> R:
         mixture=config.mixture,
     )
     distributed.print0(describe(sampler.by_dataset, config.steps * config.batch_size, sampler.missing))
-    for doubt in task.check():
-        distributed.print0(doubt)
+    for warning in task.check():
+        distributed.print0(warning)
     collator = task.collator(task.make_buffers())
     loader = Loader(
         reader,
@@ -136,7 +136,7 @@ def make_validation(task: TrainTask[C, M, A, R], collator: A, shares: Mapping[st
 
 
 @contextlib.contextmanager
-def told_what_is_saved(out: Path, steps: int) -> Iterator[None]:
+def report_what_is_saved(out: Path, steps: int) -> Iterator[None]:
     """Say with an interrupt what the same command will do."""
     try:
         yield

@@ -1,4 +1,4 @@
-"""Whether a training fits into memory, told before the system ends the process without a word.
+"""Whether a training fits into memory, said before the system ends the process without a word.
 
 What weights, gradients, the optimiser and the pictures of a batch take is known before a model is built: less can never
 do. What activations take is known when they are there, so the first forward pass of a call is watched.
@@ -111,7 +111,7 @@ def _gb(size: int) -> str:
 def watched(title: str, config: LoopConfig, device: torch.device, still_needed: int) -> Iterator[None]:
     """Stop a forward pass that leaves no room for what comes after it (`still_needed` bytes for each process).
 
-    GPUs say themselves that they are full, see `told`; on a CPU the system would end the process.
+    GPUs say themselves that they are full, see `explained`; on a CPU the system would end the process.
     """
     kept = 0
 
@@ -136,7 +136,7 @@ def watched(title: str, config: LoopConfig, device: torch.device, still_needed: 
 
 
 @contextmanager
-def told(title: str, config: LoopConfig, device: torch.device) -> Iterator[None]:
+def explained(title: str, config: LoopConfig, device: torch.device) -> Iterator[None]:
     """Say in one line that memory was refused, and what takes less."""
     try:
         yield

@@ -148,9 +148,9 @@ class Trainer(Generic[B]):
         self.model.train()
         stop: int | None = None
         advised = ""
-        told = memory.told(self.title, self.config, self.device)
+        guard = memory.explained(self.title, self.config, self.device)
         bar = progress.task(f"train {self.title}", self.config.steps, "steps", done=first)
-        with Interrupts() as interrupts, told, self._open_metrics() as metrics, bar as live:
+        with Interrupts() as interrupts, guard, self._open_metrics() as metrics, bar as live:
             while self.step < self.config.steps:
                 batch = self._one_step(is_first=self.step == first)
                 self.seconds = before + time.perf_counter() - start

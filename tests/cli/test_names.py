@@ -66,7 +66,7 @@ def test_stats_name_the_values_that_they_doubt(villa, lab):
     done = villa("stats", lab / "corpus", "--json")
     state = next(group for group in done.report["groups"] if group["column"] == "state")
     assert state["names"] == MOTORS
-    assert any("state dimension 2 (gripper.pos) goes from" in line for line in done.report["doubts"])
+    assert any("state dimension 2 (gripper.pos) goes from" in line for line in done.report["warnings"])
 
 
 def test_the_page_of_curation_names_cameras_and_values(villa, lab):

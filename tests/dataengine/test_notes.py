@@ -49,7 +49,7 @@ def test_tallies_of_parts_add_up_and_texts_without_end_are_counted_as_others():
         whole.merge(part.counts, part.episodes)
     for i in range(2 * MAX_TEXTS):
         whole.add({"rows_lost": f"row {i}"})
-    rows, doubt = whole.told()
+    rows, doubt = whole.summed()
     assert (rows.key, rows.episodes, rows.of, rows.texts) == (
         "rows_lost",
         2 * MAX_TEXTS,

@@ -95,7 +95,7 @@ def test_every_number_survives_commit_compaction_export_and_reading_back(tmp_pat
 
 def test_gaps_are_told_and_leave_statistics_of_the_rest_alone(tmp_path):
     corpus = make_corpus(tmp_path / "corpus", {"a": [raw_episode("r0"), robot_episode("r1")]})
-    (told,) = tallies(corpus)["made"].told()
+    (told,) = tallies(corpus)["made"].summed()
     assert (
         told.line() == "raw_state_missing (1 of 2 episodes): values 11 are not finite at some steps; kept as published"
     )
@@ -121,7 +121,7 @@ def test_a_corpus_from_before_raw_vectors_were_float64_is_read_and_extended_with
     found = corpus.episode(raw_episode("new").episode_id)
     assert found.raw_state.dtype == np.float32
     assert found.raw_state_exact[8].tolist() == NUMBERS["int64"].tolist()
-    told = {each.key: each for each in tallies(corpus)["made"].told()}
+    told = {each.key: each for each in tallies(corpus)["made"].summed()}
     assert told["raw_state_lost"].episodes == 1
     assert "rounded to float32" in told["raw_state_lost"].text
     assert "into a new corpus" in told["raw_state_lost"].text

@@ -159,7 +159,7 @@ def test_statistics_scale_with_the_unit(checked):
 def test_angles_wrap_where_their_unit_says(checked):
     wraps = {}
     for units, (*_, report) in checked.items():
-        wraps[units] = [doubt for doubt in report.doubts if " jump" in doubt]
+        wraps[units] = [doubt for doubt in report.warnings if " jump" in doubt]
     assert all("between -pi and +pi" in doubt for doubt in wraps["house"])
     told = [doubt.replace("-pi and +pi", "-180 degrees and +180 degrees") for doubt in wraps["house"]]
     assert wraps["other"] == told != []

@@ -38,17 +38,17 @@ class Shapes:
 
     def line(self) -> str:
         """Say what became of frames that are not square, and what to do where it is a pity; nothing where all are."""
-        told = self.told()
-        return f"{told}; {KEEPS}" if told and self.fit == SQUASH else told
+        text = self.summary_line()
+        return f"{text}; {KEEPS}" if text and self.fit == SQUASH else text
 
-    def told(self) -> str:
+    def summary_line(self) -> str:
         """Say what became of frames that are not square; nothing where all are."""
         changed = sorted((n, r) for n, r in self.sizes if n[0] != n[1])
         if not changed:
             return ""
-        told = [f"{_size(n)} {self._became(n, r)}" for n, r in changed[:MOST_SIZES]]
-        told += [f"{len(changed) - MOST_SIZES} other sizes likewise"] if len(changed) > MOST_SIZES else []
-        return f"frames {', '.join(told)}"
+        sizes = [f"{_size(n)} {self._became(n, r)}" for n, r in changed[:MOST_SIZES]]
+        sizes += [f"{len(changed) - MOST_SIZES} other sizes likewise"] if len(changed) > MOST_SIZES else []
+        return f"frames {', '.join(sizes)}"
 
     def _became(self, native: Size, rest: Size) -> str:
         if self.fit == "pad":

@@ -82,7 +82,7 @@ class ActTask(TrainTask[TrainActConfig, Act, ActCollator, TrainActReport]):
     def check(self) -> Iterator[str]:
         """Say which cameras are read, and what may go wrong with this data and these settings."""
         yield cameras.describe(self.spec, self.data.train)
-        yield from doubts(self.config, self.data.reader, self.normalizer, self.latent, self.data.train)
+        yield from find_warnings(self.config, self.data.reader, self.normalizer, self.latent, self.data.train)
 
     def collator(self, buffers: Buffers) -> ActCollator:
         """Make what turns windows into observations, plans and chunks."""
@@ -179,7 +179,7 @@ def model_config(
     return ActConfig.model_validate(merged(merged(config.preset_model(), fitted), config.model))
 
 
-def doubts(
+def find_warnings(
     config: TrainActConfig,
     reader: EpisodeReader,
     normalizer: Normalizer,

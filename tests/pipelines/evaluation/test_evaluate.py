@@ -154,7 +154,9 @@ def test_a_wrong_setting_is_one_clear_line(settings: dict, message: str, tmp_pat
 
 def test_the_expert_solves_unseen_starts_a_random_policy_none_and_both_are_kept(tmp_path: Path) -> None:
     reports = {
-        name: run(EvalConfig(policy=name, tasks=("window-close",), episodes=4, out=tmp_path, processes=1, filmed=1))
+        name: run(
+            EvalConfig(policy=name, tasks=("window-close",), episodes=4, out=tmp_path, processes=1, num_filmstrips=1)
+        )
         for name in ("expert", "random")
     }
     assert (reports["expert"].successes, reports["random"].successes) == (4, 0)
@@ -169,7 +171,9 @@ def test_the_expert_solves_unseen_starts_a_random_policy_none_and_both_are_kept(
     place = next((tmp_path / "results").glob("expert-window-close-*.json"))
     kept = json.loads(place.read_text())
     place.write_text(json.dumps(kept | {"seconds": 12345.0}))
-    again = run(EvalConfig(policy="expert", tasks=("window-close",), episodes=4, out=tmp_path, processes=1, filmed=1))
+    again = run(
+        EvalConfig(policy="expert", tasks=("window-close",), episodes=4, out=tmp_path, processes=1, num_filmstrips=1)
+    )
     assert again.results[0].seconds == 12345.0, "a finished result is read, not played again"
 
 

@@ -208,7 +208,7 @@ def test_angles_that_wrap_and_grippers_that_are_none_raise_doubts(tmp_path):
     state[:, 3] = np.where(np.arange(30) % 2, np.pi - 0.01, 0.01 - np.pi)
     state[:, 6], action[:, 6] = 85 * state[:, 6], 0.08 * action[:, 6]
     uri = make_corpus(tmp_path / "corpus", {"a": [dataclasses.replace(episode, state=state, action=action)]}).uri
-    action_doubt, wraps, wide = run(StatsConfig(corpus=uri)).doubts
+    action_doubt, wraps, wide = run(StatsConfig(corpus=uri)).warnings
     assert "embodiment 'arm' in made: state dimension 3 (roll) jumps between -pi and +pi" in wraps
     assert "state dimension 6 (gripper) goes from 0 to 85, expected a gripper 0 closed to 1 open" in wide
     assert "action dimension 6 (gripper) is a gripper that opens to 0.08 of 1 at most; is it in metres?" in action_doubt
@@ -245,7 +245,7 @@ def test_twice_is_the_same(tmp_path):
 def test_one_vector_with_two_meanings_raises_a_doubt(tmp_path):
     joints = dataclasses.replace(robot_episode("1", dataset="other"), state_encoding="joint_position")
     uri = make_corpus(tmp_path / "corpus", {"a": [robot_episode("0")], "b": [joints]}).uri
-    (doubt,) = run(StatsConfig(corpus=uri)).doubts
+    (doubt,) = run(StatsConfig(corpus=uri)).warnings
     assert "embodiment 'arm': its state is eef_pose in made but joint_position in other" in doubt
 
 
@@ -288,7 +288,7 @@ def test_steps_that_lack_a_number_are_told_with_vector_dimension_and_episode(tmp
     ids = min(e.episode_id for e in torn)
     for fragments_read in (2, 0):  # measured, and remembered
         report = run(StatsConfig(corpus=uri))
-        (line,) = report.doubts
+        (line,) = report.warnings
         assert report.fragments_read == fragments_read
         assert line == (
             "raw_state of embodiment 'arm' in made: 3 steps hold NaN or infinity and were left out "
@@ -303,5 +303,5 @@ def test_steps_that_lack_a_number_are_told_with_vector_dimension_and_episode(tmp
 def test_many_dimensions_with_gaps_are_counted_not_listed(tmp_path):
     episode = robot_episode("wide")
     wide = dataclasses.replace(episode, raw_state=np.full((30, 40), np.nan), raw_action=None)
-    (line,) = run(StatsConfig(corpus=make_corpus(tmp_path / "corpus", {"a": [wide]}).uri)).doubts
+    (line,) = run(StatsConfig(corpus=make_corpus(tmp_path / "corpus", {"a": [wide]}).uri)).warnings
     assert "(dimension 0: 30, 1: 30, 2: 30, 3: 30, 4: 30, 5: 30 and 34 more)" in line

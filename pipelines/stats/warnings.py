@@ -15,7 +15,7 @@ MOST_DIMENSIONS = 6
 HALF_TURNS = {"radians": "pi", "degrees": "180 degrees"}
 
 
-def doubts(groups: Sequence[Group]) -> list[str]:
+def find_warnings(groups: Sequence[Group]) -> list[str]:
     """Say, a line for each, what of these a person should look at."""
     return [*_left_out(groups), *_only_raw(groups), *_mixed(groups), *_of_values(groups)]
 
@@ -73,10 +73,10 @@ def _mixed(groups: Sequence[Group]) -> list[str]:
 def _of_values(groups: Sequence[Group]) -> list[str]:
     """Say, a line for each vector, which angles wrap and which grippers are no openings."""
     return [
-        f"embodiment '{g.embodiment}' in {g.dataset}: {doubt}"
+        f"embodiment '{g.embodiment}' in {g.dataset}: {warning}"
         for g in _in_order(groups)
         if g.accumulator.count
-        for doubt in (*_angles(g), *_grippers(g))
+        for warning in (*_angles(g), *_grippers(g))
     ]
 
 
