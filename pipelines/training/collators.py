@@ -40,15 +40,18 @@ class LamCollator:
         states = {i: w.state for i, w in enumerate(windows) if w.state is not None}
         for i, felt in vector_transforms(self.normalizer, "state", self.state_dim).apply_each(states, bodies):
             stride, (pairs, steps) = windows[i].stride, _pairs(windows[i])
+            known = np.isfinite(states[i])  # hands of people come and go
+            felt = np.nan_to_num(felt)
             state[i, :pairs, : stride + 1] = felt[steps]
-            state_mask[i, :pairs, 1 : stride + 1, : states[i].shape[1]] = True
+            state_mask[i, :pairs, 1 : stride + 1, : states[i].shape[1]] = known[steps[:, 1:]]
             if pairs < t - 1:
                 state[i, pairs:, 0] = felt[pairs * stride]
         actions = {i: w.action for i, w in enumerate(windows) if w.action is not None}
         for i, done in vector_transforms(self.normalizer, "action", self.action_dim).apply_each(actions, bodies):
             stride, (pairs, steps) = windows[i].stride, _pairs(windows[i])
-            action[i, :pairs, :stride] = done[steps[:, :-1]]
-            action_mask[i, :pairs, :stride, : actions[i].shape[1]] = True
+            known = np.isfinite(actions[i])
+            action[i, :pairs, :stride] = np.nan_to_num(done)[steps[:, :-1]]
+            action_mask[i, :pairs, :stride, : actions[i].shape[1]] = known[steps[:, :-1]]
         future = state[:, :, 1:] * state_mask[:, :, 1:]
         return LamBatch(
             video=_pictures(self.frames, self.buffers, windows, "primary", t).unflatten(0, (b, t)),

@@ -54,6 +54,11 @@ class TrainConfig(LoopConfig):
     cache_mb: float = Field(2000, ge=0, le=1e9)
     """Memory for decoded pictures: with room for all of them each is decoded once."""
 
+    @property
+    def reads_hands(self) -> bool:
+        """Tell whether states and actions of people are read, where the data tells of their hands."""
+        return False
+
     @model_validator(mode="before")
     @classmethod
     def _lay_over_preset(cls, given: Any) -> Any:

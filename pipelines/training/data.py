@@ -23,9 +23,11 @@ from pipelines.training.config import NormalizeBy
 C = TypeVar("C", bound=Config)
 
 
-def open_reader(place: str) -> EpisodeReader:
-    """Open a folder of shards, a corpus, or `CORPUS@SNAPSHOT`; shards do without lance."""
+def open_reader(place: str, *, use_hands: bool = False) -> EpisodeReader:
+    """Open a folder of shards, a corpus, or `CORPUS@SNAPSHOT`; shards do without lance, and hold no hands."""
     if is_shards(place):
+        if use_hands:
+            raise DataEngineError(f"{place}: shards hold no hands; train on the corpus, or leave use_hands out")
         return ShardReader(place)
     if is_uri(place) and {MANIFEST, PLAN} & Folder(place).sizes().keys():
         raise DataEngineError(
@@ -35,7 +37,7 @@ def open_reader(place: str) -> EpisodeReader:
     from dataengine.store import Corpus
     from dataengine.store.read.reader import TableReader
 
-    return TableReader(Corpus.open(place))
+    return TableReader(Corpus.open(place), use_hands=use_hands)
 
 
 def with_mixture(config: C, reader: EpisodeReader) -> C:

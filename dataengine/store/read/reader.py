@@ -14,11 +14,14 @@ from numpy.typing import NDArray
 
 from dataengine.episode import CAMERA_SLOTS
 from dataengine.errors import DataEngineError
-from dataengine.schema import ROBOTS_KEY, offsets_column
+from dataengine.hands import Hands
+from dataengine.hands import rows as hands_rows
+from dataengine.schema import HANDS, ROBOTS_KEY, offsets_column
 from dataengine.store.kept import DROPPED, infos, trims_of
 from dataengine.store.read.corpus import Corpus
 from dataengine.store.read.framing import shapes
 from dataengine.windows import labels, stats, stats_table
+from dataengine.windows.hands import HandStatistics, vectors
 from dataengine.windows.stats import EmbodimentStatistics
 from dataengine.windows.window import EpisodeInfo, LatentInfo, identify, steps_per_latent
 
@@ -26,10 +29,11 @@ from dataengine.windows.window import EpisodeInfo, LatentInfo, identify, steps_p
 class TableReader:
     """An `EpisodeReader` over a corpus, as it is now or was at a snapshot.
 
-    Of the episodes it gives those that curation kept, without idle ends, or all.
+    Of the episodes it gives those that curation kept, without idle ends, or all. With `use_hands`, people
+    whose hands tell it have a state and an action, too (`windows/hands.py`), in which NaN is what is absent.
     """
 
-    def __init__(self, corpus: Corpus, *, kept_only: bool = True) -> None:
+    def __init__(self, corpus: Corpus, *, kept_only: bool = True, use_hands: bool = False) -> None:
         self.corpus, self.place = corpus, corpus.uri
         self._kept_only = kept_only
         kept = corpus.kept(kept_only=kept_only)
@@ -42,6 +46,7 @@ class TableReader:
             raise DataEngineError(f"{corpus.uri} holds no episodes to train on{dropped}")
         self._state = self._trimmed(_rows(table["state"], table["state_dim"]))
         self._action = self._trimmed(_rows(table["action"], table["action_dim"]))
+        self._hands: dict[str, HandStatistics] = self._add_hands() if use_hands else {}
         self._latents: dict[str, tuple[list[NDArray[np.float32]], list[NDArray[np.int16]]]] = {}
         self._num_bytes: NDArray[np.int64] | None = None
         framings = {name: found.framing for name, found in shapes(corpus).items()}
@@ -104,7 +109,33 @@ class TableReader:
             raise DataEngineError(
                 f"{self.corpus.uri} has no statistics of {', '.join(sorted(missing))}; run `villa stats` on it"
             )
+        felt = {name: one.statistics() for name, one in self._hands.items()}
+        return found | {name: one for name, one in felt.items() if one is not None}
+
+    def _add_hands(self) -> dict[str, HandStatistics]:
+        """Give people a state and an action of their hands; return statistics by embodiment."""
+        names = [field.name for field in HANDS]
+        found: dict[str, HandStatistics] = {}
+        if names[0] in self.corpus.schema.names:
+            rows = {e.episode_id: e for e in self.episodes if e.kind == "human" and self._state[e.row] is None}
+            kept = self.corpus.kept(kept_only=self._kept_only, kind="human", where="hands_keypoints IS NOT NULL")
+            for batch in kept.batches(["episode_id", *names]):
+                for i, episode_id in enumerate(batch["episode_id"].to_pylist()):
+                    if (episode := rows.get(episode_id)) is not None:
+                        self._take_hands(episode, hands_rows.from_row({name: batch[name][i] for name in names}), found)
+        if not found:
+            raise DataEngineError(
+                f"{self.place}: found no hands with 21 points in metres before a known camera, expected some of EgoDex "
+                "or HoloAssist; ingest them with the files of their hands in place, or leave use_hands out"
+            )
         return found
+
+    def _take_hands(self, episode: EpisodeInfo, hands: Hands | None, found: dict[str, HandStatistics]) -> None:
+        felt = vectors(hands) if hands is not None else None
+        if felt is not None:
+            steps = slice(int(self._first[episode.row]), int(self._first[episode.row]) + episode.num_steps)
+            self._state[episode.row], self._action[episode.row] = state, action = felt[0][steps], felt[1][steps]
+            found.setdefault(episode.embodiment, HandStatistics()).add(episode.dataset, (state, action))
 
     def _read(self, columns: Sequence[str]) -> pa.Table:
         """Read columns of the episodes that count, always in the order of their ids."""

@@ -29,6 +29,9 @@ class TrainLamConfig(TrainConfig):
     """Ground the latents in what robots felt and did, not in pixels alone."""
     context: bool = True
     """Tell the proprio forward model which embodiment moves."""
+    use_hands: bool = False
+    """Let the proprio forward model feel the hands of people, too, where their 21 points are known in metres (EgoDex,
+    HoloAssist): wrists before the camera, how they move, and the opening of thumb and index finger."""
     normalize_by: NormalizeBy = "dataset"
     """Whose quantiles become -1 and 1: `dataset`, an embodiment's in each of its datasets, which may differ in
     controller and rate; `embodiment`, an embodiment's in all of them together."""
@@ -43,6 +46,17 @@ class TrainLamConfig(TrainConfig):
     def takes_model_from_elsewhere(cls, given: Mapping[str, Any]) -> bool:
         """Take the architecture of `init`, where there is one."""
         return given.get("init") is not None
+
+    @property
+    def reads_hands(self) -> bool:
+        """Take hands of people for states and actions."""
+        return self.use_hands
+
+    @model_validator(mode="after")
+    def _hands_ground_something(self) -> "TrainLamConfig":
+        if self.use_hands and not self.proprio:
+            raise ValueError("use_hands needs proprio=true: hands ground latents by way of the proprio forward model")
+        return self
 
     @model_validator(mode="after")
     def _something_to_train(self) -> "TrainLamConfig":
