@@ -23,6 +23,8 @@ CURLED_M = 0.01
 LEAST_IN_FRONT = 0.5
 """Share of the wrists that lie in front of the camera; a tracker also sees hands beside the picture."""
 LEAST_IN_PICTURE = 0.2
+LEAST_CONFIDENCE = 0.5
+"""Less sure wrists are not held against the picture; where nobody says how sure they are, all are."""
 FARTHEST_M = 1000.0
 """No recording leads this far from where it began; farther out it is millimetres."""
 FARTHEST_SHARE = 100.0
@@ -43,7 +45,7 @@ def check(hands: Hands) -> None:
             _check_side(side, hand)
         if hand.keypoints_2d is not None:
             _check_picture(side, hand.keypoints_2d[hand.present].astype(np.float64))
-        _check_view(side, some)
+    _check_view(some)
 
 
 def check_numbers(hands: Hands, num_steps: int) -> None:
@@ -139,28 +141,35 @@ def _check_picture(side: Side, points: NDArray[np.float64]) -> None:
         )
 
 
-def _check_view(side: Side, hands: Hands) -> None:
-    """Look whether wrists in metres lie before the camera; numbers of the picture are in it by themselves."""
-    if hands.sides[side].keypoints_2d is not None:
+def _check_view(hands: Hands) -> None:
+    """Look whether wrists in metres that are trusted lie before the camera, of both sides together.
+
+    A tracker also guesses at a hand that rests beside the picture for a whole recording, and says how unsure it is.
+    """
+    seen = [_trusted_views(hands, side) for side, hand in hands.sides.items() if hand.keypoints_2d is None]
+    found = np.concatenate([np.zeros((0, 2)), *seen])
+    if not len(found):
         return
-    found = in_picture(hands, side)
-    if found is None:
-        return
-    known = hands.sides[side].present & (True if hands.camera is None else np.isfinite(hands.camera).all(axis=1))
-    if not known.any():
-        return
-    before = np.isfinite(found[known]).all(axis=1)
-    inside = before & (np.abs(found[known] - 0.5) <= 0.5).all(axis=1)
+    before = np.isfinite(found).all(axis=1)
+    inside = before & (np.abs(found - 0.5) <= 0.5).all(axis=1)
     if before.mean() < LEAST_IN_FRONT:
         raise RecordError(
-            f"{side} hand: {before.mean():.0%} of its wrists lie in front of the camera, expected "
-            f"{LEAST_IN_FRONT:.0%}; other axes?"
+            f"{before.mean():.0%} of the wrists lie in front of the camera, expected {LEAST_IN_FRONT:.0%}; other axes?"
         )
     if inside.mean() < LEAST_IN_PICTURE:
         raise RecordError(
-            f"{side} hand: {inside.mean():.0%} of its wrists fall into the picture, expected {LEAST_IN_PICTURE:.0%}; "
-            "other axes or lens?"
+            f"{inside.mean():.0%} of the wrists fall into the picture, expected {LEAST_IN_PICTURE:.0%}; other axes or "
+            "lens?"
         )
+
+
+def _trusted_views(hands: Hands, side: Side) -> NDArray[np.float64]:
+    """Give where (n, 2) a wrist is in the picture at steps at which it is sure to be somewhere."""
+    hand, found = hands.sides[side], in_picture(hands, side)
+    if found is None:
+        return np.zeros((0, 2))
+    known = hand.present & ~(hand.confidence < LEAST_CONFIDENCE)
+    return found[known & (True if hands.camera is None else np.isfinite(hands.camera).all(axis=1))]
 
 
 def _seen(hand: Hand) -> NDArray[np.float64]:

@@ -13,6 +13,7 @@ World and camera of the files have x forward, y left, z up; the camera is turned
 Doubtful: the publisher's tool says that tracking lags by some 50 ms and corrects nothing by default; nor is it here.
 """
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +31,8 @@ from dataengine.reading import one_line
 JOINTS, WRIST = 26, 1
 FIRST_JOINT = {471: 3, 473: 5}
 """Numbers in a row, and which of them is the first of the joints."""
+POSE = range(1, 18)
+"""Columns of time and matrix in a row of 18."""
 TICK_S = 1e-7
 SIDES: dict[Side, str] = {"left": "Left_sync.txt", "right": "Right_sync.txt"}
 LENSES = ("Intrinsics.txt", "Instrinsincs.txt")
@@ -48,14 +51,14 @@ def read(export: Path, root: Path) -> Track | None:
     there = {side: path for side, name in SIDES.items() if (path := export / "Hands" / name).is_file()}
     if not there:
         return None
-    pose = _table(export / "Video" / "Pose_sync.txt", root)
-    if pose.num_columns < 18:
-        raise RecordError(f"Pose_sync.txt has {pose.num_columns} numbers in a row, expected 18")
+    pose_path = export / "Video" / "Pose_sync.txt"
+    if (count := _width(pose_path, root)) <= len(POSE):
+        raise RecordError(f"Pose_sync.txt has {count} numbers in a row, expected {len(POSE) + 1}")
+    pose = _table(pose_path, root, POSE)
     start = _numbers(export / "Video" / "VideoMp4Timing.txt", root)[0]
-    time_s = (_column(pose, 1) - start) * TICK_S
-    matrices = np.stack([_column(pose, i) for i in range(2, 18)], axis=1).reshape(-1, 4, 4)
+    time_s, matrices = (pose[:, 0] - start) * TICK_S, pose[:, 1:].reshape(-1, 4, 4)
     order = np.argsort(time_s, kind="stable")
-    sides = {side: _hand(_table(path, root), path.name, side, len(time_s)).take(order) for side, path in there.items()}
+    sides = {side: _hand(path, root, side, len(time_s)).take(order) for side, path in there.items()}
     lens = _lens(export, root)
     hands = Hands(
         sides=sides,
@@ -69,16 +72,17 @@ def read(export: Path, root: Path) -> Track | None:
     return Track(hands=hands, time_s=time_s[order], slack_s=SLACK_S, notes=notes)
 
 
-def _hand(table: pa.Table, name: str, side: Side, num_rows: int) -> Hand:
-    first = FIRST_JOINT.get(table.num_columns)
+def _hand(path: Path, root: Path, side: Side, num_rows: int) -> Hand:
+    count = _width(path, root)
+    first = FIRST_JOINT.get(count)
     if first is None:
-        raise RecordError(f"{name} has {table.num_columns} numbers in a row, expected 471 or 473")
-    if len(table) != num_rows:
-        raise RecordError(f"{name} has {len(table)} rows, expected {num_rows} as Pose_sync.txt")
+        raise RecordError(f"{path.name} has {count} numbers in a row, expected 471 or 473")
     places = [first + 16 * joint + 4 * axis + 3 for joint in range(JOINTS) for axis in range(3)]
-    points = np.stack([_column(table, i) for i in places], axis=1).reshape(-1, JOINTS, 3).astype(np.float32)
-    flags = np.stack([_column(table, i) for i in range(first + 16 * JOINTS, first + 18 * JOINTS)], axis=1)
-    valid, tracked = flags[:, :JOINTS] > 0, flags[:, JOINTS:] > 0
+    told = _table(path, root, [*places, *range(first + 16 * JOINTS, first + 18 * JOINTS)])
+    if len(told) != num_rows:
+        raise RecordError(f"{path.name} has {len(told)} rows, expected {num_rows} as Pose_sync.txt")
+    points = told[:, : len(places)].reshape(-1, JOINTS, 3).astype(np.float32)
+    valid, tracked = told[:, -2 * JOINTS : -JOINTS] > 0, told[:, -JOINTS:] > 0
     points[~valid] = np.nan
     present = np.asarray(np.isfinite(points[:, WRIST]).all(axis=1))
     points[~present] = np.nan
@@ -109,26 +113,28 @@ def _numbers(path: Path, root: Path) -> list[float]:
     return found
 
 
-def _table(path: Path, root: Path) -> pa.Table:
-    """Read numbers between tabs, as float64; a tab at the end of each line makes no column."""
+def _width(path: Path, root: Path) -> int:
+    """Count the numbers of the first row; a tab at the end of a line makes none."""
     if (size := files.size(path)) is None or size > MAX_BYTES:
         raise RecordError(f"{path.name} is missing" if size is None else f"{path.name} has {size} bytes; not read")
+    with files.inside(path, root).open("rb") as opened:
+        return len(opened.readline(MAX_SMALL).rstrip().split(b"\t"))
+
+
+def _table(path: Path, root: Path, columns: Sequence[int]) -> NDArray[np.float64]:
+    """Read columns of numbers between tabs, (n, columns); what is no number is NaN where it says so."""
+    names = [f"f{i}" for i in columns]
     options: dict[str, Any] = {
         "read_options": csv.ReadOptions(autogenerate_column_names=True, use_threads=False),
         "parse_options": csv.ParseOptions(delimiter="\t"),
-        "convert_options": csv.ConvertOptions(null_values=["", "nan", "NaN", "-nan", "-nan(ind)", "inf", "-inf"]),
+        "convert_options": csv.ConvertOptions(
+            include_columns=names,
+            column_types=dict.fromkeys(names, pa.float64()),
+            null_values=["", "nan", "NaN", "-nan", "-nan(ind)", "inf", "-inf"],
+        ),
     }
     try:
         table = csv.read_csv(files.inside(path, root), **options)
     except pa.ArrowInvalid as error:
         raise RecordError(f"{path.name}: {one_line(str(error), 120)}") from error
-    if table.num_columns > 1 and pa.types.is_null(table.column(table.num_columns - 1).type):
-        table = table.remove_column(table.num_columns - 1)
-    for field in table.schema:
-        if not (pa.types.is_floating(field.type) or pa.types.is_integer(field.type) or pa.types.is_null(field.type)):
-            raise RecordError(f"{path.name}: column {field.name[1:]} is no numbers")
-    return table
-
-
-def _column(table: pa.Table, i: int) -> NDArray[np.float64]:
-    return table.column(i).cast(pa.float64(), safe=False).to_numpy()
+    return np.stack([column.to_numpy() for column in table.columns], axis=1)

@@ -39,8 +39,8 @@ def test_sound_hands_pass() -> None:
         (lambda p: p[:, [*range(13), *range(17, 21), *range(13, 17)]], "fingers swapped?"),
         (lambda p: p * 1000, "joints in another order or unit?"),
         (lambda p: p * [-1, 1, 1], "left and right swapped, or mirrored?"),
-        (lambda p: p * [1, -1, -1], "0% of its wrists lie in front of the camera"),
-        (lambda p: p + np.array([9, 0, 0]), "0% of its wrists fall into the picture"),
+        (lambda p: p * [1, -1, -1], "0% of the wrists lie in front of the camera"),
+        (lambda p: p + np.array([9, 0, 0]), "0% of the wrists fall into the picture"),
     ],
 )
 def test_hands_that_are_not_ours_are_named(change: Callable[[np.ndarray], np.ndarray], said: str) -> None:
@@ -76,3 +76,14 @@ def test_numbers_of_another_shape_or_unit_are_refused(hands: Hands, said: str) -
 
 def test_a_lens_without_the_camera_s_pose_judges_nothing() -> None:
     soundness.check(replace(some_hands(10), frame="world", lens=Lens(1, 1, 0.5, 0.5)))
+
+
+def test_a_hand_that_rests_beside_the_picture_costs_nothing() -> None:
+    hands = some_hands(40)
+    away = changed(hands, lambda p: p + np.array([0, 5, 0])).sides["left"]
+    unsure = replace(away, confidence=np.full(40, 0.1, np.float32))
+    soundness.check(replace(hands, sides={"left": unsure, "right": hands.sides["right"]}))
+    soundness.check(replace(hands, sides={"left": away, "right": hands.sides["right"]}))
+    soundness.check(replace(hands, sides={"left": unsure}))
+    with pytest.raises(RecordError, match="0% of the wrists fall into the picture"):
+        soundness.check(replace(hands, sides={"left": away}))

@@ -81,7 +81,7 @@ def test_a_view_from_the_table_has_wrists_in_the_world_alone(tmp_path: Path) -> 
     [
         ({"poses_m": np.zeros((2, 60, 48))}, "poses_m.npy has shape (2, 60, 48), expected (2, n, 51)"),
         ({"poses_pv": np.zeros((9, 7))}, "poses_pv.npy has shape (9, 7), expected (60, 7) as poses_m.npy"),
-        ({"poses_m": np.full((2, 60, 51), 5.0)}, "of its wrists"),
+        ({"poses_m": np.full((2, 60, 51), 5.0)}, "of the wrists"),
     ],
 )
 def test_damaged_arrays_cost_the_hands_alone(tmp_path: Path, arrays: dict[str, np.ndarray], said: str) -> None:

@@ -23,9 +23,11 @@ FIRST_ROW = -10
 
 
 def write(path: Path, rows: np.ndarray, first: list[list[str]]) -> None:
+    """Write numbers between tabs; rows of many end with one."""
     path.parent.mkdir(parents=True, exist_ok=True)
     lines = ["\t".join([*start, *(f"{x:.9g}" for x in row)]) for start, row in zip(first, rows, strict=True)]
-    path.write_text("\n".join(lines) + "\n")
+    end = "\t\n" if rows.shape[1] > 16 else "\n"
+    path.write_text(end.join(lines) + end)
 
 
 def add(root: Path, *, flags: int = 1, mirrored: bool = False) -> Path:
@@ -108,8 +110,13 @@ def test_a_session_without_hands_has_none_and_no_note(tmp_path: Path) -> None:
     ("name", "text", "said"),
     [
         ("Hands/Left_sync.txt", "1\t2\t3\n", "Left_sync.txt has 3 numbers in a row, expected 471 or 473"),
-        ("Hands/Left_sync.txt", "1\t2\t3\n1\t2\n", "Left_sync.txt: CSV parse error: Row #2: Expected 3 columns, got 2"),
-        ("Hands/Right_sync.txt", "1\tcat\n", "Right_sync.txt: column 1 is no numbers"),
+        (
+            "Hands/Left_sync.txt",
+            "1\t" * 470 + "1\n1\t2\n",
+            "Left_sync.txt: CSV parse error: Row #2: Expected 471 columns",
+        ),
+        ("Hands/Right_sync.txt", "cat\t" * 470 + "1\n", "Right_sync.txt: In CSV column #"),
+        ("Hands/Right_sync.txt", "", "Right_sync.txt has 1 numbers in a row"),
         ("Hands/Right_sync.txt", None, "Right_sync.txt has 50 rows, expected 100 as Pose_sync.txt"),
         ("Video/Pose_sync.txt", "1\t2\n", "Pose_sync.txt has 2 numbers in a row, expected 18"),
         ("Video/VideoMp4Timing.txt", "soon", "VideoMp4Timing.txt: could not convert string to float: 'soon'"),
