@@ -13,8 +13,8 @@ setup: $(STAMP) ## install the tested versions of everything into .venv
 # torch first and pinned: whatever asks for a newer one would pull that. For Linux pip's own index has it with CUDA, gigabytes that a CPU machine
 # can do without: docs/getting-started.md tells how.
 $(STAMP): pyproject.toml constraints.txt
-	@.ci/gl
 	@test -x $(PY) || { python=$$(.ci/python) && $$python -m venv .venv; }
+	@.ci/gl
 	@echo "installing into .venv: minutes, some gigabytes"
 	$(PY) -m pip install -q --upgrade pip
 	$(PY) -m pip install -q -c constraints.txt torch
