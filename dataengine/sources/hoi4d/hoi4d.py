@@ -38,6 +38,8 @@ LISTS = (".", "HOI4D-Instructions")
 TASKS = ("task_definitions.csv", "definitions/task/task_definitions.csv")
 LEVELS = ("ZY*", "H*", "C*", "N*", "S*", "s*", "T*")
 IDLE = ("rest", "stop")
+Event = tuple[str, Any, Any] | None
+"""What is done, its start and its end as they are written; None for an entry that is no event."""
 SAME = 0.05
 """Durations of annotation and file that differ by less are one, as a share."""
 EXPECTED = "a folder with ZY*/H*/C*/N*/S*/s*/T*/align_rgb/image.mp4"
@@ -59,10 +61,13 @@ class Hoi4d(ClipSource):
         """Plan sequence by sequence, in order of their names; only the small JSON of each is opened."""
         place = files.folder(self.root, EXPECTED)
         tasks = _tasks(place)
-        names = _listed(place, "release.txt") or _walked(place)
+        names, damaged = _listed(place, "release.txt")
+        names = names or _walked(place)
         if not names:
             raise SourceError(f"{place}: found no sequence and no release.txt, expected {EXPECTED}")
-        held_back = set(_listed(place, "testset.txt"))
+        if damaged:
+            yield VideoPlan(name="release.txt", path="release.txt", clips=(), skipped=damaged)
+        held_back = set(_listed(place, "testset.txt")[0])
         for name in sorted(set(names) - held_back):
             yield self._plan(place, name, tasks)
 
@@ -125,25 +130,31 @@ class Hoi4d(ClipSource):
         )
 
 
-def _events(found: dict[str, Any]) -> tuple[float, list[tuple[str, Any, Any]]]:
+def _events(found: dict[str, Any]) -> tuple[float, list[Event]]:
     """Return the duration that an annotation states, 0 for none, and (event, start, end) of either schema."""
     info = found.get("info")
     about = info if isinstance(info, dict) else {}
     stated_s = float(about.get("duration", about.get("Duration", 0)) or 0)
     marks = found.get("events")
     if isinstance(marks, list):
-        return stated_s, [(str(m["event"]), m.get("startTime"), m.get("endTime")) for m in marks if _is_event(m)]
+        return stated_s, [_event(mark, "startTime", "endTime") for mark in marks]
     marks = (found.get("markResult") or {}).get("marks")
     if isinstance(marks, list):
-        return stated_s, [(str(m["event"]), m.get("hdTimeStart"), m.get("hdTimeEnd")) for m in marks if _is_event(m)]
+        return stated_s, [_event(mark, "hdTimeStart", "hdTimeEnd") for mark in marks]
     raise ValueError("found neither events nor markResult.marks")
 
 
-def _is_event(mark: object) -> bool:
-    return isinstance(mark, dict) and isinstance(mark.get("event"), str)
+def _event(mark: object, start: str, end: str) -> Event:
+    """Take an event with its times; nothing where it is none."""
+    if not isinstance(mark, dict) or not isinstance(mark.get("event"), str):
+        return None
+    return mark["event"], mark.get(start), mark.get(end)
 
 
-def _label(record: str, event: tuple[str, Any, Any], thing: str) -> ClipPlan | SkippedLabel:
+def _label(record: str, event: Event, thing: str) -> ClipPlan | SkippedLabel:
+    if event is None:
+        detail = "expected an object with a text `event`"
+        return SkippedLabel(record=record, reason="action is damaged", detail=detail, is_bad=True)
     said, start, end = event
     if said.strip().lower() in IDLE:
         return SkippedLabel(record=record, reason="no action", detail=said)
@@ -174,14 +185,22 @@ def _tasks(place: Path) -> dict[str, dict[str, str]]:
     raise SourceError(f"{place}: found no {TASKS[0]}; clone HOI4D-Instructions into it")
 
 
-def _listed(place: Path, name: str) -> list[str]:
-    """Read a list of sequences, whatever is around their names; nothing where there is none."""
-    for folder in LISTS:
-        path = place / folder / name
-        if path.is_file():
-            found = (SEQUENCE.search("".join(fields)) for _, fields in csv_file.records(path, separator="\t"))
-            return [match[0] for match in found if match]
-    return []
+def _listed(place: Path, name: str) -> tuple[list[str], tuple[SkippedLabel, ...]]:
+    """Read a list of sequences, whatever is around their names, and lines that name none; nothing where no list is."""
+    path = next((place / folder / name for folder in LISTS if (place / folder / name).is_file()), None)
+    names, damaged = [], []
+    for number, fields in csv_file.records(path, separator="\t") if path else ():
+        line = "".join(fields).strip()
+        if found := SEQUENCE.search(line):
+            names.append(found[0])
+        else:
+            detail = f"{line[:80]!r}, expected {'/'.join(LEVELS)}"
+            damaged.append(
+                SkippedLabel(
+                    record=f"{name} line {number}", reason="line names no sequence", detail=detail, is_bad=True
+                )
+            )
+    return names, tuple(damaged)
 
 
 def _walked(place: Path) -> list[str]:

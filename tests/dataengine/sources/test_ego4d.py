@@ -183,3 +183,17 @@ def test_a_damaged_tree_is_named_in_one_line(root: Path, damage: Any, said: str)
     with pytest.raises(SourceError, match=said) as error:
         catalog.source("ego4d")(str(root)).parts()
     assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16"])
+def test_json_that_an_editor_saved_anew_is_read(root: Path, encoding: str) -> None:
+    plans = planned(root)
+    for path in root.rglob("*.json"):
+        path.write_bytes(path.read_text().encode(encoding))
+    assert planned(root) == plans
+
+
+def test_a_missing_video_is_expected_where_the_others_lie(root: Path) -> None:
+    assert planned(root)[A].path == f"v2/video_540ss/{A}.mp4"
+    (root / "v2" / "full_scale").mkdir()
+    assert planned(root)[A].path == f"v2/full_scale/{A}.mp4"

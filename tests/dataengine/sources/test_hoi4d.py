@@ -103,3 +103,19 @@ def test_a_folder_without_the_table_of_tasks_says_where_it_comes_from(tmp_path: 
     (tmp_path / "release.txt").write_text(ONE)
     with pytest.raises(SourceError, match="clone HOI4D-Instructions into it"):
         catalog.source("hoi4d")(str(tmp_path)).parts()
+
+
+def test_lines_that_name_no_sequence_and_entries_that_are_no_event_are_told(root: Path) -> None:
+    (root / "release.txt").write_text(f"# sequences\n{ONE}\n../../H1/S1\n")
+    actions = {"info": {"duration": 20}, "events": [event("Pickup", 2.0, 4.0), "Pull", {"event": 7}]}
+    write_json(root / "HOI4D_annotations" / ONE / "action" / "color.json", actions)
+    episodes, rejects = read_all(root)
+    assert list(episodes) == [f"{ONE}/0"]
+    lines = {1: "# sequences", 3: "../../H1/S1"}
+    assert rejects == {
+        **{
+            f"release.txt line {number}": f"line names no sequence: {line!r}, expected ZY*/H*/C*/N*/S*/s*/T*"
+            for number, line in lines.items()
+        },
+        **{f"{ONE}/{i}": "action is damaged: expected an object with a text `event`" for i in (1, 2)},
+    }
