@@ -6,7 +6,8 @@ latent action model looks at several. Both ranges are kept, in seconds after the
 
 import json
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import pairwise
 from typing import Any, get_args
@@ -28,7 +29,7 @@ class ClipPlan:
     """One clip to be cut."""
 
     record: str
-    """Which label of the dataset; with the dataset it identifies the episode."""
+    """Which label of the dataset; with the dataset it identifies the episode, so it begins with its video's name."""
     label_start_s: float
     """Seconds after the start of the video, as the publisher labelled it."""
     label_end_s: float
@@ -119,12 +120,17 @@ def divided(plan: VideoPlan, window_s: float, duration_s: float) -> VideoPlan:
 
 
 def settled(plan: VideoPlan, *, min_s: float) -> VideoPlan:
-    """Skip clips whose range cannot be cut, is shorter than `min_s`, is hidden, or whose record came before."""
+    """Skip clips whose range cannot be cut, is shorter than `min_s`, is hidden, or whose record came before.
+
+    A record of another video is skipped, too: that one may have it as well, and no two episodes are called alike.
+    """
     clips, skipped, seen = [], list(plan.skipped), set()
     for clip in plan.clips:
         why = _why_not(clip, plan.hidden_s, min_s)
         if clip.record in seen:
             why = ("labelled twice", f"record {clip.record} came before", True)
+        elif not _is_of(plan.name, clip.record):
+            why = ("labelled for another video", f"expected a record of {plan.name}", True)
         if why is None:
             seen.add(clip.record)
             clips.append(clip)
@@ -134,6 +140,26 @@ def settled(plan: VideoPlan, *, min_s: float) -> VideoPlan:
     if len(clips) == len(plan.clips):
         return plan
     return replace(plan, clips=tuple(clips), skipped=tuple(skipped))
+
+
+def listed_once(plans: Iterable[VideoPlan]) -> Iterator[VideoPlan]:
+    """Skip the clips of a video that came before: tables may list one twice, or a folder hold a second copy."""
+    seen = Counter[str]()
+    for plan in plans:
+        seen[plan.name] += 1
+        if (count := seen[plan.name]) == 1:
+            yield plan
+            continue
+        again = (
+            SkippedLabel(record=clip.record, reason="its video was listed before", detail=plan.path, is_bad=True)
+            for clip in plan.clips
+        )
+        yield replace(plan, name=f"{plan.name} ({count})", clips=(), skipped=(*plan.skipped, *again))
+
+
+def _is_of(video: str, record: str) -> bool:
+    """Tell a record of P01_1 from one of P01_10."""
+    return record.startswith(video) and not record[len(video) : len(video) + 1].isalnum()
 
 
 def _why_not(clip: ClipPlan, hidden_s: Iterable[tuple[float, float]], min_s: float) -> tuple[str, str, bool] | None:

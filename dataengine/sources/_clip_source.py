@@ -13,7 +13,7 @@ from typing import Annotated, ClassVar
 
 import numpy as np
 
-from dataengine.clips.plan import ClipPlan, VideoPlan, clip_range, from_text, settled, to_text
+from dataengine.clips.plan import ClipPlan, VideoPlan, clip_range, from_text, listed_once, settled, to_text
 from dataengine.episode import Cut, Episode, Kind, Part, Reject, Text, plain_name
 from dataengine.errors import FilteredRecordError, RecordError, SourceError
 from dataengine.formats import files
@@ -102,7 +102,7 @@ class ClipSource(ABC):
 
     def plans(self) -> Iterator[VideoPlan]:
         """Plan every video, without labels that no clip can be cut of: those are skipped and say why."""
-        return (settled(plan, min_s=SHORTEST_S) for plan in self.videos())
+        return (settled(plan, min_s=SHORTEST_S) for plan in listed_once(self.videos()))
 
     def parts(self) -> list[Part]:
         """Group the planned videos; no video is opened."""

@@ -55,7 +55,8 @@ class Egtea(ClipSource):
             sessions.setdefault(session, []).append(label)
         trimmed = (place / TRIMMED).is_dir()
         for session, labels in sorted(sessions.items()):
-            whole = next((p for p in (f"videos/{session}.mp4", f"{session}.mp4") if (place / p).is_file()), None)
+            paths = (f"videos/{session}.mp4", f"{session}.mp4")
+            whole = next((path for path in paths if files.size(place / path) is not None), None)
             if whole is None and trimmed:
                 yield from _trimmed(session, labels)
             else:

@@ -87,7 +87,8 @@ class Videos:
         folders = [self.media[name] for name in MEDIA]
         names = [f"{folder}/{uid}.mp4" for folder in folders if (self.place / folder).is_dir()]
         return next(
-            (name for name in names if (self.place / name).is_file()), (names or [f"{folders[0]}/{uid}.mp4"])[0]
+            (name for name in names if files.size(self.place / name) is not None),
+            (names or [f"{folders[0]}/{uid}.mp4"])[0],
         )
 
 

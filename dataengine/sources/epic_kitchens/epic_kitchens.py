@@ -102,4 +102,4 @@ def _path(place: Path, participant: str, video: str) -> str:
     """Find a video where the downloader puts it, or all of them in one folder; its suffix may be small."""
     below = [f"{top}{participant}/videos/{video}" for top in ("", "EPIC-KITCHENS/")] + [f"videos/{video}"]
     names = [f"{stem}{suffix}" for stem in below for suffix in (".MP4", ".mp4")]
-    return next((name for name in names if (place / name).is_file()), names[0])
+    return next((name for name in names if files.size(place / name) is not None), names[0])

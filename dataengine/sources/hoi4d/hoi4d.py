@@ -211,7 +211,7 @@ def _walked(place: Path) -> list[str]:
 
 
 def _below(place: Path, name: str) -> Path | None:
-    return next((place / top / name for top in TOPS if (place / top / name).is_file()), None)
+    return next((place / top / name for top in TOPS if files.size(place / top / name) is not None), None)
 
 
 def _relative(place: Path, name: str) -> str:

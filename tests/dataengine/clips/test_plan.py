@@ -13,6 +13,7 @@ from dataengine.clips.plan import (
     clip_range,
     divided,
     from_text,
+    listed_once,
     merged,
     settled,
     to_text,
@@ -66,26 +67,26 @@ def test_a_clip_holds_its_label_and_lies_within_the_video(
 
 def test_labels_that_cannot_be_cut_say_why_and_the_rest_stays() -> None:
     clips = [
-        clip(1, 2, "good"),
-        clip(math.nan, 2, "nan"),
-        clip(3, 2, "inverted"),
-        clip(-3, -2, "before"),
-        clip(5, 5, "point"),
-        clip(7, 7.1, "short"),
-        clip(20, 21, "black"),
-        clip(8, 9, "good"),
+        clip(1, 2, "v/good"),
+        clip(math.nan, 2, "v/nan"),
+        clip(3, 2, "v/inverted"),
+        clip(-3, -2, "v/before"),
+        clip(5, 5, "v/point"),
+        clip(7, 7.1, "v/short"),
+        clip(20, 21, "v/black"),
+        clip(8, 9, "v/good"),
     ]
     plan = VideoPlan(name="v", path="v.mp4", clips=tuple(clips), hidden_s=((20.5, 30.0),))
     found = settled(plan, min_s=0.2)
-    assert [c.record for c in found.clips] == ["good"]
+    assert [c.record for c in found.clips] == ["v/good"]
     assert [(s.record, s.reason, s.is_bad) for s in found.skipped] == [
-        ("nan", "times are no numbers", True),
-        ("inverted", "ends before it starts", True),
-        ("before", "lies before the video", True),
-        ("point", "too short", True),
-        ("short", "too short", False),
-        ("black", "redacted", False),
-        ("good", "labelled twice", True),
+        ("v/nan", "times are no numbers", True),
+        ("v/inverted", "ends before it starts", True),
+        ("v/before", "lies before the video", True),
+        ("v/point", "too short", True),
+        ("v/short", "too short", False),
+        ("v/black", "redacted", False),
+        ("v/good", "labelled twice", True),
     ]
 
 
@@ -125,3 +126,23 @@ def test_a_duration_that_is_none_divides_nothing() -> None:
     assert divided(whole, 30.0, 0.0) == whole
     with pytest.raises(RecordError, match=r"its header says 4.29e\+09 s, expected up to 1e\+06; damaged\?"):
         divided(whole, 30.0, 2.0**32)
+
+
+def test_no_two_clips_are_called_alike_whatever_tables_say() -> None:
+    """A corpus knows an episode by its record: one of another video, or of a video that comes twice, is put aside."""
+    first, other, again = (
+        VideoPlan(name=name, path=f"{name}.mp4", clips=tuple(clip(1, 2, record) for record in records))
+        for name, records in (
+            ("P01_1", ("P01_1_0", "P01_10_0", "P02_3_1")),
+            ("P01_10", ("P01_10_0",)),
+            ("P01_1", ("P01_1_0",)),
+        )
+    )
+    plans = [settled(plan, min_s=0.1) for plan in listed_once([first, other, again])]
+    assert [[c.record for c in plan.clips] for plan in plans] == [["P01_1_0"], ["P01_10_0"], []]
+    assert [(s.record, s.reason, s.is_bad) for plan in plans for s in plan.skipped] == [
+        ("P01_10_0", "labelled for another video", True),
+        ("P02_3_1", "labelled for another video", True),
+        ("P01_1_0", "its video was listed before", True),
+    ]
+    assert len({plan.name for plan in plans}) == 3

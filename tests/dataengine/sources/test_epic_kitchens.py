@@ -87,3 +87,13 @@ def test_a_folder_without_tables_says_where_they_come_from(tmp_path: Path) -> No
     (tmp_path / "P01").mkdir()
     with pytest.raises(SourceError, match="clone epic-kitchens-100-annotations into it"):
         catalog.source("epic_kitchens")(str(tmp_path)).parts()
+
+
+def test_a_video_that_both_splits_list_is_cut_once(root: Path) -> None:
+    table = root / "annotations" / "EPIC_100_validation.csv"
+    table.write_text("\n".join([HEAD, row("P01_01_1", "00:00:01.00", "00:00:03.00")]))
+    episodes, rejects = read_all(root)
+    assert episodes["P01_01_1"].split == "train"
+    assert rejects["P01_01_1"] == "its video was listed before: EPIC-KITCHENS/P01/videos/P01_01.MP4"
+    names = [part.name for part in catalog.source("epic_kitchens")(str(root)).parts()]
+    assert names == ["P01_01", "P01_01 (2)"]
