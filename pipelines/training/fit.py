@@ -54,18 +54,7 @@ def open_data(config: C) -> tuple[C, TrainingData]:
 
 def _fit(task: TrainTask[C, M, A, R]) -> R:
     config, distributed, reader = task.config, task.distributed, task.data.reader
-    for note in held_out.one_sided(task.data.train, task.data.held_out, config.val_fraction):
-        distributed.print0(note)
-    sampler = WindowSampler(
-        task.data.train,
-        task.spec,
-        batch_size=config.micro_batch_size,
-        seed=config.seed,
-        mixture=config.mixture,
-    )
-    distributed.print0(describe(sampler.by_dataset, config.steps * config.batch_size, sampler.missing))
-    for warning in task.check():
-        distributed.print0(warning)
+    sampler = _sampler(task)
     collator = task.collator(task.make_buffers())
     loader = Loader(
         reader,
@@ -114,6 +103,24 @@ def _fit(task: TrainTask[C, M, A, R]) -> R:
     if distributed.is_main_process:
         write_report(report, config.out)
     return report
+
+
+def _sampler(task: TrainTask[C, M, A, R]) -> WindowSampler:
+    """Draw windows of training, once what is doubtful of them was said."""
+    config, distributed = task.config, task.distributed
+    for note in held_out.one_sided(task.data.train, task.data.held_out, config.val_fraction):
+        distributed.print0(note)
+    sampler = WindowSampler(
+        task.data.train,
+        task.spec,
+        batch_size=config.micro_batch_size,
+        seed=config.seed,
+        mixture=config.mixture,
+    )
+    distributed.print0(describe(sampler.by_dataset, config.steps * config.batch_size, sampler.missing))
+    for warning in task.check():
+        distributed.print0(warning)
+    return sampler
 
 
 def make_validation(task: TrainTask[C, M, A, R], collator: A, shares: Mapping[str, float]) -> Validation | None:
