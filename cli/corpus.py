@@ -13,20 +13,20 @@ if TYPE_CHECKING:
 corpus = typer.Typer(help="Facts, health, size and states of a corpus.", rich_markup_mode=None)
 app.add_typer(corpus, name="corpus")
 
-Place = Annotated[str, typer.Argument(metavar="CORPUS", help="Folder or URI of the corpus.")]
+CorpusUri = Annotated[str, typer.Argument(metavar="CORPUS", help="Folder or URI of the corpus.")]
 
 
 @command(corpus, "corpus info", example="villa corpus info runs/corpus")
-def info(place: Place) -> "Report":
+def info(uri: CorpusUri) -> "Report":
     """Tell a corpus's tables, versions, columns, labels, rejects and the commands that wrote it."""
     from pipelines.corpus import health as pipeline
 
-    return pipeline.info(pipeline.CorpusConfig(corpus=place))
+    return pipeline.info(pipeline.CorpusConfig(corpus=uri))
 
 
 @command(corpus, "corpus verify", example="villa corpus verify runs/corpus\nvilla corpus verify runs/corpus --deep")
 def verify(
-    place: Place,
+    uri: CorpusUri,
     deep: Annotated[bool, typer.Option("--deep", help="Decode every frame and compare every checksum.")] = False,
     workers: Annotated[int, typer.Option(help="Threads that look at once; 0 takes every core.", min=0)] = 0,
 ) -> "Report":
@@ -36,7 +36,7 @@ def verify(
     """
     from pipelines.corpus import health as pipeline
 
-    return pipeline.verify(pipeline.VerifyConfig(corpus=place, deep=deep, workers=workers))
+    return pipeline.verify(pipeline.VerifyConfig(corpus=uri, deep=deep, workers=workers))
 
 
 @command(
@@ -45,7 +45,7 @@ def verify(
     example="villa corpus rejects runs/corpus\nvilla corpus rejects runs/corpus --dataset openx/bridge --reason JPEG",
 )
 def rejects(
-    place: Place,
+    uri: CorpusUri,
     dataset: Annotated[str | None, typer.Option(help="Only those of this dataset.")] = None,
     reason: Annotated[str | None, typer.Option(help="Only those with these words in their reason.")] = None,
     limit: Annotated[int, typer.Option(help="How many to list; 0 lists all.", min=0)] = 20,
@@ -53,7 +53,7 @@ def rejects(
     """Tell what could not be read and why: counts by reason, then dataset, part and record of each."""
     from pipelines.corpus import rejects as pipeline
 
-    return pipeline.run(pipeline.RejectsConfig(corpus=place, dataset=dataset, reason=reason, limit=limit))
+    return pipeline.run(pipeline.RejectsConfig(corpus=uri, dataset=dataset, reason=reason, limit=limit))
 
 
 @command(
@@ -62,7 +62,7 @@ def rejects(
     example="villa corpus drop runs/corpus openx/bridge --dry-run\nvilla corpus drop runs/corpus openx/bridge --yes",
 )
 def drop(
-    place: Place,
+    uri: CorpusUri,
     dataset: Annotated[str, typer.Argument(metavar="DATASET", help="Dataset to drop, as `corpus info` lists it.")],
     part: Annotated[list[str] | None, typer.Option(help="Only this part, by its name or id; may be repeated.")] = None,
     yes: Annotated[bool, typer.Option("--yes", help="Do it; without this nothing is changed.")] = False,
@@ -75,7 +75,7 @@ def drop(
     """
     from pipelines.corpus import drop as pipeline
 
-    words = {"corpus": place, "dataset": dataset, "parts": part or [], "yes": yes, "dry_run": dry_run}
+    words = {"corpus": uri, "dataset": dataset, "parts": part or [], "yes": yes, "dry_run": dry_run}
     return pipeline.run(pipeline.DropConfig(**words))
 
 
@@ -88,7 +88,7 @@ def drop(
 )
 def compact(
     settings: Settings,
-    place: Place,
+    uri: CorpusUri,
     older_than: Annotated[str | None, typer.Option(help="Also remove old versions of this age: 7d, 12h.")] = None,
     dry_run: Annotated[bool | None, typer.Option("--dry-run", help="Tell what would be done, write nothing.")] = None,
 ) -> "Report":
@@ -98,7 +98,7 @@ def compact(
     """
     from pipelines.corpus import compact as pipeline
 
-    words = {"corpus": place, "older_than": older_than, "dry_run": dry_run}
+    words = {"corpus": uri, "older_than": older_than, "dry_run": dry_run}
     return pipeline.run(settings.fill(pipeline.CompactConfig, **words))
 
 
@@ -112,7 +112,7 @@ def compact(
 )
 def snapshot(
     settings: Settings,
-    place: Place,
+    uri: CorpusUri,
     name: Annotated[str | None, typer.Argument(metavar="NAME", help="What to call it; a name is given once.")] = None,
     mixture: Annotated[str | None, typer.Option(help="What trainings of it draw: a name, or a YAML file.")] = None,
     show: Annotated[bool, typer.Option("--list", help="List the snapshots there are.")] = False,
@@ -126,8 +126,8 @@ def snapshot(
     if (name is None and not settings.give("name")) != show:
         raise ValueError("NAME is missing or too much: give either a NAME for a new snapshot or --list")
     if show:
-        return pipeline.snapshots(place)
-    return pipeline.snapshot(settings.fill(pipeline.SnapshotConfig, corpus=place, name=name, mixture=mixture))
+        return pipeline.snapshots(uri)
+    return pipeline.snapshot(settings.fill(pipeline.SnapshotConfig, corpus=uri, name=name, mixture=mixture))
 
 
 @command(
@@ -136,11 +136,11 @@ def snapshot(
     example="villa corpus diff runs/corpus march now\nvilla corpus diff runs/corpus 12 march",
 )
 def diff(
-    place: Place,
+    uri: CorpusUri,
     before: Annotated[str, typer.Argument(metavar="A", help="A snapshot, the number of a version, or `now`.")],
     after: Annotated[str, typer.Argument(metavar="B", help="The same; A is compared with it.")],
 ) -> "Report":
     """Tell what changed from one state to another: episodes, columns, and what curation decided, by dataset."""
     from pipelines.corpus import versions as pipeline
 
-    return pipeline.diff(place, before, after)
+    return pipeline.diff(uri, before, after)

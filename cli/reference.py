@@ -12,7 +12,7 @@ from cli.contract import COMMANDS
 from cli.settings import changes_to, nested
 from dataengine.errors import DataEngineError
 from dataengine.report import Report
-from pipelines.output.folder import refuse_place
+from pipelines.output.folder import refuse_folder
 
 if TYPE_CHECKING:
     from pydantic import BaseModel
@@ -45,7 +45,7 @@ def run(out: Path, *, check: bool) -> DocsReport:
     pages = {"commands.md": commands(), "settings.md": settings(), "presets.md": presets(), "sources.md": sources()}
     changed = [name for name, words in pages.items() if not (out / name).is_file() or _read(out / name) != words]
     if not check:
-        refuse_place(out.absolute())
+        refuse_folder(out.absolute())
         for name in changed:
             if (out / name).exists() and not _read(out / name).startswith(MADE):
                 raise DataEngineError(

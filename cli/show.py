@@ -46,6 +46,6 @@ def show(
     )
 
 
-def _is_labels(place: str) -> bool:
+def _is_labels(path: str) -> bool:
     """Tell labels of videos from a corpus, by the name."""
-    return place.endswith(".npz") or (place.rstrip("/").endswith(".lance") and Path(place, "_versions").is_dir())
+    return path.endswith(".npz") or (path.rstrip("/").endswith(".lance") and Path(path, "_versions").is_dir())

@@ -180,13 +180,13 @@ SNAPSHOTS: Final = _table(
 )
 
 
-def check_version(schema: pa.Schema, place: str) -> None:
+def check_version(schema: pa.Schema, uri: str) -> None:
     """Refuse a table that a newer villa wrote, or that no villa wrote."""
     found = (schema.metadata or {}).get(VERSION_KEY)
     if found is None:
-        raise CorpusError(f"{place}: found a table without {VERSION_KEY.decode()}, expected one that villa wrote")
+        raise CorpusError(f"{uri}: found a table without {VERSION_KEY.decode()}, expected one that villa wrote")
     if int(found) > SCHEMA_VERSION:
         raise CorpusError(
-            f"{place}: found schema version {found.decode()}, this villa reads up to {SCHEMA_VERSION}; "
+            f"{uri}: found schema version {found.decode()}, this villa reads up to {SCHEMA_VERSION}; "
             "upgrade villa-engine"
         )

@@ -18,14 +18,14 @@ from dataengine.errors import DataEngineError
 from dataengine.whole_file import flush, whole_file, write_whole
 
 
-def is_uri(place: str | os.PathLike[str]) -> bool:
+def is_uri(uri: str | os.PathLike[str]) -> bool:
     """Tell a URI, of an object store, from a path on this machine."""
-    return "://" in os.fspath(place)
+    return "://" in os.fspath(uri)
 
 
-def normal_uri(place: str | os.PathLike[str]) -> str:
+def normal_uri(uri: str | os.PathLike[str]) -> str:
     """Make a local path absolute; leave a URI of an object store as it is."""
-    text = os.fspath(place).removeprefix("file://")
+    text = os.fspath(uri).removeprefix("file://")
     return text.rstrip("/") if is_uri(text) else str(Path(text).expanduser().resolve())
 
 
@@ -45,17 +45,17 @@ def make_durable(paths: Iterable[str]) -> None:
         flush(path)
 
 
-def file_system(place: str) -> tuple[fs.FileSystem, str]:
+def file_system(uri: str) -> tuple[fs.FileSystem, str]:
     """Give what reads and writes at a place, and the place's path in it; raise DataEngineError where there is none."""
-    if not is_uri(place):
-        return fs.LocalFileSystem(), place
-    scheme, _, rest = place.partition("://")
+    if not is_uri(uri):
+        return fs.LocalFileSystem(), uri
+    scheme, _, rest = uri.partition("://")
     path, mark, query = rest.partition("?")
     bucket, _, key = path.partition("/")
     try:
         return _connect(scheme, bucket, mark + query), f"{bucket.rpartition('@')[2]}/{key}".rstrip("/")
     except (ValueError, OSError) as error:
-        raise DataEngineError(unreachable(place, error)) from error
+        raise DataEngineError(unreachable(uri, error)) from error
 
 
 @lru_cache(maxsize=64)
@@ -64,10 +64,10 @@ def _connect(scheme: str, bucket: str, query: str) -> fs.FileSystem:
     return fs.FileSystem.from_uri(f"{scheme}://{bucket}/{query}")[0]
 
 
-def unreachable(place: str, error: Exception) -> str:
+def unreachable(uri: str, error: Exception) -> str:
     """Say in a line why a place cannot be reached, and what would be one."""
     first = (str(error).splitlines() or [type(error).__name__])[0]
-    return f"{place}: cannot reach it ({first}); expected a path, s3:// or gs:// and the right to read it"
+    return f"{uri}: cannot reach it ({first}); expected a path, s3:// or gs:// and the right to read it"
 
 
 @dataclass(frozen=True)

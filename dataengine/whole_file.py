@@ -41,9 +41,9 @@ def is_partial(name: str) -> bool:
     return name.startswith(".") and name.endswith(SUFFIX)
 
 
-def flush(place: Path) -> None:
+def flush(path: Path) -> None:
     """Put a file, or a folder's names, on the disk before it is relied on."""
-    handle = os.open(place, os.O_RDONLY)
+    handle = os.open(path, os.O_RDONLY)
     try:
         os.fsync(handle)
     finally:

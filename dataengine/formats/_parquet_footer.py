@@ -94,8 +94,8 @@ class _Wanted:
 _NOTHING: Final = _Wanted()
 
 
-def _number(found: Mapping[int, Any], place: int, name: str) -> int:
-    value = found.get(place)
+def _number(found: Mapping[int, Any], index: int, name: str) -> int:
+    value = found.get(index)
     if not isinstance(value, int) or not 0 <= value < 2**63:
         raise FooterError(f"its footer has {name} {value!r:.40}, expected a whole number")
     return value

@@ -25,28 +25,28 @@ class ByteRange:
         return cast(BinaryIO, io.BufferedReader(_Range(self), 2**16))
 
 
-Place = str | Path | ByteRange
+Location = str | Path | ByteRange
 """Where the bytes of one file lie."""
 
 
-def name_of(place: Place) -> str:
+def name_of(location: Location) -> str:
     """Return the last word of a place."""
-    return place.name if isinstance(place, ByteRange) else Path(place).name
+    return location.name if isinstance(location, ByteRange) else Path(location).name
 
 
-def size_of(place: Place) -> int | None:
+def size_of(location: Location) -> int | None:
     """Return the number of bytes; None when there is no such file."""
-    if isinstance(place, ByteRange):
-        return None if files.size(place.path) is None else place.num_bytes
-    return files.size(place)
+    if isinstance(location, ByteRange):
+        return None if files.size(location.path) is None else location.num_bytes
+    return files.size(location)
 
 
 class _Range(io.RawIOBase):
     """Reads with `pread`: no position is shared with others who read the same file."""
 
-    def __init__(self, place: ByteRange) -> None:
-        self._file = os.open(place.path, os.O_RDONLY)
-        self._start, self._size, self._at = place.offset, place.num_bytes, 0
+    def __init__(self, location: ByteRange) -> None:
+        self._file = os.open(location.path, os.O_RDONLY)
+        self._start, self._size, self._at = location.offset, location.num_bytes, 0
 
     def readable(self) -> bool:
         return True

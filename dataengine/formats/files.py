@@ -116,11 +116,11 @@ def _homes(root: Path) -> tuple[str, ...]:
 
 def folder(root: str | Path, expected: str) -> Path:
     """Return an existing, non-empty folder, or say what is wrong with it."""
-    place = Path(root)
-    if not place.exists():
-        raise SourceError(f"{place}: found nothing, expected {expected}; check the path")
-    if not place.is_dir():
-        raise SourceError(f"{place}: found a file, expected {expected}; pass the folder")
-    if not any(place.iterdir()):
-        raise SourceError(f"{place}: found an empty folder, expected {expected}; download the dataset first")
-    return place
+    path = Path(root)
+    if not path.exists():
+        raise SourceError(f"{path}: found nothing, expected {expected}; check the path")
+    if not path.is_dir():
+        raise SourceError(f"{path}: found a file, expected {expected}; pass the folder")
+    if not any(path.iterdir()):
+        raise SourceError(f"{path}: found an empty folder, expected {expected}; download the dataset first")
+    return path

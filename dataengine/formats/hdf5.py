@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from dataengine.errors import RecordError
 from dataengine.formats import lfs
-from dataengine.formats.byte_range import ByteRange, Place, name_of, size_of
+from dataengine.formats.byte_range import ByteRange, Location, name_of, size_of
 from dataengine.reading import is_of_the_machine
 
 MAX_BYTES = 2**28
@@ -34,7 +34,7 @@ DEFLATE, SHUFFLE, FLETCHER32 = 1, 2, 3
 """Filters of HDF5 whose output cannot outgrow what is checked here."""
 
 
-def read(place: Place, required: Iterable[str], optional: Iterable[str] = ()) -> dict[str, NDArray]:
+def read(location: Location, required: Iterable[str], optional: Iterable[str] = ()) -> dict[str, NDArray]:
     """Read whole datasets by key; an optional key that is not there is left out.
 
     Raise RecordError when the file is missing or damaged, a required key is not in it, or a dataset is no plain array
@@ -42,14 +42,14 @@ def read(place: Place, required: Iterable[str], optional: Iterable[str] = ()) ->
     """
     import h5py  # here: only two kinds of source need it
 
-    name, num_bytes = name_of(place), size_of(place)
+    name, num_bytes = name_of(location), size_of(location)
     if num_bytes is None:
         raise RecordError(f"{name} is missing")
     found: dict[str, NDArray] = {}
     left = MAX_BYTES
     try:
         with ExitStack() as opened:
-            source = opened.enter_context(place.open()) if isinstance(place, ByteRange) else place
+            source = opened.enter_context(location.open()) if isinstance(location, ByteRange) else location
             file = opened.enter_context(h5py.File(source, "r"))
             for key in (wanted := tuple(required)) + tuple(optional):
                 value = _dataset(file, key)
@@ -65,24 +65,24 @@ def read(place: Place, required: Iterable[str], optional: Iterable[str] = ()) ->
         if is_of_the_machine(error):
             raise
         reason = (str(error).splitlines() or [type(error).__name__])[0]
-        reason = lfs.why_file(place, f"not readable HDF5 ({num_bytes} bytes; {reason})")
+        reason = lfs.why_file(location, f"not readable HDF5 ({num_bytes} bytes; {reason})")
         raise RecordError(f"{name}: {reason}") from error
     return found
 
 
-def attributes(place: Place, names: Iterable[str]) -> dict[str, str | list[str]]:
+def attributes(location: Location, names: Iterable[str]) -> dict[str, str | list[str]]:
     """Read attributes of a file that are texts or lists of texts; others, and what is not there, are left out.
 
     Raise RecordError when the file is missing or damaged.
     """
     import h5py
 
-    name = name_of(place)
-    if (num_bytes := size_of(place)) is None:
+    name = name_of(location)
+    if (num_bytes := size_of(location)) is None:
         raise RecordError(f"{name} is missing")
     try:
         with ExitStack() as opened:
-            source = opened.enter_context(place.open()) if isinstance(place, ByteRange) else place
+            source = opened.enter_context(location.open()) if isinstance(location, ByteRange) else location
             file = opened.enter_context(h5py.File(source, "r"))
             there = {key: file.attrs.get_id(key) for key in names if key in file.attrs}
             small = [key for key, held in there.items() if prod(held.shape) <= MAX_TEXTS]
@@ -92,7 +92,7 @@ def attributes(place: Place, names: Iterable[str]) -> dict[str, str | list[str]]
             raise
         reason = (str(error).splitlines() or [type(error).__name__])[0]
         raise RecordError(
-            f"{name}: {lfs.why_file(place, f'not readable HDF5 ({num_bytes} bytes; {reason})')}"
+            f"{name}: {lfs.why_file(location, f'not readable HDF5 ({num_bytes} bytes; {reason})')}"
         ) from error
     return {key: value for key, value in found.items() if value}
 

@@ -33,9 +33,9 @@ class JsonError(ValueError):
     """What is wrong with a file or text, without its name."""
 
 
-def read(place: str | os.PathLike[str], max_bytes: int = MAX_BYTES) -> Any:
+def read(uri: str | os.PathLike[str], max_bytes: int = MAX_BYTES) -> Any:
     """Return what a file holds; raise JsonError when it is missing, may not be opened, or is not JSON within bounds."""
-    with _opened(place, max_bytes) as file:
+    with _opened(uri, max_bytes) as file:
         data = file.read(max_bytes + 1)
     if len(data) > max_bytes:
         raise JsonError(f"has more than {max_bytes} bytes, expected less")
@@ -43,11 +43,11 @@ def read(place: str | os.PathLike[str], max_bytes: int = MAX_BYTES) -> Any:
 
 
 @contextmanager
-def _opened(place: str | os.PathLike[str], max_bytes: int) -> Iterator[BinaryIO]:
+def _opened(uri: str | os.PathLike[str], max_bytes: int) -> Iterator[BinaryIO]:
     try:
-        if not is_uri(place) and (facts := remote.look(place)) and facts.st_size > max_bytes:
+        if not is_uri(uri) and (facts := remote.look(uri)) and facts.st_size > max_bytes:
             raise JsonError(f"has {facts.st_size} bytes, expected {max_bytes} at most")
-        with remote.open_file(place) as file:
+        with remote.open_file(uri) as file:
             yield file
     except OSError as error:
         if is_of_the_machine(error):
@@ -80,12 +80,12 @@ def as_object(value: Any) -> dict[str, Any]:
     return value
 
 
-def lines(place: Path) -> Iterator[tuple[int, Any, str]]:
+def lines(path: Path) -> Iterator[tuple[int, Any, str]]:
     """Yield (line number, value, what is wrong with it) of a file of JSON lines; blank lines are passed over.
 
     Raise JsonError when it is missing, may not be opened, or is larger or longer than any such file.
     """
-    with _opened(place, MAX_LINES_BYTES) as file:
+    with _opened(path, MAX_LINES_BYTES) as file:
         for number, line, problem in _lines(file):
             if problem:
                 yield number, None, problem

@@ -6,7 +6,7 @@ Readers ask only once a file cannot be read: a pointer of three lines is no vide
 from pathlib import Path
 from typing import Final
 
-from dataengine.formats.byte_range import ByteRange, Place
+from dataengine.formats.byte_range import ByteRange, Location
 
 START: Final = b"version https://git-lfs.github.com/spec/"
 ADVICE: Final = "this is a Git LFS pointer, not the file itself; run `git lfs pull` in the clone"
@@ -17,10 +17,10 @@ def why(data: bytes, otherwise: str) -> str:
     return ADVICE if data.startswith(START) else otherwise
 
 
-def why_file(place: Place, otherwise: str) -> str:
+def why_file(location: Location, otherwise: str) -> str:
     """Say of a file on a disk, or within an archive, what `why` says of its bytes."""
     try:
-        with place.open() if isinstance(place, ByteRange) else Path(place).open("rb") as file:
+        with location.open() if isinstance(location, ByteRange) else Path(location).open("rb") as file:
             return why(file.read(len(START)), otherwise)
     except OSError:
         return otherwise

@@ -56,9 +56,9 @@ def listing(folder: str | os.PathLike[str]) -> Mapping[str, Entry] | None:
     }
 
 
-def entry(place: str | os.PathLike[str]) -> Entry | None:
+def entry(uri: str | os.PathLike[str]) -> Entry | None:
     """Look at one file or folder; None when it is not there."""
-    text = os.fspath(place)
+    text = os.fspath(uri)
     if not is_uri(text):
         facts = look(text)
         return None if facts is None else Entry(stat.S_ISDIR(facts.st_mode), facts.st_size, facts.st_mtime_ns)
@@ -72,9 +72,9 @@ def entry(place: str | os.PathLike[str]) -> Entry | None:
     return Entry(info.type == fs.FileType.Directory, info.size or 0, info.mtime_ns or 0)
 
 
-def open_file(place: str | os.PathLike[str]) -> BinaryIO:
+def open_file(uri: str | os.PathLike[str]) -> BinaryIO:
     """Open a file to be read from its start; raise OSError when it cannot be, as a pipe or a device is no file."""
-    text = os.fspath(place)
+    text = os.fspath(uri)
     if not is_uri(text):
         facts = look(text)
         if facts is not None and not (stat.S_ISREG(facts.st_mode) or stat.S_ISDIR(facts.st_mode)):

@@ -168,11 +168,11 @@ def _directory(directory: str | Path) -> str:
     raise SourceError(f"{place}: found {found}, {expected}")
 
 
-def _below(place: str, there: Mapping[str, remote.Entry]) -> list[str]:
+def _below(uri: str, there: Mapping[str, remote.Entry]) -> list[str]:
     """Find TFDS folders one or two levels down, by their names below `place`."""
     found = []
     for name in sorted(name for name, entry in there.items() if entry.is_folder)[:MOST_LISTED]:
-        inside = remote.listing(storage.join(place, name)) or {}
+        inside = remote.listing(storage.join(uri, name)) or {}
         if INFO in inside:
             found.append(name)
             continue
@@ -180,7 +180,7 @@ def _below(place: str, there: Mapping[str, remote.Entry]) -> list[str]:
         found += [
             f"{name}/{version}"
             for version in versions
-            if INFO in (remote.listing(storage.join(place, f"{name}/{version}")) or {})
+            if INFO in (remote.listing(storage.join(uri, f"{name}/{version}")) or {})
         ]
     return found
 

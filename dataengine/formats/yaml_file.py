@@ -20,9 +20,9 @@ class BoundsError(yaml.YAMLError):
     """A text that asks for more than any mapping, plan or recipe does."""
 
 
-def read(place: str | os.PathLike[str], loader: type = yaml.SafeLoader) -> Any:
+def read(uri: str | os.PathLike[str], loader: type = yaml.SafeLoader) -> Any:
     """Return what a file holds; raise OSError when it cannot be opened, YAMLError when it is not such YAML."""
-    with remote.open_file(place) as file:
+    with remote.open_file(uri) as file:
         return load(bytes(file.read(MAX_BYTES + 1)), loader)
 
 

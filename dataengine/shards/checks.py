@@ -53,10 +53,10 @@ class Checks:
                     os.pwrite(mark, WHOLE, 0)
 
 
-def check_again(place: Path, entry: ShardEntry) -> bool:
+def check_again(path: Path, entry: ShardEntry) -> bool:
     """Read a shard and compare, whatever is remembered, and remember the answer."""
-    good = is_whole(place, entry)
-    with _remembered(place, entry) as mark:
+    good = is_whole(path, entry)
+    with _remembered(path, entry) as mark:
         if mark is not None:
             with contextlib.suppress(OSError):
                 os.ftruncate(mark, 0)
@@ -64,20 +64,20 @@ def check_again(place: Path, entry: ShardEntry) -> bool:
     return good
 
 
-def is_whole(place: Path, entry: ShardEntry) -> bool:
+def is_whole(path: Path, entry: ShardEntry) -> bool:
     """Read a shard and compare."""
-    with place.open("rb") as file:
+    with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest() == entry.sha256
 
 
 @contextlib.contextmanager
-def _remembered(place: Path, entry: ShardEntry) -> Iterator[int | None]:
+def _remembered(path: Path, entry: ShardEntry) -> Iterator[int | None]:
     """Open the file that remembers a shard, alone in it; None where there is none."""
     mark: int | None = None
     if entry.num_bytes >= MIN_BYTES:
         with contextlib.suppress(OSError, RuntimeError):  # no right to write, no locks, or no home
-            facts, folder = place.stat(), tar.cache_folder().with_name("shards")
-            key = stable_id(str(place.resolve()), str(facts.st_size), str(facts.st_mtime_ns), entry.sha256)
+            facts, folder = path.stat(), tar.cache_folder().with_name("shards")
+            key = stable_id(str(path.resolve()), str(facts.st_size), str(facts.st_mtime_ns), entry.sha256)
             folder.mkdir(parents=True, exist_ok=True)
             mark = os.open(folder / key, os.O_RDWR | os.O_CREAT, 0o644)
             fcntl.flock(mark, fcntl.LOCK_EX)

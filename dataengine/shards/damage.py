@@ -34,35 +34,35 @@ def list_shards(directory: Path) -> tuple[list[ShardEntry], Damage]:
         return read_manifest(directory)[1].shards, {}
     except DamagedShardsError as error:
         found: list[ShardEntry] = []
-        told = {error.place.name: error.what}
-    for place in sorted(directory.glob("shard-*.parquet")):
+        damage = {error.path.name: error.what}
+    for path in sorted(directory.glob("shard-*.parquet")):
         try:
-            with damaged(place):
-                found.append(entry_within(read_bytes(place)))
+            with damaged(path):
+                found.append(entry_within(read_bytes(path)))
         except DamagedShardsError as error:
-            told[place.name] = error.what
-    known = {entry.name for entry in found} | {Path(name).with_suffix(".tar").name for name in told}
-    for place in sorted(directory.glob("shard-*.tar")):
-        if place.name not in known:
-            told[place.name] = "found no index beside it"
-    return found, told
+            damage[path.name] = error.what
+    known = {entry.name for entry in found} | {Path(name).with_suffix(".tar").name for name in damage}
+    for path in sorted(directory.glob("shard-*.tar")):
+        if path.name not in known:
+            damage[path.name] = "found no index beside it"
+    return found, damage
 
 
 def find_damage(
     directory: Path, entries: Sequence[ShardEntry], threads: int = 1, tell: Callable[[int], None] = lambda _bytes: None
 ) -> Damage:
-    """Read every byte of the shards and of their indexes; `tell` is told of bytes that were read."""
+    """Read every byte of the shards and of their indexes; `tell` gets the bytes that were read."""
 
     def check(entry: ShardEntry) -> Damage:
         found = dict(_check(directory, entry))
         tell(entry.num_bytes)
         return found
 
-    told: Damage = {}
+    damage: Damage = {}
     with ThreadPoolExecutor(max(threads, 1), "checksum") as pool:
         for found in pool.map(check, entries):
-            told |= found
-    return told
+            damage |= found
+    return damage
 
 
 def find_discord(directory: Path) -> Damage:
@@ -72,7 +72,7 @@ def find_discord(directory: Path) -> Damage:
             read_object(read_bytes(directory / PLAN), str(directory / PLAN))
         ShardReader(directory)
     except DamagedShardsError as error:
-        return {error.place.name if error.place != directory else MANIFEST: error.what}
+        return {error.path.name if error.path != directory else MANIFEST: error.what}
     return {}
 
 

@@ -54,9 +54,9 @@ GROUP: Final = pa.field("split_group", pa.string())
 class DamagedShardsError(DataEngineError):
     """A file of a folder of shards is not as it was written."""
 
-    def __init__(self, place: Path | str, what: str) -> None:
-        super().__init__(f"{place}: {what}; {ADVICE}")
-        self.place, self.what = Path(place), what
+    def __init__(self, path: Path | str, what: str) -> None:
+        super().__init__(f"{path}: {what}; {ADVICE}")
+        self.path, self.what = Path(path), what
 
 
 _Sha256 = Field(pattern=r"^[0-9a-f]{64}$")
@@ -122,12 +122,12 @@ def _checksum(manifest: Mapping[str, Any]) -> str:
     return hashlib.sha256(json.dumps(rest, sort_keys=True).encode()).hexdigest()
 
 
-def read_object(data: bytes, place: str) -> dict[str, Any]:
+def read_object(data: bytes, path: str) -> dict[str, Any]:
     """Read a JSON object of our own; raise DamagedShardsError where it is none."""
     try:
         return json_file.as_object(json_file.loads(data))
     except json_file.JsonError as error:
-        raise DamagedShardsError(place, one_line(str(error), 150)) from error
+        raise DamagedShardsError(path, one_line(str(error), 150)) from error
 
 
 def read_manifest(directory: Path) -> tuple[dict[str, Any], Manifest]:
@@ -135,30 +135,30 @@ def read_manifest(directory: Path) -> tuple[dict[str, Any], Manifest]:
 
     Where it is damaged that is a DamagedShardsError.
     """
-    place = directory / MANIFEST
-    if not place.exists():
+    path = directory / MANIFEST
+    if not path.exists():
         what = "unfinished shards" if (directory / PLAN).exists() else f"no {MANIFEST}"
         raise DataEngineError(f"{directory}: found {what}, expected a folder that `villa shard` finished")
-    found = read_object(read_bytes(place), str(place))
+    found = read_object(read_bytes(path), str(path))
     version = found.get("version")
     if found.get("format") != FORMAT or not isinstance(version, int) or version not in READABLE:
         words = one_line(f"{found.get('format')} {version}", 60)
-        raise DataEngineError(f"{place}: found {words}, expected {FORMAT} {VERSION}; `villa shard` writes them anew")
+        raise DataEngineError(f"{path}: found {words}, expected {FORMAT} {VERSION}; `villa shard` writes them anew")
     if CHECKSUM in found and found[CHECKSUM] != _checksum(found):
-        raise DamagedShardsError(place, "damaged, its checksum is of other words")
-    with damaged(place):
+        raise DamagedShardsError(path, "damaged, its checksum is of other words")
+    with damaged(path):
         known = Manifest.model_validate(found)
         for statistics in known.statistics.values():
             _check_statistics(EmbodimentStatistics.from_json(statistics))
     return found, known
 
 
-def read_bytes(place: Path) -> bytes:
+def read_bytes(path: Path) -> bytes:
     """Read a file of a folder of shards; raise DamagedShardsError where it is none, or larger than any such."""
     try:
-        return files.read_bytes(place, MAX_BYTES)
+        return files.read_bytes(path, MAX_BYTES)
     except RecordError as error:
-        raise DamagedShardsError(place, str(error).removeprefix(place.name).lstrip(": ")) from error
+        raise DamagedShardsError(path, str(error).removeprefix(path.name).lstrip(": ")) from error
 
 
 def _check_statistics(found: EmbodimentStatistics) -> None:
@@ -181,12 +181,12 @@ def entry_within(index: bytes) -> ShardEntry:
 
 def check_there(directory: Path, entry: ShardEntry) -> None:
     """Raise DamagedShardsError unless a shard has the size that it was written with and an index beside it."""
-    place = directory / entry.name
-    size = place.stat().st_size if place.exists() else 0
+    path = directory / entry.name
+    size = path.stat().st_size if path.exists() else 0
     if size != entry.num_bytes:
-        raise DamagedShardsError(place, f"found {size} bytes, its manifest says {entry.num_bytes}")
+        raise DamagedShardsError(path, f"found {size} bytes, its manifest says {entry.num_bytes}")
     if not index_of(directory, entry).exists():
-        raise DamagedShardsError(place, "found no index beside it")
+        raise DamagedShardsError(path, "found no index beside it")
 
 
 def read_index(directory: Path, entry: ShardEntry) -> list[dict[str, Any]]:
@@ -245,7 +245,7 @@ def _numbers(column: pa.ChunkedArray) -> Any:
 
 
 @contextmanager
-def damaged(place: Path) -> Iterator[None]:
+def damaged(path: Path) -> Iterator[None]:
     """Say which file is damaged, whatever is raised over it."""
     try:
         yield
@@ -255,9 +255,9 @@ def damaged(place: Path) -> Iterator[None]:
         first = error.errors(include_url=False)[0]
         where = ".".join(str(word) for word in first["loc"]) or "it"
         words = one_line(f"{where}: {first['msg'].removeprefix('Value error, ')}", 150)
-        raise DamagedShardsError(place, f"damaged ({words})") from error
+        raise DamagedShardsError(path, f"damaged ({words})") from error
     except Exception as error:
         if is_of_the_machine(error):
             raise
         words = str(error) if isinstance(error, DataEngineError) else explain(error)
-        raise DamagedShardsError(place, f"damaged ({one_line(words, 200)})") from error
+        raise DamagedShardsError(path, f"damaged ({one_line(words, 200)})") from error

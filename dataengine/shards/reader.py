@@ -82,7 +82,7 @@ class ShardReader:
     """Reads a finished folder of shards at random, through memory maps; gives what the corpus gave."""
 
     def __init__(self, directory: str | Path) -> None:
-        self.directory, self.place = Path(directory), str(directory)
+        self.directory, self.uri = Path(directory), str(directory)
         self.manifest, self._known = read_manifest(self.directory)
         self.identity = self._known.identity
         self.episodes: list[EpisodeInfo] = []
@@ -226,9 +226,9 @@ class _Frames(NamedTuple):
     offsets: NDArray[np.int64]
 
 
-def is_shards(place: str | Path) -> bool:
+def is_shards(uri: str | Path) -> bool:
     """Tell a folder of shards from a corpus."""
-    return any((Path(place) / name).exists() for name in (MANIFEST, PLAN))
+    return any((Path(uri) / name).exists() for name in (MANIFEST, PLAN))
 
 
 def _episode(row: int, found: Mapping[str, Any]) -> EpisodeInfo:

@@ -145,7 +145,7 @@ def _mixed(reader: EpisodeReader, mixture: Mixture | None) -> tuple[DataIdentity
 
 def write_shards(
     reader: EpisodeReader,
-    place: str | Path,
+    uri: str | Path,
     planned: Plan,
     *,
     roots: Iterable[str] = (),
@@ -158,7 +158,7 @@ def write_shards(
     written or found.
     """
     statistics = {name: one.to_json() for name, one in reader.statistics().items()}
-    folder = Folder(normal_uri(place))
+    folder = Folder(normal_uri(uri))
     there = _claim(folder, planned)
 
     def finish(number: int) -> dict[str, Any]:

@@ -17,7 +17,7 @@ from dataengine.clips.plan import ClipPlan, VideoPlan, clip_range, from_text, li
 from dataengine.episode import Cut, Episode, Kind, Part, Reject, Text, plain_name
 from dataengine.errors import FilteredRecordError, RecordError, SourceError
 from dataengine.formats import files
-from dataengine.formats.byte_range import Place
+from dataengine.formats.byte_range import Location
 from dataengine.formats.video import cut, header, video
 from dataengine.framing import FRAME_SIZE, SQUASH, WHOLE, Fit, Framing
 from dataengine.hands import Track, soundness
@@ -70,7 +70,7 @@ class ClipSource(ABC):
         """Name the part that a video belongs to: itself, or what short videos have in common and keep for good."""
         return plan.name
 
-    def media(self, plan: VideoPlan) -> Place:
+    def media(self, plan: VideoPlan) -> Location:
         """Say where a video's bytes lie; raise RecordError when that is out of the root."""
         return files.inside(Path(self.root) / plan.path, Path(self.root))
 

@@ -22,7 +22,7 @@ from typing import Annotated, ClassVar
 from dataengine.clips.plan import ClipPlan, SkippedLabel, VideoPlan, divided
 from dataengine.errors import RecordError, SourceError
 from dataengine.formats import files, json_file, tar
-from dataengine.formats.byte_range import ByteRange, Place
+from dataengine.formats.byte_range import ByteRange, Location
 from dataengine.sources._clip_source import ClipSource
 
 TARS = "factory_*/workers/worker_*/*.tar"
@@ -55,7 +55,7 @@ class Egocentric10k(ClipSource):
         """Name the archive."""
         return plan.path
 
-    def media(self, plan: VideoPlan) -> Place:
+    def media(self, plan: VideoPlan) -> Location:
         """Say where in its archive a clip lies."""
         path = Path(self.root) / plan.path
         files.inside(path, Path(self.root))
@@ -72,18 +72,18 @@ class Egocentric10k(ClipSource):
         return divided(plan, self.window_s, duration_s)
 
 
-def _of_archive(place: Path, archive: Path) -> Iterator[VideoPlan]:
+def _of_archive(folder: Path, archive: Path) -> Iterator[VideoPlan]:
     worker = archive.parent
-    path, group = str(archive.relative_to(place)), f"{worker.parent.parent.name}/{worker.name}"
+    path, group = str(archive.relative_to(folder)), f"{worker.parent.parent.name}/{worker.name}"
 
     def damaged(reason: str, detail: str) -> VideoPlan:
         label = SkippedLabel(record=path, reason=reason, detail=detail, is_bad=True)
         return VideoPlan(name=path, path=path, clips=(), skipped=(label,), group=group)
 
     try:
-        files.inside(archive, place)
+        files.inside(archive, folder)
         found = tar.index(archive, (".mp4",))
-        notes = _lens(worker / "intrinsics.json", place)
+        notes = _lens(worker / "intrinsics.json", folder)
     except RecordError as error:
         yield damaged("archive cannot be read", str(error))
         return
@@ -97,12 +97,12 @@ def _of_archive(place: Path, archive: Path) -> Iterator[VideoPlan]:
         yield damaged("archive is damaged behind its last clip", found.fault)
 
 
-def _lens(path: Path, place: Path) -> dict[str, str]:
+def _lens(path: Path, folder: Path) -> dict[str, str]:
     """Read the lens of a worker's camera; nothing where there is none."""
     if not path.is_file():
         return {}
     try:
-        found = json_file.as_object(json_file.read(files.inside(path, place)))
+        found = json_file.as_object(json_file.read(files.inside(path, folder)))
     except json_file.JsonError as error:
         raise RecordError(f"intrinsics.json: {error}; copy it again") from error
     return {"camera": json.dumps({key: found[key] for key in LENS if key in found})}

@@ -67,11 +67,11 @@ class Egtea(ClipSource):
         return plan.options.get("session", plan.name)
 
 
-def _annotations(place: Path) -> Path:
-    for folder in (place / "action_annotation", place):
+def _annotations(path: Path) -> Path:
+    for folder in (path / "action_annotation", path):
         if (folder / TABLE).is_file() or (folder / SPLITS[0]).is_file():
             return folder
-    raise SourceError(f"{place}: found no action_annotation/{TABLE}, expected {EXPECTED}; extract the annotations here")
+    raise SourceError(f"{path}: found no action_annotation/{TABLE}, expected {EXPECTED}; extract the annotations here")
 
 
 def _labels(folder: Path) -> Iterator[tuple[str, ClipPlan | SkippedLabel]]:

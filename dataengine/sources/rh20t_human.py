@@ -110,14 +110,14 @@ class Rh20tHuman(ClipSource):
         return (stamps_ms - stamps_ms[0]) / 1000
 
 
-def _plan(place: Path, scene: Scene, texts: dict[str, Any]) -> VideoPlan:
+def _plan(root: Path, scene: Scene, texts: dict[str, Any]) -> VideoPlan:
     task, user, number, cfg = scene.numbers
     serial = next((s for s in _standing(cfg, scene) if scene.file(*scenes.video_names(s))), "")
     path = scene.file(*scenes.video_names(serial)) if serial else None
     options = {
         "part": f"cfg_{cfg:04}/task_{task:04}",
         "scene": scene.name,
-        "places": "\n".join(str(folder.relative_to(place)) for folder in scene.places),
+        "places": "\n".join(str(folder.relative_to(root)) for folder in scene.places),
         "serial": serial,
     }
     clips: list[ClipPlan] = []
@@ -131,7 +131,7 @@ def _plan(place: Path, scene: Scene, texts: dict[str, Any]) -> VideoPlan:
         skipped.append(SkippedLabel(record=scene.name, reason="recording is damaged", detail=str(error), is_bad=True))
     return VideoPlan(
         name=scene.name,
-        path=str((path or Path(scene.uri)).relative_to(place)),
+        path=str((path or Path(scene.uri)).relative_to(root)),
         clips=tuple(clips),
         skipped=tuple(skipped),
         group=f"user_{user:04}",

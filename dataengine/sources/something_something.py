@@ -129,36 +129,36 @@ class SomethingSomething:
         raise SourceError(f"{place}: found no folder {VIDEOS}, expected {EXPECTED}; check the path")
 
 
-def _entries(place: Path) -> dict[str, list[dict[str, Any]]]:
+def _entries(folder: Path) -> dict[str, list[dict[str, Any]]]:
     """Labelled entries by split, in order of their ids."""
     found = {}
     for stem, split in SPLITS.items():
         names = [f"{prefix}{stem}.json" for prefix in ("", "something-something-v2-")]
-        paths = [place / sub / name for sub in ("", "labels") for name in names]
+        paths = [folder / sub / name for sub in ("", "labels") for name in names]
         path = next((path for path in paths if path.is_file()), None)
         if path:
-            files.inside_or_stop(place, str(path.relative_to(place)))
+            files.inside_or_stop(folder, str(path.relative_to(folder)))
             found[split] = sorted(_load(path), key=lambda entry: str(entry.get("id")).rjust(12, "0"))
     if not found:
-        raise SourceError(f"{place}: found neither train.json nor validation.json, expected {EXPECTED}")
+        raise SourceError(f"{folder}: found neither train.json nor validation.json, expected {EXPECTED}")
     return found
 
 
-def _fingerprint(place: Path, members: list[dict[str, Any]]) -> str:
+def _fingerprint(folder: Path, members: list[dict[str, Any]]) -> str:
     labels = (f"{entry.get('id')} {entry.get('label')}" for entry in members)
-    paths = [path for entry in members if (path := _video(place, entry))]
+    paths = [path for entry in members if (path := _video(folder, entry))]
     return files.fingerprint_of_sizes(paths, *labels)
 
 
-def _size(place: Path, entry: dict[str, Any]) -> int:
-    path = _video(place, entry)
+def _size(folder: Path, entry: dict[str, Any]) -> int:
+    path = _video(folder, entry)
     return (files.size(path) or 0) if path else 0
 
 
-def _video(place: Path, entry: dict[str, Any]) -> Path | None:
+def _video(path: Path, entry: dict[str, Any]) -> Path | None:
     """Where an entry's clip lies; None for an id that would leave the folder, or that no file can be called."""
     name = str(entry.get("id", ""))
-    return place / VIDEOS / f"{name}.webm" if name.isalnum() and len(name) <= LONGEST_ID else None
+    return path / VIDEOS / f"{name}.webm" if name.isalnum() and len(name) <= LONGEST_ID else None
 
 
 def _load(path: Path) -> list[dict[str, Any]]:

@@ -89,9 +89,9 @@ def _create(corpus: str, name: str, columns: pa.Schema) -> None:
         shutil.rmtree(draft, ignore_errors=True)
 
 
-def _write_empty(columns: pa.Schema, place: str) -> None:
+def _write_empty(columns: pa.Schema, uri: str) -> None:
     lance.write_dataset(
-        columns.empty_table(), place, mode="create", data_storage_version=FILE_VERSION, enable_stable_row_ids=True
+        columns.empty_table(), uri, mode="create", data_storage_version=FILE_VERSION, enable_stable_row_ids=True
     )
 
 
@@ -120,11 +120,11 @@ def open_table(corpus: str, name: str, version: int | str | None = None) -> lanc
     return table
 
 
-def _torn_version(place: str) -> str | None:
+def _torn_version(uri: str) -> str | None:
     """Name the newest manifest of a table if it is empty: it was committed, but did not reach the disk."""
-    sizes = Folder(f"{place}/_versions").sizes()
+    sizes = Folder(f"{uri}/_versions").sizes()
     newest = min((name for name in sizes if name.endswith(".manifest")), default=None)
-    return f"{place}/_versions/{newest}" if newest and not sizes[newest] else None
+    return f"{uri}/_versions/{newest}" if newest and not sizes[newest] else None
 
 
 def upsert(corpus: str, name: str, rows: Iterable[dict[str, object]], *, replace: bool) -> None:

@@ -91,7 +91,7 @@ class EpisodeReader(Protocol):
         ...
 
     @property
-    def place(self) -> str:
+    def uri(self) -> str:
         """Where it reads: a corpus, or a folder of shards."""
         ...
 

@@ -68,9 +68,9 @@ class DemoRun:
         """Folder of a policy."""
         return self.out / "act" / ("with_latent" if use_latent else "without_latent")
 
-    def relative(self, place: str | Path) -> str:
+    def relative(self, path: str | Path) -> str:
         """Name a file as the summary does."""
-        return str(Path(place).relative_to(self.out)) if place else ""
+        return str(Path(path).relative_to(self.out)) if path else ""
 
     def command(self, name: str, *words: object, settings: tuple[str, ...] = (), threads: int = 1) -> Command:
         """Make a `villa` command that logs to `<out>/logs/<name>.log`."""

@@ -36,9 +36,9 @@ def render(run_dir: Path) -> Path:
     ]
     top = _cards(summary) + macros(TEMPLATE).status(summary)
     words = page(summary.title, _lead(summary), top, sections, "Written by villa demo from summary.json.")
-    place = run_dir / "report" / "index.html"
-    write_whole(place, words)
-    return place
+    path = run_dir / "report" / "index.html"
+    write_whole(path, words)
+    return path
 
 
 def _lead(summary: DemoSummary) -> str:

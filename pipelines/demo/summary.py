@@ -244,8 +244,8 @@ class DemoSummary(Report):
     @classmethod
     def load(cls, run_dir: Path) -> "DemoSummary":
         """Read `summary.json`; an absent one is an empty summary."""
-        place = run_dir / FILE_NAME
-        return cls.model_validate_json(place.read_text(encoding="utf-8")) if place.exists() else cls()
+        path = run_dir / FILE_NAME
+        return cls.model_validate_json(path.read_text(encoding="utf-8")) if path.exists() else cls()
 
     def summary(self) -> str:
         """Say what came out, most wanted first."""

@@ -187,7 +187,7 @@ class _Unit(Config):
     out: Path
 
     @property
-    def place(self) -> Path:
+    def result_file(self) -> Path:
         """The result's file."""
         defaults = {"noise": "zero", "acts_as": ""}  # results from before there was a choice keep their names
         plain = {key for key, value in defaults.items() if getattr(self, key) == value}
@@ -212,11 +212,11 @@ def _run(config: EvalConfig) -> EvalReport:
         pick_device(config.device)  # what is not there is said before anything is played
     units = [_unit(config, simulator, task) for task in config.tasks or default_tasks(simulator)]
     acts_as = "" if config.policy in BASELINES else dataset_of(config.policy, simulator, config.acts_as)
-    missing = [unit for unit in units if not unit.place.exists()]
+    missing = [unit for unit in units if not unit.result_file.exists()]
     with progress.task(f"evaluate {units[0].name}", sum(unit.episodes for unit in missing), "episodes") as live:
         for index, result in run_jobs(_evaluate, missing, config.processes, live.advance):
             live.advance(0, note=f"{missing[index].task} {result.successes}/{result.episodes}")
-    results = [TaskResult.model_validate_json(unit.place.read_text(encoding="utf-8")) for unit in units]
+    results = [TaskResult.model_validate_json(unit.result_file.read_text(encoding="utf-8")) for unit in units]
     successes, episodes = sum(r.successes for r in results), sum(r.episodes for r in results)
     low, high = wilson(successes, episodes)
     return EvalReport(
@@ -315,7 +315,7 @@ def _evaluate(unit: _Unit) -> TaskResult:
         filmstrips=[_filmstrip(unit, one) for one in played if one.frames],
         seconds=time.monotonic() - start,
     )
-    write_whole(unit.place, result.model_dump_json(indent=2))
+    write_whole(unit.result_file, result.model_dump_json(indent=2))
     return result
 
 
@@ -367,9 +367,9 @@ def _filmstrip(unit: _Unit, played: _play.Played) -> Filmstrip:
     count = min(STRIP_FRAMES, len(played.frames))
     chosen = np.linspace(0, len(played.frames) - 1, count).round().astype(int)
     strip = np.ascontiguousarray(np.concatenate([played.frames[i] for i in chosen], axis=1))
-    place = unit.out / "filmstrips" / f"{unit.place.stem}-{played.seed}.jpg"
-    place.parent.mkdir(parents=True, exist_ok=True)
-    place.write_bytes(simplejpeg.encode_jpeg(strip, quality=90, colorspace="RGB"))
+    path = unit.out / "filmstrips" / f"{unit.result_file.stem}-{played.seed}.jpg"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(simplejpeg.encode_jpeg(strip, quality=90, colorspace="RGB"))
     return Filmstrip(
-        image=str(place.relative_to(unit.out)), seed=played.seed, success=played.success, steps=played.steps
+        image=str(path.relative_to(unit.out)), seed=played.seed, success=played.success, steps=played.steps
     )

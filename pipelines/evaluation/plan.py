@@ -230,7 +230,7 @@ def _taught(
     ):
         decode_into(jpeg_bytes, pixel)
     codes = encode_windows(lam, pixels, windows.local, batch=64)[1]
-    return codes[windows.window, windows.place].astype(np.int64)
+    return codes[windows.window, windows.position].astype(np.int64)
 
 
 def stack(rows: Sequence[Sequence[NDArray[np.uint8]]]) -> NDArray[np.uint8]:

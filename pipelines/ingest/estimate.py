@@ -56,8 +56,8 @@ def free_bytes(corpus: str) -> int | None:
     """Free space where the corpus lies or will lie; None in an object store."""
     if is_uri(corpus):
         return None
-    place = Path(corpus).expanduser().resolve()
-    return shutil.disk_usage(next(p for p in (place, *place.parents) if p.exists())).free
+    path = Path(corpus).expanduser().resolve()
+    return shutil.disk_usage(next(p for p in (path, *path.parents) if p.exists())).free
 
 
 class _Child:

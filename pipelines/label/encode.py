@@ -56,28 +56,32 @@ class Windows:
     """(w, t) frame numbers."""
     window: NDArray[np.int64]
     """(n,) the window that holds a row's pair."""
-    place: NDArray[np.int64]
+    position: NDArray[np.int64]
     """(n,) which pair of that window it is."""
     needed: NDArray[np.int64]
     """Every frame number in `frames` once, in order."""
     local: NDArray[np.int64]
-    """(w, t) places in `needed`."""
+    """(w, t) indices into `needed`."""
 
 
 def cut_windows(wanted: Wanted, num_frames: int) -> Windows:
     """Cut the windows that `Lam.encode` reads when it is given the clip p, p + K, p + 2K ... to the episode's end.
 
-    The pair at place j of that clip is the last one of a window that starts `num_frames - 2` places before it, or at
+    The pair at position j of that clip is the last one of a window that starts `num_frames - 2` positions before, or at
     the clip's start. Attention is causal in time: a clip shorter than a window may be filled up with its last frame.
     """
-    phase, place = wanted.rows % wanted.stride, wanted.rows // wanted.stride
-    begin = np.maximum(place - (num_frames - 2), 0)
+    phase, position = wanted.rows % wanted.stride, wanted.rows // wanted.stride
+    begin = np.maximum(position - (num_frames - 2), 0)
     first, window = np.unique(phase + begin * wanted.stride, return_inverse=True)
     last = first + (wanted.num_steps - 1 - first) // wanted.stride * wanted.stride
     frames = np.minimum(first[:, None] + wanted.stride * np.arange(num_frames), last[:, None])
     needed, local = np.unique(frames, return_inverse=True)
     return Windows(
-        frames=frames, window=window.reshape(-1), place=place - begin, needed=needed, local=local.reshape(frames.shape)
+        frames=frames,
+        window=window.reshape(-1),
+        position=position - begin,
+        needed=needed,
+        local=local.reshape(frames.shape),
     )
 
 
@@ -174,10 +178,12 @@ class Encoder:
         for _, windows in chunk:
             window = first + windows.window
             first += len(windows.frames)
-            unreadable = broken[window, windows.place + 1]
+            unreadable = broken[window, windows.position + 1]
             yield Encoded(
-                latent=np.where(unreadable[:, None, None], 0.0, all_latent[window, windows.place]).astype(np.float32),
-                codes=np.where(unreadable[:, None], NO_CODE, all_codes[window, windows.place]).astype(np.int16),
+                latent=np.where(unreadable[:, None, None], 0.0, all_latent[window, windows.position]).astype(
+                    np.float32
+                ),
+                codes=np.where(unreadable[:, None], NO_CODE, all_codes[window, windows.position]).astype(np.int16),
                 unreadable=unreadable,
             )
 

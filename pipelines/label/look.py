@@ -123,13 +123,13 @@ def run(config: ShowLabelsConfig) -> LabelsReport:
     )
 
 
-def _read(place: Path) -> CodesOfVideos:
-    if place.suffix == ".npz":
-        files.no_pipe_or_stop(place)
-        return read_npz(place)
+def _read(path: Path) -> CodesOfVideos:
+    if path.suffix == ".npz":
+        files.no_pipe_or_stop(path)
+        return read_npz(path)
     from dataengine.store.plain_table import read_plain_table
 
-    return from_table(place, read_plain_table(place, without=("latent__",)))
+    return from_table(path, read_plain_table(path, without=("latent__",)))
 
 
 def _facts(video: VideoCodes, found: CodesOfVideos) -> VideoFacts:

@@ -47,7 +47,7 @@ class Part(NamedTuple):
     time_s: NDArray[np.float64]
     latent: NDArray[np.float32]
     codes: NDArray[np.int16]
-    place: NDArray[np.int64]
+    position: NDArray[np.int64]
     """(n,) which pair of its window each is."""
 
 
@@ -143,20 +143,20 @@ def run(config: LabelVideoConfig) -> LabelVideoReport:
     )
 
 
-def find_videos(places: Sequence[str]) -> list[str]:
+def find_videos(paths: Sequence[str]) -> list[str]:
     """List the files that are named, and the videos of the folders that are, in order and each once."""
     found: dict[str, None] = {}
-    for place in places:
-        path = Path(place)
+    for given in paths:
+        path = Path(given)
         if path.is_dir():
             inside = sorted(p for p in path.rglob("*") if p.suffix.lower().lstrip(".") in SUFFIXES and p.is_file())
             if not inside:
                 raise DataEngineError(
-                    f"{place}: no video in this folder; known suffixes: {', '.join(sorted(SUFFIXES))}"
+                    f"{given}: no video in this folder; known suffixes: {', '.join(sorted(SUFFIXES))}"
                 )
             found |= dict.fromkeys(map(str, inside))
         else:
-            found[place] = None
+            found[given] = None
     return list(found)
 
 
@@ -245,11 +245,11 @@ def _encode(
     all_latent, all_codes = encode_windows(lam, pixels, index, batch)
     first = 0
     for segment, cut in zip(segments, cuts, strict=True):
-        place = (first + cut.window, cut.place)
+        pair = (first + cut.window, cut.position)
         first += len(cut.frames)
-        parts[segment.file].append(Part(segment.time_s, all_latent[place], all_codes[place], cut.place))
+        parts[segment.file].append(Part(segment.time_s, all_latent[pair], all_codes[pair], cut.position))
 
 
 def _joined(name: str, parts: Sequence[Part], hold_codes: NDArray[np.int16]) -> VideoLatents:
-    time_s, latent, codes, places = (np.concatenate(some) for some in zip(*parts, strict=True))
-    return VideoLatents(video=name, time_s=time_s, latent=latent, codes=codes, hold_codes=hold_codes[places])
+    time_s, latent, codes, positions = (np.concatenate(some) for some in zip(*parts, strict=True))
+    return VideoLatents(video=name, time_s=time_s, latent=latent, codes=codes, hold_codes=hold_codes[positions])

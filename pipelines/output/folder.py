@@ -65,9 +65,9 @@ class OutputFolder:
     def path(self, name: str) -> Path:
         """Give the path of a file that is about to be written; its folder is there."""
         self.claim(name)
-        place = self.root / name
-        place.parent.mkdir(parents=True, exist_ok=True)
-        return place
+        path = self.root / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        return path
 
     def claim(self, *names: str) -> None:
         """List files that will be written, and folders (`name/`) with all that is in them; refuse what is another's."""
@@ -129,13 +129,13 @@ def claimed(
 
     `sources` are roots of raw recordings, in which nothing may be written. Only one command may be at work in a folder.
     """
-    place = Path(root).expanduser().absolute()
-    refuse_place(place, sources)
-    _listed(place, command, before)
-    with made(place), locked(place, command):
-        is_new = not (place / MARKER).exists()
+    path = Path(root).expanduser().absolute()
+    refuse_folder(path, sources)
+    _listed(path, command, before)
+    with made(path), locked(path, command):
+        is_new = not (path / MARKER).exists()
         # Looked at again: whoever had the lock may have written since.
-        folder = OutputFolder(place, command, _listed(place, command, before))
+        folder = OutputFolder(path, command, _listed(path, command, before))
         try:
             yield folder
         finally:
@@ -144,10 +144,10 @@ def claimed(
 
 
 @contextlib.contextmanager
-def made(place: Path) -> Iterator[None]:
+def made(path: Path) -> Iterator[None]:
     """Make a folder, and leave nothing behind of what had to be made when nothing came to lie in it."""
-    new = [folder for folder in (place, *place.parents) if not folder.exists()]
-    place.mkdir(parents=True, exist_ok=True)
+    new = [folder for folder in (path, *path.parents) if not folder.exists()]
+    path.mkdir(parents=True, exist_ok=True)
     try:
         yield
     finally:
@@ -156,17 +156,17 @@ def made(place: Path) -> Iterator[None]:
                 folder.rmdir()
 
 
-def refuse_place(place: Path, sources: Iterable[str] = ()) -> None:
+def refuse_folder(path: Path, sources: Iterable[str] = ()) -> None:
     """Refuse to write into a corpus or among raw recordings."""
-    place = place.resolve()
+    path = path.resolve()
     roots = {Path(root).expanduser().resolve() for root in sources if not is_uri(root)}
-    for above in (place, *place.parents):
-        where = "is" if above == place else f"lies in {above},"
+    for above in (path, *path.parents):
+        where = "is" if above == path else f"lies in {above},"
         if (above / "episodes.lance").is_dir():
-            raise DataEngineError(f"{place}: {where} a corpus, in which nothing else is written; give another folder")
+            raise DataEngineError(f"{path}: {where} a corpus, in which nothing else is written; give another folder")
         if above in roots or _is_recordings(above):
             raise DataEngineError(
-                f"{place}: {where} a folder of raw recordings, in which nothing is written; give another folder"
+                f"{path}: {where} a folder of raw recordings, in which nothing is written; give another folder"
             )
 
 
@@ -179,37 +179,37 @@ def _is_recordings(folder: Path) -> bool:
     return any(all((folder / name).exists() for name in names) for names in SIGNS)
 
 
-def _listed(place: Path, command: str, before: Before | None) -> Marker:
+def _listed(path: Path, command: str, before: Before | None) -> Marker:
     """Read which files of a folder this command wrote; refuse the folder of anybody else, and files changed since."""
-    if not place.exists():
-        if place.is_symlink():
-            raise DataEngineError(f"{place}: is a link to nothing, expected a folder; remove it, or give another name")
-        return Marker(place, command)
-    if not place.is_dir():
-        raise DataEngineError(f"{place}: is a file, expected a folder; give another name")
-    if (place / MARKER).exists():
-        marker = read_marker(place, command)
+    if not path.exists():
+        if path.is_symlink():
+            raise DataEngineError(f"{path}: is a link to nothing, expected a folder; remove it, or give another name")
+        return Marker(path, command)
+    if not path.is_dir():
+        raise DataEngineError(f"{path}: is a file, expected a folder; give another name")
+    if (path / MARKER).exists():
+        marker = read_marker(path, command)
         _refuse_changed(marker)
         return marker
-    found = sorted(entry.name for entry in place.iterdir() if not is_passing(entry.name))
+    found = sorted(entry.name for entry in path.iterdir() if not is_passing(entry.name))
     if not found:
-        return Marker(place, command)
-    if before is not None and before.proof(place):
-        files = {name for name in _files(place, before) if not is_passing(name)}
+        return Marker(path, command)
+    if before is not None and before.proof(path):
+        files = {name for name in _files(path, before) if not is_passing(name)}
         ours = {name for name in files if re.fullmatch(before.files, name)}
         if before.beside or ours == files:
-            return Marker(place, command, ours)
+            return Marker(path, command, ours)
         found = sorted(files - ours)
     raise DataEngineError(
-        f"{place}: holds files that `villa {command}` did not write ({found[0]}"
+        f"{path}: holds files that `villa {command}` did not write ({found[0]}"
         f"{f' and {len(found) - 1} more' if len(found) > 1 else ''}); give a new or empty folder"
     )
 
 
-def _files(place: Path, before: Before) -> set[str]:
+def _files(folder: Path, before: Before) -> set[str]:
     """List all files below a folder; of a folder that is ours as a whole only its name."""
     found: set[str] = set()
-    for entry in place.iterdir():
+    for entry in folder.iterdir():
         if entry.is_dir() and not entry.is_symlink() and not re.fullmatch(before.files, f"{entry.name}/"):
             found |= {f"{entry.name}/{path.relative_to(entry)}" for path in entry.rglob("*") if not path.is_dir()}
         else:
@@ -316,18 +316,18 @@ def roots_of(corpus: "Corpus") -> set[str]:
     return found
 
 
-def sources_at(place: str | Path) -> set[str]:
+def sources_at(uri: str | Path) -> set[str]:
     """List the roots behind a corpus or shards; nothing of Lance is needed for these."""
     from dataengine.shards.manifest import read_manifest
     from dataengine.shards.reader import is_shards
 
-    if not str(place):
+    if not str(uri):
         return set()
-    if not is_uri(place) and is_shards(place):
-        return set(read_manifest(Path(place))[1].roots)
+    if not is_uri(uri) and is_shards(uri):
+        return set(read_manifest(Path(uri))[1].roots)
     from dataengine.store import Corpus
 
-    return roots_of(Corpus.open(str(place))) if Corpus.exists(str(place)) else set()
+    return roots_of(Corpus.open(str(uri))) if Corpus.exists(str(uri)) else set()
 
 
 def _roots(settings: object) -> Iterator[str]:

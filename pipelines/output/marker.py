@@ -81,34 +81,32 @@ class Marker:
         write_whole(self.root / MARKER, json.dumps(about, indent=1))
 
 
-def read_marker(place: Path, command: str) -> Marker:
+def read_marker(path: Path, command: str) -> Marker:
     """Read the marker of a folder; raise DataEngineError where it is damaged or another command's."""
     try:
-        about = json_file.as_object(json_file.read(place / MARKER))
+        about = json_file.as_object(json_file.read(path / MARKER))
         theirs, names = about["command"], {str(name) for name in about["files"]}
         left = dict(_left(about.get("left", {}), names))
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise DataEngineError(
-            f"{place / MARKER}: cannot be read ({type(error).__name__}), so nobody knows what is ours in its folder; "
+            f"{path / MARKER}: cannot be read ({type(error).__name__}), so nobody knows what is ours in its folder; "
             f"give a new folder"
         ) from error
     if theirs != command:
         raise DataEngineError(
-            f"{place}: found the output of `villa {theirs}`, expected a new folder or one that `villa {command}` "
+            f"{path}: found the output of `villa {theirs}`, expected a new folder or one that `villa {command}` "
             f"wrote; give another folder"
         )
-    outside = [name for name in sorted(names) if ".." in name.split("/") or leaves(place, name)]
+    outside = [name for name in sorted(names) if ".." in name.split("/") or leaves(path, name)]
     if outside:
-        raise DataEngineError(
-            f"{place / MARKER}: lists {outside[0]}, which is outside of the folder; give a new folder"
-        )
+        raise DataEngineError(f"{path / MARKER}: lists {outside[0]}, which is outside of the folder; give a new folder")
     folders = [name for name in sorted(names) if not name.endswith("/") or theirs in PAGES]
-    folders = [name for name in folders if (place / name).is_dir()]
+    folders = [name for name in folders if (path / name).is_dir()]
     if folders:
         raise DataEngineError(
-            f"{place / MARKER}: damaged, lists the folder {folders[0]}, expected files; give a new folder"
+            f"{path / MARKER}: damaged, lists the folder {folders[0]}, expected files; give a new folder"
         )
-    return Marker(place, command, names, left)
+    return Marker(path, command, names, left)
 
 
 def _left(stated: dict[str, Any], names: set[str]) -> Iterator[tuple[str, Content | None]]:

@@ -16,7 +16,7 @@ from dataengine.shards.writer import Plan, check_folder, plan, write_shards
 from dataengine.storage import Folder, is_uri, normal_uri
 from dataengine.store import Corpus
 from dataengine.store.read.reader import TableReader
-from pipelines.output.folder import locked, made, refuse_place, roots_of
+from pipelines.output.folder import locked, made, refuse_folder, roots_of
 from pipelines.output.run_note import note
 from pipelines.recipes.mixture import NamedMixture
 
@@ -87,7 +87,7 @@ def run(config: ShardConfig) -> ShardReport:
     if config.dry_run or config.out is None or is_uri(config.out):
         return _run(config, corpus, roots, start)
     out = Path(config.out).expanduser().absolute()
-    refuse_place(out, roots)
+    refuse_folder(out, roots)
     check_folder(Folder(str(out)))
     with made(out), locked(out, "shard"):
         return _run(config, corpus, roots, start)

@@ -46,10 +46,10 @@ def path(directory: Path, step: int) -> Path:
     return directory / f"{_PREFIX}{step:08d}"
 
 
-def step_of(place: Path) -> int | None:
+def step_of(folder: Path) -> int | None:
     """Tell which step's checkpoint a folder is; None for one that is none."""
-    number = place.name.removeprefix(_PREFIX)
-    return int(number) if place.name.startswith(_PREFIX) and number.isdecimal() else None
+    number = folder.name.removeprefix(_PREFIX)
+    return int(number) if folder.name.startswith(_PREFIX) and number.isdecimal() else None
 
 
 class DamagedCheckpointError(DataEngineError):
@@ -160,7 +160,7 @@ def _remove(checkpoint: Path, files: Mapping[str, str]) -> None:
 
 
 @contextmanager
-def disk_errors(place: Path) -> Iterator[None]:
+def disk_errors(folder: Path) -> Iterator[None]:
     """Turn what safetensors says of a full disk into the OSError that it was."""
     try:
         yield
@@ -168,7 +168,7 @@ def disk_errors(place: Path) -> Iterator[None]:
         number = re.search(r"\(os error (\d+)\)", str(error))
         if number is None:
             raise
-        raise OSError(int(number[1]), os.strerror(int(number[1])), str(place)) from error
+        raise OSError(int(number[1]), os.strerror(int(number[1])), str(folder)) from error
 
 
 def load(
@@ -194,12 +194,12 @@ def load(
 
 def load_ema(checkpoint: Path, model: nn.Module) -> None:
     """Give a model the averaged weights of a checkpoint that has them; raise DamagedCheckpointError if they changed."""
-    place = checkpoint / EMA_NAME
-    if place.exists():
+    folder = checkpoint / EMA_NAME
+    if folder.exists():
         own = dict(model.named_parameters())
         with _named(checkpoint), torch.no_grad():
-            _check_bytes(place, json.loads((checkpoint / STATE_NAME).read_bytes()).get("sha256", {}).get(EMA_NAME))
-            for name, value in load_file(place).items():
+            _check_bytes(folder, json.loads((checkpoint / STATE_NAME).read_bytes()).get("sha256", {}).get(EMA_NAME))
+            for name, value in load_file(folder).items():
                 own[name].copy_(value)
 
 

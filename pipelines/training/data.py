@@ -23,21 +23,21 @@ from pipelines.training.config import NormalizeBy
 C = TypeVar("C", bound=Config)
 
 
-def open_reader(place: str, *, use_hands: bool = False) -> EpisodeReader:
+def open_reader(uri: str, *, use_hands: bool = False) -> EpisodeReader:
     """Open a folder of shards, a corpus, or `CORPUS@SNAPSHOT`; shards do without lance, and hold no hands."""
-    if is_shards(place):
+    if is_shards(uri):
         if use_hands:
-            raise DataEngineError(f"{place}: shards hold no hands; train on the corpus, or leave use_hands out")
-        return ShardReader(place)
-    if is_uri(place) and {MANIFEST, PLAN} & Folder(place).sizes().keys():
+            raise DataEngineError(f"{uri}: shards hold no hands; train on the corpus, or leave use_hands out")
+        return ShardReader(uri)
+    if is_uri(uri) and {MANIFEST, PLAN} & Folder(uri).sizes().keys():
         raise DataEngineError(
-            f"{place}: found shards in an object store, expected them on a disk, where their pictures are read at "
+            f"{uri}: found shards in an object store, expected them on a disk, where their pictures are read at "
             f"random; copy the folder to a local disk and give that"
         )
     from dataengine.store import Corpus
     from dataengine.store.read.reader import TableReader
 
-    return TableReader(Corpus.open(place), use_hands=use_hands)
+    return TableReader(Corpus.open(uri), use_hands=use_hands)
 
 
 def with_mixture(config: C, reader: EpisodeReader) -> C:
@@ -54,9 +54,9 @@ def pick_latent(reader: EpisodeReader, name: str | None) -> LatentInfo:
         if len(reader.latents) != 1:
             found = ", ".join(reader.latents) or "none"
             advice = "say which with --set latent=NAME" if reader.latents else "run `villa label` first"
-            if not reader.latents and is_shards(reader.place):
+            if not reader.latents and is_shards(reader.uri):
                 advice += f" on {reader.identity.uri}, then `villa shard` into another folder"
-            raise DataEngineError(f"{reader.place}: found latent actions {found}, expected one; {advice}")
+            raise DataEngineError(f"{reader.uri}: found latent actions {found}, expected one; {advice}")
         name = reader.latents[0]
     return reader.latent_info(name)
 
@@ -89,7 +89,7 @@ def normalizer(reader: EpisodeReader, by: NormalizeBy) -> Normalizer:
     whole = [name for name, one in found.items() if not one.by_dataset]
     if whole:
         print(  # noqa: T201
-            f"{reader.place}: statistics of {', '.join(whole)} are of all datasets together; `villa shard` "
+            f"{reader.uri}: statistics of {', '.join(whole)} are of all datasets together; `villa shard` "
             f"again writes them by dataset too",
             file=sys.stderr,
         )

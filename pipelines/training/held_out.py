@@ -14,7 +14,7 @@ def split(reader: EpisodeReader, held_out: float) -> tuple[list[EpisodeInfo], li
     away = [is_held_out(e, held_out) for e in reader.episodes]
     train = [e for e, gone in zip(reader.episodes, away, strict=True) if not gone]
     if not train:
-        raise DataEngineError(f"{reader.place}: {_nothing_left(reader.episodes, held_out)}")
+        raise DataEngineError(f"{reader.uri}: {_nothing_left(reader.episodes, held_out)}")
     return train, [e for e, gone in zip(reader.episodes, away, strict=True) if gone]
 
 

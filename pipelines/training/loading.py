@@ -122,10 +122,10 @@ class Loader(Generic[B]):
                 batch = self.collator.collate(chosen)
         return batch
 
-    def _stand_in(self, step: int, windows: Sequence[Window], place: int) -> Window:
+    def _stand_in(self, step: int, windows: Sequence[Window], index: int) -> Window:
         """Find the first window after a place, in its batch or in those after it, that is not known to be broken."""
         for later in range(MOST_TRIED):
-            some = [*windows[place + 1 :], *windows[:place]] if later == 0 else self._cut(step + later)
+            some = [*windows[index + 1 :], *windows[:index]] if later == 0 else self._cut(step + later)
             broken = set(self.collator.frames.showing_broken(some))
             found = next((w for i, w in enumerate(some) if i not in broken), None)
             if found is not None:

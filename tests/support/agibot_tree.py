@@ -75,8 +75,8 @@ def write_video(path: Path, num_frames: int = N, level: int = 0) -> None:
 def entry(episode: str) -> dict[str, Any]:
     segments = [
         {"start_frame": 2, "end_frame": 6, "action_text": "Pick up the cup.", "skill": "Pick"},
-        {"start_frame": 6, "end_frame": 99, "action_text": "Put it down.", "skill": "Place"},
-        {"start_frame": 6, "end_frame": 8, "action_text": " ", "skill": "Place"},
+        {"start_frame": 6, "end_frame": 99, "action_text": "Put it down.", "skill": "Location"},
+        {"start_frame": 6, "end_frame": 8, "action_text": " ", "skill": "Location"},
     ]
     return {
         "episode_id": int(episode),

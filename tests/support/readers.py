@@ -38,7 +38,7 @@ class MadeReader:
         self.identity: DataIdentity = identify("made", 1, self.episodes)
         self.size, self.dims, self.interval_s = size, dims, interval_s
         self.num_reads = 0
-        self.place = "made"
+        self.uri = "made"
         self.latents = ("lam",)
 
     def state(self, row: int) -> NDArray[np.float32] | None:

@@ -123,19 +123,19 @@ class Export:
         if not self.root.exists():
             return None
         for name in (EXPORT, f"{ASIDE}/plan.json"):
-            place = self.root / name
-            if place.is_file():
-                return self._fingerprint(place)
+            folder = self.root / name
+            if folder.is_file():
+                return self._fingerprint(folder)
         left = {path.name for path in self.root.iterdir()}
         if left - {ASIDE}:
             raise DataEngineError(f"{self.root}: holds other files ({sorted(left)[0]}); give another folder")
         return None
 
-    def _fingerprint(self, place: Path) -> str:
+    def _fingerprint(self, path: Path) -> str:
         try:
-            found = json_file.read(place)
+            found = json_file.read(path)
         except json_file.JsonError as error:
-            raise DataEngineError(f"{place}: {error}; give another folder, or delete this one") from error
+            raise DataEngineError(f"{path}: {error}; give another folder, or delete this one") from error
         return str(found.get("fingerprint")) if isinstance(found, dict) else ""
 
     def _is_finished(self, number: int) -> bool:

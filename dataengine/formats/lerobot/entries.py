@@ -84,12 +84,12 @@ def read_entries(info: Info) -> list[Entry]:
 
 
 def _v2_entries(info: Info) -> Iterator[Entry]:
-    place = info.root / "meta/episodes.jsonl"
-    if not place.is_file():
+    path = info.root / "meta/episodes.jsonl"
+    if not path.is_file():
         raise SourceError(f"{info.root}: found no meta/episodes.jsonl, expected it in {info.version}; download it")
     videos = [key for key, feature in info.features.items() if feature.dtype == "video"]
-    for count, (number, line, problem) in enumerate(read_lines(place), 1):
-        _check_count(info, place, count)
+    for count, (number, line, problem) in enumerate(read_lines(path), 1):
+        _check_count(info, path, count)
         try:
             if problem:
                 raise ValueError(problem)
@@ -110,10 +110,10 @@ def _v2_entries(info: Info) -> Iterator[Entry]:
 
 
 def _v3_entries(info: Info) -> Iterator[Entry]:
-    place = info.root / "meta/episodes"
-    paths = sorted(place.glob("*/*.parquet"), key=str)
+    folder = info.root / "meta/episodes"
+    paths = sorted(folder.glob("*/*.parquet"), key=str)
     if not paths:
-        raise SourceError(f"{place}: found no parquet file, expected them in {info.version}; download them")
+        raise SourceError(f"{folder}: found no parquet file, expected them in {info.version}; download them")
     videos = [key for key, feature in info.features.items() if feature.dtype == "video"]
     count = 0
     for path in paths:

@@ -135,51 +135,51 @@ def _snapshot(snapshots: Path) -> Path:
 
 def read_info(root: Path) -> Info:
     """Read `meta/info.json`; all hangs on it, so damage stops the command."""
-    place = root / INFO
+    folder = root / INFO
     files.inside_or_stop(root, INFO, *(str(path.relative_to(root)) for path in _metadata(root)))
     for path in _metadata(root):
         files.no_pipe_or_stop(path)
-    raw = _json(place)
+    raw = _json(folder)
     version = str(raw.get("codebase_version"))
     if version not in VERSIONS:
         raise SourceError(
-            f"{place}: found codebase_version {version:.80}, expected one of {', '.join(VERSIONS)}; "
+            f"{folder}: found codebase_version {version:.80}, expected one of {', '.join(VERSIONS)}; "
             "convert it with lerobot's own scripts"
         )
     if raw.get("storage_format") not in (None, "parquet"):
         raise SourceError(
-            f"{place}: found storage_format {raw['storage_format']!r:.80}, expected parquet files and mp4"
+            f"{folder}: found storage_format {raw['storage_format']!r:.80}, expected parquet files and mp4"
         )
     rate_hz, declared = raw.get("fps"), raw.get("features")
     if not isinstance(rate_hz, int | float) or isinstance(rate_hz, bool) or not LEAST_HZ <= rate_hz <= MOST_HZ:
-        raise SourceError(f"{place}: found fps {rate_hz!r:.80}, expected a number from {LEAST_HZ} to {MOST_HZ:g}")
+        raise SourceError(f"{folder}: found fps {rate_hz!r:.80}, expected a number from {LEAST_HZ} to {MOST_HZ:g}")
     if not isinstance(declared, dict) or not all(isinstance(about, dict) for about in declared.values()):
-        raise SourceError(f"{place}: found no features, expected an object of them")
+        raise SourceError(f"{folder}: found no features, expected an object of them")
     if len(declared) > MAX_FEATURES:
-        raise SourceError(f"{place}: found {len(declared)} features, expected {MAX_FEATURES} at most")
+        raise SourceError(f"{folder}: found {len(declared)} features, expected {MAX_FEATURES} at most")
     chunks_size, num_episodes = raw.get("chunks_size", CHUNK), raw.get("total_episodes")
     if type(chunks_size) is not int or chunks_size < 1:
-        raise SourceError(f"{place}: found chunks_size {chunks_size!r:.80}, expected a positive whole number")
+        raise SourceError(f"{folder}: found chunks_size {chunks_size!r:.80}, expected a positive whole number")
     info = Info(
         root=root,
         version=version,
-        robot_type=_name(place, "robot_type", str(raw.get("robot_type") or "")),
+        robot_type=_name(folder, "robot_type", str(raw.get("robot_type") or "")),
         rate_hz=float(rate_hz),
-        features={key: _feature(place, key, about) for key, about in declared.items()},
+        features={key: _feature(folder, key, about) for key, about in declared.items()},
         data_path=str(raw.get("data_path") or ""),
         video_path=str(raw.get("video_path") or ""),
         chunks_size=chunks_size,
-        splits=_splits(place, raw.get("splits")),
+        splits=_splits(folder, raw.get("splits")),
         num_episodes=num_episodes if type(num_episodes) is int and num_episodes > 0 else None,
     )
-    _check_paths(info, place)
+    _check_paths(info, folder)
     return info
 
 
-def _name(place: Path, what: str, name: str, most: int = MAX_LETTERS) -> str:
+def _name(path: Path, what: str, name: str, most: int = MAX_LETTERS) -> str:
     """Return a name; raise SourceError when it is longer than any: it would be copied to every episode."""
     if len(name) > most:
-        raise SourceError(f"{place}: found {what} '{name:.20} ...' of {len(name)} letters, expected {most} at most")
+        raise SourceError(f"{path}: found {what} '{name:.20} ...' of {len(name)} letters, expected {most} at most")
     return name
 
 
@@ -203,11 +203,11 @@ def _metadata(root: Path) -> list[Path]:
 
 def read_export(root: Path) -> dict[str, str]:
     """Read what our own export says of a dataset: its body and encodings; empty for datasets of others."""
-    place = root / EXPORT
-    said = _json(place) if place.is_file() else {}
+    path = root / EXPORT
+    said = _json(path) if path.is_file() else {}
     found = {key: value for key, value in said.items() if isinstance(value, str)}
     for key, value in found.items():
-        _name(place, f"a text '{key:.80}'", value, MAX_LETTERS if key == "embodiment" else MAX_TEXT)
+        _name(path, f"a text '{key:.80}'", value, MAX_LETTERS if key == "embodiment" else MAX_TEXT)
     return found
 
 
@@ -219,24 +219,24 @@ def read_tasks(info: Info) -> dict[int, str]:
 def read_texts_of(info: Info, column: str) -> dict[int, str]:
     """Tell the texts that a column of numbers has of its own, `subtask_index` those of meta/subtasks; or none."""
     word, found = column.removesuffix("_index"), dict[int, str]()
-    place = info.root / "meta" / (f"{word}s.parquet" if info.is_v3 else f"{word}s.jsonl")
-    if not is_below(place.relative_to(info.root).as_posix()) or files.size(place) is None:
+    path = info.root / "meta" / (f"{word}s.parquet" if info.is_v3 else f"{word}s.jsonl")
+    if not is_below(path.relative_to(info.root).as_posix()) or files.size(path) is None:
         return found
     if not info.is_v3:
-        for _, line, _ in read_lines(place):
+        for _, line, _ in read_lines(path):
             if isinstance(line, dict) and isinstance(line.get(column), int) and isinstance(line.get(word), str):
                 found[line[column]] = line[word]
         return found
-    table = read_table(place)
+    table = read_table(path)
     texts = next((name for name in (word, "__index_level_0__") if name in table.column_names), None)
     if texts is None or column not in table.column_names:
-        raise SourceError(f"{place}: found columns {', '.join(table.column_names)}, expected {column} and the text")
-    for row, line in enumerate(rows_of(place, table.select([column, texts]))):
+        raise SourceError(f"{path}: found columns {', '.join(table.column_names)}, expected {column} and the text")
+    for row, line in enumerate(rows_of(path, table.select([column, texts]))):
         number, text = line.values()
         if number is None or text is None:
             continue
         if not is_whole(number) or not isinstance(text, str):
-            raise SourceError(f"{place}: row {row} is {line!r:.120}, expected a whole number and a text; copy it again")
+            raise SourceError(f"{path}: row {row} is {line!r:.120}, expected a whole number and a text; copy it again")
         found[int(number)] = text
     return found
 
@@ -246,22 +246,22 @@ def is_whole(value: Any) -> bool:
     return type(value) is int or (isinstance(value, float) and value.is_integer())
 
 
-def rows_of(place: Path, table: pa.Table) -> list[dict[str, Any]]:
+def rows_of(path: Path, table: pa.Table) -> list[dict[str, Any]]:
     """Return the rows of a table; raise SourceError where one holds what Python has no value for."""
     try:
         return list(table.to_pylist())
     except (ArithmeticError, ValueError) as error:  # a text that is not UTF-8, a time beyond all years
-        raise SourceError(f"{place}: a value cannot be read ({one_line(str(error), 200)}); copy it again") from error
+        raise SourceError(f"{path}: a value cannot be read ({one_line(str(error), 200)}); copy it again") from error
 
 
-def _feature(place: Path, key: str, about: Mapping[str, Any]) -> Feature:
+def _feature(path: Path, key: str, about: Mapping[str, Any]) -> Feature:
     shape = about.get("shape")
     if isinstance(shape, int):
         shape = [shape]
     if not isinstance(shape, list) or not all(isinstance(size, int) and size > 0 for size in shape):
-        raise SourceError(f"{place}: feature '{key:.80}' has shape {shape!r:.80}, expected a list of sizes")
+        raise SourceError(f"{path}: feature '{key:.80}' has shape {shape!r:.80}, expected a list of sizes")
     if len(shape) > MAX_DIMS or max(shape, default=1) > MAX_WIDTH or prod(shape) > MAX_WIDTH:
-        raise SourceError(f"{place}: feature '{key:.80}' has shape {shape!r:.80}, expected {MAX_WIDTH} values at most")
+        raise SourceError(f"{path}: feature '{key:.80}' has shape {shape!r:.80}, expected {MAX_WIDTH} values at most")
     names, group = about.get("names"), ""
     if isinstance(names, dict):
         groups = list(names)
@@ -273,20 +273,20 @@ def _feature(place: Path, key: str, about: Mapping[str, Any]) -> Feature:
     video = about.get("info") or about.get("video_info") or {}
     marks = [video.get(mark) for mark in ("video.is_depth_map", "is_depth_map")] if isinstance(video, dict) else []
     return Feature(
-        key=_name(place, "a feature", key),
-        dtype=_name(place, "a dtype", str(about.get("dtype"))),
+        key=_name(path, "a feature", key),
+        dtype=_name(path, "a dtype", str(about.get("dtype"))),
         shape=tuple(shape),
-        names=tuple(_name(place, "a value", str(name)) for name in names) if isinstance(names, list) else (),
+        names=tuple(_name(path, "a value", str(name)) for name in names) if isinstance(names, list) else (),
         group=group[:MAX_LETTERS],
         is_depth=any(marks) or "depth" in key.lower(),
     )
 
 
-def _check_paths(info: Info, place: Path) -> None:
+def _check_paths(info: Info, path: Path) -> None:
     """Refuse templates that lead out of the dataset, and keys that would."""
     for key in info.features:
         if "/" in key or "\\" in key or key in ("", ".", ".."):
-            raise SourceError(f"{place}: found a feature named '{key}', expected a plain name")
+            raise SourceError(f"{path}: found a feature named '{key}', expected a plain name")
     templates = {"data_path": info.data_path}
     if any(feature.dtype == "video" for feature in info.features.values()):
         templates["video_path"] = info.video_path
@@ -294,11 +294,11 @@ def _check_paths(info: Info, place: Path) -> None:
         known = {"chunk_index", "file_index"} if info.is_v3 else {"episode_chunk", "episode_index"}
         named = {match[1] for match in PLACEHOLDER.finditer(template)}
         if len(template) > MAX_PATH:
-            raise SourceError(f"{place}: found {name} of {len(template)} letters, expected {MAX_PATH} at most")
+            raise SourceError(f"{path}: found {name} of {len(template)} letters, expected {MAX_PATH} at most")
         if not template or named - known - {"video_key"} or "{" in PLACEHOLDER.sub("", template):
-            raise SourceError(f"{place}: found {name} '{template}', expected one with {', '.join(sorted(known))}")
+            raise SourceError(f"{path}: found {name} '{template}', expected one with {', '.join(sorted(known))}")
         if not is_below(template):
-            raise SourceError(f"{place}: {name} '{template}' leads out of the dataset; it is not read")
+            raise SourceError(f"{path}: {name} '{template}' leads out of the dataset; it is not read")
 
 
 def is_below(path: str) -> bool:
@@ -317,36 +317,36 @@ def fill(template: str, values: Mapping[str, Any]) -> str:
     return PLACEHOLDER.sub(value, template)
 
 
-def _json(place: Path) -> dict[str, Any]:
+def _json(path: Path) -> dict[str, Any]:
     try:
-        return json_file.as_object(json_file.read(place))
+        return json_file.as_object(json_file.read(path))
     except json_file.JsonError as error:
-        raise SourceError(f"{place}: {error}; copy it again") from error
+        raise SourceError(f"{path}: {error}; copy it again") from error
 
 
-def read_lines(place: Path) -> Iterator[tuple[int, Any, str]]:
+def read_lines(path: Path) -> Iterator[tuple[int, Any, str]]:
     """Yield what `json_file.lines` does; raise SourceError where a file is none, or larger than any of metadata."""
     try:
-        yield from json_file.lines(place)
+        yield from json_file.lines(path)
     except json_file.JsonError as error:
-        raise SourceError(f"{place}: {error}; copy it again") from error
+        raise SourceError(f"{path}: {error}; copy it again") from error
 
 
-def read_table(place: Path, prefixes: tuple[str, ...] | None = None) -> pa.Table:
+def read_table(path: Path, prefixes: tuple[str, ...] | None = None) -> pa.Table:
     """Read a small parquet file of the metadata: all columns, or those whose names start so."""
     try:
-        with parquet.ParquetFile(place) as file:
+        with parquet.ParquetFile(path) as file:
             if file.num_rows > json_file.MAX_LINES:
                 raise RecordError(f"has {file.num_rows} rows, expected {json_file.MAX_LINES} at most")
             return file.read([name for name in file.names if prefixes is None or name.startswith(prefixes)])
     except RecordError as error:
-        raise SourceError(f"{place}: {error}") from error
+        raise SourceError(f"{path}: {error}") from error
 
 
-def num_rows(place: Path) -> int:
+def num_rows(path: Path) -> int:
     """Tell how many rows a parquet file of the metadata claims to have, by its footer; 0 where it cannot be read."""
     try:
-        with parquet.ParquetFile(place) as file:
+        with parquet.ParquetFile(path) as file:
             return file.num_rows
     except RecordError:
         return 0  # who reads it will be told why

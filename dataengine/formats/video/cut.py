@@ -12,7 +12,7 @@ from functools import cached_property
 from typing import Any
 
 from dataengine.errors import RecordError
-from dataengine.formats.byte_range import Place, name_of
+from dataengine.formats.byte_range import Location, name_of
 from dataengine.formats.video.clip_range import ClipRange, instants_near
 from dataengine.formats.video.film import Damage, Film
 from dataengine.formats.video.picture import Region, Shrinker
@@ -22,7 +22,7 @@ from dataengine.framing import Fit, Framing
 
 
 def cut(
-    path: Place,
+    path: Location,
     ranges: Sequence[tuple[float, float]],
     frame_size: int,
     rate_hz: float | None,

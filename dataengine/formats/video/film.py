@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from dataengine.errors import RecordError
-from dataengine.formats.byte_range import Place
+from dataengine.formats.byte_range import Location
 from dataengine.formats.video.mp4_header import track_header
 from dataengine.formats.video.packets import Packets, Wanted
 from dataengine.formats.video.stream import (
@@ -51,7 +51,7 @@ class Damage:
 class Film:
     """Plays a file once; use as a context. Raise RecordError when it cannot be opened."""
 
-    def __init__(self, path: Place) -> None:
+    def __init__(self, path: Location) -> None:
         self._path = path
         self._open = ExitStack()
         self._count = 0

@@ -8,7 +8,7 @@ from typing import Any
 import av
 import numpy as np
 
-from dataengine.formats.byte_range import Place, name_of
+from dataengine.formats.byte_range import Location, name_of
 from dataengine.formats.video.mp4_header import Edit, TrackHeader, track_header
 from dataengine.formats.video.picture import Turn, turn_by
 from dataengine.formats.video.stream import Player, duration_s, named, open_video, origin_s
@@ -61,7 +61,7 @@ class VideoInfo:
         return self.turn.size(self.height, round(self.width * self.sample_aspect))
 
 
-def probe(path: Place) -> VideoInfo:
+def probe(path: Location) -> VideoInfo:
     """Read the header of a file; raise RecordError when it is no readable video, or shown at a slant."""
     with open_video(path) as (container, stream), named(name_of(path)):
         track = track_header(path, stream.id) if "mp4" in container.format.name else TrackHeader()
@@ -83,7 +83,7 @@ def probe(path: Place) -> VideoInfo:
         )
 
 
-def measured_end_s(path: Place) -> float:
+def measured_end_s(path: Location) -> float:
     """Tell by all packets when the last frame has been shown, where no header says so; nothing is decoded.
 
     Behind damage nothing counts, and 0 is the answer where nothing tells.

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from dataengine.errors import RecordError
-from dataengine.formats.byte_range import ByteRange, Place, size_of
+from dataengine.formats.byte_range import ByteRange, Location, size_of
 
 LEAST_BYTES = 8
 """Of a frame, on the mean over a file: one in which nothing moves takes some twenty."""
@@ -23,7 +23,7 @@ COUNT_AT = {b"stsz": 8, b"stz2": 8, b"trun": 4}
 TIMES = b"stts"
 
 
-def check_samples(path: Place) -> None:
+def check_samples(path: Location) -> None:
     """Raise RecordError when a track of an mp4 claims more samples than its bytes can hold; other files pass."""
     there = size_of(path) or 0
     most = min(there // LEAST_BYTES + 64, MAX_SAMPLES)

@@ -7,7 +7,7 @@ import struct
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from dataengine.formats.byte_range import ByteRange, Place, size_of
+from dataengine.formats.byte_range import ByteRange, Location, size_of
 from dataengine.formats.video.mp4_boxes import boxes
 
 UNITS = (16, 16, 30)
@@ -42,7 +42,7 @@ class _Track:
     edits: list[tuple[int, int]] = field(default_factory=list)
 
 
-def track_header(path: Place, track_id: int) -> TrackHeader:
+def track_header(path: Location, track_id: int) -> TrackHeader:
     """Read the header of a track by its number (FFmpeg's `stream.id`); files other than mp4 have none."""
     movie_scale = 0
     movie_matrix: tuple[int, ...] = IDENTITY

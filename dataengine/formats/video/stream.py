@@ -19,7 +19,7 @@ from av.stream import Disposition
 
 from dataengine.errors import RecordError
 from dataengine.formats import lfs
-from dataengine.formats.byte_range import ByteRange, Place, name_of, size_of
+from dataengine.formats.byte_range import ByteRange, Location, name_of, size_of
 from dataengine.formats.jpeg import MAX_PIXELS
 from dataengine.formats.video.containers import EXPECTED, READ_OPTIONS
 from dataengine.formats.video.mp4_boxes import check_samples
@@ -50,7 +50,7 @@ def named(name: str) -> Iterator[None]:
 
 
 @contextmanager
-def open_video(path: Place) -> Iterator[tuple[Any, Any]]:
+def open_video(path: Location) -> Iterator[tuple[Any, Any]]:
     """Open a file with its first video stream, decoded by one thread."""
     name, num_bytes = name_of(path), size_of(path)
     if num_bytes is None:
@@ -234,7 +234,7 @@ def origin_s(container: Any, stream: Any) -> float:
     return own_s if own_s is not None and abs(own_s - start_s) < 1 / av.time_base else start_s
 
 
-def check_bytes(path: Place, container: Any, stream: Any) -> bool:
+def check_bytes(path: Location, container: Any, stream: Any) -> bool:
     """Raise RecordError when a file has fewer bytes than its container tells of; return whether it tells."""
     kind, there = container.format.name, size_of(path) or 0
     wanted = 0
@@ -251,7 +251,7 @@ def check_bytes(path: Place, container: Any, stream: Any) -> bool:
     return wanted > 0
 
 
-def check_played(path: Place, container: Any, stream: Any, player: Player, is_whole: bool) -> None:
+def check_played(path: Location, container: Any, stream: Any, player: Player, is_whole: bool) -> None:
     """Raise RecordError when what was played ends long before what the file states, its duration and its bytes.
 
     Where bytes tell that the file is whole, a last picture may last; but damage within makes a demuxer stop early.
@@ -274,7 +274,7 @@ def duration_s(container: Any, stream: Any) -> float:
     return 0.0
 
 
-def _ends(path: Place) -> tuple[bytes, bytes]:
+def _ends(path: Location) -> tuple[bytes, bytes]:
     """Read the first and the last bytes of a file."""
     with path.open() if isinstance(path, ByteRange) else Path(path).open("rb") as file:
         first = file.read(256)

@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 
 from dataengine.episode import CameraFrames
 from dataengine.errors import RecordError
-from dataengine.formats.byte_range import Place, name_of
+from dataengine.formats.byte_range import Location, name_of
 from dataengine.formats.video.picture import camera_frames, shrink, upright
 from dataengine.formats.video.stream import Player, check_bytes, check_played, named, open_video
 from dataengine.framing import Fit, Framing
@@ -56,7 +56,7 @@ class Clip:
     """What of a wanted range the file does not hold."""
 
 
-def decode(path: Place, frame_size: int, rate_hz: float | None = None, *, how: Fit = "squash") -> Clip:
+def decode(path: Location, frame_size: int, rate_hz: float | None = None, *, how: Fit = "squash") -> Clip:
     """Decode a whole file into JPEG frames within `frame_size`; raise RecordError, in one line, when it is damaged.
 
     With `rate_hz` frames are resampled to that rate by their timestamps. A stream slower than that keeps its own rate:
@@ -77,13 +77,13 @@ def decode(path: Place, frame_size: int, rate_hz: float | None = None, *, how: F
     return Clip(frames, float(rate_hz or mean_hz), time_s - time_s[0], float(time_s[0]))
 
 
-def pictures(path: Place, rate_hz: float) -> Iterator[tuple[float, NDArray[np.uint8]]]:
+def pictures(path: Location, rate_hz: float) -> Iterator[tuple[float, NDArray[np.uint8]]]:
     """Yield (seconds in the stream, upright RGB (height, width, 3)), as `stretches` does without telling of gaps."""
     return ((time_s, picture) for time_s, picture, _ in stretches(path, rate_hz))
 
 
 def stretches(
-    path: Place, rate_hz: float, framing: Framing | None = None
+    path: Location, rate_hz: float, framing: Framing | None = None
 ) -> Iterator[tuple[float, NDArray[np.uint8], bool]]:
     """Yield (seconds in the stream, upright RGB (height, width, 3), begins) at each instant k / rate after a start.
 

@@ -31,7 +31,7 @@ from dataengine.camera_names import camera_notes
 from dataengine.episode import CameraFrames, Episode, Kind, Part, Reject
 from dataengine.errors import FilteredRecordError, RecordError, SourceError
 from dataengine.formats import files
-from dataengine.formats.byte_range import Place, size_of
+from dataengine.formats.byte_range import Location, size_of
 from dataengine.framing import Fit
 from dataengine.raw import fields_of, raw_of
 from dataengine.reading import reading
@@ -135,13 +135,13 @@ class Agibot:
         yield from (_segment(whole, labels, segment) for segment in labels.segments)
 
     def _parts(self, task: str, numbers: Mapping[Span, str]) -> Iterator[Part]:
-        place = Path(self.root)
-        folders = [place / "proprio_stats", *(span.path for span in numbers if not span.is_archive)]
+        folder = Path(self.root)
+        folders = [folder / "proprio_stats", *(span.path for span in numbers if not span.is_archive)]
         try:
-            entries = agibot_labels.read(place, task)
+            entries = agibot_labels.read(folder, task)
         except RecordError:
             entries = {}  # `read` rejects the parts of this task with the reason
-        plan = Plan.of(place / "observations" / task, list(numbers), entries)
+        plan = Plan.of(folder / "observations" / task, list(numbers), entries)
         archives = {span: _fingerprint(span) for span in plan.archives}
         shares = {span: (size_of(span.path) or 0) // max(1, sum(map(span.holds, entries))) for span in archives}
         for share in plan.shares():
@@ -153,14 +153,14 @@ class Agibot:
             yield Part(
                 dataset=self.name,
                 name=f"{task}/{share.first}",
-                uri=str(place / "observations" / task),
+                uri=str(folder / "observations" / task),
                 num_bytes=num_bytes,
                 fingerprint=files.fingerprint_of_sizes(paths, *_words(share, task, entries, near, folders)),
                 options={"task": task, **share.options(plan.spans, numbers)},
             )
 
     def _episode(
-        self, record: str, entry: Entry, copies: Sequence[Copy], numbers: Sequence[Place]
+        self, record: str, entry: Entry, copies: Sequence[Copy], numbers: Sequence[Location]
     ) -> tuple[Episode, Labels]:
         notes: dict[str, str] = {}
         proprio = _first_good(numbers, self._proprio, "proprio_copy", notes)
@@ -200,8 +200,8 @@ class Agibot:
         )
         return episode, labels
 
-    def _proprio(self, place: Place) -> agibot_proprio.Proprio:
-        return agibot_proprio.read(agibot_places.inside(place, Path(self.root)), 1e9 / self.control_hz)
+    def _proprio(self, location: Location) -> agibot_proprio.Proprio:
+        return agibot_proprio.read(agibot_places.inside(location, Path(self.root)), 1e9 / self.control_hz)
 
     def _frames(self, copy: Copy, cameras: Mapping[str, str], num_states: int) -> dict[str, CameraFrames]:
         """Decode one copy; raise RecordError when it does not go with the numbers."""
@@ -289,9 +289,9 @@ def _files(videos: Sequence[Path], proprio: Sequence[Path], record: str) -> list
     return [path for path in (*found, *numbers) if path.is_file()]
 
 
-def _numbers(place: Path) -> dict[Span, str]:
+def _numbers(path: Path) -> dict[Span, str]:
     """List archives and folders of proprioception, archives with their fingerprint."""
-    spans = agibot_places.spans(place / "proprio_stats")
+    spans = agibot_places.spans(path / "proprio_stats")
     return {span: _fingerprint(span) if span.is_archive else "" for span in spans}
 
 
@@ -302,6 +302,6 @@ def _fingerprint(span: Span) -> str:
         return "unreadable"
 
 
-def _hint(place: Path) -> str:
-    archive = next(place.glob("*.tar"), None)
-    return f"extract {archive.relative_to(place)} and its like" if archive else "download them"
+def _hint(path: Path) -> str:
+    archive = next(path.glob("*.tar"), None)
+    return f"extract {archive.relative_to(path)} and its like" if archive else "download them"

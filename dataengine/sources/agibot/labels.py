@@ -57,13 +57,13 @@ class Labels:
     """What stands in the place of a text and is none."""
 
 
-def read(place: Path, task: str) -> dict[int, Entry]:
+def read(folder: Path, task: str) -> dict[int, Entry]:
     """Episode id to its entry; raise RecordError when the file of this task is missing or damaged."""
-    path = place / "task_info" / f"task_{task}.json"
+    path = folder / "task_info" / f"task_{task}.json"
     if not path.is_file():
         raise RecordError(f"task_info/{path.name} is missing; download it")
     try:
-        entries = json_file.read(files.inside(path, place))
+        entries = json_file.read(files.inside(path, folder))
     except json_file.JsonError as error:
         raise RecordError(f"task_info/{path.name}: {error}; copy it again") from error
     if not isinstance(entries, list):

@@ -17,7 +17,7 @@ from pathlib import Path
 
 from dataengine.errors import RecordError
 from dataengine.formats import files, tar
-from dataengine.formats.byte_range import ByteRange, Place
+from dataengine.formats.byte_range import ByteRange, Location
 
 H5 = "proprio_stats.h5"
 STEM = "_color.mp4"
@@ -57,7 +57,7 @@ class Copy:
     members: Mapping[str, ByteRange] = field(default_factory=dict)
     """File name to place, in an archive."""
 
-    def video(self, camera: str) -> Place:
+    def video(self, camera: str) -> Location:
         """Place of a camera's video; raise RecordError when the archive holds none."""
         name = f"{camera}{STEM}"
         if self.folder is not None:
@@ -139,10 +139,10 @@ def archive(span: Span, task: str) -> Archive:
     )
 
 
-def inside(place: Place, root: Path) -> Place:
+def inside(location: Location, root: Path) -> Location:
     """Return a place; raise RecordError when its file is a link out of the root."""
-    files.inside(place.path if isinstance(place, ByteRange) else Path(place), root)
-    return place
+    files.inside(location.path if isinstance(location, ByteRange) else Path(location), root)
+    return location
 
 
 def opened(span: Span) -> tar.Index:
@@ -188,10 +188,10 @@ class Proprio:
                 if len(words) > 1 and words[-2] == self.task and is_id(words[-1]):
                     yield int(words[-1])
 
-    def copies(self, episode: int) -> list[Place]:
+    def copies(self, episode: int) -> list[Location]:
         """List an episode's files."""
         place = f"{self.task}/{episode}/{H5}"
-        found: list[Place] = [folder / place for folder in self.folders if (folder / place).parent.is_dir()]
+        found: list[Location] = [folder / place for folder in self.folders if (folder / place).parent.is_dir()]
         for span in (span for span in self.archives if span.holds(episode)):
             members = opened(span).members
             inner = (place, f"proprio_stats/{place}", f"{span.path.stem}/{place}")

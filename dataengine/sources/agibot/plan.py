@@ -132,13 +132,13 @@ class Neighbourhood:
     """Of archives that begin in this part: each is told once."""
 
     @classmethod
-    def of(cls, place: Path, part: Part, entries: Mapping[int, Entry]) -> "Neighbourhood":
+    def of(cls, root: Path, part: Part, entries: Mapping[int, Entry]) -> "Neighbourhood":
         """Look into the folders and archives that the part was planned with."""
         task = part.options["task"]
         share = Share(int(part.options["first"]), int(part.options["start"]), int(part.options["until"]))
-        folder = place / "observations" / task
+        folder = root / "observations" / task
         spans = _named(folder, part.options["spans"])
-        numbers = _named(place / "proprio_stats", part.options["numbers"])
+        numbers = _named(root / "proprio_stats", part.options["numbers"])
         division = Division.of(spans, numbers)
 
         def is_ours(episode: int) -> bool:
@@ -164,7 +164,7 @@ class Neighbourhood:
 
         near = [*videos, *filter(is_expected, entries)]
         numbers = [span for span in numbers if near and span.first <= max(near) and span.last >= min(near)]
-        proprio = Proprio.of(place / "proprio_stats", task, numbers)
+        proprio = Proprio.of(root / "proprio_stats", task, numbers)
         only = sorted({episode for episode in proprio.episodes() if episode not in videos and is_expected(episode)})
         return cls(task, entries, videos, proprio, only, faults)
 

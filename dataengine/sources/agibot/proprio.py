@@ -26,7 +26,7 @@ from numpy.typing import NDArray
 
 from dataengine.errors import RecordError
 from dataengine.formats import hdf5
-from dataengine.formats.byte_range import Place
+from dataengine.formats.byte_range import Location
 from dataengine.sources import _poses
 from dataengine.sources.agibot import grippers
 from dataengine.sources.agibot.commands import COPY_SHARE, all_of, index_of, next_state, placed, share_equal
@@ -68,9 +68,9 @@ class Proprio:
     notes: Mapping[str, str]
 
 
-def read(place: Place, step_ns: float) -> Proprio:
+def read(location: Location, step_ns: float) -> Proprio:
     """Read one file; raise RecordError where it cannot be made sense of."""
-    arrays = hdf5.read(place, ("timestamp", *STATE_KEYS), (*SOFT_KEYS, *ACTION_KEYS))
+    arrays = hdf5.read(location, ("timestamp", *STATE_KEYS), (*SOFT_KEYS, *ACTION_KEYS))
     num_steps = len(np.atleast_1d(arrays["state/joint/position"]))
     if not num_steps:
         raise RecordError("the episode has no steps")

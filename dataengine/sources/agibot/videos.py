@@ -10,7 +10,7 @@ import numpy as np
 
 from dataengine.episode import CameraFrames
 from dataengine.errors import RecordError
-from dataengine.formats.byte_range import Place
+from dataengine.formats.byte_range import Location
 from dataengine.formats.video import video
 from dataengine.framing import Fit
 
@@ -19,7 +19,7 @@ MAX_LACKING = 2
 
 
 def read(
-    places: Mapping[str, Place], names: Mapping[str, str], num_states: int, frame_size: int, how: Fit
+    places: Mapping[str, Location], names: Mapping[str, str], num_states: int, frame_size: int, how: Fit
 ) -> dict[str, CameraFrames]:
     """Decode the video of each slot; raise RecordError when one does not go with the numbers and the others.
 

@@ -71,16 +71,16 @@ class Ego4d(ClipSource):
         """Give what annotators of Ego4D saw of the hands."""
         return hands_of(plan, self.media(plan))
 
-    def _narrations(self, place: Path) -> Iterator[tuple[str, Passes | str]]:
+    def _narrations(self, path: Path) -> Iterator[tuple[str, Passes | str]]:
         if self.labels == "fho":
             return iter(())
         folders = [f"{top}/annotations" for top in TOPS]
-        return tables.narrations(find(place, ("narration.json", "narrations.json"), *folders))
+        return tables.narrations(find(path, ("narration.json", "narrations.json"), *folders))
 
-    def _interactions(self, place: Path) -> dict[str, list[Action]]:
+    def _interactions(self, folder: Path) -> dict[str, list[Action]]:
         if self.labels == "narrations":
             return {}
-        path = find(place, "fho_main.json", *(f"{top}/annotations" for top in TOPS))
+        path = find(folder, "fho_main.json", *(f"{top}/annotations" for top in TOPS))
         return {
             video.video_uid: [
                 a for interval in video.annotated_intervals or [] for a in interval.narrated_actions or []

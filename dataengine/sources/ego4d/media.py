@@ -8,7 +8,7 @@ from typing import Any
 from dataengine.clips.plan import ClipPlan, SkippedLabel, VideoPlan, merged
 from dataengine.errors import RecordError, SourceError
 from dataengine.formats import files
-from dataengine.formats.byte_range import Place
+from dataengine.formats.byte_range import Location
 from dataengine.formats.video import header
 from dataengine.hands import Track
 from dataengine.sources.ego4d import hands, tables
@@ -26,7 +26,7 @@ EXPECTED = "the output folder of the `ego4d` downloader: ego4d.json, v2/annotati
 class Videos:
     """All videos that ego4d.json lists."""
 
-    place: Path
+    root: Path
     media: dict[str, str]
     """Kind of copy to its folder."""
     about: dict[str, Video]
@@ -37,13 +37,13 @@ class Videos:
     """Keep what is in val or test of a benchmark."""
 
     @classmethod
-    def of(cls, place: Path, *, keep_benchmarks: bool) -> "Videos":
+    def of(cls, path: Path, *, keep_benchmarks: bool) -> "Videos":
         """Read ego4d.json below a downloader's folder."""
-        known = tables.listing(find(place, "ego4d.json", ".", *TOPS))
+        known = tables.listing(find(path, "ego4d.json", ".", *TOPS))
         about = {video.video_uid: video for video in known.videos}
-        media = {name: _folder(place, name) for name in MEDIA}
-        points = hands.by_video(place / top / "annotations" for top in TOPS)
-        return cls(place, media, about, _groups(known.videos, known.concurrent_video_sets), points, keep_benchmarks)
+        media = {name: _folder(path, name) for name in MEDIA}
+        points = hands.by_video(path / top / "annotations" for top in TOPS)
+        return cls(path, media, about, _groups(known.videos, known.concurrent_video_sets), points, keep_benchmarks)
 
     def plan(self, uid: str, labels: list[ClipPlan | SkippedLabel]) -> VideoPlan:
         """Plan what is labelled of one video; a video that must be left out is one skipped label."""
@@ -85,14 +85,14 @@ class Videos:
     def _path(self, uid: str) -> str:
         """Say where a video lies, or would lie beside those that are there."""
         folders = [self.media[name] for name in MEDIA]
-        names = [f"{folder}/{uid}.mp4" for folder in folders if (self.place / folder).is_dir()]
+        names = [f"{folder}/{uid}.mp4" for folder in folders if (self.root / folder).is_dir()]
         return next(
-            (name for name in names if files.size(self.place / name) is not None),
+            (name for name in names if files.size(self.root / name) is not None),
             (names or [f"{folders[0]}/{uid}.mp4"])[0],
         )
 
 
-def hands_of(plan: VideoPlan, place: Place) -> Track | None:
+def hands_of(plan: VideoPlan, location: Location) -> Track | None:
     """Give the hands that annotators saw in a planned video, whose bytes lie somewhere; None without any.
 
     Raise RecordError where the size of the full picture is not known.
@@ -102,25 +102,25 @@ def hands_of(plan: VideoPlan, place: Place) -> Track | None:
     if hands.SIZE in plan.options:
         width, height = (float(side) for side in plan.options[hands.SIZE].split("x"))
     elif MEDIA[1] in plan.path:
-        height, width = header.probe(place).shown_size
+        height, width = header.probe(location).shown_size
     else:
         raise RecordError("fho_hands: ego4d.json does not say how large the full picture is")
     return hands.track(plan.options[hands.POINTS], width, height)
 
 
-def find(place: Path, names: str | tuple[str, ...], *folders: str) -> Path:
+def find(path: Path, names: str | tuple[str, ...], *folders: str) -> Path:
     """Find a file by one of its names in one of some folders; raise SourceError when it is in none."""
     wanted = (names,) if isinstance(names, str) else names
     for folder in folders:
         for name in wanted:
-            if (place / folder / name).is_file():
-                files.inside_or_stop(place, str((place / folder / name).relative_to(place)))
-                return place / folder / name
-    raise SourceError(f"{place}: found no {wanted[0]}, expected {EXPECTED}")
+            if (path / folder / name).is_file():
+                files.inside_or_stop(path, str((path / folder / name).relative_to(path)))
+                return path / folder / name
+    raise SourceError(f"{path}: found no {wanted[0]}, expected {EXPECTED}")
 
 
-def _folder(place: Path, name: str) -> str:
-    return next((f"{top}/{name}" for top in TOPS if (place / top / name).is_dir()), f"{TOPS[0]}/{name}")
+def _folder(path: Path, name: str) -> str:
+    return next((f"{top}/{name}" for top in TOPS if (path / top / name).is_dir()), f"{TOPS[0]}/{name}")
 
 
 def _groups(videos: list[Video], sets: Any) -> dict[str, str]:

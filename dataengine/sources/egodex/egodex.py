@@ -89,12 +89,12 @@ class Egodex(ClipSource):
         return files.inside((Path(self.root) / plan.path).with_suffix(".hdf5"), Path(self.root))
 
 
-def _plan(place: Path, top: Path, task: Path, stem: str) -> VideoPlan:
-    part = top.name if top != place else place.resolve().name
+def _plan(path: Path, top: Path, task: Path, stem: str) -> VideoPlan:
+    part = top.name if top != path else path.resolve().name
     name = f"{part}/{task.name}/{stem}"
     return VideoPlan(
         name=name,
-        path=str((task / f"{stem}.mp4").relative_to(place)),
+        path=str((task / f"{stem}.mp4").relative_to(path)),
         clips=(ClipPlan(record=name, label_start_s=0.0, label_end_s=math.inf),),
         split="val" if part == "test" else "train",
     )

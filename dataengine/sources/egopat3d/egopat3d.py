@@ -71,21 +71,21 @@ class Egopat3d(ClipSource):
 
     def hands(self, plan: VideoPlan) -> Track | None:
         """Read the landmarks beside a recording's clips."""
-        place = Path(self.root)
-        return hands.read((place / plan.path).parent / LANDMARKS, place, FRAME_HZ)
+        path = Path(self.root)
+        return hands.read((path / plan.path).parent / LANDMARKS, path, FRAME_HZ)
 
 
-def _plan(place: Path, folder: Path) -> VideoPlan:
+def _plan(path: Path, folder: Path) -> VideoPlan:
     name = f"{folder.parent.name}/{folder.name}"
     scene = folder.name.rpartition("_")[0]
     try:
-        text = files.read_bytes(files.inside(folder / RANGES, place), MAX_BYTES).decode("utf-8-sig", "replace")
+        text = files.read_bytes(files.inside(folder / RANGES, path), MAX_BYTES).decode("utf-8-sig", "replace")
         labels = [_label(name, number, line, scene) for number, line in enumerate(text.splitlines(), 1) if line.strip()]
     except RecordError as error:
         labels = [SkippedLabel(record=name, reason="list of clips cannot be read", detail=str(error), is_bad=True)]
     return VideoPlan(
         name=name,
-        path=str((folder / "rgb_video.mp4").relative_to(place)),
+        path=str((folder / "rgb_video.mp4").relative_to(path)),
         clips=tuple(label for label in labels if isinstance(label, ClipPlan)),
         skipped=tuple(label for label in labels if isinstance(label, SkippedLabel)),
         group=scene,

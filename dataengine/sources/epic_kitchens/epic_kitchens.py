@@ -77,8 +77,8 @@ class EpicKitchens(ClipSource):
         return hands.read(files.inside(path, Path(self.root)), plan.name, header.probe(self.media(plan)).end_s)
 
 
-def _table(place: Path, name: str) -> Path | None:
-    found = (place / folder / name for folder in FOLDERS)
+def _table(root: Path, name: str) -> Path | None:
+    found = (root / folder / name for folder in FOLDERS)
     return next((path for path in found if path.is_file()), None)
 
 
@@ -98,8 +98,8 @@ def _label(where: str, row: dict[str, str]) -> ClipPlan | SkippedLabel:
     )
 
 
-def _path(place: Path, participant: str, video: str) -> str:
+def _path(path: Path, participant: str, video: str) -> str:
     """Find a video where the downloader puts it, or all of them in one folder; its suffix may be small."""
     below = [f"{top}{participant}/videos/{video}" for top in ("", "EPIC-KITCHENS/")] + [f"videos/{video}"]
     names = [f"{stem}{suffix}" for stem in below for suffix in (".MP4", ".mp4")]
-    return next((name for name in names if files.size(place / name) is not None), names[0])
+    return next((name for name in names if files.size(path / name) is not None), names[0])

@@ -120,8 +120,8 @@ class HoCap(ClipSource):
         table = [name for name in names if not name.startswith(HEAD)]
         return head + table if self.view == "all" else ((head or table) if self.view == "head" else (table or head))[:1]
 
-    def _plan(self, place: Path, folder: Path, camera: str) -> VideoPlan:
-        sequence = str(folder.relative_to(place))
+    def _plan(self, path: Path, folder: Path, camera: str) -> VideoPlan:
+        sequence = str(folder.relative_to(path))
         name = f"{sequence}/{camera}"
         plan = VideoPlan(name=name, path=name, clips=(), group=folder.parent.name)
         try:

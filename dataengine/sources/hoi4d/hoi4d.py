@@ -90,14 +90,14 @@ class Hoi4d(ClipSource):
 
     def hands(self, plan: VideoPlan) -> Track | None:
         """Read the hands of each frame of a sequence."""
-        place = Path(self.root)
-        return hands.read([place / top for top in TOPS], plan.name, place, header.probe(self.media(plan)).rate_hz)
+        path = Path(self.root)
+        return hands.read([path / top for top in TOPS], plan.name, path, header.probe(self.media(plan)).rate_hz)
 
-    def _plan(self, place: Path, name: str, tasks: Mapping[str, Mapping[str, str]]) -> VideoPlan:
+    def _plan(self, folder: Path, name: str, tasks: Mapping[str, Mapping[str, str]]) -> VideoPlan:
         _, person, kind, _, room, _, task = name.split("/")
         about = tasks.get(kind, {})
         thing = about.get("Category", "").lower()
-        path = _below(place, f"{name}/action/color.json")
+        path = _below(folder, f"{name}/action/color.json")
         labels: list[ClipPlan | SkippedLabel] = []
         options = {}
         if self.labels == "actions" and path is not None:
@@ -122,7 +122,7 @@ class Hoi4d(ClipSource):
             )
         return VideoPlan(
             name=name,
-            path=_relative(place, f"{name}/align_rgb/image.mp4"),
+            path=_relative(folder, f"{name}/align_rgb/image.mp4"),
             clips=tuple(label for label in labels if isinstance(label, ClipPlan)),
             skipped=tuple(label for label in labels if isinstance(label, SkippedLabel)),
             group=f"{person}/{room}",
@@ -174,20 +174,20 @@ def _label(record: str, event: Event, thing: str) -> ClipPlan | SkippedLabel:
     )
 
 
-def _tasks(place: Path) -> dict[str, dict[str, str]]:
+def _tasks(path: Path) -> dict[str, dict[str, str]]:
     """Read what each task of each kind of object is; texts are empty without the table."""
     for folder in LISTS:
         for name in TASKS:
-            if (place / folder / name).is_file():
-                files.inside_or_stop(place, f"{folder}/{name}")
-                rows = csv_file.named(place / folder / name, ("Category ID", "Category"))
+            if (path / folder / name).is_file():
+                files.inside_or_stop(path, f"{folder}/{name}")
+                rows = csv_file.named(path / folder / name, ("Category ID", "Category"))
                 return {row["Category ID"]: row for _, row in rows if row.get("Category ID")}
-    raise SourceError(f"{place}: found no {TASKS[0]}; clone HOI4D-Instructions into it")
+    raise SourceError(f"{path}: found no {TASKS[0]}; clone HOI4D-Instructions into it")
 
 
-def _listed(place: Path, name: str) -> tuple[list[str], tuple[SkippedLabel, ...]]:
+def _listed(root: Path, name: str) -> tuple[list[str], tuple[SkippedLabel, ...]]:
     """Read a list of sequences, whatever is around their names, and lines that name none; nothing where no list is."""
-    path = next((place / folder / name for folder in LISTS if (place / folder / name).is_file()), None)
+    path = next((root / folder / name for folder in LISTS if (root / folder / name).is_file()), None)
     names, damaged = [], []
     for number, fields in csv_file.records(path, separator="\t") if path else ():
         line = "".join(fields).strip()
@@ -203,17 +203,17 @@ def _listed(place: Path, name: str) -> tuple[list[str], tuple[SkippedLabel, ...]
     return names, tuple(damaged)
 
 
-def _walked(place: Path) -> list[str]:
+def _walked(folder: Path) -> list[str]:
     """Find the sequences whose video is there."""
     pattern = "/".join((*LEVELS, "align_rgb/image.mp4"))
-    found = (path.relative_to(place / top) for top in TOPS for path in (place / top).glob(pattern))
+    found = (path.relative_to(folder / top) for top in TOPS for path in (folder / top).glob(pattern))
     return [str(path.parent.parent) for path in found]
 
 
-def _below(place: Path, name: str) -> Path | None:
-    return next((place / top / name for top in TOPS if files.size(place / top / name) is not None), None)
+def _below(root: Path, name: str) -> Path | None:
+    return next((root / top / name for top in TOPS if files.size(root / top / name) is not None), None)
 
 
-def _relative(place: Path, name: str) -> str:
-    found = _below(place, name)
-    return name if found is None else str(found.relative_to(place))
+def _relative(path: Path, name: str) -> str:
+    found = _below(path, name)
+    return name if found is None else str(found.relative_to(path))

@@ -97,17 +97,17 @@ class Holoassist(ClipSource):
 
     def hands(self, plan: VideoPlan) -> Track | None:
         """Read the hands beside the video, or in a session's folder of the same name where they were unpacked."""
-        place = Path(self.root)
-        session = (place / plan.path).parents[1].name
-        exports = [(place / plan.path).parent, *(place / pack / session / "Export_py" for pack in PACKS)]
-        return next((found for export in exports if (found := hands.read(export, place))), None)
+        path = Path(self.root)
+        session = (path / plan.path).parents[1].name
+        exports = [(path / plan.path).parent, *(path / pack / session / "Export_py" for pack in PACKS)]
+        return next((found for export in exports if (found := hands.read(export, path))), None)
 
 
-def _sessions(place: Path) -> list[Session]:
-    if not (place / ANNOTATIONS).exists():
-        raise SourceError(f"{place}: found no {ANNOTATIONS}, expected {EXPECTED}; download the annotations")
-    files.inside_or_stop(place, ANNOTATIONS)
-    return json_fields.read(place / ANNOTATIONS, list[Session], "HoloAssist")
+def _sessions(path: Path) -> list[Session]:
+    if not (path / ANNOTATIONS).exists():
+        raise SourceError(f"{path}: found no {ANNOTATIONS}, expected {EXPECTED}; download the annotations")
+    files.inside_or_stop(path, ANNOTATIONS)
+    return json_fields.read(path / ANNOTATIONS, list[Session], "HoloAssist")
 
 
 def _label(record: str, event: Event) -> ClipPlan | SkippedLabel:
@@ -154,27 +154,27 @@ def _plain(value: Any) -> str:
     return " ".join(re.sub(r"/\S*", "", text).replace("_", " ").split()) if " " not in text else text
 
 
-def _splits(place: Path) -> dict[str, str]:
+def _splits(root: Path) -> dict[str, str]:
     """Read which split each session is in; none of the lists is needed."""
     found: dict[str, str] = {}
     for name, split in SPLITS.items():
         for folder in (".", "data-splits-v1_2"):
-            path = place / folder / f"{name}-v1_2.txt"
+            path = root / folder / f"{name}-v1_2.txt"
             if path.is_file():
                 found |= {_key("".join(fields)): split for _, fields in csv_file.records(path, separator="\t")}
     return found
 
 
-def _there(place: Path) -> dict[str, str]:
+def _there(path: Path) -> dict[str, str]:
     """Find the sessions' videos by their decoded names."""
     found: dict[str, str] = {}
     for pack in PACKS:
-        if not (place / pack).is_dir():
+        if not (path / pack).is_dir():
             continue
-        for folder in sorted((place / pack).iterdir()):
+        for folder in sorted((path / pack).iterdir()):
             name = next((v for v in VIDEOS if (folder / "Export_py" / v).is_file()), None)
             if name:
-                found.setdefault(_key(folder.name), str((folder / "Export_py" / name).relative_to(place)))
+                found.setdefault(_key(folder.name), str((folder / "Export_py" / name).relative_to(path)))
     return found
 
 

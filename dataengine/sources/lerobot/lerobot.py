@@ -221,10 +221,10 @@ def _size(path: Path) -> int:
 
 def _folder_name(root: Path) -> str:
     """Name a dataset after its folder; in a hub cache after organisation and repository."""
-    place = root.resolve()
-    if place.parent.name == "snapshots":
-        return spelt(place.parent.parent.name.removeprefix("datasets--").replace("--", "/"))
-    return spelt(place.name)
+    path = root.resolve()
+    if path.parent.name == "snapshots":
+        return spelt(path.parent.parent.name.removeprefix("datasets--").replace("--", "/"))
+    return spelt(path.name)
 
 
 def _licence(root: Path) -> str:

@@ -137,20 +137,20 @@ class Vector:
         return np.concatenate(found, axis=1) if found else None
 
 
-def state(features: Mapping[str, Feature], wanted: str, encoding: str, place: str) -> Vector:
+def state(features: Mapping[str, Feature], wanted: str, encoding: str, where: str) -> Vector:
     """Choose the columns `wanted` (`a[0:7],b`), else the usual one that there is, and tell what they are."""
-    return _vector(features, wanted, STATES, encoding, place)
+    return _vector(features, wanted, STATES, encoding, where)
 
 
-def action(features: Mapping[str, Feature], wanted: str, encoding: str, place: str) -> Vector:
+def action(features: Mapping[str, Feature], wanted: str, encoding: str, where: str) -> Vector:
     """Choose the columns of the action as `state` does."""
-    return _vector(features, wanted, ACTIONS, encoding, place)
+    return _vector(features, wanted, ACTIONS, encoding, where)
 
 
-def _vector(features: Mapping[str, Feature], wanted: str, usual: Sequence[str], encoding: str, place: str) -> Vector:
+def _vector(features: Mapping[str, Feature], wanted: str, usual: Sequence[str], encoding: str, where: str) -> Vector:
     what = "state" if usual is STATES else "action"
     if wanted:
-        slices = tuple(_slice(features, term, place) for term in wanted.split(","))
+        slices = tuple(_slice(features, term, where) for term in wanted.split(","))
     elif (whole := _whole(features, usual)) or (whole := _called_alike(features, what)):
         slices = (Slice(whole, 0, whole.width),)
     else:
@@ -208,7 +208,7 @@ def raw(features: Mapping[str, Feature], chosen: Vector, prefixes: tuple[str, ..
 
 
 def cameras(
-    features: Mapping[str, Feature], wanted: str, place: str, exported: Mapping[str, str] | None = None
+    features: Mapping[str, Feature], wanted: str, where: str, exported: Mapping[str, str] | None = None
 ) -> tuple[dict[str, str], list[str]]:
     """Give each slot a camera's key, and list those left out.
 
@@ -217,7 +217,7 @@ def cameras(
     """
     there = [key for key, feature in features.items() if feature.is_camera]
     if wanted:
-        chosen = dict(_pairs(wanted, there, place))
+        chosen = dict(_pairs(wanted, there, where))
     elif exported and set(exported.values()) <= set(there):
         chosen = dict(exported)
     else:
@@ -249,25 +249,25 @@ def _word(vector: Vector, what: str) -> str:
     return f"{WORDS.get(vector.encoding, vector.encoding)}{vector.width}"
 
 
-def _slice(features: Mapping[str, Feature], term: str, place: str) -> Slice:
+def _slice(features: Mapping[str, Feature], term: str, where: str) -> Slice:
     match = TERM.match(term)
     numeric = [key for key, feature in features.items() if feature.is_numeric]
     if match is None or match[1] not in numeric:
-        raise SourceError(f"{place}: no column of numbers '{term.strip()}'; {did_you_mean(term.strip(), numeric)}")
+        raise SourceError(f"{where}: no column of numbers '{term.strip()}'; {did_you_mean(term.strip(), numeric)}")
     feature = features[match[1]]
     first, stop = int(match[2] or 0), int(match[3] or feature.width)
     if not first < stop <= feature.width:
-        raise SourceError(f"{place}: '{term.strip()}' takes {first} to {stop} of a column of {feature.width} values")
+        raise SourceError(f"{where}: '{term.strip()}' takes {first} to {stop} of a column of {feature.width} values")
     return Slice(feature, first, stop)
 
 
-def _pairs(wanted: str, there: list[str], place: str) -> Iterable[tuple[str, str]]:
+def _pairs(wanted: str, there: list[str], where: str) -> Iterable[tuple[str, str]]:
     for pair in wanted.split(","):
         slot, equals, key = (word.strip() for word in pair.partition("="))
         if not equals or slot not in CAMERA_SLOTS:
-            raise SourceError(f"{place}: found camera '{pair}', expected SLOT=KEY with {', '.join(CAMERA_SLOTS)}")
+            raise SourceError(f"{where}: found camera '{pair}', expected SLOT=KEY with {', '.join(CAMERA_SLOTS)}")
         if key not in there:
-            raise SourceError(f"{place}: no camera '{key}'; {did_you_mean(key, there)}")
+            raise SourceError(f"{where}: no camera '{key}'; {did_you_mean(key, there)}")
         yield slot, key
 
 

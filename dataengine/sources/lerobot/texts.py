@@ -165,11 +165,11 @@ class Columns:
 
 def _annotations(info: Info) -> dict[str, str]:
     """Read off GR00T's meta/modality.json which columns are annotations, and what each is about."""
-    place = info.root / MODALITY
+    path = info.root / MODALITY
     try:
-        listed = json_file.read(place).get("annotation") if place.is_file() else None
+        listed = json_file.read(path).get("annotation") if path.is_file() else None
     except (OSError, ValueError, AttributeError) as error:
-        raise SourceError(f"{place}: not a JSON object ({error}); copy it again, or move it away") from error
+        raise SourceError(f"{path}: not a JSON object ({error}); copy it again, or move it away") from error
     found = {}
     for name, about in listed.items() if isinstance(listed, dict) else ():
         key = about.get("original_key") if isinstance(about, dict) else None

@@ -194,24 +194,24 @@ class Mapping(Config):
         return self.raw_action or list(dict.fromkeys(item.key for item in self.action))
 
 
-def load(place: str) -> Mapping:
+def load(given: str) -> Mapping:
     """Read a mapping; raise SourceError in one line where it is wrong or unfinished."""
-    path = place if is_uri(place) else str(Path(place).expanduser())
+    path = given if is_uri(given) else str(Path(given).expanduser())
     try:
         # As plain strings: YAML itself takes an unquoted 3:6 for a number of base 60, and `no` for false.
         raw = yaml_file.read(path, yaml.BaseLoader)
     except OSError as error:
-        raise SourceError(f"mapping {place}: {error.strerror or error}; expected a YAML file") from error
+        raise SourceError(f"mapping {given}: {error.strerror or error}; expected a YAML file") from error
     except yaml.YAMLError as error:
-        raise SourceError(f"mapping {place}: no valid YAML: {' '.join(str(error).split())}") from None
+        raise SourceError(f"mapping {given}: no valid YAML: {' '.join(str(error).split())}") from None
     if not isinstance(raw, dict):
-        raise SourceError(f"mapping {place}: found {type(raw).__name__}, expected settings such as 'control_hz: 10'")
+        raise SourceError(f"mapping {given}: found {type(raw).__name__}, expected settings such as 'control_hz: 10'")
     if unfinished := [where for where, value in _values(raw) if value == FILL_IN]:
-        raise SourceError(f"mapping {place}: {', '.join(unfinished)} still to fill in; its comments say with what")
+        raise SourceError(f"mapping {given}: {', '.join(unfinished)} still to fill in; its comments say with what")
     try:
         return Mapping.model_validate(raw)
     except ValidationError as error:
-        raise SourceError(f"mapping {place}: {_first(error)}") from None
+        raise SourceError(f"mapping {given}: {_first(error)}") from None
 
 
 def check(mapping: Mapping, schema: features.Group, where: str) -> None:
@@ -249,27 +249,27 @@ def check(mapping: Mapping, schema: features.Group, where: str) -> None:
 
 
 def _feature(
-    key: str, kind: str, known: dict[str, Any], place: str, *, beside: bool = True, lists: bool = False
+    key: str, kind: str, known: dict[str, Any], where: str, *, beside: bool = True, lists: bool = False
 ) -> features.Leaf:
     """Find a feature of a kind by its key, at every step or `beside` them; with `lists` it may have several values."""
     for full, depth in ((f"steps/{key}", 1), (key, 0 if beside else None)):
         if full in known and depth is not None and len(known[full][1]) in (depth, depth + lists):
             leaf: features.Leaf = known[full][0]
             if leaf.kind != kind:
-                raise SourceError(f"{place}: '{key}' is of kind {leaf.kind}, expected {kind}")
+                raise SourceError(f"{where}: '{key}' is of kind {leaf.kind}, expected {kind}")
             return leaf
     names = {
         full.removeprefix("steps/")
         for full, (leaf, levels) in known.items()
         if leaf.kind == kind and len(levels) == full.startswith("steps/") and (beside or full.startswith("steps/"))
     }
-    raise SourceError(f"{place}: features.json has no {kind} '{key}'; {did_you_mean(key, sorted(names))}")
+    raise SourceError(f"{where}: features.json has no {kind} '{key}'; {did_you_mean(key, sorted(names))}")
 
 
-def _width(leaf: features.Leaf, key: str, place: str) -> int:
+def _width(leaf: features.Leaf, key: str, where: str) -> int:
     """Count the numbers of a step."""
     if None in leaf.shape:
-        raise SourceError(f"{place}: '{key}' has shape {leaf.shape}, expected a fixed one")
+        raise SourceError(f"{where}: '{key}' has shape {leaf.shape}, expected a fixed one")
     return prod(size or 0 for size in leaf.shape)
 
 

@@ -1,4 +1,4 @@
-"""UCSD Pick and Place (`ucsd_pick_and_place_dataset_converted_externally_to_rlds` 0.1.0): an xArm, 3 Hz.
+"""UCSD Pick and Location (`ucsd_pick_and_place_dataset_converted_externally_to_rlds` 0.1.0): an xArm, 3 Hz.
 
 observation/state  (t, 7)  x y z, three angles, distance of the fingers                       -> state, as it is
 action             (t, 4)  velocity of x y z, torque that opens and closes the gripper        -> action, turn zero,

@@ -122,10 +122,10 @@ class Rh20t:
 
     def _scenes(self, part: Part) -> Iterator[Scene]:
         """List a part's scenes, in order of their names."""
-        place = Path(self.root)
-        places = [place / folder for folder in part.options["places"].split("\n")]
+        path = Path(self.root)
+        places = [path / folder for folder in part.options["places"].split("\n")]
         for name in part.options["scenes"].split("\n"):
-            yield Scene(name, place, tuple(folder for folder in places if (folder / name).is_dir()) or (places[0],))
+            yield Scene(name, path, tuple(folder for folder in places if (folder / name).is_dir()) or (places[0],))
 
     def _episode(self, scene: Scene, texts: dict[str, Any], damaged: list[tuple[str, RecordError]]) -> Episode:
         task, _, number, cfg = scene.numbers
@@ -210,6 +210,6 @@ def _number(metadata: Mapping[str, Any], key: str) -> float | None:
     return value
 
 
-def _hint(place: Path) -> str:
-    archive = next((path for path in sorted(place.glob("*")) if path.name.endswith((".tar", ".gz", ".zip"))), None)
+def _hint(folder: Path) -> str:
+    archive = next((path for path in sorted(folder.glob("*")) if path.name.endswith((".tar", ".gz", ".zip"))), None)
     return f"extract {archive.name} and its like" if archive else "check the path"

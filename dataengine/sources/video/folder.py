@@ -67,20 +67,20 @@ def _whole(name: str) -> ClipPlan:
     return ClipPlan(record=name, label_start_s=0.0, label_end_s=math.inf)
 
 
-def _walked(place: Path) -> Iterator[str]:
+def _walked(path: Path) -> Iterator[str]:
     """Find the videos by their suffixes; hidden folders are not entered, nor are links followed."""
-    for folder, inner, names in os.walk(place):
+    for folder, inner, names in os.walk(path):
         inner[:] = sorted(name for name in inner if not name.startswith("."))
         for name in names:
             if not name.startswith(".") and name.rpartition(".")[2].lower() in SUFFIXES:
-                yield Path(folder, name).relative_to(place).as_posix()
+                yield Path(folder, name).relative_to(path).as_posix()
 
 
-def _labelled(place: Path) -> Iterator[VideoPlan]:
+def _labelled(path: Path) -> Iterator[VideoPlan]:
     """Plan what the table names, row by row of one video together."""
-    files.inside_or_stop(place, TABLE)
+    files.inside_or_stop(path, TABLE)
     rows: dict[str, list[tuple[int, dict[str, str]]]] = {}
-    for number, row in csv_file.named(place / TABLE, COLUMNS):
+    for number, row in csv_file.named(path / TABLE, COLUMNS):
         rows.setdefault(_plain(row["path"]), []).append((number, row))
     for name, members in sorted(rows.items()):
         labels = [_label(name, number, row) for number, row in members]

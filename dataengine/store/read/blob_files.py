@@ -146,7 +146,7 @@ def _column(table: lance.LanceDataset, column: str) -> _Column | None:
     return _Column(paths, file, begin, size)
 
 
-def _folder(table: lance.LanceDataset, place: str, fragment: lance.LanceFragment, column: str) -> Path | None:
+def _folder(table: lance.LanceDataset, uri: str, fragment: lance.LanceFragment, column: str) -> Path | None:
     """Name the folder beside the fragment's data file that holds its blobs."""
     holding = [path for path in files(table, fragment, [column]) if path.endswith(".lance")]
-    return Path(place, "data", holding[0]).with_suffix("") if len(holding) == 1 else None
+    return Path(uri, "data", holding[0]).with_suffix("") if len(holding) == 1 else None

@@ -348,16 +348,16 @@ class Corpus:
         return held
 
 
-def _part_name(place: str) -> tuple[str, str | None]:
+def _part_name(uri: str) -> tuple[str, str | None]:
     """Part `CORPUS@NAME`; a corpus whose own name has an `@` keeps it."""
-    corpus, at, name = place.rpartition("@")
-    if not at or not corpus or "/" in name or exists(place, "episodes") or not exists(corpus, "episodes"):
-        return place, None
+    corpus, at, name = uri.rpartition("@")
+    if not at or not corpus or "/" in name or exists(uri, "episodes") or not exists(corpus, "episodes"):
+        return uri, None
     return corpus, name
 
 
-def _never_changes(place: str, name: str) -> str:
-    return f"{place}: snapshot '{name}' never changes; give the corpus itself, without @{name}"
+def _never_changes(uri: str, name: str) -> str:
+    return f"{uri}: snapshot '{name}' never changes; give the corpus itself, without @{name}"
 
 
 def _layout(table: lance.LanceDataset) -> list[tuple[int, int, int]]:

@@ -34,7 +34,7 @@ class TableReader:
     """
 
     def __init__(self, corpus: Corpus, *, kept_only: bool = True, use_hands: bool = False) -> None:
-        self.corpus, self.place = corpus, corpus.uri
+        self.corpus, self.uri = corpus, corpus.uri
         self._kept_only = kept_only
         kept = corpus.kept(kept_only=kept_only)
         table = kept.table([*kept.facts, "state", "state_dim", "action", "action_dim"])
@@ -125,7 +125,7 @@ class TableReader:
                         self._take_hands(episode, hands_rows.from_row({name: batch[name][i] for name in names}), found)
         if not found:
             raise DataEngineError(
-                f"{self.place}: found no hands with 21 points in metres before a known camera, expected some of EgoDex "
+                f"{self.uri}: found no hands with 21 points in metres before a known camera, expected some of EgoDex "
                 "or HoloAssist; ingest them with the files of their hands in place, or leave use_hands out"
             )
         return found

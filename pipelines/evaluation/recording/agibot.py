@@ -93,8 +93,8 @@ def _record(simulator: TwoArm, seed: int, root: Path) -> dict[str, Any] | None:
     videos = root / "observations" / str(TASK_ID) / str(episode) / "videos"
     for camera, key in VIDEOS.items():
         write_video(videos / f"{camera}_color.mp4", (row[key] for row in rows), RATE_HZ, "libsvtav1")
-    place = root / "proprio_stats" / str(TASK_ID) / str(episode) / "proprio_stats.h5"
-    _write_proprio(place, rows, np.stack(commands)[:, [6, 13]])
+    path = root / "proprio_stats" / str(TASK_ID) / str(episode) / "proprio_stats.h5"
+    _write_proprio(path, rows, np.stack(commands)[:, [6, 13]])
     return {"num_steps": len(rows), "task_info": _task_info(episode, phases)}
 
 
@@ -112,7 +112,7 @@ def _look(simulator: TwoArm) -> dict[str, Any]:
     }
 
 
-def _write_proprio(place: Path, rows: list[dict[str, Any]], grippers: NDArray[np.float32]) -> None:
+def _write_proprio(path: Path, rows: list[dict[str, Any]], grippers: NDArray[np.float32]) -> None:
     """Write proprio_stats.h5; `grippers` (t, 2) are commands, -1 opens, +1 closes."""
     import h5py
 
@@ -140,7 +140,7 @@ def _write_proprio(place: Path, rows: list[dict[str, Any]], grippers: NDArray[np
         "action/robot/velocity": still,
         **{f"action/{part}/index": index for part in ("joint", "effector", "end", "head", "waist", "robot")},
     }
-    with whole_file(place) as partial, h5py.File(partial, "w") as file:
+    with whole_file(path) as partial, h5py.File(partial, "w") as file:
         for key, value in values.items():
             file.create_dataset(key, data=value)
         for key in EMPTY:

@@ -194,22 +194,22 @@ def test_a_policy_trained_further_is_evaluated_anew(tmp_path: Path) -> None:
     folder.mkdir()
     (folder / "model.safetensors").write_bytes(b"1")
     config = EvalConfig(policy=str(folder), out=tmp_path)
-    before = _unit(config, simulator_class("metaworld"), "window-open").place
-    assert before == _unit(config, simulator_class("metaworld"), "window-open").place
+    before = _unit(config, simulator_class("metaworld"), "window-open").result_file
+    assert before == _unit(config, simulator_class("metaworld"), "window-open").result_file
     (folder / "eval").mkdir()
     (folder / "eval" / "result.json").write_text("kept below the policy, it makes no other policy of it")
-    assert before == _unit(config, simulator_class("metaworld"), "window-open").place
+    assert before == _unit(config, simulator_class("metaworld"), "window-open").result_file
     other = config.model_copy(update={"acts_as": "lab/mine"})
-    assert before != _unit(other, simulator_class("metaworld"), "window-open").place
+    assert before != _unit(other, simulator_class("metaworld"), "window-open").result_file
     (folder / "checkpoints" / "step-00000001").mkdir(parents=True)
     (folder / "checkpoints" / "step-00000001" / "model.safetensors").write_bytes(b"1")
-    further = _unit(config, simulator_class("metaworld"), "window-open").place
+    further = _unit(config, simulator_class("metaworld"), "window-open").result_file
     assert before != further
     (folder / "model.safetensors").write_bytes(b"12")
-    assert further != _unit(config, simulator_class("metaworld"), "window-open").place
-    assert before != _unit(config, simulator_class("metaworld"), "window-open").place
+    assert further != _unit(config, simulator_class("metaworld"), "window-open").result_file
+    assert before != _unit(config, simulator_class("metaworld"), "window-open").result_file
 
 
 def test_a_policy_may_be_called_anything(tmp_path: Path) -> None:
     config = EvalConfig(policy="random", name="runs/act: best, so far", out=tmp_path)
-    assert _unit(config, simulator_class("metaworld"), "window-open").place.parent == tmp_path / "results"
+    assert _unit(config, simulator_class("metaworld"), "window-open").result_file.parent == tmp_path / "results"

@@ -87,7 +87,7 @@ def test_every_window_lies_in_its_clip_and_holds_its_pair(num_steps, stride, num
     windows = cut_windows(Wanted(episode_id="a", num_steps=num_steps, stride=stride, rows=rows), num_frames)
     assert windows.frames.shape[1] == num_frames
     np.testing.assert_array_equal(windows.needed[windows.local], windows.frames)
-    for row, window, place in zip(rows, windows.window, windows.place, strict=True):
+    for row, window, place in zip(rows, windows.window, windows.position, strict=True):
         frames = windows.frames[window]
         assert (frames[place], frames[place + 1]) == (row, row + stride)
         assert frames.max() < num_steps

@@ -79,7 +79,7 @@ def test_texts_arrive_with_segments_clipped_to_the_episode(root: Path) -> None:
     assert episode.notes["scene"] == "A cup stands on a table."
     assert json.loads(episode.notes["segments"]) == [
         {"start": 2, "end": 6, "text": "Pick up the cup.", "skill": "Pick"},
-        {"start": 6, "end": N, "text": "Put it down.", "skill": "Place"},
+        {"start": 6, "end": N, "text": "Put it down.", "skill": "Location"},
     ]
 
 
