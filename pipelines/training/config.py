@@ -101,7 +101,8 @@ class TrainConfig(LoopConfig):
     @classmethod
     def preset_defaults(cls) -> dict[str, dict[str, Any]]:
         """Give every setting of each preset, its whole model among them."""
-        defaults = {name: info.get_default(call_default_factory=True) for name, info in cls.model_fields.items()}
+        optional = {name: info for name, info in cls.model_fields.items() if not info.is_required()}
+        defaults = {name: info.get_default(call_default_factory=True) for name, info in optional.items()}
         found = {}
         for name in presets.names(cls.kind):
             said = {key: value for key, value in presets.load(cls.kind, name).items() if key != "model"}

@@ -32,6 +32,11 @@ def test_every_preset_that_ships_is_whole(training: type[TrainConfig], name: str
     assert not config.model.keys() & decided.keys(), "what the data decide is left to them"
 
 
+@pytest.mark.parametrize("training", TRAININGS)
+def test_what_must_be_given_has_no_default(training: type[TrainConfig]) -> None:
+    assert all(not {"data", "out"} & settings.keys() for settings in training.preset_defaults().values())
+
+
 def test_presets_are_listed_from_small_to_large() -> None:
     assert presets.names("train_act") == ["tiny", "small", "paper"]
 
