@@ -16,15 +16,19 @@ from dataengine.schema import checksum_column
 from dataengine.vector_layout import VectorLayout, layout_of
 
 CUT_COLUMNS = ("video", "label_start_s", "label_end_s")
+HAND_COLUMNS = ("hands_source", "hands_present")
+SPARSE = "annotators"
+"""Source of hands that tells of a few frames alone."""
 NUMBER_COLUMNS = (
     *("episode_id", "dataset", "embodiment", "kind", "control_hz", "num_steps", "instruction", "time_ns"),
     *("state", "state_dim", "action", "action_dim", "state_encoding", "action_encoding", "notes"),
     *(f"height_{slot}" for slot in CAMERA_SLOTS),
     *(checksum_column(slot) for slot in CAMERA_SLOTS),
     *CUT_COLUMNS,
+    *HAND_COLUMNS,
 )
 """Columns of `episodes.lance` that `EpisodeRows` is made of; tables from before there were
-checksums, or clips, lack the last."""
+checksums, clips, or hands, lack the last."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -72,6 +76,18 @@ class EpisodeRows:
             return [None] * len(self)
         columns = (self._table[name].to_pylist() for name in CUT_COLUMNS)
         return [None if video is None else (video, start, end) for video, start, end in zip(*columns, strict=True)]
+
+    @cached_property
+    def hands_share(self) -> NDArray[np.float64]:
+        """(e,) share of the steps at which a hand is there; NaN where nobody tells of hands step by step."""
+        share = np.full(len(self), np.nan)
+        if not set(HAND_COLUMNS) <= set(self._table.column_names):
+            return share
+        told = zip(*(self._table[name].to_pylist() for name in HAND_COLUMNS), strict=True)
+        for row, (source, present) in enumerate(told):
+            if source not in (None, SPARSE) and present and len(present) % self.num_steps[row] == 0:
+                share[row] = np.reshape(present, (-1, self.num_steps[row])).any(axis=0).mean()
+        return share
 
     @cached_property
     def time_ns(self) -> Ragged:

@@ -6,6 +6,7 @@ import google_crc32c
 import pyarrow as pa
 
 from dataengine.curation.episode_rows import NUMBER_COLUMNS, EpisodeRows
+from dataengine.hands import rows as hands_rows
 from dataengine.schema import EPISODES, checksum_column
 
 
@@ -24,6 +25,6 @@ def rows_of_episodes(*episodes):
             row[name] = None if values is None else values.reshape(-1)
             row |= {f"{name}_dim": 0 if values is None else values.shape[1]}
             row[f"{name}_encoding"] = getattr(e, f"{name}_encoding")
-        rows.append(row)
+        rows.append(row | hands_rows.to_row(e.hands))
     schema = pa.schema([EPISODES.field(name) for name in NUMBER_COLUMNS])
     return EpisodeRows(pa.Table.from_pylist(rows, schema=schema))

@@ -65,6 +65,7 @@ LACKS = {
     "drop_black_frames": (blind, "no pictures"),
     "drop_broken_pictures": (blind, "no pictures"),
     "drop_still_video": (lambda: human_clip("c", cameras=False), "fewer than two pictures"),
+    "drop_no_hands": (lambda: human_clip("c"), "nobody tells of hands step by step"),
     "drop_blurred": (plain_clip, "no pictures with edges to check by"),
     "drop_shot_cuts": (lambda: human_clip("c", num_steps=2), "fewer than three pictures"),
     "drop_duplicate_clips": (
