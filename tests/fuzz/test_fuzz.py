@@ -23,6 +23,7 @@ BROKE = [
     Input("recipes", 90025),
     Input("openx", 91090),
     Input("lerobot v3.0", 91163),
+    Input("clips egohod", 1061),
 ]
 """Inputs that a reader could not bear once."""
 
