@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     example="villa ingest openx/metaworld ~/data/metaworld/1.0.0 --corpus runs/corpus\n"
     "villa ingest agibot ~/data/agibot --corpus runs/corpus --engine ray --unit segment --frame-size 224\n"
     "villa ingest --plan villa-x --data ~/data --corpus runs/corpus --dry-run",
-    configs={"": "pipelines.ingest:IngestConfig", "--plan": "pipelines.ingest.plan:PlanConfig"},
+    configs={"": "pipelines.ingest:IngestConfig", "--plan": "pipelines.ingest.plan:IngestPlanConfig"},
     apart=["options"],
     choices={"plan": "pipelines.recipes.recipes:names:ingest"},
 )
@@ -57,4 +57,4 @@ def ingest(
         found = source if source is not None else f"--{next(iter(extra))}"
         raise DataEngineError(f"found '{found}' beside a plan; the plan names the datasets and their options")
     words |= {"plan": plan, "data": data, "skip_missing": skip_missing or None}
-    return ingest_plan.run(settings.fill(ingest_plan.PlanConfig, **words))
+    return ingest_plan.run(settings.fill(ingest_plan.IngestPlanConfig, **words))

@@ -42,7 +42,7 @@ TITLES = {"data": "data (fingerprint of the episodes)", "latents": "latents (fin
 
 
 @dataclass(frozen=True)
-class Segment:
+class ShardSegment:
     """Neighbouring steps of one episode."""
 
     row: int
@@ -53,10 +53,10 @@ class Segment:
 
 
 @dataclass(frozen=True)
-class Plan:
+class ShardPlan:
     """Which segments go into which shard; equal for equal data and settings, so that a killed run goes on."""
 
-    shards: list[list[Segment]]
+    shards: list[list[ShardSegment]]
     episodes: list[EpisodeInfo]
     """Those that are written."""
     fingerprint: str
@@ -82,7 +82,7 @@ def plan(
     shard_mb: float = 512,
     segment_steps: int = 1000,
     seed: int = 0,
-) -> Plan:
+) -> ShardPlan:
     """Cut episodes into segments, shuffle them, and deal them out into shards of about `shard_mb`.
 
     Episodes that the mixture never draws are left out; without one, the mixture pinned with a snapshot counts.
@@ -91,12 +91,12 @@ def plan(
     identity, episodes, shares = _mixed(reader, mixture)
     slots = tuple(sorted({slot for e in episodes for slot in e.cameras}))
     segments = [
-        Segment(e.row, first, min(segment_steps, e.num_steps - first), number)
+        ShardSegment(e.row, first, min(segment_steps, e.num_steps - first), number)
         for e in sorted(episodes, key=lambda e: e.episode_id)
         for number, first in enumerate(range(0, e.num_steps, segment_steps))
     ]
     order = permute(np.arange(len(segments)), max(len(segments), 1), key_of(seed))
-    shards: list[list[Segment]] = []
+    shards: list[list[ShardSegment]] = []
     num_bytes = np.inf
     for i in order:
         s = segments[i]
@@ -117,7 +117,7 @@ def plan(
         "segment_steps": segment_steps,
         "seed": seed,
     }
-    return Plan(shards, episodes, fingerprint, identity, slots, infos, shares, settings)
+    return ShardPlan(shards, episodes, fingerprint, identity, slots, infos, shares, settings)
 
 
 def _mixed(reader: EpisodeReader, mixture: Mixture | None) -> tuple[DataIdentity, list[EpisodeInfo], dict[str, float]]:
@@ -146,7 +146,7 @@ def _mixed(reader: EpisodeReader, mixture: Mixture | None) -> tuple[DataIdentity
 def write_shards(
     reader: EpisodeReader,
     uri: str | Path,
-    planned: Plan,
+    planned: ShardPlan,
     *,
     roots: Iterable[str] = (),
     num_threads: int = 1,
@@ -215,7 +215,7 @@ def check_folder(folder: Folder) -> dict[str, int]:
     return there
 
 
-def _claim(folder: Folder, planned: Plan) -> dict[str, int]:
+def _claim(folder: Folder, planned: ShardPlan) -> dict[str, int]:
     """Refuse a folder that holds other shards, clear up after a killed writer; give the sizes of what is there."""
     there = check_folder(folder)
     if PLAN in there:
@@ -253,7 +253,7 @@ def _with_index(entry: dict[str, Any], index: bytes) -> dict[str, Any]:
     return {**entry, "index_sha256": hashlib.sha256(index).hexdigest()}
 
 
-def _write_shard(reader: EpisodeReader, folder: Folder, number: int, planned: Plan) -> dict[str, Any]:
+def _write_shard(reader: EpisodeReader, folder: Folder, number: int, planned: ShardPlan) -> dict[str, Any]:
     """Write one tar and then its index."""
     rows = []
     with (
@@ -286,7 +286,7 @@ def _write_shard(reader: EpisodeReader, folder: Folder, number: int, planned: Pl
     return _with_index(entry, index.getvalue())
 
 
-def _members(reader: EpisodeReader, segment: Segment, planned: Plan) -> Iterator[tuple[str, bytes]]:
+def _members(reader: EpisodeReader, segment: ShardSegment, planned: ShardPlan) -> Iterator[tuple[str, bytes]]:
     """Yield the files of one sample."""
     episode = reader.episodes[segment.row]
     steps = slice(segment.first, segment.first + segment.num_steps)
@@ -318,7 +318,7 @@ def _npy(array: NDArray[Any]) -> bytes:
 
 
 def _index_row(
-    episode: EpisodeInfo, segment: Segment, key: str, members: Mapping[str, tuple[int, int]]
+    episode: EpisodeInfo, segment: ShardSegment, key: str, members: Mapping[str, tuple[int, int]]
 ) -> dict[str, Any]:
     return {
         **_about(episode),

@@ -42,7 +42,7 @@ _GROUP: Final = "split_group"
 
 
 @dataclass(frozen=True, kw_only=True)
-class Choice:
+class KeptSteps:
     """Of each row that was asked about, in the order of the table: whether it counts, and which of its steps."""
 
     mask: NDArray[np.bool_]
@@ -89,7 +89,7 @@ class Kept:
         """Columns that say which steps count; none where all do."""
 
     @cached_property
-    def choice(self) -> Choice:
+    def choice(self) -> KeptSteps:
         """Look at every row that is asked about; only what decides is read."""
         wanted = [*self._deciding, *self.trims] or ["num_steps"]
         masks, cuts, left_out = [np.zeros(0, np.bool_)], [np.zeros((2, 0), np.int64)], Counter[str]()
@@ -97,7 +97,7 @@ class Kept:
             masks.append(self._counted(batch, left_out))
             cuts.append(np.stack(trims_of(batch)))
         head, tail = np.concatenate(cuts, axis=1)
-        return Choice(mask=np.concatenate(masks), head=head, tail=tail, left_out=dict(left_out))
+        return KeptSteps(mask=np.concatenate(masks), head=head, tail=tail, left_out=dict(left_out))
 
     @property
     def left_out(self) -> Mapping[str, int]:

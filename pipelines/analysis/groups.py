@@ -105,7 +105,7 @@ def episodes_seen_by(corpus: Corpus, slot: str) -> list[EpisodeInfo]:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Choice:
+class PairChoice:
     """Pairs chosen and not yet read."""
 
     dataset: str
@@ -115,7 +115,7 @@ class Choice:
     picks: Picks
 
 
-def choose_pairs(episodes: Sequence[EpisodeInfo], interval_s: float, known: Origin, most: int) -> list[Choice]:
+def choose_pairs(episodes: Sequence[EpisodeInfo], interval_s: float, known: Origin, most: int) -> list[PairChoice]:
     """Choose up to `most` pairs of every embodiment in every dataset, evenly over the episodes that training left out.
 
     Where it left none out, or where nobody knows, over all of them.
@@ -132,7 +132,7 @@ def choose_pairs(episodes: Sequence[EpisodeInfo], interval_s: float, known: Orig
             held_out = away is not None and not away.borrowed and len(away.test.row) > 0
             picks = away.test if away is not None and held_out else split.test
             found.append(
-                Choice(
+                PairChoice(
                     dataset=dataset,
                     kind=kinds[picks.embodiment],
                     saw=known.saw(dataset),
@@ -156,7 +156,7 @@ def read_groups(
     corpus: Corpus,
     source: LatentSource,
     lam: "Lam",
-    choices: Sequence[Choice],
+    choices: Sequence[PairChoice],
     threads: int,
     advance: Callable[[int], None],
 ) -> list[Group]:

@@ -90,7 +90,7 @@ class EmbodimentStats(Facts):
     action_dim: int
 
 
-class VisualScore(Facts):
+class FrameErrors(Facts):
     """Squared error of the next frame on held-out episodes of one embodiment, each divided by copying the frame."""
 
     embodiment: str
@@ -120,7 +120,7 @@ class LamRun(Facts):
     """Last or held-out figures, by name."""
     curve: str = ""
     """JSONL file; every line has `step` and figures."""
-    visual: list[VisualScore] = Field(default_factory=list)
+    visual: list[FrameErrors] = Field(default_factory=list)
     codebook: list[CodebookSlot] = Field(default_factory=list)
     reconstructions: str = ""
     """Picture of held-out pairs, one in a row: now, then, the model's guess, error of a copy, error of the guess."""

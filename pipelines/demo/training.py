@@ -10,13 +10,13 @@ from pipelines.demo.summary import (
     CodebookSlot,
     DemoSummary,
     Evaluated,
+    FrameErrors,
     Labelled,
     LamRun,
     Picture,
     ProbeScore,
     Rollout,
     Sharded,
-    VisualScore,
 )
 
 LAM_HELD_OUT = 0.15
@@ -73,7 +73,7 @@ def _lam_run(demo: DemoRun, report: dict[str, Any]) -> LamRun:
         metrics=report["metrics"],
         curve=demo.relative(report["curve"]),
         visual=[
-            VisualScore(
+            FrameErrors(
                 embodiment=v["embodiment"],
                 model=v["model"] / v["copy_frame"],
                 shuffled=v["shuffled"] / v["copy_frame"],

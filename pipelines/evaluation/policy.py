@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     import torch
 
     from models.act import Act, ActConfig
-    from models.batch import Observation as Seen
+    from models.batch import Observation as PolicyInput
     from models.flow import Noise
     from pipelines.training.observation import Transforms
     from pipelines.training.tokenizer import Tokenizer
@@ -168,7 +168,7 @@ class ActPolicy:
             )
         return names[0]
 
-    def _see(self, name: str | None, observations: Sequence[Observation], instructions: Sequence[str]) -> "Seen":
+    def _see(self, name: str | None, observations: Sequence[Observation], instructions: Sequence[str]) -> "PolicyInput":
         """Arrange observations as in training; those of no embodiment in particular have no state, rate or wrist."""
         import torch
 

@@ -30,7 +30,7 @@ class PlannedDataset(DatasetConfig):
     """Go on without it when it is not there."""
 
 
-class Plan(Config):
+class IngestPlan(Config):
     """A plan file."""
 
     data: str | None = None
@@ -44,7 +44,7 @@ class Plan(Config):
     datasets: list[PlannedDataset] = Field(min_length=1)
 
 
-class PlanConfig(EngineConfig):
+class IngestPlanConfig(EngineConfig):
     """Which plan, and where to put it all."""
 
     plan: str
@@ -63,7 +63,7 @@ class MissingDataset(Report):
     reason: str
 
 
-class PlanReport(Report):
+class IngestPlanReport(Report):
     """What became of every dataset of a plan."""
 
     corpus: str
@@ -143,7 +143,7 @@ class PlanReport(Report):
         return "\n".join(lines)
 
 
-def run(config: PlanConfig) -> PlanReport:
+def run(config: IngestPlanConfig) -> IngestPlanReport:
     """Take in every dataset of a plan; raise before the first when one is missing that is not optional."""
     plan = load_plan(config.plan, config.data)
     jobs: list[Job] = []
@@ -156,7 +156,7 @@ def run(config: PlanConfig) -> PlanReport:
             missing.append(MissingDataset(source=entry.source, root=entry.root, reason=str(error)))
             if not (entry.optional or config.skip_missing):
                 required.append(entry.source)
-    report = PlanReport(corpus=config.corpus, datasets=[job.report for job in jobs], missing=missing)
+    report = IngestPlanReport(corpus=config.corpus, datasets=[job.report for job in jobs], missing=missing)
     if config.dry_run:
         report.dry_run, report.ok = True, bool(jobs) and not required
         return _dry_run(config, jobs, report)
@@ -174,11 +174,11 @@ def run(config: PlanConfig) -> PlanReport:
     return report
 
 
-def load_plan(name: str, data: str | None = None) -> Plan:
+def load_plan(name: str, data: str | None = None) -> IngestPlan:
     """Read a plan by its name or file; roots come out as they are to be opened."""
     found = recipes.load("ingest", name)
     try:
-        plan = Plan.model_validate(found)
+        plan = IngestPlan.model_validate(found)
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
         where = ".".join(str(word) for word in first["loc"]) or "the whole"
@@ -221,7 +221,7 @@ def _found(entry: PlannedDataset) -> Iterator[DatasetConfig]:
         yield DatasetConfig(**{**words, "root": str(path)})
 
 
-def _dry_run(config: PlanConfig, jobs: list[Job], report: PlanReport) -> PlanReport:
+def _dry_run(config: IngestPlanConfig, jobs: list[Job], report: IngestPlanReport) -> IngestPlanReport:
     """Count what is left, and read a few episodes of each dataset to tell how long it will take."""
     todo = engine.left_to_do(config, jobs)
     for job, parts in zip(jobs, todo, strict=True):

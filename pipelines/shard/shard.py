@@ -12,7 +12,7 @@ from dataengine.errors import DataEngineError
 from dataengine.machine import num_cores
 from dataengine.report import Report
 from dataengine.shards.manifest import MANIFEST
-from dataengine.shards.writer import Plan, check_folder, plan, write_shards
+from dataengine.shards.writer import ShardPlan, check_folder, plan, write_shards
 from dataengine.storage import Folder, is_uri, normal_uri
 from dataengine.store import Corpus
 from dataengine.store.read.reader import TableReader
@@ -128,7 +128,7 @@ def _run(config: ShardConfig, corpus: Corpus, roots: Iterable[str], start: float
     return report
 
 
-def _write(reader: TableReader, out: str, planned: Plan, num_threads: int, roots: Iterable[str]) -> int:
+def _write(reader: TableReader, out: str, planned: ShardPlan, num_threads: int, roots: Iterable[str]) -> int:
     known = [root for root in roots if is_uri(root) or Path(root).is_absolute()]
     with progress.task("shard", planned.num_samples, "samples") as live:
 

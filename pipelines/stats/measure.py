@@ -96,14 +96,14 @@ _COUNTS = ("kept", "left_out", "robots", "trimmed")
 
 
 @dataclass(frozen=True, kw_only=True)
-class Choice(kept.Choice):
+class FragmentChoice(kept.KeptSteps):
     """Which steps of a fragment count, and the name under which its statistics are remembered."""
 
     name: str
 
 
 class Remembered:
-    """What earlier calls found, by the name of a fragment's `Choice`."""
+    """What earlier calls found, by the name of a fragment's `FragmentChoice`."""
 
     def __init__(self, corpus: Corpus) -> None:
         self._folder = Folder(f"{corpus.uri}/_cache/stats")
@@ -132,17 +132,17 @@ class Remembered:
                 self._folder.delete(name)
 
 
-def choose(corpus: Corpus, fragment_id: int) -> Choice:
+def choose(corpus: Corpus, fragment_id: int) -> FragmentChoice:
     """Read what curation says of a fragment, and no vector."""
     found = corpus.kept(fragment_id=fragment_id).choice
     words = [FORMAT, quantile_sketch.SKETCH_SIZE, corpus.fragment_files(fragment_id, (*_WORDS, *_VECTORS))]
     digest = hasher(json.dumps(words), 16)
     for numbers in (found.mask, found.head, found.tail):
         digest.update(numbers.tobytes())
-    return Choice(name=f"{digest.hexdigest()}.arrow", **vars(found))
+    return FragmentChoice(name=f"{digest.hexdigest()}.arrow", **vars(found))
 
 
-def measure(corpus: Corpus, fragment_id: int, choice: Choice) -> Tally:
+def measure(corpus: Corpus, fragment_id: int, choice: FragmentChoice) -> Tally:
     """Read the vectors of a fragment, a column at a time."""
     plain = corpus.fragment_table(fragment_id, _WORDS)
     steps = plain["num_steps"].to_numpy().astype(np.int64)

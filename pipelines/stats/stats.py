@@ -37,7 +37,7 @@ class EmbodimentFacts(Report):
     action_dim: int
 
 
-class GroupFacts(Report):
+class VectorFacts(Report):
     """The numbers of one vector, of one embodiment in one dataset; lists have one value for each dimension."""
 
     dataset: str
@@ -85,7 +85,7 @@ class StatsReport(Report):
     fragments_read: int = 0
     """Fragments that are new or curated anew since the last call; of the others it is known what they hold."""
     embodiments: list[EmbodimentFacts] = Field(default_factory=list)
-    groups: list[GroupFacts] = Field(default_factory=list)
+    groups: list[VectorFacts] = Field(default_factory=list)
     steps_not_finite: int
     """Steps left out because a value is NaN or infinite."""
     rank_error: float
@@ -113,8 +113,8 @@ class StatsReport(Report):
         )
         return "\n".join([*lines, *self.warnings])
 
-    def _by_dataset(self) -> dict[tuple[str, str], list[GroupFacts]]:
-        found: dict[tuple[str, str], list[GroupFacts]] = {}
+    def _by_dataset(self) -> dict[tuple[str, str], list[VectorFacts]]:
+        found: dict[tuple[str, str], list[VectorFacts]] = {}
         for group in self.groups:
             found.setdefault((group.embodiment, group.dataset), []).append(group)
         return found
@@ -192,10 +192,10 @@ def _facts(name: str, one: EmbodimentStatistics) -> EmbodimentFacts:
     )
 
 
-def _group_facts(group: Group) -> GroupFacts:
+def _group_facts(group: Group) -> VectorFacts:
     seen = group.accumulator
     done = seen.statistics()
-    return GroupFacts(
+    return VectorFacts(
         **{name: getattr(group, name) for name in ("dataset", "embodiment", "column", "encoding")},
         episodes=seen.num_episodes,
         steps=seen.count,
@@ -210,7 +210,7 @@ def _group_facts(group: Group) -> GroupFacts:
     )
 
 
-def _most(groups: Sequence[GroupFacts], what: str) -> int:
+def _most(groups: Sequence[VectorFacts], what: str) -> int:
     """Count episodes or steps of that vector that has most of them; a vector may have several layouts."""
     counts: Counter[str] = Counter()
     for group in groups:
@@ -218,7 +218,7 @@ def _most(groups: Sequence[GroupFacts], what: str) -> int:
     return max(counts.values())
 
 
-def _say(groups: Sequence[GroupFacts]) -> str:
+def _say(groups: Sequence[VectorFacts]) -> str:
     """Say a vector's layouts: `eef_pose 7, gripper 6`."""
     found = []
     for group in groups:

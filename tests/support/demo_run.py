@@ -13,6 +13,7 @@ from pipelines.demo.summary import (
     DemoSummary,
     EmbodimentStats,
     Evaluated,
+    FrameErrors,
     Ingested,
     Labelled,
     LamRun,
@@ -24,7 +25,6 @@ from pipelines.demo.summary import (
     RuleOutcome,
     Sharded,
     StageTime,
-    VisualScore,
 )
 from pipelines.evaluation.evaluate import wilson
 
@@ -137,7 +137,7 @@ def _lam(name: str, proprio: bool) -> LamRun:
         curve=f"{name}/metrics.jsonl",
         metrics={"held_out_visual": 0.0042},
         visual=[
-            VisualScore(embodiment=body, model=model, shuffled=0.96)
+            FrameErrors(embodiment=body, model=model, shuffled=0.96)
             for body, model in (("sawyer", 0.66), ("fetch", 0.72), ("agibot_g1", 0.85))
         ],
         codebook=[CodebookSlot(used=31, size=32, perplexity=12.3 + slot) for slot in range(4)],

@@ -18,7 +18,7 @@ from pydantic import Field
 
 from dataengine.report import Report
 from dataengine.schema import EPISODES
-from dataengine.store.kept import Choice
+from dataengine.store.kept import KeptSteps
 from dataengine.store.read.corpus import Corpus
 from dataengine.windows.mixture import Mixture
 
@@ -181,7 +181,7 @@ class _Side:
         return pc.if_else(pc.is_null(column), None, joined)
 
     @cached_property
-    def choice(self) -> Choice:
+    def choice(self) -> KeptSteps:
         return self.corpus.kept().choice
 
     def trims(self) -> NDArray[np.int64]:

@@ -16,7 +16,7 @@ from pipelines.analysis.lam_report.controls import look
 from pipelines.analysis.lam_report.measures import Distance, code_counts, jensen_shannon, perplexity
 from pipelines.analysis.lam_report.nearest import Nearness, compare, pick_queries, show_examples
 from pipelines.analysis.lam_report.predict import predict, spread
-from pipelines.analysis.lam_report.report import CodeDistance, CodeUse, GroupFacts, LamReport
+from pipelines.analysis.lam_report.report import CodeDistance, CodeUse, LamReport, PairGroupFacts
 from pipelines.analysis.latents import LatentSource, find_models
 from pipelines.output.folder import OutputFolder, claimed, roots_of
 
@@ -125,9 +125,9 @@ def find(corpus: Corpus, config: LamReportConfig) -> LatentSource:
     return replace(source, interval_s=spacing, info=info, lam=lam)
 
 
-def facts(group: Group) -> GroupFacts:
+def facts(group: Group) -> PairGroupFacts:
     """Say which pairs these are."""
-    return GroupFacts(
+    return PairGroupFacts(
         group=group.title,
         dataset=group.dataset,
         embodiment=group.embodiment,

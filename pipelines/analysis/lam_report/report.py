@@ -11,7 +11,7 @@ from pipelines.text_table import text_table
 from pipelines.training.lam.scores import VisualScore
 
 
-class GroupFacts(Report):
+class PairGroupFacts(Report):
     """Pairs of one embodiment in one dataset."""
 
     group: str
@@ -66,7 +66,7 @@ class LamReport(Report):
     slots: int
     num_codes: int
     distance: Distance
-    groups: list[GroupFacts]
+    groups: list[PairGroupFacts]
     codes_used: int
     """Codes that occur in any slot of any group."""
     codes: list[CodeUse]

@@ -12,7 +12,7 @@ from dataengine.store import Corpus, verify
 from pipelines.ingest import plan as ingest_plan
 from pipelines.ingest import run as ingest_one
 from pipelines.ingest.config import IngestConfig
-from pipelines.ingest.plan import PlanConfig, PlanReport, load_plan
+from pipelines.ingest.plan import IngestPlanConfig, IngestPlanReport, load_plan
 from pipelines.recipes import recipes
 from tests.support.npz_source import NpzSource, content, write_parts
 
@@ -45,8 +45,8 @@ def write_plan(data: Path, *datasets: dict, **words: object) -> str:
     return str(data / "plan.yaml")
 
 
-def ingest(data: Path, plan: str, **words: object) -> PlanReport:
-    return ingest_plan.run(PlanConfig(plan=plan, corpus=str(data.parent / "corpus"), workers=2, **words))
+def ingest(data: Path, plan: str, **words: object) -> IngestPlanReport:
+    return ingest_plan.run(IngestPlanConfig(plan=plan, corpus=str(data.parent / "corpus"), workers=2, **words))
 
 
 def test_one_run_takes_in_all_datasets_and_a_second_has_nothing_to_do(data: Path) -> None:
@@ -102,7 +102,7 @@ def test_a_dry_run_of_a_plan_refuses_what_the_plan_refuses(data: Path) -> None:
     plan = write_plan(data, {"source": NPZ, "root": "a/1.0"})
     for dry_run in (True, False):
         with pytest.raises(DataEngineError, match="lies in the recordings at"):
-            ingest_plan.run(PlanConfig(plan=plan, corpus=str(data / "a/1.0/inside"), dry_run=dry_run))
+            ingest_plan.run(IngestPlanConfig(plan=plan, corpus=str(data / "a/1.0/inside"), dry_run=dry_run))
 
 
 def test_a_missing_dataset_stops_the_plan_before_the_first_unless_it_is_optional(data: Path) -> None:
