@@ -5,8 +5,8 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
-import click
 import pytest
+import typer
 
 from tests.support.commands import COMMANDS
 
@@ -62,7 +62,7 @@ def messages(file: Path) -> Iterator[str]:
 
 @pytest.mark.parametrize("name", COMMANDS)
 def test_help(name: str) -> None:
-    with click.Context(COMMANDS[name], info_name=name) as context:
+    with typer.Context(COMMANDS[name], info_name=name) as context:
         assert strange(COMMANDS[name].get_help(context)) == []
 
 

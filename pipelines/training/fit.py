@@ -106,7 +106,7 @@ def _fit(task: TrainTask[C, M, A, R]) -> R:
 
 
 def _sampler(task: TrainTask[C, M, A, R]) -> WindowSampler:
-    """Draw windows of training, once what is doubtful of them was said."""
+    """Print what will be drawn and every warning of it; return the sampler of training."""
     config, distributed = task.config, task.distributed
     for note in held_out.one_sided(task.data.train, task.data.held_out, config.val_fraction):
         distributed.print0(note)
