@@ -41,9 +41,10 @@ class Task:
             bar.update(task, completed=self.done, rate=self.rate, note=self.note)
         elif is_main_process() and time.monotonic() - self._last_log >= LOG_EVERY_S:
             self._last_log = time.monotonic()
-            of, left = "", ""
-            if self.total is not None:
-                of, left = f"/{self.total}", f", {(self.total - self.done) / max(self.rate, 1e-9):.0f} s left"
+            of = "" if self.total is None else f"/{self.total}"
+            left = ""
+            if self.total is not None and self.done > self._before:
+                left = f", {(self.total - self.done) / max(self.rate, 1e-9):.0f} s left"
             line = f"{self.title}: {self.done}{of} {self.unit}, {self.rate:.2f}/s{left}"
             print(f"{line}  {self.note}", file=sys.stderr, flush=True)  # noqa: T201
 

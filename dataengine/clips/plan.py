@@ -15,6 +15,8 @@ from typing import Any, get_args
 from dataengine.episode import TextSource
 from dataengine.errors import RecordError
 
+LATEST_S = 1e7
+"""Seconds, four months: no video is longer."""
 TEXT_SOURCES: tuple[TextSource, ...] = get_args(TextSource)
 
 Region = tuple[float, float, float, float]
@@ -164,7 +166,7 @@ def _is_of(video: str, record: str) -> bool:
 
 def _why_not(clip: ClipPlan, hidden_s: Iterable[tuple[float, float]], min_s: float) -> tuple[str, str, bool] | None:
     start, end = clip.label_start_s, clip.label_end_s
-    if not math.isfinite(start) or math.isnan(end):
+    if not abs(start) <= LATEST_S or math.isnan(end) or LATEST_S < abs(end) < math.inf:
         return "times are no numbers", f"{start} to {end} s", True
     if end < start:
         return "ends before it starts", f"{start:g} to {end:g} s", True

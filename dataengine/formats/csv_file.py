@@ -19,6 +19,8 @@ MAX_ROWS = 20_000_000
 SEPARATORS = ",;\t"
 OTHER_BYTES = "villa_cp1252"
 """Name of the rule for bytes that are no UTF-8."""
+TOO_MANY = ""
+"""Name of what stands behind a row's last column."""
 SNIFFED = 20
 """Lines that tell which separator a file has."""
 
@@ -51,7 +53,8 @@ def named(
     """Yield (line number, fields by name) of a table whose first row names them.
 
     `other_names` maps what other versions of the file call a column to its name here. A row with too few fields lacks
-    their names. Raise SourceError when a needed column is not there.
+    their names, what stands behind the last column is under `TOO_MANY`. Raise SourceError when a needed column is not
+    there.
     """
     found = records(path, separator)
     first = next(found, None)
@@ -62,7 +65,8 @@ def named(
         said = ", ".join(head[:12])
         raise SourceError(f"{path}: has no column {', '.join(lacking)}, found {said}; is it the publisher's file?")
     for number, fields in found:
-        yield number, dict(zip(head, fields, strict=False))
+        rest = [field for field in fields[len(head) :] if field.strip()]
+        yield number, dict(zip(head, fields, strict=False)) | ({TOO_MANY: ", ".join(rest)} if rest else {})
 
 
 def seconds(row: Mapping[str, str], name: str, scale: float = 1.0) -> float:

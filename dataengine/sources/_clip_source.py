@@ -31,6 +31,7 @@ ANNOTATIONS = "annotations"
 """Part of the labels that name no video."""
 HANDS_LOST = "hands_lost"
 """Note of a clip whose publisher tells of hands that cannot be read, or fail a test: why."""
+LONGEST_CONTEXT_S = 3600.0
 SHORTEST_S = 1e-3
 """A label shorter than this says when, but not how long."""
 
@@ -49,6 +50,11 @@ class ClipSource(ABC):
     frame_hz: float = 10.0
     fit: Fit = SQUASH
     context_s: Annotated[float, "Seconds that a clip lasts at least: a shorter label gets context on both sides."] = 2.0
+
+    def __post_init__(self) -> None:
+        """Refuse a context that is no stretch of time."""
+        if not 0 <= self.context_s <= LONGEST_CONTEXT_S:
+            raise SourceError(f"context_s is {self.context_s:g}, expected 0 to {LONGEST_CONTEXT_S:g} seconds")
 
     name: ClassVar[str]
     kind: ClassVar[Kind] = "human"
@@ -201,7 +207,11 @@ class ClipSource(ABC):
 
     def _episode(self, plan: VideoPlan, clip: ClipPlan, clip_s: tuple[float, float], found: video.Clip) -> Episode:
         num_steps = len(found.frames.jpegs)
-        start_s = found.start_s
+        start_s = found.start_s if found.begins_s is None else found.begins_s
+        if clip.label_end_s <= start_s:
+            raise RecordError(
+                f"its label ends at {clip.label_end_s:.2f} s, before the first picture at {start_s:.2f} s"
+            )
         end_s = clip_s[1] if np.isfinite(clip_s[1]) else start_s + num_steps / found.rate_hz  # no header says where
         return Episode(
             dataset=self.name,
@@ -215,13 +225,13 @@ class ClipSource(ABC):
             cameras={"primary": found.frames},
             split=plan.split,
             licence=plan.licence or self.licence,
-            notes={**plan.notes, **clip.notes, **({"clamped": found.clamped} if found.clamped else {})},
+            notes={**plan.notes, **clip.notes, **_clamped(clip, clip_s[1], found)},
             cut=Cut(
                 video=plan.name,
                 split_group=plan.group or plan.name,
                 label_start_s=clip.label_start_s,
                 label_end_s=clip.label_end_s if np.isfinite(clip.label_end_s) else end_s,
-                clip_start_s=clip_s[0],
+                clip_start_s=max(clip_s[0], start_s),
                 clip_end_s=end_s,
                 text_source=clip.text_source if clip.texts else "none",
             ),
@@ -264,6 +274,14 @@ class _HandsOf:
     @property
     def _why(self) -> str:
         return self._found[1]
+
+
+def _clamped(clip: ClipPlan, clip_end_s: float, found: video.Clip) -> dict[str, str]:
+    """Say what of a label its video does not hold."""
+    beyond_s = clip.label_end_s - clip_end_s
+    over = [f"ends {beyond_s:.2f} s past the video's end"] if SHORTEST_S < beyond_s < np.inf else []
+    said = "; ".join([*([found.clamped] if found.clamped else []), *over])
+    return {"clamped": said} if said else {}
 
 
 def _past(clip: ClipPlan, duration_s: float) -> RecordError:

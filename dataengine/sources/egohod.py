@@ -61,7 +61,8 @@ class Egohod(ClipSource):
 
 
 def _label(number: int, row: dict[str, str]) -> ClipPlan | SkippedLabel:
-    record = f"{row.get('video_id', '')}/{row.get('uid') or number}"
+    span = f"{row.get('start_second', '').strip()}-{row.get('end_second', '').strip()}"
+    record = f"{row.get('video_id', '')}/{row.get('uid') or span}"
     if row.get("dataset", DATASET).lower() not in ("", DATASET):
         return SkippedLabel(record=record, reason="of another dataset", detail=row["dataset"])
     try:

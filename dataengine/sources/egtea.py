@@ -32,7 +32,7 @@ TABLE = "raw_annotations/action_labels.csv"
 COLUMNS = ("clip", "prefix", "session", "start_ms", "end_ms", "action", "verb", "nouns")
 SPLITS = ("train_split1.txt", "test_split1.txt")
 """Together they name every clip."""
-CLIP = re.compile(r"(?P<session>.+)-(?P<start>\d+)-(?P<end>\d+)-F(?P<first>\d+)-F(?P<last>\d+)")
+CLIP = re.compile(r"(?P<session>.+)-(?P<start>\d{1,12})-(?P<end>\d{1,12})-F(?P<first>\d{1,9})-F(?P<last>\d{1,9})")
 TRIMMED = "cropped_clips"
 FRAME_HZ = 24.0
 EXPECTED = "a folder with action_annotation/ and videos/<session>.mp4 or cropped_clips/<session>/<clip>.mp4"

@@ -157,6 +157,8 @@ def _bounds(scene: Scene) -> dict[str, str]:
     for name in ("start_time", "end_time"):
         value = found.get(name)
         if isinstance(value, int | float) and not isinstance(value, bool):
+            if abs(value) > times.MOST_MS:
+                raise RecordError(f"metadata.json: {name} is no time, expected milliseconds since 1970")
             times.check(value, f"metadata.json: {name}")
             bounds[name] = f"{value:.0f}"
     return bounds

@@ -20,6 +20,8 @@ from dataengine.schema import CANONICAL, checksum_column
 CHECKSUMS: Final = tuple(checksum_column(slot) for slot in CAMERA_SLOTS)
 COMPARED: Final = ("num_steps", "time_ns", *CANONICAL, *(f"height_{slot}" for slot in CAMERA_SLOTS), *CHECKSUMS)
 """Columns that tell one state of a recording from another; all frames are in their checksums."""
+LABELS: Final = ("video", "split_group", "label_start_s", "label_end_s", "texts", "split", "licence")
+"""The same of a clip, which is what its label says: a table that was mended is not taken in by halves."""
 
 
 class Earlier:
@@ -37,6 +39,7 @@ class Earlier:
             first += len(batch)
         found = np.concatenate(ids)
         order = np.argsort(found)
+        self._labels = LABELS if set(LABELS) <= set(table.schema.names) else ()
         self._ids, self._rows = found[order], np.concatenate(rows)[order]
 
     def __len__(self) -> int:
@@ -52,8 +55,9 @@ class Earlier:
         at = int(np.searchsorted(self._ids, number))
         if at == len(self._ids) or self._ids[at] != number:
             return False
-        stored = self._table.take([int(self._rows[at])], columns=list(COMPARED))
-        for name in COMPARED:
+        names = [*COMPARED, *(self._labels if row["video"][0].is_valid else ())]
+        stored = self._table.take([int(self._rows[at])], columns=names)
+        for name in names:
             is_unknown = name in CHECKSUMS and not stored[name][0].is_valid  # from before there were any
             if not is_unknown and stored[name][0].as_py() != row[name][0].as_py():
                 perhaps = "; before 0.2 villa scaled pictures otherwise" if name in CHECKSUMS else ""

@@ -3,7 +3,7 @@
 import math
 from collections.abc import Mapping
 from types import MappingProxyType
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field, model_validator
 
@@ -161,9 +161,13 @@ class LoopConfig(Config):
         """Give those that a run must keep when it is continued."""
         return {key: value for key, value in self.recorded().items() if key not in _MAY_CHANGE_ON_RESUME}
 
+    when_unsaved: ClassVar[Mapping[str, Any]] = MappingProxyType({})
+    """What settings were before they existed: runs from then did not save them."""
+
     def saved_as_today(self, settings: Mapping[str, Any]) -> dict[str, Any]:
         """Give settings that an older version saved as this one would have saved them."""
-        return {self.renamed.get(key, key): value for key, value in settings.items()}
+        named = {self.renamed.get(key, key): value for key, value in settings.items()}
+        return {**self.when_unsaved, **named}
 
     def may_change_on_resume(self) -> dict[str, Any]:
         """Give those that it may be continued with another value of."""

@@ -197,7 +197,7 @@ def write_folder(root: Path) -> Frames:
     counted_video.write(root / "b%20c.mp4", 120, 30.0)
     rows = ["kitchen/my cup & co.webm;1;3.5;lift it;me", "b%20c.mp4;1;3.5;turn it;you"]
     _text(root / "clips.csv", ["path;start;end;text;group", *rows])
-    return {"kitchen/my cup & co.webm@2": (30, 102), "b%20c.mp4@3": (30, 102)}
+    return {"kitchen/my cup & co.webm@1-3.5": (30, 102), "b%20c.mp4@1-3.5": (30, 102)}
 
 
 WRITERS: dict[str, tuple[str, Callable[[Path], Frames]]] = {

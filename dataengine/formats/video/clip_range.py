@@ -119,7 +119,9 @@ class ClipRange:
         rate_hz = self._rate_hz or ((len(time_s) - 1) / spans_s if spans_s else 1 / self._step_s)
         pictures, self._pictures, self._times = self._pictures, [], []
         frames = camera_frames(pictures, frame_size, how)
-        return Clip(frames, float(rate_hz), time_s - time_s[0], float(time_s[0]), "; ".join(self._clamped))
+        begins_s = self.start_s if self._rate_hz else None
+        clamped = "; ".join(self._clamped)
+        return Clip(frames, float(rate_hz), time_s - time_s[0], float(time_s[0]), begins_s, clamped)
 
     def _is_before(self, first_s: float) -> bool:
         """Tell whether the range begins more than a frame before the first one."""

@@ -67,7 +67,8 @@ def probe(path: Location) -> VideoInfo:
         track = track_header(path, stream.id) if "mp4" in container.format.name else TrackHeader()
         rate, context = stream.average_rate or stream.guessed_rate, stream.codec_context
         times = _times(container, stream)
-        first = times[0] if len(times) else stream.start_time or 0
+        starts = times[0] if stream.start_time is None and len(times) else stream.start_time or 0
+        first = next((time for time in times if time >= starts), starts)  # an edit list hides those before
         return VideoInfo(
             codec=context.name,
             height=context.height,

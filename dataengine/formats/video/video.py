@@ -52,6 +52,8 @@ class Clip:
     """(t,) presentation time of each frame that was taken, from the first."""
     start_s: float
     """Presentation time of the first: in the stream, or after the container's start in what `cut` cuts."""
+    begins_s: float | None = None
+    """Instant that the first frame stands for, as `start_s` counts, where a rate was asked of `cut`."""
     clamped: str = ""
     """What of a wanted range the file does not hold."""
 

@@ -32,7 +32,7 @@ LONGEST = 5400
 MAX_BYTES = 2**20
 LANDMARKS = "hand_frames/hand_landmarks.txt"
 RANGES = "hand_frames/clip_ranges.txt"
-LINE = re.compile(r"\s*(\d+)\s*[.:,]\s*(\d+)\s*,\s*(\d+)\s*")
+LINE = re.compile(r"\s*(\d{1,9})\s*[.:,]\s*(\d{1,9})\s*,\s*(\d{1,9})\s*")
 ON = {
     "bathroomCounter": "on the bathroom counter",
     "desk": "on the desk",

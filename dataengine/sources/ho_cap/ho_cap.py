@@ -36,7 +36,7 @@ SUBJECT, SEQUENCE = "subject_*", re.compile(r"\d{8}_\d{6}")
 HEAD = "hololens_"
 NAME = re.compile(r"color_(\d{6})\.jpg")
 MAX_JPEG = 2**24
-MAX_META = 2**20
+MOST_FRAMES = 10_000_000
 EXPECTED = "a folder with subject_<n>/<date>_<time>/<camera>/color_000000.jpg"
 
 
@@ -127,10 +127,12 @@ class HoCap(ClipSource):
         try:
             meta = _meta(folder)
             num_frames = int(meta.get("num_frames") or 0) or len(self._pictures(plan))
-        except (RecordError, TypeError, ValueError) as error:
+            if not 0 <= num_frames <= MOST_FRAMES:
+                raise ValueError(f"num_frames is {num_frames:.0e}, expected those of a recording")
+            objects = [str(word) for word in meta.get("object_ids") or []]
+        except (OverflowError, RecordError, TypeError, ValueError) as error:
             damaged = SkippedLabel(record=name, reason="meta is damaged", detail=str(error), is_bad=True)
             return replace(plan, skipped=(damaged,))
-        objects = [str(word) for word in meta.get("object_ids") or []]
         text = f"handle {'object' if len(objects) == 1 else 'objects'} {', '.join(objects)}" if objects else ""
         if not num_frames:
             empty = SkippedLabel(record=name, reason="has no pictures", is_bad=True)

@@ -40,6 +40,7 @@ LEVELS = ("ZY*", "H*", "C*", "N*", "S*", "s*", "T*")
 IDLE = ("rest", "stop")
 Event = tuple[str, Any, Any] | None
 """What is done, its start and its end as they are written; None for an entry that is no event."""
+LONGEST_S = 3600.0
 SAME = 0.05
 """Durations of annotation and file that differ by less are one, as a share."""
 EXPECTED = "a folder with ZY*/H*/C*/N*/S*/s*/T*/align_rgb/image.mp4"
@@ -103,7 +104,7 @@ class Hoi4d(ClipSource):
         if self.labels == "actions" and path is not None:
             try:
                 stated_s, found = _events(json_file.as_object(json_file.read(path)))
-            except (json_file.JsonError, TypeError, ValueError) as error:
+            except (json_file.JsonError, AttributeError, OverflowError, TypeError, ValueError) as error:
                 labels.append(SkippedLabel(record=name, reason="actions are damaged", detail=str(error), is_bad=True))
             else:
                 options = {"duration_s": f"{stated_s:g}"} if stated_s else {}
@@ -135,6 +136,8 @@ def _events(found: dict[str, Any]) -> tuple[float, list[Event]]:
     info = found.get("info")
     about = info if isinstance(info, dict) else {}
     stated_s = float(about.get("duration", about.get("Duration", 0)) or 0)
+    if not 0 <= stated_s <= LONGEST_S:
+        raise ValueError(f"duration is {stated_s:g}, expected seconds")
     marks = found.get("events")
     if isinstance(marks, list):
         return stated_s, [_event(mark, "startTime", "endTime") for mark in marks]
@@ -160,7 +163,7 @@ def _label(record: str, event: Event, thing: str) -> ClipPlan | SkippedLabel:
         return SkippedLabel(record=record, reason="no action", detail=said)
     try:
         start_s, end_s = float(start), float(end)
-    except (TypeError, ValueError):
+    except (OverflowError, TypeError, ValueError):
         detail = f"{said}: start {start!r}, end {end!r}"
         return SkippedLabel(record=record, reason="action has no times", detail=detail, is_bad=True)
     text = " ".join(f"{said.strip().lower()} {thing}".split())

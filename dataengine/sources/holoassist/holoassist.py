@@ -113,7 +113,7 @@ def _sessions(path: Path) -> list[Session]:
 def _label(record: str, event: Event) -> ClipPlan | SkippedLabel:
     try:
         start_s, end_s = float(event.start), float(event.end)  # type: ignore[arg-type]
-    except (TypeError, ValueError):
+    except (OverflowError, TypeError, ValueError):
         detail = f"start {event.start!r}, end {event.end!r}"
         return SkippedLabel(record=record, reason="event has no times", detail=detail, is_bad=True)
     said = event.attributes or {}

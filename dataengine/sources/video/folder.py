@@ -6,7 +6,7 @@ clips.csv, in the root; none is needed      path,start,end,text; seconds; option
 path               below the root
 start, end         -> label range; both empty for the whole video
 text               -> text; may be empty
-split, group       -> split; what must not be divided: the video itself where nothing is said
+split, group       -> split; what must not be divided, the video itself where nothing is said; one for a video
 
 Without a table, and where a row names a whole video, that is divided into windows of `--window-s`. With a table only
 what it names is read.
@@ -83,10 +83,8 @@ def _labelled(path: Path) -> Iterator[VideoPlan]:
     for number, row in csv_file.named(path / TABLE, COLUMNS):
         rows.setdefault(_plain(row["path"]), []).append((number, row))
     for name, members in sorted(rows.items()):
-        labels = [_label(name, number, row) for number, row in members]
-        about = {
-            key: next((row[key] for _, row in members if row.get(key)), "") for key in ("group", "split", "licence")
-        }
+        about = {key: next((row[key] for _, row in members if row.get(key)), "") for key in ABOUT}
+        labels = [_label(name, number, row, about) for number, row in members]
         yield VideoPlan(
             name=name or TABLE,
             path=name or TABLE,
@@ -104,8 +102,8 @@ def _plain(path: str) -> str:
     return PurePosixPath(text).as_posix() if text else ""
 
 
-def _label(name: str, number: int, row: dict[str, str]) -> ClipPlan | SkippedLabel:
-    record = f"{name or TABLE}@{number}"
+def _label(name: str, number: int, row: dict[str, str], about: dict[str, str]) -> ClipPlan | SkippedLabel:
+    record = f"{name or TABLE} line {number}"
 
     def bad(reason: str, detail: str) -> SkippedLabel:
         return SkippedLabel(record=record, reason=reason, detail=f"{TABLE} line {number}: {detail}", is_bad=True)
@@ -116,11 +114,22 @@ def _label(name: str, number: int, row: dict[str, str]) -> ClipPlan | SkippedLab
         return bad("row leaves the root", name[:80])
     if row.get("split", "").strip().lower() not in ("", *SPLITS):
         return bad("row is damaged", f"split is {row['split'][:40]!r}, expected one of {', '.join(SPLITS)}")
+    for key in ABOUT:
+        if row.get(key) not in (None, "", about[key]):
+            other = f"{key} is {row[key][:40]!r}, an earlier row of its video says {about[key][:40]!r}"
+            return bad("row contradicts another", other)
     text = row.get("text", "").strip()
+    if csv_file.TOO_MANY in row:
+        return bad(
+            "row is damaged", f"{row[csv_file.TOO_MANY][:40]!r} behind its last column; put quotes around its text"
+        )
+    if "\n" in text:
+        return bad("row is damaged", f"its text goes on over lines, {text[:40]!r}; a quote that is not closed?")
     start_s, end_s = 0.0, math.inf
     if row.get("start", "").strip() or row.get("end", "").strip():
         try:
             start_s, end_s = csv_file.seconds(row, "start"), csv_file.seconds(row, "end")
         except RecordError as error:
             return bad("row is damaged", str(error))
-    return ClipPlan(record=record, label_start_s=start_s, label_end_s=end_s, texts=(text,) if text else ())
+    where = f"@{start_s:g}-{end_s:g}" if math.isfinite(end_s) else ""
+    return ClipPlan(record=f"{name}{where}", label_start_s=start_s, label_end_s=end_s, texts=(text,) if text else ())

@@ -2,7 +2,8 @@
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from types import MappingProxyType
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field, model_validator
 
@@ -35,6 +36,8 @@ class TrainLamConfig(TrainConfig):
     normalize_by: NormalizeBy = "dataset"
     """Whose quantiles become -1 and 1: `dataset`, an embodiment's in each of its datasets, which may differ in
     controller and rate; `embodiment`, an embodiment's in all of them together."""
+
+    when_unsaved: ClassVar[Mapping[str, Any]] = MappingProxyType({"use_hands": False})
 
     @classmethod
     def fitted(cls, changes: Any) -> dict[str, Any]:

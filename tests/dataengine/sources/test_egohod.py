@@ -50,10 +50,10 @@ def test_rows_become_clips_of_ego4ds_videos(root: Path, column: str) -> None:
     first = episodes[0]
     assert counted_video.numbers(list(first.cameras["primary"].jpegs)) == list(range(30, 120, 3))
     assert first.cut is not None
-    assert (first.cut.text_source, first.source_record) == ("llm", f"{A}/2")
+    assert (first.cut.text_source, first.source_record) == ("llm", f"{A}/1.0-4.0")
     assert rejects == {
-        f"{A}/4": "of another dataset: howto100m",
-        f"{A}/5": "row is damaged: ego_hod.csv line 5: start_second is 'one', expected a number",
+        f"{A}/1.0-2.0": "of another dataset: howto100m",
+        f"{A}/one-2.0": "row is damaged: ego_hod.csv line 5: start_second is 'one', expected a number",
         B: f"{B}.mp4: the video is missing",
     }
 

@@ -118,3 +118,9 @@ def test_a_run_of_an_older_version_goes_on_under_former_names(capsys: pytest.Cap
     model["expert"] = {("theta" if k == "rope_theta" else k): v for k, v in model["expert"].items()}
     assert config.saved_as_today({**saved, "model": model}) == saved
     assert capsys.readouterr().err == ""
+
+
+def test_a_run_from_before_there_were_hands_goes_on() -> None:
+    config = filled(TrainLamConfig, preset="tiny")
+    saved = {key: value for key, value in config.fixed_on_resume().items() if key != "use_hands"}
+    assert config.saved_as_today(saved) == config.fixed_on_resume()

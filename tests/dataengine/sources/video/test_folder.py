@@ -1,8 +1,12 @@
 """Any folder of video: windows without a table, rows with one, and every way in which a table can be wrong."""
 
+import shutil
+import subprocess
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
+import av
 import pytest
 
 from dataengine import catalog
@@ -53,11 +57,11 @@ def test_a_table_says_what_is_cut(root: Path, separator: str, start: str) -> Non
     ]
     (root / "clips.csv").write_text(start + "\n".join(separator.join(row) for row in rows), encoding="utf-8")
     episodes, rejects = read_all(root)
-    first = episodes["kitchen/my cup & co.mp4@2"]
+    first = episodes["kitchen/my cup & co.mp4@1-2.5"]
     assert (frames_of(first), first.instruction) == (list(range(30, 75, 3)), ["lift the cup"])
     assert (first.split, first.licence, first.cut.split_group) == ("val", "CC0", "me")  # type: ignore[union-attr]
-    assert episodes["kitchen/my cup & co.mp4@3"].instruction == ["turn\u00e9 it"]
-    assert frames_of(episodes["b%20c.webm@4/0"]) == list(range(0, 60, 3))
+    assert episodes["kitchen/my cup & co.mp4@2-3"].instruction == ["turn\u00e9 it"]
+    assert frames_of(episodes["b%20c.webm/0"]) == list(range(0, 60, 3))
     assert rejects == {}
 
 
@@ -73,21 +77,69 @@ def test_rows_that_are_damaged_cost_themselves(root: Path) -> None:
         "kitchen/my cup & co.mp4,60,61,x",
         "gone.mp4,1,2,x",
         "kitchen/my cup & co.mp4,0,1,good",
+        "kitchen/my cup & co.mp4,1,2,put the cup, gently",
+        'kitchen/my cup & co.mp4,2,3,"put',
+        "kitchen/my cup & co.mp4,3,4,swallowed",
     ]
     (root / "clips.csv").write_text("\n".join(rows))
     episodes, rejects = read_all(root)
     assert [episode.instruction for episode in episodes.values()] == [["good"]]
     cup = "kitchen/my cup & co.mp4"
     assert rejects == {
-        "clips.csv@2": "row names no video: clips.csv line 2: path is empty",
-        "../secret.mp4@3": "row leaves the root: clips.csv line 3: ../secret.mp4",
-        "/etc/passwd@4": "row leaves the root: clips.csv line 4: /etc/passwd",
-        f"{cup}@5": "row is damaged: clips.csv line 5: start is 'one', expected a number",
-        f"{cup}@6": "ends before it starts: 3 to 2 s",
-        f"{cup}@7": "row is damaged: clips.csv line 7: end is '', expected a number",
-        f"{cup}@8": "60 to 61 s lies past the end of its video of 5.00 s",
+        "clips.csv line 2": "row names no video: clips.csv line 2: path is empty",
+        "../secret.mp4 line 3": "row leaves the root: clips.csv line 3: ../secret.mp4",
+        "/etc/passwd line 4": "row leaves the root: clips.csv line 4: /etc/passwd",
+        f"{cup} line 5": "row is damaged: clips.csv line 5: start is 'one', expected a number",
+        f"{cup}@3-2": "ends before it starts: 3 to 2 s",
+        f"{cup} line 7": "row is damaged: clips.csv line 7: end is '', expected a number",
+        f"{cup}@60-61": "60 to 61 s lies past the end of its video of 5.00 s",
         "gone.mp4": "gone.mp4: the video is missing",
+        f"{cup} line 11": "row is damaged: clips.csv line 11: 'gently' behind its last column; "
+        "put quotes around its text",
+        f"{cup} line 13": "row is damaged: clips.csv line 13: its text goes on over lines, "
+        "'put\\nkitchen/my cup & co.mp4,3,4,swallowe'; a quote that is not closed?",
     }
+
+
+def test_rows_of_one_video_agree_on_what_holds_for_all_of_it(root: Path) -> None:
+    rows = [
+        "path,start,end,text,split,group",
+        "b%20c.webm,0,1,a,val,me",
+        "b%20c.webm,1,2,b,,",
+        "b%20c.webm,0.5,1.5,c,train,me",
+    ]
+    (root / "clips.csv").write_text("\n".join(rows))
+    episodes, rejects = read_all(root)
+    assert [(e.split, e.cut.split_group) for e in episodes.values()] == [("val", "me")] * 2  # type: ignore[union-attr]
+    assert list(rejects.values()) == [
+        "row contradicts another: clips.csv line 4: split is 'train', an earlier row of its video says 'val'"
+    ]
+
+
+def test_a_record_is_its_range_not_its_line(root: Path) -> None:
+    rows = ["path,start,end,text", "b%20c.webm,nan,1,bad", "b%20c.webm,0.5,1.5,c"]
+    (root / "clips.csv").write_text("\n".join(rows))
+    before = list(read_all(root)[0])
+    (root / "clips.csv").write_text("\n".join([rows[0], rows[2]]))
+    assert list(read_all(root)[0]) == before == ["b%20c.webm@0.5-1.5"]
+
+
+@pytest.mark.skipif(shutil.which("ffmpeg") is None, reason="trims with the ffmpeg command")
+def test_a_video_that_was_trimmed_without_a_new_encode_keeps_its_end(root: Path) -> None:
+    whole = counted_video.write(root / "whole.mp4", 240, 30.0, options={"g": "120"})
+    command = ["ffmpeg", "-v", "error", "-ss", "2.5", "-i", str(whole), "-c", "copy", str(root / "trimmed.mp4")]
+    subprocess.run(command, check=True)
+    (root / "clips.csv").write_text("path,start,end,text\ntrimmed.mp4,4,5.5,late\ntrimmed.mp4,0,1,first\n")
+    episodes, rejects = read_all(root)
+    assert rejects == {}
+    assert frames_of(episodes["trimmed.mp4@0-1"])[:2] == [75, 78]
+    assert len(frames_of(episodes["trimmed.mp4@4-5.5"])) == 15
+
+
+def test_a_label_that_ends_past_its_video_says_so(root: Path) -> None:
+    (root / "clips.csv").write_text("path,start,end,text\nb%20c.webm,1,9,turn\n")
+    (episode,) = read_all(root)[0].values()
+    assert episode.notes["clamped"] == "ends 7.00 s past the video's end"
 
 
 def test_what_is_no_folder_of_video_is_named(tmp_path: Path) -> None:
@@ -97,3 +149,19 @@ def test_what_is_no_folder_of_video_is_named(tmp_path: Path) -> None:
     (tmp_path / "clips.csv").write_text("file,from,to\n1,2,3\n")
     with pytest.raises(SourceError, match="has no column path, start, end, text"):
         catalog.source("video/folder")(str(tmp_path)).parts()
+
+
+def test_a_text_holds_from_its_labels_start_though_the_picture_shown_then_is_older(root: Path) -> None:
+    with av.open(str(root / "slow.mp4"), "w") as container:
+        stream = container.add_stream("libx264", rate=30)
+        stream.height, stream.width, stream.pix_fmt = 96, 128, "yuv420p"
+        stream.time_base = stream.codec_context.time_base = Fraction(1, 30)
+        for number, tick in enumerate([0, 54, *range(60, 150)]):  # shown at 0 s and 1.8 s, then 30 in a second
+            frame = av.VideoFrame.from_ndarray(counted_video.picture(number), format="rgb24")
+            frame.pts, frame.time_base = tick, stream.time_base
+            container.mux(stream.encode(frame))
+        container.mux(stream.encode(None))
+    (root / "clips.csv").write_text("path,start,end,text\nslow.mp4,0.7,3.0,turn\n")
+    (episode,) = read_all(root)[0].values()
+    (text,) = episode.texts
+    assert (text.start, text.end, episode.num_steps) == (0, 23, 23)
