@@ -153,12 +153,11 @@ def test_what_is_no_folder_of_video_is_named(tmp_path: Path) -> None:
 
 def test_a_text_holds_from_its_labels_start_though_the_picture_shown_then_is_older(root: Path) -> None:
     with av.open(str(root / "slow.mp4"), "w") as container:
-        stream = container.add_stream("libx264", rate=30)
+        stream = container.add_stream("libx264", rate=30, options={"bf": "0"})
         stream.height, stream.width, stream.pix_fmt = 96, 128, "yuv420p"
-        stream.time_base = stream.codec_context.time_base = Fraction(1, 30)
         for number, tick in enumerate([0, 54, *range(60, 150)]):  # shown at 0 s and 1.8 s, then 30 in a second
             frame = av.VideoFrame.from_ndarray(counted_video.picture(number), format="rgb24")
-            frame.pts, frame.time_base = tick, stream.time_base
+            frame.pts, frame.time_base = tick, Fraction(1, 30)
             container.mux(stream.encode(frame))
         container.mux(stream.encode(None))
     (root / "clips.csv").write_text("path,start,end,text\nslow.mp4,0.7,3.0,turn\n")
