@@ -6,10 +6,12 @@ and the origin: `fingerprint`, `interval_s`. Lance: columns `video`, `time_s`, `
 describes, flat, with the same origin as metadata.
 """
 
+import tokenize
 import zipfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -20,6 +22,14 @@ from dataengine.errors import DataEngineError
 from dataengine.whole_file import whole_file
 from dataengine.windows import labels
 from dataengine.windows.window import LatentInfo
+
+DAMAGE = (
+    *(ArithmeticError, AttributeError, EOFError, IndexError, MemoryError, OSError, TypeError, ValueError),
+    *(tokenize.TokenError, zipfile.BadZipFile),
+)
+"""What numpy raises over an archive that is damaged, or claims more than there is."""
+LONGEST_S = 1e7
+"""Seconds, four months: no video is longer."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -103,7 +113,7 @@ def read_npz(path: Path) -> CodesOfVideos:
         raise DataEngineError(f"{path}: {NOT_THERE}") from error
     except KeyError as error:
         raise DataEngineError(f"{path}: {_no_labels('an array lacks: ' + str(error.args[0]))}") from error
-    except (OSError, ValueError, TypeError, IndexError, AttributeError, EOFError, zipfile.BadZipFile) as error:
+    except DAMAGE as error:
         raise DataEngineError(f"{path}: {_no_labels('no archive of plain arrays')}") from error
     return _checked(path, found)
 
@@ -157,4 +167,17 @@ def _checked(path: Path, found: CodesOfVideos) -> CodesOfVideos:
         if not is_whole or (one.hold_codes is not None and one.hold_codes.shape != one.codes.shape):
             shapes = f"codes {one.codes.dtype} {one.codes.shape}, times {one.time_s.shape}"
             raise DataEngineError(f"{path}: {_no_labels(f'{one.video:.80}: {shapes}')}")
+        if not one.codes.shape[1]:
+            raise DataEngineError(f"{path}: {_no_labels(f'{one.video:.80}: no latent has a code')}")
+        if not _are_times(one.time_s):
+            raise DataEngineError(f"{path}: {_no_labels(f'{one.video:.80}: times are no seconds that rise')}")
+    if not 0 < found.interval_s < LONGEST_S:
+        raise DataEngineError(f"{path}: {_no_labels(f'interval_s is {found.interval_s:g}')}")
     return found
+
+
+def _are_times(time_s: NDArray[Any]) -> bool:
+    """Tell whether these are the times of latents, in order."""
+    if time_s.dtype.kind not in "iuf" or not np.all(np.abs(time_s) < LONGEST_S):  # nor NaN
+        return False
+    return bool(np.all(np.diff(time_s) > 0))

@@ -90,7 +90,7 @@ def write_egohod(root: Path) -> Frames:
     """Beside Ego4D."""
     rows = [f"ego4d,{uid},1.0,4.0,the left hand picks up a bag" for uid in UIDS]
     _text(root / "ego_hod.csv", ["dataset,video_id,start_second,end_second,caption", *rows])
-    return {f"{uid}/{i + 2}": (30, 117) for i, uid in enumerate(UIDS)}
+    return {f"{uid}/1.0-4.0": (30, 117) for uid in UIDS}
 
 
 def write_holoassist(root: Path) -> Frames:
