@@ -38,7 +38,7 @@ def _text(cell: object) -> str:
         return "yes" if cell else "no"
     if isinstance(cell, int):
         return f"{cell:,}"
-    return f"{cell:.4g}" if isinstance(cell, float) else str(cell)
+    return f"{cell:.4g}" if isinstance(cell, float) else str(cell).replace("\n", "\\n")
 
 
 def human_bytes(count: int) -> str:

@@ -71,7 +71,9 @@ class Videos:
             options=self._options(uid, video),
             region=LEFT_HALF if video and video.is_stereo else None,
             hidden_s=merged(
-                (s.start_sec, s.end_sec) for s in spans if s.start_sec is not None and s.end_sec is not None
+                (min(s.start_sec, s.end_sec), max(s.start_sec, s.end_sec))
+                for s in spans
+                if s.start_sec is not None and s.end_sec is not None
             ),
         )
 
