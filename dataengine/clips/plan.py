@@ -63,7 +63,7 @@ class VideoPlan:
     """Unique among the dataset's videos and stable when more of them are downloaded."""
     path: str
     """Below the root; where it would lie if it is not there."""
-    clips: tuple[ClipPlan, ...]
+    clips: tuple[ClipPlan, ...] = ()
     skipped: tuple[SkippedLabel, ...] = ()
     group: str = ""
     """What must not be divided between training and validation: a participant, a session, an event seen by several."""
@@ -78,6 +78,15 @@ class VideoPlan:
     """Of every clip of this video."""
     options: Mapping[str, str] = field(default_factory=dict)
     """What the source needs beside this to read its pictures or its hands."""
+
+    def labelled(self, labels: Iterable[ClipPlan | SkippedLabel]) -> "VideoPlan":
+        """Return this video with its labels: those that are cut, and those that are not."""
+        found = tuple(labels)
+        return replace(
+            self,
+            clips=tuple(label for label in found if isinstance(label, ClipPlan)),
+            skipped=tuple(label for label in found if isinstance(label, SkippedLabel)),
+        )
 
 
 def clip_range(

@@ -13,7 +13,7 @@ from typing import Annotated, ClassVar
 
 import numpy as np
 
-from dataengine.clips.plan import ClipPlan, VideoPlan, clip_range, from_text, listed_once, settled, to_text
+from dataengine.clips.plan import ClipPlan, VideoPlan, clip_range, divided, from_text, listed_once, settled, to_text
 from dataengine.episode import Cut, Episode, Kind, Part, Reject, Text, plain_name
 from dataengine.errors import FilteredRecordError, RecordError, SourceError
 from dataengine.formats import files
@@ -32,6 +32,7 @@ ANNOTATIONS = "annotations"
 HANDS_LOST = "hands_lost"
 """Note of a clip whose publisher tells of hands that cannot be read, or fail a test: why."""
 LONGEST_CONTEXT_S = 3600.0
+SHORTEST_WINDOW_S = 0.5
 SHORTEST_S = 1e-3
 """A label shorter than this says when, but not how long."""
 
@@ -241,6 +242,24 @@ class ClipSource(ABC):
         return rejected(part, record, error, uri=self._uri(plan))
 
 
+@dataclass(frozen=True)
+class WindowedClipSource(ClipSource):
+    """Base of those in which a whole video is divided where no label says what to cut."""
+
+    window_s: Annotated[float, "Seconds of a clip where a whole video is divided."] = 30.0
+
+    def __post_init__(self) -> None:
+        """Refuse windows that are no clips."""
+        super().__post_init__()
+        if not SHORTEST_WINDOW_S <= self.window_s <= LONGEST_CONTEXT_S:
+            limits = f"{SHORTEST_WINDOW_S:g} to {LONGEST_CONTEXT_S:g}"
+            raise SourceError(f"window_s is {self.window_s:g}, expected {limits} seconds")
+
+    def completed(self, plan: VideoPlan, duration_s: float) -> VideoPlan:
+        """Divide whole videos."""
+        return divided(plan, self.window_s, duration_s)
+
+
 class _HandsOf:
     """Hands of one video, read when a clip first wants them; what is wrong with them is a note of every clip."""
 
@@ -249,12 +268,13 @@ class _HandsOf:
 
     def added(self, episode: Episode, clip: video.Clip) -> Episode:
         """Give an episode its hands, at the times of its pictures and within them."""
-        if self._track is None:
-            return replace(episode, notes={**episode.notes, HANDS_LOST: self._why}) if self._why else episode
+        track, why = self._found
+        if track is None:
+            return replace(episode, notes={**episode.notes, HANDS_LOST: why}) if why else episode
         frames = clip.frames
         placing = self._framing.placing(frames.native_height, frames.native_width, self._plan.region or WHOLE)
-        hands = self._track.at(clip.start_s + clip.time_s).placed(placing)
-        return replace(episode, hands=hands, notes={**episode.notes, **self._track.notes})
+        hands = track.at(clip.start_s + clip.time_s).placed(placing)
+        return replace(episode, hands=hands, notes={**episode.notes, **track.notes})
 
     @cached_property
     def _found(self) -> tuple[Track | None, str]:
@@ -266,14 +286,6 @@ class _HandsOf:
         except RecordError as error:
             return None, str(error)
         return track, ""
-
-    @property
-    def _track(self) -> Track | None:
-        return self._found[0]
-
-    @property
-    def _why(self) -> str:
-        return self._found[1]
 
 
 def _clamped(clip: ClipPlan, clip_end_s: float, found: video.Clip) -> dict[str, str]:

@@ -19,11 +19,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, ClassVar
 
-from dataengine.clips.plan import ClipPlan, SkippedLabel, VideoPlan, divided
+from dataengine.clips.plan import ClipPlan, SkippedLabel, VideoPlan
 from dataengine.errors import RecordError, SourceError
 from dataengine.formats import files, json_file, tar
 from dataengine.formats.byte_range import ByteRange, Location
-from dataengine.sources._clip_source import ClipSource
+from dataengine.sources._clip_source import WindowedClipSource
 
 TARS = "factory_*/workers/worker_*/*.tar"
 LENS = ("model", "image_width", "image_height", "fx", "fy", "cx", "cy", "k1", "k2", "k3", "k4")
@@ -31,7 +31,7 @@ EXPECTED = f"a folder with {TARS}"
 
 
 @dataclass(frozen=True)
-class Egocentric10k(ClipSource):
+class Egocentric10k(WindowedClipSource):
     """A part is a tar."""
 
     window_s: Annotated[float, "Seconds of a clip; the publisher's clips are divided into such."] = 10.0
@@ -43,8 +43,6 @@ class Egocentric10k(ClipSource):
     def videos(self) -> Iterator[VideoPlan]:
         """Plan tar by tar and clip by clip; only headers of the archives are read."""
         place = files.folder(self.root, EXPECTED)
-        if not 0.5 <= self.window_s <= 3600:
-            raise SourceError(f"window_s is {self.window_s:g}, expected 0.5 to 3600 seconds")
         archives = sorted(place.glob(TARS))
         if not archives:
             raise SourceError(f"{place}: found no archive, expected {EXPECTED}")
@@ -66,10 +64,6 @@ class Egocentric10k(ClipSource):
         held = files.size(Path(self.root) / plan.path)
         size = int(plan.options.get("size", 0))
         return size if held and held >= int(plan.options.get("offset", 0)) + size else None
-
-    def completed(self, plan: VideoPlan, duration_s: float) -> VideoPlan:
-        """Divide the clip."""
-        return divided(plan, self.window_s, duration_s)
 
 
 def _of_archive(folder: Path, archive: Path) -> Iterator[VideoPlan]:

@@ -131,10 +131,8 @@ def _video(session: str, path: str, labels: list[ClipPlan | SkippedLabel]) -> Vi
     return VideoPlan(
         name=session,
         path=path,
-        clips=tuple(label for label in labels if isinstance(label, ClipPlan)),
-        skipped=tuple(label for label in labels if isinstance(label, SkippedLabel)),
         group=_person(session),
-    )
+    ).labelled(labels)
 
 
 def _trimmed(session: str, labels: list[ClipPlan | SkippedLabel]) -> Iterator[VideoPlan]:

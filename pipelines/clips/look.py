@@ -4,7 +4,7 @@ import math
 from collections import Counter
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeGuard
 
 import numpy as np
 from pydantic import Field
@@ -24,25 +24,10 @@ EDGES_S = (0.0, 0.25, 0.5, 1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0)
 """Bounds of the bins of lengths; the last bin has no upper bound."""
 MOST_VERBS = 20
 NO_VERBS = frozenset(
-    [
-        "a",
-        "an",
-        "the",
-        "c",
-        "person",
-        "someone",
-        "man",
-        "woman",
-        "student",
-        "he",
-        "she",
-        "they",
-        "i",
-        "then",
-        "and",
-        "still",
-        "continue",
-    ]
+    (
+        *("a", "an", "the", "c", "person", "someone", "man", "woman", "student"),
+        *("he", "she", "they", "i", "then", "and", "still", "continue"),
+    )
 )
 """Words that a text may begin with before it says what is done."""
 SHOWN = 5
@@ -149,8 +134,8 @@ def _looked(config: ClipsConfig, source: ClipSource, sample: Sample) -> ClipsRep
 
 def _source(config: ClipsConfig) -> ClipSource:
     found = catalog.source(config.source)
-    if not (isinstance(found, type) and issubclass(found, ClipSource)):
-        known = [name for name in catalog.source_names() if _cuts(name)]
+    if not _cuts(found):
+        known = [name for name in catalog.source_names() if _cuts(catalog.source(name))]
         raise DataEngineError(
             f"{config.source} is no source that cuts clips out of videos; those are {', '.join(known)}"
         )
@@ -158,9 +143,8 @@ def _source(config: ClipsConfig) -> ClipSource:
     return found(config.root, frame_size=config.frame_size, frame_hz=config.frame_hz, **options)
 
 
-def _cuts(name: str) -> bool:
-    found = catalog.source(name)
-    return isinstance(found, type) and issubclass(found, ClipSource)
+def _cuts(source: type) -> TypeGuard[type[ClipSource]]:
+    return isinstance(source, type) and issubclass(source, ClipSource)
 
 
 def _report(config: ClipsConfig, tally: _Tally) -> ClipsReport:

@@ -100,7 +100,7 @@ def stretches(
         if player.rate_hz and player.rate_hz < rate_hz * (1 - RATE_SLACK):
             raise RecordError(f"has {player.rate_hz:g} frames in a second, needs at least {rate_hz:g}")
         last: tuple[Any, NDArray[np.uint8]] | None = None
-        for time_s, frame, begins in resample(player.frames(), rate_hz):
+        for time_s, frame, begins in _resample(player.frames(), rate_hz):
             if last is None or last[0] is not frame:
                 last = (frame, np.ascontiguousarray(upright(frame, framing)))
             yield time_s, last[1], begins
@@ -127,7 +127,7 @@ def encode(path: str | Path, frames: Iterable[NDArray[np.uint8]], rate_hz: float
         container.mux(stream.encode(None))
 
 
-def resample(timed: Iterable[tuple[float, Any]], rate_hz: float) -> Iterator[tuple[float, Any, bool]]:
+def _resample(timed: Iterable[tuple[float, Any]], rate_hz: float) -> Iterator[tuple[float, Any, bool]]:
     """Take for every instant k / rate after a start the frame nearest to it; ties go to the earlier one.
 
     The first frame is a start, and each that comes later than a picture is held.
@@ -160,7 +160,7 @@ def _until(last: tuple[float, Any], start_s: float, k: int, rate_hz: float) -> I
 def _without_gaps(timed: Iterable[tuple[float, Any]], rate_hz: float) -> Iterator[tuple[float, Any]]:
     """Resample one clip; raise RecordError at a gap, for a clip is one stretch of time."""
     last_s: float | None = None
-    for time_s, frame, begins in resample(timed, rate_hz):
+    for time_s, frame, begins in _resample(timed, rate_hz):
         if begins and last_s is not None:
             raise RecordError(f"shows nothing between {last_s:.2f} s and {time_s:.2f} s; cut it into two there")
         last_s = time_s

@@ -48,8 +48,6 @@ class Videos:
     def plan(self, uid: str, labels: list[ClipPlan | SkippedLabel]) -> VideoPlan:
         """Plan what is labelled of one video; a video that must be left out is one skipped label."""
         video = self.about.get(uid)
-        clips = tuple(label for label in labels if isinstance(label, ClipPlan))
-        skipped = tuple(label for label in labels if isinstance(label, SkippedLabel))
         held_out = video is not None and bool({video.split_em, video.split_av, video.split_fho} & {*HELD_OUT})
         why = ""
         if uid.startswith(REGROUPED):
@@ -59,13 +57,11 @@ class Videos:
         elif held_out and not self.keep_benchmarks:
             why = "held out by a benchmark of Ego4D"
         if why:
-            clips, skipped = (), (SkippedLabel(record=uid, reason=why, detail=f"{len(labels)} labels"),)
+            labels = [SkippedLabel(record=uid, reason=why, detail=f"{len(labels)} labels")]
         spans = (video.redacted_intervals or []) if video else []
         return VideoPlan(
             name=uid,
             path=self._path(uid),
-            clips=clips,
-            skipped=skipped,
             group=self.groups.get(uid, uid),
             split="val" if held_out else "train",
             options=self._options(uid, video),
@@ -75,7 +71,7 @@ class Videos:
                 for s in spans
                 if s.start_sec is not None and s.end_sec is not None
             ),
-        )
+        ).labelled(labels)
 
     def _options(self, uid: str, video: Video | None) -> dict[str, str]:
         if uid not in self.hands:

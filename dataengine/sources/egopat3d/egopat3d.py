@@ -86,10 +86,8 @@ def _plan(path: Path, folder: Path) -> VideoPlan:
     return VideoPlan(
         name=name,
         path=str((folder / "rgb_video.mp4").relative_to(path)),
-        clips=tuple(label for label in labels if isinstance(label, ClipPlan)),
-        skipped=tuple(label for label in labels if isinstance(label, SkippedLabel)),
         group=scene,
-    )
+    ).labelled(labels)
 
 
 def _label(name: str, number: int, line: str, scene: str) -> ClipPlan | SkippedLabel:

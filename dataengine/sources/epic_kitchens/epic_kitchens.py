@@ -60,11 +60,9 @@ class EpicKitchens(ClipSource):
                 yield VideoPlan(
                     name=video,
                     path=_path(place, participant, video),
-                    clips=tuple(label for label in members if isinstance(label, ClipPlan)),
-                    skipped=tuple(label for label in members if isinstance(label, SkippedLabel)),
                     group=participant,
                     split=split,
-                )
+                ).labelled(members)
 
     def hands(self, plan: VideoPlan) -> Track | None:
         """Read the detections of a video, where they were downloaded."""

@@ -28,7 +28,7 @@ from dataengine.errors import RecordError, SourceError
 from dataengine.formats import files, jpeg, json_file, yaml_file
 from dataengine.formats.video import video
 from dataengine.hands import Track
-from dataengine.sources._clip_source import ClipSource
+from dataengine.sources._clip_source import WindowedClipSource
 from dataengine.sources.ho_cap import hands
 
 RATE_HZ = 30.0
@@ -41,7 +41,7 @@ EXPECTED = "a folder with subject_<n>/<date>_<time>/<camera>/color_000000.jpg"
 
 
 @dataclass(frozen=True)
-class HoCap(ClipSource):
+class HoCap(WindowedClipSource):
     """A part is a sequence as one camera saw it."""
 
     view: Annotated[
@@ -56,8 +56,6 @@ class HoCap(ClipSource):
     def videos(self) -> Iterator[VideoPlan]:
         """Plan sequence by sequence and camera by camera; pictures are counted by their names."""
         place = files.folder(self.root, EXPECTED)
-        if not 0.5 <= self.window_s <= 3600:
-            raise SourceError(f"window_s is {self.window_s:g}, expected 0.5 to 3600 seconds")
         folders = [
             path for path in sorted(place.glob(f"{SUBJECT}/*")) if SEQUENCE.fullmatch(path.name) and path.is_dir()
         ]

@@ -124,11 +124,9 @@ class Hoi4d(ClipSource):
         return VideoPlan(
             name=name,
             path=_relative(folder, f"{name}/align_rgb/image.mp4"),
-            clips=tuple(label for label in labels if isinstance(label, ClipPlan)),
-            skipped=tuple(label for label in labels if isinstance(label, SkippedLabel)),
             group=f"{person}/{room}",
             options=options,
-        )
+        ).labelled(labels)
 
 
 def _events(found: dict[str, Any]) -> tuple[float, list[Event]]:

@@ -88,12 +88,10 @@ class Holoassist(ClipSource):
             yield VideoPlan(
                 name=session.video_name,
                 path=there.get(key, f"{session.video_name}/Export_py/{VIDEOS[0]}"),
-                clips=tuple(label for label in labels if isinstance(label, ClipPlan)),
-                skipped=tuple(label for label in labels if isinstance(label, SkippedLabel)),
                 group=session.video_name.split("-")[0].strip() or session.video_name,
                 split=splits.get(key, "train"),
                 notes={"task": session.task_type} if session.task_type else {},
-            )
+            ).labelled(labels)
 
     def hands(self, plan: VideoPlan) -> Track | None:
         """Read the hands beside the video, or in a session's folder of the same name where they were unpacked."""

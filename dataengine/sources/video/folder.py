@@ -17,12 +17,12 @@ import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
-from typing import Annotated, ClassVar
+from typing import ClassVar
 
-from dataengine.clips.plan import ClipPlan, SkippedLabel, VideoPlan, divided
+from dataengine.clips.plan import ClipPlan, SkippedLabel, VideoPlan
 from dataengine.errors import RecordError, SourceError
 from dataengine.formats import csv_file, files
-from dataengine.sources._clip_source import ClipSource
+from dataengine.sources._clip_source import WindowedClipSource
 
 TABLE = "clips.csv"
 COLUMNS = ("path", "start", "end", "text")
@@ -35,10 +35,8 @@ EXPECTED = f"a folder of videos, with or without {TABLE} ({','.join(COLUMNS)})"
 
 
 @dataclass(frozen=True)
-class Folder(ClipSource):
+class Folder(WindowedClipSource):
     """A part is a video."""
-
-    window_s: Annotated[float, "Seconds of a clip where a whole video is divided."] = 30.0
 
     name: ClassVar[str] = "video/folder"
     layout: ClassVar[str] = "videos of any kind, and CSV"
@@ -47,8 +45,6 @@ class Folder(ClipSource):
     def videos(self) -> Iterator[VideoPlan]:
         """Plan video by video, in order of their paths."""
         place = files.folder(self.root, EXPECTED)
-        if not 0.5 <= self.window_s <= 3600:
-            raise SourceError(f"window_s is {self.window_s:g}, expected 0.5 to 3600 seconds")
         if (place / TABLE).exists():
             yield from _labelled(place)
             return
@@ -57,10 +53,6 @@ class Folder(ClipSource):
             raise SourceError(f"{place}: found no video, expected {EXPECTED}")
         for name in names:
             yield VideoPlan(name=name, path=name, clips=(_whole(name),))
-
-    def completed(self, plan: VideoPlan, duration_s: float) -> VideoPlan:
-        """Divide whole videos."""
-        return divided(plan, self.window_s, duration_s)
 
 
 def _whole(name: str) -> ClipPlan:
@@ -88,12 +80,10 @@ def _labelled(path: Path) -> Iterator[VideoPlan]:
         yield VideoPlan(
             name=name or TABLE,
             path=name or TABLE,
-            clips=tuple(label for label in labels if isinstance(label, ClipPlan)),
-            skipped=tuple(label for label in labels if isinstance(label, SkippedLabel)),
             group=about["group"],
             split=about["split"].lower() or "train",
             licence=about["licence"],
-        )
+        ).labelled(labels)
 
 
 def _plain(path: str) -> str:

@@ -164,3 +164,12 @@ def test_a_text_holds_from_its_labels_start_though_the_picture_shown_then_is_old
     (episode,) = read_all(root)[0].values()
     (text,) = episode.texts
     assert (text.start, text.end, episode.num_steps) == (0, 23, 23)
+
+
+@pytest.mark.parametrize("source", ["video/folder", "egocentric_10k", "ho_cap"])
+@pytest.mark.parametrize(
+    ("option", "value"), [("window_s", 0.1), ("window_s", 1e9), ("window_s", float("nan")), ("context_s", float("nan"))]
+)
+def test_windows_and_context_have_bounds(tmp_path: Path, source: str, option: str, value: float) -> None:
+    with pytest.raises(SourceError, match=f"{option} is {value:g}, expected".replace("+", r"\+")):
+        catalog.source(source)(str(tmp_path), **{option: value})
