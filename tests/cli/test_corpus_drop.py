@@ -325,6 +325,18 @@ def test_another_dataset_is_ingested_meanwhile(corpus, raw, tmp_path):
     assert verify(corpus, deep=True).ok
 
 
+def test_a_corpus_that_was_emptied_takes_in_more_parts_than_it_ever_held(villa, corpus, tmp_path, inline):
+    for dataset in ("shelves", "npz", "kitchen"):
+        assert villa("corpus", "drop", corpus.uri, dataset, "--yes").code == 0
+    write_parts(tmp_path / "more", num_parts=9)
+    said = villa("ingest", "tests.support.npz_source:OtherSource", tmp_path / "more", "--corpus", corpus.uri)
+    assert said.code == 0, said.err
+    corpus.refresh()
+    assert len(corpus) == 27
+    assert len(set(corpus.fragment_ids())) == len(corpus.fragment_ids())
+    assert verify(corpus, deep=True).ok
+
+
 def test_a_reject_of_a_dataset_without_episodes_goes_too(villa, tmp_path):
     corpus = make_corpus(tmp_path / "corpus", {"a": [robot_episode("a0", dataset="shelves")]})
     register(corpus.uri, "datasets", [{"name": "lost", "kind": "robot"}])

@@ -141,8 +141,6 @@ class Committer:
             untouched = table.get_fragment(fence).metadata
             operation = lance.LanceOperation.Update(updated_fragments=[untouched], new_fragments=staged)
         else:
-            for number, fragment in enumerate(staged):
-                fragment.id = number
             operation = lance.LanceOperation.Merge(fragments=staged, schema=table.lance_schema)
         properties = {"villa:run_id": self.run_id, "villa:parts": json.dumps([r.part_id for r in receipts])}
         version = table.version
