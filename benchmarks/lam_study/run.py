@@ -47,11 +47,11 @@ def villa(log: Path, *words: str) -> str:
 
 
 def settings_of(study: dict[str, Any], arm: str, seed: int, models: Path) -> dict[str, Any]:
-    """Settings of one training; `init: ARM` means the model of that arm and seed."""
+    """Settings of one training; `init_from: ARM` means the model of that arm and seed."""
     settings = {**study["common"], **study["arms"][arm], "seed": seed}
     settings.pop("corpus", None)
-    if "init" in settings:
-        settings["init"] = str(models / f"{settings['init']}-{seed}")
+    if "init_from" in settings:
+        settings["init_from"] = str(models / f"{settings['init_from']}-{seed}")
     return settings
 
 

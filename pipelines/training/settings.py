@@ -43,6 +43,7 @@ FORMER_NAMES = MappingProxyType(
         "accumulate": "grad_accumulation_steps",
         "clip": "max_grad_norm",
         "ema": "ema_decay",
+        "final_lr": "min_lr_ratio",
         "held_out": "val_fraction",
         "keep": "keep_last",
     }
@@ -109,8 +110,8 @@ class LoopConfig(Config):
     warmup_steps: int = Field(0, ge=0, le=MOST)
     """Optimiser steps in which the learning rate grows from 0."""
     schedule: Literal["cosine", "constant"] = "cosine"
-    """After the warm-up; cosine ends at `final_lr` of the learning rate."""
-    final_lr: float = Field(0.1, ge=0, le=1)
+    """After the warm-up; cosine ends at `min_lr_ratio` of the learning rate."""
+    min_lr_ratio: float = Field(0.1, ge=0, le=1)
     """Share of the learning rate that is left at the end, where the schedule is a cosine."""
     betas: tuple[Decay, Decay] = (0.9, 0.95)
     """Of AdamW."""
@@ -181,4 +182,4 @@ def learning_rate(config: LoopConfig, step: int) -> float:
     if config.schedule == "constant":
         return config.lr
     done = (step - config.warmup_steps) / max(config.steps - config.warmup_steps, 1)
-    return config.lr * (config.final_lr + (1 - config.final_lr) * 0.5 * (1 + math.cos(math.pi * done)))
+    return config.lr * (config.min_lr_ratio + (1 - config.min_lr_ratio) * 0.5 * (1 + math.cos(math.pi * done)))

@@ -100,6 +100,8 @@ def test_a_former_name_is_taken_with_a_line_that_says_so(capsys: pytest.CaptureF
     found = capsys.readouterr()
     assert yaml.safe_load(found.out)["ema_decay"] == 0.5, "the recipe of the preset has another"
     assert "setting 'ema' is now 'ema_decay'" in found.err
+    assert printed(capsys, "train", "world", "s", "--out", "o", "--final-lr", "0.3")["min_lr_ratio"] == 0.3
+    assert printed(capsys, "train", "lam", "c", "--out", "o", "--set", "init=runs/lam")["init_from"] == "runs/lam"
     assert printed(capsys, "eval", "p", "--robots", "3")["num_envs"] == 3
     found = printed(capsys, "train", "act", "s", "--out", "o", "--set", "held_out=0.3", "--val-fraction", "0.2")
     assert found["val_fraction"] == 0.3, "--set goes before options, whatever the name"
@@ -163,7 +165,7 @@ ROUND_TRIPS = [
     "corpus compact c --older-than 7d",
     "corpus snapshot c march --mixture villa-x",
     "train lam c --out o --preset small --model.num-codes 64",
-    "train lam c --out o --set init=runs/lam --no-proprio",
+    "train lam c --out o --set init_from=runs/lam --no-proprio",
     "train act c --out o --preset small --model.wrist null --latent lam",
     "train world c --out o --lam l --model.rollout 3",
     "train custom pipelines.training.world.world:WorldTask c --out o --preset small",

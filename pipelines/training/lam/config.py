@@ -10,22 +10,24 @@ from pydantic import Field, model_validator
 from models.config import ChangesTo
 from models.lam import LamConfig
 from pipelines.training.config import NormalizeBy, TrainConfig
+from pipelines.training.settings import FORMER_NAMES
 
 
 class TrainLamConfig(TrainConfig):
     """What to train on, how large, how long. What is not given comes from the preset."""
 
+    renamed = MappingProxyType({**FORMER_NAMES, "init": "init_from"})
     kind = "train_lam"
     model_settings = LamConfig
     model_class = "models.lam:Lam"
 
     model: Annotated[dict[str, Any], ChangesTo(LamConfig)] = Field(default_factory=dict)
     """Fields of the model's own settings to change, such as `model.resolution`."""
-    init: Path | None = None
+    init_from: Path | None = None
     """Model to initialise from, ours or a released one: its architecture and weights. What it lacks is newly
     initialised."""
     freeze: Literal["latents"] | None = None
-    """`latents`: train the proprio forward model alone; latent actions stay exactly those of `init`."""
+    """`latents`: train the proprio forward model alone; latent actions stay exactly those of `init_from`."""
     proprio: bool = True
     """Ground the latents in what robots felt and did, not in pixels alone."""
     context: bool = True
@@ -47,8 +49,8 @@ class TrainLamConfig(TrainConfig):
 
     @classmethod
     def takes_model_from_elsewhere(cls, given: Mapping[str, Any]) -> bool:
-        """Take the architecture of `init`, where there is one."""
-        return given.get("init") is not None
+        """Take the architecture of `init_from`, where there is one."""
+        return given.get("init_from") is not None
 
     @property
     def reads_hands(self) -> bool:
@@ -63,8 +65,8 @@ class TrainLamConfig(TrainConfig):
 
     @model_validator(mode="after")
     def _something_to_train(self) -> "TrainLamConfig":
-        if self.freeze and (self.init is None or not self.proprio):
+        if self.freeze and (self.init_from is None or not self.proprio):
             raise ValueError(
-                "freeze=latents needs init=DIR, whose latents to keep, and proprio=true, for what to train"
+                "freeze=latents needs init_from=DIR, whose latents to keep, and proprio=true, for what to train"
             )
         return self

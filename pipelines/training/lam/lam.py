@@ -66,7 +66,7 @@ class LamTask(TrainTask[TrainLamConfig, Lam, LamCollator, TrainLamReport]):
     def __init__(self, config: TrainLamConfig, found: TrainingData, distributed: Distributed) -> None:
         super().__init__(config, found, distributed)
         self.normalizer = data.normalizer(found.reader, config.normalize_by)
-        self.init_model = load_lam(config.init) if config.init else None
+        self.init_model = load_lam(config.init_from) if config.init_from else None
         self.shape = model_config(
             config, found.reader, self.normalizer, self.init_model.config if self.init_model else None
         )
@@ -100,7 +100,7 @@ class LamTask(TrainTask[TrainLamConfig, Lam, LamCollator, TrainLamReport]):
         lam = self.make()
         if self.init_model is not None:
             missing = ", ".join(load_matching_weights(lam, self.init_model)) or "nothing"
-            self.distributed.print0(f"initialised from {self.config.init}; newly initialised: {missing}")
+            self.distributed.print0(f"initialised from {self.config.init_from}; newly initialised: {missing}")
         return lam
 
     def extra(self) -> dict[str, Any]:

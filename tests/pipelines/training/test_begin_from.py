@@ -33,7 +33,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def begin(made: Path, name: str, **settings: object) -> Lam:
     report = run(
-        TrainLamConfig(data=str(made / "corpus"), out=made / name, init=made / "released", **QUICK, **settings)
+        TrainLamConfig(data=str(made / "corpus"), out=made / name, init_from=made / "released", **QUICK, **settings)
     )
     assert report.finished
     return load_lam(made / name)
@@ -65,7 +65,7 @@ def test_a_model_of_ours_keeps_its_proprio_model_and_every_buffer_of_a_frozen_co
     }
     run(TrainLamConfig(out=made / "own", **words))
     own = load_lam(made / "own")
-    run(TrainLamConfig(data=str(made / "corpus"), out=made / "more", init=made / "own", freeze="latents", **QUICK))
+    run(TrainLamConfig(data=str(made / "corpus"), out=made / "more", init_from=made / "own", freeze="latents", **QUICK))
     more = load_lam(made / "more").state_dict()
     assert all(torch.equal(v, more[n]) for n, v in own.state_dict().items() if not n.startswith("proprio."))
     assert any(not torch.equal(v, more[n]) for n, v in own.state_dict().items() if n.startswith("proprio."))
@@ -73,7 +73,7 @@ def test_a_model_of_ours_keeps_its_proprio_model_and_every_buffer_of_a_frozen_co
 
 def test_what_cannot_be_is_refused_in_one_line(made: Path) -> None:
     words = {"data": str(made / "corpus"), "out": made / "refused", **QUICK}
-    with pytest.raises(ValueError, match="freeze=latents needs init=DIR"):
+    with pytest.raises(ValueError, match="freeze=latents needs init_from=DIR"):
         TrainLamConfig(freeze="latents", **words)
     with pytest.raises(DataEngineError, match=r"differs in decoder, encoder; leave out the settings `model\.\*`"):
-        run(TrainLamConfig(init=made / "released", model={"patch_size": 7}, **words))
+        run(TrainLamConfig(init_from=made / "released", model={"patch_size": 7}, **words))

@@ -321,7 +321,7 @@ def test_bfloat16_computes_while_weights_stay_float32(whole: Path, tmp_path: Pat
 
 
 def test_the_learning_rate_warms_up_and_falls() -> None:
-    config = LoopConfig(steps=110, lr=1.0, warmup_steps=10, final_lr=0.1)
+    config = LoopConfig(steps=110, lr=1.0, warmup_steps=10, min_lr_ratio=0.1)
     assert [round(learning_rate(config, step), 6) for step in (0, 4, 9, 10, 60)] == [0.1, 0.5, 1.0, 1.0, 0.55]
     assert learning_rate(config, 109) == pytest.approx(0.1, abs=1e-3)
     flat = LoopConfig(steps=110, lr=1.0, schedule="constant")
