@@ -41,8 +41,9 @@ def cut(
     """
     name = name_of(path)
     wanted = [ClipRange(i, *bounds) for i, bounds in enumerate(ranges)]
-    shrinker, framing = Shrinker(frame_size, Region(*region) if region else None, how), Framing(frame_size, how)
+    framing = Framing(frame_size, how)
     with named(name), Film(path) as film:
+        shrinker = Shrinker(frame_size, Region(*region) if region else None, how, aspect=film.aspect)
         slower_hz = min(rate_hz, film.rate_hz or math.inf) if rate_hz else None
         for clip in wanted:
             clip.begin(slower_hz, film.step_s, film.tick_s)

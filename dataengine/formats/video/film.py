@@ -22,6 +22,7 @@ from dataengine.formats.video.stream import (
     frames_from,
     open_video,
     origin_s,
+    pixel_aspect,
     timed_frames,
 )
 from dataengine.guard import too_much
@@ -72,6 +73,11 @@ class Film:
     def rate_hz(self) -> float:
         """Frames in a second where they come regularly; 0 where nothing tells."""
         return self._player.rate_hz
+
+    @property
+    def aspect(self) -> float:
+        """Width of a stored pixel over its height."""
+        return pixel_aspect(self._stream)
 
     @property
     def step_s(self) -> float:

@@ -11,7 +11,7 @@ import numpy as np
 from dataengine.formats.byte_range import Location, name_of
 from dataengine.formats.video.mp4_header import Edit, TrackHeader, track_header
 from dataengine.formats.video.picture import Turn, turn_by
-from dataengine.formats.video.stream import Player, duration_s, named, open_video, origin_s
+from dataengine.formats.video.stream import Player, duration_s, named, open_video, origin_s, pixel_aspect
 
 UNEVEN = 0.05
 """A step between two frames this much off the usual one makes a rate variable, if it is more than a tick, too."""
@@ -31,7 +31,7 @@ class VideoInfo:
     turn: Turn
     """How the stored picture is turned and mirrored when it is shown; only mp4 says so in its header."""
     sample_aspect: float
-    """Width of a stored pixel over its height."""
+    """Width of a stored pixel over its height; 1 for what is nearly square."""
     num_frames: int
     """0 where the container does not say."""
     rate_hz: float
@@ -74,7 +74,7 @@ def probe(path: Location) -> VideoInfo:
             height=context.height,
             width=context.width,
             turn=turn_by(track.matrix),
-            sample_aspect=float(stream.sample_aspect_ratio or 1),
+            sample_aspect=pixel_aspect(stream),
             num_frames=stream.frames,
             rate_hz=float(rate) if rate else 0.0,
             is_variable_rate=_is_uneven(times) or _is_uneven([entry.timestamp for entry in stream.index_entries]),

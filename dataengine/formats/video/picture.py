@@ -1,7 +1,7 @@
 """Frames of a video as pictures: upright as a player shows them, scaled once, and only where they are pictures.
 
-An mp4 may turn, mirror, flip and transpose what is stored (phones held sideways, front cameras, drones): all decoders
-here go through `upright`.
+An mp4 may turn, mirror, flip and transpose what is stored (phones held sideways, front cameras, drones), and pixels may
+be wider than high (camcorders, DVDs): all decoders here go through `upright`.
 """
 
 import struct
@@ -76,18 +76,25 @@ def turn_by(matrix: tuple[int, ...]) -> Turn:
     return Turn(mirror=a < 0, flip=d < 0)
 
 
-def upright(frame: Any, framing: Framing | None = None) -> NDArray[np.uint8]:
+def shown_size(frame: Any, aspect: float = 1.0) -> tuple[int, int]:
+    """Tell height and width of a frame as a player shows it: upright, with square pixels of the stored height.
+
+    `aspect` is the width of a stored pixel over its height.
+    """
+    return turn_of(frame).size(frame.height, round(frame.width * aspect))
+
+
+def upright(frame: Any, framing: Framing | None = None, aspect: float = 1.0) -> NDArray[np.uint8]:
     """Turn a frame into RGB as a player shows it, at its own size or as it comes to rest.
 
     Raise NoCameraError when it holds distances rather than colours.
     """
     if _is_deep(frame.format.name, frame.format):
         raise NoCameraError(f"shows one channel of more than 8 bits ({frame.format.name}): depth, no camera")
-    turn = turn_of(frame)
-    if framing is None:
-        return turn.apply(to_rgb(frame, frame.height, frame.width))
-    shown = framing.scaled(*turn.size(frame.height, frame.width))
-    return framing.placed(turn.apply(to_rgb(frame, *turn.size(*shown))))
+    turn, native = turn_of(frame), shown_size(frame, aspect)
+    shown = framing.scaled(*native) if framing else native
+    picture = turn.apply(to_rgb(frame, *turn.size(*shown)))
+    return framing.placed(picture) if framing else picture
 
 
 KNOWN_DEEP: dict[str, bool] = {}
@@ -156,20 +163,24 @@ class _Crop:
 class Shrinker:
     """Makes of a frame what is stored: cropped, scaled, upright and JPEG."""
 
-    def __init__(self, frame_size: int, region: Region | None = None, how: Fit = "squash") -> None:
-        self._framing = Framing(frame_size, how)
+    def __init__(
+        self, frame_size: int, region: Region | None = None, how: Fit = "squash", *, aspect: float = 1.0
+    ) -> None:
+        self._framing, self._aspect = Framing(frame_size, how), aspect
         self._crop = _Crop(region) if region else None
 
     def take(self, frame: Any) -> tuple[tuple[int, int], bytes]:
         """Return the native (height, width) as shown and the JPEG."""
         if self._crop:
             frame = self._crop.apply(frame)
-        return turn_of(frame).size(frame.height, frame.width), jpeg.encode(upright(frame, self._framing))
+        return shown_size(frame, self._aspect), jpeg.encode(upright(frame, self._framing, self._aspect))
 
 
-def shrink(timed: Iterable[tuple[float, Any]], frame_size: int, how: Fit = "squash") -> Iterator[Taken]:
+def shrink(
+    timed: Iterable[tuple[float, Any]], frame_size: int, how: Fit = "squash", *, aspect: float = 1.0
+) -> Iterator[Taken]:
     """Scale, turn upright and encode each frame; raise RecordError when they grow too many."""
-    shrinker = Shrinker(frame_size, how=how)
+    shrinker = Shrinker(frame_size, how=how, aspect=aspect)
     last: tuple[Any, tuple[int, int], bytes] | None = None
     total = 0
     for count, (time_s, frame) in enumerate(timed):

@@ -31,6 +31,10 @@ PEEKED = 64
 SAME_S = 1e-6
 LEAST_READ = 0.85
 """Of a file's bytes: an index and tags come behind the last frame."""
+NEARLY_SQUARE = 0.01
+"""Whoever scales to even sides writes what that lost into the aspect of pixels: 1280:1281. Those count as square."""
+MOST_ASPECT = 4.0
+"""Anamorphic video has 2 at most."""
 MOST_STEPS_BACK = 8
 """Key frames that a seek goes back before it plays from the start."""
 
@@ -232,6 +236,16 @@ def origin_s(container: Any, stream: Any) -> float:
         return own_s or 0.0
     start_s = container.start_time / av.time_base
     return own_s if own_s is not None and abs(own_s - start_s) < 1 / av.time_base else start_s
+
+
+def pixel_aspect(stream: Any) -> float:
+    """Return the width of a stored pixel over its height; raise RecordError for what no camera has."""
+    found = float(stream.sample_aspect_ratio or 1)
+    if not 1 / MOST_ASPECT <= found <= MOST_ASPECT:
+        raise RecordError(
+            f"claims that pixels are {found:.3g} times as wide as high, up to {MOST_ASPECT:g} is read; damaged?"
+        )
+    return 1.0 if abs(found - 1) < NEARLY_SQUARE else found
 
 
 def check_bytes(path: Location, container: Any, stream: Any) -> bool:

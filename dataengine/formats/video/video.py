@@ -24,7 +24,7 @@ from dataengine.episode import CameraFrames
 from dataengine.errors import RecordError
 from dataengine.formats.byte_range import Location, name_of
 from dataengine.formats.video.picture import camera_frames, shrink, upright
-from dataengine.formats.video.stream import Player, check_bytes, check_played, named, open_video
+from dataengine.formats.video.stream import Player, check_bytes, check_played, named, open_video, pixel_aspect
 from dataengine.framing import Fit, Framing
 
 HOLD_S = 2.0
@@ -70,7 +70,7 @@ def decode(path: Location, frame_size: int, rate_hz: float | None = None, *, how
         if rate_hz is not None and player.rate_hz:
             rate_hz = min(rate_hz, player.rate_hz)
         timed = _without_gaps(player.frames(), rate_hz) if rate_hz else player.frames()
-        taken = list(shrink(timed, frame_size, how))
+        taken = list(shrink(timed, frame_size, how, aspect=pixel_aspect(stream)))
         frames = camera_frames(((size, data) for _, size, data in taken), frame_size, how)
         own_hz = rate_hz or player.rate_hz
         check_played(path, container, stream, player, is_whole)
@@ -99,10 +99,11 @@ def stretches(
         player = Player(container, stream)
         if player.rate_hz and player.rate_hz < rate_hz * (1 - RATE_SLACK):
             raise RecordError(f"has {player.rate_hz:g} frames in a second, needs at least {rate_hz:g}")
+        aspect = pixel_aspect(stream)
         last: tuple[Any, NDArray[np.uint8]] | None = None
         for time_s, frame, begins in _resample(player.frames(), rate_hz):
             if last is None or last[0] is not frame:
-                last = (frame, np.ascontiguousarray(upright(frame, framing)))
+                last = (frame, np.ascontiguousarray(upright(frame, framing, aspect)))
             yield time_s, last[1], begins
         if last is None:
             raise RecordError("holds no frames")

@@ -6,9 +6,11 @@ from pathlib import Path
 import av
 import numpy as np
 import pytest
+import simplejpeg
 
 from dataengine.errors import RecordError
 from dataengine.formats.video import header, video
+from dataengine.formats.video.cut import cut
 from dataengine.formats.video.picture import Turn, turn_of
 from tests.support import bad_videos
 from tests.support.video_writer import coded, remux, write_video
@@ -48,16 +50,54 @@ def test_a_slant_is_refused(tmp_path: Path, plain: Path) -> None:
         header.probe(shown(plain, tmp_path / "slanted.mp4", 30))
 
 
-def test_pixels_may_be_wider_than_high(tmp_path: Path) -> None:
-    path = tmp_path / "wide.mp4"
+def anamorphic(path: Path, aspect: Fraction) -> Path:
     with av.open(str(path), "w") as container:
-        stream = container.add_stream("mpeg4", rate=10)
+        stream = container.add_stream("libx264", rate=10)
         stream.height, stream.width, stream.pix_fmt = 96, 160, "yuv420p"
-        stream.codec_context.sample_aspect_ratio = Fraction(4, 3)
-        container.mux(stream.encode(av.VideoFrame.from_ndarray(coded(1), format="rgb24")))
+        stream.codec_context.sample_aspect_ratio = aspect
+        for number in range(4):
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(coded(number), format="rgb24")))
         container.mux(stream.encode(None))
+    return path
+
+
+@pytest.mark.parametrize("suffix", ["mp4", "mkv"])
+def test_pixels_may_be_wider_than_high(tmp_path: Path, suffix: str) -> None:
+    path = anamorphic(tmp_path / f"wide.{suffix}", Fraction(4, 3))
     info = header.probe(path)
     assert (info.sample_aspect, info.shown_size) == (pytest.approx(4 / 3), (96, 213))
+    ((_, clip),) = cut(path, [(0, 0.4)], 213, None)
+    half = next(found for _, found in cut(path, [(0, 0.4)], 213, None, region=(0, 0, 0.5, 1)))
+    frames = video.decode(path, 213).frames
+    assert isinstance(clip, video.Clip)
+    assert isinstance(half, video.Clip)
+    for found, width in ((frames, 213), (clip.frames, 213), (half.frames, 107)):
+        assert (found.native_height, found.native_width, found.height, found.width) == (96, width, 96, width)
+        assert simplejpeg.decode_jpeg(found.jpegs[0]).shape == (96, width, 3)
+    assert next(video.pictures(path, 10))[1].shape == (96, 213, 3)
+    padded = simplejpeg.decode_jpeg(video.decode(path, 128, how="pad").frames.jpegs[3])
+    lit = np.flatnonzero(padded.mean(axis=(1, 2)) > 12)
+    assert len(lit) == pytest.approx(128 * 96 / 213, abs=2)
+
+
+def test_a_turned_picture_has_its_pixels_turned(tmp_path: Path) -> None:
+    upright = anamorphic(tmp_path / "wide.mp4", Fraction(4, 3))
+    path = shown(upright, tmp_path / "turned.mp4", 90)
+    frames = video.decode(path, 213).frames
+    assert header.probe(path).shown_size == (frames.native_height, frames.native_width) == (213, 96)
+
+
+def test_pixels_that_are_nearly_square_count_as_square(tmp_path: Path) -> None:
+    path = anamorphic(tmp_path / "even.mp4", Fraction(320, 321))
+    assert header.probe(path).shown_size == (96, 160)
+    assert video.decode(path, 160).frames.native_width == 160
+
+
+def test_pixels_of_an_absurd_shape_are_damage(tmp_path: Path) -> None:
+    path = anamorphic(tmp_path / "absurd.mp4", Fraction(9, 1))
+    for read in (header.probe, lambda path: video.decode(path, 64), lambda path: list(cut(path, [(0, 1)], 64, 10))):
+        with pytest.raises(RecordError, match=r"^absurd.mp4: claims that pixels are 9 times as wide as high"):
+            read(path)
 
 
 def test_rate_and_times(tmp_path: Path, plain: Path) -> None:
