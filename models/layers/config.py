@@ -1,10 +1,13 @@
 """Shape of a stack of Gemma blocks."""
 
 from types import MappingProxyType
+from typing import Literal
 
 from pydantic import Field
 
 from models.config import MOST_LAYERS, MOST_WIDTH, Config
+
+Activation = Literal["gelu_tanh", "silu"]
 
 
 class StackConfig(Config):
@@ -33,6 +36,10 @@ class StackConfig(Config):
     """Longest rotary wavelength, in tokens / 2 pi."""
     eps: float = Field(1e-6, gt=0, le=1)
     """Of the norms."""
+    activation: Activation = "gelu_tanh"
+    """Of the feed-forward layers: `gelu_tanh` is Gemma's, `silu` Llama's."""
+    output_norms: bool = False
+    """Norm what attention and feed-forward layers give before it is added, too, as Gemma 2 does."""
     soft_cap: float = Field(0.0, ge=0.0, le=1e6)
     """Bound on attention scores; the authors' code uses 50, PaliGemma none (0)."""
 

@@ -6,22 +6,25 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
 from models.layers.attention import KeyValue, attend, concatenate
-from models.layers.config import StackConfig
+from models.layers.config import Activation, StackConfig
 from models.layers.norm import GemmaRMSNorm
 from models.layers.rope import Rope, apply_rope, rope
 
 
 class GemmaMlp(nn.Module):
-    """Gemma's gated MLP with tanh-approximated GELU."""
+    """Gated MLP: Gemma's has tanh-approximated GELU, Llama's has SiLU."""
 
-    def __init__(self, width: int, mlp_width: int) -> None:
+    def __init__(self, width: int, mlp_width: int, activation: Activation = "gelu_tanh") -> None:
         super().__init__()
+        self.activation = activation
         self.gate_proj = nn.Linear(width, mlp_width, bias=False)
         self.up_proj = nn.Linear(width, mlp_width, bias=False)
         self.down_proj = nn.Linear(mlp_width, width, bias=False)
 
     def forward(self, x: Float[Tensor, "b n d"]) -> Float[Tensor, "b n d"]:
-        return self.down_proj(F.gelu(self.gate_proj(x), approximate="tanh") * self.up_proj(x))
+        gate = self.gate_proj(x)
+        gate = F.silu(gate) if self.activation == "silu" else F.gelu(gate, approximate="tanh")
+        return self.down_proj(gate * self.up_proj(x))
 
 
 class GemmaBlock(nn.Module):
@@ -41,7 +44,9 @@ class GemmaBlock(nn.Module):
             self.q_proj = nn.Linear(width, c.num_heads * c.head_dim, bias=False)
             self.o_proj = nn.Linear(c.num_heads * c.head_dim, width, bias=False)
             self.mlp_norm = GemmaRMSNorm(width, c.eps)
-            self.mlp = GemmaMlp(width, c.mlp_width)
+            self.mlp = GemmaMlp(width, c.mlp_width, c.activation)
+            self.attention_out_norm = GemmaRMSNorm(width, c.eps) if c.output_norms else nn.Identity()
+            self.mlp_out_norm = GemmaRMSNorm(width, c.eps) if c.output_norms else nn.Identity()
 
     def project_kv(self, normed: Float[Tensor, "b n d"], table: Rope) -> KeyValue:
         """Project normalised tokens to keys, with rotary positions, and values."""
@@ -59,8 +64,8 @@ class GemmaBlock(nn.Module):
     ) -> Float[Tensor, "b n d"]:
         """Attend to keys and values, then apply the MLP; both are added to `x`, of which `normed` is the norm."""
         query = apply_rope(self.q_proj(normed).unflatten(-1, (self.config.num_heads, self.config.head_dim)), table)
-        x = x + self.o_proj(attend(query, kv, mask, self.config.soft_cap))
-        return x + self.mlp(self.mlp_norm(x))
+        x = x + self.attention_out_norm(self.o_proj(attend(query, kv, mask, self.config.soft_cap)))
+        return x + self.mlp_out_norm(self.mlp(self.mlp_norm(x)))
 
 
 class Stack(nn.Module):

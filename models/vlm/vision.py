@@ -79,6 +79,9 @@ POSITION_SCALE = 0.5
 class VisionTower(nn.Module):
     """Picture to tokens, row by row from the top left."""
 
+    mean: Tensor
+    std: Tensor
+
     def __init__(self, config: VisionConfig) -> None:
         super().__init__()
         self.config = config
@@ -87,9 +90,12 @@ class VisionTower(nn.Module):
         self.position = nn.Parameter(grid_sinusoid(config.num_tokens, config.width) * POSITION_SCALE)
         self.blocks = nn.ModuleList(VisionBlock(config) for _ in range(config.num_layers))
         self.norm = nn.LayerNorm(config.width, config.eps)
+        self.register_buffer("mean", torch.tensor(config.image_mean).view(3, 1, 1), persistent=False)
+        self.register_buffer("std", torch.tensor(config.image_std).view(3, 1, 1), persistent=False)
 
-    def forward(self, pixels: Float[Tensor, "b 3 height width"]) -> Float[Tensor, "b n d"]:
-        """Encode pictures of the configured size, -1 to 1."""
+    def forward(self, image: UInt8[Tensor, "b 3 height width"]) -> Float[Tensor, "b n d"]:
+        """Encode pictures of the configured size."""
+        pixels = (image.float() / 255.0 - self.mean) / self.std
         x = self.stem(pixels.contiguous(memory_format=torch.channels_last)).flatten(2).transpose(1, 2)  # (b, n, d)
         if self.config.stem == "conv":
             x = F.layer_norm(x, x.shape[-1:])  # pictures and positions at one scale, in every picture
@@ -97,8 +103,3 @@ class VisionTower(nn.Module):
         for block in self.blocks:
             x = block(x)
         return self.norm(x)
-
-
-def to_unit(image: UInt8[Tensor, "b c height width"]) -> Float[Tensor, "b c height width"]:
-    """Map 0..255 to -1..1, as SigLIP expects."""
-    return image.float() / 127.5 - 1.0

@@ -149,7 +149,7 @@ def test_a_picture_of_any_size_is_scaled_to_the_towers() -> None:
 
 def test_the_convolutional_stem_keeps_the_grid_of_patches() -> None:
     tower = VisionTower(config(stem="conv", image_size=32, patch_size=8, num_layers=0).vision)
-    assert tower(torch.zeros(1, 3, 32, 32)).shape == (1, 16, 24)
+    assert tower(torch.zeros(1, 3, 32, 32, dtype=torch.uint8)).shape == (1, 16, 24)
 
 
 @pytest.mark.parametrize(
