@@ -12,7 +12,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
 from models import flow
-from models.act import masks
+from models.act import masks, plan
 from models.act.config import ActConfig
 from models.act.context import Context, ContextEncoder
 from models.act.embodiment import ActionEncoder, action_decoder, action_encoder
@@ -131,7 +131,7 @@ class Act(nn.Module):
         context = self.robot.context(batch, self._drop_wrist(batch.has_wrist, random)).repeat(repeats)
         t_latent, t_robot = flow.sample_times(prefix.prefix_mask.shape[0], device, random)
         terms: dict[str, Tensor] = {}
-        latent = None
+        latent, read = None, prefix  # what the robot expert reads
         if self.latent is not None:
             valid = batch.latent_mask.repeat_interleave(c.codes_per_latent, 1).repeat_interleave(repeats, 0)  # (b, z)
             data = batch.latent.flatten(1, 2).repeat_interleave(repeats, 0) / c.latent_scale
@@ -143,12 +143,14 @@ class Act(nn.Module):
             visible = masks.draw_visible_mask(shape, c.latent_dropout, c.latent_keep_ratio, device, random)
             # Detached: the robot's loss does not train the latent expert, which is also learnt from human video.
             latent = LatentCache([kv.detach() for kv in kv_cache], visible & valid)
+            seen = flow.interpolate(data, noise, t_latent)
+            latent, read = plan.read_in_training(self.latent, c, prefix, latent, data, seen, t_latent, valid, random)
         mask = batch.action_mask.repeat_interleave(repeats, 0)
         data = batch.action.repeat_interleave(repeats, 0).where(mask, 0.0)
         noise = normal(data.shape, device, random)
         embodiment_id = batch.embodiment_id.repeat_interleave(repeats, 0)
         x = flow.interpolate(data, noise, t_robot)
-        out = self.robot(x, t_robot, prefix, context, latent, mask.any(-1), embodiment_id)
+        out = self.robot(x, t_robot, read, context, latent, mask.any(-1), embodiment_id)
         terms["robot"] = masked_mse(out, flow.velocity(data, noise), mask, counts, "robot")
         total = terms["robot"]
         if "latent" in terms:
@@ -215,19 +217,34 @@ class Act(nn.Module):
             has_wrist = observation.has_wrist if self.config.wrist else torch.zeros_like(observation.has_wrist)
             context = self.robot.context(observation, has_wrist)
         t_latent, t_robot = flow.time_grid(num_steps, latent.device)
+        read, clean = prefix, None
+        if self.latent is not None and self.config.clean_plan:
+            latent, clean = self._clean_plan(latent, prefix, num_steps)
         for i in range(num_steps):
-            latent_cache, step = None, 1.0 / num_steps
-            if self.latent is not None:
+            latent_cache, step = clean, 1.0 / num_steps
+            if self.latent is not None and clean is None:
                 v, kv_cache = self.latent(latent, t_latent[i].expand(b), prefix, latent_mask)
                 latent = latent + v * (step if self.config.reference_latent_step else t_latent[i + 1] - t_latent[i])
                 latent_cache = LatentCache(kv_cache, latent_mask)
+            if latent_cache is not None:
+                latent_cache, read = plan.read_in_sampling(self.config, prefix, latent_cache)
             if action is not None and context is not None:
                 valid = torch.ones(action.shape[:2], dtype=torch.bool, device=action.device)
                 v = self.robot(
-                    action, t_robot[i].expand(b), prefix, context, latent_cache, valid, observation.embodiment_id
+                    action, t_robot[i].expand(b), read, context, latent_cache, valid, observation.embodiment_id
                 )
                 action = action + v * step
         return latent, latent.new_zeros(b, 0, 0) if action is None else action
+
+    def _clean_plan(
+        self, x: Float[Tensor, "b z d"], prefix: PrefixCache, num_steps: int
+    ) -> tuple[Float[Tensor, "b z d"], LatentCache]:
+        """Sample the whole plan, which the robot expert then reads without noise."""
+        assert self.latent is not None
+        t = torch.full((x.shape[0],), flow.T_MAX, device=x.device)
+        x = plan.denoised(self.latent, prefix, x, t, num_steps)
+        valid = torch.ones(x.shape[:2], dtype=torch.bool, device=x.device)
+        return x, LatentCache(self.latent(x, t, prefix, valid)[1], valid)
 
     def _initial_latent(
         self, b: int, noise: flow.Noise, device: torch.device, generator: torch.Generator | None

@@ -74,9 +74,16 @@ class ActConfig(Config):
     """Root mean square of the codebook: latents are divided by it before noise of size 1 is added. The authors' code
     does not rescale (1)."""
     latent_dropout: float = Field(0.5, ge=0.0, le=1.0)
-    """Probability in training that all latent tokens of a row are masked from the robot expert."""
+    """Probability in training that all latent tokens of a row are masked from the robot expert; at 1 in play, too."""
     latent_keep_ratio: float = Field(0.5, ge=0.0, le=1.0)
     """Otherwise, the share of latent tokens, drawn at random, that the robot expert attends to."""
+    own_plan_ratio: float = Field(0.0, ge=0.0, le=1.0)
+    """Probability in training that a row's robot expert reads the policy's own plan, not true latent actions. Ours."""
+    clean_plan: bool = False
+    """Let the robot expert read the plan without noise: true in training, wholly sampled in play. Ours."""
+    prefix_dropout: float = Field(0.0, ge=0.0, le=1.0)
+    """Probability in training that picture and text of a row are masked from the robot expert, which then reads the
+    whole plan; at 1 in play, too. Ours."""
 
     horizon: int = Field(4, ge=1, le=MOST_STEPS)
     """Control steps in one chunk (h)."""
