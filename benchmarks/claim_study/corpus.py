@@ -1,0 +1,130 @@
+"""Makes the corpus of the study of the latent expert, labels it by two latent action models, and writes shards.
+
+    python benchmarks/claim_study/record.py --out runs/claim
+    python benchmarks/claim_study/corpus.py --out runs/claim
+
+Datasets: `demos`, two attempts of each of six tasks with actions; `clips`, eighty more of each as if nobody knew the
+actions (same arm, camera and scene: the kindest action-free video there can be); `others`, thirty attempts with actions
+of each of eight other tasks. Frames are halved to the 64 pixels that models of this size see. Latent action model
+`near` learns from demos and clips, `wide` from all three. Kill it and run it again: what is done is kept.
+"""
+
+import argparse
+import os
+import subprocess
+import sys
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+import simplejpeg
+from numpy.typing import NDArray
+from record import CLIPS, DEMOS, OTHER_DEMOS, OTHERS, TASKS
+
+from dataengine.episode import CameraFrames, Episode
+from dataengine.sources.openx.metaworld import Metaworld
+from dataengine.store import Corpus
+from dataengine.store.commit.add import add_episodes
+from dataengine.texts import whole_episode
+from pipelines.evaluation.recording import attempt
+
+HERE = Path(__file__).parent
+HZ = 20.0
+JPEG_QUALITY = 92
+LAMS = {
+    "near": ("{demos: 0.5, clips: 0.5}", ("steps=700",)),
+    "wide": ("{demos: 0.1, others: 0.5, clips: 0.4}", ("steps=1400",)),
+}
+"""Mixture and further settings of each latent action model."""
+
+
+def half(picture: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Average pixels two by two."""
+    height, width, _ = picture.shape
+    blocks = picture.reshape(height // 2, 2, width // 2, 2, 3).astype(np.uint16)
+    return ((blocks.sum(axis=(1, 3)) + 2) // 4).astype(np.uint8)
+
+
+def frames(one: attempt.Attempt) -> CameraFrames:
+    """Halve the pictures of an attempt."""
+    pictures = [half(simplejpeg.decode_jpeg(jpeg, colorspace="RGB")) for jpeg in one.images]
+    side = len(pictures[0])
+    jpegs = [simplejpeg.encode_jpeg(np.ascontiguousarray(p), quality=JPEG_QUALITY) for p in pictures]
+    return CameraFrames(jpegs=jpegs, height=side, width=side, native_height=side, native_width=side)
+
+
+def episode(one: attempt.Attempt, dataset: str) -> Episode:
+    """Make an attempt an episode; a clip knows neither state nor action."""
+    t, is_clip = one.num_steps, dataset == "clips"
+    steps = {
+        "observation": {"hand_pos": one.raw_state[:, :3], "gripper_opening": one.raw_state[:, 3:4]},
+        "action": {"world_vector": one.raw_action[:, :3], "gripper_closedness_action": one.raw_action[:, 3:4]},
+    }
+    motion = None if is_clip else Metaworld(Path()).convert(steps)
+    return Episode(
+        dataset=dataset,
+        source_record=f"{one.task}/{one.seed:04d}",
+        source_uri=f"metaworld/{one.task}/{one.seed:04d}",
+        embodiment="human_hand" if is_clip else "sawyer",
+        kind="human" if is_clip else "robot",
+        control_hz=HZ,
+        texts=whole_episode([one.instruction], t),
+        time_ns=(np.arange(t) * 1e9 / HZ).astype(np.int64),
+        cameras={"primary": frames(one)},
+        state=motion and motion.state,
+        action=motion and motion.action,
+        raw_state=motion and motion.raw_state,
+        raw_action=motion and motion.raw_action,
+        state_encoding="eef_pose" if motion else "none",
+        action_encoding="eef_delta" if motion else "none",
+        licence="MIT",
+    )
+
+
+def attempts(out: Path, task: str) -> list[attempt.Attempt]:
+    """Read the attempts of a task in the order of their seeds."""
+    return [one for file in sorted((out / "attempts").glob(f"{task}-*.npz")) for one in attempt.load(file)]
+
+
+def parts(out: Path) -> Iterator[tuple[str, str, Sequence[attempt.Attempt]]]:
+    """Say which attempts of a task go into which dataset."""
+    for task in TASKS:
+        found = attempts(out, task)
+        yield "demos", task, found[:DEMOS]
+        yield "clips", task, found[DEMOS : DEMOS + CLIPS]
+    for task in OTHERS:
+        yield "others", task, attempts(out, task)[:OTHER_DEMOS]
+
+
+def villa(*words: str) -> None:
+    """Run a command on one thread."""
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    subprocess.run([sys.executable, "-m", "cli", *words], check=True, cwd=HERE.parents[1], env=environment)
+
+
+def lam(out: Path, name: str) -> None:
+    """Train a latent action model and write its labels."""
+    weights, more = LAMS[name]
+    settings = [f"mixture.weights={weights}", "model.proprio_weight=4", "val_fraction=0.05", *more]
+    words = [word for setting in settings for word in ("--set", setting)]
+    villa("train", "lam", str(out / "corpus"), "--out", str(out / f"lam_{name}"), *words)
+    villa("label", str(out / "corpus"), "--lam", str(out / f"lam_{name}"), "--name", name)
+
+
+def main() -> None:
+    """Do what is not done yet."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--out", type=Path, default=Path("runs/claim"))
+    out = parser.parse_args().out.resolve()
+    place = str(out / "corpus")
+    corpus = Corpus.open(place) if (out / "corpus").exists() else Corpus.create(place)
+    for dataset, task, found in parts(out):
+        add_episodes(corpus, (episode(one, dataset) for one in found), task)
+    villa("stats", corpus.uri)
+    for name in LAMS:
+        lam(out, name)
+    villa("shard", corpus.uri, "--out", str(out / "shards"))
+
+
+if __name__ == "__main__":
+    main()
