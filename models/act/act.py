@@ -5,14 +5,13 @@ streams attend jointly with a block-causal mask, so latent actions do not depend
 human video. Image and text are the prefix: their KV cache is computed once for all flow samples and Euler steps.
 """
 
-from typing import NamedTuple
-
 import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
 from models import flow
 from models.act import masks, plan
+from models.act.caches import LatentCache, PrefixCache
 from models.act.config import ActConfig
 from models.act.context import Context, ContextEncoder
 from models.act.embodiment import ActionEncoder, action_decoder, action_encoder
@@ -23,26 +22,6 @@ from models.layers.sinusoid import time_sinusoid
 from models.layers.stack import Stack, positions_from
 from models.parts import Counts, Random, mean_of, normal, uniform
 from models.vlm.vlm import Vlm
-
-
-class PrefixCache(NamedTuple):
-    """KV cache of the prefix: image patches, then instruction tokens."""
-
-    kv_cache: list[KeyValue]
-    """One entry per block of the language model."""
-    prefix_mask: Bool[Tensor, "b v"]
-    """False for padding of the instruction."""
-
-    def repeat(self, times: int) -> "PrefixCache":
-        """Repeat every batch row `times` times in a row."""
-        return PrefixCache([kv.repeat(times) for kv in self.kv_cache], self.prefix_mask.repeat_interleave(times, 0))
-
-
-class LatentCache(NamedTuple):
-    """KV cache of the latent expert, and which of its tokens the robot expert attends to."""
-
-    kv_cache: list[KeyValue]
-    visible_mask: Bool[Tensor, "b z"]
 
 
 class LatentExpert(nn.Module):

@@ -4,35 +4,36 @@ There the robot expert reads true latent actions, about as noisy as its own acti
 that says as much: it can do without. Nothing here has a gradient, so the robot's loss never trains the latent expert.
 """
 
-from typing import TYPE_CHECKING
+from collections.abc import Callable
 
 import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
 from models import flow
+from models.act.caches import LatentCache, PrefixCache
 from models.act.config import ActConfig
+from models.layers.attention import KeyValue
 from models.parts import Random, normal, uniform
 
-if TYPE_CHECKING:
-    from models.act.act import LatentCache, LatentExpert, PrefixCache
-
+LatentExpert = Callable[..., tuple[Tensor, list[KeyValue]]]
+"""Velocity and KV cache of latent actions (b, z, d) at flow times (b,), given the prefix and which of them count."""
 OWN_STEPS = 4
 """Euler steps of a plan that is sampled in training."""
 
 
 @torch.no_grad()
 def read_in_training(
-    expert: "LatentExpert",
+    expert: LatentExpert,
     config: ActConfig,
-    prefix: "PrefixCache",
-    latent: "LatentCache",
+    prefix: PrefixCache,
+    latent: LatentCache,
     data: Float[Tensor, "b z d"],
     x: Float[Tensor, "b z d"],
     t: Float[Tensor, "b"],
     valid_mask: Bool[Tensor, "b z"],
     random: Random,
-) -> tuple["LatentCache", "PrefixCache"]:
+) -> tuple[LatentCache, PrefixCache]:
     """Give plan and prefix as the robot expert reads them; as they came where the settings ask for nothing else.
 
     `x` are the latent actions at flow time `t`, `data` those without noise.
@@ -52,9 +53,7 @@ def read_in_training(
     return latent, prefix
 
 
-def read_in_sampling(
-    config: ActConfig, prefix: "PrefixCache", latent: "LatentCache"
-) -> tuple["LatentCache", "PrefixCache"]:
+def read_in_sampling(config: ActConfig, prefix: PrefixCache, latent: LatentCache) -> tuple[LatentCache, PrefixCache]:
     """Hide from the robot expert what training never showed it."""
     if config.latent_dropout >= 1.0 and not config.prefix_dropout:
         latent = latent._replace(visible_mask=torch.zeros_like(latent.visible_mask))
@@ -64,7 +63,7 @@ def read_in_sampling(
 
 
 def denoised(
-    expert: "LatentExpert", prefix: "PrefixCache", x: Float[Tensor, "b z d"], t_end: Float[Tensor, "b"], num_steps: int
+    expert: LatentExpert, prefix: PrefixCache, x: Float[Tensor, "b z d"], t_end: Float[Tensor, "b"], num_steps: int
 ) -> Float[Tensor, "b z d"]:
     """Denoise latent actions from flow time 0 to each row's own with Euler steps."""
     valid_mask = torch.ones(x.shape[:2], dtype=torch.bool, device=x.device)
