@@ -24,6 +24,7 @@ from dataengine.store.side_tables import new_run_id
 from dataengine.store.tables import say_error
 from pipelines.ingest import todo as ingest_todo
 from pipelines.ingest.alone import alone_at
+from pipelines.ingest.changed import changes
 from pipelines.ingest.corpus_place import refuse_corpus
 from pipelines.ingest.jobs import Job, fit_of, owners
 from pipelines.ingest.report import COUNTS, IngestReport, few, reasons
@@ -114,6 +115,7 @@ class _Run:
 
     def perform(self) -> bool:
         """Commit what an earlier run staged, then read and commit the rest; tell whether there was anything to do."""
+        _check_fits(self.corpus, self.jobs)
         if not self.todo.parts:
             return False
         self.corpus.check_writable()
@@ -189,6 +191,7 @@ class _Run:
         for job, notes in zip(self.jobs, self.notes, strict=True):
             report, mine = job.report, job.parts.keys()
             rejects = {part_id: now.rejects_of(part_id) for part_id in mine}
+            report.changes = changes(self.corpus, job, mine & now.changed)
             report.committed_parts = len(mine & self.landed)
             report.rejected_parts = sum(bool(rejects[part_id]) for part_id in mine - now.done.keys())
             report.skipped_parts = len(mine) - report.committed_parts - report.rejected_parts

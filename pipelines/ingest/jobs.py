@@ -95,6 +95,8 @@ def plan(config: "DatasetConfig") -> Job:
     if config.fit != SQUASH:
         options["fit"] = _taken(source_class, config.fit)
     source = source_class(root, frame_size=config.frame_size, frame_hz=config.frame_hz, **options)
+    if not source.name.strip():
+        raise SourceError(f"{root}: the name of its dataset is empty; give --dataset a name")
     settings = _settings(config, source_class, options)
     listed = [replace(part, fingerprint=_fingerprint(part.fingerprint, settings)) for part in source.parts()]
     parts = {part.part_id: part for part in listed}

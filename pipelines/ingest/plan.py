@@ -91,10 +91,7 @@ class IngestPlanReport(Report):
         if self.missing:
             lines.append(f"not read ({len(self.missing)} datasets):")
             lines += [f"  {found.source}: {found.reason}" for found in self.missing]
-        if changed := [
-            f"{report.source}: {few(report.changed_parts)}" for report in self.datasets if report.changed_parts
-        ]:
-            lines.append("changed since they were committed, left as they are: " + "; ".join(changed))
+        lines += [f"{report.source}: {change.line()}" for report in self.datasets for change in report.changes]
         if why := [f"  {report.source}: {why}" for report in self.datasets for why in report.why_rejected()]:
             lines += ["rejected:", *why]
         if empty := [report.source for report in self.datasets if report.is_empty]:

@@ -37,6 +37,18 @@ class Reason(Report):
         return f"{self.count} x {self.reason} ({'the first: ' if self.count > 1 else ''}{self.first})"
 
 
+class Change(Report):
+    """Parts that were left as they are, for one reason."""
+
+    reason: str
+    parts: list[str]
+    advice: str
+
+    def line(self) -> str:
+        """Say why, which, and how to take the new version."""
+        return f"{self.reason}, left as they are: {few(self.parts)}; {self.advice}"
+
+
 class IngestReport(Report):
     """What became of every part: planned = committed + skipped + rejected."""
 
@@ -59,6 +71,8 @@ class IngestReport(Report):
     """Sound records of those parts that a rule of the dataset leaves out."""
     changed_parts: list[str] = Field(default_factory=list)
     """Skipped parts whose source, or the settings they were read with, have changed since they were committed."""
+    changes: list[Change] = Field(default_factory=list)
+    """Why, and how to take the new version."""
     resumed_parts: int = 0
     """Committed parts that an earlier run had read before it was stopped."""
     episodes: int = 0
@@ -114,11 +128,7 @@ class IngestReport(Report):
         if self.filtered_records:
             found = f"{self.filtered_records} records"
             lines.append(f"left out by rules of the dataset: {found}; `villa corpus rejects` lists them")
-        if self.changed_parts:
-            lines.append(
-                f"changed since they were committed, left as they are: {few(self.changed_parts)}; to take the new "
-                f"version, `villa corpus drop {self.corpus} {self.source}`, then ingest again"
-            )
+        lines += [change.line() for change in self.changes]
         if self.frames:
             lines.append(self.frames)
         if self.notes:

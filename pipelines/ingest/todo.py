@@ -5,9 +5,7 @@ its files have changed, or when asked. That reading is a part of its own to the 
 records that the corpus lacks; so it, too, is committed once, whoever is killed and however often it is read.
 """
 
-import json
 from collections.abc import Iterable, Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass, replace
 
 from dataengine.digest import stable_id
@@ -19,6 +17,7 @@ from dataengine.store.commit.committer import HELD
 from dataengine.store.commit.receipts import Receipt
 from dataengine.store.earlier import Earlier
 from dataengine.store.kept import is_one_of
+from pipelines.ingest.changed import configs
 from pipelines.ingest.jobs import Job
 
 FILTERED = FilteredRecordError.__name__
@@ -92,7 +91,7 @@ def find(committer: Committer, jobs: Sequence[Job], limits: Limits, *, retry_rej
     rejects: dict[str, list[Row]] = {}
     for row in corpus.rejects().to_pylist():
         rejects.setdefault(row["part_id"], []).append(row)
-    settings = _settings(corpus)
+    settings = {run_id: config.get("settings") or {} for run_id, config in configs(corpus).items()}
     parts: dict[str, Part] = {}
     done: dict[str, Part] = {}
     changed, as_planned = set[str](), set[str]()
@@ -196,16 +195,6 @@ def _last(part: Part, ledger: Mapping[str, str]) -> Part:
 def _before(part: Part) -> list[str]:
     """Ids of the readings before one of a part."""
     return [part.id_of(completion) for completion in range(part.completion)]
-
-
-def _settings(corpus: Corpus) -> dict[str, Mapping[str, list[str]]]:
-    """Tell what every run wrote down; nothing of those from before they did."""
-    found = {}
-    for run in corpus.runs().select(["run_id", "command", "config"]).to_pylist():
-        if run["command"] == "ingest":
-            with suppress(ValueError, TypeError, KeyError):
-                found[run["run_id"]] = json.loads(run["config"])["settings"]
-    return found
 
 
 def _as_reject(row: Row) -> Reject:

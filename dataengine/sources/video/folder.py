@@ -8,8 +8,8 @@ start, end         -> label range; both empty for the whole video
 text               -> text; may be empty
 split, group       -> split; what must not be divided, the video itself where nothing is said; one for a video
 
-Without a table, and where a row names a whole video, that is divided into windows of `--window-s`. With a table only
-what it names is read.
+The dataset is called after the folder. Without a table, and where a row names a whole video, that is divided into
+windows of `--window-s`. With a table only what it names is read.
 """
 
 import math
@@ -17,9 +17,10 @@ import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
-from typing import ClassVar
+from typing import Annotated, ClassVar
 
 from dataengine.clips.plan import ClipPlan, SkippedLabel, VideoPlan
+from dataengine.episode import plain_name, spelt
 from dataengine.errors import RecordError, SourceError
 from dataengine.formats import csv_file, files
 from dataengine.sources._clip_source import WindowedClipSource
@@ -38,9 +39,17 @@ EXPECTED = f"a folder of videos, with or without {TABLE} ({','.join(COLUMNS)})"
 class Folder(WindowedClipSource):
     """A part is a video."""
 
+    dataset: Annotated[str, "Name in the corpus; {name} is that of the folder."] = "video/{name}"
+
     name: ClassVar[str] = "video/folder"
     layout: ClassVar[str] = "videos of any kind, and CSV"
     licence: ClassVar[str] = "your own, or as the table says"
+
+    def __post_init__(self) -> None:
+        """Name the dataset: videos of two folders may be called alike."""
+        super().__post_init__()
+        folder = plain_name(spelt(Path(self.root).resolve().name))
+        object.__setattr__(self, "name", self.dataset.replace("{name}", folder))  # the class is frozen
 
     def videos(self) -> Iterator[VideoPlan]:
         """Plan video by video, in order of their paths."""
