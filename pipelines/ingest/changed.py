@@ -4,6 +4,7 @@ import json
 import shlex
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
+from typing import Any
 
 from dataengine.options import options_of
 from dataengine.storage import normal_uri
@@ -33,9 +34,9 @@ def changes(corpus: Corpus, job: Job, part_ids: Iterable[str]) -> list[Change]:
     ]
 
 
-def configs(corpus: Corpus) -> dict[str, Mapping[str, list[str]]]:
+def configs(corpus: Corpus) -> dict[str, Mapping[str, Any]]:
     """Read what each ingest wrote down of itself, by its id; nothing where that is damaged."""
-    found = {}
+    found: dict[str, Mapping[str, Any]] = {}
     for run in corpus.runs().select(["run_id", "command", "config"]).to_pylist():
         if run["command"] == "ingest":
             with suppress(ValueError, TypeError):
@@ -44,7 +45,7 @@ def configs(corpus: Corpus) -> dict[str, Mapping[str, list[str]]]:
     return found
 
 
-def _why(job: Job, config: Mapping[str, list[str]]) -> tuple[str, bool]:
+def _why(job: Job, config: Mapping[str, Any]) -> tuple[str, bool]:
     """Say what differs, and whether the part came from elsewhere; of a run that wrote nothing down, its files."""
     roots, root = config.get("roots") or [], normal_uri(job.report.root)
     if roots and root not in roots:

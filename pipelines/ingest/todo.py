@@ -91,7 +91,9 @@ def find(committer: Committer, jobs: Sequence[Job], limits: Limits, *, retry_rej
     rejects: dict[str, list[Row]] = {}
     for row in corpus.rejects().to_pylist():
         rejects.setdefault(row["part_id"], []).append(row)
-    settings = {run_id: config.get("settings") or {} for run_id, config in configs(corpus).items()}
+    settings: dict[str, Mapping[str, list[str]]] = {
+        run_id: config.get("settings") or {} for run_id, config in configs(corpus).items()
+    }
     parts: dict[str, Part] = {}
     done: dict[str, Part] = {}
     changed, as_planned = set[str](), set[str]()

@@ -1,4 +1,4 @@
-"""`villa ingest` of what a corpus holds already, in another form: it says what differs, and takes nothing for another."""
+"""`villa ingest` of what a corpus holds already, in another form: it says what differs, and mixes up nothing."""
 
 from collections import Counter
 from pathlib import Path
