@@ -26,9 +26,10 @@ from dataengine.windows.window import DataIdentity, LatentInfo
 MANIFEST, PLAN = "manifest.json", "plan.json"
 LOCK = ".villa-lock"
 """Held by whoever writes a folder on a disk; it says nothing about what the folder holds."""
-FORMAT, VERSION = "villa-shards", 3
-READABLE = (2, VERSION)
-"""Versions that are read: in 2 an episode's texts all hold for the whole of it, and only tars have checksums."""
+FORMAT, VERSION, WITH_HANDS = "villa-shards", 3, 4
+READABLE = (2, VERSION, WITH_HANDS)
+"""Versions that are read: in 2 an episode's texts all hold for the whole of it, and only tars have checksums. 4 is 3
+with what people's hands felt; shards without are written as 3."""
 CHECKSUM = "checksum"
 """Key of the manifest that holds the hash of all others."""
 MAX_BYTES = 2**30
@@ -93,6 +94,8 @@ class Manifest(BaseModel):
     datasets: dict[str, dict[str, Any]]
     embodiments: dict[str, dict[str, Any]]
     statistics: dict[str, dict[str, Any]]
+    hands: dict[str, dict[str, Any]] = {}
+    """Statistics by embodiment of what people's hands felt."""
     roots: list[str] = []
     """Of the recordings behind the shards, in which nothing may be written."""
     shards: list[ShardEntry]
@@ -148,7 +151,7 @@ def read_manifest(directory: Path) -> tuple[dict[str, Any], Manifest]:
         raise DamagedShardsError(path, "damaged, its checksum is of other words")
     with damaged(path):
         known = Manifest.model_validate(found)
-        for statistics in known.statistics.values():
+        for statistics in (*known.statistics.values(), *known.hands.values()):
             _check_statistics(EmbodimentStatistics.from_json(statistics))
     return found, known
 

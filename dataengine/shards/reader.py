@@ -3,6 +3,7 @@
 A sample `<episode id>-<segment>` is these files, one after another in the tar:
     .json                   what the episode is, and which of its steps these are
     .state.npy .action.npy  (t, s) and (t, a) float32; absent in human clips
+    .hands_state.npy .hands_action.npy  (t, 14) float32, what people's hands felt, where they tell it
     .latent_<lam>.npy       (t, k, d) float32: latent actions by one model; any number of models
     .codes_<lam>.npy        (t, k) int16, -1 where a pair would leave the episode
     .frames_<slot>.bin      t JPEGs, one after another; frame i lies between
@@ -37,6 +38,7 @@ from dataengine.shards.manifest import (
     read_index,
     read_manifest,
 )
+from dataengine.windows.hands import NEEDED
 from dataengine.windows.stats import EmbodimentStatistics
 from dataengine.windows.window import EpisodeInfo, LatentInfo
 
@@ -46,6 +48,7 @@ _NPY = re.compile(
 )
 """What `numpy.save` writes before our arrays."""
 _HEADER_BYTES = 256
+HANDS_STATE, HANDS_ACTION = "hands_state.npy", "hands_action.npy"
 
 
 def tar_name(number: int) -> str:
@@ -79,11 +82,20 @@ class _Stored:
 
 
 class ShardReader:
-    """Reads a finished folder of shards at random, through memory maps; gives what the corpus gave."""
+    """Reads a finished folder of shards at random, through memory maps; gives what the corpus gave.
 
-    def __init__(self, directory: str | Path) -> None:
+    With `use_hands`, people whose hands tell it have a state and an action, too, as in a `TableReader`.
+    """
+
+    def __init__(self, directory: str | Path, *, use_hands: bool = False) -> None:
         self.directory, self.uri = Path(directory), str(directory)
         self.manifest, self._known = read_manifest(self.directory)
+        self._use_hands = use_hands
+        if use_hands and not self._known.hands:
+            raise DataEngineError(
+                f"{self.uri}: found no {NEEDED}; `villa shard` into another folder writes what the corpus has of them, "
+                f"or leave use_hands out"
+            )
         self.identity = self._known.identity
         self.episodes: list[EpisodeInfo] = []
         self._segments: list[list[_Stored]] = []
@@ -115,11 +127,11 @@ class ShardReader:
 
     def state(self, row: int) -> NDArray[np.float32] | None:
         """Give canonical states (t, s), or None for a human clip."""
-        return self._array(row, "state.npy")
+        return self._vectors(row, "state.npy", HANDS_STATE)
 
     def action(self, row: int) -> NDArray[np.float32] | None:
         """Give canonical actions (t, a)."""
-        return self._array(row, "action.npy")
+        return self._vectors(row, "action.npy", HANDS_ACTION)
 
     def latent_info(self, lam: str) -> LatentInfo:
         """Say who made the latent actions."""
@@ -154,7 +166,12 @@ class ShardReader:
 
     def statistics(self) -> dict[str, EmbodimentStatistics]:
         """Give statistics by embodiment."""
-        return {name: EmbodimentStatistics.from_json(one) for name, one in self.manifest["statistics"].items()}
+        told = self._known.statistics | (self._known.hands if self._use_hands else {})
+        return {name: EmbodimentStatistics.from_json(one) for name, one in told.items()}
+
+    def _vectors(self, row: int, robots: str, people: str) -> NDArray[np.float32] | None:
+        found = self._array(row, robots)
+        return self._array(row, people) if found is None and self._use_hands else found
 
     def _check_segments(self, episode: EpisodeInfo, segments: Sequence[_Stored]) -> None:
         """Refuse an episode of which something is missing."""

@@ -28,17 +28,23 @@ from dataengine.shards.manifest import (
     MANIFEST,
     PLAN,
     VERSION,
+    WITH_HANDS,
     entry_within,
     read_object,
     with_checksum,
 )
-from dataengine.shards.reader import codes_member, index_name, latent_member, tar_name
+from dataengine.shards.reader import HANDS_ACTION, HANDS_STATE, codes_member, index_name, latent_member, tar_name
 from dataengine.storage import Folder, normal_uri
 from dataengine.whole_file import is_partial
+from dataengine.windows.hands import Felt
 from dataengine.windows.mixture import Mixture, key_of, permute
 from dataengine.windows.window import DataIdentity, EpisodeInfo, EpisodeReader, LatentInfo
 
-TITLES = {"data": "data (fingerprint of the episodes)", "latents": "latents (fingerprint of their model)"}
+TITLES = {
+    "data": "data (fingerprint of the episodes)",
+    "latents": "latents (fingerprint of their model)",
+    "hands": "hands (whether people's are written)",
+}
 
 
 @dataclass(frozen=True)
@@ -65,6 +71,8 @@ class ShardPlan:
     latents: tuple[LatentInfo, ...]
     shares: dict[str, float]
     """Of each dataset in training, unless a run names another mixture."""
+    felt: Felt
+    """Of people; only what the episodes above have is written."""
     settings: dict[str, Any]
     """What the plan follows from, as JSON holds it: to say what differs from a plan that is there."""
 
@@ -82,10 +90,12 @@ def plan(
     shard_mb: float = 512,
     segment_steps: int = 1000,
     seed: int = 0,
+    felt: Felt | None = None,
 ) -> ShardPlan:
     """Cut episodes into segments, shuffle them, and deal them out into shards of about `shard_mb`.
 
-    Episodes that the mixture never draws are left out; without one, the mixture pinned with a snapshot counts.
+    `felt` tells what people's hands felt, and is written beside their pictures. Episodes that the mixture never draws
+    are left out; without one, the mixture pinned with a snapshot counts.
     """
     infos = tuple(reader.latent_info(name) for name in latents)
     identity, episodes, shares = _mixed(reader, mixture)
@@ -108,6 +118,8 @@ def plan(
         num_bytes += size
     words: list[Any] = [FORMAT, VERSION, identity.fingerprint, identity.mixture, [asdict(info) for info in infos]]
     words += [shard_mb, segment_steps, seed, slots, [len(shard) for shard in shards]]
+    felt = felt if felt is not None and any(e.row in felt.vectors for e in episodes) else Felt()
+    words += ["hands"] if felt.vectors else []  # shards without hands are those that there were before
     fingerprint = hex_digest(json.dumps(words))
     settings = {
         "data": identity.fingerprint,
@@ -116,8 +128,9 @@ def plan(
         "shard_mb": shard_mb,
         "segment_steps": segment_steps,
         "seed": seed,
+        **({"hands": True} if felt.vectors else {}),
     }
-    return ShardPlan(shards, episodes, fingerprint, identity, slots, infos, shares, settings)
+    return ShardPlan(shards, episodes, fingerprint, identity, slots, infos, shares, felt, settings)
 
 
 def _mixed(reader: EpisodeReader, mixture: Mixture | None) -> tuple[DataIdentity, list[EpisodeInfo], dict[str, float]]:
@@ -158,6 +171,7 @@ def write_shards(
     written or found.
     """
     statistics = {name: one.to_json() for name, one in reader.statistics().items()}
+    hands = {name: one.to_json() for name, one in planned.felt.statistics.items()}
     folder = Folder(normal_uri(uri))
     there = _claim(folder, planned)
 
@@ -170,7 +184,7 @@ def write_shards(
         entries = list(pool.map(finish, range(len(planned.shards))))
     manifest = {
         "format": FORMAT,
-        "version": VERSION,
+        "version": WITH_HANDS if planned.felt.vectors else VERSION,
         "identity": asdict(planned.identity),
         "latents": [asdict(info) for info in planned.latents],
         "slots": list(planned.slots),
@@ -180,6 +194,7 @@ def write_shards(
         "datasets": _table(planned.episodes, lambda e: (e.dataset, e.dataset_id), reader),
         "embodiments": _table(planned.episodes, lambda e: (e.embodiment, e.embodiment_id), reader),
         "statistics": statistics,
+        **({"hands": hands} if hands else {}),
         "roots": sorted(roots),
         "shards": entries,
     }
@@ -295,6 +310,8 @@ def _members(reader: EpisodeReader, segment: ShardSegment, planned: ShardPlan) -
     for name, array in (("state", reader.state(segment.row)), ("action", reader.action(segment.row))):
         if array is not None:
             yield f"{name}.npy", _npy(array[steps])
+    for name, array in zip((HANDS_STATE, HANDS_ACTION), planned.felt.vectors.get(segment.row, ()), strict=False):
+        yield name, _npy(array[steps])
     for info in planned.latents:
         latent, codes = reader.latent(segment.row, info.name)
         yield latent_member(info.name), _npy(latent[steps])

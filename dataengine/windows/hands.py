@@ -7,11 +7,13 @@ action   how the wrist moves to the next step, seen from the camera of this step
 The frame lies in the camera and has x forward, y left, z up, as a robot's base has: a hand that points forward with its
 palm down then has no rotation, far from where roll and yaw become one.
 
-What is absent is NaN, and counts nowhere. Hands in the picture alone, boxes, and wrists without fingers give nothing.
+What is absent is NaN, and counts nowhere: position, rotation and opening are each there or not. A fitted MANO without
+its model tells no opening; its translation stands for the wrist's position, some 10 cm from it, which moves alike.
+Hands in the picture alone and boxes give nothing.
 """
 
-from collections.abc import Iterable
-from dataclasses import replace
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
 from typing import Final
 
 import numpy as np
@@ -28,9 +30,26 @@ FORWARD: Final = np.array([[0.0, 0.0, 1.0], [-1.0, 0.0, 0.0], [0.0, -1.0, 0.0]])
 WIDTH: Final = 7
 """Values of one side, of which the last is the opening."""
 OPENINGS: Final = (WIDTH - 1, 2 * WIDTH - 1)
+PIECES: Final = (slice(0, 3), slice(3, 6), slice(6, 7))
+"""Position, rotation and opening of one side: each known as a whole, or not at all."""
+NEEDED: Final = (
+    "hands with a wrist in metres before a known camera, expected some of EgoDex, HoloAssist, HOI4D or HO-Cap's view "
+    "from the head"
+)
+"""Completes `found no ...`."""
 
 Vectors = tuple[NDArray[np.float32], NDArray[np.float32]]
 """State and action (t, 14) each, left before right."""
+
+
+@dataclass(frozen=True)
+class Felt:
+    """What people felt in the episodes of a reader."""
+
+    vectors: Mapping[int, Vectors] = field(default_factory=dict)
+    """By row of the episode; those whose hands tell nothing are not in it."""
+    statistics: Mapping[str, EmbodimentStatistics] = field(default_factory=dict)
+    """By embodiment."""
 
 
 def vectors(hands: Hands) -> Vectors | None:
@@ -51,26 +70,32 @@ def _of_side(hands: Hands, side: Side, camera: NDArray[np.float64]) -> tuple[NDA
     """Give state and action (t, 7) of one side."""
     hand, steps = hands.sides.get(side), len(camera)
     nothing = np.full((steps, WIDTH), np.nan)
-    if hand is None or hand.keypoints is None or hand.wrist is None:
+    if hand is None or hand.wrist is None:
         return nothing, nothing
     wrist = hand.wrist.astype(np.float64)
     back = FORWARD @ quaternion_to_matrix(camera[:, 3:]).swapaxes(1, 2)  # from the world
     turn = quaternion_to_matrix(wrist[:, 3:])
-    opened = opening(hand.keypoints)[0][:, None]
+    opened = np.full((steps, 1), np.nan) if hand.keypoints is None else opening(hand.keypoints)[0][:, None]
     at = np.einsum("tij,tj->ti", back, wrist[:, :3] - camera[:, :3])
     state = np.concatenate([at, matrix_to_euler(back @ turn), opened], axis=1)
-    state[np.isnan(state).any(axis=1)] = np.nan
     action = nothing.copy()
     if steps > 1:
         moved = np.einsum("tij,tj->ti", back[:-1], np.diff(wrist[:, :3], axis=0))
         turned = back[:-1] @ (turn[1:] @ turn[:-1].swapaxes(1, 2)) @ back[:-1].swapaxes(1, 2)
         action[:-1] = np.concatenate([moved, matrix_to_euler(turned), opened[1:]], axis=1)
-    action[np.isnan(action).any(axis=1)] = np.nan
-    return state, action
+    return _whole(state), _whole(action)
+
+
+def _whole(values: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Leave out (t, 7) pieces of which a number is not known, and fingers of a hand that is nowhere."""
+    for piece in PIECES:
+        values[np.isnan(values[:, piece]).any(axis=1), piece] = np.nan
+    values[np.isnan(values[:, PIECES[0]]).any(axis=1)] = np.nan
+    return values
 
 
 class HandStatistics:
-    """Statistics of the hands of one embodiment, by dataset; sides are measured by themselves."""
+    """Statistics of the hands of one embodiment, by dataset; sides and their pieces are measured by themselves."""
 
     def __init__(self) -> None:
         self._seen: dict[str, list[Accumulator]] = {}
@@ -78,8 +103,9 @@ class HandStatistics:
 
     def add(self, dataset: str, found: Vectors) -> None:
         """Take in an episode."""
-        parts = self._seen.setdefault(dataset, [Accumulator.empty(WIDTH) for _ in range(4)])
-        for part, values in zip(parts, (half for v in found for half in np.split(v, 2, axis=1)), strict=True):
+        parts = self._seen.setdefault(dataset, _empty())
+        halves = (half for v in found for half in np.split(v, 2, axis=1))
+        for part, values in zip(parts, (half[:, piece] for half in halves for piece in PIECES), strict=True):
             part.add(values[np.isfinite(values).all(axis=1)])
         self._episodes[dataset] = self._episodes.get(dataset, 0) + 1
 
@@ -92,21 +118,27 @@ class HandStatistics:
 
     def _of(self, datasets: Iterable[str]) -> EmbodimentStatistics:
         names = list(datasets)
-        parts = [Accumulator.empty(WIDTH) for _ in range(4)]
+        parts = _empty()
         for name in names:
             for part, one in zip(parts, self._seen[name], strict=True):
                 part.merge(one)
+        middle = len(parts) // 2
         return EmbodimentStatistics(
-            state=replace(_joined(parts[:2]), moves=()),
-            action=replace(_joined(parts[2:]), moves=tuple(i for i in range(2 * WIDTH) if i not in OPENINGS)),
+            state=replace(_joined(parts[:middle]), moves=()),
+            action=replace(_joined(parts[middle:]), moves=tuple(i for i in range(2 * WIDTH) if i not in OPENINGS)),
             num_episodes=sum(self._episodes[name] for name in names),
             datasets=tuple(names),
         )
 
 
-def _joined(sides: Iterable[Accumulator]) -> Statistics:
-    """Put both sides into one vector; a side that was never seen is constant."""
-    found = [side.statistics() if side.count else _nothing() for side in sides]
+def _empty() -> list[Accumulator]:
+    """Make an accumulator for each piece of each side, of states and then of actions."""
+    return [Accumulator.empty(piece.stop - piece.start) for _ in range(4) for piece in PIECES]
+
+
+def _joined(parts: Iterable[Accumulator]) -> Statistics:
+    """Put pieces into one vector; one that was never seen is constant."""
+    found = [part.statistics() if part.count else _nothing(part.dim) for part in parts]
     return Statistics(
         count=max(one.count for one in found),
         mean=np.concatenate([one.mean for one in found]),
@@ -120,6 +152,6 @@ def _joined(sides: Iterable[Accumulator]) -> Statistics:
     )
 
 
-def _nothing() -> Statistics:
-    zeros = np.zeros(WIDTH)
+def _nothing(dim: int) -> Statistics:
+    zeros = np.zeros(dim)
     return Statistics(count=0, mean=zeros, std=zeros, min=zeros, max=zeros, q01=zeros, q99=zeros)

@@ -104,6 +104,7 @@ def _run(config: ShardConfig, corpus: Corpus, roots: Iterable[str], start: float
         shard_mb=config.shard_mb,
         segment_steps=config.segment_steps,
         seed=config.seed,
+        felt=reader.felt(),
     )
     report = ShardReport(
         out=config.out or "",

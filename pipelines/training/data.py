@@ -24,11 +24,9 @@ C = TypeVar("C", bound=Config)
 
 
 def open_reader(uri: str, *, use_hands: bool = False) -> EpisodeReader:
-    """Open a folder of shards, a corpus, or `CORPUS@SNAPSHOT`; shards do without lance, and hold no hands."""
+    """Open a folder of shards, a corpus, or `CORPUS@SNAPSHOT`; shards do without lance."""
     if is_shards(uri):
-        if use_hands:
-            raise DataEngineError(f"{uri}: shards hold no hands; train on the corpus, or leave use_hands out")
-        return ShardReader(uri)
+        return ShardReader(uri, use_hands=use_hands)
     if is_uri(uri) and {MANIFEST, PLAN} & Folder(uri).sizes().keys():
         raise DataEngineError(
             f"{uri}: found shards in an object store, expected them on a disk, where their pictures are read at "

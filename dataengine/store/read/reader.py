@@ -21,7 +21,7 @@ from dataengine.store.kept import DROPPED, infos, trims_of
 from dataengine.store.read.corpus import Corpus
 from dataengine.store.read.framing import shapes
 from dataengine.windows import labels, stats, stats_table
-from dataengine.windows.hands import HandStatistics, vectors
+from dataengine.windows.hands import NEEDED, Felt, HandStatistics, Vectors, vectors
 from dataengine.windows.stats import EmbodimentStatistics
 from dataengine.windows.window import EpisodeInfo, LatentInfo, identify, steps_per_latent
 
@@ -46,7 +46,7 @@ class TableReader:
             raise DataEngineError(f"{corpus.uri} holds no episodes to train on{dropped}")
         self._state = self._trimmed(_rows(table["state"], table["state_dim"]))
         self._action = self._trimmed(_rows(table["action"], table["action_dim"]))
-        self._hands: dict[str, HandStatistics] = self._add_hands() if use_hands else {}
+        self._felt = self._use_hands() if use_hands else Felt()
         self._latents: dict[str, tuple[list[NDArray[np.float32]], list[NDArray[np.int16]]]] = {}
         self._num_bytes: NDArray[np.int64] | None = None
         framings = {name: found.framing for name, found in shapes(corpus).items()}
@@ -109,33 +109,46 @@ class TableReader:
             raise DataEngineError(
                 f"{self.corpus.uri} has no statistics of {', '.join(sorted(missing))}; run `villa stats` on it"
             )
-        felt = {name: one.statistics() for name, one in self._hands.items()}
-        return found | {name: one for name, one in felt.items() if one is not None}
+        return found | dict(self._felt.statistics)
 
-    def _add_hands(self) -> dict[str, HandStatistics]:
-        """Give people a state and an action of their hands; return statistics by embodiment."""
+    def felt(self) -> Felt:
+        """Read the hands of people: a state and an action of each whose hands tell them."""
         names = [field.name for field in HANDS]
-        found: dict[str, HandStatistics] = {}
+        found: dict[int, Vectors] = {}
+        measured: dict[str, HandStatistics] = {}
         if names[0] in self.corpus.schema.names:
-            rows = {e.episode_id: e for e in self.episodes if e.kind == "human" and self._state[e.row] is None}
-            kept = self.corpus.kept(kept_only=self._kept_only, kind="human", where="hands_keypoints IS NOT NULL")
+            rows = {e.episode_id: e for e in self.episodes if e.kind == "human"}
+            kept = self.corpus.kept(kept_only=self._kept_only, kind="human", where="hands_wrist IS NOT NULL")
             for batch in kept.batches(["episode_id", *names]):
                 for i, episode_id in enumerate(batch["episode_id"].to_pylist()):
-                    if (episode := rows.get(episode_id)) is not None:
-                        self._take_hands(episode, hands_rows.from_row({name: batch[name][i] for name in names}), found)
-        if not found:
-            raise DataEngineError(
-                f"{self.uri}: found no hands with 21 points in metres before a known camera, expected some of EgoDex "
-                "or HoloAssist; ingest them with the files of their hands in place, or leave use_hands out"
-            )
-        return found
+                    episode = rows.get(episode_id)
+                    hands = hands_rows.from_row({name: batch[name][i] for name in names})
+                    if episode is None or (told := self._told(episode, hands)) is None:
+                        continue
+                    found[episode.row] = told
+                    measured.setdefault(episode.embodiment, HandStatistics()).add(episode.dataset, told)
+        statistics = {name: one.statistics() for name, one in measured.items()}
+        return Felt(found, {name: one for name, one in statistics.items() if one is not None})
 
-    def _take_hands(self, episode: EpisodeInfo, hands: Hands | None, found: dict[str, HandStatistics]) -> None:
-        felt = vectors(hands) if hands is not None else None
-        if felt is not None:
-            steps = slice(int(self._first[episode.row]), int(self._first[episode.row]) + episode.num_steps)
-            self._state[episode.row], self._action[episode.row] = state, action = felt[0][steps], felt[1][steps]
-            found.setdefault(episode.embodiment, HandStatistics()).add(episode.dataset, (state, action))
+    def _told(self, episode: EpisodeInfo, hands: Hands | None) -> Vectors | None:
+        """Give what the hands of an episode tell at the steps that count."""
+        told = vectors(hands) if hands is not None else None
+        first = int(self._first[episode.row])
+        steps = slice(first, first + episode.num_steps)
+        return None if told is None else (told[0][steps], told[1][steps])
+
+    def _use_hands(self) -> Felt:
+        """Give people a state and an action of their hands."""
+        felt = self.felt()
+        if not felt.vectors:
+            raise DataEngineError(
+                f"{self.uri}: found no {NEEDED}; ingest them with the files of their hands in place, or leave "
+                f"use_hands out"
+            )
+        for row, (state, action) in felt.vectors.items():
+            if self._state[row] is None:
+                self._state[row], self._action[row] = state, action
+        return felt
 
     def _read(self, columns: Sequence[str]) -> pa.Table:
         """Read columns of the episodes that count, always in the order of their ids."""

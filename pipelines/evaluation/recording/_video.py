@@ -12,6 +12,7 @@ from dataengine.whole_file import whole_file
 
 CODECS: Mapping[str, Mapping[str, str]] = {
     "libsvtav1": {"preset": "10", "crf": "32", "svtav1-params": "lp=1"},
+    "libx264": {"preset": "veryfast", "crf": "20", "threads": "1"},
     "libvpx-vp9": {"deadline": "realtime", "cpu-used": "8", "crf": "30", "b": "0"},
 }
 """Fast settings: what is recorded is synthetic and small, and recording must not dominate a demo."""

@@ -33,8 +33,9 @@ class TrainLamConfig(TrainConfig):
     context: bool = True
     """Tell the proprio forward model which embodiment moves."""
     use_hands: bool = False
-    """Let the proprio forward model feel the hands of people, too, where their 21 points are known in metres (EgoDex,
-    HoloAssist): wrists before the camera, how they move, and the opening of thumb and index finger."""
+    """Let the proprio forward model feel the hands of people, too, where their wrists are known in metres (EgoDex,
+    HoloAssist, HOI4D, HO-Cap): wrists before the camera, how they move, and the opening of thumb and index finger
+    where there are points."""
     normalize_by: NormalizeBy = "dataset"
     """Whose quantiles become -1 and 1: `dataset`, an embodiment's in each of its datasets, which may differ in
     controller and rate; `embodiment`, an embodiment's in all of them together."""

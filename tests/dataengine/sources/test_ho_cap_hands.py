@@ -10,6 +10,7 @@ from dataengine import catalog
 from dataengine.conventions import matrix_to_quaternion
 from dataengine.episode import Episode
 from dataengine.hands import geometry
+from dataengine.windows.hands import vectors
 from tests.support import counted_video
 from tests.support.hands import camera_poses, in_world
 
@@ -67,6 +68,15 @@ def test_each_picture_has_the_wrists_of_its_frame(tmp_path: Path) -> None:
     assert hands.lens is not None
     assert (hands.lens.fx, hands.lens.cy) == pytest.approx((900 / 1280, 0.5))
     assert "MANO's translation" in episode.notes["hands_doubt"]
+    state, action = vectors(hands)  # type: ignore[misc]
+    np.testing.assert_allclose(
+        state[:, 7:10], np.stack([0.5 + frames / 1000, 0 * frames - 0.05, 0 * frames - 0.02], 1), atol=1e-5
+    )
+    assert np.isfinite(state[:, 10:13]).all()
+    assert np.isfinite(action[:-1, 7:13]).all()
+    assert np.isnan(state[:, [6, 13]]).all(), "nobody tells how far it is open"
+    assert np.isfinite(state[frames >= 30, :3]).all()
+    assert np.isnan(state[:, 3:6]).all(), "left hands have no rotation"
 
 
 def test_a_view_from_the_table_has_wrists_in_the_world_alone(tmp_path: Path) -> None:
@@ -74,6 +84,7 @@ def test_a_view_from_the_table_has_wrists_in_the_world_alone(tmp_path: Path) -> 
     hands = read(tmp_path, "table").hands
     assert hands is not None
     assert (hands.camera, hands.lens, hands.frame) == (None, None, "world")
+    assert vectors(hands) is None
 
 
 @pytest.mark.parametrize(

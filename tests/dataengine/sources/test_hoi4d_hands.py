@@ -13,6 +13,7 @@ from dataengine import catalog
 from dataengine.conventions import quaternion_to_matrix
 from dataengine.episode import Episode
 from dataengine.hands.mano import TO_HOUSE
+from dataengine.windows.hands import vectors
 from tests.support import counted_video
 from tests.support.hands import ROTATION, before_camera
 
@@ -108,6 +109,12 @@ def test_each_picture_has_the_hand_of_its_frame(tmp_path: Path, dump: Any, folde
     assert (hands.source, hands.frame, hands.estimated) == ("mano", "camera", False)
     assert hands.lens is not None
     assert hands.lens.fx == pytest.approx(1060 / 1920)
+    state, _ = vectors(hands)  # type: ignore[misc]
+    np.testing.assert_allclose(state[there, 7], 0.6, atol=1e-6)
+    np.testing.assert_allclose(state[there, 8] * -1000, frames[there], atol=1e-3)
+    assert np.isfinite(state[there, 7:13]).all()
+    assert np.isnan(state[~there]).all()
+    assert np.isnan(state[:, [*range(7), 13]]).all()
     assert "MANO's translation" in episode.notes["hands_doubt"]
     assert "hands_rotation_lost" not in episode.notes
 

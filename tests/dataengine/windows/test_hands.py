@@ -63,6 +63,26 @@ def test_what_is_absent_is_not_a_number_and_a_gap_ends_the_action_before_it() ->
     assert np.isnan(state[:, 7:]).all()
 
 
+def test_a_wrist_without_points_tells_all_but_the_opening_and_without_a_rotation_where_it_is() -> None:
+    told = seen({side: before_camera(side, STEPS) for side in ("left", "right")})  # type: ignore[misc]
+    whole = vectors(told)
+    sides = {side: replace(hand, keypoints=None) for side, hand in told.sides.items()}
+    sides["left"].wrist[:, 3:] = np.nan  # type: ignore[index]
+    found = vectors(replace(told, source="mano", sides=sides))
+    assert whole is not None
+    assert found is not None
+    for one, all_of_it in zip(found, whole, strict=True):
+        known = np.array([*range(3), *range(7, 13)])
+        np.testing.assert_array_equal(one[:, known], all_of_it[:, known])
+        assert np.isnan(np.delete(one, known, axis=1)).all()
+    measured = HandStatistics()
+    measured.add("mano", found)
+    done = measured.statistics()
+    assert done is not None
+    known_state = Normalizer({"human_hand": done}).normalize("human_hand", "state", whole[0], "mano")[:, known]
+    assert np.abs(known_state).max() <= 1.5
+
+
 @pytest.mark.parametrize(
     "hands",
     [

@@ -1,5 +1,6 @@
 """A latent action model trains on robots and people together, with and without what people's hands felt."""
 
+import json
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -9,11 +10,12 @@ import pytest
 import torch
 
 from dataengine.errors import DataEngineError
+from dataengine.shards.reader import ShardReader
 from dataengine.store import Corpus
 from dataengine.store.read.reader import TableReader
 from dataengine.windows.normalize import Normalizer
 from dataengine.windows.window import WindowSpec, cut_window
-from pipelines import stats
+from pipelines import shard, stats
 from pipelines.training import data
 from pipelines.training.collators import LamCollator
 from pipelines.training.frames import Buffers, Frames
@@ -87,10 +89,50 @@ def test_a_model_trains_on_robots_and_people_together(corpus: str, tmp_path: Pat
     assert all(np.isfinite([p.state, p.action]).all() for p in report.scores.proprio)
 
 
+def test_shards_give_what_the_corpus_gives(corpus: str, tmp_path: Path) -> None:
+    out = tmp_path / "shards"
+    shard.run(shard.ShardConfig(corpus=corpus, out=str(out), segment_steps=7, shard_mb=0.02))
+    assert json.loads((out / "manifest.json").read_text())["version"] == 4
+    plain, there = ShardReader(out), ShardReader(out, use_hands=True)
+    table = TableReader(Corpus.open(corpus), use_hands=True)
+    assert all(plain.state(e.row) is None for e in plain.episodes if e.kind == "human")
+    assert list(plain.statistics()) == ["arm"]
+    rows = {e.episode_id: e.row for e in table.episodes}
+    for e in there.episodes:
+        for one, other in (
+            (there.state(e.row), table.state(rows[e.episode_id])),
+            (there.action(e.row), table.action(rows[e.episode_id])),
+        ):
+            np.testing.assert_array_equal(one, other)  # type: ignore[arg-type]
+    assert {k: v.to_json() for k, v in there.statistics().items()} == {
+        k: v.to_json() for k, v in table.statistics().items()
+    }
+    figures = []
+    for data_uri in (corpus, str(out)):
+        place = tmp_path / f"lam{len(figures)}"
+        config = {**SETTINGS, "data": data_uri, "out": place, "model": TINIER, "log_every": 1, "use_hands": True}
+        report = train_lam.run(train_lam.TrainLamConfig(**config))
+        lines = [json.loads(line) for line in (place / "metrics.jsonl").read_text().splitlines()]
+        figures.append(([line["loss"] for line in lines if "loss" in line], report.scores))
+    assert len(figures[0][0]) == 3
+    assert figures[0] == figures[1]
+
+
+def test_shards_without_hands_stay_as_they_were_and_say_that_they_have_none(tmp_path: Path) -> None:
+    blind = make_corpus(tmp_path / "blind", {"a": [robot_episode("r", num_steps=24), human_clip("h", num_steps=STEPS)]})
+    stats.run(stats.StatsConfig(corpus=blind.uri))
+    out = tmp_path / "shards"
+    shard.run(shard.ShardConfig(corpus=blind.uri, out=str(out)))
+    manifest = json.loads((out / "manifest.json").read_text())
+    assert (manifest["version"], "hands" in manifest) == (3, False)
+    with pytest.raises(DataEngineError, match=r"found no hands with a wrist in metres.*`villa shard` into another"):
+        data.open_reader(str(out), use_hands=True)
+
+
 def test_a_setting_that_cannot_be_is_named(corpus: str, tmp_path: Path) -> None:
     settings: dict[str, Any] = {"data": corpus, "out": tmp_path / "lam", "use_hands": True}
     with pytest.raises(ValueError, match="use_hands needs proprio=true"):
         train_lam.TrainLamConfig(**settings, proprio=False)
     blind = make_corpus(tmp_path / "blind", {"a": [human_clip("h", num_steps=STEPS)]})
-    with pytest.raises(DataEngineError, match="found no hands with 21 points in metres"):
+    with pytest.raises(DataEngineError, match="found no hands with a wrist in metres"):
         data.open_reader(blind.uri, use_hands=True)
