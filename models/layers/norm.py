@@ -16,9 +16,11 @@ class GemmaRMSNorm(nn.Module):
 
     def forward(self, x: Float[Tensor, "*b d"]) -> Float[Tensor, "*b d"]:
         """Normalise in float32 whatever the input's precision, as Gemma does."""
-        y = x.float()
-        y = y * torch.rsqrt(y.square().mean(-1, keepdim=True) + self.eps)
-        return (y * (1.0 + self.weight.float())).to(x.dtype)
+        return F.rms_norm(x.float(), self.weight.shape, self.gain(), self.eps).to(x.dtype)
+
+    def gain(self) -> Float[Tensor, "d"]:
+        """Give the factor of every channel, in float32."""
+        return 1.0 + self.weight.float()
 
 
 class RMSNorm(nn.Module):

@@ -5,7 +5,7 @@ import torch.nn.functional as F
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
-from models.layers.attention import KeyValue, attend, concatenate
+from models.layers.attention import KeyValue, attend, concatenate, row_bias
 from models.layers.config import Activation, StackConfig
 from models.layers.norm import GemmaRMSNorm
 from models.layers.rope import Rope, apply_rope, rope
@@ -22,13 +22,16 @@ class GemmaMlp(nn.Module):
         self.down_proj = nn.Linear(mlp_width, width, bias=False)
 
     def forward(self, x: Float[Tensor, "b n d"]) -> Float[Tensor, "b n d"]:
-        gate = self.gate_proj(x)
-        gate = F.silu(gate) if self.activation == "silu" else F.gelu(gate, approximate="tanh")
-        return self.down_proj(gate * self.up_proj(x))
+        return self.down_proj(activate(self.gate_proj(x), self.activation) * self.up_proj(x))
+
+
+def activate(gate: Float[Tensor, "*b d"], activation: Activation) -> Float[Tensor, "*b d"]:
+    """Apply the activation of a gated MLP."""
+    return F.silu(gate) if activation == "silu" else F.gelu(gate, approximate="tanh")
 
 
 class GemmaBlock(nn.Module):
-    """One Gemma block in two steps: `project_kv` gives its keys and values, `forward` attends and updates the tokens.
+    """One Gemma block.
 
     With `kv_only` it has no weights but those of keys and values, for a last block whose output tokens are not used.
     """
@@ -37,6 +40,7 @@ class GemmaBlock(nn.Module):
         super().__init__()
         width, c = config.width, config
         self.config = config
+        self.kv_only = kv_only
         self.input_norm = GemmaRMSNorm(width, c.eps)
         self.k_proj = nn.Linear(width, c.num_kv_heads * c.head_dim, bias=False)
         self.v_proj = nn.Linear(width, c.num_kv_heads * c.head_dim, bias=False)
@@ -48,24 +52,30 @@ class GemmaBlock(nn.Module):
             self.attention_out_norm = GemmaRMSNorm(width, c.eps) if c.output_norms else nn.Identity()
             self.mlp_out_norm = GemmaRMSNorm(width, c.eps) if c.output_norms else nn.Identity()
 
-    def project_kv(self, normed: Float[Tensor, "b n d"], table: Rope) -> KeyValue:
-        """Project normalised tokens to keys, with rotary positions, and values."""
-        heads = (self.config.num_kv_heads, self.config.head_dim)
-        key = apply_rope(self.k_proj(normed).unflatten(-1, heads), table)
-        return KeyValue(key.transpose(1, 2), self.v_proj(normed).unflatten(-1, heads).transpose(1, 2))
-
     def forward(
         self,
         x: Float[Tensor, "b n d"],
-        normed: Float[Tensor, "b n d"],
         table: Rope,
-        kv: KeyValue,
-        mask: Bool[Tensor, "b n m"] | None,
-    ) -> Float[Tensor, "b n d"]:
-        """Attend to keys and values, then apply the MLP; both are added to `x`, of which `normed` is the norm."""
-        query = apply_rope(self.q_proj(normed).unflatten(-1, (self.config.num_heads, self.config.head_dim)), table)
-        x = x + self.attention_out_norm(self.o_proj(attend(query, kv, mask, self.config.soft_cap)))
-        return x + self.mlp_out_norm(self.mlp(self.mlp_norm(x)))
+        others: list[KeyValue],
+        bias: Float[Tensor, "b 1 hn m"] | None,
+        num_out: int | None = None,
+    ) -> tuple[Float[Tensor, "b out d"], KeyValue]:
+        """Attend to others' tokens and own ones, then apply the MLP; return the last `num_out` tokens, and own K/V.
+
+        Rows that are not returned only give keys and values. `bias` has the rows that are returned.
+        """
+        c = self.config
+        normed = self.input_norm(x)
+        key = apply_rope(self.k_proj(normed).unflatten(-1, (c.num_kv_heads, c.head_dim)), table)
+        value = self.v_proj(normed).unflatten(-1, (c.num_kv_heads, c.head_dim))
+        own = KeyValue(key.transpose(1, 2), value.transpose(1, 2))
+        if self.kv_only:
+            return x[:, :0], own
+        if num_out is not None:
+            x, normed = x[:, x.shape[1] - num_out :], normed[:, x.shape[1] - num_out :]
+        query = apply_rope(self.q_proj(normed).unflatten(-1, (c.num_heads, c.head_dim)), table.last(num_out))
+        x = x + self.attention_out_norm(self.o_proj(attend(query, concatenate([*others, own]), bias, c.soft_cap)))
+        return x + self.mlp_out_norm(self.mlp(self.mlp_norm(x))), own
 
 
 class Stack(nn.Module):
@@ -74,7 +84,6 @@ class Stack(nn.Module):
     def __init__(self, config: StackConfig, last_kv_only: bool = False) -> None:
         super().__init__()
         self.config = config
-        self.last_kv_only = last_kv_only
         last = config.num_layers - 1
         self.blocks = nn.ModuleList(GemmaBlock(config, last_kv_only and i == last) for i in range(config.num_layers))
 
@@ -83,7 +92,7 @@ class Stack(nn.Module):
         x: Float[Tensor, "b n d"],
         positions: Int[Tensor, "n"],
         other_caches: list[list[KeyValue]],
-        mask: Bool[Tensor, "b n m"] | None,
+        mask: Bool[Tensor, "b n m"],
         num_out: int | None = None,
     ) -> tuple[Float[Tensor, "b out d"], list[KeyValue]]:
         """Return the last `num_out` tokens (default all) and the stream's own KV cache.
@@ -91,27 +100,25 @@ class Stack(nn.Module):
         `other_caches` holds one KV cache per other stream; the columns of `mask` follow that order, own tokens last.
         Rows that are not returned skip the last block's attention and MLP; with `last_kv_only` all of them do.
         """
-        table = rope(positions, self.config.head_dim, self.config.rope_theta)
+        c = self.config
+        dtype = product_dtype(x)
+        table = rope(positions, c.head_dim, c.rope_theta).to(dtype)
+        shared = c.num_heads // c.num_kv_heads
+        bias = row_bias(mask, shared, dtype)
         kv_cache: list[KeyValue] = []
         for i, block in enumerate(self.blocks):
-            assert isinstance(block, GemmaBlock)
-            normed = block.input_norm(x)
-            own = block.project_kv(normed, table)
+            others, last_rows = [cache[i] for cache in other_caches], None
+            if i == len(self.blocks) - 1 and num_out is not None:
+                last_rows, bias = num_out, row_bias(mask[:, mask.shape[1] - num_out :], shared, dtype)
+            x, own = block(x, table, others, bias, last_rows)
             kv_cache.append(own)
-            rows = slice(None)
-            if i == len(self.blocks) - 1:
-                if self.last_kv_only:
-                    return x[:, :0], kv_cache
-                if num_out is not None:
-                    rows = slice(x.shape[1] - num_out, None)
-            x = block(
-                x[:, rows],
-                normed[:, rows],
-                Rope(table.cos[rows], table.sin[rows]),
-                concatenate([*(cache[i] for cache in other_caches), own]) if other_caches else own,
-                None if mask is None else mask[:, rows],
-            )
         return x, kv_cache
+
+
+def product_dtype(x: Tensor) -> torch.dtype:
+    """Tell the precision that linear layers give for these tokens."""
+    kind = x.device.type
+    return torch.get_autocast_dtype(kind) if torch.is_autocast_enabled(kind) else x.dtype
 
 
 def positions_from(start: int, count: int, device: torch.device) -> Int[Tensor, "n"]:

@@ -5,7 +5,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from models.layers.attention import KeyValue, attend, concatenate, eager_attention
+from models.layers.attention import KeyValue, attend, concatenate, eager_attention, row_bias
 from models.layers.rope import apply_rope, rope
 
 
@@ -24,7 +24,8 @@ def test_consecutive_query_heads_share_a_key_head(num_kv_heads: int) -> None:
         value.repeat_interleave(copies, 1),
         attn_mask=mask[:, None],
     )
-    torch.testing.assert_close(attend(query, KeyValue(key, value), mask), expected.transpose(1, 2).flatten(2))
+    bias = row_bias(mask, copies, torch.float32)
+    torch.testing.assert_close(attend(query, KeyValue(key, value), bias), expected.transpose(1, 2).flatten(2))
 
 
 @pytest.mark.parametrize("masked", [True, False])
@@ -45,7 +46,7 @@ def test_a_soft_cap_bounds_scores_and_a_wide_one_changes_nothing() -> None:
 
 def test_a_row_that_sees_nothing_stays_finite() -> None:
     kv = KeyValue(normal(1, 1, 5, 8), normal(1, 1, 5, 8))
-    blind = attend(normal(1, 3, 2, 8), kv, torch.zeros(1, 3, 5, dtype=torch.bool))
+    blind = attend(normal(1, 3, 2, 8), kv, row_bias(torch.zeros(1, 3, 5, dtype=torch.bool), 2, torch.float32))
     assert torch.isfinite(blind).all()
 
 

@@ -62,8 +62,8 @@ class Pass:
             hook.remove()
 
     def _keep(self, name: str) -> Any:
-        def hook(module: Any, args: Any, out: Tensor) -> None:
-            self.tokens[name] = out
+        def hook(module: Any, args: Any, out: tuple[Tensor, Any]) -> None:
+            self.tokens[name] = out[0]
 
         return hook
 
