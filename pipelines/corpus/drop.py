@@ -1,5 +1,6 @@
 """Takes a dataset out of a corpus, to be ingested anew: `villa corpus drop`."""
 
+import json
 import time
 from collections.abc import Iterator
 from datetime import UTC, datetime
@@ -48,6 +49,8 @@ class DropReport(Report):
     steps: int
     bytes: int
     """Of the frames of those episodes."""
+    named: list[str] = Field(default_factory=list)
+    """Parts that were named; empty for all of the dataset."""
     parts: int
     """Of the source, that had episodes here."""
     rejects: int
@@ -75,7 +78,8 @@ class DropReport(Report):
     def summary(self) -> str:
         """Say what went, what stays of it, and what to do next."""
         if not (self.episodes or self.rejects or self.staged_parts or self.statistics):
-            return f"nothing to do: {self.corpus} holds nothing of {self.dataset}"
+            what = f"part {', '.join(self.named)} of {self.dataset}" if self.named else self.dataset
+            return f"nothing to do: {self.corpus} holds nothing of {what}"
         lines = [f"{self.corpus}: {'would drop' if self.dry_run else 'dropped'} {self.what()}"]
         if self.labels:
             lines.append(f"with them the latent actions of {', '.join(self.labels)}")
@@ -92,7 +96,7 @@ def run(config: DropConfig) -> DropReport:
     uri = Corpus.writable_uri(config.corpus)
     corpus = Corpus.open(uri)
     selection = _selection(corpus, config)
-    report = _report(corpus, selection, dry_run=config.dry_run)
+    report = _report(corpus, selection, config)
     if config.dry_run or not (report.episodes or report.rejects or report.staged_parts or report.statistics):
         return report
     if not config.yes:
@@ -100,7 +104,7 @@ def run(config: DropConfig) -> DropReport:
     corpus.check_writable()
     with alone_at(uri, config.dataset, "corpus drop"):
         corpus.refresh()  # whoever was at it until now may have committed
-        report = _report(corpus, selection, dry_run=False)
+        report = _report(corpus, selection, config)
         row = {"run_id": new_run_id(), "command": "drop", "config": config.model_dump(), "started_at": started_at}
         row |= {"version_in": report.version, "counts": report.model_dump(include=set(COUNTS))}
         corpus.append_run({**row, "version_out": report.version})
@@ -119,17 +123,23 @@ def _selection(corpus: "Corpus", config: DropConfig) -> "Selection":
     there = part_ids(corpus, config.dataset)
     return Selection(
         dataset=config.dataset,
-        parts=frozenset(i for wanted in config.parts for i in _readings(corpus.uri, config.dataset, wanted, there)),
+        parts=frozenset(i for wanted in config.parts for i in _readings(corpus, config.dataset, wanted, there)),
     )
 
 
-def _readings(uri: str, dataset: str, wanted: str, there: set[str]) -> list[str]:
-    """Give the ids of all readings of a part that is named, or the one id that starts as wanted."""
+def _readings(corpus: "Corpus", dataset: str, wanted: str, there: set[str]) -> list[str]:
+    """Give the ids of all readings of a part that is named, or the one id that starts as wanted.
+
+    None of one that an earlier drop named: that was killed when it was nearly done, or it is said twice.
+    """
+    uri = corpus.uri
     part = Part(dataset=dataset, name=wanted, uri="", num_bytes=0, fingerprint="")
     later = list(takewhile(there.__contains__, map(part.id_of, count(1))))
     if named := [part_id for part_id in (part.part_id, *later) if part_id in there]:
         return named
     found = sorted(part_id for part_id in there if part_id.startswith(wanted))
+    if not found and wanted in _dropped_before(corpus, dataset):
+        return []
     if not found:
         raise DataEngineError(
             f"{uri}: no part '{wanted}' of {dataset}, neither by its name nor by its id; column part_id of "
@@ -138,7 +148,14 @@ def _readings(uri: str, dataset: str, wanted: str, there: set[str]) -> list[str]
     return [only(found, f"{uri}: {len(found)} parts of {dataset} start with '{wanted}'")]
 
 
-def _report(corpus: "Corpus", selection: "Selection", *, dry_run: bool) -> DropReport:
+def _dropped_before(corpus: "Corpus", dataset: str) -> set[str]:
+    """List the parts of a dataset that earlier commands named."""
+    runs = corpus.runs().select(["command", "config"]).to_pylist()
+    configs = [json.loads(run["config"]) for run in runs if run["command"] == "drop"]
+    return {part for config in configs if config.get("dataset") == dataset for part in config.get("parts", ())}
+
+
+def _report(corpus: "Corpus", selection: "Selection", config: DropConfig) -> DropReport:
     """Count, and tell what dropping brings with it."""
     from dataengine.store.upkeep.drop import held
 
@@ -146,6 +163,7 @@ def _report(corpus: "Corpus", selection: "Selection", *, dry_run: bool) -> DropR
     report = DropReport(
         corpus=corpus.uri,
         dataset=selection.dataset,
+        named=config.parts,
         episodes=found.episodes,
         steps=found.steps,
         bytes=found.num_bytes,
@@ -156,7 +174,7 @@ def _report(corpus: "Corpus", selection: "Selection", *, dry_run: bool) -> DropR
         labels=list(found.labels),
         snapshots=[each.name for each in corpus.snapshots() if selection.dataset in each.datasets],
         version=corpus.version,
-        dry_run=dry_run,
+        dry_run=config.dry_run,
     )
     report.notes = list(_notes(report, corpus, robots=found.robots))
     return report

@@ -37,6 +37,8 @@ def load(kind: str, name: str, as_today: Callable[[dict[str, Any]], dict[str, An
             raise DataEngineError(f"preset {chain[-1]}: key preset is {following!r}, expected another preset's name")
         chain.append(following)
         one = recipes.load(kind, following)
+        if one.get("model") is not None and not isinstance(one["model"], Mapping):
+            raise DataEngineError(f"preset {following}: key model is {one['model']!r:.80}, expected a model's settings")
         following = one.pop(BASE, None)
         found = merged(as_today(one), found)
     return found

@@ -115,7 +115,7 @@ class Trainer(Generic[B]):
         self.model, self.config, self.out, self.distributed = model, config, out, distributed
         self.loader, self.validation = loader, validation
         self.parts = BatchParts(config, distributed)
-        self.curve = Curve(validation.best_from if validation else 0)
+        self.curve = Curve(validation.best_from, validation.num_batches) if validation else Curve()
         self.title, self.extra, self.files, self.callback = title, extra, files, callback
         self.identity = {**identity, "trainer": VERSION}
         self.device = distributed.device
@@ -376,10 +376,12 @@ class Trainer(Generic[B]):
         self.sums = {name: torch.tensor(v, dtype=torch.float64) for name, v in state["sums"].items()}
         self.sums = {name: value.to(self.device) for name, value in self.sums.items()}
         self.num_summed = state["num_summed"]
-        self.curve.load_state_dict(state.get("validation", {}))
+        told = self.curve.load_state_dict(state.get("validation", {}))
         self.loader.load_state_dict({"step": self.step * self.config.grad_accumulation_steps})
         for words in changes(state["elastic"], self.config, self.step, self.out):
             self._say(words)
+        if told:
+            self._say(told)
 
     def _load(self, saved: Sequence[int]) -> dict[str, Any]:
         """Restore the newest checkpoint that is whole, and say which are not."""

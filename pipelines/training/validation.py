@@ -89,10 +89,11 @@ class Curve:
     """What the evaluations of a run came to: the last one, and the one with the lowest loss.
 
     Each is empty or has a `step`, its `loss` and the `figures` beside it. Losses count for the lowest from step
-    `best_from` on.
+    `best_from` on, and only those over the same `num_batches` are compared.
     """
 
     best_from: int = 0
+    num_batches: int = 0
     last: dict[str, Any] = field(default_factory=dict)
     best: dict[str, Any] = field(default_factory=dict)
 
@@ -105,11 +106,20 @@ class Curve:
 
     def state_dict(self) -> dict[str, Any]:
         """Give all that a checkpoint must keep."""
-        return {"last": self.last, "best": self.best}
+        return {"last": self.last, "best": self.best, "num_batches": self.num_batches}
 
-    def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Go on from it; a checkpoint of an older version has none."""
-        self.last, self.best = state.get("last", {}), state.get("best", {})
+    def load_state_dict(self, state: Mapping[str, Any]) -> str:
+        """Go on from it, and say why the lowest loss is no longer that; a checkpoint of an older version has none."""
+        self.last, best = state.get("last", {}), state.get("best", {})
+        before = state.get("num_batches", self.num_batches)
+        self.best = best if before == self.num_batches and best.get("step", 0) >= self.best_from else {}
+        if not best or self.best:
+            return ""
+        why = f"are over {self.num_batches} batches, were over {before}"
+        if before == self.num_batches:
+            why = f"count from step {self.best_from} on"
+        lowest = f"{best['loss']:.4f} at step {best['step']}"
+        return f"the lowest loss on held-out windows, {lowest}, no longer counts: losses {why}"
 
 
 def held_out_sampler(

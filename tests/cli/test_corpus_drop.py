@@ -156,6 +156,24 @@ def test_what_is_not_there_any_more_is_nothing_to_do(villa, corpus):
     assert Corpus.open(corpus.uri).version == version
 
 
+def test_parts_of_which_a_killed_drop_left_nothing_are_nothing_to_do(villa, corpus, monkeypatch):
+    words = ("corpus", "drop", corpus.uri, "npz", "--part", "part001", "--part", "part002", "--yes")
+    finish = drop.drop
+
+    def killed(*words):
+        finish(*words)
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(drop, "drop", killed)
+        assert villa(*words).code == 130
+    said = villa(*words)
+    assert (said.code, said.err) == (0, "")
+    assert said.out == f"nothing to do: {corpus.uri} holds nothing of part part001, part002 of npz\n"
+    assert facts(corpus) == (3, 0, 1, 4)
+    assert "no part 'part009' of npz" in villa("corpus", "drop", corpus.uri, "npz", "--part", "part009", "--yes").err
+
+
 @pytest.mark.parametrize("step", range(4))
 def test_stopped_between_any_two_steps_the_same_command_finishes(villa, corpus, monkeypatch, step):
     before, calls = of_others(corpus), []

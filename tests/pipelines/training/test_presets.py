@@ -74,6 +74,8 @@ def test_an_unknown_preset_is_one_line(preset: str, said: str) -> None:
     [
         ("preset: HERE\n", "expected another preset's name"),
         ("preset: 3\n", "key preset is 3, expected another preset's name"),
+        ("model: [1]\n", r"mine.yaml: key model is \[1\], expected a model's settings"),
+        ("preset: small\nmodel: 0\n", "key model is 0, expected a model's settings"),
         ("preset: small\nmodel: {resolution: 65}\n", "model: resolution 65 is no multiple of patch_size 16"),
     ],
 )

@@ -115,6 +115,35 @@ def test_the_lowest_loss_is_remembered_from_where_losses_can_be_compared() -> No
     assert curve.last["step"] == 12
 
 
+@pytest.mark.parametrize(
+    ("curve", "said"),
+    [
+        (Curve(best_from=5, num_batches=4), ""),
+        (Curve(best_from=5, num_batches=8), "no longer counts: losses are over 8 batches, were over 4"),
+        (Curve(best_from=9, num_batches=4), "0.7000 at step 8, no longer counts: losses count from step 9 on"),
+    ],
+)
+def test_a_lowest_loss_that_cannot_be_compared_is_forgotten_with_a_word(curve: Curve, said: str) -> None:
+    before = Curve(best_from=5, num_batches=4)
+    before.add(8, {"loss": 0.7})
+    told = curve.load_state_dict(before.state_dict())
+    assert (said in told, bool(told), bool(curve.best)) == (True, bool(said), not said)
+    curve.add(12, {"loss": 0.9})
+    assert curve.best["step"] == (12 if said else 8)
+
+
+def test_a_run_that_goes_on_with_more_batches_of_validation_compares_only_those(
+    tmp_path: Path, capsys: pytest.CaptureFixture
+) -> None:
+    make_run(tmp_path, validates=True, val_every=1, max_minutes=1e-9).train()
+    run = make_run(tmp_path, validates=True, val_every=0)
+    run.validation.num_batches += 1
+    run.curve.num_batches += 1
+    run.resume()
+    assert "no longer counts" in capsys.readouterr().err
+    assert run.curve.best == {}
+
+
 def test_the_progress_line_has_no_figure_before_it_is_known(
     tmp_path: Path, capsys: pytest.CaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
