@@ -97,17 +97,18 @@ class Normalizer:
         return self._scale(embodiment, column, dataset).varies.copy()
 
     def at_rest(
-        self, embodiment: str, action: NDArray[np.float32], dataset: str | None = None
+        self, embodiment: str, action: NDArray[np.float32], dataset: str | None = None, *, middle: bool = False
     ) -> NDArray[np.float32] | None:
         """Turn an action (a,) into that of standing still after it: no change, no speed, the same pose and gripper.
 
-        None where the statistics do not say which of its numbers are changes.
+        With `middle`, changes and speeds become those that normalise to 0, which is where the quantiles have their
+        middle. None where the statistics do not say which of its numbers are changes.
         """
         moves = self.of(embodiment, dataset).action.moves
         if moves is None:
             return None
-        still = action.copy()
-        still[list(moves)] = 0.0
+        still, at = action.copy(), list(moves)
+        still[at] = self._scale(embodiment, "action", dataset).centre[at] if middle else 0.0
         return still
 
     def normalize(

@@ -5,6 +5,8 @@ streams attend jointly with a block-causal mask, so latent actions do not depend
 human video. Image and text are the prefix: their KV cache is computed once for all flow samples and Euler steps.
 """
 
+from typing import cast
+
 import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
@@ -19,7 +21,7 @@ from models.batch import ActBatch, Observation
 from models.layers.attention import KeyValue
 from models.layers.norm import GemmaRMSNorm
 from models.layers.sinusoid import time_sinusoid
-from models.layers.stack import Stack, positions_from
+from models.layers.stack import GemmaBlock, Stack, positions_from
 from models.parts import Counts, Random, mean_of, normal, uniform
 from models.vlm.vlm import Vlm
 
@@ -88,7 +90,20 @@ class Act(nn.Module):
         self.vlm = Vlm(config.vlm)
         self.latent = LatentExpert(config) if config.use_latent else None
         self.robot = RobotExpert(config)
-        self.vlm.embed.weight.requires_grad_(not config.freeze_token_embeddings)
+        self._freeze()
+
+    def _freeze(self) -> None:
+        """Leave out of training what the settings say."""
+        c, last = self.config, self.vlm.stack.blocks[-1]
+        frozen: list[tuple[bool, nn.Module]] = [
+            (c.freeze_token_embeddings, self.vlm.embed),
+            (c.freeze_vision, self.vlm.vision),
+            (c.freeze_last_values, cast(GemmaBlock, last).v_proj),
+            (c.freeze_vlm, self.vlm),
+        ]
+        for is_frozen, part in frozen:
+            if is_frozen:
+                part.requires_grad_(False)
 
     def begin_step(self, step: int, num_steps: int) -> None:
         """Take the training loop's step; nothing here follows a schedule."""
@@ -108,7 +123,7 @@ class Act(nn.Module):
         c, repeats, device = self.config, self.config.num_flow_samples, batch.state.device
         prefix = self.encode_prefix(batch).repeat(repeats)
         context = self.robot.context(batch, self._drop_wrist(batch.has_wrist, random)).repeat(repeats)
-        t_latent, t_robot = flow.sample_times(prefix.prefix_mask.shape[0], device, random)
+        t_latent, t_robot = flow.sample_times(prefix.prefix_mask.shape[0], device, random, c.flow)
         terms: dict[str, Tensor] = {}
         latent, read = None, prefix  # what the robot expert reads
         if self.latent is not None:
@@ -116,22 +131,23 @@ class Act(nn.Module):
             data = batch.latent.flatten(1, 2).repeat_interleave(repeats, 0) / c.latent_scale
             data = data.where(valid[..., None], 0.0)
             noise = normal(data.shape, device, random)
-            out, kv_cache = self.latent(flow.interpolate(data, noise, t_latent), t_latent, prefix, valid)
-            terms["latent"] = masked_mse(out, flow.velocity(data, noise), valid[..., None], counts, "latent")
+            out, kv_cache = self.latent(flow.interpolate(data, noise, t_latent, c.flow), t_latent, prefix, valid)
+            terms["latent"] = masked_mse(out, flow.velocity(data, noise, c.flow), valid[..., None], counts, "latent")
             shape = (valid.shape[0], valid.shape[1])
-            visible = masks.draw_visible_mask(shape, c.latent_dropout, c.latent_keep_ratio, device, random)
+            unit = c.codes_per_latent if c.latent_mask_unit == "latent" else 1
+            visible = masks.draw_visible_mask(shape, c.latent_dropout, c.latent_keep_ratio, device, random, unit)
             # Detached: the robot's loss does not train the latent expert, which is also learnt from human video.
-            latent = LatentCache([kv.detach() for kv in kv_cache], visible & valid)
-            seen = flow.interpolate(data, noise, t_latent)
+            latent = LatentCache([kv.detach() for kv in kv_cache] if c.detach_latent else kv_cache, visible & valid)
+            seen = flow.interpolate(data, noise, t_latent, c.flow)
             latent, read = plan.read_in_training(self.latent, c, prefix, latent, data, seen, t_latent, valid, random)
         mask = batch.action_mask.repeat_interleave(repeats, 0)
         data = batch.action.repeat_interleave(repeats, 0).where(mask, 0.0)
         noise = normal(data.shape, device, random)
         embodiment_id = batch.embodiment_id.repeat_interleave(repeats, 0)
-        x = flow.interpolate(data, noise, t_robot)
+        x = flow.interpolate(data, noise, t_robot, c.flow)
         out = self.robot(x, t_robot, read, context, latent, mask.any(-1), embodiment_id)
-        terms["robot"] = masked_mse(out, flow.velocity(data, noise), mask, counts, "robot")
-        total = terms["robot"]
+        terms["robot"] = masked_mse(out, flow.velocity(data, noise, c.flow), mask, counts, "robot")
+        total = c.robot_weight * terms["robot"]
         if "latent" in terms:
             total = total + c.latent_weight * terms["latent"]
         return total, {name: term.detach() for name, term in terms.items()}
@@ -195,7 +211,7 @@ class Act(nn.Module):
         if action is not None:
             has_wrist = observation.has_wrist if self.config.wrist else torch.zeros_like(observation.has_wrist)
             context = self.robot.context(observation, has_wrist)
-        t_latent, t_robot = flow.time_grid(num_steps, latent.device)
+        t_latent, t_robot = flow.time_grid(num_steps, latent.device, self.config.flow)
         read, clean = prefix, None
         if self.latent is not None and self.config.clean_plan:
             latent, clean = self._clean_plan(latent, prefix, num_steps)
@@ -220,7 +236,7 @@ class Act(nn.Module):
     ) -> tuple[Float[Tensor, "b z d"], LatentCache]:
         """Sample the whole plan, which the robot expert then reads without noise."""
         assert self.latent is not None
-        t = torch.full((x.shape[0],), flow.T_MAX, device=x.device)
+        t = torch.full((x.shape[0],), self.config.flow.t_max, device=x.device)
         x = plan.denoised(self.latent, prefix, x, t, num_steps)
         valid = torch.ones(x.shape[:2], dtype=torch.bool, device=x.device)
         return x, LatentCache(self.latent(x, t, prefix, valid)[1], valid)

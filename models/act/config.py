@@ -2,11 +2,12 @@
 
 from collections.abc import Mapping
 from types import MappingProxyType
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import Field, model_validator
 
 from models.config import MOST_PIXELS, MOST_ROWS, MOST_STEPS, MOST_WIDTH, Config, merged
+from models.flow_config import FlowConfig
 from models.layers.config import StackConfig
 from models.vlm.config import VlmConfig
 
@@ -16,6 +17,10 @@ Dim = Annotated[int, Field(ge=0, le=MOST_WIDTH)]
 
 SHARED = ("num_layers", "num_heads", "num_kv_heads", "head_dim", "soft_cap")
 """What streams that attend jointly have in common."""
+
+
+HEADS = ("robot.context.state.", "robot.encoder.", "robot.decoder.")
+"""How names of weights begin that every embodiment has of its own."""
 
 
 class WristConfig(Config):
@@ -37,6 +42,21 @@ class WristConfig(Config):
     """Probability in training that a row's wrist view is dropped (paper: 0.5; the authors' code: 0.75)."""
 
 
+class ContextConfig(Config):
+    """Which tokens tell the robot expert what it is about to move; wrist tokens are there where `wrist` has a shape."""
+
+    has_wrist: bool = True
+    """Whether there is a wrist view."""
+    dataset: bool = True
+    """Which dataset, hence which controller and scene."""
+    steps_per_latent: bool = True
+    """Control steps that one latent action spans (K); in the authors' code, not in the paper."""
+    control_hz: bool = True
+    """Control rate."""
+    state: bool = True
+    """What the robot feels."""
+
+
 class ActConfig(Config):
     """Shape of the actor (villa-X, Chen et al. 2025, arXiv:2507.23682): three streams of tokens that attend jointly."""
 
@@ -54,6 +74,8 @@ class ActConfig(Config):
     """Blocks of the latent expert and of the robot expert; layers, heads and head width equal the language model's."""
     wrist: WristConfig | None = None
     """None leaves the wrist view out."""
+    context: ContextConfig = ContextConfig()
+    """Tokens of the robot expert beside those of the wrist view."""
 
     state_dims: tuple[Dim, ...] = Field(min_length=1, max_length=MOST_WIDTH)
     """Width of the state of every embodiment; the row is `embodiment_id`, and row 0 stays untrained."""
@@ -77,6 +99,10 @@ class ActConfig(Config):
     """Probability in training that all latent tokens of a row are masked from the robot expert; at 1 in play, too."""
     latent_keep_ratio: float = Field(0.5, ge=0.0, le=1.0)
     """Otherwise, the share of latent tokens, drawn at random, that the robot expert attends to."""
+    latent_mask_unit: Literal["code", "latent"] = "code"
+    """What that share is drawn of: single codes, as the authors do, or whole latent actions."""
+    detach_latent: bool = True
+    """Keep the robot's loss from training the latent expert, as the authors do."""
     own_plan_ratio: float = Field(0.0, ge=0.0, le=1.0)
     """Probability in training that a row's robot expert reads the policy's own plan, not true latent actions. Ours."""
     clean_plan: bool = False
@@ -93,10 +119,21 @@ class ActConfig(Config):
     """Euler steps from noise to actions at inference."""
     reference_latent_step: bool = False
     """Step latents by the robot's flow time, as the authors' sampler does, and not by their own."""
+    flow: FlowConfig = FlowConfig()
+    """Law of flow times and of the line from noise to data."""
     latent_weight: float = Field(1.0, ge=0.0, le=1e6)
-    """Weight of the latent expert's loss; the robot expert's is 1."""
+    """Weight of the latent expert's loss."""
+    robot_weight: float = Field(1.0, ge=0.0, le=1e6)
+    """Weight of the robot expert's loss."""
     freeze_token_embeddings: bool = False
     """Do not train the token embeddings, as the authors do not train PaliGemma's."""
+    freeze_vision: bool = False
+    """Do not train the vision tower, as the paper does not when it fine-tunes to the Realman arm."""
+    freeze_vlm: bool = False
+    """Do not train the vision-language model at all."""
+    freeze_last_values: bool = False
+    """Do not train the last value projection of the language model. The authors' code freezes that block whole, of
+    which nothing else is used."""
 
     @property
     def num_latent_tokens(self) -> int:

@@ -26,35 +26,42 @@ class Context(NamedTuple):
 
 
 class ContextEncoder(nn.Module):
-    """Encodes wrist tokens, has_wrist, dataset, steps per latent action, control rate, state: in this order."""
+    """Encodes wrist tokens, has_wrist, dataset, steps per latent action, control rate, state: in this order.
+
+    What the settings leave out has neither a token nor weights.
+    """
 
     def __init__(self, config: ActConfig) -> None:
         super().__init__()
-        width = config.expert.width
+        self.width = width = config.expert.width
+        told = config.context
         self.wrist = WristEncoder(config.wrist, width) if config.wrist else None
-        self.has_wrist = nn.Embedding(2, width)
-        self.dataset = nn.Embedding(config.num_datasets, width)
-        self.steps_per_latent = ScalarEmbedding(width)
-        self.control_hz = ScalarEmbedding(width)
-        self.state = state_encoder(config.state_dims, width)
+        self.has_wrist = nn.Embedding(2, width) if told.has_wrist else None
+        self.dataset = nn.Embedding(config.num_datasets, width) if told.dataset else None
+        self.steps_per_latent = ScalarEmbedding(width) if told.steps_per_latent else None
+        self.control_hz = ScalarEmbedding(width) if told.control_hz else None
+        self.state = state_encoder(config.state_dims, width) if told.state else None
         for table in (self.has_wrist, self.dataset):
-            nn.init.normal_(table.weight, std=1.0 / config.expert.embed_scale)
+            if table is not None:
+                nn.init.normal_(table.weight, std=1.0 / config.expert.embed_scale)
 
     def forward(self, observation: Observation, has_wrist: Bool[Tensor, "b"]) -> Context:
         """Encode one observation; `has_wrist` may be less than what the observation holds (training drops views)."""
-        tokens = [
-            self.has_wrist(has_wrist.long())[:, None],
-            self.dataset(observation.dataset_id)[:, None],
-            self.steps_per_latent(observation.steps_per_latent)[:, None],
-            self.control_hz(observation.control_hz)[:, None],
-            self.state(observation.state.where(observation.state_mask, 0.0), observation.embodiment_id)[:, None],
+        told = [
+            (self.has_wrist, (has_wrist.long(),)),
+            (self.dataset, (observation.dataset_id,)),
+            (self.steps_per_latent, (observation.steps_per_latent,)),
+            (self.control_hz, (observation.control_hz,)),
+            (self.state, (observation.state.where(observation.state_mask, 0.0), observation.embodiment_id)),
         ]
+        tokens = [encode(*of)[:, None] for encode, of in told if encode is not None]
         valid_mask = has_wrist.new_ones(has_wrist.shape[0], len(tokens))
         if self.wrist is not None:
             wrist = self._wrist(observation, has_wrist)
             tokens.insert(0, wrist)
             valid_mask = torch.cat([has_wrist[:, None].expand(-1, wrist.shape[1]), valid_mask], dim=1)
-        return Context(torch.cat([t.float() for t in tokens], dim=1), valid_mask)
+        nothing = observation.state.new_zeros(has_wrist.shape[0], 0, self.width)
+        return Context(torch.cat([nothing, *(t.float() for t in tokens)], dim=1), valid_mask)
 
     def _wrist(self, observation: Observation, has_wrist: Bool[Tensor, "b"]) -> Float[Tensor, "b k d"]:
         """Encode wrist views. Batch norm sees every sample, as in the authors' code, unless no sample has a view."""
@@ -63,5 +70,5 @@ class ContextEncoder(nn.Module):
             return self.wrist(observation.wrist)
         # A batch without views must not shift the running statistics; its parameters stay in the graph with gradient 0.
         touch = torch.stack([p.sum() for p in self.wrist.parameters()]).sum() * 0.0
-        shape = (has_wrist.shape[0], self.wrist.config.num_tokens, self.has_wrist.embedding_dim)
+        shape = (has_wrist.shape[0], self.wrist.config.num_tokens, self.width)
         return touch.expand(shape)

@@ -37,16 +37,16 @@ def robot_attention_mask(
 
 
 def draw_visible_mask(
-    shape: tuple[int, int], dropout: float, keep_ratio: float, device: torch.device, random: Random
+    shape: tuple[int, int], dropout: float, keep_ratio: float, device: torch.device, random: Random, unit: int = 1
 ) -> Bool[Tensor, "b z"]:
     """Draw the latent tokens that the robot expert attends to in training.
 
-    None with probability `dropout`, else floor(keep_ratio * z) of them.
+    None with probability `dropout`, else floor(keep_ratio * z / unit) times `unit` neighbours.
     """
     b, z = shape
     coin = uniform((b,), device, random)
-    draws = uniform((b, z), device, random)
-    return visible_mask_from(coin, draws, dropout, keep_ratio)
+    draws = uniform((b, z // unit), device, random)
+    return visible_mask_from(coin, draws, dropout, keep_ratio).repeat_interleave(unit, 1)
 
 
 def visible_mask_from(coin: Tensor, draws: Tensor, dropout: float, keep_ratio: float) -> Bool[Tensor, "b z"]:

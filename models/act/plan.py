@@ -10,7 +10,6 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from models import flow
 from models.act.caches import LatentCache, PrefixCache
 from models.act.config import ActConfig
 from models.layers.attention import KeyValue
@@ -40,7 +39,7 @@ def read_in_training(
     """
     c, device = config, valid_mask.device
     if c.clean_plan:
-        x, t = data, torch.full_like(t, flow.T_MAX)
+        x, t = data, torch.full_like(t, c.flow.t_max)
     if c.own_plan_ratio > 0.0:
         own = denoised(expert, prefix, normal(x.shape, device, random), t, OWN_STEPS)
         x = torch.where((uniform(t.shape, device, random) < c.own_plan_ratio)[:, None, None], own, x)

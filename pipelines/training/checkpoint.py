@@ -210,25 +210,32 @@ def write_files(directory: Path, files: Mapping[str, str]) -> None:
 
 
 def _flatten_optimizer(optimizer: torch.optim.Optimizer) -> tuple[dict[str, Tensor], dict[str, Any]]:
-    """Split an optimiser's state into tensors by name and plain numbers."""
+    """Split an optimiser's state into tensors by name and plain numbers; that of 8 bits is nested once more."""
     found = optimizer.state_dict()
     tensors: dict[str, Tensor] = {}
     plain: dict[str, dict[str, Any]] = {}
     for index, fields in found["state"].items():
         for name, value in fields.items():
-            if isinstance(value, Tensor):
-                tensors[f"{index}.{name}"] = value.detach().cpu().contiguous()
-            else:
-                plain.setdefault(str(index), {})[name] = value
+            inner = {f"{name}.{key}": x for key, x in value.items()} if isinstance(value, dict) else {name: value}
+            for key, x in inner.items():
+                if isinstance(x, Tensor):
+                    tensors[f"{index}.{key}"] = x.detach().cpu().contiguous()
+                else:
+                    plain.setdefault(str(index), {})[key] = x
     return tensors, {"groups": found["param_groups"], "plain": plain}
 
 
 def _fill_optimizer(optimizer: torch.optim.Optimizer, tensors: Mapping[str, Tensor], plain: Mapping[str, Any]) -> None:
     """Undo `_flatten_optimizer`."""
-    fields: dict[int, dict[str, Any]] = {int(index): dict(values) for index, values in plain["plain"].items()}
-    for key, value in tensors.items():
-        index, _, name = key.partition(".")
-        fields.setdefault(int(index), {})[name] = value
+    flat = {f"{index}.{name}": value for index, values in plain["plain"].items() for name, value in values.items()}
+    fields: dict[int, dict[str, Any]] = {}
+    for key, value in {**flat, **tensors}.items():
+        index, name, *inner = key.split(".")
+        one = fields.setdefault(int(index), {})
+        if inner:
+            one.setdefault(name, {})[inner[0]] = value
+        else:
+            one[name] = value
     optimizer.load_state_dict({"state": fields, "param_groups": plain["groups"]})
 
 

@@ -136,8 +136,8 @@ class ActCollator:
 
     def _after(self, body: Body, last: NDArray[np.float32]) -> NDArray[np.float32] | None:
         """Give the action of every step beyond an episode's end, in house units, or None if such steps do not count."""
-        if self.padded_actions == "rest":
-            return self.normalizer.at_rest(body[0], last, body[1])
+        if self.padded_actions in ("rest", "middle"):
+            return self.normalizer.at_rest(body[0], last, body[1], middle=self.padded_actions == "middle")
         return last if self.padded_actions == "repeat" else None
 
     def _wrist(self, windows: Sequence[Window], has_wrist: NDArray[np.bool_]) -> Tensor:

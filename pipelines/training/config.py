@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, ClassVar, Literal
 
 from pydantic import Field, model_validator
@@ -16,9 +17,9 @@ from pipelines.recipes.mixture import NamedMixture
 from pipelines.training import presets
 from pipelines.training.settings import LoopConfig
 
-PaddedActions = Literal["repeat", "rest", "skip"]
+PaddedActions = Literal["repeat", "rest", "middle", "skip"]
 """What a chunk holds beyond an episode's end: the last action again; standing still (no change, no speed, the same
-pose and gripper); nothing that counts."""
+pose and gripper); the same, with the middle of the common changes in place of no change; nothing that counts."""
 
 NormalizeBy = Literal["dataset", "embodiment"]
 
@@ -53,6 +54,8 @@ class TrainConfig(LoopConfig):
     """Threads that decode pictures."""
     cache_mb: float = Field(2000, ge=0, le=1e9)
     """Memory for decoded pictures: with room for all of them each is decoded once."""
+
+    when_unsaved: ClassVar[Mapping[str, Any]] = MappingProxyType({"optimizer": "adamw"})
 
     @property
     def reads_hands(self) -> bool:

@@ -1,11 +1,12 @@
 """The one act of training: from data and settings to weights, a curve and scores, whatever the model."""
 
 import contextlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, cast
 
 import torch
+from torch import nn
 
 from dataengine.errors import DataEngineError
 from dataengine.naming import class_at
@@ -83,6 +84,8 @@ def _fit(task: TrainTask[C, M, A, R]) -> R:
             files=task.files(),
             callback=task.callback(model),
             validation=validation,
+            lr_scale=task.lr_scale,
+            deliver=cast(Callable[[nn.Module], nn.Module], task.deliver),
         )
         trainer.resume()
         if trainer.step == config.steps:
@@ -91,9 +94,9 @@ def _fit(task: TrainTask[C, M, A, R]) -> R:
         loader.close()  # it shares buffers with the evaluation
         scores: Mapping[str, Any] = {}
         if trained.finished:
-            trainer.export(config.out)
+            exported = cast(M, trainer.export(config.out))
             if distributed.is_main_process:
-                scores = task.evaluate(cast(M, trainer.export_model()), collator, sampler.shares)
+                scores = task.evaluate(exported, collator, sampler.shares)
     finally:
         loader.close()
         collator.frames.close()

@@ -47,7 +47,7 @@ class Need:
             num_parameters=sum(p.numel() for p in model.parameters()),
             weights=weights,
             gradients=gradients,
-            moments=2 * gradients,
+            moments=gradients // 2 if config.optimizer == "adamw_8bit" else 2 * gradients,
             averages=weights if config.ema_decay else 0,
         )
 

@@ -137,6 +137,14 @@ class TrainTask(ABC, Generic[C, M, A, R]):
         """Make the model to train; its weights may come from elsewhere."""
         return self.make()
 
+    def lr_scale(self, name: str) -> float:
+        """Give the factor on the learning rate of the weight of this name."""
+        return 1.0
+
+    def deliver(self, model: M) -> M:
+        """Make of the trained model, whose weights may be averaged, the one that is exported and evaluated."""
+        return model
+
     def evaluate_batch(self, model: M, batch: Any, random: Random, counts: Counts | None) -> Mapping[str, Tensor]:
         """Give the loss of a held-out batch, `loss`, and figures that describe it; those of training, here."""
         loss, figures = cast(Trainable, model).loss(batch, random, counts)

@@ -5,7 +5,7 @@ import math
 import signal
 import sys
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -31,7 +31,7 @@ from pipelines.training.ema import Ema
 from pipelines.training.events import VAL, Metrics
 from pipelines.training.interrupts import Interrupts
 from pipelines.training.loading import B, Loader
-from pipelines.training.optimizer import make_optimizer
+from pipelines.training.optimizer import make_optimizer, set_learning_rate
 from pipelines.training.parts import BatchParts
 from pipelines.training.protocols import Callback, Trainable
 from pipelines.training.settings import LoopConfig, learning_rate
@@ -100,12 +100,15 @@ class Trainer(Generic[B]):
         files: Mapping[str, str] = MappingProxyType({}),
         callback: Callback | None = None,
         validation: Validation | None = None,
+        lr_scale: Callable[[str], float] = lambda name: 1.0,
+        deliver: Callable[[nn.Module], nn.Module] = lambda model: model,
     ) -> None:
         """Prepare a run that has taken no step.
 
         `identity` is what must not change between calls: settings and data. `extra` goes into `model_config.json`:
         statistics, the data's identity, the code's revision. `files` are small ones that belong beside the weights,
-        by name: a tokenizer.
+        by name: a tokenizer. `lr_scale` gives a weight's factor on the learning rate, by its name; `deliver` makes of
+        the trained model the one that is exported.
         """
         if config.batch_size % (config.grad_accumulation_steps * distributed.world_size):
             raise DataEngineError(
@@ -117,11 +120,12 @@ class Trainer(Generic[B]):
         self.parts = BatchParts(config, distributed)
         self.curve = Curve(validation.best_from, validation.num_batches) if validation else Curve()
         self.title, self.extra, self.files, self.callback = title, extra, files, callback
+        self._deliver = deliver
         self.identity = {**identity, "trainer": VERSION}
         self.device = distributed.device
         self.bf16 = is_fast_at_bf16(self.device) if config.bf16 is None else config.bf16
         self.model.to(self.device)
-        self.optimizer = make_optimizer(self.model, config, self.device)
+        self.optimizer = make_optimizer(self.model, config, self.device, lr_scale)
         self.ema = Ema(self.model, config.ema_decay) if config.ema_decay else None
         self.checkpoints = out / "checkpoints"
         self.step, self.seconds, self.num_summed = 0, 0.0, 0
@@ -181,23 +185,24 @@ class Trainer(Generic[B]):
             curve=self.curve,
         )
 
-    def export(self, directory: Path) -> None:
-        """Write the weights that are to be used: the averaged ones where there are any."""
+    def export(self, directory: Path) -> nn.Module:
+        """Write the model that is to be used, and return it."""
+        model = self._deliver(self.export_model())
         if self.distributed.is_main_process:
             with checkpoint.disk_errors(directory):
-                save_model(self.export_model(), directory, self.extra)
+                save_model(model, directory, self.extra)
                 checkpoint.write_files(directory, self.files)
         self.distributed.barrier()
+        return model
 
     def export_model(self) -> nn.Module:
-        """Give the model that `export` writes: with averaged weights where there are any."""
+        """Give the model as it is trained: with averaged weights where there are any."""
         return self.ema.model(self.model) if self.ema else self.model
 
     def _one_step(self, *, is_first: bool = False) -> B:
         """Take one optimiser step; return the last batch it learnt from."""
         c = self.config
-        for group in self.optimizer.param_groups:
-            group["lr"] = learning_rate(c, self.step)
+        set_learning_rate(self.optimizer, learning_rate(c, self.step))
         moved = cast(Trainable, self.model).begin_step(self.step, c.steps)
         if self.distributed.any(bool(moved)):
             self.distributed.broadcast_weights(self.model)

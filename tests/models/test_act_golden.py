@@ -179,7 +179,7 @@ def test_flow_times_and_sinusoids_equal_the_reference() -> None:
     t_latent, t_robot = flow.time_grid(10, torch.device("cpu"))
     close(t_latent, out["sample_own_step/t_latent_nodes"])
     close(t_robot[:-1], out["sample/t_robot_steps"])
-    t_latent, t_robot = flow.coupled_times(out["table/coupled_u"])
+    t_latent, t_robot = flow.times_from(out["table/coupled_u"])
     close(t_latent, out["table/coupled_t_latent"])
     close(t_robot, out["table/coupled_t_robot"])
     close(flow.latent_time(t_robot), out["table/coupled_t_latent"])

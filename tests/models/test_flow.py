@@ -11,19 +11,19 @@ def test_the_line_starts_at_noise_and_its_slope_is_the_target() -> None:
     t = torch.tensor([0.0, 0.3, 0.7, 1.0], dtype=torch.float64)
     x, dt = flow.interpolate(data, noise, t), 1e-3
     assert torch.equal(x[0], noise[0])
-    torch.testing.assert_close(x[3], data[3] + flow.SIGMA_MIN * noise[3])
+    torch.testing.assert_close(x[3], data[3] + flow.VILLA_X.sigma_min * noise[3])
     slope = (flow.interpolate(data, noise, t + dt) - x) / dt
     torch.testing.assert_close(slope, flow.velocity(data, noise))
 
 
 def test_one_draw_drives_both_clocks_and_latents_are_never_less_noisy() -> None:
     u = torch.rand(20_000, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
-    t_latent, t_robot = flow.coupled_times(u)
+    t_latent, t_robot = flow.times_from(u)
     assert (t_latent <= t_robot).all()
     torch.testing.assert_close(flow.latent_time(t_robot), t_latent)
     # 1 - t / 0.999 has the means of Beta(1.5, 1) and Beta(5, 1)
-    assert float((1 - t_robot / flow.T_MAX).mean()) == pytest.approx(1.5 / 2.5, abs=0.005)
-    assert float((1 - t_latent / flow.T_MAX).mean()) == pytest.approx(5 / 6, abs=0.005)
+    assert float((1 - t_robot / flow.VILLA_X.t_max).mean()) == pytest.approx(1.5 / 2.5, abs=0.005)
+    assert float((1 - t_latent / flow.VILLA_X.t_max).mean()) == pytest.approx(5 / 6, abs=0.005)
 
 
 def test_drawn_times_follow_their_generator() -> None:

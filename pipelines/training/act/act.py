@@ -112,6 +112,10 @@ class ActTask(TrainTask[TrainActConfig, Act, ActCollator, TrainActReport]):
         """Draw the weights."""
         return Act(self.shape)
 
+    def lr_scale(self, name: str) -> float:
+        """Give each part its own learning rate."""
+        return self.config.lr_scales.of(name)
+
     def identity(self) -> dict[str, Any]:
         """Add the latent actions: those of another model would mean something else."""
         fingerprint = self.latent.fingerprint if self.latent else ""
@@ -192,7 +196,7 @@ def find_warnings(
             f"steps without an instruction: {', '.join(silent)}; windows there train without words. Stage "
             f"drop_no_instruction of `villa curate` drops episodes that have none at all"
         )
-    if config.padded_actions == "rest":
+    if config.padded_actions in ("rest", "middle"):
         robots = sorted({(e.embodiment, e.dataset) for e in train if e.kind == "robot"})
         unsaid = [
             f"{body} in {dataset}" for body, dataset in robots if normalizer.of(body, dataset).action.moves is None

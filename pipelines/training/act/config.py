@@ -2,13 +2,35 @@
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from types import MappingProxyType
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field, model_validator
 
+from dataengine.config import Config
 from models.act import ActConfig
+from models.act.config import HEADS
 from models.config import ChangesTo
 from pipelines.training.config import NormalizeBy, PaddedActions, TrainConfig
+
+Factor = Annotated[float, Field(ge=0, le=1_000)]
+
+
+class LrScales(Config):
+    """Factors on the learning rate by part of the policy; 0 leaves a part as it is."""
+
+    vlm: Factor = 1.0
+    """The vision-language model."""
+    experts: Factor = 1.0
+    """The latent expert, and of the robot expert what all embodiments share, context tokens among it."""
+    heads: Factor = 1.0
+    """What every embodiment has of its own: state encoder, action encoder, action decoder."""
+
+    def of(self, name: str) -> float:
+        """Give the factor of a weight by its name."""
+        if name.startswith("vlm."):
+            return self.vlm
+        return self.heads if name.startswith(HEADS) else self.experts
 
 
 class TrainActConfig(TrainConfig):
@@ -33,18 +55,27 @@ class TrainActConfig(TrainConfig):
     """Divide latents by their root mean square, so that noise of size 1 suits them; the authors do not."""
     tokenizer: Path | None = None
     """A tokenizer.json; without it a small one is learnt from the instructions."""
+    lr_scales: LrScales = LrScales()
+    """How fast parts of the policy learn, against `lr`."""
     padded_actions: PaddedActions = "rest"
     """What a chunk teaches beyond an episode's end: `rest` to stand still (no change, no speed, the same pose and
-    gripper), as the authors do; `repeat` the last action, whatever it was; `skip` nothing."""
+    gripper); `middle` the same but that changes become 0 after they are normalised, as in the authors' code; `repeat`
+    the last action, whatever it was; `skip` nothing."""
     normalize_by: NormalizeBy = "dataset"
     """Whose quantiles become -1 and 1: `dataset`, an embodiment's in each of its datasets, which may differ in
     controller and rate; `embodiment`, an embodiment's in all of them together."""
+
+    when_unsaved: ClassVar[Mapping[str, Any]] = MappingProxyType(
+        {**TrainConfig.when_unsaved, "lr_scales": LrScales().model_dump()}
+    )
 
     @model_validator(mode="before")
     @classmethod
     def _knows_padded_actions(cls, given: Any) -> Any:
         if isinstance(given, dict) and "count_padded_actions" in given:
-            raise ValueError("count_padded_actions is now padded_actions: repeat (it was true), rest, or skip (false)")
+            raise ValueError(
+                "count_padded_actions is now padded_actions: repeat (it was true), rest, middle, or skip (false)"
+            )
         return given
 
     @classmethod
@@ -59,9 +90,10 @@ class TrainActConfig(TrainConfig):
 
     @model_validator(mode="after")
     def _has_weights(self) -> "TrainActConfig":
-        if self.preset == "paper" and self.vlm is None:
+        if self.preset in ("paper", "authors") and self.vlm is None:
             raise ValueError(
-                "preset paper needs the weights of PaliGemma, which cannot be loaded yet: three billion random ones, "
-                "the words' frozen, learn next to nothing; take --preset small, or insist with --set vlm=random"
+                f"preset {self.preset} needs the weights of PaliGemma, which cannot be loaded yet: three billion "
+                f"random ones, the words' frozen, learn next to nothing; take --preset small, or insist with "
+                "--set vlm=random"
             )
         return self

@@ -40,7 +40,7 @@ class TrainLamConfig(TrainConfig):
     """Whose quantiles become -1 and 1: `dataset`, an embodiment's in each of its datasets, which may differ in
     controller and rate; `embodiment`, an embodiment's in all of them together."""
 
-    when_unsaved: ClassVar[Mapping[str, Any]] = MappingProxyType({"use_hands": False})
+    when_unsaved: ClassVar[Mapping[str, Any]] = MappingProxyType({**TrainConfig.when_unsaved, "use_hands": False})
 
     @classmethod
     def fitted(cls, changes: Any) -> dict[str, Any]:

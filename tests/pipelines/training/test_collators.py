@@ -104,7 +104,10 @@ def test_a_policy_batch_joins_what_is_seen_said_planned_and_done() -> None:
 
 @pytest.mark.parametrize(
     ("padded", "moves", "num_steps"),
-    [("repeat", None, 6), ("rest", (0, 1, 2, 3, 4, 5), 6), ("rest", (), 6), ("rest", None, 3), ("skip", (), 3)],
+    [
+        *[("repeat", None, 6), ("rest", (0, 1, 2, 3, 4, 5), 6), ("rest", (), 6), ("rest", None, 3), ("skip", (), 3)],
+        *[("middle", (0, 1, 2, 3, 4, 5), 6), ("middle", None, 3)],
+    ],
 )
 def test_what_a_chunk_teaches_beyond_the_end(padded: str, moves: tuple[int, ...] | None, num_steps: int) -> None:
     class Pushing(MadeReader):
@@ -123,6 +126,10 @@ def test_what_a_chunk_teaches_beyond_the_end(padded: str, moves: tuple[int, ...]
     expected = reader.action(3)[-1]
     if padded == "rest" and moves:  # no further change; the last dimension, a gripper, stays where it was told to be
         expected[:6] = 0
+    if padded == "middle" and moves:  # what normalises to 0
+        middle = norm.invert("arm7_jaw", "action", np.zeros(7))
+        expected[:6] = middle[:6]
+        np.testing.assert_allclose(batch.action[0, 3:, :6], 0.0, atol=1e-6)
     if num_steps == 6:
         wanted = norm.normalize("arm7_jaw", "action", expected)
         np.testing.assert_allclose(batch.action[0, 3:, :7], np.tile(wanted, (3, 1)), atol=1e-6)

@@ -1,17 +1,24 @@
 """Weight decay reaches the weights of linear maps and convolutions, and nothing else."""
 
 import re
+import sys
+import types
+from pathlib import Path
 
 import pytest
 import torch
 from torch import nn
 
+from dataengine.errors import DataEngineError
 from models.act import Act
 from models.lam import Lam
 from models.world import World
-from pipelines.training.optimizer import decays, make_optimizer
+from pipelines.training.act.config import TrainActConfig
+from pipelines.training.optimizer import decays, make_optimizer, set_learning_rate
 from pipelines.training.settings import LoopConfig
+from tests.models.test_act import make_act, make_batch
 from tests.support.shapes import act_shape, lam_shape, world_shape
+from tests.support.toy import losses, make_run
 
 ACT = {
     *("robot.context.dataset.weight", "robot.context.has_wrist.weight", "robot.context.wrist.resampler.queries"),
@@ -51,3 +58,64 @@ def test_every_trained_weight_is_in_one_group() -> None:
     found = [names[id(p)] for group in groups for p in group["params"]]
     assert sorted(found) == sorted(name for name, p in model.named_parameters() if p.requires_grad)
     assert {names[id(p)] for p in groups[0]["params"]} == decays(model) - {"embed.weight"}
+
+
+def learnt(**scales: float) -> dict[str, float]:
+    """How far each part of a policy moves in one step."""
+    config = TrainActConfig(data="d", out="o", lr=1e-3, weight_decay=0.0, lr_scales=scales)
+    model = make_act()
+    before = {name: p.detach().clone() for name, p in model.named_parameters()}
+    optimizer = make_optimizer(model, config, torch.device("cpu"), config.lr_scales.of)
+    model.loss(make_batch(), torch.Generator().manual_seed(0))[0].backward()
+    set_learning_rate(optimizer, config.lr)
+    optimizer.step()
+    moved = {name: float((p.detach() - before[name]).abs().max()) for name, p in model.named_parameters()}
+    parts = {"vlm": "vlm.stack", "experts": "latent.stack", "heads": "robot.decoder.bodies.1"}
+    return {part: max(far for name, far in moved.items() if name.startswith(start)) for part, start in parts.items()}
+
+
+@pytest.mark.parametrize("part", ["vlm", "experts", "heads"])
+def test_a_part_learns_as_fast_as_it_is_told(part: str) -> None:
+    plain, slow, still = learnt(), learnt(**{part: 0.1}), learnt(**{part: 0.0})
+    assert still.pop(part) == 0.0
+    assert slow.pop(part) == pytest.approx(0.1 * plain.pop(part), rel=1e-3)
+    assert plain == slow == still
+
+
+def test_without_factors_the_groups_are_those_of_before() -> None:
+    model, config = make_act(), TrainActConfig(data="d", out="o")
+    plain = make_optimizer(model, config, torch.device("cpu"))
+    scaled = make_optimizer(model, config, torch.device("cpu"), config.lr_scales.of)
+    assert [g["params"] for g in plain.state_dict()["param_groups"]] == [
+        g["params"] for g in scaled.state_dict()["param_groups"]
+    ]
+    assert len(plain.param_groups) == 2
+
+
+def test_eight_bits_without_their_library_are_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "bitsandbytes", None)
+    monkeypatch.setitem(sys.modules, "bitsandbytes.optim", None)
+    with pytest.raises(DataEngineError, match=r"optimizer=adamw_8bit needs bitsandbytes.*pip install bitsandbytes"):
+        make_optimizer(make_act(), LoopConfig(optimizer="adamw_8bit"), torch.device("cpu"))
+
+
+class NestedAdamW(torch.optim.AdamW):
+    """Keeps its state one level deeper, as bitsandbytes does."""
+
+    def state_dict(self) -> dict:
+        found = super().state_dict()
+        nested = {i: {"step": int(s["step"]), "quant": dict(s)} for i, s in found["state"].items()}
+        return {**found, "state": nested}
+
+    def load_state_dict(self, state_dict: dict) -> None:
+        super().load_state_dict({**state_dict, "state": {i: s["quant"] for i, s in state_dict["state"].items()}})
+
+
+def test_nested_state_of_an_optimizer_survives_a_checkpoint(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "bitsandbytes", types.ModuleType("bitsandbytes"))
+    monkeypatch.setitem(sys.modules, "bitsandbytes.optim", types.SimpleNamespace(AdamW8bit=NestedAdamW))
+    for name, steps in (("whole", 8), ("stopped", 4), ("stopped", 8)):
+        run = make_run(tmp_path / name, optimizer="adamw_8bit", steps=steps, schedule="constant")
+        assert isinstance(run.optimizer, NestedAdamW)
+        run.train()
+    assert losses(tmp_path / "whole") == losses(tmp_path / "stopped")

@@ -38,7 +38,7 @@ def test_what_must_be_given_has_no_default(training: type[TrainConfig]) -> None:
 
 
 def test_presets_are_listed_from_small_to_large() -> None:
-    assert presets.names("train_act") == ["tiny", "small", "paper"]
+    assert presets.names("train_act") == ["tiny", "small", "authors", "paper"]
 
 
 def test_a_preset_of_ones_own_is_a_file_that_may_begin_from_another(tmp_path: Path) -> None:
