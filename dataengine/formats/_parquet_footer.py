@@ -94,17 +94,17 @@ class _Wanted:
 _NOTHING: Final = _Wanted()
 
 
-def _number(found: Mapping[int, Any], index: int, name: str) -> int:
-    value = found.get(index)
+def _number(fields: Mapping[int, Any], index: int, name: str) -> int:
+    value = fields.get(index)
     if not isinstance(value, int) or not 0 <= value < 2**63:
         raise FooterError(f"its footer has {name} {value!r:.40}, expected a whole number")
     return value
 
 
-def _chunk(found: dict[int, Any]) -> Chunk:
-    if not isinstance(about := found.get(3), dict):
+def _chunk(fields: dict[int, Any]) -> Chunk:
+    if not isinstance(about := fields.get(3), dict):
         raise FooterError("its footer says nothing of a column")
-    unpacked, packed = (_number(about, place, "total size") for place in (6, 7))
+    unpacked, packed = (_number(about, index, "total size") for index in (6, 7))
     return Chunk(_number(about, 5, "num_values"), max(unpacked, packed), _limits(about.get(1), about.get(12)))
 
 
@@ -112,20 +112,20 @@ def _limits(kind: Any, statistics: Any) -> tuple[int, int] | None:
     num_bytes = BYTES_OF_INTEGERS.get(kind) if isinstance(kind, int) else None
     if num_bytes is None or not isinstance(statistics, dict):
         return None
-    for places in ((6, 5), (2, 1)):  # min_value and max_value, and what they were called before
-        pair = [each for place in places if isinstance(each := statistics.get(place), bytes)]
+    for indices in ((6, 5), (2, 1)):  # min_value and max_value, and what they were called before
+        pair = [each for index in indices if isinstance(each := statistics.get(index), bytes)]
         if [len(each) for each in pair] == [num_bytes] * 2:
             least, greatest = (int.from_bytes(each, "little", signed=True) for each in pair)
             return least, greatest
     return None
 
 
-def _group(found: dict[int, Any]) -> Group:
-    return Group(_number(found, 3, "num_rows"), _all(found.get(1), Chunk))
+def _group(fields: dict[int, Any]) -> Group:
+    return Group(_number(fields, 3, "num_rows"), _all(fields.get(1), Chunk))
 
 
-def _footer(found: dict[int, Any]) -> Footer:
-    return Footer(_number(found, 3, "num_rows"), _all(found.get(4), Group))
+def _footer(fields: dict[int, Any]) -> Footer:
+    return Footer(_number(fields, 3, "num_rows"), _all(fields.get(4), Group))
 
 
 def _all(values: Any, kind: type) -> list[Any]:
@@ -148,7 +148,7 @@ def _struct(data: bytes, at: int, wanted: _Wanted, depth: int = 0) -> tuple[Any,
     """Read a struct; return what is wanted of it, and where it ends."""
     if depth > MAX_DEPTH:
         raise FooterError(f"its footer has structs more than {MAX_DEPTH} deep in one another")
-    found: dict[int, Any] = {}
+    kept: dict[int, Any] = {}
     fields, number = wanted.fields, 0
     while head := data[at]:
         at += 1
@@ -161,8 +161,8 @@ def _struct(data: bytes, at: int, wanted: _Wanted, depth: int = 0) -> tuple[Any,
             continue
         value, at = _value(data, at, kind, fields.get(number, _NOTHING), depth)
         if number in fields:
-            found[number] = value
-    return wanted.made(found), at + 1
+            kept[number] = value
+    return wanted.made(kept), at + 1
 
 
 def _value(data: bytes, at: int, kind: int, wanted: _Wanted, depth: int) -> tuple[Any, int]:
@@ -188,31 +188,31 @@ def _list(data: bytes, at: int, wanted: _Wanted, depth: int) -> tuple[list[Any] 
         size, at = _unsigned(data, at)
     if size > len(data) - at:
         raise FooterError(f"its footer has a list of {size} values, and {len(data) - at} bytes for them")
-    found = []
+    values = []
     for _ in range(size):
         value, at = _value(data, at, _BYTE if kind in _FLAGS else kind, wanted, depth)
         if wanted is not _NOTHING:
-            found.append(value)
-    return found if wanted is not _NOTHING else None, at
+            values.append(value)
+    return values if wanted is not _NOTHING else None, at
 
 
 def _signed(data: bytes, at: int) -> tuple[int, int]:
     """Read a whole number, whose last bit is its sign."""
-    found, at = _unsigned(data, at)
-    return (found >> 1) ^ -(found & 1), at
+    number, at = _unsigned(data, at)
+    return (number >> 1) ^ -(number & 1), at
 
 
 def _unsigned(data: bytes, at: int) -> tuple[int, int]:
     """Read a whole number of seven bits a byte, the lowest first."""
-    found = data[at]
+    number = data[at]
     at += 1
-    if found < 128:
-        return found, at
-    found &= 127
+    if number < 128:
+        return number, at
+    number &= 127
     for shift in range(7, 64, 7):
         byte = data[at]
         at += 1
-        found |= (byte & 127) << shift
+        number |= (byte & 127) << shift
         if byte < 128:
-            return found, at
+            return number, at
     raise FooterError("its footer has a number of more than 64 bits")

@@ -56,15 +56,15 @@ def named(
     their names, what stands behind the last column is under `TOO_MANY`. Raise SourceError when a needed column is not
     there.
     """
-    found = records(path, separator)
-    first = next(found, None)
+    lines = records(path, separator)
+    first = next(lines, None)
     if first is None:
         raise SourceError(f"{path}: is empty, expected a table with the columns {', '.join(needed)}")
     head = [(other_names or {}).get(name.strip(), name.strip()) for name in first[1]]
     if lacking := [name for name in needed if name not in head]:
         said = ", ".join(head[:12])
         raise SourceError(f"{path}: has no column {', '.join(lacking)}, found {said}; is it the publisher's file?")
-    for number, fields in found:
+    for number, fields in lines:
         rest = [field for field in fields[len(head) :] if field.strip()]
         yield number, dict(zip(head, fields, strict=False)) | ({TOO_MANY: ", ".join(rest)} if rest else {})
 

@@ -107,9 +107,9 @@ def _count(node: Repeated, key: str, lists: Lists) -> int | None:
     """How many items an outermost sequence has: `is_first` says it for steps, else the first feature that can."""
     if node.length is not None:
         return node.length
-    found = list(leaves(node, key))
-    found.sort(key=lambda entry: not entry[0].endswith("/is_first"))
-    for leaf_key, leaf, levels in found:
+    entries = list(leaves(node, key))
+    entries.sort(key=lambda entry: not entry[0].endswith("/is_first"))
+    for leaf_key, leaf, levels in entries:
         ragged = len(levels) > 1
         counted = f"{leaf_key}/value" if leaf.has_own_shape else leaf_key
         counted = f"{counted}/ragged_row_lengths_0" if ragged else counted
@@ -136,11 +136,11 @@ def _flat(key: str, dtype: str, lists: Lists) -> Any:
     feature = lists.get(key)
     if feature is None:
         raise RecordError(f"key '{key}' is missing")
-    found = feature.WhichOneof("kind") or "nothing"
+    kind = feature.WhichOneof("kind") or "nothing"
     number = "float_list" if dtype.startswith("float") else "int64_list"
     wanted = "bytes_list" if dtype == "string" else number
-    if found not in (wanted, "nothing"):
-        raise RecordError(f"key '{key}' holds a {found}, expected a {wanted} ({dtype})")
+    if kind not in (wanted, "nothing"):
+        raise RecordError(f"key '{key}' holds a {kind}, expected a {wanted} ({dtype})")
     if wanted == "bytes_list":
         return list(feature.bytes_list.value)
     if wanted == "int64_list":

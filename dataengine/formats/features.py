@@ -169,10 +169,10 @@ def _from_content(kind: str, content: Mapping[str, Any], key: str) -> Node:
 def _dtype(name: str) -> str:
     if name in ("string", "object", "str", "bytes"):
         return "string"
-    found = np.dtype(name if len(name) <= LONGEST_DTYPE else "")  # raises TypeError for a dtype that numpy lacks
-    if found.kind not in "biuf":
+    dtype = np.dtype(name if len(name) <= LONGEST_DTYPE else "")  # raises TypeError for a dtype that numpy lacks
+    if dtype.kind not in "biuf":
         raise ValueError(f"dtype '{name}', expected numbers or string")
-    return found.name
+    return dtype.name
 
 
 def _dimension(value: str | int | None, most: int = MAX_SIDE) -> int | None:
@@ -184,7 +184,7 @@ def _dimension(value: str | int | None, most: int = MAX_SIDE) -> int | None:
 
 def _shape(raw: Mapping[str, Any] | list | None) -> Shape:
     dimensions = raw.get("dimensions", []) if isinstance(raw, Mapping) else raw or []
-    found = tuple(_dimension(d) for d in dimensions)
-    if len(found) > MAX_DIMENSIONS or prod(d or 1 for d in found) > MAX_SIDE:
-        raise ValueError(f"an item of shape {found}, expected {MAX_SIDE} values at most")
-    return found
+    shape = tuple(_dimension(d) for d in dimensions)
+    if len(shape) > MAX_DIMENSIONS or prod(d or 1 for d in shape) > MAX_SIDE:
+        raise ValueError(f"an item of shape {shape}, expected {MAX_SIDE} values at most")
+    return shape

@@ -66,7 +66,7 @@ def fingerprint(path: Path) -> str:
 
 def fingerprint_of_sizes(paths: Iterable[Path], *extra: str) -> str:
     """Hash the names and sizes of many small files, and any `extra` words, without opening them."""
-    sizes = (f"{path.name} {'missing' if (found := size(path)) is None else found}" for path in paths)
+    sizes = (f"{path.name} {'missing' if (num_bytes := size(path)) is None else num_bytes}" for path in paths)
     return hex_digest("".join(f"{word}{SEPARATOR}" for word in (*extra, *sizes)), 16)
 
 
@@ -111,7 +111,7 @@ def _homes(root: Path) -> tuple[str, ...]:
         if snapshots.name == "snapshots" and (snapshots.parent / "blobs").is_dir()
     ]
     allowed = [folder for folder in os.environ.get(LINKS, "").split(os.pathsep) if folder]
-    return str(home), *(os.path.realpath(str(place)) for place in [*blobs, *allowed])
+    return str(home), *(os.path.realpath(str(path)) for path in [*blobs, *allowed])
 
 
 def folder(root: str | Path, expected: str) -> Path:

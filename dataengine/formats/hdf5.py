@@ -45,7 +45,7 @@ def read(location: Location, required: Iterable[str], optional: Iterable[str] = 
     name, num_bytes = name_of(location), size_of(location)
     if num_bytes is None:
         raise RecordError(f"{name} is missing")
-    found: dict[str, NDArray] = {}
+    arrays: dict[str, NDArray] = {}
     left = MAX_BYTES
     try:
         with ExitStack() as opened:
@@ -55,8 +55,8 @@ def read(location: Location, required: Iterable[str], optional: Iterable[str] = 
                 value = _dataset(file, key)
                 if value is not None:
                     _check(value, num_bytes, left)
-                    found[key] = np.asarray(value[()])
-                    left -= found[key].nbytes
+                    arrays[key] = np.asarray(value[()])
+                    left -= arrays[key].nbytes
                 elif key in wanted:
                     raise RecordError(f"key '{key}' is missing")
     except RecordError as error:
@@ -67,7 +67,7 @@ def read(location: Location, required: Iterable[str], optional: Iterable[str] = 
         reason = (str(error).splitlines() or [type(error).__name__])[0]
         reason = lfs.why_file(location, f"not readable HDF5 ({num_bytes} bytes; {reason})")
         raise RecordError(f"{name}: {reason}") from error
-    return found
+    return arrays
 
 
 def attributes(location: Location, names: Iterable[str]) -> dict[str, str | list[str]]:
@@ -86,7 +86,7 @@ def attributes(location: Location, names: Iterable[str]) -> dict[str, str | list
             file = opened.enter_context(h5py.File(source, "r"))
             there = {key: file.attrs.get_id(key) for key in names if key in file.attrs}
             small = [key for key, held in there.items() if prod(held.shape) <= MAX_TEXTS]
-            found = {key: _texts(file.attrs[key]) for key in small}
+            texts = {key: _texts(file.attrs[key]) for key in small}
     except Exception as error:
         if is_of_the_machine(error):
             raise
@@ -94,7 +94,7 @@ def attributes(location: Location, names: Iterable[str]) -> dict[str, str | list
         raise RecordError(
             f"{name}: {lfs.why_file(location, f'not readable HDF5 ({num_bytes} bytes; {reason})')}"
         ) from error
-    return {key: value for key, value in found.items() if value}
+    return {key: value for key, value in texts.items() if value}
 
 
 def _texts(value: Any) -> str | list[str]:
@@ -112,21 +112,21 @@ def _dataset(file: Any, key: str) -> Any:
     """Find a dataset step by step: h5py itself would follow links into other files. None where there is none."""
     import h5py
 
-    words, at, hops = key.split("/"), file, 0
-    while words:
+    names, at, hops = key.split("/"), file, 0
+    while names:
         if not isinstance(at, h5py.Group):
             return None
-        word = words.pop(0)
-        if not word:
+        name = names.pop(0)
+        if not name:
             continue
-        link = at.get(word, getlink=True)
+        link = at.get(name, getlink=True)
         if link is None:
             return None
         if isinstance(link, h5py.HardLink):
-            at = at[word]
+            at = at[name]
         elif isinstance(link, h5py.SoftLink) and hops < MAX_HOPS:
             hops += 1
-            at, words = (file if link.path.startswith("/") else at), [*link.path.split("/"), *words]
+            at, names = (file if link.path.startswith("/") else at), [*link.path.split("/"), *names]
         else:
             raise RecordError(f"key '{key}' is a link into another file or to itself; it is not followed")
     return at if isinstance(at, h5py.Dataset) else None
@@ -160,9 +160,9 @@ def _check_chunks(dataset: Any, chunk: int, num_bytes: int) -> None:
         raise RecordError(f"'{dataset.name}' has {dataset.id.get_num_chunks()} chunks, expected {MAX_CHUNKS} at most")
     if DEFLATE not in filters:
         return
-    places: list[Any] = []
-    dataset.id.chunk_iter(places.append)
-    for info in places:
+    chunks: list[Any] = []
+    dataset.id.chunk_iter(chunks.append)
+    for info in chunks:
         if info.filter_mask & 1 << filters.index(DEFLATE):
             continue
         if info.size > num_bytes:

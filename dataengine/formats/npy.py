@@ -116,12 +116,12 @@ def _header(data: bytes) -> tuple[np.dtype, tuple[int, ...], bool, int]:
     start = 8 + width + length
     if length > MAX_HEADER or start > len(data):
         raise RecordError(f"the header claims {length} bytes in a file of {len(data)}; truncated?")
-    found = HEADER.fullmatch(data[8 + width : start].decode("latin-1"))
-    if not found:
+    match = HEADER.fullmatch(data[8 + width : start].decode("latin-1"))
+    if not match:
         raise RecordError(f"header {data[8 + width : start][:80]!r} is none of a plain array or of objects")
-    shape = tuple(int(number) for number in re.findall(r"\d+", found["shape"]))
+    shape = tuple(int(number) for number in re.findall(r"\d+", match["shape"]))
     _count(shape)
-    return _item_type(found["descr"]), shape, found["fortran"] == "True", start
+    return _item_type(match["descr"]), shape, match["fortran"] == "True", start
 
 
 def _item_type(text: str) -> np.dtype:
@@ -138,9 +138,9 @@ def _kind(value: Any) -> str:
     return f"{value.dtype} of shape {value.shape}" if isinstance(value, np.ndarray) else type(value).__name__
 
 
-def _word(found: Any) -> str:
+def _word(value: Any) -> str:
     """Show what a file says, on one line; of what is no word its kind alone, for it may have no end."""
-    return ascii(found[:120])[1:-1] if isinstance(found, str) else f"a {type(found).__name__}"
+    return ascii(value[:120])[1:-1] if isinstance(value, str) else f"a {type(value).__name__}"
 
 
 def unpickled(data: bytes, *, is_old: bool = False) -> Any:
@@ -184,10 +184,10 @@ class _Array(np.ndarray):
             raise RecordError("the pickle holds an array without a plain dtype")
         data = data.encode("latin1") if isinstance(data, str) else data  # of Python 2
         count, dtype = _count(shape), item.dtype
-        found = len(data) if isinstance(data, bytes | list) else -1
+        size = len(data) if isinstance(data, bytes | list) else -1
         expected = count * (1 if dtype.hasobject else dtype.itemsize)
-        if isinstance(data, list) != dtype.hasobject or found != expected:
-            raise RecordError(f"the pickle holds an array of shape {shape} and {dtype}, but {found} bytes or items")
+        if isinstance(data, list) != dtype.hasobject or size != expected:
+            raise RecordError(f"the pickle holds an array of shape {shape} and {dtype}, but {size} bytes or items")
         super().__setstate__((1, shape, dtype, bool(is_fortran), data))  # type: ignore[arg-type]
 
 
@@ -274,10 +274,10 @@ class _Unpickler(pickle._Unpickler):
 
     def find_class(self, module: str, name: str) -> Any:
         """Resolve a name to its stand-in; numpy 2 calls `numpy.core` `numpy._core`."""
-        found = _STAND_INS.get((module.replace("numpy._core.", "numpy.core.", 1), name))
-        if found is None:
+        stand_in = _STAND_INS.get((module.replace("numpy._core.", "numpy.core.", 1), name))
+        if stand_in is None:
             raise RecordError(f"the pickle tries to load {_word(module)}.{_word(name)}; it was not run")
-        return found
+        return stand_in
 
     def _set_item(self) -> None:
         value, key = self.stack.pop(), self.stack.pop()
@@ -304,17 +304,17 @@ def _weigh(value: Any) -> None:
     weight, level = 0, [value]
     for _ in range(MAX_DEPTH):
         below: list[Any] = []
-        for found in level:
-            if isinstance(found, dict):
-                below += found.keys()
-                below += found.values()
-            elif isinstance(found, list | tuple):
-                below += found
-            elif isinstance(found, np.ndarray) and found.dtype.hasobject:
-                below += found.ravel().tolist()
+        for node in level:
+            if isinstance(node, dict):
+                below += node.keys()
+                below += node.values()
+            elif isinstance(node, list | tuple):
+                below += node
+            elif isinstance(node, np.ndarray) and node.dtype.hasobject:
+                below += node.ravel().tolist()
             else:
                 weight += OBJECT_BYTES + (
-                    len(found) if isinstance(found, str | bytes | bytearray) else getattr(found, "nbytes", 8)
+                    len(node) if isinstance(node, str | bytes | bytearray) else getattr(node, "nbytes", 8)
                 )
             if weight + OBJECT_BYTES * len(below) > MAX_WEIGHT:
                 raise RecordError(f"its objects take more than {MAX_WEIGHT} bytes with each as often as it is named")

@@ -70,9 +70,9 @@ class ParquetFile:
         """
         if name not in self._leaves:
             raise RecordError(f"{name} is no plain column of numbers")
-        place = self._leaves.index(name)
-        found = [group.chunks[place].limits or (0, UNBOUNDED) for group in self._footer.groups]
-        return np.array(found, np.int64).reshape(-1, 2)
+        column = self._leaves.index(name)
+        limits = [group.chunks[column].limits or (0, UNBOUNDED) for group in self._footer.groups]
+        return np.array(limits, np.int64).reshape(-1, 2)
 
     def read(self, columns: Sequence[str], group: int | None = None) -> pa.Table:
         """Read columns, in the order given, of all rows or of one group.
@@ -91,11 +91,11 @@ class ParquetFile:
         if twice := [name for name in columns if there[name] > 1]:
             raise RecordError(f"has {there[twice[0]]} columns named '{twice[0]:.80}', expected one")
         below = tuple(f"{name}." for name in columns)
-        places = [i for i, path in enumerate(self._leaves) if path in columns or path.startswith(below)]
+        wanted = [i for i, path in enumerate(self._leaves) if path in columns or path.startswith(below)]
         num_bytes = num_values = 0
         for rows in self._footer.groups if group is None else [self._footer.groups[group]]:
-            num_bytes += sum(rows.chunks[i].num_bytes for i in places)
-            num_values += sum(max(rows.chunks[i].num_values, rows.num_rows) for i in places)
+            num_bytes += sum(rows.chunks[i].num_bytes for i in wanted)
+            num_values += sum(max(rows.chunks[i].num_values, rows.num_rows) for i in wanted)
         if num_bytes > MAX_BYTES or num_values > MAX_VALUES:
             raise RecordError(
                 f"unpacks to {num_values} values in {num_bytes} bytes, expected {MAX_VALUES} in {MAX_BYTES} at most"

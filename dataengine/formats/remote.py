@@ -32,7 +32,7 @@ def listing(folder: str | os.PathLike[str]) -> Mapping[str, Entry] | None:
     if not is_uri(text):
         if not Path(text).is_dir():
             return None
-        found = {}
+        listed = {}
         with os.scandir(text) as entries:
             for entry in entries:
                 try:
@@ -40,10 +40,10 @@ def listing(folder: str | os.PathLike[str]) -> Mapping[str, Entry] | None:
                 except FileNotFoundError:  # a link to nothing
                     continue
                 except OSError:  # who opens it will be told why
-                    found[entry.name] = Entry(is_folder=False, num_bytes=0, modified_ns=0)
+                    listed[entry.name] = Entry(is_folder=False, num_bytes=0, modified_ns=0)
                     continue
-                found[entry.name] = Entry(entry.is_dir(), facts.st_size, facts.st_mtime_ns)
-        return found
+                listed[entry.name] = Entry(entry.is_dir(), facts.st_size, facts.st_mtime_ns)
+        return listed
     system, path = _system(text)
     try:
         infos = system.get_file_info(fs.FileSelector(path, allow_not_found=True))

@@ -63,22 +63,22 @@ def version(directory: str | Path) -> str:
 
 def shards(directory: str | Path, split: str | None = None) -> list[Shard]:
     """List the files of a split, or of all, in order; nothing is opened but dataset_info.json."""
-    place = _directory(directory)
-    info = _info(place)
-    there = remote.listing(place) or {}
-    found = []
+    uri = _directory(directory)
+    info = _info(uri)
+    there = remote.listing(uri) or {}
+    listed = []
     for name, lengths, template in info.splits:
         for i, num_records in enumerate(lengths):
             file = _file_name(template, info.name, name, i, len(lengths))
             if "/" in file or "\\" in file or file in (".", ".."):
-                raise SourceError(f"{storage.join(place, INFO)}: shard '{file}' lies outside the folder")
+                raise SourceError(f"{storage.join(uri, INFO)}: shard '{file}' lies outside the folder")
             entry = there.get(file)
             facts = (0, 0) if entry is None or entry.is_folder else (entry.num_bytes, entry.modified_ns)
-            found.append(Shard(storage.join(place, file), name, num_records, *facts))
-    splits = sorted({shard.split for shard in found})
+            listed.append(Shard(storage.join(uri, file), name, num_records, *facts))
+    splits = sorted({shard.split for shard in listed})
     if split is not None and split not in splits:
-        raise SourceError(f"{place}: no split '{split}'; {did_you_mean(split, splits)}")
-    return [shard for shard in found if split in (None, shard.split)]
+        raise SourceError(f"{uri}: no split '{split}'; {did_you_mean(split, splits)}")
+    return [shard for shard in listed if split in (None, shard.split)]
 
 
 def read_shard(
@@ -134,60 +134,60 @@ def _info(directory: str | Path) -> _Info:
             (str(s["name"]), [int(n) for n in s.get("shardLengths", [])], str(s.get("filepathTemplate") or ""))
             for s in info.get("splits", [])
         ]
-        found = _Info(str(info["name"]), splits, str(info.get("version") or ""))
+        parsed = _Info(str(info["name"]), splits, str(info.get("version") or ""))
     except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:  # a JsonError is one
         reason = one_line(f"{type(error).__name__}: {error}")
         raise SourceError(f"{path}: not a TFDS dataset_info ({reason}); copy it again") from error
     if file_format != "tfrecord":
         raise SourceError(f"{path}: files are {file_format}, expected tfrecord; convert them with tfds")
-    return found
+    return parsed
 
 
 def _directory(directory: str | Path) -> str:
     """Return the folder, or say in one line why it is no TFDS directory and which one is meant."""
-    place = str(directory)
-    there = remote.listing(place)
+    uri = str(directory)
+    there = remote.listing(uri)
     expected = "expected a TFDS folder such as .../<name>/<version>; check the path"
     if there is None:
-        raise SourceError(f"{place}: found {'a file' if remote.entry(place) else 'nothing'}, {expected}")
+        raise SourceError(f"{uri}: found {'a file' if remote.entry(uri) else 'nothing'}, {expected}")
     missing = [file for file in (INFO, FEATURES) if file not in there]
     if not missing:
-        if not is_uri(place):
-            files.inside_or_stop(Path(place), INFO, FEATURES)
-        return place
-    if not is_uri(place):
-        above = Path(place).parent
+        if not is_uri(uri):
+            files.inside_or_stop(Path(uri), INFO, FEATURES)
+        return uri
+    if not is_uri(uri):
+        above = Path(uri).parent
         if all((above / file).is_file() for file in (INFO, FEATURES)):
-            raise SourceError(f"{place}: one level too low; pass {above}")
-    deeper = _below(place, there)
+            raise SourceError(f"{uri}: one level too low; pass {above}")
+    deeper = _below(uri, there)
     if len(deeper) == 1:
-        raise SourceError(f"{place}: no {INFO} here; pass {storage.join(place, deeper[0])}")
+        raise SourceError(f"{uri}: no {INFO} here; pass {storage.join(uri, deeper[0])}")
     if deeper:
-        raise SourceError(f"{place}: holds {len(deeper)} datasets ({', '.join(deeper[:MANY])}); pass one of them")
-    found = "no " + " and no ".join(missing) if there else "an empty folder"
-    raise SourceError(f"{place}: found {found}, {expected}")
+        raise SourceError(f"{uri}: holds {len(deeper)} datasets ({', '.join(deeper[:MANY])}); pass one of them")
+    problem = "no " + " and no ".join(missing) if there else "an empty folder"
+    raise SourceError(f"{uri}: found {problem}, {expected}")
 
 
 def _below(uri: str, there: Mapping[str, remote.Entry]) -> list[str]:
-    """Find TFDS folders one or two levels down, by their names below `place`."""
-    found = []
+    """Find TFDS folders one or two levels down, by their names below `uri`."""
+    names = []
     for name in sorted(name for name, entry in there.items() if entry.is_folder)[:MOST_LISTED]:
         inside = remote.listing(storage.join(uri, name)) or {}
         if INFO in inside:
-            found.append(name)
+            names.append(name)
             continue
         versions = sorted(version for version, entry in inside.items() if entry.is_folder)[:MANY]
-        found += [
+        names += [
             f"{name}/{version}"
             for version in versions
             if INFO in (remote.listing(storage.join(uri, f"{name}/{version}")) or {})
         ]
-    return found
+    return names
 
 
 def _file_name(template: str, dataset: str, split: str, index: int, count: int) -> str:
     """Fill the publisher's template for one shard; at least five digits."""
-    words = {
+    values = {
         "DATASET": dataset,
         "SPLIT": split,
         "FILEFORMAT": "tfrecord",
@@ -196,6 +196,6 @@ def _file_name(template: str, dataset: str, split: str, index: int, count: int) 
         "SHARD_X_OF_Y": f"{index:05d}-of-{count:05d}",
     }
     name = template or DEFAULT_TEMPLATE
-    for word, value in words.items():
-        name = name.replace(f"${{{word}}}", value).replace(f"{{{word}}}", value)
+    for key, value in values.items():
+        name = name.replace(f"${{{key}}}", value).replace(f"{{{key}}}", value)
     return name

@@ -70,23 +70,23 @@ def _index(path: Path, num_bytes: int, modified_ns: int, suffixes: tuple[str, ..
     key = stable_id(VERSION, str(path), str(num_bytes), str(modified_ns), *suffixes)
     with suppress(*NO_CACHE, KeyError, TypeError, AttributeError):
         known = json_file.read(cache_folder() / f"{key}.json")
-        members = {name: [(offset, size) for offset, size in places] for name, places in known["members"].items()}
+        members = {name: [(offset, size) for offset, size in spans] for name, spans in known["members"].items()}
         return Index(members, known["unsafe"], known["fault"], known["num_headers"])
     file = os.open(path, os.O_RDONLY)
     try:
         if hasattr(os, "posix_fadvise"):  # else each jump would read 128 KiB ahead
             os.posix_fadvise(file, 0, 0, os.POSIX_FADV_RANDOM)
-        found = _walk(file, num_bytes, suffixes)
+        walked = _walk(file, num_bytes, suffixes)
     finally:
         os.close(file)
-    if found.num_headers >= MIN_HEADERS:
+    if walked.num_headers >= MIN_HEADERS:
         with suppress(*NO_CACHE):
-            _keep(cache_folder() / f"{key}.json", found)
-    return found
+            _keep(cache_folder() / f"{key}.json", walked)
+    return walked
 
 
-def _keep(target: Path, found: Index) -> None:
-    write_whole(target, json.dumps(vars(found)))
+def _keep(target: Path, walked: Index) -> None:
+    write_whole(target, json.dumps(vars(walked)))
 
 
 def _walk(file: int, num_bytes: int, suffixes: tuple[str, ...]) -> Index:
@@ -168,19 +168,19 @@ def _extension(kind: bytes, data: bytes) -> dict[str, str]:
     """Read what an extended header says of the next member: `<length> <key>=<value>` lines, or GNU's long name."""
     if kind == LONG_NAME:
         return {"path": data.rstrip(b"\0").decode("utf-8", "backslashreplace")}
-    found: dict[str, str] = {}
+    facts: dict[str, str] = {}
     data, at = data.rstrip(b"\0"), 0
     while at < len(data):
         space = data.find(b" ", at, at + MAX_DIGITS)
         end = at + int(data[at:space])  # a ValueError where there is no space
-        if not space < end <= len(data) or len(found) >= MAX_FACTS:
+        if not space < end <= len(data) or len(facts) >= MAX_FACTS:
             raise ValueError
         key, _, value = data[space + 1 : end].rstrip(b"\n").partition(b"=")
         if not key:
             raise ValueError
-        found[key.decode("utf-8", "backslashreplace")] = value.decode("utf-8", "backslashreplace")
+        facts[key.decode("utf-8", "backslashreplace")] = value.decode("utf-8", "backslashreplace")
         at = end
-    return found
+    return facts
 
 
 def _plain(name: str) -> str:

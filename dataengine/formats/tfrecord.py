@@ -62,8 +62,8 @@ def records(path: str | Path) -> Iterator[tuple[int, bytes | RecordError]]:
                 yield index, RecordError(lfs.why(head, str(lost)))
                 return
             if offset + FRAMING_BYTES + length > size:
-                found = size - offset - HEADER.size
-                yield index, _lost(offset, f"truncated: {found} bytes follow, expected {length + FOOTER.size}")
+                num_left = size - offset - HEADER.size
+                yield index, _lost(offset, f"truncated: {num_left} bytes follow, expected {length + FOOTER.size}")
                 return
             if length > MAX_PAYLOAD:
                 _skip(file, length + FOOTER.size)
@@ -91,5 +91,5 @@ def _skip(file: BinaryIO, num_bytes: int) -> None:
         num_bytes -= len(data)
 
 
-def _lost(offset: int, found: str) -> RecordError:
-    return RecordError(f"byte {offset}: {found}; the rest of the file cannot be read, copy it again")
+def _lost(offset: int, problem: str) -> RecordError:
+    return RecordError(f"byte {offset}: {problem}; the rest of the file cannot be read, copy it again")

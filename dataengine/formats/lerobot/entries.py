@@ -161,12 +161,12 @@ def _v3_entry(info: Info, line: Mapping[str, Any], videos: Iterable[str]) -> Ent
     spans = {}
     for key in videos:
         prefix, start_s = f"videos/{key}", line.get(f"videos/{key}/from_timestamp")
-        place = {name: _count(line, f"{prefix}/{name}") for name in ("chunk_index", "file_index")}
+        numbers = {name: _count(line, f"{prefix}/{name}") for name in ("chunk_index", "file_index")}
         if not isinstance(start_s, int | float) or not isfinite(start_s):
             raise ValueError(f"{prefix}/from_timestamp is {start_s!r}, expected seconds")
         stop_s = line.get(f"{prefix}/to_timestamp")
         stop_s = float(stop_s) if isinstance(stop_s, int | float) else inf
-        spans[key] = Span(fill(info.video_path, place | {"video_key": key}), float(start_s), stop_s=stop_s)
+        spans[key] = Span(fill(info.video_path, numbers | {"video_key": key}), float(start_s), stop_s=stop_s)
     return Entry(
         record=str(index),
         index=index,
@@ -195,11 +195,11 @@ def _beside(entries: list[Entry], rate_hz: float) -> list[Entry]:
         firsts = list(accumulate((entries[i].length for _, i, _ in members), initial=0))
         starts = [start_s for start_s, _, _ in members]
         in_order = len(set(starts)) == len(starts)
-        for place, (start_s, i, key) in enumerate(members):
+        for position, (start_s, i, key) in enumerate(members):
             entry = entries[i]
             own_s = max(entry.videos[key].stop_s, start_s + entry.length / rate_hz)
-            stop_s = min([own_s, *starts[place + 1 : place + 2]])
-            counted = (firsts[place], firsts[-1]) if in_order else None
+            stop_s = min([own_s, *starts[position + 1 : position + 2]])
+            counted = (firsts[position], firsts[-1]) if in_order else None
             span = replace(entry.videos[key], stop_s=stop_s, counted=counted)
             entries[i] = replace(entry, videos={**entry.videos, key: span})
     return entries
@@ -210,13 +210,13 @@ def _exported(value: Any) -> tuple[Text, ...] | None:
     if value is None:
         return None
     try:
-        found = from_row(value, (), 0)
+        texts = from_row(value, (), 0)
     except (LookupError, TypeError) as error:
         raise ValueError(f"{EXPORTED_TEXTS} is {value!r:.80}, expected texts with start, end and phrases") from error
-    for text in found:
+    for text in texts:
         if not isinstance(text.start, int) or not isinstance(text.end, int) or not all(map(_is_text, text.phrases)):
             raise ValueError(f"{EXPORTED_TEXTS} has {text!r:.80}, expected whole numbers and phrases")
-    return found
+    return texts
 
 
 def _is_text(value: Any) -> bool:
@@ -243,5 +243,5 @@ def _rows(line: Mapping[str, Any], key: str) -> int | None:
 
 
 def _texts(value: Any) -> tuple[str, ...]:
-    found = value if isinstance(value, list) else [value]
-    return tuple(dict.fromkeys(text.strip() for text in found if isinstance(text, str) and text.strip()))
+    values = value if isinstance(value, list) else [value]
+    return tuple(dict.fromkeys(text.strip() for text in values if isinstance(text, str) and text.strip()))

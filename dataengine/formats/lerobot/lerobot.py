@@ -105,19 +105,19 @@ def find_root(root: str | Path) -> Path:
     """Return the folder that holds `meta`, in a hub cache that of its revision, or say what is there instead."""
     if is_uri(root):
         raise SourceError(f"{root}: LeRobot datasets are read from a disk; download it and pass the folder")
-    place = files.folder(root, EXPECTED)
-    if (place / INFO).is_file():
-        return place
-    snapshots = place if place.name == "snapshots" else place / "snapshots"
+    folder = files.folder(root, EXPECTED)
+    if (folder / INFO).is_file():
+        return folder
+    snapshots = folder if folder.name == "snapshots" else folder / "snapshots"
     if snapshots.is_dir():
         return _snapshot(snapshots)
-    if (place / "info.json").is_file() and place.name == "meta":
-        raise SourceError(f"{place}: one level too low; pass {place.parent}")
-    deeper = sorted(path.parent.parent for pattern in ("*", "*/*") for path in place.glob(f"{pattern}/{INFO}"))
+    if (folder / "info.json").is_file() and folder.name == "meta":
+        raise SourceError(f"{folder}: one level too low; pass {folder.parent}")
+    deeper = sorted(path.parent.parent for pattern in ("*", "*/*") for path in folder.glob(f"{pattern}/{INFO}"))
     if deeper:
         others = f" or one of {len(deeper) - 1} more" if len(deeper) > 1 else ""
-        raise SourceError(f"{place}: found no {INFO}; pass {deeper[0]}{others}")
-    raise SourceError(f"{place}: found no {INFO}, expected {EXPECTED}; check the path")
+        raise SourceError(f"{folder}: found no {INFO}; pass {deeper[0]}{others}")
+    raise SourceError(f"{folder}: found no {INFO}, expected {EXPECTED}; check the path")
 
 
 def _snapshot(snapshots: Path) -> Path:
@@ -128,8 +128,8 @@ def _snapshot(snapshots: Path) -> Path:
     if main in there:
         return snapshots / main
     if len(there) != 1:
-        found = f"{len(there)} revisions ({', '.join(there)})" if there else f"no revision with {INFO}"
-        raise SourceError(f"{snapshots}: found {found}, expected one; pass the folder of one revision")
+        revisions = f"{len(there)} revisions ({', '.join(there)})" if there else f"no revision with {INFO}"
+        raise SourceError(f"{snapshots}: found {revisions}, expected one; pass the folder of one revision")
     return snapshots / there[0]
 
 
@@ -183,16 +183,16 @@ def _name(path: Path, what: str, name: str, most: int = MAX_LETTERS) -> str:
     return name
 
 
-def _splits(place: Path, said: Any) -> dict[str, tuple[int, int]]:
+def _splits(path: Path, said: Any) -> dict[str, tuple[int, int]]:
     """Read ranges of episodes, `0:50`; what is written in another way is none."""
-    found = {}
+    ranges = {}
     for name, text in said.items() if isinstance(said, dict) else ():
         first, _, stop = str(text).partition(":")
         if first.isdecimal() and stop.isdecimal():
             if max(len(first), len(stop)) > MAX_DIGITS:
-                raise SourceError(f"{place}: found split '{text:.80}', expected numbers of episodes such as 0:50")
-            found[_name(place, "a split", name)] = (int(first), int(stop))
-    return found
+                raise SourceError(f"{path}: found split '{text:.80}', expected numbers of episodes such as 0:50")
+            ranges[_name(path, "a split", name)] = (int(first), int(stop))
+    return ranges
 
 
 def _metadata(root: Path) -> list[Path]:
@@ -205,10 +205,10 @@ def read_export(root: Path) -> dict[str, str]:
     """Read what our own export says of a dataset: its body and encodings; empty for datasets of others."""
     path = root / EXPORT
     said = _json(path) if path.is_file() else {}
-    found = {key: value for key, value in said.items() if isinstance(value, str)}
-    for key, value in found.items():
+    texts = {key: value for key, value in said.items() if isinstance(value, str)}
+    for key, value in texts.items():
         _name(path, f"a text '{key:.80}'", value, MAX_LETTERS if key == "embodiment" else MAX_TEXT)
-    return found
+    return texts
 
 
 def read_tasks(info: Info) -> dict[int, str]:
@@ -218,15 +218,15 @@ def read_tasks(info: Info) -> dict[int, str]:
 
 def read_texts_of(info: Info, column: str) -> dict[int, str]:
     """Tell the texts that a column of numbers has of its own, `subtask_index` those of meta/subtasks; or none."""
-    word, found = column.removesuffix("_index"), dict[int, str]()
+    word, by_number = column.removesuffix("_index"), dict[int, str]()
     path = info.root / "meta" / (f"{word}s.parquet" if info.is_v3 else f"{word}s.jsonl")
     if not is_below(path.relative_to(info.root).as_posix()) or files.size(path) is None:
-        return found
+        return by_number
     if not info.is_v3:
         for _, line, _ in read_lines(path):
             if isinstance(line, dict) and isinstance(line.get(column), int) and isinstance(line.get(word), str):
-                found[line[column]] = line[word]
-        return found
+                by_number[line[column]] = line[word]
+        return by_number
     table = read_table(path)
     texts = next((name for name in (word, "__index_level_0__") if name in table.column_names), None)
     if texts is None or column not in table.column_names:
@@ -237,8 +237,8 @@ def read_texts_of(info: Info, column: str) -> dict[int, str]:
             continue
         if not is_whole(number) or not isinstance(text, str):
             raise SourceError(f"{path}: row {row} is {line!r:.120}, expected a whole number and a text; copy it again")
-        found[int(number)] = text
-    return found
+        by_number[int(number)] = text
+    return by_number
 
 
 def is_whole(value: Any) -> bool:
@@ -303,16 +303,16 @@ def _check_paths(info: Info, path: Path) -> None:
 
 def is_below(path: str) -> bool:
     """Tell whether a path of the metadata stays in the dataset's folder, links (a hub cache is made of them) aside."""
-    found = PurePosixPath(path.replace("\\", "/"))
-    return not found.is_absolute() and ".." not in found.parts and ":" not in path.partition("/")[0]
+    pure = PurePosixPath(path.replace("\\", "/"))
+    return not pure.is_absolute() and ".." not in pure.parts and ":" not in path.partition("/")[0]
 
 
 def fill(template: str, values: Mapping[str, Any]) -> str:
     """Put numbers and names into a path of info.json; nothing else of Python's format language is obeyed."""
 
     def value(match: re.Match[str]) -> str:
-        found = values[match[1]]
-        return f"{found:0{match[2]}d}" if match[2] else str(found)
+        number = values[match[1]]
+        return f"{number:0{match[2]}d}" if match[2] else str(number)
 
     return PLACEHOLDER.sub(value, template)
 

@@ -68,14 +68,14 @@ class Rows:
             return file.read(wanted)
         if "episode_index" not in file.names:
             raise RecordError("has no column 'episode_index'")
-        found = []
+        groups = []
         if self._ranges is None:
             self._ranges = file.ranges("episode_index")
         least, greatest = self._ranges.T
         for group in np.flatnonzero((least <= entry.index) & (entry.index <= greatest)).tolist():
             table = self._load(path, file, group)
-            found.append(table.filter(pc.equal(table["episode_index"], entry.index)))
-        table = pa.concat_tables(found) if found else file.schema.empty_table()
+            groups.append(table.filter(pc.equal(table["episode_index"], entry.index)))
+        table = pa.concat_tables(groups) if groups else file.schema.empty_table()
         if len(table) > entry.length and entry.rows is not None and "index" in table.column_names:
             first, stop = entry.rows
             inside = pc.and_(pc.greater_equal(table["index"], first), pc.less(table["index"], stop))
@@ -112,9 +112,9 @@ def numbers_with_gaps(table: pa.Table, feature: Feature) -> NDArray[Any]:
         return numbers(table, feature)
     if not there.any():
         return np.full((len(table), feature.width), np.nan)
-    found = numbers(pa.table({feature.key: values.drop_null()}), feature)
+    present = numbers(pa.table({feature.key: values.drop_null()}), feature)
     whole = np.full((len(table), feature.width), np.nan)
-    whole[there] = found
+    whole[there] = present
     return whole
 
 
@@ -142,11 +142,11 @@ def numbers(table: pa.Table, feature: Feature) -> NDArray[Any]:
 
 def integers(table: pa.Table, name: str) -> NDArray[np.int64]:
     """Read a column of whole numbers (t,), in a list of one or not."""
-    found = numbers(table, Feature(name, "int64", (1,)))[:, 0]
-    if found.dtype.kind == "f" and not (np.abs(found) < 2**53).all():  # a NaN, too, is not below
+    values = numbers(table, Feature(name, "int64", (1,)))[:, 0]
+    if values.dtype.kind == "f" and not (np.abs(values) < 2**53).all():  # a NaN, too, is not below
         raise RecordError(f"{name} has values that are no whole numbers")
-    whole = found.astype(np.int64)
-    if not np.array_equal(whole, found):
+    whole = values.astype(np.int64)
+    if not np.array_equal(whole, values):
         raise RecordError(f"{name} has values that are no whole numbers")
     return whole
 
@@ -158,7 +158,7 @@ def texts(table: pa.Table, name: str) -> tuple[list[tuple[str, ...]], list[int]]
         rows = values.to_pylist()
     except UnicodeDecodeError:
         rows = values.cast(_as_bytes(values.type)).to_pylist()
-    found, lost = [], []
+    said, lost = [], []
     for row, value in enumerate(rows):
         readable: list[str] = []
         for each in _flat(value):
@@ -166,14 +166,14 @@ def texts(table: pa.Table, name: str) -> tuple[list[tuple[str, ...]], list[int]]
                 readable.append(each.decode() if isinstance(each, bytes) else str(each))
             except UnicodeDecodeError:
                 lost.append(row)
-        found.append(tuple(text for text in readable if text.strip()))
-    return found, list(dict.fromkeys(lost))
+        said.append(tuple(text for text in readable if text.strip()))
+    return said, list(dict.fromkeys(lost))
 
 
 def structs(table: pa.Table, name: str) -> list[dict[str, Any]]:
     """Read a column of lists of structs that repeats the same list in every row."""
-    found = table[name][0].as_py() if len(table) else None
-    return [row for row in _flat(found) if isinstance(row, dict)]
+    value = table[name][0].as_py() if len(table) else None
+    return [row for row in _flat(value) if isinstance(row, dict)]
 
 
 def _flat(value: Any) -> Iterator[Any]:
@@ -193,15 +193,15 @@ def _as_bytes(kind: pa.DataType) -> pa.DataType:
 
 def images(info: Info, table: pa.Table, name: str) -> list[bytes]:
     """Read a column of encoded pictures, in the file or beside it; raise RecordError when one is missing."""
-    found = []
+    jpegs = []
     for i, value in enumerate(table[name].to_pylist()):
         data = value.get("bytes") if isinstance(value, dict) else value
         if data is None and isinstance(value, dict) and value.get("path"):
             data = files.read_bytes(safe_file(info, str(value["path"])), MAX_PICTURE)
         if not isinstance(data, bytes):
             raise RecordError(f"{name}: frame {i} has no picture")
-        found.append(data)
-    return found
+        jpegs.append(data)
+    return jpegs
 
 
 def _plain(values: pa.Array | pa.ChunkedArray) -> pa.Array:

@@ -64,12 +64,12 @@ def track_header(path: Location, track_id: int) -> TrackHeader:
                 entry = struct.Struct(">QqI" if wide else ">IiI")
                 count = min(_number(data, 4), (len(data) - 8) // entry.size)
                 track.edits = [entry.unpack_from(data, 8 + i * entry.size)[:2] for i in range(count)]
-    found = tracks.get(track_id, _Track())
+    wanted = tracks.get(track_id, _Track())
     shown = tuple(
-        Edit(lasts / (movie_scale or 1), None if start < 0 else start / (found.scale or 1))
-        for lasts, start in found.edits
+        Edit(lasts / (movie_scale or 1), None if start < 0 else start / (wanted.scale or 1))
+        for lasts, start in wanted.edits
     )
-    return TrackHeader(_product(found.matrix, movie_matrix), shown)
+    return TrackHeader(_product(wanted.matrix, movie_matrix), shown)
 
 
 def _number(data: bytes, at: int) -> int:

@@ -194,16 +194,16 @@ def shrink(
 
 def camera_frames(taken: Iterable[tuple[tuple[int, int], bytes]], frame_size: int, how: Fit = "squash") -> CameraFrames:
     """Put (native size, JPEG) together; raise RecordError when the size changes."""
-    found = list(taken)
-    if not found:
+    frames = list(taken)
+    if not frames:
         raise RecordError("holds no frames")
-    native = found[0][0]
-    for i, (size, _) in enumerate(found):
+    native = frames[0][0]
+    for i, (size, _) in enumerate(frames):
         if size != native:
             raise RecordError(f"changes its size from {native} to {size} at frame {i}")
     height, width = Framing(frame_size, how).size(*native)
     return CameraFrames(
-        jpegs=[data for _, data in found],
+        jpegs=[data for _, data in frames],
         height=height,
         width=width,
         native_height=native[0],

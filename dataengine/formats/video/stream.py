@@ -65,8 +65,8 @@ def open_video(path: Location) -> Iterator[tuple[Any, Any]]:
         with named(name):
             check_samples(path)
         try:
-            place = opened.enter_context(path.open()) if isinstance(path, ByteRange) else str(path)
-            container = opened.enter_context(av.open(place, metadata_errors="replace", container_options=READ_OPTIONS))
+            file = opened.enter_context(path.open()) if isinstance(path, ByteRange) else str(path)
+            container = opened.enter_context(av.open(file, metadata_errors="replace", container_options=READ_OPTIONS))
         except Exception as error:
             reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
             reason = f"not a readable video ({reason}, {num_bytes} bytes)"
