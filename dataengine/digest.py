@@ -10,14 +10,14 @@ SEPARATOR: Final = "\x1f"
 """Between words, so that ("ab", "c") is not ("a", "bc")."""
 
 
-def stable_id(*words: str) -> str:
+def stable_id(*texts: str) -> str:
     """Hash words into 16 hex digits."""
-    return hex_digest(SEPARATOR.join(words))
+    return hex_digest(SEPARATOR.join(texts))
 
 
-def share_of(*words: str) -> float:
+def share_of(*texts: str) -> float:
     """Hash words into [0, 1): an even, stable choice of any share of them."""
-    return number_of(SEPARATOR.join(words)) / 2**64
+    return number_of(SEPARATOR.join(texts)) / 2**64
 
 
 def hex_digest(data: str | bytes, num_bytes: int = 8) -> str:

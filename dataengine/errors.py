@@ -20,8 +20,8 @@ class DataEngineError(Exception):
 
     def __str__(self) -> str:
         """Give the message as any terminal and table takes it: what a dataset says of itself may have no end."""
-        words = super().__str__().encode("utf-8", "backslashreplace").decode()
-        return words if len(words) <= MAX_LETTERS else f"{words[: MAX_LETTERS // 2]} ... {words[-MAX_LETTERS // 2 :]}"
+        text = super().__str__().encode("utf-8", "backslashreplace").decode()
+        return text if len(text) <= MAX_LETTERS else f"{text[: MAX_LETTERS // 2]} ... {text[-MAX_LETTERS // 2 :]}"
 
 
 class OtherSettingsError(DataEngineError):

@@ -99,9 +99,9 @@ def stated_framings(stated: Mapping[str, Any], where: Path) -> dict[str, Framing
     Raise DataEngineError where that is damaged.
     """
     data = stated.get("data")
-    found = data.get("framings") if isinstance(data, dict) else None
+    framings = data.get("framings") if isinstance(data, dict) else None
     try:
-        return TypeAdapter(dict[str, Framing]).validate_python(found or {})
+        return TypeAdapter(dict[str, Framing]).validate_python(framings or {})
     except ValidationError as error:
         raise DataEngineError(
             f"{where}: data.framings is damaged ({error.errors()[0]['msg']}); copy it again"

@@ -37,8 +37,8 @@ def _last(name: str) -> str:
 def module_names(package_name: str) -> list[str]:
     """List what lies below a package as slash-separated names; a leading underscore hides a file."""
     package = importlib.import_module(package_name)
-    found = pkgutil.walk_packages(package.__path__, prefix=f"{package_name}.")
-    modules = (m.name for m in found if not m.ispkg and not m.name.rpartition(".")[2].startswith("_"))
+    packages = pkgutil.walk_packages(package.__path__, prefix=f"{package_name}.")
+    modules = (m.name for m in packages if not m.ispkg and not m.name.rpartition(".")[2].startswith("_"))
     paths = [tuple(name.removeprefix(f"{package_name}.").split(".")) for name in modules]
     wholes = {path[:-1] for path in paths if path[-1:] == path[-2:-1]}
     return sorted({"/".join(path[:-1] if path[:-1] in wholes else path) for path in paths})
@@ -71,9 +71,9 @@ def class_at(kind: str, path: str) -> type:
         sys.path.append(here)  # last: what is installed is found first, and workers are given this list
     module, _, name = path.partition(":")
     try:
-        found = getattr(importlib.import_module(module), name)
+        value = getattr(importlib.import_module(module), name)
     except (ImportError, AttributeError, ValueError) as error:
         raise DataEngineError(f"no {kind} '{path}': {error}; expected module:Class") from error
-    if not isinstance(found, type):
-        raise DataEngineError(f"no {kind} '{path}': found {found!r:.80}; expected module:Class")
-    return found
+    if not isinstance(value, type):
+        raise DataEngineError(f"no {kind} '{path}': found {value!r:.80}; expected module:Class")
+    return value

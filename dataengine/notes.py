@@ -90,11 +90,11 @@ class Tally:
 
     def summed(self) -> list[NoteCount]:
         """Sum up, the notes of most episodes first."""
-        found = []
+        counts = []
         for key, texts in self._texts.items():
             text, _ = max(texts.items(), key=lambda item: (item[0] != OTHERS, item[1]))
-            found.append(NoteCount(key=key, episodes=texts.total(), of=self.episodes, text=text, texts=len(texts)))
-        return sorted(found, key=lambda each: (-each.episodes, each.key))
+            counts.append(NoteCount(key=key, episodes=texts.total(), of=self.episodes, text=text, texts=len(texts)))
+        return sorted(counts, key=lambda each: (-each.episodes, each.key))
 
     def _count(self, key: str, text: str, count: int) -> None:
         texts, text = self._texts.setdefault(key, Counter()), text[:MAX_TEXT]
@@ -108,27 +108,27 @@ def fit_notes(fit: Fit) -> dict[str, str]:
 
 def fit_noted(notes: Mapping[str, str]) -> Fit:
     """Undo `fit_notes`."""
-    found = notes.get(FIT)
-    return next((fit for fit in FITS if fit == found), SQUASH)
+    noted = notes.get(FIT)
+    return next((fit for fit in FITS if fit == noted), SQUASH)
 
 
 def parsed(text: str | None) -> dict[str, str]:
     """Read the notes of a row; none where they are damaged, which `villa corpus verify` tells."""
     try:
-        found = json.loads(text or "{}")
+        values = json.loads(text or "{}")
     except ValueError:
         return {}
-    return {key: said for key, said in found.items() if isinstance(said, str)} if isinstance(found, dict) else {}
+    return {key: said for key, said in values.items() if isinstance(said, str)} if isinstance(values, dict) else {}
 
 
 def serious(
     notes: Mapping[str, str], *, kind: str, has_state: bool, has_action: bool, has_instruction: bool
 ) -> dict[str, str]:
     """Pick what everybody must be told of an episode."""
-    found = {key: text for key, text in notes.items() if is_serious(key)}
+    picked = {key: text for key, text in notes.items() if is_serious(key)}
     for key, what in _missing(kind, has_state, has_action, has_instruction):
-        found.setdefault(key, what)
-    return found
+        picked.setdefault(key, what)
+    return picked
 
 
 @lru_cache(maxsize=4096)

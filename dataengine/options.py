@@ -47,14 +47,14 @@ def options_of(source: type) -> list[Option]:
     if not is_dataclass(source):
         return []
     hints = get_type_hints(source, include_extras=True)
-    found = []
+    options = []
     for entry in fields(source):
         if entry.name in COMMON or not entry.init:
             continue
         kind, *about = get_args(hints[entry.name]) if hasattr(hints[entry.name], "__metadata__") else (entry.type,)
         default = None if entry.default is MISSING else entry.default
-        found.append(Option(entry.name, kind, default, str(about[0]) if about else ""))
-    return found
+        options.append(Option(entry.name, kind, default, str(about[0]) if about else ""))
+    return options
 
 
 def checked(source: type, values: Mapping[str, Any]) -> dict[str, Any]:

@@ -38,11 +38,11 @@ class Raw:
         return Raw(self.values[steps], {i: whole[steps] for i, whole in self.exact.items()})
 
 
-def fields_of(name: str, found: NDArray[Any] | Raw | None) -> dict[str, Any]:
+def fields_of(name: str, raw: NDArray[Any] | Raw | None) -> dict[str, Any]:
     """Give the fields of an Episode that hold `raw_state` or `raw_action`."""
-    if found is None:
+    if raw is None:
         return {name: None}
-    whole = untouched(found)
+    whole = untouched(raw)
     return {name: np.ascontiguousarray(whole.values), f"{name}_exact": whole.exact}
 
 

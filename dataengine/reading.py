@@ -92,11 +92,11 @@ def is_certain(error: BaseException) -> bool:
 def explain(error: BaseException) -> str:
     """Say in one line what an unexpected error is and which of our files it came through."""
     if isinstance(error, MemoryError):
-        return f"{too_much()}{_place(error)}"
+        return f"{too_much()}{_in_our_code(error)}"
     if isinstance(error, OSError) and error.strerror:
         name = Path(str(error.filename)).name if error.filename else ""
         return one_line(f"{one_line(name, LONGEST_FILE) or 'a file'} cannot be read ({error.strerror})")
-    return one_line(f"cannot be read ({type(error).__name__}: {error}){_place(error)}")
+    return one_line(f"cannot be read ({type(error).__name__}: {error}){_in_our_code(error)}")
 
 
 def one_line(text: str, letters: int = MAX_LETTERS) -> str:
@@ -111,7 +111,7 @@ def digest(error: BaseException) -> str:
     return hex_digest(text.encode("utf-8", "backslashreplace"))
 
 
-def _place(error: BaseException) -> str:
+def _in_our_code(error: BaseException) -> str:
     ours = [
         frame
         for frame in traceback.extract_tb(error.__traceback__)

@@ -104,7 +104,7 @@ def _key(name: str, kind: pa.DataType) -> pa.Field:
     return pa.field(name, kind, nullable=False, metadata=_KEY)
 
 
-def _words(*names: str) -> list[pa.Field]:
+def _texts(*names: str) -> list[pa.Field]:
     return [pa.field(name, pa.string()) for name in names]
 
 
@@ -139,28 +139,28 @@ EPISODES: Final = _table(
     *(pa.field(f"{name}_dim", _COUNT) for name in VECTORS),
     *(pa.field(exact_column(name), pa.list_(pa.int64())) for name in RAW),
     *(pa.field(exact_dims_column(name), pa.list_(_COUNT)) for name in RAW),
-    *_words("state_encoding", "action_encoding"),
+    *_texts("state_encoding", "action_encoding"),
     *(column for slot in CAMERA_SLOTS for column in _camera(slot)),
     *CUT,
     *HANDS,
-    *_words("split", "licence", "source_uri", "source_record", "source_fingerprint", "part_id", "run_id"),
+    *_texts("split", "licence", "source_uri", "source_record", "source_fingerprint", "part_id", "run_id"),
     pa.field("notes", pa.string()),  # JSON object of strings
 )
 
 REJECTS: Final = _table(
     _key("reject_id", pa.string()),  # hash of part_id and record, so that a second attempt adds no second row
-    *_words("part_id", "dataset", "source_uri", "record", "reason", "error"),
+    *_texts("part_id", "dataset", "source_uri", "record", "reason", "error"),
     pa.field("attempts", _COUNT),
-    *_words("traceback_digest", "source_fingerprint", "run_id"),
+    *_texts("traceback_digest", "source_fingerprint", "run_id"),
 )
 
-EMBODIMENTS: Final = _table(_key("id", _COUNT), *_words("name", "kind"), pa.field("control_hz", pa.float64()))
+EMBODIMENTS: Final = _table(_key("id", _COUNT), *_texts("name", "kind"), pa.field("control_hz", pa.float64()))
 
-DATASETS: Final = _table(_key("id", _COUNT), *_words("name", "kind", "embodiment", "licence", "layout"))
+DATASETS: Final = _table(_key("id", _COUNT), *_texts("name", "kind", "embodiment", "licence", "layout"))
 
 RUNS: Final = _table(
     _key("run_id", pa.string()),
-    *_words("command", "config"),  # config is JSON
+    *_texts("command", "config"),  # config is JSON
     pa.field("started_at", pa.timestamp("us", tz="UTC")),
     pa.field("seconds", pa.float64()),
     pa.field("version_in", pa.int64()),
@@ -172,21 +172,21 @@ RUNS: Final = _table(
 SNAPSHOTS: Final = _table(
     _key("name", pa.string()),
     pa.field("created_at", pa.timestamp("us", tz="UTC")),
-    *_words("versions", "filter"),  # versions of all tables, as JSON; SQL over the columns of episodes
+    *_texts("versions", "filter"),  # versions of all tables, as JSON; SQL over the columns of episodes
     pa.field("episodes", pa.int64()),
     pa.field("steps", pa.int64()),
-    *_words("datasets", "content_hash"),  # episodes by dataset, as JSON; hash of the sorted ids of episodes
+    *_texts("datasets", "content_hash"),  # episodes by dataset, as JSON; hash of the sorted ids of episodes
     pa.field("mixture", pa.string()),  # settings of the mixture, as JSON; NULL for none
 )
 
 
 def check_version(schema: pa.Schema, uri: str) -> None:
     """Refuse a table that a newer villa wrote, or that no villa wrote."""
-    found = (schema.metadata or {}).get(VERSION_KEY)
-    if found is None:
+    version = (schema.metadata or {}).get(VERSION_KEY)
+    if version is None:
         raise CorpusError(f"{uri}: found a table without {VERSION_KEY.decode()}, expected one that villa wrote")
-    if int(found) > SCHEMA_VERSION:
+    if int(version) > SCHEMA_VERSION:
         raise CorpusError(
-            f"{uri}: found schema version {found.decode()}, this villa reads up to {SCHEMA_VERSION}; "
+            f"{uri}: found schema version {version.decode()}, this villa reads up to {SCHEMA_VERSION}; "
             "upgrade villa-engine"
         )

@@ -34,8 +34,8 @@ def join(folder: str | os.PathLike[str], name: str) -> str:
     text = os.fspath(folder)
     if not is_uri(text):
         return str(Path(text) / name)
-    place, mark, query = text.partition("?")
-    return f"{place.rstrip('/')}/{name}{mark}{query}"
+    base, mark, query = text.partition("?")
+    return f"{base.rstrip('/')}/{name}{mark}{query}"
 
 
 def make_durable(paths: Iterable[str]) -> None:
@@ -97,8 +97,8 @@ class Folder:
     def tree(self) -> dict[str, int]:
         """Bytes of each file in the folder and below it, by its path from here."""
         _, path = file_system(self.uri)
-        found = self._look(recursive=True)
-        return {info.path[len(path) + 1 :]: info.size for info in found if info.type == fs.FileType.File}
+        infos = self._look(recursive=True)
+        return {info.path[len(path) + 1 :]: info.size for info in infos if info.type == fs.FileType.File}
 
     def modified_ns(self) -> dict[str, int]:
         """Time of each file by its name, by the clock of whoever keeps them."""

@@ -17,25 +17,25 @@ SHOWN = 6
 
 def distinct(phrases: Iterable[Any]) -> tuple[str, ...]:
     """Distinct phrases in order, stripped; what is empty or no text is left out."""
-    found = (phrase.strip() for phrase in phrases if isinstance(phrase, str))
-    return tuple(dict.fromkeys(phrase for phrase in found if phrase))
+    stripped = (phrase.strip() for phrase in phrases if isinstance(phrase, str))
+    return tuple(dict.fromkeys(phrase for phrase in stripped if phrase))
 
 
 def whole_episode(phrases: Iterable[Any], num_steps: int) -> tuple[Text, ...]:
     """Let paraphrases hold for all steps of an episode; nothing where there are none."""
-    found = distinct(phrases)
-    return (Text(0, num_steps, found),) if found and num_steps > 0 else ()
+    different = distinct(phrases)
+    return (Text(0, num_steps, different),) if different and num_steps > 0 else ()
 
 
 def spans(steps: Iterable[Sequence[str]]) -> tuple[Text, ...]:
     """Make texts of what is said at each step: neighbours with equal paraphrases are one text, silence is none."""
-    found, start = [], 0
+    texts, start = [], 0
     for phrases, group in groupby(map(distinct, steps)):
         end = start + sum(1 for _ in group)
         if phrases:
-            found.append(Text(start, end, phrases))
+            texts.append(Text(start, end, phrases))
         start = end
-    return tuple(found)
+    return tuple(texts)
 
 
 def without_repetition(columns: Sequence[tuple[Text, ...]]) -> tuple[Text, ...]:
@@ -91,20 +91,20 @@ def said_at(texts: Iterable[Text], step: int) -> str:
 
 def narrowest(texts: Sequence[Text], num_steps: int) -> list[str]:
     """Choose one phrase for each step, for formats that have no more: of the texts that hold, that of fewest steps."""
-    found = [""] * num_steps
+    by_step = [""] * num_steps
     order = sorted(enumerate(texts), key=lambda each: (each[1].start - each[1].end, -each[0]))
     for _, text in order:  # of equal length the first is written last
-        found[text.start : text.end] = [text.phrases[0]] * (text.end - text.start)
-    return found
+        by_step[text.start : text.end] = [text.phrases[0]] * (text.end - text.start)
+    return by_step
 
 
 def summary(texts: Sequence[Text], num_steps: int) -> str:
     """Say in one line what is said and when; empty where nothing is."""
-    found = []
+    lines = []
     for text in texts[:SHOWN]:
         when = "" if (text.start, text.end) == (0, num_steps) else f"steps {text.start} to {text.end}: "
-        found.append(when + " | ".join(text.phrases[:SHOWN]))
-    return "; ".join([*found, *([f"and {len(texts) - SHOWN} more"] if len(texts) > SHOWN else [])])
+        lines.append(when + " | ".join(text.phrases[:SHOWN]))
+    return "; ".join([*lines, *([f"and {len(texts) - SHOWN} more"] if len(texts) > SHOWN else [])])
 
 
 def from_row(

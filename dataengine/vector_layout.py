@@ -160,13 +160,13 @@ class VectorLayout:
     def groups(self) -> Mapping[str, tuple[int, ...]]:
         """Indices by kind of value, of all arms together, in the order of `GROUPS`; others are left out."""
         flat, yaw = all(len(p) == 2 for p in self.positions), all(len(a.rotation) <= 1 for a in self.arms)
-        found = {
+        indices_of = {
             "xy" if flat else "xyz": self.position,
             "yaw" if yaw else "rpy": self.rotation,
             "joints": self.joints,
             "gripper": self.grippers,
         }
-        return {name: indices for name, indices in found.items() if indices}
+        return {name: indices for name, indices in indices_of.items() if indices}
 
     @property
     def notes(self) -> dict[What, str]:
@@ -234,9 +234,9 @@ def _said(column: str, notes: str | Mapping[str, str] | None) -> tuple[str | Non
     if isinstance(notes, str):
         tells = f'"{column}' in notes or '"state"' in notes or '"action"' in notes
         notes = json.loads(notes) if tells else None
-    found: Mapping[str, str] = notes or {}
-    grippers, names, units = (found.get(f"{column}_{what}") for what in ("grippers", "names", "units"))
-    return grippers, names, units, "state" in found or "action" in found
+    said: Mapping[str, str] = notes or {}
+    grippers, names, units = (said.get(f"{column}_{what}") for what in ("grippers", "names", "units"))
+    return grippers, names, units, "state" in said or "action" in said
 
 
 @lru_cache(maxsize=4096)
@@ -251,50 +251,52 @@ def _of(encoding: str, dim: int, grippers: str | None, names: str | None, units:
         arms = tuple(_joint_arms(dim, holds))
     elif holds != by_layout:
         arms = tuple(_with_grippers(arms, holds))
-    names_found = called or _names(dim, arms)
-    units_found = _each(units, dim, "units") or _units(encoding, dim, arms, holds)
-    return VectorLayout(encoding, names_found, units_found, arms, holds)
+    value_names = called or _names(dim, arms)
+    value_units = _each(units, dim, "units") or _units(encoding, dim, arms, holds)
+    return VectorLayout(encoding, value_names, value_units, arms, holds)
 
 
-def _each(words: str | None, dim: int, what: str) -> tuple[str, ...]:
+def _each(text: str | None, dim: int, what: str) -> tuple[str, ...]:
     """Split a note into a word for each value; empty without a note."""
-    if not words:
+    if not text:
         return ()
-    found = _listed(words) or tuple(word.strip() for word in words.split(","))
-    if len(found) == 1 and what == "units":
-        found *= dim
-    if len(found) != dim:
-        raise DataEngineError(f"note of {what} '{words}': found {len(found)} of them, expected {dim}, joined by commas")
-    return found
+    values = _listed(text) or tuple(word.strip() for word in text.split(","))
+    if len(values) == 1 and what == "units":
+        values *= dim
+    if len(values) != dim:
+        raise DataEngineError(f"note of {what} '{text}': found {len(values)} of them, expected {dim}, joined by commas")
+    return values
 
 
-def _listed(words: str) -> tuple[str, ...]:
+def _listed(text: str) -> tuple[str, ...]:
     """Read a note that is a JSON list of texts; empty for any other."""
     try:
-        found = json.loads(words) if words.startswith("[") else ()
+        values = json.loads(text) if text.startswith("[") else ()
     except ValueError:
         return ()
-    return tuple(found) if all(isinstance(word, str) for word in found) else ()
+    return tuple(values) if all(isinstance(word, str) for word in values) else ()
 
 
 def _indices(said: str, dim: int) -> tuple[int, ...]:
     """Read the indices of a note."""
     try:
-        found = tuple(sorted({int(word) for word in said.split(",") if word.strip()}))
+        indices = tuple(sorted({int(word) for word in said.split(",") if word.strip()}))
     except ValueError:
-        found = (-1,)
-    if found and not 0 <= found[0] <= found[-1] < dim:
+        indices = (-1,)
+    if indices and not 0 <= indices[0] <= indices[-1] < dim:
         raise DataEngineError(f"note of grippers '{said}': expected indices from 0 to {dim - 1} joined by commas")
-    return found
+    return indices
 
 
 def _hands(dim: int, names: Sequence[str]) -> tuple[Arm, ...]:
     """Lay hands out: as their names say, where these name positions, or else by the width."""
-    if found := _named_hands([name.lower() for name in names]):
-        return found
+    if arms := _named_hands([name.lower() for name in names]):
+        return arms
     count = 1 if dim in _HAND else 2
-    words = _HAND.get(dim // count, "").split() if dim in _HAND or dim in (12, 14) else []
-    return tuple(_hand({name: arm * len(words) + i for i, name in enumerate(words)}) for arm in range(count) if words)
+    layout = _HAND.get(dim // count, "").split() if dim in _HAND or dim in (12, 14) else []
+    return tuple(
+        _hand({name: arm * len(layout) + i for i, name in enumerate(layout)}) for arm in range(count) if layout
+    )
 
 
 def _named_hands(names: Sequence[str]) -> tuple[Arm, ...]:
@@ -302,7 +304,7 @@ def _named_hands(names: Sequence[str]) -> tuple[Arm, ...]:
     hands: dict[str, dict[str, int]] = {}
     for i, name in enumerate(names):
         side = _SIDE.search(name)
-        role = "gripper" if _GRIPPER.search(name) else (found[1] if (found := _ROLE.match(name)) else "")
+        role = "gripper" if _GRIPPER.search(name) else (match[1] if (match := _ROLE.match(name)) else "")
         mine = hands.setdefault(side[1].removesuffix("eft").removesuffix("ight") if side else "", {})
         if role and role in mine:
             return ()
@@ -338,7 +340,7 @@ def _with_grippers(arms: Sequence[Arm], grippers: Sequence[int]) -> Iterator[Arm
 
 
 def _names(dim: int, arms: Sequence[Arm]) -> tuple[str, ...]:
-    found = [""] * dim
+    names = [""] * dim
     sides = [""] if len(arms) == 1 else [f"{side} " for side in ("left", "right", "third", "fourth")]
     for side, arm in zip(sides, arms, strict=False):
         turns = _ROTATION if len(arm.rotation) == 3 else _ROTATION[-1:]
@@ -347,19 +349,19 @@ def _names(dim: int, arms: Sequence[Arm]) -> tuple[str, ...]:
         if arm.gripper is not None:
             own[arm.gripper] = "gripper"
         for index, name in own.items():
-            found[index] = f"{side}{name}"
-    return tuple(found)
+            names[index] = f"{side}{name}"
+    return tuple(names)
 
 
 def _units(encoding: str, dim: int, arms: Sequence[Arm], grippers: Sequence[int]) -> tuple[str, ...]:
     """House units of what a layout names."""
     per_s = "_per_s" if encoding in VELOCITIES else ""
-    found = [UNKNOWN] * dim
+    units = [UNKNOWN] * dim
     for arm in arms:
         for indices, unit in ((arm.position, "metres"), (arm.rotation + arm.joints, "radians")):
             for i in indices:
-                found[i] = f"{unit}{per_s}"
+                units[i] = f"{unit}{per_s}"
     if encoding != "joint_velocity":  # the speed of a gripper is no opening
         for i in grippers:
-            found[i] = "opening"
-    return tuple(found)
+            units[i] = "opening"
+    return tuple(units)

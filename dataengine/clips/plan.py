@@ -81,11 +81,11 @@ class VideoPlan:
 
     def labelled(self, labels: Iterable[ClipPlan | SkippedLabel]) -> "VideoPlan":
         """Return this video with its labels: those that are cut, and those that are not."""
-        found = tuple(labels)
+        all_labels = tuple(labels)
         return replace(
             self,
-            clips=tuple(label for label in found if isinstance(label, ClipPlan)),
-            skipped=tuple(label for label in found if isinstance(label, SkippedLabel)),
+            clips=tuple(label for label in all_labels if isinstance(label, ClipPlan)),
+            skipped=tuple(label for label in all_labels if isinstance(label, SkippedLabel)),
         )
 
 
@@ -244,10 +244,10 @@ def _plan(
 
 def merged(spans: Iterable[tuple[float, float]]) -> tuple[tuple[float, float], ...]:
     """Join spans (start, end) that touch, in order of time; empty ones vanish."""
-    found: list[tuple[float, float]] = []
+    ranges: list[tuple[float, float]] = []
     for start, end in sorted(spans):
-        if found and start <= found[-1][1]:
-            found[-1] = (found[-1][0], max(found[-1][1], end))
+        if ranges and start <= ranges[-1][1]:
+            ranges[-1] = (ranges[-1][0], max(ranges[-1][1], end))
         elif end > start:
-            found.append((start, end))
-    return tuple(found)
+            ranges.append((start, end))
+    return tuple(ranges)

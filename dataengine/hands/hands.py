@@ -138,7 +138,7 @@ class Hands:
     def about(self) -> str:
         """Say in words who tells of the hands, and what."""
         there = {name for hand in self.sides.values() for name in hand.numbers()}
-        what = dict.fromkeys(words for name, words in FORMS.items() if name in there)
+        what = dict.fromkeys(form for name, form in FORMS.items() if name in there)
         where = f"in metres in the frame of the {self.frame}" if self.frame else "in the picture"
         by = f"{'estimated ' if self.estimated else ''}by {TELLERS[self.source]}"
         return f"{' and '.join(what) or 'presence'} {where}, {by}"

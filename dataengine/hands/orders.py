@@ -37,6 +37,6 @@ def apple_names(side: str) -> tuple[str, ...]:
 def ordered(joints: NDArray, order: Sequence[int]) -> NDArray:
     """Bring (..., j, d) joints to (..., 21, d); what an order has not is NaN."""
     index = np.array(order)
-    found = joints[..., index, :].copy()
-    found[..., index == NOT_THERE, :] = np.nan
-    return found
+    points = joints[..., index, :].copy()
+    points[..., index == NOT_THERE, :] = np.nan
+    return points

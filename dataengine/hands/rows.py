@@ -22,10 +22,10 @@ def to_row(hands: Hands | None) -> dict[str, Any]:
     row |= {"hands_sides": list(hands.sides)}
     row["hands_present"] = np.concatenate([hand.present for hand in hands.sides.values()])
     for name, shape in SHAPES.items():
-        found = [getattr(hand, name) for hand in hands.sides.values()]
-        if any(values is not None for values in found):
+        of_sides = [getattr(hand, name) for hand in hands.sides.values()]
+        if any(values is not None for values in of_sides):
             nothing = np.full((hands.num_steps, *shape), np.nan, np.float32)
-            row[f"hands_{name}"] = np.concatenate([nothing if x is None else x for x in found]).ravel()
+            row[f"hands_{name}"] = np.concatenate([nothing if x is None else x for x in of_sides]).ravel()
     if (lens := hands.lens) is not None:
         row["hands_lens"] = lens.model
         row["hands_intrinsics"] = np.array([lens.fx, lens.fy, lens.cx, lens.cy, *lens.distortion], np.float32)
@@ -41,7 +41,7 @@ def from_row(row: Mapping[str, pa.Scalar]) -> Hands | None:
         return None
     present = np.array(row["hands_present"].values.to_numpy(zero_copy_only=False), bool).reshape(len(sides), -1)
     numbers = {name: _array(row, name) for name in (*SHAPES, "intrinsics", "camera")}
-    found = {
+    arrays = {
         name: values.reshape(len(sides), -1, *SHAPES[name])
         for name, values in numbers.items()
         if name in SHAPES and values is not None
@@ -49,7 +49,7 @@ def from_row(row: Mapping[str, pa.Scalar]) -> Hands | None:
     intrinsics, camera = numbers["intrinsics"], numbers["camera"]
     return Hands(
         sides={
-            side: Hand(present=present[i], **{name: values[i] for name, values in found.items()})
+            side: Hand(present=present[i], **{name: values[i] for name, values in arrays.items()})
             for i, side in enumerate(sides)
         },
         source=source,
@@ -61,8 +61,8 @@ def from_row(row: Mapping[str, pa.Scalar]) -> Hands | None:
 
 
 def _array(row: Mapping[str, pa.Scalar], name: str) -> NDArray[np.float32] | None:
-    found = row[f"hands_{name}"]
-    return found.values.to_numpy() if found.is_valid else None
+    value = row[f"hands_{name}"]
+    return value.values.to_numpy() if value.is_valid else None
 
 
 def _lens(model: LensModel, fx: float, fy: float, cx: float, cy: float, *distortion: float) -> Lens:

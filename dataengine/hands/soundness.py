@@ -82,9 +82,9 @@ def _check_units(side: Side, hand: Hand) -> None:
         ("box", FARTHEST_SHARE, "of the picture"),
     ):
         values = hand.numbers().get(name, np.zeros(0))
-        found = np.abs(values[np.isfinite(values)]).max(initial=0.0)
-        if found > farthest:
-            raise RecordError(f"{side} hand: {name} lies {found:.4g} {unit} away, expected {farthest:g} at most")
+        most = np.abs(values[np.isfinite(values)]).max(initial=0.0)
+        if most > farthest:
+            raise RecordError(f"{side} hand: {name} lies {most:.4g} {unit} away, expected {farthest:g} at most")
 
 
 def _check_bones(side: Side, hand: Hand) -> None:
@@ -92,12 +92,12 @@ def _check_bones(side: Side, hand: Hand) -> None:
     knuckles = [_apart(points, WRIST, finger) for finger in FINGERS]
     bones = [_apart(points, finger + i, finger + i + 1) for finger in FINGERS for i in range(3)]
     palm = _apart(points, INDEX_MCP, LITTLE_MCP)
-    for what, found, (least, most) in (
+    for what, lengths, (least, most) in (
         ("wrist to knuckle", knuckles, KNUCKLE_M),
         ("a bone of a finger", bones, BONE_M),
         ("index to little knuckle", [palm], PALM_M),
     ):
-        off = [length for length in found if not least <= length <= most]
+        off = [length for length in lengths if not least <= length <= most]
         if off:
             raise RecordError(
                 f"{side} hand: {what} is {off[0]:.3f} m, expected {least:g} to {most:g}; joints in another order or "
@@ -147,11 +147,11 @@ def _check_view(hands: Hands) -> None:
     A tracker also guesses at a hand that rests beside the picture for a whole recording, and says how unsure it is.
     """
     seen = [_trusted_views(hands, side) for side, hand in hands.sides.items() if hand.keypoints_2d is None]
-    found = np.concatenate([np.zeros((0, 2)), *seen])
-    if not len(found):
+    points = np.concatenate([np.zeros((0, 2)), *seen])
+    if not len(points):
         return
-    before = np.isfinite(found).all(axis=1)
-    inside = before & (np.abs(found - 0.5) <= 0.5).all(axis=1)
+    before = np.isfinite(points).all(axis=1)
+    inside = before & (np.abs(points - 0.5) <= 0.5).all(axis=1)
     if before.mean() < LEAST_IN_FRONT:
         raise RecordError(
             f"{before.mean():.0%} of the wrists lie in front of the camera, expected {LEAST_IN_FRONT:.0%}; other axes?"
@@ -165,11 +165,11 @@ def _check_view(hands: Hands) -> None:
 
 def _trusted_views(hands: Hands, side: Side) -> NDArray[np.float64]:
     """Give where (n, 2) a wrist is in the picture at steps at which it is sure to be somewhere."""
-    hand, found = hands.sides[side], in_picture(hands, side)
-    if found is None:
+    hand, points = hands.sides[side], in_picture(hands, side)
+    if points is None:
         return np.zeros((0, 2))
     known = hand.present & ~(hand.confidence < LEAST_CONFIDENCE)
-    return found[known & (True if hands.camera is None else np.isfinite(hands.camera).all(axis=1))]
+    return points[known & (True if hands.camera is None else np.isfinite(hands.camera).all(axis=1))]
 
 
 def _seen(hand: Hand) -> NDArray[np.float64]:

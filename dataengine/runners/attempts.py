@@ -35,7 +35,7 @@ class Limits:
         return self.memory_gb or share_gb(self.workers)
 
     @property
-    def words(self) -> str:
+    def as_text(self) -> str:
         """What may have made a sound part fail: one that was given up is tried again when it changes."""
         return f"stall_s={self.stall_s:g} memory_gb={self.granted_gb:g}"
 

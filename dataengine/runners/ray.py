@@ -149,7 +149,7 @@ class _Actor:
     """Keeps what is dear to make: a model on a device."""
 
     def __init__(self, search: Sequence[str], recipe: bytes) -> None:
-        sys.path.extend(place for place in search if place not in sys.path)
+        sys.path.extend(path for path in search if path not in sys.path)
         self._work = pickle.loads(recipe)()
 
     def work(self, item: bytes) -> Any:
@@ -180,9 +180,9 @@ def _connect(address: str | None) -> str:
             # Ray forks only to start its own programs, which is no danger to Lance.
             warnings.filterwarnings("ignore", message="lance is not fork-safe")
             # Without "local" Ray would join whatever cluster was last started on this machine.
-            place = {"address": named} if named else {"address": "local", "include_dashboard": False}
+            cluster = {"address": named} if named else {"address": "local", "include_dashboard": False}
             with starting_servers():
-                context = ray.init(**place, log_to_driver=False, logging_level=logging.ERROR)
+                context = ray.init(**cluster, log_to_driver=False, logging_level=logging.ERROR)
     except (OSError, RuntimeError, ValueError) as error:
         where = f"cannot reach the Ray cluster at '{named}'" if named else "cannot start Ray in this machine"
         raise DataEngineError(f"{where}: {error}; --engine local needs none") from error
@@ -202,6 +202,6 @@ def _settle(queue: Attempts, attempt: Attempt, done: ray.ObjectRef) -> Receipt |
 
 def _read(shared: bytes, search: Sequence[str], attempt: Attempt, stall_s: float, memory_gb: float) -> Outcome:
     """Run in a worker of the cluster, which imports a source from wherever the driver did."""
-    sys.path.extend(place for place in search if place not in sys.path)
+    sys.path.extend(path for path in search if path not in sys.path)
     readers, staging = pickle.loads(shared)
     return read_part(readers[attempt.reader], attempt.part, staging, attempt.number, stall_s, memory_gb)

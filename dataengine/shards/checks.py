@@ -42,12 +42,12 @@ class Checks:
         self._whole.update(new)
 
     def _check(self, number: int) -> None:
-        place, entry = self._directory / self._entries[number].name, self._entries[number]
-        with _remembered(place, entry) as mark:
+        path, entry = self._directory / self._entries[number].name, self._entries[number]
+        with _remembered(path, entry) as mark:
             if mark is not None and os.pread(mark, len(WHOLE), 0) == WHOLE:
                 return
-            if not is_whole(place, entry):
-                raise DamagedShardsError(place, DAMAGED)
+            if not is_whole(path, entry):
+                raise DamagedShardsError(path, DAMAGED)
             if mark is not None:
                 with contextlib.suppress(OSError):
                     os.pwrite(mark, WHOLE, 0)

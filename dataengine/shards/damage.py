@@ -33,19 +33,19 @@ def list_shards(directory: Path) -> tuple[list[ShardEntry], Damage]:
     try:
         return read_manifest(directory)[1].shards, {}
     except DamagedShardsError as error:
-        found: list[ShardEntry] = []
+        entries: list[ShardEntry] = []
         damage = {error.path.name: error.what}
     for path in sorted(directory.glob("shard-*.parquet")):
         try:
             with damaged(path):
-                found.append(entry_within(read_bytes(path)))
+                entries.append(entry_within(read_bytes(path)))
         except DamagedShardsError as error:
             damage[path.name] = error.what
-    known = {entry.name for entry in found} | {Path(name).with_suffix(".tar").name for name in damage}
+    known = {entry.name for entry in entries} | {Path(name).with_suffix(".tar").name for name in damage}
     for path in sorted(directory.glob("shard-*.tar")):
         if path.name not in known:
             damage[path.name] = "found no index beside it"
-    return found, damage
+    return entries, damage
 
 
 def find_damage(
@@ -54,14 +54,14 @@ def find_damage(
     """Read every byte of the shards and of their indexes; `tell` gets the bytes that were read."""
 
     def check(entry: ShardEntry) -> Damage:
-        found = dict(_check(directory, entry))
+        of_shard = dict(_check(directory, entry))
         tell(entry.num_bytes)
-        return found
+        return of_shard
 
     damage: Damage = {}
     with ThreadPoolExecutor(max(threads, 1), "checksum") as pool:
-        for found in pool.map(check, entries):
-            damage |= found
+        for of_shard in pool.map(check, entries):
+            damage |= of_shard
     return damage
 
 

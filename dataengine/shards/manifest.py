@@ -142,18 +142,20 @@ def read_manifest(directory: Path) -> tuple[dict[str, Any], Manifest]:
     if not path.exists():
         what = "unfinished shards" if (directory / PLAN).exists() else f"no {MANIFEST}"
         raise DataEngineError(f"{directory}: found {what}, expected a folder that `villa shard` finished")
-    found = read_object(read_bytes(path), str(path))
-    version = found.get("version")
-    if found.get("format") != FORMAT or not isinstance(version, int) or version not in READABLE:
-        words = one_line(f"{found.get('format')} {version}", 60)
-        raise DataEngineError(f"{path}: found {words}, expected {FORMAT} {VERSION}; `villa shard` writes them anew")
-    if CHECKSUM in found and found[CHECKSUM] != _checksum(found):
+    values = read_object(read_bytes(path), str(path))
+    version = values.get("version")
+    if values.get("format") != FORMAT or not isinstance(version, int) or version not in READABLE:
+        version_said = one_line(f"{values.get('format')} {version}", 60)
+        raise DataEngineError(
+            f"{path}: found {version_said}, expected {FORMAT} {VERSION}; `villa shard` writes them anew"
+        )
+    if CHECKSUM in values and values[CHECKSUM] != _checksum(values):
         raise DamagedShardsError(path, "damaged, its checksum is of other words")
     with damaged(path):
-        known = Manifest.model_validate(found)
+        known = Manifest.model_validate(values)
         for statistics in (*known.statistics.values(), *known.hands.values()):
             _check_statistics(EmbodimentStatistics.from_json(statistics))
-    return found, known
+    return values, known
 
 
 def read_bytes(path: Path) -> bytes:
@@ -164,8 +166,8 @@ def read_bytes(path: Path) -> bytes:
         raise DamagedShardsError(path, str(error).removeprefix(path.name).lstrip(": ")) from error
 
 
-def _check_statistics(found: EmbodimentStatistics) -> None:
-    for vector in (found.state, found.action):
+def _check_statistics(statistics: EmbodimentStatistics) -> None:
+    for vector in (statistics.state, statistics.action):
         if vector.mean.ndim != 1 or any(
             getattr(vector, name).shape != vector.mean.shape for name in ("std", "min", "max", "q01", "q99")
         ):
@@ -194,11 +196,11 @@ def check_there(directory: Path, entry: ShardEntry) -> None:
 
 def read_index(directory: Path, entry: ShardEntry) -> list[dict[str, Any]]:
     """Read the index of a shard; raise DamagedShardsError where it is damaged or does not fit the shard."""
-    place = index_of(directory, entry)
-    data = read_bytes(place)
+    path = index_of(directory, entry)
+    data = read_bytes(path)
     if entry.index_sha256 and hashlib.sha256(data).hexdigest() != entry.index_sha256:
-        raise DamagedShardsError(place, "damaged, the manifest has another checksum of it")
-    with damaged(place):
+        raise DamagedShardsError(path, "damaged, the manifest has another checksum of it")
+    with damaged(path):
         file = ParquetFile(data)
         if file.num_rows != entry.num_samples:
             raise DataEngineError(f"has {file.num_rows} samples, the manifest says {entry.num_samples}")
@@ -257,10 +259,10 @@ def damaged(path: Path) -> Iterator[None]:
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
         where = ".".join(str(word) for word in first["loc"]) or "it"
-        words = one_line(f"{where}: {first['msg'].removeprefix('Value error, ')}", 150)
-        raise DamagedShardsError(path, f"damaged ({words})") from error
+        reason = one_line(f"{where}: {first['msg'].removeprefix('Value error, ')}", 150)
+        raise DamagedShardsError(path, f"damaged ({reason})") from error
     except Exception as error:
         if is_of_the_machine(error):
             raise
-        words = str(error) if isinstance(error, DataEngineError) else explain(error)
-        raise DamagedShardsError(path, f"damaged ({one_line(words, 200)})") from error
+        reason = str(error) if isinstance(error, DataEngineError) else explain(error)
+        raise DamagedShardsError(path, f"damaged ({one_line(reason, 200)})") from error

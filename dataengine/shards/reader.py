@@ -104,14 +104,14 @@ class ShardReader:
             check_there(self.directory, entry)
             index = read_index(self.directory, entry)
             with damaged(self.directory / index_name(number)):
-                for found in index:
-                    row = rows.setdefault(found["episode_id"], len(rows))
+                for facts in index:
+                    row = rows.setdefault(facts["episode_id"], len(rows))
                     if row == len(self.episodes):
-                        self.episodes.append(_episode(row, found))
+                        self.episodes.append(_episode(row, facts))
                         self._segments.append([])
-                    places = zip(found["offsets"], found["sizes"], strict=True)
-                    members = dict(zip(found["members"], places, strict=True))
-                    self._segments[row].append(_Stored(number, found["first"], found["count"], members))
+                    spans = zip(facts["offsets"], facts["sizes"], strict=True)
+                    members = dict(zip(facts["members"], spans, strict=True))
+                    self._segments[row].append(_Stored(number, facts["first"], facts["count"], members))
         for episode, segments in zip(self.episodes, self._segments, strict=True):
             segments.sort(key=lambda s: s.first)
             self._check_segments(episode, segments)
@@ -123,7 +123,7 @@ class ShardReader:
     @property
     def latents(self) -> tuple[str, ...]:
         """Names of the latent actions that there are."""
-        return tuple(found.name for found in self._known.latents)
+        return tuple(model.name for model in self._known.latents)
 
     def state(self, row: int) -> NDArray[np.float32] | None:
         """Give canonical states (t, s), or None for a human clip."""
@@ -166,12 +166,12 @@ class ShardReader:
 
     def statistics(self) -> dict[str, EmbodimentStatistics]:
         """Give statistics by embodiment."""
-        told = self._known.statistics | (self._known.hands if self._use_hands else {})
-        return {name: EmbodimentStatistics.from_json(one) for name, one in told.items()}
+        by_embodiment = self._known.statistics | (self._known.hands if self._use_hands else {})
+        return {name: EmbodimentStatistics.from_json(one) for name, one in by_embodiment.items()}
 
     def _vectors(self, row: int, robots: str, people: str) -> NDArray[np.float32] | None:
-        found = self._array(row, robots)
-        return self._array(row, people) if found is None and self._use_hands else found
+        of_robots = self._array(row, robots)
+        return self._array(row, people) if of_robots is None and self._use_hands else of_robots
 
     def _check_segments(self, episode: EpisodeInfo, segments: Sequence[_Stored]) -> None:
         """Refuse an episode of which something is missing."""
@@ -214,18 +214,18 @@ class ShardReader:
         dtype, dims = {"codes": ("<i2", 2), "latent": ("<f4", 3), "offsets": ("<i8", 1)}.get(kind, ("<f4", 2))
         file = self._map(stored.shard)
         with damaged(self.directory / tar_name(stored.shard)):
-            found = _view(file, stored.members[name], dtype, dims)
-            if len(found) != stored.count + (kind == "offsets"):
-                raise ValueError(f"{name} of {len(found)} steps, expected {stored.count}")
-        return found
+            array = _view(file, stored.members[name], dtype, dims)
+            if len(array) != stored.count + (kind == "offsets"):
+                raise ValueError(f"{name} of {len(array)} steps, expected {stored.count}")
+        return array
 
     def _jpeg(self, slot: str, row: int, frame: int) -> memoryview:
         if (row, slot) not in self._frames:
             self._frames[row, slot] = [self._segment_frames(s, slot) for s in self._segments[row]]
         segments = self._frames[row, slot]
-        found = segments[bisect_right(segments, frame, key=lambda s: s.first) - 1]
-        begin, end = found.offsets[frame - found.first : frame - found.first + 2].tolist()
-        return found.jpegs[begin:end]
+        part = segments[bisect_right(segments, frame, key=lambda s: s.first) - 1]
+        begin, end = part.offsets[frame - part.first : frame - part.first + 2].tolist()
+        return part.jpegs[begin:end]
 
     def _segment_frames(self, stored: _Stored, slot: str) -> "_Frames":
         file, offsets = self._map(stored.shard), self._part(stored, f"offsets_{slot}.npy")
@@ -248,20 +248,20 @@ def is_shards(uri: str | Path) -> bool:
     return any((Path(uri) / name).exists() for name in (MANIFEST, PLAN))
 
 
-def _episode(row: int, found: Mapping[str, Any]) -> EpisodeInfo:
+def _episode(row: int, entry: Mapping[str, Any]) -> EpisodeInfo:
     plain = EpisodeInfo.__dataclass_fields__.keys() - {"row", "texts", "cameras", GROUP.name}
     return EpisodeInfo(
         row=row,
-        texts=texts.from_row(found.get("texts"), found["instruction"], found["num_steps"]),
-        cameras=tuple(found["cameras"]),
-        split_group=found.get(GROUP.name) or "",
-        **{name: found[name] for name in plain},
+        texts=texts.from_row(entry.get("texts"), entry["instruction"], entry["num_steps"]),
+        cameras=tuple(entry["cameras"]),
+        split_group=entry.get(GROUP.name) or "",
+        **{name: entry[name] for name in plain},
     )
 
 
-def _view(file: mmap.mmap, place: tuple[int, int], dtype: str, dims: int) -> NDArray[Any]:
+def _view(file: mmap.mmap, span: tuple[int, int], dtype: str, dims: int) -> NDArray[Any]:
     """See the .npy at (offset, bytes) of a file as an array, without copying it; raise ValueError if it is no such."""
-    offset, size = place
+    offset, size = span
     head = _NPY.match(file, offset, offset + min(size, _HEADER_BYTES))
     if head is None or head[1].decode() != dtype:
         raise ValueError(f"no array of {dtype}")

@@ -116,11 +116,11 @@ def plan(
             num_bytes = 0.0
         shards[-1].append(s)
         num_bytes += size
-    words: list[Any] = [FORMAT, VERSION, identity.fingerprint, identity.mixture, [asdict(info) for info in infos]]
-    words += [shard_mb, segment_steps, seed, slots, [len(shard) for shard in shards]]
+    facts: list[Any] = [FORMAT, VERSION, identity.fingerprint, identity.mixture, [asdict(info) for info in infos]]
+    facts += [shard_mb, segment_steps, seed, slots, [len(shard) for shard in shards]]
     felt = felt if felt is not None and any(e.row in felt.vectors for e in episodes) else Felt()
-    words += ["hands"] if felt.vectors else []  # shards without hands are those that there were before
-    fingerprint = hex_digest(json.dumps(words))
+    facts += ["hands"] if felt.vectors else []  # shards without hands are those that there were before
+    fingerprint = hex_digest(json.dumps(facts))
     settings = {
         "data": identity.fingerprint,
         "mixture": identity.mixture,
@@ -151,8 +151,8 @@ def _mixed(reader: EpisodeReader, mixture: Mixture | None) -> tuple[DataIdentity
     shares = mixture.shares(num_frames, human, commonest)
     chosen = [e for e in used if e.dataset in shares]
     if len(chosen) < len(reader.episodes):
-        words = "\n".join([identity.fingerprint, *sorted(e.episode_id for e in chosen)])
-        identity = replace(identity, fingerprint=hex_digest(words))
+        ids = "\n".join([identity.fingerprint, *sorted(e.episode_id for e in chosen)])
+        identity = replace(identity, fingerprint=hex_digest(ids))
     return identity, chosen, shares
 
 
@@ -207,16 +207,16 @@ def _table(
     episodes: Iterable[EpisodeInfo], key: Callable[[EpisodeInfo], tuple[str, int]], reader: EpisodeReader
 ) -> dict[str, dict[str, Any]]:
     """Describe datasets or embodiments by name, whatever the order of the episodes."""
-    found: dict[str, dict[str, Any]] = {}
+    by_name: dict[str, dict[str, Any]] = {}
     for e in sorted(episodes, key=lambda e: e.episode_id):
         name, number = key(e)
-        row = found.setdefault(name, {"id": number, "kind": e.kind, "episodes": 0, "steps": 0, "control_hz": set()})
+        row = by_name.setdefault(name, {"id": number, "kind": e.kind, "episodes": 0, "steps": 0, "control_hz": set()})
         row["episodes"] += 1
         row["steps"] += e.num_steps
         row["control_hz"].add(e.control_hz)
         for column, array in (("state_dim", reader.state(e.row)), ("action_dim", reader.action(e.row))):
             row[column] = max(row.get(column, 0), 0 if array is None else array.shape[1])
-    return {name: {**row, "control_hz": sorted(row["control_hz"])} for name, row in sorted(found.items())}
+    return {name: {**row, "control_hz": sorted(row["control_hz"])} for name, row in sorted(by_name.items())}
 
 
 def check_folder(folder: Folder) -> dict[str, int]:
@@ -234,9 +234,9 @@ def _claim(folder: Folder, planned: ShardPlan) -> dict[str, int]:
     """Refuse a folder that holds other shards, clear up after a killed writer; give the sizes of what is there."""
     there = check_folder(folder)
     if PLAN in there:
-        found = read_object(folder.read(PLAN), f"{folder.uri}/{PLAN}")
-        if found.get("fingerprint") != planned.fingerprint:
-            before = found.get("settings")  # versions before 0.2 noted none
+        earlier = read_object(folder.read(PLAN), f"{folder.uri}/{PLAN}")
+        if earlier.get("fingerprint") != planned.fingerprint:
+            before = earlier.get("settings")  # versions before 0.2 noted none
             differing = differences(before, planned.settings, TITLES) if isinstance(before, dict) else ()
             raise OtherSettingsError(
                 f"{folder.uri} holds shards of other data or settings; give the same to go on, another --out, or "

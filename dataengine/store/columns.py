@@ -30,10 +30,10 @@ def ensure_columns(corpus: str, wanted: pa.Schema) -> None:
             if field.name not in table.schema.names:
                 missing.append(field)
                 continue
-            found = table.schema.field(field.name)
-            if found.type != field.type or (found.metadata or {}) != (field.metadata or {}):
+            held = table.schema.field(field.name)
+            if held.type != field.type or (held.metadata or {}) != (field.metadata or {}):
                 raise CorpusError(
-                    f"{corpus}: column '{field.name}' exists as {_say(found)}, expected {_say(field)}; use another name"
+                    f"{corpus}: column '{field.name}' exists as {_say(held)}, expected {_say(field)}; use another name"
                 )
         if missing:
             table.add_columns(pa.schema(missing))
@@ -61,8 +61,8 @@ def update_fragment(corpus: str, fragment_id: int, values: pa.Table) -> None:
         fragment = table.get_fragment(fragment_id)
         pieces = {fragment_id: values} if fragment is not None else _where(table, values)
         changed, fields, files = [], [], set()
-        for place, piece in pieces.items():
-            before = table.get_fragment(place)
+        for fragment_number, piece in pieces.items():
+            before = table.get_fragment(fragment_number)
             after, fields = before.update_columns(piece)
             changed.append(after)
             files |= {file.path for file in after.files} - {file.path for file in before.data_files()}
@@ -76,9 +76,9 @@ def update_fragment(corpus: str, fragment_id: int, values: pa.Table) -> None:
 def files(table: lance.LanceDataset, fragment: lance.LanceFragment, names: Sequence[str]) -> list[str]:
     """Name the files of a fragment that hold some columns, and of its deletions. Lance never writes a file twice."""
     wanted = {number for field in table.lance_schema.fields() if field.name() in names for number in _numbers(field)}
-    found = sorted(file.path for file in fragment.metadata.files if wanted.intersection(file.fields))
+    paths = sorted(file.path for file in fragment.metadata.files if wanted.intersection(file.fields))
     deleted = fragment.deletion_file()
-    return [*found, deleted] if deleted else found
+    return [*paths, deleted] if deleted else paths
 
 
 def _numbers(field: Any) -> list[int]:
@@ -93,9 +93,9 @@ def _where(table: lance.LanceDataset, values: pa.Table) -> dict[int, pa.Table]:
     rows = rows.filter(mine)
     if len(rows) < len(values):
         raise CorpusError(f"{table.uri}: {len(values) - len(rows)} of {len(values)} rows are gone; run it again")
-    places = dict(zip(rows["_rowid"].to_pylist(), (rows["_rowaddr"].to_numpy() >> 32).tolist(), strict=True))
-    held = np.array([places[row] for row in values["_rowid"].to_pylist()])
-    return {int(place): values.filter(pa.array(held == place)) for place in np.unique(held)}
+    fragments = dict(zip(rows["_rowid"].to_pylist(), (rows["_rowaddr"].to_numpy() >> 32).tolist(), strict=True))
+    held = np.array([fragments[row] for row in values["_rowid"].to_pylist()])
+    return {int(fragment): values.filter(pa.array(held == fragment)) for fragment in np.unique(held)}
 
 
 def _retry(corpus: str, change: Callable[[lance.LanceDataset], None]) -> None:

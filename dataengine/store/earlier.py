@@ -37,10 +37,10 @@ class Earlier:
             ids.append(np.array([_number(text) for text in batch["episode_id"].take(mine).to_pylist()], np.uint64))
             rows.append(mine + first)
             first += len(batch)
-        found = np.concatenate(ids)
-        order = np.argsort(found)
+        all_ids = np.concatenate(ids)
+        order = np.argsort(all_ids)
         self._labels = LABELS if set(LABELS) <= set(table.schema.names) else ()
-        self._ids, self._rows = found[order], np.concatenate(rows)[order]
+        self._ids, self._rows = all_ids[order], np.concatenate(rows)[order]
 
     def __len__(self) -> int:
         return len(self._ids)

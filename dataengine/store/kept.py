@@ -115,8 +115,8 @@ class Kept:
         """Read columns of the episodes that count, in the order of their ids."""
         wanted = list(dict.fromkeys(["episode_id", *columns]))
         schema = pa.schema([self._source.schema.field(name) for name in wanted])
-        found = [pa.Table.from_batches([batch]) for batch in self.batches(wanted)]
-        table = pa.concat_tables(found) if found else schema.empty_table()
+        tables = [pa.Table.from_batches([batch]) for batch in self.batches(wanted)]
+        table = pa.concat_tables(tables) if tables else schema.empty_table()
         return table.sort_by("episode_id").select(list(columns))
 
     @property
@@ -180,7 +180,7 @@ def infos(table: pa.Table) -> list[EpisodeInfo]:
     has = {slot: pc.fill_null(table[f"height_{slot}"], 0).to_pylist() for slot in slots}
     head, tail = trims_of(table)
     said = read_texts(table) if TEXTS[0] in table.column_names else [()] * len(table)
-    found = []
+    episodes = []
     for row, facts in enumerate(_rows(table)):
         spoken, first, cut = said[row], int(head[row]), int(head[row] + tail[row])
         if cut:
@@ -189,8 +189,8 @@ def infos(table: pa.Table) -> list[EpisodeInfo]:
         facts["split"] = "train" if facts["split"] is None else facts["split"]
         facts[_GROUP] = facts.get(_GROUP) or ""
         cameras = tuple(slot for slot in slots if has[slot][row])
-        found.append(EpisodeInfo(row=row, cameras=cameras, texts=spoken, **facts))
-    return found
+        episodes.append(EpisodeInfo(row=row, cameras=cameras, texts=spoken, **facts))
+    return episodes
 
 
 def _rows(table: pa.Table) -> Iterator[dict[str, Any]]:

@@ -20,10 +20,10 @@ def read_texts(table: pa.Table) -> list[tuple[Text, ...]]:
     column = _whole(table["texts"])
     spans = column.flatten()
     phrases = pc.struct_field(spans, "phrases")
-    words = iter(phrases.flatten().to_pylist())
+    flat_phrases = iter(phrases.flatten().to_pylist())
     made = lru_cache(SHARED)(Text)
     flat = [
-        made(start, end, tuple([next(words) for _ in range(count)]))
+        made(start, end, tuple([next(flat_phrases) for _ in range(count)]))
         for start, end, count in zip(
             pc.struct_field(spans, "start").to_pylist(),
             pc.struct_field(spans, "end").to_pylist(),
@@ -31,16 +31,16 @@ def read_texts(table: pa.Table) -> list[tuple[Text, ...]]:
             strict=True,
         )
     ]
-    shared = lru_cache(SHARED)(lambda *found: found)
-    found, first = [], 0
+    shared = lru_cache(SHARED)(lambda *rows: rows)
+    rows, first = [], 0
     for count in pc.list_value_length(column).fill_null(0).to_pylist():
-        found.append(shared(*flat[first : first + count]))
+        rows.append(shared(*flat[first : first + count]))
         first += count
     if column.null_count:  # rows that an older villa wrote
         old = pc.is_null(column).to_pylist()
         said = table["instruction"].to_pylist()
-        found = [whole_episode(said[i] or (), steps[i]) if old[i] else texts for i, texts in enumerate(found)]
-    return found
+        rows = [whole_episode(said[i] or (), steps[i]) if old[i] else texts for i, texts in enumerate(rows)]
+    return rows
 
 
 def _whole(column: pa.ChunkedArray) -> pa.Array:

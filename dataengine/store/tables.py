@@ -70,15 +70,15 @@ def _create(corpus: str, name: str, columns: pa.Schema) -> None:
     """
     if exists(corpus, name):
         return
-    place = table_uri(corpus, name)
+    target = table_uri(corpus, name)
     if is_uri(corpus):
-        _write_empty(columns, place)
+        _write_empty(columns, target)
         return
     draft = Path(corpus, "_staging", f".{name}.{uuid.uuid4().hex[:8]}.lance")
     try:
         draft.parent.mkdir(parents=True, exist_ok=True)
         _write_empty(columns, str(draft))
-        draft.rename(place)
+        draft.rename(target)
     except (FileExistsError, NotADirectoryError) as error:
         if not exists(corpus, name):
             raise CorpusError(f"{corpus}: it lies at or below a file, expected a folder") from error
@@ -102,21 +102,21 @@ def exists(corpus: str, name: str) -> bool:
 
 def open_table(corpus: str, name: str, version: int | str | None = None) -> lance.LanceDataset:
     """Open a table at its latest version, or at a version or tag; refuse one that a newer villa wrote."""
-    place = table_uri(corpus, name)
+    path = table_uri(corpus, name)
     if not exists(corpus, name):
         raise CorpusError(f"{corpus}: found no {name}.lance, expected a corpus; `villa ingest` creates one")
     try:
-        table = lance.dataset(place, version=version)
+        table = lance.dataset(path, version=version)
     except (ValueError, OSError) as error:
-        torn = _torn_version(place)
+        torn = _torn_version(path)
         if torn:
             raise CorpusError(
-                f"{place}: its newest version is an empty file, as a loss of power leaves it; move {torn} away to go "
+                f"{path}: its newest version is an empty file, as a loss of power leaves it; move {torn} away to go "
                 "back to the version before"
             ) from error
-        what = place if version is None else f"{place} at version '{version}'"
+        what = path if version is None else f"{path} at version '{version}'"
         raise CorpusError(f"{what}: cannot open it: {first_line(error)}") from error
-    schema.check_version(table.schema, place)
+    schema.check_version(table.schema, path)
     return table
 
 

@@ -61,8 +61,8 @@ def vectors(hands: Hands) -> Vectors | None:
     camera = np.tile(np.array([0, 0, 0, 0, 0, 0, 1.0]), (steps, 1))
     if is_in_world and hands.camera is not None:
         camera = hands.camera.astype(np.float64)
-    found = [_of_side(hands, side, camera) for side in TWO]
-    state, action = (np.concatenate(part, axis=1).astype(np.float32) for part in zip(*found, strict=True))
+    sides = [_of_side(hands, side, camera) for side in TWO]
+    state, action = (np.concatenate(part, axis=1).astype(np.float32) for part in zip(*sides, strict=True))
     return None if np.isnan(state).all() else (state, action)
 
 
@@ -101,10 +101,10 @@ class HandStatistics:
         self._seen: dict[str, list[Accumulator]] = {}
         self._episodes: dict[str, int] = {}
 
-    def add(self, dataset: str, found: Vectors) -> None:
+    def add(self, dataset: str, seen: Vectors) -> None:
         """Take in an episode."""
         parts = self._seen.setdefault(dataset, _empty())
-        halves = (half for v in found for half in np.split(v, 2, axis=1))
+        halves = (half for v in seen for half in np.split(v, 2, axis=1))
         for part, values in zip(parts, (half[:, piece] for half in halves for piece in PIECES), strict=True):
             part.add(values[np.isfinite(values).all(axis=1)])
         self._episodes[dataset] = self._episodes.get(dataset, 0) + 1
@@ -138,17 +138,17 @@ def _empty() -> list[Accumulator]:
 
 def _joined(parts: Iterable[Accumulator]) -> Statistics:
     """Put pieces into one vector; one that was never seen is constant."""
-    found = [part.statistics() if part.count else _nothing(part.dim) for part in parts]
+    statistics = [part.statistics() if part.count else _nothing(part.dim) for part in parts]
     return Statistics(
-        count=max(one.count for one in found),
-        mean=np.concatenate([one.mean for one in found]),
-        std=np.concatenate([one.std for one in found]),
-        min=np.concatenate([one.min for one in found]),
-        max=np.concatenate([one.max for one in found]),
-        q01=np.concatenate([one.q01 for one in found]),
-        q99=np.concatenate([one.q99 for one in found]),
+        count=max(one.count for one in statistics),
+        mean=np.concatenate([one.mean for one in statistics]),
+        std=np.concatenate([one.std for one in statistics]),
+        min=np.concatenate([one.min for one in statistics]),
+        max=np.concatenate([one.max for one in statistics]),
+        q01=np.concatenate([one.q01 for one in statistics]),
+        q99=np.concatenate([one.q99 for one in statistics]),
         grippers=OPENINGS,
-        rank_error=max(one.rank_error for one in found),
+        rank_error=max(one.rank_error for one in statistics),
     )
 
 

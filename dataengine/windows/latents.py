@@ -96,7 +96,7 @@ def read_npz(path: Path) -> CodesOfVideos:
             codes, time_s, video = file["codes"], file["time_s"], file["video"]
             hold_codes = file.get("hold_codes")
             members = [(str(name), video == i) for i, name in enumerate(file["videos"])]
-            found = CodesOfVideos(
+            labels = CodesOfVideos(
                 fingerprint=str(file["fingerprint"]),
                 interval_s=float(file["interval_s"]),
                 videos=[
@@ -115,7 +115,7 @@ def read_npz(path: Path) -> CodesOfVideos:
         raise DataEngineError(f"{path}: {_no_labels('an array lacks: ' + str(error.args[0]))}") from error
     except DAMAGE as error:
         raise DataEngineError(f"{path}: {_no_labels('no archive of plain arrays')}") from error
-    return _checked(path, found)
+    return _checked(path, labels)
 
 
 def as_table(info: LatentInfo, videos: Sequence[VideoLatents]) -> pa.Table:
@@ -160,9 +160,9 @@ def _no_labels(why: str) -> str:
     return f"holds no labels of `villa label --video` ({' '.join(why.split()):.160})"
 
 
-def _checked(path: Path, found: CodesOfVideos) -> CodesOfVideos:
+def _checked(path: Path, labels: CodesOfVideos) -> CodesOfVideos:
     """Raise DataEngineError where arrays do not fit together."""
-    for one in found.videos:
+    for one in labels.videos:
         is_whole = one.codes.ndim == 2 and one.codes.dtype.kind in "iu" and one.time_s.shape == one.codes.shape[:1]
         if not is_whole or (one.hold_codes is not None and one.hold_codes.shape != one.codes.shape):
             shapes = f"codes {one.codes.dtype} {one.codes.shape}, times {one.time_s.shape}"
@@ -171,9 +171,9 @@ def _checked(path: Path, found: CodesOfVideos) -> CodesOfVideos:
             raise DataEngineError(f"{path}: {_no_labels(f'{one.video:.80}: no latent has a code')}")
         if not _are_times(one.time_s):
             raise DataEngineError(f"{path}: {_no_labels(f'{one.video:.80}: times are no seconds that rise')}")
-    if not 0 < found.interval_s < LONGEST_S:
-        raise DataEngineError(f"{path}: {_no_labels(f'interval_s is {found.interval_s:g}')}")
-    return found
+    if not 0 < labels.interval_s < LONGEST_S:
+        raise DataEngineError(f"{path}: {_no_labels(f'interval_s is {labels.interval_s:g}')}")
+    return labels
 
 
 def _are_times(time_s: NDArray[Any]) -> bool:

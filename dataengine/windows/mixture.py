@@ -124,11 +124,11 @@ def _mix(x: NDArray[np.uint64]) -> NDArray[np.uint64]:
         return x ^ (x >> np.uint64(31))
 
 
-def key_of(*words: NDArray[np.int64] | int) -> NDArray[np.uint64]:
+def key_of(*numbers: NDArray[np.int64] | int) -> NDArray[np.uint64]:
     """Hash integers, element by element, into one word."""
     key = np.zeros(1, dtype=np.uint64)
-    for word in words:
-        key = _mix(key ^ np.asarray(word).astype(np.uint64))
+    for number in numbers:
+        key = _mix(key ^ np.asarray(number).astype(np.uint64))
     return key
 
 
@@ -203,14 +203,14 @@ class WindowSampler:
 
     def at(self, positions: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         """Rows (b,) and start frames (b,) at positions (b,) of the run's endless sequence."""
-        epoch, place = np.divmod(positions, self.windows_per_epoch)
-        draw = permute(place, self.windows_per_epoch, key_of(self.seed, epoch))
+        epoch, index = np.divmod(positions, self.windows_per_epoch)
+        draw = permute(index, self.windows_per_epoch, key_of(self.seed, epoch))
         which = np.searchsorted(self._draw_ends, draw, side="right")
         begins = np.concatenate([[0], self._draw_ends[:-1]])
         per_epoch = self._draw_ends - begins
         # Which draw of its dataset this is since the run began; every `size` draws its windows are permuted anew.
-        turn, place = np.divmod(epoch * per_epoch[which] + draw - begins[which], self._sizes[which])
-        window = permute(place, self._sizes[which], key_of(self.seed, which + 1, turn))
+        turn, index = np.divmod(epoch * per_epoch[which] + draw - begins[which], self._sizes[which])
+        window = permute(index, self._sizes[which], key_of(self.seed, which + 1, turn))
         rows, starts = np.empty_like(window), np.empty_like(window)
         for d in np.unique(which):
             mine = which == d

@@ -78,9 +78,9 @@ class QuantileSketch:
         order = np.argsort(rows, axis=0, kind="stable")
         values = np.take_along_axis(rows, order, axis=0).astype(np.float64)
         ends = np.cumsum(weights[order], axis=0)
-        place = q * (self.count - 1)
-        below, out = int(place), np.empty(self.dim)
+        rank = q * (self.count - 1)
+        below, out = int(rank), np.empty(self.dim)
         for j in range(self.dim):
             low, high = np.searchsorted(ends[:, j], [below, min(below + 1, self.count - 1)], side="right")
-            out[j] = values[low, j] + (place - below) * (values[high, j] - values[low, j])
+            out[j] = values[low, j] + (rank - below) * (values[high, j] - values[low, j])
         return out

@@ -66,8 +66,8 @@ class Statistics:
         """Plain numbers and lists, for `json.dumps`; floats survive the round trip exactly."""
         numbers = {name: getattr(self, name).tolist() for name in _FIELDS}
         moves = None if self.moves is None else list(self.moves)
-        places = {"grippers": list(self.grippers), "moves": moves}
-        return {"count": self.count, **numbers, **places, "rank_error": self.rank_error}
+        dims = {"grippers": list(self.grippers), "moves": moves}
+        return {"count": self.count, **numbers, **dims, "rank_error": self.rank_error}
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> "Statistics":
@@ -77,13 +77,13 @@ class Statistics:
         if len(shapes) > 1 or len(shapes.pop()) != 1 or not all(np.isfinite(value).all() for value in numbers.values()):
             raise ValueError(f"{', '.join(_FIELDS)} are not as many finite numbers each")
         # Older files do not say; they were normalised as arms of seven values.
-        places = data.get("grippers", VectorLayout.of("eef_pose", len(numbers["mean"])).grippers)
+        grippers = data.get("grippers", VectorLayout.of("eef_pose", len(numbers["mean"])).grippers)
         moves = data.get("moves")
-        if any(not isinstance(i, int) or not 0 <= i < len(numbers["mean"]) for i in (*places, *(moves or ()))):
-            raise ValueError(f"grippers {places} or moves {moves} are no dimensions of {len(numbers['mean'])}")
+        if any(not isinstance(i, int) or not 0 <= i < len(numbers["mean"]) for i in (*grippers, *(moves or ()))):
+            raise ValueError(f"grippers {grippers} or moves {moves} are no dimensions of {len(numbers['mean'])}")
         return cls(
             count=int(data["count"]),
-            grippers=tuple(places),
+            grippers=tuple(grippers),
             moves=None if moves is None else tuple(moves),
             rank_error=float(data.get("rank_error", 0.0)),
             **numbers,
@@ -128,8 +128,8 @@ class EmbodimentStatistics:
                 by_dataset={str(name): cls.from_json(one) for name, one in data.get("by_dataset", {}).items()},
             )
         except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
-            found = " ".join(f"{type(error).__name__}: {error}".split())[:200]
-            raise DataEngineError(f"statistics are damaged ({found}); copy the file that holds them again") from error
+            reason = " ".join(f"{type(error).__name__}: {error}".split())[:200]
+            raise DataEngineError(f"statistics are damaged ({reason}); copy the file that holds them again") from error
 
 
 @dataclass(kw_only=True)
@@ -283,7 +283,7 @@ def by_embodiment(groups: Iterable[Group]) -> dict[str, EmbodimentStatistics]:
     for group in groups:
         if group.column in ("state", "action"):
             vectors.setdefault((group.embodiment, group.column), []).append(group)
-    found = {}
+    result = {}
     for name in sorted({name for name, _ in vectors}):
         states, actions = (vectors.get((name, column), []) for column in ("state", "action"))
         datasets = sorted({group.dataset for group in (*states, *actions)})
@@ -291,8 +291,8 @@ def by_embodiment(groups: Iterable[Group]) -> dict[str, EmbodimentStatistics]:
             dataset: _body(*([group for group in some if group.dataset == dataset] for some in (states, actions)))
             for dataset in datasets
         }
-        found[name] = replace(_body(states, actions), by_dataset=by_dataset)
-    return found
+        result[name] = replace(_body(states, actions), by_dataset=by_dataset)
+    return result
 
 
 def _body(states: Sequence[Group], actions: Sequence[Group]) -> EmbodimentStatistics:

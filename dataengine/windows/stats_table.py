@@ -62,8 +62,8 @@ def from_table(table: pa.Table) -> Iterator[Group]:
         numbers |= {name: np.array(row[name], dtype=np.float64) for name in ("mean", "m2", "min", "max")}
         numbers["not_finite"] = np.array(row.get("not_finite") or [0] * dim, np.int64)
         accumulator = Accumulator(**numbers, not_finite_in=row.get("not_finite_in") or "", sketch=sketch)
-        words = {name: row[name] for name in ("dataset", "embodiment", "column")}
-        yield Group(**words, layout=_layout(row), accumulator=accumulator)
+        names = {name: row[name] for name in ("dataset", "embodiment", "column")}
+        yield Group(**names, layout=_layout(row), accumulator=accumulator)
 
 
 def _order(group: Group) -> tuple[Any, ...]:

@@ -183,7 +183,7 @@ def _is_as_then(part: Part, reject: Row, limits: Limits) -> bool:
 
 def _limited(part: Part, limits: Limits) -> str:
     """Fingerprint of a part that was given up for the limits of its reader."""
-    return stable_id(part.fingerprint, limits.words)
+    return stable_id(part.fingerprint, limits.as_text)
 
 
 def _last(part: Part, ledger: Mapping[str, str]) -> Part:

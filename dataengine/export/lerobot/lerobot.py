@@ -74,10 +74,10 @@ class Export:
         self.root = out / plan.name
         self.fingerprint = plan.fingerprint(FORMAT, encoder)
         self._about = about
-        found = self._found()
-        if found is not None and found != self.fingerprint:
+        earlier = self._fingerprint_there()
+        if earlier is not None and earlier != self.fingerprint:
             raise DataEngineError(
-                f"{self.root}: holds a dataset of other episodes or settings (plan {found}, now {self.fingerprint}); "
+                f"{self.root}: holds a dataset of other episodes or settings (plan {earlier}, now {self.fingerprint}); "
                 "give another folder, or delete it"
             )
         self.is_done = (self.root / INFO).is_file()
@@ -118,7 +118,7 @@ class Export:
             self.is_done = True
         shutil.rmtree(self.root / ASIDE, ignore_errors=True)
 
-    def _found(self) -> str | None:
+    def _fingerprint_there(self) -> str | None:
         """Read which plan a folder was written by; None when it is new."""
         if not self.root.exists():
             return None
@@ -133,10 +133,10 @@ class Export:
 
     def _fingerprint(self, path: Path) -> str:
         try:
-            found = json_file.read(path)
+            planned = json_file.read(path)
         except json_file.JsonError as error:
             raise DataEngineError(f"{path}: {error}; give another folder, or delete this one") from error
-        return str(found.get("fingerprint")) if isinstance(found, dict) else ""
+        return str(planned.get("fingerprint")) if isinstance(planned, dict) else ""
 
     def _is_finished(self, number: int) -> bool:
         return is_finished(self.root, number, self.plan.layout)
@@ -156,8 +156,8 @@ class Export:
                 episodes[key][statistic] = np.array(table[name].to_pylist())
             for key, stacked in episodes.items():
                 units[key].append(together(stacked))
-        found = {key: together({name: np.stack([s[name] for s in of]) for name in of[0]}) for key, of in units.items()}
-        return {key: {name: value.tolist() for name, value in stats.items()} for key, stats in found.items()}
+        by_key = {key: together({name: np.stack([s[name] for s in of]) for name in of[0]}) for key, of in units.items()}
+        return {key: {name: value.tolist() for name, value in stats.items()} for key, stats in by_key.items()}
 
     def _export(self) -> dict[str, object]:
         layout = self.plan.layout
@@ -220,16 +220,16 @@ def _number(layout: Layout) -> int | float:
 
 def _features(layout: Layout, codec: str) -> dict[str, dict[str, Any]]:
     """Declare the columns in the order of the data files, and the cameras."""
-    found: dict[str, dict[str, Any]] = {}
+    features: dict[str, dict[str, Any]] = {}
     for name, dim in layout.dims.items():
         kind = "float64" if name in RAW else "float32"
         names = layout.names.value_names(name, layout.vectors[name]) if name in CANONICAL else None
-        found[COLUMNS[name]] = {"dtype": kind, "shape": [dim], "names": names}
+        features[COLUMNS[name]] = {"dtype": kind, "shape": [dim], "names": names}
     for name, dims in layout.exact.items():
-        found[EXACT[name]] = {"dtype": "int64", "shape": [len(dims)], "names": list(map(str, dims))}
+        features[EXACT[name]] = {"dtype": "int64", "shape": [len(dims)], "names": list(map(str, dims))}
     for slot, (height, width) in layout.cameras.items():
         height, width = video_size(height, width)
-        found[layout.names.camera_features[slot]] = {
+        features[layout.names.camera_features[slot]] = {
             "dtype": "video",
             "shape": [height, width, 3],
             "names": ["height", "width", "channels"],
@@ -244,11 +244,11 @@ def _features(layout: Layout, codec: str) -> dict[str, dict[str, Any]]:
                 "has_audio": False,
             },
         }
-    found[TRUE_TIME] = {"dtype": "int64", "shape": [1], "names": None}
-    found["timestamp"] = {"dtype": "float32", "shape": [1], "names": None}
+    features[TRUE_TIME] = {"dtype": "int64", "shape": [1], "names": None}
+    features["timestamp"] = {"dtype": "float32", "shape": [1], "names": None}
     for name in ("frame_index", "episode_index", "index", "task_index"):
-        found[name] = {"dtype": "int64", "shape": [1], "names": None}
-    return found
+        features[name] = {"dtype": "int64", "shape": [1], "names": None}
+    return features
 
 
 def _tasks_table(tasks: Sequence[str]) -> pa.Table:

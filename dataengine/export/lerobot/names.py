@@ -32,11 +32,11 @@ class Names:
     @classmethod
     def of(cls, notes: str | None, slots: Iterable[str], vectors: Mapping[str, VectorLayout]) -> "Names":
         """Read what the notes of an episode (JSON) say."""
-        told = parsed(notes)
+        said = parsed(notes)
         return cls(
-            robot_type=told.get(ROBOT_TYPE, ""),
-            cameras={slot: _feature(camera_key(slot, told)) for slot in slots},
-            values={name: vectors[name].names if told.get(note_key(name, "names")) else () for name in CANONICAL},
+            robot_type=said.get(ROBOT_TYPE, ""),
+            cameras={slot: _feature(camera_key(slot, said)) for slot in slots},
+            values={name: vectors[name].names if said.get(note_key(name, "names")) else () for name in CANONICAL},
         )
 
     def agreed(self, other: "Names") -> "Names":
@@ -53,14 +53,14 @@ class Names:
     def camera_features(self) -> dict[str, str]:
         """Give each slot's camera a feature of its own."""
         ours = {slot: f"{IMAGES}{slot}" for slot in self.cameras}
-        found = {slot: key or ours[slot] for slot, key in self.cameras.items()}
-        return found if len(set(found.values())) == len(found) else ours
+        theirs = {slot: key or ours[slot] for slot, key in self.cameras.items()}
+        return theirs if len(set(theirs.values())) == len(theirs) else ours
 
     def value_names(self, name: str, layout: VectorLayout) -> list[str]:
         """Give each value of a canonical vector a name of its own."""
         said = self.values[name]
-        found = list(said) if all(said) and said else _by_layout(name, layout)
-        return found if len(set(found)) == layout.dim else [f"{name}_{i}" for i in range(layout.dim)]
+        names = list(said) if all(said) and said else _by_layout(name, layout)
+        return names if len(set(names)) == layout.dim else [f"{name}_{i}" for i in range(layout.dim)]
 
 
 def _feature(key: str) -> str:
@@ -72,10 +72,10 @@ def _feature(key: str) -> str:
 
 
 def _by_layout(name: str, layout: VectorLayout) -> list[str]:
-    found = [word.replace(" ", "_") or f"{name}_{i}" for i, word in enumerate(layout.names)]
+    names = [word.replace(" ", "_") or f"{name}_{i}" for i, word in enumerate(layout.names)]
     if layout.encoding == "eef_delta":
         moves = {*layout.position, *layout.rotation}
-        found = [f"delta_{word}" if i in moves and not word.startswith("d") else word for i, word in enumerate(found)]
+        names = [f"delta_{word}" if i in moves and not word.startswith("d") else word for i, word in enumerate(names)]
     if layout.encoding == "joint_velocity":
-        found = [word.replace("joint_", "joint_velocity_") for word in found]
-    return found
+        names = [word.replace("joint_", "joint_velocity_") for word in names]
+    return names

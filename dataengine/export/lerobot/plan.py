@@ -126,8 +126,8 @@ class _Row:
     @property
     def rank(self) -> tuple[Any, ...]:
         """Order of the dataset. LeRobot has splits as ranges, so that they stay together; `train` comes first."""
-        words = re.split(r"(\d+)", self.record)
-        counted = tuple(int(word) if i % 2 else word for i, word in enumerate(words))  # 2 before 10
+        pieces = re.split(r"(\d+)", self.record)
+        counted = tuple(int(piece) if i % 2 else piece for i, piece in enumerate(pieces))  # 2 before 10
         return (self.split != "train", self.split, self.dataset, counted, self.episode_id)
 
 
@@ -161,11 +161,11 @@ def plan(
         layouts[layout.key] = _with_exact(replace(known, names=known.names.agreed(layout.names)), row)
         groups[layout.key].append(_row(row))
     names = _names([layouts[key] for key in sorted(layouts, key=repr)])
-    found = [_dataset(names[key], layouts[key], groups[key], video_mb, data_mb) for key in layouts]
-    return sorted(found, key=lambda dataset: dataset.name), left_out
+    datasets = [_dataset(names[key], layouts[key], groups[key], video_mb, data_mb) for key in layouts]
+    return sorted(datasets, key=lambda dataset: dataset.name), left_out
 
 
-def place_of(unit: int) -> str:
+def chunk_and_file(unit: int) -> str:
     """Name a unit's file below `data`, `meta/episodes` and each camera's folder, without its suffix."""
     chunk, file = divmod(unit, FILES_PER_CHUNK)
     return f"chunk-{chunk:03d}/file-{file:03d}"
@@ -211,8 +211,8 @@ def _with_exact(layout: Layout, row: Mapping[str, Any]) -> Layout:
     new = {name: row.get(exact_dims_column(name)) or [] for name in RAW}
     if not any(set(dims) - {*layout.exact.get(name, ())} for name, dims in new.items()):
         return layout
-    found = {name: tuple(sorted({*dims, *layout.exact.get(name, ())})) for name, dims in new.items()}
-    return replace(layout, exact={name: dims for name, dims in found.items() if dims})
+    exact = {name: tuple(sorted({*dims, *layout.exact.get(name, ())})) for name, dims in new.items()}
+    return replace(layout, exact={name: dims for name, dims in exact.items() if dims})
 
 
 def _names(layouts: Sequence[Layout]) -> dict[tuple[Any, ...], str]:

@@ -22,7 +22,7 @@ def of_numbers(values: NDArray[Any]) -> Stats:
     exact = rows.astype(np.float64)
     if not np.isfinite(exact).all():
         return _with_gaps(exact)
-    found = {
+    result = {
         "min": rows.min(axis=0),
         "max": rows.max(axis=0),
         "mean": exact.mean(axis=0),
@@ -30,15 +30,15 @@ def of_numbers(values: NDArray[Any]) -> Stats:
         "count": np.array([len(rows)]),
     }
     levels = np.quantile(exact, list(QUANTILES.values()), axis=0)
-    return found | dict(zip(QUANTILES, levels, strict=True))
+    return result | dict(zip(QUANTILES, levels, strict=True))
 
 
 def _with_gaps(rows: NDArray[np.float64]) -> Stats:
     """Describe each value by its finite numbers alone."""
     there = [column[np.isfinite(column)] for column in rows.T]
     each = [of_numbers(column if len(column) else np.zeros(1)) for column in there]
-    found = {name: np.concatenate([stats[name] for stats in each]) for name in each[0]}
-    return found | {"count": np.array([len(rows)])}
+    joined = {name: np.concatenate([stats[name] for stats in each]) for name in each[0]}
+    return joined | {"count": np.array([len(rows)])}
 
 
 def sampled_frames(num_frames: int) -> set[int]:
@@ -67,14 +67,14 @@ class PictureStats:
         mean = share @ values
         there = self._levels > 0
         reached = np.cumsum(share, axis=1)
-        found = {
+        result = {
             "min": values[there.argmax(axis=1)],
             "max": values[255 - there[:, ::-1].argmax(axis=1)],
             "mean": mean,
             "std": np.sqrt(np.maximum(share @ values**2 - mean**2, 0)),
             **{name: values[(reached >= q - 1e-12).argmax(axis=1)] for name, q in QUANTILES.items()},
         }
-        return {name: value.reshape(3, 1, 1) for name, value in found.items()} | {"count": np.array([self._count])}
+        return {name: value.reshape(3, 1, 1) for name, value in result.items()} | {"count": np.array([self._count])}
 
 
 def together(stacked: Mapping[str, NDArray[Any]]) -> Stats:

@@ -19,7 +19,7 @@ import simplejpeg
 from numpy.typing import NDArray
 
 from dataengine.errors import DataEngineError
-from dataengine.export.lerobot.plan import Layout, Planned, place_of
+from dataengine.export.lerobot.plan import Layout, Planned, chunk_and_file
 from dataengine.export.lerobot.stats import PictureStats, Stats, of_numbers, sampled_frames
 from dataengine.formats.lerobot.entries import EXPORTED_TEXTS
 from dataengine.schema import RAW, TEXTS
@@ -70,13 +70,13 @@ def video_size(height: int, width: int) -> tuple[int, int]:
 
 def receipt_of(root: Path, number: int) -> Path:
     """Place of the file that tells that a unit is finished."""
-    return root / f"meta/episodes/{place_of(number)}.parquet"
+    return root / f"meta/episodes/{chunk_and_file(number)}.parquet"
 
 
 def files_of(root: Path, number: int, layout: Layout) -> list[Path]:
     """List a unit's other files."""
-    videos = [root / f"videos/{key}/{place_of(number)}.mp4" for key in layout.names.camera_features.values()]
-    return [root / f"data/{place_of(number)}.parquet", *videos]
+    videos = [root / f"videos/{key}/{chunk_and_file(number)}.mp4" for key in layout.names.camera_features.values()]
+    return [root / f"data/{chunk_and_file(number)}.parquet", *videos]
 
 
 def is_finished(root: Path, number: int, layout: Layout) -> bool:
@@ -91,22 +91,22 @@ def whole(root: Path, path: Path) -> AbstractContextManager[Path]:
 
 def write_unit(corpus: Corpus, task: Task, tell: Callable[[int], None]) -> None:
     """Write a unit; `tell` is told of steps as they are done, once for rows and once for each camera."""
-    found: list[dict[str, Any]] = []
+    lines: list[dict[str, Any]] = []
     data, *_ = files_of(task.root, task.number, task.layout)
     with whole(task.root, data) as path, pq.ParquetWriter(path, _schema(task.layout)) as writer:
         for planned in task.episodes:
             columns, stats = _rows(corpus, planned, task.layout)
             writer.write_table(pa.table(columns, schema=_schema(task.layout)))
-            found.append(_entry(corpus, planned, task.number) | _as_columns(stats))
+            lines.append(_entry(corpus, planned, task.number) | _as_columns(stats))
             tell(planned.num_steps)
     for slot in task.layout.cameras:
-        for line, more in zip(found, _write_video(corpus, task, slot, tell), strict=True):
+        for line, more in zip(lines, _write_video(corpus, task, slot, tell), strict=True):
             line |= more
-    for line in found:
+    for line in lines:
         line |= dict(zip(("meta/episodes/chunk_index", "meta/episodes/file_index"), _indices(task.number), strict=True))
     with whole(task.root, receipt_of(task.root, task.number)) as path:
-        said = pa.array([line.pop(EXPORTED_TEXTS) for line in found], TEXTS)  # a type that no text may be there to tell
-        pq.write_table(pa.Table.from_pylist(found).append_column(EXPORTED_TEXTS, said), path)
+        said = pa.array([line.pop(EXPORTED_TEXTS) for line in lines], TEXTS)  # a type that no text may be there to tell
+        pq.write_table(pa.Table.from_pylist(lines).append_column(EXPORTED_TEXTS, said), path)
 
 
 def _rows(corpus: Corpus, planned: Planned, layout: Layout) -> tuple[dict[str, pa.Array], dict[str, Stats]]:
@@ -159,10 +159,10 @@ def _write_video(corpus: Corpus, task: Task, slot: str, tell: Callable[[int], No
     import av  # here: planning needs no FFmpeg
 
     os.environ.setdefault("SVT_LOG", "1")  # errors only
-    layout, found, number = task.layout, [], 0
+    layout, lines, number = task.layout, [], 0
     key = layout.names.camera_features[slot]
     encoder, options = CODECS[task.codec]
-    path = task.root / f"videos/{key}/{place_of(task.number)}.mp4"
+    path = task.root / f"videos/{key}/{chunk_and_file(task.number)}.mp4"
     with (
         whole(task.root, path) as aside,
         av.open(str(aside), "w", format="mp4", options={"movflags": "faststart"}) as container,
@@ -184,9 +184,9 @@ def _write_video(corpus: Corpus, task: Task, slot: str, tell: Callable[[int], No
                 number += 1
             tell(planned.num_steps)
             span = _span(f"videos/{key}", task.number, Fraction(first), Fraction(number), layout.rate)
-            found.append(span | _as_columns({key: pictures.stats()}))
+            lines.append(span | _as_columns({key: pictures.stats()}))
         container.mux(stream.encode(None))
-    return found
+    return lines
 
 
 def _span(prefix: str, unit: int, first: Fraction, stop: Fraction, rate: Fraction) -> dict[str, Any]:
@@ -242,10 +242,10 @@ def _column(values: NDArray[Any], kind: pa.DataType) -> pa.Array:
 
 
 def _as_columns(stats: dict[str, Stats]) -> dict[str, Any]:
-    return {f"stats/{key}/{name}": value.tolist() for key, found in stats.items() for name, value in found.items()}
+    return {f"stats/{key}/{name}": value.tolist() for key, values in stats.items() for name, value in values.items()}
 
 
 def _indices(unit: int) -> tuple[int, int]:
     """Numbers of a unit's chunk and of its file in it."""
-    chunk, file = place_of(unit).split("/")
+    chunk, file = chunk_and_file(unit).split("/")
     return int(chunk.removeprefix("chunk-")), int(file.removeprefix("file-"))

@@ -92,5 +92,5 @@ def _check_frames(slot: str, frames: CameraFrames, steps: int) -> None:
         except ValueError as error:
             raise RecordError(f"camera {slot}, frame {i} is a damaged JPEG: {error}") from error
         if (height, width) != (frames.height, frames.width):
-            found, wanted = f"{height}x{width}", f"{frames.height}x{frames.width}"
-            raise RecordError(f"camera {slot}, frame {i} is {found}, expected {wanted} as its source says")
+            size, wanted = f"{height}x{width}", f"{frames.height}x{frames.width}"
+            raise RecordError(f"camera {slot}, frame {i} is {size}, expected {wanted} as its source says")

@@ -111,21 +111,21 @@ def _ask(table: lance.LanceDataset, fragments: Mapping[str, lance.LanceFragment]
     """Read the parts in some fragments, by the file that names them."""
     if not fragments:
         return {}
-    found: dict[str, dict[str, str]] = {path: {} for path in fragments}
+    parts: dict[str, dict[str, str]] = {path: {} for path in fragments}
     paths = {fragment.fragment_id: path for path, fragment in fragments.items()}
     scanner = table.scanner(
         ["part_id", "source_fingerprint"], fragments=list(fragments.values()), with_row_address=True
     )
-    for place, part_id, fingerprint in _distinct(scanner.to_batches()):
-        found[paths[place]][part_id] = fingerprint
-    return found
+    for fragment_id, part_id, fingerprint in _distinct(scanner.to_batches()):
+        parts[paths[fragment_id]][part_id] = fingerprint
+    return parts
 
 
 def _distinct(batches: Iterable[pa.RecordBatch]) -> Iterator[tuple[int, str, str]]:
     """Give each (fragment, part, fingerprint), once where many rows follow each other that have the same."""
     for rows in _gathered(batches):
-        places = pa.array(rows["_rowaddr"].to_numpy() >> 32)
-        table = pa.table([places, rows["part_id"], rows["source_fingerprint"]], ["place", "part", "fingerprint"])
+        fragments = pa.array(rows["_rowaddr"].to_numpy() >> 32)
+        table = pa.table([fragments, rows["part_id"], rows["source_fingerprint"]], ["fragment", "part", "fingerprint"])
         distinct = table.group_by(table.column_names).aggregate([])
         yield from zip(*(distinct[name].to_pylist() for name in table.column_names), strict=True)
 

@@ -124,6 +124,6 @@ def _blob(data: bytes) -> pa.Array:
     """Make what `lance.blob_array([data])` makes, around the bytes instead of a copy of them."""
     ends = pa.py_buffer(np.array([0, len(data)], np.int64))
     payload = pa.Array.from_buffers(pa.large_binary(), 1, [None, ends, pa.py_buffer(data)])
-    no_place = [pa.nulls(1, field.type) for field in BLOB_FIELDS[1:]]
-    storage = pa.StructArray.from_arrays([payload, *no_place], fields=BLOB_FIELDS)
+    no_position = [pa.nulls(1, field.type) for field in BLOB_FIELDS[1:]]
+    storage = pa.StructArray.from_arrays([payload, *no_position], fields=BLOB_FIELDS)
     return pa.ExtensionArray.from_storage(BLOB, storage)

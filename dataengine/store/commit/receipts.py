@@ -79,13 +79,13 @@ class Receipts:
 
     def staged(self, part_ids: Container[str] | None = None) -> list[Receipt]:
         """Read the receipts of some parts, or of all: two of one that was read twice, none that is damaged."""
-        found = []
+        receipts = []
         for name in self._names(part_ids):
             try:
-                found.append(Receipt.from_json(self._folder.read(name)))
+                receipts.append(Receipt.from_json(self._folder.read(name)))
             except (FileNotFoundError, CorpusError):  # another committer was faster, or the disk rots
                 continue
-        return found
+        return receipts
 
     def drop(self, part_ids: Container[str]) -> None:
         """Forget the receipts of some parts.
@@ -97,8 +97,8 @@ class Receipts:
 
     def missing_file(self, receipt: Receipt) -> str | None:
         """Name a staged file that is gone or has another size now, if there is one."""
-        found = data_folder(self.corpus).sizes_of([path for path, _ in receipt.files])
-        return next((path for (path, size), now in zip(receipt.files, found, strict=True) if now != size), None)
+        sizes = data_folder(self.corpus).sizes_of([path for path, _ in receipt.files])
+        return next((path for (path, size), now in zip(receipt.files, sizes, strict=True) if now != size), None)
 
     def _names(self, part_ids: Container[str] | None) -> list[str]:
         names = sorted(name for name in self._folder.sizes() if name.endswith(".json"))

@@ -17,7 +17,7 @@ from dataengine.notes import Tally
 from dataengine.reading import digest, explain, is_certain, one_line, reading
 from dataengine.schema import SCHEMA_VERSION
 from dataengine.storage import make_durable
-from dataengine.store.commit import words
+from dataengine.store.commit import storable_texts
 from dataengine.store.commit.checks import check_episode
 from dataengine.store.commit.new_rows import NewRows
 from dataengine.store.commit.receipts import Receipt, Receipts, data_folder, files_of
@@ -135,7 +135,7 @@ def _batches(
                 continue
             try:
                 with reading():
-                    record = words.writable(record)
+                    record = storable_texts.writable(record)
                     check_episode(record, part.dataset, staging.embodiment_ids)
                     if record.episode_id in passed.ids:
                         raise RecordError(f"record '{record.source_record}' comes twice in its part")

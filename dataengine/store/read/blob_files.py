@@ -51,10 +51,10 @@ class BlobFiles:
         rows, first, size = np.array(wanted, dtype=np.int64).T
         inside = first + size <= known.size[rows]  # else Lance says what is wrong
         numbers = np.where(inside, known.file[rows], -1).tolist()
-        places = zip(numbers, size.tolist(), (known.begin[rows] + first).tolist(), strict=True)
+        ranges = zip(numbers, size.tolist(), (known.begin[rows] + first).tolist(), strict=True)
         held: dict[int, _File | None] = {-1: None}
         apart: list[tuple[int, int, int, int]] = []
-        for i, (number, length, at) in enumerate(places):
+        for i, (number, length, at) in enumerate(ranges):
             if number not in held:
                 held[number] = self._file(column, known.paths[number], wanted[i], at)
             file = held[number]
@@ -62,10 +62,10 @@ class BlobFiles:
                 apart.append((i, file.handle, length, at))
         for _, handle, length, at in apart if len(apart) > 1 else ():
             os.posix_fadvise(handle, at, length, os.POSIX_FADV_WILLNEED)  # a cold disk fetches all of them at once
-        found = {i: os.pread(handle, length, at) for i, handle, length, at in apart}
-        rest = [i for i, one in enumerate(wanted) if len(found.get(i, b"")) != one[2] or i not in found]
-        found |= zip(rest, self._by_lance(column, [wanted[i] for i in rest]), strict=True)
-        return [found[i] for i in range(len(wanted))]
+        blobs = {i: os.pread(handle, length, at) for i, handle, length, at in apart}
+        rest = [i for i, one in enumerate(wanted) if len(blobs.get(i, b"")) != one[2] or i not in blobs]
+        blobs |= zip(rest, self._by_lance(column, [wanted[i] for i in rest]), strict=True)
+        return [blobs[i] for i in range(len(wanted))]
 
     def _file(self, column: str, path: str, first: Range, at: int) -> "_File | None":
         """Open a file, or find it open; None for one that does not hold at `at` what Lance reads for `first`."""
@@ -121,8 +121,8 @@ class _File:
 
 def _column(table: lance.LanceDataset, column: str) -> _Column | None:
     """Find the file and place of every row's blob; None where the table is far away."""
-    place = table.uri.removeprefix("file://")
-    if is_uri(place) or not hasattr(os, "posix_fadvise"):
+    path = table.uri.removeprefix("file://")
+    if is_uri(path) or not hasattr(os, "posix_fadvise"):
         return None
     rows = table.scanner(columns=[column], with_row_address=True).to_table()
     descriptors = rows[column].combine_chunks()
@@ -132,7 +132,7 @@ def _column(table: lance.LanceDataset, column: str) -> _Column | None:
     )
     fragment = (rows["_rowaddr"].to_numpy() >> 32).astype(np.int64)
     apart = np.isin(kind, (PACKED, DEDICATED)) & descriptors.is_valid().to_numpy(zero_copy_only=False)
-    folders = {f.fragment_id: _folder(table, place, f, column) for f in table.get_fragments()}
+    folders = {f.fragment_id: _folder(table, path, f, column) for f in table.get_fragments()}
     file, paths, numbers = np.full(len(rows), -1), list[str](), list[int]()
     pairs, which = np.unique(np.stack([fragment[apart], number[apart]]), axis=1, return_inverse=True)
     for of_fragment, blob in pairs.T.tolist():

@@ -50,11 +50,11 @@ class Corpus:
     @classmethod
     def create(cls, uri: str | os.PathLike[str]) -> "Corpus":
         """Create an empty corpus; raise CorpusError where there is one."""
-        place = cls.writable_uri(uri)
-        if exists(place, "episodes"):
-            raise CorpusError(f"{place}: there is a corpus already; open it, or choose another place")
-        create_tables(place)
-        return cls.open(place)
+        target = cls.writable_uri(uri)
+        if exists(target, "episodes"):
+            raise CorpusError(f"{target}: there is a corpus already; open it, or choose another place")
+        create_tables(target)
+        return cls.open(target)
 
     @classmethod
     def open(
@@ -64,30 +64,30 @@ class Corpus:
 
         `CORPUS@NAME` means the snapshot NAME of CORPUS, in every command that takes a corpus.
         """
-        place, named = _part_name(normal_uri(uri))
+        base, named = _part_name(normal_uri(uri))
         snapshot = named if snapshot is None else snapshot
         if snapshot is None:
-            return cls(place, open_table(place, "episodes", version))
+            return cls(base, open_table(base, "episodes", version))
         if version is not None:
-            raise CorpusError(f"{place}: asked for snapshot '{snapshot}' and version {version}, expected one of them")
-        found = snapshots.find(place, snapshot)
-        return cls(place, open_table(place, "episodes", found.versions["episodes"]), found)
+            raise CorpusError(f"{base}: asked for snapshot '{snapshot}' and version {version}, expected one of them")
+        state = snapshots.find(base, snapshot)
+        return cls(base, open_table(base, "episodes", state.versions["episodes"]), state)
 
     @classmethod
     def open_or_create(cls, uri: str | os.PathLike[str]) -> "Corpus":
         """Open a corpus to write, also one whose creation was cut short or that lacks newer columns, or create it."""
-        place = cls.writable_uri(uri)
-        create_tables(place)
-        columns.complete(place)
-        return cls.open(place)
+        target = cls.writable_uri(uri)
+        create_tables(target)
+        columns.complete(target)
+        return cls.open(target)
 
     @staticmethod
     def writable_uri(uri: str | os.PathLike[str]) -> str:
         """Say in full where a corpus lies that is to be written; raise CorpusError for a snapshot, which is never."""
-        place, name = _part_name(normal_uri(uri))
+        base, name = _part_name(normal_uri(uri))
         if name is not None:
-            raise CorpusError(_never_changes(place, name))
-        return place
+            raise CorpusError(_never_changes(base, name))
+        return base
 
     @staticmethod
     def exists(uri: str | os.PathLike[str]) -> bool:
@@ -185,11 +185,11 @@ class Corpus:
 
     def distinct(self, columns: Sequence[str], where: str | None = None) -> set[tuple[Any, ...]]:
         """Collect the different values of some plain columns, a batch at a time."""
-        found: set[tuple[Any, ...]] = set()
+        values: set[tuple[Any, ...]] = set()
         for batch in self.scan(columns, where):
             rows = pa.table(batch).group_by(list(columns)).aggregate([])
-            found.update(zip(*(rows[name].to_pylist() for name in columns), strict=True))
-        return found
+            values.update(zip(*(rows[name].to_pylist() for name in columns), strict=True))
+        return values
 
     def jpegs(self, slot: str, wanted: Sequence[tuple[str, int]]) -> list[bytes]:
         """Read encoded frames of one camera for (episode_id, frame) pairs, in order, in one batched read."""
@@ -210,8 +210,8 @@ class Corpus:
 
     def read_row(self, row: int, columns: Sequence[str]) -> dict[str, pa.Scalar]:
         """Read a few columns of one row."""
-        found = self._table.take([row], columns=list(columns))
-        return {name: found[name][0] for name in columns}
+        taken = self._table.take([row], columns=list(columns))
+        return {name: taken[name][0] for name in columns}
 
     def embodiments(self) -> dict[str, int]:
         """Ids of the bodies by name, from 1; 0 means unknown everywhere."""

@@ -94,8 +94,8 @@ class StoredEpisode:
 
     def layout(self, vector: str) -> VectorLayout:
         """Say what the values of `state` or `action` are."""
-        found = self._corpus.read_row(self.row, [f"{vector}_encoding", "notes"])
-        encoding, notes = (value.as_py() for value in found.values())
+        facts = self._corpus.read_row(self.row, [f"{vector}_encoding", "notes"])
+        encoding, notes = (value.as_py() for value in facts.values())
         about = {"dataset": self.dataset, "embodiment": self.embodiment}
         return layout_of(vector, encoding, self._dims[vector] or 0, notes, **about)
 
@@ -132,14 +132,14 @@ class StoredEpisode:
         dims, values = self._corpus.read_row(self.row, columns).values()
         if not dims.is_valid:
             return {}
-        found = values.values.to_numpy().reshape(-1, len(dims))
-        return {i: np.ascontiguousarray(found[:, k]) for k, i in enumerate(dims.as_py())}
+        rows = values.values.to_numpy().reshape(-1, len(dims))
+        return {i: np.ascontiguousarray(rows[:, k]) for k, i in enumerate(dims.as_py())}
 
     @cached_property
     def _vectors(self) -> dict[str, NDArray[Any] | None]:
         having = [name for name in VECTORS if self._dims[name]]
-        found = self._corpus.read_row(self.row, having) if having else {}
+        held = self._corpus.read_row(self.row, having) if having else {}
         return {
-            name: found[name].values.to_numpy().reshape(-1, self._dims[name]) if name in found else None
+            name: held[name].values.to_numpy().reshape(-1, self._dims[name]) if name in held else None
             for name in VECTORS
         }

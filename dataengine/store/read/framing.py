@@ -70,18 +70,18 @@ def shapes(corpus: "Corpus", datasets: Collection[str] | None = None) -> dict[st
         if columns[-1] in corpus.schema.names:
             there = f"height_{slot} IS NOT NULL"
             where = there if datasets is None else f"{there} AND {is_one_of('dataset', datasets)}"
-            for dataset, *found in corpus.distinct(["dataset", *columns], where):
-                sizes[dataset].add(((found[0], found[1]), (found[2], found[3])))
-    return {name: Shapes(fit_of(corpus, name) or SQUASH, frozenset(found)) for name, found in sorted(sizes.items())}
+            for dataset, *sides in corpus.distinct(["dataset", *columns], where):
+                sizes[dataset].add(((sides[0], sides[1]), (sides[2], sides[3])))
+    return {name: Shapes(fit_of(corpus, name) or SQUASH, frozenset(sides)) for name, sides in sorted(sizes.items())}
 
 
 def fit_of(corpus: "Corpus", dataset: str) -> Fit | None:
     """Tell how a dataset's frames became square, as its first episode says (one for all); None without episodes."""
-    found = corpus.lance_table.to_table(["notes"], filter=is_one_of("dataset", [dataset]), limit=1)["notes"].to_pylist()
-    if not found:
+    noted = corpus.lance_table.to_table(["notes"], filter=is_one_of("dataset", [dataset]), limit=1)["notes"].to_pylist()
+    if not noted:
         return None
     try:
-        return fit_noted(dict(json.loads(found[0] or "{}")))
+        return fit_noted(dict(json.loads(noted[0] or "{}")))
     except ValueError:  # `villa corpus verify` looks for damage
         return SQUASH
 

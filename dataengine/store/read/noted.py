@@ -16,7 +16,7 @@ COLUMNS = ("dataset", "kind", "state_dim", "action_dim", "instruction", "notes")
 
 def tallies(corpus: "Corpus") -> dict[str, Tally]:
     """Count the serious notes of each dataset; equal notes, which most episodes of a dataset have, are parsed once."""
-    found: dict[str, Tally] = {}
+    by_dataset: dict[str, Tally] = {}
     for batch in corpus.scan(COLUMNS):
         keys = pa.table(
             {
@@ -30,9 +30,9 @@ def tallies(corpus: "Corpus") -> dict[str, Tally]:
         )
         counted = keys.append_column("episodes", pa.array([1] * len(keys))).group_by(keys.column_names)
         for row in counted.aggregate([("episodes", "sum")]).to_pylist():
-            tally = found.setdefault(row["dataset"], Tally())
+            tally = by_dataset.setdefault(row["dataset"], Tally())
             has = {key: row[key] for key in ("kind", "has_state", "has_action", "has_instruction")}
             text = row["notes"] or ""
-            told = notes.parsed(text) if notes.may_be_serious(text) else {}  # most have no serious word
-            tally.add(notes.serious(told, **has), row["episodes_sum"])
-    return found
+            said = notes.parsed(text) if notes.may_be_serious(text) else {}  # most have no serious word
+            tally.add(notes.serious(said, **has), row["episodes_sum"])
+    return by_dataset

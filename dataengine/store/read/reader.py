@@ -49,7 +49,7 @@ class TableReader:
         self._felt = self._use_hands() if use_hands else Felt()
         self._latents: dict[str, tuple[list[NDArray[np.float32]], list[NDArray[np.int16]]]] = {}
         self._num_bytes: NDArray[np.int64] | None = None
-        framings = {name: found.framing for name, found in shapes(corpus).items()}
+        framings = {name: one.framing for name, one in shapes(corpus).items()}
         identity = identify(corpus.uri, corpus.version, self.episodes, self._first.tolist())
         self.identity = replace(identity, framings=framings)
         if corpus.snapshot is not None:
@@ -103,18 +103,18 @@ class TableReader:
                 f"run `villa stats` again, which reads only what is new"
                 + (", and take another snapshot" if self.corpus.snapshot else "")
             )
-        found = stats.by_embodiment(stats_table.from_table(table)) if table is not None else {}
-        missing = {e.embodiment for e in self.episodes if e.kind == "robot"} - set(found)
+        robots = stats.by_embodiment(stats_table.from_table(table)) if table is not None else {}
+        missing = {e.embodiment for e in self.episodes if e.kind == "robot"} - set(robots)
         if missing:
             raise DataEngineError(
                 f"{self.corpus.uri} has no statistics of {', '.join(sorted(missing))}; run `villa stats` on it"
             )
-        return found | dict(self._felt.statistics)
+        return robots | dict(self._felt.statistics)
 
     def felt(self) -> Felt:
         """Read the hands of people: a state and an action of each whose hands tell them."""
         names = [field.name for field in HANDS]
-        found: dict[int, Vectors] = {}
+        by_row: dict[int, Vectors] = {}
         measured: dict[str, HandStatistics] = {}
         if names[0] in self.corpus.schema.names:
             rows = {e.episode_id: e for e in self.episodes if e.kind == "human"}
@@ -123,19 +123,19 @@ class TableReader:
                 for i, episode_id in enumerate(batch["episode_id"].to_pylist()):
                     episode = rows.get(episode_id)
                     hands = hands_rows.from_row({name: batch[name][i] for name in names})
-                    if episode is None or (told := self._told(episode, hands)) is None:
+                    if episode is None or (of_hands := self._told(episode, hands)) is None:
                         continue
-                    found[episode.row] = told
-                    measured.setdefault(episode.embodiment, HandStatistics()).add(episode.dataset, told)
+                    by_row[episode.row] = of_hands
+                    measured.setdefault(episode.embodiment, HandStatistics()).add(episode.dataset, of_hands)
         statistics = {name: one.statistics() for name, one in measured.items()}
-        return Felt(found, {name: one for name, one in statistics.items() if one is not None})
+        return Felt(by_row, {name: one for name, one in statistics.items() if one is not None})
 
-    def _told(self, episode: EpisodeInfo, hands: Hands | None) -> Vectors | None:
+    def _vectors_of_hands(self, episode: EpisodeInfo, hands: Hands | None) -> Vectors | None:
         """Give what the hands of an episode tell at the steps that count."""
-        told = vectors(hands) if hands is not None else None
+        whole = vectors(hands) if hands is not None else None
         first = int(self._first[episode.row])
         steps = slice(first, first + episode.num_steps)
-        return None if told is None else (told[0][steps], told[1][steps])
+        return None if whole is None else (whole[0][steps], whole[1][steps])
 
     def _use_hands(self) -> Felt:
         """Give people a state and an action of their hands."""

@@ -90,14 +90,14 @@ def pieces(table: lance.LanceDataset, corpus: str) -> list[Piece]:
     ]
 
 
-def groups(found: Sequence[Piece], target: int) -> list[list[Piece]]:
+def groups(pieces: Sequence[Piece], target: int) -> list[list[Piece]]:
     """Join small neighbours until they make a large fragment; what stays alone is left out, unless it is hollow.
 
     The lowest comes last.
     """
     joined: list[list[Piece]] = [[]]
     num_bytes = 0.0
-    for piece in found:
+    for piece in pieces:
         is_large = 2 * piece.left >= target
         if is_large or num_bytes >= target or len(joined[-1]) == GROUP:
             joined += [[piece], []] if is_large else [[]]

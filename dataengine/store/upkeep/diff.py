@@ -134,7 +134,7 @@ def diff(before: Corpus, after: Corpus, names: tuple[str, str]) -> DiffReport:
             episode_id = shared[i].decode()
             if len(details) < SHOWN or episode_id in details:
                 details.setdefault(episode_id, []).append(f"{column} {values[0][i].as_py()} -> {values[1][i].as_py()}")
-    report.examples = [f"{episode_id}: {', '.join(words)}" for episode_id, words in details.items()]
+    report.examples = [f"{episode_id}: {', '.join(changes)}" for episode_id, changes in details.items()]
     report.mixture = _mixtures(before, after)
     kept = [side.choice.mask[mine] for side, mine in zip(sides, rows, strict=True)]
     gone, new = (np.setdiff1d(np.arange(len(side.ids)), mine) for side, mine in zip(sides, rows, strict=True))
@@ -211,10 +211,10 @@ def _mixtures(before: Corpus, after: Corpus) -> dict[str, tuple[Any, Any]]:
 
 def _settings(mixture: Mapping[str, Any] | None) -> dict[str, Any]:
     """Lay a mixture's settings out flat: one of each dataset."""
-    found: dict[str, Any] = {}
+    flat: dict[str, Any] = {}
     for name, value in (Mixture().model_dump(mode="json") if mixture is None else mixture).items():
-        found |= {f"{name}.{key}": each for key, each in value.items()} if isinstance(value, dict) else {name: value}
-    return found
+        flat |= {f"{name}.{key}": each for key, each in value.items()} if isinstance(value, dict) else {name: value}
+    return flat
 
 
 def _say(setting: Any) -> str:

@@ -98,10 +98,10 @@ def held(corpus: Corpus, selection: Selection) -> Held:
 def part_ids(corpus: Corpus, dataset: str) -> set[str]:
     """List the parts of a dataset that a corpus holds anything of."""
     whole = Selection(dataset=dataset)
-    found = {part_id for (part_id,) in corpus.distinct(["part_id"], whole.where)}
+    committed = {part_id for (part_id,) in corpus.distinct(["part_id"], whole.where)}
     rejects = open_table(corpus.uri, "rejects").to_table(["part_id"], filter=whole.where)
     staged = {receipt.part_id for receipt in Receipts(corpus.uri).staged() if whole.has(receipt)}
-    return found | set(rejects["part_id"].to_pylist()) | staged
+    return committed | set(rejects["part_id"].to_pylist()) | staged
 
 
 def drop(corpus: Corpus, selection: Selection) -> None:

@@ -58,17 +58,17 @@ class CorpusInfo(Report):
 
     def notes(self) -> list[str]:
         """Say what should be known or done."""
-        found = []
+        notes = []
         if self.staged_parts:
-            found.append(f"{self.staged_parts} parts are staged: an ingest is running, or was stopped and can go on")
+            notes.append(f"{self.staged_parts} parts are staged: an ingest is running, or was stopped and can go on")
         if len(self.frame_sizes) > 1:
-            found.append(verify_tables.frame_sizes_note(self.frame_sizes))
+            notes.append(verify_tables.frame_sizes_note(self.frame_sizes))
         if self.fragments - self.compacted_fragments >= compaction.PAYS:
-            found.append(
+            notes.append(
                 f"{self.fragments} fragments slow down every command: `villa corpus compact` makes "
                 f"{self.compacted_fragments} of them"
             )
-        return found
+        return notes
 
     def summary(self) -> str:
         """Print the counts, one line for each group."""
@@ -102,8 +102,8 @@ def info(corpus: "Corpus") -> CorpusInfo:
     sizes = {slot: _blob_sizes(corpus, slot) for slot in CAMERA_SLOTS}
     rejects = corpus.rejects()
     rejected = rejects.filter(pc.not_equal(rejects["error"], HELD))["record"].to_pylist()
-    found = compaction.pieces(corpus.lance_table, corpus.uri)
-    joined = compaction.groups(found, compaction.TARGET_BYTES)
+    pieces = compaction.pieces(corpus.lance_table, corpus.uri)
+    joined = compaction.groups(pieces, compaction.TARGET_BYTES)
     tables = [name for name in (*SIDE_TABLES, "stats") if exists(corpus.uri, name)]
     return CorpusInfo(
         uri=corpus.uri,
@@ -112,8 +112,8 @@ def info(corpus: "Corpus") -> CorpusInfo:
         episodes=len(table),
         steps=sum(group.steps for group in groups),
         bytes=sum(sum(known) for known in sizes.values()),
-        fragments=len(found),
-        compacted_fragments=len(found) - sum(len(group) - 1 for group in joined),
+        fragments=len(pieces),
+        compacted_fragments=len(pieces) - sum(len(group) - 1 for group in joined),
         frame_sizes=verify_tables.frame_sizes(corpus),
         snapshots=[snapshot.name for snapshot in corpus.snapshots()],
         groups=groups,

@@ -137,16 +137,16 @@ def _look(
     table: "lance.LanceDataset", batch: pa.RecordBatch, row: int, registries: dict[str, dict[str, int]], deep: bool
 ) -> _Looked:
     """Check the rows of a batch that begins at `row` of the table, and frames of those that are sound."""
-    found = list(row_problems(batch, registries))
+    problems = list(row_problems(batch, registries))
     looked = _Looked(_numbers(batch["episode_id"].to_pylist()), sum(batch["num_steps"].to_pylist()))
-    bad = {problem.row for problem in found}
+    bad = {problem.row for problem in problems}
     for slot in CAMERA_SLOTS:
         valid = batch[f"height_{slot}"].is_valid().to_pylist()
         there = [i for i in range(len(batch)) if valid[i] and i not in bad]
         for some in [[i] for i in there] if deep else [there]:
-            found += _frame_problems(table, batch, row, slot, some, deep, looked)
+            problems += _frame_problems(table, batch, row, slot, some, deep, looked)
     ids = batch["episode_id"]
-    looked.problems = [f"episode {ids[p.row].as_py()}: {p.what}" for p in sorted(found, key=lambda p: p.row)]
+    looked.problems = [f"episode {ids[p.row].as_py()}: {p.what}" for p in sorted(problems, key=lambda p: p.row)]
     return looked
 
 
@@ -192,10 +192,10 @@ def _frame_problems(
 def _decode_problem(jpeg: memoryview, size: tuple[int, int]) -> str | None:
     """Decode one frame and compare its size (height, width)."""
     try:
-        found = simplejpeg.decode_jpeg(jpeg, "RGB").shape[:2]
+        decoded = simplejpeg.decode_jpeg(jpeg, "RGB").shape[:2]
     except ValueError as error:
         return f"does not decode: {first_line(error)}"
-    return None if found == size else f"is {found[0]}x{found[1]}, expected {size[0]}x{size[1]}"
+    return None if decoded == size else f"is {decoded[0]}x{decoded[1]}, expected {size[0]}x{size[1]}"
 
 
 def _numbers(episode_ids: list[str]) -> NDArray[np.uint64]:

@@ -25,10 +25,12 @@ def row_problems(batch: pa.RecordBatch, registries: Mapping[str, Mapping[str, in
     """Check a batch, column by column."""
     yield from _identity(batch)
     for name, known in registries.items():
-        words, numbers = batch[name].to_pylist(), batch[f"{name}_id"].to_pylist()
-        for row, (word, number) in enumerate(zip(words, numbers, strict=True)):
-            if known.get(word) != number:
-                yield Problem(row, f"{name} '{word}' has id {number} here, {known.get(word)} in {name}s.lance")
+        names, numbers = batch[name].to_pylist(), batch[f"{name}_id"].to_pylist()
+        for row, (known_name, number) in enumerate(zip(names, numbers, strict=True)):
+            if known.get(known_name) != number:
+                yield Problem(
+                    row, f"{name} '{known_name}' has id {number} here, {known.get(known_name)} in {name}s.lance"
+                )
     steps = batch["num_steps"].to_numpy()
     for row in _rows(steps < 1):
         yield Problem(row, f"num_steps is {steps[row]}")
@@ -83,16 +85,16 @@ def _identity(batch: pa.RecordBatch) -> Iterator[Problem]:
 
 def _texts(batch: pa.RecordBatch, steps: NDArray[np.int32]) -> Iterator[Problem]:
     """Check that texts say something, at steps that there are, and that they are the row's instructions."""
-    for row, found in enumerate(batch["texts"].to_pylist()):
-        if found is None:  # from before there were spans
+    for row, texts in enumerate(batch["texts"].to_pylist()):
+        if texts is None:  # from before there were spans
             continue
-        for text in found:
+        for text in texts:
             start, end, phrases = text["start"], text["end"], text["phrases"]
             if None in (start, end) or not 0 <= start < end <= steps[row]:
                 yield Problem(row, f"a text holds for steps {start} to {end} of {steps[row]}")
             if not phrases or not all(phrases):
                 yield Problem(row, f"a text of steps {start} to {end} says nothing")
-        said = list(dict.fromkeys(phrase for text in found for phrase in text["phrases"] or ()))
+        said = list(dict.fromkeys(phrase for text in texts for phrase in text["phrases"] or ()))
         if said != (batch["instruction"][row].as_py() or []):
             yield Problem(row, "its instruction is not what its texts say")
 
@@ -124,14 +126,14 @@ def _hands(batch: pa.RecordBatch, steps: NDArray[np.int32]) -> Iterator[Problem]
     sides = _Lists(batch["hands_sides"]).lengths
     present = _Lists(batch["hands_present"])
     sizes = {f"hands_{name}": int(np.prod(shape)) for name, shape in SHAPES.items()}
-    told = {name: _Lists(batch[name]) for name in sizes} | {"hands_camera": _Lists(batch["hands_camera"])}
+    columns = {name: _Lists(batch[name]) for name in sizes} | {"hands_camera": _Lists(batch["hands_camera"])}
     wanted = {name: sides * steps * size for name, size in sizes.items()} | {"hands_camera": steps * 7}
     wrong = present.lengths != sides * steps
     for row in _rows(wrong):
         yield Problem(
             row, f"hands_present has {present.lengths[row]} values for {sides[row]} sides of {steps[row]} steps"
         )
-    for name, lists in told.items():
+    for name, lists in columns.items():
         there = batch[name].is_valid().to_numpy(zero_copy_only=False)
         off = there & (lists.lengths != wanted[name])
         for row in _rows(off):

@@ -32,18 +32,18 @@ class Tables:
 
 def look(corpus: "Corpus") -> Tables:
     """Check files, ledger, rejects, runs and snapshots."""
-    found = Tables({"dataset": corpus.datasets(), "embodiment": corpus.embodiments()})
+    tables = Tables({"dataset": corpus.datasets(), "embodiment": corpus.embodiments()})
     sizes = data_folder(corpus.uri).tree()
-    gone, found.files = _files(corpus.lance_table, sizes)
-    found.missing = bool(gone)
-    found.problems += gone
-    if not found.missing:
-        found.problems += _ledger(corpus, found)
+    gone, tables.files = _files(corpus.lance_table, sizes)
+    tables.missing = bool(gone)
+    tables.problems += gone
+    if not tables.missing:
+        tables.problems += _ledger(corpus, tables)
         scaled = frame_sizes(corpus)
-        found.notes += [frame_sizes_note(scaled)] if len(scaled) > 1 else []
+        tables.notes += [frame_sizes_note(scaled)] if len(scaled) > 1 else []
     if corpus.snapshot is None:
-        found.problems += _snapshots(corpus, sizes)
-    return found
+        tables.problems += _snapshots(corpus, sizes)
+    return tables
 
 
 def _files(table: lance.LanceDataset, sizes: dict[str, int]) -> tuple[list[str], int]:
@@ -61,14 +61,14 @@ def _files(table: lance.LanceDataset, sizes: dict[str, int]) -> tuple[list[str],
     return problems, count
 
 
-def _ledger(corpus: "Corpus", found: Tables) -> Iterator[str]:
+def _ledger(corpus: "Corpus", tables: Tables) -> Iterator[str]:
     """Check that a part was committed once and whole, is not also given up, and that a known run wrote it."""
     held: dict[str, set[tuple[str, str]]] = defaultdict(set)
     runs = set()
     for part, dataset, fingerprint, run in corpus.distinct(["part_id", "dataset", "source_fingerprint", "run_id"]):
         held[part].add((dataset, fingerprint))
         runs.add(run)
-    found.parts = len(held)
+    tables.parts = len(held)
     for part, origins in sorted(held.items()):
         if len(origins) > 1:
             yield f"part {part}: its rows come from {len(origins)} datasets or states of its source, expected one"

@@ -1,4 +1,4 @@
-r"""Words that a table can hold: whatever a source gives comes by here before it becomes a row.
+r"""Texts that a table can hold: whatever a source gives comes by here before it becomes a row.
 
 JSON may spell half a letter (a lone surrogate, "\ud800"), and the name of a file may be no text at all: neither can be
 written as UTF-8. In texts and notes such a place becomes U+FFFD and a note says so; in names, which must stay
@@ -22,7 +22,7 @@ MAX_NOTE = 1_000_000
 MAX_NAME = 1_000
 """Letters of a record's name; of a longer one a hash stands for the rest."""
 MAX_URI = 10_000
-"""Letters of a place and of what else has a name."""
+"""Letters of a path or URI and of what else has a name."""
 LOST = "texts_lost"
 """Key of the note that says what could not be kept."""
 HALVES = re.compile("[\ud800-\udfff]")
@@ -30,7 +30,7 @@ REPLACEMENT = "\N{REPLACEMENT CHARACTER}"
 
 
 def writable(episode: Episode) -> Episode:
-    """Give an episode whose words can all be written; raise RecordError where its name is none."""
+    """Give an episode whose texts can all be written; raise RecordError where its name is none."""
     changes: list[str] = []
     names = {key: spelt(getattr(episode, key)) for key in ("source_record", "source_uri", "split", "licence")}
     if len(names["source_record"]) > MAX_NAME:

@@ -9,7 +9,7 @@ from dataengine.digest import stable_id
 from dataengine.episode import Text
 from dataengine.errors import RecordError
 from dataengine.store import Corpus, verify
-from dataengine.store.commit.words import writable
+from dataengine.store.commit.storable_texts import writable
 from tests.support.corpora import add_parts, robot_episode
 
 HALF = json.loads('"\\ud83d"')
