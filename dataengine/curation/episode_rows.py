@@ -83,8 +83,8 @@ class EpisodeRows:
         share = np.full(len(self), np.nan)
         if not set(HAND_COLUMNS) <= set(self._table.column_names):
             return share
-        told = zip(*(self._table[name].to_pylist() for name in HAND_COLUMNS), strict=True)
-        for row, (source, present) in enumerate(told):
+        hands = zip(*(self._table[name].to_pylist() for name in HAND_COLUMNS), strict=True)
+        for row, (source, present) in enumerate(hands):
             if source not in (None, SPARSE) and present and len(present) % self.num_steps[row] == 0:
                 share[row] = np.reshape(present, (-1, self.num_steps[row])).any(axis=0).mean()
         return share
@@ -96,30 +96,30 @@ class EpisodeRows:
 
     def damaged(self) -> dict[int, str]:
         """Rows whose arrays are not as long as their steps say, each with what is wrong."""
-        found: dict[int, str] = {}
+        problems: dict[int, str] = {}
         for name in ("time_ns", "state", "action"):
             dims = 1 if name == "time_ns" else _numbers(self._table[f"{name}_dim"]).astype(np.int64)
             lengths = np.nan_to_num(_numbers(_lengths(self._table[name])), nan=0).astype(np.int64)
             for row in np.flatnonzero(lengths != self.num_steps * dims):
                 steps = f"{self.num_steps[row]} steps"
-                found.setdefault(int(row), f"{name} holds {lengths[row]} numbers, expected those of {steps}")
-        return found
+                problems.setdefault(int(row), f"{name} holds {lengths[row]} numbers, expected those of {steps}")
+        return problems
 
     @cached_property
     def vectors(self) -> list[Vectors]:
         """The episodes that have a state or an action, by what their values are."""
         alike: dict[tuple[Any, ...], list[int]] = {}
         names = ("notes", "dataset", "embodiment", "state_dim", "action_dim", "state_encoding", "action_encoding")
-        for row, told in enumerate(zip(*(self._table[name].to_pylist() for name in names), strict=True)):
-            alike.setdefault(told, []).append(row)
-        found: dict[tuple[VectorLayout, VectorLayout], list[int]] = {}
+        for row, facts in enumerate(zip(*(self._table[name].to_pylist() for name in names), strict=True)):
+            alike.setdefault(facts, []).append(row)
+        by_layouts: dict[tuple[VectorLayout, VectorLayout], list[int]] = {}
         for (notes, dataset, embodiment, *dims, state, action), rows in alike.items():
             if any(dims):
                 about = {"dataset": dataset, "embodiment": embodiment}
                 both = (("state", state, dims[0] or 0), ("action", action, dims[1] or 0))
                 first, second = (layout_of(column, said, dim, notes, **about) for column, said, dim in both)
-                found.setdefault((first, second), []).extend(rows)
-        return [self._vectors(np.sort(rows), *layouts) for layouts, rows in found.items()]
+                by_layouts.setdefault((first, second), []).extend(rows)
+        return [self._vectors(np.sort(rows), *layouts) for layouts, rows in by_layouts.items()]
 
     def _vectors(self, rows: NDArray[np.int64], state: VectorLayout, action: VectorLayout) -> Vectors:
         return Vectors(
@@ -149,17 +149,17 @@ class EpisodeRows:
             (state_ends[piece].tolist(), action_ends[piece].tolist()) for piece in (slice(-1), slice(1, None))
         )
         ends = zip(begins[0], stops[0], begins[1], stops[1], strict=True)
-        found: list[list[int]] = []
+        digests: list[list[int]] = []
         for steps, there, meaning, (a, b, c, d) in zip(self.num_steps.tolist(), cameras, encodings, ends, strict=True):
             if any(camera[2] is None for camera in there) or not (there or b > a or d > c):
-                found.append([])
+                digests.append([])
                 continue
             # Numbers alone are told apart by what they mean.
             digest = hasher(f"{steps} {b - a} {d - c} {there or meaning}")
             digest.update(state[a:b])
             digest.update(action[c:d])
-            found.append([int.from_bytes(digest.digest(), "big", signed=True)])
-        return found
+            digests.append([int.from_bytes(digest.digest(), "big", signed=True)])
+        return digests
 
     def _checksums(self, slot: str) -> pa.ChunkedArray:
         """(e,) checksums of a camera's pictures; NULL where they are not known."""

@@ -76,15 +76,15 @@ class Film:
 
     def broken(self) -> list[int]:
         """List the frames that do not decode, by decoding all of them."""
-        found = []
+        undecoded = []
         for first in range(0, self.num_frames, TOGETHER):
             some = range(first, min(first + TOGETHER, self.num_frames))
             for i, jpeg in zip(some, self._read(some), strict=True):
                 try:
                     _grey(jpeg, SMALL)
                 except ValueError:
-                    found.append(i)
-        return found
+                    undecoded.append(i)
+        return undecoded
 
     def _fetch(self, frames: Sequence[int]) -> None:
         missing = [i for i in frames if i not in self._jpegs]

@@ -69,32 +69,32 @@ class Ragged:
     def quantile(self, q: float) -> NDArray[np.float64]:
         """(e,) of values (n,), linearly between neighbours as numpy does; NaN of an empty episode."""
         order = np.lexsort((self.values, self.owners))
-        place = self.starts[:-1] + q * np.maximum(self.lengths - 1, 0)
-        below = np.minimum(place.astype(np.int64), max(len(order) - 1, 0))
+        position = self.starts[:-1] + q * np.maximum(self.lengths - 1, 0)
+        below = np.minimum(position.astype(np.int64), max(len(order) - 1, 0))
         above = np.minimum(below + 1, np.maximum(self.starts[1:] - 1, below))
         if not len(order):
             return np.full(len(self.lengths), np.nan)
         ranked = self.values[order].astype(np.float64)
-        found = ranked[below] + (place - below) * (ranked[np.minimum(above, len(order) - 1)] - ranked[below])
-        return np.where(self.lengths > 0, found, np.nan)
+        quantile = ranked[below] + (position - below) * (ranked[np.minimum(above, len(order) - 1)] - ranked[below])
+        return np.where(self.lengths > 0, quantile, np.nan)
 
     def first_true(self) -> NDArray[np.int64]:
-        """(e,) place within its episode of the first true row of values (n,); the episode's length if there is none."""
-        places = np.where(
+        """(e,) index within its episode of the first true row of values (n,); the episode's length if there is none."""
+        positions = np.where(
             self.values, np.arange(len(self.values)) - self.starts[:-1][self.owners], self.lengths[self.owners]
         )
-        found = self.of(places)._reduce(np.minimum, 0)
-        return found.astype(np.int64)
+        first = self.of(positions)._reduce(np.minimum, 0)
+        return first.astype(np.int64)
 
     def pairs(self, ahead: NDArray[np.int64] | int) -> tuple[NDArray[np.int64], "Ragged"]:
         """Find rows that have another `ahead` rows later ((e,) or one for all) in their episode.
 
-        Gives their places i (m,) and a Ragged of the same places, to reduce what is computed of them.
+        Gives their indices i (m,) and a Ragged of the same indices, to reduce what is computed of them.
         """
         later = np.arange(len(self.values)) + (ahead if isinstance(ahead, int) else ahead[self.owners])
-        places = np.flatnonzero(later < self.ends)
+        indices = np.flatnonzero(later < self.ends)
         counts = np.maximum(self.lengths - ahead, 0)
-        return places, Ragged(places, np.concatenate([[0], np.cumsum(counts)]))
+        return indices, Ragged(indices, np.concatenate([[0], np.cumsum(counts)]))
 
     def _reduce(self, operation: np.ufunc, empty: float) -> NDArray[Any]:
         shape = (len(self.lengths), *self.values.shape[1:])

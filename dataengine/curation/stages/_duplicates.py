@@ -22,12 +22,12 @@ class Measure(NamedTuple):
     """Turns the root mean square difference of so many numbers into the distance."""
     most: float
     """Largest distance of copies."""
-    words: str
+    message: str
     """Says it to people, with the distance and the largest one."""
     coverage: Coverage = CHECKED
 
 
-class Words(NamedTuple):
+class Wording(NamedTuple):
     """What a search says of its episodes."""
 
     equal: str
@@ -45,7 +45,7 @@ Agree = Callable[[NDArray[np.int64]], NDArray[np.bool_]]
 
 @dataclass
 class _Near:
-    """What comes of comparing rows of one layout, by their places among these."""
+    """What comes of comparing rows of one layout, by their indices among these."""
 
     gone: dict[int, tuple[int, float]]
     """Copies, each with the one that stays and its distance."""
@@ -58,7 +58,7 @@ class _Near:
 def find(
     episodes: Measured,
     name: str,
-    words: Words,
+    wording: Wording,
     measures: Sequence[Measure],
     which: NDArray[np.int64] | None = None,
     agree: Agree = lambda pairs: np.ones(len(pairs), bool),
@@ -75,27 +75,27 @@ def find(
     nearest = {measure.number: np.full(len(episodes), np.nan) for measure in measures}
     rank, contents, lists = _ranks(episodes), episodes.column(f"{name}_content"), episodes.column(f"{name}_bands")
     for gone, kept in _equal(contents, rank).items():
-        objections[gone] = f"repeats {_called(episodes, kept, gone)}: {words.equal}"
+        objections[gone] = f"repeats {_called(episodes, kept, gone)}: {wording.equal}"
         for row in (gone, kept):
             nearest[measures[which[row]].number][row] = 0.0
     having = np.flatnonzero(_sizes(lists) > 0)
-    found = lists.flatten().to_numpy(zero_copy_only=False).reshape(-1, 1 + _neighbours.NUM_BANDS)
+    bands = lists.flatten().to_numpy(zero_copy_only=False).reshape(-1, 1 + _neighbours.NUM_BANDS)
     stays = np.array([row not in objections for row in having.tolist()], bool)
-    having, found = having[stays], found[stays]
-    for group in np.unique(found[:, 0]):
-        mine = np.flatnonzero(found[:, 0] == group)
+    having, bands = having[stays], bands[stays]
+    for group in np.unique(bands[:, 0]):
+        mine = np.flatnonzero(bands[:, 0] == group)
         # In the order of their ranks, so that the same pairs come out wherever the rows lie.
         mine = mine[np.argsort(rank[having[mine]])]
         rows, measure = having[mine], measures[which[having[mine[0]]]]
-        near = _compare(episodes, name, rows, found[mine, 1:], measure, agree)
+        near = _compare(episodes, name, rows, bands[mine, 1:], measure, agree)
         low = np.where(np.isfinite(near.lowest), near.lowest, np.nan)
         nearest[measure.number][rows] = np.fmin(nearest[measure.number][rows], low)
-        for place, (other, how_far) in near.gone.items():
-            kept, gone = int(rows[other]), int(rows[place])
-            said = measure.words.format(how_far, measure.most)
+        for index, (other, how_far) in near.gone.items():
+            kept, gone = int(rows[other]), int(rows[index])
+            said = measure.message.format(how_far, measure.most)
             objections[gone] = f"repeats {_called(episodes, kept, gone)}: {said}"
-        odd |= {int(rows[place]): int(rows[other]) for place, other in near.odd.items() if place not in near.gone}
-    coverage = _coverage(words, measures, which, _sizes(lists) > 0, _sizes(contents) > 0)
+        odd |= {int(rows[index]): int(rows[other]) for index, other in near.odd.items() if index not in near.gone}
+    coverage = _coverage(wording, measures, which, _sizes(lists) > 0, _sizes(contents) > 0)
     return Survey(numbers=nearest, objections=objections, coverage=coverage), odd
 
 
@@ -103,43 +103,43 @@ def _compare(
     episodes: Measured, name: str, rows: NDArray[np.int64], bands: NDArray[np.int64], measure: Measure, agree: Agree
 ) -> _Near:
     """Compare rows (k,) of one layout, in the order in which they stay, by bands (k, NUM_BANDS)."""
-    found = _Near({}, {}, np.full(len(rows), np.inf))
+    near = _Near({}, {}, np.full(len(rows), np.inf))
     left = np.arange(len(rows))
     while True:
         pairs = left[_neighbours.candidates(bands[left])]
         apart, dims = _neighbours.distances(
-            pairs, lambda places: _neighbours.as_matrix(episodes.column(name, rows[places]))
+            pairs, lambda indices: _neighbours.as_matrix(episodes.column(name, rows[indices]))
         )
         apart = apart * measure.unit(dims)
         close = apart <= measure.most
         same = close.copy()
         same[close] = agree(rows[pairs[close]])
         odd = close & ~same
-        np.minimum.at(found.lowest, pairs[~odd].reshape(-1), np.repeat(apart[~odd], 2))
+        np.minimum.at(near.lowest, pairs[~odd].reshape(-1), np.repeat(apart[~odd], 2))
         gone = _neighbours.repeats(pairs[same], apart[same])
-        found.gone |= gone
-        found.odd |= {later: first for first, later in pairs[odd].tolist()}
+        near.gone |= gone
+        near.odd |= {later: first for first, later in pairs[odd].tolist()}
         if not gone or not odd.any():
-            return found
+            return near
         # In a crowd such stood between others that were not compared with one another.
         left = np.array([i for i in left.tolist() if i not in gone])
 
 
 def _coverage(
-    words: Words,
+    wording: Wording,
     measures: Sequence[Measure],
     which: NDArray[np.int64],
     is_signed: NDArray[np.bool_],
     is_summed: NDArray[np.bool_],
 ) -> dict[int, Coverage]:
     """Say of each row by what it was compared, where that is not all."""
-    found = {}
+    by_row = {}
     for row, (signed, summed) in enumerate(zip(is_signed.tolist(), is_summed.tolist(), strict=True)):
         usual = measures[which[row]].coverage
-        said = (usual if summed else words.only_near) if signed else words.only_equal if summed else words.neither
+        said = (usual if summed else wording.only_near) if signed else wording.only_equal if summed else wording.neither
         if said != CHECKED:
-            found[row] = said
-    return found
+            by_row[row] = said
+    return by_row
 
 
 def _ranks(episodes: Measured) -> NDArray[np.int64]:

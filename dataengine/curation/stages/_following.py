@@ -40,8 +40,8 @@ def delta_agreement(position: Ragged, euler: Ragged | None, delta: Ragged, hz: F
 
 def turn_agreement(euler: Ragged, delta: Ragged, hz: Floats) -> Floats:
     """(e,) cosine of changes of roll, pitch and yaw and summed deltas (n, 3); NaN where none was told."""
-    told = (delta.of((delta.values**2).sum(axis=1))).sum() > 0
-    return np.where(told, _delta_cosine(euler, delta, hz, angles=True)[0], np.nan)
+    commanded = (delta.of((delta.values**2).sum(axis=1))).sum() > 0
+    return np.where(commanded, _delta_cosine(euler, delta, hz, angles=True)[0], np.nan)
 
 
 def _delta_cosine(position: Ragged, delta: Ragged, hz: Floats, *, angles: bool = False) -> tuple[Floats, Floats]:
@@ -53,11 +53,13 @@ def _delta_cosine(position: Ragged, delta: Ragged, hz: Floats, *, angles: bool =
         ahead = span[windows.owners]
         way = position.values[i + ahead + lag] - position.values[i + lag]
         way = wrap_angle(way) if angles else way
-        told = sums[i + ahead] - sums[i]
-        ways, tolds, both = (windows.of((x * y).sum(axis=1)).sum() for x, y in ((way, way), (told, told), (way, told)))
-        cosine = both / np.sqrt(np.maximum(ways * tolds, 1e-24))
+        commanded = sums[i + ahead] - sums[i]
+        ways, commands, both = (
+            windows.of((x * y).sum(axis=1)).sum() for x, y in ((way, way), (commanded, commanded), (way, commanded))
+        )
+        cosine = both / np.sqrt(np.maximum(ways * commands, 1e-24))
         better = (windows.lengths > 0) & (cosine > best)
-        best[better], gain[better] = cosine[better], (both / np.maximum(tolds, 1e-24))[better]
+        best[better], gain[better] = cosine[better], (both / np.maximum(commands, 1e-24))[better]
     return np.where(np.isfinite(best), best, np.nan), gain
 
 
@@ -84,16 +86,16 @@ def gripper_agreement(opening: Ragged, command: Ragged) -> Floats:
     only this command and the next ones count. A measured opening that repeats the command (or its opposite) tells by
     its level instead.
     """
-    opened, told = opening.values.astype(np.float64), command.values.astype(np.float64)
+    opened, commanded = opening.values.astype(np.float64), command.values.astype(np.float64)
     towards = np.full(len(opening.lengths), np.nan)
     for lag in LAGS:
         i, steps = opening.pairs(max(lag, 1))
         change = opened[i + 1] - opened[i]
-        change = np.where(np.abs(change) > JITTER, change, 0.0) * (told[i + lag] - opened[i])
+        change = np.where(np.abs(change) > JITTER, change, 0.0) * (commanded[i + lag] - opened[i])
         total = steps.of(np.abs(change)).sum()
         share = steps.of(change).sum() / np.maximum(total, 1e-12)
         towards = np.fmax(towards, np.where(total > 1e-6, share, np.nan))
-    level = _correlation(opening, opened, told)
+    level = _correlation(opening, opened, commanded)
     return np.where(np.abs(level) > REPEATS, level, towards)
 
 

@@ -35,8 +35,8 @@ def hands(vectors: Vectors) -> list[Ragged]:
     if vectors.state is None or layout.encoding != "eef_pose":
         return []
     if "hands" not in vectors.shared:
-        found = [_scaled(vectors.state, layout, position) for position in layout.positions]
-        vectors.shared["hands"] = [vectors.state.of(values) for values in found]
+        positions = [_scaled(vectors.state, layout, position) for position in layout.positions]
+        vectors.shared["hands"] = [vectors.state.of(values) for values in positions]
     return vectors.shared["hands"]
 
 
@@ -91,23 +91,23 @@ def scales(vector: Ragged, layout: VectorLayout) -> dict[str, NDArray[np.float64
 
     Beside it the angles of a pose, if their unit is unknown: a posture leaves them out, but an action may turn by them.
     """
-    found = {name: indices for name, (indices, *_) in _parts(layout).items() if not layout.is_known(indices)}
-    if found and layout.angles and not layout.is_known(layout.angles):
-        found["joints"] = layout.angles
-    return {name: ranges(vector.of(_scaled(vector, layout, indices))).max(axis=1) for name, indices in found.items()}
+    unknown = {name: indices for name, (indices, *_) in _parts(layout).items() if not layout.is_known(indices)}
+    if unknown and layout.angles and not layout.is_known(layout.angles):
+        unknown["joints"] = layout.angles
+    return {name: ranges(vector.of(_scaled(vector, layout, indices))).max(axis=1) for name, indices in unknown.items()}
 
 
 def _parts(layout: VectorLayout) -> dict[str, tuple[tuple[int, ...], float, float]]:
     """Name what a posture consists of but for the angles of a pose: indices, weight of a unit, weight of a range."""
     joints = layout.rotation + layout.joints if layout.encoding != "eef_pose" else layout.joints
-    found = {
+    named = {
         "positions": (layout.position, 1.0, REACH_M),
         "joints": (joints, RADIAN_M, REACH_M),
         "grippers": (layout.grippers, OPENING_M, OPENING_M),
     }
     # Others may each have a unit of their own.
     others = {f"other {k}": ((i,), _weight(layout.units[i]), REACH_M) for k, i in enumerate(layout.others)}
-    return {name: part for name, part in (found | others).items() if part[0]}
+    return {name: part for name, part in (named | others).items() if part[0]}
 
 
 def whereabouts(vectors: Vectors) -> Ragged | None:
@@ -169,11 +169,11 @@ def _crossing(distance: Ragged) -> NDArray[np.float64]:
     """(e,) fractional step at which a distance that starts at 0 first comes to MOVED_M; NaN if it never does."""
     step = distance.of(distance.values >= MOVED_M).first_true()
     moved = step < distance.lengths
-    place = np.where(moved, distance.starts[:-1] + step, distance.starts[:-1] + 1)
-    place = np.minimum(place, len(distance.values) - 1)
+    row = np.where(moved, distance.starts[:-1] + step, distance.starts[:-1] + 1)
+    row = np.minimum(row, len(distance.values) - 1)
     after, before = (
-        distance.values[place].astype(np.float64),
-        distance.values[np.maximum(place - 1, 0)].astype(np.float64),
+        distance.values[row].astype(np.float64),
+        distance.values[np.maximum(row - 1, 0)].astype(np.float64),
     )
     share = (MOVED_M - before) / np.maximum(after - before, 1e-12)
     return np.where(moved, step - 1 + share, np.nan)

@@ -40,19 +40,19 @@ def bands(signatures: NDArray[np.floating], near: float, projections: int, layou
     return np.hstack([np.full((len(hashes), 1), group), hashes])
 
 
-def candidates(found: NDArray[np.int64]) -> NDArray[np.int64]:
+def candidates(bands: NDArray[np.int64]) -> NDArray[np.int64]:
     """(e, NUM_BANDS) to pairs (p, 2) of rows, the smaller first, that share a band; in the order of the rows."""
     pairs = []
-    for k in range(found.shape[1]):
+    for k in range(bands.shape[1]):
         # Equal signatures share all bands: ordered by the others too, they stand together in a crowded cell.
-        others = [found[:, (k + 1 + j) % found.shape[1]] for j in range(found.shape[1] - 1)]
-        order = np.lexsort((np.arange(len(found)), *others[::-1], found[:, k]))
-        cell = found[order, k]
+        others = [bands[:, (k + 1 + j) % bands.shape[1]] for j in range(bands.shape[1] - 1)]
+        order = np.lexsort((np.arange(len(bands)), *others[::-1], bands[:, k]))
+        cell = bands[order, k]
         # With the first of its cell each is compared: among any number of equals it is the one that stays.
         first = np.searchsorted(cell, cell, side="left")
         rest = np.flatnonzero(first < np.arange(len(cell)))
         pairs.append(np.sort(np.stack([order[first[rest]], order[rest]], axis=1), axis=1))
-        for step in range(1, min(MOST_COMPARED, len(found) - 1) + 1):
+        for step in range(1, min(MOST_COMPARED, len(bands) - 1) + 1):
             same = np.flatnonzero(cell[step:] == cell[:-step])
             if not len(same):
                 break
@@ -65,10 +65,10 @@ def distances(pairs: NDArray[np.int64], read: Read) -> tuple[NDArray[np.float64]
     out, dims = np.full(len(pairs), np.inf), 0
     for start in range(0, len(pairs), PAIRS_AT_ONCE):
         piece = pairs[start : start + PAIRS_AT_ONCE]
-        rows, places = np.unique(piece, return_inverse=True)
-        found, at = read(rows), places.reshape(-1, 2)
-        out[start : start + len(piece)] = np.sqrt(((found[at[:, 0]] - found[at[:, 1]]) ** 2).mean(axis=1))
-        dims = found.shape[1]
+        rows, inverse = np.unique(piece, return_inverse=True)
+        signatures, at = read(rows), inverse.reshape(-1, 2)
+        out[start : start + len(piece)] = np.sqrt(((signatures[at[:, 0]] - signatures[at[:, 1]]) ** 2).mean(axis=1))
+        dims = signatures.shape[1]
     return out, dims
 
 

@@ -16,7 +16,7 @@ OTHER_SAMPLES = 6
 """Pictures looked at of each other camera: enough to tell whether it works at all."""
 CELLS = 16
 """Cells along a side that a picture is averaged to: noise disappears, a small thing that moves does not."""
-TOLD_SHARE = 0.1
+REPORTED_SHARE = 0.1
 """Share of a dataset's episodes from which on a camera that fails in them is reported."""
 OTHER_SLOTS = CAMERA_SLOTS[1:]
 """Where a camera can be that is not the main one."""
@@ -34,11 +34,11 @@ def columns(name: str) -> tuple[str, ...]:
 
 def look(film: Film, name: str, measure: Look) -> dict[str, float]:
     """Measure every camera; NaN for slots that have none, or that the main camera has."""
-    found = dict.fromkeys(columns(name), np.nan)
-    found[name] = measure(film.cells(film.evenly(NUM_SAMPLES), CELLS))
+    values = dict.fromkeys(columns(name), np.nan)
+    values[name] = measure(film.cells(film.evenly(NUM_SAMPLES), CELLS))
     for slot, other in film.others.items():
-        found[f"{name}_{slot}"] = measure(other.cells(other.evenly(OTHER_SAMPLES), CELLS))
-    return found
+        values[f"{name}_{slot}"] = measure(other.cells(other.evenly(OTHER_SAMPLES), CELLS))
+    return values
 
 
 def dead_in(quality: Quality, name: str, fails: Fails, what: str) -> str | None:
@@ -54,7 +54,7 @@ def dead(episodes: Measured, name: str, fails: Fails, what: str) -> list[str]:
         for group in _spread.groups(episodes, _spread.numbers(episodes, f"{name}_{slot}")):
             dead_ones = group.rows[fails(group.values[:, 0])]
             count, of = len(dead_ones), len(group.rows)
-            if count >= TOLD_SHARE * of:
+            if count >= REPORTED_SHARE * of:
                 first = min(dead_ones.tolist(), key=lambda row: episodes.episode_ids[row])
                 camera = episodes.camera(first, slot)
                 notes.append(f"camera {camera} of {group.name} {what} in {count} of {of} episodes")

@@ -25,8 +25,8 @@ class Group(NamedTuple):
 
 def numbers(episodes: Measured, *columns: str) -> NDArray[np.float64]:
     """(n, k) some measured numbers."""
-    found = [episodes.column(name).to_numpy(zero_copy_only=False).astype(np.float64) for name in columns]
-    return np.stack(found, axis=1) if found else np.zeros((len(episodes), 0))
+    arrays = [episodes.column(name).to_numpy(zero_copy_only=False).astype(np.float64) for name in columns]
+    return np.stack(arrays, axis=1) if arrays else np.zeros((len(episodes), 0))
 
 
 def groups(episodes: Measured, values: NDArray[np.float64]) -> Iterator[Group]:

@@ -38,8 +38,8 @@ class DropBlurred:
 
     def look(self, film: Film) -> Mapping[str, Any]:
         """Blur of the middle frame in the order of blur; NaN where pictures have no edges."""
-        found = [_blur(picture.astype(np.float32)) for picture in film.full(film.evenly(NUM_FRAMES))]
-        known = [blur for blur in found if np.isfinite(blur)]
+        blurs = [_blur(picture.astype(np.float32)) for picture in film.full(film.evenly(NUM_FRAMES))]
+        known = [blur for blur in blurs if np.isfinite(blur)]
         return {"blur": float(np.median(known)) if known else np.nan}
 
     def coverage(self, seen: Seen) -> Coverage:

@@ -32,8 +32,8 @@ class DropBrokenPictures:
         """Count broken pictures, and say which is the first, -1 for none; NaN without a camera."""
         if not film.num_frames:
             return dict.fromkeys(self.columns, np.nan)
-        found = [i for one in (film, *film.others.values()) for i in one.broken()]
-        return {"broken_pictures": float(len(found)), "first_broken_picture": float(min(found, default=-1))}
+        broken = [i for one in (film, *film.others.values()) for i in one.broken()]
+        return {"broken_pictures": float(len(broken)), "first_broken_picture": float(min(broken, default=-1))}
 
     def coverage(self, seen: Seen) -> Coverage:
         """Tell episodes without pictures."""

@@ -27,7 +27,7 @@ LEAST_MOTION = 0.5
 """Root mean square change of brightness (0 to 255) below which a clip has no motion to recognise it by."""
 MOST = np.iinfo(np.int16).max
 WORDS = "pictures differ by {:.3f}, allowed {:g}"
-SAYS = _duplicates.Words(
+SAYS = _duplicates.Wording(
     equal="all pictures are equal",
     only_equal=checked("byte for byte alone: fewer than 8 pictures, or nothing that moves in them"),
     only_near=checked("by what moves alone: no checksum of all pictures"),

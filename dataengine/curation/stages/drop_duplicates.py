@@ -32,9 +32,9 @@ that a sensor or a normaliser cuts off, is alike in different motions."""
 MOST = np.iinfo(np.int16).max
 SCALES = 1.1
 """Factor up to which two scales are one: a copy with its waiting cut off ranges a little otherwise."""
-WORDS_M = "motions are {:.4f} m apart, allowed {:g}"
-WORDS_SHARE = "motions differ by {:.1%} of how far values of unknown unit range in the episode, allowed {:.1%}"
-SAYS = _duplicates.Words(
+MESSAGE_M = "motions are {:.4f} m apart, allowed {:g}"
+MESSAGE_SHARE = "motions differ by {:.1%} of how far values of unknown unit range in the episode, allowed {:.1%}"
+SAYS = _duplicates.Wording(
     equal="states, actions and pictures are equal",
     only_equal=checked("byte for byte alone: no motion to compare"),
     only_near=checked("by motion alone: no checksum of all pictures"),
@@ -88,8 +88,8 @@ class DropDuplicates:
             rounded = np.round(signature / GRAIN_M)
             moving &= np.abs(rounded).max(axis=1, initial=0) <= MOST  # what is cut off is alike
             grains = rounded[moving].astype(np.int16)
-            found = _neighbours.bands(grains * GRAIN_M, NEAR_M, PROJECTIONS, _meaning(vectors))
-            for row, one, its_bands in zip(vectors.rows[moving], grains, found, strict=True):
+            all_bands = _neighbours.bands(grains * GRAIN_M, NEAR_M, PROJECTIONS, _meaning(vectors))
+            for row, one, its_bands in zip(vectors.rows[moving], grains, all_bands, strict=True):
                 motion[row], bands[row] = one, its_bands
             for row, scale in zip(vectors.rows, _scales(vectors), strict=True):
                 sizes[row] = scale
@@ -100,8 +100,8 @@ class DropDuplicates:
         """Find the episodes that equal another, then those that lie near one that stays."""
         scales_of = episodes.column("motion_scales")
         measures = (
-            _duplicates.Measure("motion_distance_m", _to_metres, self.max_distance_m, WORDS_M),
-            _duplicates.Measure("motion_distance_share", _to_share, self.max_distance_share, WORDS_SHARE, BY_RANGE),
+            _duplicates.Measure("motion_distance_m", _to_metres, self.max_distance_m, MESSAGE_M),
+            _duplicates.Measure("motion_distance_share", _to_share, self.max_distance_share, MESSAGE_SHARE, BY_RANGE),
         )
         which = (scales_of.value_lengths().fill_null(0).to_numpy(zero_copy_only=False) > 0).astype(np.int64)
         survey, odd = _duplicates.find(
@@ -122,11 +122,11 @@ def _scales(vectors: Vectors) -> NDArray[np.float64]:
     """(e, 2 k) scales of k parts of a posture whose unit is unknown, of the state and of the action by turns."""
     given = ((vectors.state, vectors.state_layout), (vectors.action, vectors.action_layout))
     both = [scales(v, layout) if v is not None else {} for v, layout in given]
-    found = np.full((len(vectors.rows), len(names := sorted({*both[0], *both[1]})), 2), np.nan)
+    ranges = np.full((len(vectors.rows), len(names := sorted({*both[0], *both[1]})), 2), np.nan)
     for side, parts in enumerate(both):
         for name, widest in parts.items():
-            found[:, names.index(name), side] = np.where(widest > 0, widest, np.nan)
-    return found.reshape(len(vectors.rows), -1)
+            ranges[:, names.index(name), side] = np.where(widest > 0, widest, np.nan)
+    return ranges.reshape(len(vectors.rows), -1)
 
 
 def _scaled_alike(episodes: Measured, pairs: NDArray[np.int64]) -> NDArray[np.bool_]:
@@ -136,8 +136,8 @@ def _scaled_alike(episodes: Measured, pairs: NDArray[np.int64]) -> NDArray[np.bo
     """
     if not len(pairs):
         return np.zeros(0, bool)
-    found = _neighbours.as_matrix(episodes.column("motion_scales", pairs.reshape(-1))).reshape(len(pairs), 2, -1, 2)
-    factors = np.log(found[:, 0]) - np.log(found[:, 1])
+    scales = _neighbours.as_matrix(episodes.column("motion_scales", pairs.reshape(-1))).reshape(len(pairs), 2, -1, 2)
+    factors = np.log(scales[:, 0]) - np.log(scales[:, 1])
     one_unit = [
         episodes.datasets[a] == episodes.datasets[b] and episodes.embodiments[a] == episodes.embodiments[b]
         for a, b in pairs.tolist()

@@ -56,7 +56,7 @@ class DropJumps:
 
         In metres a second where the unit is known, else in its own, beside the reach in the same (`_own`).
         """
-        found = {name: rows.nan() for name in self.columns}
+        measured = {name: rows.nan() for name in self.columns}
         for vectors in rows.vectors:
             away = reach(vectors)
             if away is None:
@@ -71,11 +71,11 @@ class DropJumps:
                 fastest, worst = np.fmax(fastest, longest), np.fmax(worst, longest / typical)
             speed = np.where(np.isfinite(worst), fastest, np.nan) * vectors.control_hz
             if are_metres(vectors):
-                found["hand_speed_max_m_s"][vectors.rows] = speed
+                measured["hand_speed_max_m_s"][vectors.rows] = speed
             else:
-                found["hand_speed_max_own"][vectors.rows], found["jump_reach_own"][vectors.rows] = speed, away
-            found["hand_step_ratio"][vectors.rows] = worst
-        return found
+                measured["hand_speed_max_own"][vectors.rows], measured["jump_reach_own"][vectors.rows] = speed, away
+            measured["hand_step_ratio"][vectors.rows] = worst
+        return measured
 
     def coverage(self, seen: Seen) -> Coverage | None:
         """Tell episodes without two positions of a hand; whether an unknown unit can be checked is for the survey."""

@@ -17,7 +17,7 @@ from dataengine.episode import Kind
 from dataengine.vector_layout import Arm
 
 DELTAS = ("eef_delta", "eef_velocity")
-TOLD = ("eef_pose", *DELTAS)
+COMMANDS = ("eef_pose", *DELTAS)
 """Encodings of actions that are compared with a hand's pose."""
 PARTS = MappingProxyType(
     {
@@ -79,19 +79,19 @@ class DropMismatch:
 
         `follow_unit_unknown` is 1 where a unit of the state is not known, so that hardly anything could be compared.
         """
-        found = {name: rows.nan() for name in self.columns}
+        measured = {name: rows.nan() for name in self.columns}
         for vectors in rows.vectors:
             state, action = vectors.state_layout, vectors.action_layout
             same = len(state.arms) == len(action.arms) and state.encoding == "eef_pose"
-            if not same or action.encoding not in TOLD:
+            if not same or action.encoding not in COMMANDS:
                 continue
             if not state.is_known([*state.position, *state.rotation, *state.grippers]):
-                found["follow_unit_unknown"][vectors.rows] = 1.0
-            for here, told in zip(state.arms, action.arms, strict=True):
-                for name, values in _arm(vectors, here, told).items():
+                measured["follow_unit_unknown"][vectors.rows] = 1.0
+            for here, command in zip(state.arms, action.arms, strict=True):
+                for name, values in _arm(vectors, here, command).items():
                     worse = np.fmax if name == "delta_target_likeness" else np.fmin
-                    found[name][vectors.rows] = worse(found[name][vectors.rows], values)
-        return found
+                    measured[name][vectors.rows] = worse(measured[name][vectors.rows], values)
+        return measured
 
     def coverage(self, seen: Seen) -> Coverage:
         """Name episodes of joints, those in which nothing moves, and the parts checked where units are unknown."""
@@ -101,7 +101,7 @@ class DropMismatch:
             return checked(only) if parts else unchecked("a state of unknown unit")
         if parts:
             return CHECKED
-        for name, encoding, compared in (("state", seen.state, TOLD[:1]), ("action", seen.action, TOLD)):
+        for name, encoding, compared in (("state", seen.state, COMMANDS[:1]), ("action", seen.action, COMMANDS)):
             if encoding not in compared:
                 return unchecked(f"a {name} of {encoding}, which is not compared" if encoding else f"no {name}")
         return unchecked("too little motion, or hands that state and action lay out in two ways")
@@ -124,38 +124,40 @@ class DropMismatch:
         return None
 
 
-def _arm(vectors: Vectors, here: Arm, told: Arm) -> dict[str, Any]:
+def _arm(vectors: Vectors, here: Arm, target: Arm) -> dict[str, Any]:
     """Every number of one arm: where it is, and what it is told."""
-    found: dict[str, Any] = {}
-    opening, command = (_part(vectors, side, (arm.gripper,)) for side, arm in (("state", here), ("action", told)))
+    agreement: dict[str, Any] = {}
+    opening, command = (_part(vectors, side, (arm.gripper,)) for side, arm in (("state", here), ("action", target)))
     if opening is not None and command is not None:
         opening, command = opening.of(opening.values[:, 0]), command.of(command.values[:, 0])
         wide = opening.max() - opening.min() > LEAST_OPENING
-        found["gripper_follow"] = _where(wide, _following.gripper_agreement(opening, command))
-    place, way = (_whatever(vectors, side, arm.position) for side, arm in (("state", here), ("action", told)))
-    if place is None or way is None or len(here.position) != len(told.position) or len(here.position) < 3:
-        return found
+        agreement["gripper_follow"] = _where(wide, _following.gripper_agreement(opening, command))
+    position, way = (_whatever(vectors, side, arm.position) for side, arm in (("state", here), ("action", target)))
+    if position is None or way is None or len(here.position) != len(target.position) or len(here.position) < 3:
+        return agreement
     known = vectors.state_layout.is_known(here.position)
-    moving = (place.max() - place.min()).max(axis=1) > (LEAST_WAY_M if known else LEAST_STEPS * _usual_step(place))
-    concordance = _following.target_agreement(place, way)
+    moving = (position.max() - position.min()).max(axis=1) > (
+        LEAST_WAY_M if known else LEAST_STEPS * _usual_step(position)
+    )
+    concordance = _following.target_agreement(position, way)
     if vectors.action_layout.encoding not in DELTAS:
-        same_unit = known and vectors.action_layout.is_known(told.position)
-        return found | ({"target_follow": _where(moving, concordance)} if same_unit else {})
+        same_unit = known and vectors.action_layout.is_known(target.position)
+        return agreement | ({"target_follow": _where(moving, concordance)} if same_unit else {})
     euler = _part(vectors, "state", here.rotation) if len(here.rotation) == 3 else None
-    follow, gain = _following.delta_agreement(place, euler, way, vectors.control_hz)
+    follow, gain = _following.delta_agreement(position, euler, way, vectors.control_hz)
     if euler is None:  # deltas may be those of the hand's frame, which nobody knows
         follow = np.where(follow < _following.DOUBTFUL, np.nan, follow)
-    found |= {
+    agreement |= {
         "delta_follow": _where(moving, follow),
         "delta_gain": _where(moving, gain),
         "delta_target_likeness": _where(moving, concordance),
     }
-    turn = _whatever(vectors, "action", told.rotation)
-    if euler is not None and turn is not None and len(told.rotation) == 3:
+    turn = _whatever(vectors, "action", target.rotation)
+    if euler is not None and turn is not None and len(target.rotation) == 3:
         away = wrap_angle(euler.values - euler.spread(euler.first()))
         turning = euler.of(np.abs(away).max(axis=1)).max() > LEAST_TURN
-        found["turn_follow"] = _where(turning, _following.turn_agreement(euler, turn, vectors.control_hz))
-    return found
+        agreement["turn_follow"] = _where(turning, _following.turn_agreement(euler, turn, vectors.control_hz))
+    return agreement
 
 
 def _part(vectors: Vectors, side: str, indices: Sequence[int | None]) -> Ragged | None:
@@ -174,10 +176,10 @@ def _whatever(vectors: Vectors, side: str, indices: Sequence[int]) -> Ragged | N
     return vector.of(vector.values[:, list(indices)])
 
 
-def _usual_step(place: Ragged) -> Any:
+def _usual_step(position: Ragged) -> Any:
     """(e,) the middle one of an episode's steps by their length."""
-    i, steps = place.pairs(1)
-    return steps.of(np.linalg.norm(place.values[i + 1] - place.values[i], axis=1)).quantile(0.5)
+    i, steps = position.pairs(1)
+    return steps.of(np.linalg.norm(position.values[i + 1] - position.values[i], axis=1)).quantile(0.5)
 
 
 def _where(meant: Any, values: Any) -> Any:

@@ -34,9 +34,11 @@ class DropNoInstruction:
 
     def measure(self, rows: EpisodeRows) -> Mapping[str, Any]:
         """Words of the longest text; a number for each kind, NaN for the other."""
-        words = np.array([max((len(text.split()) for text in texts), default=0) for texts in rows.instruction], float)
+        num_words = np.array(
+            [max((len(text.split()) for text in texts), default=0) for texts in rows.instruction], float
+        )
         robot = np.array([kind == "robot" for kind in rows.kind], bool)
-        return {"robot_words": np.where(robot, words, np.nan), "human_words": np.where(robot, np.nan, words)}
+        return {"robot_words": np.where(robot, num_words, np.nan), "human_words": np.where(robot, np.nan, num_words)}
 
     def coverage(self, seen: Seen) -> Coverage:
         """Check every episode: no text is a text of no words."""
@@ -45,7 +47,7 @@ class DropNoInstruction:
     def reject(self, quality: Quality) -> str | None:
         """Say why the episode must go, or return None to keep it."""
         for kind, least in (("robot", self.min_robot_words), ("human", self.min_human_words)):
-            words = quality[f"{kind}_words"]
-            if words < least:
-                return f"{words:.0f} words of instruction, need {least}" if words else "no instruction"
+            num_words = quality[f"{kind}_words"]
+            if num_words < least:
+                return f"{num_words:.0f} words of instruction, need {least}" if num_words else "no instruction"
         return None

@@ -37,33 +37,33 @@ class DropNoManipulation:
 
     def measure(self, rows: EpisodeRows) -> Mapping[str, Any]:
         """List the different words of each episode's texts, in lower case."""
-        return {"text_words": [_words(texts) for texts in rows.instruction]}
+        return {"text_words": [_distinct_words(texts) for texts in rows.instruction]}
 
     def survey(self, episodes: Measured) -> Survey:
         """Look for one of the verbs in each text."""
         verbs = frozenset(form for verb in self.verbs for form in forms(verb.lower()))
         objections, coverage = {}, {}
-        for row, words in enumerate(episodes.column("text_words").to_pylist()):
-            if not words or not verbs:
+        for row, said in enumerate(episodes.column("text_words").to_pylist()):
+            if not said or not verbs:
                 coverage[row] = unchecked("no text" if verbs else "the recipe lists no verbs")
-            elif verbs.isdisjoint(words):
-                objections[row] = f"no verb of handling things in: {' '.join(words[:SHOWN])}"
+            elif verbs.isdisjoint(said):
+                objections[row] = f"no verb of handling things in: {' '.join(said[:SHOWN])}"
         return Survey(numbers={}, objections=objections, coverage=coverage)
 
 
 def forms(verb: str) -> set[str]:
     """Spell the forms in which a regular verb occurs: take, takes, taking; cut, cutting; carry, carries, carried."""
     stem = verb.removesuffix("e")
-    found = {verb, f"{verb}s", f"{verb}ed", f"{verb}ing", f"{stem}ing", f"{stem}ed"}
+    forms_of_verb = {verb, f"{verb}s", f"{verb}ed", f"{verb}ing", f"{stem}ing", f"{stem}ed"}
     if verb.endswith(("s", "x", "z", "ch", "sh", "o")):
-        found.add(f"{verb}es")
+        forms_of_verb.add(f"{verb}es")
     if verb.endswith("y"):
-        found |= {f"{verb[:-1]}ies", f"{verb[:-1]}ied"}
+        forms_of_verb |= {f"{verb[:-1]}ies", f"{verb[:-1]}ied"}
     if re.search(r"[^aeiou][aeiou][^aeiouwxy]$", verb):
-        found |= {f"{verb}{verb[-1]}ing", f"{verb}{verb[-1]}ed"}
-    return found
+        forms_of_verb |= {f"{verb}{verb[-1]}ing", f"{verb}{verb[-1]}ed"}
+    return forms_of_verb
 
 
-def _words(texts: list[str]) -> list[str]:
-    words = (word for text in texts for word in WORD.findall(text.lower()))
-    return list(dict.fromkeys(words))[:MOST_WORDS]
+def _distinct_words(texts: list[str]) -> list[str]:
+    all_words = (word for text in texts for word in WORD.findall(text.lower()))
+    return list(dict.fromkeys(all_words))[:MOST_WORDS]

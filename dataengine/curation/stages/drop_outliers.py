@@ -54,7 +54,7 @@ class DropOutliers:
 
         The least width is in the unit of the values, NaN where that is unknown, infinite where there is no limit.
         """
-        found: list[Any] = [[]] * len(rows)
+        extremes: list[Any] = [[]] * len(rows)
         for vectors in rows.vectors:
             both = ((vectors.state, vectors.state_layout), (vectors.action, vectors.action_layout))
             lows = np.hstack([v.min() for v, _ in both if v is not None])
@@ -64,8 +64,8 @@ class DropOutliers:
             heads, tails = np.full((len(lows), 1), states), np.tile(widths, (len(lows), 1))
             packed = np.hstack([heads, lows, highs, tails]).astype(np.float32)
             for row, values in zip(vectors.rows, packed, strict=True):
-                found[row] = values
-        return {"value_extremes": found}
+                extremes[row] = values
+        return {"value_extremes": extremes}
 
     def survey(self, episodes: Measured) -> Survey:
         """Learn the usual ranges of every embodiment in every dataset, then look who leaves them."""
@@ -117,12 +117,12 @@ class DropOutliers:
 
 def _alike(episodes: Measured, row: int, states: int) -> list[list[int]]:
     """Say which dimensions of state and action laid side by side are of one kind in one vector."""
-    found = []
+    groups = []
     for vector, first in (("state", 0), ("action", states)):
         layout = episodes.layout(row, vector)
         kinds = (layout.position, layout.rotation, layout.joints, layout.others)
-        found += [[first + i for i in kind] for kind in kinds if len(kind) > 1]
-    return found
+        groups += [[first + i for i in kind] for kind in kinds if len(kind) > 1]
+    return groups
 
 
 def _filled(values: NDArray[np.float64], alike: Sequence[Sequence[int]]) -> NDArray[np.float64]:
@@ -132,8 +132,8 @@ def _filled(values: NDArray[np.float64], alike: Sequence[Sequence[int]]) -> NDAr
     """
     least = values[0, 2].copy()
     low, high = _usual(values)
-    for places in alike:
-        unknown = [i for i in places if np.isnan(least[i])]
+    for group in alike:
+        unknown = [i for i in group if np.isnan(least[i])]
         widest = max((high[i] - low[i] for i in unknown), default=0.0)
         least[unknown] = UNKNOWN_SHARE * widest if widest > 0 else np.inf
     return np.where(np.isnan(least), np.inf, least)
@@ -156,12 +156,12 @@ def _usual(values: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np
 
 def _least_widths(layout: VectorLayout) -> NDArray[np.float64]:
     """(d,) narrowest usual range of each value, in its own unit; NaN where that is unknown, infinite for no limit."""
-    found = np.full(layout.dim, OTHER_WIDTH)
-    found[list(layout.position)] = LEAST_WIDTH.get(layout.encoding, OTHER_WIDTH)
-    found[list(layout.rotation)] = ANGLE_WIDTH.get(layout.encoding, OTHER_WIDTH)
+    widths = np.full(layout.dim, OTHER_WIDTH)
+    widths[list(layout.position)] = LEAST_WIDTH.get(layout.encoding, OTHER_WIDTH)
+    widths[list(layout.rotation)] = ANGLE_WIDTH.get(layout.encoding, OTHER_WIDTH)
     if layout.positions:
-        found[list(layout.grippers)] = GRIPPER_WIDTH
-    return np.where(np.isinf(found), np.inf, found / layout.factors)
+        widths[list(layout.grippers)] = GRIPPER_WIDTH
+    return np.where(np.isinf(widths), np.inf, widths / layout.factors)
 
 
 def _name(episodes: Measured, row: int, dim: int, states: int) -> tuple[str, str]:

@@ -79,17 +79,17 @@ def _repeated(
 ) -> list[tuple[int, float, int]]:
     """Tell of each clip the largest overlap with one that stays, and which; those that stay come first in `order`."""
     kept = np.empty(0, np.int64)
-    found = []
+    repeats = []
     for row in order:
         if len(kept):
             common = np.minimum(ends[kept], ends[row]) - np.maximum(starts[kept], starts[row])
             both = np.maximum(ends[kept], ends[row]) - np.minimum(starts[kept], starts[row])
             shares = np.clip(common, 0, None) / np.maximum(both, 1e-9)
             most = int(shares.argmax())
-            found.append((row, float(shares[most]), int(kept[most])))
+            repeats.append((row, float(shares[most]), int(kept[most])))
             if shares[most] > limit:
                 continue
         else:
-            found.append((row, 0.0, row))
+            repeats.append((row, 0.0, row))
         kept = np.append(kept, row)
-    return found
+    return repeats

@@ -54,9 +54,9 @@ class DropShotCuts:
             return dict.fromkeys(self.columns, np.nan)
         change = np.abs(np.diff(cells, axis=0)).mean(axis=(1, 2))
         ratio = change / np.maximum(_usual(change), NOISE)
-        place = int(np.argmax(ratio * np.minimum(change, STRIKING)))
-        likeness = _correlation(cells[place], cells[place + 1])
-        return {"cut_change": float(change[place]), "cut_ratio": float(ratio[place]), "cut_likeness": likeness}
+        index = int(np.argmax(ratio * np.minimum(change, STRIKING)))
+        likeness = _correlation(cells[index], cells[index + 1])
+        return {"cut_change": float(change[index]), "cut_ratio": float(ratio[index]), "cut_likeness": likeness}
 
     def coverage(self, seen: Seen) -> Coverage:
         """Tell clips with fewer than two changes between pictures."""

@@ -51,16 +51,16 @@ class DropStill:
 
         In metres and from 0 closed to 1 open where the unit is known, else in their own (`_own`).
         """
-        found = {name: rows.nan() for name in self.columns}
+        measured = {name: rows.nan() for name in self.columns}
         for vectors in rows.vectors:
             away, grippers = reach(vectors), gripper_openings(vectors)
             if away is not None:
-                found["hand_reach_m" if are_metres(vectors) else "hand_reach_own"][vectors.rows] = away
+                measured["hand_reach_m" if are_metres(vectors) else "hand_reach_own"][vectors.rows] = away
             if grippers is not None:
                 openings, known = grippers
                 moved = (openings.max() - openings.min()).max(axis=-1)
-                found["gripper_range" if known else "gripper_range_own"][vectors.rows] = moved
-        return found
+                measured["gripper_range" if known else "gripper_range_own"][vectors.rows] = moved
+        return measured
 
     def coverage(self, seen: Seen) -> Coverage | None:
         """Tell episodes without the position of a hand; whether an unknown unit can be checked is for the survey."""

@@ -45,9 +45,9 @@ class TrimIdle:
         """
         head, tail, unknown = rows.nan(), rows.nan(), rows.nan()
         for vectors in rows.vectors:
-            found = active(vectors)
-            if found is not None:
-                head[vectors.rows], tail[vectors.rows] = np.floor(found[0]), np.ceil(found[1])
+            bounds = active(vectors)
+            if bounds is not None:
+                head[vectors.rows], tail[vectors.rows] = np.floor(bounds[0]), np.ceil(bounds[1])
                 if not vectors.state_layout.is_known(range(vectors.state_layout.dim)):
                     unknown[vectors.rows] = 1.0
         idle_tail = rows.num_steps - 1 - tail
