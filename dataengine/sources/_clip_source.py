@@ -87,8 +87,8 @@ class ClipSource(ABC):
 
     def duration_s(self, plan: VideoPlan) -> float:
         """Look how long a video is; raise RecordError when it is missing or none, 0 where nothing tells."""
-        place = self.media(plan)
-        return header.probe(place).end_s or header.measured_end_s(place)
+        path = self.media(plan)
+        return header.probe(path).end_s or header.measured_end_s(path)
 
     def cut(
         self, plan: VideoPlan, ranges: Sequence[tuple[float, float]]
@@ -172,24 +172,24 @@ class ClipSource(ABC):
             ranges = {i: clip_range(plan.clips[i], self.context_s, duration_s, plan.hidden_s) for i in sorted(waiting)}
             cuttable = list(ranges)
             hands = _HandsOf(plan, self.hands, Framing(self.frame_size, self.fit))
-            for k, found in self._watched(plan, list(ranges.values())):
+            for k, cut in self._watched(plan, list(ranges.values())):
                 i = cuttable[k]
                 waiting.discard(i)
                 clip = plan.clips[i]
-                if isinstance(found, RecordError):
-                    yield self._reject(part, plan, clip.record, found)
+                if isinstance(cut, RecordError):
+                    yield self._reject(part, plan, clip.record, cut)
                     continue
                 try:
                     with reading():
-                        episode = hands.added(self._episode(plan, clip, ranges[i], found), found)
+                        episode = hands.added(self._episode(plan, clip, ranges[i], cut), cut)
                 except RecordError as error:
                     yield self._reject(part, plan, clip.record, error)
                     continue
                 yield episode
         except RecordError as error:
             if len(waiting) in (0, len(plan.clips)):
-                told = f"{error} ({len(plan.clips)} clips)" if len(plan.clips) > 1 else str(error)
-                yield self._reject(part, plan, plan.name, type(error)(told))
+                reason = f"{error} ({len(plan.clips)} clips)" if len(plan.clips) > 1 else str(error)
+                yield self._reject(part, plan, plan.name, type(error)(reason))
                 return
             for i in sorted(waiting):
                 yield self._reject(part, plan, plan.clips[i].record, error)
@@ -198,35 +198,35 @@ class ClipSource(ABC):
         self, plan: VideoPlan, ranges: Sequence[tuple[float, float]]
     ) -> Iterator[tuple[int, video.Clip | RecordError]]:
         """Cut, and make whatever a decoder raises a RecordError of one line."""
-        found = iter(self.cut(plan, ranges))
+        cuts = iter(self.cut(plan, ranges))
         while True:
             with reading():
-                item = next(found, None)
+                item = next(cuts, None)
             if item is None:
                 return
             yield item
 
-    def _episode(self, plan: VideoPlan, clip: ClipPlan, clip_s: tuple[float, float], found: video.Clip) -> Episode:
-        num_steps = len(found.frames.jpegs)
-        start_s = found.start_s if found.begins_s is None else found.begins_s
+    def _episode(self, plan: VideoPlan, clip: ClipPlan, clip_s: tuple[float, float], cut: video.Clip) -> Episode:
+        num_steps = len(cut.frames.jpegs)
+        start_s = cut.start_s if cut.begins_s is None else cut.begins_s
         if clip.label_end_s <= start_s:
             raise RecordError(
                 f"its label ends at {clip.label_end_s:.2f} s, before the first picture at {start_s:.2f} s"
             )
-        end_s = clip_s[1] if np.isfinite(clip_s[1]) else start_s + num_steps / found.rate_hz  # no header says where
+        end_s = clip_s[1] if np.isfinite(clip_s[1]) else start_s + num_steps / cut.rate_hz  # no header says where
         return Episode(
             dataset=self.name,
             source_record=clip.record,
             source_uri=self._uri(plan),
             embodiment=self.embodiment,
             kind=self.kind,
-            control_hz=found.rate_hz,
-            texts=_texts(clip, start_s + np.arange(num_steps) / found.rate_hz),
-            time_ns=np.round(np.arange(num_steps) * 1e9 / found.rate_hz).astype(np.int64),
-            cameras={"primary": found.frames},
+            control_hz=cut.rate_hz,
+            texts=_texts(clip, start_s + np.arange(num_steps) / cut.rate_hz),
+            time_ns=np.round(np.arange(num_steps) * 1e9 / cut.rate_hz).astype(np.int64),
+            cameras={"primary": cut.frames},
             split=plan.split,
             licence=plan.licence or self.licence,
-            notes={**plan.notes, **clip.notes, **_clamped(clip, clip_s[1], found)},
+            notes={**plan.notes, **clip.notes, **_clamped(clip, clip_s[1], cut)},
             cut=Cut(
                 video=plan.name,
                 split_group=plan.group or plan.name,
@@ -268,7 +268,7 @@ class _HandsOf:
 
     def added(self, episode: Episode, clip: video.Clip) -> Episode:
         """Give an episode its hands, at the times of its pictures and within them."""
-        track, why = self._found
+        track, why = self._track
         if track is None:
             return replace(episode, notes={**episode.notes, HANDS_LOST: why}) if why else episode
         frames = clip.frames
@@ -277,7 +277,7 @@ class _HandsOf:
         return replace(episode, hands=hands, notes={**episode.notes, **track.notes})
 
     @cached_property
-    def _found(self) -> tuple[Track | None, str]:
+    def _track(self) -> tuple[Track | None, str]:
         try:
             with reading():
                 track = self._read(self._plan)
@@ -288,11 +288,11 @@ class _HandsOf:
         return track, ""
 
 
-def _clamped(clip: ClipPlan, clip_end_s: float, found: video.Clip) -> dict[str, str]:
+def _clamped(clip: ClipPlan, clip_end_s: float, cut: video.Clip) -> dict[str, str]:
     """Say what of a label its video does not hold."""
     beyond_s = clip.label_end_s - clip_end_s
     over = [f"ends {beyond_s:.2f} s past the video's end"] if SHORTEST_S < beyond_s < np.inf else []
-    said = "; ".join([*([found.clamped] if found.clamped else []), *over])
+    said = "; ".join([*([cut.clamped] if cut.clamped else []), *over])
     return {"clamped": said} if said else {}
 
 

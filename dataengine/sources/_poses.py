@@ -31,7 +31,7 @@ def canonical(position: NDArray, quaternion_xyzw: NDArray, position_name: str, q
     return np.concatenate([position, conventions.quaternion_to_euler(quaternion_xyzw)], axis=-1)
 
 
-def _first(found: NDArray[np.bool_], values: NDArray) -> tuple[int, float]:
+def _first(mask: NDArray[np.bool_], values: NDArray) -> tuple[int, float]:
     """Return the step of the first place that was found, and its value."""
-    place = tuple(np.argwhere(found)[0])
-    return int(place[0]), float(values[place])
+    index = tuple(np.argwhere(mask)[0])
+    return int(index[0]), float(values[index])

@@ -42,12 +42,12 @@ class Egocentric10k(WindowedClipSource):
 
     def videos(self) -> Iterator[VideoPlan]:
         """Plan tar by tar and clip by clip; only headers of the archives are read."""
-        place = files.folder(self.root, EXPECTED)
-        archives = sorted(place.glob(TARS))
+        folder = files.folder(self.root, EXPECTED)
+        archives = sorted(folder.glob(TARS))
         if not archives:
-            raise SourceError(f"{place}: found no archive, expected {EXPECTED}")
+            raise SourceError(f"{folder}: found no archive, expected {EXPECTED}")
         for archive in archives:
-            yield from _of_archive(place, archive)
+            yield from _of_archive(folder, archive)
 
     def part_of(self, plan: VideoPlan) -> str:
         """Name the archive."""
@@ -76,19 +76,19 @@ def _of_archive(folder: Path, archive: Path) -> Iterator[VideoPlan]:
 
     try:
         files.inside(archive, folder)
-        found = tar.index(archive, (".mp4",))
+        index = tar.index(archive, (".mp4",))
         notes = _lens(worker / "intrinsics.json", folder)
     except RecordError as error:
         yield damaged("archive cannot be read", str(error))
         return
-    for member, places in sorted(found.members.items()):
+    for member, spans in sorted(index.members.items()):
         name = f"{group}/{Path(member).stem}"
-        for k, (offset, size) in enumerate(places):
+        for k, (offset, size) in enumerate(spans):
             clip = ClipPlan(record=name if not k else f"{name}#{k}", label_start_s=0.0, label_end_s=math.inf)
             options = {"member": member, "offset": str(offset), "size": str(size)}
             yield VideoPlan(name=clip.record, path=path, clips=(clip,), group=group, notes=notes, options=options)
-    if found.fault:
-        yield damaged("archive is damaged behind its last clip", found.fault)
+    if index.fault:
+        yield damaged("archive is damaged behind its last clip", index.fault)
 
 
 def _lens(path: Path, folder: Path) -> dict[str, str]:
@@ -96,7 +96,7 @@ def _lens(path: Path, folder: Path) -> dict[str, str]:
     if not path.is_file():
         return {}
     try:
-        found = json_file.as_object(json_file.read(files.inside(path, folder)))
+        intrinsics = json_file.as_object(json_file.read(files.inside(path, folder)))
     except json_file.JsonError as error:
         raise RecordError(f"intrinsics.json: {error}; copy it again") from error
-    return {"camera": json.dumps({key: found[key] for key in LENS if key in found})}
+    return {"camera": json.dumps({key: intrinsics[key] for key in LENS if key in intrinsics})}

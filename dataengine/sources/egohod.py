@@ -44,13 +44,13 @@ class Egohod(ClipSource):
 
     def videos(self) -> Iterator[VideoPlan]:
         """Plan video by video, in the order in which the table first names them."""
-        place = files.folder(self.root, EXPECTED)
-        if not (place / TABLE).is_file():
-            raise SourceError(f"{place}: found no {TABLE}, expected {EXPECTED}; download it from the EgoHOD hub page")
-        files.inside_or_stop(place, TABLE)
-        known = Videos.of(place, keep_benchmarks=self.keep_benchmarks)
+        folder = files.folder(self.root, EXPECTED)
+        if not (folder / TABLE).is_file():
+            raise SourceError(f"{folder}: found no {TABLE}, expected {EXPECTED}; download it from the EgoHOD hub page")
+        files.inside_or_stop(folder, TABLE)
+        known = Videos.of(folder, keep_benchmarks=self.keep_benchmarks)
         labels: dict[str, list[ClipPlan | SkippedLabel]] = {}
-        for number, row in csv_file.named(place / TABLE, COLUMNS, other_names=OTHER_NAMES):
+        for number, row in csv_file.named(folder / TABLE, COLUMNS, other_names=OTHER_NAMES):
             labels.setdefault(row.get("video_id", ""), []).append(_label(number, row))
         for video in list(labels):
             yield known.plan(video, labels.pop(video))  # a million captions are not kept twice
@@ -81,12 +81,12 @@ def _label(number: int, row: dict[str, str]) -> ClipPlan | SkippedLabel:
 
 def _texts(text: str) -> tuple[str, ...]:
     """Read a caption, or a list of them as Python writes it."""
-    found: list[object] = [text]
+    items: list[object] = [text]
     if text.lstrip().startswith("["):
         try:
             value = ast.literal_eval(text.strip())
         except (ValueError, SyntaxError, MemoryError, RecursionError):
             value = None
-        found = value if isinstance(value, list) else found
-    plain = (" ".join(item.split()) for item in found if isinstance(item, str))
+        items = value if isinstance(value, list) else items
+    plain = (" ".join(item.split()) for item in items if isinstance(item, str))
     return tuple(dict.fromkeys(item for item in plain if item))

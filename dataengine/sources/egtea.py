@@ -48,15 +48,15 @@ class Egtea(ClipSource):
 
     def videos(self) -> Iterator[VideoPlan]:
         """Plan session by session; of a trimmed clip, each is a video of its own."""
-        place = files.folder(self.root, EXPECTED)
-        annotations = _annotations(place)
+        folder = files.folder(self.root, EXPECTED)
+        annotations = _annotations(folder)
         sessions: dict[str, list[ClipPlan | SkippedLabel]] = {}
         for session, label in _labels(annotations):
             sessions.setdefault(session, []).append(label)
-        trimmed = (place / TRIMMED).is_dir()
+        trimmed = (folder / TRIMMED).is_dir()
         for session, labels in sorted(sessions.items()):
             paths = (f"videos/{session}.mp4", f"{session}.mp4")
-            whole = next((path for path in paths if files.size(place / path) is not None), None)
+            whole = next((path for path in paths if files.size(folder / path) is not None), None)
             if whole is None and trimmed:
                 yield from _trimmed(session, labels)
             else:
@@ -101,13 +101,13 @@ def _table_label(where: str, fields: list[str]) -> tuple[str, ClipPlan | Skipped
 
 
 def _split_label(where: str, fields: list[str], actions: dict[str, str]) -> tuple[str, ClipPlan | SkippedLabel]:
-    found = CLIP.fullmatch(fields[0])
-    if found is None or len(fields) < 2 or fields[1] not in actions:
+    match = CLIP.fullmatch(fields[0])
+    if match is None or len(fields) < 2 or fields[1] not in actions:
         detail = f"{' '.join(fields)[:80]!r}, expected a clip's name and a number of action_idx.txt"
-        session = found["session"] if found else ""
+        session = match["session"] if match else ""
         return session, SkippedLabel(record=where, reason="row is damaged", detail=detail, is_bad=True)
-    start_s, end_s = int(found["start"]) / 1000, int(found["end"]) / 1000
-    return found["session"], _clip(fields[0], start_s, end_s, actions[fields[1]], "")
+    start_s, end_s = int(match["start"]) / 1000, int(match["end"]) / 1000
+    return match["session"], _clip(fields[0], start_s, end_s, actions[fields[1]], "")
 
 
 def _clip(name: str, start_s: float, end_s: float, action: str, verb: str) -> ClipPlan:

@@ -45,17 +45,17 @@ class Rh20tHuman(ClipSource):
 
     def videos(self) -> Iterator[VideoPlan]:
         """Plan recording by recording, those of a configuration and task together; no video is opened."""
-        place = files.folder(self.root, EXPECTED)
-        found = scenes.find(place, humans=True)
-        if not found:
-            raise SourceError(f"{place}: found no recording of a person, expected {EXPECTED}; check the path")
-        holders = sorted({folder for scene in found for folder in scene.places})
-        path = scenes.descriptions_file(place, holders)
+        root = files.folder(self.root, EXPECTED)
+        all_scenes = scenes.find(root, humans=True)
+        if not all_scenes:
+            raise SourceError(f"{root}: found no recording of a person, expected {EXPECTED}; check the path")
+        holders = sorted({folder for scene in all_scenes for folder in scene.folders})
+        path = scenes.descriptions_file(root, holders)
         if path is None:
-            raise SourceError(f"{place}: found no {scenes.DESCRIPTIONS}, expected {EXPECTED}; download it to there")
+            raise SourceError(f"{root}: found no {scenes.DESCRIPTIONS}, expected {EXPECTED}; download it to there")
         texts = scenes.descriptions(path)
-        for scene in sorted(found, key=lambda scene: (scene.numbers[3], scene.numbers[0], scene.name)):
-            yield _plan(place, scene, texts)
+        for scene in sorted(all_scenes, key=lambda scene: (scene.numbers[3], scene.numbers[0], scene.name)):
+            yield _plan(root, scene, texts)
 
     def part_of(self, plan: VideoPlan) -> str:
         """Name configuration and task, as the parts of robots do."""
@@ -71,9 +71,9 @@ class Rh20tHuman(ClipSource):
     ) -> Iterator[tuple[int, video.Clip | RecordError]]:
         """Decode every frame, and take those that are nearest in time by the recording's own clock."""
         stamps_s = self._stamps_s(plan)
-        found = video.decode(self.media(plan), self.frame_size, how=self.fit).frames
-        if len(found.jpegs) != len(stamps_s):
-            raise RecordError(f"color.mp4 has {len(found.jpegs)} frames, timestamps.npy {len(stamps_s)} times")
+        decoded = video.decode(self.media(plan), self.frame_size, how=self.fit).frames
+        if len(decoded.jpegs) != len(stamps_s):
+            raise RecordError(f"color.mp4 has {len(decoded.jpegs)} frames, timestamps.npy {len(stamps_s)} times")
         apart_s = np.diff(stamps_s)
         if len(apart_s) and apart_s.max() > GAP_S:
             at = int(apart_s.argmax())
@@ -86,7 +86,7 @@ class Rh20tHuman(ClipSource):
                 yield i, RecordError(f"{start_s:.2f} to {end_s:.2f} s: fewer than two frames")
                 continue
             rows = np.abs(stamps_s[None] - wanted_s[:, None]).argmin(axis=1)
-            yield i, video.Clip(cameras.taken(found, rows), rate_hz, wanted_s - wanted_s[0], float(wanted_s[0]))
+            yield i, video.Clip(cameras.taken(decoded, rows), rate_hz, wanted_s - wanted_s[0], float(wanted_s[0]))
 
     def completed(self, plan: VideoPlan, duration_s: float) -> VideoPlan:
         """Count the person's start and end from the first frame."""
@@ -117,7 +117,7 @@ def _plan(root: Path, scene: Scene, texts: dict[str, Any]) -> VideoPlan:
     options = {
         "part": f"cfg_{cfg:04}/task_{task:04}",
         "scene": scene.name,
-        "places": "\n".join(str(folder.relative_to(root)) for folder in scene.places),
+        "places": "\n".join(str(folder.relative_to(root)) for folder in scene.folders),
         "serial": serial,
     }
     clips: list[ClipPlan] = []
@@ -152,10 +152,10 @@ def _bounds(scene: Scene) -> dict[str, str]:
     """Read when the person starts and ends, where the recording says so."""
     if scene.file("metadata.json") is None:
         return {}
-    found = scene.metadata()
+    metadata = scene.metadata()
     bounds = {}
     for name in ("start_time", "end_time"):
-        value = found.get(name)
+        value = metadata.get(name)
         if isinstance(value, int | float) and not isinstance(value, bool):
             if abs(value) > times.MOST_MS:
                 raise RecordError(f"metadata.json: {name} is no time, expected milliseconds since 1970")
@@ -173,5 +173,5 @@ def _clip(scene: Scene, texts: dict[str, Any], task: int) -> ClipPlan:
 
 
 def _scene(root: Path, plan: VideoPlan) -> Scene:
-    places = tuple(root / folder for folder in plan.options["places"].split("\n"))
-    return Scene(plan.options["scene"], root, places)
+    folders = tuple(root / folder for folder in plan.options["places"].split("\n"))
+    return Scene(plan.options["scene"], root, folders)

@@ -56,33 +56,33 @@ class SomethingSomething:
 
     def parts(self) -> list[Part]:
         """Group the labelled clips of each split by size; no video is opened."""
-        place = self._place()
-        found = []
-        for split, entries in _entries(place).items():
-            sizes = ((i, _size(place, entry)) for i, entry in enumerate(entries))
+        root = self._folder()
+        parts = []
+        for split, entries in _entries(root).items():
+            sizes = ((i, _size(root, entry)) for i, entry in enumerate(entries))
             for batch, num_bytes in grouped(sizes):
                 members = entries[batch[0] : batch[-1] + 1]
-                found.append(
+                parts.append(
                     Part(
                         dataset=self.name,
                         name=plain_name(f"{split}/{members[0].get('id')}"),
-                        uri=str(place / VIDEOS),
+                        uri=str(root / VIDEOS),
                         num_bytes=num_bytes,
-                        fingerprint=_fingerprint(place, members),
+                        fingerprint=_fingerprint(root, members),
                         options={"split": split, "start": str(batch[0]), "stop": str(batch[-1] + 1)},
                     )
                 )
-        return found
+        return parts
 
     def fingerprint(self, part: Part) -> str:
         """Look at a part's clips and labels as they are now."""
-        place = self._place()
-        entries = _entries(place).get(part.options["split"], [])
-        return _fingerprint(place, entries[int(part.options["start"]) : int(part.options["stop"])])
+        root = self._folder()
+        entries = _entries(root).get(part.options["split"], [])
+        return _fingerprint(root, entries[int(part.options["start"]) : int(part.options["stop"])])
 
     def read(self, part: Part) -> Iterator[Episode | Reject]:
         """Decode the part's clips in order of their ids."""
-        entries = _entries(self._place())[part.options["split"]]
+        entries = _entries(self._folder())[part.options["split"]]
         for i in range(int(part.options["start"]), int(part.options["stop"])):
             entry = entries[i]
             record = str(entry.get("id") or f"entry {i}")
@@ -113,35 +113,35 @@ class SomethingSomething:
             notes={"template": template} if template else {},
         )
 
-    def _place(self) -> Path:
+    def _folder(self) -> Path:
         """Return the root, or say in one line what it is instead."""
-        place = files.folder(self.root, EXPECTED)
-        if (place / VIDEOS).is_dir():
-            return place
-        if place.name == VIDEOS or next(place.glob("*.webm"), None):
-            raise SourceError(f"{place}: one level too low; pass {place.parent}")
-        deeper = next((path.parent for path in place.glob(f"*/{VIDEOS}") if path.is_dir()), None)
+        folder = files.folder(self.root, EXPECTED)
+        if (folder / VIDEOS).is_dir():
+            return folder
+        if folder.name == VIDEOS or next(folder.glob("*.webm"), None):
+            raise SourceError(f"{folder}: one level too low; pass {folder.parent}")
+        deeper = next((path.parent for path in folder.glob(f"*/{VIDEOS}") if path.is_dir()), None)
         if deeper:
-            raise SourceError(f"{place}: one level too high; pass {deeper}")
-        archives = sorted(path.name for path in place.glob("20bn-something-something-v2-??*"))
+            raise SourceError(f"{folder}: one level too high; pass {deeper}")
+        archives = sorted(path.name for path in folder.glob("20bn-something-something-v2-??*"))
         if archives:
-            raise SourceError(f"{place}: found archives ({archives[0]} ...), expected {EXPECTED}; extract them here")
-        raise SourceError(f"{place}: found no folder {VIDEOS}, expected {EXPECTED}; check the path")
+            raise SourceError(f"{folder}: found archives ({archives[0]} ...), expected {EXPECTED}; extract them here")
+        raise SourceError(f"{folder}: found no folder {VIDEOS}, expected {EXPECTED}; check the path")
 
 
 def _entries(folder: Path) -> dict[str, list[dict[str, Any]]]:
     """Labelled entries by split, in order of their ids."""
-    found = {}
+    by_split = {}
     for stem, split in SPLITS.items():
         names = [f"{prefix}{stem}.json" for prefix in ("", "something-something-v2-")]
         paths = [folder / sub / name for sub in ("", "labels") for name in names]
         path = next((path for path in paths if path.is_file()), None)
         if path:
             files.inside_or_stop(folder, str(path.relative_to(folder)))
-            found[split] = sorted(_load(path), key=lambda entry: str(entry.get("id")).rjust(12, "0"))
-    if not found:
+            by_split[split] = sorted(_load(path), key=lambda entry: str(entry.get("id")).rjust(12, "0"))
+    if not by_split:
         raise SourceError(f"{folder}: found neither train.json nor validation.json, expected {EXPECTED}")
-    return found
+    return by_split
 
 
 def _fingerprint(folder: Path, members: list[dict[str, Any]]) -> str:

@@ -22,7 +22,7 @@ REACH_M = 0.2
 """Metres that the range of values of unknown unit counts for: what a hand usually reaches over in an attempt."""
 MOVED_M = 0.005
 """From this distance on something has moved: several times the noise of an arm's encoders."""
-PLACES = ("eef_pose", "joint_position")
+POSITIONS = ("eef_pose", "joint_position")
 """Encodings that say where a robot is."""
 BY_RANGE = checked("by how far values range in the episode where a unit is unknown")
 ENDS = 0.05
@@ -112,7 +112,7 @@ def _parts(layout: VectorLayout) -> dict[str, tuple[tuple[int, ...], float, floa
 
 def whereabouts(vectors: Vectors) -> Ragged | None:
     """(n, p) posture of a state that says where the robot is; None for velocities, deltas and no state at all."""
-    if vectors.state is None or vectors.state_layout.encoding not in PLACES:
+    if vectors.state is None or vectors.state_layout.encoding not in POSITIONS:
         return None
     if "whereabouts" not in vectors.shared:
         vectors.shared["whereabouts"] = vectors.state.of(posture(vectors.state, vectors.state_layout))

@@ -26,7 +26,7 @@ PROJECTIONS = 12
 LEAST_MOTION = 0.5
 """Root mean square change of brightness (0 to 255) below which a clip has no motion to recognise it by."""
 MOST = np.iinfo(np.int16).max
-WORDS = "pictures differ by {:.3f}, allowed {:g}"
+MESSAGE = "pictures differ by {:.3f}, allowed {:g}"
 SAYS = _duplicates.Wording(
     equal="all pictures are equal",
     only_equal=checked("byte for byte alone: fewer than 8 pictures, or nothing that moves in them"),
@@ -71,7 +71,7 @@ class DropDuplicateClips:
 
     def survey(self, episodes: Measured) -> Survey:
         """Find the clips that equal another, then those that are near one that stays."""
-        measure = _duplicates.Measure("scene_distance", lambda _: GRAIN, self.max_distance, WORDS)
+        measure = _duplicates.Measure("scene_distance", lambda _: GRAIN, self.max_distance, MESSAGE)
         survey, _ = _duplicates.find(episodes, "scene", SAYS, (measure,))
         return survey
 

@@ -10,7 +10,7 @@ import numpy as np
 from dataengine.curation.coverage import CHECKED, Coverage, Seen, unchecked
 from dataengine.curation.episode_rows import EpisodeRows
 from dataengine.curation.stage import Quality
-from dataengine.curation.stages._motion import BY_RANGE, PLACES, active
+from dataengine.curation.stages._motion import BY_RANGE, POSITIONS, active
 from dataengine.episode import Kind
 
 
@@ -63,7 +63,7 @@ class TrimIdle:
     def coverage(self, seen: Seen) -> Coverage:
         """Tell episodes in which nothing ever moves, or whose state does not say where the robot is."""
         if "idle_head_steps" not in seen.known:
-            if seen.state not in PLACES:
+            if seen.state not in POSITIONS:
                 return unchecked(f"a state of {seen.state}, which is no place" if seen.state else "no state")
             return unchecked("nothing that moves")
         if "idle_unit_unknown" in seen.known:

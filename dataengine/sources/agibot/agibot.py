@@ -38,11 +38,11 @@ from dataengine.reading import reading
 from dataengine.schema import CANONICAL, RAW
 from dataengine.sources._parts import rejected, vector
 from dataengine.sources.agibot import labels as agibot_labels
-from dataengine.sources.agibot import places as agibot_places
+from dataengine.sources.agibot import locations as agibot_locations
 from dataengine.sources.agibot import proprio as agibot_proprio
 from dataengine.sources.agibot import videos as agibot_videos
 from dataengine.sources.agibot.labels import Entry, Labels, Segment
-from dataengine.sources.agibot.places import H5, STEM, Copy, Span
+from dataengine.sources.agibot.locations import H5, STEM, Copy, Span
 from dataengine.sources.agibot.plan import Neighbourhood, Plan, Share
 from dataengine.texts import whole_episode
 
@@ -51,7 +51,7 @@ EXPECTED = "a folder with task_info, observations and proprio_stats"
 CAMERAS = {"primary": "head", "wrist": "hand_right", "wrist_2": "hand_left"}
 HAND_CAMERAS = {"primary": "head", "wrist": "hand_right_fisheye", "wrist_2": "hand_left_fisheye"}
 Given = TypeVar("Given")
-Found = TypeVar("Found")
+Value = TypeVar("Value")
 
 
 @dataclass(frozen=True)
@@ -80,23 +80,23 @@ class Agibot:
     def parts(self) -> list[Part]:
         """Divide each task by episode ids; no archive, video or h5 is read, but the ends of archives."""
         try:
-            place = self._place()
-            numbers = _numbers(place)
-            tasks = agibot_places.ids(place / "observations")
-            found = [part for task in tasks for part in self._parts(str(task), numbers)]
+            folder = self._folder()
+            numbers = _numbers(folder)
+            tasks = agibot_locations.ids(folder / "observations")
+            parts = [part for task in tasks for part in self._parts(str(task), numbers)]
         except OSError as error:
             raise SourceError(
                 f"{error.filename or self.root}: cannot be read ({error.strerror}), expected {EXPECTED}; "
                 "check who may read it"
             ) from error
-        if not found:
+        if not parts:
             what = "observations/<task>/<episode> and no observations/<task>/<from>-<to>.tar"
-            raise SourceError(f"{place}: found no {what}; {_hint(place)}")
-        return found
+            raise SourceError(f"{folder}: found no {what}; {_hint(folder)}")
+        return parts
 
     def fingerprint(self, part: Part) -> str:
         """Look at a part's files and archives as they are now."""
-        listed = self._parts(part.options["task"], _numbers(self._place()))
+        listed = self._parts(part.options["task"], _numbers(self._folder()))
         return next((other.fingerprint for other in listed if other.name == part.name), "missing")
 
     def read(self, part: Part) -> Iterator[Episode | Reject]:
@@ -107,24 +107,24 @@ class Agibot:
         except RecordError as error:
             yield rejected(part, "", error)
             return
-        found = Neighbourhood.of(Path(self.root), part, entries)
-        for span, fault in found.faults:
+        near = Neighbourhood.of(Path(self.root), part, entries)
+        for span, fault in near.faults:
             yield rejected(part, f"{task}/{span.path.name}", RecordError(fault), uri=str(span.path))
-        for episode in found.episodes:
+        for episode in near.episodes:
             record = f"{task}/{episode}"
             try:
                 with reading():
-                    yield from self._episodes(part, record, episode, found)
+                    yield from self._episodes(part, record, episode, near)
             except RecordError as error:
-                copies = found.videos.get(episode)
+                copies = near.videos.get(episode)
                 yield rejected(part, record, error, uri=copies[0].uri if copies else part.uri)
 
-    def _episodes(self, part: Part, record: str, episode: int, found: Neighbourhood) -> Iterator[Episode | Reject]:
+    def _episodes(self, part: Part, record: str, episode: int, near: Neighbourhood) -> Iterator[Episode | Reject]:
         """Yield a recording, or each of its segments; raise RecordError when it is bad or left out."""
-        if reasons := found.missing(episode):
+        if reasons := near.missing(episode):
             raise RecordError("; ".join(reasons))
-        videos, numbers = found.videos[episode], found.proprio.copies(episode)
-        whole, labels = self._episode(record, found.entries[episode], videos, numbers)
+        videos, numbers = near.videos[episode], near.proprio.copies(episode)
+        whole, labels = self._episode(record, near.entries[episode], videos, numbers)
         if self.unit == "episode":
             yield whole
             return
@@ -155,7 +155,7 @@ class Agibot:
                 name=f"{task}/{share.first}",
                 uri=str(folder / "observations" / task),
                 num_bytes=num_bytes,
-                fingerprint=files.fingerprint_of_sizes(paths, *_words(share, task, entries, near, folders)),
+                fingerprint=files.fingerprint_of_sizes(paths, *_marks(share, task, entries, near, folders)),
                 options={"task": task, **share.options(plan.spans, numbers)},
             )
 
@@ -201,27 +201,29 @@ class Agibot:
         return episode, labels
 
     def _proprio(self, location: Location) -> agibot_proprio.Proprio:
-        return agibot_proprio.read(agibot_places.inside(location, Path(self.root)), 1e9 / self.control_hz)
+        return agibot_proprio.read(agibot_locations.inside(location, Path(self.root)), 1e9 / self.control_hz)
 
     def _frames(self, copy: Copy, cameras: Mapping[str, str], num_states: int) -> dict[str, CameraFrames]:
         """Decode one copy; raise RecordError when it does not go with the numbers."""
-        places = {slot: agibot_places.inside(copy.video(camera), Path(self.root)) for slot, camera in cameras.items()}
-        return agibot_videos.read(places, cameras, num_states, self.frame_size, self.fit)
+        locations = {
+            slot: agibot_locations.inside(copy.video(camera), Path(self.root)) for slot, camera in cameras.items()
+        }
+        return agibot_videos.read(locations, cameras, num_states, self.frame_size, self.fit)
 
-    def _place(self) -> Path:
+    def _folder(self) -> Path:
         """Return the root, or say in one line what it is instead."""
-        place = files.folder(self.root, EXPECTED)
-        lacking = [name for name in FOLDERS if not (place / name).is_dir()]
+        folder = files.folder(self.root, EXPECTED)
+        lacking = [name for name in FOLDERS if not (folder / name).is_dir()]
         if not lacking:
-            files.inside_or_stop(place, *FOLDERS)
-            return place
-        for above in (place.parent, place.parent.parent):
+            files.inside_or_stop(folder, *FOLDERS)
+            return folder
+        for above in (folder.parent, folder.parent.parent):
             if all((above / name).is_dir() for name in FOLDERS):
-                raise SourceError(f"{place}: too low; pass {above}")
-        deeper = [path for path in sorted(place.iterdir()) if all((path / name).is_dir() for name in FOLDERS)]
+                raise SourceError(f"{folder}: too low; pass {above}")
+        deeper = [path for path in sorted(folder.iterdir()) if all((path / name).is_dir() for name in FOLDERS)]
         if deeper:
-            raise SourceError(f"{place}: one level too high; pass {deeper[0]}")
-        raise SourceError(f"{place}: found no {' and no '.join(lacking)}, expected {EXPECTED}; {_hint(place)}")
+            raise SourceError(f"{folder}: one level too high; pass {deeper[0]}")
+        raise SourceError(f"{folder}: found no {' and no '.join(lacking)}, expected {EXPECTED}; {_hint(folder)}")
 
 
 def _segment(whole: Episode, labels: Labels, segment: Segment) -> Episode:
@@ -246,24 +248,24 @@ def _segment(whole: Episode, labels: Labels, segment: Segment) -> Episode:
     )
 
 
-def _first_good(copies: Sequence[Given], read: Callable[[Given], Found], note: str, notes: dict[str, str]) -> Found:
+def _first_good(copies: Sequence[Given], read: Callable[[Given], Value], note: str, notes: dict[str, str]) -> Value:
     """Read the first copy that can be read; note when it is not the first, raise its error when none can."""
     errors: list[RecordError] = []
     for copy in copies:
         try:
             with reading():
-                found = read(copy)
+                value = read(copy)
         except RecordError as error:
             errors.append(error)
             continue
         if errors:
             notes[note] = f"{len(errors) + 1} of {len(copies)}; the first: {errors[0]}"
-        return found
+        return value
     others = f" (the first of {len(errors)} bad copies)" if len(errors) > 1 else ""
     raise RecordError(f"{errors[0]}{others}") from errors[0]
 
 
-def _words(
+def _marks(
     share: Share, task: str, entries: Mapping[int, Entry], near: Sequence[tuple[Span, str]], proprio: Sequence[Path]
 ) -> list[str]:
     """Labels and archives that make a part's rows; without episodes whose numbers cannot be here yet.
@@ -284,14 +286,14 @@ def _words(
 def _files(videos: Sequence[Path], proprio: Sequence[Path], record: str) -> list[Path]:
     """List the files of an episode in folders that are read, there or not."""
     names = dict.fromkeys((*CAMERAS.values(), *HAND_CAMERAS.values()))
-    found = [folder / "videos" / f"{camera}{STEM}" for folder in videos for camera in names]
+    paths = [folder / "videos" / f"{camera}{STEM}" for folder in videos for camera in names]
     numbers = [folder / record / H5 for folder in proprio]
-    return [path for path in (*found, *numbers) if path.is_file()]
+    return [path for path in (*paths, *numbers) if path.is_file()]
 
 
 def _numbers(path: Path) -> dict[Span, str]:
     """List archives and folders of proprioception, archives with their fingerprint."""
-    spans = agibot_places.spans(path / "proprio_stats")
+    spans = agibot_locations.spans(path / "proprio_stats")
     return {span: _fingerprint(span) if span.is_archive else "" for span in spans}
 
 

@@ -22,16 +22,16 @@ def all_of(
     """
     stand_in = {"joint": arrays["state/joint/position"], "effector": effector, **soft}
     stand_in["robot"] = np.zeros((len(effector), 2))
-    found, absent = {}, []
+    commands, absent = {}, []
     for part, fill in stand_in.items():
         value = arrays.get(f"action/{part}/{'velocity' if part == 'robot' else 'position'}", np.empty(0))
         if value.size == 0 or value.shape[1:] != fill.shape[1:]:
             absent.append(part)
         else:
-            found[part] = placed(value, index_of(arrays, part, len(value)), fill, part, notes)
+            commands[part] = placed(value, index_of(arrays, part, len(value)), fill, part, notes)
     if absent:
         notes["action_absent"] = " ".join(absent)
-    return found
+    return commands
 
 
 def index_of(arrays: Mapping[str, NDArray], part: str, count: int) -> NDArray:
@@ -55,10 +55,10 @@ def placed(value: NDArray, index: NDArray, fill: NDArray, part: str, notes: dict
         raise RecordError(
             f"action/{part}/index runs from {index.min()} to {index.max()}, expected 0 to {num_steps - 1}"
         )
-    found = np.array(fill, dtype=np.float64)
-    found[index.astype(np.int64)] = value
+    values = np.array(fill, dtype=np.float64)
+    values[index.astype(np.int64)] = value
     notes[f"action_{part}_placed"] = f"{len(value)} commands at {len(np.unique(index))} of {num_steps} steps"
-    return found
+    return values
 
 
 def share_equal(command: NDArray, state: NDArray) -> float:

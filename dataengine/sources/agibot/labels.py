@@ -16,13 +16,13 @@ from dataengine.episode import Text
 from dataengine.errors import RecordError
 from dataengine.formats import files, json_file
 from dataengine.reading import one_line
-from dataengine.sources.agibot.places import is_id
+from dataengine.sources.agibot.locations import is_id
 from dataengine.texts import whole_episode
 
 Entry = Mapping[str, Any]
-TOLD = 6
+MAX_LISTED = 6
 """Bad segments that a note has room for."""
-TOLD_LETTERS = 60
+MAX_LETTERS = 60
 """Of what stands in the place of a frame."""
 
 
@@ -68,15 +68,15 @@ def read(folder: Path, task: str) -> dict[int, Entry]:
         raise RecordError(f"task_info/{path.name}: {error}; copy it again") from error
     if not isinstance(entries, list):
         raise RecordError(f"task_info/{path.name}: found {type(entries).__name__}, expected a list of episodes")
-    found: dict[int, Entry] = {}
+    by_episode: dict[int, Entry] = {}
     for entry in entries:
         episode = _id(entry)
         if episode is None:  # an episode that it was meant for has no entry
             continue
-        earlier = found.setdefault(episode, entry)
+        earlier = by_episode.setdefault(episode, entry)
         if earlier != entry and not isinstance(earlier, Contradiction):
-            found[episode] = Contradiction(entries=[earlier, entry])
-    return found
+            by_episode[episode] = Contradiction(entries=[earlier, entry])
+    return by_episode
 
 
 def _id(entry: Any) -> int | None:
@@ -105,7 +105,7 @@ def labels(entry: Entry, num_steps: int) -> Labels:
         if not text:
             continue
         if not max(start, 0) < min(end, num_steps):
-            span = f"[{one_line(str(start), TOLD_LETTERS)}, {one_line(str(end), TOLD_LETTERS)})"
+            span = f"[{one_line(str(start), MAX_LETTERS)}, {one_line(str(end), MAX_LETTERS)})"
             bad[index] = f"segment {index} is {span} of {num_steps} steps, expected some of them"
             continue
         start, end = max(start, 0), min(end, num_steps)
@@ -126,30 +126,32 @@ def labels(entry: Entry, num_steps: int) -> Labels:
     )
 
 
-def texts(found: Labels, num_steps: int) -> tuple[Text, ...]:
+def texts(labels: Labels, num_steps: int) -> tuple[Text, ...]:
     """Tell what the episode was asked for as a whole, and in each of its segments."""
-    own = [Text(s.start, s.end, (s.text,)) for s in found.segments]
-    return (*whole_episode([found.task_name], num_steps), *own)
+    own = [Text(s.start, s.end, (s.text,)) for s in labels.segments]
+    return (*whole_episode([labels.task_name], num_steps), *own)
 
 
-def notes(found: Labels) -> dict[str, str]:
+def notes(labels: Labels) -> dict[str, str]:
     """Scene and segments as notes of an episode."""
-    listed = [{"start": s.start, "end": s.end, "text": s.text, "skill": s.skill} for s in found.segments]
-    bad = [*found.bad.values()]
-    words = {
+    listed = [{"start": s.start, "end": s.end, "text": s.text, "skill": s.skill} for s in labels.segments]
+    bad = [*labels.bad.values()]
+    texts = {
         "segments": json.dumps(listed) if listed else "",
-        "segments_bad": "; ".join([*bad[:TOLD], *([f"and {len(bad) - TOLD} more"] if len(bad) > TOLD else [])]),
-        "unlabelled_steps": str(found.num_unlabelled) if listed else "",
-        "scene": found.scene,
-        "texts_lost": "; ".join(found.lost),
+        "segments_bad": "; ".join(
+            [*bad[:MAX_LISTED], *([f"and {len(bad) - MAX_LISTED} more"] if len(bad) > MAX_LISTED else [])]
+        ),
+        "unlabelled_steps": str(labels.num_unlabelled) if listed else "",
+        "scene": labels.scene,
+        "texts_lost": "; ".join(labels.lost),
     }
-    return {key: value for key, value in words.items() if value}
+    return {key: value for key, value in texts.items() if value}
 
 
 def _frame(action: Any, key: str) -> int:
     value = action.get(key) if isinstance(action, dict) else None
     if isinstance(value, bool) or not isinstance(value, int | float) or value != value // 1:
-        raise RecordError(f"{key} is {one_line(repr(value), TOLD_LETTERS)}, expected a whole number")
+        raise RecordError(f"{key} is {one_line(repr(value), MAX_LETTERS)}, expected a whole number")
     return int(value)
 
 

@@ -14,9 +14,9 @@ from itertools import pairwise
 from pathlib import Path
 
 from dataengine.episode import Part
-from dataengine.sources.agibot import places
+from dataengine.sources.agibot import locations
 from dataengine.sources.agibot.labels import Contradiction, Entry
-from dataengine.sources.agibot.places import ENDLESS, H5, Copy, Proprio, Span
+from dataengine.sources.agibot.locations import ENDLESS, H5, Copy, Proprio, Span
 
 PART_IDS = 2000
 
@@ -36,9 +36,9 @@ class Share:
 
     def options(self, spans: Iterable[Span], numbers: Iterable[Span]) -> dict[str, str]:
         """Tell a reader what to look for: only archives of now, for one that comes later has parts of its own."""
-        words = {"first": str(self.first), "start": str(self.start), "until": str(self.until)}
+        bounds = {"first": str(self.first), "start": str(self.start), "until": str(self.until)}
         names = {"spans": spans, "numbers": numbers}
-        return words | {key: "/".join(span.path.name for span in listed) for key, listed in names.items()}
+        return bounds | {key: "/".join(span.path.name for span in listed) for key, listed in names.items()}
 
 
 @dataclass(frozen=True)
@@ -94,8 +94,8 @@ class Plan:
     @classmethod
     def of(cls, folder: Path, numbers: Sequence[Span], entries: Mapping[int, Entry]) -> "Plan":
         """List a task's folder of observations."""
-        spans = places.spans(folder)
-        return cls(spans, places.folders(folder, spans), entries, Division.of(spans, numbers))
+        spans = locations.spans(folder)
+        return cls(spans, locations.folders(folder, spans), entries, Division.of(spans, numbers))
 
     @property
     def archives(self) -> list[Span]:
@@ -105,15 +105,15 @@ class Plan:
     def shares(self) -> list[Share]:
         """Divide what lies in folders, and what task_info says may lie in the archives that are here."""
         part_of, archives = self.division.part_of, self.archives
-        found: dict[int, list[int]] = {part_of(span.first): [] for span in archives if span.is_named}
+        episodes: dict[int, list[int]] = {part_of(span.first): [] for span in archives if span.is_named}
         announced = (episode for episode in self.entries if any(span.holds(episode) for span in archives))
         for episode in sorted({*self.folders, *announced}):
-            found.setdefault(part_of(episode), []).append(episode)
-        if archives and not found:
-            found[0] = []  # an archive whose name says nothing, and no entries
-        firsts = sorted(found)
+            episodes.setdefault(part_of(episode), []).append(episode)
+        if archives and not episodes:
+            episodes[0] = []  # an archive whose name says nothing, and no entries
+        firsts = sorted(episodes)
         return [
-            Share(first, first if first != firsts[0] else 0, until, found[first])
+            Share(first, first if first != firsts[0] else 0, until, episodes[first])
             for first, until in pairwise([*firsts, ENDLESS])
         ]
 
@@ -145,17 +145,17 @@ class Neighbourhood:
             return share.start <= division.part_of(episode) < share.until
 
         videos: dict[int, list[Copy]] = {}
-        for episode, paths in places.folders(folder, spans).items():
+        for episode, paths in locations.folders(folder, spans).items():
             if division.part_of(episode) == share.first:
                 videos[episode] = [Copy(str(path), (path / "tactile").is_dir(), path) for path in paths]
         faults = []
         for span in spans:
             if span.is_archive and division.touches(span, share):
-                found = places.archive(span, task)
-                for episode in filter(is_ours, found.copies):
-                    videos.setdefault(episode, []).extend(found.copies[episode])
+                held = locations.archive(span, task)
+                for episode in filter(is_ours, held.copies):
+                    videos.setdefault(episode, []).extend(held.copies[episode])
                 if is_ours(span.first):
-                    faults += [(span, fault) for fault in found.faults]
+                    faults += [(span, fault) for fault in held.faults]
         neighbours = {division.part_of(episode) for episode in videos}
 
         def is_expected(episode: int) -> bool:
@@ -175,19 +175,19 @@ class Neighbourhood:
 
     def missing(self, episode: int) -> list[str]:
         """Say which sides an episode lacks, or that one contradicts itself."""
-        place = f"{self.task}/{episode}"
+        record = f"{self.task}/{episode}"
         reasons = []
         if episode not in self.entries:
             reasons.append(f"task_info/task_{self.task}.json has no entry for episode {episode}")
         if isinstance(self.entries.get(episode), Contradiction):
             reasons.append(f"task_info/task_{self.task}.json has entries for episode {episode} that differ")
         if not self.proprio.copies(episode):
-            reasons.append(f"no proprio_stats/{place}/{H5}{self.proprio.why_missing(episode)}")
+            reasons.append(f"no proprio_stats/{record}/{H5}{self.proprio.why_missing(episode)}")
         if episode not in self.videos:
-            reasons.append(f"no observations/{place}/videos")
+            reasons.append(f"no observations/{record}/videos")
         return reasons
 
 
 def _named(folder: Path, names: str) -> list[Span]:
     known = names.split("/")
-    return [span for span in places.spans(folder) if span.path.name in known]
+    return [span for span in locations.spans(folder) if span.path.name in known]

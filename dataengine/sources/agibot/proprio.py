@@ -129,8 +129,8 @@ def _check_numbers(arrays: Mapping[str, NDArray]) -> None:
         if key in RAW_KEYS:
             continue
         if not (finite := np.isfinite(values)).all():
-            place = tuple(map(int, np.argwhere(~finite)[0]))
-            raise RecordError(f"'{key}'{list(place)} is {values[place]}, expected a finite number")
+            index = tuple(map(int, np.argwhere(~finite)[0]))
+            raise RecordError(f"'{key}'{list(index)} is {values[index]}, expected a finite number")
 
 
 def _soft(arrays: Mapping[str, NDArray], part: str, n: int, notes: dict[str, str]) -> NDArray:

@@ -19,13 +19,13 @@ MAX_LACKING = 2
 
 
 def read(
-    places: Mapping[str, Location], names: Mapping[str, str], num_states: int, frame_size: int, how: Fit
+    locations: Mapping[str, Location], names: Mapping[str, str], num_states: int, frame_size: int, how: Fit
 ) -> dict[str, CameraFrames]:
     """Decode the video of each slot; raise RecordError when one does not go with the numbers and the others.
 
     `names` are the cameras in the slots.
     """
-    clips = {slot: video.decode(place, frame_size, how=how) for slot, place in places.items()}
+    clips = {slot: video.decode(location, frame_size, how=how) for slot, location in locations.items()}
     counts = {"state": num_states} | {names[slot]: len(clip.frames.jpegs) for slot, clip in clips.items()}
     longest = max(counts.values())
     if longest - min(counts.values()) > MAX_LACKING:

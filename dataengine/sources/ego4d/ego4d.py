@@ -50,20 +50,20 @@ class Ego4d(ClipSource):
 
     def videos(self) -> Iterator[VideoPlan]:
         """Plan video by video as the narrations list them; a video's labels are decoded one video at a time."""
-        place = files.folder(self.root, EXPECTED)
-        known = Videos.of(place, keep_benchmarks=self.keep_benchmarks)
-        actions = self._interactions(place)
+        folder = files.folder(self.root, EXPECTED)
+        known = Videos.of(folder, keep_benchmarks=self.keep_benchmarks)
+        actions = self._interactions(folder)
         seen = set()
-        for uid, passes in self._narrations(place):
+        for uid, passes in self._narrations(folder):
             seen.add(uid)
-            found = list(ego4d_labels.of_narrations(uid, passes)) if isinstance(passes, Passes) else []
+            labels = list(ego4d_labels.of_narrations(uid, passes)) if isinstance(passes, Passes) else []
             if isinstance(passes, str):
-                found.append(
+                labels.append(
                     SkippedLabel(
                         record=f"{uid}/narrations", reason="narrations are damaged", detail=passes, is_bad=True
                     )
                 )
-            yield known.plan(uid, [*found, *ego4d_labels.of_interactions(uid, actions.get(uid, ()))])
+            yield known.plan(uid, [*labels, *ego4d_labels.of_interactions(uid, actions.get(uid, ()))])
         for uid in sorted(actions.keys() - seen):
             yield known.plan(uid, list(ego4d_labels.of_interactions(uid, actions[uid])))
 

@@ -38,13 +38,13 @@ NOTES = {
 
 def by_video(folders: Iterable[Path]) -> dict[str, str]:
     """Read all files that are there; give each video's points as text."""
-    found: dict[str, list[tuple[int, str, float, float]]] = {}
+    by_uid: dict[str, list[tuple[int, str, float, float]]] = {}
     for folder in folders:
         for name in FILES:
             if (folder / name).is_file():
                 for clip in tables.hands(folder / name):
-                    found.setdefault(clip.video_uid, []).extend(_points(clip))
-    return {video: json.dumps(sorted(set(points))) for video, points in found.items() if points}
+                    by_uid.setdefault(clip.video_uid, []).extend(_points(clip))
+    return {video: json.dumps(sorted(set(points))) for video, points in by_uid.items() if points}
 
 
 def _points(clip: tables.HandClip) -> Iterator[tuple[int, str, float, float]]:
@@ -67,10 +67,10 @@ def _is_number(value: Any) -> bool:
 
 def track(points: str, width: float, height: float) -> Track:
     """Make the hands of a video whose full picture has so many pixels; raise RecordError where points lie beside it."""
-    told = json.loads(points)
-    frames = np.unique([frame for frame, *_ in told])
+    pixels = json.loads(points)
+    frames = np.unique([frame for frame, *_ in pixels])
     boxes = {side: np.full((len(frames), 4), np.nan, np.float32) for side in KEYS.values()}
-    for frame, key, x, y in told:
+    for frame, key, x, y in pixels:
         if not (0 <= x <= width and 0 <= y <= height):
             raise RecordError(
                 f"fho_hands: a hand at {x:g}, {y:g} in frame {frame} lies beside the picture of {width:g}x{height:g}"

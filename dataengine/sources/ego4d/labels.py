@@ -24,13 +24,13 @@ def of_narrations(video: str, passes: Passes) -> Iterator[ClipPlan | SkippedLabe
     A narration at t becomes [t - b / 2a, t + b / 2a]: b is the mean gap between neighbours in its pass, a that of all
     videos. Whoever narrates often describes short actions.
     """
-    for number, found in ((1, passes.narration_pass_1), (2, passes.narration_pass_2)):
-        if found is not None and found.narrations:
-            yield from _of_pass(f"{video}/pass_{number}", found)
+    for number, listed in ((1, passes.narration_pass_1), (2, passes.narration_pass_2)):
+        if listed is not None and listed.narrations:
+            yield from _of_pass(f"{video}/pass_{number}", listed)
 
 
-def _of_pass(where: str, found: Pass) -> Iterator[ClipPlan | SkippedLabel]:
-    lines = found.narrations or []
+def _of_pass(where: str, listed: Pass) -> Iterator[ClipPlan | SkippedLabel]:
+    lines = listed.narrations or []
     half_s = _mean_gap_s(lines) / MEAN_GAP_S / 2
     for i, line in enumerate(lines):
         record = f"{where}/{i}"
@@ -57,17 +57,17 @@ def _mean_gap_s(lines: Iterable[Narration]) -> float:
 
 def _said(line: str) -> str | tuple[str, str]:
     """Return what the wearer of the camera does, or why the line is left out and what it says."""
-    found = TAG.match(line)
-    if found is None:
+    match = TAG.match(line)
+    if match is None:
         return "narration does not say who acts", line[:60]
-    tag = found["tag"].lower()
+    tag = match["tag"].lower()
     if UNSURE.search(line):
         return "annotator was unsure", line[:60]
     if tag == "o":
         return "not the camera wearer", line[:60]
     if tag != "c":
         return f"tagged #{tag}", line[:60]
-    text = " ".join(WEARER.sub("", found["text"].strip()).split()).rstrip(". ")
+    text = " ".join(WEARER.sub("", match["text"].strip()).split()).rstrip(". ")
     if len(text.split()) < MIN_WORDS:
         return f"fewer than {MIN_WORDS} words", line[:60]
     return text

@@ -43,19 +43,19 @@ class Egodex(ClipSource):
 
     def videos(self) -> Iterator[VideoPlan]:
         """Plan episode by episode; no HDF5 is opened, for there are 338,000."""
-        place = files.folder(self.root, EXPECTED)
-        tops = sorted({path for pattern in PARTS for path in place.glob(pattern) if path.is_dir()}) or [place]
-        found = False
+        folder = files.folder(self.root, EXPECTED)
+        tops = sorted({path for pattern in PARTS for path in folder.glob(pattern) if path.is_dir()}) or [folder]
+        any_there = False
         for top in tops:
             for task in sorted(path for path in top.iterdir() if path.is_dir()):
                 stems = {
                     path.stem for path in task.iterdir() if path.suffix in (".mp4", ".hdf5") and path.stem.isdigit()
                 }
                 for stem in sorted(stems, key=int):
-                    found = True
-                    yield _plan(place, top, task, stem)
-        if not found:
-            raise SourceError(f"{place}: found no episode, expected {EXPECTED}")
+                    any_there = True
+                    yield _plan(folder, top, task, stem)
+        if not any_there:
+            raise SourceError(f"{folder}: found no episode, expected {EXPECTED}")
 
     def part_of(self, plan: VideoPlan) -> str:
         """Put the episodes of a task together, a hundred at a time."""

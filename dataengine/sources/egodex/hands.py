@@ -31,12 +31,12 @@ def read(path: Path, num_frames: int) -> Track:
     Raise RecordError when the file lacks a joint, or rows of its arrays are no poses.
     """
     joints = [name for side in TRACKED for name in apple_names(side)]
-    found = hdf5.read(
+    arrays = hdf5.read(
         path,
         ["transforms/camera", *(f"transforms/{name}" for name in joints)],
         ["camera/intrinsic", *(f"confidences/{name}" for name in joints)],
     )
-    poses = {key: value for key, value in found.items() if key.startswith("transforms/")}
+    poses = {key: value for key, value in arrays.items() if key.startswith("transforms/")}
     for key, value in poses.items():
         if value.shape[1:] != (4, 4):
             raise RecordError(f"{path.name}: '{key}' has shape {value.shape}, expected (n, 4, 4)")
@@ -46,11 +46,11 @@ def read(path: Path, num_frames: int) -> Track:
     notes = {}
     if num_frames and abs(num_rows - num_frames) > 1:
         notes["hands_doubt"] = "rows of joints are not as many as frames; they are taken frame by frame from the first"
-    intrinsic = found.get("camera/intrinsic")
+    intrinsic = arrays.get("camera/intrinsic")
     if intrinsic is None or intrinsic.shape != (3, 3):
         intrinsic, notes["hands_lens"] = np.array(USUAL), "the file has none; that of the other files is taken"
     hands = Hands(
-        sides={side: _hand(path, side, poses, found, num_rows) for side in TRACKED},
+        sides={side: _hand(path, side, poses, arrays, num_rows) for side in TRACKED},
         source="tracker",
         estimated=False,
         frame="world",
@@ -65,10 +65,10 @@ def read(path: Path, num_frames: int) -> Track:
     return Track(hands=hands, time_s=np.arange(num_rows) / RATE_HZ, slack_s=1 / RATE_HZ, notes=notes)
 
 
-def _hand(path: Path, side: Side, poses: Mapping[str, NDArray], found: Mapping[str, NDArray], num_rows: int) -> Hand:
+def _hand(path: Path, side: Side, poses: Mapping[str, NDArray], arrays: Mapping[str, NDArray], num_rows: int) -> Hand:
     names = apple_names(side)
     points = np.stack([poses[f"transforms/{name}"][:num_rows, :3, 3] for name in names], axis=1).astype(np.float32)
-    trusted = [found[f"confidences/{name}"] for name in names if f"confidences/{name}" in found]
+    trusted = [arrays[f"confidences/{name}"] for name in names if f"confidences/{name}" in arrays]
     present = np.asarray(np.isfinite(points).all(axis=(1, 2)))
     confidence = np.full(num_rows, np.nan, np.float32)
     if len(trusted) == len(names):

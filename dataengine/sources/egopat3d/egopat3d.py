@@ -61,13 +61,13 @@ class Egopat3d(ClipSource):
 
     def videos(self) -> Iterator[VideoPlan]:
         """Plan recording by recording; only its list of clips is read."""
-        place = files.folder(self.root, EXPECTED)
-        top = place / "Dataset" if (place / "Dataset").is_dir() else place
+        root = files.folder(self.root, EXPECTED)
+        top = root / "Dataset" if (root / "Dataset").is_dir() else root
         recordings = [path for path in top.glob("*/*_*") if path.is_dir()]
         if not recordings:
-            raise SourceError(f"{place}: found no recording, expected {EXPECTED}")
+            raise SourceError(f"{root}: found no recording, expected {EXPECTED}")
         for folder in sorted(recordings, key=lambda path: (path.parent.name.zfill(3), path.name)):
-            yield _plan(place, folder)
+            yield _plan(root, folder)
 
     def hands(self, plan: VideoPlan) -> Track | None:
         """Read the landmarks beside a recording's clips."""
@@ -91,11 +91,11 @@ def _plan(path: Path, folder: Path) -> VideoPlan:
 
 
 def _label(name: str, number: int, line: str, scene: str) -> ClipPlan | SkippedLabel:
-    found = LINE.fullmatch(line)
-    if found is None:
+    match = LINE.fullmatch(line)
+    if match is None:
         detail = f"{line.strip()[:60]!r}, expected `<clip>. <first frame>, <last frame>`"
         return SkippedLabel(record=f"{name}/line {number}", reason="line is damaged", detail=detail, is_bad=True)
-    clip, first, last = (int(word) for word in found.groups())
+    clip, first, last = (int(word) for word in match.groups())
     if last - first + 1 > LONGEST:
         detail = f"{last - first + 1} frames, at most {LONGEST} are kept"
         return SkippedLabel(record=f"{name}/{clip}", reason="too long for one action", detail=detail)

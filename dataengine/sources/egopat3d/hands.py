@@ -51,19 +51,19 @@ def read(path: Path, root: Path, rate_hz: float) -> Track | None:
 
 def _frames(text: str) -> dict[int, np.ndarray]:
     """Collect the points (n, 2) of each frame; of a number that is none, NaN."""
-    found: dict[int, list[dict[str, float]]] = {}
+    by_frame: dict[int, list[dict[str, float]]] = {}
     points: list[dict[str, float]] = []
     for match in TOKEN.finditer(text):
         frame, axis, value = match.groups()
         if frame is not None:
-            points = found.setdefault(int(frame), []) if int(frame) < MOST_FRAMES else []
+            points = by_frame.setdefault(int(frame), []) if int(frame) < MOST_FRAMES else []
         elif axis == "x":
             points.append({"x": _number(value)})
         elif points:
             points[-1][axis] = _number(value)
     return {
         frame: np.array([[1 - point["x"], point.get("y", np.nan)] for point in points]).reshape(-1, 2)
-        for frame, points in found.items()
+        for frame, points in by_frame.items()
     }
 
 

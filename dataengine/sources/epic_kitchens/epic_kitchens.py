@@ -44,11 +44,11 @@ class EpicKitchens(ClipSource):
 
     def videos(self) -> Iterator[VideoPlan]:
         """Plan video by video, those of the training split first."""
-        place = files.folder(self.root, EXPECTED)
-        tables = {split: found for split, name in SPLITS.items() if (found := _table(place, name))}
+        folder = files.folder(self.root, EXPECTED)
+        tables = {split: path for split, name in SPLITS.items() if (path := _table(folder, name))}
         if not tables:
             raise SourceError(
-                f"{place}: found no {SPLITS['train']} and no {SPLITS['val']}, expected {EXPECTED}; "
+                f"{folder}: found no {SPLITS['train']} and no {SPLITS['val']}, expected {EXPECTED}; "
                 "clone epic-kitchens-100-annotations into it"
             )
         for split, table in tables.items():
@@ -59,7 +59,7 @@ class EpicKitchens(ClipSource):
             for (participant, video), members in labels.items():
                 yield VideoPlan(
                     name=video,
-                    path=_path(place, participant, video),
+                    path=_path(folder, participant, video),
                     group=participant,
                     split=split,
                 ).labelled(members)
@@ -68,16 +68,16 @@ class EpicKitchens(ClipSource):
         """Read the detections of a video, where they were downloaded."""
         below = [f"{top}{plan.group}/hand-objects" for top in ("", "EPIC-KITCHENS/")]
         folders = [*below, f"hand-objects/{plan.group}", "hand-objects"]
-        found = (Path(self.root) / folder / f"{plan.name}.pkl" for folder in folders)
-        path = next((path for path in found if path.is_file()), None)
+        paths = (Path(self.root) / folder / f"{plan.name}.pkl" for folder in folders)
+        path = next((path for path in paths if path.is_file()), None)
         if path is None:
             return None
         return hands.read(files.inside(path, Path(self.root)), plan.name, header.probe(self.media(plan)).end_s)
 
 
 def _table(root: Path, name: str) -> Path | None:
-    found = (root / folder / name for folder in FOLDERS)
-    return next((path for path in found if path.is_file()), None)
+    paths = (root / folder / name for folder in FOLDERS)
+    return next((path for path in paths if path.is_file()), None)
 
 
 def _label(where: str, row: dict[str, str]) -> ClipPlan | SkippedLabel:

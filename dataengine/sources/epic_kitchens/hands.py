@@ -43,14 +43,14 @@ def read(path: Path, video: str, duration_s: float) -> Track:
     if not isinstance(messages, list) or not messages or not all(isinstance(each, bytes) for each in messages):
         raise RecordError(f"{path.name} holds {type(messages).__name__}, expected a list of messages")
     frames = np.zeros(len(messages))
-    found = np.full((len(messages), len(SIDES), 5), np.nan, np.float32)  # box, score
+    boxes = np.full((len(messages), len(SIDES), 5), np.nan, np.float32)  # box, score
     num_several = 0
     for i, message in enumerate(messages):
         try:
-            frames[i], num_hands = _read_frame(message, video, found[i])
+            frames[i], num_hands = _read_frame(message, video, boxes[i])
         except RecordError as error:
             raise RecordError(f"{path.name}, message {i}: {error}") from error
-        num_several += num_hands > np.isfinite(found[i, :, 4]).sum()
+        num_several += num_hands > np.isfinite(boxes[i, :, 4]).sum()
     if np.any(np.diff(frames) <= 0):
         raise RecordError(f"{path.name}: frame numbers do not rise")
     rate = rate_hz(video)
@@ -59,13 +59,13 @@ def read(path: Path, video: str, duration_s: float) -> Track:
             f"{path.name}: {frames[-1]:.0f} frames at {rate:g} in a second last {frames[-1] / rate:.1f} s, the video "
             f"{duration_s:.1f} s"
         )
-    hands = Hands(sides={side: _hand(found[:, i]) for i, side in enumerate(SIDES)}, source="detector", estimated=True)
+    hands = Hands(sides={side: _hand(boxes[:, i]) for i, side in enumerate(SIDES)}, source="detector", estimated=True)
     several = f"in {num_several} of {len(messages)} frames of the video one side was found twice; the surest is kept"
     notes = {"hands_of_others": several} if num_several else {}
     return Track(hands=hands, time_s=(frames - 1) / rate, slack_s=1.5 / rate, notes=notes)
 
 
-def _read_frame(message: bytes, video: str, found: NDArray[np.float32]) -> tuple[int, int]:
+def _read_frame(message: bytes, video: str, boxes: NDArray[np.float32]) -> tuple[int, int]:
     """Write the surest box of each side into (sides, 5); return the frame's number and how many hands it has."""
     number, num_hands = 0, 0
     for field, value in protobuf.fields(message):
@@ -78,8 +78,8 @@ def _read_frame(message: bytes, video: str, found: NDArray[np.float32]) -> tuple
             if row[4] < LEAST_SCORE:
                 continue
             num_hands += 1
-            if not row[4] <= found[side, 4]:
-                found[side] = row
+            if not row[4] <= boxes[side, 4]:
+                boxes[side] = row
     return number, num_hands
 
 
@@ -100,5 +100,5 @@ def _read_hand(message: bytes) -> tuple[int, list[float]]:
     return side, row
 
 
-def _hand(found: NDArray[np.float32]) -> Hand:
-    return Hand(present=np.isfinite(found[:, 4]), confidence=found[:, 4].copy(), box=found[:, :4].copy())
+def _hand(boxes: NDArray[np.float32]) -> Hand:
+    return Hand(present=np.isfinite(boxes[:, 4]), confidence=boxes[:, 4].copy(), box=boxes[:, :4].copy())

@@ -64,10 +64,10 @@ def _hand(side: Side, poses: NDArray) -> Hand:
 def _camera(path: Path, root: Path, num_frames: int) -> NDArray[np.float32] | None:
     if not path.is_file():
         return None
-    found = _array(path, root)
-    if found.shape != (num_frames, 7):
-        raise RecordError(f"poses_pv.npy has shape {found.shape}, expected ({num_frames}, 7) as poses_m.npy")
-    pose = np.concatenate([found[:, 4:], found[:, :4]], axis=1).astype(np.float32)
+    poses = _array(path, root)
+    if poses.shape != (num_frames, 7):
+        raise RecordError(f"poses_pv.npy has shape {poses.shape}, expected ({num_frames}, 7) as poses_m.npy")
+    pose = np.concatenate([poses[:, 4:], poses[:, :4]], axis=1).astype(np.float32)
     unknown = ~np.isfinite(pose).all(axis=1) | (np.abs(np.linalg.norm(pose[:, 3:], axis=1) - 1) > 0.1)
     pose[unknown] = np.nan
     return pose
@@ -90,7 +90,7 @@ def _lens(folder: Path, root: Path) -> Lens | None:
 
 
 def _array(path: Path, root: Path) -> NDArray:
-    found = npy.read(files.inside(path, root), MAX_BYTES)
-    if not isinstance(found, np.ndarray) or found.dtype.kind != "f":
+    array = npy.read(files.inside(path, root), MAX_BYTES)
+    if not isinstance(array, np.ndarray) or array.dtype.kind != "f":
         raise RecordError(f"{path.name} is no array of floats")
-    return found.astype(np.float64)
+    return array.astype(np.float64)

@@ -55,16 +55,16 @@ class HoCap(WindowedClipSource):
 
     def videos(self) -> Iterator[VideoPlan]:
         """Plan sequence by sequence and camera by camera; pictures are counted by their names."""
-        place = files.folder(self.root, EXPECTED)
+        root = files.folder(self.root, EXPECTED)
         folders = [
-            path for path in sorted(place.glob(f"{SUBJECT}/*")) if SEQUENCE.fullmatch(path.name) and path.is_dir()
+            path for path in sorted(root.glob(f"{SUBJECT}/*")) if SEQUENCE.fullmatch(path.name) and path.is_dir()
         ]
         if not folders:
-            raise SourceError(f"{place}: found no sequence, expected {EXPECTED}; extract the archives of the subjects")
+            raise SourceError(f"{root}: found no sequence, expected {EXPECTED}; extract the archives of the subjects")
         for folder in folders:
             cameras = self._cameras(folder)
             for camera in cameras or [HEAD]:
-                yield self._plan(place, folder, camera)
+                yield self._plan(root, folder, camera)
 
     def num_bytes(self, plan: VideoPlan) -> int | None:
         """Add up the pictures of a camera."""
@@ -73,21 +73,21 @@ class HoCap(WindowedClipSource):
 
     def duration_s(self, plan: VideoPlan) -> float:
         """Count pictures, up to the last."""
-        if not (found := self._pictures(plan)):
+        if not (pictures := self._pictures(plan)):
             raise RecordError("has no pictures")
-        return (max(found) + 1) / RATE_HZ
+        return (max(pictures) + 1) / RATE_HZ
 
     def cut(
         self, plan: VideoPlan, ranges: Sequence[tuple[float, float]]
     ) -> Iterator[tuple[int, video.Clip | RecordError]]:
         """Take the pictures nearest to each instant."""
-        found = self._pictures(plan)
+        pictures = self._pictures(plan)
         rate_hz = min(self.frame_hz, RATE_HZ)
         for i, (start_s, end_s) in enumerate(ranges):
             wanted_s = start_s + np.arange(np.ceil((end_s - start_s) * rate_hz - 1e-6)) / rate_hz
-            numbers = np.minimum(np.round(wanted_s * RATE_HZ).astype(int), max(found)).tolist()
+            numbers = np.minimum(np.round(wanted_s * RATE_HZ).astype(int), max(pictures)).tolist()
             try:
-                images = [self._read(found, number) for number in numbers]
+                images = [self._read(pictures, number) for number in numbers]
                 frames = jpeg.fit(images, self.frame_size, how=self.fit)
             except RecordError as error:
                 yield i, RecordError(f"{start_s:.2f} to {end_s:.2f} s: {error}")
@@ -96,14 +96,14 @@ class HoCap(WindowedClipSource):
 
     def hands(self, plan: VideoPlan) -> Track | None:
         """Read the hands of the sequence that a camera saw."""
-        folder, place = Path(self.root) / plan.path, Path(self.root)
+        folder, root = Path(self.root) / plan.path, Path(self.root)
         head = folder.name.removeprefix(HEAD) if folder.name.startswith(HEAD) else ""
-        return hands.read(folder.parent, place, RATE_HZ, head)
+        return hands.read(folder.parent, root, RATE_HZ, head)
 
-    def _read(self, found: dict[int, Path], number: int) -> bytes:
-        if number not in found:
+    def _read(self, pictures: dict[int, Path], number: int) -> bytes:
+        if number not in pictures:
             raise RecordError(f"color_{number:06}.jpg is missing")
-        return files.read_bytes(files.inside(found[number], Path(self.root)), MAX_JPEG)
+        return files.read_bytes(files.inside(pictures[number], Path(self.root)), MAX_JPEG)
 
     def _pictures(self, plan: VideoPlan) -> dict[int, Path]:
         """List a camera's colour pictures by their numbers."""
@@ -154,13 +154,13 @@ def _meta(folder: Path) -> dict[str, Any]:
     """Read what a sequence says about itself, in either form; nothing where it says nothing."""
     try:
         if (folder / "meta.yaml").is_file():
-            found = yaml_file.read(folder / "meta.yaml")
+            meta = yaml_file.read(folder / "meta.yaml")
         elif (folder / "meta.json").is_file():
-            found = json_file.read(folder / "meta.json")
+            meta = json_file.read(folder / "meta.json")
         else:
             return {}
     except (yaml.YAMLError, json_file.JsonError) as error:
         raise RecordError(" ".join(str(error).split())) from error
-    if not isinstance(found, dict):
-        raise RecordError(f"found {type(found).__name__}, expected keys and values")
-    return found
+    if not isinstance(meta, dict):
+        raise RecordError(f"found {type(meta).__name__}, expected keys and values")
+    return meta

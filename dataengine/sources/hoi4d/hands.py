@@ -43,16 +43,16 @@ def read(tops: Sequence[Path], sequence: str, root: Path, rate_hz: float) -> Tra
 
     Raise RecordError when a file is damaged.
     """
-    found: dict[Side, dict[int, Path]] = {}
+    by_side: dict[Side, dict[int, Path]] = {}
     for side, folders in FOLDERS.items():
-        places = [top / folder / sequence for top in tops for folder in folders]
-        if numbered := next((pickles for place in places if (pickles := _numbered(place))), None):
-            found[side] = numbered
-    if not found or not rate_hz:
+        of_side = [top / folder / sequence for top in tops for folder in folders]
+        if numbered := next((pickles for pickle_folder in of_side if (pickles := _numbered(pickle_folder))), None):
+            by_side[side] = numbered
+    if not by_side or not rate_hz:
         return None
-    num_frames = max(max(numbered) for numbered in found.values()) + 1
+    num_frames = max(max(numbered) for numbered in by_side.values()) + 1
     notes = dict(NOTE)
-    sides = {side: _hand(side, numbered, num_frames, root) for side, numbered in found.items()}
+    sides = {side: _hand(side, numbered, num_frames, root) for side, numbered in by_side.items()}
     right = sides.get("right")
     if right is not None and right.wrist is not None and right.keypoints_2d is not None:
         seen = right.present
@@ -69,10 +69,10 @@ def _numbered(folder: Path) -> dict[int, Path]:
     """List the pickles of a folder by their frames."""
     if not folder.is_dir():
         return {}
-    found = {int(path.stem): path for path in folder.glob("*.pickle") if path.stem.isdecimal() and len(path.stem) < 10}
-    if found and max(found) >= MOST_FRAMES:
-        raise RecordError(f"{folder.name} has hands of frame {max(found)}, expected less than {MOST_FRAMES}")
-    return found
+    paths = {int(path.stem): path for path in folder.glob("*.pickle") if path.stem.isdecimal() and len(path.stem) < 10}
+    if paths and max(paths) >= MOST_FRAMES:
+        raise RecordError(f"{folder.name} has hands of frame {max(paths)}, expected less than {MOST_FRAMES}")
+    return paths
 
 
 def _hand(side: Side, numbered: dict[int, Path], num_frames: int, root: Path) -> Hand:
@@ -80,27 +80,27 @@ def _hand(side: Side, numbered: dict[int, Path], num_frames: int, root: Path) ->
     points = np.full((num_frames, 21, 2), np.nan, np.float32)
     wrist = np.full((num_frames, 7), np.nan, np.float32)
     for frame, path in numbered.items():
-        told = _read(path, root)
+        arrays = _read(path, root)
         present[frame] = True
-        points[frame] = told["kps2D"] / SIZE
-        wrist[frame, :3] = told["trans"]
+        points[frame] = arrays["kps2D"] / SIZE
+        wrist[frame, :3] = arrays["trans"]
         if side == "right":
-            wrist[frame, 3:] = turned_wrist(told["poseCoeff"][:3])
+            wrist[frame, 3:] = turned_wrist(arrays["poseCoeff"][:3])
     confidence = np.full(num_frames, np.nan, np.float32)
     return Hand(present=present, confidence=confidence, keypoints_2d=points, wrist=wrist)
 
 
 def _read(path: Path, root: Path) -> dict[str, NDArray[Any]]:
-    found = npy.unpickled(files.read_bytes(files.inside(path, root), MAX_BYTES), is_old=True)
-    if not isinstance(found, dict):
-        raise RecordError(f"{path.name} holds {type(found).__name__}, expected {', '.join(SHAPES)}")
-    told: dict[str, NDArray[Any]] = {}
+    content = npy.unpickled(files.read_bytes(files.inside(path, root), MAX_BYTES), is_old=True)
+    if not isinstance(content, dict):
+        raise RecordError(f"{path.name} holds {type(content).__name__}, expected {', '.join(SHAPES)}")
+    arrays: dict[str, NDArray[Any]] = {}
     for name, shape in SHAPES.items():
         try:
-            told[name] = np.asarray(found[name], np.float64).reshape(shape)
+            arrays[name] = np.asarray(content[name], np.float64).reshape(shape)
         except (KeyError, TypeError, ValueError) as error:
             raise RecordError(f"{path.name}: '{name}' is missing or not of shape {shape}") from error
-    return told
+    return arrays
 
 
 def _lens(tops: Sequence[Path], camera: str, root: Path) -> Lens | None:

@@ -60,17 +60,17 @@ class Hoi4d(ClipSource):
 
     def videos(self) -> Iterator[VideoPlan]:
         """Plan sequence by sequence, in order of their names; only the small JSON of each is opened."""
-        place = files.folder(self.root, EXPECTED)
-        tasks = _tasks(place)
-        names, damaged = _listed(place, "release.txt")
-        names = names or _walked(place)
+        root = files.folder(self.root, EXPECTED)
+        tasks = _tasks(root)
+        names, damaged = _listed(root, "release.txt")
+        names = names or _walked(root)
         if not names:
-            raise SourceError(f"{place}: found no sequence and no release.txt, expected {EXPECTED}")
+            raise SourceError(f"{root}: found no sequence and no release.txt, expected {EXPECTED}")
         if damaged:
             yield VideoPlan(name="release.txt", path="release.txt", clips=(), skipped=damaged)
-        held_back = set(_listed(place, "testset.txt")[0])
+        held_back = set(_listed(root, "testset.txt")[0])
         for name in sorted(set(names) - held_back):
-            yield self._plan(place, name, tasks)
+            yield self._plan(root, name, tasks)
 
     def part_of(self, plan: VideoPlan) -> str:
         """Camera, person and kind of object."""
@@ -103,12 +103,12 @@ class Hoi4d(ClipSource):
         options = {}
         if self.labels == "actions" and path is not None:
             try:
-                stated_s, found = _events(json_file.as_object(json_file.read(path)))
+                stated_s, events = _events(json_file.as_object(json_file.read(path)))
             except (json_file.JsonError, AttributeError, OverflowError, TypeError, ValueError) as error:
                 labels.append(SkippedLabel(record=name, reason="actions are damaged", detail=str(error), is_bad=True))
             else:
                 options = {"duration_s": f"{stated_s:g}"} if stated_s else {}
-                labels = [_label(f"{name}/{i}", event, thing) for i, event in enumerate(found)]
+                labels = [_label(f"{name}/{i}", event, thing) for i, event in enumerate(events)]
         else:
             said = about.get(task, "N/A")
             text = "" if said.strip() in ("", "N/A") else f"{said.lower()}, {thing}"
@@ -129,17 +129,17 @@ class Hoi4d(ClipSource):
         ).labelled(labels)
 
 
-def _events(found: dict[str, Any]) -> tuple[float, list[Event]]:
+def _events(annotation: dict[str, Any]) -> tuple[float, list[Event]]:
     """Return the duration that an annotation states, 0 for none, and (event, start, end) of either schema."""
-    info = found.get("info")
+    info = annotation.get("info")
     about = info if isinstance(info, dict) else {}
     stated_s = float(about.get("duration", about.get("Duration", 0)) or 0)
     if not 0 <= stated_s <= LONGEST_S:
         raise ValueError(f"duration is {stated_s:g}, expected seconds")
-    marks = found.get("events")
+    marks = annotation.get("events")
     if isinstance(marks, list):
         return stated_s, [_event(mark, "startTime", "endTime") for mark in marks]
-    marks = (found.get("markResult") or {}).get("marks")
+    marks = (annotation.get("markResult") or {}).get("marks")
     if isinstance(marks, list):
         return stated_s, [_event(mark, "hdTimeStart", "hdTimeEnd") for mark in marks]
     raise ValueError("found neither events nor markResult.marks")
@@ -192,8 +192,8 @@ def _listed(root: Path, name: str) -> tuple[list[str], tuple[SkippedLabel, ...]]
     names, damaged = [], []
     for number, fields in csv_file.records(path, separator="\t") if path else ():
         line = "".join(fields).strip()
-        if found := SEQUENCE.search(line):
-            names.append(found[0])
+        if match := SEQUENCE.search(line):
+            names.append(match[0])
         else:
             detail = f"{line[:80]!r}, expected {'/'.join(LEVELS)}"
             damaged.append(
@@ -207,8 +207,8 @@ def _listed(root: Path, name: str) -> tuple[list[str], tuple[SkippedLabel, ...]]
 def _walked(folder: Path) -> list[str]:
     """Find the sequences whose video is there."""
     pattern = "/".join((*LEVELS, "align_rgb/image.mp4"))
-    found = (path.relative_to(folder / top) for top in TOPS for path in (folder / top).glob(pattern))
-    return [str(path.parent.parent) for path in found]
+    paths = (path.relative_to(folder / top) for top in TOPS for path in (folder / top).glob(pattern))
+    return [str(path.parent.parent) for path in paths]
 
 
 def _below(root: Path, name: str) -> Path | None:
@@ -216,5 +216,5 @@ def _below(root: Path, name: str) -> Path | None:
 
 
 def _relative(path: Path, name: str) -> str:
-    found = _below(path, name)
-    return name if found is None else str(found.relative_to(path))
+    file = _below(path, name)
+    return name if file is None else str(file.relative_to(path))

@@ -77,12 +77,12 @@ def _hand(path: Path, root: Path, side: Side, num_rows: int) -> Hand:
     first = FIRST_JOINT.get(count)
     if first is None:
         raise RecordError(f"{path.name} has {count} numbers in a row, expected 471 or 473")
-    places = [first + 16 * joint + 4 * axis + 3 for joint in range(JOINTS) for axis in range(3)]
-    told = _table(path, root, [*places, *range(first + 16 * JOINTS, first + 18 * JOINTS)])
-    if len(told) != num_rows:
-        raise RecordError(f"{path.name} has {len(told)} rows, expected {num_rows} as Pose_sync.txt")
-    points = told[:, : len(places)].reshape(-1, JOINTS, 3).astype(np.float32)
-    valid, tracked = told[:, -2 * JOINTS : -JOINTS] > 0, told[:, -JOINTS:] > 0
+    columns = [first + 16 * joint + 4 * axis + 3 for joint in range(JOINTS) for axis in range(3)]
+    table = _table(path, root, [*columns, *range(first + 16 * JOINTS, first + 18 * JOINTS)])
+    if len(table) != num_rows:
+        raise RecordError(f"{path.name} has {len(table)} rows, expected {num_rows} as Pose_sync.txt")
+    points = table[:, : len(columns)].reshape(-1, JOINTS, 3).astype(np.float32)
+    valid, tracked = table[:, -2 * JOINTS : -JOINTS] > 0, table[:, -JOINTS:] > 0
     points[~valid] = np.nan
     present = np.asarray(np.isfinite(points[:, WRIST]).all(axis=1))
     points[~present] = np.nan
@@ -95,22 +95,22 @@ def _lens(export: Path, root: Path) -> Lens | None:
     path = next((export / "Video" / name for name in LENSES if (export / "Video" / name).is_file()), None)
     if path is None:
         return None
-    found = _numbers(path, root)
-    if len(found) < 11 or found[-2] <= 0 or found[-1] <= 0:
-        raise RecordError(f"{path.name} has {len(found)} numbers, expected 3x3, then width and height at the end")
-    width, height = found[-2:]
-    return Lens(found[0] / width, found[4] / height, found[2] / width, found[5] / height)
+    numbers = _numbers(path, root)
+    if len(numbers) < 11 or numbers[-2] <= 0 or numbers[-1] <= 0:
+        raise RecordError(f"{path.name} has {len(numbers)} numbers, expected 3x3, then width and height at the end")
+    width, height = numbers[-2:]
+    return Lens(numbers[0] / width, numbers[4] / height, numbers[2] / width, numbers[5] / height)
 
 
 def _numbers(path: Path, root: Path) -> list[float]:
     text = files.read_bytes(files.inside(path, root), MAX_SMALL).decode("utf-8-sig", "replace")
     try:
-        found = [float(word) for word in text.replace(",", " ").split()]
+        numbers = [float(word) for word in text.replace(",", " ").split()]
     except ValueError as error:
         raise RecordError(f"{path.name}: {error}, expected numbers") from error
-    if not found:
+    if not numbers:
         raise RecordError(f"{path.name} is empty, expected numbers")
-    return found
+    return numbers
 
 
 def _width(path: Path, root: Path) -> int:

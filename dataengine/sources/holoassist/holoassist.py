@@ -75,10 +75,10 @@ class Holoassist(ClipSource):
 
     def videos(self) -> Iterator[VideoPlan]:
         """Plan session by session, in the order of the annotations."""
-        place = files.folder(self.root, EXPECTED)
-        splits = _splits(place)
-        there = _there(place)
-        for session in _sessions(place):
+        root = files.folder(self.root, EXPECTED)
+        splits = _splits(root)
+        there = _there(root)
+        for session in _sessions(root):
             key = _key(session.video_name)
             labels = [
                 _label(f"{session.video_name}/{event.label}/{i if event.id is None else event.id}", event)
@@ -98,7 +98,7 @@ class Holoassist(ClipSource):
         path = Path(self.root)
         session = (path / plan.path).parents[1].name
         exports = [(path / plan.path).parent, *(path / pack / session / "Export_py" for pack in PACKS)]
-        return next((found for export in exports if (found := hands.read(export, path))), None)
+        return next((track for export in exports if (track := hands.read(export, path))), None)
 
 
 def _sessions(path: Path) -> list[Session]:
@@ -154,26 +154,26 @@ def _plain(value: Any) -> str:
 
 def _splits(root: Path) -> dict[str, str]:
     """Read which split each session is in; none of the lists is needed."""
-    found: dict[str, str] = {}
+    splits: dict[str, str] = {}
     for name, split in SPLITS.items():
         for folder in (".", "data-splits-v1_2"):
             path = root / folder / f"{name}-v1_2.txt"
             if path.is_file():
-                found |= {_key("".join(fields)): split for _, fields in csv_file.records(path, separator="\t")}
-    return found
+                splits |= {_key("".join(fields)): split for _, fields in csv_file.records(path, separator="\t")}
+    return splits
 
 
 def _there(path: Path) -> dict[str, str]:
     """Find the sessions' videos by their decoded names."""
-    found: dict[str, str] = {}
+    by_name: dict[str, str] = {}
     for pack in PACKS:
         if not (path / pack).is_dir():
             continue
         for folder in sorted((path / pack).iterdir()):
             name = next((v for v in VIDEOS if (folder / "Export_py" / v).is_file()), None)
             if name:
-                found.setdefault(_key(folder.name), str((folder / "Export_py" / name).relative_to(path)))
-    return found
+                by_name.setdefault(_key(folder.name), str((folder / "Export_py" / name).relative_to(path)))
+    return by_name
 
 
 def _key(session: str) -> str:

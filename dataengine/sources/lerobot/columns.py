@@ -90,80 +90,80 @@ def together(features: Mapping[str, Feature], what: str) -> Together:
     """Put `state` or `action` together; without pieces where there is nothing, or nothing certain."""
     other = "action" if what == "state" else "state"
     for prefix in PREFIXES[what]:
-        found = _sorted(features, prefix)
-        core = next((kind for kind in ("joints", "pose") if found.by_kind.get(kind)), "")
+        columns = _sorted(features, prefix)
+        core = next((kind for kind in ("joints", "pose") if columns.by_kind.get(kind)), "")
         if not core:
             continue
         partners = chain.from_iterable(_sorted(features, each).body for each in PREFIXES[other])
-        return _assembled(found, core, frozenset(partners))
+        return _assembled(columns, core, frozenset(partners))
     return Together()
 
 
 def are_joints(keys: Iterable[str]) -> bool:
     """Tell whether columns are joints and what is at their end, by the names of the columns."""
-    kinds = {_kind(_words(key))[0] if not is_apart(key) else "" for key in keys}
+    kinds = {_kind(_split_name(key))[0] if not is_apart(key) else "" for key in keys}
     return "joints" in kinds and kinds <= {"joints", "gripper", "hand"}
 
 
-def _kind(words: Sequence[str]) -> tuple[str, str]:
+def _kind(parts: Sequence[str]) -> tuple[str, str]:
     """Say what a column is, and the word that says it."""
-    return next(((kind, word) for kind, known in KINDS for word in words if word in known), ("", ""))
+    return next(((kind, part) for kind, known in KINDS for part in parts if part in known), ("", ""))
 
 
 def _sorted(features: Mapping[str, Feature], prefix: str) -> _Sorted:
-    found = _Sorted()
+    columns = _Sorted()
     for key, feature in features.items():
         if not (key.startswith(prefix) and feature.is_numeric):
             continue
-        words = _words(key.removeprefix(prefix))
-        side = next((SIDES[word] for word in words if word in SIDES), "")
-        kind, name = _kind(words)
+        parts = _split_name(key.removeprefix(prefix))
+        side = next((SIDES[part] for part in parts if part in SIDES), "")
+        kind, name = _kind(parts)
         if is_apart(key.removeprefix(prefix)):
-            found.beside.append(key)
+            columns.beside.append(key)
         elif kind == "body":
-            found.body.setdefault(f"{side} {name}", feature)
+            columns.body.setdefault(f"{side} {name}", feature)
         elif kind:
-            found.by_kind.setdefault(kind, {}).setdefault(side, []).append(feature)
+            columns.by_kind.setdefault(kind, {}).setdefault(side, []).append(feature)
         else:
-            found.unknown.append(key)
-    return found
+            columns.unknown.append(key)
+    return columns
 
 
 def is_apart(key: str) -> bool:
     """Tell velocities, torques and the like by the name of their column."""
-    return bool(APART & set(_words(key)))
+    return bool(APART & set(_split_name(key)))
 
 
-def _words(name: str) -> list[str]:
+def _split_name(name: str) -> list[str]:
     return [word for word in re.split(r"[^a-z]+", re.sub(r"(?<=[a-z])(?=[A-Z])", "_", name).lower()) if word]
 
 
-def _assembled(found: _Sorted, core: str, partners: frozenset[str]) -> Together:
+def _assembled(columns: _Sorted, core: str, partners: frozenset[str]) -> Together:
     """Lay the columns out arm by arm."""
-    arms = found.by_kind[core]
-    ends = {kind: found.by_kind.get(kind, {}) for kind in ("gripper", "hand")}
-    beside = [*found.beside, *_keys(found.by_kind.get("pose", {}) if core == "joints" else {})]
+    arms = columns.by_kind[core]
+    ends = {kind: columns.by_kind.get(kind, {}) for kind in ("gripper", "hand")}
+    beside = [*columns.beside, *_keys(columns.by_kind.get("pose", {}) if core == "joints" else {})]
     if problem := _problem(core, arms, ends):
-        return Together(problem=problem, beside=beside, unknown=found.unknown)
+        return Together(problem=problem, beside=beside, unknown=columns.unknown)
     sides = _sides(arms, ends)
     if problem := _unclear(sides, arms, ends):
-        return Together(problem=problem, beside=beside, unknown=found.unknown)
+        return Together(problem=problem, beside=beside, unknown=columns.unknown)
     pieces = [piece for side in sides for piece in _arm(side, sides, arms, ends)]
-    shared = [feature for name, feature in found.body.items() if name in partners]
-    beside += [feature.key for name, feature in found.body.items() if name not in partners]
+    shared = [feature for name, feature in columns.body.items() if name in partners]
+    beside += [feature.key for name, feature in columns.body.items() if name not in partners]
     pieces += [Piece(feature, 0, feature.width) for feature in shared]
     changes, others = _by_change([piece.feature for piece in pieces])
-    if changes and any(_kind(_words(feature.key))[0] != "gripper" for feature in others):
+    if changes and any(_kind(_split_name(feature.key))[0] != "gripper" for feature in others):
         problem = f"{_list(changes)} by name {_are(changes)} of changes, {_list(others)} {_are(others)} not"
-        return Together(problem=problem, beside=beside, unknown=found.unknown)
-    return Together(pieces, beside, found.unknown, is_joints=core == "joints", is_change=bool(changes))
+        return Together(problem=problem, beside=beside, unknown=columns.unknown)
+    return Together(pieces, beside, columns.unknown, is_joints=core == "joints", is_change=bool(changes))
 
 
 def _by_change(features: Sequence[Feature]) -> tuple[list[Feature], list[Feature]]:
     """Part columns of changes from others by their names."""
     changes, others = dict[str, Feature](), dict[str, Feature]()
     for feature in features:
-        (changes if CHANGES & set(_words(feature.key)) else others)[feature.key] = feature
+        (changes if CHANGES & set(_split_name(feature.key)) else others)[feature.key] = feature
     return [*changes.values()], [*others.values()]
 
 
@@ -175,7 +175,7 @@ def _problem(core: str, arms: Mapping[str, list[Feature]], ends: Mapping[str, Ma
     """Say which columns claim one place."""
     for kind, sided in ((core, arms), *ends.items()):
         for side, columns in sided.items():
-            turns = [bool(TURNS & set(_words(column.key))) for column in columns]
+            turns = [bool(TURNS & set(_split_name(column.key))) for column in columns]
             if len(columns) > (1 if kind != "pose" else 2) or len(set(turns)) < len(columns):
                 return f"{kind} {f'of the {side} side ' if side else ''}are in {_list(columns)}"
         if "" in sided and len(sided) > 1:
@@ -202,12 +202,12 @@ def _unclear(
         of_values = _value_sides(column)
         if {"left", "right", ""} <= set(of_values) and num_columns > 1:
             return f"{column.key} names the sides of {sum(map(bool, of_values))} of its {column.width} values"
-        if two and kind == "arm" and _told_sides(column) and not _is_of_both(column):
+        if two and kind == "arm" and _named_sides(column) and not _is_of_both(column):
             return f"{column.key} has values of the {of_values[0]} side alone, other columns of both"
-        if two and not _told_sides(column) and column.width % 2:
+        if two and not _named_sides(column) and column.width % 2:
             return f"{column.key} names no side, and its {column.width} values are not of two {kind}s"
-    silent = [column for _, column in shared if not _told_sides(column)]
-    right_first = [column for _, column in shared if _told_sides(column)[:1] == ("right",)]
+    silent = [column for _, column in shared if not _named_sides(column)]
+    right_first = [column for _, column in shared if _named_sides(column)[:1] == ("right",)]
     if two and silent and right_first:
         return f"{right_first[0].key} begins with the right side, and {silent[0].key} does not tell sides"
     return ""
@@ -220,10 +220,12 @@ def _other_side(arms: Mapping[str, list[Feature]], ends: Mapping[str, Mapping[st
     """
     for kind, sided in (("arm", arms), *ends.items()):
         for side, column in ((side, column) for side, columns in sided.items() if side for column in columns):
-            letters_count = bool(_told_sides(column))
-            words = {name: [word for word in _words(name) if letters_count or word in WHOLE] for name in column.names}
-            of_values = {name: _side(told) for name, told in words.items()}
-            others = [name for name, told in of_values.items() if told not in ("", side)]
+            letters_count = bool(_named_sides(column))
+            parts = {
+                name: [word for word in _split_name(name) if letters_count or word in WHOLE] for name in column.names
+            }
+            of_values = {name: _side(value_side) for name, value_side in parts.items()}
+            others = [name for name, value_side in of_values.items() if value_side not in ("", side)]
             if others and not (kind == "gripper" and side in of_values.values()):
                 return f"{column.key} is of the {side} side by its name, {others[0]:.80} of it is of the other"
     return ""
@@ -231,34 +233,34 @@ def _other_side(arms: Mapping[str, list[Feature]], ends: Mapping[str, Mapping[st
 
 def _value_sides(column: Feature) -> tuple[str, ...]:
     """Tell the side of each value by its name, `` where that tells none; empty where names are not one for each."""
-    return tuple(_side(_words(name)) for name in column.names) if len(column.names) == column.width else ()
+    return tuple(_side(_split_name(name)) for name in column.names) if len(column.names) == column.width else ()
 
 
-def _side(words: Sequence[str]) -> str:
+def _side(parts: Sequence[str]) -> str:
     """Tell the one side that words name; a whole word counts more than a letter."""
-    whole = {word for word in words if word in WHOLE}
-    found = whole or {SIDES[word] for word in words if word in SIDES}
-    return found.pop() if len(found) == 1 else ""
+    whole = {part for part in parts if part in WHOLE}
+    sides = whole or {SIDES[part] for part in parts if part in SIDES}
+    return sides.pop() if len(sides) == 1 else ""
 
 
-def _told_sides(column: Feature) -> tuple[str, ...]:
+def _named_sides(column: Feature) -> tuple[str, ...]:
     """Tell the side of each value; empty unless all names tell one."""
-    found = _value_sides(column)
-    return found if all(found) else ()
+    sides = _value_sides(column)
+    return sides if all(sides) else ()
 
 
 def _is_of_both(column: Feature) -> bool:
-    return set(_told_sides(column)) == {"left", "right"}
+    return set(_named_sides(column)) == {"left", "right"}
 
 
 def _is_of_fingers(gripper: Feature) -> bool:
     """Tell two fingers of one gripper from two grippers by names of values (`finger_l`, `finger_r`)."""
-    return any({"finger", "fingers"} & set(_words(name)) for name in gripper.names)
+    return any({"finger", "fingers"} & set(_split_name(name)) for name in gripper.names)
 
 
 def _is_numbered(column: Feature) -> bool:
     """Tell whether names count values through (joint_0 to joint_9), and no more of them than one arm has."""
-    numbers = [int(found[-1]) for name in column.names if (found := re.findall(r"\d+", name))]
+    numbers = [int(digits[-1]) for name in column.names if (digits := re.findall(r"\d+", name))]
     counts = bool(numbers) and numbers == list(range(numbers[0], numbers[0] + column.width))
     return counts and column.width <= ONE_ARM
 
@@ -292,30 +294,30 @@ def _arm(
 ) -> Iterator[Piece]:
     """Give an arm and its gripper."""
     for kind, sided in (("arm", arms), *ends.items()):
-        columns = sorted(sided.get(side, []), key=lambda column: bool(TURNS & set(_words(column.key))))
+        columns = sorted(sided.get(side, []), key=lambda column: bool(TURNS & set(_split_name(column.key))))
         for column in columns:
             yield Piece(column, 0, column.width, kind == "gripper" and column.width == 1)
         if side and not columns:
-            for column in sorted(sided.get("", []), key=lambda column: bool(TURNS & set(_words(column.key)))):
-                places = _places(column, side, sides)
-                for first, stop in _runs(places):
-                    yield Piece(column, first, stop, kind == "gripper" and len(places) == 1)
+            for column in sorted(sided.get("", []), key=lambda column: bool(TURNS & set(_split_name(column.key)))):
+                indices = _indices_of(column, side, sides)
+                for first, stop in _runs(indices):
+                    yield Piece(column, first, stop, kind == "gripper" and len(indices) == 1)
 
 
-def _places(column: Feature, side: str, sides: Sequence[str]) -> Sequence[int]:
+def _indices_of(column: Feature, side: str, sides: Sequence[str]) -> Sequence[int]:
     """Tell which values of a column of all sides are of one: by their names, else an equal share."""
-    if len(sides) == 2 and (told := _told_sides(column)):
-        return [i for i, value_side in enumerate(told) if value_side == side]
+    if len(sides) == 2 and (named := _named_sides(column)):
+        return [i for i, value_side in enumerate(named) if value_side == side]
     share = column.width // len(sides)
     first = sides.index(side) * share
     return range(first, first + share)
 
 
-def _runs(places: Sequence[int]) -> Iterator[tuple[int, int]]:
+def _runs(indices: Sequence[int]) -> Iterator[tuple[int, int]]:
     """Cut rising places into runs without a gap."""
-    starts = [i for i in range(len(places)) if not i or places[i] != places[i - 1] + 1]
-    for start, stop in pairwise([*starts, len(places)]):
-        yield places[start], places[stop - 1] + 1
+    starts = [i for i in range(len(indices)) if not i or indices[i] != indices[i - 1] + 1]
+    for start, stop in pairwise([*starts, len(indices)]):
+        yield indices[start], indices[stop - 1] + 1
 
 
 def _keys(sided: Mapping[str, list[Feature]]) -> list[str]:

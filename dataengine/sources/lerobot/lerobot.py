@@ -104,29 +104,29 @@ class Lerobot:
         """Group episodes by the bytes of their rows and frames; no data file and no video is opened."""
         info = lerobot.read_info(lerobot.find_root(self.root))
         entries = read_entries(info)
-        words = _words(info)
-        found = []
+        marks = _shared_marks(info)
+        parts = []
         for batch, num_bytes in grouped(enumerate(_sizes(info.root, entries))):
             members = entries[batch[0] : batch[-1] + 1]
-            found.append(
+            parts.append(
                 Part(
                     dataset=self.name,
                     name=f"episodes/{members[0].record}",
                     uri=str(info.root),
                     num_bytes=num_bytes,
-                    fingerprint=_fingerprint(info, words, members),
+                    fingerprint=_fingerprint(info, marks, members),
                     options={"first": str(batch[0]), "stop": str(batch[-1] + 1)},
                 )
             )
-        if not found:
+        if not parts:
             raise SourceError(f"{info.root}: lists no episodes; is its recording finished?")
-        return found
+        return parts
 
     def fingerprint(self, part: Part) -> str:
         """Look at a part's files and metadata as they are now."""
         info = lerobot.read_info(lerobot.find_root(self.root))
         members = read_entries(info)[int(part.options["first"]) : int(part.options["stop"])]
-        return _fingerprint(info, _words(info), members)
+        return _fingerprint(info, _shared_marks(info), members)
 
     def read(self, part: Part) -> Iterator[Episode | Reject]:
         """Yield the part's episodes in order of their numbers; a file that several share is decoded once."""
@@ -159,7 +159,7 @@ class Lerobot:
 
     def _vectors(self, info: Info) -> tuple[meaning.Vector, meaning.Vector]:
         """Choose state and action."""
-        place, said = str(info.root / lerobot.INFO), dict[str, str](lerobot.read_export(info.root))
+        path, said = str(info.root / lerobot.INFO), dict[str, str](lerobot.read_export(info.root))
         for what, option, columns in (
             ("state", self.state_encoding, self.state),
             ("action", self.action_encoding, self.action),
@@ -167,37 +167,37 @@ class Lerobot:
             if option != "auto" or columns:  # what our export says is about its own columns
                 said[f"{what}_encoding"] = option
         return (
-            meaning.state(info.features, self.state, said.get("state_encoding", "auto"), place),
-            meaning.action(info.features, self.action, said.get("action_encoding", "auto"), place),
+            meaning.state(info.features, self.state, said.get("state_encoding", "auto"), path),
+            meaning.action(info.features, self.action, said.get("action_encoding", "auto"), path),
         )
 
     def _layout(self, info: Info, state: meaning.Vector, action: meaning.Vector) -> dict[str, str]:
         """Say what the values are: what names tell, of units mostly nothing, or what our export says of its columns."""
-        said, found = lerobot.read_export(info.root), dict[str, str]()
+        said, notes = lerobot.read_export(info.root), dict[str, str]()
         for column, vector, chosen in (("state", state, self.state), ("action", action, self.action)):
             keys = {what: note_key(column, what) for what in _WHATS}
             if vector.width:
                 ours = bool(said) and not chosen  # names that are not the publisher's are those of the layout
-                told: dict[What, str | None] = {
+                texts: dict[What, str | None] = {
                     "grippers": vector.grippers,
                     "names": None if ours else join_names(vector.value_names) or None,
                     "units": vector.units,
                 }
-                found |= {keys[what]: text for what, text in told.items() if text is not None}
-                found |= {key: said[key] for key in keys.values() if key in said and not chosen}
-        return found
+                notes |= {keys[what]: text for what, text in texts.items() if text is not None}
+                notes |= {key: said[key] for key in keys.values() if key in said and not chosen}
+        return notes
 
 
-def _words(info: Info) -> list[str]:
+def _shared_marks(info: Info) -> list[str]:
     """Give what all episodes hang on: what info.json declares, the tasks, and what is said beside them."""
     columns = Columns.of(info)
     declared = files.read_bytes(info.root / lerobot.INFO, json_file.MAX_BYTES).decode().replace("\r\n", "\n")
     return [declared, json.dumps(columns.tasks, sort_keys=True), *([columns.own] if columns.own else [])]
 
 
-def _fingerprint(info: Info, words: Sequence[str], members: Sequence[Entry]) -> str:
+def _fingerprint(info: Info, marks: Sequence[str], members: Sequence[Entry]) -> str:
     names = dict.fromkeys(name for entry in members for name in _files(entry))
-    return files.fingerprint_of_sizes([info.root / name for name in names], *words, *map(str, members))
+    return files.fingerprint_of_sizes([info.root / name for name in names], *marks, *map(str, members))
 
 
 def _files(entry: Entry) -> list[str]:

@@ -36,7 +36,7 @@ OUTER_FIRST = ("primary", "main", "head", "high", "top", "exterior", "front", "i
 """Words in names of cameras that see the whole scene, the likeliest first."""
 UNITS = {"mm": "millimetres", "deg": "degrees", "rad": "radians", "metres": "metres", "meters": "metres"}
 """Last words of names that are units; a bare `m` or `s` may mean anything."""
-WORDS: Mapping[Encoding, str] = {"joint_position": "joint", "joint_velocity": "joint_velocity"}
+ENCODING_NAMES: Mapping[Encoding, str] = {"joint_position": "joint", "joint_velocity": "joint_velocity"}
 
 
 @dataclass(frozen=True)
@@ -111,8 +111,8 @@ class Vector:
     @property
     def units(self) -> str:
         """Say the units that names tell (`x_mm`, `elbow_deg`); LeRobot has no other word for them."""
-        found = [UNITS.get(re.split(r"[^a-z]", name.lower())[-1], UNKNOWN) for name in self.value_names]
-        return ",".join(found) or UNKNOWN
+        units = [UNITS.get(re.split(r"[^a-z]", name.lower())[-1], UNKNOWN) for name in self.value_names]
+        return ",".join(units) or UNKNOWN
 
     @property
     def columns(self) -> list[str]:
@@ -123,18 +123,18 @@ class Vector:
         """Put (t, width) together without a loss; None where there is nothing."""
         if not self.slices:
             return None
-        found = untouched(*(columns[part.feature.key][:, part.first : part.stop] for part in self.slices))
+        joined = untouched(*(columns[part.feature.key][:, part.first : part.stop] for part in self.slices))
         if self.exact is None or columns[self.exact.key].dtype.kind != "i":
-            return found
+            return joined
         indices = [int(name) if name.isdecimal() else self.width for name in self.exact.names]
         wide = untouched(columns[self.exact.key]).exact
         exact = {indices[k]: whole for k, whole in wide.items() if k < len(indices) and indices[k] < self.width}
-        return Raw(found.values, {**found.exact, **exact})
+        return Raw(joined.values, {**joined.exact, **exact})
 
     def values(self, columns: Mapping[str, NDArray[Any]]) -> NDArray[Any] | None:
         """Put (t, width) together; None where there is nothing."""
-        found = [columns[part.feature.key][:, part.first : part.stop] for part in self.slices]
-        return np.concatenate(found, axis=1) if found else None
+        arrays = [columns[part.feature.key][:, part.first : part.stop] for part in self.slices]
+        return np.concatenate(arrays, axis=1) if arrays else None
 
 
 def state(features: Mapping[str, Feature], wanted: str, encoding: str, where: str) -> Vector:
@@ -178,21 +178,21 @@ def _called_alike(features: Mapping[str, Feature], what: str) -> Feature | None:
 
 def _together(features: Mapping[str, Feature], what: str, encoding: str, usual: str) -> Vector:
     """Put a vector together from several columns, and say how; or say that there is none."""
-    found = lerobot_columns.together(features, what)
-    if not found.pieces:
+    joined = lerobot_columns.together(features, what)
+    if not joined.pieces:
         numeric = ", ".join(key for key, feature in features.items() if feature.is_numeric and key not in COUNTERS)
-        why = f"no column {usual}{f', and {found.problem}' if found.problem else ''}"
+        why = f"no column {usual}{f', and {joined.problem}' if joined.problem else ''}"
         return Vector((), "none", f"{what}: {why}; say --{what} with some of {numeric}")
-    slices = tuple(Slice(piece.feature, piece.first, piece.stop) for piece in found.pieces)
-    starts = accumulate((piece.stop - piece.first for piece in found.pieces), initial=0)
-    grippers = [str(start) for start, piece in zip(starts, found.pieces, strict=False) if piece.is_gripper]
-    told = [f"{what}: put together as {', '.join(map(str, slices))}"]
-    told += [f"raw alone are {', '.join(found.beside)}"] if found.beside else []
-    told += [f"not understood, and raw alone, are {', '.join(found.unknown)}"] if found.unknown else []
-    doubt = "; ".join([*told, f"--{what} decides otherwise"])
+    slices = tuple(Slice(piece.feature, piece.first, piece.stop) for piece in joined.pieces)
+    starts = accumulate((piece.stop - piece.first for piece in joined.pieces), initial=0)
+    grippers = [str(start) for start, piece in zip(starts, joined.pieces, strict=False) if piece.is_gripper]
+    lines = [f"{what}: put together as {', '.join(map(str, slices))}"]
+    lines += [f"raw alone are {', '.join(joined.beside)}"] if joined.beside else []
+    lines += [f"not understood, and raw alone, are {', '.join(joined.unknown)}"] if joined.unknown else []
+    doubt = "; ".join([*lines, f"--{what} decides otherwise"])
     if encoding == "auto":
-        joints: Encoding = "joint_delta" if found.is_change else "joint_position"
-        encoding = joints if found.is_joints else _encoding(slices, what)
+        joints: Encoding = "joint_delta" if joined.is_change else "joint_position"
+        encoding = joints if joined.is_joints else _encoding(slices, what)
     return Vector(slices, cast(Encoding, encoding), doubt, known_grippers=",".join(grippers))
 
 
@@ -234,8 +234,8 @@ def cameras(
 
 def layout(state: Vector, action: Vector) -> str:
     """Name widths and encodings, so that bodies of one name always have the same: `joint6`, `joint8_eef_delta7`."""
-    words = [_word(state, "state"), _word(action, "action")]
-    return "_".join(dict.fromkeys(words))
+    names = [_word(state, "state"), _word(action, "action")]
+    return "_".join(dict.fromkeys(names))
 
 
 def plain_name(text: str) -> str:
@@ -246,7 +246,7 @@ def plain_name(text: str) -> str:
 def _word(vector: Vector, what: str) -> str:
     if not vector.slices:
         return f"no_{what}"
-    return f"{WORDS.get(vector.encoding, vector.encoding)}{vector.width}"
+    return f"{ENCODING_NAMES.get(vector.encoding, vector.encoding)}{vector.width}"
 
 
 def _slice(features: Mapping[str, Feature], term: str, where: str) -> Slice:

@@ -95,8 +95,8 @@ class EpisodeReader:
         table = self._rows.read(entry)
         time_s, time_ns, notes = self._times(table)
         columns, gaps = self._numbers(table)
-        frames, told_of_frames = self._frames(entry, table, time_s)
-        notes |= told_of_frames
+        frames, frame_notes = self._frames(entry, table, time_s)
+        notes |= frame_notes
         if any(len(shown.jpegs) < len(table) for shown in frames.values()):  # a video is one frame short
             table, time_ns = table.slice(0, len(table) - 1), time_ns[:-1]
             columns = {key: values[: len(table)] for key, values in columns.items()}
@@ -129,37 +129,37 @@ class EpisodeReader:
         if not self._texts.is_export or not entry.notes:
             return {}
         try:
-            found = json_file.as_object(json_file.loads(entry.notes))
+            exported = json_file.as_object(json_file.loads(entry.notes))
         except json_file.JsonError as error:
             raise RecordError(f"{EXPORTED_NOTES}: {error}") from error
-        return {key: text for key, text in found.items() if is_serious(key) and isinstance(text, str)}
+        return {key: text for key, text in exported.items() if is_serious(key) and isinstance(text, str)}
 
     def _numbers(self, table: pa.Table) -> tuple[dict[str, NDArray], dict[str, str]]:
         """Read the columns of numbers, and note gaps of those that only raw vectors hold: they cost nothing else."""
-        found: dict[str, NDArray] = {}
+        arrays: dict[str, NDArray] = {}
         gaps: dict[str, str] = {}
         for key in dict.fromkeys(key for each in self._vectors for key in each.columns):
             feature = self.info.features[key]
             if key not in self._beside:
-                found[key] = numbers(table, feature)
+                arrays[key] = numbers(table, feature)
                 continue
             try:
                 if key not in table.column_names:
                     raise RecordError(f"{key} is declared in info.json, but not in the data files")
-                found[key] = numbers_with_gaps(table, feature)
-                untouched(found[key])  # a number that no vector can hold costs the column, not the episode
+                arrays[key] = numbers_with_gaps(table, feature)
+                untouched(arrays[key])  # a number that no vector can hold costs the column, not the episode
             except RecordError as error:
-                found[key], gaps[key] = np.full((len(table), feature.width), np.nan), str(error)
+                arrays[key], gaps[key] = np.full((len(table), feature.width), np.nan), str(error)
                 continue
-            if not np.isfinite(found[key]).all():
+            if not np.isfinite(arrays[key]).all():
                 gaps[key] = f"{key} is not finite at some steps"
-                if feature.dtype.endswith("int64") and np.nanmax(np.abs(found[key]), initial=0) >= EXACT:
+                if feature.dtype.endswith("int64") and np.nanmax(np.abs(arrays[key]), initial=0) >= EXACT:
                     gaps[key] += ", and rounded at the others"  # with a null beside them they are float64
-        told = {}
+        notes = {}
         for name, made_of in (("raw_state", self.raw_state), ("raw_action", self.raw_action)):
             if mine := [gaps[key] for key in made_of.columns if key in gaps]:
-                told[f"{name}_missing"] = f"{'; '.join(mine)}; all else of the episode is kept"
-        return found, told
+                notes[f"{name}_missing"] = f"{'; '.join(mine)}; all else of the episode is kept"
+        return arrays, notes
 
     def _times(self, table: pa.Table) -> tuple[NDArray[np.float64], NDArray[np.int64], dict[str, str]]:
         """Tell when each frame is due in the videos (s) and when it was recorded (ns), both from the first."""
@@ -180,13 +180,13 @@ class EpisodeReader:
         self, entry: Entry, table: pa.Table, time_s: NDArray[np.float64]
     ) -> tuple[dict[str, CameraFrames], dict[str, str]]:
         """Give every slot its frames, for all rows or all but the last, and notes on them."""
-        found: dict[str, CameraFrames] = {}
+        frames: dict[str, CameraFrames] = {}
         notes: dict[str, str] = {}
         off_s, framing = 0.0, self.reading.framing
         for slot, key in self.reading.cameras.items():
             try:
                 if key in self._images:
-                    found[slot] = jpeg.fit(images(self.info, table, key), framing.side, how=framing.fit)
+                    frames[slot] = jpeg.fit(images(self.info, table, key), framing.side, how=framing.fit)
                     continue
                 span = entry.videos[key]
                 shown = self._reels[slot].take(lerobot.safe_file(self.info, span.file), span, time_s)
@@ -196,12 +196,12 @@ class EpisodeReader:
                 continue
             except RecordError as error:
                 raise RecordError(f"{key}: {error}") from error
-            found[slot], off_s = shown.frames, max(off_s, shown.off_s)
+            frames[slot], off_s = shown.frames, max(off_s, shown.off_s)
             if shown.is_short:
                 notes["frames_missing"] = FRAMES_MISSING
         if off_s > TELL_S:
             notes["video_off_ms"] = f"{off_s * 1e3:.0f}"
-        return found, notes
+        return frames, notes
 
 
 def _vector(made_of: meaning.Vector, columns: Mapping[str, NDArray], name: str) -> NDArray[np.float32] | None:

@@ -53,10 +53,10 @@ CAMEL = re.compile(r"(?<=[a-z0-9])(?=[A-Z])")
 def says_what_to_do(name: str) -> bool:
     """Tell instructions from flags by what their column is called: `language_instruction_2`, not `task_quality`."""
     known = SPEECH_OF_ANNOTATIONS if name.startswith(ANNOTATION) else SPEECH
-    words = [word for word in re.split(r"[^A-Za-z]+", CAMEL.sub("_", name.rpartition(".")[2]).lower()) if word]
-    while len(words) > 1 and words[-1] in QUALIFIERS:
-        words.pop()
-    return bool(words) and words[-1].removesuffix("s") in known
+    parts = [part for part in re.split(r"[^A-Za-z]+", CAMEL.sub("_", name.rpartition(".")[2]).lower()) if part]
+    while len(parts) > 1 and parts[-1] in QUALIFIERS:
+        parts.pop()
+    return bool(parts) and parts[-1].removesuffix("s") in known
 
 
 @dataclass(frozen=True)
@@ -107,18 +107,18 @@ class Columns:
         notes: dict[str, str] = {}
         lost: list[str] = []
         if self.is_export:
-            found = [entry.texts if entry.texts is not None else whole_episode(entry.tasks, len(table))]
+            said = [entry.texts if entry.texts is not None else whole_episode(entry.tasks, len(table))]
         else:
-            found = self._pointed(entry, table, notes, lost)
-        found += self._strings(table, notes, lost)
+            said = self._pointed(entry, table, notes, lost)
+        said += self._strings(table, notes, lost)
         if self.persistent and PERSISTENT in table.column_names:
-            found += _persistent(structs(table, PERSISTENT), len(table), rate_hz, notes)
+            said += _persistent(structs(table, PERSISTENT), len(table), rate_hz, notes)
         notes["texts_lost"] = "; ".join(lost)
-        return without_repetition(found), {key: text for key, text in notes.items() if text}
+        return without_repetition(said), {key: text for key, text in notes.items() if text}
 
     def _pointed(self, entry: Entry, table: pa.Table, notes: dict[str, str], lost: list[str]) -> list[tuple[Text, ...]]:
         """Read the columns of numbers; without any that says what to do, the episode's list of tasks does."""
-        found: list[tuple[Text, ...]] = []
+        said: list[tuple[Text, ...]] = []
         flags: dict[str, list[str]] = {}
         for key, known in self.indices.items():
             if key not in table.column_names:
@@ -128,22 +128,22 @@ class Columns:
             except RecordError as error:
                 lost.append(str(error))
                 continue
-            told = [known.get(number, "") for number in numbers]
+            texts = [known.get(number, "") for number in numbers]
             if not self._speaks(key):
-                flags[key] = told
+                flags[key] = texts
                 continue
-            found.append(spans([text] for text in told))
+            said.append(spans([text] for text in texts))
             if unknown := sorted({*numbers} - known.keys()):
                 listed = ", ".join(map(str, unknown[:MAX_LISTED]))
                 lost.append(f"{key} {listed}: no such text in the dataset's list")
-        pointed = {phrase for texts_of in found for phrase in phrases_of(texts_of)}
-        notes |= {key: _note([(t,) for t in told]) for key, told in flags.items() if pointed.isdisjoint(told)}
+        pointed = {phrase for texts_of in said for phrase in phrases_of(texts_of)}
+        notes |= {key: _note([(t,) for t in texts]) for key, texts in flags.items() if pointed.isdisjoint(texts)}
         if not pointed:
             return [whole_episode(entry.tasks, len(table))]
         flagged = pointed.union(*flags.values())
         if unused := [task for task in entry.tasks if task not in flagged]:
             notes["tasks_left_out"] = json.dumps(unused, ensure_ascii=False)
-        return found
+        return said
 
     def _speaks(self, key: str) -> bool:
         return says_what_to_do(self.names.get(key, key))
@@ -152,13 +152,13 @@ class Columns:
         """Read columns of strings: `language_instruction` and `language_instruction_2` are paraphrases."""
         groups: dict[str, list[list[tuple[str, ...]]]] = {}
         for key in self.strings:
-            told, bad = texts(table, key)
+            values, bad = texts(table, key)
             if bad:
                 lost.append(f"{key}: a text that is not UTF-8 at {len(bad)} frames, the first is {bad[0]}")
             if self._speaks(key):
-                groups.setdefault(re.sub(r"[_.]?\d+$", "", key), []).append(told)
+                groups.setdefault(re.sub(r"[_.]?\d+$", "", key), []).append(values)
             else:
-                notes[key] = _note(told)
+                notes[key] = _note(values)
         for together in groups.values():
             yield spans([phrase for said in frame for phrase in said] for frame in zip(*together, strict=True))
 
@@ -170,11 +170,11 @@ def _annotations(info: Info) -> dict[str, str]:
         listed = json_file.read(path).get("annotation") if path.is_file() else None
     except (OSError, ValueError, AttributeError) as error:
         raise SourceError(f"{path}: not a JSON object ({error}); copy it again, or move it away") from error
-    found = {}
+    annotations = {}
     for name, about in listed.items() if isinstance(listed, dict) else ():
         key = about.get("original_key") if isinstance(about, dict) else None
-        found[key if isinstance(key, str) else f"{ANNOTATION}{name}"] = f"{ANNOTATION}{name}"
-    return found
+        annotations[key if isinstance(key, str) else f"{ANNOTATION}{name}"] = f"{ANNOTATION}{name}"
+    return annotations
 
 
 def _persistent(
@@ -195,14 +195,14 @@ def _persistent(
     said = [(start, end, distinct(starts[start])) for start, end in pairwise(order)]
     yield tuple(Text(start, end, phrases) for start, end, phrases in said if start < end and phrases)
     for style, others in by_style.items():
-        found = [{"start": start, "text": text} for start, text in others]
-        notes[f"{PERSISTENT}.{style}"] = json.dumps(found, ensure_ascii=False) if len(found) <= MAX_RUNS else ""
+        listed = [{"start": start, "text": text} for start, text in others]
+        notes[f"{PERSISTENT}.{style}"] = json.dumps(listed, ensure_ascii=False) if len(listed) <= MAX_RUNS else ""
 
 
-def _note(told: Sequence[tuple[str, ...]]) -> str:
+def _note(frames: Sequence[tuple[str, ...]]) -> str:
     """Keep a text that stays as it is, and one that changes as JSON."""
     runs, start = [], 0
-    for phrases, group in groupby(told):
+    for phrases, group in groupby(frames):
         end = start + sum(1 for _ in group)
         runs.append({"start": start, "end": end, "text": " | ".join(phrases)})
         start = end

@@ -22,6 +22,6 @@ def opening(
     command = np.asarray(command, np.float64)
     travel_m = float((np.sign(command[:-1]) * np.diff(np.asarray(width_m, np.float64))).sum())
     decided = abs(travel_m) >= LEAST_TRAVEL_M
-    found = ("opens" if travel_m > 0 else "closes") if decided else plus_one
-    notes = {"gripper_polarity": f"+1 {found} ({'by the width' if decided else 'assumed'})"}
-    return (conventions.open_from_opening if found == "opens" else conventions.open_from_closing)(command), notes
+    way = ("opens" if travel_m > 0 else "closes") if decided else plus_one
+    notes = {"gripper_polarity": f"+1 {way} ({'by the width' if decided else 'assumed'})"}
+    return (conventions.open_from_opening if way == "opens" else conventions.open_from_closing)(command), notes

@@ -121,18 +121,18 @@ class Columns(Config):
     def picked(self, width: int) -> list[int]:
         """List the columns among `width`; raise SourceError where there are none such."""
         if isinstance(self.columns, list):
-            found = self.columns
+            picked = self.columns
         elif ONE.fullmatch(self.columns):
-            found = [int(self.columns)]
+            picked = [int(self.columns)]
         else:
             start, _, stop = self.columns.partition(":")
             ends = [int(end) for end in (start, stop) if end]
             if any(abs(end) > width for end in ends):
                 raise SourceError(f"has no columns '{self.columns}', only {width}")
-            found = list(range(width))[int(start) if start else None : int(stop) if stop else None]
-        if not found or any(not -width <= column < width for column in found):
+            picked = list(range(width))[int(start) if start else None : int(stop) if stop else None]
+        if not picked or any(not -width <= column < width for column in picked):
             raise SourceError(f"has no columns '{self.columns}', only {width}")
-        return found
+        return picked
 
     def take(self, values: NDArray) -> NDArray:
         """Turn the feature (t, ...) into canonical columns (t, n)."""
@@ -218,30 +218,30 @@ def check(mapping: Mapping, schema: features.Group, where: str) -> None:
     """Raise SourceError when the mapping names what features.json does not hold, with the nearest that it does."""
     known = {key: (leaf, levels) for key, leaf, levels in features.leaves(schema)}
     for slot, camera in mapping.cameras.items():
-        found = _feature(camera.key, "image", known, f"{where}: cameras.{slot}", beside=False)
-        if not camera.key.startswith("observation/") or found.dtype != "uint8":
+        picture = _feature(camera.key, "image", known, f"{where}: cameras.{slot}", beside=False)
+        if not camera.key.startswith("observation/") or picture.dtype != "uint8":
             raise SourceError(f"{where}: cameras.{slot}: '{camera.key}' is no colour image below observation")
     for key in mapping.instruction:
         _feature(key, "text", known, f"{where}: instruction", lists=True)
     for name in ("state", "action"):
         for i, item in enumerate(getattr(mapping, name)):
-            place = f"{where}: {name}[{i}]"
-            width = _width(_feature(item.key, "number", known, place, beside=False), item.key, place)
+            key_path = f"{where}: {name}[{i}]"
+            width = _width(_feature(item.key, "number", known, key_path, beside=False), item.key, key_path)
             try:
                 num_columns = len(item.picked(width))
             except SourceError as error:
-                raise SourceError(f"{place}: '{item.key}' {error}") from None
+                raise SourceError(f"{key_path}: '{item.key}' {error}") from None
             way = CONVERSIONS[item.convert]
             if way.width is not None and num_columns != way.width:
-                raise SourceError(f"{place}: {item.convert} takes {way.width} columns, found {num_columns}")
+                raise SourceError(f"{key_path}: {item.convert} takes {way.width} columns, found {num_columns}")
             num_values = way.num_values(num_columns)
             if item.names and len(item.names) != num_values:
                 raise SourceError(
-                    f"{place}: found {len(item.names)} names of {num_values} values, expected one for each"
+                    f"{key_path}: found {len(item.names)} names of {num_values} values, expected one for each"
                 )
         for key in getattr(mapping, f"raw_{name}"):
-            place = f"{where}: raw_{name}"
-            _width(_feature(key, "number", known, place, beside=False), key, place)
+            key_path = f"{where}: raw_{name}"
+            _width(_feature(key, "number", known, key_path, beside=False), key, key_path)
     if (rule := mapping.success) is not None:
         if (rule.at_least is None) == (rule.contains is None):
             raise SourceError(f"{where}: success: give one of at_least (of a number) and contains (of a text)")
@@ -289,11 +289,11 @@ def _values(node: Any, where: str = "") -> Iterator[tuple[str, Any]]:
 def _first(error: ValidationError) -> str:
     """Say the first thing that is wrong in one line."""
     first = error.errors(include_url=False)[0]
-    words = [str(word) for word in first["loc"]]
-    where = "".join(f"[{word}]" if word.isdigit() else f".{word}" for word in words).lstrip(".")
+    keys = [str(key) for key in first["loc"]]
+    where = "".join(f"[{key}]" if key.isdigit() else f".{key}" for key in keys).lstrip(".")
     if first["type"] == "extra_forbidden":
         known = (*Mapping.model_fields, *Columns.model_fields, *Camera.model_fields, *Success.model_fields)
-        return f"no setting '{where}'; {did_you_mean(words[-1], sorted(known))}"
+        return f"no setting '{where}'; {did_you_mean(keys[-1], sorted(known))}"
     if first["type"] == "missing":
         return f"'{where}' is missing"
     wanted = first["msg"].removeprefix("Value error, ").replace("Input should be", "expected")

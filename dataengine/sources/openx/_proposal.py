@@ -21,7 +21,7 @@ ABOUT = 100
 """Letters of the publisher's description that are shown."""
 
 
-class Found(NamedTuple):
+class StepFeature(NamedTuple):
     """A feature below `steps`."""
 
     key: str
@@ -33,7 +33,7 @@ class Found(NamedTuple):
         return prod(size or 0 for size in self.leaf.shape)
 
     @property
-    def words(self) -> str:
+    def text(self) -> str:
         """Name and description, to look for hints in."""
         return f"{self.key} {self.leaf.about}".lower()
 
@@ -50,20 +50,24 @@ def propose(root: str) -> str:
     """Write the YAML; raise SourceError when `root` is no TFDS folder."""
     schema, name = rlds.schema(root), rlds.name(root)
     steps = [
-        Found(key.removeprefix("steps/"), leaf)
+        StepFeature(key.removeprefix("steps/"), leaf)
         for key, leaf, levels in features.leaves(schema)
         if key.startswith("steps/") and len(levels) == 1 and not STANDARD.search(key)
     ]
     beside = [
-        Found(key, leaf) for key, leaf, levels in features.leaves(schema) if not levels and not key.startswith("steps/")
+        StepFeature(key, leaf)
+        for key, leaf, levels in features.leaves(schema)
+        if not levels and not key.startswith("steps/")
     ]
-    told = [  # one at a step or beside them, or a list of several
-        (key.startswith("steps/"), Found(key.removeprefix("steps/"), leaf))
+    text_features = [  # one at a step or beside them, or a list of several
+        (key.startswith("steps/"), StepFeature(key.removeprefix("steps/"), leaf))
         for key, leaf, levels in features.leaves(schema)
         if leaf.kind == "text" and len(levels) <= 1 + key.startswith("steps/")
     ]
-    texts = [f for at_steps, f in told if at_steps and any(word in f.words for word in TEXT_WORDS)]
-    spoken = texts or [f for at_steps, f in told if not at_steps and any(word in f.key for word in TEXT_WORDS[:3])]
+    texts = [f for at_steps, f in text_features if at_steps and any(word in f.text for word in TEXT_WORDS)]
+    spoken = texts or [
+        f for at_steps, f in text_features if not at_steps and any(word in f.key for word in TEXT_WORDS[:3])
+    ]
     numbers = [f for f in steps if f.leaf.kind == "number" and not NO_VECTOR.search(f.key) and 0 < f.width <= WIDEST]
     states = [f for f in numbers if f.key.startswith("observation/")]
     actions = [f for f in numbers if f.key.startswith("action")]
@@ -84,13 +88,15 @@ def propose(root: str) -> str:
     ]
     said = " ".join(lines)
     if unused := [
-        f"{f.key} ({f.shown})" for f in dict.fromkeys((*steps, *beside, *(f for _, f in told))) if f.key not in said
+        f"{f.key} ({f.shown})"
+        for f in dict.fromkeys((*steps, *beside, *(f for _, f in text_features)))
+        if f.key not in said
     ]:
         lines += ["# Not used:", *(f"#   {line}" for line in unused)]
     return "\n".join([*lines, *_legend()]) + "\n"
 
 
-def _cameras(steps: list[Found]) -> list[str]:
+def _cameras(steps: list[StepFeature]) -> list[str]:
     """Give the slots to colour images, by what their names say and else the largest first."""
     images = [
         f
@@ -101,7 +107,7 @@ def _cameras(steps: list[Found]) -> list[str]:
         and f.leaf.pixels[-1:] != (1,)
         and "depth" not in f.key
     ]
-    on_hand = [f for f in images if re.search(r"wrist|hand|gripper|finger", f.words)]
+    on_hand = [f for f in images if re.search(r"wrist|hand|gripper|finger", f.text)]
     fixed = sorted((f for f in images if f not in on_hand), key=lambda f: -prod(side or 0 for side in f.leaf.pixels))
     slots = dict(zip(("primary", "secondary"), fixed, strict=False))
     slots |= dict(zip(("wrist", "wrist_2"), on_hand, strict=False))
@@ -110,13 +116,13 @@ def _cameras(steps: list[Found]) -> list[str]:
     return [head, *(lines or [f"  primary: {FILL_IN}  # found no colour image below observation"])]
 
 
-def _vector(name: str, found: list[Found]) -> list[str]:
+def _vector(name: str, candidates: list[StepFeature]) -> list[str]:
     """Guess which features make up the state or the action, and where their rotation and gripper are."""
-    if not found:
+    if not candidates:
         return [] if name == "state" else [f"action_encoding: {FILL_IN}", f"action: {FILL_IN}  # found no key 'action'"]
-    chosen = _parts(found) or [max(found, key=_likely)]
+    chosen = _parts(candidates) or [max(candidates, key=_likely)]
     main = chosen[0]
-    gripper = next((f for f in found if "gripper" in f.key and f.width == 1 and f not in chosen), None)
+    gripper = next((f for f in candidates if "gripper" in f.key and f.width == 1 and f not in chosen), None)
     items, is_pose = [], len(chosen) > 1
     if is_pose:
         items = [
@@ -128,45 +134,49 @@ def _vector(name: str, found: list[Found]) -> list[str]:
             items.append(_item(gripper, ":", "gripper"))
     encodings = ", ".join(word for word in get_args(Encoding) if word not in ("none", "mixed"))
     lines = [f"{name}_encoding: {_encoding(name, main, is_pose)}  # one of {encodings}", f"{name}:", *items]
-    raw = ", ".join(f.key for f in found)
+    raw = ", ".join(f.key for f in candidates)
     return [*lines, f"raw_{name}: [{raw}]  # kept beside it, untouched"]
 
 
-def _parts(found: list[Found]) -> list[Found]:
+def _parts(candidates: list[StepFeature]) -> list[StepFeature]:
     """Find translation, rotation and gripper where they are features of their own."""
-    place = next(
-        (f for f in found if f.width == 3 and re.search(r"world_vector|position|translation|xyz|(^|[/_])pos$", f.key)),
+    position = next(
+        (
+            f
+            for f in candidates
+            if f.width == 3 and re.search(r"world_vector|position|translation|xyz|(^|[/_])pos$", f.key)
+        ),
         None,
     )
-    turn = next((f for f in found if f.width in (3, 4) and re.search(r"rot|euler|orientation|quat", f.key)), None)
-    grip = next((f for f in found if f.width == 1 and "gripper" in f.key), None)
-    return [f for f in (place, turn, grip) if f is not None] if place and turn else []
+    turn = next((f for f in candidates if f.width in (3, 4) and re.search(r"rot|euler|orientation|quat", f.key)), None)
+    grip = next((f for f in candidates if f.width == 1 and "gripper" in f.key), None)
+    return [f for f in (position, turn, grip) if f is not None] if position and turn else []
 
 
-def _likely(f: Found) -> tuple[bool, bool, bool, int]:
+def _likely(f: StepFeature) -> tuple[bool, bool, bool, int]:
     """Rank features as the one that holds the whole vector."""
     last = f.key.rpartition("/")[2]
     pose = re.search(r"pose|eef|tcp|cartesian|end_effector", last) is not None
     return last in ("state", "proprio", "action"), pose, "joint" in last, f.width
 
 
-def _split(f: Found, gripper_beside: bool) -> tuple[list[str], bool, bool]:
+def _split(f: StepFeature, gripper_beside: bool) -> tuple[list[str], bool, bool]:
     """Divide one vector into position, rotation and gripper; tell also if it is a pose and has a gripper."""
-    joints = "joint" in f.words and not re.search(r"eef|end.?effector|cartesian|euler|quat", f.words)
-    if joints and f.width in (7, 8) and "gripper" in f.words:
+    joints = "joint" in f.text and not re.search(r"eef|end.?effector|cartesian|euler|quat", f.text)
+    if joints and f.width in (7, 8) and "gripper" in f.text:
         return [_item(f, f":{f.width - 1}", ""), _item(f, str(f.width - 1), "gripper")], False, True
     if joints or f.width not in (6, 7, 8):
         return [_item(f, ":", "")], False, False
-    end = 7 if f.width == 8 or (f.width == 7 and (gripper_beside or "quat" in f.words)) else 6
+    end = 7 if f.width == 8 or (f.width == 7 and (gripper_beside or "quat" in f.text)) else 6
     items = [_item(f, "0:3", ""), _item(f, f"3:{end}", _rotation(f) if end == 6 else "quaternion")]
     return [*items, *([_item(f, str(end), "gripper")] if f.width > end else [])], True, f.width > end
 
 
-def _rotation(f: Found) -> str:
+def _rotation(f: StepFeature) -> str:
     return "quaternion" if f.width == 4 else "rotation"
 
 
-def _item(f: Found, columns: str, part: str) -> str:
+def _item(f: StepFeature, columns: str, part: str) -> str:
     """Write one item; a rotation's order and a gripper's sense are never in features.json."""
     convert, hint = {
         "": ("none", ""),
@@ -177,15 +187,15 @@ def _item(f: Found, columns: str, part: str) -> str:
     return f'  - {{key: {f.key}, columns: "{columns}", convert: {convert}}}  # {f.shown}{hint}'
 
 
-def _encoding(name: str, f: Found, is_pose: bool) -> str:
+def _encoding(name: str, f: StepFeature, is_pose: bool) -> str:
     """Guess an encoding from words that leave no doubt; loaders in the field read poses as deltas."""
-    if "velocit" in f.words:
+    if "velocit" in f.text:
         return "eef_velocity" if is_pose else FILL_IN
     if name == "action":
-        return "eef_delta" if is_pose and "delta" in f.words else FILL_IN
+        return "eef_delta" if is_pose and "delta" in f.text else FILL_IN
     if is_pose:
-        return "eef_pose" if re.search(r"eef|ee_|effector|pose|cartesian|tcp", f.words) else FILL_IN
-    return "joint_position" if "joint" in f.words else FILL_IN
+        return "eef_pose" if re.search(r"eef|ee_|effector|pose|cartesian|tcp", f.text) else FILL_IN
+    return "joint_position" if "joint" in f.text else FILL_IN
 
 
 def _plain(name: str) -> str:

@@ -141,8 +141,8 @@ class RldsSource(ABC):
 
     def fingerprint(self, part: Part) -> str:
         """Look at a part's shard as it is now."""
-        found = (shard for shard in rlds.shards(self.root) if shard.uri == part.uri)
-        return next(map(_fingerprint, found), "missing")
+        shards = (shard for shard in rlds.shards(self.root) if shard.uri == part.uri)
+        return next(map(_fingerprint, shards), "missing")
 
     def read(self, part: Part) -> Iterator[Episode | Reject]:
         """Yield the shard's episodes in the order of its records."""
@@ -157,32 +157,30 @@ class RldsSource(ABC):
                 return
         schema = self._schema()
         pictures = _pictures(schema)
-        for index, found in rlds.read_shard(part.uri, schema, int(part.options["num_records"])):
-            if isinstance(found, RecordError):
-                yield rejected(part, str(index), found)
+        for index, record in rlds.read_shard(part.uri, schema, int(part.options["num_records"])):
+            if isinstance(record, RecordError):
+                yield rejected(part, str(index), record)
                 continue
-            yield episode_or_reject(part, str(index), "", self._episode, part, index, found, pictures)
+            yield episode_or_reject(part, str(index), "", self._episode, part, index, record, pictures)
 
     def _schema(self) -> features.Group:
         """Read features.json and check that the keys this source needs are there: names of folders drift."""
         schema = rlds.schema(self.root)
         known = {key: leaf for key, leaf, _ in features.leaves(schema)}
         below_steps = [*self.keys, self.instruction_key, *(f"observation/{key}" for key in self.cameras.values())]
-        place = f"{self.root}: holds '{rlds.name(self.root)}'"
+        what = f"{self.root}: holds '{rlds.name(self.root)}'"
         required = [f"steps/{key}" for key in below_steps if key and key not in self.optional]
         beside = [key for key in (*self.episode_keys, self.episode_instruction_key) if key]
         missing = [key for key in (*required, *beside) if key not in known]
         if missing:
             lacking = f"which lacks {', '.join(missing[:4])} of {self.name}"
-            raise SourceError(f"{place}, {lacking}; `villa sources` lists what can be read")
+            raise SourceError(f"{what}, {lacking}; `villa sources` lists what can be read")
         for key, width in self.keys.items():
             if f"steps/{key}" not in known:
                 continue
-            found = known[f"steps/{key}"].shape
-            if None in found or prod(size or 0 for size in found) != width:
-                raise SourceError(
-                    f"{place}, whose steps/{key} has shape {found}; {self.name} has {width} numbers there"
-                )
+            shape = known[f"steps/{key}"].shape
+            if None in shape or prod(size or 0 for size in shape) != width:
+                raise SourceError(f"{what}, whose steps/{key} has shape {shape}; {self.name} has {width} numbers there")
         return schema
 
     def _episode(self, part: Part, index: int, record: Mapping[str, Any], pictures: Mapping[str, str]) -> Episode:
@@ -243,7 +241,7 @@ class RldsSource(ABC):
 
         `pictures` tells what features.json says of images, by their keys.
         """
-        found, left_out = {}, []
+        frames, left_out = {}, []
         for slot, key in self.cameras.items():
             try:
                 images = lookup(observation, key)[keep]
@@ -254,12 +252,12 @@ class RldsSource(ABC):
                     raise NoCameraError(f"holds {dtype}, no colours: {NO_CAMERAS[dtype]}")
                 if self.is_absent(slot, images):
                     continue
-                found[slot] = jpeg.fit(images, self.frame_size, how=self.fit, bgr=slot in self.bgr)
+                frames[slot] = jpeg.fit(images, self.frame_size, how=self.fit, bgr=slot in self.bgr)
             except RecordError as error:
                 if slot == "primary" or not isinstance(error, NoCameraError):
                     raise RecordError(f"steps/observation/{key}: {error}") from error
                 left_out.append(f"{slot}: steps/observation/{key}: {error}")
-        return found, {"cameras_left_out": "; ".join(left_out)} if left_out else {}
+        return frames, {"cameras_left_out": "; ".join(left_out)} if left_out else {}
 
     def is_absent(self, slot: str, images: Sequence[bytes]) -> bool:
         """Say whether a camera was not there; publishers pad it with empty strings."""

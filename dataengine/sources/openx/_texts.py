@@ -22,18 +22,18 @@ def texts_of(whole: Iterable[Any], columns: Iterable[Said], steps: range) -> tup
     A column that says one thing and is silent at other steps says it of the whole episode: some publishers write a text
     at the first step alone. What is no text, or not UTF-8, is lost by itself and noted.
     """
-    found: list[tuple[Text, ...]] = []
+    tracks: list[tuple[Text, ...]] = []
     problems: dict[str, None] = {}
     readable, lost = _readable(whole)
     problems |= dict.fromkeys(f"of the episode: {what}" for what in lost)
-    found.append(whole_episode(readable, len(steps)))
+    tracks.append(whole_episode(readable, len(steps)))
     for column in columns:
         if len(column) < steps.stop:
             raise RecordError(f"found texts of {len(column)} steps, expected those of {steps.stop}")
         said: list[tuple[str, ...]] = []
         bad: dict[str, list[int]] = {}
         before: Any = None
-        for place, step in enumerate(steps):
+        for index, step in enumerate(steps):
             value = column[step]
             if isinstance(value, str) and value == before:  # of nearly all steps: it was looked at already
                 said.append(said[-1])
@@ -42,12 +42,12 @@ def texts_of(whole: Iterable[Any], columns: Iterable[Said], steps: range) -> tup
             said.append(readable)
             before = value if isinstance(value, str) else None
             for what in lost:
-                bad.setdefault(what, []).append(place)
+                bad.setdefault(what, []).append(index)
         different = {phrases for phrases in said if phrases}
         alone = len(different) == 1 and not bad
-        found.append(whole_episode(different.pop(), len(steps)) if alone else spans(said))
+        tracks.append(whole_episode(different.pop(), len(steps)) if alone else spans(said))
         problems |= {f"{what} at {len(at)} steps, the first is {at[0]}": None for what, at in bad.items()}
-    return without_repetition(found), {MARK: "; ".join(problems)} if problems else {}
+    return without_repetition(tracks), {MARK: "; ".join(problems)} if problems else {}
 
 
 def _readable(values: Iterable[Any]) -> tuple[tuple[str, ...], list[str]]:

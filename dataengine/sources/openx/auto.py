@@ -109,13 +109,13 @@ class Auto(RldsSource):
         rule = self._rules().success
         if rule is None or self.keep_failures:
             return None
-        found = _lookup_or_beside(record, rule.key)
+        outcome = _lookup_or_beside(record, rule.key)
         if rule.contains is not None:
-            text = found if isinstance(found, str) else str(found[-1])
+            text = outcome if isinstance(outcome, str) else str(outcome[-1])
             return (
                 None if rule.contains.lower() in text.lower() else f"{rule.key} lacks '{rule.contains}': {text!r:.80}"
             )
-        value = float(np.ravel(found)[-1])
+        value = float(np.ravel(outcome)[-1])
         return None if value >= (rule.at_least or 0.0) else f"{rule.key} is {value:g}, a success has {rule.at_least:g}"
 
     def spoken(self, record: Mapping[str, Any]) -> tuple[list[Any], list[Said]]:
@@ -144,19 +144,19 @@ def _layout(
 ) -> dict[str, str]:
     """Note where the conversions put grippers, and the names that the mapping gives; others stay the layout's."""
     widths = [int(np.prod(values.shape[1:])) for values in taken]
-    places = np.cumsum([0, *widths])
+    offsets = np.cumsum([0, *widths])
     grippers = ",".join(
-        str(place) for place, item in zip(places, items, strict=False) if item.convert.startswith("gripper")
+        str(offset) for offset, item in zip(offsets, items, strict=False) if item.convert.startswith("gripper")
     )
-    found = {note_key(column): grippers}
+    notes = {note_key(column): grippers}
     if any(item.names for item in items):
         usual = VectorLayout.of(encoding, sum(widths), grippers=grippers).names
         names = [
-            item.names or usual[place : place + width]
-            for place, width, item in zip(places, widths, items, strict=False)
+            item.names or usual[offset : offset + width]
+            for offset, width, item in zip(offsets, widths, items, strict=False)
         ]
-        found[note_key(column, "names")] = join_names([name for some in names for name in some])
-    return found
+        notes[note_key(column, "names")] = join_names([name for some in names for name in some])
+    return notes
 
 
 def _lookup_or_beside(record: Mapping[str, Any], key: str) -> Any:

@@ -76,13 +76,13 @@ class Droid(RldsSource):
 
     def instructions(self, steps: Steps) -> Said:
         """Collect the texts that annotators gave: paraphrases of one another."""
-        found = []
+        texts = []
         for key in TEXTS:
             try:
-                found.append(lookup(steps, key))
+                texts.append(lookup(steps, key))
             except RecordError:
                 continue
-        return [*zip(*found, strict=True)] if found else [()] * len(lookup(steps, next(iter(self.keys))))
+        return [*zip(*texts, strict=True)] if texts else [()] * len(lookup(steps, next(iter(self.keys))))
 
 
 def _failed(path: Any) -> bool:

@@ -67,8 +67,8 @@ def _text(codes: NDArray) -> str | bytes:
     codes = codes[: np.argmax(codes == 0)] if (codes == 0).any() else codes
     if codes.max(initial=0) > 255:
         return "".join(map(chr, codes.clip(0, 0x10FFFF).tolist()))
-    told = codes.clip(0).astype(np.uint8).tobytes()
+    data = codes.clip(0).astype(np.uint8).tobytes()
     try:
-        return told.decode()
+        return data.decode()
     except UnicodeDecodeError:
-        return told
+        return data

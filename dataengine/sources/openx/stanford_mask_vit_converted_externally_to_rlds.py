@@ -48,9 +48,9 @@ class StanfordMaskVitConvertedExternallyToRlds(RldsSource):
         seen, action = steps["observation"], steps["action"]
         end = None if self.keep_last_step else -1
         low, high, pose = (seen[key][:end] for key in ("low_bound", "high_bound", "end_effector_pose"))
-        place = low[:, :3] + pose[:, :3] * (high - low)[:, :3]
+        position = low[:, :3] + pose[:, :3] * (high - low)[:, :3]
         return Motion(
-            state=columns(place, pose[:, 3:]),
+            state=columns(position, pose[:, 3:]),
             action=columns(action[:end, :4], conventions.open_from_closing(action[:end, 4])),
             raw_state=self.raw(steps, "observation")[:end],
             raw_action=untouched(action[:end]),

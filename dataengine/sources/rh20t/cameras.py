@@ -94,18 +94,18 @@ def frames(scene: Scene, serial: str, num_frames: int, framing: Framing) -> Came
     path = scene.file(*video_names(serial))
     if path is None:
         raise RecordError("color.mp4 is missing")
-    found = video.decode(path, framing.side, how=framing.fit).frames
-    if len(found.jpegs) != num_frames:
-        raise RecordError(f"color.mp4 has {len(found.jpegs)} frames, timestamps.npy {num_frames} times")
-    return found
+    decoded = video.decode(path, framing.side, how=framing.fit).frames
+    if len(decoded.jpegs) != num_frames:
+        raise RecordError(f"color.mp4 has {len(decoded.jpegs)} frames, timestamps.npy {num_frames} times")
+    return decoded
 
 
-def taken(found: CameraFrames, rows: NDArray[np.int64]) -> CameraFrames:
+def taken(whole: CameraFrames, rows: NDArray[np.int64]) -> CameraFrames:
     """Take some frames, in the given order."""
     return CameraFrames(
-        jpegs=[found.jpegs[i] for i in rows],
-        height=found.height,
-        width=found.width,
-        native_height=found.native_height,
-        native_width=found.native_width,
+        jpegs=[whole.jpegs[i] for i in rows],
+        height=whole.height,
+        width=whole.width,
+        native_height=whole.native_height,
+        native_width=whole.native_width,
     )

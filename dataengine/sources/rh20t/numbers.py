@@ -100,9 +100,9 @@ def canonical(pose: NDArray[np.float64], width_mm: NDArray[np.float64]) -> tuple
     if 0 < most <= OPEN_M:
         notes["gripper_doubt"] = f"widths of {OPEN_M:g} at most, taken for millimetres; are they metres?"
     opening = np.clip(width_mm, 0.0, OPEN_MM) / OPEN_MM
-    place = _poses.canonical(pose[:, :3], pose[:, [4, 5, 6, 3]], "tcp_base.npy: position", "tcp_base.npy: quaternion")
-    state = np.column_stack([place, opening[:, 0]])
-    action = np.column_stack([place, opening[:, 1]])
+    hand = _poses.canonical(pose[:, :3], pose[:, [4, 5, 6, 3]], "tcp_base.npy: position", "tcp_base.npy: quaternion")
+    state = np.column_stack([hand, opening[:, 0]])
+    action = np.column_stack([hand, opening[:, 1]])
     if num_clipped := int(((width_mm < 0.0) | (width_mm > OPEN_MM)).any(axis=1).sum()):
         notes["gripper_clipped"] = f"{num_clipped} steps outside of 0 to {OPEN_MM:.0f} mm"
     return state, np.concatenate([action[1:], action[-1:]]), notes
@@ -114,12 +114,12 @@ def _pose(entries: Any) -> list[tuple[int, Any]]:
 
 def _widths(entries: Any) -> list[tuple[int, Any]]:
     """Widths of the entries that have both; a gripper that was not answering leaves an empty list."""
-    found = []
+    widths = []
     for stamp, entry in entries.items():
         both = [entry.get(key) for key in ("gripper_info", "gripper_command")]
         if all(values is not None and len(values) for values in both):
-            found.append((stamp, [values[0] for values in both]))
-    return found
+            widths.append((stamp, [values[0] for values in both]))
+    return widths
 
 
 def _track(scene: Scene, name: str, entries: Callable[[Any], Iterable[tuple[int, Any]]], apart: float) -> Track | None:
@@ -147,13 +147,13 @@ def _track(scene: Scene, name: str, entries: Callable[[Any], Iterable[tuple[int,
         raise RecordError(f"{name}: holds no entries")
     try:
         table = np.array(values, dtype=np.float64)
-        times, first, place = np.unique(np.array(stamps, dtype=np.int64), return_index=True, return_inverse=True)
+        times, first, inverse = np.unique(np.array(stamps, dtype=np.int64), return_index=True, return_inverse=True)
     except (TypeError, ValueError, OverflowError) as error:
         raise RecordError(f"{name}: entries are not numbers of one width ({error})") from error
     rh20t_times.check(times, f"{name}: a time")
     if table.ndim != 2:
         raise RecordError(f"{name}: entries have shape {table.shape[1:]}, expected one row of numbers each")
-    differ = np.flatnonzero((np.abs(table - table[first][place])[:, :3] > apart).any(axis=1))
+    differ = np.flatnonzero((np.abs(table - table[first][inverse])[:, :3] > apart).any(axis=1))
     if len(differ):
         raise RecordError(f"{name}: entries at {stamps[differ[0]]} ms contradict each other by more than {apart:g}")
     return Track(times, table[first])

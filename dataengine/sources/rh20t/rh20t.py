@@ -73,29 +73,29 @@ class Rh20t:
 
     def parts(self) -> list[Part]:
         """Group the scenes by configuration and task; no video and no npy is opened."""
-        place = self._place()
-        found = scenes.find(place)
-        if not found:
-            raise SourceError(f"{place}: found no scene of a robot, expected {EXPECTED}; {_hint(place)}")
-        holders = sorted({folder for scene in found for folder in scene.places})
-        texts_file = scenes.descriptions_file(place, holders)
+        root = self._folder()
+        all_scenes = scenes.find(root)
+        if not all_scenes:
+            raise SourceError(f"{root}: found no scene of a robot, expected {EXPECTED}; {_hint(root)}")
+        holders = sorted({folder for scene in all_scenes for folder in scene.folders})
+        texts_file = scenes.descriptions_file(root, holders)
         if texts_file is None:
-            raise SourceError(f"{place}: found no {scenes.DESCRIPTIONS}, expected {EXPECTED}; download it to there")
+            raise SourceError(f"{root}: found no {scenes.DESCRIPTIONS}, expected {EXPECTED}; download it to there")
         texts = scenes.descriptions(texts_file)
         parts = []
-        for (cfg, task), group in groupby(sorted(found, key=_cfg_and_task), _cfg_and_task):
+        for (cfg, task), group in groupby(sorted(all_scenes, key=_cfg_and_task), _cfg_and_task):
             members = list(group)
             sizes = {scene.name: scene.sizes() for scene in members}
             options = {
                 "scenes": "\n".join(sizes),
-                "places": "\n".join(sorted({str(p.relative_to(place)) for scene in members for p in scene.places})),
-                "descriptions": str(texts_file.relative_to(place)),
+                "places": "\n".join(sorted({str(p.relative_to(root)) for scene in members for p in scene.folders})),
+                "descriptions": str(texts_file.relative_to(root)),
             }
             parts.append(
                 Part(
                     dataset=self.name,
                     name=f"cfg_{cfg:04}/task_{task:04}",
-                    uri=str(members[0].places[0]),
+                    uri=str(members[0].folders[0]),
                     num_bytes=sum(_bytes_to_read(cfg, files_) for files_ in sizes.values()),
                     fingerprint=_fingerprint(texts, task, sizes),
                     options=options,
@@ -117,15 +117,15 @@ class Rh20t:
     def fingerprint(self, part: Part) -> str:
         """Look at the files of a part's scenes, and at its text, as they are now."""
         texts = scenes.descriptions(Path(self.root) / part.options["descriptions"])
-        found = list(self._scenes(part))
-        return _fingerprint(texts, found[0].numbers[0], {scene.name: scene.sizes() for scene in found})
+        members = list(self._scenes(part))
+        return _fingerprint(texts, members[0].numbers[0], {scene.name: scene.sizes() for scene in members})
 
     def _scenes(self, part: Part) -> Iterator[Scene]:
         """List a part's scenes, in order of their names."""
         path = Path(self.root)
-        places = [path / folder for folder in part.options["places"].split("\n")]
+        folders = [path / folder for folder in part.options["places"].split("\n")]
         for name in part.options["scenes"].split("\n"):
-            yield Scene(name, path, tuple(folder for folder in places if (folder / name).is_dir()) or (places[0],))
+            yield Scene(name, path, tuple(folder for folder in folders if (folder / name).is_dir()) or (folders[0],))
 
     def _episode(self, scene: Scene, texts: dict[str, Any], damaged: list[tuple[str, RecordError]]) -> Episode:
         task, _, number, cfg = scene.numbers
@@ -173,19 +173,19 @@ class Rh20t:
             },
         )
 
-    def _place(self) -> Path:
+    def _folder(self) -> Path:
         """Return the root, or say in one line what it is instead."""
-        place = files.folder(self.root, EXPECTED)
-        above = next((path for path in (place, *place.parents) if scenes.NAME.fullmatch(path.name)), None)
+        folder = files.folder(self.root, EXPECTED)
+        above = next((path for path in (folder, *folder.parents) if scenes.NAME.fullmatch(path.name)), None)
         if above:
-            raise SourceError(f"{place}: too low; pass {above.parent}")
-        return place
+            raise SourceError(f"{folder}: too low; pass {above.parent}")
+        return folder
 
 
 def _fingerprint(texts: Mapping[str, Any], task: int, sizes: Mapping[str, Mapping[str, int]]) -> str:
     text = json.dumps(texts.get(f"task_{task:04}"), sort_keys=True)
-    words = (f"{name}/{path} {size}" for name, found in sizes.items() for path, size in found.items())
-    return files.fingerprint_of_sizes([], text, *words)
+    marks = (f"{name}/{path} {size}" for name, by_path in sizes.items() for path, size in by_path.items())
+    return files.fingerprint_of_sizes([], text, *marks)
 
 
 def _cfg_and_task(scene: Scene) -> tuple[int, int]:

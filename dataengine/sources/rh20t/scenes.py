@@ -33,30 +33,30 @@ class Scene:
 
     name: str
     root: Path
-    places: tuple[Path, ...]
+    folders: tuple[Path, ...]
     """Folders in which a folder of this name lies."""
 
     @property
     def numbers(self) -> tuple[int, int, int, int]:
         """Task, user, scene and configuration."""
-        found = NAME.fullmatch(self.name)
-        if not found:
+        match = NAME.fullmatch(self.name)
+        if not match:
             raise RecordError(f"'{self.name}' is no name of a scene")
-        task, user, scene, cfg = (int(number) for number in found.groups()[:4])
+        task, user, scene, cfg = (int(number) for number in match.groups()[:4])
         return task, user, scene, cfg
 
     @property
     def uri(self) -> str:
         """Its first folder."""
-        return str(self.places[0] / self.name)
+        return str(self.folders[0] / self.name)
 
     def file(self, *names: str) -> Path | None:
         """Return the first that is there of some names below the scene; raise RecordError where it is a link out."""
-        for place in self.places:
+        for folder in self.folders:
             for name in names:
-                path = place / self.name / name
+                path = folder / self.name / name
                 if path.is_file():
-                    return files.inside(path, self.root, *self.places)
+                    return files.inside(path, self.root, *self.folders)
         return None
 
     def metadata(self) -> dict[str, Any]:
@@ -71,23 +71,23 @@ class Scene:
 
     def serials(self) -> list[str]:
         """Cameras with a folder, in order of their serial numbers."""
-        folders = (place / self.name for place in self.places)
-        names = {entry.name for folder in folders if folder.is_dir() for entry in os.scandir(folder) if entry.is_dir()}
+        of_scene = (parent / self.name for parent in self.folders)
+        names = {entry.name for folder in of_scene if folder.is_dir() for entry in os.scandir(folder) if entry.is_dir()}
         return sorted(name.removeprefix(CAMERA) for name in names if name.startswith(CAMERA))
 
     def sizes(self) -> dict[str, int]:
         """Bytes of each file that may be read, by its path below the scene; nothing is opened."""
-        found: dict[str, int] = {}
+        sizes: dict[str, int] = {}
         cameras = [f"{CAMERA}{serial}" for serial in self.serials()]
-        for place in self.places:
+        for parent in self.folders:
             for folder in ("", "transformed", *cameras, *(f"{camera}/color" for camera in cameras)):
-                path = place / self.name / folder
+                path = parent / self.name / folder
                 if not path.is_dir():
                     continue
                 for entry in os.scandir(path):
                     if entry.name.endswith((".npy", ".mp4", ".json")) and entry.is_file():
-                        found.setdefault(f"{folder}/{entry.name}".lstrip("/"), entry.stat().st_size)
-        return dict(sorted(found.items()))
+                        sizes.setdefault(f"{folder}/{entry.name}".lstrip("/"), entry.stat().st_size)
+        return dict(sorted(sizes.items()))
 
 
 def video_names(serial: str) -> tuple[str, str]:
@@ -102,42 +102,42 @@ def stamp_names(serial: str) -> tuple[str, str]:
 
 def find(root: Path, *, humans: bool = False) -> list[Scene]:
     """List the robots' scenes below a root, or those of `humans`, in order of their names."""
-    places: dict[str, list[Path]] = {}
-    for place, name in _walk(root, MAX_DEPTH, set()):
+    parents: dict[str, list[Path]] = {}
+    for parent, name in _walk(root, MAX_DEPTH, set()):
         if name.endswith(HUMAN) is humans:
-            places.setdefault(name, []).append(place)
-    return [Scene(name, root, tuple(found)) for name, found in sorted(places.items())]
+            parents.setdefault(name, []).append(parent)
+    return [Scene(name, root, tuple(folders)) for name, folders in sorted(parents.items())]
 
 
-def descriptions_file(root: Path, places: Iterable[Path]) -> Path | None:
+def descriptions_file(root: Path, holders: Iterable[Path]) -> Path | None:
     """Find the file of instructions: at the root, or beside or one level above some scenes."""
-    folders = (root, *places, *(place.parent for place in places if place != root))
+    folders = (root, *holders, *(folder.parent for folder in holders if folder != root))
     return next((folder / DESCRIPTIONS for folder in folders if (folder / DESCRIPTIONS).is_file()), None)
 
 
 def descriptions(path: Path) -> dict[str, Any]:
     """Read the instructions by task; all scenes hang on them, so damage stops the command."""
     try:
-        found = json_file.read(path)
+        by_task = json_file.read(path)
     except json_file.JsonError as error:
         raise SourceError(f"{path}: {error}; copy it again") from error
-    if not isinstance(found, dict):
-        raise SourceError(f"{path}: found {type(found).__name__}, expected an object with a key for each task")
-    return found
+    if not isinstance(by_task, dict):
+        raise SourceError(f"{path}: found {type(by_task).__name__}, expected an object with a key for each task")
+    return by_task
 
 
-def texts(found: Mapping[str, Any], task: int) -> tuple[list[str], dict[str, str]]:
+def texts(by_task: Mapping[str, Any], task: int) -> tuple[list[str], dict[str, str]]:
     """Return the instruction, and the publisher's Chinese wording as a note; a few tasks have none."""
-    entry = found.get(f"task_{task:04}")
+    entry = by_task.get(f"task_{task:04}")
     said = entry if isinstance(entry, dict) else {}
-    words = {
-        language: word.strip() if isinstance(word := said.get(f"task_description_{language}"), str) else ""
+    texts = {
+        language: text.strip() if isinstance(text := said.get(f"task_description_{language}"), str) else ""
         for language in ("english", "chinese")
     }
-    notes = {"instruction_chinese": words["chinese"]} if words["chinese"] else {}
-    if not words["english"]:
+    notes = {"instruction_chinese": texts["chinese"]} if texts["chinese"] else {}
+    if not texts["english"]:
         return [], {**notes, "instruction_missing": f"{DESCRIPTIONS} has none for task_{task:04}"}
-    return [words["english"]], notes
+    return [texts["english"]], notes
 
 
 def licence(number: int) -> str:

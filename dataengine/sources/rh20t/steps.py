@@ -61,7 +61,7 @@ def settle(
         notes["cameras_without_video"] = " ".join(absent)
     standing, in_hand = (iter(kind) for kind in cameras.ordered(cfg, filmed))
 
-    clock = next((found for serial in standing if (found := _shot(scene, serial, framing, damaged))), None)
+    clock = next((usable for serial in standing if (usable := _shot(scene, serial, framing, damaged))), None)
     if clock is None:
         raise RecordError(f"no standing camera with a sound video and clock, of {len(serials)} cameras")
     before = clock.stamps_ms[clock.stamps_ms <= (np.inf if finish_ms is None else finish_ms)]

@@ -53,13 +53,13 @@ class Folder(WindowedClipSource):
 
     def videos(self) -> Iterator[VideoPlan]:
         """Plan video by video, in order of their paths."""
-        place = files.folder(self.root, EXPECTED)
-        if (place / TABLE).exists():
-            yield from _labelled(place)
+        folder = files.folder(self.root, EXPECTED)
+        if (folder / TABLE).exists():
+            yield from _labelled(folder)
             return
-        names = sorted(_walked(place))
+        names = sorted(_walked(folder))
         if not names:
-            raise SourceError(f"{place}: found no video, expected {EXPECTED}")
+            raise SourceError(f"{folder}: found no video, expected {EXPECTED}")
         for name in names:
             yield VideoPlan(name=name, path=name, clips=(_whole(name),))
 

@@ -20,7 +20,7 @@ TEMPLATE = "analysis/lam_report/page.html"
 WIDTH, GAP, LEAST = 1032, 15, 150
 """Of a row of the figure, of what lies between its pictures, and of the smallest picture, in pixels of the page."""
 MOST_ROWS = 12
-WORDS = {"euclid": "Euclidean distance", "cosine": "cosine distance (1 - cosine)"}
+DISTANCE_NAMES = {"euclid": "Euclidean distance", "cosine": "cosine distance (1 - cosine)"}
 
 
 def write_page(out: OutputFolder, report: LamReport) -> None:
@@ -72,7 +72,14 @@ def _nearest(folder: Path, report: LamReport) -> str:
     ]
     examples = [_example(example, report.slots) for example in report.examples]
     return macros(TEMPLATE).nearest(
-        folder, examples, WORDS[report.distance], ways[True], ways[False], MOST_ROWS, _agreement(report), distances
+        folder,
+        examples,
+        DISTANCE_NAMES[report.distance],
+        ways[True],
+        ways[False],
+        MOST_ROWS,
+        _agreement(report),
+        distances,
     )
 
 

@@ -96,7 +96,7 @@ def test_a_few_links_to_the_root_do_not_make_a_tree_without_end(tmp_path: Path) 
     for i in range(60):
         (tmp_path / f"round{i}").symlink_to(tmp_path)
     (scene,) = scenes.find(tmp_path)
-    assert scene.places == (tmp_path,)
+    assert scene.folders == (tmp_path,)
 
 
 def test_pipes_and_devices_in_a_dataset_are_no_files(tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ import pytest
 
 from dataengine.episode import Episode, Reject
 from dataengine.errors import SourceError
-from dataengine.sources.agibot import places as agibot_places
+from dataengine.sources.agibot import locations as agibot_locations
 from tests.support.agibot_archives import EPISODES, by_record, parts, read, repacked
 from tests.support.agibot_tree import (
     Arrays,
@@ -127,7 +127,7 @@ def test_a_folder_that_cannot_be_listed_stops_the_plan_in_one_line(root: Path, m
     def refuse(path: Path) -> None:
         raise PermissionError(13, "Permission denied", str(path))
 
-    monkeypatch.setattr(agibot_places, "ids", refuse)
+    monkeypatch.setattr(agibot_locations, "ids", refuse)
     with pytest.raises(SourceError, match=r"observations: cannot be read \(Permission denied\), expected a folder"):
         parts(root)
 

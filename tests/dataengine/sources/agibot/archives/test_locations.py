@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from dataengine import catalog
 from dataengine.episode import Episode, Reject
 from dataengine.formats import tar
-from dataengine.sources.agibot.places import Span
+from dataengine.sources.agibot.locations import Span
 from dataengine.sources.agibot.plan import Division
 from tests.support.agibot_archives import EPISODES, NUMBERS, RANGES, by_record, parts, read, repacked
 from tests.support.agibot_tree import (

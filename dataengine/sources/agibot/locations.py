@@ -77,13 +77,13 @@ class Archive:
 
 def spans(folder: Path) -> list[Span]:
     """Folders and archives with ranges that lie in a folder, folders first, each by range."""
-    found = []
+    spans_there = []
     for path in folder.iterdir() if folder.is_dir() else ():
         match = RANGE.fullmatch(path.stem if path.suffix == ".tar" else path.name)
         first, last = (int(match[1]), int(match[2])) if match else (0, ENDLESS)
         if path.suffix == ".tar" or (match and path.is_dir()):
-            found.append(Span(first, last, path, path.suffix == ".tar"))
-    return sorted(found, key=lambda span: (span.is_archive, span.first, span.last, span.path.name))
+            spans_there.append(Span(first, last, path, path.suffix == ".tar"))
+    return sorted(spans_there, key=lambda span: (span.is_archive, span.first, span.last, span.path.name))
 
 
 def ids(folder: Path) -> list[int]:
@@ -99,20 +99,20 @@ def is_id(name: str) -> bool:
 
 def folders(task_folder: Path, ranges: Iterable[Span]) -> dict[int, list[Path]]:
     """Find the episodes of a task that lie in folders."""
-    found: dict[int, list[Path]] = {}
+    by_episode: dict[int, list[Path]] = {}
     for folder in (task_folder, *(span.path for span in ranges if not span.is_archive)):
         for episode in ids(folder):
-            found.setdefault(episode, []).append(folder / str(episode))
-    return found
+            by_episode.setdefault(episode, []).append(folder / str(episode))
+    return by_episode
 
 
 def archive(span: Span, task: str) -> Archive:
     """Find the episodes in an archive of observations; a member that occurs twice is of a second copy."""
     index = opened(span)
     shape = re.compile(rf"(?:(?:observations/)?{task}/)?{ABOVE}(\d{{1,12}})/(videos|tactile)/([^/]+)")
-    found: dict[int, list[dict[str, ByteRange]]] = {}
+    by_episode: dict[int, list[dict[str, ByteRange]]] = {}
     tactile, outside = set(), set()
-    for name, places in index.members.items():
+    for name, spans_in_file in index.members.items():
         match = shape.fullmatch(name)
         if match is None or not is_id(match[1]):
             continue
@@ -122,9 +122,9 @@ def archive(span: Span, task: str) -> Archive:
         elif match[2] == "tactile":
             tactile.add(episode)
         else:
-            copies = found.setdefault(episode, [])
-            copies += [{} for _ in range(len(places) - len(copies))]
-            for copy, (offset, num_bytes) in zip(copies, places, strict=False):
+            copies = by_episode.setdefault(episode, [])
+            copies += [{} for _ in range(len(spans_in_file) - len(copies))]
+            for copy, (offset, num_bytes) in zip(copies, spans_in_file, strict=False):
                 copy[match[3]] = ByteRange(span.path, offset, num_bytes, match[3])
     faults = _faults(index)
     if outside:
@@ -133,7 +133,7 @@ def archive(span: Span, task: str) -> Archive:
     return Archive(
         {
             episode: [Copy(f"{span.path}#{episode}", episode in tactile, members=members) for members in copies]
-            for episode, copies in found.items()
+            for episode, copies in by_episode.items()
         },
         faults,
     )
@@ -184,20 +184,22 @@ class Proprio:
             yield from ids(folder / self.task)
         for span in self.archives:
             for name in opened(span).members:
-                words = name.removesuffix(f"/{H5}").split("/")
-                if len(words) > 1 and words[-2] == self.task and is_id(words[-1]):
-                    yield int(words[-1])
+                levels = name.removesuffix(f"/{H5}").split("/")
+                if len(levels) > 1 and levels[-2] == self.task and is_id(levels[-1]):
+                    yield int(levels[-1])
 
     def copies(self, episode: int) -> list[Location]:
         """List an episode's files."""
-        place = f"{self.task}/{episode}/{H5}"
-        found: list[Location] = [folder / place for folder in self.folders if (folder / place).parent.is_dir()]
+        inner_path = f"{self.task}/{episode}/{H5}"
+        copies: list[Location] = [
+            folder / inner_path for folder in self.folders if (folder / inner_path).parent.is_dir()
+        ]
         for span in (span for span in self.archives if span.holds(episode)):
             members = opened(span).members
-            inner = (place, f"proprio_stats/{place}", f"{span.path.stem}/{place}")
+            inner = (inner_path, f"proprio_stats/{inner_path}", f"{span.path.stem}/{inner_path}")
             for name in inner:
-                found += [ByteRange(span.path, at, num_bytes, H5) for at, num_bytes in members.get(name, ())]
-        return found
+                copies += [ByteRange(span.path, at, num_bytes, H5) for at, num_bytes in members.get(name, ())]
+        return copies
 
     def why_missing(self, episode: int) -> str:
         """Say what may be the reason that an episode has no numbers."""
