@@ -23,10 +23,10 @@ from typing import Final
 from dataengine.framing import FITS, SQUASH, Fit
 from dataengine.report import Report
 
-_WORDS: Final = "doubt|unknown|missing|absent|lost|bad|left_out"
+_PATTERN: Final = "doubt|unknown|missing|absent|lost|bad|left_out"
 
-_SERIOUS: Final = re.compile(rf"(?:^|_)(?:{_WORDS})(?:_|$)")
-_ANYWHERE: Final = re.compile(_WORDS)
+_SERIOUS: Final = re.compile(rf"(?:^|_)(?:{_PATTERN})(?:_|$)")
+_ANYWHERE: Final = re.compile(_PATTERN)
 
 ROBOT_TYPE: Final = "robot_type"
 """Note of what the publisher calls the robot, where the embodiment has another name."""

@@ -9,12 +9,12 @@ from numpy.typing import NDArray
 
 from dataengine.hands.hands import SHAPES, Hand, Hands, Lens, LensModel
 
-_WORDS: Final = ("source", "frame", "lens", "estimated", "sides")
+_FACTS: Final = ("source", "frame", "lens", "estimated", "sides")
 
 
 def to_row(hands: Hands | None) -> dict[str, Any]:
     """Lay hands out as columns; all None without any."""
-    names = (*_WORDS, "present", *SHAPES, "intrinsics", "camera")
+    names = (*_FACTS, "present", *SHAPES, "intrinsics", "camera")
     row: dict[str, Any] = {f"hands_{name}": None for name in names}
     if hands is None or not hands.sides:
         return row
@@ -36,7 +36,7 @@ def to_row(hands: Hands | None) -> dict[str, Any]:
 
 def from_row(row: Mapping[str, pa.Scalar]) -> Hands | None:
     """Read what `to_row` made; None where there are no hands."""
-    source, frame, lens, estimated, sides = (row[f"hands_{name}"].as_py() for name in _WORDS)
+    source, frame, lens, estimated, sides = (row[f"hands_{name}"].as_py() for name in _FACTS)
     if source is None:
         return None
     present = np.array(row["hands_present"].values.to_numpy(zero_copy_only=False), bool).reshape(len(sides), -1)

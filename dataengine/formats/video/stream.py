@@ -240,12 +240,12 @@ def origin_s(container: Any, stream: Any) -> float:
 
 def pixel_aspect(stream: Any) -> float:
     """Return the width of a stored pixel over its height; raise RecordError for what no camera has."""
-    found = float(stream.sample_aspect_ratio or 1)
-    if not 1 / MOST_ASPECT <= found <= MOST_ASPECT:
+    aspect = float(stream.sample_aspect_ratio or 1)
+    if not 1 / MOST_ASPECT <= aspect <= MOST_ASPECT:
         raise RecordError(
-            f"claims that pixels are {found:.3g} times as wide as high, up to {MOST_ASPECT:g} is read; damaged?"
+            f"claims that pixels are {aspect:.3g} times as wide as high, up to {MOST_ASPECT:g} is read; damaged?"
         )
-    return 1.0 if abs(found - 1) < NEARLY_SQUARE else found
+    return 1.0 if abs(aspect - 1) < NEARLY_SQUARE else aspect
 
 
 def check_bytes(path: Location, container: Any, stream: Any) -> bool:

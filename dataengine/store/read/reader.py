@@ -123,7 +123,7 @@ class TableReader:
                 for i, episode_id in enumerate(batch["episode_id"].to_pylist()):
                     episode = rows.get(episode_id)
                     hands = hands_rows.from_row({name: batch[name][i] for name in names})
-                    if episode is None or (of_hands := self._told(episode, hands)) is None:
+                    if episode is None or (of_hands := self._vectors_of_hands(episode, hands)) is None:
                         continue
                     by_row[episode.row] = of_hands
                     measured.setdefault(episode.embodiment, HandStatistics()).add(episode.dataset, of_hands)
