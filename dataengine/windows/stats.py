@@ -48,6 +48,12 @@ class Statistics:
     """Which of the dimensions are openings of grippers, 0 closed to 1 open; their values do lie there."""
     moves: tuple[int, ...] | None = None
     """In which of the dimensions 0 means to stand still: changes and rates. None where the encoding does not tell."""
+    encoding: str = ""
+    """What the vector is (`eef_delta` ...); empty where datasets differ, and in files from before."""
+    names: tuple[str, ...] = ()
+    """(d,) of the values; empty where datasets differ, and in files from before."""
+    units: tuple[str, ...] = ()
+    """(d,) likewise; see `dataengine.vector_layout`."""
     rank_error: float = 0.0
     """The 1 % quantile lies within 1 % +- this share of the steps, the 99 % quantile likewise."""
 
@@ -67,7 +73,9 @@ class Statistics:
         numbers = {name: getattr(self, name).tolist() for name in _FIELDS}
         moves = None if self.moves is None else list(self.moves)
         dims = {"grippers": list(self.grippers), "moves": moves}
-        return {"count": self.count, **numbers, **dims, "rank_error": self.rank_error}
+        layout = {"encoding": self.encoding, "names": list(self.names), "units": list(self.units)}
+        known = {key: value for key, value in layout.items() if value}
+        return {"count": self.count, **numbers, **dims, **known, "rank_error": self.rank_error}
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> "Statistics":
@@ -81,9 +89,15 @@ class Statistics:
         moves = data.get("moves")
         if any(not isinstance(i, int) or not 0 <= i < len(numbers["mean"]) for i in (*grippers, *(moves or ()))):
             raise ValueError(f"grippers {grippers} or moves {moves} are no dimensions of {len(numbers['mean'])}")
+        names, units = (tuple(map(str, data.get(key, ()))) for key in ("names", "units"))
+        if any(words and len(words) != len(numbers["mean"]) for words in (names, units)):
+            raise ValueError(f"{len(names)} names and {len(units)} units of {len(numbers['mean'])} dimensions")
         return cls(
             count=int(data["count"]),
             grippers=tuple(grippers),
+            encoding=str(data.get("encoding", "")),
+            names=names,
+            units=units,
             moves=None if moves is None else tuple(moves),
             rank_error=float(data.get("rank_error", 0.0)),
             **numbers,
@@ -325,7 +339,16 @@ def _merge(groups: Sequence[Group]) -> tuple[Statistics, int]:
     grippers = set.intersection(*(set(group.may_be_openings) for group in groups))
     moves = {group.moves for group in groups}
     agreed = moves.pop() if len(moves) == 1 else None
-    return replace(total.statistics(), grippers=openings(grippers, total), moves=agreed), total.num_episodes
+    layouts = {(group.encoding, group.layout.names, group.layout.units) for group in groups if group.layout}
+    encoding, names, units = layouts.pop() if len(layouts) == 1 else ("", (), ())
+    return replace(
+        total.statistics(),
+        grippers=openings(grippers, total),
+        moves=agreed,
+        encoding=encoding,
+        names=names,
+        units=units,
+    ), total.num_episodes
 
 
 def dumps(stats: Mapping[str, EmbodimentStatistics]) -> str:
