@@ -22,7 +22,7 @@ COPY dataengine dataengine
 COPY models models
 RUN python3 -m venv /opt/venv \
     && /opt/venv/bin/pip install --no-cache-dir ${TORCH} \
-    && /opt/venv/bin/pip install --no-cache-dir -c constraints.txt ".[demo]" \
+    && /opt/venv/bin/pip install --no-cache-dir -c constraints.txt ".[demo,serve]" \
     && /opt/venv/bin/pip install --no-cache-dir -c constraints.txt --no-deps robosuite
 ENV PATH=/opt/venv/bin:$PATH MUJOCO_GL=egl PYTHONUNBUFFERED=1
 WORKDIR /work

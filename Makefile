@@ -19,7 +19,7 @@ $(STAMP): pyproject.toml constraints.txt
 	$(PY) -m pip install -q --upgrade pip
 	$(PY) -m pip install -q -c constraints.txt torch
 	$(PY) -m pip install -q -c constraints.txt -e ".[dev]"
-	$(PY) -m pip install -q -c constraints.txt --no-deps robosuite
+	$(PY) -m pip install -q -c constraints.txt --no-deps robosuite openpi-client
 	touch $@
 
 demo: setup ## the whole path from raw recordings to a played policy: a quarter of an hour

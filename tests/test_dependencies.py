@@ -18,16 +18,16 @@ OURS = ("cli", "pipelines", "dataengine", "models")
 NAMES = {"PIL": "pillow", "cv2": "opencv-python-headless", "google": "protobuf", "lance": "pylance", "yaml": "pyyaml"}
 """Distributions that are not named as what is imported of them."""
 
-BESIDE = {"robosuite"}
+BESIDE = {"robosuite", "openpi-client"}
 """Installed by `make setup` without what it asks for, and so in no extra."""
 CONTENDERS = {"decord"}
 """Take part in a benchmark where they are installed."""
-FOR_OTHERS = {"numba", "opencv-python-headless", "termcolor", "tqdm", "tensorflow", "tensorflow-cpu"}
-"""What robosuite would ask for, and the kinds of tensorflow that tensorflow-datasets lets one choose from."""
+FOR_OTHERS = {"numba", "opencv-python-headless", "termcolor", "tqdm", "tensorflow", "tensorflow-cpu", "dm-tree"}
+"""What robosuite and openpi-client would ask for, and the tensorflows that tensorflow-datasets lets one choose from."""
 TOOLS = {"beartype", "import-linter", "mkdocs-material", "mypy", "pytest-timeout", "pytest-xdist", "ruff"}
 """Run, not imported."""
 STUBS = {"types-pyyaml"}
-OF_TOOLS = {"mkdocs", "pymdown-extensions", "robosuite"}
+OF_TOOLS = {"mkdocs", "pymdown-extensions", "robosuite", "openpi-client"}
 """In the tested set without being declared: parts of the site's builder, and what is installed beside."""
 
 
@@ -70,16 +70,17 @@ def test_everything_that_is_imported_is_declared() -> None:
     assert {name: files for name, files in used.items() if name not in ALL | BESIDE} == {}
 
 
-def test_what_only_an_extra_brings_is_imported_only_by_the_simulators_and_the_recordings() -> None:
+def test_what_only_an_extra_brings_is_imported_only_by_simulators_recordings_and_the_server() -> None:
     optional = {name: files for name, files in imported_below(*OURS).items() if name not in BASE}
-    elsewhere = [f for files in optional.values() for f in files if not f.startswith("pipelines/evaluation/")]
+    allowed = ("pipelines/evaluation/", "pipelines/serving/")
+    elsewhere = [f for files in optional.values() for f in files if not f.startswith(allowed)]
     assert elsewhere == []
 
 
 def test_everything_that_is_declared_is_imported() -> None:
     used = imported_below(*OURS).keys()
     assert BASE - used == set()
-    assert (EXTRAS["sim"] | EXTRAS["demo"]) - used - FOR_OTHERS == set()
+    assert (EXTRAS["sim"] | EXTRAS["demo"] | EXTRAS["serve"]) - used - FOR_OTHERS == set()
 
 
 def test_what_only_tests_and_benchmarks_import_is_declared_for_developers_and_the_other_way_round() -> None:
@@ -87,7 +88,7 @@ def test_what_only_tests_and_benchmarks_import_is_declared_for_developers_and_th
     unknown = {name: files for name, files in used.items() if name not in ALL | BESIDE | CONTENDERS}
     foreign = ("benchmarks/lerobot_contender.py", "tests/lerobot_check/")  # have an environment of lerobot's own
     assert {name: files for name, files in unknown.items() if not all(f.startswith(foreign) for f in files)} == {}
-    assert (EXTRAS["dev"] | EXTRAS["docs"]) - used.keys() - TOOLS - STUBS == set()
+    assert (EXTRAS["dev"] | EXTRAS["docs"]) - used.keys() - TOOLS - STUBS - FOR_OTHERS == set()
 
 
 def test_the_tested_set_has_everything_that_is_declared_and_nothing_else() -> None:

@@ -99,7 +99,7 @@ def run(config: PlanConfig) -> PlanReport:
         load_lam(Path(config.lam)),
         open_reader(config.data),
     )
-    _check_lam(policy, config)
+    check_lam(policy, config.policy, config.lam)
     held_out = config.val_fraction
     interval_s = _interval_s(policy, lam)
     chosen = choose(reader, config.datasets, held_out, config.clips, interval_s)
@@ -166,7 +166,7 @@ def _draw(
     planned = lam.snap(torch.as_tensor(policy.plan_batch([seen], [said]))[0])  # (n, k, d)
     frames = [start + i * stride for i in range(len(planned) + 1) if start + i * stride < episode.num_steps]
     happened = [_picture(reader, episode, "primary", frame) for frame in frames]
-    strip = stack([happened, _roll_out(lam, first, planned)])
+    strip = stack([happened, roll_out(lam, first, planned)])
     Image.fromarray(strip.repeat(2, axis=0).repeat(2, axis=1)).save(image)  # twice as large, pixels as they are
     rows = [frame for frame in frames[: len(planned)] if frame + stride < episode.num_steps]
     taught = _taught(policy, lam, reader, episode, rows)
@@ -178,8 +178,8 @@ def _picture(reader: EpisodeReader, episode: EpisodeInfo, slot: str, frame: int)
     return jpeg.decode(bytes(reader.jpegs(slot, [(episode.row, frame)])[0]))
 
 
-def _roll_out(lam: "Lam", first: NDArray[np.uint8], planned: "Tensor") -> list[NDArray[np.uint8]]:
-    """Feed the decoder its own output, one latent action after another."""
+def roll_out(lam: "Lam", first: NDArray[np.uint8], planned: "Tensor") -> list[NDArray[np.uint8]]:
+    """Feed the decoder its own output, one snapped latent action (n, k, d) after another; begin with what is there."""
     import torch
 
     side = lam.config.resolution
@@ -191,12 +191,12 @@ def _roll_out(lam: "Lam", first: NDArray[np.uint8], planned: "Tensor") -> list[N
     return [first, *pictures]
 
 
-def _check_lam(policy: "ActPolicy", config: PlanConfig) -> None:
-    """Refuse a LAM whose codes mean something else than the policy's."""
-    found = fingerprint(config.lam)
+def check_lam(policy: "ActPolicy", where: str, lam: str) -> None:
+    """Refuse a LAM whose codes mean something else than those of the policy that lies at `where`."""
+    found = fingerprint(lam)
     if policy.latent is not None and policy.latent["fingerprint"] != found:
         raise DataEngineError(
-            f"{config.lam} has fingerprint {found}, {config.policy} plans latent actions '{policy.latent['name']}' of "
+            f"{lam} has fingerprint {found}, {where} plans latent actions '{policy.latent['name']}' of "
             f"{policy.latent['fingerprint']}; give the model that wrote them"
         )
 

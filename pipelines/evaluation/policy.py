@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -50,6 +50,15 @@ class Observation(Protocol):
 
 _FACTS = ("embodiment_id", "dataset_id", "steps_per_latent", "control_hz")
 """What a policy must know of an embodiment in a dataset."""
+
+
+class Prediction(NamedTuple):
+    """What a policy says of b observations."""
+
+    actions: NDArray[np.float32]
+    """(b, h, a) canonical, house units."""
+    latents: NDArray[np.float32]
+    """(b, n, k, d) its plan; n is 0 for a policy without latent actions."""
 
 
 @dataclass(frozen=True)
@@ -132,16 +141,20 @@ class ActPolicy:
 
     def act_batch(self, observations: Sequence[Observation], instructions: Sequence[str]) -> NDArray[np.float32]:
         """Give the next h canonical actions (b, h, a) of robots of one embodiment, in house units."""
+        return self.predict(observations, instructions).actions
+
+    def predict(self, observations: Sequence[Observation], instructions: Sequence[str]) -> Prediction:
+        """Give the next actions of robots of one embodiment, and the latent plan behind them."""
         name = self._body(observations)
         dataset = self.acts_as_in(name)
-        _, actions = self.model.sample(self._see(name, observations, instructions), self.generator, self.noise)
+        latents, actions = self.model.sample(self._see(name, observations, instructions), self.generator, self.noise)
         found = self._actions().invert(actions.float().cpu().numpy(), (name, dataset))
         if not np.isfinite(found).all():
             raise DataEngineError(
                 f"policy gives actions that are no numbers for '{name}': its training went astray, as its losses in "
                 f"metrics.jsonl tell, or the state that it was shown is none"
             )
-        return found
+        return Prediction(found, latents.float().cpu().numpy())
 
     def act(self, observation: Observation, instruction: str) -> NDArray[np.float32]:
         """Give the next h canonical actions (h, a) of one robot."""

@@ -84,10 +84,17 @@ class Tokenizer:
             ids[i], used[i] = self._encode_one(text, length)
         return ids, np.arange(length) < used[:, None]
 
+    def num_tokens(self, text: str) -> int:
+        """Count the tokens of an instruction, BOS and newline among them."""
+        return len(self._ids(text))
+
+    def _ids(self, text: str) -> list[int]:
+        encoded: Any = self._fast.encode(text.strip().replace("\n", " ") + "\n", add_special_tokens=False)
+        return [BOS_ID, *encoded.ids]
+
     def _encode_one(self, text: str, length: int) -> tuple[NDArray[np.int64], int]:
         if (text, length) not in self._known:
-            encoded: Any = self._fast.encode(text.strip().replace("\n", " ") + "\n", add_special_tokens=False)
-            ids = [BOS_ID, *encoded.ids]
+            ids = self._ids(text)
             if len(ids) > length and not self._warned:
                 self._warned = True
                 words = f"instruction of {len(ids)} tokens loses its end, the model reads {length}: '{text[:60]}'"

@@ -40,6 +40,7 @@ def test_the_commands_are_these():
         "shard",
         "probe",
         "eval",
+        "serve",
         "show",
         "doctor",
         "demo",

@@ -1,0 +1,74 @@
+"""Settings of `villa serve`."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Literal
+
+from pydantic import Field, model_validator
+
+from dataengine.config import MOST, Config, Seed
+
+FIELDS = ("image", "wrist", "state", "instruction", "embodiment")
+"""What an observation is made of."""
+
+
+class ServeConfig(Config):
+    """What is served, to whom, and how."""
+
+    policy: str = ""
+    """Folder of a trained policy; empty with `replay`."""
+    host: str = "127.0.0.1"
+    """Address to listen on. Any but the machine's own needs a token, in the environment variable `VILLA_SERVE_TOKEN` or
+    in `token_file`; clients send it as `Authorization: Api-Key TOKEN`."""
+    port: int = Field(8000, ge=0, le=65535)
+    """0 takes a free one, which is printed."""
+    token_file: Path | None = None
+    """File whose first line is the token."""
+    embodiment: str = ""
+    """Robot that is served; by default the policy's only one, else each observation names its own."""
+    acts_as: str = ""
+    """Which of the robot's datasets to act as in: its scale, controller and rate; by default its commonest one."""
+    action_steps: int = Field(0, ge=0, le=MOST)
+    """Actions of a chunk that a robot executes before it asks again: `action_horizon` of the metadata, and what a
+    client of vla-eval gets one by one; 0 for the whole chunk."""
+    ensemble: Literal["none", "exponential"] = "none"
+    """Clients of vla-eval with `action_steps=1`: average what all chunks say of a step (ACT's temporal ensembling)."""
+    ensemble_decay: float = Field(0.01, ge=0, le=100)
+    """A chunk that is i steps younger than the oldest weighs exp(-i times this) in the average."""
+    keys: Mapping[str, list[str]] = Field(default_factory=dict)
+    """What clients call `image`, `wrist`, `state`, `instruction` and `embodiment`, in place of the names that openpi
+    and vla-eval use; a state of several parts is joined in this order: `keys.state=[joints, gripper]`."""
+    require_wrist: bool = True
+    """Refuse observations without a wrist picture where the policy reads one."""
+    max_batch: int = Field(16, ge=1, le=1024)
+    """Observations of different clients that are answered at once."""
+    batch_wait_ms: float = Field(2.0, ge=0, le=1000)
+    """How long an observation waits for those of the other clients; a single client never waits."""
+    max_clients: int = Field(64, ge=1, le=10_000)
+    """Connections at a time."""
+    noise: Literal["zero", "normal"] = "zero"
+    """What actions are denoised from: the mean of the noise, which makes them repeatable, or a draw of it."""
+    seed: Seed = 0
+    """Of the drawn noise."""
+    lam: str = ""
+    """Latent action model whose decoder predicts the frames of a plan, for clients that ask for `frames`."""
+    replay: str = ""
+    """`CORPUS@EPISODE`: serve the actions of a recorded episode, whatever is seen; needs no policy."""
+    record: Path | None = None
+    """Folder of a LeRobot dataset to which every session is written, for `villa ingest lerobot`."""
+    device: str | None = None
+    """`cpu`, `cuda` ...; by default the best there is."""
+
+    @model_validator(mode="after")
+    def _check(self) -> "ServeConfig":
+        if bool(self.policy) == bool(self.replay):
+            raise ValueError("give a policy, or --replay CORPUS@EPISODE, and not both")
+        unknown = sorted(set(self.keys) - set(FIELDS))
+        if unknown:
+            raise ValueError(f"keys names '{unknown[0]}', which no observation has; known: {', '.join(FIELDS)}")
+        several = sorted(key for key, names in self.keys.items() if key != "state" and len(names) != 1)
+        if several or not all(self.keys.values()):
+            raise ValueError("keys has one name for each field, and one or more for 'state'")
+        if self.ensemble != "none" and self.action_steps != 1:
+            raise ValueError("ensembling needs a new chunk at every step: --action-steps 1")
+        return self

@@ -1,0 +1,243 @@
+"""What answers requests: a trained policy. Its metadata tell a client what to send and what it gets."""
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dataengine.errors import DataEngineError
+from dataengine.formats import jpeg
+from dataengine.naming import did_you_mean
+from pipelines.serving import observation
+from pipelines.serving.config import ServeConfig
+from pipelines.serving.observation import Names, Reply, Request
+from pipelines.serving.wire import WireError
+
+if TYPE_CHECKING:
+    from dataengine.windows.stats import Statistics
+    from models.lam import Lam
+    from pipelines.evaluation.policy import ActPolicy
+
+
+class Engine(Protocol):
+    """Answers requests; one call at a time, from one thread."""
+
+    @property
+    def metadata(self) -> dict[str, Any]:
+        """Plain values, for every client."""
+        ...
+
+    def request(self, seen: Mapping[str, Any], step: int) -> Request:
+        """Check an observation (flat); raise WireError for what is missing or unsound. Called from any thread."""
+        ...
+
+    def warm_up(self) -> None:
+        """Answer something, so that the first client waits no longer than others."""
+        ...
+
+    def answer(self, requests: Sequence[Request]) -> list[Reply]:
+        """Answer requests of one group."""
+        ...
+
+
+def group_of(request: Request) -> tuple[Any, ...]:
+    """Name the requests that may be answered together: those of one robot, in the same way."""
+    return request.embodiment, request.continuation is not None
+
+
+class PolicyEngine:
+    """A policy from its checkpoint."""
+
+    def __init__(self, config: ServeConfig) -> None:
+        from pipelines.evaluation.policy import ActPolicy
+
+        self._config, self._names = config, Names(config.keys)
+        self._policy: ActPolicy = ActPolicy.load(
+            config.policy, config.device, dataset=config.acts_as or None, noise=config.noise, seed=config.seed
+        )
+        known = list(self._policy.bodies)
+        if config.embodiment and config.embodiment not in known:
+            near = did_you_mean(config.embodiment, known)
+            raise DataEngineError(f"{config.policy}: does not know embodiment '{config.embodiment}'; {near}")
+        self._embodiment = config.embodiment or (known[0] if len(known) == 1 else "")
+        _check_acts_as(self._policy, config, [self._embodiment] if self._embodiment else known)
+        self._lam = _lam_of(self._policy, config)
+        self.horizon = self._policy.model.config.horizon
+        check_action_steps(config.action_steps, self.horizon)
+
+    @property
+    def metadata(self) -> dict[str, Any]:
+        """Say what is served: robots, cameras, states, actions, chunk."""
+        names = [self._embodiment] if self._embodiment else list(self._policy.bodies)
+        robots = {name: self._about(name) for name in names}
+        only = robots[self._embodiment] if self._embodiment else {}
+        return {
+            "server": "villa-engine",
+            "embodiment": self._embodiment,
+            **only,
+            "embodiments": robots,
+            "cameras": ["image", *(["wrist"] if self._policy.model.config.wrist else [])],
+            "horizon": self.horizon,
+            "action_horizon": self._config.action_steps or self.horizon,
+            "plan": list(self._plan_shape),
+            "frames": self._lam is not None,
+            "text_tokens": self._policy.model.config.vlm.text_length,
+        }
+
+    @property
+    def _plan_shape(self) -> tuple[int, ...]:
+        config = self._policy.model.config
+        return (config.num_latents, config.codes_per_latent, config.latent_dim) if config.use_latent else ()
+
+    def _about(self, name: str) -> dict[str, Any]:
+        dataset = self._policy.acts_as_in(name)
+        numbers = self._policy.normalizer.of(name, dataset)
+        body = self._policy.bodies[name]
+        facts = {**body, **body.get("datasets", {}).get(dataset, {})}
+        return {
+            "dataset": dataset,
+            "rate_hz": float(facts["control_hz"]),
+            **vector_facts("state", numbers.state),
+            **vector_facts("action", numbers.action),
+        }
+
+    def request(self, seen: Mapping[str, Any], step: int) -> Request:
+        """Check an observation against what the policy was trained on."""
+        name = self._robot(seen)
+        image = observation.image(seen, self._names, "image")
+        if image is None:
+            raise WireError(f"observation has no image, expected the primary camera in {self._names.said('image')}")
+        reads_wrist = self._policy.model.config.wrist is not None
+        wrist = observation.image(seen, self._names, "wrist") if reads_wrist else None
+        if reads_wrist and wrist is None and self._config.require_wrist:
+            raise WireError(
+                f"observation has no wrist picture, expected it in {self._names.said('wrist')}; a server with "
+                f"require_wrist=false does without"
+            )
+        text = observation.instruction(seen, self._names)
+        self._check_length(text)
+        dataset = self._policy.acts_as_in(name)
+        action_dim = self._policy.normalizer.dim(name, "action", dataset)
+        return Request(
+            image=image,
+            wrist=wrist,
+            state=checked_state(seen, self._names, name, self._policy.normalizer.dim(name, "state", dataset)),
+            embodiment=name,
+            instruction=text,
+            continuation=observation.continuation(seen, action_dim, self.horizon),
+            wants_plan=self._plan(seen, "plan"),
+            wants_frames=self._plan(seen, "frames"),
+            step=step,
+        )
+
+    def _robot(self, seen: Mapping[str, Any]) -> str:
+        found = self._names.find(seen, "embodiment")
+        name = found[0] if found else self._embodiment
+        if not name:
+            raise WireError(
+                f"observation names no embodiment, expected one of {', '.join(self._policy.bodies)} in "
+                f"{self._names.said('embodiment')}"
+            )
+        if not isinstance(name, str) or name not in self._policy.bodies:
+            raise WireError(f"embodiment '{name!s:.80}' is unknown, expected one of {', '.join(self._policy.bodies)}")
+        if self._embodiment and name != self._embodiment:
+            raise WireError(f"embodiment '{name}' is not served here, expected '{self._embodiment}'")
+        return name
+
+    def _check_length(self, text: str) -> None:
+        most = self._policy.model.config.vlm.text_length
+        if (count := self._policy.tokenizer.num_tokens(text)) > most:
+            raise WireError(f"instruction has {count} tokens, the policy reads {most}; say it in fewer words")
+
+    def _plan(self, seen: Mapping[str, Any], key: str) -> bool:
+        if not observation.wants(seen, key):
+            return False
+        if not self._plan_shape:
+            raise WireError(f"'{key}' was asked for, but this policy was trained without latent actions")
+        if key == "frames" and self._lam is None:
+            raise WireError("'frames' was asked for, but the server has no decoder; start it with --lam")
+        return True
+
+    def warm_up(self) -> None:
+        """Act once for every robot that is served."""
+        for name in [self._embodiment] if self._embodiment else self._policy.bodies:
+            side = self._policy.model.config.vlm.vision.image_size
+            dim = self._policy.normalizer.dim(name, "state", self._policy.acts_as_in(name))
+            black = np.zeros((side, side, 3), np.uint8)
+            wrist = black if self._policy.model.config.wrist else None
+            state = np.zeros(dim, np.float32)
+            self.answer([Request(image=black, wrist=wrist, state=state, embodiment=name, instruction="warm up")])
+
+    def answer(self, requests: Sequence[Request]) -> list[Reply]:
+        """Ask the policy once for all of them."""
+        found = self._policy.predict(requests, [one.instruction for one in requests])
+        return [
+            Reply(actions, latents if one.wants_plan or one.wants_frames else None, self._frames(one, latents))
+            for one, actions, latents in zip(requests, found.actions, found.latents, strict=True)
+        ]
+
+    def _frames(self, request: Request, latents: NDArray[np.float32]) -> tuple[bytes, ...]:
+        if not request.wants_frames or self._lam is None:
+            return ()
+        import torch
+
+        from pipelines.evaluation.plan import roll_out
+
+        _, *pictures = roll_out(self._lam, request.image, self._lam.snap(torch.as_tensor(latents)))
+        return tuple(jpeg.encode(picture) for picture in pictures)
+
+
+def vector_facts(column: str, found: "Statistics") -> dict[str, Any]:
+    """Say of a vector what a client must know: width, encoding, names, units, usual range."""
+    return {
+        f"{column}_dim": found.dim,
+        f"{column}_encoding": found.encoding,
+        f"{column}_names": list(found.names),
+        f"{column}_units": list(found.units),
+        f"{column}_grippers": list(found.grippers),
+        f"{column}_low": [float(x) for x in found.q01],
+        f"{column}_high": [float(x) for x in found.q99],
+    }
+
+
+def checked_state(seen: Mapping[str, Any], names: Names, robot: str, dim: int) -> NDArray[np.float32]:
+    """Give a state (dim,), nothing where the robot was recorded without one."""
+    state = observation.state(seen, names)
+    if not dim:
+        return np.zeros(0, np.float32)
+    if state is None:
+        raise WireError(f"observation has no state, expected ({dim},) of '{robot}' in {names.said('state')}")
+    if state.shape != (dim,):
+        raise WireError(
+            f"state has {len(state)} values, expected {dim} of '{robot}': canonical, in the units of the metadata"
+        )
+    return state
+
+
+def check_action_steps(action_steps: int, horizon: int) -> None:
+    """Refuse to execute more of a chunk than there is."""
+    if action_steps > horizon:
+        raise DataEngineError(f"action_steps is {action_steps}, a chunk of this policy has {horizon} actions")
+
+
+def _check_acts_as(policy: "ActPolicy", config: ServeConfig, robots: Sequence[str]) -> None:
+    """Refuse a dataset that no robot was seen in."""
+    known = sorted({dataset for name in robots for dataset in policy.bodies[name].get("datasets", {})})
+    if config.acts_as and config.acts_as not in known:
+        raise DataEngineError(
+            f"{config.policy}: was not trained on '{config.acts_as}'; {did_you_mean(config.acts_as, known)}"
+        )
+
+
+def _lam_of(policy: "ActPolicy", config: ServeConfig) -> "Lam | None":
+    """Read the decoder of a policy's plans, where one is named."""
+    if not config.lam:
+        return None
+    from pathlib import Path
+
+    from models.weights import load_lam
+    from pipelines.evaluation.plan import check_lam
+
+    check_lam(policy, config.policy, config.lam)
+    return load_lam(Path(config.lam))

@@ -1,0 +1,196 @@
+"""What a client sent, checked: a Request is whole and sound, or there is one line that says what is wrong.
+
+Nested maps are named as openpi names flat ones: `{"images": {"wrist": ...}}` has `images/wrist`.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pipelines.serving import wire
+from pipelines.serving.wire import WireError
+
+NAMES: Final[Mapping[str, Sequence[Sequence[str]]]] = {
+    "image": (
+        ("image",),
+        ("observation/image",),
+        ("observation/exterior_image_1_left",),
+        ("images/primary",),
+        ("images/agentview",),
+    ),
+    "wrist": (
+        ("wrist",),
+        ("observation/wrist_image",),
+        ("observation/wrist_image_left",),
+        ("images/wrist",),
+    ),
+    "state": (
+        ("state",),
+        ("observation/state",),
+        ("states",),
+        ("observation/joint_position", "observation/gripper_position"),
+    ),
+    "instruction": (("prompt",), ("instruction",), ("task_description",)),
+    "embodiment": (("embodiment",),),
+}
+"""What clients of openpi (LIBERO, DROID) and vla-eval call the parts of an observation; the first that is there."""
+MAX_LETTERS: Final = 10_000
+"""Of an instruction."""
+MAX_DEPTH: Final = 4
+
+
+@dataclass(frozen=True)
+class Continuation:
+    """The chunk that a robot is executing while the next one is computed (real-time chunking)."""
+
+    delay: int
+    """Steps of it that will have been executed when the next one arrives."""
+    actions: NDArray[np.float32]
+    """(m, a) what is left of it, from now on, in the units of replies."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Request:
+    """One observation, ready for a policy: pictures are RGB uint8 (height, width, 3), the state canonical."""
+
+    image: NDArray[np.uint8]
+    wrist: NDArray[np.uint8] | None
+    state: NDArray[np.float32]
+    embodiment: str
+    instruction: str
+    continuation: Continuation | None = None
+    wants_plan: bool = False
+    wants_frames: bool = False
+    step: int = 0
+    """Control steps that the episode has had, as far as the server knows."""
+
+
+@dataclass(frozen=True)
+class Reply:
+    """What a policy says to one request."""
+
+    actions: NDArray[np.float32]
+    """(h, a) canonical, house units."""
+    latents: NDArray[np.float32] | None = None
+    """(n, k, d)"""
+    frames: tuple[bytes, ...] = ()
+    """JPEGs of what the plan leads to, in order."""
+    delay: int | None = None
+    """Steps of the chunk before that the actions continue (real-time chunking); None where they continue none."""
+
+
+@dataclass(frozen=True)
+class Names:
+    """Finds the parts of an observation by what clients call them."""
+
+    keys: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    """Names that take the place of the usual ones."""
+
+    def find(self, seen: Mapping[str, Any], part: str) -> Sequence[Any]:
+        """Give the values of a part of an observation; none where it is absent."""
+        for names in self._of(part):
+            if all(name in seen for name in names):
+                return [seen[name] for name in names]
+        return ()
+
+    def said(self, part: str) -> str:
+        """List how a part may be called."""
+        return " or ".join("+".join(f"'{name}'" for name in names) for names in self._of(part))
+
+    def _of(self, part: str) -> Sequence[Sequence[str]]:
+        return (self.keys[part],) if part in self.keys else NAMES[part]
+
+
+def flat(seen: Mapping[Any, Any], depth: int = 0) -> dict[str, Any]:
+    """Name what lies in nested maps by the path to it."""
+    return dict(_flat(seen, "", depth))
+
+
+def _flat(seen: Mapping[Any, Any], above: str, depth: int) -> Iterator[tuple[str, Any]]:
+    if depth > MAX_DEPTH:
+        raise WireError(f"observation is nested more than {MAX_DEPTH} deep")
+    for key, value in seen.items():
+        name = f"{above}{key!s}"
+        if isinstance(value, Mapping) and name != "rtc":
+            yield from _flat(value, f"{name}/", depth + 1)
+        else:
+            yield name, value
+
+
+def image(seen: Mapping[str, Any], names: Names, part: str) -> NDArray[np.uint8] | None:
+    """Give a camera's picture, None where it is absent."""
+    found = names.find(seen, part)
+    return wire.picture(found[0], part) if found else None
+
+
+def state(seen: Mapping[str, Any], names: Names) -> NDArray[np.float32] | None:
+    """Give the state (s,), parts of it joined; None where it is absent."""
+    found = names.find(seen, "state")
+    return np.concatenate([_numbers(one, "state", 1) for one in found]) if found else None
+
+
+def instruction(seen: Mapping[str, Any], names: Names) -> str:
+    """Give what the robot is asked to do."""
+    found = names.find(seen, "instruction")
+    if not found:
+        raise WireError(f"observation has no instruction, expected text in {names.said('instruction')}")
+    text = found[0]
+    if isinstance(text, np.ndarray | list) and len(text) == 1:
+        text = text[0]
+    if not isinstance(text, str):
+        raise WireError(f"instruction is a {type(text).__name__}, expected text")
+    if not text.strip():
+        raise WireError("instruction is empty, expected what the robot should do, such as 'close the window'")
+    if len(text) > MAX_LETTERS:
+        raise WireError(f"instruction has {len(text)} letters, expected at most {MAX_LETTERS}")
+    return text
+
+
+def continuation(seen: Mapping[str, Any], dim: int, horizon: int) -> Continuation | None:
+    """Give the rest of the chunk that is being executed, where a client says so: `rtc`."""
+    found = seen.get("rtc")
+    if found is None:
+        return None
+    if not isinstance(found, Mapping) or not {"inference_delay", "prev_actions"} <= found.keys():
+        raise WireError("'rtc' is to be a map of 'inference_delay' and 'prev_actions'")
+    delay, actions = found["inference_delay"], _numbers(found["prev_actions"], "rtc/prev_actions", 2)
+    if type(delay) is not int or delay < 0:
+        raise WireError(f"'rtc/inference_delay' is {delay!r:.40}, expected a whole number of steps from 0 on")
+    if actions.shape[1] != dim:
+        raise WireError(f"'rtc/prev_actions' has shape {actions.shape}, expected (steps, {dim})")
+    if delay > min(len(actions), horizon):
+        raise WireError(
+            f"'rtc/inference_delay' is {delay} steps, 'rtc/prev_actions' has {len(actions)} and a chunk {horizon}: "
+            f"the robot would run out of actions"
+        )
+    return Continuation(delay, actions[:horizon])
+
+
+def _numbers(found: Any, name: str, ndim: int) -> NDArray[np.float32]:
+    """Take finite numbers; a single one is an array of one where an array of one axis is wanted."""
+    if isinstance(found, wire.EncodedImage | str | bytes | Mapping) or found is None:
+        raise WireError(f"'{name}' is a {type(found).__name__}, expected numbers")
+    try:
+        values = np.asarray(found)
+    except ValueError:
+        raise WireError(f"'{name}' is a list of parts of several lengths, expected numbers") from None
+    if values.dtype.kind not in wire.KINDS:
+        raise WireError(f"'{name}' has type {values.dtype}, expected numbers")
+    if ndim == 1 and values.ndim == 0:
+        values = values[None]
+    if values.ndim != ndim:
+        raise WireError(f"'{name}' has shape {values.shape}, expected {ndim} axes")
+    with np.errstate(over="ignore"):
+        values = values.astype(np.float32)
+    if not np.isfinite(values).all():
+        where = tuple(int(i) for i in np.argwhere(~np.isfinite(values))[0])
+        raise WireError(f"'{name}' is not finite at {where if ndim > 1 else where[0]}, expected numbers")
+    return values
+
+
+def wants(seen: Mapping[str, Any], key: str) -> bool:
+    """Tell whether a client asks for more than actions: `plan`, `frames`."""
+    return seen.get(key) is True

@@ -1,0 +1,85 @@
+"""The policy protocol of openpi: the server speaks first (metadata), then a reply for each observation.
+
+An observation is a msgpack map (`observation.py` has its names), a reply one with `actions` (h, a). An error is a text
+frame, and the connection lives on. An episode begins with the connection, with `reset: true` in an observation, or with
+another `session_id`. RoboArena's `endpoint: reset` is answered by text, which openpi's own client takes for an error,
+so only where it was sent.
+"""
+
+from typing import TYPE_CHECKING, Any
+
+from pipelines.serving import wire
+from pipelines.serving.observation import Reply, flat
+from pipelines.serving.service import Service, Session
+from pipelines.serving.timing import timed
+
+if TYPE_CHECKING:
+    from websockets.asyncio.server import ServerConnection
+
+
+async def talk(connection: "ServerConnection", service: Service) -> None:
+    """Serve one client until it goes."""
+    await service.ready.wait()  # the client waits for the metadata without a limit
+    await connection.send(wire.encode_openpi(service.metadata))
+    session = service.open()
+    try:
+        async for frame in connection:
+            await connection.send(await _answer(frame, session, service))
+    finally:
+        await service.close(session)
+
+
+async def _answer(frame: str | bytes, session: Session, service: Service) -> str | bytes:
+    """Answer one frame: bytes with a reply, or text with an error."""
+    ms: dict[str, float] = {}
+    try:
+        with timed(ms, "total"):
+            with timed(ms, "decode"):
+                seen = await service.in_thread(_read, frame)
+            if await _resets(seen, session, service):
+                return "reset successful"
+            _, reply = await service.answer(session, seen, ms, service.config.action_steps)
+            with timed(ms, "encode"):
+                answer = wire.encode_openpi(_reply(reply, seen, ms, session))
+    except Exception as error:  # whatever a request does, the others are served
+        return service.said(error)
+    session.previous_ms = ms
+    service.timings.add(ms)
+    return answer
+
+
+def _read(frame: str | bytes) -> dict[str, Any]:
+    return flat(wire.decode(frame))
+
+
+async def _resets(seen: dict[str, Any], session: Session, service: Service) -> bool:
+    """Begin a new episode where an observation says so; tell whether that was all it asked for."""
+    endpoint = seen.get("endpoint", "infer")
+    if endpoint not in ("infer", "reset"):
+        raise wire.WireError(f"endpoint is {endpoint!r:.40}, expected 'infer' or 'reset'")
+    session_id = seen.get("session_id", session.session_id)
+    if not isinstance(session_id, str | int | None):
+        raise wire.WireError(f"session_id is a {type(session_id).__name__}, expected text or a number")
+    is_other = session.session_id is not None and session_id != session.session_id
+    session.session_id = session_id
+    if endpoint == "reset" or seen.get("reset") is True or is_other:
+        await service.end_episode(session)
+    return bool(endpoint == "reset")
+
+
+def _reply(reply: Reply, seen: dict[str, Any], ms: dict[str, float], session: Session) -> dict[str, Any]:
+    """Lay out a reply. Only `actions` is an array: ActionChunkBroker slices all that are."""
+    timing = {f"{stage}_ms": value for stage, value in ms.items()}
+    timing |= {f"prev_{stage}_ms": session.previous_ms[stage] for stage in ("encode", "total") if session.previous_ms}
+    found: dict[str, Any] = {
+        "actions": reply.actions,
+        "policy_timing": {"infer_ms": ms["infer"]},
+        "server_timing": timing,
+    }
+    if reply.latents is not None and seen.get("plan") is True:
+        found["plan"] = {"data": reply.latents.tobytes(), "dtype": "<f4", "shape": list(reply.latents.shape)}
+    if reply.frames:
+        found["frames"] = list(reply.frames)
+    if reply.delay is not None:
+        found["rtc"] = {"inference_delay": reply.delay}
+    return found

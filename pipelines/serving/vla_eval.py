@@ -1,0 +1,171 @@
+"""The model-server protocol of vla-eval (vla-evaluation-harness): its benchmarks ask, and get one action at a time.
+
+Every message is a msgpack map of `type`, `payload`, `seq` and `timestamp`. The client says `hello` first. Nothing
+answers `episode_start` and `episode_end`: what is wrong with them is the answer to the first observation, or all later
+answers would be one behind.
+"""
+
+import time
+from typing import TYPE_CHECKING, Any, Final
+
+from dataengine.vector_layout import VectorLayout
+from pipelines.evaluation.chunks import Chunks
+from pipelines.serving import wire
+from pipelines.serving.config import ServeConfig
+from pipelines.serving.observation import flat
+from pipelines.serving.service import Service
+from pipelines.serving.timing import timed
+
+if TYPE_CHECKING:
+    from websockets.asyncio.server import ServerConnection
+
+PROTOCOL: Final = 1
+KEYS: Final = ("type", "payload", "seq", "timestamp")
+UNANSWERED: Final = ("episode_start", "episode_end")
+
+
+class _Client:
+    """One connection: its session, the chunk that is being executed, a fault that waits to be said."""
+
+    def __init__(self, service: Service) -> None:
+        self.service, self.session = service, service.open()
+        self.chunks = _chunks(service.config)
+        self.fault: Exception | None = None
+        self.greeted = False
+
+    async def reply(self, frame: str | bytes) -> bytes | None:
+        """Answer a message; None where the protocol has no answer."""
+        ms: dict[str, float] = {}
+        message: dict[str, Any] = {}
+        try:
+            with timed(ms, "decode"):
+                message = await self.service.in_thread(_read, frame)
+            return await self._act(message, ms)
+        except Exception as error:  # whatever a request does, the others are served
+            if message.get("type") in UNANSWERED:
+                self.fault = error
+                return None
+            return _message("error", {"error": self.service.said(error)}, message.get("seq", 0))
+
+    async def _act(self, message: dict[str, Any], ms: dict[str, float]) -> bytes | None:
+        kind, payload, seq = message["type"], message["payload"], message["seq"]
+        if kind == "hello":
+            self.greeted = True
+            return _message("hello", hello(self.service.metadata), seq)
+        if kind in UNANSWERED:
+            self.chunks, self.fault = _chunks(self.service.config), None
+            await self.service.end_episode(self.session)
+            if kind == "episode_start" and not isinstance(payload.get("task", {}), dict):
+                raise wire.WireError(f"task of episode_start is a {type(payload['task']).__name__}, expected a map")
+            return None
+        if kind != "observation":
+            raise wire.WireError(
+                f"message has type {kind!r:.40}, expected hello, episode_start, observation, episode_end"
+            )
+        if not self.greeted:
+            raise wire.WireError("found an observation, expected hello first")
+        if self.fault is not None:
+            fault, self.fault = self.fault, None
+            raise fault
+        return await self._observe(payload, seq, ms)
+
+    async def _observe(self, payload: dict[str, Any], seq: int, ms: dict[str, float]) -> bytes:
+        """Give the next action, of a new chunk where the last one is used up."""
+        start = time.perf_counter()
+        extra: dict[str, Any] = {}
+        if self.chunks.needs_look:
+            seen = flat(payload)
+            _, reply = await self.service.answer(self.session, seen, ms, self.service.config.action_steps)
+            self.chunks.take(reply.actions)
+            if reply.frames:
+                extra["frames"] = list(reply.frames)
+        with timed(ms, "encode"):
+            answer = _message("action", {"actions": self.chunks.next(), **extra}, seq)
+        ms["total"] = ms["decode"] + (time.perf_counter() - start) * 1000
+        self.service.timings.add(ms)
+        return answer
+
+
+async def talk(connection: "ServerConnection", service: Service) -> None:
+    """Serve one client until it goes."""
+    await service.ready.wait()
+    client = _Client(service)
+    try:
+        async for frame in connection:
+            if (answer := await client.reply(frame)) is not None:
+                await connection.send(answer)
+    finally:
+        await service.close(client.session)
+
+
+def _chunks(config: ServeConfig) -> Chunks:
+    return Chunks(config.action_steps, config.ensemble_decay if config.ensemble == "exponential" else None)
+
+
+def _read(frame: str | bytes) -> dict[str, Any]:
+    """Read a message; raise WireError where a part is missing."""
+    found = wire.decode(frame)
+    missing = [key for key in KEYS if key not in found]
+    if missing:
+        raise wire.WireError(f"message has no '{missing[0]}', expected {', '.join(KEYS)}")
+    if type(found["seq"]) is not int:
+        raise wire.WireError(f"message has seq {found['seq']!r:.40}, expected a whole number")
+    if not isinstance(found["payload"], dict):
+        raise wire.WireError(f"payload is a {type(found['payload']).__name__}, expected a map")
+    return found
+
+
+def _message(kind: str, payload: dict[str, Any], seq: int) -> bytes:
+    message = {"type": kind, "payload": payload, "seq": seq, "timestamp": time.time()}
+    return wire.encode_vla_eval(message)
+
+
+def hello(metadata: dict[str, Any]) -> dict[str, Any]:
+    """Answer a greeting: what is served, what it wants of a benchmark, and what its actions are."""
+    from importlib.metadata import version
+
+    state_dim = metadata.get("state_dim", 0)
+    return {
+        "harness_version": version("villa-engine"),
+        "protocol_version": PROTOCOL,
+        "model_server": "villa-engine",
+        "capabilities": {},
+        "observation_params": {"send_wrist_image": "wrist" in metadata["cameras"], "send_state": state_dim > 0},
+        "action_spec": action_spec(metadata),
+        "observation_spec": observation_spec(metadata),
+    }
+
+
+def action_spec(metadata: dict[str, Any]) -> dict[str, Any]:
+    """Say what each part of an action is, by the layout of the robot's actions; `raw` where nobody knows it."""
+    dim, encoding = metadata.get("action_dim", 0), metadata.get("action_encoding", "")
+    layout = VectorLayout.of(encoding or "none", dim, grippers=",".join(map(str, metadata.get("action_grippers", []))))
+    units = "metres and radians"
+    found: dict[str, Any] = {}
+    if len(layout.arms) == 1 and (arm := layout.arms[0]):
+        delta = encoding.endswith(("delta", "velocity"))
+        if len(arm.position) == 3:
+            found["position"] = _spec("position", 3, "delta_xyz" if delta else "absolute_xyz", units)
+        if len(arm.rotation) == 3:
+            found["rotation"] = _spec("rotation", 3, "euler_xyz", units)
+        if arm.joints:
+            found["joints"] = _spec("joints", len(arm.joints), encoding, units)
+        if arm.gripper is not None:
+            found["gripper"] = _spec("gripper", 1, "continuous_01", "0 closed to 1 open") | {"range": [0.0, 1.0]}
+    return found or {"action": _spec("action", dim, "raw", "names and units: metadata of the openpi protocol")}
+
+
+def observation_spec(metadata: dict[str, Any]) -> dict[str, Any]:
+    """Say what an observation must have beside its pictures, whose names differ from benchmark to benchmark."""
+    found = {"language": _spec("language", 0, "language", "")}
+    if "wrist" in metadata["cameras"]:
+        found["wrist"] = _spec("wrist", 0, "rgb_hwc_uint8", "")
+    if dim := metadata.get("state_dim", 0):
+        encoding = metadata.get("state_encoding") or "raw"
+        words = "joint_positions" if encoding == "joint_position" else f"canonical_{encoding}"
+        found["state"] = _spec("state", dim, words, "metres, radians, grippers 0 closed to 1 open")
+    return found
+
+
+def _spec(name: str, dims: int, words: str, description: str) -> dict[str, Any]:
+    return {"name": name, "dims": dims, "format": words, "description": description}

@@ -1,0 +1,178 @@
+"""Frames on the wire: msgpack with arrays in it, as openpi-client writes them (keys are bytes) and vla-eval (text).
+
+Frames come from strangers. Nothing is ever built from a frame but plain values and arrays of numbers: openpi's own
+decoder lets a crafted frame make object pointers out of its bytes, which ends the process. Pictures stay encoded until
+somebody looks at them (`picture`).
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from math import prod
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dataengine.errors import NoCameraError
+from dataengine.formats import jpeg
+
+MAX_BYTES: Final = 64 * 2**20
+"""Of a frame: several pictures of any camera that robots have."""
+MAX_DIMS: Final = 8
+MAX_ITEMS: Final = 100_000
+"""In a list or map: each takes some bytes here, and one on the wire."""
+KINDS: Final = "biuf"
+"""numpy's letters for flags, whole numbers and fractions."""
+MAX_LETTERS: Final = 8
+"""Of the name of a type: `<f4`."""
+
+
+class WireError(ValueError):
+    """A frame, or what is in it, that is not what a client may send; the message is the answer."""
+
+
+@dataclass(frozen=True)
+class EncodedImage:
+    """A picture as vla-eval sends it: JPEG or PNG, not looked at yet."""
+
+    data: bytes
+
+
+def decode(frame: object) -> dict[Any, Any]:
+    """Read a frame; raise WireError, in one line, for anything but a map of plain values and arrays of numbers."""
+    import msgpack
+
+    if isinstance(frame, str):
+        raise WireError(f"found a text frame ('{frame[:40]}'), expected a binary one: msgpack")
+    try:
+        found = msgpack.unpackb(
+            frame,
+            object_hook=_array_or_map,
+            raw=False,
+            strict_map_key=True,
+            ext_hook=_no_extension,
+            max_array_len=MAX_ITEMS,
+            max_map_len=MAX_ITEMS,
+        )
+    except WireError:
+        raise
+    except msgpack.exceptions.StackError:
+        raise WireError("frame is nested too deeply, expected a map of values") from None
+    except Exception as error:  # msgpack raises what comes along: ValueError, UnicodeDecodeError, MemoryError
+        words = " ".join(str(error).split())[:120] or type(error).__name__
+        raise WireError(f"frame is no msgpack ({words})") from None
+    if not isinstance(found, dict):
+        raise WireError(f"frame holds a {type(found).__name__}, expected a map")
+    return found
+
+
+def _no_extension(code: int, data: bytes) -> Any:
+    raise WireError(f"frame holds an extension type ({code}), expected plain values")
+
+
+def _array_or_map(found: dict[Any, Any]) -> Any:
+    """Make an array of a map that is marked as one, by either client."""
+    for mark, data, dtype, shape in (
+        (b"__ndarray__", b"data", b"dtype", b"shape"),
+        ("__ndarray__", "data", "dtype", "shape"),
+    ):
+        if mark in found:
+            return _array(found.get(data), found.get(dtype), found.get(shape))
+    if b"__npgeneric__" in found:
+        return _scalar(found.get(b"data"), found.get(b"dtype"))
+    if "__image__" in found:
+        return _image(found)
+    return found
+
+
+def _array(data: object, dtype: object, shape: object) -> NDArray[Any]:
+    """Look at bytes as an array, without a copy; raise WireError unless all of it fits together."""
+    if not isinstance(data, bytes):
+        raise WireError(f"array has data of type {type(data).__name__}, expected bytes")
+    kind = _dtype(dtype)
+    if not isinstance(shape, list | tuple) or len(shape) > MAX_DIMS:
+        raise WireError(f"array has shape {shape!r:.60}, expected at most {MAX_DIMS} sizes")
+    if not all(type(size) is int and size >= 0 for size in shape):
+        raise WireError(f"array has shape {shape!r:.60}, expected whole numbers from 0 on")
+    if prod(shape) * kind.itemsize != len(data):
+        raise WireError(f"array of shape {shape!r:.60} and type {kind.str} has {len(data)} bytes, which do not fit")
+    return np.frombuffer(data, kind).reshape(shape)
+
+
+def _dtype(found: object) -> np.dtype[Any]:
+    """Name a type of numbers; every other is refused before numpy makes anything of it."""
+    if isinstance(found, bytes):
+        found = found.decode("ascii", "replace")
+    if not isinstance(found, str) or len(found) > MAX_LETTERS:
+        raise WireError(f"array has type {found!r:.40}, expected numbers such as '<f4'")
+    try:
+        kind = np.dtype(found)
+    except (TypeError, ValueError):
+        raise WireError(f"array has type {found!r:.40}, expected numbers such as '<f4'") from None
+    if kind.kind not in KINDS or kind.fields or kind.subdtype:
+        raise WireError(f"array has type {found!r:.40}, expected numbers such as '<f4'")
+    return kind
+
+
+def _scalar(data: object, dtype: object) -> Any:
+    """Take a single number."""
+    kind = _dtype(dtype)
+    if not isinstance(data, bool | int | float):
+        raise WireError(f"number is a {type(data).__name__}, expected a number of type {kind.str}")
+    try:
+        return kind.type(data).item()
+    except (OverflowError, ValueError):
+        raise WireError(f"number {data!r:.40} is out of the range of type {kind.str}") from None
+
+
+def _image(found: Mapping[Any, Any]) -> Any:
+    """Take an image in one of vla-eval's three formats."""
+    how = found.get("format")
+    if how == "raw":
+        return _array(found.get("data"), found.get("dtype"), found.get("shape"))
+    if how not in ("png", "jpeg") or not isinstance(found.get("data"), bytes):
+        raise WireError(f"image has format {how!r:.40}, expected png, jpeg or raw and its bytes")
+    return EncodedImage(found["data"])
+
+
+def picture(found: object, name: str) -> NDArray[np.uint8]:
+    """Give an image as RGB (height, width, 3); raise WireError where it is none."""
+    if isinstance(found, EncodedImage | bytes):
+        try:
+            return jpeg.decode(found.data if isinstance(found, EncodedImage) else found)
+        except (*jpeg.DAMAGE, NoCameraError) as error:
+            raise WireError(f"'{name}' is no picture ({' '.join(str(error).split())[:120]})") from None
+    if not isinstance(found, np.ndarray):
+        raise WireError(f"'{name}' is a {type(found).__name__}, expected an image: uint8 of shape (height, width, 3)")
+    if found.dtype != np.uint8 or found.ndim != 3 or found.shape[2] != 3:
+        hint = "; colours go last" if found.ndim == 3 and found.shape[0] == 3 else ""
+        raise WireError(
+            f"'{name}' has type {found.dtype} and shape {found.shape}, expected uint8 of shape (height, width, 3){hint}"
+        )
+    if min(found.shape[:2]) < 1 or found.shape[0] * found.shape[1] > jpeg.MAX_PIXELS:
+        raise WireError(f"'{name}' has shape {found.shape}, expected a picture of at most {jpeg.MAX_PIXELS} pixels")
+    return found
+
+
+def encode_openpi(reply: Mapping[str, Any]) -> bytes:
+    """Write a frame for openpi-client."""
+    import msgpack
+
+    return bytes(msgpack.packb(reply, default=lambda one: _packed(one, bytes_keys=True)))
+
+
+def encode_vla_eval(message: Mapping[str, Any]) -> bytes:
+    """Write a frame for vla-eval."""
+    import msgpack
+
+    return bytes(msgpack.packb(message, default=lambda one: _packed(one, bytes_keys=False)))
+
+
+def _packed(one: object, *, bytes_keys: bool) -> Any:
+    """Say an array, or a number of numpy's, in msgpack's own types."""
+    if isinstance(one, np.generic):
+        return one.item()
+    if not isinstance(one, np.ndarray):
+        raise TypeError(f"cannot send a {type(one).__name__}")
+    facts = {"__ndarray__": True, "data": one.tobytes(), "dtype": one.dtype.str, "shape": list(one.shape)}
+    return {key.encode(): value for key, value in facts.items()} if bytes_keys else facts

@@ -1,0 +1,120 @@
+"""How a server begins, whom it lets in, and how it ends."""
+
+import json
+import signal
+import threading
+import time
+
+import numpy as np
+import pytest
+import websockets
+from openpi_client.websocket_client_policy import WebsocketClientPolicy
+
+from tests.support.policies import save_policy
+from tests.support.served import LISTENS, Server, observation
+
+TOKEN = "a-token-of-some-length"
+
+
+def test_plain_requests_say_how_it_goes(server):
+    assert server.get("/healthz") == (200, "OK\n")
+    assert server.get("/health") == (200, '{"status": "ok"}\n')
+    WebsocketClientPolicy("127.0.0.1", server.port).infer(observation())
+    status, text = server.get("/metrics")
+    found = json.loads(text)
+    assert status == 200
+    assert found["answers"] >= 1
+    assert {"decode", "queue", "infer", "encode", "total"} <= found["ms"].keys()
+    assert server.get("/nowhere")[0] == 404
+
+
+def test_the_port_opens_early_and_clients_wait_until_the_policy_is_warm(policy):
+    with Server(policy, wait=LISTENS) as server:
+        early = server.get("/healthz")
+        client = WebsocketClientPolicy("127.0.0.1", server.port)  # returns with the metadata, that is when warm
+        assert early == (503, "loading\n")
+        assert client.infer(observation())["actions"].shape == (4, 7)
+        assert server.get("/healthz") == (200, "OK\n")
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_stop_lets_answers_end_and_reports(policy, number):
+    with Server(policy) as server:
+        client = WebsocketClientPolicy("127.0.0.1", server.port)
+        client.infer(observation())
+        code, report = server.stop(number)
+        assert code == 0, server.log
+        assert (report["answers"], report["errors"], report["sessions"]) == (1, 0, 1)
+        assert report["ms"]["infer"]["p50"] > 0
+        assert "Traceback" not in server.log
+        with pytest.raises(websockets.exceptions.ConnectionClosed):
+            client.infer(observation())
+
+
+def test_a_stop_while_the_policy_is_read_ends_it(policy):
+    with Server(policy, wait=LISTENS) as server:
+        assert server.stop()[0] == 0
+        assert "Traceback" not in server.log
+
+
+def test_a_token_is_asked_for_where_there_is_one(policy):
+    with Server(policy, env={"VILLA_SERVE_TOKEN": TOKEN}) as server:
+        for key in (None, "wrong", TOKEN[:-1], TOKEN + "x"):
+            with pytest.raises(websockets.exceptions.InvalidStatus, match="HTTP 401"):
+                WebsocketClientPolicy("127.0.0.1", server.port, api_key=key)
+        assert server.get("/healthz")[0] == 200
+        assert server.get("/metrics")[0] == 401
+        assert server.get("/metrics", Authorization=f"Api-Key {TOKEN}")[0] == 200
+        client = WebsocketClientPolicy("127.0.0.1", server.port, api_key=TOKEN)
+        assert client.infer(observation())["actions"].shape == (4, 7)
+
+
+def test_clients_that_vanish_take_nobody_with_them(server):
+    before = connected(server)
+    stays = WebsocketClientPolicy("127.0.0.1", server.port)
+
+    def vanish():
+        goes = WebsocketClientPolicy("127.0.0.1", server.port)
+        goes._ws.send(goes._packer.pack(observation()))
+        goes._ws.socket.close()
+
+    gone = [threading.Thread(target=vanish) for _ in range(4)]
+    for one in gone:
+        one.start()
+    for one in gone:
+        one.join()
+    for _ in range(3):
+        assert stays.infer(observation())["actions"].shape == (4, 7)
+    deadline = time.monotonic() + 60
+    while (left := connected(server)) > before + 1 and time.monotonic() < deadline:
+        time.sleep(0.1)
+    assert left <= before + 1
+
+
+def connected(server):
+    return json.loads(server.get("/metrics")[1])["connected"]
+
+
+@pytest.mark.slow
+def test_more_clients_than_allowed_are_turned_away(policy):
+    with Server(policy, "--max-clients", 1) as server:
+        first = WebsocketClientPolicy("127.0.0.1", server.port)
+        with pytest.raises(websockets.exceptions.InvalidStatus, match="HTTP 503"):
+            WebsocketClientPolicy("127.0.0.1", server.port)
+        assert first.infer(observation())["actions"].shape == (4, 7)
+
+
+@pytest.mark.slow
+def test_a_policy_of_several_robots_with_wrist_cameras_asks_for_both(tmp_path):
+    folder = save_policy(tmp_path / "act", robots=("arm7_jaw", "left_arm"), wrist=True)
+    picture = np.zeros((32, 32, 3), np.uint8)
+    with Server(folder) as server:
+        client = WebsocketClientPolicy("127.0.0.1", server.port)
+        assert client.get_server_metadata()["cameras"] == ["image", "wrist"]
+        assert set(client.get_server_metadata()["embodiments"]) == {"arm7_jaw", "left_arm"}
+        with pytest.raises(RuntimeError, match="names no embodiment, expected one of arm7_jaw, left_arm"):
+            client.infer(observation())
+        named = observation(embodiment="left_arm")
+        with pytest.raises(RuntimeError, match="no wrist picture, expected it in 'wrist' or 'observation/wrist_image'"):
+            client.infer(named)
+        assert client.infer(named | {"observation/wrist_image": picture})["actions"].shape == (4, 7)
