@@ -1,227 +1,234 @@
 """Our actor gives the reference policy's numbers: same weights in, same velocities, losses, samples, gradients out."""
 
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from models import flow
-from models.act import Act
-from models.act.act import LatentCache, PrefixCache, masked_mse
-from models.act.config import WristConfig
-from models.act.context import Context
-from models.act.masks import latent_attention_mask, robot_attention_mask, visible_mask_from
-from models.act.wrist import WristEncoder
-from models.layers.sinusoid import scalar_sinusoid, time_sinusoid
-from tests.models import act_reference as reference
+from models.act.act import masked_mse
+from models.act.masks import visible_mask_from
+from models.act.reference.__main__ import main
+from models.act.reference.compare import TOLERANCE, errors
+from models.act.reference.folder import Reference, read
+from models.act.reference.passes import Pass
+from models.batch import ActBatch
+from models.parts import Draws
+from tests.models import reference_folder
 
-RUNS = ("eval_all", "eval_none", "eval_half", "train_half")
-TOLERANCE = 1e-4
+GOLDEN = Path(__file__).parent / "golden_act"
+
+
+@pytest.fixture(scope="module")
+def golden() -> Reference:
+    return read(GOLDEN)
+
+
+@pytest.fixture(scope="module")
+def other_layout(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Several K/V heads, no wrist camera, other widths, codes, bodies and steps."""
+    return reference_folder.write(tmp_path_factory.mktemp("reference"), reference_folder.LAYOUT)
 
 
 def close(ours: Tensor, theirs: Tensor) -> None:
     torch.testing.assert_close(ours, theirs, atol=TOLERANCE, rtol=TOLERANCE)
 
 
-def visible_in(run: str) -> Tensor:
-    """Which latent tokens the robot may see in a run."""
-    half = reference.vectors("inputs")["latent_visible_half"].bool()
-    return {"all": torch.ones_like(half), "none": torch.zeros_like(half), "half": half}[run.split("_")[1]]
+def test_every_output_equals_the_authors_code(golden: Reference) -> None:
+    found = errors(GOLDEN)
+    assert found.keys() >= golden.outputs.keys()
+    assert found.keys() >= {"resnet18_trunk/features_train", "gradient_norms/robot_loss"}
+    assert {name: error for name, error in found.items() if error > TOLERANCE} == {}
 
 
-class Pass:
-    """One forward of the toy model on the reference's noisy inputs, with every block's tokens kept."""
-
-    def __init__(self, run: str, act: Act | None = None) -> None:
-        x = reference.vectors("inputs")
-        self.act = act or reference.model()
-        self.act.train(run.startswith("train"))
-        self.tokens: dict[str, Tensor] = {}
-        stacks = {"vlm": self.act.vlm.stack, "latent": self.act.latent.stack, "robot": self.act.robot.stack}
-        hooks = [
-            block.register_forward_hook(self._keep(f"layer{i}/{name}"))
-            for name, stack in stacks.items()
-            for i, block in enumerate(stack.blocks)
-        ]
-        seen = reference.observation()
-        self.prefix: PrefixCache = self.act.encode_prefix(seen)
-        self.context: Context = self.act.robot.context(seen, seen.has_wrist)
-        counts = torch.ones(4, reference.NUM_LATENT, dtype=torch.bool)
-        self.latent_velocity, kv_cache = self.act.latent(x["x_t_latent"], x["t_latent"], self.prefix, counts)
-        self.robot_velocity = self.act.robot(
-            x["x_t_robot"],
-            x["t_robot"],
-            self.prefix,
-            self.context,
-            LatentCache([kv.detach() for kv in kv_cache], visible_in(run)),
-            torch.ones(4, 4, dtype=torch.bool),
-            seen.embodiment_id,
-        )
-        for hook in hooks:
-            hook.remove()
-
-    def _keep(self, name: str) -> Any:
-        def hook(module: Any, args: Any, out: tuple[Tensor, Any]) -> None:
-            self.tokens[name] = out[0]
-
-        return hook
-
-    def losses(self) -> tuple[Tensor, Tensor]:
-        """The two terms, (latent, robot)."""
-        x = reference.vectors("inputs")
-        latent = masked_mse(
-            self.latent_velocity, flow.velocity(x["latents"], x["latent_noise"]), x["latent_loss_mask"][..., None]
-        )
-        counts = x["robot_loss_mask"][..., None] & x["action_dim_mask"][:, None]
-        return latent, masked_mse(self.robot_velocity, flow.velocity(x["actions"], x["robot_noise"]), counts)
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {},
+        {"joint": {"num_heads": 4, "num_kv_heads": 4, "logit_soft_cap": None, "num_layers": 3}},
+        {
+            "layout": {"num_latent_actions": 1, "codes_per_latent": 5, "num_robot_tokens": 1, "num_vlm_tokens": 6},
+            "embodiments": [{"state_dim": 2, "action_dim": 5}],
+            "context": {"order": ["dataset", "state"]},
+        },
+    ],
+)
+def test_every_output_of_another_layout_equals_plain_functions(tmp_path: Path, changes: dict[str, Any]) -> None:
+    layout = {**reference_folder.LAYOUT, **{k: v for k, v in changes.items() if isinstance(v, list)}}
+    layout |= {k: {**layout[k], **v} for k, v in changes.items() if isinstance(v, dict)}
+    found = errors(reference_folder.write(tmp_path, layout))
+    assert len(found) == 31
+    assert max(found.values()) < TOLERANCE / 10
 
 
-@pytest.mark.parametrize("run", RUNS)
-def test_velocities_and_losses_equal_the_reference(run: str) -> None:
-    out = reference.vectors("outputs")
-    done = Pass(run)
-    close(done.latent_velocity, out[f"{run}/latent_velocity"])
-    close(done.robot_velocity, out[f"{run}/robot_velocity"])
-    latent, robot = done.losses()
-    close(latent.reshape(1), out[f"{run}/loss_latent"])
-    close(robot.reshape(1), out[f"{run}/loss_robot"])
-    close((latent + robot).reshape(1), out[f"{run}/loss_total"])
+def test_the_command_prints_every_error_as_json(other_layout: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main([str(other_layout)]) == 0
+    printed = json.loads(capsys.readouterr().out)
+    assert printed.keys() == load_file(other_layout / "outputs.safetensors").keys()
+    assert all(0 <= error <= TOLERANCE for error in printed.values())
 
 
-@pytest.mark.parametrize("run", RUNS)
-def test_every_block_leaves_the_same_tokens(run: str) -> None:
-    out, readable = reference.vectors("outputs"), reference.vectors("outputs")["mask/all"]
-    tokens = Pass(run).tokens
-    alive = readable.diagonal(dim1=1, dim2=2).bool()  # rows that somebody reads
-    c = reference.NUM_CONTEXT
-    first = {"vlm": 0, "latent": 10, "context": 34, "robot": 44}
-    compared = 0
-    for layer in range(3):
-        robot = tokens[f"layer{layer}/robot"]
-        ours = {"latent": tokens[f"layer{layer}/latent"], "robot": robot[:, -4:]}
-        if layer < 2:
-            ours |= {"vlm": tokens[f"layer{layer}/vlm"], "context": robot[:, :c]}
-        for name, x in ours.items():
-            rows = alive[:, first[name] : first[name] + x.shape[1]]
-            close(x[rows], out[f"{run}/layer{layer}/{name}"][rows])
-            compared += 1
-    assert compared == 10
+@pytest.mark.parametrize("name", ["sample_reference/robot", "eval_none/robot_velocity", "mask/half"])
+def test_the_command_fails_where_one_number_differs(
+    other_layout: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], name: str
+) -> None:
+    change(other_layout, tmp_path, "outputs", lambda out: out[name].view(-1)[:1].add_(1))
+    assert main([str(tmp_path)]) == 1
+    caught = capsys.readouterr()
+    assert {key for key, error in json.loads(caught.out).items() if error > TOLERANCE} == {name}
+    assert f"most {name}" in caught.err
 
 
-@pytest.mark.parametrize("run", ["eval_all", "eval_none", "eval_half"])
-def test_masks_equal_the_reference_in_every_row_that_is_read(run: str) -> None:
-    x, theirs = reference.vectors("inputs"), reference.vectors("outputs")[f"mask/{run.split('_')[1]}"].bool()
-    done = Pass(run)
-    prefix_mask, context_mask = done.prefix.prefix_mask, done.context.valid_mask
-    alive = theirs.diagonal(dim1=1, dim2=2)
-    latent = latent_attention_mask(prefix_mask, torch.ones_like(x["latent_loss_mask"]))
-    steps = torch.ones(4, 4, dtype=torch.bool)
-    robot = robot_attention_mask(prefix_mask, visible_in(run), context_mask, steps)
-    assert torch.equal(latent[alive[:, 10:34]], theirs[:, 10:34, :34][alive[:, 10:34]])
-    assert torch.equal(robot[alive[:, 34:]], theirs[:, 34:][alive[:, 34:]])
+def change(source: Path, target: Path, file: str, edit: Callable[[dict[str, Tensor]], Any]) -> None:
+    """Copy a reference with one of its files edited."""
+    shutil.copytree(source, target, dirs_exist_ok=True)
+    tensors = {name: value.clone() for name, value in load_file(source / f"{file}.safetensors").items()}
+    edit(tensors)
+    save_file(tensors, target / f"{file}.safetensors")
 
 
-def test_the_parts_equal_the_reference() -> None:
-    x, out = reference.vectors("inputs"), reference.vectors("outputs")
-    act, seen = reference.model(), reference.observation()
-    tokens = act.vlm.embed_prefix(seen.image, seen.token_ids, seen.token_mask)
-    close(tokens, out["parts/vlm_embeds"] * 64**0.5)
-    close(act.robot.context(seen, seen.has_wrist).tokens, out["parts/context_tokens"])
-    close(act.robot.context.wrist(seen.wrist), out["parts/wrist_tokens"])
-    close(act.latent.encoder(x["x_t_latent"], time_sinusoid(x["t_latent"], 32)), out["parts/latent_tokens"])
-    robot = act.robot.encoder(x["x_t_robot"], seen.embodiment_id, time_sinusoid(x["t_robot"], 32))
-    close(robot, out["parts/robot_tokens"])
+def set_key(folder: Path, part: str, key: str, value: Any) -> None:
+    stated = json.loads((folder / "config.json").read_text())
+    stated[part][key] = value
+    (folder / "config.json").write_text(json.dumps(stated))
 
 
-def test_training_uses_and_updates_the_batch_norm_statistics_of_the_whole_batch() -> None:
-    out, act = reference.vectors("outputs"), reference.model().train()
-    seen = reference.observation()
-    act.robot.context(seen, seen.has_wrist)
-    norm = act.robot.context.wrist.trunk.bn1
-    close(norm.running_mean, out["train_half/bn1_running_mean_after"])
-    close(norm.running_var, out["train_half/bn1_running_var_after"])
+DAMAGE: dict[str, tuple[Callable[[Path, Path], Any], str]] = {
+    "empty": (lambda _, to: None, "no config.json"),
+    "no weights": (lambda of, to: shutil.copy(of / "config.json", to), "weights.safetensors: no such file"),
+    "cut short": (
+        lambda of, to: (
+            change(of, to, "outputs", dict.copy),
+            (to / "weights.safetensors").write_bytes((of / "weights.safetensors").read_bytes()[:5000]),
+        ),
+        "weights.safetensors: cut short",
+    ),
+    "unknown weight": (
+        lambda of, to: change(of, to, "weights", lambda w: w.update(ema=torch.zeros(1))),
+        "'ema' is no parameter",
+    ),
+    "missing weight": (
+        lambda of, to: change(of, to, "weights", lambda w: w.pop("latent_action_decoder.bias")),
+        "latent.decoder.bias: found none, expected (5,)",
+    ),
+    "missing input": (
+        lambda of, to: change(of, to, "inputs", lambda x: x.pop("t_robot")),
+        "t_robot: found none, expected (3,)",
+    ),
+    "unknown body": (
+        lambda of, to: change(of, to, "inputs", lambda x: x["dataset_id"].add_(1)),
+        "dataset_id: expected integers from 0 to 1",
+    ),
+    "missing output": (
+        lambda of, to: change(of, to, "outputs", lambda out: out.pop("sample_reference/robot")),
+        "no tensor 'sample_reference/robot'",
+    ),
+    "unknown output": (
+        lambda of, to: change(of, to, "outputs", lambda out: out.update(loss=torch.zeros(1))),
+        "'loss' is nothing that a reference holds",
+    ),
+    "shape of an output": (
+        lambda of, to: change(of, to, "outputs", lambda out: out.update({"mask/all": torch.zeros(2, 2)})),
+        "mask/all",
+    ),
+    "unknown choice": (
+        lambda of, to: (change(of, to, "outputs", dict.copy), set_key(to, "joint", "rope_layout", "interleaved")),
+        "joint.rope_layout: found 'interleaved'",
+    ),
+    "absurd size": (
+        lambda of, to: (change(of, to, "outputs", dict.copy), set_key(to, "vlm", "vocab_size", 2**60)),
+        "vocab_size: found 1152921504606846976",
+    ),
+    "huge size": (
+        lambda of, to: (change(of, to, "outputs", dict.copy), set_key(to, "expert", "mlp_width", 65_000)),
+        "weights.safetensors: latent.stack.blocks.0.mlp.down_proj.weight: found (20, 28), expected (20, 65000)",
+    ),
+}
 
 
-@pytest.mark.parametrize("term", ["latent_loss", "robot_loss"])
-def test_each_loss_reaches_the_same_parameters_with_the_same_strength(term: str) -> None:
-    done = Pass("train_half")
-    done.losses()[term == "robot_loss"].backward()
-    ours = {name: p.grad for name, p in done.act.named_parameters()}
-    compared = 0
-    for theirs, norms in reference.gradient_norms().items():
-        name = reference.our_name(theirs)
-        if name not in ours:
-            continue
-        grad, expected = ours[name], norms[term] or 0.0
-        found = 0.0 if grad is None else float(grad.norm())
-        assert found == pytest.approx(expected, rel=1e-3, abs=1e-5), name
-        compared += 1
-    assert compared == len(ours)
-    if term == "robot_loss":
-        assert all(g is None or not g.any() for name, g in ours.items() if name.startswith("latent."))
+@pytest.mark.parametrize("damage", list(DAMAGE))
+def test_a_folder_that_cannot_be_compared_costs_one_line(
+    other_layout: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], damage: str
+) -> None:
+    spoil, words = DAMAGE[damage]
+    spoil(other_layout, tmp_path)
+    assert main([str(tmp_path)]) == 2
+    caught = capsys.readouterr()
+    assert caught.out == ""
+    assert caught.err.count("\n") == 1
+    assert words in caught.err
 
 
-@pytest.mark.parametrize(("kind", "reference_step"), [("sample_clean", True), ("sample_own_step", False)])
-def test_samples_equal_the_reference(kind: str, reference_step: bool) -> None:
-    x, out = reference.vectors("inputs"), reference.vectors("outputs")
-    act = reference.model(reference_latent_step=reference_step)
-    with torch.no_grad():
-        latent, robot = act.denoise(reference.observation(), x["sample_latent_noise"], x["sample_robot_noise"])
-        alone, _ = act.denoise(reference.observation(), x["sample_latent_noise"], None)
-    close(latent, out[f"{kind}/latents"])
-    close(robot, out[f"{kind}/robot_unclipped"])
-    close(alone, out[f"{kind}/latents"])
+def test_without_a_folder_the_command_says_how_it_is_called(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main([]) == 2
+    assert capsys.readouterr().err == "usage: python -m models.act.reference DIR\n"
 
 
-def test_flow_times_and_sinusoids_equal_the_reference() -> None:
-    x, out = reference.vectors("inputs"), reference.vectors("outputs")
-    t_latent, t_robot = flow.time_grid(10, torch.device("cpu"))
-    close(t_latent, out["sample_own_step/t_latent_nodes"])
-    close(t_robot[:-1], out["sample/t_robot_steps"])
-    t_latent, t_robot = flow.times_from(out["table/coupled_u"])
-    close(t_latent, out["table/coupled_t_latent"])
-    close(t_robot, out["table/coupled_t_robot"])
-    close(flow.latent_time(t_robot), out["table/coupled_t_latent"])
+def test_the_robots_loss_trains_no_latent_parameter(golden: Reference) -> None:
+    done = Pass(golden, "train_half")
+    done.losses[1].backward()
+    grads = {name: p.grad for name, p in done.act.named_parameters() if name.startswith("latent.")}
+    assert grads
+    assert all(g is None or not g.any() for g in grads.values())
+
+
+def test_noisy_inputs_equal_the_reference(golden: Reference) -> None:
+    x = golden.inputs
     close(flow.interpolate(x["latents"], x["latent_noise"], x["t_latent"]), x["x_t_latent"])
-    close(time_sinusoid(out["table/time_values"], 1024), out["table/time_sinusoid_1024"])
-    close(scalar_sinusoid(out["table/context_values"]), out["table/context_sinusoid_256"])
+    t_latent, t_robot = flow.times_from(x["u"])
+    close(t_latent.float(), x["t_latent"])
+    close(t_robot.float(), x["t_robot"])
 
 
-def test_the_coin_and_the_draws_decide_what_the_robot_attends_to() -> None:
-    x = reference.vectors("inputs")
+def test_the_coin_and_the_draws_decide_what_the_robot_attends_to(golden: Reference) -> None:
+    x = golden.inputs
     visible = visible_mask_from(x["latent_mask_coins"], x["latent_mask_draws"], dropout=0.5, keep_ratio=0.5)
     assert torch.equal(visible, x["latent_visible_half"].bool())
 
 
-def test_the_full_size_trunk_equals_resnet_18() -> None:
-    golden = reference.vectors("resnet18_trunk")
-    trunk = WristEncoder(WristConfig(), width=8).trunk
-    state = trunk.state_dict()
-    names = sorted((n for n in state if "num_batches" not in n), key=_torchvision_order)
-    assert len(names) == 100
-    for k, name in enumerate(names):
-        u = reference.formula(k, state[name].shape)
-        if state[name].dim() == 4:
-            u = 1.2 * 12**0.5 * u / state[name][0].numel() ** 0.5
-        elif name.endswith("running_var"):
-            u = 1.0 + 0.8 * u
-        elif name.endswith("weight"):
-            u = 0.7 + 0.4 * u
-        else:
-            u = 0.4 * u
-        state[name] = u.float()
-    trunk.load_state_dict(state)
-    encoder = WristEncoder(WristConfig(image_size=64), width=8)
-    encoder.trunk = trunk
-    pixels = (golden["wrist_image"].permute(0, 3, 1, 2) / 255.0 - encoder.mean) / encoder.std
-    with torch.no_grad():
-        close(trunk.eval()(pixels), golden["features_eval"])
-        close(trunk.train()(pixels), golden["features_train"])
+class Given(Draws):
+    """Random numbers that were drawn elsewhere, in the order in which the loss asks for them."""
+
+    def __init__(self, *drawn: Tensor) -> None:
+        super().__init__(torch.Generator(), 0, 1, 1)
+        object.__setattr__(self, "drawn", list(drawn))
+
+    def rows(self, draw: Callable[..., Tensor], shape: Any, device: torch.device) -> Tensor:
+        found: Tensor = self.drawn.pop(0)  # type: ignore[attr-defined]
+        assert found.shape == tuple(shape)
+        return found.float()
 
 
-def _torchvision_order(name: str) -> str:
-    """Sort as the reference numbered its tensors: by place in a Sequential (conv 0, norm 1, stages 4 to 7)."""
-    stem = {"conv1": "0", "bn1": "1", "layer1": "4", "layer2": "5", "layer3": "6", "layer4": "7"}
-    first, rest = name.split(".", 1)
-    return f"{stem[first]}.{rest}"
+@pytest.mark.parametrize(("run", "dropout", "keep_ratio"), [("half", 0.5, 0.5), ("all", 0.0, 1.0), ("none", 1.0, 1.0)])
+def test_the_loss_hides_the_latents_that_were_drawn(
+    golden: Reference, run: str, dropout: float, keep_ratio: float
+) -> None:
+    x, out, seen = golden.inputs, golden.outputs, golden.observation()
+    act = golden.model(latent_dropout=dropout, latent_keep_ratio=keep_ratio)
+    moves = x["action_dim_mask"][:, None].expand_as(x["actions"])
+    batch = ActBatch(
+        **vars(seen),
+        latent=x["latents"].unflatten(1, (6, 4)),
+        latent_mask=torch.ones(4, 6, dtype=torch.bool),
+        action=x["actions"],
+        action_mask=moves,
+    )
+    draws = Given(
+        torch.ones(4),  # no wrist view is dropped
+        x["u"],
+        x["latent_noise"],
+        x["latent_mask_coins"],
+        x["latent_mask_draws"],
+        x["robot_noise"],
+    )
+    _, terms = act.loss(batch, draws)
+    noise = x["robot_noise"]
+    close(terms["robot"], masked_mse(out[f"eval_{run}/robot_velocity"], flow.velocity(x["actions"], noise), moves))
+    latent = out[f"eval_{run}/latent_velocity"]
+    close(terms["latent"], (latent - flow.velocity(x["latents"], x["latent_noise"])).square().mean())

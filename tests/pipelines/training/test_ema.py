@@ -1,9 +1,13 @@
 """Averaged weights: their values, and what belongs to them."""
 
+from pathlib import Path
+
 import torch
+from safetensors.torch import load_file
 from torch import nn
 
 from pipelines.training.ema import Ema
+from tests.support.toy import make_run
 
 
 class Model(nn.Module):
@@ -61,3 +65,15 @@ def test_averages_that_were_saved_are_gone_on_with() -> None:
         if step >= 3:
             resumed.update(model, step)
     assert all(torch.equal(resumed.weights()[name], value) for name, value in ema.weights().items())
+
+
+def test_a_run_averages_by_the_decay_of_each_of_its_steps(tmp_path: Path) -> None:
+    run = make_run(tmp_path, steps=5, checkpoint_every=1, keep_last=5, ema_decay=0.999)
+    by_hand = {name: p.detach().clone() for name, p in run.model.named_parameters()}
+    run.train()
+    for step in range(5):
+        weights = load_file(tmp_path / "checkpoints" / f"step-{step + 1:08d}" / "model.safetensors")
+        for name, average in by_hand.items():
+            average.lerp_(weights[name], 1 - (1 + step) / (10 + step))
+    for name, average in run.ema.weights().items():
+        torch.testing.assert_close(average, by_hand[name])
