@@ -5,6 +5,7 @@ streams attend jointly with a block-causal mask, so latent actions do not depend
 human video. Image and text are the prefix: their KV cache is computed once for all flow samples and Euler steps.
 """
 
+from copy import deepcopy
 from typing import cast
 
 import torch
@@ -14,7 +15,7 @@ from torch import Tensor, nn
 from models import flow
 from models.act import masks, plan
 from models.act.caches import LatentCache, PrefixCache
-from models.act.config import ActConfig
+from models.act.config import HEADS, LORA_PREFIXES, ActConfig
 from models.act.context import Context, ContextEncoder
 from models.act.embodiment import ActionEncoder, action_decoder, action_encoder
 from models.batch import ActBatch, Observation
@@ -22,6 +23,8 @@ from models.layers.attention import KeyValue
 from models.layers.norm import GemmaRMSNorm
 from models.layers.sinusoid import time_sinusoid
 from models.layers.stack import GemmaBlock, Stack, positions_from
+from models.lora import add_adapters, merge_adapters
+from models.lora_config import LoraConfig
 from models.parts import Counts, Random, mean_of, normal, uniform
 from models.vlm.vlm import Vlm
 
@@ -90,7 +93,25 @@ class Act(nn.Module):
         self.vlm = Vlm(config.vlm)
         self.latent = LatentExpert(config) if config.use_latent else None
         self.robot = RobotExpert(config)
+        if config.lora is not None:
+            self._adapt(config.lora)
         self._freeze()
+
+    def _adapt(self, config: LoraConfig) -> None:
+        """Train adapters and what is each embodiment's own, nothing else."""
+        trained = (*HEADS, "robot.context.")
+        for name, p in self.named_parameters():
+            p.requires_grad_(name.startswith(trained))
+        add_adapters(self, tuple(LORA_PREFIXES[target] for target in config.targets), config)
+
+    def merged(self) -> "Act":
+        """Give the policy without adapters that does the same; itself, where it has none."""
+        if self.config.lora is None:
+            return self
+        plain = deepcopy(self)
+        merge_adapters(plain)
+        plain.config = self.config.model_copy(update={"lora": None})
+        return plain
 
     def _freeze(self) -> None:
         """Leave out of training what the settings say."""
@@ -178,7 +199,9 @@ class Act(nn.Module):
         """Sample latent actions (empty without the latent expert) and a chunk of normalised actions, -1 to 1."""
         c, b, device = self.config, observation.state.shape[0], observation.state.device
         action = flow.initial_noise((b, c.horizon, max(c.action_dims)), noise, device, generator)
-        latent, action = self.denoise(observation, self._initial_latent(b, noise, device, generator), action, num_steps)
+        latent, action = self.merged().denoise(
+            observation, self._initial_latent(b, noise, device, generator), action, num_steps
+        )
         return self._unflatten(latent), action.clamp(-1.0, 1.0)
 
     @torch.no_grad()
@@ -191,7 +214,7 @@ class Act(nn.Module):
     ) -> Float[Tensor, "b n k d"]:
         """Sample latent actions only, which do not depend on embodiment and state."""
         latent = self._initial_latent(observation.image.shape[0], noise, observation.image.device, generator)
-        return self._unflatten(self.denoise(observation, latent, None, num_steps)[0])
+        return self._unflatten(self.merged().denoise(observation, latent, None, num_steps)[0])
 
     def denoise(
         self,

@@ -9,6 +9,7 @@ from pydantic import Field, model_validator
 from models.config import MOST_PIXELS, MOST_ROWS, MOST_STEPS, MOST_WIDTH, Config, merged
 from models.flow_config import FlowConfig
 from models.layers.config import StackConfig
+from models.lora_config import LoraConfig, LoraTarget
 from models.vlm.config import VlmConfig
 
 Width = Annotated[int, Field(ge=1, le=MOST_WIDTH)]
@@ -21,6 +22,18 @@ SHARED = ("num_layers", "num_heads", "num_kv_heads", "head_dim", "soft_cap")
 
 HEADS = ("robot.context.state.", "robot.encoder.", "robot.decoder.")
 """How names of weights begin that every embodiment has of its own."""
+
+
+LORA_PREFIXES: Mapping[LoraTarget, str] = MappingProxyType(
+    {
+        "vision": "vlm.vision.",
+        "projector": "vlm.projector",
+        "language": "vlm.stack.",
+        "latent": "latent.stack.",
+        "robot": "robot.stack.",
+    }
+)
+"""How names of modules begin that adapters of a part go to."""
 
 
 class WristConfig(Config):
@@ -131,6 +144,8 @@ class ActConfig(Config):
     """Do not train the vision tower, as the paper does not when it fine-tunes to the Realman arm."""
     freeze_vlm: bool = False
     """Do not train the vision-language model at all."""
+    lora: LoraConfig | None = None
+    """Adapters, which are trained in place of the weights beside them; None trains these."""
     freeze_last_values: bool = False
     """Do not train the last value projection of the language model. The authors' code freezes that block whole, of
     which nothing else is used."""
