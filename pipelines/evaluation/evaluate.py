@@ -25,11 +25,11 @@ from dataengine.schema import TRIMS
 from dataengine.whole_file import write_whole
 from pipelines.device import pick_device
 from pipelines.evaluation.evaluate_as import dataset_of
-from pipelines.evaluation.policy import unfinished
 from pipelines.evaluation.simulators import _play
 from pipelines.evaluation.simulators._base import EVAL_SEEDS_FROM, Simulator, default_tasks, simulator_class
 from pipelines.evaluation.simulators._workers import count, run_jobs
 from pipelines.output.folder import Before, claimed, sources_at
+from pipelines.training.act.stated import unfinished
 
 OLD_RESULTS = Before(r"results/[\w.-]+-[0-9a-f]{8}\.(json|partial)|filmstrips/[\w.-]+\.jpg", lambda _: True)
 BASELINES = ("random", "replay", "expert")

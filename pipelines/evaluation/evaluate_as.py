@@ -3,8 +3,8 @@
 import sys
 
 from dataengine.errors import DataEngineError
-from pipelines.evaluation.policy import stated
 from pipelines.evaluation.simulators._base import Simulator
+from pipelines.training.act.stated import stated
 
 
 def dataset_of(policy: str, simulator: type[Simulator], wanted: str) -> str:

@@ -12,12 +12,11 @@ from dataengine.errors import DataEngineError
 from dataengine.formats.resize import at_rest, resize
 from dataengine.framing import Framing, stated_framings
 from dataengine.windows.normalize import Normalizer
-from dataengine.windows.stats import EmbodimentStatistics
 
 if TYPE_CHECKING:
     import torch
 
-    from models.act import Act, ActConfig
+    from models.act import Act
     from models.batch import Observation as PolicyInput
     from models.flow import Noise
     from pipelines.training.observation import Transforms
@@ -101,33 +100,19 @@ class ActPolicy:
 
         from models import weights
         from pipelines.device import pick_device
-        from pipelines.training import checkpoint
-        from pipelines.training.tokenizer import FILE_NAME, Tokenizer
+        from pipelines.training.act.saved import SavedPolicy
 
-        place, about = stated(directory)
         chosen = pick_device(device)
-        model = weights.load_act(place, chosen)
-        checkpoint.load_ema(place, model)
-        numbers = about.get("statistics")
-        if not isinstance(numbers, dict):
-            raise DataEngineError(f"{place}: {weights.CONFIG_NAME} has no statistics; copy it again")
-        statistics = {name: EmbodimentStatistics.from_json(one) for name, one in numbers.items()}
-        tokenizer = Tokenizer.read(place / FILE_NAME)
-        if tokenizer.vocab_size > model.config.vlm.vocab_size:
-            raise DataEngineError(
-                f"{place / FILE_NAME}: has {tokenizer.vocab_size} tokens, the policy knows "
-                f"{model.config.vlm.vocab_size}; copy the one that it was trained with"
-            )
-        bodies = _checked_bodies(about["bodies"], statistics, model.config, place / weights.CONFIG_NAME)
+        saved = SavedPolicy.read(directory, chosen)
         return cls(
-            model,
-            Normalizer(statistics),
-            tokenizer,
-            bodies,
+            saved.model.merged(),
+            Normalizer(saved.statistics),
+            saved.tokenizer,
+            saved.bodies,
             str(chosen),
             dataset,
-            about.get("latent"),
-            stated_framings(about, place / weights.CONFIG_NAME),
+            saved.about.get("latent"),
+            stated_framings(saved.about, saved.path / weights.CONFIG_NAME),
             noise,
             torch.Generator(chosen).manual_seed(seed),
         )
@@ -249,71 +234,3 @@ class ActPolicy:
                 f"state of '{name}' has shape {states[0].shape}, expected ({dim},): canonical, house units"
             )
         return list(states)
-
-
-def stated(directory: str | Path) -> tuple[Path, dict[str, Any]]:
-    """Find a policy in the folder of a run or of a checkpoint; return where, and all that its settings say."""
-    from models import weights
-    from pipelines.training import checkpoint
-
-    place = Path(directory)
-    if not (place / weights.CONFIG_NAME).exists():
-        if not checkpoint.steps(place / "checkpoints"):
-            raise DataEngineError(f"{place}: no policy there, expected a folder that `villa train act` wrote")
-        place = checkpoint.newest_whole(place / "checkpoints")
-    about = weights.read_config(place)
-    if "bodies" not in about:
-        found = about.get("architecture")
-        raise DataEngineError(f"{place}: holds a {found!s:.80}, expected a policy that `villa train act` wrote")
-    return place, about
-
-
-def unfinished(directory: str | Path) -> str:
-    """Say how far the training of a policy had come, where what is found is a checkpoint on the way; else nothing."""
-    from pipelines.training import checkpoint
-
-    place, about = stated(directory)
-    step, steps = checkpoint.step_of(place), (about.get("training") or {}).get("steps")
-    return f"step {step} of {steps}" if step is not None and isinstance(steps, int) and step < steps else ""
-
-
-def _checked_bodies(
-    given: Any, statistics: Mapping[str, EmbodimentStatistics], config: "ActConfig", where: Path
-) -> dict[str, dict[str, Any]]:
-    """Return the bodies that a file states; raise DataEngineError where the model has no place for one."""
-    if not isinstance(given, dict):
-        raise DataEngineError(f"{where}: 'bodies' is a {type(given).__name__}, expected an object; copy it again")
-    for name, body in given.items():
-        found = body if isinstance(body, dict) else {}
-        apart = found.get("datasets", {})
-        in_datasets = [*apart.values()] if isinstance(apart, dict) else [apart]
-        for facts in (found, *({"embodiment_id": found.get("embodiment_id"), **_dict(one)} for one in in_datasets)):
-            _check_facts(facts, config, f"{where}: embodiment '{name:.80}'")
-        known = statistics.get(name)
-        row = found["embodiment_id"]
-        fits = known is not None and all(
-            one.state.dim <= config.state_dims[row] and one.action.dim <= config.action_dims[row]
-            for one in (known, *known.by_dataset.values())
-        )
-        if not fits:
-            raise DataEngineError(
-                f"{where}: embodiment '{name:.80}' has no statistics that fit the model; copy it again"
-            )
-    return given
-
-
-def _dict(found: Any) -> dict[str, Any]:
-    """Take an object; what is none has no facts, which the check then says."""
-    return found if isinstance(found, dict) else {}
-
-
-def _check_facts(found: Mapping[str, Any], config: "ActConfig", where: str) -> None:
-    """Raise DataEngineError where what a file states of an embodiment in a dataset is out of the model's range."""
-    for key, count in {"embodiment_id": len(config.state_dims), "dataset_id": config.num_datasets}.items():
-        value = found.get(key)
-        if not isinstance(value, int) or not 0 <= value < count:
-            raise DataEngineError(f"{where}: {key} is {value!r:.80}, the model has {count} rows")
-    for key in ("steps_per_latent", "control_hz"):
-        value = found.get(key)
-        if not isinstance(value, int | float) or not 0 < value < 1e6:
-            raise DataEngineError(f"{where}: {key} is {value!r:.80}, expected a number above 0")

@@ -33,10 +33,9 @@ class LrScales(Config):
         return self.heads if name.startswith(HEADS) else self.experts
 
 
-class TrainActConfig(TrainConfig):
-    """What to train on, how large, how long. What is not given comes from the preset."""
+class PolicyConfig(TrainConfig):
+    """What every training of a policy is told."""
 
-    kind = "train_act"
     model_settings = ActConfig
     model_class = "models.act:Act"
 
@@ -44,17 +43,8 @@ class TrainActConfig(TrainConfig):
     """Corpus, or folder of shards; with latent actions, unless `use_latent` is false."""
     model: Annotated[dict[str, Any], ChangesTo(ActConfig)] = Field(default_factory=dict)
     """Fields of the model's own settings to change, such as `model.horizon`."""
-    vlm: Literal["random"] | None = None
-    """Where the vision-language model's weights come from: `random` draws them, as `tiny` and `small` do anyhow.
-    `paper` is made for pretrained ones, which cannot be loaded yet, so it must be given."""
-    use_latent: bool = True
-    """False drops the latent expert: the baseline that plans nothing."""
     latent: str | None = None
     """Name of the latent actions to learn; may be left out where there are only one model's."""
-    scale_latents: bool = True
-    """Divide latents by their root mean square, so that noise of size 1 suits them; the authors do not."""
-    tokenizer: Path | None = None
-    """A tokenizer.json; without it a small one is learnt from the instructions."""
     lr_scales: LrScales = LrScales()
     """How fast parts of the policy learn, against `lr`."""
     padded_actions: PaddedActions = "rest"
@@ -77,6 +67,22 @@ class TrainActConfig(TrainConfig):
                 "count_padded_actions is now padded_actions: repeat (it was true), rest, middle, or skip (false)"
             )
         return given
+
+
+class TrainActConfig(PolicyConfig):
+    """What to train on, how large, how long. What is not given comes from the preset."""
+
+    kind = "train_act"
+
+    vlm: Literal["random"] | None = None
+    """Where the vision-language model's weights come from: `random` draws them, as `tiny` and `small` do anyhow.
+    `paper` is made for pretrained ones, which cannot be loaded yet, so it must be given."""
+    use_latent: bool = True
+    """False drops the latent expert: the baseline that plans nothing."""
+    scale_latents: bool = True
+    """Divide latents by their root mean square, so that noise of size 1 suits them; the authors do not."""
+    tokenizer: Path | None = None
+    """A tokenizer.json; without it a small one is learnt from the instructions."""
 
     @classmethod
     def fitted(cls, changes: Any) -> dict[str, Any]:

@@ -9,7 +9,7 @@ from PIL import Image
 from torch import Generator
 
 from dataengine.windows.window import WindowSpec, cut_window
-from pipelines.training.act.act import TrainActConfig
+from pipelines.training.act.config import TrainActConfig
 from pipelines.training.augment import Augment, Changes, augment, change, draw, generator_of
 from pipelines.training.lam.lam import TrainLamConfig
 from tests.support.collators import act_collator, lam_collator

@@ -17,7 +17,7 @@ from dataengine.windows.window import WindowSpec, cut_window
 from models.act import Act
 from models.batch import Observation
 from pipelines.evaluation.policy import ActPolicy
-from pipelines.training.act.act import bodies
+from pipelines.training.act.bodies import bodies
 from pipelines.training.collators import ActCollator
 from pipelines.training.frames import Buffers, Frames
 from pipelines.training.observation import vector_transforms

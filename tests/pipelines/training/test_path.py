@@ -23,10 +23,12 @@ from dataengine.windows.window import WindowSpec, is_held_out, steps_per_latent
 from models.weights import load_lam, read_config
 from pipelines import label, shard, stats
 from pipelines.evaluation import plan
-from pipelines.evaluation.policy import ActPolicy, unfinished
+from pipelines.evaluation.policy import ActPolicy
 from pipelines.evaluation.simulators._base import Observation
 from pipelines.training import fit
 from pipelines.training.act import act as train_act
+from pipelines.training.act import policy_task
+from pipelines.training.act.stated import unfinished
 from pipelines.training.lam import lam as train_lam
 from tests.support.collators import as_trained, assert_equal
 from tests.support.corpora import draw, human_clip, make_corpus, robot_episode
@@ -161,7 +163,7 @@ def test_training_never_touches_held_out_episodes(made: Made, monkeypatch: pytes
     monkeypatch.setattr(ShardReader, "state", lambda self, row: seen.add(row) or state(self, row))
     config = train_act.TrainActConfig(data=made.shards, out=made.root / "watched", **(ACT | {"val_fraction": 0.3}))
     # Those that look at held-out episodes: at the end, and while training goes on.
-    monkeypatch.setattr(train_act, "evaluate", lambda *_: train_act.ActScores())
+    monkeypatch.setattr(policy_task, "evaluate", lambda *_: policy_task.ActScores())
     monkeypatch.setattr(fit, "make_validation", lambda *_: None)
     report = train_act.run(config)
     away = {e.row for e in stored.episodes if is_held_out(e, 0.3)}

@@ -7,7 +7,9 @@ from dataengine.episode import Text
 from dataengine.errors import DataEngineError
 from dataengine.windows.normalize import Normalizer
 from pipelines.training import data
-from pipelines.training.act.act import TrainActConfig, bodies, find_warnings
+from pipelines.training.act.bodies import bodies
+from pipelines.training.act.config import TrainActConfig
+from pipelines.training.act.warnings import find_warnings
 from tests.support.collators import CHUNKS
 from tests.support.readers import MadeReader, make_episode, statistics
 
@@ -27,10 +29,10 @@ def test_an_action_of_unknown_meaning_is_told_where_standing_still_must_be_known
     """Beyond an episode's end a policy learns to stand still, unless it is told otherwise."""
     reader = made()
     norm = Normalizer(statistics(reader, moves))
-    found = list(find_warnings(config(), reader, norm, None, reader.episodes))
+    found = list(find_warnings(config(), reader, norm, None, reader.episodes, 1.0))
     assert len(found) == said
     assert not said or "arm7_jaw in pantry" in found[0]
-    assert not list(find_warnings(config(padded_actions="repeat"), reader, norm, None, reader.episodes))
+    assert not list(find_warnings(config(padded_actions="repeat"), reader, norm, None, reader.episodes, 1.0))
 
 
 def test_steps_at_which_nothing_is_said_are_told_by_dataset() -> None:
@@ -42,7 +44,7 @@ def test_steps_at_which_nothing_is_said_are_told_by_dataset() -> None:
     ]
     reader = MadeReader(episodes)
     settings = config(padded_actions="skip")
-    (found,) = find_warnings(settings, reader, Normalizer(statistics(reader)), None, episodes)
+    (found,) = find_warnings(settings, reader, Normalizer(statistics(reader)), None, episodes, 1.0)
     assert found.startswith("steps without an instruction: pantry 62%; windows there train without words")
 
 
@@ -57,8 +59,8 @@ def test_latents_of_another_size_than_the_noise_are_told(size: float, scaled: bo
 
     reader = Sized(made().episodes)
     norm, latent = Normalizer(statistics(reader)), reader.latent_info("lam")
-    settings = config(scale_latents=scaled, padded_actions="skip")
-    found = list(find_warnings(settings, reader, norm, latent, reader.episodes))
+    settings = config(padded_actions="skip")
+    found = list(find_warnings(settings, reader, norm, latent, reader.episodes, 2.0 if scaled else 1.0))
     assert len(found) == said
     assert not said or "scale_latents=true divides by it" in found[0]
 
