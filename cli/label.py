@@ -32,7 +32,8 @@ def label(
 ) -> "Report":
     """Write latent actions of robots and humans as new columns; labelled episodes are skipped on a second run.
 
-    With --video no corpus is needed: a file that cannot be read is one line of the report, the others are done.
+    With --video no corpus is needed: a file that cannot be read is one line of the report, the others are done; the
+    exit code is 1 when such a file was named, rather than found in a folder.
     """
     words = {"lam": lam, "name": name, "device": device}
     if video or settings.give("videos"):

@@ -15,16 +15,23 @@ if TYPE_CHECKING:
     app,
     "show",
     example="villa show runs/corpus\n"
+    "villa show runs/corpus video/videos --limit 0\n"
     "villa show runs/corpus 3f2a9c01d4e5b687 --out strip.png\n"
     "villa show latents.npz --out codes.png",
 )
 def show(
     corpus: Annotated[str, typer.Argument(help="Corpus, or labels of own video (NAME.npz, NAME.lance).")],
     episode: Annotated[
-        str | None, typer.Argument(help="Episode, by its id or the id's first letters; of labels a video.")
+        str | None,
+        typer.Argument(
+            help="Episode, by its id or the id's first letters, or a dataset, to list its; of labels a video."
+        ),
     ] = None,
     out: Annotated[Path | None, typer.Option(help="PNG of its frames, states, actions and latent actions.")] = None,
     frames: Annotated[int, typer.Option(min=1, max=64, help="Frames of the picture, evenly spaced.")] = 12,
+    limit: Annotated[
+        int | None, typer.Option(min=0, help="Episodes to list of each dataset; 0 lists all.  [default: a few]")
+    ] = None,
     latent: Annotated[
         list[str] | None, typer.Option(help="Latent actions to draw, by their name; again for more. Default: all.")
     ] = None,
@@ -42,7 +49,7 @@ def show(
     from pipelines.corpus import show as pipeline
 
     return pipeline.run(
-        pipeline.ShowConfig(corpus=corpus, episode=episode, out=out, frames=frames, latent=latent or [])
+        pipeline.ShowConfig(corpus=corpus, episode=episode, limit=limit, out=out, frames=frames, latent=latent or [])
     )
 
 

@@ -66,7 +66,10 @@ def checked(source: type, values: Mapping[str, Any]) -> dict[str, Any]:
         if key not in known:
             usages = ", ".join(option.usage for option in known.values())
             flag = flag_of(key)
-            hint = did_you_mean(flag, [option.flag for option in known.values()], f"it takes {usages or 'none'}")
+            flags = [option.flag for option in known.values()] + [
+                flag_of(common) for common in COMMON if common != "root"
+            ]
+            hint = did_you_mean(flag, flags, f"it takes {usages or 'none'}")
             raise DataEngineError(f"{name} has no option '{flag}'; {hint}")
         try:
             typed[key] = TypeAdapter(known[key].kind).validate_python(value)

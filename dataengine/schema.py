@@ -22,6 +22,8 @@ VERSION_KEY: Final = b"villa:schema_version"
 ROBOTS_KEY: Final = b"villa:robots"
 """Of `stats.lance`: `Corpus.robots_hash` of the episodes that were measured."""
 
+QUALITY: Final = "quality__"
+"""Begins the names of columns that curation measures."""
 KEEP: Final = "keep"
 """Column that says whether curation keeps an episode; NULL where it has not checked. `store/kept.py` reads it."""
 

@@ -13,6 +13,7 @@ from dataengine import catalog
 from dataengine.clips.plan import ClipPlan, VideoPlan, clip_range
 from dataengine.config import MOST_HZ, MOST_SIDE, Config
 from dataengine.errors import DataEngineError
+from dataengine.framing import Fit
 from dataengine.options import checked
 from dataengine.progress import task
 from dataengine.sources._clip_source import ClipSource
@@ -43,6 +44,8 @@ class ClipsConfig(Config):
     """Its folder."""
     frame_size: int = Field(256, ge=16, le=MOST_SIDE)
     """Side in pixels that larger frames are scaled to."""
+    fit: Fit = "squash"
+    """How frames that are not square become so on the page: `squash`, `pad` or `crop`, as `villa ingest` takes it."""
     frame_hz: float = Field(10.0, gt=0, le=MOST_HZ)
     """Frames in a second that are kept."""
     options: dict[str, Any] = Field(default_factory=dict)
@@ -140,7 +143,7 @@ def _source(config: ClipsConfig) -> ClipSource:
             f"{config.source} is no source that cuts clips out of videos; those are {', '.join(known)}"
         )
     options = checked(found, config.options)
-    return found(config.root, frame_size=config.frame_size, frame_hz=config.frame_hz, **options)
+    return found(config.root, frame_size=config.frame_size, frame_hz=config.frame_hz, fit=config.fit, **options)
 
 
 def _cuts(source: type) -> TypeGuard[type[ClipSource]]:

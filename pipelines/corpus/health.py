@@ -10,7 +10,7 @@ from dataengine.episode import CAMERA_SLOTS
 from dataengine.framing import SQUASH
 from dataengine.notes import NoteCount
 from dataengine.report import Report
-from dataengine.schema import frames_column
+from dataengine.schema import QUALITY, frames_column
 from dataengine.store.read import framing
 from dataengine.store.upkeep.health import CorpusInfo
 from dataengine.store.upkeep.health import info as count
@@ -71,7 +71,7 @@ class InfoReport(CorpusInfo):
         """Print the counts, the datasets, and what was added and written."""
         what = f"{self.episodes:,} episodes, {self.steps:,} steps, {human_bytes(self.bytes)} of frames"
         tail = [
-            f"added columns: {', '.join(self.added_columns) or 'none'}",
+            f"added columns: {', '.join(_grouped(self.added_columns)) or 'none'}",
             f"rejected: {self.rejected_parts} parts, {self.rejected_records} records",
             f"commands that wrote: {self.runs}; fragments: {self.fragments}; schema {self.schema_version}",
             "versions: " + ", ".join(f"{name} {version}" for name, version in self.versions.items()),
@@ -145,6 +145,13 @@ def dataset_table(facts: list[DatasetFacts]) -> str:
         for f in facts
     ]
     return text_table(head, rows)
+
+
+def _grouped(columns: list[str]) -> list[str]:
+    """Name columns, but those of curation's numbers, of which there are fifty, by their count."""
+    numbers = [name for name in columns if name.startswith(QUALITY)]
+    others = [name for name in columns if not name.startswith(QUALITY)]
+    return [*others, *([f"{len(numbers)} {QUALITY}* of curation (--json names them)"] if numbers else [])]
 
 
 def _rates(control_hz: list[float]) -> str:

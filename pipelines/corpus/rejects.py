@@ -64,8 +64,8 @@ class RejectsReport(Report):
 
     @property
     def count(self) -> int:
-        """Count them all."""
-        return self.parts + self.records + self.filtered
+        """Count what there is to list: of a part that was given up for its records just those."""
+        return sum(why.count for why in self.reasons)
 
     def summary(self) -> str:
         """Print the reasons, then the rejects, then what to do."""
@@ -107,10 +107,13 @@ def run(config: RejectsConfig) -> RejectsReport:
     ]
     filtered = sum(row["error"] == FILTERED for row in rows)
     parts = sum(not row["record"] for row in rows if row["error"] != FILTERED)
+    records = len(rows) - filtered - parts
+    told = {row["part_id"] for row in rows if row["record"]}
+    rows = [row for row in rows if row["record"] or row["part_id"] not in told]  # its records say why it is not there
     return RejectsReport(
         corpus=corpus.uri,
         parts=parts,
-        records=len(rows) - filtered - parts,
+        records=records,
         filtered=filtered,
         reasons=reasons(rows),
         rejects=[_rejected(row) for row in rows[: config.limit or None]],

@@ -9,12 +9,12 @@ from pydantic import Field
 
 from dataengine import texts
 from dataengine.camera_names import CAMERA_NOTES, camera_name, camera_title
-from dataengine.config import Config
+from dataengine.config import MOST, Config
 from dataengine.errors import DataEngineError
 from dataengine.framing import Fit
 from dataengine.notes import fit_noted, is_serious
 from dataengine.report import Report
-from dataengine.schema import KEEP, VECTORS
+from dataengine.schema import CUT, KEEP, VECTORS
 from dataengine.vector_layout import LAYOUT_NOTES
 from dataengine.windows import labels
 from pipelines.corpus.drawing import check_place, draw_episode
@@ -26,8 +26,8 @@ if TYPE_CHECKING:
     from dataengine.store import Corpus
     from dataengine.store.read.episode import StoredEpisode
 
-EXAMPLES = 2
-"""Episodes that are named for each dataset."""
+EXAMPLES, MOST_EXAMPLES = 2, 20
+"""Episodes that are named of each of all datasets, and of one that was asked for."""
 MOST_LETTERS = 400
 """Letters of a note that are printed; the report has all of it."""
 
@@ -37,7 +37,9 @@ class ShowConfig(Config):
 
     corpus: str
     episode: str | None = None
-    """Id of an episode, or its first letters; without one the whole corpus."""
+    """Id of an episode, or its first letters, or the name of a dataset; without one the whole corpus."""
+    limit: int | None = Field(None, ge=0, le=MOST)
+    """Episodes that are named of each dataset, 0 for all; by default a few."""
     out: Path | None = None
     """Picture to write; only with an episode."""
     frames: int = Field(12, ge=1, le=64)
@@ -65,12 +67,15 @@ class CorpusReport(Report):
     examples: list[Example]
 
     def summary(self) -> str:
-        """Print both tables."""
+        """Print both tables, and how to see the episodes that they leave out."""
         rows = [[e.episode_id, e.dataset, e.steps, e.instruction] for e in self.examples]
         found = text_table(["episode", "dataset", "steps", "instruction"], rows)
         total = f"{self.corpus}: {self.episodes:,} episodes, {self.steps:,} steps"
-        hint = f"some of them, each for `villa show {self.corpus} EPISODE`:"
-        return f"{total}\n{dataset_table(self.datasets)}\n\n{hint}\n{found}"
+        left_out = self.episodes - len(self.examples)
+        hint = f"{'some' if left_out else 'all'} of them, each for `villa show {self.corpus} EPISODE`:"
+        dataset = self.datasets[0].name if len(self.datasets) == 1 else "DATASET"
+        more = f"\nand {left_out:,} more: `villa show {self.corpus} {dataset} --limit 0` lists all of a dataset"
+        return f"{total}\n{dataset_table(self.datasets)}\n\n{hint}\n{found}{more if left_out else ''}"
 
 
 class Range(Report):
@@ -112,6 +117,8 @@ class EpisodeReport(Report):
     source_uri: str
     source_record: str
     licence: str
+    clip: dict[str, Any]
+    """Of a clip of a longer video: which, from when to when, its label's range in seconds, who wrote the text."""
     notes: dict[str, str]
     """What the source decided for it."""
     hands: dict[str, float]
@@ -133,6 +140,7 @@ class EpisodeReport(Report):
             "episode": self.episode_id,
             "from": f"{self.dataset}, {self.source_record} ({self.licence}, split {self.split})",
             "file": self.source_uri,
+            **({"clip": self._clip()} if self.clip else {}),
             "embodiment": f"{self.embodiment} ({self.kind})",
             "length": seconds,
             "instruction": texts.summary(texts.from_row(self.texts, (), self.steps), self.steps) or "none",
@@ -149,6 +157,13 @@ class EpisodeReport(Report):
         rows = [[r.vector, r.dim, r.name, r.unit, r.min, r.mean, r.max] for r in self.ranges]
         table = ["", text_table(["vector", "dim", "what", "unit", "min", "mean", "max"], rows)] if rows else []
         return "\n".join([lines, *table])
+
+    def _clip(self) -> str:
+        told = (
+            "{clip_start_s:.2f} to {clip_end_s:.2f} s of video {video}, labelled {label_start_s:.2f} to "
+            "{label_end_s:.2f} s, split group {split_group}, text by {text_source}"
+        )
+        return told.format(**self.clip)
 
     def _hands(self) -> str:
         shares = ", ".join(f"{side} at {share:.0%} of steps" for side, share in self.hands.items())
@@ -182,7 +197,7 @@ def run(config: ShowConfig) -> CorpusReport | EpisodeReport:
             raise DataEngineError(f"--out {config.out}: give an EPISODE to draw")
         check_place(config.out)
     corpus = Corpus.open(config.corpus)
-    if config.episode is None:
+    if config.episode is None or (config.episode in corpus.datasets() and not config.out):
         return _corpus(corpus, config)
     every = labels.label_names(corpus.schema)
     episode = corpus.episode(find_episode(corpus, config.episode))
@@ -194,7 +209,8 @@ def run(config: ShowConfig) -> CorpusReport | EpisodeReport:
 
 def _corpus(corpus: "Corpus", config: ShowConfig) -> CorpusReport:
     """Sum up, and name a few episodes of each dataset."""
-    facts = datasets(corpus)
+    facts = [f for f in datasets(corpus) if config.episode in (None, f.name)]
+    most = config.limit if config.limit is not None else EXAMPLES if config.episode is None else MOST_EXAMPLES
     said = [name for name in ("instruction", "texts") if name in corpus.schema.names]
     rows = corpus.table(["episode_id", "dataset", "num_steps", *said]).to_pylist()
     examples = [
@@ -207,11 +223,11 @@ def _corpus(corpus: "Corpus", config: ShowConfig) -> CorpusReport:
             ),
         )
         for f in facts
-        for row in [row for row in rows if row["dataset"] == f.name][:EXAMPLES]
+        for row in [row for row in rows if row["dataset"] == f.name][: most or None]
     ]
     return CorpusReport(
         corpus=config.corpus,
-        episodes=len(rows),
+        episodes=sum(f.episodes for f in facts),
         steps=sum(f.steps for f in facts),
         datasets=facts,
         examples=examples,
@@ -257,6 +273,7 @@ def _episode(corpus: "Corpus", episode: "StoredEpisode", picture: Path | None) -
             for layout in [episode.layout(name)]
             for i, x in enumerate(vector.T)
         ],
+        clip=_clip(corpus, episode),
         hands=dict(episode.hands.presence()) if episode.hands else {},
         hands_meaning=episode.hands.about() if episode.hands else "",
         keep=episode.column(KEEP) if corpus.is_curated else None,
@@ -265,6 +282,14 @@ def _episode(corpus: "Corpus", episode: "StoredEpisode", picture: Path | None) -
         notes=episode.notes,
         picture=str(picture or ""),
     )
+
+
+def _clip(corpus: "Corpus", episode: "StoredEpisode") -> dict[str, Any]:
+    """Tell which stretch of which video an episode is; nothing of a robot, or in a corpus from before clips."""
+    names = [field.name for field in CUT]
+    if not set(names) <= set(corpus.schema.names) or episode.column("video") is None:
+        return {}
+    return {name: episode.column(name) for name in names}
 
 
 def _camera(sizes: Sequence[int], fit: Fit) -> str:

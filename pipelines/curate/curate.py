@@ -4,6 +4,7 @@ Measuring reads states and pictures and writes `quality__*` columns, fragment by
 and write `keep`, `reject_reason`, `trim_start` and `trim_end`; so a threshold moves in seconds, and nothing is deleted.
 """
 
+import json
 import time
 from collections import Counter
 from collections.abc import Mapping
@@ -38,7 +39,8 @@ class CurateConfig(Config):
     recipe: str = "default"
     """Name of a recipe that ships with the tool, or a YAML file: stage names, each with its thresholds."""
     explain: str | None = None
-    """Only show the numbers and the verdict on the episode with this id; nothing is written."""
+    """Only show the numbers and the verdict on the episode with this id, by the recipe that the corpus was curated with
+    last where none is given; nothing is written."""
     report: Path | None = None
     """Folder for a page with examples and histograms; by default `<corpus>.curation` beside a corpus on disk."""
     page: bool = True
@@ -50,10 +52,11 @@ class CurateConfig(Config):
 def run(config: CurateConfig) -> CurateReport | ExplainReport:
     """Measure, then decide; or explain one episode."""
     start = time.monotonic()
-    rules = load_recipe(config.recipe)
     corpus = Corpus.open(config.corpus)
     if config.explain is not None:
-        return explain(corpus, config.explain, rules)
+        recipe = config.recipe if "recipe" in config.model_fields_set else _last_recipe(corpus, config.recipe)
+        return explain(corpus, config.explain, recipe)
+    rules = load_recipe(config.recipe)
     corpus.check_writable()
     folder = _place_of_page(config, corpus)
     if folder is None:
@@ -154,11 +157,19 @@ def _report(config: CurateConfig, rules: Mapping[str, Stage], found: Verdicts) -
     )
 
 
-def explain(corpus: Corpus, wanted: str, rules: Mapping[str, Stage]) -> ExplainReport:
+def _last_recipe(corpus: Corpus, otherwise: str) -> str:
+    """Tell by which recipe a corpus was curated last."""
+    runs = corpus.runs().sort_by("started_at").select(["command", "config"]).to_pylist()
+    used = [json.loads(run["config"]).get("recipe") for run in runs if run["command"] == "curate"]
+    return used[-1] if used and used[-1] else otherwise
+
+
+def explain(corpus: Corpus, wanted: str, recipe: str) -> ExplainReport:
     """Check the corpus by the numbers in it, as rules that compare need all of them, and tell of one episode.
 
     The first letters of its id are enough.
     """
+    rules = load_recipe(recipe)
     if not {*quality_columns(rules), ERROR} <= set(corpus.schema.names):
         raise DataEngineError(f"{corpus.uri}: not measured by these rules yet; run `villa curate {corpus.uri}` first")
     found = decide.check(corpus, rules)
@@ -170,6 +181,7 @@ def explain(corpus: Corpus, wanted: str, rules: Mapping[str, Stage]) -> ExplainR
     return ExplainReport(
         episode_id=episode_id,
         dataset=found.texts["dataset"][row],
+        recipe=recipe,
         keep=not reason,
         reason=reason,
         trimmed=(int(found.trimmed[row][0]), int(found.trimmed[row][1])),

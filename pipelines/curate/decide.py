@@ -13,11 +13,11 @@ from numpy.typing import NDArray
 from dataengine.camera_names import camera_title
 from dataengine.curation.coverage import CHECKED, Seen, unchecked
 from dataengine.curation.stage import Rejects, Stage, Surveys, Trims
-from dataengine.schema import KEEP, TRIMS
+from dataengine.schema import KEEP, QUALITY, TRIMS
 from dataengine.store import Corpus
 from dataengine.vector_layout import VectorLayout
 from pipelines.curate.coverage import RuleCoverage, alike
-from pipelines.curate.measure import ERROR, PREFIX
+from pipelines.curate.measure import ERROR
 
 PLAIN = ("episode_id", "dataset", "embodiment", "kind", "split")
 VECTORS = ("state", "action")
@@ -65,7 +65,7 @@ class Verdicts:
 
     def numbers(self, name: str) -> NDArray[np.float64]:
         """(e,) one measured or compared number."""
-        return self.compared[name] if name in self.compared else self.table[f"{PREFIX}{name}"].to_numpy()
+        return self.compared[name] if name in self.compared else self.table[f"{QUALITY}{name}"].to_numpy()
 
     def pieces(self) -> Iterator[tuple[int, slice]]:
         """Give the rows of each fragment."""
@@ -77,7 +77,7 @@ class Verdicts:
 
 def check(corpus: Corpus, rules: Mapping[str, Stage]) -> Verdicts:
     """Check every episode by its columns; nothing is written."""
-    floats = [f"{PREFIX}{name}" for stage in rules.values() for name in stage.columns]
+    floats = [f"{QUALITY}{name}" for stage in rules.values() for name in stage.columns]
     names = [*PLAIN, *(f"{name}_{what}" for name in VECTORS for what in ("dim", "encoding")), *floats, ERROR]
     tables = {i: corpus.fragment_table(i, names) for i in corpus.fragment_ids()}
     table = pa.concat_tables(tables.values()) if tables else corpus.table(names)
@@ -128,7 +128,7 @@ def seen_of(found: Verdicts, stage: Stage, row: int) -> Seen:
 
 def quality_of(found: Verdicts, stage: Stage, row: int) -> dict[str, float]:
     """Give what a stage measured of one episode."""
-    return {name: float(found.table[f"{PREFIX}{name}"][row].as_py()) for name in stage.columns}
+    return {name: float(found.table[f"{QUALITY}{name}"][row].as_py()) for name in stage.columns}
 
 
 def _reject(found: Verdicts, rule: str, stage: Rejects) -> None:
@@ -209,18 +209,18 @@ class KeptEpisodes:
 
     def column(self, name: str, rows: NDArray[np.int64] | None = None) -> pa.Array:
         """Read a measured column of all of them or, in this order, of some; numbers are here already."""
-        if f"{PREFIX}{name}" in self._found.table.column_names:
+        if f"{QUALITY}{name}" in self._found.table.column_names:
             wanted = self._rows if rows is None else self._rows[rows]
-            return self._found.table[f"{PREFIX}{name}"].take(pa.array(wanted)).combine_chunks()
+            return self._found.table[f"{QUALITY}{name}"].take(pa.array(wanted)).combine_chunks()
         wanted = self._rows if rows is None else self._rows[rows]
         order = np.argsort(wanted, kind="stable")
         ordered = wanted[order]
         pieces: list[pa.Array] = []
-        kind = self._corpus.schema.field(f"{PREFIX}{name}").type
+        kind = self._corpus.schema.field(f"{QUALITY}{name}").type
         for fragment_id, piece in self._found.pieces():
             low, high = np.searchsorted(ordered, [piece.start, piece.stop])
             if high > low:
-                column = self._corpus.fragment_table(fragment_id, [f"{PREFIX}{name}"])[f"{PREFIX}{name}"]
+                column = self._corpus.fragment_table(fragment_id, [f"{QUALITY}{name}"])[f"{QUALITY}{name}"]
                 taken = column.take(pa.array(ordered[low:high] - piece.start)).combine_chunks()
                 pieces += taken.chunks if isinstance(taken, pa.ChunkedArray) else [taken]
         found = pa.concat_arrays(pieces) if pieces else pa.array([], kind)

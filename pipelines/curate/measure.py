@@ -13,11 +13,11 @@ from dataengine.curation.stage import MeasuresNumbers, MeasuresPictures, Stage, 
 from dataengine.errors import DataEngineError
 from dataengine.machine import num_cores
 from dataengine.progress import task
+from dataengine.schema import QUALITY
 from dataengine.store import Corpus
 from pipelines.curate.episodes import film_columns, open_film
 
-PREFIX = "quality__"
-ERROR = f"{PREFIX}error"
+ERROR = f"{QUALITY}error"
 """Column that says why an episode could not be measured; empty where it could, NULL where nobody tried."""
 
 
@@ -29,12 +29,12 @@ def schema_of(stage: Stage) -> dict[str, pa.DataType]:
 
 def quality_columns(rules: Mapping[str, Stage]) -> list[str]:
     """Name the columns of all rules as they stand in the table."""
-    return [f"{PREFIX}{name}" for stage in rules.values() for name in schema_of(stage)]
+    return [f"{QUALITY}{name}" for stage in rules.values() for name in schema_of(stage)]
 
 
 def measure(corpus: Corpus, rules: Mapping[str, Stage], workers: int = 0) -> int:
     """Fill the columns where they are NULL, fragment by fragment, and return the number of episodes that were read."""
-    types = {f"{PREFIX}{n}": kind for stage in rules.values() for n, kind in schema_of(stage).items()}
+    types = {f"{QUALITY}{n}": kind for stage in rules.values() for n, kind in schema_of(stage).items()}
     corpus.ensure_columns(pa.schema([*types.items(), (ERROR, pa.string())]))
     missing = {}
     for fragment_id in corpus.fragment_ids():
@@ -69,7 +69,7 @@ class _Fragment:
         self.rules = {rule: rules[rule] for rule, rows in missing.items() if len(rows)}
         self.rows = _union(missing)
         self.places = {rule: np.searchsorted(self.rows, missing[rule]) for rule in self.rules}
-        types = {f"{PREFIX}{n}": kind for stage in self.rules.values() for n, kind in schema_of(stage).items()}
+        types = {f"{QUALITY}{n}": kind for stage in self.rules.values() for n, kind in schema_of(stage).items()}
         known = corpus.fragment_table(fragment_id, ["kind", *types, ERROR]).take(pa.array(self.rows))
         self.row_ids, self.types = known["_rowid"], types
         self.kind: list[str] = known["kind"].to_pylist()
@@ -135,7 +135,7 @@ class _Fragment:
     def _put(self, rule: str, places: Sequence[int] | NDArray[np.int64], found: Mapping[str, Any]) -> None:
         """Note values of some rows; what is not found is without meaning."""
         for name, kind in schema_of(self.rules[rule]).items():
-            values = self.values[f"{PREFIX}{name}"]
+            values = self.values[f"{QUALITY}{name}"]
             if pa.types.is_floating(kind):
                 values[places] = found.get(name, np.nan)
             else:
@@ -161,7 +161,7 @@ def _missing(table: pa.Table, rules: Mapping[str, Stage]) -> dict[str, NDArray[n
     for rule, stage in rules.items():
         empty = np.zeros(len(table), dtype=bool)
         for name in schema_of(stage):
-            empty |= table[f"{PREFIX}{name}"].is_null().to_numpy()
+            empty |= table[f"{QUALITY}{name}"].is_null().to_numpy()
         found[rule] = np.flatnonzero(empty)
     return found
 

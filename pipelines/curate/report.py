@@ -119,6 +119,8 @@ class ExplainReport(Report):
 
     episode_id: str
     dataset: str
+    recipe: str
+    """Whose rules these are."""
     keep: bool
     reason: str
     trimmed: tuple[int, int] = (0, 0)
@@ -131,7 +133,7 @@ class ExplainReport(Report):
         table = text_table(["rule", "number", "value", "bound", "says"], rows)
         cut = f", without {self.trimmed[0]} and {self.trimmed[1]} steps at its ends" if any(self.trimmed) else ""
         end = f"kept{cut}" if self.keep else f"dropped: {self.reason}"
-        return f"{table}\nepisode {self.episode_id} of {self.dataset}: {end}"
+        return f"{table}\nepisode {self.episode_id} of {self.dataset}, by recipe {self.recipe}: {end}"
 
 
 def _explained(verdict: Verdict) -> list[list[str]]:

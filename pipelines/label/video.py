@@ -68,6 +68,8 @@ class LabelVideoReport(Report):
     latents: int
     rejected: dict[str, str]
     """Videos that are left out, and why."""
+    named_rejected: list[str]
+    """Of these, files that were asked for by name rather than found in a folder."""
     codes_used: list[int]
     """By slot."""
     hold_still: float
@@ -77,8 +79,8 @@ class LabelVideoReport(Report):
 
     @property
     def ok(self) -> bool:
-        """False when no video at all could be read."""
-        return self.videos > 0
+        """False when no video at all could be read, or one that was asked for by name could not."""
+        return self.videos > 0 and not self.named_rejected
 
     def summary(self) -> str:
         """Say what was done, and a line for each video left out."""
@@ -136,6 +138,7 @@ def run(config: LabelVideoConfig) -> LabelVideoReport:
         videos=len(found),
         latents=count,
         rejected={spelt(name): spelt(reason) for name, reason in rejected.items()},
+        named_rejected=[spelt(name) for name in rejected if name in config.videos],
         codes_used=[len(np.unique(slot)) for slot in codes.T],
         hold_still=round(float(np.concatenate([v.holds.all(axis=1) for v in found]).mean()), 4) if found else 0.0,
         seconds=round(seconds, 3),

@@ -95,7 +95,12 @@ class StatsReport(Report):
     seconds: float
 
     def summary(self) -> str:
-        """Print a row for each embodiment in each dataset."""
+        """Print a row for each embodiment in each dataset, or what to do where no episode has numbers."""
+        if not self.groups:
+            return (
+                f"nothing to do: none of {self.without_robot} kept episodes has states or actions; "
+                f"`villa train lam {self.corpus}` needs no statistics"
+            )
         rows = [
             [
                 *(embodiment, dataset, _most(both, "episodes"), _most(both, "steps")),
@@ -141,15 +146,16 @@ def run(config: StatsConfig) -> StatsReport:
                 remembered.put(choice.name, found)
             total.merge(found)
             live.advance()
-    if not total.groups:
+    if not total.kept:
         raise DataEngineError(
-            f"{config.corpus}: none of {total.kept} kept episodes ({total.left_out} dropped) has states or actions; "
-            f"ingest a robot dataset first"
+            f"{config.corpus}: no episode is left to measure ({total.left_out} dropped by curation); ingest a dataset, "
+            f"or curate with another recipe"
         )
     groups = total.as_groups()
     merged = stats.by_embodiment(groups)
-    written = stats_table.to_table(groups)
-    corpus.write_stats(written.replace_schema_metadata({ROBOTS_KEY: corpus.robots_hash()}))
+    if groups or corpus.stats() is not None:  # those of robots that curation has dropped since hold no more
+        written = stats_table.to_table(groups)
+        corpus.write_stats(written.replace_schema_metadata({ROBOTS_KEY: corpus.robots_hash()}))
     remembered.forget_others()
     report = StatsReport(
         corpus=config.corpus,
@@ -167,7 +173,8 @@ def run(config: StatsConfig) -> StatsReport:
             [
                 *(g.accumulator.sketch.rank_error for g in groups),
                 *(vector.rank_error for one in merged.values() for vector in (one.state, one.action)),
-            ]
+            ],
+            default=0.0,
         ),
         warnings=find_warnings(groups),
         seconds=round(time.monotonic() - start, 3),

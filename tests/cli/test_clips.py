@@ -60,6 +60,25 @@ def test_a_page_shows_a_sample_as_ingest_cuts_it(villa, root, tmp_path):
     assert (first, last) in ((30, 72), (60, 69))  # the last frame at 10 Hz before 2.5 s, or before 2.4 s
 
 
+@pytest.mark.parametrize(("fit", "size"), [("squash", (64, 64)), ("pad", (64, 64)), ("crop", (64, 64))])
+def test_the_page_shows_frames_in_the_shape_that_they_will_have(villa, root, tmp_path, fit, size):
+    words = ("--fit", fit, "--frame-size", 64, "--page", tmp_path / "page", "--sample", 1)
+    assert villa("clips", "video/folder", root, *words).code == 0
+    (picture,) = (tmp_path / "page" / "clips").iterdir()
+    strip = simplejpeg.decode_jpeg(picture.read_bytes(), "RGB")
+    assert (strip.shape[0], strip.shape[1] % size[1]) == (64, 0)
+    assert (strip[0].max() < 12) == (fit == "pad")
+
+
+@pytest.mark.parametrize(
+    ("typed", "meant"), [("--frame-hs", "--frame-hz"), ("--window", "--window-s"), ("--fitt", "--fit")]
+)
+def test_an_option_that_is_misspelt_is_answered_with_the_nearest(villa, root, typed, meant):
+    said = villa("clips", "video/folder", root, typed, 5)
+    assert said.code == 2
+    assert f"video/folder has no option '{typed}'; did you mean '{meant}'?" in said.line
+
+
 def test_sources_that_are_no_video_are_refused(villa, tmp_path):
     said = villa("clips", "agibot", tmp_path)
     assert said.code == 2

@@ -190,6 +190,19 @@ def test_an_episode_explains_itself(tmp_path):
     assert "kept" in human.summary()
 
 
+def test_an_explanation_is_by_the_recipe_that_was_used_last(tmp_path):
+    corpus = make_bad_and_good(tmp_path / "corpus")
+    mine = tmp_path / "mine.yaml"
+    mine.write_text("drop_short: {min_steps: 5}\n")
+    run(CurateConfig(corpus=corpus.uri))
+    run(CurateConfig(corpus=corpus.uri, recipe=str(mine)))
+    wanted = corpus.episode_ids()[0]
+    report = run(CurateConfig(corpus=corpus.uri, explain=wanted))
+    assert (report.recipe, [v.rule for v in report.verdicts]) == (str(mine), ["drop_short"])
+    assert f"by recipe {mine}: " in report.summary()
+    assert run(CurateConfig(corpus=corpus.uri, explain=wanted, recipe="default")).recipe == "default"
+
+
 def test_explaining_needs_a_measured_episode(tmp_path):
     corpus = make_corpus(tmp_path / "corpus", {"a": [robot_episode("good")]})
     with pytest.raises(DataEngineError, match="run `villa curate"):

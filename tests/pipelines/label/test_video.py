@@ -135,6 +135,7 @@ def test_a_bad_file_is_one_line_and_the_others_are_done(tmp_path):
     write_video(folder / "slow.mp4", 3, np.arange(5) * 1000)
     write_video(folder / "short.mp4", 3, np.arange(3) * 40)
     report, found = label(tmp_path, tmp_path / "clips", interval_s=0.2)
+    assert (report.ok, report.named_rejected) == (True, [])
     assert [Path(v).name for v in found["videos"]] == ["0.mp4", "1.mp4", "2.mp4"]
     assert {Path(v).name for v in report.rejected} == {"cut.mp4", "empty.webm", "text.mkv", "slow.mp4", "short.mp4"}
     assert all(Path(v).name in reason and "\n" not in reason for v, reason in report.rejected.items())
@@ -190,6 +191,15 @@ def test_the_command_line_takes_files_and_folders_after_one_option(tmp_path):
     assert done.exit_code == 0, done.output
     report = json.loads(done.stdout)
     assert (report["videos"], report["latents"], report["rejected"]) == (2, 8, {})
+
+
+def test_a_file_that_was_named_and_is_not_there_fails_the_command_which_does_the_others(tmp_path):
+    write_video(tmp_path / "a.mp4", 0, np.arange(80) * 40)
+    words = ["label", "--video", str(tmp_path / "a.mp4"), str(tmp_path / "absent.mp4"), "--lam", str(GOLDEN)]
+    done = CliRunner().invoke(app, [*words, "--out", str(tmp_path / "o.npz"), "--json"])
+    assert done.exit_code == 1
+    report = json.loads(done.stdout)
+    assert (report["videos"], report["named_rejected"]) == (1, [str(tmp_path / "absent.mp4")])
 
 
 def test_where_no_video_can_be_read_nothing_is_written_and_the_command_fails(tmp_path):

@@ -11,7 +11,7 @@ from dataengine.errors import DataEngineError
 from dataengine.progress import Task
 from dataengine.store import Corpus
 from dataengine.store.read.reader import TableReader
-from dataengine.store.upkeep import compaction
+from dataengine.store.upkeep import compaction, drop
 from dataengine.windows import stats, stats_table
 from pipelines.stats import StatsConfig, run
 from tests.support.corpora import add_parts, human_clip, make_corpus, robot_episode
@@ -249,10 +249,35 @@ def test_one_vector_with_two_meanings_raises_a_doubt(tmp_path):
     assert "embodiment 'arm': its state is eef_pose in made but joint_position in other" in doubt
 
 
-def test_a_corpus_of_human_clips_alone_is_refused(tmp_path):
-    uri = make_corpus(tmp_path / "corpus", {"h": [human_clip("x")]}).uri
-    with pytest.raises(DataEngineError, match="none of 1 kept episodes"):
-        run(StatsConfig(corpus=uri))
+def test_a_corpus_of_human_clips_alone_has_nothing_to_measure_and_trains_without(tmp_path):
+    corpus = make_corpus(tmp_path / "corpus", {"h": [human_clip("x")]})
+    report = run(StatsConfig(corpus=corpus.uri))
+    assert report.summary().startswith(
+        "nothing to do: none of 1 kept episodes has states or actions; `villa train lam "
+    )
+    assert Corpus.open(corpus.uri).stats() is None
+    assert TableReader(Corpus.open(corpus.uri)).statistics() == {}
+
+
+def test_statistics_of_robots_that_are_gone_are_taken_back(tmp_path):
+    corpus = make_corpus(tmp_path / "corpus", {"h": [human_clip("x")], "a": [robot_episode("0", dataset="arms")]})
+    run(StatsConfig(corpus=corpus.uri))
+    corpus.refresh()
+    drop.drop(
+        corpus,
+        drop.Selection(
+            dataset="arms", parts=frozenset({part for (part,) in corpus.distinct(["part_id"], "dataset = 'arms'")})
+        ),
+    )
+    run(StatsConfig(corpus=corpus.uri))
+    assert TableReader(Corpus.open(corpus.uri)).statistics() == {}
+
+
+def test_a_corpus_without_episodes_is_refused(tmp_path):
+    corpus = make_corpus(tmp_path / "corpus", {"h": [human_clip("x", dataset="made")]})
+    drop.drop(corpus, drop.Selection(dataset="made"))
+    with pytest.raises(DataEngineError, match="no episode is left to measure"):
+        run(StatsConfig(corpus=corpus.uri))
 
 
 def test_the_run_is_noted(tmp_path):
