@@ -6,24 +6,25 @@ evaluation goes on; a policy that was trained further is evaluated anew.
 
 import re
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from types import MappingProxyType
 from typing import Literal
 
 import numpy as np
-from numpy.typing import NDArray
-from pydantic import AliasChoices, BaseModel, ConfigDict, Field
+from pydantic import AliasChoices, BaseModel, ConfigDict, Field, model_validator
 
-from dataengine import progress, texts
+from dataengine import progress
 from dataengine.config import MOST, MOST_WORKERS, Config
 from dataengine.digest import hex_digest
 from dataengine.errors import DataEngineError
 from dataengine.naming import did_you_mean
 from dataengine.report import Report
-from dataengine.schema import TRIMS
 from dataengine.whole_file import write_whole
 from pipelines.device import pick_device
+from pipelines.evaluation.chunks import ChunkConfig, Chunks
+from pipelines.evaluation.demonstrations import demonstrations
 from pipelines.evaluation.evaluate_as import dataset_of
 from pipelines.evaluation.simulators import _play
 from pipelines.evaluation.simulators._base import EVAL_SEEDS_FROM, Simulator, default_tasks, simulator_class
@@ -36,7 +37,7 @@ BASELINES = ("random", "replay", "expert")
 STRIP_FRAMES = 8
 
 
-class EvalConfig(Config):
+class EvalConfig(ChunkConfig):
     """What is played, where, and how often."""
 
     renamed = MappingProxyType(
@@ -70,6 +71,12 @@ class EvalConfig(Config):
     default that of the simulator's recordings, else the one that has most of the robot's steps."""
     action_steps: int = Field(4, ge=1, le=MOST)
     """Actions of a chunk that are executed before the policy looks again."""
+    inference_delay: int = Field(0, ge=0, le=MOST)
+    """Control steps that pass while the policy computes: meanwhile a robot goes on with the chunk before, as a real one
+    does. 0 lets the world stand still."""
+    continue_chunks: bool = False
+    """Real-time chunking: each chunk is sampled so that it continues what is executed meanwhile; without it the policy
+    knows nothing of that."""
     max_steps: int = Field(0, ge=0, le=MOST)
     """Control steps of an episode; 0 for the simulator's own limit."""
     num_envs: int = Field(10, ge=1, le=MOST_WORKERS)
@@ -85,6 +92,15 @@ class EvalConfig(Config):
     as in the paper."""
     device: str | None = None
     """`cpu`, `cuda`; by default the best there is. Simulations run on processors in any case."""
+
+    @model_validator(mode="after")
+    def _check(self) -> "EvalConfig":
+        if self.inference_delay > self.action_steps:
+            raise ValueError(
+                f"inference_delay is {self.inference_delay}, more than action_steps ({self.action_steps}): the next "
+                f"look would come before the answer to this one"
+            )
+        return self.checked(self.action_steps)
 
 
 class Filmstrip(BaseModel):
@@ -180,6 +196,9 @@ class _Unit(Config):
     filmed: int
     noise: Literal["zero", "normal"] = "zero"
     acts_as: str = ""
+    decay: float | None = None
+    inference_delay: int = 0
+    guidance_beta: float | None = None  # where chunks are continued
     # Below: without influence on the result.
     name: str
     robots: int
@@ -189,7 +208,8 @@ class _Unit(Config):
     @property
     def result_file(self) -> Path:
         """The result's file."""
-        defaults = {"noise": "zero", "acts_as": ""}  # results from before there was a choice keep their names
+        defaults: dict[str, object] = {"noise": "zero", "acts_as": "", "decay": None, "inference_delay": 0}
+        defaults |= {"guidance_beta": None}  # results from before there was a choice keep their names
         plain = {key for key, value in defaults.items() if getattr(self, key) == value}
         facts = self.model_dump_json(exclude={"name", "robots", "out", "device"} | plain)
         digest = hex_digest(facts, 4)
@@ -268,6 +288,9 @@ def _unit(config: EvalConfig, simulator: type[Simulator], task: str) -> _Unit:
         filmed=config.num_filmstrips,
         noise=config.noise,
         acts_as=config.acts_as,
+        decay=config.decay,
+        inference_delay=config.inference_delay,
+        guidance_beta=config.guidance_beta if config.continue_chunks else None,
         device=config.device,
         name=config.name or Path(config.policy).name,
         robots=min(config.num_envs, config.episodes),
@@ -326,38 +349,23 @@ def _actor(unit: _Unit, kind: type[Simulator], instruction: str) -> _play.Actor:
     if unit.policy == "expert":
         return _play.Expert()
     if unit.policy == "replay":
-        return _play.Replay(_demonstrations(unit.demonstrations, unit.acts_as or kind.source, instruction))
+        return _play.Replay(demonstrations(unit.demonstrations, unit.acts_as or kind.source, instruction))
     import torch
 
     from pipelines.evaluation.policy import ActPolicy
 
     torch.set_num_threads(1)
     policy = ActPolicy.load(unit.policy, unit.device, dataset=unit.acts_as or kind.source, noise=unit.noise)
-    return _play.Learned(policy, instruction)
-
-
-def _demonstrations(corpus: str, source: str, instruction: str) -> Sequence[NDArray[np.float32]]:
-    """Take the actions (t, a) of all steps of a corpus that were asked for the same, of those that curation kept."""
-    from dataengine.store import Corpus
-
-    opened = Corpus.open(corpus)
-    kept = opened.kept(datasets=[source], vectors=["action"])
-    names = [name for name in ("instruction", "texts", *kept.trims) if name in opened.schema.names]
-    found = list[NDArray[np.float32]]()
-    for row in (
-        row for batch in kept.batches([*names, "num_steps", "action", "action_dim"]) for row in batch.to_pylist()
-    ):
-        head, tail = (row.get(trim) or 0 for trim in TRIMS)
-        said = texts.from_row(row.get("texts"), row["instruction"], row["num_steps"])
-        actions = np.asarray(row["action"], np.float32).reshape(-1, row["action_dim"])[head : row["num_steps"] - tail]
-        asked = (text for text in texts.cut(said, head, row["num_steps"] - tail) if instruction in text.phrases)
-        found += [actions[text.start : text.end] for text in asked]
-    if not found:
+    horizon = policy.model.config.horizon
+    if unit.inference_delay and unit.execute + unit.inference_delay > horizon:
         raise DataEngineError(
-            f"{corpus}: no episode of {source} with instruction '{instruction}' to replay; --acts-as names another "
-            f"dataset"
+            f"action_steps {unit.execute} and inference_delay {unit.inference_delay} need chunks of as many actions "
+            f"together, this policy's have {horizon}"
         )
-    return found
+    if unit.decay is None and not unit.inference_delay:
+        return _play.Learned(policy, instruction)
+    make = partial(Chunks, unit.execute, unit.decay, unit.inference_delay)
+    return _play.InRealTime(policy, instruction, make, unit.execute, unit.guidance_beta)
 
 
 def _filmstrip(unit: _Unit, played: _play.Played) -> Filmstrip:

@@ -47,6 +47,20 @@ class Observation(Protocol):
         ...
 
 
+class Continuation(Protocol):
+    """The chunk that a robot is executing while the next one is computed."""
+
+    @property
+    def delay(self) -> int:
+        """Steps of it that will have been executed when the next one arrives."""
+        ...
+
+    @property
+    def actions(self) -> NDArray[np.float32]:
+        """(m, a) what is left of it, from now on: canonical, house units."""
+        ...
+
+
 _FACTS = ("embodiment_id", "dataset_id", "steps_per_latent", "control_hz")
 """What a policy must know of an embodiment in a dataset."""
 
@@ -128,11 +142,25 @@ class ActPolicy:
         """Give the next h canonical actions (b, h, a) of robots of one embodiment, in house units."""
         return self.predict(observations, instructions).actions
 
-    def predict(self, observations: Sequence[Observation], instructions: Sequence[str]) -> Prediction:
-        """Give the next actions of robots of one embodiment, and the latent plan behind them."""
+    def predict(
+        self,
+        observations: Sequence[Observation],
+        instructions: Sequence[str],
+        continued: Sequence[Continuation] | None = None,
+        beta: float | None = None,
+    ) -> Prediction:
+        """Give the next actions of robots of one embodiment, and the latent plan behind them.
+
+        With `continued`, one for each robot, they begin as the robots go on to do while they are computed (real-time
+        chunking, guided with strength `beta`).
+        """
         name = self._body(observations)
         dataset = self.acts_as_in(name)
-        latents, actions = self.model.sample(self._see(name, observations, instructions), self.generator, self.noise)
+        seen = self._see(name, observations, instructions)
+        if continued is None:
+            latents, actions = self.model.sample(seen, self.generator, self.noise)
+        else:
+            latents, actions = self._continue(seen, (name, dataset), continued, beta)
         found = self._actions().invert(actions.float().cpu().numpy(), (name, dataset))
         if not np.isfinite(found).all():
             raise DataEngineError(
@@ -140,6 +168,28 @@ class ActPolicy:
                 f"metrics.jsonl tell, or the state that it was shown is none"
             )
         return Prediction(found, latents.float().cpu().numpy())
+
+    def _continue(
+        self, seen: "PolicyInput", body: tuple[str, str], continued: Sequence[Continuation], beta: float | None
+    ) -> tuple["torch.Tensor", "torch.Tensor"]:
+        """Sample latents (b, n, k, d) and normalised actions (b, h, a) that go on from what robots are executing."""
+        import torch
+
+        from models.act.realtime import Executing, sample_continuing
+        from models.guidance import BETA
+
+        horizon = self.model.config.horizon
+        given = np.zeros((len(continued), horizon, max(self.model.config.action_dims)), np.float32)
+        for row, one in zip(given, continued, strict=True):
+            left = one.actions[:horizon]
+            row[: len(left)] = self._actions().apply(left, body)
+        executing = Executing(
+            torch.from_numpy(given).to(self.device),
+            torch.tensor([min(len(one.actions), horizon) for one in continued], device=self.device),
+            torch.tensor([one.delay for one in continued], device=self.device),
+        )
+        strength = BETA if beta is None else beta
+        return sample_continuing(self.model, seen, executing, self.generator, self.noise, beta=strength)
 
     def act(self, observation: Observation, instruction: str) -> NDArray[np.float32]:
         """Give the next h canonical actions (h, a) of one robot."""

@@ -6,13 +6,14 @@ from typing import Literal
 
 from pydantic import Field, model_validator
 
-from dataengine.config import MOST, Config, Seed
+from dataengine.config import MOST, Seed
+from pipelines.evaluation.chunks import ChunkConfig
 
 FIELDS = ("image", "wrist", "state", "instruction", "embodiment")
 """What an observation is made of."""
 
 
-class ServeConfig(Config):
+class ServeConfig(ChunkConfig):
     """What is served, to whom, and how."""
 
     policy: str = ""
@@ -31,10 +32,6 @@ class ServeConfig(Config):
     action_steps: int = Field(0, ge=0, le=MOST)
     """Actions of a chunk that a robot executes before it asks again: `action_horizon` of the metadata, and what a
     client of vla-eval gets one by one; 0 for the whole chunk."""
-    ensemble: Literal["none", "exponential"] = "none"
-    """Clients of vla-eval with `action_steps=1`: average what all chunks say of a step (ACT's temporal ensembling)."""
-    ensemble_decay: float = Field(0.01, ge=0, le=100)
-    """A chunk that is i steps younger than the oldest weighs exp(-i times this) in the average."""
     keys: Mapping[str, list[str]] = Field(default_factory=dict)
     """What clients call `image`, `wrist`, `state`, `instruction` and `embodiment`, in place of the names that openpi
     and vla-eval use; a state of several parts is joined in this order: `keys.state=[joints, gripper]`."""
@@ -69,6 +66,4 @@ class ServeConfig(Config):
         several = sorted(key for key, names in self.keys.items() if key != "state" and len(names) != 1)
         if several or not all(self.keys.values()):
             raise ValueError("keys has one name for each field, and one or more for 'state'")
-        if self.ensemble != "none" and self.action_steps != 1:
-            raise ValueError("ensembling needs a new chunk at every step: --action-steps 1")
-        return self
+        return self.checked(self.action_steps)

@@ -171,9 +171,16 @@ class PolicyEngine:
 
     def answer(self, requests: Sequence[Request]) -> list[Reply]:
         """Ask the policy once for all of them."""
-        found = self._policy.predict(requests, [one.instruction for one in requests])
+        continued = [one.continuation for one in requests if one.continuation is not None]
+        texts = [one.instruction for one in requests]
+        found = self._policy.predict(requests, texts, continued or None, self._config.guidance_beta)
         return [
-            Reply(actions, latents if one.wants_plan or one.wants_frames else None, self._frames(one, latents))
+            Reply(
+                actions,
+                latents if one.wants_plan or one.wants_frames else None,
+                self._frames(one, latents),
+                one.continuation.delay if one.continuation else None,
+            )
             for one, actions, latents in zip(requests, found.actions, found.latents, strict=True)
         ]
 
@@ -189,13 +196,14 @@ class PolicyEngine:
 
 
 def vector_facts(column: str, found: "Statistics") -> dict[str, Any]:
-    """Say of a vector what a client must know: width, encoding, names, units, usual range."""
+    """Say of a vector what a client must know: width, encoding, names, units, which are changes, range."""
     return {
         f"{column}_dim": found.dim,
         f"{column}_encoding": found.encoding,
         f"{column}_names": list(found.names),
         f"{column}_units": list(found.units),
         f"{column}_grippers": list(found.grippers),
+        f"{column}_moves": None if found.moves is None else list(found.moves),
         f"{column}_low": [float(x) for x in found.q01],
         f"{column}_high": [float(x) for x in found.q99],
     }

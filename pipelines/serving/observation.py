@@ -10,6 +10,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
+from pipelines.evaluation.chunks import Executing
 from pipelines.serving import wire
 from pipelines.serving.wire import WireError
 
@@ -42,16 +43,6 @@ MAX_LETTERS: Final = 10_000
 MAX_DEPTH: Final = 4
 
 
-@dataclass(frozen=True)
-class Continuation:
-    """The chunk that a robot is executing while the next one is computed (real-time chunking)."""
-
-    delay: int
-    """Steps of it that will have been executed when the next one arrives."""
-    actions: NDArray[np.float32]
-    """(m, a) what is left of it, from now on, in the units of replies."""
-
-
 @dataclass(frozen=True, kw_only=True)
 class Request:
     """One observation, ready for a policy: pictures are RGB uint8 (height, width, 3), the state canonical."""
@@ -61,7 +52,7 @@ class Request:
     state: NDArray[np.float32]
     embodiment: str
     instruction: str
-    continuation: Continuation | None = None
+    continuation: Executing | None = None
     wants_plan: bool = False
     wants_frames: bool = False
     step: int = 0
@@ -149,7 +140,7 @@ def instruction(seen: Mapping[str, Any], names: Names) -> str:
     return text
 
 
-def continuation(seen: Mapping[str, Any], dim: int, horizon: int) -> Continuation | None:
+def continuation(seen: Mapping[str, Any], dim: int, horizon: int) -> Executing | None:
     """Give the rest of the chunk that is being executed, where a client says so: `rtc`."""
     found = seen.get("rtc")
     if found is None:
@@ -166,7 +157,7 @@ def continuation(seen: Mapping[str, Any], dim: int, horizon: int) -> Continuatio
             f"'rtc/inference_delay' is {delay} steps, 'rtc/prev_actions' has {len(actions)} and a chunk {horizon}: "
             f"the robot would run out of actions"
         )
-    return Continuation(delay, actions[:horizon])
+    return Executing(delay, actions[:horizon])
 
 
 def _numbers(found: Any, name: str, ndim: int) -> NDArray[np.float32]:

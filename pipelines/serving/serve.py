@@ -7,6 +7,8 @@ from dataengine.errors import DataEngineError
 from dataengine.report import Report
 from pipelines.serving.config import ServeConfig
 from pipelines.serving.engine import Engine, PolicyEngine
+from pipelines.serving.record import LerobotRecorder
+from pipelines.serving.replay import ReplayEngine
 from pipelines.serving.server import read_token, serve
 from pipelines.serving.service import Recorder
 
@@ -50,6 +52,7 @@ def run(config: ServeConfig) -> ServeReport:
 
 def _load(config: ServeConfig) -> tuple[Engine, Recorder | None]:
     """Read and warm what is served; called in a thread, while the port is open."""
-    engine = PolicyEngine(config)
+    engine: Engine = ReplayEngine(config) if config.replay else PolicyEngine(config)
+    recorder = LerobotRecorder(config.record, engine.metadata) if config.record else None
     engine.warm_up()
-    return engine, None
+    return engine, recorder

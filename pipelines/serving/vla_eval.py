@@ -99,7 +99,7 @@ async def talk(connection: "ServerConnection", service: Service) -> None:
 
 
 def _chunks(config: ServeConfig) -> Chunks:
-    return Chunks(config.action_steps, config.ensemble_decay if config.ensemble == "exponential" else None)
+    return Chunks(config.action_steps, config.decay)
 
 
 def _read(frame: str | bytes) -> dict[str, Any]:

@@ -5,14 +5,18 @@ whose episode ended begins its next one at the next look.
 """
 
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
+from pipelines.evaluation.chunks import Chunks
 from pipelines.evaluation.simulators._base import Observation, Simulator
+
+if TYPE_CHECKING:
+    from pipelines.evaluation.policy import ActPolicy
 
 
 class Policy(Protocol):
@@ -68,6 +72,46 @@ class Learned:
         """Ask once for all robots."""
         seen = [lane.observation for lane in lanes if lane.observation is not None]
         return list(self._policy.act_batch(seen, [self._instruction] * len(seen)))
+
+
+class InRealTime:
+    """Asks a policy, and plays chunks as they come: late, averaged, or each a continuation of the one before."""
+
+    looks = True
+
+    def __init__(
+        self,
+        policy: "ActPolicy",
+        instruction: str,
+        make: Callable[[], Chunks],
+        execute: int,
+        beta: float | None,
+    ) -> None:
+        """`beta` is how much a chunk bends to continue the one before; None where it knows nothing of that."""
+        self._policy, self._instruction, self._make = policy, instruction, make
+        self._execute, self._beta = execute, beta
+        self._chunks: dict[int, Chunks] = {}
+
+    def act(self, lanes: Sequence[Lane]) -> Sequence[NDArray[np.float32]]:
+        """Ask for all robots that begin, and for all that go on, and give each what it executes until the next look."""
+        mine = [self._of(lane) for lane in lanes]
+        executing = [one.executing if self._beta is not None else None for one in mine]
+        for group in (True, False):
+            rows = [i for i, one in enumerate(executing) if (one is None) is group]
+            seen = [observation for i in rows if (observation := lanes[i].observation) is not None]
+            if not rows:
+                continue
+            continued = [one for i in rows if (one := executing[i]) is not None]
+            texts = [self._instruction] * len(seen)
+            found = self._policy.predict(seen, texts, continued or None, self._beta)
+            for i, chunk in zip(rows, found.actions, strict=True):
+                mine[i].take(chunk)
+        return [np.stack([one.next() for _ in range(self._execute)]) for one in mine]
+
+    def _of(self, lane: Lane) -> Chunks:
+        if lane.steps == 0:
+            self._chunks[id(lane)] = self._make()
+        return self._chunks[id(lane)]
 
 
 class Random:

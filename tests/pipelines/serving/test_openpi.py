@@ -80,6 +80,17 @@ def test_a_plan_comes_only_when_it_is_asked_for(client):
     assert np.frombuffer(found["data"], found["dtype"]).reshape(found["shape"]).ndim == 3
 
 
+def test_a_chunk_continues_what_the_robot_goes_on_to_execute(client):
+    given = np.linspace(-0.02, 0.02, 28, dtype=np.float32).reshape(4, 7)
+    plain = client.infer(observation(5))["actions"]
+    rtc = {"inference_delay": 2, "prev_actions": given}
+    reply = client.infer(observation(5, rtc=rtc))
+    assert reply["rtc"] == {"inference_delay": 2}
+    apart = [np.abs(one[:2, :6] - given[:2, :6]).mean() for one in (reply["actions"], plain)]
+    assert apart[0] < 0.5 * apart[1]
+    assert "rtc" not in client.infer(observation(5))
+
+
 BAD = [
     ({"embodiment": "drone"}, "embodiment 'drone' is unknown, expected one of arm7_jaw"),
     ({"observation/image": None}, "observation has no image, expected the primary camera in 'image' or"),
