@@ -41,6 +41,11 @@ def _text(cell: object) -> str:
     return f"{cell:.4g}" if isinstance(cell, float) else str(cell).replace("\n", "\\n")
 
 
+def counted(count: int, noun: str) -> str:
+    """Print a number of things: `1 clip`, `1,200 clips`."""
+    return f"{count:,} {noun}{'' if count == 1 else 's'}"
+
+
 def human_bytes(count: int) -> str:
     """Print a number of bytes with three digits and a unit."""
     size = float(count)

@@ -155,14 +155,16 @@ def settled(plan: VideoPlan, *, min_s: float) -> VideoPlan:
 
 def listed_once(plans: Iterable[VideoPlan]) -> Iterator[VideoPlan]:
     """Skip the clips of a video that came before: tables may list one twice, or a folder hold a second copy."""
-    seen = Counter[str]()
+    seen, splits = Counter[str](), dict[str, str]()
     for plan in plans:
         seen[plan.name] += 1
         if (count := seen[plan.name]) == 1:
+            splits[plan.name] = plan.split
             yield plan
             continue
+        where = f"{plan.path}, here as {plan.split}; its first place counts, {splits[plan.name]}"
         again = (
-            SkippedLabel(record=clip.record, reason="its video was listed before", detail=plan.path, is_bad=True)
+            SkippedLabel(record=clip.record, reason="its video was listed before", detail=where, is_bad=True)
             for clip in plan.clips
         )
         yield replace(plan, name=f"{plan.name} ({count})", clips=(), skipped=(*plan.skipped, *again))

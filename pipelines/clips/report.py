@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 
 from dataengine.report import Report
-from pipelines.text_table import human_bytes, text_table
+from pipelines.text_table import counted, human_bytes, text_table
 
 BAR = 40
 """Letters of the longest bar."""
@@ -73,12 +73,13 @@ class ClipsReport(Report):
     def summary(self) -> str:
         """Print the counts, the lengths as bars, the verbs, and what is skipped and why."""
         lines = [
-            f"{self.source}: {self.clips:,} clips of {self.videos:,} videos ({human_bytes(self.video_bytes)}), "
-            f"{self.label_hours:.4g} h labelled, {self.clip_hours:.4g} h with context "
-            f"({self.widened:,} clips widened); {self.groups:,} groups"
+            f"{self.source}: {counted(self.clips, 'clip')} of {counted(self.videos, 'video')} "
+            f"({human_bytes(self.video_bytes)}), {self.label_hours:.4g} h labelled, {self.clip_hours:.4g} h with "
+            f"context ({counted(self.widened, 'clip')} widened); {counted(self.groups, 'split group')}"
         ]
         if self.whole_videos:
-            lines.append(f"{self.whole_videos:,} clips are a whole video each, of unknown length: hours lack them")
+            whole = counted(self.whole_videos, "whole video")
+            lines.append(f"among them {whole} of unknown length, which hours leave out")
         if self.missing_videos:
             lines.append(f"{self.missing_line()}, such as {', '.join(self.missing_examples)}")
         if self.clips > self.whole_videos:
@@ -92,8 +93,10 @@ class ClipsReport(Report):
 
     def missing_line(self) -> str:
         """Say how many videos are not there."""
-        count = f"{self.missing_videos:,} videos with {self.missing_clips:,} clips"
-        return f"missing: {count}; they come in once they are there"
+        return (
+            f"missing: {counted(self.missing_videos, 'video')} with {counted(self.missing_clips, 'clip')}, read by the "
+            f"same `villa ingest` once there"
+        )
 
     def skipped_rows(self) -> list[list[object]]:
         """Lay the reasons out as rows of a table."""

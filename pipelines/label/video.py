@@ -86,7 +86,7 @@ class LabelVideoReport(Report):
         """Say what was done, and a line for each video left out."""
         did = f"{self.out}: {self.latents} latent actions of {self.videos} videos, {self.interval_s:g} s each"
         lines = [f"{did}, {self.latents_per_s:.0f}/s ({self.seconds:.1f} s)"]
-        lines.append(f"frames came to rest within {self.frame_size} pixels, fit {self.fit}")
+        lines.append(f"frames were scaled to {self.frame_size} pixels a side at most, fit {self.fit}")
         lines.append(f"codes used by slot: {', '.join(map(str, self.codes_used))}; {self.hold_still:.0%} hold still")
         lines.append(f"`villa show {self.out} --out codes.png` draws them")
         lines = lines if self.videos else [f"no video could be read, {self.out} is not written"]

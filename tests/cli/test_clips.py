@@ -42,7 +42,7 @@ def test_clips_are_counted_without_a_decode(villa, root):
 def test_the_screen_says_what_is_missing_and_left_out(villa, root):
     said = villa("clips", "video/folder", root)
     assert said.code == 0
-    assert "missing: 1 videos with 1 clips; they come in once they are there, such as gone.mp4" in said.out
+    assert "missing: 1 video with 1 clip, read by the same `villa ingest` once there, such as gone.mp4" in said.out
     assert "ends before it starts" in said.out
     assert "cup.mp4@3-2" in said.out
 

@@ -29,7 +29,7 @@ class TrainLamConfig(TrainConfig):
     freeze: Literal["latents"] | None = None
     """`latents`: train the proprio forward model alone; latent actions stay exactly those of `init_from`."""
     proprio: bool = True
-    """Ground the latents in what robots felt and did, not in pixels alone."""
+    """Ground the latents in states and actions of robots, not in pixels alone."""
     context: bool = True
     """Tell the proprio forward model which embodiment moves."""
     use_hands: bool = False

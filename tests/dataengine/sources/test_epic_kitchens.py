@@ -94,6 +94,8 @@ def test_a_video_that_both_splits_list_is_cut_once(root: Path) -> None:
     table.write_text("\n".join([HEAD, row("P01_01_1", "00:00:01.00", "00:00:03.00")]))
     episodes, rejects = read_all(root)
     assert episodes["P01_01_1"].split == "train"
-    assert rejects["P01_01_1"] == "its video was listed before: EPIC-KITCHENS/P01/videos/P01_01.MP4"
+    assert rejects["P01_01_1"] == (
+        "its video was listed before: EPIC-KITCHENS/P01/videos/P01_01.MP4, here as val; its first place counts, train"
+    )
     names = [part.name for part in catalog.source("epic_kitchens")(str(root)).parts()]
     assert names == ["P01_01", "P01_01 (2)"]
