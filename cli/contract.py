@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
 COMMANDS = (
     *("demo", "doctor", "sources", "clips"),
-    *("ingest", "curate", "stats", "show", "corpus"),
+    *("ingest", "hands", "curate", "stats", "show", "corpus"),
     *("train", "label", "lam", "shard", "export", "probe", "eval", "serve"),
     "docs",
 )

@@ -34,6 +34,7 @@ def test_the_commands_are_these():
     wanted = [
         "ingest",
         "clips",
+        "hands",
         "curate",
         "stats",
         "label",
