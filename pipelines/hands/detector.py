@@ -79,15 +79,15 @@ def look(clip: Clip) -> list[list[Detection]] | str:
     options = vision.HandLandmarkerOptions(
         base_options=BaseOptions(model_asset_path=clip.model), num_hands=2, running_mode=vision.RunningMode.VIDEO
     )
-    found = []
+    seen = []
     with vision.HandLandmarker.create_from_options(options) as landmarker:
         try:
             for time_ms, picture in zip(clip.time_ms, _pictures(clip), strict=True):
                 image = Image(image_format=ImageFormat.SRGB, data=np.ascontiguousarray(picture))
-                found.append(detections(landmarker.detect_for_video(image, time_ms)))
+                seen.append(detections(landmarker.detect_for_video(image, time_ms)))
         except (ValueError, DataEngineError) as error:
             return " ".join(str(error).split())
-    return found
+    return seen
 
 
 def detections(result: Any) -> list[Detection]:

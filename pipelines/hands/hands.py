@@ -22,12 +22,11 @@ from dataengine.machine import num_cores
 from dataengine.progress import task
 from dataengine.report import Report
 from dataengine.runners.processes import pool
-from dataengine.schema import HANDS
+from dataengine.schema import HANDS, QUALITY
 from dataengine.store import Corpus
-from pipelines.curate.measure import PREFIX
 from pipelines.hands.detector import Clip, begin, check, look
 
-MEASURED = [f"{PREFIX}{name}" for name in DropNoHands.columns]
+MEASURED = [f"{QUALITY}{name}" for name in DropNoHands.columns]
 """What curation measured of hands: NULL again where they are new."""
 
 
@@ -66,10 +65,10 @@ class HandsReport(Report):
     def summary(self) -> str:
         """Say it in a line."""
         share = self.steps_with_hands / self.steps if self.steps else 0.0
-        words = (
+        line = (
             f"looked at {self.clips} clips with {self.detector}: a hand in {self.with_hands}, at {share:.0%} of steps"
         )
-        lines = [f"{words}; {self.known} clips had hands and stay as they are ({self.seconds:.1f} s)"]
+        lines = [f"{line}; {self.known} clips had hands and stay as they are ({self.seconds:.1f} s)"]
         if self.unreadable:
             lines.append(f"{self.unreadable} clips cannot be read, such as {self.example}")
         return "\n".join(lines)
@@ -94,9 +93,9 @@ def run(config: HandsConfig) -> HandsReport:
     total = sum(map(len, todo.values()))
     before = corpus.version
     with task("hands", total, "clips") as live:
-        for fragment_id, found in _looked_at(todo, min(config.workers or num_cores(), max(total, 1))):
-            _write(corpus, fragment_id, found, report)
-            live.advance(len(found))
+        for fragment_id, seen in _looked_at(todo, min(config.workers or num_cores(), max(total, 1))):
+            _write(corpus, fragment_id, seen, report)
+            live.advance(len(seen))
     report.seconds = round(time.monotonic() - start, 3)
     if report.clips:
         counts = report.model_dump(
@@ -137,17 +136,18 @@ def _rising(times: Any) -> tuple[int, ...]:
     return tuple((np.maximum.accumulate(times - steps) + steps).tolist())
 
 
-Found = list[tuple[int, Clip, Any]]
+Seen = list[tuple[int, Clip, Any]]
+"""Row, clip, and what `look` gave."""
 
 
-def _looked_at(todo: Mapping[int, Mapping[int, Clip]], workers: int) -> Iterator[tuple[int, Found]]:
+def _looked_at(todo: Mapping[int, Mapping[int, Clip]], workers: int) -> Iterator[tuple[int, Seen]]:
     """Yield each fragment with its rows, clips, and what was seen in them."""
     with pool(workers, begin) as processes:
         try:
             futures = {f: [processes.submit(look, clip) for clip in clips.values()] for f, clips in todo.items()}
             for fragment_id, clips in todo.items():
-                seen = [future.result() for future in futures.pop(fragment_id)]
-                yield fragment_id, [(row, clip, one) for (row, clip), one in zip(clips.items(), seen, strict=True)]
+                results = [future.result() for future in futures.pop(fragment_id)]
+                yield fragment_id, [(row, clip, one) for (row, clip), one in zip(clips.items(), results, strict=True)]
         except BrokenProcessPool as error:
             raise DataEngineError(
                 "a process that looked for hands died (out of memory, or killed); what was finished is kept: run the "
@@ -158,15 +158,15 @@ def _looked_at(todo: Mapping[int, Mapping[int, Clip]], workers: int) -> Iterator
             raise
 
 
-def _write(corpus: Corpus, fragment_id: int, found: Found, report: HandsReport) -> None:
+def _write(corpus: Corpus, fragment_id: int, seen: Seen, report: HandsReport) -> None:
     """Write the hands of one fragment, and count them."""
     rows: dict[int, Hands] = {}
-    for row, clip, seen in found:
-        if isinstance(seen, str):
+    for row, clip, result in seen:
+        if isinstance(result, str):
             report.unreadable += 1
-            report.example = report.example or f"{clip.episode_id}: {seen}"
+            report.example = report.example or f"{clip.episode_id}: {result}"
             continue
-        rows[row] = hands = from_detections(seen)
+        rows[row] = hands = from_detections(result)
         there = np.any([hand.present for hand in hands.sides.values()], axis=0)
         report.clips += 1
         report.steps += len(there)
