@@ -12,20 +12,20 @@ Entries of test.json carry no label, and the split is held out by the publisher:
 forbids redistribution: a corpus made of these clips must not be published.
 """
 
-from collections.abc import Iterator
-from dataclasses import KW_ONLY, dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import groupby
+from math import inf
 from pathlib import Path
 from typing import Any, ClassVar
 
-import numpy as np
-
-from dataengine.episode import Episode, Kind, Part, Reject, plain_name
+from dataengine.clips.plan import ClipPlan, SkippedLabel, VideoPlan
+from dataengine.episode import Part, plain_name
 from dataengine.errors import RecordError, SourceError
 from dataengine.formats import files, json_file
 from dataengine.formats.video import video
-from dataengine.framing import Fit
-from dataengine.sources._parts import episode_or_reject, grouped
-from dataengine.texts import whole_episode
+from dataengine.sources._clip_source import ClipSource
+from dataengine.sources._parts import grouped
 
 VIDEOS = "20bn-something-something-v2"
 SPLITS = {"train": "train", "validation": "val"}
@@ -35,83 +35,36 @@ EXPECTED = f"a folder with {VIDEOS}/<id>.webm, train.json and validation.json"
 
 
 @dataclass(frozen=True)
-class SomethingSomething:
-    """Human clips; a part is a batch of clips of one split."""
-
-    root: str
-    """The folder that holds `20bn-something-something-v2` and the JSON files."""
-    _: KW_ONLY
-    frame_size: int = 256
-    fit: Fit = "squash"
-    frame_hz: float = 10.0
+class SomethingSomething(ClipSource):
+    """A part is a batch of clips of one split; the root holds `20bn-something-something-v2` and the JSON files."""
 
     name: ClassVar[str] = "something_something"
-    kind: ClassVar[Kind] = "human"
-    embodiment: ClassVar[str] = "human_hand"
-    other_embodiments: ClassVar[tuple[str, ...]] = ()
-    control_hz: ClassVar[float] = 10.0
-    """After resampling, at the default `frame_hz`."""
     layout: ClassVar[str] = "VP9 webm and JSON labels"
     licence: ClassVar[str] = "Something-Something V2 research licence, no redistribution"
 
+    def videos(self) -> Iterator[VideoPlan]:
+        """Plan clip by clip, each split in order of their ids."""
+        for split, entries in _entries(self._folder()).items():
+            for i, entry in enumerate(entries):
+                yield _plan(split, str(entry.get("id") or f"entry {i}"), entry)
+
     def parts(self) -> list[Part]:
         """Group the labelled clips of each split by size; no video is opened."""
-        root = self._folder()
         parts = []
-        for split, entries in _entries(root).items():
-            sizes = ((i, _size(root, entry)) for i, entry in enumerate(entries))
-            for batch, num_bytes in grouped(sizes):
-                members = entries[batch[0] : batch[-1] + 1]
-                parts.append(
-                    Part(
-                        dataset=self.name,
-                        name=plain_name(f"{split}/{members[0].get('id')}"),
-                        uri=str(root / VIDEOS),
-                        num_bytes=num_bytes,
-                        fingerprint=_fingerprint(root, members),
-                        options={"split": split, "start": str(batch[0]), "stop": str(batch[-1] + 1)},
-                    )
-                )
+        for split, plans in groupby(self.plans(), lambda plan: plan.split):
+            sized = ((plan, self.num_bytes(plan) or 0) for plan in plans)
+            parts += [self.part(plain_name(f"{split}/{batch[0].name}"), batch) for batch, _ in grouped(sized)]
         return parts
 
-    def fingerprint(self, part: Part) -> str:
-        """Look at a part's clips and labels as they are now."""
-        root = self._folder()
-        entries = _entries(root).get(part.options["split"], [])
-        return _fingerprint(root, entries[int(part.options["start"]) : int(part.options["stop"])])
+    def duration_s(self, plan: VideoPlan) -> float:
+        """Leave the length open: a clip is a whole file, which is opened once."""
+        return 0.0
 
-    def read(self, part: Part) -> Iterator[Episode | Reject]:
-        """Decode the part's clips in order of their ids."""
-        entries = _entries(self._folder())[part.options["split"]]
-        for i in range(int(part.options["start"]), int(part.options["stop"])):
-            entry = entries[i]
-            record = str(entry.get("id") or f"entry {i}")
-            yield episode_or_reject(part, record, "", self._episode, part, record, entry)
-
-    def _episode(self, part: Part, record: str, entry: dict[str, Any]) -> Episode:
-        path = _video(Path(self.root), entry)
-        if path is None:
-            raise RecordError(f"id '{entry.get('id')!s:.80}' is no plain name of a video; check the JSON file")
-        label = entry.get("label")
-        if not isinstance(label, str) or not label.strip():
-            raise RecordError("the entry has no label")
-        clip = video.decode(files.inside(path, Path(self.root)), self.frame_size, self.frame_hz, how=self.fit)
-        num_steps = len(clip.frames.jpegs)
-        template = str(entry.get("template", "")).replace("[", "").replace("]", "")
-        return Episode(
-            dataset=self.name,
-            source_record=record,
-            source_uri=str(path),
-            embodiment=self.embodiment,
-            kind=self.kind,
-            control_hz=clip.rate_hz,
-            texts=whole_episode([label], num_steps),
-            time_ns=np.round(np.arange(num_steps) * 1e9 / clip.rate_hz).astype(np.int64),
-            cameras={"primary": clip.frames},
-            split=part.options["split"],
-            licence=self.licence,
-            notes={"template": template} if template else {},
-        )
+    def cut(
+        self, plan: VideoPlan, ranges: Sequence[tuple[float, float]]
+    ) -> Iterator[tuple[int, video.Clip | RecordError]]:
+        """Decode the file from its first picture to its last."""
+        yield 0, video.decode(self.media(plan), self.frame_size, self.frame_hz, how=self.fit)
 
     def _folder(self) -> Path:
         """Return the root, or say in one line what it is instead."""
@@ -144,21 +97,20 @@ def _entries(folder: Path) -> dict[str, list[dict[str, Any]]]:
     return by_split
 
 
-def _fingerprint(folder: Path, members: list[dict[str, Any]]) -> str:
-    labels = (f"{entry.get('id')} {entry.get('label')}" for entry in members)
-    paths = [path for entry in members if (path := _video(folder, entry))]
-    return files.fingerprint_of_sizes(paths, *labels)
-
-
-def _size(folder: Path, entry: dict[str, Any]) -> int:
-    path = _video(folder, entry)
-    return (files.size(path) or 0) if path else 0
-
-
-def _video(path: Path, entry: dict[str, Any]) -> Path | None:
-    """Where an entry's clip lies; None for an id that would leave the folder, or that no file can be called."""
-    name = str(entry.get("id", ""))
-    return path / VIDEOS / f"{name}.webm" if name.isalnum() and len(name) <= LONGEST_ID else None
+def _plan(split: str, name: str, entry: dict[str, Any]) -> VideoPlan:
+    """Plan one clip, whether it is there or not; one whose id would leave the folder lies nowhere."""
+    label, template = entry.get("label"), str(entry.get("template", "")).replace("[", "").replace("]", "")
+    why, path = "", f"{VIDEOS}/{name}.webm"
+    if not name.isalnum() or len(name) > LONGEST_ID:
+        why, path = "id is no plain name of a video; check the JSON file", VIDEOS
+    elif not isinstance(label, str) or not label.strip():
+        why = "the entry has no label"
+    if why:
+        skipped = (SkippedLabel(record=name, reason=why, is_bad=True),)
+        return VideoPlan(name=name, path=path, split=split, skipped=skipped)
+    notes = {"template": template} if template else {}
+    clip = ClipPlan(record=name, label_start_s=0.0, label_end_s=inf, texts=(str(label),), notes=notes)
+    return VideoPlan(name=name, path=path, split=split, clips=(clip,))
 
 
 def _load(path: Path) -> list[dict[str, Any]]:

@@ -10,8 +10,10 @@ import pytest
 import simplejpeg
 
 from dataengine import catalog
+from dataengine.digest import stable_id
 from dataengine.episode import Episode, Reject
 from dataengine.errors import SourceError
+from dataengine.formats.video import video
 from dataengine.sources import _parts
 from dataengine.store import Corpus
 from pipelines.ingest import run
@@ -66,6 +68,30 @@ def test_clips_arrive_resampled_by_time_with_label_split_and_native_size(root: P
     assert shown == [int(np.argmin(np.abs(np.round(np.arange(36) * 1000 / 12) - 100 * k))) for k in range(30)]
 
 
+def test_an_episode_is_known_by_its_entry_and_holds_a_file_from_first_picture_to_last(root: Path) -> None:
+    write_clip(root / VIDEOS / "42.webm", 32)  # its last picture is shown for longer than to the next instant
+    found = {episode.source_record: episode for episode in read_all(root) if isinstance(episode, Episode)}
+    assert {record: episode.episode_id for record, episode in found.items()} == {
+        record: stable_id("something_something", record) for record in CLIPS
+    }
+    assert found["42"].num_steps == 26
+    for record, episode in found.items():
+        decoded = video.decode(root / VIDEOS / f"{record}.webm", 256, 10.0)
+        assert list(episode.cameras["primary"].jpegs) == list(decoded.frames.jpegs)
+        assert (episode.cut.video, episode.cut.clip_start_s, episode.cut.text_source) == (record, 0.0, "publisher")  # type: ignore[union-attr]
+
+
+def test_a_clip_of_both_splits_counts_in_the_first(root: Path) -> None:
+    write_json(root, "validation", [entry("101"), entry("7")])
+    found = read_all(root)
+    assert [(e.source_record, e.split) for e in found if isinstance(e, Episode)] == [
+        *(("7", "train"), ("42", "train")),
+        ("101", "val"),
+    ]
+    (reject,) = (each for each in found if isinstance(each, Reject))
+    assert (reject.record, reject.reason.partition(":")[0]) == ("7", "its video was listed before")
+
+
 def test_rate_and_size_of_frames_are_settings(root: Path) -> None:
     (episode, *_) = read_all(root, frame_hz=4.0, frame_size=64)
     frames = episode.cameras["primary"]
@@ -113,9 +139,9 @@ def test_a_bad_clip_is_rejected_and_the_rest_arrives(root: Path) -> None:
     assert {record: reject.reason for record, reject in found.items()} == {
         "7": "7.webm: the video is missing",
         "5": "5.webm: the video has 0 bytes",
-        "../secret": "id '../secret' is no plain name of a video; check the JSON file",
+        "../secret": "id is no plain name of a video; check the JSON file",
         "43": "the entry has no label",
-        "entry 5": "id 'None' is no plain name of a video; check the JSON file",
+        "entry 5": "id is no plain name of a video; check the JSON file",
         "101": found["101"].reason,
     }
     assert found["101"].reason.endswith("truncated?")
