@@ -1,13 +1,17 @@
 """`villa hands`: estimates the hands in clips of which no publisher tells, and writes them as published ones are."""
 
 import time
+from collections import deque
 from collections.abc import Iterator, Mapping
+from concurrent.futures import Future
 from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import NDArray
 from pydantic import Field
 
 from dataengine.config import MOST_WORKERS, Config
@@ -28,6 +32,8 @@ from pipelines.hands.detector import Clip, begin, check, look
 
 MEASURED = [f"{QUALITY}{name}" for name in DropNoHands.columns]
 """What curation measured of hands: NULL again where they are new."""
+AHEAD = 4
+"""Clips for each process that wait beside those of the fragment that is written next."""
 
 
 class HandsConfig(Config):
@@ -90,10 +96,10 @@ def run(config: HandsConfig) -> HandsReport:
         detector=f"mediapipe {version}",
         seconds=0.0,
     )
-    total = sum(map(len, todo.values()))
+    total = sum(todo.values())
     before = corpus.version
     with task("hands", total, "clips") as live:
-        for fragment_id, seen in _looked_at(todo, min(config.workers or num_cores(), max(total, 1))):
+        for fragment_id, seen in _looked_at(corpus, todo, config):
             _write(corpus, fragment_id, seen, report)
             live.advance(len(seen))
     report.seconds = round(time.monotonic() - start, 3)
@@ -109,25 +115,39 @@ def run(config: HandsConfig) -> HandsReport:
     return report
 
 
-def _todo(corpus: Corpus, config: HandsConfig) -> tuple[dict[int, dict[int, Clip]], int]:
-    """List clips by fragment and id of their row, and count those that have hands."""
+def _todo(corpus: Corpus, config: HandsConfig) -> tuple[dict[int, int], int]:
+    """Count the clips to look at by fragment, and those that have hands."""
+    todo, known = {}, 0
+    for fragment_id in corpus.fragment_ids():
+        table = corpus.fragment_table(fragment_id, ["kind", "dataset", "hands_source"])
+        is_asked = _is_asked(table, config)
+        is_known = table["hands_source"].is_valid().to_numpy()
+        known += int((is_asked & is_known).sum())
+        if count := int((is_asked & ~is_known).sum()):
+            todo[fragment_id] = count
+    return todo, known
+
+
+def _is_asked(table: pa.Table, config: HandsConfig) -> NDArray[np.bool_]:
+    """(e,) whether an episode is a clip of people of the datasets that were asked for."""
+    wanted = table["dataset"].to_pylist() if config.datasets is None else config.datasets
+    return pc.and_(
+        pc.equal(table["kind"], "human"), pc.is_in(table["dataset"], pa.array(wanted, pa.string()))
+    ).to_numpy()
+
+
+def _clips(corpus: Corpus, fragment_id: int, config: HandsConfig) -> dict[int, Clip]:
+    """Give the clips of a fragment that have no hands yet, by the ids of their rows; blind ones are left out."""
     slots = [slot for slot in CAMERA_SLOTS if f"height_{slot}" in corpus.schema.names]
     names = ["episode_id", "dataset", "kind", "time_ns", "hands_source", *(f"height_{slot}" for slot in slots)]
-    todo: dict[int, dict[int, Clip]] = {}
-    known = 0
-    for fragment_id in corpus.fragment_ids():
-        clips = {}
-        for row in corpus.fragment_table(fragment_id, names).to_pylist():
-            if row["kind"] != "human" or (config.datasets is not None and row["dataset"] not in config.datasets):
-                continue
-            known += row["hands_source"] is not None
-            slot = main_camera([slot for slot in slots if row[f"height_{slot}"]])
-            if row["hands_source"] is None and slot:
-                times = _rising(np.array(row["time_ns"], np.int64) // 1_000_000)
-                clips[row["_rowid"]] = Clip(corpus.uri, slot, row["episode_id"], times, str(config.model))
-        if clips:
-            todo[fragment_id] = clips
-    return todo, known
+    table = corpus.fragment_table(fragment_id, names)
+    clips = {}
+    for row in table.filter(pa.array(_is_asked(table, config))).to_pylist():
+        slot = main_camera([slot for slot in slots if row[f"height_{slot}"]])
+        if row["hands_source"] is None and slot:
+            times = _rising(np.array(row["time_ns"], np.int64) // 1_000_000)
+            clips[row["_rowid"]] = Clip(corpus.uri, slot, row["episode_id"], times, str(config.model))
+    return clips
 
 
 def _rising(times: Any) -> tuple[int, ...]:
@@ -140,14 +160,21 @@ Seen = list[tuple[int, Clip, Any]]
 """Row, clip, and what `look` gave."""
 
 
-def _looked_at(todo: Mapping[int, Mapping[int, Clip]], workers: int) -> Iterator[tuple[int, Seen]]:
-    """Yield each fragment with its rows, clips, and what was seen in them."""
+def _looked_at(corpus: Corpus, todo: Mapping[int, int], config: HandsConfig) -> Iterator[tuple[int, Seen]]:
+    """Yield each fragment with its rows, clips, and what was seen in them; some of the next are looked at meanwhile."""
+    workers = min(config.workers or num_cores(), max(sum(todo.values()), 1))
+    pending: deque[tuple[int, list[tuple[int, Clip, Future[Any]]]]] = deque()
     with pool(workers, begin) as processes:
         try:
-            futures = {f: [processes.submit(look, clip) for clip in clips.values()] for f, clips in todo.items()}
-            for fragment_id, clips in todo.items():
-                results = [future.result() for future in futures.pop(fragment_id)]
-                yield fragment_id, [(row, clip, one) for (row, clip), one in zip(clips.items(), results, strict=True)]
+            for fragment_id in todo:
+                clips = _clips(corpus, fragment_id, config)
+                pending.append(
+                    (fragment_id, [(row, clip, processes.submit(look, clip)) for row, clip in clips.items()])
+                )
+                while sum(len(jobs) for _, jobs in list(pending)[1:]) >= AHEAD * workers:
+                    yield _done(pending)
+            while pending:
+                yield _done(pending)
         except BrokenProcessPool as error:
             raise DataEngineError(
                 "a process that looked for hands died (out of memory, or killed); what was finished is kept: run the "
@@ -156,6 +183,12 @@ def _looked_at(todo: Mapping[int, Mapping[int, Clip]], workers: int) -> Iterator
         except BaseException:
             processes.shutdown(wait=False, cancel_futures=True)
             raise
+
+
+def _done(pending: deque[tuple[int, list[tuple[int, Clip, Future[Any]]]]]) -> tuple[int, Seen]:
+    """Wait for the oldest fragment."""
+    fragment_id, jobs = pending.popleft()
+    return fragment_id, [(row, clip, future.result()) for row, clip, future in jobs]
 
 
 def _write(corpus: Corpus, fragment_id: int, seen: Seen, report: HandsReport) -> None:

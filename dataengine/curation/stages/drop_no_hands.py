@@ -15,8 +15,8 @@ from dataengine.episode import Kind
 class DropNoHands:
     """Drop clips in which no hand is there for most of the time.
 
-    Of somebody who walks or looks around a latent action model learns how heads move. Only publishers tell of hands:
-    clips without such columns stay, as do those of which a few frames were annotated.
+    Of somebody who walks or looks around a latent action model learns how heads move. Hands are those that publishers
+    tell of, or that `villa hands` estimated: clips without stay, as do those of which a few frames were annotated.
     """
 
     kinds: ClassVar[tuple[Kind, ...]] = ("human",)
