@@ -3,21 +3,24 @@ their width, h horizon of control steps, s state, a action, l text tokens, c cha
 """
 
 from dataclasses import dataclass, fields, replace
-from typing import Any
+from typing import Any, ClassVar
 
 from jaxtyping import Bool, Float, Int, UInt8
 from torch import Tensor, device
 
 
 class _OnDevice:
-    """Moves every tensor of a batch to a device."""
+    """Moves the tensors of a batch to a device."""
+
+    on_host: ClassVar[frozenset[str]] = frozenset()
+    """What the host must know to launch the right work: it stays, since reading it from a device waits for that."""
 
     def to(self, where: device | str) -> Any:
         """Copy to a device, asynchronously."""
         moved = {
             f.name: value.to(where, non_blocking=True)
             for f in fields(self)  # type: ignore[arg-type]
-            if isinstance(value := getattr(self, f.name), Tensor)
+            if f.name not in self.on_host and isinstance(value := getattr(self, f.name), Tensor)
         }
         return replace(self, **moved)  # type: ignore[type-var]
 
@@ -61,6 +64,8 @@ class WorldBatch(_OnDevice):
 @dataclass(frozen=True)
 class Observation(_OnDevice):
     """Input of the policy: images, an instruction, and the robot's state, embodiment and control rate."""
+
+    on_host: ClassVar[frozenset[str]] = frozenset({"has_wrist", "embodiment_id"})
 
     image: UInt8[Tensor, "b c height width"]
     wrist: UInt8[Tensor, "b c height_wrist width_wrist"]

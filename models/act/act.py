@@ -9,79 +9,21 @@ from copy import deepcopy
 from typing import cast
 
 import torch
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
 from models import flow
 from models.act import masks, plan
 from models.act.caches import LatentCache, PrefixCache
 from models.act.config import HEADS, LORA_PREFIXES, ActConfig
-from models.act.context import Context, ContextEncoder
-from models.act.embodiment import ActionEncoder, action_decoder, action_encoder
+from models.act.experts import LatentExpert, RobotExpert
+from models.act.sampler import Sampler
 from models.batch import ActBatch, Observation
-from models.layers.attention import KeyValue
-from models.layers.norm import GemmaRMSNorm
-from models.layers.sinusoid import time_sinusoid
-from models.layers.stack import GemmaBlock, Stack, positions_from
+from models.layers.stack import GemmaBlock
 from models.lora import add_adapters, merge_adapters
 from models.lora_config import LoraConfig
 from models.parts import Counts, Random, mean_of, normal, uniform
 from models.vlm.vlm import Vlm
-
-
-class LatentExpert(nn.Module):
-    """Denoises latent actions, conditioned on the prefix only."""
-
-    def __init__(self, config: ActConfig) -> None:
-        super().__init__()
-        self.width = config.expert.width
-        self.encoder = ActionEncoder(config.latent_dim, self.width)
-        self.stack = Stack(config.expert)
-        self.norm = GemmaRMSNorm(self.width, config.expert.eps)
-        self.decoder = nn.Linear(self.width, config.latent_dim)
-
-    def forward(
-        self, x: Float[Tensor, "b z d"], t: Float[Tensor, "b"], prefix: PrefixCache, valid_mask: Bool[Tensor, "b z"]
-    ) -> tuple[Float[Tensor, "b z d"], list[KeyValue]]:
-        """Predict the velocity of the latents at flow time t; return the stream's KV cache too."""
-        tokens = self.encoder(x, time_sinusoid(t, self.width)) * self.stack.config.embed_scale
-        positions = positions_from(1, x.shape[1], x.device)
-        mask = masks.latent_attention_mask(prefix.prefix_mask, valid_mask)
-        out, kv_cache = self.stack(tokens, positions, [prefix.kv_cache], mask)
-        return self.decoder(self.norm(out)), kv_cache
-
-
-class RobotExpert(nn.Module):
-    """Denoises robot actions, conditioned on prefix, latent actions and context tokens, which share its weights."""
-
-    def __init__(self, config: ActConfig) -> None:
-        super().__init__()
-        self.width = config.expert.width
-        self.context = ContextEncoder(config)
-        self.encoder = action_encoder(config.action_dims, self.width)
-        self.stack = Stack(config.expert)
-        self.norm = GemmaRMSNorm(self.width, config.expert.eps)
-        self.decoder = action_decoder(config.action_dims, self.width)
-
-    def forward(
-        self,
-        x: Float[Tensor, "b h a"],
-        t: Float[Tensor, "b"],
-        prefix: PrefixCache,
-        context: Context,
-        latent: LatentCache | None,
-        valid_mask: Bool[Tensor, "b h"],
-        embodiment_id: Int[Tensor, "b"],
-    ) -> Float[Tensor, "b h a"]:
-        """Predict the velocity of the actions at flow time t; steps where `valid_mask` is false are padding."""
-        tokens = self.encoder(x, embodiment_id, time_sinusoid(t, self.width))
-        tokens = torch.cat([context.tokens.to(tokens.dtype), tokens], dim=1) * self.stack.config.embed_scale
-        visible_mask = prefix.prefix_mask[:, :0] if latent is None else latent.visible_mask
-        mask = masks.robot_attention_mask(prefix.prefix_mask, visible_mask, context.valid_mask, valid_mask)
-        caches = [prefix.kv_cache] if latent is None else [prefix.kv_cache, latent.kv_cache]
-        positions = positions_from(1, tokens.shape[1], x.device)
-        out, _ = self.stack(tokens, positions, caches, mask, num_out=x.shape[1])
-        return self.decoder(self.norm(out), embodiment_id)
 
 
 class Act(nn.Module):
@@ -143,7 +85,7 @@ class Act(nn.Module):
         """
         c, repeats, device = self.config, self.config.num_flow_samples, batch.state.device
         prefix = self.encode_prefix(batch).repeat(repeats)
-        context = self.robot.context(batch, self._drop_wrist(batch.has_wrist, random)).repeat(repeats)
+        context = self.robot.context(batch, self._drop_wrist(batch.has_wrist, random, device)).repeat(repeats)
         t_latent, t_robot = flow.sample_times(prefix.prefix_mask.shape[0], device, random, c.flow)
         terms: dict[str, Tensor] = {}
         latent, read = None, prefix  # what the robot expert reads
@@ -181,14 +123,13 @@ class Act(nn.Module):
             sums["latent"] = batch.latent_mask.sum() * per_latent
         return {name: count * self.config.num_flow_samples for name, count in sums.items()}
 
-    def _drop_wrist(self, has_wrist: Bool[Tensor, "b"], random: Random) -> Bool[Tensor, "b"]:
+    def _drop_wrist(self, has_wrist: Bool[Tensor, "b"], random: Random, device: torch.device) -> Bool[Tensor, "b"]:
         """Drop wrist views at random in training, so that the policy works without them."""
         if self.config.wrist is None:
-            return torch.zeros_like(has_wrist)
-        coin = uniform(has_wrist.shape, has_wrist.device, random)
-        return has_wrist & (coin >= self.config.wrist.view_dropout)
+            return torch.zeros_like(has_wrist, device=device)
+        coin = uniform(has_wrist.shape, device, random)
+        return has_wrist.to(device, non_blocking=True) & (coin >= self.config.wrist.view_dropout)
 
-    @torch.no_grad()
     def sample(
         self,
         observation: Observation,
@@ -196,15 +137,12 @@ class Act(nn.Module):
         noise: flow.Noise = "zero",
         num_steps: int | None = None,
     ) -> tuple[Float[Tensor, "b n k d"], Float[Tensor, "b h a"]]:
-        """Sample latent actions (empty without the latent expert) and a chunk of normalised actions, -1 to 1."""
-        c, b, device = self.config, observation.state.shape[0], observation.state.device
-        action = flow.initial_noise((b, c.horizon, max(c.action_dims)), noise, device, generator)
-        latent, action = self.merged().denoise(
-            observation, self._initial_latent(b, noise, device, generator), action, num_steps
-        )
-        return self._unflatten(latent), action.clamp(-1.0, 1.0)
+        """Sample latent actions (empty without the latent expert) and a chunk of normalised actions, -1 to 1.
 
-    @torch.no_grad()
+        Who samples more than once with the same weights makes one `Sampler`, which prepares them once.
+        """
+        return Sampler(self.merged()).sample(observation, generator, noise, num_steps)
+
     def plan(
         self,
         observation: Observation,
@@ -213,8 +151,7 @@ class Act(nn.Module):
         num_steps: int | None = None,
     ) -> Float[Tensor, "b n k d"]:
         """Sample latent actions only, which do not depend on embodiment and state."""
-        latent = self._initial_latent(observation.image.shape[0], noise, observation.image.device, generator)
-        return self._unflatten(self.merged().denoise(observation, latent, None, num_steps)[0])
+        return Sampler(self.merged()).plan(observation, generator, noise, num_steps)
 
     def denoise(
         self,
@@ -227,51 +164,7 @@ class Act(nn.Module):
 
         Dimensions that an embodiment lacks have velocity zero and keep their noise.
         """
-        num_steps = num_steps or self.config.num_euler_steps
-        prefix, b = self.encode_prefix(observation), latent.shape[0]
-        latent_mask = torch.ones(latent.shape[:2], dtype=torch.bool, device=latent.device)
-        context = None
-        if action is not None:
-            has_wrist = observation.has_wrist if self.config.wrist else torch.zeros_like(observation.has_wrist)
-            context = self.robot.context(observation, has_wrist)
-        t_latent, t_robot = flow.time_grid(num_steps, latent.device, self.config.flow)
-        read, clean = prefix, None
-        if self.latent is not None and self.config.clean_plan:
-            latent, clean = self._clean_plan(latent, prefix, num_steps)
-        for i in range(num_steps):
-            latent_cache, step = clean, 1.0 / num_steps
-            if self.latent is not None and clean is None:
-                v, kv_cache = self.latent(latent, t_latent[i].expand(b), prefix, latent_mask)
-                latent = latent + v * (step if self.config.reference_latent_step else t_latent[i + 1] - t_latent[i])
-                latent_cache = LatentCache(kv_cache, latent_mask)
-            if latent_cache is not None:
-                latent_cache, read = plan.read_in_sampling(self.config, prefix, latent_cache)
-            if action is not None and context is not None:
-                valid = torch.ones(action.shape[:2], dtype=torch.bool, device=action.device)
-                v = self.robot(
-                    action, t_robot[i].expand(b), read, context, latent_cache, valid, observation.embodiment_id
-                )
-                action = action + v * step
-        return latent, latent.new_zeros(b, 0, 0) if action is None else action
-
-    def _clean_plan(
-        self, x: Float[Tensor, "b z d"], prefix: PrefixCache, num_steps: int
-    ) -> tuple[Float[Tensor, "b z d"], LatentCache]:
-        """Sample the whole plan, which the robot expert then reads without noise."""
-        assert self.latent is not None
-        t = torch.full((x.shape[0],), self.config.flow.t_max, device=x.device)
-        x = plan.denoised(self.latent, prefix, x, t, num_steps)
-        valid = torch.ones(x.shape[:2], dtype=torch.bool, device=x.device)
-        return x, LatentCache(self.latent(x, t, prefix, valid)[1], valid)
-
-    def _initial_latent(
-        self, b: int, noise: flow.Noise, device: torch.device, generator: torch.Generator | None
-    ) -> Float[Tensor, "b z d"]:
-        tokens = self.config.num_latent_tokens if self.config.use_latent else 0
-        return flow.initial_noise((b, tokens, self.config.latent_dim), noise, device, generator)
-
-    def _unflatten(self, latent: Float[Tensor, "b z d"]) -> Float[Tensor, "b n k d"]:
-        return latent.unflatten(1, (-1, self.config.codes_per_latent)) * self.config.latent_scale
+        return Sampler(self.merged()).denoise(observation, latent, action, num_steps)
 
 
 def masked_mse(

@@ -7,7 +7,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
 from models.act.config import ActConfig
-from models.act.embodiment import state_encoder
+from models.act.embodiment import RowLinear, state_encoder
 from models.act.wrist import WristEncoder
 from models.batch import Observation
 from models.layers.sinusoid import ScalarEmbedding
@@ -45,16 +45,25 @@ class ContextEncoder(nn.Module):
             if table is not None:
                 nn.init.normal_(table.weight, std=1.0 / config.expert.embed_scale)
 
-    def forward(self, observation: Observation, has_wrist: Bool[Tensor, "b"]) -> Context:
-        """Encode one observation; `has_wrist` may be less than what the observation holds (training drops views)."""
+    def forward(
+        self, observation: Observation, has_wrist: Bool[Tensor, "b"], encode_state: RowLinear | None = None
+    ) -> Context:
+        """Encode one observation; `has_wrist` may be less than what the observation holds (training drops views).
+
+        `encode_state` is the layer of its rows' embodiments, where that is at hand.
+        """
         told = [
             (self.has_wrist, (has_wrist.long(),)),
             (self.dataset, (observation.dataset_id,)),
             (self.steps_per_latent, (observation.steps_per_latent,)),
             (self.control_hz, (observation.control_hz,)),
-            (self.state, (observation.state.where(observation.state_mask, 0.0), observation.embodiment_id)),
         ]
         tokens = [encode(*of)[:, None] for encode, of in told if encode is not None]
+        state = observation.state.where(observation.state_mask, 0.0)
+        if encode_state is not None:
+            tokens.append(encode_state(state[:, None].to(encode_state.weight.dtype)))
+        elif self.state is not None:
+            tokens.append(self.state(state, observation.embodiment_id)[:, None])
         valid_mask = has_wrist.new_ones(has_wrist.shape[0], len(tokens))
         if self.wrist is not None:
             wrist = self._wrist(observation, has_wrist)
@@ -64,9 +73,12 @@ class ContextEncoder(nn.Module):
         return Context(torch.cat([nothing, *(t.float() for t in tokens)], dim=1), valid_mask)
 
     def _wrist(self, observation: Observation, has_wrist: Bool[Tensor, "b"]) -> Float[Tensor, "b k d"]:
-        """Encode wrist views. Batch norm sees every sample, as in the authors' code, unless no sample has a view."""
+        """Encode wrist views. Batch norm sees every sample, as in the authors' code, unless no sample has a view.
+
+        That is asked of the observation, whose `has_wrist` lies on the CPU: asking the device means to wait for it.
+        """
         assert self.wrist is not None
-        if has_wrist.any():
+        if observation.has_wrist.any():
             return self.wrist(observation.wrist)
         # A batch without views must not shift the running statistics; its parameters stay in the graph with gradient 0.
         touch = torch.stack([p.sum() for p in self.wrist.parameters()]).sum() * 0.0

@@ -47,7 +47,7 @@ def sample_continuing(
     with torch.no_grad():
         prefix = model.encode_prefix(observation)
         has_wrist = observation.has_wrist if c.wrist else torch.zeros_like(observation.has_wrist)
-        context = model.robot.context(observation, has_wrist)
+        context = model.robot.context(observation, has_wrist.to(device, non_blocking=True))
     every = torch.ones(latent.shape[:2], dtype=torch.bool, device=device)
     valid = torch.ones(action.shape[:2], dtype=torch.bool, device=device)
     t_latent, t_robot = flow.time_grid(steps, device, c.flow)

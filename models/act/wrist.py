@@ -86,4 +86,5 @@ class WristEncoder(nn.Module):
     def forward(self, image: UInt8[Tensor, "b c height width"]) -> Float[Tensor, "b k d"]:
         """Encode uint8 pictures of any size."""
         pixels = (resize(image, self.config.image_size).float() / 255.0 - self.mean) / self.std
-        return self.resampler(self.trunk(pixels).flatten(2).transpose(1, 2))
+        cells = self.trunk(pixels.to(self.trunk.conv1.weight.dtype)).flatten(2).transpose(1, 2)
+        return self.resampler(cells)

@@ -31,7 +31,7 @@ class ScalarEmbedding(nn.Module):
         self.mlp = nn.Sequential(nn.Linear(SCALAR_WIDTH, width), nn.SiLU(), nn.Linear(width, width))
 
     def forward(self, value: Float[Tensor, "b"]) -> Float[Tensor, "b d"]:
-        return self.mlp(scalar_sinusoid(value))
+        return self.mlp(scalar_sinusoid(value).to(next(self.parameters()).dtype))
 
 
 def sincos_1d(positions: Int[Tensor, "*n"], width: int) -> Float[Tensor, "*n width"]:

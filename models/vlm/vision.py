@@ -96,7 +96,8 @@ class VisionTower(nn.Module):
     def forward(self, image: UInt8[Tensor, "b 3 height width"]) -> Float[Tensor, "b n d"]:
         """Encode pictures of the configured size."""
         pixels = (image.float() / 255.0 - self.mean) / self.std
-        x = self.stem(pixels.contiguous(memory_format=torch.channels_last)).flatten(2).transpose(1, 2)  # (b, n, d)
+        pixels = pixels.to(self.position.dtype, memory_format=torch.channels_last)
+        x = self.stem(pixels).flatten(2).transpose(1, 2)  # (b, n, d)
         if self.config.stem == "conv":
             x = F.layer_norm(x, x.shape[-1:])  # pictures and positions at one scale, in every picture
         x = x + self.position

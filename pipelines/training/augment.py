@@ -111,7 +111,7 @@ def augment(batch: B, settings: Augment, generator: Generator, first: int = 0, n
     new = {"image": changed[:, 0]} if isinstance(batch, ActBatch) else {"video": changed}
     if isinstance(batch, ActBatch) and colours and batch.wrist.stride(0):  # else one black picture stands for all
         wrist = change(batch.wrist[:, None], drawn(), crops=False, colours=True)[:, 0]
-        new["wrist"] = wrist * batch.has_wrist[:, None, None, None]
+        new["wrist"] = wrist * batch.has_wrist.to(wrist.device, non_blocking=True)[:, None, None, None]
     return replace(batch, **new)
 
 

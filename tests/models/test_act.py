@@ -209,9 +209,9 @@ def test_a_batch_without_wrist_views_leaves_the_trunk_untouched_but_in_the_graph
 
 def test_training_drops_wrist_views_at_the_rate_that_was_set() -> None:
     act, everyone = make_act(), torch.ones(4000, dtype=torch.bool)
-    kept = act._drop_wrist(everyone, torch.Generator().manual_seed(0)).float().mean()
+    kept = act._drop_wrist(everyone, torch.Generator().manual_seed(0), everyone.device).float().mean()
     assert float(kept) == pytest.approx(0.5, abs=0.03)
-    assert not make_act(wrist=None)._drop_wrist(everyone, None).any()
+    assert not make_act(wrist=None)._drop_wrist(everyone, None, everyone.device).any()
 
 
 def test_training_hides_the_plan_from_half_the_samples_and_half_its_tokens_from_the_rest() -> None:
