@@ -90,18 +90,13 @@ class PlanReport(Report):
 
 def run(config: PlanConfig) -> PlanReport:
     """Draw one strip for each chosen episode."""
-    from models.weights import load_lam
     from pipelines.evaluation.policy import ActPolicy
     from pipelines.training.data import open_reader
 
-    policy, lam, reader = (
-        ActPolicy.load(config.policy, config.device),
-        load_lam(Path(config.lam)),
-        open_reader(config.data),
-    )
-    check_lam(policy, config.policy, config.lam)
+    policy, reader = ActPolicy.load(config.policy, config.device), open_reader(config.data)
+    lam = load_lam_of(policy, config.policy, config.lam)
     held_out = config.val_fraction
-    interval_s = _interval_s(policy, lam)
+    interval_s = plan_interval_s(policy, lam)
     chosen = choose(reader, config.datasets, held_out, config.clips, interval_s)
     if not chosen:
         held_out, chosen = 0.0, choose(reader, config.datasets, 1.0, config.clips, interval_s)
@@ -153,7 +148,7 @@ def _draw(
     import torch
     from PIL import Image
 
-    stride = steps_per_latent(episode.control_hz, _interval_s(policy, lam))
+    stride = steps_per_latent(episode.control_hz, plan_interval_s(policy, lam))
     first = _picture(reader, episode, "primary", start)
     seen = Observation(
         image=first,
@@ -191,17 +186,27 @@ def roll_out(lam: "Lam", first: NDArray[np.uint8], planned: "Tensor") -> list[ND
     return [first, *pictures]
 
 
-def check_lam(policy: "ActPolicy", where: str, lam: str) -> None:
-    """Refuse a LAM whose codes mean something else than those of the policy that lies at `where`."""
+def load_lam_of(policy: "ActPolicy", where: str, lam: str) -> "Lam":
+    """Read a LAM; refuse one whose codes mean something else than those of the policy that lies at `where`."""
+    from models.weights import load_lam
+
     found = fingerprint(lam)
     if policy.latent is not None and policy.latent["fingerprint"] != found:
         raise DataEngineError(
             f"{lam} has fingerprint {found}, {where} plans latent actions '{policy.latent['name']}' of "
             f"{policy.latent['fingerprint']}; give the model that wrote them"
         )
+    loaded, config = load_lam(Path(lam)), policy.model.config
+    shapes = [(loaded.config.num_slots, loaded.config.latent_dim), (config.codes_per_latent, config.latent_dim)]
+    if shapes[0] != shapes[1]:
+        raise DataEngineError(
+            f"{lam} has latent actions of {shapes[0][0]} codes of width {shapes[0][1]}, {where} plans {shapes[1][0]} "
+            f"of width {shapes[1][1]}; give the model that wrote them"
+        )
+    return loaded
 
 
-def _interval_s(policy: "ActPolicy", lam: "Lam") -> float:
+def plan_interval_s(policy: "ActPolicy", lam: "Lam") -> float:
     """Seconds between the frames of a plan: those of the labels, which may be others than the LAM's own."""
     return float(policy.latent["interval_s"]) if policy.latent is not None else lam.config.interval_s
 
@@ -219,7 +224,7 @@ def _taught(
         return codes[codes[:, 0] >= 0].astype(np.int64)
     if not rows:
         return np.zeros((0, lam.config.num_slots), np.int64)
-    stride = steps_per_latent(episode.control_hz, _interval_s(policy, lam))
+    stride = steps_per_latent(episode.control_hz, plan_interval_s(policy, lam))
     wanted = Wanted(
         episode_id=episode.episode_id, num_steps=episode.num_steps, stride=stride, rows=np.array(rows, np.int64)
     )

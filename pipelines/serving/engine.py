@@ -242,10 +242,6 @@ def _lam_of(policy: "ActPolicy", config: ServeConfig) -> "Lam | None":
     """Read the decoder of a policy's plans, where one is named."""
     if not config.lam:
         return None
-    from pathlib import Path
+    from pipelines.evaluation.plan import load_lam_of
 
-    from models.weights import load_lam
-    from pipelines.evaluation.plan import check_lam
-
-    check_lam(policy, config.policy, config.lam)
-    return load_lam(Path(config.lam))
+    return load_lam_of(policy, config.policy, config.lam)

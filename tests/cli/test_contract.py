@@ -41,6 +41,8 @@ def test_the_commands_are_these():
         "shard",
         "probe",
         "eval",
+        "act",
+        "plan",
         "serve",
         "show",
         "doctor",

@@ -18,8 +18,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dataengine.whole_file import whole_file, write_whole
-from pipelines.evaluation.recording._video import write_video
 from pipelines.evaluation.simulators.two_arm import TwoArm
+from pipelines.evaluation.video import write_video
 
 TASK_ID = 9001
 """AgiBot's own tasks have three digits."""

@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 from dataengine.formats.resize import to_rgb
 from dataengine.formats.video.containers import READ_OPTIONS
 from dataengine.whole_file import write_whole
-from pipelines.evaluation.recording._video import write_video
+from pipelines.evaluation.video import write_video
 
 RATE_HZ = 12
 HEIGHT = 240

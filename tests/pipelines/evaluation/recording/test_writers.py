@@ -14,8 +14,8 @@ import simplejpeg
 from dataengine import catalog
 from dataengine.sources.openx import _mapping
 from pipelines.evaluation.recording import agibot, attempt, something_something
-from pipelines.evaluation.recording._video import write_video
 from pipelines.evaluation.simulators._base import simulator_class
+from pipelines.evaluation.video import write_video
 
 SHAPES = {"metaworld": (4, 4), "fetch": (8, 4), "lift": (8, 7)}
 """Width of state and action."""

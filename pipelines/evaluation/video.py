@@ -1,4 +1,4 @@
-"""Writes the videos of recordings; a file has its name only once it is whole."""
+"""Writes videos of recordings and plans; a file has its name only once it is whole."""
 
 import os
 from collections.abc import Iterable, Mapping

@@ -1,0 +1,138 @@
+"""One prediction from the command line, and a plan in any picture."""
+
+import av
+import numpy as np
+import pytest
+from PIL import Image
+
+from dataengine.formats import jpeg
+from dataengine.store import Corpus
+from models.fingerprint import fingerprint
+from models.lam import Lam
+from models.weights import save_model
+from models.world import World
+from pipelines.evaluation.policy import ActPolicy
+from pipelines.serving.observation import Request
+from tests.support.corpora import make_corpus, robot_episode
+from tests.support.policies import save_policy
+from tests.support.shapes import lam_shape, world_shape
+
+STATE = [0.1, 0.0, -0.2, 0.0, 0.0, 0.0, 1.0]
+
+
+@pytest.fixture
+def policy(tmp_path):
+    return save_policy(tmp_path / "act")
+
+
+def size_of(path):
+    with Image.open(path) as found:
+        return found.size
+
+
+@pytest.fixture
+def picture(tmp_path):
+    view = np.random.default_rng(0).integers(0, 255, (48, 64, 3), np.uint8)
+    Image.fromarray(view).save(tmp_path / "view.png")
+    return tmp_path / "view.png"
+
+
+def given(picture, **changes):
+    words = {"image": picture, "state": ",".join(map(str, STATE)), "instruction": "close the jar", **changes}
+    return [word for key, value in words.items() if value is not None for word in (f"--{key}", value)]
+
+
+def test_a_policy_acts_on_a_picture_a_state_and_words(villa, policy, picture):
+    said = villa("act", policy, *given(picture), "--json")
+    assert said.code == 0, said.err
+    request = Request(
+        image=jpeg.decode(picture.read_bytes()),
+        wrist=None,
+        state=np.float32(STATE),
+        embodiment="arm7_jaw",
+        instruction="close the jar",
+    )
+    np.testing.assert_allclose(said.report["actions"], ActPolicy.load(policy).act(request, request.instruction))
+    assert said.report["names"][:2] == ["x", "y"]
+    text = villa("act", policy, *given(picture)).out
+    assert "x (metres)" in text
+    assert "arm7_jaw, 4 actions at 10 Hz" in text
+
+
+def test_a_policy_acts_at_a_step_of_an_episode_beside_what_was_done(villa, tmp_path):
+    episode = robot_episode("a0", dataset="shelves", embodiment="arm7_jaw", num_steps=10)
+    corpus = make_corpus(tmp_path / "corpus", {"a": [episode]}).uri
+    policy = save_policy(tmp_path / "act")
+    said = villa("act", policy, "--corpus", f"{corpus}@", "--step", 7, "--json")
+    assert said.code == 2
+    (episode_id,) = Corpus.open(corpus).episode_ids()
+    said = villa("act", policy, "--corpus", f"{corpus}@{episode_id[:9]}", "--step", 7, "--json")
+    assert said.code == 0, said.err
+    np.testing.assert_allclose(said.report["recorded"], episode.action[7:])
+    text = villa("act", policy, "--corpus", f"{corpus}@{episode_id}", "--step", 7).out
+    assert "mean distance from what was recorded: x " in text
+    late = villa("act", policy, "--corpus", f"{corpus}@{episode_id}", "--step", 10)
+    assert (late.code, "has 10 steps, found --step 10" in late.line) == (2, True)
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"image": None}, "observation has no image"),
+        ({"image": "nowhere.png"}, "nowhere.png: nowhere.png is missing; give a JPEG or PNG"),
+        ({"state": "0,1"}, "state has 2 values, expected 7 of 'arm7_jaw'"),
+        ({"state": "a,b"}, "setting 'state"),
+        ({"state": None}, "observation has no state"),
+        ({"instruction": None}, "observation has no instruction"),
+        ({"embodiment": "drone"}, "does not know embodiment 'drone'"),
+    ],
+)
+def test_what_is_missing_or_does_not_fit_is_one_line(villa, policy, picture, changes, words):
+    said = villa("act", policy, *given(picture, **changes))
+    assert said.code == 2
+    assert words in said.line
+
+
+@pytest.fixture
+def planner(tmp_path):
+    """A policy, the latent action model that it plans for, and a world model of the same latent actions."""
+    lam = Lam(lam_shape("tiny"))
+    save_model(lam, tmp_path / "lam")
+    latent = {"name": "lam", "fingerprint": fingerprint(tmp_path / "lam"), "k": 1, "d": 1, "interval_s": 0.3}
+    shape = {"codes_per_latent": lam.config.num_slots, "latent_dim": lam.config.latent_dim}
+    policy = save_policy(tmp_path / "planner", latent=latent, **shape)
+    sizes = {"num_slots": lam.config.num_slots, "latent_dim": lam.config.latent_dim}
+    save_model(World(world_shape("tiny", **sizes)), tmp_path / "world", {"latent": latent})
+    return policy, tmp_path / "lam", tmp_path / "world"
+
+
+@pytest.mark.parametrize("by_world", [False, True])
+def test_a_plan_is_drawn_from_any_picture(villa, planner, picture, tmp_path, by_world):
+    policy, lam, world = planner
+    words = ["--lam", lam, *(["--world", world] if by_world else []), "--out", tmp_path / "plan", "--json"]
+    said = villa("plan", policy, "--image", picture, "--instruction", "close the jar", *words)
+    assert said.code == 0, said.err
+    steps = len(said.report["codes"])
+    assert len(said.report["frames"]) == steps + 1
+    sizes = {size_of(tmp_path / "plan" / f"frame_{i:02d}.png") for i in range(steps + 1)}
+    assert len(sizes) == 1
+    assert size_of(said.report["strip"])[0] > steps * sizes.pop()[0]
+    with av.open(said.report["video"]) as video:
+        assert sum(1 for _ in video.decode(video=0)) == 3 * (steps + 1)  # 0.3 s each, at 10 Hz
+    assert said.report["predicted_by"] == str(world if by_world else lam)
+
+
+def test_a_plan_by_models_that_do_not_belong_together_is_refused(villa, planner, policy, picture, tmp_path):
+    planned, lam, _ = planner
+    words = ("--image", picture, "--instruction", "close the jar", "--out", tmp_path / "plan")
+    save_model(Lam(lam_shape("tiny", num_slots=2, latent_dim=5)), tmp_path / "other")
+    assert "give the model that wrote them" in villa("plan", planned, "--lam", tmp_path / "other", *words).line
+    stated = {"latent": {"fingerprint": "another"}}
+    save_model(World(world_shape("tiny", num_slots=1, latent_dim=4)), tmp_path / "else", stated)
+    refused = villa("plan", planned, "--lam", lam, "--world", tmp_path / "else", *words)
+    assert "give a world model that was trained on the same labels" in refused.line
+    empty = villa("plan", planned, "--lam", lam, "--image", picture, "--instruction", " ")
+    assert "--instruction is empty" in empty.line
+    assert "has fingerprint" in villa("plan", planned, "--lam", policy, *words).line
+    assert "holds a policy, expected a latent action model" in villa("plan", policy, "--lam", policy, *words).line
+    assert "give the model that wrote them" in villa("plan", policy, "--lam", tmp_path / "other", *words).line
