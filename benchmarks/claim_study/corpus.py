@@ -1,4 +1,4 @@
-"""Makes the corpus of the study of the latent expert, labels it by two latent action models, and writes shards.
+"""Makes the corpus of the study of the latent expert, labels it by latent action models, and writes shards.
 
     python benchmarks/claim_study/record.py --out runs/claim
     python benchmarks/claim_study/corpus.py --out runs/claim
@@ -6,7 +6,8 @@
 Datasets: `demos`, two attempts of each of six tasks with actions; `clips`, eighty more of each as if nobody knew the
 actions (same arm, camera and scene: the kindest action-free video there can be); `others`, thirty attempts with actions
 of each of eight other tasks. Frames are halved to the 64 pixels that models of this size see. Latent action model
-`near` learns from demos and clips, `wide` from all three. Kill it and run it again: what is done is kept.
+`near` learns from demos and clips, `wide` from all three, `moved` from all three with pictures that are cropped and
+coloured anew in each clip. Kill it and run it again: what is done is kept.
 """
 
 import argparse
@@ -18,10 +19,11 @@ from pathlib import Path
 
 import numpy as np
 import simplejpeg
-from numpy.typing import NDArray
+from pictures import half
 from record import CLIPS, DEMOS, OTHER_DEMOS, OTHERS, TASKS
 
 from dataengine.episode import CameraFrames, Episode
+from dataengine.raw import fields_of
 from dataengine.sources.openx.metaworld import Metaworld
 from dataengine.store import Corpus
 from dataengine.store.commit.add import add_episodes
@@ -30,19 +32,14 @@ from pipelines.evaluation.recording import attempt
 
 HERE = Path(__file__).parent
 HZ = 20.0
-JPEG_QUALITY = 92
+JPEG_QUALITY = 85
+WIDE = "{demos: 0.1, others: 0.5, clips: 0.4}"
 LAMS = {
     "near": ("{demos: 0.5, clips: 0.5}", ("steps=700",)),
-    "wide": ("{demos: 0.1, others: 0.5, clips: 0.4}", ("steps=1400",)),
+    "wide": (WIDE, ("steps=1400",)),
+    "moved": (WIDE, ("steps=1400", "augment={crop_area: [0.6, 1.0], brightness: 0.1, contrast: 0.2}")),
 }
 """Mixture and further settings of each latent action model."""
-
-
-def half(picture: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """Average pixels two by two."""
-    height, width, _ = picture.shape
-    blocks = picture.reshape(height // 2, 2, width // 2, 2, 3).astype(np.uint16)
-    return ((blocks.sum(axis=(1, 3)) + 2) // 4).astype(np.uint8)
 
 
 def frames(one: attempt.Attempt) -> CameraFrames:
@@ -73,8 +70,8 @@ def episode(one: attempt.Attempt, dataset: str) -> Episode:
         cameras={"primary": frames(one)},
         state=motion and motion.state,
         action=motion and motion.action,
-        raw_state=motion and motion.raw_state,
-        raw_action=motion and motion.raw_action,
+        **(fields_of("raw_state", motion.raw_state) if motion else {}),
+        **(fields_of("raw_action", motion.raw_action) if motion else {}),
         state_encoding="eef_pose" if motion else "none",
         action_encoding="eef_delta" if motion else "none",
         licence="MIT",
@@ -107,7 +104,8 @@ def lam(out: Path, name: str) -> None:
     weights, more = LAMS[name]
     settings = [f"mixture.weights={weights}", "model.proprio_weight=4", "val_fraction=0.05", *more]
     words = [word for setting in settings for word in ("--set", setting)]
-    villa("train", "lam", str(out / "corpus"), "--out", str(out / f"lam_{name}"), *words)
+    if not (out / f"lam_{name}" / "report.json").exists():  # written at a training's end
+        villa("train", "lam", str(out / "corpus"), "--out", str(out / f"lam_{name}"), *words)
     villa("label", str(out / "corpus"), "--lam", str(out / f"lam_{name}"), "--name", name)
 
 
@@ -120,6 +118,8 @@ def main() -> None:
     corpus = Corpus.open(place) if (out / "corpus").exists() else Corpus.create(place)
     for dataset, task, found in parts(out):
         add_episodes(corpus, (episode(one, dataset) for one in found), task)
+    if count := corpus.rejects().num_rows:
+        raise SystemExit(f"{count} episodes were rejected; `villa corpus rejects {place}` says why")
     villa("stats", corpus.uri)
     for name in LAMS:
         lam(out, name)

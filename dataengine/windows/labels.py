@@ -44,6 +44,7 @@ def label_fields(info: LatentInfo, slot: str) -> pa.Schema:
         "villa:k": str(info.k),
         "villa:d": str(info.d),
         "villa:interval_s": repr(info.interval_s),
+        "villa:past_frames": str(info.past_frames).lower(),
         "villa:slot": slot,
     }
     return pa.schema(
@@ -77,6 +78,7 @@ def origin(field: pa.Field) -> LatentInfo:
             k=int(metadata["villa:k"]),
             d=int(metadata["villa:d"]),
             interval_s=float(metadata["villa:interval_s"]),
+            past_frames=metadata.get("villa:past_frames", "true") == "true",
         )
     except KeyError as error:
         raise DataEngineError(
@@ -87,6 +89,12 @@ def origin(field: pa.Field) -> LatentInfo:
 def label_slot(schema: pa.Schema, name: str) -> str:
     """Which camera a column's latent actions were seen by."""
     return (schema.field(latent_column(name)).metadata or {}).get(b"villa:slot", b"primary").decode()
+
+
+def about(schema: pa.Schema, name: str) -> str:
+    """Say of a column's latent actions what tells them from others."""
+    info, slot = label_info(schema, name), label_slot(schema, name)
+    return f"{info.interval_s:g} s, {info.kind}, camera {slot}, {info.k} codes, model {info.fingerprint}"
 
 
 def unflatten(

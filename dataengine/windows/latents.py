@@ -2,8 +2,8 @@
 
 `.npz`: `latent` (n, k, d) codebook vectors and `codes` (n, k) of all videos after one another, `hold_codes` (n, k) that
 the model mostly gives a frame that is repeated, `time_s` (n,) of each first frame, `video` (n,) an index into `videos`,
-and the origin: `fingerprint`, `interval_s`. Lance: columns `video`, `time_s`, `hold_codes` and the two that `labels`
-describes, flat, with the same origin as metadata.
+and the origin: `fingerprint`, `interval_s`, `past_frames`. Lance: columns `video`, `time_s`, `hold_codes` and the two
+that `labels` describes, flat, with the same origin as metadata.
 """
 
 import tokenize
@@ -66,6 +66,8 @@ class CodesOfVideos:
     """Of the model."""
     interval_s: float
     videos: Sequence[VideoCodes]
+    past_frames: bool = True
+    """Whether latent actions may depend on frames before their first."""
 
 
 def write_npz(path: Path, info: LatentInfo, videos: Sequence[VideoLatents]) -> None:
@@ -81,6 +83,7 @@ def write_npz(path: Path, info: LatentInfo, videos: Sequence[VideoLatents]) -> N
             videos=np.array([v.video for v in videos], dtype=np.str_),
             fingerprint=np.array(info.fingerprint),
             interval_s=np.array(info.interval_s),
+            past_frames=np.array(info.past_frames),
         )
 
 
@@ -99,6 +102,7 @@ def read_npz(path: Path) -> CodesOfVideos:
             labels = CodesOfVideos(
                 fingerprint=str(file["fingerprint"]),
                 interval_s=float(file["interval_s"]),
+                past_frames=bool(file.get("past_frames", True)),
                 videos=[
                     VideoCodes(
                         video=name,
@@ -150,7 +154,10 @@ def from_table(path: Path, table: pa.Table) -> CodesOfVideos:
         )
         for row in table.to_pylist()
     ]
-    return _checked(path, CodesOfVideos(fingerprint=info.fingerprint, interval_s=info.interval_s, videos=videos))
+    found = CodesOfVideos(
+        fingerprint=info.fingerprint, interval_s=info.interval_s, videos=videos, past_frames=info.past_frames
+    )
+    return _checked(path, found)
 
 
 NOT_THERE = "is not there; `villa label --video FILE --lam DIR --out NAME.npz` writes labels"

@@ -63,6 +63,13 @@ class LatentInfo:
     d: int
     interval_s: float
     """Seconds between the two frames that one latent action joins."""
+    past_frames: bool = True
+    """Whether it may depend on frames before the first of the two, which whoever sees that one alone cannot know."""
+
+    @property
+    def kind(self) -> str:
+        """Say in two words what it was read from."""
+        return "with past frames" if self.past_frames else "without past frames"
 
 
 @dataclass(frozen=True, kw_only=True)

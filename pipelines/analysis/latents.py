@@ -82,7 +82,7 @@ def _find(corpus: Corpus, wish: str, slot: str, device: str) -> LatentSource:
     )
     for name in names:
         info = labels.label_info(corpus.schema, name)
-        if info.fingerprint == key and labels.label_slot(corpus.schema, name) == slot:
+        if info.fingerprint == key and info.past_frames and labels.label_slot(corpus.schema, name) == slot:
             return found(interval_s=info.interval_s, info=info)
 
     lam = load_lam(directory, device)

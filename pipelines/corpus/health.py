@@ -72,6 +72,7 @@ class InfoReport(CorpusInfo):
         what = f"{self.episodes:,} episodes, {self.steps:,} steps, {human_bytes(self.bytes)} of frames"
         tail = [
             f"added columns: {', '.join(_grouped(self.added_columns)) or 'none'}",
+            *(f"latent actions '{name}': {about}" for name, about in self.latents.items()),
             f"rejected: {self.rejected_parts} parts, {self.rejected_records} records",
             f"commands that wrote: {self.runs}; fragments: {self.fragments}; schema {self.schema_version}",
             "versions: " + ", ".join(f"{name} {version}" for name, version in self.versions.items()),

@@ -73,7 +73,7 @@ class DrawnPlan(Report):
     """False where no episode was held out and one from training had to do."""
     code_agreement: float
     """Share of slots in which the plan names the code that the policy would have been taught there: that of the label,
-    which the LAM read from what happened and what went before."""
+    which the LAM read from what happened, and from what went before if that of the labels was."""
 
 
 class PlanReport(Report):
@@ -215,11 +215,13 @@ def _taught(
     policy: "ActPolicy", lam: "Lam", reader: EpisodeReader, episode: EpisodeInfo, rows: Sequence[int]
 ) -> NDArray[np.int64]:
     """Give the codes (n, k) at some frames as `villa label` writes them: where the data has them, else read anew."""
-    from pipelines.label.encode import Wanted, cut_windows, encode_windows
+    from pipelines.label.encode import Wanted, cut_windows, encode_windows, frames_seen
     from pipelines.training.frames import decode_into
 
-    name = policy.latent["name"] if policy.latent is not None else ""
-    if name in reader.latents and reader.latent_info(name).fingerprint == (policy.latent or {})["fingerprint"]:
+    about = policy.latent or {}
+    name, past_frames = about.get("name", ""), about.get("past_frames", True)
+    known = reader.latent_info(name) if name in reader.latents else None
+    if known and (known.fingerprint, known.past_frames) == (about["fingerprint"], past_frames):
         codes = reader.latent(episode.row, name)[1][list(rows)]
         return codes[codes[:, 0] >= 0].astype(np.int64)
     if not rows:
@@ -228,7 +230,7 @@ def _taught(
     wanted = Wanted(
         episode_id=episode.episode_id, num_steps=episode.num_steps, stride=stride, rows=np.array(rows, np.int64)
     )
-    windows, side = cut_windows(wanted, lam.config.num_frames), lam.config.resolution
+    windows, side = cut_windows(wanted, frames_seen(lam, past_frames)), lam.config.resolution
     pixels = np.zeros((len(windows.needed), side, side, 3), np.uint8)
     for jpeg_bytes, pixel in zip(
         reader.jpegs("primary", [(episode.row, int(f)) for f in windows.needed]), pixels, strict=True

@@ -20,6 +20,9 @@ class LabelConfig(Config):
     """Name of the columns, latent__NAME and codes__NAME; the directory's own name if left out."""
     interval_s: float | None = Field(None, gt=0, le=3600)
     """Seconds between the two frames of a latent action; by default the model's own."""
+    past_frames: bool = True
+    """Read a latent action from its two frames and those before them that the model takes in; false: from the two
+    alone, since a policy that sees the first of them cannot know what was before."""
     slot: str = "primary"
     """Camera whose frames are read."""
     batch: int = Field(64, ge=1, le=65_536)
@@ -49,6 +52,9 @@ class LabelVideoConfig(Config):
     """Name of the columns in a table, latent__NAME and codes__NAME; the model directory's own name if left out."""
     interval_s: float | None = Field(None, gt=0, le=3600)
     """Seconds between the two frames of a latent action; by default the model's own."""
+    past_frames: bool = True
+    """Read a latent action from its two frames and those before them that the model takes in; false: from the two
+    alone, since a policy that sees the first of them cannot know what was before."""
     rate_hz: float | None = Field(None, gt=0, le=MOST_HZ)
     """Latent actions in a second, a whole number of them in an interval; by default one, end to end."""
     fit: Fit | None = None

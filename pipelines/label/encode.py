@@ -64,6 +64,11 @@ class Windows:
     """(w, t) indices into `needed`."""
 
 
+def frames_seen(lam: "Lam", past_frames: bool) -> int:
+    """Count the frames of a window: as many as the model takes in, or the two of one latent action."""
+    return lam.config.num_frames if past_frames else 2
+
+
 def cut_windows(wanted: Wanted, num_frames: int) -> Windows:
     """Cut the windows that `Lam.encode` reads when it is given the clip p, p + K, p + 2K ... to the episode's end.
 
@@ -124,8 +129,11 @@ def encode_windows(
 class Encoder:
     """Runs one latent action model over many episodes, batched across them."""
 
-    def __init__(self, corpus: Corpus, lam: "Lam", *, slot: str, batch: int = 64, threads: int = 2) -> None:
+    def __init__(
+        self, corpus: Corpus, lam: "Lam", *, slot: str, batch: int = 64, threads: int = 2, past_frames: bool = True
+    ) -> None:
         self.corpus, self.lam, self.slot, self.batch = corpus, lam, slot, batch
+        self.num_frames = frames_seen(lam, past_frames)
         self._decoders = ThreadPoolExecutor(threads, "decode")
         self._ahead = ThreadPoolExecutor(1, "read-ahead")
 
@@ -136,7 +144,7 @@ class Encoder:
 
     def encode(self, wanted: Iterable[Wanted]) -> Iterator[Encoded]:
         """Encode what is asked for, in order."""
-        chunks = _chunks((one, cut_windows(one, self.lam.config.num_frames)) for one in wanted)
+        chunks = _chunks((one, cut_windows(one, self.num_frames)) for one in wanted)
         chunk = next(chunks, None)
         decoded = self._ahead.submit(self._decode, chunk) if chunk else None
         while chunk is not None and decoded is not None:

@@ -1,7 +1,8 @@
 """Writes latent actions into the corpus: one for every frame of every kept episode, of robots and humans alike.
 
 Frames p, p + K, p + 2K ... of an episode form a clip for each phase p below K, and its latent actions are what
-`Lam.encode` says of that clip. K follows from the model's frame spacing and the episode's control rate.
+`Lam.encode` says of that clip, or without past frames of each of its pairs by itself. K follows from the model's frame
+spacing and the episode's control rate.
 """
 
 import time
@@ -58,6 +59,8 @@ class LabelReport(Report):
     k: int
     d: int
     interval_s: float
+    past_frames: bool = True
+    """Whether latent actions may depend on frames before their first."""
     episodes: int
     """Episodes labelled by this call."""
     already: int
@@ -80,7 +83,8 @@ class LabelReport(Report):
             did += f"; {self.already} were labelled before" if self.already else ""
         else:
             did = f"nothing to do: all {self.already} episodes are labelled"
-        lines = [f"{did} (latent__{self.name}, {self.seconds:.1f} s)"]
+        kind = "" if self.past_frames else ", without past frames"
+        lines = [f"{did} (latent__{self.name}{kind}, {self.seconds:.1f} s)"]
         if self.without_camera:
             lines.append(f"{self.without_camera} episodes have no such camera and were left out")
         if self.unreadable:
@@ -105,6 +109,7 @@ def run(config: LabelConfig) -> LabelReport:
         batch=config.batch,
         device=config.device,
         threads=config.threads,
+        past_frames=config.past_frames,
     )
     # on a cluster only its settings are needed here
     lam = (labeller if config.engine == "local" else replace(labeller, device="cpu")).load()
@@ -114,6 +119,7 @@ def run(config: LabelConfig) -> LabelReport:
         k=lam.config.num_slots,
         d=lam.config.latent_dim,
         interval_s=config.interval_s or lam.config.interval_s,
+        past_frames=config.past_frames,
     )
     _check_camera(corpus, config.slot)
     version = corpus.version
@@ -138,6 +144,7 @@ def run(config: LabelConfig) -> LabelReport:
         k=info.k,
         d=info.d,
         interval_s=info.interval_s,
+        past_frames=info.past_frames,
         episodes=sum(len(plan.episodes) for plan in plans.values()),
         already=sum(plan.already for plan in plans.values()),
         without_camera=sum(plan.without_camera for plan in plans.values()),
@@ -183,6 +190,10 @@ def claim(corpus: Corpus, info: LatentInfo, slot: str) -> None:
         raise DataEngineError(
             f"column latent__{info.name} spans {found.interval_s:g} s, asked for {info.interval_s:g} s; "
             f"give another --name"
+        )
+    if found.past_frames != info.past_frames:
+        raise DataEngineError(
+            f"column latent__{info.name} was read {found.kind}, asked for {info.kind}; give another --name"
         )
     if found_slot != slot:
         raise DataEngineError(

@@ -68,6 +68,8 @@ class LabelsReport(Report):
     """Of the model."""
     interval_s: float
     k: int
+    past_frames: bool
+    """Whether latent actions may depend on frames before their first."""
     videos: list[VideoFacts]
     picture: str
     drawn: list[str]
@@ -88,8 +90,8 @@ class LabelsReport(Report):
         ]
         lines = [
             text_table(head, rows),
-            f"{self.labels}: {self.k} codes in a latent action, which spans {self.interval_s:g} s; model "
-            f"{self.fingerprint}",
+            f"{self.labels}: {self.k} codes in a latent action, which spans {self.interval_s:g} s"
+            f"{'' if self.past_frames else ' and is read without past frames'}; model {self.fingerprint}",
         ]
         if any(v.hold_still is None for v in self.videos):
             lines.append("no share holds still: an older villa wrote the file; `villa label --video` again tells it")
@@ -116,6 +118,7 @@ def run(config: ShowLabelsConfig) -> LabelsReport:
         fingerprint=found.fingerprint,
         interval_s=found.interval_s,
         k=videos[0].codes.shape[1],
+        past_frames=found.past_frames,
         videos=[_facts(video, found) for video in videos],
         picture=str(config.out or ""),
         drawn=[v.video for v in videos[:MOST_DRAWN]] if config.out else [],

@@ -26,7 +26,7 @@ from dataengine.windows.latents import VideoLatents, as_table, write_npz
 from dataengine.windows.window import LatentInfo
 from models.fingerprint import fingerprint
 from pipelines.label.config import LabelVideoConfig
-from pipelines.label.encode import Wanted, cut_windows, encode_windows
+from pipelines.label.encode import Wanted, cut_windows, encode_windows, frames_seen
 from pipelines.label.hold import Held
 from pipelines.label.segments import Cutter, End, Segment, decode_side_by_side
 
@@ -111,6 +111,7 @@ def run(config: LabelVideoConfig) -> LabelVideoReport:
         k=lam.config.num_slots,
         d=lam.config.latent_dim,
         interval_s=config.interval_s or lam.config.interval_s,
+        past_frames=config.past_frames,
     )
     _stride(config, info)
     framing = framing_of(config)
@@ -200,13 +201,13 @@ def label_videos(
     cutter = Cutter(
         rate_hz=config.rate_hz or 1 / info.interval_s,
         stride=stride,
-        num_frames=lam.config.num_frames,
+        num_frames=frames_seen(lam, info.past_frames),
         side=lam.config.resolution,
         framing=framing,
     )
     threads = min(config.threads or num_cores(), len(files))
     parts: list[list[Part]] = [[] for _ in files]
-    held = [Held(lam.config.num_frames - 1) for _ in files]
+    held = [Held(cutter.num_frames - 1) for _ in files]
     rejected: dict[str, str] = {}
     waiting: list[Segment] = []
     with task("label", len(files), "videos") as live, closing(decode_side_by_side(files, cutter, threads)) as decoded:

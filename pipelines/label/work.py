@@ -97,6 +97,7 @@ class Labeller:
     batch: int
     device: str | None
     threads: int
+    past_frames: bool = True
 
     def make_encoder(self, lam: "Lam") -> Encoder:
         """Open the corpus, at one version, for this model."""
@@ -106,6 +107,7 @@ class Labeller:
             slot=self.slot,
             batch=self.batch,
             threads=self.threads or num_cores(),
+            past_frames=self.past_frames,
         )
 
     def load(self) -> "Lam":

@@ -12,6 +12,7 @@ from dataengine.storage import Folder
 from dataengine.store.commit.committer import HELD
 from dataengine.store.tables import SIDE_TABLES, exists, open_table
 from dataengine.store.upkeep import compaction, verify_tables
+from dataengine.windows import labels
 
 if TYPE_CHECKING:
     from dataengine.store.read.corpus import Corpus
@@ -49,6 +50,8 @@ class CorpusInfo(Report):
     cameras: dict[str, int]
     """Episodes that have a camera in this slot."""
     added_columns: list[str]
+    latents: dict[str, str]
+    """Latent actions by name: what each spans and was read from, by which camera and model."""
     """Labels and quality columns."""
     rejected_parts: int
     rejected_records: int
@@ -78,6 +81,7 @@ class CorpusInfo(Report):
         ]
         lines.append("  cameras: " + (", ".join(f"{slot} {count}" for slot, count in self.cameras.items()) or "none"))
         lines.append("  added columns: " + (", ".join(self.added_columns) or "none"))
+        lines += [f"  latent actions '{name}': {about}" for name, about in self.latents.items()]
         lines.append(f"  rejected: {self.rejected_parts} parts, {self.rejected_records} records; runs: {self.runs}")
         lines.append("  versions: " + ", ".join(f"{name} {version}" for name, version in self.versions.items()))
         lines += [f"  note: {note}" for note in self.notes()]
@@ -118,6 +122,7 @@ def info(corpus: "Corpus") -> CorpusInfo:
         snapshots=[snapshot.name for snapshot in corpus.snapshots()],
         groups=groups,
         cameras={slot: len(known) for slot, known in sizes.items() if known},
+        latents={name: labels.about(corpus.schema, name) for name in labels.label_names(corpus.schema)},
         added_columns=[name for name in corpus.schema.names if name not in EPISODES.names],
         rejected_parts=rejected.count(""),
         rejected_records=len(rejected) - rejected.count(""),

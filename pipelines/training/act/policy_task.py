@@ -116,6 +116,8 @@ class PolicyTask(TrainTask[P, Act, ActCollator, R]):
     def identity(self) -> dict[str, Any]:
         """Add the latent actions: those of another model would mean something else."""
         fingerprint = self.latent.fingerprint if self.latent else ""
+        if self.latent and not self.latent.past_frames:  # with them is how all were, and what runs from then saved
+            fingerprint += f", {self.latent.kind}"
         return {
             "data": self.data.reader.identity.fingerprint,
             "latent actions": fingerprint,

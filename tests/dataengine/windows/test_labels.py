@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pyarrow as pa
 import pytest
@@ -14,6 +16,14 @@ def test_a_column_says_who_made_it():
     assert labels.label_names(schema) == ["base"]
     assert labels.label_info(schema, "base") == INFO
     assert labels.label_slot(schema, "base") == "wrist"
+    alone = replace(INFO, past_frames=False)
+    assert labels.label_info(labels.label_fields(alone, "wrist"), "base") == alone
+
+
+def test_labels_from_before_there_were_kinds_may_depend_on_the_past():
+    field = labels.label_fields(INFO, "primary").field(0)
+    metadata = {key: value for key, value in field.metadata.items() if key != b"villa:past_frames"}
+    assert labels.origin(field.with_metadata(metadata)).past_frames
 
 
 def test_an_unknown_label_is_refused_with_the_known_names():

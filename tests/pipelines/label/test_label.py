@@ -10,6 +10,7 @@ from dataengine.store.read.reader import TableReader
 from dataengine.windows import labels
 from dataengine.windows.window import steps_per_latent
 from models.weights import load_lam
+from pipelines.corpus.health import CorpusConfig, info
 from pipelines.label import LabelConfig, run
 from tests.support.corpora import add_parts, human_clip, make_corpus, robot_episode
 from tests.support.labelled import labels_of, make_models, make_robots_and_hands
@@ -42,6 +43,29 @@ def test_every_frame_has_what_encode_says_of_its_clip(tmp_path):
         assert (latent[tail] == 0).all()
         distinct |= {tuple(row) for row in codes}
     assert len(distinct) > 10
+
+
+def test_without_past_frames_a_label_follows_from_its_two_frames_alone(tmp_path):
+    corpus = make_robots_and_hands(tmp_path / "corpus")
+    one, _ = make_models(corpus, tmp_path)
+    run(LabelConfig(corpus=corpus.uri, lam=one, name="both"))
+    report = run(LabelConfig(corpus=corpus.uri, lam=one, name="alone", past_frames=False))
+    assert "latent__alone, without past frames" in report.summary()
+    lam, alone, both = load_lam(one), labels_of(corpus.uri, "alone"), labels_of(corpus.uri, "both")
+    episode = corpus.episode(corpus.episode_ids()[0])
+    record = episode.column("source_record")
+    stride = steps_per_latent(episode.control_hz, lam.config.interval_s)
+    video = video_of(episode.jpegs("primary"), lam.config.resolution)
+    for row in range(len(video) - stride):
+        expected = lam.encode(video[[row, row + stride]])
+        np.testing.assert_array_equal(alone[record][1][row], expected.codes[0, 0].numpy())
+    np.testing.assert_array_equal(alone[record][1][:stride], both[record][1][:stride])  # nothing came before
+    assert (alone[record][1] != both[record][1]).any()
+    assert [TableReader(Corpus.open(corpus.uri)).latent_info(name).past_frames for name in ("both", "alone")] == [1, 0]
+    told = info(CorpusConfig(corpus=corpus.uri))
+    assert "latent actions 'alone': 0.2 s, without past frames, camera primary" in told.summary()
+    with pytest.raises(DataEngineError, match=r"latent__alone was read without past frames, asked for with past"):
+        run(LabelConfig(corpus=corpus.uri, lam=one, name="alone"))
 
 
 def test_the_training_reader_takes_them(tmp_path):

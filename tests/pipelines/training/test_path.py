@@ -8,6 +8,7 @@ import subprocess
 import sys
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -251,22 +252,22 @@ def test_a_policy_of_before_there_were_datasets_still_acts(made: Made, tmp_path:
     np.testing.assert_allclose(old, new, atol=1e-6)
 
 
-@pytest.mark.parametrize("interval_s", [None, 0.8])
+@pytest.mark.parametrize("settings", [{}, {"interval_s": 0.8}, {"past_frames": False}])
 def test_plans_are_held_against_the_labels_that_taught_them(
-    made: Made, tmp_path: Path, interval_s: float | None
+    made: Made, tmp_path: Path, settings: dict[str, Any]
 ) -> None:
-    """Also where labels are further apart than the LAM's own frames, and where the data has them no more."""
+    """Also where labels are of another kind than most, and where the data has them no more."""
     act, shards = made.act, made.shards
-    if interval_s:
+    if settings:
         corpus = str(shutil.copytree(made.corpus, tmp_path / "corpus"))
-        label.run(label.LabelConfig(corpus=corpus, lam=made.lam, name="wide", interval_s=interval_s, threads=1))
+        label.run(label.LabelConfig(corpus=corpus, lam=made.lam, name="wide", threads=1, **settings))
         act, shards = tmp_path / "act", str(tmp_path / "shards")
         shard.run(shard.ShardConfig(corpus=corpus, out=shards, latents=["wide"]))
         train_act.run(train_act.TrainActConfig(data=shards, out=act, **ACT))
     reader = ShardReader(shards)
     lam, policy = load_lam(made.lam), ActPolicy.load(act)
-    name = "wide" if interval_s else "lam"
-    stride = steps_per_latent(10.0, interval_s or lam.config.interval_s)
+    name = "wide" if settings else "lam"
+    stride = steps_per_latent(10.0, settings.get("interval_s", lam.config.interval_s))
     for episode in reader.episodes[:4]:
         rows = [r for r in (5, 5 + stride) if r + stride < episode.num_steps]
         if episode.control_hz != 10.0 or not rows:
