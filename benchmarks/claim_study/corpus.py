@@ -5,9 +5,11 @@
 
 Datasets: `demos`, two attempts of each of six tasks with actions; `clips`, eighty more of each as if nobody knew the
 actions (same arm, camera and scene: the kindest action-free video there can be); `others`, thirty attempts with actions
-of each of eight other tasks. Frames are halved to the 64 pixels that models of this size see. Latent action model
-`near` learns from demos and clips, `wide` from all three, `moved` from all three with pictures that are cropped and
-coloured anew in each clip. Kill it and run it again: what is done is kept.
+of each of eight other tasks. Frames are halved to the 64 pixels that models of this size see.
+
+Latent action model `near` learns from demos and clips, `wide` from all three; `moved` and `ground` too, from pictures
+that are cropped and coloured anew in each clip, `ground` with eight times the weight on what robots felt and did.
+Kill it and run it again: what is done is kept.
 """
 
 import argparse
@@ -38,6 +40,10 @@ LAMS = {
     "near": ("{demos: 0.5, clips: 0.5}", ("steps=700",)),
     "wide": (WIDE, ("steps=1400",)),
     "moved": (WIDE, ("steps=1400", "augment={crop_area: [0.6, 1.0], brightness: 0.1, contrast: 0.2}")),
+    "ground": (
+        "{demos: 0.1, others: 0.6, clips: 0.3}",
+        ("steps=1200", "model.proprio_weight=32", "augment={crop_area: [0.7, 1.0], brightness: 0.1, contrast: 0.2}"),
+    ),
 }
 """Mixture and further settings of each latent action model."""
 
@@ -102,7 +108,8 @@ def villa(*words: str) -> None:
 def lam(out: Path, name: str) -> None:
     """Train a latent action model and write its labels."""
     weights, more = LAMS[name]
-    settings = [f"mixture.weights={weights}", "model.proprio_weight=4", "val_fraction=0.05", *more]
+    weight = [] if any("proprio_weight" in one for one in more) else ["model.proprio_weight=4"]
+    settings = [f"mixture.weights={weights}", "val_fraction=0.05", *weight, *more]
     words = [word for setting in settings for word in ("--set", setting)]
     if not (out / f"lam_{name}" / "report.json").exists():  # written at a training's end
         villa("train", "lam", str(out / "corpus"), "--out", str(out / f"lam_{name}"), *words)

@@ -17,6 +17,7 @@ import traceback
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import cache
+from multiprocessing.connection import wait
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +26,7 @@ sys.path.insert(0, str(HERE.parents[1]))
 ENVS = 10
 """Episodes that are played side by side."""
 ACTION_STEPS = 4
+LOOK_EVERY_S = 15.0
 STOP_S = 10.0
 """Kept of the budget for putting things away."""
 
@@ -130,6 +132,18 @@ def work(
             (options.out / "logs" / f"failed_{arm}-{seed}.txt").write_text(traceback.format_exc())
 
 
+def put_away(options: argparse.Namespace, began: float) -> str:
+    """Write all plays so far into one file; tell how many there are, and the first failures."""
+    plays = [json.loads(file.read_text()) for file in sorted((options.out / "plays").glob("*.json"))]
+    failures = {file.stem: file.read_text()[-1500:] for file in sorted((options.out / "logs").glob("failed_*"))}
+    seconds = time.monotonic() - began
+    if options.results:
+        facts = {"plays": plays, "failures": dict(list(failures.items())[:10]), "seconds": round(seconds, 1)}
+        options.results.write_text(json.dumps(facts))
+    told = [f"{len(plays)} plays, {len(failures)} failures, {seconds:.0f} s"]
+    return "\n".join(told + [f"{name}: {text[-600:]}" for name, text in list(failures.items())[:3]])
+
+
 def main() -> None:
     """Start the workers, and end them when the time is up."""
     import yaml
@@ -166,18 +180,12 @@ def main() -> None:
         worker.start()
     try:
         while any(worker.is_alive() for worker in workers) and time.monotonic() - began < options.budget_s - STOP_S:
-            time.sleep(1.0)
+            wait([worker.sentinel for worker in workers if worker.is_alive()], timeout=LOOK_EVERY_S)
+            put_away(options, began)
     finally:
         for worker in workers:
             worker.kill()
-        plays = [json.loads(file.read_text()) for file in sorted((options.out / "plays").glob("*.json"))]
-        failures = {file.stem: file.read_text()[-1500:] for file in sorted((options.out / "logs").glob("failed_*"))}
-        if options.results:
-            facts = {"plays": plays, "failures": dict(list(failures.items())[:10]), "seconds": time.monotonic() - began}
-            options.results.write_text(json.dumps(facts))
-        print(f"{len(plays)} plays, {len(failures)} failures, {time.monotonic() - began:.0f} s")
-        for name, text in list(failures.items())[:3]:
-            print(name, text[-600:])
+        print(put_away(options, began))
 
 
 if __name__ == "__main__":
