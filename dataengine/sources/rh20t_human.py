@@ -26,6 +26,7 @@ from dataengine.clips.plan import ClipPlan, SkippedLabel, VideoPlan
 from dataengine.errors import RecordError, SourceError
 from dataengine.formats import files
 from dataengine.formats.video import video
+from dataengine.formats.video.clip_range import instants_s
 from dataengine.sources._clip_source import ClipSource
 from dataengine.sources.rh20t import cameras, scenes, times
 from dataengine.sources.rh20t.scenes import Scene
@@ -80,7 +81,7 @@ class Rh20tHuman(ClipSource):
             raise RecordError(f"shows nothing between {stamps_s[at]:.2f} s and {stamps_s[at + 1]:.2f} s")
         rate_hz = min(self.frame_hz, 1 / float(np.median(apart_s)) if len(apart_s) else self.frame_hz)
         for i, (start_s, end_s) in enumerate(ranges):
-            wanted_s = start_s + np.arange(max(np.ceil((end_s - start_s) * rate_hz - 1e-6), 0)) / rate_hz
+            wanted_s = instants_s(start_s, end_s, rate_hz)
             wanted_s = wanted_s[wanted_s <= stamps_s[-1] + 0.5 / rate_hz]
             if len(wanted_s) < 2:
                 yield i, RecordError(f"{start_s:.2f} to {end_s:.2f} s: fewer than two frames")

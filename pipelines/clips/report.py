@@ -85,7 +85,7 @@ class ClipsReport(Report):
         if self.clips > self.whole_videos:
             lines += [f"length of labels (median {self.median_label_s:.3g} s):", *self._bars()]
         lines.append(f"splits: {_counts(self.splits)}; texts by: {_counts(self.text_sources)}")
-        lines.append(f"{self.distinct_texts:,} different texts; most frequent verbs: {_counts(self.verbs)}")
+        lines.append(f"{counted(self.distinct_texts, 'different text')}; most frequent verbs: {_counts(self.verbs)}")
         if self.skipped:
             lines += ["not cut:", text_table(["labels", "reason", "damaged", "for example"], self.skipped_rows())]
         lines.append(f"page: {self.page}" if self.page else "nothing was decoded: a damaged video shows at ingest")

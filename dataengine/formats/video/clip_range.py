@@ -22,6 +22,16 @@ MAX_INSTANTS = 2**22
 """Of all ranges of a video: eleven hours at 100 in a second."""
 
 
+def instants_s(start_s: float, end_s: float, rate_hz: float) -> NDArray[np.float64]:
+    """Say when pictures of [start, end) are wanted: (t,) seconds, start + k / rate."""
+    return start_s + np.arange(num_instants(start_s, end_s, rate_hz)) / (rate_hz or math.inf)
+
+
+def num_instants(start_s: float, end_s: float, rate_hz: float) -> int:
+    """Return how many those are; an instant that only rounding puts before the end is none."""
+    return max(math.ceil((end_s - start_s) * rate_hz - SAME_S), 0)
+
+
 class Picture(Protocol):
     """A frame at its time, that is scaled and encoded when somebody takes it."""
 
@@ -65,8 +75,8 @@ class ClipRange:
 
     def instants(self, first_s: float) -> NDArray[np.float64]:
         """Return when pictures are wanted of a video whose first one comes at `first_s`, seconds."""
-        start_s = first_s if self._is_before(first_s) else self.start_s
-        return start_s + np.arange(self.num_instants()) / (self._rate_hz or math.inf)
+        later_s = first_s - self.start_s if self._is_before(first_s) else 0.0
+        return instants_s(self.start_s, self.end_s, self._rate_hz or 0.0) + later_s
 
     def see(self, before: Picture | None, now: Picture) -> None:
         """Take what is due up to a frame; `before` is the one before it, None at a start."""
@@ -154,7 +164,7 @@ class ClipRange:
 
     def num_instants(self) -> int:
         """Return how many pictures are wanted."""
-        return math.ceil((self.end_s - self.start_s) * (self._rate_hz or 0.0) - SAME_S)
+        return num_instants(self.start_s, self.end_s, self._rate_hz or 0.0)
 
     def _take(self, picture: Picture) -> None:
         self._times.append(picture.time_s)

@@ -27,6 +27,7 @@ from dataengine.clips.plan import ClipPlan, SkippedLabel, VideoPlan
 from dataengine.errors import RecordError, SourceError
 from dataengine.formats import files, jpeg, json_file, yaml_file
 from dataengine.formats.video import video
+from dataengine.formats.video.clip_range import instants_s
 from dataengine.hands import Track
 from dataengine.sources._clip_source import WindowedClipSource
 from dataengine.sources.ho_cap import hands
@@ -84,7 +85,7 @@ class HoCap(WindowedClipSource):
         pictures = self._pictures(plan)
         rate_hz = min(self.frame_hz, RATE_HZ)
         for i, (start_s, end_s) in enumerate(ranges):
-            wanted_s = start_s + np.arange(np.ceil((end_s - start_s) * rate_hz - 1e-6)) / rate_hz
+            wanted_s = instants_s(start_s, end_s, rate_hz)
             numbers = np.minimum(np.round(wanted_s * RATE_HZ).astype(int), max(pictures)).tolist()
             try:
                 images = [self._read(pictures, number) for number in numbers]
