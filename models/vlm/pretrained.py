@@ -77,7 +77,15 @@ def read(directory: str | Path) -> Pretrained:
     stack = config.text
     if stack.num_heads % stack.num_kv_heads:
         raise ValueError(f"{path}: {stack.num_heads} heads cannot share {stack.num_kv_heads} key heads evenly")
-    return Pretrained(place, family, stated, settings)
+    return Pretrained(place, family, stated, _decided(config, settings))
+
+
+def _decided(config: VlmConfig, settings: dict[str, Any]) -> dict[str, Any]:
+    """Complete what a family said by defaults: all but the length of texts, and a bound on scores it does not name."""
+    decided = config.model_dump(mode="json", exclude={"text_length"})
+    if "soft_cap" not in settings["text"]:
+        del decided["text"]["soft_cap"]
+    return decided
 
 
 def family_of(stated: Stated) -> Family:

@@ -72,12 +72,21 @@ class TrainConfig(LoopConfig):
         if not given.get("preset") and not presets.names(cls.kind):
             return {**given, "preset": ""}
         base = presets.load(cls.kind, preset, cls._preset_as_today)
-        base_model, changes = base.pop("model", {}), cls.model_settings.named_as_today(given.get("model", {}))
+        changes = cls.model_settings.named_as_today(given.get("model", {}))
+        base_model = cls.base_model(base.pop("model", {}), changes, {**base, **given})
         if not cls.takes_model_from_elsewhere({**base, **given}):
             changes = cls._whole_model(base_model, changes)
         elif cls.takes_model_from_elsewhere(base):  # what the preset says of the model are changes, too
             changes = {**base_model, **changes} if isinstance(changes, dict) else changes
         return merged(base, {**given, "model": changes})
+
+    @classmethod
+    def base_model(cls, preset: Any, changes: Any, given: Mapping[str, Any]) -> Any:
+        """Give the model's settings that changes are laid over: the preset's, where nothing else decides some of them.
+
+        Raise ValueError where changes contradict what is decided.
+        """
+        return preset
 
     @classmethod
     def _preset_as_today(cls, preset: dict[str, Any]) -> dict[str, Any]:

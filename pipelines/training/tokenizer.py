@@ -1,4 +1,4 @@
-"""Instructions become token ids: BOS, words, newline (PaliGemma's prompt), by a tokenizer.json that a run keeps."""
+"""Instructions become token ids, with what the model expects around them, by a tokenizer.json that a run keeps."""
 
 import json
 import sys
@@ -11,44 +11,52 @@ from numpy.typing import NDArray
 
 from dataengine.errors import DataEngineError
 from dataengine.formats import remote
+from models.vlm.config import PromptConfig
 
-PAD_ID, BOS_ID = 0, 2
+PAD_ID = 0
+PALIGEMMA = PromptConfig()
 FILE_NAME = "tokenizer.json"
 MAX_BYTES = 2**27
 """PaliGemma's, of 257,000 words, has 18 MB."""
 
 
 class Tokenizer:
-    """Wraps a `tokenizers` tokenizer in which padding is 0 and BOS is 2, as in PaliGemma's."""
+    """Wraps a `tokenizers` tokenizer; `prompt` says what begins and ends a text: BOS and newline, by default."""
 
-    def __init__(self, text: str) -> None:
+    def __init__(self, text: str, prompt: PromptConfig = PALIGEMMA) -> None:
         from tokenizers import Tokenizer as Fast
 
         self.text = text
         """The content of its tokenizer.json."""
+        self.prompt = prompt
         self._fast = Fast.from_str(text)
         self._fast.no_padding()
         self._fast.no_truncation()
         self._known: dict[tuple[str, int], tuple[NDArray[np.int64], int]] = {}
         self._warned = False
-        for place, known in (("padding", PAD_ID), ("BOS", BOS_ID)):
-            if self._fast.id_to_token(known) is None:
-                raise DataEngineError(f"tokenizer has no token {known}, expected its {place} there as in PaliGemma's")
+        for place, known in (("padding", PAD_ID), ("BOS", prompt.bos_id)):
+            if known is not None and self._fast.id_to_token(known) is None:
+                raise DataEngineError(f"tokenizer has no token {known}, expected its {place} there as the model's has")
 
     @property
     def vocab_size(self) -> int:
         """Rows that an embedding table needs."""
         return max(self._fast.get_vocab(with_added_tokens=True).values()) + 1
 
+    def id_of(self, token: str) -> int | None:
+        """Find the row of a token, None where there is no such token."""
+        found: int | None = self._fast.token_to_id(token)
+        return found
+
     @classmethod
-    def read(cls, path: Path) -> "Tokenizer":
+    def read(cls, path: Path, prompt: PromptConfig = PALIGEMMA) -> "Tokenizer":
         """Read a tokenizer.json; raise DataEngineError if it is none."""
         try:
             with remote.open_file(path) as file:  # not a pipe, which would be waited for
                 data = file.read(MAX_BYTES + 1)
             if len(data) > MAX_BYTES:
                 raise ValueError(f"it has more than {MAX_BYTES} bytes")
-            return cls(data.decode())
+            return cls(data.decode(), prompt)
         except FileNotFoundError:
             raise DataEngineError(
                 f"{path}: no such file; give a tokenizer.json, or none to train a small one"
@@ -59,7 +67,7 @@ class Tokenizer:
             raise DataEngineError(f"{path}: not a tokenizer.json: {str(error).splitlines()[0]}") from error
 
     @classmethod
-    def train(cls, instructions: Sequence[str], vocab_size: int) -> "Tokenizer":
+    def train(cls, instructions: Sequence[str], vocab_size: int, prompt: PromptConfig = PALIGEMMA) -> "Tokenizer":
         """Learn a byte-level BPE vocabulary; equal instructions in any order give the same one."""
         from tokenizers import Tokenizer as Fast
         from tokenizers import decoders, models, pre_tokenizers, trainers
@@ -74,7 +82,7 @@ class Tokenizer:
             show_progress=False,
         )
         fast.train_from_iterator(sorted(instructions), trainer)
-        return cls(json.dumps(json.loads(fast.to_str()), ensure_ascii=False))
+        return cls(json.dumps(json.loads(fast.to_str()), ensure_ascii=False), prompt)
 
     def encode(self, texts: Sequence[str], length: int) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
         """Give ids (b, length), padded on the right, and their mask. What is too long loses its end, with a warning."""
@@ -89,8 +97,9 @@ class Tokenizer:
         return len(self._ids(text))
 
     def _ids(self, text: str) -> list[int]:
-        encoded: Any = self._fast.encode(text.strip().replace("\n", " ") + "\n", add_special_tokens=False)
-        return [BOS_ID, *encoded.ids]
+        prompt = self.prompt
+        encoded: Any = self._fast.encode(text.strip().replace("\n", " ") + prompt.suffix, add_special_tokens=False)
+        return [*([] if prompt.bos_id is None else [prompt.bos_id]), *encoded.ids]
 
     def _encode_one(self, text: str, length: int) -> tuple[NDArray[np.int64], int]:
         if (text, length) not in self._known:

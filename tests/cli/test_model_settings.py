@@ -158,7 +158,7 @@ def test_a_named_mixture_is_not_thrown_away_by_one_of_its_keys(tmp_path: Any) ->
 
 
 def test_paper_sized_policies_do_not_train_from_random_words_unless_told() -> None:
-    with pytest.raises(DataEngineError, match=r"paper needs the weights of PaliGemma.*--set vlm=random") as caught:
+    with pytest.raises(DataEngineError, match=r"paper needs pretrained weights.*--set vlm=random") as caught:
         Settings().fill(TrainActConfig, data="d", out="o", preset="paper")
     assert "\n" not in str(caught.value)
     assert Settings(None, ["vlm=random"]).fill(TrainActConfig, data="d", out="o", preset="paper").vlm == "random"

@@ -110,7 +110,13 @@ def write_tokenizer(folder: Path, *, image_id: int = IMAGE_ID) -> None:
             if word.startswith("<")
         ],
         "normalizer": None,
-        "pre_tokenizer": {"type": "Split", "pattern": {"String": " "}, "behavior": "Removed", "invert": False},
+        "pre_tokenizer": {
+            "type": "Sequence",
+            "pretokenizers": [
+                {"type": "Split", "pattern": {"String": space}, "behavior": behavior, "invert": False}
+                for space, behavior in ((" ", "Removed"), ("\n", "Isolated"))
+            ],
+        },
         "post_processor": None,
         "decoder": None,
         "model": {"type": "WordLevel", "vocab": vocab, "unk_token": "<unk>"},

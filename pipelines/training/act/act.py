@@ -1,14 +1,16 @@
 """`villa train act`: from episodes, mostly labelled ones, to a policy that plans latent actions and moves a robot."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from dataengine.errors import DataEngineError
 from dataengine.windows.normalize import Normalizer
 from dataengine.windows.window import EpisodeInfo, EpisodeReader, LatentInfo
-from models.act import ActConfig
+from models.act import Act, ActConfig
 from models.config import merged
 from pipelines.training import data
+from pipelines.training.act import beginning
+from pipelines.training.act.beginning import Beginning
 from pipelines.training.act.config import TrainActConfig
 from pipelines.training.act.policy_task import PolicyReport, PolicyTask
 from pipelines.training.distributed import Distributed
@@ -38,8 +40,24 @@ class ActTask(PolicyTask[TrainActConfig, TrainActReport]):
         use_latent = bool(config.model.get("use_latent", config.use_latent))
         self.latent = data.pick_latent(reader, config.latent) if use_latent else None
         self.shape = model_config(config, reader, self.normalizer, self.latent, found.train)
-        self.tokenizer = _tokenizer(config, self.shape, found.train)
+        self.begins = beginning.begin(config, self.shape)
+        self.tokenizer = _tokenizer(config, self.shape, found.train, self.begins)
         self.spec = self._window_spec()
+
+    def check(self) -> Iterator[str]:
+        """Say also what differs from the preset by what was loaded."""
+        yield from super().check()
+        yield from self.begins.describe(self.config, self.shape)
+
+    def build(self) -> Act:
+        """Draw the weights, then fill in those that were given; a run that goes on has its own."""
+        model = self.make()
+        self.begins.load(model)
+        return model
+
+    def extra(self) -> dict[str, Any]:
+        """Keep what pretrained weights decided: a run that goes on does not look at them again."""
+        return {**super().extra(), **self.begins.recorded()}
 
     def report(self, facts: Mapping[str, Any]) -> TrainActReport:
         """Add which latent actions it plans, and which cameras it reads."""
@@ -77,15 +95,17 @@ def model_config(
     return ActConfig.model_validate(merged(merged(config.preset_model(), fitted), config.model))
 
 
-def _tokenizer(config: TrainActConfig, shape: ActConfig, train: Sequence[EpisodeInfo]) -> Tokenizer:
-    """Take the tokenizer that was given, or learn one; the run keeps it."""
-    if config.tokenizer is None:
+def _tokenizer(config: TrainActConfig, shape: ActConfig, train: Sequence[EpisodeInfo], begins: Beginning) -> Tokenizer:
+    """Take the tokenizer that was given, or that of the pretrained weights, or learn one; the run keeps it."""
+    prompt, path = shape.vlm.prompt, config.tokenizer or begins.tokenizer
+    if path is None:
         said = sorted({words for e in train for words in e.instruction})
-        return Tokenizer.train(said, shape.vlm.vocab_size)
-    given = Tokenizer.read(config.tokenizer)
+        return Tokenizer.train(said, shape.vlm.vocab_size, prompt)
+    given = Tokenizer.read(path, prompt)
     if given.vocab_size > shape.vlm.vocab_size:
         raise DataEngineError(
-            f"{config.tokenizer} has {given.vocab_size} tokens, the model has room for {shape.vlm.vocab_size}; "
+            f"{path} has {given.vocab_size} tokens, the model has room for {shape.vlm.vocab_size}; "
             f"give a smaller one, or a larger model.vlm.vocab_size"
         )
+    begins.check_tokenizer(path, given)
     return given

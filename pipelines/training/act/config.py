@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from pathlib import Path
 from types import MappingProxyType
-from typing import Annotated, Any, ClassVar, Literal
+from typing import Annotated, Any, ClassVar
 
 from pydantic import Field, model_validator
 
@@ -11,9 +11,13 @@ from dataengine.config import Config
 from models.act import ActConfig
 from models.act.config import HEADS
 from models.config import ChangesTo
+from pipelines.training.act import pretrained
 from pipelines.training.config import NormalizeBy, PaddedActions, TrainConfig
 
 Factor = Annotated[float, Field(ge=0, le=1_000)]
+
+RANDOM = "random"
+"""What `vlm` is called where its weights are drawn."""
 
 
 class LrScales(Config):
@@ -74,15 +78,30 @@ class TrainActConfig(PolicyConfig):
 
     kind = "train_act"
 
-    vlm: Literal["random"] | None = None
-    """Where the vision-language model's weights come from: `random` draws them, as `tiny` and `small` do anyhow.
-    `paper` is made for pretrained ones, which cannot be loaded yet, so it must be given."""
+    vlm: str | None = None
+    """Where the vision-language model's weights and sizes come from: a folder of a published one, its id on the Hugging
+    Face hub, or `random`, which draws them, as presets `tiny` and `small` do where nothing is given."""
+    wrist_weights: Path | None = None
+    """Weights of the wrist camera's ResNet-18: a safetensors or torchvision file; by default they are drawn."""
     use_latent: bool = True
     """False drops the latent expert: the baseline that plans nothing."""
     scale_latents: bool = True
     """Divide latents by their root mean square, so that noise of size 1 suits them; the authors do not."""
     tokenizer: Path | None = None
-    """A tokenizer.json; without it a small one is learnt from the instructions."""
+    """A tokenizer.json; by default the one of `vlm`, and where that is random a small one, learnt from instructions."""
+
+    when_unsaved: ClassVar[Mapping[str, Any]] = MappingProxyType({**PolicyConfig.when_unsaved, "wrist_weights": None})
+
+    @classmethod
+    def base_model(cls, preset: Any, changes: Any, given: Mapping[str, Any]) -> Any:
+        """Lay the sizes of pretrained weights over the preset's."""
+        vlm = given.get("vlm")
+        if not isinstance(vlm, str) or vlm == RANDOM or not isinstance(preset, Mapping):
+            return preset
+        decided = pretrained.settings(vlm, given.get("out"))
+        if isinstance(changes, Mapping):
+            pretrained.refuse_changes(vlm, decided, changes)
+        return ActConfig.changed(preset, {"vlm": decided})
 
     @classmethod
     def fitted(cls, changes: Any) -> dict[str, Any]:
@@ -98,8 +117,8 @@ class TrainActConfig(PolicyConfig):
     def _has_weights(self) -> "TrainActConfig":
         if self.preset in ("paper", "authors") and self.vlm is None:
             raise ValueError(
-                f"preset {self.preset} needs the weights of PaliGemma, which cannot be loaded yet: three billion "
-                f"random ones, the words' frozen, learn next to nothing; take --preset small, or insist with "
-                "--set vlm=random"
+                f"preset {self.preset} needs pretrained weights: --set vlm=DIR, or an id on the hub such as "
+                f"google/paligemma-3b-pt-224; three billion random ones, the words' frozen, learn next to nothing: "
+                f"take --preset small, or insist with --set vlm=random"
             )
         return self

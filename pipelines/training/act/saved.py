@@ -43,7 +43,7 @@ class SavedPolicy:
         if not isinstance(numbers, dict):
             raise DataEngineError(f"{path}: {weights.CONFIG_NAME} has no statistics; copy it again")
         statistics = {name: EmbodimentStatistics.from_json(one) for name, one in numbers.items()}
-        tokenizer = Tokenizer.read(path / FILE_NAME)
+        tokenizer = Tokenizer.read(path / FILE_NAME, model.config.vlm.prompt)
         if tokenizer.vocab_size > model.config.vlm.vocab_size:
             raise DataEngineError(
                 f"{path / FILE_NAME}: has {tokenizer.vocab_size} tokens, the policy knows "
