@@ -153,9 +153,7 @@ def run(config: StatsConfig) -> StatsReport:
         )
     groups = total.as_groups()
     merged = stats.by_embodiment(groups)
-    if groups or corpus.stats() is not None:  # those of robots that curation has dropped since hold no more
-        written = stats_table.to_table(groups)
-        corpus.write_stats(written.replace_schema_metadata({ROBOTS_KEY: corpus.robots_hash()}))
+    _write(corpus, groups)
     remembered.forget_others()
     report = StatsReport(
         corpus=config.corpus,
@@ -186,6 +184,13 @@ def run(config: StatsConfig) -> StatsReport:
     run = {"command": "stats", "config": config.model_dump(), "seconds": report.seconds, **versions, "counts": counts}
     corpus.append_run(run)
     return report
+
+
+def _write(corpus: Corpus, groups: Sequence[Group]) -> None:
+    """Replace the statistics of a corpus; those of robots that curation has dropped since hold no more."""
+    if groups or corpus.stats() is not None:
+        written = stats_table.to_table(groups)
+        corpus.write_stats(written.replace_schema_metadata({ROBOTS_KEY: corpus.robots_hash()}))
 
 
 def _facts(name: str, one: EmbodimentStatistics) -> EmbodimentFacts:
