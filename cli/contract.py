@@ -33,7 +33,8 @@ if TYPE_CHECKING:
 COMMANDS = (
     *("demo", "doctor", "sources", "clips"),
     *("ingest", "hands", "curate", "stats", "show", "corpus"),
-    *("train", "label", "lam", "shard", "export", "probe", "eval", "act", "plan", "serve"),
+    *("train", "finetune", "label", "lam", "shard", "export"),
+    *("probe", "eval", "act", "plan", "serve"),
     "docs",
 )
 """In the order in which a newcomer meets them; each is a file of this folder."""

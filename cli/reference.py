@@ -160,7 +160,8 @@ def _presets_table(config: type["TrainConfig"]) -> str:
         for key in dict.fromkeys(key for one in resolved.values() for key in one)
         if key in said
     ]
-    return _table(["", *resolved], [("**parameters**", *counts), *rows])
+    sizes_row = [("**parameters**", *counts)] if config.has_own_model else []
+    return _table(["", *resolved], [*sizes_row, *rows])
 
 
 def sources() -> str:

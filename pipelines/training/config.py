@@ -31,6 +31,8 @@ class TrainConfig(LoopConfig):
     """Of its presets, which are `<kind>_<name>.yaml`; a model may have none."""
     model_settings: ClassVar[type[ModelConfig]]
     """Class of the model's settings."""
+    has_own_model: ClassVar[bool] = True
+    """False where presets say nothing of a model's shape, which comes from elsewhere."""
     model_class: ClassVar[str]
     """`module:Class` of the model, whose import takes a second."""
 
@@ -118,9 +120,14 @@ class TrainConfig(LoopConfig):
         found = {}
         for name in presets.names(cls.kind):
             said = {key: value for key, value in presets.load(cls.kind, name).items() if key != "model"}
-            model = cls.model_of_preset(name).model_dump(mode="json")
+            model = cls.own_model_defaults(name)
             found[name] = dict(presets.flat(merged(defaults, {**said, "model": model})))
         return found
+
+    @classmethod
+    def own_model_defaults(cls, name: str) -> dict[str, Any]:
+        """Give the model's settings of a preset."""
+        return cls.model_of_preset(name).model_dump(mode="json")
 
     @classmethod
     def decided_by_data(cls) -> frozenset[str]:

@@ -114,7 +114,7 @@ class LoopConfig(Config):
     min_lr_ratio: float = Field(0.1, ge=0, le=1)
     """Share of the learning rate that is left at the end, where the schedule is a cosine."""
     optimizer: Literal["adamw", "adamw_8bit"] = "adamw"
-    """`adamw_8bit` keeps its two moments in 8 bits, as the authors' code does; it needs bitsandbytes, and a GPU."""
+    """`adamw_8bit` keeps its two moments in 8 bits, as the authors' code does; it needs bitsandbytes."""
     betas: tuple[Decay, Decay] = (0.9, 0.95)
     """Of AdamW."""
     weight_decay: float = Field(0.05, ge=0, le=1_000)

@@ -7,9 +7,12 @@ import pytest
 import yaml
 
 from dataengine.errors import DataEngineError
+from pipelines.ingest.plan import IngestPlan
+from pipelines.recipes import recipes
 from pipelines.training import presets
 from pipelines.training.act.config import TrainActConfig
 from pipelines.training.config import TrainConfig
+from pipelines.training.finetune.config import FinetuneConfig
 from pipelines.training.lam.config import TrainLamConfig
 from pipelines.training.world.config import TrainWorldConfig
 
@@ -126,3 +129,12 @@ def test_a_run_from_before_there_were_hands_goes_on() -> None:
     config = filled(TrainLamConfig, preset="tiny")
     saved = {key: value for key, value in config.fixed_on_resume().items() if key != "use_hands"}
     assert config.saved_as_today(saved) == config.fixed_on_resume()
+
+
+@pytest.mark.parametrize(("name", "embodiment"), [("realman", "realman_inspire"), ("xhand", "xarm_xhand")])
+def test_the_papers_real_robots_have_a_plan_and_a_recipe(name: str, embodiment: str) -> None:
+    config = FinetuneConfig(data="d", out="o", checkpoint="c", preset=name)  # type: ignore[arg-type, call-arg]
+    assert (config.embodiments, config.mode, config.new_heads) == ((embodiment,), "frozen_vision", True)
+    assert (config.steps, config.lr, config.warmup_steps) == (60_000, 5e-5, 200)
+    (dataset,) = IngestPlan.model_validate(recipes.load("ingest", name)).datasets
+    assert dataset.options["embodiment"] == embodiment

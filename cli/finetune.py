@@ -1,0 +1,47 @@
+"""`villa finetune`: a trained policy goes on with another robot."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from cli.contract import app, command
+from cli.settings import Settings
+from cli.train import DATA, Device, Out, Steps
+
+if TYPE_CHECKING:
+    from dataengine.report import Report
+
+
+@command(
+    app,
+    "finetune",
+    example="villa finetune runs/act runs/new_robot --embodiment arm7_jaw --out runs/tuned --mode lora",
+    configs={"": "pipelines.training.finetune.config:FinetuneConfig"},
+    choices={"preset": "pipelines.training.presets:names:finetune"},
+)
+def finetune(
+    checkpoint: Annotated[Path, typer.Argument(help="Folder of a trained policy, or of one of its checkpoints.")],
+    data: Annotated[str, typer.Argument(help=f"{DATA}, with latent actions of the model that the policy plans with.")],
+    settings: Settings,
+    embodiment: Annotated[
+        list[str] | None, typer.Option(help="Robot to train on, seen in pre-training or not; may be given again.")
+    ] = None,
+    out: Out = None,
+    preset: Annotated[str | None, typer.Option(help="Learning rate and length, or a YAML file.")] = None,
+    steps: Steps = None,
+    device: Device = None,
+) -> "Report":
+    """Go on from a trained policy with a robot's data, often one that it never saw.
+
+    It says what was loaded, extended and newly initialised. A killed run continues to the same losses when the same
+    command is given again; with more `--steps` a finished one is taken further.
+    """
+    from pipelines.training.finetune.config import FinetuneConfig
+
+    named = tuple(embodiment) if embodiment else None
+    words = {"checkpoint": checkpoint, "data": data, "out": out, "preset": preset, "steps": steps, "device": device}
+    config = settings.fill(FinetuneConfig, embodiments=named, **words)
+    from pipelines.training.finetune import finetune as pipeline  # torch comes after the settings are known to be sound
+
+    return pipeline.run(config)

@@ -1,0 +1,277 @@
+"""A trained policy goes on with a robot that it never saw, and says what became of its weights."""
+
+import json
+import shutil
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from dataengine.store import Corpus
+from pipelines.evaluation.policy import ActPolicy
+from pipelines.evaluation.simulators._base import Observation
+from tests.support.corpora import draw, human_clip, make_corpus, robot_episode
+from tests.support.lams import make_lam
+
+QUICK = ("--batch-size", 4, "--log-every", 1, "--val-windows", 4, "--val-every", 0, "--device", "cpu", "--json")
+
+
+def other_robot(record: str):
+    """A robot of five numbers at 20 Hz."""
+    plain = robot_episode(record, dataset="bench", embodiment="five", control_hz=20.0)
+    return replace(
+        plain, state=plain.state[:, :5].copy(), action=plain.action[:, :5].copy(), state_encoding="joint_position",
+        action_encoding="joint_position",
+    )  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def lab(tmp_path_factory):
+    """A policy of two robots and people, and a corpus of a third robot, labelled by one model; some other things."""
+    from cli.app import app
+    from cli.contract import invoke
+
+    root = tmp_path_factory.mktemp("finetune")
+
+    def villa(*words: object) -> None:
+        assert invoke(app, [str(word) for word in words]) == 0, words
+
+    first = [robot_episode(f"a{i}") for i in range(5)]
+    second = [robot_episode(f"b{i}", dataset="fast", embodiment="arm2", control_hz=20.0) for i in range(3)]
+    corpus = make_corpus(root / "seen", {"a": first, "b": second, "c": [human_clip("h", dataset="kitchen")]})
+    jpegs = corpus.jpegs("primary", [(corpus.episode_ids()[0], i) for i in range(30)])
+    for i, name in enumerate(("lam", "other_lam")):
+        make_lam(root / name, jpegs, seed=i)
+    new = [other_robot(f"n{i}") for i in range(5)]
+    more = [robot_episode(f"m{i}", dataset="more", step_m=0.09) for i in range(4)]
+    clips = [human_clip(f"h{i}", dataset="videos") for i in range(2)]
+    make_corpus(root / "new", {"n": new, "m": more, "h": clips})
+    make_corpus(root / "elsewhere", {"n": new})
+    for name, lam in (("seen", "lam"), ("new", "lam"), ("elsewhere", "other_lam")):
+        villa("stats", root / name)
+        villa("label", root / name, "--lam", root / lam, "--name", "base")
+    villa("train", "act", root / "seen", "--out", root / "act", "--steps", 2, *QUICK)
+    return root
+
+
+def tune(villa, lab: Path, out: Path, *words: object, data: str = "new", embodiment: str = "five", steps: int = 3):
+    return villa(
+        *("finetune", lab / "act", lab / data, "--embodiment", embodiment, "--out", out, "--steps", steps),
+        *(*QUICK, *words),
+    )
+
+
+def losses(out: Path) -> list[tuple]:
+    lines = [json.loads(line) for line in (out / "metrics.jsonl").read_text().splitlines()]
+    return [(line["step"], line["loss"], line["grad_norm"]) for line in lines]
+
+
+def part(report, name: str) -> dict:
+    (found,) = (p for p in report["warm_start"]["parts"] if p["part"] == name)
+    return found
+
+
+def observation(embodiment: str, dim: int, hz: float) -> Observation:
+    return Observation(
+        image=draw(np.array([[0.4, 0.6]]))[0],
+        raw_state=np.zeros(dim, np.float32),
+        state=np.full(dim, 0.5, np.float32),
+        embodiment=embodiment,
+        control_hz=hz,
+    )
+
+
+@pytest.mark.slow
+def test_a_robot_that_was_never_seen_gets_heads_and_rows_and_all_else_is_loaded(villa, lab, tmp_path):
+    said = tune(villa, lab, tmp_path / "tuned", "--embodiment", "human_hand")
+    assert said.code == 0, said.err
+    report = said.report
+    start = report["warm_start"]
+    assert (start["new_embodiments"], start["new_datasets"]) == (["five"], ["bench", "videos"])
+    assert start["statistics"] == {"five": "measured"}
+    before, after = (load_file(place / "model.safetensors") for place in (lab / "act", tmp_path / "tuned"))
+    width = before["robot.context.dataset.weight"].shape[1]
+    assert part(report, "robot.context")["extended"] == 2 * width
+    assert part(report, "robot.context.state")["new"] == 5 * width + width
+    decoder = part(report, "robot.decoder")
+    assert decoder["new"] == 5 * width + 5
+    assert decoder["loaded"] == sum(v.numel() for k, v in before.items() if k.startswith("robot.decoder."))
+    assert all(p["loaded"] for p in start["parts"])
+    assert sum(p["loaded"] for p in start["parts"]) == sum(v.numel() for v in before.values())
+    assert sum(p["loaded"] + p["extended"] + p["new"] for p in start["parts"]) == sum(v.numel() for v in after.values())
+    assert "begins from" in said.err
+    assert "new embodiments: five" in said.err
+    policy = ActPolicy.load(tmp_path / "tuned")
+    assert policy.acts_as_in("five") == "bench"
+    for name, dim, hz in (("five", 5, 20.0), ("arm", 7, 10.0), ("arm2", 7, 20.0)):
+        assert policy.act(observation(name, dim, hz), "do a1").shape == (8, dim)
+
+
+@pytest.mark.slow
+def test_rows_of_what_is_not_trained_now_stay_and_old_robots_keep_their_numbers(villa, lab, tmp_path):
+    assert tune(villa, lab, tmp_path / "tuned", "--weight-decay", 0, "--ema-decay", 0).code == 0
+    before, after = (load_file(place / "model.safetensors") for place in (lab / "act", tmp_path / "tuned"))
+    for name in before:
+        if ".bodies." in name:
+            assert torch.equal(before[name], after[name]), name
+    table = "robot.context.dataset.weight"
+    rows = len(before[table])
+    assert torch.equal(before[table], after[table][:rows])
+    assert not torch.equal(after[table][rows], before[table][1:].mean(0))  # it began there and has learnt
+    known, tuned = (ActPolicy.load(place).bodies for place in (lab / "act", tmp_path / "tuned"))
+    assert {name: tuned[name] for name in known} == known
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("words", "origin", "same"),
+    [((), "reused", True), (("--set", "statistics=recompute"), "recomputed", False)],
+)
+def test_statistics_of_a_known_robot_are_kept_or_measured_anew(villa, lab, tmp_path, words, origin, same):
+    said = tune(villa, lab, tmp_path / "tuned", *words, embodiment="arm")
+    assert said.code == 0, said.err
+    assert said.report["warm_start"]["statistics"] == {"arm": origin}
+    assert said.report["warm_start"]["new_embodiments"] == []
+    before, after = (ActPolicy.load(place).normalizer for place in (lab / "act", tmp_path / "tuned"))
+    scales = [n.normalize("arm", "action", np.full((1, 7), 0.02), "more") for n in (before, after)]
+    assert np.array_equal(*scales) == same
+    np.testing.assert_array_equal(
+        *(n.normalize("arm", "action", np.full((1, 7), 0.02), "made") for n in (before, after))
+    )
+
+
+@pytest.mark.slow
+def test_heads_of_a_known_robot_begin_anew_where_that_is_asked_for(villa, lab, tmp_path):
+    said = tune(villa, lab, tmp_path / "tuned", "--new-heads", embodiment="arm")
+    assert said.code == 0, said.err
+    assert part(said.report, "robot.decoder")["new"] == 7 * 128 + 7
+    kept = tune(villa, lab, tmp_path / "kept", embodiment="arm")
+    assert part(kept.report, "robot.decoder")["new"] == 0
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("mode", "stays", "moves"),
+    [
+        ("full", (), ("vlm.vision.", "vlm.stack.", "latent.stack.", "robot.stack.")),
+        ("frozen_vision", ("vlm.vision.",), ("vlm.stack.", "latent.stack.", "robot.stack.")),
+        ("frozen_vlm", ("vlm.",), ("latent.stack.", "robot.stack.")),
+    ],
+)
+def test_a_mode_moves_what_it_says(villa, lab, tmp_path, mode, stays, moves):
+    said = tune(villa, lab, tmp_path / "tuned", "--mode", mode, "--ema-decay", 0)
+    assert said.code == 0, said.err
+    assert said.report["mode"] == mode
+    before, after = (load_file(place / "model.safetensors") for place in (lab / "act", tmp_path / "tuned"))
+    for start in stays:
+        assert all(torch.equal(before[n], after[n]) for n in before if n.startswith(start))
+    for start in moves:
+        assert not all(torch.equal(before[n], after[n]) for n in before if n.startswith(start))
+    assert (said.report["trained"] == said.report["parameters"]) == (mode == "full")
+
+
+@pytest.mark.slow
+def test_adapters_end_as_plain_weights_that_serve_and_are_fine_tuned_again(villa, lab, tmp_path):
+    words = ("--mode", "lora", "--lora.rank", 4, "--lora.targets", "language,robot", "--ema-decay", 0)
+    said = tune(villa, lab, tmp_path / "tuned", *words)
+    assert said.code == 0, said.err
+    before, after = (load_file(place / "model.safetensors") for place in (lab / "act", tmp_path / "tuned"))
+    assert not [name for name in after if "lora" in name]
+    changed = [
+        name for name in before if name in after and not torch.equal(before[name], after[name][: len(before[name])])
+    ]
+    assert {name.split(".blocks.")[0] for name in changed if ".blocks." in name} == {"vlm.stack", "robot.stack"}
+    assert not [name for name in changed if name.startswith(("latent.", "vlm.vision.", "vlm.embed."))]
+    assert said.report["trained"] < 0.5 * said.report["parameters"]
+    part_way = ActPolicy.load(tmp_path / "tuned" / "checkpoints" / "step-00000003")
+    seen = observation("five", 5, 20.0)
+    np.testing.assert_allclose(
+        part_way.act(seen, "do n1"), ActPolicy.load(tmp_path / "tuned").act(seen, "do n1"), atol=1e-5
+    )
+    again = villa(
+        *("finetune", tmp_path / "tuned", lab / "new", "--embodiment", "five", "--out", tmp_path / "again"),
+        *("--steps", 1, *QUICK),
+    )
+    assert again.code == 0, again.err
+    assert again.report["warm_start"]["new_embodiments"] == []
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("mode", ["full", "lora"])
+def test_a_stopped_fine_tuning_goes_on_to_the_same_losses(villa, lab, tmp_path, mode):
+    words = ("--mode", mode, "--checkpoint-every", 2, "--schedule", "constant")
+    whole = tune(villa, lab, tmp_path / "whole", *words, steps=4)
+    assert whole.code == 0, whole.err
+    for steps in (2, 4):  # a finished run is taken further
+        said = tune(villa, lab, tmp_path / "stopped", *words, steps=steps)
+        assert said.code == 0, said.err
+    assert said.report["resumed_from"] == 2
+    assert losses(tmp_path / "whole") == losses(tmp_path / "stopped")
+    ours, theirs = (load_file(tmp_path / name / "model.safetensors") for name in ("whole", "stopped"))
+    assert all(torch.equal(ours[name], theirs[name]) for name in ours)
+
+
+@pytest.mark.slow
+def test_a_run_is_not_continued_from_other_weights(villa, lab, tmp_path):
+    assert tune(villa, lab, tmp_path / "tuned", steps=1).code == 0
+    other = tmp_path / "other"
+    assert villa("train", "act", lab / "seen", "--out", other, "--steps", 1, "--seed", 5, *QUICK).code == 0
+    words = ("--embodiment", "five", "--out", tmp_path / "tuned", "--steps", 2, *QUICK)
+    said = villa("finetune", other, lab / "new", *words)
+    assert said.code == 2
+    assert "checkpoint" in said.err
+    moved = tmp_path / "moved"
+    shutil.copytree(lab / "act", moved)
+    assert villa("finetune", moved, lab / "new", *words).code == 0
+
+
+def refused(villa, *words: object) -> str:
+    said = villa(*(word for word in words if word != "--json"))
+    assert said.code == 2, said.err
+    return said.line
+
+
+@pytest.mark.slow
+def test_what_cannot_be_fine_tuned_is_one_line(villa, lab, tmp_path):
+    def line(checkpoint, data="new", embodiment="five", *more):
+        words = ("--embodiment", embodiment, "--out", tmp_path / "no", "--steps", 1, *QUICK, *more)
+        return refused(villa, "finetune", checkpoint, lab / data, *words)
+
+    assert "no episode of embodiment 'fiev'; did you mean 'five'?" in line(lab / "act", embodiment="fiev")
+    assert "no episode of embodiment 'arm2'; " in line(lab / "act", embodiment="arm2")
+    assert "human_hand is no robot, expected one beside it" in line(lab / "act", embodiment="human_hand")
+    assert "the policy plans latent actions of model" in line(lab / "act", "elsewhere")
+    assert "villa label" in line(lab / "act", "elsewhere")
+    assert "no policy there" in line(tmp_path)
+    assert "model.lora is set by mode=lora" in line(lab / "act", "new", "five", "--set", "model.lora={rank: 2}")
+    assert "leave out the settings `model.*`" in line(lab / "act", "new", "five", "--set", "model.expert.mlp_width=64")
+    missing = refused(villa, "finetune", lab / "act", lab / "new", "--out", tmp_path / "no")
+    assert "'embodiments' is missing; give --embodiment" in missing
+    broken = tmp_path / "broken"
+    shutil.copytree(lab / "act", broken)
+    weights = broken / "model.safetensors"
+    weights.write_bytes(weights.read_bytes()[:-1000])
+    assert "cut short or no safetensors file" in line(broken)
+    shutil.copy(lab / "act" / "model.safetensors", weights)
+    about = json.loads((broken / "model_config.json").read_text())
+    (broken / "model_config.json").write_text(json.dumps({k: v for k, v in about.items() if k != "statistics"}))
+    assert "has no statistics; copy it again" in line(broken)
+    assert not (tmp_path / "no").exists()
+
+
+def test_a_state_that_is_no_number_never_comes_in(tmp_path):
+    from dataengine.episode import Part
+    from dataengine.store import Staging, stage_part
+    from dataengine.store.registry import register
+
+    corpus = Corpus.create(tmp_path / "corpus")
+    bad = other_robot("n0")
+    bad.state[3, 1] = np.nan
+    rows = {"dataset_ids": register(corpus.uri, "datasets", [{"name": "bench"}])}
+    rows["embodiment_ids"] = register(corpus.uri, "embodiments", [{"name": "five"}])
+    staged = Part(dataset="bench", name="n", uri="memory", num_bytes=1, fingerprint="n", options={})
+    receipt = stage_part(staged, [bad], Staging(corpus=corpus.uri, run_id="test", **rows))
+    assert "state is not finite at step 3" in str(receipt.rejects[0])
