@@ -51,6 +51,7 @@ VALUES: dict[str, Any] = {
     "embodiment_temperature": 2.0,
     "temperature": 2.0,
     "max_minutes": 3.0,
+    "targets": ["latent"],
 }
 
 
@@ -100,6 +101,7 @@ def test_every_setting_of_a_model_changes_itself_alone(train: type[Config], mode
     wrist = "model.wrist.widths=[4, 4, 4, 4]"
     for key, info in leaves(model):
         needed = [wrist] if key.startswith("wrist.") and preset == "tiny" else []
+        needed += ["model.lora.alpha=8.0"] if key.startswith("lora.") else []
         needed += ["model.vlm.vision.patch_size=16"] if key.endswith(".stem") else []
         before = flat(shape(train, model, preset, *needed))
         new = other(key, info, before[key])

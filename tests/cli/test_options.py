@@ -169,6 +169,7 @@ ROUND_TRIPS = [
     "train act c --out o --preset small --model.wrist null --latent lam",
     "train world c --out o --lam l --model.rollout 3",
     "train custom pipelines.training.world.world:WorldTask c --out o --preset small",
+    "finetune p c --embodiment a --embodiment b --out o --mode lora --lora.rank 4",
     "label c --lam l --name n",
     "label --video a.mp4 --lam l --out o.npz",
     "lam report c --lam l --out o",
@@ -203,9 +204,9 @@ def test_the_help_names_what_there_is_to_choose_from_and_the_defaults(capsys: py
     for command, said in (
         (["eval"], "[known: fetch, lift, lift_kinova3, lift_ur5e, metaworld, two_arm] [default: metaworld]"),
         (["curate"], "[known: default, strict, villa-x] [default: default]"),
-        (["ingest"], "[known: openx, villa-x]"),
+        (["ingest"], "[known: openx, realman, villa-x, xhand]"),
         (["shard"], "[known: villa-x, villa-x-ablation]"),
-        (["train", "act"], "[known: tiny, small, paper] [default: tiny]"),
+        (["train", "act"], "[known: tiny, small, authors, paper] [default: tiny]"),
     ):
         assert invoke(app, [*command, "--help"]) == 0
         assert said in " ".join(capsys.readouterr().out.split())
