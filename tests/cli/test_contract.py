@@ -50,7 +50,16 @@ def test_the_commands_are_these():
         "sources",
         "docs",
     ]
-    wanted += ["lam report", "export lerobot", "export lam", "train lam", "train act", "train world", "train custom", "finetune"]
+    wanted += [
+        "lam report",
+        "export lerobot",
+        "export lam",
+        "train lam",
+        "train act",
+        "train world",
+        "train custom",
+        "finetune",
+    ]
     wanted += [f"corpus {name}" for name in ("info", "verify", "rejects", "drop", "compact", "snapshot", "diff")]
     assert set(COMMANDS) == {f"villa {name}" for name in wanted}
 
