@@ -130,6 +130,8 @@ def main() -> None:
     villa("stats", corpus.uri)
     for name in LAMS:
         lam(out, name)
+    near = ("--lam", str(out / "lam_near"), "--name", "alone", "--set", "past_frames=false")
+    villa("label", corpus.uri, *near)
     villa("shard", corpus.uri, "--out", str(out / "shards"))
 
 
