@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     import torch
 
     from models.act import Act
+    from models.act.sampler import Sampler
     from models.batch import Observation as PolicyInput
     from models.flow import Noise
     from pipelines.training.observation import Transforms
@@ -131,6 +133,13 @@ class ActPolicy:
             torch.Generator(chosen).manual_seed(seed),
         )
 
+    @cached_property
+    def sampler(self) -> "Sampler":
+        """What predicts: made at the first prediction, of the weights as they are then."""
+        from models.act.sampler import Sampler
+
+        return Sampler(self.model.merged(), graph=self.device.startswith("cuda"))
+
     def acts_as_in(self, name: str) -> str:
         """Name the dataset whose controller and scale a robot's actions have; empty where the checkpoint is older."""
         body = self.bodies[name]
@@ -158,7 +167,7 @@ class ActPolicy:
         dataset = self.acts_as_in(name)
         seen = self._see(name, observations, instructions)
         if continued is None:
-            latents, actions = self.model.sample(seen, self.generator, self.noise)
+            latents, actions = self.sampler.sample(seen, self.generator, self.noise)
         else:
             latents, actions = self._continue(seen, (name, dataset), continued, beta)
         found = self._actions().invert(actions.float().cpu().numpy(), (name, dataset))
@@ -189,7 +198,7 @@ class ActPolicy:
             torch.tensor([one.delay for one in continued], device=self.device),
         )
         strength = BETA if beta is None else beta
-        return sample_continuing(self.model, seen, executing, self.generator, self.noise, beta=strength)
+        return sample_continuing(self.model.merged(), seen, executing, self.generator, self.noise, beta=strength)
 
     def act(self, observation: Observation, instruction: str) -> NDArray[np.float32]:
         """Give the next h canonical actions (h, a) of one robot."""
@@ -203,7 +212,7 @@ class ActPolicy:
         if not self.model.config.use_latent:
             raise DataEngineError("this policy was trained without latent actions and plans none")
         seen = self._see(None, observations, instructions)
-        return self.model.plan(seen, self.generator, self.noise).float().cpu().numpy()
+        return self.sampler.plan(seen, self.generator, self.noise).float().cpu().numpy()
 
     def _body(self, observations: Sequence[Observation]) -> str:
         names = sorted({o.embodiment for o in observations})

@@ -6,10 +6,11 @@ another `session_id`. RoboArena's `endpoint: reset` is answered by text, which o
 so only where it was sent.
 """
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from pipelines.serving import wire
-from pipelines.serving.observation import Reply, flat
+from pipelines.serving.observation import Reply, Request, flat
 from pipelines.serving.service import Service, Session
 from pipelines.serving.timing import timed
 
@@ -35,12 +36,15 @@ async def _answer(frame: str | bytes, session: Session, service: Service) -> str
     try:
         with timed(ms, "total"):
             with timed(ms, "decode"):
-                seen = await service.in_thread(_read, frame)
-            if await _resets(seen, session, service):
+                asked = await service.in_thread(_read, frame, session, service)
+            if asked.begins:
+                await service.end_episode(session)
+            session.session_id = asked.session_id
+            if asked.request is None:
                 return "reset successful"
-            _, reply = await service.answer(session, seen, ms, service.config.action_steps)
+            reply = await service.answer(session, asked.request, ms, service.config.action_steps)
             with timed(ms, "encode"):
-                answer = wire.encode_openpi(_reply(reply, seen, ms, session))
+                answer = wire.encode_openpi(_reply(reply, asked.request, ms, session))
     except Exception as error:  # whatever a request does, the others are served
         return service.said(error)
     session.previous_ms = ms
@@ -48,12 +52,20 @@ async def _answer(frame: str | bytes, session: Session, service: Service) -> str
     return answer
 
 
-def _read(frame: str | bytes) -> dict[str, Any]:
-    return flat(wire.decode(frame))
+@dataclass(frozen=True)
+class _Asked:
+    """What a frame asks for."""
+
+    request: Request | None
+    """None where it only begins an episode."""
+    begins: bool
+    """Whether a new episode begins with it."""
+    session_id: str | int | None
 
 
-async def _resets(seen: dict[str, Any], session: Session, service: Service) -> bool:
-    """Begin a new episode where an observation says so; tell whether that was all it asked for."""
+def _read(frame: str | bytes, session: Session, service: Service) -> _Asked:
+    """Read a frame and check all of it; called in a thread."""
+    seen = flat(wire.decode(frame))
     endpoint = seen.get("endpoint", "infer")
     if endpoint not in ("infer", "reset"):
         raise wire.WireError(f"endpoint is {endpoint!r:.40}, expected 'infer' or 'reset'")
@@ -61,13 +73,12 @@ async def _resets(seen: dict[str, Any], session: Session, service: Service) -> b
     if not isinstance(session_id, str | int | None):
         raise wire.WireError(f"session_id is a {type(session_id).__name__}, expected text or a number")
     is_other = session.session_id is not None and session_id != session.session_id
-    session.session_id = session_id
-    if endpoint == "reset" or seen.get("reset") is True or is_other:
-        await service.end_episode(session)
-    return bool(endpoint == "reset")
+    begins = endpoint == "reset" or seen.get("reset") is True or is_other
+    request = None if endpoint == "reset" else service.request(seen, 0 if begins else session.steps)
+    return _Asked(request, begins, session_id)
 
 
-def _reply(reply: Reply, seen: dict[str, Any], ms: dict[str, float], session: Session) -> dict[str, Any]:
+def _reply(reply: Reply, request: Request, ms: dict[str, float], session: Session) -> dict[str, Any]:
     """Lay out a reply. Only `actions` is an array: ActionChunkBroker slices all that are."""
     timing = {f"{stage}_ms": value for stage, value in ms.items()}
     timing |= {f"prev_{stage}_ms": session.previous_ms[stage] for stage in ("encode", "total") if session.previous_ms}
@@ -76,7 +87,7 @@ def _reply(reply: Reply, seen: dict[str, Any], ms: dict[str, float], session: Se
         "policy_timing": {"infer_ms": ms["infer"]},
         "server_timing": timing,
     }
-    if reply.latents is not None and seen.get("plan") is True:
+    if reply.latents is not None and request.wants_plan:
         found["plan"] = {"data": reply.latents.tobytes(), "dtype": "<f4", "shape": list(reply.latents.shape)}
     if reply.frames:
         found["frames"] = list(reply.frames)

@@ -127,14 +127,14 @@ class Service:
         """Run what takes time outside the event loop, which has pings to answer."""
         return await asyncio.get_running_loop().run_in_executor(self._threads, act, *words)
 
-    async def answer(
-        self, session: Session, seen: dict[str, Any], ms: dict[str, float], action_steps: int
-    ) -> tuple[Request, Reply]:
-        """Answer an observation; the robot executes so many actions of the chunk before it asks again."""
-        assert self._engine is not None and self._batcher is not None, "answers begin when the engine is ready"
-        start = perf_counter()
-        request = await self.in_thread(self._engine.request, seen, session.steps)
-        ms["decode"] = ms.get("decode", 0.0) + (perf_counter() - start) * 1000
+    def request(self, seen: dict[str, Any], steps: int) -> Request:
+        """Check an observation; called in a thread."""
+        assert self._engine is not None, "answers begin when the engine is ready"
+        return self._engine.request(seen, steps)
+
+    async def answer(self, session: Session, request: Request, ms: dict[str, float], action_steps: int) -> Reply:
+        """Answer a request; the robot executes so many actions of the chunk before it asks again."""
+        assert self._batcher is not None, "answers begin when the engine is ready"
         self._active.add(session.number)
         self._num_asking += 1
         try:
@@ -145,7 +145,7 @@ class Service:
         session.steps += len(executed)
         if self._recorder is not None:
             await self.in_thread(self._recorder.add, session, request, executed)
-        return request, reply
+        return reply
 
     def said(self, error: Exception) -> str:
         """Say in one line what went wrong with a request; count it."""
