@@ -1,0 +1,16 @@
+"""The Python of docs/serving.md runs against a server, one block after another."""
+
+import re
+from pathlib import Path
+
+PAGE = Path(__file__).parents[3] / "docs" / "serving.md"
+
+
+def test_the_python_of_the_page_runs(server):
+    found = re.findall(r"^```python\n(.*?)^```$", PAGE.read_text(), re.MULTILINE | re.DOTALL)
+    assert len(found) == 2
+    names: dict = {}
+    for code in found:
+        exec(code.replace("8000", str(server.port)), names)
+    assert names["actions"].shape == (4, 7)
+    assert names["following"].shape == (3, 7)
