@@ -8,6 +8,11 @@ from einops import rearrange
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from models.layers.attention import attend_briefly
+
+SHORT = 16
+"""Tokens up to which a GPU attends in products of batches: attention over time has 8."""
+
 
 class SelfAttention(nn.Module):
     """Attention within one sequence, the encoder's kind."""
@@ -23,7 +28,11 @@ class SelfAttention(nn.Module):
     def forward(self, x: Float[Tensor, "b n d"], causal: bool = False) -> Float[Tensor, "b n d"]:
         """Attend to every token, or to the earlier ones and itself."""
         q, k, v = rearrange(self.qkv(x), "b n (three heads c) -> three b heads n c", three=3, heads=self.heads)
-        x = F.scaled_dot_product_attention(self.q_norm(q), self.k_norm(k), v, is_causal=causal)
+        q, k = self.q_norm(q), self.k_norm(k)
+        if q.is_cuda and q.shape[-2] <= SHORT:
+            x = attend_briefly(q, k, v, causal)
+        else:
+            x = F.scaled_dot_product_attention(q, k, v, is_causal=causal)
         return self.proj(rearrange(x, "b heads n c -> b n (heads c)"))
 
 

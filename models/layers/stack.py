@@ -118,7 +118,8 @@ class Stack(nn.Module):
 def product_dtype(x: Tensor) -> torch.dtype:
     """Tell the precision that linear layers give for these tokens."""
     kind = x.device.type
-    return torch.get_autocast_dtype(kind) if torch.is_autocast_enabled(kind) else x.dtype
+    casts = torch.amp.is_autocast_available(kind) and torch.is_autocast_enabled(kind)
+    return torch.get_autocast_dtype(kind) if casts else x.dtype
 
 
 def positions_from(start: int, count: int, device: torch.device) -> Int[Tensor, "n"]:

@@ -1,0 +1,82 @@
+"""One optimiser step of the actor: rows per second, share of the device's peak, memory, with recomputation and without.
+
+Work is three times that of the forward pass, counted by hand (`act_model`) and by torch's own counter, which must
+agree; what is computed twice counts once. It needs torch, pydantic and yaml, neither a corpus nor a trainer:
+`--preset tiny` on a CPU, `--preset paper --device cuda` on one GPU, where the goal is 40 % of the peak.
+"""
+
+import argparse
+import json
+from pathlib import Path
+
+import torch
+from act_model import act_config, counted_flops, forward_flops, make_batch, num_parameters
+from stepping import Stepping, peak_flops
+
+from models.act import Act
+
+GOAL = 0.40
+BATCHES = {"tiny": 64, "small": 32, "paper": 16}
+
+
+def measured(
+    preset: str, device: str, b: int, bf16: bool, recompute: bool, compiled: bool, steps: int
+) -> dict[str, object]:
+    """Train one actor for a few steps."""
+    config = act_config(preset)
+    with torch.device(device):
+        act = Act(config)
+    stepping = Stepping(act, make_batch(config, b, device), device, bf16, recompute, compiled)
+    found = stepping.measure(steps)
+    peak, source = peak_flops(device, torch.bfloat16 if bf16 else torch.float32)
+    per_s = 1e3 * b / found["step_ms"]
+    return {
+        "what": "act_step",
+        "preset": preset,
+        "device": device,
+        "batch": b,
+        "bf16": bf16,
+        "recompute": recompute,
+        "compile": compiled,
+        **{name: round(value, 3) for name, value in found.items()},
+        "rows_per_s": round(per_s, 3),
+        "mfu": round(3 * forward_flops(config) * per_s / peak, 4),
+        "peak": source,
+    }
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--preset", choices=list(BATCHES), default="tiny")
+    parser.add_argument("--device", default="cpu", choices=["cpu", "cuda"])
+    parser.add_argument("--batch", type=int, help="rows in a step")
+    parser.add_argument("--bf16", action=argparse.BooleanOptionalAction, help="by default on a GPU")
+    parser.add_argument("--compile", action="store_true")
+    parser.add_argument("--steps", type=int, default=10)
+    parser.add_argument("--json", type=Path, help="file for the results, a line each")
+    words = parser.parse_args()
+    torch.set_num_threads(1)
+    config = act_config(words.preset)
+    ours, (theirs, both) = forward_flops(config), counted_flops(config)
+    if ours != theirs:
+        raise SystemExit(f"counted by hand {ours}, by torch {theirs} for a row's forward pass")
+    everything, trained = num_parameters(config)
+    print(f"{everything / 1e6:.1f} M parameters, {trained / 1e6:.1f} M trained; a row {ours / 1e9:.3f} GFLOP forward,")
+    print(
+        f"{3 * ours / 1e9:.3f} with the backward pass (torch counts {both / 1e9:.3f}, scores computed again included)"
+    )
+    bf16 = words.device == "cuda" if words.bf16 is None else words.bf16
+    b = words.batch or BATCHES[words.preset]
+    lines = [
+        json.dumps(measured(words.preset, words.device, b, bf16, recompute, words.compile, words.steps))
+        for recompute in (False, True)
+    ]
+    print("\n".join(lines))
+    if words.device == "cuda":
+        print(json.dumps({"goal": "mfu", "value": max(json.loads(line)["mfu"] for line in lines), "at_least": GOAL}))
+    if words.json:
+        words.json.write_text("\n".join(lines) + "\n", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
