@@ -116,8 +116,7 @@ def _rope_theta(text: Stated) -> float:
     scaling = text.get("rope_scaling") or {}
     for found in (parameters, scaling):
         require("rope_type", found.get("rope_type", found.get("type", "default")), "default")
-    theta: float = parameters.get("rope_theta") or text.get("rope_theta") or 1e4
-    return theta
+    return float(parameters.get("rope_theta") or text.get("rope_theta") or 1e4)
 
 
 def require(key: str, found: Any, *expected: Any) -> None:

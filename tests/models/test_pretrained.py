@@ -159,6 +159,43 @@ def test_the_published_sizes_of_paligemma_are_read_from_its_short_config(tmp_pat
     )
 
 
+def test_the_published_sizes_of_smolvlm_are_read_from_its_short_config(tmp_path: Path) -> None:
+    """As HuggingFaceTB/SmolVLM-256M-Instruct states them."""
+    stated = {
+        "model_type": "idefics3",
+        "image_token_id": 49190,
+        "scale_factor": 4,
+        "text_config": {
+            "head_dim": 64,
+            "hidden_size": 576,
+            "intermediate_size": 1536,
+            "model_type": "llama",
+            "num_attention_heads": 9,
+            "num_hidden_layers": 30,
+            "num_key_value_heads": 3,
+            "qk_layer_norms": False,
+            "rms_norm_eps": 1e-05,
+            "rope_scaling": None,
+            "rope_theta": 100000,
+            "vocab_size": 49280,
+        },
+        "vision_config": {
+            "hidden_size": 768,
+            "image_size": 512,
+            "model_type": "idefics3",
+            "num_attention_heads": 12,
+            "patch_size": 16,
+        },
+    }
+    (tmp_path / "config.json").write_text(json.dumps(stated))
+    config = VlmConfig(**pretrained.read(tmp_path).settings)
+    assert config.num_image_tokens == 64
+    with torch.device("meta"):
+        ours = sum(p.numel() for p in Vlm(config).parameters())
+    head, last = 49280 * 576, 2 * 576 * 576 + 3 * 576 * 1536 + 576
+    assert ours - 576 + head + last + 576 == 256_484_928  # the model's published number; our projector has a bias
+
+
 def test_memory_is_the_models_and_one_tensor_more(folders: dict[str, tuple[Path, Any]], monkeypatch: Any) -> None:
     folder, _ = folders["paligemma"]
     found = pretrained.read(folder)

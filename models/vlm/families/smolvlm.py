@@ -27,6 +27,7 @@ def settings(stated: Stated) -> dict[str, Any]:
     text, vision = stated["text_config"], stated["vision_config"]
     require("text_config.model_type", text.get("model_type", "llama"), "llama")
     require("hidden_act", text.get("hidden_act", "silu"), "silu")
+    require("qk_layer_norms", text.get("qk_layer_norms", False), False)
     stack = decoder_settings(text, rms_norm_eps=1e-5, num_key_value_heads=text["num_attention_heads"])
     return {
         "vision": siglip_settings(vision, intermediate_size=3072, num_hidden_layers=12, num_attention_heads=16),

@@ -54,6 +54,8 @@ def last_checkpoint(out: Any) -> Path | None:
 
 def folder(vlm: str, files: tuple[str, ...] = ALL_FILES) -> Path:
     """Find the folder of pretrained weights; those of the hub are downloaded, unless they were before."""
+    from huggingface_hub import snapshot_download
+
     place = Path(vlm).expanduser()
     if place.is_dir():
         return place
@@ -62,18 +64,14 @@ def folder(vlm: str, files: tuple[str, ...] = ALL_FILES) -> Path:
             f"vlm: no folder {vlm}; expected one with config.json and safetensors, an id on the hub such as "
             f"google/paligemma-3b-pt-224, or random"
         )
-    how = f"`hf download {vlm} --local-dir DIR` where there is a network, then vlm=DIR"
-    try:
-        from huggingface_hub import snapshot_download
-    except ImportError:
-        raise ValueError(f"vlm: no folder {vlm}, and no huggingface_hub to download it with; {how}") from None
     try:
         return Path(snapshot_download(vlm, allow_patterns=list(files)))
     except Exception as error:  # of its own classes, of requests', of the operating system
         first = str(error).strip().splitlines() or [""]
         raise ValueError(
             f"vlm: no folder {vlm}, and no download of it ({type(error).__name__}: {first[0][:160]}); accept its "
-            f"licence on the hub where it asks for that, {how}"
+            f"licence on the hub where it asks for that, `hf download {vlm} --local-dir DIR` where there is a network, "
+            f"then vlm=DIR"
         ) from None
 
 
