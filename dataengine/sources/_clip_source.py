@@ -7,7 +7,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import KW_ONLY, dataclass, replace
 from functools import cached_property
-from itertools import groupby
+from itertools import chain, groupby, islice
 from pathlib import Path
 from typing import Annotated, ClassVar
 
@@ -15,7 +15,7 @@ import numpy as np
 
 from dataengine.clips.plan import ClipPlan, VideoPlan, clip_range, divided, from_text, listed_once, settled, to_text
 from dataengine.episode import Cut, Episode, Kind, Part, Reject, Text, plain_name
-from dataengine.errors import FilteredRecordError, RecordError, SourceError
+from dataengine.errors import DataEngineError, FilteredRecordError, RecordError, SourceError
 from dataengine.formats import files
 from dataengine.formats.byte_range import Location
 from dataengine.formats.video import cut, header, video
@@ -33,6 +33,8 @@ HANDS_LOST = "hands_lost"
 """Note of a clip whose publisher tells of hands that cannot be read, or fail a test: why."""
 LONGEST_CONTEXT_S = 3600.0
 SHORTEST_WINDOW_S = 0.5
+MOST_NEAR = 50
+"""Folders below a wrong root that are looked into."""
 SHORTEST_S = 1e-3
 """A label shorter than this says when, but not how long."""
 
@@ -64,6 +66,8 @@ class ClipSource(ABC):
     control_hz: ClassVar[float] = 10.0
     """After resampling, at the default `frame_hz`."""
     licence: ClassVar[str]
+    has_layout: ClassVar[bool] = True
+    """Whether the dataset is known by its files; False where any folder will do."""
 
     @abstractmethod
     def videos(self) -> Iterator[VideoPlan]:
@@ -109,7 +113,7 @@ class ClipSource(ABC):
 
     def plans(self) -> Iterator[VideoPlan]:
         """Plan every video, without labels that no clip can be cut of: those are skipped and say why."""
-        return (settled(plan, min_s=SHORTEST_S) for plan in listed_once(self.videos()))
+        return (settled(plan, min_s=SHORTEST_S) for plan in listed_once(self._planned()))
 
     def parts(self) -> list[Part]:
         """Group the planned videos; no video is opened."""
@@ -133,6 +137,24 @@ class ClipSource(ABC):
                 yield self._reject(part, plan, label.record, kind(f"{label.reason}{said}"))
             if plan.clips:
                 yield from self._clips(part, plan)
+
+    def _planned(self) -> Iterator[VideoPlan]:
+        """Plan every video; where root is no such dataset, name a folder above or below it that is."""
+        plans = self.videos()
+        try:
+            first = next(plans, None)
+        except SourceError as error:
+            near = next(filter(self._is_root, _near(Path(self.root))), None) if self.has_layout else None
+            if near is None:
+                raise
+            raise SourceError(f"{error}; {near} is such a folder, pass that") from None
+        yield from [] if first is None else chain([first], plans)
+
+    def _is_root(self, folder: Path) -> bool:
+        try:
+            return next(replace(self, root=str(folder)).videos(), None) is not None
+        except (DataEngineError, OSError):
+            return False
 
     def _part_name(self, plan: VideoPlan) -> str:
         return plain_name(self.part_of(plan)) or ANNOTATIONS
@@ -286,6 +308,13 @@ class _HandsOf:
         except RecordError as error:
             return None, str(error)
         return track, ""
+
+
+def _near(folder: Path) -> Iterator[Path]:
+    """Give the folders in which a dataset may lie whose root is wrong: a level below, up to two above."""
+    if folder.is_dir():
+        yield from islice((path for path in sorted(folder.iterdir()) if path.is_dir()), MOST_NEAR)
+        yield from folder.absolute().parents[:2]
 
 
 def _clamped(clip: ClipPlan, clip_end_s: float, cut: video.Clip) -> dict[str, str]:

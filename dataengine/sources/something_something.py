@@ -71,11 +71,6 @@ class SomethingSomething(ClipSource):
         folder = files.folder(self.root, EXPECTED)
         if (folder / VIDEOS).is_dir():
             return folder
-        if folder.name == VIDEOS or next(folder.glob("*.webm"), None):
-            raise SourceError(f"{folder}: one level too low; pass {folder.parent}")
-        deeper = next((path.parent for path in folder.glob(f"*/{VIDEOS}") if path.is_dir()), None)
-        if deeper:
-            raise SourceError(f"{folder}: one level too high; pass {deeper}")
         archives = sorted(path.name for path in folder.glob("20bn-something-something-v2-??*"))
         if archives:
             raise SourceError(f"{folder}: found archives ({archives[0]} ...), expected {EXPECTED}; extract them here")

@@ -44,6 +44,7 @@ class Folder(WindowedClipSource):
     name: ClassVar[str] = "video/folder"
     layout: ClassVar[str] = "videos of any kind, and CSV"
     licence: ClassVar[str] = "your own, or as the table says"
+    has_layout: ClassVar[bool] = False
 
     def __post_init__(self) -> None:
         """Name the dataset: videos of two folders may be called alike."""

@@ -157,8 +157,8 @@ def test_a_wrong_root_is_told_in_one_line(root: Path, tmp_path_factory: pytest.T
         (root / "nowhere", "found nothing, expected a folder with 20bn-something-something-v2/<id>.webm"),
         (root / "train.json", "found a file"),
         (empty, "found an empty folder"),
-        (root / VIDEOS, f"one level too low; pass {root}"),
-        (root.parent, f"one level too high; pass {root}"),
+        (root / VIDEOS, f"{root} is such a folder, pass that"),
+        (root.parent, f"{root} is such a folder, pass that"),
         (other, "found archives (20bn-something-something-v2-00 ...)"),
         (unlabelled, "found neither train.json nor validation.json"),
     ):
