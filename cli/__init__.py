@@ -7,8 +7,8 @@ def main() -> None:
     """Run the command line, unless packages of the same names hide ours; nothing of ours is imported before."""
     from cli.clash import hidden
 
-    if told := hidden():
-        sys.stderr.write(f"villa: {told}\n")
+    if hidden_by := hidden():
+        sys.stderr.write(f"villa: {hidden_by}\n")
         sys.exit(2)
     from cli.app import main as run
 

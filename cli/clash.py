@@ -12,11 +12,11 @@ def hidden() -> str:
     """Say which of our packages is found elsewhere than beside this one, and the way out; empty where none is."""
     for name in PACKAGES:
         spec = util.find_spec(name)
-        place = next(iter(spec.submodule_search_locations or [spec.origin or ""]), "") if spec else ""
-        if Path(place).resolve() != HERE / name:
-            found = f"found it at {place}" if place else "found none"
+        location = next(iter(spec.submodule_search_locations or [spec.origin or ""]), "") if spec else ""
+        if Path(location).resolve() != HERE / name:
+            what = f"found it at {location}" if location else "found none"
             return (
-                f"needs its package '{name}' in {HERE}, {found}; take the folder above that off PYTHONPATH, and call "
+                f"needs its package '{name}' in {HERE}, {what}; take the folder above that off PYTHONPATH, and call "
                 f"`villa`, not `python -m cli`"
             )
     return ""

@@ -36,5 +36,5 @@ def clips(
     """
     from pipelines import clips as pipeline
 
-    words: dict[str, Any] = {"source": source, "root": root, "options": extra or None, "page": page}
-    return pipeline.run(settings.fill(pipeline.ClipsConfig, **words))
+    kwargs: dict[str, Any] = {"source": source, "root": root, "options": extra or None, "page": page}
+    return pipeline.run(settings.fill(pipeline.ClipsConfig, **kwargs))

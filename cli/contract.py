@@ -94,19 +94,19 @@ def command(
         signature = inspect.signature(act)
         configurable, open_ended = "settings" in signature.parameters, "extra" in signature.parameters
 
-        def run(**words: Any) -> None:
-            as_json, debug = words.pop("as_json"), words.pop("debug")
+        def run(**kwargs: Any) -> None:
+            as_json, debug = kwargs.pop("as_json"), kwargs.pop("debug")
             if open_ended:
-                words["extra"] = extra_options(words.pop("context").args)
-                for word in words.values():
-                    if isinstance(word, str) and word.startswith("--"):
+                kwargs["extra"] = extra_options(kwargs.pop("context").args)
+                for value in kwargs.values():
+                    if isinstance(value, str) and value.startswith("--"):
                         raise typer.BadParameter(
-                            f"no option '{word}' before the arguments; a source's own options come last"
+                            f"no option '{value}' before the arguments; a source's own options come last"
                         )
             if configurable:
-                file, overrides, shown = (words.pop(key) for key in ("config_file", "overrides", "print_config"))
-                words["settings"] = Settings(file, overrides or [], shown)
-            raise typer.Exit(perform(name, lambda: act(**words), as_json=as_json, debug=debug))
+                file, overrides, shown = (kwargs.pop(key) for key in ("config_file", "overrides", "print_config"))
+                kwargs["settings"] = Settings(file, overrides or [], shown)
+            raise typer.Exit(perform(name, lambda: act(**kwargs), as_json=as_json, debug=debug))
 
         own = [p for p in signature.parameters.values() if p.name not in ("settings", "extra")]
         added = _added(configurable=configurable, open_ended=open_ended)
@@ -148,21 +148,21 @@ def _added(*, configurable: bool, open_ended: bool) -> list[inspect.Parameter]:
     return added
 
 
-def extra_options(words: Sequence[str]) -> dict[str, Any]:
+def extra_options(argv: Sequence[str]) -> dict[str, Any]:
     """Read `--key value`, `--key=value` and a lone `--key` (true) off a command line."""
-    found: dict[str, Any] = {}
-    rest = list(words)
+    options: dict[str, Any] = {}
+    rest = list(argv)
     while rest:
         word = rest.pop(0)
         if not word.startswith("--"):
             raise typer.BadParameter(f"found '{word}', expected an option")
         key, equals, value = word.removeprefix("--").partition("=")
         if equals:
-            found[key.replace("-", "_")] = value
+            options[key.replace("-", "_")] = value
         else:
             is_flag = not rest or rest[0].startswith("--")
-            found[key.replace("-", "_")] = True if is_flag else rest.pop(0)
-    return found
+            options[key.replace("-", "_")] = True if is_flag else rest.pop(0)
+    return options
 
 
 def perform(name: str, act: Callable[[], "Report"], *, as_json: bool, debug: bool) -> int:
@@ -180,8 +180,8 @@ def perform(name: str, act: Callable[[], "Report"], *, as_json: bool, debug: boo
     except Exception as error:
         if debug:
             traceback.print_exc()
-        words, code = _explain(name, error)
-        return _fail(words, code, as_json, getattr(error, "draft", ""), getattr(error, "details", ()))
+        message, code = _explain(name, error)
+        return _fail(message, code, as_json, getattr(error, "draft", ""), getattr(error, "details", ()))
     from dataengine.progress import is_main_process
 
     with contextlib.suppress(BrokenPipeError):
@@ -223,28 +223,28 @@ def invoke(app: typer.Typer, arguments: Sequence[str]) -> int:
             raise
         context = getattr(error, "ctx", None)
         path = context.command_path if context else "villa"
-        found = " ".join(error.format_message().split()).rstrip(".")
-        return _fail(f"{path}: {found}; see '{path} --help'", getattr(error, "exit_code", 2), as_json)
+        message = " ".join(error.format_message().split()).rstrip(".")
+        return _fail(f"{path}: {message}; see '{path} --help'", getattr(error, "exit_code", 2), as_json)
     return code if isinstance(code, int) else 0
 
 
 def _explain(name: str, error: Exception) -> tuple[str, int]:
     """Turn an error into one line and an exit code."""
-    words = " ".join(str(error).split()) or type(error).__name__
+    message = " ".join(str(error).split()) or type(error).__name__
     if is_disk_full(error):
-        said = words if "the disk is full" in words else f"the disk is full ({words}); free some space"
-        return f"villa {name}: {said}{'' if 'same command' in words else ', the same command continues'}", 1
+        said = message if "the disk is full" in message else f"the disk is full ({message}); free some space"
+        return f"villa {name}: {said}{'' if 'same command' in message else ', the same command continues'}", 1
     if isinstance(error, DataEngineError):
-        return f"villa {name}: {words}", 2
+        return f"villa {name}: {message}", 2
     if hasattr(error, "format_message"):  # of click: options that do not go together
-        return f"villa {name}: {words}; see 'villa {name} --help'", 2
+        return f"villa {name}: {message}; see 'villa {name} --help'", 2
     if type(error).__name__ == "ValidationError" and hasattr(error, "errors"):  # pydantic is not imported for its name
         return f"villa {name}: {explain(error, class_of(error))}", 2  # type: ignore[arg-type]
     if isinstance(error, FileNotFoundError | NotADirectoryError | PermissionError) or _is_bad_setting(error):
-        return f"villa {name}: {words}", 2
-    if isinstance(error, ImportError) and (told := shared(error)):
-        return f"villa {name}: {words}; {told}", 2
-    return f"villa {name}: failed with {type(error).__name__}: {words}; --debug shows where", 1
+        return f"villa {name}: {message}", 2
+    if isinstance(error, ImportError) and (advice := shared(error)):
+        return f"villa {name}: {message}; {advice}", 2
+    return f"villa {name}: failed with {type(error).__name__}: {message}; --debug shows where", 1
 
 
 def _is_bad_setting(error: Exception) -> bool:
@@ -255,16 +255,16 @@ def _is_bad_setting(error: Exception) -> bool:
     return str(frame.f_globals.get("__name__", "")).partition(".")[0] in PACKAGES
 
 
-def _fail(words: str, code: int, as_json: bool, draft: str = "", details: Sequence[str] = ()) -> int:
+def _fail(message: str, code: int, as_json: bool, draft: str = "", details: Sequence[str] = ()) -> int:
     """Say in one line on stderr why, and to a machine also on stdout; a draft to go on from goes there, too.
 
     What has parts, such as the settings that differ, has a line below for each of them.
     """
-    typer.echo("\n  ".join([words, *details]), err=True)
+    typer.echo("\n  ".join([message, *details]), err=True)
     with contextlib.suppress(BrokenPipeError):
         if as_json:
             more = {"draft": draft, "details": list(details)}
-            facts = {"error": words, "exit_code": code, **{key: value for key, value in more.items() if value}}
+            facts = {"error": message, "exit_code": code, **{key: value for key, value in more.items() if value}}
             typer.echo(json.dumps(facts))
         elif draft:
             typer.echo(draft, nl=False)

@@ -75,8 +75,8 @@ def drop(
     """
     from pipelines.corpus import drop as pipeline
 
-    words = {"corpus": uri, "dataset": dataset, "parts": part or [], "yes": yes, "dry_run": dry_run}
-    return pipeline.run(pipeline.DropConfig(**words))
+    kwargs = {"corpus": uri, "dataset": dataset, "parts": part or [], "yes": yes, "dry_run": dry_run}
+    return pipeline.run(pipeline.DropConfig(**kwargs))
 
 
 @command(
@@ -98,8 +98,8 @@ def compact(
     """
     from pipelines.corpus import compact as pipeline
 
-    words = {"corpus": uri, "older_than": older_than, "dry_run": dry_run}
-    return pipeline.run(settings.fill(pipeline.CompactConfig, **words))
+    kwargs = {"corpus": uri, "older_than": older_than, "dry_run": dry_run}
+    return pipeline.run(settings.fill(pipeline.CompactConfig, **kwargs))
 
 
 @command(

@@ -35,5 +35,5 @@ def curate(
     """Measure every episode, apply the rules, and write what stays, in full or trimmed, and why; nothing is deleted."""
     from pipelines import curate as pipeline
 
-    words = {"corpus": corpus, "recipe": recipe, "report": report, "explain": explain}
-    return pipeline.run(settings.fill(pipeline.CurateConfig, **words))
+    kwargs = {"corpus": corpus, "recipe": recipe, "report": report, "explain": explain}
+    return pipeline.run(settings.fill(pipeline.CurateConfig, **kwargs))

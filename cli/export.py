@@ -60,7 +60,7 @@ def lerobot(
     """
     from pipelines.export import lerobot as pipeline
 
-    words = {
+    kwargs = {
         "corpus": corpus,
         "out": _out(out, former_out),
         "datasets": dataset or None,
@@ -68,8 +68,8 @@ def lerobot(
         "fps": fps,
         "codec": codec,
     }
-    words |= {"workers": workers, "dry_run": dry_run or None, "kept_only": False if all_ else None}
-    return pipeline.run(settings.fill(pipeline.ExportConfig, **words))
+    kwargs |= {"workers": workers, "dry_run": dry_run or None, "kept_only": False if all_ else None}
+    return pipeline.run(settings.fill(pipeline.ExportConfig, **kwargs))
 
 
 @command(

@@ -46,15 +46,15 @@ def ingest(
     from pipelines import ingest as pipeline
     from pipelines.ingest import plan as ingest_plan
 
-    words: dict[str, Any] = {"corpus": corpus, "engine": engine, "workers": workers}
-    words |= {"strict": strict or None, "dry_run": dry_run or None}
+    kwargs: dict[str, Any] = {"corpus": corpus, "engine": engine, "workers": workers}
+    kwargs |= {"strict": strict or None, "dry_run": dry_run or None}
     if plan is None and not settings.give("plan"):
         if settings.file is None and not settings.overrides and (source is None or root is None):
             raise DataEngineError("give SOURCE and ROOT, or --plan; see 'villa ingest --help'")
-        words |= {"source": source, "root": root, "options": extra or None}
-        return pipeline.run(settings.fill(pipeline.IngestConfig, **words))
+        kwargs |= {"source": source, "root": root, "options": extra or None}
+        return pipeline.run(settings.fill(pipeline.IngestConfig, **kwargs))
     if source is not None or extra:
-        found = source if source is not None else f"--{next(iter(extra))}"
-        raise DataEngineError(f"found '{found}' beside a plan; the plan names the datasets and their options")
-    words |= {"plan": plan, "data": data, "skip_missing": skip_missing or None}
-    return ingest_plan.run(settings.fill(ingest_plan.IngestPlanConfig, **words))
+        given = source if source is not None else f"--{next(iter(extra))}"
+        raise DataEngineError(f"found '{given}' beside a plan; the plan names the datasets and their options")
+    kwargs |= {"plan": plan, "data": data, "skip_missing": skip_missing or None}
+    return ingest_plan.run(settings.fill(ingest_plan.IngestPlanConfig, **kwargs))

@@ -35,14 +35,14 @@ def label(
     With --video no corpus is needed: a file that cannot be read is one line of the report, the others are done; the
     exit code is 1 when such a file was named, rather than found in a folder.
     """
-    words = {"lam": lam, "name": name, "device": device}
+    kwargs = {"lam": lam, "name": name, "device": device}
     if video or settings.give("videos"):
         if engine:
             raise typer.BadParameter("--engine is for a corpus; videos are decoded side by side in this process")
         from pipelines.label.config import LabelVideoConfig
 
         paths = [*(video or []), *(corpus or [])] or None
-        config = settings.fill(LabelVideoConfig, videos=paths, out=out, **words)
+        config = settings.fill(LabelVideoConfig, videos=paths, out=out, **kwargs)
         from pipelines.label import video as label_video  # torch comes after the settings are known to be sound
 
         return label_video.run(config)
@@ -53,5 +53,5 @@ def label(
     from pipelines import label as pipeline
 
     return pipeline.run(
-        settings.fill(pipeline.LabelConfig, corpus=corpus[0] if corpus else None, engine=engine, **words)
+        settings.fill(pipeline.LabelConfig, corpus=corpus[0] if corpus else None, engine=engine, **kwargs)
     )

@@ -176,9 +176,9 @@ class SettingsCommand(Command):
             setting = by_key.get(parameter.name) or by_key.get(f"{parameter.name}s")
             if setting and parameter.default is None:
                 added.append(setting.default)
-            for words in added:
-                if words and words not in (parameter.help or ""):
-                    parameter.help = f"{parameter.help or ''}  {words}"
+            for sentence in added:
+                if sentence and sentence not in (parameter.help or ""):
+                    parameter.help = f"{parameter.help or ''}  {sentence}"
 
     @cached_property
     def _settings(self) -> Sequence[Setting]:
@@ -189,13 +189,13 @@ class SettingsCommand(Command):
 
     @cached_property
     def _all_settings(self) -> Sequence[Setting]:
-        found: dict[str, Setting] = {}
+        settings: dict[str, Setting] = {}
         for variant, config in self.config_classes.items():
             presets, from_data = config.preset_defaults(), config.decided_by_data()
             for key, info in leaves(config):
                 by_preset = {name: values[key] for name, values in presets.items() if key in values}
-                found.setdefault(key, Setting(key, info, by_preset, key in from_data, variant))
-        return [*found.values()]
+                settings.setdefault(key, Setting(key, info, by_preset, key in from_data, variant))
+        return [*settings.values()]
 
     @cached_property
     def _own(self) -> Mapping[str, Any]:
@@ -216,8 +216,8 @@ class SettingsCommand(Command):
     @cached_property
     def config_classes(self) -> Mapping[str, Any]:
         """Import the classes of settings, each by the option that chooses it."""
-        found = {variant: path.partition(":") for variant, path in self.configs.items()}
-        return {variant: getattr(importlib.import_module(module), name) for variant, (module, _, name) in found.items()}
+        paths = {variant: path.partition(":") for variant, path in self.configs.items()}
+        return {variant: getattr(importlib.import_module(module), name) for variant, (module, _, name) in paths.items()}
 
     @cached_property
     def _flags(self) -> Mapping[str, Setting]:

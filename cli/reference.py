@@ -43,7 +43,7 @@ class DocsReport(Report):
 def run(out: Path, *, check: bool) -> DocsReport:
     """Write the pages, or compare them with what is there."""
     pages = {"commands.md": commands(), "settings.md": settings(), "presets.md": presets(), "sources.md": sources()}
-    changed = [name for name, words in pages.items() if not (out / name).is_file() or _read(out / name) != words]
+    changed = [name for name, text in pages.items() if not (out / name).is_file() or _read(out / name) != text]
     if not check:
         refuse_folder(out.absolute())
         for name in changed:
@@ -222,22 +222,26 @@ def _type(info: "FieldInfo") -> str:
     """Name a type as a reader of YAML knows it, with its bounds."""
     bounds = {"ge": "at least", "gt": "above", "le": "at most", "lt": "below", "min_length": "length at least"}
     limits = [f"{word} {getattr(m, key)}" for m in info.metadata for key, word in bounds.items() if hasattr(m, key)]
-    return ", ".join([_words(info.annotation), *limits])
+    return ", ".join([_type_name(info.annotation), *limits])
 
 
-def _words(annotation: Any) -> str:
+def _type_name(annotation: Any) -> str:
     """Write a type without the modules that its parts come from."""
     outer, inner = get_origin(annotation), get_args(annotation)
     if outer is Literal:
         return " or ".join(f"`{value}`" for value in inner)
     if outer is Annotated:
-        return _words(inner[0])
+        return _type_name(inner[0])
     if annotation is type(None):
         return "null"
     if outer in (Union, UnionType):
-        return " or ".join(map(_words, inner))
+        return " or ".join(map(_type_name, inner))
     name = getattr(outer or annotation, "__name__", str(annotation)).lower()
-    return f"{name} of {', '.join(dict.fromkeys(_words(part) for part in inner if part is not ...))}" if inner else name
+    return (
+        f"{name} of {', '.join(dict.fromkeys(_type_name(part) for part in inner if part is not ...))}"
+        if inner
+        else name
+    )
 
 
 def _default(info: "FieldInfo") -> str:

@@ -53,13 +53,13 @@ class Settings:
     print_only: bool = False
     """Print the settings in place of using them."""
 
-    def fill(self, config: type[C], **words: Any) -> C:
+    def fill(self, config: type[C], **kwargs: Any) -> C:
         """Build a command's Config; words that are None were not given."""
         from pydantic import ValidationError
 
         named_as_today = getattr(config, "named_as_today", dict)
         values = named_as_today(_read(self.file)) if self.file else {}
-        values |= {key: value for key, value in words.items() if value is not None}
+        values |= {key: value for key, value in kwargs.items() if value is not None}
         # What is outside comes first: keys change a recipe that is named elsewhere on the line.
         for override in sorted(self.overrides, key=lambda word: word.partition("=")[0].count(".")):
             _put(values, override, named_as_today)
@@ -157,10 +157,10 @@ def class_of(error: "ValidationError") -> type["BaseModel"]:
 
     waiting = [BaseModel]
     while waiting:
-        found = waiting.pop()
-        if found.__name__ == error.title:
-            return found
-        waiting += found.__subclasses__()
+        candidate = waiting.pop()
+        if candidate.__name__ == error.title:
+            return candidate
+        waiting += candidate.__subclasses__()
     return BaseModel
 
 
@@ -193,11 +193,11 @@ def former_keys(config: type["BaseModel"]) -> Iterator[tuple[str, str]]:
 def leaves(config: type["BaseModel"]) -> Iterator[tuple[str, "FieldInfo"]]:
     """List the settings that hold a value, not only other settings, with what is known of them."""
     for name, info in config.model_fields.items():
-        found = inside(info)
+        nested_classes = inside(info)
         takes_more = bool(info.metadata) and not changes_to(info)  # a name in place of keys
-        if (info.annotation not in found and not changes_to(info)) or (takes_more and found):
+        if (info.annotation not in nested_classes and not changes_to(info)) or (takes_more and nested_classes):
             yield name, info
-        for inner in found:
+        for inner in nested_classes:
             yield from ((f"{name}.{key}", field) for key, field in leaves(inner))
 
 
@@ -217,4 +217,4 @@ def nested(annotation: Any) -> list[type["BaseModel"]]:
 
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
         return [annotation]
-    return [found for inner in get_args(annotation) for found in nested(inner)]
+    return [each for inner in get_args(annotation) for each in nested(inner)]

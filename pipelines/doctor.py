@@ -81,24 +81,24 @@ def run(config: DoctorConfig) -> DoctorReport:
     return DoctorReport(ok=all(c.ok for c in checks if c.required), checks=checks)
 
 
-def _check(name: str, feature: str, ok: bool, found: str, fix: str, required: bool = False) -> Check:
+def _check(name: str, feature: str, ok: bool, state: str, fix: str, required: bool = False) -> Check:
     """Keep the fix only where something is amiss."""
-    return Check(name=name, ok=ok, found=found, feature=feature, required=required, fix="" if ok else fix)
+    return Check(name=name, ok=ok, found=state, feature=feature, required=required, fix="" if ok else fix)
 
 
 def _python() -> Check:
     """Check the interpreter and say what machine this is."""
     fits = (3, 11) <= sys.version_info[:2] < (3, 13)
-    found = f"{platform.python_version()}, {num_cores()} cores, {platform.system()} {platform.machine()}"
-    return _check("python", "everything", fits, found, "install Python 3.11 or 3.12", required=True)
+    state = f"{platform.python_version()}, {num_cores()} cores, {platform.system()} {platform.machine()}"
+    return _check("python", "everything", fits, state, "install Python 3.11 or 3.12", required=True)
 
 
 def _libraries() -> Iterator[Check]:
     """Check versions without importing anything heavy."""
     for names, feature, required, fix in LIBRARIES:
         versions = [version for name in names.split() if (version := _version(name))]
-        found = versions[0] if versions else "not installed"
-        yield _check(names.split()[-1], feature, bool(versions), found, fix, required)
+        state = versions[0] if versions else "not installed"
+        yield _check(names.split()[-1], feature, bool(versions), state, fix, required)
 
 
 def _version(distribution: str) -> str | None:
@@ -118,11 +118,11 @@ def _codecs() -> Iterator[Check]:
     known = av.codecs_available
     absent = [name for name in DECODERS if not _has_codec(name, "r")]
     library = ".".join(str(number) for number in av.library_versions["libavcodec"])
-    found = f"libavcodec {library}" + (f", cannot read {', '.join(absent)}" if absent else "")
-    yield _check("video decoders", "video sources", not absent, found, "pip install --force-reinstall av", True)
+    state = f"libavcodec {library}" + (f", cannot read {', '.join(absent)}" if absent else "")
+    yield _check("video decoders", "video sources", not absent, state, "pip install --force-reinstall av", True)
     absent = [" or ".join(group) for group in ENCODERS if not any(n in known and _has_codec(n, "w") for n in group)]
-    found = f"cannot write {', '.join(absent)}" if absent else "AV1 and VP9"
-    yield _check("video encoders", "the demo's recordings", not absent, found, "pip install --force-reinstall av")
+    state = f"cannot write {', '.join(absent)}" if absent else "AV1 and VP9"
+    yield _check("video encoders", "the demo's recordings", not absent, state, "pip install --force-reinstall av")
 
 
 def _has_codec(name: str, mode: str) -> bool:
@@ -144,11 +144,11 @@ def _rendering() -> Check:
     environment = {**os.environ, "MUJOCO_GL": backend, "PYOPENGL_PLATFORM": backend}
     try:
         child = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60, check=False)
-        ok, words = child.returncode == 0, child.stderr.strip().splitlines()[-1:]
+        ok, last_line = child.returncode == 0, child.stderr.strip().splitlines()[-1:]
     except subprocess.TimeoutExpired:
-        ok, words = False, ["no answer in 60 s"]
-    found = f"MUJOCO_GL={backend}" if ok else f"MUJOCO_GL={backend}: {(words or ['it crashed'])[0][:80]}"
-    return _check("rendering", "villa eval, villa demo", ok, found, fix)
+        ok, last_line = False, ["no answer in 60 s"]
+    state = f"MUJOCO_GL={backend}" if ok else f"MUJOCO_GL={backend}: {(last_line or ['it crashed'])[0][:80]}"
+    return _check("rendering", "villa eval, villa demo", ok, state, fix)
 
 
 def _gpu() -> Check:
@@ -160,9 +160,9 @@ def _gpu() -> Check:
         return _check("gpu", "presets small and paper", False, "torch is not installed", "make setup")
     if torch.cuda.is_available():
         return _check("gpu", "presets small and paper", True, torch.cuda.get_device_name(0), "")
-    found = "there is one, but torch cannot use it" if present else "none; preset tiny trains on the CPU"
+    state = "there is one, but torch cannot use it" if present else "none; preset tiny trains on the CPU"
     fix = "pip install a build of torch that fits the driver" if present else ""
-    return _check("gpu", "presets small and paper", False, found, fix)
+    return _check("gpu", "presets small and paper", False, state, fix)
 
 
 def _disk(folder: Path) -> Check:
@@ -180,11 +180,11 @@ def _ray() -> Check:
         return _check("ray cluster", "--engine ray", True, f"RAY_ADDRESS={address}", "")
     shared = Path("/dev/shm")
     room = shutil.disk_usage(shared).free if shared.exists() else 0
-    found = f"none named: an embedded one is started; {human_bytes(room)} of shared memory"
-    return _check("ray cluster", "--engine ray", True, found, "")
+    state = f"none named: an embedded one is started; {human_bytes(room)} of shared memory"
+    return _check("ray cluster", "--engine ray", True, state, "")
 
 
 def _hands() -> Check:
     """Look for the real hand footage that Debian ships."""
-    found = "two clips of Debian's opencv-doc" if HAND_FOOTAGE.exists() else "not installed"
-    return _check("hand footage", "real clips in the demo", HAND_FOOTAGE.exists(), found, "apt-get install opencv-doc")
+    state = "two clips of Debian's opencv-doc" if HAND_FOOTAGE.exists() else "not installed"
+    return _check("hand footage", "real clips in the demo", HAND_FOOTAGE.exists(), state, "apt-get install opencv-doc")

@@ -90,7 +90,7 @@ class Statistics:
         if any(not isinstance(i, int) or not 0 <= i < len(numbers["mean"]) for i in (*grippers, *(moves or ()))):
             raise ValueError(f"grippers {grippers} or moves {moves} are no dimensions of {len(numbers['mean'])}")
         names, units = (tuple(map(str, data.get(key, ()))) for key in ("names", "units"))
-        if any(words and len(words) != len(numbers["mean"]) for words in (names, units)):
+        if any(texts and len(texts) != len(numbers["mean"]) for texts in (names, units)):
             raise ValueError(f"{len(names)} names and {len(units)} units of {len(numbers['mean'])} dimensions")
         return cls(
             count=int(data["count"]),

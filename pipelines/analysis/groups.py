@@ -98,10 +98,10 @@ def origin(directory: Path, corpus: Corpus) -> Origin:
 
 def episodes_seen_by(corpus: Corpus, slot: str) -> list[EpisodeInfo]:
     """Kept episodes, of robots and humans, that have this camera, whole, in the order of their ids."""
-    found = corpus.kept(slots=[slot]).episodes(trimmed=False)
-    if not found:
+    episodes = corpus.kept(slots=[slot]).episodes(trimmed=False)
+    if not episodes:
         raise DataEngineError(f"{corpus.uri}: no kept episode has a camera '{slot}'; `villa corpus info` lists cameras")
-    return found
+    return episodes
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -120,7 +120,7 @@ def choose_pairs(episodes: Sequence[EpisodeInfo], interval_s: float, known: Orig
 
     Where it left none out, or where nobody knows, over all of them.
     """
-    found = []
+    all_picks = []
     for dataset in sorted({e.dataset for e in episodes}):
         mine = [e for e in episodes if e.dataset == dataset]
         apart = known.held_out if known.saw(dataset) is not False else None
@@ -131,7 +131,7 @@ def choose_pairs(episodes: Sequence[EpisodeInfo], interval_s: float, known: Orig
             away = left_out.get(key)
             held_out = away is not None and not away.borrowed and len(away.test.row) > 0
             picks = away.test if away is not None and held_out else split.test
-            found.append(
+            all_picks.append(
                 PairChoice(
                     dataset=dataset,
                     kind=kinds[picks.embodiment],
@@ -140,9 +140,9 @@ def choose_pairs(episodes: Sequence[EpisodeInfo], interval_s: float, known: Orig
                     picks=picks,
                 )
             )
-    if not found:
+    if not all_picks:
         raise DataEngineError(f"no episode is longer than the model's frame spacing of {interval_s:g} s")
-    return found
+    return all_picks
 
 
 def _splits(
@@ -165,7 +165,7 @@ def read_groups(
 
     embodiments = [(c.dataset, c.picks.embodiment) for c in choices]
     several = len({c.dataset for c in choices}) < len(choices)
-    found = []
+    groups = []
     for choice, embodiment in zip(choices, embodiments, strict=True):
         parts = []
         for part in _slices(choice.picks):
@@ -179,11 +179,11 @@ def read_groups(
         latent = flat[readable].reshape(len(picks.row), lam.config.num_slots, lam.config.latent_dim)
         # latent actions are rows of the codebook, so the nearest code is their own
         codes = lam.vq.nearest(torch.from_numpy(latent).to(lam.mean.device)).cpu().numpy()
-        words = [choice.dataset, *([picks.embodiment] if several else [])]
-        words += [f"K = {picks.stride}"] if embodiments.count(embodiment) > 1 else []
-        found.append(
+        title_parts = [choice.dataset, *([picks.embodiment] if several else [])]
+        title_parts += [f"K = {picks.stride}"] if embodiments.count(embodiment) > 1 else []
+        groups.append(
             Group(
-                title=", ".join(words),
+                title=", ".join(title_parts),
                 dataset=choice.dataset,
                 embodiment=picks.embodiment,
                 kind=choice.kind,
@@ -196,9 +196,9 @@ def read_groups(
                 unreadable=int((~readable).sum()),
             )
         )
-    if not found:
+    if not groups:
         raise DataEngineError(f"{corpus.uri}: none of {sum(len(c.picks.row) for c in choices)} pairs can be decoded")
-    return found
+    return groups
 
 
 def _slices(picks: Picks) -> Iterator[Picks]:
@@ -208,7 +208,7 @@ def _slices(picks: Picks) -> Iterator[Picks]:
 
 def _motion(corpus: Corpus, picks: Picks) -> NDArray[np.float32] | None:
     """How far the hands went between the frames of each pair (n, m), where the state says where they are."""
-    found = []
+    changes = []
     for info, rows in picks.by_episode():
         episode = corpus.episode(info.episode_id)
         state = episode.state
@@ -217,8 +217,8 @@ def _motion(corpus: Corpus, picks: Picks) -> NDArray[np.float32] | None:
         if state is None or layout.encoding != "eef_pose" or not hands_at:
             return None
         hands = state[:, hands_at]
-        found.append(hands[rows + picks.stride] - hands[rows])
-    return np.concatenate(found)
+        changes.append(hands[rows + picks.stride] - hands[rows])
+    return np.concatenate(changes)
 
 
 def read_pictures(

@@ -46,13 +46,13 @@ class LatentSource:
 
 def find_models(corpus: Corpus, wishes: Sequence[str], slot: str, device: str = "cpu") -> list[LatentSource]:
     """Look up directories and label names; a directory whose labels are in the corpus is not run again."""
-    found = [_find(corpus, wish, slot, device) for wish in wishes]
-    if len({m.interval_s for m in found}) > 1:
-        spacings = ", ".join(f"{m.title} {m.interval_s:g} s" for m in found)
+    models = [_find(corpus, wish, slot, device) for wish in wishes]
+    if len({m.interval_s for m in models}) > 1:
+        spacings = ", ".join(f"{m.title} {m.interval_s:g} s" for m in models)
         raise DataEngineError(f"models of different frame spacing do not compare ({spacings}); probe them one by one")
-    if len({m.title for m in found}) < len(found):
-        return [replace(m, title=wish) for m, wish in zip(found, wishes, strict=True)]
-    return found
+    if len({m.title for m in models}) < len(models):
+        return [replace(m, title=wish) for m, wish in zip(models, wishes, strict=True)]
+    return models
 
 
 def _find(corpus: Corpus, wish: str, slot: str, device: str) -> LatentSource:
@@ -77,16 +77,16 @@ def _find(corpus: Corpus, wish: str, slot: str, device: str) -> LatentSource:
 
     read_config(directory)  # its words on a damaged file are better than those of the hash
     key = fingerprint(directory)
-    found = partial(
+    model = partial(
         LatentSource, title=directory.resolve().name, wish=wish, slot=slot, fingerprint=key, directory=directory
     )
     for name in names:
         info = labels.label_info(corpus.schema, name)
         if info.fingerprint == key and info.past_frames and labels.label_slot(corpus.schema, name) == slot:
-            return found(interval_s=info.interval_s, info=info)
+            return model(interval_s=info.interval_s, info=info)
 
     lam = load_lam(directory, device)
-    return found(interval_s=lam.config.interval_s, lam=lam)
+    return model(interval_s=lam.config.interval_s, lam=lam)
 
 
 def read_latents(
@@ -102,11 +102,11 @@ def read_latents(
     ]
     encoder = Encoder(corpus, source.lam, slot=source.slot, threads=threads)
     try:
-        found = list(encoder.encode(wanted))
+        encoded = list(encoder.encode(wanted))
     finally:
         encoder.close()
-    latent = np.concatenate([e.latent for e in found])
-    return latent.reshape(len(latent), -1), ~np.concatenate([e.unreadable for e in found])
+    latent = np.concatenate([e.latent for e in encoded])
+    return latent.reshape(len(latent), -1), ~np.concatenate([e.unreadable for e in encoded])
 
 
 def _labelled(corpus: Corpus, info: LatentInfo, picks: Picks) -> tuple[Floats, NDArray[np.bool_]]:
@@ -117,9 +117,9 @@ def _labelled(corpus: Corpus, info: LatentInfo, picks: Picks) -> tuple[Floats, N
         some = work[start : start + ROWS_TOGETHER]
         ids = ", ".join(f"'{e.episode_id}'" for e, _ in some)
         table = corpus.table(columns, where=f"episode_id IN ({ids})")
-        place = {episode_id: i for i, episode_id in enumerate(table["episode_id"].to_pylist())}
+        row_of = {episode_id: i for i, episode_id in enumerate(table["episode_id"].to_pylist())}
         for episode, rows in some:
-            flat_latent, flat_codes = (table[c][place[episode.episode_id]] for c in columns[1:])
+            flat_latent, flat_codes = (table[c][row_of[episode.episode_id]] for c in columns[1:])
             if not flat_codes.is_valid:
                 raise DataEngineError(
                     f"episode {episode.episode_id} has no labels of '{info.name}'; run `villa label` to its end first"
@@ -129,5 +129,5 @@ def _labelled(corpus: Corpus, info: LatentInfo, picks: Picks) -> tuple[Floats, N
             )
             latents.append(latent[rows])
             readable.append(codes[rows, 0] != labels.NO_CODE)
-    found = np.concatenate(latents)
-    return found.reshape(len(found), -1), np.concatenate(readable)
+    joined = np.concatenate(latents)
+    return joined.reshape(len(joined), -1), np.concatenate(readable)

@@ -82,13 +82,13 @@ def choose(
         if episode.num_steps > stride:
             side = int(is_held_out(episode, held_out))
             groups.setdefault((episode.embodiment, stride), ([], []))[side].append(episode)
-    found = []
+    splits = []
     for (name, stride), (train, test) in sorted(groups.items()):
         train, borrowed = _lent(train, held_out) if not test else (train, 0)
         train, test = train[borrowed:], test + train[:borrowed]
         sides = {"train": _pick(name, stride, train, most_train), "test": _pick(name, stride, test, most_held_out)}
-        found.append(Split(**sides, borrowed=borrowed))
-    return found
+        splits.append(Split(**sides, borrowed=borrowed))
+    return splits
 
 
 def _lent(train: list[EpisodeInfo], share: float) -> tuple[list[EpisodeInfo], int]:
@@ -107,9 +107,9 @@ def _pick(embodiment: str, stride: int, episodes: Sequence[EpisodeInfo], most: i
     ends = np.cumsum([e.num_steps - stride for e in episodes], dtype=np.int64)
     total = int(ends[-1]) if len(ends) else 0
     # Evenly spaced over all pairs, one after another: no draw, so a larger corpus of the same episodes picks alike.
-    places = np.unique(np.linspace(0, max(total - 1, 0), min(most, total)).round().astype(np.int64))
-    episode = np.searchsorted(ends, places, side="right")
-    row = places - np.concatenate([[0], ends])[episode] if len(ends) else places
+    positions = np.unique(np.linspace(0, max(total - 1, 0), min(most, total)).round().astype(np.int64))
+    episode = np.searchsorted(ends, positions, side="right")
+    row = positions - np.concatenate([[0], ends])[episode] if len(ends) else positions
     return Picks(embodiment=embodiment, stride=stride, episodes=tuple(episodes), episode=episode, row=row)
 
 

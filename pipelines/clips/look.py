@@ -136,14 +136,14 @@ def _looked(config: ClipsConfig, source: ClipSource, sample: Sample) -> ClipsRep
 
 
 def _source(config: ClipsConfig) -> ClipSource:
-    found = catalog.source(config.source)
-    if not _cuts(found):
+    source_class = catalog.source(config.source)
+    if not _cuts(source_class):
         known = [name for name in catalog.source_names() if _cuts(catalog.source(name))]
         raise DataEngineError(
             f"{config.source} is no source that cuts clips out of videos; those are {', '.join(known)}"
         )
-    options = checked(found, config.options)
-    return found(config.root, frame_size=config.frame_size, frame_hz=config.frame_hz, fit=config.fit, **options)
+    options = checked(source_class, config.options)
+    return source_class(config.root, frame_size=config.frame_size, frame_hz=config.frame_hz, fit=config.fit, **options)
 
 
 def _cuts(source: type) -> TypeGuard[type[ClipSource]]:

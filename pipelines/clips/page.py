@@ -69,7 +69,7 @@ def write_page(out: OutputFolder, source: ClipSource, sample: Sample, report: Cl
         (f"{sum(s.labels for s in report.skipped):,}", "labels left out", ""),
         (f"{report.missing_videos:,}", "videos missing", f"{report.missing_clips:,} clips"),
     ]
-    lengths = _bars({found.name: found.clips for found in report.lengths})
+    lengths = _bars({length.name: length.clips for length in report.lengths})
     verbs = _bars(report.verbs)
     sections = [
         Section("clips", "Clips", macros(TEMPLATE).counts(report, lengths, verbs)),
@@ -93,11 +93,11 @@ def _strips(source: ClipSource, plans: Sequence[VideoPlan], out: OutputFolder) -
         for plan in plans:
             part = source.part(plan.name, [plan])
             try:
-                found = workers.submit(_first, source, part).result()
+                first = workers.submit(_first, source, part).result()
             except BrokenProcessPool:
                 workers = pool(1)
-                found = "its decoder crashed"
-            yield _strip(plan, found, out)
+                first = "its decoder crashed"
+            yield _strip(plan, first, out)
             live.advance()
     workers.shutdown()
 
@@ -120,13 +120,13 @@ def _first(source: ClipSource, part: Part) -> tuple[list[bytes], list[float], st
     return why
 
 
-def _strip(plan: VideoPlan, found: tuple[list[bytes], list[float], str] | str, out: OutputFolder) -> Strip:
+def _strip(plan: VideoPlan, first: tuple[list[bytes], list[float], str] | str, out: OutputFolder) -> Strip:
     clip = plan.clips[0]
     end = f"{clip.label_end_s:.2f} s" if np.isfinite(clip.label_end_s) else "its end"
     where = f"{clip.record}, labelled from {clip.label_start_s:.2f} s to {end}"
-    if isinstance(found, str):
-        return Strip(f"{where}: {found}")
-    jpegs, seconds, said = found
+    if isinstance(first, str):
+        return Strip(f"{where}: {first}")
+    jpegs, seconds, said = first
     frames = [simplejpeg.decode_jpeg(jpeg, "RGB") for jpeg in jpegs]
     file = out.path(f"clips/{stable_id(clip.record)}.jpg")
     file.write_bytes(simplejpeg.encode_jpeg(np.ascontiguousarray(np.concatenate(frames, axis=1)), quality=85))

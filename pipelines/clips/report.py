@@ -103,12 +103,12 @@ class ClipsReport(Report):
         return [[s.labels, s.reason, s.is_bad, "; ".join(s.examples)] for s in self.skipped]
 
     def _bars(self) -> list[str]:
-        most = max((found.clips for found in self.lengths), default=0) or 1
-        names = [found.name for found in self.lengths]
+        most = max((length.clips for length in self.lengths), default=0) or 1
+        names = [length.name for length in self.lengths]
         width = max(map(len, names), default=0)
         return [
-            f"  {name.rjust(width)}  {found.clips:>9,}  {'#' * -(-found.clips * BAR // most)}"
-            for name, found in zip(names, self.lengths, strict=True)
+            f"  {name.rjust(width)}  {length.clips:>9,}  {'#' * -(-length.clips * BAR // most)}"
+            for name, length in zip(names, self.lengths, strict=True)
         ]
 
 

@@ -57,9 +57,9 @@ class CompactReport(Report):
         if self.fragments_after == self.fragments_before and not self.hollow_fragments:
             lines = [f"{self.corpus}: {self.fragments_before} fragments, none small enough to be worth rewriting"]
         else:
-            words = f"{would}make {self.fragments_after} of" if self.dry_run else f"{self.fragments_after} made of"
+            done = f"{would}make {self.fragments_after} of" if self.dry_run else f"{self.fragments_after} made of"
             copied = human_bytes(self.rewritten_bytes)
-            lines = [f"{self.corpus}: {words} {self.fragments_before} fragments ({copied} copied)"]
+            lines = [f"{self.corpus}: {done} {self.fragments_before} fragments ({copied} copied)"]
             if self.hollow_fragments:
                 lines.append(
                     f"{self.hollow_fragments} {would and 'would be '}rewritten without the episodes that were dropped"
@@ -98,14 +98,14 @@ def run(config: CompactConfig) -> CompactReport:
     age = parse_age(config.older_than) if config.older_than else None
     if age is not None:
         cleanup.check(corpus.uri, age)
-    found = compaction.pieces(open_table(corpus.uri, "episodes"), corpus.uri)
-    groups = compaction.groups(found, config.target_bytes)
+    pieces = compaction.pieces(open_table(corpus.uri, "episodes"), corpus.uri)
+    groups = compaction.groups(pieces, config.target_bytes)
     num_bytes = sum(piece.num_bytes for group in groups for piece in group)
     before = sum(Folder(corpus.uri).tree().values())
     report = CompactReport(
         corpus=corpus.uri,
-        fragments_before=len(found),
-        fragments_after=len(found) - sum(len(group) - 1 for group in groups),
+        fragments_before=len(pieces),
+        fragments_after=len(pieces) - sum(len(group) - 1 for group in groups),
         rewritten_bytes=num_bytes,
         hollow_fragments=sum(piece.is_hollow for group in groups for piece in group),
         bytes_before=before,
@@ -135,7 +135,7 @@ def run(config: CompactConfig) -> CompactReport:
 
 def parse_age(text: str) -> timedelta:
     """Read `7d`, `12h` or `90m`."""
-    found = re.fullmatch(r"(\d+)([mhd])", text)
-    if not found:
+    match = re.fullmatch(r"(\d+)([mhd])", text)
+    if not match:
         raise ValueError(f"--older-than {text}: expected an age such as 7d, 12h or 90m")
-    return int(found[1]) * UNITS[found[2]]
+    return int(match[1]) * UNITS[match[2]]

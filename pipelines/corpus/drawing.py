@@ -38,7 +38,7 @@ GAP = 1.5
 """Begins of latent actions further apart than this many spacings are parted."""
 
 
-def check_place(out: Path) -> None:
+def check_out(out: Path) -> None:
     """Raise DataEngineError where no picture may be drawn."""
     if out.suffix not in PICTURES:
         raise DataEngineError(f"--out {out}: expected a name that ends in {', '.join(PICTURES)}")
@@ -75,25 +75,25 @@ def draw_episode(episode: "StoredEpisode", out: Path, num_frames: int, models: S
     curves = {name: vector for name in ("state", "action") if (vector := getattr(episode, name)) is not None}
     codes = _codes(episode, models)
     heights = [FRAME_INCHES] * len(episode.cameras) + [1.6 * FRAME_INCHES] * len(curves)
-    heights += [code_inches(found.shape[1]) for _, found in codes]
+    heights += [code_inches(values.shape[1]) for _, values in codes]
     said = texts.summary(episode.texts, episode.num_steps)
     figure, axes = panels(heights, len(steps), f"{episode.dataset} · {episode.episode_id} · {said}")
-    places, seconds = iter(axes), np.asarray(episode.time_ns) / 1e9
+    next_axes, seconds = iter(axes), np.asarray(episode.time_ns) / 1e9
     for slot in episode.cameras:
         title, frames = camera_title(slot, episode.notes), episode.frames(slot, steps.tolist())
-        draw_strip(next(places), title, frames, seconds[steps])
+        draw_strip(next(next_axes), title, frames, seconds[steps])
     for name in curves:
-        _draw_curves(next(places), episode, name, seconds)
-    for info, found in codes:
+        _draw_curves(next(next_axes), episode, name, seconds)
+    for info, values in codes:
         step_s = 1 / episode.control_hz
-        draw_codes(next(places), f"codes of {info.name}", seconds, found, step_s)
+        draw_codes(next(next_axes), f"codes of {info.name}", seconds, values, step_s)
     save(figure, out)
 
 
 def _codes(episode: "StoredEpisode", models: Sequence[LatentInfo]) -> list[tuple[LatentInfo, NDArray[np.int16]]]:
     """Read the codes (t, k) that models gave an episode."""
-    found = ((info, episode.column(codes_column(info.name))) for info in models)
-    return [(info, np.array(flat, np.int16).reshape(-1, info.k)) for info, flat in found if flat]
+    columns = ((info, episode.column(codes_column(info.name))) for info in models)
+    return [(info, np.array(flat, np.int16).reshape(-1, info.k)) for info, flat in columns if flat]
 
 
 def draw_strip(axis: "Axes", title: str, frames: NDArray[np.uint8], seconds: NDArray[np.floating]) -> None:

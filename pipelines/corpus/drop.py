@@ -70,10 +70,10 @@ class DropReport(Report):
 
     def what(self) -> str:
         """Count what there is, the episodes first."""
-        found = [f"{self.episodes:,} episodes ({self.steps:,} steps, {human_bytes(self.bytes)} of frames)"]
+        counts = [f"{self.episodes:,} episodes ({self.steps:,} steps, {human_bytes(self.bytes)} of frames)"]
         others = {"rejects": self.rejects, "staged parts": self.staged_parts, "rows of statistics": self.statistics}
-        found += [f"{number:,} {name}" for name, number in others.items() if number]
-        return ", ".join(found) + f" of {self.dataset}"
+        counts += [f"{number:,} {name}" for name, number in others.items() if number]
+        return ", ".join(counts) + f" of {self.dataset}"
 
     def summary(self) -> str:
         """Say what went, what stays of it, and what to do next."""
@@ -137,15 +137,15 @@ def _readings(corpus: "Corpus", dataset: str, wanted: str, there: set[str]) -> l
     later = list(takewhile(there.__contains__, map(part.id_of, count(1))))
     if named := [part_id for part_id in (part.part_id, *later) if part_id in there]:
         return named
-    found = sorted(part_id for part_id in there if part_id.startswith(wanted))
-    if not found and wanted in _dropped_before(corpus, dataset):
+    parts = sorted(part_id for part_id in there if part_id.startswith(wanted))
+    if not parts and wanted in _dropped_before(corpus, dataset):
         return []
-    if not found:
+    if not parts:
         raise DataEngineError(
             f"{uri}: no part '{wanted}' of {dataset}, neither by its name nor by its id; column part_id of "
             f"episodes.lance and `villa corpus rejects {uri}` have the ids"
         )
-    return [only(found, f"{uri}: {len(found)} parts of {dataset} start with '{wanted}'")]
+    return [only(parts, f"{uri}: {len(parts)} parts of {dataset} start with '{wanted}'")]
 
 
 def _dropped_before(corpus: "Corpus", dataset: str) -> set[str]:
@@ -159,24 +159,24 @@ def _report(corpus: "Corpus", selection: "Selection", config: DropConfig) -> Dro
     """Count, and tell what dropping brings with it."""
     from dataengine.store.upkeep.drop import held
 
-    found = held(corpus, selection)
+    holdings = held(corpus, selection)
     report = DropReport(
         corpus=corpus.uri,
         dataset=selection.dataset,
         named=config.parts,
-        episodes=found.episodes,
-        steps=found.steps,
-        bytes=found.num_bytes,
-        parts=found.parts,
-        rejects=found.rejects,
-        staged_parts=found.staged,
-        statistics=found.statistics,
-        labels=list(found.labels),
+        episodes=holdings.episodes,
+        steps=holdings.steps,
+        bytes=holdings.num_bytes,
+        parts=holdings.parts,
+        rejects=holdings.rejects,
+        staged_parts=holdings.staged,
+        statistics=holdings.statistics,
+        labels=list(holdings.labels),
         snapshots=[each.name for each in corpus.snapshots() if selection.dataset in each.datasets],
         version=corpus.version,
         dry_run=config.dry_run,
     )
-    report.notes = list(_notes(report, corpus, robots=found.robots))
+    report.notes = list(_notes(report, corpus, robots=holdings.robots))
     return report
 
 

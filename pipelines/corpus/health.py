@@ -92,11 +92,11 @@ def info(config: CorpusConfig) -> InfoReport:
     from dataengine.store.read.noted import tallies
 
     corpus = Corpus.open(config.corpus)
-    found = datasets(corpus)
+    facts_of_all = datasets(corpus)
     by_dataset = tallies(corpus)
-    for facts in found:
+    for facts in facts_of_all:
         facts.notes = by_dataset[facts.name].summed()
-    return InfoReport(**count(corpus).model_dump(), datasets=found)
+    return InfoReport(**count(corpus).model_dump(), datasets=facts_of_all)
 
 
 def verify(config: VerifyConfig) -> VerifyReport:
@@ -165,11 +165,11 @@ def _sizes(corpus: "Corpus") -> dict[str, dict[str, int]]:
     sizes: dict[str, dict[str, int]] = defaultdict(dict)
     for slot in CAMERA_SLOTS:
         for batch in corpus.scan(["dataset", frames_column(slot)], where=f"height_{slot} IS NOT NULL"):
-            found = zip(
+            pairs = zip(
                 batch.column("dataset").to_pylist(),
                 batch.column(frames_column(slot)).field("size").to_pylist(),
                 strict=True,
             )
-            for name, size in found:
+            for name, size in pairs:
                 sizes[name][slot] = sizes[name].get(slot, 0) + size
     return sizes

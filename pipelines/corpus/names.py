@@ -13,21 +13,21 @@ MOST_NAMED = 5
 
 def find_episode(corpus: Corpus, wanted: str) -> str:
     """Find the one episode whose id starts as wanted; raise CorpusError where there is none, or more than one."""
-    found = list[str]()
+    matches = list[str]()
     for batch in corpus.scan(["episode_id"]):
         ids = batch["episode_id"]
-        found += ids.filter(pc.starts_with(ids, wanted)).to_pylist()
-    if not found:
+        matches += ids.filter(pc.starts_with(ids, wanted)).to_pylist()
+    if not matches:
         raise CorpusError(f"{corpus.uri}: no episode starts with '{wanted}'; `villa show {corpus.uri}` names some")
-    return only(found, f"{corpus.uri}: {len(found)} episodes start with '{wanted}'")
+    return only(matches, f"{corpus.uri}: {len(matches)} episodes start with '{wanted}'")
 
 
-def only(found: Sequence[str], several: str) -> str:
+def only(matches: Sequence[str], several: str) -> str:
     """Give the one id that was found; raise CorpusError that names them where there are several."""
-    if len(found) > 1:
-        more = f" and {len(found) - MOST_NAMED} more" if len(found) > MOST_NAMED else ""
-        raise CorpusError(f"{several}: {', '.join(sorted(found)[:MOST_NAMED])}{more}; give more letters of the id")
-    return found[0]
+    if len(matches) > 1:
+        more = f" and {len(matches) - MOST_NAMED} more" if len(matches) > MOST_NAMED else ""
+        raise CorpusError(f"{several}: {', '.join(sorted(matches)[:MOST_NAMED])}{more}; give more letters of the id")
+    return matches[0]
 
 
 def known_dataset(corpus: Corpus, name: str) -> None:

@@ -73,8 +73,8 @@ class RejectsReport(Report):
             return f"{self.corpus}: nothing was rejected that was asked for"
         filtered = f"; left out by rules of their datasets: {self.filtered:,} records" if self.filtered else ""
         lines = [f"{self.corpus}: rejected {self.parts:,} parts, {self.records:,} records{filtered}"]
-        found = [[why.count, _short(why.reason), why.first] for why in self.reasons]
-        lines += [text_table(["count", "reason", "the first"], found), ""]
+        rows = [[why.count, _short(why.reason), why.first] for why in self.reasons]
+        lines += [text_table(["count", "reason", "the first"], rows), ""]
         if self.rejects:
             lines.append(text_table(["dataset", "part", "record", "reason"], [each.row() for each in self.rejects]))
         if self.count > len(self.rejects):
@@ -95,7 +95,7 @@ def run(config: RejectsConfig) -> RejectsReport:
     corpus = Corpus.open(config.corpus)
     if config.dataset is not None:
         known_dataset(corpus, config.dataset)
-    words = (config.reason or "").casefold()
+    phrase = (config.reason or "").casefold()
     rows = [
         row
         for row in corpus.rejects()
@@ -103,13 +103,15 @@ def run(config: RejectsConfig) -> RejectsReport:
         .to_pylist()
         if row["error"] != HELD  # a part without records of its own, which are in other parts: no fault
         and config.dataset in (None, row["dataset"])
-        and words in row["reason"].casefold()
+        and phrase in row["reason"].casefold()
     ]
     filtered = sum(row["error"] == FILTERED for row in rows)
     parts = sum(not row["record"] for row in rows if row["error"] != FILTERED)
     records = len(rows) - filtered - parts
-    told = {row["part_id"] for row in rows if row["record"]}
-    rows = [row for row in rows if row["record"] or row["part_id"] not in told]  # its records say why it is not there
+    explained = {row["part_id"] for row in rows if row["record"]}
+    rows = [
+        row for row in rows if row["record"] or row["part_id"] not in explained
+    ]  # its records say why it is not there
     return RejectsReport(
         corpus=corpus.uri,
         parts=parts,

@@ -17,7 +17,7 @@ from dataengine.report import Report
 from dataengine.schema import CUT, KEEP, VECTORS
 from dataengine.vector_layout import LAYOUT_NOTES
 from dataengine.windows import labels
-from pipelines.corpus.drawing import check_place, draw_episode
+from pipelines.corpus.drawing import check_out, draw_episode
 from pipelines.corpus.health import DatasetFacts, dataset_table, datasets
 from pipelines.corpus.names import find_episode
 from pipelines.text_table import labelled, text_table
@@ -69,13 +69,13 @@ class CorpusReport(Report):
     def summary(self) -> str:
         """Print both tables, and how to see the episodes that they leave out."""
         rows = [[e.episode_id, e.dataset, e.steps, e.instruction] for e in self.examples]
-        found = text_table(["episode", "dataset", "steps", "instruction"], rows)
+        table = text_table(["episode", "dataset", "steps", "instruction"], rows)
         total = f"{self.corpus}: {self.episodes:,} episodes, {self.steps:,} steps"
         left_out = self.episodes - len(self.examples)
         hint = f"{'some' if left_out else 'all'} of them, each for `villa show {self.corpus} EPISODE`:"
         dataset = self.datasets[0].name if len(self.datasets) == 1 else "DATASET"
         more = f"\nand {left_out:,} more: `villa show {self.corpus} {dataset} --limit 0` lists all of a dataset"
-        return f"{total}\n{dataset_table(self.datasets)}\n\n{hint}\n{found}{more if left_out else ''}"
+        return f"{total}\n{dataset_table(self.datasets)}\n\n{hint}\n{table}{more if left_out else ''}"
 
 
 class Range(Report):
@@ -159,11 +159,11 @@ class EpisodeReport(Report):
         return "\n".join([lines, *table])
 
     def _clip(self) -> str:
-        told = (
+        line = (
             "{clip_start_s:.2f} to {clip_end_s:.2f} s of video {video}, labelled {label_start_s:.2f} to "
             "{label_end_s:.2f} s, split group {split_group}, text by {text_source}"
         )
-        return told.format(**self.clip)
+        return line.format(**self.clip)
 
     def _hands(self) -> str:
         shares = ", ".join(f"{side} at {share:.0%} of steps" for side, share in self.hands.items())
@@ -171,9 +171,9 @@ class EpisodeReport(Report):
 
     def _notes(self) -> dict[str, list[str]]:
         """Print notes, a paragraph each: first what everybody must know; what else of the report tells is left out."""
-        told = {key: text for key, text in self.notes.items() if key not in LAYOUT_NOTES | CAMERA_NOTES}
-        serious = [_note(key, text) for key, text in told.items() if is_serious(key)]
-        others = [_note(key, text) for key, text in told.items() if not is_serious(key)]
+        notes = {key: text for key, text in self.notes.items() if key not in LAYOUT_NOTES | CAMERA_NOTES}
+        serious = [_note(key, text) for key, text in notes.items() if is_serious(key)]
+        others = [_note(key, text) for key, text in notes.items() if not is_serious(key)]
         return ({"must know": serious} if serious else {}) | {
             "notes": others or ["none" if not serious else "no others"]
         }
@@ -195,7 +195,7 @@ def run(config: ShowConfig) -> CorpusReport | EpisodeReport:
     if config.out:
         if not config.episode:
             raise DataEngineError(f"--out {config.out}: give an EPISODE to draw")
-        check_place(config.out)
+        check_out(config.out)
     corpus = Corpus.open(config.corpus)
     if config.episode is None or (config.episode in corpus.datasets() and not config.out):
         return _corpus(corpus, config)
@@ -255,7 +255,7 @@ def _episode(corpus: "Corpus", episode: "StoredEpisode", picture: Path | None) -
         control_hz=episode.control_hz,
         instruction=episode.instruction,
         texts=texts.to_row(episode.texts),
-        cameras={slot: _camera(found, fit_noted(episode.notes)) for slot, found in sizes.items()},
+        cameras={slot: _camera(size, fit_noted(episode.notes)) for slot, size in sizes.items()},
         camera_names={slot: camera_name(slot, episode.notes) for slot in sizes},
         dims={name: 0 if vector is None else vector.shape[1] for name, vector in vectors.items()},
         ranges=[

@@ -133,8 +133,8 @@ def snapshots(corpus: str) -> SnapshotsReport:
     """List the snapshots, oldest first."""
     from dataengine.store import Corpus
 
-    found = Corpus.open(corpus)
-    return SnapshotsReport(corpus=found.uri, snapshots=[SnapshotFacts(**vars(s)) for s in found.snapshots()])
+    opened = Corpus.open(corpus)
+    return SnapshotsReport(corpus=opened.uri, snapshots=[SnapshotFacts(**vars(s)) for s in opened.snapshots()])
 
 
 def diff(corpus: str, before: str, after: str) -> DiffReport:

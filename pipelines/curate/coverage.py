@@ -33,10 +33,10 @@ class RuleCoverage:
             self.said.append(coverage)
         self.codes[rows] = self.said.index(coverage)
 
-    def put_each(self, found: Mapping[int, Coverage]) -> None:
+    def put_each(self, by_row: Mapping[int, Coverage]) -> None:
         """Note it of each episode by its row."""
         rows: dict[Coverage, list[int]] = {}
-        for row, coverage in found.items():
+        for row, coverage in by_row.items():
             rows.setdefault(coverage, []).append(row)
         for coverage, some in rows.items():
             self.put(some, coverage)
@@ -57,13 +57,13 @@ class RuleCoverage:
 
     def lines(self, datasets: Sequence[str]) -> Iterator[tuple[Coverage, dict[str, int]]]:
         """Give what must be reported, with the episodes of every dataset (e,); what concerns most episodes first."""
-        found = []
+        counted = []
         for code, coverage in enumerate(self.said):
             rows = np.flatnonzero(self.codes == code)
             if coverage.text and len(rows):
-                found.append((coverage, Counter(datasets[row] for row in rows.tolist())))
+                counted.append((coverage, Counter(datasets[row] for row in rows.tolist())))
         yield from sorted(
-            ((coverage, dict(sorted(counts.items()))) for coverage, counts in found),
+            ((coverage, dict(sorted(counts.items()))) for coverage, counts in counted),
             key=lambda each: (each[0].is_checked, -sum(each[1].values()), each[0].text),
         )
 
@@ -72,10 +72,10 @@ def alike(
     columns: Mapping[str, NDArray[np.float64]], state: pa.Array, action: pa.Array
 ) -> Iterator[tuple[Seen, NDArray[np.int64]]]:
     """Group episodes by what is known of them: numbers (n,) that are not NaN, and encodings (n,), NULL for none."""
-    words = [vector.dictionary_encode() for vector in (state, action)]
+    encodings = [vector.dictionary_encode() for vector in (state, action)]
     key = np.zeros(len(state), np.int64)
-    for word in words:
-        key = key * (len(word.dictionary) + 1) + word.indices.fill_null(-1).to_numpy(zero_copy_only=False) + 1
+    for encoding in encodings:
+        key = key * (len(encoding.dictionary) + 1) + encoding.indices.fill_null(-1).to_numpy(zero_copy_only=False) + 1
     for values in columns.values():
         key = key * 2 + ~np.isnan(values)
     for one in np.unique(key):

@@ -58,7 +58,7 @@ def run(config: CurateConfig) -> CurateReport | ExplainReport:
         return explain(corpus, config.explain, recipe)
     rules = load_recipe(config.recipe)
     corpus.check_writable()
-    folder = _place_of_page(config, corpus)
+    folder = _page_folder(config, corpus)
     if folder is None:
         return _curate(config, corpus, rules, None, start)
     with claimed(folder, "curate", before=OLD_PAGE, sources=roots_of(corpus)) as out:
@@ -102,7 +102,7 @@ def _curate(
     return report
 
 
-def _place_of_page(config: CurateConfig, corpus: Corpus) -> Path | None:
+def _page_folder(config: CurateConfig, corpus: Corpus) -> Path | None:
     """Choose the folder of the page; beside a corpus in an object store there is none."""
     if not config.page:
         return None
@@ -110,20 +110,20 @@ def _place_of_page(config: CurateConfig, corpus: Corpus) -> Path | None:
     return config.report or (local.with_name(f"{local.name}.curation") if local.is_dir() else None)
 
 
-def _report(config: CurateConfig, rules: Mapping[str, Stage], found: Verdicts) -> CurateReport:
+def _report(config: CurateConfig, rules: Mapping[str, Stage], verdicts: Verdicts) -> CurateReport:
     """Count verdicts."""
-    kept = [not reason for reason in found.reason]
+    kept = [not reason for reason in verdicts.reason]
     example: dict[str, str] = {}
-    lost: dict[str, Counter[str]] = {name: Counter() for name in sorted(set(found.texts["dataset"]))}
+    lost: dict[str, Counter[str]] = {name: Counter() for name in sorted(set(verdicts.texts["dataset"]))}
     keeps: Counter[str] = Counter(dict.fromkeys(lost, 0))
-    for dataset, rule, reason in zip(found.texts["dataset"], found.rule, found.reason, strict=True):
+    for dataset, rule, reason in zip(verdicts.texts["dataset"], verdicts.rule, verdicts.reason, strict=True):
         if reason:
             lost[dataset][rule or "unreadable"] += 1
             example.setdefault(rule, reason.removeprefix(f"{rule}: "))
         else:
             keeps[dataset] += 1
     dropped = sum(lost.values(), Counter())
-    trimmed, steps = int((found.trimmed.sum(axis=1) > 0).sum()), int(found.trimmed.sum())
+    trimmed, steps = int((verdicts.trimmed.sum(axis=1) > 0).sum()), int(verdicts.trimmed.sum())
     if trimmed:
         example |= {r: f"left {steps:,} steps of {trimmed:,} out" for r, s in rules.items() if isinstance(s, Trims)}
     return CurateReport(
@@ -141,11 +141,11 @@ def _report(config: CurateConfig, rules: Mapping[str, Stage], found: Verdicts) -
                 example=example.get(r, ""),
                 coverage=[
                     Share(is_checked=c.is_checked, text=c.text, episodes=sum(by.values()), by_dataset=by)
-                    for c, by in coverage.lines(found.texts["dataset"])
+                    for c, by in coverage.lines(verdicts.texts["dataset"])
                 ],
-                notes=found.notes.get(r, []),
+                notes=verdicts.notes.get(r, []),
             )
-            for r, coverage in found.coverage.items()
+            for r, coverage in verdicts.coverage.items()
         ],
         kept_by_dataset=dict(keeps),
         dropped_by_dataset={name: dict(sorted(rules.items())) for name, rules in lost.items()},
@@ -172,39 +172,39 @@ def explain(corpus: Corpus, wanted: str, recipe: str) -> ExplainReport:
     rules = load_recipe(recipe)
     if not {*quality_columns(rules), ERROR} <= set(corpus.schema.names):
         raise DataEngineError(f"{corpus.uri}: not measured by these rules yet; run `villa curate {corpus.uri}` first")
-    found = decide.check(corpus, rules)
+    verdicts = decide.check(corpus, rules)
     episode_id = find_episode(corpus, wanted)
-    row = found.texts["episode_id"].index(episode_id)
-    if found.table[ERROR][row].as_py() is None:
+    row = verdicts.texts["episode_id"].index(episode_id)
+    if verdicts.table[ERROR][row].as_py() is None:
         raise DataEngineError(f"episode '{episode_id}' came after the last measurement; run `villa curate` first")
-    reason = found.reason[row]
+    reason = verdicts.reason[row]
     return ExplainReport(
         episode_id=episode_id,
-        dataset=found.texts["dataset"][row],
+        dataset=verdicts.texts["dataset"][row],
         recipe=recipe,
         keep=not reason,
         reason=reason,
-        trimmed=(int(found.trimmed[row][0]), int(found.trimmed[row][1])),
-        verdicts=[_verdict(rule, stage, found, row) for rule, stage in rules.items()],
+        trimmed=(int(verdicts.trimmed[row][0]), int(verdicts.trimmed[row][1])),
+        verdicts=[_verdict(rule, stage, verdicts, row) for rule, stage in rules.items()],
     )
 
 
-def _verdict(rule: str, stage: Stage, found: Verdicts, row: int) -> Verdict:
+def _verdict(rule: str, stage: Stage, verdicts: Verdicts, row: int) -> Verdict:
     """Say what one rule saw; a rule that compares checks only what the others keep."""
-    numbers = decide.quality_of(found, stage, row)
-    coverage = _coverage(rule, stage, found, row)
+    numbers = decide.quality_of(verdicts, stage, row)
+    coverage = _coverage(rule, stage, verdicts, row)
     says: str | None = None
     if coverage.is_checked:
-        if found.rule[row] == rule:
-            says = found.reason[row].removeprefix(f"{rule}: ")
+        if verdicts.rule[row] == rule:
+            says = verdicts.reason[row].removeprefix(f"{rule}: ")
         elif isinstance(stage, Trims):
             head, tail = stage.trim(numbers)
             says = f"without {head} steps at the head and {tail} at the tail" if head or tail else None
         elif isinstance(stage, Rejects):
             says = stage.reject(numbers)
     warning = stage.warning(numbers) if isinstance(stage, Warns) and not says else None
-    compared = [name for name in stage.limits.values() if name in found.compared]
-    numbers |= {name: float(found.compared[name][row]) for name in compared}
+    compared = [name for name in stage.limits.values() if name in verdicts.compared]
+    numbers |= {name: float(verdicts.compared[name][row]) for name in compared}
     return Verdict(
         rule=rule,
         numbers={name: None if np.isnan(x) else x for name, x in numbers.items()},
@@ -217,11 +217,11 @@ def _verdict(rule: str, stage: Stage, found: Verdicts, row: int) -> Verdict:
     )
 
 
-def _coverage(rule: str, stage: Stage, found: Verdicts, row: int) -> Coverage:
+def _coverage(rule: str, stage: Stage, verdicts: Verdicts, row: int) -> Coverage:
     """Say whether one rule checked an episode, or would have if no rule before it had dropped it."""
-    if found.texts["kind"][row] not in stage.kinds:
-        return unchecked(NOT_FOR[found.texts["kind"][row]])
-    noted = found.coverage[rule].of(row)
+    if verdicts.texts["kind"][row] not in stage.kinds:
+        return unchecked(NOT_FOR[verdicts.texts["kind"][row]])
+    noted = verdicts.coverage[rule].of(row)
     if noted is None and isinstance(stage, Rejects | Trims):
-        noted = stage.coverage(decide.seen_of(found, stage, row))
+        noted = stage.coverage(decide.seen_of(verdicts, stage, row))
     return noted or unchecked("only what no other rule drops is compared")

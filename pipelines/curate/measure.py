@@ -38,17 +38,17 @@ def measure(corpus: Corpus, rules: Mapping[str, Stage], workers: int = 0) -> int
     corpus.ensure_columns(pa.schema([*types.items(), (ERROR, pa.string())]))
     missing = {}
     for fragment_id in corpus.fragment_ids():
-        found = _missing(corpus.fragment_table(fragment_id, list(types)), rules)
-        if any(len(rows) for rows in found.values()):
-            missing[fragment_id] = found
+        unmeasured = _missing(corpus.fragment_table(fragment_id, list(types)), rules)
+        if any(len(rows) for rows in unmeasured.values()):
+            missing[fragment_id] = unmeasured
     pictures = Corpus.open(corpus.uri)  # stays at one version, and so keeps what it knows between our commits
-    total = sum(len(_union(found)) for found in missing.values())
+    total = sum(len(_union(unmeasured)) for unmeasured in missing.values())
     with (
         task("measure", total, "episodes") as live,
         ThreadPoolExecutor(workers or 2 * num_cores(), "measure") as pool,
     ):
-        for fragment_id, found in missing.items():
-            values = _Fragment(corpus, fragment_id, rules, found)
+        for fragment_id, unmeasured in missing.items():
+            values = _Fragment(corpus, fragment_id, rules, unmeasured)
             values.measure_numbers()
             values.measure_pictures(pictures, pool, live.advance)
             corpus.update_fragment(fragment_id, values.table())
@@ -68,7 +68,7 @@ class _Fragment:
         self.corpus, self.fragment_id = corpus, fragment_id
         self.rules = {rule: rules[rule] for rule, rows in missing.items() if len(rows)}
         self.rows = _union(missing)
-        self.places = {rule: np.searchsorted(self.rows, missing[rule]) for rule in self.rules}
+        self.positions = {rule: np.searchsorted(self.rows, missing[rule]) for rule in self.rules}
         types = {f"{QUALITY}{n}": kind for stage in self.rules.values() for n, kind in schema_of(stage).items()}
         known = corpus.fragment_table(fragment_id, ["kind", *types, ERROR]).take(pa.array(self.rows))
         self.row_ids, self.types = known["_rowid"], types
@@ -88,26 +88,24 @@ class _Fragment:
             self.error[row] = reason
         held: dict[tuple[int, ...], EpisodeRows] = {}
         for rule, stage in stages.items():
-            wanted = [i for i in self.places[rule].tolist() if i not in damaged]
-            self._put(rule, self.places[rule], {})
+            wanted = [i for i in self.positions[rule].tolist() if i not in damaged]
+            self._put(rule, self.positions[rule], {})
             if wanted:
                 # Stages that lack the same rows, as all do at first, share them and what they compute of them.
                 rows = held[key] if (key := tuple(wanted)) in held else held.setdefault(key, rows_of(table, wanted))
                 checked = np.array([kind in stage.kinds for kind in rows.kind])
-                found = stage.measure(rows)
-                some = {
-                    name: [v for v, yes in zip(values, checked, strict=True) if yes] for name, values in found.items()
-                }
-                self._put(rule, np.array(wanted)[checked], found if checked.all() else some)
+                values = stage.measure(rows)
+                some = {name: [v for v, yes in zip(each, checked, strict=True) if yes] for name, each in values.items()}
+                self._put(rule, np.array(wanted)[checked], values if checked.all() else some)
 
     def measure_pictures(self, pictures: Corpus, pool: ThreadPoolExecutor, advance: Callable[[int], None]) -> None:
         """Let the other stages look at their rows, one film at a time."""
         stages = {rule: stage for rule, stage in self.rules.items() if isinstance(stage, MeasuresPictures)}
         for rule in stages:
-            self._put(rule, self.places[rule], {})
+            self._put(rule, self.positions[rule], {})
         looking: dict[int, list[str]] = {}
         for rule, stage in stages.items():
-            for i in self.places[rule].tolist():
+            for i in self.positions[rule].tolist():
                 if self.kind[i] in stage.kinds:
                     looking.setdefault(i, []).append(rule)
         advance(len(self.rows) - len(looking))
@@ -117,30 +115,30 @@ class _Fragment:
         table = self.corpus.fragment_table(self.fragment_id, film_columns(self.corpus))
         films = table.take(pa.array(self.rows[wanted])).to_pylist()
 
-        def look(place: int, row: Mapping[str, Any]) -> tuple[dict[str, Mapping[str, Any]], str]:
-            film, found, error = open_film(pictures, row), {}, ""
-            for rule in looking[place]:
+        def look(index: int, row: Mapping[str, Any]) -> tuple[dict[str, Mapping[str, Any]], str]:
+            film, measured, error = open_film(pictures, row), {}, ""
+            for rule in looking[index]:
                 try:
-                    found[rule] = stages[rule].look(film)
+                    measured[rule] = stages[rule].look(film)
                 except (ValueError, DataEngineError) as failure:
                     error = f"{rule}: {' '.join(str(failure).split())}"
-            return found, error
+            return measured, error
 
-        for place, (found, error) in zip(wanted, pool.map(look, wanted, films), strict=True):
-            self.error[place] = error or self.error[place]
-            for rule, numbers in found.items():
-                self._put(rule, [place], {name: [value] for name, value in numbers.items()})
+        for index, (measured, error) in zip(wanted, pool.map(look, wanted, films), strict=True):
+            self.error[index] = error or self.error[index]
+            for rule, numbers in measured.items():
+                self._put(rule, [index], {name: [value] for name, value in numbers.items()})
             advance(1)
 
-    def _put(self, rule: str, places: Sequence[int] | NDArray[np.int64], found: Mapping[str, Any]) -> None:
+    def _put(self, rule: str, indices: Sequence[int] | NDArray[np.int64], measured: Mapping[str, Any]) -> None:
         """Note values of some rows; what is not found is without meaning."""
         for name, kind in schema_of(self.rules[rule]).items():
             values = self.values[f"{QUALITY}{name}"]
             if pa.types.is_floating(kind):
-                values[places] = found.get(name, np.nan)
+                values[indices] = measured.get(name, np.nan)
             else:
-                for place, value in zip(places, found.get(name, [()] * len(places)), strict=True):
-                    values[place] = value
+                for index, value in zip(indices, measured.get(name, [()] * len(indices)), strict=True):
+                    values[index] = value
 
     def table(self) -> pa.Table:
         """Give what is to be written."""
@@ -157,13 +155,13 @@ def _start(known: pa.ChunkedArray) -> Any:
 
 def _missing(table: pa.Table, rules: Mapping[str, Stage]) -> dict[str, NDArray[np.int64]]:
     """Rows of which a rule lacks something: a NULL; NaN means that it was measured and has no meaning."""
-    found = {}
+    missing = {}
     for rule, stage in rules.items():
         empty = np.zeros(len(table), dtype=bool)
         for name in schema_of(stage):
             empty |= table[f"{QUALITY}{name}"].is_null().to_numpy()
-        found[rule] = np.flatnonzero(empty)
-    return found
+        missing[rule] = np.flatnonzero(empty)
+    return missing
 
 
 def _union(rows: Mapping[str, NDArray[np.int64]]) -> NDArray[np.int64]:

@@ -51,14 +51,14 @@ class Example:
 
 
 def write_page(
-    out: OutputFolder, corpus: Corpus, rules: Mapping[str, Stage], found: Verdicts, report: CurateReport
+    out: OutputFolder, corpus: Corpus, rules: Mapping[str, Stage], verdicts: Verdicts, report: CurateReport
 ) -> None:
     """Write the page, with the pictures in it."""
     out.remove("examples/*")
     shown = Corpus.open(corpus.uri)
     sections = [Section("overview", "What went", _overview(report))]
     sections += [
-        Section(facts.rule, facts.rule.replace("_", " "), _rule(facts, rules[facts.rule], shown, found, out))
+        Section(facts.rule, facts.rule.replace("_", " "), _rule(facts, rules[facts.rule], shown, verdicts, out))
         for facts in report.rules
     ]
     lead = f"{report.corpus}, curated by the recipe '{report.recipe}'"
@@ -82,43 +82,47 @@ def _overview(report: CurateReport) -> str:
     return macros(TEMPLATE).overview(rules, datasets)
 
 
-def _rule(facts: RuleFacts, stage: Stage, corpus: Corpus, found: Verdicts, out: OutputFolder) -> str:
+def _rule(facts: RuleFacts, stage: Stage, corpus: Corpus, verdicts: Verdicts, out: OutputFolder) -> str:
     """Say what a rule is about and what it could not check, draw its numbers, and show what it dropped."""
     about = [part.replace("\n", " ") for part in (inspect.getdoc(type(stage)) or "").split("\n\n")]
     thresholds = asdict(stage)  # type: ignore[call-overload]
-    captions = _captions(facts.rule, stage, found)
+    captions = _captions(facts.rule, stage, verdicts)
     examples = [
-        _example(corpus, found.texts["episode_id"][row], captions[row], out)
-        for row in _chosen(list(captions), found.texts["dataset"])
+        _example(corpus, verdicts.texts["episode_id"][row], captions[row], out)
+        for row in _chosen(list(captions), verdicts.texts["dataset"])
     ]
     return macros(TEMPLATE).rule(
         about,
         ", ".join(f"{name} {shown_threshold(value)}" for name, value in thresholds.items()),
         facts,
-        list(_histograms(stage, thresholds, found)),
+        list(_histograms(stage, thresholds, verdicts)),
         "trimmed" if isinstance(stage, Trims) else "dropped",
         len(captions),
         examples,
     )
 
 
-def _captions(rule: str, stage: Stage, found: Verdicts) -> dict[int, str]:
+def _captions(rule: str, stage: Stage, verdicts: Verdicts) -> dict[int, str]:
     """Say of each row that the rule trimmed or dropped what it left out, or why."""
     if isinstance(stage, Trims):
-        rows = np.flatnonzero(found.trimmed.sum(axis=1) > 0).tolist()
-        return {row: f"without {found.trimmed[row][0]} and {found.trimmed[row][1]} steps at its ends" for row in rows}
-    return {row: found.reason[row].removeprefix(f"{rule}: ") for row, name in enumerate(found.rule) if name == rule}
+        rows = np.flatnonzero(verdicts.trimmed.sum(axis=1) > 0).tolist()
+        return {
+            row: f"without {verdicts.trimmed[row][0]} and {verdicts.trimmed[row][1]} steps at its ends" for row in rows
+        }
+    return {
+        row: verdicts.reason[row].removeprefix(f"{rule}: ") for row, name in enumerate(verdicts.rule) if name == rule
+    }
 
 
-def _histograms(stage: Stage, thresholds: Mapping[str, float], found: Verdicts) -> Iterator[str]:
+def _histograms(stage: Stage, thresholds: Mapping[str, float], verdicts: Verdicts) -> Iterator[str]:
     """Draw each number with the thresholds that bound it."""
     for name in dict.fromkeys([*stage.columns, *stage.limits.values()]):
-        if name not in stage.columns and name not in found.compared:
+        if name not in stage.columns and name not in verdicts.compared:
             continue
         marks = {
             threshold: float(thresholds[threshold]) for threshold, bounded in stage.limits.items() if bounded == name
         }
-        yield charts.histogram(name, found.numbers(name), marks)
+        yield charts.histogram(name, verdicts.numbers(name), marks)
 
 
 def _chosen(rows: Sequence[int], datasets: Sequence[str]) -> list[int]:

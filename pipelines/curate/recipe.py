@@ -15,8 +15,8 @@ LARGEST = 1e12
 
 def load_recipe(name: str) -> dict[str, Stage]:
     """Make the stages of a named recipe, or of a YAML file, in its order."""
-    found = recipes.load("curate", name)
-    return {str(stage): _stage(name, str(stage), thresholds or {}) for stage, thresholds in found.items()}
+    rules = recipes.load("curate", name)
+    return {str(stage): _stage(name, str(stage), thresholds or {}) for stage, thresholds in rules.items()}
 
 
 def _stage(recipe: str, name: str, thresholds: Any) -> Stage:

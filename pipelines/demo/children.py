@@ -98,16 +98,16 @@ def run_all(commands: Sequence[Command]) -> list[dict[str, Any]]:
         relay.join()
     failed = [i for i, child in enumerate(children) if child.returncode not in (0, INTERRUPTED)]
     for i in failed:
-        words = commands[i].log.read_text(encoding="utf-8").strip().splitlines()[-1:] or ["it said nothing"]
+        last_line = commands[i].log.read_text(encoding="utf-8").strip().splitlines()[-1:] or ["it said nothing"]
         raise DataEngineError(
-            f"'{commands[i]}' ended with {children[i].returncode}: {words[0]} (see {commands[i].log})"
+            f"'{commands[i]}' ended with {children[i].returncode}: {last_line[0]} (see {commands[i].log})"
         )
     if any(child.returncode for child in children):
         raise KeyboardInterrupt  # a child was interrupted, and so are we
     return [json.loads(output) for output in outputs]
 
 
-def _collect(child: subprocess.Popen[str], outputs: list[str], place: int) -> None:
+def _collect(child: subprocess.Popen[str], outputs: list[str], index: int) -> None:
     """Read a child's report while it runs."""
     assert child.stdout is not None
-    outputs[place] = child.stdout.read()
+    outputs[index] = child.stdout.read()

@@ -53,10 +53,10 @@ def _engine(demo: DemoRun) -> Iterator[tuple[str, ...]]:
 
 def _ingest(demo: DemoRun, raw: Recorded, settings: tuple[str, ...]) -> Ingested:
     """Read one raw dataset."""
-    words = ("ingest", raw.source, raw.root, "--corpus", demo.corpus, "--engine", demo.engine)
-    (found,) = run_all([demo.command(f"ingest_{raw.source.replace('/', '_')}", *words, settings=settings)])
+    argv = ("ingest", raw.source, raw.root, "--corpus", demo.corpus, "--engine", demo.engine)
+    (report,) = run_all([demo.command(f"ingest_{raw.source.replace('/', '_')}", *argv, settings=settings)])
     keys = ("planned_parts", "committed_parts", "skipped_parts", "rejected_records", "episodes", "steps", "seconds")
-    return Ingested(source=raw.source, **{key: found[key] for key in keys})
+    return Ingested(source=raw.source, **{key: report[key] for key in keys})
 
 
 def _describe(demo: DemoRun, summary: DemoSummary) -> None:
@@ -81,32 +81,32 @@ def curate(demo: DemoRun, summary: DemoSummary) -> None:
     """Check every episode by the default recipe."""
     from pipelines.curate.report import RuleFacts
 
-    (found,) = run_all([demo.command("curate", "curate", demo.corpus, threads=2)])
-    rules = [RuleFacts.model_validate(rule) for rule in found["rules"]]
+    (report,) = run_all([demo.command("curate", "curate", demo.corpus, threads=2)])
+    rules = [RuleFacts.model_validate(rule) for rule in report["rules"]]
     keys = {"rule", "checked", "not_checked", "dropped", "example"}
     summary.curation = Curation(
-        episodes=found["episodes"],
-        kept=found["kept"],
+        episodes=report["episodes"],
+        kept=report["kept"],
         rules=[RuleOutcome(**rule.model_dump(include=keys), notes=rule.lines()) for rule in rules],
     )
 
 
 def stats(demo: DemoRun, summary: DemoSummary) -> None:
     """Measure states and actions of what was kept."""
-    (found,) = run_all([demo.command("stats", "stats", demo.corpus)])
+    (report,) = run_all([demo.command("stats", "stats", demo.corpus)])
     keys = ("embodiment", "episodes", "steps", "state_dim", "action_dim")
-    summary.stats = [EmbodimentStats(**{key: row[key] for key in keys}) for row in found["embodiments"]]
+    summary.stats = [EmbodimentStats(**{key: row[key] for key in keys}) for row in report["embodiments"]]
 
 
 def versions() -> dict[str, str]:
     """Name the versions of what the demo runs on."""
-    found = {"python": platform.python_version(), "villa-engine": importlib.metadata.version("villa-engine")}
+    by_package = {"python": platform.python_version(), "villa-engine": importlib.metadata.version("villa-engine")}
     for package in PACKAGES:
         try:
-            found[package] = importlib.metadata.version(package)
+            by_package[package] = importlib.metadata.version(package)
         except importlib.metadata.PackageNotFoundError:
             continue
-    return found
+    return by_package
 
 
 def machine() -> str:

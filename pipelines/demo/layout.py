@@ -72,8 +72,8 @@ class DemoRun:
         """Name a file as the summary does."""
         return str(Path(path).relative_to(self.out)) if path else ""
 
-    def command(self, name: str, *words: object, settings: tuple[str, ...] = (), threads: int = 1) -> Command:
+    def command(self, name: str, *argv: object, settings: tuple[str, ...] = (), threads: int = 1) -> Command:
         """Make a `villa` command that logs to `<out>/logs/<name>.log`."""
         given = [word for setting in settings for word in ("--set", setting)]
         log = self.out / "logs" / f"{name}.log"
-        return Command(arguments=[*map(str, words), *given], log=log, threads=threads)
+        return Command(arguments=[*map(str, argv), *given], log=log, threads=threads)

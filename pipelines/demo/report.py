@@ -35,9 +35,9 @@ def render(run_dir: Path) -> Path:
         Section("reproduce", "Time, versions, and how to do it again", _reproduce(summary)),
     ]
     top = _cards(summary) + macros(TEMPLATE).status(summary)
-    words = page(summary.title, _lead(summary), top, sections, "Written by villa demo from summary.json.")
+    text = page(summary.title, _lead(summary), top, sections, "Written by villa demo from summary.json.")
     path = run_dir / "report" / "index.html"
-    write_whole(path, words)
+    write_whole(path, text)
     return path
 
 
@@ -113,8 +113,8 @@ def _rates(rows: Sequence[Evaluated], names: Sequence[str]) -> list[list[str]]:
     """Tasks down, policies across."""
     table = []
     for task in dict.fromkeys(e.task for e in rows):
-        found = {e.policy: e for e in rows if e.task == task}
-        table.append([task, *(_rate(found[name]) if name in found else "" for name in names)])
+        by_policy = {e.policy: e for e in rows if e.task == task}
+        table.append([task, *(_rate(by_policy[name]) if name in by_policy else "" for name in names)])
     return table
 
 

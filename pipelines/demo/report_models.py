@@ -87,9 +87,9 @@ def probe(summary: DemoSummary) -> str:
     by = {(p.lam, p.embodiment): p for p in summary.probe}
     groups = {}
     for body in dict.fromkeys(p.embodiment for p in summary.probe):
-        found = [by.get((name, body)) for name in names]
-        one = next(p for p in found if p)
-        bars = [charts.Value(p.error, p.error - p.spread, p.error + p.spread) if p else None for p in found]
+        probes = [by.get((name, body)) for name in names]
+        one = next(p for p in probes if p)
+        bars = [charts.Value(p.error, p.error - p.spread, p.error + p.spread) if p else None for p in probes]
         groups[body] = [*bars, charts.Value(one.trivial), charts.Value(one.best)]
     bars_of = [*names, "median action", "true change"]
     drawing = charts.bar_chart("Error of the actions", groups, bars_of, y_label="mean absolute, normalised")

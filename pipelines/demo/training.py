@@ -46,12 +46,12 @@ SWAPPED = {"button-press-topdown": "window-close", "window-close": "window-open"
 def lam(demo: DemoRun, summary: DemoSummary) -> None:
     """Train with and without the proprio forward model, side by side."""
     settings = (*demo.scale.lam, *mixture(LAM_SHARES), f"val_fraction={LAM_HELD_OUT}")
-    words = ("train", "lam", demo.corpus, "--preset", "tiny", "--device", "cpu")
+    argv = ("train", "lam", demo.corpus, "--preset", "tiny", "--device", "cpu")
     reports = run_all(
         [
             demo.command(
                 f"lam_{demo.lam(proprio).name}",
-                *words,
+                *argv,
                 *("--out", demo.lam(proprio)),
                 settings=(*settings, f"proprio={str(proprio).lower()}"),
             )
@@ -89,9 +89,9 @@ def _lam_run(demo: DemoRun, report: dict[str, Any]) -> LamRun:
 
 def probe(demo: DemoRun, summary: DemoSummary) -> None:
     """Read actions out of both models' latents."""
-    words = [word for proprio in (False, True) for word in ("--lam", demo.lam(proprio))]
+    argv = [word for proprio in (False, True) for word in ("--lam", demo.lam(proprio))]
     settings = (*demo.scale.probe, f"val_fraction={LAM_HELD_OUT}")
-    (found,) = run_all([demo.command("probe", "probe", demo.corpus, *words, settings=settings, threads=2)])
+    (report,) = run_all([demo.command("probe", "probe", demo.corpus, *argv, settings=settings, threads=2)])
     names = {str(demo.lam(proprio)): demo.lam(proprio).name.replace("_", " ") for proprio in (True, False)}
     summary.probe = [
         ProbeScore(
@@ -102,7 +102,7 @@ def probe(demo: DemoRun, summary: DemoSummary) -> None:
             trivial=yardsticks["training median"],
             best=yardsticks["true state change"],
         )
-        for body in found["embodiments"]
+        for body in report["embodiments"]
         for yardsticks in [{r["source"]: r["l1"] for r in body["readouts"]}]
         for readout in body["readouts"]
         if readout["source"] not in ("training median", "true state change")
@@ -111,28 +111,28 @@ def probe(demo: DemoRun, summary: DemoSummary) -> None:
 
 def label(demo: DemoRun, summary: DemoSummary) -> None:
     """Write latent actions for every frame, robot and human."""
-    words = ("label", demo.corpus, "--lam", demo.lam(proprio=True), "--name", LATENT)
-    (found,) = run_all([demo.command("label", *words, threads=2)])
+    argv = ("label", demo.corpus, "--lam", demo.lam(proprio=True), "--name", LATENT)
+    (report,) = run_all([demo.command("label", *argv, threads=2)])
     summary.labels = [
         Labelled(
-            lam=found["name"],
-            episodes=found["episodes"] + found["already"],
-            steps=sum(use["latents"] for use in found["usage"]),
-            seconds=found["seconds"],
+            lam=report["name"],
+            episodes=report["episodes"] + report["already"],
+            steps=sum(use["latents"] for use in report["usage"]),
+            seconds=report["seconds"],
         )
     ]
 
 
 def shard(demo: DemoRun, summary: DemoSummary) -> None:
     """Emit the labelled corpus as pre-training shards."""
-    words = ("shard", demo.corpus, "--out", demo.shards)
-    (found,) = run_all([demo.command("shard", *words, settings=(f"latents=[{LATENT}]",))])
+    argv = ("shard", demo.corpus, "--out", demo.shards)
+    (report,) = run_all([demo.command("shard", *argv, settings=(f"latents=[{LATENT}]",))])
     summary.shards = Sharded(
-        shards=found["shards"],
-        episodes=found["episodes"],
-        steps=found["steps"],
-        num_bytes=found["bytes"],
-        seconds=found["seconds"],
+        shards=report["shards"],
+        episodes=report["episodes"],
+        steps=report["steps"],
+        num_bytes=report["bytes"],
+        seconds=report["seconds"],
     )
 
 
@@ -141,12 +141,12 @@ def act(demo: DemoRun, summary: DemoSummary) -> None:
     robots = {name: share for name, share in ACT_SHARES.items() if name != HUMAN}
     shares = {True: ACT_SHARES, False: robots}  # without latents, human clips have nothing to teach
     settings = (*demo.scale.act, f"val_fraction={ACT_HELD_OUT}")
-    words = ("train", "act", demo.shards, "--preset", "tiny", "--device", "cpu")
+    argv = ("train", "act", demo.shards, "--preset", "tiny", "--device", "cpu")
     reports = run_all(
         [
             demo.command(
                 f"act_{demo.act(use_latent).name}",
-                *words,
+                *argv,
                 *("--out", demo.act(use_latent)),
                 settings=(*settings, *mixture(shares[use_latent]), f"use_latent={str(use_latent).lower()}"),
             )
@@ -205,25 +205,25 @@ def evaluate(demo: DemoRun, summary: DemoSummary) -> None:
     ]
     summary.evaluation, summary.rollouts = [], []
     for name, policy, tasks, settings in plays:
-        words = [word for task in tasks for word in ("--task", task)]
+        argv = [word for task in tasks for word in ("--task", task)]
         out = demo.out / "evaluation" / name.replace(" ", "_")
         filmed = f"num_filmstrips={2 if policy == with_latent and not settings else 0}"
-        (found,) = run_all(
+        (report,) = run_all(
             [
                 demo.command(
                     f"eval_{out.name}",
-                    *("eval", policy, "--simulator", "metaworld", *words),
+                    *("eval", policy, "--simulator", "metaworld", *argv),
                     *("--episodes", demo.scale.episodes, "--out", out),
                     settings=(*settings, f"name={name}", filmed),
                 )
             ]
         )
-        _add(demo, summary, name, out, found)
+        _add(demo, summary, name, out, report)
 
 
-def _add(demo: DemoRun, summary: DemoSummary, policy: str, out: Path, found: dict[str, Any]) -> None:
+def _add(demo: DemoRun, summary: DemoSummary, policy: str, out: Path, report: dict[str, Any]) -> None:
     """Copy successes and films of one evaluation."""
-    for row in found["results"]:
+    for row in report["results"]:
         keys = ("task", "successes", "episodes", "low", "high")
         other = row["instruction_override"]
         note = f"given the instruction of {other}" if other else ""

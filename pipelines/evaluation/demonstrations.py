@@ -17,7 +17,7 @@ def demonstrations(corpus: str, source: str, instruction: str) -> Sequence[NDArr
     opened = Corpus.open(corpus)
     kept = opened.kept(datasets=[source], vectors=["action"])
     names = [name for name in ("instruction", "texts", *kept.trims) if name in opened.schema.names]
-    found = list[NDArray[np.float32]]()
+    shown = list[NDArray[np.float32]]()
     for row in (
         row for batch in kept.batches([*names, "num_steps", "action", "action_dim"]) for row in batch.to_pylist()
     ):
@@ -25,10 +25,10 @@ def demonstrations(corpus: str, source: str, instruction: str) -> Sequence[NDArr
         said = texts.from_row(row.get("texts"), row["instruction"], row["num_steps"])
         actions = np.asarray(row["action"], np.float32).reshape(-1, row["action_dim"])[head : row["num_steps"] - tail]
         asked = (text for text in texts.cut(said, head, row["num_steps"] - tail) if instruction in text.phrases)
-        found += [actions[text.start : text.end] for text in asked]
-    if not found:
+        shown += [actions[text.start : text.end] for text in asked]
+    if not shown:
         raise DataEngineError(
             f"{corpus}: no episode of {source} with instruction '{instruction}' to replay; --acts-as names another "
             f"dataset"
         )
-    return found
+    return shown

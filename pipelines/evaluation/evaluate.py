@@ -214,8 +214,8 @@ class _Unit(Config):
         facts = self.model_dump_json(exclude={"name", "robots", "out", "device"} | plain)
         digest = hex_digest(facts, 4)
         name = re.sub(r"[^A-Za-z0-9_.]+", "_", self.name)  # may hold blanks and slashes
-        words = [name, self.task, *(("told", self.told) if self.told else ()), digest]
-        return self.out / "results" / f"{'-'.join(words)}.json"
+        parts = [name, self.task, *(("told", self.told) if self.told else ()), digest]
+        return self.out / "results" / f"{'-'.join(parts)}.json"
 
 
 def run(config: EvalConfig) -> EvalReport:
@@ -260,8 +260,8 @@ def wilson(successes: int, episodes: int) -> tuple[float, float]:
         return 0.0, 1.0
     from scipy.stats import binomtest  # here: half a second
 
-    found = binomtest(successes, episodes).proportion_ci(0.95, method="wilson")
-    return float(found.low), float(found.high)
+    interval = binomtest(successes, episodes).proportion_ci(0.95, method="wilson")
+    return float(interval.low), float(interval.high)
 
 
 def _unit(config: EvalConfig, simulator: type[Simulator], task: str) -> _Unit:

@@ -13,8 +13,8 @@ def dataset_of(policy: str, simulator: type[Simulator], wanted: str) -> str:
     Say on stderr where it is not what the simulator recorded. Raise DataEngineError for a robot that the policy does
     not know, or a wanted dataset that it was not trained on.
     """
-    name, found = simulator.embodiment, stated(policy)[1]["bodies"]
-    embodiments = found if isinstance(found, dict) else {}
+    name, stated_bodies = simulator.embodiment, stated(policy)[1]["bodies"]
+    embodiments = stated_bodies if isinstance(stated_bodies, dict) else {}
     about = embodiments.get(name)
     if not isinstance(about, dict):
         raise DataEngineError(
@@ -42,5 +42,5 @@ def dataset_of(policy: str, simulator: type[Simulator], wanted: str) -> str:
     return chosen
 
 
-def _tell(words: str) -> None:
-    print(words, file=sys.stderr, flush=True)  # noqa: T201
+def _tell(message: str) -> None:
+    print(message, file=sys.stderr, flush=True)  # noqa: T201

@@ -28,7 +28,7 @@ from pipelines.text_table import human_bytes, text_table
 
 def _is_export(out: Path) -> bool:
     """Know a folder by our datasets, whole or begun, in it."""
-    return all(any((found / name).exists() for name in (EXPORT, ASIDE)) for found in out.iterdir() if found.is_dir())
+    return all(any((path / name).exists() for name in (EXPORT, ASIDE)) for path in out.iterdir() if path.is_dir())
 
 
 OLD_EXPORT = Before(r"[^/]+/", _is_export)
@@ -117,7 +117,7 @@ class ExportReport(Report):
         if self.written and all(d.files == d.resumed_files for d in self.datasets):
             did = f"nothing to do, all are in {self.out} already"
         lines = [text_table(head, rows), f"{len(self.datasets)} LeRobot v3.0 datasets {did} ({self.seconds:.1f} s)"]
-        lines += [f"{name}: {told} at ingest" for name, told in self.reshaped.items()]
+        lines += [f"{name}: {became} at ingest" for name, became in self.reshaped.items()]
         if self.steps_left_out:
             lines.append(f"left out: {self.steps_left_out:,} idle steps that curation trimmed; --all takes all")
         if self.left_out:
@@ -135,12 +135,12 @@ def run(config: ExportConfig) -> ExportReport:
     corpus = Corpus.open(config.corpus)
     plans, left_out = plan(_rows(corpus, config), rate_hz=config.fps, video_mb=config.video_mb, data_mb=config.data_mb)
     if not plans:
-        found = f"{left_out} episodes of other rates" if left_out else "no such episodes"
-        raise DataEngineError(f"{corpus.uri}: found {found}; nothing to export")
+        none_left = f"{left_out} episodes of other rates" if left_out else "no such episodes"
+        raise DataEngineError(f"{corpus.uri}: found {none_left}; nothing to export")
     out = Path(config.out or "").absolute()
     datasets = [_planned(out, each) for each in plans]
-    became = {name: found.summary_line() for name, found in shapes(corpus, config.datasets or None).items()}
-    reshaped = {name: told for name, told in became.items() if told}
+    became = {name: sides.summary_line() for name, sides in shapes(corpus, config.datasets or None).items()}
+    reshaped = {name: change for name, change in became.items() if change}
     if not config.dry_run:
         _write(corpus, config, out, plans, datasets, reshaped)
     report = ExportReport(

@@ -36,13 +36,13 @@ def changes(corpus: Corpus, job: Job, part_ids: Iterable[str]) -> list[Change]:
 
 def configs(corpus: Corpus) -> dict[str, Mapping[str, Any]]:
     """Read what each ingest wrote down of itself, by its id; nothing where that is damaged."""
-    found: dict[str, Mapping[str, Any]] = {}
+    by_run: dict[str, Mapping[str, Any]] = {}
     for run in corpus.runs().select(["run_id", "command", "config"]).to_pylist():
         if run["command"] == "ingest":
             with suppress(ValueError, TypeError):
                 config = json.loads(run["config"])
-                found[run["run_id"]] = config if isinstance(config, dict) else {}
-    return found
+                by_run[run["run_id"]] = config if isinstance(config, dict) else {}
+    return by_run
 
 
 def _why(job: Job, config: Mapping[str, Any]) -> tuple[str, bool]:

@@ -25,8 +25,8 @@ from dataengine.store.tables import say_error
 from pipelines.ingest import todo as ingest_todo
 from pipelines.ingest.alone import alone_at
 from pipelines.ingest.changed import changes
-from pipelines.ingest.corpus_place import refuse_corpus
 from pipelines.ingest.jobs import Job, fit_of, owners
+from pipelines.ingest.new_corpus import refuse_corpus
 from pipelines.ingest.report import COUNTS, IngestReport, few, reasons
 from pipelines.ingest.todo import FILTERED, LIMITED, Todo
 from pipelines.output.folder import roots_of
@@ -107,7 +107,7 @@ class _Run:
         self.version_in = self.corpus.version
         self.committer = Committer(self.corpus.uri, self.run_id)
         self.limits = _limits(config)
-        self.told: set[str] = set()
+        self.reported: set[str] = set()
         """Datasets of which it was said what becomes of their frames."""
         self.landed: set[str] = set()
         """Readings that this run committed, by id."""
@@ -160,11 +160,11 @@ class _Run:
 
     def _tell_shapes(self) -> None:
         """Say of each dataset, as soon as some of it is in, what becomes of its frames: while it can be stopped."""
-        new = self._begun() - self.told
-        self.told |= new
+        new = self._begun() - self.reported
+        self.reported |= new
         self.corpus.refresh()
-        for name, found in (framing.shapes(self.corpus, new) if new else {}).items():
-            if line := found.line():
+        for name, shapes in (framing.shapes(self.corpus, new) if new else {}).items():
+            if line := shapes.line():
                 print(f"{name}: {line}", file=sys.stderr, flush=True)  # noqa: T201
 
     def _begun(self) -> set[str]:
@@ -195,9 +195,9 @@ class _Run:
             report.committed_parts = len(mine & self.landed)
             report.rejected_parts = sum(bool(rejects[part_id]) for part_id in mine - now.done.keys())
             report.skipped_parts = len(mine) - report.committed_parts - report.rejected_parts
-            found = [row for rows in rejects.values() for row in rows]
-            bad = [row for row in found if row["error"] != FILTERED]
-            report.reasons = reasons(found if report.is_empty and not bad else bad)
+            rejected = [row for rows in rejects.values() for row in rows]
+            bad = [row for row in rejected if row["error"] != FILTERED]
+            report.reasons = reasons(rejected if report.is_empty and not bad else bad)
             report.ok = not (report.is_empty or (self.config.strict and bad))
             report.notes = notes.summed()
             report.frames = shapes[job.source.name].line() if job.source.name in shapes else ""
@@ -253,20 +253,20 @@ class _Run:
     def _staged(self, staging: Staging) -> dict[str, Receipt]:
         """Find receipts of an earlier run that still say the truth about their part, of records that are not in yet."""
         receipts, todo = self.committer.receipts, self.todo.parts
-        found = {
+        usable = {
             receipt.part_id: receipt
             for receipt in receipts.staged(todo)
             if receipt.fingerprint == todo[receipt.part_id].fingerprint
             and receipt.schema_version == staging.schema_version
             and receipts.missing_file(receipt) is None
         }
-        earlier = {name: Earlier(self.corpus.lance_table, name) for name in staging.begun if found}
-        for receipt in list(found.values()):
+        earlier = {name: Earlier(self.corpus.lance_table, name) for name in staging.begun if usable}
+        for receipt in list(usable.values()):
             before = earlier.get(receipt.dataset)
             if before is not None and (not receipt.episode_ids or before.has_any(receipt.episode_ids)):
                 receipts.drop({receipt.part_id})
-                del found[receipt.part_id]
-        return found
+                del usable[receipt.part_id]
+        return usable
 
     def _read(self, parts: list[Part], staging: Staging) -> Generator[Receipt | Reject]:
         """Start the engine."""
@@ -346,7 +346,7 @@ def _given_up(end: Receipt | Reject, part: Part) -> Reject:
     if isinstance(end, Reject):
         return end
     first = f"; the first: {end.rejects[0].reason}" if end.rejects else ""
-    found = f"{end.num_known} good records came in with other parts" if end.num_known else "found no good record"
+    outcome = f"{end.num_known} good records came in with other parts" if end.num_known else "found no good record"
     errors = {reject.error for reject in end.rejects}
     error = FILTERED if errors == {FILTERED} else LIMITED[0] if LIMITED[0] in errors else "EmptyPart"
     return Reject(
@@ -354,7 +354,7 @@ def _given_up(end: Receipt | Reject, part: Part) -> Reject:
         dataset=end.dataset,
         source_uri=part.uri,
         record="",
-        reason=f"{found}, {len(end.rejects)} bad ones{first}",
+        reason=f"{outcome}, {len(end.rejects)} bad ones{first}",
         error=HELD if end.num_known and not end.rejects else error,
         attempts=end.attempts,
     )

@@ -44,12 +44,12 @@ class Estimate(Report):
 
 def estimate(jobs: Sequence[Job], todo: Sequence[list[Part]], workers: int) -> tuple[list[Estimate], int]:
     """Sample each dataset in a child process, which may die of it; also tell the workers that a run would have."""
-    found = []
+    samples = []
     with task("sample", len(jobs), "datasets") as live, _Child() as child:
         for job, parts in zip(jobs, todo, strict=True):
-            found.append(_sampled(child, job.source, parts))
+            samples.append(_sampled(child, job.source, parts))
             live.advance(note=job.source.name)
-    return found, workers or num_cores()
+    return samples, workers or num_cores()
 
 
 def free_bytes(corpus: str) -> int | None:

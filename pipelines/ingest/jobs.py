@@ -48,10 +48,14 @@ class Unchanged:
 
         How its frames came to rest is noted with each episode, unless it is as always.
         """
-        told = fit_notes(fit_of(self.source))
+        framing_notes = fit_notes(fit_of(self.source))
         try:
-            for found in self.source.read(part):
-                yield replace(found, notes={**found.notes, **told}) if told and isinstance(found, Episode) else found
+            for outcome in self.source.read(part):
+                yield (
+                    replace(outcome, notes={**outcome.notes, **framing_notes})
+                    if framing_notes and isinstance(outcome, Episode)
+                    else outcome
+                )
         except Exception as error:
             self._refuse_changed(part, error)
             raise
@@ -67,10 +71,10 @@ class Unchanged:
         if not callable(look):
             return
         try:
-            found = _fingerprint(look(part), self.settings)
+            fingerprint = _fingerprint(look(part), self.settings)
         except DataEngineError as error:  # it cannot even be planned any more
-            found, trouble = "", error
-        if found != part.fingerprint:
+            fingerprint, trouble = "", error
+        if fingerprint != part.fingerprint:
             said = f" ({trouble})" if trouble else ""
             raise ChangedError(
                 f"its files were written to since the run began{said}; let that end, then the same command reads it"
@@ -128,8 +132,8 @@ def _settings(config: "DatasetConfig", source: type[Source], options: Mapping[st
 
     An option that says what holds anyway changes nothing; of files that options name the source itself takes care.
     """
-    words: dict[str, object] = {"frame_size": config.frame_size, "frame_hz": config.frame_hz}
+    values: dict[str, object] = {"frame_size": config.frame_size, "frame_hz": config.frame_hz}
     plain = {option.name: option.default for option in options_of(source)} | {"fit": SQUASH}
-    told = {key: value for key, value in options.items() if value != plain[key]}
-    told = {key: value for key, value in told.items() if key not in getattr(source, "file_options", ())}
-    return " ".join(f"{key}={value}" for key, value in [*words.items(), *sorted(told.items())])
+    changed = {key: value for key, value in options.items() if value != plain[key]}
+    changed = {key: value for key, value in changed.items() if key not in getattr(source, "file_options", ())}
+    return " ".join(f"{key}={value}" for key, value in [*values.items(), *sorted(changed.items())])

@@ -90,7 +90,7 @@ class IngestPlanReport(Report):
         lines = [self._planned() if self.dry_run else self._done()]
         if self.missing:
             lines.append(f"not read ({len(self.missing)} datasets):")
-            lines += [f"  {found.source}: {found.reason}" for found in self.missing]
+            lines += [f"  {dataset.source}: {dataset.reason}" for dataset in self.missing]
         lines += [f"{report.source}: {change.line()}" for report in self.datasets for change in report.changes]
         if why := [f"  {report.source}: {why}" for report in self.datasets for why in report.why_rejected()]:
             lines += ["rejected:", *why]
@@ -98,8 +98,8 @@ class IngestPlanReport(Report):
             lines.append(f"nothing came in of {len(empty)} datasets: {few(empty)}")
         if framed := [f"  {report.source}: {report.frames}" for report in self.datasets if report.frames]:
             lines += ["not square:", *framed]
-        if told := [f"  {report.source}: {note.line()}" for report in self.datasets for note in report.notes]:
-            lines += [KNOW, *told]
+        if notes := [f"  {report.source}: {note.line()}" for report in self.datasets for note in report.notes]:
+            lines += [KNOW, *notes]
         lines += filter(None, (report.why_failed() for report in self.datasets))
         return "\n".join(lines)
 
@@ -148,7 +148,7 @@ def run(config: IngestPlanConfig) -> IngestPlanReport:
     required: list[str] = []
     for entry in plan.datasets:
         try:
-            jobs.extend(ingest_jobs.plan(dataset) for dataset in _found(entry))
+            jobs.extend(ingest_jobs.plan(dataset) for dataset in _expanded(entry))
         except DataEngineError as error:
             missing.append(MissingDataset(source=entry.source, root=entry.root, reason=str(error)))
             if not (entry.optional or config.skip_missing):
@@ -173,9 +173,9 @@ def run(config: IngestPlanConfig) -> IngestPlanReport:
 
 def load_plan(name: str, data: str | None = None) -> IngestPlan:
     """Read a plan by its name or file; roots come out as they are to be opened."""
-    found = recipes.load("ingest", name)
+    content = recipes.load("ingest", name)
     try:
-        plan = IngestPlan.model_validate(found)
+        plan = IngestPlan.model_validate(content)
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
         where = ".".join(str(word) for word in first["loc"]) or "the whole"
@@ -199,11 +199,11 @@ def _below(base: str, root: str) -> str:
     return f"{base.rstrip('/')}/{root}" if is_uri(base) else str(Path(base).expanduser() / root)
 
 
-def _found(entry: PlannedDataset) -> Iterator[DatasetConfig]:
+def _expanded(entry: PlannedDataset) -> Iterator[DatasetConfig]:
     """Fill in the stars of a root: each folder that matches is a dataset."""
-    words: dict[str, Any] = entry.model_dump(exclude={"optional"})
+    settings: dict[str, Any] = entry.model_dump(exclude={"optional"})
     if "*" not in entry.root or is_uri(entry.root):
-        yield DatasetConfig(**words)
+        yield DatasetConfig(**settings)
         return
     fixed, _, pattern = entry.root.partition("*")
     base, _, stem = fixed.rpartition("/")
@@ -215,7 +215,7 @@ def _found(entry: PlannedDataset) -> Iterator[DatasetConfig]:
     if not matches:
         raise DataEngineError(f"{entry.root}: found no such folder; download the dataset, or correct its root")
     for path in matches:
-        yield DatasetConfig(**{**words, "root": str(path)})
+        yield DatasetConfig(**{**settings, "root": str(path)})
 
 
 def _dry_run(config: IngestPlanConfig, jobs: list[Job], report: IngestPlanReport) -> IngestPlanReport:

@@ -120,19 +120,19 @@ class IngestReport(Report):
             what = "nothing to do: " if not self.committed_parts and not self.completed_parts else ""
             lines.append(f"{what}{self.skipped_parts} of {self.planned_parts} parts are in {self.corpus} already")
         if self.rejected_parts or self.rejected_records:
-            found = f"{self.rejected_parts} parts, {self.rejected_records} records"
-            lines.append(f"rejected: {found}; `villa corpus rejects {self.corpus}` lists them")
+            count = f"{self.rejected_parts} parts, {self.rejected_records} records"
+            lines.append(f"rejected: {count}; `villa corpus rejects {self.corpus}` lists them")
         elif self.reasons:
             lines.append(f"rejected by an earlier run (`villa corpus rejects {self.corpus}` lists them):")
         lines += [f"  {why}" for why in self.why_rejected()]
         if self.filtered_records:
-            found = f"{self.filtered_records} records"
-            lines.append(f"left out by rules of the dataset: {found}; `villa corpus rejects` lists them")
+            count = f"{self.filtered_records} records"
+            lines.append(f"left out by rules of the dataset: {count}; `villa corpus rejects` lists them")
         lines += [change.line() for change in self.changes]
         if self.frames:
             lines.append(self.frames)
         if self.notes:
-            lines += [KNOW, *(f"  {told.line()}" for told in self.notes)]
+            lines += [KNOW, *(f"  {note.line()}" for note in self.notes)]
         if why := self.why_failed():
             lines.append(why)
         return "\n".join(lines) or f"nothing committed to {self.corpus}"
@@ -145,14 +145,14 @@ class IngestReport(Report):
     def why_rejected(self) -> list[str]:
         """Give the commonest reasons, a line each."""
         more = len(self.reasons) - MAX_REASONS
-        lines = [found.line() for found in self.reasons[:MAX_REASONS]]
+        lines = [reason.line() for reason in self.reasons[:MAX_REASONS]]
         return [*lines, *([f"and {more} other reasons"] if more > 0 else [])]
 
     def why_failed(self) -> str:
         """Say in a line that `--strict` does not accept what was rejected, else nothing."""
         if self.ok or self.is_empty:
             return ""
-        count = sum(found.count for found in self.reasons)
+        count = sum(reason.count for reason in self.reasons)
         advice = "mend what is named above, then the same command reads it again"
         return f"--strict accepts no rejects, found {count} of {self.source}, now or before; {advice}"
 
@@ -169,7 +169,7 @@ def reasons(rejected: Iterable[Mapping[str, str]]) -> list[Reason]:
         Reason(
             count=n,
             reason=_without_file(first[kind]) if n > 1 else first[kind]["reason"],
-            first=_place(first[kind]),
+            first=_where(first[kind]),
         )
         for kind, n in counts.most_common()
     ]
@@ -182,7 +182,7 @@ def _without_file(row: Mapping[str, str]) -> str:
     return reason.removeprefix(f"{file}: ") if file else reason
 
 
-def _place(row: Mapping[str, str]) -> str:
+def _where(row: Mapping[str, str]) -> str:
     """Name the file of a reject, and its record where the file does not."""
     file = row["source_uri"].partition("?")[0].rstrip("/").rpartition("/")[2]
     if "/" in row["record"]:

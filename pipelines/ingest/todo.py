@@ -121,10 +121,10 @@ def find(committer: Committer, jobs: Sequence[Job], limits: Limits, *, retry_rej
 
 def settings_of(jobs: Iterable[Job]) -> dict[str, list[str]]:
     """Write down, for the row of a run, what shapes the rows of each dataset."""
-    found: dict[str, set[str]] = {}
+    by_source: dict[str, set[str]] = {}
     for job in jobs:
-        found.setdefault(job.source.name, set()).add(job.settings)
-    return {name: sorted(words) for name, words in found.items()}
+        by_source.setdefault(job.source.name, set()).add(job.settings)
+    return {name: sorted(settings) for name, settings in by_source.items()}
 
 
 def settle(committer: Committer, todo: Todo, part: Part, end: Receipt | Reject, *, landed: bool) -> None:
@@ -157,7 +157,7 @@ def settled(corpus: Corpus, jobs: Sequence[Job], todo: Todo) -> list[str]:
         return []
     anew = {(row["source_uri"], row["record"]) for i, rows in mine.items() if i in planned for row in rows}
     held = {name: Earlier(corpus.lance_table, name) for name in names}
-    found = []
+    reject_ids = []
     for part_id in mine.keys() - planned:
         records = [row for row in mine[part_id] if row["record"]]
         gone = [
@@ -167,8 +167,8 @@ def settled(corpus: Corpus, jobs: Sequence[Job], todo: Todo) -> list[str]:
             or held[row["dataset"]].has_any([stable_id(row["dataset"], row["record"])])
         ]
         is_whole = len(gone) == len(records) > 0
-        found += [row["reject_id"] for row in mine[part_id]] if is_whole else gone
-    return found
+        reject_ids += [row["reject_id"] for row in mine[part_id]] if is_whole else gone
+    return reject_ids
 
 
 def _whole(rows: Sequence[Row]) -> Row | None:

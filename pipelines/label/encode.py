@@ -120,9 +120,9 @@ def encode_windows(
         video = torch.from_numpy(pixels).to(device).permute(0, 3, 1, 2)
         frames = torch.cat([lam.embed(some) for some in video.split(FRAMES_AT_ONCE)])
         for some in torch.from_numpy(index).to(device).split(windows_at_once(lam, batch)):
-            found = lam.encode_embedded(frames[some])
-            latent.append(found.quantized.float().cpu().numpy())
-            codes.append(found.codes.cpu().numpy().astype(np.int16))
+            encoded = lam.encode_embedded(frames[some])
+            latent.append(encoded.quantized.float().cpu().numpy())
+            codes.append(encoded.codes.cpu().numpy().astype(np.int16))
     return np.concatenate(latent), np.concatenate(codes)
 
 

@@ -21,21 +21,21 @@ FRAMES = 8
 
 
 class Held:
-    """Counts, for each place of a window, how many frames get which codes when they are repeated; counts add up."""
+    """Counts, for each pair of a window, how many frames get which codes when they are repeated; counts add up."""
 
-    def __init__(self, num_places: int) -> None:
-        self._counts = [Counter[tuple[int, ...]]() for _ in range(num_places)]
+    def __init__(self, num_pairs: int) -> None:
+        self._counts = [Counter[tuple[int, ...]]() for _ in range(num_pairs)]
 
     def ask(self, lam: "Lam", frames: NDArray[np.uint8], batch: int) -> None:
         """Count some of the frames (f, side, side, 3)."""
         some = np.unique(np.linspace(0, len(frames) - 1, FRAMES).round().astype(np.int64))
         repeated = np.repeat(np.arange(len(some))[:, None], len(self._counts) + 1, axis=1)
         _, codes = encode_windows(lam, frames[some], repeated, batch)
-        for count, at_place in zip(self._counts, codes.swapaxes(0, 1), strict=True):
-            count.update(map(tuple, at_place.tolist()))
+        for count, of_pair in zip(self._counts, codes.swapaxes(0, 1), strict=True):
+            count.update(map(tuple, of_pair.tolist()))
 
     @classmethod
     def commonest(cls, several: Iterable["Held"]) -> NDArray[np.int16]:
-        """(places, k) codes that most frames of all get, of equal ones the lowest."""
+        """(pairs, k) codes that most frames of all get, of equal ones the lowest."""
         totals = [sum(counts, Counter[tuple[int, ...]]()) for counts in zip(*(h._counts for h in several), strict=True)]
         return np.array([min(total, key=lambda codes: (-total[codes], codes)) for total in totals], np.int16)

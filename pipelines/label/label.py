@@ -180,24 +180,24 @@ def claim(corpus: Corpus, info: LatentInfo, slot: str) -> None:
     if labels.latent_column(info.name) not in corpus.schema.names:
         corpus.ensure_columns(labels.label_fields(info, slot))
         return
-    found, found_slot = labels.label_info(corpus.schema, info.name), labels.label_slot(corpus.schema, info.name)
-    if found.fingerprint != info.fingerprint:
+    held, held_slot = labels.label_info(corpus.schema, info.name), labels.label_slot(corpus.schema, info.name)
+    if held.fingerprint != info.fingerprint:
         raise DataEngineError(
-            f"column latent__{info.name} was written by model {found.fingerprint}, this one is {info.fingerprint}; "
+            f"column latent__{info.name} was written by model {held.fingerprint}, this one is {info.fingerprint}; "
             f"labels are never overwritten: give this model another --name"
         )
-    if found.interval_s != info.interval_s:
+    if held.interval_s != info.interval_s:
         raise DataEngineError(
-            f"column latent__{info.name} spans {found.interval_s:g} s, asked for {info.interval_s:g} s; "
+            f"column latent__{info.name} spans {held.interval_s:g} s, asked for {info.interval_s:g} s; "
             f"give another --name"
         )
-    if found.past_frames != info.past_frames:
+    if held.past_frames != info.past_frames:
         raise DataEngineError(
-            f"column latent__{info.name} was read {found.kind}, asked for {info.kind}; give another --name"
+            f"column latent__{info.name} was read {held.kind}, asked for {info.kind}; give another --name"
         )
-    if found_slot != slot:
+    if held_slot != slot:
         raise DataEngineError(
-            f"column latent__{info.name} holds what camera '{found_slot}' saw, asked for '{slot}'; give another --name"
+            f"column latent__{info.name} holds what camera '{held_slot}' saw, asked for '{slot}'; give another --name"
         )
 
 

@@ -13,7 +13,7 @@ from dataengine.errors import DataEngineError, RecordError
 from dataengine.formats import files
 from dataengine.report import Report
 from dataengine.windows.latents import CodesOfVideos, VideoCodes, from_table, read_npz
-from pipelines.corpus.drawing import FRAME_INCHES, check_place, code_inches, draw_codes, draw_strip, panels, save
+from pipelines.corpus.drawing import FRAME_INCHES, check_out, code_inches, draw_codes, draw_strip, panels, save
 from pipelines.text_table import text_table
 
 MOST_DRAWN = 6
@@ -106,20 +106,20 @@ class LabelsReport(Report):
 def run(config: ShowLabelsConfig) -> LabelsReport:
     """Look at all videos, or at those whose names have `video` in them, and draw the first few."""
     if config.out:
-        check_place(config.out)
-    found = _read(config.labels)
-    videos = [v for v in found.videos if config.video is None or config.video in v.video]
+        check_out(config.out)
+    labels = _read(config.labels)
+    videos = [v for v in labels.videos if config.video is None or config.video in v.video]
     if not videos:
-        names = ", ".join(v.video for v in islice(found.videos, 5))
+        names = ", ".join(v.video for v in islice(labels.videos, 5))
         raise DataEngineError(f"{config.labels}: no video '{config.video}'; there are {names or 'none'}")
-    without = _draw(found, videos[:MOST_DRAWN], config.out, config.frames) if config.out else {}
+    without = _draw(labels, videos[:MOST_DRAWN], config.out, config.frames) if config.out else {}
     return LabelsReport(
         labels=str(config.labels),
-        fingerprint=found.fingerprint,
-        interval_s=found.interval_s,
+        fingerprint=labels.fingerprint,
+        interval_s=labels.interval_s,
         k=videos[0].codes.shape[1],
-        past_frames=found.past_frames,
-        videos=[_facts(video, found) for video in videos],
+        past_frames=labels.past_frames,
+        videos=[_facts(video, labels) for video in videos],
         picture=str(config.out or ""),
         drawn=[v.video for v in videos[:MOST_DRAWN]] if config.out else [],
         without_frames=without,
@@ -135,7 +135,7 @@ def _read(path: Path) -> CodesOfVideos:
     return from_table(path, read_plain_table(path, without=("latent__",)))
 
 
-def _facts(video: VideoCodes, found: CodesOfVideos) -> VideoFacts:
+def _facts(video: VideoCodes, labels: CodesOfVideos) -> VideoFacts:
     codes, time_s = video.codes, video.time_s
     counts = [np.unique(slot, return_counts=True)[1] for slot in codes.T]
     shares = [count / count.sum() for count in counts]
@@ -144,8 +144,8 @@ def _facts(video: VideoCodes, found: CodesOfVideos) -> VideoFacts:
         video=video.video,
         latents=len(codes),
         begin_s=round(float(time_s[0]), 3) if len(codes) else 0.0,
-        end_s=round(float(time_s[-1]) + found.interval_s, 3) if len(codes) else 0.0,
-        rate_hz=round(1 / _step_s(video, found), 3),
+        end_s=round(float(time_s[-1]) + labels.interval_s, 3) if len(codes) else 0.0,
+        rate_hz=round(1 / _step_s(video, labels), 3),
         codes_used=[len(count) for count in counts],
         perplexity=[round(float(np.exp(-(share * np.log(share)).sum())), 3) for share in shares],
         hold_still=None if holds is None else round(float(holds.all(axis=1).mean()), 4),
@@ -153,9 +153,9 @@ def _facts(video: VideoCodes, found: CodesOfVideos) -> VideoFacts:
     )
 
 
-def _step_s(video: VideoCodes, found: CodesOfVideos) -> float:
+def _step_s(video: VideoCodes, labels: CodesOfVideos) -> float:
     """Say how far apart latent actions begin; cuts of a video are longer, and fewer."""
-    return float(np.median(np.diff(video.time_s))) if len(video.time_s) > 1 else found.interval_s
+    return float(np.median(np.diff(video.time_s))) if len(video.time_s) > 1 else labels.interval_s
 
 
 def _by_slot(values: Sequence[float], form: str) -> str:
@@ -164,13 +164,13 @@ def _by_slot(values: Sequence[float], form: str) -> str:
     return " ".join(f"{value:{form}}" for value in values)
 
 
-def _draw(found: CodesOfVideos, videos: Sequence[VideoCodes], out: Path, num_frames: int) -> dict[str, str]:
+def _draw(labels: CodesOfVideos, videos: Sequence[VideoCodes], out: Path, num_frames: int) -> dict[str, str]:
     """Draw a strip of frames of each video and its codes below; tell of whom there are no frames, and why."""
     without: dict[str, str] = {}
     strips: dict[str, tuple[NDArray[np.uint8], NDArray[np.float64]]] = {}
     for video in videos:
         try:
-            strips[video.video] = _strip(video, _step_s(video, found), num_frames)
+            strips[video.video] = _strip(video, _step_s(video, labels), num_frames)
         except RecordError as error:
             without[video.video] = str(error)
     heights = []
@@ -179,13 +179,13 @@ def _draw(found: CodesOfVideos, videos: Sequence[VideoCodes], out: Path, num_fra
         heights.append(code_inches(video.codes.shape[1]))
     known = any(video.hold_codes is not None for video in videos)
     figure, axes = panels(heights, num_frames, f"{out.stem}: grey holds still" if known else out.stem)
-    places = iter(axes)
+    next_axes = iter(axes)
     for video in videos:
-        name, step_s = Path(video.video).name, _step_s(video, found)
+        name, step_s = Path(video.video).name, _step_s(video, labels)
         if video.video in strips:
             frames, seconds = strips[video.video]
-            draw_strip(next(places), name, frames, seconds)
-        draw_codes(next(places), "codes", video.time_s, video.codes, step_s, video.holds)
+            draw_strip(next(next_axes), name, frames, seconds)
+        draw_codes(next(next_axes), "codes", video.time_s, video.codes, step_s, video.holds)
     save(figure, out)
     return without
 

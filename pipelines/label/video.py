@@ -118,15 +118,15 @@ def run(config: LabelVideoConfig) -> LabelVideoReport:
     # The drivers of accelerators map memory as they please; beside them there is no limit.
     alone = next(lam.parameters()).device.type == "cpu"
     with little_memory(share_gb(workers=1)) if alone else nullcontext():
-        found, rejected = label_videos(files, lam, info, config, framing)
-    if found and config.out.suffix == ".npz":
-        write_npz(config.out, info, found)
-    elif found:
+        labelled, rejected = label_videos(files, lam, info, config, framing)
+    if labelled and config.out.suffix == ".npz":
+        write_npz(config.out, info, labelled)
+    elif labelled:
         from dataengine.store.plain_table import write_plain_table
 
-        write_plain_table(config.out, as_table(info, found))
-    seconds, count = time.monotonic() - start, sum(len(v.codes) for v in found)
-    codes = np.concatenate([np.zeros((0, info.k), np.int16), *(v.codes for v in found)])
+        write_plain_table(config.out, as_table(info, labelled))
+    seconds, count = time.monotonic() - start, sum(len(v.codes) for v in labelled)
+    codes = np.concatenate([np.zeros((0, info.k), np.int16), *(v.codes for v in labelled)])
     return LabelVideoReport(
         out=str(config.out),
         lam=str(config.lam),
@@ -136,12 +136,12 @@ def run(config: LabelVideoConfig) -> LabelVideoReport:
         interval_s=info.interval_s,
         fit=framing.fit,
         frame_size=framing.side,
-        videos=len(found),
+        videos=len(labelled),
         latents=count,
         rejected={spelt(name): spelt(reason) for name, reason in rejected.items()},
         named_rejected=[spelt(name) for name in rejected if name in config.videos],
         codes_used=[len(np.unique(slot)) for slot in codes.T],
-        hold_still=round(float(np.concatenate([v.holds.all(axis=1) for v in found]).mean()), 4) if found else 0.0,
+        hold_still=round(float(np.concatenate([v.holds.all(axis=1) for v in labelled]).mean()), 4) if labelled else 0.0,
         seconds=round(seconds, 3),
         latents_per_s=round(count / seconds, 1),
     )
@@ -149,7 +149,7 @@ def run(config: LabelVideoConfig) -> LabelVideoReport:
 
 def find_videos(paths: Sequence[str]) -> list[str]:
     """List the files that are named, and the videos of the folders that are, in order and each once."""
-    found: dict[str, None] = {}
+    files: dict[str, None] = {}
     for given in paths:
         path = Path(given)
         if path.is_dir():
@@ -158,10 +158,10 @@ def find_videos(paths: Sequence[str]) -> list[str]:
                 raise DataEngineError(
                     f"{given}: no video in this folder; known suffixes: {', '.join(sorted(SUFFIXES))}"
                 )
-            found |= dict.fromkeys(map(str, inside))
+            files |= dict.fromkeys(map(str, inside))
         else:
-            found[given] = None
-    return list(found)
+            files[given] = None
+    return list(files)
 
 
 def _stride(config: LabelVideoConfig, info: LatentInfo) -> int:
@@ -186,8 +186,8 @@ def framing_of(config: LabelVideoConfig) -> Framing:
     learnt = stated_framings(read_config(config.lam), config.lam / CONFIG_NAME)
     fits = sorted({framing.fit for framing in learnt.values()})
     if len(fits) > 1 and config.fit is None:
-        told = ", ".join(f"{name} {framing.fit}" for name, framing in sorted(learnt.items()))
-        raise DataEngineError(f"{config.lam}: was trained on frames of several fits ({told}); say which with --fit")
+        said = ", ".join(f"{name} {framing.fit}" for name, framing in sorted(learnt.items()))
+        raise DataEngineError(f"{config.lam}: was trained on frames of several fits ({said}); say which with --fit")
     alike = [framing.side for framing in learnt.values() if config.fit in (None, framing.fit)]
     side = config.frame_size or max(alike, default=FRAME_SIZE)
     return Framing(side, config.fit or (fits[0] if fits else SQUASH))

@@ -53,9 +53,9 @@ def label_episodes(encoder: Encoder, episodes: Sequence[Unlabelled]) -> Iterator
         codes = np.full((episode.num_steps, k), labels.NO_CODE, dtype=np.int16)
         broken = 0
         for piece in _pieces(episode):
-            found = next(encoded)
-            latent[piece.rows], codes[piece.rows] = found.latent, found.codes
-            broken += int(found.unreadable.sum())
+            encoding = next(encoded)
+            latent[piece.rows], codes[piece.rows] = encoding.latent, encoding.codes
+            broken += int(encoding.unreadable.sum())
         yield LabelledRow(
             rowid=episode.rowid, num_steps=episode.num_steps, latent=latent, codes=codes, unreadable=broken
         )

@@ -92,11 +92,11 @@ class OutputFolder:
                 del self._marker.left[name]
             self._marker.save()
 
-    def write(self, name: str, words: str) -> Path:
+    def write(self, name: str, text: str) -> Path:
         """Write a text file, whole or not at all."""
-        place = self.path(name)
-        write_whole(place, words)
-        return place
+        path = self.path(name)
+        write_whole(path, text)
+        return path
 
     def remove(self, *patterns: str) -> None:
         """Delete the listed files that match; the list keeps them no longer."""
@@ -191,30 +191,30 @@ def _listed(path: Path, command: str, before: Before | None) -> Marker:
         marker = read_marker(path, command)
         _refuse_changed(marker)
         return marker
-    found = sorted(entry.name for entry in path.iterdir() if not is_passing(entry.name))
-    if not found:
+    entries = sorted(entry.name for entry in path.iterdir() if not is_passing(entry.name))
+    if not entries:
         return Marker(path, command)
     if before is not None and before.proof(path):
         files = {name for name in _files(path, before) if not is_passing(name)}
         ours = {name for name in files if re.fullmatch(before.files, name)}
         if before.beside or ours == files:
             return Marker(path, command, ours)
-        found = sorted(files - ours)
+        entries = sorted(files - ours)
     raise DataEngineError(
-        f"{path}: holds files that `villa {command}` did not write ({found[0]}"
-        f"{f' and {len(found) - 1} more' if len(found) > 1 else ''}); give a new or empty folder"
+        f"{path}: holds files that `villa {command}` did not write ({entries[0]}"
+        f"{f' and {len(entries) - 1} more' if len(entries) > 1 else ''}); give a new or empty folder"
     )
 
 
 def _files(folder: Path, before: Before) -> set[str]:
     """List all files below a folder; of a folder that is ours as a whole only its name."""
-    found: set[str] = set()
+    names: set[str] = set()
     for entry in folder.iterdir():
         if entry.is_dir() and not entry.is_symlink() and not re.fullmatch(before.files, f"{entry.name}/"):
-            found |= {f"{entry.name}/{path.relative_to(entry)}" for path in entry.rglob("*") if not path.is_dir()}
+            names |= {f"{entry.name}/{path.relative_to(entry)}" for path in entry.rglob("*") if not path.is_dir()}
         else:
-            found.add(f"{entry.name}/" if entry.is_dir() else entry.name)
-    return found
+            names.add(f"{entry.name}/" if entry.is_dir() else entry.name)
+    return names
 
 
 def _refuse_changed(marker: Marker) -> None:
@@ -285,8 +285,8 @@ def _holder(handle: int) -> str:
 @cache
 def _tell_of_no_locks(folder: Path, why: str) -> None:
     """Warn once of a folder."""
-    words = f"{folder}: its disk keeps no locks ({why}); see to it that nothing else writes there"
-    print(words, file=sys.stderr, flush=True)  # noqa: T201
+    line = f"{folder}: its disk keeps no locks ({why}); see to it that nothing else writes there"
+    print(line, file=sys.stderr, flush=True)  # noqa: T201
 
 
 def page_with(title: str) -> Callable[[Path], bool]:
@@ -306,14 +306,14 @@ def roots_of(corpus: "Corpus") -> set[str]:
     """List the roots of recordings that a corpus was read from, whatever snapshot of it is open."""
     from dataengine.store import Corpus
 
-    found: set[str] = set()
+    roots: set[str] = set()
     for run in Corpus.open(corpus.uri).runs().to_pylist():
         with contextlib.suppress(ValueError, TypeError):
             if run["command"] == "ingest":
                 settings = json.loads(run["config"])
                 # Runs from before there were `roots` keep what was typed, relative to nobody knows what.
-                found |= set(settings["roots"] if "roots" in settings else _roots(settings))
-    return found
+                roots |= set(settings["roots"] if "roots" in settings else _roots(settings))
+    return roots
 
 
 def sources_at(uri: str | Path) -> set[str]:

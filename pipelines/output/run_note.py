@@ -13,5 +13,5 @@ def note(corpus: Corpus, run: Mapping[str, object]) -> None:
     try:
         corpus.append_run(run)
     except (DataEngineError, OSError, RuntimeError, ValueError) as error:  # Lance raises all of them
-        words = f"{corpus.uri}: the run could not be recorded ({say_error(error)}); its output is whole"
-        print(words, file=sys.stderr, flush=True)  # noqa: T201
+        line = f"{corpus.uri}: the run could not be recorded ({say_error(error)}); its output is whole"
+        print(line, file=sys.stderr, flush=True)  # noqa: T201

@@ -16,8 +16,8 @@ TITLES = {"curate": "curation recipe", "ingest": "plan", "mixture": "mixture"}
 
 def names(kind: str) -> list[str]:
     """Every recipe of a kind that ships: `<kind>_<name>.yaml` in `pipelines/recipes`."""
-    found = (path.name for path in resources.files("pipelines.recipes").iterdir())
-    return sorted(n.removeprefix(f"{kind}_").removesuffix(".yaml") for n in found if n.startswith(f"{kind}_"))
+    files = (path.name for path in resources.files("pipelines.recipes").iterdir())
+    return sorted(n.removeprefix(f"{kind}_").removesuffix(".yaml") for n in files if n.startswith(f"{kind}_"))
 
 
 def load(kind: str, name: str) -> dict[str, Any]:
@@ -25,9 +25,9 @@ def load(kind: str, name: str) -> dict[str, Any]:
     title, known = TITLES.get(kind, f"preset of {kind.replace('_', ' ')}"), names(kind)
     try:
         if name in known:
-            found = yaml_file.load((resources.files("pipelines.recipes") / f"{kind}_{name}.yaml").read_bytes())
+            content = yaml_file.load((resources.files("pipelines.recipes") / f"{kind}_{name}.yaml").read_bytes())
         elif name.endswith((".yaml", ".yml")):
-            found = yaml_file.read(Path(name))
+            content = yaml_file.read(Path(name))
         else:
             hint = did_you_mean(name, known, f"known: {', '.join(known) or 'none'}, or a .yaml file")
             raise DataEngineError(f"no {title} '{name}'; {hint}")
@@ -35,6 +35,6 @@ def load(kind: str, name: str) -> dict[str, Any]:
         raise DataEngineError(f"{title} {name}: {error.strerror}; expected a YAML file") from error
     except yaml.YAMLError as error:
         raise DataEngineError(f"{title} {name}: no valid YAML: {' '.join(str(error).split())}") from None
-    if not isinstance(found, dict) or not found:
-        raise DataEngineError(f"{title} {name}: expected keys and values, found {found!r:.80}")
-    return found
+    if not isinstance(content, dict) or not content:
+        raise DataEngineError(f"{title} {name}: expected keys and values, found {content!r:.80}")
+    return content

@@ -13,7 +13,7 @@ from dataengine.report import Report
 from dataengine.shards.damage import find_damage, find_discord, list_shards
 from dataengine.storage import is_uri
 
-MOST_TOLD = 30
+MOST_LISTED = 30
 """Lines on damaged files; a folder may have thousands."""
 
 
@@ -43,12 +43,12 @@ class VerifyShardsReport(Report):
         read = f"{self.shards} shards, {self.bytes / 1e9:.2f} GB ({self.seconds:.1f} s)"
         if not self.damaged:
             return f"{self.folder}: whole, {read}"
-        told = [f"{name}: {what}" for name, what in list(self.damaged.items())[:MOST_TOLD]]
-        if len(self.damaged) > MOST_TOLD:
-            told.append(f"and {len(self.damaged) - MOST_TOLD} more, which --json lists")
+        lines = [f"{name}: {what}" for name, what in list(self.damaged.items())[:MOST_LISTED]]
+        if len(self.damaged) > MOST_LISTED:
+            lines.append(f"and {len(self.damaged) - MOST_LISTED} more, which --json lists")
         files = f"{len(self.damaged)} damaged file{'s' if len(self.damaged) > 1 else ''}"
         head = f"{self.folder}: {files} among {read}; copy them again, or delete the folder and run `villa shard`"
-        return "\n  ".join([head, *told])
+        return "\n  ".join([head, *lines])
 
 
 def run(config: VerifyShardsConfig) -> VerifyShardsReport:

@@ -24,7 +24,7 @@ from dataengine.windows.stats import Accumulator, Group
 FORMAT: Final = 2
 """Rises when what is remembered changes its meaning."""
 
-_WORDS = ("dataset", "embodiment", "num_steps", "notes")
+_FACTS = ("dataset", "embodiment", "num_steps", "notes")
 _VECTORS = (
     *(name for column in stats.COLUMNS for name in (column, f"{column}_dim")),
     *("state_encoding", "action_encoding"),
@@ -134,17 +134,17 @@ class Remembered:
 
 def choose(corpus: Corpus, fragment_id: int) -> FragmentChoice:
     """Read what curation says of a fragment, and no vector."""
-    found = corpus.kept(fragment_id=fragment_id).choice
-    words = [FORMAT, quantile_sketch.SKETCH_SIZE, corpus.fragment_files(fragment_id, (*_WORDS, *_VECTORS))]
-    digest = hasher(json.dumps(words), 16)
-    for numbers in (found.mask, found.head, found.tail):
+    chosen = corpus.kept(fragment_id=fragment_id).choice
+    identity = [FORMAT, quantile_sketch.SKETCH_SIZE, corpus.fragment_files(fragment_id, (*_FACTS, *_VECTORS))]
+    digest = hasher(json.dumps(identity), 16)
+    for numbers in (chosen.mask, chosen.head, chosen.tail):
         digest.update(numbers.tobytes())
-    return FragmentChoice(name=f"{digest.hexdigest()}.arrow", **vars(found))
+    return FragmentChoice(name=f"{digest.hexdigest()}.arrow", **vars(chosen))
 
 
 def measure(corpus: Corpus, fragment_id: int, choice: FragmentChoice) -> Tally:
     """Read the vectors of a fragment, a column at a time."""
-    plain = corpus.fragment_table(fragment_id, _WORDS)
+    plain = corpus.fragment_table(fragment_id, _FACTS)
     steps = plain["num_steps"].to_numpy().astype(np.int64)
     first, stop = choice.head, np.maximum(steps - choice.tail, choice.head)
     cut = (steps - (stop - first))[choice.mask]
@@ -180,7 +180,7 @@ def _split(
     dims = about[f"{column}_dim"].to_pylist()
     encodings = [""] * len(dims) if is_raw else about[f"{column}_encoding"].to_pylist()
     for i in wanted.tolist():
-        dataset, embodiment, notes = (words[i] for words in chosen)
+        dataset, embodiment, notes = (distinct[i] for distinct in chosen)
         layout = (
             None if is_raw else layout_of(column, encodings[i], dims[i], notes, dataset=dataset, embodiment=embodiment)
         )

@@ -119,10 +119,10 @@ class StatsReport(Report):
         return "\n".join([*lines, *self.warnings])
 
     def _by_dataset(self) -> dict[tuple[str, str], list[VectorFacts]]:
-        found: dict[tuple[str, str], list[VectorFacts]] = {}
+        groups: dict[tuple[str, str], list[VectorFacts]] = {}
         for group in self.groups:
-            found.setdefault((group.embodiment, group.dataset), []).append(group)
-        return found
+            groups.setdefault((group.embodiment, group.dataset), []).append(group)
+        return groups
 
 
 def run(config: StatsConfig) -> StatsReport:
@@ -140,11 +140,11 @@ def run(config: StatsConfig) -> StatsReport:
     with task("stats", len(fragment_ids), "fragments") as live:
         for fragment_id in fragment_ids:
             choice = choose(corpus, fragment_id)
-            found = remembered.get(choice.name)
-            if found is None:
-                found, measured = measure(corpus, fragment_id, choice), measured + 1
-                remembered.put(choice.name, found)
-            total.merge(found)
+            measures = remembered.get(choice.name)
+            if measures is None:
+                measures, measured = measure(corpus, fragment_id, choice), measured + 1
+                remembered.put(choice.name, measures)
+            total.merge(measures)
             live.advance()
     if not total.kept:
         raise DataEngineError(
@@ -232,9 +232,9 @@ def _most(groups: Sequence[VectorFacts], what: str) -> int:
 
 def _say(groups: Sequence[VectorFacts]) -> str:
     """Say a vector's layouts: `eef_pose 7, gripper 6`."""
-    found = []
+    descriptions = []
     for group in groups:
-        places = f", gripper {' '.join(map(str, group.grippers))}" if group.grippers else ""
+        grippers = f", gripper {' '.join(map(str, group.grippers))}" if group.grippers else ""
         unit = f" ({group.units})" if group.units else ""
-        found.append(f"{group.encoding} {len(group.mean)}{places}{unit}")
-    return " or ".join(dict.fromkeys(found)) or "none"
+        descriptions.append(f"{group.encoding} {len(group.mean)}{grippers}{unit}")
+    return " or ".join(dict.fromkeys(descriptions)) or "none"

@@ -22,9 +22,9 @@ def find_warnings(groups: Sequence[Group]) -> list[str]:
 
 def units(group: Group) -> str:
     """Name the units of a vector's values, each once in their order; empty for house units."""
-    found = dict.fromkeys(group.layout.units) if group.layout else {}
-    is_house = all(FACTORS.get(unit) == 1 for unit in found)
-    return "" if is_house else ", ".join("unknown unit" if unit == "unknown" else unit for unit in found)
+    names = dict.fromkeys(group.layout.units) if group.layout else {}
+    is_house = all(FACTORS.get(unit) == 1 for unit in names)
+    return "" if is_house else ", ".join("unknown unit" if unit == "unknown" else unit for unit in names)
 
 
 def _left_out(groups: Sequence[Group]) -> Iterator[str]:
@@ -32,9 +32,9 @@ def _left_out(groups: Sequence[Group]) -> Iterator[str]:
     for g in _in_order(groups):
         seen = g.accumulator
         if seen.num_not_finite:
-            places = [i for i in range(seen.dim) if seen.not_finite[i]]
-            more = f" and {len(places) - MOST_DIMENSIONS} more" if len(places) > MOST_DIMENSIONS else ""
-            where = ", ".join(f"{_called(g.layout, i)}: {seen.not_finite[i]:,}" for i in places[:MOST_DIMENSIONS])
+            dims = [i for i in range(seen.dim) if seen.not_finite[i]]
+            more = f" and {len(dims) - MOST_DIMENSIONS} more" if len(dims) > MOST_DIMENSIONS else ""
+            where = ", ".join(f"{_called(g.layout, i)}: {seen.not_finite[i]:,}" for i in dims[:MOST_DIMENSIONS])
             yield (
                 f"{g.column} of embodiment '{g.embodiment}' in {g.dataset}: {seen.num_not_finite:,} steps hold NaN or "
                 f"infinity and were left out (dimension {where}{more}), as in episode {seen.not_finite_in}"
@@ -43,29 +43,29 @@ def _left_out(groups: Sequence[Group]) -> Iterator[str]:
 
 def _only_raw(groups: Sequence[Group]) -> list[str]:
     """Name what has the publisher's own numbers alone: nothing is trained on those."""
-    found: dict[tuple[str, str], set[str]] = {}
+    columns_of: dict[tuple[str, str], set[str]] = {}
     for g in groups:
-        found.setdefault((g.embodiment, g.dataset), set()).add(g.column)
+        columns_of.setdefault((g.embodiment, g.dataset), set()).add(g.column)
     return [
         f"embodiment '{embodiment}' in {dataset}: has neither state nor action, only {' and '.join(sorted(columns))}; "
         "`villa corpus drop` it, then ingest it again and say which of its columns are the state and the action"
-        for (embodiment, dataset), columns in sorted(found.items())
+        for (embodiment, dataset), columns in sorted(columns_of.items())
         if not columns & {"state", "action"}
     ]
 
 
 def _mixed(groups: Sequence[Group]) -> list[str]:
     """Name embodiments whose datasets give the same vector two meanings or units: their quantiles say little."""
-    found: dict[tuple[str, str], dict[str, set[str]]] = {}
+    by_meaning: dict[tuple[str, str], dict[str, set[str]]] = {}
     for g in groups:
         if g.layout:
             meaning = f"{g.encoding} in {said}" if (said := units(g)) else g.encoding
-            found.setdefault((g.embodiment, g.column), {}).setdefault(meaning, set()).add(g.dataset)
+            by_meaning.setdefault((g.embodiment, g.column), {}).setdefault(meaning, set()).add(g.dataset)
     return [
         f"embodiment '{embodiment}': its {column} is "
         + " but ".join(f"{meaning} in {', '.join(sorted(names))}" for meaning, names in sorted(meanings.items()))
         + "; statistics of the embodiment mix the two"
-        for (embodiment, column), meanings in sorted(found.items())
+        for (embodiment, column), meanings in sorted(by_meaning.items())
         if len(meanings) > 1
     ]
 
@@ -88,11 +88,11 @@ def _angles(group: Group) -> Iterator[str]:
     for unit, half_turn in HALF_TURNS.items():
         near = (math.pi - NEAR_PI) / FACTORS[unit]
         angles = [i for i in layout.angles if layout.units[i] == unit]
-        places = [i for i in angles if done.q01[i] < -near and done.q99[i] > near]
-        if places:
-            jump = "jumps" if len(places) == 1 else "jump"
+        dims = [i for i in angles if done.q01[i] < -near and done.q99[i] > near]
+        if dims:
+            jump = "jumps" if len(dims) == 1 else "jump"
             yield (
-                f"{group.column} {_which(layout, places)} {jump} between -{half_turn} and +{half_turn}; its quantiles "
+                f"{group.column} {_which(layout, dims)} {jump} between -{half_turn} and +{half_turn}; its quantiles "
                 "are the whole circle, and neighbouring angles lie at both ends of it"
             )
 
@@ -104,9 +104,9 @@ def _grippers(group: Group) -> Iterator[str]:
         return
     other = [i for i in group.grippers if i not in group.may_be_openings]
     for unit in dict.fromkeys(layout.units[i] for i in other):
-        places = [i for i in other if layout.units[i] == unit]
+        dims = [i for i in other if layout.units[i] == unit]
         yield (
-            f"{group.column} {_which(layout, places)} is a gripper in {unit}, not 0 closed to 1 open; it is normalised "
+            f"{group.column} {_which(layout, dims)} is a gripper in {unit}, not 0 closed to 1 open; it is normalised "
             "by its quantiles, as any other number"
         )
     away = [i for i in group.may_be_openings if i not in group.openings]
@@ -134,6 +134,6 @@ def _called(layout: VectorLayout | None, i: int) -> str:
     return f"{i} ({name})" if name else str(i)
 
 
-def _which(layout: VectorLayout, places: Sequence[int]) -> str:
-    named = ", ".join(_called(layout, i) for i in places)
-    return f"dimension{'s' if len(places) > 1 else ''} {named}"
+def _which(layout: VectorLayout, dims: Sequence[int]) -> str:
+    named = ", ".join(_called(layout, i) for i in dims)
+    return f"dimension{'s' if len(dims) > 1 else ''} {named}"

@@ -37,8 +37,8 @@ _PREFIX, _UNFINISHED = "step-", ".unfinished-"
 
 def steps(directory: Path) -> list[int]:
     """List the steps of the checkpoints below a directory, oldest first."""
-    found = directory.glob(f"{_PREFIX}*") if directory.is_dir() else []
-    return sorted(int(p.name.removeprefix(_PREFIX)) for p in found if (p / STATE_NAME).exists())
+    folders = directory.glob(f"{_PREFIX}*") if directory.is_dir() else []
+    return sorted(int(p.name.removeprefix(_PREFIX)) for p in folders if (p / STATE_NAME).exists())
 
 
 def path(directory: Path, step: int) -> Path:
@@ -90,8 +90,8 @@ def _named(checkpoint: Path) -> Iterator[None]:
     try:
         yield
     except DAMAGE as error:
-        words = one_line(f"{type(error).__name__}: {error}" if isinstance(error, LookupError) else str(error), 200)
-        raise DamagedCheckpointError(f"{checkpoint}: damaged ({words})") from error
+        reason = one_line(f"{type(error).__name__}: {error}" if isinstance(error, LookupError) else str(error), 200)
+        raise DamagedCheckpointError(f"{checkpoint}: damaged ({reason})") from error
 
 
 def _checksum(state: Mapping[str, Any]) -> str:
@@ -211,10 +211,10 @@ def write_files(directory: Path, files: Mapping[str, str]) -> None:
 
 def _flatten_optimizer(optimizer: torch.optim.Optimizer) -> tuple[dict[str, Tensor], dict[str, Any]]:
     """Split an optimiser's state into tensors by name and plain numbers; that of 8 bits is nested once more."""
-    found = optimizer.state_dict()
+    state = optimizer.state_dict()
     tensors: dict[str, Tensor] = {}
     plain: dict[str, dict[str, Any]] = {}
-    for index, fields in found["state"].items():
+    for index, fields in state["state"].items():
         for name, value in fields.items():
             inner = {f"{name}.{key}": x for key, x in value.items()} if isinstance(value, dict) else {name: value}
             for key, x in inner.items():
@@ -222,7 +222,7 @@ def _flatten_optimizer(optimizer: torch.optim.Optimizer) -> tuple[dict[str, Tens
                     tensors[f"{index}.{key}"] = x.detach().cpu().contiguous()
                 else:
                     plain.setdefault(str(index), {})[key] = x
-    return tensors, {"groups": found["param_groups"], "plain": plain}
+    return tensors, {"groups": state["param_groups"], "plain": plain}
 
 
 def _fill_optimizer(optimizer: torch.optim.Optimizer, tensors: Mapping[str, Tensor], plain: Mapping[str, Any]) -> None:
@@ -241,18 +241,18 @@ def _fill_optimizer(optimizer: torch.optim.Optimizer, tensors: Mapping[str, Tens
 
 def _rng() -> tuple[dict[str, Tensor], dict[str, Any]]:
     """Take the state of every generator that code may draw from without saying so."""
-    name, keys, place, has_gauss, gauss = np.random.get_state()
+    name, keys, position, has_gauss, gauss = np.random.get_state()
     tensors = {"torch": torch.get_rng_state(), "numpy": torch.from_numpy(np.asarray(keys).astype(np.int64))}
     if torch.cuda.is_available():
         tensors |= {f"cuda.{i}": value for i, value in enumerate(torch.cuda.get_rng_state_all())}
-    return tensors, {"numpy": [name, place, has_gauss, gauss], "python": random.getstate()}
+    return tensors, {"numpy": [name, position, has_gauss, gauss], "python": random.getstate()}
 
 
 def _set_rng(tensors: Mapping[str, Tensor], plain: Mapping[str, Any]) -> None:
     """Undo `_rng`."""
     torch.set_rng_state(tensors["torch"])
-    name, place, has_gauss, gauss = plain["numpy"]
-    np.random.set_state((name, tensors["numpy"].numpy().astype(np.uint32), place, has_gauss, gauss))
+    name, position, has_gauss, gauss = plain["numpy"]
+    np.random.set_state((name, tensors["numpy"].numpy().astype(np.uint32), position, has_gauss, gauss))
     version, keys, gauss_next = plain["python"]
     random.setstate((version, tuple(keys), gauss_next))
     cuda = [tensors[key] for key in sorted(tensors) if key.startswith("cuda.")]

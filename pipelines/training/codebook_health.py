@@ -84,7 +84,7 @@ class CodebookHealth:
         """Take the figures logged at a step; return sentences, mostly none."""
         if step < self.active_from:
             return []
-        return [words for what, bad in self._assess(figures) if (words := self._turn(what, bad, step, figures))]
+        return [sentence for what, bad in self._assess(figures) if (sentence := self._turn(what, bad, step, figures))]
 
     def _assess(self, figures: Mapping[str, float]) -> Iterator[tuple[What, bool | None]]:
         """Say of each condition whether it is there, or is not, or hangs between."""
@@ -108,11 +108,11 @@ class CodebookHealth:
             return ""
         seen = self._codes(figures, bad) if what == "codebook" else _swaps(figures, bad)
         if lasting is None:
-            words = f"{seen} since step {row.since}; {self._advice(what)}"
-            self.conditions.append(Condition(what=what, since=row.since, words=words))
-            return words
-        place = self.conditions.index(lasting)
-        self.conditions[place] = lasting.model_copy(update={"healed": row.since})
+            sentence = f"{seen} since step {row.since}; {self._advice(what)}"
+            self.conditions.append(Condition(what=what, since=row.since, words=sentence))
+            return sentence
+        index = self.conditions.index(lasting)
+        self.conditions[index] = lasting.model_copy(update={"healed": row.since})
         return f"{seen} again since step {row.since}"
 
     def _codes(self, figures: Mapping[str, float], bad: bool) -> str:

@@ -117,12 +117,12 @@ class TrainConfig(LoopConfig):
         """Give every setting of each preset, its whole model among them."""
         optional = {name: info for name, info in cls.model_fields.items() if not info.is_required()}
         defaults = {name: info.get_default(call_default_factory=True) for name, info in optional.items()}
-        found = {}
+        by_preset = {}
         for name in presets.names(cls.kind):
             said = {key: value for key, value in presets.load(cls.kind, name).items() if key != "model"}
             model = cls.own_model_defaults(name)
-            found[name] = dict(presets.flat(merged(defaults, {**said, "model": model})))
-        return found
+            by_preset[name] = dict(presets.flat(merged(defaults, {**said, "model": model})))
+        return by_preset
 
     @classmethod
     def own_model_defaults(cls, name: str) -> dict[str, Any]:
@@ -145,11 +145,11 @@ class TrainConfig(LoopConfig):
 
     def saved_as_today(self, settings: Mapping[str, Any]) -> dict[str, Any]:
         """Give the model's settings their names of today; complete those of a run that saved changes to its preset."""
-        found = super().saved_as_today(settings)
-        if "model" in found:
-            found["model"] = self.model_settings.saved_as_today(found["model"])
-        if "model" in found and not self.takes_model_from_elsewhere(found):
+        saved = super().saved_as_today(settings)
+        if "model" in saved:
+            saved["model"] = self.model_settings.saved_as_today(saved["model"])
+        if "model" in saved and not self.takes_model_from_elsewhere(saved):
             with suppress(DataEngineError, ValueError):  # a file that is gone: what differs is said setting by setting
-                preset = presets.model(self.kind, found["preset"], self.model_settings)
-                found["model"] = self._whole_model(preset, found["model"])
-        return found
+                preset = presets.model(self.kind, saved["preset"], self.model_settings)
+                saved["model"] = self._whole_model(preset, saved["model"])
+        return saved

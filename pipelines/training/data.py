@@ -50,11 +50,11 @@ def pick_latent(reader: EpisodeReader, name: str | None) -> LatentInfo:
     """Find the latent actions to train on: those named, or the only ones there are."""
     if name is None:
         if len(reader.latents) != 1:
-            found = ", ".join(reader.latents) or "none"
+            known = ", ".join(reader.latents) or "none"
             advice = "say which with --set latent=NAME" if reader.latents else "run `villa label` first"
             if not reader.latents and is_shards(reader.uri):
                 advice += f" on {reader.identity.uri}, then `villa shard` into another folder"
-            raise DataEngineError(f"{reader.uri}: found latent actions {found}, expected one; {advice}")
+            raise DataEngineError(f"{reader.uri}: found latent actions {known}, expected one; {advice}")
         name = reader.latents[0]
     return reader.latent_info(name)
 
@@ -81,17 +81,17 @@ def latent_rms(reader: EpisodeReader, name: str, episodes: Sequence[EpisodeInfo]
 
 def normalizer(reader: EpisodeReader, by: NormalizeBy) -> Normalizer:
     """Normalise by each body's datasets, or by each body as a whole, as all did before."""
-    found = reader.statistics()
+    statistics = reader.statistics()
     if by == "embodiment":
-        return Normalizer(by_body(found))
-    whole = [name for name, one in found.items() if not one.by_dataset]
+        return Normalizer(by_body(statistics))
+    whole = [name for name, one in statistics.items() if not one.by_dataset]
     if whole:
         print(  # noqa: T201
             f"{reader.uri}: statistics of {', '.join(whole)} are of all datasets together; `villa shard` "
             f"again writes them by dataset too",
             file=sys.stderr,
         )
-    return Normalizer(found)
+    return Normalizer(statistics)
 
 
 def origin(reader: EpisodeReader, statistics: Mapping[str, EmbodimentStatistics] | None = None) -> dict[str, Any]:

@@ -31,8 +31,8 @@ class Ema:
 
     def weights(self) -> Mapping[str, Tensor]:
         """Give the averages of what is trained, by name; writing to them sets them."""
-        found = dict(self._averaged.module.named_parameters())
-        return {name: found[name].detach() for name in self._trained}
+        averaged = dict(self._averaged.module.named_parameters())
+        return {name: averaged[name].detach() for name in self._trained}
 
     @torch.no_grad()
     def model(self, trained: nn.Module) -> nn.Module:

@@ -33,17 +33,17 @@ def fit(make: type[TrainTask[C, M, A, R]], config: C) -> R:
     """
     device = pick_device(config.device)
     with report_what_is_saved(config.out, config.steps), run_folder(config.out, make.name, config.data, *make.products):
-        config, found = open_data(config)
+        config, training_data = open_data(config)
         with process_group(device) as distributed:
-            return _fit(make(config, found, distributed))
+            return _fit(make(config, training_data, distributed))
 
 
 def task_at(path: str) -> type[TrainTask[Any, Any, Any, Any]]:
     """Import the task `module:Class`; raise DataEngineError that says what is wrong with the path."""
-    found = class_at("task", path)
-    if not issubclass(found, TrainTask):
-        raise DataEngineError(f"no task '{path}': {found.__name__} is no pipelines.training.task.TrainTask")
-    return found
+    task_class = class_at("task", path)
+    if not issubclass(task_class, TrainTask):
+        raise DataEngineError(f"no task '{path}': {task_class.__name__} is no pipelines.training.task.TrainTask")
+    return task_class
 
 
 def open_data(config: C) -> tuple[C, TrainingData]:

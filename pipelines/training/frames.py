@@ -111,12 +111,12 @@ class Frames:
             self._decode(slot, wanted, list(out))
             return
         pixels, known = self._pixels[slot], self._known[slot]
-        places = np.array([self._begins[row] + frame for row, frame in wanted])
-        if not known[places].all():
-            missing = {int(p): pair for p, pair in zip(places, wanted, strict=True) if not known[p]}
+        indices = np.array([self._begins[row] + frame for row, frame in wanted])
+        if not known[indices].all():
+            missing = {int(p): pair for p, pair in zip(indices, wanted, strict=True) if not known[p]}
             self._decode(slot, list(missing.values()), [pixels[p] for p in missing])
             known[list(missing)] = True
-        np.take(pixels, places, axis=0, out=out, mode="clip")
+        np.take(pixels, indices, axis=0, out=out, mode="clip")
 
     def _decode(self, slot: str, wanted: Sequence[tuple[int, int]], targets: Sequence[NDArray[np.uint8]]) -> None:
         start = time.perf_counter()
@@ -161,9 +161,9 @@ class Frames:
             if is_new:
                 self.broken_episodes[name] = f"frame {frame} of camera {slot}"
         if is_new:
-            words = f"episode {name}: frame {frame} of camera {slot} does not decode ({' '.join(str(error).split())})"
+            message = f"episode {name}: frame {frame} of camera {slot} does not decode ({' '.join(str(error).split())})"
             advice = "windows that show it are left out; rule drop_broken_pictures of `villa curate` drops the episode"
-            print(f"{words}; {advice}", file=sys.stderr, flush=True)  # noqa: T201
+            print(f"{message}; {advice}", file=sys.stderr, flush=True)  # noqa: T201
 
     def close(self) -> None:
         """Stop the threads."""

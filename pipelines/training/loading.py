@@ -127,9 +127,9 @@ class Loader(Generic[B]):
         for later in range(MOST_TRIED):
             some = [*windows[index + 1 :], *windows[:index]] if later == 0 else self._cut(step + later)
             broken = set(self.collator.frames.showing_broken(some))
-            found = next((w for i, w in enumerate(some) if i not in broken), None)
-            if found is not None:
-                return found
+            sound = next((w for i, w in enumerate(some) if i not in broken), None)
+            if sound is not None:
+                return sound
         raise DataEngineError(f"{MOST_TRIED} batches one after another show pictures that do not decode; ingest again")
 
     def _cut(self, step: int) -> list[Window]:

@@ -53,8 +53,8 @@ class Need:
 
     def held(self, pictures: int) -> dict[str, int]:
         """Name what a process holds, with so many bytes of pictures."""
-        found = {"weights": self.weights, "gradients": self.gradients, "optimizer": self.moments}
-        return {**found, "averaged weights": self.averages, "pictures": pictures}
+        fixed = {"weights": self.weights, "gradients": self.gradients, "optimizer": self.moments}
+        return {**fixed, "averaged weights": self.averages, "pictures": pictures}
 
 
 def require(make: Callable[[], nn.Module], config: LoopConfig, distributed: Distributed, window_bytes: int) -> None:

@@ -45,9 +45,9 @@ class BatchParts:
         """Average over all parts, on all ranks, what the means of the loss are over; None where there is one part."""
         if len(parts) * self.distributed.world_size == 1:
             return None
-        found = [model.counts(batch, self.draws(key, part)) for part, batch in enumerate(parts)]
-        names = sorted(found[0])
+        of_parts = [model.counts(batch, self.draws(key, part)) for part, batch in enumerate(parts)]
+        names = sorted(of_parts[0])
         if not names:
             return {}
-        sums = torch.stack([torch.stack([one[name].double() for one in found]).sum() for name in names])
+        sums = torch.stack([torch.stack([one[name].double() for one in of_parts]).sum() for name in names])
         return dict(zip(names, self.distributed.all_reduce_mean(sums) / len(parts), strict=True))

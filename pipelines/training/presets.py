@@ -30,7 +30,7 @@ def load(kind: str, name: str, as_today: Callable[[dict[str, Any]], dict[str, An
     `as_today` gives the settings of each file their names of today.
     """
     chain: list[str] = []
-    found: dict[str, Any] = {}
+    settings: dict[str, Any] = {}
     following: Any = name
     while following is not None:
         if not isinstance(following, str) or following in chain:
@@ -40,8 +40,8 @@ def load(kind: str, name: str, as_today: Callable[[dict[str, Any]], dict[str, An
         if one.get("model") is not None and not isinstance(one["model"], Mapping):
             raise DataEngineError(f"preset {following}: key model is {one['model']!r:.80}, expected a model's settings")
         following = one.pop(BASE, None)
-        found = merged(as_today(one), found)
-    return found
+        settings = merged(as_today(one), settings)
+    return settings
 
 
 def model(kind: str, name: str, config: type[Config] = Config) -> dict[str, Any]:

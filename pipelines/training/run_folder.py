@@ -23,7 +23,7 @@ def run_folder(out: Path, model: str, data: str, *others: str) -> Iterator[None]
         yield
         return
     names = (*FILES, *others)
-    before = Before("|".join(names), lambda found: _has_checkpoints(found, model), beside=True)
+    before = Before("|".join(names), lambda path: _has_checkpoints(path, model), beside=True)
     with claimed(out, f"train {model}", before=before, sources=sources_at(data)) as folder:
         folder.claim(*names)
         yield

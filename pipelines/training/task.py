@@ -68,8 +68,8 @@ class TrainReport(Report):
         """Say where the model is, and how it was evaluated once it is finished."""
         if not self.finished:
             return f"{self.out}: {self.where()}; time is up, the same command continues"
-        told = "already finished; " if self.steps and self.resumed_from == self.step else ""
-        return "\n".join([f"{self.out}: {told}{self.where()}", *self.results(), *self._validation()])
+        prefix = "already finished; " if self.steps and self.resumed_from == self.step else ""
+        return "\n".join([f"{self.out}: {prefix}{self.where()}", *self.results(), *self._validation()])
 
     def _validation(self) -> Iterable[str]:
         """Say where the loss on held-out windows was lowest."""
@@ -116,8 +116,8 @@ class TrainTask(ABC, Generic[C, M, A, R]):
     spec: WindowSpec
     """The windows that one example is made of."""
 
-    def __init__(self, config: C, found: TrainingData, distributed: Distributed) -> None:
-        self.config, self.data, self.distributed = config, found, distributed
+    def __init__(self, config: C, training_data: TrainingData, distributed: Distributed) -> None:
+        self.config, self.data, self.distributed = config, training_data, distributed
 
     @classmethod
     def config_class(cls) -> type[C]:
@@ -192,11 +192,11 @@ class TrainTask(ABC, Generic[C, M, A, R]):
         return Buffers(num_buffers(self.config.grad_accumulation_steps), pinned=self.distributed.device.type == "cuda")
 
 
-def episode_counts(found: TrainingData) -> dict[str, Any]:
+def episode_counts(training_data: TrainingData) -> dict[str, Any]:
     """Give the fields of a report that count episodes."""
-    held_out: Sequence[EpisodeInfo] = found.held_out
+    held_out: Sequence[EpisodeInfo] = training_data.held_out
     return {
-        "train_episodes": len(found.train),
+        "train_episodes": len(training_data.train),
         "held_out_episodes": len(held_out),
         "eval_split": "held-out episodes" if held_out else "training episodes",
     }

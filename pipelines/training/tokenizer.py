@@ -34,9 +34,9 @@ class Tokenizer:
         self._fast.no_truncation()
         self._known: dict[tuple[str, int], tuple[NDArray[np.int64], int]] = {}
         self._warned = False
-        for place, known in (("padding", PAD_ID), ("BOS", prompt.bos_id)):
+        for role, known in (("padding", PAD_ID), ("BOS", prompt.bos_id)):
             if known is not None and self._fast.id_to_token(known) is None:
-                raise DataEngineError(f"tokenizer has no token {known}, expected its {place} there as the model's has")
+                raise DataEngineError(f"tokenizer has no token {known}, expected its {role} there as the model's has")
 
     @property
     def vocab_size(self) -> int:
@@ -106,8 +106,8 @@ class Tokenizer:
             ids = self._ids(text)
             if len(ids) > length and not self._warned:
                 self._warned = True
-                words = f"instruction of {len(ids)} tokens loses its end, the model reads {length}: '{text[:60]}'"
-                print(f"warning: {words} (said once)", file=sys.stderr, flush=True)  # noqa: T201
+                message = f"instruction of {len(ids)} tokens loses its end, the model reads {length}: '{text[:60]}'"
+                print(f"warning: {message} (said once)", file=sys.stderr, flush=True)  # noqa: T201
             row = np.full(length, PAD_ID, dtype=np.int64)
             row[: len(ids)] = ids[:length]
             self._known[text, length] = row, min(len(ids), length)

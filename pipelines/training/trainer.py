@@ -266,13 +266,13 @@ class Trainer(Generic[B]):
         """Look at held-out windows and write an entry, where it is time for either; stop a run that has blown up."""
         done, every = self.step == self.config.steps, self.config.validates_every
         validates = self.validation is not None and (done or (every > 0 and self.step % every == 0))
-        found, pictures = self._validate() if validates else ({}, {})
+        figures, pictures = self._validate() if validates else ({}, {})
         logs = done or self.step % self.config.log_every == 0
         if logs:
             self._average()
         if metrics is not None and (logs or validates):
             entry, notes = self._entry(batch, steps_per_s) if logs else ({}, ())
-            metrics.write(self.step, entry | {VAL + name: value for name, value in found.items()}, notes, pictures)
+            metrics.write(self.step, entry | {VAL + name: value for name, value in figures.items()}, notes, pictures)
             for message in notes:
                 self._say(message)
         if logs:
@@ -309,7 +309,7 @@ class Trainer(Generic[B]):
     def _note(self) -> str:
         """Give the losses that the progress line shows: nothing before they are known."""
         losses = {"loss": self.figures, "val": self.curve.last}
-        return ", ".join(f"{name} {found['loss']:.4f}" for name, found in losses.items() if found)
+        return ", ".join(f"{name} {figures['loss']:.4f}" for name, figures in losses.items() if figures)
 
     def _check(self, figures: Mapping[str, float]) -> None:
         bad = [name for name in ("loss", "grad_norm") if not math.isfinite(figures[name])]
@@ -323,14 +323,14 @@ class Trainer(Generic[B]):
 
     def _advise(self, step_s: float) -> str:
         """Say what starves this trainer, if anything does."""
-        words = advice(
+        sentence = advice(
             self.loader.seconds.per_batch_ms(),
             1e3 * step_s / self.config.grad_accumulation_steps,
             self.loader.collator.frames.num_threads,
         )
-        if words:
-            self._say(words)
-        return words
+        if sentence:
+            self._say(sentence)
+        return sentence
 
     def _must_stop(self, interrupts: Interrupts, minutes: float) -> int | None:
         """Give the signal to stop for, 0 when time is up, None to go on; the same on every rank."""
@@ -367,36 +367,36 @@ class Trainer(Generic[B]):
 
     def _resume(self) -> None:
         saved = checkpoint.steps(self.checkpoints)
-        found = self.distributed.broadcast(saved[-1] if saved else -1)
-        if found < 0:
+        newest = self.distributed.broadcast(saved[-1] if saved else -1)
+        if newest < 0:
             self.distributed.broadcast_weights(self.model)
             return
-        if self.distributed.any(found not in saved):
+        if self.distributed.any(newest not in saved):
             raise DataEngineError(
-                f"{self.out}: the first rank goes on from step {found}, another finds no such checkpoint; put --out on "
+                f"{self.out}: the first rank goes on from step {newest}, another finds no such checkpoint; put --out on "
                 f"a disk that all machines share"
             )
-        state = self._load([step for step in saved if step <= found])
+        state = self._load([step for step in saved if step <= newest])
         self.step, self.seconds, self.figures = state["step"], state["seconds"], state["figures"]
         self.sums = {name: torch.tensor(v, dtype=torch.float64) for name, v in state["sums"].items()}
         self.sums = {name: value.to(self.device) for name, value in self.sums.items()}
         self.num_summed = state["num_summed"]
-        told = self.curve.load_state_dict(state.get("validation", {}))
+        said = self.curve.load_state_dict(state.get("validation", {}))
         self.loader.load_state_dict({"step": self.step * self.config.grad_accumulation_steps})
-        for words in changes(state["elastic"], self.config, self.step, self.out):
-            self._say(words)
-        if told:
-            self._say(told)
+        for line in changes(state["elastic"], self.config, self.step, self.out):
+            self._say(line)
+        if said:
+            self._say(said)
 
     def _load(self, saved: Sequence[int]) -> dict[str, Any]:
         """Restore the newest checkpoint that is whole, and say which are not."""
         averaged = self.ema.weights() if self.ema else None
         for step in reversed(saved):
-            place, damaged = checkpoint.path(self.checkpoints, step), False
+            folder, damaged = checkpoint.path(self.checkpoints, step), False
             try:
-                state = checkpoint.read_state(place)
+                state = checkpoint.read_state(folder)
                 check_identity(state["identity"], self.identity, self.config, self.out)
-                checkpoint.load(place, state, model=self.model, optimizer=self.optimizer, ema=averaged)
+                checkpoint.load(folder, state, model=self.model, optimizer=self.optimizer, ema=averaged)
             except checkpoint.DamagedCheckpointError as error:
                 damaged = True
                 self._say(f"{error}; going back to the checkpoint before, if there is one")
@@ -407,6 +407,6 @@ class Trainer(Generic[B]):
             f"elsewhere, or delete that folder to begin anew"
         )
 
-    def _say(self, words: str) -> None:
+    def _say(self, message: str) -> None:
         if self.distributed.is_main_process:
-            print(f"{self.title}: {words}", file=sys.stderr, flush=True)  # noqa: T201
+            print(f"{self.title}: {message}", file=sys.stderr, flush=True)  # noqa: T201

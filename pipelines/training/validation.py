@@ -66,8 +66,8 @@ class Validation:
                 batches = [self._batch(number * num_parts + part) for part in range(num_parts)]
                 counts = self.parts.counts(model, batches, key)
                 for part, batch in enumerate(batches):
-                    found = self._evaluate(model, batch, self.parts.draws(key, part), counts)
-                    for name, value in found.items():
+                    figures = self._evaluate(model, batch, self.parts.draws(key, part), counts)
+                    for name, value in figures.items():
                         sums[name] = sums.get(name, torch.zeros((), device=value.device)) + value.detach().double()
                 if number == 0 and self.parts.distributed.is_main_process:
                     pictures = self._draw(model, batches[0])

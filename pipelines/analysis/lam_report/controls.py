@@ -84,10 +84,10 @@ def _ways(group: Group, which: NDArray[np.int64], said: dict[str, NDArray[np.flo
     allowed = episode[:, None] != episode[None]
     if not allowed.any() or not way.any():
         return {}
-    found = {}
+    ratios = {}
     for name, latent in said.items():
         marked = nearest(distances(latent, said["real"], "euclid"), allowed)
         read = mean_over(np.broadcast_to(way, marked.shape), marked)
         assert read is not None
-        found[name] = round(read / float(way.mean()), 4)
-    return found
+        ratios[name] = round(read / float(way.mean()), 4)
+    return ratios

@@ -156,45 +156,45 @@ def code_use(group: Group, num_codes: int) -> CodeUse:
 
 def code_distances(groups: Sequence[Group], num_codes: int) -> list[CodeDistance]:
     """Compare the codes of every two groups, and of two halves of each that has several episodes."""
-    found = []
+    distances = []
     for i, one in enumerate(groups):
         halves = np.unique(one.picks.episode, return_inverse=True)[1] % 2
         if halves.any():
             sides = [code_counts(one.codes[halves == side], num_codes) for side in (0, 1)]
-            found.append(CodeDistance(one=one.title, other=one.title, distance=round(jensen_shannon(*sides), 4)))
+            distances.append(CodeDistance(one=one.title, other=one.title, distance=round(jensen_shannon(*sides), 4)))
         for other in groups[i + 1 :]:
             sides = [code_counts(g.codes, num_codes) for g in (one, other)]
-            found.append(CodeDistance(one=one.title, other=other.title, distance=round(jensen_shannon(*sides), 4)))
-    return found
+            distances.append(CodeDistance(one=one.title, other=other.title, distance=round(jensen_shannon(*sides), 4)))
+    return distances
 
 
 def nearness(groups: Sequence[Group], kind: Distance) -> list[Nearness]:
     """Compare every group with every other, with its own other episodes, and with those of other tasks."""
-    found = []
+    comparisons = []
     for query in groups:
         for among in groups:
-            found.append(compare(query, among, kind))
+            comparisons.append(compare(query, among, kind))
             if query is among and query.motion is not None:
-                found.append(compare(query, among, kind, other_tasks=True))
-    return [n for n in found if n.pairs]
+                comparisons.append(compare(query, among, kind, other_tasks=True))
+    return [n for n in comparisons if n.pairs]
 
 
 def notes(groups: Sequence[Group]) -> list[str]:
     """Say what could not be looked at, and where figures may flatter."""
-    found = []
+    lines = []
     for g in groups:
         if g.unreadable:
-            found.append(f"{g.title}: {g.unreadable} pairs left out, a picture is broken")
+            lines.append(f"{g.title}: {g.unreadable} pairs left out, a picture is broken")
         if g.saw and not g.held_out:
-            found.append(f"{g.title}: no episode is held out from training, so these are episodes that it saw")
+            lines.append(f"{g.title}: no episode is held out from training, so these are episodes that it saw")
     moving = [g for g in groups if g.motion is not None]
     if len(moving) < 2:
-        found.append(
+        lines.append(
             "agreement of direction between embodiments needs two groups whose states are poses of the hand, "
             f"found {len(moving)}"
         )
     if not moving:
-        found.append("without states of hands the controls tell codes and pictures, not ways")
+        lines.append("without states of hands the controls tell codes and pictures, not ways")
     if len(groups) == 1:
-        found.append("one group alone: the nearest pairs are those of its other episodes")
-    return found
+        lines.append("one group alone: the nearest pairs are those of its other episodes")
+    return lines

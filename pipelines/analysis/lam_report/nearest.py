@@ -111,9 +111,9 @@ def pick_queries(groups: Sequence[Group], predicted: Sequence[Predicted], count:
     """Choose (group, pair) queries in turn from every group: the middles of clusters of its moving pairs."""
     each = ceil(count / len(groups))
     picks = []
-    for group, found in zip(groups, predicted, strict=True):
-        low, high = np.quantile(found.change, MOVING)
-        moving = found.which[(found.change >= low) & (found.change <= high)]
+    for group, of_group in zip(groups, predicted, strict=True):
+        low, high = np.quantile(of_group.change, MOVING)
+        moving = of_group.which[(of_group.change >= low) & (of_group.change <= high)]
         picks.append(moving[examples(group.flat[moving], each)])
     return [(g, int(mine[turn])) for turn in range(each) for g, mine in enumerate(picks) if turn < len(mine)][:count]
 
@@ -128,7 +128,7 @@ def show_examples(
 ) -> list[Example]:
     """Find the nearest pair in every other group, or in other episodes of the only one, and draw them all."""
     wanted: list[tuple[int, int]] = list(queries)
-    found: list[list[tuple[int, int, float]]] = []
+    rows: list[list[tuple[int, int, float]]] = []
     for turn, (g, i) in enumerate(queries):
         mine = groups[g]
         row = []
@@ -140,7 +140,7 @@ def show_examples(
             if len(ties):  # of many equal ones, not always the first
                 j = int(ties[turn % len(ties)])
                 row.append((other, j, float(far[0, j])))
-        found.append(row)
+        rows.append(row)
         wanted += [(other, j) for other, j, _ in row]
     pictures = _draw(corpus, slot, groups, wanted, out)
     return [
@@ -150,7 +150,7 @@ def show_examples(
                 _shown(groups[other], j, pictures[other, j], (groups[g], i, distance)) for other, j, distance in row
             ],
         )
-        for (g, i), row in zip(queries, found, strict=True)
+        for (g, i), row in zip(queries, rows, strict=True)
     ]
 
 

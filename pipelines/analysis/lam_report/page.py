@@ -96,8 +96,8 @@ def _among(n: Nearness) -> str:
 def _agreement(report: LamReport) -> str:
     """Draw which share of its codes a pair has in common with the nearest one of each group."""
     names = [g.group for g in report.groups]
-    found = {(n.query, n.among): n.equal_codes for n in report.nearness if not n.other_tasks}
-    rows = {f"{i + 1}  {a}": [found.get((a, b)) for b in names] for i, a in enumerate(names)}
+    shares = {(n.query, n.among): n.equal_codes for n in report.nearness if not n.other_tasks}
+    rows = {f"{i + 1}  {a}": [shares.get((a, b)) for b in names] for i, a in enumerate(names)}
     return heat_map("Share of slots with the code of the nearest pair", {"": rows}, _numbers(names), top=1.0)
 
 
@@ -149,9 +149,9 @@ def _shares(counts: Sequence[Sequence[int]]) -> np.ndarray:
 
 def _overlap(report: LamReport) -> str:
     names = [g.group for g in report.groups]
-    found = {frozenset((d.one, d.other)): d.distance for d in report.code_distances}
+    distances = {frozenset((d.one, d.other)): d.distance for d in report.code_distances}
     rows = {
-        f"{i + 1}  {name}": [found.get(frozenset((name, other))) for other in names] for i, name in enumerate(names)
+        f"{i + 1}  {name}": [distances.get(frozenset((name, other))) for other in names] for i, name in enumerate(names)
     }
     return heat_map("Distance of codes", {"": rows}, _numbers(names), top=1.0)
 

@@ -85,8 +85,8 @@ class LamReport(Report):
     @property
     def direction(self) -> tuple[float, float] | None:
         """Agreement of direction between different groups, of nearest and of random pairs."""
-        found = [(n.direction, n.direction_random) for n in self.nearness if n.query != n.among]
-        known = [(a, b) for a, b in found if a is not None and b is not None]
+        pairs = [(n.direction, n.direction_random) for n in self.nearness if n.query != n.among]
+        known = [(a, b) for a, b in pairs if a is not None and b is not None]
         if not known:
             return None
         one, other = np.mean(known, axis=0)
@@ -112,8 +112,8 @@ class LamReport(Report):
         lines = [text_table(head, rows), f"codes used: {self.codes_used} of {self.num_codes}"]
         if self.direction:
             nearest, random = self.direction
-            words = "direction of the nearest pair in another group"
-            lines.append(f"{words}: {signed(nearest)}, of any pair {signed(random)}")
+            label = "direction of the nearest pair in another group"
+            lines.append(f"{label}: {signed(nearest)}, of any pair {signed(random)}")
         held, chance, shifted = self.hold_still
         lines.append(
             f"hold still: the same code in {held:.0%} of slots, real pairs have it in {chance:.0%}; "

@@ -76,10 +76,10 @@ def _readout(
     )
 
 
-def compare(found: Sequence[EmbodimentReadouts], lam: str, versus: str) -> list[Comparison]:
+def compare(embodiments: Sequence[EmbodimentReadouts], lam: str, versus: str) -> list[Comparison]:
     """Relative change of one variant's errors against another's, by embodiment and in the mean over embodiments."""
-    pairs = [[next(r for r in e.readouts if r.source == name) for name in (lam, versus)] for e in found]
-    out = [_compare(title, *pair) for title, pair in zip(named(list(found)), pairs, strict=True)]
+    pairs = [[next(r for r in e.readouts if r.source == name) for name in (lam, versus)] for e in embodiments]
+    out = [_compare(title, *pair) for title, pair in zip(named(list(embodiments)), pairs, strict=True)]
     if len(pairs) > 1:
         out.append(_compare(MEAN, *(mean_of(side) for side in zip(*pairs, strict=True))))
     return out

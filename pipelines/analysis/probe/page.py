@@ -35,7 +35,7 @@ def write_page(out: OutputFolder, report: ProbeReport) -> None:
         Section("reading", "How to read it", _reading(report)),
     ]
     if comparisons:
-        comparison = html.comparison(report.lams[0], report.seed_words, comparisons[0], comparisons[1:])
+        comparison = html.comparison(report.lams[0], report.about_seeds, comparisons[0], comparisons[1:])
         sections.insert(0, Section("comparison", "Which one reads better", comparison))
     lead = f"{report.corpus}: actions of robots, read back from frozen latent actions {report.interval_s:g} s apart"
     foot = "Every number is in report.json, every chart in charts/, beside this page."
@@ -90,8 +90,8 @@ def _comparisons(report: ProbeReport) -> list[Drawing]:
 
 def _with_status(report: ProbeReport, comparison: Comparison) -> str:
     """Mark an embodiment that training never saw."""
-    found = {b: e for b, e in zip(report.titles, report.embodiments, strict=True) if e.unseen_by}
-    return f"{comparison.embodiment} (unseen)" if comparison.embodiment in found else comparison.embodiment
+    unseen = {b: e for b, e in zip(report.titles, report.embodiments, strict=True) if e.unseen_by}
+    return f"{comparison.embodiment} (unseen)" if comparison.embodiment in unseen else comparison.embodiment
 
 
 def _errors(report: ProbeReport) -> list[Drawing]:
@@ -153,15 +153,15 @@ def _reading(report: ProbeReport) -> str:
 
 def split(e: EmbodimentReadouts, report: ProbeReport) -> tuple[list[Readout], Readout, Readout]:
     """Variants, then the two yardsticks."""
-    found = {r.source: r for r in e.readouts}
-    return [found[name] for name in report.lams], found[MEDIAN], found[TRUE_CHANGE]
+    by_source = {r.source: r for r in e.readouts}
+    return [by_source[name] for name in report.lams], by_source[MEDIAN], by_source[TRUE_CHANGE]
 
 
 def gap_closed(e: EmbodimentReadouts, l1: float) -> float | None:
     """Place an error between the yardsticks: 0 knows nothing, 1 reads what the true change tells; None: no gap."""
-    found = {r.source: r.l1 for r in e.readouts}
-    gap = found[MEDIAN] - found[TRUE_CHANGE]
-    return (found[MEDIAN] - l1) / gap if gap > 0 else None
+    l1_of = {r.source: r.l1 for r in e.readouts}
+    gap = l1_of[MEDIAN] - l1_of[TRUE_CHANGE]
+    return (l1_of[MEDIAN] - l1) / gap if gap > 0 else None
 
 
 def _closed(e: EmbodimentReadouts, readout: Readout) -> str:

@@ -111,8 +111,8 @@ def _run(config: ProbeConfig, corpus: Corpus) -> ProbeReport:
         raise DataEngineError(f"{config.corpus}: nothing to probe on ({why}); ingest more episodes or raise held_out")
     num_models = sum(len(variant.members) for variant in variants)
     with task("probe", len(usable) * (num_models + 1), "models x embodiments") as live:
-        found = [_probe(config, corpus, normalizer, variants, split, live.advance) for split in usable]
-    unseen = {e.embodiment for e in found if len(e.unseen_by) == len(variants)}
+        results = [_probe(config, corpus, normalizer, variants, split, live.advance) for split in usable]
+    unseen = {e.embodiment for e in results if len(e.unseen_by) == len(variants)}
     return ProbeReport(
         corpus=config.corpus,
         lams=[variant.title for variant in variants],
@@ -120,8 +120,8 @@ def _run(config: ProbeConfig, corpus: Corpus) -> ProbeReport:
         interval_s=interval_s,
         seeds=config.seeds,
         epochs=config.epochs,
-        embodiments=found,
-        comparisons=[c for variant in variants[1:] for c in compare(found, variant.title, variants[0].title)],
+        embodiments=results,
+        comparisons=[c for variant in variants[1:] for c in compare(results, variant.title, variants[0].title)],
         notes=[
             *(note for split in splits for note in _notes(split, unseen)),
             *notes,

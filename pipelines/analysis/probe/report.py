@@ -94,7 +94,7 @@ class Comparison(Report):
     """Share of pairs in each bin of largest errors, less that of the other variant."""
 
     @property
-    def words(self) -> str:
+    def as_text(self) -> str:
         """Say it in a line."""
         n, kind = len(self.change_seeds), self.over.removesuffix("s") if len(self.change_seeds) == 1 else self.over
         seeds = ", ".join(f"{x:+.1%}" for x in self.change_seeds)
@@ -131,7 +131,7 @@ class ProbeReport(Report):
         return named(self.embodiments)
 
     @property
-    def seed_words(self) -> str:
+    def about_seeds(self) -> str:
         """Say what the intervals are over."""
         if self.training_seeds > 1:
             probes = f"each the mean of {self.seeds} probes" if self.seeds > 1 else "one probe each"
@@ -153,19 +153,19 @@ class ProbeReport(Report):
             for title, e in zip(self.titles, self.embodiments, strict=True)
             for r in e.readouts
         ]
-        lines = [text_table(["embodiment", "read from", "L1", *names, "max error < 0.5"], rows), self.seed_words]
+        lines = [text_table(["embodiment", "read from", "L1", *names, "max error < 0.5"], rows), self.about_seeds]
         for title, e in zip(self.titles, self.embodiments, strict=True):
             if e.unseen_by:
                 lines.append(f"{title}: {e.status(self.lams)}")
-        lines += [f"{c.lam} against {c.versus}, {c.embodiment}: {c.words}" for c in self.comparisons]
-        place = f"{self.page} " if self.page else ""
-        return "\n".join([*lines, *self.notes, f"{place}({self.seconds:.1f} s)"])
+        lines += [f"{c.lam} against {c.versus}, {c.embodiment}: {c.as_text}" for c in self.comparisons]
+        page = f"{self.page} " if self.page else ""
+        return "\n".join([*lines, *self.notes, f"{page}({self.seconds:.1f} s)"])
 
 
-def named(found: list[EmbodimentReadouts]) -> list[str]:
+def named(embodiments: list[EmbodimentReadouts]) -> list[str]:
     """Name each entry so that no two are alike."""
-    counts = Counter(e.embodiment for e in found)
-    return [f"{e.embodiment}, K = {e.steps}" if counts[e.embodiment] > 1 else e.embodiment for e in found]
+    counts = Counter(e.embodiment for e in embodiments)
+    return [f"{e.embodiment}, K = {e.steps}" if counts[e.embodiment] > 1 else e.embodiment for e in embodiments]
 
 
 def plus_minus(middle: float, interval: Interval | None) -> str:

@@ -54,8 +54,8 @@ class Variant:
 
     def saw(self, datasets: frozenset[str], embodiment: str) -> bool | None:
         """Tell whether the training of any model saw an embodiment; None if nobody knows."""
-        found = [m.saw(datasets, embodiment) for m in self.members]
-        return True if any(found) else None if None in found else False
+        answers = [m.saw(datasets, embodiment) for m in self.members]
+        return True if any(answers) else None if None in answers else False
 
 
 def find_variants(
@@ -64,7 +64,7 @@ def find_variants(
     """Look up models and sort them into variants, seed beside seed; also say what may be wrong with the pairing."""
     known = labels.label_names(corpus.schema)
     given = [_named(wish, known) for wish in wishes]
-    models = find_models(corpus, [place for _, place in given], slot, device)
+    models = find_models(corpus, [folder for _, folder in given], slot, device)
     groups: dict[str, list[LatentSource]] = {}
     for (title, _), model in zip(given, models, strict=True):
         groups.setdefault(title or "", []).append(model)
@@ -82,13 +82,13 @@ def find_variants(
 
 
 def _named(wish: str, known: Sequence[str]) -> tuple[str | None, str]:
-    """Split TITLE=PLACE; a place may hold a `=` of its own."""
-    title, equals, place = wish.partition("=")
+    """Split TITLE=FOLDER; a folder may hold a `=` of its own."""
+    title, equals, folder = wish.partition("=")
     if not equals or "/" in title or wish in known or (Path(wish) / CONFIG_NAME).exists():
         return None, wish
-    if not title.strip() or not place:
+    if not title.strip() or not folder:
         raise DataEngineError(f"--lam {wish}: expected FOLDER, or TITLE=FOLDER for one seed of a variant")
-    return title.strip(), place
+    return title.strip(), folder
 
 
 def _variant(corpus: Corpus, title: str, models: Sequence[LatentSource]) -> Variant:
@@ -120,9 +120,9 @@ def _pair(variants: Sequence[Variant]) -> tuple[list[Variant], list[str]]:
     """Bring the models of all variants into one order of seeds."""
     counts = {variant.title: len(variant.members) for variant in variants}
     if len(set(counts.values())) > 1:
-        found = ", ".join(f"{title} {count}" for title, count in counts.items())
+        numbers = ", ".join(f"{title} {count}" for title, count in counts.items())
         raise DataEngineError(
-            f"variants of different numbers of models ({found}): seeds are compared in pairs; "
+            f"variants of different numbers of models ({numbers}): seeds are compared in pairs; "
             f"give every variant as many"
         )
     seeds = [variant.seeds for variant in variants]

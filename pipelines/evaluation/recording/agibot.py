@@ -59,11 +59,11 @@ def write_episodes(root: Path, notes: Path, count: int) -> list[int]:
     seed = 0
     while simulator is not None and len(done) < count:
         if FIRST_EPISODE_ID + seed not in done:
-            found = _record(simulator, seed, root)
-            if found is not None:
+            facts = _record(simulator, seed, root)
+            if facts is not None:
                 note = notes / f"{FIRST_EPISODE_ID + seed}.json"
-                write_whole(note, json.dumps(found, indent=2))
-                done[FIRST_EPISODE_ID + seed] = found
+                write_whole(note, json.dumps(facts, indent=2))
+                done[FIRST_EPISODE_ID + seed] = facts
         seed += 1
         if seed > 10 * count:
             raise RuntimeError(f"two_arm: the expert succeeded {len(done)} times in {seed} tries")

@@ -73,8 +73,8 @@ def record_attempts(simulator: Simulator, task: str, count: int, first_seed: int
     """Collect so many successful attempts, from a seed on; failed ones are dropped."""
     kept: list[Attempt] = []
     for seed in range(first_seed, first_seed + 20 * count):
-        found = attempt(simulator, task, seed)
-        kept += [found] if found is not None else []
+        success = attempt(simulator, task, seed)
+        kept += [success] if success is not None else []
         if len(kept) == count:
             return kept
     raise RuntimeError(f"{simulator.name} {task}: the expert succeeded {len(kept)} times in {20 * count} tries")

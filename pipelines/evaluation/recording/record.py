@@ -130,9 +130,9 @@ def _claim(folder: OutputFolder, scale: Scale) -> None:
     """Keep two scales from being mixed in one folder."""
     folder.claim(*FILES)
     mark = folder.root / "scale"
-    found = mark.read_text(encoding="utf-8") if mark.exists() else scale
-    if found != scale:
-        raise DataEngineError(f"{folder.root} holds recordings of scale '{found}', not '{scale}'; choose another")
+    earlier = mark.read_text(encoding="utf-8") if mark.exists() else scale
+    if earlier != scale:
+        raise DataEngineError(f"{folder.root} holds recordings of scale '{earlier}', not '{scale}'; choose another")
     write_whole(mark, scale)
 
 
@@ -178,7 +178,7 @@ def _log_to(file: Path) -> None:
     os.dup2(log, 2)
 
 
-def _told(clips: something_something.Clips) -> str:
+def _clips_note(clips: something_something.Clips) -> str:
     """Say what the clips show, and which are spoilt."""
     counts = (
         (clips.simulated, "of a simulated arm"),
@@ -193,11 +193,11 @@ def _told(clips: something_something.Clips) -> str:
 
 def _recordings(root: Path, amount: Amount) -> list[Recording]:
     """Count what lies below `root` now."""
-    found = []
+    recordings = []
     for source, kind, folder in (("openx/metaworld", "metaworld", METAWORLD), ("openx/fetch", "fetch", FETCH)):
         lengths = [n for file in sorted((root / "attempts" / kind).glob("*.npz")) for n in attempt.lengths(file)]
         tasks = ", ".join(getattr(amount, kind))
-        found.append(
+        recordings.append(
             Recording(
                 source=source,
                 root=str(root / folder),
@@ -208,7 +208,7 @@ def _recordings(root: Path, amount: Amount) -> list[Recording]:
             )
         )
     notes = [json.loads(n.read_text(encoding="utf-8")) for n in (root / "attempts" / "two_arm").glob("*.json")]
-    found.append(
+    recordings.append(
         Recording(
             source="agibot",
             root=str(root / "agibot"),
@@ -219,14 +219,14 @@ def _recordings(root: Path, amount: Amount) -> list[Recording]:
         )
     )
     clips = something_something.write_labels(root / "something_something", root / "attempts" / "clips")
-    found.append(
+    recordings.append(
         Recording(
             source="something_something",
             root=str(root / "something_something"),
             episodes=clips.simulated + clips.real + clips.frozen - clips.unlabelled,
             steps=clips.frames,
             simulated=clips.real == 0,
-            note=_told(clips),
+            note=_clips_note(clips),
         )
     )
-    return found
+    return recordings

@@ -118,9 +118,9 @@ def write_simulated(root: Path, notes: Path, task: str, count: int) -> None:
 def write_real(root: Path, notes: Path, count: int, folder: Path = HANDS) -> None:
     """Cut the first so many pieces of the videos of real hands; none when the folder has no such videos."""
     for i, (video, start_s, end_s, template) in enumerate(REAL[:count]):
-        place, note = folder / f"{video}.mp4.gz", notes / f"{FIRST_ID + 9000 + i}.json"
-        if place.is_file() and not note.exists():
-            frames = list(_cut(gzip.decompress(place.read_bytes()), start_s, end_s))
+        path, note = folder / f"{video}.mp4.gz", notes / f"{FIRST_ID + 9000 + i}.json"
+        if path.is_file() and not note.exists():
+            frames = list(_cut(gzip.decompress(path.read_bytes()), start_s, end_s))
             _write(root, note, frames, template, "real")
 
 
@@ -146,26 +146,26 @@ def write_spoilt(root: Path, notes: Path) -> None:
 
 def write_labels(root: Path, notes: Path) -> Clips:
     """Write the four JSON files over all clips that are there, and count them."""
-    found = [json.loads(note.read_text(encoding="utf-8")) for note in sorted(notes.glob("*.json"))]
+    notes_read = [json.loads(note.read_text(encoding="utf-8")) for note in sorted(notes.glob("*.json"))]
     splits: dict[str, list[dict[str, Any]]] = {"train": [], "validation": [], "test": []}
-    sound = [one for one in found if one["kind"] not in ("frozen", "broken")]
-    splits["train"] = [one["entry"] for one in found if one not in sound]
+    sound = [one for one in notes_read if one["kind"] not in ("frozen", "broken")]
+    splits["train"] = [one["entry"] for one in notes_read if one not in sound]
     for i, one in enumerate(sound):
         split = "validation" if i % 10 == 3 else "test" if i % 20 == 7 else "train"
         splits[split].append({"id": one["entry"]["id"]} if split == "test" else one["entry"])
-    templates = sorted({one["entry"]["template"] for one in found})
+    templates = sorted({one["entry"]["template"] for one in notes_read})
     bare = [template.replace("[", "").replace("]", "") for template in templates]
     write_whole(root / "labels.json", json.dumps({template: str(i) for i, template in enumerate(bare)}, indent=2))
     for split, entries in splits.items():
         write_whole(root / f"{split}.json", json.dumps(entries, indent=2))
-    kinds = [one["kind"] for one in found]
+    kinds = [one["kind"] for one in notes_read]
     return Clips(
         simulated=kinds.count("simulated"),
         real=kinds.count("real"),
         unlabelled=len(splits["test"]),
         frozen=kinds.count("frozen"),
         broken=kinds.count("broken"),
-        frames=sum(one["frames"] for one in found if one["kind"] != "broken"),
+        frames=sum(one["frames"] for one in notes_read if one["kind"] != "broken"),
     )
 
 

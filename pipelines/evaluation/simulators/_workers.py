@@ -47,7 +47,7 @@ def run_jobs(
     threads = {name: os.environ.get(name) for name in ("OMP_NUM_THREADS", "LP_NUM_THREADS")}
     os.environ.update(dict.fromkeys(threads, "1"))  # inherited; set here because libraries read it when they load
     try:
-        counter, told = multiprocessing.get_context("spawn").Value("q", 0), 0
+        counter, reported = multiprocessing.get_context("spawn").Value("q", 0), 0
         with pool(min(processes, len(jobs)), partial(_begin, counter)) as workers:
             futures = {workers.submit(function, job): index for index, job in enumerate(jobs)}
             try:
@@ -55,8 +55,8 @@ def run_jobs(
                 while waiting:
                     ended, waiting = wait(waiting, timeout=POLL_S, return_when=FIRST_COMPLETED)
                     now = counter.value
-                    counted(now - told)
-                    told = now
+                    counted(now - reported)
+                    reported = now
                     for future in ended:
                         yield futures[future], future.result()
             except BrokenProcessPool as error:

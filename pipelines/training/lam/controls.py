@@ -102,12 +102,12 @@ def shift(frames: UInt8[Tensor, "n c h w"], resolution: int) -> UInt8[Tensor, "n
 
 
 def _ask(lam: Lam, before: UInt8[Tensor, "n c h w"], after: UInt8[Tensor, "n c h w"]) -> _Said:
-    found = [
+    encoded = [
         lam.encode(torch.stack(pair, dim=1))
         for pair in zip(before.split(FRAMES_AT_ONCE), after.split(FRAMES_AT_ONCE), strict=True)
     ]
     return _Said(
-        torch.cat([one.quantized[:, 0].flatten(1) for one in found]), torch.cat([one.codes[:, 0] for one in found])
+        torch.cat([one.quantized[:, 0].flatten(1) for one in encoded]), torch.cat([one.codes[:, 0] for one in encoded])
     )
 
 

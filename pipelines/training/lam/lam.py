@@ -63,12 +63,12 @@ class LamTask(TrainTask[TrainLamConfig, Lam, LamCollator, TrainLamReport]):
     name = "lam"
     products = (PICTURES,)
 
-    def __init__(self, config: TrainLamConfig, found: TrainingData, distributed: Distributed) -> None:
-        super().__init__(config, found, distributed)
-        self.normalizer = data.normalizer(found.reader, config.normalize_by)
+    def __init__(self, config: TrainLamConfig, training_data: TrainingData, distributed: Distributed) -> None:
+        super().__init__(config, training_data, distributed)
+        self.normalizer = data.normalizer(training_data.reader, config.normalize_by)
         self.init_model = load_lam(config.init_from) if config.init_from else None
         self.shape = model_config(
-            config, found.reader, self.normalizer, self.init_model.config if self.init_model else None
+            config, training_data.reader, self.normalizer, self.init_model.config if self.init_model else None
         )
         self.spec = WindowSpec(num_frames=self.shape.num_frames, interval_s=self.shape.interval_s)
         num_pairs = config.micro_batch_size // distributed.world_size * (self.shape.num_frames - 1)
@@ -128,10 +128,16 @@ class LamTask(TrainTask[TrainLamConfig, Lam, LamCollator, TrainLamReport]):
 
     def evaluate(self, model: Lam, collator: LamCollator, shares: Mapping[str, float]) -> dict[str, Any]:
         """Predict next frames of held-out episodes, and of datasets that the mixture leaves out; save some of them."""
-        found, c = self.data, self.config
-        unseen = [e for e in found.train if e.dataset not in shares] if found.held_out else []
+        training_data, c = self.data, self.config
+        unseen = [e for e in training_data.train if e.dataset not in shares] if training_data.held_out else []
         scores, pairs = evaluate(
-            model, found.reader, collator, self.spec, [*found.eval_episodes, *unseen], c.val_windows, shares
+            model,
+            training_data.reader,
+            collator,
+            self.spec,
+            [*training_data.eval_episodes, *unseen],
+            c.val_windows,
+            shares,
         )
         save_pictures(pairs, c.out / PICTURES)
         return {"scores": scores, "reconstructions": str(c.out / PICTURES)}

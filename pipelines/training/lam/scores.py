@@ -121,9 +121,9 @@ class _ProprioSums:
         pairs = int(batch.action_mask.flatten(2).any(dim=2).sum())
         if lam.proprio is None or not pairs:
             return
-        _, found = lam.proprio.loss(batch, quantized, None)
+        _, losses = lam.proprio.loss(batch, quantized, None)
         self.pairs += pairs
-        self.errors = {name: self.errors.get(name, 0.0) + float(value) * pairs for name, value in found.items()}
+        self.errors = {name: self.errors.get(name, 0.0) + float(value) * pairs for name, value in losses.items()}
         mask, action = batch.action_mask.flatten(0, 2), batch.action.flatten(0, 2).double()
         powers = [torch.where(mask, value, 0).sum(dim=0) for value in (torch.ones_like(action), action, action**2)]
         self.moments = self.moments.to(action.device) + torch.stack(powers)
@@ -153,22 +153,22 @@ def evaluate(
     """
     was_training = lam.training
     lam.eval()
-    found = []
+    results = []
     for embodiment in sorted({e.embodiment for e in episodes}):
         mine = [e for e in episodes if e.embodiment == embodiment and spec.num_windows(e)]
         if mine:
             named = known is None or all(e.dataset in known for e in mine)
-            found.append(_predict(lam, reader, collator, spec, mine, most, named))
+            results.append(_predict(lam, reader, collator, spec, mine, most, named))
     lam.train(was_training)
-    pairs = [one for one, _, _ in found]
+    pairs = [one for one, _, _ in results]
     codes = np.concatenate([p.codes for p in pairs]) if pairs else np.zeros((0, lam.config.num_slots), np.int64)
     slots = [_slot_use(codes[:, slot], lam.config.num_codes) for slot in range(codes.shape[1])] if len(codes) else []
     scores = LamScores(
         visual=[p.score() for p in pairs],
         codebook=slots,
         codes_used=len(np.unique(codes)),
-        proprio=[proprio for _, proprio, _ in found if proprio],
-        controls=[controls for _, _, controls in found],
+        proprio=[proprio for _, proprio, _ in results if proprio],
+        controls=[controls for _, _, controls in results],
     )
     return scores, pairs
 

@@ -24,8 +24,8 @@ def squared_error(one: Float[Tensor, "b 3 h w"], other: Float[Tensor, "b 3 h w"]
 
 def ssim(one: Float[Tensor, "b 3 h w"], other: Float[Tensor, "b 3 h w"]) -> Float[Tensor, "b"]:
     """Structural similarity (Wang et al. 2004): Gaussian window of 11, sigma 1.5, whole windows only; 1 is equal."""
-    place = torch.arange(-SSIM_RADIUS, SSIM_RADIUS + 1, device=one.device, dtype=one.dtype)
-    window = torch.exp(-(place**2) / (2 * SSIM_SIGMA**2))
+    offset = torch.arange(-SSIM_RADIUS, SSIM_RADIUS + 1, device=one.device, dtype=one.dtype)
+    window = torch.exp(-(offset**2) / (2 * SSIM_SIGMA**2))
     window = window / window.sum()
 
     def blur(x: Tensor) -> Tensor:

@@ -77,9 +77,9 @@ def run(config: TrainWorldConfig) -> TrainWorldReport:
         return fit(WorldTask, config)
     device = pick_device(config.device)
     with run_folder(config.out, WorldTask.name, config.data, SHEET):
-        config, found = open_data(config)
+        config, training_data = open_data(config)
         with process_group(device) as distributed:
-            return _evaluate_level_0(config, found, distributed)
+            return _evaluate_level_0(config, training_data, distributed)
 
 
 class WorldTask(TrainTask[TrainWorldConfig, World, WorldCollator, TrainWorldReport]):
@@ -88,11 +88,11 @@ class WorldTask(TrainTask[TrainWorldConfig, World, WorldCollator, TrainWorldRepo
     name = "world"
     products = (SHEET,)
 
-    def __init__(self, config: TrainWorldConfig, found: TrainingData, distributed: Distributed) -> None:
-        super().__init__(config, found, distributed)
-        self.latent = data.pick_latent(found.reader, config.latent)
+    def __init__(self, config: TrainWorldConfig, training_data: TrainingData, distributed: Distributed) -> None:
+        super().__init__(config, training_data, distributed)
+        self.latent = data.pick_latent(training_data.reader, config.latent)
         self.lam = _load_lam(config, self.latent, distributed)
-        self.shape = model_config(config, found.reader, self.latent, found.train)
+        self.shape = model_config(config, training_data.reader, self.latent, training_data.train)
         self.spec = window_spec(self.latent, self.shape.context + self.shape.rollout)
 
     def collator(self, buffers: Buffers) -> WorldCollator:
@@ -130,16 +130,18 @@ class WorldTask(TrainTask[TrainWorldConfig, World, WorldCollator, TrainWorldRepo
         return TrainWorldReport(**_about(self.config, self.latent, self.shape.resolution), **facts)
 
 
-def _evaluate_level_0(config: TrainWorldConfig, found: TrainingData, distributed: Distributed) -> TrainWorldReport:
+def _evaluate_level_0(
+    config: TrainWorldConfig, training_data: TrainingData, distributed: Distributed
+) -> TrainWorldReport:
     """Evaluate the decoder of `lam`, fed its own frames; nothing is trained."""
-    latent = data.pick_latent(found.reader, config.latent)
+    latent = data.pick_latent(training_data.reader, config.latent)
     lam = _load_lam(config, latent, distributed)
     assert lam is not None
     side = int(config.model.get("resolution", lam.config.resolution))
     scores: dict[str, Any] = {}
     if distributed.is_main_process:
         config.out.mkdir(parents=True, exist_ok=True)
-        scores = _evaluate(config, None, lam, found, latent, side, distributed)
+        scores = _evaluate(config, None, lam, training_data, latent, side, distributed)
     report = TrainWorldReport(
         out=str(config.out),
         preset=config.preset,
@@ -148,7 +150,7 @@ def _evaluate_level_0(config: TrainWorldConfig, found: TrainingData, distributed
         finished=True,
         parameters=0,
         **_about(config, latent, side),
-        **episode_counts(found),
+        **episode_counts(training_data),
         **scores,
     )
     if distributed.is_main_process:
@@ -201,7 +203,7 @@ def _evaluate(
     config: TrainWorldConfig,
     world: World | None,
     lam: "Lam | None",
-    found: TrainingData,
+    training_data: TrainingData,
     latent: LatentInfo,
     side: int,
     distributed: Distributed,
@@ -218,22 +220,24 @@ def _evaluate(
     if world is not None:
         world.eval()
         predictors[world_scores.LEVEL_1] = world.render
-    collator = _collator(config, found.reader, side, Buffers(num_buffers(config.grad_accumulation_steps), pinned=False))
+    collator = _collator(
+        config, training_data.reader, side, Buffers(num_buffers(config.grad_accumulation_steps), pinned=False)
+    )
     try:
         scores, strips = world_scores.evaluate(
             predictors,
             lam,
-            found.reader,
+            training_data.reader,
             collator,
             window_spec(latent, context + config.eval_horizon),
-            found.eval_episodes,
+            training_data.eval_episodes,
             context=context,
             most=config.val_windows,
             device=distributed.device,
         )
     finally:
         collator.frames.close()
-    notes += _missing(scores, found.eval_episodes, config.eval_horizon)
+    notes += _missing(scores, training_data.eval_episodes, config.eval_horizon)
     saved = save_sheet(strips, config.out / SHEET)
     return {"scores": scores, "notes": notes, "rollouts": str(config.out / SHEET) if saved else ""}
 
@@ -259,10 +263,10 @@ def _load_lam(config: TrainWorldConfig, latent: LatentInfo, distributed: Distrib
     from models.weights import load_lam
 
     lam = load_lam(config.lam, distributed.device)
-    found = fingerprint(config.lam)
-    if found != latent.fingerprint:
+    key = fingerprint(config.lam)
+    if key != latent.fingerprint:
         raise DataEngineError(
-            f"{config.lam} has fingerprint {found}, the latent actions '{latent.name}' are by {latent.fingerprint}; "
+            f"{config.lam} has fingerprint {key}, the latent actions '{latent.name}' are by {latent.fingerprint}; "
             f"give the model that wrote them, or label again"
         )
     return lam

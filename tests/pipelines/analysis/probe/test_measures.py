@@ -86,7 +86,7 @@ def test_arms_are_compared_in_pairs_of_seeds_and_bodies_weigh_the_same():
     assert mean.change_seeds == pytest.approx([(0.3 + 0.1) / (0.4 + 0.2) - 1, (0.88 + 0.1) / (0.8 + 0.2) - 1], abs=1e-4)
     assert mean.lower == 2
     assert mean.group_seeds["gripper"] == mean.change_seeds
-    assert "lower in 1 of 2 training seeds (-25.0%, +10.0%)" in one.words
+    assert "lower in 1 of 2 training seeds (-25.0%, +10.0%)" in one.as_text
 
 
 def test_a_change_of_an_error_that_is_printed_as_nothing_is_left_out():
@@ -99,7 +99,7 @@ def test_a_change_of_an_error_that_is_printed_as_nothing_is_left_out():
 
     (change,) = compare([body("one", {"old": errors(0.4, 0.0001), "new": errors(0.3, 0.0)})], "new", "old")
     assert set(change.groups) == set(change.group_seeds) == set(change.group_intervals) == {"xyz", "rpy"}
-    assert "gripper" not in change.words
+    assert "gripper" not in change.as_text
     (change,) = compare([body("one", {"old": errors(0.4, 0.001), "new": errors(0.3, 0.0)})], "new", "old")
     assert change.groups["gripper"] == -1
 

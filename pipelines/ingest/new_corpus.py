@@ -30,7 +30,7 @@ def refuse_corpus(corpus: str, roots: Iterable[str]) -> None:
         for above in Path(uri).parents:
             if (above / "episodes.lance").is_dir():
                 raise DataEngineError(f"{corpus}: lies in another corpus, {above}; {advice}")
-        there = next(place for place in (Path(uri), *Path(uri).parents) if place.exists())
+        there = next(folder for folder in (Path(uri), *Path(uri).parents) if folder.exists())
         if not there.is_dir():
             raise DataEngineError(f"{corpus}: lies at or below a file, expected a folder; {advice}")
         if not os.access(there, os.W_OK):
