@@ -25,7 +25,7 @@ from lance.fragment import write_fragments
 
 from dataengine.digest import stable_id
 from dataengine.episode import CameraFrames, Episode, Part
-from dataengine.progress import Task
+from dataengine.progress import ProgressBar
 from dataengine.store import Committer, Corpus, Staging, stage_part
 from dataengine.store.registry import register
 from dataengine.store.tables import EPISODES, FILE_VERSION
@@ -201,7 +201,7 @@ def main() -> None:
         num_bytes = sum(
             piece.num_bytes for piece in compaction.pieces(lance.dataset(f"{done}/episodes.lance"), str(done))
         )
-        live = Task("compact", num_bytes, "bytes")
+        live = ProgressBar("compact", num_bytes, "bytes")
         groups = compaction.compact(str(done), compaction.TARGET_BYTES, live).groups
         wall_s, cpu_s = time.monotonic() - start, time.process_time() - cpu
         print(f"compacted in {groups} groups: {wall_s:.1f} s, {cpu_s:.1f} s CPU")

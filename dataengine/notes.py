@@ -63,7 +63,7 @@ class NoteCount(Report):
         return f"{self.key} ({share} episodes): {self.text}{more}"
 
 
-class Tally:
+class NoteTally:
     """Serious notes counted over the episodes of a dataset; tallies add up."""
 
     def __init__(self) -> None:

@@ -17,7 +17,7 @@ def is_main_process() -> bool:
     return os.environ.get("RANK", "0") == "0"
 
 
-class Task:
+class ProgressBar:
     """One bar; `advance` is cheap and safe to call from threads."""
 
     def __init__(self, title: str, total: int | None, unit: str, done: int = 0) -> None:
@@ -50,12 +50,12 @@ class Task:
 
 
 @contextmanager
-def task(title: str, total: int | None, unit: str, done: int = 0) -> Iterator[Task]:
+def task(title: str, total: int | None, unit: str, done: int = 0) -> Iterator[ProgressBar]:
     """Show progress over `total` units, `done` of which earlier calls did, for as long as the block runs.
 
     The total is None where nobody knows how many come.
     """
-    live = Task(title, total, unit, done)
+    live = ProgressBar(title, total, unit, done)
     if not sys.stderr.isatty() or not is_main_process():
         yield live
         return

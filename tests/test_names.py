@@ -15,7 +15,7 @@ INSTEAD = {
     "found": "what it holds: episodes, matches, paths, rows",
 }
 FORBIDDEN = re.compile(r"_*(place|words|told|found)s?_*", re.IGNORECASE)
-CLEAN = ("dataengine",)
+CLEAN = ("dataengine", "cli", *(f"pipelines/{name}" for name in ("clips", "curate", "demo", "html", "ingest", "stats")))
 """Packages in which no such name is left."""
 
 

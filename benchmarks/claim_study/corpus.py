@@ -48,7 +48,7 @@ LAMS = {
 """Mixture and further settings of each latent action model."""
 
 
-def frames(one: attempt.Attempt) -> CameraFrames:
+def frames(one: attempt.Demonstration) -> CameraFrames:
     """Halve the pictures of an attempt."""
     pictures = [half(simplejpeg.decode_jpeg(jpeg, colorspace="RGB")) for jpeg in one.images]
     side = len(pictures[0])
@@ -56,7 +56,7 @@ def frames(one: attempt.Attempt) -> CameraFrames:
     return CameraFrames(jpegs=jpegs, height=side, width=side, native_height=side, native_width=side)
 
 
-def episode(one: attempt.Attempt, dataset: str) -> Episode:
+def episode(one: attempt.Demonstration, dataset: str) -> Episode:
     """Make an attempt an episode; a clip knows neither state nor action."""
     t, is_clip = one.num_steps, dataset == "clips"
     steps = {
@@ -84,12 +84,12 @@ def episode(one: attempt.Attempt, dataset: str) -> Episode:
     )
 
 
-def attempts(out: Path, task: str) -> list[attempt.Attempt]:
+def attempts(out: Path, task: str) -> list[attempt.Demonstration]:
     """Read the attempts of a task in the order of their seeds."""
     return [one for file in sorted((out / "attempts").glob(f"{task}-*.npz")) for one in attempt.load(file)]
 
 
-def parts(out: Path) -> Iterator[tuple[str, str, Sequence[attempt.Attempt]]]:
+def parts(out: Path) -> Iterator[tuple[str, str, Sequence[attempt.Demonstration]]]:
     """Say which attempts of a task go into which dataset."""
     for task in TASKS:
         found = attempts(out, task)

@@ -34,7 +34,7 @@ class Chunk(NamedTuple):
     """Least and greatest value of a column of whole numbers, where the writer noted them."""
 
 
-class Group(NamedTuple):
+class RowGroup(NamedTuple):
     """One group of rows."""
 
     num_rows: int
@@ -46,7 +46,7 @@ class Footer(NamedTuple):
     """What a file says of its rows."""
 
     num_rows: int
-    groups: list[Group]
+    groups: list[RowGroup]
 
     def check_width(self, num_leaves: int) -> None:
         """Raise FooterError unless every group has a chunk for each leaf of the schema."""
@@ -120,12 +120,12 @@ def _limits(kind: Any, statistics: Any) -> tuple[int, int] | None:
     return None
 
 
-def _group(fields: dict[int, Any]) -> Group:
-    return Group(_number(fields, 3, "num_rows"), _all(fields.get(1), Chunk))
+def _group(fields: dict[int, Any]) -> RowGroup:
+    return RowGroup(_number(fields, 3, "num_rows"), _all(fields.get(1), Chunk))
 
 
 def _footer(fields: dict[int, Any]) -> Footer:
-    return Footer(_number(fields, 3, "num_rows"), _all(fields.get(4), Group))
+    return Footer(_number(fields, 3, "num_rows"), _all(fields.get(4), RowGroup))
 
 
 def _all(values: Any, kind: type) -> list[Any]:

@@ -16,7 +16,7 @@ from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
 from google.protobuf.message import DecodeError
 
 from dataengine.errors import RecordError
-from dataengine.formats.features import Group, Leaf, Node, Repeated, Shape, leaves
+from dataengine.formats.features import FeaturesDict, Leaf, Node, Repeated, Shape, leaves
 
 MAX_INFLATED = 2**30
 """Bytes that the compressed tensors of one record may hold: an episode is read whole. deflate makes 1,000 of one."""
@@ -68,7 +68,7 @@ def _example_class() -> Any:
     return message_factory.GetMessageClass(pool.FindMessageTypeByName("rlds.Example"))
 
 
-def decode(payload: bytes, schema: Group) -> dict[str, Any]:
+def decode(payload: bytes, schema: FeaturesDict) -> dict[str, Any]:
     """Turn one record into nested dicts named as the schema names them.
 
     A sequence of numbers is an array over its items, one of images a list of encoded bytes, one of texts a list of
@@ -87,7 +87,7 @@ def _value(node: Node, key: str, lists: Lists) -> Any:
     match node:
         case Leaf():
             return _leaf(node, key, (), None, lists)
-        case Group(fields):
+        case FeaturesDict(fields):
             return {name: _value(child, f"{key}/{name}", lists) for name, child in fields.items()}
         case Repeated():
             return _repeated(node, key, (), _count(node, key, lists), lists)
@@ -97,7 +97,7 @@ def _repeated(node: Node, key: str, levels: tuple[int | None, ...], count: int |
     match node:
         case Leaf():
             return _leaf(node, key, levels, count, lists)
-        case Group(fields):
+        case FeaturesDict(fields):
             return {name: _repeated(child, f"{key}/{name}", levels, count, lists) for name, child in fields.items()}
         case Repeated(item, length):
             return _repeated(item, key, (*levels, length), count, lists)

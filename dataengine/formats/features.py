@@ -48,7 +48,7 @@ class Leaf:
 
 
 @dataclass(frozen=True)
-class Group:
+class FeaturesDict:
     """A dict of features; names may contain slashes."""
 
     fields: Mapping[str, "Node"]
@@ -62,7 +62,7 @@ class Repeated:
     length: int | None = None
 
 
-Node = Leaf | Group | Repeated
+Node = Leaf | FeaturesDict | Repeated
 
 
 def leaves(node: Node, key: str = "", levels: tuple[int | None, ...] = ()) -> Iterator[tuple[str, Leaf, tuple]]:
@@ -72,19 +72,19 @@ def leaves(node: Node, key: str = "", levels: tuple[int | None, ...] = ()) -> It
             yield key, node, levels
         case Repeated(item, length):
             yield from leaves(item, key, (*levels, length))
-        case Group(fields):
+        case FeaturesDict(fields):
             for name, child in fields.items():
                 yield from leaves(child, f"{key}/{name}" if key else name, levels)
 
 
-def parse(raw: Any, where: str) -> Group:
+def parse(raw: Any, where: str) -> FeaturesDict:
     """Make sense of what a features.json holds; `where` names the file in error messages."""
     try:
         node = _node(raw, "")
     except (ArithmeticError, AttributeError, LookupError, RecursionError, TypeError, ValueError) as error:
         reason = one_line(f"{type(error).__name__}: {error}")
         raise SourceError(f"{where}: cannot be read as TFDS features ({reason}); copy it again") from error
-    if not isinstance(node, Group):
+    if not isinstance(node, FeaturesDict):
         raise SourceError(f"{where}: found {type(node).__name__} at the top, expected a FeaturesDict")
     return node
 
@@ -137,7 +137,7 @@ def _from_content(kind: str, content: Mapping[str, Any], key: str) -> Node:
     match kind:
         case "featuresDict":
             children = content.get("features", {})
-            return Group({name: _node(child, f"{key}/{name}") for name, child in children.items()})
+            return FeaturesDict({name: _node(child, f"{key}/{name}") for name, child in children.items()})
         case "sequence":
             return Repeated(_node(content["feature"], key), _dimension(content.get("length", -1), MAX_LENGTH))
         case "image":
@@ -148,7 +148,7 @@ def _from_content(kind: str, content: Mapping[str, Any], key: str) -> Node:
         case "text":
             return Leaf("text", "string", optional=True)  # the file does not say whether a Text may be absent
         case "translation":
-            return Group({language: Leaf("text", "string") for language in content["languages"]})
+            return FeaturesDict({language: Leaf("text", "string") for language in content["languages"]})
         case "classLabel":
             return Leaf("number", "int64")
         case "boundingBox":

@@ -18,7 +18,7 @@ BUFFER_BYTES = 2**23
 
 
 @dataclass(frozen=True)
-class Entry:
+class FileInfo:
     """One file or folder in a listing."""
 
     is_folder: bool
@@ -26,7 +26,7 @@ class Entry:
     modified_ns: int
 
 
-def listing(folder: str | os.PathLike[str]) -> Mapping[str, Entry] | None:
+def listing(folder: str | os.PathLike[str]) -> Mapping[str, FileInfo] | None:
     """List what lies directly in a folder; None when there is no such folder. One request for an object store."""
     text = os.fspath(folder)
     if not is_uri(text):
@@ -40,9 +40,9 @@ def listing(folder: str | os.PathLike[str]) -> Mapping[str, Entry] | None:
                 except FileNotFoundError:  # a link to nothing
                     continue
                 except OSError:  # who opens it will be told why
-                    listed[entry.name] = Entry(is_folder=False, num_bytes=0, modified_ns=0)
+                    listed[entry.name] = FileInfo(is_folder=False, num_bytes=0, modified_ns=0)
                     continue
-                listed[entry.name] = Entry(entry.is_dir(), facts.st_size, facts.st_mtime_ns)
+                listed[entry.name] = FileInfo(entry.is_dir(), facts.st_size, facts.st_mtime_ns)
         return listed
     system, path = _system(text)
     try:
@@ -52,16 +52,17 @@ def listing(folder: str | os.PathLike[str]) -> Mapping[str, Entry] | None:
     if not infos:  # an object store has no empty folders
         return None
     return {
-        info.base_name: Entry(info.type == fs.FileType.Directory, info.size or 0, info.mtime_ns or 0) for info in infos
+        info.base_name: FileInfo(info.type == fs.FileType.Directory, info.size or 0, info.mtime_ns or 0)
+        for info in infos
     }
 
 
-def entry(uri: str | os.PathLike[str]) -> Entry | None:
+def entry(uri: str | os.PathLike[str]) -> FileInfo | None:
     """Look at one file or folder; None when it is not there."""
     text = os.fspath(uri)
     if not is_uri(text):
         facts = look(text)
-        return None if facts is None else Entry(stat.S_ISDIR(facts.st_mode), facts.st_size, facts.st_mtime_ns)
+        return None if facts is None else FileInfo(stat.S_ISDIR(facts.st_mode), facts.st_size, facts.st_mtime_ns)
     system, path = _system(text)
     try:
         info = system.get_file_info(path)
@@ -69,7 +70,7 @@ def entry(uri: str | os.PathLike[str]) -> Entry | None:
         raise _unreachable(text, error) from error
     if info.type == fs.FileType.NotFound:
         return None
-    return Entry(info.type == fs.FileType.Directory, info.size or 0, info.mtime_ns or 0)
+    return FileInfo(info.type == fs.FileType.Directory, info.size or 0, info.mtime_ns or 0)
 
 
 def open_file(uri: str | os.PathLike[str]) -> BinaryIO:

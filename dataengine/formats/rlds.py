@@ -42,7 +42,7 @@ class Shard:
         return self.uri.partition("?")[0].rpartition("/")[2]
 
 
-def schema(directory: str | Path) -> features.Group:
+def schema(directory: str | Path) -> features.FeaturesDict:
     """Read what a record of this directory holds."""
     path = storage.join(_directory(directory), FEATURES)
     try:
@@ -82,7 +82,7 @@ def shards(directory: str | Path, split: str | None = None) -> list[Shard]:
 
 
 def read_shard(
-    path: str | Path, schema: features.Group, num_records: int | None = None
+    path: str | Path, schema: features.FeaturesDict, num_records: int | None = None
 ) -> Iterator[tuple[int, dict[str, Any] | RecordError]]:
     """Yield (record index, episode) for each record of a file; a bad record comes as the error that says why.
 
@@ -168,7 +168,7 @@ def _directory(directory: str | Path) -> str:
     raise SourceError(f"{uri}: found {problem}, {expected}")
 
 
-def _below(uri: str, there: Mapping[str, remote.Entry]) -> list[str]:
+def _below(uri: str, there: Mapping[str, remote.FileInfo]) -> list[str]:
     """Find TFDS folders one or two levels down, by their names below `uri`."""
     names = []
     for name in sorted(name for name, entry in there.items() if entry.is_folder)[:MOST_LISTED]:

@@ -240,7 +240,7 @@ class Accumulator:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Group:
+class ColumnStatistics:
     """Statistics of one column of the kept episodes that one dataset recorded with one embodiment."""
 
     dataset: str
@@ -288,12 +288,12 @@ def openings(grippers: Iterable[int], seen: Accumulator) -> tuple[int, ...]:
     return tuple(i for i in sorted(grippers) if seen.count and seen.min[i] >= least and seen.max[i] <= most)
 
 
-def by_embodiment(groups: Iterable[Group]) -> dict[str, EmbodimentStatistics]:
+def by_embodiment(groups: Iterable[ColumnStatistics]) -> dict[str, EmbodimentStatistics]:
     """Merge groups of each embodiment, and of each of its datasets; those without vectors (human hands) are left out.
 
     Raise DataEngineError where datasets give one embodiment vectors of different widths.
     """
-    vectors: dict[tuple[str, str], list[Group]] = {}
+    vectors: dict[tuple[str, str], list[ColumnStatistics]] = {}
     for group in groups:
         if group.column in ("state", "action"):
             vectors.setdefault((group.embodiment, group.column), []).append(group)
@@ -309,7 +309,7 @@ def by_embodiment(groups: Iterable[Group]) -> dict[str, EmbodimentStatistics]:
     return result
 
 
-def _body(states: Sequence[Group], actions: Sequence[Group]) -> EmbodimentStatistics:
+def _body(states: Sequence[ColumnStatistics], actions: Sequence[ColumnStatistics]) -> EmbodimentStatistics:
     """Merge the groups of one body's vectors."""
     (state, num_states), (action, num_actions) = (
         _merge(groups) if groups else (Statistics.none(), 0) for groups in (states, actions)
@@ -322,7 +322,7 @@ def _body(states: Sequence[Group], actions: Sequence[Group]) -> EmbodimentStatis
     )
 
 
-def _merge(groups: Sequence[Group]) -> tuple[Statistics, int]:
+def _merge(groups: Sequence[ColumnStatistics]) -> tuple[Statistics, int]:
     """Give the statistics of one vector of one embodiment, and how many episodes have it."""
     by_dim: dict[int, set[str]] = {}
     for group in groups:

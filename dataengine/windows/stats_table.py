@@ -8,7 +8,7 @@ import pyarrow as pa
 
 from dataengine.vector_layout import VectorLayout, join_names
 from dataengine.windows.quantile_sketch import QuantileSketch
-from dataengine.windows.stats import Accumulator, Group
+from dataengine.windows.stats import Accumulator, ColumnStatistics
 
 SCHEMA: Final = pa.schema(
     [
@@ -29,7 +29,7 @@ SCHEMA: Final = pa.schema(
 )
 
 
-def to_table(groups: Iterable[Group]) -> pa.Table:
+def to_table(groups: Iterable[ColumnStatistics]) -> pa.Table:
     """Rows of `stats.lance`, in a fixed order, with everything needed to merge them later."""
     rows = []
     for group in sorted(groups, key=_order):
@@ -47,7 +47,7 @@ def to_table(groups: Iterable[Group]) -> pa.Table:
     return pa.Table.from_pylist(rows, schema=SCHEMA)
 
 
-def from_table(table: pa.Table) -> Iterator[Group]:
+def from_table(table: pa.Table) -> Iterator[ColumnStatistics]:
     """Undo `to_table`."""
     for row in table.to_pylist():
         dim = row["dim"]
@@ -63,10 +63,10 @@ def from_table(table: pa.Table) -> Iterator[Group]:
         numbers["not_finite"] = np.array(row.get("not_finite") or [0] * dim, np.int64)
         accumulator = Accumulator(**numbers, not_finite_in=row.get("not_finite_in") or "", sketch=sketch)
         names = {name: row[name] for name in ("dataset", "embodiment", "column")}
-        yield Group(**names, layout=_layout(row), accumulator=accumulator)
+        yield ColumnStatistics(**names, layout=_layout(row), accumulator=accumulator)
 
 
-def _order(group: Group) -> tuple[Any, ...]:
+def _order(group: ColumnStatistics) -> tuple[Any, ...]:
     said = group.layout.notes if group.layout else {}
     return (group.dataset, group.embodiment, group.column, group.accumulator.dim, group.encoding, *said.values())
 

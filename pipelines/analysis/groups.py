@@ -38,7 +38,7 @@ class Origin:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Group:
+class PairGroup:
     """Readable pairs of one embodiment in one dataset, and the latent actions of them."""
 
     title: str
@@ -159,7 +159,7 @@ def read_groups(
     choices: Sequence[PairChoice],
     threads: int,
     advance: Callable[[int], None],
-) -> list[Group]:
+) -> list[PairGroup]:
     """Read or compute the latent actions of chosen pairs; groups without a readable pair are left out."""
     import torch
 
@@ -182,7 +182,7 @@ def read_groups(
         title_parts = [choice.dataset, *([picks.embodiment] if several else [])]
         title_parts += [f"K = {picks.stride}"] if embodiments.count(embodiment) > 1 else []
         groups.append(
-            Group(
+            PairGroup(
                 title=", ".join(title_parts),
                 dataset=choice.dataset,
                 embodiment=picks.embodiment,

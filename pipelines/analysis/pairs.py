@@ -34,7 +34,7 @@ class Picks:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Numbers:
+class PairMotion:
     """What the robot did in n pairs, normalised; dimensions that never vary are left out."""
 
     actions: Floats
@@ -113,7 +113,7 @@ def _pick(embodiment: str, stride: int, episodes: Sequence[EpisodeInfo], most: i
     return Picks(embodiment=embodiment, stride=stride, episodes=tuple(episodes), episode=episode, row=row)
 
 
-def read_numbers(corpus: Corpus, picks: Picks, normalizer: Normalizer) -> Numbers:
+def read_numbers(corpus: Corpus, picks: Picks, normalizer: Normalizer) -> PairMotion:
     """Read and normalise what the robot did in the pairs."""
     name, steps = picks.embodiment, np.arange(picks.stride)
     actions, changes, layouts = [], [], set()
@@ -127,7 +127,7 @@ def read_numbers(corpus: Corpus, picks: Picks, normalizer: Normalizer) -> Number
         actions.append(action[rows[:, None] + steps])
         changes.append(state[rows + picks.stride] - state[rows])
     varies = normalizer.varies(name, "action")
-    return Numbers(
+    return PairMotion(
         actions=np.concatenate(actions)[..., varies],
         state_change=np.concatenate(changes),
         action_dims=np.flatnonzero(varies),

@@ -29,7 +29,7 @@ TRIED = 3
 
 
 @dataclass(frozen=True)
-class Strip:
+class ClipStrip:
     """Frames of a clip side by side, or why there are none."""
 
     caption: str
@@ -86,7 +86,7 @@ def _bars(counts: Mapping[str, int]) -> list[list[object]]:
     return [[name, count, meter(count / most)] for name, count in counts.items()]
 
 
-def _strips(source: ClipSource, plans: Sequence[VideoPlan], out: OutputFolder) -> Iterator[Strip]:
+def _strips(source: ClipSource, plans: Sequence[VideoPlan], out: OutputFolder) -> Iterator[ClipStrip]:
     """Cut one clip after another; a decoder that takes its process down costs its clip."""
     workers = pool(1)
     with task("sample", len(plans), "clips") as live:
@@ -120,14 +120,14 @@ def _first(source: ClipSource, part: Part) -> tuple[list[bytes], list[float], st
     return why
 
 
-def _strip(plan: VideoPlan, first: tuple[list[bytes], list[float], str] | str, out: OutputFolder) -> Strip:
+def _strip(plan: VideoPlan, first: tuple[list[bytes], list[float], str] | str, out: OutputFolder) -> ClipStrip:
     clip = plan.clips[0]
     end = f"{clip.label_end_s:.2f} s" if np.isfinite(clip.label_end_s) else "its end"
     where = f"{clip.record}, labelled from {clip.label_start_s:.2f} s to {end}"
     if isinstance(first, str):
-        return Strip(f"{where}: {first}")
+        return ClipStrip(f"{where}: {first}")
     jpegs, seconds, said = first
     frames = [simplejpeg.decode_jpeg(jpeg, "RGB") for jpeg in jpegs]
     file = out.path(f"clips/{stable_id(clip.record)}.jpg")
     file.write_bytes(simplejpeg.encode_jpeg(np.ascontiguousarray(np.concatenate(frames, axis=1)), quality=85))
-    return Strip(f"{said} · {where}", file, [f"{time_s:.2f} s" for time_s in seconds])
+    return ClipStrip(f"{said} · {where}", file, [f"{time_s:.2f} s" for time_s in seconds])

@@ -48,7 +48,7 @@ class ShowConfig(Config):
     """Latent actions that the picture shows, by the names of their columns; all that the episode has by default."""
 
 
-class Example(Report):
+class ExampleEpisode(Report):
     """An episode to look at next."""
 
     episode_id: str
@@ -64,7 +64,7 @@ class CorpusReport(Report):
     episodes: int
     steps: int
     datasets: list[DatasetFacts]
-    examples: list[Example]
+    examples: list[ExampleEpisode]
 
     def summary(self) -> str:
         """Print both tables, and how to see the episodes that they leave out."""
@@ -214,7 +214,7 @@ def _corpus(corpus: "Corpus", config: ShowConfig) -> CorpusReport:
     said = [name for name in ("instruction", "texts") if name in corpus.schema.names]
     rows = corpus.table(["episode_id", "dataset", "num_steps", *said]).to_pylist()
     examples = [
-        Example(
+        ExampleEpisode(
             episode_id=row["episode_id"],
             dataset=row["dataset"],
             steps=row["num_steps"],

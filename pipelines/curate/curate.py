@@ -24,7 +24,7 @@ from pipelines.curate import decide
 from pipelines.curate.decide import Verdicts
 from pipelines.curate.measure import ERROR, measure, quality_columns
 from pipelines.curate.recipe import load_recipe
-from pipelines.curate.report import CurateReport, ExplainReport, RuleFacts, Share, Verdict
+from pipelines.curate.report import CoverageShare, CurateReport, ExplainReport, RuleFacts, Verdict
 from pipelines.output.folder import Before, OutputFolder, claimed, page_with, roots_of
 
 NOT_FOR = {"robot": "a rule for human clips", "human": "a rule for robots"}
@@ -140,7 +140,7 @@ def _report(config: CurateConfig, rules: Mapping[str, Stage], verdicts: Verdicts
                 dropped=dropped[r],
                 example=example.get(r, ""),
                 coverage=[
-                    Share(is_checked=c.is_checked, text=c.text, episodes=sum(by.values()), by_dataset=by)
+                    CoverageShare(is_checked=c.is_checked, text=c.text, episodes=sum(by.values()), by_dataset=by)
                     for c, by in coverage.lines(verdicts.texts["dataset"])
                 ],
                 notes=verdicts.notes.get(r, []),

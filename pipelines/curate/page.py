@@ -34,7 +34,7 @@ CURVES = 6
 
 
 @dataclass(frozen=True)
-class Strip:
+class EpisodeStrip:
     """Frames of an episode side by side, or only what there is to say of it."""
 
     caption: str
@@ -43,10 +43,10 @@ class Strip:
 
 
 @dataclass(frozen=True)
-class Example:
+class RuleExample:
     """One episode of a rule: its frames, those of the one that it repeats, and its curves."""
 
-    strips: Sequence[Strip]
+    strips: Sequence[EpisodeStrip]
     curves: Sequence[str]
 
 
@@ -136,7 +136,7 @@ def _chosen(rows: Sequence[int], datasets: Sequence[str]) -> list[int]:
     return [row for _, _, row in turns[:EXAMPLES]]
 
 
-def _example(corpus: Corpus, episode_id: str, caption: str, out: OutputFolder) -> Example:
+def _example(corpus: Corpus, episode_id: str, caption: str, out: OutputFolder) -> RuleExample:
     """Show frames and curves of an episode, and the frames of the one that it repeats."""
     episode = corpus.episode(episode_id)
     said = texts.summary(episode.texts, episode.num_steps) or "no instruction"
@@ -144,14 +144,14 @@ def _example(corpus: Corpus, episode_id: str, caption: str, out: OutputFolder) -
     other = OTHER_EPISODE.search(caption)
     if other:
         strips.append(_strip(corpus.episode(other.group(1)), f"the episode that stays: {other.group(1)}", out))
-    return Example(strips, list(_curves(episode)) if episode.state is not None else [])
+    return RuleExample(strips, list(_curves(episode)) if episode.state is not None else [])
 
 
-def _strip(episode: StoredEpisode, caption: str, out: OutputFolder) -> Strip:
+def _strip(episode: StoredEpisode, caption: str, out: OutputFolder) -> EpisodeStrip:
     """Set a few frames side by side."""
     slot = main_camera(episode.cameras)
     if not slot:
-        return Strip(caption)
+        return EpisodeStrip(caption)
     if camera_key(slot, episode.notes):
         caption = f"{caption} (camera {camera_title(slot, episode.notes)})"
     steps = np.unique(np.linspace(0, episode.num_steps - 1, FRAMES).round().astype(int)).tolist()
@@ -162,8 +162,8 @@ def _strip(episode: StoredEpisode, caption: str, out: OutputFolder) -> Strip:
         file = out.path(f"examples/{episode.episode_id}.jpg")
         file.write_bytes(simplejpeg.encode_jpeg(np.ascontiguousarray(np.concatenate(frames, axis=1)), quality=85))
     except (ValueError, DataEngineError) as error:
-        return Strip(f"{caption} (its pictures cannot be read: {' '.join(str(error).split())})")
-    return Strip(caption, file, seconds)
+        return EpisodeStrip(f"{caption} (its pictures cannot be read: {' '.join(str(error).split())})")
+    return EpisodeStrip(caption, file, seconds)
 
 
 def _curves(episode: StoredEpisode) -> Iterator[str]:

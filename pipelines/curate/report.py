@@ -13,7 +13,7 @@ DATASETS_NAMED = 3
 """Datasets that a line names; it counts the others."""
 
 
-class Share(Report):
+class CoverageShare(Report):
     """Episodes of which a rule has the same to say."""
 
     is_checked: bool
@@ -44,7 +44,7 @@ class RuleFacts(Report):
     """Episodes for which it was the first to object."""
     example: str = ""
     """One of the reasons that it gave."""
-    coverage: list[Share] = Field(default_factory=list)
+    coverage: list[CoverageShare] = Field(default_factory=list)
     """Why it could not check some, and by what else than its usual measure it checked others."""
     notes: list[str] = Field(default_factory=list)
     """What else it has to say, such as what is wrong with a whole dataset."""

@@ -22,7 +22,7 @@ POLL_S = 0.1
 
 
 @dataclass(frozen=True)
-class Command:
+class VillaCommand:
     """One `villa` command line, its log file and the threads it may use."""
 
     arguments: Sequence[str]
@@ -35,7 +35,7 @@ class Command:
         return shlex.join(["villa", *self.arguments])
 
 
-def _start(command: Command) -> subprocess.Popen[str]:
+def _start(command: VillaCommand) -> subprocess.Popen[str]:
     """Start a command with `--json`: its report comes on stdout, all else on stderr."""
     command.log.parent.mkdir(parents=True, exist_ok=True)
     threads = str(command.threads)
@@ -68,7 +68,7 @@ def _relay(child: subprocess.Popen[str], log: Path) -> None:
             print(f"    [{log.stem}] {line.rstrip()}", file=sys.stderr, flush=True)  # noqa: T201
 
 
-def run_all(commands: Sequence[Command]) -> list[dict[str, Any]]:
+def run_all(commands: Sequence[VillaCommand]) -> list[dict[str, Any]]:
     """Run commands side by side and return their JSON reports in order.
 
     Raises DataEngineError with the last words of the first command that failed, and stops the others; an interrupt

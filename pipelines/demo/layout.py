@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
-from pipelines.demo.children import Command
+from pipelines.demo.children import VillaCommand
 
 GATE_TASKS = ("button-press-topdown", "window-close", "window-open")
 """Tasks that need sight and that a small policy solves; success on them is the demo's target."""
@@ -72,8 +72,8 @@ class DemoRun:
         """Name a file as the summary does."""
         return str(Path(path).relative_to(self.out)) if path else ""
 
-    def command(self, name: str, *argv: object, settings: tuple[str, ...] = (), threads: int = 1) -> Command:
+    def command(self, name: str, *argv: object, settings: tuple[str, ...] = (), threads: int = 1) -> VillaCommand:
         """Make a `villa` command that logs to `<out>/logs/<name>.log`."""
         given = [word for setting in settings for word in ("--set", setting)]
         log = self.out / "logs" / f"{name}.log"
-        return Command(arguments=[*map(str, argv), *given], log=log, threads=threads)
+        return VillaCommand(arguments=[*map(str, argv), *given], log=log, threads=threads)

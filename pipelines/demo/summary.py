@@ -173,14 +173,14 @@ class ActRun(Facts):
     """JSONL file; every line has `step` and figures."""
 
 
-class Picture(Facts):
+class Filmstrip(Facts):
     """One filmstrip."""
 
     image: str
     caption: str
 
 
-class Rollout(Picture):
+class Rollout(Filmstrip):
     """One filmed episode of a policy."""
 
     task: str
@@ -228,7 +228,7 @@ class DemoSummary(Report):
     labels: list[Labelled] = Field(default_factory=list)
     shards: Sharded | None = None
     act: list[ActRun] = Field(default_factory=list)
-    plans: list[Picture] = Field(default_factory=list)
+    plans: list[Filmstrip] = Field(default_factory=list)
     evaluation: list[Evaluated] = Field(default_factory=list)
     rollouts: list[Rollout] = Field(default_factory=list)
     timings: list[StageTime] = Field(default_factory=list)

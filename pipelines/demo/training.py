@@ -10,10 +10,10 @@ from pipelines.demo.summary import (
     CodebookSlot,
     DemoSummary,
     Evaluated,
+    Filmstrip,
     FrameErrors,
     Labelled,
     LamRun,
-    Picture,
     ProbeScore,
     Rollout,
     Sharded,
@@ -180,7 +180,7 @@ def plan(demo: DemoRun, summary: DemoSummary) -> None:
         val_fraction=ACT_HELD_OUT,
     )
     summary.plans = [
-        Picture(
+        Filmstrip(
             image=demo.relative(drawn.image),
             caption=f"“{drawn.instruction}”: above what happened, below what the policy plans. "
             f"{drawn.code_agreement:.0%} of the planned codes are those that the latent action model reads from what "

@@ -63,10 +63,10 @@ class ExportConfig(Config):
     """Plan and count, write nothing."""
 
     @property
-    def encoder(self) -> lerobot.Encoder:
+    def encoder(self) -> lerobot.VideoEncoding:
         """What shapes the files."""
         crf = self.crf if self.crf is not None else {"av1": 30, "h264": 20}[self.codec]
-        return lerobot.Encoder(codec=self.codec, crf=crf, video_mb=self.video_mb, data_mb=self.data_mb)
+        return lerobot.VideoEncoding(codec=self.codec, crf=crf, video_mb=self.video_mb, data_mb=self.data_mb)
 
 
 class ExportedDataset(Report):

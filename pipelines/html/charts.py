@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from pipelines.html.drawing import CHART_WIDTH as WIDTH
-from pipelines.html.drawing import Circle, Drawing, Line, Polyline, Rect, Shape, Text, Whisker, colour
+from pipelines.html.drawing import Circle, Drawing, Line, Polyline, Rect, Shape, SvgText, Whisker, colour
 from pipelines.html.ticks import log_ticks, round_ticks, short_number, tick_labels
 
 HEIGHT = 250
@@ -45,7 +45,7 @@ def line_chart(title: str, series: Sequence[Series], *, x_label: str, y_label: s
     numbers = [y for line in series for y in line.y if math.isfinite(y)]
     if not numbers:
         return ""
-    scale = _Scale.over(numbers, log and min(numbers) > 0)
+    scale = _AxisScale.over(numbers, log and min(numbers) > 0)
     last = max(x for line in series for x in line.x)
     first = min(x for line in series for x in line.x)
     width = WIDTH - LEFT - RIGHT
@@ -57,7 +57,7 @@ def line_chart(title: str, series: Sequence[Series], *, x_label: str, y_label: s
     for i, line in enumerate(series):
         points = [(across(x), scale.down(y)) for x, y in zip(line.x, line.y, strict=True) if math.isfinite(y)]
         shapes.append(Polyline(points, colour(i)))
-    shapes.append(Text(LEFT + width / 2, HEIGHT - 6, x_label))
+    shapes.append(SvgText(LEFT + width / 2, HEIGHT - 6, x_label))
     return _figure(title, shapes, y_label, [line.name for line in series])
 
 
@@ -74,7 +74,7 @@ def bar_chart(
     ends = [end for group in groups.values() for value in group if value for end in value.ends]
     if not ends:
         return ""
-    scale = _Scale.over(
+    scale = _AxisScale.over(
         [0.0, top if top is not None else max(ends), *([line_at] if line_at is not None else [])], False
     )
     step = (WIDTH - LEFT - RIGHT) / len(groups)
@@ -82,7 +82,7 @@ def bar_chart(
     shapes = scale.grid()
     for i, (group, values) in enumerate(groups.items()):
         middle = LEFT + step * (i + 0.5)
-        shapes.append(Text(middle, HEIGHT - BOTTOM + 16, group))
+        shapes.append(SvgText(middle, HEIGHT - BOTTOM + 16, group))
         for j, value in enumerate(values):
             if value is None:
                 continue
@@ -116,7 +116,7 @@ def histogram(title: str, numbers: ArrayLike, marks: Mapping[str, float], *, bin
     step = (high - low) * 1.04 / bins or 1.0
     first = low - 0.02 * (high - low)
     counts = np.bincount(np.clip((known - first) / step, 0, bins - 1).astype(int), minlength=bins).tolist()
-    scale, width = _Scale(0.7, max(counts) * 1.2, True), (WIDTH - LEFT - RIGHT) / bins
+    scale, width = _AxisScale(0.7, max(counts) * 1.2, True), (WIDTH - LEFT - RIGHT) / bins
     shapes = scale.grid(whole=True)
     for i, count in enumerate(counts):
         if count:
@@ -132,7 +132,7 @@ def histogram(title: str, numbers: ArrayLike, marks: Mapping[str, float], *, bin
         label = f"{name} {short_number(x)}"
         shapes.append(Line(across(x), TOP, across(x), HEIGHT - BOTTOM, "mark"))
         side = "start" if in_left_half else "end"
-        shapes.append(Text(across(x) + (5 if in_left_half else -5), TOP + 12 + 14 * i, label, side))
+        shapes.append(SvgText(across(x) + (5 if in_left_half else -5), TOP + 12 + 14 * i, label, side))
     return _figure(title, shapes, f"{len(known):,} episodes", ())
 
 
@@ -144,28 +144,28 @@ def interval_chart(title: str, groups: Mapping[str, Mapping[str, Value]], *, nam
     rows: list[Shape] = []
     y = 8.0
     for group, values in groups.items():
-        rows.append(Text(0, y + 14, group, "start", strong=True))
+        rows.append(SvgText(0, y + 14, group, "start", strong=True))
         y += head
         for name, value in values.items():
             ink = colour(names.index(name))
             x0, x1, x = (left + across * share for share in (*value.ends, value.value))
             rows += [
                 Line(left, y, left + across, y, "grid"),
-                Text(left - 10, y + 4, name, "end"),
+                SvgText(left - 10, y + 4, name, "end"),
                 Line(x0, y, x1, y, ink=ink, thick=3),
                 Circle(x, y, 5, ink),
-                Text(left + across + 14, y + 4, f"{100 * value.value:.0f} %", "start"),
+                SvgText(left + across + 14, y + 4, f"{100 * value.value:.0f} %", "start"),
             ]
             y += row
         y += 6
     ticks = [0.0, 0.25, 0.5, 0.75, 1.0]
     grid = [Line(left + across * t, 0, left + across * t, y, "grid") for t in ticks]
-    labels = [Text(left + across * t, y + 14, f"{100 * t:.0f} %") for t in ticks]
+    labels = [SvgText(left + across * t, y + 14, f"{100 * t:.0f} %") for t in ticks]
     return Drawing(title, [*grid, *rows, *labels], int(y) + 22, width).figure
 
 
 @dataclass(frozen=True)
-class _Scale:
+class _AxisScale:
     """Numbers to pixels, downwards."""
 
     low: float
@@ -173,7 +173,7 @@ class _Scale:
     log: bool
 
     @classmethod
-    def over(cls, numbers: Sequence[float], log: bool) -> "_Scale":
+    def over(cls, numbers: Sequence[float], log: bool) -> "_AxisScale":
         """Choose round ends around the numbers."""
         low, high = min(numbers), max(numbers)
         if log:
@@ -197,7 +197,7 @@ class _Scale:
         lines: list[Shape] = []
         for tick, label in zip(ticks, tick_labels(ticks), strict=True):
             y = self.down(tick)
-            lines += [Line(LEFT, y, WIDTH - RIGHT, y, "grid"), Text(LEFT - 8, y + 4, label, "end")]
+            lines += [Line(LEFT, y, WIDTH - RIGHT, y, "grid"), SvgText(LEFT - 8, y + 4, label, "end")]
         return lines
 
 
@@ -205,7 +205,8 @@ def _below(ticks: Sequence[float], low: float, high: float, across: Callable[[fl
     """Label the axis below the frame, between its ends."""
     inside = [tick for tick in ticks if low <= tick <= high]
     return [
-        Text(across(tick), HEIGHT - BOTTOM + 16, label) for tick, label in zip(inside, tick_labels(inside), strict=True)
+        SvgText(across(tick), HEIGHT - BOTTOM + 16, label)
+        for tick, label in zip(inside, tick_labels(inside), strict=True)
     ]
 
 

@@ -75,7 +75,7 @@ class Circle:
 
 
 @dataclass(frozen=True)
-class Text:
+class SvgText:
     """Words; `anchor` says which end of them lies at x: start, middle or end."""
 
     kind: ClassVar[str] = "text"
@@ -86,7 +86,7 @@ class Text:
     strong: bool = False
 
 
-Shape = Rect | Line | Polyline | Whisker | Circle | Text
+Shape = Rect | Line | Polyline | Whisker | Circle | SvgText
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from dataengine.episode import Part, Reject
 from dataengine.errors import DataEngineError, is_disk_full
 from dataengine.framing import Fit
-from dataengine.notes import Tally
+from dataengine.notes import NoteTally
 from dataengine.progress import task
 from dataengine.runners.attempts import Assigned, Limits
 from dataengine.storage import normal_uri
@@ -102,7 +102,7 @@ class _Run:
         for job in jobs:
             job.report.corpus = self.corpus.uri
         self.run_id, self.started_at, self.started = new_run_id(), datetime.now(UTC), time.monotonic()
-        self.notes = [Tally() for _ in jobs]
+        self.notes = [NoteTally() for _ in jobs]
         """Serious notes of what this run committed, by dataset."""
         self.version_in = self.corpus.version
         self.committer = Committer(self.corpus.uri, self.run_id)

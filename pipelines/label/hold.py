@@ -20,7 +20,7 @@ FRAMES = 8
 """Frames of a segment of a video that are asked, evenly spaced: 8 windows beside the 256 of a full segment."""
 
 
-class Held:
+class HoldStillCounts:
     """Counts, for each pair of a window, how many frames get which codes when they are repeated; counts add up."""
 
     def __init__(self, num_pairs: int) -> None:
@@ -35,7 +35,7 @@ class Held:
             count.update(map(tuple, of_pair.tolist()))
 
     @classmethod
-    def commonest(cls, several: Iterable["Held"]) -> NDArray[np.int16]:
+    def commonest(cls, several: Iterable["HoldStillCounts"]) -> NDArray[np.int16]:
         """(pairs, k) codes that most frames of all get, of equal ones the lowest."""
         totals = [sum(counts, Counter[tuple[int, ...]]()) for counts in zip(*(h._counts for h in several), strict=True)]
         return np.array([min(total, key=lambda codes: (-total[codes], codes)) for total in totals], np.int16)

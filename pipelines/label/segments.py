@@ -24,7 +24,7 @@ LOOK_EVERY_S = 0.2
 
 
 @dataclass(frozen=True, kw_only=True)
-class Segment:
+class VideoSegment:
     """A stretch of one video without gaps, with the frames before it that its first windows look back at."""
 
     file: int
@@ -58,7 +58,7 @@ class Cutter:
     framing: Framing = field(default_factory=Framing)
     """How frames come to rest on the way there, as those of a corpus do."""
 
-    def cut(self, file: int, path: str) -> Iterator[Segment]:
+    def cut(self, file: int, path: str) -> Iterator[VideoSegment]:
         """Decode one video; raise RecordError, in one line, where it is damaged."""
         from dataengine.formats.video import video
 
@@ -94,17 +94,19 @@ class Cutter:
 
     def _segment(
         self, file: int, first: int, row: int, frames: Sequence[NDArray[np.uint8]], times: Sequence[float]
-    ) -> Segment:
+    ) -> VideoSegment:
         rows = np.arange(row, max(first + len(frames) - self.stride, row))
-        return Segment(file=file, first=first, frames=np.stack(frames), rows=rows, time_s=np.array(times)[rows - first])
+        return VideoSegment(
+            file=file, first=first, frames=np.stack(frames), rows=rows, time_s=np.array(times)[rows - first]
+        )
 
 
-def decode_side_by_side(files: Sequence[str], cutter: Cutter, threads: int) -> Generator[Segment | End]:
+def decode_side_by_side(files: Sequence[str], cutter: Cutter, threads: int) -> Generator[VideoSegment | End]:
     """Decode `threads` files at a time; segments of a file come in order, those of several mixed, then its end."""
-    ready: queue.Queue[Segment | End] = queue.Queue(SEGMENTS_AHEAD * threads)
+    ready: queue.Queue[VideoSegment | End] = queue.Queue(SEGMENTS_AHEAD * threads)
     stopped = threading.Event()
 
-    def put(item: Segment | End) -> None:
+    def put(item: VideoSegment | End) -> None:
         while not stopped.is_set():
             with contextlib.suppress(queue.Full):
                 ready.put(item, timeout=LOOK_EVERY_S)

@@ -27,8 +27,8 @@ from dataengine.windows.window import LatentInfo
 from models.fingerprint import fingerprint
 from pipelines.label.config import LabelVideoConfig
 from pipelines.label.encode import Wanted, cut_windows, encode_windows, frames_seen
-from pipelines.label.hold import Held
-from pipelines.label.segments import Cutter, End, Segment, decode_side_by_side
+from pipelines.label.hold import HoldStillCounts
+from pipelines.label.segments import Cutter, End, VideoSegment, decode_side_by_side
 
 if TYPE_CHECKING:
     from models.lam import Lam
@@ -41,7 +41,7 @@ SUFFIXES = frozenset(
 """What counts as a video in a folder; a file that is named is tried whatever its name."""
 
 
-class Part(NamedTuple):
+class LabelledSegment(NamedTuple):
     """Latent actions of a segment of a video."""
 
     time_s: NDArray[np.float64]
@@ -206,10 +206,10 @@ def label_videos(
         framing=framing,
     )
     threads = min(config.threads or num_cores(), len(files))
-    parts: list[list[Part]] = [[] for _ in files]
-    held = [Held(cutter.num_frames - 1) for _ in files]
+    parts: list[list[LabelledSegment]] = [[] for _ in files]
+    held = [HoldStillCounts(cutter.num_frames - 1) for _ in files]
     rejected: dict[str, str] = {}
-    waiting: list[Segment] = []
+    waiting: list[VideoSegment] = []
     with task("label", len(files), "videos") as live, closing(decode_side_by_side(files, cutter, threads)) as decoded:
         for item in decoded:
             if isinstance(item, End):
@@ -224,16 +224,16 @@ def label_videos(
         if waiting:
             _encode(waiting, cutter, lam, config.batch, parts)
     read = [i for i, name in enumerate(files) if name not in rejected]
-    hold_codes = Held.commonest(held[i] for i in read)
+    hold_codes = HoldStillCounts.commonest(held[i] for i in read)
     return [_joined(files[i], parts[i], hold_codes) for i in read], dict(sorted(rejected.items()))
 
 
 def _encode(
-    segments: Sequence[Segment],
+    segments: Sequence[VideoSegment],
     cutter: Cutter,
     lam: "Lam",
     batch: int,
-    parts: Sequence[list[Part]],
+    parts: Sequence[list[LabelledSegment]],
 ) -> None:
     """Run the windows of several segments through the model together, and give each file its rows."""
     cuts = []
@@ -251,9 +251,9 @@ def _encode(
     for segment, cut in zip(segments, cuts, strict=True):
         pair = (first + cut.window, cut.position)
         first += len(cut.frames)
-        parts[segment.file].append(Part(segment.time_s, all_latent[pair], all_codes[pair], cut.position))
+        parts[segment.file].append(LabelledSegment(segment.time_s, all_latent[pair], all_codes[pair], cut.position))
 
 
-def _joined(name: str, parts: Sequence[Part], hold_codes: NDArray[np.int16]) -> VideoLatents:
+def _joined(name: str, parts: Sequence[LabelledSegment], hold_codes: NDArray[np.int16]) -> VideoLatents:
     time_s, latent, codes, positions = (np.concatenate(some) for some in zip(*parts, strict=True))
     return VideoLatents(video=name, time_s=time_s, latent=latent, codes=codes, hold_codes=hold_codes[positions])

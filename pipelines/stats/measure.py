@@ -19,7 +19,7 @@ from dataengine.storage import Folder
 from dataengine.store import Corpus, kept
 from dataengine.vector_layout import VectorLayout, layout_of
 from dataengine.windows import quantile_sketch, stats, stats_table
-from dataengine.windows.stats import Accumulator, Group
+from dataengine.windows.stats import Accumulator, ColumnStatistics
 
 FORMAT: Final = 2
 """Rises when what is remembered changes its meaning."""
@@ -43,7 +43,7 @@ class Key(NamedTuple):
 
 
 @dataclass
-class Tally:
+class StatsTally:
     """Statistics of some fragments."""
 
     kept: int = 0
@@ -55,17 +55,17 @@ class Tally:
     """Steps of kept episodes that curation cut off."""
     groups: dict[Key, Accumulator] = field(default_factory=dict)
 
-    def merge(self, other: "Tally") -> None:
+    def merge(self, other: "StatsTally") -> None:
         """Take in other fragments."""
         for name in _COUNTS:
             setattr(self, name, getattr(self, name) + getattr(other, name))
         for key, accumulator in other.groups.items():
             self.groups.setdefault(key, Accumulator.empty(key.dim)).merge(accumulator)
 
-    def as_groups(self) -> list[Group]:
+    def as_groups(self) -> list[ColumnStatistics]:
         """Give the groups as `stats.lance` has them."""
         return [
-            Group(
+            ColumnStatistics(
                 **{name: getattr(key, name) for name in ("dataset", "embodiment", "column", "layout")},
                 accumulator=accumulator,
             )
@@ -81,7 +81,7 @@ class Tally:
         return sink.getvalue().to_pybytes()
 
     @classmethod
-    def from_bytes(cls, data: bytes) -> "Tally":
+    def from_bytes(cls, data: bytes) -> "StatsTally":
         """Undo `to_bytes`."""
         table = pa.ipc.open_file(data).read_all()
         counts: Mapping[str, int] = json.loads(table.schema.metadata[b"counts"])
@@ -110,17 +110,17 @@ class Remembered:
         self._there = self._folder.sizes()
         self._used: set[str] = set()
 
-    def get(self, name: str) -> Tally | None:
+    def get(self, name: str) -> StatsTally | None:
         """Give what was found, if it was."""
         self._used.add(name)
         if name not in self._there:
             return None
         try:
-            return Tally.from_bytes(self._folder.read(name))
+            return StatsTally.from_bytes(self._folder.read(name))
         except (OSError, ValueError, KeyError, TypeError):  # not whole: the fragment is read again
             return None
 
-    def put(self, name: str, tally: Tally) -> None:
+    def put(self, name: str, tally: StatsTally) -> None:
         """Remember; where nothing can be written the next call reads again."""
         with contextlib.suppress(OSError):
             self._folder.write(name, tally.to_bytes())
@@ -142,13 +142,13 @@ def choose(corpus: Corpus, fragment_id: int) -> FragmentChoice:
     return FragmentChoice(name=f"{digest.hexdigest()}.arrow", **vars(chosen))
 
 
-def measure(corpus: Corpus, fragment_id: int, choice: FragmentChoice) -> Tally:
+def measure(corpus: Corpus, fragment_id: int, choice: FragmentChoice) -> StatsTally:
     """Read the vectors of a fragment, a column at a time."""
     plain = corpus.fragment_table(fragment_id, _FACTS)
     steps = plain["num_steps"].to_numpy().astype(np.int64)
     first, stop = choice.head, np.maximum(steps - choice.tail, choice.head)
     cut = (steps - (stop - first))[choice.mask]
-    tally = Tally(kept=int(choice.mask.sum()), left_out=int((~choice.mask).sum()), trimmed=int(cut.sum()))
+    tally = StatsTally(kept=int(choice.mask.sum()), left_out=int((~choice.mask).sum()), trimmed=int(cut.sum()))
     robots = np.zeros(len(plain), bool)
     for column in stats.COLUMNS:
         is_raw = column.startswith("raw_")

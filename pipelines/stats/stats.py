@@ -13,8 +13,8 @@ from dataengine.report import Report
 from dataengine.schema import ROBOTS_KEY
 from dataengine.store import Corpus
 from dataengine.windows import stats, stats_table
-from dataengine.windows.stats import EmbodimentStatistics, Group
-from pipelines.stats.measure import Remembered, Tally, choose, measure
+from dataengine.windows.stats import ColumnStatistics, EmbodimentStatistics
+from pipelines.stats.measure import Remembered, StatsTally, choose, measure
 from pipelines.stats.warnings import find_warnings, units
 from pipelines.text_table import text_table
 
@@ -135,7 +135,7 @@ def run(config: StatsConfig) -> StatsReport:
             f"'{corpus.snapshot.name}'; run `villa stats {corpus.uri}`, then take a new snapshot"
         )
     corpus.check_writable()
-    remembered, total = Remembered(corpus), Tally()
+    remembered, total = Remembered(corpus), StatsTally()
     fragment_ids, measured = corpus.fragment_ids(), 0
     with task("stats", len(fragment_ids), "fragments") as live:
         for fragment_id in fragment_ids:
@@ -186,7 +186,7 @@ def run(config: StatsConfig) -> StatsReport:
     return report
 
 
-def _write(corpus: Corpus, groups: Sequence[Group]) -> None:
+def _write(corpus: Corpus, groups: Sequence[ColumnStatistics]) -> None:
     """Replace the statistics of a corpus; those of robots that curation has dropped since hold no more."""
     if groups or corpus.stats() is not None:
         written = stats_table.to_table(groups)
@@ -204,7 +204,7 @@ def _facts(name: str, one: EmbodimentStatistics) -> EmbodimentFacts:
     )
 
 
-def _group_facts(group: Group) -> VectorFacts:
+def _group_facts(group: ColumnStatistics) -> VectorFacts:
     seen = group.accumulator
     done = seen.statistics()
     return VectorFacts(

@@ -4,7 +4,7 @@ import math
 from collections.abc import Iterator, Sequence
 
 from dataengine.vector_layout import FACTORS, VectorLayout
-from dataengine.windows.stats import Group
+from dataengine.windows.stats import ColumnStatistics
 
 NEAR_PI = 0.15
 """An angle whose 1 % and 99 % quantiles both come this near to +-pi, radians, jumps from one to the other."""
@@ -15,19 +15,19 @@ MOST_DIMENSIONS = 6
 HALF_TURNS = {"radians": "pi", "degrees": "180 degrees"}
 
 
-def find_warnings(groups: Sequence[Group]) -> list[str]:
+def find_warnings(groups: Sequence[ColumnStatistics]) -> list[str]:
     """Say, a line for each, what of these a person should look at."""
     return [*_left_out(groups), *_only_raw(groups), *_mixed(groups), *_of_values(groups)]
 
 
-def units(group: Group) -> str:
+def units(group: ColumnStatistics) -> str:
     """Name the units of a vector's values, each once in their order; empty for house units."""
     names = dict.fromkeys(group.layout.units) if group.layout else {}
     is_house = all(FACTORS.get(unit) == 1 for unit in names)
     return "" if is_house else ", ".join("unknown unit" if unit == "unknown" else unit for unit in names)
 
 
-def _left_out(groups: Sequence[Group]) -> Iterator[str]:
+def _left_out(groups: Sequence[ColumnStatistics]) -> Iterator[str]:
     """Say where steps lack a number, and which."""
     for g in _in_order(groups):
         seen = g.accumulator
@@ -41,7 +41,7 @@ def _left_out(groups: Sequence[Group]) -> Iterator[str]:
             )
 
 
-def _only_raw(groups: Sequence[Group]) -> list[str]:
+def _only_raw(groups: Sequence[ColumnStatistics]) -> list[str]:
     """Name what has the publisher's own numbers alone: nothing is trained on those."""
     columns_of: dict[tuple[str, str], set[str]] = {}
     for g in groups:
@@ -54,7 +54,7 @@ def _only_raw(groups: Sequence[Group]) -> list[str]:
     ]
 
 
-def _mixed(groups: Sequence[Group]) -> list[str]:
+def _mixed(groups: Sequence[ColumnStatistics]) -> list[str]:
     """Name embodiments whose datasets give the same vector two meanings or units: their quantiles say little."""
     by_meaning: dict[tuple[str, str], dict[str, set[str]]] = {}
     for g in groups:
@@ -70,7 +70,7 @@ def _mixed(groups: Sequence[Group]) -> list[str]:
     ]
 
 
-def _of_values(groups: Sequence[Group]) -> list[str]:
+def _of_values(groups: Sequence[ColumnStatistics]) -> list[str]:
     """Say, a line for each vector, which angles wrap and which grippers are no openings."""
     return [
         f"embodiment '{g.embodiment}' in {g.dataset}: {warning}"
@@ -80,7 +80,7 @@ def _of_values(groups: Sequence[Group]) -> list[str]:
     ]
 
 
-def _angles(group: Group) -> Iterator[str]:
+def _angles(group: ColumnStatistics) -> Iterator[str]:
     """Tell of angles at both ends of the circle, where their unit is known."""
     done, layout = group.accumulator.statistics(), group.layout
     if layout is None:
@@ -97,7 +97,7 @@ def _angles(group: Group) -> Iterator[str]:
             )
 
 
-def _grippers(group: Group) -> Iterator[str]:
+def _grippers(group: ColumnStatistics) -> Iterator[str]:
     """Tell of grippers that are not normalised as openings, and of openings that look like none."""
     seen, layout = group.accumulator, group.layout
     if layout is None:
@@ -124,7 +124,7 @@ def _grippers(group: Group) -> Iterator[str]:
         )
 
 
-def _in_order(groups: Sequence[Group]) -> list[Group]:
+def _in_order(groups: Sequence[ColumnStatistics]) -> list[ColumnStatistics]:
     return sorted(groups, key=lambda g: (g.embodiment, g.dataset, g.column))
 
 

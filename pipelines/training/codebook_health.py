@@ -50,7 +50,7 @@ class Condition(Report):
 
 
 @dataclass
-class _Row:
+class _Streak:
     """Entries in a row that say the same."""
 
     bad: bool | None = None
@@ -73,7 +73,7 @@ class CodebookHealth:
     """In the batch of which codes are counted: a slot cannot use more codes than it names pairs."""
     lr_warmup_steps: int = 0
     conditions: list[Condition] = field(default_factory=list)
-    _rows: dict[What, _Row] = field(default_factory=dict)
+    _rows: dict[What, _Streak] = field(default_factory=dict)
 
     @property
     def active_from(self) -> int:
@@ -101,7 +101,7 @@ class CodebookHealth:
 
     def _turn(self, what: What, bad: bool | None, step: int, figures: Mapping[str, float]) -> str:
         """Begin or end a condition once enough entries agree."""
-        row = self._rows.setdefault(what, _Row())
+        row = self._rows.setdefault(what, _Streak())
         row.add(step, bad)
         lasting = next((c for c in self.conditions if c.what == what and c.healed is None), None)
         if bad is None or row.length < IN_A_ROW or bad is (lasting is not None):

@@ -367,16 +367,16 @@ class Trainer(Generic[B]):
 
     def _resume(self) -> None:
         saved = checkpoint.steps(self.checkpoints)
-        newest = self.distributed.broadcast(saved[-1] if saved else -1)
-        if newest < 0:
+        last = self.distributed.broadcast(saved[-1] if saved else -1)
+        if last < 0:
             self.distributed.broadcast_weights(self.model)
             return
-        if self.distributed.any(newest not in saved):
+        if self.distributed.any(last not in saved):
             raise DataEngineError(
-                f"{self.out}: the first rank goes on from step {newest}, another finds no such checkpoint; put --out on "
+                f"{self.out}: the first rank goes on from step {last}, another finds no such checkpoint; put --out on "
                 f"a disk that all machines share"
             )
-        state = self._load([step for step in saved if step <= newest])
+        state = self._load([step for step in saved if step <= last])
         self.step, self.seconds, self.figures = state["step"], state["seconds"], state["figures"]
         self.sums = {name: torch.tensor(v, dtype=torch.float64) for name, v in state["sums"].items()}
         self.sums = {name: value.to(self.device) for name, value in self.sums.items()}

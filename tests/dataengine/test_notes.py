@@ -2,7 +2,7 @@
 
 import pytest
 
-from dataengine.notes import MAX_TEXTS, Tally, parsed, serious
+from dataengine.notes import MAX_TEXTS, NoteTally, parsed, serious
 
 WHOLE = {"kind": "robot", "has_state": True, "has_action": True, "has_instruction": True}
 
@@ -42,7 +42,7 @@ def test_what_an_episode_lacks_is_told_also_where_its_source_is_silent():
 
 
 def test_tallies_of_parts_add_up_and_texts_without_end_are_counted_as_others():
-    whole, part = Tally(), Tally()
+    whole, part = NoteTally(), NoteTally()
     part.add({"doubt": "a"}, 2)
     part.add({}, 3)
     for _ in range(2):

@@ -8,7 +8,7 @@ import pytest
 
 from dataengine import catalog
 from dataengine.errors import RecordError
-from dataengine.progress import Task
+from dataengine.progress import ProgressBar
 from dataengine.raw import fields_of, untouched
 from dataengine.schema import EPISODES, RAW
 from dataengine.store import Corpus, tables, verify
@@ -79,7 +79,7 @@ def test_every_number_survives_commit_compaction_export_and_reading_back(tmp_pat
     assert verify(corpus, deep=True).ok
     assert_untouched(corpus.episode(raw_episode("r0").episode_id))
     assert corpus.episode(plain.episode_id).raw_state_exact == {}
-    compaction.compact(corpus.uri, 10**9, Task("compact", 1, "bytes"))
+    compaction.compact(corpus.uri, 10**9, ProgressBar("compact", 1, "bytes"))
     corpus.refresh()
     assert len(corpus.fragment_ids()) == 1
     assert_untouched(corpus.episode(raw_episode("r0").episode_id))

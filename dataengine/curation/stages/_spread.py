@@ -13,7 +13,7 @@ MIN_EPISODES = 12
 """Fewest episodes of a embodiment in a dataset that say what is usual; fewer are not checked."""
 
 
-class Group(NamedTuple):
+class UnknownUnitGroup(NamedTuple):
     """Episodes of one embodiment in one dataset whose unit is unknown."""
 
     name: str
@@ -29,16 +29,16 @@ def numbers(episodes: Measured, *columns: str) -> NDArray[np.float64]:
     return np.stack(arrays, axis=1) if arrays else np.zeros((len(episodes), 0))
 
 
-def groups(episodes: Measured, values: NDArray[np.float64]) -> Iterator[Group]:
+def groups(episodes: Measured, values: NDArray[np.float64]) -> Iterator[UnknownUnitGroup]:
     """Group the rows whose first number (n, k) is known, in the order of their names."""
     members: dict[tuple[str, str], list[int]] = {}
     for row in np.flatnonzero(np.isfinite(values[:, 0])).tolist():
         members.setdefault((episodes.embodiments[row], episodes.datasets[row]), []).append(row)
     for (embodiment, dataset), rows in sorted(members.items()):
-        yield Group(f"{embodiment} in {dataset}", np.array(rows), values[rows], len(rows) >= MIN_EPISODES)
+        yield UnknownUnitGroup(f"{embodiment} in {dataset}", np.array(rows), values[rows], len(rows) >= MIN_EPISODES)
 
 
-def coverage(group: Group, usual: float) -> dict[int, Coverage]:
+def coverage(group: UnknownUnitGroup, usual: float) -> dict[int, Coverage]:
     """Say of each row of a group that it is checked by the usual reach, or why that says nothing."""
     if not group.is_checked:
         said = unchecked(f"an unknown unit, and {few(MIN_EPISODES)}")

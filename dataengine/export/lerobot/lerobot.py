@@ -38,7 +38,7 @@ from dataengine.export.lerobot.unit import (
     COLUMNS,
     EXACT,
     TRUE_TIME,
-    Task,
+    UnitJob,
     is_finished,
     receipt_of,
     video_size,
@@ -56,7 +56,7 @@ FORMAT = 4
 
 
 @dataclass(frozen=True)
-class Encoder:
+class VideoEncoding:
     """How frames become video."""
 
     codec: str = "av1"
@@ -69,7 +69,7 @@ class Encoder:
 class Export:
     """One dataset below `out`, written or to be written."""
 
-    def __init__(self, out: Path, plan: DatasetPlan, encoder: Encoder, about: Mapping[str, object]) -> None:
+    def __init__(self, out: Path, plan: DatasetPlan, encoder: VideoEncoding, about: Mapping[str, object]) -> None:
         self.plan, self.encoder = plan, encoder
         self.root = out / plan.name
         self.fingerprint = plan.fingerprint(FORMAT, encoder)
@@ -88,14 +88,14 @@ class Export:
         """Bytes of all files as they are now."""
         return sum(path.stat().st_size for path in self.root.rglob("*") if path.is_file())
 
-    def tasks(self) -> list[Task]:
+    def tasks(self) -> list[UnitJob]:
         """List the units that are not there yet."""
         if self.is_done:
             return []
         missing = [number for number in range(len(self.plan.units)) if number not in self.finished]
         encoder = self.encoder
         return [
-            Task(self.root, number, self.plan.layout, self.plan.units[number], encoder.codec, encoder.crf)
+            UnitJob(self.root, number, self.plan.layout, self.plan.units[number], encoder.codec, encoder.crf)
             for number in missing
         ]
 
@@ -208,7 +208,7 @@ def write(corpus: Corpus, exports: Sequence[Export], workers: int, tell: Callabl
         export.finish()
 
 
-def _writer(uri: str, version: int) -> Callable[[Task, Callable[[int], None]], None]:
+def _writer(uri: str, version: int) -> Callable[[UnitJob, Callable[[int], None]], None]:
     """Open the corpus in a process that writes."""
     return partial(write_unit, Corpus.open(uri, version))
 

@@ -47,7 +47,7 @@ CODECS = {
 
 
 @dataclass(frozen=True)
-class Task:
+class UnitJob:
     """What a worker must know to write a unit."""
 
     root: Path
@@ -89,7 +89,7 @@ def whole(root: Path, path: Path) -> AbstractContextManager[Path]:
     return whole_file(path, aside=root / ASIDE, durable=True)
 
 
-def write_unit(corpus: Corpus, task: Task, tell: Callable[[int], None]) -> None:
+def write_unit(corpus: Corpus, task: UnitJob, tell: Callable[[int], None]) -> None:
     """Write a unit; `tell` is told of steps as they are done, once for rows and once for each camera."""
     lines: list[dict[str, Any]] = []
     data, *_ = files_of(task.root, task.number, task.layout)
@@ -154,7 +154,7 @@ def _entry(corpus: Corpus, planned: Planned, unit: int) -> dict[str, Any]:
     }
 
 
-def _write_video(corpus: Corpus, task: Task, slot: str, tell: Callable[[int], None]) -> list[dict[str, Any]]:
+def _write_video(corpus: Corpus, task: UnitJob, slot: str, tell: Callable[[int], None]) -> list[dict[str, Any]]:
     """Write the frames of all episodes one after another; frame i of the file is shown at exactly i / rate."""
     import av  # here: planning needs no FFmpeg
 

@@ -31,7 +31,7 @@ MAX_EPISODES = 2**20
 
 
 @dataclass(frozen=True)
-class Span:
+class VideoSpan:
     """Where an episode's frames lie in a video."""
 
     file: str
@@ -46,7 +46,7 @@ class Span:
 
 
 @dataclass(frozen=True)
-class Entry:
+class EpisodeEntry:
     """One episode as the metadata lists it."""
 
     record: str
@@ -60,7 +60,7 @@ class Entry:
     """Below the root."""
     rows: tuple[int, int] | None = None
     """Values of the column `index`, from and to, where a file holds several episodes."""
-    videos: Mapping[str, Span] = field(default_factory=dict)
+    videos: Mapping[str, VideoSpan] = field(default_factory=dict)
     problem: str = ""
     """Why it cannot be read; empty when it can."""
     notes: str = field(default="", repr=False)
@@ -69,21 +69,21 @@ class Entry:
     """And its licence."""
 
 
-def read_entries(info: Info) -> list[Entry]:
+def read_entries(info: Info) -> list[EpisodeEntry]:
     """List every episode in the order of the metadata; one that is damaged or listed twice carries its problem."""
     entries = _beside(list(_v3_entries(info)), info.rate_hz) if info.is_v3 else list(_v2_entries(info))
     times = Counter(entry.record for entry in entries)
     seen: set[str] = set()
     for i, entry in enumerate(entries):
         if entry.record in seen:
-            entries[i] = Entry(
+            entries[i] = EpisodeEntry(
                 f"{entry.record} again ({i})", problem=f"episode {entry.record} is listed {times[entry.record]} times"
             )
         seen.add(entry.record)
     return entries
 
 
-def _v2_entries(info: Info) -> Iterator[Entry]:
+def _v2_entries(info: Info) -> Iterator[EpisodeEntry]:
     path = info.root / "meta/episodes.jsonl"
     if not path.is_file():
         raise SourceError(f"{info.root}: found no meta/episodes.jsonl, expected it in {info.version}; download it")
@@ -95,21 +95,22 @@ def _v2_entries(info: Info) -> Iterator[Entry]:
                 raise ValueError(problem)
             index, length = _count(line, "episode_index"), _count(line, "length")
             where = {"episode_chunk": index // info.chunks_size, "episode_index": index}
-            yield Entry(
+            yield EpisodeEntry(
                 record=str(index),
                 index=index,
                 length=length,
                 tasks=_texts(line.get("tasks")),
                 data_file=fill(info.data_path, where),
                 videos={
-                    key: Span(fill(info.video_path, where | {"video_key": key}), 0.0, is_alone=True) for key in videos
+                    key: VideoSpan(fill(info.video_path, where | {"video_key": key}), 0.0, is_alone=True)
+                    for key in videos
                 },
             )
         except ValueError as error:
-            yield Entry(record=f"meta/episodes.jsonl:{number}", problem=f"line {number}: {error}")
+            yield EpisodeEntry(record=f"meta/episodes.jsonl:{number}", problem=f"line {number}: {error}")
 
 
-def _v3_entries(info: Info) -> Iterator[Entry]:
+def _v3_entries(info: Info) -> Iterator[EpisodeEntry]:
     folder = info.root / "meta/episodes"
     paths = sorted(folder.glob("*/*.parquet"), key=str)
     if not paths:
@@ -132,13 +133,13 @@ def _v3_entries(info: Info) -> Iterator[Entry]:
         try:
             lines_of_file = rows_of(path, read_table(path, wanted))
         except SourceError as error:
-            yield Entry(record=name, problem=f"{name}: {str(error).removeprefix(f'{path}: ')}")
+            yield EpisodeEntry(record=name, problem=f"{name}: {str(error).removeprefix(f'{path}: ')}")
             continue
         for row, line in enumerate(lines_of_file):
             try:
                 yield _v3_entry(info, line, videos)
             except ValueError as error:
-                yield Entry(record=f"{name}:{row}", problem=f"{name}, row {row}: {error}")
+                yield EpisodeEntry(record=f"{name}:{row}", problem=f"{name}, row {row}: {error}")
 
 
 def _check_count(info: Info, path: Path, count: int) -> None:
@@ -154,7 +155,7 @@ def _check_count(info: Info, path: Path, count: int) -> None:
         )
 
 
-def _v3_entry(info: Info, line: Mapping[str, Any], videos: Iterable[str]) -> Entry:
+def _v3_entry(info: Info, line: Mapping[str, Any], videos: Iterable[str]) -> EpisodeEntry:
     index = _count(line, "episode_index")
     where = {"chunk_index": _count(line, "data/chunk_index"), "file_index": _count(line, "data/file_index")}
     first, stop = (_rows(line, f"dataset_{end}_index") for end in ("from", "to"))
@@ -166,8 +167,8 @@ def _v3_entry(info: Info, line: Mapping[str, Any], videos: Iterable[str]) -> Ent
             raise ValueError(f"{prefix}/from_timestamp is {start_s!r}, expected seconds")
         stop_s = line.get(f"{prefix}/to_timestamp")
         stop_s = float(stop_s) if isinstance(stop_s, int | float) else inf
-        spans[key] = Span(fill(info.video_path, numbers | {"video_key": key}), float(start_s), stop_s=stop_s)
-    return Entry(
+        spans[key] = VideoSpan(fill(info.video_path, numbers | {"video_key": key}), float(start_s), stop_s=stop_s)
+    return EpisodeEntry(
         record=str(index),
         index=index,
         length=_count(line, "length"),
@@ -181,7 +182,7 @@ def _v3_entry(info: Info, line: Mapping[str, Any], videos: Iterable[str]) -> Ent
     )
 
 
-def _beside(entries: list[Entry], rate_hz: float) -> list[Entry]:
+def _beside(entries: list[EpisodeEntry], rate_hz: float) -> list[EpisodeEntry]:
     """Bound the spans of episodes that share a video by each other, and count the frames before them.
 
     Some write as the end of an episode the time of its last row: a span has room for all of its rows, up to the next.

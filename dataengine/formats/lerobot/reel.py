@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from dataengine.episode import CameraFrames
 from dataengine.errors import RecordError
-from dataengine.formats.lerobot.entries import Span
+from dataengine.formats.lerobot.entries import VideoSpan
 from dataengine.formats.video import stream as streams
 from dataengine.formats.video.picture import camera_frames, shrink
 from dataengine.framing import Fit
@@ -30,7 +30,7 @@ JUMP_S = 4.0
 
 
 @dataclass(frozen=True)
-class Shown:
+class EpisodeFrames:
     """What an episode's rows show in one camera."""
 
     frames: CameraFrames
@@ -55,7 +55,7 @@ class Reel:
         self._stream: Any = None
         self._even_s: tuple[Path, float] | None = None
 
-    def take(self, path: Path, span: Span, time_s: NDArray[np.float64]) -> Shown:
+    def take(self, path: Path, span: VideoSpan, time_s: NDArray[np.float64]) -> EpisodeFrames:
         """Take a frame for each of (t,) rows, whose times ascend from the episode's start.
 
         Raise RecordError when the episode's own span does not hold them.
@@ -73,7 +73,7 @@ class Reel:
         self._path, self._frames, self._ahead, self._last_s = None, iter(()), None, -inf
         self._container = self._stream = None
 
-    def _take(self, path: Path, span: Span, time_s: NDArray[np.float64]) -> Shown:
+    def _take(self, path: Path, span: VideoSpan, time_s: NDArray[np.float64]) -> EpisodeFrames:
         if path != self._path:
             self._load(path)
         start_s, stop_s = self._bounds(path, span, len(time_s))
@@ -95,7 +95,7 @@ class Reel:
         stated_s = span.start_s + time_s[: len(chosen)] - begins_s
         off_s = float(np.abs(np.array(times)[np.array(kept)[chosen]] - stated_s).max())
         is_short = span.counted is not None and 0 < self._stream.frames < span.counted[1]
-        return Shown(camera_frames((taken[i][1:] for i in chosen), self.frame_size, self.how), off_s, is_short)
+        return EpisodeFrames(camera_frames((taken[i][1:] for i in chosen), self.frame_size, self.how), off_s, is_short)
 
     def _chosen(
         self, times: NDArray[np.float64], kept: NDArray[np.int64], due_s: NDArray[np.float64]
@@ -143,7 +143,7 @@ class Reel:
         self._container, self._stream = self._open.enter_context(streams.open_video(path))
         self._path, self._frames = path, streams.timed_frames(self._container.demux(self._stream))
 
-    def _bounds(self, path: Path, span: Span, num_rows: int) -> tuple[float, float]:
+    def _bounds(self, path: Path, span: VideoSpan, num_rows: int) -> tuple[float, float]:
         """Tell from when to when the file shows the episode."""
         if span.is_alone:
             return -inf, inf

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from dataengine.errors import RecordError
 from dataengine.formats import files
-from dataengine.formats.lerobot.entries import Entry
+from dataengine.formats.lerobot.entries import EpisodeEntry
 from dataengine.formats.lerobot.lerobot import Feature, Info, safe_file
 from dataengine.formats.parquet import ParquetFile
 
@@ -20,7 +20,7 @@ MAX_PICTURE = 2**26
 """Bytes of one encoded picture."""
 
 
-class Rows:
+class RowReader:
     """Reads episode after episode; what is held in memory is one episode and one row group."""
 
     def __init__(self, info: Info, columns: Sequence[str], optional: Container[str] = ()) -> None:
@@ -33,7 +33,7 @@ class Rows:
         self._group: tuple[Path, int, pa.Table] | None = None
         self._ranges: NDArray[np.int64] | None = None
 
-    def read(self, entry: Entry) -> pa.Table:
+    def read(self, entry: EpisodeEntry) -> pa.Table:
         """Read an episode's rows in order of their frames; raise RecordError unless there is one for every frame.
 
         Files hold rows that no episode counts (an aborted upload), and an old converter names the file before the one
@@ -58,7 +58,7 @@ class Rows:
             raise RecordError(f"{entry.data_file}: {ORDER} is not 0 to {len(frames) - 1}, once each")
         return table if np.array_equal(order, np.arange(len(order))) else table.take(order)
 
-    def _rows(self, path: Path, entry: Entry) -> pa.Table:
+    def _rows(self, path: Path, entry: EpisodeEntry) -> pa.Table:
         file = self._open(path)
         wanted = [name for name in self.columns if name in file.names]
         missing = [name for name in self.columns if name not in file.names and name not in self.optional]

@@ -14,7 +14,7 @@ from typing import Any
 from dataengine.errors import RecordError
 from dataengine.formats.byte_range import Location, name_of
 from dataengine.formats.video.clip_range import ClipRange, instants_near
-from dataengine.formats.video.film import Damage, Film
+from dataengine.formats.video.film import Damage, FrameDecoder
 from dataengine.formats.video.picture import Region, Shrinker
 from dataengine.formats.video.stream import named
 from dataengine.formats.video.video import Clip
@@ -42,7 +42,7 @@ def cut(
     name = name_of(path)
     wanted = [ClipRange(i, *bounds) for i, bounds in enumerate(ranges)]
     framing = Framing(frame_size, how)
-    with named(name), Film(path) as film:
+    with named(name), FrameDecoder(path) as film:
         shrinker = Shrinker(frame_size, Region(*region) if region else None, how, aspect=film.aspect)
         slower_hz = min(rate_hz, film.rate_hz or math.inf) if rate_hz else None
         for clip in wanted:
@@ -68,7 +68,7 @@ class Picture:
         return self._shrinker.take(self._frame)
 
 
-def _play(film: Film, waiting: deque[ClipRange], shrinker: Shrinker) -> Iterator[list[ClipRange]]:
+def _play(film: FrameDecoder, waiting: deque[ClipRange], shrinker: Shrinker) -> Iterator[list[ClipRange]]:
     """Play on until every range has ended; yield those that did."""
     before: Picture | None = None
     next_one: ClipRange | None = None

@@ -49,7 +49,7 @@ class Damage:
     reason: str
 
 
-class Film:
+class FrameDecoder:
     """Plays a file once; use as a context. Raise RecordError when it cannot be opened."""
 
     def __init__(self, path: Location) -> None:
@@ -63,7 +63,7 @@ class Film:
         self._load()
         self._may_jump = any(kind in self._container.format.name for kind in SEEKABLE) and not self._is_pieced()
 
-    def __enter__(self) -> "Film":
+    def __enter__(self) -> "FrameDecoder":
         return self
 
     def __exit__(self, *_: object) -> None:

@@ -41,9 +41,9 @@ from dataengine.sources.agibot import labels as agibot_labels
 from dataengine.sources.agibot import locations as agibot_locations
 from dataengine.sources.agibot import proprio as agibot_proprio
 from dataengine.sources.agibot import videos as agibot_videos
-from dataengine.sources.agibot.labels import Entry, Labels, Segment
-from dataengine.sources.agibot.locations import H5, STEM, Copy, Span
-from dataengine.sources.agibot.plan import Neighbourhood, Plan, Share
+from dataengine.sources.agibot.labels import Entry, Labels, LabelSegment
+from dataengine.sources.agibot.locations import H5, STEM, Copy, EpisodeRange
+from dataengine.sources.agibot.plan import PartContents, PartSpec, Plan
 from dataengine.texts import whole_episode
 
 FOLDERS = ("task_info", "observations", "proprio_stats")
@@ -107,7 +107,7 @@ class Agibot:
         except RecordError as error:
             yield rejected(part, "", error)
             return
-        near = Neighbourhood.of(Path(self.root), part, entries)
+        near = PartContents.of(Path(self.root), part, entries)
         for span, fault in near.faults:
             yield rejected(part, f"{task}/{span.path.name}", RecordError(fault), uri=str(span.path))
         for episode in near.episodes:
@@ -119,7 +119,7 @@ class Agibot:
                 copies = near.videos.get(episode)
                 yield rejected(part, record, error, uri=copies[0].uri if copies else part.uri)
 
-    def _episodes(self, part: Part, record: str, episode: int, near: Neighbourhood) -> Iterator[Episode | Reject]:
+    def _episodes(self, part: Part, record: str, episode: int, near: PartContents) -> Iterator[Episode | Reject]:
         """Yield a recording, or each of its segments; raise RecordError when it is bad or left out."""
         if reasons := near.missing(episode):
             raise RecordError("; ".join(reasons))
@@ -134,7 +134,7 @@ class Agibot:
             raise FilteredRecordError("no step has a label; --unit episode takes it whole")
         yield from (_segment(whole, labels, segment) for segment in labels.segments)
 
-    def _parts(self, task: str, numbers: Mapping[Span, str]) -> Iterator[Part]:
+    def _parts(self, task: str, numbers: Mapping[EpisodeRange, str]) -> Iterator[Part]:
         folder = Path(self.root)
         folders = [folder / "proprio_stats", *(span.path for span in numbers if not span.is_archive)]
         try:
@@ -226,7 +226,7 @@ class Agibot:
         raise SourceError(f"{folder}: found no {' and no '.join(lacking)}, expected {EXPECTED}; {_hint(folder)}")
 
 
-def _segment(whole: Episode, labels: Labels, segment: Segment) -> Episode:
+def _segment(whole: Episode, labels: Labels, segment: LabelSegment) -> Episode:
     """Cut a labelled segment out of its episode; its last action is still the one that was taken."""
     steps = slice(segment.start, segment.end)
     own = {
@@ -266,7 +266,11 @@ def _first_good(copies: Sequence[Given], read: Callable[[Given], Value], note: s
 
 
 def _marks(
-    share: Share, task: str, entries: Mapping[int, Entry], near: Sequence[tuple[Span, str]], proprio: Sequence[Path]
+    share: PartSpec,
+    task: str,
+    entries: Mapping[int, Entry],
+    near: Sequence[tuple[EpisodeRange, str]],
+    proprio: Sequence[Path],
 ) -> list[str]:
     """Labels and archives that make a part's rows; without episodes whose numbers cannot be here yet.
 
@@ -291,13 +295,13 @@ def _files(videos: Sequence[Path], proprio: Sequence[Path], record: str) -> list
     return [path for path in (*paths, *numbers) if path.is_file()]
 
 
-def _numbers(path: Path) -> dict[Span, str]:
+def _numbers(path: Path) -> dict[EpisodeRange, str]:
     """List archives and folders of proprioception, archives with their fingerprint."""
     spans = agibot_locations.spans(path / "proprio_stats")
     return {span: _fingerprint(span) if span.is_archive else "" for span in spans}
 
 
-def _fingerprint(span: Span) -> str:
+def _fingerprint(span: EpisodeRange) -> str:
     try:
         return files.fingerprint(span.path)
     except OSError:  # `read` says why

@@ -31,7 +31,7 @@ class Contradiction(dict[str, Any]):
 
 
 @dataclass(frozen=True)
-class Segment:
+class LabelSegment:
     """Steps `start` to `end`, without `end`, during which one text holds."""
 
     index: int
@@ -48,7 +48,7 @@ class Labels:
 
     task_name: str
     scene: str
-    segments: Sequence[Segment]
+    segments: Sequence[LabelSegment]
     bad: Mapping[int, str]
     """Index to what is wrong with a segment."""
     num_unlabelled: int
@@ -93,7 +93,7 @@ def labels(entry: Entry, num_steps: int) -> Labels:
     """Check an entry against the episode's length."""
     info = entry.get("label_info")
     listed = info.get("action_config") if isinstance(info, dict) else None
-    segments, bad, lost = list[Segment](), dict[int, str](), list[str]()
+    segments, bad, lost = list[LabelSegment](), dict[int, str](), list[str]()
     seen: dict[tuple[int, int, str], int] = {}
     for index, action in enumerate(listed if isinstance(listed, list) else []):
         try:
@@ -112,7 +112,7 @@ def labels(entry: Entry, num_steps: int) -> Labels:
         if (first := seen.setdefault((start, end, text), index)) != index:
             bad[index] = f"segment {index} says what segment {first} says"
             continue
-        segments.append(Segment(index, start, end, text, _text(action, "skill", lost)))
+        segments.append(LabelSegment(index, start, end, text, _text(action, "skill", lost)))
     is_covered = np.zeros(num_steps, bool)
     for segment in segments:
         is_covered[segment.start : segment.end] = True

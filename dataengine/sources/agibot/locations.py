@@ -29,7 +29,7 @@ ABOVE = r"(?:\d+-\d+/)?"
 
 
 @dataclass(frozen=True)
-class Span:
+class EpisodeRange:
     """An archive or a folder of the episodes from `first` to `last`."""
 
     first: int
@@ -75,14 +75,14 @@ class Archive:
     faults: Sequence[str]
 
 
-def spans(folder: Path) -> list[Span]:
+def spans(folder: Path) -> list[EpisodeRange]:
     """Folders and archives with ranges that lie in a folder, folders first, each by range."""
     spans_there = []
     for path in folder.iterdir() if folder.is_dir() else ():
         match = RANGE.fullmatch(path.stem if path.suffix == ".tar" else path.name)
         first, last = (int(match[1]), int(match[2])) if match else (0, ENDLESS)
         if path.suffix == ".tar" or (match and path.is_dir()):
-            spans_there.append(Span(first, last, path, path.suffix == ".tar"))
+            spans_there.append(EpisodeRange(first, last, path, path.suffix == ".tar"))
     return sorted(spans_there, key=lambda span: (span.is_archive, span.first, span.last, span.path.name))
 
 
@@ -97,7 +97,7 @@ def is_id(name: str) -> bool:
     return len(name) <= 12 and name.isascii() and name.isdecimal() and name == str(int(name))
 
 
-def folders(task_folder: Path, ranges: Iterable[Span]) -> dict[int, list[Path]]:
+def folders(task_folder: Path, ranges: Iterable[EpisodeRange]) -> dict[int, list[Path]]:
     """Find the episodes of a task that lie in folders."""
     by_episode: dict[int, list[Path]] = {}
     for folder in (task_folder, *(span.path for span in ranges if not span.is_archive)):
@@ -106,7 +106,7 @@ def folders(task_folder: Path, ranges: Iterable[Span]) -> dict[int, list[Path]]:
     return by_episode
 
 
-def archive(span: Span, task: str) -> Archive:
+def archive(span: EpisodeRange, task: str) -> Archive:
     """Find the episodes in an archive of observations; a member that occurs twice is of a second copy."""
     index = opened(span)
     shape = re.compile(rf"(?:(?:observations/)?{task}/)?{ABOVE}(\d{{1,12}})/(videos|tactile)/([^/]+)")
@@ -145,7 +145,7 @@ def inside(location: Location, root: Path) -> Location:
     return location
 
 
-def opened(span: Span) -> tar.Index:
+def opened(span: EpisodeRange) -> tar.Index:
     """Walk an archive; one that cannot be opened is empty and says why."""
     try:
         root = next(above.parent for above in span.path.parents if above.name in ("proprio_stats", "observations"))
@@ -163,17 +163,17 @@ def _faults(index: tar.Index) -> list[str]:
 
 
 @dataclass(frozen=True)
-class Proprio:
+class ProprioFiles:
     """The numbers of one task, wherever they lie."""
 
     task: str
     folders: Sequence[Path]
     """That hold tasks."""
-    archives: Sequence[Span]
+    archives: Sequence[EpisodeRange]
     """That a part may need."""
 
     @classmethod
-    def of(cls, folder: Path, task: str, near: Sequence[Span]) -> "Proprio":
+    def of(cls, folder: Path, task: str, near: Sequence[EpisodeRange]) -> "ProprioFiles":
         """Look into `proprio_stats` itself, and into the folders and archives in it that a part may need."""
         folders = [folder, *(span.path for span in near if not span.is_archive)]
         return cls(task, folders, [span for span in near if span.is_archive])

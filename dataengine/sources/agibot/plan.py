@@ -16,13 +16,13 @@ from pathlib import Path
 from dataengine.episode import Part
 from dataengine.sources.agibot import locations
 from dataengine.sources.agibot.labels import Contradiction, Entry
-from dataengine.sources.agibot.locations import ENDLESS, H5, Copy, Proprio, Span
+from dataengine.sources.agibot.locations import ENDLESS, H5, Copy, EpisodeRange, ProprioFiles
 
 PART_IDS = 2000
 
 
 @dataclass(frozen=True)
-class Share:
+class PartSpec:
     """The episodes of one part."""
 
     first: int
@@ -34,7 +34,7 @@ class Share:
     episodes: Sequence[int] = ()
     """That are known of before any archive is opened."""
 
-    def options(self, spans: Iterable[Span], numbers: Iterable[Span]) -> dict[str, str]:
+    def options(self, spans: Iterable[EpisodeRange], numbers: Iterable[EpisodeRange]) -> dict[str, str]:
         """Tell a reader what to look for: only archives of now, for one that comes later has parts of its own."""
         bounds = {"first": str(self.first), "start": str(self.start), "until": str(self.until)}
         names = {"spans": spans, "numbers": numbers}
@@ -42,7 +42,7 @@ class Share:
 
 
 @dataclass(frozen=True)
-class Division:
+class PartBoundaries:
     """Tells an episode's part by its id."""
 
     videos: Sequence[tuple[int, int]]
@@ -51,7 +51,7 @@ class Division:
     """The same of proprioception."""
 
     @classmethod
-    def of(cls, spans: Iterable[Span], numbers: Iterable[Span]) -> "Division":
+    def of(cls, spans: Iterable[EpisodeRange], numbers: Iterable[EpisodeRange]) -> "PartBoundaries":
         """Divide by archives, and by folders that are named like archives."""
         return cls(_apart(spans), _apart(numbers))
 
@@ -59,13 +59,13 @@ class Division:
         """Return the lowest id that may be in the part of this episode."""
         return max(episode // PART_IDS * PART_IDS, _start(self.videos, episode), _start(self.numbers, episode))
 
-    def touches(self, span: Span, share: Share) -> bool:
+    def touches(self, span: EpisodeRange, share: PartSpec) -> bool:
         """Say whether an archive of videos may hold episodes of a part."""
         lowest = max(span.first // PART_IDS * PART_IDS, _start(self.videos, span.first))
         return not span.is_named or (lowest < share.until and span.last >= share.start)
 
 
-def _apart(spans: Iterable[Span]) -> list[tuple[int, int]]:
+def _apart(spans: Iterable[EpisodeRange]) -> list[tuple[int, int]]:
     """Make ranges that do not overlap: an id of several belongs to the lowest."""
     ranges = []
     reached = -1
@@ -86,23 +86,23 @@ def _start(ranges: Sequence[tuple[int, int]], episode: int) -> int:
 class Plan:
     """What can be said of a task without opening an archive."""
 
-    spans: Sequence[Span]
+    spans: Sequence[EpisodeRange]
     folders: Mapping[int, Sequence[Path]]
     entries: Mapping[int, Entry]
-    division: Division
+    division: PartBoundaries
 
     @classmethod
-    def of(cls, folder: Path, numbers: Sequence[Span], entries: Mapping[int, Entry]) -> "Plan":
+    def of(cls, folder: Path, numbers: Sequence[EpisodeRange], entries: Mapping[int, Entry]) -> "Plan":
         """List a task's folder of observations."""
         spans = locations.spans(folder)
-        return cls(spans, locations.folders(folder, spans), entries, Division.of(spans, numbers))
+        return cls(spans, locations.folders(folder, spans), entries, PartBoundaries.of(spans, numbers))
 
     @property
-    def archives(self) -> list[Span]:
+    def archives(self) -> list[EpisodeRange]:
         """Archives, without folders."""
         return [span for span in self.spans if span.is_archive]
 
-    def shares(self) -> list[Share]:
+    def shares(self) -> list[PartSpec]:
         """Divide what lies in folders, and what task_info says may lie in the archives that are here."""
         part_of, archives = self.division.part_of, self.archives
         episodes: dict[int, list[int]] = {part_of(span.first): [] for span in archives if span.is_named}
@@ -113,33 +113,33 @@ class Plan:
             episodes[0] = []  # an archive whose name says nothing, and no entries
         firsts = sorted(episodes)
         return [
-            Share(first, first if first != firsts[0] else 0, until, episodes[first])
+            PartSpec(first, first if first != firsts[0] else 0, until, episodes[first])
             for first, until in pairwise([*firsts, ENDLESS])
         ]
 
 
 @dataclass(frozen=True)
-class Neighbourhood:
+class PartContents:
     """All that a reader of one part finds, on each of the three sides."""
 
     task: str
     entries: Mapping[int, Entry]
     videos: Mapping[int, Sequence[Copy]]
-    proprio: Proprio
+    proprio: ProprioFiles
     proprio_only: Sequence[int]
     """Episodes that should have videos here."""
-    faults: Sequence[tuple[Span, str]]
+    faults: Sequence[tuple[EpisodeRange, str]]
     """Of archives that begin in this part: each is told once."""
 
     @classmethod
-    def of(cls, root: Path, part: Part, entries: Mapping[int, Entry]) -> "Neighbourhood":
+    def of(cls, root: Path, part: Part, entries: Mapping[int, Entry]) -> "PartContents":
         """Look into the folders and archives that the part was planned with."""
         task = part.options["task"]
-        share = Share(int(part.options["first"]), int(part.options["start"]), int(part.options["until"]))
+        share = PartSpec(int(part.options["first"]), int(part.options["start"]), int(part.options["until"]))
         folder = root / "observations" / task
         spans = _named(folder, part.options["spans"])
         numbers = _named(root / "proprio_stats", part.options["numbers"])
-        division = Division.of(spans, numbers)
+        division = PartBoundaries.of(spans, numbers)
 
         def is_ours(episode: int) -> bool:
             return share.start <= division.part_of(episode) < share.until
@@ -164,7 +164,7 @@ class Neighbourhood:
 
         near = [*videos, *filter(is_expected, entries)]
         numbers = [span for span in numbers if near and span.first <= max(near) and span.last >= min(near)]
-        proprio = Proprio.of(root / "proprio_stats", task, numbers)
+        proprio = ProprioFiles.of(root / "proprio_stats", task, numbers)
         only = sorted({episode for episode in proprio.episodes() if episode not in videos and is_expected(episode)})
         return cls(task, entries, videos, proprio, only, faults)
 
@@ -188,6 +188,6 @@ class Neighbourhood:
         return reasons
 
 
-def _named(folder: Path, names: str) -> list[Span]:
+def _named(folder: Path, names: str) -> list[EpisodeRange]:
     known = names.split("/")
     return [span for span in locations.spans(folder) if span.path.name in known]

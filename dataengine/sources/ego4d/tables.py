@@ -15,7 +15,7 @@ import msgspec
 from dataengine.formats import json_fields
 
 
-class Span(msgspec.Struct, gc=False):
+class RedactedInterval(msgspec.Struct, gc=False):
     """A redacted interval."""
 
     start_sec: float | None = None
@@ -39,7 +39,7 @@ class Video(msgspec.Struct, gc=False):
     split_em: str | None = None
     split_av: str | None = None
     split_fho: str | None = None
-    redacted_intervals: list[Span] | None = None
+    redacted_intervals: list[RedactedInterval] | None = None
     scenarios: list[str] | None = None
     video_metadata: Metadata | None = None
 

@@ -31,13 +31,13 @@ from dataengine.episode import CAMERA_SLOTS, Episode, Kind, Part, Reject, spelt
 from dataengine.errors import SourceError
 from dataengine.formats import files, json_file
 from dataengine.formats.lerobot import lerobot
-from dataengine.formats.lerobot.entries import Entry, read_entries
+from dataengine.formats.lerobot.entries import EpisodeEntry, read_entries
 from dataengine.formats.lerobot.lerobot import Info
 from dataengine.framing import Fit, Framing
 from dataengine.sources._parts import episode_or_reject, grouped
 from dataengine.sources.lerobot import meaning
-from dataengine.sources.lerobot.reader import EpisodeReader, Reading
-from dataengine.sources.lerobot.texts import Columns
+from dataengine.sources.lerobot.reader import LerobotReader, Reading
+from dataengine.sources.lerobot.texts import TextColumns
 from dataengine.vector_layout import What, join_names, note_key
 
 AnyEncoding = Literal[
@@ -62,8 +62,8 @@ class Lerobot:
     """Of no effect: robot episodes keep every step."""
     dataset: Annotated[str, "Name in the corpus; {name} is that of the folder."] = "lerobot/{name}"
     embodiment: Annotated[str, "Name of the embodiment; {robot} is robot_type."] = NAMED
-    state: Annotated[str, "Columns that are the state, `observation.state[0:7],observation.gripper`."] = ""
-    action: Annotated[str, "Columns that are the action."] = ""
+    state: Annotated[str, "TextColumns that are the state, `observation.state[0:7],observation.gripper`."] = ""
+    action: Annotated[str, "TextColumns that are the action."] = ""
     state_encoding: Annotated[AnyEncoding, "What the state is, where its names do not say."] = "auto"
     action_encoding: Annotated[AnyEncoding, "What the action is, where its names do not say."] = "auto"
     camera: Annotated[str, "Cameras for slots, `primary=observation.images.top,wrist=...`."] = ""
@@ -146,7 +146,7 @@ class Lerobot:
             left_out=left_out,
             robot_type=info.robot_type,
         )
-        with closing(EpisodeReader(info, reading)) as reader:
+        with closing(LerobotReader(info, reading)) as reader:
             for entry in read_entries(info)[int(part.options["first"]) : int(part.options["stop"])]:
                 uri = str(info.root / entry.data_file) if entry.data_file else part.uri
                 yield episode_or_reject(part, entry.record, uri, reader.episode, entry)
@@ -190,22 +190,22 @@ class Lerobot:
 
 def _shared_marks(info: Info) -> list[str]:
     """Give what all episodes hang on: what info.json declares, the tasks, and what is said beside them."""
-    columns = Columns.of(info)
+    columns = TextColumns.of(info)
     declared = files.read_bytes(info.root / lerobot.INFO, json_file.MAX_BYTES).decode().replace("\r\n", "\n")
     return [declared, json.dumps(columns.tasks, sort_keys=True), *([columns.own] if columns.own else [])]
 
 
-def _fingerprint(info: Info, marks: Sequence[str], members: Sequence[Entry]) -> str:
+def _fingerprint(info: Info, marks: Sequence[str], members: Sequence[EpisodeEntry]) -> str:
     names = dict.fromkeys(name for entry in members for name in _files(entry))
     return files.fingerprint_of_sizes([info.root / name for name in names], *marks, *map(str, members))
 
 
-def _files(entry: Entry) -> list[str]:
+def _files(entry: EpisodeEntry) -> list[str]:
     """List the files that an episode's rows and frames lie in, below the root."""
     return [name for name in (entry.data_file, *(span.file for span in entry.videos.values())) if name]
 
 
-def _sizes(root: Path, entries: Sequence[Entry]) -> Iterator[int]:
+def _sizes(root: Path, entries: Sequence[EpisodeEntry]) -> Iterator[int]:
     """Share out the bytes of each file among the episodes in it by their lengths."""
     frames: Counter[str] = Counter()
     for entry in entries:

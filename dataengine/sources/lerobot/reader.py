@@ -12,16 +12,16 @@ from dataengine.episode import CameraFrames, Episode, Kind
 from dataengine.errors import NoCameraError, RecordError
 from dataengine.formats import jpeg, json_file
 from dataengine.formats.lerobot import lerobot
-from dataengine.formats.lerobot.entries import EXPORTED_NOTES, Entry
+from dataengine.formats.lerobot.entries import EXPORTED_NOTES, EpisodeEntry
 from dataengine.formats.lerobot.lerobot import Info
 from dataengine.formats.lerobot.reel import Reel
-from dataengine.formats.lerobot.rows import Rows, images, integers, numbers, numbers_with_gaps
+from dataengine.formats.lerobot.rows import RowReader, images, integers, numbers, numbers_with_gaps
 from dataengine.framing import Framing
 from dataengine.notes import ROBOT_TYPE, is_serious
 from dataengine.raw import EXACT, fields_of, untouched
 from dataengine.sources._parts import vector
 from dataengine.sources.lerobot import meaning
-from dataengine.sources.lerobot.texts import Columns
+from dataengine.sources.lerobot.texts import TextColumns
 from dataengine.vector_layout import UNKNOWN, note_key
 
 TRUE_TIME = "source.time_ns"
@@ -59,12 +59,12 @@ class Reading:
     """As info.json calls the robot; empty where it does not."""
 
 
-class EpisodeReader:
+class LerobotReader:
     """Reads episode after episode; files that several share stay open in between."""
 
     def __init__(self, info: Info, reading: Reading) -> None:
         self.info, self.reading = info, reading
-        self._texts = Columns.of(info)
+        self._texts = TextColumns.of(info)
         features = info.features
         self.raw_state = meaning.raw(features, reading.state, BELOW[0], RAW[0])
         self.raw_action = meaning.raw(features, reading.action, BELOW[1], RAW[1])
@@ -74,7 +74,7 @@ class EpisodeReader:
         needed += [*self._texts.needed, *self._images, "timestamp", "frame_index", "index", TRUE_TIME]
         self._beside = {key for each in (self.raw_state, self.raw_action) for key in each.columns}
         self._beside -= {key for each in (reading.state, reading.action) for key in each.columns}
-        self._rows = Rows(info, list(dict.fromkeys(needed)), self._beside)
+        self._rows = RowReader(info, list(dict.fromkeys(needed)), self._beside)
         self._reels = {slot: Reel(reading.framing.side, info.rate_hz, reading.framing.fit) for slot in reading.cameras}
         known = {*needed, *meaning.COUNTERS, *(f"{name}{end}" for name in RAW for end in ("", "_exact"))}
         left_out = [key for key, feature in features.items() if key not in known and not feature.is_camera]
@@ -85,7 +85,7 @@ class EpisodeReader:
         for reel in self._reels.values():
             reel.close()
 
-    def episode(self, entry: Entry) -> Episode:
+    def episode(self, entry: EpisodeEntry) -> Episode:
         """Put an episode together; raise RecordError when anything of it lacks."""
         if entry.problem:
             raise RecordError(entry.problem)
@@ -124,7 +124,7 @@ class EpisodeReader:
             **fields_of("raw_action", self.raw_action.untouched(columns)),
         )
 
-    def _exported_notes(self, entry: Entry) -> dict[str, str]:
+    def _exported_notes(self, entry: EpisodeEntry) -> dict[str, str]:
         """Take what everybody must be told along from the corpus that an episode was exported from."""
         if not self._texts.is_export or not entry.notes:
             return {}
@@ -177,7 +177,7 @@ class EpisodeReader:
         return time_s, time_ns, notes
 
     def _frames(
-        self, entry: Entry, table: pa.Table, time_s: NDArray[np.float64]
+        self, entry: EpisodeEntry, table: pa.Table, time_s: NDArray[np.float64]
     ) -> tuple[dict[str, CameraFrames], dict[str, str]]:
         """Give every slot its frames, for all rows or all but the last, and notes on them."""
         frames: dict[str, CameraFrames] = {}

@@ -20,7 +20,7 @@ from dataengine.episode import Text, phrases_of
 from dataengine.errors import RecordError, SourceError
 from dataengine.formats import json_file
 from dataengine.formats.lerobot import lerobot
-from dataengine.formats.lerobot.entries import Entry
+from dataengine.formats.lerobot.entries import EpisodeEntry
 from dataengine.formats.lerobot.lerobot import EXPORT, Info
 from dataengine.formats.lerobot.rows import integers, structs, texts
 from dataengine.texts import distinct, spans, whole_episode, without_repetition
@@ -60,7 +60,7 @@ def says_what_to_do(name: str) -> bool:
 
 
 @dataclass(frozen=True)
-class Columns:
+class TextColumns:
     """Which columns of a dataset say something."""
 
     tasks: Mapping[int, str]
@@ -75,7 +75,7 @@ class Columns:
     """Of a corpus: the episode's list says all."""
 
     @classmethod
-    def of(cls, info: Info) -> "Columns":
+    def of(cls, info: Info) -> "TextColumns":
         """Find them by types and names, without reading a data file."""
         tasks, names = lerobot.read_tasks(info), _annotations(info)
         whole = [k for k, f in info.features.items() if f.dtype.startswith(("int", "uint")) and f.width == 1]
@@ -102,7 +102,7 @@ class Columns:
         """Columns that `Columns.read` reads."""
         return [*self.strings, *self.indices, *([PERSISTENT, "timestamp"] if self.persistent else [])]
 
-    def read(self, entry: Entry, table: pa.Table, rate_hz: float) -> tuple[tuple[Text, ...], dict[str, str]]:
+    def read(self, entry: EpisodeEntry, table: pa.Table, rate_hz: float) -> tuple[tuple[Text, ...], dict[str, str]]:
         """Tell what is said of an episode, and in notes what is no instruction, or could not be read."""
         notes: dict[str, str] = {}
         lost: list[str] = []
@@ -116,7 +116,9 @@ class Columns:
         notes["texts_lost"] = "; ".join(lost)
         return without_repetition(said), {key: text for key, text in notes.items() if text}
 
-    def _pointed(self, entry: Entry, table: pa.Table, notes: dict[str, str], lost: list[str]) -> list[tuple[Text, ...]]:
+    def _pointed(
+        self, entry: EpisodeEntry, table: pa.Table, notes: dict[str, str], lost: list[str]
+    ) -> list[tuple[Text, ...]]:
         """Read the columns of numbers; without any that says what to do, the episode's list of tasks does."""
         said: list[tuple[Text, ...]] = []
         flags: dict[str, list[str]] = {}

@@ -92,7 +92,7 @@ class Camera(Config):
     """The publisher swapped red and blue."""
 
 
-class Columns(Config):
+class MappedColumns(Config):
     """Some numbers of a feature, and what they are."""
 
     key: str
@@ -165,9 +165,9 @@ class Mapping(Config):
     cameras: dict[Slot, Annotated[Camera, BeforeValidator(_as_camera)]] = Field(min_length=1)
     instruction: Keys = Field(default_factory=list)
     state_encoding: Encoding = "none"
-    state: list[Columns] = Field(default_factory=list)
+    state: list[MappedColumns] = Field(default_factory=list)
     action_encoding: Encoding
-    action: list[Columns] = Field(min_length=1)
+    action: list[MappedColumns] = Field(min_length=1)
     raw_state: Keys = Field(default_factory=list)
     """Features that are kept untouched; without any, those that `state` reads."""
     raw_action: Keys = Field(default_factory=list)
@@ -214,7 +214,7 @@ def load(given: str) -> Mapping:
         raise SourceError(f"mapping {given}: {_first(error)}") from None
 
 
-def check(mapping: Mapping, schema: features.Group, where: str) -> None:
+def check(mapping: Mapping, schema: features.FeaturesDict, where: str) -> None:
     """Raise SourceError when the mapping names what features.json does not hold, with the nearest that it does."""
     known = {key: (leaf, levels) for key, leaf, levels in features.leaves(schema)}
     for slot, camera in mapping.cameras.items():
@@ -292,7 +292,7 @@ def _first(error: ValidationError) -> str:
     keys = [str(key) for key in first["loc"]]
     where = "".join(f"[{key}]" if key.isdigit() else f".{key}" for key in keys).lstrip(".")
     if first["type"] == "extra_forbidden":
-        known = (*Mapping.model_fields, *Columns.model_fields, *Camera.model_fields, *Success.model_fields)
+        known = (*Mapping.model_fields, *MappedColumns.model_fields, *Camera.model_fields, *Success.model_fields)
         return f"no setting '{where}'; {did_you_mean(keys[-1], sorted(known))}"
     if first["type"] == "missing":
         return f"'{where}' is missing"

@@ -163,7 +163,7 @@ class RldsSource(ABC):
                 continue
             yield episode_or_reject(part, str(index), "", self._episode, part, index, record, pictures)
 
-    def _schema(self) -> features.Group:
+    def _schema(self) -> features.FeaturesDict:
         """Read features.json and check that the keys this source needs are there: names of folders drift."""
         schema = rlds.schema(self.root)
         known = {key: leaf for key, leaf, _ in features.leaves(schema)}
@@ -264,7 +264,7 @@ class RldsSource(ABC):
         return slot != "primary" and not any(images)
 
 
-def _pictures(schema: features.Group) -> dict[str, str]:
+def _pictures(schema: features.FeaturesDict) -> dict[str, str]:
     """Tell the dtype of the pictures of each image, by its key."""
     return {key: leaf.dtype for key, leaf, _ in features.leaves(schema) if leaf.kind == "image"}
 

@@ -129,7 +129,7 @@ class Auto(RldsSource):
                 whole.append(lookup(record, key))
         return whole, at_steps
 
-    def _schema(self) -> features.Group:
+    def _schema(self) -> features.FeaturesDict:
         schema = rlds.schema(self.root)
         _mapping.check(self._rules(), schema, f"mapping {self.mapping}")
         return schema
@@ -140,7 +140,7 @@ class Auto(RldsSource):
 
 
 def _layout(
-    column: str, encoding: Encoding, items: Sequence[_mapping.Columns], taken: Sequence[NDArray]
+    column: str, encoding: Encoding, items: Sequence[_mapping.MappedColumns], taken: Sequence[NDArray]
 ) -> dict[str, str]:
     """Note where the conversions put grippers, and the names that the mapping gives; others stay the layout's."""
     widths = [int(np.prod(values.shape[1:])) for values in taken]

@@ -33,7 +33,7 @@ APART_M, APART_MM = 0.05, 10.0
 
 
 @dataclass(frozen=True)
-class Track:
+class TimedNumbers:
     """Numbers with their times, in order of time, no time twice."""
 
     stamps_ms: NDArray[np.int64]
@@ -51,20 +51,20 @@ class Track:
 
 
 @dataclass(frozen=True)
-class Numbers:
+class RobotNumbers:
     """All that one scene says of its robot."""
 
-    pose: Track
+    pose: TimedNumbers
     """(n, 7) x y z, quaternion wxyz."""
-    width_mm: Track
+    width_mm: TimedNumbers
     """(n, 2) measured, commanded."""
-    joints: Track | None
+    joints: TimedNumbers | None
     """None where joint.npy, an archive of its own, is not there or cannot be read."""
     joints_lost: str = ""
     """Why it cannot be read: joints are only kept raw, and cost no scene."""
 
 
-def read(scene: Scene) -> Numbers:
+def read(scene: Scene) -> RobotNumbers:
     """Read the three files; raise RecordError where poses or widths cannot be made sense of."""
     pose = _track(scene, "tcp_base.npy", _pose, APART_M)
     width = _track(scene, "gripper.npy", _widths, APART_MM)
@@ -73,9 +73,9 @@ def read(scene: Scene) -> Numbers:
     if pose.values.shape[1:] != (7,):
         raise RecordError(f"tcp_base.npy: 'tcp' has shape {pose.values.shape[1:]}, expected (7,)")
     try:
-        return Numbers(pose, width, _track(scene, "joint.npy", lambda entries: list(entries.items()), math.inf))
+        return RobotNumbers(pose, width, _track(scene, "joint.npy", lambda entries: list(entries.items()), math.inf))
     except RecordError as error:
-        return Numbers(pose, width, None, str(error))
+        return RobotNumbers(pose, width, None, str(error))
 
 
 def nearest(sorted_ms: NDArray[np.int64], stamps_ms: NDArray[np.int64]) -> NDArray[np.int64]:
@@ -122,7 +122,9 @@ def _widths(entries: Any) -> list[tuple[int, Any]]:
     return widths
 
 
-def _track(scene: Scene, name: str, entries: Callable[[Any], Iterable[tuple[int, Any]]], apart: float) -> Track | None:
+def _track(
+    scene: Scene, name: str, entries: Callable[[Any], Iterable[tuple[int, Any]]], apart: float
+) -> TimedNumbers | None:
     """Put the entries of all cameras on one time line; at equal times the first camera's counts.
 
     Raise RecordError where the first three numbers of two entries at one time differ by more than `apart`.
@@ -156,4 +158,4 @@ def _track(scene: Scene, name: str, entries: Callable[[Any], Iterable[tuple[int,
     differ = np.flatnonzero((np.abs(table - table[first][inverse])[:, :3] > apart).any(axis=1))
     if len(differ):
         raise RecordError(f"{name}: entries at {stamps[differ[0]]} ms contradict each other by more than {apart:g}")
-    return Track(times, table[first])
+    return TimedNumbers(times, table[first])

@@ -17,7 +17,7 @@ from dataengine.errors import RecordError
 from dataengine.framing import Framing
 from dataengine.reading import reading
 from dataengine.sources.rh20t import cameras
-from dataengine.sources.rh20t.numbers import Numbers, Track, nearest
+from dataengine.sources.rh20t.numbers import RobotNumbers, TimedNumbers, nearest
 from dataengine.sources.rh20t.scenes import Scene, video_names
 
 WITHIN_MS = 100
@@ -34,7 +34,7 @@ class Steps:
     stamps_ms: NDArray[np.int64]
     """(t,) since the epoch, increasing."""
     cameras: Mapping[str, CameraFrames]
-    joints: Track | None
+    joints: TimedNumbers | None
     """None where there are none, or too few."""
     notes: Mapping[str, str]
 
@@ -48,7 +48,7 @@ class Steps:
 def settle(
     scene: Scene,
     cfg: int,
-    robot: Numbers,
+    robot: RobotNumbers,
     finish_ms: float | None,
     framing: Framing,
     damaged: list[tuple[str, RecordError]],

@@ -13,7 +13,7 @@ from lance.fragment import write_fragments
 from dataengine import notes
 from dataengine.episode import Episode, Part, Reject
 from dataengine.errors import ChangedError, DataEngineError, RecordError, UnexpectedError
-from dataengine.notes import Tally
+from dataengine.notes import NoteTally
 from dataengine.reading import digest, explain, is_certain, one_line, reading
 from dataengine.schema import SCHEMA_VERSION
 from dataengine.storage import make_durable
@@ -46,7 +46,7 @@ class _Passed:
     num_bytes: int = 0
     ids: set[str] = field(default_factory=set)
     rejects: list[Reject] = field(default_factory=list)
-    notes: Tally = field(default_factory=Tally)
+    notes: NoteTally = field(default_factory=NoteTally)
     num_known: int = 0
     error: Exception | None = None
 

@@ -18,7 +18,7 @@ from dataengine.schema import HANDS, VECTORS, exact_column, exact_dims_column
 from dataengine.vector_layout import VectorLayout, layout_of
 
 
-class Rows(Protocol):
+class RowSource(Protocol):
     """What an episode is read from: a corpus."""
 
     @property
@@ -38,7 +38,7 @@ class Rows(Protocol):
 class StoredEpisode:
     """An episode at rest. What is small is here at once, arrays and frames are read when asked for."""
 
-    def __init__(self, corpus: Rows, row: int, index: pa.Table) -> None:
+    def __init__(self, corpus: RowSource, row: int, index: pa.Table) -> None:
         self._corpus, self.row = corpus, row
         known: dict[str, Any] = {name: index[name][row].as_py() for name in index.column_names}
         self.episode_id: str = known["episode_id"]

@@ -6,7 +6,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from dataengine import notes
-from dataengine.notes import Tally
+from dataengine.notes import NoteTally
 
 if TYPE_CHECKING:
     from dataengine.store.read.corpus import Corpus
@@ -14,9 +14,9 @@ if TYPE_CHECKING:
 COLUMNS = ("dataset", "kind", "state_dim", "action_dim", "instruction", "notes")
 
 
-def tallies(corpus: "Corpus") -> dict[str, Tally]:
+def tallies(corpus: "Corpus") -> dict[str, NoteTally]:
     """Count the serious notes of each dataset; equal notes, which most episodes of a dataset have, are parsed once."""
-    by_dataset: dict[str, Tally] = {}
+    by_dataset: dict[str, NoteTally] = {}
     for batch in corpus.scan(COLUMNS):
         keys = pa.table(
             {
@@ -30,7 +30,7 @@ def tallies(corpus: "Corpus") -> dict[str, Tally]:
         )
         counted = keys.append_column("episodes", pa.array([1] * len(keys))).group_by(keys.column_names)
         for row in counted.aggregate([("episodes", "sum")]).to_pylist():
-            tally = by_dataset.setdefault(row["dataset"], Tally())
+            tally = by_dataset.setdefault(row["dataset"], NoteTally())
             has = {key: row[key] for key in ("kind", "has_state", "has_action", "has_instruction")}
             text = row["notes"] or ""
             said = notes.parsed(text) if notes.may_be_serious(text) else {}  # most have no serious word

@@ -19,7 +19,7 @@ from typing import Final
 import lance
 from lance.optimize import Compaction, RewriteResult
 
-from dataengine.progress import Task
+from dataengine.progress import ProgressBar
 from dataengine.storage import make_durable
 from dataengine.store.commit.receipts import data_folder, files_of
 from dataengine.store.tables import SIDE_TABLES, exists, is_conflict, join_fragments, open_table, settle
@@ -45,7 +45,7 @@ HOLLOW: Final = 0.1
 
 
 @dataclass(frozen=True)
-class Piece:
+class FragmentSize:
     """A fragment and the bytes of its files."""
 
     fragment_id: int
@@ -74,14 +74,14 @@ class Compacted:
     """Groups that somebody else changed each time."""
 
 
-def pieces(table: lance.LanceDataset, corpus: str) -> list[Piece]:
+def pieces(table: lance.LanceDataset, corpus: str) -> list[FragmentSize]:
     """List the fragments of `episodes.lance` in its order, with their bytes, blobs included."""
     sizes: dict[str, int] = {}
     for path, size in data_folder(corpus).tree().items():
         stem = path.partition("/")[0].removesuffix(".lance")
         sizes[stem] = sizes.get(stem, 0) + size
     return [
-        Piece(
+        FragmentSize(
             f.fragment_id,
             sum(sizes.get(file.path.removesuffix(".lance"), 0) for file in f.data_files()),
             f.num_deletions / max(f.physical_rows, 1),
@@ -90,12 +90,12 @@ def pieces(table: lance.LanceDataset, corpus: str) -> list[Piece]:
     ]
 
 
-def groups(pieces: Sequence[Piece], target: int) -> list[list[Piece]]:
+def groups(pieces: Sequence[FragmentSize], target: int) -> list[list[FragmentSize]]:
     """Join small neighbours until they make a large fragment; what stays alone is left out, unless it is hollow.
 
     The lowest comes last.
     """
-    joined: list[list[Piece]] = [[]]
+    joined: list[list[FragmentSize]] = [[]]
     num_bytes = 0.0
     for piece in pieces:
         is_large = 2 * piece.left >= target
@@ -109,7 +109,7 @@ def groups(pieces: Sequence[Piece], target: int) -> list[list[Piece]]:
     return sorted(whole, key=lambda group: min(piece.fragment_id for piece in group), reverse=True)
 
 
-def compact(corpus: str, target: int, live: Task) -> Compacted:
+def compact(corpus: str, target: int, live: ProgressBar) -> Compacted:
     """Rewrite small fragments of `episodes.lance` until none has a small neighbour, and hollow ones.
 
     `live` counts bytes, each once: what is joined in steps is copied again, but soon done.

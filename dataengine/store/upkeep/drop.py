@@ -48,7 +48,7 @@ class Selection:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Held:
+class Holdings:
     """What a corpus holds of a selection."""
 
     episodes: int
@@ -72,7 +72,7 @@ class Held:
         return not (self.episodes or self.rejects or self.staged or self.statistics)
 
 
-def held(corpus: Corpus, selection: Selection) -> Held:
+def held(corpus: Corpus, selection: Selection) -> Holdings:
     """Count what there is of a selection; of frames only their sizes are read."""
     steps, robots, parts = 0, 0, set[str]()
     plain = ["num_steps", "part_id", *(f"{name}_dim" for name in VECTORS)]
@@ -82,7 +82,7 @@ def held(corpus: Corpus, selection: Selection) -> Held:
         dims = [batch[f"{name}_dim"].fill_null(0).to_numpy() for name in VECTORS]
         robots += int((sum(dims) > 0).sum())
     stats = corpus.stats() if selection.parts is None else None
-    return Held(
+    return Holdings(
         episodes=corpus.count(selection.where),
         steps=steps,
         num_bytes=sum(_num_bytes(corpus, selection.where, slot) for slot in CAMERA_SLOTS),

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from dataengine.report import Report
-from pipelines.analysis.groups import Group
+from pipelines.analysis.groups import PairGroup
 from pipelines.analysis.lam_report.measures import Floats, distances, mean_over, nearest
 from pipelines.training.lam.controls import Controls, control, shift
 
@@ -38,7 +38,7 @@ class ControlReading(Report):
 
 def look(
     lam: "Lam",
-    group: Group,
+    group: PairGroup,
     which: NDArray[np.int64],
     before: NDArray[np.uint8],
     after: NDArray[np.uint8],
@@ -75,7 +75,7 @@ def _parts(one: "Tensor", other: "Tensor") -> "zip[tuple[Tensor, Tensor]]":
     return zip(one.split(TOGETHER), other.split(TOGETHER), strict=True)
 
 
-def _ways(group: Group, which: NDArray[np.int64], said: dict[str, NDArray[np.float32]]) -> dict[str, float]:
+def _ways(group: PairGroup, which: NDArray[np.int64], said: dict[str, NDArray[np.float32]]) -> dict[str, float]:
     """Read latent actions as the way of the hand in the nearest real pair of another episode, in mean ways."""
     if group.motion is None:
         return {}

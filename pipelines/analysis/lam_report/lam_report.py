@@ -11,7 +11,7 @@ from pydantic import Field
 from dataengine.config import MOST, MOST_WORKERS, Config
 from dataengine.progress import task
 from dataengine.store import Corpus
-from pipelines.analysis.groups import Group, choose_pairs, episodes_seen_by, origin, read_groups, read_pictures
+from pipelines.analysis.groups import PairGroup, choose_pairs, episodes_seen_by, origin, read_groups, read_pictures
 from pipelines.analysis.lam_report.controls import look
 from pipelines.analysis.lam_report.measures import Distance, code_counts, jensen_shannon, perplexity
 from pipelines.analysis.lam_report.nearest import Nearness, compare, pick_queries, show_examples
@@ -125,7 +125,7 @@ def find(corpus: Corpus, config: LamReportConfig) -> LatentSource:
     return replace(source, interval_s=spacing, info=info, lam=lam)
 
 
-def facts(group: Group) -> PairGroupFacts:
+def facts(group: PairGroup) -> PairGroupFacts:
     """Say which pairs these are."""
     return PairGroupFacts(
         group=group.title,
@@ -140,7 +140,7 @@ def facts(group: Group) -> PairGroupFacts:
     )
 
 
-def code_use(group: Group, num_codes: int) -> CodeUse:
+def code_use(group: PairGroup, num_codes: int) -> CodeUse:
     """Count a group's codes."""
     counts = code_counts(group.codes, num_codes)
     _, repeats = np.unique(group.codes, axis=0, return_counts=True)
@@ -154,7 +154,7 @@ def code_use(group: Group, num_codes: int) -> CodeUse:
     )
 
 
-def code_distances(groups: Sequence[Group], num_codes: int) -> list[CodeDistance]:
+def code_distances(groups: Sequence[PairGroup], num_codes: int) -> list[CodeDistance]:
     """Compare the codes of every two groups, and of two halves of each that has several episodes."""
     distances = []
     for i, one in enumerate(groups):
@@ -168,7 +168,7 @@ def code_distances(groups: Sequence[Group], num_codes: int) -> list[CodeDistance
     return distances
 
 
-def nearness(groups: Sequence[Group], kind: Distance) -> list[Nearness]:
+def nearness(groups: Sequence[PairGroup], kind: Distance) -> list[Nearness]:
     """Compare every group with every other, with its own other episodes, and with those of other tasks."""
     comparisons = []
     for query in groups:
@@ -179,7 +179,7 @@ def nearness(groups: Sequence[Group], kind: Distance) -> list[Nearness]:
     return [n for n in comparisons if n.pairs]
 
 
-def notes(groups: Sequence[Group]) -> list[str]:
+def notes(groups: Sequence[PairGroup]) -> list[str]:
     """Say what could not be looked at, and where figures may flatter."""
     lines = []
     for g in groups:

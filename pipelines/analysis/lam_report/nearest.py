@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from dataengine import texts
 from dataengine.report import Report
 from dataengine.store import Corpus
-from pipelines.analysis.groups import Group, read_pictures
+from pipelines.analysis.groups import PairGroup, read_pictures
 from pipelines.analysis.lam_report.measures import Distance, Floats, directions, distances, examples, mean_over, nearest
 from pipelines.analysis.lam_report.predict import Predicted
 from pipelines.output.folder import OutputFolder
@@ -47,7 +47,7 @@ class Nearness(Report):
     direction_random: float | None = None
 
 
-class Shown(Report):
+class ShownPair(Report):
     """One pair of frames in the figure."""
 
     group: str
@@ -61,14 +61,14 @@ class Shown(Report):
     """Cosine with the query's way, where both have one."""
 
 
-class Example(Report):
+class NearestExample(Report):
     """A query and, in every other group, the pair nearest to it."""
 
-    query: Shown
-    nearest: list[Shown]
+    query: ShownPair
+    nearest: list[ShownPair]
 
 
-def compare(query: Group, among: Group, kind: Distance, *, other_tasks: bool = False) -> Nearness:
+def compare(query: PairGroup, among: PairGroup, kind: Distance, *, other_tasks: bool = False) -> Nearness:
     """Measure how alike a group's moving pairs and their nearest in another group are."""
     way = None if query.motion is None else directions(query.motion)
     asked = np.ones(len(query.codes), dtype=bool) if way is None else way.any(axis=1)
@@ -94,20 +94,20 @@ def compare(query: Group, among: Group, kind: Distance, *, other_tasks: bool = F
     )
 
 
-def _differ(query: Group, among: Group) -> NDArray[np.bool_]:
+def _differ(query: PairGroup, among: PairGroup) -> NDArray[np.bool_]:
     """(n, n') which pairs may be compared: not those of one episode, nearly all of which are alike."""
     names = [np.array([e.episode_id for e in g.picks.episodes])[g.picks.episode] for g in (query, among)]
     return names[0][:, None] != names[1][None]
 
 
-def _said(group: Group) -> NDArray[np.str_]:
+def _said(group: PairGroup) -> NDArray[np.str_]:
     """(n,) what holds at the first frame of each pair."""
     picks = group.picks
     pairs = zip(picks.episode.tolist(), picks.row.tolist(), strict=True)
     return np.array([str([t.phrases for t in texts.at(picks.episodes[e].texts, row)]) for e, row in pairs], np.str_)
 
 
-def pick_queries(groups: Sequence[Group], predicted: Sequence[Predicted], count: int) -> list[tuple[int, int]]:
+def pick_queries(groups: Sequence[PairGroup], predicted: Sequence[Predicted], count: int) -> list[tuple[int, int]]:
     """Choose (group, pair) queries in turn from every group: the middles of clusters of its moving pairs."""
     each = ceil(count / len(groups))
     picks = []
@@ -121,11 +121,11 @@ def pick_queries(groups: Sequence[Group], predicted: Sequence[Predicted], count:
 def show_examples(
     corpus: Corpus,
     slot: str,
-    groups: Sequence[Group],
+    groups: Sequence[PairGroup],
     queries: Sequence[tuple[int, int]],
     kind: Distance,
     out: OutputFolder,
-) -> list[Example]:
+) -> list[NearestExample]:
     """Find the nearest pair in every other group, or in other episodes of the only one, and draw them all."""
     wanted: list[tuple[int, int]] = list(queries)
     rows: list[list[tuple[int, int, float]]] = []
@@ -144,7 +144,7 @@ def show_examples(
         wanted += [(other, j) for other, j, _ in row]
     pictures = _draw(corpus, slot, groups, wanted, out)
     return [
-        Example(
+        NearestExample(
             query=_shown(groups[g], i, pictures[g, i]),
             nearest=[
                 _shown(groups[other], j, pictures[other, j], (groups[g], i, distance)) for other, j, distance in row
@@ -155,7 +155,7 @@ def show_examples(
 
 
 def _draw(
-    corpus: Corpus, slot: str, groups: Sequence[Group], wanted: Sequence[tuple[int, int]], out: OutputFolder
+    corpus: Corpus, slot: str, groups: Sequence[PairGroup], wanted: Sequence[tuple[int, int]], out: OutputFolder
 ) -> Mapping[tuple[int, int], Path]:
     """Write both frames of every pair side by side."""
     files = {}
@@ -171,8 +171,8 @@ def _draw(
     return files
 
 
-def _shown(group: Group, i: int, picture: Path, to: tuple[Group, int, float] | None = None) -> Shown:
-    shown = Shown(
+def _shown(group: PairGroup, i: int, picture: Path, to: tuple[PairGroup, int, float] | None = None) -> ShownPair:
+    shown = ShownPair(
         group=group.title,
         episode_id=group.picks.episodes[group.picks.episode[i]].episode_id,
         frame=int(group.picks.row[i]),

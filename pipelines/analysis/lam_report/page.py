@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
-from pipelines.analysis.lam_report.nearest import Example, Nearness, Shown
+from pipelines.analysis.lam_report.nearest import NearestExample, Nearness, ShownPair
 from pipelines.analysis.lam_report.report import LamReport, signed
 from pipelines.html.heat_map import heat_map
 from pipelines.html.page import Section, cards, note, page
@@ -105,7 +105,7 @@ def _numbers(names: Sequence[str]) -> list[str]:
     return [str(i + 1) for i in range(len(names))]
 
 
-def _example(example: Example, slots: int) -> tuple[int, Shown, str, list[tuple[Shown, str]]]:
+def _example(example: NearestExample, slots: int) -> tuple[int, ShownPair, str, list[tuple[ShownPair, str]]]:
     """Width of its pictures, then the query and the nearest pairs with their captions."""
     query, others = example.query, example.nearest
     caption = f"query, frame {query.frame}, codes {' '.join(map(str, query.codes))}"
@@ -113,7 +113,7 @@ def _example(example: Example, slots: int) -> tuple[int, Shown, str, list[tuple[
     return at_least_px, query, caption, [(shown, _caption(shown, slots)) for shown in others]
 
 
-def _caption(shown: Shown, slots: int) -> str:
+def _caption(shown: ShownPair, slots: int) -> str:
     way = f", cosine {signed(shown.direction)}" if shown.direction is not None else ""
     return f"at {shown.distance:.2f}, {shown.equal_codes} of {slots} codes{way}"
 

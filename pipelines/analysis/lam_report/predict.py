@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from pipelines.analysis.groups import Group
+from pipelines.analysis.groups import PairGroup
 from pipelines.training.lam.scores import Pairs, VisualScore, save_pictures
 
 if TYPE_CHECKING:
@@ -40,7 +40,7 @@ def spread(total: int, most: int) -> NDArray[np.int64]:
 
 def predict(
     lam: "Lam",
-    group: Group,
+    group: PairGroup,
     which: NDArray[np.int64],
     before: NDArray[np.uint8],
     after: NDArray[np.uint8],

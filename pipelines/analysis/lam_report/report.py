@@ -6,7 +6,7 @@ from pydantic import Field
 from dataengine.report import Report
 from pipelines.analysis.lam_report.controls import ControlReading
 from pipelines.analysis.lam_report.measures import Distance
-from pipelines.analysis.lam_report.nearest import Example, Nearness
+from pipelines.analysis.lam_report.nearest import NearestExample, Nearness
 from pipelines.text_table import text_table
 from pipelines.training.lam.scores import VisualScore
 
@@ -72,7 +72,7 @@ class LamReport(Report):
     codes: list[CodeUse]
     code_distances: list[CodeDistance]
     nearness: list[Nearness]
-    examples: list[Example]
+    examples: list[NearestExample]
     visual: list[VisualScore]
     sheets: dict[str, str] = Field(default_factory=dict)
     """Picture of predicted frames by group."""

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 from pipelines.html.charts import Value
 from pipelines.html.drawing import CHART_WIDTH as WIDTH
-from pipelines.html.drawing import Circle, Drawing, Line, Polyline, Rect, Shape, Text, Whisker, colour
+from pipelines.html.drawing import Circle, Drawing, Line, Polyline, Rect, Shape, SvgText, Whisker, colour
 from pipelines.html.ticks import round_ticks, short_number
 
 PLOT = 200
@@ -30,7 +30,7 @@ class Bars:
 
 
 @dataclass(frozen=True)
-class Change:
+class ComparisonRow:
     """One line of a comparison."""
 
     name: str
@@ -61,14 +61,14 @@ class _Plot:
                 x, self.top = 8.0, self.top + 17
             height = 3 if is_line else 11
             self.shapes.append(Rect(x, self.top + 5.5 - height / 2, 11, height, ink, rounded=1.5))
-            self.shapes.append(Text(x + 16, self.top + 10, name, "start"))
+            self.shapes.append(SvgText(x + 16, self.top + 10, name, "start"))
             x += long
         self.top += 26
         marks = round_ticks(self.low, self.high, 4)
         self.low, self.high = min(self.low, marks[0]), max(self.high, marks[-1])
         for mark in marks:
             y, label = self.down(mark), f"{100 * mark:.4g} %" if self.percent else short_number(mark)
-            self.shapes += [Line(LEFT, y, WIDTH - RIGHT, y, "grid"), Text(LEFT - 6, y + 4, label, "end")]
+            self.shapes += [Line(LEFT, y, WIDTH - RIGHT, y, "grid"), SvgText(LEFT - 6, y + 4, label, "end")]
 
     @property
     def bottom(self) -> float:
@@ -82,12 +82,12 @@ class _Plot:
     def label_bins(self, count: int, step: float, width: float) -> None:
         """Write where every fourth bin begins, below the frame."""
         self.shapes += [
-            Text(LEFT + step * i, self.bottom + 16, short_number(round(i * width, 6))) for i in range(0, count, 4)
+            SvgText(LEFT + step * i, self.bottom + 16, short_number(round(i * width, 6))) for i in range(0, count, 4)
         ]
 
     def drawing(self, key: str, title: str, below: str, remark: str) -> Drawing:
         if below:
-            self.shapes.append(Text(LEFT + (WIDTH - LEFT - RIGHT) / 2, self.bottom + 33, below))
+            self.shapes.append(SvgText(LEFT + (WIDTH - LEFT - RIGHT) / 2, self.bottom + 33, below))
         height = int(self.bottom + (BOTTOM if below else BOTTOM - 16))
         return Drawing(title, self.shapes, height, remark=remark, key=key)
 
@@ -108,7 +108,7 @@ def error_chart(
     bar = min(step * 0.78 / len(variants), 34.0)
     for i, (name, column) in enumerate(columns.items()):
         middle = LEFT + step * (i + 0.5)
-        plot.shapes.append(Text(middle, plot.bottom + 16, name))
+        plot.shapes.append(SvgText(middle, plot.bottom + 16, name))
         for j, (value, seeds) in enumerate(zip(column.values, column.seeds, strict=True)):
             x, y = middle + bar * (j - len(variants) / 2), plot.down(value.value)
             tip, height = f"{variants[j]}: {value.value:.3f}", max(plot.bottom - y, 1)
@@ -163,11 +163,11 @@ def difference_chart(
             plot.shapes.append(Rect(x, min(y, zero), bar, height, colour(variant), f"{100 * share:+.1f}"))
     plot.shapes.append(Line(LEFT, zero, WIDTH - RIGHT, zero, ink=INK["true"]))
     plot.label_bins(bins - 1, step, width)
-    plot.shapes.append(Text(WIDTH - RIGHT - step / 2, plot.bottom + 16, "> 1"))
+    plot.shapes.append(SvgText(WIDTH - RIGHT - step / 2, plot.bottom + 16, "> 1"))
     return plot.drawing(key, title, BELOW_BINS, remark)
 
 
-def change_chart(key: str, title: str, blocks: Mapping[str, Sequence[Change]], remark: str = "") -> Drawing:
+def change_chart(key: str, title: str, blocks: Mapping[str, Sequence[ComparisonRow]], remark: str = "") -> Drawing:
     """Draw relative changes: a dot for the mean, a line for its interval, a tick for each seed."""
     full = 760
     lines = [line for block in blocks.values() for line in block]
@@ -185,22 +185,22 @@ def change_chart(key: str, title: str, blocks: Mapping[str, Sequence[Change]], r
     y = 6.0
     for block, mine in blocks.items():
         if block:
-            shapes.append(Text(0, y + 14, block, "start", strong=True))
+            shapes.append(SvgText(0, y + 14, block, "start", strong=True))
             y += 26
         for line in mine:
             y += ROW / 2
             x0, x1, x = (across(end) for end in (*line.value.ends, line.value.value))
             ink = colour(line.variant)
-            shapes.append(Text(left - 12, y + 4, line.name, "end"))
+            shapes.append(SvgText(left - 12, y + 4, line.name, "end"))
             shapes.append(Line(x0, y, x1, y, ink=ink, thick=3))
             shapes += [Line(across(seed), y - 6, across(seed), y + 6, ink=ink) for seed in line.seeds]
             shapes.append(Circle(x, y, 5, ink))
-            shapes.append(Text(right + 16, y + 4, line.remark, "start"))
+            shapes.append(SvgText(right + 16, y + 4, line.remark, "start"))
             y += ROW / 2 + 4
         y += 6
     grid: list[Shape] = []
     for mark in marks:
         ink, dash = ("var(--line)", "none") if mark else (INK["true"], "4 3")
         grid.append(Line(across(mark), 0, across(mark), y, ink=ink, dash=dash))
-        grid.append(Text(across(mark), y + 14, f"{100 * mark:+.4g} %" if mark else "0"))
+        grid.append(SvgText(across(mark), y + 14, f"{100 * mark:+.4g} %" if mark else "0"))
     return Drawing(title, [*grid, *shapes], int(y) + 22, full, remark, key)

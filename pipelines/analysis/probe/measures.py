@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from dataengine.vector_layout import GROUPS
-from pipelines.analysis.pairs import Floats, Numbers
+from pipelines.analysis.pairs import Floats, PairMotion
 from pipelines.analysis.probe.report import MEAN, Comparison, EmbodimentReadouts, Interval, Over, Readout, named
 
 BIN = 0.05
@@ -31,7 +31,7 @@ def t_interval(values: ArrayLike) -> Interval | None:
     return _round(drawn.mean() - half), _round(drawn.mean() + half)
 
 
-def score(source: str, errors: Sequence[Sequence[Floats]], numbers: Numbers, models: Sequence[str] = ()) -> Readout:
+def score(source: str, errors: Sequence[Sequence[Floats]], numbers: PairMotion, models: Sequence[str] = ()) -> Readout:
     """Sum up signed errors: for each trained model of a variant, for each probe, an array (n, K, a)."""
     sizes = np.abs(np.stack([np.stack(one) for one in errors]))  # (models, probes, n, K, a)
     over: Over = "training seeds" if len(sizes) > 1 else "probe seeds"

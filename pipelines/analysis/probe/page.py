@@ -1,7 +1,7 @@
 """The page of a probe: which variant reads better, errors beside their yardsticks, largest errors, every number."""
 
 from dataengine.vector_layout import GROUPS
-from pipelines.analysis.probe.charts import Bars, Change, bins_chart, change_chart, difference_chart, error_chart
+from pipelines.analysis.probe.charts import Bars, ComparisonRow, bins_chart, change_chart, difference_chart, error_chart
 from pipelines.analysis.probe.measures import BIN
 from pipelines.analysis.probe.report import MEAN, Comparison, EmbodimentReadouts, Interval, ProbeReport, Readout
 from pipelines.analysis.probe.variants import MEDIAN, TRUE_CHANGE
@@ -70,7 +70,7 @@ def _comparisons(report: ProbeReport) -> list[Drawing]:
     names = {variant: i for i, variant in enumerate(report.lams)}
     drawings = []
     for measure in (ALL, *GROUPS):
-        lines: dict[str, list[Change]] = {}
+        lines: dict[str, list[ComparisonRow]] = {}
         for c in report.comparisons:
             if measure == ALL:
                 middle, within, seeds = c.change, c.interval, c.change_seeds
@@ -81,7 +81,7 @@ def _comparisons(report: ProbeReport) -> list[Drawing]:
             title = f"{c.lam} against {c.versus}" if len(report.lams) > 2 else ""
             remark = f"{percent(middle)}, lower in {sum(s < 0 for s in seeds)} of {len(seeds)}"
             name = _with_status(report, c)
-            lines.setdefault(title, []).append(Change(name, names[c.lam], _value(middle, within), seeds, remark))
+            lines.setdefault(title, []).append(ComparisonRow(name, names[c.lam], _value(middle, within), seeds, remark))
         if lines:
             what = "Change of the error" if measure == ALL else f"Change of the error, {measure}"
             drawings.append(change_chart(f"change-{measure}", what, lines, "left of the line is better"))

@@ -15,7 +15,7 @@ JPEG_QUALITY = 95
 
 
 @dataclass(frozen=True, kw_only=True)
-class Attempt:
+class Demonstration:
     """A successful attempt over t steps; row i of `raw_action` belongs to observation i.
 
     The robot executed the expert's action plus noise, so that it strays and shows how to recover; stored is the
@@ -40,7 +40,7 @@ class Attempt:
         return len(self.images)
 
 
-def attempt(simulator: Simulator, task: str, seed: int) -> Attempt | None:
+def attempt(simulator: Simulator, task: str, seed: int) -> Demonstration | None:
     """Let the expert try; None when it fails within the simulator's limit."""
     if not 0 <= seed < EVAL_SEEDS_FROM:
         raise ValueError(f"seed {seed} is not for recording: expected 0 to {EVAL_SEEDS_FROM - 1}")
@@ -58,7 +58,7 @@ def attempt(simulator: Simulator, task: str, seed: int) -> Attempt | None:
     if not success:
         return None
     actions.append(simulator.expert())
-    return Attempt(
+    return Demonstration(
         task=task,
         instruction=simulator.tasks[task],
         seed=seed,
@@ -69,9 +69,9 @@ def attempt(simulator: Simulator, task: str, seed: int) -> Attempt | None:
     )
 
 
-def record_attempts(simulator: Simulator, task: str, count: int, first_seed: int = 0) -> list[Attempt]:
+def record_attempts(simulator: Simulator, task: str, count: int, first_seed: int = 0) -> list[Demonstration]:
     """Collect so many successful attempts, from a seed on; failed ones are dropped."""
-    kept: list[Attempt] = []
+    kept: list[Demonstration] = []
     for seed in range(first_seed, first_seed + 20 * count):
         success = attempt(simulator, task, seed)
         kept += [success] if success is not None else []
@@ -80,7 +80,7 @@ def record_attempts(simulator: Simulator, task: str, count: int, first_seed: int
     raise RuntimeError(f"{simulator.name} {task}: the expert succeeded {len(kept)} times in {20 * count} tries")
 
 
-def save(path: Path, attempts: Sequence[Attempt]) -> None:
+def save(path: Path, attempts: Sequence[Demonstration]) -> None:
     """Keep attempts of one task in a file that appears only once it is whole."""
     jpegs = [jpeg for a in attempts for jpeg in (*a.images, *a.wrists)]
     with whole_file(path) as partial, partial.open("wb") as file:
@@ -98,7 +98,7 @@ def save(path: Path, attempts: Sequence[Attempt]) -> None:
         )
 
 
-def load(path: Path) -> list[Attempt]:
+def load(path: Path) -> list[Demonstration]:
     """Read the attempts back."""
     with np.load(path) as kept:
         data, offsets, num_cameras = kept["bytes"].tobytes(), kept["offsets"], int(kept["num_cameras"])
@@ -108,7 +108,7 @@ def load(path: Path) -> list[Attempt]:
         for seed, start, end in zip(kept["seeds"], ends - kept["lengths"], ends, strict=True):
             at, num_steps = num_cameras * start, end - start
             attempts.append(
-                Attempt(
+                Demonstration(
                     task=str(kept["task"]),
                     instruction=str(kept["instruction"]),
                     seed=int(seed),

@@ -13,7 +13,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from pipelines.evaluation.recording.attempt import Attempt, load
+from pipelines.evaluation.recording.attempt import Demonstration, load
 
 VERSION = "1.0.0"
 
@@ -45,7 +45,7 @@ def _write(builder_name: str, attempt_files: Sequence[Path], out: Path, num_shar
     from pipelines.evaluation.recording import rlds_builders
 
     tfds.disable_progress_bar()
-    attempts: list[Attempt] = [a for file in attempt_files for a in load(file)]
+    attempts: list[Demonstration] = [a for file in attempt_files for a in load(file)]
     builder = getattr(rlds_builders, builder_name)(attempts=attempts, data_dir=str(out), **options)
     folder = Path(builder.data_dir)
     for leftover in folder.parent.glob(f"{VERSION}.incomplete*"):  # of a run that was killed

@@ -6,7 +6,7 @@ from typing import Any, ClassVar
 import numpy as np
 import tensorflow_datasets as tfds  # noqa: TID253  (this file is imported inside functions only)
 
-from pipelines.evaluation.recording.attempt import Attempt
+from pipelines.evaluation.recording.attempt import Demonstration
 
 IMAGE = (128, 128, 3)
 NO_DOWNLOADS: dict[str, Any] = {}
@@ -20,7 +20,7 @@ class Metaworld(tfds.core.GeneratorBasedBuilder):
     RELEASE_NOTES: ClassVar[dict[str, str]] = {"1.0.0": "Recorded by villa."}
     url_infos: ClassVar[dict[str, Any]] = NO_DOWNLOADS
 
-    def __init__(self, *, attempts: Sequence[Attempt] = (), **kwargs: Any) -> None:
+    def __init__(self, *, attempts: Sequence[Demonstration] = (), **kwargs: Any) -> None:
         self._attempts = attempts
         super().__init__(**kwargs)
 
@@ -79,7 +79,7 @@ class FetchMujoco(tfds.core.GeneratorBasedBuilder):
     RELEASE_NOTES: ClassVar[dict[str, str]] = {"1.0.0": "Recorded by villa."}
     url_infos: ClassVar[dict[str, Any]] = NO_DOWNLOADS
 
-    def __init__(self, *, attempts: Sequence[Attempt] = (), **kwargs: Any) -> None:
+    def __init__(self, *, attempts: Sequence[Demonstration] = (), **kwargs: Any) -> None:
         self._attempts = attempts
         super().__init__(**kwargs)
 
@@ -144,7 +144,7 @@ class RobosuiteLift(tfds.core.GeneratorBasedBuilder):
     ]
     url_infos: ClassVar[dict[str, Any]] = NO_DOWNLOADS
 
-    def __init__(self, *, attempts: Sequence[Attempt] = (), **kwargs: Any) -> None:
+    def __init__(self, *, attempts: Sequence[Demonstration] = (), **kwargs: Any) -> None:
         self._attempts = attempts
         super().__init__(**kwargs)
 

@@ -67,7 +67,7 @@ class RolloutScore(Report):
 
 
 @dataclass(frozen=True)
-class Strip:
+class RolloutStrip:
     """One rollout to look at; pictures (n + 1, side, side, 3) begin with the last frame seen."""
 
     embodiment: str
@@ -130,7 +130,7 @@ def evaluate(
     context: int,
     most: int,
     device: torch.device,
-) -> tuple[list[RolloutScore], list[Strip]]:
+) -> tuple[list[RolloutScore], list[RolloutStrip]]:
     """Score predictors on up to `most` windows of every embodiment; `spec` spans `context` frames and the steps.
 
     The last predictor also predicts with shuffled latents: if that costs nothing, it does not look at them.
@@ -162,7 +162,7 @@ class _Rollouts:
         self.embodiment, self.context, self.num_steps, self.lam = embodiment, context, num_steps, lam
         self.starts = np.zeros(num_steps, np.int64)
         self.sums: dict[str, _Sums] = {}
-        self.strips: list[Strip] = []
+        self.strips: list[RolloutStrip] = []
 
     def add(self, batch: WorldBatch, predictors: dict[str, Predictor], episode_ids: Sequence[str]) -> None:
         """Predict a batch of windows with every predictor."""
@@ -206,7 +206,7 @@ class _Rollouts:
             if length:
                 rows = {name: torch.cat([now[i : i + 1], f[i, :length]]) for name, f in frames.items()}
                 pixels = {name: r.permute(0, 2, 3, 1).cpu().numpy() for name, r in rows.items()}
-                self.strips.append(Strip(self.embodiment, episode_id, pixels, float(moved[i])))
+                self.strips.append(RolloutStrip(self.embodiment, episode_id, pixels, float(moved[i])))
         self.strips.sort(key=lambda s: (-len(s.rows["true"]), -s.moved))
         best = {s.episode_id: s for s in reversed(self.strips)}
         self.strips = [s for s in self.strips if best[s.episode_id] is s][:STRIPS]

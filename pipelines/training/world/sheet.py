@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
-from pipelines.training.world.scores import LEVEL_0, LEVEL_1, Strip
+from pipelines.training.world.scores import LEVEL_0, LEVEL_1, RolloutStrip
 
 SHOWN = ("true", LEVEL_0, LEVEL_1)
 LEAST_SIDE = 96
@@ -16,7 +16,7 @@ MARGIN = 84
 GAP = 6
 
 
-def save_sheet(strips: Sequence[Strip], path: Path) -> bool:
+def save_sheet(strips: Sequence[RolloutStrip], path: Path) -> bool:
     """Draw rollouts one below another; False if there is nothing to draw."""
     if not strips:
         return False
@@ -27,7 +27,7 @@ def save_sheet(strips: Sequence[Strip], path: Path) -> bool:
     return True
 
 
-def _block(strip: Strip) -> NDArray[np.uint8]:
+def _block(strip: RolloutStrip) -> NDArray[np.uint8]:
     """Draw one rollout: the predictors' names and the embodiment at the left, then the frames."""
     rows = {name: strip.rows[name] for name in SHOWN if name in strip.rows}
     n, side = strip.rows["true"].shape[:2]

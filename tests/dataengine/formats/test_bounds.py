@@ -21,7 +21,7 @@ import pytest
 
 from dataengine.errors import RecordError, SourceError
 from dataengine.formats import example, features, hdf5, npy, tar, tfrecord
-from dataengine.formats.features import Group, Leaf, Repeated
+from dataengine.formats.features import FeaturesDict, Leaf, Repeated
 from tests.support.npy_files import npy_of, with_pickle
 
 
@@ -284,13 +284,13 @@ def test_a_packed_tensor_inflates_to_what_was_declared_and_no_more(
     monkeypatch.setattr(example, "MAX_INFLATED", 2**26)
     node = Repeated(leaf) if len(lists.get("a", "")) > 1 else leaf
     with pytest.raises(RecordError, match=reason):
-        example.decode(record(**lists), Group({"a": node}))
+        example.decode(record(**lists), FeaturesDict({"a": node}))
 
 
 def test_lengths_of_rows_that_wrap_around_are_no_lengths() -> None:
     lists = {"a/ragged_flat_values": [1, 2, 3], "a/ragged_row_lengths_0": [*[2**62] * 4, 3]}  # add up to 3
     with pytest.raises(RecordError, match=r"key 'a' holds 3 values, expected 18446744073709551619 x 1"):
-        example.decode(record(**lists), Group({"a": Repeated(Repeated(Leaf("number", "int64")))}))
+        example.decode(record(**lists), FeaturesDict({"a": Repeated(Repeated(Leaf("number", "int64")))}))
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,7 @@ from dataengine.formats.lerobot import entries as lerobot_entries
 from dataengine.formats.lerobot import lerobot
 from dataengine.formats.lerobot.entries import read_entries
 from dataengine.formats.lerobot.lerobot import Feature
-from dataengine.formats.lerobot.rows import Rows, numbers, texts
+from dataengine.formats.lerobot.rows import RowReader, numbers, texts
 from tests.support import lerobot_writer as lr
 
 
@@ -36,7 +36,7 @@ def test_only_the_row_groups_that_may_hold_an_episode_are_read(v3, monkeypatch):
         return plain(file, group, **words)
 
     monkeypatch.setattr(pq.ParquetFile, "read_row_group", counted)
-    rows = Rows(info, ["observation.state", "frame_index", "index"])
+    rows = RowReader(info, ["observation.state", "frame_index", "index"])
     for i, entry in enumerate(entries):
         state = numbers(rows.read(entry), info.features["observation.state"])
         assert np.array_equal(state, lr.state_of(i).astype(np.float32))
@@ -154,7 +154,7 @@ def test_rows_that_do_not_fit_the_metadata_are_told(v3):
     ):
         pq.write_table(broken, path)
         with pytest.raises(RecordError, match=expected):
-            Rows(info, ["action"]).read(entries[2])
+            RowReader(info, ["action"]).read(entries[2])
 
 
 def test_numbers_come_out_of_any_nesting():

@@ -14,7 +14,7 @@ import simplejpeg
 from dataengine import catalog
 from dataengine.episode import Episode, Reject
 from dataengine.errors import RecordError
-from dataengine.formats.lerobot.entries import Span
+from dataengine.formats.lerobot.entries import VideoSpan
 from dataengine.formats.lerobot.reel import Reel
 from dataengine.formats.video import stream
 from tests.support import lerobot_writer as lr
@@ -44,7 +44,7 @@ def plain(tmp_path_factory):
 
 
 def span(first, count):
-    return Span("", first / FPS, stop_s=(first + count) / FPS)
+    return VideoSpan("", first / FPS, stop_s=(first + count) / FPS)
 
 
 def rows(count):
@@ -109,7 +109,7 @@ def test_no_frame_of_the_next_episode_is_shown(plain):
 
 
 def test_of_more_frames_than_rows_those_are_shown_that_times_tell(plain):
-    alone = Span("", 0.0, is_alone=True)
+    alone = VideoSpan("", 0.0, is_alone=True)
     assert shown(Reel(256, FPS).take(plain, alone, np.arange(50) * 0.3)) == list(range(0, 150, 3))
     assert shown(Reel(256, FPS).take(plain, span(30, 60), np.arange(20) * 0.3 + 0.03)) == list(range(30, 90, 3))
     with pytest.raises(
@@ -120,11 +120,11 @@ def test_of_more_frames_than_rows_those_are_shown_that_times_tell(plain):
 
 def test_starts_that_drift_are_of_no_account_where_frames_can_be_counted(plain):
     for first in (50, 100):
-        late = Span("", first / FPS + 0.27, stop_s=first / FPS + 5.27, counted=(first, COUNT))
+        late = VideoSpan("", first / FPS + 0.27, stop_s=first / FPS + 5.27, counted=(first, COUNT))
         found = Reel(256, FPS).take(plain, late, rows(50))
         assert shown(found) == list(range(first, first + 50))
         assert found.off_s == pytest.approx(0.27, abs=1e-6)
-    other = Span("", 5.04, stop_s=10.04, counted=(70, COUNT + 1))  # frames that nobody lists lie between
+    other = VideoSpan("", 5.04, stop_s=10.04, counted=(70, COUNT + 1))  # frames that nobody lists lie between
     assert shown(Reel(256, FPS).take(plain, other, rows(50))) == list(range(50, 100))
 
 
@@ -237,8 +237,8 @@ def test_depth_in_an_image_column_is_left_out_and_noted(tmp_path):
 
 
 def test_spans_are_no_part_of_fingerprints():
-    assert repr(Span("a", 1.5)) == repr(Span("a", 1.5, is_alone=True, stop_s=2.0, counted=(1, 2)))
-    assert Span("a", 1.5).stop_s == inf
+    assert repr(VideoSpan("a", 1.5)) == repr(VideoSpan("a", 1.5, is_alone=True, stop_s=2.0, counted=(1, 2)))
+    assert VideoSpan("a", 1.5).stop_s == inf
 
 
 def test_a_path_names_the_file_once(tmp_path: Path):

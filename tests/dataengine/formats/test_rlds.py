@@ -136,7 +136,7 @@ def test_the_older_spelling_of_features_json_gives_the_same_tree(dataset: Path) 
         },
     }
     tree = feature_tree.parse(legacy, "features.json")
-    assert tree == feature_tree.Group(
+    assert tree == feature_tree.FeaturesDict(
         {
             "image": feature_tree.Leaf("image", "uint8", pixels=(None, None, 3)),
             "label": feature_tree.Leaf("number", "int64"),
@@ -167,7 +167,7 @@ def test_what_tfds_writes_but_cannot_read_back_is_read_too() -> None:
         "word": feature_tree.Leaf("text", "string"),
         "fixed": feature_tree.Repeated(feature_tree.Leaf("number", "float32"), 3),
     }
-    schema = feature_tree.Group({"steps": feature_tree.Repeated(feature_tree.Group(tree))})
+    schema = feature_tree.FeaturesDict({"steps": feature_tree.Repeated(feature_tree.FeaturesDict(tree))})
     steps = example.decode(Example(features=Features(feature=lists)).SerializeToString(), schema)["steps"]
     assert np.array_equal(steps["cloud"], flat.reshape(3, 4, 2))
     assert np.array_equal(steps["fixed"], fixed.reshape(3, 3))

@@ -94,8 +94,8 @@ def test_pictures_that_are_left_out_change_nothing(tmp_path, monkeypatch, suffix
     starts_s = random.uniform(-1, 18, 40)
     ranges = list(zip(starts_s, starts_s + random.uniform(0.5, 4, 40), strict=True))
     decoded = []
-    going = films.Film.next
-    monkeypatch.setattr(films.Film, "next", lambda self: decoded.append(1) or going(self))
+    going = films.FrameDecoder.next
+    monkeypatch.setattr(films.FrameDecoder, "next", lambda self: decoded.append(1) or going(self))
     for rate_hz in (1.0, 3.0, 10.0):
         found = cut_all(path, ranges, rate_hz)
         num_decoded = len(decoded)
@@ -129,8 +129,8 @@ def test_memory_holds_the_ranges_that_are_open(tmp_path):
 def test_ranges_far_apart_are_sought_and_those_near_are_not(tmp_path, monkeypatch):
     path = write_video(tmp_path / "long.mp4", range(600), 20)
     decoded = []
-    going = films.Film.next
-    monkeypatch.setattr(films.Film, "next", lambda self: decoded.append(going(self)) or decoded[-1])
+    going = films.FrameDecoder.next
+    monkeypatch.setattr(films.FrameDecoder, "next", lambda self: decoded.append(going(self)) or decoded[-1])
     near = cut_all(path, [(1.0, 2.0), (2.2, 3.0)])
     assert len(decoded) <= 62
     decoded.clear()
@@ -183,8 +183,8 @@ def test_what_a_range_wants_beyond_the_video_is_told(plain):
 
 def test_clips_come_in_order_of_their_ends_as_soon_as_they_are_past(plain, monkeypatch):
     played = []
-    going = films.Film.next
-    monkeypatch.setattr(films.Film, "next", lambda self: played.append(1) or going(self))
+    going = films.FrameDecoder.next
+    monkeypatch.setattr(films.FrameDecoder, "next", lambda self: played.append(1) or going(self))
     order = [(i, len(played)) for i, _ in cut(plain, [(0, 3), (0.5, 1), (0, 0.5), (0.2, 1), (9, 8)], 160, 20.0)]
     assert [i for i, _ in order] == [4, 2, 1, 3, 0]
     assert [count <= limit for (_, count), limit in zip(order, (0, 12, 22, 22, 62), strict=True)] == [True] * 5

@@ -7,7 +7,7 @@ import pyarrow as pa
 import pytest
 
 from dataengine.errors import CorpusError
-from dataengine.progress import Task
+from dataengine.progress import ProgressBar
 from dataengine.store import Committer, Corpus, add_episodes
 from dataengine.store.commit.receipts import Receipt, Receipts
 from dataengine.store.upkeep import compaction
@@ -86,7 +86,7 @@ def test_a_compacted_fragment_is_on_the_disk_before_a_version_names_it(
         return commit(*words)
 
     monkeypatch.setattr(compaction.Compaction, "commit", staticmethod(look_then_commit))
-    compaction.compact(corpus.uri, 10**9, Task("compact", 1, "bytes"))
+    compaction.compact(corpus.uri, 10**9, ProgressBar("compact", 1, "bytes"))
     corpus.refresh()
     ((file,),) = [fragment.data_files() for fragment in corpus.lance_table.get_fragments()]
     assert f"{corpus.uri}/episodes.lance/data/{file.path}" in before

@@ -7,7 +7,7 @@ import pyarrow as pa
 import pytest
 
 from dataengine.errors import CorpusError
-from dataengine.progress import Task
+from dataengine.progress import ProgressBar
 from dataengine.store import Corpus, add_episodes, snapshots, verify
 from dataengine.store.read.reader import TableReader
 from dataengine.store.upkeep import cleanup, compaction
@@ -36,7 +36,7 @@ def change_everything(corpus: Corpus) -> None:
     keep(corpus, 0, False)
     corpus.write_stats(pa.table({"mean": [2.0]}))
     corpus.append_run({"command": "later"})
-    compaction.compact(corpus.uri, 10**9, Task("compact", 1, "bytes"))
+    compaction.compact(corpus.uri, 10**9, ProgressBar("compact", 1, "bytes"))
     compaction.compact_side_tables(corpus.uri)
     for name in ("episodes", "datasets", "embodiments", "runs", "rejects", "stats"):
         table = lance.dataset(f"{corpus.uri}/{name}.lance")
@@ -136,7 +136,7 @@ def test_one_that_died_before_its_tags_is_protected_before_anything_is_removed(
         patch.setattr(snapshots, "protect", lambda _: None)
         corpus.take_snapshot("v1")
     before = content(Corpus.open(corpus.uri, snapshot="v1"))
-    compaction.compact(corpus.uri, 10**9, Task("compact", 1, "bytes"))
+    compaction.compact(corpus.uri, 10**9, ProgressBar("compact", 1, "bytes"))
     monkeypatch.setattr(cleanup, "LEAST_AGE", timedelta(0))
     assert cleanup.clean(corpus.uri, timedelta(microseconds=1)).versions > 0
     assert content(Corpus.open(corpus.uri, snapshot="v1")) == before

@@ -7,7 +7,15 @@ from hypothesis.extra import numpy as hnp
 from dataengine.errors import DataEngineError
 from dataengine.vector_layout import VectorLayout
 from dataengine.windows.normalize import Normalizer, by_body
-from dataengine.windows.stats import Accumulator, EmbodimentStatistics, Group, Statistics, by_embodiment, dumps, loads
+from dataengine.windows.stats import (
+    Accumulator,
+    ColumnStatistics,
+    EmbodimentStatistics,
+    Statistics,
+    by_embodiment,
+    dumps,
+    loads,
+)
 
 
 def make_statistics(q01, q99, grippers=()):
@@ -32,7 +40,7 @@ def measured(rows, encoding="eef_pose"):
     accumulator.add(rows)
     words = {"dataset": "made", "embodiment": "arm", "column": "state"}
     layout = VectorLayout.of(encoding, rows.shape[1])
-    return by_embodiment([Group(**words, layout=layout, accumulator=accumulator)])["arm"].state
+    return by_embodiment([ColumnStatistics(**words, layout=layout, accumulator=accumulator)])["arm"].state
 
 
 Q01 = [-1.0, 0.5, 100.0, 0.0, -3.0, 2.5, 0.2]
@@ -169,7 +177,7 @@ def test_a_dataset_that_drives_a_body_otherwise_keeps_its_numbers_inside_the_cli
         seen = Accumulator.empty(3)
         seen.add(rows)
         words = {"dataset": dataset, "embodiment": "arm", "layout": VectorLayout.of("eef_delta", 3)}
-        groups += [Group(**words, column=column, accumulator=seen) for column in ("state", "action")]
+        groups += [ColumnStatistics(**words, column=column, accumulator=seen) for column in ("state", "action")]
     stats = by_embodiment(groups)
 
     def clipped(norm: Normalizer, dataset: str, rows: np.ndarray) -> float:

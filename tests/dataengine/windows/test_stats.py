@@ -9,7 +9,7 @@ from dataengine.errors import DataEngineError
 from dataengine.vector_layout import VectorLayout
 from dataengine.windows import stats, stats_table
 from dataengine.windows.quantile_sketch import QuantileSketch
-from dataengine.windows.stats import Accumulator, Group, Statistics
+from dataengine.windows.stats import Accumulator, ColumnStatistics, Statistics
 
 N = 60_000
 QUANTILES = (0.0, 0.01, 0.25, 0.5, 0.99, 1.0)
@@ -115,7 +115,9 @@ def test_steps_that_are_not_finite_are_counted_and_left_out():
 
 def group(dataset, rows, column="state", embodiment="arm", encoding="eef_pose", **more):
     layout = VectorLayout.of(encoding, rows.shape[1], **more)
-    return Group(dataset=dataset, embodiment=embodiment, column=column, layout=layout, accumulator=accumulate(rows))
+    return ColumnStatistics(
+        dataset=dataset, embodiment=embodiment, column=column, layout=layout, accumulator=accumulate(rows)
+    )
 
 
 def test_a_table_of_groups_merges_on_as_if_it_had_never_been_written():

@@ -8,7 +8,7 @@ import pyarrow as pa
 import pytest
 
 from dataengine.errors import DataEngineError
-from dataengine.progress import Task
+from dataengine.progress import ProgressBar
 from dataengine.store import Corpus
 from dataengine.store.read.reader import TableReader
 from dataengine.store.upkeep import compaction, drop
@@ -161,7 +161,7 @@ def test_a_compacted_corpus_has_the_same_statistics(grown):
         trim_end=pa.array([0, 0, 0], pa.int32()),
     )
     before = run(StatsConfig(corpus=grown.uri))
-    compaction.compact(grown.uri, 10**9, Task("compact", 1, "bytes"))
+    compaction.compact(grown.uri, 10**9, ProgressBar("compact", 1, "bytes"))
     after = run(StatsConfig(corpus=grown.uri))
     assert (after.fragments, after.fragments_read) == (1, 1)
     for ours, theirs in zip(after.groups, before.groups, strict=True):

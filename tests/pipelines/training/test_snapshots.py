@@ -9,7 +9,7 @@ import pyarrow as pa
 import pytest
 
 from dataengine.errors import DataEngineError
-from dataengine.progress import Task
+from dataengine.progress import ProgressBar
 from dataengine.store import Corpus
 from dataengine.store.upkeep import compaction
 from dataengine.windows.mixture import WindowSampler
@@ -38,7 +38,7 @@ def change_everything(corpus: Corpus) -> None:
     add_parts(corpus, {"c": [robot_episode(f"c{i}") for i in range(5)]})
     judge(corpus, 0, [False] * 3 + [True] * 3, 5)
     stats.run(stats.StatsConfig(corpus=corpus.uri))
-    compaction.compact(corpus.uri, 10**9, Task("compact", 1, "bytes"))
+    compaction.compact(corpus.uri, 10**9, ProgressBar("compact", 1, "bytes"))
     compaction.compact_side_tables(corpus.uri)
     for table in Path(corpus.uri).glob("*.lance"):
         lance.dataset(str(table)).cleanup_old_versions(timedelta(microseconds=1), error_if_tagged_old_versions=False)

@@ -7,7 +7,7 @@ import lance
 import pytest
 
 from dataengine.errors import CorpusError
-from dataengine.progress import Task
+from dataengine.progress import ProgressBar
 from dataengine.store import Committer, Corpus, add_episodes, verify
 from dataengine.store.commit.receipts import Receipt, Receipts
 from dataengine.store.upkeep import cleanup, compaction
@@ -22,7 +22,7 @@ def corpus(tmp_path: Path) -> Corpus:
     corpus = Corpus.create(tmp_path / "corpus")
     for part in range(4):
         add_episodes(corpus, [make_episode(f"p{part}/{i}", seed=part) for i in range(2)], f"{part}")
-    compaction.compact(corpus.uri, 10**9, Task("compact", 1, "bytes"))
+    compaction.compact(corpus.uri, 10**9, ProgressBar("compact", 1, "bytes"))
     return corpus
 
 

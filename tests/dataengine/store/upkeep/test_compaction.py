@@ -9,7 +9,7 @@ import pyarrow as pa
 import pytest
 
 from dataengine.errors import CorpusError
-from dataengine.progress import Task
+from dataengine.progress import ProgressBar
 from dataengine.store import Committer, Corpus, add_episodes, columns, tables, verify
 from dataengine.store.upkeep import compaction
 from tests.support.npz_source import content, make_episode
@@ -45,7 +45,7 @@ def labels_of(row_ids: pa.ChunkedArray, value: float) -> pa.Table:
 
 
 def compact(corpus: Corpus, target: int = 10**9) -> compaction.Compacted:
-    return compaction.compact(corpus.uri, target, Task("compact", 1, "bytes"))
+    return compaction.compact(corpus.uri, target, ProgressBar("compact", 1, "bytes"))
 
 
 def num_fragments(corpus: Corpus) -> int:
@@ -92,7 +92,7 @@ def test_fragments_that_are_large_enough_are_left_alone(corpus: Corpus) -> None:
     ],
 )
 def test_neighbours_are_joined_until_they_are_large(sizes: list[int], joined: list[list[int]]) -> None:
-    found = compaction.groups([compaction.Piece(i, size) for i, size in enumerate(sizes)], target=10)
+    found = compaction.groups([compaction.FragmentSize(i, size) for i, size in enumerate(sizes)], target=10)
     assert [[piece.fragment_id for piece in group] for group in found] == joined
 
 

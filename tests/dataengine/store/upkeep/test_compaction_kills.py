@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from dataengine.progress import Task
+from dataengine.progress import ProgressBar
 from dataengine.store import Corpus, add_episodes, verify
 from dataengine.store.upkeep import cleanup, compaction
 from tests.support.npz_source import content, make_episode
@@ -57,9 +57,9 @@ def test_a_compaction_that_died_changes_no_row_and_is_finished_by_the_next(
     with monkeypatch.context() as patch:
         patch.setattr(place, name, die)
         with pytest.raises(Killed):
-            compaction.compact(corpus.uri, 10**9, Task("compact", 1, "bytes"))
+            compaction.compact(corpus.uri, 10**9, ProgressBar("compact", 1, "bytes"))
     assert content(corpus) == before
-    compaction.compact(corpus.uri, 10**9, Task("compact", 1, "bytes"))
+    compaction.compact(corpus.uri, 10**9, ProgressBar("compact", 1, "bytes"))
     assert content(corpus) == before
     assert len(corpus.fragment_ids()) == 1
     assert verify(corpus, deep=True).ok
@@ -86,7 +86,7 @@ def test_sigkill_at_any_moment_harms_neither_rows_nor_snapshots(
     corpus.refresh()
     assert sorted(corpus.table(["source_record"])["source_record"].to_pylist()) == sorted(told)
     monkeypatch.setattr(cleanup, "LEAST_AGE", timedelta(0))
-    compaction.compact(corpus.uri, 10**9, Task("compact", 1, "bytes"))
+    compaction.compact(corpus.uri, 10**9, ProgressBar("compact", 1, "bytes"))
     cleanup.clean(corpus.uri, timedelta(microseconds=1))
     corpus.refresh()
     report = verify(corpus, deep=True)

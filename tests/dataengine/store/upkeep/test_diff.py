@@ -5,7 +5,7 @@ import pyarrow as pa
 import pytest
 
 from dataengine.errors import CorpusError
-from dataengine.progress import Task
+from dataengine.progress import ProgressBar
 from dataengine.store import Corpus, add_episodes
 from dataengine.store.upkeep import compaction
 from dataengine.store.upkeep.diff import DiffReport, diff, open_at
@@ -38,7 +38,7 @@ def compare(corpus: Corpus, before: str = "first", after: str = "now") -> DiffRe
 
 def test_a_state_does_not_differ_from_itself_nor_from_its_compacted_self(corpus: Corpus) -> None:
     assert compare(corpus).summary().endswith("now (5)\n  no difference")
-    compaction.compact(corpus.uri, 10**9, Task("compact", 1, "bytes"))
+    compaction.compact(corpus.uri, 10**9, ProgressBar("compact", 1, "bytes"))
     assert compare(corpus).summary().endswith("no difference")
 
 

@@ -6,7 +6,7 @@ import pytest
 from dataengine.episode import Text
 from dataengine.texts import whole_episode
 from dataengine.windows.window import EpisodeInfo
-from pipelines.analysis.groups import Group
+from pipelines.analysis.groups import PairGroup
 from pipelines.analysis.lam_report.measures import (
     code_counts,
     directions,
@@ -99,7 +99,7 @@ def group(name, latent, motion, codes=None, per_episode=10):
         )
         for i in range(n // per_episode)
     )
-    return Group(
+    return PairGroup(
         title=name,
         dataset=name,
         embodiment=name,

@@ -5,14 +5,14 @@ import pytest
 from scipy import stats
 
 from dataengine.vector_layout import VectorLayout
-from pipelines.analysis.pairs import Numbers
+from pipelines.analysis.pairs import PairMotion
 from pipelines.analysis.probe.measures import compare, mean_of, score, t_interval
 from pipelines.analysis.probe.report import EmbodimentReadouts, named
 
 
 def numbers(dims=7):
     nothing, groups = np.zeros((1, 1, dims), np.float32), VectorLayout.of("eef_delta", dims).groups
-    return Numbers(actions=nothing, state_change=nothing[0], action_dims=np.arange(dims), groups=groups)
+    return PairMotion(actions=nothing, state_change=nothing[0], action_dims=np.arange(dims), groups=groups)
 
 
 def constant(size, dims=7):

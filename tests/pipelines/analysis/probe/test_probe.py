@@ -9,7 +9,7 @@ from dataengine.vector_layout import VectorLayout
 from dataengine.windows import stats, stats_table
 from dataengine.windows.normalize import Normalizer
 from dataengine.windows.window import is_held_out
-from pipelines.analysis.pairs import Numbers, choose, read_numbers, robots
+from pipelines.analysis.pairs import PairMotion, choose, read_numbers, robots
 from pipelines.analysis.probe.measures import NUM_BINS, score
 from pipelines.analysis.probe.probe import ProbeConfig, _notes, run
 from pipelines.analysis.probe.variants import MEDIAN, TRUE_CHANGE
@@ -138,7 +138,7 @@ def test_targets_are_the_normalised_actions_between_the_frames(place):
 def test_errors_are_summed_up_by_seed_group_and_size():
     errors = np.zeros((4, 2, 7), np.float32)
     errors[0, 1, 0], errors[1, 0, 6], errors[2, 0, 3] = 0.7, -0.32, 1.9
-    numbers = Numbers(
+    numbers = PairMotion(
         actions=errors,
         state_change=errors[:, 0],
         action_dims=np.array([0, 1, 2, 3, 4, 5, 6]),
@@ -164,7 +164,7 @@ def test_a_second_arm_belongs_to_the_same_groups():
 def numbers_of(errors, encoding):
     dims = errors.shape[-1]
     groups = VectorLayout.of(encoding, dims).groups
-    return Numbers(actions=errors, state_change=errors[:, 0], action_dims=np.arange(dims), groups=groups)
+    return PairMotion(actions=errors, state_change=errors[:, 0], action_dims=np.arange(dims), groups=groups)
 
 
 def test_joints_are_a_group_of_their_own_and_seven_of_them_have_no_gripper():

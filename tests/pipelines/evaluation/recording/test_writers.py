@@ -21,12 +21,12 @@ SHAPES = {"metaworld": (4, 4), "fetch": (8, 4), "lift": (8, 7)}
 """Width of state and action."""
 
 
-def make_attempt(seed: int, num_steps: int, kind: str = "metaworld") -> attempt.Attempt:
+def make_attempt(seed: int, num_steps: int, kind: str = "metaworld") -> attempt.Demonstration:
     random = np.random.default_rng(seed)
     state, action = SHAPES[kind]
     pictures = random.integers(0, 255, (2 * num_steps, 128, 128, 3), np.uint8)
     jpegs = [simplejpeg.encode_jpeg(p, quality=95, colorspace="RGB") for p in pictures]
-    return attempt.Attempt(
+    return attempt.Demonstration(
         task="window-close",
         instruction="slide the window shut",
         seed=seed,
@@ -106,7 +106,7 @@ def test_a_mapping_of_the_study_reads_an_arm_in_canonical_units(tmp_path: Path) 
     assert episode.action[:, 6].tolist() == [1.0, 1.0, 0.0, 0.0]
 
 
-def rlds_step(a: attempt.Attempt, i: int) -> dict[str, Any]:
+def rlds_step(a: attempt.Demonstration, i: int) -> dict[str, Any]:
     """What the schema says step i looks like; pictures are digests of the bytes that were recorded."""
     is_last = i == a.num_steps - 1
     state, action, picture = a.raw_state[i].tolist(), a.raw_action[i].tolist(), digest(a.images[i])

@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 from dataengine import catalog
 from dataengine.episode import Episode, Reject
 from dataengine.formats import tar
-from dataengine.sources.agibot.locations import Span
-from dataengine.sources.agibot.plan import Division
+from dataengine.sources.agibot.locations import EpisodeRange
+from dataengine.sources.agibot.plan import PartBoundaries
 from tests.support.agibot_archives import EPISODES, NUMBERS, RANGES, by_record, parts, read, repacked
 from tests.support.agibot_tree import (
     pack,
@@ -122,14 +122,14 @@ def archive_ranges(draw: st.DrawFn) -> list[tuple[int, int]]:
 def test_no_archive_moves_an_episode_of_others_to_another_part(
     ranges: list[tuple[int, int]], more: list[tuple[int, int]], episode: int
 ) -> None:
-    videos, numbers = ([Span(a, b, Path(f"{a}-{b}.tar"), True) for a, b in listed] for listed in (ranges, more))
+    videos, numbers = ([EpisodeRange(a, b, Path(f"{a}-{b}.tar"), True) for a, b in listed] for listed in (ranges, more))
 
-    def known_from(spans: list[Span]) -> int:
+    def known_from(spans: list[EpisodeRange]) -> int:
         """How many archives are there when that of the episode is; none brings it where it lies in a folder."""
         return next((k + 1 for k, span in enumerate(spans) if span.holds(episode)), 0)
 
     found = {
-        Division.of(videos[:i], numbers[:j]).part_of(episode)
+        PartBoundaries.of(videos[:i], numbers[:j]).part_of(episode)
         for i in range(known_from(videos), len(videos) + 1)
         for j in range(known_from(numbers), len(numbers) + 1)
     }
