@@ -40,8 +40,8 @@ def finetune(
     from pipelines.training.finetune.config import FinetuneConfig
 
     named = tuple(embodiment) if embodiment else None
-    words = {"checkpoint": checkpoint, "data": data, "out": out, "preset": preset, "steps": steps, "device": device}
-    config = settings.fill(FinetuneConfig, embodiments=named, **words)
+    kwargs = {"checkpoint": checkpoint, "data": data, "out": out, "preset": preset, "steps": steps, "device": device}
+    config = settings.fill(FinetuneConfig, embodiments=named, **kwargs)
     from pipelines.training.finetune import finetune as pipeline  # torch comes after the settings are known to be sound
 
     return pipeline.run(config)

@@ -154,10 +154,10 @@ def from_table(path: Path, table: pa.Table) -> CodesOfVideos:
         )
         for row in table.to_pylist()
     ]
-    found = CodesOfVideos(
+    codes_of_videos = CodesOfVideos(
         fingerprint=info.fingerprint, interval_s=info.interval_s, videos=videos, past_frames=info.past_frames
     )
-    return _checked(path, found)
+    return _checked(path, codes_of_videos)
 
 
 NOT_THERE = "is not there; `villa label --video FILE --lam DIR --out NAME.npz` writes labels"
