@@ -9,6 +9,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
+from openpi_client.websocket_client_policy import WebsocketClientPolicy
 from safetensors.torch import load_file, save_file
 
 from dataengine.texts import whole_episode
@@ -20,6 +21,7 @@ from models.weights import load_act, read_config
 from pipelines.evaluation.policy import ActPolicy
 from tests.support import tiny_vlm
 from tests.support.corpora import draw, make_corpus, robot_episode
+from tests.support.served import Server
 
 SHORT = ("--preset", "tiny", "--batch-size", "2", "--val-windows", "2", "--no-use-latent", "--device", "cpu")
 STILL = ("--set", "lr=1e-30", "--set", "weight_decay=0", "--set", "ema_decay=0", "--set", "bf16=false")
@@ -74,6 +76,26 @@ def test_a_policy_begins_with_a_published_model(villa, uri, tmp_path, kind):
     image, state = draw(np.array([[0.5, 0.5]]))[0], np.zeros(7, np.float32)
     seen = SimpleNamespace(image=image, wrist=None, state=state, embodiment="arm")
     assert policy.act(seen, "open the drawer").shape == (8, 7)
+
+
+@pytest.mark.slow
+def test_published_weights_go_all_the_way_to_a_served_robot(villa, uri, paligemma, tmp_path):
+    done = train(villa, uri, tmp_path / "act", "--steps", "2", "--set", f"vlm={paligemma}")
+    assert done.code == 0, done.err
+    other = make_corpus(tmp_path / "other", {"a": [robot_episode(str(i), embodiment="arm2") for i in range(4)]})
+    assert villa("stats", other.uri).code == 0
+    words = ("--steps", "2", "--set", "mode=lora", "--set", "lora.rank=2", "--set", "batch_size=2", "--device", "cpu")
+    tuned = villa("finetune", tmp_path / "act", other.uri, "--embodiment", "arm2", "--out", tmp_path / "tuned", *words)
+    assert tuned.code == 0, tuned.err
+    before, after = load_act(tmp_path / "act"), load_act(tmp_path / "tuned")
+    assert torch.equal(before.vlm.embed.weight, after.vlm.embed.weight)
+    episode = other.episode_ids()[0]
+    acted = villa("act", tmp_path / "tuned", "--corpus", f"{other.uri}@{episode}", "--device", "cpu", "--json")
+    assert acted.code == 0, acted.err
+    with Server(tmp_path / "tuned", "--device", "cpu", "--embodiment", "arm2") as server:
+        client = WebsocketClientPolicy("127.0.0.1", server.port)
+        seen = {"image": draw(np.array([[0.5, 0.5]]))[0], "state": np.zeros(7, np.float32), "prompt": "open the drawer"}
+        assert np.isfinite(client.infer(seen)["actions"]).all()
 
 
 @pytest.mark.slow
@@ -161,13 +183,20 @@ def test_an_id_on_the_hub_is_downloaded(villa, uri, paligemma, tmp_path, monkeyp
 @pytest.mark.parametrize(
     ("setting", "words"),
     [
-        ("model.vlm.text.width=64", "model.vlm.text.width: found 64, expected 32 as the weights of"),
-        ("model.vlm.vision.image_size=56", "model.vlm.vision.image_size: found 56, expected 28 as the weights of"),
-        ("model.expert.num_layers=5", "model.expert.num_layers: found 5, expected 3 as the weights of"),
+        ("model.vlm.text.width=64", "model.vlm.text.width: found 64, expected 32, as the weights of"),
+        ("model.vlm.vision.image_size=56", "model.vlm.vision.image_size: found 56, expected 28, as the weights of"),
+        ("model.expert.num_layers=5", "model.expert.num_layers: found 5, expected 3, as the weights of"),
     ],
 )
 def test_a_size_that_the_weights_do_not_have_is_refused(villa, uri, paligemma, tmp_path, setting, words):
     assert words in refused(train(villa, uri, tmp_path / "act", "--set", f"vlm={paligemma}", "--set", setting))
+
+
+def test_every_size_that_does_not_fit_is_in_the_line(villa, uri, paligemma, tmp_path):
+    words = ("--set", "model.vlm.text.width=64", "--set", "model.vlm.vocab_size=99")
+    line = refused(train(villa, uri, tmp_path / "act", "--set", f"vlm={paligemma}", *words))
+    assert "model.vlm.text.width: found 64, expected 32" in line
+    assert "model.vlm.vocab_size: found 99, expected 128" in line
 
 
 def spoilt(paligemma, tmp_path):

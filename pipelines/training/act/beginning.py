@@ -62,10 +62,9 @@ class Beginning:
 def begin(config: TrainActConfig, shape: ActConfig) -> Beginning:
     """Find and check what was given; raise ValueError in one line for what does not fit the policy."""
     vlm = None if config.vlm == RANDOM else config.vlm
-    place = pretrained.last_checkpoint(config.out)
-    if place is not None:
+    if saved := pretrained.checkpoints(config.out):
         decided = pretrained.remembered(vlm, config.out) if vlm else None
-        return Beginning(vlm=vlm, decided=decided, tokenizer=place / FILE_NAME if decided else None)
+        return Beginning(vlm=vlm, decided=decided, tokenizer=saved[-1] / FILE_NAME if decided else None)
     if config.wrist_weights is not None:
         if shape.wrist is None:
             raise ValueError("wrist_weights: this preset has no wrist encoder; give it one with model.wrist={}")

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -32,24 +33,23 @@ def settings(vlm: str, out: Any) -> dict[str, Any]:
 
 def remembered(vlm: str, out: Any) -> dict[str, Any] | None:
     """Give what a run in `out` recorded of the same weights; None where there is no such run."""
-    place = last_checkpoint(out)
-    if place is None:
-        return None
-    about = read_object(place / "model_config.json").get(RECORD)
-    if not isinstance(about, dict) or about.get("vlm") != vlm or not isinstance(about.get("settings"), dict):
-        return None
-    found: dict[str, Any] = about["settings"]
-    return found
+    for place in reversed(checkpoints(out)):
+        with suppress(ValueError, OSError):  # damaged: training goes back to the one before, too
+            about = read_object(place / "model_config.json").get(RECORD)
+            if isinstance(about, dict) and about.get("vlm") == vlm and isinstance(about.get("settings"), dict):
+                found: dict[str, Any] = about["settings"]
+                return found
+    return None
 
 
-def last_checkpoint(out: Any) -> Path | None:
-    """Find the newest checkpoint of a run; None before its first."""
+def checkpoints(out: Any) -> list[Path]:
+    """List the checkpoints of a run, the oldest first."""
     from pipelines.training import checkpoint
 
     if not isinstance(out, str | Path):
-        return None
-    steps = checkpoint.steps(Path(out) / "checkpoints")
-    return checkpoint.path(Path(out) / "checkpoints", steps[-1]) if steps else None
+        return []
+    folder = Path(out) / "checkpoints"
+    return [checkpoint.path(folder, step) for step in checkpoint.steps(folder)]
 
 
 def folder(vlm: str, files: tuple[str, ...] = ALL_FILES) -> Path:
@@ -76,16 +76,16 @@ def folder(vlm: str, files: tuple[str, ...] = ALL_FILES) -> Path:
 
 
 def refuse_changes(vlm: str, decided: Mapping[str, Any], changes: Mapping[str, Any]) -> None:
-    """Refuse settings of the model that pretrained weights do not fit, a line for each."""
+    """Refuse settings of the model that pretrained weights do not fit: all of them, in one line."""
     fixed = {f"vlm.{key}": value for key, value in presets.flat(decided) if not key.startswith(FREE)}
     fixed |= {f"expert.{key}": decided["text"][key] for key in SHARED if f"vlm.text.{key}" in fixed}
     wrong = [
-        f"model.{key}: found {value}, expected {fixed[key]} as the weights of {vlm} have; leave it out"
+        f"model.{key}: found {value}, expected {fixed[key]}"
         for key, value in presets.flat(changes)
         if key in fixed and value != fixed[key]
     ]
     if wrong:
-        raise ValueError("\n".join(wrong))
+        raise ValueError(f"{'; '.join(wrong)}, as the weights of {vlm} have; leave it out")
 
 
 def differences(preset: Mapping[str, Any], decided: VlmConfig) -> Iterator[str]:
