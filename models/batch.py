@@ -2,7 +2,7 @@
 their width, h horizon of control steps, s state, a action, l text tokens, c channels.
 """
 
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, field, fields, replace
 from typing import Any, ClassVar
 
 from jaxtyping import Bool, Float, Int, UInt8
@@ -83,6 +83,10 @@ class Observation(_OnDevice):
     steps_per_latent: Float[Tensor, "b"]
     """Control steps that one latent action spans."""
     control_hz: Float[Tensor, "b"]
+    views: UInt8[Tensor, "b v c height_view width_view"] | None = field(default=None, kw_only=True)
+    """Of the policy's further cameras, in the order of its settings; None where it has none."""
+    has_views: Bool[Tensor, "b v"] | None = field(default=None, kw_only=True)
+    """False where a view is missing, hence black."""
 
 
 @dataclass(frozen=True)

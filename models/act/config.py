@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from types import MappingProxyType
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args
 
 from pydantic import Field, model_validator
 
@@ -34,6 +34,10 @@ LORA_PREFIXES: Mapping[LoraTarget, str] = MappingProxyType(
     }
 )
 """How names of modules begin that adapters of a part go to."""
+
+
+Camera = Literal["secondary", "wrist_2"]
+"""Cameras beside the main one and the wrist's that a policy may read."""
 
 
 class WristConfig(Config):
@@ -87,6 +91,9 @@ class ActConfig(Config):
     """Blocks of the latent expert and of the robot expert; layers, heads and head width equal the language model's."""
     wrist: WristConfig | None = None
     """None leaves the wrist view out."""
+    more_cameras: tuple[Camera, ...] = Field((), max_length=len(get_args(Camera)))
+    """Further cameras, each with an encoder of its own of the shape of `wrist`: `wrist_2` of a second arm, `secondary`
+    that looks from elsewhere."""
     context: ContextConfig = ContextConfig()
     """Tokens of the robot expert beside those of the wrist view."""
 
@@ -161,6 +168,10 @@ class ActConfig(Config):
             raise ValueError(f"{len(self.state_dims)} state_dims but {len(self.action_dims)} action_dims")
         if min(self.state_dims) < 1 or min(self.action_dims) < 1:
             raise ValueError("every embodiment has at least 1 state and 1 action dimension; mask what it lacks")
+        if self.more_cameras and self.wrist is None:
+            raise ValueError("more_cameras needs the shape of an encoder; give it one with model.wrist={}")
+        if len(set(self.more_cameras)) < len(self.more_cameras):
+            raise ValueError(f"more_cameras names one twice: {', '.join(self.more_cameras)}")
         for name in SHARED:
             text, expert = getattr(self.vlm.text, name), getattr(self.expert, name)
             if text != expert:

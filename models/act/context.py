@@ -1,6 +1,6 @@
 """Context tokens of the robot expert: embodiment, control rate, wrist view and proprioceptive state."""
 
-from typing import NamedTuple
+from typing import NamedTuple, cast
 
 import torch
 from jaxtyping import Bool, Float
@@ -26,7 +26,7 @@ class Context(NamedTuple):
 
 
 class ContextEncoder(nn.Module):
-    """Encodes wrist tokens, has_wrist, dataset, steps per latent action, control rate, state: in this order.
+    """Encodes tokens of further cameras and of the wrist, has_wrist, dataset, steps per latent action, rate, state.
 
     What the settings leave out has neither a token nor weights.
     """
@@ -36,6 +36,10 @@ class ContextEncoder(nn.Module):
         self.width = width = config.expert.width
         told = config.context
         self.wrist = WristEncoder(config.wrist, width) if config.wrist else None
+        encoders: dict[str, nn.Module] = {
+            slot: WristEncoder(config.wrist, width) for slot in config.more_cameras if config.wrist
+        }
+        self.views = nn.ModuleDict(encoders)
         self.has_wrist = nn.Embedding(2, width) if told.has_wrist else None
         self.dataset = nn.Embedding(config.num_datasets, width) if told.dataset else None
         self.steps_per_latent = ScalarEmbedding(width) if told.steps_per_latent else None
@@ -69,8 +73,27 @@ class ContextEncoder(nn.Module):
             wrist = self._wrist(observation, has_wrist)
             tokens.insert(0, wrist)
             valid_mask = torch.cat([has_wrist[:, None].expand(-1, wrist.shape[1]), valid_mask], dim=1)
+        for i, encoder in enumerate(self.views.values()):
+            view, there = self._view(encoder, observation, i)
+            tokens.insert(i, view)
+            before = i * view.shape[1]
+            mask = there[:, None].expand(-1, view.shape[1])
+            valid_mask = torch.cat([valid_mask[:, :before], mask, valid_mask[:, before:]], dim=1)
         nothing = observation.state.new_zeros(has_wrist.shape[0], 0, self.width)
         return Context(torch.cat([nothing, *(t.float() for t in tokens)], dim=1), valid_mask)
+
+    def _view(
+        self, encoder: nn.Module, observation: Observation, i: int
+    ) -> tuple[Float[Tensor, "b k d"], Bool[Tensor, "b"]]:
+        """Encode further camera i and say which rows have it; without pictures none has."""
+        b, device = observation.state.shape[0], observation.state.device
+        if observation.views is None or observation.has_views is None:
+            shape = (b, cast(WristEncoder, encoder).config.num_tokens, self.width)
+            return torch.zeros(shape, device=device), torch.zeros(b, dtype=torch.bool, device=device)
+        there = observation.has_views[:, i]
+        if self.training and not there.any():
+            return self._untouched(encoder, b), there
+        return encoder(observation.views[:, i]), there
 
     def _wrist(self, observation: Observation, has_wrist: Bool[Tensor, "b"]) -> Float[Tensor, "b k d"]:
         """Encode wrist views. Batch norm sees every sample, as in the authors' code, unless no sample has a view.
@@ -80,7 +103,9 @@ class ContextEncoder(nn.Module):
         assert self.wrist is not None
         if observation.has_wrist.any():
             return self.wrist(observation.wrist)
-        # A batch without views must not shift the running statistics; its parameters stay in the graph with gradient 0.
-        touch = torch.stack([p.sum() for p in self.wrist.parameters()]).sum() * 0.0
-        shape = (has_wrist.shape[0], self.wrist.config.num_tokens, self.width)
-        return touch.expand(shape)
+        return self._untouched(self.wrist, has_wrist.shape[0])
+
+    def _untouched(self, encoder: nn.Module, b: int) -> Float[Tensor, "b k d"]:
+        """Give zeros: a batch without views must not shift running statistics; parameters stay in the graph."""
+        touch = torch.stack([p.sum() for p in encoder.parameters()]).sum() * 0.0
+        return touch.expand(b, cast(WristEncoder, encoder).config.num_tokens, self.width)

@@ -1,7 +1,7 @@
 """A trained policy, alone with what its checkpoint carries: weights, statistics, tokenizer."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
@@ -264,6 +264,13 @@ class ActPolicy:
             pictures([black if w is None else w for w in wrists]),
             np.array([w is not None for w in wrists]),
         )
+        if config.more_cameras and name is not None:
+            views = [[getattr(o, slot, None) for o in observations] for slot in config.more_cameras]
+            seen = replace(
+                seen,
+                views=torch.stack([pictures([black if v is None else v for v in one]) for one in views], dim=1),
+                has_views=torch.tensor([[v is not None for v in one] for one in views]).T,
+            )
         return seen.to(self.device)
 
     def _framing(self, dataset: str | None) -> Framing:

@@ -112,6 +112,9 @@ def augment(batch: B, settings: Augment, generator: Generator, first: int = 0, n
     if isinstance(batch, ActBatch) and colours and batch.wrist.stride(0):  # else one black picture stands for all
         wrist = change(batch.wrist[:, None], drawn(), crops=False, colours=True)[:, 0]
         new["wrist"] = wrist * batch.has_wrist.to(wrist.device, non_blocking=True)[:, None, None, None]
+    if isinstance(batch, ActBatch) and colours and batch.views is not None and batch.has_views is not None:
+        seen = [change(view[:, None], drawn(), crops=False, colours=True) for view in batch.views.unbind(1)]
+        new["views"] = torch.cat(seen, dim=1) * batch.has_views[:, :, None, None, None]
     return replace(batch, **new)
 
 

@@ -81,6 +81,8 @@ class ActCollator:
     latent_shape: tuple[int, int, int]
     """(n, k, d) of the plan; n = 0 leaves it empty."""
     use_wrist: bool
+    more_cameras: tuple[str, ...] = ()
+    """Slots of the policy's further cameras."""
     padded_actions: PaddedActions
 
     def collate(self, windows: Sequence[Window]) -> ActBatch:
@@ -93,10 +95,11 @@ class ActCollator:
             self._wrist(windows, has_wrist),
             has_wrist,
         )
+        views = self._views(windows)
         action, action_mask = self._chunks(windows)
         latent, latent_mask = self._plans(windows)
         return ActBatch(
-            **{f.name: getattr(seen, f.name) for f in fields(seen)},
+            **{f.name: getattr(seen, f.name) for f in fields(seen)} | views,
             latent=torch.from_numpy(latent),
             latent_mask=torch.from_numpy(latent_mask),
             action=torch.from_numpy(action * action_mask),
@@ -146,6 +149,14 @@ class ActCollator:
             # One black picture seen b times: no memory for views that nobody has.
             return torch.zeros(1, 3, side, side, dtype=torch.uint8).expand(len(windows), -1, -1, -1)
         return _pictures(self.frames, self.buffers, windows, "wrist", 1)
+
+    def _views(self, windows: Sequence[Window]) -> dict[str, Tensor]:
+        """Give pictures of further cameras (b, v, 3, side, side), and which there are."""
+        if not self.more_cameras:
+            return {}
+        pictures = [_pictures(self.frames, self.buffers, windows, slot, 1) for slot in self.more_cameras]
+        there = [[slot in w.episode.cameras for slot in self.more_cameras] for w in windows]
+        return {"views": torch.stack(pictures, dim=1), "has_views": torch.tensor(there)}
 
 
 def _bodies(windows: Sequence[Window]) -> dict[int, Body]:

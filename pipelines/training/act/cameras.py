@@ -6,8 +6,6 @@ from collections.abc import Sequence
 from dataengine.episode import CAMERA_SLOTS
 from dataengine.windows.window import EpisodeInfo, WindowSpec
 
-READABLE = ("primary", "wrist")
-"""Cameras that a policy can have an input for."""
 SMALL_WRIST = "model.wrist={widths: [16, 32, 64, 128], num_heads: 4, head_dim: 32}"
 """A wrist encoder of 0.8 million parameters, for the preset that has none."""
 
@@ -28,8 +26,11 @@ def describe(spec: WindowSpec, episodes: Sequence[EpisodeInfo]) -> str:
     of = f"of {len(episodes):,} episodes"
     found = ", ".join(f"{slot} ({counts[slot]:,} {of})" for slot in read) or "none"
     line = f"cameras read: {found}"
-    if can_be := [f"{slot} ({counts[slot]:,} {of})" for slot in left_out if slot in READABLE]:
-        line += f"; left out: {', '.join(can_be)}, which --set '{SMALL_WRIST}' reads"
-    if cannot_be := [f"{slot} ({counts[slot]:,})" for slot in left_out if slot not in READABLE]:
-        line += f"; a policy has no input for {', '.join(cannot_be)}"
-    return line
+    if not left_out:
+        return line
+    named = ", ".join(f"{slot} ({counts[slot]:,} {of})" for slot in left_out)
+    further = [slot for slot in left_out if slot != "wrist"]
+    more = [*(slot for slot in spec.optional_slots if slot != "wrist"), *further] if further else []
+    settings = [f"--set '{SMALL_WRIST}'"] if "wrist" not in spec.optional_slots else []
+    settings += [f"--set 'model.more_cameras=[{', '.join(more)}]'"] if more else []
+    return f"{line}; left out: {named}, which {' '.join(settings)} reads"

@@ -64,7 +64,7 @@ class PolicyTask(TrainTask[P, Act, ActCollator, R]):
         """Give the windows of what was found."""
         return WindowSpec(
             interval_s=self.latent.interval_s if self.latent else PLAIN_INTERVAL_S,
-            optional_slots=("wrist",) if self.shape.wrist else (),
+            optional_slots=("wrist", *self.shape.more_cameras) if self.shape.wrist else (),
             horizon=self.shape.horizon,
             latent=self.latent.name if self.latent else "",
             num_latents=self.shape.num_latents if self.latent else 0,
@@ -98,6 +98,7 @@ class PolicyTask(TrainTask[P, Act, ActCollator, R]):
             horizon=shape.horizon,
             latent_shape=(shape.num_latents if self.latent else 0, shape.codes_per_latent, shape.latent_dim),
             use_wrist=shape.wrist is not None,
+            more_cameras=shape.more_cameras,
             padded_actions=c.padded_actions,
         )
 

@@ -24,8 +24,14 @@ ALONE, BOTH = ("primary",), ("primary", "wrist")
         (
             ("wrist",),
             [(*BOTH, "wrist_2", "secondary")],
-            "cameras read: primary (1 of 1 episodes), wrist (1 of 1 episodes); a policy has no input for "
-            "secondary (1), wrist_2 (1)",
+            "cameras read: primary (1 of 1 episodes), wrist (1 of 1 episodes); left out: secondary (1 of 1 episodes), "
+            "wrist_2 (1 of 1 episodes), which --set 'model.more_cameras=[secondary, wrist_2]' reads",
+        ),
+        (
+            ("wrist", "wrist_2"),
+            [(*BOTH, "wrist_2", "secondary")],
+            "cameras read: primary (1 of 1 episodes), wrist (1 of 1 episodes), wrist_2 (1 of 1 episodes); left out: "
+            "secondary (1 of 1 episodes), which --set 'model.more_cameras=[wrist_2, secondary]' reads",
         ),
         ((), [("wrist",)], f"cameras read: none; left out: wrist (1 of 1 episodes), which --set '{SMALL_WRIST}' reads"),
     ],
