@@ -32,7 +32,10 @@ class Graphs:
         self.recordings: OrderedDict[Hashable, Recording] = OrderedDict()
 
     def __call__(self, function: Callable[..., tuple[T, ...]], inputs: tuple[Any, ...], constant: Hashable) -> Any:
-        """Give what the function gives for these inputs; `constant` is what else it depends on."""
+        """Give what the function gives for these inputs; `constant` is what else it depends on.
+
+        The next call overwrites it.
+        """
         found = list(tensors(inputs))
         key = (constant, *(_kind(x) for x in found))
         if key not in self.recordings:
@@ -44,7 +47,7 @@ class Graphs:
         for own, given in zip(recording.inputs, (x for x in found if x.is_cuda), strict=True):
             own.copy_(given, non_blocking=True)
         recording.graph.replay()
-        return tuple(x.clone() for x in recording.outputs)
+        return recording.outputs
 
 
 def record(function: Callable[..., tuple[Any, ...]], inputs: tuple[Any, ...]) -> Recording:
