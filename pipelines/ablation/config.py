@@ -1,0 +1,98 @@
+"""Settings of `villa ablate`, and the recipes that it compares."""
+
+from pathlib import Path
+from typing import Any
+
+from pydantic import Field, ValidationError
+
+from dataengine.config import MOST, MOST_WORKERS, Config
+from dataengine.errors import DataEngineError
+from models.config import merged
+from pipelines.recipes import recipes
+
+KIND = "ablate"
+
+
+class Arm(Config):
+    """One recipe: what it changes of trainings that are otherwise alike."""
+
+    about: str = ""
+    """What it stands for, in a line."""
+    lam: dict[str, Any] = Field(default_factory=dict)
+    """Settings of `villa train lam`; where there are any, this arm has a latent action model of its own."""
+    label: dict[str, Any] = Field(default_factory=dict)
+    """Settings of `villa label`."""
+    act: dict[str, Any] = Field(default_factory=dict)
+    """Settings of `villa train act`."""
+    published: dict[str, float] = Field(default_factory=dict)
+    """Success in percent that was published for it, by where it was measured."""
+
+    @property
+    def has_plan(self) -> bool:
+        """Tell whether it learns latent actions at all."""
+        return bool(self.act.get("use_latent", True))
+
+
+class AblateConfig(Config):
+    """Which recipes are compared, on what, and how often each."""
+
+    recipes: tuple[str, ...] = Field(min_length=1)
+    """Names of recipes, or YAML files, each with one arm or several."""
+    corpus: str
+    """Corpus; or folder of shards, with `latent`, where no arm has a latent action model of its own."""
+    out: Path
+    """Folder of everything that is trained and played, and of the table."""
+    seeds: int = Field(3, ge=1, le=1000)
+    """Trainings of each arm."""
+    reference: str = ""
+    """Arm that the others are compared with; by default the first."""
+    preset: str = "tiny"
+    """Of all trainings."""
+    latent: str | None = None
+    """Latent actions that are there already, for the arms that have no model of their own."""
+    lam: dict[str, Any] = Field(default_factory=dict)
+    """Settings of `villa train lam` for all arms, which an arm's own go beyond."""
+    act: dict[str, Any] = Field(default_factory=dict)
+    """Settings of `villa train act` for all arms, which an arm's own go beyond."""
+    simulator: str = "metaworld"
+    """Where policies are evaluated."""
+    tasks: tuple[str, ...] | None = None
+    """What they are evaluated on; by default the simulator's own choice."""
+    episodes: int = Field(20, ge=1, le=MOST)
+    """Unseen starts per task, the same for all."""
+    evaluation: dict[str, Any] = Field(default_factory=dict)
+    """Further settings of `villa eval`."""
+    processes: int = Field(1, ge=1, le=MOST_WORKERS)
+    """Trainings side by side, and tasks side by side in evaluation."""
+    device: str | None = None
+    """`cpu`, `cuda`; by default the best there is."""
+
+
+def load_arms(names: tuple[str, ...]) -> dict[str, Arm]:
+    """Read the arms of recipes in their order; raise DataEngineError for what is none, and for two of one name."""
+    arms: dict[str, Arm] = {}
+    for name in names:
+        found = recipes.load(KIND, name)
+        several = found.get("arms", {Path(name).stem.removeprefix(f"{KIND}_"): found})
+        if not isinstance(several, dict) or ("arms" in found and len(found) > 1):
+            raise DataEngineError(f"recipe {name}: expected `arms:` alone, or the settings of one arm")
+        for arm, given in several.items():
+            if arm in arms:
+                raise DataEngineError(f"recipe {name}: there is an arm '{arm}' already; name it otherwise")
+            try:
+                arms[str(arm)] = Arm.model_validate(given)
+            except ValidationError as error:
+                first = error.errors()[0]
+                place = ".".join(map(str, first["loc"]))
+                raise DataEngineError(f"recipe {name}: arm '{arm}', {place}: {first['msg']}") from None
+    return arms
+
+
+def lam_settings(config: AblateConfig, arm: Arm) -> dict[str, Any]:
+    """Give the settings of an arm's latent action model."""
+    return merged(config.lam, arm.lam)
+
+
+def act_settings(config: AblateConfig, arm: Arm) -> dict[str, Any]:
+    """Give the settings of an arm's policy."""
+    return merged(config.act, arm.act)
