@@ -34,7 +34,7 @@ COMMANDS = (
     *("demo", "doctor", "sources", "clips"),
     *("ingest", "hands", "curate", "stats", "show", "corpus"),
     *("train", "finetune", "label", "lam", "shard", "export"),
-    *("probe", "eval", "act", "plan", "serve"),
+    *("probe", "eval", "ablate", "act", "plan", "serve"),
     "docs",
 )
 """In the order in which a newcomer meets them; each is a file of this folder."""

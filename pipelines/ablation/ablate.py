@@ -23,6 +23,7 @@ from pipelines.ablation.report import AblationReport, make_report
 from pipelines.ablation.statistics import Solved, stack
 from pipelines.evaluation.evaluate import EvalConfig
 from pipelines.evaluation.evaluate import run as evaluate
+from pipelines.evaluation.simulators._base import EVAL_SEEDS_FROM
 from pipelines.evaluation.simulators._workers import run_jobs
 from pipelines.output.folder import claimed, sources_at
 from pipelines.training.config import TrainConfig
@@ -58,7 +59,11 @@ def run(config: AblateConfig) -> AblationReport:
         raise DataEngineError(f"no arm '{reference}' to compare with; {did_you_mean(reference, arms)}")
     with claimed(config.out, "ablate", sources=sources_at(config.corpus)) as out:
         lams = {name: _lam_job(config, arm) for name, arm in arms.items() if _needs_lam(config, arm)}
-        jobs = [_act_job(config, name, arm, lams.get(name), seed) for seed in range(config.seeds) for name, arm in arms.items()]
+        jobs = [
+            _act_job(config, name, arm, lams.get(name), seed)
+            for seed in range(config.seeds)
+            for name, arm in arms.items()
+        ]  # all arms of a seed first
         _train(config, "latent action models", list({job.out: job for job in lams.values()}.values()))
         for job in {(job.out, job.label["name"]): job for job in lams.values()}.values():
             _label(job)
@@ -163,6 +168,6 @@ def _solved(config: AblateConfig, jobs: list[ActJob]) -> dict[str, Solved]:
         )
         for result in report.results:
             failed = np.array(result.failed_seeds, np.int64)
-            starts = result.first_seed + np.arange(result.episodes)
+            starts = EVAL_SEEDS_FROM + int(settings.get("seed_offset", 0)) + np.arange(result.episodes)
             found.setdefault(result.task, {})[job.seed] = ~np.isin(starts, failed)
     return {task: stack(by_seed) for task, by_seed in found.items()}

@@ -59,7 +59,15 @@ class AblationReport(Report):
     def head(self) -> list[str]:
         """Name the columns of the table."""
         against = f"less {self.reference}, points"
-        return ["arm", f"of {self.arms[0].episodes}, by seed", "all", "over seeds", against, "alone", *self._published()]
+        return [
+            "arm",
+            f"of {self.arms[0].episodes}, by seed",
+            "all",
+            "over seeds",
+            against,
+            "alone",
+            *self._published(),
+        ]
 
     def rows(self) -> list[list[object]]:
         """Give a row for each arm."""
@@ -152,5 +160,3 @@ def _result(
         reference_alone=alone[1],
         published=arm.published,
     )
-
-
