@@ -41,6 +41,7 @@ def test_the_commands_are_these():
         "shard",
         "probe",
         "eval",
+        "ablate",
         "act",
         "plan",
         "serve",
