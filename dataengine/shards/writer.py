@@ -139,15 +139,15 @@ def _mixed(reader: EpisodeReader, mixture: Mixture | None) -> tuple[DataIdentity
     if mixture is not None:
         identity = replace(identity, mixture=mixture.model_dump(mode="json"))
     mixture = mixture or (Mixture(**pinned) if pinned else Mixture())
-    used, num_frames, bodies = [], Counter[str](), defaultdict[str, Counter[str]](Counter)
+    used, num_frames, embodiments_of = [], Counter[str](), defaultdict[str, Counter[str]](Counter)
     for e in reader.episodes:
         if mixture.uses(e):
             used.append(e)
             num_frames[e.dataset] += e.num_steps
-            bodies[e.dataset][e.embodiment] += 1
+            embodiments_of[e.dataset][e.embodiment] += 1
     robots = {e.dataset for e in used if e.kind == "robot"}
     human = frozenset(num_frames.keys() - robots)
-    commonest = {name: count.most_common(1)[0][0] for name, count in bodies.items()}
+    commonest = {name: count.most_common(1)[0][0] for name, count in embodiments_of.items()}
     shares = mixture.shares(num_frames, human, commonest)
     chosen = [e for e in used if e.dataset in shares]
     if len(chosen) < len(reader.episodes):

@@ -71,7 +71,7 @@ class Mixture(Config):
             totals: dict[str, float] = defaultdict(float)
             for name, weight in raw.items():
                 totals[embodiments[name]] += weight
-            scale = {body: total ** (1 / self.embodiment_temperature - 1) for body, total in totals.items()}
+            scale = {embodiment: total ** (1 / self.embodiment_temperature - 1) for embodiment, total in totals.items()}
             raw = {name: weight * scale[embodiments[name]] for name, weight in raw.items()}
         if self.human_share is not None:
             sides = {
@@ -179,8 +179,8 @@ class WindowSampler:
         counts = {n: [spec.num_windows(e) for e in ordered[n]] for n in names}
         human = frozenset(n for n in names if all(e.kind == "human" for e in ordered[n]))
         num_frames = {n: sum(e.num_steps for e in ordered[n]) for n in names if sum(counts[n])}
-        bodies = {n: Counter(e.embodiment for e in ordered[n]).most_common(1)[0][0] for n in names}
-        self.shares = mixture.shares(num_frames, human, bodies)
+        embodiments_of = {n: Counter(e.embodiment for e in ordered[n]).most_common(1)[0][0] for n in names}
+        self.shares = mixture.shares(num_frames, human, embodiments_of)
         self.datasets = tuple(self.shares)
         self.missing = mixture.missing(num_frames)
         """Optional datasets that are not there."""

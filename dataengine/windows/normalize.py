@@ -1,7 +1,7 @@
 """Maps canonical vectors to about [-1, 1] and back, by the statistics of each embodiment in each dataset.
 
-One body is driven in other ways, and at other rates, in other datasets: a common move in one lies far outside another's
-quantiles. So a dataset's own statistics count; the body's, over all its datasets, where there are no others.
+One embodiment is driven in other ways, and at other rates, in other datasets: a common move in one lies far outside
+another's quantiles. So a dataset's own statistics count; the embodiment's, over all its datasets, where there are no others.
 
 The 1 % to 99 % quantiles go to [-1, 1] (villa-X; raw data has outliers that would squeeze everything else). Gripper
 openings keep their meaning instead: 0 closed is -1, 1 open is +1. Which dimensions they are is part of the statistics.
@@ -56,8 +56,8 @@ class Normalizer:
     """Normalises the states and actions of every embodiment it has statistics for, by dataset where it has those.
 
     Inside the quantiles `invert` undoes `normalize`, up to float32 rounding. Both work on any array whose last axis
-    holds the vector, and give float32. Without a dataset, or with one that is not there, the body's statistics over all
-    its datasets count.
+    holds the vector, and give float32. Without a dataset, or with one that is not there, the embodiment's statistics over
+    all its datasets count.
     """
 
     def __init__(self, stats: Mapping[str, EmbodimentStatistics]) -> None:
@@ -69,7 +69,7 @@ class Normalizer:
                 self._scales[name, dataset, "action"] = _Scale.of(one.action)
 
     def of(self, embodiment: str, dataset: str | None = None) -> EmbodimentStatistics:
-        """Give the statistics that count for a body in a dataset."""
+        """Give the statistics that count for an embodiment in a dataset."""
         body = self.stats.get(embodiment)
         if body is None:
             raise DataEngineError(
@@ -129,6 +129,6 @@ class Normalizer:
         return x.astype(np.float32)
 
 
-def by_body(stats: Mapping[str, EmbodimentStatistics]) -> dict[str, EmbodimentStatistics]:
-    """Leave out what is known by dataset: every body is then normalised by all of its datasets at once."""
+def pooled_over_datasets(stats: Mapping[str, EmbodimentStatistics]) -> dict[str, EmbodimentStatistics]:
+    """Leave out what is known by dataset: every embodiment is then normalised by all of its datasets at once."""
     return {name: replace(one, by_dataset={}) for name, one in stats.items()}

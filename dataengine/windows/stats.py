@@ -106,7 +106,7 @@ class Statistics:
 
 @dataclass(frozen=True, kw_only=True)
 class EmbodimentStatistics:
-    """Statistics of one robot body over every dataset that has it, in canonical vectors and house units."""
+    """Statistics of one embodiment over every dataset that has it, in canonical vectors and house units."""
 
     state: Statistics
     action: Statistics
@@ -114,7 +114,7 @@ class EmbodimentStatistics:
     datasets: tuple[str, ...] = ()
     by_dataset: Mapping[str, "EmbodimentStatistics"] = field(default_factory=dict)
     """The same of each dataset alone, which is what models are given; empty in files from before, or where a model was
-    trained on the statistics of the body as a whole."""
+    trained on the statistics of the embodiment as a whole."""
 
     def to_json(self) -> dict[str, Any]:
         """Plain numbers, lists and strings, for `json.dumps`."""
@@ -310,7 +310,7 @@ def by_embodiment(groups: Iterable[ColumnStatistics]) -> dict[str, EmbodimentSta
 
 
 def _body(states: Sequence[ColumnStatistics], actions: Sequence[ColumnStatistics]) -> EmbodimentStatistics:
-    """Merge the groups of one body's vectors."""
+    """Merge the groups of one embodiment's vectors."""
     (state, num_states), (action, num_actions) = (
         _merge(groups) if groups else (Statistics.none(), 0) for groups in (states, actions)
     )

@@ -60,7 +60,7 @@ def _ingest(demo: DemoRun, raw: Recorded, settings: tuple[str, ...]) -> Ingested
 
 
 def _describe(demo: DemoRun, summary: DemoSummary) -> None:
-    """Fill in what the corpus says of each dataset: bodies, rates, bytes, rejects."""
+    """Fill in what the corpus says of each dataset: embodiments, rates, bytes, rejects."""
     from dataengine import catalog
     from dataengine.store import Corpus
 

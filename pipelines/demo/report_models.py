@@ -86,11 +86,11 @@ def probe(summary: DemoSummary) -> str:
     names = sorted(dict.fromkeys(p.lam for p in summary.probe), key=lambda name: order.get(name, len(order)))
     by = {(p.lam, p.embodiment): p for p in summary.probe}
     groups = {}
-    for body in dict.fromkeys(p.embodiment for p in summary.probe):
-        probes = [by.get((name, body)) for name in names]
+    for embodiment in dict.fromkeys(p.embodiment for p in summary.probe):
+        probes = [by.get((name, embodiment)) for name in names]
         one = next(p for p in probes if p)
         bars = [charts.Value(p.error, p.error - p.spread, p.error + p.spread) if p else None for p in probes]
-        groups[body] = [*bars, charts.Value(one.trivial), charts.Value(one.best)]
+        groups[embodiment] = [*bars, charts.Value(one.trivial), charts.Value(one.best)]
     bars_of = [*names, "median action", "true change"]
     drawing = charts.bar_chart("Error of the actions", groups, bars_of, y_label="mean absolute, normalised")
     rows = [[p.embodiment, p.lam, p.error, p.spread, p.trivial, p.best] for p in summary.probe]

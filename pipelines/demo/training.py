@@ -96,15 +96,15 @@ def probe(demo: DemoRun, summary: DemoSummary) -> None:
     summary.probe = [
         ProbeScore(
             lam=names.get(readout["source"], readout["source"].replace("_", " ")),
-            embodiment=body["embodiment"],
+            embodiment=embodiment["embodiment"],
             error=readout["l1"],
             spread=readout["l1_spread"],
             trivial=yardsticks["training median"],
             best=yardsticks["true state change"],
         )
-        for body in report["embodiments"]
-        for yardsticks in [{r["source"]: r["l1"] for r in body["readouts"]}]
-        for readout in body["readouts"]
+        for embodiment in report["embodiments"]
+        for yardsticks in [{r["source"]: r["l1"] for r in embodiment["readouts"]}]
+        for readout in embodiment["readouts"]
         if readout["source"] not in ("training median", "true state change")
     ]
 

@@ -234,19 +234,21 @@ class _Run:
         return self.owners[part.dataset, part.name]
 
     def _staging(self) -> Staging:
-        """Register the datasets and bodies before any worker starts: ids must not depend on who is first."""
+        """Register the datasets and embodiments before any worker starts: ids must not depend on who is first."""
         datasets: dict[str, dict[str, object]] = {}
-        bodies: dict[str, dict[str, object]] = {}
+        embodiments: dict[str, dict[str, object]] = {}
         for source in (job.source for job in self.jobs):
             about = {"name": source.name, "kind": source.kind, "embodiment": source.embodiment}
             datasets.setdefault(source.name, {**about, "licence": source.licence, "layout": source.layout})
-            for body in (source.embodiment, *getattr(source, "other_embodiments", ())):
-                bodies.setdefault(body, {"name": body, "kind": source.kind, "control_hz": source.control_hz})
+            for embodiment in (source.embodiment, *getattr(source, "other_embodiments", ())):
+                embodiments.setdefault(
+                    embodiment, {"name": embodiment, "kind": source.kind, "control_hz": source.control_hz}
+                )
         return Staging(
             corpus=self.corpus.uri,
             run_id=self.run_id,
             dataset_ids=register(self.corpus.uri, "datasets", list(datasets.values())),
-            embodiment_ids=register(self.corpus.uri, "embodiments", list(bodies.values())),
+            embodiment_ids=register(self.corpus.uri, "embodiments", list(embodiments.values())),
             begun=self.todo.begun(self.corpus),
         )
 

@@ -99,12 +99,12 @@ def _sample(source: Source, part: Part) -> tuple[float, float, int, int]:
     """Stage some episodes into a corpus that is thrown away: seconds, raw bytes read, bytes stored, episodes."""
     with tempfile.TemporaryDirectory() as folder:
         corpus = Corpus.open_or_create(f"{folder}/corpus")
-        bodies = (source.embodiment, *getattr(source, "other_embodiments", ()))
+        names = (source.embodiment, *getattr(source, "other_embodiments", ()))
         staging = Staging(
             corpus=corpus.uri,
             run_id="sample",
             dataset_ids={source.name: 1},
-            embodiment_ids={body: i for i, body in enumerate(bodies, 1)},
+            embodiment_ids={name: i for i, name in enumerate(names, 1)},
         )
         before, started, seen = _bytes_read(), time.monotonic(), [0]
         try:

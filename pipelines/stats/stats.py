@@ -27,7 +27,7 @@ class StatsConfig(Config):
 
 
 class EmbodimentFacts(Report):
-    """How much there is of one robot body."""
+    """How much there is of one embodiment."""
 
     embodiment: str
     datasets: list[str]

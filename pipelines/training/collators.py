@@ -16,7 +16,7 @@ from dataengine.windows.window import Window
 from models.batch import ActBatch, LamBatch
 from pipelines.training.config import PaddedActions
 from pipelines.training.frames import Buffers, Frames
-from pipelines.training.observation import Body, Instant, Observer, vector_transforms
+from pipelines.training.observation import EmbodimentKey, Instant, Observer, vector_transforms
 from pipelines.training.tokenizer import Tokenizer
 
 
@@ -36,9 +36,9 @@ class LamCollator:
         state = np.zeros((b, t - 1, h + 1, self.state_dim), np.float32)
         action = np.zeros((b, t - 1, h, self.action_dim), np.float32)
         state_mask, action_mask = np.zeros(state.shape, bool), np.zeros(action.shape, bool)
-        bodies = _bodies(windows)
+        keys = _keys(windows)
         states = {i: w.state for i, w in enumerate(windows) if w.state is not None}
-        for i, felt in vector_transforms(self.normalizer, "state", self.state_dim).apply_each(states, bodies):
+        for i, felt in vector_transforms(self.normalizer, "state", self.state_dim).apply_each(states, keys):
             stride, (pairs, steps) = windows[i].stride, _pairs(windows[i])
             known = np.isfinite(states[i])  # hands of people come and go
             felt = np.nan_to_num(felt)
@@ -47,7 +47,7 @@ class LamCollator:
             if pairs < t - 1:
                 state[i, pairs:, 0] = felt[pairs * stride]
         actions = {i: w.action for i, w in enumerate(windows) if w.action is not None}
-        for i, done in vector_transforms(self.normalizer, "action", self.action_dim).apply_each(actions, bodies):
+        for i, done in vector_transforms(self.normalizer, "action", self.action_dim).apply_each(actions, keys):
             stride, (pairs, steps) = windows[i].stride, _pairs(windows[i])
             known = np.isfinite(actions[i])
             action[i, :pairs, :stride] = np.nan_to_num(done)[steps[:, :-1]]
@@ -110,13 +110,13 @@ class ActCollator:
         """Give chunks of actions (b, h, a), and which of their numbers count."""
         action = np.zeros((len(windows), self.horizon, self.action_dim), np.float32)
         mask = np.zeros(action.shape, bool)
-        bodies = _bodies(windows)
+        keys = _keys(windows)
         chunks = {
-            i: self._chunk(w.action[: self.horizon], bodies[i])
+            i: self._chunk(w.action[: self.horizon], keys[i])
             for i, w in enumerate(windows)
             if w.action is not None and len(w.action)
         }
-        for i, chunk in vector_transforms(self.normalizer, "action", self.action_dim).apply_each(chunks, bodies):
+        for i, chunk in vector_transforms(self.normalizer, "action", self.action_dim).apply_each(chunks, keys):
             action[i, : len(chunk)] = chunk
             mask[i, : len(chunk), : chunks[i].shape[1]] = True
         return action, mask
@@ -130,17 +130,17 @@ class ActCollator:
                 latent[i], mask[i] = w.latent[:n], w.latent_mask[:n]
         return latent, mask
 
-    def _chunk(self, actions: NDArray[np.float32], body: Body) -> NDArray[np.float32]:
+    def _chunk(self, actions: NDArray[np.float32], key: EmbodimentKey) -> NDArray[np.float32]:
         """Go on beyond an episode's end, where that teaches anything."""
-        after = self._after(body, actions[-1])
+        after = self._after(key, actions[-1])
         if after is None or len(actions) == self.horizon:
             return actions
         return np.concatenate([actions, np.broadcast_to(after, (self.horizon - len(actions), len(after)))])
 
-    def _after(self, body: Body, last: NDArray[np.float32]) -> NDArray[np.float32] | None:
+    def _after(self, key: EmbodimentKey, last: NDArray[np.float32]) -> NDArray[np.float32] | None:
         """Give the action of every step beyond an episode's end, in house units, or None if such steps do not count."""
         if self.padded_actions in ("rest", "middle"):
-            return self.normalizer.at_rest(body[0], last, body[1], middle=self.padded_actions == "middle")
+            return self.normalizer.at_rest(key[0], last, key[1], middle=self.padded_actions == "middle")
         return last if self.padded_actions == "repeat" else None
 
     def _wrist(self, windows: Sequence[Window], has_wrist: NDArray[np.bool_]) -> Tensor:
@@ -159,7 +159,7 @@ class ActCollator:
         return {"views": torch.stack(pictures, dim=1), "has_views": torch.tensor(there)}
 
 
-def _bodies(windows: Sequence[Window]) -> dict[int, Body]:
+def _keys(windows: Sequence[Window]) -> dict[int, EmbodimentKey]:
     return {i: (w.episode.embodiment, w.episode.dataset) for i, w in enumerate(windows)}
 
 

@@ -15,7 +15,7 @@ from dataengine.shards.manifest import MANIFEST, PLAN
 from dataengine.shards.reader import ShardReader, is_shards
 from dataengine.storage import Folder, is_uri
 from dataengine.windows.mixture import Mixture
-from dataengine.windows.normalize import Normalizer, by_body
+from dataengine.windows.normalize import Normalizer, pooled_over_datasets
 from dataengine.windows.stats import EmbodimentStatistics
 from dataengine.windows.window import EpisodeInfo, EpisodeReader, LatentInfo
 from pipelines.training.config import NormalizeBy
@@ -80,10 +80,10 @@ def latent_rms(reader: EpisodeReader, name: str, episodes: Sequence[EpisodeInfo]
 
 
 def normalizer(reader: EpisodeReader, by: NormalizeBy) -> Normalizer:
-    """Normalise by each body's datasets, or by each body as a whole, as all did before."""
+    """Normalise by each embodiment's datasets, or by each embodiment as a whole, as all did before."""
     statistics = reader.statistics()
     if by == "embodiment":
-        return Normalizer(by_body(statistics))
+        return Normalizer(pooled_over_datasets(statistics))
     whole = [name for name, one in statistics.items() if not one.by_dataset]
     if whole:
         print(  # noqa: T201

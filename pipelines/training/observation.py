@@ -18,7 +18,7 @@ from dataengine.windows.normalize import Column, Normalizer
 from models.batch import Observation
 from pipelines.training.tokenizer import Tokenizer
 
-Body = tuple[str, str | None]
+EmbodimentKey = tuple[str, str | None]
 """Embodiment and dataset; None stands for all its datasets together."""
 Array = NDArray[np.float32]
 
@@ -26,11 +26,11 @@ Array = NDArray[np.float32]
 class Transform(Protocol):
     """Changes vectors (..., d) of one embodiment in one dataset, and undoes it."""
 
-    def apply(self, x: Array, body: Body) -> Array:
+    def apply(self, x: Array, key: EmbodimentKey) -> Array:
         """Go from the robot towards the model."""
         ...
 
-    def invert(self, x: Array, body: Body) -> Array:
+    def invert(self, x: Array, key: EmbodimentKey) -> Array:
         """Go back."""
         ...
 
@@ -42,14 +42,14 @@ class Normalize:
     normalizer: Normalizer
     column: Column
 
-    def apply(self, x: Array, body: Body) -> Array:
+    def apply(self, x: Array, key: EmbodimentKey) -> Array:
         """Raise DataEngineError where the vector's width is not that of the statistics."""
-        embodiment, dataset = body
+        embodiment, dataset = key
         return self.normalizer.normalize(embodiment, self.column, x, dataset)
 
-    def invert(self, x: Array, body: Body) -> Array:
+    def invert(self, x: Array, key: EmbodimentKey) -> Array:
         """Give house units."""
-        embodiment, dataset = body
+        embodiment, dataset = key
         return self.normalizer.invert(embodiment, self.column, x, dataset)
 
 
@@ -61,20 +61,20 @@ class Pad:
     column: Column
     width: int
 
-    def apply(self, x: Array, body: Body) -> Array:
+    def apply(self, x: Array, key: EmbodimentKey) -> Array:
         """Raise DataEngineError where the model is too narrow."""
         dim = x.shape[-1]
         if dim > self.width:
             raise DataEngineError(
-                f"{self.column} of embodiment '{body[0]}' has {dim} values, the model takes {self.width} at most"
+                f"{self.column} of embodiment '{key[0]}' has {dim} values, the model takes {self.width} at most"
             )
         padded = np.zeros((*x.shape[:-1], self.width), np.float32)
         padded[..., :dim] = x
         return padded
 
-    def invert(self, x: Array, body: Body) -> Array:
+    def invert(self, x: Array, key: EmbodimentKey) -> Array:
         """Keep the dimensions that the embodiment has."""
-        return x[..., : self.normalizer.dim(body[0], self.column, body[1])]
+        return x[..., : self.normalizer.dim(key[0], self.column, key[1])]
 
 
 @dataclass(frozen=True)
@@ -83,23 +83,23 @@ class Transforms:
 
     steps: tuple[Transform, ...]
 
-    def apply(self, x: Array, body: Body) -> Array:
+    def apply(self, x: Array, key: EmbodimentKey) -> Array:
         """Go from the robot to the model."""
         for step in self.steps:
-            x = step.apply(x, body)
+            x = step.apply(x, key)
         return x
 
-    def apply_each(self, xs: Mapping[int, Array], bodies: Mapping[int, Body]) -> Iterator[tuple[int, Array]]:
-        """Do so with arrays (n_i, d) by row, each body's at once; their order may change."""
-        for body, rows in by_body({row: bodies[row] for row in xs}):
+    def apply_each(self, xs: Mapping[int, Array], keys: Mapping[int, EmbodimentKey]) -> Iterator[tuple[int, Array]]:
+        """Do so with arrays (n_i, d) by row, each embodiment's at once; their order may change."""
+        for key, rows in rows_by_key({row: keys[row] for row in xs}):
             ends = np.cumsum([len(xs[row]) for row in rows])
-            joined = self.apply(np.concatenate([xs[row] for row in rows]), body)
+            joined = self.apply(np.concatenate([xs[row] for row in rows]), key)
             yield from zip(rows, np.split(joined, ends[:-1]), strict=True)
 
-    def invert(self, x: Array, body: Body) -> Array:
+    def invert(self, x: Array, key: EmbodimentKey) -> Array:
         """Go from the model to the robot."""
         for step in reversed(self.steps):
-            x = step.invert(x, body)
+            x = step.invert(x, key)
         return x
 
 
@@ -157,16 +157,16 @@ class Observer:
         state = np.zeros((len(instants), self.state_dim), np.float32)
         mask = np.zeros(state.shape, bool)
         states = {row: i.state[None] for row, i in enumerate(instants) if i.state is not None}
-        bodies = {row: (i.embodiment, i.dataset) for row, i in enumerate(instants)}
-        for row, values in vector_transforms(self.normalizer, "state", self.state_dim).apply_each(states, bodies):
+        keys = {row: (i.embodiment, i.dataset) for row, i in enumerate(instants)}
+        for row, values in vector_transforms(self.normalizer, "state", self.state_dim).apply_each(states, keys):
             state[row] = values[0]
             mask[row, : states[row].shape[1]] = True
         return state, mask
 
 
-def by_body(bodies: Mapping[int, Body]) -> Iterable[tuple[Body, list[int]]]:
+def rows_by_key(keys: Mapping[int, EmbodimentKey]) -> Iterable[tuple[EmbodimentKey, list[int]]]:
     """Group rows by embodiment and dataset, so that each group is transformed at once."""
-    groups: dict[Body, list[int]] = {}
-    for row, body in bodies.items():
-        groups.setdefault(body, []).append(row)
+    groups: dict[EmbodimentKey, list[int]] = {}
+    for row, key in keys.items():
+        groups.setdefault(key, []).append(row)
     return groups.items()

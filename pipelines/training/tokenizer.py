@@ -45,8 +45,8 @@ class Tokenizer:
 
     def id_of(self, token: str) -> int | None:
         """Find the row of a token, None where there is no such token."""
-        found: int | None = self._fast.token_to_id(token)
-        return found
+        token_id: int | None = self._fast.token_to_id(token)
+        return token_id
 
     @classmethod
     def read(cls, path: Path, prompt: PromptConfig = PALIGEMMA) -> "Tokenizer":

@@ -1,7 +1,7 @@
 """Writes a corpus as LeRobot v3.0 datasets, which the lerobot package loads as they are.
 
-LeRobot has one rate and one set of columns for all episodes: episodes are grouped by body, rate, cameras and widths,
-and each group becomes a dataset in a folder of its own.
+LeRobot has one rate and one set of columns for all episodes: episodes are grouped by embodiment, rate, cameras and
+widths, and each group becomes a dataset in a folder of its own.
 
 state, action          -> observation.state, action            raw_state, raw_action -> source.state, source.action
 cameras                -> observation.images.<name>, AV1 or H.264, frame k of an episode at exactly k / rate

@@ -216,7 +216,7 @@ def _with_exact(layout: Layout, row: Mapping[str, Any]) -> Layout:
 
 
 def _names(layouts: Sequence[Layout]) -> dict[tuple[Any, ...], str]:
-    """Name folders after body and rate; where that is not enough, also after what else differs."""
+    """Name folders after embodiment and rate; where that is not enough, also after what else differs."""
     further: list[Callable[[Layout], str]] = [
         lambda layout: "_".join(layout.cameras) or "no_camera",
         lambda layout: "_".join(f"{height}x{width}" for height, width in layout.cameras.values()),

@@ -202,7 +202,7 @@ def _metadata(root: Path) -> list[Path]:
 
 
 def read_export(root: Path) -> dict[str, str]:
-    """Read what our own export says of a dataset: its body and encodings; empty for datasets of others."""
+    """Read what our own export says of a dataset: its embodiment and encodings; empty for datasets of others."""
     path = root / EXPORT
     said = _json(path) if path.is_file() else {}
     texts = {key: value for key, value in said.items() if isinstance(value, str)}

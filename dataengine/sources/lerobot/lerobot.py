@@ -12,8 +12,8 @@ The format does not say what numbers mean, nor their units (so100 has degrees in
 converted, and units are noted as unknown unless names end in one (`x_mm`). Encodings go by the names of the values
 (`meaning.py`) and --state-encoding, --action-encoding; where names say nothing they are `mixed`, and the note
 `doubt` says so. Datasets of `villa export lerobot` tell their encodings and units, the kind and the licence of their
-episodes, and the notes that everybody must know. The body is called after robot_type and its layout, `so100_joint6`,
-because statistics are kept by body; --embodiment gives it another name.
+episodes, and the notes that everybody must know. The embodiment is called after robot_type and its layout,
+`so100_joint6`, because statistics are kept by embodiment; --embodiment gives it another name.
 Episodes of which frames, rows or files lack are rejected. Files that no episode names are not read.
 """
 
@@ -88,10 +88,10 @@ class Lerobot:
         names = {"name": folder, "robot": robot, "layout": meaning.layout(state, action)}
         said = lerobot.read_export(info.root)
         exported = said.get("embodiment", "")
-        body = exported if exported and self.embodiment == NAMED else self.embodiment
+        embodiment = exported if exported and self.embodiment == NAMED else self.embodiment
         about = {
             "name": _filled(self.dataset, names),
-            "embodiment": _filled(body, names),
+            "embodiment": _filled(embodiment, names),
             "kind": "human" if said.get("kind") == "human" else "robot",
             "control_hz": info.rate_hz,
             "layout": f"LeRobot {info.version}",

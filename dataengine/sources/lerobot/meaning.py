@@ -233,7 +233,7 @@ def cameras(
 
 
 def layout(state: Vector, action: Vector) -> str:
-    """Name widths and encodings, so that bodies of one name always have the same: `joint6`, `joint8_eef_delta7`."""
+    """Name widths and encodings, so that embodiments of one name have the same: `joint6`, `joint8_eef_delta7`."""
     names = [_word(state, "state"), _word(action, "action")]
     return "_".join(dict.fromkeys(names))
 

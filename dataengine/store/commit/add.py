@@ -20,7 +20,7 @@ def add_episodes(corpus: Corpus, episodes: Iterable[Episode], part_name: str = "
     if len(datasets) != 1:
         raise CorpusError(f"a part holds episodes of one dataset, found {len(datasets)}: {', '.join(sorted(datasets))}")
     dataset = datasets.pop()
-    bodies = {e.embodiment: {"name": e.embodiment, "kind": e.kind, "control_hz": e.control_hz} for e in listed}
+    embodiments = {e.embodiment: {"name": e.embodiment, "kind": e.kind, "control_hz": e.control_hz} for e in listed}
     first = listed[0]
     about = {"name": dataset, "kind": first.kind, "embodiment": first.embodiment, "licence": first.licence}
     part = Part(
@@ -34,7 +34,7 @@ def add_episodes(corpus: Corpus, episodes: Iterable[Episode], part_name: str = "
         corpus=corpus.uri,
         run_id=new_run_id(),
         dataset_ids=register(corpus.uri, "datasets", [about]),
-        embodiment_ids=register(corpus.uri, "embodiments", [bodies[name] for name in sorted(bodies)]),
+        embodiment_ids=register(corpus.uri, "embodiments", [embodiments[name] for name in sorted(embodiments)]),
     )
     receipt = stage_part(part, listed, staging)
     append_run(corpus.uri, {"run_id": staging.run_id, "command": "add", "counts": {"episodes": receipt.num_episodes}})

@@ -214,7 +214,7 @@ class Corpus:
         return {name: taken[name][0] for name in columns}
 
     def embodiments(self) -> dict[str, int]:
-        """Ids of the bodies by name, from 1; 0 means unknown everywhere."""
+        """Ids of the embodiments by name, from 1; 0 means unknown everywhere."""
         return registry.ids(self.uri, "embodiments", self._version_of("embodiments"))
 
     def datasets(self) -> dict[str, int]:

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 class GroupInfo(Report):
-    """Episodes of one body in one dataset."""
+    """Episodes of one embodiment in one dataset."""
 
     dataset: str
     embodiment: str

@@ -6,7 +6,7 @@ from hypothesis.extra import numpy as hnp
 
 from dataengine.errors import DataEngineError
 from dataengine.vector_layout import VectorLayout
-from dataengine.windows.normalize import Normalizer, by_body
+from dataengine.windows.normalize import Normalizer, pooled_over_datasets
 from dataengine.windows.stats import (
     Accumulator,
     ColumnStatistics,
@@ -183,7 +183,7 @@ def test_a_dataset_that_drives_a_body_otherwise_keeps_its_numbers_inside_the_cli
     def clipped(norm: Normalizer, dataset: str, rows: np.ndarray) -> float:
         return float((np.abs(norm.normalize("arm", "action", rows, dataset)) == 1).mean())
 
-    whole, apart = Normalizer(by_body(stats)), Normalizer(loads(dumps(stats)))
+    whole, apart = Normalizer(pooled_over_datasets(stats)), Normalizer(loads(dumps(stats)))
     assert clipped(whole, "fast", fast) > 0.25
     assert clipped(apart, "fast", fast) < 0.03
     assert clipped(apart, "slow", slow) < 0.03
