@@ -1,7 +1,8 @@
 """Maps canonical vectors to about [-1, 1] and back, by the statistics of each embodiment in each dataset.
 
 One embodiment is driven in other ways, and at other rates, in other datasets: a common move in one lies far outside
-another's quantiles. So a dataset's own statistics count; the embodiment's, over all its datasets, where there are no others.
+another's quantiles. So a dataset's own statistics count; the embodiment's, over all its datasets, where there
+are no others.
 
 The 1 % to 99 % quantiles go to [-1, 1] (villa-X; raw data has outliers that would squeeze everything else). Gripper
 openings keep their meaning instead: 0 closed is -1, 1 open is +1. Which dimensions they are is part of the statistics.
@@ -56,8 +57,8 @@ class Normalizer:
     """Normalises the states and actions of every embodiment it has statistics for, by dataset where it has those.
 
     Inside the quantiles `invert` undoes `normalize`, up to float32 rounding. Both work on any array whose last axis
-    holds the vector, and give float32. Without a dataset, or with one that is not there, the embodiment's statistics over
-    all its datasets count.
+    holds the vector, and give float32. Without a dataset, or with one that is not there, the embodiment's statistics
+    over all its datasets count.
     """
 
     def __init__(self, stats: Mapping[str, EmbodimentStatistics]) -> None:
