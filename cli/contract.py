@@ -25,7 +25,7 @@ from cli.clash import PACKAGES, shared
 from cli.help import WIDTH, Command, item_of, metavar
 from cli.options import command_class
 from cli.settings import Settings, SettingsPrinted, class_of, explain
-from dataengine.errors import DataEngineError, is_disk_full
+from dataengine.errors import DataEngineError, UnknownOptionError, is_disk_full
 
 if TYPE_CHECKING:
     from dataengine.report import Report
@@ -96,8 +96,10 @@ def command(
 
         def run(**kwargs: Any) -> None:
             as_json, debug = kwargs.pop("as_json"), kwargs.pop("debug")
+            flags: Sequence[str] = ()
             if open_ended:
-                kwargs["extra"] = extra_options(kwargs.pop("context").args)
+                context = kwargs.pop("context")
+                kwargs["extra"], flags = extra_options(context.args), context.command.known_flags
                 for value in kwargs.values():
                     if isinstance(value, str) and value.startswith("--"):
                         raise typer.BadParameter(
@@ -106,7 +108,7 @@ def command(
             if configurable:
                 file, overrides, shown = (kwargs.pop(key) for key in ("config_file", "overrides", "print_config"))
                 kwargs["settings"] = Settings(file, overrides or [], shown)
-            raise typer.Exit(perform(name, lambda: act(**kwargs), as_json=as_json, debug=debug))
+            raise typer.Exit(perform(name, lambda: _compared(act, kwargs, flags), as_json=as_json, debug=debug))
 
         own = [p for p in signature.parameters.values() if p.name not in ("settings", "extra")]
         added = _added(configurable=configurable, open_ended=open_ended)
@@ -146,6 +148,16 @@ def _added(*, configurable: bool, open_ended: bool) -> list[inspect.Parameter]:
     if open_ended:
         added.append(inspect.Parameter("context", inspect.Parameter.KEYWORD_ONLY, annotation=typer.Context))
     return added
+
+
+def _compared(act: Callable[..., "Report"], kwargs: Mapping[str, Any], flags: Sequence[str]) -> "Report":
+    """Run a command; an option that its source does not know may be a misspelt one of its own."""
+    try:
+        return act(**kwargs)
+    except UnknownOptionError as error:
+        from dataengine.options import unknown_option
+
+        raise unknown_option(error.source, error.flag, [*error.known, *flags], error.otherwise) from None
 
 
 def extra_options(argv: Sequence[str]) -> dict[str, Any]:

@@ -124,7 +124,7 @@ class SettingsCommand(Command):
             elif ctx.ignore_unknown_options:
                 plain.append(word)
             else:
-                raise BadParameter(f"no option '{flag}'; {nearest(flag, self._known)}", ctx)
+                raise BadParameter(f"no option '{flag}'; {nearest(flag, self.known_flags)}", ctx)
         return super().parse_args(ctx, [*given, *plain])
 
     def _plain(self, word: str, rest: deque[str]) -> list[str]:
@@ -203,7 +203,7 @@ class SettingsCommand(Command):
         return {flag: p for p in self.params for flag in (*p.opts, *p.secondary_opts)}
 
     @cached_property
-    def _known(self) -> Sequence[str]:
+    def known_flags(self) -> Sequence[str]:
         """Every option that the help lists."""
         own = (flag for flag in self._own if flag.startswith("--"))
         off = (setting.negated for setting in self._settings if setting.is_switch)

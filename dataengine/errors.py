@@ -32,6 +32,14 @@ class OtherSettingsError(DataEngineError):
         self.details = tuple(details)
 
 
+class UnknownOptionError(DataEngineError):
+    """A source has no option of this name; a command line compares it with its own options, too."""
+
+    def __init__(self, message: str, source: str, flag: str, known: Sequence[str], otherwise: str) -> None:
+        super().__init__(message)
+        self.source, self.flag, self.known, self.otherwise = source, flag, tuple(known), otherwise
+
+
 class SourceError(DataEngineError):
     """A raw dataset is not what its name says: wrong folder, missing files, another layout."""
 

@@ -3,13 +3,13 @@
 keep_failures: Annotated[bool, "Keep attempts that the publisher marks as failed."] = False
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import MISSING, dataclass, fields, is_dataclass
 from typing import Any, get_args, get_type_hints
 
 from pydantic import TypeAdapter, ValidationError
 
-from dataengine.errors import DataEngineError
+from dataengine.errors import DataEngineError, UnknownOptionError
 from dataengine.naming import did_you_mean
 
 COMMON = ("root", "frame_size", "frame_hz", "fit")
@@ -65,18 +65,20 @@ def checked(source: type, values: Mapping[str, Any]) -> dict[str, Any]:
     for key, value in values.items():
         if key not in known:
             usages = ", ".join(option.usage for option in known.values())
-            flag = flag_of(key)
-            flags = [option.flag for option in known.values()] + [
-                flag_of(common) for common in COMMON if common != "root"
-            ]
-            hint = did_you_mean(flag, flags, f"it takes {usages or 'none'}")
-            raise DataEngineError(f"{name} has no option '{flag}'; {hint}")
+            flag, flags = flag_of(key), [option.flag for option in known.values()]
+            raise unknown_option(name, flag, flags, f"it takes {usages or 'none'}")
         try:
             typed[key] = TypeAdapter(known[key].kind).validate_python(value)
         except ValidationError as error:
             wanted = error.errors()[0]["msg"].replace("Input should be", "expected")
             raise DataEngineError(f"{name}: option '{known[key].usage}': found {value!r}, {wanted}") from error
     return typed
+
+
+def unknown_option(source: str, flag: str, known: Sequence[str], otherwise: str) -> UnknownOptionError:
+    """Say that a source has no such option, and the nearest known one, or what there is `otherwise`."""
+    hint = did_you_mean(flag, known, otherwise)
+    return UnknownOptionError(f"{source} has no option '{flag}'; {hint}", source, flag, known, otherwise)
 
 
 def _kind_name(kind: Any) -> str:

@@ -71,7 +71,8 @@ def test_the_page_shows_frames_in_the_shape_that_they_will_have(villa, root, tmp
 
 
 @pytest.mark.parametrize(
-    ("typed", "meant"), [("--frame-hs", "--frame-hz"), ("--window", "--window-s"), ("--fitt", "--fit")]
+    ("typed", "meant"),
+    [("--frame-hs", "--frame-hz"), ("--window", "--window-s"), ("--fitt", "--fit"), ("--sampel", "--sample")],
 )
 def test_an_option_that_is_misspelt_is_answered_with_the_nearest(villa, root, typed, meant):
     said = villa("clips", "video/folder", root, typed, 5)

@@ -75,3 +75,11 @@ def test_another_fit_of_a_finished_dataset_is_refused(villa, tmp_path, corpus):
     assert (
         "has frames of video/videos with fit squash, asked for pad; a dataset keeps one: give --fit squash" in said.err
     )
+
+
+def test_an_option_of_the_command_that_is_misspelt_is_answered_with_it(villa, tmp_path, corpus):
+    counted_video.write(tmp_path / "videos" / "cup.mp4", 30)
+    said = ingest(villa, tmp_path / "videos", corpus, "--retry-rejekted")
+    assert (said.code, corpus.exists()) == (2, False)
+    assert "has no option '--retry-rejekted'; did you mean '--retry-rejected'?" in said.line
+    assert "it takes --context-s FLOAT" in ingest(villa, tmp_path / "videos", corpus, "--zzzzzzzz").line
