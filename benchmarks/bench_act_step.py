@@ -1,6 +1,6 @@
 """One optimiser step of the actor: rows per second, share of the device's peak, memory, with recomputation and without.
 
-Work is three times that of the forward pass, counted by hand (`act_model`) and by torch's own counter, which must
+Work is three times that of the forward pass, counted by hand (`models.act.flops`) and by torch's own counter, which must
 agree; what is computed twice counts once. It needs torch, pydantic and yaml, neither a corpus nor a trainer:
 `--preset tiny` on a CPU, `--preset paper --device cuda` on one GPU, where the goal is 40 % of the peak.
 """
@@ -10,10 +10,11 @@ import json
 from pathlib import Path
 
 import torch
-from act_model import act_config, counted_flops, forward_flops, make_batch, num_parameters
+from act_model import act_config, counted_flops, make_batch, num_parameters
 from stepping import Stepping, peak_flops
 
 from models.act import Act
+from models.act.flops import forward_flops
 
 GOAL = 0.40
 BATCHES = {"tiny": 64, "small": 32, "paper": 16}
