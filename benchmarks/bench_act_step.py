@@ -1,7 +1,7 @@
 """One optimiser step of the actor: rows per second, share of the device's peak, memory, with recomputation and without.
 
-Work is three times that of the forward pass, counted by hand (`models.act.flops`) and by torch's own counter, which must
-agree; what is computed twice counts once. It needs torch, pydantic and yaml, neither a corpus nor a trainer:
+Work is three times that of the forward pass, counted by hand (`models.act.flops`) and by torch's own counter, which
+must agree; what is computed twice counts once. It needs torch, pydantic and yaml, neither a corpus nor a trainer:
 `--preset tiny` on a CPU, `--preset paper --device cuda` on one GPU, where the goal is 40 % of the peak.
 """
 
