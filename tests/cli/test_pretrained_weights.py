@@ -1,7 +1,10 @@
 """`villa train act` begins with weights that others published, and its runs need their folder no more."""
 
 import json
+import os
 import shutil
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -23,6 +26,7 @@ from tests.support import tiny_vlm
 from tests.support.corpora import draw, make_corpus, robot_episode
 from tests.support.served import Server
 
+ROOT = Path(__file__).parents[2]
 SHORT = ("--preset", "tiny", "--batch-size", "2", "--val-windows", "2", "--no-use-latent", "--device", "cpu")
 STILL = ("--set", "lr=1e-30", "--set", "weight_decay=0", "--set", "ema_decay=0", "--set", "bf16=false")
 
@@ -114,6 +118,21 @@ def test_a_run_goes_on_without_the_folder(villa, uri, paligemma, tmp_path):
     ours, theirs = (load_file(tmp_path / name / "model.safetensors") for name in ("act", "whole"))
     assert all(torch.equal(ours[name], theirs[name]) for name in theirs)
     assert read_config(tmp_path / "act")["pretrained"]["vlm"] == str(folder)
+
+
+@pytest.mark.slow
+def test_two_processes_begin_with_the_same_published_weights(uri, paligemma, tmp_path):
+    published = weights_of(paligemma)
+    torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2"]
+    words = ["-m", "cli", "train", "act", uri, *SHORT, "--out", tmp_path / "act", "--steps", "1"]
+    words += [*STILL, "--set", f"vlm={paligemma}"]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
+    command = [str(word) for word in (*torchrun, *words)]
+    done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert done.stderr.count("vision-language model: PaliGemma of") == 1
+    for name, weight in load_act(tmp_path / "act").vlm.state_dict().items():
+        torch.testing.assert_close(weight, published[name], msg=name)
 
 
 @pytest.mark.slow

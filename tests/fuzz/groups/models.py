@@ -78,10 +78,48 @@ def read_checkpoints(root: Path) -> None:
     make_run(root / "run", steps=8, keep=2).train()
 
 
+def build_published(root: Path) -> None:
+    from tests.support import tiny_vlm
+
+    root.mkdir(parents=True)
+    tiny_vlm.write(root, "paligemma2", shard="60KB", dtype="bfloat16")
+    (root / "generation_config.json").unlink()
+
+
+def read_published(root: Path) -> None:
+    from models.vlm import pretrained
+    from models.vlm.config import VlmConfig
+    from models.vlm.vlm import Vlm
+    from pipelines.training.tokenizer import Tokenizer
+
+    found = pretrained.read(root)
+    config = VlmConfig(**found.settings)
+    pretrained.check(found, config)
+    pretrained.load(Vlm(config), found)
+    Tokenizer.read(root / "tokenizer.json", config.prompt).encode(["open the drawer"], 6)
+
+
+def build_reference(root: Path) -> None:
+    from tests.models import reference_folder
+
+    reference_folder.write(root, reference_folder.LAYOUT)
+
+
+def read_reference(root: Path) -> None:
+    import torch
+
+    from models.act.reference.compare import errors
+
+    torch.set_num_threads(1)
+    errors(root)
+
+
 GROUPS = {
     "lam": Group(build=_model("lam"), read=_load("lam")),
     "released": Group(build=_model("released"), read=_load("released")),
     "world": Group(build=_model("world"), read=_load("world")),
     "act": Group(build=_model("act"), read=_load("act")),
+    "published": Group(build=build_published, read=read_published),
+    "reference": Group(build=build_reference, read=read_reference),
     "checkpoints": Group(build=build_checkpoints, read=read_checkpoints, prey=("*.safetensors", "*.json")),
 }
