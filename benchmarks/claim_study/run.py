@@ -92,12 +92,13 @@ def do(study: Mapping[str, Any], arm: str, seed: int, options: argparse.Namespac
     if not (folder / "report.json").exists():
         train(study, arm, seed, options.shards, folder, device)
     trained_s = time.monotonic() - began
+    policies: dict[str, Any] = {}
     for (name, task), file in todo.items():
         began = time.monotonic()
-        acts_as = "others" if "none" in arm else "demos"
-        policy = ActPolicy.load(folder, device, dataset=acts_as)
-        policy.model.config = policy.model.config.model_copy(update=versions[name])
-        found = play(policy, task, options.starts)
+        if name not in policies:  # on a processor: few episodes at a time, and no graph to record for each number
+            policies[name] = ActPolicy.load(folder, "cpu", dataset="others" if "none" in arm else "demos")
+            policies[name].model.config = policies[name].model.config.model_copy(update=versions[name])
+        found = play(policies[name], task, options.starts)
         seconds = {"train_s": round(trained_s, 1), "play_s": round(time.monotonic() - began, 1), "device": device}
         facts = {"arm": ".".join(filter(None, (arm, name))), "seed": seed, "task": task}
         write_whole(file, json.dumps({**facts, **found, **seconds}))
