@@ -28,6 +28,7 @@ class Batcher:
         self._engine, self._num_clients = engine, num_clients
         self._max_batch, self._wait_s = max_batch, wait_ms / 1000
         self._waiting: list[_Waiting] = []
+        self._at_work: list[_Waiting] = []
         self._arrived = asyncio.Event()
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="infer")
 
@@ -45,7 +46,7 @@ class Batcher:
         """Answer until cancelled."""
         try:
             while True:
-                batch = await self._gather()
+                batch = self._at_work = await self._gather()
                 loop = asyncio.get_running_loop()
                 start = perf_counter()
                 for one in batch:
@@ -62,7 +63,7 @@ class Batcher:
                         one.answer.set_result(reply)
         finally:
             self._thread.shutdown(wait=False, cancel_futures=True)
-            for one in self._waiting:
+            for one in (*self._at_work, *self._waiting):
                 one.answer.cancel()
 
     async def _gather(self) -> list[_Waiting]:

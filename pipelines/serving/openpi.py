@@ -20,7 +20,6 @@ if TYPE_CHECKING:
 
 async def talk(connection: "ServerConnection", service: Service) -> None:
     """Serve one client until it goes."""
-    await service.ready.wait()  # the client waits for the metadata without a limit
     await connection.send(wire.encode_openpi(service.metadata))
     session = service.open()
     try:

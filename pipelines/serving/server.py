@@ -7,6 +7,7 @@ import asyncio
 import contextlib
 import hmac
 import json
+import logging
 import os
 import signal
 import sys
@@ -85,6 +86,7 @@ async def serve(config: ServeConfig, token: str, load: Load) -> Service:
             close_timeout=CLOSE_S,
             process_request=door.look,
             server_header=None,
+            logger=_silent(),
         )
     except (OSError, OverflowError) as error:
         raise DataEngineError(f"cannot listen on {config.host} port {config.port} ({_why(error)})") from error
@@ -118,6 +120,14 @@ async def _until_stopped(service: Service, stop: asyncio.Event, load: Load, addr
         stopped.cancel()
 
 
+def _silent() -> logging.Logger:
+    """Keep tracebacks about whoever knocks at the port off the log; what matters is said in our own lines."""
+    logger = logging.getLogger("villa.serve")
+    logger.addHandler(logging.NullHandler())
+    logger.propagate = False
+    return logger
+
+
 class _Door:
     """Looks at every request before a connection is made of it."""
 
@@ -146,12 +156,30 @@ class _Door:
         return None
 
     async def talk(self, connection: "ServerConnection") -> None:
-        """Speak the protocol of a connection's path."""
+        """Speak the protocol of a connection's path, once the policy is warm."""
         from websockets.exceptions import ConnectionClosed
 
         assert connection.request is not None, "a connection comes from a request"
-        with contextlib.suppress(ConnectionClosed):  # the client has gone, whatever was to be sent
-            await TALKS[connection.request.path.partition("?")[0]](connection, self._service)
+        service = self._service
+        service.num_connected += 1
+        try:
+            if await _is_ready(connection, service):
+                await TALKS[connection.request.path.partition("?")[0]](connection, service)
+        except ConnectionClosed:
+            pass  # the client has gone, whatever was to be sent
+        except Exception as error:  # the others are served
+            service.said(error)
+        finally:
+            service.num_connected -= 1
+
+
+async def _is_ready(connection: "ServerConnection", service: Service) -> bool:
+    """Wait until the policy is warm; False where the connection ends before. Clients wait without a limit."""
+    ready, gone = asyncio.create_task(service.ready.wait()), asyncio.create_task(connection.wait_closed())
+    await asyncio.wait({ready, gone}, return_when=asyncio.FIRST_COMPLETED)
+    for task in (ready, gone):
+        task.cancel()
+    return service.ready.is_set()
 
 
 @contextlib.contextmanager

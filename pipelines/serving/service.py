@@ -60,11 +60,12 @@ class Service:
         self.timings = Timings()
         self.ready = asyncio.Event()
         self.metadata: dict[str, Any] = {}
+        self.num_connected = 0
+        """Connections that there are now."""
         self.num_sessions = 0
         self._engine: Engine | None = None
         self._batcher: Batcher | None = None
         self._recorder: Recorder | None = None
-        self._sessions: set[int] = set()
         self._active: set[int] = set()
         self._num_asking = 0
         self._numbers = itertools.count(1)
@@ -82,21 +83,14 @@ class Service:
         self.ready.set()
         await self._batcher.run()
 
-    @property
-    def num_connected(self) -> int:
-        """Connections that there are now."""
-        return len(self._sessions)
-
     def open(self) -> Session:
         """Begin a session."""
         session = Session(next(self._numbers))
-        self._sessions.add(session.number)
         self.num_sessions += 1
         return session
 
     async def close(self, session: Session) -> None:
         """End a session and its episode."""
-        self._sessions.discard(session.number)
         self._active.discard(session.number)
         await self.end_episode(session)
 

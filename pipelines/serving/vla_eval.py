@@ -89,7 +89,6 @@ class _Client:
 
 async def talk(connection: "ServerConnection", service: Service) -> None:
     """Serve one client until it goes."""
-    await service.ready.wait()
     client = _Client(service)
     try:
         async for frame in connection:

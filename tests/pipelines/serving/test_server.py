@@ -1,13 +1,15 @@
 """How a server begins, whom it lets in, and how it ends."""
 
 import json
+import shutil
 import signal
+import socket
 import threading
 import time
 
 import numpy as np
 import pytest
-import websockets
+import websockets.sync.client
 from openpi_client.websocket_client_policy import WebsocketClientPolicy
 
 from tests.support.policies import save_policy
@@ -55,6 +57,35 @@ def test_a_stop_while_the_policy_is_read_ends_it(policy):
     with Server(policy, wait=LISTENS) as server:
         assert server.stop()[0] == 0
         assert "Traceback" not in server.log
+
+
+def test_a_stop_or_a_bad_policy_lets_clients_go_that_wait_for_it(policy, tmp_path):
+    with Server(policy, wait=LISTENS) as server, waiting(server.port) as client:
+        assert server.stop()[0] == 0
+        with pytest.raises(websockets.exceptions.ConnectionClosed):
+            client.recv(timeout=30)
+    broken = shutil.copytree(policy, tmp_path / "act")
+    (broken / "tokenizer.json").write_text("{")
+    with Server(broken, wait=LISTENS) as server, waiting(server.port) as client:
+        with pytest.raises(websockets.exceptions.ConnectionClosed):
+            client.recv(timeout=60)
+        out, _ = server.process.communicate(timeout=60)
+        assert server.process.returncode == 2
+        assert "not a tokenizer.json" in json.loads(out)["error"]
+
+
+def waiting(port):
+    return websockets.sync.client.connect(f"ws://127.0.0.1:{port}/", proxy=None)
+
+
+def test_whoever_knocks_with_something_else_leaves_no_traceback(server):
+    for knock in (b"GET /favicon.ico HTTP/1.1\r\nHost: x\r\n\r\n", b"\x16\x03\x01\x02", b"\0" * 9000, b""):
+        with socket.create_connection(("127.0.0.1", server.port), timeout=30) as raw:
+            raw.sendall(knock)
+            raw.shutdown(socket.SHUT_WR)
+            raw.recv(1000)
+    assert server.get("/healthz")[0] == 200
+    assert "Traceback" not in server.log
 
 
 def test_a_token_is_asked_for_where_there_is_one(policy):
