@@ -12,8 +12,13 @@ import pytest
 import websockets.sync.client
 from openpi_client.websocket_client_policy import WebsocketClientPolicy
 
+from dataengine.formats import jpeg
+from models.fingerprint import fingerprint
+from models.lam import Lam
+from models.weights import save_model
 from tests.support.policies import save_policy
 from tests.support.served import LISTENS, Server, observation
+from tests.support.shapes import lam_shape
 
 TOKEN = "a-token-of-some-length"
 
@@ -149,3 +154,20 @@ def test_a_policy_of_several_robots_with_wrist_cameras_asks_for_both(tmp_path):
         with pytest.raises(RuntimeError, match="no wrist picture, expected it in 'wrist' or 'observation/wrist_image'"):
             client.infer(named)
         assert client.infer(named | {"observation/wrist_image": picture})["actions"].shape == (4, 7)
+
+
+@pytest.mark.slow
+def test_frames_of_a_plan_come_as_pictures_where_they_are_asked_for(tmp_path):
+    lam = Lam(lam_shape("tiny"))
+    save_model(lam, tmp_path / "lam")
+    latent = {"name": "lam", "fingerprint": fingerprint(tmp_path / "lam"), "k": 1, "d": 1, "interval_s": 0.3}
+    shape = {"codes_per_latent": lam.config.num_slots, "latent_dim": lam.config.latent_dim}
+    folder = save_policy(tmp_path / "act", latent=latent, **shape)
+    with Server(folder, "--lam", tmp_path / "lam") as server:
+        client = WebsocketClientPolicy("127.0.0.1", server.port)
+        steps = client.get_server_metadata()["plan"][0]
+        reply = client.infer(observation(frames=True))
+        assert "frames" not in client.infer(observation())
+    side = lam.config.resolution
+    assert [jpeg.decode(one).shape for one in reply["frames"]] == [(side, side, 3)] * steps
+    assert "plan" not in reply
