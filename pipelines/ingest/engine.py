@@ -45,8 +45,15 @@ COMMIT_S = 15.0
 def refuse(config: "EngineConfig", jobs: Sequence[Job]) -> None:
     """Raise DataEngineError for a corpus or jobs that no run may have, without changing anything."""
     refuse_corpus(config.corpus, [job.report.root for job in jobs])
-    if len({part_id for job in jobs for part_id in job.parts}) < sum(len(job.parts) for job in jobs):
-        raise DataEngineError("two datasets of the plan list the same parts; name each folder once")
+    roots: dict[str, str] = {}
+    for job in jobs:
+        for part_id, part in job.parts.items():
+            if part_id in roots:
+                raise DataEngineError(
+                    f"the plan has {part.name} of {part.dataset} in {roots[part_id]} and in {job.report.root}; name "
+                    f"each folder once, or give one another name where its source takes it (options: {{dataset: NAME}})"
+                )
+            roots[part_id] = job.report.root
     fits: dict[str, Fit] = {}
     for job in jobs:
         first, fit = fits.setdefault(job.source.name, fit_of(job.source)), fit_of(job.source)

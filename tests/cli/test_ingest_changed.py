@@ -83,3 +83,18 @@ def test_an_option_of_the_command_that_is_misspelt_is_answered_with_it(villa, tm
     assert (said.code, corpus.exists()) == (2, False)
     assert "has no option '--retry-rejekted'; did you mean '--retry-rejected'?" in said.line
     assert "it takes --context-s FLOAT" in ingest(villa, tmp_path / "videos", corpus, "--zzzzzzzz").line
+
+
+def test_folders_of_one_name_in_a_plan_are_told_apart_by_a_name(villa, tmp_path, corpus):
+    for name in ("anna", "ben"):
+        counted_video.write(tmp_path / name / "videos" / "cup.mp4", 60)
+    plan = tmp_path / "plan.yaml"
+    rows = ["datasets:", *(f"- {{source: video/folder, root: {name}/videos}}" for name in ("anna", "ben"))]
+    plan.write_text("\n".join(rows))
+    said = villa("ingest", "--plan", plan, "--corpus", corpus)
+    assert (said.code, corpus.exists()) == (2, False)
+    first, second = (tmp_path / name / "videos" for name in ("anna", "ben"))
+    assert f"the plan has cup.mp4 of video/videos in {first} and in {second}; name each folder once" in said.line
+    plan.write_text("\n".join([*rows[:2], rows[2].replace("}", ", options: {dataset: video/ben}}")]))
+    assert villa("ingest", "--plan", plan, "--corpus", corpus, "--workers", 1).code == 0
+    assert counted(corpus) == {"video/videos": 1, "video/ben": 1}

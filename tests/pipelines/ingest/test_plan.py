@@ -151,7 +151,7 @@ def test_settings_of_a_plan_hold_for_entries_that_name_none(data: Path) -> None:
     [
         ({"datasets": []}, "datasets"),
         ({"datasets": [{"source": NPZ, "rot": "a"}]}, "rot"),
-        ({"datasets": [{"source": NPZ, "root": "a/1.0"}] * 2}, "same parts"),
+        ({"datasets": [{"source": NPZ, "root": "a/1.0"}] * 2}, "name each folder once"),
         ("just words", "just words"),
     ],
 )
