@@ -20,7 +20,7 @@ from models.act.reference.folder import Reference, read
 from models.act.reference.passes import Pass
 from models.batch import ActBatch
 from models.parts import Draws
-from tests.models import reference_folder
+from tests.support import reference_folder
 
 GOLDEN = Path(__file__).parent / "golden_act"
 

@@ -100,7 +100,7 @@ def read_published(root: Path) -> None:
 
 
 def build_reference(root: Path) -> None:
-    from tests.models import reference_folder
+    from tests.support import reference_folder
 
     reference_folder.write(root, reference_folder.LAYOUT)
 
