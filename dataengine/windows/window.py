@@ -207,7 +207,7 @@ class WindowSpec:
         if self.num_frames > 1:
             return max(steps - (self.num_frames - 1) * stride, min(steps - stride, stride), 0)
         if episode.kind == "human":
-            return max(steps - stride, 0) if self.latent else 0
+            return max(steps - stride, 0) if self.latent or self.num_latents else 0
         return steps
 
 

@@ -90,6 +90,8 @@ class EvalConfig(ChunkConfig):
     noise: Literal["zero", "normal"] = "zero"
     """What a policy's actions are denoised from: the mean of the noise, which makes them repeatable, or a draw of it,
     as in the paper."""
+    num_euler_steps: int = Field(0, ge=0, le=MOST)
+    """Euler steps from noise to actions; 0 for as many as the policy's settings say."""
     device: str | None = None
     """`cpu`, `cuda`; by default the best there is. Simulations run on processors in any case."""
 
@@ -195,6 +197,7 @@ class _Unit(Config):
     demonstrations: str
     filmed: int
     noise: Literal["zero", "normal"] = "zero"
+    num_euler_steps: int = 0
     acts_as: str = ""
     decay: float | None = None
     inference_delay: int = 0
@@ -208,8 +211,11 @@ class _Unit(Config):
     @property
     def result_file(self) -> Path:
         """The result's file."""
-        defaults: dict[str, object] = {"noise": "zero", "acts_as": "", "decay": None, "inference_delay": 0}
-        defaults |= {"guidance_beta": None}  # results from before there was a choice keep their names
+        defaults: dict[str, object] = {"noise": "zero", "num_euler_steps": 0, "acts_as": "", "decay": None}
+        defaults |= {
+            "inference_delay": 0,
+            "guidance_beta": None,
+        }  # results from before there was a choice keep their names
         plain = {key for key, value in defaults.items() if getattr(self, key) == value}
         facts = self.model_dump_json(exclude={"name", "robots", "out", "device"} | plain)
         digest = hex_digest(facts, 4)
@@ -287,6 +293,7 @@ def _unit(config: EvalConfig, simulator: type[Simulator], task: str) -> _Unit:
         demonstrations=config.demonstrations,
         filmed=config.num_filmstrips,
         noise=config.noise,
+        num_euler_steps=config.num_euler_steps,
         acts_as=config.acts_as,
         decay=config.decay,
         inference_delay=config.inference_delay,
@@ -355,7 +362,13 @@ def _actor(unit: _Unit, kind: type[Simulator], instruction: str) -> _play.Actor:
     from pipelines.evaluation.policy import ActPolicy
 
     torch.set_num_threads(1)
-    policy = ActPolicy.load(unit.policy, unit.device, dataset=unit.acts_as or kind.source, noise=unit.noise)
+    policy = ActPolicy.load(
+        unit.policy,
+        unit.device,
+        dataset=unit.acts_as or kind.source,
+        noise=unit.noise,
+        num_euler_steps=unit.num_euler_steps or None,
+    )
     horizon = policy.model.config.horizon
     if unit.inference_delay and unit.execute + unit.inference_delay > horizon:
         raise DataEngineError(

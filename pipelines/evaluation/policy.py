@@ -97,6 +97,8 @@ class ActPolicy:
     noise: "Noise" = "zero"
     generator: "torch.Generator | None" = None
     """Draws the noise, where it is drawn."""
+    num_euler_steps: int | None = None
+    """From noise to actions; None for as many as the model's settings say."""
 
     @classmethod
     def load(
@@ -106,6 +108,7 @@ class ActPolicy:
         *,
         dataset: str | None = None,
         noise: "Noise" = "zero",
+        num_euler_steps: int | None = None,
         seed: int = 0,
     ) -> "ActPolicy":
         """Read a finished run, one of its checkpoints, or of an unfinished run the newest checkpoint.
@@ -131,6 +134,7 @@ class ActPolicy:
             stated_framings(saved.about, saved.path / weights.CONFIG_NAME),
             noise,
             torch.Generator(chosen).manual_seed(seed),
+            num_euler_steps,
         )
 
     @cached_property
@@ -167,7 +171,7 @@ class ActPolicy:
         dataset = self.acts_as_in(name)
         seen = self._see(name, observations, instructions)
         if continued is None:
-            latents, actions = self.sampler.sample(seen, self.generator, self.noise)
+            latents, actions = self.sampler.sample(seen, self.generator, self.noise, self.num_euler_steps)
         else:
             latents, actions = self._continue(seen, (name, dataset), continued, beta)
         found = self._actions().invert(actions.float().cpu().numpy(), (name, dataset))
@@ -198,7 +202,9 @@ class ActPolicy:
             torch.tensor([one.delay for one in continued], device=self.device),
         )
         strength = BETA if beta is None else beta
-        return sample_continuing(self.model.merged(), seen, executing, self.generator, self.noise, beta=strength)
+        return sample_continuing(
+            self.model, seen, executing, self.generator, self.noise, self.num_euler_steps, beta=strength
+        )
 
     def act(self, observation: Observation, instruction: str) -> NDArray[np.float32]:
         """Give the next h canonical actions (h, a) of one robot."""
@@ -212,7 +218,7 @@ class ActPolicy:
         if not self.model.config.use_latent:
             raise DataEngineError("this policy was trained without latent actions and plans none")
         seen = self._see(None, observations, instructions)
-        return self.sampler.plan(seen, self.generator, self.noise).float().cpu().numpy()
+        return self.sampler.plan(seen, self.generator, self.noise, self.num_euler_steps).float().cpu().numpy()
 
     def _body(self, observations: Sequence[Observation]) -> str:
         names = sorted({o.embodiment for o in observations})

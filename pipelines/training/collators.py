@@ -5,6 +5,7 @@ Shape letters as in `models/batch.py`.
 
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
+from typing import Protocol
 
 import numpy as np
 import torch
@@ -18,6 +19,14 @@ from pipelines.training.config import PaddedActions
 from pipelines.training.frames import Buffers, Frames
 from pipelines.training.observation import EmbodimentKey, Instant, Observer, vector_transforms
 from pipelines.training.tokenizer import Tokenizer
+
+
+class Planner(Protocol):
+    """Computes the latent actions of windows."""
+
+    def plans(self, windows: Sequence[Window], num_latents: int) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
+        """Give them (b, n, k, d), and which there are."""
+        ...
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -84,6 +93,8 @@ class ActCollator:
     more_cameras: tuple[str, ...] = ()
     """Slots of the policy's further cameras."""
     padded_actions: PaddedActions
+    online: Planner | None = None
+    """Computes the plans, where windows hold none."""
 
     def collate(self, windows: Sequence[Window]) -> ActBatch:
         """Stack first frames, states, plans and the chunks of actions that follow."""
@@ -124,6 +135,8 @@ class ActCollator:
     def _plans(self, windows: Sequence[Window]) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
         """Give the latent actions (b, n, k, d) that follow, and which there are."""
         n, k, d = self.latent_shape
+        if n and self.online is not None:
+            return self.online.plans(windows, n)
         latent, mask = np.zeros((len(windows), n, k, d), np.float32), np.zeros((len(windows), n), bool)
         for i, w in enumerate(windows):
             if n and w.latent is not None and w.latent_mask is not None:

@@ -12,6 +12,7 @@ from pipelines.training import data
 from pipelines.training.act import beginning
 from pipelines.training.act.beginning import Beginning
 from pipelines.training.act.config import TrainActConfig
+from pipelines.training.act.online import OnlineLatents
 from pipelines.training.act.policy_task import PolicyReport, PolicyTask
 from pipelines.training.distributed import Distributed
 from pipelines.training.fit import fit
@@ -38,8 +39,13 @@ class ActTask(PolicyTask[TrainActConfig, TrainActReport]):
         reader = found.reader
         self.normalizer = data.normalizer(reader, config.normalize_by)
         use_latent = bool(config.model.get("use_latent", config.use_latent))
-        self.latent = data.pick_latent(reader, config.latent) if use_latent else None
-        self.shape = model_config(config, reader, self.normalizer, self.latent, found.train)
+        if use_latent and config.lam is not None:
+            self.online = OnlineLatents.read(config.lam, reader, distributed.device, config.cache_mb)
+            self.latent, size = self.online.info, self.online.rms
+        else:
+            self.latent = data.pick_latent(reader, config.latent) if use_latent else None
+            size = data.latent_rms(reader, self.latent.name, found.train) if self.latent else 1.0
+        self.shape = model_config(config, reader, self.normalizer, self.latent, size)
         self.begins = beginning.begin(config, self.shape)
         self.tokenizer = _tokenizer(config, self.shape, found.train, self.begins)
         self.spec = self._window_spec()
@@ -69,7 +75,7 @@ def model_config(
     reader: EpisodeReader,
     normalizer: Normalizer,
     latent: LatentInfo | None,
-    train: Sequence[EpisodeInfo],
+    latent_rms: float,
 ) -> ActConfig:
     """Fit the preset to the data: a head for every body, the latent actions' shape and size."""
     num_bodies = 1 + max(e.embodiment_id for e in reader.episodes)
@@ -91,7 +97,7 @@ def model_config(
         data.check_latent_shape(config.model, shape, latent)
         fitted |= shape
         if config.scale_latents:
-            fitted["latent_scale"] = round(data.latent_rms(reader, latent.name, train), 6)
+            fitted["latent_scale"] = round(latent_rms, 6)
     return ActConfig.model_validate(merged(merged(config.preset_model(), fitted), config.model))
 
 

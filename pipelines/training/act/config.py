@@ -49,6 +49,9 @@ class PolicyConfig(TrainConfig):
     """Fields of the model's own settings to change, such as `model.horizon`."""
     latent: str | None = None
     """Name of the latent actions to learn; may be left out where there are only one model's."""
+    lam: Path | None = None
+    """Latent action model that computes latent actions from the frames while training, in place of a column of the
+    data; it sees the frames from the observation on. Slower, and nothing need be labelled."""
     lr_scales: LrScales = LrScales()
     """How fast parts of the policy learn, against `lr`."""
     padded_actions: PaddedActions = "rest"
@@ -60,7 +63,7 @@ class PolicyConfig(TrainConfig):
     controller and rate; `embodiment`, an embodiment's in all of them together."""
 
     when_unsaved: ClassVar[Mapping[str, Any]] = MappingProxyType(
-        {**TrainConfig.when_unsaved, "lr_scales": LrScales().model_dump()}
+        {**TrainConfig.when_unsaved, "lr_scales": LrScales().model_dump(), "lam": None}
     )
 
     @model_validator(mode="before")
@@ -71,6 +74,12 @@ class PolicyConfig(TrainConfig):
                 "count_padded_actions is now padded_actions: repeat (it was true), rest, middle, or skip (false)"
             )
         return given
+
+    @model_validator(mode="after")
+    def _has_one_source_of_latents(self) -> "PolicyConfig":
+        if self.lam is not None and self.latent is not None:
+            raise ValueError(f"latent={self.latent} names a column and lam={self.lam} computes them; give one of both")
+        return self
 
 
 class TrainActConfig(PolicyConfig):

@@ -14,6 +14,7 @@ from pipelines.training import data, tokenizer
 from pipelines.training.act import cameras
 from pipelines.training.act.bodies import bodies
 from pipelines.training.act.config import PolicyConfig
+from pipelines.training.act.online import OnlineLatents
 from pipelines.training.act.scores import ActScores, evaluate
 from pipelines.training.act.warnings import find_warnings
 from pipelines.training.collators import ActCollator
@@ -57,6 +58,8 @@ class PolicyTask(TrainTask[P, Act, ActCollator, R]):
     normalizer: Normalizer
     latent: LatentInfo | None
     """None for a policy that plans nothing."""
+    online: OnlineLatents | None = None
+    """What computes them, where no column of the data holds them."""
     shape: ActConfig
     tokenizer: Tokenizer
 
@@ -66,15 +69,16 @@ class PolicyTask(TrainTask[P, Act, ActCollator, R]):
             interval_s=self.latent.interval_s if self.latent else PLAIN_INTERVAL_S,
             optional_slots=("wrist", *self.shape.more_cameras) if self.shape.wrist else (),
             horizon=self.shape.horizon,
-            latent=self.latent.name if self.latent else "",
+            latent=self.latent.name if self.latent and self.online is None else "",
             num_latents=self.shape.num_latents if self.latent else 0,
         )
 
     def check(self) -> Iterator[str]:
         """Say which cameras are read, and what may go wrong with this data and these settings."""
         yield cameras.describe(self.spec, self.data.train)
+        column = self.latent if self.online is None else None
         yield from find_warnings(
-            self.config, self.data.reader, self.normalizer, self.latent, self.data.train, self.shape.latent_scale
+            self.config, self.data.reader, self.normalizer, column, self.data.train, self.shape.latent_scale
         )
 
     def collator(self, buffers: Buffers) -> ActCollator:
@@ -100,6 +104,7 @@ class PolicyTask(TrainTask[P, Act, ActCollator, R]):
             use_wrist=shape.wrist is not None,
             more_cameras=shape.more_cameras,
             padded_actions=c.padded_actions,
+            online=self.online,
         )
 
     def make(self) -> Act:
@@ -119,6 +124,8 @@ class PolicyTask(TrainTask[P, Act, ActCollator, R]):
         fingerprint = self.latent.fingerprint if self.latent else ""
         if self.latent and not self.latent.past_frames:  # with them is how all were, and what runs from then saved
             fingerprint += f", {self.latent.kind}"
+        if self.online is not None:
+            fingerprint += ", computed while training"
         return {
             "data": self.data.reader.identity.fingerprint,
             "latent actions": fingerprint,

@@ -15,6 +15,7 @@ from models.act import Act, ActConfig
 from models.config import merged
 from models.fingerprint import fingerprint
 from pipelines.training import data
+from pipelines.training.act.online import OnlineLatents
 from pipelines.training.act.policy_task import PolicyReport, PolicyTask
 from pipelines.training.act.saved import SavedPolicy
 from pipelines.training.distributed import Distributed
@@ -59,7 +60,9 @@ class FinetuneTask(PolicyTask[FinetuneConfig, FinetuneReport]):
         measured = data.normalizer(found.reader, config.normalize_by).stats
         statistics, self.origins = joined(self.saved.statistics, measured, robots, config.statistics)
         self.normalizer = Normalizer(statistics)
-        self.latent = _latent(config, found.reader, self.saved)
+        if config.lam is not None and self.saved.model.config.use_latent:
+            self.online = OnlineLatents.read(config.lam, self.data.reader, distributed.device, config.cache_mb)
+        self.latent = _latent(config, found.reader, self.saved, self.online)
         self.shape = _shape(config, self.saved.model.config, self.numbering, self.normalizer)
         self.tokenizer = self.saved.tokenizer
         self.spec = self._window_spec()
@@ -110,14 +113,19 @@ class FinetuneTask(PolicyTask[FinetuneConfig, FinetuneReport]):
         )
 
 
-def _latent(config: FinetuneConfig, reader: EpisodeReader, saved: SavedPolicy) -> LatentInfo | None:
+def _latent(
+    config: FinetuneConfig, reader: EpisodeReader, saved: SavedPolicy, online: OnlineLatents | None
+) -> LatentInfo | None:
     """Find the latent actions that the policy plans; refuse those of another model, which mean something else."""
     if not saved.model.config.use_latent:
         return None
-    planned = saved.about.get("latent")
-    wanted = planned.get("fingerprint") if isinstance(planned, dict) else None
-    found = [reader.latent_info(name) for name in reader.latents]
+    given = saved.about.get("latent")
+    planned = given if isinstance(given, dict) else {}
+    wanted = planned.get("fingerprint")
+    found = [online.info] if online is not None else [reader.latent_info(name) for name in reader.latents]
     fitting = [one for one in found if one.fingerprint == wanted and config.latent in (None, one.name)]
+    alike = [one for one in fitting if one.past_frames == planned.get("past_frames", True)]
+    fitting = alike if len(alike) == 1 else fitting  # labels with and without the past lie side by side
     if len(fitting) == 1:
         return fitting[0]
     there = ", ".join(f"'{one.name}' of {one.fingerprint}" for one in found) or "none"
@@ -125,7 +133,8 @@ def _latent(config: FinetuneConfig, reader: EpisodeReader, saved: SavedPolicy) -
         raise DataEngineError(f"{reader.uri}: found latent actions {there}, expected one; say which with latent=NAME")
     raise DataEngineError(
         f"{reader.uri}: the policy plans latent actions of model {wanted or 'unknown'}, found {there}; label with the "
-        f"model that labelled its training data: `villa label {reader.uri} --lam DIR --name NAME`"
+        f"model that labelled its training data, `villa label {reader.uri} --lam DIR --name NAME`, or give that as "
+        f"lam=DIR"
     )
 
 

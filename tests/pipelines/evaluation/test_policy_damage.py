@@ -195,3 +195,12 @@ def test_a_policy_that_is_older_or_damaged_is_asked_in_one_line(policy: Path) ->
             dataset_of(str(policy), Metaworld, "")
     change(policy, "bodies", to={"arm7_jaw": {"datasets": {"openx/metaworld": 3}}})
     assert dataset_of(str(policy), Metaworld, "") == "openx/metaworld"  # who loads it says what is wrong
+
+
+def test_a_policy_takes_as_many_steps_as_it_is_told(policy: Path) -> None:
+    seen = SimpleNamespace(
+        embodiment="arm7_jaw", image=np.zeros((48, 64, 3), np.uint8), wrist=None, state=np.zeros(7, np.float32)
+    )
+    by_default, ten, two = (ActPolicy.load(policy, num_euler_steps=n).act(seen, "close the jar") for n in (None, 10, 2))
+    np.testing.assert_array_equal(by_default, ten)
+    assert not np.allclose(ten, two)
