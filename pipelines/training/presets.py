@@ -29,8 +29,20 @@ def load(kind: str, name: str, as_today: Callable[[dict[str, Any]], dict[str, An
 
     `as_today` gives the settings of each file their names of today.
     """
-    chain: list[str] = []
     settings: dict[str, Any] = {}
+    for _, one in _chain(kind, name):
+        settings = merged(as_today(one), settings)
+    return settings
+
+
+def lineage(kind: str, name: str) -> list[str]:
+    """Name a preset and those that it begins from, one after the other; raise DataEngineError without one."""
+    return [each for each, _ in _chain(kind, name)]
+
+
+def _chain(kind: str, name: str) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Read a preset and those that it begins from, without the key that says which."""
+    chain: list[str] = []
     following: Any = name
     while following is not None:
         if not isinstance(following, str) or following in chain:
@@ -39,9 +51,9 @@ def load(kind: str, name: str, as_today: Callable[[dict[str, Any]], dict[str, An
         one = recipes.load(kind, following)
         if one.get("model") is not None and not isinstance(one["model"], Mapping):
             raise DataEngineError(f"preset {following}: key model is {one['model']!r:.80}, expected a model's settings")
-        following = one.pop(BASE, None)
-        settings = merged(as_today(one), settings)
-    return settings
+        base = one.pop(BASE, None)
+        yield following, one
+        following = base
 
 
 def model(kind: str, name: str, config: type[Config] = Config) -> dict[str, Any]:

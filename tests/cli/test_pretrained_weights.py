@@ -28,6 +28,7 @@ from tests.support.served import Server
 
 ROOT = Path(__file__).parents[2]
 SHORT = ("--preset", "tiny", "--batch-size", "2", "--val-windows", "2", "--no-use-latent", "--device", "cpu")
+LONGER = ("--set", "model.vlm.text_length=18", "--set", "model.vlm.causal=true")
 STILL = ("--set", "lr=1e-30", "--set", "weight_decay=0", "--set", "ema_decay=0", "--set", "bf16=false")
 
 
@@ -64,11 +65,13 @@ def test_a_policy_begins_with_a_published_model(villa, uri, tmp_path, kind):
     folder = tmp_path / kind
     tiny_vlm.write(folder, kind, shard="60KB", dtype="bfloat16")
     published = weights_of(folder)
-    done = train(villa, uri, tmp_path / "act", "--steps", "2", *STILL, "--set", f"vlm={folder}")
+    done = train(villa, uri, tmp_path / "act", "--steps", "2", *STILL, "--set", f"vlm={folder}", *LONGER)
     assert done.code == 0, done.err
     assert "model.vlm.text.width is 32 by the pretrained weights, not 128 as in the preset" in done.err
+    assert "model.vlm.text_length" not in done.err
     act = load_act(tmp_path / "act")
     assert act.config.expert.num_kv_heads == 2
+    assert (act.config.vlm.text_length, act.config.vlm.causal) == (18, True)
     for name, weight in act.vlm.state_dict().items():
         torch.testing.assert_close(weight, published[name], msg=name)
     assert (tmp_path / "act" / "tokenizer.json").read_text() == (folder / "tokenizer.json").read_text()
@@ -161,9 +164,12 @@ def refused(done):
     return lines[-1]
 
 
-def test_the_large_preset_needs_pretrained_weights(villa, uri, tmp_path):
-    done = villa("train", "act", uri, "--preset", "paper", "--out", tmp_path / "act")
-    assert "preset paper needs pretrained weights: --set vlm=DIR" in refused(done)
+@pytest.mark.parametrize("preset", ["paper", "authors", "mine.yaml"])
+def test_the_large_preset_needs_pretrained_weights(villa, uri, tmp_path, monkeypatch, preset):
+    monkeypatch.chdir(tmp_path)
+    Path("mine.yaml").write_text("preset: paper\nbatch_size: 32\n")
+    done = villa("train", "act", uri, "--preset", preset, "--out", tmp_path / "act")
+    assert f"preset {preset} needs pretrained weights: --set vlm=DIR" in refused(done)
     assert "--set vlm=random" in done.err
 
 

@@ -31,7 +31,7 @@ class Beginning:
         """Say where weights come from, and what they decide."""
         if self.found is not None:
             yield f"vision-language model: {self.found.family.title} of {self.found.place}"
-            yield from pretrained.differences(config.preset_model().get("vlm", {}), shape.vlm)
+            yield from pretrained.differences(config.preset_model()["vlm"], self.found.settings, shape.vlm)
         if self.found is not None and shape.wrist is not None and self.wrist is None:
             yield "wrist camera: random weights; wrist_weights=FILE gives it those of a ResNet-18"
 

@@ -11,11 +11,14 @@ from dataengine.config import Config
 from models.act import ActConfig
 from models.act.config import HEADS
 from models.config import ChangesTo
+from pipelines.training import presets
 from pipelines.training.act import pretrained
 from pipelines.training.config import NormalizeBy, PaddedActions, TrainConfig
 
 Factor = Annotated[float, Field(ge=0, le=1_000)]
 
+MADE_FOR_PRETRAINED = "paper"
+"""Preset that is hopeless from random weights, and so is what begins from it."""
 RANDOM = "random"
 """What `vlm` is called where its weights are drawn."""
 
@@ -124,7 +127,7 @@ class TrainActConfig(PolicyConfig):
 
     @model_validator(mode="after")
     def _has_weights(self) -> "TrainActConfig":
-        if self.preset in ("paper", "authors") and self.vlm is None:
+        if self.vlm is None and MADE_FOR_PRETRAINED in presets.lineage(self.kind, self.preset):
             raise ValueError(
                 f"preset {self.preset} needs pretrained weights: --set vlm=DIR, or an id on the hub such as "
                 f"google/paligemma-3b-pt-224; three billion random ones, the words' frozen, learn next to nothing: "

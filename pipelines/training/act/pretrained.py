@@ -88,10 +88,11 @@ def refuse_changes(vlm: str, decided: Mapping[str, Any], changes: Mapping[str, A
         raise ValueError(f"{'; '.join(wrong)}, as the weights of {vlm} have; leave it out")
 
 
-def differences(preset: Mapping[str, Any], decided: VlmConfig) -> Iterator[str]:
-    """Say what pretrained weights decide otherwise than the preset, a line for each."""
-    now = dict(presets.flat(decided.model_dump(mode="json")))
-    before = dict(presets.flat(VlmConfig.model_validate(preset).model_dump(mode="json")))
-    for key, value in now.items():
-        if before.get(key) != value:
-            yield f"model.vlm.{key} is {value} by the pretrained weights, not {before.get(key)} as in the preset"
+def differences(preset: Mapping[str, Any], decided: Mapping[str, Any], shape: VlmConfig) -> Iterator[str]:
+    """Say what pretrained weights decide otherwise than the preset, a line for each; what was changed is not theirs."""
+    before, now = (
+        dict(presets.flat(config.model_dump(mode="json"))) for config in (VlmConfig.model_validate(preset), shape)
+    )
+    for key, value in presets.flat(decided):
+        if value == now[key] != before[key]:
+            yield f"model.vlm.{key} is {value} by the pretrained weights, not {before[key]} as in the preset"
