@@ -70,9 +70,9 @@ def test_everything_that_is_imported_is_declared() -> None:
     assert {name: files for name, files in used.items() if name not in ALL | BESIDE} == {}
 
 
-def test_what_only_an_extra_brings_is_imported_only_by_simulators_recordings_and_the_server() -> None:
+def test_what_only_an_extra_brings_is_imported_only_by_simulators_recordings_server_and_detector() -> None:
     optional = {name: files for name, files in imported_below(*OURS).items() if name not in BASE}
-    allowed = ("pipelines/evaluation/", "pipelines/serving/")
+    allowed = ("pipelines/evaluation/", "pipelines/serving/", "pipelines/hands/")
     elsewhere = [f for files in optional.values() for f in files if not f.startswith(allowed)]
     assert elsewhere == []
 
@@ -80,7 +80,7 @@ def test_what_only_an_extra_brings_is_imported_only_by_simulators_recordings_and
 def test_everything_that_is_declared_is_imported() -> None:
     used = imported_below(*OURS).keys()
     assert BASE - used == set()
-    assert (EXTRAS["sim"] | EXTRAS["demo"] | EXTRAS["serve"]) - used - FOR_OTHERS == set()
+    assert (EXTRAS["sim"] | EXTRAS["demo"] | EXTRAS["serve"] | EXTRAS["hands"]) - used - FOR_OTHERS == set()
 
 
 def test_what_only_tests_and_benchmarks_import_is_declared_for_developers_and_the_other_way_round() -> None:
