@@ -96,10 +96,9 @@ def command(
 
         def run(**kwargs: Any) -> None:
             as_json, debug = kwargs.pop("as_json"), kwargs.pop("debug")
-            flags: Sequence[str] = ()
+            context = kwargs.pop("context", None)
             if open_ended:
-                context = kwargs.pop("context")
-                kwargs["extra"], flags = extra_options(context.args), context.command.known_flags
+                kwargs["extra"] = extra_options(context.args)
                 for value in kwargs.values():
                     if isinstance(value, str) and value.startswith("--"):
                         raise typer.BadParameter(
@@ -108,7 +107,7 @@ def command(
             if configurable:
                 file, overrides, shown = (kwargs.pop(key) for key in ("config_file", "overrides", "print_config"))
                 kwargs["settings"] = Settings(file, overrides or [], shown)
-            raise typer.Exit(perform(name, lambda: _compared(act, kwargs, flags), as_json=as_json, debug=debug))
+            raise typer.Exit(perform(name, lambda: _compared(act, kwargs, context), as_json=as_json, debug=debug))
 
         own = [p for p in signature.parameters.values() if p.name not in ("settings", "extra")]
         added = _added(configurable=configurable, open_ended=open_ended)
@@ -150,14 +149,15 @@ def _added(*, configurable: bool, open_ended: bool) -> list[inspect.Parameter]:
     return added
 
 
-def _compared(act: Callable[..., "Report"], kwargs: Mapping[str, Any], flags: Sequence[str]) -> "Report":
+def _compared(act: Callable[..., "Report"], kwargs: Mapping[str, Any], context: Any) -> "Report":
     """Run a command; an option that its source does not know may be a misspelt one of its own."""
     try:
         return act(**kwargs)
     except UnknownOptionError as error:
         from dataengine.options import unknown_option
 
-        raise unknown_option(error.source, error.flag, [*error.known, *flags], error.otherwise) from None
+        known = [*error.known, *(context.command.known_flags if context else ())]
+        raise unknown_option(error.source, error.flag, known, error.otherwise) from None
 
 
 def extra_options(argv: Sequence[str]) -> dict[str, Any]:

@@ -45,6 +45,15 @@ def configs(corpus: Corpus) -> dict[str, Mapping[str, Any]]:
     return by_run
 
 
+def other_names(corpus: Corpus, job: Job, source: object) -> list[str]:
+    """List datasets of other names that the corpus holds of the same folder, read by the same source."""
+    root, names = normal_uri(job.report.root), set[str]()
+    for config in configs(corpus).values():
+        if source is not None and config.get("source") == source and root in config.get("roots", ()):
+            names.update(config.get("settings") or ())
+    return sorted(name for name in names - {job.source.name} if corpus.count(is_one_of("dataset", [name])))
+
+
 def _why(job: Job, config: Mapping[str, Any]) -> tuple[str, bool]:
     """Say what differs, and whether the part came from elsewhere; of a run that wrote nothing down, its files."""
     roots, root = config.get("roots") or [], normal_uri(job.report.root)

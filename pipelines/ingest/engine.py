@@ -24,7 +24,7 @@ from dataengine.store.side_tables import new_run_id
 from dataengine.store.tables import say_error
 from pipelines.ingest import todo as ingest_todo
 from pipelines.ingest.alone import alone_at
-from pipelines.ingest.changed import changes
+from pipelines.ingest.changed import changes, other_names
 from pipelines.ingest.jobs import Job, fit_of, owners
 from pipelines.ingest.new_corpus import refuse_corpus
 from pipelines.ingest.report import COUNTS, IngestReport, few, reasons
@@ -131,6 +131,7 @@ class _Run:
                 alone.enter_context(alone_at(self.corpus.uri, name, "ingest"))
             self.todo = self._find()  # whoever was at it until now may have committed
             _check_fits(self.corpus, self.jobs)
+            self._tell_names()
             self._bring_in()
         return True
 
@@ -164,6 +165,13 @@ class _Run:
                     live.advance(len(batch), note=f"{self._total('episodes')} episodes, {self._total('steps')} steps")
                     if live.done < len(todo):
                         self._tell_shapes()
+
+    def _tell_names(self) -> None:
+        """Say, while it can be stopped, which folder comes in a second time because its dataset has another name."""
+        for job in self.jobs:
+            for name in other_names(self.corpus, job, self.about.get("source")):
+                line = f"{job.report.root} is in {self.corpus.uri} as {name} already, and comes in as a second dataset"
+                print(f"{job.source.name}: {line}; --dataset {name} goes on with that", file=sys.stderr, flush=True)  # noqa: T201
 
     def _tell_shapes(self) -> None:
         """Say of each dataset, as soon as some of it is in, what becomes of its frames: while it can be stopped."""

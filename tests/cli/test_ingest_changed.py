@@ -98,3 +98,15 @@ def test_folders_of_one_name_in_a_plan_are_told_apart_by_a_name(villa, tmp_path,
     plan.write_text("\n".join([*rows[:2], rows[2].replace("}", ", options: {dataset: video/ben}}")]))
     assert villa("ingest", "--plan", plan, "--corpus", corpus, "--workers", 1).code == 0
     assert counted(corpus) == {"video/videos": 1, "video/ben": 1}
+
+
+def test_a_folder_that_comes_in_again_under_another_name_is_told(villa, tmp_path, corpus):
+    root = tmp_path / "videos"
+    counted_video.write(root / "cup.mp4", 60)
+    assert "already" not in ingest(villa, root, corpus, "--dataset", "video/folder").err
+    told = f"video/videos: {root} is in {corpus} as video/folder already, and comes in as a second dataset"
+    assert f"{told}; --dataset video/folder goes on with that" in ingest(villa, root, corpus).err
+    assert villa("corpus", "drop", corpus, "video/folder", "--yes").code == 0
+    counted_video.write(root / "bowl.mp4", 60)
+    assert "already" not in ingest(villa, root, corpus).err
+    assert counted(corpus) == {"video/videos": 2}
