@@ -5,7 +5,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from models.layers.attention import KeyValue, attend, concatenate, eager_attention, row_bias
+from models.layers.attention import KeyValue, attend, attend_briefly, concatenate, eager_attention, row_bias
 from models.layers.rope import apply_rope, rope
 
 
@@ -65,3 +65,10 @@ def test_rotary_scores_depend_on_the_distance_only() -> None:
         diagonal = score.diagonal(distance)
         torch.testing.assert_close(diagonal, diagonal[:1].expand_as(diagonal), atol=1e-5, rtol=1e-5)
     assert score[0].std() > 0.01
+
+
+@pytest.mark.parametrize("causal", [True, False])
+def test_attention_within_short_sequences_equals_the_fused_kernel(causal: bool) -> None:
+    query, key, value = normal(6, 4, 8, 16), normal(6, 4, 8, 16).flip(0), normal(6, 4, 8, 16).flip(1)
+    expected = F.scaled_dot_product_attention(query, key, value, is_causal=causal)
+    torch.testing.assert_close(attend_briefly(query, key, value, causal), expected)
