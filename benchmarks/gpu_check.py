@@ -1,8 +1,8 @@
 """What only a GPU can show, in one run of under four minutes: right numbers, no waiting, then speed and memory.
 
-`python3 benchmarks/gpu_check.py [OUT]` writes a line of JSON for every measurement to OUT/gpu_check.jsonl as soon as it
-is there; one that fails leaves its error and no more. Beside torch it needs numpy, pydantic, einops, jaxtyping,
-safetensors and yaml. It says nothing about training on several GPUs.
+`python3 benchmarks/gpu_check.py [OUT [CHECK...]]` makes all checks, or those that are named, and writes a line of JSON
+for every measurement to OUT/gpu_check.jsonl as soon as it is there; one that fails leaves its error and no more. Beside
+torch it needs numpy, pydantic, einops, jaxtyping, safetensors and yaml. It says nothing about training on several GPUs.
 """
 
 import copy
@@ -36,6 +36,7 @@ from models.act.flops import forward_flops  # noqa: E402
 from models.act.sampler import Sampler, cast  # noqa: E402
 from models.lam import Lam  # noqa: E402
 from models.layers.attention import attend_briefly  # noqa: E402
+from models.layers.norm import HeadNorm  # noqa: E402
 
 LIMIT_S = float(os.environ.get("GPU_CHECK_LIMIT_S", "225"))
 """No measurement starts later; what is left out says so."""
@@ -45,8 +46,8 @@ START = time.monotonic()
 class Log:
     """Lines of JSON, on disk as soon as they are known."""
 
-    def __init__(self, path: Path) -> None:
-        self.path = path
+    def __init__(self, path: Path, chosen: list[str]) -> None:
+        self.path, self.chosen = path, chosen
         path.write_text("")
 
     def write(self, line: dict[str, Any]) -> None:
@@ -58,6 +59,8 @@ class Log:
 
     def attempt(self, name: str, work: Callable[[], dict[str, Any] | list[dict[str, Any]]]) -> None:
         """Do some work, write what it found or why it failed, and free what it held."""
+        if self.chosen and name not in self.chosen:
+            return
         if time.monotonic() - START > LIMIT_S:
             self.write({"check": name, "skipped": "no time left"})
             return
@@ -143,15 +146,28 @@ def waits_nowhere() -> list[dict[str, Any]]:
     return found
 
 
-def lam_step(clips: int, recompute: bool) -> dict[str, Any]:
+def head_norm(clips: int, ours: bool) -> dict[str, Any]:
+    """Time the norm of all heads' queries in one layer, forward and backward, ours and torch's own."""
+    norm = (HeadNorm if ours else torch.nn.LayerNorm)(24).cuda()
+    x = torch.randn(clips * 8, 32, 256, 24, device="cuda", dtype=torch.bfloat16, requires_grad=True)
+
+    def work() -> None:
+        with torch.autocast("cuda", torch.bfloat16):
+            norm(x).sum().backward()
+
+    work()
+    return {"clips": clips, "ours": ours, "ms": min(1e3 * seconds_of(work, "cuda") for _ in range(3))}
+
+
+def lam_step(clips: int, recompute: bool, compiled: bool = False) -> dict[str, Any]:
     """Train the paper's latent action model."""
     config = lam_config("paper")
     with torch.device("cuda"):
         lam = Lam(config)
-    found = Stepping(lam, lam_batch(config, clips, "cuda"), "cuda", True, recompute, False).measure(3, warm=2)
+    found = Stepping(lam, lam_batch(config, clips, "cuda"), "cuda", True, recompute, compiled).measure(3, warm=2)
     per_s = 1e3 * clips / found["step_ms"]
     mfu = 3 * lam_flops(config) * per_s / peak_flops("cuda", torch.bfloat16)[0]
-    return {"clips": clips, "recompute": recompute, **found, "clips_per_s": per_s, "mfu": mfu}
+    return {"clips": clips, "recompute": recompute, "compile": compiled, **found, "clips_per_s": per_s, "mfu": mfu}
 
 
 def attention_over_time(clips: int, fused: bool) -> dict[str, Any]:
@@ -180,16 +196,19 @@ def act_step(b: int, recompute: bool, compiled: bool = False) -> dict[str, Any]:
 
 def main() -> None:
     out = Path(sys.argv[1] if len(sys.argv) > 1 else os.environ.get("OUT", "."))
-    log = Log(out / "gpu_check.jsonl")
+    log = Log(out / "gpu_check.jsonl", sys.argv[2:])
+    torch.backends.cudnn.allow_tf32 = False
     name = torch.cuda.get_device_name() if torch.cuda.is_available() else "no GPU"
     log.write({"check": "machine", "torch": torch.__version__, "gpu": name})
     log.attempt("right numbers", right_numbers)
     log.attempt("waits nowhere", waits_nowhere)
     log.attempt("predict", lambda: predictions("paper", "cuda", ["bf16", "bf16 graph"], 50))
-    for b, recompute in ((8, False), (16, False), (32, False), (32, True), (64, True)):
-        log.attempt("act step", lambda b=b, recompute=recompute: act_step(b, recompute))  # type: ignore[misc]
-    for clips, recompute in ((16, False), (32, False), (32, True), (64, True), (65, True), (128, True)):
-        log.attempt("lam step", lambda n=clips, recompute=recompute: lam_step(n, recompute))  # type: ignore[misc]
+    for clips, *how in ((16, False), (32, False), (64, True), (32, False, True)):
+        log.attempt("lam step", lambda n=clips, how=how: lam_step(n, *how))  # type: ignore[misc]
+    for b, *how in ((16, False), (32, False), (64, False), (64, True), (64, False, True), (80, False)):
+        log.attempt("act step", lambda b=b, how=how: act_step(b, *how))  # type: ignore[misc]
+    for ours in (True, False):
+        log.attempt("head norm", lambda ours=ours: head_norm(16, ours))  # type: ignore[misc]
     log.attempt("predict", lambda: predictions("paper", "cuda", ["uncached"], 5))
     log.attempt("predict", lambda: predictions("paper", "cuda", ["bf16 graph"], 20, 8))
     log.attempt("predict", lambda: predictions("paper", "cuda", ["bf16 compile graph"], 50))

@@ -65,7 +65,7 @@ class WorldBatch(_OnDevice):
 class Observation(_OnDevice):
     """Input of the policy: images, an instruction, and the robot's state, embodiment and control rate."""
 
-    on_host: ClassVar[frozenset[str]] = frozenset({"has_wrist", "embodiment_id"})
+    on_host: ClassVar[frozenset[str]] = frozenset({"has_wrist", "has_views", "embodiment_id"})
 
     image: UInt8[Tensor, "b c height width"]
     wrist: UInt8[Tensor, "b c height_wrist width_wrist"]

@@ -6,7 +6,6 @@ human video. Image and text are the prefix: their KV cache is computed once for 
 """
 
 from copy import deepcopy
-from dataclasses import replace
 from typing import cast
 
 import torch
@@ -87,7 +86,7 @@ class Act(nn.Module):
         c, repeats, device = self.config, self.config.num_flow_samples, batch.state.device
         prefix = self.encode_prefix(batch).repeat(repeats)
         has_wrist = self._drop_wrist(batch.has_wrist, random, device)
-        context = self.robot.context(self._drop_views(batch, random), has_wrist).repeat(repeats)
+        context = self.robot.context(batch, has_wrist, has_views=self._drop_views(batch, random)).repeat(repeats)
         t_latent, t_robot = flow.sample_times(prefix.prefix_mask.shape[0], device, random, c.flow)
         terms: dict[str, Tensor] = {}
         latent, read = None, prefix  # what the robot expert reads
@@ -132,12 +131,12 @@ class Act(nn.Module):
         coin = uniform(has_wrist.shape, device, random)
         return has_wrist.to(device, non_blocking=True) & (coin >= self.config.wrist.view_dropout)
 
-    def _drop_views(self, batch: ActBatch, random: Random) -> ActBatch:
+    def _drop_views(self, batch: ActBatch, random: Random) -> Bool[Tensor, "b v"] | None:
         """Drop views of further cameras as those of the wrist, each by itself."""
         if batch.has_views is None or self.config.wrist is None:
-            return batch
-        coins = uniform(batch.has_views.shape, batch.has_views.device, random)
-        return replace(batch, has_views=batch.has_views & (coins >= self.config.wrist.view_dropout))
+            return None
+        coins = uniform(batch.has_views.shape, batch.state.device, random)
+        return batch.has_views.to(coins.device, non_blocking=True) & (coins >= self.config.wrist.view_dropout)
 
     def sample(
         self,

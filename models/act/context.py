@@ -50,10 +50,15 @@ class ContextEncoder(nn.Module):
                 nn.init.normal_(table.weight, std=1.0 / config.expert.embed_scale)
 
     def forward(
-        self, observation: Observation, has_wrist: Bool[Tensor, "b"], encode_state: RowLinear | None = None
+        self,
+        observation: Observation,
+        has_wrist: Bool[Tensor, "b"],
+        encode_state: RowLinear | None = None,
+        has_views: Bool[Tensor, "b v"] | None = None,
     ) -> Context:
         """Encode one observation; `has_wrist` may be less than what the observation holds (training drops views).
 
+        So may `has_views`; None says that they are what it holds.
         `encode_state` is the layer of its rows' embodiments, where that is at hand.
         """
         told = [
@@ -74,7 +79,7 @@ class ContextEncoder(nn.Module):
             tokens.insert(0, wrist)
             valid_mask = torch.cat([has_wrist[:, None].expand(-1, wrist.shape[1]), valid_mask], dim=1)
         for i, encoder in enumerate(self.views.values()):
-            view, there = self._view(encoder, observation, i)
+            view, there = self._view(encoder, observation, i, has_views)
             tokens.insert(i, view)
             before = i * view.shape[1]
             mask = there[:, None].expand(-1, view.shape[1])
@@ -83,15 +88,15 @@ class ContextEncoder(nn.Module):
         return Context(torch.cat([nothing, *(t.float() for t in tokens)], dim=1), valid_mask)
 
     def _view(
-        self, encoder: nn.Module, observation: Observation, i: int
+        self, encoder: nn.Module, observation: Observation, i: int, has_views: Bool[Tensor, "b v"] | None
     ) -> tuple[Float[Tensor, "b k d"], Bool[Tensor, "b"]]:
         """Encode further camera i and say which rows have it; without pictures none has."""
         b, device = observation.state.shape[0], observation.state.device
         if observation.views is None or observation.has_views is None:
             shape = (b, cast(WristEncoder, encoder).config.num_tokens, self.width)
             return torch.zeros(shape, device=device), torch.zeros(b, dtype=torch.bool, device=device)
-        there = observation.has_views[:, i]
-        if self.training and not there.any():
+        there = (observation.has_views if has_views is None else has_views)[:, i].to(device, non_blocking=True)
+        if self.training and not observation.has_views[:, i].any():  # asked on the CPU, as of the wrist
             return self._untouched(encoder, b), there
         return encoder(observation.views[:, i]), there
 

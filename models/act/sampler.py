@@ -80,8 +80,12 @@ class Sampler:
             has_wrist = torch.zeros_like(has_wrist)
         any_view = torch.full(has_wrist.shape, bool(observation.has_wrist.any()))
         # A graph depends on the values of tensors on the CPU: of those the experts ask only whether there is a view.
+        views = observation.has_views
         observation = replace(
-            observation, has_wrist=any_view, embodiment_id=torch.zeros(has_wrist.shape, dtype=torch.int64)
+            observation,
+            has_wrist=any_view,
+            has_views=None if views is None else views.to(latent.device, non_blocking=True),
+            embodiment_id=torch.zeros(has_wrist.shape, dtype=torch.int64),
         )
 
         def run(*inputs: Any) -> tuple[Tensor, Tensor]:

@@ -23,6 +23,22 @@ class GemmaRMSNorm(nn.Module):
         return 1.0 + self.weight.float()
 
 
+class HeadNorm(nn.LayerNorm):
+    """Layer norm of the few numbers of an attention head, of which there are millions.
+
+    A GPU's own kernel gives each of them threads of its own; sums and products over all at once do the same there, up
+    to rounding.
+    """
+
+    def forward(self, x: Float[Tensor, "*b d"]) -> Float[Tensor, "*b d"]:
+        """Normalise in float32."""
+        if not x.is_cuda:
+            return super().forward(x)
+        y = x.float()
+        variance, mean = torch.var_mean(y, dim=-1, correction=0, keepdim=True)
+        return ((y - mean) * torch.rsqrt(variance + self.eps) * self.weight + self.bias).to(x.dtype)
+
+
 class RMSNorm(nn.Module):
     """Scales a vector to root-mean-square 1, then by learnt gains."""
 

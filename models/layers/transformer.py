@@ -9,7 +9,7 @@ from einops import rearrange
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from models.layers.norm import RMSNorm
+from models.layers.norm import HeadNorm, RMSNorm
 
 
 def xavier_(module: nn.Module) -> None:
@@ -67,8 +67,8 @@ class CrossAttention(nn.Module):
         self.q = nn.Linear(width, width)
         self.kv = nn.Linear(width, 2 * width)
         self.proj = nn.Linear(width, width)
-        self.q_layernorm = nn.LayerNorm(width // heads) if qk_norm else nn.Identity()
-        self.k_layernorm = nn.LayerNorm(width // heads) if qk_norm else nn.Identity()
+        self.q_layernorm = HeadNorm(width // heads) if qk_norm else nn.Identity()
+        self.k_layernorm = HeadNorm(width // heads) if qk_norm else nn.Identity()
 
     def forward(self, x: Float[Tensor, "b n d"], source: Float[Tensor, "b m d"]) -> Float[Tensor, "b n d"]:
         """Let every token of `x` attend to all of `source`."""

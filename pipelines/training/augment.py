@@ -114,7 +114,8 @@ def augment(batch: B, settings: Augment, generator: Generator, first: int = 0, n
         new["wrist"] = wrist * batch.has_wrist.to(wrist.device, non_blocking=True)[:, None, None, None]
     if isinstance(batch, ActBatch) and colours and batch.views is not None and batch.has_views is not None:
         seen = [change(view[:, None], drawn(), crops=False, colours=True) for view in batch.views.unbind(1)]
-        new["views"] = torch.cat(seen, dim=1) * batch.has_views[:, :, None, None, None]
+        there = batch.has_views.to(seen[0].device, non_blocking=True)
+        new["views"] = torch.cat(seen, dim=1) * there[:, :, None, None, None]
     return replace(batch, **new)
 
 

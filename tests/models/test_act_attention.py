@@ -6,6 +6,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from models.layers.attention import KeyValue, attend, attend_briefly, concatenate, eager_attention, row_bias
+from models.layers.norm import HeadNorm
 from models.layers.rope import apply_rope, rope
 
 
@@ -72,3 +73,12 @@ def test_attention_within_short_sequences_equals_the_fused_kernel(causal: bool) 
     query, key, value = normal(6, 4, 8, 16), normal(6, 4, 8, 16).flip(0), normal(6, 4, 8, 16).flip(1)
     expected = F.scaled_dot_product_attention(query, key, value, is_causal=causal)
     torch.testing.assert_close(attend_briefly(query, key, value, causal), expected)
+
+
+def test_a_head_is_normed_by_sums_and_products_as_by_torchs_own_kernel(monkeypatch: pytest.MonkeyPatch) -> None:
+    norm, x = HeadNorm(24), 3 * normal(5, 4, 8, 24) + 1
+    with torch.no_grad():
+        norm.weight.copy_(normal(24)), norm.bias.copy_(normal(24).flip(0))
+    expected = norm(x)
+    monkeypatch.setattr(Tensor, "is_cuda", True)
+    torch.testing.assert_close(norm(x), expected, atol=1e-5, rtol=1e-5)
