@@ -41,8 +41,8 @@ def test_every_package_says_that_it_is_typed() -> None:
 def test_a_missing_python_is_named(tmp_path: Path) -> None:
     (tmp_path / "bash").symlink_to("/bin/bash")
     (tmp_path / "env").symlink_to("/usr/bin/env")
-    found = subprocess.run(
+    done = subprocess.run(
         [str(ROOT / ".ci" / "python")], env={"PATH": str(tmp_path)}, capture_output=True, text=True, check=False
     )
-    assert found.returncode == 1
-    assert "found no Python, expected 3.11 or 3.12" in found.stderr
+    assert done.returncode == 1
+    assert "found no Python, expected 3.11 or 3.12" in done.stderr

@@ -52,10 +52,10 @@ def project(tmp_path):
     return tmp_path / "project"
 
 
-def run(site, where, *words, **environment):
+def run(site, where, *argv, **environment):
     python = site.parents[2] / "bin" / "python"
     inherited = {key: value for key, value in os.environ.items() if key != "PYTHONPATH"}
-    command = [python, *(words if words[0].startswith("-") else (python.parent / "villa", *words))]
+    command = [python, *(argv if argv[0].startswith("-") else (python.parent / "villa", *argv))]
     return subprocess.run(
         [*map(str, command)], cwd=where, env=inherited | environment, capture_output=True, text=True, check=False
     )
@@ -83,11 +83,9 @@ def test_the_demos_commands_work_there_too(installed, project):
     assert done.stdout == "openx/metaworld\n", done.stderr
 
 
-@pytest.mark.parametrize(
-    ("words", "environment"), [(("sources",), {"PYTHONPATH": "."}), (("-m", "cli", "sources"), {})]
-)
-def test_packages_that_hide_ours_are_named_in_one_line(installed, project, words, environment):
-    done = run(installed, project, *words, **environment)
+@pytest.mark.parametrize(("argv", "environment"), [(("sources",), {"PYTHONPATH": "."}), (("-m", "cli", "sources"), {})])
+def test_packages_that_hide_ours_are_named_in_one_line(installed, project, argv, environment):
+    done = run(installed, project, *argv, **environment)
     assert done.returncode == 2
     (line,) = done.stderr.splitlines()
     assert line.startswith(f"villa: needs its package 'pipelines' in {installed}, found it at {project / 'pipelines'};")

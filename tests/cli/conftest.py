@@ -30,9 +30,9 @@ class Said:
 
 @pytest.fixture
 def villa(capsys):
-    def run(*words: object) -> Said:
+    def run(*argv: object) -> Said:
         capsys.readouterr()
-        code = invoke(app, [str(word) for word in words])
+        code = invoke(app, [str(word) for word in argv])
         return Said(code, *capsys.readouterr())
 
     return run
@@ -41,10 +41,10 @@ def villa(capsys):
 @pytest.fixture(scope="session")
 def corpus(tmp_path_factory):
     """Two robots and a human clip."""
-    place = tmp_path_factory.mktemp("corpus") / "made"
+    path = tmp_path_factory.mktemp("corpus") / "made"
     parts = {
         "a": [robot_episode(f"a{i}", dataset="shelves", embodiment="arm") for i in range(3)],
         "b": [robot_episode(f"b{i}", dataset="drawers", embodiment="hand", control_hz=20.0) for i in range(2)],
         "c": [human_clip("c0", dataset="kitchen")],
     }
-    return make_corpus(place, parts).uri
+    return make_corpus(path, parts).uri

@@ -56,21 +56,21 @@ def test_every_kind_of_video_arrives_or_says_why_not(villa, tmp_path):
     said = villa("ingest", "video/folder", root, "--corpus", corpus, "--window-s", 2, "--context-s", 0, "--workers", 1)
     assert said.code == 0
     assert "8 of 12 parts committed" in said.out, rejects_of(corpus)
-    found = clips_of(corpus)
+    clips = clips_of(corpus)
     for name in ("a b & c%20d.mp4", "live.webm", "two.mp4"):
-        assert [numbers(found.pop(f"{name}/{i}")) for i in range(2)] == WHOLE
+        assert [numbers(clips.pop(f"{name}/{i}")) for i in range(2)] == WHOLE
     for i in range(2):
-        assert numbers([np.fliplr(picture) for picture in found.pop(f"mirrored.mp4/{i}")]) == WHOLE[i]
-        assert numbers([np.rot90(picture) for picture in found.pop(f"turned.mp4/{i}")]) == WHOLE[i]
-    assert numbers(found.pop("late.mkv/0")) == list(range(0, 15, 3))  # from 1.5 s on
-    assert numbers(found.pop("late.mkv/1")) == list(range(15, 55, 3))
-    assert numbers(found.pop("lasts.mkv/0")) == [
+        assert numbers([np.fliplr(picture) for picture in clips.pop(f"mirrored.mp4/{i}")]) == WHOLE[i]
+        assert numbers([np.rot90(picture) for picture in clips.pop(f"turned.mp4/{i}")]) == WHOLE[i]
+    assert numbers(clips.pop("late.mkv/0")) == list(range(0, 15, 3))  # from 1.5 s on
+    assert numbers(clips.pop("late.mkv/1")) == list(range(15, 55, 3))
+    assert numbers(clips.pop("lasts.mkv/0")) == [
         *range(11),
         *[10] * 9,
         *[11] * 10,
     ]  # each instant shows what is nearest
-    assert numbers(found.pop("short.mp4/0"))[:3] == [0, 3, 6]
-    assert not found
+    assert numbers(clips.pop("short.mp4/0"))[:3] == [0, 3, 6]
+    assert not clips
     rejects = rejects_of(corpus)
     assert rejects.pop("short.mp4/1").endswith("truncated?")
     assert {record: reason.partition(" (")[0] for record, reason in rejects.items()} == {

@@ -16,11 +16,11 @@ from tests.support.corpora import make_corpus, robot_episode
 def test_sources_are_a_list_of_objects(villa):
     said = villa("sources", "--json")
     assert said.code == 0
-    found = {source["name"]: source for source in said.report}
-    assert {"openx/metaworld", "openx/fetch", "agibot", "something_something"} <= found.keys()
-    for source in found.values():
+    by_name = {source["name"]: source for source in said.report}
+    assert {"openx/metaworld", "openx/fetch", "agibot", "something_something"} <= by_name.keys()
+    for source in by_name.values():
         assert source.keys() >= {"name", "kind", "embodiment", "control_hz", "layout", "licence"}
-    assert found["something_something"]["kind"] == "human"
+    assert by_name["something_something"]["kind"] == "human"
 
 
 def test_sources_can_be_narrowed(villa):
@@ -110,11 +110,11 @@ def test_show_and_the_page_of_curation_call_joints_joints(villa, tmp_path, dim, 
     numbers = np.linspace(0, 0.2, 30 * dim, dtype=np.float32).reshape(30, dim)
     same = dict.fromkeys(("state_encoding", "action_encoding"), "joint_position")
     dark = robot_episode("dark", pictures=np.zeros((30, 48, 48, 3), np.uint8))
-    place = tmp_path / "corpus"
-    make_corpus(place, {"a": [replace(dark, state=numbers, action=numbers, **same)]})
-    report = villa("show", place, "", "--json").report
+    path = tmp_path / "corpus"
+    make_corpus(path, {"a": [replace(dark, state=numbers, action=numbers, **same)]})
+    report = villa("show", path, "", "--json").report
     assert {r["name"] for r in report["ranges"] if r["vector"] == "state"} == {*joints, *grippers}
-    assert villa("curate", place, "--report", tmp_path / "page").code == 0
+    assert villa("curate", path, "--report", tmp_path / "page").code == 0
     words = (tmp_path / "page/index.html").read_text(encoding="utf-8")
     assert "state: joints" in words
     assert "state: hand" not in words
@@ -124,15 +124,15 @@ def test_show_and_the_page_of_curation_call_joints_joints(villa, tmp_path, dim, 
 
 
 @pytest.mark.parametrize(
-    ("words", "expected"),
+    ("argv", "expected"),
     [
         (["zzz"], "no episode starts with 'zzz'"),
         (["--out", "strip.png"], "give an EPISODE"),
         ([""], "6 episodes start"),
     ],
 )
-def test_show_says_what_it_cannot_find(villa, corpus, words, expected):
-    said = villa("show", corpus, *words)
+def test_show_says_what_it_cannot_find(villa, corpus, argv, expected):
+    said = villa("show", corpus, *argv)
     assert said.code == 2
     assert expected in said.line
 

@@ -58,12 +58,12 @@ def test_a_dry_run_of_compact_changes_nothing(villa, corpus):
 
 
 @pytest.mark.parametrize(
-    ("age", "words"), [("7", "expected an age such as 7d"), ("5m", "give at least 1h"), ("soon", "expected an age")]
+    ("age", "message"), [("7", "expected an age such as 7d"), ("5m", "give at least 1h"), ("soon", "expected an age")]
 )
-def test_an_age_that_is_none_or_too_young_is_refused_before_anything_is_written(villa, corpus, age, words):
+def test_an_age_that_is_none_or_too_young_is_refused_before_anything_is_written(villa, corpus, age, message):
     said = villa("corpus", "compact", corpus.uri, "--older-than", age)
     assert said.code == 2
-    assert words in said.line
+    assert message in said.line
     assert len(Corpus.open(corpus.uri).fragment_ids()) == 4
 
 
@@ -127,11 +127,11 @@ def test_a_state_is_named_with_an_at_sign_by_every_command_that_reads(villa, cor
     )
 
 
-@pytest.mark.parametrize("words", [("stats",), ("curate",), ("corpus", "snapshot"), ("corpus", "compact")])
-def test_commands_that_write_refuse_a_state_that_never_changes(villa, corpus, words):
+@pytest.mark.parametrize("argv", [("stats",), ("curate",), ("corpus", "snapshot"), ("corpus", "compact")])
+def test_commands_that_write_refuse_a_state_that_never_changes(villa, corpus, argv):
     villa("corpus", "snapshot", corpus.uri, "march")
     before = Corpus.open(corpus.uri).version
-    said = villa(*words, f"{corpus.uri}@march", *(["again"] if "snapshot" in words else []))
+    said = villa(*argv, f"{corpus.uri}@march", *(["again"] if "snapshot" in argv else []))
     assert said.code == 2
     assert "march" in said.line
     assert "never" in said.line
@@ -145,9 +145,9 @@ def test_a_snapshot_that_exists_is_an_error_in_one_line(villa, corpus):
     assert "there is a snapshot 'march' already" in said.line
 
 
-@pytest.mark.parametrize("words", [[], ["march", "--list"]])
-def test_snapshot_wants_a_name_or_to_list(villa, corpus, words):
-    said = villa("corpus", "snapshot", corpus.uri, *words)
+@pytest.mark.parametrize("argv", [[], ["march", "--list"]])
+def test_snapshot_wants_a_name_or_to_list(villa, corpus, argv):
+    said = villa("corpus", "snapshot", corpus.uri, *argv)
     assert said.code == 2
     assert "either a NAME" in said.line
 

@@ -46,7 +46,7 @@ def test_reasons_come_first_then_dataset_part_and_record_of_each(villa, corpus):
 
 
 @pytest.mark.parametrize(
-    ("words", "records"),
+    ("argv", "records"),
     [
         ([], ["", "r0", "r1", "r2", "r7"]),
         (["--dataset", "shelves"], ["r0", "r1", "r2", "r7"]),
@@ -56,8 +56,8 @@ def test_reasons_come_first_then_dataset_part_and_record_of_each(villa, corpus):
         (["--limit", 0], ["", "r0", "r1", "r2", "r7"]),
     ],
 )
-def test_some_of_them_are_asked_for(villa, corpus, words, records):
-    report = villa("corpus", "rejects", corpus, *words, "--json").report
+def test_some_of_them_are_asked_for(villa, corpus, argv, records):
+    report = villa("corpus", "rejects", corpus, *argv, "--json").report
     assert [each["record"] for each in report["rejects"]] == records
     assert all(each["part"] and each["file"].startswith("/data/") for each in report["rejects"])
 

@@ -129,12 +129,12 @@ def test_the_source_that_the_page_shows_can_be_ingested(villa, tmp_path, monkeyp
         np.savez(
             raw / f"{name}.npz", tip=np.zeros((5, 6)), jaw=jaw, target=target, pictures=pictures, instruction="tidy up"
         )
-    words = ("ingest", "my_pantry:Pantry", raw, "--corpus", tmp_path / "corpus", "--workers", 1)
-    report = villa(*words, "--json").report
+    argv = ("ingest", "my_pantry:Pantry", raw, "--corpus", tmp_path / "corpus", "--workers", 1)
+    report = villa(*argv, "--json").report
     assert (report["committed_parts"], report["rejected_parts"], report["episodes"]) == (1, 1, 1)
     corpus = Corpus.open(str(tmp_path / "corpus"))
     episode = corpus.episode(corpus.episode_ids()[0])
     assert episode.state[:, 6].tolist() == [0.5] * 5
     assert episode.raw_state[:, 6].tolist() == [40.0] * 5
     assert "recorded in another unit?" in corpus.rejects()["reason"].to_pylist()[0]
-    assert villa(*words, "--strict").code == 1
+    assert villa(*argv, "--strict").code == 1

@@ -39,9 +39,9 @@ def made(tmp_path_factory):
     return root
 
 
-def start(*words, **environment):
+def start(*argv, **environment):
     return subprocess.Popen(
-        [sys.executable, "-c", VILLA, *map(str, words)],
+        [sys.executable, "-c", VILLA, *map(str, argv)],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         env={**os.environ, "PYTHONPATH": str(ROOT), **environment},
@@ -146,18 +146,18 @@ def test_a_picture_that_does_not_decode_stops_no_training_and_a_rule_leaves_it_o
 @pytest.mark.parametrize("more", [[], ["--dry-run"]])
 def test_an_ingest_says_first_where_nothing_can_be_written(villa, tmp_path, more):
     write_parts(tmp_path / "raw", 2)
-    words = ("ingest", NPZ, tmp_path / "raw", "--workers", 1, "--corpus")
-    assert villa(*words, tmp_path / "copy/begun").code == 0
+    argv = ("ingest", NPZ, tmp_path / "raw", "--workers", 1, "--corpus")
+    assert villa(*argv, tmp_path / "copy/begun").code == 0
     write_parts(tmp_path / "raw", 3)
     (tmp_path / "disk").mkdir()
     with mounted(tmp_path / "disk", "--bind", tmp_path / "copy"):
         subprocess.run(["mount", "-o", "remount,bind,ro", tmp_path / "disk"], check=True)
-        said = villa(*words, tmp_path / "disk/new", *more)
+        said = villa(*argv, tmp_path / "disk/new", *more)
         assert (said.code, f"nothing can be written in {tmp_path / 'disk'}" in said.line) == (2, True)
-        said = villa(*words, tmp_path / "disk/begun", *more)
+        said = villa(*argv, tmp_path / "disk/begun", *more)
         assert (said.code, "can only be read here" in said.line) == (2, True)
         (tmp_path / "raw/part002.npz").unlink()
-        assert villa(*words, tmp_path / "disk/begun", *more).code == 0  # nothing to do
+        assert villa(*argv, tmp_path / "disk/begun", *more).code == 0  # nothing to do
 
 
 @pytest.mark.parametrize("command", ["ingest", "curate", "stats", "label", "shard", "export", "train"])
@@ -194,8 +194,8 @@ def begin_ingest(tmp_path, engine):
     write_parts(tmp_path / "raw", 6)
     for i in range(6):
         (tmp_path / f"raw/part{i:03d}.slow").write_text("5")
-    words = ("ingest", NPZ, tmp_path / "raw", "--corpus", tmp_path / "corpus", "--engine", engine, "--workers", 2)
-    return start(*words)
+    argv = ("ingest", NPZ, tmp_path / "raw", "--corpus", tmp_path / "corpus", "--engine", engine, "--workers", 2)
+    return start(*argv)
 
 
 def stopped(child, number):

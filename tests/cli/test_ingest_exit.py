@@ -29,13 +29,13 @@ def test_a_clone_without_its_files_fails_and_names_what_to_do(villa, tmp_path):
 
 def test_some_that_came_in_is_a_success_unless_strict_and_a_finished_ingest_stays_one(villa, raw, tmp_path):
     (raw / "part000.bad").write_text("3")
-    words = ("ingest", SOURCE, raw, "--corpus", tmp_path / "corpus", "--workers", 1)
-    said = villa(*words)
+    argv = ("ingest", SOURCE, raw, "--corpus", tmp_path / "corpus", "--workers", 1)
+    said = villa(*argv)
     assert said.code == 0
     assert "3 x bad record" in said.out
-    assert villa(*words).code == 0
+    assert villa(*argv).code == 0
     for _ in range(2):
-        said = villa(*words, "--strict")
+        said = villa(*argv, "--strict")
         assert said.code == 1
         assert said.out.splitlines()[1:] == [
             f"rejected: 1 parts, 0 records; `villa corpus rejects {tmp_path / 'corpus'}` lists them",
@@ -47,9 +47,9 @@ def test_some_that_came_in_is_a_success_unless_strict_and_a_finished_ingest_stay
 
 def test_a_finished_corpus_with_bad_records_tells_strict_which(villa, raw, tmp_path):
     (raw / "part000.bad").write_text("1")
-    words = ("ingest", SOURCE, raw, "--corpus", tmp_path / "corpus", "--workers", 1)
-    assert villa(*words).code == 0
-    said = villa(*words, "--strict")
+    argv = ("ingest", SOURCE, raw, "--corpus", tmp_path / "corpus", "--workers", 1)
+    assert villa(*argv).code == 0
+    said = villa(*argv, "--strict")
     assert said.code == 1
     assert said.out.splitlines()[1:3] == [
         f"rejected by an earlier run (`villa corpus rejects {tmp_path / 'corpus'}` lists them):",
@@ -64,12 +64,12 @@ def test_a_finished_corpus_with_bad_records_tells_strict_which(villa, raw, tmp_p
 def test_a_dry_run_refuses_what_the_run_refuses_and_writes_nothing(villa, raw, tmp_path, place):
     (tmp_path / "photos").mkdir()
     (tmp_path / "photos/a.jpg").write_text("a holiday")
-    words = ("ingest", SOURCE, raw, "--workers", 1, "--corpus")
+    argv = ("ingest", SOURCE, raw, "--workers", 1, "--corpus")
     if place.startswith("good"):
-        assert villa(*words, tmp_path / "good").code == 0
+        assert villa(*argv, tmp_path / "good").code == 0
         assert villa("corpus", "snapshot", tmp_path / "good", "s").code == 0
     before = sorted(tmp_path.rglob("*"))
-    dry, real = (villa(*words, tmp_path / place, *more) for more in (["--dry-run"], []))
+    dry, real = (villa(*argv, tmp_path / place, *more) for more in (["--dry-run"], []))
     assert (dry.code, real.code) == (2, 2)
     assert dry.line == real.line
     assert sorted(tmp_path.rglob("*")) == before
@@ -91,17 +91,17 @@ def test_a_lerobot_clone_is_completed_once_its_videos_are_there(villa, tmp_path)
     whole = lr.write_v2(tmp_path / "whole")
     video = whole / f"videos/chunk-000/{lr.TOP}/episode_000001.mp4"
     data = video.read_bytes()
-    words = ("ingest", "lerobot", whole, "--workers", 1, "--corpus")
-    assert villa(*words, tmp_path / "undisturbed").code == 0
+    argv = ("ingest", "lerobot", whole, "--workers", 1, "--corpus")
+    assert villa(*argv, tmp_path / "undisturbed").code == 0
     video.write_text(POINTER)
-    assert "git lfs pull" in villa(*words, tmp_path / "corpus").out
-    assert villa(*words, tmp_path / "corpus").out.startswith("nothing to do")
+    assert "git lfs pull" in villa(*argv, tmp_path / "corpus").out
+    assert villa(*argv, tmp_path / "corpus").out.startswith("nothing to do")
     video.write_bytes(data)
-    said = villa(*words, tmp_path / "corpus", "--strict")
+    said = villa(*argv, tmp_path / "corpus", "--strict")
     assert said.code == 0
     assert said.out.startswith("1 episodes came in that had been rejected before, of 1 parts in")
     assert episodes(tmp_path / "corpus") == episodes(tmp_path / "undisturbed")
-    assert villa(*words, tmp_path / "corpus").out.startswith("nothing to do")
+    assert villa(*argv, tmp_path / "corpus").out.startswith("nothing to do")
 
 
 def episodes(corpus):

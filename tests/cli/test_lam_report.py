@@ -108,8 +108,8 @@ def test_codes_are_counted_as_encode_gives_them(said, expected):
 
 
 def test_the_nearest_pairs_are_those_of_a_search_by_hand(said, expected):
-    found = {(n["query"], n["among"]): n for n in said.report["nearness"] if not n["other_tasks"]}
-    assert set(found) == {(a, b) for a in expected for b in expected}
+    by_name = {(n["query"], n["among"]): n for n in said.report["nearness"] if not n["other_tasks"]}
+    assert set(by_name) == {(a, b) for a in expected for b in expected}
     fastest = np.quantile([np.linalg.norm(p["moved"]) for p in expected["shelves"]], 0.95)
     moving = [p for p in expected["shelves"] if np.linalg.norm(p["moved"]) > 0.1 * fastest]
     other = np.quantile([np.linalg.norm(p["moved"]) for p in expected["drawers"]], 0.95)
@@ -127,13 +127,13 @@ def test_the_nearest_pairs_are_those_of_a_search_by_hand(said, expected):
         equal.append(np.mean([np.mean(np.equal(query["codes"], p["codes"])) for p in near]))
         cosine.append(np.mean([alike(p) for p in near]))
         any_cosine.append(np.mean([alike(p) for p in expected["drawers"]]))
-    got = found["shelves", "drawers"]
+    got = by_name["shelves", "drawers"]
     assert got["pairs"] == len(moving)
     assert got["distance"] == pytest.approx(np.mean(distance), abs=1e-3)
     assert got["equal_codes"] == pytest.approx(np.mean(equal), abs=1e-3)
     assert got["direction"] == pytest.approx(np.mean(cosine), abs=1e-3)
     assert got["direction_random"] == pytest.approx(np.mean(any_cosine), abs=1e-3)
-    assert found["shelves", "kitchen"]["direction"] is None
+    assert by_name["shelves", "kitchen"]["direction"] is None
 
 
 def test_painting_is_judged_against_copying_and_against_the_latents_of_others(said, expected, place):
@@ -210,16 +210,16 @@ def test_the_figure_shows_the_nearest_pair_of_every_other_group(said, expected):
 
 
 def test_the_page_is_one_file_with_its_pictures_in_it(said):
-    place = Path(said.report["page"])
-    html = place.read_text()
+    path = Path(said.report["page"])
+    html = path.read_text()
     assert html.count("data:image/jpeg") == sum(1 + len(e["nearest"]) for e in said.report["examples"])
     assert html.count("data:image/png") == 2 * 3
     assert "no picture at" not in html
     assert "http" not in html
     assert "<script" not in html
-    for words in ("drawers", "dataset never trained on", "slot 3", "Jensen-Shannon", "Move the camera"):
-        assert words in html
-    assert (place.parent / "report.json").is_file()
+    for message in ("drawers", "dataset never trained on", "slot 3", "Jensen-Shannon", "Move the camera"):
+        assert message in html
+    assert (path.parent / "report.json").is_file()
 
 
 def test_labels_of_these_weights_are_read_instead_and_say_the_same(place, said, villa, tmp_path):
@@ -249,8 +249,8 @@ def test_no_more_pairs_than_asked_for_spread_over_all_episodes(place, villa, tmp
 
 def test_a_released_checkpoint_is_looked_into_at_its_own_size_and_spacing(place, villa, tmp_path):
     _, uri = place
-    words = ("--lam", RELEASED, "--out", tmp_path, "--set", "most=6", "--set", "interval_s=0.4")
-    said = villa("lam", "report", uri, *words, "--json")
+    argv = ("--lam", RELEASED, "--out", tmp_path, "--set", "most=6", "--set", "interval_s=0.4")
+    said = villa("lam", "report", uri, *argv, "--json")
     assert said.code == 0, said.err
     assert said.report["interval_s"] == 0.4
     assert [g["steps"] for g in said.report["groups"]] == [2, 4, 4]
@@ -286,7 +286,7 @@ def test_pairs_with_a_broken_picture_are_left_out_and_counted(place, villa, tmp_
 
 
 @pytest.mark.parametrize(
-    ("words", "line"),
+    ("argv", "line"),
     [
         (["--lam", "nowhere"], "nowhere: no model_config.json"),
         (["--set", "slot=wrist"], "no kept episode has a camera 'wrist'"),
@@ -295,9 +295,9 @@ def test_pairs_with_a_broken_picture_are_left_out_and_counted(place, villa, tmp_
         (["--set", "distance=miles"], "distance"),
     ],
 )
-def test_bad_input_is_one_line(words, line, place, villa, tmp_path):
+def test_bad_input_is_one_line(argv, line, place, villa, tmp_path):
     root, uri = place
-    said = villa("lam", "report", uri, "--lam", root / "lam", "--out", tmp_path / "out", *words)
+    said = villa("lam", "report", uri, "--lam", root / "lam", "--out", tmp_path / "out", *argv)
     assert said.code == 2
     assert line in said.line
     assert not (tmp_path / "out").exists()

@@ -57,8 +57,8 @@ def train(place, name, seed, datasets=("shelves", "drawers"), **training):
 def probe(place, villa):
     """Probe and return the report."""
 
-    def run(*words):
-        said = villa("probe", place[1].uri, *words, *QUICK, "--json")
+    def run(*argv):
+        said = villa("probe", place[1].uri, *argv, *QUICK, "--json")
         assert said.code == 0, said.err
         return said.report
 
@@ -111,9 +111,9 @@ def test_models_are_paired_by_the_seeds_of_their_training_whatever_their_order(p
     paths = {(arm, seed): train(place, f"{arm}-s{seed}", seed) for arm in ("one", "two") for seed in (0, 1)}
     order = [("one", 1), ("one", 0), ("two", 0), ("two", 1)]
     report = probe(*(word for key in order for word in ("--lam", f"{key[0]}={paths[key]}")))
-    found = readouts(report, "arm")
-    assert found["one"]["models"] == [str(paths["one", seed]) for seed in (0, 1)]
-    assert found["two"]["models"] == [str(paths["two", seed]) for seed in (0, 1)]
+    rows = readouts(report, "arm")
+    assert rows["one"]["models"] == [str(paths["one", seed]) for seed in (0, 1)]
+    assert rows["two"]["models"] == [str(paths["two", seed]) for seed in (0, 1)]
     assert report["comparisons"][0]["change_seeds"] == [0, 0]  # the same models under two names
     assert report["notes"] == []
 
@@ -198,9 +198,9 @@ def test_bars_are_as_tall_as_errors(probe, tmp_path):
     report = probe(*BLIND, *CLEAR, "--out", tmp_path / "out")
     root = ElementTree.parse(tmp_path / "out" / "charts" / "error-0.svg").getroot()
     bars = [r for r in root.iter("{http://www.w3.org/2000/svg}rect") if r.find("{*}title") is not None]
-    found = readouts(report, "arm")
+    rows = readouts(report, "arm")
     expected = [
-        found[arm]["l1"] if group is None else found[arm]["groups"][group]
+        rows[arm]["l1"] if group is None else rows[arm]["groups"][group]
         for group in (None, "xyz", "gripper")
         for arm in ("blind", "clear")
     ]
@@ -233,7 +233,7 @@ def test_a_title_keeps_spaces_and_html_at_bay(probe, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("lams", "words"),
+    ("lams", "message"),
     [
         (["with=nowhere/with-0"], "'nowhere/with-0' is neither a directory with model_config.json nor labels of"),
         (["runs/seed=0/lam"], "'runs/seed=0/lam' is neither a directory"),
@@ -249,21 +249,21 @@ def test_a_title_keeps_spaces_and_html_at_bay(probe, tmp_path):
         (["true state change=clear-0"], "this is what a yardstick is called; choose another title"),
     ],
 )
-def test_bad_input_costs_one_line(villa, place, lams, words):
+def test_bad_input_costs_one_line(villa, place, lams, message):
     said = villa("probe", place[1].uri, *(word for lam in lams for word in ("--lam", lam)), *QUICK)
     assert said.code == 2
-    assert words in said.line
+    assert message in said.line
 
 
 def test_a_damaged_model_costs_one_line(villa, place):
     cut, bare = train(place, "cut", 0), train(place, "bare", 1)
     (cut / "model_config.json").write_text((cut / "model_config.json").read_text()[:80])
     (bare / "model.safetensors").unlink()
-    for lam, words in ((cut, "cut short or not JSON"), (bare, "model.safetensors")):
+    for lam, message in ((cut, "cut short or not JSON"), (bare, "model.safetensors")):
         said = villa("probe", place[1].uri, "--lam", f"one={lam}", *QUICK)
         assert said.code == 2
         assert str(lam) in said.line
-        assert words in said.line
+        assert message in said.line
 
 
 def test_a_camera_that_no_robot_has_costs_one_line(villa, place):

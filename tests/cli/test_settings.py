@@ -28,7 +28,7 @@ def test_each_layer_goes_over_the_one_before(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("override", "words"),
+    ("override", "message"),
     [
         ("oven.heta_c=3", "no setting 'oven.heta_c'; did you mean 'oven.heat_c'?"),
         ("heat_c=3", "no setting 'heat_c'; did you mean 'oven.heat_c'?"),
@@ -38,10 +38,10 @@ def test_each_layer_goes_over_the_one_before(tmp_path):
         ("oven", "expected key=value"),
     ],
 )
-def test_a_wrong_setting_is_one_line_with_the_nearest_key(override, words):
+def test_a_wrong_setting_is_one_line_with_the_nearest_key(override, message):
     with pytest.raises(DataEngineError) as caught:
         Settings(None, [override]).fill(Kitchen, place="x")
-    assert words in str(caught.value)
+    assert message in str(caught.value)
     assert "\n" not in str(caught.value)
 
 
@@ -51,13 +51,14 @@ def test_what_is_missing_is_named_with_its_option():
 
 
 @pytest.mark.parametrize(
-    ("content", "words"), [(None, "No such file"), ("a: [", "not YAML"), ("- a\n- b\n", "found a list, expected lines")]
+    ("content", "message"),
+    [(None, "No such file"), ("a: [", "not YAML"), ("- a\n- b\n", "found a list, expected lines")],
 )
-def test_a_bad_file_is_named(tmp_path, content, words):
+def test_a_bad_file_is_named(tmp_path, content, message):
     file = tmp_path / "kitchen.yaml"
     if content is not None:
         file.write_text(content)
-    with pytest.raises(DataEngineError, match=words) as caught:
+    with pytest.raises(DataEngineError, match=message) as caught:
         Settings(file).fill(Kitchen)
     assert str(file) in str(caught.value)
 

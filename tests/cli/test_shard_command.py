@@ -23,10 +23,10 @@ ADVICE = "copy the folder again, or delete it and run `villa shard`"
 @pytest.fixture(scope="module")
 def made(tmp_path_factory):
     """A corpus of six episodes, and of each a shard."""
-    place = tmp_path_factory.mktemp("made") / "corpus"
-    corpus = make_corpus(place, {"a": [robot_episode(f"r{i}", num_steps=14) for i in range(6)]})
+    path = tmp_path_factory.mktemp("made") / "corpus"
+    corpus = make_corpus(path, {"a": [robot_episode(f"r{i}", num_steps=14) for i in range(6)]})
     stats.run(stats.StatsConfig(corpus=corpus.uri))
-    return place
+    return path
 
 
 @pytest.fixture
@@ -81,9 +81,9 @@ def test_where_the_manifest_is_damaged_shards_are_compared_with_what_their_index
 
 def test_a_folder_without_finished_shards_is_no_damage(villa, shards, tmp_path):
     (shards / "manifest.json").unlink()
-    for place, words in ((shards, "found unfinished shards"), (tmp_path, "found no manifest.json")):
+    for place, message in ((shards, "found unfinished shards"), (tmp_path, "found no manifest.json")):
         said = villa("shard", place, "--verify")
-        assert (said.code, words in said.line) == (2, True)
+        assert (said.code, message in said.line) == (2, True)
 
 
 @pytest.mark.parametrize("command", ["lam", "act"])
@@ -127,9 +127,9 @@ def test_a_flipped_byte_in_a_large_shard_is_found_by_a_machine_that_reads_it_fir
     assert (said.code, list(said.report["damaged"])) == (1, ["shard-000000.tar"])
 
 
-def start(*words):
+def start(*argv):
     return subprocess.Popen(
-        [sys.executable, "-m", "cli", *map(str, words)],
+        [sys.executable, "-m", "cli", *map(str, argv)],
         cwd=ROOT,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,

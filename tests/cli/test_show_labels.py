@@ -16,18 +16,18 @@ GOLDEN = Path(__file__).parents[1] / "models" / "golden_lam"
 @pytest.fixture(scope="module")
 def videos(tmp_path_factory):
     """One in which every frame differs, and one of a scene that holds still."""
-    place = tmp_path_factory.mktemp("videos")
+    folder = tmp_path_factory.mktemp("videos")
     draw = np.random.default_rng(0)
-    write_video(place / "moves.mp4", draw.integers(0, 2048, 60).tolist())
-    write_video(place / "still.mp4", [5] * 48, options={"crf": "0"})  # no noise of the codec
-    return place
+    write_video(folder / "moves.mp4", draw.integers(0, 2048, 60).tolist())
+    write_video(folder / "still.mp4", [5] * 48, options={"crf": "0"})  # no noise of the codec
+    return folder
 
 
 @pytest.fixture
 def label(villa, videos, tmp_path):
     def run(name, *which):
-        words = ("label", "--video", *(videos / one for one in which), "--lam", GOLDEN, "--device", "cpu")
-        said = villa(*words, "--out", tmp_path / name, "--set", "interval_s=0.2", "--json")
+        argv = ("label", "--video", *(videos / one for one in which), "--lam", GOLDEN, "--device", "cpu")
+        said = villa(*argv, "--out", tmp_path / name, "--set", "interval_s=0.2", "--json")
         assert said.code == 0, said.err
         return tmp_path / name, said.report
 
@@ -40,17 +40,19 @@ def test_labels_of_videos_are_a_row_each_and_a_picture(villa, label, tmp_path, n
     report = villa("show", place, "--out", tmp_path / "codes.svg", "--json").report
     moves, still = report["videos"]
     plain, _ = label("plain.npz", "moves.mp4", "still.mp4")
-    found = np.load(plain)
-    codes, time_s = found["codes"][found["video"] == 0], found["time_s"][found["video"] == 0]
+    arrays = np.load(plain)
+    codes, time_s = arrays["codes"][arrays["video"] == 0], arrays["time_s"][arrays["video"] == 0]
     counts = [np.unique(slot, return_counts=True)[1] / len(codes) for slot in codes.T]
     assert (moves["latents"], moves["rate_hz"], moves["begin_s"]) == (len(codes), 5.0, 0.0)
     assert moves["end_s"] == pytest.approx(time_s[-1] + 0.2)
     assert moves["codes_used"] == [len(count) for count in counts]
     assert moves["perplexity"] == pytest.approx([np.exp(-(c * np.log(c)).sum()) for c in counts], abs=1e-3)
     assert (still["hold_still"], still["hold_codes"]) == (1.0, 1.0)
-    assert moves["hold_codes"] == pytest.approx((codes == found["hold_codes"][found["video"] == 0]).mean(), abs=1e-4)
+    assert moves["hold_codes"] == pytest.approx((codes == arrays["hold_codes"][arrays["video"] == 0]).mean(), abs=1e-4)
     assert moves["hold_still"] < moves["hold_codes"] < 1
-    assert labelled["hold_still"] == pytest.approx((found["codes"] == found["hold_codes"]).all(axis=1).mean(), abs=1e-4)
+    assert labelled["hold_still"] == pytest.approx(
+        (arrays["codes"] == arrays["hold_codes"]).all(axis=1).mean(), abs=1e-4
+    )
     assert report["without_frames"] == {}
     drawn = (tmp_path / "codes.svg").read_text()
     words = ("moves.mp4", "still.mp4", "codes", "0.0 s", "codes: grey holds still")
@@ -77,16 +79,16 @@ def test_one_video_is_named_and_one_that_is_gone_is_drawn_without_frames(villa, 
 
 def test_labels_from_before_hold_codes_say_that_the_share_is_unknown(villa, label, tmp_path):
     place, _ = label("latents.npz", "moves.mp4")
-    found = dict(np.load(place))
-    del found["hold_codes"]
-    np.savez(tmp_path / "old.npz", **found)
+    arrays = dict(np.load(place))
+    del arrays["hold_codes"]
+    np.savez(tmp_path / "old.npz", **arrays)
     said = villa("show", tmp_path / "old.npz")
     assert (said.code, said.out.splitlines()[2].split()[-1]) == (0, "-")
     assert "`villa label --video` again tells it" in said.out
 
 
 @pytest.mark.parametrize(
-    ("change", "words"),
+    ("change", "message"),
     [
         ({"time_s": np.zeros(3)}, "holds no labels"),
         ({"codes": np.zeros((11, 4))}, "holds no labels"),
@@ -98,27 +100,27 @@ def test_labels_from_before_hold_codes_say_that_the_share_is_unknown(villa, labe
         ({"interval_s": np.array(0.0)}, "interval_s is 0"),
     ],
 )
-def test_a_file_of_something_else_costs_one_line(villa, label, tmp_path, change, words):
+def test_a_file_of_something_else_costs_one_line(villa, label, tmp_path, change, message):
     place, _ = label("latents.npz", "moves.mp4")
     found = dict(np.load(place))
     found |= {key: value(found[key]) if callable(value) else value for key, value in change.items()}
     np.savez(tmp_path / "odd.npz", **{key: value for key, value in found.items() if value is not None})
     said = villa("show", tmp_path / "odd.npz")
     assert said.code == 2
-    assert words in said.line
+    assert message in said.line
 
 
 @pytest.mark.parametrize(
-    ("words", "expected"),
+    ("argv", "expected"),
     [
         (("tea",), "no video 'tea'; there are"),
         (("--out", "codes.csv"), "expected a name that ends in .png, .pdf, .svg"),
         (("--latent", "base"), "--latent is for an episode"),
     ],
 )
-def test_what_cannot_be_shown_of_labels_costs_one_line(villa, label, words, expected):
+def test_what_cannot_be_shown_of_labels_costs_one_line(villa, label, argv, expected):
     place, _ = label("latents.npz", "still.mp4")
-    said = villa("show", place, *words)
+    said = villa("show", place, *argv)
     assert said.code == 2
     assert expected in said.line
 

@@ -117,8 +117,8 @@ def test_undecided_widths_take_the_next_decided_value(widths: list[float], openn
 def test_angles_about_named_axes_turn_as_scipy_turns_them(axes: str) -> None:
     angles = np.random.default_rng(3).uniform(-1.5, 1.5, (4, 5, 3))
     expected = Rotation.from_euler(axes, angles.reshape(-1, 3)).as_matrix().reshape(4, 5, 3, 3)
-    found = c.euler_to_matrix(c.euler_of_axes_to_euler(angles, axes))
-    np.testing.assert_allclose(found, expected, atol=1e-6)
+    matrix = c.euler_to_matrix(c.euler_of_axes_to_euler(angles, axes))
+    np.testing.assert_allclose(matrix, expected, atol=1e-6)
 
 
 def test_the_motion_between_poses_leads_from_one_to_the_next() -> None:

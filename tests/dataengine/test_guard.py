@@ -88,19 +88,19 @@ class Bombs:
 
 @pytest.mark.parametrize("engine", ["local", pytest.param("ray", marks=pytest.mark.slow)])
 def test_a_bomb_costs_a_record_or_its_part_and_a_higher_limit_tries_again(tmp_path: Path, engine: str) -> None:
-    words = {
+    kwargs = {
         "source": "tests.dataengine.test_guard:Bombs",
         "root": str(tmp_path / "raw"),
         "corpus": str(tmp_path / "corpus"),
     }
-    words |= {"engine": engine, "workers": 1, "max_attempts": 2}
-    first = ingest.run(IngestConfig(**words, memory_gb=1.5))
+    kwargs |= {"engine": engine, "workers": 1, "max_attempts": 2}
+    first = ingest.run(IngestConfig(**kwargs, memory_gb=1.5))
     assert (first.committed_parts, first.rejected_parts, first.episodes) == (2, 1, 4)
-    rejects = {row["record"]: row for row in Corpus.open(words["corpus"]).rejects().to_pylist()}
+    rejects = {row["record"]: row for row in Corpus.open(kwargs["corpus"]).rejects().to_pylist()}
     assert rejects["bomb"]["error"] == "LimitError"
     for row in rejects.values():
         assert "took more than 1.5 GB" in row["reason"], row
-    again = ingest.run(IngestConfig(**words, memory_gb=1.5))
+    again = ingest.run(IngestConfig(**kwargs, memory_gb=1.5))
     assert (again.rejected_parts, again.episodes) == (1, 0)
-    more = ingest.run(IngestConfig(**words, memory_gb=8))
+    more = ingest.run(IngestConfig(**kwargs, memory_gb=8))
     assert (more.committed_parts, more.rejected_parts, more.episodes) == (1, 0, 2)

@@ -11,13 +11,13 @@ from dataengine import machine
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="control groups are Linux's")
 
 
-def make_machine(place: Path, monkeypatch: pytest.MonkeyPatch, available: int, swap: int, groups: str) -> None:
-    (place / "proc/self").mkdir(parents=True)
+def make_machine(folder: Path, monkeypatch: pytest.MonkeyPatch, available: int, swap: int, groups: str) -> None:
+    (folder / "proc/self").mkdir(parents=True)
     facts = {"MemTotal": 64_000_000, "MemAvailable": available, "SwapFree": swap}
-    (place / "proc/meminfo").write_text("".join(f"{name}: {number} kB\n" for name, number in facts.items()))
-    (place / "proc/self/cgroup").write_text(groups)
-    monkeypatch.setattr(machine, "PROC", place / "proc")
-    monkeypatch.setattr(machine, "GROUPS", place / "groups")
+    (folder / "proc/meminfo").write_text("".join(f"{name}: {number} kB\n" for name, number in facts.items()))
+    (folder / "proc/self/cgroup").write_text(groups)
+    monkeypatch.setattr(machine, "PROC", folder / "proc")
+    monkeypatch.setattr(machine, "GROUPS", folder / "groups")
     monkeypatch.setattr(machine, "_machine_bytes", lambda: 64_000_000 * 1024)
 
 

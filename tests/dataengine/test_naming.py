@@ -29,9 +29,9 @@ def test_whoever_knows_better_says_what_comes_in_place_of_a_list() -> None:
 
 
 def test_files_and_folders_of_one_thing_are_found_by_name_and_hidden_ones_are_not() -> None:
-    found = module_names("dataengine.sources")
-    assert {"rh20t", "openx/metaworld"} <= set(found)
-    assert not [name for name in found if "_mapping" in name or "rh20t/" in name]
+    names = module_names("dataengine.sources")
+    assert {"rh20t", "openx/metaworld"} <= set(names)
+    assert not [name for name in names if "_mapping" in name or "rh20t/" in name]
     assert class_named("source", "dataengine.sources", "rh20t").__name__ == "Rh20t"
 
 

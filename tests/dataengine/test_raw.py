@@ -37,8 +37,8 @@ NUMBERS = {
 
 def raw_episode(record, **more):
     """Every kind of number behind one that float32 holds."""
-    found = untouched(np.ones((STEPS, 2), np.float32), *NUMBERS.values())
-    return replace(robot_episode(record, num_steps=STEPS), **fields_of("raw_state", found), **more)
+    raw = untouched(np.ones((STEPS, 2), np.float32), *NUMBERS.values())
+    return replace(robot_episode(record, num_steps=STEPS), **fields_of("raw_state", raw), **more)
 
 
 def assert_untouched(episode):
@@ -118,9 +118,9 @@ def test_a_corpus_from_before_raw_vectors_were_float64_is_read_and_extended_with
     add_parts(Corpus.open_or_create(corpus.uri), {"b": [raw_episode("new"), robot_episode("small")]})
     corpus = Corpus.open(corpus.uri)
     assert verify(corpus).ok
-    found = corpus.episode(raw_episode("new").episode_id)
-    assert found.raw_state.dtype == np.float32
-    assert found.raw_state_exact[8].tolist() == NUMBERS["int64"].tolist()
+    episode = corpus.episode(raw_episode("new").episode_id)
+    assert episode.raw_state.dtype == np.float32
+    assert episode.raw_state_exact[8].tolist() == NUMBERS["int64"].tolist()
     told = {each.key: each for each in tallies(corpus)["made"].summed()}
     assert told["raw_state_lost"].episodes == 1
     assert "rounded to float32" in told["raw_state_lost"].text

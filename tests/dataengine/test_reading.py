@@ -122,8 +122,8 @@ class Fragile(NpzSource):
             yield make_episode(record, seed=i, **changes.get(trouble, {}))
 
     def trouble(self) -> str:
-        place = self.root / "trouble"
-        return place.read_text() if place.exists() else ""
+        path = self.root / "trouble"
+        return path.read_text() if path.exists() else ""
 
 
 @pytest.fixture

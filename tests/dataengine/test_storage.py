@@ -77,8 +77,8 @@ def test_folders_are_entries_and_no_files(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("place", "expected"),
+    ("path", "expected"),
     [("s3://b/a", True), ("gs://b", True), ("/data/a", False), ("a:/b", False), (Path("a"), False)],
 )
-def test_a_uri_is_told_from_a_path(place: str | Path, expected: bool) -> None:
-    assert is_uri(place) == expected
+def test_a_uri_is_told_from_a_path(path: str | Path, expected: bool) -> None:
+    assert is_uri(path) == expected

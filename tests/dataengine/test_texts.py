@@ -160,14 +160,14 @@ def test_shards_from_before_there_were_spans_are_read(tmp_path):
     corpus = make_corpus(tmp_path / "corpus", {"a": [robot_episode("old", num_steps=6)]})
     stats.run(stats.StatsConfig(corpus=corpus.uri))
     reader = TableReader(Corpus.open(corpus.uri))
-    place = tmp_path / "shards"
-    write_shards(reader, place, plan(reader, mixture=Mixture()))
-    index = place / "shard-000000.parquet"
+    folder = tmp_path / "shards"
+    write_shards(reader, folder, plan(reader, mixture=Mixture()))
+    index = folder / "shard-000000.parquet"
     pq.write_table(pq.read_table(index).drop_columns(["texts"]), index)
-    manifest = json.loads((place / MANIFEST).read_text())
+    manifest = json.loads((folder / MANIFEST).read_text())
     del manifest["checksum"], manifest["shards"][0]["index_sha256"]
-    (place / MANIFEST).write_text(json.dumps(manifest | {"version": 2}))
-    assert said(ShardReader(place)) == ["do old"] * 6
+    (folder / MANIFEST).write_text(json.dumps(manifest | {"version": 2}))
+    assert said(ShardReader(folder)) == ["do old"] * 6
 
 
 @pytest.mark.parametrize(

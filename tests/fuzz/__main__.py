@@ -18,15 +18,15 @@ from tests.fuzz.pool import GOOD, KINDS, Input, Outcome, build, hunt, make
 
 def main() -> int:
     """Run the command."""
-    words = argparse.ArgumentParser(prog="python -m tests.fuzz", description=__doc__)
-    words.add_argument("--inputs", type=int, default=2000, help="how many, over all groups")
-    words.add_argument("--start", type=int, default=int(time.time()), help="first seed; by default the clock's")
-    words.add_argument("--group", action="append", choices=list(GROUPS), help="only this one; may be given again")
-    words.add_argument("--seed", type=int, help="one input, read in this process")
-    words.add_argument("--workers", type=int, default=1)
-    words.add_argument("--trees", type=Path, help="where the sound trees are kept for the next time")
-    words.add_argument("--keep", type=Path, help="where the damaged tree of --seed is left")
-    asked = words.parse_args()
+    parser = argparse.ArgumentParser(prog="python -m tests.fuzz", description=__doc__)
+    parser.add_argument("--inputs", type=int, default=2000, help="how many, over all groups")
+    parser.add_argument("--start", type=int, default=int(time.time()), help="first seed; by default the clock's")
+    parser.add_argument("--group", action="append", choices=list(GROUPS), help="only this one; may be given again")
+    parser.add_argument("--seed", type=int, help="one input, read in this process")
+    parser.add_argument("--workers", type=int, default=1)
+    parser.add_argument("--trees", type=Path, help="where the sound trees are kept for the next time")
+    parser.add_argument("--keep", type=Path, help="where the damaged tree of --seed is left")
+    asked = parser.parse_args()
     groups = asked.group or list(GROUPS)
     with tempfile.TemporaryDirectory(prefix="fuzz-trees-") as scratch:
         trees = asked.trees or Path(scratch)
@@ -43,16 +43,16 @@ def main() -> int:
     return 0 if all(outcome.kind in GOOD for outcome in outcomes) else 1
 
 
-def _say(*words: object) -> None:
-    print(*words, flush=True)  # noqa: T201
+def _say(*argv: object) -> None:
+    print(*argv, flush=True)  # noqa: T201
 
 
-def _one(trees: Path, found: Input, keep: Path | None) -> int:
+def _one(trees: Path, chosen: Input, keep: Path | None) -> int:
     with tempfile.TemporaryDirectory(prefix="fuzz-") as scratch:
-        place = keep or Path(scratch) / "input"
-        shutil.copytree(trees / found.group, place)
-        _say("damaged:", make(place, found, GROUPS[found.group].prey)[0])
-        GROUPS[found.group].read(place)
+        folder = keep or Path(scratch) / "input"
+        shutil.copytree(trees / chosen.group, folder)
+        _say("damaged:", make(folder, chosen, GROUPS[chosen.group].prey)[0])
+        GROUPS[chosen.group].read(folder)
     return 0
 
 
@@ -62,8 +62,8 @@ def table(outcomes: list[Outcome]) -> str:
     groups = sorted({outcome.input.group for outcome in outcomes}, key=list(GROUPS).index)
     rows = [["group", "inputs", *KINDS]]
     for group in [*groups, "all"]:
-        found = [sum(n for (g, k), n in counts.items() if k == kind and group in (g, "all")) for kind in KINDS]
-        rows.append([group, *map(str, (sum(found), *found))])
+        numbers = [sum(n for (g, k), n in counts.items() if k == kind and group in (g, "all")) for kind in KINDS]
+        rows.append([group, *map(str, (sum(numbers), *numbers))])
     widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
     return "\n".join("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)) for row in rows)
 

@@ -26,8 +26,8 @@ def blind(data: bytes, rng: np.random.Generator) -> bytes:
 
 def _flip(data: bytes, rng: np.random.Generator) -> bytes:
     changed = np.frombuffer(data, np.uint8).copy()
-    for place in rng.integers(0, len(changed), 2 ** rng.integers(0, 9)):
-        changed[place] ^= 1 << rng.integers(8)
+    for offset in rng.integers(0, len(changed), 2 ** rng.integers(0, 9)):
+        changed[offset] ^= 1 << rng.integers(8)
     return changed.tobytes()
 
 
@@ -47,8 +47,8 @@ def _block(data: bytes, rng: np.random.Generator) -> tuple[int, int]:
 
 
 def _insert(data: bytes, rng: np.random.Generator) -> bytes:
-    place, _ = _block(data, rng)
-    return data[:place] + rng.bytes(int(2 ** rng.integers(0, 10))) + data[place:]
+    offset, _ = _block(data, rng)
+    return data[:offset] + rng.bytes(int(2 ** rng.integers(0, 10))) + data[offset:]
 
 
 def _remove(data: bytes, rng: np.random.Generator) -> bytes:
@@ -81,8 +81,8 @@ def _number(data: bytes, rng: np.random.Generator) -> bytes:
     else:
         packed = (value & (1 << 64) - 1).to_bytes(8, "little")[: struct.calcsize(form)]
         packed = packed if form[0] == "<" else packed[::-1]
-    place = int(rng.integers(0, max(len(data) - len(packed), 1)))
-    return data[:place] + packed + data[place + len(packed) :]
+    offset = int(rng.integers(0, max(len(data) - len(packed), 1)))
+    return data[:offset] + packed + data[offset + len(packed) :]
 
 
 _BLIND: tuple[Damage, ...] = (
@@ -110,8 +110,8 @@ def json_text(data: bytes, rng: np.random.Generator) -> bytes:
 def json_lines(data: bytes, rng: np.random.Generator) -> bytes:
     """Change one line of a file of JSON lines."""
     lines = data.splitlines()
-    place = rng.integers(len(lines))
-    lines[place] = json_text(lines[place], rng)
+    index = rng.integers(len(lines))
+    lines[index] = json_text(lines[index], rng)
     return b"\n".join(lines) + b"\n"
 
 
@@ -154,16 +154,16 @@ def _dump(value: Any) -> bytes:
 
 def _edited(tree: Any, rng: np.random.Generator) -> Any:
     """Change one node of a tree of lists and dicts."""
-    places: list[tuple[Any, Any]] = []
+    spots: list[tuple[Any, Any]] = []
     waiting = [tree]
     while waiting:
         node = waiting.pop()
         for key, child in node.items() if isinstance(node, dict) else enumerate(node) if isinstance(node, list) else ():
-            places.append((node, key))
+            spots.append((node, key))
             waiting.append(child)
-    if not places:
+    if not spots:
         return _VALUES[rng.integers(len(_VALUES))]
-    node, key = places[rng.integers(len(places))]
+    node, key = spots[rng.integers(len(spots))]
     what = rng.integers(6)
     value = node[key]
     if what == 0 and isinstance(node, dict):
@@ -175,8 +175,8 @@ def _edited(tree: Any, rng: np.random.Generator) -> Any:
     elif what == 3 and isinstance(value, list) and value:
         node[key] = [value * 2, value[:-1], value[::-1], value * 100][rng.integers(4)]
     elif what == 4 and isinstance(value, str) and value:
-        place = rng.integers(len(value))
-        node[key] = value[:place] + str(rng.choice(["", "é", "\n", "{", ":", "\udcff", "9"])) + value[place + 1 :]
+        offset = rng.integers(len(value))
+        node[key] = value[:offset] + str(rng.choice(["", "é", "\n", "{", ":", "\udcff", "9"])) + value[offset + 1 :]
     else:
         node[key] = _VALUES[rng.integers(len(_VALUES))]
     return tree
@@ -187,30 +187,30 @@ def table_text(data: bytes, rng: np.random.Generator) -> bytes:
     mark = max(b",;\t", key=lambda c: data.count(bytes([c])))
     rows = [line.split(bytes([mark])) for line in data.split(b"\n")]
     row = rows[rng.integers(len(rows))]
-    place, what = int(rng.integers(len(row))), rng.integers(8)
+    column, what = int(rng.integers(len(row))), rng.integers(8)
     if what == 0:
-        del row[place]
+        del row[column]
     elif what == 1:
-        row.insert(place, row[place])
+        row.insert(column, row[column])
     elif what == 2:
         rows.insert(int(rng.integers(len(rows))), row)
     elif what == 3:
-        row[place] = b'"' + row[place]
+        row[column] = b'"' + row[column]
     elif what == 4:
         return data.decode().encode(str(rng.choice(["utf-8-sig", "utf-16", "utf-16-be", "utf-32"])))
     else:
         value = str(_VALUES[rng.integers(len(_VALUES))])
-        row[place] = value.encode("utf-8" if what < 7 else "cp1252", "replace")
+        row[column] = value.encode("utf-8" if what < 7 else "cp1252", "replace")
     return b"\n".join(bytes([mark]).join(fields) for fields in rows)
 
 
 def tfrecord(data: bytes, rng: np.random.Generator) -> bytes:
     """Damage one record's payload and mend both checksums."""
-    records, place = [], 0
-    while place < len(data):
-        (size,) = struct.unpack_from("<Q", data, place)
-        records.append(data[place + 12 : place + 12 + size])
-        place += 16 + size
+    records, offset = [], 0
+    while offset < len(data):
+        (size,) = struct.unpack_from("<Q", data, offset)
+        records.append(data[offset + 12 : offset + 12 + size])
+        offset += 16 + size
     which = rng.integers(len(records))
     records[which] = blind(records[which], rng)
     return b"".join(_frame(record) for record in records)
@@ -251,11 +251,11 @@ def tar(data: bytes, rng: np.random.Generator) -> bytes:
 
 def png(data: bytes, rng: np.random.Generator) -> bytes:
     """Damage one chunk of a PNG and mend its sum."""
-    chunks, place = [], 8
-    while place < len(data):
-        (size,) = struct.unpack_from(">I", data, place)
-        chunks.append((data[place + 4 : place + 8], data[place + 8 : place + 8 + size]))
-        place += 12 + size
+    chunks, offset = [], 8
+    while offset < len(data):
+        (size,) = struct.unpack_from(">I", data, offset)
+        chunks.append((data[offset + 4 : offset + 8], data[offset + 8 : offset + 8 + size]))
+        offset += 12 + size
     which = rng.integers(len(chunks))
     name, body = chunks[which]
     if name == b"IHDR" and rng.random() < 0.7:
@@ -279,7 +279,7 @@ def safetensors(data: bytes, rng: np.random.Generator) -> bytes:
 def video(data: bytes, rng: np.random.Generator) -> bytes:
     """Change the header atoms of an MP4 or the first elements of a WebM, where times, sizes and codecs lie."""
     if data[4:8] == b"ftyp":
-        place = data.find(b"moov")
+        offset = data.find(b"moov")
         names = [
             b"avc1",
             b"av01",
@@ -294,17 +294,17 @@ def video(data: bytes, rng: np.random.Generator) -> bytes:
             b"mdhd",
             b"stco",
         ]
-        found = [p for name in names if (p := data.find(name, max(place, 0))) >= 0]
-        if found and rng.random() < 0.7:
-            start = int(rng.choice(found))
+        offsets = [p for name in names if (p := data.find(name, max(offset, 0))) >= 0]
+        if offsets and rng.random() < 0.7:
+            start = int(rng.choice(offsets))
             end = min(start + 4 + 40, len(data))
             if rng.random() < 0.2:
                 return data[:start] + b"zzzz" + data[start + 4 :]
             return data[: start + 4] + _number(data[start + 4 : end], rng) + data[end:]
     else:
-        place = data.find(b"V_VP9")
-        if place >= 0 and rng.random() < 0.2:
-            return data[:place] + b"V_VXX" + data[place + 5 :]
+        offset = data.find(b"V_VP9")
+        if offset >= 0 and rng.random() < 0.2:
+            return data[:offset] + b"V_VXX" + data[offset + 5 :]
         marks = [i for i in range(len(data) - 4) if data[i] in (0xA3, 0xE7) or data[i : i + 4] == b"\x1f\x43\xb6\x75"]
         if marks and rng.random() < 0.5:
             start = int(rng.choice(marks))

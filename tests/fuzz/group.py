@@ -40,13 +40,15 @@ def ingested(source_name: str, root: Path, **settings: Any) -> list[str]:
     source = catalog.source(source_name)(str(root), **settings)
     bodies = (source.embodiment, *getattr(source, "other_embodiments", ()))
     ids = {"dataset_ids": {source.name: 1}, "embodiment_ids": dict.fromkeys(bodies, 1)}
-    found: list[str] = []
+    digests: list[str] = []
     for part in source.parts():
         passed = staging._Passed()
         about = Staging(corpus="none", run_id="fuzz", **ids)
         try:
             rows = staging._batches(part, source.read(part), about, NewRows(EPISODES), None, passed, 1)
-            found.extend(digest([row.column(n).to_pylist() for n in ("state", "action", "num_steps")]) for row in rows)
+            digests.extend(
+                digest([row.column(n).to_pylist() for n in ("state", "action", "num_steps")]) for row in rows
+            )
         except errors.DataEngineError:  # costs the part
             continue
         except Exception as error:
@@ -57,7 +59,7 @@ def ingested(source_name: str, root: Path, **settings: Any) -> list[str]:
             kind = getattr(errors, reject.error, None)
             if kind is None or issubclass(kind, errors.UnexpectedError):
                 UNEXPECTED.append(reject.reason)
-    return found
+    return digests
 
 
 @contextmanager
@@ -82,6 +84,6 @@ def digest(value: Any) -> str:
     return hashlib.blake2b(repr(value).encode("utf-8", "surrogatepass"), digest_size=8).hexdigest()
 
 
-def files(place: Path) -> Iterator[Path]:
+def files(file: Path) -> Iterator[Path]:
     """List a tree's files."""
-    return (path for path in sorted(place.rglob("*")) if path.is_file())
+    return (path for path in sorted(file.rglob("*")) if path.is_file())

@@ -109,9 +109,9 @@ class _Worker:
         theirs.close()
         self.at: Input | None = None
 
-    def give(self, found: Input) -> None:
-        self.at = found
-        self.pipe.send(found)
+    def give(self, chosen: Input) -> None:
+        self.at = chosen
+        self.pipe.send(chosen)
 
     def outcome(self) -> Outcome:
         assert self.at is not None
@@ -141,13 +141,13 @@ def serve(pipe: Connection, root: Path, groups: str, long_s: float) -> None:
     with contextlib.suppress(EOFError, KeyboardInterrupt):
         kinds: Mapping[str, Group] = importlib.import_module(groups).GROUPS
         known: dict[str, Any] = {}
-        with tempfile.TemporaryDirectory(prefix="fuzz-") as place:
-            os.environ["XDG_CACHE_HOME"] = f"{place}/cache"
+        with tempfile.TemporaryDirectory(prefix="fuzz-") as scratch:
+            os.environ["XDG_CACHE_HOME"] = f"{scratch}/cache"
             os.environ.setdefault("OMP_NUM_THREADS", "1")
             signal.signal(signal.SIGPROF, _too_late)
             while True:
-                found: Input = pipe.recv()
-                pipe.send(try_one(kinds[found.group], root, found, Path(place), known, pipe, long_s))
+                chosen: Input = pipe.recv()
+                pipe.send(try_one(kinds[chosen.group], root, chosen, Path(scratch), known, pipe, long_s))
 
 
 def _too_late(*_: object) -> None:
@@ -155,14 +155,14 @@ def _too_late(*_: object) -> None:
 
 
 def try_one(
-    group: Group, root: Path, found: Input, place: Path, known: dict[str, Any], pipe: Connection, long_s: float
+    group: Group, root: Path, chosen: Input, folder: Path, known: dict[str, Any], pipe: Connection, long_s: float
 ) -> Outcome:
     """Damage a copy of a tree, read it, and say what came of it. `known` keeps what the sound trees give."""
-    if found.group not in known:  # also imports all that is needed, which then counts for no input
-        known[found.group] = group.read(_copy(root / found.group, place / "sound"))
-        shutil.rmtree(place / "sound")
-    copy = _copy(root / found.group, place / "input")
-    what, mended = make(copy, found, group.prey)
+    if chosen.group not in known:  # also imports all that is needed, which then counts for no input
+        known[chosen.group] = group.read(_copy(root / chosen.group, folder / "sound"))
+        shutil.rmtree(folder / "sound")
+    copy = _copy(root / chosen.group, folder / "input")
+    what, mended = make(copy, chosen, group.prey)
     UNEXPECTED.clear()
     before = _memory("VmRSS")
     Path("/proc/self/clear_refs").write_text("5")  # the peak starts anew
@@ -176,7 +176,7 @@ def try_one(
         signal.setitimer(signal.ITIMER_PROF, 0)
         if UNEXPECTED:
             kind, about = "unexpected, wrapped", f"{what}: {UNEXPECTED[0]}"
-        sound = known[found.group]
+        sound = known[chosen.group]
         if (group.equal and got != sound) or (group.records and not mended and set(got) - set(sound)):
             kind, about = "silent change", f"of {what}"
     except _Late:
@@ -192,13 +192,13 @@ def try_one(
     peak = _memory("VmHWM") - before
     if peak > MOST_BYTES:
         kind, about = "over memory", f"{what}: {peak / 1e9:.1f} GB; {about}"
-    shutil.rmtree(place / "input", ignore_errors=True)
-    return Outcome(found, kind, about)
+    shutil.rmtree(folder / "input", ignore_errors=True)
+    return Outcome(chosen, kind, about)
 
 
-def make(copy: Path, found: Input, prey: Sequence[str] = ("*",)) -> tuple[str, bool]:
+def make(copy: Path, chosen: Input, prey: Sequence[str] = ("*",)) -> tuple[str, bool]:
     """Damage one file of a tree, sometimes two; say which, and whether their sums were mended."""
-    rng = np.random.default_rng([found.seed, zlib.crc32(found.group.encode())])
+    rng = np.random.default_rng([chosen.seed, zlib.crc32(chosen.group.encode())])
     files = [
         path for path in sorted(copy.rglob("*")) if path.is_file() and any(fnmatch.fnmatch(path.name, p) for p in prey)
     ]
@@ -215,9 +215,9 @@ def make(copy: Path, found: Input, prey: Sequence[str] = ("*",)) -> tuple[str, b
     return " and ".join(names), mended_any
 
 
-def _copy(tree: Path, place: Path) -> Path:
-    shutil.rmtree(place, ignore_errors=True)
-    return Path(shutil.copytree(tree, place, copy_function=shutil.copyfile))
+def _copy(tree: Path, path: Path) -> Path:
+    shutil.rmtree(path, ignore_errors=True)
+    return Path(shutil.copytree(tree, path, copy_function=shutil.copyfile))
 
 
 def _memory(line: str) -> int:

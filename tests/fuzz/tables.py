@@ -12,18 +12,18 @@ import pyarrow.parquet as pq
 
 def hdf5(data: bytes, rng: np.random.Generator) -> bytes:
     """Put something else in the place of one dataset."""
-    with tempfile.TemporaryFile() as place:
-        place.write(data)
-        with h5py.File(place, "r+") as file:
+    with tempfile.TemporaryFile() as file:
+        file.write(data)
+        with h5py.File(file, "r+") as opened:
             names: list[str] = []
-            file.visititems(lambda name, item: names.append(name) if isinstance(item, h5py.Dataset) else None)
+            opened.visititems(lambda name, item: names.append(name) if isinstance(item, h5py.Dataset) else None)
             name = names[rng.integers(len(names))]
-            is_bomb = (file[name].size or 0) > 1 << 20  # of an earlier damage
-            old = np.zeros(1) if is_bomb else file[name][()]
-            del file[name]
-            _replace(file, name, old, rng)
-        place.seek(0)
-        return place.read()
+            is_bomb = (opened[name].size or 0) > 1 << 20  # of an earlier damage
+            old = np.zeros(1) if is_bomb else opened[name][()]
+            del opened[name]
+            _replace(opened, name, old, rng)
+        file.seek(0)
+        return file.read()
 
 
 def _replace(file: h5py.File, name: str, old: Any, rng: np.random.Generator) -> None:

@@ -68,5 +68,7 @@ def test_a_seed_makes_the_same_damage_again(suffix: str) -> None:
 def test_what_goes_wrong_is_told_of_the_input_that_did_it(tmp_path: Path) -> None:
     for name, group in MISBEHAVING.items():
         group.build(tmp_path / name)
-    found = list(hunt(tmp_path, [Input(name, 1) for name in MISBEHAVING], groups="tests.fuzz.misbehaving", long_s=1.0))
-    assert {outcome.input.group: outcome.kind for outcome in found} == EXPECTED
+    outcomes = list(
+        hunt(tmp_path, [Input(name, 1) for name in MISBEHAVING], groups="tests.fuzz.misbehaving", long_s=1.0)
+    )
+    assert {outcome.input.group: outcome.kind for outcome in outcomes} == EXPECTED

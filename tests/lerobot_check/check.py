@@ -56,8 +56,8 @@ def check_rows(dataset, expected, episodes, starts) -> None:
         assert table["frame_index"][rows].tolist() == list(range(starts[i + 1] - starts[i]))
         assert set(table["episode_index"][rows].tolist()) == {i}
         for name in (n for n in expected if n.startswith(f"{i}/") and n.split("/")[1] in table):
-            found = np.asarray(table[name.split("/")[1]][rows])
-            assert np.array_equal(found.reshape(expected[name].shape), expected[name]), name
+            actual = np.asarray(table[name.split("/")[1]][rows])
+            assert np.array_equal(actual.reshape(expected[name].shape), expected[name]), name
 
 
 def check_frames(dataset, expected, episode, start, length, cameras) -> float:
@@ -68,10 +68,10 @@ def check_frames(dataset, expected, episode, start, length, cameras) -> float:
         assert item["task"] == str(expected[f"{episode}/tasks"][frame])
         for key in cameras:
             wanted = expected[f"{episode}/{key}"][which].astype(np.float32)
-            found = item[key].permute(1, 2, 0).numpy() * 255
+            actual = item[key].permute(1, 2, 0).numpy() * 255
             assert item[key].dtype == torch.float32
-            assert found.shape == wanted.shape, (found.shape, wanted.shape)
-            worst = max(worst, float(np.abs(found - wanted).mean()))
+            assert actual.shape == wanted.shape, (actual.shape, wanted.shape)
+            worst = max(worst, float(np.abs(actual - wanted).mean()))
     assert worst < LEVELS, worst
     return worst
 

@@ -18,23 +18,23 @@ COLUMNS = {"state": "observation.state", "action": "action", "raw_state": "sourc
 
 def expected(corpus: str, dataset: str) -> dict[str, np.ndarray]:
     """Episodes in the order of the dataset."""
-    opened, found = Corpus.open(corpus), {}
+    opened, values = Corpus.open(corpus), {}
     files = sorted(Path(dataset).glob("meta/episodes/*/*.parquet"))
     said = json.loads(Path(dataset, "meta/villa.json").read_text(encoding="utf-8"))
     ids = [name for file in files for name in pq.read_table(file)["source/episode_id"].to_pylist()]
     for i, name in enumerate(ids):
         episode = opened.episode(name)
-        found |= {
+        values |= {
             f"{i}/{column}": getattr(episode, vector)
             for vector, column in COLUMNS.items()
             if getattr(episode, vector) is not None
         }
-        found[f"{i}/source.time_ns"] = episode.time_ns
-        found[f"{i}/tasks"] = np.array(texts.narrowest(episode.texts, episode.num_steps))
+        values[f"{i}/source.time_ns"] = episode.time_ns
+        values[f"{i}/tasks"] = np.array(texts.narrowest(episode.texts, episode.num_steps))
         steps = episode.num_steps
         for slot in episode.cameras:
-            found[f"{i}/{said[f'camera_{slot}']}"] = episode.frames(slot, [0, steps // 2, steps - 1])
-    return found
+            values[f"{i}/{said[f'camera_{slot}']}"] = episode.frames(slot, [0, steps // 2, steps - 1])
+    return values
 
 
 if __name__ == "__main__":

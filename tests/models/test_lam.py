@@ -208,17 +208,17 @@ def test_inference_is_float32_inside_autocast_and_does_not_depend_on_the_mode():
     plain = lam.eval().encode(video)
     lam.train()
     with torch.autocast("cpu", torch.bfloat16):
-        found = lam.encode(video)
-        predicted = lam.render(video[:, 0], found.quantized[:, 0])
-    assert torch.equal(found.tokens, plain.tokens)
+        encoded = lam.encode(video)
+        predicted = lam.render(video[:, 0], encoded.quantized[:, 0])
+    assert torch.equal(encoded.tokens, plain.tokens)
     assert torch.equal(predicted, lam.render(video[:, 0], plain.quantized[:, 0]))
 
 
 def test_snapping_moves_a_latent_to_codes_and_codes_not_at_all():
     lam = make_lam()
-    found = lam.encode(make_batch().video)
-    assert torch.equal(lam.snap(found.quantized), found.quantized)
-    assert torch.equal(lam.snap(found.tokens.view(found.quantized.shape)), found.quantized)
+    encoded = lam.encode(make_batch().video)
+    assert torch.equal(lam.snap(encoded.quantized), encoded.quantized)
+    assert torch.equal(lam.snap(encoded.tokens.view(encoded.quantized.shape)), encoded.quantized)
 
 
 def test_a_small_model_learns_one_batch_by_heart():

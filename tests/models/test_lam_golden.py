@@ -31,10 +31,10 @@ def vectors() -> dict[str, torch.Tensor]:
 
 @pytest.mark.parametrize("num_frames", [5, 8, 11])
 def test_latents_are_those_of_the_authors(lam, vectors, num_frames):
-    found = lam.encode(vectors[f"video_{num_frames}"])
-    assert (found.tokens - vectors[f"tokens_{num_frames}"].squeeze(2)).abs().max() < 1e-4
-    assert torch.equal(found.codes.flatten(), vectors[f"indices_{num_frames}"])
-    assert torch.allclose(found.quantized.flatten(2), vectors[f"vq_tokens_{num_frames}"].squeeze(2), atol=1e-6)
+    encoded = lam.encode(vectors[f"video_{num_frames}"])
+    assert (encoded.tokens - vectors[f"tokens_{num_frames}"].squeeze(2)).abs().max() < 1e-4
+    assert torch.equal(encoded.codes.flatten(), vectors[f"indices_{num_frames}"])
+    assert torch.allclose(encoded.quantized.flatten(2), vectors[f"vq_tokens_{num_frames}"].squeeze(2), atol=1e-6)
 
 
 @pytest.mark.parametrize("num_frames", [5, 8, 11])
@@ -73,9 +73,9 @@ def test_settings_that_were_not_written_down_are_read_off_the_shapes():
 
 def test_weights_that_do_not_fit_their_settings_are_refused(tmp_path):
     shutil.copytree(GOLDEN, tmp_path / "lam")
-    found = json.loads((GOLDEN / "model_config.json").read_text())
-    found["config"]["encoder_depth"] = 3
-    (tmp_path / "lam" / "model_config.json").write_text(json.dumps(found))
+    content = json.loads((GOLDEN / "model_config.json").read_text())
+    content["config"]["encoder_depth"] = 3
+    (tmp_path / "lam" / "model_config.json").write_text(json.dumps(content))
     with pytest.raises(ValueError, match=r"do not fit .*encoder\.layers\.2"):
         load_lam(tmp_path / "lam")
 
@@ -128,9 +128,9 @@ def test_a_model_that_the_released_format_cannot_hold_is_not_written(tmp_path):
 
 def test_keys_that_nobody_here_knows_are_passed_over(tmp_path, lam):
     shutil.copytree(GOLDEN, tmp_path / "lam")
-    found = json.loads((GOLDEN / "model_config.json").read_text())
-    found["config"] |= {"dino_size": "large", "decoder_depth": None}
-    (tmp_path / "lam" / "model_config.json").write_text(json.dumps({**found, "licence": "MIT"}))
+    content = json.loads((GOLDEN / "model_config.json").read_text())
+    content["config"] |= {"dino_size": "large", "decoder_depth": None}
+    (tmp_path / "lam" / "model_config.json").write_text(json.dumps({**content, "licence": "MIT"}))
     assert load_lam(tmp_path / "lam").config == lam.config
 
 
@@ -151,10 +151,10 @@ def test_settings_that_cannot_be_are_said_in_one_line(tmp_path):
 @pytest.mark.parametrize("num_frames", [1, 2, 8, 9, 30])
 def test_a_clip_of_any_length_has_a_latent_for_each_pair(lam, num_frames):
     video = torch.randint(0, 256, (num_frames, 3, 20, 30), dtype=torch.uint8)
-    found = lam.encode(video)
-    assert found.tokens.shape == (1, num_frames - 1, 64)
-    assert found.quantized.shape == (1, num_frames - 1, 4, 16)
-    assert found.codes.shape == (1, num_frames - 1, 4)
+    encoded = lam.encode(video)
+    assert encoded.tokens.shape == (1, num_frames - 1, 64)
+    assert encoded.quantized.shape == (1, num_frames - 1, 4, 16)
+    assert encoded.codes.shape == (1, num_frames - 1, 4)
 
 
 def test_a_clip_too_long_for_one_pass_reads_like_its_pieces(lam):

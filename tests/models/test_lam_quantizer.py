@@ -30,21 +30,21 @@ def test_codes_are_the_nearest_rows():
 
 def test_gradients_pass_straight_through_to_the_tokens():
     vq, tokens = make_quantizer(warmup_fraction=0.0), torch.randn(3, 2, 4, 16, requires_grad=True)
-    found = vq(tokens)
-    assert torch.allclose(found.latents, vq.lookup(found.codes), atol=1e-6)
+    quantized = vq(tokens)
+    assert torch.allclose(quantized.latents, vq.lookup(quantized.codes), atol=1e-6)
     weight = torch.randn_like(tokens)
-    (found.latents * weight).sum().backward()
+    (quantized.latents * weight).sum().backward()
     assert torch.equal(tokens.grad, weight)
     assert vq.embedding.weight.grad is None
 
 
 def test_the_loss_pulls_tokens_a_quarter_as_hard_as_codes():
     vq, tokens = make_quantizer(warmup_fraction=0.0), torch.randn(3, 2, 4, 16, requires_grad=True)
-    found = vq(tokens)
-    found.loss.backward()
-    error = F.mse_loss(vq.lookup(found.codes), tokens)
-    assert found.loss.item() == pytest.approx(1.25 * error.item(), rel=1e-5)
-    pull = torch.zeros_like(vq.embedding.weight).index_add(0, found.codes.flatten(), tokens.grad.flatten(0, 2))
+    quantized = vq(tokens)
+    quantized.loss.backward()
+    error = F.mse_loss(vq.lookup(quantized.codes), tokens)
+    assert quantized.loss.item() == pytest.approx(1.25 * error.item(), rel=1e-5)
+    pull = torch.zeros_like(vq.embedding.weight).index_add(0, quantized.codes.flatten(), tokens.grad.flatten(0, 2))
     assert torch.allclose(vq.embedding.weight.grad, -4 * pull, atol=1e-6)
 
 
@@ -53,9 +53,9 @@ def test_latents_are_continuous_until_the_warm_up_is_over():
     moved = []
     for step in range(NUM_STEPS):
         moved.append(vq.begin_step(step, NUM_STEPS))
-        found = vq(tokens)
-        assert torch.equal(found.latents, tokens) == (step < 30)
-        assert (found.loss == 0) == (step < 30)
+        quantized = vq(tokens)
+        assert torch.equal(quantized.latents, tokens) == (step < 30)
+        assert (quantized.loss == 0) == (step < 30)
     assert moved.index(True) == 30
 
 

@@ -50,10 +50,10 @@ def little_memory(gigabytes: float = 2.0) -> Iterator[None]:
         resource.setrlimit(resource.RLIMIT_DATA, before)
 
 
-def copy(saved: Path, kind: str, place: Path, **changes: Any) -> Path:
+def copy(saved: Path, kind: str, folder: Path, **changes: Any) -> Path:
     """Copy a model with some of its settings replaced; dots reach into nested ones."""
-    place.mkdir()
-    (place / "model.safetensors").write_bytes((saved / kind / "model.safetensors").read_bytes())
+    folder.mkdir()
+    (folder / "model.safetensors").write_bytes((saved / kind / "model.safetensors").read_bytes())
     stated = json.loads((saved / kind / "model_config.json").read_text())
     for key, value in changes.items():
         *parents, last = key.split("__")
@@ -61,8 +61,8 @@ def copy(saved: Path, kind: str, place: Path, **changes: Any) -> Path:
         for parent in parents:
             inner = inner[parent]
         inner[last] = value
-    (place / "model_config.json").write_text(json.dumps(stated))
-    return place
+    (folder / "model_config.json").write_text(json.dumps(stated))
+    return folder
 
 
 @pytest.mark.parametrize(
@@ -110,12 +110,12 @@ def test_settings_of_another_size_than_the_weights_cost_no_memory(
 
 
 def test_a_tensor_of_another_type_is_refused(saved: Path, tmp_path: Path) -> None:
-    place = copy(saved, "world", tmp_path / "model")
-    tensors = load_file(place / "model.safetensors")
+    folder = copy(saved, "world", tmp_path / "model")
+    tensors = load_file(folder / "model.safetensors")
     name = next(iter(tensors))
-    save_file({**tensors, name: tensors[name].view(torch.int32)}, place / "model.safetensors")
+    save_file({**tensors, name: tensors[name].view(torch.int32)}, folder / "model.safetensors")
     with pytest.raises(ValueError, match=rf"do not fit .*{name}: found integers .*, expected floats"):
-        load_world(place)
+        load_world(folder)
 
 
 @pytest.mark.parametrize("kind", ["lam", "act", "world", "released"])
@@ -123,18 +123,18 @@ def test_a_flipped_byte_of_the_weights_is_named_and_older_models_without_checksu
     saved: Path, tmp_path: Path, kind: str
 ) -> None:
     load = KINDS["lam" if kind == "released" else kind][0]
-    place = copy(saved, kind, tmp_path / "model")
-    load(place)
-    data = bytearray((place / "model.safetensors").read_bytes())
+    folder = copy(saved, kind, tmp_path / "model")
+    load(folder)
+    data = bytearray((folder / "model.safetensors").read_bytes())
     data[-len(data) // 3] ^= 0x10
-    (place / "model.safetensors").write_bytes(data)
-    with pytest.raises(ValueError, match=rf"^{place}/model.safetensors: damaged, .*; copy both again") as raised:
-        load(place)
+    (folder / "model.safetensors").write_bytes(data)
+    with pytest.raises(ValueError, match=rf"^{folder}/model.safetensors: damaged, .*; copy both again") as raised:
+        load(folder)
     assert "\n" not in str(raised.value)
-    stated = read_config(place)
+    stated = read_config(folder)
     del stated["sha256"]
-    (place / "model_config.json").write_text(json.dumps(stated))
-    load(place)
+    (folder / "model_config.json").write_text(json.dumps(stated))
+    load(folder)
 
 
 def test_settings_beside_the_weights_may_be_edited(saved: Path, tmp_path: Path) -> None:
@@ -143,11 +143,11 @@ def test_settings_beside_the_weights_may_be_edited(saved: Path, tmp_path: Path) 
 
 
 def test_what_safetensors_quotes_is_cut_short(saved: Path, tmp_path: Path) -> None:
-    place = copy(saved, "lam", tmp_path / "model")
+    folder = copy(saved, "lam", tmp_path / "model")
     header = json.dumps({"x" * 70_000: {"dtype": "y" * 70_000, "shape": [1], "data_offsets": [0, 4]}}).encode()
-    (place / "model.safetensors").write_bytes(len(header).to_bytes(8, "little") + header + bytes(4))
+    (folder / "model.safetensors").write_bytes(len(header).to_bytes(8, "little") + header + bytes(4))
     with pytest.raises(ValueError, match=r"model.safetensors: cut short or no safetensors file") as raised:
-        load_lam(place)
+        load_lam(folder)
     assert len(str(raised.value)) < 600
 
 
@@ -155,22 +155,22 @@ def test_what_safetensors_quotes_is_cut_short(saved: Path, tmp_path: Path) -> No
     "text", ["[" * 100_000, '{"a":' * 100_000, "", "[1]", "7", '{"config"', '{"config": 3}', "\ud800"]
 )
 def test_a_settings_file_that_is_none_is_one_line(saved: Path, tmp_path: Path, text: str) -> None:
-    place = copy(saved, "lam", tmp_path / "model")
-    (place / "model_config.json").write_bytes(text.encode("utf-8", "surrogatepass"))
+    folder = copy(saved, "lam", tmp_path / "model")
+    (folder / "model_config.json").write_bytes(text.encode("utf-8", "surrogatepass"))
     for read in (read_config, load_lam, *([] if text == '{"config": 3}' else [fingerprint])):
         with pytest.raises(ValueError, match=r"model_config\.json: .*(expected|copy it again)") as raised:
-            read(place)
+            read(folder)
         assert "\n" not in str(raised.value)
 
 
 @pytest.mark.parametrize("shape", [(96,), (0, 3, 16, 16), (96, 3, 0, 0)])
 def test_published_weights_of_odd_shapes_are_refused(saved: Path, tmp_path: Path, shape: tuple[int, ...]) -> None:
-    place = copy(saved, "released", tmp_path / "model")
-    tensors = load_file(place / "model.safetensors")
-    save_file({**tensors, "encoder.embed.proj.weight": torch.zeros(shape)}, place / "model.safetensors")
-    (place / "model_config.json").write_text(json.dumps({"architecture": "IgorModel", "config": {"map_heads": 4}}))
-    with pytest.raises(ValueError, match=rf"^{place}: "):
-        load_lam(place)
+    folder = copy(saved, "released", tmp_path / "model")
+    tensors = load_file(folder / "model.safetensors")
+    save_file({**tensors, "encoder.embed.proj.weight": torch.zeros(shape)}, folder / "model.safetensors")
+    (folder / "model_config.json").write_text(json.dumps({"architecture": "IgorModel", "config": {"map_heads": 4}}))
+    with pytest.raises(ValueError, match=rf"^{folder}: "):
+        load_lam(folder)
 
 
 @pytest.mark.parametrize("config", [LamConfig, WorldConfig, ActConfig, VlmConfig, VisionConfig, StackConfig])

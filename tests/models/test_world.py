@@ -159,8 +159,8 @@ def test_ssim_is_what_scipy_computes_from_its_definition() -> None:
     v1, v2, both = blur(one**2) - m1**2, blur(other**2) - m2**2, blur(one * other) - m1 * m2
     c1, c2 = 0.01**2, 0.03**2
     wanted = (2 * m1 * m2 + c1) * (2 * both + c2) / ((m1**2 + m2**2 + c1) * (v1 + v2 + c2))
-    found = ssim(torch.from_numpy(one), torch.from_numpy(other))
-    np.testing.assert_allclose(found, wanted.mean(axis=(1, 2, 3)), atol=1e-6)
+    similarity = ssim(torch.from_numpy(one), torch.from_numpy(other))
+    np.testing.assert_allclose(similarity, wanted.mean(axis=(1, 2, 3)), atol=1e-6)
 
 
 def test_ssim_of_two_flat_pictures_has_a_closed_form() -> None:

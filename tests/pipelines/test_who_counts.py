@@ -96,8 +96,8 @@ def test_what_does_not_count_is_counted_by_its_first_reason(judged):
 
 
 def test_episodes_are_asked_about_by_dataset_embodiment_kind_and_sql(judged):
-    def asked(**words):
-        return records(judged, judged.kept(**words).episodes())
+    def asked(**kwargs):
+        return records(judged, judged.kept(**kwargs).episodes())
 
     assert asked(datasets=["people"]) == {"hand"}
     assert asked(embodiments=["arm2"]) == {"blind"}

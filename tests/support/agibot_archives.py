@@ -24,12 +24,12 @@ def parts(root: Path) -> dict[str, Part]:
 
 def read(root: Path, *only: str) -> list[Episode | Reject]:
     source = catalog.source("agibot")(str(root), frame_size=64)
-    return [found for part in source.parts() if not only or part.name in only for found in source.read(part)]
+    return [outcome for part in source.parts() if not only or part.name in only for outcome in source.read(part)]
 
 
-def by_record(found: list[Episode | Reject]) -> dict[str, Episode | Reject]:
-    records = {f.source_record if isinstance(f, Episode) else f.record: f for f in found}
-    assert len(records) == len(found)
+def by_record(outcomes: list[Episode | Reject]) -> dict[str, Episode | Reject]:
+    records = {f.source_record if isinstance(f, Episode) else f.record: f for f in outcomes}
+    assert len(records) == len(outcomes)
     return records
 
 

@@ -10,4 +10,4 @@ from dataengine.episode import Episode, Reject
 
 def read_all(root: Path, **settings: Any) -> list[Episode | Reject]:
     source = pickle.loads(pickle.dumps(catalog.source("agibot")(str(root), **settings)))
-    return [found for part in source.parts() for found in source.read(part)]
+    return [outcome for part in source.parts() for outcome in source.read(part)]

@@ -72,11 +72,11 @@ def write_sound(path: Path) -> None:
 
 def shown_by(data: bytes, matrix: tuple[float, float, float, float]) -> bytes:
     """Write another display matrix (a, b, c, d) into the first track of an mp4."""
-    found, at = bytearray(data), data.index(b"tkhd") + 4
+    changed, at = bytearray(data), data.index(b"tkhd") + 4
     at += 4 + (32 if data[at] else 20) + 16
     a, b, c, d = (round(number * 2**16) for number in matrix)
-    found[at : at + 36] = struct.pack(">9i", a, b, 0, c, d, 0, 0, 0, 2**30)
-    return bytes(found)
+    changed[at : at + 36] = struct.pack(">9i", a, b, 0, c, d, 0, 0, 0, 2**30)
+    return bytes(changed)
 
 
 def cut_short(path: Path) -> None:

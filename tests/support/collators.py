@@ -75,12 +75,12 @@ def as_trained(reader: EpisodeReader, spec: WindowSpec, picks: Sequence[tuple[in
         padded_actions="repeat",
     ).collate(windows)
     lam = LamCollator(**shared).collate(windows)
-    found = {
+    tensors = {
         f"{name}.{f.name}": getattr(batch, f.name)
         for name, batch in (("act", act), ("lam", lam))
         for f in fields(batch)
     }
-    return {name: tensor for name, tensor in found.items() if tensor is not None}
+    return {name: tensor for name, tensor in tensors.items() if tensor is not None}
 
 
 def assert_equal(ours: dict[str, torch.Tensor], theirs: dict[str, torch.Tensor]) -> None:

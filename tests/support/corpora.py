@@ -73,14 +73,14 @@ def human_clip(record, *, dataset="made", num_steps=20, control_hz=10.0, cameras
 def add_parts(corpus, parts):
     """Commit lists of episodes of one dataset: one part and one fragment each."""
     episodes = [e for part in parts.values() for e in part]
-    places = {
+    registered = {
         "dataset_ids": register(corpus.uri, "datasets", [{"name": n} for n in sorted({e.dataset for e in episodes})]),
         "embodiment_ids": register(
             corpus.uri, "embodiments", [{"name": n} for n in sorted({e.embodiment for e in episodes})]
         ),
     }
     corpus.append_run({"run_id": "test", "command": "add"})
-    staging = Staging(corpus=corpus.uri, run_id="test", **places)
+    staging = Staging(corpus=corpus.uri, run_id="test", **registered)
     committer = Committer(corpus.uri, "test")
     for name, part_episodes in parts.items():
         part = Part(

@@ -23,8 +23,8 @@ def number(image: np.ndarray) -> int:
     """Read the number off a picture of any size."""
     height, width = image.shape[:2]
     centres = (2 * np.arange(BLOCKS) + 1) / (2 * BLOCKS)
-    found = image[(centres * height).astype(int)][:, (centres * width).astype(int)].mean(axis=2) > 127
-    return sum(1 << i for i, bit in enumerate(found.ravel()) if bit)
+    bits = image[(centres * height).astype(int)][:, (centres * width).astype(int)].mean(axis=2) > 127
+    return sum(1 << i for i, bit in enumerate(bits.ravel()) if bit)
 
 
 def numbers(jpegs: list[bytes]) -> list[int]:

@@ -54,7 +54,7 @@ def in_world(points: NDArray[np.float64], poses: NDArray[np.float64]) -> NDArray
     return np.einsum("tij,tnj->tni", poses[:, :3, :3], points) + poses[:, None, :3, 3]
 
 
-def frames_told(hands: Hands, side: Side) -> list[int | None]:
+def frame_numbers(hands: Hands, side: Side) -> list[int | None]:
     """Read off the hands (t,) which frame each step is of; None where the hand is absent."""
     hand = hands.sides[side]
     assert hand.keypoints is not None

@@ -130,12 +130,12 @@ def write_egopat3d(root: Path) -> Frames:
 
 
 def write_rh20t_human(root: Path) -> Frames:
-    place = rh20t_tree.write_root(root / "RH20T_cfg3")
-    _json(place / "task_description.json", {"task_0001": {"task_description_english": "Press the button."}})
+    folder = rh20t_tree.write_root(root / "RH20T_cfg3")
+    _json(folder / "task_description.json", {"task_0001": {"task_description_english": "Press the button."}})
     names = [rh20t_tree.SCENE, rh20t_tree.SCENE.replace("user_0016", "user_0017")]
     times = [rh20t_tree.START_MS + 100 * i for i in range(40)]
     for name in names:
-        scene = place / f"{name}_human"
+        scene = folder / f"{name}_human"
         counted_video.write(scene / f"cam_{rh20t_tree.FRONT}" / "color.mp4", len(times), 25.0)
         rh20t_tree.write_stamps(scene, rh20t_tree.FRONT, times)
         rh20t_tree.write_metadata(scene, start_time=times[5], end_time=times[30])
@@ -174,7 +174,7 @@ def write_egodex(root: Path) -> Frames:
 
 
 def write_egocentric_10k(root: Path) -> Frames:
-    found: Frames = {}
+    frames: Frames = {}
     for k in (1, 2):
         stem = f"factory00{k}_worker003"
         folder = root / f"factory_00{k}" / "workers" / "worker_003"
@@ -188,8 +188,8 @@ def write_egocentric_10k(root: Path) -> Frames:
                 member.size = len(data)
                 archive.addfile(member, io.BytesIO(data))
         path.unlink()
-        found[f"factory_00{k}/worker_003/{stem}_00000/0"] = (0, 72)
-    return found
+        frames[f"factory_00{k}/worker_003/{stem}_00000/0"] = (0, 72)
+    return frames
 
 
 def write_folder(root: Path) -> Frames:

@@ -14,30 +14,30 @@ from tests.support.corpora import frames_of, robot_episode
 LENGTHS = {"a2": 12, "a10": 7, "b1": 21}
 
 
-def two_cameras(record, num_steps, **words):
+def two_cameras(record, num_steps, **kwargs):
     """Every frame of another grey, the wrist's darker."""
-    episode = robot_episode(record, num_steps=num_steps, **words)
+    episode = robot_episode(record, num_steps=num_steps, **kwargs)
     levels = (np.arange(num_steps) * 9 % 200).astype(np.uint8)[:, None, None, None]
     top, wrist = (np.broadcast_to(levels + k, (num_steps, *side, 3)) for k, side in ((40, (48, 64)), (20, (64, 64))))
     return replace(episode, cameras={"primary": frames_of(top), "wrist": frames_of(wrist)})
 
 
 def arm_episodes():
-    found = [two_cameras(record, num_steps) for record, num_steps in LENGTHS.items()]
+    episodes = [two_cameras(record, num_steps) for record, num_steps in LENGTHS.items()]
     jitter = np.random.default_rng(0).integers(-9_000_000, 9_000_000, LENGTHS["b1"])
     jitter[0] = 0
-    found[2] = replace(
-        found[2],
-        time_ns=found[2].time_ns + jitter,
-        texts=whole_episode(["lift", "raise it"], found[2].num_steps),
+    episodes[2] = replace(
+        episodes[2],
+        time_ns=episodes[2].time_ns + jitter,
+        texts=whole_episode(["lift", "raise it"], episodes[2].num_steps),
         split="val",
         notes={"gripper": "odd"},
     )
-    return found
+    return episodes
 
 
-def export(corpus, out, **words):
-    return run(ExportConfig(corpus=corpus.uri, out=str(out), **{"workers": 1, **words}))
+def export(corpus, out, **kwargs):
+    return run(ExportConfig(corpus=corpus.uri, out=str(out), **{"workers": 1, **kwargs}))
 
 
 def rows_of(root):

@@ -7,8 +7,8 @@ from dataengine.episode import Reject
 from tests.support import lerobot_writer as lr
 
 
-def reasons(found):
-    return {reject.record: reject.reason for reject in found if isinstance(reject, Reject)}
+def reasons(outcomes):
+    return {reject.record: reject.reason for reject in outcomes if isinstance(reject, Reject)}
 
 
 def greys(frames):
@@ -20,9 +20,9 @@ def is_shown(frames, episode):
     return bool(np.abs(np.array(greys(frames)) - wanted).max() < 2.5)
 
 
-def assert_whole(found):
-    assert [episode.source_record for episode in found] == ["0", "1", "2"]
-    for i, episode in enumerate(found):
+def assert_whole(episodes):
+    assert [episode.source_record for episode in episodes] == ["0", "1", "2"]
+    for i, episode in enumerate(episodes):
         assert episode.state.dtype == np.float32
         assert np.array_equal(episode.state, lr.state_of(i).astype(np.float32))
         assert np.array_equal(episode.action, lr.action_of(i).astype(np.float32))

@@ -17,12 +17,12 @@ def source_of(root, **options):
 
 def read_all(root, **options):
     source = source_of(root, **options)
-    return [found for part in source.parts() for found in source.read(part)]
+    return [outcome for part in source.parts() for outcome in source.read(part)]
 
 
 def change_info(root, **changes):
-    place = root / "meta/info.json"
-    place.write_text(json.dumps({**json.loads(place.read_text()), **changes}))
+    path = root / "meta/info.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), **changes}))
 
 
 def change_features(root, **changes):
@@ -50,10 +50,10 @@ def with_columns(root, columns, **about):
     return root
 
 
-def told(code, width):
+def coded(code, width):
     """Values that tell their column, episode, step and place."""
     return lambda episode, k: [code * 1000 + episode * 100 + k + i / 16 for i in range(width)]
 
 
 def values_at(episode, k, *pieces):
-    return [code * 1000 + episode * 100 + k + i / 16 for code, places in pieces for i in places]
+    return [code * 1000 + episode * 100 + k + i / 16 for code, indices in pieces for i in indices]

@@ -54,11 +54,11 @@ class Case:
 
     def published(self, key: str) -> np.ndarray:
         """Give the numbers (t, n) of a key of the steps, such as `observation/state`, at the rows that are kept."""
-        found: Any = self.steps
-        while not isinstance(found, np.ndarray | Stored):
-            name = max((n for n in found if f"{key}/".startswith(f"{n}/")), key=len)
-            found, key = found[name], key[len(name) + 1 :]
-        values = found.values if isinstance(found, Stored) else found
+        value: Any = self.steps
+        while not isinstance(value, np.ndarray | Stored):
+            name = max((n for n in value if f"{key}/".startswith(f"{n}/")), key=len)
+            value, key = value[name], key[len(name) + 1 :]
+        values = value.values if isinstance(value, Stored) else value
         return values.reshape(len(values), -1)[self.rows]
 
 
@@ -70,7 +70,7 @@ def case_of(name: str, **variant: Any) -> Case:
 
 def read_all(name: str, root: Path, **options: Any) -> list[Episode | Reject]:
     source = catalog.source(f"openx/{name}")(str(root), **options)
-    return [found for part in source.parts() for found in source.read(part)]
+    return [outcome for part in source.parts() for outcome in source.read(part)]
 
 
 def read_one(name: str, folder: Path, case: Case, **options: Any) -> Episode:
@@ -81,8 +81,8 @@ def read_one(name: str, folder: Path, case: Case, **options: Any) -> Episode:
     return episode
 
 
-def is_close(found: np.ndarray | None, *expected: Any) -> None:
+def is_close(actual: np.ndarray | None, *expected: Any) -> None:
     """Check a (t, n) vector against columns side by side."""
-    assert found is not None
-    side_by_side = np.concatenate([np.reshape(part, (len(found), -1)) for part in expected], axis=1)
-    np.testing.assert_allclose(found, side_by_side, atol=5e-6)
+    assert actual is not None
+    side_by_side = np.concatenate([np.reshape(part, (len(actual), -1)) for part in expected], axis=1)
+    np.testing.assert_allclose(actual, side_by_side, atol=5e-6)

@@ -84,7 +84,7 @@ def rtx(text: str, observation: Mapping[str, Any], action: Mapping[str, Any]) ->
     return {"action": {**action, **end}, "observation": {**observation, **seen}}
 
 
-def told(text: str, observation: Mapping[str, Any], action: Any, **more: Any) -> dict[str, Any]:
+def instructed(text: str, observation: Mapping[str, Any], action: Any, **more: Any) -> dict[str, Any]:
     """Steps of a set that was converted externally."""
     heard = {"language_instruction": text, "language_embedding": np.zeros((T, 512), np.float32)}
     return {"action": action, "observation": observation, **heard, **more}

@@ -57,8 +57,8 @@ def _flags(t: int) -> dict[str, np.ndarray]:
 def _length(values: Mapping[str, Any]) -> int:
     for value in values.values():
         if isinstance(value, Mapping):
-            if found := _length(value):
-                return found
+            if length := _length(value):
+                return length
         elif isinstance(value, np.ndarray | Stored | list):
             return len(value.values if isinstance(value, Stored) else value)
     return 0
@@ -91,15 +91,15 @@ def _feature(value: Any, *, per_step: bool) -> Any:
 
 
 def _at(values: Mapping[str, Any], i: int) -> dict[str, Any]:
-    found = {}
+    step = {}
     for name, value in values.items():
         if isinstance(value, Mapping):
-            found[name] = _at(value, i)
+            step[name] = _at(value, i)
         elif isinstance(value, Stored):
-            found[name] = value.values[i]
+            step[name] = value.values[i]
         else:
-            found[name] = value if isinstance(value, str) else value[i]
-    return found
+            step[name] = value if isinstance(value, str) else value[i]
+    return step
 
 
 def _plain(values: Mapping[str, Any]) -> dict[str, Any]:

@@ -16,8 +16,8 @@ LAYOUT = VectorLayout.of("eef_delta", 7)
 def save_policy(folder, *, robots=("arm7_jaw",), wrist=False, seed=0, latent=None, **shape):
     """Write a policy for robots of 7 values at 10 Hz, whose actions are motions of a hand in metres and radians."""
     episodes = [make_episode(i, embodiment=name, embodiment_id=i + 1) for i, name in enumerate(robots)]
-    found = {name: one.to_json() for name, one in statistics(MadeReader(episodes)).items()}
-    for one in found.values():
+    statistics_json = {name: one.to_json() for name, one in statistics(MadeReader(episodes)).items()}
+    for one in statistics_json.values():
         one["action"] |= {"encoding": "eef_delta", "names": list(LAYOUT.names), "units": list(LAYOUT.units)}
         one["action"]["grippers"] = [6]
         one["state"] |= {"encoding": "eef_pose", "names": list(LAYOUT.names), "units": list(LAYOUT.units)}
@@ -31,6 +31,6 @@ def save_policy(folder, *, robots=("arm7_jaw",), wrist=False, seed=0, latent=Non
     torch.manual_seed(seed)
     shape = {"horizon": 4, **shape}
     model = Act(act_shape("tiny", state_dims=dims, action_dims=dims, num_datasets=2, **shape))
-    save_model(model, folder, {"bodies": bodies, "statistics": found, "latent": latent})
+    save_model(model, folder, {"bodies": bodies, "statistics": statistics_json, "latent": latent})
     (folder / "tokenizer.json").write_text(Tokenizer.train(TEXTS, 300).text)
     return folder

@@ -124,17 +124,17 @@ def gradients(kind: str, out: Path, distributed: Distributed, accumulate: int) -
         steps=1, batch_size=BATCH, grad_accumulation_steps=accumulate, max_grad_norm=1e9, log_every=1, weight_decay=0
     )
     run = RUNS[kind](out / f"{kind}-{accumulate}-{distributed.rank}-{distributed.world_size}", distributed, config)
-    found: dict[str, Tensor] = {}
+    gradients_seen: dict[str, Tensor] = {}
     step = run.optimizer.step
 
     def watched() -> None:
-        found.update({n: p.grad.clone() for n, p in run.model.named_parameters() if p.grad is not None})
+        gradients_seen.update({n: p.grad.clone() for n, p in run.model.named_parameters() if p.grad is not None})
         step()
 
     run.optimizer.step = watched  # type: ignore[method-assign, assignment]
     figures = run.train().figures
     run.loader.close()
-    return found | {f"logged {name}": torch.tensor(figures[name]) for name in SAME if name in figures}
+    return gradients_seen | {f"logged {name}": torch.tensor(figures[name]) for name in SAME if name in figures}
 
 
 SAME = ("loss", "robot", "latent", "proprio", "visual", "vq", "state", "action", "state_if_held", "grad_norm")

@@ -18,13 +18,13 @@ SIDE = 64
 
 def script(draw, num_steps, hz):
     """(t, 3) targets in metres along straight ways with soft ends, and (t,) commanded opening."""
-    places = np.array([0.45, 0.0, 0.2]) + draw.uniform(-0.18, 0.18, (4, 3))
+    corners = np.array([0.45, 0.0, 0.2]) + draw.uniform(-0.18, 0.18, (4, 3))
     knots = np.linspace(0, num_steps - 1, 4)
     share = np.arange(num_steps)
     leg = np.clip(np.searchsorted(knots, share, side="right") - 1, 0, 2)
     s = (share - knots[leg]) / (knots[leg + 1] - knots[leg])
     s = s * s * (3 - 2 * s)
-    target = places[leg] * (1 - s[:, None]) + places[leg + 1] * s[:, None]
+    target = corners[leg] * (1 - s[:, None]) + corners[leg + 1] * s[:, None]
     opening = np.where((share > knots[1]) & (share < knots[2] + hz * 0.2), 0.0, 1.0)
     return target, opening
 
@@ -70,12 +70,12 @@ def _arm(draw, steps, idle, hz):
     euler = np.array([np.pi, 0.0, 0.3]) + 0.3 * np.sin(np.linspace(0, 2, steps))[:, None] * draw.normal(size=3)
     ends = [np.concatenate([v[:1].repeat(idle, 0), v, v[-1:].repeat(idle, 0)]) for v in (target, euler, opening)]
     target, euler, opening = ends
-    place, angles, jaw = target[0].copy(), euler[0].copy(), opening[0]
+    position, angles, jaw = target[0].copy(), euler[0].copy(), opening[0]
     state = np.zeros((len(target), 7))
     for i in range(len(target)):
-        state[i] = [*place, *angles, jaw]
+        state[i] = [*position, *angles, jaw]
         follow = 1 - np.exp(-1 / (0.15 * hz))
-        place, angles = place + follow * (target[i] - place), angles + follow * (euler[i] - angles)
+        position, angles = position + follow * (target[i] - position), angles + follow * (euler[i] - angles)
         # The jaw takes half a second and stops at what it holds.
         jaw = float(np.clip(jaw + np.clip(opening[i] - jaw, -2 / hz, 2 / hz), 0.35, 1.0))
     state[:, :3] += draw.normal(size=(len(state), 3)) * 0.0003
@@ -102,12 +102,12 @@ def texture(seed, side=SIDE):
     return np.clip(picture + draw.normal(size=(side, side)) * 4, 20, 235)
 
 
-def scene(draw, places, *, texture=0, side=SIDE):
+def scene(draw, positions, *, texture=0, side=SIDE):
     """(t, side, side, 3) a background, a patterned thing that moves over it by places (t, 2), and sensor noise."""
     background, thing = globals()["texture"](texture, side), globals()["texture"](texture + 1000, 14)
-    low, high = places.min(axis=0), places.max(axis=0)
-    spots = (4 + (side - 22) * (places - low) / np.maximum(high - low, 1e-6)).astype(int)
-    pictures = np.repeat(background[None], len(places), axis=0)
+    low, high = positions.min(axis=0), positions.max(axis=0)
+    spots = (4 + (side - 22) * (positions - low) / np.maximum(high - low, 1e-6)).astype(int)
+    pictures = np.repeat(background[None], len(positions), axis=0)
     for picture, (y, x) in zip(pictures, spots, strict=True):
         picture[y : y + 14, x : x + 14] = 255 - thing
     noisy = np.clip(pictures + draw.normal(size=pictures.shape) * 2, 0, 255)

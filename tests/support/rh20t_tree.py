@@ -93,8 +93,8 @@ def write_metadata(scene: Path, **entries: Any) -> None:
     (scene / "metadata.json").write_text(json.dumps({"calib": 1640674052372, "calib_quality": 3, **entries}))
 
 
-def write_scene(place: Path, name: str = SCENE, serials: Sequence[str] = tuple(OFFSETS), joint_width: int = 6) -> Path:
-    scene = place / name
+def write_scene(folder: Path, name: str = SCENE, serials: Sequence[str] = tuple(OFFSETS), joint_width: int = 6) -> Path:
+    scene = folder / name
     for serial in serials:
         write_camera(scene, serial)
     write_numbers(scene, serials, joint_width)
@@ -117,7 +117,7 @@ def write_root(root: Path) -> Path:
 
 def read_all(root: Path, **settings: Any) -> list[Episode | Reject]:
     source = pickle.loads(pickle.dumps(catalog.source("rh20t")(str(root), **settings)))
-    return [found for part in source.parts() for found in source.read(part)]
+    return [outcome for part in source.parts() for outcome in source.read(part)]
 
 
 def first(root: Path, **settings: Any) -> Episode:

@@ -25,7 +25,7 @@ from dataengine.formats.features import FeaturesDict, Leaf, Repeated
 from tests.support.npy_files import npy_of, with_pickle
 
 
-def within(megabytes: int, code: str, *words: object) -> str:
+def within(megabytes: int, code: str, *argv: object) -> str:
     """Run code in a process of its own that may grow by so much once all is imported; a crash or a hang fails."""
     head = """
         import resource, sys
@@ -37,10 +37,10 @@ def within(megabytes: int, code: str, *words: object) -> str:
         resource.setrlimit(resource.RLIMIT_AS, (used + %d * 2**20,) * 2)
     """
     script = textwrap.dedent(head % megabytes) + textwrap.dedent(code)
-    command = [sys.executable, "-c", script, *map(str, words)]
-    found = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
-    assert found.returncode == 0, found.stderr[-2000:]
-    return found.stdout
+    command = [sys.executable, "-c", script, *map(str, argv)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 0, done.stderr[-2000:]
+    return done.stdout
 
 
 # ---- npy: objects
@@ -213,9 +213,9 @@ def test_packed_arrays_are_read_as_h5py_reads_them(tmp_path: Path) -> None:
         for key, value in arrays.items():
             file.create_dataset(key, data=value, compression="gzip", shuffle=True, fletcher32=True, chunks=True)
 
-    found = hdf5.read(made(tmp_path / "a.h5", fill), arrays)
+    values = hdf5.read(made(tmp_path / "a.h5", fill), arrays)
     for key, value in arrays.items():
-        np.testing.assert_array_equal(found[key], value)
+        np.testing.assert_array_equal(values[key], value)
 
 
 # ---- tar
@@ -231,9 +231,9 @@ def test_an_extended_header_of_many_lines_ends_the_walk_at_once(lines: bytes, tm
     blocks = head.tobuf() + lines + bytes(-len(lines) % 512) + member.tobuf() + bytes(1024)
     (tmp_path / "a.tar").write_bytes(blocks * 20)
     begun = time.perf_counter()
-    found = tar.index(tmp_path / "a.tar", (".h5",))
+    index = tar.index(tmp_path / "a.tar", (".h5",))
     assert time.perf_counter() - begun < 5
-    assert "byte 0" in (found.fault or "") or list(found.members) == ["a.h5"]
+    assert "byte 0" in (index.fault or "") or list(index.members) == ["a.h5"]
 
 
 # ---- TFRecord and Example

@@ -172,7 +172,7 @@ def test_a_plain_picture_may_hold_long_blanks() -> None:
 
 @pytest.mark.parametrize("error", [IndexError("x"), struct.error("y"), KeyError("z"), MemoryError()])
 def test_whatever_pil_raises_is_an_error_of_the_record(monkeypatch: pytest.MonkeyPatch, error: Exception) -> None:
-    def broken(*words: object, **more: object) -> None:
+    def broken(*argv: object, **more: object) -> None:
         raise error
 
     monkeypatch.setattr(Image, "open", broken)

@@ -71,9 +71,9 @@ def test_a_file_that_is_missing_huge_or_a_pipe_is_refused_without_reading_it(tmp
 def test_a_line_that_is_too_long_or_too_deep_costs_that_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(json_file, "MAX_LINE_BYTES", 200_000)
     (tmp_path / "a.jsonl").write_text("\n".join(['{"a": 0}', DEEP, '"' + "a" * 500_000 + '"', '{"a": 1}']))
-    found = list(json_file.lines(tmp_path / "a.jsonl"))
-    assert [(number, value) for number, value, problem in found if not problem] == [(1, {"a": 0}), (4, {"a": 1})]
-    assert [number for number, _, problem in found if problem] == [2, 3]
+    lines = list(json_file.lines(tmp_path / "a.jsonl"))
+    assert [(number, value) for number, value, problem in lines if not problem] == [(1, {"a": 0}), (4, {"a": 1})]
+    assert [number for number, _, problem in lines if problem] == [2, 3]
 
 
 def test_lines_are_read_of_regular_files_within_bounds(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

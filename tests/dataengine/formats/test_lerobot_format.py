@@ -31,9 +31,9 @@ def test_only_the_row_groups_that_may_hold_an_episode_are_read(v3, monkeypatch):
     info, entries = open_all(v3)
     read, plain = [], pq.ParquetFile.read_row_group
 
-    def counted(file, group, **words):
+    def counted(file, group, **kwargs):
         read.append(group)
-        return plain(file, group, **words)
+        return plain(file, group, **kwargs)
 
     monkeypatch.setattr(pq.ParquetFile, "read_row_group", counted)
     rows = RowReader(info, ["observation.state", "frame_index", "index"])
@@ -217,8 +217,8 @@ def test_tasks_are_read_in_both_spellings(tmp_path, v3):
 
 
 def test_names_are_listed_however_they_are_nested(v3):
-    place = v3 / "meta/info.json"
-    raw = json.loads(place.read_text())
+    path = v3 / "meta/info.json"
+    raw = json.loads(path.read_text())
     for names, wanted, group in (
         (["a", "b", "c"], ("a", "b", "c"), ""),
         ({"motors": ["a", "b", "c"]}, ("a", "b", "c"), "motors"),
@@ -227,6 +227,6 @@ def test_names_are_listed_however_they_are_nested(v3):
         (None, (), ""),
     ):
         raw["features"]["action"]["names"] = names
-        place.write_text(json.dumps(raw))
+        path.write_text(json.dumps(raw))
         feature = lerobot.read_info(v3).features["action"]
         assert (feature.names, feature.group) == (wanted, group)

@@ -58,17 +58,17 @@ def shown(found):
 def test_a_film_can_be_entered_at_any_frame(film, monkeypatch):
     monkeypatch.setattr("dataengine.formats.lerobot.reel.JUMP_S", 0.3)
     for first in range(COUNT - 2):
-        found = Reel(64, FPS).take(film, span(first, 3), rows(3))
-        assert shown(found) == [first, first + 1, first + 2]
-        assert found.off_s < 1e-6
+        frames = Reel(64, FPS).take(film, span(first, 3), rows(3))
+        assert shown(frames) == [first, first + 1, first + 2]
+        assert frames.off_s < 1e-6
 
 
 def test_episodes_one_after_another_are_decoded_once(film, monkeypatch):
     decoded = []
     timed = stream.timed_frames
 
-    def counted(packets, **words):
-        for time_s, frame in timed(packets, **words):
+    def counted(packets, **kwargs):
+        for time_s, frame in timed(packets, **kwargs):
             decoded.append(time_s)
             yield time_s, frame
 
@@ -84,20 +84,20 @@ def test_episodes_one_after_another_are_decoded_once(film, monkeypatch):
 def test_a_row_shows_the_frame_of_its_number_whatever_its_clock_says(plain, true_hz):
     reel = Reel(256, FPS)
     for first, count in ((0, 40), (40, 30), (75, 25)):
-        found = reel.take(plain, span(first, count), np.arange(count) / true_hz)
-        assert shown(found) == list(range(first, first + count))
-        assert found.off_s == pytest.approx(abs((count - 1) * (1 / FPS - 1 / true_hz)), abs=1e-6)
+        frames = reel.take(plain, span(first, count), np.arange(count) / true_hz)
+        assert shown(frames) == list(range(first, first + count))
+        assert frames.off_s == pytest.approx(abs((count - 1) * (1 / FPS - 1 / true_hz)), abs=1e-6)
 
 
 def test_a_clock_may_count_from_the_epoch(plain):
-    found = Reel(256, FPS).take(plain, span(40, 30), 1_764_000_000 + rows(30))
-    assert shown(found) == list(range(40, 70))
-    assert found.off_s < 1e-6
+    frames = Reel(256, FPS).take(plain, span(40, 30), 1_764_000_000 + rows(30))
+    assert shown(frames) == list(range(40, 70))
+    assert frames.off_s < 1e-6
 
 
 def test_no_frame_of_the_next_episode_is_shown(plain):
-    found = Reel(256, FPS).take(plain, span(40, 29), rows(30))
-    assert shown(found) == list(range(40, 69))  # one less than rows: the last row has none
+    frames = Reel(256, FPS).take(plain, span(40, 29), rows(30))
+    assert shown(frames) == list(range(40, 69))  # one less than rows: the last row has none
     with pytest.raises(
         RecordError, match=r"file-000.mp4: shows 28 frames, the last at 6.700 s, the episode has 30 rows"
     ):
@@ -121,9 +121,9 @@ def test_of_more_frames_than_rows_those_are_shown_that_times_tell(plain):
 def test_starts_that_drift_are_of_no_account_where_frames_can_be_counted(plain):
     for first in (50, 100):
         late = VideoSpan("", first / FPS + 0.27, stop_s=first / FPS + 5.27, counted=(first, COUNT))
-        found = Reel(256, FPS).take(plain, late, rows(50))
-        assert shown(found) == list(range(first, first + 50))
-        assert found.off_s == pytest.approx(0.27, abs=1e-6)
+        frames = Reel(256, FPS).take(plain, late, rows(50))
+        assert shown(frames) == list(range(first, first + 50))
+        assert frames.off_s == pytest.approx(0.27, abs=1e-6)
     other = VideoSpan("", 5.04, stop_s=10.04, counted=(70, COUNT + 1))  # frames that nobody lists lie between
     assert shown(Reel(256, FPS).take(plain, other, rows(50))) == list(range(50, 100))
 
@@ -135,9 +135,9 @@ CLOCKS_HZ = (10.0, 9.5, 10.5)
 @pytest.fixture(scope="module")
 def made(tmp_path_factory):
     """Videos of coded pictures, episode * 100 + step, under rows whose clocks run at other rates."""
-    place = tmp_path_factory.mktemp("clocks")
+    folder = tmp_path_factory.mktemp("clocks")
     numbers = [[100 * i + k for k in range(length)] for i, length in enumerate(lr.LENGTHS)]
-    v3, v2 = lr.write_v3(place / "cubes3"), lr.write_v2(place / "cubes2")
+    v3, v2 = lr.write_v3(folder / "cubes3"), lr.write_v2(folder / "cubes2")
     write_video(v3 / f"videos/{lr.TOP}/chunk-000/file-000.mp4", [*numbers[0], *numbers[1], *numbers[2]], FPS)
     write_video(v3 / f"videos/{lr.WRIST}/chunk-000/file-000.mp4", numbers[0], FPS)
     write_video(v3 / f"videos/{lr.WRIST}/chunk-000/file-001.mp4", numbers[1] + numbers[2], FPS)
@@ -160,7 +160,7 @@ def clocks(made, tmp_path, request):
 
 def read_all(root):
     source = catalog.source("lerobot")(str(root))
-    return [found for part in source.parts() for found in source.read(part)]
+    return [outcome for part in source.parts() for outcome in source.read(part)]
 
 
 def numbers_of(episode, slot="primary"):
@@ -168,15 +168,15 @@ def numbers_of(episode, slot="primary"):
 
 
 def test_clocks_of_other_rates_neither_move_frames_nor_lose_episodes(clocks):
-    found = read_all(clocks)
-    for i, episode in enumerate(found):
+    outcomes = read_all(clocks)
+    for i, episode in enumerate(outcomes):
         assert isinstance(episode, Episode)
         for slot in ("primary", "wrist"):
             assert numbers_of(episode, slot) == [100 * i + k for k in range(lr.LENGTHS[i])]
         wanted_ns = np.arange(lr.LENGTHS[i]) / CLOCKS_HZ[i] * 1e9
         assert np.abs(episode.time_ns - wanted_ns).max() < 200
         assert np.array_equal(episode.state, lr.state_of(i).astype(np.float32))
-    assert len(found) == 3
+    assert len(outcomes) == 3
 
 
 @pytest.mark.parametrize("end", ["to", "last row", "none"])
@@ -202,15 +202,15 @@ def test_a_video_that_is_one_frame_short_costs_the_last_row_of_its_episode(clock
     name = f"{lr.WRIST}/chunk-000/file-001.mp4" if is_v3 else f"chunk-000/{lr.WRIST}/episode_000002.mp4"
     numbers = ([100 + k for k in range(9)] if is_v3 else []) + [200 + k for k in range(14)]
     write_video(clocks / "videos" / name, numbers, FPS)
-    found = read_all(clocks)
-    assert [episode.num_steps for episode in found] == [12, 9, 14]
+    outcomes = read_all(clocks)
+    assert [episode.num_steps for episode in outcomes] == [12, 9, 14]
     for slot in ("primary", "wrist"):
-        assert numbers_of(found[2], slot) == [200 + k for k in range(14)]
-    last = found[2]
+        assert numbers_of(outcomes[2], slot) == [200 + k for k in range(14)]
+    last = outcomes[2]
     assert np.array_equal(last.state, lr.state_of(2).astype(np.float32)[:14])
     assert len(last.time_ns) == len(last.action) == len(last.raw_state) == 14
     assert "one frame less" in last.notes["last_row_lost"]
-    assert "last_row_lost" not in found[1].notes
+    assert "last_row_lost" not in outcomes[1].notes
     assert ("frames_missing" in last.notes) is is_v3
     write_video(clocks / "videos" / name, numbers[:-1], FPS)
     assert isinstance(read_all(clocks)[2], Reject)

@@ -57,9 +57,9 @@ def test_a_cloned_lerobot_dataset_rejects_every_episode_for_its_pointers(tmp_pat
     for path in [*root.glob("data/*/*.parquet"), *root.glob("videos/**/*.mp4")]:
         path.write_bytes(POINTER)
     source = pickle.loads(pickle.dumps(catalog.source("lerobot")(str(root))))
-    found = [record for part in source.parts() for record in source.read(part)]
-    assert len(found) == 3
-    assert all(isinstance(record, Reject) and lfs.ADVICE in record.reason for record in found)
+    outcomes = [record for part in source.parts() for record in source.read(part)]
+    assert len(outcomes) == 3
+    assert all(isinstance(record, Reject) and lfs.ADVICE in record.reason for record in outcomes)
 
 
 def test_metadata_that_are_pointers_stop_the_command_with_the_advice(tmp_path: Path) -> None:

@@ -52,8 +52,8 @@ def test_no_flipped_bit_of_a_footer_ends_the_process() -> None:
     whole = io.BytesIO()
     pq.write_table(pa.table({"numbers": [[1.0, 2.0], [3.0, None]]}), whole)
     command = [sys.executable, "-c", READ_ALL]
-    found = subprocess.run(command, input=whole.getvalue(), capture_output=True, cwd=Path(__file__).parents[3])
-    assert (found.returncode, found.stdout) == (0, b"all read or refused\n"), found.stderr.decode()
+    done = subprocess.run(command, input=whole.getvalue(), capture_output=True, cwd=Path(__file__).parents[3])
+    assert (done.returncode, done.stdout) == (0, b"all read or refused\n"), done.stderr.decode()
 
 
 @pytest.mark.parametrize(

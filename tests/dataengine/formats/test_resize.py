@@ -36,10 +36,10 @@ def test_a_picture_of_that_size_is_itself() -> None:
 
 @pytest.mark.parametrize(("height", "width"), SIZES)
 def test_a_ramp_stays_a_ramp_at_any_size(height: int, width: int) -> None:
-    found = resize(smooth(height, width), 50, 40)
-    assert found.shape == (50, 40, 3)
-    assert found.dtype == np.uint8
-    assert np.abs(found.astype(int) - smooth(50, 40)).max() <= 255 / min(height, width, 40) + 3
+    resized = resize(smooth(height, width), 50, 40)
+    assert resized.shape == (50, 40, 3)
+    assert resized.dtype == np.uint8
+    assert np.abs(resized.astype(int) - smooth(50, 40)).max() <= 255 / min(height, width, 40) + 3
 
 
 @pytest.mark.parametrize("shrunk", [2, 4, 7.5])
@@ -53,13 +53,13 @@ def test_waves_too_fine_for_the_small_picture_become_grey_and_leave_no_moire(shr
 def test_colours_keep_the_whole_resolution() -> None:
     red_and_blue = np.zeros((64, 64, 3), np.uint8)
     red_and_blue[:, ::2, 0], red_and_blue[:, 1::2, 2] = 200, 200
-    found = resize(red_and_blue, 32, 32)[:, 1:-1]
-    assert np.abs(found.astype(int) - (100, 0, 100)).max() <= 4
+    resized = resize(red_and_blue, 32, 32)[:, 1:-1]
+    assert np.abs(resized.astype(int) - (100, 0, 100)).max() <= 4
     wide = np.zeros((64, 64, 3), np.uint8)
     wide[:, :30, 0], wide[:, 30:, 2] = 200, 200
-    found = resize(wide, 32, 32).astype(int)
-    assert np.abs(found[:, :14] - (200, 0, 0)).max() <= 2
-    assert np.abs(found[:, 16:] - (0, 0, 200)).max() <= 2
+    resized = resize(wide, 32, 32).astype(int)
+    assert np.abs(resized[:, :14] - (200, 0, 0)).max() <= 2
+    assert np.abs(resized[:, 16:] - (0, 0, 200)).max() <= 2
 
 
 def test_a_picture_is_scaled_alike_whatever_was_scaled_before_it_and_in_any_thread() -> None:
@@ -116,11 +116,11 @@ def test_padding_keeps_the_shape_between_black_bars_and_cropping_cuts_the_sides(
     y, x = np.mgrid[:120, :160]
     disc[(y - 60) ** 2 + (x - 80) ** 2 < 40**2] = (0, 200, 0)
     for fit, share in (("pad", 160), ("crop", 120), ("squash", 0)):
-        found = at_rest(disc, Framing(64, fit))  # type: ignore[arg-type]
-        green = found[..., 0] < 100
+        resized = at_rest(disc, Framing(64, fit))  # type: ignore[arg-type]
+        green = resized[..., 0] < 100
         if fit == "pad":
-            assert (found[:8] == 0).all()
-            assert (found[-8:] == 0).all()
+            assert (resized[:8] == 0).all()
+            assert (resized[-8:] == 0).all()
             green[:8], green[-8:] = False, False
         high, wide = green.any(axis=1).sum(), green.any(axis=0).sum()
         assert abs(high - (80 / share if share else 80 / 120) * 64) <= 1

@@ -27,10 +27,10 @@ def test_a_flipped_byte_in_a_payload_costs_that_record(dataset: Path, tmp_path: 
     data = bytearray(Path(shard.uri).read_bytes())
     data[200] ^= 1
     Path(shard.uri).write_bytes(data)
-    found = results(directory, shard)
-    assert "checksum of the payload" in found[0]
-    assert found[1:] == ["ok"] * (shard.num_records - 1)
-    assert len(found) == 2
+    outcomes = results(directory, shard)
+    assert "checksum of the payload" in outcomes[0]
+    assert outcomes[1:] == ["ok"] * (shard.num_records - 1)
+    assert len(outcomes) == 2
 
 
 def test_a_flipped_byte_in_a_length_costs_the_rest_of_the_shard(dataset: Path, tmp_path: Path) -> None:
@@ -48,10 +48,10 @@ def test_a_truncated_shard_keeps_what_came_before(dataset: Path, tmp_path: Path,
     data = Path(shard.uri).read_bytes()
     first = 16 + int.from_bytes(data[:8], "little")
     Path(shard.uri).write_bytes(data[: first + cut] if cut > 0 else data[:cut])
-    found = results(directory, shard)
-    assert found[0] == "ok"
-    assert reason in found[1]
-    assert len(found) == 2
+    outcomes = results(directory, shard)
+    assert outcomes[0] == "ok"
+    assert reason in outcomes[1]
+    assert len(outcomes) == 2
 
 
 def test_a_shard_that_lacks_whole_records_says_so(dataset: Path, tmp_path: Path) -> None:
@@ -71,9 +71,9 @@ def edited(dataset: Path, tmp_path: Path, edit: Any) -> list[str]:
     edit(message.features.feature)
     payloads[0] = message.SerializeToString()
     Path(shard.uri).write_bytes(b"".join(tfrecord.frame(payload) for payload in payloads))
-    found = results(directory, shard)
-    assert found[1:] == ["ok"]
-    return found[0]
+    outcomes = results(directory, shard)
+    assert outcomes[1:] == ["ok"]
+    return outcomes[0]
 
 
 def test_a_missing_key_is_named(dataset: Path, tmp_path: Path) -> None:
@@ -107,8 +107,8 @@ def test_a_damaged_zlib_value_is_named(dataset: Path, tmp_path: Path) -> None:
 def test_a_payload_that_is_no_example_is_one_bad_record(dataset: Path, tmp_path: Path) -> None:
     directory, shard = copy_of(dataset, tmp_path)
     Path(shard.uri).write_bytes(tfrecord.frame(b"\xff" * 40) + Path(shard.uri).read_bytes())
-    found = results(directory, shard)
-    assert found == ["the payload (40 bytes) is no tf.train.Example", "ok", "ok"]
+    outcomes = results(directory, shard)
+    assert outcomes == ["the payload (40 bytes) is no tf.train.Example", "ok", "ok"]
 
 
 def test_a_wrong_folder_is_told_in_one_line(dataset: Path, tmp_path: Path) -> None:

@@ -36,15 +36,15 @@ def write_sparse(path: Path, sizes: dict[str, int], kind: int = tarfile.GNU_FORM
 def test_members_lie_where_tarfile_finds_them(tmp_path: Path, kind: str) -> None:
     contents = {"./1/a.h5": b"x" * 700, LONG: b"y" * 512, "empty.h5": b"", "1/a.png": b"z" * 3000, "2/ä.h5": b"w"}
     path = write(tmp_path / "a.tar", contents, FORMATS[kind])
-    found = tar.index(path, (".h5",))
-    assert found.fault is None
-    assert sorted(found.members) == sorted(name.removeprefix("./") for name in contents if name.endswith("h5"))
+    index = tar.index(path, (".h5",))
+    assert index.fault is None
+    assert sorted(index.members) == sorted(name.removeprefix("./") for name in contents if name.endswith("h5"))
     with tarfile.open(path) as archive:
         for member in archive:
             if member.name.endswith("h5"):
-                assert found.members[member.name.removeprefix("./")] == [(member.offset_data, member.size)]
+                assert index.members[member.name.removeprefix("./")] == [(member.offset_data, member.size)]
     for name, data in contents.items():
-        for offset, size in found.members.get(name.removeprefix("./"), []):
+        for offset, size in index.members.get(name.removeprefix("./"), []):
             with ByteRange(path, offset, size, name).open() as file:
                 assert file.read() == data
                 assert file.seek(-min(1, size), os.SEEK_END) == max(0, size - 1)
@@ -73,17 +73,17 @@ def test_links_and_folders_are_passed_over(tmp_path: Path) -> None:
 
 def test_names_that_lead_out_of_the_archive_are_told_apart(tmp_path: Path) -> None:
     names = ["../a.h5", "/a.h5", "1/../../a.h5", "1/..a.h5"]
-    found = tar.index(write(tmp_path / "a.tar", dict.fromkeys(names, b"x")), (".h5",))
-    assert (found.unsafe, list(found.members)) == (names[:3], names[3:])
+    index = tar.index(write(tmp_path / "a.tar", dict.fromkeys(names, b"x")), (".h5",))
+    assert (index.unsafe, list(index.members)) == (names[:3], names[3:])
 
 
 def test_members_beyond_four_and_of_over_eight_gigabytes_are_found(tmp_path: Path) -> None:
     sizes = {f"{i}.h5": 3 * 2**30 + i for i in range(3)} | {"large.h5": 9 * 2**30, "last.h5": 5}
     for kind in (tarfile.GNU_FORMAT, tarfile.PAX_FORMAT):
         path = write_sparse(tmp_path / f"{kind}.tar", sizes, kind)
-        found = tar.index(path, (".h5",))
+        index = tar.index(path, (".h5",))
         with tarfile.open(path) as archive:
-            assert found.members == {m.name: [(m.offset_data, m.size)] for m in archive}
+            assert index.members == {m.name: [(m.offset_data, m.size)] for m in archive}
 
 
 def test_a_cut_archive_keeps_what_is_whole_and_says_where_it_ends(tmp_path: Path) -> None:
@@ -96,8 +96,8 @@ def test_a_cut_archive_keeps_what_is_whole_and_says_where_it_ends(tmp_path: Path
         (0, [], "ends at byte 0 without an end mark; cut off"),
     ):
         path.write_bytes(whole[:cut])
-        found = tar.index(path, (".h5",))
-        assert (list(found.members), found.fault) == (names, fault)
+        index = tar.index(path, (".h5",))
+        assert (list(index.members), index.fault) == (names, fault)
 
 
 def test_a_damaged_header_ends_the_walk_there(tmp_path: Path) -> None:
@@ -105,8 +105,8 @@ def test_a_damaged_header_ends_the_walk_there(tmp_path: Path) -> None:
     whole = path.read_bytes()
     for at, value in ((1024 + 130, b"9"), (1024 + 3, b"?"), (1024 + 124, b"-0000000012")):
         path.write_bytes(whole[:at] + value + whole[at + len(value) :])
-        found = tar.index(path, (".h5",))
-        assert (list(found.members), found.fault) == (
+        index = tar.index(path, (".h5",))
+        assert (list(index.members), index.fault) == (
             ["0.h5"],
             f"byte 1024 of {len(whole)} is no header that can be read; damaged",
         )

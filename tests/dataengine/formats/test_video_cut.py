@@ -58,8 +58,8 @@ def shown(clip):
     return [number_of(simplejpeg.decode_jpeg(data)) for data in clip.frames.jpegs]
 
 
-def cut_all(path, ranges, rate_hz=None, **words):
-    return dict(cut(path, ranges, 160, rate_hz, **words))
+def cut_all(path, ranges, rate_hz=None, **kwargs):
+    return dict(cut(path, ranges, 160, rate_hz, **kwargs))
 
 
 @pytest.mark.parametrize("rate_hz", [None, "own"])
@@ -68,9 +68,9 @@ def test_a_clip_may_begin_at_any_frame(film, monkeypatch, rate_hz):
     monkeypatch.setattr(films, "BLIND_JUMP_S", 0.1)
     rate_hz = float(FPS) if rate_hz else None
     for first in range(COUNT - 2):
-        found = cut_all(film, [(first / FPS, (first + 3) / FPS)], rate_hz)[0]
-        assert shown(found) == [first, first + 1, first + 2]
-        assert found.start_s == pytest.approx(first / FPS, abs=2e-3)
+        clips = cut_all(film, [(first / FPS, (first + 3) / FPS)], rate_hz)[0]
+        assert shown(clips) == [first, first + 1, first + 2]
+        assert clips.start_s == pytest.approx(first / FPS, abs=2e-3)
 
 
 def test_overlapping_ranges_come_out_of_one_pass(film, monkeypatch):
@@ -78,9 +78,9 @@ def test_overlapping_ranges_come_out_of_one_pass(film, monkeypatch):
     take = pictures.Shrinker.take
     monkeypatch.setattr(pictures.Shrinker, "take", lambda self, frame: encoded.append(frame.pts) or take(self, frame))
     ranges = [(first / FPS, min(first + 9, COUNT) / FPS) for first in range(0, COUNT - 2, 2)]
-    found = cut_all(film, ranges)
+    clips = cut_all(film, ranges)
     for i, (start_s, end_s) in enumerate(ranges):
-        assert shown(found[i]) == list(range(round(start_s * FPS), round(end_s * FPS)))
+        assert shown(clips[i]) == list(range(round(start_s * FPS), round(end_s * FPS)))
     assert len(encoded) == len(set(encoded)) == COUNT
 
 
@@ -97,20 +97,20 @@ def test_pictures_that_are_left_out_change_nothing(tmp_path, monkeypatch, suffix
     going = films.FrameDecoder.next
     monkeypatch.setattr(films.FrameDecoder, "next", lambda self: decoded.append(1) or going(self))
     for rate_hz in (1.0, 3.0, 10.0):
-        found = cut_all(path, ranges, rate_hz)
+        clips = cut_all(path, ranges, rate_hz)
         num_decoded = len(decoded)
         with monkeypatch.context() as patch:
             patch.setattr(packets, "SKIPPING", ())
             plain = cut_all(path, ranges, rate_hz)
         assert (num_decoded < 0.8 * (len(decoded) - num_decoded)) == (suffix != "avi" and rate_hz < 10)
         decoded.clear()
-        for i in found:
+        for i in clips:
             if isinstance(plain[i], RecordError):
-                assert str(found[i]) == str(plain[i])
+                assert str(clips[i]) == str(plain[i])
                 continue
-            assert list(found[i].frames.jpegs) == list(plain[i].frames.jpegs)
-            np.testing.assert_array_equal(found[i].time_s, plain[i].time_s)
-            assert (found[i].start_s, found[i].clamped) == (plain[i].start_s, plain[i].clamped)
+            assert list(clips[i].frames.jpegs) == list(plain[i].frames.jpegs)
+            np.testing.assert_array_equal(clips[i].time_s, plain[i].time_s)
+            assert (clips[i].start_s, clips[i].clamped) == (plain[i].start_s, plain[i].clamped)
 
 
 def test_memory_holds_the_ranges_that_are_open(tmp_path):
@@ -151,25 +151,25 @@ def test_a_clip_of_the_whole_file_is_what_decoding_it_gives(film):
 
 
 def test_instants_begin_with_the_range_and_end_before_its_end(plain):
-    found = cut_all(plain, [(0.5, 1.5), (0.52, 1.5), (0.54, 1.0), (0.0, 3.0)], 10.0)
-    assert shown(found[0]) == list(range(10, 30, 2))
-    assert shown(found[1]) == list(range(10, 30, 2))
-    assert shown(found[2]) == [11, 13, 15, 17, 19]
-    assert shown(found[3]) == list(range(0, 60, 2))
-    assert (found[0].rate_hz, found[0].clamped, found[3].clamped) == (10, "", "")
-    np.testing.assert_allclose(found[2].time_s, np.arange(5) / 10, atol=1e-6)
+    clips = cut_all(plain, [(0.5, 1.5), (0.52, 1.5), (0.54, 1.0), (0.0, 3.0)], 10.0)
+    assert shown(clips[0]) == list(range(10, 30, 2))
+    assert shown(clips[1]) == list(range(10, 30, 2))
+    assert shown(clips[2]) == [11, 13, 15, 17, 19]
+    assert shown(clips[3]) == list(range(0, 60, 2))
+    assert (clips[0].rate_hz, clips[0].clamped, clips[3].clamped) == (10, "", "")
+    np.testing.assert_allclose(clips[2].time_s, np.arange(5) / 10, atol=1e-6)
 
 
 def test_a_stream_slower_than_asked_keeps_its_rate(plain):
-    found = cut_all(plain, [(1.0, 2.0)], 50.0)[0]
-    assert (shown(found), found.rate_hz) == (list(range(20, 40)), 20)
+    clips = cut_all(plain, [(1.0, 2.0)], 50.0)[0]
+    assert (shown(clips), clips.rate_hz) == (list(range(20, 40)), 20)
 
 
 def test_what_a_range_wants_beyond_the_video_is_told(plain):
     ranges = [(-0.5, 0.5), (2.5, 4.0), (3.5, 4.0), (-2, -1), (1.0, 1.0), (2.0, 1.0), (float("nan"), 1), (1.0, 1.04)]
-    found = cut_all(plain, ranges, 20.0)
-    assert (shown(found[0]), found[0].clamped) == (list(range(10)), "begins 0.50 s before the video")
-    assert (shown(found[1]), found[1].clamped) == (list(range(50, 60)), "ends 1.00 s past the video's end")
+    clips = cut_all(plain, ranges, 20.0)
+    assert (shown(clips[0]), clips[0].clamped) == (list(range(10)), "begins 0.50 s before the video")
+    assert (shown(clips[1]), clips[1].clamped) == (list(range(50, 60)), "ends 1.00 s past the video's end")
     reasons = [
         "3.50 to 4.00 s lies past the end of the video, which lasts 3.00 s",
         "-2.00 to -1.00 s lies before the video",
@@ -178,7 +178,7 @@ def test_what_a_range_wants_beyond_the_video_is_told(plain):
         "nan to 1.00 s is no stretch of time; expected seconds",
         "1.00 to 1.04 s has 1 frames at 20 in a second, needs 2; make it longer",
     ]
-    assert [str(found[i]) for i in range(2, 8)] == [f"plain.mp4: {reason}" for reason in reasons]
+    assert [str(clips[i]) for i in range(2, 8)] == [f"plain.mp4: {reason}" for reason in reasons]
 
 
 def test_clips_come_in_order_of_their_ends_as_soon_as_they_are_past(plain, monkeypatch):
@@ -190,15 +190,15 @@ def test_clips_come_in_order_of_their_ends_as_soon_as_they_are_past(plain, monke
     assert [count <= limit for (_, count), limit in zip(order, (0, 12, 22, 22, 62), strict=True)] == [True] * 5
 
 
-def shifted(plain, place):
+def shifted(plain, folder):
     """Give files whose pictures do not begin at 0, with the time of their first frame as players count it."""
-    yield remux(plain, place / "late_alone.mp4", 1.5), 0.0, 0
-    yield remux(plain, place / "late_alone.mkv", 1.5), 0.0, 0
-    yield remux(plain, place / "hours.ts", 3600.0), 0.0, 0
-    yield remux(plain, place / "trimmed.mp4", -0.5, {"avoid_negative_ts": "disabled", "use_editlist": "1"}), 0.0, 10
-    yield remux(plain, place / "offsets.mp4", options={"movflags": "negative_cts_offsets"}), 0.0, 0
+    yield remux(plain, folder / "late_alone.mp4", 1.5), 0.0, 0
+    yield remux(plain, folder / "late_alone.mkv", 1.5), 0.0, 0
+    yield remux(plain, folder / "hours.ts", 3600.0), 0.0, 0
+    yield remux(plain, folder / "trimmed.mp4", -0.5, {"avoid_negative_ts": "disabled", "use_editlist": "1"}), 0.0, 10
+    yield remux(plain, folder / "offsets.mp4", options={"movflags": "negative_cts_offsets"}), 0.0, 0
     for name in ("after_sound.mp4", "after_sound.mkv", "after_sound.ts"):
-        yield with_sound(plain, place / name, 0.75), 0.75, 0
+        yield with_sound(plain, folder / name, 0.75), 0.75, 0
 
 
 def with_sound(source, path, later_s):
@@ -227,12 +227,12 @@ def with_sound(source, path, later_s):
 def test_times_are_those_that_players_show(tmp_path, plain):
     for path, first_s, first in shifted(plain, tmp_path):
         for rate_hz in (None, 20.0):
-            found = cut_all(path, [(first_s, first_s + 0.5), (first_s + 1.0, first_s + 1.5), (0, 9)], rate_hz)
-            assert abs(found[0].start_s - first_s) < 0.05, path.name
-            assert shown(found[0])[:9] == list(range(first, first + 9)), path.name
-            assert shown(found[1])[1:9] == list(range(first + 21, first + 29)), path.name
-            late = f"begins {found[2].start_s:.2f} s before the first picture"
-            assert (late in found[2].clamped) == (first_s > 0), path.name
+            clips = cut_all(path, [(first_s, first_s + 0.5), (first_s + 1.0, first_s + 1.5), (0, 9)], rate_hz)
+            assert abs(clips[0].start_s - first_s) < 0.05, path.name
+            assert shown(clips[0])[:9] == list(range(first, first + 9)), path.name
+            assert shown(clips[1])[1:9] == list(range(first + 21, first + 29)), path.name
+            late = f"begins {clips[2].start_s:.2f} s before the first picture"
+            assert (late in clips[2].clamped) == (first_s > 0), path.name
 
 
 def test_a_file_that_an_edit_list_puts_together_shows_its_pieces(tmp_path):
@@ -246,10 +246,10 @@ def test_a_file_that_an_edit_list_puts_together_shows_its_pieces(tmp_path):
         size = data.index(name) - 4
         data[size : size + 4] = struct.pack(">I", int.from_bytes(data[size : size + 4], "big") + 12)
     path.write_bytes(data)
-    found = cut_all(path, [(0.0, 0.5), (1.5, 1.9), (0.8, 1.2)], 20.0)
-    assert shown(found[0]) == list(range(10))
-    assert shown(found[1]) == list(range(50, 58))
-    assert shown(found[2]) == [16, 17, 18, 19, 40, 41, 42, 43]
+    clips = cut_all(path, [(0.0, 0.5), (1.5, 1.9), (0.8, 1.2)], 20.0)
+    assert shown(clips[0]) == list(range(10))
+    assert shown(clips[1]) == list(range(50, 58))
+    assert shown(clips[2]) == [16, 17, 18, 19, 40, 41, 42, 43]
 
 
 DAMAGED = {
@@ -279,15 +279,15 @@ def test_damage_costs_the_ranges_that_touch_it_and_no_other(tmp_path, name):
     ranges += [((lost - 8) / FPS, lost / FPS), (lost / FPS, (lost + 5) / FPS), (again / FPS, (again + 6) / FPS)]
     held_back = 4  # pictures shown before the damaged one may be decoded after it
     for rate_hz in (None, float(FPS)):
-        found = cut_all(path, ranges, rate_hz)
-        assert sorted(found) == list(range(len(ranges)))
+        clips = cut_all(path, ranges, rate_hz)
+        assert sorted(clips) == list(range(len(ranges)))
         for i, (start_s, end_s) in enumerate(ranges):
             first, last = round(start_s * FPS), round(end_s * FPS)
             if last <= lost - held_back or first >= again:
-                assert shown(found[i]) == list(range(first, last))
-            elif isinstance(found[i], RecordError):
-                assert "is damaged from" in str(found[i])
-        assert isinstance(found[len(ranges) - 2], RecordError)
+                assert shown(clips[i]) == list(range(first, last))
+            elif isinstance(clips[i], RecordError):
+                assert "is damaged from" in str(clips[i])
+        assert isinstance(clips[len(ranges) - 2], RecordError)
 
 
 def test_a_file_that_is_cut_short_costs_the_ranges_that_it_lacks(tmp_path, plain):
@@ -296,25 +296,25 @@ def test_a_file_that_is_cut_short_costs_the_ranges_that_it_lacks(tmp_path, plain
     for path in (fast, stream):
         data = path.read_bytes()
         path.write_bytes(data[: len(data) * 2 // 3])
-        found = cut_all(path, [(0, 0.5), (2.5, 3.0), (0.2, 1.0), (0.9, 2.9)], 10.0)
-        assert shown(found[0]) == list(range(0, 10, 2))
-        assert shown(found[2]) == list(range(4, 20, 2))
-        assert "truncated?" in str(found[1])
-        assert "truncated?" in str(found[3])
+        clips = cut_all(path, [(0, 0.5), (2.5, 3.0), (0.2, 1.0), (0.9, 2.9)], 10.0)
+        assert shown(clips[0]) == list(range(0, 10, 2))
+        assert shown(clips[2]) == list(range(4, 20, 2))
+        assert "truncated?" in str(clips[1])
+        assert "truncated?" in str(clips[3])
 
 
 def test_a_gap_costs_the_ranges_that_hold_it(tmp_path):
     times_ms = [*range(0, 2000, 100), *range(9000, 11000, 100)]
     path = write_video(tmp_path / "paused.mp4", range(40), times_ms=times_ms)
-    found = cut_all(path, [(0, 1), (1.5, 9.5), (9.2, 10.2), (4, 5), (1.5, 2.0), (9.0, 11.0)], 10.0)
-    assert [shown(found[i]) for i in (0, 2, 4, 5)] == [
+    clips = cut_all(path, [(0, 1), (1.5, 9.5), (9.2, 10.2), (4, 5), (1.5, 2.0), (9.0, 11.0)], 10.0)
+    assert [shown(clips[i]) for i in (0, 2, 4, 5)] == [
         [*range(10)],
         [*range(22, 32)],
         [*range(15, 20)],
         [*range(20, 40)],
     ]
     for i in (1, 3):
-        assert "shows nothing between 1.90 s and 9.00 s; cut it into two there" in str(found[i])
+        assert "shows nothing between 1.90 s and 9.00 s; cut it into two there" in str(clips[i])
 
 
 def test_files_that_are_no_video_say_so_once(tmp_path):

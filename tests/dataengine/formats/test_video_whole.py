@@ -29,21 +29,21 @@ def plain(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write_video(tmp_path_factory.mktemp("plain") / "plain.mp4", range(60))
 
 
-def whole_files(place: Path, plain: Path) -> list[Path]:
+def whole_files(folder: Path, plain: Path) -> list[Path]:
     return [
-        write_video(place / "screen.mp4", range(60), last_ms=1500),
-        write_video(place / "screen.mkv", range(60), last_ms=1500),
-        remux(plain, place / "late.mkv", 1.5),
-        remux(plain, place / "late.mp4", 1.5),
-        remux(plain, place / "late.ts", 1.5),
-        remux(plain, place / "late.flv", 1.5),
-        remux(plain, place / "in_fragments.mp4", options={"movflags": "frag_keyframe+empty_moov"}),
-        remux(plain, place / "index_first.mp4", options={"movflags": "faststart"}),
-        write_video(place / "old.avi", range(60)),
-        write_video(place / "old.mpg", range(60), 25, "mpeg2video", {"qscale": "2", "bf": "2"}),
-        write_video(place / "older.avi", range(60), codec="mpeg4", options={"qscale": "2"}),
-        write_video(place / "late.webm", range(60), codec="libvpx-vp9", times_ms=[1500 + 50 * k for k in range(60)]),
-        write_video(place / "anything.gif", range(60), codec="gif", last_ms=3000),
+        write_video(folder / "screen.mp4", range(60), last_ms=1500),
+        write_video(folder / "screen.mkv", range(60), last_ms=1500),
+        remux(plain, folder / "late.mkv", 1.5),
+        remux(plain, folder / "late.mp4", 1.5),
+        remux(plain, folder / "late.ts", 1.5),
+        remux(plain, folder / "late.flv", 1.5),
+        remux(plain, folder / "in_fragments.mp4", options={"movflags": "frag_keyframe+empty_moov"}),
+        remux(plain, folder / "index_first.mp4", options={"movflags": "faststart"}),
+        write_video(folder / "old.avi", range(60)),
+        write_video(folder / "old.mpg", range(60), 25, "mpeg2video", {"qscale": "2", "bf": "2"}),
+        write_video(folder / "older.avi", range(60), codec="mpeg4", options={"qscale": "2"}),
+        write_video(folder / "late.webm", range(60), codec="libvpx-vp9", times_ms=[1500 + 50 * k for k in range(60)]),
+        write_video(folder / "anything.gif", range(60), codec="gif", last_ms=3000),
     ]
 
 
@@ -220,7 +220,7 @@ def test_an_unknown_codec_costs_one_clip(tmp_path: Path, name: str, codec: str, 
 def test_whatever_a_decoder_raises_is_an_error_of_the_record(
     plain: Path, monkeypatch: pytest.MonkeyPatch, error: Exception
 ) -> None:
-    def broken(packets: object, **words: object) -> object:
+    def broken(packets: object, **kwargs: object) -> object:
         raise error
 
     monkeypatch.setattr(video_stream, "timed_frames", broken)

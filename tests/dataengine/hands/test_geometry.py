@@ -15,10 +15,10 @@ def test_the_wrist_frame_follows_from_points_alone(side: Literal["left", "right"
     pose = geometry.wrist_pose(before_camera(side, 3), side)
     assert pose.dtype == np.float32
     np.testing.assert_allclose(pose[:, :3], before_camera(side, 3)[:, 0], atol=1e-6)
-    found = quaternion_to_matrix(pose[0, 3:])
-    np.testing.assert_allclose(found[:, 2], ROTATION[:, 2], atol=1e-6)  # out of the back on both sides
-    assert found[:, 0] @ ROTATION[:, 0] > 0.99
-    np.testing.assert_allclose(np.linalg.det(found), 1.0)
+    matrix = quaternion_to_matrix(pose[0, 3:])
+    np.testing.assert_allclose(matrix[:, 2], ROTATION[:, 2], atol=1e-6)  # out of the back on both sides
+    assert matrix[:, 0] @ ROTATION[:, 0] > 0.99
+    np.testing.assert_allclose(np.linalg.det(matrix), 1.0)
 
 
 def test_points_on_a_line_or_of_an_unknown_side_give_no_rotation() -> None:
@@ -57,8 +57,8 @@ def test_an_order_takes_each_joint_once(order: tuple[int, ...], num_joints: int)
     assert len(set(taken)) == len(taken)
     assert max(taken) < num_joints
     joints = np.arange(num_joints)[:, None] * np.ones(3)
-    found = orders.ordered(joints, order)
-    assert [x if np.isfinite(x) else -1 for x in found[:, 0]] == list(order)
+    points = orders.ordered(joints, order)
+    assert [x if np.isfinite(x) else -1 for x in points[:, 0]] == list(order)
 
 
 def test_orders_follow_the_names() -> None:

@@ -58,10 +58,10 @@ def test_boxes_and_points_move_with_their_picture() -> None:
     points = np.tile(DOT, (2, 21, 1)).astype(np.float32)
     box = np.array([[0.2, 0.2, 0.6, 0.8]] * 2, np.float32)
     hand = Hand(present=np.ones(2, bool), confidence=np.ones(2, np.float32), keypoints_2d=points, box=box)
-    found = hand.placed(Framing(100, "pad").placing(100, 200))
-    np.testing.assert_allclose(found.keypoints_2d[0, 0], [0.30, 0.25 + 0.30])  # type: ignore[index]
-    np.testing.assert_allclose(found.box[0], [0.2, 0.35, 0.6, 0.65], rtol=1e-6)  # type: ignore[index]
-    assert found.box.dtype == np.float32  # type: ignore[union-attr]
+    placed = hand.placed(Framing(100, "pad").placing(100, 200))
+    np.testing.assert_allclose(placed.keypoints_2d[0, 0], [0.30, 0.25 + 0.30])  # type: ignore[index]
+    np.testing.assert_allclose(placed.box[0], [0.2, 0.35, 0.6, 0.65], rtol=1e-6)  # type: ignore[index]
+    assert placed.box.dtype == np.float32  # type: ignore[union-attr]
 
 
 def test_a_picture_gets_the_row_nearest_in_time_or_none() -> None:

@@ -9,11 +9,11 @@ from tests.support.hands import ROTATION, before_camera, hand_points
 
 
 def test_a_hand_at_rest_points_along_minus_x_with_its_palm_down() -> None:
-    found = quaternion_to_matrix(mano.turned_wrist(np.zeros(3)))
-    np.testing.assert_allclose(found[:, 0], [-1, 0, 0], atol=1e-6)
-    np.testing.assert_allclose(found[:, 2], [0, 1, 0], atol=1e-6)
+    matrix = quaternion_to_matrix(mano.turned_wrist(np.zeros(3)))
+    np.testing.assert_allclose(matrix[:, 0], [-1, 0, 0], atol=1e-6)
+    np.testing.assert_allclose(matrix[:, 2], [0, 1, 0], atol=1e-6)
     turn = np.array([0.3, -0.2, 0.9])
-    expected = axis_angle_to_matrix(turn) @ found
+    expected = axis_angle_to_matrix(turn) @ matrix
     np.testing.assert_allclose(quaternion_to_matrix(mano.turned_wrist(turn)), expected, atol=1e-6)
 
 

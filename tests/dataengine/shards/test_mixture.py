@@ -155,9 +155,9 @@ def objects(bucket) -> dict[str, dict]:
 
 
 def test_shards_in_an_object_store_are_those_on_a_disk_and_resume(corpus: Corpus, tmp_path: Path, bucket) -> None:
-    words = {"corpus": corpus.uri, "shard_mb": 0.05, "segment_steps": 7}
-    shard.run(shard.ShardConfig(out=str(tmp_path / "disk"), **words))
-    report = shard.run(shard.ShardConfig(out="s3://out/runs/shards", **words))
+    kwargs = {"corpus": corpus.uri, "shard_mb": 0.05, "segment_steps": 7}
+    shard.run(shard.ShardConfig(out=str(tmp_path / "disk"), **kwargs))
+    report = shard.run(shard.ShardConfig(out="s3://out/runs/shards", **kwargs))
     found = objects(bucket)
     for path in (tmp_path / "disk").iterdir():
         there = bucket.get_object(Bucket="out", Key=f"runs/shards/{path.name}")["Body"].read()
@@ -169,7 +169,7 @@ def test_shards_in_an_object_store_are_those_on_a_disk_and_resume(corpus: Corpus
     # One shard never arrived: only it is written again.
     for key in ("manifest.json", "shard-000001.parquet"):
         bucket.delete_object(Bucket="out", Key=f"runs/shards/{key}")
-    shard.run(shard.ShardConfig(out="s3://out/runs/shards", **words))
+    shard.run(shard.ShardConfig(out="s3://out/runs/shards", **kwargs))
     again = objects(bucket)
     renewed = {name for name in again if again[name]["LastModified"] != found[name]["LastModified"]}
     assert renewed <= {"manifest.json", "shard-000001.parquet", "shard-000001.tar"}

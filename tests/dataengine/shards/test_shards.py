@@ -138,14 +138,14 @@ def read_all(stored: ShardReader) -> list:
 
 def make_old(directory: Path) -> None:
     """Turn shards into those of version 2, which had checksums of tars alone."""
-    place = directory / "manifest.json"
-    manifest = json.loads(place.read_text()) | {"version": 2}
+    path = directory / "manifest.json"
+    manifest = json.loads(path.read_text()) | {"version": 2}
     del manifest["checksum"]
     for number, entry in enumerate(manifest["shards"]):
         del entry["index_sha256"]
         index = directory / f"shard-{number:06d}.parquet"
         pq.write_table(pq.read_table(index).drop_columns(["texts"]), index)
-    place.write_text(json.dumps(manifest))
+    path.write_text(json.dumps(manifest))
 
 
 @pytest.mark.parametrize("old", [False, True], ids=["now", "version 2"])
@@ -197,8 +197,8 @@ def test_a_flipped_bit_gives_an_error_with_the_files_name_and_never_other_number
 def test_a_manifest_that_says_something_else_is_named(tmp_path: Path, key: str, value: object) -> None:
     write(tmp_path, made_reader())
     make_old(tmp_path)
-    place = tmp_path / "manifest.json"
-    place.write_text(json.dumps(json.loads(place.read_text()) | {key: value}))
+    path = tmp_path / "manifest.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {key: value}))
     with pytest.raises(DataEngineError, match=r"manifest\.json: "):
         ShardReader(tmp_path)
 

@@ -46,8 +46,8 @@ def dataset(clean: Path, tmp_path: Path) -> Path:
     return Path(shutil.copytree(clean, tmp_path / "libero"))
 
 
-def ingest(root: Path, *words: str) -> int:
-    return invoke(app, ["ingest", "openx/libero", str(root), "--corpus", str(root.parent / "corpus"), *words])
+def ingest(root: Path, *argv: str) -> int:
+    return invoke(app, ["ingest", "openx/libero", str(root), "--corpus", str(root.parent / "corpus"), *argv])
 
 
 def records(root: Path) -> list[str]:
@@ -219,11 +219,11 @@ def test_distances_cost_a_second_camera_and_of_the_main_one_the_record(
         return
     assert f"cameras_left_out (1 of 4 episodes): wrist: {what}" in capfd.readouterr().out
     corpus = Corpus.open(dataset.parent / "corpus")
-    found = {episode.column("source_record"): episode for episode in map(corpus.episode, corpus.episode_ids())}
-    assert found[f"{SHARD}/1"].cameras == ("primary",)
-    assert json.loads(found[f"{SHARD}/1"].column("notes"))["cameras_left_out"] == f"wrist: {what}"
-    assert "cameras_left_out" not in json.loads(found[f"{SHARD}/0"].column("notes"))
-    assert found[f"{SHARD}/0"].cameras == ("primary", "wrist")
+    by_name = {episode.column("source_record"): episode for episode in map(corpus.episode, corpus.episode_ids())}
+    assert by_name[f"{SHARD}/1"].cameras == ("primary",)
+    assert json.loads(by_name[f"{SHARD}/1"].column("notes"))["cameras_left_out"] == f"wrist: {what}"
+    assert "cameras_left_out" not in json.loads(by_name[f"{SHARD}/0"].column("notes"))
+    assert by_name[f"{SHARD}/0"].cameras == ("primary", "wrist")
 
 
 def test_a_camera_that_features_json_declares_as_something_else_is_none(dataset: Path) -> None:
@@ -236,6 +236,6 @@ def test_a_camera_that_features_json_declares_as_something_else_is_none(dataset:
         assert "wrist_image: holds float32, no colours" in json.loads(episode.column("notes"))["cameras_left_out"]
     declare(dataset, "image", {"image": {"shape": {"dimensions": ["32", "32", "1"]}, "dtype": "float32"}})
     assert ingest(dataset, "--set", f"corpus={dataset.parent / 'other'}") == 1
-    found = Corpus.open(dataset.parent / "other").rejects().to_pylist()
-    assert all("steps/observation/image: holds float32, no colours" in reject["reason"] for reject in found)
-    assert {reject["record"] for reject in found} >= {"0", "1", "2", "3"}
+    stored = Corpus.open(dataset.parent / "other").rejects().to_pylist()
+    assert all("steps/observation/image: holds float32, no colours" in reject["reason"] for reject in stored)
+    assert {reject["record"] for reject in stored} >= {"0", "1", "2", "3"}

@@ -132,10 +132,10 @@ def test_a_stereo_video_gives_its_left_half_at_the_right_time(root: Path) -> Non
 
     counted_video.write(root / "v2" / "video_540ss" / f"{B}.mp4", 240, 30.0, size=(96, 192), draw=two_eyes)
     source = catalog.source("ego4d")(str(root), frame_hz=10.0, context_s=1.0)
-    found = [record for part in source.parts() if part.name == B for record in source.read(part)]
-    (episode,) = [record for record in found if isinstance(record, Episode)]
+    outcomes = [record for part in source.parts() if part.name == B for record in source.read(part)]
+    (episode,) = [record for record in outcomes if isinstance(record, Episode)]
     assert counted_video.numbers(list(episode.cameras["primary"].jpegs)) == list(range(45, 75, 3))
-    assert [record.record for record in found if isinstance(record, Reject)] == [f"{B}/pass_1/1"]
+    assert [record.record for record in outcomes if isinstance(record, Reject)] == [f"{B}/pass_1/1"]
 
 
 def test_interactions_have_intervals_of_their_own(root: Path) -> None:

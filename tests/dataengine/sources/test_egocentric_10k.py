@@ -40,9 +40,9 @@ def root(tmp_path: Path) -> Path:
 def read_all(root: Path) -> tuple[dict[str, Episode], dict[str, str], list[Any]]:
     source = catalog.source("egocentric_10k")(str(root), window_s=1.5, context_s=0.0)  # type: ignore[call-arg]
     parts = source.parts()
-    found = [record for part in parts for record in source.read(part)]
-    episodes = {record.source_record: record for record in found if isinstance(record, Episode)}
-    return episodes, {record.record: record.reason for record in found if isinstance(record, Reject)}, parts
+    outcomes = [record for part in parts for record in source.read(part)]
+    episodes = {record.source_record: record for record in outcomes if isinstance(record, Episode)}
+    return episodes, {record.record: record.reason for record in outcomes if isinstance(record, Reject)}, parts
 
 
 def test_clips_are_read_in_place_and_divided(root: Path) -> None:

@@ -36,9 +36,9 @@ def root(tmp_path: Path) -> Path:
 def read_all(root: Path) -> tuple[dict[str, Episode], dict[str, str], list[str]]:
     source = catalog.source("egodex")(str(root))
     parts = source.parts()
-    found = [record for part in parts for record in source.read(part)]
-    episodes = {record.source_record: record for record in found if isinstance(record, Episode)}
-    rejects = {record.record: record.reason for record in found if isinstance(record, Reject)}
+    outcomes = [record for part in parts for record in source.read(part)]
+    episodes = {record.source_record: record for record in outcomes if isinstance(record, Episode)}
+    rejects = {record.record: record.reason for record in outcomes if isinstance(record, Reject)}
     return episodes, rejects, [part.name for part in parts]
 
 

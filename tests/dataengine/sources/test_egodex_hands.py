@@ -11,7 +11,7 @@ from dataengine.episode import Episode
 from dataengine.hands import Hands, Side, geometry
 from dataengine.hands.orders import apple_names
 from tests.support import counted_video
-from tests.support.hands import before_camera, camera_poses, frames_told, in_world
+from tests.support.hands import before_camera, camera_poses, frame_numbers, in_world
 
 PATH = "part1/jar/0"
 FRAMES = 60
@@ -58,8 +58,8 @@ def test_each_picture_has_the_hands_of_its_frame(tmp_path: Path) -> None:
     hands = hands_of(episode)
     frames = counted_video.numbers(list(episode.cameras["primary"].jpegs))
     assert frames == list(range(0, 60, 3))
-    assert frames_told(hands, "right") == frames
-    assert frames_told(hands, "left") == [frame if frame >= 30 else None for frame in frames]
+    assert frame_numbers(hands, "right") == frames
+    assert frame_numbers(hands, "left") == [frame if frame >= 30 else None for frame in frames]
     assert (hands.source, hands.frame, hands.estimated) == ("tracker", "world", False)
     np.testing.assert_allclose(hands.sides["right"].confidence, 0.45, rtol=1e-6)
     camera = geometry.in_camera(hands.sides["left"].keypoints, "world", hands.camera)  # type: ignore[arg-type]
@@ -87,7 +87,7 @@ def test_hands_in_another_order_or_swapped_cost_the_hands_alone(tmp_path: Path, 
 def test_what_a_file_lacks_is_noted(tmp_path: Path) -> None:
     add(tmp_path, num_rows=50, confidences=False, lens=False)
     episode = read(tmp_path)
-    assert frames_told(hands_of(episode), "left") == [*range(0, 50, 3), None, None, None]
+    assert frame_numbers(hands_of(episode), "left") == [*range(0, 50, 3), None, None, None]
     assert np.isnan(hands_of(episode).sides["left"].confidence).all()
     assert hands_of(episode).lens.fx == pytest.approx(736.6339 / 1920)  # type: ignore[union-attr]
     assert "rows of joints are not as many as frames" in episode.notes["hands_doubt"]

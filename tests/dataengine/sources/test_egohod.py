@@ -26,9 +26,9 @@ def root(tmp_path: Path) -> Path:
 
 def read_all(root: Path) -> tuple[list[Episode], dict[str, str]]:
     source = catalog.source("egohod")(str(root))
-    found = [record for part in source.parts() for record in source.read(part)]
-    episodes = [record for record in found if isinstance(record, Episode)]
-    return episodes, {record.record: record.reason for record in found if isinstance(record, Reject)}
+    outcomes = [record for part in source.parts() for record in source.read(part)]
+    episodes = [record for record in outcomes if isinstance(record, Episode)]
+    return episodes, {record.record: record.reason for record in outcomes if isinstance(record, Reject)}
 
 
 @pytest.mark.parametrize("column", ["caption", "text"])

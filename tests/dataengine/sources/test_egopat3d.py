@@ -20,9 +20,9 @@ def add(root: Path, recording: str, ranges: str | None) -> None:
 
 def read_all(root: Path) -> tuple[dict[str, Episode], dict[str, str]]:
     source = catalog.source("egopat3d")(str(root), frame_hz=10.0, context_s=1.0)  # type: ignore[call-arg]
-    found = [record for part in source.parts() for record in source.read(part)]
-    episodes = {record.source_record: record for record in found if isinstance(record, Episode)}
-    return episodes, {record.record: record.reason for record in found if isinstance(record, Reject)}
+    outcomes = [record for part in source.parts() for record in source.read(part)]
+    episodes = {record.source_record: record for record in outcomes if isinstance(record, Episode)}
+    return episodes, {record.record: record.reason for record in outcomes if isinstance(record, Reject)}
 
 
 @pytest.mark.parametrize("top", ["", "Dataset"])

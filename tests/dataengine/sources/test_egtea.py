@@ -32,9 +32,9 @@ def root(tmp_path: Path) -> Path:
 
 def read_all(root: Path, **settings: float) -> tuple[dict[str, Episode], dict[str, str]]:
     source = catalog.source("egtea")(str(root), **settings)  # type: ignore[arg-type]
-    found = [record for part in source.parts() for record in source.read(part)]
-    episodes = {record.source_record: record for record in found if isinstance(record, Episode)}
-    return episodes, {record.record: record.reason for record in found if isinstance(record, Reject)}
+    outcomes = [record for part in source.parts() for record in source.read(part)]
+    episodes = {record.source_record: record for record in outcomes if isinstance(record, Episode)}
+    return episodes, {record.record: record.reason for record in outcomes if isinstance(record, Reject)}
 
 
 def frames_of(episode: Episode) -> list[int]:

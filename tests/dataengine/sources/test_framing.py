@@ -22,7 +22,7 @@ def test_it_takes_what_shapes_frames(name: str) -> None:
 def agibot(root: Path, **settings: Any) -> list[Episode | Reject]:
     agibot_tree.write_tree(root, agibot_tree.TASK, ["648642"], level=60)
     source = catalog.source("agibot")(str(root), **settings)
-    return [found for part in source.parts() for found in source.read(part)]
+    return [outcome for part in source.parts() for outcome in source.read(part)]
 
 
 def lerobot(root: Path, **settings: Any) -> list[Episode | Reject]:
@@ -40,7 +40,7 @@ def rh20t(root: Path, **settings: Any) -> list[Episode | Reject]:
 def test_its_frames_are_padded_or_cropped_to_squares(
     tmp_path: Path, read: Callable[..., list[Episode | Reject]], fit: str
 ) -> None:
-    episodes = [found for found in read(tmp_path, frame_size=32, fit=fit) if isinstance(found, Episode)]
+    episodes = [outcome for outcome in read(tmp_path, frame_size=32, fit=fit) if isinstance(outcome, Episode)]
     assert episodes
     for frames in (frames for episode in episodes for frames in episode.cameras.values()):
         assert frames.native_height != frames.native_width

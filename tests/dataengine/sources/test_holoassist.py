@@ -82,9 +82,9 @@ def root(tmp_path: Path) -> Path:
 
 def read_all(root: Path, **options: Any) -> tuple[dict[str, Episode], dict[str, str]]:
     source = catalog.source("holoassist")(str(root), **options)
-    found = [record for part in source.parts() for record in source.read(part)]
-    episodes = {record.source_record: record for record in found if isinstance(record, Episode)}
-    return episodes, {record.record: record.reason for record in found if isinstance(record, Reject)}
+    outcomes = [record for part in source.parts() for record in source.read(part)]
+    episodes = {record.source_record: record for record in outcomes if isinstance(record, Episode)}
+    return episodes, {record.record: record.reason for record in outcomes if isinstance(record, Reject)}
 
 
 def test_a_fine_action_has_its_frames_and_a_phrase_of_its_classes(root: Path) -> None:

@@ -11,7 +11,7 @@ from dataengine.episode import Episode
 from dataengine.hands import Side, geometry
 from dataengine.hands.orders import OPENXR
 from tests.support import counted_video
-from tests.support.hands import before_camera, camera_poses, frames_told, in_world
+from tests.support.hands import before_camera, camera_poses, frame_numbers, in_world
 
 FRAMES = 90
 START = 637_654_321_000_000_000
@@ -79,8 +79,8 @@ def test_each_picture_has_the_hands_of_its_time(tmp_path: Path, flags: int) -> N
     assert hands is not None, episode.notes
     frames = counted_video.numbers(list(episode.cameras["primary"].jpegs))
     assert frames == list(range(30, 75, 3))
-    assert frames_told(hands, "right") == frames
-    assert frames_told(hands, "left") == [frame if frame >= 45 else None for frame in frames]
+    assert frame_numbers(hands, "right") == frames
+    assert frame_numbers(hands, "left") == [frame if frame >= 45 else None for frame in frames]
     camera = geometry.in_camera(hands.sides["right"].keypoints, "world", hands.camera)  # type: ignore[arg-type]
     np.testing.assert_allclose(camera[0] - camera[0, 0], before_camera("right", 1)[0] - [0.12, 0.1, 0.5], atol=1e-5)
     np.testing.assert_allclose(hands.sides["right"].confidence, 0.5)

@@ -34,11 +34,11 @@ def test_a_link_may_lead_anywhere_within_the_root_also_where_the_root_is_one(tmp
     (root / "videos" / "b").symlink_to("../../private/file")
     (root / "videos" / "c").symlink_to(tmp_path / "private")
     (tmp_path / "linked").symlink_to(root)
-    for place in (root, tmp_path / "linked"):
-        assert files.inside(place / "videos" / "a", place) == place / "videos" / "a"
+    for folder in (root, tmp_path / "linked"):
+        assert files.inside(folder / "videos" / "a", folder) == folder / "videos" / "a"
         for name in ("b", "c/file"):
             with pytest.raises(RecordError, match=f"leads out of the root to {secret}; put a copy in its place, or"):
-                files.inside(place / "videos" / name, place)
+                files.inside(folder / "videos" / name, folder)
 
 
 def test_folders_that_the_user_names_may_be_linked_to(
@@ -122,7 +122,7 @@ def test_a_link_out_of_agibot_costs_what_lies_behind_it(kind: str, tmp_path: Pat
     root = tmp_path / "agibot"
     write_tree(root, TASK, ["648642", "648643"])
     source = catalog.source("agibot")(str(root))
-    place = {
+    path = {
         "video": root / f"observations/{TASK}/648642/videos/head_color.mp4",
         "numbers": root / f"proprio_stats/{TASK}/648642/proprio_stats.h5",
         "episode": root / f"observations/{TASK}/648642",
@@ -130,13 +130,13 @@ def test_a_link_out_of_agibot_costs_what_lies_behind_it(kind: str, tmp_path: Pat
         "archive": root / f"observations/{TASK}/648700-648800.tar",
     }[kind]
     if kind == "archive":
-        place.write_bytes(bytes(1024))
-    move_out(place, tmp_path / "elsewhere")
-    found = [record for part in source.parts() for record in source.read(part)]
-    bad = [record.reason for record in found if isinstance(record, Reject)]
+        path.write_bytes(bytes(1024))
+    move_out(path, tmp_path / "elsewhere")
+    outcomes = [record for part in source.parts() for record in source.read(part)]
+    bad = [record.reason for record in outcomes if isinstance(record, Reject)]
     assert len(bad) == 1
     assert "leads out of the root" in bad[0]
-    assert sum(isinstance(record, Episode) for record in found) == {"task_info": 0, "archive": 2}.get(kind, 1)
+    assert sum(isinstance(record, Episode) for record in outcomes) == {"task_info": 0, "archive": 2}.get(kind, 1)
 
 
 def test_a_folder_of_agibot_that_is_a_link_out_stops_the_command_unless_it_is_allowed(
@@ -159,8 +159,8 @@ def test_a_link_out_of_a_lerobot_dataset_costs_what_lies_behind_it(version: str,
     root = (lr.write_v3 if version == "v3.0" else lr.write_v2)(tmp_path / "cubes")
     move_out(sorted(root.rglob("*.parquet" if version == "v2.1" else "file-001.parquet"))[0], tmp_path / "elsewhere")
     source = catalog.source("lerobot")(str(root))
-    found = [record for part in source.parts() for record in source.read(part)]
-    (bad,) = [record.reason for record in found if isinstance(record, Reject)]
+    outcomes = [record for part in source.parts() for record in source.read(part)]
+    (bad,) = [record.reason for record in outcomes if isinstance(record, Reject)]
     assert "leads out of the root" in bad
     move_out(root / "meta/info.json", tmp_path / "elsewhere")
     with pytest.raises(SourceError, match=r"info\.json leads out of the root"):
@@ -177,8 +177,8 @@ def test_a_column_of_a_billion_equal_numbers_is_not_unpacked(tmp_path: Path, mon
     assert path.stat().st_size < 20_000
     monkeypatch.setattr(parquet, "MAX_VALUES", 2**18)
     source = catalog.source("lerobot")(str(root))
-    found = [record for part in source.parts() for record in source.read(part)]
-    (bad,) = [record.reason for record in found if isinstance(record, Reject)]
+    outcomes = [record for part in source.parts() for record in source.read(part)]
+    (bad,) = [record.reason for record in outcomes if isinstance(record, Reject)]
     assert "unpacks to" in bad
 
 
@@ -188,6 +188,6 @@ def test_names_that_no_file_can_have_cost_their_episodes(tmp_path: Path) -> None
     info["data_path"] = f"data/{'a' * 900}{{episode_index}}.parquet"
     (root / "meta/info.json").write_text(json.dumps(info))
     source = catalog.source("lerobot")(str(root))
-    found = [record for part in source.parts() for record in source.read(part)]
-    assert len(found) == 3
-    assert all(isinstance(record, Reject) and len(record.reason) <= 500 for record in found)
+    outcomes = [record for part in source.parts() for record in source.read(part)]
+    assert len(outcomes) == 3
+    assert all(isinstance(record, Reject) and len(record.reason) <= 500 for record in outcomes)

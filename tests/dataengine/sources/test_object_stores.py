@@ -45,13 +45,13 @@ def s3(dataset: Path) -> Iterator[str]:
     import boto3
     from moto.server import ThreadedMotoServer
 
-    words = {"AWS_ACCESS_KEY_ID": "key", "AWS_SECRET_ACCESS_KEY": "secret", "AWS_DEFAULT_REGION": "us-east-1"}
+    kwargs = {"AWS_ACCESS_KEY_ID": "key", "AWS_SECRET_ACCESS_KEY": "secret", "AWS_DEFAULT_REGION": "us-east-1"}
     server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
     server.start()
     host, port = server.get_host_and_port()
-    words |= {"AWS_EC2_METADATA_DISABLED": "true", "AWS_ALLOW_HTTP": "true"}
+    kwargs |= {"AWS_EC2_METADATA_DISABLED": "true", "AWS_ALLOW_HTTP": "true"}
     monkeypatch = pytest.MonkeyPatch()
-    for name, value in {**words, "AWS_ENDPOINT_URL": f"http://{host}:{port}"}.items():
+    for name, value in {**kwargs, "AWS_ENDPOINT_URL": f"http://{host}:{port}"}.items():
         monkeypatch.setenv(name, value)
     client = boto3.client("s3")
     client.create_bucket(Bucket="raw")
@@ -124,22 +124,22 @@ def test_a_query_stays_at_the_end_of_a_uri() -> None:
 
 
 def rows(corpus: str) -> list[dict]:
-    found = Corpus.open(corpus)
-    table = found.table().drop_columns(["run_id", "source_uri", "source_fingerprint"]).to_pylist()
+    stored = Corpus.open(corpus)
+    table = stored.table().drop_columns(["run_id", "source_uri", "source_fingerprint"]).to_pylist()
     for row in table:
-        episode = found.episode(row["episode_id"])
+        episode = stored.episode(row["episode_id"])
         row["jpegs"] = {slot: episode.jpegs(slot) for slot in episode.cameras}
     return sorted(table, key=lambda row: row["episode_id"])
 
 
 def test_from_s3_into_a_corpus_in_s3_gives_the_rows_of_a_local_run(s3: str, dataset: Path, tmp_path: Path) -> None:
-    words = {"source": "openx/libero", "workers": 1}
-    report = ingest(IngestConfig(root="s3://raw/libero/1.0.0", corpus="s3://corpora/one", **words))
+    kwargs = {"source": "openx/libero", "workers": 1}
+    report = ingest(IngestConfig(root="s3://raw/libero/1.0.0", corpus="s3://corpora/one", **kwargs))
     assert (report.committed_parts, report.episodes) == (1, 3)
-    ingest(IngestConfig(root=str(dataset), corpus=str(tmp_path / "corpus"), **words))
+    ingest(IngestConfig(root=str(dataset), corpus=str(tmp_path / "corpus"), **kwargs))
     assert rows("s3://corpora/one") == rows(str(tmp_path / "corpus"))
     assert verify(Corpus.open("s3://corpora/one"), deep=True).ok
-    again = ingest(IngestConfig(root="s3://raw/libero/1.0.0", corpus="s3://corpora/one", **words))
+    again = ingest(IngestConfig(root="s3://raw/libero/1.0.0", corpus="s3://corpora/one", **kwargs))
     assert (again.skipped_parts, again.changed_parts) == (1, [])
 
 
@@ -166,13 +166,13 @@ def test_two_drivers_at_once_commit_every_part_once_to_s3(s3: str, tmp_path: Pat
 
 
 def test_a_dataset_is_dropped_from_a_corpus_in_s3_and_ingested_anew(s3: str) -> None:
-    words = {"source": "openx/libero", "root": "s3://raw/libero/1.0.0", "corpus": "s3://corpora/again", "workers": 1}
-    ingest(IngestConfig(**words))
+    kwargs = {"source": "openx/libero", "root": "s3://raw/libero/1.0.0", "corpus": "s3://corpora/again", "workers": 1}
+    ingest(IngestConfig(**kwargs))
     before = rows("s3://corpora/again")
     dropped = drop(DropConfig(corpus="s3://corpora/again", dataset="openx/libero", yes=True))
     assert (dropped.episodes, dropped.steps) == (3, 4 + 5 + 6)
     assert len(Corpus.open("s3://corpora/again")) == 0
-    assert ingest(IngestConfig(**words, frame_size=16)).episodes == 3
+    assert ingest(IngestConfig(**kwargs, frame_size=16)).episodes == 3
     again = rows("s3://corpora/again")
     assert {row["height_primary"] for row in before + again} == {32, 16}
     assert [row["episode_id"] for row in again] == [row["episode_id"] for row in before]

@@ -233,9 +233,9 @@ LAYOUTS: dict[str, Callable[[Path], None]] = {
 def test_every_layout_of_the_archives_gives_the_same_episodes(layout: str, root: Path) -> None:
     expected = read_all(root)
     LAYOUTS[layout](root)
-    found = read_all(root.parent)
-    assert len(found) == 2
-    for one, other in zip(found, expected, strict=True):
+    outcomes = read_all(root.parent)
+    assert len(outcomes) == 2
+    for one, other in zip(outcomes, expected, strict=True):
         assert isinstance(one, Episode)
         assert isinstance(other, Episode)
         assert one.episode_id == other.episode_id
@@ -266,14 +266,14 @@ def test_the_other_half_by_humans_is_no_robots_scene(root: Path) -> None:
 )
 def test_a_rating_below_the_least_is_left_out_by_rule(rating: int, min_rating: int, is_kept: bool, root: Path) -> None:
     write_metadata(root / SCENE, rating=rating)
-    found = read_all(root, min_rating=min_rating)[0]
+    outcomes = read_all(root, min_rating=min_rating)[0]
     if is_kept:
-        assert isinstance(found, Episode)
-        assert found.notes["rating"] == str(rating)
+        assert isinstance(outcomes, Episode)
+        assert outcomes.notes["rating"] == str(rating)
     else:
-        assert isinstance(found, Reject)
-        assert found.error == "FilteredRecordError"
-        assert f"rating {rating}" in found.reason
+        assert isinstance(outcomes, Reject)
+        assert outcomes.error == "FilteredRecordError"
+        assert f"rating {rating}" in outcomes.reason
 
 
 def test_a_scene_that_nobody_rated_is_kept(root: Path) -> None:

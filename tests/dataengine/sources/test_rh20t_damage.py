@@ -111,7 +111,7 @@ def test_a_damaged_camera_is_rejected_by_itself_and_the_next_takes_its_slot(
     bad, episode, other = read_all(root)
     assert isinstance(bad, Reject)
     assert bad.record == f"{SCENE}/cam_{SIDE}"
-    assert any(words in bad.reason for words in reason.split("|")), bad.reason
+    assert any(message in bad.reason for message in reason.split("|")), bad.reason
     assert isinstance(episode, Episode)
     assert episode.notes["camera_secondary"] == f"{UNKNOWN} (unnamed)"
     assert episode.num_steps == N
@@ -137,7 +137,7 @@ def test_links_within_the_root_and_whole_archives_elsewhere_are_followed(root: P
     (root.parent / "linked" / "RH20T_cfg3").symlink_to(root)
     (root / SCENE).rename(root / "kept")
     (root / SCENE).symlink_to(root / "kept")
-    assert all(isinstance(found, Episode) for found in read_all(root.parent / "linked"))
+    assert all(isinstance(outcome, Episode) for outcome in read_all(root.parent / "linked"))
     assert len(read_all(root)) == 2
 
 
@@ -302,8 +302,8 @@ def test_more_than_a_fifth_without_poses_costs_the_scene(root: Path) -> None:
 
 def test_a_configuration_that_does_not_exist_costs_its_scenes(root: Path) -> None:
     (root / SCENE).rename(root / SCENE.replace("cfg_0003", "cfg_0008"))
-    found = [item for item in read_all(root) if isinstance(item, Reject)]
-    assert [item.reason for item in found] == ["cfg_0008 is none of the seven configurations"]
+    rejects = [item for item in read_all(root) if isinstance(item, Reject)]
+    assert [item.reason for item in rejects] == ["cfg_0008 is none of the seven configurations"]
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root reads everything")
@@ -316,14 +316,14 @@ def test_a_root_that_is_no_such_dataset_says_in_one_line_what_to_do(root: Path, 
     (tmp_path / "empty").mkdir()
     (tmp_path / "archive").mkdir()
     (tmp_path / "archive" / "RH20T_cfg3.tar.gz").touch()
-    for place, words in (
+    for place, message in (
         (tmp_path / "nowhere", "found nothing"),
         (tmp_path / "empty", "download the dataset first"),
         (tmp_path / "archive", "extract RH20T_cfg3.tar.gz"),
         (root / SCENE, f"too low; pass {root}"),
         (root / SCENE / "transformed", f"too low; pass {root}"),
     ):
-        with pytest.raises(SourceError, match=words):
+        with pytest.raises(SourceError, match=message):
             catalog.source("rh20t")(str(place)).parts()
     (root / "task_description.json").write_text("{")
     with pytest.raises(SourceError, match=r"task_description\.json: not JSON"):

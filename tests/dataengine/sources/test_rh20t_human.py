@@ -30,17 +30,17 @@ def add(
 
 @pytest.fixture
 def root(tmp_path: Path) -> Path:
-    place = write_root(tmp_path / "RH20T_cfg3")
+    folder = write_root(tmp_path / "RH20T_cfg3")
     texts = {"task_0001": {"task_description_english": "Use the gripper to press the button."}}
-    (place / "task_description.json").write_text(json.dumps(texts))
-    return place
+    (folder / "task_description.json").write_text(json.dumps(texts))
+    return folder
 
 
 def read_all(root: Path, **options: Any) -> tuple[dict[str, Episode], dict[str, str]]:
     source = catalog.source("rh20t_human")(str(root), **options)
-    found = [record for part in source.parts() for record in source.read(part)]
-    episodes = {record.source_record: record for record in found if isinstance(record, Episode)}
-    return episodes, {record.record: record.reason for record in found if isinstance(record, Reject)}
+    outcomes = [record for part in source.parts() for record in source.read(part)]
+    episodes = {record.source_record: record for record in outcomes if isinstance(record, Episode)}
+    return episodes, {record.record: record.reason for record in outcomes if isinstance(record, Reject)}
 
 
 def frames_of(episode: Episode) -> list[int]:

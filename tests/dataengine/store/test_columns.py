@@ -93,8 +93,8 @@ def test_rows_staged_before_a_column_was_declared_have_none(corpus: Corpus, monk
 
     stage = add.stage_part
 
-    def stage_then_declare(*words: object) -> object:
-        receipt = stage(*words)
+    def stage_then_declare(*argv: object) -> object:
+        receipt = stage(*argv)
         Corpus.open(corpus.uri).ensure_columns(LABEL)
         return receipt
 
@@ -109,10 +109,10 @@ def test_a_lost_race_is_told_by_its_words(corpus: Corpus, monkeypatch: pytest.Mo
     lost = iter([kind("Retryable commit conflict for version 7: preempted")])
     commit = lance.LanceDataset.commit
 
-    def lose_once(*words: object, **more: object) -> lance.LanceDataset:
+    def lose_once(*argv: object, **more: object) -> lance.LanceDataset:
         for error in lost:
             raise error
-        return commit(*words, **more)
+        return commit(*argv, **more)
 
     corpus.ensure_columns(LABEL)
     monkeypatch.setattr(lance.LanceDataset, "commit", staticmethod(lose_once))
@@ -121,7 +121,7 @@ def test_a_lost_race_is_told_by_its_words(corpus: Corpus, monkeypatch: pytest.Mo
 
 
 def test_any_other_error_is_passed_on_at_once(corpus: Corpus, monkeypatch: pytest.MonkeyPatch) -> None:
-    def refuse(*words: object, **more: object) -> None:
+    def refuse(*argv: object, **more: object) -> None:
         raise OSError("permission denied")
 
     corpus.ensure_columns(LABEL)

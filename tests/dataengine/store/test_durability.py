@@ -81,9 +81,9 @@ def test_a_compacted_fragment_is_on_the_disk_before_a_version_names_it(
     kept.clear()
     commit, before = compaction.Compaction.commit, []
 
-    def look_then_commit(*words: object) -> object:
+    def look_then_commit(*argv: object) -> object:
         before.extend(kept)
-        return commit(*words)
+        return commit(*argv)
 
     monkeypatch.setattr(compaction.Compaction, "commit", staticmethod(look_then_commit))
     compaction.compact(corpus.uri, 10**9, ProgressBar("compact", 1, "bytes"))

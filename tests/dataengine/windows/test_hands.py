@@ -68,15 +68,15 @@ def test_a_wrist_without_points_tells_all_but_the_opening_and_without_a_rotation
     whole = vectors(told)
     sides = {side: replace(hand, keypoints=None) for side, hand in told.sides.items()}
     sides["left"].wrist[:, 3:] = np.nan  # type: ignore[index]
-    found = vectors(replace(told, source="mano", sides=sides))
+    felt = vectors(replace(told, source="mano", sides=sides))
     assert whole is not None
-    assert found is not None
-    for one, all_of_it in zip(found, whole, strict=True):
+    assert felt is not None
+    for one, all_of_it in zip(felt, whole, strict=True):
         known = np.array([*range(3), *range(7, 13)])
         np.testing.assert_array_equal(one[:, known], all_of_it[:, known])
         assert np.isnan(np.delete(one, known, axis=1)).all()
     measured = HandStatistics()
-    measured.add("mano", found)
+    measured.add("mano", felt)
     done = measured.statistics()
     assert done is not None
     known_state = Normalizer({"human_hand": done}).normalize("human_hand", "state", whole[0], "mano")[:, known]

@@ -38,9 +38,9 @@ def measured(rows, encoding="eef_pose"):
     """Statistics as `villa stats` makes them of rows (n, d)."""
     accumulator = Accumulator.empty(rows.shape[1])
     accumulator.add(rows)
-    words = {"dataset": "made", "embodiment": "arm", "column": "state"}
+    kwargs = {"dataset": "made", "embodiment": "arm", "column": "state"}
     layout = VectorLayout.of(encoding, rows.shape[1])
-    return by_embodiment([ColumnStatistics(**words, layout=layout, accumulator=accumulator)])["arm"].state
+    return by_embodiment([ColumnStatistics(**kwargs, layout=layout, accumulator=accumulator)])["arm"].state
 
 
 Q01 = [-1.0, 0.5, 100.0, 0.0, -3.0, 2.5, 0.2]
@@ -176,8 +176,8 @@ def test_a_dataset_that_drives_a_body_otherwise_keeps_its_numbers_inside_the_cli
     for dataset, rows in (("slow", slow), ("fast", fast)):
         seen = Accumulator.empty(3)
         seen.add(rows)
-        words = {"dataset": dataset, "embodiment": "arm", "layout": VectorLayout.of("eef_delta", 3)}
-        groups += [ColumnStatistics(**words, column=column, accumulator=seen) for column in ("state", "action")]
+        kwargs = {"dataset": dataset, "embodiment": "arm", "layout": VectorLayout.of("eef_delta", 3)}
+        groups += [ColumnStatistics(**kwargs, column=column, accumulator=seen) for column in ("state", "action")]
     stats = by_embodiment(groups)
 
     def clipped(norm: Normalizer, dataset: str, rows: np.ndarray) -> float:

@@ -155,9 +155,9 @@ def test_statistics_survive_json_exactly():
 def test_statistics_say_where_zero_means_to_stand_still(encodings, moves):
     rows = np.random.default_rng(6).uniform(size=(9, 7))
     groups = [group(f"set{i}", rows, "action", encoding=e, grippers="6") for i, e in enumerate(encodings)]
-    found = stats.loads(stats.dumps(stats.by_embodiment(groups)))["arm"].action
-    assert found.moves == moves
-    assert found.grippers == (6,)
+    statistics = stats.loads(stats.dumps(stats.by_embodiment(groups)))["arm"].action
+    assert statistics.moves == moves
+    assert statistics.grippers == (6,)
 
 
 def test_one_embodiment_with_two_layouts_is_refused_with_both_places():

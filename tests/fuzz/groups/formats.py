@@ -170,8 +170,8 @@ def build_parquet(root: Path) -> None:
 def read_parquet(root: Path) -> None:
     from dataengine.formats.parquet import ParquetFile
 
-    for place in files(root):
-        with allowed(), ParquetFile(place) as file:
+    for path in files(root):
+        with allowed(), ParquetFile(path) as file:
             with allowed():
                 file.ranges("index")
             for name in file.names:

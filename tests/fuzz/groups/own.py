@@ -18,15 +18,15 @@ def read_shards(root: Path) -> str:
     from dataengine.shards.reader import ShardReader
 
     stored = ShardReader(root)
-    found: list[Any] = [vars(stored.identity), stored.statistics(), stored.manifest.get("num_steps")]
-    found += [stored.latent_info(lam) for lam in stored.latents]
+    facts: list[Any] = [vars(stored.identity), stored.statistics(), stored.manifest.get("num_steps")]
+    facts += [stored.latent_info(lam) for lam in stored.latents]
     for info in stored.episodes:
         numbers = (stored.state(info.row), stored.action(info.row), *stored.latent(info.row, "lam"))
-        found += [info, *(None if one is None else hashlib.sha256(one.tobytes()).hexdigest() for one in numbers)]
+        facts += [info, *(None if one is None else hashlib.sha256(one.tobytes()).hexdigest() for one in numbers)]
         for slot in info.cameras:
             jpegs = stored.jpegs(slot, [(info.row, frame) for frame in range(info.num_steps)])
-            found.append([hashlib.sha256(jpeg).hexdigest() for jpeg in jpegs])
-    return digest(found)
+            facts.append([hashlib.sha256(jpeg).hexdigest() for jpeg in jpegs])
+    return digest(facts)
 
 
 PLAN = """\

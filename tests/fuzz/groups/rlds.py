@@ -22,14 +22,14 @@ def read_rlds(root: Path) -> list[str]:
     from dataengine.errors import RecordError
     from dataengine.formats import rlds
 
-    place = next(path.parent for path in sorted(root.rglob("features.json")))
-    found = []
-    schema = rlds.schema(place)
-    for shard in rlds.shards(place):
+    folder = next(path.parent for path in sorted(root.rglob("features.json")))
+    digests = []
+    schema = rlds.schema(folder)
+    for shard in rlds.shards(folder):
         for _, record in rlds.read_shard(shard.uri, schema):
             if not isinstance(record, RecordError):
-                found.append(digest(_plain(record)))
-    return found
+                digests.append(digest(_plain(record)))
+    return digests
 
 
 def _plain(value: Any) -> Any:
@@ -88,8 +88,8 @@ def build_openx(root: Path) -> None:
 
 
 def read_openx(root: Path) -> list[str]:
-    place = next(path.parent for path in sorted(root.rglob("features.json")))
-    return ingested("openx/auto", place, mapping=str(root / "mapping.yaml"), frame_size=32)
+    folder = next(path.parent for path in sorted(root.rglob("features.json")))
+    return ingested("openx/auto", folder, mapping=str(root / "mapping.yaml"), frame_size=32)
 
 
 GROUPS = {

@@ -235,8 +235,8 @@ def test_what_a_survey_reads_comes_in_the_order_it_asks_for(tmp_path):
     corpus = make_corpus(tmp_path / "corpus", {"a": ATTEMPTS[:3], "b": ATTEMPTS[3:5]})
     rules = {"drop_short": DropShort()}
     measure.measure(corpus, rules)
-    found = decide.check(corpus, rules)
-    kept = decide.KeptEpisodes(corpus, found, np.array([4, 0, 2]))
-    steps = dict(zip(found.texts["episode_id"], found.numbers("num_steps"), strict=True))
+    verdicts = decide.check(corpus, rules)
+    kept = decide.KeptEpisodes(corpus, verdicts, np.array([4, 0, 2]))
+    steps = dict(zip(verdicts.texts["episode_id"], verdicts.numbers("num_steps"), strict=True))
     assert kept.column("num_steps").to_pylist() == [steps[e] for e in kept.episode_ids]
     assert kept.column("num_steps", np.array([2, 0])).to_pylist() == [steps[kept.episode_ids[i]] for i in (2, 0)]

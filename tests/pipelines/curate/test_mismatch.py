@@ -88,9 +88,9 @@ def test_deltas_of_any_scale_agree(gain):
     episode = recording("scaled", body="widowx", seed=6)
     action = episode.action.copy()
     action[:, :6] *= gain
-    found = numbers(with_action(episode, action))
-    assert found["delta_follow"] > 0.8
-    assert found["delta_gain"] == pytest.approx(numbers(episode)["delta_gain"] / gain, rel=1e-3)
+    measured_values = numbers(with_action(episode, action))
+    assert measured_values["delta_follow"] > 0.8
+    assert measured_values["delta_gain"] == pytest.approx(numbers(episode)["delta_gain"] / gain, rel=1e-3)
 
 
 def test_deltas_in_the_frame_of_the_hand_agree():

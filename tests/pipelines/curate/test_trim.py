@@ -20,8 +20,8 @@ from tests.support.rows import rows_of_episodes
 
 def ends(episode, **thresholds):
     stage = TrimIdle(**thresholds)
-    found = stage.measure(rows_of_episodes(episode))
-    return stage.trim({name: float(values[0]) for name, values in found.items()})
+    measured_values = stage.measure(rows_of_episodes(episode))
+    return stage.trim({name: float(values[0]) for name, values in measured_values.items()})
 
 
 @pytest.mark.parametrize("body", ["widowx", "ur5", "g1", "panda_joint"])

@@ -197,8 +197,11 @@ def test_seven_joints_have_no_gripper_and_aloha_has_two():
     assert np.isnan(measured(DropStill(), dataclasses.replace(seven, action=None))["gripper_range"]).all()
     both = dataclasses.replace(seven, state=np.zeros((len(seven.state), 14), np.float32))
     both.state[30:, 13] = 0.7
-    found = measured(DropStill(), both)
-    assert (found["gripper_range"][0], np.isnan(found["hand_reach_m"][0])) == (np.float32(0.7), True)
+    measured_values = measured(DropStill(), both)
+    assert (measured_values["gripper_range"][0], np.isnan(measured_values["hand_reach_m"][0])) == (
+        np.float32(0.7),
+        True,
+    )
 
 
 @pytest.mark.parametrize(("dim", "arms"), [(4, 1), (12, 2), (6, 1), (2, 1)])

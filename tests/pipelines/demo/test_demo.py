@@ -17,9 +17,9 @@ import simplejpeg
 pytestmark = pytest.mark.slow
 
 
-def villa(*words: object) -> subprocess.CompletedProcess[str]:
+def villa(*argv: object) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [sys.executable, "-m", "cli", *map(str, words)], capture_output=True, text=True, timeout=560, check=False
+        [sys.executable, "-m", "cli", *map(str, argv)], capture_output=True, text=True, timeout=560, check=False
     )
 
 
@@ -88,8 +88,8 @@ def test_tfds_and_plain_lance_find_the_same_states_actions_and_pixels(
     dump = tmp_path / "tfds.npz"
     reader = Path(__file__).with_name("read_with_tfds.py")
     subprocess.run([sys.executable, str(reader), str(features.parent), str(dump)], check=True, timeout=300)
-    found = np.load(dump)
-    texts = json.loads(str(found["texts"]))
+    arrays = np.load(dump)
+    texts = json.loads(str(arrays["texts"]))
     keys = RAW[source]
 
     table = lance.dataset(str(ingested / "corpus" / "episodes.lance"))
@@ -103,7 +103,7 @@ def test_tfds_and_plain_lance_find_the_same_states_actions_and_pixels(
         return np.array(row[f"raw_{kind}"], np.float32).reshape(-1, row[f"raw_{kind}_dim"])
 
     def of_tfds(number: int, kind: str) -> np.ndarray:
-        parts = [found[f"{number}:{key}"] for key in keys[kind]]
+        parts = [arrays[f"{number}:{key}"] for key in keys[kind]]
         return np.concatenate([p.reshape(len(p), -1) for p in parts], axis=1).astype(np.float32)
 
     by_state = {of_row(row, "state").tobytes(): row for row in rows}
@@ -115,10 +115,10 @@ def test_tfds_and_plain_lance_find_the_same_states_actions_and_pixels(
             offsets = row[f"offsets_{slot}"]
             (_, blob), *_ = table.read_blobs(f"frames_{slot}", ids=[row["_rowid"]])
             jpegs = [blob[start:end] for start, end in pairwise(offsets)]
-            assert bytes(blob) == found[f"{number}:{key}:bytes"].tobytes()
+            assert bytes(blob) == arrays[f"{number}:{key}:bytes"].tobytes()
             # tensorflow decodes with the fast DCT; by our own, more exact default the same bytes differ by up to 14.
             pixels = np.stack([simplejpeg.decode_jpeg(bytes(jpeg), fastdct=True) for jpeg in jpegs])
-            np.testing.assert_array_equal(pixels, found[f"{number}:{key}"])
+            np.testing.assert_array_equal(pixels, arrays[f"{number}:{key}"])
     assert not by_state
 
 

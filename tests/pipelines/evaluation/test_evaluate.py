@@ -168,9 +168,9 @@ def test_the_expert_solves_unseen_starts_a_random_policy_none_and_both_are_kept(
     assert won.filmstrips[0].seed == EVAL_SEEDS_FROM
     assert reports["random"].results[0].failed_seeds == [EVAL_SEEDS_FROM + i for i in range(4)]
 
-    place = next((tmp_path / "results").glob("expert-window-close-*.json"))
-    kept = json.loads(place.read_text())
-    place.write_text(json.dumps(kept | {"seconds": 12345.0}))
+    path = next((tmp_path / "results").glob("expert-window-close-*.json"))
+    kept = json.loads(path.read_text())
+    path.write_text(json.dumps(kept | {"seconds": 12345.0}))
     again = run(
         EvalConfig(policy="expert", tasks=("window-close",), episodes=4, out=tmp_path, processes=1, num_filmstrips=1)
     )

@@ -41,7 +41,8 @@ LEVELS = [0, 0, 40, 60, 80, 100, 120, 140, 160, 180, 200, 0]
 def corpus(tmp_path: Path) -> Corpus:
     told = clip("told", LEVELS, some_hands(STEPS))
     return make_corpus(
-        tmp_path / "corpus", {"a": [clip("untold", LEVELS), told], "b": [clip("dark", [0] * 5), robot_episode("r")]}
+        tmp_path / "corpus",
+        {"a": [clip("unexplained", LEVELS), told], "b": [clip("dark", [0] * 5), robot_episode("r")]},
     )
 
 
@@ -65,16 +66,16 @@ def test_clips_without_hands_get_them_and_published_ones_stay(
     report = pipeline.run(config)
     after = hands_of(corpus)
     assert (report.clips, report.with_hands, report.steps, report.steps_with_hands, report.known) == (2, 1, 17, 9, 1)
-    untold, dark, told = after["untold"], after["dark"], after["told"]
-    assert untold is not None
+    unexplained, dark, told = after["unexplained"], after["dark"], after["told"]
+    assert unexplained is not None
     assert dark is not None
     assert told is not None
-    assert (untold.source, untold.estimated, untold.frame) == ("detector", True, None)
-    right = untold.sides["right"]
+    assert (unexplained.source, unexplained.estimated, unexplained.frame) == ("detector", True, None)
+    right = unexplained.sides["right"]
     assert right.present.tolist() == [level > 0 for level in LEVELS]
     np.testing.assert_allclose(right.keypoints_2d[2:-1, 0, 0], np.array(LEVELS[2:-1]) / 255, atol=0.01)  # type: ignore[index]
     np.testing.assert_allclose(right.confidence[2:-1], 0.75)
-    assert not untold.sides["left"].present.any()
+    assert not unexplained.sides["left"].present.any()
     assert not any(hand.present.any() for hand in dark.sides.values())
     assert (told.source, told.estimated) == ("tracker", False)
     np.testing.assert_array_equal(told.sides["right"].wrist, before["told"].sides["right"].wrist)  # type: ignore[union-attr, arg-type]

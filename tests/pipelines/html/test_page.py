@@ -47,8 +47,8 @@ class Read(HTMLParser):
         self.text.append(data)
 
 
-def read(place) -> Read:
-    found = Read(place.read_text())
+def read(path) -> Read:
+    found = Read(path.read_text())
     assert found.open == []
     return found
 
@@ -61,20 +61,26 @@ def whole(tmp_path_factory):
 
 
 def test_the_page_fetches_nothing_and_its_links_lead_somewhere(whole):
-    place = render(whole)
-    found = read(place)
+    path = render(whole)
+    found = read(path)
     assert found.sources
     assert all(source.startswith("data:image/") for source in found.sources)
     assert {link.removeprefix("#") for link in found.links} <= set(found.ids)
     for fetches in ("url(", "@import", "http:", "https:"):
-        assert fetches not in place.read_text()
+        assert fetches not in path.read_text()
 
 
 def test_the_page_tells_every_stage(whole):
     text = " ".join(read(render(whole)).text)
     assert "57/60" in text  # of the first policy, over the tasks of the target
-    for words in ("openx/metaworld", "head_color.mp4 is missing; <expected> 1", "drop_still", "31 of 32", "2,400,000"):
-        assert words in text
+    for message in (
+        "openx/metaworld",
+        "head_color.mp4 is missing; <expected> 1",
+        "drop_still",
+        "31 of 32",
+        "2,400,000",
+    ):
+        assert message in text
     assert "This stage has not run" not in text
     assert "simulated" in text
 
@@ -177,17 +183,17 @@ def test_text_from_outside_is_escaped_on_the_whole_page(tmp_path):
         return node + EVIL if isinstance(node, str) and key not in files | {"out", "report"} else node
 
     DemoSummary.model_validate(spoil(told)).save(tmp_path)
-    place = render(tmp_path)
-    assert place.read_text().count("&lt;script&gt;") > 50
-    assert read(place).sources
+    path = render(tmp_path)
+    assert path.read_text().count("&lt;script&gt;") > 50
+    assert read(path).sources
 
 
 @pytest.mark.parametrize(("low", "high"), [(0.0, 1.0), (-3.7, 12.0), (0.98, 1.02), (5.0, 5.0), (0.0, 1e-9), (0, 12345)])
 def test_ticks_are_round_and_enclose_the_numbers(low, high):
-    found = ticks.round_ticks(low, high, 4)
-    assert found[0] <= low
-    assert found[-1] >= high
-    assert 2 <= len(found) <= 7
+    round_numbers = ticks.round_ticks(low, high, 4)
+    assert round_numbers[0] <= low
+    assert round_numbers[-1] >= high
+    assert 2 <= len(round_numbers) <= 7
 
 
 def labels(svg, *, anchor):
@@ -200,9 +206,9 @@ def labels(svg, *, anchor):
 )
 def test_a_logarithmic_axis_has_ticks_enough_to_be_read(values):
     line = charts.Series("loss", range(len(values)), values)
-    found = labels(charts.line_chart("t", [line], x_label="step", log=True), anchor="end")
-    assert 3 <= len(found) <= 9
-    assert len(set(found)) == len(found)
+    label_texts = labels(charts.line_chart("t", [line], x_label="step", log=True), anchor="end")
+    assert 3 <= len(label_texts) <= 9
+    assert len(set(label_texts)) == len(label_texts)
 
 
 @pytest.mark.parametrize(
@@ -210,9 +216,9 @@ def test_a_logarithmic_axis_has_ticks_enough_to_be_read(values):
 )
 def test_no_two_ticks_of_a_histogram_have_the_same_label(numbers):
     svg = charts.histogram("share", numbers, {})
-    found = labels(svg, anchor="middle")
-    assert found
-    assert len(set(found)) == len(found)
+    label_texts = labels(svg, anchor="middle")
+    assert label_texts
+    assert len(set(label_texts)) == len(label_texts)
     assert all(float(count).is_integer() for count in labels(svg, anchor="end"))
 
 

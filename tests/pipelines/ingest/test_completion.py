@@ -163,8 +163,8 @@ def test_bounds_that_moved_are_not_forgotten_when_a_run_dies_between_two_parts(
     lose(raw, b"half a download".ljust(900))
     reject = Committer.reject_records
 
-    def settle_and_die(self: Committer, *words: object) -> None:
-        reject(self, *words)
+    def settle_and_die(self: Committer, *argv: object) -> None:
+        reject(self, *argv)
         raise Killed
 
     with monkeypatch.context() as patch:
@@ -190,9 +190,9 @@ def test_a_completion_that_dies_is_done_once_in_the_end(
     undisturbed = ingest(raw, corpus=raw.parent / "undisturbed")
     original = getattr(Committer, name)
 
-    def die(self: object, *words: object, **more: object) -> None:
+    def die(self: object, *argv: object, **more: object) -> None:
         if after:
-            original(self, *words, **more)
+            original(self, *argv, **more)
         raise Killed
 
     with monkeypatch.context() as patch:

@@ -20,25 +20,25 @@ SIZES = {"1": (60, 80), "2": (60, 60)}
 @pytest.fixture
 def raw(tmp_path: Path) -> Path:
     """A wide clip and a square one; the wide one is white at its left and right ends."""
-    place = tmp_path / "raw"
-    (place / VIDEOS).mkdir(parents=True)
+    folder = tmp_path / "raw"
+    (folder / VIDEOS).mkdir(parents=True)
     for name, (height, width) in SIZES.items():
         picture = np.full((height, width, 3), 90, np.uint8)
         picture[:, :10] = picture[:, -10:] = 250
-        video.encode(place / VIDEOS / f"{name}.webm", [picture] * 4, 12, "vp9")
-    write_json(place, "train", [entry(name) for name in SIZES])
-    write_json(place, "validation", [])
-    return place
+        video.encode(folder / VIDEOS / f"{name}.webm", [picture] * 4, 12, "vp9")
+    write_json(folder, "train", [entry(name) for name in SIZES])
+    write_json(folder, "validation", [])
+    return folder
 
 
-def villa(*words: object) -> tuple[int, str]:
-    done = CliRunner().invoke(app, [str(word) for word in words])
+def villa(*argv: object) -> tuple[int, str]:
+    done = CliRunner().invoke(app, [str(word) for word in argv])
     return done.exit_code, done.output
 
 
-def ingest(raw: Path, *words: object) -> tuple[int, str]:
+def ingest(raw: Path, *argv: object) -> tuple[int, str]:
     where = ("--corpus", raw.parent / "corpus", "--workers", 1, "--set", "frame_size=32")
-    return villa("ingest", "something_something", raw, *where, *words)
+    return villa("ingest", "something_something", raw, *where, *argv)
 
 
 def stored(corpus: Path) -> dict[str, tuple[tuple[int, int], np.ndarray, dict[str, str]]]:
@@ -110,8 +110,8 @@ def test_a_dataset_keeps_the_fit_that_it_has(raw: Path, first: str, then: str) -
     clip = [np.full((60, 80, 3), 50, np.uint8)] * 4
     video.encode(raw / VIDEOS / "3.webm", clip, 12, "vp9")
     write_json(raw, "validation", [entry("3")])
-    for words in ((), ("--dry-run",)):
-        code, said = ingest(raw, "--fit", then, *words)
+    for argv in ((), ("--dry-run",)):
+        code, said = ingest(raw, "--fit", then, *argv)
         assert code == 2
         assert f"has frames of something_something with fit {first}, asked for {then}; a dataset keeps one" in said
         place = raw.parent / "corpus"
@@ -140,8 +140,8 @@ def test_a_plan_says_it_for_all_or_for_one_and_not_twice_for_a_dataset(raw: Path
 def test_a_source_of_ones_own_that_only_squashes_says_so(tmp_path: Path) -> None:
     write_parts(tmp_path / "raw", num_parts=1)
     source = "tests.support.npz_source:NpzSource"
-    words = ("ingest", source, tmp_path / "raw", "--corpus", tmp_path / "corpus", "--workers", 1)
-    code, said = villa(*words, "--fit", "pad")
+    argv = ("ingest", source, tmp_path / "raw", "--corpus", tmp_path / "corpus", "--workers", 1)
+    code, said = villa(*argv, "--fit", "pad")
     assert code == 2
     assert "npz takes no --fit pad: its class has no field `fit`; leave --fit out, or add the field" in said
-    assert villa(*words)[0] == 0
+    assert villa(*argv)[0] == 0

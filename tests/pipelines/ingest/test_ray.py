@@ -32,8 +32,8 @@ def cluster() -> Iterator[None]:
 
 def ingest(raw: Path, engine: str, **settings: object) -> IngestReport:
     corpus = raw.parent / engine
-    words = {"root": str(raw), "corpus": str(corpus), "engine": engine, "workers": 2, **settings}
-    return run(IngestConfig(source="tests.support.npz_source:NpzSource", **words))
+    kwargs = {"root": str(raw), "corpus": str(corpus), "engine": engine, "workers": 2, **settings}
+    return run(IngestConfig(source="tests.support.npz_source:NpzSource", **kwargs))
 
 
 @pytest.mark.usefixtures("cluster")

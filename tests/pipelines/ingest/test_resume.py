@@ -66,8 +66,8 @@ def test_a_run_that_died_is_continued_to_the_same_rows(
     undisturbed = ingest(raw, corpus=tmp_path / "undisturbed")
     (raw / "reads.log").unlink()
 
-    def do_then_die(self: object, *words: object) -> None:
-        original(self, *words)
+    def do_then_die(self: object, *argv: object) -> None:
+        original(self, *argv)
         raise Killed
 
     with monkeypatch.context() as patch:

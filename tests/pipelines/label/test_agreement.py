@@ -108,16 +108,16 @@ def test_an_episode_and_its_video_have_the_same_labels(root: Path, framing: Fram
 def test_what_is_asked_for_comes_first_and_several_fits_have_to_be_told_apart(root: Path, tmp_path: Path) -> None:
     lam = tmp_path / "lam"
     shutil.copytree(root / "lam", lam)
-    words = {"videos": [str(root / "raw" / VIDEOS / "9.webm")], "lam": lam, "device": "cpu"}
-    report = label_video(LabelVideoConfig(**words, out=tmp_path / "a.npz", fit="pad", frame_size=64))
+    kwargs = {"videos": [str(root / "raw" / VIDEOS / "9.webm")], "lam": lam, "device": "cpu"}
+    report = label_video(LabelVideoConfig(**kwargs, out=tmp_path / "a.npz", fit="pad", frame_size=64))
     assert (report.frame_size, report.fit) == (64, "pad")
     stated = json.loads((lam / "model_config.json").read_text())
     several = {"a": {"side": 256, "fit": "squash"}, "b": {"side": 128, "fit": "pad"}}
     (lam / "model_config.json").write_text(json.dumps({**stated, "data": {"framings": several}}))
     with pytest.raises(DataEngineError, match=r"frames of several fits \(a squash, b pad\); say which with --fit"):
-        label_video(LabelVideoConfig(**words, out=tmp_path / "b.npz"))
-    report = label_video(LabelVideoConfig(**words, out=tmp_path / "b.npz", fit="pad"))
+        label_video(LabelVideoConfig(**kwargs, out=tmp_path / "b.npz"))
+    report = label_video(LabelVideoConfig(**kwargs, out=tmp_path / "b.npz", fit="pad"))
     assert (report.frame_size, report.fit) == (128, "pad")
     (lam / "model_config.json").write_text(json.dumps({**stated, "data": {"framings": {"a": {"side": -1}}}}))
     with pytest.raises(DataEngineError, match=r"model_config.json: data.framings is damaged .* copy it again"):
-        label_video(LabelVideoConfig(**words, out=tmp_path / "c.npz"))
+        label_video(LabelVideoConfig(**kwargs, out=tmp_path / "c.npz"))

@@ -57,9 +57,9 @@ def clip_by_clip(lam, jpegs, stride):
     for phase in range(min(stride, len(jpegs))):
         clip = video[phase::stride]
         if len(clip) > 1:
-            found = lam.encode(clip)
+            encoded = lam.encode(clip)
             rows = slice(phase, len(jpegs) - stride, stride)
-            latent[rows], codes[rows] = found.quantized[0].numpy(), found.codes[0].numpy()
+            latent[rows], codes[rows] = encoded.quantized[0].numpy(), encoded.codes[0].numpy()
     return latent[: max(len(jpegs) - stride, 0)], codes[: max(len(jpegs) - stride, 0)]
 
 

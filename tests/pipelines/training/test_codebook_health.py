@@ -52,8 +52,8 @@ def said(health: CodebookHealth, entries: list[dict[str, float]], first: int = 5
 
 def test_a_slot_that_collapses_is_named_once_with_the_settings_that_help() -> None:
     health = make_health(**PLAIN)
-    found = said(health, [figures(9, 8, 1.04, 7)] * 20)
-    assert found == [
+    sentences = said(health, [figures(9, 8, 1.04, 7)] * 20)
+    assert sentences == [
         (
             510,
             "slot 2 uses 1 of 32 codes (perplexity 1.0) since step 500; what helps, in another run: "
@@ -81,8 +81,8 @@ def test_latents_that_can_be_swapped_at_no_cost_carry_nothing() -> None:
 def test_recovery_is_said_once_and_a_relapse_again() -> None:
     ill, between, well = (figures(9, 9, 9, p, cost=c) for p, c in ((1, 1.0), (4.5, 1.05), (6, 1.3)))
     health = make_health()
-    found = said(health, [ill, ill, between, ill, between, well, well, well, between, ill, ill])
-    assert [(step, words.split(" ")[0]) for step, words in found] == [
+    sentences = said(health, [ill, ill, between, ill, between, well, well, well, between, ill, ill])
+    assert [(step, words.split(" ")[0]) for step, words in sentences] == [
         (510, "slot"),
         (510, "latents"),
         (560, "every"),
@@ -90,7 +90,7 @@ def test_recovery_is_said_once_and_a_relapse_again() -> None:
         (600, "slot"),
         (600, "latents"),
     ]
-    assert "every slot uses its codes (least perplexity 6.0 of 32) again since step 550" in found[2][1]
+    assert "every slot uses its codes (least perplexity 6.0 of 32) again since step 550" in sentences[2][1]
     assert [(c.what, c.healed) for c in health.conditions[:2]] == [("codebook", 550), ("latents", 550)]
     assert [c.healed for c in health.conditions[2:]] == [None, None]
 
@@ -222,13 +222,13 @@ def test_a_collapse_is_caught_and_the_settings_it_names_heal_it(
     told = [line.removeprefix("lam: ") for line in capsys.readouterr().err.splitlines() if "what helps" in line]
     assert [c.what for c in ill.codebook_health] == ["codebook", "latents"]
     assert [c.words for c in ill.codebook_health] == told
-    assert all(words in ill.summary() for words in told)
+    assert all(message in ill.summary() for message in told)
     assert json.loads((tmp_path / "ill" / "report.json").read_text())["codebook_health"][0]["words"] == told[0]
     # Seeds 0, 1, 2: 3.7, 4.7, 2.1 here; 9.0, 8.4, 8.6 below, where swapping costs 6, 9, 7 %.
     assert max(slot.perplexity for slot in ill.scores.codebook) < 5
     assert ill.scores.visual[0].shuffled == pytest.approx(ill.scores.visual[0].model, rel=0.01)
 
-    named = {name: value for words in told for name, value in settings_in(words).items()}
+    named = {name: value for message in told for name, value in settings_in(message).items()}
     healed = train(moving_pictures, tmp_path / "healed", {**RELEASED, **named})
     assert healed.codebook_health == []
     assert min(slot.perplexity for slot in healed.scores.codebook) > 6

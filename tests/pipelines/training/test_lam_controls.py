@@ -30,18 +30,18 @@ def frames(*levels: int) -> torch.Tensor:
 
 
 def test_agreement_is_counted_by_slot_and_for_the_whole_tuple() -> None:
-    found = control(Judge(), "arm", frames(0, 10, 20, 200), frames(5, 10, 25, 205))
-    assert found.hold_slots == [1.0, 0.75], "no picture brightened; three of four corners are dark"
-    assert found.hold_tuple == 0.75
-    assert found.hold_still == 0.875
-    assert found.real_slots == 0.5, "one of four pairs stands still, three of four corners are dark"
-    assert found.real_tuple == 0.25
+    controls = control(Judge(), "arm", frames(0, 10, 20, 200), frames(5, 10, 25, 205))
+    assert controls.hold_slots == [1.0, 0.75], "no picture brightened; three of four corners are dark"
+    assert controls.hold_tuple == 0.75
+    assert controls.hold_still == 0.875
+    assert controls.real_slots == 0.5, "one of four pairs stands still, three of four corners are dark"
+    assert controls.real_tuple == 0.25
 
 
 def test_uniform_pictures_do_not_change_when_they_are_shifted() -> None:
-    found = control(Judge(), "arm", frames(0, 10, 20, 200), frames(5, 10, 25, 205))
-    assert (found.shift_slots, found.shift_tuple) == (found.hold_still, found.hold_tuple)
-    assert found.shift_size == found.hold_size < 1.0
+    controls = control(Judge(), "arm", frames(0, 10, 20, 200), frames(5, 10, 25, 205))
+    assert (controls.shift_slots, controls.shift_tuple) == (controls.hold_still, controls.hold_tuple)
+    assert controls.shift_size == controls.hold_size < 1.0
 
 
 def test_pictures_are_shifted_by_the_models_pixels_each_another_way() -> None:
@@ -59,6 +59,6 @@ def test_pictures_are_shifted_by_the_models_pixels_each_another_way() -> None:
 def test_a_real_model_is_asked_at_its_own_size() -> None:
     torch.manual_seed(0)
     lam = Lam(lam_shape("tiny", **SMALL)).eval()
-    found = control(lam, "arm", frames(0, 60, 120), frames(1, 61, 121))
-    assert found.frames == 3
-    assert len(found.hold_slots) == lam.config.num_slots
+    controls = control(lam, "arm", frames(0, 60, 120), frames(1, 61, 121))
+    assert controls.frames == 3
+    assert len(controls.hold_slots) == lam.config.num_slots

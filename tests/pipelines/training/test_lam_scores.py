@@ -32,10 +32,10 @@ def train(corpus: str, out: Path, **settings: object) -> TrainLamReport:
 
 def test_robots_are_judged_by_what_they_felt_and_did_and_a_stranger_is_unknown(corpus: str, tmp_path: Path) -> None:
     scores = train(corpus, tmp_path / "lam").scores
-    found = {p.embodiment: p for p in scores.proprio}
-    assert {name: p.named for name, p in found.items()} == {"arm": True, "strange_arm": False}
-    assert all(p.action > 0 and p.state > 0 and p.state_if_held > 0 for p in found.values())
-    assert {c.embodiment for c in scores.controls} == {v.embodiment for v in scores.visual} > set(found)
+    by_name = {p.embodiment: p for p in scores.proprio}
+    assert {name: p.named for name, p in by_name.items()} == {"arm": True, "strange_arm": False}
+    assert all(p.action > 0 and p.state > 0 and p.state_if_held > 0 for p in by_name.values())
+    assert {c.embodiment for c in scores.controls} == {v.embodiment for v in scores.visual} > set(by_name)
 
 
 def test_a_model_without_proprio_has_no_such_scores(corpus: str, tmp_path: Path) -> None:

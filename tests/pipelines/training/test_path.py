@@ -33,7 +33,7 @@ from pipelines.training.act.stated import unfinished
 from pipelines.training.lam import lam as train_lam
 from tests.support.collators import as_trained, assert_equal
 from tests.support.corpora import draw, human_clip, make_corpus, robot_episode
-from tests.support.figures import untold
+from tests.support.figures import unexplained
 
 ROOT = Path(__file__).parents[3]
 LAM = {"preset": "tiny", "steps": 6, "batch_size": 4, "log_every": 1, "val_windows": 24, "device": "cpu"}
@@ -86,8 +86,8 @@ def losses(out: Path) -> list[tuple]:
 
 
 def test_every_figure_of_a_run_is_explained(made: Made) -> None:
-    assert untold(made.lam) == set()
-    assert untold(made.act) == set()
+    assert unexplained(made.lam) == set()
+    assert unexplained(made.act) == set()
 
 
 def test_corpus_and_shards_give_the_same_batches_bit_for_bit(made: Made) -> None:

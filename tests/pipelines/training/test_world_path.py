@@ -25,7 +25,7 @@ from pipelines.training.world import world as train_world
 from pipelines.training.world.collator import WorldCollator
 from pipelines.training.world.scores import shuffle
 from tests.support.corpora import add_parts, human_clip, make_corpus, robot_episode
-from tests.support.figures import untold
+from tests.support.figures import unexplained
 from tests.support.lams import make_lam
 
 ROOT = Path(__file__).parents[3]
@@ -55,10 +55,10 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
     reader = TableReader(Corpus.open(str(root / "corpus")))
     make_lam(root / "lam", reader.jpegs("primary", [(row, i) for row in range(20) for i in range(9)]))
     label.run(label.LabelConfig(corpus=str(root / "corpus"), lam=root / "lam", threads=1))
-    words = [str(root / "corpus"), "--lam", str(root / "lam"), "--out", str(root / "world"), "--steps", "6"]
+    argv = [str(root / "corpus"), "--lam", str(root / "lam"), "--out", str(root / "world"), "--steps", "6"]
     settings = [f"{key}={value}" for key, value in WORLD.items() if key not in ("steps", "model")]
     settings += [f"model.{key}={value}" for key, value in SHAPE.items()]
-    assert invoke(app, ["train", "world", *words, *(w for s in settings for w in ("--set", s))]) == 0
+    assert invoke(app, ["train", "world", *argv, *(w for s in settings for w in ("--set", s))]) == 0
     return root
 
 
@@ -68,7 +68,7 @@ def losses(out: Path) -> list[tuple]:
 
 
 def test_every_figure_of_a_run_is_explained(made: Path) -> None:
-    assert untold(made / "world") == set()
+    assert unexplained(made / "world") == set()
 
 
 def test_a_report_tells_steps_and_painters_apart(made: Path) -> None:
@@ -217,7 +217,7 @@ def test_a_killed_training_continues_to_the_same_losses(made: Path, tmp_path: Pa
 
 
 @pytest.mark.parametrize(
-    ("words", "said"),
+    ("argv", "said"),
     [
         (["--set", "level=0"], "level 0 evaluates the decoder of a latent action model: give it with --lam DIR"),
         (["--set", "latent=other"], "other"),
@@ -226,9 +226,9 @@ def test_a_killed_training_continues_to_the_same_losses(made: Path, tmp_path: Pa
     ],
 )
 def test_what_cannot_be_done_is_said_in_one_line(
-    made: Path, tmp_path: Path, capsys: pytest.CaptureFixture, words: list[str], said: str
+    made: Path, tmp_path: Path, capsys: pytest.CaptureFixture, argv: list[str], said: str
 ) -> None:
-    arguments = ["train", "world", str(made / "corpus"), "--out", str(tmp_path), "--device", "cpu", *words, "--json"]
+    arguments = ["train", "world", str(made / "corpus"), "--out", str(tmp_path), "--device", "cpu", *argv, "--json"]
     assert invoke(app, arguments) == 2
     printed = capsys.readouterr()
     assert said in json.loads(printed.out)["error"]
@@ -258,7 +258,7 @@ train_world.run(train_world.TrainWorldConfig(data=data, lam=Path(lam), out=Path(
 
 def test_shards_and_a_lam_are_enough_without_ray_and_lance(made: Path, tmp_path: Path) -> None:
     shard.run(shard.ShardConfig(corpus=str(made / "corpus"), out=str(tmp_path / "shards")))
-    words = [str(tmp_path / "shards"), str(made / "lam"), str(tmp_path / "world"), json.dumps(WORLD)]
-    done = subprocess.run([sys.executable, "-c", BANNED, *words], cwd=ROOT, capture_output=True, text=True, check=False)
+    argv = [str(tmp_path / "shards"), str(made / "lam"), str(tmp_path / "world"), json.dumps(WORLD)]
+    done = subprocess.run([sys.executable, "-c", BANNED, *argv], cwd=ROOT, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     assert losses(tmp_path / "world") == losses(made / "world")

@@ -29,12 +29,12 @@ def root(template: Path, tmp_path: Path) -> Path:
 
 def read(root: Path, unit: str = "segment") -> list[Episode | Reject]:
     source = catalog.source("agibot")(str(root), frame_size=64, unit=unit)
-    return [found for part in source.parts() for found in source.read(part)]
+    return [outcome for part in source.parts() for outcome in source.read(part)]
 
 
-def label(root: Path, actions: Any, **words: Any) -> None:
+def label(root: Path, actions: Any, **kwargs: Any) -> None:
     """Label the first episode."""
-    first = {**entry("648642"), "label_info": {"action_config": actions}, **words}
+    first = {**entry("648642"), "label_info": {"action_config": actions}, **kwargs}
     (root / "task_info" / f"task_{TASK}.json").write_text(json.dumps([first, entry("648700")]))
 
 
@@ -78,10 +78,10 @@ def test_parts_are_the_same_whichever_the_unit(root: Path) -> None:
 
 def test_segments_that_cannot_be_are_rejected_alone_and_keep_the_others_numbers(root: Path) -> None:
     label(root, [action(0, 4), action(4, 4), action("4", 6), action(50, 60), action(9, 7), None, action(-3, 99), {}])
-    found = of_first(read(root))
-    rejects = {f.record: f.reason for f in found if isinstance(f, Reject)}
-    assert [f.source_record.rpartition("/")[2] for f in found if isinstance(f, Episode)] == ["0", "6"]
-    assert [f.num_steps for f in found if isinstance(f, Episode)] == [4, N]
+    first = of_first(read(root))
+    rejects = {f.record: f.reason for f in first if isinstance(f, Reject)}
+    assert [f.source_record.rpartition("/")[2] for f in first if isinstance(f, Episode)] == ["0", "6"]
+    assert [f.num_steps for f in first if isinstance(f, Episode)] == [4, N]
     assert rejects == {
         f"{TASK}/648642/1": f"segment 1 is [4, 4) of {N} steps, expected some of them",
         f"{TASK}/648642/2": "start_frame is '4', expected a whole number",
@@ -129,9 +129,9 @@ def test_the_unit_is_checked(root: Path) -> None:
 
 def test_a_segment_that_repeats_another_counts_once(root: Path) -> None:
     label(root, [action(0, 5), action(5, 8), action(0, 5), action(-2, 5), action(0, 5, "Something else.")])
-    found = of_first(read(root))
-    assert [f.source_record for f in found if isinstance(f, Episode)] == [f"{TASK}/648642/{i}" for i in (0, 1, 4)]
-    assert [f.reason for f in found if isinstance(f, Reject)] == [
+    first = of_first(read(root))
+    assert [f.source_record for f in first if isinstance(f, Episode)] == [f"{TASK}/648642/{i}" for i in (0, 1, 4)]
+    assert [f.reason for f in first if isinstance(f, Reject)] == [
         f"segment {i} says what segment 0 says" for i in (2, 3)
     ]
     (whole,) = of_first(read(root, "episode"))

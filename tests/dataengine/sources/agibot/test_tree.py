@@ -84,8 +84,8 @@ def test_range_folders_that_extraction_leaves_are_walked(root: Path) -> None:
     stats = root / "proprio_stats"
     (stats / "648533-713949").mkdir()
     (stats / TASK).rename(stats / "648533-713949" / TASK)
-    found = read_all(root)
-    assert {e.episode_id for e in found} == {e.episode_id for e in direct}
+    outcomes = read_all(root)
+    assert {e.episode_id for e in outcomes} == {e.episode_id for e in direct}
 
 
 def test_a_part_is_the_episodes_of_a_task_within_2000_ids(root: Path) -> None:

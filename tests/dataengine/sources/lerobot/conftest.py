@@ -9,8 +9,8 @@ from tests.support import lerobot_writer as lr
 
 @pytest.fixture(scope="package")
 def made(tmp_path_factory):
-    place = tmp_path_factory.mktemp("lerobot")
-    return {"v3.0": lr.write_v3(place / "cubes3"), "v2.1": lr.write_v2(place / "cubes2")}
+    folder = tmp_path_factory.mktemp("lerobot")
+    return {"v3.0": lr.write_v3(folder / "cubes3"), "v2.1": lr.write_v2(folder / "cubes2")}
 
 
 @pytest.fixture

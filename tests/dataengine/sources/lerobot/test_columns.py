@@ -8,7 +8,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from tests.support import lerobot_writer as lr
-from tests.support.lerobot_tree import change_features, read_all, told, values_at, with_columns
+from tests.support.lerobot_tree import change_features, coded, read_all, values_at, with_columns
 
 
 @pytest.fixture(scope="module")
@@ -23,29 +23,29 @@ def v2(made, tmp_path):
 
 def test_a_state_spread_over_columns_of_each_side_is_put_together_left_before_right(v2):
     columns = {
-        "observation.state.right_gripper": told(4, 1),
-        "observation.state.right_arm": told(3, 7),
-        "observation.state.right_arm.velocities": told(9, 7),
-        "observation.state.torso": told(5, 4),
-        "observation.state.left_arm": told(1, 7),
-        "observation.state.left_gripper": told(2, 1),
-        "observation.state.chassis": told(8, 3),
-        "observation.state.mood": told(7, 2),
-        "action.left_gripper": told(2, 1),
-        "action.torso.position": told(5, 4),
-        "action.right_gripper": told(4, 1),
-        "action.left_arm": told(1, 6),
-        "action.right_arm": told(3, 6),
-        "action.chassis.velocities": told(8, 6),
+        "observation.state.right_gripper": coded(4, 1),
+        "observation.state.right_arm": coded(3, 7),
+        "observation.state.right_arm.velocities": coded(9, 7),
+        "observation.state.torso": coded(5, 4),
+        "observation.state.left_arm": coded(1, 7),
+        "observation.state.left_gripper": coded(2, 1),
+        "observation.state.chassis": coded(8, 3),
+        "observation.state.mood": coded(7, 2),
+        "action.left_gripper": coded(2, 1),
+        "action.torso.position": coded(5, 4),
+        "action.right_gripper": coded(4, 1),
+        "action.left_arm": coded(1, 6),
+        "action.right_arm": coded(3, 6),
+        "action.chassis.velocities": coded(8, 6),
     }
-    found = read_all(with_columns(v2, columns))
-    for i, episode in enumerate(found):
+    outcomes = read_all(with_columns(v2, columns))
+    for i, episode in enumerate(outcomes):
         for k in range(lr.LENGTHS[i]):
             arm = [(1, range(7)), (2, range(1)), (3, range(7)), (4, range(1)), (5, range(4))]
             assert episode.state[k].tolist() == values_at(i, k, *arm)
             short = [(1, range(6)), (2, range(1)), (3, range(6)), (4, range(1)), (5, range(4))]
             assert episode.action[k].tolist() == values_at(i, k, *short)
-    first = found[0]
+    first = outcomes[0]
     assert (first.state_encoding, first.action_encoding) == ("joint_position", "joint_position")
     assert (first.notes["state_grippers"], first.notes["action_grippers"]) == ("7,15", "6,13")
     action_names = first.notes["action_names"].split(",")
@@ -67,25 +67,25 @@ def test_a_state_spread_over_columns_of_each_side_is_put_together_left_before_ri
 
 def test_columns_of_both_arms_are_cut_into_arm_and_gripper_arm_and_gripper(v2):
     columns = {
-        "observation.states.effector.position": told(2, 2),
-        "observation.states.effector.force": told(6, 2),
+        "observation.states.effector.position": coded(2, 2),
+        "observation.states.effector.force": coded(6, 2),
         "observation.states.end.orientation": lambda episode, k: np.full((2, 4), k),
         "observation.states.end.position": lambda episode, k: np.full((2, 3), k),
-        "observation.states.joint.position": told(1, 14),
-        "actions.joint.position": told(1, 14),
-        "actions.effector.position": told(2, 2),
+        "observation.states.joint.position": coded(1, 14),
+        "actions.joint.position": coded(1, 14),
+        "actions.effector.position": coded(2, 2),
         "actions.end.position": lambda episode, k: np.full((2, 3), k),
     }
     about = {"observation.states.effector.position": {"names": {"motors": ["left", "right"]}}}
-    found = read_all(with_columns(v2, columns, **about))
+    outcomes = read_all(with_columns(v2, columns, **about))
     both = [(1, range(7)), (2, range(1)), (1, range(7, 14)), (2, range(1, 2))]
-    for i, episode in enumerate(found):
+    for i, episode in enumerate(outcomes):
         assert episode.state[5].tolist() == values_at(i, 5, *both)
         assert np.array_equal(episode.action, episode.state)
-    assert found[0].notes["state_grippers"] == "7,15"
-    assert found[0].embodiment == "so100_joint16"
-    assert found[0].raw_state.shape[1] == 14 + 2 + 2 + 8 + 6
-    assert found[0].raw_action.shape[1] == 14 + 2 + 6
+    assert outcomes[0].notes["state_grippers"] == "7,15"
+    assert outcomes[0].embodiment == "so100_joint16"
+    assert outcomes[0].raw_state.shape[1] == 14 + 2 + 2 + 8 + 6
+    assert outcomes[0].raw_action.shape[1] == 14 + 2 + 6
 
 
 @pytest.mark.parametrize(
@@ -101,10 +101,10 @@ def test_columns_of_both_arms_are_cut_into_arm_and_gripper_arm_and_gripper(v2):
     ],
 )
 def test_names_of_columns_say_what_comes_first(v2, names, expected):
-    found = read_all(with_columns(v2, {f"observation.state.{name}": told(1, 4) for name in names}))
+    outcomes = read_all(with_columns(v2, {f"observation.state.{name}": coded(1, 4) for name in names}))
     wanted = ",".join(f"observation.state.{name}" for name in expected.split())
-    assert found[0].notes["state"] == wanted
-    assert "say --action with some of" in found[0].notes["action_missing"]
+    assert outcomes[0].notes["state"] == wanted
+    assert "say --action with some of" in outcomes[0].notes["action_missing"]
 
 
 @pytest.mark.parametrize(
@@ -119,14 +119,14 @@ def test_names_of_columns_say_what_comes_first(v2, names, expected):
     ],
 )
 def test_what_is_ambiguous_is_left_to_the_user_in_a_line_that_names_the_columns(v2, names, why):
-    columns = {f"observation.state.{name}": told(1, 3 if name[-1] == "3" else 4) for name in names}
-    found = read_all(with_columns(v2, columns))
-    assert found[0].state is None
-    note = found[0].notes["state_missing"]
+    columns = {f"observation.state.{name}": coded(1, 3 if name[-1] == "3" else 4) for name in names}
+    outcomes = read_all(with_columns(v2, columns))
+    assert outcomes[0].state is None
+    note = outcomes[0].notes["state_missing"]
     assert note.startswith("state: no column observation.state")
     assert why in note
     assert note.endswith(f"say --state with some of {', '.join(columns)}")
-    assert found[0].raw_state.shape[1] == sum(len(values_of(0, 0)) for values_of in columns.values())
+    assert outcomes[0].raw_state.shape[1] == sum(len(values_of(0, 0)) for values_of in columns.values())
 
 
 def sided(*sides, of="joint"):
@@ -163,7 +163,7 @@ LEFT_RIGHT, RIGHT_LEFT = {"names": ["left_gripper", "right_gripper"]}, {"names":
     ],
 )
 def test_names_of_values_tell_the_sides_of_a_column_of_both_arms(v2, joints, gripper, left, right):
-    columns = {"observation.state.joints": told(1, 14), "observation.state.gripper": told(2, 2)}
+    columns = {"observation.state.joints": coded(1, 14), "observation.state.gripper": coded(2, 2)}
     about = {"observation.state.joints": joints, "observation.state.gripper": gripper}
     first = read_all(with_columns(v2, columns, **about))[0]
     if left is None:
@@ -192,19 +192,19 @@ def test_names_of_values_tell_the_sides_of_a_column_of_both_arms(v2, joints, gri
 )
 def test_a_column_of_one_side_whose_values_are_called_after_the_other_is_not_taken(v2, column, names, contradicts):
     others = [name for name in ("left_arm", "right_arm", "left_gripper", "right_gripper") if name != column]
-    columns = {f"observation.state.{name}": told(1, 2) for name in (column, *others)}
-    found = read_all(with_columns(v2, columns, **{f"observation.state.{column}": {"names": names}}))
+    columns = {f"observation.state.{name}": coded(1, 2) for name in (column, *others)}
+    outcomes = read_all(with_columns(v2, columns, **{f"observation.state.{column}": {"names": names}}))
     if not contradicts:
-        assert found[0].state.shape[1] == 8
+        assert outcomes[0].state.shape[1] == 8
         return
-    assert found[0].state is None
+    assert outcomes[0].state is None
     said = f"observation.state.{column} is of the left side by its name, {contradicts} of it is of the other"
-    assert said in found[0].notes["state_missing"]
+    assert said in outcomes[0].notes["state_missing"]
 
 
 def test_names_of_values_tell_the_sides_of_a_gripper_beside_columns_of_each_arm(v2):
-    columns = {f"action.{name}": told(i, 7) for i, name in enumerate(("right_arm", "left_arm"))}
-    columns["action.gripper"] = told(2, 2)
+    columns = {f"action.{name}": coded(i, 7) for i, name in enumerate(("right_arm", "left_arm"))}
+    columns["action.gripper"] = coded(2, 2)
     first = read_all(with_columns(v2, columns, **{"action.gripper": RIGHT_LEFT}))[0]
     wanted = [(1, range(7)), (2, range(1, 2)), (0, range(7)), (2, range(1))]
     assert first.action[3].tolist() == values_at(0, 3, *wanted)
@@ -212,7 +212,7 @@ def test_names_of_values_tell_the_sides_of_a_gripper_beside_columns_of_each_arm(
 
 @pytest.mark.parametrize("gripper", [{"names": ["finger_l", "finger_r"]}, {}])
 def test_an_arm_of_ten_numbered_joints_with_two_fingers_is_one(v2, gripper):
-    columns = {"observation.state.joints": told(1, 10), "observation.state.gripper": told(2, 2)}
+    columns = {"observation.state.joints": coded(1, 10), "observation.state.gripper": coded(2, 2)}
     joints = {"names": [f"joint_{i}" for i in range(10)]}
     about = {"observation.state.joints": joints, "observation.state.gripper": gripper}
     first = read_all(with_columns(v2, columns, **about))[0]
@@ -220,7 +220,7 @@ def test_an_arm_of_ten_numbered_joints_with_two_fingers_is_one(v2, gripper):
 
 
 def test_ten_numbered_joints_are_of_one_arm_unless_the_gripper_says_two(v2):
-    columns = {"observation.state.joints": told(1, 10), "observation.state.gripper": told(2, 2)}
+    columns = {"observation.state.joints": coded(1, 10), "observation.state.gripper": coded(2, 2)}
     joints = {"names": [f"joint_{i}" for i in range(10)]}
     about = {"observation.state.joints": joints, "observation.state.gripper": LEFT_RIGHT}
     first = read_all(with_columns(v2, columns, **about))[0]
@@ -236,21 +236,21 @@ def test_ten_numbered_joints_are_of_one_arm_unless_the_gripper_says_two(v2):
     ],
 )
 def test_a_column_of_both_arms_goes_with_what_columns_of_one_side_say(v2, ends, expected):
-    columns = {f"observation.state.{name}": told(2 + i, 1) for i, name in enumerate(ends)}
-    columns["observation.state.joints"] = told(1, 14)
+    columns = {f"observation.state.{name}": coded(2 + i, 1) for i, name in enumerate(ends)}
+    columns["observation.state.joints"] = coded(1, 14)
     first = read_all(with_columns(v2, columns, **{"observation.state.joints": RIGHT_FIRST}))[0]
     assert first.state[3].tolist() == values_at(0, 3, *expected)
 
 
 def test_hands_of_each_side_go_to_halves_of_a_column_without_names(v2):
-    columns = {f"observation.state.{name}": told(i, 6) for i, name in enumerate(("right_hand", "joints", "left_hand"))}
+    columns = {f"observation.state.{name}": coded(i, 6) for i, name in enumerate(("right_hand", "joints", "left_hand"))}
     first = read_all(with_columns(v2, columns))[0]
     wanted = [(1, range(3)), (2, range(6)), (1, range(3, 6)), (0, range(6))]
     assert first.state[3].tolist() == values_at(0, 3, *wanted)
 
 
 def test_a_column_of_odd_width_is_not_cut_into_two_arms(v2):
-    columns = {f"observation.state.{name}": told(1, 7) for name in ("arm", "left_gripper", "right_gripper")}
+    columns = {f"observation.state.{name}": coded(1, 7) for name in ("arm", "left_gripper", "right_gripper")}
     first = read_all(with_columns(v2, columns))[0]
     assert "observation.state.arm names no side, and its 7 values are not of two arms" in first.notes["state_missing"]
 
@@ -265,7 +265,7 @@ def test_a_column_of_odd_width_is_not_cut_into_two_arms(v2):
     ],
 )
 def test_changes_beside_positions_are_not_called_by_one_name(v2, names, expected):
-    columns = {f"action.{name}": told(i, 1 if "gripper" in name else 6) for i, name in enumerate(names)}
+    columns = {f"action.{name}": coded(i, 1 if "gripper" in name else 6) for i, name in enumerate(names)}
     first = read_all(with_columns(v2, columns))[0]
     if "is" in expected.split():
         assert first.action is None
@@ -277,8 +277,8 @@ def test_changes_beside_positions_are_not_called_by_one_name(v2, names, expected
 
 def test_the_state_whose_values_are_called_as_the_actions_is_taken_whole(v2):
     names = ["left_j1", "left_gripper", "right_j1", "right_gripper"]
-    columns = {f"observation.state.{name}": told(i, 4) for i, name in enumerate(("eef", "effort", "qpos", "qvel"))}
-    columns["action"] = told(5, 4)
+    columns = {f"observation.state.{name}": coded(i, 4) for i, name in enumerate(("eef", "effort", "qpos", "qvel"))}
+    columns["action"] = coded(5, 4)
     about = {key: {"names": names} for key in columns if "eef" not in key}
     (first, *_) = read_all(with_columns(v2, columns, **about))
     assert first.state[3].tolist() == values_at(0, 3, (2, range(4)))
@@ -286,7 +286,12 @@ def test_the_state_whose_values_are_called_as_the_actions_is_taken_whole(v2):
 
 
 def test_columns_that_nothing_takes_are_named(v2):
-    columns = {"observation.state": told(1, 3), "action": told(2, 3), "next.reward": told(3, 1), "score": told(4, 1)}
+    columns = {
+        "observation.state": coded(1, 3),
+        "action": coded(2, 3),
+        "next.reward": coded(3, 1),
+        "score": coded(4, 1),
+    }
     first = read_all(with_columns(v2, columns, score={"dtype": "complex64"}))[0]
     assert first.notes["columns_left_out"] == "next.reward score"
 

@@ -18,9 +18,9 @@ def test_a_bad_video_costs_the_episodes_that_need_it(v2):
     videos = v2 / f"videos/chunk-000/{lr.TOP}"
     (videos / "episode_000000.mp4").write_bytes(b"")
     lr.write_video(videos / "episode_000002.mp4", [9] * 11, (48, 64))
-    found = read_all(v2)
-    assert [isinstance(one, Episode) for one in found] == [False, True, False]
-    assert reasons(found) == {
+    outcomes = read_all(v2)
+    assert [isinstance(one, Episode) for one in outcomes] == [False, True, False]
+    assert reasons(outcomes) == {
         "0": f"{lr.TOP}: episode_000000.mp4: the video has 0 bytes",
         "2": f"{lr.TOP}: episode_000002.mp4: shows 11 frames, the last at 1.000 s, the episode has 15 rows",
     }
@@ -29,9 +29,9 @@ def test_a_bad_video_costs_the_episodes_that_need_it(v2):
 def test_a_shared_video_that_is_short_costs_only_the_episodes_beyond_its_end(v3):
     path = v3 / f"videos/{lr.TOP}/chunk-000/file-000.mp4"
     lr.write_video(path, [lr.level(i, k) for i in range(3) for k in range(lr.LENGTHS[i])][:30], (48, 64))
-    found = read_all(v3)
-    assert [isinstance(one, Episode) for one in found] == [True, True, False]
-    assert "shows 9 frames, the last at 2.900 s, the episode has 15 rows" in reasons(found)["2"]
+    outcomes = read_all(v3)
+    assert [isinstance(one, Episode) for one in outcomes] == [True, True, False]
+    assert "shows 9 frames, the last at 2.900 s, the episode has 15 rows" in reasons(outcomes)["2"]
 
 
 def test_a_damaged_stretch_of_a_shared_video_spares_the_episodes_around_it(v3):
@@ -47,9 +47,9 @@ def test_a_damaged_stretch_of_a_shared_video_spares_the_episodes_around_it(v3):
     for pos, size in packets[14:18]:  # within episode 1
         data[pos : pos + size] = bytes(255 - b for b in data[pos : pos + size])
     path.write_bytes(data)
-    found = read_all(v3)
-    assert [isinstance(one, Episode) for one in found] == [True, False, True]
-    assert is_shown(found[2].cameras["primary"], 2)
+    outcomes = read_all(v3)
+    assert [isinstance(one, Episode) for one in outcomes] == [True, False, True]
+    assert is_shown(outcomes[2].cameras["primary"], 2)
 
 
 def test_bad_rows_cost_their_episode(v2):
@@ -58,11 +58,11 @@ def test_bad_rows_cost_their_episode(v2):
         path.unlink() if damage is None else path.write_bytes(damage)
     path = v2 / "data/chunk-000/episode_000002.parquet"
     pq.write_table(pq.read_table(path).slice(0, 14), path)
-    found = reasons(read_all(v2))
-    assert found["0"].startswith("data/chunk-000/episode_000000.parquet: not a readable parquet file")
-    assert found["1"] == "data/chunk-000/episode_000001.parquet is missing"
-    assert found["2"].endswith("episode_000002.parquet has 14 rows of the episode, its metadata say 15")
-    assert not any("\n" in reason for reason in found.values())
+    reasons_given = reasons(read_all(v2))
+    assert reasons_given["0"].startswith("data/chunk-000/episode_000000.parquet: not a readable parquet file")
+    assert reasons_given["1"] == "data/chunk-000/episode_000001.parquet is missing"
+    assert reasons_given["2"].endswith("episode_000002.parquet has 14 rows of the episode, its metadata say 15")
+    assert not any("\n" in reason for reason in reasons_given.values())
 
 
 @pytest.mark.parametrize("column", ["action", "index", "episode_index"])
@@ -70,9 +70,9 @@ def test_a_column_that_is_there_twice_costs_its_rows(v3, column):
     path = v3 / "data/chunk-000/file-001.parquet"
     table = pq.read_table(path)
     pq.write_table(table.append_column(column, table[column]), path)
-    found = reasons(read_all(v3))
-    assert list(found) == ["2"]
-    assert f"has 2 columns named '{column}', expected one" in found["2"]
+    reasons_given = reasons(read_all(v3))
+    assert list(reasons_given) == ["2"]
+    assert f"has 2 columns named '{column}', expected one" in reasons_given["2"]
 
 
 def test_an_index_of_episodes_that_is_a_list_costs_its_rows(v3):
@@ -115,9 +115,9 @@ def test_rows_that_are_not_as_declared_are_told(v2, column, values, expected):
     kind = pa.list_(pa.float32()) if column in lr.FEATURES else None
     table = table.remove_column(place) if values is None else table.set_column(place, column, pa.array(values, kind))
     pq.write_table(table, path)
-    found = reasons(read_all(v2))
-    assert list(found) == ["2"]
-    assert expected in found["2"]
+    reasons_given = reasons(read_all(v2))
+    assert list(reasons_given) == ["2"]
+    assert expected in reasons_given["2"]
 
 
 def test_metadata_that_do_not_parse_cost_their_episode(v2):
@@ -131,12 +131,12 @@ def test_metadata_that_do_not_parse_cost_their_episode(v2):
             {"episode_index": 1, "tasks": [], "length": 0},
         ],
     )
-    found = reasons(read_all(v2))
-    assert len(found) == 4
-    assert found["meta/episodes.jsonl:2"].startswith("line 2: not JSON")
-    assert found["meta/episodes.jsonl:3"] == "line 3: length is -3, expected a whole number"
-    assert found["0 again (3)"] == "episode 0 is listed 2 times"
-    assert found["1"] == "the episode has no frames"
+    reasons_given = reasons(read_all(v2))
+    assert len(reasons_given) == 4
+    assert reasons_given["meta/episodes.jsonl:2"].startswith("line 2: not JSON")
+    assert reasons_given["meta/episodes.jsonl:3"] == "line 3: length is -3, expected a whole number"
+    assert reasons_given["0 again (3)"] == "episode 0 is listed 2 times"
+    assert reasons_given["1"] == "the episode has no frames"
 
 
 def test_a_damaged_shard_of_the_metadata_costs_its_episodes(v3):
@@ -144,8 +144,8 @@ def test_a_damaged_shard_of_the_metadata_costs_its_episodes(v3):
     lines[1][f"videos/{lr.TOP}/from_timestamp"] = None
     lr.write_entries(v3, lines[:2], lines[2:])
     (v3 / "meta/episodes/chunk-000/file-001.parquet").write_bytes(b"PAR1 nothing else")
-    found = reasons(read_all(v3))
-    assert found == {
+    reasons_given = reasons(read_all(v3))
+    assert reasons_given == {
         "meta/episodes/chunk-000/file-000.parquet:1": "meta/episodes/chunk-000/file-000.parquet, row 1: "
         f"videos/{lr.TOP}/from_timestamp is None, expected seconds",
         "meta/episodes/chunk-000/file-001.parquet": "meta/episodes/chunk-000/file-001.parquet: "

@@ -20,12 +20,12 @@ def root(made, tmp_path, request):
 
 
 def test_rows_and_frames_arrive_together_from_either_layout(root):
-    found = read_all(root)
-    assert_whole(found)
-    first = found[0]
+    outcomes = read_all(root)
+    assert_whole(outcomes)
+    first = outcomes[0]
     assert (first.dataset, first.embodiment, first.control_hz) == ("lerobot/cubes", "so100_joint3", 10.0)
     assert (first.state_encoding, first.action_encoding) == ("joint_position", "joint_position")
-    assert [episode.split for episode in found] == ["train", "train", "test"]
+    assert [episode.split for episode in outcomes] == ["train", "train", "test"]
     frames = first.cameras["primary"]
     assert (frames.native_height, frames.native_width, frames.height, frames.width) == (48, 64, 48, 64)
     assert (first.notes["camera_primary"], first.notes["camera_wrist"]) == (lr.TOP, lr.WRIST)
@@ -46,7 +46,7 @@ def test_parts_share_out_the_bytes_of_all_files_and_cover_every_episode(root, mo
     assert abs(whole.num_bytes - num_bytes) <= 3
     monkeypatch.setattr(_parts.grouped, "__defaults__", (1,))
     assert [part.name for part in source.parts()] == ["episodes/0", "episodes/1", "episodes/2"]
-    assert_whole([found for part in source.parts() for found in source.read(part)])
+    assert_whole([outcome for part in source.parts() for outcome in source.read(part)])
 
 
 def test_parts_do_not_depend_on_how_columns_and_cameras_are_chosen(v3, monkeypatch):
@@ -107,9 +107,9 @@ def test_starts_that_drift_by_less_than_half_a_frame_show_the_same_frames_and_ar
     path = v3 / f"videos/{lr.TOP}/chunk-000/file-000.mp4"
     levels = [lr.level(i, k) for i in range(3) for k in range(lr.LENGTHS[i])]
     lr.write_video(path, [*levels, 0, 0], (48, 64))  # frames that nobody lists: they cannot be counted
-    found = read_all(v3)
-    assert_whole(found)
-    assert [episode.notes.get("video_off_ms") for episode in found] == [None, "40", "40"]
+    outcomes = read_all(v3)
+    assert_whole(outcomes)
+    assert [episode.notes.get("video_off_ms") for episode in outcomes] == [None, "40", "40"]
 
 
 def test_old_spellings_are_read_alike(tmp_path):
@@ -183,9 +183,9 @@ def test_a_hub_cache_is_read_through_its_links(made, tmp_path):
         link.symlink_to(blob)
     (snapshot / "README.md").write_text("---\nlicense: apache-2.0\n---\nlicense: mit\n")
     for place in (repo, snapshot, repo / "snapshots"):
-        found = read_all(place)
-        assert_whole(found)
-        assert (found[0].dataset, found[0].licence) == ("lerobot/ann/cubes", "apache-2.0")
+        outcomes = read_all(place)
+        assert_whole(outcomes)
+        assert (outcomes[0].dataset, outcomes[0].licence) == ("lerobot/ann/cubes", "apache-2.0")
     shutil.copytree(snapshot, repo / "snapshots/def", symlinks=True)
     with pytest.raises(SourceError, match=r"found 2 revisions \(abc, def\)"):
         source_of(repo)

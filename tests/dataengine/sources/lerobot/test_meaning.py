@@ -27,10 +27,10 @@ def test_names_of_axes_make_a_pose_and_its_change(v3, names):
         observation__state={**names_of(v3, "observation.state"), "names": ["x", "y", "z"]},
         action={**names_of(v3, "action"), "names": names},
     )
-    found = read_all(v3)
-    assert (found[0].state_encoding, found[0].action_encoding) == ("eef_pose", "eef_delta")
-    assert found[0].embodiment == "so100_eef_pose3_eef_delta3"
-    assert ("a goal" in found[0].notes.get("doubt", "")) is ("delta_x" not in names)
+    outcomes = read_all(v3)
+    assert (outcomes[0].state_encoding, outcomes[0].action_encoding) == ("eef_pose", "eef_delta")
+    assert outcomes[0].embodiment == "so100_eef_pose3_eef_delta3"
+    assert ("a goal" in outcomes[0].notes.get("doubt", "")) is ("delta_x" not in names)
 
 
 @pytest.mark.parametrize(
@@ -55,7 +55,7 @@ def test_names_tell_what_a_state_is_or_a_doubt_says_that_they_do_not(v3, names, 
 
 
 def test_columns_encodings_cameras_and_names_can_be_said(v3):
-    found = read_all(
+    outcomes = read_all(
         v3,
         state="action[1:3], observation.state[:1]",
         state_encoding="eef_velocity",
@@ -64,7 +64,7 @@ def test_columns_encodings_cameras_and_names_can_be_said(v3):
         dataset="mine/{name}",
         embodiment="{robot}_odd",
     )
-    first = found[0]
+    first = outcomes[0]
     wanted = np.column_stack([lr.action_of(0)[:, 1:], lr.state_of(0)[:, :1]]).astype(np.float32)
     assert np.array_equal(first.state, wanted)
     assert (first.state_encoding, first.action_encoding) == ("eef_velocity", "eef_delta")

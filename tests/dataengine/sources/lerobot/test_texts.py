@@ -29,13 +29,13 @@ def root(request, tmp_path):
 
 def read(root):
     source = catalog.source("lerobot")(str(root))
-    return [found for part in source.parts() for found in source.read(part)]
+    return [outcome for part in source.parts() for outcome in source.read(part)]
 
 
 def change_info(root, **features):
-    place = root / "meta/info.json"
-    info = json.loads(place.read_text())
-    place.write_text(json.dumps({**info, "features": {**info["features"], **features}}))
+    path = root / "meta/info.json"
+    info = json.loads(path.read_text())
+    path.write_text(json.dumps({**info, "features": {**info["features"], **features}}))
 
 
 def set_columns(root, dtype="int64", shape=(1,), **columns):
@@ -66,9 +66,9 @@ def set_tasks(root, tasks, word="task"):
 def list_tasks(root, tasks):
     """Have every episode list these."""
     if (root / "meta/episodes.jsonl").is_file():
-        place = root / "meta/episodes.jsonl"
-        lines = [{**json.loads(line), "tasks": tasks} for line in place.read_text().splitlines() if line]
-        place.write_text("\n".join(map(json.dumps, lines)))
+        file = root / "meta/episodes.jsonl"
+        lines = [{**json.loads(line), "tasks": tasks} for line in file.read_text().splitlines() if line]
+        file.write_text("\n".join(map(json.dumps, lines)))
         return
     for path in (root / "meta/episodes").rglob("*.parquet"):
         table = pq.read_table(path)

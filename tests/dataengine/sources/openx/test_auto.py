@@ -96,7 +96,7 @@ def read_all(root: Path, mapping: str, **options: Any) -> list[Episode | Reject]
     parts = source.parts()
     source = pickle.loads(pickle.dumps(source))  # as workers get it
     Path(mapping).unlink()
-    return [found for part in parts for found in source.read(part)]
+    return [outcome for part in parts for outcome in source.read(part)]
 
 
 def test_features_become_what_the_mapping_says(root: Path, tmp_path: Path) -> None:
@@ -155,9 +155,9 @@ def test_values_have_the_names_that_the_mapping_gives_and_others_those_of_the_la
 def test_failures_are_left_out_by_a_rule_and_kept_on_demand(
     root: Path, tmp_path: Path, rule: str, options: dict, num_kept: int
 ) -> None:
-    found = read_all(root, mapped(tmp_path, f"{MAPPING}success: {rule}\n"), **options)
-    assert sum(isinstance(e, Episode) for e in found) == num_kept
-    assert {e.error for e in found if isinstance(e, Reject)} <= {"FilteredRecordError"}
+    outcomes = read_all(root, mapped(tmp_path, f"{MAPPING}success: {rule}\n"), **options)
+    assert sum(isinstance(e, Episode) for e in outcomes) == num_kept
+    assert {e.error for e in outcomes if isinstance(e, Reject)} <= {"FilteredRecordError"}
 
 
 @pytest.mark.parametrize(
@@ -173,7 +173,7 @@ def test_rotations_are_turned_by_name(root: Path, tmp_path: Path, axes: str | No
 
 
 @pytest.mark.parametrize(
-    ("old", "new", "words"),
+    ("old", "new", "message"),
     [
         ("observation/front", "observation/frnt", "cameras.primary: .* no image 'observation/frnt'; did you mean 'obs"),
         ("observation/front", "observation/jaw", "'observation/jaw' is of kind number, expected image"),
@@ -201,10 +201,10 @@ def test_rotations_are_turned_by_name(root: Path, tmp_path: Path, axes: str | No
     ],
 )
 def test_a_wrong_mapping_is_refused_in_a_line_with_the_nearest(
-    root: Path, tmp_path: Path, old: str, new: str, words: str
+    root: Path, tmp_path: Path, old: str, new: str, message: str
 ) -> None:
     assert old in MAPPING
-    with pytest.raises(SourceError, match=words) as raised:
+    with pytest.raises(SourceError, match=message) as raised:
         catalog.source("openx/auto")(str(root), mapping=mapped(tmp_path, MAPPING.replace(old, new))).parts()
     assert "\n" not in str(raised.value)
 
@@ -220,9 +220,9 @@ def test_another_mapping_is_another_fingerprint_and_a_comment_is_not(root: Path,
 
 
 def test_the_command_line_proposes_then_ingests(root: Path, tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
-    def villa(*words: object) -> tuple[int, str, str]:
+    def villa(*argv: object) -> tuple[int, str, str]:
         capsys.readouterr()
-        return invoke(app, [str(word) for word in words]), *capsys.readouterr()
+        return invoke(app, [str(word) for word in argv]), *capsys.readouterr()
 
     corpus = tmp_path / "corpus"
     ingest = ("ingest", "openx/auto", root, "--corpus", corpus)

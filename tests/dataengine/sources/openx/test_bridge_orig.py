@@ -105,9 +105,9 @@ def stacked(record: dict, *path: str) -> np.ndarray:
 
 
 def test_motion_is_relabelled_from_reached_states_without_first_and_last_step(root: Path) -> None:
-    found = {e.instruction != []: e for e in read_all("bridge_orig", root)[:3] if isinstance(e, Episode)}
+    by_name = {e.instruction != []: e for e in read_all("bridge_orig", root)[:3] if isinstance(e, Episode)}
     records = {r["steps"][0]["language_instruction"] != b"": r for r in read(root, "train") if len(r["steps"]) > 2}
-    for labelled, episode in found.items():
+    for labelled, episode in by_name.items():
         state, action = stacked(records[labelled], "observation", "state"), stacked(records[labelled], "action")
         assert episode.num_steps == T - 2
         np.testing.assert_array_equal(episode.raw_state, state[1:-1])
@@ -121,10 +121,10 @@ def test_motion_is_relabelled_from_reached_states_without_first_and_last_step(ro
 
 
 def test_a_camera_that_was_not_there_is_dropped_and_what_is_too_short_rejected(root: Path) -> None:
-    found = read_all("bridge_orig", root)
-    (reject,) = [item for item in found if isinstance(item, Reject)]
+    outcomes = read_all("bridge_orig", root)
+    (reject,) = [item for item in outcomes if isinstance(item, Reject)]
     assert reject.reason == "2 steps are too few for the conversion"
-    episodes = [item for item in found if isinstance(item, Episode)]
+    episodes = [item for item in outcomes if isinstance(item, Episode)]
     assert {bool(e.instruction): sorted(e.cameras) for e in episodes} == {
         False: ["primary"],
         True: ["primary", "secondary"],

@@ -8,8 +8,8 @@ from tests.support.openx_writer import write_openx
 def test_failures_are_left_out_unless_told_otherwise(tmp_path: Path) -> None:
     pair = [case_of("kuka", success=success) for success in (True, False)]
     root = write_openx(tmp_path, "kuka", [c.steps for c in pair], episode=[c.beside for c in pair])
-    found = read_all("kuka", root)
-    assert sorted(type(item).__name__ for item in found) == ["Episode", "Reject"]
-    (reject,) = [item for item in found if isinstance(item, Reject)]
+    outcomes = read_all("kuka", root)
+    assert sorted(type(item).__name__ for item in outcomes) == ["Episode", "Reject"]
+    (reject,) = [item for item in outcomes if isinstance(item, Reject)]
     assert (reject.error, reject.reason) == ("FilteredRecordError", "the attempt failed (success is false)")
     assert [type(item) for item in read_all("kuka", root, keep_failures=True)] == [Episode, Episode]

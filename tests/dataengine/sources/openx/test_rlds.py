@@ -151,13 +151,13 @@ def fetch(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def read_all(name: str, root: Path, **settings: Any) -> list[Episode | Reject]:
     source = pickle.loads(pickle.dumps(catalog.source(name)(str(root), **settings)))
-    return [found for part in source.parts() for found in source.read(part)]
+    return [outcome for part in source.parts() for outcome in source.read(part)]
 
 
 def episodes_of(name: str, root: Path, **settings: Any) -> list[Episode]:
-    found = read_all(name, root, **settings)
-    assert all(isinstance(item, Episode) for item in found), found
-    return found
+    outcomes = read_all(name, root, **settings)
+    assert all(isinstance(item, Episode) for item in outcomes), outcomes
+    return outcomes
 
 
 def test_images_that_fit_keep_their_bytes(fetch: Path) -> None:
@@ -266,9 +266,9 @@ def test_a_bad_record_is_rejected_with_its_reason_and_the_rest_arrives(
 def test_a_missing_shard_is_one_rejected_part(tmp_path: Path) -> None:
     root = write_metaworld(tmp_path, num_shards=3)
     (root / "metaworld-train.tfrecord-00001-of-00003").unlink()
-    found = read_all("openx/metaworld", root)
-    assert [type(item) for item in found] == [Episode, Reject, Episode]
-    assert (found[1].record, found[1].reason) == ("", "the shard is missing; download it")
+    outcomes = read_all("openx/metaworld", root)
+    assert [type(item) for item in outcomes] == [Episode, Reject, Episode]
+    assert (outcomes[1].record, outcomes[1].reason) == ("", "the shard is missing; download it")
     for path in root.glob("metaworld-*"):
         path.unlink()
     with pytest.raises(SourceError, match="found none of the 3 shards"):

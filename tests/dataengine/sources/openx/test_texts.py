@@ -68,7 +68,7 @@ def read(root: Path, tmp_path: Path, *keys: str, first: int = 0) -> Episode:
     mapping = tmp_path / "mapping.yaml"
     mapping.write_text(MAPPING.format(keys=list(keys), first=first))
     source = catalog.source("openx/auto")(str(root), mapping=str(mapping))
-    (episode,) = [found for part in source.parts() for found in source.read(part)]
+    (episode,) = [outcome for part in source.parts() for outcome in source.read(part)]
     assert isinstance(episode, Episode), episode
     return episode
 

@@ -42,13 +42,13 @@ def test_a_receipt_survives_as_json(corpus: Corpus) -> None:
 @pytest.mark.parametrize("damage", ["", "[" * 100_000, "{}", "num_steps", "physical_rows", "\x00"])
 def test_a_damaged_receipt_is_as_good_as_none(corpus: Corpus, damage: str) -> None:
     receipt = stage(corpus, "p")
-    (place,) = Path(corpus.uri, "_staging").glob("*.json")
-    text = place.read_text()
+    (path,) = Path(corpus.uri, "_staging").glob("*.json")
+    text = path.read_text()
     changes_it = damage.endswith(("steps", "rows"))
     assert not changes_it or damage in text
-    place.write_text(text.replace(damage, f"{damage}x") if changes_it else damage)
+    path.write_text(text.replace(damage, f"{damage}x") if changes_it else damage)
     with pytest.raises(CorpusError, match="a receipt is damaged"):
-        Receipt.from_json(place.read_text())
+        Receipt.from_json(path.read_text())
     assert Receipts(corpus.uri).staged({receipt.part_id}) == []
 
 
@@ -101,8 +101,8 @@ def test_an_answer_that_got_lost_is_looked_up(corpus: Corpus, monkeypatch: pytes
     """The commit went through but its answer did not: asking again must not repeat it."""
     commit = lance.LanceDataset.commit
 
-    def deaf(*words: object, **more: object) -> None:
-        commit(*words, **more)
+    def deaf(*argv: object, **more: object) -> None:
+        commit(*argv, **more)
         raise OSError("connection reset by peer")
 
     receipt = stage(corpus, "p")
@@ -112,7 +112,7 @@ def test_an_answer_that_got_lost_is_looked_up(corpus: Corpus, monkeypatch: pytes
 
 
 def test_a_store_that_always_fails_is_reported_in_one_line(corpus: Corpus, monkeypatch: pytest.MonkeyPatch) -> None:
-    def refuse(*words: object, **more: object) -> None:
+    def refuse(*argv: object, **more: object) -> None:
         raise OSError("access denied, /rustc/src/somewhere.rs:1\nbacktrace")
 
     receipt = stage(corpus, "p")

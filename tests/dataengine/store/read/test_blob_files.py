@@ -25,9 +25,9 @@ class Watched:
     def __getattr__(self, name: str) -> object:
         return getattr(self.table, name)
 
-    def read_blob_ranges(self, column: str, wanted: Sequence, **words: object) -> list:
+    def read_blob_ranges(self, column: str, wanted: Sequence, **kwargs: object) -> list:
         self.ranges += len(wanted)
-        return self.table.read_blob_ranges(column, wanted, **words)
+        return self.table.read_blob_ranges(column, wanted, **kwargs)
 
 
 def num_open() -> int:
@@ -52,9 +52,9 @@ def rows(first: int, sizes: Sequence[int | None]) -> pa.Table:
 @pytest.fixture
 def table(tmp_path: Path) -> Watched:
     """Two fragments, two deleted rows, blobs of every kind."""
-    place, words = str(tmp_path / "t.lance"), {"data_storage_version": "2.2", "enable_stable_row_ids": True}
-    lance.write_dataset(rows(0, SIZES), place, **words)
-    lance.write_dataset(rows(10, [120_000, 90_000, 80_000]), place, mode="append", **words)
+    place, kwargs = str(tmp_path / "t.lance"), {"data_storage_version": "2.2", "enable_stable_row_ids": True}
+    lance.write_dataset(rows(0, SIZES), place, **kwargs)
+    lance.write_dataset(rows(10, [120_000, 90_000, 80_000]), place, mode="append", **kwargs)
     lance.dataset(place).delete("id = 1 or id = 10")
     return Watched(lance.dataset(place))
 

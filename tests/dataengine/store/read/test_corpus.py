@@ -61,12 +61,12 @@ def test_frames_of_many_episodes_come_in_the_order_asked(corpus: Corpus) -> None
     told = [make_episode(name, seed=i) for i, name in enumerate("abcd")]
     add_episodes(corpus, told)
     wanted = [(3, 4), (0, 0), (3, 1), (1, 2), (0, 0)]
-    found = corpus.jpegs("primary", [(told[i].episode_id, frame) for i, frame in wanted])
-    assert found == [told[i].cameras["primary"].jpegs[frame] for i, frame in wanted]
+    jpegs = corpus.jpegs("primary", [(told[i].episode_id, frame) for i, frame in wanted])
+    assert jpegs == [told[i].cameras["primary"].jpegs[frame] for i, frame in wanted]
 
 
 @pytest.mark.parametrize(
-    ("ask", "words"),
+    ("ask", "message"),
     [
         (lambda c, i: c.episode("nobody"), "no episode 'nobody'"),
         (lambda c, i: c.jpegs("wrist", [(i, 0)]), "has no camera wrist"),
@@ -76,9 +76,9 @@ def test_frames_of_many_episodes_come_in_the_order_asked(corpus: Corpus) -> None
         (lambda c, i: c.table(["frames_primary"]), "holds frames"),
     ],
 )
-def test_a_question_without_an_answer_says_so_in_one_line(corpus: Corpus, ask: object, words: str) -> None:
+def test_a_question_without_an_answer_says_so_in_one_line(corpus: Corpus, ask: object, message: str) -> None:
     add_episodes(corpus, [make_episode()])
-    with pytest.raises(CorpusError, match=words) as error:
+    with pytest.raises(CorpusError, match=message) as error:
         ask(corpus, corpus.episode_ids()[0])  # type: ignore[operator]
     assert "\n" not in str(error.value)
 
@@ -100,12 +100,12 @@ def test_a_corpus_is_created_once(corpus: Corpus) -> None:
 
 
 def test_a_corpus_that_many_create_at_once_is_one(tmp_path: Path) -> None:
-    place = tmp_path / "corpus"
+    path = tmp_path / "corpus"
     with ThreadPoolExecutor(6) as pool:
-        opened = list(pool.map(lambda _: Corpus.open_or_create(place), range(6)))
+        opened = list(pool.map(lambda _: Corpus.open_or_create(path), range(6)))
     assert {corpus.version for corpus in opened} == {1}
     add_episodes(opened[0], [make_episode("a")])
-    assert len(Corpus.open_or_create(place)) == 1
+    assert len(Corpus.open_or_create(path)) == 1
 
 
 def test_creation_that_was_cut_short_is_finished(corpus: Corpus) -> None:

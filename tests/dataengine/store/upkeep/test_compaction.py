@@ -92,8 +92,8 @@ def test_fragments_that_are_large_enough_are_left_alone(corpus: Corpus) -> None:
     ],
 )
 def test_neighbours_are_joined_until_they_are_large(sizes: list[int], joined: list[list[int]]) -> None:
-    found = compaction.groups([compaction.FragmentSize(i, size) for i, size in enumerate(sizes)], target=10)
-    assert [[piece.fragment_id for piece in group] for group in found] == joined
+    groups = compaction.groups([compaction.FragmentSize(i, size) for i, size in enumerate(sizes)], target=10)
+    assert [[piece.fragment_id for piece in group] for group in groups] == joined
 
 
 def test_very_many_fragments_are_joined_in_steps(corpus: Corpus, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -213,9 +213,9 @@ def test_labels_find_rows_that_were_compacted_under_the_labeller(corpus: Corpus)
     compact(corpus)
     columns.update_fragment(corpus.uri, 3, labels_of(rows["_rowid"], 3.0))
     corpus.refresh()
-    found = corpus.table(["source_record", "latent__tiny"], where="latent__tiny IS NOT NULL").to_pylist()
+    table = corpus.table(["source_record", "latent__tiny"], where="latent__tiny IS NOT NULL").to_pylist()
     told = {f"p{part}/{i}": [float(part)] * 2 for part in (1, 3, 4) for i in range(2)}
-    assert {row["source_record"]: row["latent__tiny"] for row in found} == told
+    assert {row["source_record"]: row["latent__tiny"] for row in table} == told
 
 
 def test_labels_of_rows_that_are_gone_are_refused_in_one_line(corpus: Corpus) -> None:

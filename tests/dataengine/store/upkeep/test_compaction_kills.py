@@ -49,9 +49,9 @@ def test_a_compaction_that_died_changes_no_row_and_is_finished_by_the_next(
     before = content(corpus)
     original = getattr(place, name)
 
-    def die(*words: object, **more: object) -> None:
+    def die(*argv: object, **more: object) -> None:
         if after:
-            original(*words, **more)
+            original(*argv, **more)
         raise Killed
 
     with monkeypatch.context() as patch:

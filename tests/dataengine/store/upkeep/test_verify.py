@@ -141,10 +141,10 @@ def test_a_blob_that_is_cut_short_costs_the_episodes_that_lie_behind_the_cut(tmp
     assert problems(corpus, deep=True) == []
     (blob,) = Path(corpus.uri, "episodes.lance", "data").rglob("*.blob")
     blob.write_bytes(blob.read_bytes()[: blob.stat().st_size // 2])
-    found = problems(corpus)
-    assert len(found) == 2
-    assert all("camera primary cannot be read" in problem for problem in found)
-    assert not any(told[0].episode_id in problem for problem in found)
+    problems_listed = problems(corpus)
+    assert len(problems_listed) == 2
+    assert all("camera primary cannot be read" in problem for problem in problems_listed)
+    assert not any(told[0].episode_id in problem for problem in problems_listed)
 
 
 def test_a_part_that_is_committed_and_given_up_is_told(corpus: Corpus) -> None:

@@ -49,11 +49,11 @@ def test_the_distance_of_codes_is_the_root_of_the_mean_divergence_from_the_middl
 def test_distances_are_those_of_the_textbook(kind):
     draw = np.random.default_rng(0)
     a, b = draw.normal(size=(5, 8)).astype(np.float32), draw.normal(size=(7, 8)).astype(np.float32)
-    found = distances(a, b, kind)
+    measured = distances(a, b, kind)
     for i, x in enumerate(a):
         for j, y in enumerate(b):
             cosine = 1 - x @ y / np.linalg.norm(x) / np.linalg.norm(y)
-            assert found[i, j] == pytest.approx(np.linalg.norm(x - y) if kind == "euclid" else cosine, abs=1e-5)
+            assert measured[i, j] == pytest.approx(np.linalg.norm(x - y) if kind == "euclid" else cosine, abs=1e-5)
 
 
 def test_of_equally_near_candidates_all_count_and_forbidden_ones_never():
@@ -144,8 +144,8 @@ def test_only_pairs_that_move_ask_and_a_resting_neighbour_agrees_with_nothing():
     way[:10, 0] = 1.0  # the first episode moves, the second rests
     still = group("a", np.ones((20, 1)), way)
     moves = group("b", np.ones((20, 1)), np.tile(np.float32([1, 0, 0]), (20, 1)))
-    found = compare(still, moves, "euclid")
-    assert (found.pairs, found.direction) == (10, 1.0)
+    comparison = compare(still, moves, "euclid")
+    assert (comparison.pairs, comparison.direction) == (10, 1.0)
     assert compare(moves, still, "euclid").direction == 0.5
 
 
@@ -163,6 +163,6 @@ def test_a_pair_is_never_compared_with_its_own_episode_nor_with_its_task_when_as
 def test_hands_of_two_arms_and_of_one_have_no_direction_in_common():
     draw = np.random.default_rng(0)
     one, two = (group(n, draw.normal(size=(20, 4)), draw.normal(size=(20, d))) for n, d in (("a", 3), ("b", 6)))
-    found = compare(one, two, "euclid")
-    assert found.direction is None
-    assert found.pairs == 20
+    comparison = compare(one, two, "euclid")
+    assert comparison.direction is None
+    assert comparison.pairs == 20

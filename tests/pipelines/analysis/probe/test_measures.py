@@ -55,20 +55,20 @@ def test_intervals_cover_the_mean_as_often_as_they_say():
 
 
 def test_with_several_models_seeds_are_models_each_the_mean_of_its_probes():
-    found = score("arm", [[constant(0.1), constant(0.3)], [constant(0.4), constant(0.6)]], numbers(), ["a", "b"])
-    assert found.over == "training seeds"
-    assert found.models == ["a", "b"]
-    assert found.l1_seeds == pytest.approx([0.2, 0.5])
-    assert found.l1 == pytest.approx(0.35)
-    assert found.l1_interval == t_interval([0.2, 0.5])
-    assert found.group_seeds == {"xyz": [0.2, 0.5], "rpy": [0.2, 0.5], "gripper": [0.2, 0.5]}
-    assert found.small_errors_seeds == [1.0, 0.5]
+    scores = score("arm", [[constant(0.1), constant(0.3)], [constant(0.4), constant(0.6)]], numbers(), ["a", "b"])
+    assert scores.over == "training seeds"
+    assert scores.models == ["a", "b"]
+    assert scores.l1_seeds == pytest.approx([0.2, 0.5])
+    assert scores.l1 == pytest.approx(0.35)
+    assert scores.l1_interval == t_interval([0.2, 0.5])
+    assert scores.group_seeds == {"xyz": [0.2, 0.5], "rpy": [0.2, 0.5], "gripper": [0.2, 0.5]}
+    assert scores.small_errors_seeds == [1.0, 0.5]
 
 
 def test_with_one_model_seeds_are_its_probes():
-    found = score("lam", [[constant(0.1), constant(0.3)]], numbers(), ["a"])
-    assert found.over == "probe seeds"
-    assert found.l1_seeds == pytest.approx([0.1, 0.3])
+    scores = score("lam", [[constant(0.1), constant(0.3)]], numbers(), ["a"])
+    assert scores.over == "probe seeds"
+    assert scores.l1_seeds == pytest.approx([0.1, 0.3])
 
 
 def test_arms_are_compared_in_pairs_of_seeds_and_bodies_weigh_the_same():

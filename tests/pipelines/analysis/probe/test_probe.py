@@ -144,14 +144,14 @@ def test_errors_are_summed_up_by_seed_group_and_size():
         action_dims=np.array([0, 1, 2, 3, 4, 5, 6]),
         groups=VectorLayout.of("eef_delta", 7).groups,
     )
-    found = score("x", [[errors, errors / 2]], numbers)
+    scores = score("x", [[errors, errors / 2]], numbers)
     total = 0.7 + 0.32 + 1.9
-    assert found.l1_seeds == pytest.approx([total / 56, total / 112], abs=1e-5)
-    assert found.l1_spread == pytest.approx(total / 224, abs=1e-5)
-    assert found.groups["xyz"] == pytest.approx(0.7 * 0.75 / 24, abs=1e-5)
-    assert found.groups["gripper"] == pytest.approx(0.32 * 0.75 / 8, abs=1e-5)
-    assert found.small_errors == pytest.approx(5 / 8)  # beyond 0.5: 0.7 and 1.9, and half of 1.9
-    bins = {i: share for i, share in enumerate(found.histogram) if share}
+    assert scores.l1_seeds == pytest.approx([total / 56, total / 112], abs=1e-5)
+    assert scores.l1_spread == pytest.approx(total / 224, abs=1e-5)
+    assert scores.groups["xyz"] == pytest.approx(0.7 * 0.75 / 24, abs=1e-5)
+    assert scores.groups["gripper"] == pytest.approx(0.32 * 0.75 / 8, abs=1e-5)
+    assert scores.small_errors == pytest.approx(5 / 8)  # beyond 0.5: 0.7 and 1.9, and half of 1.9
+    bins = {i: share for i, share in enumerate(scores.histogram) if share}
     assert bins == {0: 2 / 8, 3: 1 / 8, 6: 1 / 8, 7: 1 / 8, 14: 1 / 8, 19: 1 / 8, 20: 1 / 8}
 
 

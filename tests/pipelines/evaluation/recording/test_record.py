@@ -67,11 +67,11 @@ def test_nothing_unfinished_is_left(recorded: Recorded) -> None:
 def test_the_sources_read_every_episode_of_it(recorded: Recorded) -> None:
     for recording in recorded.recordings:
         source = catalog.source(recording.source)(recording.root)
-        found = [one for part in source.parts() for one in source.read(part)]
-        kinds = Counter(type(one).__name__ for one in found)
+        outcomes = [one for part in source.parts() for one in source.read(part)]
+        kinds = Counter(type(one).__name__ for one in outcomes)
         spoilt = {"Reject": 1} if recording.source == "something_something" else {}
         assert kinds == {"Episode": recording.episodes, **spoilt}, recording.source
-        episodes = [one for one in found if isinstance(one, Episode)]
+        episodes = [one for one in outcomes if isinstance(one, Episode)]
         if episodes[0].kind == "robot":
             assert sum(e.num_steps for e in episodes) == recording.steps
         assert all(e.instruction for e in episodes)

@@ -78,15 +78,15 @@ def test_episodes_that_call_a_camera_or_the_robot_otherwise_get_the_names_of_slo
         made = [replace(two_cameras(f"e{i}", 5), notes=notes[i]) for i in range(count)]
         corpus = make_corpus(tmp_path / f"corpus{count}", {"p": made})
         export(corpus, tmp_path / f"out{count}")
-        found = declared(tmp_path / f"out{count}/arm_10hz")
-        assert found["cameras"] == {f"observation.images.{name}" for name in cameras}
-        assert found["robot_type"] == "Bot 1"
+        features = declared(tmp_path / f"out{count}/arm_10hz")
+        assert features["cameras"] == {f"observation.images.{name}" for name in cameras}
+        assert features["robot_type"] == "Bot 1"
     clash = [{"camera_primary": "wrist"}, {"camera_primary": "wrist", "camera_wrist": "hand"}]
     made = [replace(two_cameras(f"e{i}", 5), notes=told) for i, told in enumerate(clash)]
     export(make_corpus(tmp_path / "clash", {"p": made}), tmp_path / "slots")
-    found = declared(tmp_path / "slots/arm_10hz")
-    assert found["cameras"] == {"observation.images.primary", "observation.images.wrist"}
-    assert found["robot_type"] == "arm"
+    features = declared(tmp_path / "slots/arm_10hz")
+    assert features["cameras"] == {"observation.images.primary", "observation.images.wrist"}
+    assert features["robot_type"] == "arm"
 
 
 def test_what_curation_dropped_is_left_out_unless_asked_for(tmp_path):
@@ -104,7 +104,7 @@ def test_what_curation_dropped_is_left_out_unless_asked_for(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("words", "expected"),
+    ("kwargs", "expected"),
     [
         ({"datasets": ["mode"]}, "no dataset 'mode'; did you mean 'made'"),
         ({"where": "foo > 3"}, "--where foo > 3: "),
@@ -114,9 +114,9 @@ def test_what_curation_dropped_is_left_out_unless_asked_for(tmp_path):
         ({"out": None}, "no place for the datasets; give OUT"),
     ],
 )
-def test_what_cannot_be_exported_is_told_in_one_line(corpus, tmp_path, words, expected):
+def test_what_cannot_be_exported_is_told_in_one_line(corpus, tmp_path, kwargs, expected):
     with pytest.raises(DataEngineError) as error:
-        run(ExportConfig(**{"corpus": corpus.uri, "out": str(tmp_path), **words}))
+        run(ExportConfig(**{"corpus": corpus.uri, "out": str(tmp_path), **kwargs}))
     assert expected in str(error.value)
     assert "\n" not in str(error.value)
     assert len(str(error.value)) < 200

@@ -33,8 +33,8 @@ def test_the_real_lerobot_package_loads_windows_and_merges_what_was_exported(cor
         check=False,
     )
     assert done.returncode == 0, done.stderr[-3000:]
-    found = json.loads(done.stdout.splitlines()[-1])
-    assert found["frames"] == len(rows_of(root))
+    content = json.loads(done.stdout.splitlines()[-1])
+    assert content["frames"] == len(rows_of(root))
 
 
 @pytest.mark.skipif(
@@ -54,10 +54,10 @@ def test_a_dataset_that_the_real_lerobot_package_wrote_arrives_with_equal_values
     )
     numbers = np.load(tmp_path / "cubes.npz")
     source = catalog.source("lerobot")(str(tmp_path / "cubes"))
-    found = [episode for part in source.parts() for episode in source.read(part)]
-    assert [episode.num_steps for episode in found] == [23, 17, 30]
+    outcomes = [episode for part in source.parts() for episode in source.read(part)]
+    assert [episode.num_steps for episode in outcomes] == [23, 17, 30]
     assert source.layout == ("LeRobot v2.1" if older else "LeRobot v3.0")
-    for i, episode in enumerate(found):
+    for i, episode in enumerate(outcomes):
         assert np.array_equal(episode.state, numbers[f"state{i}"].astype(np.float32))
         assert np.array_equal(episode.action, numbers[f"action{i}"].astype(np.float32))
         assert np.array_equal(episode.raw_state[:, 6], numbers[f"force{i}"].astype(np.float32))

@@ -37,19 +37,19 @@ def test_a_second_run_does_nothing_and_two_processes_write_the_same_files(corpus
 
 @pytest.mark.slow
 def test_killed_at_any_moment_the_same_command_ends_in_the_same_files(corpus, tmp_path):
-    words = ["--set", "video_mb=0.012", "--workers", "2"]
+    argv = ["--set", "video_mb=0.012", "--workers", "2"]
     wanted, got = tmp_path / "wanted", tmp_path / "got"
     command = [sys.executable, "-m", "cli", "export", "lerobot", corpus.uri, "--out"]
     started = time.monotonic()
-    subprocess.run([*command, str(wanted), *words], check=True, capture_output=True)
+    subprocess.run([*command, str(wanted), *argv], check=True, capture_output=True)
     whole_s = time.monotonic() - started
     draw = random.Random(0)
     for _ in range(6):
-        child = subprocess.Popen([*command, str(got), *words], stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+        child = subprocess.Popen([*command, str(got), *argv], stdout=subprocess.PIPE, stderr=subprocess.PIPE)
         time.sleep(draw.uniform(0.3, 1.0) * whole_s)
         child.kill()
         child.communicate()
-    subprocess.run([*command, str(got), *words], check=True, capture_output=True)
+    subprocess.run([*command, str(got), *argv], check=True, capture_output=True)
     assert trees(got) == trees(wanted)
 
 

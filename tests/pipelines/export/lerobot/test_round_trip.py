@@ -22,9 +22,9 @@ from tests.support.lerobot_export import LENGTHS, entries_of, export, rows_of, s
 
 def test_our_own_source_reads_the_export_back_to_the_same_episodes(corpus, out):
     source = catalog.source("lerobot")(str(out / "arm_10hz"))
-    found = [episode for part in source.parts() for episode in source.read(part)]
-    assert len(found) == 3
-    for episode, record in zip(found, LENGTHS, strict=True):
+    outcomes = [episode for part in source.parts() for episode in source.read(part)]
+    assert len(outcomes) == 3
+    for episode, record in zip(outcomes, LENGTHS, strict=True):
         wanted = stored(corpus, record)
         for name in ("state", "action", "raw_state", "raw_action", "time_ns"):
             assert np.array_equal(getattr(episode, name), getattr(wanted, name)), name
@@ -65,7 +65,7 @@ def test_notes_of_an_export_that_were_damaged_cost_the_episode(tmp_path):
     damaged = pa.array(["{", '{"doubt": 3}'])
     pq.write_table(table.set_column(table.column_names.index("source/notes"), "source/notes", damaged), file)
     source = catalog.source("lerobot")(str(tmp_path / "out/arm_10hz"))
-    bad, good = (found for part in source.parts() for found in source.read(part))
+    bad, good = (outcome for part in source.parts() for outcome in source.read(part))
     assert (bad.record, bad.reason.startswith("source/notes: not JSON")) == ("0", True)
     assert "doubt" not in good.notes
 

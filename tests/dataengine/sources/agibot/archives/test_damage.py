@@ -27,15 +27,15 @@ H5 = "proprio_stats.h5"
 
 
 def assert_all_good(root: Path) -> None:
-    assert [type(found) for found in read(root)] == [Episode] * 5
+    assert [type(outcome) for outcome in read(root)] == [Episode] * 5
 
 
 def reason_of(root: Path, record: str) -> str:
     """Every episode but one must arrive; return why that one did not."""
-    found = by_record(read(root))
-    rejects = {key: value.reason for key, value in found.items() if isinstance(value, Reject)}
+    records = by_record(read(root))
+    rejects = {key: value.reason for key, value in records.items() if isinstance(value, Reject)}
     assert rejects.keys() == {record}
-    assert len(found) == 5
+    assert len(records) == 5
     assert "\n" not in rejects[record]
     return rejects[record]
 
@@ -44,8 +44,8 @@ def test_bad_numbers_give_way_to_a_later_copy_and_without_one_say_how_many_were_
     bad = root / "proprio_stats" / "327" / "648642" / H5
     bad.parent.mkdir(parents=True)
     bad.write_bytes(b"")
-    found = by_record(read(root))["327/648642"]
-    assert found.notes["proprio_copy"].startswith("2 of 2; the first: proprio_stats.h5: not readable HDF5 (0 bytes")
+    records = by_record(read(root))["327/648642"]
+    assert records.notes["proprio_copy"].startswith("2 of 2; the first: proprio_stats.h5: not readable HDF5 (0 bytes")
     worse = root / "proprio_stats" / "648000-649000" / "327" / "648642" / H5
     shutil.copytree(bad.parent, worse.parent)
     (root / "proprio_stats" / "648642-648690.tar").rename(root / "proprio_stats" / "648643-648690.tar")
@@ -57,13 +57,13 @@ def test_a_cut_archive_gives_the_episodes_before_the_cut_and_names_the_others(ro
     size = path.stat().st_size
     with path.open("r+b") as file:
         file.truncate(size * 6 // 10)
-    found = by_record(read(root))
-    assert isinstance(found["327/648642"], Episode)
-    assert found["327/648700"].reason in ("no observations/327/648700/videos", "head_color.mp4: the video is missing")
-    told = found["327/648642-648700.tar"]
+    records = by_record(read(root))
+    assert isinstance(records["327/648642"], Episode)
+    assert records["327/648700"].reason in ("no observations/327/648700/videos", "head_color.mp4: the video is missing")
+    told = records["327/648642-648700.tar"]
     assert told.reason.startswith(f"ends at byte {size * 6 // 10}")
     assert "download it again" in told.reason
-    assert sum(isinstance(f, Episode) for f in found.values()) == 4
+    assert sum(isinstance(f, Episode) for f in records.values()) == 4
 
 
 def test_cut_numbers_are_named_by_every_episode_that_they_lack(root: Path) -> None:
@@ -78,9 +78,9 @@ def test_cut_numbers_are_named_by_every_episode_that_they_lack(root: Path) -> No
 
 def test_numbers_that_were_not_downloaded_are_named(root: Path) -> None:
     (root / "proprio_stats" / "648700-651000.tar").unlink()
-    found = by_record(read(root))
-    assert isinstance(found["327/648642"], Episode)
-    assert found["327/648700"].reason == f"no proprio_stats/327/648700/{H5}; no archive here covers it"
+    records = by_record(read(root))
+    assert isinstance(records["327/648642"], Episode)
+    assert records["327/648700"].reason == f"no proprio_stats/327/648700/{H5}; no archive here covers it"
 
 
 def test_names_that_lead_out_of_an_archive_are_never_read(template: Path, root: Path) -> None:
@@ -93,11 +93,11 @@ def test_names_that_lead_out_of_an_archive_are_never_read(template: Path, root: 
             if "650001" not in str(file)
         ]
         write_tar(root / "observations" / "327" / "648642-648700.tar", members)
-        found = by_record(read(root))
-        assert found["327/648642"].reason == "no observations/327/648642/videos"
-        told = found["327/648642-648700.tar"].reason
+        records = by_record(read(root))
+        assert records["327/648642"].reason == "no observations/327/648642/videos"
+        told = records["327/648642-648700.tar"].reason
         assert told.startswith(f"3 names lead out of the archive, the first '{prefix}648642/videos/")
-        assert sum(isinstance(f, Episode) for f in found.values()) == 4
+        assert sum(isinstance(f, Episode) for f in records.values()) == 4
 
 
 def test_numbers_under_names_that_lead_out_are_never_read(template: Path, root: Path) -> None:
@@ -110,9 +110,9 @@ def test_numbers_under_names_that_lead_out_are_never_read(template: Path, root: 
 def test_what_is_no_archive_and_what_cannot_be_read_cost_their_own_episodes(root: Path) -> None:
     path = root / "observations" / "400" / "648650-651000.tar"
     path.write_bytes(b"<html>" * 1000)
-    found = by_record(read(root))
-    assert found["400/648650-651000.tar"].reason.startswith("byte 0 of 6000 is no header that can be read; damaged")
-    assert {key for key, value in found.items() if isinstance(value, Episode)} == {
+    records = by_record(read(root))
+    assert records["400/648650-651000.tar"].reason.startswith("byte 0 of 6000 is no header that can be read; damaged")
+    assert {key for key, value in records.items() if isinstance(value, Episode)} == {
         f"327/{episode}" for episode in EPISODES["327"]
     }
     path.unlink()

@@ -8,16 +8,18 @@ from cli.contract import invoke
 from dataengine.store import Corpus
 
 
-def ingest(root: Path, corpus: Path, *words: str) -> dict[str, Any]:
+def ingest(root: Path, corpus: Path, *argv: str) -> dict[str, Any]:
     """Take a tree in from the command line and read every row back, but for where it lay."""
-    assert invoke(app, ["ingest", "agibot", str(root), "--corpus", str(corpus), "--workers", "1", *words]) == 0
+    assert invoke(app, ["ingest", "agibot", str(root), "--corpus", str(corpus), "--workers", "1", *argv]) == 0
     assert invoke(app, ["corpus", "verify", str(corpus), "--deep"]) == 0
     names = ["source_record", "episode_id", "instruction", "embodiment", "time_ns", "notes"]
     names += ["state", "action", "raw_state", "raw_action"]
-    found = Corpus.open(corpus)
-    rows = {row["source_record"]: row for row in found.table(names).to_pylist()}
+    stored = Corpus.open(corpus)
+    rows = {row["source_record"]: row for row in stored.table(names).to_pylist()}
     for row in rows.values():
-        row["frames"] = {slot: found.episode(row["episode_id"]).jpegs(slot) for slot in ("primary", "wrist", "wrist_2")}
+        row["frames"] = {
+            slot: stored.episode(row["episode_id"]).jpegs(slot) for slot in ("primary", "wrist", "wrist_2")
+        }
     return rows
 
 

@@ -90,7 +90,7 @@ def test_what_is_downloaded_later_makes_parts_of_its_own_or_completes_what_lacke
     aside = late.rename(root / "late.tar")
     numbers = (root / "proprio_stats" / "648700-651000.tar").rename(root / "numbers.tar")
     first = parts(root)
-    read_first = {name for name in first if any(isinstance(found, Episode) for found in read(root, name))}
+    read_first = {name for name in first if any(isinstance(outcome, Episode) for outcome in read(root, name))}
     aside.rename(late)
     numbers.rename(root / "proprio_stats" / "648700-651000.tar")
     later = parts(root)
@@ -107,7 +107,7 @@ def test_an_archive_that_appears_while_another_is_read_is_left_to_the_next_run(r
     source = catalog.source("agibot")(str(root), frame_size=64)
     planned = source.parts()
     aside.rename(late)
-    records = {found.source_record for part in planned for found in source.read(part)}
+    records = {outcome.source_record for part in planned for outcome in source.read(part)}
     assert records == {"327/648642", "327/648700", "400/648650", "400/651000"}
 
 
@@ -147,10 +147,10 @@ def test_of_several_copies_the_first_good_one_is_taken(template: Path, extracted
     (videos / "648700" / "videos" / "hand_left_color.mp4").write_bytes(b"")
     bad = pack(extracted, extracted.parent / "bad", RANGES, NUMBERS)
     shutil.copy(bad / "observations/327/648642-648700.tar", root / "observations/327/648642-648700.tar")
-    found = by_record(read(root))["327/648700"]
-    assert isinstance(found, Episode)
-    assert found.source_uri.endswith("648700-650001.tar#648700")
-    assert found.notes["video_copy"] == "2 of 2; the first: hand_left_color.mp4: the video has 0 bytes"
+    records = by_record(read(root))["327/648700"]
+    assert isinstance(records, Episode)
+    assert records.source_uri.endswith("648700-650001.tar#648700")
+    assert records.notes["video_copy"] == "2 of 2; the first: hand_left_color.mp4: the video has 0 bytes"
     shutil.copytree(videos / "648642", root / "observations/327/648642")
     assert by_record(read(root))["327/648642"].source_uri == str(root / "observations/327/648642")
 
@@ -161,9 +161,9 @@ def test_a_name_that_comes_twice_in_one_archive_is_a_second_copy(template: Path,
     (root / "empty").touch()
     spoilt = [(names[0][0], root / "empty"), *names[1:]]
     write_tar(root / "observations" / "327" / "648642-648700.tar", [*spoilt, *names])
-    found = by_record(read(root))
-    assert found["327/648642"].notes["video_copy"].startswith("2 of 2")
-    assert found["327/648700"].reason == "no observations/327/648700/videos"
+    records = by_record(read(root))
+    assert records["327/648642"].notes["video_copy"].startswith("2 of 2")
+    assert records["327/648700"].reason == "no observations/327/648700/videos"
 
 
 def test_a_renamed_archive_is_read_and_a_wrong_range_is_told(template: Path, root: Path) -> None:
@@ -171,11 +171,11 @@ def test_a_renamed_archive_is_read_and_a_wrong_range_is_told(template: Path, roo
     (folder / "648650-651000.tar").rename(folder / "mine.tar")
     assert_same(read(root), read(template))
     (folder / "mine.tar").rename(folder / "648650-648700.tar")
-    found = by_record(read(root))
-    assert found["400/648650-648700.tar"].reason == (
+    records = by_record(read(root))
+    assert records["400/648650-648700.tar"].reason == (
         "holds 1 episodes beside the range that it is named after, the first 651000"
     )
-    assert "400/651000" not in found
+    assert "400/651000" not in records
 
 
 def test_what_nobody_downloaded_is_no_loss(root: Path) -> None:
@@ -194,9 +194,9 @@ def test_hands_and_tactile_grippers_are_told_apart_in_archives(extracted: Path) 
     for sensor in ("left_sensor_1", "right_sensor_2"):
         write_video(extracted / "observations/327/648700/tactile" / f"{sensor}.mp4", 2)
     for root in (extracted, repacked(extracted)):
-        found = by_record(read(root))
-        assert found["400/648650"].embodiment == "agibot_g1_dexhand"
-        assert found["400/651000"].embodiment == found["327/648700"].embodiment == "agibot_g1"
-        assert found["327/648700"].notes["effector"] == "grippers with tactile sensors"
-        assert "effector" not in found["327/648642"].notes
-        assert sorted(found["327/648700"].cameras) == ["primary", "wrist", "wrist_2"]
+        records = by_record(read(root))
+        assert records["400/648650"].embodiment == "agibot_g1_dexhand"
+        assert records["400/651000"].embodiment == records["327/648700"].embodiment == "agibot_g1"
+        assert records["327/648700"].notes["effector"] == "grippers with tactile sensors"
+        assert "effector" not in records["327/648642"].notes
+        assert sorted(records["327/648700"].cameras) == ["primary", "wrist", "wrist_2"]

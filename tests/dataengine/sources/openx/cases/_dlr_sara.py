@@ -1,7 +1,7 @@
 from scipy.spatial.transform import Rotation
 
 from tests.support.openx_case import Case
-from tests.support.openx_values import ORANGE, angles, numbers, patch, rpy, told, way
+from tests.support.openx_values import ORANGE, angles, instructed, numbers, patch, rpy, way
 from tests.support.openx_writer import Stored
 
 
@@ -10,7 +10,7 @@ def sara(width: int) -> Case:
     state[:, 3:6] = angles()
     rotation = Rotation.from_euler("zxy", state[:, 3:6])
     return Case(
-        steps=told("do it", {"image": Stored(patch(ORANGE), "png"), "state": state}, action),
+        steps=instructed("do it", {"image": Stored(patch(ORANGE), "png"), "state": state}, action),
         embodiment="dlr_sara_no_gripper",
         layout="eef_pose 6 eef_delta 6",
         control_hz=10,

@@ -1,7 +1,7 @@
 import numpy as np
 
 from tests.support.openx_case import Case
-from tests.support.openx_values import ORANGE, numbers, patch, told
+from tests.support.openx_values import ORANGE, instructed, numbers, patch
 from tests.support.openx_writer import Stored
 
 
@@ -12,7 +12,7 @@ def gnm(embodiment: str, control_hz: float) -> Case:
     seen = {key: value.astype(np.float64) for key, value in wide.items()}
     target, both = angle[:, :2].astype(np.float64), angle.astype(np.float64)
     return Case(
-        steps=told("do it", {**seen, "image": Stored(patch(ORANGE), "png")}, target, action_angle=both),
+        steps=instructed("do it", {**seen, "image": Stored(patch(ORANGE), "png")}, target, action_angle=both),
         embodiment=embodiment,
         layout="eef_pose 3 eef_delta 3",
         control_hz=control_hz,

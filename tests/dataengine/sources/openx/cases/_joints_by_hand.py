@@ -1,7 +1,7 @@
 import numpy as np
 
 from tests.support.openx_case import Case
-from tests.support.openx_values import FLAGS, TEAL, numbers, patch, told
+from tests.support.openx_values import FLAGS, TEAL, instructed, numbers, patch
 
 
 def joints_by_hand(embodiment: str, control_hz: float, **more: np.ndarray) -> Case:
@@ -9,7 +9,7 @@ def joints_by_hand(embodiment: str, control_hz: float, **more: np.ndarray) -> Ca
     action[:, 7] = FLAGS
     seen = {"gripper": FLAGS.astype(bool), "hand_image": patch(TEAL), "joint_pos": joints, **more}
     return Case(
-        steps=told("pick", seen, action),
+        steps=instructed("pick", seen, action),
         embodiment=embodiment,
         layout="joint_position 8 joint_delta 8",
         control_hz=control_hz,

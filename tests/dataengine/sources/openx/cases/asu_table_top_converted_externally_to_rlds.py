@@ -1,5 +1,5 @@
 from tests.support.openx_case import Case
-from tests.support.openx_values import ORANGE, UNIT, numbers, patch, told
+from tests.support.openx_values import ORANGE, UNIT, instructed, numbers, patch
 from tests.support.openx_writer import Stored
 
 
@@ -10,7 +10,7 @@ def case() -> Case:
     seen = {"image": Stored(patch(ORANGE), "png"), "state": joints, "state_vel": numbers(7)}
     more = {"action_delta": numbers(7), "ground_truth_states": tips, "action_inst": "pick", "goal_object": "milk"}
     return Case(
-        steps=told("do it", seen, action, **more),
+        steps=instructed("do it", seen, action, **more),
         embodiment="ur5_joint_velocity",
         layout="eef_pose 7 joint_velocity 7",
         control_hz=12.5,

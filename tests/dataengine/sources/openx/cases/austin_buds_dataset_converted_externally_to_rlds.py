@@ -1,7 +1,20 @@
 import numpy as np
 
 from tests.support.openx_case import Case
-from tests.support.openx_values import CLOSES, CLOSING_M, ORANGE, SHUT, TEAL, T, numbers, patch, poses, rpy, told, turns
+from tests.support.openx_values import (
+    CLOSES,
+    CLOSING_M,
+    ORANGE,
+    SHUT,
+    TEAL,
+    T,
+    instructed,
+    numbers,
+    patch,
+    poses,
+    rpy,
+    turns,
+)
 
 
 def case() -> Case:
@@ -10,7 +23,7 @@ def case() -> Case:
     state = np.hstack([joints, CLOSING_M[:, None], poses(position, rotation, by_column=True).reshape(T, 16)])
     seen = {"image": patch(ORANGE), "wrist_image": patch(TEAL), "state": state}
     return Case(
-        steps=told("hammer", seen, action),
+        steps=instructed("hammer", seen, action),
         embodiment="franka_unscaled",
         layout="eef_pose 7 eef_delta 7",
         control_hz=20,

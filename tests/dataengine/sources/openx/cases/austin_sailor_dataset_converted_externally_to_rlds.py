@@ -5,11 +5,11 @@ from tests.support.openx_values import (
     ORANGE,
     SHUT,
     TEAL,
+    instructed,
     numbers,
     patch,
     quaternions,
     rpy,
-    told,
     turns,
 )
 
@@ -26,7 +26,7 @@ def case() -> Case:
         "state_joint": numbers(7),
     }
     return Case(
-        steps=told("do it", seen, action),
+        steps=instructed("do it", seen, action),
         embodiment="franka_unscaled",
         layout="eef_pose 7 eef_delta 7",
         control_hz=20,

@@ -1,7 +1,20 @@
 import numpy as np
 
 from tests.support.openx_case import Case
-from tests.support.openx_values import CLOSES, CLOSING_M, ORANGE, SHUT, TEAL, T, numbers, patch, poses, rpy, told, turns
+from tests.support.openx_values import (
+    CLOSES,
+    CLOSING_M,
+    ORANGE,
+    SHUT,
+    TEAL,
+    T,
+    instructed,
+    numbers,
+    patch,
+    poses,
+    rpy,
+    turns,
+)
 
 
 def case(*, by_column: bool = True) -> Case:
@@ -17,7 +30,7 @@ def case(*, by_column: bool = True) -> Case:
     }
     modes = {"action_mode": np.ones((T, 1), np.float32), "intv_label": np.full((T, 1), -10, np.float32)}
     return Case(
-        steps=told("do it", seen, action, **modes),
+        steps=instructed("do it", seen, action, **modes),
         embodiment="franka_unscaled",
         layout="eef_pose 7 eef_delta 7",
         control_hz=20,

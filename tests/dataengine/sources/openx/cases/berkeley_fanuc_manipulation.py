@@ -1,5 +1,5 @@
 from tests.support.openx_case import Case
-from tests.support.openx_values import NEXT, ORANGE, TEAL, UNIT, beside, numbers, patch, rpy, told, turns
+from tests.support.openx_values import NEXT, ORANGE, TEAL, UNIT, beside, instructed, numbers, patch, rpy, turns
 from tests.support.openx_writer import Stored
 
 
@@ -13,7 +13,7 @@ def case() -> Case:
         "end_effector_state": beside(position, rotation.as_quat()),
     }
     return Case(
-        steps=told("do it", seen, action),
+        steps=instructed("do it", seen, action),
         embodiment="fanuc_mate",
         layout="eef_pose 7 eef_delta 7",
         control_hz=10,

@@ -1,7 +1,7 @@
 import numpy as np
 
 from tests.support.openx_case import Case
-from tests.support.openx_values import OLIVE, ORANGE, PLUM, TEAL, numbers, patch, told
+from tests.support.openx_values import OLIVE, ORANGE, PLUM, TEAL, instructed, numbers, patch
 
 
 def case() -> Case:
@@ -15,7 +15,7 @@ def case() -> Case:
     colours = {"image_0": ORANGE, "image_1": TEAL, "image_2": PLUM, "image_3": OLIVE}
     seen = {**{key: patch(colour) for key, colour in colours.items()}, "state": state}
     return Case(
-        steps=told("put the pot in the sink", seen, action),
+        steps=instructed("put the pot in the sink", seen, action),
         published_as="bridge_dataset",
         embodiment="widowx",
         layout="eef_pose 7 eef_delta 7",

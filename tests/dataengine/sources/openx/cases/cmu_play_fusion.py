@@ -1,7 +1,7 @@
 import numpy as np
 
 from tests.support.openx_case import Case
-from tests.support.openx_values import ORANGE, UNIT, T, beside, numbers, patch, rpy, told, turns
+from tests.support.openx_values import ORANGE, UNIT, T, beside, instructed, numbers, patch, rpy, turns
 from tests.support.openx_writer import Stored
 
 
@@ -12,7 +12,7 @@ def case() -> Case:
     turn = rpy(rotation)
     turn[-1] = 0
     return Case(
-        steps=told("do it", {"image": Stored(patch(ORANGE), "png"), "state": state}, action),
+        steps=instructed("do it", {"image": Stored(patch(ORANGE), "png"), "state": state}, action),
         embodiment="franka_joint_state",
         layout="joint_position 8 eef_delta 7",
         control_hz=5,

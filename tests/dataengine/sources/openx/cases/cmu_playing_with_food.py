@@ -1,7 +1,7 @@
 import numpy as np
 
 from tests.support.openx_case import Case
-from tests.support.openx_values import ORANGE, SHUT, TEAL, T, beside, numbers, patch, told
+from tests.support.openx_values import ORANGE, SHUT, TEAL, T, beside, instructed, numbers, patch
 from tests.support.openx_writer import Stored
 
 
@@ -15,7 +15,7 @@ def case() -> Case:
         "state": numbers(6),
     }
     return Case(
-        steps=told("do it", seen, action),
+        steps=instructed("do it", seen, action),
         embodiment="franka_no_state_position_target",
         layout="none 0 eef_pose 4",
         control_hz=15,

@@ -2,7 +2,7 @@ import numpy as np
 from scipy.spatial.transform import Rotation
 
 from tests.support.openx_case import Case
-from tests.support.openx_values import ORANGE, TEAL, T, numbers, patch, rpy, told
+from tests.support.openx_values import ORANGE, TEAL, T, instructed, numbers, patch, rpy
 
 
 def case() -> Case:
@@ -10,7 +10,7 @@ def case() -> Case:
     state[:, 6] = action[:, 6] = np.linspace(0, 1, T)
     angles = [rpy(Rotation.from_euler("zxy", vector[:, 3:6])) for vector in (state, action)]
     return Case(
-        steps=told("do it", {"image": patch(ORANGE), "wrist_image": patch(TEAL), "state": state}, action),
+        steps=instructed("do it", {"image": patch(ORANGE), "wrist_image": patch(TEAL), "state": state}, action),
         embodiment="edan",
         layout="eef_pose 7 eef_delta 7",
         control_hz=5,

@@ -1,7 +1,7 @@
 import numpy as np
 
 from tests.support.openx_case import Case
-from tests.support.openx_values import ORANGE, TEAL, T, numbers, patch, quaternions, rpy, told, turns
+from tests.support.openx_values import ORANGE, TEAL, T, instructed, numbers, patch, quaternions, rpy, turns
 
 
 def case() -> Case:
@@ -10,7 +10,7 @@ def case() -> Case:
     state[:, 34], action[:, 7] = np.linspace(0.08, 0, T), [-1, -1, 1, 1, 1, -1]
     reached = now * turn  # the publisher's controller multiplies from the right: about the gripper's axes
     return Case(
-        steps=told("do it", {"image": patch(ORANGE), "wrist_image": patch(TEAL), "state": state}, action),
+        steps=instructed("do it", {"image": patch(ORANGE), "wrist_image": patch(TEAL), "state": state}, action),
         embodiment="franka",
         layout="eef_pose 7 eef_delta 7",
         control_hz=10,

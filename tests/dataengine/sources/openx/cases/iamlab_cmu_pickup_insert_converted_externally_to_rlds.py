@@ -1,5 +1,5 @@
 from tests.support.openx_case import Case
-from tests.support.openx_values import ORANGE, SHUT, TEAL, UNIT, beside, numbers, patch, rpy, told, turns
+from tests.support.openx_values import ORANGE, SHUT, TEAL, UNIT, beside, instructed, numbers, patch, rpy, turns
 from tests.support.openx_writer import Stored
 
 
@@ -8,7 +8,7 @@ def case() -> Case:
     action = beside(numbers(3), 2.0 * turn.as_quat()[:, [3, 0, 1, 2]], SHUT)
     seen = {"image": Stored(patch(ORANGE), "png"), "wrist_image": Stored(patch(TEAL), "png"), "state": state}
     return Case(
-        steps=told("do it", seen, action),
+        steps=instructed("do it", seen, action),
         embodiment="franka_joint_state_eef_target",
         layout="joint_position 8 eef_pose 7",
         control_hz=20,

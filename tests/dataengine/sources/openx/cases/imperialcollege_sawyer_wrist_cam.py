@@ -2,7 +2,7 @@ import numpy as np
 from scipy.spatial.transform import Rotation
 
 from tests.support.openx_case import Case
-from tests.support.openx_values import ORANGE, TEAL, UNIT, T, angles, beside, numbers, patch, rpy, told
+from tests.support.openx_values import ORANGE, TEAL, UNIT, T, angles, beside, instructed, numbers, patch, rpy
 
 
 def case() -> Case:
@@ -11,7 +11,7 @@ def case() -> Case:
     np.testing.assert_allclose(turn, action[:, [5, 4, 3]], atol=1e-5)  # about moving axes: the order reversed
     seen = {"image": patch(TEAL), "wrist_image": patch(ORANGE), "state": UNIT[:, None]}
     return Case(
-        steps=told("do it", seen, action),
+        steps=instructed("do it", seen, action),
         embodiment="sawyer_no_state_eef_frame",
         layout="none 0 eef_delta 7",
         control_hz=10,

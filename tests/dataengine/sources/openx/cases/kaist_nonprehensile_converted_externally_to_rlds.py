@@ -2,7 +2,7 @@ import numpy as np
 from scipy.spatial.transform import Rotation
 
 from tests.support.openx_case import Case
-from tests.support.openx_values import ORANGE, numbers, patch, rpy, told, turns
+from tests.support.openx_values import ORANGE, instructed, numbers, patch, rpy, turns
 
 
 def case() -> Case:
@@ -11,7 +11,7 @@ def case() -> Case:
     seen = {"image": patch(ORANGE), "partial_pointcloud": numbers(8, 3), "state": state}
     turn = Rotation.from_rotvec(action[:, 3:6]).as_euler("xyz")
     return Case(
-        steps=told("topple", seen, action),
+        steps=instructed("topple", seen, action),
         embodiment="franka_no_gripper",
         layout="eef_pose 6 eef_delta 6",
         control_hz=10,

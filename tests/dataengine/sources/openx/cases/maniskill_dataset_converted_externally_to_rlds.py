@@ -2,7 +2,7 @@ import numpy as np
 from scipy.spatial.transform import Rotation
 
 from tests.support.openx_case import Case
-from tests.support.openx_values import CLOSES, CLOSING_M, ORANGE, SHUT, TEAL, T, numbers, patch, rpy, told, turns
+from tests.support.openx_values import CLOSES, CLOSING_M, ORANGE, SHUT, TEAL, T, instructed, numbers, patch, rpy, turns
 from tests.support.openx_writer import Stored
 
 
@@ -26,7 +26,7 @@ def case() -> Case:
     }
     turn = Rotation.from_rotvec(action[:, 3:6] * 0.1).as_euler("xyz")
     return Case(
-        steps=told("lift the cube", seen, action),
+        steps=instructed("lift the cube", seen, action),
         embodiment="franka",
         layout="eef_pose 7 eef_delta 7",
         control_hz=20,

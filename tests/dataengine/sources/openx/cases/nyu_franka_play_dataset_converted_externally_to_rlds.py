@@ -1,7 +1,7 @@
 import numpy as np
 
 from tests.support.openx_case import Case
-from tests.support.openx_values import ORANGE, TEAL, T, numbers, patch, told
+from tests.support.openx_values import ORANGE, TEAL, T, instructed, numbers, patch
 
 
 def case() -> Case:
@@ -14,7 +14,7 @@ def case() -> Case:
         "state": state,
     }
     return Case(
-        steps=told("play with the kitchen", seen, action),
+        steps=instructed("play with the kitchen", seen, action),
         embodiment="franka_no_gripper_state",
         layout="eef_pose 6 eef_delta 7",
         control_hz=3,

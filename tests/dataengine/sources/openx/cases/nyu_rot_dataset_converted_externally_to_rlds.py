@@ -1,5 +1,5 @@
 from tests.support.openx_case import Case
-from tests.support.openx_values import FLAGS, ORANGE, numbers, patch, told
+from tests.support.openx_values import FLAGS, ORANGE, instructed, numbers, patch
 from tests.support.openx_writer import Stored
 
 
@@ -7,7 +7,7 @@ def case() -> Case:
     state, action = numbers(7), numbers(7)
     state[:, 6], action[:, 6] = FLAGS, 1 - FLAGS
     return Case(
-        steps=told("pour", {"image": Stored(patch(ORANGE), "png"), "state": state}, action),
+        steps=instructed("pour", {"image": Stored(patch(ORANGE), "png"), "state": state}, action),
         embodiment="xarm_unscaled",
         layout="eef_pose 7 eef_delta 7",
         control_hz=3,

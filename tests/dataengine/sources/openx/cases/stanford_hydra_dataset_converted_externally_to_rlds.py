@@ -1,7 +1,7 @@
 import numpy as np
 
 from tests.support.openx_case import Case
-from tests.support.openx_values import ORANGE, TEAL, T, numbers, patch, told
+from tests.support.openx_values import ORANGE, TEAL, T, instructed, numbers, patch
 
 
 def case() -> Case:
@@ -9,7 +9,7 @@ def case() -> Case:
     state[:, 24], action[:, 6] = np.linspace(0.08, 0, T), np.linspace(0, 1, T)
     seen = {"image": patch(ORANGE[::-1]), "wrist_image": patch(TEAL[::-1]), "state": state}
     return Case(
-        steps=told("do it", seen, action, is_dense=np.arange(T) > 2),
+        steps=instructed("do it", seen, action, is_dense=np.arange(T) > 2),
         embodiment="franka",
         layout="eef_pose 7 eef_delta 7",
         control_hz=10,

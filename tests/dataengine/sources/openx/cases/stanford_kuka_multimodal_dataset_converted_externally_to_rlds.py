@@ -1,5 +1,5 @@
 from tests.support.openx_case import Case
-from tests.support.openx_values import NEXT, ORANGE, UNIT, ZERO, numbers, patch, quaternions, rpy, told, turns
+from tests.support.openx_values import NEXT, ORANGE, UNIT, ZERO, instructed, numbers, patch, quaternions, rpy, turns
 from tests.support.openx_writer import Stored
 
 
@@ -23,7 +23,7 @@ def case() -> Case:
         "state": joints,
     }
     return Case(
-        steps=told("insert", seen, action),
+        steps=instructed("insert", seen, action),
         embodiment="kuka_iiwa_unscaled",
         layout="eef_pose 7 eef_delta 7",
         control_hz=20,

@@ -1,5 +1,5 @@
 from tests.support.openx_case import Case
-from tests.support.openx_values import CLOSES, ORANGE, SHUT, UNIT, beside, numbers, patch, told
+from tests.support.openx_values import CLOSES, ORANGE, SHUT, UNIT, beside, instructed, numbers, patch
 from tests.support.openx_writer import Stored
 
 
@@ -15,7 +15,7 @@ def case() -> Case:
     }
     place = low[:, :3] * (1 - pose[:, :3]) + high[:, :3] * pose[:, :3]
     return Case(
-        steps=told("do it", seen, action),
+        steps=instructed("do it", seen, action),
         embodiment="sawyer_yaw_only_unscaled",
         layout="eef_pose 5 eef_delta 5",
         control_hz=1,

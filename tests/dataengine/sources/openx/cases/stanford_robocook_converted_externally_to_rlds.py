@@ -1,7 +1,7 @@
 import numpy as np
 
 from tests.support.openx_case import Case
-from tests.support.openx_values import NEXT, ORANGE, TEAL, UNIT, T, beside, numbers, patch, told
+from tests.support.openx_values import NEXT, ORANGE, TEAL, UNIT, T, beside, instructed, numbers, patch
 
 
 def case() -> Case:
@@ -10,7 +10,7 @@ def case() -> Case:
     seen = {f"image_{k}": patch(ORANGE if k == 1 else TEAL) for k in range(1, 5)}
     seen |= {f"depth_{k}": np.zeros((T, 8, 8), np.float32) for k in range(1, 5)}
     return Case(
-        steps=told("do it", {**seen, "state": state}, action),
+        steps=instructed("do it", {**seen, "state": state}, action),
         embodiment="franka",
         layout="eef_pose 7 eef_delta 7",
         control_hz=5,

@@ -1,7 +1,7 @@
 import numpy as np
 
 from tests.support.openx_case import Case
-from tests.support.openx_values import ORANGE, UNIT, beside, numbers, patch, told
+from tests.support.openx_values import ORANGE, UNIT, beside, instructed, numbers, patch
 from tests.support.openx_writer import Stored
 
 
@@ -11,7 +11,7 @@ def case() -> Case:
     wrapped = action.copy()
     action[2, 5] -= 2 * np.pi
     return Case(
-        steps=told("do it", {"image": Stored(patch(ORANGE), "png"), "state": state}, action),
+        steps=instructed("do it", {"image": Stored(patch(ORANGE), "png"), "state": state}, action),
         embodiment="cobotta",
         layout="eef_pose 7 eef_delta 7",
         control_hz=10,

@@ -1,13 +1,13 @@
 import numpy as np
 
 from tests.support.openx_case import Case
-from tests.support.openx_values import FLAGS, ORANGE, T, numbers, patch, told
+from tests.support.openx_values import FLAGS, ORANGE, T, instructed, numbers, patch
 
 
 def case() -> Case:
     state, action = numbers(21), np.hstack([numbers(3) * 400, numbers(3) * 90, FLAGS[:, None], np.zeros((T, 1))])
     return Case(
-        steps=told("close the oven", {"image": patch(ORANGE), "state": state}, action.astype(np.float32)),
+        steps=instructed("close the oven", {"image": patch(ORANGE), "state": state}, action.astype(np.float32)),
         embodiment="xarm_joint_state_no_gripper_eef_target",
         layout="joint_position 7 eef_pose 7",
         control_hz=2,

@@ -1,12 +1,12 @@
 from tests.support.openx_case import Case
-from tests.support.openx_values import CLOSES, CLOSING_M, ORANGE, SHUT, ZERO, T, numbers, patch, told
+from tests.support.openx_values import CLOSES, CLOSING_M, ORANGE, SHUT, ZERO, T, instructed, numbers, patch
 
 
 def case(*, success: bool = True) -> Case:
     state, action = numbers(7), numbers(4)
     state[:, 6], action[:, 3] = CLOSING_M, CLOSES
     return Case(
-        steps=told("pick up the cup", {"image": patch(ORANGE), "state": state}, action),
+        steps=instructed("pick up the cup", {"image": patch(ORANGE), "state": state}, action),
         beside={"episode_metadata": {"success": success, "n_transitions": T}},
         embodiment="xarm_eef_velocity_unscaled",
         layout="eef_pose 7 eef_velocity 7",

@@ -3,7 +3,7 @@ from typing import Any
 import numpy as np
 
 from tests.support.openx_case import Case
-from tests.support.openx_values import ORANGE, TEAL, T, numbers, patch, poses, rpy, told, turns, way
+from tests.support.openx_values import ORANGE, TEAL, T, instructed, numbers, patch, poses, rpy, turns, way
 from tests.support.openx_writer import Stored
 
 
@@ -13,7 +13,7 @@ def case() -> Case:
     seen |= {f"depth_{k}": Stored(np.ones((T, 8, 8, 1), np.uint16), "png") for k in range(1, 5)}
     seen |= {"state": poses(position, rotation, by_column=False)}
     return Case(
-        steps=told("do it", seen, action),
+        steps=instructed("do it", seen, action),
         embodiment="kinova_gen3_no_gripper",
         layout="eef_pose 6 eef_delta 6",
         control_hz=1,

@@ -1,5 +1,5 @@
 from tests.support.openx_case import Case
-from tests.support.openx_values import ORANGE, TEAL, UNIT, beside, numbers, patch, poses, rpy, told, turns
+from tests.support.openx_values import ORANGE, TEAL, UNIT, beside, instructed, numbers, patch, poses, rpy, turns
 from tests.support.openx_writer import Stored
 
 
@@ -13,7 +13,7 @@ def case() -> Case:
         "state": state,
     }
     return Case(
-        steps=told("do it", seen, action),
+        steps=instructed("do it", seen, action),
         embodiment="franka_unscaled",
         layout="eef_pose 7 eef_delta 7",
         control_hz=20,

@@ -1,7 +1,7 @@
 import numpy as np
 
 from tests.support.openx_case import Case
-from tests.support.openx_values import ORANGE, UNIT, T, numbers, patch, told
+from tests.support.openx_values import ORANGE, UNIT, T, instructed, numbers, patch
 from tests.support.openx_writer import Stored
 
 
@@ -10,7 +10,7 @@ def case() -> Case:
     state[:, 6] = 0.9 * UNIT
     action = np.hstack([state + 0.01, np.zeros((T, 1), np.float32)]).astype(np.float32)
     return Case(
-        steps=told("open the fridge", {"image": Stored(patch(ORANGE), "png"), "state": state}, action),
+        steps=instructed("open the fridge", {"image": Stored(patch(ORANGE), "png"), "state": state}, action),
         embodiment="pr2_eef_target",
         layout="eef_pose 7 eef_pose 7",
         control_hz=10,

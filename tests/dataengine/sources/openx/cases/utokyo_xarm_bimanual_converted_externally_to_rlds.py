@@ -1,5 +1,5 @@
 from tests.support.openx_case import Case
-from tests.support.openx_values import ORANGE, numbers, patch, told
+from tests.support.openx_values import ORANGE, instructed, numbers, patch
 
 
 def case() -> Case:
@@ -13,7 +13,7 @@ def case() -> Case:
     }
     turned = [0, 1, 2, 5, 4, 3]
     return Case(
-        steps=told("unfold", seen, action),
+        steps=instructed("unfold", seen, action),
         embodiment="xarm_bimanual_no_gripper_state_eef_target",
         layout="eef_pose 12 eef_pose 14",
         control_hz=10,

@@ -1,5 +1,5 @@
 from tests.support.openx_case import Case
-from tests.support.openx_values import FLAGS, ORANGE, PLUM, TEAL, numbers, patch, told
+from tests.support.openx_values import FLAGS, ORANGE, PLUM, TEAL, instructed, numbers, patch
 from tests.support.openx_writer import Stored
 
 
@@ -14,7 +14,7 @@ def case() -> Case:
         "joint_trajectory": numbers(21),
     }
     return Case(
-        steps=told("stack", seen, action),
+        steps=instructed("stack", seen, action),
         embodiment="xarm_no_gripper_state_eef_target",
         layout="eef_pose 6 eef_pose 7",
         control_hz=10,
