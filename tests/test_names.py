@@ -4,6 +4,7 @@ import ast
 import re
 from collections.abc import Iterator
 from pathlib import Path
+from typing import NamedTuple
 
 import pytest
 
@@ -15,8 +16,17 @@ INSTEAD = {
     "found": "what it holds: episodes, matches, paths, rows",
 }
 FORBIDDEN = re.compile(r"_*(place|words|told|found)s?_*", re.IGNORECASE)
-CLEAN = ("dataengine", "cli", *(f"pipelines/{name}" for name in ("clips", "curate", "demo", "html", "ingest", "stats")))
-"""Packages in which no such name is left."""
+FOLDERS = ("dataengine", "cli", "pipelines")
+KEPT = {
+    "pipelines/doctor.py": (("found",), "the key of a report"),
+    "pipelines/evaluation/evaluate.py": (("told",), "part of a digest: files of results keep their names"),
+    "pipelines/training/act/act.py": (("found", "words"), "to be renamed"),
+    "pipelines/training/act/beginning.py": (("place",), "an attribute of models/"),
+    "pipelines/training/codebook_health.py": (("words",), "the key of a report"),
+    "pipelines/training/finetune/finetune.py": (("found", "told"), "to be renamed"),
+    "pipelines/training/lam/lam.py": (("words",), "the key of a report"),
+}
+"""Names that stay, by file, each with its reason."""
 
 
 def names(tree: ast.AST) -> Iterator[tuple[int, str]]:
@@ -36,16 +46,38 @@ def names(tree: ast.AST) -> Iterator[tuple[int, str]]:
             yield node.lineno, (node.asname or node.name).rpartition(".")[2]
 
 
-def vague(source: str) -> list[str]:
-    """List the names that a reader must decode, with their lines and what to say instead."""
+class Vague(NamedTuple):
+    """A name that a reader must decode, with its line and what to say instead."""
+
+    line: int
+    name: str
+    instead: str
+
+    def __str__(self) -> str:
+        return f"{self.line}: '{self.name}'; say {self.instead}"
+
+
+def vague(source: str) -> list[Vague]:
+    """List such names of a module."""
     hits = ((line, name, FORBIDDEN.fullmatch(name)) for line, name in sorted(set(names(ast.parse(source)))))
-    return [f"{line}: '{name}'; say {INSTEAD[match[1].lower()]}" for line, name, match in hits if match]
+    return [Vague(line, name, INSTEAD[match[1].lower()]) for line, name, match in hits if match]
 
 
-@pytest.mark.parametrize("folder", CLEAN)
+@pytest.mark.parametrize("folder", FOLDERS)
 def test_names_say_what_they_hold(folder: str) -> None:
-    files = sorted((ROOT / folder).rglob("*.py"))
-    assert [f"{f.relative_to(ROOT)}:{each}" for f in files for each in vague(f.read_text(encoding="utf-8"))] == []
+    sources = {str(f.relative_to(ROOT)): f.read_text(encoding="utf-8") for f in sorted((ROOT / folder).rglob("*.py"))}
+    hits = {
+        file: [each for each in vague(text) if each.name not in KEPT.get(file, ((),))[0]]
+        for file, text in sources.items()
+    }
+    assert {file: list(map(str, each)) for file, each in hits.items() if each} == {}
+
+
+@pytest.mark.parametrize("file", KEPT)
+def test_a_name_that_stays_is_there(file: str) -> None:
+    names_kept, reason = KEPT[file]
+    assert reason
+    assert set(names_kept) == {each.name for each in vague((ROOT / file).read_text(encoding="utf-8"))}
 
 
 @pytest.mark.parametrize(

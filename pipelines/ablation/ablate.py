@@ -84,9 +84,9 @@ def _lam_job(config: AblateConfig, arm: Arm) -> LamJob:
 
     settings = {"preset": config.preset, "device": config.device, **lam_settings(config, arm)}
     name = hex_digest(json.dumps(settings, sort_keys=True, default=str), 4)
-    place = config.out / "lams" / name
-    made = _checked(TrainLamConfig, f"lam {arm.lam or ''}", {**settings, "data": config.corpus, "out": place})
-    label = {"corpus": config.corpus, "lam": place, "device": config.device, **arm.label}
+    folder = config.out / "lams" / name
+    made = _checked(TrainLamConfig, f"lam {arm.lam or ''}", {**settings, "data": config.corpus, "out": folder})
+    label = {"corpus": config.corpus, "lam": folder, "device": config.device, **arm.label}
     label["name"] = f"ablate_{name}{hex_digest(json.dumps(arm.label, sort_keys=True), 2) if arm.label else ''}"
     return LamJob(config=made, label=label)
 
@@ -124,8 +124,8 @@ def _finished(config: TrainConfig) -> bool:
     report = Path(config.out) / "report.json"
     if not report.exists():
         return False
-    found = json.loads(report.read_text(encoding="utf-8"))
-    return bool(found["finished"]) and found["steps"] == config.steps
+    content = json.loads(report.read_text(encoding="utf-8"))
+    return bool(content["finished"]) and content["steps"] == config.steps
 
 
 def _train_one(config: TrainConfig) -> None:
@@ -150,9 +150,9 @@ def _label(job: LamJob) -> None:
 
 def _solved(config: AblateConfig, jobs: list[ActJob]) -> dict[str, Solved]:
     """Play the policies of an arm; give for each task which starts (seeds, starts) were solved."""
-    found: dict[str, dict[int, NDArray[np.bool_]]] = {}
+    solved_by_task: dict[str, dict[int, NDArray[np.bool_]]] = {}
     for job in jobs:
-        place = config.out / "evaluations" / f"{job.arm}-{job.seed}"
+        folder = config.out / "evaluations" / f"{job.arm}-{job.seed}"
         settings = {"num_filmstrips": 0, "device": config.device, **config.evaluation}
         report = evaluate(
             EvalConfig(
@@ -160,7 +160,7 @@ def _solved(config: AblateConfig, jobs: list[ActJob]) -> dict[str, Solved]:
                 simulator=config.simulator,
                 tasks=config.tasks,
                 episodes=config.episodes,
-                out=place,
+                out=folder,
                 name=f"{job.arm} {job.seed}",
                 processes=config.processes,
                 **settings,
@@ -169,5 +169,5 @@ def _solved(config: AblateConfig, jobs: list[ActJob]) -> dict[str, Solved]:
         for result in report.results:
             failed = np.array(result.failed_seeds, np.int64)
             starts = EVAL_SEEDS_FROM + int(settings.get("seed_offset", 0)) + np.arange(result.episodes)
-            found.setdefault(result.task, {})[job.seed] = ~np.isin(starts, failed)
-    return {task: stack(by_seed) for task, by_seed in found.items()}
+            solved_by_task.setdefault(result.task, {})[job.seed] = ~np.isin(starts, failed)
+    return {task: stack(by_seed) for task, by_seed in solved_by_task.items()}

@@ -72,9 +72,9 @@ def load_arms(names: tuple[str, ...]) -> dict[str, Arm]:
     """Read the arms of recipes in their order; raise DataEngineError for what is none, and for two of one name."""
     arms: dict[str, Arm] = {}
     for name in names:
-        found = recipes.load(KIND, name)
-        several = found.get("arms", {Path(name).stem.removeprefix(f"{KIND}_"): found})
-        if not isinstance(several, dict) or ("arms" in found and len(found) > 1):
+        content = recipes.load(KIND, name)
+        several = content.get("arms", {Path(name).stem.removeprefix(f"{KIND}_"): content})
+        if not isinstance(several, dict) or ("arms" in content and len(content) > 1):
             raise DataEngineError(f"recipe {name}: expected `arms:` alone, or the settings of one arm")
         for arm, given in several.items():
             if arm in arms:
@@ -83,8 +83,8 @@ def load_arms(names: tuple[str, ...]) -> dict[str, Arm]:
                 arms[str(arm)] = Arm.model_validate(given)
             except ValidationError as error:
                 first = error.errors()[0]
-                place = ".".join(map(str, first["loc"]))
-                raise DataEngineError(f"recipe {name}: arm '{arm}', {place}: {first['msg']}") from None
+                key = ".".join(map(str, first["loc"]))
+                raise DataEngineError(f"recipe {name}: arm '{arm}', {key}: {first['msg']}") from None
     return arms
 
 

@@ -90,12 +90,12 @@ class AblationReport(Report):
 
     def notes(self) -> list[str]:
         """Say what the numbers do not show."""
-        found = []
+        lines = []
         if self.seeds < FEW_SEEDS:
-            found.append(f"{self.seeds} seed: single trainings differ by several points; a claim needs three or more")
+            lines.append(f"{self.seeds} seed: single trainings differ by several points; a claim needs three or more")
         if self._published():
-            found.append("published numbers are of other robots, data and sizes: compare their order, not their height")
-        return found
+            lines.append("published numbers are of other robots, data and sizes: compare their order, not their height")
+        return lines
 
     def summary(self) -> str:
         """Print both tables."""
@@ -119,7 +119,7 @@ def make_report(
 ) -> AblationReport:
     """Compare every arm with the reference; `solved` holds (seeds, starts) by arm and task."""
     tasks = list(solved[reference])
-    joined = {name: np.concatenate([found[task] for task in tasks], axis=1) for name, found in solved.items()}
+    joined = {name: np.concatenate([of_name[task] for task in tasks], axis=1) for name, of_name in solved.items()}
     results = [
         _result(name, arm, joined[name], None if name == reference else joined[reference], tasks, solved[name])
         for name, arm in arms.items()

@@ -132,7 +132,7 @@ def choose(
             text = texts.said_at(episode.texts, _start(episode, interval_s))
             taken[text] = taken.get(text, 0) + 1
             ranked.append((taken[text], text, episode))
-    ranked.sort(key=lambda found: found[:2])
+    ranked.sort(key=lambda ranking: ranking[:2])
     return [episode for _, _, episode in ranked[:clips]]
 
 
@@ -190,10 +190,10 @@ def load_lam_of(policy: "ActPolicy", where: str, lam: str) -> "Lam":
     """Read a LAM; refuse one whose codes mean something else than those of the policy that lies at `where`."""
     from models.weights import load_lam
 
-    found = fingerprint(lam)
-    if policy.latent is not None and policy.latent["fingerprint"] != found:
+    key = fingerprint(lam)
+    if policy.latent is not None and policy.latent["fingerprint"] != key:
         raise DataEngineError(
-            f"{lam} has fingerprint {found}, {where} plans latent actions '{policy.latent['name']}' of "
+            f"{lam} has fingerprint {key}, {where} plans latent actions '{policy.latent['name']}' of "
             f"{policy.latent['fingerprint']}; give the model that wrote them"
         )
     loaded, config = load_lam(Path(lam)), policy.model.config

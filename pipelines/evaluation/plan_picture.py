@@ -137,10 +137,10 @@ def _by_world(
 
     world = load_world(where)
     known = read_config(where).get("latent")
-    found = known.get("fingerprint") if isinstance(known, dict) else None
-    if policy.latent is not None and found != policy.latent["fingerprint"]:
+    key = known.get("fingerprint") if isinstance(known, dict) else None
+    if policy.latent is not None and key != policy.latent["fingerprint"]:
         raise DataEngineError(
-            f"{where}: predicts frames of latent actions of {found}, the policy plans those of "
+            f"{where}: predicts frames of latent actions of {key}, the policy plans those of "
             f"{policy.latent['fingerprint']}; give a world model that was trained on the same labels"
         )
     side = world.config.resolution

@@ -174,13 +174,13 @@ class ActPolicy:
             latents, actions = self.sampler.sample(seen, self.generator, self.noise, self.num_euler_steps)
         else:
             latents, actions = self._continue(seen, (name, dataset), continued, beta)
-        found = self._actions().invert(actions.float().cpu().numpy(), (name, dataset))
-        if not np.isfinite(found).all():
+        chunks = self._actions().invert(actions.float().cpu().numpy(), (name, dataset))
+        if not np.isfinite(chunks).all():
             raise DataEngineError(
                 f"policy gives actions that are no numbers for '{name}': its training went astray, as its losses in "
                 f"metrics.jsonl tell, or the state that it was shown is none"
             )
-        return Prediction(found, latents.float().cpu().numpy())
+        return Prediction(chunks, latents.float().cpu().numpy())
 
     def _continue(
         self, seen: "PolicyInput", body: tuple[str, str], continued: Sequence[Continuation], beta: float | None

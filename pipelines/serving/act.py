@@ -78,8 +78,8 @@ class ActReport(Report):
         lines = [text_table(head, rows), f"{self.embodiment}, {len(rows)} actions at {self.rate_hz:g} Hz"]
         if self.recorded:
             off = np.abs(np.array(self.actions[: len(self.recorded)]) - np.array(self.recorded)).mean(axis=0)
-            found = ", ".join(f"{name} {x:.4f}" for name, x in zip(names, off, strict=True))
-            lines.append(f"mean distance from what was recorded: {found}")
+            distances = ", ".join(f"{name} {x:.4f}" for name, x in zip(names, off, strict=True))
+            lines.append(f"mean distance from what was recorded: {distances}")
         return "\n".join(lines)
 
 
@@ -124,12 +124,12 @@ def read_picture(path: Path) -> bytes:
 def _given(config: ActConfig) -> dict[str, Any]:
     """Take what the settings say."""
     pictures = {"image": config.image, "wrist": config.wrist}
-    found: dict[str, Any] = {key: read_picture(path) for key, path in pictures.items() if path is not None}
+    observation: dict[str, Any] = {key: read_picture(path) for key, path in pictures.items() if path is not None}
     if config.state is not None:
-        found["state"] = np.array(config.state)
+        observation["state"] = np.array(config.state)
     if config.instruction:
-        found["instruction"] = config.instruction
-    return found
+        observation["instruction"] = config.instruction
+    return observation
 
 
 def _recorded(config: ActConfig) -> tuple[dict[str, Any], tuple[str, str]]:
@@ -144,19 +144,19 @@ def _recorded(config: ActConfig) -> tuple[dict[str, Any], tuple[str, str]]:
     if config.step >= episode.num_steps:
         raise DataEngineError(f"{config.corpus}: has {episode.num_steps} steps, found --step {config.step}")
     cameras = {"image": "primary", "wrist": "wrist"}
-    found: dict[str, Any] = {
+    observation: dict[str, Any] = {
         key: jpeg.decode(bytes(reader.jpegs(slot, [(episode.row, config.step)])[0]))
         for key, slot in cameras.items()
         if slot in episode.cameras
     }
     state, action = reader.state(episode.row), reader.action(episode.row)
     if state is not None:
-        found["state"] = state[config.step]
+        observation["state"] = state[config.step]
     if action is not None:
-        found["recorded"] = action[config.step :]
+        observation["recorded"] = action[config.step :]
     if text := texts.said_at(episode.texts, config.step):
-        found["instruction"] = text
-    return found, (episode.embodiment, episode.dataset)
+        observation["instruction"] = text
+    return observation, (episode.embodiment, episode.dataset)
 
 
 def _known_dataset(policy: str, body: tuple[str, str]) -> str:

@@ -132,8 +132,8 @@ class PolicyEngine:
         )
 
     def _robot(self, seen: Mapping[str, Any]) -> str:
-        found = self._names.find(seen, "embodiment")
-        name = found[0] if found else self._embodiment
+        given = self._names.find(seen, "embodiment")
+        name = given[0] if given else self._embodiment
         if not name:
             raise WireError(
                 f"observation names no embodiment, expected one of {', '.join(self._policy.bodies)} in "
@@ -173,7 +173,7 @@ class PolicyEngine:
         """Ask the policy once for all of them."""
         continued = [one.continuation for one in requests if one.continuation is not None]
         texts = [one.instruction for one in requests]
-        found = self._policy.predict(requests, texts, continued or None, self._config.guidance_beta)
+        prediction = self._policy.predict(requests, texts, continued or None, self._config.guidance_beta)
         return [
             Reply(
                 actions,
@@ -181,7 +181,7 @@ class PolicyEngine:
                 self._frames(one, latents),
                 one.continuation.delay if one.continuation else None,
             )
-            for one, actions, latents in zip(requests, found.actions, found.latents, strict=True)
+            for one, actions, latents in zip(requests, prediction.actions, prediction.latents, strict=True)
         ]
 
     def _frames(self, request: Request, latents: NDArray[np.float32]) -> tuple[bytes, ...]:
@@ -195,17 +195,17 @@ class PolicyEngine:
         return tuple(jpeg.encode(picture) for picture in pictures)
 
 
-def vector_facts(column: str, found: "Statistics") -> dict[str, Any]:
+def vector_facts(column: str, statistics: "Statistics") -> dict[str, Any]:
     """Say of a vector what a client must know: width, encoding, names, units, which are changes, range."""
     return {
-        f"{column}_dim": found.dim,
-        f"{column}_encoding": found.encoding,
-        f"{column}_names": list(found.names),
-        f"{column}_units": list(found.units),
-        f"{column}_grippers": list(found.grippers),
-        f"{column}_moves": None if found.moves is None else list(found.moves),
-        f"{column}_low": [float(x) for x in found.q01],
-        f"{column}_high": [float(x) for x in found.q99],
+        f"{column}_dim": statistics.dim,
+        f"{column}_encoding": statistics.encoding,
+        f"{column}_names": list(statistics.names),
+        f"{column}_units": list(statistics.units),
+        f"{column}_grippers": list(statistics.grippers),
+        f"{column}_moves": None if statistics.moves is None else list(statistics.moves),
+        f"{column}_low": [float(x) for x in statistics.q01],
+        f"{column}_high": [float(x) for x in statistics.q99],
     }
 
 

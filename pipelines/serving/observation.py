@@ -113,22 +113,22 @@ def _flat(seen: Mapping[Any, Any], above: str, depth: int) -> Iterator[tuple[str
 
 def image(seen: Mapping[str, Any], names: Names, part: str) -> NDArray[np.uint8] | None:
     """Give a camera's picture, None where it is absent."""
-    found = names.find(seen, part)
-    return wire.picture(found[0], part) if found else None
+    pictures = names.find(seen, part)
+    return wire.picture(pictures[0], part) if pictures else None
 
 
 def state(seen: Mapping[str, Any], names: Names) -> NDArray[np.float32] | None:
     """Give the state (s,), parts of it joined; None where it is absent."""
-    found = names.find(seen, "state")
-    return np.concatenate([_numbers(one, "state", 1) for one in found]) if found else None
+    vectors = names.find(seen, "state")
+    return np.concatenate([_numbers(one, "state", 1) for one in vectors]) if vectors else None
 
 
 def instruction(seen: Mapping[str, Any], names: Names) -> str:
     """Give what the robot is asked to do."""
-    found = names.find(seen, "instruction")
-    if not found:
+    texts = names.find(seen, "instruction")
+    if not texts:
         raise WireError(f"observation has no instruction, expected text in {names.said('instruction')}")
-    text = found[0]
+    text = texts[0]
     if isinstance(text, np.ndarray | list) and len(text) == 1:
         text = text[0]
     if not isinstance(text, str):
@@ -142,12 +142,12 @@ def instruction(seen: Mapping[str, Any], names: Names) -> str:
 
 def continuation(seen: Mapping[str, Any], dim: int, horizon: int) -> Executing | None:
     """Give the rest of the chunk that is being executed, where a client says so: `rtc`."""
-    found = seen.get("rtc")
-    if found is None:
+    rtc = seen.get("rtc")
+    if rtc is None:
         return None
-    if not isinstance(found, Mapping) or not {"inference_delay", "prev_actions"} <= found.keys():
+    if not isinstance(rtc, Mapping) or not {"inference_delay", "prev_actions"} <= rtc.keys():
         raise WireError("'rtc' is to be a map of 'inference_delay' and 'prev_actions'")
-    delay, actions = found["inference_delay"], _numbers(found["prev_actions"], "rtc/prev_actions", 2)
+    delay, actions = rtc["inference_delay"], _numbers(rtc["prev_actions"], "rtc/prev_actions", 2)
     if type(delay) is not int or delay < 0:
         raise WireError(f"'rtc/inference_delay' is {delay!r:.40}, expected a whole number of steps from 0 on")
     if actions.shape[1] != dim:
@@ -160,12 +160,12 @@ def continuation(seen: Mapping[str, Any], dim: int, horizon: int) -> Executing |
     return Executing(delay, actions[:horizon])
 
 
-def _numbers(found: Any, name: str, ndim: int) -> NDArray[np.float32]:
+def _numbers(value: Any, name: str, ndim: int) -> NDArray[np.float32]:
     """Take finite numbers; a single one is an array of one where an array of one axis is wanted."""
-    if isinstance(found, wire.EncodedImage | str | bytes | Mapping) or found is None:
-        raise WireError(f"'{name}' is a {type(found).__name__}, expected numbers")
+    if isinstance(value, wire.EncodedImage | str | bytes | Mapping) or value is None:
+        raise WireError(f"'{name}' is a {type(value).__name__}, expected numbers")
     try:
-        values = np.asarray(found)
+        values = np.asarray(value)
     except ValueError:
         raise WireError(f"'{name}' is a list of parts of several lengths, expected numbers") from None
     if values.dtype.kind not in wire.KINDS:

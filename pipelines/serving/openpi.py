@@ -81,15 +81,15 @@ def _reply(reply: Reply, request: Request, ms: dict[str, float], session: Sessio
     """Lay out a reply. Only `actions` is an array: ActionChunkBroker slices all that are."""
     timing = {f"{stage}_ms": value for stage, value in ms.items()}
     timing |= {f"prev_{stage}_ms": session.previous_ms[stage] for stage in ("encode", "total") if session.previous_ms}
-    found: dict[str, Any] = {
+    message: dict[str, Any] = {
         "actions": reply.actions,
         "policy_timing": {"infer_ms": ms["infer"]},
         "server_timing": timing,
     }
     if reply.latents is not None and request.wants_plan:
-        found["plan"] = {"data": reply.latents.tobytes(), "dtype": "<f4", "shape": list(reply.latents.shape)}
+        message["plan"] = {"data": reply.latents.tobytes(), "dtype": "<f4", "shape": list(reply.latents.shape)}
     if reply.frames:
-        found["frames"] = list(reply.frames)
+        message["frames"] = list(reply.frames)
     if reply.delay is not None:
-        found["rtc"] = {"inference_delay": reply.delay}
-    return found
+        message["rtc"] = {"inference_delay": reply.delay}
+    return message

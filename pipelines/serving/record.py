@@ -101,7 +101,7 @@ class LerobotRecorder:
         columns = {
             **({"observation.state": _vectors(rows.state)} if len(rows.state[0]) else {}),
             "action": _vectors(rows.action),
-            **{CAMERAS[slot]: pa.array([{"bytes": one} for one in found]) for slot, found in rows.jpegs.items()},
+            **{CAMERAS[slot]: pa.array([{"bytes": one} for one in jpegs]) for slot, jpegs in rows.jpegs.items()},
             "timestamp": pa.array((np.arange(length) / self._rate_hz).astype(np.float32)),
             "frame_index": pa.array(np.arange(length)),
             "episode_index": pa.array(np.full(length, number)),
@@ -127,14 +127,14 @@ class LerobotRecorder:
 
     def _export(self) -> dict[str, str]:
         """Say what the format has no word for, as our own exports do: encodings, units, grippers."""
-        found = {"embodiment": self._about["embodiment"], "kind": "robot"}
+        facts = {"embodiment": self._about["embodiment"], "kind": "robot"}
         for column in ("state", "action"):
-            found[f"{column}_encoding"] = self._about[f"{column}_encoding"] or "mixed"
-            found[note_key(column, "units")] = ",".join(self._about[f"{column}_units"]) or UNKNOWN
-            found[note_key(column)] = ",".join(map(str, self._about[f"{column}_grippers"]))
+            facts[f"{column}_encoding"] = self._about[f"{column}_encoding"] or "mixed"
+            facts[note_key(column, "units")] = ",".join(self._about[f"{column}_units"]) or UNKNOWN
+            facts[note_key(column)] = ",".join(map(str, self._about[f"{column}_grippers"]))
             if names := self._about[f"{column}_names"]:
-                found[note_key(column, "names")] = join_names(names)
-        return found | {camera_note(slot): CAMERAS[slot] for slot in self._sizes}
+                facts[note_key(column, "names")] = join_names(names)
+        return facts | {camera_note(slot): CAMERAS[slot] for slot in self._sizes}
 
     def _info(self) -> dict[str, Any]:
         vectors = {"observation.state": "state", "action": "action"}
@@ -171,7 +171,7 @@ def _feature(dtype: str, shape: int | Sequence[int], names: Sequence[str] | None
     return {"dtype": dtype, "shape": sizes, "names": None if names is None else list(names)}
 
 
-def _vectors(found: Sequence[NDArray[np.float32]]) -> Any:
+def _vectors(vectors: Sequence[NDArray[np.float32]]) -> Any:
     import pyarrow as pa
 
-    return pa.array([one.tolist() for one in found], pa.list_(pa.float32(), len(found[0])))
+    return pa.array([one.tolist() for one in vectors], pa.list_(pa.float32(), len(vectors[0])))

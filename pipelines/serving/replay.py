@@ -49,12 +49,12 @@ class ReplayEngine:
     def metadata(self) -> dict[str, Any]:
         """Say what is replayed."""
         episode = self._episode
-        found = self._numbers.of(episode.embodiment, episode.dataset)
+        statistics = self._numbers.of(episode.embodiment, episode.dataset)
         facts = {
             "dataset": episode.dataset,
             "rate_hz": float(episode.control_hz),
-            **vector_facts("state", found.state),
-            **vector_facts("action", found.action),
+            **vector_facts("state", statistics.state),
+            **vector_facts("action", statistics.action),
         }
         return {
             "server": "villa-engine",
@@ -104,10 +104,10 @@ class ReplayEngine:
 
 def find_episode(reader: EpisodeReader, wanted: str) -> EpisodeInfo:
     """Find the one episode whose id begins so; raise DataEngineError where there is none, or several."""
-    found = [episode for episode in reader.episodes if episode.episode_id.startswith(wanted)]
-    if len(found) != 1:
-        some = ", ".join(one.episode_id for one in (found or reader.episodes)[:3])
+    matches = [episode for episode in reader.episodes if episode.episode_id.startswith(wanted)]
+    if len(matches) != 1:
+        some = ", ".join(one.episode_id for one in (matches or reader.episodes)[:3])
         raise DataEngineError(
-            f"{reader.uri}: {len(found) or 'no'} episodes start with '{wanted}', expected one; {some}"
+            f"{reader.uri}: {len(matches) or 'no'} episodes start with '{wanted}', expected one; {some}"
         )
-    return found[0]
+    return matches[0]

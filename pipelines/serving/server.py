@@ -210,5 +210,5 @@ def _why(error: Exception) -> str:
     return getattr(error, "strerror", None) or " ".join(str(error).split())
 
 
-def _tell(words: str) -> None:
-    print(f"villa serve: {words}", file=sys.stderr, flush=True)  # noqa: T201
+def _tell(message: str) -> None:
+    print(f"villa serve: {message}", file=sys.stderr, flush=True)  # noqa: T201

@@ -117,9 +117,9 @@ class Service:
             "ms": self.timings.quantiles(),
         }
 
-    async def in_thread(self, act: Callable[..., T], *words: Any) -> T:
+    async def in_thread(self, act: Callable[..., T], *args: Any) -> T:
         """Run what takes time outside the event loop, which has pings to answer."""
-        return await asyncio.get_running_loop().run_in_executor(self._threads, act, *words)
+        return await asyncio.get_running_loop().run_in_executor(self._threads, act, *args)
 
     def request(self, seen: dict[str, Any], steps: int) -> Request:
         """Check an observation; called in a thread."""
@@ -144,9 +144,9 @@ class Service:
     def said(self, error: Exception) -> str:
         """Say in one line what went wrong with a request; count it."""
         self.timings.add_error()
-        words = " ".join(str(error).split())
+        reason = " ".join(str(error).split())
         if isinstance(error, WireError | DataEngineError):
-            return words
-        line = f"failed with {type(error).__name__}: {words:.300}"
+            return reason
+        line = f"failed with {type(error).__name__}: {reason:.300}"
         print(f"villa serve: a request {line}", file=sys.stderr, flush=True)  # noqa: T201
         return f"the server {line}; its log has the same line"

@@ -38,8 +38,10 @@ class Timings:
     def quantiles(self) -> dict[str, dict[str, float]]:
         """Give p50 and p99 of each stage, in milliseconds; nothing of stages that there were none of."""
         with self._lock:
-            found = {stage: sorted(kept) for stage, kept in self._ms.items() if kept}
-        return {stage: {"p50": round(_at(ms, 0.5), 3), "p99": round(_at(ms, 0.99), 3)} for stage, ms in found.items()}
+            sorted_ms = {stage: sorted(kept) for stage, kept in self._ms.items() if kept}
+        return {
+            stage: {"p50": round(_at(ms, 0.5), 3), "p99": round(_at(ms, 0.99), 3)} for stage, ms in sorted_ms.items()
+        }
 
 
 def _at(ordered: list[float], share: float) -> float:

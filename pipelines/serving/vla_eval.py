@@ -104,15 +104,15 @@ def _chunks(config: ServeConfig) -> Chunks:
 
 def _read(frame: str | bytes) -> dict[str, Any]:
     """Read a message; raise WireError where a part is missing."""
-    found = wire.decode(frame)
-    missing = [key for key in KEYS if key not in found]
+    message = wire.decode(frame)
+    missing = [key for key in KEYS if key not in message]
     if missing:
         raise wire.WireError(f"message has no '{missing[0]}', expected {', '.join(KEYS)}")
-    if type(found["seq"]) is not int:
-        raise wire.WireError(f"message has seq {found['seq']!r:.40}, expected a whole number")
-    if not isinstance(found["payload"], dict):
-        raise wire.WireError(f"payload is a {type(found['payload']).__name__}, expected a map")
-    return found
+    if type(message["seq"]) is not int:
+        raise wire.WireError(f"message has seq {message['seq']!r:.40}, expected a whole number")
+    if not isinstance(message["payload"], dict):
+        raise wire.WireError(f"payload is a {type(message['payload']).__name__}, expected a map")
+    return message
 
 
 def _message(kind: str, payload: dict[str, Any], seq: int) -> bytes:
@@ -141,31 +141,31 @@ def action_spec(metadata: dict[str, Any]) -> dict[str, Any]:
     dim, encoding = metadata.get("action_dim", 0), metadata.get("action_encoding", "")
     layout = VectorLayout.of(encoding or "none", dim, grippers=",".join(map(str, metadata.get("action_grippers", []))))
     units = "metres and radians"
-    found: dict[str, Any] = {}
+    spec: dict[str, Any] = {}
     if len(layout.arms) == 1 and (arm := layout.arms[0]):
         delta = encoding.endswith(("delta", "velocity"))
         if len(arm.position) == 3:
-            found["position"] = _spec("position", 3, "delta_xyz" if delta else "absolute_xyz", units)
+            spec["position"] = _spec("position", 3, "delta_xyz" if delta else "absolute_xyz", units)
         if len(arm.rotation) == 3:
-            found["rotation"] = _spec("rotation", 3, "euler_xyz", units)
+            spec["rotation"] = _spec("rotation", 3, "euler_xyz", units)
         if arm.joints:
-            found["joints"] = _spec("joints", len(arm.joints), encoding, units)
+            spec["joints"] = _spec("joints", len(arm.joints), encoding, units)
         if arm.gripper is not None:
-            found["gripper"] = _spec("gripper", 1, "continuous_01", "0 closed to 1 open") | {"range": [0.0, 1.0]}
-    return found or {"action": _spec("action", dim, "raw", "names and units: metadata of the openpi protocol")}
+            spec["gripper"] = _spec("gripper", 1, "continuous_01", "0 closed to 1 open") | {"range": [0.0, 1.0]}
+    return spec or {"action": _spec("action", dim, "raw", "names and units: metadata of the openpi protocol")}
 
 
 def observation_spec(metadata: dict[str, Any]) -> dict[str, Any]:
     """Say what an observation must have beside its pictures, whose names differ from benchmark to benchmark."""
-    found = {"language": _spec("language", 0, "language", "")}
+    spec = {"language": _spec("language", 0, "language", "")}
     if "wrist" in metadata["cameras"]:
-        found["wrist"] = _spec("wrist", 0, "rgb_hwc_uint8", "")
+        spec["wrist"] = _spec("wrist", 0, "rgb_hwc_uint8", "")
     if dim := metadata.get("state_dim", 0):
         encoding = metadata.get("state_encoding") or "raw"
-        words = "joint_positions" if encoding == "joint_position" else f"canonical_{encoding}"
-        found["state"] = _spec("state", dim, words, "metres, radians, grippers 0 closed to 1 open")
-    return found
+        state_format = "joint_positions" if encoding == "joint_position" else f"canonical_{encoding}"
+        spec["state"] = _spec("state", dim, state_format, "metres, radians, grippers 0 closed to 1 open")
+    return spec
 
 
-def _spec(name: str, dims: int, words: str, description: str) -> dict[str, Any]:
-    return {"name": name, "dims": dims, "format": words, "description": description}
+def _spec(name: str, dims: int, format_name: str, description: str) -> dict[str, Any]:
+    return {"name": name, "dims": dims, "format": format_name, "description": description}

@@ -45,7 +45,7 @@ def decode(frame: object) -> dict[Any, Any]:
     if isinstance(frame, str):
         raise WireError(f"found a text frame ('{frame[:40]}'), expected a binary one: msgpack")
     try:
-        found = msgpack.unpackb(
+        message = msgpack.unpackb(
             frame,
             object_hook=_array_or_map,
             raw=False,
@@ -59,30 +59,30 @@ def decode(frame: object) -> dict[Any, Any]:
     except msgpack.exceptions.StackError:
         raise WireError("frame is nested too deeply, expected a map of values") from None
     except Exception as error:  # msgpack raises what comes along: ValueError, UnicodeDecodeError, MemoryError
-        words = " ".join(str(error).split())[:120] or type(error).__name__
-        raise WireError(f"frame is no msgpack ({words})") from None
-    if not isinstance(found, dict):
-        raise WireError(f"frame holds a {type(found).__name__}, expected a map")
-    return found
+        reason = " ".join(str(error).split())[:120] or type(error).__name__
+        raise WireError(f"frame is no msgpack ({reason})") from None
+    if not isinstance(message, dict):
+        raise WireError(f"frame holds a {type(message).__name__}, expected a map")
+    return message
 
 
 def _no_extension(code: int, data: bytes) -> Any:
     raise WireError(f"frame holds an extension type ({code}), expected plain values")
 
 
-def _array_or_map(found: dict[Any, Any]) -> Any:
+def _array_or_map(value: dict[Any, Any]) -> Any:
     """Make an array of a map that is marked as one, by either client."""
     for mark, data, dtype, shape in (
         (b"__ndarray__", b"data", b"dtype", b"shape"),
         ("__ndarray__", "data", "dtype", "shape"),
     ):
-        if mark in found:
-            return _array(found.get(data), found.get(dtype), found.get(shape))
-    if b"__npgeneric__" in found:
-        return _scalar(found.get(b"data"), found.get(b"dtype"))
-    if "__image__" in found:
-        return _image(found)
-    return found
+        if mark in value:
+            return _array(value.get(data), value.get(dtype), value.get(shape))
+    if b"__npgeneric__" in value:
+        return _scalar(value.get(b"data"), value.get(b"dtype"))
+    if "__image__" in value:
+        return _image(value)
+    return value
 
 
 def _array(data: object, dtype: object, shape: object) -> NDArray[Any]:
@@ -99,18 +99,18 @@ def _array(data: object, dtype: object, shape: object) -> NDArray[Any]:
     return np.frombuffer(data, kind).reshape(shape)
 
 
-def _dtype(found: object) -> np.dtype[Any]:
+def _dtype(name: object) -> np.dtype[Any]:
     """Name a type of numbers; every other is refused before numpy makes anything of it."""
-    if isinstance(found, bytes):
-        found = found.decode("ascii", "replace")
-    if not isinstance(found, str) or len(found) > MAX_LETTERS:
-        raise WireError(f"array has type {found!r:.40}, expected numbers such as '<f4'")
+    if isinstance(name, bytes):
+        name = name.decode("ascii", "replace")
+    if not isinstance(name, str) or len(name) > MAX_LETTERS:
+        raise WireError(f"array has type {name!r:.40}, expected numbers such as '<f4'")
     try:
-        kind = np.dtype(found)
+        kind = np.dtype(name)
     except (TypeError, ValueError):
-        raise WireError(f"array has type {found!r:.40}, expected numbers such as '<f4'") from None
+        raise WireError(f"array has type {name!r:.40}, expected numbers such as '<f4'") from None
     if kind.kind not in KINDS or kind.fields or kind.subdtype:
-        raise WireError(f"array has type {found!r:.40}, expected numbers such as '<f4'")
+        raise WireError(f"array has type {name!r:.40}, expected numbers such as '<f4'")
     return kind
 
 
@@ -125,33 +125,33 @@ def _scalar(data: object, dtype: object) -> Any:
         raise WireError(f"number {data!r:.40} is out of the range of type {kind.str}") from None
 
 
-def _image(found: Mapping[Any, Any]) -> Any:
+def _image(value: Mapping[Any, Any]) -> Any:
     """Take an image in one of vla-eval's three formats."""
-    how = found.get("format")
+    how = value.get("format")
     if how == "raw":
-        return _array(found.get("data"), found.get("dtype"), found.get("shape"))
-    if how not in ("png", "jpeg") or not isinstance(found.get("data"), bytes):
+        return _array(value.get("data"), value.get("dtype"), value.get("shape"))
+    if how not in ("png", "jpeg") or not isinstance(value.get("data"), bytes):
         raise WireError(f"image has format {how!r:.40}, expected png, jpeg or raw and its bytes")
-    return EncodedImage(found["data"])
+    return EncodedImage(value["data"])
 
 
-def picture(found: object, name: str) -> NDArray[np.uint8]:
+def picture(value: object, name: str) -> NDArray[np.uint8]:
     """Give an image as RGB (height, width, 3); raise WireError where it is none."""
-    if isinstance(found, EncodedImage | bytes):
+    if isinstance(value, EncodedImage | bytes):
         try:
-            return jpeg.decode(found.data if isinstance(found, EncodedImage) else found)
+            return jpeg.decode(value.data if isinstance(value, EncodedImage) else value)
         except (*jpeg.DAMAGE, NoCameraError) as error:
             raise WireError(f"'{name}' is no picture ({' '.join(str(error).split())[:120]})") from None
-    if not isinstance(found, np.ndarray):
-        raise WireError(f"'{name}' is a {type(found).__name__}, expected an image: uint8 of shape (height, width, 3)")
-    if found.dtype != np.uint8 or found.ndim != 3 or found.shape[2] != 3:
-        hint = "; colours go last" if found.ndim == 3 and found.shape[0] == 3 else ""
+    if not isinstance(value, np.ndarray):
+        raise WireError(f"'{name}' is a {type(value).__name__}, expected an image: uint8 of shape (height, width, 3)")
+    if value.dtype != np.uint8 or value.ndim != 3 or value.shape[2] != 3:
+        hint = "; colours go last" if value.ndim == 3 and value.shape[0] == 3 else ""
         raise WireError(
-            f"'{name}' has type {found.dtype} and shape {found.shape}, expected uint8 of shape (height, width, 3){hint}"
+            f"'{name}' has type {value.dtype} and shape {value.shape}, expected uint8 of shape (height, width, 3){hint}"
         )
-    if min(found.shape[:2]) < 1 or found.shape[0] * found.shape[1] > jpeg.MAX_PIXELS:
-        raise WireError(f"'{name}' has shape {found.shape}, expected a picture of at most {jpeg.MAX_PIXELS} pixels")
-    return found
+    if min(value.shape[:2]) < 1 or value.shape[0] * value.shape[1] > jpeg.MAX_PIXELS:
+        raise WireError(f"'{name}' has shape {value.shape}, expected a picture of at most {jpeg.MAX_PIXELS} pixels")
+    return value
 
 
 def encode_openpi(reply: Mapping[str, Any]) -> bytes:

@@ -103,8 +103,8 @@ class InRealTime:
                 continue
             continued = [one for i in rows if (one := executing[i]) is not None]
             texts = [self._instruction] * len(seen)
-            found = self._policy.predict(seen, texts, continued or None, self._beta)
-            for i, chunk in zip(rows, found.actions, strict=True):
+            prediction = self._policy.predict(seen, texts, continued or None, self._beta)
+            for i, chunk in zip(rows, prediction.actions, strict=True):
                 mine[i].take(chunk)
         return [np.stack([one.next() for _ in range(self._execute)]) for one in mine]
 

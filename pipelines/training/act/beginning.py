@@ -22,23 +22,23 @@ class Beginning:
     vlm: str | None = None
     decided: dict[str, Any] | None = None
     """Fields of `VlmConfig` that pretrained weights decide."""
-    found: Pretrained | None = None
+    published_vlm: Pretrained | None = None
     wrist: Path | None = None
     tokenizer: Path | None = None
     """The tokenizer of the pretrained model."""
 
     def describe(self, config: TrainActConfig, shape: ActConfig) -> Iterator[str]:
         """Say where weights come from, and what they decide."""
-        if self.found is not None:
-            yield f"vision-language model: {self.found.family.title} of {self.found.place}"
-            yield from pretrained.differences(config.preset_model()["vlm"], self.found.settings, shape.vlm)
-        if self.found is not None and shape.wrist is not None and self.wrist is None:
+        if self.published_vlm is not None:
+            yield f"vision-language model: {self.published_vlm.family.title} of {self.published_vlm.place}"
+            yield from pretrained.differences(config.preset_model()["vlm"], self.published_vlm.settings, shape.vlm)
+        if self.published_vlm is not None and shape.wrist is not None and self.wrist is None:
             yield "wrist camera: random weights; wrist_weights=FILE gives it those of a ResNet-18"
 
     def load(self, model: Act) -> None:
         """Fill in the weights, tensor by tensor."""
-        if self.found is not None:
-            published.load(model.vlm, self.found)
+        if self.published_vlm is not None:
+            published.load(model.vlm, self.published_vlm)
         if self.wrist is not None:
             assert model.robot.context.wrist is not None
             load_trunk(model.robot.context.wrist.trunk, self.wrist)
@@ -49,7 +49,7 @@ class Beginning:
 
     def check_tokenizer(self, path: Path, tokenizer: Tokenizer) -> None:
         """Refuse a tokenizer that places the pretrained model's `<image>` elsewhere: it is of another model."""
-        stated = self.found.stated if self.found else {}
+        stated = self.published_vlm.stated if self.published_vlm else {}
         expected = stated.get("image_token_id", stated.get("image_token_index"))
         there = tokenizer.id_of("<image>")
         if expected is not None and there is not None and there != expected:
@@ -71,12 +71,12 @@ def begin(config: TrainActConfig, shape: ActConfig) -> Beginning:
         check_trunk(shape.wrist, config.wrist_weights)
     if vlm is None:
         return Beginning(wrist=config.wrist_weights)
-    found = published.read(pretrained.folder(vlm))
-    published.check(found, shape.vlm)
-    tokenizer = found.place / FILE_NAME
+    weights = published.read(pretrained.folder(vlm))
+    published.check(weights, shape.vlm)
+    tokenizer = weights.place / FILE_NAME
     if config.tokenizer is None and not tokenizer.exists():
         raise ValueError(
-            f"{found.place}: no {FILE_NAME}, without which its words mean nothing; download it, too, or give "
+            f"{weights.place}: no {FILE_NAME}, without which its words mean nothing; download it, too, or give "
             f"tokenizer=FILE"
         )
-    return Beginning(vlm, found.settings, found, config.wrist_weights, tokenizer)
+    return Beginning(vlm, weights.settings, weights, config.wrist_weights, tokenizer)

@@ -12,7 +12,7 @@ def bodies(train: Sequence[EpisodeInfo], spec: WindowSpec) -> dict[str, dict[str
 
     `dataset` names the one that it is in most, and the same facts stand beside it.
     """
-    found: dict[str, dict[str, Any]] = {}
+    facts_by_name: dict[str, dict[str, Any]] = {}
     for name in sorted({e.embodiment for e in train if e.kind == "robot"}):
         mine = [e for e in train if e.embodiment == name]
         datasets: dict[str, dict[str, Any]] = {}
@@ -30,5 +30,5 @@ def bodies(train: Sequence[EpisodeInfo], spec: WindowSpec) -> dict[str, dict[str
             }
         most = max(datasets, key=lambda dataset: (datasets[dataset]["steps"], -datasets[dataset]["dataset_id"]))
         facts = {"embodiment_id": mine[0].embodiment_id, "dataset": most, **datasets[most]}
-        found[name] = {**facts, "datasets": datasets}
-    return found
+        facts_by_name[name] = {**facts, "datasets": datasets}
+    return facts_by_name

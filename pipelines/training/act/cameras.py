@@ -24,8 +24,8 @@ def describe(spec: WindowSpec, episodes: Sequence[EpisodeInfo]) -> str:
     counts = Counter(slot for e in episodes for slot in e.cameras)
     read, left_out = read_and_left_out(spec, episodes)
     of = f"of {len(episodes):,} episodes"
-    found = ", ".join(f"{slot} ({counts[slot]:,} {of})" for slot in read) or "none"
-    line = f"cameras read: {found}"
+    listed = ", ".join(f"{slot} ({counts[slot]:,} {of})" for slot in read) or "none"
+    line = f"cameras read: {listed}"
     if not left_out:
         return line
     named = ", ".join(f"{slot} ({counts[slot]:,} {of})" for slot in left_out)

@@ -119,11 +119,11 @@ class TrainActConfig(PolicyConfig):
     def fitted(cls, changes: Any) -> dict[str, Any]:
         """Every body's vectors, datasets, and the latent actions' shape and size."""
         names = ("num_datasets", "use_latent", "codes_per_latent", "latent_dim", "latent_scale")
-        found = {name: ActConfig.model_fields[name].default for name in names}
+        scalars = {name: ActConfig.model_fields[name].default for name in names}
         given = changes if isinstance(changes, Mapping) else {}
         # One row for each body in both, so one stands in for the other.
         dims = {"state_dims": given.get("action_dims", (1,)), "action_dims": given.get("state_dims", (1,))}
-        return found | dims
+        return scalars | dims
 
     @model_validator(mode="after")
     def _has_weights(self) -> "TrainActConfig":

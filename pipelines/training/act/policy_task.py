@@ -147,8 +147,8 @@ class PolicyTask(TrainTask[P, Act, ActCollator, R]):
 
     def evaluate(self, model: Act, collator: ActCollator, shares: Mapping[str, float]) -> dict[str, Any]:
         """Compare losses and sampled actions with episodes that it never saw."""
-        found, most = self.data, self.config.val_windows
-        return {"scores": evaluate(model, found.reader, collator, self.spec, found.eval_episodes, most)}
+        training_data, most = self.data, self.config.val_windows
+        return {"scores": evaluate(model, training_data.reader, collator, self.spec, training_data.eval_episodes, most)}
 
     def facts_of_policy(self) -> dict[str, Any]:
         """Tell which latent actions it plans, and which cameras it reads."""

@@ -33,12 +33,12 @@ def settings(vlm: str, out: Any) -> dict[str, Any]:
 
 def remembered(vlm: str, out: Any) -> dict[str, Any] | None:
     """Give what a run in `out` recorded of the same weights; None where there is no such run."""
-    for place in reversed(checkpoints(out)):
+    for checkpoint in reversed(checkpoints(out)):
         with suppress(ValueError, OSError):  # damaged: training goes back to the one before, too
-            about = read_object(place / "model_config.json").get(RECORD)
+            about = read_object(checkpoint / "model_config.json").get(RECORD)
             if isinstance(about, dict) and about.get("vlm") == vlm and isinstance(about.get("settings"), dict):
-                found: dict[str, Any] = about["settings"]
-                return found
+                settings: dict[str, Any] = about["settings"]
+                return settings
     return None
 
 
@@ -56,10 +56,10 @@ def folder(vlm: str, files: tuple[str, ...] = ALL_FILES) -> Path:
     """Find the folder of pretrained weights; those of the hub are downloaded, unless they were before."""
     from huggingface_hub import snapshot_download
 
-    place = Path(vlm).expanduser()
-    if place.is_dir():
-        return place
-    if place.exists() or not HUB_ID.fullmatch(vlm):
+    path = Path(vlm).expanduser()
+    if path.is_dir():
+        return path
+    if path.exists() or not HUB_ID.fullmatch(vlm):
         raise ValueError(
             f"vlm: no folder {vlm}; expected one with config.json and safetensors, an id on the hub such as "
             f"google/paligemma-3b-pt-224, or random"

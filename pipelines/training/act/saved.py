@@ -60,13 +60,13 @@ def _checked_bodies(
     if not isinstance(given, dict):
         raise DataEngineError(f"{where}: 'bodies' is a {type(given).__name__}, expected an object; copy it again")
     for name, body in given.items():
-        found = body if isinstance(body, dict) else {}
-        apart = found.get("datasets", {})
+        stated = body if isinstance(body, dict) else {}
+        apart = stated.get("datasets", {})
         in_datasets = [*apart.values()] if isinstance(apart, dict) else [apart]
-        for facts in (found, *({"embodiment_id": found.get("embodiment_id"), **_dict(one)} for one in in_datasets)):
+        for facts in (stated, *({"embodiment_id": stated.get("embodiment_id"), **_dict(one)} for one in in_datasets)):
             _check_facts(facts, config, f"{where}: embodiment '{name:.80}'")
         known = statistics.get(name)
-        row = found["embodiment_id"]
+        row = stated["embodiment_id"]
         fits = known is not None and all(
             one.state.dim <= config.state_dims[row] and one.action.dim <= config.action_dims[row]
             for one in (known, *known.by_dataset.values())
@@ -78,18 +78,18 @@ def _checked_bodies(
     return given
 
 
-def _dict(found: Any) -> dict[str, Any]:
+def _dict(value: Any) -> dict[str, Any]:
     """Take an object; what is none has no facts, which the check then says."""
-    return found if isinstance(found, dict) else {}
+    return value if isinstance(value, dict) else {}
 
 
-def _check_facts(found: Mapping[str, Any], config: ActConfig, where: str) -> None:
+def _check_facts(facts: Mapping[str, Any], config: ActConfig, where: str) -> None:
     """Raise DataEngineError where what a file states of an embodiment in a dataset is out of the model's range."""
     for key, count in {"embodiment_id": len(config.state_dims), "dataset_id": config.num_datasets}.items():
-        value = found.get(key)
+        value = facts.get(key)
         if not isinstance(value, int) or not 0 <= value < count:
             raise DataEngineError(f"{where}: {key} is {value!r:.80}, the model has {count} rows")
     for key in ("steps_per_latent", "control_hz"):
-        value = found.get(key)
+        value = facts.get(key)
         if not isinstance(value, int | float) or not 0 < value < 1e6:
             raise DataEngineError(f"{where}: {key} is {value!r:.80}, expected a number above 0")

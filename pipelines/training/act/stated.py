@@ -11,22 +11,22 @@ def stated(directory: str | Path) -> tuple[Path, dict[str, Any]]:
     from models import weights
     from pipelines.training import checkpoint
 
-    place = Path(directory)
-    if not (place / weights.CONFIG_NAME).exists():
-        if not checkpoint.steps(place / "checkpoints"):
-            raise DataEngineError(f"{place}: no policy there, expected a folder that `villa train act` wrote")
-        place = checkpoint.newest_whole(place / "checkpoints")
-    about = weights.read_config(place)
+    path = Path(directory)
+    if not (path / weights.CONFIG_NAME).exists():
+        if not checkpoint.steps(path / "checkpoints"):
+            raise DataEngineError(f"{path}: no policy there, expected a folder that `villa train act` wrote")
+        path = checkpoint.newest_whole(path / "checkpoints")
+    about = weights.read_config(path)
     if "bodies" not in about:
-        found = about.get("architecture")
-        raise DataEngineError(f"{place}: holds a {found!s:.80}, expected a policy that `villa train act` wrote")
-    return place, about
+        architecture = about.get("architecture")
+        raise DataEngineError(f"{path}: holds a {architecture!s:.80}, expected a policy that `villa train act` wrote")
+    return path, about
 
 
 def unfinished(directory: str | Path) -> str:
     """Say how far the training of a policy had come, where what is found is a checkpoint on the way; else nothing."""
     from pipelines.training import checkpoint
 
-    place, about = stated(directory)
-    step, steps = checkpoint.step_of(place), (about.get("training") or {}).get("steps")
+    path, about = stated(directory)
+    step, steps = checkpoint.step_of(path), (about.get("training") or {}).get("steps")
     return f"step {step} of {steps}" if step is not None and isinstance(steps, int) and step < steps else ""

@@ -33,14 +33,14 @@ class Numbering:
         datasets |= {name: config.num_datasets + i for i, name in enumerate(others)}
         return cls(embodiments, datasets, tuple(robots), tuple(others))
 
-    def apply(self, found: TrainingData, wanted: Sequence[str]) -> TrainingData:
+    def apply(self, training_data: TrainingData, wanted: Sequence[str]) -> TrainingData:
         """Give the episodes of the wanted robots, with the policy's rows in place of the corpus's."""
-        reader = cast(EpisodeReader, _Renumbered(found.reader, self))
+        reader = cast(EpisodeReader, _Renumbered(training_data.reader, self))
 
         def mine(episodes: Sequence[EpisodeInfo]) -> list[EpisodeInfo]:
             return [reader.episodes[e.row] for e in episodes if e.embodiment in wanted]
 
-        return TrainingData(reader, mine(found.train), mine(found.held_out))
+        return TrainingData(reader, mine(training_data.train), mine(training_data.held_out))
 
 
 class _Renumbered:
@@ -69,19 +69,19 @@ def _rows_of_datasets(body: Mapping[str, Any]) -> list[tuple[str, int]]:
     return [(str(body["dataset"]), int(body["dataset_id"]))] if "dataset" in body else []
 
 
-def pick(found: TrainingData, wanted: Sequence[str]) -> list[EpisodeInfo]:
+def pick(training_data: TrainingData, wanted: Sequence[str]) -> list[EpisodeInfo]:
     """Give the episodes of the wanted embodiments; raise DataEngineError that names one of which there are none."""
-    uri, there = found.reader.uri, sorted({e.embodiment for e in found.reader.episodes})
+    uri, there = training_data.reader.uri, sorted({e.embodiment for e in training_data.reader.episodes})
     for name in wanted:
         if name not in there:
             near = did_you_mean(name, there, f"found {', '.join(there)}")
             raise DataEngineError(f"{uri}: no episode of embodiment '{name}'; {near}")
-        if not any(e.embodiment == name for e in found.train):
+        if not any(e.embodiment == name for e in training_data.train):
             raise DataEngineError(
                 f"{uri}: all episodes of embodiment '{name}' are held out, expected some to train on; lower "
                 f"val_fraction"
             )
-    mine = [e for e in found.reader.episodes if e.embodiment in wanted]
+    mine = [e for e in training_data.reader.episodes if e.embodiment in wanted]
     if not any(e.kind == "robot" for e in mine):
         raise DataEngineError(
             f"{uri}: {', '.join(wanted)} is no robot, expected one beside it: only robots teach a policy to act"

@@ -18,10 +18,10 @@ def joined(
     Robots that are not trained now keep theirs. Raise DataEngineError where a robot's vectors have other widths than
     the policy knows.
     """
-    found, origins = dict(saved), dict[str, str]()
+    merged, origins = dict(saved), dict[str, str]()
     for name in trained:
         if name not in saved:
-            found[name], origins[name] = measured[name], "measured"
+            merged[name], origins[name] = measured[name], "measured"
             continue
         _check_widths(name, saved[name], measured[name])
         if which == "reuse":
@@ -29,8 +29,8 @@ def joined(
             continue
         # Datasets that are not trained on now keep theirs; the robot as a whole is as in the data.
         by_dataset = {**saved[name].by_dataset, **measured[name].by_dataset}
-        found[name], origins[name] = replace(measured[name], by_dataset=by_dataset), "recomputed"
-    return found, origins
+        merged[name], origins[name] = replace(measured[name], by_dataset=by_dataset), "recomputed"
+    return merged, origins
 
 
 def _check_widths(name: str, saved: EmbodimentStatistics, measured: EmbodimentStatistics) -> None:

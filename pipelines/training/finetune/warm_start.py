@@ -59,8 +59,8 @@ class WarmStart(Report):
         lines = [f"begins from {self.checkpoint}", *(f"  {part.summary()}" for part in self.parts)]
         for title, names in (("embodiments", self.new_embodiments), ("datasets", self.new_datasets)):
             lines += [f"  new {title}: {', '.join(names)}"] if names else []
-        told = ", ".join(f"{name} {origin}" for name, origin in self.statistics.items())
-        return "\n".join([*lines, f"  statistics: {told}"])
+        origins = ", ".join(f"{name} {origin}" for name, origin in self.statistics.items())
+        return "\n".join([*lines, f"  statistics: {origins}"])
 
 
 def check_shapes(shape: ActConfig, theirs: Mapping[str, Tensor], checkpoint: str) -> None:
@@ -83,12 +83,12 @@ def _is_extended(name: str, theirs: Tensor, ours: Tensor) -> bool:
 @torch.no_grad()
 def load_matching(model: Act, theirs: Mapping[str, Tensor], anew: Collection[int]) -> list[PartStart]:
     """Copy weights by name, extend tables, leave the rest as initialised; heads of rows in `anew` are not copied."""
-    found: dict[str, PartStart] = {}
+    by_part: dict[str, PartStart] = {}
 
     def count(name: str, **numbers: int) -> None:
         part = next((start.removesuffix(".") for start in PARTS if name.startswith(start)), name.rpartition(".")[0])
-        before = found.get(part, PartStart(part=part))
-        found[part] = before.model_copy(update={key: getattr(before, key) + n for key, n in numbers.items()})
+        before = by_part.get(part, PartStart(part=part))
+        by_part[part] = before.model_copy(update={key: getattr(before, key) + n for key, n in numbers.items()})
 
     heads = tuple(f"{start}bodies.{row}." for start in HEADS for row in anew)
     ours = model.state_dict()
@@ -105,4 +105,4 @@ def load_matching(model: Act, theirs: Mapping[str, Tensor], anew: Collection[int
             count(name, loaded=other.numel(), extended=value.numel() - other.numel())
     for name in theirs.keys() - ours.keys():
         count(name, left_out=theirs[name].numel())
-    return sorted(found.values(), key=lambda part: part.part)
+    return sorted(by_part.values(), key=lambda part: part.part)

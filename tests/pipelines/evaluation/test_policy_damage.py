@@ -89,7 +89,7 @@ def test_an_evaluation_runs_its_policy_on_the_device_that_is_named(policy: Path,
 
 
 @pytest.mark.parametrize(
-    ("keys", "value", "message"),
+    ("keys", "value", "words"),
     [
         (("bodies",), 3, "'bodies' is a int"),
         (("bodies", "arm7_jaw"), None, "embodiment_id is None, the model has 2 rows"),
@@ -107,9 +107,9 @@ def test_an_evaluation_runs_its_policy_on_the_device_that_is_named(policy: Path,
         (("statistics", "arm7_jaw", "action", "count"), 1e400, "statistics are damaged"),
     ],
 )
-def test_facts_that_do_not_fit_the_model_are_one_line(policy: Path, keys: tuple, value: Any, message: str) -> None:
+def test_facts_that_do_not_fit_the_model_are_one_line(policy: Path, keys: tuple, value: Any, words: str) -> None:
     change(policy, *keys, to=value)
-    with pytest.raises(DataEngineError, match=message) as raised:
+    with pytest.raises(DataEngineError, match=words) as raised:
         ActPolicy.load(policy)
     assert "\n" not in str(raised.value)
     assert len(str(raised.value)) < 600
@@ -125,7 +125,7 @@ def test_another_models_tokenizer_is_refused(policy: Path) -> None:
 def test_damaged_averaged_weights_of_a_named_checkpoint_are_refused(policy: Path, tmp_path: Path) -> None:
     model = load_act(policy)
     about = read_config(policy)
-    folder = checkpoint.save(
+    place = checkpoint.save(
         tmp_path / "checkpoints",
         1,
         model=model,
@@ -136,12 +136,12 @@ def test_damaged_averaged_weights_of_a_named_checkpoint_are_refused(policy: Path
         files={"tokenizer.json": (policy / "tokenizer.json").read_text()},
         keep=1,
     )
-    ActPolicy.load(folder)
-    data = bytearray((folder / "ema.safetensors").read_bytes())
+    ActPolicy.load(place)
+    data = bytearray((place / "ema.safetensors").read_bytes())
     data[-100] ^= 1
-    (folder / "ema.safetensors").write_bytes(data)
-    with pytest.raises(DataEngineError, match=rf"^{folder}: damaged \(ema.safetensors has changed\)$"):
-        ActPolicy.load(folder)
+    (place / "ema.safetensors").write_bytes(data)
+    with pytest.raises(DataEngineError, match=rf"^{place}: damaged \(ema.safetensors has changed\)$"):
+        ActPolicy.load(place)
 
 
 class Metaworld:

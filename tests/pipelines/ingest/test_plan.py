@@ -40,13 +40,13 @@ def data(tmp_path: Path) -> Path:
     return tmp_path / "data"
 
 
-def write_plan(data: Path, *datasets: dict, **kwargs: object) -> str:
-    (data / "plan.yaml").write_text(yaml.safe_dump({"datasets": list(datasets), **kwargs}))
+def write_plan(data: Path, *datasets: dict, **words: object) -> str:
+    (data / "plan.yaml").write_text(yaml.safe_dump({"datasets": list(datasets), **words}))
     return str(data / "plan.yaml")
 
 
-def ingest(data: Path, plan: str, **kwargs: object) -> IngestPlanReport:
-    return ingest_plan.run(IngestPlanConfig(plan=plan, corpus=str(data.parent / "corpus"), workers=2, **kwargs))
+def ingest(data: Path, plan: str, **words: object) -> IngestPlanReport:
+    return ingest_plan.run(IngestPlanConfig(plan=plan, corpus=str(data.parent / "corpus"), workers=2, **words))
 
 
 def test_one_run_takes_in_all_datasets_and_a_second_has_nothing_to_do(data: Path) -> None:
@@ -179,9 +179,9 @@ def test_a_plan_runs_from_the_command_line(data: Path, capfd: pytest.CaptureFixt
     from cli.contract import invoke
 
     plan = write_plan(data, {"source": NPZ, "root": "a/1.0"})
-    argv = ["ingest", "--plan", plan, "--corpus", str(data.parent / "corpus")]
-    assert invoke(app, [*argv, "--dry-run"]) == 0
-    assert invoke(app, argv) == 0
+    words = ["ingest", "--plan", plan, "--corpus", str(data.parent / "corpus")]
+    assert invoke(app, [*words, "--dry-run"]) == 0
+    assert invoke(app, words) == 0
     assert "9 episodes" in capfd.readouterr().out
-    assert invoke(app, [*argv, "--unit", "segment"]) == 2
+    assert invoke(app, [*words, "--unit", "segment"]) == 2
     assert "--unit" in capfd.readouterr().err
