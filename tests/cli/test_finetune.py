@@ -1,7 +1,11 @@
 """A trained policy goes on with a robot that it never saw, and says what became of its weights."""
 
 import json
+import os
 import shutil
+import signal
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -211,6 +215,42 @@ def test_a_stopped_fine_tuning_goes_on_to_the_same_losses(villa, lab, tmp_path, 
     assert said.report["resumed_from"] == 2
     assert losses(tmp_path / "whole") == losses(tmp_path / "stopped")
     ours, theirs = (load_file(tmp_path / name / "model.safetensors") for name in ("whole", "stopped"))
+    assert all(torch.equal(ours[name], theirs[name]) for name in ours)
+
+
+KILLED = """
+import os, signal, sys
+from models.act import Act
+from pipelines.training.finetune.config import FinetuneConfig
+from pipelines.training.finetune.finetune import run
+
+begin_step = Act.begin_step
+
+def die(self, step, num_steps):
+    if step == 3:
+        os.kill(os.getpid(), signal.SIGKILL)
+    return begin_step(self, step, num_steps)
+
+Act.begin_step = die
+lab, out, mode = sys.argv[1:]
+run(FinetuneConfig(checkpoint=lab + "/act", data=lab + "/new", embodiments=("five",), out=out, mode=mode, steps=4,
+                   batch_size=4, log_every=1, val_windows=4, val_every=0, device="cpu", checkpoint_every=2))
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("mode", ["full", "lora"])
+def test_a_killed_fine_tuning_goes_on_to_the_same_losses(villa, lab, tmp_path, mode):
+    command = [sys.executable, "-c", KILLED, str(lab), str(tmp_path / "killed"), mode]
+    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
+    killed = subprocess.run(command, check=False, capture_output=True, env=environment)
+    assert killed.returncode == -signal.SIGKILL, killed.stderr.decode()
+    for name in ("killed", "whole"):
+        said = tune(villa, lab, tmp_path / name, "--mode", mode, "--checkpoint-every", 2, steps=4)
+        assert said.code == 0, said.err
+        assert said.report["resumed_from"] == (2 if name == "killed" else 0)
+    assert losses(tmp_path / "killed") == losses(tmp_path / "whole")
+    ours, theirs = (load_file(tmp_path / name / "model.safetensors") for name in ("killed", "whole"))
     assert all(torch.equal(ours[name], theirs[name]) for name in ours)
 
 
