@@ -20,10 +20,8 @@ FOLDERS = ("dataengine", "cli", "pipelines")
 KEPT = {
     "pipelines/doctor.py": (("found",), "the key of a report"),
     "pipelines/evaluation/evaluate.py": (("told",), "part of a digest: files of results keep their names"),
-    "pipelines/training/act/act.py": (("found", "words"), "to be renamed"),
     "pipelines/training/act/beginning.py": (("place",), "an attribute of models/"),
     "pipelines/training/codebook_health.py": (("words",), "the key of a report"),
-    "pipelines/training/finetune/finetune.py": (("found", "told"), "to be renamed"),
     "pipelines/training/lam/lam.py": (("words",), "the key of a report"),
 }
 """Names that stay, by file, each with its reason."""

@@ -23,8 +23,8 @@ from dataengine.store.said import read_texts
 from dataengine.windows.mixture import Mixture
 from dataengine.windows.window import WindowSpec, cut_window
 from pipelines import stats
-from pipelines.evaluation import evaluate
 from pipelines.evaluation import plan as plans
+from pipelines.evaluation.demonstrations import demonstrations
 from tests.support.corpora import add_parts, human_clip, make_corpus, robot_episode
 from tests.support.readers import MadeReader, make_episode
 
@@ -212,8 +212,8 @@ def test_a_demonstration_to_replay_is_the_steps_that_were_asked_for_the_same(tmp
     corpus = make_corpus(tmp_path / "corpus", {"a": [replace(step_by_step(), texts=parts)]})
     action = corpus.episode(corpus.episode_ids()[0]).action
     for said, steps in (("tidy up", slice(0, 24)), ("grasp it", slice(3, 9)), ("put it down", slice(9, 20))):
-        (found,) = evaluate._demonstrations(corpus.uri, "made", said)
-        assert np.array_equal(found, action[steps])
+        (shown,) = demonstrations(corpus.uri, "made", said)
+        assert np.array_equal(shown, action[steps])
 
 
 def test_a_demonstration_to_replay_is_without_idle_ends_and_of_no_episode_that_was_dropped(tmp_path):
@@ -227,8 +227,8 @@ def test_a_demonstration_to_replay_is_without_idle_ends_and_of_no_episode_that_w
     (kept,) = corpus.table(["episode_id"], where="keep").to_pylist()
     action = corpus.episode(kept["episode_id"]).action
     for said, steps in (("tidy up", slice(5, 20)), ("take it", slice(5, 9))):
-        (found,) = evaluate._demonstrations(corpus.uri, "made", said)
-        assert np.array_equal(found, action[steps])
+        (shown,) = demonstrations(corpus.uri, "made", said)
+        assert np.array_equal(shown, action[steps])
 
 
 def test_a_plan_is_drawn_for_what_holds_where_it_starts():

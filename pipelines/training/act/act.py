@@ -34,9 +34,9 @@ class ActTask(PolicyTask[TrainActConfig, TrainActReport]):
 
     name = "act"
 
-    def __init__(self, config: TrainActConfig, found: TrainingData, distributed: Distributed) -> None:
-        super().__init__(config, found, distributed)
-        reader = found.reader
+    def __init__(self, config: TrainActConfig, training_data: TrainingData, distributed: Distributed) -> None:
+        super().__init__(config, training_data, distributed)
+        reader = training_data.reader
         self.normalizer = data.normalizer(reader, config.normalize_by)
         use_latent = bool(config.model.get("use_latent", config.use_latent))
         if use_latent and config.lam is not None:
@@ -44,10 +44,10 @@ class ActTask(PolicyTask[TrainActConfig, TrainActReport]):
             self.latent, size = self.online.info, self.online.rms
         else:
             self.latent = data.pick_latent(reader, config.latent) if use_latent else None
-            size = data.latent_rms(reader, self.latent.name, found.train) if self.latent else 1.0
+            size = data.latent_rms(reader, self.latent.name, training_data.train) if self.latent else 1.0
         self.shape = model_config(config, reader, self.normalizer, self.latent, size)
         self.begins = beginning.begin(config, self.shape)
-        self.tokenizer = _tokenizer(config, self.shape, found.train, self.begins)
+        self.tokenizer = _tokenizer(config, self.shape, training_data.train, self.begins)
         self.spec = self._window_spec()
 
     def check(self) -> Iterator[str]:
@@ -105,7 +105,7 @@ def _tokenizer(config: TrainActConfig, shape: ActConfig, train: Sequence[Episode
     """Take the tokenizer that was given, or that of the pretrained weights, or learn one; the run keeps it."""
     prompt, path = shape.vlm.prompt, config.tokenizer or begins.tokenizer
     if path is None:
-        said = sorted({words for e in train for words in e.instruction})
+        said = sorted({text for e in train for text in e.instruction})
         return Tokenizer.train(said, shape.vlm.vocab_size, prompt)
     given = Tokenizer.read(path, prompt)
     if given.vocab_size > shape.vlm.vocab_size:

@@ -51,18 +51,18 @@ class FinetuneTask(PolicyTask[FinetuneConfig, FinetuneReport]):
 
     name = "finetune"
 
-    def __init__(self, config: FinetuneConfig, found: TrainingData, distributed: Distributed) -> None:
+    def __init__(self, config: FinetuneConfig, training_data: TrainingData, distributed: Distributed) -> None:
         self.saved = SavedPolicy.read(config.checkpoint)
-        mine = numbering.pick(found, config.embodiments)
+        mine = numbering.pick(training_data, config.embodiments)
         self.numbering = Numbering.extending(self.saved, mine)
-        super().__init__(config, self.numbering.apply(found, config.embodiments), distributed)
+        super().__init__(config, self.numbering.apply(training_data, config.embodiments), distributed)
         robots = sorted({e.embodiment for e in mine if e.kind == "robot"})
-        measured = data.normalizer(found.reader, config.normalize_by).stats
+        measured = data.normalizer(training_data.reader, config.normalize_by).stats
         statistics, self.origins = joined(self.saved.statistics, measured, robots, config.statistics)
         self.normalizer = Normalizer(statistics)
         if config.lam is not None and self.saved.model.config.use_latent:
             self.online = OnlineLatents.read(config.lam, self.data.reader, distributed.device, config.cache_mb)
-        self.latent = _latent(config, found.reader, self.saved, self.online)
+        self.latent = _latent(config, training_data.reader, self.saved, self.online)
         self.shape = _shape(config, self.saved.model.config, self.numbering, self.normalizer)
         self.tokenizer = self.saved.tokenizer
         self.spec = self._window_spec()
@@ -94,10 +94,10 @@ class FinetuneTask(PolicyTask[FinetuneConfig, FinetuneReport]):
         """Keep what the checkpoint said of its robots and datasets beside what the data add."""
         mine, before = super().extra(), self.saved.about
         framings = stated_framings(before, self.saved.path / weights.CONFIG_NAME)
-        told = {name: asdict(framing) for name, framing in framings.items()}
+        known = {name: asdict(framing) for name, framing in framings.items()}
         return {
             **mine,
-            "data": {**mine["data"], "framings": {**told, **mine["data"].get("framings", {})}},
+            "data": {**mine["data"], "framings": {**known, **mine["data"].get("framings", {})}},
             "bodies": _joined_bodies(self.saved.bodies, mine["bodies"]),
             "warm_start": self.began.model_dump(mode="json"),
         }
@@ -122,13 +122,13 @@ def _latent(
     given = saved.about.get("latent")
     planned = given if isinstance(given, dict) else {}
     wanted = planned.get("fingerprint")
-    found = [online.info] if online is not None else [reader.latent_info(name) for name in reader.latents]
-    fitting = [one for one in found if one.fingerprint == wanted and config.latent in (None, one.name)]
+    models = [online.info] if online is not None else [reader.latent_info(name) for name in reader.latents]
+    fitting = [one for one in models if one.fingerprint == wanted and config.latent in (None, one.name)]
     alike = [one for one in fitting if one.past_frames == planned.get("past_frames", True)]
     fitting = alike if len(alike) == 1 else fitting  # labels with and without the past lie side by side
     if len(fitting) == 1:
         return fitting[0]
-    there = ", ".join(f"'{one.name}' of {one.fingerprint}" for one in found) or "none"
+    there = ", ".join(f"'{one.name}' of {one.fingerprint}" for one in models) or "none"
     if fitting:
         raise DataEngineError(f"{reader.uri}: found latent actions {there}, expected one; say which with latent=NAME")
     raise DataEngineError(
@@ -154,8 +154,8 @@ def _shape(config: FinetuneConfig, before: ActConfig, rows: Numbering, normalize
 
 def _joined_bodies(before: Mapping[str, Any], now: Mapping[str, Any]) -> dict[str, Any]:
     """Keep every robot and dataset that the policy knew; it acts as in what it learnt last, unless told otherwise."""
-    found = dict(before)
+    joined = dict(before)
     for name, body in now.items():
-        datasets = {**found.get(name, {}).get("datasets", {}), **body["datasets"]}
-        found[name] = {**body, "datasets": datasets}
-    return found
+        datasets = {**joined.get(name, {}).get("datasets", {}), **body["datasets"]}
+        joined[name] = {**body, "datasets": datasets}
+    return joined
