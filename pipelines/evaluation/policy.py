@@ -142,7 +142,7 @@ class ActPolicy:
         """What predicts: made at the first prediction, of the weights as they are then."""
         from models.act.sampler import Sampler
 
-        return Sampler(self.model.merged(), graph=self.device.startswith("cuda"))
+        return Sampler(self.model.merged(), graph=self.replays_graphs)
 
     def acts_as_in(self, name: str) -> str:
         """Name the dataset whose controller and scale a robot's actions have; empty where the checkpoint is older."""
@@ -169,18 +169,32 @@ class ActPolicy:
         """
         name = self._body(observations)
         dataset = self.acts_as_in(name)
-        seen = self._see(name, observations, instructions)
         if continued is None:
+            seen = self._see(name, *self._filled_up(observations, instructions))
             latents, actions = self.sampler.sample(seen, self.generator, self.noise, self.num_euler_steps)
         else:
+            seen = self._see(name, observations, instructions)
             latents, actions = self._continue(seen, (name, dataset), continued, beta)
-        chunks = self._actions().invert(actions.float().cpu().numpy(), (name, dataset))
+        chunks = self._actions().invert(actions[: len(observations)].float().cpu().numpy(), (name, dataset))
         if not np.isfinite(chunks).all():
             raise DataEngineError(
                 f"policy gives actions that are no numbers for '{name}': its training went astray, as its losses in "
                 f"metrics.jsonl tell, or the state that it was shown is none"
             )
-        return Prediction(chunks, latents.float().cpu().numpy())
+        return Prediction(chunks, latents[: len(observations)].float().cpu().numpy())
+
+    @property
+    def replays_graphs(self) -> bool:
+        """Whether a prediction is recorded as a CUDA graph for each size of a batch, and then replayed."""
+        return self.device.startswith("cuda")
+
+    def _filled_up(
+        self, observations: Sequence[Observation], instructions: Sequence[str]
+    ) -> tuple[Sequence[Observation], Sequence[str]]:
+        """Repeat the last of a batch up to a power of two, where every size is a recording of its own: few are kept."""
+        more = (1 << (len(observations) - 1).bit_length()) - len(observations) if self.replays_graphs else 0
+        seen, texts = list(observations), list(instructions)
+        return seen + seen[-1:] * more, texts + texts[-1:] * more
 
     def _continue(
         self, seen: "PolicyInput", body: tuple[str, str], continued: Sequence[Continuation], beta: float | None
@@ -217,8 +231,9 @@ class ActPolicy:
         """
         if not self.model.config.use_latent:
             raise DataEngineError("this policy was trained without latent actions and plans none")
-        seen = self._see(None, observations, instructions)
-        return self.sampler.plan(seen, self.generator, self.noise, self.num_euler_steps).float().cpu().numpy()
+        seen = self._see(None, *self._filled_up(observations, instructions))
+        plans = self.sampler.plan(seen, self.generator, self.noise, self.num_euler_steps)
+        return plans[: len(observations)].float().cpu().numpy()
 
     def _body(self, observations: Sequence[Observation]) -> str:
         names = sorted({o.embodiment for o in observations})

@@ -47,6 +47,8 @@ class ServeConfig(ChunkConfig):
     """What actions are denoised from: the mean of the noise, which makes them repeatable, or a draw of it."""
     seed: Seed = 0
     """Of the drawn noise."""
+    num_euler_steps: int = Field(0, ge=0, le=MOST)
+    """Euler steps from noise to actions; 0 takes as many as the policy's settings say."""
     lam: str = ""
     """Latent action model whose decoder predicts the frames of a plan, for clients that ask for `frames`."""
     replay: str = ""

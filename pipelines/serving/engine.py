@@ -54,7 +54,12 @@ class PolicyEngine:
 
         self._config, self._names = config, Names(config.keys)
         self._policy: ActPolicy = ActPolicy.load(
-            config.policy, config.device, dataset=config.acts_as or None, noise=config.noise, seed=config.seed
+            config.policy,
+            config.device,
+            dataset=config.acts_as or None,
+            noise=config.noise,
+            seed=config.seed,
+            num_euler_steps=config.num_euler_steps or None,
         )
         known = list(self._policy.bodies)
         if config.embodiment and config.embodiment not in known:
@@ -160,14 +165,17 @@ class PolicyEngine:
         return True
 
     def warm_up(self) -> None:
-        """Act once for every robot that is served."""
+        """Act once for every robot that is served; on a GPU in batches of every size that is recorded."""
         for name in [self._embodiment] if self._embodiment else self._policy.bodies:
             side = self._policy.model.config.vlm.vision.image_size
             dim = self._policy.normalizer.dim(name, "state", self._policy.acts_as_in(name))
             black = np.zeros((side, side, 3), np.uint8)
             wrist = black if self._policy.model.config.wrist else None
             state = np.zeros(dim, np.float32)
-            self.answer([Request(image=black, wrist=wrist, state=state, embodiment=name, instruction="warm up")])
+            one = Request(image=black, wrist=wrist, state=state, embodiment=name, instruction="warm up")
+            largest = (self._config.max_batch - 1).bit_length() if self._policy.replays_graphs else 0
+            for power in range(largest + 1):
+                self.answer([one] * 2**power)
 
     def answer(self, requests: Sequence[Request]) -> list[Reply]:
         """Ask the policy once for all of them."""

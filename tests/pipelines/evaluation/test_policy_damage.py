@@ -204,3 +204,26 @@ def test_a_policy_takes_as_many_steps_as_it_is_told(policy: Path) -> None:
     by_default, ten, two = (ActPolicy.load(policy, num_euler_steps=n).act(seen, "close the jar") for n in (None, 10, 2))
     np.testing.assert_array_equal(by_default, ten)
     assert not np.allclose(ten, two)
+
+
+def test_where_each_size_of_a_batch_is_recorded_few_sizes_are_asked_for(
+    policy: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen = [
+        SimpleNamespace(
+            embodiment="arm7_jaw", image=np.full((8, 8, 3), i, np.uint8), wrist=None, state=np.zeros(7, np.float32)
+        )
+        for i in range(5)
+    ]
+    plain = ActPolicy.load(policy, "cpu")
+    expected, plans = plain.act_batch(seen, ["close the jar"] * 5), plain.plan_batch(seen, ["close the jar"] * 5)
+    sizes, filled = set(), ActPolicy.load(policy, "cpu")
+    monkeypatch.setattr(ActPolicy, "replays_graphs", True)
+    for name in ("sample", "plan"):
+        was = getattr(filled.sampler, name)
+        noted = lambda seen, *more, was=was: (sizes.add(len(seen.image)), was(seen, *more))[1]  # noqa: E731
+        monkeypatch.setattr(filled.sampler, name, noted)
+    np.testing.assert_allclose(filled.act_batch(seen, ["close the jar"] * 5), expected, atol=1e-5)
+    np.testing.assert_allclose(filled.plan_batch(seen, ["close the jar"] * 5), plans, atol=1e-5)
+    assert filled.act_batch(seen[:4], ["close the jar"] * 4).shape[0] == 4
+    assert sizes == {4, 8}
