@@ -99,3 +99,5 @@ class ActBatch(Observation):
     action: Float[Tensor, "b h a"]
     action_mask: Bool[Tensor, "b h a"]
     """False for human clips (all), missing dimensions and steps that do not count."""
+    codes: Int[Tensor, "b n k"] | None = field(default=None, kw_only=True)
+    """The same latent actions as codes, 0 where masked; None where nobody plans codes."""

@@ -158,6 +158,7 @@ def main() -> None:
     parser.add_argument("--gpu", type=int, default=0, help="Processes that share the GPU.")
     parser.add_argument("--budget-s", type=float, default=1e9)
     parser.add_argument("--arms", nargs="*", help="Only these.")
+    parser.add_argument("--seeds", nargs="*", type=int, help="Of the arms that are named, one after the other.")
     parser.add_argument("--steps", type=int, help="Of every training, to try things out.")
     parser.add_argument("--results", type=Path, help="One file with all plays and the first failures.")
     options = parser.parse_args()
@@ -168,6 +169,8 @@ def main() -> None:
         for settings in (study["common"], *study["arms"].values()):
             settings["steps"] = options.steps
     jobs_in_order = [(arm, seed) for line in study["order"] for seed in line["seeds"] for arm in line["arms"]]
+    if options.arms and options.seeds:
+        jobs_in_order = [(arm, seed) for seed in options.seeds for arm in options.arms]
     context = mp.get_context("spawn")
     jobs = [job for job in jobs_in_order if options.arms is None or job[0] in options.arms]
     taken = context.Value("i", 0)

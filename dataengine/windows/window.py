@@ -231,6 +231,8 @@ class Window:
     """(n, k, d), zeros where masked."""
     latent_mask: NDArray[np.bool_] | None = None
     """(n,) True where the episode has that latent action."""
+    codes: NDArray[np.int16] | None = None
+    """(n, k), -1 where masked."""
 
     @property
     def instruction(self) -> str:
@@ -247,7 +249,7 @@ def cut_window(reader: EpisodeReader, spec: WindowSpec, row: int, start: int) ->
     real = [frame for frame in frames if frame < end]
     span = max((spec.num_frames - 1) * stride, spec.horizon)
     state, action = reader.state(row), reader.action(row)
-    latent, mask = _cut_latents(reader, spec, row, range(start, start + spec.num_latents * stride, stride), end)
+    latent, mask, codes = _cut_latents(reader, spec, row, range(start, start + spec.num_latents * stride, stride), end)
     return Window(
         episode=episode,
         start=start,
@@ -258,16 +260,17 @@ def cut_window(reader: EpisodeReader, spec: WindowSpec, row: int, start: int) ->
         action=None if action is None else action[start : start + span],
         latent=latent,
         latent_mask=mask,
+        codes=codes,
     )
 
 
 def _cut_latents(
     reader: EpisodeReader, spec: WindowSpec, row: int, wanted: range, end: int
-) -> tuple[NDArray[np.float32] | None, NDArray[np.bool_] | None]:
-    """Take latent actions (n, k, d) at some frames, zeros and a false mask where there is none."""
+) -> tuple[NDArray[np.float32] | None, NDArray[np.bool_] | None, NDArray[np.int16] | None]:
+    """Take latent actions (n, k, d) at some frames, zeros and a false mask where there is none, and their codes."""
     if not spec.latent or not spec.num_latents:
-        return None, None
+        return None, None, None
     latent, codes = reader.latent(row, spec.latent)
     inside = [min(frame, end - 1) for frame in wanted]
     mask = np.array([frame < end for frame in wanted]) & (codes[inside, 0] >= 0)
-    return latent[inside] * mask[:, None, None], mask
+    return latent[inside] * mask[:, None, None], mask, np.where(mask[:, None], codes[inside], -1)

@@ -13,8 +13,9 @@ from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
 from models import flow
-from models.act import masks, plan
+from models.act import codes, masks, plan
 from models.act.caches import LatentCache, PrefixCache
+from models.act.codes import CodePlanner
 from models.act.config import HEADS, LORA_PREFIXES, ActConfig
 from models.act.experts import LatentExpert, RobotExpert
 from models.act.sampler import Sampler
@@ -33,7 +34,9 @@ class Act(nn.Module):
         super().__init__()
         self.config = config
         self.vlm = Vlm(config.vlm)
-        self.latent = LatentExpert(config) if config.use_latent else None
+        self.latent = LatentExpert(config) if config.denoises_plan else None
+        self.planner = CodePlanner(config) if config.use_latent and not config.denoises_plan else None
+        self._pretrains = False
         self.robot = RobotExpert(config)
         if config.lora is not None:
             self._adapt(config.lora)
@@ -69,10 +72,16 @@ class Act(nn.Module):
                 part.requires_grad_(False)
 
     def begin_step(self, step: int, num_steps: int) -> None:
-        """Take the training loop's step; nothing here follows a schedule."""
+        """Take the training loop's step: what is pretrained by codes learns actions only after a share of the run."""
+        self._pretrains = self.config.planner == "pretraining" and step < self.config.pretraining_fraction * num_steps
 
     def encode_prefix(self, observation: Observation) -> PrefixCache:
-        """Compute the KV cache of image and instruction."""
+        """Compute the KV cache of image and instruction, and of the plan where that is made of codes and read."""
+        prefix = self._encode(observation)
+        reads = self.planner is not None and self.config.planner == "autoregressive" and self.config.latent_dropout < 1
+        return cast(CodePlanner, self.planner).extend(prefix) if reads else prefix
+
+    def _encode(self, observation: Observation) -> PrefixCache:
         kv_cache = self.vlm(observation.image, observation.token_ids, observation.token_mask)
         return PrefixCache(kv_cache, self.vlm.prefix_mask(observation.token_mask))
 
@@ -84,12 +93,20 @@ class Act(nn.Module):
         `counts` are those of all parts, where the batch is one of several.
         """
         c, repeats, device = self.config, self.config.num_flow_samples, batch.state.device
-        prefix = self.encode_prefix(batch).repeat(repeats)
+        prefix = self._encode(batch).repeat(repeats)
         has_wrist = self._drop_wrist(batch.has_wrist, random, device)
         context = self.robot.context(batch, has_wrist, has_views=self._drop_views(batch, random)).repeat(repeats)
         t_latent, t_robot = flow.sample_times(prefix.prefix_mask.shape[0], device, random, c.flow)
         terms: dict[str, Tensor] = {}
         latent, read = None, prefix  # what the robot expert reads
+        if self.planner is not None:
+            if batch.codes is None:
+                raise ValueError("planner plans codes, and the batch has none")
+            valid = batch.latent_mask.repeat_interleave(c.codes_per_latent, 1).repeat_interleave(repeats, 0)
+            plan_codes = batch.codes.flatten(1, 2).repeat_interleave(repeats, 0)
+            terms["codes"], kv_cache = self.planner.loss(plan_codes, prefix, valid, counts)
+            if c.planner == "autoregressive":
+                read = codes.drawn(c, prefix, kv_cache, valid, random)
         if self.latent is not None:
             valid = batch.latent_mask.repeat_interleave(c.codes_per_latent, 1).repeat_interleave(repeats, 0)  # (b, z)
             data = batch.latent.flatten(1, 2).repeat_interleave(repeats, 0) / c.latent_scale
@@ -112,9 +129,17 @@ class Act(nn.Module):
         out = self.robot(x, t_robot, read, context, latent, mask.any(-1), embodiment_id)
         terms["robot"] = masked_mse(out, flow.velocity(data, noise, c.flow), mask, counts, "robot")
         total = c.robot_weight * terms["robot"]
+        if "codes" in terms:
+            total = self._with_codes(total, c.latent_weight * terms["codes"])
         if "latent" in terms:
             total = total + c.latent_weight * terms["latent"]
         return total, {name: term.detach() for name, term in terms.items()}
+
+    def _with_codes(self, robot: Float[Tensor, ""], codes: Float[Tensor, ""]) -> Float[Tensor, ""]:
+        """Add the codes' loss; of a policy that is pretrained by codes each has its part of the run, with its graph."""
+        if self.config.planner == "autoregressive":
+            return robot + codes
+        return codes + 0.0 * robot if self._pretrains else robot + 0.0 * codes
 
     def counts(self, batch: ActBatch, random: Random = None) -> dict[str, Tensor]:
         """Count the numbers that each term of `loss` is a mean over."""
@@ -122,6 +147,8 @@ class Act(nn.Module):
         sums = {"robot": batch.action_mask.sum()}
         if self.latent is not None:
             sums["latent"] = batch.latent_mask.sum() * per_latent
+        if self.planner is not None:
+            sums["codes"] = batch.latent_mask.sum() * self.config.codes_per_latent
         return {name: count * self.config.num_flow_samples for name, count in sums.items()}
 
     def _drop_wrist(self, has_wrist: Bool[Tensor, "b"], random: Random, device: torch.device) -> Bool[Tensor, "b"]:

@@ -106,6 +106,14 @@ class ActConfig(Config):
 
     use_latent: bool = True
     """False drops the latent expert: the paper's baseline "w/o latent"."""
+    planner: Literal["flow", "autoregressive", "pretraining"] = "flow"
+    """How plans come about: vectors are denoised (villa-X); codes follow one another, and the robot expert reads them
+    (Go-1-style); or codes are predicted in the first part of the training alone, and nobody reads a plan (LAPA-style).
+    """
+    num_codes: int = Field(32, ge=2, le=MOST_ROWS)
+    """Codes that there are, where codes are planned."""
+    pretraining_fraction: float = Field(0.5, gt=0.0, lt=1.0)
+    """Share of the training in which codes alone are learnt, with `planner: pretraining`."""
     num_latents: int = Field(6, ge=1, le=MOST_STEPS)
     """Latent actions planned ahead (n)."""
     codes_per_latent: int = Field(4, ge=1, le=MOST_STEPS)
@@ -158,6 +166,11 @@ class ActConfig(Config):
     which nothing else is used."""
 
     @property
+    def denoises_plan(self) -> bool:
+        """Tell whether plans are latent vectors that the latent expert denoises."""
+        return self.use_latent and self.planner == "flow"
+
+    @property
     def num_latent_tokens(self) -> int:
         """Tokens of the latent stream: one per code, codes inside time."""
         return self.num_latents * self.codes_per_latent
@@ -168,6 +181,8 @@ class ActConfig(Config):
             raise ValueError(f"{len(self.state_dims)} state_dims but {len(self.action_dims)} action_dims")
         if min(self.state_dims) < 1 or min(self.action_dims) < 1:
             raise ValueError("every embodiment has at least 1 state and 1 action dimension; mask what it lacks")
+        if self.planner != "flow" and (self.own_plan_ratio or self.clean_plan or self.prefix_dropout):
+            raise ValueError("own_plan_ratio, clean_plan and prefix_dropout are ways to read a plan of planner flow")
         if self.more_cameras and self.wrist is None:
             raise ValueError("more_cameras needs the shape of an encoder; give it one with model.wrist={}")
         if len(set(self.more_cameras)) < len(self.more_cameras):

@@ -41,7 +41,7 @@ def sample_continuing(
     c, b, device = model.config, observation.state.shape[0], observation.state.device
     steps = num_steps or c.num_euler_steps
     action = flow.initial_noise((b, c.horizon, max(c.action_dims)), noise, device, generator)
-    tokens = c.num_latent_tokens if c.use_latent else 0
+    tokens = c.num_latent_tokens if c.denoises_plan else 0
     latent = flow.initial_noise((b, tokens, c.latent_dim), noise, device, generator)
     weight = guidance.weights(c.horizon, executing.delay, executing.length)
     with torch.no_grad():

@@ -107,7 +107,7 @@ class Sampler:
         self, observation: Observation, noise: flow.Noise, generator: torch.Generator | None
     ) -> Float[Tensor, "b z d"]:
         c = self.act.config
-        shape = (observation.image.shape[0], c.num_latent_tokens if c.use_latent else 0, c.latent_dim)
+        shape = (observation.image.shape[0], c.num_latent_tokens if c.denoises_plan else 0, c.latent_dim)
         return flow.initial_noise(shape, noise, observation.image.device, generator)
 
     def _unflatten(self, latent: Float[Tensor, "b z d"]) -> Float[Tensor, "b n k d"]:

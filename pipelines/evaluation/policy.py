@@ -229,7 +229,7 @@ class ActPolicy:
 
         A plan follows from the primary picture and the instruction: any embodiment may ask, seen in training or not.
         """
-        if not self.model.config.use_latent:
+        if not self.model.config.denoises_plan:
             raise DataEngineError("this policy was trained without latent actions and plans none")
         seen = self._see(None, *self._filled_up(observations, instructions))
         plans = self.sampler.plan(seen, self.generator, self.noise, self.num_euler_steps)

@@ -93,7 +93,7 @@ class PolicyEngine:
     @property
     def _plan_shape(self) -> tuple[int, ...]:
         config = self._policy.model.config
-        return (config.num_latents, config.codes_per_latent, config.latent_dim) if config.use_latent else ()
+        return (config.num_latents, config.codes_per_latent, config.latent_dim) if config.denoises_plan else ()
 
     def _about(self, name: str) -> dict[str, Any]:
         dataset = self._policy.acts_as_in(name)

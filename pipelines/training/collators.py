@@ -12,6 +12,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from dataengine.errors import DataEngineError
 from dataengine.windows.normalize import Normalizer
 from dataengine.windows.window import Window
 from models.batch import ActBatch, LamBatch
@@ -95,6 +96,8 @@ class ActCollator:
     padded_actions: PaddedActions
     online: Planner | None = None
     """Computes the plans, where windows hold none."""
+    num_codes: int = 0
+    """Codes that there are, where plans are made of them; 0 leaves them out."""
 
     def collate(self, windows: Sequence[Window]) -> ActBatch:
         """Stack first frames, states, plans and the chunks of actions that follow."""
@@ -113,6 +116,7 @@ class ActCollator:
             **{f.name: getattr(seen, f.name) for f in fields(seen)} | views,
             latent=torch.from_numpy(latent),
             latent_mask=torch.from_numpy(latent_mask),
+            codes=self._codes(windows),
             action=torch.from_numpy(action * action_mask),
             action_mask=torch.from_numpy(action_mask),
         )
@@ -142,6 +146,26 @@ class ActCollator:
             if n and w.latent is not None and w.latent_mask is not None:
                 latent[i], mask[i] = w.latent[:n], w.latent_mask[:n]
         return latent, mask
+
+    def _codes(self, windows: Sequence[Window]) -> Tensor | None:
+        """Give the codes (b, n, k) of the plans; raise DataEngineError where one is none of those that there are."""
+        if not self.num_codes:
+            return None
+        if self.online is not None:
+            raise DataEngineError(
+                "plans of codes are learnt from labels; `villa label` writes them, or take planner flow"
+            )
+        n, k, _ = self.latent_shape
+        codes = np.zeros((len(windows), n, k), np.int64)
+        for i, w in enumerate(windows):
+            if w.codes is not None:
+                codes[i] = np.maximum(w.codes[:n], 0)
+        if codes.size and codes.max() >= self.num_codes:
+            raise DataEngineError(
+                f"labels have code {codes.max()}, the policy plans {self.num_codes} codes; set model.num_codes to as "
+                f"many as the latent action model has"
+            )
+        return torch.from_numpy(codes)
 
     def _chunk(self, actions: NDArray[np.float32], key: EmbodimentKey) -> NDArray[np.float32]:
         """Go on beyond an episode's end, where that teaches anything."""

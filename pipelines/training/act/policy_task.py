@@ -105,6 +105,7 @@ class PolicyTask(TrainTask[P, Act, ActCollator, R]):
             more_cameras=shape.more_cameras,
             padded_actions=c.padded_actions,
             online=self.online,
+            num_codes=shape.num_codes if self.latent and not shape.denoises_plan else 0,
         )
 
     def make(self) -> Act:

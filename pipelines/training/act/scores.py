@@ -66,7 +66,7 @@ def evaluate(
             latents, actions = act.sample(batch)
             wrong.append((actions - batch.action).abs()[batch.action_mask])
             wanted.append(torch.where(batch.action_mask, batch.action, torch.nan))
-            if act.config.use_latent and batch.latent_mask.any():
+            if act.config.denoises_plan and batch.latent_mask.any():
                 distance = (latents - batch.latent).abs()[batch.latent_mask]
                 planned.append(float(distance.mean()) / act.config.latent_scale)
         error = torch.cat(wrong)
