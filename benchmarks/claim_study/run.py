@@ -172,7 +172,7 @@ def main() -> None:
     if options.arms and options.seeds:
         jobs_in_order = [(arm, seed) for seed in options.seeds for arm in options.arms]
     context = mp.get_context("spawn")
-    jobs = [job for job in jobs_in_order if options.arms is None or job[0] in options.arms]
+    jobs = [job for job in dict.fromkeys(jobs_in_order) if options.arms is None or job[0] in options.arms]
     taken = context.Value("i", 0)
     (options.out / "plays").mkdir(parents=True, exist_ok=True)
     devices = ["cuda"] * options.gpu + ["cpu"] * options.cpu
