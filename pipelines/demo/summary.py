@@ -173,14 +173,14 @@ class ActRun(Facts):
     """JSONL file; every line has `step` and figures."""
 
 
-class Filmstrip(Facts):
+class DemoFilmstrip(Facts):
     """One filmstrip."""
 
     image: str
     caption: str
 
 
-class Rollout(Filmstrip):
+class Rollout(DemoFilmstrip):
     """One filmed episode of a policy."""
 
     task: str
@@ -228,7 +228,7 @@ class DemoSummary(Report):
     labels: list[Labelled] = Field(default_factory=list)
     shards: Sharded | None = None
     act: list[ActRun] = Field(default_factory=list)
-    plans: list[Filmstrip] = Field(default_factory=list)
+    plans: list[DemoFilmstrip] = Field(default_factory=list)
     evaluation: list[Evaluated] = Field(default_factory=list)
     rollouts: list[Rollout] = Field(default_factory=list)
     timings: list[StageTime] = Field(default_factory=list)

@@ -8,9 +8,9 @@ from pipelines.demo.layout import DemoRun
 from pipelines.demo.summary import (
     ActRun,
     CodebookSlot,
+    DemoFilmstrip,
     DemoSummary,
     Evaluated,
-    Filmstrip,
     FrameErrors,
     Labelled,
     LamRun,
@@ -180,7 +180,7 @@ def plan(demo: DemoRun, summary: DemoSummary) -> None:
         val_fraction=ACT_HELD_OUT,
     )
     summary.plans = [
-        Filmstrip(
+        DemoFilmstrip(
             image=demo.relative(drawn.image),
             caption=f"“{drawn.instruction}”: above what happened, below what the policy plans. "
             f"{drawn.code_agreement:.0%} of the planned codes are those that the latent action model reads from what "

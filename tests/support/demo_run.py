@@ -10,10 +10,10 @@ from pipelines.demo.summary import (
     ActRun,
     CodebookSlot,
     Curation,
+    DemoFilmstrip,
     DemoSummary,
     EmbodimentStats,
     Evaluated,
-    Filmstrip,
     FrameErrors,
     Ingested,
     Labelled,
@@ -104,7 +104,7 @@ def make_run(folder: Path) -> DemoSummary:
                 curve="act-no-latent/metrics.jsonl",
             ),
         ],
-        plans=[Filmstrip(image="pictures/plan.png", caption="'close the window': six latent actions ahead")],
+        plans=[DemoFilmstrip(image="pictures/plan.png", caption="'close the window': six latent actions ahead")],
         evaluation=[_evaluated(task, gate, policy) for task, gate in TASKS.items() for policy in POLICIES],
         rollouts=[
             Rollout(image="pictures/strip.png", caption="", task=task, policy="villa", success=gate)
