@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     app,
     "hands",
     example="villa hands runs/corpus --model hand_landmarker.task",
-    configs={"": "pipelines.hands:HandsConfig"},
+    configs={"": "pipelines.curate.hands:HandsConfig"},
 )
 def hands(
     corpus: Annotated[str, typer.Argument(help="Corpus whose clips of people to look at.")],
@@ -24,6 +24,6 @@ def hands(
     model: Annotated[Path | None, typer.Option(help="hand_landmarker.task of MediaPipe's Hand Landmarker.")] = None,
 ) -> "Report":
     """Estimate hands in clips of people whose publisher ships none, with MediaPipe; published hands stay."""
-    from pipelines import hands as pipeline
+    from pipelines.curate import hands as pipeline
 
     return pipeline.run(settings.fill(pipeline.HandsConfig, corpus=corpus, model=model))

@@ -160,6 +160,7 @@ ROUND_TRIPS = [
     "clips egtea raw",
     "ingest openx/auto raw --corpus c --frame-size 128 --mapping m.yaml",
     "ingest --plan villa-x --data raw --corpus c",
+    "hands c --model hand_landmarker.task",
     "curate c --recipe strict",
     "stats c",
     "corpus compact c --older-than 7d",

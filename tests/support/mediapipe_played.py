@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from pipelines.hands.detector import PARTS
+from pipelines.curate.hands.detector import PARTS
 
 FAKE = """
 from types import SimpleNamespace

@@ -17,10 +17,10 @@ import pytest
 from dataengine.hands import Hands
 from dataengine.hands.detected import Detection, from_detections
 from dataengine.store import Corpus
-from pipelines import hands as pipeline
 from pipelines.curate import CurateConfig
+from pipelines.curate import hands as pipeline
 from pipelines.curate import run as curate
-from pipelines.hands.detector import detections
+from pipelines.curate.hands.detector import detections
 from tests.support.corpora import frames_of, human_clip, make_corpus, robot_episode
 from tests.support.hands import some_hands
 from tests.support.mediapipe_played import bundle, install

@@ -1,5 +1,5 @@
 """Hands that no publisher tells of."""
 
-from pipelines.hands.hands import HandsConfig, run
+from pipelines.curate.hands.hands import HandsConfig, run
 
 __all__ = ["HandsConfig", "run"]

@@ -28,7 +28,7 @@ from dataengine.report import Report
 from dataengine.runners.processes import pool
 from dataengine.schema import HANDS, QUALITY
 from dataengine.store import Corpus
-from pipelines.hands.detector import Clip, begin, check, look
+from pipelines.curate.hands.detector import Clip, begin, check, look
 
 MEASURED = [f"{QUALITY}{name}" for name in DropNoHands.columns]
 """What curation measured of hands: NULL again where they are new."""
