@@ -18,6 +18,7 @@ from pathlib import Path
 
 import numpy as np
 from claims import Claim, say
+from scipy import stats
 
 SAWYER = ("faucet-close", "button-press-topdown", "window-open", "faucet-open", "plate-slide", "window-close")
 FETCH = ("reach", "push", "pick-and-place")
@@ -104,6 +105,12 @@ def play(out: Path, arm: str, seed: int) -> list[bool]:
     return [EVAL_SEEDS_FROM + i not in result["failed_seeds"] for i in range(STARTS)]
 
 
+def paired(differences: np.ndarray) -> tuple[float, float]:
+    """Bound the mean of differences, a seed each, with 95 % (Student's t)."""
+    half = stats.t.ppf(0.975, len(differences) - 1) * differences.std(ddof=1) / len(differences) ** 0.5
+    return float(differences.mean() - half), float(differences.mean() + half)
+
+
 def interval(values: np.ndarray, draws: int = 10_000) -> tuple[float, float]:
     """Bound the mean of (seeds, cases) with 95 %, drawing seeds and cases anew."""
     random = np.random.default_rng(0)
@@ -140,7 +147,12 @@ def main() -> None:
     pretrain(out)
     errors = {arm: [tune(out, arm, seed) for seed in SEEDS] for arm in options.arms}
     for arm, found in errors.items():
-        print(f"{arm}: error of actions {', '.join(f'{e:.4f}' for e in found)}, mean {np.mean(found):.4f}", flush=True)
+        low, high = paired(np.subtract(found, errors["scratch"]))
+        print(
+            f"{arm}: error of actions {', '.join(f'{e:.4f}' for e in found)}, mean {np.mean(found):.4f}; "
+            f"against scratch 95 % from {low:+.4f} to {high:+.4f}",
+            flush=True,
+        )
     solved = {arm: np.array([play(out, arm, seed) for seed in SEEDS], float) for arm in options.arms}
     for arm, one in solved.items():
         low, high = interval(one - solved["scratch"])

@@ -17,7 +17,7 @@ from safetensors.torch import load_file
 from dataengine.store import Corpus
 from pipelines.evaluation.policy import ActPolicy
 from pipelines.evaluation.simulators._base import Observation
-from tests.support.corpora import draw, human_clip, make_corpus, robot_episode
+from tests.support.corpora import draw, frames_of, human_clip, make_corpus, robot_episode
 from tests.support.lams import make_lam
 
 QUICK = ("--batch-size", 4, "--log-every", 1, "--val-windows", 4, "--val-every", 0, "--device", "cpu", "--json")
@@ -266,6 +266,48 @@ def test_a_run_is_not_continued_from_other_weights(villa, lab, tmp_path):
     moved = tmp_path / "moved"
     shutil.copytree(lab / "act", moved)
     assert villa("finetune", moved, lab / "new", *words).code == 0
+
+
+@pytest.mark.slow
+def test_instructions_that_lose_their_end_are_announced_with_the_setting_that_reads_them(villa, lab, tmp_path):
+    words = ("--set", "model.vlm.text_length=2")
+    said = tune(villa, lab, tmp_path / "short", *words, steps=1)
+    assert said.code == 0, said.err
+    (line,) = (line for line in said.err.splitlines() if line.startswith("instructions have up to"))
+    setting = line.partition("--set ")[2].split()[0]
+    whole = tune(villa, lab, tmp_path / "whole", "--set", setting, steps=1)
+    assert whole.code == 0, whole.err
+    assert "loses its end" not in whole.err
+
+
+@pytest.mark.slow
+def test_two_arms_with_a_wrist_camera_each_go_on_from_a_policy_that_plans_nothing_and_has_one_view(villa, tmp_path):
+    made = make_corpus(tmp_path / "seen", {"a": [robot_episode(f"a{i}") for i in range(3)]})
+    noise = np.random.default_rng(0)
+    arms = []
+    for i in range(3):
+        plain = robot_episode(f"t{i}", dataset="bench", embodiment="two_arms")
+        views = {slot: frames_of(noise.integers(0, 255, (30, 32, 32, 3), np.uint8)) for slot in ("wrist", "wrist_2")}
+        both = {name: np.tile(getattr(plain, name), 2) for name in ("state", "action")}
+        arms.append(replace(plain, cameras={**plain.cameras, **views}, **both))
+    two = make_corpus(tmp_path / "new", {"t": arms})
+    for corpus in (made, two):
+        assert villa("stats", corpus.uri).code == 0
+    assert villa("train", "act", made.uri, "--out", tmp_path / "act", "--no-use-latent", "--steps", 1, *QUICK).code == 0
+    said = villa(
+        *("finetune", tmp_path / "act", two.uri, "--embodiment", "two_arms", "--out", tmp_path / "tuned", "--steps", 2),
+        *("--set", "model.wrist={widths: [4, 4, 8, 8], num_heads: 2, head_dim: 8, num_tokens: 2}"),
+        *("--set", "model.more_cameras=[wrist_2]", *QUICK),
+    )
+    assert said.code == 0, said.err
+    assert said.report["cameras"] == ["primary", "wrist", "wrist_2"]
+    assert part(said.report, "robot.context")["new"] > 0
+    policy = ActPolicy.load(tmp_path / "tuned")
+    seen = observation("two_arms", 14, 10.0)
+    black, white = (np.full((32, 32, 3), level, np.uint8) for level in (0, 255))
+    dark, bright = (policy.act(replace(seen, wrist=black, wrist_2=view), "do t1") for view in (black, white))
+    assert dark.shape == (8, 14)
+    assert not np.allclose(dark, bright)
 
 
 def refused(villa, *words: object) -> str:

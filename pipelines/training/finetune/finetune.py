@@ -1,6 +1,6 @@
 """`villa finetune`: a trained policy goes on with another robot's data, or more of one that it knows."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict
 from typing import Any
 
@@ -75,6 +75,18 @@ class FinetuneTask(PolicyTask[FinetuneConfig, FinetuneReport]):
         self.num_trained = 0
         self.weights = self.saved.model.merged().state_dict()
         check_shapes(self.shape, self.weights, str(config.checkpoint))
+
+    def check(self) -> Iterator[str]:
+        """Say also what of the instructions is lost: the tokenizer of a small policy takes new words to pieces."""
+        yield from super().check()
+        length = self.shape.vlm.text_length
+        said = {text for e in self.data.train for text in e.instruction}
+        longest = max(map(self.tokenizer.num_tokens, said), default=0)
+        if longest > length:
+            yield (
+                f"instructions have up to {longest} tokens of the checkpoint's tokenizer, the model reads {length}: "
+                f"what is longer loses its end; --set model.vlm.text_length={longest} reads it whole"
+            )
 
     def build(self) -> Act:
         """Take the checkpoint's weights; say what was loaded, extended and newly initialised."""
