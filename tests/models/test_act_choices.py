@@ -11,7 +11,7 @@ from models.act import Act
 from models.act.config import ContextConfig
 from models.act.masks import draw_visible_mask
 from models.flow_config import FlowConfig
-from tests.models.test_act import make_act, make_batch, same, terms
+from tests.support.small_act import make_act, make_batch, same, terms
 
 CPU = torch.device("cpu")
 

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from models.act import Act
 from models.batch import ActBatch
-from tests.models.test_act import make_act, make_batch
+from tests.support.small_act import make_act, make_batch
 
 NUM_CODES = 5
 

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from models.act import Act
-from tests.models.test_act import make_act, make_batch, same, terms
+from tests.support.small_act import make_act, make_batch, same, terms
 
 ALL = {"latent_dropout": 0.0, "latent_keep_ratio": 1.0}
 

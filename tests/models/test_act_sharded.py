@@ -14,7 +14,7 @@ from models.act import Act
 from models.batch import ActBatch
 from models.layers.stack import GemmaBlock
 from models.vlm.vision import VisionBlock
-from tests.models.test_act import make_act, make_batch
+from tests.support.small_act import make_act, make_batch
 
 
 class Loss(nn.Module):

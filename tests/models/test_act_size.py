@@ -12,8 +12,8 @@ from models.batch import ActBatch
 from models.layers.stack import Stack, positions_from
 from pipelines.training.act.config import TrainActConfig
 from pipelines.training.memory import Need, checkpoint_blocks
-from tests.models.test_act import make_batch
 from tests.support.shapes import act_shape
+from tests.support.small_act import make_batch
 
 VISION = (
     27 * (4 * 1152 * 1153 + 1152 * 4304 * 2 + 4304 + 1152 + 4 * 1152) + 1152 * (3 * 14 * 14 + 1) + 256 * 1152 + 2 * 1152

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from models.act import Act
 from models.batch import ActBatch
-from tests.models.test_act import make_act, make_batch, same, terms
+from tests.support.small_act import make_act, make_batch, same, terms
 
 BOTH = ("secondary", "wrist_2")
 

@@ -9,7 +9,7 @@ from models.act import Act
 from models.lora import LoraLinear
 from models.lora_config import LoraConfig
 from models.weights import load_act, save_model
-from tests.models.test_act import make_act, make_batch, same, terms
+from tests.support.small_act import make_act, make_batch, same, terms
 
 ALL = ("vision", "projector", "language", "latent", "robot")
 

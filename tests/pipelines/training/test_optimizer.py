@@ -16,8 +16,8 @@ from models.world import World
 from pipelines.training.act.config import TrainActConfig
 from pipelines.training.optimizer import decays, make_optimizer, set_learning_rate
 from pipelines.training.settings import LoopConfig
-from tests.models.test_act import make_act, make_batch
 from tests.support.shapes import act_shape, lam_shape, world_shape
+from tests.support.small_act import make_act, make_batch
 from tests.support.toy import losses, make_run
 
 ACT = {
