@@ -12,7 +12,7 @@ from pathlib import Path
 from dataengine.config import Config
 from dataengine.machine import num_cores
 from dataengine.report import Report
-from pipelines.text_table import human_bytes, text_table
+from pipelines.output.text_table import human_bytes, text_table
 
 LIBRARIES = (
     ("pylance", "the corpus", True, "make setup"),

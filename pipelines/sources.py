@@ -10,7 +10,7 @@ from dataengine.errors import DataEngineError
 from dataengine.options import options_of
 from dataengine.report import Report
 from dataengine.sources.openx.auto import Auto
-from pipelines.text_table import text_table
+from pipelines.output.text_table import text_table
 
 
 class SourcesConfig(Config):

@@ -20,6 +20,8 @@ NAMES = {"PIL": "pillow", "cv2": "opencv-python-headless", "google": "protobuf",
 
 BESIDE = {"robosuite", "openpi-client"}
 """Installed by `make setup` without what it asks for, and so in no extra."""
+FOR_GPUS = {"bitsandbytes"}
+"""Asked for by name in one line where a setting needs it; without a GPU it is of no use."""
 CONTENDERS = {"decord"}
 """Take part in a benchmark where they are installed."""
 FOR_OTHERS = {"numba", "opencv-python-headless", "termcolor", "tqdm", "tensorflow", "tensorflow-cpu", "dm-tree"}
@@ -67,11 +69,11 @@ def imported_below(*folders: str) -> dict[str, set[str]]:
 
 def test_everything_that_is_imported_is_declared() -> None:
     used = imported_below(*OURS)
-    assert {name: files for name, files in used.items() if name not in ALL | BESIDE} == {}
+    assert {name: files for name, files in used.items() if name not in ALL | BESIDE | FOR_GPUS} == {}
 
 
 def test_what_only_an_extra_brings_is_imported_only_by_simulators_recordings_server_and_detector() -> None:
-    optional = {name: files for name, files in imported_below(*OURS).items() if name not in BASE}
+    optional = {name: files for name, files in imported_below(*OURS).items() if name not in BASE | FOR_GPUS}
     allowed = ("pipelines/evaluation/", "pipelines/serving/", "pipelines/curate/hands/")
     elsewhere = [f for files in optional.values() for f in files if not f.startswith(allowed)]
     assert elsewhere == []

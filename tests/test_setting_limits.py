@@ -20,7 +20,7 @@ from pipelines.ingest.config import IngestConfig
 from pipelines.training.settings import LoopConfig
 
 ANY_INTEGER: dict[str, str] = {
-    "Columns.columns": "positions in a vector, checked against its width when the mapping meets the data",
+    "MappedColumns.columns": "positions in a vector, checked against its width when the mapping meets the data",
 }
 """Numbers without bounds of their own, and why."""
 

@@ -76,8 +76,8 @@ def test_a_command_works_beside_a_users_packages_of_our_names(installed, project
 
 def test_the_demos_commands_work_there_too(installed, project):
     code = (
-        "from pathlib import Path; from pipelines.demo.children import Command, run_all; "
-        "print(run_all([Command(['sources', 'metaworld'], Path('log'))])[0][0]['name'])"
+        "from pathlib import Path; from pipelines.demo.children import VillaCommand, run_all; "
+        "print(run_all([VillaCommand(['sources', 'metaworld'], Path('log'))])[0][0]['name'])"
     )
     done = run(installed, project, "-P", "-c", code)
     assert done.stdout == "openx/metaworld\n", done.stderr

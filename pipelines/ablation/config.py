@@ -1,7 +1,7 @@
 """Settings of `villa ablate`, and the recipes that it compares."""
 
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 from pydantic import Field, ValidationError
 
@@ -24,7 +24,7 @@ class Arm(Config):
     """Settings of `villa label`."""
     act: dict[str, Any] = Field(default_factory=dict)
     """Settings of `villa train act`."""
-    published: dict[str, float] = Field(default_factory=dict)
+    published: dict[str, Annotated[float, Field(ge=0, le=100)]] = Field(default_factory=dict)
     """Success in percent that was published for it, by where it was measured."""
 
     @property

@@ -9,7 +9,7 @@ from dataengine.report import Report
 from pipelines.ablation.config import AblateConfig, Arm
 from pipelines.ablation.statistics import Estimate, Solved, only_one, paired_difference, rate_over_seeds
 from pipelines.evaluation.evaluate import wilson
-from pipelines.text_table import text_table
+from pipelines.output.text_table import text_table
 
 FEW_SEEDS = 3
 """With fewer, what differs may be the seed's doing."""

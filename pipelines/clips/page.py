@@ -20,7 +20,7 @@ from pipelines.clips.report import ClipsReport
 from pipelines.html.page import Section, cards, meter, page
 from pipelines.html.templates import macros
 from pipelines.output.folder import OutputFolder
-from pipelines.text_table import human_bytes
+from pipelines.output.text_table import human_bytes
 
 TEMPLATE = "clips/page.html"
 FRAMES = 8

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 
 from dataengine.report import Report
-from pipelines.text_table import counted, human_bytes, text_table
+from pipelines.output.text_table import counted, human_bytes, text_table
 
 BAR = 40
 """Letters of the longest bar."""

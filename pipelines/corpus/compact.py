@@ -9,7 +9,7 @@ from pydantic import Field
 from dataengine.config import Config
 from dataengine.errors import DataEngineError
 from dataengine.report import Report
-from pipelines.text_table import human_bytes
+from pipelines.output.text_table import human_bytes
 
 UNITS = {"m": timedelta(minutes=1), "h": timedelta(hours=1), "d": timedelta(days=1)}
 

@@ -15,7 +15,7 @@ from dataengine.errors import DataEngineError
 from dataengine.report import Report
 from pipelines.corpus.names import known_dataset, only
 from pipelines.ingest.alone import alone_at
-from pipelines.text_table import human_bytes
+from pipelines.output.text_table import human_bytes
 
 if TYPE_CHECKING:
     from dataengine.store import Corpus

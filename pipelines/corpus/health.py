@@ -17,7 +17,7 @@ from dataengine.store.upkeep.health import info as count
 from dataengine.store.upkeep.verify import VerifyReport
 from dataengine.store.upkeep.verify import verify as check
 from pipelines.ingest.report import KNOW
-from pipelines.text_table import human_bytes, text_table
+from pipelines.output.text_table import human_bytes, text_table
 
 if TYPE_CHECKING:
     from dataengine.store import Corpus

@@ -7,7 +7,7 @@ from dataengine.report import Report
 from pipelines.corpus.names import known_dataset
 from pipelines.ingest.report import Reason, reasons
 from pipelines.ingest.todo import FILTERED
-from pipelines.text_table import text_table
+from pipelines.output.text_table import text_table
 
 MOST_LETTERS = 120
 """Letters of a reason that the table prints; the report has all of it."""

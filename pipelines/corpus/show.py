@@ -20,7 +20,7 @@ from dataengine.windows import labels
 from pipelines.corpus.drawing import check_out, draw_episode
 from pipelines.corpus.health import DatasetFacts, dataset_table, datasets
 from pipelines.corpus.names import find_episode
-from pipelines.text_table import labelled, text_table
+from pipelines.output.text_table import labelled, text_table
 
 if TYPE_CHECKING:
     from dataengine.store import Corpus

@@ -12,8 +12,8 @@ from dataengine.schema import ROBOTS_KEY
 from dataengine.store.upkeep.diff import DiffReport
 from dataengine.windows.mixture import DatasetShare, WindowSampler
 from dataengine.windows.window import WindowSpec, is_held_out
+from pipelines.output.text_table import text_table
 from pipelines.recipes.mixture import NamedMixture
-from pipelines.text_table import text_table
 
 if TYPE_CHECKING:
     from dataengine.store import Corpus

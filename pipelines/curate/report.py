@@ -7,7 +7,7 @@ from pydantic import Field
 
 from dataengine.report import Report
 from pipelines.curate.measure import ERROR
-from pipelines.text_table import text_table
+from pipelines.output.text_table import text_table
 
 DATASETS_NAMED = 3
 """Datasets that a line names; it counts the others."""

@@ -4,7 +4,7 @@ from pipelines.curate.report import notes_together
 from pipelines.demo.summary import DemoSummary
 from pipelines.html.page import remarked
 from pipelines.html.templates import macros
-from pipelines.text_table import human_bytes
+from pipelines.output.text_table import human_bytes
 
 TEMPLATE = "demo/report_data.html"
 MAX_REJECTS = 30

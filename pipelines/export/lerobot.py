@@ -23,7 +23,7 @@ from dataengine.store.read.framing import shapes
 from pipelines.corpus.names import known_dataset
 from pipelines.output.folder import Before, claimed, roots_of
 from pipelines.output.run_note import note
-from pipelines.text_table import human_bytes, text_table
+from pipelines.output.text_table import human_bytes, text_table
 
 
 def _is_export(out: Path) -> bool:

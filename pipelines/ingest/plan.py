@@ -17,8 +17,8 @@ from pipelines.ingest.config import DatasetConfig, EngineConfig
 from pipelines.ingest.estimate import Estimate, estimate, free_bytes
 from pipelines.ingest.jobs import Job
 from pipelines.ingest.report import KNOW, IngestReport, few
+from pipelines.output.text_table import human_bytes, human_seconds, text_table
 from pipelines.recipes import recipes
-from pipelines.text_table import human_bytes, human_seconds, text_table
 
 
 class PlannedDataset(DatasetConfig):

@@ -29,7 +29,7 @@ from models.fingerprint import fingerprint
 from pipelines.label import work as label_work
 from pipelines.label.config import LabelConfig
 from pipelines.label.work import LabelledRow, Labeller, Unlabelled, cut_work, label_episodes
-from pipelines.text_table import text_table
+from pipelines.output.text_table import text_table
 
 if TYPE_CHECKING:
     from models.lam import Lam
@@ -102,15 +102,7 @@ def run(config: LabelConfig) -> LabelReport:
     start = time.monotonic()
     corpus = Corpus.open(config.corpus)
     corpus.check_writable()
-    labeller = Labeller(
-        corpus=corpus.uri,
-        lam=config.lam.resolve(),
-        slot=config.slot,
-        batch=config.batch,
-        device=config.device,
-        threads=config.threads,
-        past_frames=config.past_frames,
-    )
+    labeller = _labeller(config, corpus.uri)
     # on a cluster only its settings are needed here
     lam = (labeller if config.engine == "local" else replace(labeller, device="cpu")).load()
     info = LatentInfo(
@@ -229,6 +221,19 @@ def _plan(corpus: Corpus, info: LatentInfo, slot: str, fragment_id: int) -> _Pla
         ],
         already=int(done.sum()),
         without_camera=choice.left_out.get(lacks(f"camera {slot}"), 0),
+    )
+
+
+def _labeller(config: LabelConfig, uri: str) -> Labeller:
+    """Say how workers label."""
+    return Labeller(
+        corpus=uri,
+        lam=config.lam.resolve(),
+        slot=config.slot,
+        batch=config.batch,
+        device=config.device,
+        threads=config.threads,
+        past_frames=config.past_frames,
     )
 
 

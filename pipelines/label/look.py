@@ -14,7 +14,7 @@ from dataengine.formats import files
 from dataengine.report import Report
 from dataengine.windows.latents import CodesOfVideos, VideoCodes, from_table, read_npz
 from pipelines.corpus.drawing import FRAME_INCHES, check_out, code_inches, draw_codes, draw_strip, panels, save
-from pipelines.text_table import text_table
+from pipelines.output.text_table import text_table
 
 MOST_DRAWN = 6
 """Videos in a picture."""

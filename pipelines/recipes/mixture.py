@@ -6,8 +6,8 @@ from typing import Annotated, Any
 from pydantic import BeforeValidator
 
 from dataengine.windows.mixture import DatasetShare, Mixture
+from pipelines.output.text_table import text_table
 from pipelines.recipes import recipes
-from pipelines.text_table import text_table
 
 RECIPE = "recipe"
 """Key of a setting `mixture` that names a recipe; the other keys take precedence over the recipe."""

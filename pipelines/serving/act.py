@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import numpy as np
 from pydantic import Field
@@ -12,10 +12,12 @@ from dataengine.config import MOST, Config, Seed
 from dataengine.errors import DataEngineError
 from dataengine.formats import files, jpeg
 from dataengine.report import Report
+from pipelines.output.text_table import text_table
 from pipelines.serving.config import ServeConfig
 from pipelines.serving.engine import PolicyEngine
 from pipelines.serving.replay import find_episode
-from pipelines.text_table import text_table
+
+StateValue = Annotated[float, Field(ge=-1e6, le=1e6)]
 
 MAX_BYTES = 2**28
 """Of a picture's file."""
@@ -30,7 +32,7 @@ class ActConfig(Config):
     """Picture of the primary camera, JPEG or PNG."""
     wrist: Path | None = None
     """Picture of the wrist camera, where the policy reads one."""
-    state: tuple[float, ...] | None = None
+    state: tuple[StateValue, ...] | None = None
     """Canonical state in house units: metres, radians, grippers 0 closed to 1 open."""
     instruction: str = ""
     """What the robot should do."""

@@ -14,9 +14,9 @@ from dataengine.schema import ROBOTS_KEY
 from dataengine.store import Corpus
 from dataengine.windows import stats, stats_table
 from dataengine.windows.stats import ColumnStatistics, EmbodimentStatistics
+from pipelines.output.text_table import text_table
 from pipelines.stats.measure import Remembered, StatsTally, choose, measure
 from pipelines.stats.warnings import find_warnings, units
-from pipelines.text_table import text_table
 
 
 class StatsConfig(Config):

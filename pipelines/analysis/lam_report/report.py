@@ -7,7 +7,7 @@ from dataengine.report import Report
 from pipelines.analysis.lam_report.controls import ControlReading
 from pipelines.analysis.lam_report.measures import Distance
 from pipelines.analysis.lam_report.nearest import NearestExample, Nearness
-from pipelines.text_table import text_table
+from pipelines.output.text_table import text_table
 from pipelines.training.lam.scores import VisualScore
 
 

@@ -7,7 +7,7 @@ from pydantic import Field
 
 from dataengine.report import Report
 from dataengine.vector_layout import GROUPS
-from pipelines.text_table import text_table
+from pipelines.output.text_table import text_table
 
 Over = Literal["training seeds", "probe seeds"]
 Interval = tuple[float, float]

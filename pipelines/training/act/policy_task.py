@@ -9,7 +9,7 @@ from pydantic import Field
 from dataengine.windows.normalize import Normalizer
 from dataengine.windows.window import LatentInfo, WindowSpec
 from models.act import Act, ActConfig
-from pipelines.text_table import text_table
+from pipelines.output.text_table import text_table
 from pipelines.training import data, tokenizer
 from pipelines.training.act import cameras
 from pipelines.training.act.bodies import bodies

@@ -13,7 +13,7 @@ from dataengine.windows.window import EpisodeReader, WindowSpec, steps_per_laten
 from models.batch import LamBatch
 from models.lam import Lam, LamConfig
 from models.weights import load_lam
-from pipelines.text_table import text_table
+from pipelines.output.text_table import text_table
 from pipelines.training import data
 from pipelines.training.codebook_health import CodebookHealth, Condition
 from pipelines.training.collators import LamCollator

@@ -13,7 +13,7 @@ from models.batch import WorldBatch
 from models.fingerprint import fingerprint
 from models.world import World, WorldConfig
 from pipelines.device import pick_device
-from pipelines.text_table import text_table
+from pipelines.output.text_table import text_table
 from pipelines.training import data
 from pipelines.training.distributed import Distributed, process_group
 from pipelines.training.fit import fit, open_data, write_report
