@@ -180,6 +180,10 @@ ROUND_TRIPS = [
     "export lam l --out o",
     "probe c --lam a=l --lam b=m",
     "eval p --simulator lift --episodes 3",
+    "ablate hidden wo-latent --corpus c --out o --seeds 2 --task window-close",
+    "act p --image a.jpg --state 0.1,0,1 --instruction push",
+    "plan p --lam l --image a.jpg --instruction push --out o",
+    "serve p --port 9000 --action-steps 4",
 ]
 
 
