@@ -27,7 +27,7 @@ from models.batch import LamBatch
 from models.lam import Lam, LamConfig
 from pipelines.training import presets
 from pipelines.training.distributed import Distributed
-from pipelines.training.lam.lam import TrainLamConfig
+from pipelines.training.lam.config import TrainLamConfig
 from pipelines.training.loading import Seconds
 from pipelines.training.trainer import Trainer
 

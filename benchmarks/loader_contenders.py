@@ -52,12 +52,11 @@ def bare() -> Iterator[Any]:
 
 
 def ours(place: str) -> Iterator[Any]:
-    from pipelines.training.collator import LamCollator
-
     from dataengine.windows.mixture import WindowSampler
     from dataengine.windows.normalize import Normalizer
     from dataengine.windows.window import WindowSpec
     from pipelines.training import data
+    from pipelines.training.collators import LamCollator
     from pipelines.training.frames import Buffers, Frames
     from pipelines.training.loading import Loader
 
