@@ -142,7 +142,7 @@ class PolicyEngine:
         if not name:
             raise WireError(
                 f"observation names no embodiment, expected one of {', '.join(self._policy.bodies)} in "
-                f"{self._names.said('embodiment')}"
+                f"{self._names.said('embodiment')}, or in --embodiment of the command"
             )
         if not isinstance(name, str) or name not in self._policy.bodies:
             raise WireError(f"embodiment '{name!s:.80}' is unknown, expected one of {', '.join(self._policy.bodies)}")
