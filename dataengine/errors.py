@@ -2,6 +2,7 @@
 
 import errno
 from collections.abc import Sequence
+from typing import Any
 
 MAX_LETTERS = 2_000
 
@@ -22,6 +23,16 @@ class DataEngineError(Exception):
         """Give the message as any terminal and table takes it: what a dataset says of itself may have no end."""
         text = super().__str__().encode("utf-8", "backslashreplace").decode()
         return text if len(text) <= MAX_LETTERS else f"{text[: MAX_LETTERS // 2]} ... {text[-MAX_LETTERS // 2 :]}"
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Come whole out of a worker process, which by default calls the class with the message alone."""
+        return _restored, (type(self), self.args, self.__dict__)
+
+
+def _restored(kind: type[DataEngineError], args: tuple[Any, ...], facts: dict[str, Any]) -> DataEngineError:
+    error = kind.__new__(kind, *args)
+    error.__dict__.update(facts)
+    return error
 
 
 class OtherSettingsError(DataEngineError):

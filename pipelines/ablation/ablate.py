@@ -7,26 +7,34 @@ each of them goes on where it was stopped: so does the whole.
 import json
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import ValidationError
 
 from dataengine import progress
+from dataengine.config import Config
 from dataengine.digest import hex_digest
 from dataengine.errors import DataEngineError
 from dataengine.naming import did_you_mean
+from models.weights import read_config
 from pipelines.ablation.config import AblateConfig, Arm, act_settings, lam_settings, load_arms
+from pipelines.ablation.page import FILES as PAGE_FILES
 from pipelines.ablation.page import write_page
 from pipelines.ablation.report import AblationReport, make_report
 from pipelines.ablation.statistics import Solved, stack
-from pipelines.evaluation.evaluate import EvalConfig
+from pipelines.evaluation.evaluate import EvalConfig, check_task
 from pipelines.evaluation.evaluate import run as evaluate
 from pipelines.evaluation.simulators._base import EVAL_SEEDS_FROM
 from pipelines.evaluation.simulators._workers import run_jobs
+from pipelines.label import LabelConfig
+from pipelines.label import run as label
 from pipelines.output.folder import claimed, sources_at
 from pipelines.training.config import TrainConfig
+from pipelines.training.data import open_reader
+
+C = TypeVar("C", bound=Config)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,7 +42,7 @@ class LamJob:
     """One latent action model, for all arms whose settings are the same."""
 
     config: Any
-    label: dict[str, Any]
+    label: LabelConfig
 
     @property
     def out(self) -> Path:
@@ -57,6 +65,8 @@ def run(config: AblateConfig) -> AblationReport:
     reference = config.reference or next(iter(arms))
     if reference not in arms:
         raise DataEngineError(f"no arm '{reference}' to compare with; {did_you_mean(reference, arms)}")
+    for task in config.tasks or ():
+        check_task(config.simulator, task)
     with claimed(config.out, "ablate", sources=sources_at(config.corpus)) as out:
         lams = {name: _lam_job(config, arm) for name, arm in arms.items() if _needs_lam(config, arm)}
         jobs = [
@@ -64,11 +74,13 @@ def run(config: AblateConfig) -> AblationReport:
             for seed in range(config.seeds)
             for name, arm in arms.items()
         ]  # all arms of a seed first
+        plays = {name: [_play_of(config, job) for job in jobs if job.arm == name] for name in arms}
+        out.claim("lams/", "policies/", "evaluations/", *PAGE_FILES)  # before any is there: a killed call goes on
         _train(config, "latent action models", list({job.out: job for job in lams.values()}.values()))
-        for job in {(job.out, job.label["name"]): job for job in lams.values()}.values():
-            _label(job)
+        for job in {(job.out, job.label.name): job for job in lams.values()}.values():
+            label(job.label)
         _train(config, "policies", jobs)
-        solved = {name: _solved(config, [job for job in jobs if job.arm == name]) for name in arms}
+        solved = {name: _solved(plays[name]) for name in arms}
         report = make_report(config, arms, reference, solved)
         write_page(out, report)
     return report
@@ -86,9 +98,10 @@ def _lam_job(config: AblateConfig, arm: Arm) -> LamJob:
     name = hex_digest(json.dumps(settings, sort_keys=True, default=str), 4)
     folder = config.out / "lams" / name
     made = _checked(TrainLamConfig, f"lam {arm.lam or ''}", {**settings, "data": config.corpus, "out": folder})
-    label = {"corpus": config.corpus, "lam": folder, "device": config.device, **arm.label}
-    label["name"] = f"ablate_{name}{hex_digest(json.dumps(arm.label, sort_keys=True), 2) if arm.label else ''}"
-    return LamJob(config=made, label=label)
+    kind = hex_digest(json.dumps(arm.label, sort_keys=True), 2) if arm.label else ""
+    given = {"device": config.device, **arm.label}
+    given |= {"corpus": config.corpus, "lam": folder, "name": f"ablate_{name}{kind}"}
+    return LamJob(config=made, label=_checked(LabelConfig, f"label {arm.label}", given))
 
 
 def _act_job(config: AblateConfig, name: str, arm: Arm, lam: LamJob | None, seed: int) -> ActJob:
@@ -97,12 +110,21 @@ def _act_job(config: AblateConfig, name: str, arm: Arm, lam: LamJob | None, seed
 
     settings = {"preset": config.preset, "device": config.device, **act_settings(config, arm), "seed": seed}
     if arm.has_plan:
-        settings["latent"] = lam.label["name"] if lam else config.latent
+        settings["latent"] = lam.label.name if lam else config.latent
     settings |= {"data": config.corpus, "out": config.out / "policies" / f"{name}-{seed}"}
     return ActJob(arm=name, seed=seed, config=_checked(TrainActConfig, f"arm '{name}'", settings))
 
 
-def _checked(kind: type[TrainConfig], what: str, settings: dict[str, Any]) -> TrainConfig:
+def _play_of(config: AblateConfig, job: ActJob) -> EvalConfig:
+    """Make the settings of a policy's evaluation."""
+    settings = {"num_filmstrips": 0, "device": config.device, **config.evaluation}
+    settings |= {"policy": str(job.config.out), "name": f"{job.arm} {job.seed}"}
+    settings |= {"out": config.out / "evaluations" / f"{job.arm}-{job.seed}"}
+    settings |= {key: getattr(config, key) for key in ("simulator", "tasks", "episodes", "processes")}
+    return _checked(EvalConfig, "evaluation", settings)
+
+
+def _checked(kind: type[C], what: str, settings: dict[str, Any]) -> C:
     """Make settings; raise DataEngineError before anything is trained where one is wrong."""
     try:
         return kind(**settings)
@@ -113,19 +135,22 @@ def _checked(kind: type[TrainConfig], what: str, settings: dict[str, Any]) -> Tr
 
 def _train(config: AblateConfig, what: str, jobs: list[Any]) -> None:
     """Train what is not trained, side by side."""
-    missing = [job for job in jobs if not _finished(job.config)]
+    data = open_reader(config.corpus).identity.fingerprint
+    missing = [job for job in jobs if not _finished(job.config, data)]
     with progress.task(f"train {what}", len(missing), "trainings") as live:
         for index, _ in run_jobs(_train_one, [job.config for job in missing], config.processes):
             live.advance(1, note=missing[index].config.out.name)
 
 
-def _finished(config: TrainConfig) -> bool:
-    """Tell whether a training came to its end, so that it need not be opened again."""
-    report = Path(config.out) / "report.json"
-    if not report.exists():
+def _finished(config: TrainConfig, data: str) -> bool:
+    """Tell whether just this training came to its end, so that it need not be opened again."""
+    out = Path(config.out)
+    if not (out / "report.json").exists():
         return False
-    content = json.loads(report.read_text(encoding="utf-8"))
-    return bool(content["finished"]) and content["steps"] == config.steps
+    saved = read_config(out)
+    training = config.saved_as_today(saved["training"])
+    finished = json.loads((out / "report.json").read_text(encoding="utf-8"))["finished"]
+    return bool(finished) and saved["data"]["fingerprint"] == data and training == config.recorded()
 
 
 def _train_one(config: TrainConfig) -> None:
@@ -140,34 +165,11 @@ def _train_one(config: TrainConfig) -> None:
     train(config)  # type: ignore[arg-type]
 
 
-def _label(job: LamJob) -> None:
-    """Label what has no labels by this model."""
-    from pipelines.label import LabelConfig
-    from pipelines.label import run as label
-
-    label(LabelConfig(**job.label))
-
-
-def _solved(config: AblateConfig, jobs: list[ActJob]) -> dict[str, Solved]:
-    """Play the policies of an arm; give for each task which starts (seeds, starts) were solved."""
+def _solved(plays: list[EvalConfig]) -> dict[str, Solved]:
+    """Play the policies of an arm, a seed after another; give which starts (seeds, starts) were solved, by task."""
     solved_by_task: dict[str, dict[int, NDArray[np.bool_]]] = {}
-    for job in jobs:
-        folder = config.out / "evaluations" / f"{job.arm}-{job.seed}"
-        settings = {"num_filmstrips": 0, "device": config.device, **config.evaluation}
-        report = evaluate(
-            EvalConfig(
-                policy=str(job.config.out),
-                simulator=config.simulator,
-                tasks=config.tasks,
-                episodes=config.episodes,
-                out=folder,
-                name=f"{job.arm} {job.seed}",
-                processes=config.processes,
-                **settings,
-            )
-        )
-        for result in report.results:
-            failed = np.array(result.failed_seeds, np.int64)
-            starts = EVAL_SEEDS_FROM + int(settings.get("seed_offset", 0)) + np.arange(result.episodes)
-            solved_by_task.setdefault(result.task, {})[job.seed] = ~np.isin(starts, failed)
+    for seed, play in enumerate(plays):
+        starts = EVAL_SEEDS_FROM + play.seed_offset + np.arange(play.episodes)
+        for result in evaluate(play).results:
+            solved_by_task.setdefault(result.task, {})[seed] = ~np.isin(starts, result.failed_seeds)
     return {task: stack(by_seed) for task, by_seed in solved_by_task.items()}

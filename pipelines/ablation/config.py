@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Annotated, Any
 
-from pydantic import Field, ValidationError
+from pydantic import Field, ValidationError, field_validator
 
 from dataengine.config import MOST, MOST_WORKERS, Config
 from dataengine.errors import DataEngineError
@@ -66,6 +66,14 @@ class AblateConfig(Config):
     """Trainings side by side, and tasks side by side in evaluation."""
     device: str | None = None
     """`cpu`, `cuda`; by default the best there is."""
+
+    @field_validator("evaluation")
+    @classmethod
+    def _leaves_ours(cls, given: dict[str, Any]) -> dict[str, Any]:
+        ours = sorted(given.keys() & {"policy", "name", "out", "simulator", "tasks", "episodes", "processes"})
+        if ours:
+            raise ValueError(f"'{ours[0]}' is decided by the ablation, whose own setting it may be; leave it out here")
+        return given
 
 
 def load_arms(names: tuple[str, ...]) -> dict[str, Arm]:

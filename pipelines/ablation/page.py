@@ -6,6 +6,7 @@ from pipelines.html.templates import macros
 from pipelines.output.folder import OutputFolder
 
 TEMPLATE = "ablation/page.html"
+FILES = ("index.html", "report.json")
 
 
 def write_page(out: OutputFolder, report: AblationReport) -> None:

@@ -270,11 +270,17 @@ def wilson(successes: int, episodes: int) -> tuple[float, float]:
     return float(interval.low), float(interval.high)
 
 
+def check_task(simulator: str, name: str) -> None:
+    """Raise DataEngineError where a simulator has no such task."""
+    tasks = simulator_class(simulator).tasks
+    if name not in tasks:
+        raise DataEngineError(f"{simulator} has no task '{name}'; {did_you_mean(name, tasks)}")
+
+
 def _unit(config: EvalConfig, simulator: type[Simulator], task: str) -> _Unit:
     """Check one task and collect what its result depends on."""
     for name in (task, *config.instruction_override.values()):
-        if name not in simulator.tasks:
-            raise DataEngineError(f"{config.simulator} has no task '{name}'; {did_you_mean(name, simulator.tasks)}")
+        check_task(config.simulator, name)
     if config.policy == "replay" and not config.demonstrations:
         raise DataEngineError("replay needs demonstrations: name a corpus that holds some")
     if config.policy not in BASELINES and not Path(config.policy).is_dir():

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import numpy as np
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from dataengine import texts
 from dataengine.config import MOST, Config, Seed
@@ -41,7 +41,8 @@ class ActConfig(Config):
     step: int = Field(0, ge=0, le=MOST)
     """Which step of the episode."""
     embodiment: str = ""
-    """Robot that acts; by default the episode's, or the policy's only one."""
+    """Robot that acts; by default the episode's, or the policy's only one. Another one than the episode's takes its
+    pictures and instruction only: state and actions are not its own."""
     acts_as: str = ""
     """Which of the robot's datasets to act as in; by default its commonest one."""
     require_wrist: bool = True
@@ -52,6 +53,12 @@ class ActConfig(Config):
     """Of the drawn noise."""
     device: str | None = None
     """`cpu`, `cuda` ...; by default the best there is."""
+
+    @model_validator(mode="after")
+    def _has_an_episode(self) -> "ActConfig":
+        if self.step and not self.corpus:
+            raise ValueError("step is one of a recorded episode; give --corpus CORPUS@EPISODE, or leave it out")
+        return self
 
 
 class ActReport(Report):
@@ -88,6 +95,8 @@ class ActReport(Report):
 def run(config: ActConfig) -> ActReport:
     """Act once."""
     seen, body = _recorded(config) if config.corpus else ({}, ("", ""))
+    if config.embodiment not in ("", body[0]):
+        seen, body = {key: value for key, value in seen.items() if key not in ("state", "recorded")}, ("", "")
     recorded = seen.pop("recorded", None)
     seen |= _given(config)
     serve = ServeConfig(

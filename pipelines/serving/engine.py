@@ -139,13 +139,13 @@ class PolicyEngine:
     def _robot(self, seen: Mapping[str, Any]) -> str:
         given = self._names.find(seen, "embodiment")
         name = given[0] if given else self._embodiment
-        if not name:
+        if isinstance(name, str) and not name:
             raise WireError(
                 f"observation names no embodiment, expected one of {', '.join(self._policy.bodies)} in "
                 f"{self._names.said('embodiment')}, or in --embodiment of the command"
             )
         if not isinstance(name, str) or name not in self._policy.bodies:
-            raise WireError(f"embodiment '{name!s:.80}' is unknown, expected one of {', '.join(self._policy.bodies)}")
+            raise WireError(f"embodiment {name!r:.80} is unknown, expected one of {', '.join(self._policy.bodies)}")
         if self._embodiment and name != self._embodiment:
             raise WireError(f"embodiment '{name}' is not served here, expected '{self._embodiment}'")
         return name

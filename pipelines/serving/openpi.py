@@ -66,7 +66,7 @@ def _read(frame: str | bytes, session: Session, service: Service) -> _Asked:
     """Read a frame and check all of it; called in a thread."""
     seen = flat(wire.decode(frame))
     endpoint = seen.get("endpoint", "infer")
-    if endpoint not in ("infer", "reset"):
+    if not isinstance(endpoint, str) or endpoint not in ("infer", "reset"):
         raise wire.WireError(f"endpoint is {endpoint!r:.40}, expected 'infer' or 'reset'")
     session_id = seen.get("session_id", session.session_id)
     if not isinstance(session_id, str | int | None):

@@ -23,6 +23,7 @@ from dataengine.vector_layout import UNKNOWN, join_names, note_key
 from dataengine.whole_file import whole_file, write_whole
 from pipelines.serving.observation import Request
 from pipelines.serving.service import Session
+from pipelines.serving.wire import WireError
 
 MAX_ROWS: Final = 10_000
 """Of an episode, which is kept in memory until it ends; a longer one becomes several."""
@@ -57,7 +58,7 @@ class LerobotRecorder:
         self._out, self._about = out, metadata
         self._open: dict[int, _Rows] = {}
         self._sizes: dict[str, tuple[int, int]] = {}
-        """Height and width of each camera's first picture, which all later ones get."""
+        """Cameras of the first observation, which all later ones have; height and width of its pictures, as theirs."""
         self._tasks: dict[str, int] = {}
         self._episodes: list[dict[str, Any]] = []
         self._lock = threading.Lock()
@@ -66,7 +67,12 @@ class LerobotRecorder:
         """Keep an observation and the actions (k, a) that are executed until the next one."""
         pictures = {"primary": request.image, **({} if request.wrist is None else {"wrist": request.wrist})}
         with self._lock:
-            sizes = {slot: self._sizes.setdefault(slot, one.shape[:2]) for slot, one in pictures.items()}
+            sizes = self._sizes = self._sizes or {slot: one.shape[:2] for slot, one in pictures.items()}
+            if sizes.keys() != pictures.keys():
+                raise WireError(
+                    f"this server records, and a dataset's rows have the same cameras: those before have "
+                    f"{', '.join(sizes)}, found {', '.join(pictures)}"
+                )
             rows = self._open.setdefault(session.number, _Rows())
         for slot, picture in pictures.items():
             rows.jpegs.setdefault(slot, []).append(jpeg.encode(resize(picture, *sizes[slot])))

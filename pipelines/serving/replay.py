@@ -81,8 +81,8 @@ class ReplayEngine:
             raise WireError(f"observation has no image, expected the primary camera in {self._names.said('image')}")
         episode = self._episode
         named = self._names.find(seen, "embodiment")
-        if named and named[0] != episode.embodiment:
-            raise WireError(f"embodiment '{named[0]!s:.80}' is not served here, expected '{episode.embodiment}'")
+        if named and (not isinstance(named[0], str) or named[0] != episode.embodiment):
+            raise WireError(f"embodiment {named[0]!r:.80} is not served here, expected '{episode.embodiment}'")
         dim = self._numbers.dim(episode.embodiment, "state", episode.dataset)
         return Request(
             image=image,

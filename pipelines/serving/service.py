@@ -136,9 +136,9 @@ class Service:
         finally:
             self._num_asking -= 1
         executed = reply.actions[: action_steps or len(reply.actions)]
-        session.steps += len(executed)
         if self._recorder is not None:
             await self.in_thread(self._recorder.add, session, request, executed)
+        session.steps += len(executed)
         return reply
 
     def said(self, error: Exception) -> str:

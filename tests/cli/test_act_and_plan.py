@@ -75,9 +75,20 @@ def test_a_policy_acts_at_a_step_of_an_episode_beside_what_was_done(villa, tmp_p
     assert (late.code, "has 10 steps, found --step 10" in late.line) == (2, True)
 
 
+def test_another_robot_takes_the_pictures_of_an_episode_but_neither_its_state_nor_its_actions(villa, tmp_path):
+    episode = robot_episode("a0", dataset="shelves", embodiment="arm7_jaw", num_steps=10)
+    corpus = make_corpus(tmp_path / "corpus", {"a": [episode]})
+    policy = save_policy(tmp_path / "act", robots=("arm7_jaw", "other"))
+    argv = ("act", policy, "--corpus", f"{corpus.uri}@{corpus.episode_ids()[0]}", "--embodiment", "other")
+    assert "observation has no state, expected (7,) of 'other'" in villa(*argv).line
+    said = villa(*argv, "--state", ",".join(map(str, STATE)), "--json")
+    assert (said.code, said.report["embodiment"], said.report["recorded"]) == (0, "other", [])
+
+
 @pytest.mark.parametrize(
     ("changes", "words"),
     [
+        ({"step": 4}, "step is one of a recorded episode"),
         ({"image": None}, "observation has no image"),
         ({"image": "nowhere.png"}, "nowhere.png: nowhere.png is missing; give a JPEG or PNG"),
         ({"state": "0,1"}, "state has 2 values, expected 7 of 'arm7_jaw'"),

@@ -90,6 +90,23 @@ def test_a_session_is_a_dataset_of_what_was_seen_and_done(policy, tmp_path, step
     assert len(Corpus.open(str(tmp_path / "corpus"))) == 2
 
 
+def test_a_recorded_session_keeps_its_cameras(corpus, tmp_path):
+    """A dataset has a camera in all its rows or in none; an odd observation costs itself, not the episode."""
+    row, actions = recorded(corpus)
+    out = tmp_path / "sessions"
+    with Server("--replay", f"{corpus}@{row['episode_id']}", "--record", out, "--action-steps", 1) as server:
+        client = WebsocketClientPolicy("127.0.0.1", server.port)
+        client.infer(seen_by(row, wrist=PICTURE))
+        with pytest.raises(RuntimeError, match="those before have primary, wrist, found primary"):
+            client.infer(seen_by(row))
+        np.testing.assert_array_equal(client.infer(seen_by(row, wrist=PICTURE))["actions"], actions[1:2])
+        server.stop()
+    source = catalog.source("lerobot")(str(out))
+    (part,) = source.parts()
+    (episode,) = source.read(part)
+    np.testing.assert_array_equal(episode.action, actions[:2])
+
+
 def test_a_folder_with_files_in_it_is_not_recorded_to(policy, tmp_path):
     (tmp_path / "mine.txt").write_text("x")
     done = subprocess.run(
