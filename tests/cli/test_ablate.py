@@ -57,7 +57,8 @@ def test_an_ablation_that_ended_early_goes_on_and_takes_no_training_of_other_set
     other = TINY["act"].replace("{", "{lr: 0.5, ")
     refused = villa("ablate", "wo-latent", *words(corpus, tmp_path / "out", act=other, tasks="[window-close]"))
     assert refused.code == 2
-    assert "holds a run with other settings or data" in refused.line
+    assert "holds a run with other settings or data" in refused.err
+    assert "lr: 0.002 -> 0.5" in refused.err
 
 
 @pytest.mark.slow

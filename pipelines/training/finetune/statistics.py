@@ -16,7 +16,7 @@ def joined(
     """Give the statistics of every robot that the policy will know, and say where those of the trained ones are from.
 
     Robots that are not trained now keep theirs. Raise DataEngineError where a robot's vectors have other widths than
-    the policy knows.
+    the policy knows; or of another encoding, where the policy's quantiles are to scale them.
     """
     merged, origins = dict(saved), dict[str, str]()
     for name in trained:
@@ -25,6 +25,7 @@ def joined(
             continue
         _check_widths(name, saved[name], measured[name])
         if which == "reuse":
+            _check_encodings(name, saved[name], measured[name])
             origins[name] = "reused"
             continue
         # Datasets that are not trained on now keep theirs; the robot as a whole is as in the data.
@@ -40,4 +41,15 @@ def _check_widths(name: str, saved: EmbodimentStatistics, measured: EmbodimentSt
             raise DataEngineError(
                 f"{column} of embodiment '{name}' has {given} numbers in the data, {known} in the checkpoint; ingest "
                 f"what is another robot by another name"
+            )
+
+
+def _check_encodings(name: str, saved: EmbodimentStatistics, measured: EmbodimentStatistics) -> None:
+    """Refuse to scale joint angles by quantiles of a hand's motion, which may be as many numbers."""
+    for column in ("state", "action"):
+        known, given = getattr(saved, column).encoding, getattr(measured, column).encoding
+        if known and given and known != given:  # empty where datasets differ, or nobody said
+            raise DataEngineError(
+                f"{column} of embodiment '{name}' is {given} in the data, {known} in the checkpoint, whose quantiles "
+                f"do not fit; give statistics=recompute with --new-heads, or ingest it by another name"
             )
