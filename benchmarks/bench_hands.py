@@ -10,9 +10,6 @@ finished is kept: kill it and run it again. The last line is the claim: the prob
 
 import argparse
 import json
-import os
-import subprocess
-import sys
 import time
 from functools import partial
 from pathlib import Path
@@ -20,8 +17,8 @@ from typing import Any
 
 from claims import Claim, say
 from hands_clips import clips, film
+from studies import villa
 
-ROOT = Path(__file__).parents[1]
 SEEDS = (0, 1, 2)
 VAL_FRACTION = 0.17
 ROBOT, UNSEEN = "sawyer", "fetch"
@@ -52,23 +49,6 @@ def record(out: Path, each: int) -> None:
     for act in ("curate", "stats"):
         (out / f"{act}.json").write_text(villa(out, act, out / "corpus"))
     (out / "corpus.done").touch()
-
-
-def villa(out: Path, *words: str | Path) -> str:
-    """Run a command on one thread; return what it printed."""
-    with (out / "log.txt").open("a") as log:
-        done = subprocess.run(
-            [sys.executable, "-m", "cli", *map(str, words), "--json"],
-            cwd=ROOT,
-            env={**os.environ, "OMP_NUM_THREADS": "1"},
-            stdout=subprocess.PIPE,
-            stderr=log,
-            text=True,
-            check=False,
-        )
-    if done.returncode:
-        raise SystemExit(f"villa {words[0]} failed; see {out / 'log.txt'}")
-    return done.stdout
 
 
 def train(out: Path, arm: str, seed: int, steps: int) -> dict[str, Any]:

@@ -10,15 +10,13 @@ and run it again. The last line is the claim: the error of actions from scratch 
 
 import argparse
 import json
-import os
-import subprocess
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 from claims import Claim, say
 from scipy import stats
+from studies import bootstrap, villa
 
 SAWYER = ("faucet-close", "button-press-topdown", "window-open", "faucet-open", "plate-slide", "window-close")
 FETCH = ("reach", "push", "pick-and-place")
@@ -30,7 +28,6 @@ STARTS = 20
 TASK = "reach"
 """What is played: `push` and `pick-and-place` are beyond any policy of this size."""
 ARMS = ("scratch", "full", "lora")
-ROOT = Path(__file__).parents[1]
 EVAL_SEEDS_FROM = 1_000_000
 """First of the starts that are never recorded."""
 
@@ -111,31 +108,6 @@ def paired(differences: np.ndarray) -> tuple[float, float]:
     return float(differences.mean() - half), float(differences.mean() + half)
 
 
-def interval(values: np.ndarray, draws: int = 10_000) -> tuple[float, float]:
-    """Bound the mean of (seeds, cases) with 95 %, drawing seeds and cases anew."""
-    random = np.random.default_rng(0)
-    seeds, cases = values.shape
-    means = [
-        values[np.ix_(random.integers(0, seeds, seeds), random.integers(0, cases, cases))].mean() for _ in range(draws)
-    ]
-    return float(np.quantile(means, 0.025)), float(np.quantile(means, 0.975))
-
-
-def villa(out: Path, *words: str | Path) -> str:
-    """Run a command on one thread; return what it printed."""
-    with (out / "log.txt").open("a") as log:
-        done = subprocess.run(
-            [sys.executable, "-m", "cli", *map(str, words), "--json"],
-            cwd=ROOT,
-            env={**os.environ, "OMP_NUM_THREADS": "1"},
-            stdout=subprocess.PIPE,
-            stderr=log,
-            text=True,
-            check=True,
-        )
-    return done.stdout
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--out", type=Path, default=Path("runs/finetune_study"))
@@ -155,7 +127,7 @@ def main() -> None:
         )
     solved = {arm: np.array([play(out, arm, seed) for seed in SEEDS], float) for arm in options.arms}
     for arm, one in solved.items():
-        low, high = interval(one - solved["scratch"])
+        low, high = bootstrap(one - solved["scratch"])
         gain = one.mean() - solved["scratch"].mean()
         print(
             f"{arm}: {TASK} {[int(n) for n in one.sum(1)]} of {STARTS}, {one.mean():.1%}; against scratch "

@@ -10,20 +10,17 @@ kept: kill it and run it again. The last line is the claim: success with `--arms
 
 import argparse
 import json
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
 from claims import Claim, say
+from studies import bootstrap, villa
 
 TASKS = ("faucet-close", "button-press-topdown", "window-open", "faucet-open", "plate-slide", "window-close")
 DEMONSTRATIONS, UNSEEN = 2, 4
 """Of each task: to train on, and to ask at the end of."""
 STARTS = 20
 SEEDS = (0, 1, 2)
-ROOT = Path(__file__).parents[1]
 
 
 def record(out: Path) -> None:
@@ -48,21 +45,6 @@ def _write(out: Path) -> None:
     from pipelines.evaluation.recording import rlds
 
     rlds.write_metaworld(sorted((out / "attempts").glob("*.npz")), out / "rlds", 1)
-
-
-def villa(out: Path, *words: str | Path) -> str:
-    """Run a command on one thread; return what it printed."""
-    with (out / "log.txt").open("a") as log:
-        done = subprocess.run(
-            [sys.executable, "-m", "cli", *map(str, words), "--json"],
-            cwd=ROOT,
-            env={**os.environ, "OMP_NUM_THREADS": "1"},
-            stdout=subprocess.PIPE,
-            stderr=log,
-            text=True,
-            check=True,
-        )
-    return done.stdout
 
 
 def train_and_play(out: Path, arm: str, seed: int) -> dict[int, list[bool]]:
@@ -114,17 +96,6 @@ def way_on(out: Path, arm: str, seed: int) -> float:
             said.append(a.instruction)
     moves = policy.act_batch(seen, said)[..., :3]
     return float(np.linalg.norm(moves, axis=-1).sum(axis=1).mean())
-
-
-def bootstrap(difference: np.ndarray, draws: int = 10_000) -> tuple[float, float]:
-    """Bound the mean of (seeds, starts) differences with 95 %, drawing seeds and starts anew."""
-    random = np.random.default_rng(0)
-    seeds, starts = difference.shape
-    means = [
-        difference[np.ix_(random.integers(0, seeds, seeds), random.integers(0, starts, starts))].mean()
-        for _ in range(draws)
-    ]
-    return float(np.quantile(means, 0.025)), float(np.quantile(means, 0.975))
 
 
 def main() -> None:

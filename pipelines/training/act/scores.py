@@ -11,6 +11,7 @@ from dataengine.report import Report
 from dataengine.windows.mixture import WindowSampler
 from dataengine.windows.window import EpisodeInfo, EpisodeReader, WindowSpec, cut_window
 from models.act import Act
+from models.act.sampler import Sampler
 from pipelines.training.collators import ActCollator
 
 WINDOWS_AT_ONCE = 64
@@ -45,6 +46,7 @@ def evaluate(
     collator = replace(collator, padded_actions="skip")
     was_training = act.training
     act.eval()
+    policy = Sampler(act.merged())
     device = next(act.parameters()).device
     generator = torch.Generator(device).manual_seed(0)
     losses: list[dict[str, float]] = []
@@ -63,7 +65,7 @@ def evaluate(
             batch = collator.collate(windows[first : first + WINDOWS_AT_ONCE]).to(device)
             _, figures = act.loss(batch, generator)
             losses.append({name: float(value) for name, value in figures.items()})
-            latents, actions = act.sample(batch)
+            latents, actions = policy.sample(batch)
             wrong.append((actions - batch.action).abs()[batch.action_mask])
             wanted.append(torch.where(batch.action_mask, batch.action, torch.nan))
             if act.config.denoises_plan and batch.latent_mask.any():
