@@ -88,11 +88,11 @@ def uncached(act: Act, observation: Observation) -> torch.Tensor:
 
 def milliseconds(ways: list[Callable[[], Any]], device: str, repeats: int) -> list[list[float]]:
     """Time predictions, ways taking turns, in order: on a CPU its time there, on a GPU until the answer is back."""
-    found: list[list[float]] = [[] for _ in ways]
+    times: list[list[float]] = [[] for _ in ways]
     for _ in range(repeats):
-        for ms, predict in zip(found, ways, strict=True):
+        for ms, predict in zip(times, ways, strict=True):
             ms.append(1e3 * seconds_of(predict, device))
-    return [sorted(ms) for ms in found]
+    return [sorted(ms) for ms in times]
 
 
 def summary(ms: list[float]) -> dict[str, float]:
@@ -106,11 +106,11 @@ def num_calls(config: ActConfig) -> int:
     act = Act(config).eval()
     sampler, batch = Sampler(act), make_batch(config, 1, "cpu")
     sampler.sample(batch)
-    with profile(activities=[ProfilerActivity.CPU]) as found:
+    with profile(activities=[ProfilerActivity.CPU]) as profiled:
         sampler.sample(batch)
     outermost = [
         event.name.removeprefix("aten::")
-        for event in found.events() or []
+        for event in profiled.events() or []
         if event.name.startswith("aten::") and not (event.cpu_parent and event.cpu_parent.name.startswith("aten::"))
     ]
     return sum(name not in VIEWS for name in outermost)
@@ -157,24 +157,26 @@ def main() -> None:
     parser.add_argument("--repeats", type=int, default=50)
     parser.add_argument("--compile", action="store_true", help="compiled ones, too, on a GPU")
     parser.add_argument("--json", type=Path, help="file for the results, a line each")
-    words = parser.parse_args()
+    options = parser.parse_args()
     torch.set_num_threads(1)
     ways = [["uncached", "cached"]]
-    if words.device == "cuda":
-        ways.append(["bf16", "bf16 graph", *(["bf16 compile graph"] if words.compile else [])])
+    if options.device == "cuda":
+        ways.append(["bf16", "bf16 graph", *(["bf16 compile graph"] if options.compile else [])])
     lines = [
-        line for each in ways for line in predictions(words.preset, words.device, each, words.repeats, words.batch)
+        line
+        for each in ways
+        for line in predictions(options.preset, options.device, each, options.repeats, options.batch)
     ]
-    calls = {n: num_calls(narrow(words.preset, n)) for n in (2, 60)}
+    calls = {n: num_calls(narrow(options.preset, n)) for n in (2, 60)}
     deep = num_calls(narrow("paper", 2))
     by_way = {line["way"]: line for line in lines}
     ratio = round(by_way["uncached"]["p50_ms"] / by_way["cached"]["p50_ms"], 2)
-    lines.append({"what": "act_calls", "preset": words.preset, "of_2_bodies": calls[2], "of_60_bodies": calls[60]})
+    lines.append({"what": "act_calls", "preset": options.preset, "of_2_bodies": calls[2], "of_60_bodies": calls[60]})
     lines.append({"what": "act_calls", "preset": "paper", "calls": deep, "at_most": FORMER_CALLS // 3})
-    lines.append({"what": "uncached_over_cached", "preset": words.preset, "ratio": ratio, "goal": 4.0})
+    lines.append({"what": "uncached_over_cached", "preset": options.preset, "ratio": ratio, "goal": 4.0})
     print("\n".join(json.dumps(line) for line in lines))
-    if words.json:
-        words.json.write_text("".join(json.dumps(line) + "\n" for line in lines), encoding="utf-8")
+    if options.json:
+        options.json.write_text("".join(json.dumps(line) + "\n" for line in lines), encoding="utf-8")
 
 
 if __name__ == "__main__":

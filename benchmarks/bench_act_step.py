@@ -29,9 +29,9 @@ def measured(
     with torch.device(device):
         act = Act(config)
     stepping = Stepping(act, make_batch(config, b, device), device, bf16, recompute, compiled)
-    found = stepping.measure(steps)
+    measurement = stepping.measure(steps)
     peak, source = peak_flops(device, torch.bfloat16 if bf16 else torch.float32)
-    per_s = 1e3 * b / found["step_ms"]
+    per_s = 1e3 * b / measurement["step_ms"]
     return {
         "what": "act_step",
         "preset": preset,
@@ -40,7 +40,7 @@ def measured(
         "bf16": bf16,
         "recompute": recompute,
         "compile": compiled,
-        **{name: round(value, 3) for name, value in found.items()},
+        **{name: round(value, 3) for name, value in measurement.items()},
         "rows_per_s": round(per_s, 3),
         "mfu": round(3 * forward_flops(config) * per_s / peak, 4),
         "peak": source,
@@ -56,9 +56,9 @@ def main() -> None:
     parser.add_argument("--compile", action="store_true", help="block by block")
     parser.add_argument("--steps", type=int, default=10)
     parser.add_argument("--json", type=Path, help="file for the results, a line each")
-    words = parser.parse_args()
+    options = parser.parse_args()
     torch.set_num_threads(1)
-    config = act_config(words.preset)
+    config = act_config(options.preset)
     ours, (theirs, both) = forward_flops(config), counted_flops(config)
     if ours != theirs:
         raise SystemExit(f"counted by hand {ours}, by torch {theirs} for a row's forward pass")
@@ -67,17 +67,17 @@ def main() -> None:
     print(
         f"{3 * ours / 1e9:.3f} with the backward pass (torch counts {both / 1e9:.3f}, scores computed again included)"
     )
-    bf16 = words.device == "cuda" if words.bf16 is None else words.bf16
-    b = words.batch or BATCHES[words.preset]
+    bf16 = options.device == "cuda" if options.bf16 is None else options.bf16
+    b = options.batch or BATCHES[options.preset]
     lines = [
-        json.dumps(measured(words.preset, words.device, b, bf16, recompute, words.compile, words.steps))
+        json.dumps(measured(options.preset, options.device, b, bf16, recompute, options.compile, options.steps))
         for recompute in (False, True)
     ]
     print("\n".join(lines))
-    if words.device == "cuda":
+    if options.device == "cuda":
         print(json.dumps({"goal": "mfu", "value": max(json.loads(line)["mfu"] for line in lines), "at_least": GOAL}))
-    if words.json:
-        words.json.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    if options.json:
+        options.json.write_text("\n".join(lines) + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -68,10 +68,10 @@ def write(root: Path, narrations: int) -> int:
 
 
 def one_pass(draw: random.Random, count: int) -> dict:
-    time_s, found = 0.0, []
+    time_s, clips = 0.0, []
     for _ in range(count):
         time_s = round(time_s + draw.expovariate(1 / 5.5), 4)
-        found.append(
+        clips.append(
             {
                 "timestamp_sec": time_s,
                 "timestamp_frame": int(time_s * 30),
@@ -80,13 +80,13 @@ def one_pass(draw: random.Random, count: int) -> dict:
                 "annotation_uid": str(uuid.UUID(int=draw.getrandbits(128))),
             }
         )
-    return {"narrations": found, "summaries": []}
+    return {"narrations": clips, "summaries": []}
 
 
 def cost(code: str, root: Path) -> tuple[float, float]:
     """Run a program by itself; return its CPU seconds and its largest memory in GB."""
-    words = [sys.executable, "-c", f"ROOT = {str(root)!r}\n{code}\n{MEASURED}"]
-    seconds, gigabytes = subprocess.run(words, check=True, capture_output=True, text=True).stdout.split()[-2:]
+    command = [sys.executable, "-c", f"ROOT = {str(root)!r}\n{code}\n{MEASURED}"]
+    seconds, gigabytes = subprocess.run(command, check=True, capture_output=True, text=True).stdout.split()[-2:]
     return float(seconds), float(gigabytes)
 
 

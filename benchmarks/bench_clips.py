@@ -41,8 +41,8 @@ Ranges = Sequence[tuple[float, float]]
 
 def write(path: Path, size: str, rate: int, seconds: int, gop: int) -> None:
     scene = f"testsrc2=s={size}:r={rate}:d={seconds},noise=alls=6:allf=t"
-    words = f"-c:v libx264 -threads 1 -preset veryfast -crf 23 -g {gop} -pix_fmt yuv420p".split()
-    subprocess.run(["ffmpeg", "-v", "error", "-y", "-f", "lavfi", "-i", scene, *words, str(path)], check=True)
+    encoder = f"-c:v libx264 -threads 1 -preset veryfast -crf 23 -g {gop} -pix_fmt yuv420p".split()
+    subprocess.run(["ffmpeg", "-v", "error", "-y", "-f", "lavfi", "-i", scene, *encoder, str(path)], check=True)
 
 
 def epic(seconds: float) -> Ranges:
@@ -50,14 +50,14 @@ def epic(seconds: float) -> Ranges:
     count = round(seconds / 4)
     quantiles = [statistics.NormalDist().inv_cdf((i + 0.5) / count) for i in range(count)]
     lengths = np.random.default_rng(0).permutation(1.96 * np.exp(1.13 * np.array(quantiles)))
-    at, found = 0.5, []
+    at, segments = 0.5, []
     spare = (seconds - 1 - lengths.sum() * 0.87) / count  # what is left for pauses
     for i, lasts in enumerate(lengths):
         if at + 0.4 > seconds:
             break
-        found.append((at, min(at + float(lasts), seconds)))
+        segments.append((at, min(at + float(lasts), seconds)))
         at += lasts * 0.55 if i % 7 in (2, 5) else lasts + max(1.4 * spare, 0.05)
-    return found
+    return segments
 
 
 def narrations(seconds: float) -> Ranges:
@@ -155,7 +155,7 @@ def compare(name: str, path: Path, ranges: Ranges, repeats: int) -> list[Claim]:
         f"{100 * overlap:.0f} % overlap the next, {count} frames",
         flush=True,
     )
-    median = {each: statistics.median(found) for each, found in costs.items()}
+    median = {each: statistics.median(seconds) for each, seconds in costs.items()}
     for each in names:
         ratio = median[each] / median["one pass"]
         lowest, highest = (1e3 * bound(costs[each]) for bound in (min, max))
@@ -185,10 +185,10 @@ def seek_cost(path: Path) -> None:
 
 
 def main() -> None:
-    words = argparse.ArgumentParser(description=__doc__)
-    words.add_argument("--repeats", type=int, default=3)
-    words.add_argument("--share", type=float, default=1.0, help="of the videos' lengths")
-    asked = words.parse_args()
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--repeats", type=int, default=3)
+    parser.add_argument("--share", type=float, default=1.0, help="of the videos' lengths")
+    asked = parser.parse_args()
     if shutil.which("ffmpeg") is None:
         raise SystemExit("ffmpeg is needed on PATH: it writes the videos")
     print(f"PyAV {av.__version__}, decord {decord.__version__ if decord else 'is not installed'}")

@@ -53,22 +53,22 @@ def record(out: Path, each: int) -> None:
 
 def train(out: Path, arm: str, seed: int, steps: int) -> dict[str, Any]:
     """Train one model, unless it is there; return its report."""
-    place = out / "models" / f"{arm}-{seed}"
-    if not (place / "model.safetensors").exists():
+    run = out / "models" / f"{arm}-{seed}"
+    if not (run / "model.safetensors").exists():
         began = time.monotonic()
         wanted = [*ARMS[arm], f"seed={seed}", f"val_fraction={VAL_FRACTION}", "val_windows=200", "threads=1"]
         pairs = [word for setting in wanted for word in ("--set", setting)]
-        words = ("--out", place, "--preset", "tiny", "--steps", str(steps), "--device", "cpu")
-        villa(out, "train", "lam", out / "corpus", *words, *pairs)
+        options = ("--out", run, "--preset", "tiny", "--steps", str(steps), "--device", "cpu")
+        villa(out, "train", "lam", out / "corpus", *options, *pairs)
         print(f"{arm} seed {seed}: {time.monotonic() - began:.0f} s", flush=True)
-    return json.loads((place / "report.json").read_text())
+    return json.loads((run / "report.json").read_text())
 
 
 def probe(out: Path) -> dict[str, Any]:
     """Read actions back from all models; the seeds of an arm are one variant."""
-    told = [word for arm in ARMS for s in SEEDS for word in ("--lam", f"{arm}={out / 'models' / f'{arm}-{s}'}")]
+    compared = [word for arm in ARMS for s in SEEDS for word in ("--lam", f"{arm}={out / 'models' / f'{arm}-{s}'}")]
     held_out = ("--set", f"val_fraction={VAL_FRACTION}", "--set", "threads=1")
-    return json.loads(villa(out, "probe", out / "corpus", *told, *held_out, "--out", out / "probe"))
+    return json.loads(villa(out, "probe", out / "corpus", *compared, *held_out, "--out", out / "probe"))
 
 
 def line(*cells: object) -> str:
@@ -91,25 +91,25 @@ def tell(reports: dict[str, list[dict[str, Any]]], probed: dict[str, Any]) -> st
         within = "{:+.1%} to {:+.1%}".format(*c["interval"])
         seeds = ", ".join(f"{x:+.1%}" for x in c["change_seeds"])
         count = f"{c['lower']} of {len(c['change_seeds'])}"
-        told = (f"{c['lam']} against {c['versus']}", c["embodiment"], f"{c['change']:+.1%}")
-        lines.append(line(*told, within, count, seeds))
+        cells = (f"{c['lam']} against {c['versus']}", c["embodiment"], f"{c['change']:+.1%}")
+        lines.append(line(*cells, within, count, seeds))
     lines += [
         "",
         line("arm", "embodiment", "next frame / copy", "latents shuffled", "action", "if mean", "state", "held"),
     ]
     lines += [line(*["---"] * 8)]
-    for arm, found in reports.items():
-        for body in sorted({v["embodiment"] for report in found for v in report["scores"]["visual"]}):
-            lines.append(line(arm, body, *_scores(found, body)))
+    for arm, of_arm in reports.items():
+        for body in sorted({v["embodiment"] for report in of_arm for v in report["scores"]["visual"]}):
+            lines.append(line(arm, body, *_scores(of_arm, body)))
     return "\n".join(lines)
 
 
 def _scores(reports: list[dict[str, Any]], body: str) -> list[str]:
     visual = [next(v for v in r["scores"]["visual"] if v["embodiment"] == body) for r in reports]
     felt = [p for r in reports for p in r["scores"]["proprio"] if p["embodiment"] == body]
-    found = [[v[key] / v["copy_frame"] for v in visual] for key in ("model", "shuffled")]
-    found += [[p[key] for p in felt] for key in ("action", "action_if_mean", "state", "state_if_held")]
-    return [", ".join(f"{x:.3f}" for x in one) for one in found]
+    ratios = [[v[key] / v["copy_frame"] for v in visual] for key in ("model", "shuffled")]
+    ratios += [[p[key] for p in felt] for key in ("action", "action_if_mean", "state", "state_if_held")]
+    return [", ".join(f"{x:.3f}" for x in one) for one in ratios]
 
 
 def main() -> None:

@@ -35,17 +35,17 @@ NUM_FRAMES = 8
 """The window that the LAM was published with."""
 
 
-def make(place: Path, preset: str, num_episodes: int) -> list[list[bytes]]:
+def make(folder: Path, preset: str, num_episodes: int) -> list[list[bytes]]:
     """Write a corpus and an untrained model; give the pictures back."""
     with cbook.get_sample_data("grace_hopper.jpg") as file:
         photograph = np.asarray(Image.open(file).convert("RGB")).astype(np.float32)
     jpegs = [pictures(number, photograph) for number in range(num_episodes)]
-    corpus = Corpus.create(str(place / "corpus"))
+    corpus = Corpus.create(str(folder / "corpus"))
     add_episodes(corpus, [episode(number, some) for number, some in enumerate(jpegs)])
     torch.manual_seed(0)
     save_model(
         Lam(presets.shape(LamConfig, "train_lam", preset, num_frames=NUM_FRAMES, interval_s=0.4, use_proprio=False)),
-        place / "lam",
+        folder / "lam",
     )
     return jpegs
 
@@ -78,20 +78,20 @@ def main() -> None:
     parser.add_argument("--batch", type=int, default=LabelConfig.model_fields["batch"].default)
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--device", default="cpu")
-    words = parser.parse_args()
+    options = parser.parse_args()
     torch.set_num_threads(1)
     with tempfile.TemporaryDirectory() as folder:
-        place = Path(folder)
-        jpegs = make(place, words.preset, words.episodes)
-        lam = load_lam(place / "lam", words.device)
+        root = Path(folder)
+        jpegs = make(root, options.preset, options.episodes)
+        lam = load_lam(root / "lam", options.device)
         video, index = windows_of(lam, jpegs)
-        video, index = video.to(words.device), index.to(words.device)
-        names = iter(range(words.repeats))
-        batch = windows_at_once(lam, words.batch)
+        video, index = video.to(options.device), index.to(options.device)
+        names = iter(range(options.repeats))
+        batch = windows_at_once(lam, options.batch)
 
         def labelling() -> None:
-            config = {"corpus": str(place / "corpus"), "lam": place / "lam", "name": f"run_{next(names)}"}
-            run(LabelConfig(**config, device=words.device, batch=words.batch))
+            config = {"corpus": str(root / "corpus"), "lam": root / "lam", "name": f"run_{next(names)}"}
+            run(LabelConfig(**config, device=options.device, batch=options.batch))
 
         def bare() -> None:
             for some in index.split(batch):
@@ -108,18 +108,18 @@ def main() -> None:
 
         contenders = {"bare": bare, "labelling": labelling, "one by one": one_by_one, "embedded": embedded}
         lam.encode(video[index[:batch]])
-        found: dict[str, list[float]] = {name: [] for name in contenders}
-        for _ in range(words.repeats):
+        times: dict[str, list[float]] = {name: [] for name in contenders}
+        for _ in range(options.repeats):
             for name, work in contenders.items():
-                found[name].append(seconds(work, words.device))
-    num_latents = words.episodes * (STEPS - steps_per_latent(HZ, lam.config.interval_s))
-    for name, runs in found.items():
+                times[name].append(seconds(work, options.device))
+    num_latents = options.episodes * (STEPS - steps_per_latent(HZ, lam.config.interval_s))
+    for name, runs in times.items():
         ms = [1000 * one / num_latents for one in sorted(runs)]
         print(f"{name:10} {statistics.median(ms):.2f} ms per latent action [{ms[0]:.2f} to {ms[-1]:.2f}]")
-    print(f"{num_latents} latent actions in {len(index)} windows, preset {words.preset}, batches of {batch}")
-    cost = {name: statistics.median(runs) for name, runs in found.items()}
-    unit = "CPU time" if words.device == "cpu" else "time"
-    loop_goal = 1.0 if words.device == "cpu" else 8.0
+    print(f"{num_latents} latent actions in {len(index)} windows, preset {options.preset}, batches of {batch}")
+    cost = {name: statistics.median(runs) for name, runs in times.items()}
+    unit = "CPU time" if options.device == "cpu" else "time"
+    loop_goal = 1.0 if options.device == "cpu" else 8.0
     loop = Claim("label_vs_one_by_one", cost["one by one"] / cost["labelling"], loop_goal, "a window at a time", unit)
     say([Claim("label_of_forward", cost["bare"] / cost["labelling"], 0.85, "bare batched forward", unit), loop])
 

@@ -90,37 +90,37 @@ def main() -> None:
     parser.add_argument("--checkpoint-activations", action="store_true")
     parser.add_argument("--steps", type=int, default=10, help="steps timed together")
     parser.add_argument("--repeats", type=int, default=5)
-    words = parser.parse_args()
+    options = parser.parse_args()
     torch.set_num_threads(1)
-    shape = presets.shape(LamConfig, "train_lam", words.preset)
+    shape = presets.shape(LamConfig, "train_lam", options.preset)
     ours = forward_flops(shape)
     theirs, trained = counted_flops(shape)
     if ours != theirs:
         raise SystemExit(f"counted by hand {ours}, by torch {theirs} for a clip's forward pass")
-    with tempfile.TemporaryDirectory() as place:
+    with tempfile.TemporaryDirectory() as folder:
         settings = {
-            "steps": WARM_STEPS + words.steps * words.repeats + 1,
-            "batch_size": words.batch or BATCHES[words.preset],
-            "compile": words.compile,
-            "checkpoint_activations": words.checkpoint_activations,
-            **({} if words.bf16 is None else {"bf16": words.bf16}),
+            "steps": WARM_STEPS + options.steps * options.repeats + 1,
+            "batch_size": options.batch or BATCHES[options.preset],
+            "compile": options.compile,
+            "checkpoint_activations": options.checkpoint_activations,
+            **({} if options.bf16 is None else {"bf16": options.bf16}),
         }
-        config = TrainLamConfig(data="", out=Path(place), preset=words.preset, **settings)
-        seconds = sorted(step_seconds(config, shape, words.device, words.steps))
-    peak, source = peak_flops(words.device, torch.bfloat16 if config.bf16 else torch.float32)
+        config = TrainLamConfig(data="", out=Path(folder), preset=options.preset, **settings)
+        seconds = sorted(step_seconds(config, shape, options.device, options.steps))
+    peak, source = peak_flops(options.device, torch.bfloat16 if config.bf16 else torch.float32)
     step = statistics.median(seconds)
     mfu = 3 * ours * config.batch_size / step / peak
     how = f"bf16 {config.bf16}, compile {config.compile}"
-    print(f"preset {words.preset}, {config.batch_size} clips, {words.device}, {how}")
+    print(f"preset {options.preset}, {config.batch_size} clips, {options.device}, {how}")
     spread = f"[{1e3 * seconds[0]:.1f} to {1e3 * seconds[-1]:.1f}]"
-    clock = "" if words.device == "cuda" else " of CPU time, one thread"
+    clock = "" if options.device == "cuda" else " of CPU time, one thread"
     print(f"{1e3 * step:.1f} ms{clock} per step {spread}, {config.batch_size / step:.2f} clips/s")
-    of_what = "of the GPU" if words.device == "cuda" else "of the whole process"
-    print(f"peak memory {peak_memory_gib(words.device):.2f} GiB {of_what}")
+    of_what = "of the GPU" if options.device == "cuda" else "of the whole process"
+    print(f"peak memory {peak_memory_gib(options.device):.2f} GiB {of_what}")
     print(f"{3 * ours / 1e9:.3f} GFLOP per clip: 3 x {ours / 1e9:.3f}; torch counts {theirs / 1e9:.3f} forward and")
     print(f"{trained / 1e9:.3f} in all, without gradients of pixels, with the scores that attention computes again")
     print(f"{3e-9 * ours * config.batch_size / step:.1f} GFLOP/s of {peak / 1e9:.1f}: {source}")
-    unit = "time" if words.device == "cuda" else "CPU time; the goal is one GPU's, not measured here"
+    unit = "time" if options.device == "cuda" else "CPU time; the goal is one GPU's, not measured here"
     say([Claim("lam_step_mfu", mfu, GOAL, source, unit)])
 
 

@@ -103,8 +103,8 @@ def picture(height: int, width: int, num_bytes: int = 0) -> bytes:
     return jpeg + np.random.default_rng(1).bytes(max(num_bytes - len(jpeg), 0))
 
 
-def open_corpus(place: Path) -> Staging:
-    corpus = Corpus.create(place)
+def open_corpus(path: Path) -> Staging:
+    corpus = Corpus.create(path)
     return Staging(
         corpus=corpus.uri,
         run_id="bench",
@@ -113,9 +113,9 @@ def open_corpus(place: Path) -> Staging:
     )
 
 
-def grow(place: Path, num_episodes: int) -> tuple[float, float, float]:
+def grow(path: Path, num_episodes: int) -> tuple[float, float, float]:
     """Ingest; give the CPU seconds per episode at first and at last, and those of the last commits."""
-    staging, jpeg = open_corpus(place), picture(32, 48)
+    staging, jpeg = open_corpus(path), picture(32, 48)
     committer = Committer(staging.corpus, "bench")
     like = make_episode("", [jpeg] * 2, 32, 48)
     spent: list[tuple[float, float]] = []  # of each commit of 64 parts: all of it, the commit alone
@@ -123,13 +123,13 @@ def grow(place: Path, num_episodes: int) -> tuple[float, float, float]:
         start, receipts = time.process_time(), []
         for number in range(first, min(first + COMMIT_PARTS, num_episodes // PER_PART)):
             part = Part(dataset="planned", name=f"p{number}", uri="nowhere", num_bytes=1, fingerprint="f")
-            told = [replace(like, source_record=f"{number}/{i}") for i in range(PER_PART)]
-            receipts.append(stage_part(part, told, staging))
+            episodes = [replace(like, source_record=f"{number}/{i}") for i in range(PER_PART)]
+            receipts.append(stage_part(part, episodes, staging))
         staged = time.process_time()
         assert len(committer.commit(receipts)) == len(receipts)
         now = time.process_time()
         spent.append(((now - start) / len(receipts) / PER_PART, now - staged))
-    assert len(Corpus.open(place)) == num_episodes
+    assert len(Corpus.open(path)) == num_episodes
     window = max(2, 2 * AT_FIRST // PER_PART // COMMIT_PARTS)
     middle = slice(1, 1 + window)  # the first pays for what is loaded once
     first_cost, last_cost = (
@@ -138,21 +138,21 @@ def grow(place: Path, num_episodes: int) -> tuple[float, float, float]:
     return first_cost, last_cost, float(np.median([commit for _, commit in spent[-2 * window :]]))
 
 
-def real_part(place: Path) -> float:
+def real_part(path: Path) -> float:
     """CPU seconds to stage a part of 115 MB whose frames are in memory: the least that any source takes."""
-    staging, jpeg = open_corpus(place), picture(256, 256, REAL_BYTES)
-    told = [make_episode(str(i), [jpeg] * (REAL_FRAMES // 2), 256, 256, cameras=2) for i in range(40)]
+    staging, jpeg = open_corpus(path), picture(256, 256, REAL_BYTES)
+    episodes = [make_episode(str(i), [jpeg] * (REAL_FRAMES // 2), 256, 256, cameras=2) for i in range(40)]
     seconds = []
     for number in range(5):
         start = time.process_time()
-        stage_part(Part(dataset="planned", name=f"p{number}", uri="x", num_bytes=1, fingerprint="f"), told, staging)
+        stage_part(Part(dataset="planned", name=f"p{number}", uri="x", num_bytes=1, fingerprint="f"), episodes, staging)
         seconds.append(time.process_time() - start)
     return float(np.median(seconds))
 
 
-def finished(place: Path, num_parts: int) -> None:
+def finished(path: Path, num_parts: int) -> None:
     """Make the corpus of a finished ingest of one-episode parts, each a fragment; only columns that matter."""
-    staging = open_corpus(place)
+    staging = open_corpus(path)
     table = f"{staging.corpus}/episodes.lance"
     names = ("episode_id", "dataset", "part_id", "source_fingerprint", "run_id")
     columns = pa.schema([EPISODES.field(name) for name in names])
@@ -172,11 +172,11 @@ def finished(place: Path, num_parts: int) -> None:
         lance.LanceDataset.commit(table, lance.LanceOperation.Append(fragments), read_version=version)
 
 
-def timed(code: str, num_parts: int, place: Path) -> tuple[float, float]:
+def timed(code: str, num_parts: int, path: Path) -> tuple[float, float]:
     """Wall and CPU seconds of a fresh process that finds all parts."""
-    words = [sys.executable, "-c", code, str(Path(__file__).parent), str(num_parts), str(place)]
-    found, wall_s, cpu_s = subprocess.run(words, check=True, stdout=subprocess.PIPE, text=True).stdout.split()
-    assert int(found) == num_parts
+    command = [sys.executable, "-c", code, str(Path(__file__).parent), str(num_parts), str(path)]
+    counted, wall_s, cpu_s = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout.split()
+    assert int(counted) == num_parts
     return float(wall_s), float(cpu_s)
 
 

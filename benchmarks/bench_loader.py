@@ -31,39 +31,39 @@ def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--repeats", type=int, default=5)
     parser.add_argument("--batches", type=int, default=30)
-    words = parser.parse_args()
+    options = parser.parse_args()
     goals = {name: goal for name, goal in GOALS.items() if LEROBOT or name != "lerobot"}
-    found: dict[str, list[dict]] = {name: [] for name in ("bare", "ours_table", "ours_shards", *goals)}
-    with tempfile.TemporaryDirectory() as place:
-        last_line(str(HERE / "loader_data.py"), place)
-        for _ in range(words.repeats):
-            for name, runs in found.items():
-                runs.append(deliver(place, name, BATCHES.get(name, words.batches)))
+    runs_of: dict[str, list[dict]] = {name: [] for name in ("bare", "ours_table", "ours_shards", *goals)}
+    with tempfile.TemporaryDirectory() as folder:
+        last_line(str(HERE / "loader_data.py"), folder)
+        for _ in range(options.repeats):
+            for name, runs in runs_of.items():
+                runs.append(deliver(folder, name, BATCHES.get(name, options.batches)))
     cost = {}
-    for name, runs in found.items():
+    for name, runs in runs_of.items():
         each = sorted(run["cpu_s"] / run["windows"] * 1e6 for run in runs)
         wall = statistics.median(run["windows"] / run["wall_s"] for run in runs)
         cost[name] = statistics.median(each)
         print(f"{name:12} {cost[name]:.0f} us CPU per window [{each[0]:.0f} to {each[-1]:.0f}], {wall:.0f} windows/s")
     claims = [
         Claim(
-            f"loader_{place}_of_decode", cost["bare"] / cost[f"ours_{place}"], 0.8, "bare JPEG decoding", "CPU/window"
+            f"loader_{store}_of_decode", cost["bare"] / cost[f"ours_{store}"], 0.8, "bare JPEG decoding", "CPU/window"
         )
-        for place in ("table", "shards")
+        for store in ("table", "shards")
     ]
     claims += [
-        Claim(f"loader_{place}_vs_{name}", cost[name] / cost[f"ours_{place}"], goal, PEERS[name], "CPU/window")
-        for place in ("table", "shards")
+        Claim(f"loader_{store}_vs_{name}", cost[name] / cost[f"ours_{store}"], goal, PEERS[name], "CPU/window")
+        for store in ("table", "shards")
         for name, goal in goals.items()
     ]
     say(claims)
 
 
-def deliver(place: str, name: str, num_batches: int) -> dict:
+def deliver(folder: str, name: str, num_batches: int) -> dict:
     """Let one contender deliver batches."""
     if name != "lerobot":
-        return json.loads(last_line(str(HERE / "loader_contenders.py"), place, name, str(num_batches)))
-    (dataset,) = Path(place, "lerobot").iterdir()
+        return json.loads(last_line(str(HERE / "loader_contenders.py"), folder, name, str(num_batches)))
+    (dataset,) = Path(folder, "lerobot").iterdir()
     stub = str(HERE.parent / "tests" / "lerobot_check" / "stub")
     done = subprocess.run(
         [str(LEROBOT), str(HERE / "lerobot_contender.py"), str(dataset), str(num_batches)],

@@ -32,8 +32,8 @@ def main() -> None:
     parser.add_argument("--full", action="store_true", help="100,000 episodes instead of 30,000")
     num_parts = 100 if parser.parse_args().full else 30
     with tempfile.TemporaryDirectory() as folder:
-        place = Path(folder)
-        root = multiply(Path(last_line(BUILDER, str(place / "one"), *LOOK)), place / "many", num_parts)
+        scratch = Path(folder)
+        root = multiply(Path(last_line(BUILDER, str(scratch / "one"), *LOOK)), scratch / "many", num_parts)
         source = catalog.source("openx/libero")(str(root))
         parts = source.parts()
 
@@ -46,15 +46,17 @@ def main() -> None:
                 committer.commit([next(receipts)])
                 yield (time.process_time() - began) / PART_EPISODES * 1e6
 
-        large, new = costs(place / "large", num_parts), costs(place / "new", COMPARED)
+        large, new = costs(scratch / "large", num_parts), costs(scratch / "new", COMPARED)
         for number in range(0, num_parts - COMPARED, COMPARED):
             some = sorted(next(large) for _ in range(COMPARED))
             about = f"{statistics.median(some):5.0f} us [{some[0]:.0f} to {some[-1]:.0f}]"
             print(f"episode {number * PART_EPISODES:7,} on: {about}", flush=True)
         pairs = [(next(new), next(large)) for _ in range(COMPARED)]
-        assert len(Corpus.open(place / "large")) == num_parts * PART_EPISODES
-    for title, found in zip(("new corpus", "large corpus"), zip(*pairs, strict=True), strict=True):
-        print(f"{title:12}, in turns: {statistics.median(found):5.0f} us [{min(found):.0f} to {max(found):.0f}]")
+        assert len(Corpus.open(scratch / "large")) == num_parts * PART_EPISODES
+    for title, times_us in zip(("new corpus", "large corpus"), zip(*pairs, strict=True), strict=True):
+        print(
+            f"{title:12}, in turns: {statistics.median(times_us):5.0f} us [{min(times_us):.0f} to {max(times_us):.0f}]"
+        )
     flat = statistics.median(small / grown for small, grown in pairs)
     peer = f"a new corpus; this one holds {(num_parts - COMPARED) * PART_EPISODES:,} episodes"
     say([Claim("episode_cost_flat", flat, 0.9, peer, "CPU per episode")])

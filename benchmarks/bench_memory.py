@@ -45,8 +45,8 @@ def ingested(root: Path, corpus: Path) -> tuple[list[float], float]:
     """Ingest with one worker; return its memory over time, and the seconds that it took."""
     watch, began = Watch(), time.monotonic()
     watch.start()
-    words = {"source": "openx/libero", "root": str(root), "corpus": str(corpus), "workers": 1}
-    report = ingest.run(ingest.IngestConfig(**words))
+    settings = {"source": "openx/libero", "root": str(root), "corpus": str(corpus), "workers": 1}
+    report = ingest.run(ingest.IngestConfig(**settings))
     watch.over.set()
     watch.join()
     assert report.ok and not report.rejected_records
@@ -60,11 +60,11 @@ def main() -> None:
     peaks, sizes = {}, {}
     for title, episodes, steps, share in (("long", 2, 1600, 0.1), ("short", 40, 80, 1.0)):
         with tempfile.TemporaryDirectory() as folder:
-            place = Path(folder)
+            scratch = Path(folder)
             one = Path(last_line(BUILDER, folder, "--episodes", str(episodes), "--steps", str(steps), *LOOK))
             shard_mb = sum(f.stat().st_size for f in one.glob("*.tfrecord*")) / 1e6
             count = max(5, round(wanted_mb * share / shard_mb))
-            seen, seconds = ingested(multiply(one, place / "many", count), place / "corpus")
+            seen, seconds = ingested(multiply(one, scratch / "many", count), scratch / "corpus")
         fifth = len(seen) // 5
         peaks[title], sizes[title] = [max(seen[i * fifth : (i + 1) * fifth]) for i in range(5)], shard_mb / episodes
         rising = ", ".join(f"{mb:.0f}" for mb in peaks[title])

@@ -43,8 +43,8 @@ def plain(root: Path, corpus: Path) -> float:
 def by_ray(root: Path, corpus: Path, workers: int) -> tuple[float, float, float]:
     """Ingest with Ray; return CPU seconds of driver and workers, of everything, and of the driver alone."""
     before = {pid: cpu_s(pid) for pid in tree(os.getpid())}
-    words = {"source": SOURCE, "root": str(root), "corpus": str(corpus), "workers": workers}
-    report = ingest.run(ingest.IngestConfig(engine="ray", **words))
+    settings = {"source": SOURCE, "root": str(root), "corpus": str(corpus), "workers": workers}
+    report = ingest.run(ingest.IngestConfig(engine="ray", **settings))
     assert report.ok and not report.rejected_records
     spent = {pid: cpu_s(pid) - before.get(pid, 0.0) for pid in tree(os.getpid())}
     workers_s = sum(seconds for pid, seconds in spent.items() if name(pid).startswith("ray::"))
@@ -67,33 +67,35 @@ def main() -> None:
     parser.add_argument("--repeats", type=int, default=5)
     parser.add_argument("--parts", type=int, default=12)
     parser.add_argument("--workers", type=int, default=1)
-    words = parser.parse_args()
+    options = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
-        place = Path(folder)
+        scratch = Path(folder)
         look = ["--noise", "4", "--quality", "85"]
-        large = last_line(BUILDER, str(place / "l"), "--episodes", str(NUM_EPISODES), "--steps", str(NUM_STEPS), *look)
-        small = last_line(BUILDER, str(place / "s"), "--episodes", "2", "--steps", "10", *look)
-        root = multiply(Path(large), place / "large", words.parts)
-        tiny = multiply(Path(small), place / "small", PARTS_OF_A_COMMIT)
+        large = last_line(
+            BUILDER, str(scratch / "l"), "--episodes", str(NUM_EPISODES), "--steps", str(NUM_STEPS), *look
+        )
+        small = last_line(BUILDER, str(scratch / "s"), "--episodes", "2", "--steps", "10", *look)
+        root = multiply(Path(large), scratch / "large", options.parts)
+        tiny = multiply(Path(small), scratch / "small", PARTS_OF_A_COMMIT)
         runs: list[tuple[float, float, float, float]] = []
         commits = []
         with local_cluster():
-            for repeat in range(words.repeats + 1):
-                one = plain(root, place / "corpus")
-                shutil.rmtree(place / "corpus")
-                by_engine = by_ray(root, place / "corpus", words.workers)
-                shutil.rmtree(place / "corpus")
-                spent = commit_s(tiny, place / "corpus")
-                shutil.rmtree(place / "corpus")
+            for repeat in range(options.repeats + 1):
+                one = plain(root, scratch / "corpus")
+                shutil.rmtree(scratch / "corpus")
+                by_engine = by_ray(root, scratch / "corpus", options.workers)
+                shutil.rmtree(scratch / "corpus")
+                spent = commit_s(tiny, scratch / "corpus")
+                shutil.rmtree(scratch / "corpus")
                 if repeat:  # the first round starts workers and imports
                     runs.append((one, *by_engine))
                     commits.append(spent)
-    num_steps = words.parts * NUM_EPISODES * NUM_STEPS
+    num_steps = options.parts * NUM_EPISODES * NUM_STEPS
     names = ("one plain process", "Ray: driver and workers", "Ray: with its own processes", "Ray: driver alone")
     for title, seconds in zip(names, zip(*runs, strict=True), strict=True):
         each = sorted(s / num_steps * 1e6 for s in seconds)
         print(f"{title:28} {statistics.median(each):5.1f} us CPU per step [{each[0]:.0f} to {each[-1]:.0f}]")
-    one_part_s = statistics.median(one for one, *_ in runs) / words.parts
+    one_part_s = statistics.median(one for one, *_ in runs) / options.parts
     share = statistics.median(commits) / (PARTS_OF_A_COMMIT * one_part_s)
     print(f"a commit of {PARTS_OF_A_COMMIT} parts: {statistics.median(commits) * 1e3:.0f} ms CPU, {share:.3%} of a run")
     efficiency = statistics.median(one / ours for one, ours, *_ in runs)

@@ -106,9 +106,9 @@ def main() -> None:
             cost[name, height + side] = us = cpu_us(lambda r=resizer, i=image, s=side: r(i, s), repeats)
             apart = np.abs(resizer(image, side).astype(int) - torch_bilinear(image, side))
             judged = quality(resizer, height, width, side)
-            words = f", aliasing {judged.alias:4.1f}, contrast {judged.contrast:.2f}" if judged else ""
+            errors = f", aliasing {judged.alias:4.1f}, contrast {judged.contrast:.2f}" if judged else ""
             print(
-                f"  {name:16} {us:6.0f} us{words}; from torch's {apart.mean():.2f}, at most {apart.max()}", flush=True
+                f"  {name:16} {us:6.0f} us{errors}; from torch's {apart.mean():.2f}, at most {apart.max()}", flush=True
             )
     image = np.ascontiguousarray(pan(480, 640)[0])
     frame = VideoFrame.from_ndarray(image, format="rgb24").reformat(format="yuv420p")

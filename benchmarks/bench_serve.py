@@ -50,14 +50,14 @@ def save_policy(folder: Path, preset: str) -> None:
 class Server:
     """A server process on a free port."""
 
-    def __init__(self, policy: Path, *words: str) -> None:
-        command = [sys.executable, "-m", "cli", "serve", str(policy), "--port", "0", "--json", *words]
+    def __init__(self, policy: Path, *arguments: str) -> None:
+        command = [sys.executable, "-m", "cli", "serve", str(policy), "--port", "0", "--json", *arguments]
         env = {**os.environ, "OMP_NUM_THREADS": "1"}
         self.process = subprocess.Popen(command, env=env, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
         assert self.process.stderr is not None
         for line in self.process.stderr:
-            if found := READY.search(line):
-                self.port = int(found[1])
+            if ready := READY.search(line):
+                self.port = int(ready[1])
                 return
         raise SystemExit("the server did not start")
 
@@ -96,10 +96,10 @@ def run(port: int, clients: int, count: int) -> tuple[list[tuple[float, float]],
     processes = [context.Process(target=ask, args=(port, count, i, start, results)) for i in range(clients)]
     for process in processes:
         process.start()
-    found = [results.get() for _ in processes]
+    measured = [results.get() for _ in processes]
     for process in processes:
         process.join()
-    return [one for took, _ in found for one in took], max(seconds for _, seconds in found)
+    return [one for took, _ in measured for one in took], max(seconds for _, seconds in measured)
 
 
 def at(values: list[float], share: float) -> float:

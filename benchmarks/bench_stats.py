@@ -59,9 +59,9 @@ def attempt(draw: np.random.Generator, steps: int) -> tuple[np.ndarray, np.ndarr
     return state, delta
 
 
-def grow(place: str, first: int, stop: int) -> None:
+def grow(uri: str, first: int, stop: int) -> None:
     """Add parts to a corpus."""
-    corpus = Corpus.open_or_create(place)
+    corpus = Corpus.open_or_create(uri)
     for part in range(first, stop):
         add_episodes(corpus, attempts(part), f"part {part}")
 
@@ -69,12 +69,12 @@ def grow(place: str, first: int, stop: int) -> None:
 def worst_rank_error(corpus: Corpus) -> tuple[float, float]:
     """Compare every quantile and moment with numpy on all steps: the worst rank error, the worst relative moment."""
     rank, moment = 0.0, 0.0
-    found = stats.by_embodiment(stats_table.from_table(corpus.stats()))
+    computed = stats.by_embodiment(stats_table.from_table(corpus.stats()))
     for body, _ in BODIES:
         for column in ("state", "action"):
             table = corpus.table([column], where=f"embodiment = '{body}'")
             rows = np.concatenate([c.flatten().to_numpy() for c in table[column].chunks]).reshape(-1, 7)
-            one = getattr(found[body], column)
+            one = getattr(computed[body], column)
             assert one.count == len(rows)
             assert (one.min == rows.min(axis=0)).all()
             assert (one.max == rows.max(axis=0)).all()
@@ -99,26 +99,26 @@ def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--episodes", type=int, default=100_000)
     parser.add_argument("--measure", help="Only measure this corpus, and say what it took.")
-    words = parser.parse_args()
-    if words.measure:
+    options = parser.parse_args()
+    if options.measure:
         before = peak_mb()
         cpu, wall = time.process_time(), time.monotonic()
-        report = run(StatsConfig(corpus=words.measure))
+        report = run(StatsConfig(corpus=options.measure))
         took = {"cpu_s": time.process_time() - cpu, "wall_s": time.monotonic() - wall, "start_mb": before}
         took |= {"peak_mb": peak_mb()}
         print(json.dumps(took | report.model_dump(include={"episodes", "steps", "rank_error", "fragments_read"})))
         return
-    parts = words.episodes // PART_EPISODES
+    parts = options.episodes // PART_EPISODES
     with tempfile.TemporaryDirectory() as folder:
-        place, small = str(Path(folder) / "corpus"), str(Path(folder) / "small")
+        large, small = str(Path(folder) / "corpus"), str(Path(folder) / "small")
         grow(small, 0, max(parts // 10, 1))
         tenth = json.loads(last_line(__file__, "--measure", small))
-        grow(place, 0, parts)
-        whole = json.loads(last_line(__file__, "--measure", place))
-        rank, moment = worst_rank_error(Corpus.open(place))
-        again = json.loads(last_line(__file__, "--measure", place))
-        grow(place, parts, parts + 1)
-        more = json.loads(last_line(__file__, "--measure", place))
+        grow(large, 0, parts)
+        whole = json.loads(last_line(__file__, "--measure", large))
+        rank, moment = worst_rank_error(Corpus.open(large))
+        again = json.loads(last_line(__file__, "--measure", large))
+        grow(large, parts, parts + 1)
+        more = json.loads(last_line(__file__, "--measure", large))
     per_s = whole["episodes"] / whole["cpu_s"]
     print(f"{whole['episodes']:,} episodes, {whole['steps']:,} steps, {whole['fragments_read']} fragments")
     print(f"measured in {whole['cpu_s']:.1f} s of CPU, {whole['wall_s']:.1f} s of wall: {per_s:,.0f} episodes/s of CPU")

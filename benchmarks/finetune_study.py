@@ -69,10 +69,10 @@ def pretrain(out: Path) -> None:
         train(out, "act", out / "metaworld", out / "pretrained", "steps=1500", "val_fraction=0.05")
 
 
-def train(out: Path, model: str, data: Path, place: Path, *settings: str) -> str:
+def train(out: Path, model: str, data: Path, run: Path, *settings: str) -> str:
     """Train a model of size `tiny`."""
-    words = ("--out", place, "--preset", "tiny", "--device", "cpu", *pairs(settings))
-    return villa(out, "train", model, data, *words)
+    options = ("--out", run, "--preset", "tiny", "--device", "cpu", *pairs(settings))
+    return villa(out, "train", model, data, *options)
 
 
 def pairs(settings: Sequence[str]) -> list[str]:
@@ -82,22 +82,22 @@ def pairs(settings: Sequence[str]) -> list[str]:
 
 def tune(out: Path, arm: str, seed: int) -> float:
     """Train one arm on the new robot's demonstrations; give its error of actions on held-out ones."""
-    place = out / f"{arm}-{seed}"
-    if not (place / "model.safetensors").exists():
+    run = out / f"{arm}-{seed}"
+    if not (run / "model.safetensors").exists():
         settings = (f"seed={seed}", f"steps={STEPS}", "batch_size=32", "val_fraction=0.2", "val_every=0")
         if arm == "scratch":
-            train(out, "act", out / "fetch", place, *settings, "warmup_steps=40")
+            train(out, "act", out / "fetch", run, *settings, "warmup_steps=40")
         else:
-            words = ("--embodiment", "fetch", "--mode", arm, "--out", place, "--device", "cpu", *pairs(settings))
-            villa(out, "finetune", out / "pretrained", out / "fetch", *words)
-    report = json.loads((place / "report.json").read_text(encoding="utf-8"))
+            options = ("--embodiment", "fetch", "--mode", arm, "--out", run, "--device", "cpu", *pairs(settings))
+            villa(out, "finetune", out / "pretrained", out / "fetch", *options)
+    report = json.loads((run / "report.json").read_text(encoding="utf-8"))
     return report["scores"]["embodiments"][0]["action_error"]
 
 
 def play(out: Path, arm: str, seed: int) -> list[bool]:
     """Say which starts one policy solved."""
-    words = ("--episodes", str(STARTS), "--out", out / "played", *pairs(("processes=1", "num_filmstrips=0")))
-    said = villa(out, "eval", out / f"{arm}-{seed}", "--simulator", "fetch", "--task", TASK, *words)
+    options = ("--episodes", str(STARTS), "--out", out / "played", *pairs(("processes=1", "num_filmstrips=0")))
+    said = villa(out, "eval", out / f"{arm}-{seed}", "--simulator", "fetch", "--task", TASK, *options)
     (result,) = json.loads(said)["results"]
     return [EVAL_SEEDS_FROM + i not in result["failed_seeds"] for i in range(STARTS)]
 
@@ -118,10 +118,10 @@ def main() -> None:
     record(out)
     pretrain(out)
     errors = {arm: [tune(out, arm, seed) for seed in SEEDS] for arm in options.arms}
-    for arm, found in errors.items():
-        low, high = paired(np.subtract(found, errors["scratch"]))
+    for arm, of_arm in errors.items():
+        low, high = paired(np.subtract(of_arm, errors["scratch"]))
         print(
-            f"{arm}: error of actions {', '.join(f'{e:.4f}' for e in found)}, mean {np.mean(found):.4f}; "
+            f"{arm}: error of actions {', '.join(f'{e:.4f}' for e in of_arm)}, mean {np.mean(of_arm):.4f}; "
             f"against scratch 95 % from {low:+.4f} to {high:+.4f}",
             flush=True,
         )

@@ -65,8 +65,8 @@ class Log:
             self.write({"check": name, "skipped": "no time left"})
             return
         try:
-            found = work()
-            for line in found if isinstance(found, list) else [found]:
+            results = work()
+            for line in results if isinstance(results, list) else [results]:
                 self.write({"check": name, **line})
         except Exception as error:  # the others shall run
             where = traceback.extract_tb(error.__traceback__)[-1]
@@ -134,16 +134,16 @@ def waits_nowhere() -> list[dict[str, Any]]:
     stepping = Stepping(copy.deepcopy(gpu), there, "cuda", bf16=True, recompute=False, compiled=False)
     stepping.step()
     sampler.sample(there)
-    found = []
+    checks = []
     for name, work in (("sampler", lambda: sampler.sample(there)), ("training step", stepping.step)):
         try:
             with no_waiting():
                 work()
-            found.append({"what": name, "waits": False})
+            checks.append({"what": name, "waits": False})
         except RuntimeError as error:
             where = [f"{f.filename.split('/')[-1]}:{f.lineno}" for f in traceback.extract_tb(error.__traceback__)]
-            found.append({"what": name, "waits": True, "where": " > ".join(where[-4:]), "error": str(error)[:200]})
-    return found
+            checks.append({"what": name, "waits": True, "where": " > ".join(where[-4:]), "error": str(error)[:200]})
+    return checks
 
 
 def head_norm(clips: int, ours: bool) -> dict[str, Any]:
@@ -164,10 +164,10 @@ def lam_step(clips: int, recompute: bool, compiled: bool = False) -> dict[str, A
     config = lam_config("paper")
     with torch.device("cuda"):
         lam = Lam(config)
-    found = Stepping(lam, lam_batch(config, clips, "cuda"), "cuda", True, recompute, compiled).measure(3, warm=2)
-    per_s = 1e3 * clips / found["step_ms"]
+    step = Stepping(lam, lam_batch(config, clips, "cuda"), "cuda", True, recompute, compiled).measure(3, warm=2)
+    per_s = 1e3 * clips / step["step_ms"]
     mfu = 3 * lam_flops(config) * per_s / peak_flops("cuda", torch.bfloat16)[0]
-    return {"clips": clips, "recompute": recompute, "compile": compiled, **found, "clips_per_s": per_s, "mfu": mfu}
+    return {"clips": clips, "recompute": recompute, "compile": compiled, **step, "clips_per_s": per_s, "mfu": mfu}
 
 
 def attention_over_time(clips: int, fused: bool) -> dict[str, Any]:

@@ -125,10 +125,10 @@ class Head:
         level = np.cos(elevation)
         forward = np.array([level * np.cos(azimuth), level * np.sin(azimuth), np.sin(elevation)])
         right = _unit(np.cross(forward, [0.0, 0.0, 1.0]))
-        found = np.eye(4)
-        found[:3, :3] = np.stack([right, np.cross(forward, right), forward], axis=1)
-        found[:3, 3] = self.look_at - self.distance * forward
-        return found
+        matrix = np.eye(4)
+        matrix[:3, :3] = np.stack([right, np.cross(forward, right), forward], axis=1)
+        matrix[:3, 3] = self.look_at - self.distance * forward
+        return matrix
 
 
 def film(clip: Clip) -> None:
@@ -142,9 +142,9 @@ def film(clip: Clip) -> None:
     inside = _descend(model, model.body("base").id)
     model.geom_group[np.isin(model.geom_bodyid, inside)] = ROBOT_GROUP
     seed = FIRST_SEED + 1000 * clip.number
-    while (found := _filmed(simulator, clip, seed)) is None:
+    while (filmed := _filmed(simulator, clip, seed)) is None:
         seed += 1
-    frames, joints, cameras = found
+    frames, joints, cameras = filmed
     clip.video.parent.mkdir(parents=True, exist_ok=True)
     _write_joints(clip, joints, cameras, simulator.tasks[clip.task])
     write_video(clip.video, frames, RATE_HZ, "libx264")
@@ -231,11 +231,11 @@ def _write_joints(clip: Clip, joints: NDArray[np.float64], cameras: NDArray[np.f
 
 def _descend(model: Any, top: int) -> list[int]:
     """List a body and all that hang on it."""
-    found = [top]
+    bodies = [top]
     for body in range(top + 1, model.nbody):
-        if model.body_parentid[body] in found:
-            found.append(body)
-    return found
+        if model.body_parentid[body] in bodies:
+            bodies.append(body)
+    return bodies
 
 
 def _unit(vector: NDArray[np.float64]) -> NDArray[np.float64]:

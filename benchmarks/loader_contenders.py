@@ -19,7 +19,7 @@ import torch
 from loader_data import EPISODES, FRAMES, HZ, ROW_GROUP, SIDE, STEPS, STRIDE
 from torch.utils.data import DataLoader, Dataset
 
-PLACE, CONTENDER, NUM_BATCHES = Path(sys.argv[1]), sys.argv[2], int(sys.argv[3])
+DATA, CONTENDER, NUM_BATCHES = Path(sys.argv[1]), sys.argv[2], int(sys.argv[3])
 BATCH, WARM = 32, 6
 LAST_START = STEPS - (FRAMES - 1) * STRIDE
 
@@ -31,8 +31,8 @@ def picks(seed: int) -> list[tuple[int, list[int]]]:
 
 
 def decode(jpegs: list[bytes], out: np.ndarray) -> np.ndarray:
-    for jpeg, place in zip(jpegs, out, strict=True):
-        simplejpeg.decode_jpeg(jpeg, "RGB", buffer=place)
+    for jpeg, buffer in zip(jpegs, out, strict=True):
+        simplejpeg.decode_jpeg(jpeg, "RGB", buffer=buffer)
     return out
 
 
@@ -43,7 +43,7 @@ def empty() -> np.ndarray:
 def bare() -> Iterator[Any]:
     """Nothing but decoding, from memory, into one buffer."""
     files = {
-        (e, s): (PLACE / "files" / f"{e:04d}_{s:04d}.jpg").read_bytes() for e in range(EPISODES) for s in range(STEPS)
+        (e, s): (DATA / "files" / f"{e:04d}_{s:04d}.jpg").read_bytes() for e in range(EPISODES) for s in range(STEPS)
     }
     out, seed = empty(), 0
     while True:
@@ -51,7 +51,7 @@ def bare() -> Iterator[Any]:
         seed += 1
 
 
-def ours(place: str) -> Iterator[Any]:
+def ours(store: str) -> Iterator[Any]:
     from dataengine.windows.mixture import WindowSampler
     from dataengine.windows.normalize import Normalizer
     from dataengine.windows.window import WindowSpec
@@ -60,7 +60,7 @@ def ours(place: str) -> Iterator[Any]:
     from pipelines.training.frames import Buffers, Frames
     from pipelines.training.loading import Loader
 
-    reader = data.open_reader(str(PLACE / place))
+    reader = data.open_reader(str(DATA / store))
     spec = WindowSpec(num_frames=FRAMES, interval_s=STRIDE / HZ)
     collator = LamCollator(
         frames=Frames(reader, spec.slots, SIDE),
@@ -82,7 +82,7 @@ class Plain(Dataset):
         from PIL import Image
 
         episode, steps = picks(index // BATCH)[index % BATCH]
-        paths = (PLACE / "files" / f"{episode:04d}_{step:04d}.jpg" for step in steps)
+        paths = (DATA / "files" / f"{episode:04d}_{step:04d}.jpg" for step in steps)
         frames = np.stack([np.asarray(Image.open(path).convert("RGB")) for path in paths])
         return torch.from_numpy(frames).permute(0, 3, 1, 2).float() / 255
 
@@ -100,7 +100,7 @@ class Tuned(Dataset):
         if self.reader is None:
             from pipelines.training import data
 
-            self.reader = data.open_reader(str(PLACE / "corpus"))
+            self.reader = data.open_reader(str(DATA / "corpus"))
         wanted = [(e, s) for e, steps in picks(index) for s in steps]
         return torch.from_numpy(decode(self.reader.jpegs("primary", wanted), empty()))
 
@@ -120,7 +120,7 @@ def web() -> Iterator[Any]:
         out = np.empty((FRAMES, SIDE, SIDE, 3), np.uint8)
         return decode([sample[f"{i}.jpg"] for i in range(FRAMES)], out)
 
-    stream = wds.WebDataset(str(PLACE / "windows.tar"), shardshuffle=False, empty_check=False).repeat()
+    stream = wds.WebDataset(str(DATA / "windows.tar"), shardshuffle=False, empty_check=False).repeat()
     yield from stream.shuffle(200).map(window).batched(BATCH, partial=False)
 
 
@@ -128,7 +128,7 @@ def parquet() -> Iterator[Any]:
     """Row groups of 100 steps, as LeRobot's image features lie."""
     import pyarrow.parquet as pq
 
-    file, out, seed = pq.ParquetFile(PLACE / "frames.parquet"), empty(), 0
+    file, out, seed = pq.ParquetFile(DATA / "frames.parquet"), empty(), 0
     while True:
         jpegs = []
         for episode, steps in picks(seed):

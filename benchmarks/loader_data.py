@@ -29,12 +29,12 @@ def pictures(number: int, photograph: np.ndarray) -> list[bytes]:
     draw = np.random.default_rng(number)
     room = np.array(photograph.shape[:2]) - SIDE
     path = np.clip(draw.uniform(0, 1, 2) * room + np.cumsum(draw.normal(0, 4, (STEPS, 2)), axis=0), 0, room).astype(int)
-    found = []
+    jpegs = []
     for y, x in path:
         noisy = photograph[y : y + SIDE, x : x + SIDE] + draw.normal(0, 3, (SIDE, SIDE, 1))
         image = np.ascontiguousarray(noisy.clip(0, 255).astype(np.uint8))
-        found.append(simplejpeg.encode_jpeg(image, 92, "RGB", "420"))
-    return found
+        jpegs.append(simplejpeg.encode_jpeg(image, 92, "RGB", "420"))
+    return jpegs
 
 
 def episode(number: int, jpegs: list[bytes]) -> Episode:

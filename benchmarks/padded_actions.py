@@ -31,9 +31,9 @@ def record(out: Path) -> None:
 
     for task in TASKS:
         if not (out / "unseen" / f"{task}.npz").exists():
-            found = attempt.record_attempts(Metaworld(task), task, DEMONSTRATIONS + UNSEEN)
-            attempt.save(out / "attempts" / f"{task}.npz", found[:DEMONSTRATIONS])
-            attempt.save(out / "unseen" / f"{task}.npz", found[DEMONSTRATIONS:])
+            recorded = attempt.record_attempts(Metaworld(task), task, DEMONSTRATIONS + UNSEEN)
+            attempt.save(out / "attempts" / f"{task}.npz", recorded[:DEMONSTRATIONS])
+            attempt.save(out / "unseen" / f"{task}.npz", recorded[DEMONSTRATIONS:])
     if not (out / "corpus").exists():
         list(run_jobs(_write, [out], 1))  # a process of its own: tensorflow and drawing do not go together
         raw = out / "rlds" / "metaworld" / rlds.VERSION
@@ -49,15 +49,15 @@ def _write(out: Path) -> None:
 
 def train_and_play(out: Path, arm: str, seed: int) -> dict[int, list[bool]]:
     """Give by task which starts one policy solved."""
-    place = out / f"{arm}-{seed}"
+    run = out / f"{arm}-{seed}"
     settings = [f"padded_actions={arm}", f"seed={seed}", "use_latent=false", "val_fraction=0"]
     pairs = [word for setting in settings for word in ("--set", setting)]
-    if not (place / "model.safetensors").exists():
-        words = ("--out", place, "--preset", "tiny", "--steps", "800", "--device", "cpu")
-        villa(out, "train", "act", out / "corpus", *words, *pairs)
-    told = [word for task in TASKS for word in ("--task", task)]
-    words = ("--episodes", str(STARTS), "--out", out / "played", "--set", "processes=1", "--set", "num_filmstrips=0")
-    report = json.loads(villa(out, "eval", place, "--simulator", "metaworld", *told, *words))
+    if not (run / "model.safetensors").exists():
+        options = ("--out", run, "--preset", "tiny", "--steps", "800", "--device", "cpu")
+        villa(out, "train", "act", out / "corpus", *options, *pairs)
+    tasks = [word for task in TASKS for word in ("--task", task)]
+    options = ("--episodes", str(STARTS), "--out", out / "played", "--set", "processes=1", "--set", "num_filmstrips=0")
+    report = json.loads(villa(out, "eval", run, "--simulator", "metaworld", *tasks, *options))
     results = report.get("report", report)["results"]
     return {TASKS.index(r["task"]): _solved(r["failed_seeds"]) for r in results}
 

@@ -14,9 +14,9 @@ from dataengine.store.registry import register
 RUN_ID = "bench"
 
 
-def staged(source: Source, parts: Iterable[Part], place: str | Path) -> Iterator[Receipt]:
+def staged(source: Source, parts: Iterable[Part], corpus_uri: str | Path) -> Iterator[Receipt]:
     """Read parts one after another and stage them in a corpus, as any engine's workers do."""
-    corpus = Corpus.open_or_create(place)
+    corpus = Corpus.open_or_create(corpus_uri)
     staging = Staging(
         corpus=corpus.uri,
         run_id=RUN_ID,

@@ -11,7 +11,7 @@ SIDE = 256
 
 def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser()
-    parser.add_argument("place")
+    parser.add_argument("data_dir")
     parser.add_argument("--episodes", type=int, default=24)
     parser.add_argument("--steps", type=int, default=60)
     parser.add_argument("--side", type=int, default=SIDE, help="of both views, in pixels")
@@ -94,6 +94,6 @@ class Bench(tfds.core.GeneratorBasedBuilder):
 
 if __name__ == "__main__":
     tfds.disable_progress_bar()
-    builder = Bench(data_dir=WANTED.place)
+    builder = Bench(data_dir=WANTED.data_dir)
     builder.download_and_prepare()
     print(builder.data_dir)

@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-FOLDER, PLACE, CONTENDER = sys.argv[1:4]
+FOLDER, CORPUS, CONTENDER = sys.argv[1:4]
 VIEWS = ("image", "wrist_image")
 QUALITY = 92
 
@@ -37,10 +37,10 @@ def ours() -> Iterator[None]:
     (part,) = source.parts()
     next(source.read(part))
     yield
-    for receipt in staged(source, [replace(part, name=f"{part.name}-{i}") for i in range(2)], PLACE):
-        Committer(PLACE, RUN_ID).commit([receipt])
+    for receipt in staged(source, [replace(part, name=f"{part.name}-{i}") for i in range(2)], CORPUS):
+        Committer(CORPUS, RUN_ID).commit([receipt])
         yield
-    assert len(Corpus.open(PLACE)) == 2 * receipt.num_episodes
+    assert len(Corpus.open(CORPUS)) == 2 * receipt.num_episodes
 
 
 def schema() -> Any:
@@ -69,7 +69,7 @@ def written(batches: Any) -> Iterator[None]:
     yield
     for number in range(2):
         reader = pa.RecordBatchReader.from_batches(schema(), batches())
-        lance.write_dataset(reader, f"{PLACE}/{number}.lance")
+        lance.write_dataset(reader, f"{CORPUS}/{number}.lance")
         yield
 
 
@@ -128,8 +128,8 @@ def tfds_usual() -> Iterator[None]:
         return file.getvalue()
 
     def batches() -> Iterator[Any]:
-        for number, found in tfds_data(decode=True, steps_at_once=0):
-            steps = list(found)
+        for number, dataset_steps in tfds_data(decode=True, steps_at_once=0):
+            steps = list(dataset_steps)
             images = [[jpeg(s[name]) for s in steps] for name in VIEWS]
             state, action = (np.stack([s[name] for s in steps]) for name in ("state", "action"))
             yield batch(images, state, action, [s["language_instruction"] for s in steps], number)
@@ -176,8 +176,8 @@ def main() -> None:
         ends_s.append(time.process_time())
         start_mb = start_mb or rss_mb()
     peak_mb = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / 1e6
-    found = {"start_s": ends_s[0], "start_mb": start_mb, "peak_mb": peak_mb}
-    print(json.dumps({**found, "pass_s": ends_s[2] - ends_s[1]}))
+    measured = {"start_s": ends_s[0], "start_mb": start_mb, "peak_mb": peak_mb}
+    print(json.dumps({**measured, "pass_s": ends_s[2] - ends_s[1]}))
 
 
 if __name__ == "__main__":

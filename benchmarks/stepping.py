@@ -100,5 +100,5 @@ class Stepping:
         for _ in range(warm):
             self.step()
         ms = sorted(1e3 * seconds_of(self.step, self.device) for _ in range(steps))
-        found = {"step_ms": statistics.median(ms), "step_ms_min": ms[0], "step_ms_max": ms[-1]}
-        return {**found, "peak_memory_gib": peak_memory_gib(self.device)}
+        times = {"step_ms": statistics.median(ms), "step_ms_min": ms[0], "step_ms_max": ms[-1]}
+        return {**times, "peak_memory_gib": peak_memory_gib(self.device)}

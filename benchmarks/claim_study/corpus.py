@@ -92,17 +92,17 @@ def attempts(out: Path, task: str) -> list[attempt.Demonstration]:
 def parts(out: Path) -> Iterator[tuple[str, str, Sequence[attempt.Demonstration]]]:
     """Say which attempts of a task go into which dataset."""
     for task in TASKS:
-        found = attempts(out, task)
-        yield "demos", task, found[:DEMOS]
-        yield "clips", task, found[DEMOS : DEMOS + CLIPS]
+        recorded = attempts(out, task)
+        yield "demos", task, recorded[:DEMOS]
+        yield "clips", task, recorded[DEMOS : DEMOS + CLIPS]
     for task in OTHERS:
         yield "others", task, attempts(out, task)[:OTHER_DEMOS]
 
 
-def villa(*words: str) -> None:
+def villa(*arguments: str) -> None:
     """Run a command on one thread."""
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-    subprocess.run([sys.executable, "-m", "cli", *words], check=True, cwd=HERE.parents[1], env=environment)
+    subprocess.run([sys.executable, "-m", "cli", *arguments], check=True, cwd=HERE.parents[1], env=environment)
 
 
 def lam(out: Path, name: str) -> None:
@@ -110,9 +110,9 @@ def lam(out: Path, name: str) -> None:
     weights, more = LAMS[name]
     weight = [] if any("proprio_weight" in one for one in more) else ["model.proprio_weight=4"]
     settings = [f"mixture.weights={weights}", "val_fraction=0.05", *weight, *more]
-    words = [word for setting in settings for word in ("--set", setting)]
+    options = [word for setting in settings for word in ("--set", setting)]
     if not (out / f"lam_{name}" / "report.json").exists():  # written at a training's end
-        villa("train", "lam", str(out / "corpus"), "--out", str(out / f"lam_{name}"), *words)
+        villa("train", "lam", str(out / "corpus"), "--out", str(out / f"lam_{name}"), *options)
     villa("label", str(out / "corpus"), "--lam", str(out / f"lam_{name}"), "--name", name)
 
 
@@ -121,12 +121,12 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--out", type=Path, default=Path("runs/claim"))
     out = parser.parse_args().out.resolve()
-    place = str(out / "corpus")
-    corpus = Corpus.open(place) if (out / "corpus").exists() else Corpus.create(place)
-    for dataset, task, found in parts(out):
-        add_episodes(corpus, (episode(one, dataset) for one in found), task)
+    uri = str(out / "corpus")
+    corpus = Corpus.open(uri) if (out / "corpus").exists() else Corpus.create(uri)
+    for dataset, task, attempts_of_task in parts(out):
+        add_episodes(corpus, (episode(one, dataset) for one in attempts_of_task), task)
     if count := corpus.rejects().num_rows:
-        raise SystemExit(f"{count} episodes were rejected; `villa corpus rejects {place}` says why")
+        raise SystemExit(f"{count} episodes were rejected; `villa corpus rejects {uri}` says why")
     villa("stats", corpus.uri)
     for name in LAMS:
         lam(out, name)

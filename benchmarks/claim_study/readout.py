@@ -60,9 +60,9 @@ def main() -> None:
     out = parser.parse_args().out.resolve()
     actions = {
         episode(one, dataset).episode_id: one.raw_action[:, :3].astype(np.float64) * METRES_PER_STEP
-        for dataset, _, found in parts(out)
+        for dataset, _, recorded in parts(out)
         if dataset == "clips"
-        for one in found
+        for one in recorded
     }
     reader = ShardReader(out / "shards")
     print("| labels | others, held-out episodes | median | clips of other tasks | median |\n|---|---|---|---|---|")

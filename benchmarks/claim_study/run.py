@@ -98,10 +98,10 @@ def do(study: Mapping[str, Any], arm: str, seed: int, options: argparse.Namespac
         if name not in policies:  # on a processor: few episodes at a time, and no graph to record for each number
             policies[name] = ActPolicy.load(folder, "cpu", dataset="others" if "none" in arm else "demos")
             policies[name].model.config = policies[name].model.config.model_copy(update=versions[name])
-        found = play(policies[name], task, options.starts)
+        result = play(policies[name], task, options.starts)
         seconds = {"train_s": round(trained_s, 1), "play_s": round(time.monotonic() - began, 1), "device": device}
         facts = {"arm": ".".join(filter(None, (arm, name))), "seed": seed, "task": task}
-        write_whole(file, json.dumps({**facts, **found, **seconds}))
+        write_whole(file, json.dumps({**facts, **result, **seconds}))
 
 
 def work(
@@ -141,8 +141,8 @@ def put_away(options: argparse.Namespace, began: float) -> str:
     if options.results:
         facts = {"plays": plays, "failures": dict(list(failures.items())[:10]), "seconds": round(seconds, 1)}
         options.results.write_text(json.dumps(facts))
-    told = [f"{len(plays)} plays, {len(failures)} failures, {seconds:.0f} s"]
-    return "\n".join(told + [f"{name}: {text[-600:]}" for name, text in list(failures.items())[:3]])
+    lines = [f"{len(plays)} plays, {len(failures)} failures, {seconds:.0f} s"]
+    return "\n".join(lines + [f"{name}: {text[-600:]}" for name, text in list(failures.items())[:3]])
 
 
 def main() -> None:

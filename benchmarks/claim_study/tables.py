@@ -25,13 +25,13 @@ REGIMES = {"more": "others' demonstrations too", "none": "no demonstration of wh
 
 def read(files: list[Path]) -> tuple[dict[str, dict[int, dict[str, list[bool]]]], list[str]]:
     """Read plays by arm, seed and task; name the tasks."""
-    found: dict[str, dict[int, dict[str, list[bool]]]] = defaultdict(lambda: defaultdict(dict))
+    plays: dict[str, dict[int, dict[str, list[bool]]]] = defaultdict(lambda: defaultdict(dict))
     owner: dict[tuple[str, int], Path] = {}
     for file in files:
         for play in json.loads(file.read_text())["plays"]:
             if owner.setdefault((play["arm"], play["seed"]), file) == file:
-                found[play["arm"]][play["seed"]][play["task"]] = play["solved"]
-    return found, sorted({task for seeds in found.values() for tasks in seeds.values() for task in tasks})
+                plays[play["arm"]][play["seed"]][play["task"]] = play["solved"]
+    return plays, sorted({task for seeds in plays.values() for tasks in seeds.values() for task in tasks})
 
 
 def whole(seeds: dict[int, dict[str, list[bool]]], tasks: list[str]) -> dict[int, np.ndarray]:
@@ -45,18 +45,18 @@ def whole(seeds: dict[int, dict[str, list[bool]]], tasks: list[str]) -> dict[int
 
 def reference_of(name: str, arm: str) -> str:
     """Name the reference of an arm's own regime and latent actions: `H` of `C-more-blind` is `H-more`."""
-    words = arm.split(".")[0].split("-")[1:]
-    kept = [word for word in words if word in REGIMES or (word in ("wide", "moved") and name == "H")]
+    parts = arm.split(".")[0].split("-")[1:]
+    kept = [word for word in parts if word in REGIMES or (word in ("wide", "moved") and name == "H")]
     return "-".join([name, *kept])
 
 
-def told(arm: Solved, reference: Solved | None) -> str:
+def difference(arm: Solved, reference: Solved | None) -> str:
     """Write a difference in points with its interval."""
     if reference is None:
         return "-"
-    found = paired_difference(arm, reference)
+    gap = paired_difference(arm, reference)
     more, less = only_one(arm, reference)
-    return f"{100 * found.value:+.1f} ({100 * found.low:+.0f} to {100 * found.high:+.0f}), {more} v {less}"
+    return f"{100 * gap.value:+.1f} ({100 * gap.low:+.0f} to {100 * gap.high:+.0f}), {more} v {less}"
 
 
 def main() -> None:
@@ -64,7 +64,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("files", type=Path, nargs="+")
     plays, tasks = read(parser.parse_args().files)
-    arms = {name: stack(found) for name, seeds in plays.items() if (found := whole(seeds, tasks))}
+    arms = {name: stack(complete) for name, seeds in plays.items() if (complete := whole(seeds, tasks))}
     short = " | ".join(tasks)
     print(f"| arm | of {len(next(iter(arms.values()))[0])}, by seed | all | less A | less H | {short} |")
     print("|---" * (5 + len(tasks)) + "|")
@@ -72,7 +72,7 @@ def main() -> None:
         solved = arms[name]
         low, high = wilson(int(solved.sum()), solved.size)
         references = {which: reference_of(which, name) for which in ("A", "H")}
-        differences = [told(solved, arms.get(ref) if ref != name else None) for ref in references.values()]
+        differences = [difference(solved, arms.get(ref) if ref != name else None) for ref in references.values()]
         by_task = [str(int(part.sum())) for part in np.split(solved, len(tasks), axis=1)]
         rate = f"{100 * solved.mean():.1f} % ({100 * low:.0f}-{100 * high:.0f})"
         seeds = " ".join(str(int(row.sum())) for row in solved)

@@ -60,14 +60,14 @@ def jobs(out: Path) -> list[Job]:
     """List everything to record, the order of the robots mixed so that a part of it has all of them."""
     amounts = [*(("metaworld", task, 18) for task in METAWORLD), ("fetch", "pick-and-place", 96)]
     amounts += [("lift", "cube", 48), ("lift_ur5e", "cube", 30), ("lift_kinova3", "cube", 30)]
-    found = [
+    wanted = [
         Job(kind, task, first, min(GROUP, count - first), out)
         for kind, task, count in amounts
         for first in range(0, count, GROUP)
     ]
-    found += [Job("clips", task, 0, CLIPS_EACH, out) for task in something_something.SIMULATED]
-    found += [Job(kind, "real", 0, len(something_something.REAL), out) for kind in ("clips", "real_clips")]
-    return sorted(found, key=lambda job: (job.first, job.kind, job.task))
+    wanted += [Job("clips", task, 0, CLIPS_EACH, out) for task in something_something.SIMULATED]
+    wanted += [Job(kind, "real", 0, len(something_something.REAL), out) for kind in ("clips", "real_clips")]
+    return sorted(wanted, key=lambda job: (job.first, job.kind, job.task))
 
 
 def record(job: Job) -> None:
@@ -78,8 +78,8 @@ def record(job: Job) -> None:
         something_something.write_simulated(clips, job.out / "clips", job.task, job.count)
     elif not job.file.exists():
         # groups begin far apart, so that attempts that fail make none of them share a seed
-        found = attempt.record_attempts(simulator_class(job.kind)(job.task), job.task, job.count, 100 * job.first)
-        attempt.save(job.file, found)
+        recorded = attempt.record_attempts(simulator_class(job.kind)(job.task), job.task, job.count, 100 * job.first)
+        attempt.save(job.file, recorded)
 
 
 def write(job: Job) -> None:
@@ -97,19 +97,19 @@ def write(job: Job) -> None:
 def sources(out: Path, clips: str) -> list[list[str]]:
     """Arguments of `villa ingest` for each dataset of a corpus."""
     version = rlds.VERSION
-    found = [
+    listed = [
         ["openx/metaworld", str(out / "rlds" / "metaworld" / version)],
         ["openx/fetch", str(out / "rlds" / "fetch_mujoco" / version)],
         ["something_something", str(out / clips)],
     ]
     for arm in ARMS.values():
         folder, mapping = out / "rlds" / "robosuite_lift" / arm / version, HERE / f"lift_{arm}.yaml"
-        found.append(["openx/auto", str(folder), "--mapping", str(mapping)])
-    return found
+        listed.append(["openx/auto", str(folder), "--mapping", str(mapping)])
+    return listed
 
 
-def villa(*words: str) -> None:
-    subprocess.run([sys.executable, "-m", "cli", *words], check=True, cwd=HERE.parents[1])
+def villa(*arguments: str) -> None:
+    subprocess.run([sys.executable, "-m", "cli", *arguments], check=True, cwd=HERE.parents[1])
 
 
 def main() -> None:
@@ -131,9 +131,9 @@ def main() -> None:
         (out / "rlds" / f"{written[index].kind}.done").touch()
     for name, clips in (("corpus", CLIPS["clips"]), ("corpus_real", CLIPS["real_clips"])):
         corpus = str(out / name)
-        for words in sources(out, clips):
-            if Path(words[1]).exists():
-                villa("ingest", *words, "--corpus", corpus, "--engine", "local")
+        for arguments in sources(out, clips):
+            if Path(arguments[1]).exists():
+                villa("ingest", *arguments, "--corpus", corpus, "--engine", "local")
         villa("curate", corpus)
         villa("stats", corpus)
         villa("corpus", "info", corpus)

@@ -23,17 +23,17 @@ HERE = Path(__file__).parent
 REPORT, PROBE = "report.json", "probe.json"
 
 
-def finished(place: Path) -> bool:
+def finished(run: Path) -> bool:
     """Tell whether an arm is trained and probed."""
-    report = place / REPORT
-    return report.exists() and json.loads(report.read_text())["finished"] and (place / PROBE).exists()
+    report = run / REPORT
+    return report.exists() and json.loads(report.read_text())["finished"] and (run / PROBE).exists()
 
 
-def villa(log: Path, *words: str) -> str:
+def villa(log: Path, *arguments: str) -> str:
     """Run a command on one thread; return what it printed."""
     with log.open("a", encoding="utf-8") as errors:
         done = subprocess.run(
-            [sys.executable, "-m", "cli", *words],
+            [sys.executable, "-m", "cli", *arguments],
             stdout=subprocess.PIPE,
             stderr=errors,
             text=True,
@@ -42,7 +42,7 @@ def villa(log: Path, *words: str) -> str:
             env={**os.environ, "OMP_NUM_THREADS": "1"},
         )
     if done.returncode:
-        raise RuntimeError(f"villa {words[0]} failed; see {log}")
+        raise RuntimeError(f"villa {arguments[0]} failed; see {log}")
     return done.stdout
 
 
@@ -57,18 +57,18 @@ def settings_of(study: dict[str, Any], arm: str, seed: int, models: Path) -> dic
 
 def train_and_probe(study: dict[str, Any], data: Path, models: Path, arm: str, seed: int) -> None:
     corpus = data / study["arms"][arm].get("corpus", "corpus")
-    place = models / f"{arm}-{seed}"
-    if finished(place):
+    run = models / f"{arm}-{seed}"
+    if finished(run):
         return
     start = time.monotonic()
-    place.mkdir(parents=True, exist_ok=True)
+    run.mkdir(parents=True, exist_ok=True)
     settings = settings_of(study, arm, seed, models)
-    (place / "settings.yaml").write_text(yaml.safe_dump(settings))
-    log = place / "log.txt"
-    villa(log, "train", "lam", str(corpus), "--out", str(place), "--config", str(place / "settings.yaml"))
+    (run / "settings.yaml").write_text(yaml.safe_dump(settings))
+    log = run / "log.txt"
+    villa(log, "train", "lam", str(corpus), "--out", str(run), "--config", str(run / "settings.yaml"))
     held_out = f"val_fraction={study['common']['val_fraction']}"
-    probed = villa(log, "probe", str(corpus), "--lam", str(place), "--set", held_out, "--set", "threads=1", "--json")
-    (place / PROBE).write_text(probed)
+    probed = villa(log, "probe", str(corpus), "--lam", str(run), "--set", held_out, "--set", "threads=1", "--json")
+    (run / PROBE).write_text(probed)
     print(f"{arm} seed {seed}: {time.monotonic() - start:.0f} s", flush=True)
 
 

@@ -19,11 +19,11 @@ PAIRED = {
 """Which arm without proprio forward model those of a kind are compared with."""
 
 
-def read(place: Path) -> dict[str, Any]:
+def read(run: Path) -> dict[str, Any]:
     """Flatten what one model's reports say, by embodiment."""
-    report, probe = (json.loads((place / name).read_text()) for name in ("report.json", "probe.json"))
+    report, probe = (json.loads((run / name).read_text()) for name in ("report.json", "probe.json"))
     scores = report["scores"]
-    found: dict[str, Any] = {
+    flat: dict[str, Any] = {
         "seconds": report["seconds"],
         "steps": report["steps"],
         "codebook": scores["codebook"],
@@ -32,27 +32,27 @@ def read(place: Path) -> dict[str, Any]:
     }
     for v in scores["visual"]:
         copy = v["copy_frame"]
-        found["bodies"][v["embodiment"]] |= {
+        flat["bodies"][v["embodiment"]] |= {
             "visual": v["model"] / copy,
             "shuffled": v["shuffled"] / copy,
             "gap": v["shuffled"] / v["model"] - 1,
         }
     for p in scores["proprio"]:
-        found["bodies"][p["embodiment"]] |= {
+        flat["bodies"][p["embodiment"]] |= {
             key: p[key] for key in ("state", "state_if_held", "action", "action_if_mean")
         }
     for c in scores["controls"]:
-        found["bodies"][c["embodiment"]] |= {
+        flat["bodies"][c["embodiment"]] |= {
             "hold_still": mean(c["hold_slots"]),
             **{key: c[key] for key in ("hold_tuple", "real_tuple", "shift_tuple", "shift_slots", "shift_size")},
         }
     for e in probe["embodiments"]:
-        body = found["bodies"][e["embodiment"]]
+        body = flat["bodies"][e["embodiment"]]
         for r in e["readouts"]:
             name = {"training median": "median_", "true state change": "ceiling_"}.get(r["source"], "")
             body |= {f"{name}l1": r["l1"], f"{name}small": r["small_errors"]}
             body |= {f"{name}{group}": value for group, value in r["groups"].items()}
-    return found
+    return flat
 
 
 def line(cells: Iterable[object]) -> str:
@@ -68,13 +68,13 @@ class Results:
 
     def __init__(self, study: dict[str, Any], models: Path, work: Sequence[tuple[str, int]]) -> None:
         self.trained_on, self.unseen = study["trained_on"], study["unseen"]
-        self.found: dict[str, dict[int, Any]] = defaultdict(dict)
+        self.by_arm: dict[str, dict[int, Any]] = defaultdict(dict)
         for arm, seed in work:
-            self.found[arm][seed] = read(models / f"{arm}-{seed}")
+            self.by_arm[arm][seed] = read(models / f"{arm}-{seed}")
 
     @property
     def arms(self) -> list[str]:
-        return list(self.found)
+        return list(self.by_arm)
 
     @property
     def probed(self) -> list[str]:
@@ -82,7 +82,7 @@ class Results:
 
     def value(self, arm: str, seed: int, body: str, key: str) -> float | None:
         """One number; `trained` and `all` are means over robots, each weighing the same."""
-        bodies = self.found[arm][seed]["bodies"]
+        bodies = self.by_arm[arm][seed]["bodies"]
         if body in ("trained", "all"):
             names = self.trained_on if body == "trained" else self.probed
             values = [bodies[name].get(key) for name in names]
@@ -91,8 +91,8 @@ class Results:
 
     def values(self, arm: str, body: str, key: str) -> list[float]:
         """That number for every seed."""
-        found = [self.value(arm, seed, body, key) for seed in sorted(self.found[arm])]
-        return [x for x in found if x is not None]
+        numbers = [self.value(arm, seed, body, key) for seed in sorted(self.by_arm[arm])]
+        return [x for x in numbers if x is not None]
 
     def cell(self, arm: str, body: str, key: str, digits: int = 3) -> str:
         """Mean, and all seeds."""
@@ -104,7 +104,7 @@ class Results:
 
     def change(self, arm: str, versus: str, body: str, key: str) -> list[float]:
         """Relative change in pairs of seeds, where both have the seed."""
-        seeds = sorted(set(self.found[arm]) & set(self.found[versus]))
+        seeds = sorted(set(self.by_arm[arm]) & set(self.by_arm[versus]))
         pairs = [[self.value(name, seed, body, key) for name in (arm, versus)] for seed in seeds]
         return [one / other - 1 for one, other in pairs if one is not None and other is not None]
 
@@ -145,11 +145,11 @@ def shuffled(r: Results) -> str:
 def codebook(r: Results) -> str:
     rows = []
     for arm in r.arms:
-        slots = [r.found[arm][seed]["codebook"] for seed in sorted(r.found[arm])]
+        slots = [r.by_arm[arm][seed]["codebook"] for seed in sorted(r.by_arm[arm])]
         rows.append(
             [
                 arm,
-                ", ".join(str(r.found[arm][seed]["codes_used"]) for seed in sorted(r.found[arm])),
+                ", ".join(str(r.by_arm[arm][seed]["codes_used"]) for seed in sorted(r.by_arm[arm])),
                 "; ".join(", ".join(str(s["used"]) for s in one) for one in slots),
                 "; ".join(", ".join(f"{s['perplexity']:.1f}" for s in one) for one in slots),
             ]
@@ -196,13 +196,13 @@ def targets(r: Results) -> str:
     arm, versus = "with", "without"
     rows: list[list[str]] = []
     for body in ("sawyer", "fetch"):
-        for words, key, good in (
+        for target, key, good in (
             ("frame error at most 0.75 of copy", "visual", lambda x: x <= 0.75),
             ("shuffling costs at least 0.20", "gap", lambda x: x >= 0.2),
         ):
-            rows.append([f"{body}: {words}", r.cell(arm, body, key, 2), judged(r.values(arm, body, key), good)])
-    used = [one["codes_used"] for one in r.found[arm].values()]
-    least = [min(slot["perplexity"] for slot in one["codebook"]) for one in r.found[arm].values()]
+            rows.append([f"{body}: {target}", r.cell(arm, body, key, 2), judged(r.values(arm, body, key), good)])
+    used = [one["codes_used"] for one in r.by_arm[arm].values()]
+    least = [min(slot["perplexity"] for slot in one["codebook"]) for one in r.by_arm[arm].values()]
     rows.append(["at least 28 of 32 codes used", ", ".join(map(str, used)), judged(used, lambda x: x >= 28)])
     rows.append(
         [
@@ -218,8 +218,8 @@ def targets(r: Results) -> str:
         rows.append(lower(r, arm, versus, "fetch", "l1", 0, 2))
         rows.append(lower(r, arm, versus, r.unseen, "l1", 0, 2))
         visual = r.change(arm, versus, "trained", "visual")
-        words = "visual error, robots trained on: within 3 %"
-        rows.append([words, r.change_cell(arm, versus, "trained", "visual"), judged(visual, lambda x: x <= 0.03)])
+        target = "visual error, robots trained on: within 3 %"
+        rows.append([target, r.change_cell(arm, versus, "trained", "visual"), judged(visual, lambda x: x <= 0.03)])
     if "with-no-context" in r.arms:
         rows.append(lower(r, arm, "with-no-context", "trained", "action", 0.08))
         rows.append(lower(r, arm, "with-no-context", "trained", "visual", 0.02))
@@ -227,8 +227,8 @@ def targets(r: Results) -> str:
         rows.append(["unseen robot: l1", r.change_cell(arm, "with-no-context", r.unseen, "l1"), "reported"])
         rows.append(["unseen robot: action", r.change_cell(arm, "with-no-context", r.unseen, "action"), "reported"])
     still = r.values(arm, "trained", "hold_still")
-    words = "hold-still: the same code in at least 90 % of slots"
-    rows.append([words, r.cell(arm, "trained", "hold_still", 2), judged(still, lambda x: x >= 0.9)])
+    target = "hold-still: the same code in at least 90 % of slots"
+    rows.append([target, r.cell(arm, "trained", "hold_still", 2), judged(still, lambda x: x >= 0.9)])
     return table(["target", "measured", ""], rows)
 
 
@@ -247,7 +247,7 @@ def gains(r: Results) -> str:
 
 def write_tables(study: dict[str, Any], models: Path, work: Sequence[tuple[str, int]]) -> None:
     r = Results(study, models, work)
-    if not r.found:
+    if not r.by_arm:
         print("nothing is finished yet")
         return
     parts = {
@@ -262,5 +262,5 @@ def write_tables(study: dict[str, Any], models: Path, work: Sequence[tuple[str, 
     }
     text = "\n\n".join(f"## {title}\n\n{body}" for title, body in parts.items())
     (models / "results.md").write_text(text + "\n")
-    (models / "results.json").write_text(json.dumps(r.found, indent=1))
+    (models / "results.json").write_text(json.dumps(r.by_arm, indent=1))
     print(text)
