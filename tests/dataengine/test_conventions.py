@@ -33,7 +33,7 @@ R2, R3 = np.sqrt(2) / 2, np.sqrt(3) / 2
 
 
 @pytest.mark.parametrize(
-    ("found", "expected"),
+    ("actual", "expected"),
     [
         (c.quaternion_to_matrix([0, 0, R2, R2]), [[0, -1, 0], [1, 0, 0], [0, 0, 1]]),
         (c.quaternion_to_matrix([1, 1, 1, 1]), [[0, 0, 1], [1, 0, 0], [0, 1, 0]]),  # a third of a turn about (1, 1, 1)
@@ -46,8 +46,8 @@ R2, R3 = np.sqrt(2) / 2, np.sqrt(3) / 2
         (c.axis_angle_to_euler([0, 0, -3]), [0, 0, -3]),
     ],
 )
-def test_turns_whose_numbers_are_known_are_exact(found: np.ndarray, expected: object) -> None:
-    np.testing.assert_allclose(found, expected, atol=1e-12, rtol=0)
+def test_turns_whose_numbers_are_known_are_exact(actual: np.ndarray, expected: object) -> None:
+    np.testing.assert_allclose(actual, expected, atol=1e-12, rtol=0)
 
 
 def test_a_matrix_is_read_as_it_is_stored_and_what_is_no_rotation_is_no_number() -> None:
@@ -122,7 +122,7 @@ def test_angles_about_named_axes_turn_as_scipy_turns_them(axes: str) -> None:
 
 
 def test_the_motion_between_poses_leads_from_one_to_the_next() -> None:
-    place, rotation = RNG.normal(size=(6, 3)), Rotation.random(6, random_state=4)
-    motion = c.motion_between(np.hstack([place, rotation.as_euler("xyz")]))
-    np.testing.assert_allclose(place[:-1] + motion[:, :3], place[1:], atol=1e-12)
+    position, rotation = RNG.normal(size=(6, 3)), Rotation.random(6, random_state=4)
+    motion = c.motion_between(np.hstack([position, rotation.as_euler("xyz")]))
+    np.testing.assert_allclose(position[:-1] + motion[:, :3], position[1:], atol=1e-12)
     same(c.euler_to_matrix(motion[:, 3:]) @ rotation[:-1].as_matrix(), rotation[1:], 1e-6)

@@ -81,8 +81,8 @@ class Bombs:
                 with reading():
                     bomb()
             except LimitError as error:
-                place = {"part_id": part.part_id, "dataset": "made", "source_uri": part.uri, "record": "bomb"}
-                yield Reject(**place, reason=str(error), error=type(error).__name__)
+                fields = {"part_id": part.part_id, "dataset": "made", "source_uri": part.uri, "record": "bomb"}
+                yield Reject(**fields, reason=str(error), error=type(error).__name__)
         yield human_clip(f"{part.name} last", num_steps=3)
 
 

@@ -23,8 +23,8 @@ def make_machine(folder: Path, monkeypatch: pytest.MonkeyPatch, available: int, 
 
 def make_group(folder: Path, files: dict[str, object]) -> None:
     folder.mkdir(parents=True, exist_ok=True)
-    for name, words in files.items():
-        (folder / name).write_text(f"{words}\n")
+    for name, content in files.items():
+        (folder / name).write_text(f"{content}\n")
 
 
 def test_free_memory_is_that_of_the_machine_without_containers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

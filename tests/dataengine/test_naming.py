@@ -55,9 +55,9 @@ def test_every_catalogue_answers_a_misspelt_name_with_the_right_one(package: str
 )
 @pytest.mark.parametrize("kind", ["source", "stage", "simulator"])
 def test_a_class_elsewhere_that_is_not_there_is_told_with_its_path(kind: str, path: str, says: str) -> None:
-    with pytest.raises(DataEngineError, match=re.escape(says)) as told:
+    with pytest.raises(DataEngineError, match=re.escape(says)) as caught:
         class_named(kind, "dataengine.sources", path)
-    assert str(told.value).startswith(f"no {kind} '{path}': ")
+    assert str(caught.value).startswith(f"no {kind} '{path}': ")
 
 
 def test_a_module_in_the_folder_of_the_command_is_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

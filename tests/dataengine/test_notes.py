@@ -62,7 +62,7 @@ def test_tallies_of_parts_add_up_and_texts_without_end_are_counted_as_others():
 
 
 @pytest.mark.parametrize(
-    ("text", "told"),
+    ("text", "notes"),
     [
         (None, {}),
         ("", {}),
@@ -71,5 +71,5 @@ def test_tallies_of_parts_add_up_and_texts_without_end_are_counted_as_others():
         ('{"doubt": "uni', {}),
     ],
 )
-def test_notes_of_a_row_are_read_and_damaged_ones_are_none(text, told):
-    assert parsed(text) == told
+def test_notes_of_a_row_are_read_and_damaged_ones_are_none(text, notes):
+    assert parsed(text) == notes

@@ -46,8 +46,8 @@ def assert_untouched(episode):
     assert episode.raw_state.shape == (STEPS, 2 + len(NUMBERS))
     assert sorted(episode.raw_state_exact) == [8, 9]
     for i, (name, wanted) in enumerate(NUMBERS.items(), start=2):
-        found = episode.raw_state_exact[i] if i in episode.raw_state_exact else episode.raw_state[:, i]
-        assert np.array_equal(found, wanted, equal_nan=wanted.dtype.kind == "f"), name
+        published = episode.raw_state_exact[i] if i in episode.raw_state_exact else episode.raw_state[:, i]
+        assert np.array_equal(published, wanted, equal_nan=wanted.dtype.kind == "f"), name
     assert np.array_equal(episode.raw_state[:, 8], NUMBERS["int64"].astype(np.float64))
 
 
@@ -95,9 +95,9 @@ def test_every_number_survives_commit_compaction_export_and_reading_back(tmp_pat
 
 def test_gaps_are_told_and_leave_statistics_of_the_rest_alone(tmp_path):
     corpus = make_corpus(tmp_path / "corpus", {"a": [raw_episode("r0"), robot_episode("r1")]})
-    (told,) = tallies(corpus)["made"].summed()
+    (tally,) = tallies(corpus)["made"].summed()
     assert (
-        told.line() == "raw_state_missing (1 of 2 episodes): values 11 are not finite at some steps; kept as published"
+        tally.line() == "raw_state_missing (1 of 2 episodes): values 11 are not finite at some steps; kept as published"
     )
     assert stats.run(stats.StatsConfig(corpus=corpus.uri)).steps_not_finite == 3
 
@@ -121,7 +121,7 @@ def test_a_corpus_from_before_raw_vectors_were_float64_is_read_and_extended_with
     episode = corpus.episode(raw_episode("new").episode_id)
     assert episode.raw_state.dtype == np.float32
     assert episode.raw_state_exact[8].tolist() == NUMBERS["int64"].tolist()
-    told = {each.key: each for each in tallies(corpus)["made"].summed()}
-    assert told["raw_state_lost"].episodes == 1
-    assert "rounded to float32" in told["raw_state_lost"].text
-    assert "into a new corpus" in told["raw_state_lost"].text
+    notes = {each.key: each for each in tallies(corpus)["made"].summed()}
+    assert notes["raw_state_lost"].episodes == 1
+    assert "rounded to float32" in notes["raw_state_lost"].text
+    assert "into a new corpus" in notes["raw_state_lost"].text

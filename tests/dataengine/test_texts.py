@@ -32,14 +32,14 @@ STEPS = 24
 """Of an episode in which something else is said every three steps."""
 
 
-def told(first, end):
+def phrases_of(first, end):
     """What is said of steps: something else for every three, so that the number of a text is not that of a step."""
     return [f"do step {i - i % 3}" for i in range(first, end)]
 
 
 def step_by_step(record="steps", num_steps=STEPS):
     episode = robot_episode(record, num_steps=num_steps)
-    return replace(episode, texts=texts.spans([text] for text in told(0, num_steps)))
+    return replace(episode, texts=texts.spans([text] for text in phrases_of(0, num_steps)))
 
 
 def said(reader, row=0):
@@ -105,21 +105,21 @@ def test_cutting_keeps_what_is_said_at_every_step():
 
 
 def test_windows_of_a_corpus_say_what_holds_at_their_start(corpus):
-    assert said(TableReader(corpus)) == told(0, STEPS)
+    assert said(TableReader(corpus)) == phrases_of(0, STEPS)
     assert corpus.kept().episodes()[0].texts == TableReader(corpus).episodes[0].texts
 
 
 def test_windows_of_shards_say_the_same_also_in_later_segments(corpus, tmp_path):
     reader = TableReader(corpus)
     write_shards(reader, tmp_path / "shards", plan(reader, mixture=Mixture(), segment_steps=7))
-    assert said(ShardReader(tmp_path / "shards")) == told(0, STEPS)
+    assert said(ShardReader(tmp_path / "shards")) == phrases_of(0, STEPS)
 
 
 def test_texts_move_with_the_steps_that_curation_cuts_off(corpus, tmp_path):
     trim(corpus, 5, 3)
     stats.run(stats.StatsConfig(corpus=corpus.uri))
     reader = TableReader(Corpus.open(corpus.uri))
-    wanted = told(5, STEPS - 3)
+    wanted = phrases_of(5, STEPS - 3)
     assert said(reader) == wanted
     assert reader.episodes[0].instruction == tuple(dict.fromkeys(wanted))
     write_shards(reader, tmp_path / "shards", plan(reader, mixture=Mixture(), segment_steps=7))
@@ -128,7 +128,7 @@ def test_texts_move_with_the_steps_that_curation_cuts_off(corpus, tmp_path):
 
 def test_the_column_instruction_lists_every_phrase_for_users_and_filters(corpus):
     (row,) = corpus.table(["instruction", "texts"]).to_pylist()
-    assert row["instruction"] == [*dict.fromkeys(told(0, STEPS))]
+    assert row["instruction"] == [*dict.fromkeys(phrases_of(0, STEPS))]
     assert row["texts"][1] == {"start": 3, "end": 6, "phrases": ["do step 3"]}
     assert corpus.count("array_has(instruction, 'do step 3')") == 1
     assert corpus.episode(corpus.episode_ids()[0]).texts[1] == Text(3, 6, ("do step 3",))
@@ -153,7 +153,7 @@ def test_a_corpus_from_before_there_were_spans_is_read_and_extended(tmp_path, mo
     assert verify(corpus).ok
     reader = TableReader(corpus)
     by_id = {e.episode_id: said(reader, e.row) for e in reader.episodes}
-    assert by_id == {old.episode_id: ["x", "y"] * 3, new.episode_id: told(0, 6)}
+    assert by_id == {old.episode_id: ["x", "y"] * 3, new.episode_id: phrases_of(0, 6)}
 
 
 def test_shards_from_before_there_were_spans_are_read(tmp_path):
@@ -242,9 +242,9 @@ def test_a_plan_is_drawn_for_what_holds_where_it_starts():
 def test_many_rows_are_read_as_each_by_itself():
     draw = np.random.default_rng(0)
     rows = [
-        None if i % 5 == 0 else [{"start": int(a), "end": 9, "phrases": [f"p{b}", "q"][: 1 + b % 2]} for a, b in found]
+        None if i % 5 == 0 else [{"start": int(a), "end": 9, "phrases": [f"p{b}", "q"][: 1 + b % 2]} for a, b in pairs]
         for i in range(60)
-        for found in [draw.integers(0, 8, (draw.integers(0, 4), 2))]
+        for pairs in [draw.integers(0, 8, (draw.integers(0, 4), 2))]
     ]
     said = [[f"old {i}"] if i % 2 else None for i in range(60)]
     columns = {"texts": pa.array(rows, TEXTS), "instruction": pa.array(said, pa.list_(pa.string()))}

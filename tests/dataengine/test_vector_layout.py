@@ -39,8 +39,8 @@ def test_what_values_are_follows_from_encoding_and_width(encoding, dim, groups):
     layout = VectorLayout.of(encoding, dim)
     assert layout.groups == groups
     assert (layout.dim, layout.grippers) == (dim, groups.get("gripper", ()))
-    told = [i for indices in groups.values() for i in indices]
-    assert sorted([*told, *layout.others]) == list(range(dim))
+    listed = [i for indices in groups.values() for i in indices]
+    assert sorted([*listed, *layout.others]) == list(range(dim))
 
 
 def test_each_arm_has_its_hand_its_joints_and_its_gripper():

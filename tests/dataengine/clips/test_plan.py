@@ -77,9 +77,9 @@ def test_labels_that_cannot_be_cut_say_why_and_the_rest_stays() -> None:
         clip(8, 9, "v/good"),
     ]
     plan = VideoPlan(name="v", path="v.mp4", clips=tuple(clips), hidden_s=((20.5, 30.0),))
-    found = settled(plan, min_s=0.2)
-    assert [c.record for c in found.clips] == ["v/good"]
-    assert [(s.record, s.reason, s.is_bad) for s in found.skipped] == [
+    plan_made = settled(plan, min_s=0.2)
+    assert [c.record for c in plan_made.clips] == ["v/good"]
+    assert [(s.record, s.reason, s.is_bad) for s in plan_made.skipped] == [
         ("v/nan", "times are no numbers", True),
         ("v/inverted", "ends before it starts", True),
         ("v/before", "lies before the video", True),

@@ -105,9 +105,9 @@ def test_objects_that_are_named_again_and_again_are_counted_each_time(value: Cal
 
 
 def endless() -> list:
-    found: list = []
-    found.append(found)
-    return found
+    nested: list = []
+    nested.append(nested)
+    return nested
 
 
 @pytest.mark.parametrize("shape", ["0, 9999999999999999999", "0, 99999999999, 99999999999", "1, " * 40 + "0"])

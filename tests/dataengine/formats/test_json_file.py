@@ -31,7 +31,7 @@ def test_what_json_wrote_comes_back(tmp_path: Path) -> None:
     (tmp_path / "a.json").write_text(json.dumps(value))
     assert json_file.read(tmp_path / "a.json") == value
     (tmp_path / "a.jsonl").write_text("\n".join([json.dumps(value), "", "{", json.dumps([3])]))
-    assert [(number, found) for number, found, problem in json_file.lines(tmp_path / "a.jsonl") if not problem] == [
+    assert [(number, decoded) for number, decoded, problem in json_file.lines(tmp_path / "a.jsonl") if not problem] == [
         (1, value),
         (4, [3]),
     ]

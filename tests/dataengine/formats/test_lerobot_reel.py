@@ -51,8 +51,8 @@ def rows(count):
     return np.arange(count) / FPS
 
 
-def shown(found):
-    return [number_of(simplejpeg.decode_jpeg(data)) for data in found.frames.jpegs]
+def shown(clip):
+    return [number_of(simplejpeg.decode_jpeg(data)) for data in clip.frames.jpegs]
 
 
 def test_a_film_can_be_entered_at_any_frame(film, monkeypatch):

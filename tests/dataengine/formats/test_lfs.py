@@ -21,10 +21,10 @@ POINTER = b"version https://git-lfs.github.com/spec/v1\noid sha256:" + b"0" * 64
 def refuse(read):
     """What a reader says."""
     try:
-        found = read()
+        result = read()
     except (DataEngineError, ValueError) as error:
         return str(error)
-    return found
+    return result
 
 
 READERS = {
@@ -35,7 +35,7 @@ READERS = {
     "npy": lambda path: refuse(lambda: npy.read(path)),
     "JSON": lambda path: refuse(lambda: json_file.read(path)),
     "JSON lines": lambda path: " ".join(problem for _, _, problem in json_file.lines(path)),
-    "TFRecord": lambda path: " ".join(str(found) for _, found in tfrecord.records(path)),
+    "TFRecord": lambda path: " ".join(str(record) for _, record in tfrecord.records(path)),
     "tar": lambda path: tar.index(path, (".mp4",)).fault,
     "image": lambda path: refuse(lambda: jpeg.fit([path.read_bytes()], 64)),
 }

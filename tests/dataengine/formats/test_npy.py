@@ -18,20 +18,20 @@ from dataengine.formats import npy
 from tests.support.npy_files import POSES, npy_of, with_pickle
 
 
-def assert_equal(found: Any, expected: Any) -> None:
+def assert_equal(array: Any, expected: Any) -> None:
     if isinstance(expected, np.ndarray):
-        assert found.dtype == expected.dtype
-        np.testing.assert_array_equal(found, expected)
+        assert array.dtype == expected.dtype
+        np.testing.assert_array_equal(array, expected)
     elif isinstance(expected, dict):
-        assert list(found) == list(expected)
+        assert list(array) == list(expected)
         for key, value in expected.items():
-            assert_equal(found[key], value)
+            assert_equal(array[key], value)
     elif isinstance(expected, list | tuple):
-        assert len(found) == len(expected)
-        for one, other in zip(found, expected, strict=True):
+        assert len(array) == len(expected)
+        for one, other in zip(array, expected, strict=True):
             assert_equal(one, other)
     else:
-        assert (type(found), found) == (type(expected), expected)
+        assert (type(array), array) == (type(expected), expected)
 
 
 @pytest.mark.parametrize("protocol", [3, 4, 5])
@@ -214,9 +214,9 @@ def test_a_file_cut_anywhere_or_with_any_byte_changed_never_raises_anything_but_
         with pytest.raises(RecordError):
             npy.loads(data[:cut])
     rng = np.random.default_rng(1)
-    for place in rng.integers(len(data), size=600):
+    for offset in rng.integers(len(data), size=600):
         changed = bytearray(data)
-        changed[place] ^= int(rng.integers(1, 256))
+        changed[offset] ^= int(rng.integers(1, 256))
         try:
             npy.loads(bytes(changed))
         except RecordError as error:

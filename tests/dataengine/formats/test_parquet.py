@@ -72,8 +72,8 @@ def test_ranges_are_those_that_pyarrow_tells_of_a_sound_file(how) -> None:
     about = pq.read_metadata(io.BytesIO(data))
     with ParquetFile(data) as file:
         assert file.num_rows == about.num_rows and file.names == TABLE.column_names
-        for place, name in enumerate(("index", "small")):
-            known = [about.row_group(i).column(place).statistics for i in range(about.num_row_groups)]
+        for index, name in enumerate(("index", "small")):
+            known = [about.row_group(i).column(index).statistics for i in range(about.num_row_groups)]
             expected = [(0, 2**62) if each is None else (each.min, each.max) for each in known]
             assert file.ranges(name).tolist() == [list(pair) for pair in expected]
         assert file.read(["text", "index"]).equals(TABLE.select(["text", "index"]))

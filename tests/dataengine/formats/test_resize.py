@@ -68,8 +68,8 @@ def test_a_picture_is_scaled_alike_whatever_was_scaled_before_it_and_in_any_thre
     order = np.random.default_rng(0).integers(0, len(pictures), 60).tolist()
     with ThreadPoolExecutor(3) as pool:
         together = list(pool.map(lambda i: resize(pictures[i], 64, 64), order))
-    for i, found in zip(order, together, strict=True):
-        assert np.array_equal(found, alone[i])
+    for i, scaled in zip(order, together, strict=True):
+        assert np.array_equal(scaled, alone[i])
 
 
 def test_sizes_that_no_picture_has_are_an_error_that_a_reader_expects() -> None:

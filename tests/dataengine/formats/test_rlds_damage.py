@@ -19,7 +19,7 @@ def copy_of(dataset: Path, tmp_path: Path) -> tuple[Path, rlds.Shard]:
 
 def results(directory: Path, shard: rlds.Shard) -> list[str]:
     read = rlds.read_shard(shard.uri, rlds.schema(directory), shard.num_records)
-    return [str(found) if isinstance(found, RecordError) else "ok" for _, found in read]
+    return [str(record) if isinstance(record, RecordError) else "ok" for _, record in read]
 
 
 def test_a_flipped_byte_in_a_payload_costs_that_record(dataset: Path, tmp_path: Path) -> None:
@@ -119,9 +119,9 @@ def test_a_wrong_folder_is_told_in_one_line(dataset: Path, tmp_path: Path) -> No
         dataset / "features.json": "found a file",
         tmp_path: "found an empty folder",
     }
-    for place, expected in cases.items():
+    for folder, expected in cases.items():
         with pytest.raises(SourceError, match=r"pass|found") as error:
-            rlds.shards(place)
+            rlds.shards(folder)
         assert expected in str(error.value)
         assert "\n" not in str(error.value)
 

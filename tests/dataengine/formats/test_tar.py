@@ -137,8 +137,10 @@ def test_a_long_walk_is_kept_for_other_processes_until_the_archive_changes(tmp_p
     again = tar.index(path, (".h5",))
     assert "kept.h5" in again.members  # it was not walked
     assert {
-        name: [tuple(place) for place in places] for name, places in again.members.items() if name != "kept.h5"
-    } == {name: places for name, places in first.members.items() if name != "1999.h5"}
+        name: [tuple(byte_range) for byte_range in ranges]
+        for name, ranges in again.members.items()
+        if name != "kept.h5"
+    } == {name: ranges for name, ranges in first.members.items() if name != "1999.h5"}
     tar._index.cache_clear()
     kept.write_text("[{")
     assert tar.index(path, (".h5",)) == first

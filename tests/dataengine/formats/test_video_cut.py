@@ -352,8 +352,8 @@ def test_a_video_within_a_tar_and_one_eye_of_a_pair(tmp_path, plain):
 @pytest.mark.skipif(shutil.which("ffmpeg") is None, reason="no ffmpeg on PATH")
 def test_a_region_of_a_picture_that_is_turned(tmp_path, plain):
     path = tmp_path / "turned.mp4"
-    words = ["ffmpeg", "-v", "error", "-display_rotation", "90", "-i", str(plain), "-c", "copy", str(path)]
-    if subprocess.run(words, check=False, capture_output=True).returncode:
+    command = ["ffmpeg", "-v", "error", "-display_rotation", "90", "-i", str(plain), "-c", "copy", str(path)]
+    if subprocess.run(command, check=False, capture_output=True).returncode:
         with av.open(str(plain)) as given, av.open(str(path), "w") as container:
             old = given.streams.video[0]
             new = container.add_stream_from_template(old)

@@ -67,13 +67,18 @@ def test_pixels_may_be_wider_than_high(tmp_path: Path, suffix: str) -> None:
     info = header.probe(path)
     assert (info.sample_aspect, info.shown_size) == (pytest.approx(4 / 3), (96, 213))
     ((_, clip),) = cut(path, [(0, 0.4)], 213, None)
-    half = next(found for _, found in cut(path, [(0, 0.4)], 213, None, region=(0, 0, 0.5, 1)))
+    half = next(outcome for _, outcome in cut(path, [(0, 0.4)], 213, None, region=(0, 0, 0.5, 1)))
     frames = video.decode(path, 213).frames
     assert isinstance(clip, video.Clip)
     assert isinstance(half, video.Clip)
-    for found, width in ((frames, 213), (clip.frames, 213), (half.frames, 107)):
-        assert (found.native_height, found.native_width, found.height, found.width) == (96, width, 96, width)
-        assert simplejpeg.decode_jpeg(found.jpegs[0]).shape == (96, width, 3)
+    for cut_frames, width in ((frames, 213), (clip.frames, 213), (half.frames, 107)):
+        assert (cut_frames.native_height, cut_frames.native_width, cut_frames.height, cut_frames.width) == (
+            96,
+            width,
+            96,
+            width,
+        )
+        assert simplejpeg.decode_jpeg(cut_frames.jpegs[0]).shape == (96, width, 3)
     assert next(video.pictures(path, 10))[1].shape == (96, 213, 3)
     padded = simplejpeg.decode_jpeg(video.decode(path, 128, how="pad").frames.jpegs[3])
     lit = np.flatnonzero(padded.mean(axis=(1, 2)) > 12)

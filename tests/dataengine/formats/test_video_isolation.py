@@ -42,9 +42,9 @@ class Videos:
     licence: ClassVar[str] = "none"
 
     def parts(self) -> list[Part]:
-        found = sorted(Path(self.root).iterdir())
+        files = sorted(Path(self.root).iterdir())
         return [
-            Part(dataset="made", name=f.stem, uri=str(f), num_bytes=1, fingerprint=f.stem, options={}) for f in found
+            Part(dataset="made", name=f.stem, uri=str(f), num_bytes=1, fingerprint=f.stem, options={}) for f in files
         ]
 
     def read(self, part: Part) -> Iterator[Episode | Reject]:
@@ -52,8 +52,8 @@ class Videos:
         for i, clip in cut(part.uri, [(0.0, 0.3), (0.2, 0.6)], self.frame_size, self.frame_hz):
             record = f"{part.name} {i}"
             if isinstance(clip, RecordError):
-                place = {"part_id": part.part_id, "dataset": "made", "source_uri": part.uri, "record": record}
-                yield Reject(**place, reason=str(clip), error=type(clip).__name__)
+                fields = {"part_id": part.part_id, "dataset": "made", "source_uri": part.uri, "record": record}
+                yield Reject(**fields, reason=str(clip), error=type(clip).__name__)
                 continue
             num_steps = len(clip.frames.jpegs)
             yield Episode(

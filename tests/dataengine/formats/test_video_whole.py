@@ -71,10 +71,10 @@ def test_a_list_of_other_files_is_no_video_whatever_it_is_called(tmp_path: Path,
     path = tmp_path / name
     for kind, contents in lists_of_other_files(tmp_path / "leak.ts", name).items():
         path.write_text(contents)
-        places: list[Path | ByteRange] = [path, ByteRange(path, 0, path.stat().st_size, name)]
-        for place in places:
+        inputs: list[Path | ByteRange] = [path, ByteRange(path, 0, path.stat().st_size, name)]
+        for source in inputs:
             with pytest.raises(RecordError) as error:
-                video.decode(place, 160)
+                video.decode(source, 160)
             reason = "no video container that is read" if kind.startswith("ffconcat") else "no"
             assert str(error.value).startswith(f"{name}: {reason}"), kind
             assert "\n" not in str(error.value), kind
@@ -166,9 +166,11 @@ def test_frames_come_as_often_as_they_usually_do(tmp_path: Path) -> None:
 def test_a_picture_that_stays_is_held_and_a_gap_is_not_filled(tmp_path: Path) -> None:
     times_ms = [0, 100, 200, 1700, 1800, 601_800, 601_900, 602_000]
     path = write_video(tmp_path / "paused.mp4", range(8), times_ms=times_ms)
-    found = [(round(time_s, 2), number_of(picture), begins) for time_s, picture, begins in video.stretches(path, 10)]
-    assert [number for _, number, _ in found] == [0, 1] + [2] * 8 + [3] * 8 + [4] + [5, 6, 7]
-    assert [time_s for time_s, _, begins in found if begins] == [0.0, 601.8]
+    stretches = [
+        (round(time_s, 2), number_of(picture), begins) for time_s, picture, begins in video.stretches(path, 10)
+    ]
+    assert [number for _, number, _ in stretches] == [0, 1] + [2] * 8 + [3] * 8 + [4] + [5, 6, 7]
+    assert [time_s for time_s, _, begins in stretches if begins] == [0.0, 601.8]
     with pytest.raises(RecordError, match=r"paused.mp4: shows nothing between 1.80 s and 601.80 s; cut it into two"):
         video.decode(path, 160, 10)
     assert len(video.decode(path, 160).frames.jpegs) == 8

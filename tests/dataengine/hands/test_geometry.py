@@ -43,8 +43,8 @@ def test_an_opening_is_relative_to_the_palm_and_absent_hands_have_none() -> None
     for step, distance in enumerate((0.2 * palm, 0.6 * palm, 2 * palm)):
         hand[step, orders.THUMB_TIP] = hand[step, orders.INDEX_TIP] + [0, 0, distance]
     hand[3] = np.nan
-    found, tips_m = geometry.opening(hand)
-    np.testing.assert_allclose(found, [0, 0.5, 1, np.nan], atol=1e-6)
+    openness, tips_m = geometry.opening(hand)
+    np.testing.assert_allclose(openness, [0, 0.5, 1, np.nan], atol=1e-6)
     np.testing.assert_allclose(tips_m, [0.2 * palm, 0.6 * palm, 2 * palm, np.nan], rtol=1e-6)
 
 

@@ -85,23 +85,23 @@ def boxed(num_steps: int) -> Hands:
     return Hands(sides={"right": hand}, source="detector", estimated=True, lens=lens, camera=camera)
 
 
-def assert_equal(found: Hands | None, expected: Hands) -> None:
-    assert found is not None
+def assert_equal(actual: Hands | None, expected: Hands) -> None:
+    assert actual is not None
     plain = ("source", "estimated", "frame")
-    assert [getattr(found, name) for name in plain] == [getattr(expected, name) for name in plain]
-    assert list(found.sides) == list(expected.sides)
+    assert [getattr(actual, name) for name in plain] == [getattr(expected, name) for name in plain]
+    assert list(actual.sides) == list(expected.sides)
     for side, hand in expected.sides.items():
-        np.testing.assert_array_equal(found.sides[side].present, hand.present)
-        assert found.sides[side].numbers().keys() == hand.numbers().keys()
+        np.testing.assert_array_equal(actual.sides[side].present, hand.present)
+        assert actual.sides[side].numbers().keys() == hand.numbers().keys()
         for name, values in hand.numbers().items():
-            np.testing.assert_array_equal(found.sides[side].numbers()[name], values)
+            np.testing.assert_array_equal(actual.sides[side].numbers()[name], values)
     if expected.lens is not None:
-        assert found.lens is not None
-        assert (found.lens.model, len(found.lens.distortion)) == (expected.lens.model, len(expected.lens.distortion))
-        assert found.lens.fx == pytest.approx(expected.lens.fx)
-    assert (found.camera is None) == (expected.camera is None)
+        assert actual.lens is not None
+        assert (actual.lens.model, len(actual.lens.distortion)) == (expected.lens.model, len(expected.lens.distortion))
+        assert actual.lens.fx == pytest.approx(expected.lens.fx)
+    assert (actual.camera is None) == (expected.camera is None)
     if expected.camera is not None:
-        np.testing.assert_array_equal(found.camera, expected.camera)  # type: ignore[arg-type]
+        np.testing.assert_array_equal(actual.camera, expected.camera)  # type: ignore[arg-type]
 
 
 def test_hands_come_back_from_a_corpus(tmp_path: Path) -> None:
@@ -115,8 +115,8 @@ def test_hands_come_back_from_a_corpus(tmp_path: Path) -> None:
     assert_equal(corpus.episode(episodes[1].episode_id).hands, one)
     assert corpus.episode(episodes[2].episode_id).hands is None
     shown = show.run(show.ShowConfig(corpus=corpus.uri, episode=episodes[0].episode_id)).summary()
-    told = "left at 67% of steps, right at 100% of steps; 21 points and the wrist in metres in the frame of the camera"
-    assert f"{told}, by a tracker" in " ".join(shown.split())
+    hands = "left at 67% of steps, right at 100% of steps; 21 points and the wrist in metres in the frame of the camera"
+    assert f"{hands}, by a tracker" in " ".join(shown.split())
     shown = show.run(show.ShowConfig(corpus=corpus.uri, episode=episodes[1].episode_id)).summary()
     assert "right at 100% of steps; boxes in the picture, estimated by a detector" in " ".join(shown.split())
     shown = show.run(show.ShowConfig(corpus=corpus.uri, episode=episodes[2].episode_id)).summary()

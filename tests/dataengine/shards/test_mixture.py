@@ -95,9 +95,9 @@ def corpus(tmp_path_factory: pytest.TempPathFactory) -> Corpus:
     return made
 
 
-def all_windows(place: str) -> tuple[list[Window], dict[str, torch.Tensor]]:
+def all_windows(uri: str) -> tuple[list[Window], dict[str, torch.Tensor]]:
     """Every window of an epoch, and what training makes of them."""
-    reader = open_reader(place)
+    reader = open_reader(uri)
     sampler = WindowSampler(reader.episodes, SPEC, batch_size=16, seed=5)
     picks = [pick for step in range(sampler.windows_per_epoch // 16 + 1) for pick in sampler.batch(step)]
     return [cut_window(reader, SPEC, row, start) for row, start in picks], as_trained(reader, SPEC, picks)
@@ -138,9 +138,9 @@ def bucket(monkeypatch: pytest.MonkeyPatch) -> Iterator[object]:
     server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
     server.start()
     host, port = server.get_host_and_port()
-    words = {"AWS_ACCESS_KEY_ID": "key", "AWS_SECRET_ACCESS_KEY": "secret", "AWS_DEFAULT_REGION": "us-east-1"}
-    words |= {"AWS_EC2_METADATA_DISABLED": "true", "AWS_ENDPOINT_URL": f"http://{host}:{port}"}
-    for name, value in words.items():
+    environment = {"AWS_ACCESS_KEY_ID": "key", "AWS_SECRET_ACCESS_KEY": "secret", "AWS_DEFAULT_REGION": "us-east-1"}
+    environment |= {"AWS_EC2_METADATA_DISABLED": "true", "AWS_ENDPOINT_URL": f"http://{host}:{port}"}
+    for name, value in environment.items():
         monkeypatch.setenv(name, value)
     client = boto3.client("s3")
     client.create_bucket(Bucket="out")
@@ -158,11 +158,11 @@ def test_shards_in_an_object_store_are_those_on_a_disk_and_resume(corpus: Corpus
     kwargs = {"corpus": corpus.uri, "shard_mb": 0.05, "segment_steps": 7}
     shard.run(shard.ShardConfig(out=str(tmp_path / "disk"), **kwargs))
     report = shard.run(shard.ShardConfig(out="s3://out/runs/shards", **kwargs))
-    found = objects(bucket)
+    written = objects(bucket)
     for path in (tmp_path / "disk").iterdir():
         there = bucket.get_object(Bucket="out", Key=f"runs/shards/{path.name}")["Body"].read()
         assert there == path.read_bytes(), path.name
-    assert found.keys() == {path.name for path in (tmp_path / "disk").iterdir()}
+    assert written.keys() == {path.name for path in (tmp_path / "disk").iterdir()}
     assert report.shards >= 3
     with pytest.raises(DataEngineError, match="found shards in an object store, expected them on a disk"):
         open_reader("s3://out/runs/shards")
@@ -171,9 +171,9 @@ def test_shards_in_an_object_store_are_those_on_a_disk_and_resume(corpus: Corpus
         bucket.delete_object(Bucket="out", Key=f"runs/shards/{key}")
     shard.run(shard.ShardConfig(out="s3://out/runs/shards", **kwargs))
     again = objects(bucket)
-    renewed = {name for name in again if again[name]["LastModified"] != found[name]["LastModified"]}
+    renewed = {name for name in again if again[name]["LastModified"] != written[name]["LastModified"]}
     assert renewed <= {"manifest.json", "shard-000001.parquet", "shard-000001.tar"}
-    assert {name: o["ETag"] for name, o in again.items()} == {name: o["ETag"] for name, o in found.items()}
+    assert {name: o["ETag"] for name, o in again.items()} == {name: o["ETag"] for name, o in written.items()}
 
 
 KILLED = """

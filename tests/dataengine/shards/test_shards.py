@@ -46,10 +46,10 @@ def test_shards_give_the_same_batches_in_the_same_order_bit_for_bit(shards: Path
 def test_all_that_is_known_of_an_episode_survives(shards: Path) -> None:
     reader, stored = made_reader(), ShardReader(shards)
     for episode in reader.episodes:
-        (found,) = [e for e in stored.episodes if e.episode_id == episode.episode_id]
-        assert found == make_episode(**(vars(episode) | {"row": found.row}))
-        np.testing.assert_array_equal(stored.state(found.row), reader.state(episode.row))
-        np.testing.assert_array_equal(stored.latent(found.row, "lam")[1], reader.latent(episode.row, "lam")[1])
+        (same,) = [e for e in stored.episodes if e.episode_id == episode.episode_id]
+        assert same == make_episode(**(vars(episode) | {"row": same.row}))
+        np.testing.assert_array_equal(stored.state(same.row), reader.state(episode.row))
+        np.testing.assert_array_equal(stored.latent(same.row, "lam")[1], reader.latent(episode.row, "lam")[1])
     assert stored.statistics()["arm7_jaw"].to_json() == reader.statistics()["arm7_jaw"].to_json()
     assert stored.latent_info("lam") == reader.latent_info("lam")
     assert stored.manifest["embodiments"]["arm7_jaw"] == {
@@ -127,13 +127,13 @@ def verify(directory: Path) -> dict[str, str]:
 
 def read_all(stored: ShardReader) -> list:
     """Everything that a training may read."""
-    found: list = [stored.identity, stored.manifest["statistics"], stored.latent_info("lam")]
+    content: list = [stored.identity, stored.manifest["statistics"], stored.latent_info("lam")]
     for episode in stored.episodes:
         row, frames = episode.row, range(episode.num_steps)
-        found += [episode, *(bytes(j) for s in episode.cameras for j in stored.jpegs(s, [(row, i) for i in frames]))]
-        found += [None if a is None else a.tolist() for a in (stored.state(row), stored.action(row))]
-        found += [a.tolist() for a in stored.latent(row, "lam")]
-    return found
+        content += [episode, *(bytes(j) for s in episode.cameras for j in stored.jpegs(s, [(row, i) for i in frames]))]
+        content += [None if a is None else a.tolist() for a in (stored.state(row), stored.action(row))]
+        content += [a.tolist() for a in stored.latent(row, "lam")]
+    return content
 
 
 def make_old(directory: Path) -> None:
@@ -161,8 +161,8 @@ def test_a_flipped_bit_gives_an_error_with_the_files_name_and_never_other_number
     draw, outcomes = random.Random(11), Counter[str]()
     for _ in range(60):
         data = bytearray(whole)
-        place = draw.randrange(len(data))
-        data[place] = draw.choice([data[place] ^ 1 << draw.randrange(8), draw.randrange(256)])
+        offset = draw.randrange(len(data))
+        data[offset] = draw.choice([data[offset] ^ 1 << draw.randrange(8), draw.randrange(256)])
         if draw.random() < 0.2:
             data = data[: draw.randrange(len(data))]
         (tmp_path / name).write_bytes(data)

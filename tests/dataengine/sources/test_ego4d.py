@@ -17,7 +17,7 @@ A, B, C, D = "aaaa-1", "bbbb-2", "cccc-3", "dddd-4"
 
 
 def narrated(*lines: tuple[float | None, str]) -> dict[str, Any]:
-    found = [
+    narrations = [
         {
             "timestamp_sec": t,
             "timestamp_frame": 0,
@@ -27,7 +27,7 @@ def narrated(*lines: tuple[float | None, str]) -> dict[str, Any]:
         }
         for t, text in lines
     ]
-    return {"narrations": found, "summaries": [{"start_sec": 0, "end_sec": 9, "summary_text": "#summary C cooks"}]}
+    return {"narrations": narrations, "summaries": [{"start_sec": 0, "end_sec": 9, "summary_text": "#summary C cooks"}]}
 
 
 def write_json(path: Path, value: Any) -> None:

@@ -34,8 +34,8 @@ def add(root: Path, action: Any, *, media: str = "video_540ss", stated: bool = T
     (root / "ego4d.json").write_text(json.dumps({"videos": [about], "concurrent_video_sets": []}))
     folder = root / "v2" / "annotations"
     folder.mkdir(parents=True)
-    told = {"narrations": [{"timestamp_sec": 2.0, "narration_text": "#C C opens the door"}]}
-    (folder / "narration.json").write_text(json.dumps({UID: {"narration_pass_1": told}}))
+    narrations = {"narrations": [{"timestamp_sec": 2.0, "narration_text": "#C C opens the door"}]}
+    (folder / "narration.json").write_text(json.dumps({UID: {"narration_pass_1": narrations}}))
     (folder / "fho_hands_train.json").write_text(
         json.dumps({"clips": [{"clip_uid": "c", "video_uid": UID, "frames": [action]}]})
     )
@@ -44,9 +44,9 @@ def add(root: Path, action: Any, *, media: str = "video_540ss", stated: bool = T
 
 def read(root: Path) -> Episode:
     source = catalog.source("ego4d")(str(root), context_s=2.0)  # type: ignore[call-arg]
-    (found,) = [record for part in source.parts() for record in source.read(part)]
-    assert isinstance(found, Episode), found
-    return found
+    (episode,) = [record for part in source.parts() for record in source.read(part)]
+    assert isinstance(episode, Episode), episode
+    return episode
 
 
 def test_annotated_frames_have_the_places_of_their_hands(tmp_path: Path) -> None:

@@ -42,9 +42,9 @@ def add(root: Path, *, num_rows: int = FRAMES, order: str = "", confidences: boo
 
 def read(root: Path) -> Episode:
     source = catalog.source("egodex")(str(root))
-    (found,) = [record for part in source.parts() for record in source.read(part)]
-    assert isinstance(found, Episode), found
-    return found
+    (episode,) = [record for part in source.parts() for record in source.read(part)]
+    assert isinstance(episode, Episode), episode
+    return episode
 
 
 def hands_of(episode: Episode) -> Hands:
@@ -99,13 +99,13 @@ def test_what_a_file_lacks_is_noted(tmp_path: Path) -> None:
 
 def test_bars_around_a_picture_move_its_lens(tmp_path: Path) -> None:
     add(tmp_path)
-    (found,) = [
+    (episode,) = [
         record
         for source in [catalog.source("egodex")(str(tmp_path), fit="pad")]  # type: ignore[call-arg]
         for part in source.parts()
         for record in source.read(part)
     ]
-    assert isinstance(found, Episode)
-    assert geometry.in_picture(hands_of(found), "right")[0] == pytest.approx(  # type: ignore[index]
+    assert isinstance(episode, Episode)
+    assert geometry.in_picture(hands_of(episode), "right")[0] == pytest.approx(  # type: ignore[index]
         [700 / 1920 * 0.24 + 0.5, (710 / 1080 * 0.2 + 0.5) * 1080 / 1920 + 420 / 1920], rel=1e-4
     )

@@ -15,8 +15,8 @@ FRAMES = 90
 
 def landmarks(frame: int, count: int = 21) -> str:
     points = hand_points("right")[:count, 1::-1] * [-1, -1] + [0.6, 0.7 + frame / 1000]
-    told = (f"landmark {{\n  x: {1 - x}\n  y: {y}\n  z: -1.5e-05\n}}\n" for x, y in points)
-    return f"{frame}:\n{''.join(told)}"
+    blocks = (f"landmark {{\n  x: {1 - x}\n  y: {y}\n  z: -1.5e-05\n}}\n" for x, y in points)
+    return f"{frame}:\n{''.join(blocks)}"
 
 
 def add(root: Path, text: str | None) -> None:
@@ -30,9 +30,9 @@ def add(root: Path, text: str | None) -> None:
 
 def read(root: Path) -> Episode:
     source = catalog.source("egopat3d")(str(root), context_s=0.0)  # type: ignore[call-arg]
-    (found,) = [record for part in source.parts() for record in source.read(part)]
-    assert isinstance(found, Episode), found
-    return found
+    (episode,) = [record for part in source.parts() for record in source.read(part)]
+    assert isinstance(episode, Episode), episode
+    return episode
 
 
 def test_each_picture_has_the_landmarks_of_its_frame(tmp_path: Path) -> None:

@@ -46,9 +46,9 @@ def root(tmp_path: Path) -> Path:
 
 def read_all(root: Path, **settings: float) -> tuple[dict[str, Episode], dict[str, str]]:
     source = catalog.source("epic_kitchens")(str(root), **settings)  # type: ignore[arg-type]
-    found = [record for part in source.parts() for record in source.read(part)]
-    episodes = {record.source_record: record for record in found if isinstance(record, Episode)}
-    return episodes, {record.record: record.reason for record in found if isinstance(record, Reject)}
+    outcomes = [record for part in source.parts() for record in source.read(part)]
+    episodes = {record.source_record: record for record in outcomes if isinstance(record, Episode)}
+    return episodes, {record.record: record.reason for record in outcomes if isinstance(record, Reject)}
 
 
 def frames_of(episode: Episode) -> list[int]:

@@ -43,34 +43,34 @@ def message(video: str, number: int, hands: list[bytes]) -> bytes:
 
 def detections(video: str, count: int) -> list[bytes]:
     """A left hand in every second frame, whose box tells the frame; two right hands."""
-    found = []
+    messages = []
     for number in range(1, count + 1):
         hands = [hand(1, 0.6, 0.7), hand(1, 0.9, 0.0), hand(1, 0.2, 0.1)]
         if number % 2 == 0:
             hands.append(hand(0, 0.8, number / 1000))
-        found.append(message(video, number, hands))
-    return found
+        messages.append(message(video, number, hands))
+    return messages
 
 
-def root_with(root: Path, rate_hz: float, video: str, place: str) -> Path:
+def root_with(root: Path, rate_hz: float, video: str, name: str) -> Path:
     participant = video.partition("_")[0]
     row = f"{video}_0,{participant},{video},00:00:01.00,00:00:03.00,wash cup"
     (root / "EPIC_100_train.csv").write_text(f"{HEAD}\n{row}\n")
     counted_video.write(root / participant / "videos" / f"{video}.MP4", round(4 * rate_hz), rate_hz)
-    path = root / place
+    path = root / name
     path.parent.mkdir(parents=True, exist_ok=True)
     return path
 
 
 def read(root: Path) -> Episode:
     source = catalog.source("epic_kitchens")(str(root), context_s=0.0)  # type: ignore[call-arg]
-    (found,) = [record for part in source.parts() for record in source.read(part)]
-    assert isinstance(found, Episode), found
-    return found
+    (episode,) = [record for part in source.parts() for record in source.read(part)]
+    assert isinstance(episode, Episode), episode
+    return episode
 
 
 @pytest.mark.parametrize(
-    ("video", "rate_hz", "clock_hz", "place"),
+    ("video", "rate_hz", "clock_hz", "name"),
     [
         ("P01_01", 60000 / 1001, 60, "P01/hand-objects/P01_01.pkl"),
         ("P01_101", 50.0, 50, "hand-objects/P01/P01_101.pkl"),
@@ -79,9 +79,9 @@ def read(root: Path) -> Episode:
 )
 @pytest.mark.parametrize("protocol", [3, 4])
 def test_boxes_are_taken_by_the_time_of_their_frame(
-    tmp_path: Path, video: str, rate_hz: float, clock_hz: int, place: str, protocol: int
+    tmp_path: Path, video: str, rate_hz: float, clock_hz: int, name: str, protocol: int
 ) -> None:
-    path = root_with(tmp_path, rate_hz, video, place)
+    path = root_with(tmp_path, rate_hz, video, name)
     path.write_bytes(pickle.dumps(detections(video, 4 * clock_hz), protocol=protocol))
     episode = read(tmp_path)
     hands = episode.hands

@@ -89,8 +89,8 @@ def raw(request: pytest.FixtureRequest, tmp_path: Path) -> tuple[str, Path, Path
 
 
 def ingest(source: str, root: Path, corpus: str = "corpus") -> IngestReport:
-    place = root.parent / corpus if root.name == "raw" else root.parent.parent / corpus
-    return run(IngestConfig(source=source, root=str(root), corpus=str(place)))
+    target = root.parent / corpus if root.name == "raw" else root.parent.parent / corpus
+    return run(IngestConfig(source=source, root=str(root), corpus=str(target)))
 
 
 @pytest.mark.parametrize("raw", SOURCES, indirect=True)
@@ -148,10 +148,10 @@ def test_a_file_that_comes_late_brings_in_its_episode(raw: tuple[str, Path, Path
     (root.parent / "kept").rename(file)
     report = ingest(name, root)
     assert (report.episodes, report.recovered_episodes, report.rejected_parts, report.reasons) == (1, 1, 0, [])
-    found, rejects = content(Corpus.open(report.corpus))
+    episodes, rejects = content(Corpus.open(report.corpus))
     wanted, _ = content(Corpus.open(ingest(name, root, "undisturbed").corpus))
     own = ("part_id", "source_fingerprint")
-    assert [{k: v for k, v in row.items() if k not in own} for row in found] == [
+    assert [{k: v for k, v in row.items() if k not in own} for row in episodes] == [
         {k: v for k, v in row.items() if k not in own} for row in wanted
     ]
     assert rejects == []

@@ -38,16 +38,16 @@ def add(root: Path, **arrays: np.ndarray) -> None:
     stored = np.eye(4, dtype=np.float32)
     stored[:3, :3] = k.T
     stored[0, 0] = -900
-    place = root / "calibration" / "hololens" / "kv5h72" / "personal_video" / "1000_1280_720"
-    place.mkdir(parents=True)
-    (place / "intrinsics.bin").write_bytes(stored.tobytes())
+    calibration = root / "calibration" / "hololens" / "kv5h72" / "personal_video" / "1000_1280_720"
+    calibration.mkdir(parents=True)
+    (calibration / "intrinsics.bin").write_bytes(stored.tobytes())
 
 
 def read(root: Path, view: str = "head") -> Episode:
     source = catalog.source("ho_cap")(str(root), context_s=0.0, view=view)  # type: ignore[call-arg]
-    (found,) = [record for part in source.parts() for record in source.read(part)]
-    assert isinstance(found, Episode), found
-    return found
+    (episode,) = [record for part in source.parts() for record in source.read(part)]
+    assert isinstance(episode, Episode), episode
+    return episode
 
 
 def test_each_picture_has_the_wrists_of_its_frame(tmp_path: Path) -> None:

@@ -42,7 +42,7 @@ def old(value: Any, protocol: int) -> bytes:
     return stream.getvalue()
 
 
-def told(frame: int) -> dict[str, Any]:
+def annotation(frame: int) -> dict[str, Any]:
     """A hand whose fingers lean up, so that the picture shows where they point."""
     tilt = np.array([[1, 0, 0], [0, 0.6, -0.8], [0, 0.8, 0.6]])
     camera = before_camera("right", FRAMES)[frame]
@@ -62,21 +62,21 @@ def told(frame: int) -> dict[str, Any]:
 def add(root: Path, dump: Any, folder: str = "handpose/refinehandpose_right", spell: str = "{}.pickle") -> Path:
     (root / "task_definitions.csv").write_text(TABLE)
     counted_video.write(root / NAME / "align_rgb" / "image.mp4", FRAMES, 15.0, size=(108, 192))
-    place = root / folder / NAME
-    place.mkdir(parents=True)
+    target = root / folder / NAME
+    target.mkdir(parents=True)
     for frame in range(FRAMES):
         if frame % 4 != 1:
-            (place / spell.format(frame)).write_bytes(dump(told(frame)))
+            (target / spell.format(frame)).write_bytes(dump(annotation(frame)))
     (root / "camera_params" / "ZY20210800001").mkdir(parents=True)
     np.save(root / "camera_params" / "ZY20210800001" / "intrin.npy", K)
-    return place
+    return target
 
 
 def read(root: Path) -> Episode:
     source = catalog.source("hoi4d")(str(root), context_s=0.0)  # type: ignore[call-arg]
-    (found,) = [record for part in source.parts() for record in source.read(part)]
-    assert isinstance(found, Episode), found
-    return found
+    (episode,) = [record for part in source.parts() for record in source.read(part)]
+    assert isinstance(episode, Episode), episode
+    return episode
 
 
 @pytest.mark.parametrize(
@@ -103,7 +103,7 @@ def test_each_picture_has_the_hand_of_its_frame(tmp_path: Path, dump: Any, folde
     np.testing.assert_allclose(right.wrist[there, 0] * 1000, frames[there], atol=1e-3)
     assert np.isnan(right.wrist[~there]).all()
     for points, frame in zip(right.keypoints_2d[there], frames[there].tolist(), strict=True):
-        np.testing.assert_allclose(points, told(frame)["kps2D"] / [1920, 1080], rtol=1e-5)
+        np.testing.assert_allclose(points, annotation(frame)["kps2D"] / [1920, 1080], rtol=1e-5)
     x = quaternion_to_matrix(right.wrist[there, 3:])[0, :, 0]
     np.testing.assert_allclose(x, [0.0, -0.8, 0.6], atol=1e-5)
     assert (hands.source, hands.frame, hands.estimated) == ("mano", "camera", False)

@@ -66,9 +66,9 @@ def add(root: Path, *, flags: int = 1, mirrored: bool = False) -> Path:
 
 def read(root: Path) -> Episode:
     source = catalog.source("holoassist")(str(root), context_s=0.0)  # type: ignore[call-arg]
-    (found,) = [record for part in source.parts() for record in source.read(part)]
-    assert isinstance(found, Episode), found
-    return found
+    (episode,) = [record for part in source.parts() for record in source.read(part)]
+    assert isinstance(episode, Episode), episode
+    return episode
 
 
 @pytest.mark.parametrize("flags", [1, 3])

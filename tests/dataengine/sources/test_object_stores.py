@@ -105,14 +105,14 @@ def test_a_dataset_in_google_cloud_storage_reads_as_it_does_from_a_disk(gs: str,
 
 
 def test_a_wrong_place_in_a_store_is_told_in_one_line(s3: str) -> None:
-    for place, said in {
+    for uri, said in {
         "s3://raw/nowhere": "found nothing",
         "s3://raw/libero": "pass s3://raw/libero/1.0.0",
         "s3://no-such-bucket/libero/1.0.0": "found nothing",
         "ftp://raw/libero": "expected a path, s3:// or gs://",
     }.items():
         with pytest.raises(SourceError) as caught:
-            rlds.shards(place)
+            rlds.shards(uri)
         assert said in str(caught.value)
         assert "\n" not in str(caught.value)
 

@@ -316,7 +316,7 @@ def test_a_root_that_is_no_such_dataset_says_in_one_line_what_to_do(root: Path, 
     (tmp_path / "empty").mkdir()
     (tmp_path / "archive").mkdir()
     (tmp_path / "archive" / "RH20T_cfg3.tar.gz").touch()
-    for place, message in (
+    for path, message in (
         (tmp_path / "nowhere", "found nothing"),
         (tmp_path / "empty", "download the dataset first"),
         (tmp_path / "archive", "extract RH20T_cfg3.tar.gz"),
@@ -324,7 +324,7 @@ def test_a_root_that_is_no_such_dataset_says_in_one_line_what_to_do(root: Path, 
         (root / SCENE / "transformed", f"too low; pass {root}"),
     ):
         with pytest.raises(SourceError, match=message):
-            catalog.source("rh20t")(str(place)).parts()
+            catalog.source("rh20t")(str(path)).parts()
     (root / "task_description.json").write_text("{")
     with pytest.raises(SourceError, match=r"task_description\.json: not JSON"):
         catalog.source("rh20t")(str(root)).parts()

@@ -33,30 +33,30 @@ def clips(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def root(clips: Path, tmp_path: Path) -> Path:
-    place = tmp_path / "ssv2"
-    (place / VIDEOS).mkdir(parents=True)
+    folder = tmp_path / "ssv2"
+    (folder / VIDEOS).mkdir(parents=True)
     for name in CLIPS:
-        (place / VIDEOS / f"{name}.webm").write_bytes((clips / f"{name}.webm").read_bytes())
-    write_json(place, "train", [entry("42"), entry("7", "holding a cup ")])
-    write_json(place, "validation", [entry("101")])
-    write_json(place, "test", [{"id": "101"}])
-    write_json(place, "labels", {"Putting something on something": "0"})  # type: ignore[arg-type]
-    return place
+        (folder / VIDEOS / f"{name}.webm").write_bytes((clips / f"{name}.webm").read_bytes())
+    write_json(folder, "train", [entry("42"), entry("7", "holding a cup ")])
+    write_json(folder, "validation", [entry("101")])
+    write_json(folder, "test", [{"id": "101"}])
+    write_json(folder, "labels", {"Putting something on something": "0"})  # type: ignore[arg-type]
+    return folder
 
 
 def read_all(root: Path, **settings: Any) -> list[Episode | Reject]:
     source = pickle.loads(pickle.dumps(catalog.source("something_something")(str(root), **settings)))
-    return [found for part in source.parts() for found in source.read(part)]
+    return [outcome for part in source.parts() for outcome in source.read(part)]
 
 
 def test_clips_arrive_resampled_by_time_with_label_split_and_native_size(root: Path) -> None:
-    found = read_all(root)
-    assert [(e.source_record, e.split, e.num_steps) for e in found] == [
+    outcomes = read_all(root)
+    assert [(e.source_record, e.split, e.num_steps) for e in outcomes] == [
         ("7", "train", 30),
         ("42", "train", 20),
         ("101", "val", 25),
     ]
-    first = found[0]
+    first = outcomes[0]
     assert first.instruction == ["holding a cup"]
     assert (first.kind, first.embodiment, first.control_hz) == ("human", "human_hand", 10.0)
     assert (first.state, first.action, first.raw_state) == (None, None, None)
@@ -70,12 +70,12 @@ def test_clips_arrive_resampled_by_time_with_label_split_and_native_size(root: P
 
 def test_an_episode_is_known_by_its_entry_and_holds_a_file_from_first_picture_to_last(root: Path) -> None:
     write_clip(root / VIDEOS / "42.webm", 32)  # its last picture is shown for longer than to the next instant
-    found = {episode.source_record: episode for episode in read_all(root) if isinstance(episode, Episode)}
-    assert {record: episode.episode_id for record, episode in found.items()} == {
+    episodes = {episode.source_record: episode for episode in read_all(root) if isinstance(episode, Episode)}
+    assert {record: episode.episode_id for record, episode in episodes.items()} == {
         record: stable_id("something_something", record) for record in CLIPS
     }
-    assert found["42"].num_steps == 26
-    for record, episode in found.items():
+    assert episodes["42"].num_steps == 26
+    for record, episode in episodes.items():
         decoded = video.decode(root / VIDEOS / f"{record}.webm", 256, 10.0)
         assert list(episode.cameras["primary"].jpegs) == list(decoded.frames.jpegs)
         assert (episode.cut.video, episode.cut.clip_start_s, episode.cut.text_source) == (record, 0.0, "publisher")  # type: ignore[union-attr]
@@ -83,12 +83,12 @@ def test_an_episode_is_known_by_its_entry_and_holds_a_file_from_first_picture_to
 
 def test_a_clip_of_both_splits_counts_in_the_first(root: Path) -> None:
     write_json(root, "validation", [entry("101"), entry("7")])
-    found = read_all(root)
-    assert [(e.source_record, e.split) for e in found if isinstance(e, Episode)] == [
+    outcomes = read_all(root)
+    assert [(e.source_record, e.split) for e in outcomes if isinstance(e, Episode)] == [
         *(("7", "train"), ("42", "train")),
         ("101", "val"),
     ]
-    (reject,) = (each for each in found if isinstance(each, Reject))
+    (reject,) = (each for each in outcomes if isinstance(each, Reject))
     assert (reject.record, reject.reason.partition(":")[0]) == ("7", "its video was listed before")
 
 
@@ -100,12 +100,12 @@ def test_rate_and_size_of_frames_are_settings(root: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "place", ["{}.json", "something-something-v2-{}.json", "labels/{}.json", "labels/something-something-v2-{}.json"]
+    "pattern", ["{}.json", "something-something-v2-{}.json", "labels/{}.json", "labels/something-something-v2-{}.json"]
 )
-def test_every_naming_of_the_label_files_is_found(root: Path, place: str) -> None:
+def test_every_naming_of_the_label_files_is_found(root: Path, pattern: str) -> None:
     (root / "labels").mkdir()
     for stem in ("train", "validation"):
-        (root / f"{stem}.json").rename(root / place.format(stem))
+        (root / f"{stem}.json").rename(root / pattern.format(stem))
     assert [e.source_record for e in read_all(root)] == ["7", "42", "101"]
 
 
@@ -114,7 +114,7 @@ def test_a_part_is_a_batch_of_clips_and_batches_cover_all_of_them(root: Path, mo
     assert [(p.name, p.num_bytes > 0) for p in source.parts()] == [("train/7", True), ("val/101", True)]
     monkeypatch.setattr(_parts.grouped, "__defaults__", (1,))
     assert [p.name for p in source.parts()] == ["train/7", "train/42", "val/101"]
-    assert [found.source_record for part in source.parts() for found in source.read(part)] == ["7", "42", "101"]
+    assert [outcome.source_record for part in source.parts() for outcome in source.read(part)] == ["7", "42", "101"]
 
 
 def test_another_label_or_another_size_changes_the_fingerprint(root: Path) -> None:
@@ -134,18 +134,18 @@ def test_a_bad_clip_is_rejected_and_the_rest_arrives(root: Path) -> None:
     (root / VIDEOS / "5.webm").touch()
     entries = [entry("42"), entry("7"), entry("5"), entry("../secret"), entry("43", ""), {"label": "no id"}]
     write_json(root, "train", entries)
-    found = {r.record if isinstance(r, Reject) else r.source_record: r for r in read_all(root)}
-    assert isinstance(found.pop("42"), Episode)
-    assert {record: reject.reason for record, reject in found.items()} == {
+    outcomes = {r.record if isinstance(r, Reject) else r.source_record: r for r in read_all(root)}
+    assert isinstance(outcomes.pop("42"), Episode)
+    assert {record: reject.reason for record, reject in outcomes.items()} == {
         "7": "7.webm: the video is missing",
         "5": "5.webm: the video has 0 bytes",
         "../secret": "id is no plain name of a video; check the JSON file",
         "43": "the entry has no label",
         "entry 5": "id is no plain name of a video; check the JSON file",
-        "101": found["101"].reason,
+        "101": outcomes["101"].reason,
     }
-    assert found["101"].reason.endswith("truncated?")
-    assert not any("\n" in reject.reason for reject in found.values())
+    assert outcomes["101"].reason.endswith("truncated?")
+    assert not any("\n" in reject.reason for reject in outcomes.values())
 
 
 def test_a_wrong_root_is_told_in_one_line(root: Path, tmp_path_factory: pytest.TempPathFactory) -> None:
@@ -153,7 +153,7 @@ def test_a_wrong_root_is_told_in_one_line(root: Path, tmp_path_factory: pytest.T
     (other / "20bn-something-something-v2-00").touch()
     unlabelled = tmp_path_factory.mktemp("unlabelled")
     (unlabelled / VIDEOS).mkdir()
-    for place, expected in (
+    for path, expected in (
         (root / "nowhere", "found nothing, expected a folder with 20bn-something-something-v2/<id>.webm"),
         (root / "train.json", "found a file"),
         (empty, "found an empty folder"),
@@ -163,7 +163,7 @@ def test_a_wrong_root_is_told_in_one_line(root: Path, tmp_path_factory: pytest.T
         (unlabelled, "found neither train.json nor validation.json"),
     ):
         with pytest.raises(SourceError) as error:
-            catalog.source("something_something")(str(place)).parts()
+            catalog.source("something_something")(str(path)).parts()
         assert expected in str(error.value)
         assert "\n" not in str(error.value)
 
@@ -179,10 +179,10 @@ def test_labels_that_do_not_parse_stop_the_command(root: Path, text: str, expect
 def test_a_clip_of_an_unknown_codec_costs_no_other(root: Path) -> None:
     path = root / VIDEOS / "101.webm"
     path.write_bytes(path.read_bytes().replace(b"V_VP9", b"V_VXX"))
-    found = {r.record if isinstance(r, Reject) else r.source_record: r for r in read_all(root)}
-    assert found.pop("101").reason.startswith("101.webm: has a codec that is not known here")
-    assert found
-    assert all(isinstance(episode, Episode) for episode in found.values())
+    outcomes = {r.record if isinstance(r, Reject) else r.source_record: r for r in read_all(root)}
+    assert outcomes.pop("101").reason.startswith("101.webm: has a codec that is not known here")
+    assert outcomes
+    assert all(isinstance(episode, Episode) for episode in outcomes.values())
 
 
 def test_a_label_with_half_a_letter_costs_that_letter(root: Path, tmp_path: Path) -> None:

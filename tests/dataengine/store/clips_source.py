@@ -71,7 +71,7 @@ class ClipsSource:
     def _episode(self, name: str) -> Episode:
         data = files.read_bytes(self.root / name, 10 * CLIP_BYTES)
         try:
-            words = json.loads(data)
+            label = json.loads(data)
         except ValueError as error:
             raise RecordError(lfs.why(data, "no clip")) from error
-        return make_episode(name, steps=words["steps"], seed=words["seed"], dataset=self.name)
+        return make_episode(name, steps=label["steps"], seed=label["seed"], dataset=self.name)

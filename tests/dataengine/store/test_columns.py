@@ -138,8 +138,8 @@ def test_a_fragment_that_is_gone_is_named(corpus: Corpus) -> None:
 
 def test_frames_are_found_after_rows_were_appended_under_a_labeller(corpus: Corpus) -> None:
     corpus.ensure_columns(LABEL)
-    told = make_episode("e")
+    episode = make_episode("e")
     assert len(corpus.episode_ids()) == 4
-    add_episodes(Corpus.open(corpus.uri), [told], "p3")
+    add_episodes(Corpus.open(corpus.uri), [episode], "p3")
     label(corpus, 0, 1.0)
-    assert corpus.jpegs("primary", [(told.episode_id, 1)]) == [told.cameras["primary"].jpegs[1]]
+    assert corpus.jpegs("primary", [(episode.episode_id, 1)]) == [episode.cameras["primary"].jpegs[1]]

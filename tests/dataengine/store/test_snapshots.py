@@ -83,8 +83,8 @@ def test_it_counts_what_curation_kept(corpus: Corpus) -> None:
     kept = corpus.take_snapshot("kept")
     assert (everything.filter, everything.episodes, everything.steps, everything.datasets) == ("", 6, 18, {"npz": 6})
     assert (kept.filter, kept.episodes, kept.steps, kept.datasets) == ("keep IS NOT FALSE", 4, 12, {"npz": 4})
-    told = [make_episode(f"p{part}/{i}").episode_id for part in (2, 0) for i in (1, 0)]
-    assert kept.content_hash == snapshots.content_hash(told) != everything.content_hash
+    ids = [make_episode(f"p{part}/{i}").episode_id for part in (2, 0) for i in (1, 0)]
+    assert kept.content_hash == snapshots.content_hash(ids) != everything.content_hash
     assert kept.episodes == len(TableReader(Corpus.open(corpus.uri, snapshot="kept")).episodes)
     assert [snapshot.name for snapshot in corpus.snapshots()] == ["all", "kept"]
 

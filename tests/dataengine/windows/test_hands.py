@@ -64,11 +64,11 @@ def test_what_is_absent_is_not_a_number_and_a_gap_ends_the_action_before_it() ->
 
 
 def test_a_wrist_without_points_tells_all_but_the_opening_and_without_a_rotation_where_it_is() -> None:
-    told = seen({side: before_camera(side, STEPS) for side in ("left", "right")})  # type: ignore[misc]
-    whole = vectors(told)
-    sides = {side: replace(hand, keypoints=None) for side, hand in told.sides.items()}
+    given = seen({side: before_camera(side, STEPS) for side in ("left", "right")})  # type: ignore[misc]
+    whole = vectors(given)
+    sides = {side: replace(hand, keypoints=None) for side, hand in given.sides.items()}
     sides["left"].wrist[:, 3:] = np.nan  # type: ignore[index]
-    felt = vectors(replace(told, source="mano", sides=sides))
+    felt = vectors(replace(given, source="mano", sides=sides))
     assert whole is not None
     assert felt is not None
     for one, all_of_it in zip(felt, whole, strict=True):
@@ -101,11 +101,11 @@ def test_statistics_measure_each_side_by_itself_and_each_dataset() -> None:
     right = vectors(seen({"right": before_camera("right", STEPS) + np.array([0.1, 0, 0])}))
     assert both is not None
     assert right is not None
-    found = HandStatistics()
-    assert found.statistics() is None
-    found.add("two", both)
-    found.add("one", right)
-    done = found.statistics()
+    gathered = HandStatistics()
+    assert gathered.statistics() is None
+    gathered.add("two", both)
+    gathered.add("one", right)
+    done = gathered.statistics()
     assert done is not None
     assert (done.num_episodes, done.datasets, done.state.grippers) == (2, ("one", "two"), (6, 13))
     np.testing.assert_allclose(done.state.min[[0, 7]], [0.5, 0.5], atol=1e-6)

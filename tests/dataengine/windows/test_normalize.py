@@ -22,8 +22,8 @@ def make_statistics(q01, q99, grippers=()):
     """Extremes lie 1 beyond the quantiles, but for a constant."""
     q01, q99 = np.array(q01, dtype=np.float64), np.array(q99, dtype=np.float64)
     middle, beyond = (q01 + q99) / 2, q99 > q01
-    places = {"q01": q01, "q99": q99, "min": q01 - beyond, "max": q99 + beyond}
-    return Statistics(count=9, mean=middle, std=q99 - q01, grippers=grippers, **places)
+    bounds = {"q01": q01, "q99": q99, "min": q01 - beyond, "max": q99 + beyond}
+    return Statistics(count=9, mean=middle, std=q99 - q01, grippers=grippers, **bounds)
 
 
 def make_normalizer(q01, q99, grippers=()):
@@ -101,7 +101,7 @@ def test_a_constant_dimension_becomes_zero_and_inverts_to_its_constant():
 
 
 @pytest.mark.parametrize(
-    ("encoding", "dim", "places"),
+    ("encoding", "dim", "grippers"),
     [
         ("eef_pose", 7, (6,)),
         ("eef_delta", 14, (6, 13)),
@@ -115,13 +115,13 @@ def test_a_constant_dimension_becomes_zero_and_inverts_to_its_constant():
         ("none", 0, ()),
     ],
 )
-def test_which_dimensions_are_grippers_follows_from_the_layout(encoding, dim, places):
-    assert VectorLayout.of(encoding, dim).grippers == places
+def test_which_dimensions_are_grippers_follows_from_the_layout(encoding, dim, grippers):
+    assert VectorLayout.of(encoding, dim).grippers == grippers
     if dim:
         rows = np.random.default_rng(0).uniform(0.2, 0.4, (500, dim))
         y = normalizer_of(measured(rows, encoding)).normalize("arm", "state", np.full(dim, 0.4))
         kept = np.isclose(y, -0.2)
-        assert tuple(np.flatnonzero(kept)) == places
+        assert tuple(np.flatnonzero(kept)) == grippers
 
 
 def test_a_gripper_whose_values_are_no_openings_is_normalised_as_any_other_number():

@@ -42,25 +42,25 @@ def action(start: Any, end: Any, text: Any = "Do it.") -> dict[str, Any]:
     return {"start_frame": start, "end_frame": end, "action_text": text, "skill": "Pick"}
 
 
-def of_first(found: list[Episode | Reject]) -> list[Episode | Reject]:
-    return [f for f in found if "648642" in (f.source_record if isinstance(f, Episode) else f.record)]
+def of_first(outcomes: list[Episode | Reject]) -> list[Episode | Reject]:
+    return [f for f in outcomes if "648642" in (f.source_record if isinstance(f, Episode) else f.record)]
 
 
 def test_each_labelled_segment_is_a_cut_of_its_episode_with_a_text_of_its_own(root: Path) -> None:
     whole = read(root, "episode")[0]
-    pick, place, *others = read(root)
-    assert [e.source_record for e in (pick, place, *others)] == [
+    pick, put, *others = read(root)
+    assert [e.source_record for e in (pick, put, *others)] == [
         f"{TASK}/{episode}/{index}" for episode in ("648642", "648700") for index in (0, 1)
     ]
-    assert ([*pick.instruction], [*place.instruction]) == (["Pick up the cup."], ["Put it down."])
-    for found, steps in ((pick, slice(2, 6)), (place, slice(6, N))):
+    assert ([*pick.instruction], [*put.instruction]) == (["Pick up the cup."], ["Put it down."])
+    for segment, steps in ((pick, slice(2, 6)), (put, slice(6, N))):
         for name in ("state", "action", "raw_state", "raw_action"):
-            np.testing.assert_array_equal(getattr(found, name), getattr(whole, name)[steps])
-        assert found.time_ns.tolist() == (whole.time_ns[steps] - whole.time_ns[steps.start]).tolist()
-        assert {slot: f.jpegs for slot, f in found.cameras.items()} == {
+            np.testing.assert_array_equal(getattr(segment, name), getattr(whole, name)[steps])
+        assert segment.time_ns.tolist() == (whole.time_ns[steps] - whole.time_ns[steps.start]).tolist()
+        assert {slot: f.jpegs for slot, f in segment.cameras.items()} == {
             slot: f.jpegs[steps] for slot, f in whole.cameras.items()
         }
-        assert found.embodiment == whole.embodiment
+        assert segment.embodiment == whole.embodiment
     np.testing.assert_array_equal(pick.action[-1, :6], whole.state[6, :6])  # it leads into the next segment
     assert pick.notes["segment"] == f"steps 2 to 6 of {N}"
     assert (pick.notes["skill"], pick.notes["task_name"]) == ("Pick", "Tidy the table")

@@ -118,7 +118,7 @@ def test_a_wrong_root_is_told_in_one_line(root: Path, tmp_path_factory: pytest.T
     (archives / "sample_dataset.tar").touch()
     half = tmp_path_factory.mktemp("half")
     (half / "observations").mkdir()
-    for place, expected in (
+    for path, expected in (
         (root / "nowhere", "found nothing, expected a folder with task_info, observations and proprio_stats"),
         (empty, "found an empty folder"),
         (root / "observations", f"too low; pass {root}"),
@@ -128,6 +128,6 @@ def test_a_wrong_root_is_told_in_one_line(root: Path, tmp_path_factory: pytest.T
         (half, "found no task_info and no proprio_stats"),
     ):
         with pytest.raises(SourceError) as error:
-            catalog.source("agibot")(str(place)).parts()
+            catalog.source("agibot")(str(path)).parts()
         assert expected in str(error.value)
         assert "\n" not in str(error.value)

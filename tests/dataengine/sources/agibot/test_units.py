@@ -31,8 +31,8 @@ def read(root: Path, edit: Callable[[Arrays], None]) -> Episode | Reject:
     edit(arrays)
     write_h5(root, "648642", arrays)
     source = catalog.source("agibot")(str(root), frame_size=64)
-    (found,) = [found for part in source.parts() for found in source.read(part)]
-    return found
+    (outcome,) = [outcome for part in source.parts() for outcome in source.read(part)]
+    return outcome
 
 
 def scaled(key: str, factor: float) -> Callable[[Arrays], None]:
@@ -65,9 +65,9 @@ def test_a_gap_in_the_clock_stays(root: Path) -> None:
 def test_numbers_far_beyond_their_range_are_in_another_unit(
     root: Path, edit: Callable[[Arrays], None], reason: str
 ) -> None:
-    found = read(root, edit)
-    assert isinstance(found, Reject)
-    assert found.reason.startswith(reason)
+    outcome = read(root, edit)
+    assert isinstance(outcome, Reject)
+    assert outcome.reason.startswith(reason)
 
 
 def test_grippers_that_hardly_open_may_be_shares_and_are_told_as_doubtful(root: Path) -> None:
@@ -80,9 +80,9 @@ def test_an_index_that_is_no_whole_number_places_no_command(root: Path) -> None:
         arrays["action/effector/position"] = np.ones((2, 2))
         arrays["action/effector/index"] = np.array([3.0, 5.5])
 
-    found = read(root, edit)
-    assert isinstance(found, Reject)
-    assert found.reason == "action/effector/index holds 5.5, expected whole numbers"
+    outcome = read(root, edit)
+    assert isinstance(outcome, Reject)
+    assert outcome.reason == "action/effector/index holds 5.5, expected whole numbers"
 
 
 @pytest.mark.parametrize(("reading", "polarity"), [(120 * (1 - CLOSING), "open"), (120 * CLOSING, "closed")])

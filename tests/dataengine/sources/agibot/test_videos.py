@@ -40,8 +40,8 @@ def show(root: Path, camera: str, numbers: "range | list[int]", begins: int = 0)
 
 def read(root: Path) -> Episode | Reject:
     source = catalog.source("agibot")(str(root), frame_size=256)
-    (found,) = [found for part in source.parts() for found in source.read(part)]
-    return found
+    (outcome,) = [outcome for part in source.parts() for outcome in source.read(part)]
+    return outcome
 
 
 @pytest.mark.parametrize("num_frames", [N - 2, N - 1, N, N + 2])
@@ -66,10 +66,10 @@ def test_what_lacks_at_an_end_shifts_nothing(root: Path, num_frames: int) -> Non
 )
 def test_frames_that_lack_elsewhere_reject_the_episode(root: Path, numbers: "range | list[int]", where: str) -> None:
     show(root, "hand_left", numbers)
-    found = read(root)
-    assert isinstance(found, Reject)
-    assert found.record == f"{TASK}/648642"
-    assert found.reason == f"hand_left {where}: its frames are of other steps"
+    outcome = read(root)
+    assert isinstance(outcome, Reject)
+    assert outcome.record == f"{TASK}/648642"
+    assert outcome.reason == f"hand_left {where}: its frames are of other steps"
 
 
 def test_a_whole_video_that_starts_late_or_pauses_is_as_good_as_any(root: Path) -> None:

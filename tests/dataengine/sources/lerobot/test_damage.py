@@ -78,8 +78,8 @@ def test_a_column_that_is_there_twice_costs_its_rows(v3, column):
 def test_an_index_of_episodes_that_is_a_list_costs_its_rows(v3):
     path = v3 / "data/chunk-000/file-001.parquet"
     table = pq.read_table(path)
-    place = table.column_names.index("episode_index")
-    pq.write_table(table.set_column(place, "episode_index", pa.array([[2]] * len(table))), path)
+    index = table.column_names.index("episode_index")
+    pq.write_table(table.set_column(index, "episode_index", pa.array([[2]] * len(table))), path)
     assert reasons(read_all(v3)) == {
         "2": "data/chunk-000/file-001.parquet: episode_index is no plain column of numbers"
     }
@@ -111,9 +111,9 @@ def test_a_column_of_the_metadata_that_is_there_twice_is_told(v3):
 def test_rows_that_are_not_as_declared_are_told(v2, column, values, expected):
     path = v2 / "data/chunk-000/episode_000002.parquet"
     table = pq.read_table(path)
-    place = table.column_names.index(column)
+    index = table.column_names.index(column)
     kind = pa.list_(pa.float32()) if column in lr.FEATURES else None
-    table = table.remove_column(place) if values is None else table.set_column(place, column, pa.array(values, kind))
+    table = table.remove_column(index) if values is None else table.set_column(index, column, pa.array(values, kind))
     pq.write_table(table, path)
     reasons_given = reasons(read_all(v2))
     assert list(reasons_given) == ["2"]
@@ -202,7 +202,7 @@ def test_a_wrong_root_is_told_in_one_line(v3, tmp_path):
     (tmp_path / "other/file").touch()
     unlisted = shutil.copytree(v3, tmp_path / "deep/unlisted")
     shutil.rmtree(unlisted / "meta/episodes")
-    for place, expected in (
+    for root, expected in (
         (tmp_path / "nowhere", "found nothing, expected a LeRobot dataset with meta/info.json"),
         (tmp_path / "empty", "found an empty folder"),
         (tmp_path / "other", "found no meta/info.json, expected a LeRobot dataset"),
@@ -212,7 +212,7 @@ def test_a_wrong_root_is_told_in_one_line(v3, tmp_path):
         ("s3://bucket/cubes", "LeRobot datasets are read from a disk"),
     ):
         with pytest.raises(SourceError) as error:
-            source_of(place).parts()
+            source_of(root).parts()
         assert expected in str(error.value)
         assert "\n" not in str(error.value)
     (v3 / "meta/info.json").write_text("{")

@@ -182,8 +182,8 @@ def test_a_hub_cache_is_read_through_its_links(made, tmp_path):
         blob.write_bytes(path.read_bytes())
         link.symlink_to(blob)
     (snapshot / "README.md").write_text("---\nlicense: apache-2.0\n---\nlicense: mit\n")
-    for place in (repo, snapshot, repo / "snapshots"):
-        outcomes = read_all(place)
+    for folder in (repo, snapshot, repo / "snapshots"):
+        outcomes = read_all(folder)
         assert_whole(outcomes)
         assert (outcomes[0].dataset, outcomes[0].licence) == ("lerobot/ann/cubes", "apache-2.0")
     shutil.copytree(snapshot, repo / "snapshots/def", symlinks=True)

@@ -49,8 +49,8 @@ def test_names_tell_what_a_state_is_or_a_doubt_says_that_they_do_not(v3, names, 
     change_features(v3, observation__state={**names_of(v3, "observation.state"), "names": names})
     first = read_all(v3)[0]
     assert first.state_encoding == encoding
-    told = {"gripper": "2", "joint_3.vel": "", "c": ""}  # bare numbers tell nothing
-    assert first.notes.get("state_grippers") == (told.get(names[-1]) if isinstance(names, list) else None)
+    gripper_notes = {"gripper": "2", "joint_3.vel": "", "c": ""}  # bare numbers tell nothing
+    assert first.notes.get("state_grippers") == (gripper_notes.get(names[-1]) if isinstance(names, list) else None)
     assert ("say --state-encoding" in first.notes.get("doubt", "")) is (encoding == "mixed")
 
 
@@ -119,9 +119,9 @@ def test_texts_become_instructions_at_their_frames_or_notes(v3):
     for number, members in enumerate(((0, 1), (2,))):
         path = v3 / f"data/chunk-000/file-{number:03d}.parquet"
         table = pq.read_table(path)
-        told = [f"do it{' well' if i else ''}" for i in members for _ in range(lr.LENGTHS[i])]
+        instructions = [f"do it{' well' if i else ''}" for i in members for _ in range(lr.LENGTHS[i])]
         operator = ["ann" if k < 4 else "bob" for i in members for k in range(lr.LENGTHS[i])]
-        table = table.append_column("language_instruction", pa.array(told)).append_column(
+        table = table.append_column("language_instruction", pa.array(instructions)).append_column(
             "operator", pa.array(operator)
         )
         numbers = [int(k > 5) for i in members for k in range(lr.LENGTHS[i])]

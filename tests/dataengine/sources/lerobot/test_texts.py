@@ -44,10 +44,10 @@ def set_columns(root, dtype="int64", shape=(1,), **columns):
     change_info(root, **{key: {"dtype": dtype, "shape": list(shape), "names": None} for key in columns})
     for path in sorted((root / "data").rglob("*.parquet")):
         table = pq.read_table(path)
-        places = zip(table["episode_index"].to_pylist(), table["frame_index"].to_pylist(), strict=True)
-        places = list(places)
+        steps = zip(table["episode_index"].to_pylist(), table["frame_index"].to_pylist(), strict=True)
+        steps = list(steps)
         for key, value in columns.items():
-            values = pa.array([value(i, k) for i, k in places])
+            values = pa.array([value(i, k) for i, k in steps])
             where = table.column_names.index(key) if key in table.column_names else None
             table = table.append_column(key, values) if where is None else table.set_column(where, key, values)
         pq.write_table(table, path)
@@ -164,8 +164,8 @@ def test_a_column_of_several_texts_a_frame_gives_all_of_them(root):
 
 @pytest.mark.parametrize("kind", [pa.binary(), pa.string()])
 def test_a_text_that_is_not_utf8_is_lost_alone_and_noted(root, kind):
-    told = [b"put the caf\xe9 cup down" if k == 3 else f"do {k}".encode() for k in range(20)]
-    set_columns(root, "string", instruction=lambda i, k: told[k])
+    instructions = [b"put the caf\xe9 cup down" if k == 3 else f"do {k}".encode() for k in range(20)]
+    set_columns(root, "string", instruction=lambda i, k: instructions[k])
     for path in (root / "data").rglob("*.parquet"):
         table = pq.read_table(path)
         written = pa.concat_arrays(table["instruction"].chunks).view(kind)
@@ -207,8 +207,8 @@ def test_numbers_without_a_text_are_noted_and_the_episodes_own_list_holds(root):
 def test_other_texts_of_a_column_of_numbers_are_a_change_of_the_source(root):
     set_columns(root, subtask_index=lambda i, k: 0)
     marks = []
-    for words in ("reach", "grasp"):
-        set_tasks(root, [words], "subtask")
+    for subtask in ("reach", "grasp"):
+        set_tasks(root, [subtask], "subtask")
         marks.append([part.fingerprint for part in catalog.source("lerobot")(str(root)).parts()])
     assert marks[0] != marks[1]
 
@@ -276,9 +276,9 @@ def test_texts_of_an_export_that_are_none_cost_their_episodes(tmp_path, values):
     (root / "meta/villa.json").write_text("{}")
     (path,) = (root / "meta/episodes").rglob("*.parquet")
     pq.write_table(pq.read_table(path).append_column("source/texts", pa.array(values)), path)
-    found = read(root)
-    assert [type(each).__name__ for each in found] == ["Reject"] * 3
-    assert "source/texts" in found[0].reason
+    outcomes = read(root)
+    assert [type(each).__name__ for each in outcomes] == ["Reject"] * 3
+    assert "source/texts" in outcomes[0].reason
 
 
 def windows_of(reader):

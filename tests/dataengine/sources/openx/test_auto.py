@@ -121,9 +121,9 @@ def test_features_become_what_the_mapping_says(root: Path, tmp_path: Path) -> No
         plain = np.column_stack([command["move"], command["turn"], command["grip"]])[1:]
         np.testing.assert_array_equal(episode.raw_action, plain)
         for slot in ("primary", "wrist"):
-            found = [simplejpeg.decode_jpeg(jpeg)[20, 20].astype(int) for jpeg in episode.cameras[slot].jpegs]
+            colours = [simplejpeg.decode_jpeg(jpeg)[20, 20].astype(int) for jpeg in episode.cameras[slot].jpegs]
             wanted = np.array([200, 30, 90]) - 4 * np.arange(1, T)[:, None]
-            np.testing.assert_allclose(found, wanted, atol=2)
+            np.testing.assert_allclose(colours, wanted, atol=2)
 
 
 def test_values_have_the_names_that_the_mapping_gives_and_others_those_of_the_layout(
@@ -168,8 +168,8 @@ def test_rotations_are_turned_by_name(root: Path, tmp_path: Path, axes: str | No
     episodes = {e.instruction[0]: e for e in read_all(root, mapped(tmp_path, text))}
     angles = values(0)["command"]["turn"][1:] * 0.02
     rotation = Rotation.from_euler(axes, angles) if axes else Rotation.from_rotvec(angles)
-    found = Rotation.from_euler("xyz", episodes["shake hands 0"].action[:, 3:6])
-    np.testing.assert_allclose(found.as_matrix(), rotation.as_matrix(), atol=1e-5)
+    turned = Rotation.from_euler("xyz", episodes["shake hands 0"].action[:, 3:6])
+    np.testing.assert_allclose(turned.as_matrix(), rotation.as_matrix(), atol=1e-5)
 
 
 @pytest.mark.parametrize(

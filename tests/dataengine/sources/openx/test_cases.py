@@ -53,12 +53,12 @@ def test_published_values_become_house_units(name: str, read: Read) -> None:
 @pytest.mark.parametrize("name", NAMES)
 def test_the_publishers_numbers_are_kept(name: str, read: Read) -> None:
     case, episode = read(name)
-    for found, keys in ((episode.raw_state, case.raw_state), (episode.raw_action, case.raw_action)):
+    for raw, keys in ((episode.raw_state, case.raw_state), (episode.raw_action, case.raw_action)):
         if keys:
             kept = np.hstack([case.published(key) for key in keys]).astype(np.float32)
-            np.testing.assert_array_equal(found, kept)
+            np.testing.assert_array_equal(raw, kept)
         else:
-            assert found is None
+            assert raw is None
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -105,4 +105,4 @@ def test_one_embodiment_means_one_layout() -> None:
     layouts: dict[str, set[str]] = defaultdict(set)
     for case in map(case_of, NAMES):
         layouts[case.embodiment].add(case.layout)
-    assert {name: found for name, found in layouts.items() if len(found) != 1} == {}
+    assert {name: widths for name, widths in layouts.items() if len(widths) != 1} == {}

@@ -260,7 +260,7 @@ def test_a_bad_record_is_rejected_with_its_reason_and_the_rest_arrives(
     assert isinstance(first, Reject)
     assert first.reason.startswith(reason)
     assert (first.record, first.error, "\n" in first.reason) == ("0", "RecordError", False)
-    assert [type(found) for found in rest] == [Episode, Episode]
+    assert [type(outcome) for outcome in rest] == [Episode, Episode]
 
 
 def test_a_missing_shard_is_one_rejected_part(tmp_path: Path) -> None:

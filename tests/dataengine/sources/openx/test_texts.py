@@ -124,6 +124,6 @@ def test_spelt_instructions_hold_until_they_change_and_a_damaged_one_is_lost() -
         return {"observation": {"instruction": np.array([list(text.ljust(512, b"\0")) for text in said])}}
 
     source = LanguageTable("nowhere")
-    found, notes = texts_of([], [source.instructions(spelt(b"a", b"a", b"caf\xe9", b"b"))], range(4))
-    assert found == (Text(0, 2, ("a",)), Text(3, 4, ("b",)))
+    spans, notes = texts_of([], [source.instructions(spelt(b"a", b"a", b"caf\xe9", b"b"))], range(4))
+    assert spans == (Text(0, 2, ("a",)), Text(3, 4, ("b",)))
     assert notes == {"texts_lost": "a text that is not UTF-8 at 1 steps, the first is 2"}

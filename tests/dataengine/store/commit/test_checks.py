@@ -27,7 +27,7 @@ def stage(tmp_path: Path, *records: Episode | Reject) -> Receipt:
 
 
 @pytest.mark.parametrize(
-    ("episode", "words"),
+    ("episode", "message"),
     [
         (make_episode(steps=0), "found no steps, expected at least 1"),
         (make_episode(steps=2, dataset="other"), "says dataset 'other', expected 'npz'"),
@@ -49,12 +49,12 @@ def stage(tmp_path: Path, *records: Episode | Reject) -> Receipt:
         (filmed(GOOD, make_jpeg(48, 32, 0)), "frame 1 is 48x32, expected 32x48"),
     ],
 )
-def test_a_bad_episode_costs_itself_only(tmp_path: Path, episode: Episode, words: str) -> None:
+def test_a_bad_episode_costs_itself_only(tmp_path: Path, episode: Episode, message: str) -> None:
     receipt = stage(tmp_path, make_episode("before"), episode, make_episode("after"))
     (reject,) = receipt.rejects
     assert receipt.num_episodes == 2
     assert reject.record == episode.source_record
-    assert re.search(words, reject.reason)
+    assert re.search(message, reject.reason)
     assert "\n" not in reject.reason
 
 

@@ -30,7 +30,7 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     return files
 
 
-def told(corpus: Corpus) -> dict[str, str]:
+def committed(corpus: Corpus) -> dict[str, str]:
     """The ledger as plain Lance has it."""
     rows = lance.dataset(f"{corpus.uri}/episodes.lance").to_table(["part_id", "source_fingerprint"]).to_pylist()
     return {row["part_id"]: row["source_fingerprint"] for row in rows}
@@ -41,8 +41,8 @@ def cache(corpus: Corpus) -> Path:
 
 
 def test_what_an_earlier_run_learnt_is_not_asked_again(corpus: Corpus, asked: list[str]) -> None:
-    assert Committer(corpus.uri, "run").ledger() == told(corpus)
-    assert len(told(corpus)) == 3
+    assert Committer(corpus.uri, "run").ledger() == committed(corpus)
+    assert len(committed(corpus)) == 3
     assert asked == []
 
 
@@ -51,7 +51,7 @@ def test_only_new_files_are_read(corpus: Corpus, asked: list[str]) -> None:
     mine.read(open_table(corpus.uri, "episodes"))
     add_episodes(corpus, [make_episode("late")], "d")
     asked.clear()
-    assert mine.read(open_table(corpus.uri, "episodes")) == told(corpus)
+    assert mine.read(open_table(corpus.uri, "episodes")) == committed(corpus)
     assert len(asked) == 1
 
 
@@ -61,7 +61,7 @@ def test_a_cache_that_is_no_use_is_done_without(corpus: Corpus, tmp_path: Path, 
         cache(corpus).write_bytes(cache(corpus).read_bytes()[:-9])
     elif damage == "flipped":  # one letter of a part's id
         data = cache(corpus).read_bytes()
-        part_id = next(iter(told(corpus))).encode()
+        part_id = next(iter(committed(corpus))).encode()
         assert part_id in data
         cache(corpus).write_bytes(data.replace(part_id, b"0" * len(part_id)))
     elif damage == "gone":
@@ -70,7 +70,7 @@ def test_a_cache_that_is_no_use_is_done_without(corpus: Corpus, tmp_path: Path, 
         other = Corpus.create(tmp_path / "other")
         add_episodes(other, [make_episode("elsewhere")], "elsewhere")
         cache(other).rename(cache(corpus))
-    assert Committer(corpus.uri, "run").ledger() == told(corpus)
+    assert Committer(corpus.uri, "run").ledger() == committed(corpus)
 
 
 def test_a_cache_that_cannot_be_written_costs_only_time(corpus: Corpus, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -79,7 +79,7 @@ def test_a_cache_that_cannot_be_written_costs_only_time(corpus: Corpus, monkeypa
 
     cache(corpus).unlink()
     monkeypatch.setattr(Folder, "write", refuse)
-    assert Committer(corpus.uri, "run").ledger() == told(corpus)
+    assert Committer(corpus.uri, "run").ledger() == committed(corpus)
 
 
 @pytest.mark.parametrize("compacted", [False, True])
@@ -90,12 +90,12 @@ def test_rows_that_somebody_deleted_leave_the_ledger(corpus: Corpus, compacted: 
     held = Committer(corpus.uri, "run")
     assert len(held.ledger()) == 3
     lance.dataset(f"{corpus.uri}/episodes.lance").delete("source_record IN ('a/0', 'b/0', 'b/1')")
-    assert held.ledger() == Committer(corpus.uri, "new").ledger() == told(corpus)
-    assert len(told(corpus)) == 2
+    assert held.ledger() == Committer(corpus.uri, "new").ledger() == committed(corpus)
+    assert len(committed(corpus)) == 2
 
 
 def test_many_rows_of_one_part_count_once(corpus: Corpus, asked: list[str]) -> None:
     cache(corpus).unlink()
     lance.dataset(f"{corpus.uri}/episodes.lance").optimize.compact_files()
-    assert Committer(corpus.uri, "run").ledger() == told(corpus)
+    assert Committer(corpus.uri, "run").ledger() == committed(corpus)
     assert len(asked) == 1

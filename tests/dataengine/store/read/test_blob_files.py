@@ -32,13 +32,13 @@ class Watched:
 
 def num_open() -> int:
     """Files of blobs that this process holds open; what else its threads open is none of our business."""
-    found = 0
+    count = 0
     for handle in Path("/proc/self/fd").iterdir():
         try:
-            found += str(handle.readlink()).endswith(".blob")
+            count += str(handle.readlink()).endswith(".blob")
         except FileNotFoundError:  # closed meanwhile
             continue
-    return found
+    return count
 
 
 def rows(first: int, sizes: Sequence[int | None]) -> pa.Table:
@@ -52,22 +52,22 @@ def rows(first: int, sizes: Sequence[int | None]) -> pa.Table:
 @pytest.fixture
 def table(tmp_path: Path) -> Watched:
     """Two fragments, two deleted rows, blobs of every kind."""
-    place, kwargs = str(tmp_path / "t.lance"), {"data_storage_version": "2.2", "enable_stable_row_ids": True}
-    lance.write_dataset(rows(0, SIZES), place, **kwargs)
-    lance.write_dataset(rows(10, [120_000, 90_000, 80_000]), place, mode="append", **kwargs)
-    lance.dataset(place).delete("id = 1 or id = 10")
-    return Watched(lance.dataset(place))
+    uri, kwargs = str(tmp_path / "t.lance"), {"data_storage_version": "2.2", "enable_stable_row_ids": True}
+    lance.write_dataset(rows(0, SIZES), uri, **kwargs)
+    lance.write_dataset(rows(10, [120_000, 90_000, 80_000]), uri, mode="append", **kwargs)
+    lance.dataset(uri).delete("id = 1 or id = 10")
+    return Watched(lance.dataset(uri))
 
 
 def ranges(table: Watched) -> list[tuple[int, int, int]]:
     """Some of every blob, twice, in no order."""
     sizes = [size for i, size in enumerate(SIZES) if i != 1] + [90_000, 80_000]
     draw = np.random.default_rng(0)
-    found = []
+    spans = []
     for row, size in enumerate(sizes):
         for first, last in [] if size is None else np.sort(draw.integers(0, size + 1, (2, 2)), axis=1).tolist():
-            found.append((row, first, last - first))
-    return [found[i] for i in draw.permutation(len(found))]
+            spans.append((row, first, last - first))
+    return [spans[i] for i in draw.permutation(len(spans))]
 
 
 @pytest.mark.parametrize("column", ["frames", "other"])

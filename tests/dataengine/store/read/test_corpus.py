@@ -18,17 +18,17 @@ def corpus(tmp_path: Path) -> Corpus:
 
 
 def test_what_goes_in_comes_out(corpus: Corpus) -> None:
-    told = make_episode("a", steps=4, cameras=("primary", "wrist"), notes={"gripper": "flipped"})
-    add_episodes(corpus, [told, make_episode("b", steps=6, seed=1)])
+    given = make_episode("a", steps=4, cameras=("primary", "wrist"), notes={"gripper": "flipped"})
+    add_episodes(corpus, [given, make_episode("b", steps=6, seed=1)])
 
-    read = corpus.episode(told.episode_id)
+    read = corpus.episode(given.episode_id)
     for name in ("state", "action", "raw_state", "raw_action"):
-        assert np.array_equal(getattr(read, name), getattr(told, name))
-    assert read.time_ns.tolist() == told.time_ns.tolist()
+        assert np.array_equal(getattr(read, name), getattr(given, name))
+    assert read.time_ns.tolist() == given.time_ns.tolist()
     assert read.instruction == ["do a"]
     assert (read.control_hz, read.num_steps, read.kind) == (10.0, 4, "robot")
     assert read.cameras == ("primary", "wrist")
-    assert read.jpegs("wrist") == list(told.cameras["wrist"].jpegs)
+    assert read.jpegs("wrist") == list(given.cameras["wrist"].jpegs)
     assert read.frames("primary", [2, 0]).shape == (2, 32, 48, 3)
     assert read.column("notes") == '{"gripper": "flipped"}'
 
@@ -42,14 +42,14 @@ def test_a_clip_without_robot_has_no_vectors(corpus: Corpus) -> None:
 
 
 def test_plain_lance_and_pyarrow_read_every_value(corpus: Corpus) -> None:
-    told = [make_episode(name, steps=3 + i, seed=i) for i, name in enumerate("abc")]
-    add_episodes(corpus, told)
+    episodes = [make_episode(name, steps=3 + i, seed=i) for i, name in enumerate("abc")]
+    add_episodes(corpus, episodes)
 
     table = lance.dataset(f"{corpus.uri}/episodes.lance")
     rows = table.to_table(["episode_id", "state", "state_dim", "time_ns", "offsets_primary"]).to_pylist()
     blobs = [data for _, data in table.read_blobs("frames_primary", indices=[0, 1, 2])]
     assert len(rows) == table.count_rows() == 3
-    for row, blob, episode in zip(rows, blobs, told, strict=True):
+    for row, blob, episode in zip(rows, blobs, episodes, strict=True):
         assert row["episode_id"] == episode.episode_id
         assert episode.state is not None
         assert np.array_equal(np.float32(row["state"]).reshape(-1, row["state_dim"]), episode.state)
@@ -58,11 +58,11 @@ def test_plain_lance_and_pyarrow_read_every_value(corpus: Corpus) -> None:
 
 
 def test_frames_of_many_episodes_come_in_the_order_asked(corpus: Corpus) -> None:
-    told = [make_episode(name, seed=i) for i, name in enumerate("abcd")]
-    add_episodes(corpus, told)
+    episodes = [make_episode(name, seed=i) for i, name in enumerate("abcd")]
+    add_episodes(corpus, episodes)
     wanted = [(3, 4), (0, 0), (3, 1), (1, 2), (0, 0)]
-    jpegs = corpus.jpegs("primary", [(told[i].episode_id, frame) for i, frame in wanted])
-    assert jpegs == [told[i].cameras["primary"].jpegs[frame] for i, frame in wanted]
+    jpegs = corpus.jpegs("primary", [(episodes[i].episode_id, frame) for i, frame in wanted])
+    assert jpegs == [episodes[i].cameras["primary"].jpegs[frame] for i, frame in wanted]
 
 
 @pytest.mark.parametrize(

@@ -49,10 +49,10 @@ def data_files(corpus: Corpus) -> set[str]:
 def test_old_versions_and_their_files_go_and_the_rows_stay(corpus: Corpus, at_once: timedelta) -> None:
     before = content(corpus)
     size = sum(f.stat().st_size for f in Path(corpus.uri).rglob("*") if f.is_file())
-    told = cleanup.clean(corpus.uri, at_once, dry_run=True)
+    planned = cleanup.clean(corpus.uri, at_once, dry_run=True)
     assert len(data_files(corpus)) == 5
     done = cleanup.clean(corpus.uri, at_once)
-    assert done == told
+    assert done == planned
     assert done.versions > 4
     assert done.files >= 4
     assert len(data_files(corpus)) == 1

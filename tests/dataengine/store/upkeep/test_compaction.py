@@ -109,11 +109,11 @@ def test_blobs_of_every_kind_keep_their_bytes(tmp_path: Path) -> None:
     corpus = Corpus.create(tmp_path / "corpus")
     table = lance.dataset(f"{corpus.uri}/episodes.lance")
     draw = np.random.default_rng(0)
-    told: dict[str, bytes | None] = {}
+    written: dict[str, bytes | None] = {}
     for part in range(4):
         blobs = [None, b"", draw.bytes(1000), draw.bytes(300_000), draw.bytes(5_000_000)]
         names = [f"{part}/{i}" for i in range(len(blobs))]
-        told |= dict(zip(names, blobs, strict=True))
+        written |= dict(zip(names, blobs, strict=True))
         rows = pa.table(
             [pa.array(names), lance.blob_array(blobs)],
             schema=pa.schema([tables.EPISODES.field("episode_id"), tables.EPISODES.field("frames_primary")]),
@@ -127,10 +127,10 @@ def test_blobs_of_every_kind_keep_their_bytes(tmp_path: Path) -> None:
     table = lance.dataset(table.uri)
     assert len(table.get_fragments()) == 1
     names = table.to_table(["episode_id"])["episode_id"].to_pylist()
-    found = dict(
+    stored = dict(
         zip(names, (data for _, data in table.read_blobs("frames_primary", indices=range(len(names)))), strict=True)
     )
-    assert found == {name: data for name, data in told.items() if name not in gone}
+    assert stored == {name: data for name, data in written.items() if name not in gone}
     assert table.schema.field("frames_primary").metadata == {b"lance-encoding:compression": b"none"}
 
 
@@ -214,8 +214,8 @@ def test_labels_find_rows_that_were_compacted_under_the_labeller(corpus: Corpus)
     columns.update_fragment(corpus.uri, 3, labels_of(rows["_rowid"], 3.0))
     corpus.refresh()
     table = corpus.table(["source_record", "latent__tiny"], where="latent__tiny IS NOT NULL").to_pylist()
-    told = {f"p{part}/{i}": [float(part)] * 2 for part in (1, 3, 4) for i in range(2)}
-    assert {row["source_record"]: row["latent__tiny"] for row in table} == told
+    labels = {f"p{part}/{i}": [float(part)] * 2 for part in (1, 3, 4) for i in range(2)}
+    assert {row["source_record"]: row["latent__tiny"] for row in table} == labels
 
 
 def test_labels_of_rows_that_are_gone_are_refused_in_one_line(corpus: Corpus) -> None:

@@ -35,7 +35,7 @@ def corpus(tmp_path: Path) -> Corpus:
 
 
 @pytest.mark.parametrize(
-    ("place", "name", "after"),
+    ("owner", "name", "after"),
     [
         (compaction, "make_durable", False),  # the copy is written, perhaps not whole
         (compaction, "make_durable", True),  # the copy is whole, no version names it
@@ -44,10 +44,10 @@ def corpus(tmp_path: Path) -> Corpus:
     ],
 )
 def test_a_compaction_that_died_changes_no_row_and_is_finished_by_the_next(
-    corpus: Corpus, monkeypatch: pytest.MonkeyPatch, place: object, name: str, after: bool
+    corpus: Corpus, monkeypatch: pytest.MonkeyPatch, owner: object, name: str, after: bool
 ) -> None:
     before = content(corpus)
-    original = getattr(place, name)
+    original = getattr(owner, name)
 
     def die(*argv: object, **more: object) -> None:
         if after:
@@ -55,7 +55,7 @@ def test_a_compaction_that_died_changes_no_row_and_is_finished_by_the_next(
         raise Killed
 
     with monkeypatch.context() as patch:
-        patch.setattr(place, name, die)
+        patch.setattr(owner, name, die)
         with pytest.raises(Killed):
             compaction.compact(corpus.uri, 10**9, ProgressBar("compact", 1, "bytes"))
     assert content(corpus) == before
@@ -73,22 +73,22 @@ def test_sigkill_at_any_moment_harms_neither_rows_nor_snapshots(
     corpus.take_snapshot("before")
     then = content(Corpus.open(corpus.uri, snapshot="before"))
     draw = random.Random(0)
-    told = [f"p{part}/{i}" for part in range(6) for i in range(2)]
+    ids = [f"p{part}/{i}" for part in range(6) for i in range(2)]
     for kill in range(6):
         command = [sys.executable, "-c", PROGRAM, corpus.uri]
         with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as child:
             assert child.stdout is not None
             assert child.stdout.readline() == "ready\n"
             for part in range(draw.randrange(2, 6)):
-                told.append(f"late{kill}/{part}")
-                add_episodes(corpus, [make_episode(told[-1], seed=kill)], told[-1])
+                ids.append(f"late{kill}/{part}")
+                add_episodes(corpus, [make_episode(ids[-1], seed=kill)], ids[-1])
             child.kill()
     corpus.refresh()
-    assert sorted(corpus.table(["source_record"])["source_record"].to_pylist()) == sorted(told)
+    assert sorted(corpus.table(["source_record"])["source_record"].to_pylist()) == sorted(ids)
     monkeypatch.setattr(cleanup, "LEAST_AGE", timedelta(0))
     compaction.compact(corpus.uri, 10**9, ProgressBar("compact", 1, "bytes"))
     cleanup.clean(corpus.uri, timedelta(microseconds=1))
     corpus.refresh()
     report = verify(corpus, deep=True)
-    assert (report.problems, report.episodes) == ([], len(told))
+    assert (report.problems, report.episodes) == ([], len(ids))
     assert content(Corpus.open(corpus.uri, snapshot="before")) == then

@@ -39,7 +39,7 @@ def test_a_sound_corpus_has_no_problems(corpus: Corpus) -> None:
 
 
 @pytest.mark.parametrize(
-    ("column", "value", "words"),
+    ("column", "value", "message"),
     [
         ("num_steps", "3", "time_ns has 4 values for 3 steps"),
         ("state_dim", "6", "state has 28 values for 4 steps of 6"),
@@ -50,10 +50,10 @@ def test_a_sound_corpus_has_no_problems(corpus: Corpus) -> None:
         ("width_primary", "99", "camera primary, frame 3 is 32x48, expected 32x99"),
     ],
 )
-def test_a_row_that_contradicts_itself_is_named(corpus: Corpus, column: str, value: str, words: str) -> None:
+def test_a_row_that_contradicts_itself_is_named(corpus: Corpus, column: str, value: str, message: str) -> None:
     table(corpus).update({column: value}, where="source_record = 'b'")
     name = make_episode("b").episode_id
-    assert f"episode {name}: {words}" in problems(corpus)
+    assert f"episode {name}: {message}" in problems(corpus)
 
 
 def test_a_number_that_is_none_is_found(corpus: Corpus) -> None:
@@ -70,10 +70,10 @@ def test_an_episode_that_comes_twice_is_found(corpus: Corpus) -> None:
 def test_only_a_deep_look_finds_a_spoilt_frame(corpus: Corpus) -> None:
     """A frame in the middle is overwritten in place; the last one is sound."""
     (file,) = Path(corpus.uri, "episodes.lance", "data").glob("*.lance")
-    told = make_episode("b", steps=4, cameras=("primary", "wrist")).cameras["wrist"].jpegs[2]
+    jpeg = make_episode("b", steps=4, cameras=("primary", "wrist")).cameras["wrist"].jpegs[2]
     data = file.read_bytes()
-    assert data.count(told) >= 1
-    file.write_bytes(data.replace(told, bytes(len(told)), 1))
+    assert data.count(jpeg) >= 1
+    file.write_bytes(data.replace(jpeg, bytes(len(jpeg)), 1))
     assert problems(corpus) == []
     name = make_episode("a").episode_id
     other_bytes, no_picture = problems(corpus, deep=True)
@@ -84,8 +84,8 @@ def test_only_a_deep_look_finds_a_spoilt_frame(corpus: Corpus) -> None:
 def test_a_deep_look_finds_a_frame_that_decodes_to_another_picture(corpus: Corpus) -> None:
     """A frame is replaced by another of the same length, as a swapped sector would."""
     (file,) = Path(corpus.uri, "episodes.lance", "data").glob("*.lance")
-    told = make_episode("b", steps=4, cameras=("primary", "wrist")).cameras["wrist"].jpegs
-    longer, shorter = sorted(told[:2], key=len, reverse=True)
+    jpegs = make_episode("b", steps=4, cameras=("primary", "wrist")).cameras["wrist"].jpegs
+    longer, shorter = sorted(jpegs[:2], key=len, reverse=True)
     other = shorter + bytes(len(longer) - len(shorter))
     file.write_bytes(file.read_bytes().replace(longer, other, 1))
     assert problems(corpus) == []
@@ -130,21 +130,21 @@ def test_a_file_that_is_not_whole_is_named(corpus: Corpus, damage: str) -> None:
 def test_a_blob_that_is_cut_short_costs_the_episodes_that_lie_behind_the_cut(tmp_path: Path) -> None:
     """Large blobs lie packed in a file of their own, one after another."""
     corpus = Corpus.create(tmp_path / "corpus")
-    told = [make_episode(name, steps=2, cameras=()) for name in "abc"]
+    episodes = [make_episode(name, steps=2, cameras=()) for name in "abc"]
     draw = np.random.default_rng(0)
-    for i, episode in enumerate(told):
+    for i, episode in enumerate(episodes):
         picture = np.ascontiguousarray(draw.integers(0, 255, (256, 256, 3), dtype=np.uint8))
         jpegs = [simplejpeg.encode_jpeg(picture, 95, "RGB", "420")] * 2
         frames = CameraFrames(jpegs=jpegs, height=256, width=256, native_height=256, native_width=256)
-        told[i] = replace(episode, cameras={"primary": frames})
-    add_episodes(corpus, told)
+        episodes[i] = replace(episode, cameras={"primary": frames})
+    add_episodes(corpus, episodes)
     assert problems(corpus, deep=True) == []
     (blob,) = Path(corpus.uri, "episodes.lance", "data").rglob("*.blob")
     blob.write_bytes(blob.read_bytes()[: blob.stat().st_size // 2])
     problems_listed = problems(corpus)
     assert len(problems_listed) == 2
     assert all("camera primary cannot be read" in problem for problem in problems_listed)
-    assert not any(told[0].episode_id in problem for problem in problems_listed)
+    assert not any(episodes[0].episode_id in problem for problem in problems_listed)
 
 
 def test_a_part_that_is_committed_and_given_up_is_told(corpus: Corpus) -> None:

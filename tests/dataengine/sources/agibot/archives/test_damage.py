@@ -60,9 +60,9 @@ def test_a_cut_archive_gives_the_episodes_before_the_cut_and_names_the_others(ro
     records = by_record(read(root))
     assert isinstance(records["327/648642"], Episode)
     assert records["327/648700"].reason in ("no observations/327/648700/videos", "head_color.mp4: the video is missing")
-    told = records["327/648642-648700.tar"]
-    assert told.reason.startswith(f"ends at byte {size * 6 // 10}")
-    assert "download it again" in told.reason
+    reject = records["327/648642-648700.tar"]
+    assert reject.reason.startswith(f"ends at byte {size * 6 // 10}")
+    assert "download it again" in reject.reason
     assert sum(isinstance(f, Episode) for f in records.values()) == 4
 
 
@@ -95,8 +95,8 @@ def test_names_that_lead_out_of_an_archive_are_never_read(template: Path, root: 
         write_tar(root / "observations" / "327" / "648642-648700.tar", members)
         records = by_record(read(root))
         assert records["327/648642"].reason == "no observations/327/648642/videos"
-        told = records["327/648642-648700.tar"].reason
-        assert told.startswith(f"3 names lead out of the archive, the first '{prefix}648642/videos/")
+        reason = records["327/648642-648700.tar"].reason
+        assert reason.startswith(f"3 names lead out of the archive, the first '{prefix}648642/videos/")
         assert sum(isinstance(f, Episode) for f in records.values()) == 4
 
 
@@ -137,9 +137,9 @@ def test_labels_that_do_not_parse_cost_their_task_until_they_are_repaired(root: 
     labels = path.read_text()
     path.write_text(labels[:-5])
     before = parts(root)
-    found = read(root)
-    assert {f.source_record for f in found if isinstance(f, Episode)} == {"400/648650", "400/651000"}
-    rejects = [f for f in found if isinstance(f, Reject)]
+    outcomes = read(root)
+    assert {f.source_record for f in outcomes if isinstance(f, Episode)} == {"400/648650", "400/651000"}
+    rejects = [f for f in outcomes if isinstance(f, Reject)]
     assert {reject.record for reject in rejects} == {""}  # whole parts
     assert all(reject.reason.startswith("task_info/task_327.json: not JSON (") for reject in rejects)
     path.write_text(labels)

@@ -31,8 +31,8 @@ def content(episode: Episode) -> dict[str, Any]:
     return {name: value.tolist() if isinstance(value, np.ndarray) else value for name, value in plain.items()}
 
 
-def assert_same(found: list[Episode | Reject], expected: list[Episode | Reject]) -> None:
-    found_records, expected_records = by_record(found), by_record(expected)
+def assert_same(actual: list[Episode | Reject], expected: list[Episode | Reject]) -> None:
+    found_records, expected_records = by_record(actual), by_record(expected)
     assert found_records.keys() == expected_records.keys()
     for record, episode in expected_records.items():
         assert content(found_records[record]) == content(episode)
@@ -42,8 +42,8 @@ def test_archives_give_what_their_extracted_files_give(template: Path, packed: P
     expected = read(template)
     assert len(expected) == 5
     assert_same(read(packed), expected)
-    places = {f.source_record: f.source_uri for f in read(packed)}
-    assert places["327/650001"] == f"{packed}/observations/327/650001-650001.tar#650001"
+    uris = {f.source_record: f.source_uri for f in read(packed)}
+    assert uris["327/650001"] == f"{packed}/observations/327/650001-650001.tar#650001"
 
 
 def test_planning_opens_no_archive_and_reading_writes_nothing_beside_them(
@@ -128,12 +128,12 @@ def test_no_archive_moves_an_episode_of_others_to_another_part(
         """How many archives are there when that of the episode is; none brings it where it lies in a folder."""
         return next((k + 1 for k, span in enumerate(spans) if span.holds(episode)), 0)
 
-    found = {
+    names = {
         PartBoundaries.of(videos[:i], numbers[:j]).part_of(episode)
         for i in range(known_from(videos), len(videos) + 1)
         for j in range(known_from(numbers), len(numbers) + 1)
     }
-    assert len(found) == 1
+    assert len(names) == 1
 
 
 def test_of_several_copies_the_first_good_one_is_taken(template: Path, extracted: Path) -> None:
@@ -181,9 +181,9 @@ def test_a_renamed_archive_is_read_and_a_wrong_range_is_told(template: Path, roo
 def test_what_nobody_downloaded_is_no_loss(root: Path) -> None:
     (root / "observations/327/648642-648700.tar").unlink()
     shutil.rmtree(root / "observations/400")
-    found = read(root)
-    assert [f.source_record for f in found if isinstance(f, Episode)] == ["327/650001"]
-    assert len(found) == 1
+    outcomes = read(root)
+    assert [f.source_record for f in outcomes if isinstance(f, Episode)] == ["327/650001"]
+    assert len(outcomes) == 1
 
 
 def test_hands_and_tactile_grippers_are_told_apart_in_archives(extracted: Path) -> None:

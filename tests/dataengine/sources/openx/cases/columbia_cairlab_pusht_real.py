@@ -3,15 +3,15 @@ from tests.support.openx_values import ORANGE, REACHED, RELATIVE, TEAL, motion, 
 
 
 def case() -> Case:
-    asked, place = motion(), numbers(2)
-    seen = {"image": patch(ORANGE), "wrist_image": patch(TEAL), "robot_state": place}
+    asked, state = motion(), numbers(2)
+    seen = {"image": patch(ORANGE), "wrist_image": patch(TEAL), "robot_state": state}
     return Case(
         steps=rtx("push", seen, {**asked, "gripper_closedness_action": RELATIVE}),
         embodiment="ur5_planar_state",
         layout="eef_pose 2 eef_delta 7",
         control_hz=10,
         cameras={"primary": ORANGE, "wrist": TEAL},
-        state=(place,),
+        state=(state,),
         action=(*asked.values(), REACHED),
         raw_state=("observation/robot_state",),
         raw_action=(

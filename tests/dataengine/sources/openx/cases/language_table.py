@@ -5,13 +5,13 @@ from tests.support.openx_values import ORANGE, T, numbers, patch
 
 
 def case() -> Case:
-    place, action, codes = numbers(2), numbers(2), np.zeros((T, 512), np.int32)
+    position, action, codes = numbers(2), numbers(2), np.zeros((T, 512), np.int32)
     for i in range(T):
         text = "schiebe das grüne Herz".encode() if i < T - 1 else b"stop"
         codes[i, : len(text)] = list(text)
     seen = {
         "effector_target_translation": numbers(2),
-        "effector_translation": place,
+        "effector_translation": position,
         "instruction": codes,
         "rgb": patch(ORANGE),
     }
@@ -22,7 +22,7 @@ def case() -> Case:
         control_hz=10,
         cameras={"primary": ORANGE},
         instruction=["schiebe das grüne Herz", "stop"],
-        state=(place,),
+        state=(position,),
         action=(action,),
         raw_state=("observation/effector_translation", "observation/effector_target_translation"),
         raw_action=("action",),

@@ -13,14 +13,14 @@ def case() -> Case:
         "high_bound": high,
         "image": Stored(patch(ORANGE), "png"),
     }
-    place = low[:, :3] * (1 - pose[:, :3]) + high[:, :3] * pose[:, :3]
+    position = low[:, :3] * (1 - pose[:, :3]) + high[:, :3] * pose[:, :3]
     return Case(
         steps=instructed("do it", seen, action),
         embodiment="sawyer_yaw_only_unscaled",
         layout="eef_pose 5 eef_delta 5",
         control_hz=1,
         cameras={"primary": ORANGE},
-        state=(place[:-1], pose[:-1, 3:]),
+        state=(position[:-1], pose[:-1, 3:]),
         action=(action[:-1, :4], SHUT[:-1]),
         raw_state=(
             "observation/end_effector_pose",
