@@ -8,6 +8,7 @@ import torch
 from torch import Generator, Tensor
 
 from dataengine.digest import number_of
+from dataengine.errors import DataEngineError
 from models.parts import Draws, Random
 from pipelines.training.distributed import Distributed
 from pipelines.training.settings import LoopConfig
@@ -27,6 +28,14 @@ class BatchParts:
 
     config: LoopConfig
     distributed: Distributed
+
+    def __post_init__(self) -> None:
+        config, world_size = self.config, self.distributed.world_size
+        if config.batch_size % (config.grad_accumulation_steps * world_size):
+            raise DataEngineError(
+                f"batch_size {config.batch_size} does not divide into "
+                f"{config.grad_accumulation_steps} parts on {world_size} ranks"
+            )
 
     def span(self, part: int) -> tuple[int, int]:
         """Give the first clip of this rank's share of a part in the step's whole batch, and how many it has."""

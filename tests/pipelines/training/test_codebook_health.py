@@ -158,7 +158,7 @@ def test_a_callback_speaks_once_through_an_interruption_and_changes_no_loss(
     make_run(tmp_path / "plain").train()
     for minutes in (*[1e-9] * 5, None):  # five calls of one step, and one for the rest
         run = make_run(tmp_path / "watched", max_minutes=minutes)
-        run.callback = listener = Listener()
+        run.recorder.callback = listener = Listener()
         run.train()
     assert listener.seen == list(range(1, 13))
     told = [line for line in capsys.readouterr().err.splitlines() if "seen at" in line]
@@ -179,7 +179,7 @@ class Follower(Distributed):
 
 def test_only_the_main_process_looks(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
     run = make_run(tmp_path, distributed=Follower(0, 1, torch.device("cpu")))
-    run.callback = listener = Listener()
+    run.recorder.callback = listener = Listener()
     run.train()
     assert listener.seen == []
     assert "seen at" not in capsys.readouterr().err

@@ -138,10 +138,10 @@ def test_a_run_that_goes_on_with_more_batches_of_validation_compares_only_those(
     make_run(tmp_path, validates=True, val_every=1, max_minutes=1e-9).train()
     run = make_run(tmp_path, validates=True, val_every=0)
     run.validation.num_batches += 1
-    run.curve.num_batches += 1
+    run.recorder.curve.num_batches += 1
     run.resume()
     assert "no longer counts" in capsys.readouterr().err
-    assert run.curve.best == {}
+    assert run.recorder.curve.best == {}
 
 
 def test_the_progress_line_has_no_figure_before_it_is_known(
