@@ -48,9 +48,9 @@ def lam(
     from pipelines.training.lam.config import TrainLamConfig
 
     config = settings.fill(TrainLamConfig, data=data, out=out, preset=preset, steps=steps, device=device)
-    from pipelines.training.lam import lam as pipeline  # torch comes after the settings are known to be sound
+    from pipelines.launch import launch  # torch comes after the settings are known to be sound
 
-    return pipeline.run(config)
+    return launch.run("pipelines.training.lam.lam:run", config)
 
 
 @command(
@@ -76,9 +76,9 @@ def act(
     from pipelines.training.act.config import TrainActConfig
 
     config = settings.fill(TrainActConfig, data=data, out=out, preset=preset, steps=steps, device=device)
-    from pipelines.training.act import act as pipeline  # torch comes after the settings are known to be sound
+    from pipelines.launch import launch  # torch comes after the settings are known to be sound
 
-    return pipeline.run(config)
+    return launch.run("pipelines.training.act.act:run", config)
 
 
 @command(
@@ -107,9 +107,9 @@ def world(
     from pipelines.training.world.config import TrainWorldConfig
 
     config = settings.fill(TrainWorldConfig, data=data, out=out, lam=lam, preset=preset, steps=steps, device=device)
-    from pipelines.training.world import world as pipeline  # torch comes after the settings are known to be sound
+    from pipelines.launch import launch  # torch comes after the settings are known to be sound
 
-    return pipeline.run(config)
+    return launch.run("pipelines.training.world.world:run", config)
 
 
 @command(
@@ -131,7 +131,8 @@ def custom(
     Settings that only this model has are given with `--set`. A killed run continues to the same losses when the same
     command is given again.
     """
+    from pipelines.launch import launch
     from pipelines.training import fit
 
     made = fit.task_at(task)
-    return fit.fit(made, settings.fill(made.config_class(), data=data, out=out, steps=steps, device=device))
+    return launch.run("pipelines.training.fit:fit", made, settings.fill(made.config_class(), data=data, out=out, steps=steps, device=device))

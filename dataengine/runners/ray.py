@@ -161,6 +161,22 @@ def _last(error: BaseException) -> str:
 
 
 @contextmanager
+def connected(address: str | None, otherwise: str, *, log_to_driver: bool = False) -> Iterator[None]:
+    """Join a cluster, or start one in this machine, for as long as the block runs; use one that is joined already.
+
+    Raise DataEngineError, which ends with `otherwise`, where there is none.
+    """
+    ours = not ray.is_initialized()
+    if ours:
+        _connect(address, otherwise, log_to_driver=log_to_driver)
+    try:
+        yield
+    finally:
+        if ours:
+            ray.shutdown()
+
+
+@contextmanager
 def local_cluster() -> Iterator[str]:
     """Start a cluster in this machine for several commands to join, and give its address."""
     try:
@@ -169,7 +185,9 @@ def local_cluster() -> Iterator[str]:
         ray.shutdown()
 
 
-def _connect(address: str | None) -> str:
+def _connect(
+    address: str | None, otherwise: str = "--engine local needs none", *, log_to_driver: bool = False
+) -> str:
     """Join a cluster, or start one in this machine, without its banner, dashboard and log stream; give its address."""
     named = address or os.environ.get("RAY_ADDRESS")
     try:
@@ -182,10 +200,10 @@ def _connect(address: str | None) -> str:
             # Without "local" Ray would join whatever cluster was last started on this machine.
             cluster = {"address": named} if named else {"address": "local", "include_dashboard": False}
             with starting_servers():
-                context = ray.init(**cluster, log_to_driver=False, logging_level=logging.ERROR)
+                context = ray.init(**cluster, log_to_driver=log_to_driver, logging_level=logging.ERROR)
     except (OSError, RuntimeError, ValueError) as error:
         where = f"cannot reach the Ray cluster at '{named}'" if named else "cannot start Ray in this machine"
-        raise DataEngineError(f"{where}: {error}; --engine local needs none") from error
+        raise DataEngineError(f"{where}: {error}; {otherwise}") from error
     return context.address_info["address"]
 
 

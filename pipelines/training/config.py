@@ -56,6 +56,16 @@ class TrainConfig(LoopConfig):
     """Threads that decode pictures."""
     cache_mb: float = Field(2000, ge=0, le=1e9)
     """Memory for decoded pictures: with room for all of them each is decoded once."""
+    launcher: Literal["local", "ray"] = "local"
+    """Who starts the processes: `local`, this one or torchrun; `ray`, Ray Train on a cluster."""
+    ray_address: str | None = None
+    """Ray cluster to join; by default that of RAY_ADDRESS, or a new one in this machine."""
+    ray_workers: int | None = Field(None, ge=1, le=MOST_WORKERS)
+    """Workers of `launcher=ray`; by default one for each GPU of the cluster."""
+    ray_resources: dict[str, float] = Field(default_factory=dict)
+    """What each takes of the cluster, such as `{GPU: 1, CPU: 8}`; by default a GPU where there are some, and a core."""
+    ray_max_failures: int = Field(3, ge=0, le=MOST)
+    """Lost workers, after which `launcher=ray` starts all of them again from the last checkpoint."""
 
     when_unsaved: ClassVar[Mapping[str, Any]] = MappingProxyType({"optimizer": "adamw"})
 

@@ -5,10 +5,14 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import timedelta
 
 import torch
 import torch.distributed as dist
 from torch import Tensor, nn
+
+from dataengine.errors import DataEngineError
+from dataengine.reading import one_line
 
 
 @dataclass(frozen=True)
@@ -64,16 +68,36 @@ class Distributed:
             dist.barrier()
 
 
+def give_up_s(hang_timeout_s: float) -> float:
+    """Say after how long torch itself gives up a collective call: whoever names the rank that hangs comes first."""
+    return 1.5 * hang_timeout_s + 60
+
+
 @contextmanager
-def process_group(device: torch.device) -> Iterator[Distributed]:
-    """Meet the other processes that torchrun started, for as long as the block runs."""
+def process_group(device: torch.device, hang_timeout_s: float = 1800) -> Iterator[Distributed]:
+    """Meet the other processes that torchrun or Ray started, for as long as the block runs.
+
+    Raise DataEngineError where one of them does not come.
+    """
     world_size = int(os.environ.get("WORLD_SIZE", "1"))
     if world_size == 1:
         yield Distributed(0, 1, device)
         return
+    if dist.is_initialized():  # Ray Train has met them already
+        yield Distributed(dist.get_rank(), dist.get_world_size(), device)
+        return
     if device.type == "cuda":
         torch.cuda.set_device(device)
-    dist.init_process_group("nccl" if device.type == "cuda" else "gloo")
+    try:
+        dist.init_process_group(
+            "nccl" if device.type == "cuda" else "gloo", timeout=timedelta(seconds=give_up_s(hang_timeout_s))
+        )
+    except (dist.DistError, RuntimeError, ValueError) as error:
+        raise DataEngineError(
+            f"rank {os.environ.get('RANK')} of {world_size} cannot meet the others at "
+            f"{os.environ.get('MASTER_ADDR')}:{os.environ.get('MASTER_PORT')}: {one_line(str(error), 200)}; see whether "
+            f"all of them started"
+        ) from error
     try:
         yield Distributed(dist.get_rank(), dist.get_world_size(), device)
     finally:

@@ -31,10 +31,12 @@ def fit(make: type[TrainTask[C, M, A, R]], config: C) -> R:
 
     Raise DataEngineError where data and settings do not fit together, or `out` holds something else.
     """
+    if config.launcher != "local":
+        raise ValueError(f"launcher={config.launcher}: only `pipelines.launch.launch.run` starts processes elsewhere")
     device = pick_device(config.device)
     with report_what_is_saved(config.out, config.steps), run_folder(config.out, make.name, config.data, *make.products):
         config, training_data = open_data(config)
-        with process_group(device) as distributed:
+        with process_group(device, config.hang_timeout_s) as distributed:
             return _fit(make(config, training_data, distributed))
 
 

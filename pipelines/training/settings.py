@@ -23,6 +23,12 @@ _NOT_RECORDED = frozenset(
         "val_batches",
         "checkpoint_every",
         "keep_last",
+        "launcher",
+        "ray_address",
+        "ray_workers",
+        "ray_resources",
+        "ray_max_failures",
+        "hang_timeout_s",
     )
 )
 """Settings that losses do not depend on: they may differ between the calls of one run."""
@@ -143,6 +149,8 @@ class LoopConfig(Config):
     """Optimiser steps between two checkpoints."""
     keep_last: int = Field(2, ge=1, le=1_000_000)
     """Newest checkpoints that stay."""
+    hang_timeout_s: float = Field(1800, ge=1, le=1e6)
+    """Longest that the processes of a run wait for one another."""
     max_minutes: float | None = Field(None, gt=0, le=1e6)
     """End this call with a checkpoint after so long; the same command continues."""
 

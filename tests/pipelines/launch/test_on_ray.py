@@ -1,0 +1,101 @@
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from dataengine.errors import DataEngineError
+from pipelines import stats
+from pipelines.launch import launch
+from pipelines.training.lam import lam
+from pipelines.training.lam.config import TrainLamConfig
+from tests.support.corpora import make_corpus, robot_episode
+
+ROOT = Path(__file__).parents[3]
+RUN = "pipelines.training.lam.lam:run"
+SMALL = {"preset": "tiny", "steps": 8, "batch_size": 4, "log_every": 1, "checkpoint_every": 2, "val_windows": 8}
+
+
+@pytest.fixture(scope="module")
+def corpus(tmp_path_factory: pytest.TempPathFactory) -> str:
+    path = tmp_path_factory.mktemp("ray") / "corpus"
+    make_corpus(path, {"a": [robot_episode(f"r{i}", num_steps=20 + i) for i in range(8)]})
+    stats.run(stats.StatsConfig(corpus=str(path)))
+    return str(path)
+
+
+@pytest.fixture(scope="module")
+def address() -> Iterator[str]:
+    """Two machines with a core each."""
+    from ray.cluster_utils import Cluster
+
+    node = {"num_cpus": 1, "object_store_memory": 100_000_000}
+    cluster = Cluster(initialize_head=True, head_node_args={**node, "include_dashboard": False})
+    cluster.add_node(**node)
+    yield cluster.address
+    cluster.shutdown()
+
+
+def losses(out: Path) -> list[tuple[int, float, float]]:
+    lines = [json.loads(line) for line in (out / "metrics.jsonl").read_text().splitlines()]
+    return [(line["step"], line["loss"], line["grad_norm"]) for line in lines if "loss" in line]
+
+
+@pytest.mark.slow
+def test_a_run_that_loses_a_worker_ends_as_the_one_that_torchrun_started(
+    corpus: str, address: str, tmp_path: Path
+) -> None:
+    on_ray = {"launcher": "ray", "ray_address": address, "ray_workers": 2}
+    config = TrainLamConfig(data=corpus, out=tmp_path / "ray", device="cpu", **SMALL, **on_ray)
+    report = launch.run("tests.pipelines.launch.dying:run", config)
+    assert (Path(corpus).parent / "killed").exists()
+    assert isinstance(report, lam.TrainLamReport)
+    assert report.finished
+    assert report.resumed_from == 4
+    command = "-m torch.distributed.run --standalone --nproc-per-node=2 -m cli train lam --device cpu"
+    settings = [f"--set={key}={value}" for key, value in SMALL.items()]
+    subprocess.run(
+        [sys.executable, *command.split(), corpus, "--out", str(tmp_path / "torchrun"), *settings],
+        check=True,
+        cwd=ROOT,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+    )
+    assert losses(tmp_path / "ray") == losses(tmp_path / "torchrun")
+
+
+@pytest.mark.slow
+def test_bad_input_is_not_tried_again(corpus: str, address: str, tmp_path: Path) -> None:
+    config = TrainLamConfig(
+        data=corpus, out=tmp_path, **SMALL, launcher="ray", ray_address=address, mixture={"weights": {"amde": 1}}
+    )
+    with pytest.raises(DataEngineError, match=r"^mixture names dataset 'amde'.*did you mean 'made'"):
+        launch.run(RUN, config)
+
+
+@pytest.mark.slow
+def test_more_workers_than_the_cluster_has_cores_are_refused(corpus: str, address: str, tmp_path: Path) -> None:
+    config = TrainLamConfig(
+        data=corpus, out=tmp_path, **SMALL, launcher="ray", ray_address=address, ray_workers=3, device="cpu"
+    )
+    with pytest.raises(DataEngineError, match=r"asks for 3 workers with CPU 1 each, the cluster has CPU 2; give"):
+        launch.run(RUN, config)
+
+
+def test_a_cluster_that_nobody_answers_for_is_one_line(corpus: str, tmp_path: Path) -> None:
+    config = TrainLamConfig(data=corpus, out=tmp_path / "run", launcher="ray", ray_address="127.0.0.1:9", **SMALL)
+    with pytest.raises(DataEngineError, match=r"^cannot reach the Ray cluster at '127.0.0.1:9': .*--launcher local"):
+        launch.run(RUN, config)
+    assert not (tmp_path / "run").exists()
+
+
+def test_only_the_launcher_itself_imports_ray(corpus: str, tmp_path: Path) -> None:
+    """Nor does a training take `launcher=ray` for one that it can do alone."""
+    config = TrainLamConfig(data=corpus, out=tmp_path / "run", launcher="ray", **SMALL)
+    with pytest.raises(ValueError, match="launcher=ray: only"):
+        lam.run(config)
+    code = "import sys; from pipelines.launch import launch; assert 'ray' not in sys.modules"
+    subprocess.run([sys.executable, "-c", code], check=True, cwd=ROOT)
