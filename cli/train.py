@@ -135,4 +135,8 @@ def custom(
     from pipelines.training import fit
 
     made = fit.task_at(task)
-    return launch.run("pipelines.training.fit:fit", made, settings.fill(made.config_class(), data=data, out=out, steps=steps, device=device))
+    return launch.run(
+        "pipelines.training.fit:fit",
+        made,
+        settings.fill(made.config_class(), data=data, out=out, steps=steps, device=device),
+    )

@@ -185,9 +185,7 @@ def local_cluster() -> Iterator[str]:
         ray.shutdown()
 
 
-def _connect(
-    address: str | None, otherwise: str = "--engine local needs none", *, log_to_driver: bool = False
-) -> str:
+def _connect(address: str | None, otherwise: str = "--engine local needs none", *, log_to_driver: bool = False) -> str:
     """Join a cluster, or start one in this machine, without its banner, dashboard and log stream; give its address."""
     named = address or os.environ.get("RAY_ADDRESS")
     try:

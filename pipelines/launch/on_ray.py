@@ -149,6 +149,6 @@ def _enter(folder: str) -> None:
         os.chdir(folder)
     except OSError as error:
         raise DataEngineError(
-            f"--launcher ray: worker {os.environ['RANK']} has no folder {folder} ({error.strerror}); give the command in "
-            f"a folder that all machines share"
+            f"--launcher ray: worker {os.environ['RANK']} has no folder {folder} ({error.strerror}); give the command "
+            f"in a folder that all machines share"
         ) from error

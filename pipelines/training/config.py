@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field, model_validator
 
@@ -62,7 +62,7 @@ class TrainConfig(LoopConfig):
     """Ray cluster to join; by default that of RAY_ADDRESS, or a new one in this machine."""
     ray_workers: int | None = Field(None, ge=1, le=MOST_WORKERS)
     """Workers of `launcher=ray`; by default one for each GPU of the cluster."""
-    ray_resources: dict[str, float] = Field(default_factory=dict)
+    ray_resources: dict[str, Annotated[float, Field(ge=0, le=1e6)]] = Field(default_factory=dict)
     """What each takes of the cluster, such as `{GPU: 1, CPU: 8}`; by default a GPU where there are some, and a core."""
     ray_max_failures: int = Field(3, ge=0, le=MOST)
     """Lost workers, after which `launcher=ray` starts all of them again from the last checkpoint."""

@@ -95,8 +95,8 @@ def process_group(device: torch.device, hang_timeout_s: float = 1800) -> Iterato
     except (dist.DistError, RuntimeError, ValueError) as error:
         raise DataEngineError(
             f"rank {os.environ.get('RANK')} of {world_size} cannot meet the others at "
-            f"{os.environ.get('MASTER_ADDR')}:{os.environ.get('MASTER_PORT')}: {one_line(str(error), 200)}; see whether "
-            f"all of them started"
+            f"{os.environ.get('MASTER_ADDR')}:{os.environ.get('MASTER_PORT')}: {one_line(str(error), 200)}; see "
+            f"whether all of them started"
         ) from error
     try:
         yield Distributed(dist.get_rank(), dist.get_world_size(), device)
