@@ -2,6 +2,7 @@
 
     python benchmarks/claim_study/record.py --out runs/claim
     python benchmarks/claim_study/corpus.py --out runs/claim
+    python benchmarks/claim_study/corpus.py --out runs/claim_small --small
 
 Datasets: `demos`, two attempts of each of six tasks with actions; `clips`, eighty more of each as if nobody knew the
 actions (same arm, camera and scene: the kindest action-free video there can be); `others`, thirty attempts with actions
@@ -9,7 +10,8 @@ of each of eight other tasks. Frames are halved to the 64 pixels that models of 
 
 Latent action model `near` learns from demos and clips, `wide` from all three; `moved` and `ground` too, from pictures
 that are cropped and coloured anew in each clip, `ground` with eight times the weight on what robots felt and did.
-Kill it and run it again: what is done is kept.
+`--small` takes what `record.py --small` recorded, and ends with `demos` and `clips`: `villa ablate` trains a latent
+action model and labels by it. Kill it and run it again: what is done is kept.
 """
 
 import argparse
@@ -22,7 +24,7 @@ from pathlib import Path
 import numpy as np
 import simplejpeg
 from pictures import half
-from record import CLIPS, DEMOS, OTHER_DEMOS, OTHERS, TASKS
+from record import CLIPS, DEMOS, OTHER_DEMOS, OTHERS, SMALL_CLIPS, SMALL_TASKS, TASKS
 
 from dataengine.episode import CameraFrames, Episode
 from dataengine.raw import fields_of
@@ -89,13 +91,13 @@ def attempts(out: Path, task: str) -> list[attempt.Demonstration]:
     return [one for file in sorted((out / "attempts").glob(f"{task}-*.npz")) for one in attempt.load(file)]
 
 
-def parts(out: Path) -> Iterator[tuple[str, str, Sequence[attempt.Demonstration]]]:
+def parts(out: Path, *, small: bool) -> Iterator[tuple[str, str, Sequence[attempt.Demonstration]]]:
     """Say which attempts of a task go into which dataset."""
-    for task in TASKS:
+    for task in SMALL_TASKS if small else TASKS:
         recorded = attempts(out, task)
         yield "demos", task, recorded[:DEMOS]
-        yield "clips", task, recorded[DEMOS : DEMOS + CLIPS]
-    for task in OTHERS:
+        yield "clips", task, recorded[DEMOS : DEMOS + (SMALL_CLIPS if small else CLIPS)]
+    for task in () if small else OTHERS:
         yield "others", task, attempts(out, task)[:OTHER_DEMOS]
 
 
@@ -120,14 +122,18 @@ def main() -> None:
     """Do what is not done yet."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--out", type=Path, default=Path("runs/claim"))
-    out = parser.parse_args().out.resolve()
+    parser.add_argument("--small", action="store_true")
+    options = parser.parse_args()
+    out = options.out.resolve()
     uri = str(out / "corpus")
     corpus = Corpus.open(uri) if (out / "corpus").exists() else Corpus.create(uri)
-    for dataset, task, attempts_of_task in parts(out):
+    for dataset, task, attempts_of_task in parts(out, small=options.small):
         add_episodes(corpus, (episode(one, dataset) for one in attempts_of_task), task)
     if count := corpus.rejects().num_rows:
         raise SystemExit(f"{count} episodes were rejected; `villa corpus rejects {uri}` says why")
     villa("stats", corpus.uri)
+    if options.small:
+        return
     for name in LAMS:
         lam(out, name)
     near = ("--lam", str(out / "lam_near"), "--name", "alone", "--set", "past_frames=false")

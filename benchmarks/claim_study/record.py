@@ -1,7 +1,9 @@
 """Records what the study of the latent expert is made of: attempts of Meta-World's scripted experts.
 
     python benchmarks/claim_study/record.py --out runs/claim
+    python benchmarks/claim_study/record.py --out runs/claim_small --small
 
+`--small` records three of the tasks with fewer clips: enough to try the commands, too little to judge an arm.
 Kill it and run it again: what is recorded is kept.
 """
 
@@ -29,6 +31,8 @@ DEMOS, CLIPS, HELD_OUT = 2, 80, 8
 """Attempts of each task: with actions, without, and neither trained on."""
 OTHER_DEMOS = 30
 """Attempts with actions of each of the others."""
+SMALL_TASKS, SMALL_CLIPS = ("faucet-close", "plate-slide", "window-close"), 28
+"""What `--small` records."""
 GROUP = 15
 """Attempts in one file: what a kill costs at most."""
 
@@ -53,15 +57,22 @@ def record(job: Job) -> None:
         attempt.save(job.file, attempt.record_attempts(Metaworld(job.task), job.task, GROUP, 20 * job.first))
 
 
+def amounts(*, small: bool) -> dict[str, int]:
+    """Say how many attempts of each task are recorded."""
+    if small:
+        return dict.fromkeys(SMALL_TASKS, DEMOS + SMALL_CLIPS)
+    return dict.fromkeys(TASKS, DEMOS + CLIPS + HELD_OUT) | dict.fromkeys(OTHERS, OTHER_DEMOS)
+
+
 def main() -> None:
     """Record all tasks, a group of each in turn."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--out", type=Path, default=Path("runs/claim"))
     parser.add_argument("--processes", type=int, default=2)
+    parser.add_argument("--small", action="store_true")
     options = parser.parse_args()
-    amounts = [*((task, DEMOS + CLIPS + HELD_OUT) for task in TASKS), *((task, OTHER_DEMOS) for task in OTHERS)]
-    out = options.out.resolve()
-    jobs = [Job(task, first, out) for task, count in amounts for first in range(0, count, GROUP)]
+    out, counts = options.out.resolve(), amounts(small=options.small)
+    jobs = [Job(task, first, out) for task, count in counts.items() for first in range(0, count, GROUP)]
     jobs.sort(key=lambda job: job.first)
     for done, (index, _) in enumerate(run_jobs(record, jobs, options.processes), 1):
         print(f"{done}/{len(jobs)} {jobs[index].task} {jobs[index].first}", flush=True)

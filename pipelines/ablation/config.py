@@ -13,6 +13,15 @@ from pipelines.recipes import recipes
 KIND = "ablate"
 
 
+class Defaults(Config):
+    """Settings that the command's own go beyond: `--set act.steps=200` shortens every training of a recipe."""
+
+    lam: dict[str, Any] = Field(default_factory=dict)
+    """Settings of `villa train lam`."""
+    act: dict[str, Any] = Field(default_factory=dict)
+    """Settings of `villa train act`."""
+
+
 class Arm(Config):
     """One recipe: what it changes of trainings that are otherwise alike."""
 
@@ -24,6 +33,8 @@ class Arm(Config):
     """Settings of `villa label`."""
     act: dict[str, Any] = Field(default_factory=dict)
     """Settings of `villa train act`."""
+    defaults: Defaults = Defaults()
+    """What lengths and data it was written for; no part of what tells it from other arms."""
     published: dict[str, Annotated[float, Field(ge=0, le=100)]] = Field(default_factory=dict)
     """Success in percent that was published for it, by where it was measured."""
 
@@ -51,9 +62,9 @@ class AblateConfig(Config):
     latent: str | None = None
     """Latent actions that are there already, for the arms that have no model of their own."""
     lam: dict[str, Any] = Field(default_factory=dict)
-    """Settings of `villa train lam` for all arms, which an arm's own go beyond."""
+    """Settings of `villa train lam` for all arms. An arm's own go beyond; a recipe's defaults give way."""
     act: dict[str, Any] = Field(default_factory=dict)
-    """Settings of `villa train act` for all arms, which an arm's own go beyond."""
+    """Settings of `villa train act` for all arms, likewise."""
     simulator: str = "metaworld"
     """Where policies are evaluated."""
     tasks: tuple[str, ...] | None = None
@@ -80,11 +91,7 @@ def load_arms(names: tuple[str, ...]) -> dict[str, Arm]:
     """Read the arms of recipes in their order; raise DataEngineError for what is none, and for two of one name."""
     arms: dict[str, Arm] = {}
     for name in names:
-        content = recipes.load(KIND, name)
-        several = content.get("arms", {Path(name).stem.removeprefix(f"{KIND}_"): content})
-        if not isinstance(several, dict) or ("arms" in content and len(content) > 1):
-            raise DataEngineError(f"recipe {name}: expected `arms:` alone, or the settings of one arm")
-        for arm, given in several.items():
+        for arm, given in _arms_of(name).items():
             if arm in arms:
                 raise DataEngineError(f"recipe {name}: there is an arm '{arm}' already; name it otherwise")
             try:
@@ -96,11 +103,22 @@ def load_arms(names: tuple[str, ...]) -> dict[str, Arm]:
     return arms
 
 
+def _arms_of(name: str) -> dict[str, Any]:
+    """Read the settings of a recipe's arms; what it says of `defaults` is each one's that has none."""
+    content = recipes.load(KIND, name)
+    if "arms" not in content:
+        return {Path(name).stem.removeprefix(f"{KIND}_"): content}
+    several, shared = content["arms"], {key: content[key] for key in ("defaults",) if key in content}
+    if not isinstance(several, dict) or len(content) > 1 + len(shared):
+        raise DataEngineError(f"recipe {name}: expected `arms:`, with `defaults:` at most, or the settings of one arm")
+    return {arm: {**shared, **given} if isinstance(given, dict) else given for arm, given in several.items()}
+
+
 def lam_settings(config: AblateConfig, arm: Arm) -> dict[str, Any]:
     """Give the settings of an arm's latent action model."""
-    return merged(config.lam, arm.lam)
+    return merged(merged(arm.defaults.lam, config.lam), arm.lam)
 
 
 def act_settings(config: AblateConfig, arm: Arm) -> dict[str, Any]:
     """Give the settings of an arm's policy."""
-    return merged(config.act, arm.act)
+    return merged(merged(arm.defaults.act, config.act), arm.act)

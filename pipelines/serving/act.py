@@ -109,9 +109,9 @@ def run(config: ActConfig) -> ActReport:
         device=config.device,
     )
     engine = PolicyEngine(serve)
-    request = engine.request({**seen, "plan": bool(engine.metadata["plan"])}, config.step)
+    request = engine.request({**seen, "plan": bool(engine.metadata()["plan"])}, config.step)
     (reply,) = engine.answer([request])
-    about = engine.metadata["embodiments"][request.embodiment]
+    about = engine.metadata(request.embodiment)
     return ActReport(
         embodiment=request.embodiment,
         dataset=about["dataset"],

@@ -23,13 +23,15 @@ if TYPE_CHECKING:
 class Engine(Protocol):
     """Answers requests; one call at a time, from one thread."""
 
-    @property
-    def metadata(self) -> dict[str, Any]:
-        """Plain values, for every client."""
+    def metadata(self, embodiment: str = "") -> dict[str, Any]:
+        """Plain values for a client, of one robot where it names one; raise WireError for one that is not served."""
         ...
 
-    def request(self, seen: Mapping[str, Any], step: int) -> Request:
-        """Check an observation (flat); raise WireError for what is missing or unsound. Called from any thread."""
+    def request(self, seen: Mapping[str, Any], step: int, embodiment: str = "") -> Request:
+        """Check an observation (flat) of a client, which may have named its robot when it came.
+
+        Raises WireError for what is missing or unsound. Called from any thread.
+        """
         ...
 
     def warm_up(self) -> None:
@@ -71,16 +73,14 @@ class PolicyEngine:
         self.horizon = self._policy.model.config.horizon
         check_action_steps(config.action_steps, self.horizon)
 
-    @property
-    def metadata(self) -> dict[str, Any]:
+    def metadata(self, embodiment: str = "") -> dict[str, Any]:
         """Say what is served: robots, cameras, states, actions, chunk."""
-        names = [self._embodiment] if self._embodiment else list(self._policy.bodies)
-        robots = {name: self._about(name) for name in names}
-        only = robots[self._embodiment] if self._embodiment else {}
+        only = self._served(embodiment) if embodiment else self._embodiment
+        robots = {name: self._about(name) for name in ([only] if only else self._policy.bodies)}
         return {
             "server": "villa-engine",
-            "embodiment": self._embodiment,
-            **only,
+            "embodiment": only,
+            **_in_common(list(robots.values())),
             "embodiments": robots,
             "cameras": ["image", *(["wrist"] if self._policy.model.config.wrist else [])],
             "horizon": self.horizon,
@@ -107,9 +107,9 @@ class PolicyEngine:
             **vector_facts("action", numbers.action),
         }
 
-    def request(self, seen: Mapping[str, Any], step: int) -> Request:
+    def request(self, seen: Mapping[str, Any], step: int, embodiment: str = "") -> Request:
         """Check an observation against what the policy was trained on."""
-        name = self._robot(seen)
+        name = self._robot(seen, embodiment)
         image = observation.image(seen, self._names, "image")
         if image is None:
             raise WireError(f"observation has no image, expected the primary camera in {self._names.said('image')}")
@@ -136,18 +136,22 @@ class PolicyEngine:
             step=step,
         )
 
-    def _robot(self, seen: Mapping[str, Any]) -> str:
+    def _robot(self, seen: Mapping[str, Any], connected: str) -> str:
         given = self._names.find(seen, "embodiment")
-        name = given[0] if given else self._embodiment
+        name = given[0] if given else connected or self._embodiment
         if isinstance(name, str) and not name:
             raise WireError(
                 f"observation names no embodiment, expected one of {', '.join(self._policy.bodies)} in "
-                f"{self._names.said('embodiment')}, or in --embodiment of the command"
+                f"{self._names.said('embodiment')}, in `?embodiment=` of the address, or in --embodiment of the command"
             )
+        return self._served(name, connected)
+
+    def _served(self, name: object, connected: str = "") -> str:
+        """Give the name of a robot that is served, to a client that came as one; raise WireError for any other."""
         if not isinstance(name, str) or name not in self._policy.bodies:
             raise WireError(f"embodiment {name!r:.80} is unknown, expected one of {', '.join(self._policy.bodies)}")
-        if self._embodiment and name != self._embodiment:
-            raise WireError(f"embodiment '{name}' is not served here, expected '{self._embodiment}'")
+        if (only := self._embodiment or connected) and name != only:
+            raise WireError(f"embodiment '{name}' is not served here, expected '{only}'")
         return name
 
     def _check_length(self, text: str) -> None:
@@ -156,7 +160,7 @@ class PolicyEngine:
             raise WireError(f"instruction has {count} tokens, the policy reads {most}; say it in fewer words")
 
     def _plan(self, seen: Mapping[str, Any], key: str) -> bool:
-        if not observation.wants(seen, key):
+        if not observation.flag(seen, key):
             return False
         if not self._plan_shape:
             raise WireError(f"'{key}' was asked for, but this policy was trained without latent actions")
@@ -201,6 +205,12 @@ class PolicyEngine:
 
         _, *pictures = roll_out(self._lam, request.image, self._lam.snap(torch.as_tensor(latents)))
         return tuple(jpeg.encode(picture) for picture in pictures)
+
+
+def _in_common(robots: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    """Give what is the same for all robots: of one, all of it."""
+    first, *others = robots
+    return {key: value for key, value in first.items() if all(other[key] == value for other in others)}
 
 
 def vector_facts(column: str, statistics: "Statistics") -> dict[str, Any]:

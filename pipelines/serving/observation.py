@@ -72,6 +72,17 @@ class Reply:
     delay: int | None = None
     """Steps of the chunk before that the actions continue (real-time chunking); None where they continue none."""
 
+    def more(self, request: Request) -> dict[str, Any]:
+        """Give what a client asked for beside actions, as plain values and bytes."""
+        wanted: dict[str, Any] = {}
+        if self.latents is not None and request.wants_plan:
+            wanted["plan"] = {"data": self.latents.tobytes(), "dtype": "<f4", "shape": list(self.latents.shape)}
+        if self.frames:
+            wanted["frames"] = list(self.frames)
+        if self.delay is not None:
+            wanted["rtc"] = {"inference_delay": self.delay}
+        return wanted
+
 
 @dataclass(frozen=True)
 class Names:
@@ -182,6 +193,13 @@ def _numbers(value: Any, name: str, ndim: int) -> NDArray[np.float32]:
     return values
 
 
-def wants(seen: Mapping[str, Any], key: str) -> bool:
-    """Tell whether a client asks for more than actions: `plan`, `frames`."""
-    return seen.get(key) is True
+def flag(seen: Mapping[str, Any], key: str) -> bool:
+    """Tell whether a client sets a flag, such as `reset` or `plan`: true or 1, of numpy's types, too."""
+    value = seen.get(key)
+    if isinstance(value, np.ndarray) and value.size == 1:
+        value = value.item()
+    if value is None:
+        return False
+    if not isinstance(value, bool | int | float) or value not in (0, 1):
+        raise WireError(f"'{key}' is {value!r:.40}, expected true or false")
+    return bool(value)

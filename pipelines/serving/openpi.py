@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from pipelines.serving import wire
-from pipelines.serving.observation import Reply, Request, flat
+from pipelines.serving.observation import Reply, Request, flag, flat
 from pipelines.serving.service import Service, Session
 from pipelines.serving.timing import timed
 
@@ -18,10 +18,10 @@ if TYPE_CHECKING:
     from websockets.asyncio.server import ServerConnection
 
 
-async def talk(connection: "ServerConnection", service: Service) -> None:
+async def talk(connection: "ServerConnection", service: Service, embodiment: str) -> None:
     """Serve one client until it goes."""
-    await connection.send(wire.encode_openpi(service.metadata))
-    session = service.open()
+    await connection.send(wire.encode_openpi(service.metadata(embodiment)))
+    session = service.open(embodiment)
     try:
         async for frame in connection:
             await connection.send(await _answer(frame, session, service))
@@ -72,8 +72,8 @@ def _read(frame: str | bytes, session: Session, service: Service) -> _Asked:
     if not isinstance(session_id, str | int | None):
         raise wire.WireError(f"session_id is a {type(session_id).__name__}, expected text or a number")
     is_other = session.session_id is not None and session_id != session.session_id
-    begins = endpoint == "reset" or seen.get("reset") is True or is_other
-    request = None if endpoint == "reset" else service.request(seen, 0 if begins else session.steps)
+    begins = endpoint == "reset" or flag(seen, "reset") or is_other
+    request = None if endpoint == "reset" else service.request(seen, session, begins=begins)
     return _Asked(request, begins, session_id)
 
 
@@ -81,15 +81,9 @@ def _reply(reply: Reply, request: Request, ms: dict[str, float], session: Sessio
     """Lay out a reply. Only `actions` is an array: ActionChunkBroker slices all that are."""
     timing = {f"{stage}_ms": value for stage, value in ms.items()}
     timing |= {f"prev_{stage}_ms": session.previous_ms[stage] for stage in ("encode", "total") if session.previous_ms}
-    message: dict[str, Any] = {
+    return {
         "actions": reply.actions,
         "policy_timing": {"infer_ms": ms["infer"]},
         "server_timing": timing,
+        **reply.more(request),
     }
-    if reply.latents is not None and request.wants_plan:
-        message["plan"] = {"data": reply.latents.tobytes(), "dtype": "<f4", "shape": list(reply.latents.shape)}
-    if reply.frames:
-        message["frames"] = list(reply.frames)
-    if reply.delay is not None:
-        message["rtc"] = {"inference_delay": reply.delay}
-    return message

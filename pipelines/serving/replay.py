@@ -45,10 +45,10 @@ class ReplayEngine:
         rest = actions[-1] if still is None else still
         self._actions = np.concatenate([actions, np.tile(rest, (self.horizon, 1))]).astype(np.float32)
 
-    @property
-    def metadata(self) -> dict[str, Any]:
+    def metadata(self, embodiment: str = "") -> dict[str, Any]:
         """Say what is replayed."""
         episode = self._episode
+        self._check_robot(embodiment or episode.embodiment)
         statistics = self._numbers.of(episode.embodiment, episode.dataset)
         facts = {
             "dataset": episode.dataset,
@@ -74,15 +74,14 @@ class ReplayEngine:
             },
         }
 
-    def request(self, seen: Mapping[str, Any], step: int) -> Request:
+    def request(self, seen: Mapping[str, Any], step: int, embodiment: str = "") -> Request:
         """Check an observation against the episode's robot."""
         image = observation.image(seen, self._names, "image")
         if image is None:
             raise WireError(f"observation has no image, expected the primary camera in {self._names.said('image')}")
         episode = self._episode
-        named = self._names.find(seen, "embodiment")
-        if named and (not isinstance(named[0], str) or named[0] != episode.embodiment):
-            raise WireError(f"embodiment {named[0]!r:.80} is not served here, expected '{episode.embodiment}'")
+        for name in self._names.find(seen, "embodiment"):
+            self._check_robot(name)
         dim = self._numbers.dim(episode.embodiment, "state", episode.dataset)
         return Request(
             image=image,
@@ -92,6 +91,10 @@ class ReplayEngine:
             instruction=observation.instruction(seen, self._names),
             step=step,
         )
+
+    def _check_robot(self, name: object) -> None:
+        if not isinstance(name, str) or name != self._episode.embodiment:
+            raise WireError(f"embodiment {name!r:.80} is not served here, expected '{self._episode.embodiment}'")
 
     def warm_up(self) -> None:
         """Do nothing: it is warm."""

@@ -53,6 +53,6 @@ def run(config: ServeConfig) -> ServeReport:
 def _load(config: ServeConfig) -> tuple[Engine, Recorder | None]:
     """Read and warm what is served; called in a thread, while the port is open."""
     engine: Engine = ReplayEngine(config) if config.replay else PolicyEngine(config)
-    recorder = LerobotRecorder(config.record, engine.metadata) if config.record else None
+    recorder = LerobotRecorder(config.record, engine.metadata()) if config.record else None
     engine.warm_up()
     return engine, recorder

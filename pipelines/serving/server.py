@@ -16,6 +16,7 @@ from http import HTTPStatus
 from ipaddress import ip_address
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
+from urllib.parse import parse_qsl
 
 from dataengine.errors import DataEngineError
 from pipelines.serving import openpi, vla_eval, wire
@@ -29,6 +30,8 @@ if TYPE_CHECKING:
 
 TOKEN: Final = "VILLA_SERVE_TOKEN"
 TALKS: Final = {"/": openpi.talk, "/vla": vla_eval.talk}
+MAX_REASON: Final = 123
+"""Bytes (RFC 6455)."""
 LEAST_TOKEN: Final = 16
 """Letters of a token."""
 PING_S: Final = 20
@@ -136,7 +139,7 @@ class _Door:
 
     def look(self, connection: "ServerConnection", request: "Request") -> "Response | None":
         """Answer plain HTTP, and refuse who may not come in; None lets a client in."""
-        path = request.path.partition("?")[0]
+        path, _, query = request.path.partition("?")
         is_ready = self._service.ready.is_set()
         status = HTTPStatus.OK if is_ready else HTTPStatus.SERVICE_UNAVAILABLE
         if path == "/healthz":
@@ -151,6 +154,8 @@ class _Door:
             return connection.respond(HTTPStatus.OK, json.dumps(self._service.metrics()) + "\n")
         if path not in TALKS:
             return connection.respond(HTTPStatus.NOT_FOUND, "expected / (openpi), /vla (vla-eval) or /healthz\n")
+        if _embodiment(query) is None:
+            return connection.respond(HTTPStatus.BAD_REQUEST, "expected no query but ?embodiment=NAME\n")
         if self._service.num_connected >= self._service.config.max_clients:
             return connection.respond(HTTPStatus.SERVICE_UNAVAILABLE, "too many clients\n")
         return None
@@ -158,19 +163,37 @@ class _Door:
     async def talk(self, connection: "ServerConnection") -> None:
         """Speak the protocol of a connection's path, once the policy is warm."""
         from websockets.exceptions import ConnectionClosed
+        from websockets.frames import CloseCode
 
         assert connection.request is not None, "a connection comes from a request"
         service = self._service
         service.num_connected += 1
+        path, _, query = connection.request.path.partition("?")
         try:
             if await _is_ready(connection, service):
-                await TALKS[connection.request.path.partition("?")[0]](connection, service)
+                await TALKS[path](connection, service, _embodiment(query) or "")
         except ConnectionClosed:
             pass  # the client has gone, whatever was to be sent
+        except wire.WireError as error:  # it named a robot that is not served
+            await connection.close(CloseCode.POLICY_VIOLATION, _shortened(service.said(error)))
         except Exception as error:  # the others are served
             service.said(error)
         finally:
             service.num_connected -= 1
+
+
+def _embodiment(query: str) -> str | None:
+    """Give the robot that an address names (`?embodiment=NAME`), empty for none; None for a query that is no such."""
+    try:
+        pairs = parse_qsl(query, keep_blank_values=True, strict_parsing=bool(query), max_num_fields=1)
+    except ValueError:
+        return None
+    return pairs[0][1] if pairs and pairs[0][0] == "embodiment" else None if query else ""
+
+
+def _shortened(reason: str) -> str:
+    """Cut a reason to what a frame that closes a connection has room for."""
+    return reason.encode()[:MAX_REASON].decode(errors="ignore")
 
 
 async def _is_ready(connection: "ServerConnection", service: Service) -> bool:

@@ -45,6 +45,8 @@ class Session:
     """One connection, and the episode it is in."""
 
     number: int
+    embodiment: str = ""
+    """Robot that the client said it is when it came."""
     steps: int = 0
     """Control steps of this episode, as far as the server knows."""
     session_id: Any = None
@@ -59,7 +61,6 @@ class Service:
         self.config = config
         self.timings = Timings()
         self.ready = asyncio.Event()
-        self.metadata: dict[str, Any] = {}
         self.num_connected = 0
         """Connections that there are now."""
         self.num_sessions = 0
@@ -73,7 +74,7 @@ class Service:
 
     async def run(self, engine: Engine, recorder: Recorder | None) -> None:
         """Answer from now on, until cancelled."""
-        self._engine, self._recorder, self.metadata = engine, recorder, engine.metadata
+        self._engine, self._recorder = engine, recorder
         self._batcher = Batcher(
             engine,
             lambda: max(1, len(self._active)),
@@ -83,11 +84,16 @@ class Service:
         self.ready.set()
         await self._batcher.run()
 
-    def open(self) -> Session:
-        """Begin a session."""
-        session = Session(next(self._numbers))
+    def open(self, embodiment: str) -> Session:
+        """Begin a session, of a robot that the client names or of one that its observations will name."""
+        session = Session(next(self._numbers), embodiment)
         self.num_sessions += 1
         return session
+
+    def metadata(self, embodiment: str) -> dict[str, Any]:
+        """Say what is served to a client; raise WireError for a robot that is not."""
+        assert self._engine is not None, "clients are spoken to when the engine is ready"
+        return self._engine.metadata(embodiment)
 
     async def close(self, session: Session) -> None:
         """End a session and its episode."""
@@ -112,6 +118,7 @@ class Service:
             "ready": self.ready.is_set(),
             "connected": self.num_connected,
             "sessions": self.num_sessions,
+            "asking": self._num_asking,
             "answers": self.timings.num_answers,
             "errors": self.timings.num_errors,
             "ms": self.timings.quantiles(),
@@ -121,10 +128,10 @@ class Service:
         """Run what takes time outside the event loop, which has pings to answer."""
         return await asyncio.get_running_loop().run_in_executor(self._threads, act, *args)
 
-    def request(self, seen: dict[str, Any], steps: int) -> Request:
-        """Check an observation; called in a thread."""
+    def request(self, seen: dict[str, Any], session: Session, *, begins: bool = False) -> Request:
+        """Check an observation, the first of an episode or a later one; called in a thread."""
         assert self._engine is not None, "answers begin when the engine is ready"
-        return self._engine.request(seen, steps)
+        return self._engine.request(seen, 0 if begins else session.steps, session.embodiment)
 
     async def answer(self, session: Session, request: Request, ms: dict[str, float], action_steps: int) -> Reply:
         """Answer a request; the robot executes so many actions of the chunk before it asks again."""

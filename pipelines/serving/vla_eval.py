@@ -27,8 +27,9 @@ UNANSWERED: Final = ("episode_start", "episode_end")
 class _Client:
     """One connection: its session, the chunk that is being executed, a fault that waits to be said."""
 
-    def __init__(self, service: Service) -> None:
-        self.service, self.session = service, service.open()
+    def __init__(self, service: Service, embodiment: str) -> None:
+        self.hello = hello(service.metadata(embodiment))
+        self.service, self.session = service, service.open(embodiment)
         self.chunks = _chunks(service.config)
         self.fault: Exception | None = None
         self.greeted = False
@@ -51,7 +52,7 @@ class _Client:
         kind, payload, seq = message["type"], message["payload"], message["seq"]
         if kind == "hello":
             self.greeted = True
-            return _message("hello", hello(self.service.metadata), seq)
+            return _message("hello", self.hello, seq)
         if kind in UNANSWERED:
             self.chunks, self.fault = _chunks(self.service.config), None
             await self.service.end_episode(self.session)
@@ -75,11 +76,10 @@ class _Client:
         extra: dict[str, Any] = {}
         if self.chunks.needs_look:
             with timed(ms, "decode"):
-                request = await self.service.in_thread(self.service.request, flat(payload), self.session.steps)
+                request = await self.service.in_thread(self.service.request, flat(payload), self.session)
             reply = await self.service.answer(self.session, request, ms, self.service.config.action_steps)
             self.chunks.take(reply.actions)
-            if reply.frames:
-                extra["frames"] = list(reply.frames)
+            extra = reply.more(request)
         with timed(ms, "encode"):
             answer = _message("action", {"actions": self.chunks.next(), **extra}, seq)
         ms["total"] = read + (time.perf_counter() - start) * 1000
@@ -87,9 +87,9 @@ class _Client:
         return answer
 
 
-async def talk(connection: "ServerConnection", service: Service) -> None:
+async def talk(connection: "ServerConnection", service: Service, embodiment: str) -> None:
     """Serve one client until it goes."""
-    client = _Client(service)
+    client = _Client(service, embodiment)
     try:
         async for frame in connection:
             if (answer := await client.reply(frame)) is not None:

@@ -13,7 +13,7 @@ TEXTS = ["close the jar", "open the jar"]
 LAYOUT = VectorLayout.of("eef_delta", 7)
 
 
-def save_policy(folder, *, robots=("arm7_jaw",), wrist=False, seed=0, latent=None, **shape):
+def save_policy(folder, *, robots=("arm7_jaw",), rates_hz=None, wrist=False, seed=0, latent=None, **shape):
     """Write a policy for robots of 7 values at 10 Hz, whose actions are motions of a hand in metres and radians."""
     episodes = [make_episode(i, embodiment=name, embodiment_id=i + 1) for i, name in enumerate(robots)]
     statistics_json = {name: one.to_json() for name, one in statistics(MadeReader(episodes)).items()}
@@ -22,8 +22,8 @@ def save_policy(folder, *, robots=("arm7_jaw",), wrist=False, seed=0, latent=Non
         one["action"]["grippers"] = [6]
         one["state"] |= {"encoding": "eef_pose", "names": list(LAYOUT.names), "units": list(LAYOUT.units)}
     bodies = {
-        name: {"embodiment_id": i + 1, "dataset_id": 1, "control_hz": 10.0, "steps_per_latent": 3}
-        for i, name in enumerate(robots)
+        name: {"embodiment_id": i + 1, "dataset_id": 1, "control_hz": hz, "steps_per_latent": 3}
+        for i, (name, hz) in enumerate(zip(robots, rates_hz or (10.0,) * len(robots), strict=True))
     }
     if wrist:
         shape["wrist"] = {"image_size": 32, "widths": [8, 8, 8, 8], "num_tokens": 2, "num_heads": 2, "head_dim": 8}

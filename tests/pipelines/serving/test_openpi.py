@@ -76,8 +76,10 @@ def test_other_spellings_of_an_observation_are_known(client):
 
 def test_a_plan_comes_only_when_it_is_asked_for(client):
     assert "plan" not in client.infer(observation())
-    found = client.infer(observation(plan=True))["plan"]
-    assert np.frombuffer(found["data"], found["dtype"]).reshape(found["shape"]).ndim == 3
+    assert "plan" not in client.infer(observation(plan=0))
+    for true in (True, 1, np.bool_(True), np.array([True])):
+        found = client.infer(observation(plan=true))["plan"]
+        assert np.frombuffer(found["data"], found["dtype"]).reshape(found["shape"]).ndim == 3
 
 
 def test_a_chunk_continues_what_the_robot_goes_on_to_execute(client):
@@ -110,6 +112,10 @@ BAD = [
     ({"prompt": "close the jar " * 99}, r"instruction has \d+ tokens, the policy reads \d+"),
     ({"prompt": "x" * 20_000}, "instruction has 20000 letters"),
     ({"endpoint": "fly"}, "endpoint is 'fly'"),
+    ({"reset": "yes"}, "'reset' is 'yes', expected true or false"),
+    ({"plan": 2}, "'plan' is 2, expected true or false"),
+    ({"frames": np.ones(3)}, "'frames' is array"),
+    ({"frames": 1}, "the server has no decoder"),
     ({"frames": True}, "the server has no decoder; start it with --lam"),
     ({"rtc": 3}, "'rtc' is to be a map"),
     ({"rtc": {"inference_delay": -1, "prev_actions": np.zeros((4, 7))}}, "inference_delay' is -1"),

@@ -49,6 +49,8 @@ def test_an_episode_is_replayed_step_by_step_and_then_stands_still(corpus):
         with pytest.raises(RuntimeError, match="state has 1 values"):
             client.infer(seen_by(row) | {"state": np.zeros(1)})
         again = client.infer(seen_by(row, reset=True))["actions"]
+        for true in (1, np.bool_(True)):
+            np.testing.assert_array_equal(client.infer(seen_by(row, reset=true))["actions"], actions[:4])
         np.testing.assert_array_equal(client.infer(seen_by(row, session_id="a"))["actions"], actions[4:8])
         np.testing.assert_array_equal(client.infer(seen_by(row, session_id="b"))["actions"], actions[:4])
     assert about["replay"]["steps"] == len(actions)

@@ -6,6 +6,7 @@ import signal
 import socket
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -154,6 +155,51 @@ def test_a_policy_of_several_robots_with_wrist_cameras_asks_for_both(tmp_path):
         with pytest.raises(RuntimeError, match="no wrist picture, expected it in 'wrist' or 'observation/wrist_image'"):
             client.infer(named)
         assert client.infer(named | {"observation/wrist_image": picture})["actions"].shape == (4, 7)
+
+
+def test_what_all_robots_agree_on_is_said_once_and_a_client_that_names_its_robot_gets_the_rest(tmp_path):
+    folder = save_policy(tmp_path / "act", robots=("arm7_jaw", "left_arm"), rates_hz=(10.0, 20.0))
+    with Server(folder) as server:
+        common = WebsocketClientPolicy("127.0.0.1", server.port).get_server_metadata()
+        address = f"ws://127.0.0.1:{server.port}/?embodiment="
+        mine = WebsocketClientPolicy(f"{address}left_arm", None)
+        about = mine.get_server_metadata()
+        assert mine.infer(observation())["actions"].shape == (4, 7)
+        with pytest.raises(RuntimeError, match="'arm7_jaw' is not served here, expected 'left_arm'"):
+            mine.infer(observation(embodiment="arm7_jaw"))
+        with pytest.raises(websockets.exceptions.ConnectionClosed, match=r"1008.*'drone' is unknown, expected one of"):
+            WebsocketClientPolicy(f"{address}drone", None)
+        assert server.get("/?robot=left_arm") == (400, "expected no query but ?embodiment=NAME\n")
+    assert common["action_names"][:3] == about["action_names"][:3] == ["x", "y", "z"]
+    assert (common["embodiment"], about["embodiment"]) == ("", "left_arm")
+    assert "rate_hz" not in common  # 10 and 20
+    assert {name: one["rate_hz"] for name, one in common["embodiments"].items()} == {"arm7_jaw": 10, "left_arm": 20}
+    assert (about["rate_hz"], set(about["embodiments"])) == (20, {"left_arm"})
+
+
+def test_robots_have_names_of_their_own_for_what_they_see(policy):
+    with Server(policy, "--set", "keys.image=[front_rgb]", "--set", "keys.state=[joints,gripper]") as server:
+        client = WebsocketClientPolicy("127.0.0.1", server.port)
+        seen = observation(1)
+        picture, state = seen.pop("observation/image"), seen.pop("observation/state")
+        renamed = {"front_rgb": picture, "joints": state[:6], "gripper": state[6], "prompt": seen["prompt"]}
+        with Server(policy) as plain:
+            expected = WebsocketClientPolicy("127.0.0.1", plain.port).infer(observation(1))["actions"]
+        np.testing.assert_allclose(client.infer(renamed)["actions"], expected, atol=1e-6)
+        with pytest.raises(RuntimeError, match="no image, expected the primary camera in 'front_rgb'"):
+            client.infer(observation(1))
+
+
+def test_an_answer_that_is_being_made_goes_out_before_the_server_ends(policy):
+    with Server(policy, "--num-euler-steps", 500) as server:
+        client = WebsocketClientPolicy("127.0.0.1", server.port)
+        with ThreadPoolExecutor(1) as pool:
+            answer = pool.submit(client.infer, observation())
+            while not (asking := json.loads(server.get("/metrics")[1])["asking"]) and not answer.done():
+                time.sleep(0.01)
+            code, report = server.stop()
+            assert answer.result(60)["actions"].shape == (4, 7)
+    assert (asking, code, report["answers"]) == (1, 0, 1)
 
 
 @pytest.mark.slow
