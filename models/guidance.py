@@ -45,8 +45,8 @@ def corrections(
 ) -> list[Tensor]:
     """Give what is added to the velocity of each input of the network that made the estimate `x1`."""
     error = (weight[..., None] * (given - x1)).detach()
-    found = torch.autograd.grad(x1, list(inputs), error, allow_unused=True)
+    gradients = torch.autograd.grad(x1, list(inputs), error, allow_unused=True)
     return [
         torch.zeros_like(one) if back is None else back * strength(t, beta)
-        for one, back in zip(inputs, found, strict=True)
+        for one, back in zip(inputs, gradients, strict=True)
     ]

@@ -191,8 +191,8 @@ def load_world(directory: str | Path, device: str | torch.device = "cpu") -> Wor
 def _other_model(directory: str | Path, architecture: Any, expected: str) -> str:
     """Write the message about a folder that holds another model."""
     title, origin = TITLES[expected]
-    found = TITLES.get(str(architecture), (f"a {architecture!s:.80}", ""))[0]
-    return f"{directory}: holds {found}, expected {title}; give a folder that {origin}"
+    holds = TITLES.get(str(architecture), (f"a {architecture!s:.80}", ""))[0]
+    return f"{directory}: holds {holds}, expected {title}; give a folder that {origin}"
 
 
 def released_config(stated: Mapping[str, Any], shape: Shapes) -> LamConfig:

@@ -34,17 +34,17 @@ class ContextEncoder(nn.Module):
     def __init__(self, config: ActConfig) -> None:
         super().__init__()
         self.width = width = config.expert.width
-        told = config.context
+        choices = config.context
         self.wrist = WristEncoder(config.wrist, width) if config.wrist else None
         encoders: dict[str, nn.Module] = {
             slot: WristEncoder(config.wrist, width) for slot in config.more_cameras if config.wrist
         }
         self.views = nn.ModuleDict(encoders)
-        self.has_wrist = nn.Embedding(2, width) if told.has_wrist else None
-        self.dataset = nn.Embedding(config.num_datasets, width) if told.dataset else None
-        self.steps_per_latent = ScalarEmbedding(width) if told.steps_per_latent else None
-        self.control_hz = ScalarEmbedding(width) if told.control_hz else None
-        self.state = state_encoder(config.state_dims, width) if told.state else None
+        self.has_wrist = nn.Embedding(2, width) if choices.has_wrist else None
+        self.dataset = nn.Embedding(config.num_datasets, width) if choices.dataset else None
+        self.steps_per_latent = ScalarEmbedding(width) if choices.steps_per_latent else None
+        self.control_hz = ScalarEmbedding(width) if choices.control_hz else None
+        self.state = state_encoder(config.state_dims, width) if choices.state else None
         for table in (self.has_wrist, self.dataset):
             if table is not None:
                 nn.init.normal_(table.weight, std=1.0 / config.expert.embed_scale)
@@ -61,13 +61,13 @@ class ContextEncoder(nn.Module):
         So may `has_views`; None says that they are what it holds.
         `encode_state` is the layer of its rows' embodiments, where that is at hand.
         """
-        told = [
+        encoders = [
             (self.has_wrist, (has_wrist.long(),)),
             (self.dataset, (observation.dataset_id,)),
             (self.steps_per_latent, (observation.steps_per_latent,)),
             (self.control_hz, (observation.control_hz,)),
         ]
-        tokens = [encode(*of)[:, None] for encode, of in told if encode is not None]
+        tokens = [encode(*of)[:, None] for encode, of in encoders if encode is not None]
         state = observation.state.where(observation.state_mask, 0.0)
         if encode_state is not None:
             tokens.append(encode_state(state[:, None].to(encode_state.weight.dtype)))

@@ -53,16 +53,16 @@ def vision_flops(v: VisionConfig) -> int:
 
 def num_context(c: ActConfig) -> int:
     """Count the context tokens."""
-    told = c.context
-    named = (told.has_wrist, told.dataset, told.steps_per_latent, told.control_hz, told.state)
+    choices = c.context
+    named = (choices.has_wrist, choices.dataset, choices.steps_per_latent, choices.control_hz, choices.state)
     return sum(named) + (c.wrist.num_tokens * (1 + len(c.more_cameras)) if c.wrist else 0)
 
 
 def context_flops(c: ActConfig) -> int:
     """Count the encoders of context."""
     w, scalars = c.expert.width, c.context.steps_per_latent + c.context.control_hz
-    found = scalars * 2 * (256 * w + w * w) + c.context.state * 2 * max(c.state_dims) * w
-    return found + (wrist_flops(c.wrist, w) * (1 + len(c.more_cameras)) if c.wrist else 0)
+    flops = scalars * 2 * (256 * w + w * w) + c.context.state * 2 * max(c.state_dims) * w
+    return flops + (wrist_flops(c.wrist, w) * (1 + len(c.more_cameras)) if c.wrist else 0)
 
 
 def wrist_flops(c: WristConfig, width: int) -> int:

@@ -36,15 +36,15 @@ class Graphs:
 
         The next call overwrites it.
         """
-        found = list(tensors(inputs))
-        key = (constant, *(_kind(x) for x in found))
+        leaves = list(tensors(inputs))
+        key = (constant, *(_kind(x) for x in leaves))
         if key not in self.recordings:
             self.recordings[key] = record(function, inputs)
         self.recordings.move_to_end(key)
         if len(self.recordings) > MOST_GRAPHS:
             self.recordings.popitem(last=False)
         recording = self.recordings[key]
-        for own, given in zip(recording.inputs, (x for x in found if x.is_cuda), strict=True):
+        for own, given in zip(recording.inputs, (x for x in leaves if x.is_cuda), strict=True):
             own.copy_(given, non_blocking=True)
         recording.graph.replay()
         return recording.outputs

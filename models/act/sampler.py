@@ -68,8 +68,8 @@ class Sampler:
     ) -> tuple[Float[Tensor, "b z d"], Float[Tensor, "b h a"]]:
         """Integrate both streams from given noise with Euler steps; without actions the latent ones alone."""
         with torch.inference_mode():
-            found = self._denoise(observation, latent, action, num_steps or self.act.config.num_euler_steps)
-        return found[0].clone(), found[1].clone()  # of the plain kind, which may be changed in place
+            streams = self._denoise(observation, latent, action, num_steps or self.act.config.num_euler_steps)
+        return streams[0].clone(), streams[1].clone()  # of the plain kind, which may be changed in place
 
     def _denoise(
         self, observation: Observation, latent: Tensor, action: Tensor | None, num_steps: int

@@ -30,7 +30,7 @@ def load_trunk(trunk: Trunk, path: str | Path) -> None:
 
 def _fitting(trunk: Trunk, path: str | Path) -> dict[str, Tensor]:
     """Read the weights that the trunk has; the classifier stays behind."""
-    given, found = _read(Path(path)), {}
+    given, fitting = _read(Path(path)), {}
     for name, own in trunk.state_dict().items():
         counter = name.endswith("num_batches_tracked")  # nothing depends on it, and older files lack it
         if name not in given and counter:
@@ -44,8 +44,8 @@ def _fitting(trunk: Trunk, path: str | Path) -> dict[str, Tensor]:
             raise ValueError(
                 f"{path}: {name}: found {_describe(given[name])}, expected floats {list(own.shape)} by model.wrist"
             )
-        found[name] = given[name]
-    return found
+        fitting[name] = given[name]
+    return fitting
 
 
 def _read(path: Path) -> Mapping[str, Tensor]:

@@ -114,9 +114,9 @@ class JointStack:
     def table(self, positions: Int[Tensor, "n"], dtype: torch.dtype) -> Rope:
         """Tabulate rotations of all heads of a token: queries, keys, and values, which stay as they are."""
         c = self.config
-        found = rope(positions, c.head_dim, c.rope_theta)
+        rotations = rope(positions, c.head_dim, c.rope_theta)
         turned, still = c.num_heads + c.num_kv_heads, c.num_kv_heads
-        cos, sin = (part.expand(-1, turned, -1) for part in found)
+        cos, sin = (part.expand(-1, turned, -1) for part in rotations)
         cos = torch.cat([cos, cos.new_ones(len(cos), still, c.head_dim)], dim=1)
         sin = torch.cat([sin, sin.new_zeros(len(sin), still, c.head_dim)], dim=1)
         return Rope(cos, sin).to(dtype)

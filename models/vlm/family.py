@@ -114,12 +114,12 @@ def _rope_theta(text: Stated) -> float:
     """Read the longest wavelength, which newer files keep in `rope_parameters`."""
     parameters = text.get("rope_parameters") or {}
     scaling = text.get("rope_scaling") or {}
-    for found in (parameters, scaling):
-        require("rope_type", found.get("rope_type", found.get("type", "default")), "default")
+    for rope in (parameters, scaling):
+        require("rope_type", rope.get("rope_type", rope.get("type", "default")), "default")
     return float(parameters.get("rope_theta") or text.get("rope_theta") or 1e4)
 
 
-def require(key: str, found: Any, *expected: Any) -> None:
+def require(key: str, value: Any, *expected: Any) -> None:
     """Refuse a choice of a published model that ours does not have."""
-    if found not in expected:
-        raise ValueError(f"{key}: found {found!r:.60}, expected {' or '.join(map(repr, expected))}")
+    if value not in expected:
+        raise ValueError(f"{key}: found {value!r:.60}, expected {' or '.join(map(repr, expected))}")

@@ -42,7 +42,7 @@ class Tensorfile:
 class Pretrained:
     """A folder of which `config.json` was read."""
 
-    place: Path
+    folder: Path
     family: Family
     stated: dict[str, Any]
     """What `config.json` holds."""
@@ -52,18 +52,18 @@ class Pretrained:
 
 def read(directory: str | Path) -> Pretrained:
     """Read which model a folder holds, and its sizes; raise ValueError in one line where that cannot be told."""
-    place = Path(directory)
-    path = place / "config.json"
+    folder = Path(directory)
+    path = folder / "config.json"
     try:
         stated = read_object(path)
     except (FileNotFoundError, NotADirectoryError):
         raise ValueError(
-            f"{place}: no config.json; expected a folder that holds a vision-language model of Hugging Face"
+            f"{folder}: no config.json; expected a folder that holds a vision-language model of Hugging Face"
         ) from None
     try:
         family = family_of(stated)
         settings = family.settings(stated)
-        settings["vision"] |= _pixels(place)
+        settings["vision"] |= _pixels(folder)
         config = VlmConfig.model_validate(settings)
     except KeyError as error:
         raise ValueError(f"{path}: no key {error}, expected the settings of a whole model; copy it again") from None
@@ -77,7 +77,7 @@ def read(directory: str | Path) -> Pretrained:
     stack = config.text
     if stack.num_heads % stack.num_kv_heads:
         raise ValueError(f"{path}: {stack.num_heads} heads cannot share {stack.num_kv_heads} key heads evenly")
-    return Pretrained(place, family, stated, _decided(config, settings))
+    return Pretrained(folder, family, stated, _decided(config, settings))
 
 
 def _decided(config: VlmConfig, settings: dict[str, Any]) -> dict[str, Any]:
@@ -100,26 +100,26 @@ def family_of(stated: Stated) -> Family:
     raise ValueError(f"model_type: found {model_type!r:.60}, expected one of {', '.join(sorted(known))}")
 
 
-def _pixels(place: Path) -> dict[str, Any]:
+def _pixels(folder: Path) -> dict[str, Any]:
     """Read how pixels enter the tower, where a folder says so."""
     try:
-        stated = read_object(place / "preprocessor_config.json")
+        stated = read_object(folder / "preprocessor_config.json")
     except FileNotFoundError:
         return {}
     return {key: stated[key] for key in ("image_mean", "image_std") if key in stated}
 
 
-def check(found: Pretrained, config: VlmConfig) -> dict[str, Tensorfile]:
+def check(pretrained: Pretrained, config: VlmConfig) -> dict[str, Tensorfile]:
     """Find every weight of a `Vlm` of that shape; raise ValueError that names the first that is missing or unfit."""
     with torch.device("meta"):
         expected = {name: tuple(value.shape) for name, value in Vlm(config).state_dict().items()}
     files: dict[str, Tensorfile] = {}
-    rules, last = found.family.rules(found.stated), f"stack.blocks.{config.text.num_layers - 1}."
-    for path, published, shape, dtype in _headers(found.place):
+    rules, last = pretrained.family.rules(pretrained.stated), f"stack.blocks.{config.text.num_layers - 1}."
+    for path, published, shape, dtype in _headers(pretrained.folder):
         try:
             name = translate(published, rules)
         except ValueError as error:
-            raise ValueError(f"{path}: {error}, a {found.family.title} by config.json") from None
+            raise ValueError(f"{path}: {error}, a {pretrained.family.title} by config.json") from None
         if name is None or (name.startswith(last) and name not in expected):
             continue  # the last block gives keys and values only
         if name not in expected and name != TIED:
@@ -128,13 +128,13 @@ def check(found: Pretrained, config: VlmConfig) -> dict[str, Tensorfile]:
             raise ValueError(f"{path}: {published[:120]} is of type {dtype}, expected one of {', '.join(_FLOATS)}")
         files[name] = Tensorfile(path, published, shape)
     tied = files.pop(TIED, None)
-    if tied is not None and found.stated.get("tie_word_embeddings", True):
+    if tied is not None and pretrained.stated.get("tie_word_embeddings", True):
         files.setdefault("embed.weight", tied)
     for name, wanted in expected.items():
         if name not in files:
-            if name in found.family.zeros:
+            if name in pretrained.family.zeros:
                 continue
-            raise ValueError(f"{found.place}: no weight for {name} {list(wanted)}; download all files again")
+            raise ValueError(f"{pretrained.folder}: no weight for {name} {list(wanted)}; download all files again")
         if files[name].shape != wanted:
             raise ValueError(
                 f"{files[name].path}: {files[name].name}: found {list(files[name].shape)}, expected {list(wanted)} by "
@@ -143,13 +143,13 @@ def check(found: Pretrained, config: VlmConfig) -> dict[str, Tensorfile]:
     return files
 
 
-def load(vlm: Vlm, found: Pretrained) -> None:
+def load(vlm: Vlm, pretrained: Pretrained) -> None:
     """Copy the weights of a folder into a model, one after the other: no second model is ever in memory.
 
     They are cast to the model's precision. Raise ValueError in one line where the files do not fit.
     """
     own = vlm.state_dict()
-    files = check(found, vlm.config)
+    files = check(pretrained, vlm.config)
     by_path: dict[Path, list[str]] = {}
     for name, file in files.items():
         by_path.setdefault(file.path, []).append(name)
@@ -157,15 +157,15 @@ def load(vlm: Vlm, found: Pretrained) -> None:
         with _opened(path) as opened:
             for name in names:
                 weight = opened.get_tensor(files[name].name)
-                own[name].copy_(found.family.convert(name, weight, found.stated))
-    for name in found.family.zeros:
+                own[name].copy_(pretrained.family.convert(name, weight, pretrained.stated))
+    for name in pretrained.family.zeros:
         if name not in files:
             own[name].zero_()
 
 
-def _headers(place: Path) -> Iterator[tuple[Path, str, tuple[int, ...], str]]:
+def _headers(folder: Path) -> Iterator[tuple[Path, str, tuple[int, ...], str]]:
     """List file, name, shape and type of every tensor."""
-    for path, names in _files(place).items():
+    for path, names in _files(folder).items():
         with _opened(path) as opened:
             there = set(opened.keys())
             for name in sorted(there if names is None else names):
@@ -175,30 +175,30 @@ def _headers(place: Path) -> Iterator[tuple[Path, str, tuple[int, ...], str]]:
                 yield path, name, tuple(part.get_shape()), part.get_dtype()
 
 
-def _files(place: Path) -> dict[Path, list[str] | None]:
+def _files(folder: Path) -> dict[Path, list[str] | None]:
     """List the files of weights, and for shards the tensors that the index places there."""
-    if (place / WEIGHTS).exists():
-        return {place / WEIGHTS: None}
+    if (folder / WEIGHTS).exists():
+        return {folder / WEIGHTS: None}
     try:
-        placed = read_object(place / INDEX).get("weight_map")
+        placed = read_object(folder / INDEX).get("weight_map")
     except FileNotFoundError:
-        pickles = sorted(p.name for pattern in _PICKLES for p in place.glob(pattern))
+        pickles = sorted(p.name for pattern in _PICKLES for p in folder.glob(pattern))
         if pickles:
             raise ValueError(
-                f"{place}: holds {pickles[0]} and no {WEIGHTS}; such files can run code when they are read: download "
+                f"{folder}: holds {pickles[0]} and no {WEIGHTS}; such files can run code when they are read: download "
                 f"the safetensors, or convert it where you trust it"
             ) from None
-        raise ValueError(f"{place}: neither {WEIGHTS} nor {INDEX}; download the weights, too") from None
+        raise ValueError(f"{folder}: neither {WEIGHTS} nor {INDEX}; download the weights, too") from None
     if not isinstance(placed, dict) or not placed or not all(isinstance(file, str) for file in placed.values()):
-        raise ValueError(f"{place / INDEX}: no `weight_map` of tensors to files; download it again")
-    found: dict[Path, list[str] | None] = {}
+        raise ValueError(f"{folder / INDEX}: no `weight_map` of tensors to files; download it again")
+    files: dict[Path, list[str] | None] = {}
     for name, file in placed.items():
         if Path(file).name != file or not file.endswith(".safetensors"):
-            raise ValueError(f"{place / INDEX}: places tensors in {file!r:.80}, expected a safetensors file beside it")
-        names = found.setdefault(place / file, [])
+            raise ValueError(f"{folder / INDEX}: places tensors in {file!r:.80}, expected a safetensors file beside it")
+        names = files.setdefault(folder / file, [])
         assert names is not None
         names.append(name)
-    return found
+    return files
 
 
 @contextmanager

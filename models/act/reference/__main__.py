@@ -16,16 +16,16 @@ def main(arguments: list[str]) -> int:
         sys.stderr.write("usage: python -m models.act.reference DIR\n")
         return 2
     try:
-        found = errors(arguments[0])
+        deviations = errors(arguments[0])
     except (ValueError, OSError) as error:
         sys.stderr.write(f"{error}\n")
         return 2
-    plain = {name: error if math.isfinite(error) else None for name, error in found.items()}
+    plain = {name: error if math.isfinite(error) else None for name, error in deviations.items()}
     sys.stdout.write(json.dumps(plain, indent=1, allow_nan=False) + "\n")
-    wrong = [name for name, error in found.items() if not error <= TOLERANCE]
+    wrong = [name for name, error in deviations.items() if not error <= TOLERANCE]
     if wrong:
-        worst = max(wrong, key=lambda name: found[name])
-        sys.stderr.write(f"{len(wrong)} of {len(found)} differ by more than {TOLERANCE:g}, most {worst}\n")
+        worst = max(wrong, key=lambda name: deviations[name])
+        sys.stderr.write(f"{len(wrong)} of {len(deviations)} differ by more than {TOLERANCE:g}, most {worst}\n")
     return 1 if wrong else 0
 
 

@@ -38,27 +38,27 @@ def errors(directory: str | Path) -> dict[str, float]:
 
 
 def _errors(reference: Reference, directory: Path) -> dict[str, float]:
-    place, theirs = directory / "outputs.safetensors", reference.outputs
+    path, theirs = directory / "outputs.safetensors", reference.outputs
     if missing := [name for name in NEEDED if name not in theirs]:
-        raise ValueError(f"{place}: no tensor '{missing[0]}'; a reference holds all four runs and all three samplers")
-    found: dict[str, float] = {}
+        raise ValueError(f"{path}: no tensor '{missing[0]}'; a reference holds all four runs and all three samplers")
+    worst: dict[str, float] = {}
     for name, ours, rows in _outputs(reference):
         if name in theirs:
             if ours.shape != theirs[name].shape:
                 raise ValueError(
-                    f"{place}: {name}: found {tuple(theirs[name].shape)}, expected {tuple(ours.shape)} by config.json"
+                    f"{path}: {name}: found {tuple(theirs[name].shape)}, expected {tuple(ours.shape)} by config.json"
                 )
-            found[name] = difference(ours, theirs[name], rows)
-    if unknown := sorted(theirs.keys() - found.keys()):
-        raise ValueError(f"{place}: '{unknown[0]:.120}' is nothing that a reference holds, or nothing in its layout")
+            worst[name] = difference(ours, theirs[name], rows)
+    if unknown := sorted(theirs.keys() - worst.keys()):
+        raise ValueError(f"{path}: '{unknown[0]:.120}' is nothing that a reference holds, or nothing in its layout")
     if reference.trunk:
-        found |= {
+        worst |= {
             f"resnet18_trunk/{name}": difference(ours, reference.trunk[name])
             for name, ours in trunk.outputs(reference.trunk)
         }
     if reference.gradient_norms:
-        found |= _gradients(reference)
-    return found
+        worst |= _gradients(reference)
+    return worst
 
 
 def difference(ours: Tensor, theirs: Tensor, rows: Tensor | None = None) -> float:
@@ -91,7 +91,7 @@ def _mask(done: Pass, name: str, reference: Reference) -> Iterator[tuple[str, Te
 
 def _gradients(reference: Reference) -> dict[str, float]:
     """Compare the norm of each loss term's gradient, parameter by parameter, with batch statistics."""
-    found = {}
+    by_term = {}
     for i, term in enumerate(("latent_loss", "robot_loss")):
         done = Pass(reference, "train_half")
         done.losses[i].backward()
@@ -105,5 +105,5 @@ def _gradients(reference: Reference) -> dict[str, float]:
                 worst = max(worst, abs(norm - expected) / max(1.0, expected))
         if ours:
             raise ValueError(f"gradient_norms.json: no norm of {next(iter(ours))}, which the actor trains")
-        found[f"gradient_norms/{term}"] = worst
-    return found
+        by_term[f"gradient_norms/{term}"] = worst
+    return by_term

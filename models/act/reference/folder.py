@@ -62,24 +62,24 @@ class Reference:
 
 def read(directory: str | Path) -> Reference:
     """Read a folder; raise ValueError in one line where it is no reference, or not a whole one."""
-    place = Path(directory)
+    folder = Path(directory)
     try:
-        stated = read_object(place / "config.json")
+        stated = read_object(folder / "config.json")
     except (FileNotFoundError, NotADirectoryError):
-        raise ValueError(f"{place}: no config.json; expected a reference's folder") from None
+        raise ValueError(f"{folder}: no config.json; expected a reference's folder") from None
     try:
         layout = read_layout(stated)
     except ValueError as error:
-        raise ValueError(f"{place / 'config.json'}: {error}") from None
-    weights, inputs, outputs = (_tensors(place / f"{name}.safetensors") for name in ("weights", "inputs", "outputs"))
+        raise ValueError(f"{folder / 'config.json'}: {error}") from None
+    weights, inputs, outputs = (_tensors(folder / f"{name}.safetensors") for name in ("weights", "inputs", "outputs"))
     try:
         weights = translate(weights, layout.joint.num_layers)
     except ValueError as error:
-        raise ValueError(f"{place / 'weights.safetensors'}: {error}") from None
-    _check_weights(place / "weights.safetensors", layout, weights)
-    _check_inputs(place / "inputs.safetensors", layout, inputs)
-    trunk = place / "resnet18_trunk.safetensors"
-    norms = place / "gradient_norms.json"
+        raise ValueError(f"{folder / 'weights.safetensors'}: {error}") from None
+    _check_weights(folder / "weights.safetensors", layout, weights)
+    _check_inputs(folder / "inputs.safetensors", layout, inputs)
+    trunk = folder / "resnet18_trunk.safetensors"
+    norms = folder / "gradient_norms.json"
     return Reference(
         layout=layout,
         weights=weights,
@@ -106,22 +106,22 @@ def _norms(path: Path) -> dict[str, dict[str, float | None]]:
     return norms
 
 
-def _check_weights(path: Path, layout: Layout, found: Tensors) -> None:
+def _check_weights(path: Path, layout: Layout, weights: Tensors) -> None:
     """Compare names and shapes with the actor of that layout, which is made without memory for its weights."""
     with torch.device("meta"):
         expected = {name: tuple(value.shape) for name, value in Act(layout.act_config()).state_dict().items()}
-    shapes = {name: tuple(value.shape) for name, value in found.items()}
+    shapes = {name: tuple(value.shape) for name, value in weights.items()}
     for name in sorted(expected.keys() | shapes.keys()):
         if expected.get(name) != shapes.get(name):
             seen, wanted = shapes.get(name, "none"), expected.get(name, "none")
             raise ValueError(f"{path}: {name}: found {seen}, expected {wanted} by config.json")
 
 
-def _check_inputs(path: Path, layout: Layout, found: Tensors) -> None:
+def _check_inputs(path: Path, layout: Layout, inputs: Tensors) -> None:
     """Check that all that the runs need is there and of the shapes that `config.json` states."""
-    if "image" not in found:
+    if "image" not in inputs:
         raise ValueError(f"{path}: no tensor 'image'; a reference's inputs have one")
-    tokens, b = layout.layout, found["image"].shape[0]
+    tokens, b = layout.layout, inputs["image"].shape[0]
     z = tokens.num_latent_actions * tokens.codes_per_latent
     h, d = tokens.num_robot_tokens, tokens.latent_dim
     a, s = max(e.action_dim for e in layout.embodiments), max(e.state_dim for e in layout.embodiments)
@@ -142,12 +142,12 @@ def _check_inputs(path: Path, layout: Layout, found: Tensors) -> None:
         side = layout.wrist.image_size
         expected |= {"has_wrist": (b,), "wrist_image": (b, side, side, 3)}
     for name, shape in expected.items():
-        seen = tuple(found[name].shape) if name in found else "none"
+        seen = tuple(inputs[name].shape) if name in inputs else "none"
         if seen != shape:
             raise ValueError(f"{path}: {name}: found {seen}, expected {shape} by config.json")
-    _check_rows(path, "dataset_id", found["dataset_id"], min(len(layout.embodiments), layout.context.num_dataset_rows))
-    _check_rows(path, "token_ids", found["token_ids"][:, tokens.num_image_tokens :], layout.vlm.vocab_size)
-    if not layout.wrist and "has_wrist" in found and found["has_wrist"].any():
+    _check_rows(path, "dataset_id", inputs["dataset_id"], min(len(layout.embodiments), layout.context.num_dataset_rows))
+    _check_rows(path, "token_ids", inputs["token_ids"][:, tokens.num_image_tokens :], layout.vlm.vocab_size)
+    if not layout.wrist and "has_wrist" in inputs and inputs["has_wrist"].any():
         raise ValueError(f"{path}: has_wrist is true somewhere, but config.json has no wrist encoder")
 
 

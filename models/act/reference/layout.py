@@ -206,8 +206,8 @@ def read_layout(stated: Mapping[str, Any]) -> Layout:
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
         key = ".".join(map(str, first["loc"])) or error.title
-        found = "" if first["type"] == "missing" else f"found {first['input']!r:.60}, "
-        raise ValueError(f"{key}: {found}{first['msg'].removeprefix('Value error, ')}") from None
+        seen = "" if first["type"] == "missing" else f"found {first['input']!r:.60}, "
+        raise ValueError(f"{key}: {seen}{first['msg'].removeprefix('Value error, ')}") from None
     known = CONTEXT if layout.wrist else CONTEXT[1:]
     order = layout.context.order
     if order != tuple(name for name in known if name in order) or (layout.wrist and "wrist" not in order):

@@ -53,8 +53,8 @@ def our_name(theirs: str) -> str:
 def translate(theirs: Mapping[str, Tensor], num_layers: int) -> dict[str, Tensor]:
     """Rename all weights, leaving out those that the actor has no use for."""
     unused = re.compile(UNUSED.format(last=num_layers - 1))
-    found = {our_name(name): tensor for name, tensor in theirs.items()}
+    ours = {our_name(name): tensor for name, tensor in theirs.items()}
     queries = "robot.context.wrist.resampler.queries"
-    if queries in found and found[queries].dim() == 3:
-        found[queries] = found[queries][0]  # theirs has an axis for the batch
-    return {name: tensor for name, tensor in found.items() if not unused.match(name)}
+    if queries in ours and ours[queries].dim() == 3:
+        ours[queries] = ours[queries][0]  # theirs has an axis for the batch
+    return {name: tensor for name, tensor in ours.items() if not unused.match(name)}

@@ -37,8 +37,8 @@ def _parts(act: Act, reference: Reference) -> Iterator[tuple[str, Tensor, Tensor
     yield "parts/context_tokens", context.tokens, context.valid_mask
     singles = reference.layout.single_tokens
     for token, name in zip(context.tokens.unbind(1)[-len(singles) :], singles, strict=True):
-        found = token[:, None] if name == "state" else token  # theirs has an axis for states of the past
-        yield f"parts/{TOKEN_NAMES.get(name, name)}_token", found, None
+        row = token[:, None] if name == "state" else token  # theirs has an axis for states of the past
+        yield f"parts/{TOKEN_NAMES.get(name, name)}_token", row, None
     if act.robot.context.wrist is not None:
         wrist = act.robot.context.wrist
         yield "parts/wrist_tokens", wrist(seen.wrist), None

@@ -63,10 +63,10 @@ def outputs(reference: Reference) -> Iterator[tuple[str, Tensor]]:
     x, seen = reference.inputs, reference.observation()
     by_robot_step = reference.model(reference_latent_step=True)
     for kind, slip in (("sample_reference", True), ("sample_clean", False)):
-        found = euler(by_robot_step, reference, slip=slip)
-        yield f"{kind}/latent_velocity_steps", found.latent_velocities
-        yield f"{kind}/robot_velocity_steps", found.robot_velocities
-        latent, action = found.latent, found.action
+        trace = euler(by_robot_step, reference, slip=slip)
+        yield f"{kind}/latent_velocity_steps", trace.latent_velocities
+        yield f"{kind}/robot_velocity_steps", trace.robot_velocities
+        latent, action = trace.latent, trace.action
         if not slip:
             latent, action = by_robot_step.denoise(seen, x["sample_latent_noise"], x["sample_robot_noise"])
         yield f"{kind}/latents", latent

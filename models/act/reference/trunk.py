@@ -28,7 +28,7 @@ def outputs(golden: Tensors) -> Iterator[tuple[str, Tensor]]:
 def _filled(trunk: Trunk) -> Trunk:
     """Give it the weights of the formula, as the reference numbers its tensors."""
     state = trunk.state_dict()
-    names = sorted((name for name in state if "num_batches" not in name), key=_place)
+    names = sorted((name for name in state if "num_batches" not in name), key=_numbered)
     for k, name in enumerate(names):
         u = formula(k, state[name].shape)
         if state[name].dim() == 4:
@@ -55,7 +55,7 @@ def formula(k: int, shape: torch.Size) -> Tensor:
     return torch.from_numpy(h / 2.0**32 - 0.5).reshape(shape)
 
 
-def _place(name: str) -> str:
+def _numbered(name: str) -> str:
     """Sort as the reference numbered its tensors: by place in a Sequential (conv 0, norm 1, stages 4 to 7)."""
     stem = {"conv1": "0", "bn1": "1", "layer1": "4", "layer2": "5", "layer3": "6", "layer4": "7"}
     first, rest = name.split(".", 1)

@@ -30,7 +30,7 @@ class Beginning:
     def describe(self, config: TrainActConfig, shape: ActConfig) -> Iterator[str]:
         """Say where weights come from, and what they decide."""
         if self.published_vlm is not None:
-            yield f"vision-language model: {self.published_vlm.family.title} of {self.published_vlm.place}"
+            yield f"vision-language model: {self.published_vlm.family.title} of {self.published_vlm.folder}"
             yield from pretrained.differences(config.preset_model()["vlm"], self.published_vlm.settings, shape.vlm)
         if self.published_vlm is not None and shape.wrist is not None and self.wrist is None:
             yield "wrist camera: random weights; wrist_weights=FILE gives it those of a ResNet-18"
@@ -73,10 +73,10 @@ def begin(config: TrainActConfig, shape: ActConfig) -> Beginning:
         return Beginning(wrist=config.wrist_weights)
     weights = published.read(pretrained.folder(vlm))
     published.check(weights, shape.vlm)
-    tokenizer = weights.place / FILE_NAME
+    tokenizer = weights.folder / FILE_NAME
     if config.tokenizer is None and not tokenizer.exists():
         raise ValueError(
-            f"{weights.place}: no {FILE_NAME}, without which its words mean nothing; download it, too, or give "
+            f"{weights.folder}: no {FILE_NAME}, without which its words mean nothing; download it, too, or give "
             f"tokenizer=FILE"
         )
     return Beginning(vlm, weights.settings, weights, config.wrist_weights, tokenizer)
