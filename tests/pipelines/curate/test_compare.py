@@ -41,7 +41,7 @@ def leap(episode, metres):
 
 
 def test_order_and_parts_do_not_change_who_stays(tmp_path):
-    found = []
+    verdicts = []
     for k, parts in enumerate(
         (
             {"a": ATTEMPTS, "b": [COPY]},
@@ -51,9 +51,9 @@ def test_order_and_parts_do_not_change_who_stays(tmp_path):
     ):
         uri = make_corpus(tmp_path / f"corpus {k}", parts).uri
         run(CurateConfig(corpus=uri, page=False))
-        found.append(reasons(uri))
-    assert found[0] == found[1] == found[2]
-    gone = {record for record, reason in found[0].items() if reason}
+        verdicts.append(reasons(uri))
+    assert verdicts[0] == verdicts[1] == verdicts[2]
+    gone = {record for record, reason in verdicts[0].items() if reason}
     assert gone == {max((ATTEMPTS[3], COPY), key=lambda e: e.episode_id).source_record}
 
 

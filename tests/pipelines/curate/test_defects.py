@@ -135,13 +135,13 @@ def checked(tmp_path_factory):
 
 def test_every_defect_is_found_by_its_rule(checked):
     _, _, rows, names, good = checked
-    found = {names.get((r["dataset"], r["source_record"])): r["reject_reason"].partition(":")[0] for r in rows}
+    rule_of = {names.get((r["dataset"], r["source_record"])): r["reject_reason"].partition(":")[0] for r in rows}
     by_key = {r["source_record"]: r for r in rows}
     missed = {}
     for name in names.values():
         rule = name.partition(":")[0]
-        if not rule.startswith("drop_duplicate") and found[name] != rule:
-            missed[name] = found[name]
+        if not rule.startswith("drop_duplicate") and rule_of[name] != rule:
+            missed[name] = rule_of[name]
     assert not missed
     assert by_key
     assert good

@@ -67,8 +67,8 @@ def test_a_slow_gripper_is_no_contradiction():
     state, action = episode.state.copy(), episode.action.copy()
     command = (np.arange(len(state)) // 30) % 2
     opening = [0.5]
-    for told in command[:-1]:
-        opening.append(np.clip(opening[-1] + 0.02 * np.sign(told - opening[-1]), 0, 1))
+    for target in command[:-1]:
+        opening.append(np.clip(opening[-1] + 0.02 * np.sign(target - opening[-1]), 0, 1))
     state[:, 6], action[:, 6] = opening, command
     assert verdict(replaced(episode, "slow", state=state, action=action)) is None
 

@@ -77,8 +77,8 @@ def noise(num, seed=0, height=64, width=96):
     ("steps", "hz", "reason"), [(3, 3, "3 steps"), (5, 20, "0.25 s"), (4, 3, None), (10, 20, None)]
 )
 def test_an_episode_must_have_steps_and_seconds(steps, hz, reason):
-    found = verdict(DropShort(), make_episode(num_steps=steps, control_hz=hz))
-    assert found is None if reason is None else reason in found
+    rejection = verdict(DropShort(), make_episode(num_steps=steps, control_hz=hz))
+    assert rejection is None if reason is None else reason in rejection
 
 
 @pytest.mark.parametrize(("reach_m", "kept"), [(0.02, True), (0.005, False)])
@@ -183,8 +183,8 @@ def clocked(periods, control_hz=10.0):
     ],
 )
 def test_a_clock_must_tick_at_its_rate(periods, reason):
-    found = verdict(DropIrregularClock(), clocked(periods))
-    assert found is None if reason is None else reason in found
+    rejection = verdict(DropIrregularClock(), clocked(periods))
+    assert rejection is None if reason is None else reason in rejection
 
 
 @pytest.mark.parametrize(

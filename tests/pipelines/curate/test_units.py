@@ -178,7 +178,7 @@ def test_outliers_of_unknown_unit_are_those_of_metres(tmp_path):
     good = [recording(f"{i}", body="ur5", seed=i, cameras=False) for i in range(14)]
     state = good[3].state.copy()
     state[40, 2] = 30.0
-    found = []
+    dropped = []
     for name, change in (("metres", lambda e: e), ("ticks", lambda e: in_other_units(e, **UNKNOWN))):
         recipe = tmp_path / "rules.yaml"
         recipe.write_text("drop_outliers: {}\n")
@@ -186,9 +186,9 @@ def test_outliers_of_unknown_unit_are_those_of_metres(tmp_path):
         uri = make_corpus(tmp_path / name, {"a": made}).uri
         run(CurateConfig(corpus=uri, recipe=str(recipe), page=False))
         rows = Corpus.open(uri).table(["source_record", "reject_reason"]).to_pylist()
-        found.append({r["source_record"].split()[0]: r["reject_reason"] for r in rows if r["reject_reason"]})
-    assert [set(gone) for gone in found] == [{"far"}, {"far"}]
-    assert all("state 2 (z) reaches" in gone["far"] for gone in found)
+        dropped.append({r["source_record"].split()[0]: r["reject_reason"] for r in rows if r["reject_reason"]})
+    assert [set(gone) for gone in dropped] == [{"far"}, {"far"}]
+    assert all("state 2 (z) reaches" in gone["far"] for gone in dropped)
 
 
 def test_seven_joints_have_no_gripper_and_aloha_has_two():
@@ -218,8 +218,8 @@ def test_poses_of_any_width_are_judged(dim, arms):
     for values, says in ((moves, None), (jump, "a hand jumped at 9.0 m/s")):
         episode = dataclasses.replace(still, state=values)
         assert DropStill().reject({n: float(v[0]) for n, v in measured(DropStill(), episode).items()}) is None
-        found = DropJumps().reject({n: float(v[0]) for n, v in measured(DropJumps(), episode).items()})
-        assert found is None if says is None else says in found
+        reason = DropJumps().reject({n: float(v[0]) for n, v in measured(DropJumps(), episode).items()})
+        assert reason is None if says is None else says in reason
 
 
 def test_the_gripper_that_is_told_counts_where_none_is_measured():

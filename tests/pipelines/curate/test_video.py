@@ -68,10 +68,10 @@ def test_a_picture_of_nothing_is_not_called_blurred():
     assert np.isnan(DropBlurred().look(Film.of(clip("plain", pictures=plain)))["blur"])
 
 
-@pytest.mark.parametrize("place", [1, 5, 15, 29])
-def test_a_cut_is_found_wherever_it_is(place):
+@pytest.mark.parametrize("at", [1, 5, 15, 29])
+def test_a_cut_is_found_wherever_it_is(at):
     one, other = pictures_of(HEALTHY[0]), pictures_of(HEALTHY[3])
-    film = clip("cut", pictures=np.concatenate([one[:place], other[place:]]))
+    film = clip("cut", pictures=np.concatenate([one[:at], other[at:]]))
     assert "a cut" in verdict(DropShotCuts(), film)
 
 
@@ -86,17 +86,17 @@ def test_another_exposure_and_a_swing_of_the_camera_are_no_cuts():
     frames[15:] = frames[15:] * 0.6
     assert verdict(DropShotCuts(), clip("exposure", pictures=frames.astype(np.uint8))) is None
     room = texture(3, 400).astype(np.uint8)
-    places = np.concatenate([np.zeros(8), np.linspace(0, 330, 14), np.full(8, 330)]).astype(int)
-    swing = np.stack([room[100:164, x : x + 64] for x in places])[..., None].repeat(3, axis=-1)
+    offsets = np.concatenate([np.zeros(8), np.linspace(0, 330, 14), np.full(8, 330)]).astype(int)
+    swing = np.stack([room[100:164, x : x + 64] for x in offsets])[..., None].repeat(3, axis=-1)
     assert verdict(DropShotCuts(), clip("swing", pictures=np.ascontiguousarray(swing))) is None
 
 
 def scene_distance(a, b):
     import pyarrow as pa
 
-    found = [DropDuplicateClips().look(Film.of(x)) for x in (a, b)]
-    one, other = as_matrix(pa.array([f["scene"] for f in found], pa.list_(pa.int16()))) / 512
-    shared = (found[0]["scene_bands"] == found[1]["scene_bands"])[1:].any()
+    measures = [DropDuplicateClips().look(Film.of(x)) for x in (a, b)]
+    one, other = as_matrix(pa.array([f["scene"] for f in measures], pa.list_(pa.int16()))) / 512
+    shared = (measures[0]["scene_bands"] == measures[1]["scene_bands"])[1:].any()
     return float(np.sqrt(((one - other) ** 2).mean())), bool(shared)
 
 

@@ -23,16 +23,16 @@ class Read(HTMLParser):
 
     VOID = ("meta", "img", "br")
 
-    def __init__(self, words: str) -> None:
+    def __init__(self, html: str) -> None:
         super().__init__()
         self.open, self.sources, self.ids, self.links, self.text = [], [], [], [], []
-        self.feed(words)
+        self.feed(html)
 
     def handle_starttag(self, tag, attrs):
-        found = dict(attrs)
-        self.sources += [found[key] for key in ("src", "data", "action") if key in found]
-        self.ids += [found["id"]] if "id" in found else []
-        self.links += [found["href"]] if "href" in found else []
+        attributes = dict(attrs)
+        self.sources += [attributes[key] for key in ("src", "data", "action") if key in attributes]
+        self.ids += [attributes["id"]] if "id" in attributes else []
+        self.links += [attributes["href"]] if "href" in attributes else []
         assert tag != "script"
         if tag not in self.VOID:
             self.open.append(tag)
@@ -48,9 +48,9 @@ class Read(HTMLParser):
 
 
 def read(path) -> Read:
-    found = Read(path.read_text())
-    assert found.open == []
-    return found
+    html = Read(path.read_text())
+    assert html.open == []
+    return html
 
 
 @pytest.fixture(scope="module")
@@ -62,10 +62,10 @@ def whole(tmp_path_factory):
 
 def test_the_page_fetches_nothing_and_its_links_lead_somewhere(whole):
     path = render(whole)
-    found = read(path)
-    assert found.sources
-    assert all(source.startswith("data:image/") for source in found.sources)
-    assert {link.removeprefix("#") for link in found.links} <= set(found.ids)
+    html = read(path)
+    assert html.sources
+    assert all(source.startswith("data:image/") for source in html.sources)
+    assert {link.removeprefix("#") for link in html.links} <= set(html.ids)
     for fetches in ("url(", "@import", "http:", "https:"):
         assert fetches not in path.read_text()
 
@@ -132,8 +132,8 @@ def test_a_cut_off_metrics_file_and_a_lost_picture_cost_a_line_only(tmp_path):
     (tmp_path / "pictures" / "strip.png").unlink()
     summary.rollouts = [Rollout(image="pictures/strip.png", caption="", task="push", policy="p", success=False)]
     summary.save(tmp_path)
-    found = read(render(tmp_path))
-    assert any("no picture at" in text for text in found.text)
+    html = read(render(tmp_path))
+    assert any("no picture at" in text for text in html.text)
 
 
 def test_curves_show_the_loss_on_held_out_windows_beside_that_of_training(tmp_path):
@@ -172,7 +172,7 @@ def test_text_from_outside_is_escaped_in_every_block_and_drawing():
 
 
 def test_text_from_outside_is_escaped_on_the_whole_page(tmp_path):
-    told = json.loads(make_run(tmp_path).model_dump_json())
+    report = json.loads(make_run(tmp_path).model_dump_json())
     files = {"curve", "image", "reconstructions"}
 
     def spoil(node, key=""):
@@ -182,7 +182,7 @@ def test_text_from_outside_is_escaped_on_the_whole_page(tmp_path):
             return [spoil(each, key) for each in node]
         return node + EVIL if isinstance(node, str) and key not in files | {"out", "report"} else node
 
-    DemoSummary.model_validate(spoil(told)).save(tmp_path)
+    DemoSummary.model_validate(spoil(report)).save(tmp_path)
     path = render(tmp_path)
     assert path.read_text().count("&lt;script&gt;") > 50
     assert read(path).sources
@@ -226,9 +226,9 @@ def test_a_line_chart_stays_inside_its_frame_and_skips_what_is_not_a_number():
     lines = [charts.Series("a", [0, 1, 2, 3], [1.0, float("nan"), 100.0, 0.001])]
     svg = charts.line_chart("t", lines, x_label="step", log=True)
     (points,) = re.findall(r'points="([^"]+)"', svg)
-    places = [tuple(map(float, point.split(","))) for point in points.split()]
-    assert len(places) == 3
-    assert all(charts.LEFT <= x <= charts.WIDTH and charts.TOP <= y <= charts.HEIGHT - charts.BOTTOM for x, y in places)
+    drawn = [tuple(map(float, point.split(","))) for point in points.split()]
+    assert len(drawn) == 3
+    assert all(charts.LEFT <= x <= charts.WIDTH and charts.TOP <= y <= charts.HEIGHT - charts.BOTTOM for x, y in drawn)
 
 
 def test_charts_without_numbers_draw_nothing():

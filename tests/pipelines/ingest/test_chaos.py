@@ -67,13 +67,13 @@ READERS = (b"spawn_main", b"ray::_read")
 
 def workers_of(driver: int) -> list[int]:
     """The readers that a driver, or a server that it started, has at work; others are helpers of Python and Ray."""
-    found: list[int] = []
+    pids: list[int] = []
     with contextlib.suppress(FileNotFoundError, ProcessLookupError):  # gone in the meantime
         for thread in Path(f"/proc/{driver}/task").iterdir():
             for pid in map(int, (thread / "children").read_text().split()):
                 is_reader = any(name in Path(f"/proc/{pid}/cmdline").read_bytes() for name in READERS)
-                found += [pid] if is_reader else workers_of(pid)
-    return found
+                pids += [pid] if is_reader else workers_of(pid)
+    return pids
 
 
 def manifests(corpus: Path) -> set[Path]:
@@ -92,10 +92,10 @@ def kill_at_a_random_moment(child: subprocess.Popen[str], corpus: Path, draw: ra
     if child.poll() is not None:
         return None
     if victim == "worker":
-        if not (found := workers_of(child.pid)):
+        if not (workers := workers_of(child.pid)):
             return None
         with contextlib.suppress(ProcessLookupError):
-            os.kill(draw.choice(found), signal.SIGKILL)
+            os.kill(draw.choice(workers), signal.SIGKILL)
     else:
         child.kill()
         child.communicate()
@@ -143,16 +143,16 @@ def test_ten_sigkills_of_ray_readers_and_drivers_change_nothing_in_the_end(raw: 
     corpus = tmp_path / "killed0"
     child = start(raw, corpus, engine="ray")
     while len(killed) < 10:
-        while not (found := workers_of(child.pid)) and child.poll() is None:
+        while not (workers := workers_of(child.pid)) and child.poll() is None:
             time.sleep(0.05)
         time.sleep(draw.uniform(0, 1.0))
         victim = "driver" if len(killed) % 3 == 2 else "worker"
         if child.poll() is None and victim == "driver":
             child.kill()
             killed.append(victim)
-        elif child.poll() is None and (found := workers_of(child.pid)):
+        elif child.poll() is None and (workers := workers_of(child.pid)):
             with contextlib.suppress(ProcessLookupError):
-                os.kill(draw.choice(found), signal.SIGKILL)
+                os.kill(draw.choice(workers), signal.SIGKILL)
                 killed.append(victim)
         if killed[-1:] == ["driver"] or child.poll() is not None:
             _, err = child.communicate()

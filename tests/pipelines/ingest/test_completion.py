@@ -36,8 +36,8 @@ def ingest(raw: Path, source: str = CLIPS, **settings: object) -> IngestReport:
 
 def rows(corpus: str | Path) -> list[dict[str, object]]:
     """All that a corpus holds, but for which reading of a part brought it."""
-    found, _ = content(Corpus.open(corpus))
-    return [{k: v for k, v in row.items() if k not in ("part_id", "source_fingerprint")} for row in found]
+    episodes, _ = content(Corpus.open(corpus))
+    return [{k: v for k, v in row.items() if k not in ("part_id", "source_fingerprint")} for row in episodes]
 
 
 def num_reads(raw: Path) -> int:

@@ -44,13 +44,13 @@ def ingest(raw: Path, *argv: object) -> tuple[int, str]:
 def stored(corpus: Path) -> dict[str, tuple[tuple[int, int], np.ndarray, dict[str, str]]]:
     """By record: size that the columns state, the first picture, the notes."""
     opened = Corpus.open(corpus)
-    found = {}
+    by_record = {}
     for episode_id in opened.episode_ids():
         episode = opened.episode(episode_id)
         size = (episode.column("height_primary"), episode.column("width_primary"))
         picture = simplejpeg.decode_jpeg(episode.jpegs("primary", [0])[0])
-        found[episode.column("source_record")] = (size, picture, json.loads(episode.column("notes")))
-    return found
+        by_record[episode.column("source_record")] = (size, picture, json.loads(episode.column("notes")))
+    return by_record
 
 
 def show(corpus: Path, episode: str) -> str:
@@ -114,8 +114,8 @@ def test_a_dataset_keeps_the_fit_that_it_has(raw: Path, first: str, then: str) -
         code, said = ingest(raw, "--fit", then, *argv)
         assert code == 2
         assert f"has frames of something_something with fit {first}, asked for {then}; a dataset keeps one" in said
-        place = raw.parent / "corpus"
-        assert f"give --fit {first}, or `villa corpus drop {place} something_something` first" in said
+        corpus = raw.parent / "corpus"
+        assert f"give --fit {first}, or `villa corpus drop {corpus} something_something` first" in said
     assert Corpus.open(raw.parent / "corpus").version == before
     assert ingest(raw, "--fit", first)[0] == 0
     assert len(stored(raw.parent / "corpus")) == 3

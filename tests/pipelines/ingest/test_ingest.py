@@ -102,10 +102,10 @@ def test_records_that_rules_leave_out_fail_an_ingest_only_where_nothing_is_left(
 @pytest.mark.usefixtures("inline")
 def test_serious_notes_of_what_was_committed_are_told_once_each(raw: Path) -> None:
     for i in range(4):
-        words = {"state_doubt": "in ticks", "gripper_open_mm": "80", "cameras_left_out": f"depth {min(i, 1)}"}
-        (raw / f"part{i:03d}.notes").write_text(json.dumps(words))
+        notes = {"state_doubt": "in ticks", "gripper_open_mm": "80", "cameras_left_out": f"depth {min(i, 1)}"}
+        (raw / f"part{i:03d}.notes").write_text(json.dumps(notes))
     report = ingest(raw)
-    assert [(told.key, told.episodes, told.of, told.text, told.texts) for told in report.notes] == [
+    assert [(note.key, note.episodes, note.of, note.text, note.texts) for note in report.notes] == [
         ("cameras_left_out", 12, 12, "depth 1", 2),
         ("state_doubt", 12, 12, "in ticks", 1),
     ]

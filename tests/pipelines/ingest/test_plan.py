@@ -40,13 +40,13 @@ def data(tmp_path: Path) -> Path:
     return tmp_path / "data"
 
 
-def write_plan(data: Path, *datasets: dict, **words: object) -> str:
-    (data / "plan.yaml").write_text(yaml.safe_dump({"datasets": list(datasets), **words}))
+def write_plan(data: Path, *datasets: dict, **settings: object) -> str:
+    (data / "plan.yaml").write_text(yaml.safe_dump({"datasets": list(datasets), **settings}))
     return str(data / "plan.yaml")
 
 
-def ingest(data: Path, plan: str, **words: object) -> IngestPlanReport:
-    return ingest_plan.run(IngestPlanConfig(plan=plan, corpus=str(data.parent / "corpus"), workers=2, **words))
+def ingest(data: Path, plan: str, **settings: object) -> IngestPlanReport:
+    return ingest_plan.run(IngestPlanConfig(plan=plan, corpus=str(data.parent / "corpus"), workers=2, **settings))
 
 
 def test_one_run_takes_in_all_datasets_and_a_second_has_nothing_to_do(data: Path) -> None:
@@ -147,7 +147,7 @@ def test_settings_of_a_plan_hold_for_entries_that_name_none(data: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("words", "said"),
+    ("content", "said"),
     [
         ({"datasets": []}, "datasets"),
         ({"datasets": [{"source": NPZ, "rot": "a"}]}, "rot"),
@@ -155,8 +155,8 @@ def test_settings_of_a_plan_hold_for_entries_that_name_none(data: Path) -> None:
         ("just words", "just words"),
     ],
 )
-def test_a_wrong_plan_is_refused_in_one_line(data: Path, words: object, said: str) -> None:
-    (data / "plan.yaml").write_text(yaml.safe_dump(words))
+def test_a_wrong_plan_is_refused_in_one_line(data: Path, content: object, said: str) -> None:
+    (data / "plan.yaml").write_text(yaml.safe_dump(content))
     with pytest.raises(DataEngineError, match=said) as caught:
         ingest(data, str(data / "plan.yaml"))
     assert "\n" not in str(caught.value)
@@ -179,9 +179,9 @@ def test_a_plan_runs_from_the_command_line(data: Path, capfd: pytest.CaptureFixt
     from cli.contract import invoke
 
     plan = write_plan(data, {"source": NPZ, "root": "a/1.0"})
-    words = ["ingest", "--plan", plan, "--corpus", str(data.parent / "corpus")]
-    assert invoke(app, [*words, "--dry-run"]) == 0
-    assert invoke(app, words) == 0
+    argv = ["ingest", "--plan", plan, "--corpus", str(data.parent / "corpus")]
+    assert invoke(app, [*argv, "--dry-run"]) == 0
+    assert invoke(app, argv) == 0
     assert "9 episodes" in capfd.readouterr().out
-    assert invoke(app, [*words, "--unit", "segment"]) == 2
+    assert invoke(app, [*argv, "--unit", "segment"]) == 2
     assert "--unit" in capfd.readouterr().err

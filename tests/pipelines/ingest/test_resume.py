@@ -48,7 +48,7 @@ def die(*_: object, **__: object) -> None:
 
 @pytest.mark.usefixtures("inline")
 @pytest.mark.parametrize(
-    ("place", "name", "after", "num_read_again"),
+    ("owner", "name", "after", "num_read_again"),
     [
         (Committer, "commit", False, 0),  # all is staged, nothing committed
         (Committer, "_commit_rejects", True, 0),  # rejects are in, rows are not
@@ -59,7 +59,7 @@ def die(*_: object, **__: object) -> None:
     ],
 )
 def test_a_run_that_died_is_continued_to_the_same_rows(
-    raw: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, place: type, name: str, after: bool, num_read_again: int
+    raw: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, owner: type, name: str, after: bool, num_read_again: int
 ) -> None:
     (raw / "part001.bad").write_text("1")
     (raw / "part002.bad").write_text("3")
@@ -71,8 +71,8 @@ def test_a_run_that_died_is_continued_to_the_same_rows(
         raise Killed
 
     with monkeypatch.context() as patch:
-        original = getattr(place, name)
-        patch.setattr(place, name, do_then_die if after else die)
+        original = getattr(owner, name)
+        patch.setattr(owner, name, do_then_die if after else die)
         with pytest.raises(Killed):
             ingest(raw)
     report = ingest(raw)

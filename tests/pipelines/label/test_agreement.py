@@ -96,9 +96,9 @@ def test_an_episode_and_its_video_have_the_same_labels(root: Path, framing: Fram
     out = root / "latents.npz"
     report = label_video(LabelVideoConfig(videos=names, lam=root / "lam", out=out, rate_hz=10.0, device="cpu"))
     assert (report.frame_size, report.fit) == (framing.side, framing.fit)
-    found, stored = np.load(out), labels_of(str(root / "corpus"), "lam")
+    of_videos, stored = np.load(out), labels_of(str(root / "corpus"), "lam")
     for i, name in enumerate(CLIPS):
-        codes = found["codes"][found["video"] == i]
+        codes = of_videos["codes"][of_videos["video"] == i]
         taught = stored[name][1][stored[name][1][:, 0] >= 0]
         assert codes.shape == taught.shape
         assert len(np.unique(codes, axis=0)) > 4

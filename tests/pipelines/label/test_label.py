@@ -22,14 +22,14 @@ def test_every_frame_has_what_encode_says_of_its_clip(tmp_path):
     one, _ = make_models(corpus, tmp_path)
     report = run(LabelConfig(corpus=corpus.uri, lam=one))
     assert (report.episodes, report.without_camera, report.unreadable) == (6, 1, 0)
-    lam, found = load_lam(one), labels_of(corpus.uri, "one")
-    assert set(found) == {"0", "1", "2", "3", "wave", "flat"}
+    lam, labels = load_lam(one), labels_of(corpus.uri, "one")
+    assert set(labels) == {"0", "1", "2", "3", "wave", "flat"}
     distinct = set()
     for episode_id in corpus.episode_ids():
         episode = corpus.episode(episode_id)
         if not episode.cameras:
             continue
-        latent, codes = found[episode.column("source_record")]
+        latent, codes = labels[episode.column("source_record")]
         stride = steps_per_latent(episode.control_hz, lam.config.interval_s)
         video = video_of(episode.jpegs("primary"), lam.config.resolution)
         for phase in range(min(stride, len(video))):
@@ -62,8 +62,8 @@ def test_without_past_frames_a_label_follows_from_its_two_frames_alone(tmp_path)
     np.testing.assert_array_equal(alone[record][1][:stride], both[record][1][:stride])  # nothing came before
     assert (alone[record][1] != both[record][1]).any()
     assert [TableReader(Corpus.open(corpus.uri)).latent_info(name).past_frames for name in ("both", "alone")] == [1, 0]
-    told = info(CorpusConfig(corpus=corpus.uri))
-    assert "latent actions 'alone': 0.2 s, without past frames, camera primary" in told.summary()
+    report = info(CorpusConfig(corpus=corpus.uri))
+    assert "latent actions 'alone': 0.2 s, without past frames, camera primary" in report.summary()
     with pytest.raises(DataEngineError, match=r"latent__alone was read without past frames, asked for with past"):
         run(LabelConfig(corpus=corpus.uri, lam=one, name="alone"))
 

@@ -86,8 +86,8 @@ class Fragile:
 def test_an_actor_that_dies_costs_an_attempt_and_no_result(tmp_path):
     from dataengine.runners import ray
 
-    found = dict(ray.run_actors(Fragile(tmp_path, 2), list(range(6)), workers=2))
-    assert found == {i: i * i for i in range(6)}
+    results = dict(ray.run_actors(Fragile(tmp_path, 2), list(range(6)), workers=2))
+    assert results == {i: i * i for i in range(6)}
     with pytest.raises(DataEngineError, match="an actor died, 3 times over the same work"):
         dict(ray.run_actors(Fragile(tmp_path, 9), [3], workers=1))
 
@@ -106,8 +106,8 @@ def test_an_actor_out_of_reach_or_a_lost_result_costs_an_attempt_and_no_result(t
         return get(ref)
 
     monkeypatch.setattr(ray.ray, "get", lossy)
-    found = dict(ray.run_actors(Fragile(tmp_path, 0), list(range(4)), workers=2))
-    assert found == {i: i * i for i in range(4)}
+    results = dict(ray.run_actors(Fragile(tmp_path, 0), list(range(4)), workers=2))
+    assert results == {i: i * i for i in range(4)}
 
 
 def test_fragments_are_cut_up_without_losing_an_episode():

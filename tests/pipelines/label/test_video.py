@@ -43,8 +43,8 @@ def write_video(path, seed, times_ms, codec="libx264", size=(48, 64)):
 def frames_of(path):
     """What PyAV itself says of a file: times in seconds and pictures (t, 3, h, w)."""
     with av.open(str(path)) as container:
-        found = [(f.time, f.to_ndarray(format="rgb24")) for f in container.decode(video=0)]
-    return np.array([t for t, _ in found]), torch.from_numpy(np.stack([p for _, p in found])).permute(0, 3, 1, 2)
+        frames = [(f.time, f.to_ndarray(format="rgb24")) for f in container.decode(video=0)]
+    return np.array([t for t, _ in frames]), torch.from_numpy(np.stack([p for _, p in frames])).permute(0, 3, 1, 2)
 
 
 def seen(pictures):
@@ -56,8 +56,8 @@ def seen(pictures):
 
 def label(tmp_path, *videos, name="latents.npz", **settings):
     out = tmp_path / name
-    words = {"videos": list(map(str, videos)), "lam": GOLDEN, "out": out, "device": "cpu", **settings}
-    report = run(LabelVideoConfig(**words))
+    fields = {"videos": list(map(str, videos)), "lam": GOLDEN, "out": out, "device": "cpu", **settings}
+    report = run(LabelVideoConfig(**fields))
     return report, np.load(out) if out.suffix == ".npz" else out
 
 
@@ -67,24 +67,24 @@ def label(tmp_path, *videos, name="latents.npz", **settings):
 )
 def test_a_video_has_what_encode_says_of_its_frames_an_interval_apart(tmp_path, name, codec, count):
     path = write_video(tmp_path / name, 0, np.arange(count) * 40, codec)
-    report, found = label(tmp_path, path, interval_s=0.2)
+    report, labels = label(tmp_path, path, interval_s=0.2)
     times, pictures = frames_of(path)
     expected = load_lam(GOLDEN).encode(seen(pictures[::5]))
     assert report.latents == len(pictures[::5]) - 1
-    np.testing.assert_array_equal(found["codes"], expected.codes[0].numpy())
-    np.testing.assert_array_equal(found["latent"], expected.quantized[0].numpy())
-    np.testing.assert_allclose(found["time_s"], times[::5][:-1], atol=2e-3)
-    assert float(found["interval_s"]) == 0.2
+    np.testing.assert_array_equal(labels["codes"], expected.codes[0].numpy())
+    np.testing.assert_array_equal(labels["latent"], expected.quantized[0].numpy())
+    np.testing.assert_allclose(labels["time_s"], times[::5][:-1], atol=2e-3)
+    assert float(labels["interval_s"]) == 0.2
 
 
 def test_frames_are_taken_by_their_time_stamps_not_by_their_number(tmp_path):
     times = np.cumsum(np.random.default_rng(0).choice([20, 40, 90], 80))
     path = write_video(tmp_path / "a.mp4", 1, times)
-    _, found = label(tmp_path, path, interval_s=0.2)
+    _, labels = label(tmp_path, path, interval_s=0.2)
     shown, pictures = frames_of(path)
     instants = np.arange(shown[0], shown[-1] + 1e-6, 0.2)
     nearest = np.abs(shown[None] - instants[:, None] - 1e-9).argmin(axis=1)
-    np.testing.assert_array_equal(found["codes"], load_lam(GOLDEN).encode(seen(pictures[nearest])).codes[0].numpy())
+    np.testing.assert_array_equal(labels["codes"], load_lam(GOLDEN).encode(seen(pictures[nearest])).codes[0].numpy())
 
 
 @pytest.mark.parametrize(("rate_hz", "hint"), [(12, "10"), (1, "5"), (7, "5"), (0.01, "5")])
@@ -100,12 +100,12 @@ def test_a_rate_at_which_no_pair_is_an_interval_apart_is_refused(tmp_path, rate_
 def test_a_long_video_read_in_segments_has_the_same_latents(tmp_path, monkeypatch, segment):
     monkeypatch.setattr(segments, "SEGMENT_FRAMES", segment)
     path = write_video(tmp_path / "a.mp4", 2, np.arange(70) * 100)
-    report, found = label(tmp_path, path, interval_s=0.2, rate_hz=10, batch=5)
+    report, labels = label(tmp_path, path, interval_s=0.2, rate_hz=10, batch=5)
     _, pictures = frames_of(path)
     lam = load_lam(GOLDEN)
     assert report.latents == 68
     for phase in (0, 1):
-        np.testing.assert_array_equal(found["codes"][phase::2], lam.encode(seen(pictures[phase::2])).codes[0].numpy())
+        np.testing.assert_array_equal(labels["codes"][phase::2], lam.encode(seen(pictures[phase::2])).codes[0].numpy())
 
 
 @pytest.mark.parametrize("segment", [7, 1000])
@@ -113,14 +113,14 @@ def test_no_latent_action_spans_a_gap_and_none_is_made_up_for_it(tmp_path, monke
     monkeypatch.setattr(segments, "SEGMENT_FRAMES", segment)
     times = [*range(0, 4000, 40), *range(604_000, 606_000, 40)]
     path = write_video(tmp_path / "paused.mp4", 3, times)
-    report, found = label(tmp_path, path, interval_s=0.2)
+    report, labels = label(tmp_path, path, interval_s=0.2)
     shown, pictures = frames_of(path)
     lam = load_lam(GOLDEN)
     runs = [lam.encode(seen(pictures[some][::5])).codes[0].numpy() for some in (slice(0, 100), slice(100, 150))]
     assert report.latents == 19 + 9
-    np.testing.assert_array_equal(found["codes"], np.concatenate(runs))
+    np.testing.assert_array_equal(labels["codes"], np.concatenate(runs))
     starts = [*shown[0:95:5], *shown[100:145:5]]
-    np.testing.assert_allclose(found["time_s"], starts, atol=2e-3)
+    np.testing.assert_allclose(labels["time_s"], starts, atol=2e-3)
 
 
 def test_a_bad_file_is_one_line_and_the_others_are_done(tmp_path):
@@ -134,15 +134,15 @@ def test_a_bad_file_is_one_line_and_the_others_are_done(tmp_path):
     (folder / "notes.txt").write_text("not looked at")
     write_video(folder / "slow.mp4", 3, np.arange(5) * 1000)
     write_video(folder / "short.mp4", 3, np.arange(3) * 40)
-    report, found = label(tmp_path, tmp_path / "clips", interval_s=0.2)
+    report, labels = label(tmp_path, tmp_path / "clips", interval_s=0.2)
     assert (report.ok, report.named_rejected) == (True, [])
-    assert [Path(v).name for v in found["videos"]] == ["0.mp4", "1.mp4", "2.mp4"]
+    assert [Path(v).name for v in labels["videos"]] == ["0.mp4", "1.mp4", "2.mp4"]
     assert {Path(v).name for v in report.rejected} == {"cut.mp4", "empty.webm", "text.mkv", "slow.mp4", "short.mp4"}
     assert all(Path(v).name in reason and "\n" not in reason for v, reason in report.rejected.items())
     assert "needs at least 5" in report.rejected[str(folder / "slow.mp4")]
     assert "spans 0.20 s" in report.rejected[str(folder / "short.mp4")]
     _, own = label(tmp_path, good[2], name="alone.npz", interval_s=0.2)
-    np.testing.assert_array_equal(found["codes"][found["video"] == 2], own["codes"])
+    np.testing.assert_array_equal(labels["codes"][labels["video"] == 2], own["codes"])
 
 
 def test_a_table_has_a_row_for_each_video_and_says_who_made_it(tmp_path):
@@ -186,8 +186,8 @@ def test_the_command_line_takes_files_and_folders_after_one_option(tmp_path):
     for name in ("a", "b"):
         write_video(tmp_path / f"{name}.mp4", 0, np.arange(80) * 40)
     videos = [str(tmp_path / "a.mp4"), str(tmp_path / "b.mp4")]
-    words = ["label", "--video", *videos, "--lam", str(GOLDEN), "--out", str(tmp_path / "o.npz"), "--json"]
-    done = CliRunner().invoke(app, words)
+    argv = ["label", "--video", *videos, "--lam", str(GOLDEN), "--out", str(tmp_path / "o.npz"), "--json"]
+    done = CliRunner().invoke(app, argv)
     assert done.exit_code == 0, done.output
     report = json.loads(done.stdout)
     assert (report["videos"], report["latents"], report["rejected"]) == (2, 8, {})
@@ -195,8 +195,8 @@ def test_the_command_line_takes_files_and_folders_after_one_option(tmp_path):
 
 def test_a_file_that_was_named_and_is_not_there_fails_the_command_which_does_the_others(tmp_path):
     write_video(tmp_path / "a.mp4", 0, np.arange(80) * 40)
-    words = ["label", "--video", str(tmp_path / "a.mp4"), str(tmp_path / "absent.mp4"), "--lam", str(GOLDEN)]
-    done = CliRunner().invoke(app, [*words, "--out", str(tmp_path / "o.npz"), "--json"])
+    argv = ["label", "--video", str(tmp_path / "a.mp4"), str(tmp_path / "absent.mp4"), "--lam", str(GOLDEN)]
+    done = CliRunner().invoke(app, [*argv, "--out", str(tmp_path / "o.npz"), "--json"])
     assert done.exit_code == 1
     report = json.loads(done.stdout)
     assert (report["videos"], report["named_rejected"]) == (1, [str(tmp_path / "absent.mp4")])
@@ -204,8 +204,8 @@ def test_a_file_that_was_named_and_is_not_there_fails_the_command_which_does_the
 
 def test_where_no_video_can_be_read_nothing_is_written_and_the_command_fails(tmp_path):
     (tmp_path / "bad.mp4").write_bytes(b"no video")
-    words = ["label", "--video", str(tmp_path / "bad.mp4"), str(tmp_path / "absent.mp4"), "--lam", str(GOLDEN)]
-    done = CliRunner().invoke(app, [*words, "--out", str(tmp_path / "o.npz")])
+    argv = ["label", "--video", str(tmp_path / "bad.mp4"), str(tmp_path / "absent.mp4"), "--lam", str(GOLDEN)]
+    done = CliRunner().invoke(app, [*argv, "--out", str(tmp_path / "o.npz")])
     assert done.exit_code == 1
     assert "absent.mp4: the video is missing" in done.stdout
     assert not (tmp_path / "o.npz").exists()

@@ -70,14 +70,14 @@ def test_labels_are_what_encode_says_of_every_clip(num_frames, batch):
     lengths = {"long": (41, 3), "short": (7, 4), "two": (2, 1), "still": (5, 5), "one": (1, 2), "even": (24, 1)}
     corpus = Jpegs(**{name: encode_pictures(make_pictures(n, i)) for i, (name, (n, _)) in enumerate(lengths.items())})
     encoder = Encoder(corpus, lam, slot="primary", batch=batch, threads=2)
-    found = list(encoder.encode([every_row(n, stride, name) for name, (n, stride) in lengths.items()]))
+    encoded = list(encoder.encode([every_row(n, stride, name) for name, (n, stride) in lengths.items()]))
     encoder.close()
-    for (name, (_, stride)), one in zip(lengths.items(), found, strict=True):
+    for (name, (_, stride)), one in zip(lengths.items(), encoded, strict=True):
         latent, codes = clip_by_clip(lam, corpus.episodes[name], stride)
         np.testing.assert_array_equal(one.codes, codes, err_msg=name)
         np.testing.assert_array_equal(one.latent, latent, err_msg=name)
         assert not one.unreadable.any()
-    assert len({tuple(row) for one in found for row in one.codes}) > 5
+    assert len({tuple(row) for one in encoded for row in one.codes}) > 5
 
 
 @given(st.integers(2, 60), st.integers(1, 12), st.integers(2, 8), st.data())
@@ -87,9 +87,9 @@ def test_every_window_lies_in_its_clip_and_holds_its_pair(num_steps, stride, num
     windows = cut_windows(Wanted(episode_id="a", num_steps=num_steps, stride=stride, rows=rows), num_frames)
     assert windows.frames.shape[1] == num_frames
     np.testing.assert_array_equal(windows.needed[windows.local], windows.frames)
-    for row, window, place in zip(rows, windows.window, windows.position, strict=True):
+    for row, window, position in zip(rows, windows.window, windows.position, strict=True):
         frames = windows.frames[window]
-        assert (frames[place], frames[place + 1]) == (row, row + stride)
+        assert (frames[position], frames[position + 1]) == (row, row + stride)
         assert frames.max() < num_steps
         assert set(frames % stride) == {row % stride}
     if len(rows) == len(every):
@@ -102,15 +102,15 @@ def test_a_broken_picture_costs_only_the_latents_that_look_at_it():
     lam = make_lam(3)
     jpegs = encode_pictures(make_pictures(20, 0))
     early = Jpegs(a=[b"no jpeg" if i == 4 else jpeg for i, jpeg in enumerate(jpegs)])
-    (found,) = Encoder(early, lam, slot="primary", batch=8).encode([every_row(20, 2)])
-    assert set(np.flatnonzero(found.unreadable)) == {2, 4, 6}  # not 0, whose window ends in it
+    (latents,) = Encoder(early, lam, slot="primary", batch=8).encode([every_row(20, 2)])
+    assert set(np.flatnonzero(latents.unreadable)) == {2, 4, 6}  # not 0, whose window ends in it
     (whole,) = Encoder(Jpegs(a=jpegs), lam, slot="primary", batch=8).encode([every_row(20, 2)])
     broken = Jpegs(a=[b"no jpeg" if i == 10 else jpeg for i, jpeg in enumerate(jpegs)])
-    (found,) = Encoder(broken, lam, slot="primary", batch=8).encode([every_row(20, 2)])
-    assert set(np.flatnonzero(found.unreadable)) == {8, 10, 12}  # 12 looks back at it
-    assert (found.codes[found.unreadable] == -1).all()
-    assert (found.latent[found.unreadable] == 0).all()
-    np.testing.assert_array_equal(found.codes[~found.unreadable], whole.codes[~found.unreadable])
+    (latents,) = Encoder(broken, lam, slot="primary", batch=8).encode([every_row(20, 2)])
+    assert set(np.flatnonzero(latents.unreadable)) == {8, 10, 12}  # 12 looks back at it
+    assert (latents.codes[latents.unreadable] == -1).all()
+    assert (latents.latent[latents.unreadable] == 0).all()
+    np.testing.assert_array_equal(latents.codes[~latents.unreadable], whole.codes[~latents.unreadable])
 
 
 def test_a_long_episode_in_pieces_gives_the_same():
@@ -128,8 +128,8 @@ def test_frames_are_read_in_large_batches():
     small = encode_pictures(make_pictures(8, 0))
     corpus = Jpegs(**{f"e{i}": small for i in range(130)})
     encoder = Encoder(corpus, lam, slot="primary", batch=256)
-    found = list(encoder.encode([every_row(8, 1, name) for name in corpus.episodes]))
-    assert len(found) == 130
+    encoded = list(encoder.encode([every_row(8, 1, name) for name in corpus.episodes]))
+    assert len(encoded) == 130
     assert corpus.calls == -(-130 * 8 // CHUNK_FRAMES)
 
 

@@ -30,15 +30,15 @@ def test_statistics_are_those_of_all_kept_steps_by_embodiment(tmp_path):
     assert report.summary().endswith("human clips left out; quantiles are exact")
     sketched = report.model_copy(update={"rank_error": 0.00002})
     assert sketched.summary().endswith("quantiles off by 0.002% of the steps at most")
-    found = stats.by_embodiment(stats_table.from_table(Corpus.open(uri).stats()))
-    assert set(found) == {"arm", "arm2"}
-    assert found["arm"].datasets == ("made", "other")
-    assert found["arm"].num_episodes == 3
+    by_body = stats.by_embodiment(stats_table.from_table(Corpus.open(uri).stats()))
+    assert set(by_body) == {"arm", "arm2"}
+    assert by_body["arm"].datasets == ("made", "other")
+    assert by_body["arm"].num_episodes == 3
     state = np.concatenate([e.state for e in (*parts["a"], parts["b"][0])]).astype(np.float64)
-    assert found["arm"].state.count == len(state)
-    np.testing.assert_allclose(found["arm"].state.mean, state.mean(axis=0), rtol=1e-9)
-    np.testing.assert_allclose(found["arm"].state.q01, np.quantile(state, 0.01, axis=0), rtol=1e-6, atol=1e-9)
-    np.testing.assert_array_equal(found["arm2"].action.max, parts["c"][0].action.max(axis=0))
+    assert by_body["arm"].state.count == len(state)
+    np.testing.assert_allclose(by_body["arm"].state.mean, state.mean(axis=0), rtol=1e-9)
+    np.testing.assert_allclose(by_body["arm"].state.q01, np.quantile(state, 0.01, axis=0), rtol=1e-6, atol=1e-9)
+    np.testing.assert_array_equal(by_body["arm2"].action.max, parts["c"][0].action.max(axis=0))
 
 
 def test_raw_vectors_have_statistics_by_dataset(tmp_path):
@@ -122,8 +122,8 @@ def test_steps_that_curation_trimmed_do_not_count(grown):
     assert (report.fragments_read, report.steps_trimmed) == (1, 37)
     reader = TableReader(Corpus.open(grown.uri))
     robots = [e.row for e in reader.episodes if e.kind == "robot"]
-    found = reader.statistics()["arm"]
-    for column, stats_of in (("state", found.state), ("action", found.action)):
+    arm = reader.statistics()["arm"]
+    for column, stats_of in (("state", arm.state), ("action", arm.action)):
         rows = np.concatenate([getattr(reader, column)(row) for row in robots]).astype(np.float64)
         assert stats_of.count == len(rows) == 7 * 30 - 37
         np.testing.assert_allclose(stats_of.mean, rows.mean(axis=0), atol=1e-9)
@@ -198,8 +198,8 @@ def test_a_source_says_where_its_grippers_are(tmp_path):
     noted = dataclasses.replace(robot_episode("0"), notes={"state_grippers": "", "action_grippers": "5,6"})
     uri = make_corpus(tmp_path / "corpus", {"a": [noted]}).uri
     run(StatsConfig(corpus=uri))
-    (found,) = stats.by_embodiment(stats_table.from_table(Corpus.open(uri).stats())).values()
-    assert (found.state.grippers, found.action.grippers) == ((), (5, 6))
+    (arm,) = stats.by_embodiment(stats_table.from_table(Corpus.open(uri).stats())).values()
+    assert (arm.state.grippers, arm.action.grippers) == ((), (5, 6))
 
 
 def test_angles_that_wrap_and_grippers_that_are_none_raise_doubts(tmp_path):
@@ -227,11 +227,11 @@ def test_vectors_of_two_widths_in_one_fragment_are_told_apart(tmp_path):
     )
     uri = make_corpus(tmp_path / "corpus", {"a": [odd, robot_episode("1")]}).uri
     run(StatsConfig(corpus=uri))
-    found = stats.by_embodiment(stats_table.from_table(Corpus.open(uri).stats()))
-    np.testing.assert_array_equal(found["odd"].state.mean, np.ones(5))
-    assert found["odd"].action.dim == 0
+    by_body = stats.by_embodiment(stats_table.from_table(Corpus.open(uri).stats()))
+    np.testing.assert_array_equal(by_body["odd"].state.mean, np.ones(5))
+    assert by_body["odd"].action.dim == 0
     expected = robot_episode("1").state.astype(np.float64)
-    np.testing.assert_allclose(found["arm"].state.mean, expected.mean(axis=0), atol=1e-9)
+    np.testing.assert_allclose(by_body["arm"].state.mean, expected.mean(axis=0), atol=1e-9)
 
 
 def test_twice_is_the_same(tmp_path):
@@ -288,20 +288,20 @@ def test_the_run_is_noted(tmp_path):
 
 def test_nothing_is_trained_on_statistics_of_other_episodes(grown):
     run(StatsConfig(corpus=grown.uri))
-    found = Corpus.open(grown.uri)
-    assert TableReader(found).statistics().keys()
-    add_parts(found, {"late": [robot_episode("late")]})
+    reopened = Corpus.open(grown.uri)
+    assert TableReader(reopened).statistics().keys()
+    add_parts(reopened, {"late": [robot_episode("late")]})
     with pytest.raises(DataEngineError, match=r"statistics are of other episodes or steps.*run `villa stats` again"):
         TableReader(Corpus.open(grown.uri)).statistics()
     run(StatsConfig(corpus=grown.uri))
     assert TableReader(Corpus.open(grown.uri)).statistics().keys()
 
 
-def with_gaps(record, *places, vector="raw_state", dataset="made"):
+def with_gaps(record, *positions, vector="raw_state", dataset="made"):
     """An episode that lacks values at places (step, dimension)."""
     episode = robot_episode(record, dataset=dataset)
     values = getattr(episode, vector).copy()
-    for step, dim in places:
+    for step, dim in positions:
         values[step, dim] = np.nan if step % 2 else np.inf
     return dataclasses.replace(episode, **{vector: values})
 

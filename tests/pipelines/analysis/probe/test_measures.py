@@ -72,11 +72,11 @@ def test_with_one_model_seeds_are_its_probes():
 
 
 def test_arms_are_compared_in_pairs_of_seeds_and_bodies_weigh_the_same():
-    found = [
+    bodies = [
         body("one", {"old": [[constant(0.4)], [constant(0.8)]], "new": [[constant(0.3)], [constant(0.88)]]}),
         body("two", {"old": [[constant(0.2)], [constant(0.2)]], "new": [[constant(0.1)], [constant(0.1)]]}),
     ]
-    one, two, mean = compare(found, "new", "old")
+    one, two, mean = compare(bodies, "new", "old")
     assert [c.embodiment for c in (one, two, mean)] == ["one", "two", "mean"]
     assert one.change_seeds == pytest.approx([-0.25, 0.1])
     assert one.change == pytest.approx(-0.075)
@@ -93,9 +93,9 @@ def test_a_change_of_an_error_that_is_printed_as_nothing_is_left_out():
     """A gripper that never moves is read without error by every arm: 0.000 against 0.000 is no gain of 100 %."""
 
     def errors(size, gripper):
-        found = constant(size)
-        found[..., 6] = gripper
-        return [[found]]
+        error = constant(size)
+        error[..., 6] = gripper
+        return [[error]]
 
     (change,) = compare([body("one", {"old": errors(0.4, 0.0001), "new": errors(0.3, 0.0)})], "new", "old")
     assert set(change.groups) == set(change.group_seeds) == set(change.group_intervals) == {"xyz", "rpy"}
@@ -116,5 +116,5 @@ def test_the_mean_over_bodies_has_only_groups_that_all_have():
 
 
 def test_a_body_at_two_rates_has_two_names():
-    found = [body("arm", {"x": [[constant(0.2)]]}, steps=steps) for steps in (2, 4)]
-    assert named([*found, body("other", {"x": [[constant(0.2)]]})]) == ["arm, K = 2", "arm, K = 4", "other"]
+    bodies = [body("arm", {"x": [[constant(0.2)]]}, steps=steps) for steps in (2, 4)]
+    assert named([*bodies, body("other", {"x": [[constant(0.2)]]})]) == ["arm, K = 2", "arm, K = 4", "other"]

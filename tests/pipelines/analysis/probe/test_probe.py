@@ -25,7 +25,7 @@ QUICK = {"epochs": 8, "hidden": 64, "seeds": 2, "val_fraction": 0.25}
 
 
 @pytest.fixture(scope="module")
-def place(tmp_path_factory):
+def lab(tmp_path_factory):
     """Two arms of different rate and a hand; labels `knows` hold the motion, `noise` nothing."""
     root = tmp_path_factory.mktemp("probe")
     parts = {
@@ -47,8 +47,8 @@ def readout(report, embodiment, source):
     return next(r for r in one.readouts if r.source == source)
 
 
-def test_latents_that_hold_the_motion_read_better_than_noise(place):
-    _, corpus = place
+def test_latents_that_hold_the_motion_read_better_than_noise(lab):
+    _, corpus = lab
     report = run(ProbeConfig(corpus=corpus.uri, lams=["noise", "knows"], **QUICK | {"epochs": 30}))
     assert [(e.embodiment, e.steps) for e in report.embodiments] == [("arm", 4), ("arm2", 2)]
     for arm in ("arm", "arm2"):
@@ -69,14 +69,14 @@ def test_latents_that_hold_the_motion_read_better_than_noise(place):
     assert "knows against noise, mean" in report.summary()
 
 
-def test_the_same_call_gives_the_same_numbers(place):
-    _, corpus = place
+def test_the_same_call_gives_the_same_numbers(lab):
+    _, corpus = lab
     one, again = (run(ProbeConfig(corpus=corpus.uri, lams=["knows"], **QUICK)) for _ in range(2))
     assert one.embodiments == again.embodiments
 
 
-def test_a_directory_reads_as_its_labels_do(place):
-    root, corpus = place
+def test_a_directory_reads_as_its_labels_do(lab):
+    root, corpus = lab
     unlabelled = run(ProbeConfig(corpus=corpus.uri, lams=[root / "lam"], **QUICK))
     run_label(LabelConfig(corpus=corpus.uri, lam=root / "lam", name="mine"))
     by_name = run(ProbeConfig(corpus=corpus.uri, lams=["mine"], **QUICK))
@@ -86,8 +86,8 @@ def test_a_directory_reads_as_its_labels_do(place):
         assert readout(labelled, arm, "lam").l1_seeds == readout(by_name, arm, "mine").l1_seeds
 
 
-def test_whole_episodes_are_on_one_side_by_the_rule_of_training(place):
-    _, corpus = place
+def test_whole_episodes_are_on_one_side_by_the_rule_of_training(lab):
+    _, corpus = lab
     episodes = robots(Corpus.open(corpus.uri)).episodes(trimmed=False)
     assert len(episodes) == 44
     pairs = choose(episodes, 0.4, held_out=0.25, most_train=10_000, most_held_out=10_000)
@@ -113,16 +113,16 @@ def test_a_robot_without_the_camera_is_left_to_those_that_have_it(tmp_path):
     assert "6 kept robot episodes without camera 'primary' are left out" in report.notes
 
 
-def test_fewer_pairs_are_spread_over_all_episodes(place):
-    _, corpus = place
+def test_fewer_pairs_are_spread_over_all_episodes(lab):
+    _, corpus = lab
     episodes = robots(Corpus.open(corpus.uri)).episodes(trimmed=False)
     train = choose(episodes, 0.4, held_out=0.25, most_train=60, most_held_out=5)[0].train
     assert len(train.row) == 60
     assert {e.episode_id for e, _ in train.by_episode()} == {e.episode_id for e in train.episodes}
 
 
-def test_targets_are_the_normalised_actions_between_the_frames(place):
-    _, corpus = place
+def test_targets_are_the_normalised_actions_between_the_frames(lab):
+    _, corpus = lab
     corpus = Corpus.open(corpus.uri)
     normalizer = Normalizer(stats.by_embodiment(stats_table.from_table(corpus.stats())))
     train = choose(robots(corpus).episodes(trimmed=False), 0.4, held_out=0.25, most_train=7, most_held_out=5)[0].train
@@ -183,8 +183,8 @@ def test_joints_are_a_group_of_their_own_and_seven_of_them_have_no_gripper():
         (["knows", "slow"], "models of different frame spacing do not compare"),
     ],
 )
-def test_what_cannot_be_probed_is_refused_in_one_line(place, lams, message):
-    _, corpus = place
+def test_what_cannot_be_probed_is_refused_in_one_line(lab, lams, message):
+    _, corpus = lab
     if "slow" in lams:
         write_labels(corpus, "slow", knows=True, interval_s=0.6)
     with pytest.raises(DataEngineError, match=message) as caught:
@@ -207,8 +207,8 @@ def test_without_episodes_on_both_sides_there_is_nothing_to_probe(tmp_path):
         run(ProbeConfig(corpus=corpus.uri, lams=["knows"], **QUICK))
 
 
-def test_where_no_episode_is_held_out_some_are_kept_from_the_probe_and_it_says_so(place):
-    _, corpus = place
+def test_where_no_episode_is_held_out_some_are_kept_from_the_probe_and_it_says_so(lab):
+    _, corpus = lab
     seen = [
         e
         for e in robots(Corpus.open(corpus.uri)).episodes(trimmed=False)

@@ -39,10 +39,10 @@ LEVELS = [0, 0, 40, 60, 80, 100, 120, 140, 160, 180, 200, 0]
 
 @pytest.fixture
 def corpus(tmp_path: Path) -> Corpus:
-    told = clip("told", LEVELS, some_hands(STEPS))
+    published = clip("told", LEVELS, some_hands(STEPS))
     return make_corpus(
         tmp_path / "corpus",
-        {"a": [clip("unexplained", LEVELS), told], "b": [clip("dark", [0] * 5), robot_episode("r")]},
+        {"a": [clip("unexplained", LEVELS), published], "b": [clip("dark", [0] * 5), robot_episode("r")]},
     )
 
 
@@ -66,10 +66,10 @@ def test_clips_without_hands_get_them_and_published_ones_stay(
     report = pipeline.run(config)
     after = hands_of(corpus)
     assert (report.clips, report.with_hands, report.steps, report.steps_with_hands, report.known) == (2, 1, 17, 9, 1)
-    unexplained, dark, told = after["unexplained"], after["dark"], after["told"]
+    unexplained, dark, published = after["unexplained"], after["dark"], after["told"]
     assert unexplained is not None
     assert dark is not None
-    assert told is not None
+    assert published is not None
     assert (unexplained.source, unexplained.estimated, unexplained.frame) == ("detector", True, None)
     right = unexplained.sides["right"]
     assert right.present.tolist() == [level > 0 for level in LEVELS]
@@ -77,8 +77,8 @@ def test_clips_without_hands_get_them_and_published_ones_stay(
     np.testing.assert_allclose(right.confidence[2:-1], 0.75)
     assert not unexplained.sides["left"].present.any()
     assert not any(hand.present.any() for hand in dark.sides.values())
-    assert (told.source, told.estimated) == ("tracker", False)
-    np.testing.assert_array_equal(told.sides["right"].wrist, before["told"].sides["right"].wrist)  # type: ignore[union-attr, arg-type]
+    assert (published.source, published.estimated) == ("tracker", False)
+    np.testing.assert_array_equal(published.sides["right"].wrist, before["told"].sides["right"].wrist)  # type: ignore[union-attr, arg-type]
     assert after["r"] is None
     assert "chatter" not in "".join(capfd.readouterr())
 
@@ -101,14 +101,14 @@ def test_a_clip_that_cannot_be_read_is_told_and_the_rest_arrives(
     report = pipeline.run(pipeline.HandsConfig(corpus=corpus.uri, model=bundle(tmp_path), workers=1))
     assert (report.clips, report.unreadable) == (1, 1)
     assert "1 clips cannot be read, such as " in report.summary()
-    found = hands_of(corpus)
-    assert found["broken"] is None
-    assert found["whole"] is not None
+    hands = hands_of(corpus)
+    assert hands["broken"] is None
+    assert hands["whole"] is not None
 
 
 def test_what_mediapipe_said_becomes_hands() -> None:
     def named(value: Any) -> Any:
-        return json.loads(json.dumps(value), object_hook=lambda found: SimpleNamespace(**found))
+        return json.loads(json.dumps(value), object_hook=lambda fields: SimpleNamespace(**fields))
 
     hands = from_detections([detections(named(result)) for result in RECORDED])
     left = hands.sides["left"]

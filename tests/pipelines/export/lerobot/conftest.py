@@ -18,6 +18,6 @@ def corpus(tmp_path_factory):
 
 @pytest.fixture(scope="package")
 def out(corpus, tmp_path_factory):
-    place = tmp_path_factory.mktemp("exported")
-    export(corpus, place)
-    return place
+    folder = tmp_path_factory.mktemp("exported")
+    export(corpus, folder)
+    return folder

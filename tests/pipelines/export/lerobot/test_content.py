@@ -77,17 +77,17 @@ def test_statistics_of_episodes_are_exact_and_those_of_the_dataset_are_put_toget
     for i, state in enumerate(states):
         for name, q in (("q01", 0.01), ("q50", 0.5), ("q99", 0.99)):
             assert np.allclose(lines[i][f"stats/observation.state/{name}"], np.quantile(state, q, axis=0))
-    found = stats["observation.state"]
+    whole = stats["observation.state"]
     for name, value in (
         ("min", everything.min(0)),
         ("max", everything.max(0)),
         ("mean", everything.mean(0)),
         ("std", everything.std(0)),
     ):
-        assert np.allclose(found[name], value, atol=1e-9)
+        assert np.allclose(whole[name], value, atol=1e-9)
     weighted = sum(np.quantile(state, 0.9, axis=0) * len(state) for state in states) / len(everything)
-    assert np.allclose(found["q90"], weighted)
-    assert found["count"] == [40]
+    assert np.allclose(whole["q90"], weighted)
+    assert whole["count"] == [40]
     assert stats["frame_index"]["max"] == [20]
     pictures = np.concatenate([stored(corpus, record).frames("wrist") for record in LENGTHS]) / 255
     assert np.allclose(np.ravel(stats["observation.images.wrist"]["mean"]), pictures.mean((0, 1, 2)), atol=1e-9)

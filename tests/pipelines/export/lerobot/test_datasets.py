@@ -38,14 +38,14 @@ def test_what_ingest_made_of_frames_that_were_not_square_is_told_with_them(tmp_p
     cameras = {"primary": replace(wide.cameras["primary"], native_height=60, native_width=80)}
     parts = {"a": [replace(wide, cameras=cameras)], "b": [replace(cropped, cameras=cameras)], "c": [robot_episode("s")]}
     report = export(make_corpus(tmp_path / "corpus", parts), tmp_path / "out")
-    told = {
+    reshaped = {
         "cropped": "frames 60x80 are cropped to 48x48 (25% of the width cut off)",
         "wide": "frames 60x80 are squashed to 48x48 (25% of the width lost)",
     }
-    assert report.reshaped == told
-    assert f"wide: {told['wide']} at ingest" in report.summary()
+    assert report.reshaped == reshaped
+    assert f"wide: {reshaped['wide']} at ingest" in report.summary()
     about = json.loads((tmp_path / "out/arm_10hz/meta/villa.json").read_text())
-    assert about["frames"] == told
+    assert about["frames"] == reshaped
 
 
 def test_one_body_with_other_cameras_or_widths_gets_a_name_that_says_so(tmp_path):
@@ -82,7 +82,7 @@ def test_episodes_that_call_a_camera_or_the_robot_otherwise_get_the_names_of_slo
         assert features["cameras"] == {f"observation.images.{name}" for name in cameras}
         assert features["robot_type"] == "Bot 1"
     clash = [{"camera_primary": "wrist"}, {"camera_primary": "wrist", "camera_wrist": "hand"}]
-    made = [replace(two_cameras(f"e{i}", 5), notes=told) for i, told in enumerate(clash)]
+    made = [replace(two_cameras(f"e{i}", 5), notes=each) for i, each in enumerate(clash)]
     export(make_corpus(tmp_path / "clash", {"p": made}), tmp_path / "slots")
     features = declared(tmp_path / "slots/arm_10hz")
     assert features["cameras"] == {"observation.images.primary", "observation.images.wrist"}

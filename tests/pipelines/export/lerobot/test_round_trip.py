@@ -43,16 +43,16 @@ def test_kind_licence_and_what_everybody_must_know_come_back_too(corpus, tmp_pat
     ]
     corpus = make_corpus(tmp_path / "corpus", {"p": made, "h": [human_clip("clip")]})
     export(corpus, tmp_path / "out", codec="h264")
-    found = {}
+    episodes = {}
     for name in ("arm_10hz", "human_hand_10hz"):
         source = pickle.loads(pickle.dumps(catalog.source("lerobot")(str(tmp_path / "out" / name))))
-        found |= {(name, e.source_record): e for part in source.parts() for e in source.read(part)}
-    plain, said = found["arm_10hz", "0"], found["arm_10hz", "1"]
+        episodes |= {(name, e.source_record): e for part in source.parts() for e in source.read(part)}
+    plain, said = episodes["arm_10hz", "0"], episodes["arm_10hz", "1"]
     assert (plain.licence, said.licence, plain.kind) == ("MIT", "CC BY-NC-SA 4.0", "robot")
     assert (said.notes["doubt"], said.notes["action_units_unknown"]) == ("which hand?", "nobody says")
     assert not {"segments", "clock"} & said.notes.keys()  # of the recording, and no matter of trust
     assert "doubt" not in plain.notes
-    clip = found["human_hand_10hz", "0"]
+    clip = episodes["human_hand_10hz", "0"]
     assert (clip.kind, clip.embodiment, clip.state) == ("human", "human_hand", None)
     assert not {"state_missing", "action_missing"} & clip.notes.keys()
 
@@ -71,13 +71,13 @@ def test_notes_of_an_export_that_were_damaged_cost_the_episode(tmp_path):
 
 
 def test_every_frame_has_the_task_that_holds_there_and_texts_come_back_with_their_steps(tmp_path):
-    told = {
+    texts_of = {
         "steps": texts.spans([f"do step {k}"] for k in range(12)),
         "parts": (Text(0, 12, ("tidy up", "clear it")), Text(2, 5, ("take the cup",)), Text(4, 9, ("put it down",))),
         "gap": (Text(3, 12, ("go",)),),
         "mute": (),
     }
-    made = [replace(two_cameras(name, 12), texts=there) for name, there in told.items()]
+    made = [replace(two_cameras(name, 12), texts=there) for name, there in texts_of.items()]
     corpus = make_corpus(tmp_path / "corpus", {"p": made})
     run(ExportConfig(corpus=corpus.uri, out=str(tmp_path / "out"), codec="h264"))
     root = tmp_path / "out/arm_10hz"
@@ -96,7 +96,7 @@ def test_every_frame_has_the_task_that_holds_there_and_texts_come_back_with_thei
     assert entries["parts"]["tasks"] == ["tidy up", "clear it", "take the cup", "put it down"]
     source = catalog.source("lerobot")(str(root))
     back = {e.source_record: e for part in source.parts() for e in source.read(part)}
-    assert {name: tuple(back[str(line["episode_index"])].texts) for name, line in entries.items()} == told
+    assert {name: tuple(back[str(line["episode_index"])].texts) for name, line in entries.items()} == texts_of
 
 
 def trim(corpus, **ends):
@@ -157,12 +157,12 @@ def test_odd_rates_come_back_with_every_frame_beside_its_row(tmp_path, rate_hz):
 
 
 def test_what_values_are_goes_out_and_comes_in_again(tmp_path):
-    told = robot_episode("t", embodiment="told", num_steps=9)
+    given = robot_episode("t", embodiment="told", num_steps=9)
     notes = {"state_units": "degrees", "state_grippers": "", "action_names": "a,b,c,d,e,f,jaw", "action_grippers": "6"}
     encodings = {"state_encoding": "joint_position", "action_encoding": "joint_position"}
     two = np.zeros((9, 14), np.float32)
     parts = {
-        "told": [replace(told, notes=notes, **encodings)],
+        "told": [replace(given, notes=notes, **encodings)],
         "aloha": [replace(robot_episode("u", embodiment="aloha", num_steps=9), state=two, action=two, **encodings)],
     }
     corpus = make_corpus(tmp_path / "corpus", parts)
