@@ -270,7 +270,7 @@ def test_the_paper_preset_has_the_published_sizes() -> None:
 
 
 @pytest.mark.parametrize(
-    ("changes", "words"),
+    ("changes", "message"),
     [
         ({"state_dims": (4, 4)}, "2 state_dims but 3 action_dims"),
         ({"state_dims": (4, 0, 3)}, "at least 1 state"),
@@ -280,6 +280,6 @@ def test_the_paper_preset_has_the_published_sizes() -> None:
         ),
     ],
 )
-def test_an_impossible_shape_is_refused(changes: dict[str, Any], words: str) -> None:
-    with pytest.raises(ValueError, match=words):
+def test_an_impossible_shape_is_refused(changes: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
         config(**changes)

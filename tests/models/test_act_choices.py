@@ -56,15 +56,20 @@ def test_the_law_of_the_flow_reaches_the_losses(change: dict) -> None:
     assert not same(terms(plain, make_batch()), terms(changed, make_batch()))
 
 
-TOLD = {"dataset": "dataset_id", "steps_per_latent": "steps_per_latent", "control_hz": "control_hz", "state": "state"}
+FIELD_OF = {
+    "dataset": "dataset_id",
+    "steps_per_latent": "steps_per_latent",
+    "control_hz": "control_hz",
+    "state": "state",
+}
 
 
-@pytest.mark.parametrize("token", TOLD)
+@pytest.mark.parametrize("token", FIELD_OF)
 def test_a_context_token_that_is_off_leaves_neither_influence_nor_weights(token: str) -> None:
     with_it, without = make_act().eval(), make_act(context=ContextConfig(**{token: False})).eval()
     batch = make_batch()
-    value = getattr(batch, TOLD[token])
-    other = replace(batch, **{TOLD[token]: value * 0 + 1})
+    value = getattr(batch, FIELD_OF[token])
+    other = replace(batch, **{FIELD_OF[token]: value * 0 + 1})
     assert not same(terms(with_it, batch), terms(with_it, other))
     assert same(terms(without, batch), terms(without, other))
     assert not [name for name, _ in without.named_parameters() if name.startswith(f"robot.context.{token}")]
@@ -81,8 +86,8 @@ def test_a_policy_may_be_told_nothing_at_all() -> None:
 
 def test_whether_there_is_a_wrist_view_is_told_unless_it_is_off() -> None:
     without = make_act(context=ContextConfig(has_wrist=False), wrist=None)
-    told = make_act(wrist=None)
-    assert "robot.context.has_wrist.weight" in told.state_dict()
+    act = make_act(wrist=None)
+    assert "robot.context.has_wrist.weight" in act.state_dict()
     assert "robot.context.has_wrist.weight" not in without.state_dict()
 
 

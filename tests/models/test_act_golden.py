@@ -41,10 +41,10 @@ def close(ours: Tensor, theirs: Tensor) -> None:
 
 
 def test_every_output_equals_the_authors_code(golden: Reference) -> None:
-    found = errors(GOLDEN)
-    assert found.keys() >= golden.outputs.keys()
-    assert found.keys() >= {"resnet18_trunk/features_train", "gradient_norms/robot_loss"}
-    assert {name: error for name, error in found.items() if error > TOLERANCE} == {}
+    deviations = errors(GOLDEN)
+    assert deviations.keys() >= golden.outputs.keys()
+    assert deviations.keys() >= {"resnet18_trunk/features_train", "gradient_norms/robot_loss"}
+    assert {name: error for name, error in deviations.items() if error > TOLERANCE} == {}
 
 
 @pytest.mark.parametrize(
@@ -62,9 +62,9 @@ def test_every_output_equals_the_authors_code(golden: Reference) -> None:
 def test_every_output_of_another_layout_equals_plain_functions(tmp_path: Path, changes: dict[str, Any]) -> None:
     layout = {**reference_folder.LAYOUT, **{k: v for k, v in changes.items() if isinstance(v, list)}}
     layout |= {k: {**layout[k], **v} for k, v in changes.items() if isinstance(v, dict)}
-    found = errors(reference_folder.write(tmp_path, layout))
-    assert len(found) == 31
-    assert max(found.values()) < TOLERANCE / 10
+    deviations = errors(reference_folder.write(tmp_path, layout))
+    assert len(deviations) == 31
+    assert max(deviations.values()) < TOLERANCE / 10
 
 
 def test_the_command_prints_every_error_as_json(other_layout: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -156,13 +156,13 @@ DAMAGE: dict[str, tuple[Callable[[Path, Path], Any], str]] = {
 def test_a_folder_that_cannot_be_compared_costs_one_line(
     other_layout: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], damage: str
 ) -> None:
-    spoil, words = DAMAGE[damage]
+    spoil, message = DAMAGE[damage]
     spoil(other_layout, tmp_path)
     assert main([str(tmp_path)]) == 2
     caught = capsys.readouterr()
     assert caught.out == ""
     assert caught.err.count("\n") == 1
-    assert words in caught.err
+    assert message in caught.err
 
 
 def test_without_a_folder_the_command_says_how_it_is_called(capsys: pytest.CaptureFixture[str]) -> None:
@@ -200,9 +200,9 @@ class Given(Draws):
         object.__setattr__(self, "drawn", list(drawn))
 
     def rows(self, draw: Callable[..., Tensor], shape: Any, device: torch.device) -> Tensor:
-        found: Tensor = self.drawn.pop(0)  # type: ignore[attr-defined]
-        assert found.shape == tuple(shape)
-        return found.float()
+        noise: Tensor = self.drawn.pop(0)  # type: ignore[attr-defined]
+        assert noise.shape == tuple(shape)
+        return noise.float()
 
 
 @pytest.mark.parametrize(("run", "dropout", "keep_ratio"), [("half", 0.5, 0.5), ("all", 0.0, 1.0), ("none", 1.0, 1.0)])

@@ -84,18 +84,18 @@ def test_sampling_equals_stepping_through_the_experts(changes: dict[str, Any], i
     if changes.get("wrist", True) is None:
         batch = replace(batch, has_wrist=torch.zeros(4, dtype=torch.bool))
     latent, action = noise(act)
-    found, expected = act.denoise(batch, latent, action, STEPS), stepped(act, batch, latent, action)
-    for ours, theirs in zip(found, expected, strict=True):
+    streams, expected = act.denoise(batch, latent, action, STEPS), stepped(act, batch, latent, action)
+    for ours, theirs in zip(streams, expected, strict=True):
         torch.testing.assert_close(ours, theirs, atol=2e-5, rtol=2e-5)
     missing = torch.tensor(ids) == 2
-    assert torch.equal(found[1][missing][..., 2:], action[missing][..., 2:])  # the narrow body's noise stays
+    assert torch.equal(streams[1][missing][..., 2:], action[missing][..., 2:])  # the narrow body's noise stays
 
 
 @torch.no_grad()
 def test_a_clean_plan_is_the_plan_and_the_robot_reads_it_at_every_step() -> None:
     act, batch = awake(make_act(clean_plan=True)), make_batch()
     latent, action = noise(act)
-    plan, found = act.denoise(batch, latent, action, STEPS)
+    plan, robot = act.denoise(batch, latent, action, STEPS)
     torch.testing.assert_close(plan, act.denoise(batch, latent, None, STEPS)[0])
     prefix, context = act.encode_prefix(batch), act.robot.context(batch, batch.has_wrist)
     valid, steps = torch.ones(plan.shape[:2], dtype=torch.bool), torch.ones(action.shape[:2], dtype=torch.bool)
@@ -107,7 +107,7 @@ def test_a_clean_plan_is_the_plan_and_the_robot_reads_it_at_every_step() -> None
     for i in range(STEPS):
         t = torch.full((4,), i / STEPS)
         action = action + act.robot(action, t, prefix, context, cache, steps, batch.embodiment_id) / STEPS
-    torch.testing.assert_close(found, action)
+    torch.testing.assert_close(robot, action)
 
 
 @pytest.mark.parametrize(("setting", "hides_picture"), [("latent_dropout", False), ("prefix_dropout", True)])
@@ -115,8 +115,8 @@ def test_a_clean_plan_is_the_plan_and_the_robot_reads_it_at_every_step() -> None
 def test_what_training_never_showed_the_robot_is_hidden_in_play(setting: str, hides_picture: bool) -> None:
     act, batch = awake(make_act(**{setting: 1.0})), make_batch()
     latent, action = noise(act)
-    found, planned_else = (act.denoise(batch, x, action, STEPS)[1] for x in (latent, latent + 1.0))
-    assert torch.equal(found, planned_else) == (not hides_picture)
+    robot, planned_else = (act.denoise(batch, x, action, STEPS)[1] for x in (latent, latent + 1.0))
+    assert torch.equal(robot, planned_else) == (not hides_picture)
 
 
 @torch.no_grad()
@@ -143,9 +143,9 @@ def test_bfloat16_weights_sample_nearly_the_same() -> None:
 def num_calls(act: Act, batch: ActBatch) -> int:
     sampler = Sampler(act)
     sampler.sample(batch)
-    with profile() as found:
+    with profile() as profiled:
         sampler.sample(batch)
-    return sum(event.count for event in found.key_averages() if event.key.startswith("aten::"))
+    return sum(event.count for event in profiled.key_averages() if event.key.startswith("aten::"))
 
 
 def test_a_prediction_costs_the_same_calls_however_many_embodiments_the_model_has() -> None:

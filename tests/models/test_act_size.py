@@ -21,7 +21,7 @@ VISION = (
 """Blocks (attention, feed-forward, two norms), patches, positions, last norm."""
 TEXT_BLOCK = 2048 * (2 * 2048 + 2 * 256) + 3 * 2048 * 16384 + 2 * 2048
 LAST_BLOCK = 2048 * 2 * 256 + 2048
-WORDS = 257_216 * 2048
+EMBEDDING = 257_216 * 2048
 EXPERT = 18 * (1024 * (2 * 2048 + 2 * 256) + 3 * 1024 * 4096 + 2 * 1024) + 1024
 ENCODER = 7 * 1024 + 1024 + 2 * 1024 * 1024 + 1024 + 1024 * 1024 + 1024
 
@@ -55,7 +55,7 @@ def test_the_paper_has_the_parameters_of_its_parts() -> None:
         return sum(p.numel() for p in module.parameters())
 
     assert count(act.vlm.vision) == VISION == 412_442_352
-    assert count(act.vlm) == VISION + 1153 * 2048 + WORDS + 17 * TEXT_BLOCK + LAST_BLOCK
+    assert count(act.vlm) == VISION + 1153 * 2048 + EMBEDDING + 17 * TEXT_BLOCK + LAST_BLOCK
     assert count(act.latent.stack) + 1024 == count(act.robot.stack) + 1024 == EXPERT
     assert count(act.robot.encoder) == 2 * ENCODER
     assert count(act) == 3_465_955_678
@@ -64,7 +64,7 @@ def test_the_paper_has_the_parameters_of_its_parts() -> None:
 def test_training_the_paper_takes_four_numbers_for_each_weight_that_is_trained() -> None:
     act, _ = meta(act_shape("paper", state_dims=(7, 7), action_dims=(7, 7), num_datasets=2))
     need = Need.of(act, TrainActConfig(data="", out="runs/act", preset="paper", vlm="random"))
-    trained = 3_465_955_678 - WORDS
+    trained = 3_465_955_678 - EMBEDDING
     assert need.gradients == 4 * trained
     assert need.moments == 8 * trained
     buffers = sum(b.nbytes for b in act.buffers())
@@ -100,16 +100,16 @@ def kept_bytes(num_layers: int, recompute: bool) -> int:
         x, mask = torch.zeros(1, 276, 2048, dtype=torch.bfloat16), torch.ones(1, 276, 276, dtype=torch.bool)
     if recompute:
         checkpoint_blocks(stack)
-    found: dict[int, torch.Tensor] = {}
+    storages: dict[int, torch.Tensor] = {}
 
     def pack(saved: torch.Tensor) -> torch.Tensor:
-        found[saved.untyped_storage()._cdata] = saved
+        storages[saved.untyped_storage()._cdata] = saved
         return saved
 
     weights = {p.untyped_storage()._cdata for p in stack.parameters()}
     with torch.autograd.graph.saved_tensors_hooks(pack, lambda saved: saved):
         stack(x.requires_grad_(), positions_from(1, 276, x.device), [], mask)
-    return sum(saved.untyped_storage().nbytes() for key, saved in found.items() if key not in weights)
+    return sum(saved.untyped_storage().nbytes() for key, saved in storages.items() if key not in weights)
 
 
 def test_a_block_that_is_recomputed_keeps_nothing_but_its_input() -> None:

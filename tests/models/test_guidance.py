@@ -13,11 +13,11 @@ from tests.support.shapes import act_shape
 
 
 def test_steps_that_are_executed_weigh_one_and_the_overlap_less_and_less():
-    found = guidance.weights(8, torch.tensor([2, 0, 3]), torch.tensor([5, 8, 3]))
+    weights = guidance.weights(8, torch.tensor([2, 0, 3]), torch.tensor([5, 8, 3]))
     c = [(5 - i) / 4 for i in (2, 3, 4)]
     overlap = [one * (math.exp(one) - 1) / (math.e - 1) for one in c]
-    torch.testing.assert_close(found[0], torch.tensor([1, 1, *overlap, 0, 0, 0]))
-    assert found[2].tolist() == [1, 1, 1, 0, 0, 0, 0, 0]
+    torch.testing.assert_close(weights[0], torch.tensor([1, 1, *overlap, 0, 0, 0]))
+    assert weights[2].tolist() == [1, 1, 1, 0, 0, 0, 0, 0]
 
 
 @pytest.mark.parametrize(("t", "expected"), [(0.0, 5.0), (1.0, 5.0), (0.5, 2.0), (0.2, 0.68 / 0.16), (0.05, 5.0)])

@@ -130,13 +130,13 @@ def test_what_is_masked_never_changes_the_loss_nor_its_gradients():
         future_state=batch.future_state.where(batch.state_mask, garbage),
         action=batch.action.where(batch.action_mask, garbage),
     )
-    found = []
+    outcomes = []
     for one in (batch, dirty):
         lam = make_lam().eval()
         loss, _ = lam.loss(one)
         loss.backward()
-        found.append([loss.detach(), *(p.grad for p in lam.parameters() if p.grad is not None)])
-    assert all(torch.equal(a, b) for a, b in zip(*found, strict=True))
+        outcomes.append([loss.detach(), *(p.grad for p in lam.parameters() if p.grad is not None)])
+    assert all(torch.equal(a, b) for a, b in zip(*outcomes, strict=True))
 
 
 @pytest.mark.parametrize("normalize_latents", [False, True])
@@ -145,7 +145,7 @@ def test_frames_beyond_an_episodes_end_teach_nothing(normalize_latents):
     batch = make_batch(t=3)
     mask = batch.frame_mask.clone()
     mask[1, 2] = False
-    found = []
+    outcomes = []
     for beyond in (batch.video[1, 1], 255 - batch.video[1, 1]):
         lam = make_lam(normalize_latents=normalize_latents)
         video = batch.video.clone()
@@ -156,8 +156,8 @@ def test_frames_beyond_an_episodes_end_teach_nothing(normalize_latents):
         loss, metrics = lam.loss(replace(batch, video=video, frame_mask=mask, **numbers))
         loss.backward()
         learnt = [p.grad for p in lam.parameters()] + [lam.vq.usage, lam.vq.recent, *metrics.values()]
-        found.append(learnt + ([lam.norm.running_mean, lam.norm.running_var] if lam.norm else []))
-    for one, other in zip(*found, strict=True):
+        outcomes.append(learnt + ([lam.norm.running_mean, lam.norm.running_var] if lam.norm else []))
+    for one, other in zip(*outcomes, strict=True):
         torch.testing.assert_close(one, other)
 
 
@@ -318,7 +318,7 @@ def test_numpy_of_any_memory_gives_what_torch_does():
 
 
 @pytest.mark.parametrize(
-    ("video", "error", "found"),
+    ("video", "error", "says"),
     [
         ([1, 2], TypeError, "video: found list, expected uint8 of torch or numpy, (t, 3, height, width) or"),
         (np.zeros((4, 3, 8, 8)), TypeError, "video: found numpy float64, expected uint8"),
@@ -327,10 +327,10 @@ def test_numpy_of_any_memory_gives_what_torch_does():
         (torch.zeros(3, 8, 8, dtype=torch.uint8), ValueError, "found shape (3, 8, 8), expected"),
     ],
 )
-def test_what_is_no_video_is_told_in_a_line(video, error, found):
+def test_what_is_no_video_is_told_in_a_line(video, error, says):
     with pytest.raises(error) as raised:
         as_clips(video, torch.device("cpu"))
-    assert found in str(raised.value)
+    assert says in str(raised.value)
     assert "\n" not in str(raised.value)
     with pytest.raises((TypeError, ValueError)):
         make_lam().encode(video)

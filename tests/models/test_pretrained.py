@@ -49,9 +49,9 @@ def theirs(model: Any, kind: str) -> list[tuple[Tensor, Tensor]]:
 
 
 def loaded(folder: Path) -> Vlm:
-    found = pretrained.read(folder)
-    vlm = Vlm(VlmConfig(**{**found.settings, "text_length": LENGTH})).eval()
-    pretrained.load(vlm, found)
+    published = pretrained.read(folder)
+    vlm = Vlm(VlmConfig(**{**published.settings, "text_length": LENGTH})).eval()
+    pretrained.load(vlm, published)
     return vlm
 
 
@@ -71,11 +71,11 @@ def assert_same_cache(vlm: Vlm, expected: list[tuple[Tensor, Tensor]], tolerance
 @pytest.fixture(scope="module")
 def folders(tmp_path_factory: pytest.TempPathFactory) -> dict[str, tuple[Path, Any]]:
     """One of each kind, in shards."""
-    found = {}
+    folders_of = {}
     for kind in tiny_vlm.KINDS:
         folder = tmp_path_factory.mktemp(kind)
-        found[kind] = folder, tiny_vlm.write(folder, kind, shard="60KB")
-    return found
+        folders_of[kind] = folder, tiny_vlm.write(folder, kind, shard="60KB")
+    return folders_of
 
 
 @pytest.mark.parametrize("kind", tiny_vlm.KINDS)
@@ -153,8 +153,8 @@ def test_the_published_sizes_of_paligemma_are_read_from_its_short_config(tmp_pat
         },
     }
     (tmp_path / "config.json").write_text(json.dumps(stated))
-    found = VlmConfig(**pretrained.read(tmp_path).settings)
-    assert found == VlmConfig(
+    config = VlmConfig(**pretrained.read(tmp_path).settings)
+    assert config == VlmConfig(
         text={"width": 2048, "mlp_width": 16384, "num_layers": 18, "num_heads": 8, "head_dim": 256}  # type: ignore[arg-type]
     )
 
@@ -198,18 +198,18 @@ def test_the_published_sizes_of_smolvlm_are_read_from_its_short_config(tmp_path:
 
 def test_memory_is_the_models_and_one_tensor_more(folders: dict[str, tuple[Path, Any]], monkeypatch: Any) -> None:
     folder, _ = folders["paligemma"]
-    found = pretrained.read(folder)
-    vlm = Vlm(VlmConfig(**found.settings))
+    published = pretrained.read(folder)
+    vlm = Vlm(VlmConfig(**published.settings))
     pointers = {name: value.data_ptr() for name, value in vlm.state_dict().items()}
     alive: list[int] = []
-    plain = found.family.convert
+    plain = published.family.convert
 
     def watch(name: str, weight: Tensor, stated: Any) -> Tensor:
         alive.append(weight.numel())
         return plain(name, weight, stated)
 
-    object.__setattr__(found, "family", type(found.family)(**{**vars(found.family), "convert": watch}))
-    pretrained.load(vlm, found)
+    object.__setattr__(published, "family", type(published.family)(**{**vars(published.family), "convert": watch}))
+    pretrained.load(vlm, published)
     assert {name: value.data_ptr() for name, value in vlm.state_dict().items()} == pointers
     assert len(alive) == len(pointers)
 
@@ -297,12 +297,12 @@ def test_what_is_wrong_with_a_folder_is_said_in_one_line(
 ) -> None:
     folder = tmp_path / "copy"
     shutil.copytree(folders["paligemma"][0], folder)
-    spoil, words = DAMAGE[damage]
+    spoil, message = DAMAGE[damage]
     spoil(folder)
     with pytest.raises(ValueError, match=r"(?s)^(?!.*\n)") as caught:
-        found = pretrained.read(folder)
-        pretrained.check(found, VlmConfig(**found.settings))
-    assert words in str(caught.value)
+        published = pretrained.read(folder)
+        pretrained.check(published, VlmConfig(**published.settings))
+    assert message in str(caught.value)
     assert str(folder) in str(caught.value)
 
 

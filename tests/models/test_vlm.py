@@ -78,9 +78,9 @@ def test_the_convolutional_stem_keeps_the_grid_of_patches() -> None:
 
 
 @pytest.mark.parametrize(
-    ("fields", "words"),
+    ("fields", "message"),
     [({"image_size": 30}, "not a multiple"), ({"stem": "conv", "image_size": 24, "patch_size": 12}, "power of 2")],
 )
-def test_an_impossible_tower_is_refused(fields: dict[str, Any], words: str) -> None:
-    with pytest.raises(ValueError, match=words):
+def test_an_impossible_tower_is_refused(fields: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
         VisionConfig(**fields)

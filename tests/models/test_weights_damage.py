@@ -98,13 +98,13 @@ def copy(saved: Path, kind: str, folder: Path, **changes: Any) -> Path:
 def test_settings_of_another_size_than_the_weights_cost_no_memory(
     saved: Path, tmp_path: Path, kind: str, key: str, value: Any
 ) -> None:
-    place = copy(saved, kind, tmp_path / "model", **{key: value})
+    path = copy(saved, kind, tmp_path / "model", **{key: value})
     load = KINDS["lam" if kind == "released" else kind][0]
     with (
         little_memory(),
-        pytest.raises(ValueError, match=rf"^{place}: ") as raised,
+        pytest.raises(ValueError, match=rf"^{path}: ") as raised,
     ):
-        load(place)
+        load(path)
     assert "\n" not in str(raised.value)
     assert len(str(raised.value)) < 600
 
@@ -138,8 +138,8 @@ def test_a_flipped_byte_of_the_weights_is_named_and_older_models_without_checksu
 
 
 def test_settings_beside_the_weights_may_be_edited(saved: Path, tmp_path: Path) -> None:
-    place = copy(saved, "lam", tmp_path / "model", interval_s=0.7)
-    assert load_lam(place).config.interval_s == 0.7
+    path = copy(saved, "lam", tmp_path / "model", interval_s=0.7)
+    assert load_lam(path).config.interval_s == 0.7
 
 
 def test_what_safetensors_quotes_is_cut_short(saved: Path, tmp_path: Path) -> None:

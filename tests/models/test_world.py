@@ -24,10 +24,10 @@ def make_batch(b=4, t=5, seed=0, side=SIDE) -> WorldBatch:
     """A bright bar that the latent action moves to the left or to the right."""
     draw = torch.Generator().manual_seed(seed)
     way = torch.randint(0, 2, (b, t - 1), generator=draw) * 2 - 1
-    place = torch.cat([torch.full((b, 1), side // 2), side // 2 + 2 * way.cumsum(1)], dim=1) % side
+    centre = torch.cat([torch.full((b, 1), side // 2), side // 2 + 2 * way.cumsum(1)], dim=1) % side
     video = torch.full((b, t, 3, side, side), 50, dtype=torch.uint8)
     columns = torch.arange(side)
-    near = (columns - place[..., None]).abs() < 2
+    near = (columns - centre[..., None]).abs() < 2
     video = torch.where(near[:, :, None, None, :], torch.tensor(200, dtype=torch.uint8), video)
     latent = way[..., None, None].float().expand(b, t - 1, K, D).contiguous()
     return WorldBatch(video, torch.ones(b, t, dtype=torch.bool), latent, torch.ones(b, t - 1, dtype=torch.bool))

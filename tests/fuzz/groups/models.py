@@ -92,10 +92,10 @@ def read_published(root: Path) -> None:
     from models.vlm.vlm import Vlm
     from pipelines.training.tokenizer import Tokenizer
 
-    found = pretrained.read(root)
-    config = VlmConfig(**found.settings)
-    pretrained.check(found, config)
-    pretrained.load(Vlm(config), found)
+    published = pretrained.read(root)
+    config = VlmConfig(**published.settings)
+    pretrained.check(published, config)
+    pretrained.load(Vlm(config), published)
     Tokenizer.read(root / "tokenizer.json", config.prompt).encode(["open the drawer"], 6)
 
 
