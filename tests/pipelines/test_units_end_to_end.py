@@ -76,7 +76,7 @@ def told_in(episode, units):
 @pytest.fixture(scope="module")
 def checked(tmp_path_factory):
     """Report, rows and statistics by units."""
-    found = {}
+    by_units = {}
     for units in ("house", "other", "unknown", "ticks"):
         made = [told_in(episode, units) for episode in recorded()]
         uri = make_corpus(tmp_path_factory.mktemp(units) / "corpus", {"a": made[::2], "b": made[1::2]}).uri
@@ -86,8 +86,8 @@ def checked(tmp_path_factory):
             name for name in corpus.schema.names if name.startswith("quality__") and name.endswith(("_m", "_m_s"))
         ]
         table = corpus.table(["source_record", "reject_reason", "trim_start", "trim_end", *columns])
-        found[units] = (report, table, stats(StatsConfig(corpus=uri)))
-    return found
+        by_units[units] = (report, table, stats(StatsConfig(corpus=uri)))
+    return by_units
 
 
 def decisions(table):
@@ -161,8 +161,8 @@ def test_angles_wrap_where_their_unit_says(checked):
     for units, (*_, report) in checked.items():
         wraps[units] = [doubt for doubt in report.warnings if " jump" in doubt]
     assert all("between -pi and +pi" in doubt for doubt in wraps["house"])
-    told = [doubt.replace("-pi and +pi", "-180 degrees and +180 degrees") for doubt in wraps["house"]]
-    assert wraps["other"] == told != []
+    expected = [doubt.replace("-pi and +pi", "-180 degrees and +180 degrees") for doubt in wraps["house"]]
+    assert wraps["other"] == expected != []
     assert wraps["ticks"] == wraps["unknown"] == []
 
 

@@ -14,7 +14,7 @@ def test_every_recipe_that_ships_has_arms_that_train():
 
 
 @pytest.mark.parametrize(
-    ("words", "said"),
+    ("text", "said"),
     [
         ("act: {use_latent: false}\nepochs: 3\n", "arm 'mine', epochs: Extra inputs are not permitted"),
         ("arms: {a: {}}\nabout: two\n", "expected `arms:`, with `defaults:` at most"),
@@ -23,8 +23,8 @@ def test_every_recipe_that_ships_has_arms_that_train():
         ("published: {here: many}\n", "arm 'mine', published.here"),
     ],
 )
-def test_a_recipe_that_is_none_costs_a_line(tmp_path, words, said):
-    (tmp_path / "mine.yaml").write_text(words)
+def test_a_recipe_that_is_none_costs_a_line(tmp_path, text, said):
+    (tmp_path / "mine.yaml").write_text(text)
     with pytest.raises(DataEngineError, match=said):
         load_arms((str(tmp_path / "mine.yaml"),))
 

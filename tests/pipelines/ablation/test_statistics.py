@@ -12,18 +12,18 @@ def plays(rate: float, seeds: int, starts: int, seed: int) -> np.ndarray:
 
 def test_an_arm_against_itself_differs_by_nothing_and_the_interval_holds_it():
     solved = plays(0.6, 3, 120, 0)
-    found = paired_difference(solved, solved)
-    assert found.value == 0.0
-    assert found.low is not None
-    assert found.high is not None
-    assert found.low <= 0.0 <= found.high
+    difference = paired_difference(solved, solved)
+    assert difference.value == 0.0
+    assert difference.low is not None
+    assert difference.high is not None
+    assert difference.low <= 0.0 <= difference.high
 
 
 def test_intervals_hold_the_true_difference_about_as_often_as_they_say():
     hits = 0
     for i in range(60):
-        found = paired_difference(plays(0.7, 3, 120, 2 * i), plays(0.5, 3, 120, 2 * i + 1))
-        hits += found.low <= 0.2 <= found.high
+        difference = paired_difference(plays(0.7, 3, 120, 2 * i), plays(0.5, 3, 120, 2 * i + 1))
+        hits += difference.low <= 0.2 <= difference.high
     assert hits >= 50
 
 
@@ -31,18 +31,18 @@ def test_pairing_by_start_narrows_the_interval():
     """Where the same starts are hard for both, as they are."""
     hard = np.random.default_rng(0).random(200) < 0.5
     arm, reference = np.stack([hard] * 2), np.stack([hard & (np.arange(200) % 10 > 0)] * 2)
-    found = paired_difference(arm, reference)
+    paired = paired_difference(arm, reference)
     apart = paired_difference(arm, np.random.default_rng(1).permuted(reference, axis=1))
-    assert found.high - found.low < apart.high - apart.low
+    assert paired.high - paired.low < apart.high - apart.low
 
 
 def test_the_seeds_tell_whether_it_is_the_recipe():
     assert rate_over_seeds(plays(0.5, 1, 50, 0)).low is None
     same, apart = np.array([[1, 1, 0, 0]] * 3, bool), np.array([[1, 1, 1, 1], [1, 1, 0, 0], [0, 0, 0, 0]], bool)
     for solved, width in ((same, 0.0), (apart, 1.0)):
-        found = rate_over_seeds(solved)
-        assert found.value == 0.5
-        assert found.high - found.low == pytest.approx(width)
+        rate = rate_over_seeds(solved)
+        assert rate.value == 0.5
+        assert rate.high - rate.low == pytest.approx(width)
 
 
 def test_plays_that_one_alone_solves_are_counted_over_seeds_that_both_have():

@@ -11,11 +11,11 @@ import numpy as np
 
 
 def flatten(step: dict, prefix: str = "") -> dict:
-    found = {}
+    flat = {}
     for key, value in step.items():
         name = f"{prefix}{key}"
-        found |= flatten(value, f"{name}/") if isinstance(value, dict) else {name: np.asarray(value)}
-    return found
+        flat |= flatten(value, f"{name}/") if isinstance(value, dict) else {name: np.asarray(value)}
+    return flat
 
 
 def main(folder: Path, out: Path) -> None:

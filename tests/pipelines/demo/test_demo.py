@@ -27,8 +27,8 @@ def villa(*argv: object) -> subprocess.CompletedProcess[str]:
 def ingested(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A quick run that was killed while it recorded, and then went on until its corpus was there."""
     out = tmp_path_factory.mktemp("demo") / "run"
-    words = [sys.executable, "-m", "cli", "demo", "--out", str(out), "--quick", "--until", "ingest"]
-    first = subprocess.Popen(words, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True)
+    command = [sys.executable, "-m", "cli", "demo", "--out", str(out), "--quick", "--until", "ingest"]
+    first = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True)
     while not (out / "raw").exists() and first.poll() is None:
         time.sleep(0.2)
     os.killpg(first.pid, signal.SIGKILL)

@@ -74,14 +74,14 @@ def test_robots_that_begin_continue_nothing_and_others_what_they_execute():
 
 
 @pytest.mark.parametrize(
-    ("settings", "words"),
+    ("settings", "message"),
     [
         ({"inference_delay": 5}, "inference_delay is 5, more than action_steps"),
         ({"ensemble": "exponential"}, "ensembling needs a new chunk at every step"),
     ],
 )
-def test_settings_that_contradict_one_another_are_refused(settings, words):
-    with pytest.raises(ValueError, match=words):
+def test_settings_that_contradict_one_another_are_refused(settings, message):
+    with pytest.raises(ValueError, match=message):
         EvalConfig(policy="x", **settings)
 
 

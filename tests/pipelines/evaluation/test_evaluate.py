@@ -49,11 +49,11 @@ class Forward:
 
     def __init__(self) -> None:
         self.asked: list[tuple[int, ...]] = []
-        self.told: set[str] = set()
+        self.instructions: set[str] = set()
 
     def act_batch(self, observations: list[Observation], instructions: list[str]) -> NDArray[np.float32]:
         self.asked.append(tuple(round(float(o.state[0]) * 10) for o in observations))
-        self.told |= set(instructions)
+        self.instructions |= set(instructions)
         return np.full((len(observations), 8, 1), 0.1, np.float32)
 
 
@@ -69,7 +69,7 @@ def play(seeds: Sequence[int], num_robots: int = 2, max_steps: int = 20, num_fil
 def test_a_policy_is_asked_for_all_robots_at_once_and_looks_again_after_four_actions() -> None:
     _, policy, played = play([0, 1])
     assert policy.asked == [(0, 1), (4, 5), (8, 9)]
-    assert policy.told == {"go to one"}
+    assert policy.instructions == {"go to one"}
     assert [(p.seed, p.success, p.steps) for p in sorted(played, key=lambda p: p.seed)] == [(0, True, 10), (1, True, 9)]
 
 

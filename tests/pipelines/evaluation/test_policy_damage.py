@@ -89,7 +89,7 @@ def test_an_evaluation_runs_its_policy_on_the_device_that_is_named(policy: Path,
 
 
 @pytest.mark.parametrize(
-    ("keys", "value", "words"),
+    ("keys", "value", "message"),
     [
         (("bodies",), 3, "'bodies' is a int"),
         (("bodies", "arm7_jaw"), None, "embodiment_id is None, the model has 2 rows"),
@@ -107,17 +107,17 @@ def test_an_evaluation_runs_its_policy_on_the_device_that_is_named(policy: Path,
         (("statistics", "arm7_jaw", "action", "count"), 1e400, "statistics are damaged"),
     ],
 )
-def test_facts_that_do_not_fit_the_model_are_one_line(policy: Path, keys: tuple, value: Any, words: str) -> None:
+def test_facts_that_do_not_fit_the_model_are_one_line(policy: Path, keys: tuple, value: Any, message: str) -> None:
     change(policy, *keys, to=value)
-    with pytest.raises(DataEngineError, match=words) as raised:
+    with pytest.raises(DataEngineError, match=message) as raised:
         ActPolicy.load(policy)
     assert "\n" not in str(raised.value)
     assert len(str(raised.value)) < 600
 
 
 def test_another_models_tokenizer_is_refused(policy: Path) -> None:
-    words = [f"{a}{b}{c}" for a in "qwertzuiop" for b in "asdfghjkl" for c in "yxcvbnm"]
-    (policy / "tokenizer.json").write_text(Tokenizer.train(words, 900).text)
+    texts = [f"{a}{b}{c}" for a in "qwertzuiop" for b in "asdfghjkl" for c in "yxcvbnm"]
+    (policy / "tokenizer.json").write_text(Tokenizer.train(texts, 900).text)
     with pytest.raises(DataEngineError, match=r"tokenizer.json: has \d+ tokens, the policy knows 512"):
         ActPolicy.load(policy)
 
@@ -125,7 +125,7 @@ def test_another_models_tokenizer_is_refused(policy: Path) -> None:
 def test_damaged_averaged_weights_of_a_named_checkpoint_are_refused(policy: Path, tmp_path: Path) -> None:
     model = load_act(policy)
     about = read_config(policy)
-    place = checkpoint.save(
+    folder = checkpoint.save(
         tmp_path / "checkpoints",
         1,
         model=model,
@@ -136,12 +136,12 @@ def test_damaged_averaged_weights_of_a_named_checkpoint_are_refused(policy: Path
         files={"tokenizer.json": (policy / "tokenizer.json").read_text()},
         keep=1,
     )
-    ActPolicy.load(place)
-    data = bytearray((place / "ema.safetensors").read_bytes())
+    ActPolicy.load(folder)
+    data = bytearray((folder / "ema.safetensors").read_bytes())
     data[-100] ^= 1
-    (place / "ema.safetensors").write_bytes(data)
-    with pytest.raises(DataEngineError, match=rf"^{place}: damaged \(ema.safetensors has changed\)$"):
-        ActPolicy.load(place)
+    (folder / "ema.safetensors").write_bytes(data)
+    with pytest.raises(DataEngineError, match=rf"^{folder}: damaged \(ema.safetensors has changed\)$"):
+        ActPolicy.load(folder)
 
 
 class Metaworld:
@@ -156,7 +156,7 @@ def in_datasets(policy: Path, **rates: float) -> None:
 
 
 @pytest.mark.parametrize(
-    ("wanted", "chosen", "told"),
+    ("wanted", "chosen", "line"),
     [
         ("", "openx/metaworld", ""),
         ("openx/metaworld", "openx/metaworld", ""),
@@ -164,13 +164,13 @@ def in_datasets(policy: Path, **rates: float) -> None:
     ],
 )
 def test_an_evaluation_acts_as_in_the_simulators_dataset_unless_another_is_named(
-    policy: Path, wanted: str, chosen: str, told: str, capsys: pytest.CaptureFixture[str]
+    policy: Path, wanted: str, chosen: str, line: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     in_datasets(policy, openx_metaworld=20.0, lab_mine=10.0)
     assert dataset_of(str(policy), Metaworld, wanted) == chosen
     said = capsys.readouterr().err
-    assert told in said
-    assert bool(said) == bool(told)
+    assert line in said
+    assert bool(said) == bool(line)
 
 
 def test_an_evaluation_in_a_dataset_that_training_never_saw_is_told_with_the_choice(

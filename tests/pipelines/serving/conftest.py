@@ -11,5 +11,5 @@ def policy(tmp_path_factory):
 
 @pytest.fixture(scope="session")
 def server(policy):
-    with Server(policy) as found:
-        yield found
+    with Server(policy) as running:
+        yield running

@@ -44,9 +44,9 @@ def ask(engine, requests, *, clients=None, max_batch=8, wait_ms=300.0):
             while not engine.batches:
                 await asyncio.sleep(0.01)
             engine.may_go.set()
-        found = await asyncio.gather(*asked, return_exceptions=True)
+        answers = await asyncio.gather(*asked, return_exceptions=True)
         working.cancel()
-        return [one if isinstance(one, Exception) else float(one.actions[0, 0]) for one in found]
+        return [one if isinstance(one, Exception) else float(one.actions[0, 0]) for one in answers]
 
     return asyncio.run(run())
 
@@ -94,10 +94,10 @@ def test_a_client_that_gives_up_takes_no_other_with_it():
             await asyncio.sleep(0.01)
         gives_up.cancel()
         engine.may_go.set()
-        found = await stays
+        answer = await stays
         later = await batcher.ask(request(5), {})
         working.cancel()
-        return float(found.actions[0, 0]), float(later.actions[0, 0])
+        return float(answer.actions[0, 0]), float(later.actions[0, 0])
 
     assert asyncio.run(run()) == (4, 10)
 
@@ -111,8 +111,8 @@ def test_who_waits_when_the_server_stops_is_let_go():
         while not engine.batches:
             await asyncio.sleep(0.01)
         working.cancel()
-        found = await asyncio.wait_for(asyncio.gather(*asked, return_exceptions=True), 30)
+        answers = await asyncio.wait_for(asyncio.gather(*asked, return_exceptions=True), 30)
         engine.may_go.set()
-        return found
+        return answers
 
     assert all(isinstance(one, asyncio.CancelledError) for one in asyncio.run(run()))

@@ -33,11 +33,16 @@ def expected(policy, seen):
 
 
 def test_metadata_say_what_to_send_and_what_comes(client):
-    found = client.get_server_metadata()
-    assert (found["embodiment"], found["rate_hz"], found["horizon"], found["action_horizon"]) == ("arm7_jaw", 10, 4, 4)
-    assert found["action_names"] == ["x", "y", "z", "roll", "pitch", "yaw", "gripper"]
-    assert found["action_units"] == ["metres"] * 3 + ["radians"] * 3 + ["opening"]
-    assert (found["state_dim"], found["cameras"]) == (7, ["image"])
+    metadata = client.get_server_metadata()
+    assert (metadata["embodiment"], metadata["rate_hz"], metadata["horizon"], metadata["action_horizon"]) == (
+        "arm7_jaw",
+        10,
+        4,
+        4,
+    )
+    assert metadata["action_names"] == ["x", "y", "z", "roll", "pitch", "yaw", "gripper"]
+    assert metadata["action_units"] == ["metres"] * 3 + ["radians"] * 3 + ["opening"]
+    assert (metadata["state_dim"], metadata["cameras"]) == (7, ["image"])
 
 
 def test_a_reply_is_what_the_policy_says_in_process(client, policy):
@@ -78,8 +83,8 @@ def test_a_plan_comes_only_when_it_is_asked_for(client):
     assert "plan" not in client.infer(observation())
     assert "plan" not in client.infer(observation(plan=0))
     for true in (True, 1, np.bool_(True), np.array([True])):
-        found = client.infer(observation(plan=true))["plan"]
-        assert np.frombuffer(found["data"], found["dtype"]).reshape(found["shape"]).ndim == 3
+        plan = client.infer(observation(plan=true))["plan"]
+        assert np.frombuffer(plan["data"], plan["dtype"]).reshape(plan["shape"]).ndim == 3
 
 
 def test_a_chunk_continues_what_the_robot_goes_on_to_execute(client):
@@ -124,9 +129,9 @@ BAD = [
 ]
 
 
-@pytest.mark.parametrize(("changes", "words"), BAD)
-def test_a_bad_observation_is_one_line_and_the_connection_lives_on(client, changes, words):
-    with pytest.raises(RuntimeError, match=words) as raised:
+@pytest.mark.parametrize(("changes", "message"), BAD)
+def test_a_bad_observation_is_one_line_and_the_connection_lives_on(client, changes, message):
+    with pytest.raises(RuntimeError, match=message) as raised:
         client.infer(observation(**changes))
     assert len(str(raised.value).splitlines()) == 2  # the client's own line, and ours
     assert client.infer(observation())["actions"].shape == (4, 7)
@@ -160,15 +165,15 @@ HOSTILE = [
 ]
 
 
-@pytest.mark.parametrize(("frame", "words"), HOSTILE)
-def test_a_hostile_frame_is_one_line_and_the_connection_lives_on(server, frame, words):
+@pytest.mark.parametrize(("frame", "message"), HOSTILE)
+def test_a_hostile_frame_is_one_line_and_the_connection_lives_on(server, frame, message):
     with websockets.sync.client.connect(f"ws://127.0.0.1:{server.port}/", proxy=None) as raw:
         raw.recv()
         raw.send(frame)
         answer = raw.recv()
         assert isinstance(answer, str)
         assert "\n" not in answer
-        assert re.search(words, answer), answer
+        assert re.search(message, answer), answer
         raw.send(encode_openpi(observation()))
         assert isinstance(raw.recv(), bytes)
 

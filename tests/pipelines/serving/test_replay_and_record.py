@@ -16,8 +16,8 @@ from tests.support.served import Server, observation
 PICTURE = np.full((48, 48, 3), 90, np.uint8)
 
 
-def villa(*words):
-    done = subprocess.run([sys.executable, "-m", "cli", *map(str, words)], capture_output=True, text=True, check=False)
+def villa(*argv):
+    done = subprocess.run([sys.executable, "-m", "cli", *map(str, argv)], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     return done.stdout
 
@@ -25,9 +25,9 @@ def villa(*words):
 @pytest.fixture(scope="module")
 def corpus(tmp_path_factory):
     episodes = [robot_episode(f"a{i}", dataset="shelves", embodiment="arm", num_steps=10) for i in range(2)]
-    found = make_corpus(tmp_path_factory.mktemp("replay") / "corpus", {"a": episodes})
-    villa("stats", found.uri)
-    return found.uri
+    made = make_corpus(tmp_path_factory.mktemp("replay") / "corpus", {"a": episodes})
+    villa("stats", made.uri)
+    return made.uri
 
 
 def recorded(corpus):

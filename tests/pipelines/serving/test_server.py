@@ -29,10 +29,10 @@ def test_plain_requests_say_how_it_goes(server):
     assert server.get("/health") == (200, '{"status": "ok"}\n')
     WebsocketClientPolicy("127.0.0.1", server.port).infer(observation())
     status, text = server.get("/metrics")
-    found = json.loads(text)
+    answer = json.loads(text)
     assert status == 200
-    assert found["answers"] >= 1
-    assert {"decode", "queue", "infer", "encode", "total"} <= found["ms"].keys()
+    assert answer["answers"] >= 1
+    assert {"decode", "queue", "infer", "encode", "total"} <= answer["ms"].keys()
     assert server.get("/nowhere")[0] == 404
 
 

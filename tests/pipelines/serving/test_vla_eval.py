@@ -47,10 +47,10 @@ def run_benchmark(server, out, **params):
     env = {**os.environ, "PYTHONPATH": str(ROOT), "TAKEN": str(out / "taken.jsonl"), "no_proxy": "127.0.0.1"}
     done = subprocess.run(command, env=env, capture_output=True, text=True, check=False, timeout=300)
     assert done.returncode == 0, done.stderr
-    (found,) = out.rglob("*aggregate.json")
+    (summary,) = out.rglob("*aggregate.json")
     taken = out / "taken.jsonl"
     lines = taken.read_text().splitlines() if taken.exists() else []
-    return json.loads(found.read_text()), [json.loads(line) for line in lines], done.stdout + done.stderr
+    return json.loads(summary.read_text()), [json.loads(line) for line in lines], done.stdout + done.stderr
 
 
 @pytest.mark.slow
@@ -92,17 +92,17 @@ def test_the_greeting_says_what_the_actions_are(server):
     async def act(connection):
         return connection.server_info
 
-    found = talk(server, act)
-    assert {key: (one["dims"], one["format"]) for key, one in found["action_spec"].items()} == {
+    greeting = talk(server, act)
+    assert {key: (one["dims"], one["format"]) for key, one in greeting["action_spec"].items()} == {
         "position": (3, "delta_xyz"),
         "rotation": (3, "euler_xyz"),
         "gripper": (1, "continuous_01"),
     }
-    assert found["observation_params"] == {"send_wrist_image": False, "send_state": True}
+    assert greeting["observation_params"] == {"send_wrist_image": False, "send_state": True}
 
 
 @pytest.mark.parametrize(
-    ("message", "words"),
+    ("message", "says"),
     [
         ({"type": "hello", "payload": {}, "seq": 1}, "message has no 'timestamp'"),
         ({"type": "fly", "payload": {}, "seq": 1, "timestamp": 0.0}, "message has type 'fly'"),
@@ -112,12 +112,12 @@ def test_the_greeting_says_what_the_actions_are(server):
         (3, "frame holds a int"),
     ],
 )
-def test_a_message_that_is_none_is_answered_by_an_error(server, message, words):
+def test_a_message_that_is_none_is_answered_by_an_error(server, message, says):
     with websockets.sync.client.connect(f"ws://127.0.0.1:{server.port}/vla", proxy=None) as raw:
         raw.send(msgpack.packb(message))
-        found = msgpack.unpackb(raw.recv())
-        assert found["type"] == "error"
-        assert words in found["payload"]["error"]
+        answer = msgpack.unpackb(raw.recv())
+        assert answer["type"] == "error"
+        assert says in answer["payload"]["error"]
 
 
 @pytest.mark.slow

@@ -25,10 +25,10 @@ ARRAYS = {
 }
 
 
-def same(found, expected):
+def same(actual, expected):
     for key, value in expected.items():
-        np.testing.assert_array_equal(found[key], value)
-        assert found[key].shape == value.shape
+        np.testing.assert_array_equal(actual[key], value)
+        assert actual[key].shape == value.shape
 
 
 def test_arrays_of_both_clients_arrive_as_they_were_and_ours_as_they_are():
@@ -64,11 +64,11 @@ def test_damaged_frames_end_in_one_line(policy):
     for _ in range(3000):
         frame = bytearray(whole)
         for _ in range(draw.choice([1, 1, 3, 9])):
-            place = draw.randrange(len(frame))
+            offset = draw.randrange(len(frame))
             if draw.random() < 0.8:
-                frame[place] = draw.choice([draw.randrange(256), 0xC1, 0xC7, 0xD9, 0xDD, 0xDF])
+                frame[offset] = draw.choice([draw.randrange(256), 0xC1, 0xC7, 0xD9, 0xDD, 0xDF])
             else:
-                del frame[place : place + draw.randrange(1, 9)]
+                del frame[offset : offset + draw.randrange(1, 9)]
         try:
             engine.request(flat(wire.decode(bytes(frame))), 0)
         except wire.WireError as error:

@@ -66,10 +66,10 @@ def test_a_crop_is_what_pillow_cuts() -> None:
     # Half of each side, its middle a quarter of the way from the centre to the right and to the top.
     crop = torch.tensor([[[0.5, 0.0, 0.25], [0.0, 0.5, -0.25]]])
     plain = Changes(crop, torch.eye(3)[None], torch.ones(1), torch.zeros(1))
-    found = change(video, plain, crops=True, colours=False)[0, 1].permute(1, 2, 0).numpy()
+    cropped = change(video, plain, crops=True, colours=False)[0, 1].permute(1, 2, 0).numpy()
     picture = Image.fromarray(video[0, 0].permute(1, 2, 0).numpy())
     expected = np.asarray(picture.resize((48, 48), Image.Resampling.BILINEAR, box=(18, 6, 42, 30)))
-    assert np.abs(found.astype(int) - expected)[2:-2, 2:-2].max() <= 1
+    assert np.abs(cropped.astype(int) - expected)[2:-2, 2:-2].max() <= 1
 
 
 @pytest.mark.parametrize("area", [(0.3, 0.5), (0.9, 0.9)])

@@ -58,12 +58,12 @@ def test_fine_tuned_latents_move_from_where_they_were(made: Path) -> None:
 
 
 def test_a_model_of_ours_keeps_its_proprio_model_and_every_buffer_of_a_frozen_codebook(made: Path) -> None:
-    words = {
+    fields = {
         "data": str(made / "corpus"),
         **QUICK,
         "model": {**SMALL, "patch_size": 14, "normalize_latents": True, "revive_below": 0.5},
     }
-    run(TrainLamConfig(out=made / "own", **words))
+    run(TrainLamConfig(out=made / "own", **fields))
     own = load_lam(made / "own")
     run(TrainLamConfig(data=str(made / "corpus"), out=made / "more", init_from=made / "own", freeze="latents", **QUICK))
     more = load_lam(made / "more").state_dict()
@@ -72,8 +72,8 @@ def test_a_model_of_ours_keeps_its_proprio_model_and_every_buffer_of_a_frozen_co
 
 
 def test_what_cannot_be_is_refused_in_one_line(made: Path) -> None:
-    words = {"data": str(made / "corpus"), "out": made / "refused", **QUICK}
+    fields = {"data": str(made / "corpus"), "out": made / "refused", **QUICK}
     with pytest.raises(ValueError, match="freeze=latents needs init_from=DIR"):
-        TrainLamConfig(freeze="latents", **words)
+        TrainLamConfig(freeze="latents", **fields)
     with pytest.raises(DataEngineError, match=r"differs in decoder, encoder; leave out the settings `model\.\*`"):
-        run(TrainLamConfig(init_from=made / "released", model={"patch_size": 7}, **words))
+        run(TrainLamConfig(init_from=made / "released", model={"patch_size": 7}, **fields))

@@ -36,9 +36,9 @@ TINIER = {
 
 
 def figures(*perplexities: float, cost: float | None = None, used: int = 1) -> dict[str, float]:
-    found = {f"perplexity_slot_{slot}": value for slot, value in enumerate(perplexities)}
-    found |= {f"codes_slot_{slot}": used for slot in range(len(perplexities))} | {"visual_over_copy": 0.87}
-    return found if cost is None else found | {SWAP_COST: cost}
+    by_key = {f"perplexity_slot_{slot}": value for slot, value in enumerate(perplexities)}
+    by_key |= {f"codes_slot_{slot}": used for slot in range(len(perplexities))} | {"visual_over_copy": 0.87}
+    return by_key if cost is None else by_key | {SWAP_COST: cost}
 
 
 def make_health(steps: int = 1000, num_pairs: int = 64, **model: object) -> CodebookHealth:
@@ -47,7 +47,9 @@ def make_health(steps: int = 1000, num_pairs: int = 64, **model: object) -> Code
 
 def said(health: CodebookHealth, entries: list[dict[str, float]], first: int = 500) -> list[tuple[int, str]]:
     steps = range(first, first + 10 * len(entries), 10)
-    return [(step, words) for step, entry in zip(steps, entries, strict=True) for words in health.update(step, entry)]
+    return [
+        (step, sentence) for step, entry in zip(steps, entries, strict=True) for sentence in health.update(step, entry)
+    ]
 
 
 def test_a_slot_that_collapses_is_named_once_with_the_settings_that_help() -> None:
@@ -82,7 +84,7 @@ def test_recovery_is_said_once_and_a_relapse_again() -> None:
     ill, between, well = (figures(9, 9, 9, p, cost=c) for p, c in ((1, 1.0), (4.5, 1.05), (6, 1.3)))
     health = make_health()
     sentences = said(health, [ill, ill, between, ill, between, well, well, well, between, ill, ill])
-    assert [(step, words.split(" ")[0]) for step, words in sentences] == [
+    assert [(step, sentence.split(" ")[0]) for step, sentence in sentences] == [
         (510, "slot"),
         (510, "latents"),
         (560, "every"),
@@ -161,8 +163,8 @@ def test_a_callback_speaks_once_through_an_interruption_and_changes_no_loss(
         run.recorder.callback = listener = Listener()
         run.train()
     assert listener.seen == list(range(1, 13))
-    told = [line for line in capsys.readouterr().err.splitlines() if "seen at" in line]
-    assert told == ["toy: seen at 3", "toy: seen at 9"]
+    lines = [line for line in capsys.readouterr().err.splitlines() if "seen at" in line]
+    assert lines == ["toy: seen at 3", "toy: seen at 9"]
     assert losses(tmp_path / "watched") == losses(tmp_path / "plain")
     lines = [json.loads(line) for line in (tmp_path / "watched" / "metrics.jsonl").read_text().splitlines()]
     assert [line["step"] for line in lines if "notes" in line] == [3, 9]
@@ -210,8 +212,8 @@ def train(corpus: str, out: Path, model: dict[str, object]) -> train_lam.TrainLa
     return train_lam.run(train_lam.TrainLamConfig(data=corpus, out=out, model={**TINIER, **model}, **changes))
 
 
-def settings_in(words: str) -> dict[str, str]:
-    return dict(re.findall(r"--set model\.(\w+)=(\S+)", words))
+def settings_in(text: str) -> dict[str, str]:
+    return dict(re.findall(r"--set model\.(\w+)=(\S+)", text))
 
 
 @pytest.mark.slow
@@ -219,16 +221,16 @@ def test_a_collapse_is_caught_and_the_settings_it_names_heal_it(
     moving_pictures: str, tmp_path: Path, capsys: pytest.CaptureFixture
 ) -> None:
     ill = train(moving_pictures, tmp_path / "ill", RELEASED)
-    told = [line.removeprefix("lam: ") for line in capsys.readouterr().err.splitlines() if "what helps" in line]
+    lines = [line.removeprefix("lam: ") for line in capsys.readouterr().err.splitlines() if "what helps" in line]
     assert [c.what for c in ill.codebook_health] == ["codebook", "latents"]
-    assert [c.words for c in ill.codebook_health] == told
-    assert all(message in ill.summary() for message in told)
-    assert json.loads((tmp_path / "ill" / "report.json").read_text())["codebook_health"][0]["words"] == told[0]
+    assert [c.words for c in ill.codebook_health] == lines
+    assert all(message in ill.summary() for message in lines)
+    assert json.loads((tmp_path / "ill" / "report.json").read_text())["codebook_health"][0]["words"] == lines[0]
     # Seeds 0, 1, 2: 3.7, 4.7, 2.1 here; 9.0, 8.4, 8.6 below, where swapping costs 6, 9, 7 %.
     assert max(slot.perplexity for slot in ill.scores.codebook) < 5
     assert ill.scores.visual[0].shuffled == pytest.approx(ill.scores.visual[0].model, rel=0.01)
 
-    named = {name: value for message in told for name, value in settings_in(message).items()}
+    named = {name: value for message in lines for name, value in settings_in(message).items()}
     healed = train(moving_pictures, tmp_path / "healed", {**RELEASED, **named})
     assert healed.codebook_health == []
     assert min(slot.perplexity for slot in healed.scores.codebook) > 6

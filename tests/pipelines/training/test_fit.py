@@ -17,10 +17,10 @@ TINY = ("--steps", "12", "--batch-size", "2", "--val-windows", "4", "--device", 
 
 @pytest.fixture(scope="module")
 def corpus(tmp_path_factory: pytest.TempPathFactory) -> str:
-    place = str(tmp_path_factory.mktemp("fit") / "corpus")
-    make_corpus(place, {"a": [robot_episode(f"r{i}") for i in range(12)]})
-    stats.run(stats.StatsConfig(corpus=place))
-    return place
+    uri = str(tmp_path_factory.mktemp("fit") / "corpus")
+    make_corpus(uri, {"a": [robot_episode(f"r{i}") for i in range(12)]})
+    stats.run(stats.StatsConfig(corpus=uri))
+    return uri
 
 
 def train(corpus: str, out: Path, *more: str) -> int:

@@ -38,10 +38,10 @@ def clips(groups: dict[str, int], first: int = 0, **more: object) -> list[Episod
 
 
 def sides(episodes: list[EpisodeInfo]) -> tuple[set[str], set[str]]:
-    found: tuple[set[str], set[str]] = (set(), set())
+    groups: tuple[set[str], set[str]] = (set(), set())
     for e in episodes:
-        found[is_held_out(e, SHARE)].add(e.split_group)
-    return found
+        groups[is_held_out(e, SHARE)].add(e.split_group)
+    return groups
 
 
 @pytest.fixture(scope="module")
@@ -66,9 +66,9 @@ def test_nobody_is_on_both_sides_even_where_two_datasets_show_them(corpus: Corpu
 
 
 def test_a_publishers_split_holds_out_beside_the_groups(corpus: Corpus) -> None:
-    (told,) = [e for e in TableReader(corpus).episodes if e.split == "val"]
-    assert is_held_out(told, 0.0)
-    assert not is_held_out(replace(told, split="train"), 0.0)
+    (published,) = [e for e in TableReader(corpus).episodes if e.split == "val"]
+    assert is_held_out(published, 0.0)
+    assert not is_held_out(replace(published, split="train"), 0.0)
 
 
 def test_groups_are_held_out_in_the_wanted_share() -> None:
@@ -127,18 +127,18 @@ def test_where_nothing_is_left_to_train_on_it_says_why() -> None:
     gone = [e for i in range(20) for e in clips({f"p{i}": 2}, first=2 * i) if is_held_out(e, SHARE)]
     with pytest.raises(DataEngineError, match=r"which are of \d groups \(p.*\), are held out; lower val_fraction"):
         split(MadeReader([replace(e, row=row) for row, e in enumerate(gone)]), SHARE)
-    told = [make_episode(0, split="test")]
+    episodes = [make_episode(0, split="test")]
     with pytest.raises(DataEngineError, match="all 1 episodes are held out by their publisher's split"):
-        split(MadeReader(told), SHARE)
+        split(MadeReader(episodes), SHARE)
 
 
 def test_a_probe_borrows_whole_groups() -> None:
     """Where training held nothing out, the probe keeps some from itself, and nobody is on both of its sides."""
     kept = [name for name in map(str, range(40)) if not is_held_out(clips({name: 1})[0], 0.1)][:4]
     episodes = clips(dict.fromkeys(kept, 5))
-    (found,) = choose(episodes, 0.3, held_out=0.1, most_train=100, most_held_out=100)
-    assert found.borrowed == 5
-    train, test = ({e.split_group for e in side.episodes} for side in (found.train, found.test))
+    (choice,) = choose(episodes, 0.3, held_out=0.1, most_train=100, most_held_out=100)
+    assert choice.borrowed == 5
+    train, test = ({e.split_group for e in side.episodes} for side in (choice.train, choice.test))
     assert test == {kept[0]}
     assert train == set(kept[1:])
     (alone,) = choose(episodes[:5], 0.3, held_out=0.1, most_train=100, most_held_out=100)

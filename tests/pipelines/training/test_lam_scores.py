@@ -15,13 +15,13 @@ SETTINGS = {"preset": "tiny", "steps": 3, "batch_size": 4, "val_fraction": 0.4, 
 
 @pytest.fixture(scope="module")
 def corpus(tmp_path_factory: pytest.TempPathFactory) -> str:
-    place = str(tmp_path_factory.mktemp("scores") / "corpus")
+    uri = str(tmp_path_factory.mktemp("scores") / "corpus")
     robots = [robot_episode(f"r{i}", num_steps=24) for i in range(12)]
-    made = make_corpus(place, {"a": robots[:6], "b": robots[6:]})
+    made = make_corpus(uri, {"a": robots[:6], "b": robots[6:]})
     strangers = [robot_episode(f"s{i}", dataset="strange", embodiment="strange_arm") for i in range(4)]
     add_parts(made, {"c": strangers, "d": [human_clip(f"h{i}", dataset="clips") for i in range(6)]})
-    stats.run(stats.StatsConfig(corpus=place))
-    return place
+    stats.run(stats.StatsConfig(corpus=uri))
+    return uri
 
 
 def train(corpus: str, out: Path, **settings: object) -> TrainLamReport:

@@ -69,11 +69,11 @@ def loaders() -> Iterator[list[Loader[LamBatch]]]:
 
 def drawn(loaders: Sequence[Loader[LamBatch]], num_batches: int) -> list[LamBatch]:
     """Global batches of some ranks, side by side; copied, as buffers are used again."""
-    found = []
+    batches = []
     for parts in islice(zip(*loaders, strict=True), num_batches):
         names = LamBatch.__dataclass_fields__
-        found.append(LamBatch(**{n: torch.cat([getattr(p, n) for p in parts]).clone() for n in names}))
-    return found
+        batches.append(LamBatch(**{n: torch.cat([getattr(p, n) for p in parts]).clone() for n in names}))
+    return batches
 
 
 def assert_equal(one: LamBatch, other: LamBatch) -> None:
@@ -178,11 +178,11 @@ class Broken(Pictures):
         self.bad = broken
 
     def jpegs(self, slot: str, wanted: Sequence[tuple[int, int]]) -> list[bytes]:
-        found = super().jpegs(slot, wanted)
+        jpegs = super().jpegs(slot, wanted)
         for i, pair in enumerate(wanted):
             if pair in self.bad:
-                found[i] = found[i][: found[i].index(b"\xff\xda") + 20] + b"\xff\xd9"
-        return found
+                jpegs[i] = jpegs[i][: jpegs[i].index(b"\xff\xda") + 20] + b"\xff\xd9"
+        return jpegs
 
 
 @pytest.mark.parametrize("cache_mb", [0, 100])
@@ -206,9 +206,9 @@ def test_windows_that_show_a_broken_picture_are_left_out_and_resuming_sees_the_s
     assert whole[7:] == videos(Broken(broken), range(7, 12))
     assert [videos(Broken(broken), range(i, i + 1))[0] for i in (3, 9)] == [whole[3], whole[9]]
     assert whole != videos(Pictures(), range(12))
-    told = [line.split()[1] for line in said.splitlines()]
-    assert len(told) == len(set(told)) > 0
-    assert set(told) <= {f"{episode.episode_id}:" for episode in Pictures().episodes[:3]}
+    names = [line.split()[1] for line in said.splitlines()]
+    assert len(names) == len(set(names)) > 0
+    assert set(names) <= {f"{episode.episode_id}:" for episode in Pictures().episodes[:3]}
     assert "does not decode" in said
     assert "drop_broken_pictures" in said
 

@@ -233,10 +233,10 @@ def test_a_finished_run_is_taken_further(tmp_path: Path, capsys: pytest.CaptureF
 
 def test_a_run_of_an_older_trainer_is_not_mixed_with_this_one(tmp_path: Path) -> None:
     make_run(tmp_path, max_minutes=1e-9).train()
-    place = tmp_path / "checkpoints" / "step-00000001" / "state.json"
-    state = json.loads(place.read_text())
+    path = tmp_path / "checkpoints" / "step-00000001" / "state.json"
+    state = json.loads(path.read_text())
     del state["identity"]["trainer"], state["elastic"], state["checksum"]
-    place.write_text(json.dumps(state))
+    path.write_text(json.dumps(state))
     with pytest.raises(DataEngineError, match="another version of the trainer began"):
         make_run(tmp_path)
 
@@ -334,8 +334,8 @@ def test_tensorboard_reads_the_same_figures(whole: Path) -> None:
     (path, *_) = sorted((whole / "tensorboard").iterdir())
     events = [Event.FromString(raw) for _, raw in records(path)]
     assert events[0].file_version == "brain.Event:2"
-    found = [(e.step, v.simple_value) for e in events for v in e.summary.value if v.tag == "train/loss"]
-    assert found == [(step, pytest.approx(loss, rel=1e-6)) for step, loss, *_ in losses(whole)]
+    logged = [(e.step, v.simple_value) for e in events for v in e.summary.value if v.tag == "train/loss"]
+    assert logged == [(step, pytest.approx(loss, rel=1e-6)) for step, loss, *_ in losses(whole)]
 
 
 @pytest.mark.slow
@@ -359,13 +359,13 @@ def test_two_ranks_train_like_one(tmp_path: Path) -> None:
 @pytest.mark.slow
 @pytest.mark.skipif(not (shutil.which("c++") or shutil.which("g++")), reason="torch.compile needs a C++ compiler")
 def test_a_compiled_run_has_the_losses_of_a_plain_one(tmp_path: Path) -> None:
-    found = []
+    runs = []
     for name, compiled in (("plain", False), ("compiled", True)):
         torch.manual_seed(0)
         # dropout draws other numbers when it is compiled
         make_run(tmp_path / name, Toy(noise=0.0, dropout=0.0), compile=compiled).train()
-        found.append(losses(tmp_path / name))
-    assert found[1] == [pytest.approx(line, rel=1e-4) for line in found[0]]
+        runs.append(losses(tmp_path / name))
+    assert runs[1] == [pytest.approx(line, rel=1e-4) for line in runs[0]]
 
 
 def test_a_run_that_an_older_version_saved_is_continued(tmp_path: Path) -> None:

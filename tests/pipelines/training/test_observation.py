@@ -69,15 +69,15 @@ def policy(reader: MadeReader) -> ActPolicy:
 @pytest.fixture
 def shown(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[Observation]]:
     """What the policy's sampler is given."""
-    found: list[Observation] = []
+    observations: list[Observation] = []
     sample = Sampler.sample
 
     def watched(sampler: Sampler, seen: Observation, *others: Any) -> object:
-        found.append(seen)
+        observations.append(seen)
         return sample(sampler, seen, *others)
 
     monkeypatch.setattr(Sampler, "sample", watched)
-    yield found
+    yield observations
 
 
 def taught(policy: ActPolicy, reader: MadeReader, row: int, start: int) -> Observation:

@@ -54,19 +54,19 @@ def test_they_are_what_the_model_says_of_the_frames_from_the_observation_on(lab:
     assert mask.tolist() == [[True, True], [True, False], [False, False]]
     assert not latent[~mask].any()
     lam, side = load_lam(lab / "one"), online.frames.side
-    for start, count, found in ((3, 2, latent[0]), (end - 4, 1, latent[1, :1])):
+    for start, count, latents in ((3, 2, latent[0]), (end - 4, 1, latent[1, :1])):
         pixels = np.zeros((count + 1, side, side, 3), np.uint8)
         online.frames.fetch("primary", [(row, start + i * stride) for i in range(count + 1)], pixels)
         video = torch.from_numpy(pixels).permute(0, 3, 1, 2)
-        np.testing.assert_allclose(found, lam.encode(video).quantized[0].numpy())
+        np.testing.assert_allclose(latents, lam.encode(video).quantized[0].numpy())
 
 
 @pytest.mark.slow
 def test_a_policy_is_trained_and_fine_tuned_without_a_label(lab: Path, tmp_path: Path) -> None:
-    words = {"data": str(lab / "corpus"), "steps": 2, **QUICK}
+    fields = {"data": str(lab / "corpus"), "steps": 2, **QUICK}
     with pytest.raises(DataEngineError, match="found latent actions none"):
-        train_act.run(train_act.TrainActConfig(out=tmp_path / "none", **words))
-    report = train_act.run(train_act.TrainActConfig(out=tmp_path / "act", lam=lab / "one", **words))
+        train_act.run(train_act.TrainActConfig(out=tmp_path / "none", **fields))
+    report = train_act.run(train_act.TrainActConfig(out=tmp_path / "act", lam=lab / "one", **fields))
     assert report.latent == "online"
     assert report.shares["made"] > 0
     assert report.metrics["latent"] > 0.1
@@ -76,9 +76,9 @@ def test_a_policy_is_trained_and_fine_tuned_without_a_label(lab: Path, tmp_path:
         OnlineLatents.read(lab / "one", TableReader(Corpus.open(str(lab / "corpus"))), torch.device("cpu"), 0).rms,
         abs=1e-6,
     )
-    tuned = {"checkpoint": tmp_path / "act", "embodiments": ("arm",), **words}
-    found = finetune.run(FinetuneConfig(out=tmp_path / "tuned", lam=lab / "one", **tuned))
-    assert found.latent == "online"
+    tuned = {"checkpoint": tmp_path / "act", "embodiments": ("arm",), **fields}
+    report = finetune.run(FinetuneConfig(out=tmp_path / "tuned", lam=lab / "one", **tuned))
+    assert report.latent == "online"
     with pytest.raises(DataEngineError, match=r"the policy plans latent actions of model .*'online' of"):
         finetune.run(FinetuneConfig(out=tmp_path / "other", lam=lab / "two", **tuned))
     label.run(label.LabelConfig(corpus=str(lab / "corpus"), lam=lab / "one", name="column", threads=1))

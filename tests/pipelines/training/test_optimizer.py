@@ -55,8 +55,8 @@ def test_every_trained_weight_is_in_one_group() -> None:
     groups = make_optimizer(model, LoopConfig(weight_decay=0.3), torch.device("cpu")).param_groups
     assert [group["weight_decay"] for group in groups] == [0.3, 0.0]
     names = {id(p): name for name, p in model.named_parameters()}
-    found = [names[id(p)] for group in groups for p in group["params"]]
-    assert sorted(found) == sorted(name for name, p in model.named_parameters() if p.requires_grad)
+    grouped = [names[id(p)] for group in groups for p in group["params"]]
+    assert sorted(grouped) == sorted(name for name, p in model.named_parameters() if p.requires_grad)
     assert {names[id(p)] for p in groups[0]["params"]} == decays(model) - {"embed.weight"}
 
 
@@ -103,9 +103,9 @@ class NestedAdamW(torch.optim.AdamW):
     """Keeps its state one level deeper, as bitsandbytes does."""
 
     def state_dict(self) -> dict:
-        found = super().state_dict()
-        nested = {i: {"step": int(s["step"]), "quant": dict(s)} for i, s in found["state"].items()}
-        return {**found, "state": nested}
+        state = super().state_dict()
+        nested = {i: {"step": int(s["step"]), "quant": dict(s)} for i, s in state["state"].items()}
+        return {**state, "state": nested}
 
     def load_state_dict(self, state_dict: dict) -> None:
         super().load_state_dict({**state_dict, "state": {i: s["quant"] for i, s in state_dict["state"].items()}})

@@ -94,8 +94,8 @@ def test_corpus_and_shards_give_the_same_batches_bit_for_bit(made: Made) -> None
     table, stored = TableReader(Corpus.open(made.corpus)), ShardReader(made.shards)
     assert table.identity.fingerprint == stored.identity.fingerprint
     assert table.latent_info("lam") == stored.latent_info("lam")
-    told = {name: {"side": 256, "fit": "squash"} for name in ("fast", "kitchen", "made")}
-    assert read_config(made.lam)["data"]["framings"] == read_config(made.act)["data"]["framings"] == told
+    framings = {name: {"side": 256, "fit": "squash"} for name in ("fast", "kitchen", "made")}
+    assert read_config(made.lam)["data"]["framings"] == read_config(made.act)["data"]["framings"] == framings
     spec = WindowSpec(num_frames=3, interval_s=0.4, horizon=9, latent="lam", num_latents=2)
     draws = [WindowSampler(r.episodes, spec, batch_size=32, seed=1) for r in (table, stored)]
     for step in range(3):
@@ -248,7 +248,7 @@ def test_a_policy_of_before_there_were_datasets_still_acts(made: Made, tmp_path:
         embodiment="arm",
         control_hz=10.0,
     )
-    old, new = (ActPolicy.load(place, dataset="any").act(look, "do r0") for place in (tmp_path / "old", made.act))
+    old, new = (ActPolicy.load(folder, dataset="any").act(look, "do r0") for folder in (tmp_path / "old", made.act))
     np.testing.assert_allclose(old, new, atol=1e-6)
 
 

@@ -142,8 +142,8 @@ def test_the_papers_real_robots_have_a_plan_and_a_recipe(name: str, embodiment: 
 
 def test_the_authors_choices_are_those_of_their_code_and_all_else_is_the_papers() -> None:
     authors, paper = filled(TrainActConfig, preset="authors"), filled(TrainActConfig, preset="paper")
-    told = {key for key in dict(authors) if getattr(authors, key) != getattr(paper, key)}
-    assert told == {"preset", "optimizer", "padded_actions", "model"}
+    differing = {key for key in dict(authors) if getattr(authors, key) != getattr(paper, key)}
+    assert differing == {"preset", "optimizer", "padded_actions", "model"}
     ours, theirs = (dict(presets.flat(config.model)) for config in (authors, paper))
     assert {key: ours[key] for key in ours if ours[key] != theirs[key]} == {
         "freeze_last_values": True,

@@ -77,10 +77,10 @@ def test_a_reader_sees_nothing_beyond_the_snapshot(corpus: Corpus) -> None:
 
 
 def test_training_sees_the_old_state_and_its_checkpoint_names_it(corpus: Corpus, tmp_path: Path) -> None:
-    place = f"{corpus.uri}@march"
-    first = train_lam.run(train_lam.TrainLamConfig(data=place, out=tmp_path / "first", val_fraction=0, **LAM))
+    snapshot = f"{corpus.uri}@march"
+    first = train_lam.run(train_lam.TrainLamConfig(data=snapshot, out=tmp_path / "first", val_fraction=0, **LAM))
     change_everything(corpus)
-    second = train_lam.run(train_lam.TrainLamConfig(data=place, out=tmp_path / "second", val_fraction=0, **LAM))
+    second = train_lam.run(train_lam.TrainLamConfig(data=snapshot, out=tmp_path / "second", val_fraction=0, **LAM))
     losses = [
         [json.loads(line)["loss"] for line in (tmp_path / out / "metrics.jsonl").read_text().splitlines()]
         for out in ("first", "second")
@@ -123,10 +123,10 @@ def test_labels_are_not_written_to_a_snapshot(corpus: Corpus, tmp_path: Path) ->
 
 
 def test_a_corpus_whose_own_name_has_an_at_sign_is_read_as_ever(tmp_path: Path) -> None:
-    place = str(tmp_path / "lab@night")
-    corpus = make_corpus(place, {"a": [robot_episode("a0")]})
+    uri = str(tmp_path / "lab@night")
+    corpus = make_corpus(uri, {"a": [robot_episode("a0")]})
     corpus.take_snapshot("v1")
-    assert len(Corpus.open(place)) == len(Corpus.open(f"{place}@v1")) == 1
+    assert len(Corpus.open(uri)) == len(Corpus.open(f"{uri}@v1")) == 1
     with pytest.raises(DataEngineError, match="snapshot 'v1' never changes"):
-        Corpus.open_or_create(f"{place}@v1")
-    assert not Path(f"{place}@v1").exists()
+        Corpus.open_or_create(f"{uri}@v1")
+    assert not Path(f"{uri}@v1").exists()

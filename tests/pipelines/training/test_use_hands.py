@@ -30,12 +30,12 @@ STEPS = 20
 
 @pytest.fixture(scope="module")
 def corpus(tmp_path_factory: pytest.TempPathFactory) -> str:
-    place = str(tmp_path_factory.mktemp("hands") / "corpus")
+    uri = str(tmp_path_factory.mktemp("hands") / "corpus")
     people = [replace(human_clip(f"h{i}", num_steps=STEPS), hands=some_hands(STEPS, absent=8)) for i in range(5)]
     robots = [robot_episode(f"r{i}", num_steps=24) for i in range(8)]
-    make_corpus(place, {"a": robots, "b": people, "c": [human_clip("blind", num_steps=STEPS)]})
-    stats.run(stats.StatsConfig(corpus=place))
-    return place
+    make_corpus(uri, {"a": robots, "b": people, "c": [human_clip("blind", num_steps=STEPS)]})
+    stats.run(stats.StatsConfig(corpus=uri))
+    return uri
 
 
 def test_people_have_states_and_actions_on_demand_alone(corpus: str) -> None:
@@ -109,10 +109,10 @@ def test_shards_give_what_the_corpus_gives(corpus: str, tmp_path: Path) -> None:
     }
     figures = []
     for data_uri in (corpus, str(out)):
-        place = tmp_path / f"lam{len(figures)}"
-        config = {**SETTINGS, "data": data_uri, "out": place, "model": TINIER, "log_every": 1, "use_hands": True}
+        trained = tmp_path / f"lam{len(figures)}"
+        config = {**SETTINGS, "data": data_uri, "out": trained, "model": TINIER, "log_every": 1, "use_hands": True}
         report = train_lam.run(train_lam.TrainLamConfig(**config))
-        lines = [json.loads(line) for line in (place / "metrics.jsonl").read_text().splitlines()]
+        lines = [json.loads(line) for line in (trained / "metrics.jsonl").read_text().splitlines()]
         figures.append(([line["loss"] for line in lines if "loss" in line], report.scores))
     assert len(figures[0][0]) == 3
     assert figures[0] == figures[1]

@@ -25,8 +25,8 @@ def event_accumulator(monkeypatch: pytest.MonkeyPatch) -> Callable:
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
     def read(out: Path) -> EventAccumulator:
-        found = EventAccumulator(str(out / "tensorboard"), size_guidance={"images": 0, "scalars": 0, "tensors": 0})
-        return found.Reload()
+        events = EventAccumulator(str(out / "tensorboard"), size_guidance={"images": 0, "scalars": 0, "tensors": 0})
+        return events.Reload()
 
     return read
 
@@ -46,12 +46,12 @@ def test_a_run_that_looks_at_held_out_windows_trains_to_the_same_weights(tmp_pat
 @pytest.mark.parametrize("kind", RUNS)
 def test_no_model_is_moved_by_being_looked_at(kind: str, tmp_path: Path) -> None:
     config = LoopConfig(steps=3, batch_size=8, log_every=1, val_every=1, lr=1e-3)
-    found = {}
+    trained = {}
     for validates in (True, False):
         run = RUNS[kind](tmp_path / str(validates), Distributed(0, 1, torch.device("cpu")), config, validates=validates)
-        found[validates] = (run.train(), {name: value.clone() for name, value in run.model.state_dict().items()})
+        trained[validates] = (run.train(), {name: value.clone() for name, value in run.model.state_dict().items()})
         run.loader.close()
-    (looked, moved), (plain, expected) = found[True], found[False]
+    (looked, moved), (plain, expected) = trained[True], trained[False]
     assert looked.figures == plain.figures
     assert all(torch.equal(moved[name], value) for name, value in expected.items())
     assert looked.curve.last["step"] == 3
@@ -99,12 +99,12 @@ def test_a_long_run_looks_twenty_times() -> None:
 
 @pytest.mark.parametrize("parts", [2, 4])
 def test_a_batch_in_parts_has_the_loss_of_the_whole(tmp_path: Path, parts: int) -> None:
-    found = []
+    wrong = []
     for count in (1, parts):
         torch.manual_seed(0)
         run = make_run(tmp_path / str(count), Toy(), validates=True, grad_accumulation_steps=count)
-        found.append(run.validation.run(run.model)[0]["wrong"])
-    assert found[1] == pytest.approx(found[0], rel=1e-6)
+        wrong.append(run.validation.run(run.model)[0]["wrong"])
+    assert wrong[1] == pytest.approx(wrong[0], rel=1e-6)
 
 
 def test_the_lowest_loss_is_remembered_from_where_losses_can_be_compared() -> None:
@@ -126,8 +126,8 @@ def test_the_lowest_loss_is_remembered_from_where_losses_can_be_compared() -> No
 def test_a_lowest_loss_that_cannot_be_compared_is_forgotten_with_a_word(curve: Curve, said: str) -> None:
     before = Curve(best_from=5, num_batches=4)
     before.add(8, {"loss": 0.7})
-    told = curve.load_state_dict(before.state_dict())
-    assert (said in told, bool(told), bool(curve.best)) == (True, bool(said), not said)
+    message = curve.load_state_dict(before.state_dict())
+    assert (said in message, bool(message), bool(curve.best)) == (True, bool(said), not said)
     curve.add(12, {"loss": 0.9})
     assert curve.best["step"] == (12 if said else 8)
 
@@ -169,13 +169,13 @@ def test_the_progress_of_a_resumed_run_counts_all_steps(
 
 def test_tensorboard_has_groups_settings_and_pictures(tmp_path: Path, event_accumulator: Callable) -> None:
     make_run(tmp_path, validates=True, val_every=6).train()
-    found = event_accumulator(tmp_path)
-    assert set(found.Tags()["scalars"]) == {
+    events = event_accumulator(tmp_path)
+    assert set(events.Tags()["scalars"]) == {
         *("train/loss", "train/wrong", "train/seen", "optim/lr", "optim/grad_norm"),
         *("speed/steps_per_s", "speed/loader_wait_ms", "val/loss", "val/wrong", "val/seen"),
     }
-    assert [event.step for event in found.Images("val/first")] == [6, 12]
-    assert b"val_every: 6" in found.Tensors("settings")[0].tensor_proto.string_val[0]
+    assert [event.step for event in events.Images("val/first")] == [6, 12]
+    assert b"val_every: 6" in events.Tensors("settings")[0].tensor_proto.string_val[0]
 
 
 @pytest.mark.parametrize("kept_checkpoints", [["step-00000004"], []])
@@ -184,20 +184,20 @@ def test_tensorboard_has_every_point_once_after_a_kill(
 ) -> None:
     """The killed process had gone on after its last checkpoint, or had none yet."""
     make_run(tmp_path, validates=True, val_every=3, steps=12).train()
-    for place in (tmp_path / "checkpoints").iterdir():
-        shutil.rmtree(place)
+    for checkpoint in (tmp_path / "checkpoints").iterdir():
+        shutil.rmtree(checkpoint)
     if kept_checkpoints:
         shutil.rmtree(tmp_path)
         make_run(tmp_path, validates=True, val_every=3, steps=12, checkpoint_every=4, keep_last=3).train()
-        for place in (tmp_path / "checkpoints").iterdir():
-            if place.name not in kept_checkpoints:
-                shutil.rmtree(place)
+        for checkpoint in (tmp_path / "checkpoints").iterdir():
+            if checkpoint.name not in kept_checkpoints:
+                shutil.rmtree(checkpoint)
     run = make_run(tmp_path, validates=True, val_every=3, steps=12)
     assert run.step == (4 if kept_checkpoints else 0)
     run.train()
-    found = event_accumulator(tmp_path)
-    assert [event.step for event in found.Scalars("train/loss")] == list(range(1, 13))
-    assert [event.step for event in found.Scalars("val/loss")] == [3, 6, 9, 12]
-    assert [event.step for event in found.Images("val/first")] == [3, 6, 9, 12]
+    events = event_accumulator(tmp_path)
+    assert [event.step for event in events.Scalars("train/loss")] == list(range(1, 13))
+    assert [event.step for event in events.Scalars("val/loss")] == [3, 6, 9, 12]
+    assert [event.step for event in events.Images("val/first")] == [3, 6, 9, 12]
     lines = [json.loads(line) for line in (tmp_path / "metrics.jsonl").read_text().splitlines()]
     assert [line["step"] for line in lines] == list(range(1, 13))

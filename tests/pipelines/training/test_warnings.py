@@ -29,23 +29,23 @@ def test_an_action_of_unknown_meaning_is_told_where_standing_still_must_be_known
     """Beyond an episode's end a policy learns to stand still, unless it is told otherwise."""
     reader = made()
     norm = Normalizer(statistics(reader, moves))
-    found = list(find_warnings(config(), reader, norm, None, reader.episodes, 1.0))
-    assert len(found) == said
-    assert not said or "arm7_jaw in pantry" in found[0]
+    warnings = list(find_warnings(config(), reader, norm, None, reader.episodes, 1.0))
+    assert len(warnings) == said
+    assert not said or "arm7_jaw in pantry" in warnings[0]
     assert not list(find_warnings(config(padded_actions="repeat"), reader, norm, None, reader.episodes, 1.0))
 
 
 def test_steps_at_which_nothing_is_said_are_told_by_dataset() -> None:
-    pick, place = Text(5, 10, ("pick",)), Text(8, 20, ("place",))
+    pick, put = Text(5, 10, ("pick",)), Text(8, 20, ("place",))
     episodes = [
-        make_episode(0, num_steps=20, texts=(place, pick)),
+        make_episode(0, num_steps=20, texts=(put, pick)),
         make_episode(1, num_steps=20, texts=()),
         make_episode(2, num_steps=30, dataset="larder", dataset_id=2),
     ]
     reader = MadeReader(episodes)
     settings = config(padded_actions="skip")
-    (found,) = find_warnings(settings, reader, Normalizer(statistics(reader)), None, episodes, 1.0)
-    assert found.startswith("steps without an instruction: pantry 62%; windows there train without words")
+    (warning,) = find_warnings(settings, reader, Normalizer(statistics(reader)), None, episodes, 1.0)
+    assert warning.startswith("steps without an instruction: pantry 62%; windows there train without words")
 
 
 @pytest.mark.parametrize(
@@ -60,9 +60,9 @@ def test_latents_of_another_size_than_the_noise_are_told(size: float, scaled: bo
     reader = Sized(made().episodes)
     norm, latent = Normalizer(statistics(reader)), reader.latent_info("lam")
     settings = config(padded_actions="skip")
-    found = list(find_warnings(settings, reader, norm, latent, reader.episodes, 2.0 if scaled else 1.0))
-    assert len(found) == said
-    assert not said or "scale_latents=true divides by it" in found[0]
+    warnings = list(find_warnings(settings, reader, norm, latent, reader.episodes, 2.0 if scaled else 1.0))
+    assert len(warnings) == said
+    assert not said or "scale_latents=true divides by it" in warnings[0]
 
 
 def test_statistics_of_older_shards_are_of_the_body_as_a_whole_and_that_is_told(capsys: pytest.CaptureFixture) -> None:

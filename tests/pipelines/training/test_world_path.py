@@ -122,10 +122,10 @@ def test_pictures_show_the_true_frames_and_both_levels(made: Path) -> None:
 
 
 def test_a_checkpoint_remembers_whose_latents_it_was_trained_on(made: Path) -> None:
-    found = read_config(made / "world")
+    config = read_config(made / "world")
     info = TableReader(Corpus.open(str(made / "corpus"))).latent_info("lam")
-    assert found["latent"]["fingerprint"] == info.fingerprint
-    assert found["statistics"].keys() == {"arm", "arm6"}
+    assert config["latent"]["fingerprint"] == info.fingerprint
+    assert config["statistics"].keys() == {"arm", "arm6"}
     world = load_world(made / "world")
     assert (world.config.num_slots, world.config.latent_dim) == (info.k, info.d)
     predicted = world.render(torch.zeros(1, 1, 3, 48, 48, dtype=torch.uint8), torch.zeros(1, 2, info.k, info.d))

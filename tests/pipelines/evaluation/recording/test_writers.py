@@ -143,11 +143,11 @@ def test_proprio_stats_hold_every_dataset_of_the_original(tmp_path: Path) -> Non
     ]
     grippers = np.array([[-1.0, 1.0]] * 6, np.float32)
     agibot._write_proprio(tmp_path / "proprio_stats.h5", rows, grippers)
-    found = {}
+    stored = {}
     with h5py.File(tmp_path / "proprio_stats.h5") as file:
-        file.visititems(lambda name, item: found.update({name: item[()]}) if hasattr(item, "shape") else None)
-    assert found["timestamp"].dtype == np.int64
-    assert np.diff(found["timestamp"]).tolist() == [33_333_333] * 5
+        file.visititems(lambda name, item: stored.update({name: item[()]}) if hasattr(item, "shape") else None)
+    assert stored["timestamp"].dtype == np.int64
+    assert np.diff(stored["timestamp"]).tolist() == [33_333_333] * 5
     shapes = {
         "state/joint/position": (6, 14),
         "state/joint/current_value": (6, 14),
@@ -165,13 +165,13 @@ def test_proprio_stats_hold_every_dataset_of_the_original(tmp_path: Path) -> Non
         "action/robot/velocity": (6, 2),
     }
     for name, shape in shapes.items():
-        assert (found[name].shape, found[name].dtype) == (shape, np.float64), name
+        assert (stored[name].shape, stored[name].dtype) == (shape, np.float64), name
     indices = {f"action/{part}/index" for part in ("joint", "effector", "end", "head", "waist", "robot")}
-    assert all(found[name].tolist() == list(range(6)) for name in indices)
-    empty = set(found) - set(shapes) - indices - {"timestamp"}
+    assert all(stored[name].tolist() == list(range(6)) for name in indices)
+    empty = set(stored) - set(shapes) - indices - {"timestamp"}
     assert len(empty) == 16
-    assert all((found[name].shape, found[name].dtype) == ((0,), np.float32) for name in empty)
-    np.testing.assert_array_equal(found["action/effector/position"][0], [0.0, 1.0])  # 0 open, 1 closed
+    assert all((stored[name].shape, stored[name].dtype) == ((0,), np.float32) for name in empty)
+    np.testing.assert_array_equal(stored["action/effector/position"][0], [0.0, 1.0])  # 0 open, 1 closed
 
 
 def test_segments_follow_one_another_and_cover_the_episode() -> None:
