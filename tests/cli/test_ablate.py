@@ -23,7 +23,7 @@ def corpus(tmp_path, villa):
     return str(tmp_path / "corpus")
 
 
-def words(corpus, out, **changes):
+def arguments(corpus, out, **changes):
     sets = [word for key, value in {**TINY, **changes}.items() for word in ("--set", f"{key}={value}")]
     return ("--corpus", corpus, "--out", out, "--seeds", 1, "--episodes", 2, *sets)
 
@@ -37,7 +37,7 @@ def words(corpus, out, **changes):
     ],
 )
 def test_how_policies_are_played_is_looked_at_before_one_is_trained(tmp_path, villa, corpus, changes, said):
-    refused = villa("ablate", "wo-latent", *words(corpus, tmp_path / "out", **changes))
+    refused = villa("ablate", "wo-latent", *arguments(corpus, tmp_path / "out", **changes))
     assert refused.code == 2
     assert said in refused.line
     assert not (tmp_path / "out").exists()
@@ -48,14 +48,14 @@ def test_an_ablation_that_ended_early_goes_on_and_takes_no_training_of_other_set
     tmp_path, villa, corpus
 ):
     late = "{max_steps: 4, inference_delay: 4, action_steps: 60}"  # needs longer chunks, which the policy tells
-    assert villa("ablate", "wo-latent", *words(corpus, tmp_path / "out", evaluation=late)).code == 2
+    assert villa("ablate", "wo-latent", *arguments(corpus, tmp_path / "out", evaluation=late)).code == 2
     policy = tmp_path / "out" / "policies" / "wo-latent-0" / "model.safetensors"
     stamp = policy.stat().st_mtime_ns
-    done = villa("ablate", "wo-latent", *words(corpus, tmp_path / "out", tasks="[window-close]"))
+    done = villa("ablate", "wo-latent", *arguments(corpus, tmp_path / "out", tasks="[window-close]"))
     assert done.code == 0, done.err
     assert policy.stat().st_mtime_ns == stamp
     other = TINY["act"].replace("{", "{lr: 0.5, ")
-    refused = villa("ablate", "wo-latent", *words(corpus, tmp_path / "out", act=other, tasks="[window-close]"))
+    refused = villa("ablate", "wo-latent", *arguments(corpus, tmp_path / "out", act=other, tasks="[window-close]"))
     assert refused.code == 2
     assert "holds a run with other settings or data" in refused.err
     assert "lr: 0.002 -> 0.5" in refused.err
@@ -64,7 +64,7 @@ def test_an_ablation_that_ended_early_goes_on_and_takes_no_training_of_other_set
 @pytest.mark.slow
 def test_an_ablation_trains_plays_compares_and_goes_on(tmp_path, villa, corpus):
     arms = ("wo-latent", "villa-x", "hidden")
-    argv = ("ablate", *arms, *words(corpus, tmp_path / "out", tasks="[window-close]"), "--json")
+    argv = ("ablate", *arms, *arguments(corpus, tmp_path / "out", tasks="[window-close]"), "--json")
     done = villa(*argv)
     assert done.code == 0, done.err
     report = done.report

@@ -26,8 +26,8 @@ def policy(tmp_path):
 
 
 def size_of(path):
-    with Image.open(path) as found:
-        return found.size
+    with Image.open(path) as picture:
+        return picture.size
 
 
 @pytest.fixture
@@ -38,8 +38,8 @@ def picture(tmp_path):
 
 
 def given(picture, **changes):
-    words = {"image": picture, "state": ",".join(map(str, STATE)), "instruction": "close the jar", **changes}
-    return [word for key, value in words.items() if value is not None for word in (f"--{key}", value)]
+    options = {"image": picture, "state": ",".join(map(str, STATE)), "instruction": "close the jar", **changes}
+    return [word for key, value in options.items() if value is not None for word in (f"--{key}", value)]
 
 
 def test_a_policy_acts_on_a_picture_a_state_and_words(villa, policy, picture):
@@ -86,7 +86,7 @@ def test_another_robot_takes_the_pictures_of_an_episode_but_neither_its_state_no
 
 
 @pytest.mark.parametrize(
-    ("changes", "words"),
+    ("changes", "message"),
     [
         ({"step": 4}, "step is one of a recorded episode"),
         ({"image": None}, "observation has no image"),
@@ -98,10 +98,10 @@ def test_another_robot_takes_the_pictures_of_an_episode_but_neither_its_state_no
         ({"embodiment": "drone"}, "does not know embodiment 'drone'"),
     ],
 )
-def test_what_is_missing_or_does_not_fit_is_one_line(villa, policy, picture, changes, words):
+def test_what_is_missing_or_does_not_fit_is_one_line(villa, policy, picture, changes, message):
     said = villa("act", policy, *given(picture, **changes))
     assert said.code == 2
-    assert words in said.line
+    assert message in said.line
 
 
 @pytest.fixture
@@ -120,8 +120,8 @@ def planner(tmp_path):
 @pytest.mark.parametrize("by_world", [False, True])
 def test_a_plan_is_drawn_from_any_picture(villa, planner, picture, tmp_path, by_world):
     policy, lam, world = planner
-    words = ["--lam", lam, *(["--world", world] if by_world else []), "--out", tmp_path / "plan", "--json"]
-    said = villa("plan", policy, "--image", picture, "--instruction", "close the jar", *words)
+    options = ["--lam", lam, *(["--world", world] if by_world else []), "--out", tmp_path / "plan", "--json"]
+    said = villa("plan", policy, "--image", picture, "--instruction", "close the jar", *options)
     assert said.code == 0, said.err
     steps = len(said.report["codes"])
     assert len(said.report["frames"]) == steps + 1
@@ -135,15 +135,15 @@ def test_a_plan_is_drawn_from_any_picture(villa, planner, picture, tmp_path, by_
 
 def test_a_plan_by_models_that_do_not_belong_together_is_refused(villa, planner, policy, picture, tmp_path):
     planned, lam, _ = planner
-    words = ("--image", picture, "--instruction", "close the jar", "--out", tmp_path / "plan")
+    options = ("--image", picture, "--instruction", "close the jar", "--out", tmp_path / "plan")
     save_model(Lam(lam_shape("tiny", num_slots=2, latent_dim=5)), tmp_path / "other")
-    assert "give the model that wrote them" in villa("plan", planned, "--lam", tmp_path / "other", *words).line
+    assert "give the model that wrote them" in villa("plan", planned, "--lam", tmp_path / "other", *options).line
     stated = {"latent": {"fingerprint": "another"}}
     save_model(World(world_shape("tiny", num_slots=1, latent_dim=4)), tmp_path / "else", stated)
-    refused = villa("plan", planned, "--lam", lam, "--world", tmp_path / "else", *words)
+    refused = villa("plan", planned, "--lam", lam, "--world", tmp_path / "else", *options)
     assert "give a world model that was trained on the same labels" in refused.line
     empty = villa("plan", planned, "--lam", lam, "--image", picture, "--instruction", " ")
     assert "--instruction is empty" in empty.line
-    assert "has fingerprint" in villa("plan", planned, "--lam", policy, *words).line
-    assert "holds a policy, expected a latent action model" in villa("plan", policy, "--lam", policy, *words).line
-    assert "give the model that wrote them" in villa("plan", policy, "--lam", tmp_path / "other", *words).line
+    assert "has fingerprint" in villa("plan", planned, "--lam", policy, *options).line
+    assert "holds a policy, expected a latent action model" in villa("plan", policy, "--lam", policy, *options).line
+    assert "give the model that wrote them" in villa("plan", policy, "--lam", tmp_path / "other", *options).line

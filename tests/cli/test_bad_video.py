@@ -16,12 +16,12 @@ WHOLE = [list(range(0, 60, 3)), list(range(60, 100, 3))]
 def clips_of(corpus: Path) -> dict[str, list[np.ndarray]]:
     """Pictures of each clip, by its record."""
     opened = Corpus.open(str(corpus))
-    found = {}
+    clips = {}
     for row in opened.kept().table(["episode_id", "source_record", "num_steps"]).to_pylist():
         wanted = [(row["episode_id"], i) for i in range(row["num_steps"])]
         jpegs = opened.jpegs("primary", wanted)
-        found[row["source_record"]] = [simplejpeg.decode_jpeg(bytes(jpeg), "RGB") for jpeg in jpegs]
-    return found
+        clips[row["source_record"]] = [simplejpeg.decode_jpeg(bytes(jpeg), "RGB") for jpeg in jpegs]
+    return clips
 
 
 def rejects_of(corpus: Path) -> dict[str, str]:

@@ -30,13 +30,13 @@ def test_clips_are_counted_without_a_decode(villa, root):
     (root / "bowl.mp4").write_bytes(b"no video")
     said = villa("clips", "video/folder", root, "--context-s", "1", "--json")
     assert said.code == 0
-    found = said.report
-    assert (found["videos"], found["clips"], found["missing_videos"], found["missing_clips"]) == (3, 4, 1, 1)
-    assert found["label_hours"] * 3600 == pytest.approx(1.5 + 0.4 + 1 + 1, abs=1e-4)
-    assert found["clip_hours"] * 3600 == pytest.approx(1.5 + 1.0 + 1 + 1, abs=1e-4)
-    assert {each["from_s"]: each["clips"] for each in found["lengths"] if each["clips"]} == {0.25: 1, 1.0: 3}
-    assert found["verbs"] == {"lift": 2, "turns": 1, "stir": 1}
-    assert [(each["reason"], each["labels"]) for each in found["skipped"]] == [("ends before it starts", 1)]
+    report = said.report
+    assert (report["videos"], report["clips"], report["missing_videos"], report["missing_clips"]) == (3, 4, 1, 1)
+    assert report["label_hours"] * 3600 == pytest.approx(1.5 + 0.4 + 1 + 1, abs=1e-4)
+    assert report["clip_hours"] * 3600 == pytest.approx(1.5 + 1.0 + 1 + 1, abs=1e-4)
+    assert {each["from_s"]: each["clips"] for each in report["lengths"] if each["clips"]} == {0.25: 1, 1.0: 3}
+    assert report["verbs"] == {"lift": 2, "turns": 1, "stir": 1}
+    assert [(each["reason"], each["labels"]) for each in report["skipped"]] == [("ends before it starts", 1)]
 
 
 def test_the_screen_says_what_is_missing_and_left_out(villa, root):
@@ -62,8 +62,8 @@ def test_a_page_shows_a_sample_as_ingest_cuts_it(villa, root, tmp_path):
 
 @pytest.mark.parametrize(("fit", "size"), [("squash", (64, 64)), ("pad", (64, 64)), ("crop", (64, 64))])
 def test_the_page_shows_frames_in_the_shape_that_they_will_have(villa, root, tmp_path, fit, size):
-    words = ("--fit", fit, "--frame-size", 64, "--page", tmp_path / "page", "--sample", 1)
-    assert villa("clips", "video/folder", root, *words).code == 0
+    options = ("--fit", fit, "--frame-size", 64, "--page", tmp_path / "page", "--sample", 1)
+    assert villa("clips", "video/folder", root, *options).code == 0
     (picture,) = (tmp_path / "page" / "clips").iterdir()
     strip = simplejpeg.decode_jpeg(picture.read_bytes(), "RGB")
     assert (strip.shape[0], strip.shape[1] % size[1]) == (64, 0)

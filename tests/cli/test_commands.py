@@ -49,7 +49,7 @@ def test_a_missing_or_empty_folder_is_one_line(villa, tmp_path, source, exists):
 
 
 @pytest.mark.parametrize(
-    "words",
+    "argv",
     [
         ["curate", "{}"],
         ["stats", "{}"],
@@ -65,8 +65,8 @@ def test_a_missing_or_empty_folder_is_one_line(villa, tmp_path, source, exists):
     ],
     ids=" ".join,
 )
-def test_a_place_where_nothing_is_costs_one_line(villa, tmp_path, words):
-    said = villa(*(word.format(tmp_path / "nowhere") for word in words))
+def test_a_place_where_nothing_is_costs_one_line(villa, tmp_path, argv):
+    said = villa(*(word.format(tmp_path / "nowhere") for word in argv))
     assert said.code == 2
     assert str(tmp_path / "nowhere") in said.line
 
@@ -115,12 +115,12 @@ def test_show_and_the_page_of_curation_call_joints_joints(villa, tmp_path, dim, 
     report = villa("show", path, "", "--json").report
     assert {r["name"] for r in report["ranges"] if r["vector"] == "state"} == {*joints, *grippers}
     assert villa("curate", path, "--report", tmp_path / "page").code == 0
-    words = (tmp_path / "page/index.html").read_text(encoding="utf-8")
-    assert "state: joints" in words
-    assert "state: hand" not in words
-    drawn = re.findall(r"measured [a-z ]*gripper", words)
+    html = (tmp_path / "page/index.html").read_text(encoding="utf-8")
+    assert "state: joints" in html
+    assert "state: hand" not in html
+    drawn = re.findall(r"measured [a-z ]*gripper", html)
     assert set(drawn) == {f"measured {name}" for name in grippers}
-    assert ("gripper</" in words) == bool(grippers)
+    assert ("gripper</" in html) == bool(grippers)
 
 
 @pytest.mark.parametrize(

@@ -26,8 +26,8 @@ class Counted(Report):
     counted: int = 3
 
 
-def run_python(code: str, *words: str) -> subprocess.CompletedProcess:
-    return subprocess.run([sys.executable, "-c", code, *words], capture_output=True, text=True, check=False)
+def run_python(code: str, *argv: str) -> subprocess.CompletedProcess:
+    return subprocess.run([sys.executable, "-c", code, *argv], capture_output=True, text=True, check=False)
 
 
 def test_the_commands_are_these():
@@ -93,9 +93,9 @@ def test_help_explains_and_gives_an_example(name, villa):
 def test_the_examples_are_commands_that_exist(name):
     _, _, examples = COMMANDS[name].help.partition("Example:\n")
     for line in examples.splitlines():
-        words = shlex.split(line)
-        path, rest = name.split(), words[len(name.split()) :]
-        assert words[: len(path)] == path
+        argv = shlex.split(line)
+        path, rest = name.split(), argv[len(name.split()) :]
+        assert argv[: len(path)] == path
         COMMANDS[name].make_context(name, rest)  # raises what a wrong option would
 
 
@@ -118,10 +118,10 @@ def test_what_is_no_task_to_train_is_one_line(task, villa, tmp_path):
 
 
 @pytest.mark.parametrize(
-    "words", [["inget"], ["ingest", "--corpsu", "x"], ["ingest"], ["train"], ["corpus", "inf", "x"]]
+    "argv", [["inget"], ["ingest", "--corpsu", "x"], ["ingest"], ["train"], ["corpus", "inf", "x"]]
 )
-def test_wrong_usage_is_one_line_and_exit_code_2(words, villa):
-    said = villa(*words)
+def test_wrong_usage_is_one_line_and_exit_code_2(argv, villa):
+    said = villa(*argv)
     assert said.code == 2
     assert said.out == ""
     assert "--help" in said.line
@@ -171,7 +171,7 @@ def raising(error: BaseException):
 
 
 @pytest.mark.parametrize(
-    ("body", "code", "words"),
+    ("body", "code", "message"),
     [
         (raising(DataEngineError("lake: found a pond,\nexpected a lake")), 2, "lake: found a pond, expected a lake"),
         (raising(FileNotFoundError(2, "No such file", "gone")), 2, "gone"),
@@ -181,13 +181,13 @@ def raising(error: BaseException):
         (raising(KeyboardInterrupt()), 130, "the same command continues"),
     ],
 )
-def test_an_error_is_one_line_with_its_exit_code(body, code, words, capsys):
+def test_an_error_is_one_line_with_its_exit_code(body, code, message, capsys):
     assert perform("count", body, as_json=False, debug=False) == code
     out, err = capsys.readouterr()
     assert out == ""
     (line,) = err.splitlines()
     assert line.startswith("villa count: ")
-    assert words in line
+    assert message in line
 
 
 def test_with_json_an_error_is_an_object_too(capsys):

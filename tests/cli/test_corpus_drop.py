@@ -42,13 +42,13 @@ def raw(tmp_path):
 @pytest.fixture
 def corpus(villa, raw, tmp_path, inline):
     """Shelves and kitchen beside what was ingested; judged, labelled, measured, and with a part that is staged."""
-    place = tmp_path / "corpus"
+    uri = tmp_path / "corpus"
     parts = {
         "a": [robot_episode(f"a{i}", dataset="shelves") for i in range(2)],
         "b": [human_clip("b0", dataset="kitchen")],
     }
-    made = make_corpus(place, parts)
-    assert villa("ingest", SOURCE, raw, "--corpus", place).code == 0
+    made = make_corpus(uri, parts)
+    assert villa("ingest", SOURCE, raw, "--corpus", uri).code == 0
     made.refresh()
     made.ensure_columns(COLUMNS)
     for fragment_id in made.fragment_ids():
@@ -57,7 +57,7 @@ def corpus(villa, raw, tmp_path, inline):
             pa.array([value] * len(rows), kind) for value, kind in zip((True, [0.5], [3]), COLUMNS.types, strict=True)
         ]
         made.update_fragment(fragment_id, pa.table(values, schema=COLUMNS).append_column("_rowid", rows))
-    assert villa("stats", place).code == 0
+    assert villa("stats", uri).code == 0
     stage(made, "left behind")
     made.refresh()
     return made
@@ -117,11 +117,11 @@ def test_it_is_ingested_anew_with_other_settings_as_if_it_had_never_been_there(v
     assert villa("corpus", "drop", corpus.uri, "npz", "--yes").code == 0
     (raw / "part001.bad").unlink()
     (raw / "reads.log").unlink()
-    words = ("ingest", SOURCE, raw, "--set", "frame_size=32")
-    report = villa(*words, "--corpus", corpus.uri, "--json").report
+    argv = ("ingest", SOURCE, raw, "--set", "frame_size=32")
+    report = villa(*argv, "--corpus", corpus.uri, "--json").report
     assert (report["committed_parts"], report["rejected_parts"], report["episodes"]) == (2, 1, 6)
     assert (raw / "reads.log").read_text().split() == ["part000", "part001", "part002"]
-    villa(*words, "--corpus", tmp_path / "fresh")
+    villa(*argv, "--corpus", tmp_path / "fresh")
     names = ["episode_id", "num_steps", "source_fingerprint", "part_id", "action"]
     fresh = Corpus.open(tmp_path / "fresh").kept().table(names)
     corpus.refresh()
@@ -150,24 +150,24 @@ def test_without_yes_or_in_a_dry_run_nothing_changes(villa, corpus):
 def test_what_is_not_there_any_more_is_nothing_to_do(villa, corpus):
     villa("corpus", "drop", corpus.uri, "npz", "--yes")
     version = Corpus.open(corpus.uri).version
-    for words in ([], ["--yes"]):
-        said = villa("corpus", "drop", corpus.uri, "npz", *words)
+    for argv in ([], ["--yes"]):
+        said = villa("corpus", "drop", corpus.uri, "npz", *argv)
         assert (said.code, said.out) == (0, f"nothing to do: {corpus.uri} holds nothing of npz\n")
     assert Corpus.open(corpus.uri).version == version
 
 
 def test_parts_of_which_a_killed_drop_left_nothing_are_nothing_to_do(villa, corpus, monkeypatch):
-    words = ("corpus", "drop", corpus.uri, "npz", "--part", "part001", "--part", "part002", "--yes")
+    argv = ("corpus", "drop", corpus.uri, "npz", "--part", "part001", "--part", "part002", "--yes")
     finish = drop.drop
 
-    def killed(*words):
-        finish(*words)
+    def killed(*argv):
+        finish(*argv)
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
         patch.setattr(drop, "drop", killed)
-        assert villa(*words).code == 130
-    said = villa(*words)
+        assert villa(*argv).code == 130
+    said = villa(*argv)
     assert (said.code, said.err) == (0, "")
     assert said.out == f"nothing to do: {corpus.uri} holds nothing of part part001, part002 of npz\n"
     assert facts(corpus) == (3, 0, 1, 4)
@@ -179,11 +179,11 @@ def test_stopped_between_any_two_steps_the_same_command_finishes(villa, corpus, 
     before, calls = of_others(corpus), []
 
     def dying(real):
-        def call(*words):
+        def call(*argv):
             if len(calls) == step:
                 raise KeyboardInterrupt
             calls.append(real)
-            return real(*words)
+            return real(*argv)
 
         return call
 
@@ -249,12 +249,12 @@ def test_rows_that_share_a_fragment_with_others_go_alone(villa, corpus):
 
 
 def test_the_last_dataset_leaves_an_empty_corpus_to_ingest_into(villa, raw, tmp_path, inline):
-    words = ("ingest", SOURCE, raw, "--corpus", tmp_path / "only")
-    assert villa(*words).code == 0
+    argv = ("ingest", SOURCE, raw, "--corpus", tmp_path / "only")
+    assert villa(*argv).code == 0
     rows = content(Corpus.open(tmp_path / "only"))
     assert villa("corpus", "drop", tmp_path / "only", "npz", "--yes").code == 0
     assert villa("corpus", "info", tmp_path / "only", "--json").report["episodes"] == 0
-    assert villa(*words).code == 0
+    assert villa(*argv).code == 0
     assert content(Corpus.open(tmp_path / "only")) == rows
     assert verify(Corpus.open(tmp_path / "only"), deep=True).ok
 
@@ -285,13 +285,13 @@ def test_in_an_object_store_an_ingest_at_work_tells_of_the_parts_it_misses_and_r
             assert drop_it(DropConfig(corpus=self.corpus, dataset="npz", yes=True)).episodes == 3
         return landed
 
-    words = ("ingest", SOURCE, raw, "--corpus", tmp_path / "cloud", "--workers", 1)
+    argv = ("ingest", SOURCE, raw, "--corpus", tmp_path / "cloud", "--workers", 1)
     with monkeypatch.context() as patch:
         patch.setattr(Committer, "commit", commit_then_drop)
-        said = villa(*words)
+        said = villa(*argv)
     assert said.code == 2
     assert "1 of 3 parts are neither committed nor rejected: part000; run the same command again" in said.line
-    assert villa(*words).code == 0
+    assert villa(*argv).code == 0
     assert len(Corpus.open(tmp_path / "cloud")) == 5
     assert verify(Corpus.open(tmp_path / "cloud"), deep=True).ok
 
@@ -307,15 +307,15 @@ def test_while_an_ingest_is_at_it_it_waits_for_its_end(villa, corpus):
 
 
 @pytest.mark.parametrize(
-    ("words", "line"),
+    ("argv", "line"),
     [
         (["nps"], "no dataset 'nps'; did you mean 'npz'?"),
         (["npz", "--part", "part9"], "no part 'part9' of npz, neither by its name nor by its id"),
         (["npz", "--part", ""], "parts of npz start with ''"),
     ],
 )
-def test_names_that_are_unknown_or_mean_several_are_told_in_one_line(villa, corpus, words, line):
-    said = villa("corpus", "drop", corpus.uri, *words, "--yes")
+def test_names_that_are_unknown_or_mean_several_are_told_in_one_line(villa, corpus, argv, line):
+    said = villa("corpus", "drop", corpus.uri, *argv, "--yes")
     assert (said.code, line in said.line) == (2, True), said.err
 
 
@@ -330,8 +330,8 @@ def test_another_dataset_is_ingested_meanwhile(corpus, raw, tmp_path):
     write_parts(tmp_path / "more", num_parts=12)
     for part in range(12):
         (tmp_path / f"more/part{part:03d}.slow").write_text("0.05")
-    words = ["ingest", "tests.support.npz_source:OtherSource", tmp_path / "more", "--corpus", corpus.uri]
-    child = subprocess.Popen([sys.executable, "-m", "cli", *map(str, words)], stdout=subprocess.DEVNULL)
+    argv = ["ingest", "tests.support.npz_source:OtherSource", tmp_path / "more", "--corpus", corpus.uri]
+    child = subprocess.Popen([sys.executable, "-m", "cli", *map(str, argv)], stdout=subprocess.DEVNULL)
     for dataset in ("shelves", "npz", "kitchen"):
         subprocess.run(
             [sys.executable, "-m", "cli", "corpus", "drop", corpus.uri, dataset, "--yes"], check=True, timeout=60

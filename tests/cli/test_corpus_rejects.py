@@ -20,13 +20,13 @@ def reject(part_id, record, reason, *, dataset="shelves", error="RecordError"):
 def corpus(tmp_path):
     made = make_corpus(tmp_path / "corpus", {"a": [robot_episode("a0", dataset="shelves")]})
     register(made.uri, "datasets", [{"name": "drawers", "kind": "robot"}])
-    found = [reject("aa", f"r{i}", f"frame {i} is no JPEG") for i in range(3)]
-    found += [
+    rejects = [reject("aa", f"r{i}", f"frame {i} is no JPEG") for i in range(3)]
+    rejects += [
         reject("bb", "", "Truncated at 12 of 40 bytes", dataset="drawers"),
         reject("aa", "r7", "failed", error="FilteredRecordError"),
         reject("cc", "", "good records came in with other parts", error="HeldByOtherParts"),
     ]
-    Committer(made.uri, "test").reject_parts([(each, "f") for each in found])
+    Committer(made.uri, "test").reject_parts([(each, "f") for each in rejects])
     return made.uri
 
 

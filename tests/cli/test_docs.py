@@ -17,28 +17,28 @@ BLOCK = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 
 
 def blocks(page: Path, language: str) -> list[str]:
-    return [words for found, words in BLOCK.findall(page.read_text()) if found == language]
+    return [text for kind, text in BLOCK.findall(page.read_text()) if kind == language]
 
 
 def command_lines() -> list[tuple[str, str]]:
-    found = []
+    lines_of_pages = []
     for page in PAGES:
-        words = page.read_text()
+        text = page.read_text()
         joined = [block.replace("\\\n", " ") for block in (*blocks(page, ""), *blocks(page, "sh"))]
         lines = [line for block in joined for line in block.splitlines()]
-        lines += re.findall(r"`(villa [^`]+)`", words)
-        found += [(page.name, line) for line in lines if line.startswith("villa ") and "..." not in line]
-    return sorted(set(found))
+        lines += re.findall(r"`(villa [^`]+)`", text)
+        lines_of_pages += [(page.name, line) for line in lines if line.startswith("villa ") and "..." not in line]
+    return sorted(set(lines_of_pages))
 
 
-@pytest.mark.parametrize(("page", "line"), command_lines(), ids=lambda words: words)
+@pytest.mark.parametrize(("page", "line"), command_lines(), ids=lambda line: line)
 def test_a_command_line_of_a_page_is_one_that_exists(page, line):
-    words = shlex.split(line, comments=True)
-    name = next((n for n in (" ".join(words[:3]), " ".join(words[:2])) if n in COMMANDS), None)
+    argv = shlex.split(line, comments=True)
+    name = next((n for n in (" ".join(argv[:3]), " ".join(argv[:2])) if n in COMMANDS), None)
     if name is None:
-        assert words[1:] in (["--help"], ["train"], ["corpus"]) or any(n.startswith(line) for n in COMMANDS)
+        assert argv[1:] in (["--help"], ["train"], ["corpus"]) or any(n.startswith(line) for n in COMMANDS)
         return
-    rest = words[len(name.split()) :]
+    rest = argv[len(name.split()) :]
     if rest:  # a bare name is a mention, not a call
         COMMANDS[name].make_context(name, rest)
 
@@ -74,13 +74,13 @@ def walks() -> list[tuple[str, list[str], list[str]]]:
 
 def names_of(file: str) -> set[str]:
     """Functions, classes and methods that a file defines."""
-    found = set()
+    names = set()
     for node in ast.parse((ROOT / file).read_text()).body:
         if isinstance(node, ast.FunctionDef | ast.ClassDef):
-            found.add(node.name)
+            names.add(node.name)
         if isinstance(node, ast.ClassDef):
-            found |= {f"{node.name}.{inner.name}" for inner in node.body if isinstance(inner, ast.FunctionDef)}
-    return found
+            names |= {f"{node.name}.{inner.name}" for inner in node.body if isinstance(inner, ast.FunctionDef)}
+    return names
 
 
 def test_an_episode_walks_in_five_hops_to_its_row_and_in_six_to_a_loss():

@@ -73,8 +73,8 @@ def test_in_an_ascii_locale_pages_and_reports_are_utf8(made, tmp_path):
     assert "Küche" in out.decode()
 
 
-@pytest.mark.parametrize(("name", "words"), [("banana", "unknown; expected cpu, cuda"), ("meta", "not supported")])
-def test_a_device_that_does_not_exist_is_wrong_usage(villa, made, tmp_path, name, words):
+@pytest.mark.parametrize(("name", "message"), [("banana", "unknown; expected cpu, cuda"), ("meta", "not supported")])
+def test_a_device_that_does_not_exist_is_wrong_usage(villa, made, tmp_path, name, message):
     corpus, lam, out = shutil.copytree(made / "corpus", tmp_path / "corpus"), made / "lam", tmp_path / "out"
     assert villa("stats", corpus).code == 0
     clip = tmp_path / "clip.mp4"
@@ -88,7 +88,7 @@ def test_a_device_that_does_not_exist_is_wrong_usage(villa, made, tmp_path, name
     ):
         said = villa(*line)
         assert said.code == 2, line
-        assert f"device '{name}': {words}" in said.line
+        assert f"device '{name}': {message}" in said.line
 
 
 @pytest.mark.parametrize("name", ["cuda", "cuda:0", "cuda:63", "mps"])
@@ -137,9 +137,9 @@ def test_a_picture_that_does_not_decode_stops_no_training_and_a_rule_leaves_it_o
     assert (said.code, "frame 5 does not decode" in said.line) == (2, True)
     assert villa("curate", corpus.uri, "--recipe", "strict", "--set", "page=false").code == 0
     corpus.refresh()
-    found = {row["source_record"]: row["reject_reason"] for row in corpus.table().to_pylist()}
-    assert found["torn"].startswith("drop_broken_pictures: 1 pictures do not decode, the first is frame 5")
-    assert not any("broken" in (found[f"r{i}"] or "") for i in range(5))
+    reasons = {row["source_record"]: row["reject_reason"] for row in corpus.table().to_pylist()}
+    assert reasons["torn"].startswith("drop_broken_pictures: 1 pictures do not decode, the first is frame 5")
+    assert not any("broken" in (reasons[f"r{i}"] or "") for i in range(5))
     assert villa("export", "lerobot", corpus.uri, "--out", tmp_path / "kept").code == 0
 
 

@@ -40,8 +40,8 @@ def lab(tmp_path_factory):
 
     root = tmp_path_factory.mktemp("finetune")
 
-    def villa(*words: object) -> None:
-        assert invoke(app, [str(word) for word in words]) == 0, words
+    def villa(*argv: object) -> None:
+        assert invoke(app, [str(word) for word in argv]) == 0, argv
 
     first = [robot_episode(f"a{i}") for i in range(5)]
     second = [robot_episode(f"b{i}", dataset="fast", embodiment="arm2", control_hz=20.0) for i in range(3)]
@@ -61,10 +61,10 @@ def lab(tmp_path_factory):
     return root
 
 
-def tune(villa, lab: Path, out: Path, *words: object, data: str = "new", embodiment: str = "five", steps: int = 3):
+def tune(villa, lab: Path, out: Path, *argv: object, data: str = "new", embodiment: str = "five", steps: int = 3):
     return villa(
         *("finetune", lab / "act", lab / data, "--embodiment", embodiment, "--out", out, "--steps", steps),
-        *(*QUICK, *words),
+        *(*QUICK, *argv),
     )
 
 
@@ -74,8 +74,8 @@ def losses(out: Path) -> list[tuple]:
 
 
 def part(report, name: str) -> dict:
-    (found,) = (p for p in report["warm_start"]["parts"] if p["part"] == name)
-    return found
+    (weights,) = (p for p in report["warm_start"]["parts"] if p["part"] == name)
+    return weights
 
 
 def observation(embodiment: str, dim: int, hz: float) -> Observation:
@@ -96,7 +96,7 @@ def test_a_robot_that_was_never_seen_gets_heads_and_rows_and_all_else_is_loaded(
     start = report["warm_start"]
     assert (start["new_embodiments"], start["new_datasets"]) == (["five"], ["bench", "videos"])
     assert start["statistics"] == {"five": "measured"}
-    before, after = (load_file(place / "model.safetensors") for place in (lab / "act", tmp_path / "tuned"))
+    before, after = (load_file(folder / "model.safetensors") for folder in (lab / "act", tmp_path / "tuned"))
     width = before["robot.context.dataset.weight"].shape[1]
     assert part(report, "robot.context")["extended"] == 2 * width
     assert part(report, "robot.context.state")["new"] == 5 * width + width
@@ -117,7 +117,7 @@ def test_a_robot_that_was_never_seen_gets_heads_and_rows_and_all_else_is_loaded(
 @pytest.mark.slow
 def test_rows_of_what_is_not_trained_now_stay_and_old_robots_keep_their_numbers(villa, lab, tmp_path):
     assert tune(villa, lab, tmp_path / "tuned", "--weight-decay", 0, "--ema-decay", 0).code == 0
-    before, after = (load_file(place / "model.safetensors") for place in (lab / "act", tmp_path / "tuned"))
+    before, after = (load_file(folder / "model.safetensors") for folder in (lab / "act", tmp_path / "tuned"))
     for name in before:
         if ".bodies." in name:
             assert torch.equal(before[name], after[name]), name
@@ -125,21 +125,21 @@ def test_rows_of_what_is_not_trained_now_stay_and_old_robots_keep_their_numbers(
     rows = len(before[table])
     assert torch.equal(before[table], after[table][:rows])
     assert not torch.equal(after[table][rows], before[table][1:].mean(0))  # it began there and has learnt
-    known, tuned = (ActPolicy.load(place).bodies for place in (lab / "act", tmp_path / "tuned"))
+    known, tuned = (ActPolicy.load(folder).bodies for folder in (lab / "act", tmp_path / "tuned"))
     assert {name: tuned[name] for name in known} == known
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    ("words", "origin", "same"),
+    ("argv", "origin", "same"),
     [((), "reused", True), (("--set", "statistics=recompute"), "recomputed", False)],
 )
-def test_statistics_of_a_known_robot_are_kept_or_measured_anew(villa, lab, tmp_path, words, origin, same):
-    said = tune(villa, lab, tmp_path / "tuned", *words, embodiment="arm")
+def test_statistics_of_a_known_robot_are_kept_or_measured_anew(villa, lab, tmp_path, argv, origin, same):
+    said = tune(villa, lab, tmp_path / "tuned", *argv, embodiment="arm")
     assert said.code == 0, said.err
     assert said.report["warm_start"]["statistics"] == {"arm": origin}
     assert said.report["warm_start"]["new_embodiments"] == []
-    before, after = (ActPolicy.load(place).normalizer for place in (lab / "act", tmp_path / "tuned"))
+    before, after = (ActPolicy.load(folder).normalizer for folder in (lab / "act", tmp_path / "tuned"))
     scales = [n.normalize("arm", "action", np.full((1, 7), 0.02), "more") for n in (before, after)]
     assert np.array_equal(*scales) == same
     np.testing.assert_array_equal(
@@ -169,7 +169,7 @@ def test_a_mode_moves_what_it_says(villa, lab, tmp_path, mode, stays, moves):
     said = tune(villa, lab, tmp_path / "tuned", "--mode", mode, "--ema-decay", 0)
     assert said.code == 0, said.err
     assert said.report["mode"] == mode
-    before, after = (load_file(place / "model.safetensors") for place in (lab / "act", tmp_path / "tuned"))
+    before, after = (load_file(folder / "model.safetensors") for folder in (lab / "act", tmp_path / "tuned"))
     for start in stays:
         assert all(torch.equal(before[n], after[n]) for n in before if n.startswith(start))
     for start in moves:
@@ -179,10 +179,10 @@ def test_a_mode_moves_what_it_says(villa, lab, tmp_path, mode, stays, moves):
 
 @pytest.mark.slow
 def test_adapters_end_as_plain_weights_that_serve_and_are_fine_tuned_again(villa, lab, tmp_path):
-    words = ("--mode", "lora", "--lora.rank", 4, "--lora.targets", "language,robot", "--ema-decay", 0)
-    said = tune(villa, lab, tmp_path / "tuned", *words)
+    argv = ("--mode", "lora", "--lora.rank", 4, "--lora.targets", "language,robot", "--ema-decay", 0)
+    said = tune(villa, lab, tmp_path / "tuned", *argv)
     assert said.code == 0, said.err
-    before, after = (load_file(place / "model.safetensors") for place in (lab / "act", tmp_path / "tuned"))
+    before, after = (load_file(folder / "model.safetensors") for folder in (lab / "act", tmp_path / "tuned"))
     assert not [name for name in after if "lora" in name]
     changed = [
         name for name in before if name in after and not torch.equal(before[name], after[name][: len(before[name])])
@@ -206,11 +206,11 @@ def test_adapters_end_as_plain_weights_that_serve_and_are_fine_tuned_again(villa
 @pytest.mark.slow
 @pytest.mark.parametrize("mode", ["full", "lora"])
 def test_a_stopped_fine_tuning_goes_on_to_the_same_losses(villa, lab, tmp_path, mode):
-    words = ("--mode", mode, "--checkpoint-every", 2, "--schedule", "constant")
-    whole = tune(villa, lab, tmp_path / "whole", *words, steps=4)
+    argv = ("--mode", mode, "--checkpoint-every", 2, "--schedule", "constant")
+    whole = tune(villa, lab, tmp_path / "whole", *argv, steps=4)
     assert whole.code == 0, whole.err
     for steps in (2, 4):  # a finished run is taken further
-        said = tune(villa, lab, tmp_path / "stopped", *words, steps=steps)
+        said = tune(villa, lab, tmp_path / "stopped", *argv, steps=steps)
         assert said.code == 0, said.err
     assert said.report["resumed_from"] == 2
     assert losses(tmp_path / "whole") == losses(tmp_path / "stopped")
@@ -259,19 +259,19 @@ def test_a_run_is_not_continued_from_other_weights(villa, lab, tmp_path):
     assert tune(villa, lab, tmp_path / "tuned", steps=1).code == 0
     other = tmp_path / "other"
     assert villa("train", "act", lab / "seen", "--out", other, "--steps", 1, "--seed", 5, *QUICK).code == 0
-    words = ("--embodiment", "five", "--out", tmp_path / "tuned", "--steps", 2, *QUICK)
-    said = villa("finetune", other, lab / "new", *words)
+    argv = ("--embodiment", "five", "--out", tmp_path / "tuned", "--steps", 2, *QUICK)
+    said = villa("finetune", other, lab / "new", *argv)
     assert said.code == 2
     assert "checkpoint" in said.err
     moved = tmp_path / "moved"
     shutil.copytree(lab / "act", moved)
-    assert villa("finetune", moved, lab / "new", *words).code == 0
+    assert villa("finetune", moved, lab / "new", *argv).code == 0
 
 
 @pytest.mark.slow
 def test_instructions_that_lose_their_end_are_announced_with_the_setting_that_reads_them(villa, lab, tmp_path):
-    words = ("--set", "model.vlm.text_length=2")
-    said = tune(villa, lab, tmp_path / "short", *words, steps=1)
+    argv = ("--set", "model.vlm.text_length=2")
+    said = tune(villa, lab, tmp_path / "short", *argv, steps=1)
     assert said.code == 0, said.err
     (line,) = (line for line in said.err.splitlines() if line.startswith("instructions have up to"))
     setting = line.partition("--set ")[2].split()[0]
@@ -310,8 +310,8 @@ def test_two_arms_with_a_wrist_camera_each_go_on_from_a_policy_that_plans_nothin
     assert not np.allclose(dark, bright)
 
 
-def refused(villa, *words: object) -> str:
-    said = villa(*(word for word in words if word != "--json"))
+def refused(villa, *argv: object) -> str:
+    said = villa(*(word for word in argv if word != "--json"))
     assert said.code == 2, said.err
     return said.line
 
@@ -319,8 +319,8 @@ def refused(villa, *words: object) -> str:
 @pytest.mark.slow
 def test_what_cannot_be_fine_tuned_is_one_line(villa, lab, tmp_path):
     def line(checkpoint, data="new", embodiment="five", *more):
-        words = ("--embodiment", embodiment, "--out", tmp_path / "no", "--steps", 1, *QUICK, *more)
-        return refused(villa, "finetune", checkpoint, lab / data, *words)
+        argv = ("--embodiment", embodiment, "--out", tmp_path / "no", "--steps", 1, *QUICK, *more)
+        return refused(villa, "finetune", checkpoint, lab / data, *argv)
 
     assert "no episode of embodiment 'fiev'; did you mean 'five'?" in line(lab / "act", embodiment="fiev")
     assert "no episode of embodiment 'arm2'; " in line(lab / "act", embodiment="arm2")

@@ -27,18 +27,18 @@ VAL_FRACTION = 0.3
 KILL_WITHIN_S = 60.0
 
 
-def villa(*words: object) -> int:
-    return invoke(app, [str(word) for word in words])
+def villa(*argv: object) -> int:
+    return invoke(app, [str(word) for word in argv])
 
 
 @pytest.fixture(scope="module")
 def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """All datasets below one folder, with the plan that names them."""
-    place = tmp_path_factory.mktemp("people")
-    human_trees.write_all(place)
+    root = tmp_path_factory.mktemp("people")
+    human_trees.write_all(root)
     rows = [f"  - {{source: {source}, root: {folder}}}" for source, (folder, _) in human_trees.WRITERS.items()]
-    (place / "plan.yaml").write_text("\n".join(["datasets:", *rows]))
-    return place
+    (root / "plan.yaml").write_text("\n".join(["datasets:", *rows]))
+    return root
 
 
 def ingest(data: Path, corpus: Path) -> tuple[object, ...]:
@@ -66,8 +66,8 @@ def test_each_clip_begins_and_ends_with_the_frames_of_its_label(
     dataset = "video/videos" if source == "video/folder" else source
     mine = {row["source_record"]: row for row in rows[0] if row["dataset"] == dataset}
     numbers = {record: counted_video.numbers(list(row["jpegs"]["primary"])) for record, row in mine.items()}
-    assert {record: (found[0], found[-1]) for record, found in numbers.items()} == write(tmp_path)
-    assert all(found == sorted(set(found)) for found in numbers.values())
+    assert {record: (shown[0], shown[-1]) for record, shown in numbers.items()} == write(tmp_path)
+    assert all(shown == sorted(set(shown)) for shown in numbers.values())
     assert all((row["kind"], row["embodiment"], row["state"]) == ("human", "human_hand", None) for row in mine.values())
     assert all(row["licence"] for row in mine.values())
 
@@ -80,10 +80,10 @@ def test_nothing_was_rejected_and_a_second_run_has_nothing_to_do(data: Path, cor
 
 
 def test_a_killed_ingest_ends_in_the_same_rows(data: Path, rows: Any, tmp_path: Path) -> None:
-    words = [str(word) for word in ingest(data, tmp_path / "corpus")]
+    argv = [str(word) for word in ingest(data, tmp_path / "corpus")]
     for num_parts in (2, 9):
         child = subprocess.Popen(
-            [sys.executable, "-m", "cli", *words],
+            [sys.executable, "-m", "cli", *argv],
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
             start_new_session=True,
@@ -95,7 +95,7 @@ def test_a_killed_ingest_ends_in_the_same_rows(data: Path, rows: Any, tmp_path: 
         assert child.poll() is None
         os.killpg(child.pid, signal.SIGKILL)
         child.wait()
-    assert villa(*words) == 0
+    assert villa(*argv) == 0
     again = Corpus.open(str(tmp_path / "corpus"))
     assert content(again) == rows
     assert verify(again, deep=True).ok

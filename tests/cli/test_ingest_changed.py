@@ -14,8 +14,8 @@ def corpus(tmp_path: Path) -> Path:
     return tmp_path / "corpus"
 
 
-def ingest(villa, root, corpus, *words):
-    return villa("ingest", "video/folder", root, "--corpus", corpus, "--workers", 1, *words)
+def ingest(villa, root, corpus, *options):
+    return villa("ingest", "video/folder", root, "--corpus", corpus, "--workers", 1, *options)
 
 
 def counted(corpus):
@@ -104,8 +104,8 @@ def test_a_folder_that_comes_in_again_under_another_name_is_told(villa, tmp_path
     root = tmp_path / "videos"
     counted_video.write(root / "cup.mp4", 60)
     assert "already" not in ingest(villa, root, corpus, "--dataset", "video/folder").err
-    told = f"video/videos: {root} is in {corpus} as video/folder already, and comes in as a second dataset"
-    assert f"{told}; --dataset video/folder goes on with that" in ingest(villa, root, corpus).err
+    line = f"video/videos: {root} is in {corpus} as video/folder already, and comes in as a second dataset"
+    assert f"{line}; --dataset video/folder goes on with that" in ingest(villa, root, corpus).err
     assert villa("corpus", "drop", corpus, "video/folder", "--yes").code == 0
     counted_video.write(root / "bowl.mp4", 60)
     assert "already" not in ingest(villa, root, corpus).err

@@ -59,17 +59,17 @@ def test_a_finished_corpus_with_bad_records_tells_strict_which(villa, raw, tmp_p
 
 
 @pytest.mark.parametrize(
-    "place", ["photos", "photos/a.jpg", "photos/a.jpg/corpus", "raw/corpus", "good/inner", "good@s"]
+    "folder", ["photos", "photos/a.jpg", "photos/a.jpg/corpus", "raw/corpus", "good/inner", "good@s"]
 )
-def test_a_dry_run_refuses_what_the_run_refuses_and_writes_nothing(villa, raw, tmp_path, place):
+def test_a_dry_run_refuses_what_the_run_refuses_and_writes_nothing(villa, raw, tmp_path, folder):
     (tmp_path / "photos").mkdir()
     (tmp_path / "photos/a.jpg").write_text("a holiday")
     argv = ("ingest", SOURCE, raw, "--workers", 1, "--corpus")
-    if place.startswith("good"):
+    if folder.startswith("good"):
         assert villa(*argv, tmp_path / "good").code == 0
         assert villa("corpus", "snapshot", tmp_path / "good", "s").code == 0
     before = sorted(tmp_path.rglob("*"))
-    dry, real = (villa(*argv, tmp_path / place, *more) for more in (["--dry-run"], []))
+    dry, real = (villa(*argv, tmp_path / folder, *more) for more in (["--dry-run"], []))
     assert (dry.code, real.code) == (2, 2)
     assert dry.line == real.line
     assert sorted(tmp_path.rglob("*")) == before

@@ -24,7 +24,7 @@ ALL = ("--set", "most=100000", "--set", "most_predicted=100000")
 
 
 @pytest.fixture(scope="module")
-def place(tmp_path_factory):
+def lab(tmp_path_factory):
     """Two arms of different rate and a hand; the model says that it was trained on one arm and the hand."""
     root = tmp_path_factory.mktemp("report")
     parts = {
@@ -46,11 +46,11 @@ def place(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def expected(place):
+def expected(lab):
     """Latent actions of all pairs, by `Lam.encode` of each episode's whole clips."""
-    root, uri = place
+    root, uri = lab
     corpus, lam = Corpus.open(uri), load_lam(root / "lam")
-    found = {"shelves": [], "drawers": [], "kitchen": []}
+    rows = {"shelves": [], "drawers": [], "kitchen": []}
     for info in episodes_seen_by(corpus, "primary"):
         if info.dataset != "drawers" and not is_held_out(info, HELD_OUT):
             continue
@@ -59,7 +59,7 @@ def expected(place):
         for phase in range(stride):
             clip = video[phase::stride]
             latents = lam.encode(clip)
-            found[info.dataset] += [
+            rows[info.dataset] += [
                 {
                     "episode": info.episode_id,
                     "frame": phase + i * stride,
@@ -73,12 +73,12 @@ def expected(place):
                 }
                 for i in range(len(clip) - 1)
             ]
-    return {name: sorted(pairs, key=lambda pair: (pair["episode"], pair["frame"])) for name, pairs in found.items()}
+    return {name: sorted(pairs, key=lambda pair: (pair["episode"], pair["frame"])) for name, pairs in rows.items()}
 
 
 @pytest.fixture
-def said(place, villa, tmp_path):
-    root, uri = place
+def said(lab, villa, tmp_path):
+    root, uri = lab
     said = villa("lam", "report", uri, "--lam", root / "lam", "--out", tmp_path / "out", "--json", *ALL)
     assert said.code == 0, said.err
     return said
@@ -136,8 +136,8 @@ def test_the_nearest_pairs_are_those_of_a_search_by_hand(said, expected):
     assert by_name["shelves", "kitchen"]["direction"] is None
 
 
-def test_painting_is_judged_against_copying_and_against_the_latents_of_others(said, expected, place):
-    root, _ = place
+def test_painting_is_judged_against_copying_and_against_the_latents_of_others(said, expected, lab):
+    root, _ = lab
     lam = load_lam(root / "lam")
     for score in said.report["visual"]:
         pairs = expected[score["embodiment"]]
@@ -153,11 +153,11 @@ def test_painting_is_judged_against_copying_and_against_the_latents_of_others(sa
         assert score["shuffled"] != score["model"]
 
 
-def test_controls_ask_about_each_frame_seen_twice_and_about_each_frame_shifted(said, expected, place):
-    lam = load_lam(place[0] / "lam")
+def test_controls_ask_about_each_frame_seen_twice_and_about_each_frame_shifted(said, expected, lab):
+    lam = load_lam(lab[0] / "lam")
     side = lam.config.resolution
-    for found in said.report["controls"]:
-        pairs = expected[found["said"]["embodiment"]]
+    for control in said.report["controls"]:
+        pairs = expected[control["said"]["embodiment"]]
         frames = [p["before"].numpy() for p in pairs]
         moved = []
         for i, frame in enumerate(frames):
@@ -172,16 +172,16 @@ def test_controls_ask_about_each_frame_seen_twice_and_about_each_frame_shifted(s
 
         (held, held_z), (shifted, shifted_z), (real, real_z) = encode(frames), encode(moved), encode(after)
         modal = [np.bincount(held[:, slot]).argmax() for slot in range(held.shape[1])]
-        assert found["said"]["hold_slots"] == pytest.approx((held == modal).mean(axis=0), abs=1e-3)
-        assert found["said"]["shift_slots"] == pytest.approx((shifted == modal).mean(), abs=1e-3)
-        assert found["said"]["real_slots"] == pytest.approx((real == modal).mean(), abs=1e-3)
+        assert control["said"]["hold_slots"] == pytest.approx((held == modal).mean(axis=0), abs=1e-3)
+        assert control["said"]["shift_slots"] == pytest.approx((shifted == modal).mean(), abs=1e-3)
+        assert control["said"]["real_slots"] == pytest.approx((real == modal).mean(), abs=1e-3)
 
         predicted = [lam.render(p["before"][None], z[None])[0].numpy() for p, z in zip(pairs, shifted_z, strict=True)]
         errors = [np.square((np.float64(x) - moved) / 255).mean() for x in (predicted, frames)]
-        assert found["shift_ratio"] == pytest.approx(errors[0] / errors[1], rel=1e-3)
+        assert control["shift_ratio"] == pytest.approx(errors[0] / errors[1], rel=1e-3)
 
         if pairs[0]["moved"] is None:
-            assert found["shift_way"] is None
+            assert control["shift_way"] is None
             continue
         ways = np.array([np.linalg.norm(p["moved"]) for p in pairs])
         for name, asked in (("hold_way", held_z), ("shift_way", shifted_z), ("real_way", real_z)):
@@ -190,7 +190,7 @@ def test_controls_ask_about_each_frame_seen_twice_and_about_each_frame_shifted(s
                 others = [j for j, p in enumerate(pairs) if p["episode"] != pairs[i]["episode"]]
                 far = np.array([float((z - real_z[j]).norm()) for j in others])
                 read.append(ways[[j for j, d in zip(others, far, strict=True) if d < far.min() + 1e-4]].mean())
-            assert found[name] == pytest.approx(np.mean(read) / ways.mean(), abs=1e-3), name
+            assert control[name] == pytest.approx(np.mean(read) / ways.mean(), abs=1e-3), name
 
 
 def test_the_figure_shows_the_nearest_pair_of_every_other_group(said, expected):
@@ -222,8 +222,8 @@ def test_the_page_is_one_file_with_its_pictures_in_it(said):
     assert (path.parent / "report.json").is_file()
 
 
-def test_labels_of_these_weights_are_read_instead_and_say_the_same(place, said, villa, tmp_path):
-    root, uri = place
+def test_labels_of_these_weights_are_read_instead_and_say_the_same(lab, said, villa, tmp_path):
+    root, uri = lab
     copy = make_copy(uri, tmp_path)
     run_label(LabelConfig(corpus=copy, lam=root / "lam", name="mine"))
     again = villa("lam", "report", copy, "--lam", root / "lam", "--out", tmp_path / "again", "--json", *ALL)
@@ -237,8 +237,8 @@ def make_copy(uri, tmp_path):
     return str(shutil.copytree(uri, tmp_path / "copy"))
 
 
-def test_no_more_pairs_than_asked_for_spread_over_all_episodes(place, villa, tmp_path):
-    root, uri = place
+def test_no_more_pairs_than_asked_for_spread_over_all_episodes(lab, villa, tmp_path):
+    root, uri = lab
     few = ("--set", "most=8", "--set", "most_predicted=3", "--set", "queries=2")
     said = villa("lam", "report", uri, "--lam", root / "lam", "--out", tmp_path, "--json", *few)
     assert [g["pairs"] for g in said.report["groups"]] == [8, 8, 8]
@@ -247,8 +247,8 @@ def test_no_more_pairs_than_asked_for_spread_over_all_episodes(place, villa, tmp
     assert len(said.report["examples"]) == 2
 
 
-def test_a_released_checkpoint_is_looked_into_at_its_own_size_and_spacing(place, villa, tmp_path):
-    _, uri = place
+def test_a_released_checkpoint_is_looked_into_at_its_own_size_and_spacing(lab, villa, tmp_path):
+    _, uri = lab
     argv = ("--lam", RELEASED, "--out", tmp_path, "--set", "most=6", "--set", "interval_s=0.4")
     said = villa("lam", "report", uri, *argv, "--json")
     assert said.code == 0, said.err
@@ -258,8 +258,8 @@ def test_a_released_checkpoint_is_looked_into_at_its_own_size_and_spacing(place,
     assert said.report["slots"] == len(said.report["codes"][0]["counts"])
 
 
-def test_human_clips_alone_are_enough_and_what_needs_robots_says_so(place, villa, tmp_path):
-    root, _ = place
+def test_human_clips_alone_are_enough_and_what_needs_robots_says_so(lab, villa, tmp_path):
+    root, _ = lab
     corpus = make_corpus(tmp_path / "corpus", {"c": [human_clip(f"c{i}", num_steps=12 + i) for i in range(4)]})
     said = villa("lam", "report", corpus.uri, "--lam", root / "lam", "--out", tmp_path / "out")
     assert said.code == 0, said.err
@@ -272,8 +272,8 @@ def test_human_clips_alone_are_enough_and_what_needs_robots_says_so(place, villa
     assert all(len(e["nearest"]) == 1 for e in shown)
 
 
-def test_pairs_with_a_broken_picture_are_left_out_and_counted(place, villa, tmp_path):
-    root, _ = place
+def test_pairs_with_a_broken_picture_are_left_out_and_counted(lab, villa, tmp_path):
+    root, _ = lab
     episode = robot_episode("0", num_steps=12)
     frames = episode.cameras["primary"]
     torn = dataclasses.replace(frames, jpegs=[j[:-30] if i == 11 else j for i, j in enumerate(frames.jpegs)])
@@ -295,8 +295,8 @@ def test_pairs_with_a_broken_picture_are_left_out_and_counted(place, villa, tmp_
         (["--set", "distance=miles"], "distance"),
     ],
 )
-def test_bad_input_is_one_line(argv, line, place, villa, tmp_path):
-    root, uri = place
+def test_bad_input_is_one_line(argv, line, lab, villa, tmp_path):
+    root, uri = lab
     said = villa("lam", "report", uri, "--lam", root / "lam", "--out", tmp_path / "out", *argv)
     assert said.code == 2
     assert line in said.line

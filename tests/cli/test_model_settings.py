@@ -169,7 +169,7 @@ def test_paper_sized_policies_do_not_train_from_random_words_unless_told() -> No
 
 
 @pytest.mark.parametrize(
-    ("words", "printed"),
+    ("argv", "printed"),
     [
         (["--model.flow-draws", "3"], "num_flow_samples: 3"),
         (["--set", "model.flow_draws=3"], "num_flow_samples: 3"),
@@ -179,9 +179,9 @@ def test_paper_sized_policies_do_not_train_from_random_words_unless_told() -> No
     ],
 )
 def test_former_names_of_a_models_settings_are_taken_with_a_line(
-    words: list[str], printed: str, capsys: pytest.CaptureFixture[str]
+    argv: list[str], printed: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert invoke(app, ["train", "act", "data", "--out", "out", *words, "--print-config"]) == 0
+    assert invoke(app, ["train", "act", "data", "--out", "out", *argv, "--print-config"]) == 0
     out, err = capsys.readouterr()
     assert printed in out
     assert re.fullmatch(rf"setting '\w+' is now '{printed.partition(':')[0]}'; the next version .*\n", err)

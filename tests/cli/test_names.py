@@ -18,8 +18,8 @@ def lab(villa, tmp_path, monkeypatch):
     monkeypatch.setattr(lr, "SIDES", {FRONT: (48, 64), ELBOW: (64, 48)})
     videos = dict.fromkeys(lr.SIDES, ((0, 1, 2),))
     lr.write_v3(tmp_path / "lab", video_files=videos, features=named, robot_type="so101_follower")
-    words = ("--camera", f"primary={FRONT},wrist={ELBOW}", "--corpus", tmp_path / "corpus")
-    assert villa("ingest", "lerobot", tmp_path / "lab", *words).code == 0
+    options = ("--camera", f"primary={FRONT},wrist={ELBOW}", "--corpus", tmp_path / "corpus")
+    assert villa("ingest", "lerobot", tmp_path / "lab", *options).code == 0
     return tmp_path
 
 

@@ -17,13 +17,13 @@ def printed(capsys: pytest.CaptureFixture[str], *arguments: str) -> dict:
 
 
 def test_settings_are_options(capsys: pytest.CaptureFixture[str]) -> None:
-    found = printed(
+    config = printed(
         capsys, "train", "lam", "corpus", "--out", "o", "--batch-size", "7", "--no-proprio", "--model.num-frames=4",
         "--augment.crop-area", "[0.5, 1.0]",
     )  # fmt: skip
-    assert (found["batch_size"], found["proprio"], found["model"]["num_frames"]) == (7, False, 4)
-    assert found["augment"]["crop_area"] == [0.5, 1.0]
-    assert found["lr"] == 2e-3, "the preset's own, where nobody says otherwise"
+    assert (config["batch_size"], config["proprio"], config["model"]["num_frames"]) == (7, False, 4)
+    assert config["augment"]["crop_area"] == [0.5, 1.0]
+    assert config["lr"] == 2e-3, "the preset's own, where nobody says otherwise"
 
 
 def test_options_go_before_the_file_and_set_goes_before_options(
@@ -33,15 +33,15 @@ def test_options_go_before_the_file_and_set_goes_before_options(
     file.write_text("batch_size: 5\nwarmup_steps: 6\n")
     base = ("train", "lam", "corpus", "--out", "o", "--config", str(file))
     assert printed(capsys, *base, "--batch-size", "7")["batch_size"] == 7
-    found = printed(capsys, *base, "--set", "batch_size=9", "--batch-size", "7")
-    assert (found["batch_size"], found["warmup_steps"]) == (9, 6)
+    config = printed(capsys, *base, "--set", "batch_size=9", "--batch-size", "7")
+    assert (config["batch_size"], config["warmup_steps"]) == (9, 6)
 
 
 def test_what_is_printed_is_read_again(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    found = printed(capsys, "train", "act", "shards", "--out", "o", "--model.horizon", "8", "--preset", "small")
+    config = printed(capsys, "train", "act", "shards", "--out", "o", "--model.horizon", "8", "--preset", "small")
     file = tmp_path / "settings.yaml"
-    file.write_text(yaml.safe_dump(found))
-    assert printed(capsys, "train", "act", "shards", "--config", str(file)) == found
+    file.write_text(yaml.safe_dump(config))
+    assert printed(capsys, "train", "act", "shards", "--config", str(file)) == config
 
 
 @pytest.mark.parametrize(
@@ -62,9 +62,9 @@ def test_what_is_printed_is_read_again(tmp_path: Path, capsys: pytest.CaptureFix
 )
 def test_a_wrong_option_is_one_line(capsys: pytest.CaptureFixture[str], option: str, said: str) -> None:
     assert invoke(app, ["train", "lam", "corpus", "--out", "o", *option.split()]) == 2
-    found = capsys.readouterr()
-    assert said in found.err
-    assert found.out == ""
+    captured = capsys.readouterr()
+    assert said in captured.err
+    assert captured.out == ""
 
 
 def test_a_models_setting_is_checked_before_the_data_is_opened(capsys: pytest.CaptureFixture[str]) -> None:
@@ -97,14 +97,14 @@ def test_every_option_says_what_it_does(name: str) -> None:
 
 def test_a_former_name_is_taken_with_a_line_that_says_so(capsys: pytest.CaptureFixture[str]) -> None:
     assert invoke(app, ["train", "act", "s", "--out", "o", "--set", "ema=0.5", "--print-config"]) == 0
-    found = capsys.readouterr()
-    assert yaml.safe_load(found.out)["ema_decay"] == 0.5, "the recipe of the preset has another"
-    assert "setting 'ema' is now 'ema_decay'" in found.err
+    captured = capsys.readouterr()
+    assert yaml.safe_load(captured.out)["ema_decay"] == 0.5, "the recipe of the preset has another"
+    assert "setting 'ema' is now 'ema_decay'" in captured.err
     assert printed(capsys, "train", "world", "s", "--out", "o", "--final-lr", "0.3")["min_lr_ratio"] == 0.3
     assert printed(capsys, "train", "lam", "c", "--out", "o", "--set", "init=runs/lam")["init_from"] == "runs/lam"
     assert printed(capsys, "eval", "p", "--robots", "3")["num_envs"] == 3
-    found = printed(capsys, "train", "act", "s", "--out", "o", "--set", "held_out=0.3", "--val-fraction", "0.2")
-    assert found["val_fraction"] == 0.3, "--set goes before options, whatever the name"
+    captured = printed(capsys, "train", "act", "s", "--out", "o", "--set", "held_out=0.3", "--val-fraction", "0.2")
+    assert captured["val_fraction"] == 0.3, "--set goes before options, whatever the name"
 
 
 def test_a_file_may_hold_what_arguments_say_and_former_names(
@@ -112,8 +112,8 @@ def test_a_file_may_hold_what_arguments_say_and_former_names(
 ) -> None:
     file = tmp_path / "settings.yaml"
     file.write_text("data: corpus\nout: o\nheld_out: 0.3\n")
-    found = printed(capsys, "train", "lam", "--config", str(file))
-    assert (found["data"], found["val_fraction"]) == ("corpus", 0.3)
+    config = printed(capsys, "train", "lam", "--config", str(file))
+    assert (config["data"], config["val_fraction"]) == ("corpus", 0.3)
     assert printed(capsys, "train", "lam", "--config", str(file), "--val-fraction", "0.2")["val_fraction"] == 0.2
     assert invoke(app, ["train", "lam", "--out", "o"]) == 2
     assert "Missing argument 'data'" in capsys.readouterr().err
@@ -124,16 +124,16 @@ def test_a_file_may_hold_what_arguments_say_and_former_names(
 
 def test_what_is_named_and_what_is_changed_of_it_meet_in_any_order(capsys: pytest.CaptureFixture[str]) -> None:
     base = ("train", "lam", "corpus", "--out", "o")
-    for words in (
+    for argv in (
         ("--set", "mixture.recipe=villa-x", "--mixture.human-share", "0.7"),
         ("--mixture.human-share", "0.7", "--set", "mixture={recipe: villa-x}"),
     ):
-        found = printed(capsys, *base, *words)["mixture"]
-        assert found["human_share"] == 0.7
-        assert len(found["weights"]) > 9
+        mixture = printed(capsys, *base, *argv)["mixture"]
+        assert mixture["human_share"] == 0.7
+        assert len(mixture["weights"]) > 9
     assert len(printed(capsys, *base, "--mixture", "villa-x")["mixture"]["weights"]) > 9
-    found = printed(capsys, *base, "--model.num-codes", "9", "--set", "model={pooling: released}")
-    assert (found["model"]["pooling"], found["model"]["num_codes"]) == ("released", 9)
+    mixture = printed(capsys, *base, "--model.num-codes", "9", "--set", "model={pooling: released}")
+    assert (mixture["model"]["pooling"], mixture["model"]["num_codes"]) == ("released", 9)
     assert invoke(app, [*base, "--set", "mixture=villa-x", "--mixture.human-share", "0.7"]) == 2
     assert "(a recipe by its name: --set mixture.recipe=villa-x)" in capsys.readouterr().err
 
@@ -145,13 +145,13 @@ def test_text_stays_text(capsys: pytest.CaptureFixture[str], text: str) -> None:
 
 def test_what_is_on_or_off_and_lists_are_taken_as_they_are_typed(capsys: pytest.CaptureFixture[str]) -> None:
     base = ("train", "lam", "corpus", "--out", "o")
-    found = printed(capsys, *base, "--proprio", "false", "--compile", "true", "--betas", "0.8,0.9")
-    assert (found["proprio"], found["compile"], found["betas"]) == (False, True, [0.8, 0.9])
+    config = printed(capsys, *base, "--proprio", "false", "--compile", "true", "--betas", "0.8,0.9")
+    assert (config["proprio"], config["compile"], config["betas"]) == (False, True, [0.8, 0.9])
     assert printed(capsys, *base, "--betas=[0.8, 0.9]")["betas"] == [0.8, 0.9]
     assert printed(capsys, "ingest", "s", "r", "--corpus", "c", "--dry-run", "false")["dry_run"] is False
     assert printed(capsys, "ingest", "s", "r", "--corpus", "c", "--dry-run", "true")["dry_run"] is True
-    for words in (("--tasks", "window-close,push"), ("--task", "window-close", "--task", "push")):
-        assert printed(capsys, "eval", "p", *words)["tasks"] == ["window-close", "push"]
+    for argv in (("--tasks", "window-close,push"), ("--task", "window-close", "--task", "push")):
+        assert printed(capsys, "eval", "p", *argv)["tasks"] == ["window-close", "push"]
     assert printed(capsys, "eval", "p", "--tasks", "window-close")["tasks"] == ["window-close"]
 
 
@@ -191,13 +191,13 @@ ROUND_TRIPS = [
 def test_a_printed_file_alone_starts_the_same_again(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], line: str
 ) -> None:
-    words = line.split()
-    found = printed(capsys, *words)
+    argv = line.split()
+    config = printed(capsys, *argv)
     file = tmp_path / "settings.yaml"
-    file.write_text(yaml.safe_dump(found))
-    command = words[:2] if words[0] in ("corpus", "train", "lam", "export") else words[:1]
-    command += words[2:3] if command[1:] == ["custom"] else []  # which model it is, is no setting
-    assert printed(capsys, *command, "--config", str(file)) == found
+    file.write_text(yaml.safe_dump(config))
+    command = argv[:2] if argv[0] in ("corpus", "train", "lam", "export") else argv[:1]
+    command += argv[2:3] if command[1:] == ["custom"] else []  # which model it is, is no setting
+    assert printed(capsys, *command, "--config", str(file)) == config
 
 
 def test_every_command_that_takes_settings_prints_them() -> None:
@@ -228,22 +228,22 @@ def test_a_file_of_ones_own_is_taken_by_its_path(tmp_path: Path, capsys: pytest.
         "mixture": ("shard", "c", "--out", "o"),
         "plan": ("ingest", "--data", "d", "--corpus", "c"),
     }
-    found = printed(capsys, *lines[kind], f"--{kind}", mine)
+    config = printed(capsys, *lines[kind], f"--{kind}", mine)
     if kind == "preset":
-        assert found["steps"] == 7
+        assert config["steps"] == 7
     elif kind == "mixture":
-        assert found["mixture"]["weights"] == {"a": 1}
+        assert config["mixture"]["weights"] == {"a": 1}
     else:
-        assert found[kind] == mine
+        assert config[kind] == mine
 
 
 def test_the_former_place_of_an_exports_folder_is_taken_with_a_line_that_says_so(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    for words in (("lerobot", "c", "o"), ("lam", "l", "o")):
-        assert invoke(app, ["export", *words, "--print-config"]) == 0
-        found = capsys.readouterr()
-        assert yaml.safe_load(found.out)["out"] == "o"
-        assert "give the folder as --out o; the next version takes no second argument" in found.err
-        assert invoke(app, ["export", *words, "--out", "p", "--print-config"]) == 2
+    for argv in (("lerobot", "c", "o"), ("lam", "l", "o")):
+        assert invoke(app, ["export", *argv, "--print-config"]) == 0
+        captured = capsys.readouterr()
+        assert yaml.safe_load(captured.out)["out"] == "o"
+        assert "give the folder as --out o; the next version takes no second argument" in captured.err
+        assert invoke(app, ["export", *argv, "--out", "p", "--print-config"]) == 2
         assert "found 'o' beside --out p, expected one folder" in capsys.readouterr().err

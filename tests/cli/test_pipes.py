@@ -37,8 +37,8 @@ def test_what_is_no_regular_file_is_refused_and_not_waited_for(
         os.mkfifo(file)
     else:
         file.symlink_to("/dev/zero")
-    places = {"file": file, "folder": tmp_path / "given", "new": tmp_path / "new", "corpus": corpus}
-    said = villa(*(word.format(**places) for word in COMMANDS[name]))
+    paths = {"file": file, "folder": tmp_path / "given", "new": tmp_path / "new", "corpus": corpus}
+    said = villa(*(word.format(**paths) for word in COMMANDS[name]))
     assert said.code == 2
     assert name in said.line and "no regular file" in said.line
     assert not (tmp_path / "new").exists()

@@ -29,15 +29,15 @@ def cameras_line(said):
 
 @pytest.mark.slow
 def test_a_camera_that_is_left_out_is_told_with_the_setting_that_reads_it(villa, lab, tmp_path):
-    words = ("train", "act", lab, *SHORT, "--val-fraction", "0", "--json")
-    plain = villa(*words, "--out", tmp_path / "plain")
+    argv = ("train", "act", lab, *SHORT, "--val-fraction", "0", "--json")
+    plain = villa(*argv, "--out", tmp_path / "plain")
     assert plain.code == 0, plain.err
     line = cameras_line(plain)
     assert line.startswith("cameras read: primary (5 of 5 episodes); left out: secondary (4 of 5 episodes), wrist (4 ")
     assert plain.report["cameras"] == ["primary"]
     assert plain.report["cameras_left_out"] == ["secondary", "wrist"]
     setting = shlex.split(line.partition("which ")[2].partition(" reads")[0])
-    seeing = villa(*words, *setting, "--out", tmp_path / "seeing")
+    seeing = villa(*argv, *setting, "--out", tmp_path / "seeing")
     assert seeing.code == 0, seeing.err
     each = "primary (5 of 5 episodes), secondary (4 of 5 episodes), wrist (4 of 5 episodes)"
     assert cameras_line(seeing) == f"cameras read: {each}"

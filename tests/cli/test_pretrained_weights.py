@@ -48,14 +48,14 @@ def paligemma(tmp_path_factory):
     return folder
 
 
-def train(villa, uri, out, *words):
-    return villa("train", "act", uri, *SHORT, "--out", out, "--json", *words)
+def train(villa, uri, out, *options):
+    return villa("train", "act", uri, *SHORT, "--out", out, "--json", *options)
 
 
 def weights_of(folder):
-    found = pretrained.read(folder)
-    vlm = Vlm(VlmConfig(**found.settings))
-    pretrained.load(vlm, found)
+    published = pretrained.read(folder)
+    vlm = Vlm(VlmConfig(**published.settings))
+    pretrained.load(vlm, published)
     return vlm.state_dict()
 
 
@@ -91,8 +91,10 @@ def test_published_weights_go_all_the_way_to_a_served_robot(villa, uri, paligemm
     assert done.code == 0, done.err
     other = make_corpus(tmp_path / "other", {"a": [robot_episode(str(i), embodiment="arm2") for i in range(4)]})
     assert villa("stats", other.uri).code == 0
-    words = ("--steps", "2", "--set", "mode=lora", "--set", "lora.rank=2", "--set", "batch_size=2", "--device", "cpu")
-    tuned = villa("finetune", tmp_path / "act", other.uri, "--embodiment", "arm2", "--out", tmp_path / "tuned", *words)
+    options = ("--steps", "2", "--set", "mode=lora", "--set", "lora.rank=2", "--set", "batch_size=2", "--device", "cpu")
+    tuned = villa(
+        "finetune", tmp_path / "act", other.uri, "--embodiment", "arm2", "--out", tmp_path / "tuned", *options
+    )
     assert tuned.code == 0, tuned.err
     before, after = load_act(tmp_path / "act"), load_act(tmp_path / "tuned")
     assert torch.equal(before.vlm.embed.weight, after.vlm.embed.weight)
@@ -109,13 +111,13 @@ def test_published_weights_go_all_the_way_to_a_served_robot(villa, uri, paligemm
 def test_a_run_goes_on_without_the_folder(villa, uri, paligemma, tmp_path):
     folder = tmp_path / "weights"
     shutil.copytree(paligemma, folder)
-    words = ("--steps", "4", "--set", f"vlm={folder}", "--set", "checkpoint_every=2")
-    whole = train(villa, uri, tmp_path / "whole", *words)
+    options = ("--steps", "4", "--set", f"vlm={folder}", "--set", "checkpoint_every=2")
+    whole = train(villa, uri, tmp_path / "whole", *options)
     assert whole.code == 0, whole.err
-    first = train(villa, uri, tmp_path / "act", *words, "--set", "max_minutes=1e-9")
+    first = train(villa, uri, tmp_path / "act", *options, "--set", "max_minutes=1e-9")
     assert first.code == 0, first.err
     shutil.rmtree(folder)
-    second = train(villa, uri, tmp_path / "act", *words)
+    second = train(villa, uri, tmp_path / "act", *options)
     assert second.code == 0, second.err
     assert second.report["resumed_from"] > 0
     ours, theirs = (load_file(tmp_path / name / "model.safetensors") for name in ("act", "whole"))
@@ -127,10 +129,10 @@ def test_a_run_goes_on_without_the_folder(villa, uri, paligemma, tmp_path):
 def test_two_processes_begin_with_the_same_published_weights(uri, paligemma, tmp_path):
     published = weights_of(paligemma)
     torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2"]
-    words = ["-m", "cli", "train", "act", uri, *SHORT, "--out", tmp_path / "act", "--steps", "1"]
-    words += [*STILL, "--set", f"vlm={paligemma}"]
+    argv = ["-m", "cli", "train", "act", uri, *SHORT, "--out", tmp_path / "act", "--steps", "1"]
+    argv += [*STILL, "--set", f"vlm={paligemma}"]
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
-    command = [str(word) for word in (*torchrun, *words)]
+    command = [str(word) for word in (*torchrun, *argv)]
     done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     assert done.stderr.count("vision-language model: PaliGemma of") == 1
@@ -206,20 +208,20 @@ def test_an_id_on_the_hub_is_downloaded(villa, uri, paligemma, tmp_path, monkeyp
 
 
 @pytest.mark.parametrize(
-    ("setting", "words"),
+    ("setting", "message"),
     [
         ("model.vlm.text.width=64", "model.vlm.text.width: found 64, expected 32, as the weights of"),
         ("model.vlm.vision.image_size=56", "model.vlm.vision.image_size: found 56, expected 28, as the weights of"),
         ("model.expert.num_layers=5", "model.expert.num_layers: found 5, expected 3, as the weights of"),
     ],
 )
-def test_a_size_that_the_weights_do_not_have_is_refused(villa, uri, paligemma, tmp_path, setting, words):
-    assert words in refused(train(villa, uri, tmp_path / "act", "--set", f"vlm={paligemma}", "--set", setting))
+def test_a_size_that_the_weights_do_not_have_is_refused(villa, uri, paligemma, tmp_path, setting, message):
+    assert message in refused(train(villa, uri, tmp_path / "act", "--set", f"vlm={paligemma}", "--set", setting))
 
 
 def test_every_size_that_does_not_fit_is_in_the_line(villa, uri, paligemma, tmp_path):
-    words = ("--set", "model.vlm.text.width=64", "--set", "model.vlm.vocab_size=99")
-    line = refused(train(villa, uri, tmp_path / "act", "--set", f"vlm={paligemma}", *words))
+    options = ("--set", "model.vlm.text.width=64", "--set", "model.vlm.vocab_size=99")
+    line = refused(train(villa, uri, tmp_path / "act", "--set", f"vlm={paligemma}", *options))
     assert "model.vlm.text.width: found 64, expected 32" in line
     assert "model.vlm.vocab_size: found 99, expected 128" in line
 
@@ -266,7 +268,7 @@ def test_a_file_for_the_wrist_that_holds_code_is_not_run(villa, uri, tmp_path, m
 
 
 @pytest.mark.parametrize(
-    ("make", "words"),
+    ("make", "message"),
     [
         (lambda path: None, "no such file; expected weights of a ResNet-18"),
         (lambda path: path.write_bytes(b"nothing"), "r18.pth: "),
@@ -278,13 +280,13 @@ def test_a_file_for_the_wrist_that_holds_code_is_not_run(villa, uri, tmp_path, m
         ),
     ],
 )
-def test_what_is_wrong_with_a_file_for_the_wrist_is_said_in_a_line(villa, uri, tmp_path, make, words):
+def test_what_is_wrong_with_a_file_for_the_wrist_is_said_in_a_line(villa, uri, tmp_path, make, message):
     make(tmp_path / "r18.pth")
     wrist = "model.wrist={widths: [8, 8, 8, 16], num_heads: 2, head_dim: 8, image_size: 32}"
     line = refused(
         train(villa, uri, tmp_path / "act", "--set", f"wrist_weights={tmp_path / 'r18.pth'}", "--set", wrist)
     )
-    assert words in line
+    assert message in line
 
 
 def test_weights_for_a_wrist_that_is_not_there_are_refused(villa, uri, tmp_path):

@@ -24,7 +24,7 @@ BLIND = ("--lam", "blind=blind-0", "--lam", "blind=blind-1", "--lam", "blind=bli
 
 
 @pytest.fixture(scope="module")
-def place(tmp_path_factory):
+def lab(tmp_path_factory):
     """Two arms, each in a dataset of its own, and labels of three seeds that hold the motion or do not."""
     root = tmp_path_factory.mktemp("probe")
     parts = {
@@ -43,9 +43,9 @@ def place(tmp_path_factory):
     return root, corpus
 
 
-def train(place, name, seed, datasets=("shelves", "drawers"), **training):
+def train(lab, name, seed, datasets=("shelves", "drawers"), **training):
     """Save a model that says what it was trained on."""
-    root, corpus = place
+    root, corpus = lab
     jpegs = corpus.jpegs("primary", [(corpus.episode_ids()[0], i) for i in range(12)])
     lam = make_lam(root / name, jpegs, seed=seed, interval_s=0.4)
     mixture = {"weights": dict.fromkeys(datasets, 1.0)}
@@ -54,11 +54,11 @@ def train(place, name, seed, datasets=("shelves", "drawers"), **training):
 
 
 @pytest.fixture
-def probe(place, villa):
+def probe(lab, villa):
     """Probe and return the report."""
 
     def run(*argv):
-        said = villa("probe", place[1].uri, *argv, *QUICK, "--json")
+        said = villa("probe", lab[1].uri, *argv, *QUICK, "--json")
         assert said.code == 0, said.err
         return said.report
 
@@ -85,30 +85,30 @@ def test_seeds_of_a_variant_are_one_row_with_the_interval_over_them(probe):
         assert interval == pytest.approx(stats.t.interval(0.95, 2, mean, stats.sem(seeds)), abs=1e-4)
 
 
-def test_variants_are_compared_seed_by_seed_with_the_first(probe, villa, place):
+def test_variants_are_compared_seed_by_seed_with_the_first(probe, villa, lab):
     report = probe(*BLIND, *CLEAR)
     by_body = {c["embodiment"]: c for c in report["comparisons"]}
     assert list(by_body) == ["arm", "arm2", "mean"]
     for body in ("arm", "arm2"):
-        found, change = readouts(report, body), by_body[body]
+        scores, change = readouts(report, body), by_body[body]
         assert (change["lam"], change["versus"], change["lower"]) == ("clear", "blind", 3)
-        ratios = [a / b - 1 for a, b in zip(found["clear"]["l1_seeds"], found["blind"]["l1_seeds"], strict=True)]
+        ratios = [a / b - 1 for a, b in zip(scores["clear"]["l1_seeds"], scores["blind"]["l1_seeds"], strict=True)]
         assert change["change_seeds"] == pytest.approx(ratios, abs=1e-4)
         assert change["change"] == pytest.approx(sum(ratios) / 3, abs=1e-4)
-    said = villa("probe", place[1].uri, *BLIND, *CLEAR, *QUICK)
+    said = villa("probe", lab[1].uri, *BLIND, *CLEAR, *QUICK)
     assert re.search(r"clear against blind, mean: -\d+\.\d%, 95 % interval .* lower in 3 of 3 training seeds", said.out)
     assert "95 % t-intervals of the mean over 3 training seeds, each the mean of 2 probes" in said.out
 
 
-def test_one_seed_says_that_its_interval_is_over_probes(villa, place):
-    said = villa("probe", place[1].uri, "--lam", "clear-0", *QUICK)
+def test_one_seed_says_that_its_interval_is_over_probes(villa, lab):
+    said = villa("probe", lab[1].uri, "--lam", "clear-0", *QUICK)
     assert "over 2 probe seeds of one model: they say nothing of another training seed" in said.out
-    said = villa("probe", place[1].uri, "--lam", "clear-0", *QUICK, "--set", "seeds=1")
+    said = villa("probe", lab[1].uri, "--lam", "clear-0", *QUICK, "--set", "seeds=1")
     assert "there are no intervals" in said.out
 
 
-def test_models_are_paired_by_the_seeds_of_their_training_whatever_their_order(probe, place):
-    paths = {(arm, seed): train(place, f"{arm}-s{seed}", seed) for arm in ("one", "two") for seed in (0, 1)}
+def test_models_are_paired_by_the_seeds_of_their_training_whatever_their_order(probe, lab):
+    paths = {(arm, seed): train(lab, f"{arm}-s{seed}", seed) for arm in ("one", "two") for seed in (0, 1)}
     order = [("one", 1), ("one", 0), ("two", 0), ("two", 1)]
     report = probe(*(word for key in order for word in ("--lam", f"{key[0]}={paths[key]}")))
     rows = readouts(report, "arm")
@@ -118,23 +118,23 @@ def test_models_are_paired_by_the_seeds_of_their_training_whatever_their_order(p
     assert report["notes"] == []
 
 
-def test_other_seeds_in_the_other_variant_are_paired_as_given_and_it_says_so(probe, place):
-    words = [f"one={train(place, f'p{s}', s)}" for s in (0, 1)] + [f"two={train(place, f'q{s}', s)}" for s in (1, 2)]
-    report = probe(*(word for one in words for word in ("--lam", one)))
+def test_other_seeds_in_the_other_variant_are_paired_as_given_and_it_says_so(probe, lab):
+    models = [f"one={train(lab, f'p{s}', s)}" for s in (0, 1)] + [f"two={train(lab, f'q{s}', s)}" for s in (1, 2)]
+    report = probe(*(word for one in models for word in ("--lam", one)))
     assert report["notes"] == [
         "training seeds differ between variants (one 0, 1; two 1, 2): paired in the order of the command line"
     ]
 
 
-def test_a_body_that_training_never_saw_is_probed_like_any_other_and_marked(probe, villa, place, tmp_path):
-    narrow = [f"narrow={train(place, f'narrow-{s}', s, datasets=['shelves'])}" for s in (0, 1)]
-    wide = [f"wide={train(place, f'wide-{s}', s)}" for s in (0, 1)]
+def test_a_body_that_training_never_saw_is_probed_like_any_other_and_marked(probe, villa, lab, tmp_path):
+    narrow = [f"narrow={train(lab, f'narrow-{s}', s, datasets=['shelves'])}" for s in (0, 1)]
+    wide = [f"wide={train(lab, f'wide-{s}', s)}" for s in (0, 1)]
     report = probe(*(word for one in narrow for word in ("--lam", one)), "--out", tmp_path / "out")
     assert {e["embodiment"]: e["unseen_by"] for e in report["embodiments"]} == {"arm": [], "arm2": ["narrow"]}
     assert {e["embodiment"]: e["datasets"] for e in report["embodiments"]} == {"arm": ["shelves"], "arm2": ["drawers"]}
     assert len(readouts(report, "arm2")["narrow"]["l1_seeds"]) == 2
     assert "unseen in training" in (tmp_path / "out" / "index.html").read_text()
-    said = villa("probe", place[1].uri, *(w for one in narrow + wide for w in ("--lam", one)), *QUICK)
+    said = villa("probe", lab[1].uri, *(w for one in narrow + wide for w in ("--lam", one)), *QUICK)
     assert "arm2: unseen in training by narrow" in said.out
     assert "arm: unseen" not in said.out
 
@@ -144,8 +144,8 @@ def test_of_labels_alone_nobody_knows_what_training_saw(probe):
     assert (arm["unseen_by"], arm["unknown_to"]) == ([], ["clear-0"])
 
 
-def test_a_body_outside_of_the_statistics_of_a_model_is_one_that_it_never_saw(probe, place):
-    lam = train(place, "elsewhere", 0, datasets=())
+def test_a_body_outside_of_the_statistics_of_a_model_is_one_that_it_never_saw(probe, lab):
+    lam = train(lab, "elsewhere", 0, datasets=())
     stated = json.loads((lam / "model_config.json").read_text())
     stated["statistics"] = {"arm": {}}
     (lam / "model_config.json").write_text(json.dumps(stated))
@@ -156,15 +156,15 @@ def test_a_body_outside_of_the_statistics_of_a_model_is_one_that_it_never_saw(pr
     ]
 
 
-def test_a_model_that_trained_on_episodes_kept_apart_here_is_told_of(probe, place):
-    (note,) = probe("--lam", train(place, "all", 0, val_fraction=0.1))["notes"]
+def test_a_model_that_trained_on_episodes_kept_apart_here_is_told_of(probe, lab):
+    (note,) = probe("--lam", train(lab, "all", 0, val_fraction=0.1))["notes"]
     assert "all: trained with val_fraction=0.1" in note
     assert "--set val_fraction=0.1" in note
 
 
-def test_what_the_proprio_model_is_told_changes_nothing_in_the_latents_that_are_probed(probe, place):
-    root = place[0]
-    weights = load_lam(train(place, "plain", 3)).state_dict()
+def test_what_the_proprio_model_is_told_changes_nothing_in_the_latents_that_are_probed(probe, lab):
+    root = lab[0]
+    weights = load_lam(train(lab, "plain", 3)).state_dict()
     for context in (True, False):
         torch.manual_seed(0)
         shape = lam_shape("tiny", num_frames=3, interval_s=0.4, **SMALL | {"use_proprio": True, "use_context": context})
@@ -190,8 +190,8 @@ def test_the_page_stands_alone_with_its_charts_and_the_report_beside_it(probe, t
             assert f"<td>{source}</td><td>{readout['l1']:.3f}</td>" in html
     charts = {file.stem: ElementTree.parse(file).getroot() for file in (tmp_path / "out" / "charts").glob("*.svg")}
     assert {"change-all", "change-xyz", "error-0", "error-1", "largest-0", "largest-change-1"} <= charts.keys()
-    words = ["".join(node.itertext()) for node in charts["change-all"].iter("{http://www.w3.org/2000/svg}text")]
-    assert sum("lower in 3 of 3" in word for word in words) == 3
+    texts = ["".join(node.itertext()) for node in charts["change-all"].iter("{http://www.w3.org/2000/svg}text")]
+    assert sum("lower in 3 of 3" in word for word in texts) == 3
 
 
 def test_bars_are_as_tall_as_errors(probe, tmp_path):
@@ -216,8 +216,8 @@ def test_a_second_page_in_the_same_folder_leaves_no_chart_of_the_first(probe, tm
     assert "of the gap between the yardsticks closed" in (tmp_path / "out" / "index.html").read_text()
 
 
-def test_a_folder_with_an_equals_sign_is_a_folder(probe, place):
-    lam = train(place, "lr=3", 0)
+def test_a_folder_with_an_equals_sign_is_a_folder(probe, lab):
+    lam = train(lab, "lr=3", 0)
     assert probe("--lam", lam)["lams"] == ["lr=3"]
 
 
@@ -249,25 +249,25 @@ def test_a_title_keeps_spaces_and_html_at_bay(probe, tmp_path):
         (["true state change=clear-0"], "this is what a yardstick is called; choose another title"),
     ],
 )
-def test_bad_input_costs_one_line(villa, place, lams, message):
-    said = villa("probe", place[1].uri, *(word for lam in lams for word in ("--lam", lam)), *QUICK)
+def test_bad_input_costs_one_line(villa, lab, lams, message):
+    said = villa("probe", lab[1].uri, *(word for lam in lams for word in ("--lam", lam)), *QUICK)
     assert said.code == 2
     assert message in said.line
 
 
-def test_a_damaged_model_costs_one_line(villa, place):
-    cut, bare = train(place, "cut", 0), train(place, "bare", 1)
+def test_a_damaged_model_costs_one_line(villa, lab):
+    cut, bare = train(lab, "cut", 0), train(lab, "bare", 1)
     (cut / "model_config.json").write_text((cut / "model_config.json").read_text()[:80])
     (bare / "model.safetensors").unlink()
     for lam, message in ((cut, "cut short or not JSON"), (bare, "model.safetensors")):
-        said = villa("probe", place[1].uri, "--lam", f"one={lam}", *QUICK)
+        said = villa("probe", lab[1].uri, "--lam", f"one={lam}", *QUICK)
         assert said.code == 2
         assert str(lam) in said.line
         assert message in said.line
 
 
-def test_a_camera_that_no_robot_has_costs_one_line(villa, place):
-    said = villa("probe", place[1].uri, "--lam", train(place, "cam", 0), *QUICK, "--set", "slot=wrist")
+def test_a_camera_that_no_robot_has_costs_one_line(villa, lab):
+    said = villa("probe", lab[1].uri, "--lam", train(lab, "cam", 0), *QUICK, "--set", "slot=wrist")
     assert said.code == 2
     assert "no kept robot episode has states, actions and camera 'wrist'" in said.line
     assert "--set slot=NAME" in said.line

@@ -14,8 +14,8 @@ def policy(tmp_path):
 
 @pytest.fixture
 def refused(villa):
-    def run(*words):
-        said = villa("serve", *words)
+    def run(*argv):
+        said = villa("serve", *argv)
         assert said.code == 2
         return said.err.splitlines()[-1]
 

@@ -14,17 +14,17 @@ class Oven(Config):
 
 
 class Kitchen(Config):
-    place: str
+    owner: str
     oven: Oven = Oven()
     shelves: tuple[int, ...] = ()
 
 
 def test_each_layer_goes_over_the_one_before(tmp_path):
     file = tmp_path / "kitchen.yaml"
-    file.write_text("place: file\nshelves: [1, 2]\noven:\n  heat_c: 150\n  fan: true\n")
+    file.write_text("owner: file\nshelves: [1, 2]\noven:\n  heat_c: 150\n  fan: true\n")
     settings = Settings(file, ["oven.heat_c=90", "shelves=[3]"])
-    kitchen = settings.fill(Kitchen, place="option", oven=None)
-    assert kitchen == Kitchen(place="option", oven=Oven(heat_c=90, fan=True), shelves=(3,))
+    kitchen = settings.fill(Kitchen, owner="option", oven=None)
+    assert kitchen == Kitchen(owner="option", oven=Oven(heat_c=90, fan=True), shelves=(3,))
 
 
 @pytest.mark.parametrize(
@@ -32,7 +32,7 @@ def test_each_layer_goes_over_the_one_before(tmp_path):
     [
         ("oven.heta_c=3", "no setting 'oven.heta_c'; did you mean 'oven.heat_c'?"),
         ("heat_c=3", "no setting 'heat_c'; did you mean 'oven.heat_c'?"),
-        ("zzz=3", "no setting 'zzz'; known: place, oven, shelves"),
+        ("zzz=3", "no setting 'zzz'; known: owner, oven, shelves"),
         ("oven.heat_c=-1", "setting 'oven.heat_c': found -1, expected greater than or equal to 0"),
         ("oven.heat_c=hot", "setting 'oven.heat_c': found 'hot', expected a valid integer"),
         ("oven", "expected key=value"),
@@ -40,13 +40,13 @@ def test_each_layer_goes_over_the_one_before(tmp_path):
 )
 def test_a_wrong_setting_is_one_line_with_the_nearest_key(override, message):
     with pytest.raises(DataEngineError) as caught:
-        Settings(None, [override]).fill(Kitchen, place="x")
+        Settings(None, [override]).fill(Kitchen, owner="x")
     assert message in str(caught.value)
     assert "\n" not in str(caught.value)
 
 
 def test_what_is_missing_is_named_with_its_option():
-    with pytest.raises(DataEngineError, match=r"'place' is missing; give --place or --set place=\.\.\."):
+    with pytest.raises(DataEngineError, match=r"'owner' is missing; give --owner or --set owner=\.\.\."):
         Settings().fill(Kitchen)
 
 

@@ -81,8 +81,8 @@ def test_where_the_manifest_is_damaged_shards_are_compared_with_what_their_index
 
 def test_a_folder_without_finished_shards_is_no_damage(villa, shards, tmp_path):
     (shards / "manifest.json").unlink()
-    for place, message in ((shards, "found unfinished shards"), (tmp_path, "found no manifest.json")):
-        said = villa("shard", place, "--verify")
+    for folder, message in ((shards, "found unfinished shards"), (tmp_path, "found no manifest.json")):
+        said = villa("shard", folder, "--verify")
         assert (said.code, message in said.line) == (2, True)
 
 

@@ -13,17 +13,17 @@ def corpus(villa, tmp_path):
     counted_video.write(root / "cup.mp4", 26 * 5, 5.0)
     rows = ["path,start,end,text,group", *ROWS, "gone.mp4,0,1,lift,ben"]
     (root / "clips.csv").write_text("\n".join(rows))
-    place = tmp_path / "corpus"
-    assert villa("ingest", "video/folder", root, "--corpus", place, "--workers", 1).code == 0
-    return place
+    uri = tmp_path / "corpus"
+    assert villa("ingest", "video/folder", root, "--corpus", uri, "--workers", 1).code == 0
+    return uri
 
 
 def test_an_episode_tells_its_clip_and_its_label(villa, corpus):
     listed = villa("show", corpus, "video/videos", "--limit", 0, "--json").report["examples"]
     (short,) = (each for each in listed if "lift the cup" in each["instruction"])
     said = villa("show", corpus, short["episode_id"])
-    told = "0.25 to 2.25 s of video cup.mp4, labelled 1.00 to 1.50 s, split group anna, text by publisher"
-    assert f"clip {told}" in " ".join(said.out.split())
+    label = "0.25 to 2.25 s of video cup.mp4, labelled 1.00 to 1.50 s, split group anna, text by publisher"
+    assert f"clip {label}" in " ".join(said.out.split())
 
 
 def test_episodes_of_a_dataset_are_listed_and_how_many_are_not(villa, corpus):

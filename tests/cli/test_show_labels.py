@@ -36,8 +36,8 @@ def label(villa, videos, tmp_path):
 
 @pytest.mark.parametrize("name", ["latents.npz", "latents.lance"])
 def test_labels_of_videos_are_a_row_each_and_a_picture(villa, label, tmp_path, name):
-    place, labelled = label(name, "moves.mp4", "still.mp4")
-    report = villa("show", place, "--out", tmp_path / "codes.svg", "--json").report
+    file, labelled = label(name, "moves.mp4", "still.mp4")
+    report = villa("show", file, "--out", tmp_path / "codes.svg", "--json").report
     moves, still = report["videos"]
     plain, _ = label("plain.npz", "moves.mp4", "still.mp4")
     arrays = np.load(plain)
@@ -55,31 +55,31 @@ def test_labels_of_videos_are_a_row_each_and_a_picture(villa, label, tmp_path, n
     )
     assert report["without_frames"] == {}
     drawn = (tmp_path / "codes.svg").read_text()
-    words = ("moves.mp4", "still.mp4", "codes", "0.0 s", "codes: grey holds still")
-    assert all(f"<!-- {word} -->" in drawn for word in words)
-    assert villa("show", place).out.splitlines()[3].endswith("100%, 100% of codes")
+    titles = ("moves.mp4", "still.mp4", "codes", "0.0 s", "codes: grey holds still")
+    assert all(f"<!-- {word} -->" in drawn for word in titles)
+    assert villa("show", file).out.splitlines()[3].endswith("100%, 100% of codes")
 
 
 def test_one_video_is_named_and_one_that_is_gone_is_drawn_without_frames(villa, label, videos, tmp_path):
     copied = videos / "gone.mp4"
     copied.write_bytes((videos / "moves.mp4").read_bytes())
-    place, _ = label("latents.npz", "gone.mp4", "still.mp4")
+    file, _ = label("latents.npz", "gone.mp4", "still.mp4")
     copied.unlink()
-    said = villa("show", place, "gone", "--out", tmp_path / "gone.png")
+    said = villa("show", file, "gone", "--out", tmp_path / "gone.png")
     assert said.code == 0
     assert "still.mp4" not in said.out
     assert f"drawn without frames: {copied}" in said.out
     assert (tmp_path / "gone.png").stat().st_size > 1000
-    again = villa("show", place, "--out", tmp_path / "gone.png")  # it is ours
+    again = villa("show", file, "--out", tmp_path / "gone.png")  # it is ours
     assert again.code == 0
     write_video(copied, [1, 2, 3, 4, 5, 6, 7])
-    other = villa("show", place, "gone", "--out", tmp_path / "gone.png")
+    other = villa("show", file, "gone", "--out", tmp_path / "gone.png")
     assert "is it the video that was labelled?" in other.out
 
 
 def test_labels_from_before_hold_codes_say_that_the_share_is_unknown(villa, label, tmp_path):
-    place, _ = label("latents.npz", "moves.mp4")
-    arrays = dict(np.load(place))
+    file, _ = label("latents.npz", "moves.mp4")
+    arrays = dict(np.load(file))
     del arrays["hold_codes"]
     np.savez(tmp_path / "old.npz", **arrays)
     said = villa("show", tmp_path / "old.npz")
@@ -101,10 +101,10 @@ def test_labels_from_before_hold_codes_say_that_the_share_is_unknown(villa, labe
     ],
 )
 def test_a_file_of_something_else_costs_one_line(villa, label, tmp_path, change, message):
-    place, _ = label("latents.npz", "moves.mp4")
-    found = dict(np.load(place))
-    found |= {key: value(found[key]) if callable(value) else value for key, value in change.items()}
-    np.savez(tmp_path / "odd.npz", **{key: value for key, value in found.items() if value is not None})
+    file, _ = label("latents.npz", "moves.mp4")
+    arrays = dict(np.load(file))
+    arrays |= {key: value(arrays[key]) if callable(value) else value for key, value in change.items()}
+    np.savez(tmp_path / "odd.npz", **{key: value for key, value in arrays.items() if value is not None})
     said = villa("show", tmp_path / "odd.npz")
     assert said.code == 2
     assert message in said.line
@@ -119,8 +119,8 @@ def test_a_file_of_something_else_costs_one_line(villa, label, tmp_path, change,
     ],
 )
 def test_what_cannot_be_shown_of_labels_costs_one_line(villa, label, argv, expected):
-    place, _ = label("latents.npz", "still.mp4")
-    said = villa("show", place, *argv)
+    file, _ = label("latents.npz", "still.mp4")
+    said = villa("show", file, *argv)
     assert said.code == 2
     assert expected in said.line
 

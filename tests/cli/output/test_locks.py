@@ -41,8 +41,8 @@ def test_who_has_just_taken_a_lock_is_named_too(tmp_path, monkeypatch):
 
 
 def test_the_lock_of_a_killed_command_is_gone(villa, made, tmp_path):
-    words = "import sys, time; from pathlib import Path; from pipelines.output.folder import locked"
-    hold = f"{words}\nwith locked(Path(sys.argv[1]), 'curate'): print('in', flush=True); time.sleep(60)"
+    code = "import sys, time; from pathlib import Path; from pipelines.output.folder import locked"
+    hold = f"{code}\nwith locked(Path(sys.argv[1]), 'curate'): print('in', flush=True); time.sleep(60)"
     child = subprocess.Popen([sys.executable, "-c", hold, tmp_path], stdout=subprocess.PIPE, cwd=ROOT)
     assert child.stdout.readline() == b"in\n"
     line = commands(made, tmp_path)["curate"]

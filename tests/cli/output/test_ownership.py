@@ -78,12 +78,12 @@ def test_a_folder_of_another_command_is_refused(villa, made, tmp_path, name):
 
 
 @pytest.mark.parametrize(
-    "words",
+    "content",
     ["no json", "[]", "[" * 100_000, '{"command": "curate"}', '{"command": "curate", "files": ["../../x"]}'],
     ids=["no json", "a list", "too deep", "no files", "outside"],
 )
-def test_a_damaged_marker_is_named(villa, made, tmp_path, words):
-    (tmp_path / MARKER).write_text(words)
+def test_a_damaged_marker_is_named(villa, made, tmp_path, content):
+    (tmp_path / MARKER).write_text(content)
     said = villa(*commands(made, tmp_path)["curate"])
     assert said.code == 2
     assert f"{tmp_path / MARKER}: " in said.line
@@ -159,8 +159,8 @@ def test_of_a_run_with_other_settings_those_that_differ_are_named_and_no_others(
     said = villa(*line, *changes)
     assert said.code == 2
     head, *lines = said.err.splitlines()[-4:]
-    words = "holds a run with other settings or data; give the same to continue it, or another --out"
-    assert head == f"villa train lam: {tmp_path / 'out'} {words}"
+    message = "holds a run with other settings or data; give the same to continue it, or another --out"
+    assert head == f"villa train lam: {tmp_path / 'out'} {message}"
     assert lines == ["  lr: 0.002 -> 0.5", "  mixture.temperature: 1.0 -> 2.0", "  model.num_codes: 32 -> 64"]
     report = villa(*line, *changes, "--json").report
     assert report["details"] == [line.strip() for line in lines]

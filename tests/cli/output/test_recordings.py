@@ -34,14 +34,14 @@ def test_nothing_is_written_among_raw_recordings(villa, made, tmp_path, name, be
     assert list(tree(tmp_path / "raw")) == ["meta/info.json"]
 
 
-@pytest.mark.parametrize("place", ["raw", "raw/sub/corpus", "photos", "corpus/sub"])
-def test_a_corpus_is_created_neither_in_recordings_nor_among_other_files(villa, made, tmp_path, place):
+@pytest.mark.parametrize("folder", ["raw", "raw/sub/corpus", "photos", "corpus/sub"])
+def test_a_corpus_is_created_neither_in_recordings_nor_among_other_files(villa, made, tmp_path, folder):
     write_parts(tmp_path / "raw", 2)
     (tmp_path / "photos").mkdir()
     (tmp_path / "photos/holiday.jpg").write_text("mine")
     shutil.copytree(made / "corpus", tmp_path / "corpus")
     before = tree(tmp_path)
-    said = villa("ingest", NPZ, tmp_path / "raw", "--corpus", tmp_path / place)
+    said = villa("ingest", NPZ, tmp_path / "raw", "--corpus", tmp_path / folder)
     assert said.code == 2
     assert "give a new folder" in said.line
     assert tree(tmp_path) == before
