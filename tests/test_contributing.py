@@ -22,8 +22,8 @@ SECTIONS = dict(re.findall(r"^### (.*?)\n(.*?)(?=^##|\Z)", TEXT, re.MULTILINE | 
 
 
 def block(title: str, language: str) -> str:
-    (found,) = re.findall(rf"^```{language}\n(.*?)^```$", SECTIONS[title], re.MULTILINE | re.DOTALL)
-    return found
+    (text,) = re.findall(rf"^```{language}\n(.*?)^```$", SECTIONS[title], re.MULTILINE | re.DOTALL)
+    return text
 
 
 def write_file(title: str, folder: Path) -> str:
@@ -39,11 +39,11 @@ def follow(title: str, folder: Path) -> list[dict]:
     return [report(shlex.split(line), folder) for line in block(title, "sh").splitlines()]
 
 
-def report(words: list[str], folder: Path) -> dict:
-    assert words[0] == "villa"
+def report(argv: list[str], folder: Path) -> dict:
+    assert argv[0] == "villa"
     # Not `-m cli`: the script `villa` does not have the current folder on its path either.
     code = "import sys; from cli.app import main; sys.path.remove(''); main()"
-    command = [sys.executable, "-c", code, *words[1:], "--json"]
+    command = [sys.executable, "-c", code, *argv[1:], "--json"]
     done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False, timeout=300)
     assert done.returncode == 0, done.stderr
     return json.loads(done.stdout)
@@ -87,9 +87,9 @@ def test_in_the_tree_each_is_found_by_the_name_of_its_file(tmp_path):
     for package in ("dataengine", "models", "pipelines"):
         shutil.copytree(ROOT / package, tmp_path / package, ignore=shutil.ignore_patterns("__pycache__"))
     for title, text in SECTIONS.items():
-        place = re.search(r"in the tree `([\w/]+\.py)`:", text)
-        if place:
-            (tmp_path / place[1]).write_text(block(title, "python"))
+        named = re.search(r"in the tree `([\w/]+\.py)`:", text)
+        if named:
+            (tmp_path / named[1]).write_text(block(title, "python"))
     code = (
         "from dataengine import catalog; from pipelines.evaluation.simulators._base import simulator_class; "
         "print(catalog.source('aloha').name, catalog.stage('drop_no_grasp')().max_opening, "

@@ -38,7 +38,7 @@ def declared(requirements: Iterable[str]) -> set[str]:
 
 
 BASE = declared(PROJECT["dependencies"])
-EXTRAS = {name: declared(found) for name, found in PROJECT["optional-dependencies"].items()}
+EXTRAS = {name: declared(requirements) for name, requirements in PROJECT["optional-dependencies"].items()}
 ALL = BASE.union(*EXTRAS.values())
 
 
@@ -60,11 +60,11 @@ def imports(file: Path) -> Iterator[str]:
 @cache
 def imported_below(*folders: str) -> dict[str, set[str]]:
     """What is imported below some folders, with the files that do so."""
-    found: dict[str, set[str]] = {}
+    importers: dict[str, set[str]] = {}
     for file in (file for folder in folders for file in (ROOT / folder).rglob("*.py")):
         for name in imports(file):
-            found.setdefault(name, set()).add(str(file.relative_to(ROOT)))
-    return found
+            importers.setdefault(name, set()).add(str(file.relative_to(ROOT)))
+    return importers
 
 
 def test_everything_that_is_imported_is_declared() -> None:

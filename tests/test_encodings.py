@@ -13,7 +13,7 @@ OF_OUR_OWN = ("remote",)
 
 def unsaid(tree: ast.AST) -> list[int]:
     """Lines that open text without saying how it is encoded."""
-    found = []
+    lines = []
     for call in ast.walk(tree):
         if not isinstance(call, ast.Call) or any(k.arg == "encoding" for k in call.keywords):
             continue
@@ -24,8 +24,8 @@ def unsaid(tree: ast.AST) -> list[int]:
         if (name in ("read_text", "write_text") and owner not in OF_OUR_OWN) or (
             name == "open" and is_text and owner not in ("tarfile", "av")
         ):
-            found.append(call.lineno)
-    return found
+            lines.append(call.lineno)
+    return lines
 
 
 @pytest.mark.parametrize("file", FILES, ids=lambda file: str(file.relative_to(ROOT)))

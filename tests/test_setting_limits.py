@@ -34,14 +34,14 @@ def all_configs() -> list[type[BaseModel]]:
             except ImportError as error:  # a simulator that is not installed
                 assert module.name.startswith("pipelines.evaluation.simulators"), error
     waiting: list[type[BaseModel]] = [DataConfig, ModelConfig]
-    found = []
+    configs = []
     while waiting:
         config = waiting.pop()
         waiting += config.__subclasses__()
         if config.__module__.partition(".")[0] in ("dataengine", "models", "pipelines"):
-            found.append(config)
+            configs.append(config)
     # A class with an underscore is filled by our own code, out of settings that were checked.
-    return [config for config in found if not config.__name__.startswith("_")]
+    return [config for config in configs if not config.__name__.startswith("_")]
 
 
 def numbers(kind: Any, limits: tuple[Any, ...]) -> Iterator[tuple[type, tuple[Any, ...]]]:

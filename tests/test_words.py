@@ -40,12 +40,12 @@ def strange(text: str) -> list[str]:
     """Name the words that a reader would need a dictionary for, each with its line and what to say instead."""
     for allowed, _ in ALLOWED:
         text = re.sub(allowed, "", text)
-    found = []
+    complaints = []
     for number, line in enumerate(text.splitlines(), 1):
         for word in FORBIDDEN.finditer(line):
             better = next(b for pattern, b in INSTEAD.items() if re.fullmatch(pattern, word[0], re.IGNORECASE))
-            found.append(f"{number}: '{word[0]}' in '{line.strip()[:120]}'; say {better}")
-    return found
+            complaints.append(f"{number}: '{word[0]}' in '{line.strip()[:120]}'; say {better}")
+    return complaints
 
 
 def messages(file: Path) -> Iterator[str]:
@@ -72,10 +72,10 @@ def test_pages(page: Path) -> None:
 
 
 def test_messages() -> None:
-    found = {
+    strange_texts = {
         str(file.relative_to(ROOT)): [each for text in messages(file) for each in strange(text)] for file in MODULES
     }
-    assert {file: words for file, words in found.items() if words} == {}
+    assert {file: complaints for file, complaints in strange_texts.items() if complaints} == {}
 
 
 @pytest.mark.parametrize("word", ["Painted", "bodies", "told", "judging", "goes before", "doubts"])

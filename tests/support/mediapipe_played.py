@@ -62,17 +62,17 @@ vision.HandLandmarker, vision.HandLandmarkerOptions = HandLandmarker, HandLandma
 """
 
 
-def install(place: Path, monkeypatch: pytest.MonkeyPatch, version: str = "1.2.3") -> None:
+def install(folder: Path, monkeypatch: pytest.MonkeyPatch, version: str = "1.2.3") -> None:
     for name, code in {"mediapipe": FAKE, "mediapipe/tasks": "", "mediapipe/tasks/python": FAKE_TASKS}.items():
-        (place / name).mkdir(parents=True)
-        (place / name / "__init__.py").write_text(code)
-    (place / f"mediapipe-{version}.dist-info").mkdir()
-    (place / f"mediapipe-{version}.dist-info" / "METADATA").write_text(f"Name: mediapipe\nVersion: {version}\n")
-    monkeypatch.syspath_prepend(place)
+        (folder / name).mkdir(parents=True)
+        (folder / name / "__init__.py").write_text(code)
+    (folder / f"mediapipe-{version}.dist-info").mkdir()
+    (folder / f"mediapipe-{version}.dist-info" / "METADATA").write_text(f"Name: mediapipe\nVersion: {version}\n")
+    monkeypatch.syspath_prepend(folder)
 
 
-def bundle(place: Path) -> Path:
-    with zipfile.ZipFile(place / "hand_landmarker.task", "w") as file:
+def bundle(folder: Path) -> Path:
+    with zipfile.ZipFile(folder / "hand_landmarker.task", "w") as file:
         for name in PARTS:
             file.writestr(name, b"weights")
-    return place / "hand_landmarker.task"
+    return folder / "hand_landmarker.task"

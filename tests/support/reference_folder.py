@@ -136,9 +136,9 @@ class Policy:
         c, width, b = self.c, self.c["expert"]["width"], len(x["dataset_id"])
         vlm = c["vlm"]["width"]
         table = self.weight("embed_tokens.weight", c["vlm"]["vocab_size"], vlm)
-        words = table[x["token_ids"][:, c["layout"]["num_image_tokens"] :]] * vlm**0.5
+        embedded = table[x["token_ids"][:, c["layout"]["num_image_tokens"] :]] * vlm**0.5
         patches = self.linear("multi_modal_projector.linear", self.siglip(x["image"]), vlm)
-        seen = torch.cat([patches, words], dim=1) * x["token_mask"][..., None]
+        seen = torch.cat([patches, embedded], dim=1) * x["token_mask"][..., None]
         rows = []
         for i in range(b):
             d = int(x["dataset_id"][i])

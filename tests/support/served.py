@@ -21,22 +21,22 @@ LISTENS = re.compile(r"listening on ws://(\S+):(\d+);")
 class Server:
     """`villa serve WORDS --port 0`, until the block ends."""
 
-    def __init__(self, *words, env=None, wait=READY):
-        self._words, self._env, self._wait = words, env or {}, wait
+    def __init__(self, *argv, env=None, wait=READY):
+        self._argv, self._env, self._wait = argv, env or {}, wait
         self.log = ""
         self._seen = threading.Event()
 
     def __enter__(self):
-        command = [sys.executable, "-m", "cli", "serve", *map(str, self._words), "--port", "0", "--json"]
+        command = [sys.executable, "-m", "cli", "serve", *map(str, self._argv), "--port", "0", "--json"]
         env = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1", **self._env}
         pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
         self.process = subprocess.Popen(command, env=env, **pipes)
         self._reader = threading.Thread(target=self._read, daemon=True)
         self._reader.start()
         assert self._seen.wait(300), self.log
-        found = self._wait.search(self.log)
-        assert found, self.log
-        self.port = int(found[2])
+        match = self._wait.search(self.log)
+        assert match, self.log
+        self.port = int(match[2])
         return self
 
     def _read(self):

@@ -69,7 +69,7 @@ def model(kind: str, **text: Any) -> Any:
 def write_tokenizer(folder: Path, *, image_id: int = IMAGE_ID) -> None:
     """Write a tokenizer.json of words, with padding, BOS and `<image>` where PaliGemma's has them."""
     special = {"<pad>": 0, "<eos>": 1, "<bos>": 2, "<unk>": 3, "\n": 4, "<image>": image_id}
-    words = [
+    vocabulary = [
         "move",
         "the",
         "gripper",
@@ -91,7 +91,7 @@ def write_tokenizer(folder: Path, *, image_id: int = IMAGE_ID) -> None:
         "a",
         "object",
     ]
-    vocab = special | {word: 5 + i for i, word in enumerate(words)}
+    vocab = special | {word: 5 + i for i, word in enumerate(vocabulary)}
     stated = {
         "version": "1.0",
         "truncation": None,
