@@ -22,14 +22,14 @@ def test_every_frame_has_what_encode_says_of_its_clip(tmp_path):
     one, _ = make_models(corpus, tmp_path)
     report = run(LabelConfig(corpus=corpus.uri, lam=one))
     assert (report.episodes, report.without_camera, report.unreadable) == (6, 1, 0)
-    lam, labels = load_lam(one), labels_of(corpus.uri, "one")
-    assert set(labels) == {"0", "1", "2", "3", "wave", "flat"}
+    lam, stored = load_lam(one), labels_of(corpus.uri, "one")
+    assert set(stored) == {"0", "1", "2", "3", "wave", "flat"}
     distinct = set()
     for episode_id in corpus.episode_ids():
         episode = corpus.episode(episode_id)
         if not episode.cameras:
             continue
-        latent, codes = labels[episode.column("source_record")]
+        latent, codes = stored[episode.column("source_record")]
         stride = steps_per_latent(episode.control_hz, lam.config.interval_s)
         video = video_of(episode.jpegs("primary"), lam.config.resolution)
         for phase in range(min(stride, len(video))):

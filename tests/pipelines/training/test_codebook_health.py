@@ -163,8 +163,8 @@ def test_a_callback_speaks_once_through_an_interruption_and_changes_no_loss(
         run.recorder.callback = listener = Listener()
         run.train()
     assert listener.seen == list(range(1, 13))
-    lines = [line for line in capsys.readouterr().err.splitlines() if "seen at" in line]
-    assert lines == ["toy: seen at 3", "toy: seen at 9"]
+    said = [line for line in capsys.readouterr().err.splitlines() if "seen at" in line]
+    assert said == ["toy: seen at 3", "toy: seen at 9"]
     assert losses(tmp_path / "watched") == losses(tmp_path / "plain")
     lines = [json.loads(line) for line in (tmp_path / "watched" / "metrics.jsonl").read_text().splitlines()]
     assert [line["step"] for line in lines if "notes" in line] == [3, 9]
