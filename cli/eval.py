@@ -1,9 +1,13 @@
-"""`villa eval`: the policy in closed loop."""
+"""`villa eval`: policies in closed loop, alone and against one another."""
 
+import contextlib
+from collections.abc import Sequence
+from itertools import pairwise
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+import typer.core
 
 from cli.contract import app, command
 from cli.settings import Settings
@@ -11,42 +15,154 @@ from cli.settings import Settings
 if TYPE_CHECKING:
     from dataengine.report import Report
 
+PLAY = "play"
+
+
+class ByName(typer.core.TyperGroup):
+    """Takes the name of a simulator for its command: `villa eval metaworld runs/act`."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Put the command first where a simulator, or in the former way a policy, stands there."""
+        if args and args[0] not in self.commands and not {"--help", "-h"} & set(args[:1]):
+            args = [PLAY, *(args if _is_simulator(args[0]) else _as_today(args))]
+        return super().parse_args(ctx, args)
+
+
+def _is_simulator(name: str) -> bool:
+    from pipelines.evaluation.simulators._base import ALIASES, simulator_names
+
+    is_own = ":" in name and not name.startswith("-") and not Path(name).exists()
+    return is_own or name in ALIASES or name in simulator_names()
+
+
+def _as_today(args: Sequence[str]) -> list[str]:
+    """Turn `villa eval POLICY --simulator NAME` of version 0.2 into `villa eval NAME POLICY`."""
+    rest, simulator = list(args), ""
+    for i, word in enumerate(rest):
+        if word == "--simulator" and i + 1 < len(rest):
+            simulator = rest[i + 1]
+            del rest[i : i + 2]
+            break
+        if word.startswith("--simulator="):
+            simulator = word.partition("=")[2]
+            del rest[i]
+            break
+    if rest and rest[0].startswith("-") and not simulator:
+        return rest  # a file of settings says both
+    simulator = simulator or _said_by_file(rest) or "metaworld"
+    policy = rest[0] if rest and not rest[0].startswith("-") else "POLICY"
+    typer.echo(f"write `villa eval {simulator} {policy}`; the next version takes no --simulator", err=True)
+    return [simulator, *rest]
+
+
+def _said_by_file(args: Sequence[str]) -> str:
+    """Give the simulator of `--config FILE`, empty where there is none; what is wrong with the file is said later."""
+    import yaml
+
+    for option, value in pairwise(args):
+        if option == "--config":
+            with contextlib.suppress(OSError, ValueError, yaml.YAMLError):
+                settings = yaml.safe_load(Path(value).read_text(encoding="utf-8"))
+                return str(settings.get("simulator", "")) if isinstance(settings, dict) else ""
+    return ""
+
+
+evaluation = typer.Typer(
+    cls=ByName,
+    help="Play a policy in a simulator, `villa eval SIMULATOR POLICY`, and compare policies.",
+    rich_markup_mode=None,
+)
+app.add_typer(evaluation, name="eval")
+
+Simulator = Annotated[str, typer.Argument(help="Where to play; `module:Class` is one of your own.")]
+Task = Annotated[list[str] | None, typer.Option(help="Task to play, may be repeated; by default the simulator's own.")]
+Device = Annotated[str | None, typer.Option(help="`cpu`, `cuda` ...; by default the best there is.")]
+ActsAs = Annotated[
+    str | None, typer.Option(help="Which of the robot's datasets to act as in; by default the simulator's own.")
+]
+
 
 @command(
-    app,
-    "eval",
-    example="villa eval runs/act\n"
-    "villa eval runs/act --task button-press-topdown --task window-close --episodes 50 --out runs/eval\n"
-    "villa eval expert --simulator lift",
-    configs={"": "pipelines.evaluation.evaluate:EvalConfig"},
+    evaluation,
+    "eval play",
+    example="villa eval play metaworld runs/act\n"
+    "villa eval play metaworld runs/act --task button-press-topdown --task window-close --episodes 50 --out runs/eval\n"
+    "villa eval play lift expert",
+    configs={"": "pipelines.evaluation.config:EvalConfig"},
     choices={"simulator": "pipelines.evaluation.simulators._base:simulator_names"},
 )
-def evaluate(
+def play(
+    simulator: Simulator,
     policy: Annotated[
         str, typer.Argument(help="Folder of the trained policy, or a baseline: `random`, `replay`, `expert`.")
     ],
     settings: Settings,
-    simulator: Annotated[str | None, typer.Option(help="Where to play.")] = None,
-    task: Annotated[
-        list[str] | None, typer.Option(help="Task to play, may be repeated; by default the simulator's own.")
-    ] = None,
+    task: Task = None,
     episodes: Annotated[int | None, typer.Option(help="Unseen starts per task.")] = None,
-    acts_as: Annotated[
-        str | None, typer.Option(help="Which of the robot's datasets to act as in; by default the simulator's own.")
-    ] = None,
-    out: Annotated[Path | None, typer.Option(help="Folder of results and filmstrips.")] = None,
-    device: Annotated[str | None, typer.Option(help="`cpu`, `cuda` ...; by default the best there is.")] = None,
+    acts_as: ActsAs = None,
+    out: Annotated[Path | None, typer.Option(help="Folder of results, filmstrips and videos.")] = None,
+    device: Device = None,
 ) -> "Report":
-    """Run a policy in a simulator, on starts that training never saw; successes with Wilson intervals."""
+    """Run a policy in a simulator, on starts that training never saw; successes with Wilson intervals.
+
+    `villa eval SIMULATOR POLICY` is the same. Kill it and run the same command again: it goes on behind the last
+    episode.
+    """
     from pipelines.evaluation import evaluate as pipeline
+    from pipelines.evaluation.config import EvalConfig
 
     return pipeline.run(
         settings.fill(
-            pipeline.EvalConfig,
+            EvalConfig,
             policy=policy,
             simulator=simulator,
             tasks=task or None,
             episodes=episodes,
+            acts_as=acts_as,
+            out=out,
+            device=device,
+        )
+    )
+
+
+@command(
+    evaluation,
+    "eval compare",
+    example="villa eval compare runs/act-plain runs/act --simulator metaworld --budget 300\n"
+    "villa eval compare runs/eval@act-plain runs/eval@act",
+    configs={"": "pipelines.evaluation.compare.config:CompareConfig"},
+    choices={"simulator": "pipelines.evaluation.simulators._base:simulator_names"},
+)
+def compare(
+    policies: Annotated[
+        list[str],
+        typer.Argument(
+            help="Policies or baselines to play, or folders of finished evaluations; the first against each."
+        ),
+    ],
+    settings: Settings,
+    simulator: Annotated[str | None, typer.Option(help="Where to play.")] = None,
+    task: Task = None,
+    budget: Annotated[int | None, typer.Option(help="Most starts, over all tasks together.")] = None,
+    acts_as: ActsAs = None,
+    out: Annotated[Path | None, typer.Option(help="Folder of the episodes, the report and the picture.")] = None,
+    device: Device = None,
+) -> "Report":
+    """Say which policy is better, from the same starts for all, with no more episodes than it takes.
+
+    A sequential test looks after every pair and errs with a probability of at most `level`. Kill it and run the same
+    command again: it goes on behind the last episode.
+    """
+    from pipelines.evaluation.compare import compare as pipeline
+    from pipelines.evaluation.compare.config import CompareConfig
+
+    return pipeline.run(
+        settings.fill(
+            CompareConfig,
+            policies=tuple(policies or ()) or None,
+            simulator=simulator,
+            tasks=task or None,
+            budget=budget,
             acts_as=acts_as,
             out=out,
             device=device,

@@ -19,7 +19,7 @@ FORBIDDEN = re.compile(r"_*(place|words|told|found)s?_*", re.IGNORECASE)
 FOLDERS = ("dataengine", "models", "pipelines", "cli", "tests", "benchmarks")
 KEPT = {
     "pipelines/doctor.py": (("found",), "the key of a report"),
-    "pipelines/evaluation/evaluate.py": (("told",), "part of a digest: files of results keep their names"),
+    "pipelines/evaluation/unit.py": (("told",), "part of a digest: files of results keep their names"),
     "pipelines/training/codebook_health.py": (("words",), "the key of a report"),
     "pipelines/training/lam/lam.py": (("words",), "the key of a report"),
     "tests/pipelines/training/test_codebook_health.py": (("words",), "the key of a report"),

@@ -16,7 +16,7 @@ import numpy as np
 
 sys.path.insert(0, str(Path(__file__).parents[2]))
 from pipelines.ablation.statistics import Solved, only_one, paired_difference, stack
-from pipelines.evaluation.evaluate import wilson
+from pipelines.evaluation.results import wilson
 
 REFERENCES = ("A", "B", "H")
 """Every arm stands beside these, or those of its own regime."""

@@ -24,10 +24,11 @@ from pipelines.ablation.page import FILES as PAGE_FILES
 from pipelines.ablation.page import write_page
 from pipelines.ablation.report import AblationReport, make_report
 from pipelines.ablation.statistics import Solved, stack
-from pipelines.evaluation.evaluate import EvalConfig, check_task
+from pipelines.evaluation.config import EvalConfig
 from pipelines.evaluation.evaluate import run as evaluate
 from pipelines.evaluation.simulators._base import EVAL_SEEDS_FROM
 from pipelines.evaluation.simulators._workers import run_jobs
+from pipelines.evaluation.unit import check_task
 from pipelines.label import LabelConfig
 from pipelines.label import run as label
 from pipelines.output.folder import claimed, sources_at

@@ -8,7 +8,7 @@ from pydantic import Field
 from dataengine.report import Report
 from pipelines.ablation.config import AblateConfig, Arm
 from pipelines.ablation.statistics import Estimate, Solved, only_one, paired_difference, rate_over_seeds
-from pipelines.evaluation.evaluate import wilson
+from pipelines.evaluation.results import wilson
 from pipelines.output.text_table import text_table
 
 FEW_SEEDS = 3

@@ -11,7 +11,7 @@ from pipelines.demo import report_data as data
 from pipelines.demo import report_models as models
 from pipelines.demo.layout import GATE_TASKS
 from pipelines.demo.summary import DemoSummary, Evaluated
-from pipelines.evaluation.evaluate import wilson
+from pipelines.evaluation.results import wilson
 from pipelines.html import charts
 from pipelines.html.page import Section, cards, meter, page, remarked
 from pipelines.html.templates import macros

@@ -61,7 +61,7 @@ def test_a_missing_or_empty_folder_is_one_line(villa, tmp_path, source, exists):
         ["probe", "{}", "--lam", "{}"],
         ["train", "lam", "{}", "--out", "{}/out"],
         ["train", "act", "{}", "--out", "{}/out"],
-        ["eval", "{}"],
+        ["eval", "metaworld", "{}"],
     ],
     ids=" ".join,
 )

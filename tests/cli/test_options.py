@@ -75,11 +75,11 @@ def test_a_models_setting_is_checked_before_the_data_is_opened(capsys: pytest.Ca
     assert "setting 'model.vlm.text_length': found -1" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("command", [["train", "lam"], ["curate"], ["ingest"], ["eval"]])
+@pytest.mark.parametrize("command", [["train", "lam"], ["curate"], ["ingest"], ["eval", "play"]])
 def test_the_help_lists_settings(capsys: pytest.CaptureFixture[str], command: list[str]) -> None:
     assert invoke(app, [*command, "--help"]) == 0
     text = capsys.readouterr().out
-    wanted = {"lam": "--model.num-frames", "curate": "--workers", "ingest": "--frame-size", "eval": "--episodes"}
+    wanted = {"lam": "--model.num-frames", "curate": "--workers", "ingest": "--frame-size", "play": "--episodes"}
     assert wanted[command[-1]] in text
     if command == ["train", "lam"]:
         assert "[default: tiny 64, small 128, paper 224]" in " ".join(text.split()), "presets have other defaults"
@@ -102,7 +102,7 @@ def test_a_former_name_is_taken_with_a_line_that_says_so(capsys: pytest.CaptureF
     assert "setting 'ema' is now 'ema_decay'" in captured.err
     assert printed(capsys, "train", "world", "s", "--out", "o", "--final-lr", "0.3")["min_lr_ratio"] == 0.3
     assert printed(capsys, "train", "lam", "c", "--out", "o", "--set", "init=runs/lam")["init_from"] == "runs/lam"
-    assert printed(capsys, "eval", "p", "--robots", "3")["num_envs"] == 3
+    assert printed(capsys, "eval", "metaworld", "p", "--robots", "3")["num_envs"] == 3
     captured = printed(capsys, "train", "act", "s", "--out", "o", "--set", "held_out=0.3", "--val-fraction", "0.2")
     assert captured["val_fraction"] == 0.3, "--set goes before options, whatever the name"
 
@@ -151,8 +151,8 @@ def test_what_is_on_or_off_and_lists_are_taken_as_they_are_typed(capsys: pytest.
     assert printed(capsys, "ingest", "s", "r", "--corpus", "c", "--dry-run", "false")["dry_run"] is False
     assert printed(capsys, "ingest", "s", "r", "--corpus", "c", "--dry-run", "true")["dry_run"] is True
     for argv in (("--tasks", "window-close,push"), ("--task", "window-close", "--task", "push")):
-        assert printed(capsys, "eval", "p", *argv)["tasks"] == ["window-close", "push"]
-    assert printed(capsys, "eval", "p", "--tasks", "window-close")["tasks"] == ["window-close"]
+        assert printed(capsys, "eval", "metaworld", "p", *argv)["tasks"] == ["window-close", "push"]
+    assert printed(capsys, "eval", "metaworld", "p", "--tasks", "window-close")["tasks"] == ["window-close"]
 
 
 ROUND_TRIPS = [
@@ -179,7 +179,8 @@ ROUND_TRIPS = [
     "export lerobot c --out o --dataset a --fps 30 --all",
     "export lam l --out o",
     "probe c --lam a=l --lam b=m",
-    "eval p --simulator lift --episodes 3",
+    "eval play lift p --episodes 3",
+    "eval compare a b --simulator lift --budget 9",
     "ablate hidden wo-latent --corpus c --out o --seeds 2 --task window-close",
     "act p --image a.jpg --state 0.1,0,1 --instruction push",
     "plan p --lam l --image a.jpg --instruction push --out o",
@@ -195,7 +196,7 @@ def test_a_printed_file_alone_starts_the_same_again(
     config = printed(capsys, *argv)
     file = tmp_path / "settings.yaml"
     file.write_text(yaml.safe_dump(config))
-    command = argv[:2] if argv[0] in ("corpus", "train", "lam", "export") else argv[:1]
+    command = argv[:2] if argv[0] in ("corpus", "train", "lam", "export", "eval") else argv[:1]
     command += argv[2:3] if command[1:] == ["custom"] else []  # which model it is, is no setting
     assert printed(capsys, *command, "--config", str(file)) == config
 
@@ -207,7 +208,7 @@ def test_every_command_that_takes_settings_prints_them() -> None:
 
 def test_the_help_names_what_there_is_to_choose_from_and_the_defaults(capsys: pytest.CaptureFixture[str]) -> None:
     for command, said in (
-        (["eval"], "[known: fetch, lift, lift_kinova3, lift_ur5e, metaworld, two_arm] [default: metaworld]"),
+        (["eval", "play"], "[known: fetch, lift, lift_kinova3, lift_ur5e, metaworld, two_arm] [default: metaworld]"),
         (["curate"], "[known: default, strict, villa-x] [default: default]"),
         (["ingest"], "[known: openx, realman, villa-x, xhand]"),
         (["shard"], "[known: villa-x, villa-x-ablation]"),

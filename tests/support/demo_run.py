@@ -26,7 +26,7 @@ from pipelines.demo.summary import (
     Sharded,
     StageTime,
 )
-from pipelines.evaluation.evaluate import wilson
+from pipelines.evaluation.results import wilson
 
 TASKS = {"button-press-topdown": True, "window-close": True, "window-open": True, "faucet-close": False, "push": False}
 POLICIES = {"villa": 19, "no latent": 18, "swapped instruction": 2, "mean replay": 9, "random": 0}

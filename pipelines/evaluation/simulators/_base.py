@@ -119,9 +119,13 @@ def simulator_names() -> list[str]:
     return module_names("pipelines.evaluation.simulators")
 
 
+ALIASES: Mapping[str, str] = {"robosuite": "lift"}
+"""What people call a simulator after the package that it comes with."""
+
+
 def simulator_class(name: str) -> type[Simulator]:
     """Find a simulator by its name: `two_arm` is class `TwoArm` of `two_arm.py`."""
-    return class_named("simulator", "pipelines.evaluation.simulators", name)
+    return class_named("simulator", "pipelines.evaluation.simulators", ALIASES.get(name, name))
 
 
 def default_tasks(simulator: type[Simulator]) -> tuple[str, ...]:

@@ -6,6 +6,7 @@ whose episode ended begins its next one at the next look.
 
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
 
@@ -47,6 +48,8 @@ class Played:
     success: bool
     steps: int
     frames: Sequence[NDArray[np.uint8]]
+    lost: str = ""
+    """What the simulator raised; the episode then says nothing about the policy."""
 
 
 class Actor(Protocol):
@@ -173,38 +176,81 @@ def play(
     execute: int,
     max_steps: int,
     num_filmed: int = 0,
+    films_all: bool = False,
+    watch: Callable[[int], AbstractContextManager[None]] = lambda _seed: nullcontext(),
+    make: Callable[[], Simulator] | None = None,
 ) -> Iterator[Played]:
-    """Play one episode per seed and yield them as they end; the first `num_filmed` come with pictures."""
+    """Play one episode per seed and yield them as they end.
+
+    The first `num_filmed` come with pictures, with `films_all` every one whose pictures were drawn anyhow. `watch` is
+    entered with the seed while a simulator works. What a simulator raises costs its episode; `make` gives another one
+    in its stead.
+    """
     waiting, filmed = deque(seeds), set(seeds[:num_filmed])
-    lanes = [Lane(simulator) for simulator in simulators]
-    free, busy = deque(lanes), list[Lane]()
+    free, busy = deque(Lane(simulator) for simulator in simulators), list[Lane]()
     while waiting or busy:
+        lost: list[Played] = []
         while waiting and free:
             lane = free.popleft()
             lane.seed, lane.steps, lane.frames = waiting.popleft(), 0, []
-            lane.simulator.reset(lane.seed)
             busy.append(lane)
         for lane in busy:
-            _look(lane, actor.looks, lane.seed in filmed)
-        ended = []
-        for lane, chunk in zip(busy, actor.act(busy), strict=True):
-            success = False
-            for action in chunk[:execute]:
-                success = lane.simulator.step(lane.simulator.to_raw(action))
-                lane.steps += 1
-                if success or lane.steps >= max_steps:
-                    ended.append(lane)
-                    break
-            if ended and ended[-1] is lane:
-                _look(lane, False, lane.seed in filmed)
-                yield Played(seed=lane.seed, success=success, steps=lane.steps, frames=lane.frames)
+            try:
+                with watch(lane.seed):
+                    if lane.steps == 0:
+                        lane.simulator.reset(lane.seed)
+                    _look(lane, actor.looks, lane.seed in filmed, films_all)
+            except Exception as error:
+                lost.append(_lost(lane, error))
+        gone = {one.seed for one in lost}
+        acting = [lane for lane in busy if lane.seed not in gone]
+        ended = [lane for lane in busy if lane.seed in gone]
+        yield from lost
+        for lane, chunk in zip(acting, actor.act(acting) if acting else (), strict=True):
+            if (played := _execute(lane, chunk[:execute], max_steps, lane.seed in filmed, watch)) is not None:
+                ended.append(lane)
+                gone |= {lane.seed} if played.lost else set()
+                yield played
+        for lane in ended:
+            if lane.seed in gone and make is not None:
+                lane.simulator = make()
         busy = [lane for lane in busy if lane not in ended]
         free.extend(ended)
 
 
-def _look(lane: Lane, needed: bool, filmed: bool) -> None:
+def _execute(
+    lane: Lane,
+    actions: NDArray[np.float32],
+    max_steps: int,
+    filmed: bool,
+    watch: Callable[[int], AbstractContextManager[None]],
+) -> Played | None:
+    """Execute actions (k, a); say how the episode went where it came to its end."""
+    raw_actions = [lane.simulator.to_raw(action) for action in actions]
+    success = False
+    try:
+        with watch(lane.seed):
+            for raw_action in raw_actions:
+                success = lane.simulator.step(raw_action)
+                lane.steps += 1
+                if success or lane.steps >= max_steps:
+                    break
+            else:
+                return None
+            _look(lane, False, filmed)
+    except Exception as error:
+        return _lost(lane, error)
+    return Played(seed=lane.seed, success=success, steps=lane.steps, frames=lane.frames)
+
+
+def _lost(lane: Lane, error: Exception) -> Played:
+    reason = " ".join(f"{type(error).__name__}: {error}".split())[:200]
+    return Played(seed=lane.seed, success=False, steps=lane.steps, frames=(), lost=f"step {lane.steps}: {reason}")
+
+
+def _look(lane: Lane, needed: bool, filmed: bool, kept: bool = False) -> None:
     """Draw when somebody wants to see."""
     if needed or filmed:
         lane.observation = lane.simulator.observe()
-        if filmed:
+        if filmed or kept:
             lane.frames.append(lane.observation.image)

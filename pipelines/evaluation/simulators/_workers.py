@@ -19,6 +19,10 @@ J = TypeVar("J")
 R = TypeVar("R")
 
 
+class WorkerDiedError(DataEngineError):
+    """A process ended in the middle of its job, and took with it those of the others."""
+
+
 POLL_S = 0.5
 """How often jobs are asked how far they are."""
 _counter: Any = None
@@ -60,7 +64,7 @@ def run_jobs(
                     for future in ended:
                         yield futures[future], future.result()
             except BrokenProcessPool as error:
-                raise DataEngineError(
+                raise WorkerDiedError(
                     "a worker process died (out of memory, or killed); what was finished is kept: run the command again"
                 ) from error
             except BaseException:

@@ -5,7 +5,8 @@ import pytest
 
 from dataengine.errors import DataEngineError
 from pipelines.evaluation.chunks import Chunks
-from pipelines.evaluation.evaluate import EvalConfig, run
+from pipelines.evaluation.config import EvalConfig
+from pipelines.evaluation.evaluate import run
 from pipelines.evaluation.policy import Prediction
 from pipelines.evaluation.simulators import _play
 from tests.support.policies import save_policy

@@ -10,9 +10,12 @@ from numpy.typing import NDArray
 from scipy.stats import binomtest
 
 from dataengine.errors import DataEngineError
-from pipelines.evaluation.evaluate import EvalConfig, _unit, run, wilson
+from pipelines.evaluation.config import EvalConfig
+from pipelines.evaluation.evaluate import run
+from pipelines.evaluation.results import wilson
 from pipelines.evaluation.simulators import _play
 from pipelines.evaluation.simulators._base import EVAL_SEEDS_FROM, Observation, default_tasks, simulator_class
+from pipelines.evaluation.unit import make_unit
 
 
 class Line:
@@ -194,22 +197,22 @@ def test_a_policy_trained_further_is_evaluated_anew(tmp_path: Path) -> None:
     folder.mkdir()
     (folder / "model.safetensors").write_bytes(b"1")
     config = EvalConfig(policy=str(folder), out=tmp_path)
-    before = _unit(config, simulator_class("metaworld"), "window-open").result_file
-    assert before == _unit(config, simulator_class("metaworld"), "window-open").result_file
+    before = make_unit(config, "window-open").result_file
+    assert before == make_unit(config, "window-open").result_file
     (folder / "eval").mkdir()
     (folder / "eval" / "result.json").write_text("kept below the policy, it makes no other policy of it")
-    assert before == _unit(config, simulator_class("metaworld"), "window-open").result_file
+    assert before == make_unit(config, "window-open").result_file
     other = config.model_copy(update={"acts_as": "lab/mine"})
-    assert before != _unit(other, simulator_class("metaworld"), "window-open").result_file
+    assert before != make_unit(other, "window-open").result_file
     (folder / "checkpoints" / "step-00000001").mkdir(parents=True)
     (folder / "checkpoints" / "step-00000001" / "model.safetensors").write_bytes(b"1")
-    further = _unit(config, simulator_class("metaworld"), "window-open").result_file
+    further = make_unit(config, "window-open").result_file
     assert before != further
     (folder / "model.safetensors").write_bytes(b"12")
-    assert further != _unit(config, simulator_class("metaworld"), "window-open").result_file
-    assert before != _unit(config, simulator_class("metaworld"), "window-open").result_file
+    assert further != make_unit(config, "window-open").result_file
+    assert before != make_unit(config, "window-open").result_file
 
 
 def test_a_policy_may_be_called_anything(tmp_path: Path) -> None:
     config = EvalConfig(policy="random", name="runs/act: best, so far", out=tmp_path)
-    assert _unit(config, simulator_class("metaworld"), "window-open").result_file.parent == tmp_path / "results"
+    assert make_unit(config, "window-open").result_file.parent == tmp_path / "results"

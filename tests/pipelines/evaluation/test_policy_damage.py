@@ -14,6 +14,7 @@ from dataengine.windows.stats import Statistics
 from models.act import Act
 from models.weights import load_act, read_config, save_model
 from pipelines.evaluation import evaluate
+from pipelines.evaluation.config import EvalConfig
 from pipelines.evaluation.evaluate_as import dataset_of
 from pipelines.evaluation.policy import ActPolicy
 from pipelines.training import checkpoint
@@ -84,7 +85,7 @@ def test_an_evaluation_runs_its_policy_on_the_device_that_is_named(policy: Path,
         change(policy, key, to={"sawyer": about[key]["arm7_jaw"]})
     settings = {"policy": str(policy), "tasks": ("window-open",), "episodes": 1, "processes": 1}
     with pytest.raises(DataEngineError, match=r"device 'banana': unknown; expected cpu, cuda") as raised:
-        evaluate.run(evaluate.EvalConfig(**settings, device="banana", out=tmp_path / "eval"))
+        evaluate.run(EvalConfig(**settings, device="banana", out=tmp_path / "eval"))
     assert "\n" not in str(raised.value)
 
 

@@ -10,7 +10,7 @@ import pytest
 
 from pipelines.demo.report import render
 from pipelines.demo.summary import Curation, DemoSummary, Evaluated, Recorded, Rollout, RuleOutcome
-from pipelines.evaluation.evaluate import wilson
+from pipelines.evaluation.results import wilson
 from pipelines.html import charts, ticks
 from pipelines.html.heat_map import heat_map
 from pipelines.html.page import Section, page, remarked

@@ -1,0 +1,161 @@
+"""Plays starts in processes, and keeps every episode as it ends: what a simulator does costs one episode at most.
+
+A simulator that raises loses its episode. One that hangs is ended with its process; one that kills its process is tried
+once more alone. Whatever a policy does wrong ends all: it would do so in every episode.
+"""
+
+import time
+from collections.abc import Callable, Generator, Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pipelines.evaluation.actor import make_actor
+from pipelines.evaluation.episodes import Outcome
+from pipelines.evaluation.simulators import _play
+from pipelines.evaluation.simulators._base import Simulator, simulator_class
+from pipelines.evaluation.simulators._watch import AtWork, Watch, left_at_work
+from pipelines.evaluation.simulators._workers import WorkerDiedError, count, run_jobs
+from pipelines.evaluation.unit import Unit
+from pipelines.evaluation.video import write_video
+
+STRIP_FRAMES = 8
+_simulators: dict[tuple[str, str], list[Simulator]] = {}
+"""Of this process, by simulator and task: making one costs more than a short episode."""
+
+
+@dataclass(frozen=True)
+class Job:
+    """Starts of one policy on one task."""
+
+    unit: Unit
+    seeds: tuple[int, ...]
+
+
+def play_all(
+    jobs: Sequence[Job], processes: int, counted: Callable[[int], None] = lambda _number: None
+) -> Generator[tuple[int, list[Outcome]], None, None]:
+    """Yield (index of the job, outcomes in the order of its seeds) as jobs end."""
+    waiting = dict(enumerate(jobs))
+    while waiting:
+        order = [*waiting]
+        try:
+            for at, outcomes in run_jobs(_play_job, [waiting[i] for i in order], processes, counted):
+                del waiting[order[at]]
+                yield order[at], outcomes
+        except WorkerDiedError:
+            suspects = [(job.unit, left) for job in waiting.values() for left in left_at_work(_stem(job.unit))]
+            if not suspects:
+                raise
+            for unit, left in suspects:
+                _settle(unit, left)
+
+
+def _settle(unit: Unit, at: AtWork) -> None:
+    """Find out whether it was this episode that a process died of: play it alone."""
+    if not at.hung:
+        try:
+            list(run_jobs(_play_job, [Job(unit, (at.seed,))], 1))
+            return
+        except WorkerDiedError:
+            left = left_at_work(_stem(unit))
+            if not left:
+                raise
+            at = replace(at, hung=left[0].hung)
+    lost = f"no answer within {unit.step_timeout_s:g} s" if at.hung else "the process died"
+    unit.journal.append(Outcome(seed=at.seed, success=False, steps=0, lost=lost))
+
+
+def _stem(unit: Unit) -> Path:
+    return unit.journal.path.with_suffix("")
+
+
+def _play_job(job: Job) -> list[Outcome]:
+    """Play what was not played yet; called in a worker process."""
+    unit, journal = job.unit, job.unit.journal
+    known = journal.read()
+    missing = [seed for seed in job.seeds if seed not in known]
+    count(len(job.seeds) - len(missing))
+    if missing:
+        actor, watch = make_actor(unit), Watch(_stem(unit), unit.step_timeout_s)
+        videos_left = unit.num_videos - sum(bool(one.video) for one in known.values())
+        start = time.monotonic()
+        for played in _played(unit, missing, actor, watch, films_all=videos_left > 0):
+            has_video = not played.success and not played.lost and len(played.frames) > 1 and videos_left > 0
+            videos_left -= has_video
+            end = time.monotonic()
+            known[played.seed] = Outcome(
+                seed=played.seed,
+                success=played.success,
+                steps=played.steps,
+                seconds=end - start,
+                lost=played.lost,
+                filmstrip=_filmstrip(unit, played) if played.seed in _filmed(unit, job.seeds) else "",
+                video=_video(unit, played) if has_video else "",
+            )
+            start = end
+            journal.append(known[played.seed])
+            count()
+        watch.close()
+    return [known[seed] for seed in job.seeds]
+
+
+def _played(
+    unit: Unit, seeds: Sequence[int], actor: _play.Actor, watch: Watch, *, films_all: bool
+) -> Iterator[_play.Played]:
+    """Play episodes in the simulators of this process."""
+    kind = simulator_class(unit.simulator)
+    pool = _simulators.setdefault((unit.simulator, unit.task), [])
+    while len(pool) < min(unit.robots, len(seeds)):
+        pool.append(kind(unit.task))
+
+    def another() -> Simulator:
+        _simulators.pop((unit.simulator, unit.task), None)  # one of them failed: the next job makes all anew
+        return kind(unit.task)
+
+    return _play.play(
+        pool[: unit.robots],
+        actor,
+        seeds,
+        execute=unit.execute,
+        max_steps=unit.max_steps,
+        num_filmed=sum(seed in _filmed(unit, seeds) for seed in seeds),
+        films_all=films_all,
+        watch=watch.over,
+        make=another,
+    )
+
+
+def _filmed(unit: Unit, seeds: Sequence[int]) -> Sequence[int]:
+    return seeds[: unit.filmed]
+
+
+def _filmstrip(unit: Unit, played: _play.Played) -> str:
+    """Put some frames of an episode side by side, first and last among them."""
+    if not played.frames:
+        return ""
+    import simplejpeg
+
+    chosen = np.linspace(0, len(played.frames) - 1, min(STRIP_FRAMES, len(played.frames))).round().astype(int)
+    strip = np.ascontiguousarray(np.concatenate([played.frames[i] for i in chosen], axis=1))
+    path = unit.out / "filmstrips" / f"{unit.result_file.stem}-{played.seed}.jpg"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(simplejpeg.encode_jpeg(strip, quality=90, colorspace="RGB"))
+    return str(path.relative_to(unit.out))
+
+
+def _video(unit: Unit, played: _play.Played) -> str:
+    """Write what a policy saw in an episode, in the episode's own time."""
+    path = unit.out / "videos" / f"{unit.result_file.stem}-{played.seed}.mp4"
+    rate_hz = max(1, round(simulator_class(unit.simulator).control_hz / unit.execute))
+    write_video(path, _even(played.frames), rate_hz, "libx264")
+    return str(path.relative_to(unit.out))
+
+
+def _even(frames: Sequence[NDArray[np.uint8]]) -> Iterator[NDArray[np.uint8]]:
+    """Cut frames to even sides, which the codec needs."""
+    for frame in frames:
+        height, width = (side - side % 2 for side in frame.shape[:2])
+        yield np.ascontiguousarray(frame[:height, :width])
