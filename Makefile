@@ -1,9 +1,10 @@
-.PHONY: help setup demo test check check-lerobot bench docs docs-site format lint types
+.PHONY: help setup demo test check check-lerobot sim-libero bench docs docs-site format lint types
 .DEFAULT_GOAL := help
 SHELL := /bin/bash
 PY := .venv/bin/python
 STAMP := .venv/.ready
 LEROBOT ?= .venv/lerobot
+LIBERO ?= .venv-libero
 
 help: ## list what there is
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 22
@@ -57,6 +58,17 @@ $(LEROBOT)/.ready:
 check-lerobot: setup $(LEROBOT)/.ready ## read our exports with the lerobot package itself
 	VILLA_LEROBOT_PYTHON=$(abspath $(LEROBOT))/bin/python VILLA_LEROBOT_0_3_SITE=$(abspath $(LEROBOT))/lerobot-0.3.3 \
 		$(PY) -m pytest tests/pipelines/export/lerobot/test_package.py
+
+# LIBERO is written for an older robosuite than ours, whose declared pins contradict one another: all versions are in the file.
+sim-libero: $(LIBERO)/.ready ## install the simulator LIBERO into .venv-libero, for `villa eval libero`
+
+$(LIBERO)/.ready: .ci/sim-libero.txt
+	@test -x $(LIBERO)/bin/python || { python=$$(.ci/python) && $$python -m venv $(LIBERO); }
+	@.ci/gl
+	@echo "installing into $(LIBERO): a minute or two, 2 GB"
+	$(LIBERO)/bin/python -m pip install -q --no-deps -r .ci/sim-libero.txt
+	$(LIBERO)/bin/python pipelines/evaluation/clients/libero versions
+	touch $@
 
 bench: setup ## all benchmarks
 	@set -e; for script in benchmarks/bench_*.py; do echo "== $$script"; $(PY) $$script; done

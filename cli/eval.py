@@ -168,3 +168,47 @@ def compare(
             device=device,
         )
     )
+
+
+@command(
+    evaluation,
+    "eval libero",
+    example="villa eval libero runs/act --suite libero_object\n"
+    "villa eval libero runs/act --beside '[random, replay, expert, blank, swapped]' --init-set wide\n"
+    "villa eval libero --server ws://127.0.0.1:8000 --suite libero_spatial --tasks 0",
+    configs={"": "pipelines.evaluation.libero.config:LiberoConfig"},
+)
+def libero(
+    settings: Settings,
+    policy: Annotated[
+        str | None,
+        typer.Argument(
+            help="Folder of the trained policy, or a baseline: `random`, `replay`, `expert`; none with --server."
+        ),
+    ] = None,
+    suite: Annotated[str | None, typer.Option(help="`libero_object`, `_spatial`, `_goal`, `_10`, `_90`.")] = None,
+    server: Annotated[str | None, typer.Option(help="Address of a policy server, in place of a policy.")] = None,
+    episodes: Annotated[int | None, typer.Option(help="Starts of each task; 50 are official.")] = None,
+    workers: Annotated[int | None, typer.Option(help="Simulators side by side.")] = None,
+    out: Annotated[Path | None, typer.Option(help="Folder of results and filmstrips.")] = None,
+    device: Annotated[str | None, typer.Option(help="`cpu`, `cuda` of the policy.")] = None,
+) -> "Report":
+    """Play LIBERO through a policy server, on the official starts; every episode is kept, and a killed run goes on.
+
+    `make sim-libero` installs the simulator. `docs/evaluation.md` says which constants change a score.
+    """
+    from pipelines.evaluation.libero import libero as pipeline
+    from pipelines.evaluation.libero.config import LiberoConfig
+
+    return pipeline.run(
+        settings.fill(
+            LiberoConfig,
+            policy=policy,
+            suite=suite,
+            server=server,
+            episodes=episodes,
+            workers=workers,
+            out=out,
+            device=device,
+        )
+    )

@@ -42,6 +42,7 @@ def test_the_commands_are_these():
         "probe",
         "eval play",
         "eval compare",
+        "eval libero",
         "ablate",
         "act",
         "plan",

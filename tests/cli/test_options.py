@@ -180,6 +180,7 @@ ROUND_TRIPS = [
     "export lam l --out o",
     "probe c --lam a=l --lam b=m",
     "eval play lift p --episodes 3",
+    "eval libero p --suite libero_goal --beside random,blank --tasks 0,3",
     "eval compare a b --simulator lift --budget 9",
     "ablate hidden wo-latent --corpus c --out o --seeds 2 --task window-close",
     "act p --image a.jpg --state 0.1,0,1 --instruction push",

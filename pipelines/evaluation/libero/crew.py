@@ -1,0 +1,155 @@
+"""Simulators side by side: each a process that plays what it is asked, replaced when it dies or hangs."""
+
+import json
+import queue
+import subprocess
+import threading
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+from dataengine.errors import DataEngineError
+from pipelines.evaluation.libero.environment import last_line, start
+
+Answer = dict[str, Any]
+START_TRIES = 2
+"""How often a simulator may fail before it has begun anything."""
+KEPT_LINES = 40
+
+
+class Simulator:
+    """One process of the simulator's environment, and what it says."""
+
+    def __init__(self, python: Path, **arguments: Any) -> None:
+        self._process = start(python, "play", **arguments)
+        self._lines: queue.Queue[str | None] = queue.Queue()
+        self._errors: deque[str] = deque(maxlen=KEPT_LINES)
+        self._threads = [threading.Thread(target=work, daemon=True) for work in (self._listen, self._keep_errors)]
+        for thread in self._threads:
+            thread.start()
+
+    def _listen(self) -> None:
+        assert self._process.stdout is not None
+        for line in self._process.stdout:
+            self._lines.put(line)
+        self._lines.put(None)
+
+    def _keep_errors(self) -> None:
+        assert self._process.stderr is not None
+        self._errors.extend(self._process.stderr)
+
+    def hear(self, silence_s: float, stopped: threading.Event) -> Answer:
+        """Wait for the next answer; `lost` where the process died, or said nothing for so long."""
+        waited = 0.0
+        while not stopped.is_set():
+            try:
+                line = self._lines.get(timeout=0.5)
+            except queue.Empty:
+                waited += 0.5
+                if waited >= silence_s:
+                    return {"event": "lost", "why": f"the simulator said nothing for {silence_s:g} s and was ended"}
+                continue
+            waited = 0.0
+            if line is None:
+                code = self._process.wait()
+                why = f"signal {-code}" if code < 0 else f"exit code {code}: {last_line(chr(10).join(self._errors))}"
+                return {"event": "lost", "why": f"the simulator died with {why}"}
+            if (answer := json.loads(line))["event"] != "alive":
+                return answer
+        return {"event": "stopped"}
+
+    def ask(self, job: Answer) -> None:
+        """Send a job; a process that is gone is noticed when it is listened to."""
+        assert self._process.stdin is not None
+        with suppress(BrokenPipeError):
+            self._process.stdin.write(json.dumps(job) + "\n")
+            self._process.stdin.flush()
+
+    def end(self) -> None:
+        """End the process."""
+        with suppress(OSError):
+            self._process.kill()
+        with suppress(subprocess.TimeoutExpired):
+            self._process.wait(10)
+        for thread in self._threads:
+            thread.join(1)
+        for pipe in (self._process.stdin, self._process.stdout, self._process.stderr):
+            with suppress(OSError):
+                if pipe is not None:
+                    pipe.close()
+
+
+class Crew:
+    """Plays jobs; a simulator keeps to a task as long as it has episodes, because a change of scene takes seconds."""
+
+    def __init__(self, jobs: Sequence[Answer], make: Callable[[], Simulator], silence_s: float) -> None:
+        self._todo = list(enumerate(jobs))
+        self._make, self._silence_s = make, silence_s
+        self._lock, self._stopped = threading.Lock(), threading.Event()
+        self._answers: queue.Queue[tuple[int, Answer]] = queue.Queue()
+        self._count = len(jobs)
+
+    def play(self, workers: int) -> Iterator[tuple[int, Answer]]:
+        """Yield (index of the job, answer) as episodes end: `ended` or `lost`.
+
+        Raise DataEngineError where the policy failed, or no simulator begins to work.
+        """
+        threads = [threading.Thread(target=self._work, daemon=True) for _ in range(min(workers, self._count))]
+        for thread in threads:
+            thread.start()
+        try:
+            for _ in range(self._count):
+                index, answer = self._next(threads)
+                if answer["event"] in ("policy_failed", "no_simulator"):
+                    raise DataEngineError(answer["why"])
+                yield index, answer
+        finally:
+            self._stopped.set()
+            for thread in threads:
+                thread.join()
+
+    def _next(self, threads: Sequence[threading.Thread]) -> tuple[int, Answer]:
+        while True:
+            try:
+                return self._answers.get(timeout=0.5)  # so that Ctrl-C is heard
+            except queue.Empty:
+                if not any(thread.is_alive() for thread in threads) and self._answers.empty():
+                    raise DataEngineError("the simulators ended before their work did; run the command again") from None
+
+    def _take(self, task: int) -> tuple[int, Answer] | None:
+        with self._lock:
+            if self._stopped.is_set() or not self._todo:
+                return None
+            same = [i for i, (_, job) in enumerate(self._todo) if job["task"] == task]
+            return self._todo.pop(same[0] if same else 0)
+
+    def _work(self) -> None:
+        simulator, task, failures = None, -1, 0
+        try:
+            while (taken := self._take(task)) is not None:
+                index, job = taken
+                task = job["task"]
+                while simulator is None:
+                    simulator = self._make()
+                    answer = simulator.hear(self._silence_s, self._stopped)
+                    if answer["event"] == "stopped":
+                        return
+                    if answer["event"] != "ready":
+                        simulator.end()
+                        simulator, failures = None, failures + 1
+                        if failures >= START_TRIES:
+                            self._answers.put((index, {"event": "no_simulator", "why": answer["why"]}))
+                            return
+                simulator.ask(job)
+                answer = simulator.hear(self._silence_s, self._stopped)
+                if answer["event"] == "stopped":
+                    return
+                self._answers.put((index, answer))
+                if answer["event"] != "ended":
+                    simulator.end()
+                    simulator = None
+        finally:
+            if simulator is not None:
+                simulator.end()

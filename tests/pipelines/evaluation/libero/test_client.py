@@ -1,0 +1,75 @@
+"""What runs in the simulator's environment: its numbers are those of our corpora, and it asks for little."""
+
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+from dataengine.sources.openx.libero import Libero
+from pipelines.evaluation.clients.libero import actors
+from pipelines.evaluation.clients.libero.scene import axis_angle
+from pipelines.evaluation.libero.contract import expected
+
+RANDOM = np.random.default_rng(0)
+ABSENT = {"torch", "pydantic", "pyarrow", "lance", "typer", "rich", "av", "simplejpeg", "safetensors", "ray", "einops"}
+"""Packages of ours that its environment does not have."""
+
+
+def corpus_of(state: np.ndarray, action: np.ndarray):
+    return Libero("").convert({"observation": {"state": state}, "action": action})
+
+
+def test_a_policy_sees_the_state_that_recordings_become_in_a_corpus():
+    state = np.concatenate([RANDOM.normal(size=6), [0.03, -0.02]]).astype(np.float32)
+    motion = corpus_of(state[None], np.zeros((1, 7), np.float32))
+    assert actors.canonical_state(state) == pytest.approx(motion.state[0], abs=1e-6)
+    assert actors.canonical_state(state)[6] == pytest.approx(0.05 / 0.08)
+
+
+def test_the_actions_of_a_corpus_become_those_that_were_recorded():
+    recorded = RANDOM.uniform(-1, 1, (20, 7))
+    recorded[:, 6] = np.sign(recorded[:, 6])
+    motion = corpus_of(np.zeros((20, 8), np.float32), recorded.astype(np.float32))
+    assert actors.raw_action(motion.action) == pytest.approx(recorded, abs=1e-5)
+
+
+def test_a_hand_that_points_down_has_the_rotation_that_libero_records():
+    # robosuite's quat2axisangle: angle 2 acos(w), not brought below half a turn.
+    assert axis_angle(np.array([1.0, 0.0, 0.0, 0.0])) == pytest.approx([np.pi, 0, 0])
+    assert axis_angle(np.array([0.0, 0.0, np.sin(2.0), np.cos(2.0)])) == pytest.approx([0, 0, 4.0])
+    assert axis_angle(np.array([0.0, 0.0, 0.0, 1.0])) == pytest.approx([0, 0, 0])
+
+
+@pytest.mark.parametrize(
+    ("change", "line"),
+    [
+        ({}, ""),
+        ({"rate_hz": 10.0}, "the policy's rate_hz is 10.0, LIBERO's 20.0"),
+        ({"action_encoding": "joint_position"}, "action_encoding is joint_position, LIBERO's eef_delta"),
+        ({"state_dim": 8}, "state_dim is 8, LIBERO's 7"),
+    ],
+)
+def test_a_policy_that_does_not_fit_is_refused_with_the_reason(change, line):
+    metadata = {"server": "villa-engine", "embodiments": {"franka": expected() | change}}
+    said = actors.contract(metadata, expected(), "franka")
+    assert line in said
+    assert bool(said) == bool(line)
+
+
+def test_a_policy_of_another_robot_is_refused():
+    metadata = {"server": "villa-engine", "embodiments": {"widowx": {}}}
+    assert "acts as widowx, LIBERO's robot is franka" in actors.contract(metadata, expected(), "franka")
+
+
+def test_the_client_loads_nothing_that_its_environment_lacks():
+    code = """
+import runpy, sys
+runpy.run_path("pipelines/evaluation/clients/libero/__main__.py")["name_packages"]()
+import pipelines.evaluation.clients.libero.commands.play, pipelines.evaluation.clients.libero.commands.versions
+print(*sorted({name.partition(".")[0] for name in sys.modules} - set(sys.stdlib_module_names)))
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    loaded = set(done.stdout.split())
+    assert "numpy" in loaded
+    assert not loaded & ABSENT

