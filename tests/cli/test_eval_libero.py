@@ -10,9 +10,9 @@ from tests.support.fake_libero import begun, make_python
 
 @pytest.fixture
 def evaluate(villa, tmp_path):
-    def run(python: Path, *words: object, policy: str = "random", episodes: int = 3):
+    def run(python: Path, *argv: object, policy: str = "random", episodes: int = 3):
         common = ("--python", python, "--out", tmp_path / "out", "--episodes", episodes, "--tasks", "[0, 2]")
-        return villa("eval", "libero", *([policy] if policy else []), *common, "--workers", 1, *words, "--json")
+        return villa("eval", "libero", *([policy] if policy else []), *common, "--workers", 1, *argv, "--json")
 
     return run
 
@@ -83,7 +83,7 @@ def test_what_stands_beside_plays_the_same_starts(evaluate, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("words", "line"),
+    ("argv", "line"),
     [
         (("random", "--python", "nowhere/python"), "`make sim-libero`"),
         (("no-such-policy",), "no-such-policy: no such folder"),
@@ -94,9 +94,9 @@ def test_what_stands_beside_plays_the_same_starts(evaluate, tmp_path):
         (("random", "--beside", "[blank]"), "a baseline sees no pictures"),
     ],
 )
-def test_what_cannot_be_played_is_one_line(villa, tmp_path, words, line):
-    python = () if "--python" in words else ("--python", make_python(tmp_path / "sim"))
-    said = villa("eval", "libero", *words, *python, "--out", tmp_path / "out")
+def test_what_cannot_be_played_is_one_line(villa, tmp_path, argv, line):
+    python = () if "--python" in argv else ("--python", make_python(tmp_path / "sim"))
+    said = villa("eval", "libero", *argv, *python, "--out", tmp_path / "out")
     assert said.code == 2
     assert line in said.line
 

@@ -6,8 +6,8 @@ from pathlib import Path
 from pydantic import BaseModel, ConfigDict, Field
 
 from dataengine.report import Report
-from pipelines.evaluation.results import wilson
 from pipelines.evaluation.libero.arms import Arm, Played
+from pipelines.evaluation.results import wilson
 from pipelines.output.text_table import text_table
 
 PUBLISHED = {
