@@ -100,10 +100,13 @@ def save_model(model: nn.Module, directory: str | Path, extra_json: Mapping[str,
 
     Each file appears whole or not at all. Return the SHA-256 of the weights' file.
     """
-    directory = Path(directory)
+    return save_tensors(directory, model.state_dict(), stated_by(model, extra_json))
+
+
+def stated_by(model: nn.Module, extra_json: Mapping[str, Any] | None = None) -> dict[str, Any]:
+    """Give what `model_config.json` says of a model, but for the checksum of its weights."""
     config = cast(Config, model.config).model_dump(mode="json")
-    stated = {**(extra_json or {}), "architecture": type(model).__name__, "version": 1, "config": config}
-    return _write(directory, model.state_dict(), stated)
+    return {**(extra_json or {}), "architecture": type(model).__name__, "version": 1, "config": config}
 
 
 def save_released_lam(lam: Lam, directory: str | Path, extra_json: Mapping[str, Any] | None = None) -> None:
@@ -133,7 +136,7 @@ def save_released_lam(lam: Lam, directory: str | Path, extra_json: Mapping[str, 
         "interval_s": config.interval_s,
         "config": {**settings, **derived, **_TRAINED_WITH},
     }
-    _write(Path(directory), {name: value.float() for name, value in released.items()}, stated)
+    save_tensors(directory, {name: value.float() for name, value in released.items()}, stated)
 
 
 def read_config(directory: str | Path) -> dict[str, Any]:
@@ -326,8 +329,12 @@ def _first_line(error: ValueError) -> str:
     return f"{'.'.join(str(key) for key in first['loc'])}: found {repr(first['input'])[:80]}, {message}"
 
 
-def _write(directory: Path, tensors: Mapping[str, Tensor], stated: Mapping[str, Any]) -> str:
-    """Write both files, then let them take their names at one go; return the checksum of the weights."""
+def save_tensors(directory: str | Path, tensors: Mapping[str, Tensor], stated: Mapping[str, Any]) -> str:
+    """Write both files of a model, each whole or not at all, from its weights and what `stated_by` says of it.
+
+    Return the SHA-256 of the weights' file.
+    """
+    directory = Path(directory)
     directory.mkdir(parents=True, exist_ok=True)
     plain = {name: value.detach().cpu().contiguous() for name, value in tensors.items()}
     weights, settings = (_partial(directory / name) for name in (WEIGHTS_NAME, CONFIG_NAME))

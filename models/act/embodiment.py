@@ -29,6 +29,10 @@ class RowLinear(NamedTuple):
         return RowLinear((self.weight * factor).to(self.weight.dtype), bias)
 
 
+class Bodies(nn.ModuleList):
+    """One module per embodiment. They are no blocks to shard or recompute one by one: a batch uses few of them."""
+
+
 class PerEmbodiment(nn.Module):
     """One module per embodiment, applied to that embodiment's rows only.
 
@@ -40,7 +44,7 @@ class PerEmbodiment(nn.Module):
         super().__init__()
         self.dims = tuple(dims)
         self.out_width = max(out_dims)
-        self.bodies = nn.ModuleList(make(dim) for dim in dims)  # the name in saved weights
+        self.bodies = Bodies(make(dim) for dim in dims)  # the name in saved weights
 
     def forward(
         self, x: Float[Tensor, "b *h x"], embodiment_id: Int[Tensor, "b"], *more: Float[Tensor, "b *m"]

@@ -34,7 +34,7 @@ def check_identity(before: Mapping[str, Any], now: Mapping[str, Any], config: Lo
 
 def changes(before: Mapping[str, Any], config: LoopConfig, step: int, out: Path) -> Iterator[str]:
     """Say which settings a run is continued with that it did not have, and what comes of it; refuse too few steps."""
-    before = config.saved_as_today(before)
+    before = {"sharding": "none", **config.saved_as_today(before)}
     if config.steps < step:
         raise DataEngineError(
             f"{out} holds a run of {before['steps']} steps that has taken {step}, found steps {config.steps}; give as "

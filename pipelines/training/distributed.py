@@ -10,6 +10,7 @@ from datetime import timedelta
 import torch
 import torch.distributed as dist
 from torch import Tensor, nn
+from torch.distributed.tensor import DTensor
 
 from dataengine.errors import DataEngineError
 from dataengine.reading import one_line
@@ -57,10 +58,17 @@ class Distributed:
         return values
 
     def broadcast_weights(self, model: nn.Module) -> None:
-        """Give every rank the parameters and buffers of rank 0."""
+        """Give every rank the parameters and buffers of rank 0; of a sharded model those that every rank has whole."""
         if self.world_size > 1:
             for tensor in model.state_dict().values():
-                dist.broadcast(tensor, src=0)
+                if not isinstance(tensor, DTensor):
+                    dist.broadcast(tensor, src=0)
+
+    def broadcast_buffers(self, model: nn.Module) -> None:
+        """Give every rank the buffers of rank 0."""
+        if self.world_size > 1:
+            for buffer in model.buffers():
+                dist.broadcast(buffer, src=0)
 
     def barrier(self) -> None:
         """Wait for all ranks."""
@@ -74,13 +82,14 @@ def give_up_s(hang_timeout_s: float) -> float:
 
 
 @contextmanager
-def process_group(device: torch.device, hang_timeout_s: float = 1800) -> Iterator[Distributed]:
+def process_group(device: torch.device, hang_timeout_s: float = 1800, alone: bool = False) -> Iterator[Distributed]:
     """Meet the other processes that torchrun or Ray started, for as long as the block runs.
 
-    Raise DataEngineError where one of them does not come.
+    A process that has no others makes a group if it asks for one, `alone`: sharding needs it. Raise DataEngineError
+    where one of the others does not come.
     """
     world_size = int(os.environ.get("WORLD_SIZE", "1"))
-    if world_size == 1:
+    if world_size == 1 and not alone:
         yield Distributed(0, 1, device)
         return
     if dist.is_initialized():  # Ray Train has met them already
@@ -88,10 +97,13 @@ def process_group(device: torch.device, hang_timeout_s: float = 1800) -> Iterato
         return
     if device.type == "cuda":
         torch.cuda.set_device(device)
+    backend = "nccl" if device.type == "cuda" else "gloo"
+    timeout = timedelta(seconds=give_up_s(hang_timeout_s))
     try:
-        dist.init_process_group(
-            "nccl" if device.type == "cuda" else "gloo", timeout=timedelta(seconds=give_up_s(hang_timeout_s))
-        )
+        if world_size == 1:
+            dist.init_process_group(backend, store=dist.HashStore(), rank=0, world_size=1)  # type: ignore[attr-defined]
+        else:
+            dist.init_process_group(backend, timeout=timeout)
     except (dist.DistError, RuntimeError, ValueError) as error:
         raise DataEngineError(
             f"rank {os.environ.get('RANK')} of {world_size} cannot meet the others at "

@@ -36,7 +36,7 @@ def fit(make: type[TrainTask[C, M, A, R]], config: C) -> R:
     device = pick_device(config.device)
     with report_what_is_saved(config.out, config.steps), run_folder(config.out, make.name, config.data, *make.products):
         config, training_data = open_data(config)
-        with process_group(device, config.hang_timeout_s) as distributed:
+        with process_group(device, config.hang_timeout_s, alone=config.sharding == "fsdp2") as distributed:
             return _fit(make(config, training_data, distributed))
 
 

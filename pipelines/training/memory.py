@@ -4,7 +4,6 @@ What weights, gradients, the optimiser and the pictures of a batch take is known
 do. What activations take is known when they are there, so the first forward pass of a call is watched.
 """
 
-import functools
 import os
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -12,7 +11,6 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
-from torch.utils.checkpoint import checkpoint as recompute
 
 from dataengine.errors import DataEngineError
 from dataengine.machine import free_bytes
@@ -35,7 +33,7 @@ class Need:
     moments: int
     """Of AdamW: two numbers for each weight that is trained."""
     averages: int
-    """A model of its own."""
+    """Of what is trained."""
 
     @classmethod
     def of(cls, model: nn.Module, config: LoopConfig) -> "Need":
@@ -48,7 +46,7 @@ class Need:
             weights=weights,
             gradients=gradients,
             moments=gradients // 2 if config.optimizer == "adamw_8bit" else 2 * gradients,
-            averages=weights if config.ema_decay else 0,
+            averages=gradients if config.ema_decay else 0,
         )
 
     def held(self, pictures: int) -> dict[str, int]:
@@ -158,11 +156,3 @@ def _smaller(config: LoopConfig) -> str:
         ways.append("--set checkpoint_activations=true keeps less of each")
     else_ = "; else " if ways else ""
     return f"{', '.join(ways)}{else_}take a smaller batch_size or --preset, or a machine with more memory"
-
-
-def checkpoint_blocks(model: nn.Module) -> None:
-    """Recompute every block (a member of a ModuleList) in the backward pass. Names of weights stay as they are."""
-    for parent in list(model.modules()):
-        if isinstance(parent, nn.ModuleList):
-            for block in parent:
-                block.forward = functools.partial(recompute, block.forward, use_reentrant=False)

@@ -5,6 +5,7 @@ from typing import Any
 
 import torch
 from torch import nn
+from torch.distributed.tensor import DTensor
 
 from dataengine.errors import DataEngineError
 from pipelines.training.settings import LoopConfig
@@ -22,20 +23,32 @@ def decays(model: nn.Module) -> set[str]:
     return {f"{name}.weight" for name, module in model.named_modules() if isinstance(module, maps)}
 
 
+def parameter_order(model: nn.Module, lr_scale: Callable[[str], float] = lambda name: 1.0) -> list[str]:
+    """Name what is trained in the order of the groups of one process: checkpoints keep it, however a run is sharded."""
+    chosen = decays(model)
+    trained = [name for name, p in model.named_parameters() if p.requires_grad]
+    return sorted(trained, key=lambda name: (-lr_scale(name), name not in chosen))
+
+
 def make_optimizer(
     model: nn.Module, config: LoopConfig, device: torch.device, lr_scale: Callable[[str], float] = lambda name: 1.0
 ) -> torch.optim.Optimizer:
     """Make the optimiser of all weights that are trained; `lr_scale` gives each one's factor on the learning rate."""
     chosen = decays(model)
-    groups: dict[tuple[float, bool], list[nn.Parameter]] = {}
+    groups: dict[tuple[float, bool, bool], list[nn.Parameter]] = {}
     for name, p in model.named_parameters():
         if p.requires_grad:
-            groups.setdefault((lr_scale(name), name in chosen), []).append(p)
+            groups.setdefault((lr_scale(name), name in chosen, isinstance(p, DTensor)), []).append(p)
     ordered = [
-        {"params": groups[scale, decay], "weight_decay": config.weight_decay if decay else 0.0, LR_SCALE: scale}
-        for scale, decay in sorted(groups, key=lambda key: (-key[0], not key[1]))
+        {"params": groups[key], "weight_decay": config.weight_decay if key[1] else 0.0, LR_SCALE: key[0]}
+        for key in sorted(groups, key=lambda key: (-key[0], not key[1], not key[2]))
     ]
     if config.optimizer == "adamw_8bit":
+        if config.sharding != "none":
+            raise DataEngineError(
+                "optimizer=adamw_8bit keeps its moments in blocks that cannot be sharded, found sharding=fsdp2; take "
+                "optimizer=adamw, whose moments are shared among the processes, or sharding=none"
+            )
         return _eight_bit(ordered, config)
     return torch.optim.AdamW(ordered, lr=config.lr, betas=config.betas, fused=device.type in ("cpu", "cuda"))
 

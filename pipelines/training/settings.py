@@ -29,11 +29,13 @@ _NOT_RECORDED = frozenset(
         "ray_resources",
         "ray_max_failures",
         "hang_timeout_s",
+        "keep_best",
+        "async_checkpoint",
     )
 )
 """Settings that losses do not depend on: they may differ between the calls of one run."""
 
-_MAY_CHANGE_ON_RESUME = ("steps", "grad_accumulation_steps", "compile", "checkpoint_activations")
+_MAY_CHANGE_ON_RESUME = ("steps", "grad_accumulation_steps", "sharding", "compile", "checkpoint_activations")
 """Settings that a run may be continued with another value of: how far it goes, and how a step is computed. Of a step
 in more parts only what is normalised over a part's pictures changes: a wrist camera's batch norm, a LAM's latents."""
 
@@ -132,6 +134,10 @@ class LoopConfig(Config):
     """Decay of the averaged weights that the run exports; 0 exports the last step's."""
     bf16: bool | None = False
     """Compute in bfloat16 where it is safe; weights, optimiser and sums stay float32. None: on devices fast at it."""
+    sharding: Literal["none", "fsdp2"] = "none"
+    """What is divided among processes beside the batch. `none`: each has a whole copy of the model
+    (DistributedDataParallel). `fsdp2`: weights, gradients, optimizer and averages too, and blocks are put together
+    while they run; for models that fit into no GPU whole."""
     compile: bool = False
     """Compile the loss with torch's compiler, which takes minutes at the first steps."""
     checkpoint_activations: bool = False
@@ -151,6 +157,11 @@ class LoopConfig(Config):
     """Newest checkpoints that stay."""
     hang_timeout_s: float = Field(1800, ge=1, le=1e6)
     """Longest that the processes of a run wait for one another."""
+    keep_best: bool = False
+    """Save a checkpoint also when the loss on held-out windows is the lowest so far; it stays until a lower one."""
+    async_checkpoint: bool = True
+    """Copy what is saved to memory of the host, and write while training goes on; the copy takes as much memory again
+    as weights, averages and optimizer. False: training waits until a checkpoint is on the disk."""
     max_minutes: float | None = Field(None, gt=0, le=1e6)
     """End this call with a checkpoint after so long; the same command continues."""
 

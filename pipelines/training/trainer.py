@@ -4,7 +4,7 @@ import contextlib
 import math
 import signal
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
@@ -12,6 +12,7 @@ from typing import Any, Generic, cast
 
 import torch
 from torch import Tensor, nn
+from torch.distributed.fsdp import FSDPModule
 from torch.nn.parallel import DistributedDataParallel
 
 from dataengine import progress
@@ -20,32 +21,28 @@ from models.parts import Counts, Random
 from models.weights import save_model
 from pipelines.training import checkpoint, memory
 from pipelines.training.augment import augment, generator_of
+from pipelines.training.blocks import checkpoint_blocks
+from pipelines.training.checkpoint.snapshot import Trained
 from pipelines.training.computing import is_fast_at_bf16
 from pipelines.training.distributed import Distributed
 from pipelines.training.ema import Ema
 from pipelines.training.interrupts import Interrupts
 from pipelines.training.loading import B, Loader
-from pipelines.training.optimizer import make_optimizer, set_learning_rate
+from pipelines.training.optimizer import make_optimizer, parameter_order, set_learning_rate
 from pipelines.training.parts import BatchParts
 from pipelines.training.protocols import Callback, Trainable
 from pipelines.training.recorder import Recorder
 from pipelines.training.saving import Checkpoints
 from pipelines.training.settings import LoopConfig, learning_rate
+from pipelines.training.sharding import Call, Skeleton, clip_gradients, is_sharded, reduce_whole_gradients, shard
 from pipelines.training.validation import Curve, Pictures, Validation
 
 ADVISE_AFTER = 100
 """Steps of a call, before which a waiting trainer is only starting up."""
 
 
-class _Loss(nn.Module):
-    """Makes `loss` the forward pass, which data parallelism and compilation wrap."""
-
-    def __init__(self, model: nn.Module) -> None:
-        super().__init__()
-        self.model = model
-
-    def forward(self, batch: Any, random: Random, counts: Counts | None) -> tuple[Tensor, dict[str, Tensor]]:
-        return cast(Trainable, self.model).loss(batch, random, counts)
+def _loss(model: nn.Module, batch: Any, random: Random, counts: Counts | None) -> tuple[Tensor, dict[str, Tensor]]:
+    return cast(Trainable, model).loss(batch, random, counts)
 
 
 @dataclass(frozen=True)
@@ -110,6 +107,8 @@ class Trainer(Generic[B]):
         self.device = distributed.device
         self.bf16 = is_fast_at_bf16(self.device) if config.bf16 is None else config.bf16
         self.model.to(self.device)
+        self._skeleton = Skeleton(self.model)
+        self._root: nn.Module = self._shard()
         self.optimizer = make_optimizer(self.model, config, self.device, lr_scale)
         self.ema = Ema(self.model, config.ema_decay) if config.ema_decay else None
         self.recorder = Recorder(
@@ -120,20 +119,23 @@ class Trainer(Generic[B]):
             callback=callback,
             validation=validation,
         )
-        self.checkpoints = Checkpoints(
-            out=out,
-            config=config,
-            distributed=distributed,
-            model=self.model,
-            optimizer=self.optimizer,
-            ema=self.ema,
+        order = parameter_order(self.model, lr_scale)
+        averages = self.ema.weights() if self.ema else None
+        self.checkpoints = self._make_checkpoints(Trained(self.model, self.optimizer, order, averages), identity)
+        self.step, self.seconds = 0, 0.0
+
+    def _make_checkpoints(self, trained: Trained, identity: Mapping[str, Any]) -> Checkpoints:
+        return Checkpoints(
+            out=self.out,
+            config=self.config,
+            distributed=self.distributed,
+            trained=trained,
+            is_sharded=is_sharded(self._root),
             identity=identity,
-            extra=extra,
-            files=files,
+            extra=self.extra,
+            files=self.files,
             say=self.recorder.say,
         )
-        self.step, self.seconds = 0, 0.0
-        self._loss: nn.Module = _Loss(self.model)
 
     def resume(self) -> None:
         """Go on from the newest whole checkpoint, if there is one; make the loss ready for all ranks."""
@@ -145,13 +147,15 @@ class Trainer(Generic[B]):
             if message:
                 self.recorder.say(message)
         if self.config.checkpoint_activations:
-            memory.checkpoint_blocks(self.model)
+            checkpoint_blocks(self.model)
         if self.config.compile:
-            self._loss.compile()
-        if self.distributed.world_size > 1:
+            self._root.compile()
+        if self.distributed.world_size > 1 and not is_sharded(self._root):
             ids = [self.device.index] if self.device.type == "cuda" else None
             # Not every batch has robots, wrist views or plans, so not every parameter has a gradient.
-            self._loss = DistributedDataParallel(self._loss, device_ids=ids, find_unused_parameters=True)
+            self._root = DistributedDataParallel(
+                self._root, device_ids=ids, find_unused_parameters=True, gradient_as_bucket_view=True
+            )
 
     def train(self) -> TrainResult:
         """Train to the end, or until the time is up. An interrupt finishes the step, saves, and is passed on."""
@@ -162,7 +166,8 @@ class Trainer(Generic[B]):
         advised = ""
         guard = memory.explained(self.title, self.config, self.device)
         bar = progress.task(f"train {self.title}", self.config.steps, "steps", done=first)
-        with Interrupts() as interrupts, guard, recorder.open(self.out, self.step), bar as live:
+        saving = self.checkpoints.settled()
+        with Interrupts() as interrupts, guard, saving, recorder.open(self.out, self.step), bar as live:
             while self.step < self.config.steps:
                 batch = self._one_step(is_first=self.step == first)
                 self.seconds = before + time.perf_counter() - start
@@ -174,10 +179,11 @@ class Trainer(Generic[B]):
                     advised = recorder.advise((self.seconds - before) / ADVISE_AFTER)
                 live.advance(1, note=recorder.note())
                 stop = self._must_stop(interrupts, (self.seconds - before) / 60)
-                if done or stop is not None or self.step % self.config.checkpoint_every == 0:
+                if done or stop is not None or self._must_save():
                     self._save()
                 if stop is not None and not done:
                     break
+            self.checkpoints.wait()
         if stop and self.step < self.config.steps:
             recorder.say(f"stopped after step {self.step} of {self.config.steps}, saved; the same command continues")
             raise KeyboardInterrupt if stop == signal.SIGINT else SystemExit(128 + stop)
@@ -196,9 +202,10 @@ class Trainer(Generic[B]):
         )
 
     def export(self, directory: Path) -> nn.Module:
-        """Write the model that is to be used, and return it."""
-        model = self._deliver(self.export_model())
+        """Write the model that is to be used, and return it; of a sharded one the other ranks return their shards."""
+        model = self.export_model()
         if self.distributed.is_main_process:
+            model = self._deliver(model)
             with checkpoint.disk_errors(directory):
                 save_model(model, directory, self.extra)
                 checkpoint.write_files(directory, self.files)
@@ -207,7 +214,11 @@ class Trainer(Generic[B]):
 
     def export_model(self) -> nn.Module:
         """Give the model as it is trained: with averaged weights where there are any."""
-        return self.ema.model(self.model) if self.ema else self.model
+        if self.ema is None and not is_sharded(self._root):
+            return self.model
+        averages = self.ema.weights() if self.ema else {}
+        keep = self.distributed.is_main_process or not is_sharded(self._root)
+        return self._skeleton.filled(self.model, averages, keep) or self.model
 
     def _one_step(self, *, is_first: bool = False) -> B:
         """Take one optimiser step; return the last batch it learnt from."""
@@ -222,14 +233,15 @@ class Trainer(Generic[B]):
         for part, unvaried in enumerate(parts):
             batch = self._varied(unvaried, part)
             last = part == c.grad_accumulation_steps - 1
-            quiet = not last and isinstance(self._loss, DistributedDataParallel)
-            with self._loss.no_sync() if quiet else contextlib.nullcontext():  # type: ignore[operator]
+            with self._synchronized(last):
                 watch = self._watched() if is_first and part == 0 and not c.compile else contextlib.nullcontext()
                 with watch, torch.autocast(self.device.type, torch.bfloat16, enabled=self.bf16):
-                    loss, figures = self._loss(batch, self.parts.draws(key, part), counts)
+                    loss, figures = self._root(_loss, batch, self.parts.draws(key, part), counts)
                 (loss / c.grad_accumulation_steps).backward()
             self.recorder.add({**figures, "loss": loss.detach()}, 1 / c.grad_accumulation_steps)
-        norm = nn.utils.clip_grad_norm_([p for p in self.model.parameters() if p.grad is not None], c.max_grad_norm)
+        if is_sharded(self._root):
+            reduce_whole_gradients(self.model)
+        norm = clip_gradients(self.model, c.max_grad_norm)
         self.optimizer.step()
         self.optimizer.zero_grad(set_to_none=True)
         if self.ema is not None:
@@ -238,6 +250,24 @@ class Trainer(Generic[B]):
         self.recorder.num_summed += 1
         self.step += 1
         return batch
+
+    def _shard(self) -> Call:
+        """Make the forward pass a module of its own; shard it where the settings say so."""
+        root = Call(self.model)
+        if self.config.sharding == "fsdp2":
+            self.distributed.broadcast_weights(self.model)
+            shard(root, self.bf16)
+        return root
+
+    @contextlib.contextmanager
+    def _synchronized(self, last: bool) -> Iterator[None]:
+        """Sum gradients over ranks with the last part of a step, and not before; buffers are those of rank 0."""
+        root = self._root
+        if isinstance(root, FSDPModule):
+            self.distributed.broadcast_buffers(self.model)
+            root.set_requires_gradient_sync(last)
+        with contextlib.nullcontext() if last or not isinstance(root, DistributedDataParallel) else root.no_sync():
+            yield
 
     def _watched(self) -> contextlib.AbstractContextManager[None]:
         """Watch that a forward pass leaves room for gradients, and for the optimiser's moments while it has none."""
@@ -252,8 +282,11 @@ class Trainer(Generic[B]):
 
     def _evaluate(self, validation: Validation) -> tuple[dict[str, float], Pictures]:
         """Evaluate the weights that the run would export now."""
-        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.bf16):
-            return validation.run(self.export_model())
+        averaged = self.ema.applied(self.model) if self.ema else contextlib.nullcontext()
+        with averaged, torch.autocast(self.device.type, torch.bfloat16, enabled=self.bf16):
+            if is_sharded(self._root):
+                return validation.run(self.model, self._root, draws=False)
+            return validation.run(self.model)
 
     def _check(self, figures: Mapping[str, float]) -> None:
         bad = [name for name in ("loss", "grad_norm") if not math.isfinite(figures[name])]
@@ -266,7 +299,9 @@ class Trainer(Generic[B]):
 
     def _must_stop(self, interrupts: Interrupts, minutes: float) -> int | None:
         """Give the signal to stop for, 0 when time is up, None to go on; the same on every rank."""
-        if self.distributed.any(interrupts.seen is not None):
+        if self.distributed.any(interrupts.seen is not None or self.checkpoints.background.failed):
+            if self.distributed.any(self.checkpoints.background.failed):
+                self.checkpoints.wait()  # raises
             return interrupts.seen or signal.SIGINT
         limit = self.config.max_minutes
         return 0 if limit is not None and self.distributed.any(minutes >= limit) else None
@@ -276,5 +311,15 @@ class Trainer(Generic[B]):
         if sums:
             self._check({name: float(sums[name]) for name in ("loss", "grad_norm")})
         self.checkpoints.save(
-            self.step, {"loader": self.loader.state_dict(), "seconds": self.seconds, **self.recorder.state_dict()}
+            self.step,
+            {"loader": self.loader.state_dict(), "seconds": self.seconds, **self.recorder.state_dict()},
+            self._best_step() if self.config.keep_best else None,
         )
+
+    def _must_save(self) -> bool:
+        """Tell whether it is time for a checkpoint."""
+        is_best = self.config.keep_best and self._best_step() == self.step
+        return is_best or self.step % self.config.checkpoint_every == 0
+
+    def _best_step(self) -> int | None:
+        return self.recorder.curve.best.get("step")

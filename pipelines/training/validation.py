@@ -54,8 +54,14 @@ class Validation:
         self.best_from = best_from
         self._evaluate, self._draw = evaluate, draw
 
-    def run(self, model: Any) -> tuple[dict[str, float], Pictures]:
-        """Average the figures over the batches; pictures are for the main process alone."""
+    def run(
+        self, model: Any, root: Callable[..., Any] | None = None, draws: bool = True
+    ) -> tuple[dict[str, float], Pictures]:
+        """Average the figures over the batches; pictures, where it draws some, are for the main process alone.
+
+        A sharded model is called through its `root`, which takes a function and what follows the model in its call.
+        """
+        call = root or (lambda function, *args: function(model, *args))
         pictures: Pictures = {}
         sums: dict[str, Tensor] = {}
         num_parts = self.parts.config.grad_accumulation_steps
@@ -66,10 +72,10 @@ class Validation:
                 batches = [self._batch(number * num_parts + part) for part in range(num_parts)]
                 counts = self.parts.counts(model, batches, key)
                 for part, batch in enumerate(batches):
-                    figures = self._evaluate(model, batch, self.parts.draws(key, part), counts)
+                    figures = call(self._evaluate, batch, self.parts.draws(key, part), counts)
                     for name, value in figures.items():
                         sums[name] = sums.get(name, torch.zeros((), device=value.device)) + value.detach().double()
-                if number == 0 and self.parts.distributed.is_main_process:
+                if draws and number == 0 and self.parts.distributed.is_main_process:
                     pictures = self._draw(model, batches[0])
         names = sorted(sums)
         means = self.parts.distributed.all_reduce_mean(torch.stack([sums[name] for name in names]))

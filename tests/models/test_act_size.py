@@ -11,7 +11,8 @@ from models.act.flops import forward_flops
 from models.batch import ActBatch
 from models.layers.stack import Stack, positions_from
 from pipelines.training.act.config import TrainActConfig
-from pipelines.training.memory import Need, checkpoint_blocks
+from pipelines.training.blocks import checkpoint_blocks
+from pipelines.training.memory import Need
 from tests.support.shapes import act_shape
 from tests.support.small_act import make_batch
 

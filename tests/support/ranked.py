@@ -4,6 +4,7 @@ from pathlib import Path
 
 import torch
 from torch import Tensor
+from torch.distributed.tensor import DTensor
 
 from dataengine.windows.mixture import Mixture, WindowSampler
 from dataengine.windows.normalize import Normalizer
@@ -118,17 +119,24 @@ def run_of(out, distributed, config, model, made, spec, collator, validates) -> 
 RUNS = {"act": act_run, "lam": lam_run, "world": world_run}
 
 
-def gradients(kind: str, out: Path, distributed: Distributed, accumulate: int) -> dict[str, Tensor]:
+def gradients(kind: str, out: Path, distributed: Distributed, accumulate: int, **settings: object) -> dict[str, Tensor]:
     """Take one step; give its gradients, and the figures that it logs by the names of `SAME`."""
     config = LoopConfig(
-        steps=1, batch_size=BATCH, grad_accumulation_steps=accumulate, max_grad_norm=1e9, log_every=1, weight_decay=0
+        steps=1,
+        batch_size=BATCH,
+        grad_accumulation_steps=accumulate,
+        max_grad_norm=1e9,
+        log_every=1,
+        weight_decay=0,
+        **settings,
     )
-    run = RUNS[kind](out / f"{kind}-{accumulate}-{distributed.rank}-{distributed.world_size}", distributed, config)
+    run = RUNS[kind](out / f"{kind}-{accumulate}-{distributed.world_size}", distributed, config)
     gradients_seen: dict[str, Tensor] = {}
     step = run.optimizer.step
 
     def watched() -> None:
-        gradients_seen.update({n: p.grad.clone() for n, p in run.model.named_parameters() if p.grad is not None})
+        seen = {n: p.grad for n, p in run.model.named_parameters() if p.grad is not None}
+        gradients_seen.update({n: g.full_tensor() if isinstance(g, DTensor) else g.clone() for n, g in seen.items()})
         step()
 
     run.optimizer.step = watched  # type: ignore[method-assign, assignment]

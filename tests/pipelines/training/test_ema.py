@@ -7,6 +7,7 @@ from safetensors.torch import load_file
 from torch import nn
 
 from pipelines.training.ema import Ema
+from pipelines.training.sharding import Skeleton
 from tests.support.toy import make_run
 
 
@@ -39,18 +40,33 @@ def test_averages_are_those_of_the_formula_to_the_last_bit() -> None:
     assert all(torch.equal(ema.weights()[name], value) for name, value in by_hand.items())
 
 
-def test_the_averaged_model_has_todays_buffers_and_frozen_weights() -> None:
+def test_a_model_has_the_averages_for_a_while_and_then_its_own_weights() -> None:
     model = Model()
     ema = Ema(model, 0.9)
-    frozen = model.frozen.weight.clone()
     for step in range(3):
         move(model, torch.Generator().manual_seed(step))
         ema.update(model, step)
-    averaged = ema.model(model)
+    own = {name: value.clone() for name, value in model.state_dict().items()}
+    averages = {name: value.clone() for name, value in ema.weights().items()}
+    with ema.applied(model):
+        assert all(torch.equal(model.state_dict()[name], averages.get(name, value)) for name, value in own.items())
+    assert all(torch.equal(model.state_dict()[name], value) for name, value in own.items())
+    assert all(torch.equal(ema.weights()[name], value) for name, value in averages.items())
+
+
+def test_a_copy_with_averages_has_todays_buffers_and_frozen_weights() -> None:
+    model = Model()
+    ema, skeleton = Ema(model, 0.9), Skeleton(model)
+    for step in range(3):
+        move(model, torch.Generator().manual_seed(step))
+        ema.update(model, step)
+    averaged = skeleton.filled(model, ema.weights(), keep=True)
     assert isinstance(averaged, Model)
     assert averaged.seen == 3
-    assert torch.equal(averaged.frozen.weight, frozen)
-    assert not torch.equal(averaged.trained.weight, model.trained.weight)
+    assert torch.equal(averaged.frozen.weight, model.frozen.weight)
+    assert torch.equal(averaged.trained.weight, ema.weights()["trained.weight"])
+    assert averaged.trained.weight.data_ptr() != ema.weights()["trained.weight"].data_ptr()
+    assert [p.requires_grad for p in averaged.parameters()] == [p.requires_grad for p in model.parameters()]
 
 
 def test_averages_that_were_saved_are_gone_on_with() -> None:

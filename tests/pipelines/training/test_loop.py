@@ -15,6 +15,7 @@ from safetensors import SafetensorError
 from dataengine.errors import DataEngineError, OtherSettingsError
 from dataengine.formats.tfrecord import records
 from pipelines.training import checkpoint
+from pipelines.training.checkpoint import writing
 from pipelines.training.distributed import Distributed
 from pipelines.training.settings import FORMER_NAMES, LoopConfig, learning_rate
 from pipelines.training.trainer import Trainer
@@ -159,7 +160,7 @@ def test_a_full_disk_is_called_by_its_name_and_costs_nothing(
     def full(tensors: dict, path: Path) -> None:
         raise SafetensorError("Error while serializing: I/O error: No space left on device (os error 28)")
 
-    monkeypatch.setattr(checkpoint, "save_file", full)
+    monkeypatch.setattr(writing, "save_file", full)
     with pytest.raises(OSError, match="No space left on device") as caught:
         make_run(tmp_path).train()
     assert caught.value.errno == errno.ENOSPC

@@ -27,7 +27,7 @@ def test_what_is_counted_before_is_what_a_run_holds(tmp_path: Path) -> None:
     with torch.device("meta"):
         need = memory.Need.of(Toy(), run.config)
     assert need.weights == num_bytes(run.model.state_dict().values())
-    assert need.averages == num_bytes(run.ema.model(run.model).state_dict().values())
+    assert need.averages == num_bytes(run.ema.weights().values())
     held: dict = {}
     run.optimizer.register_step_pre_hook(
         lambda *_: held.update(gradients=num_bytes(p.grad for p in run.model.parameters() if p.grad is not None))

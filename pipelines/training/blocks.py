@@ -1,0 +1,24 @@
+"""The blocks of a model, which memory is saved by: each is recomputed, sharded or compiled as one."""
+
+import functools
+from collections.abc import Iterator
+
+from torch import nn
+from torch.utils.checkpoint import checkpoint as recompute
+
+
+def blocks(model: nn.Module) -> Iterator[nn.Module]:
+    """List the members of every ModuleList, inner ones first.
+
+    A class derived from ModuleList is no list of blocks: which of its members run may depend on the batch, and ranks
+    must run the same blocks.
+    """
+    for parent in reversed(list(model.modules())):
+        if type(parent) is nn.ModuleList:
+            yield from parent
+
+
+def checkpoint_blocks(model: nn.Module) -> None:
+    """Recompute every block in the backward pass. Names of weights stay as they are."""
+    for block in blocks(model):
+        block.forward = functools.partial(recompute, block.forward, use_reentrant=False)
