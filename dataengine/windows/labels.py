@@ -45,6 +45,7 @@ def label_fields(info: LatentInfo, slot: str) -> pa.Schema:
         "villa:d": str(info.d),
         "villa:interval_s": repr(info.interval_s),
         "villa:past_frames": str(info.past_frames).lower(),
+        "villa:precision": info.precision,
         "villa:slot": slot,
     }
     return pa.schema(
@@ -79,6 +80,7 @@ def origin(field: pa.Field) -> LatentInfo:
             d=int(metadata["villa:d"]),
             interval_s=float(metadata["villa:interval_s"]),
             past_frames=metadata.get("villa:past_frames", "true") == "true",
+            precision=metadata.get("villa:precision", "fp32"),
         )
     except KeyError as error:
         raise DataEngineError(
@@ -94,7 +96,8 @@ def label_slot(schema: pa.Schema, name: str) -> str:
 def about(schema: pa.Schema, name: str) -> str:
     """Say of a column's latent actions what tells them from others."""
     info, slot = label_info(schema, name), label_slot(schema, name)
-    return f"{info.interval_s:g} s, {info.kind}, camera {slot}, {info.k} codes, model {info.fingerprint}"
+    computed = "" if info.precision == "fp32" else f", in {info.precision}"
+    return f"{info.interval_s:g} s, {info.kind}, camera {slot}, {info.k} codes, model {info.fingerprint}{computed}"
 
 
 def unflatten(

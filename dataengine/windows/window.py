@@ -65,6 +65,8 @@ class LatentInfo:
     """Seconds between the two frames that one latent action joins."""
     past_frames: bool = True
     """Whether it may depend on frames before the first of the two, which whoever sees that one alone cannot know."""
+    precision: str = "fp32"
+    """That of the products which it was computed with."""
 
     @property
     def kind(self) -> str:

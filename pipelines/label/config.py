@@ -7,6 +7,7 @@ from pydantic import Field
 
 from dataengine.config import MOST_HZ, MOST_SIDE, MOST_WORKERS, Config
 from dataengine.framing import Fit
+from pipelines.label.precision import Precision
 
 
 class LabelConfig(Config):
@@ -25,6 +26,9 @@ class LabelConfig(Config):
     alone, since a policy that sees the first of them cannot know what was before."""
     slot: str = "primary"
     """Camera whose frames are read."""
+    precision: Precision = "fp32"
+    """Of the model's products. `tf32` (GPUs) and `bf16` are faster; the report says how many codes that changes, which
+    it tries on the first windows."""
     batch: int = Field(64, ge=1, le=65_536)
     """Windows that go through the model at once, at most; on a CPU as many as its cache holds."""
     device: str | None = None

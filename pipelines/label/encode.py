@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from dataengine.store import Corpus
 from dataengine.windows.labels import NO_CODE
+from pipelines.label.precision import CodesCompared, Precision, set_precision
 from pipelines.training.frames import decode_into
 
 if TYPE_CHECKING:
@@ -20,6 +21,8 @@ CHUNK_FRAMES = 512
 DECODE_TOGETHER = 8
 FRAMES_AT_ONCE = 32
 """Frames embedded together, each once for all windows that it is in."""
+COMPARED_WINDOWS = 256
+"""That an encoder in another precision than float32 also encodes in that."""
 CPU_BYTES = 3 * 2**20
 """Of the widest activations at once on a CPU, which has no use for more than its cache holds."""
 
@@ -130,10 +133,21 @@ class Encoder:
     """Runs one latent action model over many episodes, batched across them."""
 
     def __init__(
-        self, corpus: Corpus, lam: "Lam", *, slot: str, batch: int = 64, threads: int = 2, past_frames: bool = True
+        self,
+        corpus: Corpus,
+        lam: "Lam",
+        *,
+        slot: str,
+        batch: int = 64,
+        threads: int = 2,
+        past_frames: bool = True,
+        precision: Precision = "fp32",
     ) -> None:
         self.corpus, self.lam, self.slot, self.batch = corpus, lam, slot, batch
         self.num_frames = frames_seen(lam, past_frames)
+        self.precision = precision
+        self._to_compare = 0 if precision == "fp32" else COMPARED_WINDOWS
+        self._compared = CodesCompared()
         self._decoders = ThreadPoolExecutor(threads, "decode")
         self._ahead = ThreadPoolExecutor(1, "read-ahead")
 
@@ -180,6 +194,7 @@ class Encoder:
         begins = np.cumsum([0, *(len(windows.needed) for _, windows in chunk)])
         index = np.concatenate([begin + windows.local for begin, (_, windows) in zip(begins, chunk, strict=False)])
         all_latent, all_codes = encode_windows(self.lam, pixels, index, self.batch)
+        self._compare(pixels, index[: self._to_compare], all_codes)
         # a latent action looks at its pair and at what came before, never at what follows
         broken = np.logical_or.accumulate(~readable[index], axis=1)
         first = 0
@@ -194,6 +209,23 @@ class Encoder:
                 codes=np.where(unreadable[:, None], NO_CODE, all_codes[window, windows.position]).astype(np.int16),
                 unreadable=unreadable,
             )
+
+    def _compare(self, pixels: NDArray[np.uint8], index: NDArray[np.int64], codes: NDArray[np.int16]) -> None:
+        """Encode some windows again in float32, and count the codes that differ."""
+        if not len(index):
+            return
+        set_precision(self.lam, "fp32")
+        try:
+            _, exact = encode_windows(self.lam, pixels, index, self.batch)
+        finally:
+            set_precision(self.lam, self.precision)
+        self._to_compare -= len(index)
+        self._compared += CodesCompared(exact.size, int((exact != codes[: len(exact)]).sum()))
+
+    def take_compared(self) -> CodesCompared:
+        """Give what was counted since the last time."""
+        compared, self._compared = self._compared, CodesCompared()
+        return compared
 
 
 Chunk = list[tuple[Wanted, Windows]]

@@ -28,6 +28,7 @@ from dataengine.windows.window import LatentInfo, steps_per_latent
 from models.fingerprint import fingerprint
 from pipelines.label import work as label_work
 from pipelines.label.config import LabelConfig
+from pipelines.label.precision import CodesCompared, Precision
 from pipelines.label.work import LabelledRow, Labeller, Unlabelled, cut_work, label_episodes
 from pipelines.output.text_table import text_table
 
@@ -71,6 +72,12 @@ class LabelReport(Report):
     """Frames of the episodes labelled by this call."""
     unreadable: int
     """Frames left without a latent action because a picture is broken."""
+    precision: Precision = "fp32"
+    """Of the model's products."""
+    codes_compared: int = 0
+    """Codes of this call that were computed in float32 too; 0 where all were."""
+    codes_differ: int = 0
+    """Those of them that came out differently."""
     usage: list[CodebookUse] = Field(default_factory=list)
     """Over everything this model has labelled."""
     seconds: float
@@ -87,6 +94,9 @@ class LabelReport(Report):
         lines = [f"{did} (latent__{self.name}{kind}, {self.seconds:.1f} s)"]
         if self.without_camera:
             lines.append(f"{self.without_camera} episodes have no such camera and were left out")
+        if self.codes_compared:
+            share = self.codes_differ / self.codes_compared
+            lines.append(f"{self.precision}: {share:.2%} of {self.codes_compared} codes are others than in float32")
         if self.unreadable:
             lines.append(f"{self.unreadable} frames could not be decoded and have no latent action")
         rows = [
@@ -104,26 +114,22 @@ def run(config: LabelConfig) -> LabelReport:
     corpus.check_writable()
     labeller = _labeller(config, corpus.uri)
     # on a cluster only its settings are needed here
-    lam = (labeller if config.engine == "local" else replace(labeller, device="cpu")).load()
-    info = LatentInfo(
-        name=labels.label_name(config.name or config.lam.resolve().name),
-        fingerprint=fingerprint(config.lam),
-        k=lam.config.num_slots,
-        d=lam.config.latent_dim,
-        interval_s=config.interval_s or lam.config.interval_s,
-        past_frames=config.past_frames,
-    )
+    driver = labeller if config.engine == "local" else replace(labeller, device="cpu", precision="fp32")
+    lam = driver.load()
+    info = _info(config, lam)
     _check_camera(corpus, config.slot)
     version = corpus.version
     claim(corpus, info, config.slot)
     plans = {i: _plan(corpus, info, config.slot, i) for i in corpus.fragment_ids()}
     todo = {i: plan.episodes for i, plan in plans.items() if plan.episodes}
+    compared = CodesCompared()
     unreadable, num_frames = 0, sum(e.num_steps for plan in plans.values() for e in plan.episodes)
     done: dict[int, list[LabelledRow]] = {i: [] for i in todo}
     with task("label", num_frames, "frames") as live, closing(_labelled(config, labeller, lam, todo)) as labelled:
         for fragment_id, rows in labelled:
             live.advance(sum(row.num_steps for row in rows))
             unreadable += sum(row.unreadable for row in rows)
+            compared = sum((row.compared for row in rows), compared)
             done[fragment_id] += rows
             if len(done[fragment_id]) == len(todo[fragment_id]):
                 corpus.update_fragment(fragment_id, _columns(info, config.slot, done.pop(fragment_id)))
@@ -142,6 +148,9 @@ def run(config: LabelConfig) -> LabelReport:
         without_camera=sum(plan.without_camera for plan in plans.values()),
         frames=num_frames,
         unreadable=unreadable,
+        precision=info.precision,
+        codes_compared=compared.codes,
+        codes_differ=compared.differ,
         usage=codebook_use(corpus, info, lam.config.num_codes),
         seconds=round(seconds, 3),
         frames_per_s=round(num_frames / seconds, 1),
@@ -152,6 +161,19 @@ def run(config: LabelConfig) -> LabelReport:
         versions = {"version_in": version, "version_out": corpus.version}
         corpus.append_run({**run, **versions, "steps_per_second": report.frames_per_s, "counts": counts})
     return report
+
+
+def _info(config: LabelConfig, lam: "Lam") -> LatentInfo:
+    """Describe the labels that these settings ask for."""
+    return LatentInfo(
+        name=labels.label_name(config.name or config.lam.resolve().name),
+        fingerprint=fingerprint(config.lam),
+        k=lam.config.num_slots,
+        d=lam.config.latent_dim,
+        interval_s=config.interval_s or lam.config.interval_s,
+        past_frames=config.past_frames,
+        precision=config.precision,
+    )
 
 
 def _height(slot: str) -> str:
@@ -186,6 +208,11 @@ def claim(corpus: Corpus, info: LatentInfo, slot: str) -> None:
     if held.past_frames != info.past_frames:
         raise DataEngineError(
             f"column latent__{info.name} was read {held.kind}, asked for {info.kind}; give another --name"
+        )
+    if held.precision != info.precision:
+        raise DataEngineError(
+            f"column latent__{info.name} was computed in {held.precision}, asked for {info.precision}; "
+            f"give another --name"
         )
     if held_slot != slot:
         raise DataEngineError(
@@ -234,6 +261,7 @@ def _labeller(config: LabelConfig, uri: str) -> Labeller:
         device=config.device,
         threads=config.threads,
         past_frames=config.past_frames,
+        precision=config.precision,
     )
 
 

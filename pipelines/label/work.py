@@ -1,7 +1,7 @@
 """What one process does of a labelling run: a few episodes of one fragment, read, encoded, and handed back as rows."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,6 +12,7 @@ from dataengine.machine import num_cores
 from dataengine.store import Corpus
 from dataengine.windows import labels
 from pipelines.label.encode import Encoder, Wanted, pieces
+from pipelines.label.precision import CodesCompared, Precision, set_precision
 
 if TYPE_CHECKING:
     from models.lam import Lam
@@ -42,6 +43,8 @@ class LabelledRow:
     """(t, k)."""
     unreadable: int
     """Frames that cannot have a latent action because a picture is broken."""
+    compared: CodesCompared = field(default_factory=CodesCompared)
+    """Codes that were computed in float32 too, since the row before."""
 
 
 def label_episodes(encoder: Encoder, episodes: Sequence[Unlabelled]) -> Iterator[LabelledRow]:
@@ -57,7 +60,12 @@ def label_episodes(encoder: Encoder, episodes: Sequence[Unlabelled]) -> Iterator
             latent[piece.rows], codes[piece.rows] = encoding.latent, encoding.codes
             broken += int(encoding.unreadable.sum())
         yield LabelledRow(
-            rowid=episode.rowid, num_steps=episode.num_steps, latent=latent, codes=codes, unreadable=broken
+            rowid=episode.rowid,
+            num_steps=episode.num_steps,
+            latent=latent,
+            codes=codes,
+            unreadable=broken,
+            compared=encoder.take_compared(),
         )
 
 
@@ -98,6 +106,7 @@ class Labeller:
     device: str | None
     threads: int
     past_frames: bool = True
+    precision: Precision = "fp32"
 
     def make_encoder(self, lam: "Lam") -> Encoder:
         """Open the corpus, at one version, for this model."""
@@ -108,14 +117,17 @@ class Labeller:
             batch=self.batch,
             threads=self.threads or num_cores(),
             past_frames=self.past_frames,
+            precision=self.precision,
         )
 
     def load(self) -> "Lam":
-        """Read the model onto the device, or the best there is."""
+        """Read the model onto the device, or the best there is; raise DataEngineError for a precision it lacks."""
         from models.weights import load_lam
         from pipelines.device import pick_device
 
-        return load_lam(self.lam, pick_device(self.device))
+        lam = load_lam(self.lam, pick_device(self.device))
+        set_precision(lam, self.precision)
+        return lam
 
     def __call__(self) -> "Worker":
         """Load model and corpus; called once in each actor."""

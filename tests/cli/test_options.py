@@ -82,7 +82,9 @@ def test_the_help_lists_settings(capsys: pytest.CaptureFixture[str], command: li
     wanted = {"lam": "--model.num-frames", "curate": "--workers", "ingest": "--frame-size", "play": "--episodes"}
     assert wanted[command[-1]] in text
     if command == ["train", "lam"]:
-        assert "[default: tiny 64, small 128, paper 224]" in " ".join(text.split()), "presets have other defaults"
+        assert "[default: tiny 64, small 128, large 224, paper 224]" in " ".join(text.split()), (
+            "presets have other defaults"
+        )
         assert "--model.num-codes INTEGER" in text
     assert "Settings" in text
     assert text.index("Options:") < text.index("Settings:") < text.index("On every command:") < text.index("--config")

@@ -221,3 +221,37 @@ def test_labels_of_another_spacing_need_another_name(tmp_path):
     codes = labels_of(corpus.uri, "slow")["0"][1]
     assert (codes[-4:] == labels.NO_CODE).all()
     assert (codes[:-4] != labels.NO_CODE).all()
+
+
+def test_another_precision_says_how_many_codes_it_changed(tmp_path):
+    corpus = make_robots_and_hands(tmp_path / "corpus")
+    one, _ = make_models(corpus, tmp_path)
+    run(LabelConfig(corpus=corpus.uri, lam=one, name="exact"))
+    report = run(LabelConfig(corpus=corpus.uri, lam=one, name="fast", precision="bf16"))
+    exact, fast = labels_of(corpus.uri, "exact"), labels_of(corpus.uri, "fast")
+    labelled = [record for record in exact if (exact[record][1] >= 0).any()]
+    differ = sum(int((exact[r][1] != fast[r][1]).sum()) for r in labelled)
+    assert report.codes_compared > 0
+    assert 0 < differ < 0.2 * sum(exact[r][1].size for r in labelled)
+    assert report.codes_differ > 0
+    assert (
+        f"bf16: {report.codes_differ / report.codes_compared:.2%} of {report.codes_compared} codes" in report.summary()
+    )
+    codebook = load_lam(one).vq.embedding.weight.detach().numpy()
+    for record in labelled:  # what is written is a row of the codebook, exactly
+        latent, codes = fast[record]
+        rows = codes[:, 0] >= 0
+        np.testing.assert_array_equal(latent[rows], codebook[codes[rows]])
+    assert "in bf16" in info(CorpusConfig(corpus=corpus.uri)).summary()
+    with pytest.raises(
+        DataEngineError, match=r"latent__fast was computed in bf16, asked for fp32; give another --name"
+    ):
+        run(LabelConfig(corpus=corpus.uri, lam=one, name="fast"))
+
+
+def test_a_precision_that_the_device_lacks_is_refused(tmp_path):
+    corpus = make_robots_and_hands(tmp_path / "corpus")
+    one, _ = make_models(corpus, tmp_path)
+    with pytest.raises(DataEngineError, match=r"precision is tf32, .* this model is on cpu; take fp32 or bf16"):
+        run(LabelConfig(corpus=corpus.uri, lam=one, precision="tf32", device="cpu"))
+    assert "latent__one" not in Corpus.open(corpus.uri).schema.names

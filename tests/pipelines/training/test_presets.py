@@ -63,7 +63,7 @@ def test_a_file_that_gives_all_needs_no_other(tmp_path: Path) -> None:
     ("preset", "said"),
     [
         ("tinny", "no preset of train lam 'tinny'; did you mean 'tiny'?"),
-        ("zzz", "known: paper, small, tiny, or a .yaml file"),
+        ("zzz", "known: large, paper, small, tiny, or a .yaml file"),
         ("no.yaml", "No such file"),
     ],
 )
