@@ -24,8 +24,9 @@ import typer.core
 from cli.clash import PACKAGES, shared
 from cli.help import WIDTH, Command, item_of, metavar
 from cli.options import command_class
-from cli.settings import Settings, SettingsPrinted, class_of, explain
+from cli.settings import Settings, SettingsPrinted, class_of
 from dataengine.errors import DataEngineError, UnknownOptionError, is_disk_full
+from dataengine.setting_errors import explain
 
 if TYPE_CHECKING:
     from dataengine.report import Report
@@ -35,6 +36,7 @@ COMMANDS = (
     *("ingest", "hands", "curate", "stats", "show", "corpus"),
     *("train", "finetune", "label", "lam", "shard", "export"),
     *("probe", "eval", "ablate", "act", "plan", "serve"),
+    "pipeline",
     "docs",
 )
 """In the order in which a newcomer meets them; each is a file of this folder."""

@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from typer import BadParameter
 
 from cli.help import Command, Rows, item_of, kinds_of, metavar
-from cli.settings import former_keys, leaves, nearest
+from cli.settings import former_keys, leaves
+from dataengine.setting_errors import nearest
 
 if TYPE_CHECKING:
     from pydantic.fields import FieldInfo

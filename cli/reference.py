@@ -9,9 +9,9 @@ from types import UnionType
 from typing import TYPE_CHECKING, Annotated, Any, Literal, Union, get_args, get_origin
 
 from cli.contract import COMMANDS
-from cli.settings import changes_to, nested
 from dataengine.errors import DataEngineError
 from dataengine.report import Report
+from dataengine.setting_errors import changes_to, nested
 from pipelines.output.folder import refuse_folder
 
 if TYPE_CHECKING:

@@ -143,16 +143,7 @@ class IngestPlanReport(Report):
 def run(config: IngestPlanConfig) -> IngestPlanReport:
     """Take in every dataset of a plan; raise before the first when one is missing that is not optional."""
     plan = load_plan(config.plan, config.data)
-    jobs: list[Job] = []
-    missing: list[MissingDataset] = []
-    required: list[str] = []
-    for entry in plan.datasets:
-        try:
-            jobs.extend(ingest_jobs.plan(dataset) for dataset in _expanded(entry))
-        except DataEngineError as error:
-            missing.append(MissingDataset(source=entry.source, root=entry.root, reason=str(error)))
-            if not (entry.optional or config.skip_missing):
-                required.append(entry.source)
+    jobs, missing, required = jobs_of(plan, skip_missing=config.skip_missing)
     report = IngestPlanReport(corpus=config.corpus, datasets=[job.report for job in jobs], missing=missing)
     if config.dry_run:
         report.dry_run, report.ok = True, bool(jobs) and not required
@@ -169,6 +160,21 @@ def run(config: IngestPlanConfig) -> IngestPlanReport:
     report.seconds = jobs[0].report.seconds
     report.ok = all(job.report.ok for job in jobs)
     return report
+
+
+def jobs_of(plan: IngestPlan, *, skip_missing: bool) -> tuple[list[Job], list[MissingDataset], list[str]]:
+    """List the parts of every dataset; give what cannot be read, and the sources among it that are not optional."""
+    jobs: list[Job] = []
+    missing: list[MissingDataset] = []
+    required: list[str] = []
+    for entry in plan.datasets:
+        try:
+            jobs.extend(ingest_jobs.plan(dataset) for dataset in _expanded(entry))
+        except DataEngineError as error:
+            missing.append(MissingDataset(source=entry.source, root=entry.root, reason=str(error)))
+            if not (entry.optional or skip_missing):
+                required.append(entry.source)
+    return jobs, missing, required
 
 
 def load_plan(name: str, data: str | None = None) -> IngestPlan:

@@ -10,7 +10,13 @@ from dataengine.errors import DataEngineError
 from dataengine.formats import yaml_file
 from dataengine.naming import did_you_mean
 
-TITLES = {"ablate": "recipe of `villa ablate`", "curate": "curation recipe", "ingest": "plan", "mixture": "mixture"}
+TITLES = {
+    "ablate": "recipe of `villa ablate`",
+    "curate": "curation recipe",
+    "ingest": "plan",
+    "mixture": "mixture",
+    "pipeline": "pipeline",
+}
 """What recipes of a kind are called; those of kind `train_lam` are presets of `villa train lam`."""
 
 

@@ -11,9 +11,10 @@ from pydantic.fields import FieldInfo
 
 from cli.app import app
 from cli.contract import invoke
-from cli.settings import Settings, nested
+from cli.settings import Settings
 from dataengine.config import Config
 from dataengine.errors import DataEngineError
+from dataengine.setting_errors import nested
 from models.act import ActConfig
 from models.act.config import SHARED
 from models.config import merged

@@ -1,0 +1,1 @@
+"""Several commands as one run: stages that a file names, each done again only when what it depends on has changed."""
