@@ -74,10 +74,10 @@ def test_a_command_works_beside_a_users_packages_of_our_names(installed, project
     assert "openx/metaworld" in done.stdout
 
 
-def test_the_demos_commands_work_there_too(installed, project):
+def test_the_commands_of_a_pipeline_work_there_too(installed, project):
     code = (
-        "from pathlib import Path; from pipelines.demo.children import VillaCommand, run_all; "
-        "print(run_all([VillaCommand(['sources', 'metaworld'], Path('log'))])[0][0]['name'])"
+        "from pathlib import Path; from pipelines.workflow.children import Child, VillaCommand; "
+        "print(Child(VillaCommand(['sources', 'metaworld'], Path('log'))).report()['items'][0]['name'])"
     )
     done = run(installed, project, "-P", "-c", code)
     assert done.stdout == "openx/metaworld\n", done.stderr

@@ -1,20 +1,22 @@
 """The whole path in miniature, on real physics and real files: record, ingest, curate, train, label, evaluate, report.
 
-Every stage after the recording is one or two `villa` commands, run as a user would run them; what they report goes
-into `<out>/summary.json`, so that the same call goes on where the last one stopped, however it was stopped.
+It is the pipeline `demo` (`pipeline_demo.yaml`), whose every stage after the recording is a `villa` command, and a page
+of what the stages report. The same call goes on where the last one stopped, however it was stopped.
 """
 
-import sys
-import time
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Literal
 
 from dataengine.config import Config
 from dataengine.errors import DataEngineError
 from pipelines.demo import data, training
-from pipelines.demo.layout import DEMO, QUICK, DemoRun
 from pipelines.demo.summary import FILE_NAME, DemoSummary, StageTime
 from pipelines.output.folder import Before, claimed, sources_at
+from pipelines.workflow import run as workflow
+from pipelines.workflow.file import Pipeline
+from pipelines.workflow.runner import Selection
+from pipelines.workflow.state import PipelineState, StageRecord
 
 
 def _is_demo(out: Path) -> bool:
@@ -27,7 +29,7 @@ def _is_demo(out: Path) -> bool:
 
 OLD_DEMO = Before(r"summary\.json|report/|logs/", _is_demo, beside=True)
 
-STAGES = {
+CHAPTERS: Mapping[str, Callable[[data.Reports, DemoSummary], None]] = {
     "record": data.record,
     "ingest": data.ingest,
     "curate": data.curate,
@@ -40,7 +42,9 @@ STAGES = {
     "plan": training.plan,
     "evaluate": training.evaluate,
 }
-"""In this order; each fills its part of the summary. The page is drawn after every one of them."""
+"""Parts of the summary in their order, each filled in from what its stages report."""
+PREFIXES = {"ingest": "ingest_", "lam": "lam_", "act": "act_", "evaluate": "eval_"}
+"""Of the stages of a chapter that has several."""
 
 
 class DemoConfig(Config):
@@ -61,10 +65,10 @@ def run(config: DemoConfig) -> DemoSummary:
 
     Raises DataEngineError for an unknown stage, and for a folder that holds a run of the other size.
     """
-    if config.until is not None and config.until not in STAGES:
-        raise DataEngineError(f"no stage '{config.until}'; --until takes {', '.join(STAGES)}")
+    if config.until is not None and config.until not in CHAPTERS:
+        raise DataEngineError(f"no stage '{config.until}'; --until takes {', '.join(CHAPTERS)}")
     with claimed(config.out, "demo", before=OLD_DEMO, sources=sources_at(config.out / "corpus")) as out:
-        out.claim(FILE_NAME, "report/", "logs/")
+        out.claim(FILE_NAME, "report/", *workflow.FILES)
         return _run(config)
 
 
@@ -77,32 +81,58 @@ def _run(config: DemoConfig) -> DemoSummary:
     summary.title, summary.out = "villa demo", str(config.out)
     summary.quick, summary.until = config.quick, config.until or ""
     summary.command = f"villa demo --out {config.out}{' --quick' if config.quick else ''}"
-    demo = DemoRun(out=config.out, scale=QUICK if config.quick else DEMO, engine=config.engine)
-    done = {timing.stage for timing in summary.timings}
-    for number, (name, stage) in enumerate(STAGES.items(), start=1):
-        if name in done:
-            _say(f"[{number}/{len(STAGES)}] {name}: done before")
-        else:
-            _say(f"[{number}/{len(STAGES)}] {name}")
-            started = time.monotonic()
-            stage(demo, summary)
-            summary.timings.append(StageTime(stage=name, seconds=round(time.monotonic() - started, 1)))
-            summary.save(config.out)
-        if name == config.until:
-            break
-    _finish(demo, summary)
+    pipeline = Pipeline("demo-quick" if config.quick else "demo", config.out, {"engine": config.engine})
+    workflow.perform(
+        pipeline,
+        _selection(pipeline, config.until),
+        command=summary.command,
+        watch=lambda state: _tell(pipeline, state, summary),
+    )
+    _finish(config.out, summary)
     return summary
 
 
-def _finish(demo: DemoRun, summary: DemoSummary) -> None:
+def _selection(pipeline: Pipeline, until: str | None) -> Selection:
+    """Take the stages of a chapter and of all before it."""
+    chapters = list(CHAPTERS)[: list(CHAPTERS).index(until) + 1] if until else list(CHAPTERS)
+    return Selection(frozenset(stage for chapter in chapters for stage in _stages(pipeline, chapter)))
+
+
+def _stages(pipeline: Pipeline, chapter: str) -> list[str]:
+    prefix = PREFIXES.get(chapter)
+    return [chapter] if prefix is None else [stage for stage in pipeline.order if stage.startswith(prefix)]
+
+
+def _tell(pipeline: Pipeline, state: PipelineState, summary: DemoSummary) -> None:
+    """Fill in the chapters whose stages have all ended since it was looked at last, and write the summary."""
+    seconds = {timing.stage: timing.seconds for timing in summary.timings}
+    times: dict[str, float] = {}
+    for chapter, fill in CHAPTERS.items():
+        records = [state.stages.get(stage) for stage in _stages(pipeline, chapter)]
+        done = [record for record in records if record is not None and record.state == "done"]
+        if len(done) < len(records):
+            continue
+        times[chapter] = _seconds(done)
+        if seconds.get(chapter) != times[chapter]:
+            fill({name: record.report for name, record in state.stages.items()}, summary)
+    summary.timings = [StageTime(stage=chapter, seconds=each) for chapter, each in times.items()]
+    if summary.timings:
+        summary.save(Path(summary.out))
+
+
+def _seconds(records: list[StageRecord]) -> float:
+    """Give the time during which at least one of several stages was at work."""
+    total, until = 0.0, 0.0
+    for start, end in sorted(span for record in records for span in record.spans):
+        total, until = total + max(0.0, end - max(start, until)), max(until, end)
+    return round(total, 1)
+
+
+def _finish(out: Path, summary: DemoSummary) -> None:
     """Add versions and machine, and draw the page from what there is."""
     from pipelines.demo import report
 
     summary.versions, summary.machine = data.versions(), data.machine()
     summary.report = "report/index.html"
-    summary.save(demo.out)
-    report.render(demo.out)
-
-
-def _say(line: str) -> None:
-    print(line, file=sys.stderr, flush=True)  # noqa: T201
+    summary.save(out)
+    report.render(out)

@@ -1,17 +1,14 @@
-"""The demo's data stages: record, ingest, curate, stats."""
+"""What the demo's data stages report: record, ingest, curate, stats."""
 
 import importlib.metadata
 import os
 import platform
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import asdict
+from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from dataengine.machine import num_cores
-from pipelines.demo.children import run_all
-from pipelines.demo.layout import DemoRun
 from pipelines.demo.summary import (
     Curation,
     DemoSummary,
@@ -22,66 +19,52 @@ from pipelines.demo.summary import (
     RuleOutcome,
 )
 
+Reports = Mapping[str, Mapping[str, Any]]
+"""What each stage reports, by its name."""
+
 PACKAGES = ("torch", "ray", "pylance", "pyarrow", "mujoco", "metaworld", "robosuite", "tensorflow-datasets", "numpy")
 
 
-def record(demo: DemoRun, summary: DemoSummary) -> None:
-    """Let scripted experts play, and write what they did in publishers' layouts."""
-    from pipelines.evaluation.recording.record import record as record_all
-
-    summary.recorded = [Recorded(**asdict(row)) for row in record_all(demo.out / "raw", demo.scale.name)]
+def record(reports: Reports, summary: DemoSummary) -> None:
+    """Say what was recorded."""
+    summary.recorded = [Recorded(**row) for row in reports["record"]["recorded"]]
 
 
-def ingest(demo: DemoRun, summary: DemoSummary) -> None:
-    """Read every raw dataset into one corpus, then ask the corpus what it holds."""
-    with _engine(demo) as settings:
-        summary.ingest = [_ingest(demo, raw, settings) for raw in summary.recorded]
-    _describe(demo, summary)
+def ingest(reports: Reports, summary: DemoSummary) -> None:
+    """Say what came in, and what the corpus holds of each dataset: embodiments, rates, bytes, rejects."""
+    summary.ingest = [
+        _ingested(raw.source, reports[f"ingest_{raw.source.rpartition('/')[2]}"]) for raw in summary.recorded
+    ]
+    _describe(Path(summary.out) / "corpus", summary)
 
 
-@contextmanager
-def _engine(demo: DemoRun) -> Iterator[tuple[str, ...]]:
-    """Start one Ray cluster for all the ingests to join: each of its own would cost ten seconds more."""
-    if demo.engine == "local":
-        yield ()
-        return
-    from dataengine.runners.ray import local_cluster
-
-    with local_cluster() as address:
-        yield (f"ray_address={address}",)
-
-
-def _ingest(demo: DemoRun, raw: Recorded, settings: tuple[str, ...]) -> Ingested:
-    """Read one raw dataset."""
-    argv = ("ingest", raw.source, raw.root, "--corpus", demo.corpus, "--engine", demo.engine)
-    (report,) = run_all([demo.command(f"ingest_{raw.source.replace('/', '_')}", *argv, settings=settings)])
+def _ingested(source: str, report: Mapping[str, Any]) -> Ingested:
     keys = ("planned_parts", "committed_parts", "skipped_parts", "rejected_records", "episodes", "steps", "seconds")
-    return Ingested(source=raw.source, **{key: report[key] for key in keys})
+    return Ingested(source=source, **{key: report[key] for key in keys})
 
 
-def _describe(demo: DemoRun, summary: DemoSummary) -> None:
-    """Fill in what the corpus says of each dataset: embodiments, rates, bytes, rejects."""
+def _describe(uri: Path, summary: DemoSummary) -> None:
+    """Fill in what the corpus says of each dataset."""
     from dataengine import catalog
     from dataengine.store import Corpus
+    from pipelines.corpus import health
 
-    corpus = Corpus.open(str(demo.corpus))
-    (info,) = run_all([demo.command("corpus_info", "corpus", "info", demo.corpus)])
-    num_bytes = {d["name"]: d["bytes"] for d in info["datasets"]}
+    num_bytes = {facts.name: facts.bytes for facts in health.info(health.CorpusConfig(corpus=str(uri))).datasets}
     for row in summary.ingest:
         source = catalog.source(row.source)
         row.kind, row.embodiment, row.control_hz = source.kind, source.embodiment, source.control_hz
         row.num_bytes = num_bytes.get(row.source, 0)
     summary.rejects = [
         RejectedRecord(source=r["dataset"], record=r["record"] or r["source_uri"], reason=r["reason"])
-        for r in corpus.rejects().to_pylist()
+        for r in Corpus.open(str(uri)).rejects().to_pylist()
     ]
 
 
-def curate(demo: DemoRun, summary: DemoSummary) -> None:
-    """Check every episode by the default recipe."""
+def curate(reports: Reports, summary: DemoSummary) -> None:
+    """Say what the default recipe kept of the episodes."""
     from pipelines.curate.report import RuleFacts
 
-    (report,) = run_all([demo.command("curate", "curate", demo.corpus, threads=2)])
+    report = reports["curate"]
     rules = [RuleFacts.model_validate(rule) for rule in report["rules"]]
     keys = {"rule", "checked", "not_checked", "dropped", "example"}
     summary.curation = Curation(
@@ -91,11 +74,10 @@ def curate(demo: DemoRun, summary: DemoSummary) -> None:
     )
 
 
-def stats(demo: DemoRun, summary: DemoSummary) -> None:
-    """Measure states and actions of what was kept."""
-    (report,) = run_all([demo.command("stats", "stats", demo.corpus)])
+def stats(reports: Reports, summary: DemoSummary) -> None:
+    """Say how much was kept of each embodiment."""
     keys = ("embodiment", "episodes", "steps", "state_dim", "action_dim")
-    summary.stats = [EmbodimentStats(**{key: row[key] for key in keys}) for row in report["embodiments"]]
+    summary.stats = [EmbodimentStats(**{key: row[key] for key in keys}) for row in reports["stats"]["embodiments"]]
 
 
 def versions() -> dict[str, str]:

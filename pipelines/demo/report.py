@@ -9,8 +9,8 @@ from pathlib import Path
 from dataengine.whole_file import write_whole
 from pipelines.demo import report_data as data
 from pipelines.demo import report_models as models
-from pipelines.demo.layout import GATE_TASKS
 from pipelines.demo.summary import DemoSummary, Evaluated
+from pipelines.demo.tasks import GATE_TASKS
 from pipelines.evaluation.results import wilson
 from pipelines.html import charts
 from pipelines.html.page import Section, cards, meter, page, remarked

@@ -237,6 +237,10 @@ class DemoSummary(Report):
     report: str = ""
     """The HTML page, relative to the run's folder."""
 
+    def relative(self, path: str | Path) -> str:
+        """Name a file of the run relative to its folder."""
+        return str(Path(path).relative_to(self.out)) if path else ""
+
     def save(self, run_dir: Path) -> None:
         """Write `summary.json` so that no reader ever sees half of it."""
         write_whole(run_dir / FILE_NAME, self.model_dump_json(indent=2) + "\n")

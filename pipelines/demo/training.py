@@ -1,10 +1,10 @@
-"""The demo's models: two latent action models, labels, shards, two policies, their plans and their attempts."""
+"""What the demo's model stages report: latent action models, labels, shards, policies, their plans and attempts."""
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from pipelines.demo.children import run_all
-from pipelines.demo.layout import DemoRun
+from pipelines.demo.data import Reports
 from pipelines.demo.summary import (
     ActRun,
     CodebookSlot,
@@ -19,50 +19,18 @@ from pipelines.demo.summary import (
     Sharded,
 )
 
-LAM_HELD_OUT = 0.15
-"""Share of the episodes that latent action models are not trained on; at 10 %, none of Fetch's thirty would be."""
-ACT_HELD_OUT = 0.05
-"""The same for policies, which are evaluated in the simulator; the same hash picks, so these are among those above."""
-LATENT = "demo"
-"""Name of the label columns."""
-HUMAN = "something_something"
+LAMS = ("lam_with_proprio", "lam_without_proprio")
+ACTS = ("act_with_latent", "act_without_latent")
+PLAYS = ("eval_with_latent", "eval_without_latent", "eval_other_instruction", "eval_replay", "eval_random")
+"""The main policy comes first."""
 
 
-def mixture(weights: dict[str, float]) -> tuple[str, ...]:
-    """Write the share of each dataset as settings."""
-    pairs = ", ".join(f"'{name}': {weight}" for name, weight in weights.items())
-    return (f"mixture.weights={{{pairs}}}",)
+def lam(reports: Reports, summary: DemoSummary) -> None:
+    """Say how both latent action models came out, with and without the proprio forward model."""
+    summary.lam = [_lam_run(summary, reports[name]) for name in LAMS]
 
 
-LAM_SHARES = {"openx/metaworld": 0.5, "openx/fetch": 0.3, "agibot": 0.1, HUMAN: 0.1}
-"""Few human clips: at this size half a batch of them undoes what the proprio forward model brings."""
-ACT_SHARES = {"openx/metaworld": 0.88, "openx/fetch": 0.05, "agibot": 0.03, HUMAN: 0.04}
-"""The policy is evaluated on Meta-World; the others keep their heads and the latent expert busy."""
-
-SWAPPED = {"button-press-topdown": "window-close", "window-close": "window-open", "window-open": "window-close"}
-"""Task to the one whose instruction the policy gets in its scene: does it follow the text?"""
-
-
-def lam(demo: DemoRun, summary: DemoSummary) -> None:
-    """Train with and without the proprio forward model, side by side."""
-    settings = (*demo.scale.lam, *mixture(LAM_SHARES), f"val_fraction={LAM_HELD_OUT}")
-    argv = ("train", "lam", demo.corpus, "--preset", "tiny", "--device", "cpu")
-    reports = run_all(
-        [
-            demo.command(
-                f"lam_{demo.lam(proprio).name}",
-                *argv,
-                *("--out", demo.lam(proprio)),
-                settings=(*settings, f"proprio={str(proprio).lower()}"),
-            )
-            for proprio in (True, False)
-        ]
-    )
-    summary.lam = [_lam_run(demo, report) for report in reports]
-
-
-def _lam_run(demo: DemoRun, report: dict[str, Any]) -> LamRun:
-    """Copy what the page shows of a training run."""
+def _lam_run(summary: DemoSummary, report: Mapping[str, Any]) -> LamRun:
     scores = report["scores"]
     return LamRun(
         name="with proprio" if report["proprio"] else "without proprio",
@@ -71,7 +39,7 @@ def _lam_run(demo: DemoRun, report: dict[str, Any]) -> LamRun:
         seconds=report["seconds"],
         parameters=report["parameters"],
         metrics=report["metrics"],
-        curve=demo.relative(report["curve"]),
+        curve=summary.relative(report["curve"]),
         visual=[
             FrameErrors(
                 embodiment=v["embodiment"],
@@ -83,36 +51,31 @@ def _lam_run(demo: DemoRun, report: dict[str, Any]) -> LamRun:
         codebook=[
             CodebookSlot(**{key: slot[key] for key in ("used", "size", "perplexity")}) for slot in scores["codebook"]
         ],
-        reconstructions=demo.relative(report["reconstructions"]),
+        reconstructions=summary.relative(report["reconstructions"]),
     )
 
 
-def probe(demo: DemoRun, summary: DemoSummary) -> None:
-    """Read actions out of both models' latents."""
-    argv = [word for proprio in (False, True) for word in ("--lam", demo.lam(proprio))]
-    settings = (*demo.scale.probe, f"val_fraction={LAM_HELD_OUT}")
-    (report,) = run_all([demo.command("probe", "probe", demo.corpus, *argv, settings=settings, threads=2)])
-    names = {str(demo.lam(proprio)): demo.lam(proprio).name.replace("_", " ") for proprio in (True, False)}
+def probe(reports: Reports, summary: DemoSummary) -> None:
+    """Say what actions are read out of both models' latents."""
     summary.probe = [
         ProbeScore(
-            lam=names.get(readout["source"], readout["source"].replace("_", " ")),
+            lam=Path(readout["source"]).name.replace("_", " "),
             embodiment=embodiment["embodiment"],
             error=readout["l1"],
             spread=readout["l1_spread"],
             trivial=yardsticks["training median"],
             best=yardsticks["true state change"],
         )
-        for embodiment in report["embodiments"]
+        for embodiment in reports["probe"]["embodiments"]
         for yardsticks in [{r["source"]: r["l1"] for r in embodiment["readouts"]}]
         for readout in embodiment["readouts"]
         if readout["source"] not in ("training median", "true state change")
     ]
 
 
-def label(demo: DemoRun, summary: DemoSummary) -> None:
-    """Write latent actions for every frame, robot and human."""
-    argv = ("label", demo.corpus, "--lam", demo.lam(proprio=True), "--name", LATENT)
-    (report,) = run_all([demo.command("label", *argv, threads=2)])
+def label(reports: Reports, summary: DemoSummary) -> None:
+    """Say how many frames have latent actions, of robots and humans."""
+    report = reports["label"]
     summary.labels = [
         Labelled(
             lam=report["name"],
@@ -123,106 +86,54 @@ def label(demo: DemoRun, summary: DemoSummary) -> None:
     ]
 
 
-def shard(demo: DemoRun, summary: DemoSummary) -> None:
-    """Emit the labelled corpus as pre-training shards."""
-    argv = ("shard", demo.corpus, "--out", demo.shards)
-    (report,) = run_all([demo.command("shard", *argv, settings=(f"latents=[{LATENT}]",))])
-    summary.shards = Sharded(
-        shards=report["shards"],
-        episodes=report["episodes"],
-        steps=report["steps"],
-        num_bytes=report["bytes"],
-        seconds=report["seconds"],
-    )
+def shard(reports: Reports, summary: DemoSummary) -> None:
+    """Say what the shards hold."""
+    report = reports["shard"]
+    keys = ("shards", "episodes", "steps", "seconds")
+    summary.shards = Sharded(num_bytes=report["bytes"], **{key: report[key] for key in keys})
 
 
-def act(demo: DemoRun, summary: DemoSummary) -> None:
-    """Train the policy with and without the latent expert, side by side."""
-    robots = {name: share for name, share in ACT_SHARES.items() if name != HUMAN}
-    shares = {True: ACT_SHARES, False: robots}  # without latents, human clips have nothing to teach
-    settings = (*demo.scale.act, f"val_fraction={ACT_HELD_OUT}")
-    argv = ("train", "act", demo.shards, "--preset", "tiny", "--device", "cpu")
-    reports = run_all(
-        [
-            demo.command(
-                f"act_{demo.act(use_latent).name}",
-                *argv,
-                *("--out", demo.act(use_latent)),
-                settings=(*settings, *mixture(shares[use_latent]), f"use_latent={str(use_latent).lower()}"),
-            )
-            for use_latent in (True, False)
-        ]
-    )
+def act(reports: Reports, summary: DemoSummary) -> None:
+    """Say how both policies were trained, with and without the latent expert."""
     summary.act = [
         ActRun(
-            name="with latent expert" if use_latent else "without latent expert",
-            use_latent=use_latent,
+            name=name.removeprefix("act_").replace("_", " ") + " expert",
+            use_latent=name == ACTS[0],
             steps=report["step"],
             seconds=report["seconds"],
             parameters=report["parameters"],
             metrics=report["metrics"],
-            curve=demo.relative(report["curve"]),
+            curve=summary.relative(report["curve"]),
         )
-        for use_latent, report in zip((True, False), reports, strict=True)
+        for name in ACTS
+        for report in [reports[name]]
     ]
 
 
-def plan(demo: DemoRun, summary: DemoSummary) -> None:
-    """Render what the policy intends in episodes that it never saw."""
-    from pipelines.evaluation.plan import PlanConfig, run
-
-    config = PlanConfig(
-        policy=str(demo.act(use_latent=True)),
-        lam=str(demo.lam(proprio=True)),
-        data=str(demo.shards),
-        out=demo.out / "plans",
-        clips=demo.scale.plans,
-        val_fraction=ACT_HELD_OUT,
-    )
+def plan(reports: Reports, summary: DemoSummary) -> None:
+    """Show what the policy intends in episodes that it never saw."""
     summary.plans = [
         DemoFilmstrip(
-            image=demo.relative(drawn.image),
-            caption=f"“{drawn.instruction}”: above what happened, below what the policy plans. "
-            f"{drawn.code_agreement:.0%} of the planned codes are those that the latent action model reads from what "
-            "happened" + ("." if drawn.held_out else "; the policy was trained on this episode, as none was held out."),
+            image=summary.relative(drawn["image"]),
+            caption=f"“{drawn['instruction']}”: above what happened, below what the policy plans. "
+            f"{drawn['code_agreement']:.0%} of the planned codes are those that the latent action model reads from "
+            "what happened"
+            + ("." if drawn["held_out"] else "; the policy was trained on this episode, as none was held out."),
         )
-        for drawn in run(config).plans
+        for drawn in reports["plan"]["plans"]
     ]
 
 
-def evaluate(demo: DemoRun, summary: DemoSummary) -> None:
-    """Play unseen episodes: the policy, the same without latents, and what they must be compared with."""
-    with_latent, without_latent = demo.act(use_latent=True), demo.act(use_latent=False)
-    every = demo.scale.tasks
-    swapped = ", ".join(f"{task}: {other}" for task, other in SWAPPED.items())
-    mean = (f"demonstrations={demo.corpus}",)
-    plays: list[tuple[str, str | Path, tuple[str, ...], tuple[str, ...]]] = [
-        ("with latent expert", with_latent, every, ()),
-        ("without latent expert", without_latent, every, ()),
-        ("given another instruction", with_latent, tuple(SWAPPED), (f"instruction_override={{{swapped}}}",)),
-        ("replay of the mean demonstration", "replay", every, mean),
-        ("random", "random", every, ()),
-    ]
+def evaluate(reports: Reports, summary: DemoSummary) -> None:
+    """Say how often each player solved each task."""
     summary.evaluation, summary.rollouts = [], []
-    for name, policy, tasks, settings in plays:
-        argv = [word for task in tasks for word in ("--task", task)]
-        out = demo.out / "evaluation" / name.replace(" ", "_")
-        filmed = f"num_filmstrips={2 if policy == with_latent and not settings else 0}"
-        (report,) = run_all(
-            [
-                demo.command(
-                    f"eval_{out.name}",
-                    *("eval", policy, "--simulator", "metaworld", *argv),
-                    *("--episodes", demo.scale.episodes, "--out", out),
-                    settings=(*settings, f"name={name}", filmed),
-                )
-            ]
-        )
-        _add(demo, summary, name, out, report)
+    for name in PLAYS:
+        _add(summary, reports[name])
 
 
-def _add(demo: DemoRun, summary: DemoSummary, policy: str, out: Path, report: dict[str, Any]) -> None:
+def _add(summary: DemoSummary, report: Mapping[str, Any]) -> None:
     """Copy successes and films of one evaluation."""
+    out, policy = Path(report["out"]), report["policy"]
     for row in report["results"]:
         keys = ("task", "successes", "episodes", "low", "high")
         other = row["instruction_override"]
@@ -231,7 +142,7 @@ def _add(demo: DemoRun, summary: DemoSummary, policy: str, out: Path, report: di
         for film in row["filmstrips"]:
             summary.rollouts.append(
                 Rollout(
-                    image=demo.relative(out / film["image"]),
+                    image=summary.relative(out / film["image"]),
                     caption=f"“{row['instruction']}”, {film['steps']} steps at 20 Hz, start {film['seed']}",
                     task=row["task"],
                     policy=policy,

@@ -49,7 +49,7 @@ class Stage:
             if "/" in text or text.endswith((".yaml", ".yml", ".json")):
                 path = Path(text).expanduser()
                 is_name = len(text) < MOST_PATH and "\n" not in text
-                if is_name and path.is_file() and not known & {path.absolute(), *path.absolute().parents}:
+                if is_name and path.is_file() and not known & {path.resolve(), *path.resolve().parents}:
                     yield path
 
     def as_command(self, log: Path, environment: Mapping[str, str]) -> VillaCommand:

@@ -115,7 +115,7 @@ def test_a_stage_that_fails_names_itself_its_line_and_its_reason(tmp_path: Path)
     assert "http" not in page.replace("http://www.w3.org", "")
 
     trouble.unlink()
-    assert planned(file)["b"] == ("to run", "failed")
+    assert planned(file)["b"][1].endswith("failed")
     assert ran(file) == ["b", "c"]
     assert calls(tmp_path) == {"a": 1, "b": 2, "c": 1}
 
