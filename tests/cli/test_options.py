@@ -186,6 +186,7 @@ ROUND_TRIPS = [
     "eval compare a b --simulator lift --budget 9",
     "ablate hidden wo-latent --corpus c --out o --seeds 2 --task window-close",
     "act p --image a.jpg --state 0.1,0,1 --instruction push",
+    "pipeline lab.yaml --out o --until label --cores 2",
     "plan p --lam l --image a.jpg --instruction push --out o",
     "serve p --port 9000 --action-steps 4",
 ]
