@@ -36,6 +36,12 @@ class Option:
         """Its name on the command line."""
         return flag_of(self.name)
 
+    @property
+    def about_with_default(self) -> str:
+        """What it does, and what holds where it is not given."""
+        is_given = self.default not in (None, "", False)
+        return f"{self.about} [default: {self.default}]" if is_given else self.about
+
 
 def flag_of(name: str) -> str:
     """Spell a name as the command line does."""

@@ -35,7 +35,7 @@ class SourceFacts(Report):
     about: str = ""
     """First line of the source file."""
     options: dict[str, str] = Field(default_factory=dict)
-    """Options of its own, as `villa ingest` takes them, and what each does."""
+    """Options of its own, as `villa ingest` takes them; what each does, and its default."""
 
 
 class SourcesReport(Report):
@@ -105,6 +105,6 @@ def _facts(name: str) -> SourceFacts:
         control_hz=source.control_hz,
         layout=source.layout,
         licence=source.licence,
-        options={option.usage: option.about for option in options_of(source)},
+        options={option.usage: option.about_with_default for option in options_of(source)},
         about=(source.__doc__ or "").strip().partition("\n")[0],
     )

@@ -34,21 +34,25 @@ def _look(path: str | os.PathLike[str]) -> os.stat_result | None:
         raise
 
 
-def read_bytes(path: Path, max_bytes: int) -> bytes:
-    """Read a small file whole; raise RecordError when it is not there, cannot be read, or is larger than such files."""
+def read_bytes(path: Path, max_bytes: int, title: str = "") -> bytes:
+    """Read a small file whole; raise RecordError when it is not there, cannot be read, or is larger than such files.
+
+    Errors call it by its name in its folder, or by `title`.
+    """
+    title = title or path.name
     facts = _look(path)
     if facts is None:
-        raise RecordError(f"{path.name} is missing")
+        raise RecordError(f"{title} is missing")
     if not stat.S_ISREG(facts.st_mode):
-        raise RecordError(f"{path.name} is no regular file")
+        raise RecordError(f"{title} is no regular file")
     if facts.st_size > max_bytes:
-        raise RecordError(f"{path.name}: has {facts.st_size} bytes, expected {max_bytes} at most")
+        raise RecordError(f"{title}: has {facts.st_size} bytes, expected {max_bytes} at most")
     try:
         return path.read_bytes()
     except OSError as error:
         if is_of_the_machine(error):
             raise
-        raise RecordError(f"{path.name}: cannot be read ({error.strerror})") from error
+        raise RecordError(f"{title}: cannot be read ({error.strerror})") from error
 
 
 def fingerprint(path: Path) -> str:

@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Annotated, Any
 
-from pydantic import Field, ValidationError, field_validator
+from pydantic import AfterValidator, Field, ValidationError, ValidationInfo
 
 from dataengine.config import MOST, MOST_WORKERS, Config
 from dataengine.errors import DataEngineError
@@ -11,14 +11,46 @@ from models.config import merged
 from pipelines.recipes import recipes
 
 KIND = "ablate"
+DECIDED = {
+    "lam": {"data": "--corpus", "out": "--out"},
+    "label": {"corpus": "--corpus", "lam": "the arm's `lam`", "name": "the ablation"},
+    "act": {
+        "data": "--corpus",
+        "out": "--out",
+        "seed": "--seeds",
+        "latent": "the arm's `lam` or by --latent",
+    },
+    "evaluation": {
+        "policy": "the ablation",
+        "name": "the ablation",
+        "out": "--out",
+        "simulator": "--simulator",
+        "tasks": "--task",
+        "episodes": "--episodes",
+        "processes": "--processes",
+    },
+}
+"""Settings of trainings and plays that an ablation decides itself, by what does so."""
+
+
+def _leaves_ours(given: dict[str, Any], info: ValidationInfo) -> dict[str, Any]:
+    """Refuse what would be overridden."""
+    for key, decides in DECIDED[str(info.field_name)].items():
+        if key in given:
+            raise ValueError(f"'{key}' is decided by {decides}; leave it out here")
+    return given
+
+
+CommandSettings = Annotated[dict[str, Any], AfterValidator(_leaves_ours)]
+"""Of one of the commands that an ablation runs."""
 
 
 class Defaults(Config):
     """Settings that the command's own go beyond: `--set act.steps=200` shortens every training of a recipe."""
 
-    lam: dict[str, Any] = Field(default_factory=dict)
+    lam: CommandSettings = Field(default_factory=dict)
     """Settings of `villa train lam`."""
-    act: dict[str, Any] = Field(default_factory=dict)
+    act: CommandSettings = Field(default_factory=dict)
     """Settings of `villa train act`."""
 
 
@@ -27,11 +59,11 @@ class Arm(Config):
 
     about: str = ""
     """What it stands for, in a line."""
-    lam: dict[str, Any] = Field(default_factory=dict)
+    lam: CommandSettings = Field(default_factory=dict)
     """Settings of `villa train lam`; where there are any, this arm has a latent action model of its own."""
-    label: dict[str, Any] = Field(default_factory=dict)
+    label: CommandSettings = Field(default_factory=dict)
     """Settings of `villa label`."""
-    act: dict[str, Any] = Field(default_factory=dict)
+    act: CommandSettings = Field(default_factory=dict)
     """Settings of `villa train act`."""
     defaults: Defaults = Defaults()
     """What lengths and data it was written for; no part of what tells it from other arms."""
@@ -61,9 +93,9 @@ class AblateConfig(Config):
     """Of all trainings."""
     latent: str | None = None
     """Latent actions that are there already, for the arms that have no model of their own."""
-    lam: dict[str, Any] = Field(default_factory=dict)
+    lam: CommandSettings = Field(default_factory=dict)
     """Settings of `villa train lam` for all arms. An arm's own go beyond; a recipe's defaults give way."""
-    act: dict[str, Any] = Field(default_factory=dict)
+    act: CommandSettings = Field(default_factory=dict)
     """Settings of `villa train act` for all arms, likewise."""
     simulator: str = "metaworld"
     """Where policies are evaluated."""
@@ -71,20 +103,12 @@ class AblateConfig(Config):
     """What they are evaluated on; by default the simulator's own choice."""
     episodes: int = Field(20, ge=1, le=MOST)
     """Unseen starts per task, the same for all."""
-    evaluation: dict[str, Any] = Field(default_factory=dict)
+    evaluation: CommandSettings = Field(default_factory=dict)
     """Further settings of `villa eval`."""
     processes: int = Field(1, ge=1, le=MOST_WORKERS)
     """Trainings side by side, and tasks side by side in evaluation."""
     device: str | None = None
     """`cpu`, `cuda`; by default the best there is."""
-
-    @field_validator("evaluation")
-    @classmethod
-    def _leaves_ours(cls, given: dict[str, Any]) -> dict[str, Any]:
-        ours = sorted(given.keys() & {"policy", "name", "out", "simulator", "tasks", "episodes", "processes"})
-        if ours:
-            raise ValueError(f"'{ours[0]}' is decided by the ablation, whose own setting it may be; leave it out here")
-        return given
 
 
 def load_arms(names: tuple[str, ...]) -> dict[str, Arm]:
@@ -99,7 +123,8 @@ def load_arms(names: tuple[str, ...]) -> dict[str, Arm]:
             except ValidationError as error:
                 first = error.errors()[0]
                 key = ".".join(map(str, first["loc"]))
-                raise DataEngineError(f"recipe {name}: arm '{arm}', {key}: {first['msg']}") from None
+                message = first["msg"].removeprefix("Value error, ")
+                raise DataEngineError(f"recipe {name}: arm '{arm}', {key}: {message}") from None
     return arms
 
 

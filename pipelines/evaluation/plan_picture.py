@@ -116,8 +116,12 @@ def run(config: PlanPictureConfig) -> PlanPictureReport:
 def _read(path: Path) -> NDArray[np.uint8]:
     """Read a picture; raise DataEngineError where there is none."""
     try:
-        return jpeg.decode(files.read_bytes(path, MAX_BYTES))
-    except (*jpeg.DAMAGE, NoCameraError, DataEngineError) as error:
+        data = files.read_bytes(path, MAX_BYTES, str(path))
+    except DataEngineError as error:
+        raise DataEngineError(f"{error}; give a JPEG or PNG") from error
+    try:
+        return jpeg.decode(data)
+    except (*jpeg.DAMAGE, NoCameraError) as error:
         raise DataEngineError(f"{path}: {error}; give a JPEG or PNG") from error
 
 

@@ -109,7 +109,10 @@ def run(config: ActConfig) -> ActReport:
         device=config.device,
     )
     engine = PolicyEngine(serve)
-    request = engine.request({**seen, "plan": bool(engine.metadata()["plan"])}, config.step)
+    served = engine.metadata()
+    if config.wrist is not None and "wrist" not in served["cameras"]:
+        raise DataEngineError(f"{config.policy}: reads no wrist camera, found --wrist {config.wrist}; leave it out")
+    request = engine.request({**seen, "plan": bool(served["plan"])}, config.step)
     (reply,) = engine.answer([request])
     about = engine.metadata(request.embodiment)
     return ActReport(
@@ -127,9 +130,9 @@ def run(config: ActConfig) -> ActReport:
 def read_picture(path: Path) -> bytes:
     """Read the file of a picture; what it holds is looked at later."""
     try:
-        return files.read_bytes(path, MAX_BYTES)
+        return files.read_bytes(path, MAX_BYTES, str(path))
     except DataEngineError as error:
-        raise DataEngineError(f"{path}: {error}; give a JPEG or PNG") from error
+        raise DataEngineError(f"{error}; give a JPEG or PNG") from error
 
 
 def _given(config: ActConfig) -> dict[str, Any]:

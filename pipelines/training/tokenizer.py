@@ -18,6 +18,8 @@ PALIGEMMA = PromptConfig()
 FILE_NAME = "tokenizer.json"
 MAX_BYTES = 2**27
 """PaliGemma's, of 257,000 words, has 18 MB."""
+MOST_KNOWN = 2**14
+"""Instructions whose ids are kept: of most datasets all; of what clients of a server say, some 20 MB."""
 
 
 class Tokenizer:
@@ -102,7 +104,8 @@ class Tokenizer:
         return [*([] if prompt.bos_id is None else [prompt.bos_id]), *encoded.ids]
 
     def _encode_one(self, text: str, length: int) -> tuple[NDArray[np.int64], int]:
-        if (text, length) not in self._known:
+        known = self._known.get((text, length))
+        if known is None:
             ids = self._ids(text)
             if len(ids) > length and not self._warned:
                 self._warned = True
@@ -110,5 +113,8 @@ class Tokenizer:
                 print(f"warning: {message} (said once)", file=sys.stderr, flush=True)  # noqa: T201
             row = np.full(length, PAD_ID, dtype=np.int64)
             row[: len(ids)] = ids[:length]
-            self._known[text, length] = row, min(len(ids), length)
-        return self._known[text, length]
+            known = row, min(len(ids), length)
+            if len(self._known) >= MOST_KNOWN:
+                self._known.clear()  # in one step, as threads of a server share it
+            self._known[text, length] = known
+        return known

@@ -33,7 +33,8 @@ def arguments(corpus, out, **changes):
     [
         ({"tasks": "[windw-close]"}, "no task 'windw-close'; did you mean 'window-close'?"),
         ({"evaluation": "{max_stepz: 4}"}, "evaluation: max_stepz: Extra inputs are not permitted"),
-        ({"evaluation": "{episodes: 4}"}, "'episodes' is decided by the ablation"),
+        ({"evaluation": "{episodes: 4}"}, "'episodes' is decided by --episodes; leave it out here"),
+        ({"act": "{seed: 4}"}, "'seed' is decided by --seeds; leave it out here"),
     ],
 )
 def test_how_policies_are_played_is_looked_at_before_one_is_trained(tmp_path, villa, corpus, changes, said):

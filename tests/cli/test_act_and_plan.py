@@ -90,7 +90,8 @@ def test_another_robot_takes_the_pictures_of_an_episode_but_neither_its_state_no
     [
         ({"step": 4}, "step is one of a recorded episode"),
         ({"image": None}, "observation has no image"),
-        ({"image": "nowhere.png"}, "nowhere.png: nowhere.png is missing; give a JPEG or PNG"),
+        ({"image": "nowhere.png"}, "villa act: nowhere.png is missing; give a JPEG or PNG"),
+        ({"image": "pictures/nowhere.png"}, "villa act: pictures/nowhere.png is missing; give a JPEG or PNG"),
         ({"state": "0,1"}, "state has 2 values, expected 7 of 'arm7_jaw'"),
         ({"state": "a,b"}, "setting 'state"),
         ({"state": None}, "observation has no state"),
@@ -102,6 +103,16 @@ def test_what_is_missing_or_does_not_fit_is_one_line(villa, policy, picture, cha
     said = villa("act", policy, *given(picture, **changes))
     assert said.code == 2
     assert message in said.line
+
+
+def test_a_picture_that_a_policy_would_not_read_is_refused(villa, policy, picture, tmp_path):
+    said = villa("act", policy, *given(picture, wrist=picture))
+    assert (said.code, said.line) == (
+        2,
+        f"villa act: {policy}: reads no wrist camera, found --wrist {picture}; leave it out",
+    )
+    seeing = save_policy(tmp_path / "seeing", wrist=True)
+    assert villa("act", seeing, *given(picture, wrist=picture)).code == 0
 
 
 @pytest.fixture

@@ -30,6 +30,17 @@ def test_sources_can_be_narrowed(villa):
     assert "agibot" in said.line
 
 
+def test_a_source_says_what_holds_where_its_settings_are_not_given(villa):
+    (folder,) = villa("sources", "video/folder", "--json").report
+    assert folder["options"]["--window-s FLOAT"] == (
+        "Seconds of a clip where a whole video is divided. [default: 30.0]"
+    )
+    shown = villa("sources", "video/folder").out
+    assert "context on both sides. [default: 2.0]" in shown
+    assert "that of the folder. [default: video/{name}]" in shown
+    assert "proposal is printed.\n" in villa("sources", "openx/auto").out, "nothing is no default to show"
+
+
 def test_an_unknown_source_suggests_a_near_one(villa, tmp_path):
     said = villa("ingest", "openx/metawrld", tmp_path, "--corpus", tmp_path / "corpus")
     assert said.code == 2

@@ -62,8 +62,8 @@ class Lerobot:
     """Of no effect: robot episodes keep every step."""
     dataset: Annotated[str, "Name in the corpus; {name} is that of the folder."] = "lerobot/{name}"
     embodiment: Annotated[str, "Name of the embodiment; {robot} is robot_type."] = NAMED
-    state: Annotated[str, "TextColumns that are the state, `observation.state[0:7],observation.gripper`."] = ""
-    action: Annotated[str, "TextColumns that are the action."] = ""
+    state: Annotated[str, "Columns that are the state, `observation.state[0:7],observation.gripper`."] = ""
+    action: Annotated[str, "Columns that are the action."] = ""
     state_encoding: Annotated[AnyEncoding, "What the state is, where its names do not say."] = "auto"
     action_encoding: Annotated[AnyEncoding, "What the action is, where its names do not say."] = "auto"
     camera: Annotated[str, "Cameras for slots, `primary=observation.images.top,wrist=...`."] = ""

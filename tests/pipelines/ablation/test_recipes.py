@@ -21,6 +21,13 @@ def test_every_recipe_that_ships_has_arms_that_train():
         ("arms: [a]\n", "expected `arms:`, with `defaults:` at most"),
         ("arms: {a: {}}\ndefaults: {act: 3}\n", "arm 'a', defaults.act: Input should be a valid dictionary"),
         ("published: {here: many}\n", "arm 'mine', published.here"),
+        ("act: {seed: 3}\n", "arm 'mine', act: 'seed' is decided by --seeds; leave it out here"),
+        ("act: {latent: other}\n", "arm 'mine', act: 'latent' is decided by the arm's `lam` or by --latent"),
+        ("act: {data: shards}\n", "arm 'mine', act: 'data' is decided by --corpus"),
+        ("act: {out: runs}\n", "arm 'mine', act: 'out' is decided by --out"),
+        ("lam: {out: runs}\n", "arm 'mine', lam: 'out' is decided by --out"),
+        ("label: {name: other}\n", "arm 'mine', label: 'name' is decided by the ablation"),
+        ("arms: {a: {}}\ndefaults: {act: {seed: 3}}\n", "arm 'a', defaults.act: 'seed' is decided by --seeds"),
     ],
 )
 def test_a_recipe_that_is_none_costs_a_line(tmp_path, text, said):

@@ -1,4 +1,5 @@
 import os
+import tracemalloc
 from dataclasses import replace
 
 import numpy as np
@@ -185,6 +186,19 @@ def test_a_tokenizer_that_is_a_pipe_or_without_end_is_refused(tmp_path) -> None:
         file.truncate(2**40)  # no byte of it is on the disk
     with pytest.raises(DataEngineError, match=r"huge.json: not a tokenizer.json: it has more than 134217728 bytes"):
         Tokenizer.read(tmp_path / "huge.json")
+
+
+def test_a_server_that_hears_ever_new_instructions_keeps_few_of_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("pipelines.training.tokenizer.MOST_KNOWN", 100)
+    tokenizer = Tokenizer.train(["press the button"], 300)
+    first, _ = tokenizer.encode(["press button 0"], 512)
+    tracemalloc.start()
+    for i in range(1000):  # of 4 KB each
+        tokenizer.encode([f"press button {i}"], 512)
+    kept, _ = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert kept < 1_000_000
+    np.testing.assert_array_equal(tokenizer.encode(["press button 0"], 512)[0], first)
 
 
 def test_any_words_can_be_encoded_and_long_ones_lose_their_end_with_a_warning(capsys: pytest.CaptureFixture) -> None:
