@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Annotated, Any
 
-from pydantic import AfterValidator, Field, ValidationError, ValidationInfo
+from pydantic import Field, ValidationError, ValidationInfo, field_validator
 
 from dataengine.config import MOST, MOST_WORKERS, Config
 from dataengine.errors import DataEngineError
@@ -41,17 +41,15 @@ def _leaves_ours(given: dict[str, Any], info: ValidationInfo) -> dict[str, Any]:
     return given
 
 
-CommandSettings = Annotated[dict[str, Any], AfterValidator(_leaves_ours)]
-"""Of one of the commands that an ablation runs."""
-
-
 class Defaults(Config):
     """Settings that the command's own go beyond: `--set act.steps=200` shortens every training of a recipe."""
 
-    lam: CommandSettings = Field(default_factory=dict)
+    lam: dict[str, Any] = Field(default_factory=dict)
     """Settings of `villa train lam`."""
-    act: CommandSettings = Field(default_factory=dict)
+    act: dict[str, Any] = Field(default_factory=dict)
     """Settings of `villa train act`."""
+
+    _leave_ours = field_validator("lam", "act")(_leaves_ours)
 
 
 class Arm(Config):
@@ -59,16 +57,18 @@ class Arm(Config):
 
     about: str = ""
     """What it stands for, in a line."""
-    lam: CommandSettings = Field(default_factory=dict)
+    lam: dict[str, Any] = Field(default_factory=dict)
     """Settings of `villa train lam`; where there are any, this arm has a latent action model of its own."""
-    label: CommandSettings = Field(default_factory=dict)
+    label: dict[str, Any] = Field(default_factory=dict)
     """Settings of `villa label`."""
-    act: CommandSettings = Field(default_factory=dict)
+    act: dict[str, Any] = Field(default_factory=dict)
     """Settings of `villa train act`."""
     defaults: Defaults = Defaults()
     """What lengths and data it was written for; no part of what tells it from other arms."""
     published: dict[str, Annotated[float, Field(ge=0, le=100)]] = Field(default_factory=dict)
     """Success in percent that was published for it, by where it was measured."""
+
+    _leave_ours = field_validator("lam", "label", "act")(_leaves_ours)
 
     @property
     def has_plan(self) -> bool:
@@ -93,9 +93,9 @@ class AblateConfig(Config):
     """Of all trainings."""
     latent: str | None = None
     """Latent actions that are there already, for the arms that have no model of their own."""
-    lam: CommandSettings = Field(default_factory=dict)
+    lam: dict[str, Any] = Field(default_factory=dict)
     """Settings of `villa train lam` for all arms. An arm's own go beyond; a recipe's defaults give way."""
-    act: CommandSettings = Field(default_factory=dict)
+    act: dict[str, Any] = Field(default_factory=dict)
     """Settings of `villa train act` for all arms, likewise."""
     simulator: str = "metaworld"
     """Where policies are evaluated."""
@@ -103,12 +103,14 @@ class AblateConfig(Config):
     """What they are evaluated on; by default the simulator's own choice."""
     episodes: int = Field(20, ge=1, le=MOST)
     """Unseen starts per task, the same for all."""
-    evaluation: CommandSettings = Field(default_factory=dict)
+    evaluation: dict[str, Any] = Field(default_factory=dict)
     """Further settings of `villa eval`."""
     processes: int = Field(1, ge=1, le=MOST_WORKERS)
     """Trainings side by side, and tasks side by side in evaluation."""
     device: str | None = None
     """`cpu`, `cuda`; by default the best there is."""
+
+    _leave_ours = field_validator("lam", "act", "evaluation")(_leaves_ours)
 
 
 def load_arms(names: tuple[str, ...]) -> dict[str, Arm]:
