@@ -20,8 +20,9 @@ from dataengine.formats import files, json_file
 from dataengine.formats.parquet import ParquetFile
 from dataengine.reading import explain, is_of_the_machine, one_line
 from dataengine.schema import TEXTS
+from dataengine.windows.episode_info import DataIdentity
 from dataengine.windows.stats import EmbodimentStatistics
-from dataengine.windows.window import DataIdentity, LatentInfo
+from dataengine.windows.window import LatentInfo
 
 MANIFEST, PLAN = "manifest.json", "plan.json"
 LOCK = ".villa-lock"
@@ -34,6 +35,8 @@ CHECKSUM = "checksum"
 """Key of the manifest that holds the hash of all others."""
 MAX_BYTES = 2**30
 """Of a manifest, a line of 400 bytes for each shard; no index of a shard has as many."""
+MOST_STEPS = 2**31 - 1
+"""Of an episode: two years at 30 Hz."""
 ADVICE = "copy the folder again, or delete it and run `villa shard`"
 
 INDEX: Final = pa.schema(
@@ -194,7 +197,7 @@ def check_there(directory: Path, entry: ShardEntry) -> None:
         raise DamagedShardsError(path, "found no index beside it")
 
 
-def read_index(directory: Path, entry: ShardEntry) -> list[dict[str, Any]]:
+def read_index(directory: Path, entry: ShardEntry) -> pa.Table:
     """Read the index of a shard; raise DamagedShardsError where it is damaged or does not fit the shard."""
     path = index_of(directory, entry)
     data = read_bytes(path)
@@ -206,7 +209,7 @@ def read_index(directory: Path, entry: ShardEntry) -> list[dict[str, Any]]:
             raise DataEngineError(f"has {file.num_rows} samples, the manifest says {entry.num_samples}")
         table = file.read(file.names)
         _check_index(table, entry)
-        return list(table.to_pylist())
+        return table.combine_chunks()
 
 
 def _check_index(table: pa.Table, entry: ShardEntry) -> None:
@@ -223,6 +226,8 @@ def _check_index(table: pa.Table, entry: ShardEntry) -> None:
     first, count, steps = (_numbers(table[name]) for name in ("first", "count", "num_steps"))
     if (first < 0).any() or (count < 1).any() or (steps < 1).any() or (first > steps - count).any():
         raise DataEngineError("has segments beyond the ends of their episodes")
+    if (steps > MOST_STEPS).any():
+        raise DataEngineError(f"has episodes of more than {MOST_STEPS} steps")
     if int(count.sum()) != entry.num_steps:
         raise DataEngineError(f"has {int(count.sum())} steps, the manifest says {entry.num_steps}")
     rates = table["control_hz"].to_numpy()

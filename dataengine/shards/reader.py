@@ -17,30 +17,21 @@ import math
 import mmap
 import re
 from bisect import bisect_right
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from dataengine import texts
+from dataengine.bounded import Bounded
 from dataengine.errors import DataEngineError
 from dataengine.shards.checks import Checks
-from dataengine.shards.manifest import (
-    GROUP,
-    MANIFEST,
-    PLAN,
-    DamagedShardsError,
-    check_there,
-    damaged,
-    read_index,
-    read_manifest,
-)
+from dataengine.shards.manifest import MANIFEST, PLAN, DamagedShardsError, damaged, read_manifest
+from dataengine.shards.segments import Stored, read_segments
 from dataengine.windows.hands import NEEDED
 from dataengine.windows.stats import EmbodimentStatistics
-from dataengine.windows.window import EpisodeInfo, LatentInfo
+from dataengine.windows.window import LatentInfo
 
 _NPY = re.compile(
     rb"\x93NUMPY\x01\x00..\{'descr': '(<f4|<i2|<i8)', 'fortran_order': False, 'shape': \(([0-9, ]{1,80})\), \} *\n",
@@ -48,6 +39,10 @@ _NPY = re.compile(
 )
 """What `numpy.save` writes before our arrays."""
 _HEADER_BYTES = 256
+BYTES_HELD: Final = 32_000_000
+"""Of joined arrays, and of notes where arrays and frames lie."""
+MAPS_HELD: Final = 4096
+"""Shards that stay mapped; a process may have 65,530 maps."""
 HANDS_STATE, HANDS_ACTION = "hands_state.npy", "hands_action.npy"
 
 
@@ -71,16 +66,6 @@ def codes_member(lam: str) -> str:
     return f"codes_{lam}.npy"
 
 
-@dataclass(frozen=True)
-class _Stored:
-    """One segment at rest."""
-
-    shard: int
-    first: int
-    count: int
-    members: Mapping[str, tuple[int, int]]
-
-
 class ShardReader:
     """Reads a finished folder of shards at random, through memory maps; gives what the corpus gave.
 
@@ -97,33 +82,19 @@ class ShardReader:
                 f"or leave use_hands out"
             )
         self.identity = self._known.identity
-        self.episodes: list[EpisodeInfo] = []
-        self._segments: list[list[_Stored]] = []
-        rows: dict[str, int] = {}
-        for number, entry in enumerate(self._known.shards):
-            check_there(self.directory, entry)
-            index = read_index(self.directory, entry)
-            with damaged(self.directory / index_name(number)):
-                for facts in index:
-                    row = rows.setdefault(facts["episode_id"], len(rows))
-                    if row == len(self.episodes):
-                        self.episodes.append(_episode(row, facts))
-                        self._segments.append([])
-                    spans = zip(facts["offsets"], facts["sizes"], strict=True)
-                    members = dict(zip(facts["members"], spans, strict=True))
-                    self._segments[row].append(_Stored(number, facts["first"], facts["count"], members))
-        for episode, segments in zip(self.episodes, self._segments, strict=True):
-            segments.sort(key=lambda s: s.first)
-            self._check_segments(episode, segments)
+        self.episodes, self._segments = read_segments(self.directory, self._known)
         self._checks = Checks(self.directory, self._known.shards)
-        self._maps: dict[int, mmap.mmap] = {}
-        self._arrays: dict[tuple[int, str], NDArray[Any] | None] = {}
-        self._frames: dict[tuple[int, str], list[_Frames]] = {}
+        self._maps = Bounded[int, mmap.mmap](MAPS_HELD, entry_bytes=1)
+        self._arrays = Bounded[tuple[int, str], NDArray[Any] | None](BYTES_HELD)
+        self._frames = Bounded[tuple[int, str], list[_Frames]](BYTES_HELD)
 
     @property
     def latents(self) -> tuple[str, ...]:
         """Names of the latent actions that there are."""
         return tuple(model.name for model in self._known.latents)
+
+    def fetch(self, rows: Sequence[int], lam: str = "") -> None:
+        """Get ready what the next windows need: all of it lies in maps."""
 
     def state(self, row: int) -> NDArray[np.float32] | None:
         """Give canonical states (t, s), or None for a human clip."""
@@ -155,14 +126,12 @@ class ShardReader:
 
     def jpegs(self, slot: str, wanted: Sequence[tuple[int, int]]) -> list[memoryview]:
         """See encoded frames for (row, frame) pairs: views of the mapped file, which a decoder reads without a copy."""
-        if len(self._maps) < len(self._known.shards):
-            self._checks.require(s.shard for row in {row for row, _ in wanted} for s in self._segments[row])
+        self._checks.require(self._segments.shards(row for row, _ in wanted))
         return [self._jpeg(slot, row, frame) for row, frame in wanted]
 
     def num_bytes(self, row: int) -> int:
         """Count the bytes of an episode's frames."""
-        members = [m for s in self._segments[row] for m in s.members.items()]
-        return sum(size for name, (_, size) in members if name.endswith(".bin"))
+        return self._segments.num_bytes(row, ".bin")
 
     def statistics(self) -> dict[str, EmbodimentStatistics]:
         """Give statistics by embodiment."""
@@ -173,42 +142,30 @@ class ShardReader:
         of_robots = self._array(row, robots)
         return self._array(row, people) if of_robots is None and self._use_hands else of_robots
 
-    def _check_segments(self, episode: EpisodeInfo, segments: Sequence[_Stored]) -> None:
-        """Refuse an episode of which something is missing."""
-        ends = [0, *(s.first + s.count for s in segments)]
-        wanted = {
-            f"{word}_{slot}.{kind}"
-            for slot in episode.cameras
-            for word, kind in (("frames", "bin"), ("offsets", "npy"))
-        }
-        if [s.first for s in segments] != ends[:-1] or ends[-1] != episode.num_steps:
-            what = f"holds {ends[-1]} of its {episode.num_steps} steps, or some of them twice"
-        elif any(not wanted <= s.members.keys() for s in segments):
-            what = "lacks pictures"
-        else:
-            return
-        raise DamagedShardsError(self.directory, f"episode {episode.episode_id} {what}")
-
     def _map(self, shard: int) -> mmap.mmap:
-        if shard not in self._maps:
+        maps = self._maps.get([shard])
+        if not maps:
             self._checks.require((shard,))
             with (self.directory / tar_name(shard)).open("rb") as file:
-                self._maps[shard] = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
-        return self._maps[shard]
+                maps = {shard: mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)}
+            self._maps.keep(maps)
+        return maps[shard]
 
     def _array(self, row: int, name: str) -> NDArray[Any] | None:
         """Join the parts of one array; that of an unbroken episode is a view of the file."""
-        if (row, name) not in self._arrays:
-            stored = self._segments[row]
+        known = self._arrays.get([(row, name)])
+        if not known:
+            stored = self._segments.of(row)
             parts = [self._part(s, name) for s in stored if name in s.members]
             if parts and (len(parts) < len(stored) or len({part.shape[1:] for part in parts}) > 1):
                 who = self.episodes[row].episode_id
                 raise DamagedShardsError(self.directory, f"{name} of episode {who} has gaps or several widths")
             joined = None if not parts else parts[0] if len(parts) == 1 else np.concatenate(parts)
-            self._arrays[row, name] = joined
-        return self._arrays[row, name]
+            known = {(row, name): joined}
+            self._arrays.keep(known)
+        return known[row, name]
 
-    def _part(self, stored: _Stored, name: str) -> NDArray[Any]:
+    def _part(self, stored: Stored, name: str) -> NDArray[Any]:
         """See one array of a segment."""
         kind = name.partition("_")[0]
         dtype, dims = {"codes": ("<i2", 2), "latent": ("<f4", 3), "offsets": ("<i8", 1)}.get(kind, ("<f4", 2))
@@ -220,14 +177,16 @@ class ShardReader:
         return array
 
     def _jpeg(self, slot: str, row: int, frame: int) -> memoryview:
-        if (row, slot) not in self._frames:
-            self._frames[row, slot] = [self._segment_frames(s, slot) for s in self._segments[row]]
-        segments = self._frames[row, slot]
+        known = self._frames.get([(row, slot)])
+        if not known:
+            known = {(row, slot): [self._segment_frames(s, slot) for s in self._segments.of(row)]}
+            self._frames.keep(known)
+        segments = known[row, slot]
         part = segments[bisect_right(segments, frame, key=lambda s: s.first) - 1]
         begin, end = part.offsets[frame - part.first : frame - part.first + 2].tolist()
         return part.jpegs[begin:end]
 
-    def _segment_frames(self, stored: _Stored, slot: str) -> "_Frames":
+    def _segment_frames(self, stored: Stored, slot: str) -> "_Frames":
         file, offsets = self._map(stored.shard), self._part(stored, f"offsets_{slot}.npy")
         begin, size = stored.members[f"frames_{slot}.bin"]
         if offsets[0] != 0 or offsets[-1] != size or (np.diff(offsets) < 0).any():
@@ -246,17 +205,6 @@ class _Frames(NamedTuple):
 def is_shards(uri: str | Path) -> bool:
     """Tell a folder of shards from a corpus."""
     return any((Path(uri) / name).exists() for name in (MANIFEST, PLAN))
-
-
-def _episode(row: int, entry: Mapping[str, Any]) -> EpisodeInfo:
-    plain = EpisodeInfo.__dataclass_fields__.keys() - {"row", "texts", "cameras", GROUP.name}
-    return EpisodeInfo(
-        row=row,
-        texts=texts.from_row(entry.get("texts"), entry["instruction"], entry["num_steps"]),
-        cameras=tuple(entry["cameras"]),
-        split_group=entry.get(GROUP.name) or "",
-        **{name: entry[name] for name in plain},
-    )
 
 
 def _view(file: mmap.mmap, span: tuple[int, int], dtype: str, dims: int) -> NDArray[Any]:

@@ -36,9 +36,10 @@ from dataengine.shards.manifest import (
 from dataengine.shards.reader import HANDS_ACTION, HANDS_STATE, codes_member, index_name, latent_member, tar_name
 from dataengine.storage import Folder, normal_uri
 from dataengine.whole_file import is_partial
+from dataengine.windows.episode_info import DataIdentity, EpisodeInfo
 from dataengine.windows.hands import Felt
 from dataengine.windows.mixture import Mixture, key_of, permute
-from dataengine.windows.window import DataIdentity, EpisodeInfo, EpisodeReader, LatentInfo
+from dataengine.windows.window import EpisodeReader, LatentInfo
 
 TITLES = {
     "data": "data (fingerprint of the episodes)",

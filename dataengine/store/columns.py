@@ -81,6 +81,19 @@ def files(table: lance.LanceDataset, fragment: lance.LanceFragment, names: Seque
     return [*paths, deleted] if deleted else paths
 
 
+def layout(table: lance.LanceDataset, names: Sequence[str]) -> list[str]:
+    """Name, in the order of rows, the files of a whole table that hold some columns, and its deletions.
+
+    They say what its rows are: equal files are equal rows in equal places, whatever else was written since.
+    """
+    wanted = {number for field in table.lance_schema.fields() if field.name() in names for number in _numbers(field)}
+    files = []
+    for fragment in table.get_fragments():
+        files += sorted(file.path for file in fragment.metadata.files if wanted.intersection(file.fields))
+        files.append(fragment.deletion_file() or "")
+    return files
+
+
 def _numbers(field: Any) -> list[int]:
     """List a column's number and those of what it is made of; its file names some of them only."""
     return [field.id(), *(number for child in field.children() for number in _numbers(child))]

@@ -18,8 +18,8 @@ from numpy.typing import NDArray
 from dataengine import texts
 from dataengine.episode import CAMERA_SLOTS
 from dataengine.schema import KEEP, TRIMS
-from dataengine.store.said import read_texts
-from dataengine.windows.window import EpisodeInfo
+from dataengine.windows.episode_info import EpisodeInfo
+from dataengine.windows.said import read_texts
 
 KEPT: Final = f"{KEEP} IS NOT FALSE"
 """Episodes that curation kept, or has not checked, in SQL."""
@@ -91,7 +91,7 @@ class Kept:
     @cached_property
     def choice(self) -> KeptSteps:
         """Look at every row that is asked about; only what decides is read."""
-        wanted = [*self._deciding, *self.trims] or ["num_steps"]
+        wanted = [*self.deciding, *self.trims] or ["num_steps"]
         masks, cuts, left_out = [np.zeros(0, np.bool_)], [np.zeros((2, 0), np.int64)], Counter[str]()
         for batch in self._source.to_batches(columns=wanted, filter=self._filter):
             masks.append(self._counted(batch, left_out))
@@ -106,15 +106,19 @@ class Kept:
 
     def batches(self, columns: Sequence[str]) -> Iterator[pa.RecordBatch]:
         """Stream columns of the episodes that count, in the order of the table."""
-        wanted = list(dict.fromkeys([*columns, *self._deciding]))
+        wanted = list(dict.fromkeys([*columns, *self.deciding]))
         for batch in self._source.to_batches(columns=wanted, filter=self._filter):
             mask = self._counted(batch, Counter())
             yield (batch if mask.all() else batch.filter(pa.array(mask))).select(list(columns))
 
+    def schema(self, columns: Sequence[str]) -> pa.Schema:
+        """Say what these columns are."""
+        return pa.schema([self._source.schema.field(name) for name in columns])
+
     def table(self, columns: Sequence[str]) -> pa.Table:
         """Read columns of the episodes that count, in the order of their ids."""
         wanted = list(dict.fromkeys(["episode_id", *columns]))
-        schema = pa.schema([self._source.schema.field(name) for name in wanted])
+        schema = self.schema(wanted)
         tables = [pa.Table.from_batches([batch]) for batch in self.batches(wanted)]
         table = pa.concat_tables(tables) if tables else schema.empty_table()
         return table.sort_by("episode_id").select(list(columns))
@@ -133,7 +137,7 @@ class Kept:
         return infos(self.table([name for name in self.facts if name not in spared]))
 
     @property
-    def _deciding(self) -> list[str]:
+    def deciding(self) -> list[str]:
         """Columns that say whether a row counts, of those that there are."""
         return [*self._judged, *(name for name in self._needs.values() if name in self._names)]
 

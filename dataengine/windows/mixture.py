@@ -7,7 +7,7 @@ the same windows at the same positions.
 from collections import Counter, defaultdict
 from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,7 +17,9 @@ from dataengine.config import Config
 from dataengine.digest import share_of
 from dataengine.errors import DataEngineError
 from dataengine.naming import did_you_mean
-from dataengine.windows.window import EpisodeInfo, WindowSpec
+from dataengine.windows.episode_info import EpisodeInfo
+from dataengine.windows.episode_table import EpisodeTable
+from dataengine.windows.window import WindowSpec
 
 _ROUNDS = 6
 BLOCK = 4096
@@ -48,6 +50,15 @@ class Mixture(Config):
         """Say whether an episode is among the fraction of its dataset that is used."""
         fraction = self.fractions.get(episode.dataset, 1.0)
         return fraction >= 1 or share_of("fraction", episode.episode_id) < fraction
+
+    def chosen(self, episodes: EpisodeTable) -> NDArray[np.bool_]:
+        """(e,) say it of each of many."""
+        mask = np.ones(len(episodes), np.bool_)
+        for dataset, fraction in self.fractions.items():
+            mine = np.flatnonzero(episodes.having(s.dataset == dataset for s in episodes.setups))
+            if fraction < 1:
+                mask[mine] = [share_of("fraction", name) < fraction for name in episodes.select(mine).ids()]
+        return mask
 
     def shares(
         self,
@@ -152,6 +163,47 @@ def permute(index: NDArray[np.int64], size: NDArray[np.int64] | int, key: NDArra
     return out.astype(np.int64)
 
 
+@dataclass(frozen=True, kw_only=True)
+class _Offer:
+    """What a dataset has."""
+
+    span: slice
+    """Its episodes."""
+    num_windows: int
+    num_steps: int
+    is_human: bool
+    """Whether nobody in it is a robot."""
+    embodiment: str
+    """That of most episodes."""
+
+
+def _offers(episodes: EpisodeTable, counts: NDArray[np.int64]) -> dict[str, _Offer]:
+    """Say what the datasets of episodes that are in order have; `counts` (e,) are windows."""
+    names = sorted({s.dataset for s in episodes.setups})
+    rank = np.array([names.index(s.dataset) for s in episodes.setups], np.int32)[episodes.setup]
+    ends = np.searchsorted(rank, np.arange(len(names)), side="right")
+    offers = {}
+    for name, start, end in zip(names, [0, *ends[:-1]], ends, strict=True):
+        if start < end:
+            bodies, mine = Counter[str](), episodes[start:end].by_setup()
+            for setup, count, _ in mine:
+                bodies[setup.embodiment] += count
+            offers[name] = _Offer(
+                span=slice(start, end),
+                num_windows=int(counts[start:end].sum()),
+                num_steps=sum(steps for _, _, steps in mine),
+                is_human=all(setup.kind == "human" for setup, _, _ in mine),
+                embodiment=bodies.most_common(1)[0][0],
+            )
+    return offers
+
+
+def _ends(counts: NDArray[np.int64]) -> NDArray[Any]:
+    """(e,) windows up to and with each episode, in half the bytes where that holds them."""
+    ends = np.cumsum(counts, dtype=np.int64)
+    return ends.astype(np.uint32) if ends[-1] < 2**32 else ends
+
+
 class WindowSampler:
     """Draws batches of (row, start frame).
 
@@ -172,29 +224,31 @@ class WindowSampler:
         self.batch_size, self.seed = batch_size, seed
         self._blocks: dict[int, list[tuple[int, int]]] = {}
         mixture = mixture or Mixture()
-        episodes = [e for e in episodes if mixture.uses(e)]
-        names = sorted({e.dataset for e in episodes})
-        # Sorted by id, so that a corpus and its shards give the same windows whatever their order at rest.
-        ordered = {n: sorted((e for e in episodes if e.dataset == n), key=lambda e: e.episode_id) for n in names}
-        counts = {n: [spec.num_windows(e) for e in ordered[n]] for n in names}
-        human = frozenset(n for n in names if all(e.kind == "human" for e in ordered[n]))
-        num_frames = {n: sum(e.num_steps for e in ordered[n]) for n in names if sum(counts[n])}
-        embodiments_of = {n: Counter(e.embodiment for e in ordered[n]).most_common(1)[0][0] for n in names}
-        self.shares = mixture.shares(num_frames, human, embodiments_of)
+        table = EpisodeTable.of(episodes)
+        used = mixture.chosen(table)
+        # In order, so that a corpus and its shards give the same windows whatever their order at rest.
+        table = (table if used.all() else table.select(used)).in_order()
+        counts, rows = spec.count_windows(table), table.rows
+        offers = _offers(table, counts)
+        self.shares = mixture.shares(
+            {name: one.num_steps for name, one in offers.items() if one.num_windows},
+            frozenset(name for name, one in offers.items() if one.is_human),
+            {name: one.embodiment for name, one in offers.items()},
+        )
         self.datasets = tuple(self.shares)
-        self.missing = mixture.missing(num_frames)
+        self.missing = mixture.missing([name for name, one in offers.items() if one.num_windows])
         """Optional datasets that are not there."""
         self.by_dataset = tuple(
             DatasetShare(
                 dataset=n,
-                episodes=sum(count > 0 for count in counts[n]),
-                windows=sum(counts[n]),
+                episodes=int((counts[offers[n].span] > 0).sum()),
+                windows=offers[n].num_windows,
                 share=self.shares[n],
             )
             for n in self.datasets
         )
-        self._rows = [np.array([e.row for e in ordered[n]], dtype=np.int64) for n in self.datasets]
-        self._ends = [np.cumsum(counts[n], dtype=np.int64) for n in self.datasets]
+        self._rows = [rows[offers[n].span] for n in self.datasets]
+        self._ends = [_ends(counts[offers[n].span]) for n in self.datasets]
         self._sizes = np.array([ends[-1] for ends in self._ends], dtype=np.int64)
         self.windows_per_epoch = int(self._sizes.sum())
         share_ends = np.cumsum([self.shares[n] for n in self.datasets]) / sum(self.shares.values())
@@ -214,8 +268,9 @@ class WindowSampler:
         rows, starts = np.empty_like(window), np.empty_like(window)
         for d in np.unique(which):
             mine = which == d
-            episode = np.searchsorted(self._ends[d], window[mine], side="right")
-            first = np.where(episode > 0, self._ends[d][episode - 1], 0)
+            ends = self._ends[d]
+            episode = np.searchsorted(ends, window[mine].astype(ends.dtype), side="right")
+            first = np.where(episode > 0, ends[episode - 1], 0).astype(np.int64)
             rows[mine], starts[mine] = self._rows[d][episode], window[mine] - first
         return rows, starts
 

@@ -3,53 +3,23 @@
 Shape letters: t frames, m control steps, s state, a action, n latent actions, k codes in one, d their width.
 """
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Protocol
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from dataengine import texts
-from dataengine.digest import hasher, share_of
-from dataengine.episode import Kind, Text, phrases_of
-from dataengine.framing import Framing
+from dataengine.windows.episode_columns import Setup
+from dataengine.windows.episode_info import DataIdentity, EpisodeInfo
+from dataengine.windows.episode_table import EpisodeTable
 
 if TYPE_CHECKING:
     from dataengine.windows.stats import EmbodimentStatistics
 
 Jpeg = bytes | memoryview
 """An encoded frame; a view lies in a file that its reader has mapped."""
-
-HELD_OUT_SPLITS = ("val", "valid", "validation", "test", "eval")
-"""Splits of the publishers that no training run may see."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class EpisodeInfo:
-    """All about an episode but its arrays and pictures."""
-
-    row: int
-    """Place in the reader's `episodes`."""
-    episode_id: str
-    dataset: str
-    dataset_id: int
-    embodiment: str
-    embodiment_id: int
-    kind: Kind
-    control_hz: float
-    num_steps: int
-    texts: tuple[Text, ...] = ()
-    """What is said, and at which steps of those that count here."""
-    split: str = "train"
-    split_group: str = ""
-    """What must not be divided between training and validation: a person, an event; empty for an episode by itself."""
-    cameras: tuple[str, ...] = ("primary",)
-
-    @property
-    def instruction(self) -> tuple[str, ...]:
-        """Every different phrase of its texts, in order."""
-        return phrases_of(self.texts)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -74,28 +44,11 @@ class LatentInfo:
         return "with past frames" if self.past_frames else "without past frames"
 
 
-@dataclass(frozen=True, kw_only=True)
-class DataIdentity:
-    """Which data a model has seen; a run refuses to go on with other data."""
-
-    uri: str
-    version: int
-    """Version of the corpus, also when read from shards made of it."""
-    fingerprint: str
-    """Hash over the episodes that are kept: ids, lengths and dimensions."""
-    snapshot: str = ""
-    """Name of the corpus's state that was read; empty where it had none."""
-    mixture: Mapping[str, Any] | None = None
-    """Settings of the mixture that was pinned with it."""
-    framings: Mapping[str, Framing] = field(default_factory=dict)
-    """How frames of each dataset came to rest; of none in shards from before that was told."""
-
-
 class EpisodeReader(Protocol):
     """Gives arrays and JPEGs of episodes at random; a corpus and a folder of shards both do."""
 
     @property
-    def episodes(self) -> Sequence[EpisodeInfo]:
+    def episodes(self) -> EpisodeTable:
         """All about every episode but its arrays and pictures, by row."""
         ...
 
@@ -112,6 +65,10 @@ class EpisodeReader(Protocol):
     @property
     def latents(self) -> Sequence[str]:
         """Names of the latent actions that there are."""
+        ...
+
+    def fetch(self, rows: Sequence[int], lam: str = "") -> None:
+        """Get ready what the next windows need of some episodes, in one read: vectors, latent actions by `lam`."""
         ...
 
     def state(self, row: int) -> NDArray[np.float32] | None:
@@ -143,39 +100,9 @@ class EpisodeReader(Protocol):
         ...
 
 
-def identify(uri: str, version: int, episodes: Sequence[EpisodeInfo], first_steps: Sequence[int] = ()) -> DataIdentity:
-    """Fingerprint a set of episodes in an order that no storage decides.
-
-    `first_steps` tell by row which step of its recording an episode begins with: equal length is not equal content.
-    """
-    digest = hasher()
-    for e in sorted(episodes, key=lambda e: e.episode_id):
-        first = first_steps[e.row] if len(first_steps) else 0
-        group = f"|{e.split_group}" if e.split_group else ""  # it decides what is held out
-        line = f"{e.episode_id}|{first}+{e.num_steps}|{e.dataset_id}|{e.embodiment_id}|{e.split}{group}\n"
-        digest.update(line.encode())
-    return DataIdentity(uri=uri, version=version, fingerprint=digest.hexdigest())
-
-
 def steps_per_latent(control_hz: float, interval_s: float) -> int:
     """Control steps K that one latent action spans; 0.7 s gives villa-X's own 2 at 3 Hz and 3 at 5 Hz."""
     return max(1, int(interval_s * control_hz + 1e-6))
-
-
-def is_held_out(episode: EpisodeInfo, fraction: float) -> bool:
-    """Keep an episode away from training: its publisher says so, or a hash that no run can change.
-
-    The hash is of what must not be divided: its group, or its id. The dataset is not part of it, for two datasets may
-    label videos of one person (Ego4D and EgoHOD do, and call a group alike).
-    """
-    if episode.split.lower() in HELD_OUT_SPLITS:
-        return True
-    return share_of("held out", undivided(episode)) < fraction
-
-
-def undivided(episode: EpisodeInfo) -> str:
-    """Name what must not be divided between training and validation: an episode's group, or itself by its id."""
-    return f"group {episode.split_group}" if episode.split_group else episode.episode_id
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -203,13 +130,28 @@ class WindowSpec:
         with its missing frames masked, so that fast demonstrations are seen too. A single frame may lie anywhere,
         unless nothing follows it that a model could learn from (the tail of a human clip has no latent action).
         """
+        return int(self._count(episode, np.array([episode.num_steps]))[0])
+
+    def count_windows(self, episodes: EpisodeTable) -> NDArray[np.int64]:
+        """(e,) count them for each of many episodes."""
+        steps, setup = episodes.num_steps, episodes.setup
+        counts = np.zeros(len(episodes), np.int64)
+        for number in np.unique(setup).tolist():
+            mine = setup == number
+            counts[mine] = self._count(episodes.setups[number], steps[mine].astype(np.int64))
+        return counts
+
+    def _count(self, episode: EpisodeInfo | Setup, steps: NDArray[np.int64]) -> NDArray[np.int64]:
+        """(e,) count the windows of episodes of one setup that have so many steps (e,)."""
         if any(slot not in episode.cameras for slot in self.slots):
-            return 0
-        steps, stride = episode.num_steps, steps_per_latent(episode.control_hz, self.interval_s)
+            return np.zeros_like(steps)
+        stride = steps_per_latent(episode.control_hz, self.interval_s)
         if self.num_frames > 1:
-            return max(steps - (self.num_frames - 1) * stride, min(steps - stride, stride), 0)
+            room = steps - (self.num_frames - 1) * stride
+            return np.maximum(np.maximum(room, np.minimum(steps - stride, stride)), 0)
         if episode.kind == "human":
-            return max(steps - stride, 0) if self.latent or self.num_latents else 0
+            learns = bool(self.latent or self.num_latents)
+            return np.maximum(steps - stride, 0) if learns else np.zeros_like(steps)
         return steps
 
 
@@ -240,6 +182,12 @@ class Window:
     def instruction(self) -> str:
         """What holds at the start; texts that overlap there, and paraphrases, take turns over start frames."""
         return texts.said_at(self.episode.texts, self.start)
+
+
+def cut_windows(reader: EpisodeReader, spec: WindowSpec, picks: Sequence[tuple[int, int]]) -> list[Window]:
+    """Cut the windows of some (row, start) pairs, whose numbers are read together."""
+    reader.fetch([row for row, _ in picks], spec.latent if spec.num_latents else "")
+    return [cut_window(reader, spec, row, start) for row, start in picks]
 
 
 def cut_window(reader: EpisodeReader, spec: WindowSpec, row: int, start: int) -> Window:

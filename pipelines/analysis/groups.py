@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from dataengine.errors import DataEngineError
 from dataengine.store import Corpus
-from dataengine.windows.window import EpisodeInfo
+from dataengine.windows.episode_info import EpisodeInfo
 from pipelines.analysis.latents import LatentSource, read_latents
 from pipelines.analysis.pairs import Picks, Split, choose
 from pipelines.training.frames import decode_into

@@ -8,8 +8,9 @@ from numpy.typing import NDArray
 
 from dataengine.store import Corpus
 from dataengine.store.kept import Kept
+from dataengine.windows.episode_info import EpisodeInfo, is_held_out, undivided
 from dataengine.windows.normalize import Normalizer
-from dataengine.windows.window import EpisodeInfo, is_held_out, steps_per_latent, undivided
+from dataengine.windows.window import steps_per_latent
 
 Floats = NDArray[np.float32]
 

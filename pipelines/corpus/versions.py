@@ -10,8 +10,9 @@ from dataengine.errors import DataEngineError
 from dataengine.report import Report
 from dataengine.schema import ROBOTS_KEY
 from dataengine.store.upkeep.diff import DiffReport
+from dataengine.windows.episode_info import is_held_out
 from dataengine.windows.mixture import DatasetShare, WindowSampler
-from dataengine.windows.window import WindowSpec, is_held_out
+from dataengine.windows.window import WindowSpec
 from pipelines.output.text_table import text_table
 from pipelines.recipes.mixture import NamedMixture
 

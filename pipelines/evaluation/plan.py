@@ -20,7 +20,8 @@ from dataengine.errors import DataEngineError
 from dataengine.formats import jpeg
 from dataengine.formats.resize import resize
 from dataengine.report import Report
-from dataengine.windows.window import EpisodeInfo, EpisodeReader, is_held_out, steps_per_latent
+from dataengine.windows.episode_info import EpisodeInfo, is_held_out
+from dataengine.windows.window import EpisodeReader, steps_per_latent
 from models.fingerprint import fingerprint
 from pipelines.evaluation.simulators._base import Observation
 from pipelines.output.folder import Before, claimed, sources_at

@@ -10,8 +10,9 @@ from typing import Any, Final
 import numpy as np
 
 from dataengine.errors import DataEngineError
+from dataengine.windows.episode_info import EpisodeInfo
 from dataengine.windows.normalize import Normalizer
-from dataengine.windows.window import EpisodeInfo, EpisodeReader
+from dataengine.windows.window import EpisodeReader
 from pipelines.serving import observation
 from pipelines.serving.config import ServeConfig
 from pipelines.serving.engine import checked_state, vector_facts

@@ -14,10 +14,12 @@ from dataengine.errors import DataEngineError
 from dataengine.shards.manifest import MANIFEST, PLAN
 from dataengine.shards.reader import ShardReader, is_shards
 from dataengine.storage import Folder, is_uri
+from dataengine.windows.episode_info import EpisodeInfo
+from dataengine.windows.episode_table import EpisodeTable
 from dataengine.windows.mixture import Mixture
 from dataengine.windows.normalize import Normalizer, pooled_over_datasets
 from dataengine.windows.stats import EmbodimentStatistics
-from dataengine.windows.window import EpisodeInfo, EpisodeReader, LatentInfo
+from dataengine.windows.window import EpisodeReader, LatentInfo
 from pipelines.training.config import NormalizeBy
 
 C = TypeVar("C", bound=Config)
@@ -72,8 +74,10 @@ def check_latent_shape(changes: Mapping[str, Any], shape: Mapping[str, int], lat
 def latent_rms(reader: EpisodeReader, name: str, episodes: Sequence[EpisodeInfo], most: int = 512) -> float:
     """Root mean square of latent actions, over a stable choice of episodes."""
     total, count = 0.0, 0
-    for e in sorted(episodes, key=lambda e: e.episode_id)[:most]:
-        latent, codes = reader.latent(e.row, name)
+    some = EpisodeTable.of(episodes).first_ids(most)
+    reader.fetch(some.rows.tolist(), name)
+    for row in some.rows.tolist():
+        latent, codes = reader.latent(row, name)
         valid = latent[codes[:, 0] >= 0].astype(np.float64)
         total, count = total + float(np.square(valid).sum()), count + valid.size
     return (total / count) ** 0.5 if count else 1.0

@@ -90,14 +90,15 @@ class Frames:
         """Episodes that have such frames, each with the first that was met."""
         self._noting = threading.Lock()
         self._pool = ThreadPoolExecutor(num_threads, "decode") if num_threads > 1 else None
-        steps = [e.num_steps for e in reader.episodes]
-        self._begins = np.concatenate([[0], np.cumsum(steps, dtype=np.int64)])
-        present = {s for s in slots if any(s in e.cameras for e in reader.episodes)}
-        num_bytes = sum(e.num_steps * len(present & set(e.cameras)) for e in reader.episodes) * side * side * 3
+        setups = reader.episodes.by_setup()
+        present = {s for s in slots if any(s in setup.cameras for setup, _, _ in setups)}
+        num_frames = sum(steps * len(present & set(setup.cameras)) for setup, _, steps in setups)
+        num_bytes = num_frames * side * side * 3
         self.cached = num_bytes <= cache_mb * 1e6
         self._pixels: dict[str, NDArray[np.uint8]] = {}
         self._known: dict[str, NDArray[np.bool_]] = {}
         if self.cached:
+            self._begins = np.concatenate([[0], np.cumsum(reader.episodes.num_steps, dtype=np.int64)])
             for slot in present:
                 # Memory is only taken from the machine when a frame is first written.
                 self._pixels[slot] = np.empty((int(self._begins[-1]), side, side, 3), dtype=np.uint8)

@@ -9,7 +9,7 @@ from typing import Generic, Protocol, TypeVar
 
 from dataengine.errors import DataEngineError
 from dataengine.windows.mixture import WindowSampler
-from dataengine.windows.window import EpisodeReader, Window, WindowSpec, cut_window
+from dataengine.windows.window import EpisodeReader, Window, WindowSpec, cut_windows
 from models.batch import ActBatch, LamBatch, WorldBatch
 from pipelines.training.frames import Buffers, Frames
 
@@ -134,7 +134,7 @@ class Loader(Generic[B]):
 
     def _cut(self, step: int) -> list[Window]:
         picks = self.sampler.batch(step, self.rank, self.world_size)
-        return [cut_window(self.reader, self.spec, row, first) for row, first in picks]
+        return cut_windows(self.reader, self.spec, picks)
 
     def __iter__(self) -> Iterator[B]:
         return self

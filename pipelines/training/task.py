@@ -9,7 +9,9 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from dataengine.report import Report
-from dataengine.windows.window import EpisodeInfo, EpisodeReader, WindowSpec
+from dataengine.windows.episode_info import EpisodeInfo
+from dataengine.windows.episode_table import EpisodeTable
+from dataengine.windows.window import EpisodeReader, WindowSpec
 from models.parts import Counts, Random
 from pipelines.training import data
 from pipelines.training.config import TrainConfig
@@ -88,12 +90,12 @@ class TrainingData:
     """An opened corpus or folder of shards, its episodes parted."""
 
     reader: EpisodeReader
-    train: list[EpisodeInfo]
-    held_out: list[EpisodeInfo]
+    train: EpisodeTable
+    held_out: EpisodeTable
     """Episodes that training never sees."""
 
     @property
-    def eval_episodes(self) -> list[EpisodeInfo]:
+    def eval_episodes(self) -> EpisodeTable:
         """Episodes that the trained model is evaluated on."""
         return self.held_out or self.train
 

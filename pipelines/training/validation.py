@@ -6,7 +6,7 @@ the model, not the loader, not the generators.
 
 import contextlib
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -17,8 +17,9 @@ from jaxtyping import UInt8
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from dataengine.windows.episode_table import EpisodeTable
 from dataengine.windows.mixture import Mixture, WindowSampler
-from dataengine.windows.window import EpisodeInfo, WindowSpec
+from dataengine.windows.window import WindowSpec
 from models.parts import Counts, Random
 from pipelines.training.loading import Loader
 from pipelines.training.parts import BatchParts
@@ -129,13 +130,14 @@ class Curve:
 
 
 def held_out_sampler(
-    episodes: Sequence[EpisodeInfo], spec: WindowSpec, batch_size: int, shares: Mapping[str, float]
+    episodes: EpisodeTable, spec: WindowSpec, batch_size: int, shares: Mapping[str, float]
 ) -> WindowSampler | None:
     """Draw held-out windows by the shares that training draws by; None where there is no window."""
-    long_enough = [e for e in episodes if e.dataset in shares and spec.num_windows(e)]
+    drawn = episodes.select(episodes.having(s.dataset in shares for s in episodes.setups))
+    long_enough = drawn.select(spec.count_windows(drawn) > 0)
     if not long_enough:
         return None
-    there = {e.dataset for e in long_enough}
+    there = {setup.dataset for setup, _, _ in long_enough.by_setup()}
     weights = {name: share for name, share in shares.items() if name in there}
     return WindowSampler(long_enough, spec, batch_size=batch_size, seed=SEED, mixture=Mixture(weights=weights))
 

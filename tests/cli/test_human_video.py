@@ -14,7 +14,7 @@ import pytest
 from cli.app import app
 from cli.contract import invoke
 from dataengine.store import Corpus, verify
-from dataengine.windows.window import is_held_out
+from dataengine.windows.episode_info import is_held_out
 from tests.support import counted_video, human_trees
 from tests.support.corpora import add_parts, robot_episode
 from tests.support.npz_source import content

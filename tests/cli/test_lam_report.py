@@ -10,7 +10,8 @@ import pytest
 import torch
 
 from dataengine.store import Corpus
-from dataengine.windows.window import is_held_out, steps_per_latent
+from dataengine.windows.episode_info import is_held_out
+from dataengine.windows.window import steps_per_latent
 from models.weights import load_lam, save_model
 from pipelines.analysis.groups import episodes_seen_by
 from pipelines.label import LabelConfig

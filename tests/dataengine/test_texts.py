@@ -19,8 +19,8 @@ from dataengine.store import Corpus, tables, verify
 from dataengine.store.commit import new_rows, staging
 from dataengine.store.commit.checks import check_episode
 from dataengine.store.read.reader import TableReader
-from dataengine.store.said import read_texts
 from dataengine.windows.mixture import Mixture
+from dataengine.windows.said import read_texts
 from dataengine.windows.window import WindowSpec, cut_window
 from pipelines import stats
 from pipelines.evaluation import plan as plans

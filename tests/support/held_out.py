@@ -7,7 +7,8 @@ from typing import Any
 
 from torch import Tensor
 
-from dataengine.windows.window import EpisodeInfo, WindowSpec
+from dataengine.windows.episode_info import EpisodeInfo
+from dataengine.windows.window import WindowSpec
 from pipelines.training.distributed import Distributed
 from pipelines.training.frames import Buffers, Frames
 from pipelines.training.loading import Loader

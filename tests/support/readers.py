@@ -7,8 +7,10 @@ import simplejpeg
 from numpy.typing import NDArray
 
 from dataengine.texts import whole_episode
+from dataengine.windows.episode_info import DataIdentity, EpisodeInfo
+from dataengine.windows.episode_table import EpisodeTable, identify
 from dataengine.windows.stats import EmbodimentStatistics, Statistics
-from dataengine.windows.window import DataIdentity, EpisodeInfo, LatentInfo, identify
+from dataengine.windows.window import LatentInfo
 
 K, D = 2, 4
 
@@ -34,12 +36,15 @@ class MadeReader:
     """Episodes whose pictures are a square that moves with the state; actions are the state's changes."""
 
     def __init__(self, episodes: Sequence[EpisodeInfo], size: int = 32, dims: int = 7, interval_s: float = 0.3) -> None:
-        self.episodes = list(episodes)
+        self.episodes = EpisodeTable.of(list(episodes))
         self.identity: DataIdentity = identify("made", 1, self.episodes)
         self.size, self.dims, self.interval_s = size, dims, interval_s
         self.num_reads = 0
         self.uri = "made"
         self.latents = ("lam",)
+
+    def fetch(self, rows: Sequence[int], lam: str = "") -> None:
+        pass
 
     def state(self, row: int) -> NDArray[np.float32] | None:
         info = self.episodes[row]

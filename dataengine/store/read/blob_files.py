@@ -6,22 +6,28 @@ range of every file is compared with Lance's answer, and whatever differs, is mi
 (small blobs, object stores) is read by Lance.
 """
 
+import json
 import os
 from collections import OrderedDict
 from collections.abc import Sequence
 from pathlib import Path
 from threading import Lock
-from typing import Final, NamedTuple
+from typing import Final
 
 import lance
 import numpy as np
-from numpy.typing import NDArray
+import pyarrow as pa
 
+from dataengine.digest import hex_digest
+from dataengine.shared_table import shared_table
 from dataengine.storage import is_uri
-from dataengine.store.columns import files
+from dataengine.store.columns import files, layout
 
 PACKED, DEDICATED = 1, 2
 """Kinds of blob descriptors whose bytes lie in a file of their own: of many blobs, or of one."""
+
+_PATHS: Final = b"villa:paths"
+"""Key of the metadata that lists the files of blobs as JSON."""
 
 MAX_OPEN: Final = 128
 """Files kept open; a process may have 1,024."""
@@ -96,16 +102,13 @@ class BlobFiles:
         return [data for _, _, data in self._table.read_blob_ranges(column, wanted, selector="indices")]
 
 
-class _Column(NamedTuple):
-    """Where the blobs of a column lie, by row of the table."""
+class _Column:
+    """Where the blobs of a column lie, by row of the table; the processes of a machine share it."""
 
-    paths: list[str]
-    file: NDArray[np.int64]
-    """(e,) number of the path, -1 where Lance must read."""
-    begin: NDArray[np.int64]
-    """(e,) first byte in the file."""
-    size: NDArray[np.int64]
-    """(e,) bytes of the whole blob."""
+    def __init__(self, table: pa.Table) -> None:
+        self.paths: list[str] = json.loads(table.schema.metadata[_PATHS])
+        self.file, self.begin, self.size = (table[name].to_numpy() for name in ("file", "begin", "size"))
+        """(e,) number of the path, -1 where Lance must read; first byte in the file; bytes of the whole blob."""
 
 
 class _File:
@@ -124,6 +127,11 @@ def _column(table: lance.LanceDataset, column: str) -> _Column | None:
     path = table.uri.removeprefix("file://")
     if is_uri(path) or not hasattr(os, "posix_fadvise"):
         return None
+    key = hex_digest("\n".join(["blobs", path, column, *layout(table, [column])]), 16)
+    return _Column(shared_table(key, table.count_rows(), lambda: _make(table, path, column)))
+
+
+def _make(table: lance.LanceDataset, path: str, column: str) -> pa.Table:
     rows = table.scanner(columns=[column], with_row_address=True).to_table()
     descriptors = rows[column].combine_chunks()
     kind, begin, size, number = (
@@ -133,7 +141,7 @@ def _column(table: lance.LanceDataset, column: str) -> _Column | None:
     fragment = (rows["_rowaddr"].to_numpy() >> 32).astype(np.int64)
     apart = np.isin(kind, (PACKED, DEDICATED)) & descriptors.is_valid().to_numpy(zero_copy_only=False)
     folders = {f.fragment_id: _folder(table, path, f, column) for f in table.get_fragments()}
-    file, paths, numbers = np.full(len(rows), -1), list[str](), list[int]()
+    file, paths, numbers = np.full(len(rows), -1, np.int32), list[str](), list[int]()
     pairs, which = np.unique(np.stack([fragment[apart], number[apart]]), axis=1, return_inverse=True)
     for of_fragment, blob in pairs.T.tolist():
         folder = folders[of_fragment]
@@ -143,7 +151,9 @@ def _column(table: lance.LanceDataset, column: str) -> _Column | None:
             paths.append(str(folder / f"{f'{blob:032b}'[::-1]}.blob"))
     if numbers:
         file[apart] = np.array(numbers)[which.ravel()]
-    return _Column(paths, file, begin, size)
+    small = len(size) == 0 or int(size.max()) < 2**32
+    made = pa.table({"file": file, "begin": begin, "size": size.astype(np.uint32) if small else size})
+    return made.replace_schema_metadata({_PATHS: json.dumps(paths).encode()})
 
 
 def _folder(table: lance.LanceDataset, uri: str, fragment: lance.LanceFragment, column: str) -> Path | None:

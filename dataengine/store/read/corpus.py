@@ -23,8 +23,8 @@ from dataengine.store.snapshots import Snapshot
 from dataengine.store.tables import create_tables, exists, open_table
 from dataengine.windows.mixture import Mixture
 
-OFFSETS_HELD = 32_000_000
-"""Frame offsets kept in memory, over all cameras (256 MB); beyond that they are read again."""
+OFFSETS_HELD = 8_000_000
+"""Frame offsets kept in memory, over all cameras (64 MB); beyond that they are read again."""
 
 INDEX = (
     *("episode_id", "dataset", "dataset_id", "embodiment", "embodiment_id", "kind", "control_hz", "num_steps"),

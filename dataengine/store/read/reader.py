@@ -1,4 +1,4 @@
-"""Episodes of a corpus at random: numbers in memory, encoded frames in batched reads of byte ranges.
+"""Episodes of a corpus at random: numbers and encoded frames are read when they are wanted, for many windows at once.
 
 Steps that curation trimmed (`trim_start` at the head, `trim_end` at the tail) do not exist here: step 0, frame 0 and
 latent action 0 of an episode are the first that stay. In the table every column keeps the whole episode.
@@ -6,7 +6,7 @@ latent action 0 of an episode are the first that stay. In the table every column
 
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any
+from functools import cached_property
 
 import numpy as np
 import pyarrow as pa
@@ -17,13 +17,16 @@ from dataengine.errors import DataEngineError
 from dataengine.hands import Hands
 from dataengine.hands import rows as hands_rows
 from dataengine.schema import HANDS, ROBOTS_KEY, offsets_column
-from dataengine.store.kept import DROPPED, infos, trims_of
+from dataengine.store.kept import DROPPED, Kept
 from dataengine.store.read.corpus import Corpus
+from dataengine.store.read.episodes import DIMS, FIRST, POSITION, read_episodes
 from dataengine.store.read.framing import shapes
+from dataengine.store.read.list_columns import ListColumns
 from dataengine.windows import labels, stats, stats_table
+from dataengine.windows.episode_info import DataIdentity, EpisodeInfo
 from dataengine.windows.hands import NEEDED, Felt, HandStatistics, Vectors, vectors
 from dataengine.windows.stats import EmbodimentStatistics
-from dataengine.windows.window import EpisodeInfo, LatentInfo, identify, steps_per_latent
+from dataengine.windows.window import LatentInfo, steps_per_latent
 
 
 class TableReader:
@@ -34,24 +37,23 @@ class TableReader:
     """
 
     def __init__(self, corpus: Corpus, *, kept_only: bool = True, use_hands: bool = False) -> None:
-        self.corpus, self.uri = corpus, corpus.uri
+        # Rows are named by where they lie at this version, so it stays whatever becomes of the corpus.
+        self.corpus, self.uri = Corpus(corpus.uri, corpus.lance_table, corpus.snapshot), corpus.uri
         self._kept_only = kept_only
-        kept = corpus.kept(kept_only=kept_only)
-        table = kept.table([*kept.facts, "state", "state_dim", "action", "action_dim"])
-        self._first, _ = trims_of(table)
-        """(e,) steps of each episode that are left out before its first."""
-        self.episodes = infos(table)
-        if not self.episodes:
-            dropped = "; curation dropped all it has" if kept.left_out.get(DROPPED) else ""
+        self.episodes, fingerprint = read_episodes(self.corpus, kept_only=kept_only)
+        if not len(self.episodes):
+            dropped = "; curation dropped all it has" if self._kept().left_out.get(DROPPED) else ""
             raise DataEngineError(f"{corpus.uri} holds no episodes to train on{dropped}")
-        self._state = self._trimmed(_rows(table["state"], table["state_dim"]))
-        self._action = self._trimmed(_rows(table["action"], table["action_dim"]))
+        self._first = self.episodes.numbers(FIRST)
+        """(e,) steps of each episode that are left out before its first."""
+        self._position = self.episodes.numbers(POSITION)
+        self._dims = dict(zip(("state", "action"), map(self.episodes.numbers, DIMS), strict=True))
+        self._columns = ListColumns(self.corpus.lance_table)
         self._felt = self._use_hands() if use_hands else Felt()
-        self._latents: dict[str, tuple[list[NDArray[np.float32]], list[NDArray[np.int16]]]] = {}
+        self._labelled: set[str] = set()
         self._num_bytes: NDArray[np.int64] | None = None
-        framings = {name: one.framing for name, one in shapes(corpus).items()}
-        identity = identify(corpus.uri, corpus.version, self.episodes, self._first.tolist())
-        self.identity = replace(identity, framings=framings)
+        framings = {name: one.framing for name, one in shapes(self.corpus).items()}
+        self.identity = DataIdentity(uri=corpus.uri, version=corpus.version, fingerprint=fingerprint, framings=framings)
         if corpus.snapshot is not None:
             self.identity = replace(self.identity, snapshot=corpus.snapshot.name, mixture=corpus.snapshot.mixture)
 
@@ -60,13 +62,18 @@ class TableReader:
         """Names of the latent actions that there are."""
         return tuple(labels.label_names(self.corpus.schema))
 
+    def fetch(self, rows: Sequence[int], lam: str = "") -> None:
+        """Read the vectors of some episodes, and their latent actions by `lam`, in one go."""
+        labelled = [labels.latent_column(lam), labels.codes_column(lam)] if lam else []
+        self._columns.fetch(["state", "action", *labelled], self._position[list(rows)].tolist())
+
     def state(self, row: int) -> NDArray[np.float32] | None:
         """Give canonical states (t, s), or None for a human clip."""
-        return self._state[row]
+        return self._vectors("state", row)
 
     def action(self, row: int) -> NDArray[np.float32] | None:
         """Give canonical actions (t, a)."""
-        return self._action[row]
+        return self._vectors("action", row)
 
     def latent_info(self, lam: str) -> LatentInfo:
         """Say who made the latent actions."""
@@ -74,23 +81,30 @@ class TableReader:
 
     def latent(self, row: int, lam: str) -> tuple[NDArray[np.float32], NDArray[np.int16]]:
         """Give latent actions (t, k, d) and codes (t, k)."""
-        if lam not in self._latents:
-            self._latents[lam] = self._read_latents(self.latent_info(lam))
-        latent, codes = self._latents[lam]
-        return latent[row], codes[row]
+        info = self.latent_info(lam)
+        self._check_labelled(info)
+        episode, position = self.episodes[row], int(self._position[row])
+        names = (labels.latent_column(lam), labels.codes_column(lam))
+        cells = self._columns.fetch(names, [position])
+        flat_latent, flat_codes = (cells[name, position] for name in names)
+        if flat_latent is None or flat_codes is None:  # no camera saw anything
+            steps = episode.num_steps
+            return np.zeros((steps, info.k, info.d), np.float32), np.full((steps, info.k), labels.NO_CODE, np.int16)
+        return _trim_latents(labels.unflatten(info, flat_latent, flat_codes), int(self._first[row]), episode, info)
 
     def jpegs(self, slot: str, wanted: Sequence[tuple[int, int]]) -> list[bytes]:
         """Read encoded frames for (row, frame) pairs in one go."""
-        return self.corpus.jpegs(slot, [self._frame(row, frame) for row, frame in wanted])
+        rows, frames = np.array(wanted, dtype=np.int64).reshape(-1, 2).T
+        beyond = np.flatnonzero((frames < 0) | (frames >= self._num_steps[rows]))
+        if len(beyond):  # also what curation trimmed is none of its frames
+            episode, frame = self.episodes[int(rows[beyond[0]])], int(frames[beyond[0]])
+            raise DataEngineError(f"episode {episode.episode_id} has {episode.num_steps} frames, no frame {frame}")
+        return self.corpus.read_frames(slot, self._position[rows].tolist(), (self._first[rows] + frames).tolist())
 
     def num_bytes(self, row: int) -> int:
         """Count the bytes of an episode's frames."""
         if self._num_bytes is None:
-            names = self.corpus.schema.names
-            table = self._read([name for name in map(offsets_column, CAMERA_SLOTS) if name in names])
-            ends = self._first + np.array([e.num_steps for e in self.episodes], np.int64)
-            sizes = [_bytes_between(column, self._first, ends) for column in table.columns]
-            self._num_bytes = np.sum(sizes, axis=0)
+            self._num_bytes = self._count_bytes()
         return int(self._num_bytes[row])
 
     def statistics(self) -> dict[str, EmbodimentStatistics]:
@@ -104,7 +118,7 @@ class TableReader:
                 + (", and take another snapshot" if self.corpus.snapshot else "")
             )
         robots = stats.by_embodiment(stats_table.from_table(table)) if table is not None else {}
-        missing = {e.embodiment for e in self.episodes if e.kind == "robot"} - set(robots)
+        missing = {s.embodiment for s in self.episodes.setups if s.kind == "robot"} - set(robots)
         if missing:
             raise DataEngineError(
                 f"{self.corpus.uri} has no statistics of {', '.join(sorted(missing))}; run `villa stats` on it"
@@ -117,11 +131,12 @@ class TableReader:
         by_row: dict[int, Vectors] = {}
         measured: dict[str, HandStatistics] = {}
         if names[0] in self.corpus.schema.names:
-            rows = {e.episode_id: e for e in self.episodes if e.kind == "human"}
+            people = self.episodes.select(self.episodes.having(s.kind == "human" for s in self.episodes.setups))
+            rows = dict(zip(people.ids(), people.rows.tolist(), strict=True))
             kept = self.corpus.kept(kept_only=self._kept_only, kind="human", where="hands_wrist IS NOT NULL")
             for batch in kept.batches(["episode_id", *names]):
                 for i, episode_id in enumerate(batch["episode_id"].to_pylist()):
-                    episode = rows.get(episode_id)
+                    episode = self.episodes[rows[episode_id]] if episode_id in rows else None
                     hands = hands_rows.from_row({name: batch[name][i] for name in names})
                     if episode is None or (of_hands := self._vectors_of_hands(episode, hands)) is None:
                         continue
@@ -145,52 +160,49 @@ class TableReader:
                 f"{self.uri}: found no {NEEDED}; ingest them with the files of their hands in place, or leave "
                 f"use_hands out"
             )
-        for row, (state, action) in felt.vectors.items():
-            if self._state[row] is None:
-                self._state[row], self._action[row] = state, action
         return felt
 
-    def _read(self, columns: Sequence[str]) -> pa.Table:
-        """Read columns of the episodes that count, always in the order of their ids."""
-        return self.corpus.kept(kept_only=self._kept_only).table(columns)
+    def _kept(self, where: str | None = None) -> Kept:
+        return self.corpus.kept(kept_only=self._kept_only, where=where)
 
-    def _read_latents(self, info: LatentInfo) -> tuple[list[NDArray[np.float32]], list[NDArray[np.int16]]]:
-        table = self._read([labels.latent_column(info.name), labels.codes_column(info.name)])
-        slot = labels.label_slot(self.corpus.schema, info.name)
-        flat_latents, flat_codes = (_rows(column, None) for column in table.columns)
-        unlabelled = sum(
-            codes is None and slot in e.cameras for codes, e in zip(flat_codes, self.episodes, strict=True)
-        )
+    def _vectors(self, name: str, row: int) -> NDArray[np.float32] | None:
+        flat, width = self._columns.get(name, int(self._position[row])), int(self._dims[name][row])
+        if flat is None or not width:
+            of_hands = self._felt.vectors.get(row)
+            return None if of_hands is None else of_hands[name == "action"]
+        first = int(self._first[row])
+        return flat.reshape(-1, width)[first : first + int(self._num_steps[row])]
+
+    @cached_property
+    def _num_steps(self) -> NDArray[np.int32]:
+        return self.episodes.num_steps
+
+    def _check_labelled(self, info: LatentInfo) -> None:
+        """Raise DataEngineError unless every episode that the model's camera saw has latent actions."""
+        if info.name in self._labelled:
+            return
+        height, codes = f"height_{labels.label_slot(self.corpus.schema, info.name)}", labels.codes_column(info.name)
+        seen = f" AND {height} > 0" if height in self.corpus.schema.names else " AND FALSE"
+        unlabelled = int(self._kept(f"{codes} IS NULL{seen}").choice.mask.sum())
         if unlabelled:
             raise DataEngineError(
                 f"{unlabelled} of {len(self.episodes)} kept episodes have no latent actions of '{info.name}'; "
                 f"run `villa label` on {self.corpus.uri} again"
             )
-        latents, codes = [], []
-        for e, flat_latent, flat_code in zip(self.episodes, flat_latents, flat_codes, strict=True):
-            if flat_latent is None or flat_code is None:
-                latents.append(np.zeros((e.num_steps, info.k, info.d), np.float32))
-                codes.append(np.full((e.num_steps, info.k), labels.NO_CODE, np.int16))
-            else:
-                shaped = labels.unflatten(info, flat_latent, flat_code)
-                latent, code = _trim_latents(shaped, int(self._first[e.row]), e, info)
-                latents.append(latent)
-                codes.append(code)
-        return latents, codes
+        self._labelled.add(info.name)
 
-    def _frame(self, row: int, frame: int) -> tuple[str, int]:
-        """Say where a frame lies in the table; one beyond a trimmed episode's end is none of its frames."""
-        episode = self.episodes[row]
-        if not 0 <= frame < episode.num_steps:
-            raise DataEngineError(f"episode {episode.episode_id} has {episode.num_steps} frames, no frame {frame}")
-        return episode.episode_id, int(self._first[row]) + frame
-
-    def _trimmed(self, rows: list[NDArray[Any] | None]) -> list[NDArray[Any] | None]:
-        """Leave out the steps that curation cut off."""
-        return [
-            None if values is None else values[self._first[e.row] : self._first[e.row] + e.num_steps]
-            for e, values in zip(self.episodes, rows, strict=True)
-        ]
+    def _count_bytes(self) -> NDArray[np.int64]:
+        """(e,) bytes of each episode's frames, by their offsets."""
+        names = [name for name in map(offsets_column, CAMERA_SLOTS) if name in self.corpus.schema.names]
+        order = np.argsort(self._position)  # rows, as the table has them
+        sizes, start = np.zeros(len(order), np.int64), 0
+        for batch in self._kept().batches(names):
+            rows = order[start : start + len(batch)]
+            first = self._first[rows].astype(np.int64)
+            for column in batch.columns:
+                sizes[rows] += _bytes_between(column, first, first + self._num_steps[rows])
+            start += len(batch)
+        return sizes
 
 
 def _trim_latents(
@@ -206,28 +218,10 @@ def _trim_latents(
     return latent, code
 
 
-def _rows(column: pa.ChunkedArray, dims: pa.ChunkedArray | None) -> list[NDArray[Any] | None]:
-    """View each row of a list column as an array, (t, dim) where dims are given; None where there is nothing."""
-    rows: list[NDArray[Any] | None] = []
-    widths = dims.fill_null(0).to_pylist() if dims is not None else None
-    for chunk in column.chunks:
-        values, ends = chunk.values.to_numpy(zero_copy_only=False), chunk.offsets.to_numpy()
-        for i, valid in enumerate(chunk.is_valid().to_pylist()):
-            width = widths[len(rows)] if widths is not None else None
-            flat = values[ends[i] : ends[i + 1]]
-            rows.append(None if not valid or width == 0 else flat if width is None else flat.reshape(-1, width))
-    return rows
-
-
-def _bytes_between(column: pa.ChunkedArray, first: NDArray[np.int64], end: NDArray[np.int64]) -> NDArray[np.int64]:
+def _bytes_between(column: pa.ListArray, first: NDArray[np.int64], end: NDArray[np.int64]) -> NDArray[np.int64]:
     """(e,) bytes of the frames from the first to before the end, by their offsets; 0 where there is no list."""
-    sizes, row = [np.zeros(0, np.int64)], 0
-    for chunk in column.chunks:
-        values, starts = chunk.values.to_numpy(zero_copy_only=False), chunk.offsets.to_numpy()[:-1]
-        valid = chunk.is_valid().to_numpy(zero_copy_only=False)
-        rows = np.arange(row, row + len(chunk))[valid]
-        size = np.zeros(len(chunk), np.int64)
-        size[valid] = values[starts[valid] + end[rows]] - values[starts[valid] + first[rows]]
-        sizes.append(size)
-        row += len(chunk)
-    return np.concatenate(sizes)
+    values, starts = column.values.to_numpy(zero_copy_only=False), column.offsets.to_numpy()[:-1]
+    valid = column.is_valid().to_numpy(zero_copy_only=False)
+    sizes = np.zeros(len(column), np.int64)
+    sizes[valid] = values[starts[valid] + end[valid]] - values[starts[valid] + first[valid]]
+    return sizes

@@ -4,8 +4,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from dataengine.errors import DataEngineError
+from dataengine.windows.episode_info import EpisodeInfo
+from dataengine.windows.episode_table import EpisodeTable
 from dataengine.windows.normalize import Normalizer
-from dataengine.windows.window import EpisodeInfo, EpisodeReader, LatentInfo
+from dataengine.windows.window import EpisodeReader, LatentInfo
 from models.act import Act, ActConfig
 from models.config import merged
 from pipelines.training import data
@@ -78,18 +80,18 @@ def model_config(
     latent_rms: float,
 ) -> ActConfig:
     """Fit the preset to the data: a head for every body, the latent actions' shape and size."""
-    num_bodies = 1 + max(e.embodiment_id for e in reader.episodes)
+    num_bodies = 1 + max(s.embodiment_id for s in reader.episodes.setups)
     # Row 0 is for bodies that nobody knows, and human hands have no vectors: every head has one dimension at least.
     state_dims, action_dims = [1] * num_bodies, [1] * num_bodies
-    for e in reader.episodes:
-        if e.embodiment in normalizer.stats:
-            state_dims[e.embodiment_id] = max(normalizer.dim(e.embodiment, "state"), 1)
-            action_dims[e.embodiment_id] = max(normalizer.dim(e.embodiment, "action"), 1)
+    for s in reader.episodes.setups:
+        if s.embodiment in normalizer.stats:
+            state_dims[s.embodiment_id] = max(normalizer.dim(s.embodiment, "state"), 1)
+            action_dims[s.embodiment_id] = max(normalizer.dim(s.embodiment, "action"), 1)
     state_dims[0], action_dims[0] = max(state_dims), max(action_dims)
     fitted: dict[str, Any] = {
         "state_dims": state_dims,
         "action_dims": action_dims,
-        "num_datasets": 1 + max(e.dataset_id for e in reader.episodes),
+        "num_datasets": 1 + max(s.dataset_id for s in reader.episodes.setups),
         "use_latent": latent is not None,
     }
     if latent is not None:
@@ -105,7 +107,7 @@ def _tokenizer(config: TrainActConfig, shape: ActConfig, train: Sequence[Episode
     """Take the tokenizer that was given, or that of the pretrained weights, or learn one; the run keeps it."""
     prompt, path = shape.vlm.prompt, config.tokenizer or begins.tokenizer
     if path is None:
-        said = sorted({text for e in train for text in e.instruction})
+        said = sorted(EpisodeTable.of(train).phrases())
         return Tokenizer.train(said, shape.vlm.vocab_size, prompt)
     given = Tokenizer.read(path, prompt)
     if given.vocab_size > shape.vlm.vocab_size:

@@ -4,7 +4,9 @@ from collections import Counter
 from collections.abc import Sequence
 
 from dataengine.episode import CAMERA_SLOTS
-from dataengine.windows.window import EpisodeInfo, WindowSpec
+from dataengine.windows.episode_info import EpisodeInfo
+from dataengine.windows.episode_table import EpisodeTable
+from dataengine.windows.window import WindowSpec
 
 SMALL_WRIST = "model.wrist={widths: [16, 32, 64, 128], num_heads: 4, head_dim: 32}"
 """A wrist encoder of 0.8 million parameters, for the preset that has none."""
@@ -12,7 +14,7 @@ SMALL_WRIST = "model.wrist={widths: [16, 32, 64, 128], num_heads: 4, head_dim: 3
 
 def read_and_left_out(spec: WindowSpec, episodes: Sequence[EpisodeInfo]) -> tuple[list[str], list[str]]:
     """Name the cameras of some episodes that windows hold, and the others."""
-    there = {slot for e in episodes for slot in e.cameras}
+    there = {slot for setup, _, _ in EpisodeTable.of(episodes).by_setup() for slot in setup.cameras}
     asked = (*spec.slots, *spec.optional_slots)
     return [s for s in CAMERA_SLOTS if s in there and s in asked], [
         s for s in CAMERA_SLOTS if s in there and s not in asked
@@ -21,7 +23,9 @@ def read_and_left_out(spec: WindowSpec, episodes: Sequence[EpisodeInfo]) -> tupl
 
 def describe(spec: WindowSpec, episodes: Sequence[EpisodeInfo]) -> str:
     """Say in a line what is read and what is left out."""
-    counts = Counter(slot for e in episodes for slot in e.cameras)
+    counts = Counter[str]()
+    for setup, count, _ in EpisodeTable.of(episodes).by_setup():
+        counts.update(dict.fromkeys(setup.cameras, count))
     read, left_out = read_and_left_out(spec, episodes)
     of = f"of {len(episodes):,} episodes"
     listed = ", ".join(f"{slot} ({counts[slot]:,} {of})" for slot in read) or "none"

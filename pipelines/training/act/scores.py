@@ -8,8 +8,9 @@ import torch
 from pydantic import Field
 
 from dataengine.report import Report
+from dataengine.windows.episode_info import EpisodeInfo
 from dataengine.windows.mixture import WindowSampler
-from dataengine.windows.window import EpisodeInfo, EpisodeReader, WindowSpec, cut_window
+from dataengine.windows.window import EpisodeReader, WindowSpec, cut_window
 from models.act import Act
 from models.act.sampler import Sampler
 from pipelines.training.collators import ActCollator

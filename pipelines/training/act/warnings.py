@@ -1,11 +1,12 @@
 """What may go wrong with data and settings of a policy, said before it is trained."""
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 
 from dataengine import texts
+from dataengine.windows.episode_table import EpisodeTable
 from dataengine.windows.normalize import Normalizer
-from dataengine.windows.window import EpisodeInfo, EpisodeReader, LatentInfo
+from dataengine.windows.window import EpisodeReader, LatentInfo
 from pipelines.training import data
 from pipelines.training.act.config import PolicyConfig
 
@@ -18,7 +19,7 @@ def find_warnings(
     reader: EpisodeReader,
     normalizer: Normalizer,
     latent: LatentInfo | None,
-    train: Sequence[EpisodeInfo],
+    train: EpisodeTable,
     scale: float,
 ) -> Iterator[str]:
     """Say what may go wrong with this data and these settings; latent actions are divided by `scale`."""
@@ -28,7 +29,7 @@ def find_warnings(
             f"drop_no_instruction of `villa curate` drops episodes that have none at all"
         )
     if config.padded_actions in ("rest", "middle"):
-        robots = sorted({(e.embodiment, e.dataset) for e in train if e.kind == "robot"})
+        robots = sorted({(s.embodiment, s.dataset) for s, _, _ in train.by_setup() if s.kind == "robot"})
         unsaid = [
             f"{body} in {dataset}" for body, dataset in robots if normalizer.of(body, dataset).action.moves is None
         ]
@@ -46,11 +47,12 @@ def find_warnings(
             )
 
 
-def _silent(train: Sequence[EpisodeInfo]) -> list[str]:
+def _silent(train: EpisodeTable) -> list[str]:
     """Name the datasets of which nothing is said at a share of the steps, with it."""
     steps, silent = Counter[str](), Counter[str]()
-    for e in train:
-        steps[e.dataset] += e.num_steps
+    for setup, _, num_steps in train.by_setup():
+        steps[setup.dataset] += num_steps
+    for e in train.select(~train.always_spoken()):
         silent[e.dataset] += texts.num_silent(e.texts, e.num_steps)
     return [
         f"{dataset} {silent[dataset] / num_steps:.0%}"

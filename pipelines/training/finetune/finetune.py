@@ -80,7 +80,7 @@ class FinetuneTask(PolicyTask[FinetuneConfig, FinetuneReport]):
         """Say also what of the instructions is lost: the tokenizer of a small policy takes new words to pieces."""
         yield from super().check()
         length = self.shape.vlm.text_length
-        said = {text for e in self.data.train for text in e.instruction}
+        said = self.data.train.phrases()
         longest = max(map(self.tokenizer.num_tokens, said), default=0)
         if longest > length:
             yield (

@@ -6,7 +6,8 @@ from typing import Any, cast
 
 from dataengine.errors import DataEngineError
 from dataengine.naming import did_you_mean
-from dataengine.windows.window import EpisodeInfo, EpisodeReader
+from dataengine.windows.episode_table import EpisodeTable
+from dataengine.windows.window import EpisodeReader
 from pipelines.training.act.saved import SavedPolicy
 from pipelines.training.task import TrainingData
 
@@ -22,12 +23,13 @@ class Numbering:
     new_datasets: tuple[str, ...]
 
     @classmethod
-    def extending(cls, saved: SavedPolicy, episodes: Sequence[EpisodeInfo]) -> "Numbering":
+    def extending(cls, saved: SavedPolicy, episodes: EpisodeTable) -> "Numbering":
         """Keep the rows that a policy has; give new ones to robots and datasets of episodes that it does not know."""
         embodiments = {name: int(body["embodiment_id"]) for name, body in saved.bodies.items()}
         datasets = {name: row for body in saved.bodies.values() for name, row in _rows_of_datasets(body)}
-        robots = sorted({e.embodiment for e in episodes if e.kind == "robot"} - embodiments.keys())
-        others = sorted({e.dataset for e in episodes} - datasets.keys())
+        setups = [setup for setup, _, _ in episodes.by_setup()]
+        robots = sorted({s.embodiment for s in setups if s.kind == "robot"} - embodiments.keys())
+        others = sorted({s.dataset for s in setups} - datasets.keys())
         config = saved.model.config
         embodiments |= {name: len(config.state_dims) + i for i, name in enumerate(robots)}
         datasets |= {name: config.num_datasets + i for i, name in enumerate(others)}
@@ -37,8 +39,9 @@ class Numbering:
         """Give the episodes of the wanted robots, with the policy's rows in place of the corpus's."""
         reader = cast(EpisodeReader, _Renumbered(training_data.reader, self))
 
-        def mine(episodes: Sequence[EpisodeInfo]) -> list[EpisodeInfo]:
-            return [reader.episodes[e.row] for e in episodes if e.embodiment in wanted]
+        def mine(episodes: EpisodeTable) -> EpisodeTable:
+            kept = episodes.select(episodes.having(s.embodiment in wanted for s in episodes.setups))
+            return kept.with_setups(reader.episodes.setups)
 
         return TrainingData(reader, mine(training_data.train), mine(training_data.held_out))
 
@@ -48,15 +51,16 @@ class _Renumbered:
 
     def __init__(self, reader: EpisodeReader, numbering: Numbering) -> None:
         self._reader = reader
-        self.episodes = [
+        setups = [
             replace(
-                e,
+                s,
                 # People have no heads: row 0, which nothing trains.
-                embodiment_id=numbering.embodiments.get(e.embodiment, 0),
-                dataset_id=numbering.datasets.get(e.dataset, 0),
+                embodiment_id=numbering.embodiments.get(s.embodiment, 0),
+                dataset_id=numbering.datasets.get(s.dataset, 0),
             )
-            for e in reader.episodes
+            for s in reader.episodes.setups
         ]
+        self.episodes = reader.episodes.with_setups(setups)
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._reader, name)
@@ -69,20 +73,21 @@ def _rows_of_datasets(body: Mapping[str, Any]) -> list[tuple[str, int]]:
     return [(str(body["dataset"]), int(body["dataset_id"]))] if "dataset" in body else []
 
 
-def pick(training_data: TrainingData, wanted: Sequence[str]) -> list[EpisodeInfo]:
+def pick(training_data: TrainingData, wanted: Sequence[str]) -> EpisodeTable:
     """Give the episodes of the wanted embodiments; raise DataEngineError that names one of which there are none."""
-    uri, there = training_data.reader.uri, sorted({e.embodiment for e in training_data.reader.episodes})
+    uri, there = training_data.reader.uri, sorted({s.embodiment for s in training_data.reader.episodes.setups})
     for name in wanted:
         if name not in there:
             near = did_you_mean(name, there, f"found {', '.join(there)}")
             raise DataEngineError(f"{uri}: no episode of embodiment '{name}'; {near}")
-        if not any(e.embodiment == name for e in training_data.train):
+        if not any(setup.embodiment == name for setup, _, _ in training_data.train.by_setup()):
             raise DataEngineError(
                 f"{uri}: all episodes of embodiment '{name}' are held out, expected some to train on; lower "
                 f"val_fraction"
             )
-    mine = [e for e in training_data.reader.episodes if e.embodiment in wanted]
-    if not any(e.kind == "robot" for e in mine):
+    everyone = training_data.reader.episodes
+    mine = everyone.select(everyone.having(s.embodiment in wanted for s in everyone.setups))
+    if not any(setup.kind == "robot" for setup, _, _ in mine.by_setup()):
         raise DataEngineError(
             f"{uri}: {', '.join(wanted)} is no robot, expected one beside it: only robots teach a policy to act"
         )

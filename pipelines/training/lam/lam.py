@@ -129,7 +129,9 @@ class LamTask(TrainTask[TrainLamConfig, Lam, LamCollator, TrainLamReport]):
     def evaluate(self, model: Lam, collator: LamCollator, shares: Mapping[str, float]) -> dict[str, Any]:
         """Predict next frames of held-out episodes, and of datasets that the mixture leaves out; save some of them."""
         training_data, c = self.data, self.config
-        unseen = [e for e in training_data.train if e.dataset not in shares] if training_data.held_out else []
+        train = training_data.train
+        parted = len(training_data.held_out) > 0
+        unseen = train.select(train.having(parted and s.dataset not in shares for s in train.setups))
         scores, pairs = evaluate(
             model,
             training_data.reader,
@@ -153,8 +155,8 @@ def model_config(
     needed = {
         "state_dim": max((s.state.dim for s in robots), default=1) or 1,
         "action_dim": max((s.action.dim for s in robots), default=1) or 1,
-        "max_horizon": max(steps_per_latent(e.control_hz, base.interval_s) for e in reader.episodes),
-        "num_datasets": max(base.num_datasets, *(e.dataset_id for e in reader.episodes)),
+        "max_horizon": max(steps_per_latent(s.control_hz, base.interval_s) for s in reader.episodes.setups),
+        "num_datasets": max(base.num_datasets, *(s.dataset_id for s in reader.episodes.setups)),
     }
     if init_config and init_config.use_proprio:  # room that it has and this data does not need costs nothing
         needed = {key: max(value, getattr(init_config, key)) for key, value in needed.items()}

@@ -13,8 +13,9 @@ from pydantic import Field
 from torch import Tensor
 
 from dataengine.report import Report
+from dataengine.windows.episode_info import EpisodeInfo
 from dataengine.windows.mixture import WindowSampler
-from dataengine.windows.window import EpisodeInfo, EpisodeReader, WindowSpec, cut_window
+from dataengine.windows.window import EpisodeReader, WindowSpec, cut_window
 from models.batch import LamBatch
 from models.lam import Lam
 from pipelines.training.collators import LamCollator

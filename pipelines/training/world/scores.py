@@ -15,8 +15,9 @@ from pydantic import Field
 from torch import Tensor
 
 from dataengine.report import Report
+from dataengine.windows.episode_info import EpisodeInfo
 from dataengine.windows.mixture import WindowSampler
-from dataengine.windows.window import EpisodeInfo, EpisodeReader, WindowSpec, cut_window
+from dataengine.windows.window import EpisodeReader, WindowSpec, cut_window
 from models.batch import WorldBatch
 from models.lam import Lam
 from models.pictures import resize

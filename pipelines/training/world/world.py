@@ -8,7 +8,8 @@ import torch
 from pydantic import Field
 
 from dataengine.errors import DataEngineError
-from dataengine.windows.window import EpisodeInfo, EpisodeReader, LatentInfo, WindowSpec
+from dataengine.windows.episode_info import EpisodeInfo
+from dataengine.windows.window import EpisodeReader, LatentInfo, WindowSpec
 from models.batch import WorldBatch
 from models.fingerprint import fingerprint
 from models.world import World, WorldConfig

@@ -5,8 +5,9 @@ import pytest
 
 from dataengine.errors import DataEngineError
 from dataengine.texts import whole_episode
+from dataengine.windows.episode_info import is_held_out
 from dataengine.windows.mixture import Mixture, WindowSampler, key_of, permute
-from dataengine.windows.window import WindowSpec, cut_window, is_held_out, steps_per_latent
+from dataengine.windows.window import WindowSpec, cut_window, steps_per_latent
 from tests.support.readers import MadeReader, make_episode
 
 PAIRS = WindowSpec(num_frames=2, interval_s=0.3)

@@ -12,7 +12,8 @@ from dataengine.shards.manifest import INDEX
 from dataengine.shards.reader import ShardReader
 from dataengine.store import Corpus
 from dataengine.store.read.reader import TableReader
-from dataengine.windows.window import EpisodeInfo, is_held_out
+from dataengine.windows.episode_info import EpisodeInfo, is_held_out
+from dataengine.windows.episode_table import EpisodeTable
 from pipelines import shard, stats
 from pipelines.analysis.pairs import choose
 from pipelines.training.held_out import one_sided, split
@@ -118,9 +119,9 @@ def test_a_dataset_of_one_group_is_told_whichever_side_it_is_on() -> None:
 def test_no_word_is_lost_on_datasets_with_both_sides_or_without_groups() -> None:
     people = clips({f"person {i}": 2 for i in range(40)})
     assert not list(one_sided(*split(MadeReader(people), SHARE), SHARE))
-    robots = [make_episode(row) for row in range(2)]
-    assert not list(one_sided(robots, [], SHARE))
-    assert not list(one_sided(people, [], 0.0))
+    robots, nobody = EpisodeTable.of([make_episode(row) for row in range(2)]), EpisodeTable.of([])
+    assert not list(one_sided(robots, nobody, SHARE))
+    assert not list(one_sided(EpisodeTable.of(people), nobody, 0.0))
 
 
 def test_where_nothing_is_left_to_train_on_it_says_why() -> None:

@@ -18,9 +18,10 @@ from dataengine.shards.reader import ShardReader
 from dataengine.store import Corpus
 from dataengine.store.read.reader import TableReader
 from dataengine.windows import labels
+from dataengine.windows.episode_info import is_held_out
 from dataengine.windows.mixture import WindowSampler
 from dataengine.windows.normalize import Normalizer
-from dataengine.windows.window import WindowSpec, is_held_out, steps_per_latent
+from dataengine.windows.window import WindowSpec, steps_per_latent
 from models.weights import load_lam, read_config
 from pipelines import label, shard, stats
 from pipelines.evaluation import plan

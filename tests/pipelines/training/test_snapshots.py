@@ -62,7 +62,7 @@ def seen(reader: EpisodeReader) -> tuple[object, ...]:
     picks = sampler.batch(0) + sampler.batch(1)
     drawn = [(reader.episodes[row].episode_id, start) for row, start in picks]
     tensors = {name: tensor.numpy().tobytes() for name, tensor in as_trained(reader, spec, picks).items()}
-    return reader.episodes, origin(reader) | {"git_revision": ""}, drawn, tensors
+    return list(reader.episodes), origin(reader) | {"git_revision": ""}, drawn, tensors
 
 
 def test_a_reader_sees_nothing_beyond_the_snapshot(corpus: Corpus) -> None:

@@ -44,7 +44,7 @@ def test_steps_at_which_nothing_is_said_are_told_by_dataset() -> None:
     ]
     reader = MadeReader(episodes)
     settings = config(padded_actions="skip")
-    (warning,) = find_warnings(settings, reader, Normalizer(statistics(reader)), None, episodes, 1.0)
+    (warning,) = find_warnings(settings, reader, Normalizer(statistics(reader)), None, reader.episodes, 1.0)
     assert warning.startswith("steps without an instruction: pantry 62%; windows there train without words")
 
 

@@ -138,7 +138,7 @@ def test_a_batch_joins_frames_and_the_latents_between_them(made: Path) -> None:
     reader = TableReader(Corpus.open(str(made / "corpus")))
     spec = train_world.window_spec(reader.latent_info("lam"), 4)
     collator = WorldCollator(frames=Frames(reader, ("primary",), 48), buffers=Buffers(2))
-    (row, other) = (e.row for e in list(reader.episodes)[:2])
+    row, other = (e.row for e in sorted(reader.episodes, key=lambda e: e.episode_id)[:2])
     end = reader.episodes[other].num_steps
     batch = collator.collate([cut_window(reader, spec, row, 3), cut_window(reader, spec, other, end - 4)])
     latent, codes = reader.latent(row, "lam")

@@ -5,7 +5,7 @@ import pytest
 
 from dataengine.episode import Text
 from dataengine.texts import whole_episode
-from dataengine.windows.window import EpisodeInfo
+from dataengine.windows.episode_info import EpisodeInfo
 from pipelines.analysis.groups import PairGroup
 from pipelines.analysis.lam_report.measures import (
     code_counts,

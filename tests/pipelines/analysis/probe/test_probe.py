@@ -7,8 +7,8 @@ from dataengine.errors import DataEngineError
 from dataengine.store import Corpus
 from dataengine.vector_layout import VectorLayout
 from dataengine.windows import stats, stats_table
+from dataengine.windows.episode_info import is_held_out
 from dataengine.windows.normalize import Normalizer
-from dataengine.windows.window import is_held_out
 from pipelines.analysis.pairs import PairMotion, choose, read_numbers, robots
 from pipelines.analysis.probe.measures import NUM_BINS, score
 from pipelines.analysis.probe.probe import ProbeConfig, _notes, run
