@@ -34,13 +34,14 @@ def check_identity(before: Mapping[str, Any], now: Mapping[str, Any], config: Lo
 
 def changes(before: Mapping[str, Any], config: LoopConfig, step: int, out: Path) -> Iterator[str]:
     """Say which settings a run is continued with that it did not have, and what comes of it; refuse too few steps."""
-    before = {"sharding": "none", **config.saved_as_today(before)}
+    now = config.may_change_on_resume()
+    defaults = {key: info.default for key, info in type(config).model_fields.items() if key in now}
+    before = {**defaults, "sharding": "none", **config.saved_as_today(before)}  # a run of before a setting existed had its default
     if config.steps < step:
         raise DataEngineError(
             f"{out} holds a run of {before['steps']} steps that has taken {step}, found steps {config.steps}; give as "
             f"many or more, or another --out"
         )
-    now = config.may_change_on_resume()
     changed = [f"{key} {before[key]} -> {now[key]}" for key in now if before[key] != now[key]]
     if changed:
         yield f"goes on from step {step} with {', '.join(changed)}"

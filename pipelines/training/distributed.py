@@ -57,6 +57,14 @@ class Distributed:
             values = values / self.world_size
         return values
 
+    def all_gather(self, values: Tensor) -> Tensor:
+        """Give every rank the tensors of all, one after another along a new first axis."""
+        if self.world_size == 1:
+            return values[None]
+        rows = values.new_empty(self.world_size * values.numel())
+        dist.all_gather_into_tensor(rows, values.flatten())
+        return rows.view(self.world_size, *values.shape)
+
     def broadcast_weights(self, model: nn.Module) -> None:
         """Give every rank the parameters and buffers of rank 0; of a sharded model those that every rank has whole."""
         if self.world_size > 1:

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from dataengine.formats.tfrecord import frame
-from dataengine.whole_file import write_whole
+from pipelines.training.json_lines import cut_after
 
 VAL = "val_"
 """What names of figures on held-out windows begin with."""
@@ -38,7 +38,7 @@ class Metrics:
     def __init__(self, directory: Path, step: int = 0, settings: str = "") -> None:
         """Go on after a step; `settings` is a text that TensorBoard shows."""
         self.path = directory / "metrics.jsonl"
-        _cut_after(self.path, step)
+        cut_after(self.path, step)
         self._lines = self.path.open("a", encoding="utf-8")
         events = directory / "tensorboard"
         events.mkdir(exist_ok=True)
@@ -114,18 +114,3 @@ class Metrics:
             Path(self._events.name).unlink()
             with suppress(OSError):  # of an earlier call there are others
                 Path(self._events.name).parent.rmdir()
-
-
-def _cut_after(path: Path, step: int) -> None:
-    """Keep the whole lines up to `step`: a killed process may have written further than its last checkpoint."""
-    if not path.exists():
-        return
-    kept = []
-    for line in path.read_text(encoding="utf-8").splitlines():
-        try:
-            if json.loads(line)["step"] > step:
-                break
-        except ValueError:  # the process died inside this line
-            break
-        kept.append(line + "\n")
-    write_whole(path, "".join(kept))

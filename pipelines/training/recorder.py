@@ -19,6 +19,7 @@ from pipelines.training.protocols import Callback
 from pipelines.training.settings import LoopConfig, learning_rate
 from pipelines.training.validation import Curve, Pictures, Validation
 
+SKIPPED = "skipped_steps"
 Evaluate = Callable[[Validation], tuple[dict[str, float], Pictures]]
 
 
@@ -53,11 +54,20 @@ class Recorder(Generic[B]):
         self.num_summed, self.val_seconds = 0, 0.0
         self._metrics: Metrics | None = None
 
-    def add(self, figures: Mapping[str, Tensor], share: float = 1.0) -> None:
-        """Sum figures on the device: reading them makes the host wait for it."""
-        for name, value in figures.items():
-            term = value.detach().double() * share
+    def add(self, parts: Sequence[Mapping[str, Tensor]], grad_norm: Tensor, skipped: Tensor | None = None) -> None:
+        """Sum a step's figures, the mean over its parts, on the device: reading them makes the host wait for it.
+
+        Those of a step that was skipped do not count, but for `skipped_steps`.
+        """
+        names = {name for part in parts for name in part}
+        terms = {n: sum(part[n].detach().double() for part in parts if n in part) / len(parts) for n in names}
+        terms["grad_norm"] = grad_norm.detach().double()
+        if skipped is not None:
+            terms = {name: torch.where(skipped, torch.zeros_like(term), term) for name, term in terms.items()}
+            terms[SKIPPED] = skipped.double()
+        for name, term in terms.items():
             self.sums[name] = self.sums[name] + term if name in self.sums else term
+        self.num_summed += 1
 
     @contextmanager
     def open(self, out: Path, step: int) -> Iterator[None]:
@@ -107,15 +117,19 @@ class Recorder(Generic[B]):
         """Average what was summed since the last entry, on all ranks."""
         names = sorted(self.sums)
         sums = torch.stack([self.sums[name].to(self.distributed.device) for name in names])
-        values = self.distributed.all_reduce_mean(sums) / self.num_summed
-        self.figures = dict(zip(names, values.tolist(), strict=True))
+        figures = dict(zip(names, self.distributed.all_reduce_mean(sums).tolist(), strict=True))
+        skipped = figures.pop(SKIPPED, None)
+        num_taken = self.num_summed - int(skipped or 0)
+        self.figures = {name: value / num_taken for name, value in figures.items()} if num_taken else {}
+        if skipped is not None:
+            self.figures[SKIPPED] = skipped
         self.sums, self.num_summed = {}, 0
         self.figures["lr"] = learning_rate(self.config, step - 1)
 
     def _entry(self, step: int, batch: B, steps_per_s: float) -> tuple[dict[str, float], Sequence[str]]:
         """Give an entry of the metrics, and what there is to say of it."""
         notes: Sequence[str] = ()
-        if self.callback is not None:
+        if self.callback is not None and "loss" in self.figures:
             self.figures.update(self.callback.extra_metrics(step, batch))
             notes = self.callback.on_log(step, self.figures)
         wait_ms = self.loader.seconds.per_batch_ms()["wait"]
@@ -124,7 +138,7 @@ class Recorder(Generic[B]):
     def note(self) -> str:
         """Give the losses that the progress line shows: nothing before they are known."""
         losses = {"loss": self.figures, "val": self.curve.last}
-        return ", ".join(f"{name} {figures['loss']:.4f}" for name, figures in losses.items() if figures)
+        return ", ".join(f"{name} {figures['loss']:.4f}" for name, figures in losses.items() if "loss" in figures)
 
     def advise(self, step_s: float) -> str:
         """Say what starves this trainer, if anything does."""

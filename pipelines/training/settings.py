@@ -35,7 +35,11 @@ _NOT_RECORDED = frozenset(
 )
 """Settings that losses do not depend on: they may differ between the calls of one run."""
 
-_MAY_CHANGE_ON_RESUME = ("steps", "grad_accumulation_steps", "sharding", "compile", "checkpoint_activations")
+_GUARDS = ("on_bad_step", "on_spike", "spike_deviations", "spike_window")
+_MAY_CHANGE_ON_RESUME = (
+    *("steps", "grad_accumulation_steps", "sharding", "compile", "checkpoint_activations"),
+    *_GUARDS,
+)
 """Settings that a run may be continued with another value of: how far it goes, and how a step is computed. Of a step
 in more parts only what is normalised over a part's pictures changes: a wrist camera's batch norm, a LAM's latents."""
 
@@ -155,6 +159,14 @@ class LoopConfig(Config):
     """Optimiser steps between two checkpoints."""
     keep_last: int = Field(2, ge=1, le=1_000_000)
     """Newest checkpoints that stay."""
+    on_bad_step: Literal["stop", "skip"] = "stop"
+    """After a step whose loss or gradient is no number. `skip` leaves weights, optimiser and buffers as they were."""
+    on_spike: Literal["log", "skip", "stop"] = "log"
+    """After a step whose loss or gradient norm is far above the last ones; `log` learns from it, and writes it down."""
+    spike_deviations: float = Field(20.0, ge=0, le=1e6)
+    """How far: so many deviations above the median, by the median absolute deviation; 0 looks for no spikes."""
+    spike_window: int = Field(100, ge=2, le=10_000)
+    """Last steps that a step is held against, once half of them were taken."""
     hang_timeout_s: float = Field(1800, ge=1, le=1e6)
     """Longest that the processes of a run wait for one another."""
     keep_best: bool = False

@@ -1,7 +1,6 @@
 """The one training loop: any model with `loss` and `begin_step`, on one rank or many, stopped and continued at will."""
 
 import contextlib
-import math
 import signal
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -26,6 +25,7 @@ from pipelines.training.checkpoint.snapshot import Trained
 from pipelines.training.computing import is_fast_at_bf16
 from pipelines.training.distributed import Distributed
 from pipelines.training.ema import Ema
+from pipelines.training.guards.bad_steps import BadStepError, BadSteps
 from pipelines.training.interrupts import Interrupts
 from pipelines.training.loading import B, Loader
 from pipelines.training.optimizer import make_optimizer, parameter_order, set_learning_rate
@@ -122,6 +122,9 @@ class Trainer(Generic[B]):
         order = parameter_order(self.model, lr_scale)
         averages = self.ema.weights() if self.ema else None
         self.checkpoints = self._make_checkpoints(Trained(self.model, self.optimizer, order, averages), identity)
+        self.bad_steps: BadSteps[B] = BadSteps(
+            config, distributed, self.model, self.optimizer, loader, out, self.recorder.say
+        )
         self.step, self.seconds = 0, 0.0
 
     def _make_checkpoints(self, trained: Trained, identity: Mapping[str, Any]) -> Checkpoints:
@@ -146,6 +149,7 @@ class Trainer(Generic[B]):
             message = self.recorder.load_state_dict(state)
             if message:
                 self.recorder.say(message)
+        self.bad_steps.resume(self.step, (state or {}).get("bad_steps", {}))
         if self.config.checkpoint_activations:
             checkpoint_blocks(self.model)
         if self.config.compile:
@@ -173,8 +177,9 @@ class Trainer(Generic[B]):
                 self.seconds = before + time.perf_counter() - start
                 done = self.step == self.config.steps
                 steps_per_s = (self.step - first) / (self.seconds - before - recorder.val_seconds)
-                if recorder.record(self.step, batch, steps_per_s, self._evaluate):
-                    self._check(recorder.figures)
+                if done or self.step % self.config.log_every == 0:
+                    self._check()
+                recorder.record(self.step, batch, steps_per_s, self._evaluate)
                 if not advised and self.step - first == ADVISE_AFTER:
                     advised = recorder.advise((self.seconds - before) / ADVISE_AFTER)
                 live.advance(1, note=recorder.note())
@@ -227,6 +232,8 @@ class Trainer(Generic[B]):
         moved = cast(Trainable, self.model).begin_step(self.step, c.steps)
         if self.distributed.any(bool(moved)):
             self.distributed.broadcast_weights(self.model)
+        self.bad_steps.begin()
+        of_parts: list[Mapping[str, Tensor]] = []
         parts = [next(self.loader).to(self.device) for _ in range(c.grad_accumulation_steps)]
         key = f"{c.seed}|{self.step}|0|0"
         counts = self.parts.counts(cast(Trainable, self.model), parts, key)
@@ -238,16 +245,15 @@ class Trainer(Generic[B]):
                 with watch, torch.autocast(self.device.type, torch.bfloat16, enabled=self.bf16):
                     loss, figures = self._root(_loss, batch, self.parts.draws(key, part), counts)
                 (loss / c.grad_accumulation_steps).backward()
-            self.recorder.add({**figures, "loss": loss.detach()}, 1 / c.grad_accumulation_steps)
+            of_parts.append({**figures, "loss": loss.detach()})
         if is_sharded(self._root):
             reduce_whole_gradients(self.model)
         norm = clip_gradients(self.model, c.max_grad_norm)
-        self.optimizer.step()
+        skipped = self.bad_steps.update(self.step + 1, [figures["loss"] for figures in of_parts], norm)
         self.optimizer.zero_grad(set_to_none=True)
         if self.ema is not None:
             self.ema.update(self.model, self.step)
-        self.recorder.add({"grad_norm": norm})
-        self.recorder.num_summed += 1
+        self.recorder.add(of_parts, norm, skipped)
         self.step += 1
         return batch
 
@@ -288,14 +294,15 @@ class Trainer(Generic[B]):
                 return validation.run(self.model, self._root, draws=False)
             return validation.run(self.model)
 
-    def _check(self, figures: Mapping[str, float]) -> None:
-        bad = [name for name in ("loss", "grad_norm") if not math.isfinite(figures[name])]
-        if bad:
+    def _check(self) -> None:
+        try:
+            self.bad_steps.check()
+        except BadStepError as error:
+            policy = "on-spike" if error.is_finite else "on-bad-step"
             raise DataEngineError(
-                f"{self.title}: {bad[0]} is {figures[bad[0]]} around step {self.step}, expected a number; "
-                f"{self.checkpoints.newest()}; "
+                f"{self.title}: {error}; {self.checkpoints.newest()}; --{policy} skip goes on without such steps, else "
                 f"try a lower lr than {self.config.lr:g} or a longer warm-up in another run"
-            )
+            ) from error
 
     def _must_stop(self, interrupts: Interrupts, minutes: float) -> int | None:
         """Give the signal to stop for, 0 when time is up, None to go on; the same on every rank."""
@@ -307,12 +314,15 @@ class Trainer(Generic[B]):
         return 0 if limit is not None and self.distributed.any(minutes >= limit) else None
 
     def _save(self) -> None:
-        sums = self.recorder.sums
-        if sums:
-            self._check({name: float(sums[name]) for name in ("loss", "grad_norm")})
+        self._check()
         self.checkpoints.save(
             self.step,
-            {"loader": self.loader.state_dict(), "seconds": self.seconds, **self.recorder.state_dict()},
+            {
+                "loader": self.loader.state_dict(),
+                "seconds": self.seconds,
+                "bad_steps": self.bad_steps.state_dict(),
+                **self.recorder.state_dict(),
+            },
             self._best_step() if self.config.keep_best else None,
         )
 
