@@ -36,7 +36,7 @@ def changes(before: Mapping[str, Any], config: LoopConfig, step: int, out: Path)
     """Say which settings a run is continued with that it did not have, and what comes of it; refuse too few steps."""
     now = config.may_change_on_resume()
     defaults = {key: info.default for key, info in type(config).model_fields.items() if key in now}
-    before = {**defaults, "sharding": "none", **config.saved_as_today(before)}  # a run of before a setting existed had its default
+    before = {**defaults, "sharding": "none", **config.saved_as_today(before)}  # what a setting was before it existed
     if config.steps < step:
         raise DataEngineError(
             f"{out} holds a run of {before['steps']} steps that has taken {step}, found steps {config.steps}; give as "

@@ -60,7 +60,8 @@ class Recorder(Generic[B]):
         Those of a step that was skipped do not count, but for `skipped_steps`.
         """
         names = {name for part in parts for name in part}
-        terms = {n: sum(part[n].detach().double() for part in parts if n in part) / len(parts) for n in names}
+        of_parts = {n: [part[n].detach().double() for part in parts if n in part] for n in names}
+        terms = {n: torch.stack(values).sum(0) / len(parts) for n, values in of_parts.items()}
         terms["grad_norm"] = grad_norm.detach().double()
         if skipped is not None:
             terms = {name: torch.where(skipped, torch.zeros_like(term), term) for name, term in terms.items()}

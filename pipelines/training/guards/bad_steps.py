@@ -1,7 +1,7 @@
 """Steps whose loss or gradient is no number, or far above the last ones: written down, then skipped or the end.
 
-All ranks judge the same numbers, so they decide alike. They judge on the device, which no step waits for: what was
-found is read when an entry of the metrics is due, and before a checkpoint. A skipped step leaves weights, optimiser
+All ranks judge the same numbers, so they decide alike. They judge on the device, which no step waits for: what they
+decided is read when an entry of the metrics is due, and before a checkpoint. A skipped step leaves weights, optimiser
 and buffers as they were; that, too, is decided on the device.
 """
 
@@ -77,7 +77,6 @@ class BadSteps(Generic[B]):
 
     def __init__(
         self,
-        *,
         config: LoopConfig,
         distributed: Distributed,
         model: nn.Module,
@@ -86,7 +85,8 @@ class BadSteps(Generic[B]):
         out: Path,
         say: Callable[[str], None],
     ) -> None:
-        self.config, self.distributed, self.loader = config, distributed, loader
+        self.config, self.distributed = config, distributed
+        self.loader: Loader[B] = loader
         self.path, self._say = out / FILE, say
         self._optimizer, self._buffers = optimizer, list(model.buffers())
         self._kept: list[Tensor] = []
