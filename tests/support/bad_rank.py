@@ -9,7 +9,7 @@ from pipelines.training.distributed import process_group
 from tests.support.toy import Toy, make_run
 
 
-def main(out: str) -> None:
+def main(out: str, sharding: str) -> None:
     with process_group(torch.device("cpu")) as distributed:
         torch.manual_seed(0)
         model = Toy()
@@ -21,9 +21,10 @@ def main(out: str) -> None:
             return right * (float("nan") if now[0] == 6 and distributed.rank == 1 else 1), figures
 
         model.loss = loss  # type: ignore[method-assign]
-        run = make_run(Path(out), model, distributed, on_bad_step="skip")
+        run = make_run(Path(out), model, distributed, on_bad_step="skip", sharding=sharding)
         run.train()
-        torch.save(run.model.state_dict(), Path(out) / f"{distributed.rank}.pt")
+        state = {n: getattr(v, "full_tensor", lambda v=v: v)() for n, v in run.model.state_dict().items()}
+        torch.save(state, Path(out) / f"{distributed.rank}.pt")
 
 
 if __name__ == "__main__":

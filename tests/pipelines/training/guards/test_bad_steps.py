@@ -140,9 +140,11 @@ def test_the_policy_may_change_when_a_run_goes_on(tmp_path: Path) -> None:
     assert run.train().finished
 
 
-def test_ranks_skip_together_and_the_one_with_the_bad_batch_is_named(tmp_path: Path) -> None:
+@pytest.mark.slow
+@pytest.mark.parametrize("sharding", ["none", "fsdp2"])
+def test_ranks_skip_together_and_the_one_with_the_bad_batch_is_named(tmp_path: Path, sharding: str) -> None:
     command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2"]
-    command += ["-m", "tests.support.bad_rank", str(tmp_path)]
+    command += ["-m", "tests.support.bad_rank", str(tmp_path), sharding]
     subprocess.run(command, cwd=ROOT, check=True, capture_output=True, timeout=240)
     (bad,) = entries(tmp_path)
     assert [(one["rank"], one["part"], one["loss"]) for one in bad["batches"]] == [(1, 0, None)]
