@@ -212,3 +212,27 @@ def libero(
             device=device,
         )
     )
+
+
+@command(
+    evaluation,
+    "eval calibrate",
+    example="villa eval calibrate metaworld\nvilla eval calibrate fetch --demos runs/corpus",
+    configs={"": "pipelines.evaluation.calibrate.config:CalibrateConfig"},
+    choices={"simulator": "pipelines.evaluation.simulators._base:simulator_names"},
+)
+def calibrate(
+    simulator: Simulator,
+    settings: Settings,
+    demos: Annotated[str | None, typer.Option(help="Corpus of rollouts that `villa eval ... --record` wrote.")] = None,
+    task: Task = None,
+    out: Annotated[Path | None, typer.Option(help="Folder of calibrations.")] = None,
+) -> "Report":
+    """Hold the installed simulator against recorded rollouts: poses, pictures and success.
+
+    `villa eval` says beside its scores whether the simulator is calibrated, and refuses one whose calibration failed.
+    """
+    from pipelines.evaluation.calibrate import calibrate as pipeline
+    from pipelines.evaluation.calibrate.config import CalibrateConfig
+
+    return pipeline.run(settings.fill(CalibrateConfig, simulator=simulator, demos=demos, tasks=task or None, out=out))

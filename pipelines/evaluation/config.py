@@ -8,6 +8,7 @@ from typing import Literal, Self
 from pydantic import Field, model_validator
 
 from dataengine.config import DAY_S, MOST, MOST_WORKERS
+from pipelines.evaluation.calibrate.config import CALIBRATIONS
 from pipelines.evaluation.chunks import ChunkConfig
 
 BASELINES = ("random", "replay", "expert")
@@ -46,6 +47,10 @@ class PlayConfig(ChunkConfig):
     """A simulator that does not answer for so long is given up: it costs the episode that it was in."""
     seed_offset: int = Field(0, ge=0, le=MOST)
     """Which of the unseen starts is the first."""
+    calibration: Path = CALIBRATIONS
+    """Folder in which `villa eval calibrate` keeps what it found."""
+    uncalibrated: bool = False
+    """Play although the simulator's calibration failed; the table says so."""
     noise: Literal["zero", "normal"] = "zero"
     """What a policy's actions are denoised from: the mean of the noise, which makes them repeatable, or a draw of it,
     as in the paper."""

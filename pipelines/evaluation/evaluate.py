@@ -12,12 +12,13 @@ from dataengine import progress
 from dataengine.errors import DataEngineError
 from dataengine.whole_file import write_whole
 from pipelines.device import pick_device
-from pipelines.evaluation.config import BASELINES, EvalConfig
+from pipelines.evaluation.calibrate.fingerprint import status
+from pipelines.evaluation.config import BASELINES, EvalConfig, PlayConfig
 from pipelines.evaluation.episodes import Outcome
 from pipelines.evaluation.evaluate_as import dataset_of
 from pipelines.evaluation.playing import Job, play_all
 from pipelines.evaluation.results import EvalReport, Filmstrip, Lost, TaskResult, wilson
-from pipelines.evaluation.simulators._base import default_tasks, simulator_class
+from pipelines.evaluation.simulators._base import ALIASES, default_tasks, simulator_class
 from pipelines.evaluation.unit import Unit, make_unit
 from pipelines.output.folder import Before, claimed, sources_at
 from pipelines.training.act.stated import unfinished
@@ -37,6 +38,7 @@ def _run(config: EvalConfig) -> EvalReport:
     simulator = simulator_class(config.simulator)
     if config.policy not in BASELINES and config.device is not None:
         pick_device(config.device)  # what is not there is said before anything is played
+    calibration = require_calibration(config)
     units = [make_unit(config, task) for task in config.tasks or default_tasks(simulator)]
     acts_as = "" if config.policy in BASELINES else dataset_of(config.policy, simulator, config.acts_as)
     missing = [unit for unit in units if not unit.result_file.exists()]
@@ -58,10 +60,23 @@ def _run(config: EvalConfig) -> EvalReport:
         low=low,
         high=high,
         acts_as=acts_as,
+        calibration=calibration,
         unfinished="" if config.policy in BASELINES else unfinished(config.policy),
         out=str(config.out),
         filmstrips=str(config.out / "filmstrips") if config.num_filmstrips else "",
     )
+
+
+def require_calibration(config: PlayConfig) -> str:
+    """Say whether the simulator is calibrated; raise DataEngineError where its calibration failed."""
+    known = status(config.calibration, ALIASES.get(config.simulator, config.simulator))
+    if known.faults and not config.uncalibrated:
+        raise DataEngineError(
+            f"{config.simulator}: does not do what was recorded ({known.faults[0]}), and a score "
+            f"would say nothing; mend it and run `villa eval calibrate {config.simulator}`, or insist with "
+            f"--uncalibrated"
+        )
+    return known.said
 
 
 def _result(unit: Unit, outcomes: Sequence[Outcome]) -> TaskResult:

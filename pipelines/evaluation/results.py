@@ -71,6 +71,8 @@ class EvalReport(Report):
     """Dataset whose scale, controller and rate the policy's actions had; empty for baselines and older policies."""
     unfinished: str = ""
     """How far the policy's training had come, where it was not at its end."""
+    calibration: str = ""
+    """Whether the simulator was shown to do what recordings say."""
     out: str = ""
     """Folder of the results, and of the filmed episodes."""
     filmstrips: str = ""
@@ -88,6 +90,8 @@ class EvalReport(Report):
         lines += [
             f"{r.task}: start {one.seed} lost to the simulator, {one.reason}" for r in self.results for one in r.lost
         ]
+        if self.calibration:
+            lines.append(f"simulator {self.calibration}")
         if self.acts_as:
             lines.append(f"acting as in {self.acts_as}")
         if self.unfinished:

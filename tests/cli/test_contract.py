@@ -43,6 +43,7 @@ def test_the_commands_are_these():
         "eval play",
         "eval compare",
         "eval libero",
+        "eval calibrate",
         "ablate",
         "act",
         "plan",

@@ -110,3 +110,11 @@ class Broken(Line):
 
     def reset(self, seed: int) -> None:
         raise FileNotFoundError("no mesh 'cube.stl'")
+
+
+class Backwards(Line):
+    """Goes the other way on the task `backward`."""
+
+    def to_raw(self, action: NDArray[np.float32]) -> NDArray[np.float32]:
+        raw_action = super().to_raw(action)
+        return raw_action * np.float32(-1.0 if self.task == "backward" else 1.0)

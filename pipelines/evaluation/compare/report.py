@@ -63,6 +63,8 @@ class CompareReport(Report):
     sequential: bool
     """Whether it was looked at after every pair; False for finished evaluations."""
     comparisons: list[Comparison]
+    calibration: str = ""
+    """Whether the simulator was shown to do what recordings say."""
     lost: list[str] = Field(default_factory=list)
     """Starts that the simulator lost, which count for nobody."""
     out: str
@@ -74,6 +76,7 @@ class CompareReport(Report):
         for one in self.comparisons:
             lines += [f"A {one.a}, B {one.b}", text_table(HEAD, [_cells(row) for row in one.rows]), self._said(one), ""]
         lines += [f"lost to the simulator, for all: {start}" for start in self.lost]
+        lines += [f"simulator {self.calibration}"] if self.calibration else []
         lines.append(f"report: {self.out}/comparison.json, picture: {self.picture}")
         return "\n".join(lines)
 

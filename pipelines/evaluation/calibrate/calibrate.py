@@ -1,0 +1,163 @@
+"""`villa eval calibrate`: does the installed simulator do what recordings say?
+
+Success alone does not tell: turned pictures, a newer renderer, late actions or a missing reset leave it as it was. So
+recorded actions are played open loop, and poses, pictures and success are held against the recording.
+"""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from dataengine.errors import DataEngineError
+from dataengine.report import Report
+from dataengine.vector_layout import VectorLayout
+from dataengine.whole_file import write_whole
+from pipelines.evaluation.calibrate import golden
+from pipelines.evaluation.calibrate.config import CalibrateConfig
+from pipelines.evaluation.calibrate.fingerprint import Fingerprint, file_of, render_settings, versions
+from pipelines.evaluation.calibrate.rollout import Deviation, Rollout, record, replay
+from pipelines.evaluation.simulators._base import ALIASES, Simulator, default_tasks, simulator_class
+from pipelines.evaluation.simulators._workers import count, run_jobs
+from pipelines.output.folder import claimed
+from pipelines.output.text_table import text_table
+
+GOLDEN_SEED = 7
+
+
+class CalibrateReport(Report):
+    """How far a simulator strays, and from what."""
+
+    ok: bool
+    """False when something strays too far."""
+    simulator: str
+    demos: str
+    deviations: list[Deviation]
+    faults: list[str]
+    out: str
+    golden_made: str = ""
+    """File of golden rollouts that was made from what is installed; it proves nothing yet."""
+
+    def summary(self) -> str:
+        """Print a table, and what strays too far."""
+        head = ["task", "seed", "position, mm", "rotation, deg", "other", "grey levels", "done after"]
+        rows = [
+            [
+                one.task,
+                str(one.seed),
+                f"{one.position_mm:.3g}",
+                f"{one.rotation_deg:.3g}",
+                f"{one.other:.3g}",
+                f"{one.grey_levels:.3g}" + (f" ({one.camera})" if one.camera else ""),
+                f"{one.success_step} of {one.expected_success_step}",
+            ]
+            for one in self.deviations
+        ]
+        lines = [text_table(head, rows)] if rows else []
+        lines += [f"not as recorded: {fault}" for fault in self.faults]
+        lines += [f"golden rollouts made: {self.golden_made}"] if self.golden_made else []
+        verdict = "calibrated" if self.ok else "NOT calibrated"
+        return "\n".join([*lines, f"{self.simulator}: {verdict} against {self.demos}; {self.out}"])
+
+
+def run(config: CalibrateConfig) -> CalibrateReport:
+    """Replay rollouts and keep what was found."""
+    simulator_class(config.simulator)
+    name = ALIASES.get(config.simulator, config.simulator)
+    made = ""
+    if config.golden is not None and not config.golden.exists():
+        made = str(config.golden)
+        rollouts = _in_workers(config, list[Rollout]())
+        golden.save(config.golden, [one for one in rollouts if isinstance(one, Rollout)], versions())
+    demos, expected = _expected(config, name)
+    deviations = [one for one in _in_workers(config, expected) if isinstance(one, Deviation)]
+    faults = [fault for one in deviations for fault in faults_of(one, config)]
+    mark = Fingerprint(
+        simulator=name,
+        demos=demos,
+        versions=versions(),
+        render=render_settings(),
+        deviations=deviations,
+        faults=faults,
+    )
+    with claimed(config.out, "eval calibrate") as out:
+        path = file_of(config.out, name)
+        out.claim(path.name)
+        write_whole(path, mark.model_dump_json(indent=2))
+    return CalibrateReport(
+        ok=not faults,
+        simulator=name,
+        demos=demos,
+        deviations=deviations,
+        faults=faults,
+        out=str(path),
+        golden_made=made,
+    )
+
+
+def _expected(config: CalibrateConfig, name: str) -> tuple[str, list[Rollout]]:
+    """Read what the simulator must repeat."""
+    if config.demos:
+        from pipelines.evaluation.calibrate.demos import read_demos
+
+        demos, rollouts = config.demos, read_demos(config.demos, simulator_class(name))
+    else:
+        path: Path = config.golden or golden.shipped(name.rpartition(":")[2])
+        if not path.exists():
+            raise DataEngineError(
+                f"{name}: no golden rollouts come with it; record some (`villa eval {name} expert --record DIR`, then "
+                f"ingest DIR) and give them as --demos, or have a file made by --golden FILE"
+            )
+        demos, (rollouts, _) = path.name if config.golden else "the golden rollouts", golden.load(path)
+    wanted = config.tasks or tuple(dict.fromkeys(one.task for one in rollouts))
+    chosen = [one for task in wanted for one in [r for r in rollouts if r.task == task][: config.episodes]]
+    if not chosen:
+        raise DataEngineError(
+            f"{demos}: has no rollouts of {', '.join(wanted)}, but of "
+            f"{', '.join(sorted({one.task for one in rollouts})) or 'nothing'}"
+        )
+    return demos, chosen
+
+
+def _in_workers(config: CalibrateConfig, rollouts: Sequence[Rollout]) -> list[Deviation | Rollout]:
+    """Replay rollouts, or record golden ones where there are none, in a process that may draw."""
+    if rollouts:
+        jobs = [(config.simulator, rollout.task, rollout) for rollout in rollouts]
+    else:
+        jobs = [
+            (config.simulator, task, None) for task in config.tasks or default_tasks(simulator_class(config.simulator))
+        ]
+    results = dict(run_jobs(_one, jobs, 1))
+    return [results[i] for i in range(len(jobs))]
+
+
+def _one(job: tuple[str, str, Rollout | None]) -> Deviation | Rollout:
+    simulator, task, rollout = job
+    kind = simulator_class(simulator)
+    made = kind(task)
+    count()
+    return record(made, task, GOLDEN_SEED) if rollout is None else replay(made, rollout, state_layout(kind, rollout))
+
+
+def state_layout(kind: type[Simulator], rollout: Rollout) -> VectorLayout:
+    """Lay out the states of a simulator."""
+    return VectorLayout.of(getattr(kind, "state_encoding", "eef_pose"), rollout.states.shape[1])
+
+
+def faults_of(one: Deviation, config: CalibrateConfig) -> list[str]:
+    """Say what strays too far, a line each."""
+    where = f"{one.task}, seed {one.seed}"
+    bounds = (
+        ("the hand strays", one.position_mm, config.max_position_mm, "mm"),
+        ("the hand is turned off", one.rotation_deg, config.max_rotation_deg, "degrees"),
+        ("grippers or joints stray", one.other, config.max_other, ""),
+        (f"pictures of camera {one.camera} differ", one.grey_levels, config.max_grey_levels, "grey levels"),
+    )
+    lines = [
+        f"{where}: {what} by {value:.3g} {unit}, at most {most:g} may be".replace("  ", " ").replace(" ,", ",")
+        for what, value, most, unit in bounds
+        if not value <= most
+    ]
+    lines += [f"{where}: the simulator has no camera {camera}" for camera in one.missing_cameras]
+    if (one.success_step < 0) != (one.expected_success_step < 0):
+        done = "never done" if one.success_step < 0 else f"done after {one.success_step} steps"
+        lines.append(f"{where}: the task was {done}, the recording says {one.expected_success_step} (-1 for never)")
+    return lines
