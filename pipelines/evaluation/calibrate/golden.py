@@ -3,6 +3,7 @@
 import json
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -20,7 +21,7 @@ def shipped(simulator: str) -> Path:
 
 def save(path: Path, rollouts: Sequence[Rollout], facts: dict[str, str]) -> None:
     """Write rollouts, and which versions of what they were recorded with."""
-    arrays, heads = {}, []
+    arrays, heads = dict[str, Any](), []
     for i, one in enumerate(rollouts):
         cameras = {camera: sorted(by_step) for camera, by_step in one.looks.items()}
         heads.append({"task": one.task, "seed": one.seed, "success_step": one.success_step, "cameras": cameras})
@@ -28,7 +29,7 @@ def save(path: Path, rollouts: Sequence[Rollout], facts: dict[str, str]) -> None
         for camera, by_step in one.looks.items():
             arrays[f"looks_{i}_{camera}"] = np.stack([by_step[step] for step in cameras[camera]]).astype(np.float16)
     with whole_file(path) as partial, partial.open("wb") as file:
-        np.savez_compressed(file, about=np.array(json.dumps({"rollouts": heads, "facts": facts})), **arrays)  # type: ignore[arg-type]
+        np.savez_compressed(file, about=np.array(json.dumps({"rollouts": heads, "facts": facts})), **arrays)
 
 
 def load(path: Path) -> tuple[list[Rollout], dict[str, str]]:

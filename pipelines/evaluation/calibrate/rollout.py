@@ -108,12 +108,12 @@ def replay(simulator: Simulator, expected: Rollout, layout: VectorLayout) -> Dev
         success_step = i + 1 if done and success_step < 0 else success_step
         observations.append(simulator.observe())
     states = np.stack([one.state for one in observations])
-    grey, camera, missing = 0.0, "", []
+    grey, camera, missing = 0.0, "", set[str]()
     for name, by_step in expected.looks.items():
         for step, picture in by_step.items():
             mine = seen(observations[step])
             if name not in mine:
-                missing = sorted({*missing, name})
+                missing.add(name)
                 continue
             difference = float(np.abs(mine[name] - picture).mean())
             grey, camera = max((grey, camera), (difference, name))
@@ -128,7 +128,7 @@ def replay(simulator: Simulator, expected: Rollout, layout: VectorLayout) -> Dev
         camera=camera,
         success_step=success_step,
         expected_success_step=expected.success_step,
-        missing_cameras=missing,
+        missing_cameras=sorted(missing),
     )
 
 
