@@ -110,7 +110,10 @@ class Quantizer(nn.Module):
 
     def usage_of(self, codes: Int[Tensor, "b n k"], mask: Bool[Tensor, "b n"]) -> Float[Tensor, "k codes"]:
         """Return how often each slot chose each code, as shares."""
-        chosen = F.one_hot(codes, self.num_codes).float() * mask[:, :, None, None]
+        # not F.one_hot: it looks at the codes, for which the host waits on some devices
+        chosen = (codes[..., None] == torch.arange(self.num_codes, device=codes.device)) * mask[
+            :, :, None, None
+        ].float()
         return chosen.sum(dim=(0, 1)) / mask.sum().clamp(min=1)
 
     @torch.no_grad()
