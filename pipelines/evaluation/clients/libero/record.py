@@ -22,13 +22,15 @@ EVAL_SEEDS_FROM = 1_000_000
 """Seeds of recordings lie below, those of evaluations on `random` and `wide` starts from here on."""
 
 
-def attempt(scene: Scene, init_set: str, seed: int, *, push: float = PUSH) -> dict[str, Any] | None:
+def attempt(
+    scene: Scene, init_set: str, seed: int, *, push: float = PUSH, alive: Callable[[], None] = lambda: None
+) -> dict[str, Any] | None:
     """Let the expert try; None where it fails."""
     if init_set == "official":
         raise ValueError("the official starts are those of evaluations; record 'random' or 'wide' ones")
     if not 0 <= seed < EVAL_SEEDS_FROM:
         raise ValueError(f"seed {seed} is not for recording, expected 0 to {EVAL_SEEDS_FROM - 1}")
-    return play(scene, init_set, seed, push=push)
+    return play(scene, init_set, seed, push=push, alive=alive)
 
 
 def play(
