@@ -9,8 +9,14 @@ from models.json_file import read_object
 
 
 def fingerprint(directory: str | Path) -> str:
-    """Hash a model's weights and settings: equal only for models that write equal labels."""
+    """Hash a model's weights and settings: equal only for models that write equal labels.
+
+    Raise ValueError where there is no model.
+    """
     digest = hashlib.blake2b(digest_size=8)
+    for name in ("model_config.json", "model.safetensors"):
+        if not (Path(directory) / name).exists():
+            raise ValueError(f"{directory}: no {name}; expected a directory that `villa train` wrote")
     settings = read_object(Path(directory) / "model_config.json")
     digest.update(json.dumps([settings.get("architecture"), settings.get("config")], sort_keys=True).encode())
     with regular(Path(directory) / "model.safetensors").open("rb") as weights:

@@ -13,7 +13,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
 from models import flow
-from models.act import codes, masks, plan
+from models.act import codes, executed, masks, plan
 from models.act.caches import LatentCache, PrefixCache
 from models.act.codes import CodePlanner
 from models.act.config import HEADS, LORA_PREFIXES, ActConfig
@@ -93,6 +93,7 @@ class Act(nn.Module):
         `counts` are those of all parts, where the batch is one of several.
         """
         c, repeats, device = self.config, self.config.num_flow_samples, batch.state.device
+        held = executed.draw_mask(c, repeats * len(batch.state), device, random)
         prefix = self._encode(batch).repeat(repeats)
         has_wrist = self._drop_wrist(batch.has_wrist, random, device)
         context = self.robot.context(batch, has_wrist, has_views=self._drop_views(batch, random)).repeat(repeats)
@@ -125,8 +126,11 @@ class Act(nn.Module):
         data = batch.action.repeat_interleave(repeats, 0).where(mask, 0.0)
         noise = normal(data.shape, device, random)
         embodiment_id = batch.embodiment_id.repeat_interleave(repeats, 0)
-        x = flow.interpolate(data, noise, t_robot, c.flow)
-        out = self.robot(x, t_robot, read, context, latent, mask.any(-1), embodiment_id)
+        x, is_step = flow.interpolate(data, noise, t_robot, c.flow), mask.any(-1)
+        if held is not None:
+            x = executed.Held(data, held).put(x)
+            t_robot, mask = t_robot[:, None].where(~held, executed.CLEAN), mask & ~held[..., None]
+        out = self.robot(x, t_robot, read, context, latent, is_step, embodiment_id)
         terms["robot"] = masked_mse(out, flow.velocity(data, noise, c.flow), mask, counts, "robot")
         total = c.robot_weight * terms["robot"]
         if "codes" in terms:
@@ -143,13 +147,15 @@ class Act(nn.Module):
 
     def counts(self, batch: ActBatch, random: Random = None) -> dict[str, Tensor]:
         """Count the numbers that each term of `loss` is a mean over."""
-        per_latent = self.config.codes_per_latent * self.config.latent_dim
-        sums = {"robot": batch.action_mask.sum()}
+        c, repeats = self.config, self.config.num_flow_samples
+        mask = batch.action_mask.repeat_interleave(repeats, 0)
+        held = executed.draw_mask(c, len(mask), mask.device, random)
+        sums = {"robot": (mask if held is None else mask & ~held[..., None]).sum()}
         if self.latent is not None:
-            sums["latent"] = batch.latent_mask.sum() * per_latent
+            sums["latent"] = batch.latent_mask.sum() * c.codes_per_latent * c.latent_dim * repeats
         if self.planner is not None:
-            sums["codes"] = batch.latent_mask.sum() * self.config.codes_per_latent
-        return {name: count * self.config.num_flow_samples for name, count in sums.items()}
+            sums["codes"] = batch.latent_mask.sum() * c.codes_per_latent * repeats
+        return sums
 
     def _drop_wrist(self, has_wrist: Bool[Tensor, "b"], random: Random, device: torch.device) -> Bool[Tensor, "b"]:
         """Drop wrist views at random in training, so that the policy works without them."""

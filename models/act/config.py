@@ -141,6 +141,10 @@ class ActConfig(Config):
 
     horizon: int = Field(4, ge=1, le=MOST_STEPS)
     """Control steps in one chunk (h)."""
+    max_inference_delay: int = Field(0, ge=0, le=MOST_STEPS)
+    """Longest delay, in control steps, that training prepares for: up to so many first actions of a chunk are shown as
+    executed already, and the rest learns to continue them (training-time real-time chunking, arXiv:2512.05964); 0 for
+    none. Ours."""
     num_flow_samples: int = Field(1, ge=1, le=MOST_STEPS)
     """Samples of (noise, time) per row and training step, over one prefix cache. The authors take 1."""
     num_euler_steps: int = Field(10, ge=1, le=MOST_STEPS)
@@ -181,6 +185,11 @@ class ActConfig(Config):
             raise ValueError(f"{len(self.state_dims)} state_dims but {len(self.action_dims)} action_dims")
         if min(self.state_dims) < 1 or min(self.action_dims) < 1:
             raise ValueError("every embodiment has at least 1 state and 1 action dimension; mask what it lacks")
+        if self.max_inference_delay >= self.horizon:
+            raise ValueError(
+                f"max_inference_delay is {self.max_inference_delay}, which leaves nothing to learn of a chunk of "
+                f"{self.horizon} actions; give less"
+            )
         if self.planner != "flow" and (self.own_plan_ratio or self.clean_plan or self.prefix_dropout):
             raise ValueError("own_plan_ratio, clean_plan and prefix_dropout are ways to read a plan of planner flow")
         if self.more_cameras and self.wrist is None:

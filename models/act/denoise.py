@@ -18,6 +18,7 @@ from models.act.caches import LatentCache, PrefixCache
 from models.act.config import ActConfig
 from models.act.context import Context
 from models.act.embodiment import RowLinear
+from models.act.executed import CLEAN, Held
 from models.act.experts import LatentExpert, RobotExpert
 from models.batch import Observation
 from models.layers.attention import KeyValue, row_bias
@@ -76,8 +77,8 @@ class Head(NamedTuple):
         waves = time_sinusoid(t, width).to(weight.dtype).expand(b if weight.dim() == 3 else 1, -1, -1)
         return RowLinear(weight[..., :width], self.linear_2.bias)(waves)
 
-    def encode(self, x: Float[Tensor, "b n x"], time: Float[Tensor, "#b 1 d"]) -> Float[Tensor, "b n d"]:
-        """Encode numbers at a flow time that `of_times` encoded."""
+    def encode(self, x: Float[Tensor, "b n x"], time: Float[Tensor, "#b #n d"]) -> Float[Tensor, "b n d"]:
+        """Encode numbers at a flow time that `of_times` encoded, of all of them or of each."""
         weight = self.linear_2.weight
         e = self.linear_1(x.to(weight.dtype))
         return self.linear_3(F.silu(RowLinear(weight[..., -e.shape[-1] :], None)(e) + time))
@@ -167,10 +168,11 @@ class Denoiser:
         times: Sequence[Float[Tensor, "k"]],
         steps: Sequence[Sequence[float]],
         first: int = 0,
+        held: Held | None = None,
     ) -> list[Tensor]:
         """Take Euler steps with the numbers (b, z, d) and (b, h, a) of streams from the `first` on.
 
-        `times` are the flow times of each stream's steps, `steps` their lengths.
+        `times` are the flow times of each stream's steps, `steps` their lengths; actions that are `held` stay.
         Their keys and values of the last step stay in the cache, for streams that run later.
         """
         b, last, expert = self.mask.shape[0], first + len(x), self.config.expert
@@ -179,12 +181,17 @@ class Denoiser:
         bias = row_bias(self.mask[:, first:last, :, : slot[1]].flatten(1, 2), shared, self.weights.dtype)
         cache = [kv[..., : slot[1], :] for kv in self.cache]
         heads, rows, tokens = self.heads[first:last], self.rows[first:last], self.tokens[first:last]
-        encoded = [head.of_times(t, b) for head, t in zip(heads, times, strict=True)]
+        encoded = [list(head.of_times(t, b).split(1, dim=1)) for head, t in zip(heads, times, strict=True)]
+        if held is not None:
+            clean = heads[-1].of_times(times[-1].new_full((1,), CLEAN), b)
+            encoded[-1] = [torch.where(held.mask[..., None], clean, time) for time in encoded[-1]]
         for i in range(len(steps[0])):
             for stream, (head, numbers, time, mine) in enumerate(zip(heads, x, encoded, rows, strict=True)):
-                tokens[stream, :, mine] = head.encode(numbers, time[:, i : i + 1])
+                tokens[stream, :, mine] = head.encode(numbers, time[i])
             out = self.weights.joint(tokens, cache, self.table, bias, slot, first)
             velocities = [head.decoder(one[:, mine]) for head, one, mine in zip(heads, out, rows, strict=True)]
+            if held is not None:
+                velocities[-1] = held.still(velocities[-1])
             x = [torch.add(one, v, alpha=step[i]) for one, v, step in zip(x, velocities, steps, strict=True)]
         return list(x)
 
@@ -197,11 +204,12 @@ def denoise(
     has_wrist: Bool[Tensor, "b"],
     latent: Float[Tensor, "b z d"],
     action: Float[Tensor, "b h a"] | None,
+    held: Held | None,
     num_steps: int,
 ) -> tuple[Float[Tensor, "b z d"], Float[Tensor, "b h a"]]:
     """Integrate both streams from given noise, or latent actions alone, without ever waiting for the device.
 
-    `has_wrist` is the observation's on the device.
+    Actions that are `held` are those of the result. `has_wrist` is the observation's on the device.
     """
     context = None
     if action is not None and asked is not None:
@@ -212,17 +220,19 @@ def denoise(
     steps = [[1.0 / num_steps] * num_steps] * 2
     if not act.config.reference_latent_step:
         steps[0] = flow.time_grid(num_steps, torch.device("cpu"), act.config.flow)[0].diff().tolist()
+    if action is not None and held is not None:
+        action = held.put(action)
     x = [latent] if action is None else [latent, action]
     if weights.latent is None and action is None:
         return latent, latent.new_zeros(len(latent), 0, 0)
     if weights.latent is None:
-        (action,) = denoiser.integrate(x[1:], grids[1:], steps[1:])
+        (action,) = denoiser.integrate(x[1:], grids[1:], steps[1:], held=held)
     elif act.config.clean_plan:
         latent = _clean_plan(denoiser, latent, num_steps)
         if action is not None:
-            (action,) = denoiser.integrate(x[1:], grids[1:], steps[1:], first=1)
+            (action,) = denoiser.integrate(x[1:], grids[1:], steps[1:], first=1, held=held)
     else:
-        latent, *rest = denoiser.integrate(x, grids[: len(x)], steps[: len(x)])
+        latent, *rest = denoiser.integrate(x, grids[: len(x)], steps[: len(x)], held=None if action is None else held)
         action = rest[0] if rest else None
     return latent, latent.new_zeros(len(latent), 0, 0) if action is None else action
 

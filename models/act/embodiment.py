@@ -112,10 +112,11 @@ class ActionEncoder(nn.Module):
         self.linear_2 = nn.Linear(2 * width, width)
         self.linear_3 = nn.Linear(width, width)
 
-    def forward(self, x: Float[Tensor, "b n x"], time: Float[Tensor, "b d"]) -> Float[Tensor, "b n d"]:
-        """Join the time's sinusoid (first) with the action."""
+    def forward(self, x: Float[Tensor, "b n x"], time: Float[Tensor, "b *n d"]) -> Float[Tensor, "b n d"]:
+        """Join the sinusoid of the time (first), one for all actions or one for each, with the action."""
         e = self.linear_1(x.to(self.linear_1.weight.dtype))
-        e = torch.cat([time[:, None].expand(-1, e.shape[1], -1).to(e.dtype), e], dim=-1)
+        of_each = time[:, None].expand(-1, e.shape[1], -1) if time.dim() == 2 else time
+        e = torch.cat([of_each.to(e.dtype), e], dim=-1)
         return self.linear_3(F.silu(self.linear_2(e)))
 
 

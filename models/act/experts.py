@@ -52,14 +52,17 @@ class RobotExpert(nn.Module):
     def forward(
         self,
         x: Float[Tensor, "b h a"],
-        t: Float[Tensor, "b"],
+        t: Float[Tensor, "b *h"],
         prefix: PrefixCache,
         context: Context,
         latent: LatentCache | None,
         valid_mask: Bool[Tensor, "b h"],
         embodiment_id: Int[Tensor, "b"],
     ) -> Float[Tensor, "b h a"]:
-        """Predict the velocity of the actions at flow time t; steps where `valid_mask` is false are padding."""
+        """Predict the velocity of the actions at flow time t, of a row or of each of its steps.
+
+        Steps where `valid_mask` is false are padding.
+        """
         tokens = self.encoder(x, embodiment_id, time_sinusoid(t, self.width))
         tokens = torch.cat([context.tokens.to(tokens.dtype), tokens], dim=1) * self.stack.config.embed_scale
         visible_mask = prefix.prefix_mask[:, :0] if latent is None else latent.visible_mask

@@ -10,6 +10,7 @@ from models import flow, guidance
 from models.act import plan
 from models.act.act import Act
 from models.act.caches import LatentCache
+from models.act.executed import Held
 from models.batch import Observation
 
 
@@ -22,6 +23,11 @@ class Executing(NamedTuple):
     """Steps that there are."""
     delay: Int[Tensor, "b"]
     """Steps of these that will have been executed when the next chunk arrives."""
+
+    def held(self) -> Held:
+        """Give these steps as a policy holds them that was trained to."""
+        step = torch.arange(self.action.shape[1], device=self.action.device)
+        return Held(self.action, step < self.delay[:, None])
 
 
 def sample_continuing(

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from models import flow
 from models.act.denoise import Asked, Policy, Weights, denoise
+from models.act.executed import Held
 from models.act.graphs import Graphs
 from models.batch import Observation
 
@@ -39,12 +40,16 @@ class Sampler:
         generator: torch.Generator | None = None,
         noise: flow.Noise = "zero",
         num_steps: int | None = None,
+        held: Held | None = None,
     ) -> tuple[Float[Tensor, "b n k d"], Float[Tensor, "b h a"]]:
-        """Sample latent actions (empty without the latent expert) and a chunk of normalised actions, -1 to 1."""
+        """Sample latent actions (empty without the latent expert) and a chunk of normalised actions, -1 to 1.
+
+        A policy that was trained with `max_inference_delay` goes on from actions that are `held`.
+        """
         c, b, device = self.act.config, observation.state.shape[0], observation.state.device
         latent = self._initial_latent(observation, noise, generator)
         action = flow.initial_noise((b, c.horizon, max(c.action_dims)), noise, device, generator)
-        latent, action = self.denoise(observation, latent, action, num_steps)
+        latent, action = self.denoise(observation, latent, action, num_steps, held)
         return self._unflatten(latent), action.clamp(-1.0, 1.0)
 
     @torch.no_grad()
@@ -65,14 +70,16 @@ class Sampler:
         latent: Float[Tensor, "b z d"],
         action: Float[Tensor, "b h a"] | None,
         num_steps: int | None = None,
+        held: Held | None = None,
     ) -> tuple[Float[Tensor, "b z d"], Float[Tensor, "b h a"]]:
         """Integrate both streams from given noise with Euler steps; without actions the latent ones alone."""
         with torch.inference_mode():
-            streams = self._denoise(observation, latent, action, num_steps or self.act.config.num_euler_steps)
+            num_steps = num_steps or self.act.config.num_euler_steps
+            streams = self._denoise(observation, latent, action, held, num_steps)
         return streams[0].clone(), streams[1].clone()  # of the plain kind, which may be changed in place
 
     def _denoise(
-        self, observation: Observation, latent: Tensor, action: Tensor | None, num_steps: int
+        self, observation: Observation, latent: Tensor, action: Tensor | None, held: Held | None, num_steps: int
     ) -> tuple[Tensor, Tensor]:
         asked = None if action is None else self._layers(tuple(observation.embodiment_id.tolist()))
         has_wrist = observation.has_wrist.to(latent.device, non_blocking=True)
@@ -91,7 +98,7 @@ class Sampler:
         def run(*inputs: Any) -> tuple[Tensor, Tensor]:
             return denoise(self.act, self.weights, *inputs, num_steps=num_steps)
 
-        inputs = (asked, observation, has_wrist, latent, action)
+        inputs = (asked, observation, has_wrist, latent, action, held)
         return self.graphs(run, inputs, num_steps) if self.graphs and latent.is_cuda else run(*inputs)
 
     def _layers(self, ids: tuple[int, ...]) -> Asked:

@@ -7,11 +7,11 @@ from torch import Tensor, nn
 SCALAR_WIDTH = 256
 
 
-def time_sinusoid(t: Float[Tensor, "b"], width: int, max_period: float = 100.0) -> Float[Tensor, "b d"]:
+def time_sinusoid(t: Float[Tensor, "*b"], width: int, max_period: float = 100.0) -> Float[Tensor, "*b d"]:
     """Encode flow times: sines first, frequencies max_period^(-j / (width / 2 - 1)), t unscaled."""
     half = width // 2
     j = torch.arange(half, device=t.device, dtype=torch.float32)
-    angle = t.float()[:, None] * max_period ** (-j / (half - 1))
+    angle = t.float()[..., None] * max_period ** (-j / (half - 1))
     return torch.cat([angle.sin(), angle.cos()], dim=-1)
 
 

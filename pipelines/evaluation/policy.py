@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     import torch
 
     from models.act import Act
+    from models.act.realtime import Executing
     from models.act.sampler import Sampler
     from models.batch import Observation as PolicyInput
     from models.flow import Noise
@@ -165,16 +166,22 @@ class ActPolicy:
         """Give the next actions of robots of one embodiment, and the latent plan behind them.
 
         With `continued`, one for each robot, they begin as the robots go on to do while they are computed (real-time
-        chunking, guided with strength `beta`).
+        chunking): as training taught, where it prepared for such delays, else guided with strength `beta`.
         """
         name = self._body(observations)
         dataset = self.acts_as_in(name)
         if continued is None:
             seen = self._see(name, *self._filled_up(observations, instructions))
             latents, actions = self.sampler.sample(seen, self.generator, self.noise, self.num_euler_steps)
+        elif max(one.delay for one in continued) <= self.model.config.max_inference_delay:
+            seen = self._see(name, *self._filled_up(observations, instructions))
+            executing = self._executing((name, dataset), continued, len(seen.state))
+            latents, actions = self.sampler.sample(
+                seen, self.generator, self.noise, self.num_euler_steps, executing.held()
+            )
         else:
             seen = self._see(name, observations, instructions)
-            latents, actions = self._continue(seen, (name, dataset), continued, beta)
+            latents, actions = self._guided(seen, self._executing((name, dataset), continued, len(seen.state)), beta)
         chunks = self._actions().invert(actions[: len(observations)].float().cpu().numpy(), (name, dataset))
         if not np.isfinite(chunks).all():
             raise DataEngineError(
@@ -196,25 +203,30 @@ class ActPolicy:
         seen, texts = list(observations), list(instructions)
         return seen + seen[-1:] * more, texts + texts[-1:] * more
 
-    def _continue(
-        self, seen: "PolicyInput", body: tuple[str, str], continued: Sequence[Continuation], beta: float | None
-    ) -> tuple["torch.Tensor", "torch.Tensor"]:
-        """Sample latents (b, n, k, d) and normalised actions (b, h, a) that go on from what robots are executing."""
+    def _executing(self, body: tuple[str, str], continued: Sequence[Continuation], rows: int) -> "Executing":
+        """Arrange what robots are executing, in so many rows, of which the last ones are alike."""
         import torch
 
-        from models.act.realtime import Executing, sample_continuing
-        from models.guidance import BETA
+        from models.act.realtime import Executing
 
-        horizon = self.model.config.horizon
+        horizon, continued = self.model.config.horizon, [*continued, *[continued[-1]] * (rows - len(continued))]
         given = np.zeros((len(continued), horizon, max(self.model.config.action_dims)), np.float32)
         for row, one in zip(given, continued, strict=True):
             left = one.actions[:horizon]
             row[: len(left)] = self._actions().apply(left, body)
-        executing = Executing(
+        return Executing(
             torch.from_numpy(given).to(self.device),
             torch.tensor([min(len(one.actions), horizon) for one in continued], device=self.device),
             torch.tensor([one.delay for one in continued], device=self.device),
         )
+
+    def _guided(
+        self, seen: "PolicyInput", executing: "Executing", beta: float | None
+    ) -> tuple["torch.Tensor", "torch.Tensor"]:
+        """Sample latents (b, n, k, d) and normalised actions (b, h, a), guided to go on from what robots execute."""
+        from models.act.realtime import sample_continuing
+        from models.guidance import BETA
+
         strength = BETA if beta is None else beta
         return sample_continuing(
             self.model, seen, executing, self.generator, self.noise, self.num_euler_steps, beta=strength

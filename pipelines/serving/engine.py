@@ -64,6 +64,8 @@ class PolicyEngine:
             num_euler_steps=config.num_euler_steps or None,
         )
         known = list(self._policy.bodies)
+        if not known:
+            raise DataEngineError(f"{config.policy}: was trained on people alone, and knows no robot that could act")
         if config.embodiment and config.embodiment not in known:
             near = did_you_mean(config.embodiment, known)
             raise DataEngineError(f"{config.policy}: does not know embodiment '{config.embodiment}'; {near}")
@@ -85,6 +87,7 @@ class PolicyEngine:
             "cameras": ["image", *(["wrist"] if self._policy.model.config.wrist else [])],
             "horizon": self.horizon,
             "action_horizon": self._config.action_steps or self.horizon,
+            "max_inference_delay": self._policy.model.config.max_inference_delay,
             "plan": list(self._plan_shape),
             "frames": self._lam is not None,
             "text_tokens": self._policy.model.config.vlm.text_length,

@@ -1,8 +1,15 @@
 """`villa ablate`: what is trained once, what is compared, what goes on."""
 
 import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
 
 import pytest
+from safetensors.torch import load_file
 
 from tests.support.corpora import human_clip, make_corpus, robot_episode
 
@@ -85,3 +92,56 @@ def test_an_ablation_trains_plays_compares_and_goes_on(tmp_path, villa, corpus):
     kept = {p for p, stamp in stamps.items() if p.stat().st_mtime_ns == stamp}
     assert stamps.keys() - kept == {tmp_path / "out" / "policies" / "hidden-0" / "model.safetensors"}
     assert json.loads((tmp_path / "out" / "report.json").read_text())["reference"] == "wo-latent"
+
+
+ROOT = Path(__file__).parents[2]
+LONGER = {
+    "lam": "{steps: 12, batch_size: 2, val_windows: 2, val_fraction: 0, checkpoint_every: 3, log_every: 1}",
+    "act": "{steps: 12, batch_size: 2, val_windows: 2, val_fraction: 0, checkpoint_every: 3, log_every: 1}",
+    "evaluation": "{max_steps: 8}",
+    "tasks": "[window-close, faucet-close]",
+}
+
+
+def has_logged(metrics, *, step):
+    """Whether a training is beyond a step, and so has a checkpoint of it or the one before."""
+    return metrics.exists() and len(metrics.read_text().splitlines()) > step
+
+
+def kill_when(reached, argv):
+    """Run a command in a process of its own until something is there, then end it as the kernel would."""
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    command = [sys.executable, "-m", "cli", *map(str, argv)]
+    process = subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
+    while not reached():
+        assert process.poll() is None, process.stderr.read().decode()
+        time.sleep(0.02)
+    process.kill()
+    process.communicate()
+    assert process.returncode == -signal.SIGKILL
+
+
+@pytest.mark.slow
+def test_an_ablation_that_is_killed_in_each_of_its_acts_ends_as_if_it_never_had_been(tmp_path, villa, corpus):
+    def argv(out):
+        return ("ablate", "wo-latent", "villa-x", *words(corpus, out, **LONGER), "--json")
+
+    out = tmp_path / "killed"
+    second = out / "policies" / "villa-x-0"
+    moments = [
+        lambda: any(has_logged(path, step=6) for path in out.glob("lams/*/metrics.jsonl")),
+        lambda: has_logged(second / "metrics.jsonl", step=6),
+        lambda: any(out.glob("evaluations/*/results/*.json")),
+    ]
+    for moment in moments:
+        kill_when(moment, argv(out))
+    first = out / "policies" / "wo-latent-0" / "model.safetensors"
+    stamp = first.stat().st_mtime_ns
+    killed, whole = (villa(*argv(tmp_path / name)) for name in ("killed", "whole"))
+    assert (killed.code, whole.code) == (0, 0), killed.err + whole.err
+    assert killed.report["arms"] == whole.report["arms"]
+    assert first.stat().st_mtime_ns == stamp
+    assert json.loads((second / "report.json").read_text())["resumed_from"] >= 3
+    for name in ("policies/wo-latent-0", "policies/villa-x-0"):
+        ours, theirs = (load_file(tmp_path / run / name / "model.safetensors") for run in ("killed", "whole"))
+        assert all((ours[key] == theirs[key]).all() for key in ours)

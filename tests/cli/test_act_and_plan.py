@@ -1,5 +1,7 @@
 """One prediction from the command line, and a plan in any picture."""
 
+import json
+
 import av
 import numpy as np
 import pytest
@@ -115,6 +117,26 @@ def test_a_picture_that_a_policy_would_not_read_is_refused(villa, policy, pictur
     assert villa("act", seeing, *given(picture, wrist=picture)).code == 0
 
 
+def stated(policy):
+    return json.loads((policy / "model_config.json").read_text())
+
+
+def state_anew(policy, about):
+    (policy / "model_config.json").write_text(json.dumps(about))
+
+
+def test_a_policy_whose_folder_is_not_whole_is_one_line_that_names_what_is_missing(villa, policy, picture):
+    about = stated(policy)
+    for missing in ("statistics", "bodies"):
+        state_anew(policy, {key: value for key, value in about.items() if key != missing})
+        assert f"model_config.json has no {missing}; copy it again" in villa("act", policy, *given(picture)).line
+    state_anew(policy, {**about, "bodies": {}})
+    assert "was trained on people alone, and knows no robot" in villa("act", policy, *given(picture)).line
+    state_anew(policy, about)
+    (policy / "tokenizer.json").unlink()
+    assert "has no tokenizer.json; copy it again" in villa("act", policy, *given(picture)).line
+
+
 @pytest.fixture
 def planner(tmp_path):
     """A policy, the latent action model that it plans for, and a world model of the same latent actions."""
@@ -156,5 +178,7 @@ def test_a_plan_by_models_that_do_not_belong_together_is_refused(villa, planner,
     empty = villa("plan", planned, "--lam", lam, "--image", picture, "--instruction", " ")
     assert "--instruction is empty" in empty.line
     assert "has fingerprint" in villa("plan", planned, "--lam", policy, *options).line
+    absent = villa("plan", planned, "--lam", tmp_path / "none", *options).line
+    assert f"{tmp_path / 'none'}: no model_config.json; expected a directory that `villa train` wrote" in absent
     assert "holds a policy, expected a latent action model" in villa("plan", policy, "--lam", policy, *options).line
     assert "give the model that wrote them" in villa("plan", policy, "--lam", tmp_path / "other", *options).line

@@ -327,6 +327,7 @@ def test_what_cannot_be_fine_tuned_is_one_line(villa, lab, tmp_path):
     assert "human_hand is no robot, expected one beside it" in line(lab / "act", embodiment="human_hand")
     assert "the policy plans latent actions of model" in line(lab / "act", "elsewhere")
     assert "villa label" in line(lab / "act", "elsewhere")
+    assert "no latent actions 'bsae', found 'base' of" in line(lab / "act", "new", "five", "--latent", "bsae")
     assert "no policy there" in line(tmp_path)
     assert "model.lora is set by mode=lora" in line(lab / "act", "new", "five", "--set", "model.lora={rank: 2}")
     assert "leave out the settings `model.*`" in line(lab / "act", "new", "five", "--set", "model.expert.mlp_width=64")

@@ -22,6 +22,8 @@ from pipelines.evaluation.simulators._base import Observation, check_task, quiet
 SUBSTEPS = 4
 STEP_M = 0.01 * SUBSTEPS
 IMAGE_SIDE = 128
+NEVER = 10**9
+"""Simulator steps."""
 
 
 class Metaworld:
@@ -71,6 +73,7 @@ class Metaworld:
         self._env = ALL_V3_ENVIRONMENTS_GOAL_OBSERVABLE[f"{task}-v3-goal-observable"](seed=0)
         self._env._freeze_rand_vec = False
         self._env.seeded_rand_vec = True
+        self._env.max_path_length = NEVER  # it raises beyond; how long an attempt may be is the evaluation's to say
         self._policy = ENV_POLICY_MAP[f"{task}-v3"]()
         self._inside: NDArray[np.float64] = np.zeros(39)
 

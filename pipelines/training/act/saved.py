@@ -43,6 +43,8 @@ class SavedPolicy:
         if not isinstance(numbers, dict):
             raise DataEngineError(f"{path}: {weights.CONFIG_NAME} has no statistics; copy it again")
         statistics = {name: EmbodimentStatistics.from_json(one) for name, one in numbers.items()}
+        if not (path / FILE_NAME).exists():
+            raise DataEngineError(f"{path}: has no {FILE_NAME}; copy it again")
         tokenizer = Tokenizer.read(path / FILE_NAME, model.config.vlm.prompt)
         if tokenizer.vocab_size > model.config.vlm.vocab_size:
             raise DataEngineError(

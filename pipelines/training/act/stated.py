@@ -19,6 +19,8 @@ def stated(directory: str | Path) -> tuple[Path, dict[str, Any]]:
     about = weights.read_config(path)
     if "bodies" not in about:
         architecture = about.get("architecture")
+        if architecture == "Act":
+            raise DataEngineError(f"{path}: {weights.CONFIG_NAME} has no bodies; copy it again")
         raise DataEngineError(f"{path}: holds a {architecture!s:.80}, expected a policy that `villa train act` wrote")
     return path, about
 

@@ -141,6 +141,8 @@ def _latent(
     if len(fitting) == 1:
         return fitting[0]
     there = ", ".join(f"'{one.name}' of {one.fingerprint}" for one in models) or "none"
+    if config.latent is not None and config.latent not in (one.name for one in models):
+        raise DataEngineError(f"{reader.uri}: no latent actions '{config.latent}', found {there}")
     if fitting:
         raise DataEngineError(f"{reader.uri}: found latent actions {there}, expected one; say which with latent=NAME")
     raise DataEngineError(

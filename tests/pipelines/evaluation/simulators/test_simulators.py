@@ -35,6 +35,16 @@ def test_the_expert_succeeds_on_starts_it_never_saw(task: str) -> None:
 
 @of_every_robot
 @apart
+def test_an_attempt_may_take_as_many_steps_as_the_evaluation_says(task: str) -> None:
+    """Meta-World raised after 125, which `villa eval --max-steps 200` had as its end."""
+    simulator = make(task)
+    simulator.reset(0)
+    still = np.zeros_like(simulator.expert())
+    assert not any(simulator.step(still) for _ in range(130))
+
+
+@of_every_robot
+@apart
 def test_a_seed_gives_the_same_scene_whatever_happened_before(task: str) -> None:
     simulator = make(task)
     simulator.reset(3)
