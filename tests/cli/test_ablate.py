@@ -124,7 +124,7 @@ def kill_when(reached, argv):
 @pytest.mark.slow
 def test_an_ablation_that_is_killed_in_each_of_its_acts_ends_as_if_it_never_had_been(tmp_path, villa, corpus):
     def argv(out):
-        return ("ablate", "wo-latent", "villa-x", *words(corpus, out, **LONGER), "--json")
+        return ("ablate", "wo-latent", "villa-x", *arguments(corpus, out, **LONGER), "--json")
 
     out = tmp_path / "killed"
     second = out / "policies" / "villa-x-0"
