@@ -127,9 +127,9 @@ def state_anew(policy, about):
 
 def test_a_policy_whose_folder_is_not_whole_is_one_line_that_names_what_is_missing(villa, policy, picture):
     about = stated(policy)
-    for missing in ("statistics", "bodies"):
+    for missing, message in (("statistics", "has no statistics"), ("bodies", "names no embodiments")):
         state_anew(policy, {key: value for key, value in about.items() if key != missing})
-        assert f"model_config.json has no {missing}; copy it again" in villa("act", policy, *given(picture)).line
+        assert f"model_config.json {message}; copy it again" in villa("act", policy, *given(picture)).line
     state_anew(policy, {**about, "bodies": {}})
     assert "was trained on people alone, and knows no robot" in villa("act", policy, *given(picture)).line
     state_anew(policy, about)

@@ -119,8 +119,8 @@ def test_sampling_is_stepping_through_the_experts_with_a_time_for_each_step() ->
             cache = LatentCache(kv_cache, valid)
             velocity = act.robot(action, times, prefix, context, cache, steps, batch.embodiment_id)
             action = held.put(action + velocity / 4)
-    found = Sampler(act).denoise(batch, torch.zeros_like(latent), torch.zeros_like(action), 4, held)
-    torch.testing.assert_close(found, (latent, action), atol=1e-5, rtol=1e-4)
+    streams = Sampler(act).denoise(batch, torch.zeros_like(latent), torch.zeros_like(action), 4, held)
+    torch.testing.assert_close(streams, (latent, action), atol=1e-5, rtol=1e-4)
 
 
 def test_a_delay_of_a_whole_chunk_is_refused() -> None:

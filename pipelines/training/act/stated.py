@@ -20,7 +20,7 @@ def stated(directory: str | Path) -> tuple[Path, dict[str, Any]]:
     if "bodies" not in about:
         architecture = about.get("architecture")
         if architecture == "Act":
-            raise DataEngineError(f"{path}: {weights.CONFIG_NAME} has no bodies; copy it again")
+            raise DataEngineError(f"{path}: {weights.CONFIG_NAME} names no embodiments; copy it again")
         raise DataEngineError(f"{path}: holds a {architecture!s:.80}, expected a policy that `villa train act` wrote")
     return path, about
 
