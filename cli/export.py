@@ -74,6 +74,28 @@ def lerobot(
 
 @command(
     export,
+    "export checkpoint",
+    example="villa export checkpoint runs/lam --out runs/lam-so-far\n"
+    "villa export checkpoint runs/act --step 20000 --out runs/act-20000",
+    configs={"": "pipelines.training.export:ExportCheckpointConfig"},
+)
+def checkpoint(
+    run: Annotated[Path, typer.Argument(help="Folder of a training run, or of one of its checkpoints.")],
+    settings: Settings,
+    out: Annotated[Path | None, typer.Option(help="New folder.")] = None,
+    step: Annotated[int | None, typer.Option(help="Step of the checkpoint; by default the newest.")] = None,
+) -> "Report":
+    """Write the model of a checkpoint as a folder of weights that every command reads, from however many shards.
+
+    The weights are the averaged ones where the run has some, as when it ends. Training may go on meanwhile.
+    """
+    from pipelines.training import export as pipeline
+
+    return pipeline.run(settings.fill(pipeline.ExportCheckpointConfig, run=run, out=out, step=step))
+
+
+@command(
+    export,
     "export lam",
     example="villa export lam runs/lam --out runs/lam-released",
     configs={"": "pipelines.export.lam:ExportLamConfig"},

@@ -1,16 +1,33 @@
 """Runs whose weights are divided among processes: started by torchrun, or alone."""
 
+import json
+import os
+import signal
+import subprocess
 import sys
 from pathlib import Path
 
 import torch
 
 from pipelines.training.distributed import Distributed, process_group
+from pipelines.training.trainer import Trainer
 from tests.support.ranked import RUNS, gradients
+from tests.support.toy import Toy, make_run
+
+ROOT = Path(__file__).parents[2]
 
 
 def alone() -> Distributed:
     return Distributed(0, 1, torch.device("cpu"))
+
+
+def launch(world_size: int, act: str, *args: object, check: bool = True) -> subprocess.CompletedProcess:
+    """Run an act of this module in so many processes."""
+    command = [sys.executable, "-m", "tests.support.sharded", act, *map(str, args)]
+    if world_size > 1:
+        command[1:2] = ["-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={world_size}", "-m"]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
+    return subprocess.run(command, cwd=ROOT, check=check, capture_output=True, text=True, env=environment)
 
 
 def save_gradients(out: str) -> None:
@@ -23,5 +40,30 @@ def save_gradients(out: str) -> None:
                 torch.save(seen, Path(out) / f"{kind}.pt")
 
 
+def steady(out: Path, distributed: Distributed, **changes: object) -> Trainer:
+    """A run that depends on nothing but its windows and its step's own noise."""
+    torch.manual_seed(0)
+    model = Toy(noise=0.1, dropout=0.0)
+    model.at_step = lambda step: model.seen.zero_() and None
+    return make_run(out, model, distributed, validates=True, val_every=3, **changes)
+
+
+def train(out: str, die_at: str, changes: str = "{}") -> None:
+    """Train to the end, or until the process kills itself in the middle of a step."""
+    with process_group(torch.device("cpu"), alone=True) as distributed:
+        run = steady(Path(out), distributed, **json.loads(changes))
+        before = run.model.at_step
+
+        def at_step(step: int) -> None:
+            before(step)
+            if step == int(die_at):
+                run.checkpoints.background.settle()
+                os.kill(os.getpid(), signal.SIGKILL)
+
+        run.model.at_step = at_step
+        run.train()
+        run.export(Path(out) / "model")
+
+
 if __name__ == "__main__":
-    {"gradients": save_gradients}[sys.argv[1]](*sys.argv[2:])
+    {"gradients": save_gradients, "train": train}[sys.argv[1]](*sys.argv[2:])

@@ -16,6 +16,11 @@ def stated(directory: str | Path) -> tuple[Path, dict[str, Any]]:
         if not checkpoint.steps(path / "checkpoints"):
             raise DataEngineError(f"{path}: no policy there, expected a folder that `villa train act` wrote")
         path = checkpoint.newest_whole(path / "checkpoints")
+    if not (path / weights.WEIGHTS_NAME).exists() and checkpoint.step_of(path) is not None:
+        raise DataEngineError(
+            f"{path}: its weights lie in shards; `villa export checkpoint {path} --out DIR` puts them together, then "
+            f"give DIR"
+        )
     about = weights.read_config(path)
     if "bodies" not in about:
         architecture = about.get("architecture")

@@ -17,7 +17,7 @@ from pipelines.training.checkpoint.folder import (
     unfinished,
     write_files,
 )
-from pipelines.training.checkpoint.reading import load, load_ema
+from pipelines.training.checkpoint.reading import load, load_ema, read_weights
 
 __all__ = [
     "STATE_NAME",
@@ -29,6 +29,7 @@ __all__ = [
     "newest_whole",
     "path",
     "read_state",
+    "read_weights",
     "remove",
     "step_of",
     "steps",

@@ -98,6 +98,22 @@ def load(checkpoint: Path, state: Mapping[str, Any], trained: Trained) -> None:
         set_rng(load_file(checkpoint / RNG_NAME), state["rng"])
 
 
+def read_weights(checkpoint: Path, state: Mapping[str, Any], *, averaged: bool) -> tuple[dict[str, Tensor], bool]:
+    """Read a whole model, with the averages of what is trained if they are asked for and there; say whether they are.
+
+    Raise DamagedCheckpointError where that cannot be done.
+    """
+    sharded = state.get("sharded")
+    num_shards = sharded["num_shards"] if sharded else 1
+    averaged = averaged and (checkpoint / file_name(EMA, 0, num_shards)).exists()
+    tensors: dict[str, Tensor] = {}
+    with named(checkpoint):
+        for kind in (MODEL, EMA) if averaged else (MODEL,):
+            with Stored(checkpoint, kind, sharded) as stored:
+                tensors |= {name: stored.read(name) for name in stored.names()}
+    return {name: tensors[name] for name in sorted(tensors)}, averaged
+
+
 def _fill(tensors: Mapping[str, Tensor], stored: Stored) -> None:
     """Copy what is stored into tensors, as `load_state_dict` would."""
     odd = stored.names() ^ tensors.keys()

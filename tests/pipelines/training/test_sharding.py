@@ -1,22 +1,25 @@
 """A model whose weights are divided among processes trains as a whole one does."""
 
-import os
-import subprocess
-import sys
+import json
+import shutil
 from pathlib import Path
 
 import pytest
 import torch
+from safetensors.torch import load_file
 from torch import nn
 
 from models.lam import Lam
+from pipelines.training import export
 from pipelines.training.blocks import blocks
 from pipelines.training.sharding import Rows, chunk_rows, kept_whole
 from tests.support.ranked import RUNS, gradients
 from tests.support.shapes import lam_shape
+from tests.support.sharded import alone, launch, steady
 from tests.support.small_act import make_act
+from tests.support.toy import losses, val_losses, weights
 
-ROOT = Path(__file__).parents[3]
+SHARDED = json.dumps({"sharding": "fsdp2"})
 
 
 def test_rows_of_all_ranks_are_all_rows() -> None:
@@ -42,16 +45,64 @@ def test_what_a_model_moves_itself_and_single_numbers_stay_whole() -> None:
 @pytest.mark.parametrize("world_size", [1, 2, 4])
 def test_a_sharded_step_has_the_gradients_of_a_whole_one(world_size: int, tmp_path: Path) -> None:
     """Also recomputed and in two parts: of ACT, LAM with its codebook, and a world model that rolls out."""
-    command = [sys.executable, "-m", "tests.support.sharded", "gradients", str(tmp_path)]
-    if world_size > 1:
-        command[1:2] = ["-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={world_size}", "-m"]
-    environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
-    subprocess.run(command, cwd=ROOT, check=True, capture_output=True, env=environment)
-    from tests.support.sharded import alone
-
+    launch(world_size, "gradients", tmp_path)
     for kind in RUNS:
         sharded = torch.load(tmp_path / f"{kind}.pt", weights_only=True)
         whole = gradients(kind, tmp_path / "one", alone(), 1)
         assert whole.keys() == sharded.keys()
         for name, value in whole.items():
             torch.testing.assert_close(sharded[name], value, rtol=2e-3, atol=1e-5, msg=lambda m, n=name: f"{n}: {m}")
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run of one process that nobody disturbed."""
+    out = tmp_path_factory.mktemp("whole")
+    run = steady(out, alone())
+    run.train()
+    run.export(out / "model")
+    return out
+
+
+def assert_same(one: Path, other: Path, exactly: bool = False) -> None:
+    """Compare losses, norms, losses on held-out windows, and the averaged weights that were exported."""
+    tolerance = {"rtol": 0.0, "atol": 0.0} if exactly else {"rtol": 1e-4, "atol": 1e-5}
+    for read in (losses, val_losses):
+        torch.testing.assert_close(torch.tensor(read(other)), torch.tensor(read(one)), **tolerance)
+    expected, actual = weights(one), weights(other)
+    assert expected.keys() == actual.keys()
+    for name, value in expected.items():
+        torch.testing.assert_close(actual[name], value, **tolerance)
+
+
+@pytest.mark.slow
+def test_a_sharded_run_that_is_killed_goes_on_in_one_process_and_in_four(whole: Path, tmp_path: Path) -> None:
+    launch(2, "train", tmp_path / "two", -1, SHARDED)
+    assert_same(whole, tmp_path / "two")
+    killed = launch(2, "train", tmp_path / "killed", 10, SHARDED, check=False)
+    assert killed.returncode != 0
+    newest = tmp_path / "killed" / "checkpoints" / "step-00000008"
+    files = {path.name for path in newest.iterdir()}
+    assert {f"{kind}-0000{i}-of-00002.safetensors" for kind in ("model", "ema", "optimizer") for i in (1, 2)} < files
+    for name in ("again", "one", "whole", "four"):
+        shutil.copytree(tmp_path / "killed", tmp_path / name)
+    launch(2, "train", tmp_path / "again", -1, SHARDED)
+    assert_same(tmp_path / "two", tmp_path / "again", exactly=True)
+    launch(1, "train", tmp_path / "one", -1, SHARDED)
+    assert_same(whole, tmp_path / "one")
+    said = launch(1, "train", tmp_path / "whole", -1).stderr
+    assert "goes on from step 8 with sharding fsdp2 -> none" in said
+    assert_same(whole, tmp_path / "whole")
+    launch(4, "train", tmp_path / "four", -1, SHARDED)
+    assert_same(whole, tmp_path / "four")
+    report = export.run(export.ExportCheckpointConfig(run=tmp_path / "four", out=tmp_path / "exported"))
+    assert (report.shards, report.averaged) == (4, True)
+    exported = load_file(tmp_path / "exported" / "model.safetensors")
+    assert all(torch.equal(exported[name], value) for name, value in weights(tmp_path / "four").items())
+
+
+@pytest.mark.slow
+def test_a_run_of_whole_weights_goes_on_sharded(whole: Path, tmp_path: Path) -> None:
+    steady(tmp_path, alone(), max_minutes=1e-9).train()
+    launch(2, "train", tmp_path, -1, SHARDED)
+    assert_same(whole, tmp_path)
