@@ -9,7 +9,16 @@ from models.weights import CONFIG_NAME, WEIGHTS_NAME, read_config
 from pipelines.output.folder import Before, claimed, sources_at
 from pipelines.training import checkpoint
 
-FILES = ("checkpoints/", "tensorboard/", "metrics.jsonl", "bad_steps.jsonl", CONFIG_NAME, WEIGHTS_NAME, "report.json")
+FILES = (
+    "checkpoints/",
+    "tensorboard/",
+    "metrics.jsonl",
+    "bad_steps.jsonl",
+    "hangs/",
+    CONFIG_NAME,
+    WEIGHTS_NAME,
+    "report.json",
+)
 """What every trainer writes."""
 
 

@@ -26,6 +26,7 @@ from pipelines.training.computing import is_fast_at_bf16
 from pipelines.training.distributed import Distributed
 from pipelines.training.ema import Ema
 from pipelines.training.guards.bad_steps import BadStepError, BadSteps
+from pipelines.training.guards.hang import Watchdog
 from pipelines.training.interrupts import Interrupts
 from pipelines.training.loading import B, Loader
 from pipelines.training.optimizer import make_optimizer, parameter_order, set_learning_rate
@@ -125,6 +126,7 @@ class Trainer(Generic[B]):
         self.bad_steps: BadSteps[B] = BadSteps(
             config, distributed, self.model, self.optimizer, loader, out, self.recorder.say
         )
+        self.watchdog = Watchdog(out, title, distributed, config.hang_timeout_s)
         self.step, self.seconds = 0, 0.0
 
     def _make_checkpoints(self, trained: Trained, identity: Mapping[str, Any]) -> Checkpoints:
@@ -171,12 +173,14 @@ class Trainer(Generic[B]):
         guard = memory.explained(self.title, self.config, self.device)
         bar = progress.task(f"train {self.title}", self.config.steps, "steps", done=first)
         saving = self.checkpoints.settled()
-        with Interrupts() as interrupts, guard, saving, recorder.open(self.out, self.step), bar as live:
+        watched = self.watchdog.watching(self.step)
+        with Interrupts() as interrupts, guard, watched, saving, recorder.open(self.out, self.step), bar as live:
             while self.step < self.config.steps:
                 batch = self._one_step(is_first=self.step == first)
                 self.seconds = before + time.perf_counter() - start
                 done = self.step == self.config.steps
                 steps_per_s = (self.step - first) / (self.seconds - before - recorder.val_seconds)
+                self.watchdog.at(self.step, "metrics")
                 if done or self.step % self.config.log_every == 0:
                     self._check()
                 recorder.record(self.step, batch, steps_per_s, self._evaluate)
@@ -227,7 +231,8 @@ class Trainer(Generic[B]):
 
     def _one_step(self, *, is_first: bool = False) -> B:
         """Take one optimiser step; return the last batch it learnt from."""
-        c = self.config
+        c, number = self.config, self.step + 1
+        self.watchdog.at(number, "data")
         set_learning_rate(self.optimizer, learning_rate(c, self.step))
         moved = cast(Trainable, self.model).begin_step(self.step, c.steps)
         if self.distributed.any(bool(moved)):
@@ -241,15 +246,18 @@ class Trainer(Generic[B]):
             batch = self._varied(unvaried, part)
             last = part == c.grad_accumulation_steps - 1
             with self._synchronized(last):
+                self.watchdog.at(number, "forward")
                 watch = self._watched() if is_first and part == 0 and not c.compile else contextlib.nullcontext()
                 with watch, torch.autocast(self.device.type, torch.bfloat16, enabled=self.bf16):
                     loss, figures = self._root(_loss, batch, self.parts.draws(key, part), counts)
+                self.watchdog.at(number, "backward")
                 (loss / c.grad_accumulation_steps).backward()
             of_parts.append({**figures, "loss": loss.detach()})
+        self.watchdog.at(number, "optimizer")
         if is_sharded(self._root):
             reduce_whole_gradients(self.model)
         norm = clip_gradients(self.model, c.max_grad_norm)
-        skipped = self.bad_steps.update(self.step + 1, [figures["loss"] for figures in of_parts], norm)
+        skipped = self.bad_steps.update(number, [figures["loss"] for figures in of_parts], norm)
         self.optimizer.zero_grad(set_to_none=True)
         if self.ema is not None:
             self.ema.update(self.model, self.step)
@@ -314,6 +322,7 @@ class Trainer(Generic[B]):
         return 0 if limit is not None and self.distributed.any(minutes >= limit) else None
 
     def _save(self) -> None:
+        self.watchdog.at(self.step, "checkpoint")
         self._check()
         self.checkpoints.save(
             self.step,

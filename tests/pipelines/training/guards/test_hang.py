@@ -1,0 +1,105 @@
+import os
+import re
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import torch
+
+from dataengine.errors import DataEngineError
+from pipelines.training import distributed
+from pipelines.training.guards.hang import Standing, culprits
+from tests.support.toy import losses, make_run
+
+ROOT = Path(__file__).parents[4]
+ONE = """
+import sys, time
+from pathlib import Path
+import torch
+from pipelines.training.distributed import Distributed
+from pipelines.training.guards.hang import Watchdog
+dog = Watchdog(Path(sys.argv[1]), "toy", Distributed(0, int(sys.argv[2]), torch.device("cpu")), 1)
+with dog.watching(3):
+    dog.at(4, "data")
+    time.sleep(600)
+"""
+
+
+@pytest.mark.parametrize(
+    ("world_size", "message"),
+    [
+        (1, r"rank 0 \(.*\) stands in data of step 4;"),
+        (2, r"rank 1 of 2 does not answer; rank 0 \(.*\) stands in data"),
+    ],
+)
+def test_a_run_that_does_not_move_ends_in_one_line_and_leaves_its_stack(
+    tmp_path: Path, world_size: int, message: str
+) -> None:
+    command = [sys.executable, "-c", ONE, str(tmp_path), str(world_size)]
+    ended = subprocess.run(command, cwd=ROOT, check=False, capture_output=True, text=True, timeout=120)
+    assert ended.returncode == 1
+    assert re.fullmatch(f"toy: nothing has moved for 1 s: {message}.*\n", ended.stderr)
+    stack = (tmp_path / "hangs" / "from-step-00000003" / "rank-00000.txt").read_text()
+    assert 'File "<string>", line 10 in <module>' in stack
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("how", ["sleep", "die"])
+def test_a_rank_that_stands_still_or_dies_ends_all_of_them(tmp_path: Path, how: str) -> None:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = str(free.getsockname()[1])
+    command = [sys.executable, "-m", "tests.support.hanging_rank", str(tmp_path), how]
+    shared = {**os.environ, "WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port}
+    ranks = [
+        subprocess.Popen(command, cwd=ROOT, env={**shared, "RANK": str(rank)}, stderr=subprocess.PIPE, text=True)
+        for rank in range(2)
+    ]
+    start = time.monotonic()
+    messages = [rank.communicate(timeout=240)[1] for rank in ranks]
+    assert time.monotonic() - start < 200
+    assert all(rank.returncode for rank in ranks)
+    if how == "die":
+        assert "rank 0 lost another rank in " in messages[0]
+        assert "of step 6" in messages[0]
+        return
+    (line,) = [line for line in "".join(messages).splitlines() if "nothing has moved" in line]
+    assert re.search(r"rank 1 \(.*\) stands in forward of step 6, where the others wait for it in backward of ", line)
+    stacks = [(tmp_path / "hangs" / "from-step-00000000" / f"rank-0000{rank}.txt").read_text() for rank in range(2)]
+    assert "hanging_rank.py" in stacks[1]
+    assert " in loss" in stacks[1]
+    assert " in _one_step" in stacks[0]
+
+
+def test_a_run_that_moves_is_left_alone(tmp_path: Path) -> None:
+    run = make_run(tmp_path / "short", hang_timeout_s=1)
+    run.model.at_step = lambda step: time.sleep(0.2)
+    assert run.train().finished
+    make_run(tmp_path / "long").train()
+    assert losses(tmp_path / "short") == losses(tmp_path / "long")
+    assert not (tmp_path / "short" / "hangs").exists()
+
+
+def test_ranks_that_all_stand_at_the_same_spot_may_wait_for_the_network() -> None:
+    standings = [Standing(rank, "node", 7, 3, "backward") for rank in range(6)]
+    said = culprits(standings, 6)
+    assert said.startswith("rank 0 (node) stands in backward of step 3, rank 1 (node)")
+    assert said.endswith("and 2 more ranks, so it may be the network")
+
+
+def test_a_rank_that_never_comes_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = str(free.getsockname()[1])
+    about = {"RANK": "0", "WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port}
+    for name, value in about.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setattr(distributed, "give_up_s", lambda hang_timeout_s: 2)
+    with (
+        pytest.raises(DataEngineError, match=rf"^rank 0 of 2 cannot meet the others at 127.0.0.1:{port}: .*started$"),
+        distributed.process_group(torch.device("cpu"), 1),
+    ):
+        pass

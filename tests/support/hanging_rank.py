@@ -1,0 +1,31 @@
+"""Two ranks, one of which does in step 6 what it is told: to sleep, to die."""
+
+import os
+import signal
+import sys
+import time
+from pathlib import Path
+
+import torch
+
+from pipelines.training.distributed import process_group
+from tests.support.toy import Toy, make_run
+
+
+def main(out: str, how: str) -> None:
+    with process_group(torch.device("cpu")) as distributed:
+        model = Toy()
+        plain, now = model.loss, [0]
+        model.at_step = lambda step: now.__setitem__(0, step + 1)
+
+        def loss(batch, random, counts):  # type: ignore[no-untyped-def]
+            if now[0] == 6 and distributed.rank == 1:
+                time.sleep(600) if how == "sleep" else os.kill(os.getpid(), signal.SIGKILL)
+            return plain(batch, random, counts)
+
+        model.loss = loss  # type: ignore[method-assign]
+        make_run(Path(out), model, distributed, hang_timeout_s=4).train()
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])
