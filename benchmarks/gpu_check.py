@@ -37,6 +37,7 @@ from models.act.sampler import Sampler, cast  # noqa: E402
 from models.lam import Lam  # noqa: E402
 from models.layers.attention import attend_briefly  # noqa: E402
 from models.layers.norm import HeadNorm  # noqa: E402
+from pipelines.training.transfer import Transfer  # noqa: E402
 
 LIMIT_S = float(os.environ.get("GPU_CHECK_LIMIT_S", "225"))
 """No measurement starts later; what is left out says so."""
@@ -146,6 +147,22 @@ def waits_nowhere() -> list[dict[str, Any]]:
     return checks
 
 
+def transfers(clips: int) -> dict[str, Any]:
+    """Copy batches while the device is at work: the host goes on, and what arrives is what was sent."""
+    sent, transfer = lam_batch(lam_config("paper"), clips, "cpu").pinned(), Transfer(torch.device("cuda"))
+    alone = min(1e3 * seconds_of(lambda: transfer(sent), "cuda") for _ in range(3))
+    a = torch.randn(8192, 8192, device="cuda", dtype=torch.bfloat16)
+    torch.cuda.synchronize()
+    with no_waiting():
+        for _ in range(20):
+            a = a @ a
+        start = time.perf_counter()
+        arrived = transfer(sent)
+        host_ms = 1e3 * (time.perf_counter() - start)
+    same = all(torch.equal(x.cpu(), sent.travelling()[name]) for name, x in arrived.travelling().items())
+    return {"clips": clips, "copy_ms": alone, "host_ms_beside_work": host_ms, "equal": same}
+
+
 def head_norm(clips: int, ours: bool) -> dict[str, Any]:
     """Time the norm of all heads' queries in one layer, forward and backward, ours and torch's own."""
     norm = (HeadNorm if ours else torch.nn.LayerNorm)(24).cuda()
@@ -202,6 +219,7 @@ def main() -> None:
     log.write({"check": "machine", "torch": torch.__version__, "gpu": name})
     log.attempt("right numbers", right_numbers)
     log.attempt("waits nowhere", waits_nowhere)
+    log.attempt("transfer", lambda: transfers(64))
     log.attempt("predict", lambda: predictions("paper", "cuda", ["bf16", "bf16 graph"], 50))
     for clips, *how in ((16, False), (32, False), (64, True), (32, False, True)):
         log.attempt("lam step", lambda n=clips, how=how: lam_step(n, *how))  # type: ignore[misc]

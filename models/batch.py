@@ -16,13 +16,19 @@ class _OnDevice:
     """What the host must know to launch the right work: it stays, since reading it from a device waits for that."""
 
     def to(self, where: device | str) -> Any:
-        """Copy to a device, asynchronously."""
-        moved = {
-            f.name: value.to(where, non_blocking=True)
-            for f in fields(self)  # type: ignore[arg-type]
-            if f.name not in self.on_host and isinstance(value := getattr(self, f.name), Tensor)
-        }
+        """Copy to a device, asynchronously where a tensor is page-locked."""
+        moved = {name: value.to(where, non_blocking=True) for name, value in self.travelling().items()}
         return replace(self, **moved)  # type: ignore[type-var]
+
+    def pinned(self) -> Any:
+        """Page-lock what will be copied to a GPU, where the host waits for each larger copy of other memory."""
+        locked = {name: value.pin_memory() for name, value in self.travelling().items()}  # those that are stay
+        return replace(self, **locked)  # type: ignore[type-var]
+
+    def travelling(self) -> dict[str, Tensor]:
+        """Give the tensors that a device computes with, by name."""
+        values = {f.name: getattr(self, f.name) for f in fields(self) if f.name not in self.on_host}  # type: ignore[arg-type]
+        return {name: value for name, value in values.items() if isinstance(value, Tensor)}
 
 
 @dataclass(frozen=True)

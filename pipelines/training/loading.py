@@ -5,7 +5,7 @@ from collections import deque
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
-from typing import Generic, Protocol, TypeVar
+from typing import Generic, Protocol, TypeVar, cast
 
 from dataengine.errors import DataEngineError
 from dataengine.windows.mixture import WindowSampler
@@ -107,7 +107,7 @@ class Loader(Generic[B]):
         spent.read, spent.decode = frames.read_s, frames.decode_s
         spent.pack += time.perf_counter() - cut - pictures
         spent.num_batches += 1
-        return batch
+        return cast(B, batch.pinned()) if self.collator.buffers.pinned else batch
 
     def _make_readable(self, step: int, windows: Sequence[Window]) -> B:
         """Make a batch without windows that show broken pictures: others of the batch, or of later ones, stand in.

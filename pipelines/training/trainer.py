@@ -36,6 +36,7 @@ from pipelines.training.recorder import Recorder
 from pipelines.training.saving import Checkpoints
 from pipelines.training.settings import LoopConfig, learning_rate
 from pipelines.training.sharding import Call, Skeleton, clip_gradients, is_sharded, reduce_whole_gradients, shard
+from pipelines.training.transfer import Transfer
 from pipelines.training.validation import Curve, Pictures, Validation
 
 ADVISE_AFTER = 100
@@ -106,6 +107,7 @@ class Trainer(Generic[B]):
         self.parts = BatchParts(config, distributed)
         self._deliver = deliver
         self.device = distributed.device
+        self._transfer = Transfer(self.device)
         self.bf16 = is_fast_at_bf16(self.device) if config.bf16 is None else config.bf16
         self.model.to(self.device)
         self._skeleton = Skeleton(self.model)
@@ -239,7 +241,7 @@ class Trainer(Generic[B]):
             self.distributed.broadcast_weights(self.model)
         self.bad_steps.begin()
         of_parts: list[Mapping[str, Tensor]] = []
-        parts = [next(self.loader).to(self.device) for _ in range(c.grad_accumulation_steps)]
+        parts = [self._transfer(next(self.loader)) for _ in range(c.grad_accumulation_steps)]
         key = f"{c.seed}|{self.step}|0|0"
         counts = self.parts.counts(cast(Trainable, self.model), parts, key)
         for part, unvaried in enumerate(parts):

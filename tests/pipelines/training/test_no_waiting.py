@@ -94,3 +94,26 @@ def test_a_wait_is_seen(tmp_path: Path) -> None:
 
     run.model.loss = waits
     assert "_local_scalar_dense" in played_step(run)
+
+
+def test_all_that_travels_to_a_gpu_is_page_locked_beforehand(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    run = RUNS["act"](tmp_path / "run", Distributed(0, 1, torch.device("cpu")), LoopConfig(steps=4, batch_size=BATCH))
+    locked: list[int] = []
+
+    def pin_memory(tensor: Tensor) -> Tensor:
+        locked.append(tensor.data_ptr())
+        return tensor
+
+    monkeypatch.setattr(Tensor, "pin_memory", pin_memory)
+    batch = run.loader.make(0)
+    assert not locked, "on a CPU nothing is"
+    run.loader.collator.buffers.pinned = True
+    monkeypatch.setattr(torch, "empty", _without("pin_memory", torch.empty))
+    batch = run.loader.make(1)
+    travelling = [f.name for f in fields(batch) if isinstance(getattr(batch, f.name), Tensor)]
+    expected = {getattr(batch, name).data_ptr() for name in travelling if name not in batch.on_host}
+    assert set(locked) == expected
+
+
+def _without(name: str, function: Any) -> Any:
+    return lambda *args, **kwargs: function(*args, **{key: value for key, value in kwargs.items() if key != name})
