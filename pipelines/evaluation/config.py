@@ -11,6 +11,8 @@ from dataengine.config import DAY_S, MOST, MOST_WORKERS
 from pipelines.evaluation.calibrate.config import CALIBRATIONS
 from pipelines.evaluation.chunks import ChunkConfig
 
+Mismatched = Literal["rate", "encoding", "size", "units", "gripper", "camera", "range"]
+"""In what a policy and a simulator may differ."""
 BASELINES = ("random", "replay", "expert")
 """What may stand in place of a policy's folder."""
 
@@ -47,6 +49,9 @@ class PlayConfig(ChunkConfig):
     """A simulator that does not answer for so long is given up: it costs the episode that it was in."""
     seed_offset: int = Field(0, ge=0, le=MOST)
     """Which of the unseen starts is the first."""
+    accept: tuple[Mismatched, ...] = ()
+    """Differences between policy and simulator that are no reason to refuse: `rate`, `encoding`, `size`, `units`,
+    `gripper`, `camera`, `range`."""
     calibration: Path = CALIBRATIONS
     """Folder in which `villa eval calibrate` keeps what it found."""
     uncalibrated: bool = False

@@ -14,6 +14,7 @@ from dataengine.whole_file import write_whole
 from pipelines.device import pick_device
 from pipelines.evaluation.calibrate.fingerprint import status
 from pipelines.evaluation.config import BASELINES, EvalConfig, PlayConfig
+from pipelines.evaluation.contract import expected_by, refuse, stated_mismatches
 from pipelines.evaluation.episodes import Outcome
 from pipelines.evaluation.evaluate_as import dataset_of
 from pipelines.evaluation.playing import Job, play_all
@@ -40,7 +41,7 @@ def _run(config: EvalConfig) -> EvalReport:
         pick_device(config.device)  # what is not there is said before anything is played
     calibration = require_calibration(config)
     units = [make_unit(config, task) for task in config.tasks or default_tasks(simulator)]
-    acts_as = "" if config.policy in BASELINES else dataset_of(config.policy, simulator, config.acts_as)
+    acts_as = "" if config.policy in BASELINES else fitting_dataset(config, config.policy)
     missing = [unit for unit in units if not unit.result_file.exists()]
     with progress.task(f"evaluate {units[0].name}", sum(unit.episodes for unit in missing), "episodes") as live:
         jobs = [Job(unit, unit.seeds) for unit in missing]
@@ -65,6 +66,15 @@ def _run(config: EvalConfig) -> EvalReport:
         out=str(config.out),
         filmstrips=str(config.out / "filmstrips") if config.num_filmstrips else "",
     )
+
+
+def fitting_dataset(config: PlayConfig, policy: str) -> str:
+    """Name the dataset that a policy acts as in; raise DataEngineError where it does not fit the simulator."""
+    simulator = simulator_class(config.simulator)
+    acts_as = dataset_of(policy, simulator, config.acts_as)
+    expected = expected_by(policy, simulator.embodiment, acts_as)
+    refuse([*stated_mismatches(expected, simulator)], config.accept, policy)
+    return acts_as
 
 
 def require_calibration(config: PlayConfig) -> str:

@@ -32,13 +32,6 @@ def dataset_of(policy: str, simulator: type[Simulator], wanted: str) -> str:
         _tell(
             f"the policy never saw {name} in {simulator.source}: it acts as in {chosen}, its controller and scale{more}"
         )
-    facts = datasets.get(chosen)
-    rate_hz = facts.get("control_hz") if isinstance(facts, dict) else None  # who loads the policy checks what it says
-    if isinstance(rate_hz, int | float) and rate_hz != simulator.control_hz:
-        _tell(
-            f"{chosen} has {rate_hz:g} actions in a second, {simulator.name} {simulator.control_hz:g}: a chunk of the "
-            f"policy takes another time here than there"
-        )
     return chosen
 
 

@@ -13,7 +13,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipelines.evaluation.actor import make_actor
+from pipelines.evaluation.config import BASELINES
+from pipelines.evaluation.contract import expected_by, refuse, seen_mismatches
 from pipelines.evaluation.episodes import Outcome
+from pipelines.evaluation.evaluate_as import dataset_of
 from pipelines.evaluation.simulators import _play
 from pipelines.evaluation.simulators._base import Simulator, simulator_class
 from pipelines.evaluation.simulators._watch import AtWork, Watch, left_at_work
@@ -22,6 +25,9 @@ from pipelines.evaluation.unit import Unit
 from pipelines.evaluation.video import write_video
 
 STRIP_FRAMES = 8
+STARTS_SEEN = 3
+"""At which a policy's statistics are held against what the simulator shows."""
+_checked: set[tuple[str, str]] = set()
 _simulators: dict[tuple[str, str], list[Simulator]] = {}
 """Of this process, by simulator and task: making one costs more than a short episode."""
 
@@ -111,6 +117,9 @@ def _played(
     while len(pool) < min(unit.robots, len(seeds)):
         pool.append(kind(unit.task))
 
+    if unit.policy not in BASELINES:
+        _check_contract(unit, pool[0], seeds[:STARTS_SEEN])
+
     def another() -> Simulator:
         _simulators.pop((unit.simulator, unit.task), None)  # one of them failed: the next job makes all anew
         return kind(unit.task)
@@ -126,6 +135,16 @@ def _played(
         watch=watch.over,
         make=another,
     )
+
+
+def _check_contract(unit: Unit, simulator: Simulator, seeds: Sequence[int]) -> None:
+    """Refuse a policy that does not fit what the simulator shows; once in each process."""
+    if (key := (unit.policy, unit.task)) not in _checked:
+        expected = expected_by(
+            unit.policy, simulator.embodiment, dataset_of(unit.policy, type(simulator), unit.acts_as)
+        )
+        refuse([*seen_mismatches(expected, simulator, seeds)], unit.accept, unit.policy)
+        _checked.add(key)
 
 
 def _filmed(unit: Unit, seeds: Sequence[int]) -> Sequence[int]:

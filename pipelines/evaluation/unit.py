@@ -16,7 +16,7 @@ from pipelines.evaluation.simulators._base import EVAL_SEEDS_FROM, Simulator, si
 _PLAIN = {"noise": "zero", "num_euler_steps": 0, "acts_as": "", "decay": None, "inference_delay": 0}
 _PLAIN |= {"guidance_beta": None}
 """Results from before there was a choice keep their names."""
-_WITHOUT_INFLUENCE = {"name", "robots", "out", "device", "num_videos", "step_timeout_s"}
+_WITHOUT_INFLUENCE = {"name", "robots", "out", "device", "num_videos", "step_timeout_s", "accept"}
 _OF_THE_AMOUNT = {"episodes", "first_start", "filmed"}
 """Say how much is played: an episode that was played serves whatever they are."""
 
@@ -48,6 +48,7 @@ class Unit(BaseModel):
     robots: int
     num_videos: int
     step_timeout_s: float
+    accept: tuple[str, ...]
     device: str | None
     out: Path
 
@@ -117,6 +118,7 @@ def make_unit(config: EvalConfig, task: str) -> Unit:
         robots=min(config.num_envs, config.episodes),
         num_videos=config.num_videos,
         step_timeout_s=config.step_timeout_s,
+        accept=config.accept,
         out=config.out,
     )
 

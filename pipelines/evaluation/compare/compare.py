@@ -21,8 +21,7 @@ from pipelines.evaluation.compare.report import CompareReport, adjusted, compare
 from pipelines.evaluation.compare.statistics import Sequential
 from pipelines.evaluation.config import BASELINES
 from pipelines.evaluation.episodes import Outcome
-from pipelines.evaluation.evaluate import require_calibration
-from pipelines.evaluation.evaluate_as import dataset_of
+from pipelines.evaluation.evaluate import fitting_dataset, require_calibration
 from pipelines.evaluation.playing import Job, play_all
 from pipelines.evaluation.simulators._base import default_tasks, simulator_class
 from pipelines.evaluation.unit import Unit, make_unit
@@ -126,7 +125,7 @@ def _of_played(config: CompareConfig) -> CompareReport:
     for policy in config.policies:
         if policy not in BASELINES:
             pick_device(config.device)
-            dataset_of(policy, simulator, config.acts_as)
+            fitting_dataset(config, policy)
     calibration = require_calibration(config)
     _keep_plan(config, units)
     order = planned(tasks, config.budget, config.seed_offset, config.order_seed)
@@ -172,7 +171,7 @@ def _jobs(
 def _keep_plan(config: CompareConfig, units: Sequence[dict[str, Unit]]) -> None:
     """Write down, before anything is played, what decides; raise DataEngineError where another plan was begun."""
     without_say = {"out", "num_envs", "processes", "device", "num_videos", "step_timeout_s", "pairs_per_look"}
-    without_say |= {"calibration", "uncalibrated"}
+    without_say |= {"calibration", "uncalibrated", "accept"}
     facts = json.loads(config.model_dump_json(exclude=without_say))
     facts["fingerprints"] = [next(iter(by_task.values())).fingerprint for by_task in units]
     path = config.out / PLAN

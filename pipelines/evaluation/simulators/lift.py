@@ -42,6 +42,8 @@ class Lift:
     max_steps: ClassVar[int] = 180
     expert_noise: ClassVar[float] = 0.1
     tasks: ClassVar[Mapping[str, str]] = MappingProxyType({"cube": "lift the cube"})
+    state_encoding: ClassVar[str] = "eef_pose"
+    action_encoding: ClassVar[str] = "eef_delta"
     robot: ClassVar[str] = "Panda"
     """Its name in robosuite."""
     finger_open: ClassVar[float] = 0.04

@@ -30,6 +30,7 @@ def bodies(train: Sequence[EpisodeInfo], spec: WindowSpec) -> dict[str, dict[str
                 "control_hz": hz,
                 "steps_per_latent": steps_per_latent(hz, spec.interval_s),
                 "steps": sum(rates.values()),
+                "cameras": sorted({camera for setup, _ in there for camera in setup.cameras}),
             }
         most = max(datasets, key=lambda dataset: (datasets[dataset]["steps"], -datasets[dataset]["dataset_id"]))
         facts = {"embodiment_id": mine[0][0].embodiment_id, "dataset": most, **datasets[most]}

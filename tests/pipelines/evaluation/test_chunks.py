@@ -87,7 +87,13 @@ def test_settings_that_contradict_one_another_are_refused(settings, message):
 
 
 def test_a_chunk_that_is_too_short_for_the_delay_is_told(tmp_path):
-    folder = save_policy(tmp_path / "act", robots=("sawyer",))
-    settings = {"tasks": ("window-open",), "episodes": 1, "processes": 1, "device": "cpu"}
+    folder = save_policy(tmp_path / "act", robots=("sawyer",), rates_hz=(20.0,))
+    settings = {
+        "tasks": ("window-open",),
+        "episodes": 1,
+        "processes": 1,
+        "device": "cpu",
+        "accept": ("range", "gripper"),
+    }
     with pytest.raises(DataEngineError, match="need chunks of as many actions together, this policy's have 4"):
         run(EvalConfig(policy=str(folder), inference_delay=2, action_steps=3, out=tmp_path / "eval", **settings))

@@ -157,21 +157,14 @@ def in_datasets(policy: Path, **rates: float) -> None:
 
 
 @pytest.mark.parametrize(
-    ("wanted", "chosen", "line"),
-    [
-        ("", "openx/metaworld", ""),
-        ("openx/metaworld", "openx/metaworld", ""),
-        ("lab/mine", "lab/mine", "lab/mine has 10 actions in a second, metaworld 20"),
-    ],
+    ("wanted", "chosen"), [("", "openx/metaworld"), ("openx/metaworld", "openx/metaworld"), ("lab/mine", "lab/mine")]
 )
 def test_an_evaluation_acts_as_in_the_simulators_dataset_unless_another_is_named(
-    policy: Path, wanted: str, chosen: str, line: str, capsys: pytest.CaptureFixture[str]
+    policy: Path, wanted: str, chosen: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     in_datasets(policy, openx_metaworld=20.0, lab_mine=10.0)
     assert dataset_of(str(policy), Metaworld, wanted) == chosen
-    said = capsys.readouterr().err
-    assert line in said
-    assert bool(said) == bool(line)
+    assert not capsys.readouterr().err
 
 
 def test_an_evaluation_in_a_dataset_that_training_never_saw_is_told_with_the_choice(
