@@ -33,7 +33,8 @@ def run_folder(out: Path, model: str, data: str, *others: str) -> Iterator[None]
         return
     names = (*FILES, *others)
     before = Before("|".join(names), lambda path: _has_checkpoints(path, model), beside=True)
-    with claimed(out, f"train {model}", before=before, sources=sources_at(data)) as folder:
+    command = model if model == "finetune" else f"train {model}"
+    with claimed(out, command, before=before, sources=sources_at(data)) as folder:
         folder.claim(*names)
         yield
 

@@ -232,21 +232,27 @@ def die(self, step, num_steps):
     return begin_step(self, step, num_steps)
 
 Act.begin_step = die
-lab, out, mode = sys.argv[1:]
-run(FinetuneConfig(checkpoint=lab + "/act", data=lab + "/new", embodiments=("five",), out=out, mode=mode, steps=4,
-                   batch_size=4, log_every=1, val_windows=4, val_every=0, device="cpu", checkpoint_every=2))
+lab, out, embodiment, mode, new_heads = sys.argv[1:]
+run(FinetuneConfig(checkpoint=lab + "/act", data=lab + "/new", embodiments=(embodiment,), out=out, mode=mode, steps=4,
+                   new_heads=new_heads == "True", batch_size=4, log_every=1, val_windows=4, val_every=0, device="cpu",
+                   checkpoint_every=2))
 """
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("mode", ["full", "lora"])
-def test_a_killed_fine_tuning_goes_on_to_the_same_losses(villa, lab, tmp_path, mode):
-    command = [sys.executable, "-c", KILLED, str(lab), str(tmp_path / "killed"), mode]
+@pytest.mark.parametrize(
+    ("mode", "embodiment", "new_heads"),
+    [("full", "five", False), ("lora", "five", False), ("full", "arm", True), ("lora", "arm", True)],
+)
+def test_a_killed_fine_tuning_goes_on_to_the_same_losses(villa, lab, tmp_path, mode, embodiment, new_heads):
+    """In every mode, with heads of a new robot and with those of a known one begun anew."""
+    command = [sys.executable, "-c", KILLED, lab, tmp_path / "killed", embodiment, mode, str(new_heads)]
     environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
     killed = subprocess.run(command, check=False, capture_output=True, env=environment)
     assert killed.returncode == -signal.SIGKILL, killed.stderr.decode()
     for name in ("killed", "whole"):
-        said = tune(villa, lab, tmp_path / name, "--mode", mode, "--checkpoint-every", 2, steps=4)
+        argv = ("--mode", mode, "--checkpoint-every", 2, *(["--new-heads"] if new_heads else []))
+        said = tune(villa, lab, tmp_path / name, *argv, embodiment=embodiment, steps=4)
         assert said.code == 0, said.err
         assert said.report["resumed_from"] == (2 if name == "killed" else 0)
     assert losses(tmp_path / "killed") == losses(tmp_path / "whole")
@@ -257,6 +263,8 @@ def test_a_killed_fine_tuning_goes_on_to_the_same_losses(villa, lab, tmp_path, m
 @pytest.mark.slow
 def test_a_run_is_not_continued_from_other_weights(villa, lab, tmp_path):
     assert tune(villa, lab, tmp_path / "tuned", steps=1).code == 0
+    taken = villa("train", "act", lab / "seen", "--out", tmp_path / "tuned", "--steps", 1, *QUICK)
+    assert "found the output of `villa finetune`" in taken.err
     other = tmp_path / "other"
     assert villa("train", "act", lab / "seen", "--out", other, "--steps", 1, "--seed", 5, *QUICK).code == 0
     argv = ("--embodiment", "five", "--out", tmp_path / "tuned", "--steps", 2, *QUICK)
