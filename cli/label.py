@@ -24,7 +24,7 @@ def label(
     settings: Settings,
     corpus: Annotated[list[str] | None, typer.Argument(help="Corpus to label; after --video, more videos.")] = None,
     lam: Annotated[Path | None, typer.Option(help="Folder of the latent action model, ours or a released one.")] = None,
-    name: Annotated[str | None, typer.Option(help="Name of the columns: latent__NAME and codes__NAME.")] = None,
+    name: Annotated[str | None, typer.Option(help="Name of the column: codes__NAME.")] = None,
     device: Annotated[str | None, typer.Option(help="`cpu`, `cuda` ...; by default the best there is.")] = None,
     engine: Annotated[str | None, typer.Option(help="`local`, or `ray`: a model on every GPU or core.")] = None,
     video: Annotated[list[str] | None, typer.Option(help="Video, or folder of videos, instead of a corpus.")] = None,

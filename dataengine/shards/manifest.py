@@ -27,10 +27,10 @@ from dataengine.windows.window import LatentInfo
 MANIFEST, PLAN = "manifest.json", "plan.json"
 LOCK = ".villa-lock"
 """Held by whoever writes a folder on a disk; it says nothing about what the folder holds."""
-FORMAT, VERSION, WITH_HANDS = "villa-shards", 3, 4
-READABLE = (2, VERSION, WITH_HANDS)
+FORMAT, VERSION, WITH_HANDS, WITH_CODEBOOKS = "villa-shards", 3, 4, 5
+READABLE = (2, VERSION, WITH_HANDS, WITH_CODEBOOKS)
 """Versions that are read: in 2 an episode's texts all hold for the whole of it, and only tars have checksums. 4 is 3
-with what people's hands felt; shards without are written as 3."""
+with what people's hands felt, 5 has codebooks in place of latent vectors; shards without either are written as 3."""
 CHECKSUM = "checksum"
 """Key of the manifest that holds the hash of all others."""
 MAX_BYTES = 2**30
@@ -99,6 +99,8 @@ class Manifest(BaseModel):
     statistics: dict[str, dict[str, Any]]
     hands: dict[str, dict[str, Any]] = {}
     """Statistics by embodiment of what people's hands felt."""
+    codebooks: dict[str, list[list[float]]] = {}
+    """Rows of each model's codebook; samples then hold codes and no vectors."""
     roots: list[str] = []
     """Of the recordings behind the shards, in which nothing may be written."""
     shards: list[ShardEntry]
@@ -108,6 +110,10 @@ class Manifest(BaseModel):
     def _complete(self) -> "Manifest":
         if self.version > READABLE[0] and not (self.checksum and all(s.index_sha256 for s in self.shards)):
             raise ValueError("checksums are missing")
+        shapes = {model.name: model.d for model in self.latents}
+        for name, rows in self.codebooks.items():
+            if not rows or any(len(row) != shapes.get(name) for row in rows):
+                raise ValueError(f"the codebook of '{name}' has not the width of its latent actions")
         names = [f"shard-{number:06d}.tar" for number in range(len(self.shards))]
         if [shard.name for shard in self.shards] != names:
             raise ValueError("shards are not numbered from 0 on")

@@ -4,8 +4,9 @@ A sample `<episode id>-<segment>` is these files, one after another in the tar:
     .json                   what the episode is, and which of its steps these are
     .state.npy .action.npy  (t, s) and (t, a) float32; absent in human clips
     .hands_state.npy .hands_action.npy  (t, 14) float32, what people's hands felt, where they tell it
-    .latent_<lam>.npy       (t, k, d) float32: latent actions by one model; any number of models
-    .codes_<lam>.npy        (t, k) int16, -1 where a pair would leave the episode
+    .codes_<lam>.npy        (t, k) int16, latent actions by one model, -1 where a pair would leave the episode; any
+                            number of models. The manifest has the rows of the codebook
+    .latent_<lam>.npy       (t, k, d) float32, where latent actions are no rows of a codebook
     .frames_<slot>.bin      t JPEGs, one after another; frame i lies between
     .offsets_<slot>.npy     offsets i and i + 1 of these t + 1 numbers
 
@@ -29,6 +30,7 @@ from dataengine.errors import DataEngineError
 from dataengine.shards.checks import Checks
 from dataengine.shards.manifest import MANIFEST, PLAN, DamagedShardsError, damaged, read_manifest
 from dataengine.shards.segments import Stored, read_segments
+from dataengine.windows import labels
 from dataengine.windows.hands import NEEDED
 from dataengine.windows.stats import EmbodimentStatistics
 from dataengine.windows.window import LatentInfo
@@ -83,6 +85,7 @@ class ShardReader:
             )
         self.identity = self._known.identity
         self.episodes, self._segments = read_segments(self.directory, self._known)
+        self._codebooks = {name: np.array(rows, np.float32) for name, rows in self._known.codebooks.items()}
         self._checks = Checks(self.directory, self._known.shards)
         self._maps = Bounded[int, mmap.mmap](MAPS_HELD, entry_bytes=1)
         self._arrays = Bounded[tuple[int, str], NDArray[Any] | None](BYTES_HELD)
@@ -115,14 +118,20 @@ class ShardReader:
 
     def latent(self, row: int, lam: str) -> tuple[NDArray[np.float32], NDArray[np.int16]]:
         """Give latent actions (t, k, d) and codes (t, k)."""
+        info, codebook = self.latent_info(lam), self.codebook(lam)
         latent, codes = self._array(row, latent_member(lam)), self._array(row, codes_member(lam))
+        if latent is None and codes is not None and codebook is not None:
+            with damaged(self.directory):
+                latent = labels.vectors_of(codebook, codes, lam)
         if latent is None or codes is None:
-            self.latent_info(lam)
             raise DataEngineError(f"{self.directory}: episode {self.episodes[row].episode_id} has no latent actions")
-        info = self.latent_info(lam)
         if latent.shape[1:] != (info.k, info.d) or codes.shape[1] != info.k:
             raise DamagedShardsError(self.directory, f"latent actions of '{lam}' are not as the manifest says")
         return latent, codes
+
+    def codebook(self, lam: str) -> NDArray[np.float32] | None:
+        """Give the vectors (n, d) of the codes; None where samples hold their own."""
+        return self._codebooks.get(lam)
 
     def jpegs(self, slot: str, wanted: Sequence[tuple[int, int]]) -> list[memoryview]:
         """See encoded frames for (row, frame) pairs: views of the mapped file, which a decoder reads without a copy."""

@@ -28,6 +28,7 @@ from dataengine.shards.manifest import (
     MANIFEST,
     PLAN,
     VERSION,
+    WITH_CODEBOOKS,
     WITH_HANDS,
     entry_within,
     read_object,
@@ -174,6 +175,7 @@ def write_shards(
     statistics = {name: one.to_json() for name, one in reader.statistics().items()}
     hands = {name: one.to_json() for name, one in planned.felt.statistics.items()}
     folder = Folder(normal_uri(uri))
+    codebooks = {info.name: reader.codebook(info.name) for info in planned.latents}
     there = _claim(folder, planned)
 
     def finish(number: int) -> dict[str, Any]:
@@ -185,7 +187,7 @@ def write_shards(
         entries = list(pool.map(finish, range(len(planned.shards))))
     manifest = {
         "format": FORMAT,
-        "version": WITH_HANDS if planned.felt.vectors else VERSION,
+        "version": _version(planned, codebooks),
         "identity": asdict(planned.identity),
         "latents": [asdict(info) for info in planned.latents],
         "slots": list(planned.slots),
@@ -196,12 +198,26 @@ def write_shards(
         "embodiments": _table(planned.episodes, lambda e: (e.embodiment, e.embodiment_id), reader),
         "statistics": statistics,
         **({"hands": hands} if hands else {}),
+        **_codebooks(codebooks),
         "roots": sorted(roots),
         "shards": entries,
     }
     manifest = with_checksum(manifest)
     folder.write(MANIFEST, json.dumps(manifest, indent=1).encode())
     return manifest
+
+
+def _version(planned: ShardPlan, codebooks: Mapping[str, NDArray[np.float32] | None]) -> int:
+    """Say the oldest version of the format that has all there is."""
+    if _codebooks(codebooks):
+        return WITH_CODEBOOKS
+    return WITH_HANDS if planned.felt.vectors else VERSION
+
+
+def _codebooks(codebooks: Mapping[str, NDArray[np.float32] | None]) -> dict[str, Any]:
+    """Give those that there are as the manifest holds them, exactly: a float32 is a float64, too."""
+    rows = {name: codebook.tolist() for name, codebook in codebooks.items() if codebook is not None}
+    return {"codebooks": rows} if rows else {}
 
 
 def _table(
@@ -315,7 +331,8 @@ def _members(reader: EpisodeReader, segment: ShardSegment, planned: ShardPlan) -
         yield name, _npy(array[steps])
     for info in planned.latents:
         latent, codes = reader.latent(segment.row, info.name)
-        yield latent_member(info.name), _npy(latent[steps])
+        if reader.codebook(info.name) is None:
+            yield latent_member(info.name), _npy(latent[steps])
         yield codes_member(info.name), _npy(codes[steps])
     for slot in episode.cameras:
         jpegs = reader.jpegs(slot, [(segment.row, frame) for frame in range(steps.start, steps.stop)])

@@ -87,6 +87,10 @@ class EpisodeReader(Protocol):
         """Give latent actions (t, k, d) and their codes (t, k); codes are -1 where a pair would leave the episode."""
         ...
 
+    def codebook(self, lam: str) -> NDArray[np.float32] | None:
+        """Give the vectors (n, d) that the codes of `lam` stand for; None where its latent actions are none of them."""
+        ...
+
     def jpegs(self, slot: str, wanted: Sequence[tuple[int, int]]) -> Sequence[Jpeg]:
         """Read encoded frames for (row, frame) pairs, in order, in one batched read."""
         ...

@@ -111,22 +111,20 @@ def read_latents(
 
 def _labelled(corpus: Corpus, info: LatentInfo, picks: Picks) -> tuple[Floats, NDArray[np.bool_]]:
     """Read labels of many episodes at a time."""
-    columns = ["episode_id", labels.latent_column(info.name), labels.codes_column(info.name)]
+    codebook, names = labels.label_codebook(corpus.schema, info.name), labels.label_columns(corpus.schema, info.name)
     work, latents, readable = list(picks.by_episode()), [], []
     for start in range(0, len(work), ROWS_TOGETHER):
         some = work[start : start + ROWS_TOGETHER]
         ids = ", ".join(f"'{e.episode_id}'" for e, _ in some)
-        table = corpus.table(columns, where=f"episode_id IN ({ids})")
+        table = corpus.table(["episode_id", *names], where=f"episode_id IN ({ids})")
         row_of = {episode_id: i for i, episode_id in enumerate(table["episode_id"].to_pylist())}
         for episode, rows in some:
-            flat_latent, flat_codes = (table[c][row_of[episode.episode_id]] for c in columns[1:])
-            if not flat_codes.is_valid:
+            flat = [table[name][row_of[episode.episode_id]] for name in names]
+            if not flat[0].is_valid:
                 raise DataEngineError(
                     f"episode {episode.episode_id} has no labels of '{info.name}'; run `villa label` to its end first"
                 )
-            latent, codes = labels.unflatten(
-                info, flat_latent.values.to_numpy().astype(np.float32), flat_codes.values.to_numpy()
-            )
+            latent, codes = labels.unflatten(info, codebook, *(cell.values.to_numpy() for cell in flat))
             latents.append(latent[rows])
             readable.append(codes[rows, 0] != labels.NO_CODE)
     joined = np.concatenate(latents)

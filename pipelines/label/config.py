@@ -18,7 +18,7 @@ class LabelConfig(Config):
     lam: Path
     """Directory of the latent action model."""
     name: str | None = None
-    """Name of the columns, latent__NAME and codes__NAME; the directory's own name if left out."""
+    """Name of the column, codes__NAME; the directory's own name if left out."""
     interval_s: float | None = Field(None, gt=0, le=3600)
     """Seconds between the two frames of a latent action; by default the model's own."""
     past_frames: bool = True

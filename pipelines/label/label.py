@@ -91,7 +91,7 @@ class LabelReport(Report):
         else:
             did = f"nothing to do: all {self.already} episodes are labelled"
         kind = "" if self.past_frames else ", without past frames"
-        lines = [f"{did} (latent__{self.name}{kind}, {self.seconds:.1f} s)"]
+        lines = [f"{did} (codes__{self.name}{kind}, {self.seconds:.1f} s)"]
         if self.without_camera:
             lines.append(f"{self.without_camera} episodes have no such camera and were left out")
         if self.codes_compared:
@@ -119,7 +119,8 @@ def run(config: LabelConfig) -> LabelReport:
     info = _info(config, lam)
     _check_camera(corpus, config.slot)
     version = corpus.version
-    claim(corpus, info, config.slot)
+    codebook = lam.vq.embedding.weight.float().numpy(force=True)
+    claim(corpus, info, config.slot, codebook)
     plans = {i: _plan(corpus, info, config.slot, i) for i in corpus.fragment_ids()}
     todo = {i: plan.episodes for i, plan in plans.items() if plan.episodes}
     compared = CodesCompared()
@@ -132,7 +133,7 @@ def run(config: LabelConfig) -> LabelReport:
             compared = sum((row.compared for row in rows), compared)
             done[fragment_id] += rows
             if len(done[fragment_id]) == len(todo[fragment_id]):
-                corpus.update_fragment(fragment_id, _columns(info, config.slot, done.pop(fragment_id)))
+                corpus.update_fragment(fragment_id, _columns(corpus.schema, info, done.pop(fragment_id)))
     seconds = time.monotonic() - start
     report = LabelReport(
         corpus=config.corpus,
@@ -189,34 +190,34 @@ def _check_camera(corpus: Corpus, slot: str) -> None:
         raise DataEngineError(f"{corpus.uri}: no episode has a camera '{slot}'; cameras there: {there}")
 
 
-def claim(corpus: Corpus, info: LatentInfo, slot: str) -> None:
+def claim(corpus: Corpus, info: LatentInfo, slot: str, codebook: NDArray[np.float32] | None = None) -> None:
     """Add the model's columns, or make sure that those of this name are its own."""
-    if labels.latent_column(info.name) not in corpus.schema.names:
-        corpus.ensure_columns(labels.label_fields(info, slot))
+    if labels.codes_column(info.name) not in corpus.schema.names:
+        corpus.ensure_columns(labels.label_fields(info, slot, codebook))
         return
     held, held_slot = labels.label_info(corpus.schema, info.name), labels.label_slot(corpus.schema, info.name)
     if held.fingerprint != info.fingerprint:
         raise DataEngineError(
-            f"column latent__{info.name} was written by model {held.fingerprint}, this one is {info.fingerprint}; "
+            f"column codes__{info.name} was written by model {held.fingerprint}, this one is {info.fingerprint}; "
             f"labels are never overwritten: give this model another --name"
         )
     if held.interval_s != info.interval_s:
         raise DataEngineError(
-            f"column latent__{info.name} spans {held.interval_s:g} s, asked for {info.interval_s:g} s; "
+            f"column codes__{info.name} spans {held.interval_s:g} s, asked for {info.interval_s:g} s; "
             f"give another --name"
         )
     if held.past_frames != info.past_frames:
         raise DataEngineError(
-            f"column latent__{info.name} was read {held.kind}, asked for {info.kind}; give another --name"
+            f"column codes__{info.name} was read {held.kind}, asked for {info.kind}; give another --name"
         )
     if held.precision != info.precision:
         raise DataEngineError(
-            f"column latent__{info.name} was computed in {held.precision}, asked for {info.precision}; "
+            f"column codes__{info.name} was computed in {held.precision}, asked for {info.precision}; "
             f"give another --name"
         )
     if held_slot != slot:
         raise DataEngineError(
-            f"column latent__{info.name} holds what camera '{held_slot}' saw, asked for '{slot}'; give another --name"
+            f"column codes__{info.name} holds what camera '{held_slot}' saw, asked for '{slot}'; give another --name"
         )
 
 
@@ -289,15 +290,20 @@ def _labelled(
             yield done.fragment_id, labelled
 
 
-def _columns(info: LatentInfo, slot: str, rows: Sequence[LabelledRow]) -> pa.Table:
-    """Arrange one fragment's labels as the table that `Corpus.update_fragment` takes."""
+def _columns(held: pa.Schema, info: LatentInfo, rows: Sequence[LabelledRow]) -> pa.Table:
+    """Arrange one fragment's labels as the table that `Corpus.update_fragment` takes, in the columns that there are."""
+    codebook = labels.label_codebook(held, info.name)
+    if codebook is not None:
+        for row in rows:
+            assert np.array_equal(labels.vectors_of(codebook, row.codes, info.name), row.latent), "vectors are codes"
     arrays = [pa.array([row.rowid for row in rows], pa.uint64())]
-    for values, kind in (([r.latent for r in rows], pa.float32()), ([r.codes for r in rows], pa.int16())):
+    names = labels.label_columns(held, info.name)
+    for name in names:
+        values = [row.codes if name == labels.codes_column(info.name) else row.latent for row in rows]
         ends = np.cumsum([0, *(value.size for value in values)])
-        flat = pa.array(np.concatenate([value.reshape(-1) for value in values]), kind)
+        flat = pa.array(np.concatenate([value.reshape(-1) for value in values]), held.field(name).type.value_type)
         arrays.append(pa.ListArray.from_arrays(pa.array(ends, pa.int32()), flat))
-    schema = pa.schema([pa.field("_rowid", pa.uint64()), *labels.label_fields(info, slot)])
-    return pa.Table.from_arrays(arrays, schema=schema)
+    return pa.Table.from_arrays(arrays, schema=pa.schema([("_rowid", pa.uint64()), *map(held.field, names)]))
 
 
 def codebook_use(corpus: Corpus, info: LatentInfo, num_codes: int) -> list[CodebookUse]:

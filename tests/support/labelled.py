@@ -25,10 +25,9 @@ def make_models(corpus, tmp_path, **settings):
 def labels_of(uri, name):
     corpus = Corpus.open(uri)
     info = labels.label_info(corpus.schema, name)
-    rows = corpus.table(["source_record", labels.latent_column(name), labels.codes_column(name)])
-    out = {}
-    for record, latent, codes in zip(*rows.columns, strict=True):
-        if codes.is_valid:
-            flat = latent.values.to_numpy(), codes.values.to_numpy()
-            out[record.as_py()] = labels.unflatten(info, *flat)
+    rows = corpus.table(["source_record", *labels.label_columns(corpus.schema, name)])
+    codebook, out = labels.label_codebook(corpus.schema, name), {}
+    for record, *cells in zip(*rows.columns, strict=True):
+        if cells[0].is_valid:
+            out[record.as_py()] = labels.unflatten(info, codebook, *(cell.values.to_numpy() for cell in cells))
     return out

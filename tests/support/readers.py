@@ -74,6 +74,9 @@ class MadeReader:
         latent[-stride:], codes[-stride:] = 0, -1
         return latent, codes
 
+    def codebook(self, lam: str) -> NDArray[np.float32] | None:
+        return None
+
     def jpegs(self, slot: str, wanted: Sequence[tuple[int, int]]) -> list[bytes]:
         self.num_reads += 1
         return [simplejpeg.encode_jpeg(self.picture(slot, row, frame), quality=95) for row, frame in wanted]

@@ -64,7 +64,7 @@ class TableReader:
 
     def fetch(self, rows: Sequence[int], lam: str = "") -> None:
         """Read the vectors of some episodes, and their latent actions by `lam`, in one go."""
-        labelled = [labels.latent_column(lam), labels.codes_column(lam)] if lam else []
+        labelled = labels.label_columns(self.corpus.schema, lam) if lam else []
         self._columns.fetch(["state", "action", *labelled], self._position[list(rows)].tolist())
 
     def state(self, row: int) -> NDArray[np.float32] | None:
@@ -84,13 +84,18 @@ class TableReader:
         info = self.latent_info(lam)
         self._check_labelled(info)
         episode, position = self.episodes[row], int(self._position[row])
-        names = (labels.latent_column(lam), labels.codes_column(lam))
+        names = labels.label_columns(self.corpus.schema, lam)
         cells = self._columns.fetch(names, [position])
-        flat_latent, flat_codes = (cells[name, position] for name in names)
-        if flat_latent is None or flat_codes is None:  # no camera saw anything
+        flat = [values for name in names if (values := cells[name, position]) is not None]
+        if len(flat) < len(names):  # no camera saw anything
             steps = episode.num_steps
             return np.zeros((steps, info.k, info.d), np.float32), np.full((steps, info.k), labels.NO_CODE, np.int16)
-        return _trim_latents(labels.unflatten(info, flat_latent, flat_codes), int(self._first[row]), episode, info)
+        shaped = labels.unflatten(info, self.codebook(lam), *flat)
+        return _trim_latents(shaped, int(self._first[row]), episode, info)
+
+    def codebook(self, lam: str) -> NDArray[np.float32] | None:
+        """Give the vectors (n, d) of the codes; None where labels hold their own."""
+        return labels.label_codebook(self.corpus.schema, lam)
 
     def jpegs(self, slot: str, wanted: Sequence[tuple[int, int]]) -> list[bytes]:
         """Read encoded frames for (row, frame) pairs in one go."""

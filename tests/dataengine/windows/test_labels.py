@@ -32,8 +32,8 @@ def test_an_unknown_label_is_refused_with_the_known_names():
 
 
 def test_a_column_without_origin_is_refused():
-    schema = pa.schema([pa.field("latent__mine", pa.list_(pa.float32()))])
-    with pytest.raises(DataEngineError, match="latent__mine does not say villa:lam_fingerprint"):
+    schema = pa.schema([pa.field("codes__mine", pa.list_(pa.int16()))])
+    with pytest.raises(DataEngineError, match="codes__mine does not say villa:lam_fingerprint"):
         labels.label_info(schema, "mine")
 
 
@@ -48,6 +48,41 @@ def test_a_name_without_letters_is_refused():
 
 
 def test_flat_values_get_their_shape_back():
-    latent, codes = labels.unflatten(INFO, np.arange(24, dtype=np.float32), np.arange(8, dtype=np.int16))
+    latent, codes = labels.unflatten(INFO, None, np.arange(8, dtype=np.int16), np.arange(24, dtype=np.float32))
     assert latent.shape == (4, 2, 3)
     assert codes.tolist() == [[0, 1], [2, 3], [4, 5], [6, 7]]
+
+
+def test_vectors_are_rows_of_the_codebook_to_the_last_bit():
+    codebook = np.random.default_rng(0).normal(size=(5, 3)).astype(np.float32)
+    codebook[2] = [np.nextafter(np.float32(1), np.float32(2)), -0.0, np.float32(1e-42)]
+    schema = labels.label_fields(INFO, "wrist", codebook)
+    assert (labels.label_names(schema), labels.label_info(schema, "base")) == (["base"], INFO)
+    assert labels.label_columns(schema, "base") == ["codes__base"]
+    flat = np.array([2, 0, 4, 4, -1, -1], np.int16)
+    latent, codes = labels.unflatten(INFO, labels.label_codebook(schema, "base"), flat)
+    assert codes.tolist() == [[2, 0], [4, 4], [-1, -1]]
+    assert latent.dtype == np.float32
+    assert latent[:2].tobytes() == codebook[codes[:2]].tobytes()
+    assert not latent[2].any()
+
+
+def test_labels_without_a_codebook_keep_their_vectors():
+    schema = labels.label_fields(INFO, "wrist")
+    assert labels.label_columns(schema, "base") == ["codes__base", "latent__base"]
+    assert labels.label_codebook(schema, "base") is None
+
+
+@pytest.mark.parametrize("code", [5, -2, 300])
+def test_a_code_that_is_no_row_is_damage(code):
+    codebook = np.zeros((5, 3), np.float32)
+    with pytest.raises(DataEngineError, match=rf"labels 'base' hold code {code}, expected -1 to 4"):
+        labels.unflatten(INFO, codebook, np.array([0, code], np.int16))
+
+
+@pytest.mark.parametrize("rows", [b"AAAA", b"no base64!"])
+def test_a_damaged_codebook_is_named(rows):
+    field = labels.label_fields(INFO, "primary", np.zeros((5, 3), np.float32)).field(0)
+    schema = pa.schema([field.with_metadata({**field.metadata, b"villa:codebook": rows})])
+    with pytest.raises(DataEngineError, match="column codes__base: its codebook is damaged"):
+        labels.label_codebook(schema, "base")

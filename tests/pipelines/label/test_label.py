@@ -50,7 +50,7 @@ def test_without_past_frames_a_label_follows_from_its_two_frames_alone(tmp_path)
     one, _ = make_models(corpus, tmp_path)
     run(LabelConfig(corpus=corpus.uri, lam=one, name="both"))
     report = run(LabelConfig(corpus=corpus.uri, lam=one, name="alone", past_frames=False))
-    assert "latent__alone, without past frames" in report.summary()
+    assert "codes__alone, without past frames" in report.summary()
     lam, alone, both = load_lam(one), labels_of(corpus.uri, "alone"), labels_of(corpus.uri, "both")
     episode = corpus.episode(corpus.episode_ids()[0])
     record = episode.column("source_record")
@@ -64,7 +64,7 @@ def test_without_past_frames_a_label_follows_from_its_two_frames_alone(tmp_path)
     assert [TableReader(Corpus.open(corpus.uri)).latent_info(name).past_frames for name in ("both", "alone")] == [1, 0]
     report = info(CorpusConfig(corpus=corpus.uri))
     assert "latent actions 'alone': 0.2 s, without past frames, camera primary" in report.summary()
-    with pytest.raises(DataEngineError, match=r"latent__alone was read without past frames, asked for with past"):
+    with pytest.raises(DataEngineError, match=r"codes__alone was read without past frames, asked for with past"):
         run(LabelConfig(corpus=corpus.uri, lam=one, name="alone"))
 
 
@@ -148,7 +148,7 @@ def test_two_models_label_side_by_side_and_neither_overwrites_the_other(tmp_path
     run(LabelConfig(corpus=corpus.uri, lam=one))
     before = labels_of(corpus.uri, "one")
     run(LabelConfig(corpus=corpus.uri, lam=two))
-    with pytest.raises(DataEngineError, match=r"column latent__one was written by model .* give this model another"):
+    with pytest.raises(DataEngineError, match=r"column codes__one was written by model .* give this model another"):
         run(LabelConfig(corpus=corpus.uri, lam=two, name="one"))
     after = labels_of(corpus.uri, "one")
     for record in before:
@@ -243,9 +243,7 @@ def test_another_precision_says_how_many_codes_it_changed(tmp_path):
         rows = codes[:, 0] >= 0
         np.testing.assert_array_equal(latent[rows], codebook[codes[rows]])
     assert "in bf16" in info(CorpusConfig(corpus=corpus.uri)).summary()
-    with pytest.raises(
-        DataEngineError, match=r"latent__fast was computed in bf16, asked for fp32; give another --name"
-    ):
+    with pytest.raises(DataEngineError, match=r"codes__fast was computed in bf16, asked for fp32; give another --name"):
         run(LabelConfig(corpus=corpus.uri, lam=one, name="fast"))
 
 
@@ -254,4 +252,4 @@ def test_a_precision_that_the_device_lacks_is_refused(tmp_path):
     one, _ = make_models(corpus, tmp_path)
     with pytest.raises(DataEngineError, match=r"precision is tf32, .* this model is on cpu; take fp32 or bf16"):
         run(LabelConfig(corpus=corpus.uri, lam=one, precision="tf32", device="cpu"))
-    assert "latent__one" not in Corpus.open(corpus.uri).schema.names
+    assert "codes__one" not in Corpus.open(corpus.uri).schema.names
