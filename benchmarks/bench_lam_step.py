@@ -20,11 +20,12 @@ from typing import Any
 
 import torch
 from claims import Claim, say
-from lam_model import counted_flops, forward_flops, make_batch
+from lam_model import counted_flops, make_batch
 from stepping import peak_flops, peak_memory_gib
 
 from models.batch import LamBatch
 from models.lam import Lam, LamConfig
+from models.lam.flops import forward_flops
 from pipelines.training import presets
 from pipelines.training.distributed import Distributed
 from pipelines.training.lam.config import TrainLamConfig

@@ -26,7 +26,6 @@ sys.path[:0] = [str(HERE), str(HERE.parent)]
 from act_model import act_config, make_batch  # noqa: E402
 from bench_act_predict import predictions  # noqa: E402
 from bench_act_step import measured  # noqa: E402
-from lam_model import forward_flops as lam_flops  # noqa: E402
 from lam_model import lam_config  # noqa: E402
 from lam_model import make_batch as lam_batch  # noqa: E402
 from stepping import Stepping, peak_flops, seconds_of  # noqa: E402
@@ -35,6 +34,7 @@ from models.act import Act  # noqa: E402
 from models.act.flops import forward_flops  # noqa: E402
 from models.act.sampler import Sampler, cast  # noqa: E402
 from models.lam import Lam  # noqa: E402
+from models.lam.flops import forward_flops as lam_flops  # noqa: E402
 from models.layers.attention import attend_briefly  # noqa: E402
 from models.layers.norm import HeadNorm  # noqa: E402
 from pipelines.training.transfer import Transfer  # noqa: E402

@@ -1,7 +1,4 @@
-"""The latent action model of a preset, a batch for it, and its work counted by hand; beside our models, torch suffices.
-
-Work is 2 for each number of a matrix that meets one of x; attention over time counts in full although it is causal.
-"""
+"""The latent action model of a preset, a batch for it, and its work as torch counts it; our models suffice."""
 
 from pathlib import Path
 
@@ -20,26 +17,6 @@ def lam_config(preset: str) -> LamConfig:
     """Read the model of a preset."""
     said = yaml.safe_load((RECIPES / f"train_lam_{preset}.yaml").read_text(encoding="utf-8"))
     return LamConfig.model_validate(LamConfig.saved_as_today(said.get("model") or {}))
-
-
-def forward_flops(c: LamConfig) -> int:
-    """Multiplications and additions of one clip's forward pass: 2 for each number of a matrix that meets one of x."""
-    t, n, k, d, e = c.num_frames, c.num_patches, c.num_slots, c.encoder_width, c.decoder_width
-    pairs, patch = t - 1, 3 * c.patch_size**2
-    # A token's share of one block: q, k, v and output for space, and for time; feed-forward; scores and their sums.
-    encoder_token = 2 * patch * d + c.encoder_depth * (16 * d**2 + 4 * int(c.mlp_ratio * d) * d + 4 * n * d + 4 * t * d)
-    readout = 6 * n * d**2 + 4 * k * n * d + k * (4 * d**2 + 24 * d**2 + 2 * d * c.latent_dim)
-    m = n + (c.conditioning == "token")
-    decoder = 2 * n * patch * e * 2 + 2 * c.latent_width * e + c.decoder_depth * (m * (8 + 24) * e**2 + 4 * m**2 * e)
-    decoder += c.decoder_depth * 8 * e**2 * (c.conditioning == "film")
-    vq = 2 * c.latent_width * c.num_codes
-    proprio = 0
-    if c.use_proprio:
-        width = c.state_dim + c.latent_width + 2 * c.context_width * c.use_context
-        heads = c.max_horizon * (c.state_dim + c.action_dim)
-        proprio = 2 * c.proprio_hidden * (width + c.proprio_hidden + heads) * pairs
-        proprio += 4 * c.context_width**2 * c.use_context
-    return t * n * encoder_token + pairs * (readout + decoder + vq) + proprio
 
 
 def make_batch(c: LamConfig, num_clips: int, device: str) -> LamBatch:

@@ -42,6 +42,6 @@ def finetune(
     named = tuple(embodiment) if embodiment else None
     kwargs = {"checkpoint": checkpoint, "data": data, "out": out, "preset": preset, "steps": steps, "device": device}
     config = settings.fill(FinetuneConfig, embodiments=named, **kwargs)
-    from pipelines.launch import launch  # torch comes after the settings are known to be sound
+    from pipelines.training.launch import launch  # torch comes after the settings are known to be sound
 
     return launch.run("pipelines.training.finetune.finetune:run", config)

@@ -48,7 +48,7 @@ def lam(
     from pipelines.training.lam.config import TrainLamConfig
 
     config = settings.fill(TrainLamConfig, data=data, out=out, preset=preset, steps=steps, device=device)
-    from pipelines.launch import launch  # torch comes after the settings are known to be sound
+    from pipelines.training.launch import launch  # torch comes after the settings are known to be sound
 
     return launch.run("pipelines.training.lam.lam:run", config)
 
@@ -76,7 +76,7 @@ def act(
     from pipelines.training.act.config import TrainActConfig
 
     config = settings.fill(TrainActConfig, data=data, out=out, preset=preset, steps=steps, device=device)
-    from pipelines.launch import launch  # torch comes after the settings are known to be sound
+    from pipelines.training.launch import launch  # torch comes after the settings are known to be sound
 
     return launch.run("pipelines.training.act.act:run", config)
 
@@ -107,7 +107,7 @@ def world(
     from pipelines.training.world.config import TrainWorldConfig
 
     config = settings.fill(TrainWorldConfig, data=data, out=out, lam=lam, preset=preset, steps=steps, device=device)
-    from pipelines.launch import launch  # torch comes after the settings are known to be sound
+    from pipelines.training.launch import launch  # torch comes after the settings are known to be sound
 
     return launch.run("pipelines.training.world.world:run", config)
 
@@ -131,8 +131,8 @@ def custom(
     Settings that only this model has are given with `--set`. A killed run continues to the same losses when the same
     command is given again.
     """
-    from pipelines.launch import launch
     from pipelines.training import fit
+    from pipelines.training.launch import launch
 
     made = fit.task_at(task)
     return launch.run(

@@ -17,11 +17,13 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from dataengine.formats.tfrecord import frame
+from pipelines.training.grad_norms import PREFIX
 from pipelines.training.json_lines import cut_after
 
 VAL = "val_"
 """What names of figures on held-out windows begin with."""
-GROUPS = {"lr": "optim", "grad_norm": "optim", "steps_per_s": "speed", "loader_wait_ms": "speed"}
+SPEED = ("steps_per_s", "loader_wait_ms", "samples_per_s", "data_wait", "mfu", "memory_gb")
+GROUPS = {"lr": "optim", "grad_norm": "optim", "skipped_steps": "optim", **dict.fromkeys(SPEED, "speed")}
 """Of TensorBoard's tags; all other figures are of training or, with `val_`, of validation."""
 
 
@@ -29,6 +31,8 @@ def tag(name: str) -> str:
     """Give the tag that a figure of metrics.jsonl has in TensorBoard."""
     if name.startswith(VAL):
         return f"val/{name.removeprefix(VAL)}"
+    if name.startswith(PREFIX):
+        return f"optim/{name}"
     return f"{GROUPS.get(name, 'train')}/{name}"
 
 

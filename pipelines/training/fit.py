@@ -32,7 +32,9 @@ def fit(make: type[TrainTask[C, M, A, R]], config: C) -> R:
     Raise DataEngineError where data and settings do not fit together, or `out` holds something else.
     """
     if config.launcher != "local":
-        raise ValueError(f"launcher={config.launcher}: only `pipelines.launch.launch.run` starts processes elsewhere")
+        raise ValueError(
+            f"launcher={config.launcher}: only `pipelines.training.launch.launch.run` starts processes elsewhere"
+        )
     device = pick_device(config.device)
     with report_what_is_saved(config.out, config.steps), run_folder(config.out, make.name, config.data, *make.products):
         config, training_data = open_data(config)
@@ -88,6 +90,7 @@ def _fit(task: TrainTask[C, M, A, R]) -> R:
             validation=validation,
             lr_scale=task.lr_scale,
             deliver=cast(Callable[[nn.Module], nn.Module], task.deliver),
+            flops=lambda: task.flops(model),
         )
         trainer.resume()
         if trainer.step == config.steps:

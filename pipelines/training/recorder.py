@@ -1,5 +1,6 @@
 """A run's figures: summed on the device, averaged over steps and ranks, written where it is time for it."""
 
+import math
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -9,14 +10,16 @@ from typing import Any, Generic
 
 import torch
 import yaml
-from torch import Tensor
+from torch import Tensor, nn
 
 from pipelines.training.data_wait import advice
 from pipelines.training.distributed import Distributed
 from pipelines.training.events import VAL, Metrics
+from pipelines.training.grad_norms import grad_norms
 from pipelines.training.loading import B, Loader
 from pipelines.training.protocols import Callback
 from pipelines.training.settings import LoopConfig, learning_rate
+from pipelines.training.speed import FlopsPerWindow, Speed
 from pipelines.training.validation import Curve, Pictures, Validation
 
 SKIPPED = "skipped_steps"
@@ -45,14 +48,26 @@ class Recorder(Generic[B]):
         title: str,
         callback: Callback | None,
         validation: Validation | None,
+        flops: FlopsPerWindow = lambda: None,
     ) -> None:
         self.loader = loader
+        self.speed = Speed(config, distributed, flops)
         self.config, self.distributed, self.title = config, distributed, title
         self.callback, self.validation = callback, validation
         self.curve = Curve(validation.best_from, validation.num_batches) if validation else Curve()
         self.sums, self.figures = {}, {}
         self.num_summed, self.val_seconds = 0, 0.0
         self._metrics: Metrics | None = None
+        self._grad_norms: dict[str, Tensor] = {}
+
+    def logs(self, step: int) -> bool:
+        """Tell whether an entry is due after a step."""
+        return step == self.config.steps or step % self.config.log_every == 0
+
+    def see_gradients(self, step: int, model: nn.Module) -> None:
+        """Look at the gradients of a step with an entry, before they are cut."""
+        if self.logs(step):
+            self._grad_norms = grad_norms(model)
 
     def add(self, parts: Sequence[Mapping[str, Tensor]], grad_norm: Tensor, skipped: Tensor | None = None) -> None:
         """Sum a step's figures, the mean over its parts, on the device: reading them makes the host wait for it.
@@ -78,6 +93,7 @@ class Recorder(Generic[B]):
             return
         settings = yaml.safe_dump(self.config.model_dump(mode="json"), sort_keys=False)
         self._metrics = Metrics(out, step, settings)
+        self.speed.begin(step)
         try:
             if self.callback is not None:
                 for line in self._metrics.earlier():
@@ -95,7 +111,7 @@ class Recorder(Generic[B]):
         done, every = step == self.config.steps, self.config.validates_every
         validates = self.validation is not None and (done or (every > 0 and step % every == 0))
         figures, pictures = self._validate(step, evaluate) if validates else ({}, {})
-        logs = done or step % self.config.log_every == 0
+        logs = self.logs(step)
         if logs:
             self._average(step)
         if self._metrics is not None and (logs or validates):
@@ -124,7 +140,9 @@ class Recorder(Generic[B]):
         self.figures = {name: value / num_taken for name, value in figures.items()} if num_taken else {}
         if skipped is not None:
             self.figures[SKIPPED] = skipped
-        self.sums, self.num_summed = {}, 0
+        norms = {name: float(norm) for name, norm in self._grad_norms.items()}
+        self.figures |= {name: norm for name, norm in norms.items() if math.isfinite(norm)}
+        self.sums, self.num_summed, self._grad_norms = {}, 0, {}
         self.figures["lr"] = learning_rate(self.config, step - 1)
 
     def _entry(self, step: int, batch: B, steps_per_s: float) -> tuple[dict[str, float], Sequence[str]]:
@@ -134,7 +152,8 @@ class Recorder(Generic[B]):
             self.figures.update(self.callback.extra_metrics(step, batch))
             notes = self.callback.on_log(step, self.figures)
         wait_ms = self.loader.seconds.per_batch_ms()["wait"]
-        return {**self.figures, "steps_per_s": steps_per_s, "loader_wait_ms": wait_ms}, notes
+        speed = self.speed.figures(step, self.loader.seconds.wait, self.val_seconds)
+        return {**self.figures, **speed, "steps_per_s": steps_per_s, "loader_wait_ms": wait_ms}, notes
 
     def note(self) -> str:
         """Give the losses that the progress line shows: nothing before they are known."""

@@ -29,6 +29,7 @@ _NOT_RECORDED = frozenset(
         "ray_resources",
         "ray_max_failures",
         "hang_timeout_s",
+        "peak_tflops",
         "keep_best",
         "async_checkpoint",
     )
@@ -150,6 +151,9 @@ class LoopConfig(Config):
     """How pictures vary each time they are seen."""
     log_every: int = Field(10, ge=1, le=MOST)
     """Optimiser steps between two entries of metrics.jsonl and TensorBoard."""
+    peak_tflops: float | None = Field(None, gt=0, le=1e9)
+    """What a device could compute, 10^12 operations a second, to give the share that is used (`mfu`). By default it is
+    known by its name; a CPU is measured."""
     val_every: int | None = Field(None, ge=0, le=MOST)
     """Steps between two looks at held-out windows; 0: at the end alone. By default twenty times in a run, and not more
     often than every 10 steps."""

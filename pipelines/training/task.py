@@ -152,6 +152,10 @@ class TrainTask(ABC, Generic[C, M, A, R]):
         loss, figures = cast(Trainable, model).loss(batch, random, counts)
         return {**figures, "loss": loss}
 
+    def flops(self, model: M) -> float | None:
+        """Count the operations that training takes for a window now; None where nobody has counted them."""
+        return None
+
     def val_pictures(self, model: M, batch: Any) -> Pictures:
         """Draw what the model makes of a few held-out windows, where that costs little."""
         return {}

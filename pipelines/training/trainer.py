@@ -36,6 +36,7 @@ from pipelines.training.recorder import Recorder
 from pipelines.training.saving import Checkpoints
 from pipelines.training.settings import LoopConfig, learning_rate
 from pipelines.training.sharding import Call, Skeleton, clip_gradients, is_sharded, reduce_whole_gradients, shard
+from pipelines.training.speed import FlopsPerWindow
 from pipelines.training.transfer import Transfer
 from pipelines.training.validation import Curve, Pictures, Validation
 
@@ -93,6 +94,7 @@ class Trainer(Generic[B]):
         validation: Validation | None = None,
         lr_scale: Callable[[str], float] = lambda name: 1.0,
         deliver: Callable[[nn.Module], nn.Module] = lambda model: model,
+        flops: FlopsPerWindow = lambda: None,
     ) -> None:
         """Prepare a run that has taken no step.
 
@@ -121,6 +123,7 @@ class Trainer(Generic[B]):
             title=title,
             callback=callback,
             validation=validation,
+            flops=flops,
         )
         order = parameter_order(self.model, lr_scale)
         averages = self.ema.weights() if self.ema else None
@@ -183,7 +186,7 @@ class Trainer(Generic[B]):
                 done = self.step == self.config.steps
                 steps_per_s = (self.step - first) / (self.seconds - before - recorder.val_seconds)
                 self.watchdog.at(self.step, "metrics")
-                if done or self.step % self.config.log_every == 0:
+                if recorder.logs(self.step):
                     self._check()
                 recorder.record(self.step, batch, steps_per_s, self._evaluate)
                 if not advised and self.step - first == ADVISE_AFTER:
@@ -258,6 +261,7 @@ class Trainer(Generic[B]):
         self.watchdog.at(number, "optimizer")
         if is_sharded(self._root):
             reduce_whole_gradients(self.model)
+        self.recorder.see_gradients(number, self.model)
         norm = clip_gradients(self.model, c.max_grad_norm)
         skipped = self.bad_steps.update(number, [figures["loss"] for figures in of_parts], norm)
         self.optimizer.zero_grad(set_to_none=True)

@@ -9,6 +9,7 @@ from pydantic import Field
 from dataengine.windows.normalize import Normalizer
 from dataengine.windows.window import LatentInfo, WindowSpec
 from models.act import Act, ActConfig
+from models.act.flops import forward_flops
 from pipelines.output.text_table import text_table
 from pipelines.training import data, tokenizer
 from pipelines.training.act import cameras
@@ -115,6 +116,12 @@ class PolicyTask(TrainTask[P, Act, ActCollator, R]):
     def deliver(self, model: Act) -> Act:
         """Merge adapters into plain weights, which serve everywhere."""
         return model.merged()
+
+    def flops(self, model: Act) -> float | None:
+        """Count a window, where all of the model is trained and the plan is denoised."""
+        shape = self.shape
+        is_whole = not (shape.freeze_vision or shape.freeze_vlm or shape.lora)
+        return 3 * forward_flops(shape) if is_whole and (shape.denoises_plan or not shape.use_latent) else None
 
     def lr_scale(self, name: str) -> float:
         """Give each part its own learning rate."""

@@ -12,6 +12,7 @@ from dataengine.windows.normalize import Normalizer
 from dataengine.windows.window import EpisodeReader, WindowSpec, steps_per_latent
 from models.batch import LamBatch
 from models.lam import Lam, LamConfig
+from models.lam.flops import forward_flops
 from models.weights import load_lam
 from pipelines.output.text_table import text_table
 from pipelines.training import data
@@ -110,6 +111,10 @@ class LamTask(TrainTask[TrainLamConfig, Lam, LamCollator, TrainLamReport]):
     def callback(self, model: Lam) -> CodebookCallback | None:
         """Look after the codebook, where it is trained."""
         return None if self.config.freeze else CodebookCallback(model, self.health, self.config.log_every)
+
+    def flops(self, model: Lam) -> float | None:
+        """Count a clip, where all of the model is trained."""
+        return None if self.config.freeze else 3 * forward_flops(self.shape)
 
     def val_pictures(self, model: Lam, batch: LamBatch) -> Pictures:
         """Show pairs of frames: now, next, and the next one that the decoder predicts."""

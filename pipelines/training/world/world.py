@@ -13,6 +13,7 @@ from dataengine.windows.window import EpisodeReader, LatentInfo, WindowSpec
 from models.batch import WorldBatch
 from models.fingerprint import fingerprint
 from models.world import World, WorldConfig
+from models.world.flops import forward_flops
 from pipelines.device import pick_device
 from pipelines.output.text_table import text_table
 from pipelines.training import data
@@ -117,6 +118,10 @@ class WorldTask(TrainTask[TrainWorldConfig, World, WorldCollator, TrainWorldRepo
     def evaluate(self, model: World, collator: WorldCollator, shares: Mapping[str, float]) -> dict[str, Any]:
         """Roll out on held-out episodes, beside the latent action model's own decoder."""
         return _evaluate(self.config, model, self.lam, self.data, self.latent, self.shape.resolution, self.distributed)
+
+    def flops(self, model: World) -> float:
+        """Count a clip at the length that rollouts have now."""
+        return 3 * forward_flops(model.config, model.num_steps)
 
     def val_pictures(self, model: World, batch: WorldBatch) -> Pictures:
         """Show rollouts: the true frames from the last one seen on, and below them those that the model predicts."""

@@ -9,12 +9,12 @@ import pytest
 
 from dataengine.errors import DataEngineError
 from pipelines import stats
-from pipelines.launch import launch
 from pipelines.training.lam import lam
 from pipelines.training.lam.config import TrainLamConfig
+from pipelines.training.launch import launch
 from tests.support.corpora import make_corpus, robot_episode
 
-ROOT = Path(__file__).parents[3]
+ROOT = Path(__file__).parents[4]
 RUN = "pipelines.training.lam.lam:run"
 SMALL = {"preset": "tiny", "steps": 8, "batch_size": 4, "log_every": 1, "checkpoint_every": 2, "val_windows": 8}
 
@@ -50,7 +50,7 @@ def test_a_run_that_loses_a_worker_ends_as_the_one_that_torchrun_started(
 ) -> None:
     on_ray = {"launcher": "ray", "ray_address": address, "ray_workers": 2}
     config = TrainLamConfig(data=corpus, out=tmp_path / "ray", device="cpu", **SMALL, **on_ray)
-    report = launch.run("tests.pipelines.launch.dying:run", config)
+    report = launch.run("tests.pipelines.training.launch.dying:run", config)
     assert (Path(corpus).parent / "killed").exists()
     assert isinstance(report, lam.TrainLamReport)
     assert report.finished
@@ -97,5 +97,5 @@ def test_only_the_launcher_itself_imports_ray(corpus: str, tmp_path: Path) -> No
     config = TrainLamConfig(data=corpus, out=tmp_path / "run", launcher="ray", **SMALL)
     with pytest.raises(ValueError, match="launcher=ray: only"):
         lam.run(config)
-    code = "import sys; from pipelines.launch import launch; assert 'ray' not in sys.modules"
+    code = "import sys; from pipelines.training.launch import launch; assert 'ray' not in sys.modules"
     subprocess.run([sys.executable, "-c", code], check=True, cwd=ROOT)

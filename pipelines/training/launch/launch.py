@@ -15,6 +15,6 @@ def run(act: str, *args: Any) -> Any:
     config: TrainConfig = args[-1]
     if config.launcher == "local":
         return pkgutil.resolve_name(act)(*args)
-    from pipelines.launch import on_ray  # ray takes seconds to import, and is for those who ask for it
+    from pipelines.training.launch import on_ray  # ray takes seconds to import, and is for those who ask for it
 
     return on_ray.run(act, *args)
