@@ -173,6 +173,8 @@ def test_tensorboard_has_groups_settings_and_pictures(tmp_path: Path, event_accu
     assert set(events.Tags()["scalars"]) == {
         *("train/loss", "train/wrong", "train/seen", "optim/lr", "optim/grad_norm"),
         *("speed/steps_per_s", "speed/loader_wait_ms", "val/loss", "val/wrong", "val/seen"),
+        *("speed/samples_per_s", "speed/data_wait", "speed/memory_gb"),
+        *(f"optim/grad_norm_{part}" for part in ("blocks", "read", "write")),
     }
     assert [event.step for event in events.Images("val/first")] == [6, 12]
     assert b"val_every: 6" in events.Tensors("settings")[0].tensor_proto.string_val[0]
