@@ -255,3 +255,22 @@ def libero_record(
     from pipelines.evaluation.libero import record as pipeline
 
     return pipeline.run(settings.fill(pipeline.RecordConfig, episodes=episodes, out=out))
+
+
+@command(
+    evaluation,
+    "eval libero-calibrate",
+    example="villa eval libero-calibrate",
+    configs={"": "pipelines.evaluation.libero.calibrate:LiberoCalibrateConfig"},
+)
+def libero_calibrate(
+    settings: Settings,
+    out: Annotated[Path | None, typer.Option(help="Folder of calibrations.")] = None,
+) -> "Report":
+    """Hold the installed LIBERO against golden episodes: poses, pictures and success.
+
+    `villa eval libero` says beside its scores whether LIBERO is calibrated, and refuses one whose calibration failed.
+    """
+    from pipelines.evaluation.libero import calibrate as pipeline
+
+    return pipeline.run(settings.fill(pipeline.LiberoCalibrateConfig, out=out))

@@ -45,6 +45,7 @@ def test_the_commands_are_these():
         "eval libero",
         "eval calibrate",
         "eval libero-record",
+        "eval libero-calibrate",
         "ablate",
         "act",
         "plan",

@@ -4,6 +4,7 @@ How an episode goes is told by `plan.json` beside the interpreter: `{"TASK/START
 Every episode that was begun is noted in `begun`.
 """
 
+import base64
 import json
 import os
 import stat
@@ -98,11 +99,36 @@ def record(folder: Path, out: str, tasks: list[int], sets: list[str], count: int
     say(event="ended")
 
 
+def scene(folder: Path) -> None:
+    """A hand that goes where it is told, and pictures as bright as it is far; done after 20 steps."""
+    bent = json.loads((folder / "plan.json").read_text())
+    say(event="ready", instruction="pick up the milk")
+    steps, x = 0, 0.0
+    for line in sys.stdin:
+        order = json.loads(line)
+        if order["do"] == "begin":
+            steps, x = 0, 0.1
+            say(event="ended")
+        elif order["do"] == "step":
+            x += order["action"][0] * 0.01 * float(bent.get("pace", 1))
+            steps += 1
+            say(event="ended", solved=steps >= 20)
+        elif order["do"] == "expert":
+            say(event="ended", action=[0.5, 0, 0, 0, 0, 0.1, -1])
+        else:
+            picture = np.full((128, 128, 3), min(255, int(300 * x) + int(bent.get("brighter", 0))), np.uint8)
+            text = base64.b64encode(picture.tobytes()).decode()
+            state = [x, 0, 0.3, 0, 0, 0, 1]
+            say(event="ended", raw_state=[*state, 0], state=state, side=128, image=text, wrist=text)
+
+
 if __name__ == "__main__":
     folder, command = Path(sys.argv[1]), sys.argv[4]
     if command == "versions":
         say(event="ended", **VERSIONS)
     elif command == "play":
         play(folder)
+    elif command == "scene":
+        scene(folder)
     elif command == "record":
         record(folder, **json.loads(sys.argv[5]))

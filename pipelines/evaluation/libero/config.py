@@ -6,6 +6,7 @@ from typing import Annotated, Literal
 from pydantic import Field, model_validator
 
 from dataengine.config import DAY_S, MOST, MOST_WORKERS, Config
+from pipelines.evaluation.calibrate.config import CALIBRATIONS
 
 BASELINES = ("random", "replay", "expert")
 PICTURES = ("blank", "swapped")
@@ -70,8 +71,10 @@ class LiberoConfig(Config):
     environment variable `VILLA_LIBERO_PYTHON` says."""
     device: str | None = None
     """`cpu`, `cuda` of the policy; by default the best there is."""
+    calibrations: Path = CALIBRATIONS
+    """Folder in which `villa eval libero-calibrate` left what it saw."""
     uncalibrated: bool = False
-    """Play in a simulator that is known to deviate from the golden episodes."""
+    """Play in a simulator whose calibration failed."""
 
     @model_validator(mode="after")
     def _check(self) -> "LiberoConfig":

@@ -22,8 +22,8 @@ KEPT_LINES = 40
 class Simulator:
     """One process of the simulator's environment, and what it says."""
 
-    def __init__(self, python: Path, **arguments: Any) -> None:
-        self._process = start(python, "play", **arguments)
+    def __init__(self, python: Path, command: str, **arguments: Any) -> None:
+        self._process = start(python, command, **arguments)
         self._lines: queue.Queue[str | None] = queue.Queue()
         self._errors: deque[str] = deque(maxlen=KEPT_LINES)
         self._threads = [threading.Thread(target=work, daemon=True) for work in (self._listen, self._keep_errors)]

@@ -12,6 +12,7 @@ from typing import Any
 from dataengine import progress
 from dataengine.errors import DataEngineError
 from pipelines.evaluation.libero.arms import Arm, Played, arms, check_policy, job
+from pipelines.evaluation.libero.calibrate import status
 from pipelines.evaluation.libero.config import LiberoConfig
 from pipelines.evaluation.libero.crew import Crew, Simulator
 from pipelines.evaluation.libero.environment import ask, find_python
@@ -19,7 +20,6 @@ from pipelines.evaluation.libero.results import LiberoReport, arm_result, publis
 from pipelines.evaluation.libero.server import served
 from pipelines.output.folder import claimed
 
-UNCALIBRATED = "none; `villa eval libero-calibrate` replays golden episodes"
 Episode = tuple[Arm, int, int]
 """Who plays, the task, the start."""
 
@@ -29,6 +29,12 @@ def run(config: LiberoConfig) -> LiberoReport:
     python = find_python(config.python)
     check_policy(config)
     versions = ask(python, "versions")
+    calibration = status(config.calibrations, versions)
+    if calibration.faults and not config.uncalibrated:
+        raise DataEngineError(
+            f"LIBERO does not do what golden episodes say: {calibration.faults[0]}; mend it, and `villa eval "
+            f"libero-calibrate` again; --uncalibrated insists"
+        )
     with claimed(config.out, "eval libero") as folder:
         folder.claim("episodes/", "filmstrips/")
         played_by = arms(config, versions)
@@ -48,7 +54,7 @@ def run(config: LiberoConfig) -> LiberoReport:
         protocol=_protocol(config),
         versions=versions,
         published=dict(published(config.suite)) if config.init_set == "official" else {},
-        calibration=UNCALIBRATED,
+        calibration=calibration.said,
         out=str(config.out),
     )
 
@@ -68,7 +74,9 @@ def _play(config: LiberoConfig, played_by: Sequence[Arm], python: Path) -> list[
         served(config, needed=needed) as url,
         progress.task("play libero", len(every), "episodes", done=len(every) - len(todo)) as live,
     ):
-        make = partial(Simulator, python, suite=config.suite, side=config.image_size, quality=config.render_quality)
+        make = partial(
+            Simulator, python, "play", suite=config.suite, side=config.image_size, quality=config.render_quality
+        )
         jobs = [job(config, arm, task, start, url) for arm, task, start in todo]
         for index, answer in Crew(jobs, make, config.hang_s).play(config.workers):
             arm, task, start = todo[index]

@@ -1,0 +1,92 @@
+"""A scene of LIBERO in the simulator's environment, played step by step from here."""
+
+import base64
+from collections.abc import Mapping
+from pathlib import Path
+from threading import Event
+from types import MappingProxyType, TracebackType
+from typing import Any, ClassVar, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dataengine.errors import DataEngineError
+from pipelines.evaluation.clients.libero import actors
+from pipelines.evaluation.libero.crew import Simulator as Process
+from pipelines.evaluation.libero.record import SUITE
+from pipelines.evaluation.simulators._base import Observation
+
+SIDE, QUALITY = 128, "fast"
+SILENCE_S = 600.0
+
+
+class RemoteScene:
+    """One task of LIBERO-Object; does what a simulator of ours does."""
+
+    name: ClassVar[str] = "libero"
+    source: ClassVar[str] = "openx/libero"
+    embodiment: ClassVar[str] = "franka"
+    control_hz: ClassVar[float] = 20.0
+    tasks: ClassVar[Mapping[str, str]] = MappingProxyType({})
+    max_steps: ClassVar[int] = 220
+    expert_noise: ClassVar[float] = 0.0
+
+    def __init__(self, python: Path, task: int, *, settle_steps: int = 10, reset: bool = True) -> None:
+        self._settle_steps, self._reset = settle_steps, reset
+        self._process = Process(python, "scene", suite=SUITE, task=task, side=SIDE, quality=QUALITY)
+        self._hear("ready")
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        self._process.end()
+
+    def reset(self, seed: int) -> None:
+        """Begin at the official start of this number."""
+        self._ask("begin", init_set="official", index=seed, settle=self._settle_steps, reset=self._reset)
+
+    def step(self, raw_action: NDArray[np.float32]) -> bool:
+        """Act for one control step."""
+        return bool(self._ask("step", action=np.asarray(raw_action, float).tolist(), look=True)["solved"])
+
+    def observe(self) -> Observation:
+        """Look."""
+        seen = self._ask("observe")
+        pictures = {
+            name: np.frombuffer(base64.b64decode(seen[name]), np.uint8).reshape(seen["side"], seen["side"], 3)
+            for name in ("image", "wrist")
+        }
+        return Observation(
+            image=pictures["image"],
+            wrist=pictures["wrist"],
+            raw_state=np.array(seen["raw_state"], np.float32),
+            state=np.array(seen["state"], np.float32),
+            embodiment=self.embodiment,
+            control_hz=self.control_hz,
+        )
+
+    def expert(self) -> NDArray[np.float32]:
+        """Give the next raw action (7,) of the scripted expert."""
+        return np.array(self._ask("expert")["action"], np.float32)
+
+    def to_raw(self, action: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Turn a canonical action (7,) into LIBERO's."""
+        return actors.raw_action(np.asarray(action, np.float64)[None])[0].astype(np.float32)
+
+    def to_canonical(self, raw_action: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Turn LIBERO's action (7,) into a canonical one."""
+        from dataengine.sources.openx.libero import motion
+
+        moved = motion(np.zeros((1, 8), np.float32), np.asarray(raw_action, np.float64)[None])
+        return np.asarray(moved.action[0], np.float32)
+
+    def _ask(self, what: str, **facts: Any) -> dict[str, Any]:
+        self._process.ask({"do": what, **facts})
+        return self._hear("ended")
+
+    def _hear(self, event: str) -> dict[str, Any]:
+        answer = self._process.hear(SILENCE_S, Event())
+        if answer["event"] != event:
+            raise DataEngineError(f"LIBERO: {answer.get('why', 'answered out of turn')}; run `make sim-libero` again?")
+        return answer
