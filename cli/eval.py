@@ -87,17 +87,20 @@ ActsAs = Annotated[
     "eval play",
     example="villa eval play metaworld runs/act\n"
     "villa eval play metaworld runs/act --task button-press-topdown --task window-close --episodes 50 --out runs/eval\n"
-    "villa eval play lift expert",
+    "villa eval play lift expert\n"
+    "villa eval play fetch --server ws://127.0.0.1:8000",
     configs={"": "pipelines.evaluation.config:EvalConfig"},
     choices={"simulator": "pipelines.evaluation.simulators._base:simulator_names"},
 )
 def play(
     simulator: Simulator,
-    policy: Annotated[
-        str, typer.Argument(help="Folder of the trained policy, or a baseline: `random`, `replay`, `expert`.")
-    ],
     settings: Settings,
+    policy: Annotated[
+        str | None,
+        typer.Argument(help="Folder of the trained policy, or a baseline: `random`, `replay`, `expert`."),
+    ] = None,
     task: Task = None,
+    server: Annotated[str | None, typer.Option(help="Address of a policy server, in place of a policy.")] = None,
     episodes: Annotated[int | None, typer.Option(help="Unseen starts per task.")] = None,
     acts_as: ActsAs = None,
     out: Annotated[Path | None, typer.Option(help="Folder of results, filmstrips and videos.")] = None,
@@ -111,10 +114,12 @@ def play(
     from pipelines.evaluation import evaluate as pipeline
     from pipelines.evaluation.config import EvalConfig
 
+    if policy is not None and server is not None:
+        raise typer.BadParameter(f"found policy '{policy}' beside --server {server}, expected one of them")
     return pipeline.run(
         settings.fill(
             EvalConfig,
-            policy=policy,
+            policy=policy or server,
             simulator=simulator,
             tasks=task or None,
             episodes=episodes,

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 from dataengine.errors import DataEngineError
 from pipelines.evaluation.chunks import Chunks
 from pipelines.evaluation.demonstrations import demonstrations
+from pipelines.evaluation.remote import RemoteActor, is_server
 from pipelines.evaluation.simulators import _play
 from pipelines.evaluation.simulators._base import simulator_class
 from pipelines.evaluation.unit import Unit
@@ -24,6 +25,10 @@ def make_actor(unit: Unit) -> _play.Actor:
         return _play.Expert()
     if unit.policy == "replay":
         return _play.Replay(demonstrations(unit.demonstrations, unit.acts_as or kind.source, instruction))
+    if is_server(unit.policy):
+        if unit.decay is not None or unit.inference_delay:
+            raise DataEngineError("latency and ensembling are of policies that play in process, not of a server")
+        return RemoteActor(unit.policy, instruction)
     policy = _policy(unit)
     horizon = policy.model.config.horizon
     if unit.inference_delay and unit.execute + unit.inference_delay > horizon:

@@ -88,7 +88,8 @@ class EvalConfig(PlayConfig):
     )
 
     policy: str
-    """Folder of a trained policy, or a baseline: `random`, `replay` (mean demonstration, eyes closed), `expert`."""
+    """Folder of a trained policy, the address of a policy server (`ws://127.0.0.1:8000`), or a baseline: `random`,
+    `replay` (mean demonstration, eyes closed), `expert`."""
     episodes: int = Field(20, ge=1, le=MOST)
     """Unseen starts per task; every policy gets the same ones."""
     out: Path = Path("runs/eval")

@@ -14,10 +14,11 @@ from dataengine.whole_file import write_whole
 from pipelines.device import pick_device
 from pipelines.evaluation.calibrate.fingerprint import status
 from pipelines.evaluation.config import BASELINES, EvalConfig, PlayConfig
-from pipelines.evaluation.contract import expected_by, refuse, stated_mismatches
+from pipelines.evaluation.contract import refuse, stated_mismatches
 from pipelines.evaluation.episodes import Outcome
-from pipelines.evaluation.evaluate_as import dataset_of
+from pipelines.evaluation.expectation import expectation
 from pipelines.evaluation.playing import Job, play_all
+from pipelines.evaluation.remote import is_server
 from pipelines.evaluation.results import EvalReport, Filmstrip, Lost, TaskResult, wilson
 from pipelines.evaluation.simulators._base import ALIASES, default_tasks, simulator_class
 from pipelines.evaluation.unit import Unit, make_unit
@@ -37,7 +38,8 @@ def run(config: EvalConfig) -> EvalReport:
 def _run(config: EvalConfig) -> EvalReport:
     """Play what has no result yet, and put all results together."""
     simulator = simulator_class(config.simulator)
-    if config.policy not in BASELINES and config.device is not None:
+    is_here = config.policy not in BASELINES and not is_server(config.policy)
+    if is_here and config.device is not None:
         pick_device(config.device)  # what is not there is said before anything is played
     calibration = require_calibration(config)
     units = [make_unit(config, task) for task in config.tasks or default_tasks(simulator)]
@@ -62,7 +64,7 @@ def _run(config: EvalConfig) -> EvalReport:
         high=high,
         acts_as=acts_as,
         calibration=calibration,
-        unfinished="" if config.policy in BASELINES else unfinished(config.policy),
+        unfinished=unfinished(config.policy) if is_here else "",
         out=str(config.out),
         filmstrips=str(config.out / "filmstrips") if config.num_filmstrips else "",
     )
@@ -71,10 +73,9 @@ def _run(config: EvalConfig) -> EvalReport:
 def fitting_dataset(config: PlayConfig, policy: str) -> str:
     """Name the dataset that a policy acts as in; raise DataEngineError where it does not fit the simulator."""
     simulator = simulator_class(config.simulator)
-    acts_as = dataset_of(policy, simulator, config.acts_as)
-    expected = expected_by(policy, simulator.embodiment, acts_as)
+    expected = expectation(policy, simulator, config.acts_as)
     refuse([*stated_mismatches(expected, simulator)], config.accept, policy)
-    return acts_as
+    return expected.dataset
 
 
 def require_calibration(config: PlayConfig) -> str:

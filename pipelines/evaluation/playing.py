@@ -14,9 +14,9 @@ from numpy.typing import NDArray
 
 from pipelines.evaluation.actor import make_actor
 from pipelines.evaluation.config import BASELINES
-from pipelines.evaluation.contract import expected_by, refuse, seen_mismatches
+from pipelines.evaluation.contract import refuse, seen_mismatches
 from pipelines.evaluation.episodes import Outcome
-from pipelines.evaluation.evaluate_as import dataset_of
+from pipelines.evaluation.expectation import expectation
 from pipelines.evaluation.simulators import _play
 from pipelines.evaluation.simulators._base import Simulator, simulator_class
 from pipelines.evaluation.simulators._watch import AtWork, Watch, left_at_work
@@ -140,9 +140,7 @@ def _played(
 def _check_contract(unit: Unit, simulator: Simulator, seeds: Sequence[int]) -> None:
     """Refuse a policy that does not fit what the simulator shows; once in each process."""
     if (key := (unit.policy, unit.task)) not in _checked:
-        expected = expected_by(
-            unit.policy, simulator.embodiment, dataset_of(unit.policy, type(simulator), unit.acts_as)
-        )
+        expected = expectation(unit.policy, type(simulator), unit.acts_as)
         refuse([*seen_mismatches(expected, simulator, seeds)], unit.accept, unit.policy)
         _checked.add(key)
 

@@ -11,6 +11,7 @@ from dataengine.errors import DataEngineError
 from dataengine.naming import did_you_mean
 from pipelines.evaluation.config import BASELINES, EvalConfig
 from pipelines.evaluation.episodes import Journal
+from pipelines.evaluation.remote import is_server, server_fingerprint
 from pipelines.evaluation.simulators._base import EVAL_SEEDS_FROM, Simulator, simulator_class
 
 _PLAIN = {"noise": "zero", "num_euler_steps": 0, "acts_as": "", "decay": None, "inference_delay": 0}
@@ -92,12 +93,12 @@ def make_unit(config: EvalConfig, task: str) -> Unit:
         check_task(config.simulator, name)
     if config.policy == "replay" and not config.demonstrations:
         raise DataEngineError("replay needs demonstrations: name a corpus that holds some")
-    if config.policy not in BASELINES and not Path(config.policy).is_dir():
+    if not (config.policy in BASELINES or is_server(config.policy) or Path(config.policy).is_dir()):
         raise DataEngineError(f"{config.policy}: no such folder, expected a trained policy or {', '.join(BASELINES)}")
     other = config.instruction_override.get(task, "")
     return Unit(
         policy=config.policy,
-        fingerprint="" if config.policy in BASELINES else _fingerprint(Path(config.policy)),
+        fingerprint=_fingerprint(config.policy),
         simulator=config.simulator,
         task=task,
         told="" if other == task else other,
@@ -130,8 +131,13 @@ def check_task(simulator: str, name: str) -> None:
         raise DataEngineError(f"{simulator} has no task '{name}'; {did_you_mean(name, tasks)}")
 
 
-def _fingerprint(folder: Path) -> str:
+def _fingerprint(policy: str) -> str:
     """Tell a policy from the same folder trained further; what else lies in folders below it has no say."""
+    if policy in BASELINES:
+        return ""
+    if is_server(policy):
+        return server_fingerprint(policy)
+    folder = Path(policy)
     below = folder.glob("checkpoints/**/*")
     files = sorted(file for file in (*folder.iterdir(), *below) if file.is_file())
     facts = [f"{file.relative_to(folder)} {file.stat().st_size} {file.stat().st_mtime_ns}" for file in files]

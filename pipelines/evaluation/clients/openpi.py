@@ -4,6 +4,7 @@ Needs numpy, msgpack and websockets. Nothing is built from a frame but plain val
 """
 
 from collections.abc import Mapping
+from contextlib import ExitStack
 from typing import Any
 
 import numpy as np
@@ -67,9 +68,11 @@ class RemotePolicy:
         self._url, self._begins = url, True
         headers = {"Authorization": f"Api-Key {token}"} if token else None
         try:
-            self._socket = connect(
+            opened = connect(
                 url, compression=None, max_size=MAX_BYTES, additional_headers=headers, proxy=None, open_timeout=30
             )
+            self._opened = ExitStack()  # newer versions of websockets open by nothing but a block
+            self._socket = self._opened.enter_context(opened)
             self.metadata = decode(self._socket.recv(timeout=CONNECT_S))
         except (OSError, WebSocketException, TimeoutError, ValueError, TypeError) as error:
             raise ServerGoneError(f"{url}: no policy there ({_line(error)})") from error
@@ -98,7 +101,7 @@ class RemotePolicy:
 
     def close(self) -> None:
         """Say goodbye."""
-        self._socket.close()
+        self._opened.close()
 
 
 def _line(error: object) -> str:

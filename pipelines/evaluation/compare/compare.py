@@ -23,6 +23,7 @@ from pipelines.evaluation.config import BASELINES
 from pipelines.evaluation.episodes import Outcome
 from pipelines.evaluation.evaluate import fitting_dataset, require_calibration
 from pipelines.evaluation.playing import Job, play_all
+from pipelines.evaluation.remote import is_server
 from pipelines.evaluation.simulators._base import default_tasks, simulator_class
 from pipelines.evaluation.unit import Unit, make_unit
 from pipelines.output.folder import claimed, sources_at
@@ -124,7 +125,8 @@ def _of_played(config: CompareConfig) -> CompareReport:
     ]
     for policy in config.policies:
         if policy not in BASELINES:
-            pick_device(config.device)
+            if not is_server(policy):
+                pick_device(config.device)
             fitting_dataset(config, policy)
     calibration = require_calibration(config)
     _keep_plan(config, units)

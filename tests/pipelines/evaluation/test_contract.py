@@ -1,6 +1,5 @@
 """A policy that does not fit the simulator is refused before a score is printed, with what to do about it."""
 
-import json
 from pathlib import Path
 from typing import Any
 
@@ -12,35 +11,14 @@ from pipelines.evaluation.config import EvalConfig
 from pipelines.evaluation.contract import expected_by_server, offered_by
 from pipelines.evaluation.evaluate import run
 from pipelines.evaluation.simulators._base import simulator_class
-from tests.support.policies import save_policy
+from tests.support.fitting import change, fitting_policy
 
 LINE = "tests.support.line_simulators:Line"
 
 
 @pytest.fixture
 def policy(tmp_path: Path) -> Path:
-    return fitting(tmp_path / "act")
-
-
-def fitting(folder: Path, *, wrist: bool = False) -> Path:
-    """Write a policy whose training was just like the robot on a line."""
-    save_policy(folder, robots=("sawyer",), rates_hz=(20.0,), wrist=wrist)
-    for column, half in (("state", 1.0), ("action", 0.1)):
-        change(folder, "statistics", "sawyer", column, "q01", to=[-half] * 7)
-        change(folder, "statistics", "sawyer", column, "q99", to=[half] * 7)
-    change(folder, "statistics", "sawyer", "state", "grippers", to=[6])
-    return folder
-
-
-def change(policy: Path, *keys: str, to: Any) -> None:
-    path = policy / "model_config.json"
-    whole = json.loads(path.read_text())
-    *parents, last = keys
-    inner = whole
-    for key in parents:
-        inner = inner[key]
-    inner[last] = to
-    path.write_text(json.dumps(whole))
+    return fitting_policy(tmp_path / "act")
 
 
 def evaluate(policy: Path, tmp_path: Path, simulator: str = LINE, **settings: Any):
@@ -86,7 +64,7 @@ def test_what_differs_is_refused_in_one_line(
 
 @pytest.mark.slow
 def test_a_camera_that_the_simulator_has_not_is_refused(tmp_path: Path) -> None:
-    policy = fitting(tmp_path / "wrist", wrist=True)
+    policy = fitting_policy(tmp_path / "wrist", wrist=True)
     change(policy, "bodies", "sawyer", "cameras", to=["primary", "wrist"])
     with pytest.raises(DataEngineError, match="the policy reads camera wrist, line has primary: train without it"):
         evaluate(policy, tmp_path)
