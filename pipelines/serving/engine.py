@@ -45,7 +45,7 @@ class Engine(Protocol):
 
 def group_of(request: Request) -> tuple[Any, ...]:
     """Name the requests that may be answered together: those of one robot, in the same way."""
-    return request.embodiment, request.continuation is not None
+    return request.embodiment, request.continuation is not None, request.guided
 
 
 class PolicyEngine:
@@ -127,13 +127,16 @@ class PolicyEngine:
         self._check_length(text)
         dataset = self._policy.acts_as_in(name)
         action_dim = self._policy.normalizer.dim(name, "action", dataset)
+        continuation = observation.continuation(seen, action_dim, self.horizon)
+        longest = self._policy.model.config.max_inference_delay
         return Request(
             image=image,
             wrist=wrist,
             state=checked_state(seen, self._names, name, self._policy.normalizer.dim(name, "state", dataset)),
             embodiment=name,
             instruction=text,
-            continuation=observation.continuation(seen, action_dim, self.horizon),
+            continuation=continuation,
+            guided=continuation is not None and continuation.delay > longest,
             wants_plan=self._plan(seen, "plan"),
             wants_frames=self._plan(seen, "frames"),
             step=step,

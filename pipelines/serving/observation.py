@@ -53,6 +53,8 @@ class Request:
     embodiment: str
     instruction: str
     continuation: Executing | None = None
+    guided: bool = False
+    """Whether the continuation has to be guided, since training did not prepare for its delay."""
     wants_plan: bool = False
     wants_frames: bool = False
     step: int = 0

@@ -219,7 +219,9 @@ def test_a_stopped_fine_tuning_goes_on_to_the_same_losses(villa, lab, tmp_path, 
 
 
 KILLED = """
-import os, signal, sys
+import os, signal, sys, time
+from pathlib import Path
+
 from models.act import Act
 from pipelines.training.finetune.config import FinetuneConfig
 from pipelines.training.finetune.finetune import run
@@ -228,6 +230,8 @@ begin_step = Act.begin_step
 
 def die(self, step, num_steps):
     if step == 3:
+        while not Path(out, "checkpoints", "step-00000002").exists():  # it is written while training goes on
+            time.sleep(0.01)
         os.kill(os.getpid(), signal.SIGKILL)
     return begin_step(self, step, num_steps)
 
