@@ -193,7 +193,9 @@ COMMANDS: Mapping[str, StageCommand] = {
             _lam_report,
             _at_out("folder"),
         ),
-        StageCommand("eval", "pipelines.evaluation.evaluate:EvalConfig", ("policy",), _eval, _at_out("folder")),
+        StageCommand(
+            "eval", "pipelines.evaluation.evaluate:EvalConfig", ("simulator", "policy"), _eval, _at_out("folder")
+        ),
     )
 }
 PLAN = StageCommand(

@@ -60,10 +60,11 @@ class Stage:
     def _arguments(self) -> list[str]:
         if self.command.is_own:
             return [self.command.name, *(f"{key}={_written(value)}" for key, value in self.values.items())]
-        plain = [key for key in self.command.arguments if key in self.values]
-        others = [key for key in self.values if key not in plain]
+        arguments = {key: self.values.get(key, getattr(self.config, key)) for key in self.command.arguments}
+        plain = [str(value) for value in arguments.values() if value not in (None, "")]
+        others = [key for key in self.values if key not in arguments]
         given = [argument for key in others for argument in ("--set", f"{key}={_written(self.values[key])}")]
-        return [*self.command.name.split(), *(str(self.values[key]) for key in plain), *given]
+        return [*self.command.name.split(), *plain, *given]
 
 
 def _written(value: Any) -> str:

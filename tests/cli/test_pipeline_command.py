@@ -61,6 +61,12 @@ def test_a_dry_run_writes_nothing(plan, tmp_path):
     assert [path.name for path in tmp_path.iterdir()] == ["lab.yaml"]
 
 
+def test_a_policy_is_played_as_a_user_would_type_it_now(plan, tmp_path):
+    plan(WHOLE)
+    play = Pipeline("lab.yaml").stage("play")
+    assert str(play.as_command(tmp_path / "log", {})).startswith("villa eval metaworld ")
+
+
 def test_until_leaves_out_what_comes_later_and_beside(plan):
     report = plan(WHOLE, "--until", "label", "--json").report
     left_out = {stage["stage"] for stage in report["stages"] if stage["state"] == "left out"}
