@@ -145,10 +145,17 @@ def read_config(directory: str | Path) -> dict[str, Any]:
     try:
         metadata = read_object(path)
     except (FileNotFoundError, NotADirectoryError):
-        raise ValueError(f"{path.parent}: no {CONFIG_NAME}; expected a directory that `villa train` wrote") from None
+        raise ValueError(f"{path.parent}: no {CONFIG_NAME}; {_what_is_missing(path.parent)}") from None
     if not isinstance(metadata.get("config"), dict):
         raise ValueError(f"{path}: expected an object with `architecture` and `config`")
     return metadata
+
+
+def _what_is_missing(directory: Path) -> str:
+    """Say what to do where a directory holds no model, or none yet."""
+    if checkpoints := sorted(directory.glob(f"checkpoints/step-*/{CONFIG_NAME}")):
+        return f"its training is not at its end: run the same command again, or take {checkpoints[-1].parent}"
+    return "expected a directory that `villa train` wrote"
 
 
 def load_lam(directory: str | Path, device: str | torch.device = "cpu") -> Lam:

@@ -142,6 +142,14 @@ def test_settings_beside_the_weights_may_be_edited(saved: Path, tmp_path: Path) 
     assert load_lam(path).config.interval_s == 0.7
 
 
+def test_of_a_training_that_was_stopped_its_newest_checkpoint_is_named(saved: Path, tmp_path: Path) -> None:
+    (tmp_path / "run" / "checkpoints").mkdir(parents=True)
+    newest = copy(saved, "lam", tmp_path / "run" / "checkpoints" / "step-00000009")
+    with pytest.raises(ValueError, match=f"training is not at its end: run the same command again, or take {newest}$"):
+        load_lam(tmp_path / "run")
+    load_lam(newest)
+
+
 def test_what_safetensors_quotes_is_cut_short(saved: Path, tmp_path: Path) -> None:
     folder = copy(saved, "lam", tmp_path / "model")
     header = json.dumps({"x" * 70_000: {"dtype": "y" * 70_000, "shape": [1], "data_offsets": [0, 4]}}).encode()
