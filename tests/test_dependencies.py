@@ -74,9 +74,9 @@ def test_everything_that_is_imported_is_declared() -> None:
     assert {name: files for name, files in used.items() if name not in ALL | BESIDE | OF_SIMULATORS | FOR_GPUS} == {}
 
 
-def test_what_only_an_extra_brings_is_imported_only_by_simulators_recordings_server_and_detector() -> None:
+def test_what_only_an_extra_brings_is_imported_only_by_what_it_is_for() -> None:
     optional = {name: files for name, files in imported_below(*OURS).items() if name not in BASE | FOR_GPUS}
-    allowed = ("pipelines/evaluation/", "pipelines/serving/", "pipelines/curate/hands/")
+    allowed = ("pipelines/evaluation/", "pipelines/serving/", "pipelines/curate/hands/", "pipelines/training/loggers/")
     elsewhere = [f for files in optional.values() for f in files if not f.startswith(allowed)]
     assert elsewhere == []
 
@@ -84,7 +84,9 @@ def test_what_only_an_extra_brings_is_imported_only_by_simulators_recordings_ser
 def test_everything_that_is_declared_is_imported() -> None:
     used = imported_below(*OURS).keys()
     assert BASE - used == set()
-    assert (EXTRAS["sim"] | EXTRAS["demo"] | EXTRAS["serve"] | EXTRAS["hands"]) - used - FOR_OTHERS == set()
+    assert (
+        EXTRAS["sim"] | EXTRAS["demo"] | EXTRAS["serve"] | EXTRAS["hands"] | EXTRAS["wandb"] | EXTRAS["trackio"]
+    ) - used - FOR_OTHERS == set()
 
 
 def test_what_only_tests_and_benchmarks_import_is_declared_for_developers_and_the_other_way_round() -> None:

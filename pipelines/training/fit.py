@@ -19,6 +19,7 @@ from pipelines.training import checkpoint, data, held_out, memory
 from pipelines.training.distributed import process_group
 from pipelines.training.frames import Buffers
 from pipelines.training.loading import Loader, num_ahead
+from pipelines.training.loggers.logger import require_loggers
 from pipelines.training.parts import BatchParts
 from pipelines.training.run_folder import run_folder
 from pipelines.training.task import A, C, M, R, TrainingData, TrainReport, TrainTask, Validated, episode_counts
@@ -35,6 +36,7 @@ def fit(make: type[TrainTask[C, M, A, R]], config: C) -> R:
         raise ValueError(
             f"launcher={config.launcher}: only `pipelines.training.launch.launch.run` starts processes elsewhere"
         )
+    require_loggers(config.loggers)
     device = pick_device(config.device)
     with report_what_is_saved(config.out, config.steps), run_folder(config.out, make.name, config.data, *make.products):
         config, training_data = open_data(config)

@@ -9,14 +9,14 @@ from pathlib import Path
 from typing import Any, Generic
 
 import torch
-import yaml
 from torch import Tensor, nn
 
 from pipelines.training.data_wait import advice
 from pipelines.training.distributed import Distributed
-from pipelines.training.events import VAL, Metrics
 from pipelines.training.grad_norms import grad_norms
 from pipelines.training.loading import B, Loader
+from pipelines.training.loggers.logger import VAL
+from pipelines.training.metrics import Metrics
 from pipelines.training.protocols import Callback
 from pipelines.training.settings import LoopConfig, learning_rate
 from pipelines.training.speed import FlopsPerWindow, Speed
@@ -91,8 +91,7 @@ class Recorder(Generic[B]):
         if not self.distributed.is_main_process:
             yield
             return
-        settings = yaml.safe_dump(self.config.model_dump(mode="json"), sort_keys=False)
-        self._metrics = Metrics(out, step, settings)
+        self._metrics = Metrics(out, step, self.config.model_dump(mode="json"), self.config.loggers)
         self.speed.begin(step)
         try:
             if self.callback is not None:

@@ -8,6 +8,7 @@ from typing import Annotated, Any, ClassVar, Literal
 from pydantic import Field, model_validator
 
 from dataengine.config import MOST, Config, Seed
+from pipelines.training.loggers.logger import LoggerName
 
 _NOT_RECORDED = frozenset(
     (
@@ -19,6 +20,7 @@ _NOT_RECORDED = frozenset(
         "val_windows",
         "max_minutes",
         "log_every",
+        "loggers",
         "val_every",
         "val_batches",
         "checkpoint_every",
@@ -151,6 +153,8 @@ class LoopConfig(Config):
     """How pictures vary each time they are seen."""
     log_every: int = Field(10, ge=1, le=MOST)
     """Optimiser steps between two entries of metrics.jsonl and TensorBoard."""
+    loggers: tuple[LoggerName, ...] = ("tensorboard",)
+    """Who gets the metrics beside metrics.jsonl: `tensorboard`, `wandb`, `trackio`; the last two are extras."""
     peak_tflops: float | None = Field(None, gt=0, le=1e9)
     """What a device could compute, 10^12 operations a second, to give the share that is used (`mfu`). By default it is
     known by its name; a CPU is measured."""

@@ -1,27 +1,20 @@
-"""Metrics at rest: a JSON line for each entry, and the same figures as TensorBoard events.
-
-The event file is written here: docs/decisions/0020_tensorboard_events.md.
-"""
+"""Metrics as TensorBoard events, in files that are written here: docs/decisions/0020_tensorboard_events.md."""
 
 import io
-import json
 import os
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
+import yaml
 from PIL import Image
 
 from dataengine.formats.tfrecord import frame
 from pipelines.training.grad_norms import PREFIX
-from pipelines.training.json_lines import cut_after
+from pipelines.training.loggers.logger import VAL, Pictures
 
-VAL = "val_"
-"""What names of figures on held-out windows begin with."""
 SPEED = ("steps_per_s", "loader_wait_ms", "samples_per_s", "data_wait", "mfu", "memory_gb")
 GROUPS = {"lr": "optim", "grad_norm": "optim", "skipped_steps": "optim", **dict.fromkeys(SPEED, "speed")}
 """Of TensorBoard's tags; all other figures are of training or, with `val_`, of validation."""
@@ -36,45 +29,27 @@ def tag(name: str) -> str:
     return f"{GROUPS.get(name, 'train')}/{name}"
 
 
-class Metrics:
-    """Appends to `metrics.jsonl` and to `tensorboard/` of a run; a resumed run drops what lies after its step."""
+class TensorBoard:
+    """Appends to `tensorboard/` of a run; a resumed run drops what lies after its step."""
 
-    def __init__(self, directory: Path, step: int = 0, settings: str = "") -> None:
-        """Go on after a step; `settings` is a text that TensorBoard shows."""
-        self.path = directory / "metrics.jsonl"
-        cut_after(self.path, step)
-        self._lines = self.path.open("a", encoding="utf-8")
+    def __init__(self, directory: Path, step: int, settings: Mapping[str, Any]) -> None:
         events = directory / "tensorboard"
         events.mkdir(exist_ok=True)
         is_first = not any(events.iterdir())
+        self._is_empty = True
         self._events = (events / f"events.out.tfevents.{time.time_ns()}.{os.getpid()}").open("wb")
         self._event(file_version="brain.Event:2")
         if not is_first:
             self._purge(step)
-        if settings:
-            self._texts(step, {"settings": f"```yaml\n{settings}\n```"})
+        self._texts(step, {"settings": f"```yaml\n{yaml.safe_dump(dict(settings), sort_keys=False)}\n```"})
 
-    def earlier(self) -> Iterator[dict[str, Any]]:
-        """Give the entries of training that are there, oldest first."""
-        for line in self.path.read_text(encoding="utf-8").splitlines():
-            entry = json.loads(line)
-            if "loss" in entry:
-                yield entry
-
-    def write(
-        self,
-        step: int,
-        figures: Mapping[str, float],
-        notes: Sequence[str] = (),
-        pictures: Mapping[str, NDArray[np.uint8]] | None = None,
-    ) -> None:
-        """Append the figures of one step, what was said of them, and pictures (height, width, 3) by name."""
-        self._lines.write(json.dumps({"step": step, **figures, **({"notes": notes} if notes else {})}) + "\n")
-        self._lines.flush()
+    def write(self, step: int, figures: Mapping[str, float], notes: Sequence[str], pictures: Pictures) -> None:
+        """Append the figures of one step, what was said of them, and pictures."""
+        self._is_empty = False
         from tensorboard.compat.proto.summary_pb2 import Summary
 
         values = [Summary.Value(tag=tag(name), simple_value=value) for name, value in figures.items()]
-        for name, pixels in (pictures or {}).items():
+        for name, pixels in pictures.items():
             png = io.BytesIO()
             Image.fromarray(pixels).save(png, "png")
             height, width = pixels.shape[:2]
@@ -110,11 +85,9 @@ class Metrics:
         self._events.flush()
 
     def close(self) -> None:
-        """Close both files; of a run that never came to an entry nothing is left."""
-        self._lines.close()
+        """Close the file; of a run that never came to an entry nothing is left."""
         self._events.close()
-        if self.path.stat().st_size == 0:
-            self.path.unlink()
+        if self._is_empty:
             Path(self._events.name).unlink()
             with suppress(OSError):  # of an earlier call there are others
                 Path(self._events.name).parent.rmdir()
