@@ -12,6 +12,7 @@ from pipelines.training import checkpoint
 FILES = (
     "checkpoints/",
     "tensorboard/",
+    "wandb/",
     "metrics.jsonl",
     "bad_steps.jsonl",
     "hangs/",

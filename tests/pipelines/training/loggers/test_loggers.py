@@ -33,7 +33,7 @@ def test_unknown_loggers_are_refused() -> None:
 
 
 def framed(data: bytes) -> Iterator[bytes]:
-    """Records of LevelDB's log format, in which wandb leaves an offline run: blocks of 32 KiB; checksum, length, kind."""
+    """Records of an offline run, in the log format of LevelDB: blocks of 32 KiB; checksum, length, kind."""
     at, record = 7, b""
     while at + 7 <= len(data):
         if 2**15 - at % 2**15 < 7:  # too little for a header
