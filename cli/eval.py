@@ -116,18 +116,24 @@ def play(
 
     if policy is not None and server is not None:
         raise typer.BadParameter(f"found policy '{policy}' beside --server {server}, expected one of them")
-    return pipeline.run(
-        settings.fill(
-            EvalConfig,
-            policy=policy or server,
-            simulator=simulator,
-            tasks=task or None,
-            episodes=episodes,
-            acts_as=acts_as,
-            out=out,
-            device=device,
-        )
+    config = settings.fill(
+        EvalConfig,
+        policy=policy or server,
+        simulator=simulator,
+        tasks=task or None,
+        episodes=episodes,
+        acts_as=acts_as,
+        out=out,
+        device=device,
     )
+    if config.record is None:
+        return pipeline.run(config)
+    from pipelines.serving import rollouts
+
+    rollouts.check(config)
+    report = pipeline.run(config)
+    count = rollouts.write(config)
+    return report.model_copy(update={"recorded": f"{count} episodes in {config.record}"})
 
 
 @command(

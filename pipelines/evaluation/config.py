@@ -98,5 +98,8 @@ class EvalConfig(PlayConfig):
     """What the policy is called in the report; its folder's name when empty."""
     instruction_override: Mapping[str, str] = Field(default_factory=dict)
     """Task to another task, whose instruction the policy gets instead of its own: does it follow the text?"""
+    record: Path | None = None
+    """New folder of a LeRobot dataset of all that was played, successes and failures, for `villa ingest lerobot`. An
+    expert's are what `villa eval calibrate --demos` takes. Every step is drawn for it."""
     num_filmstrips: int = Field(2, ge=0, le=MOST)
     """Episodes per task that are kept as filmstrips."""

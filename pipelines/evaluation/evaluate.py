@@ -31,7 +31,7 @@ OLD_RESULTS = Before(r"results/[\w.-]+-[0-9a-f]{8}\.(json|partial)|filmstrips/[\
 def run(config: EvalConfig) -> EvalReport:
     """Evaluate one policy on all tasks, two tasks at a time."""
     with claimed(config.out, "eval", before=OLD_RESULTS, sources=sources_at(config.demonstrations)) as out:
-        out.claim("results/", "episodes/", "filmstrips/", "videos/")
+        out.claim("results/", "episodes/", "filmstrips/", "videos/", "rollouts/")
         return _run(config)
 
 
@@ -44,7 +44,7 @@ def _run(config: EvalConfig) -> EvalReport:
     calibration = require_calibration(config)
     units = [make_unit(config, task) for task in config.tasks or default_tasks(simulator)]
     acts_as = "" if config.policy in BASELINES else fitting_dataset(config, config.policy)
-    missing = [unit for unit in units if not unit.result_file.exists()]
+    missing = [unit for unit in units if unit.records or not unit.result_file.exists()]
     with progress.task(f"evaluate {units[0].name}", sum(unit.episodes for unit in missing), "episodes") as live:
         jobs = [Job(unit, unit.seeds) for unit in missing]
         for index, outcomes in play_all(jobs, config.processes, live.advance):

@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from pipelines.evaluation import rollouts
 from pipelines.evaluation.actor import make_actor
 from pipelines.evaluation.config import BASELINES
 from pipelines.evaluation.contract import refuse, seen_mismatches
@@ -82,7 +83,7 @@ def _play_job(job: Job) -> list[Outcome]:
     """Play what was not played yet; called in a worker process."""
     unit, journal = job.unit, job.unit.journal
     known = journal.read()
-    missing = [seed for seed in job.seeds if seed not in known]
+    missing = [seed for seed in job.seeds if seed not in known or _unrecorded(unit, known[seed])]
     count(len(job.seeds) - len(missing))
     if missing:
         actor, watch = make_actor(unit), Watch(_stem(unit), unit.step_timeout_s)
@@ -102,10 +103,18 @@ def _play_job(job: Job) -> list[Outcome]:
                 video=_video(unit, played) if has_video else "",
             )
             start = end
+            if unit.records and not played.lost:
+                rollouts.keep(rollouts.file_of(unit.out, unit.journal.path.stem, played.seed), unit, played)
             journal.append(known[played.seed])
             count()
         watch.close()
     return [known[seed] for seed in job.seeds]
+
+
+def _unrecorded(unit: Unit, outcome: Outcome) -> bool:
+    """Tell whether an episode that was played before is to be recorded now."""
+    path = rollouts.file_of(unit.out, unit.journal.path.stem, outcome.seed)
+    return unit.records and not outcome.lost and not path.exists()
 
 
 def _played(
@@ -132,6 +141,7 @@ def _played(
         max_steps=unit.max_steps,
         num_filmed=sum(seed in _filmed(unit, seeds) for seed in seeds),
         films_all=films_all,
+        records=unit.records,
         watch=watch.over,
         make=another,
     )

@@ -73,6 +73,8 @@ class EvalReport(Report):
     """How far the policy's training had come, where it was not at its end."""
     calibration: str = ""
     """Whether the simulator was shown to do what recordings say."""
+    recorded: str = ""
+    """The dataset that was written of it."""
     out: str = ""
     """Folder of the results, and of the filmed episodes."""
     filmstrips: str = ""
@@ -97,6 +99,7 @@ class EvalReport(Report):
         if self.unfinished:
             lines.append(f"the policy is a checkpoint of an unfinished training, {self.unfinished}")
         lines.append(f"results: {Path(self.out) / 'results'}")
+        lines += [f"recorded: {self.recorded}, for `villa ingest lerobot`"] if self.recorded else []
         lines += [f"filmstrips: {self.filmstrips}"] if self.filmstrips else []
         lines += [f"videos of failures: {Path(self.out) / 'videos'}"] if any(r.videos for r in self.results) else []
         return "\n".join(lines)

@@ -17,7 +17,7 @@ from pipelines.evaluation.simulators._base import EVAL_SEEDS_FROM, Simulator, si
 _PLAIN = {"noise": "zero", "num_euler_steps": 0, "acts_as": "", "decay": None, "inference_delay": 0}
 _PLAIN |= {"guidance_beta": None}
 """Results from before there was a choice keep their names."""
-_WITHOUT_INFLUENCE = {"name", "robots", "out", "device", "num_videos", "step_timeout_s", "accept"}
+_WITHOUT_INFLUENCE = {"name", "robots", "out", "device", "num_videos", "step_timeout_s", "accept", "records"}
 _OF_THE_AMOUNT = {"episodes", "first_start", "filmed"}
 """Say how much is played: an episode that was played serves whatever they are."""
 
@@ -50,6 +50,7 @@ class Unit(BaseModel):
     num_videos: int
     step_timeout_s: float
     accept: tuple[str, ...]
+    records: bool
     device: str | None
     out: Path
 
@@ -120,6 +121,7 @@ def make_unit(config: EvalConfig, task: str) -> Unit:
         num_videos=config.num_videos,
         step_timeout_s=config.step_timeout_s,
         accept=config.accept,
+        records=config.record is not None,
         out=config.out,
     )
 

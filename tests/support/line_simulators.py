@@ -6,6 +6,7 @@ The state is x, y, z in metres, angles and a gripper's opening; the robot must c
 import os
 import time
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import ClassVar
 
@@ -118,3 +119,11 @@ class Backwards(Line):
     def to_raw(self, action: NDArray[np.float32]) -> NDArray[np.float32]:
         raw_action = super().to_raw(action)
         return raw_action * np.float32(-1.0 if self.task == "backward" else 1.0)
+
+
+class Turned(Line):
+    """Shows its pictures upside down."""
+
+    def observe(self) -> Observation:
+        seen = super().observe()
+        return replace(seen, image=np.ascontiguousarray(seen.image[::-1]))

@@ -29,7 +29,7 @@ class Rollout:
     actions: NDArray[np.float32]
     """(t, a) canonical"""
     states: NDArray[np.float32]
-    """(t + 1, s) canonical, before the first action and after each"""
+    """(t + 1, s) canonical, before the first action and after each; (t, s) where the last one was not recorded"""
     looks: Mapping[str, Mapping[int, NDArray[np.float32]]]
     """(16, 16, 3) mean grey levels by camera and step"""
     success_step: int
@@ -107,7 +107,7 @@ def replay(simulator: Simulator, expected: Rollout, layout: VectorLayout) -> Dev
         done = simulator.step(simulator.to_raw(action))
         success_step = i + 1 if done and success_step < 0 else success_step
         observations.append(simulator.observe())
-    states = np.stack([one.state for one in observations])
+    states = np.stack([one.state for one in observations])[: len(expected.states)]
     grey, camera, missing = 0.0, "", set[str]()
     for name, by_step in expected.looks.items():
         for step, picture in by_step.items():

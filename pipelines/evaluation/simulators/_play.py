@@ -38,6 +38,8 @@ class Lane:
     observation: Observation | None = None
     frames: list[NDArray[np.uint8]] = field(default_factory=list)
     """Pictures of the episode, one at each look, when it is filmed."""
+    rows: list[tuple[Observation, NDArray[np.float32]]] = field(default_factory=list)
+    """What it saw and did at each control step, when it is recorded."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,6 +50,8 @@ class Played:
     success: bool
     steps: int
     frames: Sequence[NDArray[np.uint8]]
+    rows: Sequence[tuple[Observation, NDArray[np.float32]]] = ()
+    """What it saw, and the canonical action (a,) that it executed, at each control step; none unless recorded."""
     lost: str = ""
     """What the simulator raised; the episode then says nothing about the policy."""
 
@@ -177,12 +181,14 @@ def play(
     max_steps: int,
     num_filmed: int = 0,
     films_all: bool = False,
+    records: bool = False,
     watch: Callable[[int], AbstractContextManager[None]] = lambda _seed: nullcontext(),
     make: Callable[[], Simulator] | None = None,
 ) -> Iterator[Played]:
     """Play one episode per seed and yield them as they end.
 
-    The first `num_filmed` come with pictures, with `films_all` every one whose pictures were drawn anyhow. `watch` is
+    The first `num_filmed` come with pictures, with `films_all` every one whose pictures were drawn anyhow; with
+    `records` all come with what was seen and done, for which every step is drawn. `watch` is
     entered with the seed while a simulator works. What a simulator raises costs its episode; `make` gives another one
     in its stead.
     """
@@ -192,7 +198,7 @@ def play(
         lost: list[Played] = []
         while waiting and free:
             lane = free.popleft()
-            lane.seed, lane.steps, lane.frames = waiting.popleft(), 0, []
+            lane.seed, lane.steps, lane.frames, lane.rows = waiting.popleft(), 0, [], []
             busy.append(lane)
         for lane in busy:
             try:
@@ -207,7 +213,7 @@ def play(
         ended = [lane for lane in busy if lane.seed in gone]
         yield from lost
         for lane, chunk in zip(acting, actor.act(acting) if acting else (), strict=True):
-            if (played := _execute(lane, chunk[:execute], max_steps, lane.seed in filmed, watch)) is not None:
+            if (played := _execute(lane, chunk[:execute], max_steps, lane.seed in filmed, records, watch)) is not None:
                 ended.append(lane)
                 gone |= {lane.seed} if played.lost else set()
                 yield played
@@ -223,6 +229,7 @@ def _execute(
     actions: NDArray[np.float32],
     max_steps: int,
     filmed: bool,
+    recorded: bool,
     watch: Callable[[int], AbstractContextManager[None]],
 ) -> Played | None:
     """Execute actions (k, a); say how the episode went where it came to its end."""
@@ -230,7 +237,9 @@ def _execute(
     success = False
     try:
         with watch(lane.seed):
-            for raw_action in raw_actions:
+            for action, raw_action in zip(actions, raw_actions, strict=True):
+                if recorded:
+                    lane.rows.append((lane.simulator.observe(), np.array(action, np.float32)))
                 success = lane.simulator.step(raw_action)
                 lane.steps += 1
                 if success or lane.steps >= max_steps:
@@ -240,7 +249,7 @@ def _execute(
             _look(lane, False, filmed)
     except Exception as error:
         return _lost(lane, error)
-    return Played(seed=lane.seed, success=success, steps=lane.steps, frames=lane.frames)
+    return Played(seed=lane.seed, success=success, steps=lane.steps, frames=lane.frames, rows=lane.rows)
 
 
 def _lost(lane: Lane, error: Exception) -> Played:
