@@ -6,7 +6,7 @@ from typing import Any
 
 from pydantic import Field
 
-from dataengine.config import Config
+from dataengine.config import MOST, Config
 from dataengine.errors import DataEngineError
 from dataengine.report import Report
 from pipelines.output.folder import claimed
@@ -19,7 +19,7 @@ class ExportCheckpointConfig(Config):
     """Folder of a training run, or of one of its checkpoints."""
     out: Path
     """New folder."""
-    step: int | None = Field(None, ge=0)
+    step: int | None = Field(None, ge=0, le=MOST)
     """Step of the checkpoint; by default the newest that is whole."""
     averaged: bool = True
     """Take the averaged weights, which the run would export, where there are some; false takes the last step's."""

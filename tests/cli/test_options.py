@@ -180,6 +180,7 @@ ROUND_TRIPS = [
     "shard o --verify",
     "export lerobot c --out o --dataset a --fps 30 --all",
     "export lam l --out o",
+    "export checkpoint r --out o --step 3",
     "probe c --lam a=l --lam b=m",
     "eval play lift p --episodes 3",
     "eval libero-calibrate --max-position-mm 2",
