@@ -17,6 +17,7 @@ from dataengine.machine import free_bytes
 from pipelines.training.distributed import Distributed
 from pipelines.training.loading import num_ahead
 from pipelines.training.settings import LoopConfig
+from pipelines.training.sharding import local
 
 LOOK_EVERY = 2**25
 """Bytes that are kept for the backward pass between two looks at what is free."""
@@ -24,7 +25,7 @@ LOOK_EVERY = 2**25
 
 @dataclass(frozen=True)
 class Need:
-    """Bytes that a training holds in one process, beside pictures and activations."""
+    """Bytes that a training holds beside pictures and activations: all of it, or a rank's own of a sharded model."""
 
     num_parameters: int
     weights: int
@@ -39,8 +40,8 @@ class Need:
     def of(cls, model: nn.Module, config: LoopConfig) -> "Need":
         """Count for a model, which may lie on the meta device."""
         trained = [p for p in model.parameters() if p.requires_grad]
-        gradients = sum(p.nbytes for p in trained)
-        weights = sum(t.nbytes for t in (*model.parameters(), *model.buffers()))
+        gradients = sum(local(p).nbytes for p in trained)
+        weights = sum(local(t).nbytes for t in (*model.parameters(), *model.buffers()))
         return cls(
             num_parameters=sum(p.numel() for p in model.parameters()),
             weights=weights,
@@ -49,10 +50,16 @@ class Need:
             averages=gradients if config.ema_decay else 0,
         )
 
-    def held(self, pictures: int) -> dict[str, int]:
-        """Name what a process holds, with so many bytes of pictures."""
+    def held(self, pictures: int, shards: int = 1) -> dict[str, int]:
+        """Name what a process holds, with so many bytes of pictures, where the rest is divided among shards."""
         fixed = {"weights": self.weights, "gradients": self.gradients, "optimizer": self.moments}
-        return {**fixed, "averaged weights": self.averages, "pictures": pictures}
+        fixed["averaged weights"] = self.averages
+        return {**{name: size // shards for name, size in fixed.items()}, "pictures": pictures}
+
+    @property
+    def saved(self) -> int:
+        """Bytes that a checkpoint holds, and its copy on the host while it is written."""
+        return self.weights + self.moments + self.averages
 
 
 def require(make: Callable[[], nn.Module], config: LoopConfig, distributed: Distributed, window_bytes: int) -> None:
@@ -65,16 +72,22 @@ def require(make: Callable[[], nn.Module], config: LoopConfig, distributed: Dist
     pictures = config.micro_batch_size // distributed.world_size * window_bytes
     at_rest = pictures * (num_ahead(config.grad_accumulation_steps) + 1)
     in_use = pictures * 4  # as float32
-    free = free_bytes()
+    free, shards = free_bytes(), distributed.world_size if config.sharding == "fsdp2" else 1
+    copied = need.saved * (processes() if shards > 1 else 1) // shards if config.async_checkpoint else 0
     if distributed.device.type == "cuda":
         on_gpu = torch.cuda.mem_get_info(distributed.device)[0]
+        on_host = {"pictures": at_rest}
         refused = (
-            _lacks(need, config, need.held(in_use), on_gpu, str(distributed.device))
+            _lacks(need, config, need.held(in_use, shards), on_gpu, str(distributed.device))
             or _lacks(need, config, {"weights": need.weights}, free, "cpu, where a model is made", processes())
-            or _lacks(need, config, {"pictures": at_rest}, free, "cpu, where batches are made", processes())
+            or _lacks(need, config, on_host, free, "cpu, where batches are made", processes())
+            or _lacks(need, config, on_host, free, "cpu, where batches are made", processes(), copied)
         )
     else:
-        refused = _lacks(need, config, need.held(at_rest + in_use), free, str(distributed.device), processes())
+        held, where = need.held(at_rest + in_use, shards), str(distributed.device)
+        refused = _lacks(need, config, held, free, where, processes()) or _lacks(
+            need, config, held, free, where, processes(), copied
+        )
     if distributed.any(bool(refused)):
         raise DataEngineError(refused or "another process of this training has too little memory for it")
 
@@ -85,16 +98,25 @@ def processes() -> int:
 
 
 def _lacks(
-    need: Need, config: LoopConfig, held: Mapping[str, int], free: int | None, where: str, processes: int = 1
+    need: Need,
+    config: LoopConfig,
+    held: Mapping[str, int],
+    free: int | None,
+    where: str,
+    processes: int = 1,
+    copied: int = 0,
 ) -> str:
-    """Say that something does not fit, and what may; nothing where it does."""
-    wanted = sum(held.values()) * processes
+    """Say that something does not fit, and what may; nothing where it does. `copied` are the checkpoint's bytes."""
+    wanted = sum(held.values()) * processes + copied
     if free is None or wanted <= free:
         return ""
     parts = ", ".join(f"{name} {_gb(size)}" for name, size in held.items() if size)
     several = f" in {processes} processes" if processes > 1 else ""
     is_batch = wanted - held.get("pictures", 0) * processes <= free
     advice = _smaller(config) if is_batch else "take a smaller --preset, or a machine with more memory"
+    if copied:
+        parts += f", copy of a checkpoint {_gb(copied)}"
+        advice = "--set async_checkpoint=false copies nothing, and waits until a checkpoint is on the disk"
     return (
         f"training {need.num_parameters / 1e6:.0f} M parameters needs {_gb(wanted)} GB{several} ({parts}) and more for "
         f"activations, found {_gb(free)} GB free on {where}; {advice}"

@@ -49,6 +49,7 @@ def shard(root: Call, bf16: bool) -> None:
     """
     # Blocks return keys and values as views; nothing is written into them.
     warnings.filterwarnings("ignore", "FSDP2-wrapped module .* returned a view tensor")
+    warnings.filterwarnings("ignore", r"`torch\.distributed\.\w+` is deprecated", FutureWarning)  # torch's own calls
     mesh = init_device_mesh(_device(root).type, (dist.get_world_size(),))
     whole = set(kept_whole(root.model))
     narrow = MixedPrecisionPolicy(torch.bfloat16 if bf16 else None, torch.float32, None, cast_forward_inputs=False)

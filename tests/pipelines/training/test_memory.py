@@ -15,7 +15,7 @@ from tests.support.shapes import lam_shape
 from tests.support.toy import Toy, make_run
 
 CPU = Distributed(0, 1, torch.device("cpu"))
-CONFIG = LoopConfig(batch_size=512, ema_decay=0.9)
+CONFIG = LoopConfig(batch_size=512, ema_decay=0.9, async_checkpoint=False)
 
 
 def num_bytes(tensors) -> int:
@@ -47,6 +47,35 @@ def require(
     except DataEngineError as error:
         return str(error)
     return ""
+
+
+def test_the_copy_of_a_checkpoint_is_counted_and_may_be_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    with torch.device("meta"):
+        need = memory.Need.of(Lam(lam_shape("paper")), CONFIG)
+    held = sum(need.held(0).values())
+    config = CONFIG.model_copy(update={"grad_accumulation_steps": 64})
+    beside = config.model_copy(update={"async_checkpoint": True})
+    assert require(monkeypatch, held * 1.2, config) == ""
+    message = require(monkeypatch, held * 1.2, beside)
+    assert f"copy of a checkpoint {need.saved / 1e9:.1f}) and more for activations" in message
+    assert message.endswith("--set async_checkpoint=false copies nothing, and waits until a checkpoint is on the disk")
+    assert require(monkeypatch, held * 2.2, beside) == ""
+
+
+def test_what_is_sharded_is_counted_by_its_share(monkeypatch: pytest.MonkeyPatch) -> None:
+    with torch.device("meta"):
+        need = memory.Need.of(Lam(lam_shape("paper")), CONFIG)
+    assert sum(need.held(0, 4).values()) == pytest.approx(sum(need.held(0).values()) / 4)
+
+    class Many(Distributed):
+        def any(self, flag: bool) -> bool:
+            return flag
+
+    four = Many(0, 4, torch.device("cpu"))
+    config = CONFIG.model_copy(update={"grad_accumulation_steps": 64})
+    free = 0.6 * sum(need.held(0).values())
+    assert "needs" in require(monkeypatch, free, config, four)
+    assert require(monkeypatch, free, config.model_copy(update={"sharding": "fsdp2"}), four) == ""
 
 
 def test_a_model_that_cannot_fit_is_refused_with_numbers_and_the_next_step(monkeypatch: pytest.MonkeyPatch) -> None:
