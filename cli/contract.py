@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 COMMANDS = (
     *("demo", "doctor", "sources", "clips"),
     *("ingest", "hands", "curate", "stats", "show", "corpus"),
-    *("train", "finetune", "label", "lam", "shard", "export"),
+    *("train", "finetune", "runs", "label", "lam", "shard", "export"),
     *("probe", "eval", "ablate", "act", "plan", "serve"),
     "pipeline",
     "docs",

@@ -1,13 +1,11 @@
 """The model half of the demo's page: both trainings, what the latents know, and the plans that they draw."""
 
-import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 from pipelines.demo.summary import ActRun, DemoSummary, LamRun
-from pipelines.html import charts
+from pipelines.html import charts, curves
 from pipelines.html.page import remarked
 from pipelines.html.templates import macros
 
@@ -21,10 +19,6 @@ LAM_CURVES = {
 }
 """Figures of metrics.jsonl that are drawn, if they are there, and what they are called."""
 ACT_CURVES = {"robot": "Flow loss of robot actions", "latent": "Flow loss of latent actions", "loss": "Training loss"}
-
-MAX_POINTS = 240
-SMOOTHING = 0.9
-"""Share of the running mean that a new point keeps."""
 
 
 @dataclass(frozen=True)
@@ -52,9 +46,9 @@ def lam(summary: DemoSummary, run_dir: Path) -> str:
         )
         for run in summary.lam
     ]
-    curves = _curves(summary.lam, LAM_CURVES, run_dir)
+    drawings = _curves(summary.lam, LAM_CURVES, run_dir)
     return macros(TEMPLATE).lam(
-        run_dir, rows, curves, visuals, _codebook(summary.lam), summary.lam, _last_figures(summary.lam)
+        run_dir, rows, drawings, visuals, _codebook(summary.lam), summary.lam, _last_figures(summary.lam)
     )
 
 
@@ -112,45 +106,18 @@ def plans(summary: DemoSummary, run_dir: Path) -> str:
 
 def _curves(runs: Iterable[LamRun | ActRun], titles: Mapping[str, str], run_dir: Path) -> list[str]:
     """Draw every known figure that the metrics files hold, the runs over one another."""
-    logged = {run.name: _read_curve(run_dir / run.curve) for run in runs if run.curve}
+    logged = {run.name: curves.read(run_dir / run.curve) for run in runs if run.curve}
     drawings = []
     for key, title in titles.items():
         lines, held_out_lines = [], []
         for name, records in logged.items():
-            points = _points(records, key)
+            points = curves.points(records, key)
             if len(points) > 1:
-                lines.append(_smooth(name, points))
-            held_out = _points(records, f"val_{key}")  # always of the same windows, so it is smooth as it is
+                lines.append(curves.smooth(name, points))
+            held_out = curves.points(records, f"val_{key}")  # always of the same windows, so it is smooth as it is
             if len(held_out) > 1:
                 steps, losses = zip(*held_out, strict=True)
                 held_out_lines.append(charts.Series(f"{name}, held out", steps, losses))
         lines += held_out_lines  # behind the others, whose colours are those of the runs all over the page
         drawings.append(charts.line_chart(title, lines, x_label="step", log=True) if lines else "")
     return [drawing for drawing in drawings if drawing]
-
-
-def _points(records: Iterable[Mapping[str, Any]], key: str) -> list[tuple[float, float]]:
-    return [(float(r["step"]), float(r[key])) for r in records if isinstance(r.get(key), int | float)]
-
-
-def _read_curve(file: Path) -> list[dict[str, Any]]:
-    """Read a metrics file; a line cut off by a kill is left out."""
-    records = []
-    for line in file.read_text(encoding="utf-8").splitlines() if file.is_file() else []:
-        try:
-            record = json.loads(line)
-        except json.JSONDecodeError:
-            continue
-        if isinstance(record, dict) and isinstance(record.get("step"), int):
-            records.append(record)
-    return sorted(records, key=lambda record: record["step"])
-
-
-def _smooth(name: str, points: Sequence[tuple[float, float]]) -> charts.Series:
-    """Take a running mean and thin it out, so that a noisy curve can be read."""
-    mean, weight, smooth = 0.0, 0.0, []
-    for _, y in points:
-        mean, weight = SMOOTHING * mean + (1 - SMOOTHING) * y, SMOOTHING * weight + 1 - SMOOTHING
-        smooth.append(mean / weight)
-    every = max(len(points) // MAX_POINTS, 1)
-    return charts.Series(name, [x for x, _ in points][::every], smooth[::every])

@@ -235,6 +235,23 @@ def locked(folder: Path, command: str) -> Iterator[None]:
         yield
 
 
+def is_held(folder: Path) -> bool:
+    """Tell whether a command is at work in a folder, as far as its disk keeps locks."""
+    try:
+        handle = os.open(folder / LOCK, os.O_RDONLY | os.O_NOFOLLOW)
+    except OSError:
+        return False
+    try:
+        fcntl.flock(handle, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    except OSError:
+        return False
+    finally:
+        os.close(handle)
+    return False
+
+
 @contextlib.contextmanager
 def exclusive(file: Path, command: str, refusal: str) -> Iterator[None]:
     """Hold a lock file while the block runs; raise DataEngineError, `refusal` with who it is, when another has it."""

@@ -1,0 +1,43 @@
+"""`villa runs list`, `show` and `compare`: look at trainings."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from cli.contract import app, command
+
+if TYPE_CHECKING:
+    from dataengine.report import Report
+
+runs = typer.Typer(help="List, show and compare trainings.", rich_markup_mode=None)
+app.add_typer(runs, name="runs")
+
+
+@command(runs, "runs list", example="villa runs list runs")
+def list_(
+    folder: Annotated[list[Path], typer.Argument(help="Folders, in which trainings are looked for at any depth.")],
+) -> "Report":
+    """List trainings: how far each is, its losses, its speed, and whether it is running."""
+    from pipelines.analysis.runs import runs as pipeline
+
+    return pipeline.list_runs(folder)
+
+
+@command(runs, "runs show", example="villa runs show runs/act")
+def show(run: Annotated[Path, typer.Argument(help="Folder of a training.")]) -> "Report":
+    """Show a training: the last value of every figure, and the settings that its losses depend on."""
+    from pipelines.analysis.runs import runs as pipeline
+
+    return pipeline.show(run)
+
+
+@command(runs, "runs compare", example="villa runs compare runs/lam runs/lam-plain --out runs/comparison")
+def compare(
+    run: Annotated[list[Path], typer.Argument(help="Folders of two or more trainings.")],
+    out: Annotated[Path, typer.Option(help="Folder for the page and report.json.")],
+) -> "Report":
+    """Write one page with the curves of several trainings over one another, and the settings in which they differ."""
+    from pipelines.analysis.runs import runs as pipeline
+
+    return pipeline.compare(run, out)

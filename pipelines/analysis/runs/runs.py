@@ -1,0 +1,113 @@
+"""`villa runs`: which trainings there are, how far each is, and how they compare."""
+
+import time
+from pathlib import Path
+from typing import Any
+
+from pydantic import Field
+
+from dataengine.errors import DataEngineError
+from dataengine.report import Report
+from pipelines.analysis.runs import page, run
+from pipelines.analysis.runs.run import Run
+from pipelines.html import curves
+from pipelines.output.folder import claimed
+from pipelines.output.text_table import text_table
+from pipelines.training import presets
+
+HEAD = ("run", "kind", "state", "step", "loss", "lowest val", "samples/s", "MFU", "data wait", "bad steps")
+
+
+class RunsReport(Report):
+    """Trainings side by side."""
+
+    runs: list[Run]
+
+    def summary(self) -> str:
+        """Print a row for each."""
+        return text_table(HEAD, [row(one) for one in self.runs])
+
+
+class RunReport(Report):
+    """One training."""
+
+    run: Run
+    metrics: dict[str, float] = Field(default_factory=dict)
+    """The last value of every figure."""
+    settings: dict[str, Any] = Field(default_factory=dict)
+
+    def summary(self) -> str:
+        """Print how far it is, its figures and its settings."""
+        figures = text_table(("figure", "last"), [(name, f"{value:.5g}") for name, value in self.metrics.items()])
+        given = text_table(("setting", "value"), [(key, str(value)) for key, value in self.settings.items()])
+        return "\n\n".join([text_table(HEAD, [row(self.run)]), figures, given])
+
+
+class CompareReport(RunsReport):
+    """Trainings side by side, on a page."""
+
+    page: str
+    differing: dict[str, list[Any]]
+    """Settings that are not the same in all of them, with the value of each run."""
+    seconds: float
+
+    def summary(self) -> str:
+        """Say also where the page is."""
+        names = [Path(one.path).name for one in self.runs]
+        rows = [(key, *map(str, values)) for key, values in self.differing.items()]
+        differing = [text_table(("setting", *names), rows)] if rows else []
+        return "\n\n".join([super().summary(), *differing, f"curves: {self.page}"])
+
+
+def list_runs(folders: list[Path]) -> RunsReport:
+    """Read every training in some folders."""
+    return RunsReport(runs=[run.read(folder) for folder in run.below(folders)])
+
+
+def show(folder: Path) -> RunReport:
+    """Read one training."""
+    (named,) = _named([folder])
+    last: dict[str, float] = {}
+    for entry in curves.read(named / "metrics.jsonl"):
+        last |= {name: value for name, value in entry.items() if isinstance(value, int | float) and name != "step"}
+    return RunReport(run=run.read(named), metrics=last, settings=dict(presets.flat(run.settings(named))))
+
+
+def compare(folders: list[Path], out: Path) -> CompareReport:
+    """Write a page with the curves of trainings over one another."""
+    start, named = time.perf_counter(), _named(folders)
+    if len(set(named)) < 2:
+        raise DataEngineError(f"{', '.join(map(str, folders))}: found one training, expected two or more to compare")
+    flat = [dict(presets.flat(run.settings(folder))) for folder in named]
+    keys = dict.fromkeys(key for one in flat for key in one)
+    differing = {key: [one.get(key) for one in flat] for key in keys if len({str(one.get(key)) for one in flat}) > 1}
+    for each in named:
+        if out.resolve() in (each.resolve(), *each.resolve().parents) and run.is_run(out):
+            raise DataEngineError(f"--out {out} is the folder of a training; give another")
+    report = CompareReport(
+        runs=[run.read(folder) for folder in named],
+        page=str(out / "index.html"),
+        differing=differing,
+        seconds=round(time.perf_counter() - start, 3),
+    )
+    with claimed(out, "runs compare") as folder:
+        page.write_page(folder, report.runs, differing, [row(one) for one in report.runs], HEAD)
+        folder.write("report.json", report.model_dump_json(indent=1))
+    return report
+
+
+def _named(folders: list[Path]) -> list[Path]:
+    for folder in folders:
+        if not run.is_run(folder):
+            inside = run.below([folder])
+            raise DataEngineError(f"{folder}: is no training itself; give one of those in it, such as {inside[0]}")
+    return folders
+
+
+def row(one: Run) -> list[object]:
+    """Write a training as a row below `HEAD`."""
+    of = f"{one.step}/{one.steps}" if one.steps else f"{one.step}"
+    lowest = "" if one.val_loss is None else f"{one.val_loss:.4f} at {one.val_step}"
+    shares = ["" if share is None else f"{share:.1%}" for share in (one.mfu, one.data_wait)]
+    loss, speed = ("" if v is None else f"{v:{f}}" for v, f in ((one.loss, ".4f"), (one.samples_per_s, ".1f")))
+    return [one.path, one.kind, one.state, of, loss, lowest, speed, *shares, one.bad_steps]
