@@ -285,3 +285,23 @@ def libero_calibrate(
     from pipelines.evaluation.libero import calibrate as pipeline
 
     return pipeline.run(settings.fill(pipeline.LiberoCalibrateConfig, out=out))
+
+
+@command(
+    evaluation,
+    "eval openloop",
+    example="villa eval openloop runs/act runs/corpus\nvilla eval openloop runs/act runs/corpus --val-fraction 1",
+    configs={"": "pipelines.evaluation.openloop.config:OpenLoopConfig"},
+)
+def openloop(
+    policy: Annotated[str, typer.Argument(help="Folder of the trained policy.")],
+    corpus: Annotated[str, typer.Argument(help="Corpus, or folder of shards, whose held-out episodes are used.")],
+    settings: Settings,
+    out: Annotated[Path | None, typer.Option(help="Folder of the report and the picture.")] = None,
+    device: Device = None,
+) -> "Report":
+    """Measure predicted actions against recorded ones, per step and value, beside the mean action and holding still."""
+    from pipelines.evaluation.openloop import open_loop as pipeline
+    from pipelines.evaluation.openloop.config import OpenLoopConfig
+
+    return pipeline.run(settings.fill(OpenLoopConfig, policy=policy, corpus=corpus, out=out, device=device))

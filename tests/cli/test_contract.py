@@ -44,6 +44,7 @@ def test_the_commands_are_these():
         "eval compare",
         "eval libero",
         "eval calibrate",
+        "eval openloop",
         "eval libero-record",
         "eval libero-calibrate",
         "ablate",
