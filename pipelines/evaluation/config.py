@@ -100,6 +100,6 @@ class EvalConfig(PlayConfig):
     """Task to another task, whose instruction the policy gets instead of its own: does it follow the text?"""
     record: Path | None = None
     """New folder of a LeRobot dataset of all that was played, successes and failures, for `villa ingest lerobot`. An
-    expert's are what `villa eval calibrate --demos` takes. Every step is drawn for it."""
+    expert's are what `--demos` of `villa eval calibrate` takes. Every step is drawn for it."""
     num_filmstrips: int = Field(2, ge=0, le=MOST)
     """Episodes per task that are kept as filmstrips."""
