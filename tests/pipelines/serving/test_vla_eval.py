@@ -16,6 +16,7 @@ from vla_eval.connection import Connection
 
 from pipelines.evaluation.policy import ActPolicy
 from pipelines.serving.observation import Request
+from tests.support.policies import save_policy
 from tests.support.served import ROOT, Server
 from tests.support.vla_bench import PICTURE
 
@@ -70,9 +71,9 @@ def test_an_observation_that_is_refused_fails_its_episode_with_our_words(server,
     assert "instruction is empty" in json.dumps(result) + log
 
 
-def talk(server, act):
+def talk(server, act, query=""):
     async def run():
-        async with Connection(f"ws://127.0.0.1:{server.port}/vla", timeout=60) as connection:
+        async with Connection(f"ws://127.0.0.1:{server.port}/vla{query}", timeout=60) as connection:
             return await act(connection)
 
     return asyncio.run(run())
@@ -99,6 +100,22 @@ def test_the_greeting_says_what_the_actions_are(server):
         "gripper": (1, "continuous_01"),
     }
     assert greeting["observation_params"] == {"send_wrist_image": False, "send_state": True}
+
+
+def test_a_benchmark_names_its_robot_in_the_address_and_gets_its_plan_with_a_new_chunk(tmp_path):
+    folder = save_policy(tmp_path / "act", robots=("arm7_jaw", "left_arm"))
+
+    async def act(connection):
+        await connection.start_episode({"task": {}})
+        return [await connection.act({**SEEN, "plan": 1}) for _ in range(2)]
+
+    with Server(folder, "--action-steps", 2) as server:
+        with pytest.raises(RuntimeError, match="names no embodiment, expected one of arm7_jaw, left_arm"):
+            talk(server, act)
+        first, second = talk(server, act, "?embodiment=left_arm")
+    assert first["actions"].shape == second["actions"].shape == (7,)
+    assert len(first["plan"]["shape"]) == 3
+    assert "plan" not in second
 
 
 @pytest.mark.parametrize(
