@@ -9,7 +9,7 @@ from dataengine.report import Report
 from pipelines.ablation.config import AblateConfig, Arm
 from pipelines.ablation.statistics import Estimate, Solved, only_one, paired_difference, rate_over_seeds
 from pipelines.evaluation.results import wilson
-from pipelines.output.text_table import text_table
+from pipelines.output.text_table import counted, text_table
 
 FEW_SEEDS = 3
 """With fewer, what differs may be the seed's doing."""
@@ -92,7 +92,9 @@ class AblationReport(Report):
         """Say what the numbers do not show."""
         lines = []
         if self.seeds < FEW_SEEDS:
-            lines.append(f"{self.seeds} seed: single trainings differ by several points; a claim needs three or more")
+            lines.append(
+                f"{counted(self.seeds, 'seed')}: single trainings differ by several points; a claim needs three or more"
+            )
         if self._published():
             lines.append("published numbers are of other robots, data and sizes: compare their order, not their height")
         return lines
