@@ -51,7 +51,7 @@ class Arm:
 
     def file(self, task: int, start: int) -> Path:
         """Where an episode is kept."""
-        return self.folder / "episodes" / f"{self.stem}" / f"{task:02d}-{start:03d}.json"
+        return self.folder / "episodes" / self.stem / f"{task:02d}-{start:03d}.json"
 
     def film(self, task: int, start: int) -> Path:
         """Where the filmstrip of an episode is kept."""
@@ -60,7 +60,7 @@ class Arm:
     @property
     def stem(self) -> str:
         """Name the arm's files: another setting has others."""
-        return f"{self.name}-{hex_digest(repr(sorted(self.facts.items())), 4)}"
+        return f"{_file_name(self.name)}-{hex_digest(repr(sorted(self.facts.items())), 4)}"
 
     def read(self, task: int, start: int) -> Played | None:
         """Give an episode that came to its end."""
@@ -92,7 +92,7 @@ def _arm(config: LiberoConfig, versions: Mapping[str, str], name: str, policy: s
         facts |= {"pictures": pictures, "checkpoint": fingerprint(Path(config.policy)) if config.policy else ""}
     else:
         facts |= {"image_size": 0, "render_quality": ""}  # they see nothing
-    return Arm(_file_name(name), policy, pictures, facts, config.out)
+    return Arm(name, policy, pictures, facts, config.out)
 
 
 def _file_name(name: str) -> str:
