@@ -1,7 +1,8 @@
 """What was used last, within a bound of bytes."""
 
+import math
 from collections import OrderedDict
-from collections.abc import Hashable, Iterable, Mapping
+from collections.abc import Callable, Hashable, Iterable, Mapping
 from threading import Lock
 from typing import Final, Generic, TypeVar
 
@@ -17,8 +18,11 @@ V = TypeVar("V")
 class Bounded(Generic[K, V]):
     """A mapping whose longest unused entries go; threads may share it."""
 
-    def __init__(self, max_bytes: int, entry_bytes: int = ENTRY_BYTES) -> None:
-        self._max_bytes, self._entry_bytes, self._num_bytes = max_bytes, entry_bytes, 0
+    def __init__(
+        self, max_bytes: float, *, max_entries: float = math.inf, size: Callable[[V], int] | None = None
+    ) -> None:
+        self._max_bytes, self._max_entries, self._num_bytes = max_bytes, max_entries, 0
+        self._size = size or _size
         self._held: OrderedDict[K, V] = OrderedDict()
         self._lock = Lock()
 
@@ -37,9 +41,10 @@ class Bounded(Generic[K, V]):
                 if key not in self._held:
                     self._held[key] = value
                     self._num_bytes += self._size(value)
-            while self._num_bytes > self._max_bytes and self._held:
+            while self._held and (self._num_bytes > self._max_bytes or len(self._held) > self._max_entries):
                 self._num_bytes -= self._size(self._held.popitem(last=False)[1])
 
-    def _size(self, value: V) -> int:
-        """Count what goes with an entry; views of others' memory, as of a mapped file, are no part of it."""
-        return self._entry_bytes + (value.nbytes if isinstance(value, np.ndarray) and value.base is None else 0)
+
+def _size(value: object) -> int:
+    """Count what goes with an entry; views of others' memory, as of a mapped file, are no part of it."""
+    return ENTRY_BYTES + (value.nbytes if isinstance(value, np.ndarray) and value.base is None else 0)

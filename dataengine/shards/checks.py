@@ -53,6 +53,14 @@ class Checks:
                     os.pwrite(mark, WHOLE, 0)
 
 
+def remember(path: Path, entry: ShardEntry) -> None:
+    """Note that a shard was compared just now."""
+    with _remembered(path, entry) as mark:
+        if mark is not None:
+            with contextlib.suppress(OSError):
+                os.pwrite(mark, WHOLE, 0)
+
+
 def check_again(path: Path, entry: ShardEntry) -> bool:
     """Read a shard and compare, whatever is remembered, and remember the answer."""
     good = is_whole(path, entry)

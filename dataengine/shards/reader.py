@@ -19,6 +19,7 @@ import mmap
 import re
 from bisect import bisect_right
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
@@ -28,8 +29,10 @@ from numpy.typing import NDArray
 from dataengine.bounded import Bounded
 from dataengine.errors import DataEngineError
 from dataengine.shards.checks import Checks
+from dataengine.shards.copies import Copies, again
 from dataengine.shards.manifest import MANIFEST, PLAN, DamagedShardsError, damaged, read_manifest
 from dataengine.shards.segments import Stored, read_segments
+from dataengine.storage import Folder, is_uri
 from dataengine.windows import labels
 from dataengine.windows.hands import NEEDED
 from dataengine.windows.stats import EmbodimentStatistics
@@ -43,6 +46,10 @@ _NPY = re.compile(
 _HEADER_BYTES = 256
 BYTES_HELD: Final = 32_000_000
 """Of joined arrays, and of notes where arrays and frames lie."""
+COPIES_BYTES: Final = 500e9
+"""On this machine, of shards in object stores."""
+COPIED_AT_ONCE: Final = 8
+COPY_TRIES: Final = 5
 MAPS_HELD: Final = 4096
 """Shards that stay mapped; a process may have 65,530 maps."""
 HANDS_STATE, HANDS_ACTION = "hands_state.npy", "hands_action.npy"
@@ -74,8 +81,10 @@ class ShardReader:
     With `use_hands`, people whose hands tell it have a state and an action, too, as in a `TableReader`.
     """
 
-    def __init__(self, directory: str | Path, *, use_hands: bool = False) -> None:
-        self.directory, self.uri = Path(directory), str(directory)
+    def __init__(self, uri: str | Path, *, use_hands: bool = False, copies_bytes: float = COPIES_BYTES) -> None:
+        self.uri = str(uri)
+        self._copies = Copies(self.uri, copies_bytes) if is_uri(uri) else None
+        self.directory = Path(uri) if self._copies is None else self._copies.directory
         self.manifest, self._known = read_manifest(self.directory)
         self._use_hands = use_hands
         if use_hands and not self._known.hands:
@@ -84,10 +93,15 @@ class ShardReader:
                 f"or leave use_hands out"
             )
         self.identity = self._known.identity
-        self.episodes, self._segments = read_segments(self.directory, self._known)
+        if self._copies is not None:
+            self._copies.check(self._known)
+        self.episodes, self._segments = read_segments(
+            self.directory, self._known, None if self._copies is None else self._copies.index
+        )
         self._codebooks = {name: np.array(rows, np.float32) for name, rows in self._known.codebooks.items()}
         self._checks = Checks(self.directory, self._known.shards)
-        self._maps = Bounded[int, mmap.mmap](MAPS_HELD, entry_bytes=1)
+        max_bytes = math.inf if self._copies is None else copies_bytes / 4  # what is mapped takes room when it is gone
+        self._maps = Bounded[int, mmap.mmap](max_bytes, max_entries=MAPS_HELD, size=len)
         self._arrays = Bounded[tuple[int, str], NDArray[Any] | None](BYTES_HELD)
         self._frames = Bounded[tuple[int, str], list[_Frames]](BYTES_HELD)
 
@@ -135,7 +149,7 @@ class ShardReader:
 
     def jpegs(self, slot: str, wanted: Sequence[tuple[int, int]]) -> list[memoryview]:
         """See encoded frames for (row, frame) pairs: views of the mapped file, which a decoder reads without a copy."""
-        self._checks.require(self._segments.shards(row for row, _ in wanted))
+        self._require(self._segments.shards(row for row, _ in wanted))
         return [self._jpeg(slot, row, frame) for row, frame in wanted]
 
     def num_bytes(self, row: int) -> int:
@@ -154,11 +168,35 @@ class ShardReader:
     def _map(self, shard: int) -> mmap.mmap:
         maps = self._maps.get([shard])
         if not maps:
-            self._checks.require((shard,))
-            with (self.directory / tar_name(shard)).open("rb") as file:
-                maps = {shard: mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)}
+            maps = {shard: self._open(shard)}
             self._maps.keep(maps)
         return maps[shard]
+
+    def _require(self, shards: set[int]) -> None:
+        """Get shards that are not mapped, some side by side; raise DamagedShardsError for one that is damaged."""
+        if self._copies is None:
+            self._checks.require(shards)
+            return
+        missing = sorted(shards - self._maps.get(shards).keys())
+        with ThreadPoolExecutor(COPIED_AT_ONCE, "copy") as pool:
+            self._maps.keep(dict(zip(missing, pool.map(self._open, missing), strict=True)))
+
+    def _open(self, shard: int) -> mmap.mmap:
+        entry, path = self._known.shards[shard], self.directory / tar_name(shard)
+        for _ in range(COPY_TRIES):
+            if self._copies is not None:
+                self._copies.shard(entry)
+            try:
+                self._checks.require((shard,))
+                with path.open("rb") as file:
+                    return mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+            except FileNotFoundError:
+                if self._copies is None:
+                    raise
+                # Another process made room in between.
+        raise DataEngineError(
+            f"{self.uri}: copies of shards go as soon as they come; set copies_gb to more than a batch needs"
+        )
 
     def _array(self, row: int, name: str) -> NDArray[Any] | None:
         """Join the parts of one array; that of an unbroken episode is a view of the file."""
@@ -171,7 +209,8 @@ class ShardReader:
                 raise DamagedShardsError(self.directory, f"{name} of episode {who} has gaps or several widths")
             joined = None if not parts else parts[0] if len(parts) == 1 else np.concatenate(parts)
             known = {(row, name): joined}
-            self._arrays.keep(known)
+            if self._copies is None or len(parts) != 1:  # a view would keep a copy that is to make room
+                self._arrays.keep(known)
         return known[row, name]
 
     def _part(self, stored: Stored, name: str) -> NDArray[Any]:
@@ -189,7 +228,8 @@ class ShardReader:
         known = self._frames.get([(row, slot)])
         if not known:
             known = {(row, slot): [self._segment_frames(s, slot) for s in self._segments.of(row)]}
-            self._frames.keep(known)
+            if self._copies is None:
+                self._frames.keep(known)
         segments = known[row, slot]
         part = segments[bisect_right(segments, frame, key=lambda s: s.first) - 1]
         begin, end = part.offsets[frame - part.first : frame - part.first + 2].tolist()
@@ -213,6 +253,9 @@ class _Frames(NamedTuple):
 
 def is_shards(uri: str | Path) -> bool:
     """Tell a folder of shards from a corpus."""
+    if is_uri(uri):
+        sizes = again(str(uri), lambda: Folder(str(uri)).sizes_of([MANIFEST, PLAN]))
+        return any(size is not None for size in sizes)
     return any((Path(uri) / name).exists() for name in (MANIFEST, PLAN))
 
 

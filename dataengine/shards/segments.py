@@ -5,7 +5,8 @@ sizes tell where each begins. Where that does not hold, as in tars that others w
 """
 
 import json
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -17,7 +18,16 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from dataengine.shards.manifest import GROUP, DamagedShardsError, Manifest, check_there, damaged, index_of, read_index
+from dataengine.shards.manifest import (
+    GROUP,
+    DamagedShardsError,
+    Manifest,
+    ShardEntry,
+    check_there,
+    damaged,
+    index_of,
+    read_index,
+)
 from dataengine.shared_table import shared_table
 from dataengine.windows.episode_columns import Rows, Setup, arrange, distinct, spell, spell_ids
 from dataengine.windows.episode_table import EpisodeTable
@@ -30,6 +40,8 @@ _OWN: Final = ("shard", "first", "count", "layout", "begin")
 """Columns of the segments; beside them lists: `sizes`, and `offsets` where they do not follow."""
 _LAYOUTS: Final = b"villa:layouts"
 """Key of the metadata that lists the names of files that segments have."""
+INDEXES_AT_ONCE: Final = 16
+"""That are copied from a store."""
 _BETWEEN: Final = "\x1f"
 _Lists = list[pa.Array]
 
@@ -79,14 +91,21 @@ class Segments:
         return Stored(own["shard"], own["first"], own["count"], dict(spans))
 
 
-def read_segments(directory: Path, known: Manifest) -> tuple[EpisodeTable, Segments]:
-    """Read the indexes of all shards, or find what was read of them before; raise DamagedShardsError where one is."""
-    for entry in known.shards:
+def read_segments(
+    directory: Path, known: Manifest, copy_index: Callable[[ShardEntry], object] | None = None
+) -> tuple[EpisodeTable, Segments]:
+    """Read the indexes of all shards, or find what was read of them before; raise DamagedShardsError where one is.
+
+    Where shards lie elsewhere `copy_index` gets an index into the directory.
+    """
+    for entry in known.shards if copy_index is None else ():
         check_there(directory, entry)
     made: list[tuple[pa.Table, pa.Table]] = []
 
     def make(which: int) -> pa.Table:
         if not made:
+            with ThreadPoolExecutor(INDEXES_AT_ONCE, "copy") as pool:
+                list(pool.map(copy_index, known.shards) if copy_index else ())
             made.append(_make(directory, known))
         return made[0][which]
 

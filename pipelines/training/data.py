@@ -11,9 +11,7 @@ import numpy as np
 
 from dataengine.config import Config
 from dataengine.errors import DataEngineError
-from dataengine.shards.manifest import MANIFEST, PLAN
-from dataengine.shards.reader import ShardReader, is_shards
-from dataengine.storage import Folder, is_uri
+from dataengine.shards.reader import COPIES_BYTES, ShardReader, is_shards
 from dataengine.windows.episode_info import EpisodeInfo
 from dataengine.windows.episode_table import EpisodeTable
 from dataengine.windows.mixture import Mixture
@@ -25,15 +23,13 @@ from pipelines.training.config import NormalizeBy
 C = TypeVar("C", bound=Config)
 
 
-def open_reader(uri: str, *, use_hands: bool = False) -> EpisodeReader:
-    """Open a folder of shards, a corpus, or `CORPUS@SNAPSHOT`; shards do without lance."""
+def open_reader(uri: str, *, use_hands: bool = False, copies_gb: float = COPIES_BYTES / 1e9) -> EpisodeReader:
+    """Open a folder of shards, a corpus, or `CORPUS@SNAPSHOT`; shards do without lance.
+
+    Shards in an object store are copied to this machine as they are wanted, at most `copies_gb` of them at a time.
+    """
     if is_shards(uri):
-        return ShardReader(uri, use_hands=use_hands)
-    if is_uri(uri) and {MANIFEST, PLAN} & Folder(uri).sizes().keys():
-        raise DataEngineError(
-            f"{uri}: found shards in an object store, expected them on a disk, where their pictures are read at "
-            f"random; copy the folder to a local disk and give that"
-        )
+        return ShardReader(uri, use_hands=use_hands, copies_bytes=copies_gb * 1e9)
     from dataengine.store import Corpus
     from dataengine.store.read.reader import TableReader
 

@@ -54,7 +54,7 @@ def task_at(path: str) -> type[TrainTask[Any, Any, Any, Any]]:
 
 def open_data(config: C) -> tuple[C, TrainingData]:
     """Open the data, take the mixture that is pinned to it, and part its episodes."""
-    reader = data.open_reader(config.data, use_hands=config.reads_hands)
+    reader = data.open_reader(config.data, use_hands=config.reads_hands, copies_gb=config.copies_gb)
     config = data.with_mixture(config, reader)
     return config, TrainingData(reader, *held_out.split(reader, config.val_fraction))
 

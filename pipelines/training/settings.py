@@ -17,6 +17,7 @@ _NOT_RECORDED = frozenset(
         "device",
         "threads",
         "cache_mb",
+        "copies_gb",
         "val_windows",
         "max_minutes",
         "log_every",
