@@ -86,7 +86,7 @@ def mapped_kb(folder: str) -> int:
         fields = line.split()
         if "-" in fields[0] and not fields[0].endswith(":"):
             inside = len(fields) > 5 and f"/{folder}/" in fields[5]
-        elif inside and fields[0] == "Private_Clean:":
+        elif inside and fields[0] in ("Private_Clean:", "Private_Dirty:"):  # dirty until the disk has them
             total += int(fields[1])
     return total
 
