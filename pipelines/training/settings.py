@@ -147,7 +147,8 @@ class LoopConfig(Config):
     (DistributedDataParallel). `fsdp2`: weights, gradients, optimizer and averages too, and blocks are put together
     while they run; for models that fit into no GPU whole."""
     compile: bool = False
-    """Compile the loss with torch's compiler, which takes minutes at the first steps."""
+    """Compile each block with torch's compiler, or the whole loss of a model without blocks; that takes minutes at the
+    first steps."""
     checkpoint_activations: bool = False
     """Recompute each block in the backward pass: less memory, a third more time, equal losses."""
     augment: Augment = Augment()

@@ -20,7 +20,7 @@ from models.parts import Counts, Random
 from models.weights import save_model
 from pipelines.training import checkpoint, memory
 from pipelines.training.augment import augment, generator_of
-from pipelines.training.blocks import checkpoint_blocks
+from pipelines.training.blocks import checkpoint_blocks, compile_blocks
 from pipelines.training.checkpoint.snapshot import Trained
 from pipelines.training.computing import is_fast_at_bf16
 from pipelines.training.distributed import Distributed
@@ -160,7 +160,7 @@ class Trainer(Generic[B]):
         if self.config.checkpoint_activations:
             checkpoint_blocks(self.model)
         if self.config.compile:
-            self._root.compile()
+            compile_blocks(self._root)
         if self.distributed.world_size > 1 and not is_sharded(self._root):
             ids = [self.device.index] if self.device.type == "cuda" else None
             # Not every batch has robots, wrist views or plans, so not every parameter has a gradient.
@@ -276,7 +276,8 @@ class Trainer(Generic[B]):
         root = Call(self.model)
         if self.config.sharding == "fsdp2":
             self.distributed.broadcast_weights(self.model)
-            shard(root, self.bf16)
+            # Only autocast on GPUs takes weights of norms in bfloat16 beside inputs in float32.
+            shard(root, self.bf16 and self.device.type == "cuda")
         return root
 
     @contextlib.contextmanager

@@ -8,10 +8,13 @@ import sys
 from pathlib import Path
 
 import torch
+from torch._dynamo.utils import counters
 
+from pipelines.training.blocks import blocks
 from pipelines.training.distributed import Distributed, process_group
 from pipelines.training.trainer import Trainer
 from tests.support.ranked import RUNS, gradients
+from tests.support.small_act import make_act, make_batch
 from tests.support.toy import Toy, make_run
 
 ROOT = Path(__file__).parents[2]
@@ -65,5 +68,15 @@ def train(out: str, die_at: str, changes: str = "{}") -> None:
         run.export(Path(out) / "model")
 
 
+def count_breaks() -> None:
+    """Trace the actor's blocks as they are compiled; print graph breaks and graphs. (Checks of shapes are no graph.)"""
+    counters.clear()
+    act = make_act()
+    for block in blocks(act):
+        block.compile(backend="eager")
+    act.loss(make_batch(), torch.Generator().manual_seed(1))
+    print(sum(counters["graph_break"].values()), counters["stats"]["unique_graphs"])
+
+
 if __name__ == "__main__":
-    {"gradients": save_gradients, "train": train}[sys.argv[1]](*sys.argv[2:])
+    {"breaks": count_breaks, "gradients": save_gradients, "train": train}[sys.argv[1]](*sys.argv[2:])

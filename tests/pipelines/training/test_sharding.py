@@ -42,6 +42,20 @@ def test_what_a_model_moves_itself_and_single_numbers_stay_whole() -> None:
 
 
 @pytest.mark.slow
+def test_a_block_of_the_actor_compiles_into_one_graph() -> None:
+    breaks, graphs = launch(1, "breaks").stdout.split()
+    assert (int(breaks), int(graphs) <= 6) == (0, True)
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not (shutil.which("c++") or shutil.which("g++")), reason="torch.compile needs a C++ compiler")
+def test_a_sharded_run_is_compiled_too(whole: Path, tmp_path: Path) -> None:
+    changes = {"sharding": "fsdp2", "compile": True, "checkpoint_activations": True}
+    launch(1, "train", tmp_path, -1, json.dumps(changes))
+    assert_same(whole, tmp_path)
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize("world_size", [1, 2, 4])
 def test_a_sharded_step_has_the_gradients_of_a_whole_one(world_size: int, tmp_path: Path) -> None:
     """Also recomputed and in two parts: of ACT, LAM with its codebook, and a world model that rolls out."""
