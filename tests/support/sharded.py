@@ -69,13 +69,13 @@ def train(out: str, die_at: str, changes: str = "{}") -> None:
 
 
 def count_breaks() -> None:
-    """Trace the actor's blocks as they are compiled; print graph breaks and graphs. (Checks of shapes are no graph.)"""
+    """Trace the actor's blocks as they are compiled; write graph breaks and graphs. (Checks of shapes are no graph.)"""
     counters.clear()
     act = make_act()
     for block in blocks(act):
         block.compile(backend="eager")
     act.loss(make_batch(), torch.Generator().manual_seed(1))
-    print(sum(counters["graph_break"].values()), counters["stats"]["unique_graphs"])
+    sys.stdout.write(f"{sum(counters['graph_break'].values())} {counters['stats']['unique_graphs']}\n")
 
 
 if __name__ == "__main__":
