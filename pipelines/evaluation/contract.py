@@ -26,8 +26,8 @@ SPEED = 1.5
 """A policy whose common actions are so much larger than what the simulator can do has another scale."""
 CRAWL = 0.01
 """So has one whose common actions are so small a share of it."""
-LEAST_WIDTH = 0.05
-"""Metres, radians: ranges narrower than this are of data that hardly vary."""
+LEAST_WIDTH = 0.2
+"""Metres, radians: so far may a start lie outside of a range that is narrower, of data that hardly vary."""
 
 
 @dataclass(frozen=True)

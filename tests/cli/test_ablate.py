@@ -16,7 +16,7 @@ from tests.support.corpora import human_clip, make_corpus, robot_episode
 TINY = {
     "lam": "{steps: 2, batch_size: 2, val_windows: 2, val_fraction: 0}",
     "act": "{steps: 2, batch_size: 2, val_windows: 2, val_fraction: 0}",
-    "evaluation": "{max_steps: 4}",
+    "evaluation": "{max_steps: 4, accept: [range]}",
 }
 
 
@@ -55,7 +55,7 @@ def test_how_policies_are_played_is_looked_at_before_one_is_trained(tmp_path, vi
 def test_an_ablation_that_ended_early_goes_on_and_takes_no_training_of_other_settings_for_its_own(
     tmp_path, villa, corpus
 ):
-    late = "{max_steps: 4, inference_delay: 4, action_steps: 60}"  # needs longer chunks, which the policy tells
+    late = "{max_steps: 4, inference_delay: 4, action_steps: 60, accept: [range]}"  # longer than chunks
     assert villa("ablate", "wo-latent", *arguments(corpus, tmp_path / "out", evaluation=late)).code == 2
     policy = tmp_path / "out" / "policies" / "wo-latent-0" / "model.safetensors"
     stamp = policy.stat().st_mtime_ns
@@ -98,7 +98,7 @@ ROOT = Path(__file__).parents[2]
 LONGER = {
     "lam": "{steps: 12, batch_size: 2, val_windows: 2, val_fraction: 0, checkpoint_every: 3, log_every: 1}",
     "act": "{steps: 12, batch_size: 2, val_windows: 2, val_fraction: 0, checkpoint_every: 3, log_every: 1}",
-    "evaluation": "{max_steps: 8}",
+    "evaluation": "{max_steps: 8, accept: [range]}",
     "tasks": "[window-close, faucet-close]",
 }
 
