@@ -166,8 +166,8 @@ def _presets_table(config: type["TrainConfig"]) -> str:
 
 def sources() -> str:
     """Describe every source by what its file says."""
-    from pipelines.sources import SourcesConfig
-    from pipelines.sources import run as list_sources
+    from pipelines.ingest.sources import SourcesConfig
+    from pipelines.ingest.sources import run as list_sources
 
     parts = [
         MADE

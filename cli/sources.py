@@ -27,7 +27,7 @@ def sources(
     One source by its name is shown with its own options. An RLDS dataset that is not listed is read by `openx/auto`
     with a mapping of its features; `--propose` makes one from features.json, for you to finish.
     """
-    from pipelines import sources as pipeline
+    from pipelines.ingest import sources as pipeline
 
     if propose is not None:
         return pipeline.propose(propose, out)
