@@ -194,7 +194,7 @@ COMMANDS: Mapping[str, StageCommand] = {
             _at_out("folder"),
         ),
         StageCommand(
-            "eval", "pipelines.evaluation.evaluate:EvalConfig", ("simulator", "policy"), _eval, _at_out("folder")
+            "eval", "pipelines.evaluation.config:EvalConfig", ("simulator", "policy"), _eval, _at_out("folder")
         ),
     )
 }
