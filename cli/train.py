@@ -1,5 +1,6 @@
 """`villa train lam`, `act`, `world` and `custom`: the one training loop, and what it trains."""
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -10,6 +11,7 @@ from cli.settings import Settings
 
 if TYPE_CHECKING:
     from dataengine.report import Report
+    from pipelines.training.config import TrainConfig
 
 train = typer.Typer(
     help="Train the latent action model, the policy, the world model or a model of your own.", rich_markup_mode=None
@@ -23,13 +25,21 @@ Preset = Annotated[
     typer.Option(help="Size and training: `tiny` (CPU, minutes), `small` (one GPU) ..., or a YAML file."),
 ]
 Steps = Annotated[int | None, typer.Option(help="Optimiser steps of the whole run.")]
+DryRun = Annotated[bool, typer.Option("--dry-run", help="Tell memory, work, data and hours; train nothing.")]
+Gpus = Annotated[int | None, typer.Option(help="With --dry-run: how many GPUs, a process on each.")]
+GpuName = Annotated[str | None, typer.Option(help="With --dry-run: which; `h100` by default.")]
+GpuMemory = Annotated[
+    float | None, typer.Option("--gpu-memory-gb", help="With --dry-run: memory of one, if not the data sheet's.")
+]
+Mfu = Annotated[float | None, typer.Option(help="With --dry-run: share of the peak that is reached; 0.4 by default.")]
 Device = Annotated[str | None, typer.Option(help="`cpu`, `cuda` ...; by default the best there is.")]
 
 
 @command(
     train,
     "train lam",
-    example="villa train lam runs/corpus --out runs/lam --preset tiny --batch-size 32",
+    example="villa train lam runs/corpus --out runs/lam --preset tiny --batch-size 32\n"
+    "villa train lam runs/corpus --preset paper --dry-run --gpus 8 --gpu h100",
     configs={"": "pipelines.training.lam.config:TrainLamConfig"},
     choices={"preset": "pipelines.training.presets:names:train_lam"},
 )
@@ -40,6 +50,11 @@ def lam(
     preset: Preset = None,
     steps: Steps = None,
     device: Device = None,
+    dry_run: DryRun = False,
+    gpus: Gpus = None,
+    gpu: GpuName = None,
+    gpu_memory_gb: GpuMemory = None,
+    mfu: Mfu = None,
 ) -> "Report":
     """Train the latent action model: it names what happens between two frames.
 
@@ -47,7 +62,13 @@ def lam(
     """
     from pipelines.training.lam.config import TrainLamConfig
 
-    config = settings.fill(TrainLamConfig, data=data, out=out, preset=preset, steps=steps, device=device)
+    hardware = {"gpus": gpus, "gpu": gpu, "gpu_memory_gb": gpu_memory_gb, "mfu": mfu}
+    _check_hardware(dry_run, hardware)
+    config = settings.fill(
+        TrainLamConfig, data=data, out=_out(out, settings, dry_run), preset=preset, steps=steps, device=device
+    )
+    if dry_run:
+        return _dry_run("pipelines.training.lam.lam:LamTask", config, hardware)
     from pipelines.training.launch import launch  # torch comes after the settings are known to be sound
 
     return launch.run("pipelines.training.lam.lam:run", config)
@@ -68,6 +89,11 @@ def act(
     preset: Preset = None,
     steps: Steps = None,
     device: Device = None,
+    dry_run: DryRun = False,
+    gpus: Gpus = None,
+    gpu: GpuName = None,
+    gpu_memory_gb: GpuMemory = None,
+    mfu: Mfu = None,
 ) -> "Report":
     """Train the policy: it plans latent actions and robot actions from pixels, state and an instruction.
 
@@ -75,7 +101,13 @@ def act(
     """
     from pipelines.training.act.config import TrainActConfig
 
-    config = settings.fill(TrainActConfig, data=data, out=out, preset=preset, steps=steps, device=device)
+    hardware = {"gpus": gpus, "gpu": gpu, "gpu_memory_gb": gpu_memory_gb, "mfu": mfu}
+    _check_hardware(dry_run, hardware)
+    config = settings.fill(
+        TrainActConfig, data=data, out=_out(out, settings, dry_run), preset=preset, steps=steps, device=device
+    )
+    if dry_run:
+        return _dry_run("pipelines.training.act.act:ActTask", config, hardware)
     from pipelines.training.launch import launch  # torch comes after the settings are known to be sound
 
     return launch.run("pipelines.training.act.act:run", config)
@@ -98,6 +130,11 @@ def world(
     preset: Preset = None,
     steps: Steps = None,
     device: Device = None,
+    dry_run: DryRun = False,
+    gpus: Gpus = None,
+    gpu: GpuName = None,
+    gpu_memory_gb: GpuMemory = None,
+    mfu: Mfu = None,
 ) -> "Report":
     """Train the world model: it predicts the frames that latent actions lead to.
 
@@ -106,7 +143,19 @@ def world(
     """
     from pipelines.training.world.config import TrainWorldConfig
 
-    config = settings.fill(TrainWorldConfig, data=data, out=out, lam=lam, preset=preset, steps=steps, device=device)
+    hardware = {"gpus": gpus, "gpu": gpu, "gpu_memory_gb": gpu_memory_gb, "mfu": mfu}
+    _check_hardware(dry_run, hardware)
+    config = settings.fill(
+        TrainWorldConfig,
+        data=data,
+        out=_out(out, settings, dry_run),
+        lam=lam,
+        preset=preset,
+        steps=steps,
+        device=device,
+    )
+    if dry_run:
+        return _dry_run("pipelines.training.world.world:WorldTask", config, hardware)
     from pipelines.training.launch import launch  # torch comes after the settings are known to be sound
 
     return launch.run("pipelines.training.world.world:run", config)
@@ -140,3 +189,25 @@ def custom(
         made,
         settings.fill(made.config_class(), data=data, out=out, steps=steps, device=device),
     )
+
+
+def _out(out: Path | None, settings: Settings, dry_run: bool) -> Path | None:
+    """Name some folder for a dry run, which writes to none."""
+    return Path("runs/dry-run") if dry_run and out is None and not settings.give("out") else out
+
+
+def _check_hardware(dry_run: bool, hardware: Mapping[str, object]) -> None:
+    """Refuse GPUs that are named for a training, which takes those that it is started on."""
+    given = [f"--{name.replace('_', '-')}" for name, value in hardware.items() if value is not None]
+    if given and not dry_run:
+        raise typer.BadParameter(f"{given[0]} goes with --dry-run; a training takes the GPUs that it is started on")
+
+
+def _dry_run(task: str, config: "TrainConfig", hardware: Mapping[str, object]) -> "Report":
+    """Plan a training on the GPUs that the command names."""
+    from pipelines.training.dry_run.hardware import HardwareConfig
+
+    wanted = HardwareConfig.model_validate({name: value for name, value in hardware.items() if value is not None})
+    from pipelines.training.dry_run import dry_run  # torch comes after the settings are known to be sound
+
+    return dry_run.run(task, config, wanted)
