@@ -12,6 +12,7 @@ from pathlib import Path
 import pyarrow as pa
 
 from dataengine.errors import DataEngineError
+from dataengine.formats import json_file
 from dataengine.schema import KEEP, TRIMS
 from dataengine.shards.manifest import MANIFEST
 from dataengine.shards.reader import is_shards
@@ -20,7 +21,9 @@ from dataengine.store import Corpus
 from dataengine.windows import labels
 
 EPISODES = ("episode_id", "num_steps", "source_fingerprint")
-WEIGHTS = ("model_config.json", "model.safetensors")
+WEIGHTS, ABOUT = "model.safetensors", "model_config.json"
+OF_MODEL = ("architecture", "config", "statistics")
+"""What a model is beside its weights; its file also says who trained it when, by which revision of the code."""
 BEFORE = {
     "hands": ("episodes",),
     "kept": ("episodes", "hands"),
@@ -96,8 +99,10 @@ class Identities:
         return known[2]
 
     def _model(self, folder: Path) -> str:
-        files = [folder / name for name in WEIGHTS]
-        return _joined([self.sha256(file) for file in files]) if all(f.is_file() for f in files) else ABSENT
+        if not (folder / WEIGHTS).is_file() or not (folder / ABOUT).is_file():
+            return ABSENT
+        about = json_file.as_object(json_file.read(folder / ABOUT))
+        return _joined([self.sha256(folder / WEIGHTS), *(repr(about.get(key)) for key in OF_MODEL)])
 
     def _shards(self, uri: str) -> str:
         """Give the digest of a manifest, which holds the checksums of all that lies beside it."""
@@ -170,7 +175,8 @@ def _latents(corpus: Corpus, name: str) -> str:
     rows = [
         _digest(corpus.table(["episode_id"], where=f"{codes[each]} IS NOT NULL"), ("episode_id",)) for each in wanted
     ]
-    return _joined([*map(repr, infos.values()), *rows]) if wanted else ABSENT
+    origins = [f"{i.name} {i.fingerprint} {i.k} {i.d} {i.interval_s} {i.past_frames}" for i in infos.values()]
+    return _joined([*origins, *rows]) if wanted else ABSENT
 
 
 def _rows(corpus: Corpus, columns: Sequence[str]) -> str:

@@ -64,6 +64,11 @@ class StageCommand:
         settings = recorded() if recorded else config.model_dump(mode="json")
         return {key: value for key, value in settings.items() if key not in UNCOUNTED}
 
+    def defaults(self) -> Mapping[str, Any]:
+        """Give the defaults of its settings, those that have one."""
+        fields = self.config_class().model_fields
+        return {k: i.get_default(call_default_factory=True) for k, i in fields.items() if not i.is_required()}
+
     def kept_on_resume(self, config: Config) -> Mapping[str, Any]:
         """Give those with another value of which it cannot go on with its own output."""
         fixed = getattr(config, "fixed_on_resume", None)

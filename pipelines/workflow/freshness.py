@@ -24,10 +24,13 @@ class Fingerprint:
     settings: Mapping[str, Any]
     inputs: Mapping[str, str]
 
-    @property
-    def digest(self) -> str:
-        """Hash it for the name of a folder."""
-        return hex_digest(json.dumps([dict(self.settings), dict(self.inputs)], sort_keys=True), 4)
+    def digest(self, defaults: Mapping[str, Any]) -> str:
+        """Hash it for the name of a folder; settings that have their defaults, such as new ones, leave it as it was."""
+        plain = _flat(defaults)
+        settings = {
+            key: value for key, value in _flat(self.settings).items() if key not in plain or plain[key] != value
+        }
+        return hex_digest(json.dumps([settings, dict(self.inputs)], sort_keys=True), 4)
 
 
 @dataclass(frozen=True)
@@ -54,8 +57,8 @@ def fingerprint_of(stage: Stage, known: Identities) -> tuple[Fingerprint, list[s
             why = [f"{left} parts are not in the corpus"] if left else []
         except DataEngineError as error:
             inputs[RAW], why = ABSENT, [str(error)]
-    settings = json.loads(json.dumps(stage.command.counted(stage.config), default=str))
-    return Fingerprint(settings, inputs), why
+    settings = dict(stage.command.counted(stage.config))
+    return Fingerprint(_plain(settings), inputs), why
 
 
 def look(stage: Stage, record: StageRecord | None, known: Identities) -> Verdict:
@@ -63,7 +66,7 @@ def look(stage: Stage, record: StageRecord | None, known: Identities) -> Verdict
     fingerprint, why = fingerprint_of(stage, known)
     if record is None:
         return Verdict(fingerprint, ["has not run yet"])
-    changed = _changes(dict(flat(record.settings)), dict(flat(fingerprint.settings)))
+    changed = _described(record.settings, fingerprint.settings, _changed(stage, record, fingerprint))
     inputs = [f"input changed: {name}" for name in _differing(record.inputs, fingerprint.inputs)]
     before = {"running": "was stopped", "failed": "failed", "done": ""}[record.state]
     outputs = _output_changes(stage, record, known) if record.state == "done" else []
@@ -78,11 +81,35 @@ def outputs_of(stage: Stage, known: Identities) -> dict[str, str]:
 
 def _moves(stage: Stage, record: StageRecord, now: Fingerprint) -> bool:
     """Tell whether the former output is one that the command cannot go on with."""
-    if not stage.command.replaces_output:
-        return False
-    kept = json.loads(json.dumps(stage.command.kept_on_resume(stage.config), default=str))
-    then = {key: record.settings.get(key) for key in kept if key in now.settings}
-    return then != {key: kept[key] for key in then} or dict(record.inputs) != dict(now.inputs)
+    kept = stage.command.kept_on_resume(stage.config)
+    differs = any(key.partition(".")[0] in kept for key in _changed(stage, record, now))
+    return stage.command.replaces_output and (differs or dict(record.inputs) != dict(now.inputs))
+
+
+def _changed(stage: Stage, record: StageRecord, now: Fingerprint) -> list[str]:
+    """Name the settings that differ from those of the last call.
+
+    One that the program did not have then, or has no more, is no change: unless the new one has another value than by
+    default. Of a model all settings are noted, so one that is not is new, too.
+    """
+    before, after, defaults = _flat(record.settings), _flat(now.settings), _flat(stage.command.defaults())
+    fields = type(stage.config).model_fields.keys()
+    new = [
+        key
+        for key, value in after.items()
+        if key not in before and not key.startswith("model.") and (key not in defaults or defaults[key] != value)
+    ]
+    gone = [key for key in before if key not in after and key.partition(".")[0] in fields - {"model"}]
+    return [*(key for key in before if key in after and before[key] != after[key]), *new, *gone]
+
+
+def _flat(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Give nested settings by keys with dots, as JSON has them."""
+    return dict(flat(_plain(dict(flat(settings)))))
+
+
+def _plain(settings: Mapping[str, Any]) -> dict[str, Any]:
+    return dict(json.loads(json.dumps(dict(settings), default=str)))
 
 
 def _identities(artifacts: Sequence[Artifact], known: Identities) -> dict[str, str]:
@@ -109,10 +136,10 @@ def _differing(before: Mapping[str, str], now: Mapping[str, str]) -> list[str]:
     return [name for name in dict.fromkeys([*before, *now]) if before.get(name) != now.get(name)]
 
 
-def _changes(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
-    """Name the settings that differ, with their values."""
-    names = [name for name in dict.fromkeys([*before, *now]) if before.get(name) != now.get(name)]
-    named = [f"{name} {_short(before.get(name))} -> {_short(now.get(name))}" for name in names[:MOST_NAMED]]
+def _described(before: Mapping[str, Any], now: Mapping[str, Any], names: Sequence[str]) -> list[str]:
+    """Name settings that differ, with their values."""
+    old, new = _flat(before), _flat(now)
+    named = [f"{name} {_short(old.get(name))} -> {_short(new.get(name))}" for name in names[:MOST_NAMED]]
     more = [f"and {len(names) - MOST_NAMED} more settings"] if len(names) > MOST_NAMED else []
     return [*named, *more]
 

@@ -109,11 +109,12 @@ class Runner:
         record = self.state.stages.get(stage.name)
         forced = not verdict.why
         if record and (verdict.moves_output or (forced and stage.command.replaces_output)):
-            former = Fingerprint(record.settings, record.inputs).digest
+            defaults = stage.command.defaults()
+            former = Fingerprint(record.settings, record.inputs).digest(defaults)
             for folder in _folders(stage):
                 _set_aside(folder, former)
                 if not forced:
-                    _take_back(folder, verdict.fingerprint.digest)
+                    _take_back(folder, verdict.fingerprint.digest(defaults))
         goes_on = record and record.state != "done" and not verdict.moves_output
         command = stage.as_command(self._log(stage), self._environment(stage))
         self.state.stages[stage.name] = StageRecord(

@@ -68,7 +68,7 @@ class Way:
         if self.gpus == 1 and self.accumulate == 1:
             # No bucket holds them from the start: they come while activations go.
             return {**held, "gradients": cost.peak - cost.activations}
-        work = max(cost.peak - max(cost.activations, need.gradients), 0)
+        work = max(cost.peak - cost.activations - need.gradients, 0)
         held |= {"gradients": int(need.gradients * share), "temporaries": work}
         if self.sharding == "fsdp2" and self.gpus > 1:
             narrow = 2 if self.bf16 else 1  # blocks are gathered in the type that they compute in
