@@ -5,8 +5,9 @@ from typing import Any
 
 import torch
 
+from dataengine.windows.episode_info import EpisodeInfo
 from dataengine.windows.mixture import WindowSampler
-from dataengine.windows.window import EpisodeInfo, EpisodeReader
+from dataengine.windows.window import EpisodeReader
 from pipelines.output.text_table import human_bytes
 from pipelines.training import fit
 from pipelines.training.config import TrainConfig
