@@ -27,6 +27,7 @@ from pipelines.training.distributed import Distributed
 from pipelines.training.ema import Ema
 from pipelines.training.guards.bad_steps import BadStepError, BadSteps
 from pipelines.training.guards.hang import Watchdog
+from pipelines.training.guards.stragglers import Stragglers
 from pipelines.training.interrupts import Interrupts
 from pipelines.training.loading import B, Loader
 from pipelines.training.optimizer import make_optimizer, parameter_order, set_learning_rate
@@ -131,6 +132,7 @@ class Trainer(Generic[B]):
         self.bad_steps: BadSteps[B] = BadSteps(
             config, distributed, self.model, self.optimizer, loader, out, self.recorder.say
         )
+        self.stragglers = Stragglers(distributed, self.recorder.say)
         self.watchdog = Watchdog(out, title, distributed, config.hang_timeout_s)
         self.step, self.seconds = 0, 0.0
 
@@ -161,6 +163,8 @@ class Trainer(Generic[B]):
             checkpoint_blocks(self.model)
         if self.config.compile:
             compile_blocks(self._root)
+        else:
+            self.stragglers.watch(self._root, self.model)
         if self.distributed.world_size > 1 and not is_sharded(self._root):
             ids = [self.device.index] if self.device.type == "cuda" else None
             # Not every batch has robots, wrist views or plans, so not every parameter has a gradient.
@@ -188,6 +192,7 @@ class Trainer(Generic[B]):
                 self.watchdog.at(self.step, "metrics")
                 if recorder.logs(self.step):
                     self._check()
+                    self.stragglers.check(self.config.log_every, self.loader.seconds.wait)
                 recorder.record(self.step, batch, steps_per_s, self._evaluate)
                 if not advised and self.step - first == ADVISE_AFTER:
                     advised = recorder.advise((self.seconds - before) / ADVISE_AFTER)

@@ -67,6 +67,7 @@ def test_the_commands_are_these():
         "train custom",
         "finetune",
     ]
+    wanted += [f"runs {name}" for name in ("list", "show", "compare")]
     wanted += [f"corpus {name}" for name in ("info", "verify", "rejects", "drop", "compact", "snapshot", "diff")]
     assert set(COMMANDS) == {f"villa {name}" for name in wanted}
 
