@@ -61,11 +61,13 @@ def test_the_commands_are_these():
         "lam report",
         "export lerobot",
         "export lam",
+        "export checkpoint",
         "train lam",
         "train act",
         "train world",
         "train custom",
         "finetune",
+        "pipeline",
     ]
     wanted += [f"runs {name}" for name in ("list", "show", "compare")]
     wanted += [f"corpus {name}" for name in ("info", "verify", "rejects", "drop", "compact", "snapshot", "diff")]
