@@ -102,7 +102,11 @@ class Crew:
         try:
             for _ in range(self._count):
                 index, answer = self._next(threads)
-                if answer["event"] in ("policy_failed", "no_simulator"):
+                if answer["event"] == "policy_failed":
+                    raise DataEngineError(
+                        f"{answer['why']}; finished episodes are kept: mend it and give the same command again"
+                    )
+                if answer["event"] == "no_simulator":
                     raise DataEngineError(answer["why"])
                 yield index, answer
         finally:
