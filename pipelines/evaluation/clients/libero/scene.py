@@ -157,8 +157,8 @@ class Scene:
     def _watch(self) -> None:
         """Let cameras draw only when somebody looks; all else of an observation, its moment too, stays as it is.
 
-        robosuite samples an observation at the first substep of a control step, so drawing after the step would show
-        another moment.
+        robosuite samples an observation at a substep that depends on how often it was asked for one before, so drawing
+        after the step could show another moment.
         """
         for name in ("agentview_image", "robot0_eye_in_hand_image") if self._cameras else ():
             camera = self.inner._observables[name]
