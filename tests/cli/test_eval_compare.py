@@ -34,6 +34,7 @@ def test_it_stops_when_it_is_decided_and_goes_on_where_it_was(compare, tmp_path)
     assert json.loads((tmp_path / "compare/comparison.json").read_text()) == report
 
     played = lines(tmp_path / "compare")
+    assert played < report["budget"], "two policies could have played twice as many"
     (tmp_path / "compare/comparison.json").unlink()
     again = compare("random", "expert", "--pairs-per-look", 10, "--json")
     assert json.loads(again.out)["comparisons"] == report["comparisons"]

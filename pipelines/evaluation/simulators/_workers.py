@@ -68,6 +68,8 @@ def run_jobs(
                     "a worker process died (out of memory, or killed); what was finished is kept: run the command again"
                 ) from error
             except BaseException:
+                for future in futures:  # leaving the block shuts down a second time, which would take this back
+                    future.cancel()
                 workers.shutdown(wait=False, cancel_futures=True)
                 raise
     finally:
