@@ -48,7 +48,7 @@ class CompareReport(RunsReport):
 
     page: str
     differing: dict[str, list[Any]]
-    """Settings that are not the same in all of them, with the value of each run."""
+    """Settings that are not the same in all of them, with the value of each run; one without a checkpoint has none."""
     seconds: float
 
     def summary(self) -> str:
@@ -80,7 +80,9 @@ def compare(folders: list[Path], out: Path) -> CompareReport:
         raise DataEngineError(f"{', '.join(map(str, folders))}: found one training, expected two or more to compare")
     flat = [dict(presets.flat(run.settings(folder))) for folder in named]
     keys = dict.fromkeys(key for one in flat for key in one)
-    differing = {key: [one.get(key) for one in flat] for key in keys if len({str(one.get(key)) for one in flat}) > 1}
+    differing = {
+        key: [one.get(key) for one in flat] for key in keys if len({str(one.get(key)) for one in flat if one}) > 1
+    }
     for each in named:
         if out.resolve() in (each.resolve(), *each.resolve().parents) and run.is_run(out):
             raise DataEngineError(f"--out {out} is the folder of a training; give another")
@@ -107,7 +109,7 @@ def _named(folders: list[Path]) -> list[Path]:
 def row(one: Run) -> list[object]:
     """Write a training as a row below `HEAD`."""
     of = f"{one.step}/{one.steps}" if one.steps else f"{one.step}"
-    lowest = "" if one.val_loss is None else f"{one.val_loss:.4f} at {one.val_step}"
+    lowest = "" if one.val_loss is None else f"{one.val_loss:.5g} at {one.val_step}"
     shares = ["" if share is None else f"{share:.1%}" for share in (one.mfu, one.data_wait)]
-    loss, speed = ("" if v is None else f"{v:{f}}" for v, f in ((one.loss, ".4f"), (one.samples_per_s, ".1f")))
+    loss, speed = ("" if v is None else f"{v:{f}}" for v, f in ((one.loss, ".5g"), (one.samples_per_s, ".1f")))
     return [one.path, one.kind, one.state, of, loss, lowest, speed, *shares, one.bad_steps]
