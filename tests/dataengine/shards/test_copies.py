@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from dataengine import storage
 from dataengine.errors import DataEngineError
 from dataengine.shards import copies
 from dataengine.shards.reader import ShardReader, is_shards
@@ -43,12 +44,14 @@ def faults(on_disk: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> It
     monkeypatch.setattr(copies, "TRIES", 3)
     with flaky_store() as (address, going_wrong):
         monkeypatch.setenv("AWS_ENDPOINT_URL", address)
+        storage._connect.cache_clear()  # else a client of the store before
         client = boto3.client("s3")
         client.create_bucket(Bucket="out")
         for file in on_disk.iterdir():
             client.put_object(Bucket="out", Key=f"runs/shards/{file.name}", Body=file.read_bytes())
         going_wrong.client = client
         yield going_wrong
+        storage._connect.cache_clear()
 
 
 def tars(tmp_path: Path) -> list[Path]:
