@@ -134,6 +134,10 @@ def _of_played(config: CompareConfig) -> CompareReport:
     names = [Path(policy).name for policy in config.policies]
     names = list(config.policies) if len(set(names)) < len(names) else names
     study, solved = Study(config, names, order), [dict[Start, bool | None]() for _ in units]
+    for known, by_task in zip(solved, units, strict=True):
+        for task, unit in by_task.items():
+            known |= _solved(task, [*unit.journal.read().values()])
+    study.take(solved, stops=True)  # a comparison that was killed may be decided already
     with progress.task("compare", len(order) * len(units), "episodes") as live:
         while playing := study.undecided():
             jobs = list(_jobs(units, order, config.pairs_per_look, solved, playing))
