@@ -30,6 +30,10 @@ LOST = ("connection closed", "connection reset", "connection refused", "broken p
 """In what torch says when another process is gone."""
 
 
+class LostRankError(DataEngineError):
+    """Another rank is gone; nothing is wrong with this one, nor with what it was given."""
+
+
 @dataclass(frozen=True)
 class Standing:
     """Where a rank stands."""
@@ -74,7 +78,7 @@ class Watchdog:
         except RuntimeError as error:
             if not any(sign in str(error).lower() for sign in LOST):
                 raise
-            raise DataEngineError(
+            raise LostRankError(
                 f"{self._title}: rank {self._distributed.rank} lost another rank in {self._phase} of step {self._step} "
                 f"({one_line(str(error), 120)}); that one says why, or was killed; the same command goes on from the "
                 f"last checkpoint"

@@ -23,6 +23,7 @@ from dataengine.errors import DataEngineError
 from dataengine.runners.ray import connected
 from pipelines.training.config import TrainConfig
 from pipelines.training.distributed import give_up_s
+from pipelines.training.guards.hang import LostRankError
 
 INSTALL = "pip install 'villa-engine[ray]'"
 
@@ -137,6 +138,8 @@ def _work(settings: Mapping[str, Any]) -> None:
         _enter(settings["folder"])
         act, args = pickle.loads(settings["work"])
         report = pkgutil.resolve_name(act)(*args)
+    except LostRankError:
+        raise  # Ray starts all of them again
     except DataEngineError as error:
         ray.get(outcome.refuse.remote(pickle.dumps(error)))
         raise
