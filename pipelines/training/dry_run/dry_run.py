@@ -43,7 +43,7 @@ def run(path: str, config: TrainConfig, hardware: HardwareConfig) -> DryRunRepor
     need = Need.of(model, config)
     sizes = Sizes.of(model, need)
     measured = min(config.micro_batch_size // gpus, MOST_MEASURED)
-    costs, side = _measured(task, measured, need.gradients)
+    costs, side = _measured(task, measured, need.gradients, bf16)
     way = Way(gpus, config.sharding, config.checkpoint_activations, config.grad_accumulation_steps, bf16)
     pictures = fit.window_bytes(task.spec, side)
     windows = config.batch_size
@@ -94,7 +94,9 @@ def _refused(report: DryRunReport, way: Way, sizes: Sizes, costs: dict[bool, Pas
     return report
 
 
-def _measured(task: TrainTask[Any, Any, Any, Any], windows: int, gradients: int) -> tuple[dict[bool, PassCost], int]:
+def _measured(
+    task: TrainTask[Any, Any, Any, Any], windows: int, gradients: int, bf16: bool
+) -> tuple[dict[bool, PassCost], int]:
     """Measure a pass with and without recomputation, for one window each; give the side of its pictures, too."""
     config = task.config
     collator = task.collator(task.make_buffers())
@@ -102,7 +104,7 @@ def _measured(task: TrainTask[Any, Any, Any, Any], windows: int, gradients: int)
     loader = Loader(task.data.reader, task.spec, sampler, collator)
     try:
         batch = loader.make(0)
-        costs = {recompute: pass_cost(task.make, batch, recompute=recompute) for recompute in (False, True)}
+        costs = {again: pass_cost(task.make, batch, recompute=again, bf16=bf16) for again in (False, True)}
     finally:
         loader.close()
         collator.frames.close()

@@ -65,6 +65,8 @@ class Way:
             "pictures": int(each * pictures),
             "activations": cost.activations,
         }
+        if cost.casts and self.sharding == "none":  # sharded blocks are gathered in the type that they compute in
+            held["weights in bfloat16"] = cost.casts
         if self.gpus == 1 and self.accumulate == 1:
             # No bucket holds them from the start: they come while activations go.
             return {**held, "gradients": cost.peak - cost.activations}
