@@ -107,7 +107,7 @@ class Watchdog:
         until = time.monotonic() + 2 * self._poll_s + GRACE_S
         while len(standings := self._standings()) < d.world_size and time.monotonic() < until:
             time.sleep(0.1)
-        with contextlib.suppress(FileExistsError), (self._folder / "told").open("x"):
+        with contextlib.suppress(FileExistsError), (self._folder / "told").open("x", encoding="utf-8"):
             line = f"{self._title}: nothing has moved for {self._timeout_s:g} s: {culprits(standings, d.world_size)}"
             then = "the same command goes on from the last checkpoint"
             print(f"{line}; stacks of all ranks: {self._folder}; {then}", file=sys.stderr, flush=True)  # noqa: T201
