@@ -1,4 +1,4 @@
-.PHONY: help setup demo test check check-lerobot sim-libero bench docs docs-site format lint types
+.PHONY: help setup demo test test-long check check-lerobot sim-libero bench docs docs-site format lint types
 .DEFAULT_GOAL := help
 SHELL := /bin/bash
 PY := .venv/bin/python
@@ -41,8 +41,11 @@ types: setup ## strict types
 check: lint types ## lint, types and the fast tests
 	.venv/bin/pytest -m "not slow" -n 2 --dist loadfile
 
-test: setup ## all tests
-	.venv/bin/pytest -n 2 --dist loadfile
+test: setup ## all tests but the few that take many minutes
+	.venv/bin/pytest -m "not long" -n 2 --dist loadfile
+
+test-long: setup ## those: the demo killed in each of its stages
+	.venv/bin/pytest -m long
 
 # lerobot pins older numpy and pandas than ours, and a torch that pulls CUDA: it gets an environment of its own.
 $(LEROBOT)/.ready:

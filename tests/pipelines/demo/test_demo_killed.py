@@ -13,7 +13,7 @@ import pytest
 
 from dataengine.store import Corpus
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.long, pytest.mark.timeout(5400)]
 
 AT_WORK_S = 1.0
 """How long a stage is left at work before it is killed, after its own start-up."""
