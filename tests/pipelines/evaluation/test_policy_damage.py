@@ -18,6 +18,10 @@ from pipelines.evaluation.config import EvalConfig
 from pipelines.evaluation.evaluate_as import dataset_of
 from pipelines.evaluation.policy import ActPolicy
 from pipelines.training import checkpoint
+from pipelines.training.checkpoint.snapshot import Trained
+from pipelines.training.distributed import Distributed
+from pipelines.training.saving import Checkpoints
+from pipelines.training.settings import LoopConfig
 from pipelines.training.tokenizer import Tokenizer
 from tests.support.readers import MadeReader, make_episode, statistics
 from tests.support.shapes import act_shape
@@ -126,17 +130,21 @@ def test_another_models_tokenizer_is_refused(policy: Path) -> None:
 def test_damaged_averaged_weights_of_a_named_checkpoint_are_refused(policy: Path, tmp_path: Path) -> None:
     model = load_act(policy)
     about = read_config(policy)
-    folder = checkpoint.save(
-        tmp_path / "checkpoints",
-        1,
-        model=model,
-        optimizer=torch.optim.AdamW(model.parameters()),
-        ema=dict(model.named_parameters()),
-        state={"identity": {}},
+    names = [name for name, _ in model.named_parameters()]
+    optimizer = torch.optim.AdamW(model.parameters())
+    saved = Checkpoints(
+        out=tmp_path,
+        config=LoopConfig(async_checkpoint=False),
+        distributed=Distributed(0, 1, torch.device("cpu")),
+        trained=Trained(model, optimizer, names, dict(model.named_parameters())),
+        is_sharded=False,
+        identity={},
         extra={key: about[key] for key in ("bodies", "statistics")},
         files={"tokenizer.json": (policy / "tokenizer.json").read_text()},
-        keep=1,
+        say=print,
     )
+    saved.save(1, {})
+    folder = checkpoint.path(saved.directory, 1)
     ActPolicy.load(folder)
     data = bytearray((folder / "ema.safetensors").read_bytes())
     data[-100] ^= 1
