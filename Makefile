@@ -44,7 +44,7 @@ check: lint types ## lint, types and the fast tests
 test: setup ## all tests but the few that take many minutes
 	.venv/bin/pytest -m "not long" -n 2 --dist loadfile
 
-test-long: setup ## those: the demo killed in each of its stages
+test-long: setup ## those: the demo and an ablation killed in each of their acts
 	.venv/bin/pytest -m long
 
 # lerobot pins older numpy and pandas than ours, and a torch that pulls CUDA: it gets an environment of its own.

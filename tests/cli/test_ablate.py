@@ -121,6 +121,7 @@ def kill_when(reached, argv):
     assert process.returncode == -signal.SIGKILL
 
 
+@pytest.mark.long
 @pytest.mark.slow
 def test_an_ablation_that_is_killed_in_each_of_its_acts_ends_as_if_it_never_had_been(tmp_path, villa, corpus):
     def argv(out):

@@ -26,7 +26,7 @@ def commands(made, out):
         "shard": ("shard", corpus, "--out", out),
         "export lerobot": ("export", "lerobot", corpus, "--out", out),
         "export lam": ("export", "lam", lam, "--out", out),
-        "eval": ("eval", "random", "--out", out),
+        "eval": ("eval", "metaworld", "random", "--out", out),
         "demo": ("demo", "--out", out),
     }
 

@@ -56,7 +56,9 @@ def test_no_page_is_written_into_the_recordings_that_a_corpus_was_read_from(vill
     for model in ("lam", "act", "world"):
         said = villa("train", model, tmp_path / "corpus", "--out", tmp_path / "raw/page")
         assert (said.code, "a folder of raw recordings" in said.line) == (2, True)
-    said = villa("eval", "replay", "--set", f"demonstrations={tmp_path / 'corpus'}", "--out", tmp_path / "raw/page")
+    said = villa(
+        "eval", "metaworld", "replay", "--set", f"demonstrations={tmp_path / 'corpus'}", "--out", tmp_path / "raw/page"
+    )
     assert (said.code, "a folder of raw recordings" in said.line) == (2, True)
     assert not (tmp_path / "raw/page").exists()
 

@@ -82,7 +82,8 @@ def test_a_policy_knows_each_dataset_of_a_body_with_its_rate() -> None:
     episodes = [make_episode(0, 30), make_episode(1, 20, **larder), make_episode(2, 25, control_hz=20.0, **larder)]
     body = bodies(episodes, CHUNKS)["arm7_jaw"]
     assert (body["dataset"], body["dataset_id"], body["control_hz"]) == ("larder", 2, 20.0)
-    assert body["datasets"]["pantry"] == {"dataset_id": 1, "control_hz": 10.0, "steps_per_latent": 3, "steps": 30}
+    pantry = {"dataset_id": 1, "control_hz": 10.0, "steps_per_latent": 3, "steps": 30, "cameras": ["primary"]}
+    assert body["datasets"]["pantry"] == pantry
     assert body["datasets"]["larder"]["steps"] == 45
 
 

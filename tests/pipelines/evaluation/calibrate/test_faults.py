@@ -7,6 +7,7 @@ from pipelines.evaluation.calibrate import golden
 from pipelines.evaluation.calibrate.calibrate import faults_of, state_layout
 from pipelines.evaluation.calibrate.config import CalibrateConfig
 from pipelines.evaluation.calibrate.rollout import record, replay
+from tests.support.apart import apart
 from tests.support.simulator_faults import MOVES, SIGHTS, TURNS, Fault, Turning
 
 BOUNDS = CalibrateConfig(simulator="metaworld")
@@ -40,7 +41,8 @@ def test_a_camera_that_is_gone_trips_it(rollout) -> None:
 
 
 @pytest.mark.slow
-def test_what_comes_with_metaworld_is_repeated_and_trips_at_every_fault(monkeypatch: pytest.MonkeyPatch) -> None:
+@apart
+def test_what_comes_with_metaworld_is_repeated_and_trips_at_every_fault() -> None:
     from pipelines.evaluation.simulators import _camera, metaworld
 
     rollouts, _ = golden.load(golden.shipped("metaworld"))
@@ -53,5 +55,6 @@ def test_what_comes_with_metaworld_is_repeated_and_trips_at_every_fault(monkeypa
     moved = metaworld.Metaworld("window-close")
     moved._view = _camera.free_camera((0.0, 0.68, 0.12), distance=1.05, azimuth=-52.0, elevation=-38.0)
     assert "pictures of camera primary differ" in " ".join(faults(moved, rollout)), "a camera turned by two degrees"
-    monkeypatch.setattr(metaworld, "SUBSTEPS", 3)
-    assert "the hand strays" in " ".join(faults(metaworld.Metaworld("window-close"), rollout)), "another rate"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(metaworld, "SUBSTEPS", 3)
+        assert "the hand strays" in " ".join(faults(metaworld.Metaworld("window-close"), rollout)), "another rate"
