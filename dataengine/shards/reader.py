@@ -184,16 +184,16 @@ class ShardReader:
     def _open(self, shard: int) -> mmap.mmap:
         entry, path = self._known.shards[shard], self.directory / tar_name(shard)
         for _ in range(COPY_TRIES):
-            if self._copies is not None:
-                self._copies.shard(entry)
             try:
+                if self._copies is not None:
+                    self._copies.shard(entry)
                 self._checks.require((shard,))
                 with path.open("rb") as file:
                     return mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
             except FileNotFoundError:
                 if self._copies is None:
                     raise
-                # Another process made room in between.
+                # Another thread or process made room in between.
         raise DataEngineError(
             f"{self.uri}: copies of shards go as soon as they come; set copies_gb to more than a batch needs"
         )

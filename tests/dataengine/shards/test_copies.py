@@ -101,6 +101,21 @@ def test_copies_stay_within_their_room(tmp_path: Path, faults: Faults, capsys: p
         assert 0 < sum(file.stat().st_size for file in tars(tmp_path)) <= room
 
 
+def test_a_copy_that_goes_before_it_is_mapped_is_made_again(
+    tmp_path: Path, faults: Faults, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    reader, gone = ShardReader(URI), []
+
+    def makes_too_much_room(_copies: object, new: Path | None = None) -> None:
+        if new is not None and new.suffix == ".tar" and not gone:
+            gone.append(new)
+            new.unlink()
+
+    monkeypatch.setattr(type(reader._copies), "_make_room", makes_too_much_room)
+    reader._require({0})
+    assert gone == tars(tmp_path)
+
+
 @pytest.mark.parametrize("damage", ["flipped", "cut"])
 def test_a_shard_that_is_damaged_in_the_store_is_never_read(tmp_path: Path, faults: Faults, damage: str) -> None:
     key = "runs/shards/shard-000000.tar"
