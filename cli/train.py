@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -63,15 +63,8 @@ def lam(
     from pipelines.training.lam.config import TrainLamConfig
 
     hardware = {"gpus": gpus, "gpu": gpu, "gpu_memory_gb": gpu_memory_gb, "mfu": mfu}
-    _check_hardware(dry_run, hardware)
-    config = settings.fill(
-        TrainLamConfig, data=data, out=_out(out, settings, dry_run), preset=preset, steps=steps, device=device
-    )
-    if dry_run:
-        return _dry_run("pipelines.training.lam.lam:LamTask", config, hardware)
-    from pipelines.training.launch import launch  # torch comes after the settings are known to be sound
-
-    return launch.run("pipelines.training.lam.lam:run", config)
+    given = {"data": data, "out": out, "preset": preset, "steps": steps, "device": device}
+    return _train("pipelines.training.lam.lam", "LamTask", TrainLamConfig, settings, given, dry_run, hardware)
 
 
 @command(
@@ -102,15 +95,8 @@ def act(
     from pipelines.training.act.config import TrainActConfig
 
     hardware = {"gpus": gpus, "gpu": gpu, "gpu_memory_gb": gpu_memory_gb, "mfu": mfu}
-    _check_hardware(dry_run, hardware)
-    config = settings.fill(
-        TrainActConfig, data=data, out=_out(out, settings, dry_run), preset=preset, steps=steps, device=device
-    )
-    if dry_run:
-        return _dry_run("pipelines.training.act.act:ActTask", config, hardware)
-    from pipelines.training.launch import launch  # torch comes after the settings are known to be sound
-
-    return launch.run("pipelines.training.act.act:run", config)
+    given = {"data": data, "out": out, "preset": preset, "steps": steps, "device": device}
+    return _train("pipelines.training.act.act", "ActTask", TrainActConfig, settings, given, dry_run, hardware)
 
 
 @command(
@@ -144,21 +130,8 @@ def world(
     from pipelines.training.world.config import TrainWorldConfig
 
     hardware = {"gpus": gpus, "gpu": gpu, "gpu_memory_gb": gpu_memory_gb, "mfu": mfu}
-    _check_hardware(dry_run, hardware)
-    config = settings.fill(
-        TrainWorldConfig,
-        data=data,
-        out=_out(out, settings, dry_run),
-        lam=lam,
-        preset=preset,
-        steps=steps,
-        device=device,
-    )
-    if dry_run:
-        return _dry_run("pipelines.training.world.world:WorldTask", config, hardware)
-    from pipelines.training.launch import launch  # torch comes after the settings are known to be sound
-
-    return launch.run("pipelines.training.world.world:run", config)
+    given = {"data": data, "out": out, "lam": lam, "preset": preset, "steps": steps, "device": device}
+    return _train("pipelines.training.world.world", "WorldTask", TrainWorldConfig, settings, given, dry_run, hardware)
 
 
 @command(
@@ -191,9 +164,25 @@ def custom(
     )
 
 
-def _out(out: Path | None, settings: Settings, dry_run: bool) -> Path | None:
-    """Name some folder for a dry run, which writes to none."""
-    return Path("runs/dry-run") if dry_run and out is None and not settings.give("out") else out
+def _train(
+    module: str,
+    task: str,
+    kind: "type[TrainConfig]",
+    settings: Settings,
+    given: dict[str, Any],
+    dry_run: bool,
+    hardware: Mapping[str, object],
+) -> "Report":
+    """Train what a module trains, or plan it."""
+    _check_hardware(dry_run, hardware)
+    if dry_run and given["out"] is None and not settings.give("out"):
+        given["out"] = Path("runs/dry-run")  # nothing is written there
+    config = settings.fill(kind, **given)
+    if dry_run:
+        return _dry_run(f"{module}:{task}", config, hardware)
+    from pipelines.training.launch import launch  # torch comes after the settings are known to be sound
+
+    return launch.run(f"{module}:run", config)
 
 
 def _check_hardware(dry_run: bool, hardware: Mapping[str, object]) -> None:

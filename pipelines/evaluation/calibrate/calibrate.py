@@ -12,7 +12,7 @@ from dataengine.report import Report
 from dataengine.vector_layout import VectorLayout
 from dataengine.whole_file import write_whole
 from pipelines.evaluation.calibrate import golden
-from pipelines.evaluation.calibrate.config import CalibrateConfig
+from pipelines.evaluation.calibrate.config import Bounds, CalibrateConfig
 from pipelines.evaluation.calibrate.fingerprint import Fingerprint, file_of, render_settings, versions
 from pipelines.evaluation.calibrate.rollout import Deviation, Rollout, record, replay
 from pipelines.evaluation.simulators._base import ALIASES, Simulator, default_tasks, simulator_class
@@ -69,27 +69,35 @@ def run(config: CalibrateConfig) -> CalibrateReport:
         golden.save(config.golden, [one for one in rollouts if isinstance(one, Rollout)], versions())
     demos, expected = _expected(config, name)
     deviations = [one for one in _in_workers(config, expected) if isinstance(one, Deviation)]
+    return concluded(config, name, demos, deviations, versions(), render_settings(), made)
+
+
+def concluded(
+    config: Bounds,
+    simulator: str,
+    demos: str,
+    deviations: list[Deviation],
+    versions: dict[str, str],
+    render: dict[str, str],
+    golden_made: str,
+) -> CalibrateReport:
+    """Judge what strays, and keep that for evaluations."""
     faults = [fault for one in deviations for fault in faults_of(one, config)]
     mark = Fingerprint(
-        simulator=name,
-        demos=demos,
-        versions=versions(),
-        render=render_settings(),
-        deviations=deviations,
-        faults=faults,
+        simulator=simulator, demos=demos, versions=versions, render=render, deviations=deviations, faults=faults
     )
     with claimed(config.out, "eval calibrate") as out:
-        path = file_of(config.out, name)
+        path = file_of(config.out, simulator)
         out.claim(path.name)
         write_whole(path, mark.model_dump_json(indent=2))
     return CalibrateReport(
         ok=not faults,
-        simulator=name,
+        simulator=simulator,
         demos=demos,
         deviations=deviations,
         faults=faults,
         out=str(path),
-        golden_made=made,
+        golden_made=golden_made,
     )
 
 
@@ -142,7 +150,7 @@ def state_layout(kind: type[Simulator], rollout: Rollout) -> VectorLayout:
     return VectorLayout.of(getattr(kind, "state_encoding", "eef_pose"), rollout.states.shape[1])
 
 
-def faults_of(one: Deviation, config: CalibrateConfig) -> list[str]:
+def faults_of(one: Deviation, config: Bounds) -> list[str]:
     """Say what strays too far, a line each."""
     where = f"{one.task}, seed {one.seed}"
     bounds = (

@@ -10,7 +10,22 @@ CALIBRATIONS = Path("runs/calibration")
 """Folder in which evaluations look for calibrations."""
 
 
-class CalibrateConfig(Config):
+class Bounds(Config):
+    """By how much a simulator may stray."""
+
+    out: Path = CALIBRATIONS
+    """Folder of calibrations, a file for each simulator."""
+    max_position_mm: float = Field(1.0, gt=0, le=1e6)
+    """How far a hand may stray."""
+    max_rotation_deg: float = Field(0.1, gt=0, le=360)
+    """How far a hand may turn off."""
+    max_other: float = Field(0.01, gt=0, le=1e6)
+    """How far a gripper (0 closed to 1 open) or a joint (radians) may stray."""
+    max_grey_levels: float = Field(1.0, gt=0, le=255)
+    """How far a picture may differ, on average over its blocks."""
+
+
+class CalibrateConfig(Bounds):
     """A simulator, and rollouts that it must repeat."""
 
     simulator: str
@@ -23,13 +38,3 @@ class CalibrateConfig(Config):
     """Tasks to replay; None for all that are recorded."""
     episodes: int = Field(3, ge=1, le=MOST)
     """Most rollouts per task."""
-    out: Path = CALIBRATIONS
-    """Folder of calibrations, a file for each simulator."""
-    max_position_mm: float = Field(1.0, gt=0, le=1e6)
-    """How far a hand may stray."""
-    max_rotation_deg: float = Field(0.1, gt=0, le=360)
-    """How far a hand may turn off."""
-    max_other: float = Field(0.01, gt=0, le=1e6)
-    """How far a gripper (0 closed to 1 open) or a joint (radians) may stray."""
-    max_grey_levels: float = Field(1.0, gt=0, le=255)
-    """How far a picture may differ, on average over its blocks."""

@@ -3,7 +3,7 @@
 import importlib.metadata
 import os
 import platform
-from collections.abc import Sequence
+from collections.abc import Mapping
 from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, ValidationError
@@ -78,23 +78,29 @@ def file_of(folder: Path, simulator: str) -> Path:
 
 
 def status(folder: Path, simulator: str) -> Status:
-    """Look up the calibration of a simulator."""
-    advice = f"`villa eval calibrate {simulator}` checks it"
+    """Look up the calibration of a simulator of this environment."""
+    now = versions() | render_settings()
+    return status_among(
+        folder, simulator, now, f"`villa eval calibrate {simulator}` checks it", "calibrated: {} rollouts"
+    )
+
+
+def status_among(folder: Path, simulator: str, now: Mapping[str, str], advice: str, passed: str) -> Status:
+    """Look up a calibration, which holds as long as these versions and settings are there.
+
+    `passed` says that it was passed, with `{}` for the number of rollouts.
+    """
     try:
         known = Fingerprint.model_validate_json(file_of(folder, simulator).read_text(encoding="utf-8"))
     except FileNotFoundError:
         return Status(calibrated=False, said=f"not calibrated; {advice}")
     except (OSError, ValidationError):
         return Status(calibrated=False, said=f"not calibrated ({file_of(folder, simulator)} is damaged); {advice}")
-    if changed := _changed(known.versions | known.render, versions() | render_settings()):
+    before = known.versions | known.render
+    if changed := sorted(key for key in before.keys() | now.keys() if before.get(key) != now.get(key)):
         return Status(calibrated=False, said=f"not calibrated since {', '.join(changed)} changed; {advice}")
     if known.faults:
         return Status(calibrated=False, said=f"calibration failed: {known.faults[0]}", faults=known.faults)
     within = f"{known.position_mm:.2g} mm, {known.grey_levels:.2g} grey levels"
-    return Status(
-        calibrated=True, said=f"calibrated: {len(known.deviations)} rollouts of {known.demos} within {within}"
-    )
-
-
-def _changed(before: dict[str, str], now: dict[str, str]) -> Sequence[str]:
-    return sorted(key for key in before.keys() | now.keys() if before.get(key) != now.get(key))
+    said = f"{passed.format(len(known.deviations))} of {known.demos} within {within}"
+    return Status(calibrated=True, said=said)

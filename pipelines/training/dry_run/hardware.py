@@ -12,23 +12,24 @@ RESERVED = 0.05
 
 
 class Gpu(NamedTuple):
-    """A GPU by its data sheet; dense products, no sparsity."""
+    """A GPU by its data sheet."""
 
+    name: str
+    """By which its products in bfloat16 are known."""
     memory_gb: float
-    bf16_tflops: float
     fp32_tflops: float
     """Without TF32, which training does not use."""
 
 
 GpuName = Literal["a100-40gb", "a100", "h100", "h200", "b200", "l40s", "rtx4090"]
 GPUS: Mapping[GpuName, Gpu] = {
-    "a100-40gb": Gpu(40, 312, 19.5),
-    "a100": Gpu(80, 312, 19.5),
-    "h100": Gpu(80, 989, 67),
-    "h200": Gpu(141, 989, 67),
-    "b200": Gpu(180, 2250, 75),
-    "l40s": Gpu(48, 362, 91.6),
-    "rtx4090": Gpu(24, 165, 82.6),
+    "a100-40gb": Gpu("A100", 40, 19.5),
+    "a100": Gpu("A100", 80, 19.5),
+    "h100": Gpu("H100", 80, 67),
+    "h200": Gpu("H200", 141, 67),
+    "b200": Gpu("B200", 180, 75),
+    "l40s": Gpu("L40S", 48, 91.6),
+    "rtx4090": Gpu("RTX 4090", 24, 82.6),
 }
 
 
@@ -51,5 +52,7 @@ class HardwareConfig(Config):
 
     def peak_flops(self, bf16: bool) -> float:
         """Give the work that one GPU could do in a second."""
+        from pipelines.training.peak import DENSE_BF16_TFLOPS  # with torch
+
         gpu = GPUS[self.gpu]
-        return 1e12 * (gpu.bf16_tflops if bf16 else gpu.fp32_tflops)
+        return 1e12 * (DENSE_BF16_TFLOPS[gpu.name] if bf16 else gpu.fp32_tflops)

@@ -23,6 +23,7 @@ from pipelines.training.distributed import Distributed
 from pipelines.training.saving import Checkpoints
 from pipelines.training.settings import LoopConfig
 from pipelines.training.tokenizer import Tokenizer
+from tests.support.fitting import change
 from tests.support.readers import MadeReader, make_episode, statistics
 from tests.support.shapes import act_shape
 
@@ -36,17 +37,6 @@ def policy(tmp_path: Path) -> Path:
     save_model(Act(shape), tmp_path / "act", {"bodies": {"arm7_jaw": BODY}, "statistics": stated})
     (tmp_path / "act" / "tokenizer.json").write_text(Tokenizer.train(["close the jar"], 300).text)
     return tmp_path / "act"
-
-
-def change(policy: Path, *keys: str, to: Any) -> None:
-    path = policy / "model_config.json"
-    whole = json.loads(path.read_text())
-    *parents, last = keys
-    inner = whole
-    for key in parents:
-        inner = inner[key]
-    inner[last] = to
-    path.write_text(json.dumps(whole))
 
 
 def test_a_sound_policy_acts(policy: Path) -> None:
