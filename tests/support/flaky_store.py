@@ -8,6 +8,8 @@ from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
+from tests.support.object_store import served_s3
+
 
 class Faults:
     """What goes wrong from now on."""
@@ -27,12 +29,12 @@ class Faults:
 @contextmanager
 def flaky_store() -> Iterator[tuple[str, Faults]]:
     """Serve; give the address and what is to go wrong."""
-    from moto.server import ThreadedMotoServer
+    faults = Faults()
+    with served_s3() as behind:
+        yield from _proxy(behind, faults)
 
-    store, faults = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False), Faults()
-    store.start()
-    behind = store.get_host_and_port()
 
+def _proxy(behind: tuple[str, int], faults: Faults) -> Iterator[tuple[str, Faults]]:
     class Proxy(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
 
@@ -75,4 +77,3 @@ def flaky_store() -> Iterator[tuple[str, Faults]]:
     threading.Thread(target=proxy.serve_forever, daemon=True).start()
     yield f"http://127.0.0.1:{proxy.server_address[1]}", faults
     proxy.shutdown()
-    store.stop()

@@ -3,7 +3,7 @@
 They begin at fresh draws of the layouts, never at the 50 official starts that evaluations use.
 """
 
-import json
+import threading
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -14,7 +14,8 @@ from dataengine import progress
 from dataengine.config import MOST, Config
 from dataengine.errors import DataEngineError
 from dataengine.report import Report
-from pipelines.evaluation.libero.environment import find_python, last_line, start
+from pipelines.evaluation.libero.crew import Simulator
+from pipelines.evaluation.libero.environment import find_python
 from pipelines.evaluation.recording import libero
 from pipelines.evaluation.recording.libero_episode import VERSION, load
 from pipelines.evaluation.simulators._workers import run_jobs
@@ -22,6 +23,8 @@ from pipelines.output.folder import claimed
 
 SUITE = "libero_object"
 SHARD_EPISODES = 25
+SILENCE_S = 600.0
+"""Longest that the simulator may say nothing; an attempt takes seconds, the first of a task a minute."""
 
 
 class RecordConfig(Config):
@@ -107,19 +110,19 @@ def _record(config: RecordConfig, python: Path, attempts: Path) -> None:
         "quality": config.render_quality,
         "out": str(attempts),
     }
-    process = start(python, "record", **settings)
-    assert process.stdout is not None, "it was asked for"
     total = len(config.tasks) * len(config.init_sets) * config.episodes
-    ended = False
+    answer: dict[str, Any] = {"event": "none"}
     with progress.task("record libero", total, "episodes", done=len(list(attempts.glob("*.npz")))) as live:
-        for line in process.stdout:
-            answer = json.loads(line)
-            ended = ended or answer["event"] == "ended"
-            if answer["event"] == "recorded":
-                live.advance(note=f"task {answer['task']} {answer['init_set']}")
-    if not ended:
-        _, errors = process.communicate()
+        simulator = Simulator(python, "record", **settings)
+        try:
+            while answer["event"] not in ("ended", "lost"):
+                answer = simulator.hear(SILENCE_S, threading.Event())
+                if answer["event"] == "recorded":
+                    live.advance(note=f"task {answer['task']} {answer['init_set']}")
+        finally:
+            simulator.end()
+    if answer["event"] == "lost":
         raise DataEngineError(
-            f"the simulator ended while it recorded ({last_line(errors) or process.returncode}); what was recorded is "
-            f"kept, and the same command goes on"
+            f"the simulator ended while it recorded ({answer['why']}); what was recorded is kept, and the same command "
+            f"goes on"
         )

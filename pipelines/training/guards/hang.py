@@ -26,6 +26,8 @@ FOLDER = "hangs"
 POLL_S = 5.0
 GRACE_S = 5.0
 """Longest that a rank waits for the others to write down where they stand, beside twice the time between two looks."""
+STDERR = 2
+"""The process's own error stream: what a notebook or a test puts in for `sys.stderr` has no descriptor."""
 LOST = ("connection closed", "connection reset", "connection refused", "broken pipe", "remote process exited")
 """In what torch says when another process is gone."""
 
@@ -90,7 +92,8 @@ class Watchdog:
     def _watch(self) -> None:
         """Look now and then; should Python itself stand still, a timer of C ends the process."""
         while not self._stop.wait(self._poll_s):
-            faulthandler.dump_traceback_later(self._timeout_s + 4 * self._poll_s + 2 * GRACE_S, exit=True)
+            until_s = self._timeout_s + 4 * self._poll_s + 2 * GRACE_S
+            faulthandler.dump_traceback_later(until_s, exit=True, file=STDERR)
             if time.monotonic() - self._since > self._timeout_s:
                 self._end()
         faulthandler.cancel_dump_traceback_later()

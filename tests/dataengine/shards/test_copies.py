@@ -18,6 +18,7 @@ from dataengine.windows.mixture import WindowSampler
 from dataengine.windows.window import WindowSpec
 from tests.support.collators import as_trained, assert_equal
 from tests.support.flaky_store import Faults, flaky_store
+from tests.support.object_store import as_s3
 from tests.support.shards import made_reader, write
 
 pytestmark = pytest.mark.slow
@@ -36,22 +37,16 @@ def on_disk(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def faults(on_disk: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Faults]:
     import boto3
 
-    environment = {"AWS_ACCESS_KEY_ID": "key", "AWS_SECRET_ACCESS_KEY": "secret", "AWS_DEFAULT_REGION": "us-east-1"}
-    environment |= {"AWS_EC2_METADATA_DISABLED": "true", "XDG_CACHE_HOME": str(tmp_path / "cache")}
-    for name, value in environment.items():
-        monkeypatch.setenv(name, value)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     monkeypatch.setattr(copies, "FIRST_WAIT_S", 0.01)
     monkeypatch.setattr(copies, "TRIES", 3)
-    with flaky_store() as (address, going_wrong):
-        monkeypatch.setenv("AWS_ENDPOINT_URL", address)
-        storage._connect.cache_clear()  # else a client of the store before
+    with flaky_store() as (address, going_wrong), as_s3(address):
         client = boto3.client("s3")
         client.create_bucket(Bucket="out")
         for file in on_disk.iterdir():
             client.put_object(Bucket="out", Key=f"runs/shards/{file.name}", Body=file.read_bytes())
         going_wrong.client = client
         yield going_wrong
-        storage._connect.cache_clear()
 
 
 def tars(tmp_path: Path) -> list[Path]:

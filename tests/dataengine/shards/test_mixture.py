@@ -26,6 +26,7 @@ from pipelines.training.lam.lam import TrainLamConfig
 from tests.support.collators import as_trained, assert_equal
 from tests.support.corpora import human_clip, make_corpus, robot_episode
 from tests.support.mixed_shards import SMALL, mixed_reader
+from tests.support.object_store import as_s3, served_s3
 
 ROOT = Path(__file__).parents[3]
 SPEC = WindowSpec(num_frames=3, interval_s=0.3, horizon=5)
@@ -130,22 +131,14 @@ def test_webdataset_decodes_every_step_once(corpus: Corpus, tmp_path: Path) -> N
 
 
 @pytest.fixture
-def bucket(monkeypatch: pytest.MonkeyPatch) -> Iterator[object]:
+def bucket() -> Iterator[object]:
     """A server that speaks S3, with a bucket `out`."""
     import boto3
-    from moto.server import ThreadedMotoServer
 
-    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
-    server.start()
-    host, port = server.get_host_and_port()
-    environment = {"AWS_ACCESS_KEY_ID": "key", "AWS_SECRET_ACCESS_KEY": "secret", "AWS_DEFAULT_REGION": "us-east-1"}
-    environment |= {"AWS_EC2_METADATA_DISABLED": "true", "AWS_ENDPOINT_URL": f"http://{host}:{port}"}
-    for name, value in environment.items():
-        monkeypatch.setenv(name, value)
-    client = boto3.client("s3")
-    client.create_bucket(Bucket="out")
-    yield client
-    server.stop()
+    with served_s3() as (host, port), as_s3(f"http://{host}:{port}"):
+        client = boto3.client("s3")
+        client.create_bucket(Bucket="out")
+        yield client
 
 
 def objects(bucket) -> dict[str, dict]:

@@ -17,6 +17,7 @@ from pipelines.corpus.drop import DropConfig
 from pipelines.corpus.drop import run as drop
 from pipelines.ingest import run as ingest
 from pipelines.ingest.config import IngestConfig
+from tests.support.object_store import as_s3, served_s3
 from tests.support.openx_writer import write_openx
 
 
@@ -43,24 +44,14 @@ def dataset(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def s3(dataset: Path) -> Iterator[str]:
     """A bucket `raw` with the dataset and an empty bucket `corpora`; give the server's address."""
     import boto3
-    from moto.server import ThreadedMotoServer
 
-    kwargs = {"AWS_ACCESS_KEY_ID": "key", "AWS_SECRET_ACCESS_KEY": "secret", "AWS_DEFAULT_REGION": "us-east-1"}
-    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
-    server.start()
-    host, port = server.get_host_and_port()
-    kwargs |= {"AWS_EC2_METADATA_DISABLED": "true", "AWS_ALLOW_HTTP": "true"}
-    monkeypatch = pytest.MonkeyPatch()
-    for name, value in {**kwargs, "AWS_ENDPOINT_URL": f"http://{host}:{port}"}.items():
-        monkeypatch.setenv(name, value)
-    client = boto3.client("s3")
-    client.create_bucket(Bucket="raw")
-    client.create_bucket(Bucket="corpora")
-    for file in dataset.iterdir():
-        client.upload_file(str(file), "raw", f"libero/1.0.0/{file.name}")
-    yield f"{host}:{port}"
-    monkeypatch.undo()
-    server.stop()
+    with served_s3() as (host, port), as_s3(f"http://{host}:{port}"):
+        client = boto3.client("s3")
+        client.create_bucket(Bucket="raw")
+        client.create_bucket(Bucket="corpora")
+        for file in dataset.iterdir():
+            client.upload_file(str(file), "raw", f"libero/1.0.0/{file.name}")
+        yield f"{host}:{port}"
 
 
 @pytest.fixture

@@ -1,8 +1,10 @@
+import io
 import os
 import re
 import socket
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
@@ -11,7 +13,8 @@ import torch
 
 from dataengine.errors import DataEngineError
 from pipelines.training import distributed
-from pipelines.training.guards.hang import Standing, culprits
+from pipelines.training.distributed import Distributed
+from pipelines.training.guards.hang import Standing, Watchdog, culprits
 from tests.support.toy import losses, make_run
 
 ROOT = Path(__file__).parents[4]
@@ -26,6 +29,18 @@ with dog.watching(3):
     dog.at(4, "data")
     time.sleep(600)
 """
+
+
+def test_a_run_is_watched_where_the_error_stream_has_no_descriptor(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys, "stderr", io.StringIO())  # as in a notebook
+    dog = Watchdog(tmp_path, "toy", Distributed(0, 1, torch.device("cpu")), 10)
+    dog._poll_s = 0.01
+    with dog.watching(1):
+        watching = next(one for one in threading.enumerate() if one.name == "watchdog")
+        watching.join(0.2)
+        assert watching.is_alive()
 
 
 @pytest.mark.parametrize(
