@@ -10,7 +10,6 @@ from pathlib import Path
 
 import pytest
 
-from dataengine import storage
 from dataengine.errors import DataEngineError
 from dataengine.shards import copies
 from dataengine.shards.reader import ShardReader, is_shards
