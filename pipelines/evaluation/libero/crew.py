@@ -1,84 +1,24 @@
 """Simulators side by side: each a process that plays what it is asked, replaced when it dies or hangs."""
 
-import json
 import queue
-import subprocess
 import threading
-from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from dataengine.errors import DataEngineError
-from pipelines.evaluation.libero.environment import last_line, start
+from pipelines.evaluation.client_process import Answer, ClientProcess
+from pipelines.evaluation.libero.environment import libero
 
-Answer = dict[str, Any]
 START_TRIES = 2
 """How often a simulator may fail before it has begun anything."""
-KEPT_LINES = 40
 
 
-class Simulator:
-    """One process of the simulator's environment, and what it says."""
+class Simulator(ClientProcess):
+    """One process of LIBERO's environment, and what it says."""
 
     def __init__(self, python: Path, command: str, **arguments: Any) -> None:
-        self._process = start(python, command, **arguments)
-        self._lines: queue.Queue[str | None] = queue.Queue()
-        self._errors: deque[str] = deque(maxlen=KEPT_LINES)
-        self._threads = [threading.Thread(target=work, daemon=True) for work in (self._listen, self._keep_errors)]
-        for thread in self._threads:
-            thread.start()
-
-    def _listen(self) -> None:
-        assert self._process.stdout is not None
-        for line in self._process.stdout:
-            self._lines.put(line)
-        self._lines.put(None)
-
-    def _keep_errors(self) -> None:
-        assert self._process.stderr is not None
-        self._errors.extend(self._process.stderr)
-
-    def hear(self, silence_s: float, stopped: threading.Event) -> Answer:
-        """Wait for the next answer; `lost` where the process died, or said nothing for so long."""
-        waited = 0.0
-        while not stopped.is_set():
-            try:
-                line = self._lines.get(timeout=0.5)
-            except queue.Empty:
-                waited += 0.5
-                if waited >= silence_s:
-                    return {"event": "lost", "why": f"the simulator said nothing for {silence_s:g} s and was ended"}
-                continue
-            waited = 0.0
-            if line is None:
-                code = self._process.wait()
-                why = f"signal {-code}" if code < 0 else f"exit code {code}: {last_line(chr(10).join(self._errors))}"
-                return {"event": "lost", "why": f"the simulator died with {why}"}
-            if (answer := json.loads(line))["event"] != "alive":
-                return answer
-        return {"event": "stopped"}
-
-    def ask(self, job: Answer) -> None:
-        """Send a job; a process that is gone is noticed when it is listened to."""
-        assert self._process.stdin is not None
-        with suppress(BrokenPipeError):
-            self._process.stdin.write(json.dumps(job) + "\n")
-            self._process.stdin.flush()
-
-    def end(self) -> None:
-        """End the process."""
-        with suppress(OSError):
-            self._process.kill()
-        with suppress(subprocess.TimeoutExpired):
-            self._process.wait(10)
-        for thread in self._threads:
-            thread.join(1)
-        for pipe in (self._process.stdin, self._process.stdout, self._process.stderr):
-            with suppress(OSError):
-                if pipe is not None:
-                    pipe.close()
+        super().__init__(libero(python), command, **arguments)
 
 
 class Crew:

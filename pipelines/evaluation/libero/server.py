@@ -12,8 +12,9 @@ from functools import partial
 
 from dataengine.errors import DataEngineError
 from dataengine.runners.processes import die_with
+from pipelines.evaluation.client_process import last_line
 from pipelines.evaluation.libero.config import BASELINES, LiberoConfig
-from pipelines.evaluation.libero.environment import executable, last_line
+from pipelines.evaluation.libero.environment import executable
 
 START_S = 600
 STOP_S = 15

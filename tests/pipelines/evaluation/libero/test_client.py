@@ -65,7 +65,7 @@ def test_a_policy_of_another_robot_is_refused():
 def test_the_client_loads_nothing_that_its_environment_lacks():
     code = """
 import runpy, sys
-runpy.run_path("pipelines/evaluation/clients/libero/__main__.py")["name_packages"]()
+runpy.run_path("pipelines/evaluation/clients/_start.py")["name_packages"]()
 import pipelines.evaluation.clients.libero.commands.play, pipelines.evaluation.clients.libero.commands.versions
 print(*sorted({name.partition(".")[0] for name in sys.modules} - set(sys.stdlib_module_names)))
 """

@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from pipelines.evaluation.clients.channel import Channel
 from pipelines.evaluation.clients.libero import actors, record
-from pipelines.evaluation.clients.libero.channel import Channel
 from pipelines.evaluation.clients.libero.episode import Protocol, play
 from pipelines.evaluation.clients.libero.scene import Scene, upright
 from pipelines.evaluation.clients.openpi import RefusedError, RemotePolicy, ServerGoneError

