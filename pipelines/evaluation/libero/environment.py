@@ -1,7 +1,6 @@
 """Finds the simulator's own environment (`make sim-libero`) and starts processes in it."""
 
 import os
-import subprocess
 import sys
 from pathlib import Path
 from typing import Any
@@ -27,11 +26,6 @@ def find_python(given: str) -> Path:
 def libero(python: Path) -> Client:
     """Say how a process of LIBERO is started."""
     return Client("libero", python)
-
-
-def start(python: Path, command: str, **arguments: Any) -> subprocess.Popen[str]:
-    """Start a process of the simulator: lines go in and out, what libraries print is kept apart."""
-    return libero(python).start(command, **arguments)
 
 
 def ask(python: Path, command: str, **arguments: Any) -> dict[str, Any]:
