@@ -5,6 +5,7 @@ and nothing else.
 """
 
 import contextlib
+import functools
 import importlib.metadata
 import inspect
 import io
@@ -20,6 +21,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 import typer.core
+from typer.main import get_command
 
 from cli.clash import PACKAGES, shared
 from cli.help import WIDTH, Command, item_of, metavar
@@ -228,7 +230,7 @@ def invoke(app: typer.Typer, arguments: Sequence[str]) -> int:
     """Run the app on a command line; usage errors become one line, too."""
     as_json = "--json" in arguments
     try:
-        code = app(args=list(arguments) or ["--help"], prog_name="villa", standalone_mode=False)
+        code = _command(app)(args=list(arguments) or ["--help"], prog_name="villa", standalone_mode=False)
     except (KeyboardInterrupt, typer.Abort):
         return _fail("villa: interrupted; the same command continues where it stopped", 130, as_json)
     except Exception as error:
@@ -240,6 +242,12 @@ def invoke(app: typer.Typer, arguments: Sequence[str]) -> int:
         message = " ".join(error.format_message().split()).rstrip(".")
         return _fail(f"{path}: {message}; see '{path} --help'", getattr(error, "exit_code", 2), as_json)
     return code if isinstance(code, int) else 0
+
+
+@functools.cache
+def _command(app: typer.Typer) -> Callable[..., Any]:
+    """Build all commands once: that takes longer than many of them, and a process may call several."""
+    return get_command(app)
 
 
 def _explain(name: str, error: Exception) -> tuple[str, int]:
