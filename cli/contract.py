@@ -262,6 +262,9 @@ def _explain(name: str, error: Exception) -> tuple[str, int]:
         return f"villa {name}: {message}; see 'villa {name} --help'", 2
     if type(error).__name__ == "ValidationError" and hasattr(error, "errors"):  # pydantic is not imported for its name
         return f"villa {name}: {explain(error, class_of(error))}", 2  # type: ignore[arg-type]
+    if isinstance(error, PermissionError) and error.filename is not None:
+        path = os.fsdecode(error.filename)
+        return f"villa {name}: {path}: permission denied; get the right to read or write it, or name another", 2
     if isinstance(error, FileNotFoundError | NotADirectoryError | PermissionError) or _is_bad_setting(error):
         return f"villa {name}: {message}", 2
     if isinstance(error, ImportError) and (advice := shared(error)):

@@ -182,6 +182,7 @@ def raising(error: BaseException):
 @pytest.mark.parametrize(
     ("body", "code", "message"),
     [
+        (raising(PermissionError(13, "Permission denied", "/a/b")), 2, "villa count: /a/b: permission denied; get the"),
         (raising(DataEngineError("lake: found a pond,\nexpected a lake")), 2, "lake: found a pond, expected a lake"),
         (raising(FileNotFoundError(2, "No such file", "gone")), 2, "gone"),
         (raising(OSError(errno.ENOSPC, "No space left")), 1, "the same command continues"),
