@@ -24,12 +24,18 @@ def list_(
     return pipeline.list_runs(folder)
 
 
-@command(runs, "runs show", example="villa runs show runs/act")
-def show(run: Annotated[Path, typer.Argument(help="Folder of a training.")]) -> "Report":
-    """Show a training: the last value of every figure, and the settings that its losses depend on."""
+@command(runs, "runs show", example="villa runs show runs/act --out runs/act-page")
+def show(
+    run: Annotated[Path, typer.Argument(help="Folder of a training.")],
+    out: Annotated[Path | None, typer.Option(help="Folder for a page with its curves, and report.json.")] = None,
+) -> "Report":
+    """Show a training: the last value of every figure, its losses by dataset and embodiment, and its settings.
+
+    With `--out` the curves are drawn on one page, those of datasets and embodiments over one another.
+    """
     from pipelines.analysis.runs import runs as pipeline
 
-    return pipeline.show(run)
+    return pipeline.show(run, out)
 
 
 @command(runs, "runs compare", example="villa runs compare runs/lam runs/lam-plain --out runs/comparison")

@@ -5,11 +5,12 @@ parts, so that the average over parts is the mean over the whole batch, however 
 robots has no weight in the robots' term.
 """
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Shaped
 from torch import Generator, Tensor
 
 Counts = Mapping[str, Tensor]
@@ -51,8 +52,45 @@ def normal(shape: Sequence[int], device: torch.device, random: Random) -> Tensor
     return torch.randn(tuple(shape), device=device, generator=random)
 
 
-def mean_of(total: Float[Tensor, ""], own: Tensor, counts: Counts | None, name: str) -> Float[Tensor, ""]:
-    """Divide a sum by the count that a mean of this name has; by its own where the batch is the whole. 0 / 0 is 0."""
+@dataclass(frozen=True)
+class RowSums:
+    """What the means of a forward pass are over, row by row of its batch."""
+
+    num_rows: int
+    sums: dict[str, Float[Tensor, "2 b"]] = field(default_factory=dict)
+    """By the name of a figure: sums of its values, and how many values count."""
+
+    def add(self, figure: str, values: Tensor, valid: Tensor) -> None:
+        """Take what a mean is over; the values of a row of the batch lie side by side. A sum has no rows."""
+        if not values.dim():
+            return
+        rows = [x.detach().double().reshape(self.num_rows, -1).sum(dim=1) for x in (values, valid)]
+        self.sums[figure] = torch.stack(rows)
+
+
+_watching: list[RowSums] = []
+
+
+@contextmanager
+def by_row(num_rows: int) -> Iterator[RowSums]:
+    """Collect what the means of a forward pass over so many rows are over; nothing else changes."""
+    _watching.append(RowSums(num_rows))
+    try:
+        yield _watching[-1]
+    finally:
+        _watching.pop()
+
+
+def mean_of(
+    values: Float[Tensor, "*n"], valid: Shaped[Tensor, "*n"], counts: Counts | None, name: str, figure: str = ""
+) -> Float[Tensor, ""]:
+    """Divide the sum of values by the count that a mean of this name has; by its own where the batch is the whole.
+
+    `valid` counts each value, which is 0 where that is 0; 0 / 0 is 0. Several figures may be over the same count.
+    """
+    for watcher in _watching:
+        watcher.add(figure or name, values, valid)
+    total, own = values.sum(), valid.sum()
     if counts is None:
         return total / own.clamp(min=1)
     return total / counts[name].to(total.dtype).clamp(min=1e-6)

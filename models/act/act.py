@@ -5,6 +5,7 @@ streams attend jointly with a block-causal mask, so latent actions do not depend
 human video. Image and text are the prefix: their KV cache is computed once for all flow samples and Euler steps.
 """
 
+from collections.abc import Mapping
 from copy import deepcopy
 from typing import cast
 
@@ -132,12 +133,21 @@ class Act(nn.Module):
             t_robot, mask = t_robot[:, None].where(~held, executed.CLEAN), mask & ~held[..., None]
         out = self.robot(x, t_robot, read, context, latent, is_step, embodiment_id)
         terms["robot"] = masked_mse(out, flow.velocity(data, noise, c.flow), mask, counts, "robot")
-        total = c.robot_weight * terms["robot"]
+        return self._weigh(terms), {name: term.detach() for name, term in terms.items()}
+
+    def _weigh(self, terms: Mapping[str, Tensor]) -> Float[Tensor, ""]:
+        """Add up the terms of the loss."""
+        total = self.config.robot_weight * terms["robot"]
         if "codes" in terms:
-            total = self._with_codes(total, c.latent_weight * terms["codes"])
+            total = self._with_codes(total, self.config.latent_weight * terms["codes"])
         if "latent" in terms:
-            total = total + c.latent_weight * terms["latent"]
-        return total, {name: term.detach() for name, term in terms.items()}
+            total = total + self.config.latent_weight * terms["latent"]
+        return total
+
+    def figures(self, means: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """Make of the means over some rows what `loss` says of a batch; means that are over nothing are left out."""
+        none = torch.zeros_like(next(iter(means.values())))
+        return {"loss": self._weigh({"robot": none, **means}), **means}
 
     def _with_codes(self, robot: Float[Tensor, ""], codes: Float[Tensor, ""]) -> Float[Tensor, ""]:
         """Add the codes' loss; of a policy that is pretrained by codes each has its part of the run, with its graph."""
@@ -218,4 +228,4 @@ def masked_mse(
     """Average the squared error where the mask is true; 0, with its graph, where it is nowhere true."""
     mask = mask.expand_as(target)
     error = (out.float() - target).square().where(mask, 0.0)
-    return mean_of(error.sum(), mask.sum(), counts, name)
+    return mean_of(error, mask, counts, name)

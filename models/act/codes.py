@@ -57,7 +57,7 @@ class CodePlanner(nn.Module):
         """Average the cross-entropy of valid codes; return the KV cache of the true ones too."""
         logits, kv_cache = self(codes, prefix, valid_mask)
         error = F.cross_entropy(logits.float().transpose(1, 2), codes.where(valid_mask, 0), reduction="none")
-        return mean_of(error.where(valid_mask, 0.0).sum(), valid_mask.sum(), counts, "codes"), kv_cache
+        return mean_of(error.where(valid_mask, 0.0), valid_mask, counts, "codes"), kv_cache
 
     def extend(self, prefix: PrefixCache) -> PrefixCache:
         """Plan the likeliest code after the likeliest, and add the plan to what the robot expert reads."""

@@ -1,5 +1,6 @@
 """The latent action model: inverse dynamics, a codebook, and the visual and proprio forward models."""
 
+from collections.abc import Mapping
 from typing import NamedTuple
 
 import numpy as np
@@ -12,9 +13,9 @@ from models.batch import LamBatch
 from models.lam.clips import as_clips
 from models.lam.config import LamConfig
 from models.lam.idm import InverseDynamics
-from models.lam.proprio_fdm import ProprioForward, num_pairs
+from models.lam.proprio_fdm import ProprioForward, has_any
 from models.lam.visual_fdm import VisualForward
-from models.lam.vq import PAIRS, Quantizer, masked_mean
+from models.lam.vq import CODEBOOK, COMMITMENT, PAIRS, Quantizer, masked_mean
 from models.parts import Counts, Random
 from models.pictures import resize
 
@@ -119,7 +120,7 @@ class Lam(nn.Module):
         """Count what each mean of `loss` is over."""
         sums = {PAIRS: batch.frame_mask[:, 1:].sum()}
         if self.proprio is not None:
-            sums |= {"state": num_pairs(batch.state_mask), "action": num_pairs(batch.action_mask)}
+            sums |= {"state": has_any(batch.state_mask).sum(), "action": has_any(batch.action_mask).sum()}
         return sums
 
     def loss(
@@ -139,13 +140,13 @@ class Lam(nn.Module):
         before, after = clip[:, :-1].flatten(0, 1), clip[:, 1:].flatten(0, 1)
         predicted = self.decoder(before, quantized.latents.flatten(0, 1))
         errors = [(x.float() - after).square().unflatten(0, valid.shape) for x in (predicted, before)]
-        visual, copy = (masked_mean(error, valid, counts) for error in errors)
-        loss = visual + quantized.loss
+        names = ("visual", "copy")
+        visual, copy = (masked_mean(e, valid, counts, name) for e, name in zip(errors, names, strict=True))
         metrics = {"visual": visual, "visual_over_copy": visual / copy.clamp(min=1e-8), "vq": quantized.loss}
         if self.proprio is not None:
             proprio, details = self.proprio.loss(batch, quantized.latents, random, counts)
-            loss = loss + self.config.proprio_weight * proprio
             metrics |= {"proprio": proprio, **details}
+        loss = self._weigh(metrics)
 
         in_batch = self.vq.usage_of(quantized.codes, valid)
         perplexity = torch.special.entr(in_batch).sum(dim=1).exp()
@@ -153,6 +154,23 @@ class Lam(nn.Module):
         metrics |= {f"codes_slot_{k}": value for k, value in enumerate(in_batch.count_nonzero(dim=1))}
         metrics["codes_used"] = in_batch.any(dim=0).sum()
         return loss, {name: value.detach().float() for name, value in {"loss": loss, **metrics}.items()}
+
+    def _weigh(self, parts: Mapping[str, Tensor]) -> Tensor:
+        """Add up the parts of the loss."""
+        loss = parts["visual"] + parts["vq"]
+        return loss + self.config.proprio_weight * parts["proprio"] if "proprio" in parts else loss
+
+    def figures(self, means: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """Make of the means over some rows what `loss` says of a batch; means that are over nothing are left out."""
+        if "visual" not in means:
+            return {}
+        parts = {name: means[name] for name in ("visual", "state", "action", "state_if_held") if name in means}
+        parts["visual_over_copy"] = means["visual"] / means["copy"].clamp(min=1e-8)
+        parts["vq"] = self.vq.loss_of(means[COMMITMENT], means[CODEBOOK])
+        proprio = [means[name] for name in ("state", "action") if name in means]
+        if proprio:
+            parts["proprio"] = torch.stack(proprio).sum()
+        return {"loss": self._weigh(parts), **parts}
 
     @torch.no_grad()
     def encode(self, video: UInt8[Tensor, "*b t c height width"] | UInt8[np.ndarray, "*b t c height width"]) -> Latents:

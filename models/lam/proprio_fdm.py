@@ -4,7 +4,7 @@ embodiment context. It grounds latent actions in robot actions (villa-X, section
 
 import torch
 import torch.nn.functional as F
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
 from models.batch import LamBatch
@@ -19,17 +19,18 @@ def masked_mse(
     mask: Bool[Tensor, "b n h d"],
     counts: Counts | None = None,
     name: str = "",
+    figure: str = "",
 ) -> Float[Tensor, ""]:
     """Average the error over each pair's valid numbers, then over the pairs that have any; 0 if none has."""
     count = mask.sum(dim=(2, 3))
     target = torch.where(mask, target, 0.0)  # a masked target may hold anything, NaN included
     error = ((predicted.float() - target).square() * mask).sum(dim=(2, 3))
-    return mean_of((error / count.clamp(min=1)).sum(), num_pairs(mask), counts, name)
+    return mean_of(error / count.clamp(min=1), has_any(mask), counts, name, figure)
 
 
-def num_pairs(mask: Bool[Tensor, "b n h d"]) -> Int[Tensor, ""]:
-    """Count the pairs that have a valid number."""
-    return mask.flatten(2).any(dim=2).sum()
+def has_any(mask: Bool[Tensor, "b n h d"]) -> Bool[Tensor, "b n"]:
+    """Tell which pairs have a valid number."""
+    return mask.flatten(2).any(dim=2)
 
 
 class ProprioForward(nn.Module):
@@ -81,7 +82,7 @@ class ProprioForward(nn.Module):
         state_error = masked_mse(future[:, :, :h, :s], batch.future_state, batch.state_mask, counts, "state")
         action_error = masked_mse(action[:, :, :h, :a], batch.action, batch.action_mask, counts, "action")
         held = state[:, :, None].expand_as(batch.future_state)
-        hold = masked_mse(held, batch.future_state, batch.state_mask, counts, "state")
+        hold = masked_mse(held, batch.future_state, batch.state_mask, counts, "state", "state_if_held")
         metrics = {"state": state_error, "action": action_error, "state_if_held": hold}
         return state_error + action_error, metrics
 

@@ -13,6 +13,8 @@ from models.parts import Counts, mean_of
 
 PAIRS = "pairs"
 """Name of the means over pairs of frames."""
+COMMITMENT, CODEBOOK = "commitment", "codebook"
+"""Figures: both are the same number, with gradients to tokens and to codes."""
 
 RECENT_TOKENS = 4096
 """Tokens kept for initialising the codebook and reviving codes."""
@@ -25,11 +27,11 @@ KMEANS_ROUNDS = 20
 
 
 def masked_mean(
-    values: Float[Tensor, "b n *rest"], mask: Bool[Tensor, "b n"], counts: Counts | None = None
+    values: Float[Tensor, "b n *rest"], mask: Bool[Tensor, "b n"], counts: Counts | None, figure: str
 ) -> Float[Tensor, ""]:
     """Average over the pairs that count, whatever the others hold; 0 if none does."""
     each = torch.where(mask, values.flatten(2).mean(dim=2), 0.0)
-    return mean_of(each.sum(), mask.sum(), counts, PAIRS)
+    return mean_of(each, mask, counts, PAIRS, figure)
 
 
 class Quantized(NamedTuple):
@@ -88,13 +90,18 @@ class Quantizer(nn.Module):
         tokens = tokens.float()
         codes = self.nearest(tokens)
         rows = self.lookup(codes)
-        commitment = masked_mean((tokens - rows.detach()).square(), mask, counts)
-        loss = self.commitment * commitment + masked_mean((rows - tokens.detach()).square(), mask, counts)
+        commitment = masked_mean((tokens - rows.detach()).square(), mask, counts, COMMITMENT)
+        codebook = masked_mean((rows - tokens.detach()).square(), mask, counts, CODEBOOK)
         if self.training:
             self._update_statistics(tokens.detach(), codes, mask)
         # a choice on the device: no wait for it, no second graph to compile
         latents = torch.where(self.started, tokens + (rows - tokens).detach(), tokens)
-        return Quantized(latents, codes, torch.where(self.started, loss, 0.0 * loss))
+        return Quantized(latents, codes, self.loss_of(commitment, codebook))
+
+    def loss_of(self, commitment: Float[Tensor, ""], codebook: Float[Tensor, ""]) -> Float[Tensor, ""]:
+        """Weigh both distances between tokens and their codes; 0 before the codebook starts."""
+        loss = self.commitment * commitment + codebook
+        return torch.where(self.started, loss, 0.0 * loss)
 
     @torch.no_grad()
     def _update_statistics(

@@ -102,7 +102,7 @@ class World(nn.Module):
         predicted = self.roll_out(history, batch.latent[rows, ahead])
         off = predicted.float() - truth
         error = (off.square() if self.config.error == "squared" else off.abs()).mean(dim=(2, 3, 4))
-        loss = mean_of((error * valid).sum(), valid.sum(), counts, "frames")
+        loss = mean_of(error * valid, valid, counts, "frames")
         with torch.no_grad():
             squared = off.square().mean(dim=(2, 3, 4))
             copied = (history[:, -1:] - truth).square().mean(dim=(2, 3, 4))

@@ -24,7 +24,7 @@ from pipelines.training.parts import BatchParts
 from pipelines.training.run_folder import run_folder
 from pipelines.training.task import A, C, M, R, TrainingData, TrainReport, TrainTask, Validated, episode_counts
 from pipelines.training.trainer import Trainer, TrainResult
-from pipelines.training.validation import Validation, held_out_sampler
+from pipelines.training.validation import Validation, held_out_sampler, unseen
 
 
 def fit(make: type[TrainTask[C, M, A, R]], config: C) -> R:
@@ -140,14 +140,18 @@ def make_validation(task: TrainTask[C, M, A, R], collator: A, shares: Mapping[st
     if sampler is None:
         distributed.print0("no held-out episode is long enough for a window: there is no validation while training")
         return None
+    num_batches = min(config.val_batches, -(-sampler.windows_per_epoch // config.batch_size))
+    for note in unseen(sampler, reader, num_batches * config.grad_accumulation_steps):
+        distributed.print0(note)
     own = task.collator(Buffers(0))  # the loader fills its buffers, and notes its times, while training goes on
     own.frames.broken_episodes = collator.frames.broken_episodes  # each is told once
     return Validation(
         loader=Loader(reader, task.spec, sampler, own, distributed.rank, distributed.world_size),
-        num_batches=min(config.val_batches, -(-sampler.windows_per_epoch // config.batch_size)),
+        num_batches=num_batches,
         parts=BatchParts(config, distributed),
         evaluate=task.evaluate_batch,
         draw=task.val_pictures,
+        figures_of=task.figures_of,
         best_from=task.val_best_from,
     )
 

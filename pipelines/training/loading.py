@@ -97,19 +97,23 @@ class Loader(Generic[B]):
 
     def make(self, step: int) -> B:
         """Make the batch of one step."""
+        return self.make_with_windows(step)[0]
+
+    def make_with_windows(self, step: int) -> tuple[B, list[Window]]:
+        """Make the batch of one step; tell also which window each of its rows is."""
         start = time.perf_counter()
         windows = self._cut(step)
         cut = time.perf_counter()
-        batch = self._make_readable(step, windows)
+        batch, shown = self._make_readable(step, windows)
         frames, spent = self.collator.frames, self.seconds
         pictures = frames.read_s + frames.decode_s - spent.read - spent.decode
         spent.cut += cut - start
         spent.read, spent.decode = frames.read_s, frames.decode_s
         spent.pack += time.perf_counter() - cut - pictures
         spent.num_batches += 1
-        return cast(B, batch.pinned()) if self.collator.buffers.pinned else batch
+        return cast(B, batch.pinned()) if self.collator.buffers.pinned else batch, shown
 
-    def _make_readable(self, step: int, windows: Sequence[Window]) -> B:
+    def _make_readable(self, step: int, windows: Sequence[Window]) -> tuple[B, list[Window]]:
         """Make a batch without windows that show broken pictures: others of the batch, or of later ones, stand in.
 
         Which ones follows from the data alone, so that a run that is stopped and continued sees the same.
@@ -120,7 +124,7 @@ class Loader(Generic[B]):
                 chosen[i] = self._stand_in(step, windows, i)
             with self.collator.buffers.apart():
                 batch = self.collator.collate(chosen)
-        return batch
+        return batch, chosen
 
     def _stand_in(self, step: int, windows: Sequence[Window], index: int) -> Window:
         """Find the first window after a place, in its batch or in those after it, that is not known to be broken."""

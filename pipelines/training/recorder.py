@@ -20,10 +20,10 @@ from pipelines.training.metrics import Metrics
 from pipelines.training.protocols import Callback
 from pipelines.training.settings import LoopConfig, learning_rate
 from pipelines.training.speed import FlopsPerWindow, Speed
-from pipelines.training.validation import Curve, Pictures, Validation
+from pipelines.training.validation import Curve, Look, Validation
 
 SKIPPED = "skipped_steps"
-Evaluate = Callable[[Validation], tuple[dict[str, float], Pictures]]
+Evaluate = Callable[[Validation], Look]
 
 
 class Recorder(Generic[B]):
@@ -109,25 +109,25 @@ class Recorder(Generic[B]):
         """
         done, every = step == self.config.steps, self.config.validates_every
         validates = self.validation is not None and (done or (every > 0 and step % every == 0))
-        figures, pictures = self._validate(step, evaluate) if validates else ({}, {})
+        look = self._validate(step, evaluate) if validates else Look({}, {}, {})
         logs = self.logs(step)
         if logs:
             self._average(step)
         if self._metrics is not None and (logs or validates):
             entry, notes = self._entry(step, batch, steps_per_s) if logs else ({}, ())
-            held_out = {VAL + name: value for name, value in figures.items()}
-            self._metrics.write(step, entry | held_out, notes, pictures)
+            held_out = {VAL + name: value for name, value in (look.figures | look.by_group).items()}
+            self._metrics.write(step, entry | held_out, notes, look.pictures)
             for message in notes:
                 self.say(message)
         return logs
 
-    def _validate(self, step: int, evaluate: Evaluate) -> tuple[dict[str, float], Pictures]:
+    def _validate(self, step: int, evaluate: Evaluate) -> Look:
         assert self.validation is not None
         start = time.perf_counter()
-        figures, pictures = evaluate(self.validation)
-        self.curve.add(step, figures)
+        look = evaluate(self.validation)
+        self.curve.add(step, look.figures)
         self.val_seconds += time.perf_counter() - start
-        return figures, pictures
+        return look
 
     def _average(self, step: int) -> None:
         """Average what was summed since the last entry, on all ranks."""

@@ -152,6 +152,13 @@ class TrainTask(ABC, Generic[C, M, A, R]):
         loss, figures = cast(Trainable, model).loss(batch, random, counts)
         return {**figures, "loss": loss}
 
+    def figures_of(self, model: M, means: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
+        """Make of the means over some held-out rows, of one dataset or embodiment, what describes them.
+
+        The means are those of `models.parts.mean_of`, by name; one that is over nothing is left out.
+        """
+        return means
+
     def flops(self, model: M) -> float | None:
         """Count the operations that training takes for a window now; None where nobody has counted them."""
         return None

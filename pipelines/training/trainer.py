@@ -39,7 +39,7 @@ from pipelines.training.settings import LoopConfig, learning_rate
 from pipelines.training.sharding import Call, Skeleton, clip_gradients, is_sharded, reduce_whole_gradients, shard
 from pipelines.training.speed import FlopsPerWindow
 from pipelines.training.transfer import Transfer
-from pipelines.training.validation import Curve, Pictures, Validation
+from pipelines.training.validation import Curve, Look, Validation
 
 ADVISE_AFTER = 100
 """Steps of a call, before which a waiting trainer is only starting up."""
@@ -306,7 +306,7 @@ class Trainer(Generic[B]):
         generator = generator_of(self.config.seed, self.step)
         return augment(batch, self.config.augment, generator, self.parts.span(part)[0], self.config.batch_size)
 
-    def _evaluate(self, validation: Validation) -> tuple[dict[str, float], Pictures]:
+    def _evaluate(self, validation: Validation) -> Look:
         """Evaluate the weights that the run would export now."""
         averaged = self.ema.applied(self.model) if self.ema else contextlib.nullcontext()
         with averaged, torch.autocast(self.device.type, torch.bfloat16, enabled=self.bf16):

@@ -8,7 +8,7 @@ import contextlib
 import math
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -19,13 +19,26 @@ from torch import Tensor, nn
 
 from dataengine.windows.episode_table import EpisodeTable
 from dataengine.windows.mixture import Mixture, WindowSampler
-from dataengine.windows.window import WindowSpec
-from models.parts import Counts, Random
+from dataengine.windows.window import EpisodeReader, Window, WindowSpec
+from models.parts import Counts, Random, by_row
+from pipelines.training.by_group import GroupSums
 from pipelines.training.loading import Loader
 from pipelines.training.parts import BatchParts
 
 Pictures = Mapping[str, NDArray[np.uint8]]
 """By name; (height, width, 3)."""
+
+
+class Look(NamedTuple):
+    """What one evaluation comes to."""
+
+    figures: dict[str, float]
+    """The loss, `loss`, and what describes it, averaged over the batches."""
+    pictures: Pictures
+    by_group: dict[str, float]
+    """The same by dataset and embodiment, by the names that `by_group.key` gives."""
+
+
 EvaluateBatch = Callable[[Any, Any, Random, Counts | None], Mapping[str, Tensor]]
 """From a model, a batch, random numbers and counts to the loss, `loss`, and figures that describe it."""
 
@@ -44,20 +57,19 @@ class Validation:
         parts: BatchParts,
         evaluate: EvaluateBatch,
         draw: Callable[[Any, Any], Pictures],
+        figures_of: Callable[[Any, Mapping[str, Tensor]], Mapping[str, Tensor]] = lambda model, means: means,
         best_from: int = 0,
     ) -> None:
         """Evaluate the first `num_batches` of a loader of held-out windows.
 
-        `evaluate` is how the model is evaluated, `draw` makes pictures of the first batch. Losses count for the best
-        one from step `best_from` on.
+        `evaluate` is how the model is evaluated, `draw` makes pictures of the first batch. `figures_of` makes of the
+        means over some rows of batches what is said of them. Losses count for the best one from step `best_from` on.
         """
         self.loader, self.num_batches, self.parts = loader, num_batches, parts
         self.best_from = best_from
-        self._evaluate, self._draw = evaluate, draw
+        self._evaluate, self._draw, self._figures_of = evaluate, draw, figures_of
 
-    def run(
-        self, model: Any, root: Callable[..., Any] | None = None, draws: bool = True
-    ) -> tuple[dict[str, float], Pictures]:
+    def run(self, model: Any, root: Callable[..., Any] | None = None, draws: bool = True) -> Look:
         """Average the figures over the batches; pictures, where it draws some, are for the main process alone.
 
         A sharded model is called through its `root`, which takes a function and what follows the model in its call.
@@ -65,25 +77,33 @@ class Validation:
         call = root or (lambda function, *args: function(model, *args))
         pictures: Pictures = {}
         sums: dict[str, Tensor] = {}
+        distributed = self.parts.distributed
+        groups = GroupSums.of(self.loader.reader.episodes.setups, distributed.device)
         num_parts = self.parts.config.grad_accumulation_steps
         # Arrays that are used again would be memory which training cannot have.
         with unchanged(model), self.loader.collator.buffers.apart():
             for number in range(self.num_batches):
                 key = f"validation|{SEED}|{number}"
-                batches = [self._batch(number * num_parts + part) for part in range(num_parts)]
+                made = [self._batch(number * num_parts + part) for part in range(num_parts)]
+                batches, windows = zip(*made, strict=True)
                 counts = self.parts.counts(model, batches, key)
                 for part, batch in enumerate(batches):
-                    figures = call(self._evaluate, batch, self.parts.draws(key, part), counts)
+                    with by_row(len(windows[part])) as rows:
+                        figures = call(self._evaluate, batch, self.parts.draws(key, part), counts)
+                    groups.add(windows[part], rows)
                     for name, value in figures.items():
                         sums[name] = sums.get(name, torch.zeros((), device=value.device)) + value.detach().double()
-                if draws and number == 0 and self.parts.distributed.is_main_process:
+                if draws and number == 0 and distributed.is_main_process:
                     pictures = self._draw(model, batches[0])
         names = sorted(sums)
-        means = self.parts.distributed.all_reduce_mean(torch.stack([sums[name] for name in names]))
-        return dict(zip(names, (means / (self.num_batches * num_parts)).tolist(), strict=True)), pictures
+        means = distributed.all_reduce_mean(torch.stack([sums[name] for name in names]))
+        by_group = groups.figures(distributed, lambda of_rows: self._figures_of(model, of_rows))
+        averages = dict(zip(names, (means / (self.num_batches * num_parts)).tolist(), strict=True))
+        return Look(averages, pictures, by_group)
 
-    def _batch(self, number: int) -> Any:
-        return self.loader.make(number).to(self.parts.distributed.device)
+    def _batch(self, number: int) -> tuple[Any, list[Window]]:
+        batch, windows = self.loader.make_with_windows(number)
+        return batch.to(self.parts.distributed.device), windows
 
     def close(self) -> None:
         """Stop the threads."""
@@ -140,6 +160,17 @@ def held_out_sampler(
     there = {setup.dataset for setup, _, _ in long_enough.by_setup()}
     weights = {name: share for name, share in shares.items() if name in there}
     return WindowSampler(long_enough, spec, batch_size=batch_size, seed=SEED, mixture=Mixture(weights=weights))
+
+
+def unseen(sampler: WindowSampler, reader: EpisodeReader, num_batches: int) -> Iterator[str]:
+    """Say which datasets have held-out windows, and none among those that are looked at."""
+    rows = {row for number in range(num_batches) for row, _ in sampler.batch(number)}
+    seen = {reader.episodes[row].dataset for row in rows}
+    if missed := sorted(set(sampler.datasets) - seen):
+        yield (
+            f"validation sees no window of {', '.join(missed)}: their shares of the mixture are small; a larger "
+            f"--set val_batches= shows their losses, too"
+        )
 
 
 @contextlib.contextmanager

@@ -48,6 +48,7 @@ def make_validation(
         num_batches=2,
         parts=BatchParts(config, distributed),
         evaluate=evaluate,
+        figures_of=lambda model, means: model.figures(means) if hasattr(model, "figures") else means,
         draw=lambda model, batch: {"first": contact_sheet(_first_picture(batch)[None, None])},
     )
 

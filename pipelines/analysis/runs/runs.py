@@ -8,7 +8,8 @@ from pydantic import Field
 
 from dataengine.errors import DataEngineError
 from dataengine.report import Report
-from pipelines.analysis.runs import page, run
+from pipelines.analysis.runs import groups, page, run
+from pipelines.analysis.runs.groups import HeldOut
 from pipelines.analysis.runs.run import Run
 from pipelines.html import curves
 from pipelines.output.folder import claimed
@@ -34,13 +35,19 @@ class RunReport(Report):
     run: Run
     metrics: dict[str, float] = Field(default_factory=dict)
     """The last value of every figure."""
+    held_out: list[HeldOut] = Field(default_factory=list)
+    """Losses on held-out windows by dataset and embodiment."""
     settings: dict[str, Any] = Field(default_factory=dict)
+    page: str = ""
+    """Path of the page with its curves, where one was asked for."""
 
     def summary(self) -> str:
         """Print how far it is, its figures and its settings."""
         figures = text_table(("figure", "last"), [(name, f"{value:.5g}") for name, value in self.metrics.items()])
+        tables = [text_table(head, rows) for head, rows in groups.tables(self.held_out).values()]
         given = text_table(("setting", "value"), [(key, str(value)) for key, value in self.settings.items()])
-        return "\n\n".join([text_table(HEAD, [row(self.run)]), figures, given])
+        curves = [f"curves: {self.page}"] if self.page else []
+        return "\n\n".join([text_table(HEAD, [row(self.run)]), figures, *tables, given, *curves])
 
 
 class CompareReport(RunsReport):
@@ -64,13 +71,27 @@ def list_runs(folders: list[Path]) -> RunsReport:
     return RunsReport(runs=[run.read(folder) for folder in run.below(folders)])
 
 
-def show(folder: Path) -> RunReport:
-    """Read one training."""
+def show(folder: Path, out: Path | None = None) -> RunReport:
+    """Read one training; write a page with its curves where there is an `out` for it."""
     (named,) = _named([folder])
     last: dict[str, float] = {}
-    for entry in curves.read(named / "metrics.jsonl"):
-        last |= {name: value for name, value in entry.items() if isinstance(value, int | float) and name != "step"}
-    return RunReport(run=run.read(named), metrics=last, settings=dict(presets.flat(run.settings(named))))
+    entries = curves.read(named / "metrics.jsonl")
+    for entry in entries:
+        figures = {name: value for name, value in entry.items() if isinstance(value, int | float) and name != "step"}
+        last |= {name: value for name, value in figures.items() if groups.parsed(name) is None}
+    report = RunReport(
+        run=run.read(named),
+        metrics=last,
+        held_out=groups.read(entries),
+        settings=dict(presets.flat(run.settings(named))),
+        page="" if out is None else str(out / "index.html"),
+    )
+    if out is not None:
+        _keep_apart(out, [named])
+        with claimed(out, "runs show") as written:
+            page.write_one(written, report.run, report.held_out, row(report.run), HEAD)
+            written.write("report.json", report.model_dump_json(indent=1))
+    return report
 
 
 def compare(folders: list[Path], out: Path) -> CompareReport:
@@ -83,9 +104,7 @@ def compare(folders: list[Path], out: Path) -> CompareReport:
     differing = {
         key: [one.get(key) for one in flat] for key in keys if len({str(one.get(key)) for one in flat if one}) > 1
     }
-    for each in named:
-        if out.resolve() in (each.resolve(), *each.resolve().parents) and run.is_run(out):
-            raise DataEngineError(f"--out {out} is the folder of a training; give another")
+    _keep_apart(out, named)
     report = CompareReport(
         runs=[run.read(folder) for folder in named],
         page=str(out / "index.html"),
@@ -96,6 +115,13 @@ def compare(folders: list[Path], out: Path) -> CompareReport:
         page.write_page(folder, report.runs, differing, [row(one) for one in report.runs], HEAD)
         folder.write("report.json", report.model_dump_json(indent=1))
     return report
+
+
+def _keep_apart(out: Path, named: list[Path]) -> None:
+    """Refuse to write among the files of a training."""
+    for each in named:
+        if out.resolve() in (each.resolve(), *each.resolve().parents) and run.is_run(out):
+            raise DataEngineError(f"--out {out} is the folder of a training; give another")
 
 
 def _named(folders: list[Path]) -> list[Path]:

@@ -5,6 +5,7 @@ from dataclasses import asdict
 from typing import Any, TypeVar
 
 from pydantic import Field
+from torch import Tensor
 
 from dataengine.windows.normalize import Normalizer
 from dataengine.windows.window import LatentInfo, WindowSpec
@@ -116,6 +117,10 @@ class PolicyTask(TrainTask[P, Act, ActCollator, R]):
     def deliver(self, model: Act) -> Act:
         """Merge adapters into plain weights, which serve everywhere."""
         return model.merged()
+
+    def figures_of(self, model: Act, means: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
+        """Add up the loss."""
+        return model.figures(means)
 
     def flops(self, model: Act) -> float | None:
         """Count a window, where all of the model is trained and the plan is denoised."""

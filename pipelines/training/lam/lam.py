@@ -6,6 +6,7 @@ from typing import Any
 
 import torch
 from pydantic import Field
+from torch import Tensor
 
 from dataengine.errors import DataEngineError
 from dataengine.windows.normalize import Normalizer
@@ -111,6 +112,10 @@ class LamTask(TrainTask[TrainLamConfig, Lam, LamCollator, TrainLamReport]):
     def callback(self, model: Lam) -> CodebookCallback | None:
         """Look after the codebook, where it is trained."""
         return None if self.config.freeze else CodebookCallback(model, self.health, self.config.log_every)
+
+    def figures_of(self, model: Lam, means: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
+        """Add up the loss."""
+        return model.figures(means)
 
     def flops(self, model: Lam) -> float | None:
         """Count a clip, where all of the model is trained."""

@@ -12,6 +12,7 @@ import yaml
 from PIL import Image
 
 from dataengine.formats.tfrecord import frame
+from pipelines.training import by_group
 from pipelines.training.grad_norms import PREFIX
 from pipelines.training.loggers.logger import VAL, Pictures
 
@@ -23,7 +24,8 @@ GROUPS = {"lr": "optim", "grad_norm": "optim", "skipped_steps": "optim", **dict.
 def tag(name: str) -> str:
     """Give the tag that a figure of metrics.jsonl has in TensorBoard."""
     if name.startswith(VAL):
-        return f"val/{name.removeprefix(VAL)}"
+        figure = name.removeprefix(VAL)
+        return name if by_group.parsed(figure) else f"val/{figure}"
     if name.startswith(PREFIX):
         return f"optim/{name}"
     return f"{GROUPS.get(name, 'train')}/{name}"

@@ -119,6 +119,10 @@ class WorldTask(TrainTask[TrainWorldConfig, World, WorldCollator, TrainWorldRepo
         """Roll out on held-out episodes, beside the latent action model's own decoder."""
         return _evaluate(self.config, model, self.lam, self.data, self.latent, self.shape.resolution, self.distributed)
 
+    def figures_of(self, model: World, means: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
+        """Call the mean over frames the loss."""
+        return {"loss": means["frames"]}
+
     def flops(self, model: World) -> float:
         """Count a clip at the length that rollouts have now."""
         return 3 * forward_flops(model.config, model.num_steps)
