@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 from pydantic import Field
+from torch import Tensor
 
 from dataengine.errors import DataEngineError
 from dataengine.windows.episode_info import EpisodeInfo
