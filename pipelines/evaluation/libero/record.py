@@ -3,9 +3,9 @@
 They begin at fresh draws of the layouts, never at the 50 official starts that evaluations use.
 """
 
-import threading
 from importlib.util import find_spec
 from pathlib import Path
+from threading import Event
 from typing import Annotated, Any, Literal
 
 from pydantic import Field
@@ -110,19 +110,17 @@ def _record(config: RecordConfig, python: Path, attempts: Path) -> None:
         "quality": config.render_quality,
         "out": str(attempts),
     }
-    total = len(config.tasks) * len(config.init_sets) * config.episodes
-    answer: dict[str, Any] = {"event": "none"}
-    with progress.task("record libero", total, "episodes", done=len(list(attempts.glob("*.npz")))) as live:
-        simulator = Simulator(python, "record", **settings)
-        try:
-            while answer["event"] not in ("ended", "lost"):
-                answer = simulator.hear(SILENCE_S, threading.Event())
-                if answer["event"] == "recorded":
-                    live.advance(note=f"task {answer['task']} {answer['init_set']}")
-        finally:
-            simulator.end()
-    if answer["event"] == "lost":
+    pattern = [f"{SUITE}-{task:02d}-{kind}-*.npz" for task in config.tasks for kind in config.init_sets]
+    done = sum(min(config.episodes, len(list(attempts.glob(one)))) for one in pattern)
+    simulator = Simulator(python, "record", **settings)
+    try:
+        with progress.task("record libero", config.episodes * len(pattern), "episodes", done=done) as live:
+            while (answer := simulator.hear(SILENCE_S, Event()))["event"] == "recorded":
+                live.advance(note=f"task {answer['task']} {answer['init_set']}")
+    finally:
+        simulator.end()
+    if answer["event"] != "ended":
         raise DataEngineError(
-            f"the simulator ended while it recorded ({answer['why']}); what was recorded is kept, and the same command "
-            f"goes on"
+            f"the simulator ended while it recorded ({answer.get('why', '')}); what was recorded is kept, and the same "
+            f"command goes on"
         )
