@@ -1,4 +1,4 @@
-"""Which wrong conventions and changes `villa eval libero-calibrate` notices, one after another, in the real LIBERO.
+"""Which wrong conventions and changes `villa eval calibrate libero` notices, one after another, in the real LIBERO.
 
     .venv/bin/python benchmarks/libero_calibration.py [ROW ...]
 

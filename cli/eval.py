@@ -140,9 +140,10 @@ def play(
     evaluation,
     "eval compare",
     example="villa eval compare runs/act-plain runs/act --simulator metaworld --budget 300\n"
+    "villa eval compare runs/act-plain runs/act --simulator libero --task libero_object\n"
     "villa eval compare runs/eval@act-plain runs/eval@act",
     configs={"": "pipelines.evaluation.compare.config:CompareConfig"},
-    choices={"simulator": "pipelines.evaluation.simulators._base:simulator_names"},
+    choices={"simulator": "pipelines.evaluation.libero.rules:simulators_and_libero"},
 )
 def compare(
     policies: Annotated[
@@ -228,9 +229,10 @@ def libero(
 @command(
     evaluation,
     "eval calibrate",
-    example="villa eval calibrate metaworld\nvilla eval calibrate fetch --demos runs/corpus",
+    example="villa eval calibrate metaworld\nvilla eval calibrate libero\n"
+    "villa eval calibrate fetch --demos runs/corpus",
     configs={"": "pipelines.evaluation.calibrate.config:CalibrateConfig"},
-    choices={"simulator": "pipelines.evaluation.simulators._base:simulator_names"},
+    choices={"simulator": "pipelines.evaluation.libero.rules:simulators_and_libero"},
 )
 def calibrate(
     simulator: Simulator,
@@ -243,10 +245,17 @@ def calibrate(
 
     `villa eval` says beside its scores whether the simulator is calibrated, and refuses one whose calibration failed.
     """
-    from pipelines.evaluation.calibrate import calibrate as pipeline
     from pipelines.evaluation.calibrate.config import CalibrateConfig
+    from pipelines.evaluation.libero.rules import LIBERO
 
-    return pipeline.run(settings.fill(CalibrateConfig, simulator=simulator, demos=demos, tasks=task or None, out=out))
+    config = settings.fill(CalibrateConfig, simulator=simulator, demos=demos, tasks=task or None, out=out)
+    if config.simulator == LIBERO:
+        from pipelines.evaluation.libero import calibrate as elsewhere
+
+        return elsewhere.run(config)
+    from pipelines.evaluation.calibrate import calibrate as here
+
+    return here.run(config)
 
 
 @command(
@@ -266,25 +275,6 @@ def libero_record(
     from pipelines.evaluation.libero import record as pipeline
 
     return pipeline.run(settings.fill(pipeline.RecordConfig, episodes=episodes, out=out))
-
-
-@command(
-    evaluation,
-    "eval libero-calibrate",
-    example="villa eval libero-calibrate",
-    configs={"": "pipelines.evaluation.libero.calibrate:LiberoCalibrateConfig"},
-)
-def libero_calibrate(
-    settings: Settings,
-    out: Annotated[Path | None, typer.Option(help="Folder of calibrations.")] = None,
-) -> "Report":
-    """Hold the installed LIBERO against golden episodes: poses, pictures and success.
-
-    `villa eval libero` says beside its scores whether LIBERO is calibrated, and refuses one whose calibration failed.
-    """
-    from pipelines.evaluation.libero import calibrate as pipeline
-
-    return pipeline.run(settings.fill(pipeline.LiberoCalibrateConfig, out=out))
 
 
 @command(

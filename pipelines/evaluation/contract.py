@@ -272,7 +272,8 @@ def _out_of_scale(expected: Expectation, simulator: Simulator) -> Iterator[Misma
     if action.encoding not in ("eef_delta", "") or not action.low:
         return
     layout = VectorLayout.of("eef_delta", action.dim)
-    ones = np.ones(len(simulator.expert()), np.float32)
+    # Not every simulator has an expert for every task: those say the number of values.
+    ones = np.ones(getattr(simulator, "raw_action_dim", 0) or len(simulator.expert()), np.float32)
     reach = simulator.to_canonical(ones)
     if not layout.position or len(reach) != action.dim:
         return

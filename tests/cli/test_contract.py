@@ -46,7 +46,6 @@ def test_the_commands_are_these():
         "eval calibrate",
         "eval openloop",
         "eval libero-record",
-        "eval libero-calibrate",
         "ablate",
         "act",
         "plan",

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.fake_libero import begun, make_python
+from tests.support.fake_openpi import openpi_server
 
 
 @pytest.fixture
@@ -67,12 +68,19 @@ def test_a_simulator_that_dies_or_hangs_costs_one_episode_which_is_named(evaluat
 
 def test_a_server_that_goes_away_stops_the_command_and_what_was_played_is_kept(evaluate, tmp_path):
     python = make_python(tmp_path / "sim", {"2/0": "policy"})
-    said = evaluate(python, "--server", "ws://127.0.0.1:1", policy="")
-    assert said.code == 2
-    assert "ws://127.0.0.1:1: the server went away" in said.line
-    make_python(tmp_path / "sim")
-    assert evaluate(python, "--server", "ws://127.0.0.1:1", policy="").code == 0
+    with openpi_server({}) as url:
+        said = evaluate(python, "--server", url, policy="")
+        assert said.code == 2
+        assert "the server went away" in said.line
+        make_python(tmp_path / "sim")
+        assert evaluate(python, "--server", url, policy="").code == 0
     assert sorted(begun(python)) == ["0/0", "0/1", "0/2", "2/0", "2/0", "2/1", "2/2"]
+
+
+def test_a_server_that_is_not_there_is_one_line(evaluate, tmp_path):
+    said = evaluate(make_python(tmp_path / "sim"), "--server", "ws://127.0.0.1:1", policy="")
+    assert said.code == 2
+    assert "no policy there" in said.line
 
 
 def test_what_stands_beside_plays_the_same_starts(evaluate, tmp_path):

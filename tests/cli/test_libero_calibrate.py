@@ -1,4 +1,4 @@
-"""`villa eval libero-calibrate`, with a simulator that plays by a plan: no score comes of one that deviates."""
+"""`villa eval calibrate libero`, with a simulator that plays by a plan: no score comes of one that deviates."""
 
 from pathlib import Path
 
@@ -12,7 +12,7 @@ def calibrate(villa, tmp_path):
     def run(**bent: str):
         python = make_python(tmp_path / "sim", bent)
         settings = ("--golden", tmp_path / "golden.npz", "--out", tmp_path / "calibration")
-        return villa("eval", "libero-calibrate", "--python", python, *settings, "--json")
+        return villa("eval", "calibrate", "libero", "--libero.python", python, *settings, "--json")
 
     return run
 
@@ -28,12 +28,14 @@ def evaluate(villa, tmp_path):
 
 
 def test_what_is_installed_repeats_itself(calibrate, evaluate):
-    assert "not calibrated; `villa eval libero-calibrate`" in evaluate().report["calibration"]
+    assert "not calibrated; `villa eval calibrate libero`" in evaluate().report["calibration"]
     said = calibrate()
     assert said.code == 0, said.err
     assert said.report["ok"]
     assert Path(said.report["golden_made"]).name == "golden.npz"
-    assert [one["task"] for one in said.report["deviations"]] == [f"libero_object/{task}" for task in (0, 1, 4)]
+    assert [one["task"] for one in said.report["deviations"]] == [
+        f"libero_object/{task}, full rendering" for task in (0, 1, 4)
+    ]
     assert all(one["expected_success_step"] == 20 for one in said.report["deviations"])
     assert evaluate().report["calibration"] == "3 episodes of golden.npz within 0 mm, 0 grey levels"
 

@@ -183,7 +183,7 @@ ROUND_TRIPS = [
     "export checkpoint r --out o --step 3",
     "probe c --lam a=l --lam b=m",
     "eval play lift p --episodes 3",
-    "eval libero-calibrate --max-position-mm 2",
+    "eval calibrate libero --max-position-mm 2 --libero.python x",
     "eval libero-record --episodes 3 --tasks 0,3",
     "eval libero p --suite libero_goal --beside random,blank --tasks 0,3",
     "eval compare a b --simulator lift --budget 9",

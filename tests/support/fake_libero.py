@@ -1,6 +1,7 @@
 """A simulator's environment without a simulator: speaks the lines of `pipelines/evaluation/clients/libero`.
 
-How an episode goes is told by `plan.json` beside the interpreter: `{"TASK/START": "crash" | "hang" | "fail" | ...}`.
+How an episode goes is told by `plan.json` beside the interpreter: `{"TASK/START": "crash" | "hang" | "fail" | ...}`, or
+`{"POLICY": ...}` for all that one plays.
 Every episode that was begun is noted in `begun`.
 """
 
@@ -47,7 +48,7 @@ def play(folder: Path) -> None:
         name = f"{job['task']}/{job['index']}"
         with (folder / "begun").open("a") as file:
             file.write(f"{name} ")
-        what = plan.get(name, "solve")
+        what = plan.get(name, plan.get(job["policy"], "solve"))
         if what == "crash":
             sys.stderr.write("eglMakeCurrent: no context\n")
             sys.stderr.flush()
@@ -101,7 +102,7 @@ def record(folder: Path, out: str, tasks: list[int], sets: list[str], count: int
 
 def scene(folder: Path) -> None:
     """A hand that goes where it is told, and pictures as bright as it is far; done after 20 steps."""
-    bent = json.loads((folder / "plan.json").read_text())
+    bent = json.loads((folder / "plan.json").read_text())  # see `make_python`
     say(event="ready", instruction="pick up the milk")
     steps, x = 0, 0.0
     for line in sys.stdin:

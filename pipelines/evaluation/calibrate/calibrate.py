@@ -115,14 +115,19 @@ def _expected(config: CalibrateConfig, name: str) -> tuple[str, list[Rollout]]:
                 f"ingest DIR) and give them as --demos, or have a file made by --golden FILE"
             )
         demos, (rollouts, _) = path.name if config.golden else "the golden rollouts", golden.load(path)
+    return demos, chosen(config, demos, rollouts)
+
+
+def chosen(config: CalibrateConfig, demos: str, rollouts: Sequence[Rollout]) -> list[Rollout]:
+    """Take some rollouts of each task that is wanted; raise DataEngineError where there are none."""
     wanted = config.tasks or tuple(dict.fromkeys(one.task for one in rollouts))
-    chosen = [one for task in wanted for one in [r for r in rollouts if r.task == task][: config.episodes]]
-    if not chosen:
+    kept = [one for task in wanted for one in [r for r in rollouts if r.task == task][: config.episodes]]
+    if not kept:
         raise DataEngineError(
             f"{demos}: has no rollouts of {', '.join(wanted)}, but of "
             f"{', '.join(sorted({one.task for one in rollouts})) or 'nothing'}"
         )
-    return demos, chosen
+    return kept
 
 
 def _in_workers(config: CalibrateConfig, rollouts: Sequence[Rollout]) -> list[Deviation | Rollout]:

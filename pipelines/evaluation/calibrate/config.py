@@ -5,6 +5,7 @@ from pathlib import Path
 from pydantic import Field
 
 from dataengine.config import MOST, Config
+from pipelines.evaluation.libero.rules import LiberoScene
 
 CALIBRATIONS = Path("runs/calibration")
 """Folder in which evaluations look for calibrations."""
@@ -31,10 +32,13 @@ class CalibrateConfig(Bounds):
     simulator: str
     """Which simulator."""
     demos: str = ""
-    """Corpus of rollouts that `villa eval ... --record` wrote; empty for the golden ones that come with it."""
+    """Corpus of rollouts that `villa eval ... --record` wrote, of `libero` one of `libero_hdf5`; empty for the golden
+    ones that come with it."""
     golden: Path | None = None
     """File of golden rollouts of a simulator of one's own: made from its expert where it is not there yet."""
     tasks: tuple[str, ...] | None = None
     """Tasks to replay; None for all that are recorded."""
     episodes: int = Field(3, ge=1, le=MOST)
     """Most rollouts per task."""
+    libero: LiberoScene = LiberoScene()
+    """Where LIBERO is, and how the recordings in `demos` were drawn."""

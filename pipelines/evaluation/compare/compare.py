@@ -6,26 +6,20 @@ order finds what he likes. An episode that the simulator lost counts for nobody.
 """
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing
 from pathlib import Path
 
 from dataengine import progress
 from dataengine.errors import DataEngineError
 from dataengine.whole_file import write_whole
-from pipelines.device import pick_device
 from pipelines.evaluation.compare import picture
+from pipelines.evaluation.compare.arena import Arena, Share
 from pipelines.evaluation.compare.config import CompareConfig
-from pipelines.evaluation.compare.pairs import Start, common, is_finished, planned, read_finished, shuffled
+from pipelines.evaluation.compare.pairs import Start, common, is_finished, read_finished, shuffled
 from pipelines.evaluation.compare.report import CompareReport, adjusted, compared
 from pipelines.evaluation.compare.statistics import Sequential
-from pipelines.evaluation.config import BASELINES
-from pipelines.evaluation.episodes import Outcome
-from pipelines.evaluation.evaluate import fitting_dataset, require_calibration
-from pipelines.evaluation.playing import Job, play_all
-from pipelines.evaluation.remote import is_server
-from pipelines.evaluation.simulators._base import default_tasks, simulator_class
-from pipelines.evaluation.unit import Unit, make_unit
+from pipelines.evaluation.libero.rules import LIBERO
 from pipelines.output.folder import claimed, sources_at
 
 PLAN, REPORT, PICTURE = "plan.json", "comparison.json", "evidence.png"
@@ -98,7 +92,7 @@ def run(config: CompareConfig) -> CompareReport:
             f"results, or policies with policies"
         )
     with claimed(config.out, "eval compare", sources=sources_at(config.demonstrations)) as out:
-        out.claim(PLAN, REPORT, PICTURE, "episodes/", "videos/")
+        out.claim(PLAN, REPORT, PICTURE, "episodes/", "videos/", "filmstrips/")
         report = _of_finished(config) if all(finished) else _of_played(config)
         write_whole(config.out / REPORT, report.model_dump_json(indent=2))
         picture.draw(report, config.out / PICTURE)
@@ -118,68 +112,62 @@ def _of_finished(config: CompareConfig) -> CompareReport:
 
 def _of_played(config: CompareConfig) -> CompareReport:
     """Play until it is decided, or the budget is used up."""
-    simulator = simulator_class(config.simulator)
-    tasks = config.tasks or default_tasks(simulator)
-    units = [
-        {task: make_unit(config.play(policy, i), task) for task in tasks} for i, policy in enumerate(config.policies)
-    ]
-    for policy in config.policies:
-        if policy not in BASELINES:
-            if not is_server(policy):
-                pick_device(config.device)
-            fitting_dataset(config, policy)
-    calibration = require_calibration(config)
-    _keep_plan(config, units)
-    order = planned(tasks, config.budget, config.seed_offset, config.order_seed)
+    arena = _arena(config)
+    _keep_plan(config, arena.fingerprints)
+    order = arena.order()
     names = [Path(policy).name for policy in config.policies]
     names = list(config.policies) if len(set(names)) < len(names) else names
-    study, solved = Study(config, names, order), [dict[Start, bool | None]() for _ in units]
-    for known, by_task in zip(solved, units, strict=True):
-        for task, unit in by_task.items():
-            known |= _solved(task, [*unit.journal.read().values()])
+    study, solved = Study(config, names, order), arena.known()
     study.take(solved, stops=True)  # a comparison that was killed may be decided already
-    with progress.task("compare", len(order) * len(units), "episodes") as live:
+    with progress.task("compare", len(order) * len(solved), "episodes") as live:
         while playing := study.undecided():
-            jobs = list(_jobs(units, order, config.pairs_per_look, solved, playing))
-            if not jobs:
+            shares = list(_shares(order, config.pairs_per_look, solved, playing))
+            if not shares:
                 break
-            with closing(play_all([job for _, job in jobs], config.processes, live.advance)) as played:
-                for index, outcomes in played:
-                    player, job = jobs[index]
-                    solved[player] |= _solved(job.unit.task, outcomes)
+            with closing(arena.play(shares, live.advance)) as played:
+                for player, outcomes in played:
+                    solved[player] |= outcomes
                     study.take(solved, stops=True)
                     if study.undecided() != playing:
                         break
-    return study.report(config.simulator, sequential=True).model_copy(update={"calibration": calibration})
+    return study.report(config.simulator, sequential=True).model_copy(update={"calibration": arena.calibration})
 
 
-def _solved(task: str, outcomes: Sequence[Outcome]) -> dict[Start, bool | None]:
-    return {Start(task, one.seed): None if one.lost else one.success for one in outcomes}
+def _arena(config: CompareConfig) -> Arena:
+    """Get what plays ready: processes of this environment, or a simulator of another one."""
+    if config.simulator == LIBERO:
+        from pipelines.evaluation.libero.comparing import LiberoArena
+
+        return LiberoArena(config)
+    from pipelines.evaluation.compare.in_process import InProcess
+
+    return InProcess(config)
 
 
-def _jobs(
-    units: Sequence[dict[str, Unit]],
+def _shares(
     order: Sequence[Start],
     pairs_per_look: int,
-    solved: Sequence[dict[Start, bool | None]],
+    solved: Sequence[Mapping[Start, bool | None]],
     playing: set[int],
-) -> Iterator[tuple[int, Job]]:
-    """Cut the order into looks; in each, every policy that plays has a job for each task."""
+) -> Iterator[Share]:
+    """Cut the order into looks; in each, every policy that plays has a share of each task."""
     for at in range(0, len(order), pairs_per_look):
         look = order[at : at + pairs_per_look]
         for task in sorted({start.task for start in look}):
             for policy in sorted(playing):
-                missing = [start.seed for start in look if start.task == task and start not in solved[policy]]
+                missing = tuple(start for start in look if start.task == task and start not in solved[policy])
                 if missing:
-                    yield policy, Job(units[policy][task], tuple(missing))
+                    yield Share(policy, missing)
 
 
-def _keep_plan(config: CompareConfig, units: Sequence[dict[str, Unit]]) -> None:
+def _keep_plan(config: CompareConfig, fingerprints: Sequence[str]) -> None:
     """Write down, before anything is played, what decides; raise DataEngineError where another plan was begun."""
     without_say = {"out", "num_envs", "processes", "device", "num_videos", "step_timeout_s", "pairs_per_look"}
     without_say |= {"calibration", "uncalibrated", "accept"}
+    without_say |= set() if config.simulator == LIBERO else {"libero"}
     facts = json.loads(config.model_dump_json(exclude=without_say))
-    facts["fingerprints"] = [next(iter(by_task.values())).fingerprint for by_task in units]
+    facts.get("libero", {}).pop("python", None)
+    facts["fingerprints"] = list(fingerprints)
     path = config.out / PLAN
     if not path.exists():
         write_whole(path, json.dumps(facts, indent=2))

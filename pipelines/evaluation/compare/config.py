@@ -7,8 +7,14 @@ from pydantic import Field, model_validator
 
 from dataengine.config import MOST, Seed
 from pipelines.evaluation.config import EvalConfig, PlayConfig
+from pipelines.evaluation.libero.rules import LIBERO, LiberoRules
 
 MOST_PAIRS = 1_000_000
+IN_PROCESS = (
+    *("action_steps", "max_steps", "inference_delay", "continue_chunks", "ensemble", "noise", "num_euler_steps"),
+    "demonstrations",
+)
+"""Settings that say how simulators of this environment play: LIBERO asks a server, which has settings of its own."""
 
 
 class CompareConfig(PlayConfig):
@@ -27,8 +33,19 @@ class CompareConfig(PlayConfig):
     """Starts that are handed out together; what is played beyond the one that decides is for nothing."""
     order_seed: Seed = 0
     """Shuffles starts over tasks: one task after another would take the first task's difference for all of them."""
+    libero: LiberoRules = LiberoRules()
+    """What an episode of `libero` is, in place of the settings of simulators that run in process."""
     out: Path = Path("runs/compare")
     """Folder of the episodes, the report and the picture."""
+
+    @model_validator(mode="after")
+    def _check_libero(self) -> Self:
+        if self.simulator == LIBERO:
+            unused = [key for key in IN_PROCESS if getattr(self, key) != CompareConfig.model_fields[key].get_default()]
+            if unused:
+                known = f"--set libero.{unused[0]}=..." if unused[0] in LiberoRules.model_fields else "leave it out"
+                raise ValueError(f"{unused[0]} is of simulators that run in process, and not of libero; {known}")
+        return self
 
     @model_validator(mode="after")
     def _check_policies(self) -> Self:

@@ -9,7 +9,6 @@ from pydantic import ValidationError
 
 from dataengine.errors import DataEngineError
 from pipelines.evaluation.results import TaskResult
-from pipelines.evaluation.simulators._base import EVAL_SEEDS_FROM
 
 
 class Start(NamedTuple):
@@ -24,10 +23,9 @@ def shuffled(starts: Sequence[Start], order_seed: int) -> list[Start]:
     return [sorted(starts)[i] for i in np.random.default_rng(order_seed).permutation(len(starts))]
 
 
-def planned(tasks: Sequence[str], budget: int, seed_offset: int, order_seed: int) -> list[Start]:
+def planned(tasks: Sequence[str], budget: int, first_seed: int, order_seed: int) -> list[Start]:
     """Choose as many starts of every task, as many in all as the budget allows, and shuffle them."""
-    first = EVAL_SEEDS_FROM + seed_offset
-    starts = [Start(task, first + i) for i in range(-(-budget // len(tasks))) for task in sorted(set(tasks))]
+    starts = [Start(task, first_seed + i) for i in range(-(-budget // len(tasks))) for task in sorted(set(tasks))]
     return shuffled(starts[:budget], order_seed)
 
 

@@ -10,8 +10,8 @@ from pydantic import BaseModel, ConfigDict
 from dataengine.digest import hex_digest
 from dataengine.errors import DataEngineError
 from dataengine.whole_file import write_whole
-from pipelines.evaluation.libero.config import BASELINES, DEFAULT_TASKS, NUM_TASKS, PICTURES, LiberoConfig
-from pipelines.evaluation.libero.contract import expected
+from pipelines.evaluation.libero.config import BASELINES, PICTURES, LiberoConfig, num_tasks
+from pipelines.evaluation.remote import server_fingerprint
 
 EVAL_SEEDS_FROM = 1_000_000
 """Starts that are drawn for an evaluation have seeds from here on, those of recordings lie below."""
@@ -47,15 +47,15 @@ class Arm:
     pictures: str
     facts: Mapping[str, Any]
     """All that an episode depends on but its start."""
-    folder: Path
+    config: LiberoConfig
 
     def file(self, task: int, start: int) -> Path:
         """Where an episode is kept."""
-        return self.folder / "episodes" / self.stem / f"{task:02d}-{start:03d}.json"
+        return self.config.out / "episodes" / self.stem / f"{task:02d}-{start:03d}.json"
 
     def film(self, task: int, start: int) -> Path:
         """Where the filmstrip of an episode is kept."""
-        return self.folder / "filmstrips" / self.stem / f"{task:02d}-{start:03d}.jpg"
+        return self.config.out / "filmstrips" / self.stem / f"{task:02d}-{start:03d}.jpg"
 
     @property
     def stem(self) -> str:
@@ -89,18 +89,20 @@ def _arm(config: LiberoConfig, versions: Mapping[str, str], name: str, policy: s
     facts |= {"max_steps": config.step_limit, "policy": policy, "versions": sorted(versions.items())}
     if policy == "served":
         facts |= {key: getattr(config, key) for key in ("action_steps", "gripper", "acts_as", "embodiment", "server")}
-        facts |= {"pictures": pictures, "checkpoint": fingerprint(Path(config.policy)) if config.policy else ""}
+        checkpoint = fingerprint(Path(config.policy)) if config.policy else server_fingerprint(config.server)
+        facts |= {"pictures": pictures, "checkpoint": checkpoint}
     else:
         facts |= {"image_size": 0, "render_quality": ""}  # they see nothing
-    return Arm(name, policy, pictures, facts, config.out)
+    return Arm(name, policy, pictures, facts, config)
 
 
 def _file_name(name: str) -> str:
     return "".join(letter if letter.isalnum() or letter in "._" else "-" for letter in name)
 
 
-def job(config: LiberoConfig, arm: Arm, task: int, start: int, url: str) -> dict[str, Any]:
+def job(arm: Arm, task: int, start: int, url: str) -> dict[str, Any]:
     """Write what a simulator is asked to play."""
+    config = arm.config
     index = start if config.init_set == "official" else EVAL_SEEDS_FROM + start
     return {
         "task": task,
@@ -108,9 +110,8 @@ def job(config: LiberoConfig, arm: Arm, task: int, start: int, url: str) -> dict
         "init_set": config.init_set,
         "policy": arm.policy,
         "pictures": arm.pictures,
-        "swap_with": (task + 1) % NUM_TASKS.get(config.suite, DEFAULT_TASKS),
+        "swap_with": (task + 1) % num_tasks(config.suite),
         "url": url,
-        "expected": expected(),
         "embodiment": config.embodiment,
         "action_steps": config.action_steps,
         "gripper": config.gripper,

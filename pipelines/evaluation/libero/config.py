@@ -5,8 +5,10 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from dataengine.config import DAY_S, MOST, MOST_WORKERS, Config
+from dataengine.config import DAY_S, MOST, MOST_WORKERS
 from pipelines.evaluation.calibrate.config import CALIBRATIONS
+from pipelines.evaluation.config import Mismatched
+from pipelines.evaluation.libero.rules import LiberoRules
 
 BASELINES = ("random", "replay", "expert")
 PICTURES = ("blank", "swapped")
@@ -15,10 +17,16 @@ MAX_STEPS = {"libero_spatial": 220, "libero_object": 280, "libero_goal": 300, "l
 NUM_OFFICIAL = 50
 NUM_TASKS = {"libero_90": 90}
 DEFAULT_TASKS = 10
+DEFAULT_SUITE: Literal["libero_object"] = "libero_object"
 Suite = Literal["libero_spatial", "libero_object", "libero_goal", "libero_10", "libero_90"]
 
 
-class LiberoConfig(Config):
+def num_tasks(suite: str) -> int:
+    """Count the tasks of a suite."""
+    return NUM_TASKS.get(suite, DEFAULT_TASKS)
+
+
+class LiberoConfig(LiberoRules):
     """A policy, or a baseline, on tasks of one suite."""
 
     policy: str = ""
@@ -26,53 +34,34 @@ class LiberoConfig(Config):
     `expert` (looks into the simulation; LIBERO-Object only). Empty with `server`."""
     server: str = ""
     """Address of a policy server that speaks openpi's protocol: `ws://127.0.0.1:8000`. None is started then."""
-    suite: Suite = "libero_object"
+    suite: Suite = DEFAULT_SUITE
     """Which tasks."""
     tasks: tuple[Annotated[int, Field(ge=0, lt=90)], ...] | None = None
     """Numbers of tasks in the suite, from 0 on; None for all."""
     episodes: int = Field(20, ge=1, le=MOST)
     """Starts of each task, the same for every policy; there are 50 official ones."""
-    init_set: Literal["official", "random", "wide"] = "official"
-    """`official`: the benchmark's starts, hardly different from one another. `random`: fresh draws of the same layout.
-    `wide`: objects lie anywhere on the floor, so that only who looks can find them (LIBERO-Object)."""
     beside: tuple[Literal["random", "replay", "expert", "blank", "swapped"], ...] = ()
     """What is played on the same starts, to say what the rate is worth: baselines, and the policy itself with black
     pictures (`blank`) or with those of another task (`swapped`)."""
-    action_steps: int = Field(5, ge=1, le=MOST)
-    """Actions of a chunk that are executed before the policy looks again."""
-    gripper: Literal["continuous", "binary"] = "continuous"
-    """`continuous` hands over the gripper's command as the policy says it; `binary` makes -1 or +1 of it, +1 of 0."""
-    settle_steps: int = Field(10, ge=0, le=MOST)
-    """Control steps in which objects come to rest, before the first look and on top of `max_steps`."""
-    max_steps: int = Field(0, ge=0, le=MOST)
-    """Control steps of an episode; 0 for the suite's own: 220, 280, 300, 520, 400."""
-    success: Literal["any", "end"] = "any"
-    """Whether an episode counts that is solved at any step, which ends it, or at the last one."""
-    image_size: int = Field(256, ge=16, le=1024)
-    """Side of the cameras' pictures; 128 in LIBERO's own recordings, 256 in those that policies are trained on."""
-    render_quality: Literal["full", "fast"] = "full"
-    """`fast` draws without shadows, reflections and smoothed edges: several times faster on a CPU."""
     workers: int = Field(2, ge=1, le=MOST_WORKERS)
     """Simulators side by side, each a process; one policy answers them all."""
-    num_filmstrips: int = Field(2, ge=0, le=MOST)
-    """Failed episodes of each task that are kept as filmstrips."""
     hang_s: float = Field(300.0, gt=0, le=DAY_S)
     """A simulator that says nothing for so long is ended; it costs the episode."""
+    num_filmstrips: int = Field(2, ge=0, le=MOST)
+    """Failed episodes of each task that are kept as filmstrips."""
     out: Path = Path("runs/eval_libero")
     """Folder of results and filmstrips."""
     name: str = ""
     """What the policy is called in the report; its folder's name when empty."""
     acts_as: str = ""
     """Which of the robot's datasets the policy acts as in, where it learnt several."""
-    embodiment: str = "franka"
-    """What LIBERO's robot is called in the policy's corpus."""
-    python: str = ""
-    """Python of the environment that `make sim-libero` makes; by default `.venv-libero/bin/python`, or what the
-    environment variable `VILLA_LIBERO_PYTHON` says."""
+    accept: tuple[Mismatched, ...] = ()
+    """Differences between policy and simulator that are no reason to refuse: `rate`, `encoding`, `size`, `units`,
+    `gripper`, `camera`, `range`."""
     device: str | None = None
     """`cpu`, `cuda` of the policy; by default the best there is."""
     calibrations: Path = CALIBRATIONS
-    """Folder in which `villa eval libero-calibrate` left what it saw."""
+    """Folder in which `villa eval calibrate libero` left what it saw."""
     uncalibrated: bool = False
     """Play in a simulator whose calibration failed."""
 
@@ -80,7 +69,7 @@ class LiberoConfig(Config):
     def _check(self) -> "LiberoConfig":
         if bool(self.policy) == bool(self.server):
             raise ValueError("give a policy, or --server, and not both")
-        last = NUM_TASKS.get(self.suite, DEFAULT_TASKS)
+        last = num_tasks(self.suite)
         wrong = [task for task in self.tasks or () if not 0 <= task < last]
         if wrong:
             raise ValueError(f"{self.suite} has no task {wrong[0]}, expected 0 to {last - 1}")
@@ -97,9 +86,14 @@ class LiberoConfig(Config):
     @property
     def played_tasks(self) -> tuple[int, ...]:
         """Numbers of the tasks that are played."""
-        return self.tasks if self.tasks is not None else tuple(range(NUM_TASKS.get(self.suite, DEFAULT_TASKS)))
+        return self.tasks if self.tasks is not None else tuple(range(num_tasks(self.suite)))
 
     @property
     def step_limit(self) -> int:
         """Control steps of an episode."""
         return self.max_steps or MAX_STEPS[self.suite]
+
+    @property
+    def decider(self) -> str:
+        """Folder or address of the policy, or the baseline."""
+        return self.policy or self.server

@@ -24,8 +24,11 @@ class Simulator(ClientProcess):
 class Crew:
     """Plays jobs; a simulator keeps to a task as long as it has episodes, because a change of scene takes seconds."""
 
-    def __init__(self, jobs: Sequence[Answer], make: Callable[[], Simulator], silence_s: float) -> None:
-        self._todo = list(enumerate(jobs))
+    def __init__(
+        self, jobs: Sequence[Answer], make: Callable[[], Simulator], silence_s: float, ahead: int | None = None
+    ) -> None:
+        """`ahead`: among how many of the next jobs a simulator looks for one of its task; None for all of them."""
+        self._todo, self._ahead = list(enumerate(jobs)), ahead
         self._make, self._silence_s = make, silence_s
         self._lock, self._stopped = threading.Lock(), threading.Event()
         self._answers: queue.Queue[tuple[int, Answer]] = queue.Queue()
@@ -66,7 +69,7 @@ class Crew:
         with self._lock:
             if self._stopped.is_set() or not self._todo:
                 return None
-            same = [i for i, (_, job) in enumerate(self._todo) if job["task"] == task]
+            same = [i for i, (_, job) in enumerate(self._todo[: self._ahead]) if job["task"] == task]
             return self._todo.pop(same[0] if same else 0)
 
     def _work(self) -> None:

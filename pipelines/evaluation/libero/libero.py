@@ -5,23 +5,18 @@ torch. Every episode is kept as it ends: the same command goes on after a kill.
 """
 
 from collections.abc import Sequence
-from functools import partial
 from pathlib import Path
-from typing import Any
 
 from dataengine import progress
 from dataengine.errors import DataEngineError
-from pipelines.evaluation.libero.arms import Arm, Played, arms, check_policy, job
-from pipelines.evaluation.libero.calibrate import status
+from pipelines.evaluation.libero.arms import Arm, Played, arms, check_policy
+from pipelines.evaluation.libero.calibrate import required_status
 from pipelines.evaluation.libero.config import LiberoConfig
-from pipelines.evaluation.libero.crew import Crew, Simulator
+from pipelines.evaluation.libero.contract import require_fit
 from pipelines.evaluation.libero.environment import ask, find_python
-from pipelines.evaluation.libero.results import LiberoReport, arm_result, published
-from pipelines.evaluation.libero.server import served
+from pipelines.evaluation.libero.playing import Episode, play_episodes
+from pipelines.evaluation.libero.results import LiberoReport, arm_result, published, write_results
 from pipelines.output.folder import claimed
-
-Episode = tuple[Arm, int, int]
-"""Who plays, the task, the start."""
 
 
 def run(config: LiberoConfig) -> LiberoReport:
@@ -29,22 +24,20 @@ def run(config: LiberoConfig) -> LiberoReport:
     python = find_python(config.python)
     check_policy(config)
     versions = ask(python, "versions")
-    calibration = status(config.calibrations, versions)
-    if calibration.faults and not config.uncalibrated:
-        raise DataEngineError(
-            f"LIBERO does not do what golden episodes say: {calibration.faults[0]}; mend it, and `villa eval "
-            f"libero-calibrate` again; --uncalibrated insists"
-        )
+    calibration = required_status(config.calibrations, versions, uncalibrated=config.uncalibrated)
     with claimed(config.out, "eval libero") as folder:
-        folder.claim("episodes/", "filmstrips/")
+        folder.claim("episodes/", "filmstrips/", "results/")
         played_by = arms(config, versions)
-        lost = _play(config, played_by, python)
+        every = _episodes(config, played_by)
+        todo = [(arm, task, start) for arm, task, start in every if arm.read(task, start) is None]
+        fits = require_fit(config, python, looks=any(arm.policy == "served" for arm, _, _ in todo))
+        lost = _play(todo, len(every), python)
+        kept = {arm.name: [one for one in map(arm.read, *_starts(config)) if one is not None] for arm in played_by}
+        write_results(config, played_by, kept)
     results = []
     for arm in played_by:
-        episodes = [arm.read(task, start) for _, task, start in _episodes(config, [arm])]
-        missing = [one for one in lost if one[0] == arm]
-        kept = [one for one in episodes if one is not None]
-        results.append(arm_result(arm, [*kept, *(one[1] for one in missing)], config.played_tasks))
+        missing = [played for lost_arm, played in lost if lost_arm == arm]
+        results.append(arm_result(arm, [*kept[arm.name], *missing], config.played_tasks))
     if not results[0].episodes:
         why = next(iter(results[0].lost.values()), "nothing was played")
         raise DataEngineError(f"no episode came to its end; the first: {why}")
@@ -54,7 +47,8 @@ def run(config: LiberoConfig) -> LiberoReport:
         protocol=_protocol(config),
         versions=versions,
         published=dict(published(config.suite)) if config.init_set == "official" else {},
-        calibration=calibration.said,
+        calibration=calibration,
+        contract=fits,
         out=str(config.out),
     )
 
@@ -64,37 +58,21 @@ def _episodes(config: LiberoConfig, played_by: Sequence[Arm]) -> list[Episode]:
     return [(arm, task, start) for task in config.played_tasks for arm in played_by for start in range(config.episodes)]
 
 
-def _play(config: LiberoConfig, played_by: Sequence[Arm], python: Path) -> list[tuple[Arm, Played]]:
-    """Play what has no result yet; give what was lost to the simulator."""
-    every = _episodes(config, played_by)
-    todo = [(arm, task, start) for arm, task, start in every if arm.read(task, start) is None]
+def _starts(config: LiberoConfig) -> tuple[list[int], list[int]]:
+    """List the task and the number of every start."""
+    pairs = [(task, start) for task in config.played_tasks for start in range(config.episodes)]
+    return [task for task, _ in pairs], [start for _, start in pairs]
+
+
+def _play(todo: Sequence[Episode], total: int, python: Path) -> list[tuple[Arm, Played]]:
+    """Play; give what was lost to the simulator."""
     lost = []
-    needed = any(arm.policy == "served" for arm, _, _ in todo)
-    with (
-        served(config, needed=needed) as url,
-        progress.task("play libero", len(every), "episodes", done=len(every) - len(todo)) as live,
-    ):
-        make = partial(
-            Simulator, python, "play", suite=config.suite, side=config.image_size, quality=config.render_quality
-        )
-        jobs = [job(config, arm, task, start, url) for arm, task, start in todo]
-        for index, answer in Crew(jobs, make, config.hang_s).play(config.workers):
-            arm, task, start = todo[index]
-            played = _played(config, arm, task, start, answer)
+    with progress.task("play libero", total, "episodes", done=total - len(todo)) as live:
+        for (arm, task, _), played in play_episodes(todo, python):
             if played.lost:
                 lost.append((arm, played))
-            arm.keep(played)
             live.advance(note=f"{arm.name} task {task}: {'lost' if played.lost else played.success}")
     return lost
-
-
-def _played(config: LiberoConfig, arm: Arm, task: int, start: int, answer: dict[str, Any]) -> Played:
-    """Make of an answer what is kept."""
-    if answer["event"] != "ended":
-        return Played(task=task, start=start, lost=answer["why"])
-    film = arm.film(task, start)
-    facts = {key: value for key, value in answer.items() if key != "event"}
-    return Played(task=task, start=start, filmstrip=str(film.relative_to(config.out)) if film.exists() else "", **facts)
 
 
 def _protocol(config: LiberoConfig) -> dict[str, str | int | float]:

@@ -1,7 +1,7 @@
 """A scene of LIBERO in the simulator's environment, played step by step from here."""
 
 import base64
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from threading import Event
 from types import MappingProxyType, TracebackType
@@ -30,10 +30,26 @@ class RemoteScene:
     tasks: ClassVar[Mapping[str, str]] = MappingProxyType({})
     max_steps: ClassVar[int] = 220
     expert_noise: ClassVar[float] = 0.0
+    raw_action_dim: ClassVar[int] = 7
+    looks_at: Collection[int] | None = None
+    """Control steps after which the cameras draw; None for each of them."""
 
-    def __init__(self, python: Path, task: int, *, settle_steps: int = 10, reset: bool = True) -> None:
-        self._settle_steps, self._reset = settle_steps, reset
-        self._process = Process(python, "scene", suite=SUITE, task=task, side=SIDE, quality=QUALITY)
+    def __init__(
+        self,
+        python: Path,
+        task: int | str,
+        *,
+        suite: str = SUITE,
+        side: int = SIDE,
+        quality: str = QUALITY,
+        settle_steps: int = 10,
+        reset: bool = True,
+        init_set: str = "official",
+        **bent: float,
+    ) -> None:
+        """`task` is its number or its name; `bent` changes the scene, for those who ask what is noticed."""
+        self._settle_steps, self._reset, self._init_set = settle_steps, reset, init_set
+        self._process = Process(python, "scene", suite=suite, task=task, side=side, quality=quality, **bent)
         self._hear("ready")
 
     def __enter__(self) -> Self:
@@ -43,12 +59,15 @@ class RemoteScene:
         self._process.end()
 
     def reset(self, seed: int) -> None:
-        """Begin at the official start of this number."""
-        self._ask("begin", init_set="official", index=seed, settle=self._settle_steps, reset=self._reset)
+        """Begin at the start of this number, or of this seed where starts are drawn."""
+        self._steps = 0
+        self._ask("begin", init_set=self._init_set, index=seed, settle=self._settle_steps, reset=self._reset)
 
     def step(self, raw_action: NDArray[np.float32]) -> bool:
         """Act for one control step."""
-        return bool(self._ask("step", action=np.asarray(raw_action, float).tolist(), look=True)["solved"])
+        self._steps += 1
+        look = self.looks_at is None or self._steps in self.looks_at
+        return bool(self._ask("step", action=np.asarray(raw_action, float).tolist(), look=look)["solved"])
 
     def observe(self) -> Observation:
         """Look."""

@@ -6,8 +6,10 @@ from pathlib import Path
 from pydantic import BaseModel, ConfigDict, Field
 
 from dataengine.report import Report
+from dataengine.whole_file import write_whole
 from pipelines.evaluation.libero.arms import Arm, Played
-from pipelines.evaluation.results import wilson
+from pipelines.evaluation.libero.config import LiberoConfig
+from pipelines.evaluation.results import Filmstrip, TaskResult, wilson
 from pipelines.output.text_table import text_table
 
 PUBLISHED = {
@@ -64,6 +66,8 @@ class LiberoReport(Report):
     """Of the simulator's environment."""
     published: dict[str, float]
     """Success of others on this suite, per cent, from villa-X's paper."""
+    contract: str = ""
+    """What was held against what LIBERO is before anything was played; empty for baselines."""
     calibration: str = ""
     """What replayed golden episodes said of this simulator."""
     out: str = ""
@@ -84,6 +88,7 @@ class LiberoReport(Report):
         lines.append("rules: " + ", ".join(f"{key} {value}" for key, value in self.protocol.items()))
         lines.append(f"simulator: {', '.join(f'{key} {value}' for key, value in self.versions.items())}")
         lines.append(f"calibration: {self.calibration}")
+        lines += [f"contract: {self.contract}"] if self.contract else []
         if self.published:
             others = ", ".join(f"{name} {rate:g}" for name, rate in self.published.items())
             lines.append(f"published on {self.suite} (2507.23682, per cent, other training data): {others}")
@@ -109,6 +114,41 @@ def arm_result(arm: Arm, played: Sequence[Played], tasks: Sequence[int]) -> ArmR
         act_share=sum(one.act_seconds for one in ended) / seconds if seconds else 0.0,
         episodes_per_hour=3600 * len(ended) / seconds if seconds else 0.0,
     )
+
+
+def write_results(config: LiberoConfig, played_by: Sequence[Arm], kept: Mapping[str, Sequence[Played]]) -> None:
+    """Write a result for each task of each arm, in the form of other simulators: `villa eval compare` reads them."""
+    for arm in played_by:
+        for task in config.played_tasks:
+            mine = [one for one in kept[arm.name] if one.task == task]
+            if not mine:
+                continue
+            rate = _task_rate(task, mine)
+            result = TaskResult(
+                policy=arm.name,
+                task=task_title(config.suite, task, config.init_set),
+                instruction="",
+                successes=rate.successes,
+                episodes=rate.episodes,
+                rate=rate.successes / rate.episodes,
+                low=rate.low,
+                high=rate.high,
+                mean_steps=rate.mean_steps,
+                failed_seeds=rate.failed_starts,
+                seeds=[one.start for one in mine],
+                filmstrips=[
+                    Filmstrip(image=one.filmstrip, seed=one.start, success=one.success, steps=one.steps)
+                    for one in mine
+                    if one.filmstrip
+                ],
+                seconds=sum(one.seconds for one in mine),
+            )
+            write_whole(config.out / "results" / f"{arm.stem}-{task:02d}.json", result.model_dump_json(indent=2))
+
+
+def task_title(suite: str, task: int, init_set: str) -> str:
+    """Name a task where those of several simulators stand side by side: `libero_object/03`."""
+    return f"{suite}/{task:02d}" + ("" if init_set == "official" else f", {init_set} starts")
 
 
 def _task_rate(task: int, ended: Sequence[Played]) -> TaskRate:

@@ -13,7 +13,7 @@ from functools import partial
 from dataengine.errors import DataEngineError
 from dataengine.runners.processes import die_with
 from pipelines.evaluation.client_process import last_line
-from pipelines.evaluation.libero.config import BASELINES, LiberoConfig
+from pipelines.evaluation.libero.config import LiberoConfig
 from pipelines.evaluation.libero.environment import executable
 
 START_S = 600
@@ -21,11 +21,8 @@ STOP_S = 15
 
 
 @contextmanager
-def served(config: LiberoConfig, *, needed: bool) -> Iterator[str]:
-    """Give the address of a server that is ready; empty where nobody asks for one."""
-    if not needed or config.policy in BASELINES:
-        yield ""
-        return
+def served(config: LiberoConfig) -> Iterator[str]:
+    """Give the address of a server that is ready."""
     if config.server:
         yield config.server
         return

@@ -70,7 +70,8 @@ def _write_demo(group: Any, episode: dict[str, Any]) -> None:
         group.create_dataset(f"obs/{key}", data=pictures, compression="gzip", chunks=(1, *pictures.shape[1:]))
     group.attrs["num_samples"] = count
     group.attrs["init_state"] = episode["physics"][0]
-    group.attrs["init_set"], group.attrs["seed"] = str(episode["init_set"]), int(episode["seed"])
+    group.attrs["start"] = f"{episode['init_set']}/{int(episode['seed'])}"  # `villa eval calibrate` begins there
+    group.attrs["side"] = str(episode["image"].shape[1])
 
 
 def write_rlds(files: Sequence[Path], out: Path, num_shards: int) -> Path:

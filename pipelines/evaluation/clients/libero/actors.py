@@ -4,7 +4,6 @@ A policy of this project reads and writes canonical numbers (metres, radians as 
 open); any other server is taken to be openpi's own kind, which reads and writes what LIBERO does.
 """
 
-from collections.abc import Mapping
 from typing import Any, Protocol
 
 import numpy as np
@@ -137,17 +136,3 @@ def raw_action(action: NDArray[np.float64]) -> NDArray[np.float64]:
     turn = Rotation.from_euler("xyz", action[:, 3:6]).as_rotvec() / RADIANS_PER_STEP
     closing = 1.0 - 2.0 * action[:, 6:7]
     return np.clip(np.concatenate([action[:, :3] / METRES_PER_STEP, turn, closing], axis=1), -1.0, 1.0)
-
-
-def contract(metadata: Mapping[str, Any], expected: Mapping[str, Any], embodiment: str) -> str:
-    """Say in what a served policy does not fit this simulator; empty where it does, or does not tell."""
-    if metadata.get("server") != "villa-engine":
-        return ""
-    robots = metadata.get("embodiments", {})
-    if embodiment not in robots:
-        return f"the policy acts as {', '.join(robots) or 'no robot'}, LIBERO's robot is {embodiment}"
-    about = robots[embodiment]
-    for key, wanted in expected.items():
-        if about.get(key) not in (wanted, None):
-            return f"the policy's {key} is {about.get(key)}, LIBERO's {wanted}; train it on recordings of LIBERO"
-    return ""

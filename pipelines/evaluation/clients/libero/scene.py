@@ -17,6 +17,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.spatial.transform import Rotation
 
 os.environ.setdefault("MUJOCO_GL", "egl")
 if os.environ["MUJOCO_GL"] in ("egl", "osmesa"):
@@ -71,21 +72,44 @@ def axis_angle(quat: NDArray[np.float64]) -> NDArray[np.float64]:
 class Scene:
     """One task of one suite."""
 
-    def __init__(self, suite: str, task: int, *, side: int = 128, quality: str = "full", cameras: bool = True) -> None:
-        """`quality` is `full`, as the benchmark renders, or `fast`: no shadows, reflections and smoothed edges."""
+    def __init__(
+        self,
+        suite: str,
+        task: int | str,
+        *,
+        side: int = 128,
+        quality: str = "full",
+        cameras: bool = True,
+        control_hz: float = 20.0,
+        camera_turn_deg: float = 0.0,
+    ) -> None:
+        """`task` is its number in the suite or its name.
+
+        `quality` is `full`, as the benchmark renders, or `fast`: no shadows, reflections and smoothed edges. Another
+        rate and a turned camera are for those who ask what a calibration notices.
+        """
+        self._camera_turn = np.radians(camera_turn_deg)
         with quiet():
             from libero.libero import benchmark, get_libero_path
             from libero.libero.envs import OffScreenRenderEnv
 
             _set_rendering(quality)
             tasks = benchmark.get_benchmark_dict()[suite]()
+            names = tasks.get_task_names()
+            if isinstance(task, str) and task not in names:
+                raise ValueError(f"{suite} has no task '{task}'")
+            task = names.index(task) if isinstance(task, str) else task
             self.task = tasks.get_task(task)
             self.bddl = Path(get_libero_path("bddl_files"), self.task.problem_folder, self.task.bddl_file).resolve()
             self.official = np.asarray(tasks.get_task_init_states(task))
             """(50, s) the benchmark's own starts."""
             kwargs = {"use_camera_obs": False} if not cameras else {}
             self._env = OffScreenRenderEnv(
-                bddl_file_name=str(self.bddl), camera_heights=side, camera_widths=side, **kwargs
+                bddl_file_name=str(self.bddl),
+                camera_heights=side,
+                camera_widths=side,
+                control_freq=control_hz,
+                **kwargs,
             )
         self.instruction = str(self.task.language)
         self._cameras = cameras
@@ -124,6 +148,8 @@ class Scene:
                 np.random.seed(seed)  # LIBERO draws where objects lie from it
                 self._seen = self._env.reset()
             self._watch()
+            if self._camera_turn:
+                self._turn_camera()
         if init_set == "official":
             self.put(self.official[index % len(self.official)])
         elif init_set == "wide":
@@ -163,6 +189,15 @@ class Scene:
         for name in ("agentview_image", "robot0_eye_in_hand_image") if self._cameras else ():
             camera = self.inner._observables[name]
             camera._sensor = self._when_looked(camera._sensor)
+
+    def _turn_camera(self) -> None:
+        """Turn the camera at the side about its own vertical axis."""
+        camera = self.sim.model.camera_name2id("agentview")
+        w, x, y, z = self.sim.model.cam_quat[camera]
+        half = self._camera_turn / 2
+        turned = Rotation.from_quat([x, y, z, w]) * Rotation.from_quat([0, np.sin(half), 0, np.cos(half)])
+        x, y, z, w = turned.as_quat()
+        self.sim.model.cam_quat[camera] = w, x, y, z
 
     def _when_looked(self, draw: Any) -> Any:
         black = np.zeros((1, 1, 3), np.uint8)

@@ -9,7 +9,6 @@ import pytest
 from dataengine.sources.openx.libero import Libero
 from pipelines.evaluation.clients.libero import actors
 from pipelines.evaluation.clients.libero.scene import axis_angle
-from pipelines.evaluation.libero.contract import expected
 
 RANDOM = np.random.default_rng(0)
 ABSENT = {"torch", "pydantic", "pyarrow", "lance", "typer", "rich", "av", "simplejpeg", "safetensors", "ray", "einops"}
@@ -39,27 +38,6 @@ def test_a_hand_that_points_down_has_the_rotation_that_libero_records():
     assert axis_angle(np.array([1.0, 0.0, 0.0, 0.0])) == pytest.approx([np.pi, 0, 0])
     assert axis_angle(np.array([0.0, 0.0, np.sin(2.0), np.cos(2.0)])) == pytest.approx([0, 0, 4.0])
     assert axis_angle(np.array([0.0, 0.0, 0.0, 1.0])) == pytest.approx([0, 0, 0])
-
-
-@pytest.mark.parametrize(
-    ("change", "line"),
-    [
-        ({}, ""),
-        ({"rate_hz": 10.0}, "the policy's rate_hz is 10.0, LIBERO's 20.0"),
-        ({"action_encoding": "joint_position"}, "action_encoding is joint_position, LIBERO's eef_delta"),
-        ({"state_dim": 8}, "state_dim is 8, LIBERO's 7"),
-    ],
-)
-def test_a_policy_that_does_not_fit_is_refused_with_the_reason(change, line):
-    metadata = {"server": "villa-engine", "embodiments": {"franka": expected() | change}}
-    said = actors.contract(metadata, expected(), "franka")
-    assert line in said
-    assert bool(said) == bool(line)
-
-
-def test_a_policy_of_another_robot_is_refused():
-    metadata = {"server": "villa-engine", "embodiments": {"widowx": {}}}
-    assert "acts as widowx, LIBERO's robot is franka" in actors.contract(metadata, expected(), "franka")
 
 
 def test_the_client_loads_nothing_that_its_environment_lacks():

@@ -25,7 +25,7 @@ class Player:
     def __init__(self, channel: Channel, suite: str, side: int, quality: str) -> None:
         self._channel, self._suite, self._side, self._quality = channel, suite, side, quality
         self._scene: tuple[int, Scene] | None = None
-        self._policy: RemotePolicy | None = None
+        self._policies: dict[str, RemotePolicy] = {}
         self._first_looks: dict[int, tuple[NDArray[np.uint8], NDArray[np.uint8]]] = {}
         self._recordings: dict[int, NDArray[np.float64]] = {}
 
@@ -53,13 +53,11 @@ class Player:
             return actors.Scripted()
         if kind == "replay":
             return actors.Blind(self._recording(task))
-        if self._policy is None:
-            self._policy = RemotePolicy(job["url"], os.environ.get(TOKEN, ""))
-            if wrong := actors.contract(self._policy.metadata, job["expected"], job["embodiment"]):
-                raise RefusedError(wrong)
+        if (url := job["url"]) not in self._policies:
+            self._policies[url] = RemotePolicy(url, os.environ.get(TOKEN, ""))
         others = self._first_look(job["swap_with"]) if job["pictures"] == "swapped" else None
         return actors.Served(
-            self._policy,
+            self._policies[url],
             action_steps=job["action_steps"],
             gripper=job["gripper"],
             pictures=job["pictures"],

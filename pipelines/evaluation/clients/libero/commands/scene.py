@@ -1,4 +1,4 @@
-"""Lets `villa eval libero-calibrate` play step by step: one order a line, one answer a line."""
+"""Lets `villa eval calibrate libero` play step by step: one order a line, one answer a line."""
 
 import base64
 from typing import Any
@@ -12,10 +12,12 @@ from pipelines.evaluation.clients.libero.expert import Expert
 from pipelines.evaluation.clients.libero.scene import Scene, View, upright
 
 
-def run(suite: str, task: int, side: int, quality: str) -> None:
+def run(
+    suite: str, task: int | str, side: int, quality: str, control_hz: float = 20.0, camera_turn_deg: float = 0.0
+) -> None:
     """Obey until standard input ends."""
     channel = Channel()
-    scene = Scene(suite, task, side=side, quality=quality)
+    scene = Scene(suite, task, side=side, quality=quality, control_hz=control_hz, camera_turn_deg=camera_turn_deg)
     channel.say("ready", instruction=scene.instruction)
     view: View | None = None
     expert: Expert | None = None
