@@ -143,7 +143,7 @@ def play(
     "villa eval compare runs/act-plain runs/act --simulator libero --task libero_object\n"
     "villa eval compare runs/eval@act-plain runs/eval@act",
     configs={"": "pipelines.evaluation.compare.config:CompareConfig"},
-    choices={"simulator": "pipelines.evaluation.libero.rules:simulators_and_libero"},
+    choices={"simulator": "pipelines.evaluation.libero_rules:simulators_and_libero"},
 )
 def compare(
     policies: Annotated[
@@ -165,21 +165,26 @@ def compare(
     A sequential test looks after every pair and errs with a probability of at most `level`. Kill it and run the same
     command again: it goes on behind the last episode.
     """
-    from pipelines.evaluation.compare import compare as pipeline
     from pipelines.evaluation.compare.config import CompareConfig
+    from pipelines.evaluation.libero_rules import LIBERO
 
-    return pipeline.run(
-        settings.fill(
-            CompareConfig,
-            policies=tuple(policies or ()) or None,
-            simulator=simulator,
-            tasks=task or None,
-            budget=budget,
-            acts_as=acts_as,
-            out=out,
-            device=device,
-        )
+    config = settings.fill(
+        CompareConfig,
+        policies=tuple(policies or ()) or None,
+        simulator=simulator,
+        tasks=task or None,
+        budget=budget,
+        acts_as=acts_as,
+        out=out,
+        device=device,
     )
+    if config.simulator == LIBERO:
+        from pipelines.evaluation.libero import comparing as elsewhere
+
+        return elsewhere.run(config)
+    from pipelines.evaluation.compare import compare as here
+
+    return here.run(config)
 
 
 @command(
@@ -232,7 +237,7 @@ def libero(
     example="villa eval calibrate metaworld\nvilla eval calibrate libero\n"
     "villa eval calibrate fetch --demos runs/corpus",
     configs={"": "pipelines.evaluation.calibrate.config:CalibrateConfig"},
-    choices={"simulator": "pipelines.evaluation.libero.rules:simulators_and_libero"},
+    choices={"simulator": "pipelines.evaluation.libero_rules:simulators_and_libero"},
 )
 def calibrate(
     simulator: Simulator,
@@ -246,7 +251,7 @@ def calibrate(
     `villa eval` says beside its scores whether the simulator is calibrated, and refuses one whose calibration failed.
     """
     from pipelines.evaluation.calibrate.config import CalibrateConfig
-    from pipelines.evaluation.libero.rules import LIBERO
+    from pipelines.evaluation.libero_rules import LIBERO
 
     config = settings.fill(CalibrateConfig, simulator=simulator, demos=demos, tasks=task or None, out=out)
     if config.simulator == LIBERO:

@@ -5,7 +5,7 @@ from pathlib import Path
 from pydantic import Field
 
 from dataengine.config import MOST, Config
-from pipelines.evaluation.libero.rules import LiberoScene
+from pipelines.evaluation.libero_rules import LiberoScene
 
 CALIBRATIONS = Path("runs/calibration")
 """Folder in which evaluations look for calibrations."""

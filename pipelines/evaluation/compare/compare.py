@@ -6,7 +6,7 @@ order finds what he likes. An episode that the simulator lost counts for nobody.
 """
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing
 from pathlib import Path
 
@@ -16,10 +16,11 @@ from dataengine.whole_file import write_whole
 from pipelines.evaluation.compare import picture
 from pipelines.evaluation.compare.arena import Arena, Share
 from pipelines.evaluation.compare.config import CompareConfig
+from pipelines.evaluation.compare.in_process import InProcess
 from pipelines.evaluation.compare.pairs import Start, common, is_finished, read_finished, shuffled
 from pipelines.evaluation.compare.report import CompareReport, adjusted, compared
 from pipelines.evaluation.compare.statistics import Sequential
-from pipelines.evaluation.libero.rules import LIBERO
+from pipelines.evaluation.libero_rules import LIBERO
 from pipelines.output.folder import claimed, sources_at
 
 PLAN, REPORT, PICTURE = "plan.json", "comparison.json", "evidence.png"
@@ -82,8 +83,8 @@ class Study:
         )
 
 
-def run(config: CompareConfig) -> CompareReport:
-    """Compare finished evaluations, or play."""
+def run(config: CompareConfig, arena: Callable[[CompareConfig], Arena] = InProcess) -> CompareReport:
+    """Compare finished evaluations, or play where `arena` says."""
     finished = [is_finished(policy) for policy in config.policies]
     if any(finished) and not all(finished):
         other = config.policies[finished.index(False)]
@@ -93,7 +94,7 @@ def run(config: CompareConfig) -> CompareReport:
         )
     with claimed(config.out, "eval compare", sources=sources_at(config.demonstrations)) as out:
         out.claim(PLAN, REPORT, PICTURE, "episodes/", "videos/", "filmstrips/")
-        report = _of_finished(config) if all(finished) else _of_played(config)
+        report = _of_finished(config) if all(finished) else _of_played(config, arena(config))
         write_whole(config.out / REPORT, report.model_dump_json(indent=2))
         picture.draw(report, config.out / PICTURE)
         return report
@@ -110,9 +111,8 @@ def _of_finished(config: CompareConfig) -> CompareReport:
     return study.report("finished evaluations", sequential=False)
 
 
-def _of_played(config: CompareConfig) -> CompareReport:
+def _of_played(config: CompareConfig, arena: Arena) -> CompareReport:
     """Play until it is decided, or the budget is used up."""
-    arena = _arena(config)
     _keep_plan(config, arena.fingerprints)
     order = arena.order()
     names = [Path(policy).name for policy in config.policies]
@@ -131,17 +131,6 @@ def _of_played(config: CompareConfig) -> CompareReport:
                     if study.undecided() != playing:
                         break
     return study.report(config.simulator, sequential=True).model_copy(update={"calibration": arena.calibration})
-
-
-def _arena(config: CompareConfig) -> Arena:
-    """Get what plays ready: processes of this environment, or a simulator of another one."""
-    if config.simulator == LIBERO:
-        from pipelines.evaluation.libero.comparing import LiberoArena
-
-        return LiberoArena(config)
-    from pipelines.evaluation.compare.in_process import InProcess
-
-    return InProcess(config)
 
 
 def _shares(

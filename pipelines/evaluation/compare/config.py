@@ -7,7 +7,7 @@ from pydantic import Field, model_validator
 
 from dataengine.config import MOST, Seed
 from pipelines.evaluation.config import EvalConfig, PlayConfig
-from pipelines.evaluation.libero.rules import LIBERO, LiberoRules
+from pipelines.evaluation.libero_rules import LIBERO, LiberoRules
 
 MOST_PAIRS = 1_000_000
 IN_PROCESS = (

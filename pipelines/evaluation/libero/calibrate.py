@@ -21,7 +21,7 @@ from pipelines.evaluation.libero.config import DEFAULT_SUITE as SUITE
 from pipelines.evaluation.libero.demos import Demo, read_demos
 from pipelines.evaluation.libero.environment import ask, find_python
 from pipelines.evaluation.libero.remote import SIDE, RemoteScene
-from pipelines.evaluation.libero.rules import LIBERO
+from pipelines.evaluation.libero_rules import LIBERO
 
 GOLDEN = {quality: Path(__file__).parent / f"golden_{quality}.npz" for quality in ("fast", "full")}
 EPISODES = ((0, 0), (1, 1), (4, 3))

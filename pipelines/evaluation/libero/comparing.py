@@ -4,9 +4,11 @@ from collections.abc import Callable, Generator, Sequence
 from pathlib import Path
 
 from dataengine.errors import DataEngineError
+from pipelines.evaluation.compare import compare
 from pipelines.evaluation.compare.arena import Share
 from pipelines.evaluation.compare.config import CompareConfig
 from pipelines.evaluation.compare.pairs import Start, planned
+from pipelines.evaluation.compare.report import CompareReport
 from pipelines.evaluation.libero.arms import Arm, Played, arms, check_policy
 from pipelines.evaluation.libero.calibrate import required_status
 from pipelines.evaluation.libero.config import DEFAULT_SUITE, MAX_STEPS, NUM_OFFICIAL, LiberoConfig, num_tasks
@@ -14,6 +16,11 @@ from pipelines.evaluation.libero.contract import require_fit
 from pipelines.evaluation.libero.environment import ask, find_python
 from pipelines.evaluation.libero.playing import Episode, play_episodes
 from pipelines.evaluation.remote import is_server
+
+
+def run(config: CompareConfig) -> CompareReport:
+    """Compare policies in LIBERO."""
+    return compare.run(config, LiberoArena)
 
 
 class LiberoArena:

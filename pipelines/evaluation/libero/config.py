@@ -8,7 +8,7 @@ from pydantic import Field, model_validator
 from dataengine.config import DAY_S, MOST, MOST_WORKERS
 from pipelines.evaluation.calibrate.config import CALIBRATIONS
 from pipelines.evaluation.config import Mismatched
-from pipelines.evaluation.libero.rules import LiberoRules
+from pipelines.evaluation.libero_rules import LiberoRules
 
 BASELINES = ("random", "replay", "expert")
 PICTURES = ("blank", "swapped")
