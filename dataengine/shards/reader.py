@@ -15,11 +15,11 @@ manifest comes last: a folder without it is unfinished, and the same call goes o
 """
 
 import math
-import mmap
 import re
 from bisect import bisect_right
-from collections.abc import Sequence
+from collections.abc import Sequence, Set
 from concurrent.futures import ThreadPoolExecutor
+from operator import attrgetter
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
@@ -28,6 +28,7 @@ from numpy.typing import NDArray
 
 from dataengine.bounded import Bounded
 from dataengine.errors import DataEngineError
+from dataengine.mapped import MAPS_HELD, MappedFile
 from dataengine.shards.checks import Checks
 from dataengine.shards.copies import Copies, again
 from dataengine.shards.manifest import MANIFEST, PLAN, DamagedShardsError, damaged, read_manifest
@@ -50,8 +51,6 @@ COPIES_BYTES: Final = 500e9
 """On this machine, of shards in object stores."""
 COPIED_AT_ONCE: Final = 8
 COPY_TRIES: Final = 5
-MAPS_HELD: Final = 4096
-"""Shards that stay mapped; a process may have 65,530 maps."""
 HANDS_STATE, HANDS_ACTION = "hands_state.npy", "hands_action.npy"
 
 
@@ -101,7 +100,7 @@ class ShardReader:
         self._codebooks = {name: np.array(rows, np.float32) for name, rows in self._known.codebooks.items()}
         self._checks = Checks(self.directory, self._known.shards)
         max_bytes = math.inf if self._copies is None else copies_bytes / 4  # what is mapped takes room when it is gone
-        self._maps = Bounded[int, mmap.mmap](max_bytes, max_entries=MAPS_HELD, size=len)
+        self._maps = Bounded[int, MappedFile](max_bytes, max_entries=MAPS_HELD, size=len)
         self._arrays = Bounded[tuple[int, str], NDArray[Any] | None](BYTES_HELD)
         self._frames = Bounded[tuple[int, str], list[_Frames]](BYTES_HELD)
 
@@ -149,8 +148,20 @@ class ShardReader:
 
     def jpegs(self, slot: str, wanted: Sequence[tuple[int, int]]) -> list[memoryview]:
         """See encoded frames for (row, frame) pairs: views of the mapped file, which a decoder reads without a copy."""
-        self._require(self._segments.shards(row for row, _ in wanted))
-        return [self._jpeg(slot, row, frame) for row, frame in wanted]
+        rows = {row for row, _ in wanted}
+        self._require(self._segments.shards(rows))
+        frames = self._frames_of(slot, rows)
+        ranges: dict[MappedFile, list[tuple[int, int]]] = {}
+        views = []
+        for row, frame in wanted:
+            segments = frames[row]
+            part = segments[bisect_right(segments, frame, key=_first) - 1 if len(segments) > 1 else 0]
+            begin, end = part.offsets[frame - part.first : frame - part.first + 2].tolist()
+            ranges.setdefault(part.file, []).append((part.begin + begin, end - begin))
+            views.append(part.file.view[part.begin + begin : part.begin + end])
+        for file, some in ranges.items():
+            file.will_need(some)
+        return views
 
     def num_bytes(self, row: int) -> int:
         """Count the bytes of an episode's frames."""
@@ -165,7 +176,7 @@ class ShardReader:
         of_robots = self._array(row, robots)
         return self._array(row, people) if of_robots is None and self._use_hands else of_robots
 
-    def _map(self, shard: int) -> mmap.mmap:
+    def _map(self, shard: int) -> MappedFile:
         maps = self._maps.get([shard])
         if not maps:
             maps = {shard: self._open(shard)}
@@ -181,15 +192,14 @@ class ShardReader:
         with ThreadPoolExecutor(COPIED_AT_ONCE, "copy") as pool:
             self._maps.keep(dict(zip(missing, pool.map(self._open, missing), strict=True)))
 
-    def _open(self, shard: int) -> mmap.mmap:
+    def _open(self, shard: int) -> MappedFile:
         entry, path = self._known.shards[shard], self.directory / tar_name(shard)
         for _ in range(COPY_TRIES):
             try:
                 if self._copies is not None:
                     self._copies.shard(entry)
                 self._checks.require((shard,))
-                with path.open("rb") as file:
-                    return mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+                return MappedFile(path)
             except FileNotFoundError:
                 if self._copies is None:
                     raise
@@ -224,31 +234,34 @@ class ShardReader:
                 raise ValueError(f"{name} of {len(array)} steps, expected {stored.count}")
         return array
 
-    def _jpeg(self, slot: str, row: int, frame: int) -> memoryview:
-        known = self._frames.get([(row, slot)])
-        if not known:
-            known = {(row, slot): [self._segment_frames(s, slot) for s in self._segments.of(row)]}
+    def _frames_of(self, slot: str, rows: Set[int]) -> dict[int, list["_Frames"]]:
+        """Say where the frames of some episodes lie, by row."""
+        known = {row: lie for (row, _), lie in self._frames.get((row, slot) for row in rows).items()}
+        for row in rows - known.keys():
+            known[row] = [self._segment_frames(s, slot) for s in self._segments.of(row)]
             if self._copies is None:
-                self._frames.keep(known)
-        segments = known[row, slot]
-        part = segments[bisect_right(segments, frame, key=lambda s: s.first) - 1]
-        begin, end = part.offsets[frame - part.first : frame - part.first + 2].tolist()
-        return part.jpegs[begin:end]
+                self._frames.keep({(row, slot): known[row]})
+        return known
 
     def _segment_frames(self, stored: Stored, slot: str) -> "_Frames":
         file, offsets = self._map(stored.shard), self._part(stored, f"offsets_{slot}.npy")
         begin, size = stored.members[f"frames_{slot}.bin"]
         if offsets[0] != 0 or offsets[-1] != size or (np.diff(offsets) < 0).any():
             raise DamagedShardsError(self.directory / tar_name(stored.shard), "frames lie elsewhere")
-        return _Frames(stored.first, memoryview(file)[begin : begin + size], offsets)
+        return _Frames(stored.first, file, begin, offsets)
 
 
 class _Frames(NamedTuple):
     """Where the frames of one segment lie."""
 
     first: int
-    jpegs: memoryview
+    file: MappedFile
+    begin: int
     offsets: NDArray[np.int64]
+    """From the begin on."""
+
+
+_first = attrgetter("first")
 
 
 def is_shards(uri: str | Path) -> bool:
@@ -259,14 +272,14 @@ def is_shards(uri: str | Path) -> bool:
     return any((Path(uri) / name).exists() for name in (MANIFEST, PLAN))
 
 
-def _view(file: mmap.mmap, span: tuple[int, int], dtype: str, dims: int) -> NDArray[Any]:
+def _view(file: MappedFile, span: tuple[int, int], dtype: str, dims: int) -> NDArray[Any]:
     """See the .npy at (offset, bytes) of a file as an array, without copying it; raise ValueError if it is no such."""
     offset, size = span
-    head = _NPY.match(file, offset, offset + min(size, _HEADER_BYTES))
+    head = _NPY.match(bytes(file.view[offset : offset + min(size, _HEADER_BYTES)]))
     if head is None or head[1].decode() != dtype:
         raise ValueError(f"no array of {dtype}")
     shape = tuple(int(word) for word in head[2].decode().split(",") if word.strip())
     count = math.prod(shape)
-    if len(shape) != dims or count * np.dtype(dtype).itemsize != offset + size - head.end():
+    if len(shape) != dims or count * np.dtype(dtype).itemsize != size - head.end():
         raise ValueError(f"an array of shape {shape} in {size} bytes")
-    return np.frombuffer(file, dtype, count=count, offset=head.end()).reshape(shape)
+    return np.frombuffer(file.view, dtype, count=count, offset=offset + head.end()).reshape(shape)

@@ -13,12 +13,12 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from dataengine.errors import DataEngineError
-from dataengine.windows.normalize import Normalizer
+from dataengine.windows.normalize import Column, Normalizer
 from dataengine.windows.window import Window
 from models.batch import ActBatch, LamBatch
 from pipelines.training.config import PaddedActions
 from pipelines.training.frames import Buffers, Frames
-from pipelines.training.observation import EmbodimentKey, Instant, Observer, vector_transforms
+from pipelines.training.observation import EmbodimentKey, Instant, Observer, rows_by_key, vector_transforms
 from pipelines.training.tokenizer import Tokenizer
 
 
@@ -46,22 +46,18 @@ class LamCollator:
         state = np.zeros((b, t - 1, h + 1, self.state_dim), np.float32)
         action = np.zeros((b, t - 1, h, self.action_dim), np.float32)
         state_mask, action_mask = np.zeros(state.shape, bool), np.zeros(action.shape, bool)
-        keys = _keys(windows)
-        states = {i: w.state for i, w in enumerate(windows) if w.state is not None}
-        for i, felt in vector_transforms(self.normalizer, "state", self.state_dim).apply_each(states, keys):
-            stride, (pairs, steps) = windows[i].stride, _pairs(windows[i])
-            known = np.isfinite(states[i])  # hands of people come and go
-            felt = np.nan_to_num(felt)
-            state[i, :pairs, : stride + 1] = felt[steps]
-            state_mask[i, :pairs, 1 : stride + 1, : states[i].shape[1]] = known[steps[:, 1:]]
+        felt = _joined(self.normalizer, "state", self.state_dim, windows)
+        done = _joined(self.normalizer, "action", self.action_dim, windows)
+        for (stride, pairs), alike in _by_pairs(windows).items():
+            steps = np.arange(pairs)[:, None] * stride + np.arange(stride + 1)
+            rows, at = felt.steps(alike, steps)
+            state[rows, :pairs, : stride + 1] = felt.values[at]
+            state_mask[rows, :pairs, 1 : stride + 1] = felt.known[at[:, :, 1:]]
             if pairs < t - 1:
-                state[i, pairs:, 0] = felt[pairs * stride]
-        actions = {i: w.action for i, w in enumerate(windows) if w.action is not None}
-        for i, done in vector_transforms(self.normalizer, "action", self.action_dim).apply_each(actions, keys):
-            stride, (pairs, steps) = windows[i].stride, _pairs(windows[i])
-            known = np.isfinite(actions[i])
-            action[i, :pairs, :stride] = np.nan_to_num(done)[steps[:, :-1]]
-            action_mask[i, :pairs, :stride, : actions[i].shape[1]] = known[steps[:, :-1]]
+                state[rows, pairs:, 0] = felt.values[at[:, :1, 0] + pairs * stride]
+            rows, at = done.steps(alike, steps[:, :-1])
+            action[rows, :pairs, :stride] = done.values[at]
+            action_mask[rows, :pairs, :stride] = done.known[at]
         future = state[:, :, 1:] * state_mask[:, :, 1:]
         return LamBatch(
             video=_pictures(self.frames, self.buffers, windows, "primary", t).unflatten(0, (b, t)),
@@ -200,13 +196,55 @@ def _keys(windows: Sequence[Window]) -> dict[int, EmbodimentKey]:
     return {i: (w.episode.embodiment, w.episode.dataset) for i, w in enumerate(windows)}
 
 
-def _pairs(window: Window) -> tuple[int, NDArray[np.int64]]:
-    """Count the pairs of frames that are there, and give the steps (n, stride + 1) of each.
+@dataclass(frozen=True)
+class _Joined:
+    """Vectors of some windows one after another, as the model reads them; 0 where they are not known."""
+
+    values: NDArray[np.float32]
+    """(n, width)."""
+    known: NDArray[np.bool_]
+    """(n, width); hands of people come and go."""
+    begin: NDArray[np.int64]
+    """(b,) where each window's begin; -1 where it has none."""
+
+    def steps(self, rows: NDArray[np.int64], steps: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """Of rows that have vectors, say which they are (r,) and where their steps (p, s) lie: (r, p, s)."""
+        having = rows[self.begin[rows] >= 0]
+        return having, self.begin[having][:, None, None] + steps
+
+
+def _joined(normalizer: Normalizer, column: Column, width: int, windows: Sequence[Window]) -> _Joined:
+    """Normalise a column of some windows, each embodiment's at once."""
+    arrays = {i: x for i, w in enumerate(windows) if (x := w.state if column == "state" else w.action) is not None}
+    num_rows = sum(map(len, arrays.values()))
+    values, known = np.zeros((num_rows, width), np.float32), np.zeros((num_rows, width), bool)
+    begin, end, keys, transforms = (
+        np.full(len(windows), -1),
+        0,
+        _keys(windows),
+        vector_transforms(normalizer, column, width),
+    )
+    for key, rows in rows_by_key({i: keys[i] for i in arrays}):
+        lengths = [len(arrays[i]) for i in rows]
+        raw = np.concatenate([arrays[i] for i in rows])
+        ends = end + np.cumsum(lengths)
+        begin[rows], span = ends - lengths, slice(end, end := int(ends[-1]))
+        values[span] = transforms.apply(raw, key)
+        known[span, : raw.shape[1]] = np.isfinite(raw)
+    values[np.isnan(values)] = 0
+    return _Joined(values, known, begin)
+
+
+def _by_pairs(windows: Sequence[Window]) -> dict[tuple[int, int], NDArray[np.int64]]:
+    """Group windows (b) by their stride and by the pairs of frames that are there.
 
     A pair whose second frame is missing tells nothing, although some of its steps may exist.
     """
-    pairs = int(window.frame_mask.sum()) - 1
-    return pairs, np.arange(pairs)[:, None] * window.stride + np.arange(window.stride + 1)
+    pairs = np.stack([w.frame_mask for w in windows]).sum(axis=1) - 1
+    groups: dict[tuple[int, int], list[int]] = {}
+    for i, (w, count) in enumerate(zip(windows, pairs.tolist(), strict=True)):
+        groups.setdefault((w.stride, count), []).append(i)
+    return {key: np.array(rows) for key, rows in groups.items()}
 
 
 def _instant(window: Window) -> Instant:

@@ -1,14 +1,13 @@
-"""Ranges of frames on a local disk, read straight from the files that Lance put them into.
+"""Ranges of frames on a local disk, seen straight in the files that Lance put them into.
 
-Lance spends 20 to 35 us of a core on each range of a blob, the operating system 4: decoding eight frames takes some
-1,700, so it counts. The layout of these files is Lance's own (file version 2.2) and no promise. Therefore the first
+Lance spends 20 to 35 us of a core on each range of a blob, a mapped file 2: decoding eight frames takes some 1,700, so
+it counts. The layout of these files is Lance's own (file version 2.2) and no promise. Therefore the first
 range of every file is compared with Lance's answer, and whatever differs, is missing, or does not lie in such a file
 (small blobs, object stores) is read by Lance.
 """
 
 import json
-import os
-from collections import OrderedDict
+import math
 from collections.abc import Sequence
 from pathlib import Path
 from threading import Lock
@@ -18,7 +17,9 @@ import lance
 import numpy as np
 import pyarrow as pa
 
+from dataengine.bounded import Bounded
 from dataengine.digest import hex_digest
+from dataengine.mapped import MAPS_HELD, MappedFile
 from dataengine.shared_table import shared_table
 from dataengine.storage import is_uri
 from dataengine.store.columns import files, layout
@@ -28,9 +29,6 @@ PACKED, DEDICATED = 1, 2
 
 _PATHS: Final = b"villa:paths"
 """Key of the metadata that lists the files of blobs as JSON."""
-
-MAX_OPEN: Final = 128
-"""Files kept open; a process may have 1,024."""
 
 Range = tuple[int, int, int]
 """Row of the table, first byte, number of bytes."""
@@ -42,58 +40,50 @@ class BlobFiles:
     def __init__(self, table: lance.LanceDataset) -> None:
         self._table = table
         self._columns: dict[str, _Column | None] = {}
-        self._open: OrderedDict[str, _File] = OrderedDict()
+        self._maps = Bounded[str, MappedFile](math.inf, max_entries=MAPS_HELD, size=len)
         self._trusted: dict[str, bool] = {}
         self._lock = Lock()
 
-    def read(self, column: str, wanted: Sequence[Range]) -> list[bytes]:
-        """Read ranges of one column's blobs, in order."""
+    def read(self, column: str, wanted: Sequence[Range]) -> list[bytes | memoryview]:
+        """Give ranges of one column's blobs, in order; a view keeps its file in memory, as far as it is read."""
         with self._lock:
             if column not in self._columns:
                 self._columns[column] = _column(self._table, column)
             known = self._columns[column]
         if known is None or not wanted:
-            return self._by_lance(column, wanted)
+            return [*self._by_lance(column, wanted)]
         rows, first, size = np.array(wanted, dtype=np.int64).T
         inside = first + size <= known.size[rows]  # else Lance says what is wrong
-        numbers = np.where(inside, known.file[rows], -1).tolist()
-        ranges = zip(numbers, size.tolist(), (known.begin[rows] + first).tolist(), strict=True)
-        held: dict[int, _File | None] = {-1: None}
-        apart: list[tuple[int, int, int, int]] = []
-        for i, (number, length, at) in enumerate(ranges):
-            if number not in held:
-                held[number] = self._file(column, known.paths[number], wanted[i], at)
-            file = held[number]
+        numbers = np.where(inside, known.file[rows], -1)
+        begin = known.begin[rows] + first
+        views: dict[int, bytes | memoryview] = {}
+        for number in np.unique(numbers[numbers >= 0]).tolist():
+            mine = np.flatnonzero(numbers == number).tolist()
+            ranges = list(zip(begin[mine].tolist(), size[mine].tolist(), strict=True))
+            file = self._file(column, known.paths[number], wanted[mine[0]], ranges[0][0])
             if file is not None:
-                apart.append((i, file.handle, length, at))
-        for _, handle, length, at in apart if len(apart) > 1 else ():
-            os.posix_fadvise(handle, at, length, os.POSIX_FADV_WILLNEED)  # a cold disk fetches all of them at once
-        blobs = {i: os.pread(handle, length, at) for i, handle, length, at in apart}
-        rest = [i for i, one in enumerate(wanted) if len(blobs.get(i, b"")) != one[2] or i not in blobs]
-        blobs |= zip(rest, self._by_lance(column, [wanted[i] for i in rest]), strict=True)
-        return [blobs[i] for i in range(len(wanted))]
+                file.will_need(ranges)
+                views |= {i: file.view[at : at + n] for i, (at, n) in zip(mine, ranges, strict=True)}
+        rest = [i for i, one in enumerate(wanted) if len(views.get(i, b"")) != one[2] or i not in views]
+        views |= zip(rest, self._by_lance(column, [wanted[i] for i in rest]), strict=True)
+        return [views[i] for i in range(len(wanted))]
 
-    def _file(self, column: str, path: str, first: Range, at: int) -> "_File | None":
-        """Open a file, or find it open; None for one that does not hold at `at` what Lance reads for `first`."""
+    def _file(self, column: str, path: str, first: Range, at: int) -> MappedFile | None:
+        """Map a file, or find it mapped; None for one that does not hold at `at` what Lance reads for `first`."""
         with self._lock:
-            file = self._open.get(path)
-            if file is not None:
-                self._open.move_to_end(path)
-                return file
+            if held := self._maps.get([path]):
+                return held[path]
             if not self._trusted.get(path, True):
                 return None
             try:
-                file = _File(path)
+                file = MappedFile(path)
             except OSError:  # Lance's own error says more
                 return None
             if path not in self._trusted:
-                there = os.pread(file.handle, first[2], at)
-                self._trusted[path] = there == self._by_lance(column, [first])[0]
+                self._trusted[path] = file.view[at : at + first[2]] == self._by_lance(column, [first])[0]
                 if not self._trusted[path]:
                     return None
-            self._open[path] = file
-            if len(self._open) > MAX_OPEN:
-                self._open.popitem(last=False)
+            self._maps.keep({path: file})
             return file
 
     def _by_lance(self, column: str, wanted: Sequence[Range]) -> list[bytes]:
@@ -111,21 +101,10 @@ class _Column:
         """(e,) number of the path, -1 where Lance must read; first byte in the file; bytes of the whole blob."""
 
 
-class _File:
-    """An open file, closed when the last reader lets go of it."""
-
-    def __init__(self, path: str) -> None:
-        self.handle = os.open(path, os.O_RDONLY)
-
-    def __del__(self) -> None:
-        if hasattr(self, "handle"):
-            os.close(self.handle)
-
-
 def _column(table: lance.LanceDataset, column: str) -> _Column | None:
     """Find the file and place of every row's blob; None where the table is far away."""
     path = table.uri.removeprefix("file://")
-    if is_uri(path) or not hasattr(os, "posix_fadvise"):
+    if is_uri(path):
         return None
     key = hex_digest("\n".join(["blobs", path, column, *layout(table, [column])]), 16)
     return _Column(shared_table(key, table.count_rows(), lambda: _make(table, path, column)))

@@ -194,10 +194,10 @@ class Corpus:
     def jpegs(self, slot: str, wanted: Sequence[tuple[str, int]]) -> list[bytes]:
         """Read encoded frames of one camera for (episode_id, frame) pairs, in order, in one batched read."""
         rows = [self._row(episode_id) for episode_id, _ in wanted]
-        return self.read_frames(slot, rows, [frame for _, frame in wanted])
+        return [bytes(data) for data in self.read_frames(slot, rows, [frame for _, frame in wanted])]
 
-    def read_frames(self, slot: str, rows: Sequence[int], frames: Sequence[int]) -> list[bytes]:
-        """Do the work of `jpegs` for rows of the table at this version."""
+    def read_frames(self, slot: str, rows: Sequence[int], frames: Sequence[int]) -> list[bytes | memoryview]:
+        """See what `jpegs` copies, for rows of the table at this version: views of mapped files, where they are."""
         offsets = self._load_offsets(slot, rows)
         requests = []
         for row, frame in zip(rows, frames, strict=True):

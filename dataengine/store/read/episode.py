@@ -30,7 +30,7 @@ class RowSource(Protocol):
         """Read a few columns of one row."""
         ...
 
-    def read_frames(self, slot: str, rows: Sequence[int], frames: Sequence[int]) -> list[bytes]:
+    def read_frames(self, slot: str, rows: Sequence[int], frames: Sequence[int]) -> list[bytes | memoryview]:
         """Read encoded frames of one camera."""
         ...
 
@@ -119,7 +119,7 @@ class StoredEpisode:
     def jpegs(self, slot: str, indices: Sequence[int] | None = None) -> list[bytes]:
         """Read encoded frames of a camera: all, or those at some steps."""
         frames = range(self.num_steps) if indices is None else indices
-        return self._corpus.read_frames(slot, [self.row] * len(frames), frames)
+        return [bytes(data) for data in self._corpus.read_frames(slot, [self.row] * len(frames), frames)]
 
     def frames(self, slot: str, indices: Sequence[int] | None = None) -> NDArray[np.uint8]:
         """Read and decode frames (t, height, width, 3), RGB: all, or those at some steps."""

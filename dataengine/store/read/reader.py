@@ -97,8 +97,8 @@ class TableReader:
         """Give the vectors (n, d) of the codes; None where labels hold their own."""
         return labels.label_codebook(self.corpus.schema, lam)
 
-    def jpegs(self, slot: str, wanted: Sequence[tuple[int, int]]) -> list[bytes]:
-        """Read encoded frames for (row, frame) pairs in one go."""
+    def jpegs(self, slot: str, wanted: Sequence[tuple[int, int]]) -> list[bytes | memoryview]:
+        """See encoded frames for (row, frame) pairs, in one go where they must be read."""
         rows, frames = np.array(wanted, dtype=np.int64).reshape(-1, 2).T
         beyond = np.flatnonzero((frames < 0) | (frames >= self._num_steps[rows]))
         if len(beyond):  # also what curation trimmed is none of its frames

@@ -1,6 +1,5 @@
 """Frames read past Lance are those that Lance reads; whatever is not as expected is left to it."""
 
-import os
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -9,6 +8,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
+from dataengine.mapped import MappedFile
 from dataengine.store.read import blob_files
 from dataengine.store.read.blob_files import BlobFiles
 
@@ -85,8 +85,13 @@ def test_ranges_are_those_that_lance_reads(table: Watched, column: str) -> None:
 def test_a_file_that_holds_something_else_is_left_to_lance(table: Watched, monkeypatch: pytest.MonkeyPatch) -> None:
     wanted = ranges(table)
     expected = [data for _, _, data in table.table.read_blob_ranges("frames", wanted, selector="indices")]
-    real = os.pread
-    monkeypatch.setattr(blob_files.os, "pread", lambda handle, size, at: real(handle, size, at + 1))
+
+    class Shifted(MappedFile):
+        def __init__(self, path: str) -> None:
+            super().__init__(path)
+            self.view = self.view[1:]
+
+    monkeypatch.setattr(blob_files, "MappedFile", Shifted)
     files = BlobFiles(table)
     for _ in range(2):
         assert files.read("frames", wanted) == expected
@@ -106,11 +111,11 @@ def test_beyond_the_end_of_a_blob_lies_nothing_although_its_file_goes_on(table: 
         BlobFiles(table).read("frames", [(6, 89_990, 20)])
 
 
-def test_few_files_stay_open(table: Watched, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(blob_files, "MAX_OPEN", 1)
+def test_no_file_stays_open_however_many_are_read(table: Watched, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(blob_files, "MAPS_HELD", 1)
     wanted = ranges(table)
     files, before = BlobFiles(table), num_open()
     first = files.read("frames", wanted)
     for _ in range(3):
         assert files.read("frames", wanted) == first
-    assert num_open() <= before + 1
+    assert num_open() == before
