@@ -6,12 +6,11 @@ What needs something dear at hand, a model on a GPU, goes to a pool of actors in
 import logging
 import os
 import pickle
-import socket
 import sys
 import warnings
 from collections import deque
 from collections.abc import Callable, Generator, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any, Final, TypeVar
 
 os.environ.setdefault("RAY_DISABLE_FAILURE_SIGNAL_HANDLER", "1")  # it prints its stack and aborts; asked at import
@@ -31,6 +30,7 @@ from dataengine.errors import DataEngineError
 from dataengine.protocols import PartReader
 from dataengine.runners.attempts import Assigned, Attempt, Attempts, Limits
 from dataengine.runners.interrupts import starting_servers
+from dataengine.runners.ray_address import host_of, is_here, reach
 from dataengine.runners.worker import Outcome, read_part
 from dataengine.store.commit.receipts import Receipt
 from dataengine.store.commit.staging import Staging
@@ -40,8 +40,6 @@ R = TypeVar("R")
 
 QUEUED_PER_CORE: Final = 2
 """Tasks handed to Ray ahead of time, so that no core waits for the driver."""
-
-CONNECT_S: Final = 10.0
 
 DEATHS: Final = (WorkerCrashedError, NodeDiedError, OutOfMemoryError)
 ACTOR_DEATHS: Final = (RayActorError, ObjectLostError, *DEATHS)
@@ -189,20 +187,48 @@ def _connect(address: str | None, otherwise: str = "--engine local needs none", 
     """Join a cluster, or start one in this machine, without its banner, dashboard and log stream; give its address."""
     named = address or os.environ.get("RAY_ADDRESS")
     try:
-        host, colon, port = (named or "").removeprefix("ray://").rpartition(":")
-        if colon:  # Ray itself would try for minutes
-            socket.create_connection((host, int(port)), timeout=CONNECT_S).close()
+        if named:
+            reach(named)
+            _show_token(named)
         with warnings.catch_warnings():
             # Ray forks only to start its own programs, which is no danger to Lance.
             warnings.filterwarnings("ignore", message="lance is not fork-safe")
             # Without "local" Ray would join whatever cluster was last started on this machine.
             cluster = {"address": named} if named else {"address": "local", "include_dashboard": False}
-            with starting_servers():
+            with starting_servers(), _explained(named):
                 context = ray.init(**cluster, log_to_driver=log_to_driver, logging_level=logging.ERROR)
     except (OSError, RuntimeError, ValueError) as error:
         where = f"cannot reach the Ray cluster at '{named}'" if named else "cannot start Ray in this machine"
         raise DataEngineError(f"{where}: {error}; {otherwise}") from error
     return context.address_info["address"]
+
+
+@contextmanager
+def _explained(named: str | None) -> Iterator[None]:
+    """Say what a cluster that answers may have been missing."""
+    try:
+        yield
+    except ConnectionError as error:
+        if named and "RAY_AUTH_MODE" not in os.environ:
+            raise ConnectionError(f"{error}; if it asks for a token, set RAY_AUTH_MODE=token") from error
+        raise
+
+
+def _show_token(address: str) -> None:
+    """Show a cluster of this machine the token that Ray keeps for such clusters, if there is one.
+
+    `ray start` asks for it once there is one, which `ray.init` without an address makes; where it is given an address,
+    Ray shows it only if RAY_AUTH_MODE says so, and else fails after half a minute.
+    """
+    host = host_of(address)
+    if host and is_here(host):
+        with suppress(ImportError):  # Ray before 2.52 knows no tokens, and no name of these is public
+            from ray._private.authentication.authentication_token_setup import (
+                maybe_enable_token_auth_if_token_available,
+            )
+
+            logging.getLogger("ray").setLevel(logging.ERROR)  # as ray.init will
+            maybe_enable_token_auth_if_token_available(warn_if_disabled=False)
 
 
 def _settle(queue: Attempts, attempt: Attempt, done: ray.ObjectRef) -> Receipt | Reject | None:

@@ -30,7 +30,7 @@ class ArmResult(Report):
     """Of all plays (Wilson, 95 %): what these very policies are worth."""
     seeds_low: float | None
     seeds_high: float | None
-    """Of the seeds' rates (Student's t, 95 %): what the recipe is worth; None for one seed."""
+    """For other seeds and starts (Wilson with Student's t, 95 %): what the recipe is worth; None for one seed."""
     by_task: dict[str, int]
     """Successes of all seeds."""
     difference: float | None = None
@@ -58,12 +58,12 @@ class AblationReport(Report):
 
     def head(self) -> list[str]:
         """Name the columns of the table."""
-        against = f"less {self.reference}, points"
+        against = f"less {self.reference}, points (bootstrap)"
         return [
             "arm",
             f"of {self.arms[0].episodes}, by seed",
-            "all",
-            "over seeds",
+            "all (Wilson)",
+            "over seeds (Wilson, t)",
             against,
             "alone",
             *self._published(),

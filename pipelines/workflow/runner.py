@@ -163,7 +163,8 @@ class Runner:
 
     def _environment(self, stage: Stage) -> dict[str, str]:
         """Start one Ray cluster for all stages to join: each of its own would cost ten seconds more."""
-        on_ray = getattr(stage.config, "engine", "") == "ray" and not getattr(stage.config, "ray_address", None)
+        asks = "ray" in (getattr(stage.config, "engine", ""), getattr(stage.config, "launcher", ""))
+        on_ray = asks and not getattr(stage.config, "ray_address", None)
         if on_ray and not self.environment and "RAY_ADDRESS" not in os.environ:
             from dataengine.runners.ray import local_cluster
 

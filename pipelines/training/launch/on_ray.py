@@ -16,6 +16,13 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+# Ray asks for both at import. Its helpers complain, once a second, of a dashboard that need not be there.
+os.environ.setdefault(
+    "RAY_DEDUP_LOGS_SKIP_REGEX",
+    "Failed to query Ray Train Controller actor state|Failed to send resource request|'PreemptionWatcher' and ID",
+)
+os.environ.setdefault("RAY_TRAIN_ENABLE_PRINT_PATCH", "0")  # else each line of a training comes twice
+
 import ray
 from ray.exceptions import RayError
 
@@ -32,6 +39,8 @@ def run(act: str, *args: Any) -> Any:
     """Run an act in `ray_workers` workers; return the report of the first."""
     config: TrainConfig = args[-1]
     os.environ["RAY_CHDIR_TO_TRIAL_DIR"] = "0"  # paths of settings are relative to where the command was given
+    if not sys.stderr.isatty():
+        os.environ.setdefault("RAY_COLOR_PREFIX", "0")
     try:
         from ray.train import FailureConfig, RunConfig, ScalingConfig
         from ray.train.torch import TorchConfig, TorchTrainer
