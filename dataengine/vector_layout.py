@@ -179,8 +179,8 @@ class VectorLayout:
         return self.names[index] or f"value {index}"
 
 
-GROUPS: Final = ("xyz", "xy", "rpy", "yaw", "joints", "gripper")
-"""Names of groups, in the order in which they are shown."""
+GROUPS: Final = ("xyz", "xy", "rpy", "quaternion", "yaw", "joints", "gripper")
+"""Names of groups, in the order in which they are shown; a layout has no quaternion, a probe may make one of `rpy`."""
 
 
 def note_key(column: str, what: What = "grippers") -> str:

@@ -1,6 +1,6 @@
 """Pairs of frames to probe latent actions on: which ones, and what the robot did between them."""
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -8,11 +8,15 @@ from numpy.typing import NDArray
 
 from dataengine.store import Corpus
 from dataengine.store.kept import Kept
+from dataengine.vector_layout import VectorLayout
 from dataengine.windows.episode_info import EpisodeInfo, is_held_out, undivided
 from dataengine.windows.normalize import Normalizer
 from dataengine.windows.window import steps_per_latent
 
 Floats = NDArray[np.float32]
+ToForm = Callable[[NDArray, Floats, VectorLayout], Floats]
+"""Makes other values (t, b) of actions (t, a), of the same normalised, and of their layout."""
+ToGroups = Callable[[VectorLayout], Mapping[str, tuple[int, ...]]]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -114,9 +118,19 @@ def _pick(embodiment: str, stride: int, episodes: Sequence[EpisodeInfo], most: i
     return Picks(embodiment=embodiment, stride=stride, episodes=tuple(episodes), episode=episode, row=row)
 
 
-def read_numbers(corpus: Corpus, picks: Picks, normalizer: Normalizer) -> PairMotion:
-    """Read and normalise what the robot did in the pairs."""
-    name, steps = picks.embodiment, np.arange(picks.stride)
+def read_numbers(
+    corpus: Corpus,
+    picks: Picks,
+    normalizer: Normalizer,
+    *,
+    num_actions: int = 0,
+    form: tuple[ToForm, ToGroups] | None = None,
+) -> PairMotion:
+    """Read and normalise what the robot did in the pairs: the first `num_actions` actions, 0 for all K.
+
+    `form` makes other values of actions, of which all are kept.
+    """
+    name, steps = picks.embodiment, np.arange(min(num_actions or picks.stride, picks.stride))
     actions, changes, layouts = [], [], set()
     for info, rows in picks.by_episode():
         episode = corpus.episode(info.episode_id)
@@ -125,12 +139,17 @@ def read_numbers(corpus: Corpus, picks: Picks, normalizer: Normalizer) -> PairMo
         action = normalizer.normalize(name, "action", episode.action, episode.dataset)
         state = normalizer.normalize(name, "state", episode.state, episode.dataset)
         layouts.add(episode.layout("action"))
+        if form is not None:
+            action = form[0](episode.action, action, episode.layout("action"))
         actions.append(action[rows[:, None] + steps])
         changes.append(state[rows + picks.stride] - state[rows])
-    varies = normalizer.varies(name, "action")
+    values = np.concatenate(actions)
+    varies = normalizer.varies(name, "action") if form is None else np.ones(values.shape[-1], bool)
+    layout = next(iter(layouts)) if len(layouts) == 1 else None
+    groups = {} if layout is None else form[1](layout) if form else layout.groups
     return PairMotion(
-        actions=np.concatenate(actions)[..., varies],
+        actions=values[..., varies],
         state_change=np.concatenate(changes),
         action_dims=np.flatnonzero(varies),
-        groups=next(iter(layouts)).groups if len(layouts) == 1 else {},
+        groups=groups,
     )

@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 from types import MappingProxyType
-from typing import Annotated
+from typing import Annotated, Literal
 
 import numpy as np
 from pydantic import BeforeValidator, Field
@@ -24,6 +24,7 @@ from pipelines.analysis.latents import read_latents
 from pipelines.analysis.pairs import Floats, Split, choose, read_numbers, robots
 from pipelines.analysis.probe.measures import compare, score
 from pipelines.analysis.probe.report import EmbodimentReadouts, ProbeReport
+from pipelines.analysis.probe.targets import hand_lacks, quaternion_actions, quaternion_groups
 from pipelines.analysis.probe.variants import MEDIAN, TRUE_CHANGE, Variant, find_variants, held_out_notes
 from pipelines.output.folder import claimed, roots_of
 
@@ -44,6 +45,11 @@ class ProbeConfig(Config):
     """Camera, for models whose labels are not in the corpus."""
     val_fraction: float = Field(0.1, gt=0, lt=1)
     """Share of episodes kept apart, chosen by a hash of their ids as in training."""
+    rotation: Literal["rpy", "quaternion"] = "rpy"
+    """How a turn of a hand is read: as roll, pitch and yaw, or as a quaternion (villa-X, section 4.1: eight values of a
+    hand)."""
+    num_actions: int = Field(0, ge=0, le=MOST)
+    """How many of the K actions between two frames are read, the first ones; 0 for all of them, 1 as in villa-X."""
     seeds: int = Field(2, ge=1, le=10_000)
     """Probes for each latent action model; they differ in weights and order of the pairs."""
     epochs: int = Field(25, ge=1, le=1_000_000)
@@ -105,9 +111,11 @@ def _run(config: ProbeConfig, corpus: Corpus) -> ProbeReport:
         most_train=config.most_train,
         most_held_out=config.most_held_out,
     )
-    usable = [split for split in splits if not split.lacks]
+    handless = _handless(config, corpus, splits)
+    usable = [split for split in splits if not split.lacks and split.train.embodiment not in handless]
     if not usable:
-        why = "; ".join(f"{s.train.embodiment}: {s.lacks}" for s in splits) or "no robot episodes long enough"
+        whys = [f"{s.train.embodiment}: {s.lacks or handless[s.train.embodiment]}" for s in splits]
+        why = "; ".join(whys) or "no robot episodes long enough"
         raise DataEngineError(f"{config.corpus}: nothing to probe on ({why}); ingest more episodes or raise held_out")
     num_models = sum(len(variant.members) for variant in variants)
     with task("probe", len(usable) * (num_models + 1), "models x embodiments") as live:
@@ -124,12 +132,21 @@ def _run(config: ProbeConfig, corpus: Corpus) -> ProbeReport:
         comparisons=[c for variant in variants[1:] for c in compare(results, variant.title, variants[0].title)],
         notes=[
             *(note for split in splits for note in _notes(split, unseen)),
+            *(f"{name} left out: {why}" for name, why in handless.items()),
             *notes,
             *held_out_notes(variants, config.val_fraction),
         ],
         page=str(config.out / "index.html") if config.out else "",
         seconds=round(time.monotonic() - start, 3),
     )
+
+
+def _handless(config: ProbeConfig, corpus: Corpus, splits: Sequence[Split]) -> dict[str, str]:
+    """Name the embodiments of which no quaternion can be read, and why."""
+    if config.rotation == "rpy":
+        return {}
+    reasons = {split.train.embodiment: hand_lacks(corpus, split.train) for split in splits if not split.lacks}
+    return {name: why for name, why in reasons.items() if why}
 
 
 def _notes(split: Split, unseen: Collection[str] = ()) -> list[str]:
@@ -151,7 +168,11 @@ def _probe(
     advance: Callable[[], None],
 ) -> EmbodimentReadouts:
     """Fit every readout on one embodiment, all on the same pairs."""
-    train, test = (read_numbers(corpus, picks, normalizer) for picks in (split.train, split.test))
+    form = None if config.rotation == "rpy" else (quaternion_actions, quaternion_groups)
+    train, test = (
+        read_numbers(corpus, picks, normalizer, num_actions=config.num_actions, form=form)
+        for picks in (split.train, split.test)
+    )
     inputs: dict[str, list[tuple[Floats, Floats]]] = {TRUE_CHANGE: [(train.state_change, test.state_change)]}
     fine = [np.ones(len(numbers.actions), dtype=bool) for numbers in (train, test)]
     for variant in variants:
