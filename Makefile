@@ -3,6 +3,8 @@
 SHELL := /bin/bash
 PY := .venv/bin/python
 STAMP := .venv/.ready
+# A file is one worker's, for it builds things once; files come in the order of tests/conftest.py.
+PYTEST := .venv/bin/pytest -n 2 --dist loadfile --no-loadscope-reorder
 LEROBOT ?= .venv/lerobot
 LIBERO ?= .venv-libero
 
@@ -39,12 +41,12 @@ types: setup ## strict types
 	.venv/bin/mypy
 
 check: lint types ## lint, types and the fast tests
-	.venv/bin/pytest -m "not slow" -n 2 --dist loadfile
+	$(PYTEST) -m "not slow"
 
 test: setup ## all tests but the few that take many minutes
-	.venv/bin/pytest -m "not long" -n 2 --dist loadfile
+	$(PYTEST) -m "not long"
 
-test-long: setup ## those: the demo and an ablation killed in each of their acts
+test-long: setup ## those: what is killed fifty times, in each of its acts, or runs for ten thousand batches
 	.venv/bin/pytest -m long
 
 # lerobot pins older numpy and pandas than ours, and a torch that pulls CUDA: it gets an environment of its own.

@@ -8,6 +8,12 @@ import pytest
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Run files that hold slow tests first: at the end none of them keeps one worker busy while the others are idle."""
+    slow = {item.path for item in items if item.get_closest_marker("slow") and not item.get_closest_marker("long")}
+    items.sort(key=lambda item: item.path not in slow)
+
+
 @pytest.fixture
 def inline(monkeypatch):
     """Let an ingest read its parts in this process: what is tested is not how processes die."""

@@ -2,14 +2,22 @@
 
 import os
 import signal
-import sys
 import time
 from pathlib import Path
 
 import torch
 
-from pipelines.training.distributed import process_group
+from pipelines.training.distributed import Distributed, process_group
+from pipelines.training.guards.hang import Watchdog
 from tests.support.toy import Toy, make_run
+
+
+def stand(out: str, world_size: str) -> None:
+    """Wait for data, in step 4, until the watchdog ends it."""
+    dog = Watchdog(Path(out), "toy", Distributed(0, int(world_size), torch.device("cpu")), 1)
+    with dog.watching(3):
+        dog.at(4, "data")
+        time.sleep(600)
 
 
 def main(out: str, how: str) -> None:
@@ -25,7 +33,3 @@ def main(out: str, how: str) -> None:
 
         model.loss = loss  # type: ignore[method-assign]
         make_run(Path(out), model, distributed, hang_timeout_s=4).train()
-
-
-if __name__ == "__main__":
-    main(*sys.argv[1:])

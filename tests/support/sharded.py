@@ -1,9 +1,8 @@
-"""Runs whose weights are divided among processes: started by torchrun, or alone."""
+"""Runs whose weights are divided among processes, or alone."""
 
 import json
 import os
 import signal
-import subprocess
 import sys
 from pathlib import Path
 
@@ -17,20 +16,9 @@ from tests.support.ranked import RUNS, gradients
 from tests.support.small_act import make_act, make_batch
 from tests.support.toy import Toy, make_run
 
-ROOT = Path(__file__).parents[2]
-
 
 def alone() -> Distributed:
     return Distributed(0, 1, torch.device("cpu"))
-
-
-def launch(world_size: int, act: str, *args: object, check: bool = True) -> subprocess.CompletedProcess:
-    """Run an act of this module in so many processes."""
-    command = [sys.executable, "-m", "tests.support.sharded", act, *map(str, args)]
-    if world_size > 1:
-        command[1:2] = ["-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={world_size}", "-m"]
-    environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
-    return subprocess.run(command, cwd=ROOT, check=check, capture_output=True, text=True, env=environment)
 
 
 def save_gradients(out: str) -> None:
@@ -76,7 +64,3 @@ def count_breaks() -> None:
         block.compile(backend="eager")
     act.loss(make_batch(), torch.Generator().manual_seed(1))
     sys.stdout.write(f"{sum(counters['graph_break'].values())} {counters['stats']['unique_graphs']}\n")
-
-
-if __name__ == "__main__":
-    {"breaks": count_breaks, "gradients": save_gradients, "train": train}[sys.argv[1]](*sys.argv[2:])

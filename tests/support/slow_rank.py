@@ -1,6 +1,5 @@
 """Two ranks, one of which is slow in its forward pass, or waits for its batches."""
 
-import sys
 import time
 from pathlib import Path
 
@@ -23,7 +22,3 @@ def main(out: str, how: str) -> None:
 
             setattr(where, name, slowly)
         run.train()
-
-
-if __name__ == "__main__":
-    main(*sys.argv[1:])

@@ -1,9 +1,8 @@
 """How a checkpoint is written and read: beside the training, whole or not at all, no more than what is needed."""
 
 import errno
+import os
 import signal
-import subprocess
-import sys
 import threading
 from pathlib import Path
 from typing import Any
@@ -19,9 +18,8 @@ from pipelines.training.checkpoint.reading import Stored
 from pipelines.training.checkpoint.snapshot import Snapshot
 from pipelines.training.checkpoint.writing import Background, Writing
 from pipelines.training.sharding import Rows, chunk_rows
+from tests.support import forked
 from tests.support.toy import losses, make_run, val_losses
-
-ROOT = Path(__file__).parents[3]
 
 
 def test_training_goes_on_while_a_checkpoint_is_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -51,23 +49,21 @@ def test_nothing_in_a_checkpoint_is_a_pickle(tmp_path: Path) -> None:
     assert {Path(name).suffix for name in names} == {".json", ".safetensors"}
 
 
-@pytest.mark.slow
+def die_while_writing(out: str) -> None:
+    save_file = writing.save_file
+
+    def killed(tensors: dict[str, torch.Tensor], path: Path) -> None:
+        save_file(tensors, path)
+        if "00000008" in str(path) and path.name.startswith("optimizer"):
+            path.write_bytes(path.read_bytes()[:100])
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    writing.save_file = killed
+    make_run(Path(out)).train()
+
+
 def test_a_kill_while_a_checkpoint_is_written_leaves_the_one_before(tmp_path: Path) -> None:
-    script = (
-        "import os, signal, sys\n"
-        "from pathlib import Path\n"
-        "from pipelines.training.checkpoint import writing\n"
-        "from tests.support.toy import make_run\n"
-        "save_file = writing.save_file\n"
-        "def killed(tensors, path):\n"
-        "    save_file(tensors, path)\n"
-        "    if '00000008' in str(path) and path.name.startswith('optimizer'):\n"
-        "        path.write_bytes(path.read_bytes()[:100])\n"
-        "        os.kill(os.getpid(), signal.SIGKILL)\n"
-        "writing.save_file = killed\n"
-        "make_run(Path(sys.argv[1])).train()\n"
-    )
-    ended = subprocess.run([sys.executable, "-c", script, str(tmp_path / "run")], cwd=ROOT, check=False)
+    (ended,) = forked.run(die_while_writing, tmp_path / "run", check=False)
     assert ended.returncode == -signal.SIGKILL
     assert {p.name for p in (tmp_path / "run/checkpoints").iterdir()} == {"step-00000004", ".unfinished-00000008"}
     run = make_run(tmp_path / "run")

@@ -3,8 +3,6 @@ import json
 import os
 import shutil
 import signal
-import subprocess
-import sys
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,9 +17,8 @@ from pipelines.training.checkpoint import writing
 from pipelines.training.distributed import Distributed
 from pipelines.training.settings import FORMER_NAMES, LoopConfig, learning_rate
 from pipelines.training.trainer import Trainer
+from tests.support import forked, toy
 from tests.support.toy import Toy, losses, make_run, val_losses, weights
-
-ROOT = Path(__file__).parents[3]
 
 
 @pytest.fixture(scope="module")
@@ -61,12 +58,11 @@ def test_an_interrupted_run_continues_to_the_same_losses(
 
 
 def test_a_killed_run_continues_to_the_same_losses(whole: Path, tmp_path: Path) -> None:
-    command = [sys.executable, "-m", "tests.support.toy", str(tmp_path)]
-    killed = subprocess.run([*command, "10"], cwd=ROOT, check=False, capture_output=True)
+    (killed,) = forked.run(toy.main, tmp_path, 10, check=False)
     assert killed.returncode == -signal.SIGKILL
     # It had gone on after its checkpoint of step 8.
     assert [line[0] for line in losses(tmp_path)] == list(range(1, 11))
-    subprocess.run([*command, "-1"], cwd=ROOT, check=True, capture_output=True)
+    forked.run(toy.main, tmp_path, -1)
     assert same(whole, tmp_path)
     assert [step for step, *_ in val_losses(tmp_path)] == [3, 6, 9, 12]
 
@@ -341,15 +337,8 @@ def test_tensorboard_reads_the_same_figures(whole: Path) -> None:
 
 @pytest.mark.slow
 def test_two_ranks_train_like_one(tmp_path: Path) -> None:
-    script = "import torch; torch.manual_seed(0); from tests.support import toy; "
-    script += "toy.Toy.__init__.__defaults__ = (0.0, 0.0); "  # ranks draw their own noise
-    one = [sys.executable, "-c", script + f"toy.main({str(tmp_path / 'one')!r}, '-1')"]
-    (tmp_path / "two.py").write_text(script + f"toy.main({str(tmp_path / 'two')!r}, '-1')")
-    torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2"]
-    two = [*torchrun, str(tmp_path / "two.py")]
-    environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
-    for command in (one, two):
-        subprocess.run(command, cwd=ROOT, check=True, capture_output=True, env=environment)
+    for ranks, name in ((1, "one"), (2, "two")):
+        forked.run(toy.without_noise, tmp_path / name, ranks=ranks)
     ours, theirs = (torch.tensor(losses(tmp_path / name)) for name in ("one", "two"))
     torch.testing.assert_close(ours, theirs, rtol=1e-4, atol=1e-5)
     ours, theirs = (torch.tensor(val_losses(tmp_path / name)) for name in ("one", "two"))

@@ -1,8 +1,5 @@
 """A step in parts, on one rank or on two, has the gradients of the whole, however unevenly parts are filled."""
 
-import os
-import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -10,11 +7,10 @@ import pytest
 import torch
 from torch import Tensor
 
-from pipelines.training.distributed import Distributed
+from pipelines.training.distributed import Distributed, process_group
 from pipelines.training.settings import LoopConfig
+from tests.support import forked
 from tests.support.ranked import BATCH, RUNS, act_run, gradients
-
-ROOT = Path(__file__).parents[3]
 
 
 def alone() -> Distributed:
@@ -48,22 +44,17 @@ def test_a_batch_of_human_clips_alone_has_no_robot_term(tmp_path: Path) -> None:
     assert 0 < sum(masks) < 8
 
 
+def save_gradients(out: str) -> None:
+    with process_group(torch.device("cpu")) as distributed:
+        for kind in RUNS:
+            seen = gradients(kind, Path(out), distributed, 2)
+            if distributed.is_main_process:
+                torch.save(seen, Path(out) / f"{kind}.pt")
+
+
 @pytest.mark.slow
 def test_two_ranks_have_the_gradients_of_one(tmp_path: Path) -> None:
-    script = (
-        "import sys, torch; from pathlib import Path; from tests.pipelines.training import test_parts as t\n"
-        "from pipelines.training.distributed import process_group\n"
-        "with process_group(torch.device('cpu')) as distributed:\n"
-        "    for kind in t.RUNS:\n"
-        "        found = t.gradients(kind, Path(sys.argv[1]), distributed, 2)\n"
-        "        if distributed.is_main_process: torch.save(found, Path(sys.argv[1]) / f'{kind}.pt')\n"
-    )
-    (tmp_path / "two.py").write_text(script)
-    torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2"]
-    environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
-    subprocess.run(
-        [*torchrun, str(tmp_path / "two.py"), str(tmp_path)], cwd=ROOT, check=True, capture_output=True, env=environment
-    )
+    forked.run(save_gradients, tmp_path, ranks=2)
     for kind in RUNS:
         two = torch.load(tmp_path / f"{kind}.pt", weights_only=True)
         compare(gradients(kind, tmp_path / "one", alone(), 1), {n.removeprefix("module."): v for n, v in two.items()})

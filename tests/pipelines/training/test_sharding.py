@@ -2,6 +2,7 @@
 
 import json
 import shutil
+import signal
 from pathlib import Path
 
 import pytest
@@ -13,9 +14,10 @@ from models.lam import Lam
 from pipelines.training import export
 from pipelines.training.blocks import blocks
 from pipelines.training.sharding import Rows, chunk_rows, kept_whole
+from tests.support.forked import run
 from tests.support.ranked import RUNS, gradients
 from tests.support.shapes import lam_shape
-from tests.support.sharded import alone, launch, steady
+from tests.support.sharded import alone, count_breaks, save_gradients, steady, train
 from tests.support.small_act import make_act
 from tests.support.toy import losses, val_losses, weights
 
@@ -43,7 +45,8 @@ def test_what_a_model_moves_itself_and_single_numbers_stay_whole() -> None:
 
 @pytest.mark.slow
 def test_a_block_of_the_actor_compiles_into_one_graph() -> None:
-    breaks, graphs = launch(1, "breaks").stdout.split()
+    (ended,) = run(count_breaks)
+    breaks, graphs = ended.stdout.split()
     assert (int(breaks), int(graphs) <= 6) == (0, True)
 
 
@@ -51,15 +54,15 @@ def test_a_block_of_the_actor_compiles_into_one_graph() -> None:
 @pytest.mark.skipif(not (shutil.which("c++") or shutil.which("g++")), reason="torch.compile needs a C++ compiler")
 def test_a_sharded_run_is_compiled_too(whole: Path, tmp_path: Path) -> None:
     changes = {"sharding": "fsdp2", "compile": True, "checkpoint_activations": True}
-    launch(1, "train", tmp_path, -1, json.dumps(changes))
+    run(train, tmp_path, -1, json.dumps(changes))
     assert_same(whole, tmp_path)
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("world_size", [1, 2, 4])
+@pytest.mark.parametrize("world_size", [1, 4])
 def test_a_sharded_step_has_the_gradients_of_a_whole_one(world_size: int, tmp_path: Path) -> None:
     """Also recomputed and in two parts: of ACT, LAM with its codebook, and a world model that rolls out."""
-    launch(world_size, "gradients", tmp_path)
+    run(save_gradients, tmp_path, ranks=world_size)
     for kind in RUNS:
         sharded = torch.load(tmp_path / f"{kind}.pt", weights_only=True)
         whole = gradients(kind, tmp_path / "one", alone(), 1)
@@ -72,9 +75,9 @@ def test_a_sharded_step_has_the_gradients_of_a_whole_one(world_size: int, tmp_pa
 def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A run of one process that nobody disturbed."""
     out = tmp_path_factory.mktemp("whole")
-    run = steady(out, alone())
-    run.train()
-    run.export(out / "model")
+    made = steady(out, alone())
+    made.train()
+    made.export(out / "model")
     return out
 
 
@@ -91,23 +94,23 @@ def assert_same(one: Path, other: Path, exactly: bool = False) -> None:
 
 @pytest.mark.slow
 def test_a_sharded_run_that_is_killed_goes_on_in_one_process_and_in_four(whole: Path, tmp_path: Path) -> None:
-    launch(2, "train", tmp_path / "two", -1, SHARDED)
+    run(train, tmp_path / "two", -1, SHARDED, ranks=2)
     assert_same(whole, tmp_path / "two")
-    killed = launch(2, "train", tmp_path / "killed", 10, SHARDED, check=False)
-    assert killed.returncode != 0
+    killed = run(train, tmp_path / "killed", 10, SHARDED, ranks=2, check=False)
+    assert any(rank.returncode == -signal.SIGKILL for rank in killed)
     newest = tmp_path / "killed" / "checkpoints" / "step-00000008"
     files = {path.name for path in newest.iterdir()}
     assert {f"{kind}-0000{i}-of-00002.safetensors" for kind in ("model", "ema", "optimizer") for i in (1, 2)} < files
     for name in ("again", "one", "whole", "four"):
         shutil.copytree(tmp_path / "killed", tmp_path / name)
-    launch(2, "train", tmp_path / "again", -1, SHARDED)
+    run(train, tmp_path / "again", -1, SHARDED, ranks=2)
     assert_same(tmp_path / "two", tmp_path / "again", exactly=True)
-    launch(1, "train", tmp_path / "one", -1, SHARDED)
+    run(train, tmp_path / "one", -1, SHARDED)
     assert_same(whole, tmp_path / "one")
-    said = launch(1, "train", tmp_path / "whole", -1).stderr
-    assert "goes on from step 8 with sharding fsdp2 -> none" in said
+    (ended,) = run(train, tmp_path / "whole", -1)
+    assert "goes on from step 8 with sharding fsdp2 -> none" in ended.stderr
     assert_same(whole, tmp_path / "whole")
-    launch(4, "train", tmp_path / "four", -1, SHARDED)
+    run(train, tmp_path / "four", -1, SHARDED, ranks=4)
     assert_same(whole, tmp_path / "four")
     report = export.run(export.ExportCheckpointConfig(run=tmp_path / "four", out=tmp_path / "exported"))
     assert (report.shards, report.averaged) == (4, True)
@@ -118,5 +121,5 @@ def test_a_sharded_run_that_is_killed_goes_on_in_one_process_and_in_four(whole: 
 @pytest.mark.slow
 def test_a_run_of_whole_weights_goes_on_sharded(whole: Path, tmp_path: Path) -> None:
     steady(tmp_path, alone(), max_minutes=1e-9).train()
-    launch(2, "train", tmp_path, -1, SHARDED)
+    run(train, tmp_path, -1, SHARDED, ranks=2)
     assert_same(whole, tmp_path)

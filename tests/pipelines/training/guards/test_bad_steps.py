@@ -1,6 +1,4 @@
 import json
-import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -11,9 +9,8 @@ import torch
 from dataengine.errors import DataEngineError
 from pipelines.training import checkpoint
 from pipelines.training.trainer import Trainer
+from tests.support import bad_rank, forked
 from tests.support.toy import Toy, losses, make_run
-
-ROOT = Path(__file__).parents[4]
 
 
 def disturbed(
@@ -143,9 +140,7 @@ def test_the_policy_may_change_when_a_run_goes_on(tmp_path: Path) -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("sharding", ["none", "fsdp2"])
 def test_ranks_skip_together_and_the_one_with_the_bad_batch_is_named(tmp_path: Path, sharding: str) -> None:
-    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2"]
-    command += ["-m", "tests.support.bad_rank", str(tmp_path), sharding]
-    subprocess.run(command, cwd=ROOT, check=True, capture_output=True, timeout=240)
+    forked.run(bad_rank.main, tmp_path, sharding, ranks=2)
     (bad,) = entries(tmp_path)
     assert [(one["rank"], one["part"], one["loss"]) for one in bad["batches"]] == [(1, 0, None)]
     one, other = (torch.load(tmp_path / f"{rank}.pt") for rank in range(2))

@@ -1,8 +1,5 @@
 import io
-import os
 import re
-import socket
-import subprocess
 import sys
 import threading
 import time
@@ -15,20 +12,9 @@ from dataengine.errors import DataEngineError
 from pipelines.training import distributed
 from pipelines.training.distributed import Distributed
 from pipelines.training.guards.hang import Standing, Watchdog, culprits
+from tests.support import hanging_rank
+from tests.support.forked import free_port, run
 from tests.support.toy import losses, make_run
-
-ROOT = Path(__file__).parents[4]
-ONE = """
-import sys, time
-from pathlib import Path
-import torch
-from pipelines.training.distributed import Distributed
-from pipelines.training.guards.hang import Watchdog
-dog = Watchdog(Path(sys.argv[1]), "toy", Distributed(0, int(sys.argv[2]), torch.device("cpu")), 1)
-with dog.watching(3):
-    dog.at(4, "data")
-    time.sleep(600)
-"""
 
 
 def test_a_run_is_watched_where_the_error_stream_has_no_descriptor(
@@ -53,29 +39,18 @@ def test_a_run_is_watched_where_the_error_stream_has_no_descriptor(
 def test_a_run_that_does_not_move_ends_in_one_line_and_leaves_its_stack(
     tmp_path: Path, world_size: int, message: str
 ) -> None:
-    command = [sys.executable, "-c", ONE, str(tmp_path), str(world_size)]
-    ended = subprocess.run(command, cwd=ROOT, check=False, capture_output=True, text=True, timeout=120)
+    (ended,) = run(hanging_rank.stand, tmp_path, world_size, check=False)
     assert ended.returncode == 1
     assert re.fullmatch(f"toy: nothing has moved for 1 s: {message}.*\n", ended.stderr)
     stack = (tmp_path / "hangs" / "from-step-00000003" / "rank-00000.txt").read_text()
-    assert 'File "<string>", line 10 in <module>' in stack
+    assert re.search(r'hanging_rank.py", line \d+ in stand', stack)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("how", ["sleep", "die"])
 def test_a_rank_that_stands_still_or_dies_ends_all_of_them(tmp_path: Path, how: str) -> None:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = str(free.getsockname()[1])
-    command = [sys.executable, "-m", "tests.support.hanging_rank", str(tmp_path), how]
-    shared = {**os.environ, "WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port}
-    ranks = [
-        subprocess.Popen(command, cwd=ROOT, env={**shared, "RANK": str(rank)}, stderr=subprocess.PIPE, text=True)
-        for rank in range(2)
-    ]
-    start = time.monotonic()
-    messages = [rank.communicate(timeout=240)[1] for rank in ranks]
-    assert time.monotonic() - start < 200
+    ranks = run(hanging_rank.main, tmp_path, how, ranks=2, check=False, alone=True)
+    messages = [rank.stderr for rank in ranks]
     assert all(rank.returncode for rank in ranks)
     if how == "die":
         assert "rank 0 lost another rank in " in messages[0]
@@ -90,9 +65,9 @@ def test_a_rank_that_stands_still_or_dies_ends_all_of_them(tmp_path: Path, how: 
 
 
 def test_a_run_that_moves_is_left_alone(tmp_path: Path) -> None:
-    run = make_run(tmp_path / "short", hang_timeout_s=1)
-    run.model.at_step = lambda step: time.sleep(0.2)
-    assert run.train().finished
+    made = make_run(tmp_path / "short", hang_timeout_s=1)
+    made.model.at_step = lambda step: time.sleep(0.2)
+    assert made.train().finished
     make_run(tmp_path / "long").train()
     assert losses(tmp_path / "short") == losses(tmp_path / "long")
     assert not (tmp_path / "short" / "hangs").exists()
@@ -106,9 +81,7 @@ def test_ranks_that_all_stand_at_the_same_spot_may_wait_for_the_network() -> Non
 
 
 def test_a_rank_that_never_comes_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = str(free.getsockname()[1])
+    port = free_port()
     about = {"RANK": "0", "WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port}
     for name, value in about.items():
         monkeypatch.setenv(name, value)

@@ -1,6 +1,4 @@
 import re
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -9,8 +7,8 @@ import torch
 from pipelines.training.distributed import Distributed
 from pipelines.training.guards import stragglers
 from pipelines.training.guards.stragglers import Stragglers
-
-ROOT = Path(__file__).parents[4]
+from tests.support import slow_rank
+from tests.support.forked import run
 
 
 class Beside(Distributed):
@@ -56,8 +54,6 @@ def test_being_slow_once_or_a_little_is_not_worth_a_word(waits_ms: tuple[float, 
 @pytest.mark.slow
 @pytest.mark.parametrize("how", ["data", "forward"])
 def test_a_rank_with_slow_data_or_a_slow_forward_pass_is_named(tmp_path: Path, how: str) -> None:
-    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2"]
-    command += ["-m", "tests.support.slow_rank", str(tmp_path), how]
-    ended = subprocess.run(command, cwd=ROOT, check=True, capture_output=True, text=True, timeout=240)
-    (line,) = [line for line in ended.stderr.splitlines() if "all wait for it" in line]
+    ended = run(slow_rank.main, tmp_path, how, ranks=2)
+    (line,) = [line for rank in ended for line in rank.stderr.splitlines() if "all wait for it" in line]
     assert re.match(r"toy: rank 1 on \S+ takes \d+ ms", line)
