@@ -25,21 +25,21 @@ ROW_GROUP = 100
 """Not a multiple of an episode: groups do not begin where episodes do, in real datasets either."""
 
 
-def pictures(number: int, photograph: np.ndarray) -> list[bytes]:
+def pictures(number: int, photograph: np.ndarray, side: int = SIDE) -> list[bytes]:
     draw = np.random.default_rng(number)
-    room = np.array(photograph.shape[:2]) - SIDE
+    room = np.array(photograph.shape[:2]) - side
     path = np.clip(draw.uniform(0, 1, 2) * room + np.cumsum(draw.normal(0, 4, (STEPS, 2)), axis=0), 0, room).astype(int)
     jpegs = []
     for y, x in path:
-        noisy = photograph[y : y + SIDE, x : x + SIDE] + draw.normal(0, 3, (SIDE, SIDE, 1))
+        noisy = photograph[y : y + side, x : x + side] + draw.normal(0, 3, (side, side, 1))
         image = np.ascontiguousarray(noisy.clip(0, 255).astype(np.uint8))
         jpegs.append(simplejpeg.encode_jpeg(image, 92, "RGB", "420"))
     return jpegs
 
 
-def episode(number: int, jpegs: list[bytes]) -> Episode:
+def episode(number: int, jpegs: list[bytes], side: int = SIDE) -> Episode:
     draw = np.random.default_rng(number)
-    frames = CameraFrames(jpegs=jpegs, height=SIDE, width=SIDE, native_height=SIDE, native_width=SIDE)
+    frames = CameraFrames(jpegs=jpegs, height=side, width=side, native_height=side, native_width=side)
     return Episode(
         dataset="photograph",
         source_record=f"{number:04d}",

@@ -15,22 +15,15 @@ from models.lam.space_time import SpaceTimeBlock
 from models.layers.stack import GemmaBlock
 from models.layers.transformer import DecoderBlock
 from models.vlm.vision import VisionBlock
-
-DENSE_TFLOPS = {
-    ("H100 PCIe", torch.bfloat16): 756.0,
-    ("H100", torch.bfloat16): 989.4,
-    ("H200", torch.bfloat16): 989.4,
-    ("A100", torch.bfloat16): 312.0,
-}
-"""From the makers' data sheets, without sparsity. Others are measured, as on a CPU."""
+from pipelines.training.peak import named_peak_flops
 
 
 def peak_flops(device: str, dtype: torch.dtype) -> tuple[float, str]:
-    """Give the most that a device does in a second, and how that is known."""
+    """Give the most that a device does in a second, and how that is known: else it is measured, as on a CPU."""
     name = torch.cuda.get_device_name() if device == "cuda" else "this CPU"
-    for (known, kind), tflops in DENSE_TFLOPS.items():
-        if known in name and kind == dtype:
-            return 1e12 * tflops, f"{name}, dense {dtype}, data sheet"
+    known = named_peak_flops(name) if dtype == torch.bfloat16 else None
+    if known is not None:
+        return known, f"{name}, dense {dtype}, data sheet"
     side = 8192 if device == "cuda" else 1536
     a, b = (torch.randn(side, side, device=device).to(dtype) for _ in range(2))
     best = min(seconds_of(lambda: (a @ b, a @ b), device) for _ in range(8))
