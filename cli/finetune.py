@@ -5,9 +5,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from cli import training
 from cli.contract import app, command
 from cli.settings import Settings
-from cli.train import DATA, Device, Out, Steps
+from cli.training import DATA, Device, DryRun, GpuMemory, GpuName, Gpus, Mfu, Out, Steps
 
 if TYPE_CHECKING:
     from dataengine.report import Report
@@ -16,7 +17,8 @@ if TYPE_CHECKING:
 @command(
     app,
     "finetune",
-    example="villa finetune runs/act runs/new_robot --embodiment arm7_jaw --out runs/tuned --mode lora",
+    example="villa finetune runs/act runs/new_robot --embodiment arm7_jaw --out runs/tuned --mode lora\n"
+    "villa finetune runs/act runs/new_robot --embodiment arm7_jaw --dry-run --gpu a100",
     configs={"": "pipelines.training.finetune.config:FinetuneConfig"},
     choices={"preset": "pipelines.training.presets:names:finetune"},
 )
@@ -31,6 +33,11 @@ def finetune(
     preset: Annotated[str | None, typer.Option(help="Learning rate and length, or a YAML file.")] = None,
     steps: Steps = None,
     device: Device = None,
+    dry_run: DryRun = False,
+    gpus: Gpus = None,
+    gpu: GpuName = None,
+    gpu_memory_gb: GpuMemory = None,
+    mfu: Mfu = None,
 ) -> "Report":
     """Go on from a trained policy with a robot's data, often one that it never saw.
 
@@ -39,9 +46,8 @@ def finetune(
     """
     from pipelines.training.finetune.config import FinetuneConfig
 
-    named = tuple(embodiment) if embodiment else None
-    kwargs = {"checkpoint": checkpoint, "data": data, "out": out, "preset": preset, "steps": steps, "device": device}
-    config = settings.fill(FinetuneConfig, embodiments=named, **kwargs)
-    from pipelines.training.launch import launch  # torch comes after the settings are known to be sound
-
-    return launch.run("pipelines.training.finetune.finetune:run", config)
+    given = {"checkpoint": checkpoint, "data": data, "out": out, "preset": preset, "steps": steps, "device": device}
+    given["embodiments"] = tuple(embodiment) if embodiment else None
+    hardware = {"gpus": gpus, "gpu": gpu, "gpu_memory_gb": gpu_memory_gb, "mfu": mfu}
+    module = "pipelines.training.finetune.finetune"
+    return training.run(module, "FinetuneTask", FinetuneConfig, settings, given, dry_run, hardware)

@@ -1,38 +1,22 @@
 """`villa train lam`, `act`, `world` and `custom`: the one training loop, and what it trains."""
 
-from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from cli import training
 from cli.contract import app, command
 from cli.settings import Settings
+from cli.training import DATA, Device, DryRun, GpuMemory, GpuName, Gpus, Mfu, Out, Preset, Steps
 
 if TYPE_CHECKING:
     from dataengine.report import Report
-    from pipelines.training.config import TrainConfig
 
 train = typer.Typer(
     help="Train the latent action model, the policy, the world model or a model of your own.", rich_markup_mode=None
 )
 app.add_typer(train, name="train")
-
-DATA = "Corpus, snapshot of one (CORPUS@NAME), or folder of shards"
-Out = Annotated[Path | None, typer.Option(help="Folder of the run: checkpoints, metrics, the final weights.")]
-Preset = Annotated[
-    str | None,
-    typer.Option(help="Size and training: `tiny` (CPU, minutes), `small` (one GPU) ..., or a YAML file."),
-]
-Steps = Annotated[int | None, typer.Option(help="Optimiser steps of the whole run.")]
-DryRun = Annotated[bool, typer.Option("--dry-run", help="Tell memory, work, data and hours; train nothing.")]
-Gpus = Annotated[int | None, typer.Option(help="With --dry-run: how many GPUs, a process on each.")]
-GpuName = Annotated[str | None, typer.Option(help="With --dry-run: which; `h100` by default.")]
-GpuMemory = Annotated[
-    float | None, typer.Option("--gpu-memory-gb", help="With --dry-run: memory of one, if not the data sheet's.")
-]
-Mfu = Annotated[float | None, typer.Option(help="With --dry-run: share of the peak that is reached; 0.4 by default.")]
-Device = Annotated[str | None, typer.Option(help="`cpu`, `cuda` ...; by default the best there is.")]
 
 
 @command(
@@ -64,7 +48,7 @@ def lam(
 
     hardware = {"gpus": gpus, "gpu": gpu, "gpu_memory_gb": gpu_memory_gb, "mfu": mfu}
     given = {"data": data, "out": out, "preset": preset, "steps": steps, "device": device}
-    return _train("pipelines.training.lam.lam", "LamTask", TrainLamConfig, settings, given, dry_run, hardware)
+    return training.run("pipelines.training.lam.lam", "LamTask", TrainLamConfig, settings, given, dry_run, hardware)
 
 
 @command(
@@ -96,7 +80,7 @@ def act(
 
     hardware = {"gpus": gpus, "gpu": gpu, "gpu_memory_gb": gpu_memory_gb, "mfu": mfu}
     given = {"data": data, "out": out, "preset": preset, "steps": steps, "device": device}
-    return _train("pipelines.training.act.act", "ActTask", TrainActConfig, settings, given, dry_run, hardware)
+    return training.run("pipelines.training.act.act", "ActTask", TrainActConfig, settings, given, dry_run, hardware)
 
 
 @command(
@@ -131,7 +115,8 @@ def world(
 
     hardware = {"gpus": gpus, "gpu": gpu, "gpu_memory_gb": gpu_memory_gb, "mfu": mfu}
     given = {"data": data, "out": out, "lam": lam, "preset": preset, "steps": steps, "device": device}
-    return _train("pipelines.training.world.world", "WorldTask", TrainWorldConfig, settings, given, dry_run, hardware)
+    module = "pipelines.training.world.world"
+    return training.run(module, "WorldTask", TrainWorldConfig, settings, given, dry_run, hardware)
 
 
 @command(
@@ -162,41 +147,3 @@ def custom(
         made,
         settings.fill(made.config_class(), data=data, out=out, steps=steps, device=device),
     )
-
-
-def _train(
-    module: str,
-    task: str,
-    kind: "type[TrainConfig]",
-    settings: Settings,
-    given: dict[str, Any],
-    dry_run: bool,
-    hardware: Mapping[str, object],
-) -> "Report":
-    """Train what a module trains, or plan it."""
-    _check_hardware(dry_run, hardware)
-    if dry_run and given["out"] is None and not settings.give("out"):
-        given["out"] = Path("runs/dry-run")  # nothing is written there
-    config = settings.fill(kind, **given)
-    if dry_run:
-        return _dry_run(f"{module}:{task}", config, hardware)
-    from pipelines.training.launch import launch  # torch comes after the settings are known to be sound
-
-    return launch.run(f"{module}:run", config)
-
-
-def _check_hardware(dry_run: bool, hardware: Mapping[str, object]) -> None:
-    """Refuse GPUs that are named for a training, which takes those that it is started on."""
-    given = [f"--{name.replace('_', '-')}" for name, value in hardware.items() if value is not None]
-    if given and not dry_run:
-        raise typer.BadParameter(f"{given[0]} goes with --dry-run; a training takes the GPUs that it is started on")
-
-
-def _dry_run(task: str, config: "TrainConfig", hardware: Mapping[str, object]) -> "Report":
-    """Plan a training on the GPUs that the command names."""
-    from pipelines.training.dry_run.hardware import HardwareConfig
-
-    wanted = HardwareConfig.model_validate({name: value for name, value in hardware.items() if value is not None})
-    from pipelines.training.dry_run import dry_run  # torch comes after the settings are known to be sound
-
-    return dry_run.run(task, config, wanted)

@@ -357,6 +357,22 @@ def test_what_cannot_be_fine_tuned_is_one_line(villa, lab, tmp_path):
     assert not (tmp_path / "no").exists()
 
 
+@pytest.mark.slow
+def test_a_dry_run_tells_what_is_trained_and_writes_nothing(villa, lab, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    argv = ("finetune", lab / "act", lab / "new", "--embodiment", "five", "--batch-size", 4, "--dry-run", "--json")
+    whole = villa(*argv)
+    assert (whole.code, list(tmp_path.iterdir())) == (0, [])
+    assert [one["dataset"] for one in whole.report["datasets"]] == ["bench"]
+    weights = load_file(lab / "act" / "model.safetensors")
+    assert whole.report["parameters"] > sum(v.numel() for v in weights.values())  # a robot of its own
+    adapted = villa(*argv, "--mode", "lora").report
+    assert adapted["trained_parameters"] < whole.report["trained_parameters"] < adapted["parameters"]
+    assert adapted["memory"]["optimizer"] < whole.report["memory"]["optimizer"]
+    assert villa(*argv, "--gpu-memory-gb", 0.001).code == 1
+    assert "--gpus goes with --dry-run" in villa(*argv[:-2], "--out", tmp_path / "tuned", "--gpus", 2).line
+
+
 def test_a_state_that_is_no_number_never_comes_in(tmp_path):
     from dataengine.episode import Part
     from dataengine.store import Staging, stage_part

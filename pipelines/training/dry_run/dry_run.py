@@ -1,4 +1,7 @@
-"""`villa train ... --dry-run`: opens the data, makes the model without memory for it, and says what a run takes."""
+"""`--dry-run` of a training or a fine-tuning: what it takes, and whether that fits.
+
+It opens the data and makes the model without memory for it.
+"""
 
 from collections.abc import Iterable, Sequence
 from typing import Any
@@ -34,6 +37,7 @@ def run(path: str, config: TrainConfig, hardware: HardwareConfig) -> DryRunRepor
     gpus = hardware.gpus
     BatchParts(config, Distributed(0, gpus, torch.device("cpu")))  # refuses what does not divide
     task = fit.task_at(path)(config, training_data, Distributed(0, 1, torch.device("cpu")))
+    training_data = task.data  # of which a fine-tuning takes the robots that it is asked for
     sampler = WindowSampler(
         training_data.train, task.spec, batch_size=config.micro_batch_size, seed=config.seed, mixture=config.mixture
     )
