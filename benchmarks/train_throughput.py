@@ -165,8 +165,8 @@ def tell(kind: str, preset: str, device: str, runs: Mapping[int, list[dict[str, 
         rate, wait, mfu = (middle(measured, name) for name in ("samples_per_s", "data_wait", "mfu"))
         if device == "cpu":
             mfu = flops_of(kind, preset) * batch / middle(measured, "cpu_s_per_step") / peak
-        words = f"{kind} {preset}, {n} x {batch} windows, {device}: {rate:.2f} windows/s, data wait {wait:.2%}"
-        print(f"{words}, MFU {mfu:.3f} of {source}")
+        line = f"{kind} {preset}, {n} x {batch} windows, {device}: {rate:.2f} windows/s, data wait {wait:.2%}"
+        print(f"{line}, MFU {mfu:.3f} of {source}")
         claims.append(Claim(f"{kind}_{preset}_{n}_data_wait", MOST_WAIT / max(wait, 1e-4), 1.0, "2 %", "share of time"))
         if device == "cuda":
             claims.append(Claim(f"{kind}_{preset}_{n}_mfu", mfu, LEAST_MFU[kind], source, "wall time"))
