@@ -30,6 +30,10 @@ _ANYWHERE: Final = re.compile(_PATTERN)
 
 ROBOT_TYPE: Final = "robot_type"
 """Note of what the publisher calls the robot, where the embodiment has another name."""
+OUTCOME: Final = "outcome"
+"""Note of whether the attempt succeeded, as the publisher or a simulator says; without it nobody says."""
+OUTCOMES: Final[Mapping[str, bool]] = {"success": True, "failure": False}
+"""Its texts."""
 FIT: Final = "frames_fit"
 """Key of the note that says how frames that are not square became so; without it they were squashed."""
 
@@ -110,6 +114,11 @@ def fit_noted(notes: Mapping[str, str]) -> Fit:
     """Undo `fit_notes`."""
     noted = notes.get(FIT)
     return next((fit for fit in FITS if fit == noted), SQUASH)
+
+
+def outcome_notes(succeeded: bool | None) -> dict[str, str]:
+    """Note whether an attempt succeeded; None where nobody says."""
+    return {} if succeeded is None else {OUTCOME: next(text for text, won in OUTCOMES.items() if won == succeeded)}
 
 
 def parsed(text: str | None) -> dict[str, str]:

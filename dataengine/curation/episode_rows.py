@@ -69,6 +69,11 @@ class EpisodeRows:
         """Texts of each episode."""
         return [texts or [] for texts in self._table["instruction"].to_pylist()]
 
+    @property
+    def notes(self) -> list[str | None]:
+        """Notes of each episode, as JSON."""
+        return list(self._table["notes"].to_pylist())
+
     @cached_property
     def cuts(self) -> list[tuple[str, float, float] | None]:
         """Video and range of the label, seconds, of each clip of a longer video; None for others."""

@@ -91,7 +91,12 @@ def _read(path: Path) -> RecordedRollout:
 def facts_of(simulator: str, rollout: RecordedRollout) -> dict[str, Any]:
     """Say what the numbers of a simulator's rollouts are, as a policy server's metadata would."""
     kind = simulator_class(simulator)
-    facts: dict[str, Any] = {"embodiment": kind.embodiment, "rate_hz": kind.control_hz, "action_horizon": 1}
+    facts: dict[str, Any] = {
+        "embodiment": kind.embodiment,
+        "rate_hz": kind.control_hz,
+        "action_horizon": 1,
+        "has_outcomes": True,
+    }
     usual = {"state": "eef_pose", "action": "eef_delta"}
     for column, offered in zip(("state", "action"), offered_by(kind), strict=True):
         dim = getattr(rollout, column).shape[1]

@@ -27,6 +27,8 @@ from pipelines.serving.wire import WireError
 
 MAX_ROWS: Final = 10_000
 """Of an episode, which is kept in memory until it ends; a longer one becomes several."""
+SUCCESS: Final = "next.success"
+"""LeRobot's name for whether the attempt succeeded with the step's action."""
 CAMERAS: Final[Mapping[str, str]] = {"primary": "observation.images.primary", "wrist": "observation.images.wrist"}
 
 
@@ -38,6 +40,8 @@ class _Rows:
     action: list[NDArray[np.float32]] = field(default_factory=list)
     instruction: list[str] = field(default_factory=list)
     jpegs: dict[str, list[bytes]] = field(default_factory=dict)
+    success: bool | None = None
+    """Of its end; None where nobody says."""
 
 
 class LerobotRecorder:
@@ -56,6 +60,7 @@ class LerobotRecorder:
             )
         out.mkdir(parents=True, exist_ok=True)
         self._out, self._about = out, metadata
+        self._has_outcomes = bool(metadata.get("has_outcomes"))
         self._open: dict[int, _Rows] = {}
         self._sizes: dict[str, tuple[int, int]] = {}
         """Cameras of the first observation, which all later ones have; height and width of its pictures, as theirs."""
@@ -89,11 +94,12 @@ class LerobotRecorder:
         joined[moves] = actions[:, moves].sum(axis=0)
         return joined
 
-    def end(self, session: Session) -> None:
-        """Write the session's episode, where it has one."""
+    def end(self, session: Session, *, success: bool | None = None) -> None:
+        """Write the session's episode, where it has one; `success` where the metadata say that outcomes are known."""
         with self._lock:
             rows = self._open.pop(session.number, None)
             if rows is not None:
+                rows.success = success
                 self._write(rows)
 
     def _write(self, rows: _Rows) -> None:
@@ -108,6 +114,7 @@ class LerobotRecorder:
             **({"observation.state": _vectors(rows.state)} if len(rows.state[0]) else {}),
             "action": _vectors(rows.action),
             **{CAMERAS[slot]: pa.array([{"bytes": one} for one in jpegs]) for slot, jpegs in rows.jpegs.items()},
+            **({SUCCESS: pa.array([False] * (length - 1) + [rows.success])} if self._has_outcomes else {}),
             "timestamp": pa.array((np.arange(length) / self._rate_hz).astype(np.float32)),
             "frame_index": pa.array(np.arange(length)),
             "episode_index": pa.array(np.full(length, number)),
@@ -151,6 +158,7 @@ class LerobotRecorder:
         }
         for slot, size in self._sizes.items():
             features[CAMERAS[slot]] = _feature("image", [*size, 3], ["height", "width", "channels"])
+        features |= {SUCCESS: _feature("bool", 1, None)} if self._has_outcomes else {}
         features["timestamp"] = _feature("float32", 1, None)
         features |= {
             name: _feature("int64", 1, None) for name in ("frame_index", "episode_index", "index", "task_index")

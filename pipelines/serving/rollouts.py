@@ -1,7 +1,7 @@
 """Writes episodes that were played in a simulator as a LeRobot dataset, which `villa ingest lerobot` reads.
 
-`meta/rollouts.jsonl` says of each episode what no dataset has a word for: its task, the seed of its start, whether it
-succeeded, and who played it.
+Column `next.success` is true where a step's action solved the task. `meta/rollouts.jsonl` says of each episode what no
+dataset has a word for: its task, the seed of its start, and who played it.
 """
 
 import json
@@ -46,7 +46,7 @@ def write(config: EvalConfig) -> int:
                 instruction=one.instruction,
             )
             recorder.add(session, request, action[None])
-        recorder.end(session)
+        recorder.end(session, success=one.success)
         facts = {"task": one.task, "seed": one.seed, "success": one.success, "steps": len(one.action)}
         lines.append({"episode_index": len(lines), **facts, "policy": one.policy, "simulator": one.simulator})
         write_whole(Path(config.record) / ROLLOUTS, "".join(f"{json.dumps(line)}\n" for line in lines))

@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from dataengine.camera_names import camera_notes
@@ -17,7 +18,7 @@ from dataengine.formats.lerobot.lerobot import Info
 from dataengine.formats.lerobot.reel import Reel
 from dataengine.formats.lerobot.rows import RowReader, images, integers, numbers, numbers_with_gaps
 from dataengine.framing import Framing
-from dataengine.notes import ROBOT_TYPE, is_serious
+from dataengine.notes import OUTCOME, ROBOT_TYPE, is_serious, outcome_notes
 from dataengine.raw import EXACT, fields_of, untouched
 from dataengine.sources._parts import vector
 from dataengine.sources.lerobot import meaning
@@ -25,6 +26,8 @@ from dataengine.sources.lerobot.texts import TextColumns
 from dataengine.vector_layout import UNKNOWN, note_key
 
 TRUE_TIME = "source.time_ns"
+SUCCESS = "next.success"
+"""Column of LeRobot's own recordings in simulators: whether the attempt succeeded with the step's action."""
 RAW = ("source.state", "source.action")
 """Columns in which our own exports keep what their source had published."""
 BELOW = (("observation.", "observations.", "state.", "states."), ("action.", "actions."))
@@ -72,9 +75,11 @@ class LerobotReader:
         self._images = [key for key in reading.cameras.values() if features[key].dtype == "image"]
         needed = [column for each in self._vectors for column in each.columns]
         needed += [*self._texts.needed, *self._images, "timestamp", "frame_index", "index", TRUE_TIME]
+        if SUCCESS in features and features[SUCCESS].dtype == "bool":
+            needed.append(SUCCESS)
         self._beside = {key for each in (self.raw_state, self.raw_action) for key in each.columns}
         self._beside -= {key for each in (reading.state, reading.action) for key in each.columns}
-        self._rows = RowReader(info, list(dict.fromkeys(needed)), self._beside)
+        self._rows = RowReader(info, list(dict.fromkeys(needed)), {*self._beside, SUCCESS})
         self._reels = {slot: Reel(reading.framing.side, info.rate_hz, reading.framing.fit) for slot in reading.cameras}
         known = {*needed, *meaning.COUNTERS, *(f"{name}{end}" for name in RAW for end in ("", "_exact"))}
         left_out = [key for key, feature in features.items() if key not in known and not feature.is_camera]
@@ -117,7 +122,7 @@ class LerobotReader:
             action_encoding=reading.action.encoding,
             split=info.split(entry.index),
             licence=entry.licence if self._texts.is_export and entry.licence else reading.licence,
-            notes={**self._exported_notes(entry), **self._notes, **gaps, **notes, **text_notes},
+            notes={**self._exported_notes(entry), **_outcome(table), **self._notes, **gaps, **notes, **text_notes},
             state=_vector(reading.state, columns, "state"),
             action=_vector(reading.action, columns, "action"),
             **fields_of("raw_state", self.raw_state.untouched(columns)),
@@ -125,14 +130,16 @@ class LerobotReader:
         )
 
     def _exported_notes(self, entry: EpisodeEntry) -> dict[str, str]:
-        """Take what everybody must be told along from the corpus that an episode was exported from."""
+        """Take the outcome, and what everybody must know, from the corpus that an episode was exported from."""
         if not self._texts.is_export or not entry.notes:
             return {}
         try:
             exported = json_file.as_object(json_file.loads(entry.notes))
         except json_file.JsonError as error:
             raise RecordError(f"{EXPORTED_NOTES}: {error}") from error
-        return {key: text for key, text in exported.items() if is_serious(key) and isinstance(text, str)}
+        return {
+            key: text for key, text in exported.items() if (is_serious(key) or key == OUTCOME) and isinstance(text, str)
+        }
 
     def _numbers(self, table: pa.Table) -> tuple[dict[str, NDArray], dict[str, str]]:
         """Read the columns of numbers, and note gaps of those that only raw vectors hold: they cost nothing else."""
@@ -202,6 +209,13 @@ class LerobotReader:
         if off_s > TELL_S:
             notes["video_off_ms"] = f"{off_s * 1e3:.0f}"
         return frames, notes
+
+
+def _outcome(table: pa.Table) -> dict[str, str]:
+    """Note whether the attempt succeeded at any step; nothing where nobody says."""
+    if SUCCESS not in table.column_names or not pa.types.is_boolean(table[SUCCESS].type):
+        return {}
+    return outcome_notes(pc.any(table[SUCCESS]).as_py())
 
 
 def _vector(made_of: meaning.Vector, columns: Mapping[str, NDArray], name: str) -> NDArray[np.float32] | None:

@@ -17,6 +17,7 @@ from dataengine.episode import CameraFrames, Encoding, Episode, Kind, Part, Reje
 from dataengine.errors import FilteredRecordError, NoCameraError, RecordError, SourceError
 from dataengine.formats import features, files, jpeg, remote, rlds
 from dataengine.framing import Fit
+from dataengine.notes import outcome_notes
 from dataengine.raw import Raw, fields_of, untouched
 from dataengine.sources._parts import episode_or_reject, rejected, vector
 from dataengine.sources.openx._texts import Said, texts_of
@@ -80,7 +81,7 @@ class RldsSource(ABC):
     """Keys below `steps` that `convert` reads, beside the cameras, and how many numbers a step holds of each; the
     first of them tells the number of steps."""
     episode_keys: ClassVar[tuple[str, ...]] = ()
-    """Keys beside `steps` that `leave_out` and `body` read."""
+    """Keys beside `steps` that `leave_out`, `succeeded` and `body` read."""
     optional: ClassVar[frozenset[str]] = frozenset()
     """Which of the keys and cameras' keys an edition of the dataset may lack altogether."""
     bgr: ClassVar[frozenset[str]] = frozenset()
@@ -106,6 +107,10 @@ class RldsSource(ABC):
 
     def leave_out(self, record: Mapping[str, Any]) -> str | None:
         """Say why a rule of the dataset leaves an episode out, or return None to keep it."""
+        return None
+
+    def succeeded(self, record: Mapping[str, Any]) -> bool | None:
+        """Tell whether the publisher marks an attempt as a success; None where nobody says."""
         return None
 
     def body(self, record: Mapping[str, Any]) -> str:
@@ -212,6 +217,7 @@ class RldsSource(ABC):
             licence=self.licence,
             notes={
                 **({"doubt": self.doubt} if self.doubt else {}),
+                **outcome_notes(self.succeeded(record)),
                 **motion.notes,
                 **self._units(motion),
                 **camera_notes({slot: f"observation/{key}" for slot, key in self.cameras.items()}, frames),

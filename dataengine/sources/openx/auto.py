@@ -105,9 +105,17 @@ class Auto(RldsSource):
         )
 
     def leave_out(self, record: Mapping[str, Any]) -> str | None:
+        """Leave out failures by the mapping's success rule."""
+        return None if self.keep_failures else self._failure(record)
+
+    def succeeded(self, record: Mapping[str, Any]) -> bool | None:
         """Apply the mapping's success rule."""
+        return None if self._rules().success is None else self._failure(record) is None
+
+    def _failure(self, record: Mapping[str, Any]) -> str | None:
+        """Say why the mapping's success rule calls an attempt failed, or return None."""
         rule = self._rules().success
-        if rule is None or self.keep_failures:
+        if rule is None:
             return None
         outcome = _lookup_or_beside(record, rule.key)
         if rule.contains is not None:

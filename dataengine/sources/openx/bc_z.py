@@ -65,11 +65,15 @@ class BcZ(RldsSource):
             )
         return super().parts()
 
+    def succeeded(self, record: Mapping[str, Any]) -> bool:
+        """Take the publisher's label, which is the same at every step."""
+        return bool(np.any(lookup(record["steps"], "observation/episode_success") > 0.5))
+
     def leave_out(self, record: Mapping[str, Any]) -> str | None:
-        """Leave out failures on demand; the label is the same at every step."""
-        if self.drop_failures and not np.any(lookup(record["steps"], "observation/episode_success") > 0.5):
-            return "the attempt failed (episode_success is 0)"
-        return None
+        """Leave out failures on demand."""
+        return (
+            "the attempt failed (episode_success is 0)" if self.drop_failures and not self.succeeded(record) else None
+        )
 
     def convert(self, steps: Steps) -> Motion:
         """Take the first of ten actions; turn sums of axis angles into turns of the gripper."""

@@ -59,10 +59,14 @@ class Droid(RldsSource):
         "action_dict/joint_velocity": 7,
     }
 
+    def succeeded(self, record: Mapping[str, Any]) -> bool:
+        """Tell by where the publisher filed it."""
+        return not _failed(record["episode_metadata"]["file_path"])
+
     def leave_out(self, record: Mapping[str, Any]) -> str | None:
         """Leave out what the publisher filed under failures."""
-        path = record["episode_metadata"]["file_path"]
-        return "the attempt failed (its file lies in /failure/)" if _failed(path) and not self.keep_failures else None
+        is_left_out = not (self.keep_failures or self.succeeded(record))
+        return "the attempt failed (its file lies in /failure/)" if is_left_out else None
 
     def convert(self, steps: Steps) -> Motion:
         """Scale the command as the controller does; turn both grippers."""

@@ -48,9 +48,13 @@ class Kuka(RldsSource):
         "action/terminate_episode": 3,
     }
 
+    def succeeded(self, record: Mapping[str, Any]) -> bool:
+        """Take the publisher's flag."""
+        return bool(record["success"])
+
     def leave_out(self, record: Mapping[str, Any]) -> str | None:
         """Leave out what the publisher does not mark as a success."""
-        return None if self.keep_failures or record["success"] else "the attempt failed (success is false)"
+        return None if self.keep_failures or self.succeeded(record) else "the attempt failed (success is false)"
 
     def convert(self, steps: Steps) -> Motion:
         """Turn quaternions into roll, pitch and yaw; integrate the gripper's commands."""

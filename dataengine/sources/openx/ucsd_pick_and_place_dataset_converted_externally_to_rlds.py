@@ -40,9 +40,13 @@ class UcsdPickAndPlaceDatasetConvertedExternallyToRlds(RldsSource):
     doubt: ClassVar[str] = "units of the state and of the velocities"
     keys: ClassVar[Mapping[str, int]] = {"observation/state": 7, "action": 4}
 
+    def succeeded(self, record: Mapping[str, Any]) -> bool:
+        """Take the publisher's flag."""
+        return bool(lookup(record, SUCCESS))
+
     def leave_out(self, record: Mapping[str, Any]) -> str | None:
         """Leave out what the publisher marks as failed."""
-        return None if self.keep_failures or lookup(record, SUCCESS) else f"the attempt failed ({SUCCESS} is false)"
+        return None if self.keep_failures or self.succeeded(record) else f"the attempt failed ({SUCCESS} is false)"
 
     def convert(self, steps: Steps) -> Motion:
         """Let the fingers say which way the gripper's torque goes."""
