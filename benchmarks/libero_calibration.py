@@ -63,6 +63,9 @@ ROWS: dict[str, dict[str, Any]] = {
     "one step late": {"act": Late},
     "no settling": {"settle_steps": 0},
     "no reset": {"reset": False},
+    "control at 10 Hz": {"control_hz": 10.0},
+    "camera turned by 2 degrees": {"camera_turn_deg": 2.0},
+    "full rendering": {"quality": "full"},
     "upside down": {"look": lambda picture: picture[::-1]},
     "mirrored": {"look": lambda picture: picture[:, ::-1]},
     "BGR": {"look": lambda picture: picture[..., ::-1]},
@@ -73,14 +76,14 @@ ROWS: dict[str, dict[str, Any]] = {
 
 def main() -> None:
     python = find_python("")
-    rollouts, _ = golden.load(GOLDEN)
+    rollouts, _ = golden.load(GOLDEN["fast"])
     rollout = rollouts[1]
     layout = VectorLayout.of("eef_pose", rollout.states.shape[1])
     config = CalibrateConfig(simulator="libero")
     print("| row | mm | degrees | gripper | grey levels | done after | noticed |\n|---|---|---|---|---|---|---|")
     for name in sys.argv[1:] or ROWS:
         row = ROWS[name]
-        kwargs = {key: row[key] for key in ("settle_steps", "reset") if key in row}
+        kwargs = {key: row[key] for key in row if key not in ("act", "look")}
         act = row.get("act")
         with RemoteScene(python, int(rollout.task.rpartition("/")[2]), **kwargs) as scene:
             if "reset" in kwargs:  # an episode comes before, which leaves something behind
