@@ -28,12 +28,15 @@ def shard(
         list[str] | None, typer.Option(help="Name of latent actions to write, from `villa label`; may be repeated.")
     ] = None,
     mixture: Annotated[str | None, typer.Option(help="What to draw: a mixture by name, or a YAML file.")] = None,
+    frame_side: Annotated[
+        int | None, typer.Option(help="Scale larger frames to this side, for models that train at it.")
+    ] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Plan and count, write nothing.")] = False,
     verify: Annotated[bool, typer.Option("--verify", help="Compare a folder of shards with its checksums.")] = False,
 ) -> "Report":
     """Write the kept episodes as WebDataset shards with a manifest (checksums, counts, statistics)."""
     if verify or settings.give("shards"):
-        if out or latent or mixture or dry_run:
+        if out or latent or mixture or frame_side or dry_run:
             raise typer.BadParameter("--verify takes a folder of shards and nothing else")
         from pipelines.shard import verify as shard_verify
 
@@ -47,6 +50,7 @@ def shard(
             out=out,
             latents=latent or None,
             mixture=mixture,
+            frame_side=frame_side,
             dry_run=dry_run or None,
         )
     )

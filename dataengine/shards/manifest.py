@@ -15,6 +15,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
+from dataengine.config import MOST_SIDE
 from dataengine.errors import DataEngineError, RecordError
 from dataengine.formats import files, json_file
 from dataengine.formats.parquet import ParquetFile
@@ -27,10 +28,11 @@ from dataengine.windows.window import LatentInfo
 MANIFEST, PLAN = "manifest.json", "plan.json"
 LOCK = ".villa-lock"
 """Held by whoever writes a folder on a disk; it says nothing about what the folder holds."""
-FORMAT, VERSION, WITH_HANDS, WITH_CODEBOOKS = "villa-shards", 3, 4, 5
-READABLE = (2, VERSION, WITH_HANDS, WITH_CODEBOOKS)
+FORMAT, VERSION, WITH_HANDS, WITH_CODEBOOKS, WITH_FRAME_SIDE = "villa-shards", 3, 4, 5, 6
+READABLE = (2, VERSION, WITH_HANDS, WITH_CODEBOOKS, WITH_FRAME_SIDE)
 """Versions that are read: in 2 an episode's texts all hold for the whole of it, and only tars have checksums. 4 is 3
-with what people's hands felt, 5 has codebooks in place of latent vectors; shards without either are written as 3."""
+with what people's hands felt, 5 has codebooks in place of latent vectors, 6 frames of the size of training; shards
+without any of it are written as 3."""
 CHECKSUM = "checksum"
 """Key of the manifest that holds the hash of all others."""
 MAX_BYTES = 2**30
@@ -101,6 +103,8 @@ class Manifest(BaseModel):
     """Statistics by embodiment of what people's hands felt."""
     codebooks: dict[str, list[list[float]]] = {}
     """Rows of each model's codebook; samples then hold codes and no vectors."""
+    frame_side: int | None = Field(None, ge=1, le=MOST_SIDE)
+    """Side that larger frames were scaled to, for models that train at it; None where frames are as ingested."""
     roots: list[str] = []
     """Of the recordings behind the shards, in which nothing may be written."""
     shards: list[ShardEntry]

@@ -7,7 +7,8 @@ A sample `<episode id>-<segment>` is these files, one after another in the tar:
     .codes_<lam>.npy        (t, k) int16, latent actions by one model, -1 where a pair would leave the episode; any
                             number of models. The manifest has the rows of the codebook
     .latent_<lam>.npy       (t, k, d) float32, where latent actions are no rows of a codebook
-    .frames_<slot>.bin      t JPEGs, one after another; frame i lies between
+    .frames_<slot>.bin      t JPEGs, one after another, of the size that the manifest says or as they were ingested;
+                            frame i lies between
     .offsets_<slot>.npy     offsets i and i + 1 of these t + 1 numbers
 
 `shard-000000.parquet` says where each file of `shard-000000.tar` begins, so that any frame is one read away. The
@@ -108,6 +109,11 @@ class ShardReader:
     def latents(self) -> tuple[str, ...]:
         """Names of the latent actions that there are."""
         return tuple(model.name for model in self._known.latents)
+
+    @property
+    def frame_side(self) -> int | None:
+        """Side that larger frames were scaled to."""
+        return self._known.frame_side
 
     def fetch(self, rows: Sequence[int], lam: str = "") -> None:
         """Get ready what the next windows need: all of it lies in maps."""

@@ -29,12 +29,14 @@ from dataengine.shards.manifest import (
     PLAN,
     VERSION,
     WITH_CODEBOOKS,
+    WITH_FRAME_SIDE,
     WITH_HANDS,
     entry_within,
     read_object,
     with_checksum,
 )
 from dataengine.shards.reader import HANDS_ACTION, HANDS_STATE, codes_member, index_name, latent_member, tar_name
+from dataengine.shards.scaled import scaled
 from dataengine.storage import Folder, normal_uri
 from dataengine.whole_file import is_partial
 from dataengine.windows.episode_info import DataIdentity, EpisodeInfo
@@ -46,6 +48,7 @@ TITLES = {
     "data": "data (fingerprint of the episodes)",
     "latents": "latents (fingerprint of their model)",
     "hands": "hands (whether people's are written)",
+    "frame_side": "frame_side (that frames are scaled to)",
 }
 
 
@@ -75,6 +78,8 @@ class ShardPlan:
     """Of each dataset in training, unless a run names another mixture."""
     felt: Felt
     """Of people; only what the episodes above have is written."""
+    frame_side: int | None
+    """Larger frames are scaled to it."""
     settings: dict[str, Any]
     """What the plan follows from, as JSON holds it: to say what differs from a plan that is there."""
 
@@ -93,8 +98,9 @@ def plan(
     segment_steps: int = 1000,
     seed: int = 0,
     felt: Felt | None = None,
+    frame_side: int | None = None,
 ) -> ShardPlan:
-    """Cut episodes into segments, shuffle them, and deal them out into shards of about `shard_mb`.
+    """Cut episodes into segments, shuffle them, and deal them out into shards of about `shard_mb`, before scaling.
 
     `felt` tells what people's hands felt, and is written beside their pictures. Episodes that the mixture never draws
     are left out; without one, the mixture pinned with a snapshot counts.
@@ -121,7 +127,9 @@ def plan(
     facts: list[Any] = [FORMAT, VERSION, identity.fingerprint, identity.mixture, [asdict(info) for info in infos]]
     facts += [shard_mb, segment_steps, seed, slots, [len(shard) for shard in shards]]
     felt = felt if felt is not None and any(e.row in felt.vectors for e in episodes) else Felt()
-    facts += ["hands"] if felt.vectors else []  # shards without hands are those that there were before
+    # Shards without hands, or of frames as they are, are those that there were before.
+    facts += ["hands"] if felt.vectors else []
+    facts += [["frame_side", frame_side]] if frame_side else []
     fingerprint = hex_digest(json.dumps(facts))
     settings = {
         "data": identity.fingerprint,
@@ -131,8 +139,9 @@ def plan(
         "segment_steps": segment_steps,
         "seed": seed,
         **({"hands": True} if felt.vectors else {}),
+        **({"frame_side": frame_side} if frame_side else {}),
     }
-    return ShardPlan(shards, episodes, fingerprint, identity, slots, infos, shares, felt, settings)
+    return ShardPlan(shards, episodes, fingerprint, identity, slots, infos, shares, felt, frame_side, settings)
 
 
 def _mixed(reader: EpisodeReader, mixture: Mixture | None) -> tuple[DataIdentity, list[EpisodeInfo], dict[str, float]]:
@@ -198,6 +207,7 @@ def write_shards(
         "embodiments": _table(planned.episodes, lambda e: (e.embodiment, e.embodiment_id), reader),
         "statistics": statistics,
         **({"hands": hands} if hands else {}),
+        **({"frame_side": planned.frame_side} if planned.frame_side else {}),
         **_codebooks(codebooks),
         "roots": sorted(roots),
         "shards": entries,
@@ -209,6 +219,8 @@ def write_shards(
 
 def _version(planned: ShardPlan, codebooks: Mapping[str, NDArray[np.float32] | None]) -> int:
     """Say the oldest version of the format that has all there is."""
+    if planned.frame_side:
+        return WITH_FRAME_SIDE
     if _codebooks(codebooks):
         return WITH_CODEBOOKS
     return WITH_HANDS if planned.felt.vectors else VERSION
@@ -336,6 +348,8 @@ def _members(reader: EpisodeReader, segment: ShardSegment, planned: ShardPlan) -
         yield codes_member(info.name), _npy(codes[steps])
     for slot in episode.cameras:
         jpegs = reader.jpegs(slot, [(segment.row, frame) for frame in range(steps.start, steps.stop)])
+        if planned.frame_side:
+            jpegs = [scaled(data, planned.frame_side) for data in jpegs]
         yield f"frames_{slot}.bin", b"".join(jpegs)
         yield f"offsets_{slot}.npy", _npy(np.cumsum([0, *map(len, jpegs)], dtype=np.int64))
 

@@ -67,6 +67,11 @@ class EpisodeReader(Protocol):
         """Names of the latent actions that there are."""
         ...
 
+    @property
+    def frame_side(self) -> int | None:
+        """Side that larger frames were scaled to, to be trained at; None where frames are as they were ingested."""
+        ...
+
     def fetch(self, rows: Sequence[int], lam: str = "") -> None:
         """Get ready what the next windows need of some episodes, in one read: vectors, latent actions by `lam`."""
         ...

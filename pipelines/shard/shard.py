@@ -7,7 +7,7 @@ from pathlib import Path
 from pydantic import Field
 
 from dataengine import progress
-from dataengine.config import MOST, MOST_WORKERS, Config, Seed
+from dataengine.config import MOST, MOST_SIDE, MOST_WORKERS, Config, Seed
 from dataengine.errors import DataEngineError
 from dataengine.machine import num_cores
 from dataengine.report import Report
@@ -34,7 +34,10 @@ class ShardConfig(Config):
     latents: list[str] | None = None
     """Names of the latent actions to write, `[]` for none; None: all there are."""
     shard_mb: float = Field(512, gt=0, le=4000)
-    """About how large a shard becomes; 256 to 1000 suits object stores."""
+    """About how large a shard becomes, before its frames are scaled; 256 to 1000 suits object stores."""
+    frame_side: int | None = Field(None, ge=16, le=MOST_SIDE)
+    """Scale larger frames to so many pixels a side, once, for models that train at that size: loading then costs a
+    fraction, and other sizes are refused. None: frames as they are."""
     segment_steps: int = Field(1000, ge=1, le=MOST)
     """Longest sample; longer episodes become several."""
     seed: Seed = 0
@@ -105,6 +108,7 @@ def _run(config: ShardConfig, corpus: Corpus, roots: Iterable[str], start: float
         segment_steps=config.segment_steps,
         seed=config.seed,
         felt=reader.felt(),
+        frame_side=config.frame_side,
     )
     report = ShardReport(
         out=config.out or "",

@@ -13,6 +13,7 @@ import simplejpeg
 import torch
 from numpy.typing import NDArray
 
+from dataengine.errors import DataEngineError
 from dataengine.formats.resize import resize
 from dataengine.windows.window import EpisodeReader, Jpeg, Window
 
@@ -69,7 +70,7 @@ class Buffers:
 
 
 class Frames:
-    """Decoded frames of a reader at one size.
+    """Decoded frames of a reader at one size; raise DataEngineError where they were scaled to another one before.
 
     With `cache_mb` of memory for all frames of the cameras asked for, each is decoded once in a run; otherwise in
     every window. The pixels are the same. `read_s` and `decode_s` sum up the seconds spent on encoded frames.
@@ -81,6 +82,12 @@ class Frames:
     def __init__(
         self, reader: EpisodeReader, slots: Sequence[str], side: int, *, cache_mb: float = 0, num_threads: int = 1
     ) -> None:
+        if reader.frame_side not in (None, side):
+            raise DataEngineError(
+                f"{reader.uri}: its frames were scaled to {reader.frame_side} pixels a side, this model sees {side}; a "
+                f"second scaling would blur them: `villa shard --frame-side {side}` into another folder, or give "
+                f"the corpus {reader.identity.uri}"
+            )
         self.reader, self.side, self.num_threads = reader, side, num_threads
         self.read_s, self.decode_s = 0.0, 0.0
         self.slots = tuple(slots)

@@ -42,6 +42,7 @@ class MadeReader:
         self.num_reads = 0
         self.uri = "made"
         self.latents = ("lam",)
+        self.frame_side: int | None = None
 
     def fetch(self, rows: Sequence[int], lam: str = "") -> None:
         pass

@@ -36,6 +36,9 @@ class TableReader:
     whose hands tell it have a state and an action, too (`windows/hands.py`), in which NaN is what is absent.
     """
 
+    frame_side = None
+    """Frames are as they were ingested."""
+
     def __init__(self, corpus: Corpus, *, kept_only: bool = True, use_hands: bool = False) -> None:
         # Rows are named by where they lie at this version, so it stays whatever becomes of the corpus.
         self.corpus, self.uri = Corpus(corpus.uri, corpus.lance_table, corpus.snapshot), corpus.uri
