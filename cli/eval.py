@@ -162,7 +162,8 @@ def compare(
 ) -> "Report":
     """Say which policy is better, from the same starts for all, with no more episodes than it takes.
 
-    A sequential test looks after every pair and errs with a probability of at most `level`. Kill it and run the same
+    A sequential test looks after every pair and errs with a probability of at most `level`; p-values of single tasks,
+    and of several policies, are adjusted for their number (Holm). Kill it and run the same
     command again: it goes on behind the last episode.
     """
     from pipelines.evaluation.compare.config import CompareConfig

@@ -17,11 +17,11 @@ from dataengine.errors import DataEngineError
 from dataengine.sources.openx._rlds import RldsSource
 from dataengine.vector_layout import FACTORS, VectorLayout, layout_of
 from dataengine.windows.stats import EmbodimentStatistics, Statistics
+from pipelines.evaluation.calibrate.config import RATE_TOLERANCE
 from pipelines.evaluation.config import Mismatched
 from pipelines.evaluation.simulators._base import Simulator
 from pipelines.training.act.stated import stated
 
-RATE_TOLERANCE = 0.01
 SPEED = 1.5
 """A policy whose common actions are so much larger than what the simulator can do has another scale."""
 CRAWL = 0.01
@@ -208,11 +208,13 @@ def _vectors(column: str, mine: Vector, other: Vector, simulator: type[Simulator
                 f"value {i} of the policy's {column} is in {mine.units[i]}, that of {simulator.name} in "
                 f"{other.units[i]}: {advice}",
             )
-    if mine.encoding and mine.grippers != other.grippers:
+    usual = VectorLayout.of(other.encoding, mine.dim).grippers  # where a simulator says no more than its encoding
+    grippers = other.grippers if other.dim else usual
+    if mine.encoding and mine.grippers != grippers:
         yield Mismatch(
             "gripper",
             f"the policy's {column} has grippers at {_said(mine.grippers)}, that of {simulator.name} at "
-            f"{_said(other.grippers)}: {advice}",
+            f"{_said(grippers)}: {advice}",
         )
 
 
@@ -221,7 +223,7 @@ def _differ(a: str, b: str) -> bool:
 
 
 def _said(indices: Sequence[int]) -> str:
-    return ", ".join(map(str, indices)) or "no place"
+    return ", ".join(map(str, indices)) or "none"
 
 
 def seen_mismatches(expected: Expectation, simulator: Simulator, seeds: Sequence[int]) -> Iterator[Mismatch]:

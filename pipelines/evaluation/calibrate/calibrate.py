@@ -7,6 +7,8 @@ recorded actions are played open loop, and poses, pictures and success are held 
 from collections.abc import Sequence
 from pathlib import Path
 
+from pydantic import Field
+
 from dataengine.errors import DataEngineError
 from dataengine.report import Report
 from dataengine.vector_layout import VectorLayout
@@ -14,6 +16,7 @@ from dataengine.whole_file import write_whole
 from pipelines.evaluation.calibrate import golden
 from pipelines.evaluation.calibrate.config import Bounds, CalibrateConfig
 from pipelines.evaluation.calibrate.fingerprint import Fingerprint, file_of, render_settings, versions
+from pipelines.evaluation.calibrate.likeness import Likeness, likeness, recordings
 from pipelines.evaluation.calibrate.rollout import Deviation, Rollout, record, replay
 from pipelines.evaluation.simulators._base import ALIASES, Simulator, default_tasks, simulator_class
 from pipelines.evaluation.simulators._workers import count, run_jobs
@@ -21,6 +24,8 @@ from pipelines.output.folder import claimed
 from pipelines.output.text_table import text_table
 
 GOLDEN_SEED = 7
+PLAYED = 6
+"""Episodes of the expert that are held against recordings whose starts are not known."""
 
 
 class CalibrateReport(Report):
@@ -31,6 +36,8 @@ class CalibrateReport(Report):
     simulator: str
     demos: str
     deviations: list[Deviation]
+    likeness: list[Likeness] = Field(default_factory=list)
+    """Of recordings whose starts are not known, which nothing can repeat."""
     faults: list[str]
     out: str
     golden_made: str = ""
@@ -52,10 +59,28 @@ class CalibrateReport(Report):
             for one in self.deviations
         ]
         lines = [text_table(head, rows)] if rows else []
+        lines += [_alike(self.likeness)] if self.likeness else []
         lines += [f"not as recorded: {fault}" for fault in self.faults]
         lines += [f"golden rollouts made: {self.golden_made}"] if self.golden_made else []
         verdict = "calibrated" if self.ok else "NOT calibrated"
+        if self.likeness:
+            verdict = "alike, but no start is known and nothing was repeated," if self.ok else "NOT alike"
         return "\n".join([*lines, f"{self.simulator}: {verdict} against {self.demos}; {self.out}"])
+
+
+def _alike(rows: Sequence[Likeness]) -> str:
+    """Tell by task how recordings and the simulator compare."""
+    head = ["task", "recordings", "played", "first pictures, grey levels", "starts", "hand's way", "gripper's way"]
+    cells = [
+        [
+            *(one.task, str(one.recordings), str(one.played)),
+            f"{one.grey_levels:.3g}" + (f" ({one.camera})" if one.camera else ""),
+            "-" if one.start is None else f"{one.start:.3g}",
+            *("-" if times is None else f"{times:.2f} x" for times in (one.response, one.gripper_response)),
+        ]
+        for one in rows
+    ]
+    return text_table(head, cells)
 
 
 def run(config: CalibrateConfig) -> CalibrateReport:
@@ -68,8 +93,25 @@ def run(config: CalibrateConfig) -> CalibrateReport:
         rollouts = _in_workers(config, list[Rollout]())
         golden.save(config.golden, [one for one in rollouts if isinstance(one, Rollout)], versions())
     demos, expected = _expected(config, name)
+    if not expected:
+        return _compared(config, name)
     deviations = [one for one in _in_workers(config, expected) if isinstance(one, Deviation)]
     return concluded(config, name, demos, deviations, versions(), render_settings(), made)
+
+
+def _compared(config: CalibrateConfig, name: str) -> CalibrateReport:
+    """Hold recordings whose starts are not known against episodes of the simulator's expert."""
+    kind = simulator_class(name)
+    by_task = recordings(config.demos, kind, config.tasks)
+    played = dict(run_jobs(_play_expert, [(config.simulator, task) for task in by_task], 1))
+    rows = [likeness(task, by_task[task], played[i], kind, config) for i, task in enumerate(by_task)]
+    return concluded(config, name, config.demos, [], versions(), render_settings(), "", rows)
+
+
+def _play_expert(job: tuple[str, str]) -> list[Rollout]:
+    simulator, task = job
+    made = simulator_class(simulator)(task)
+    return [record(made, task, GOLDEN_SEED + i) for i in range(PLAYED)]
 
 
 def concluded(
@@ -80,11 +122,19 @@ def concluded(
     versions: dict[str, str],
     render: dict[str, str],
     golden_made: str,
+    likeness: Sequence[Likeness] = (),
 ) -> CalibrateReport:
     """Judge what strays, and keep that for evaluations."""
     faults = [fault for one in deviations for fault in faults_of(one, config)]
+    faults += [fault for one in likeness for fault in one.faults]
     mark = Fingerprint(
-        simulator=simulator, demos=demos, versions=versions, render=render, deviations=deviations, faults=faults
+        simulator=simulator,
+        demos=demos,
+        versions=versions,
+        render=render,
+        deviations=deviations,
+        likeness=list(likeness),
+        faults=faults,
     )
     with claimed(config.out, "eval calibrate") as out:
         path = file_of(config.out, simulator)
@@ -95,6 +145,7 @@ def concluded(
         simulator=simulator,
         demos=demos,
         deviations=deviations,
+        likeness=list(likeness),
         faults=faults,
         out=str(path),
         golden_made=golden_made,
@@ -102,11 +153,13 @@ def concluded(
 
 
 def _expected(config: CalibrateConfig, name: str) -> tuple[str, list[Rollout]]:
-    """Read what the simulator must repeat."""
+    """Read what the simulator must repeat; nothing where the starts of demonstrations are not known."""
     if config.demos:
         from pipelines.evaluation.calibrate.demos import read_demos
 
         demos, rollouts = config.demos, read_demos(config.demos, simulator_class(name))
+        if not rollouts:
+            return demos, []
     else:
         path: Path = config.golden or golden.shipped(name.rpartition(":")[2])
         if not path.exists():

@@ -7,6 +7,8 @@ from pydantic import Field
 from dataengine.config import MOST, Config
 from pipelines.evaluation.libero_rules import LiberoScene
 
+RATE_TOLERANCE = 0.01
+"""Share by which two control rates may differ that are meant to be one."""
 CALIBRATIONS = Path("runs/calibration")
 """Folder in which evaluations look for calibrations."""
 
@@ -32,8 +34,9 @@ class CalibrateConfig(Bounds):
     simulator: str
     """Which simulator."""
     demos: str = ""
-    """Corpus of rollouts that `villa eval ... --record` wrote, of `libero` one of `libero_hdf5`; empty for the golden
-    ones that come with it."""
+    """Corpus of rollouts that `villa eval ... --record` wrote, of `libero` one of `libero_hdf5`: they are repeated. Of
+    recordings whose starts nobody knows, rate, starts, pictures and motions are compared. Empty for the golden rollouts
+    that come with it."""
     golden: Path | None = None
     """File of golden rollouts of a simulator of one's own: made from its expert where it is not there yet."""
     tasks: tuple[str, ...] | None = None

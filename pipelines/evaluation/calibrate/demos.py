@@ -16,7 +16,7 @@ ROLLOUTS = "meta/rollouts.jsonl"
 
 
 def read_demos(corpus: str, simulator: type[Simulator]) -> list[Rollout]:
-    """Read the rollouts of a simulator's robot; raise DataEngineError where there are none whose start is known."""
+    """Read the rollouts of a simulator's robot whose start is known; there may be none."""
     from dataengine.store import Corpus
     from pipelines.training.data import open_reader
 
@@ -54,11 +54,6 @@ def read_demos(corpus: str, simulator: type[Simulator]) -> list[Rollout]:
                 looks=looks,
                 success_step=len(action) if about["success"] else -1,
             )
-        )
-    if not rollouts:
-        raise DataEngineError(
-            f"{corpus}: has no rollouts of {simulator.name} whose starts are known; record some with `villa eval "
-            f"{simulator.name} expert --record DIR`, and ingest DIR"
         )
     return rollouts
 

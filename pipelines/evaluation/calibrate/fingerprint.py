@@ -8,6 +8,7 @@ from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
+from pipelines.evaluation.calibrate.likeness import Likeness
 from pipelines.evaluation.calibrate.rollout import Deviation
 
 PACKAGES = (
@@ -29,6 +30,8 @@ class Fingerprint(BaseModel):
     render: dict[str, str]
     """What decides how pictures are drawn."""
     deviations: list[Deviation]
+    likeness: list[Likeness] = []
+    """Where starts of the recordings are not known: what was compared in place of repeating them."""
     faults: list[str]
     """What strays too far, a line each; none where it is calibrated."""
 
@@ -101,6 +104,10 @@ def status_among(folder: Path, simulator: str, now: Mapping[str, str], advice: s
         return Status(calibrated=False, said=f"not calibrated since {', '.join(changed)} changed; {advice}")
     if known.faults:
         return Status(calibrated=False, said=f"calibration failed: {known.faults[0]}", faults=known.faults)
+    if known.likeness:
+        count = sum(one.recordings for one in known.likeness)
+        like = f"like {count} recordings of {known.demos} in rate, starts, pictures and motions, but none repeated"
+        return Status(calibrated=False, said=f"{like}; {advice}")
     within = f"{known.position_mm:.2g} mm, {known.grey_levels:.2g} grey levels"
     said = f"{passed.format(len(known.deviations))} of {known.demos} within {within}"
     return Status(calibrated=True, said=said)

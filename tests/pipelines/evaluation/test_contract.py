@@ -1,5 +1,6 @@
 """A policy that does not fit the simulator is refused before a score is printed, with what to do about it."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -8,7 +9,7 @@ import pytest
 
 from dataengine.errors import DataEngineError
 from pipelines.evaluation.config import EvalConfig
-from pipelines.evaluation.contract import expected_by_server, offered_by
+from pipelines.evaluation.contract import Expectation, Vector, expected_by_server, offered_by, stated_mismatches
 from pipelines.evaluation.evaluate import run
 from pipelines.evaluation.simulators._base import simulator_class
 from tests.support.fitting import change, fitting_policy
@@ -37,7 +38,7 @@ FAULTS = {
     "encoding of actions": ((*SIDE, "action", "encoding"), "joint_delta", "the policy's action is joint_delta"),
     "rotations are joints": ((*SIDE, "state", "encoding"), "joint_position", "the policy's state is joint_position"),
     "units": ((*SIDE, "state", "units"), ["millimetres"] * 3 + ["radians"] * 3 + ["opening"], "is in millimetres"),
-    "gripper": ((*SIDE, "action", "grippers"), [], "has grippers at no place, that of line at 6"),
+    "gripper": ((*SIDE, "action", "grippers"), [], "has grippers at none, that of line at 6"),
     "unscaled actions": ((*SIDE, "action", "q99"), [1.0] * 7, "common motions reach 1 a step"),
     "another frame": ((*SIDE, "state", "q01"), [0.8] * 7, "of the state starts at"),
 }
@@ -108,3 +109,12 @@ def test_a_servers_policy_is_asked_the_same() -> None:
     assert (expected.rate_hz, expected.state.dim, expected.cameras) == (20.0, 7, {"primary", "wrist"})
     with pytest.raises(DataEngineError, match="ws://h:1: serves sawyer, expected 'fetch'"):
         expected_by_server("ws://h:1", metadata, "fetch")
+
+
+def test_grippers_of_a_simulator_that_says_no_more_than_its_encoding_are_where_they_usually_are() -> None:
+    lift = simulator_class("lift")
+    state, action = (Vector(7, encoding, grippers=(6,)) for encoding in ("eef_pose", "eef_delta"))
+    expected = Expectation("policy", "lerobot/lift", 20.0, state, action, None)
+    assert [*stated_mismatches(expected, lift)] == []
+    (mismatch,) = stated_mismatches(replace(expected, action=replace(action, grippers=())), lift)
+    assert "has grippers at none, that of lift at 6" in mismatch.said
