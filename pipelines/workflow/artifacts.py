@@ -8,6 +8,7 @@ import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pyarrow as pa
 
@@ -17,8 +18,10 @@ from dataengine.schema import KEEP, TRIMS
 from dataengine.shards.manifest import MANIFEST
 from dataengine.shards.reader import is_shards
 from dataengine.storage import Folder, is_uri, normal_uri
-from dataengine.store import Corpus
 from dataengine.windows import labels
+
+if TYPE_CHECKING:
+    from dataengine.store import Corpus
 
 EPISODES = ("episode_id", "num_steps", "source_fingerprint")
 WEIGHTS, ABOUT = "model.safetensors", "model_config.json"
@@ -123,6 +126,8 @@ class Identities:
 
 def _of_corpus(artifact: Artifact) -> str:
     """Give the identity of a part of a corpus, whatever version of the table holds it."""
+    from dataengine.store import Corpus  # here: every stage is a process that imports this file, few look at a corpus
+
     if not Corpus.exists(artifact.uri):
         return ABSENT
     try:
@@ -140,20 +145,20 @@ def _of_corpus(artifact: Artifact) -> str:
     }[artifact.kind](corpus)
 
 
-def _episodes(corpus: Corpus) -> str:
+def _episodes(corpus: "Corpus") -> str:
     return _rows(corpus, EPISODES) if len(corpus) else ABSENT
 
 
-def _hands(corpus: Corpus) -> str:
+def _hands(corpus: "Corpus") -> str:
     return _rows(corpus, ("episode_id", "hands_source", "hands_estimated"))
 
 
-def _kept(corpus: Corpus) -> str:
+def _kept(corpus: "Corpus") -> str:
     """Tell which steps count; of a corpus that was never curated, all."""
     return _rows(corpus, ("episode_id", "num_steps", KEEP, *TRIMS))
 
 
-def _statistics(corpus: Corpus) -> str:
+def _statistics(corpus: "Corpus") -> str:
     """Hash the statistics as other readers see them, without the sketches behind them."""
     table = corpus.stats()
     if table is None:
@@ -162,11 +167,11 @@ def _statistics(corpus: Corpus) -> str:
     return _joined([repr(row) for row in table.select(plain).to_pylist()])
 
 
-def _data(corpus: Corpus) -> str:
+def _data(corpus: "Corpus") -> str:
     return _joined([_episodes(corpus), _kept(corpus), _statistics(corpus)])
 
 
-def _latents(corpus: Corpus, name: str) -> str:
+def _latents(corpus: "Corpus", name: str) -> str:
     """Name the models that wrote latent actions, and the episodes that have some."""
     known = labels.label_names(corpus.schema)
     wanted = [each for each in known if name in ("", each)]
@@ -179,7 +184,7 @@ def _latents(corpus: Corpus, name: str) -> str:
     return _joined([*origins, *rows]) if wanted else ABSENT
 
 
-def _rows(corpus: Corpus, columns: Sequence[str]) -> str:
+def _rows(corpus: "Corpus", columns: Sequence[str]) -> str:
     there = [name for name in columns if name in corpus.schema.names]
     return _digest(corpus.table(there), there)
 

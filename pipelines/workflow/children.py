@@ -84,8 +84,8 @@ class Child:
         """Copy its stderr to our own and to its log."""
         assert self._process.stderr is not None
         log = self.command.log
-        with log.open("a", encoding="utf-8") as copy:
-            for line in self._process.stderr:
+        with log.open("a", encoding="utf-8") as copy, self._process.stderr as lines:
+            for line in lines:
                 copy.write(line)
                 copy.flush()
                 print(f"    [{log.stem}] {line.rstrip()}", file=sys.stderr, flush=True)  # noqa: T201
@@ -93,7 +93,8 @@ class Child:
     def _collect(self) -> None:
         """Read its report while it runs."""
         assert self._process.stdout is not None
-        self._output = self._process.stdout.read()
+        with self._process.stdout as output:
+            self._output = output.read()
 
 
 def _as_object(text: str) -> dict[str, Any]:

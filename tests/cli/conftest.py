@@ -1,41 +1,14 @@
-"""Runs `villa` in this process, as a user would, and keeps what it says."""
-
-import json
-from dataclasses import dataclass
-from typing import Any
+"""What tests of commands share: `villa` in this process, and a corpus."""
 
 import pytest
 
-from cli.app import app
-from cli.contract import invoke
 from tests.support.corpora import human_clip, make_corpus, robot_episode
-
-
-@dataclass(frozen=True)
-class Said:
-    code: int
-    out: str
-    err: str
-
-    @property
-    def report(self) -> Any:
-        return json.loads(self.out)
-
-    @property
-    def line(self) -> str:
-        """The one line on stderr."""
-        (line,) = self.err.splitlines()
-        return line
+from tests.support.said import villa_of
 
 
 @pytest.fixture
 def villa(capsys):
-    def run(*argv: object) -> Said:
-        capsys.readouterr()
-        code = invoke(app, [str(word) for word in argv])
-        return Said(code, *capsys.readouterr())
-
-    return run
+    return villa_of(capsys)
 
 
 @pytest.fixture(scope="session")

@@ -6,6 +6,8 @@ import signal
 import subprocess
 import sys
 import time
+from collections import Counter
+from dataclasses import asdict, dataclass
 from itertools import pairwise
 from pathlib import Path
 
@@ -13,6 +15,11 @@ import lance
 import numpy as np
 import pytest
 import simplejpeg
+
+from dataengine import catalog
+from dataengine.episode import Episode
+from dataengine.errors import DataEngineError
+from pipelines.evaluation.recording.record import Recording, record
 
 pytestmark = pytest.mark.slow
 
@@ -23,25 +30,78 @@ def villa(*argv: object) -> subprocess.CompletedProcess[str]:
     )
 
 
+@dataclass(frozen=True)
+class Killed:
+    """A quick run that was killed while it recorded."""
+
+    out: Path
+    finished: dict[Path, int]
+    """Files that were recorded, and when they were written."""
+
+
 @pytest.fixture(scope="module")
-def ingested(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A quick run that was killed while it recorded, and then went on until its corpus was there."""
+def killed(tmp_path_factory: pytest.TempPathFactory) -> Killed:
     out = tmp_path_factory.mktemp("demo") / "run"
     command = [sys.executable, "-m", "cli", "demo", "--out", str(out), "--quick", "--until", "ingest"]
     first = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True)
-    while not (out / "raw").exists() and first.poll() is None:
-        time.sleep(0.2)
+    while len(list(out.glob("raw/attempts/metaworld/*.npz"))) < 2:
+        assert first.poll() is None, "the recording failed before it could be killed"
+        time.sleep(0.05)
     os.killpg(first.pid, signal.SIGKILL)
     first.wait()
-    second = villa("demo", "--out", out, "--quick", "--until", "ingest", "--json")
-    assert second.returncode == 0, second.stderr[-2000:]
-    assert [t["stage"] for t in json.loads(second.stdout)["timings"]] == ["record", "ingest"]
-    return out
+    return Killed(out, {file: file.stat().st_mtime_ns for file in out.glob("raw/attempts/*/*.npz")})
+
+
+@pytest.fixture(scope="module")
+def ingested(killed: Killed) -> Path:
+    """The same run, which went on until its corpus was there."""
+    done = villa("demo", "--out", killed.out, "--quick", "--until", "ingest", "--json")
+    assert done.returncode == 0, done.stderr[-2000:]
+    assert [t["stage"] for t in json.loads(done.stdout)["timings"]] == ["record", "ingest"]
+    return killed.out
 
 
 @pytest.fixture(scope="module")
 def summary(ingested: Path) -> dict:
     return json.loads((ingested / "summary.json").read_text())
+
+
+@pytest.fixture(scope="module")
+def recordings(ingested: Path) -> list[Recording]:
+    """What a second recording into the same folder says."""
+    raw = ingested / "raw"
+    files = {f: f.stat().st_mtime_ns for f in raw.rglob("*") if f.suffix in (".npz", ".h5", ".mp4", ".webm")}
+    again = record(raw, "quick")
+    assert files == {f: f.stat().st_mtime_ns for f in files}, "it did something"
+    return again
+
+
+def test_a_killed_recording_goes_on_where_it_was(killed: Killed, ingested: Path) -> None:
+    for file, written_ns in killed.finished.items():
+        assert file.stat().st_mtime_ns == written_ns, f"{file.name} was recorded twice"
+    left = [file for kind in ("agibot", "something_something") for file in (ingested / "raw" / kind).rglob(".*")]
+    assert left + list((ingested / "raw" / "rlds").rglob("*incomplete*")) == []
+
+
+def test_a_second_recording_does_nothing_and_says_the_same(recordings: list[Recording], summary: dict) -> None:
+    assert [asdict(one) for one in recordings] == summary["recorded"]
+
+
+def test_scales_are_not_mixed_in_one_folder(ingested: Path) -> None:
+    with pytest.raises(DataEngineError, match="holds recordings of scale 'quick', not 'demo'"):
+        record(ingested / "raw", "demo")
+
+
+def test_sources_read_every_episode_that_was_recorded(recordings: list[Recording]) -> None:
+    for recording in recordings:
+        source = catalog.source(recording.source)(recording.root)
+        outcomes = [one for part in source.parts() for one in source.read(part)]
+        spoilt = {"Reject": 1} if recording.source == "something_something" else {}
+        assert Counter(type(one).__name__ for one in outcomes) == {"Episode": recording.episodes, **spoilt}
+        episodes = [one for one in outcomes if isinstance(one, Episode)]
+        if episodes[0].kind == "robot":
+            assert sum(episode.num_steps for episode in episodes) == recording.steps
+        assert all(episode.instruction for episode in episodes)
 
 
 def test_every_source_that_was_recorded_is_in_the_corpus(summary: dict) -> None:

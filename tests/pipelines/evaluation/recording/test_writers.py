@@ -1,4 +1,4 @@
-"""The writers of publishers' layouts, fed with made-up attempts; whole recordings are in test_record.py."""
+"""The writers of publishers' layouts, fed with made-up attempts; whole recordings are in demo/test_demo.py."""
 
 import hashlib
 import json
