@@ -4,7 +4,7 @@ import hashlib
 import json
 from pathlib import Path
 
-from models.files import regular
+from models.files import regular, why_no_weights
 from models.json_file import read_object
 
 
@@ -16,7 +16,8 @@ def fingerprint(directory: str | Path) -> str:
     digest = hashlib.blake2b(digest_size=8)
     for name in ("model_config.json", "model.safetensors"):
         if not (Path(directory) / name).exists():
-            raise ValueError(f"{directory}: no {name}; expected a directory that `villa train` wrote")
+            lacks = f"no {name}; expected a directory that `villa train` wrote"
+            raise ValueError(why_no_weights(directory, lacks))
     settings = read_object(Path(directory) / "model_config.json")
     digest.update(json.dumps([settings.get("architecture"), settings.get("config")], sort_keys=True).encode())
     with regular(Path(directory) / "model.safetensors").open("rb") as weights:

@@ -19,7 +19,7 @@ from torch import Tensor, nn
 
 from models.act import Act, ActConfig
 from models.config import Config
-from models.files import regular
+from models.files import SHARDS, regular, why_no_weights
 from models.fingerprint import sha256
 from models.json_file import read_object
 from models.lam import Lam, LamConfig
@@ -154,7 +154,9 @@ def read_config(directory: str | Path) -> dict[str, Any]:
 def _what_is_missing(directory: Path) -> str:
     """Say what to do where a directory holds no model, or none yet."""
     if checkpoints := sorted(directory.glob(f"checkpoints/step-*/{CONFIG_NAME}")):
-        return f"its training is not at its end: run the same command again, or take {checkpoints[-1].parent}"
+        newest = checkpoints[-1].parent
+        take = f"`villa export checkpoint {directory} --out DIR`" if any(newest.glob(SHARDS)) else newest
+        return f"its training is not at its end: run the same command again, or take {take}"
     return "expected a directory that `villa train` wrote"
 
 
@@ -263,7 +265,7 @@ def _read_header(directory: str | Path) -> Header:
         with safe_open(regular(path), framework="pt") as file:
             slices = {name: file.get_slice(name) for name in file.keys()}  # noqa: SIM118
     except FileNotFoundError:
-        raise ValueError(f"{directory}: {CONFIG_NAME} without {WEIGHTS_NAME}; copy both") from None
+        raise ValueError(why_no_weights(directory, f"{CONFIG_NAME} without {WEIGHTS_NAME}; copy both")) from None
     except SafetensorError as error:
         raise ValueError(f"{path}: cut short or no safetensors file ({error!s:.200}); copy it again") from error
     return {name: (tuple(s.get_shape()), s.get_dtype() in _FLOATS) for name, s in slices.items()}

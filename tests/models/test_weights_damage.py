@@ -184,3 +184,14 @@ def test_published_weights_of_odd_shapes_are_refused(saved: Path, tmp_path: Path
 @pytest.mark.parametrize("config", [LamConfig, WorldConfig, ActConfig, VlmConfig, VisionConfig, StackConfig])
 def test_no_model_setting_may_be_infinite(config: type[Config]) -> None:
     assert config.model_config["allow_inf_nan"] is False
+
+
+def test_weights_in_shards_are_answered_with_the_command_that_puts_them_together(saved: Path, tmp_path: Path) -> None:
+    (tmp_path / "run" / "checkpoints").mkdir(parents=True)
+    folder = copy(saved, "lam", tmp_path / "run" / "checkpoints" / "step-00000009")
+    (folder / "model.safetensors").rename(folder / "model-00001-of-00002.safetensors")
+    for read in (load_lam, fingerprint):
+        with pytest.raises(ValueError, match=rf"lie in shards; `villa export checkpoint {folder} --out DIR` puts"):
+            read(folder)
+    with pytest.raises(ValueError, match=rf"or take `villa export checkpoint {tmp_path}/run --out DIR`$"):
+        load_lam(tmp_path / "run")

@@ -9,6 +9,7 @@ from dataengine.errors import DataEngineError
 def stated(directory: str | Path) -> tuple[Path, dict[str, Any]]:
     """Find a policy in the folder of a run or of a checkpoint; return where, and all that its settings say."""
     from models import weights
+    from models.files import why_no_weights
     from pipelines.training import checkpoint
 
     path = Path(directory)
@@ -17,10 +18,7 @@ def stated(directory: str | Path) -> tuple[Path, dict[str, Any]]:
             raise DataEngineError(f"{path}: no policy there, expected a folder that `villa train act` wrote")
         path = checkpoint.newest_whole(path / "checkpoints")
     if not (path / weights.WEIGHTS_NAME).exists() and checkpoint.step_of(path) is not None:
-        raise DataEngineError(
-            f"{path}: its weights lie in shards; `villa export checkpoint {path} --out DIR` puts them together, then "
-            f"give DIR"
-        )
+        raise DataEngineError(why_no_weights(path, f"no {weights.WEIGHTS_NAME}; copy it again"))
     about = weights.read_config(path)
     if "bodies" not in about:
         architecture = about.get("architecture")
