@@ -36,11 +36,15 @@ class Distributed:
 
     def any(self, flag: bool) -> bool:
         """Tell whether any rank says so; all ranks get the same answer."""
+        return bool(self.max(int(flag)))
+
+    def max(self, number: int) -> int:
+        """Give every rank the largest number of all."""
         if self.world_size == 1:
-            return flag
-        value = torch.tensor([int(flag)], device=self.device)
+            return number
+        value = torch.tensor([number], device=self.device)
         dist.all_reduce(value, dist.ReduceOp.MAX)
-        return bool(value.item())
+        return int(value.item())
 
     def broadcast(self, number: int) -> int:
         """Give every rank the number of rank 0."""

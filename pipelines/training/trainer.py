@@ -329,7 +329,7 @@ class Trainer(Generic[B]):
         if self.distributed.any(interrupts.seen is not None or self.checkpoints.background.failed):
             if self.distributed.any(self.checkpoints.background.failed):
                 self.checkpoints.wait()  # raises
-            return interrupts.seen or signal.SIGINT
+            return self.distributed.max(interrupts.seen or 0) or signal.SIGINT
         limit = self.config.max_minutes
         return 0 if limit is not None and self.distributed.any(minutes >= limit) else None
 
