@@ -18,5 +18,6 @@ def unexplained(run: Path) -> set[str]:
     lines = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
     names = {re.sub(r"(?<=_slot_)\d+$", "K", name.removeprefix("val_")) for line in lines for name in line}
     names = {re.sub(r"(?<=^grad_norm_)\w+$", "PART", name) for name in names}
+    names = {re.sub(r"^(dataset|embodiment)/.+/", "", name) for name in names}
     assert len(names) > 5
     return names - explained - {"step", "notes"}
