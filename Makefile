@@ -1,4 +1,4 @@
-.PHONY: help setup demo test test-long check check-lerobot sim-libero bench docs docs-site format lint types
+.PHONY: help setup demo test test-long check check-lerobot sim-libero sim-simpler bench docs docs-site format lint types
 .DEFAULT_GOAL := help
 SHELL := /bin/bash
 PY := .venv/bin/python
@@ -7,6 +7,7 @@ STAMP := .venv/.ready
 PYTEST := .venv/bin/pytest -n 2 --dist loadfile --no-loadscope-reorder
 LEROBOT ?= .venv/lerobot
 LIBERO ?= .venv-libero
+SIMPLER ?= .venv-simpler
 
 help: ## list what there is
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 22
@@ -73,6 +74,20 @@ $(LIBERO)/.ready: .ci/sim-libero.txt
 	@echo "installing into $(LIBERO): a minute or two, 2 GB"
 	$(LIBERO)/bin/python -m pip install -q --no-deps -r .ci/sim-libero.txt
 	$(LIBERO)/bin/python pipelines/evaluation/clients/libero versions
+	touch $@
+
+# ManiSkill pins an older numpy. Its assets come from their publisher and cannot be packed here: without them, or without
+# network, the command that plays says which are missing.
+sim-simpler: $(SIMPLER)/.ready ## install the simulator SIMPLER into .venv-simpler, for `villa eval simpler`
+
+$(SIMPLER)/.ready: .ci/sim-simpler.txt .ci/vulkan
+	@test -x $(SIMPLER)/bin/python || { python=$$(.ci/python) && $$python -m venv $(SIMPLER); }
+	@echo "installing into $(SIMPLER): some minutes, 2 GB"
+	$(SIMPLER)/bin/python -m pip install -q $$(grep '^torch==' .ci/sim-simpler.txt)
+	$(SIMPLER)/bin/python -m pip install -q --no-deps -r .ci/sim-simpler.txt
+	.ci/vulkan $(SIMPLER)
+	-$(SIMPLER)/bin/python -m mani_skill.utils.download_asset widowx250s -y
+	-$(SIMPLER)/bin/python -m mani_skill.utils.download_asset bridge_v2_real2sim -y
 	touch $@
 
 bench: setup ## all benchmarks

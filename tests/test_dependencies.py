@@ -20,8 +20,8 @@ NAMES = {"PIL": "pillow", "cv2": "opencv-python-headless", "google": "protobuf",
 
 BESIDE = {"robosuite", "openpi-client"}
 """Installed by `make setup` without what it asks for, and so in no extra."""
-OF_SIMULATORS = {"libero"}
-"""Live in environments of their own (`make sim-libero`), and so do the files that import them."""
+OF_SIMULATORS = {"libero", "mani-skill", "sapien"}
+"""Live in environments of their own (`make sim-libero`, `make sim-simpler`), and so do the files that import them."""
 FOR_GPUS = {"bitsandbytes"}
 """Asked for by name in one line where a setting needs it; without a GPU it is of no use."""
 CONTENDERS = {"decord"}

@@ -19,7 +19,7 @@ from dataengine.vector_layout import FACTORS, VectorLayout, layout_of
 from dataengine.windows.stats import EmbodimentStatistics, Statistics
 from pipelines.evaluation.calibrate.config import RATE_TOLERANCE
 from pipelines.evaluation.config import Mismatched
-from pipelines.evaluation.simulators._base import Simulator
+from pipelines.evaluation.simulators._base import Simulator, action_dim
 from pipelines.training.act.stated import stated
 
 SPEED = 1.5
@@ -274,8 +274,7 @@ def _out_of_scale(expected: Expectation, simulator: Simulator) -> Iterator[Misma
     if action.encoding not in ("eef_delta", "") or not action.low:
         return
     layout = VectorLayout.of("eef_delta", action.dim)
-    # Not every simulator has an expert for every task: those say the number of values.
-    ones = np.ones(getattr(simulator, "raw_action_dim", 0) or len(simulator.expert()), np.float32)
+    ones = np.ones(action_dim(simulator), np.float32)
     reach = simulator.to_canonical(ones)
     if not layout.position or len(reach) != action.dim:
         return

@@ -18,6 +18,9 @@ class Outcome(BaseModel):
     seed: int
     """Of its start."""
     success: bool
+    """At any step, which ended it; at the last one, where the simulator plays to the end."""
+    solved_ever: bool | None = None
+    """Whether at any step, where it played to the end."""
     steps: int
     seconds: float = 0.0
     """Wall-clock seconds, of the simulation and of the policy."""

@@ -20,7 +20,7 @@ from pipelines.evaluation.expectation import expectation
 from pipelines.evaluation.playing import Job, play_all
 from pipelines.evaluation.remote import is_server
 from pipelines.evaluation.results import EvalReport, Filmstrip, Lost, TaskResult, wilson
-from pipelines.evaluation.simulators._base import ALIASES, default_tasks, simulator_class
+from pipelines.evaluation.simulators._base import ALIASES, Simulator, default_tasks, simulator_class
 from pipelines.evaluation.unit import Unit, make_unit
 from pipelines.output.folder import Before, claimed, sources_at
 from pipelines.training.act.stated import unfinished
@@ -63,6 +63,8 @@ def _run(config: EvalConfig) -> EvalReport:
         low=low,
         high=high,
         acts_as=acts_as,
+        warnings=[*_warnings(config), *_notes(simulator, [unit.task for unit in missing])],
+        published=getattr(simulator, "published", ""),
         calibration=calibration,
         unfinished=unfinished(config.policy) if is_here else "",
         out=str(config.out),
@@ -90,6 +92,27 @@ def require_calibration(config: PlayConfig) -> str:
     return known.said
 
 
+def _notes(simulator: type[Simulator], played: Sequence[str]) -> list[str]:
+    """Ask a simulator what it lacks to be the benchmark that it is called after."""
+    notes = getattr(simulator, "notes", None)
+    return list(notes(played)) if notes is not None else []
+
+
+def _warnings(config: EvalConfig) -> list[str]:
+    """Say what makes rates worth less than they look."""
+    simulator = simulator_class(config.simulator)
+    least, starts = getattr(simulator, "least_episodes", 0), getattr(simulator, "num_starts", 0)
+    warnings = []
+    if config.episodes < least:
+        warnings.append(f"{config.episodes} episodes a task are noise, {simulator.name} asks for {least} or more")
+    if starts and config.episodes > starts and config.policy not in BASELINES and config.noise == "zero":
+        warnings.append(
+            f"a task has {starts} starts, and without noise the {config.episodes} episodes repeat them: --set "
+            f"noise=normal, or a server that draws it"
+        )
+    return warnings
+
+
 def _result(unit: Unit, outcomes: Sequence[Outcome]) -> TaskResult:
     """Count what was played; raise DataEngineError where the simulator brought no episode to its end."""
     played, lost = [one for one in outcomes if not one.lost], [one for one in outcomes if one.lost]
@@ -100,6 +123,7 @@ def _result(unit: Unit, outcomes: Sequence[Outcome]) -> TaskResult:
         )
     won = [one for one in played if one.success]
     low, high = wilson(len(won), len(played))
+    ever = [one.solved_ever for one in played]
     return TaskResult(
         policy=unit.name,
         task=unit.task,
@@ -107,6 +131,7 @@ def _result(unit: Unit, outcomes: Sequence[Outcome]) -> TaskResult:
         instruction_override=unit.override,
         successes=len(won),
         episodes=len(played),
+        solved_ever=None if None in ever else sum(map(bool, ever)),
         rate=len(won) / len(played),
         low=low,
         high=high,

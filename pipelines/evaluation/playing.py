@@ -19,7 +19,7 @@ from pipelines.evaluation.contract import refuse, seen_mismatches
 from pipelines.evaluation.episodes import Outcome
 from pipelines.evaluation.expectation import expectation
 from pipelines.evaluation.simulators import _play
-from pipelines.evaluation.simulators._base import Simulator, simulator_class
+from pipelines.evaluation.simulators._base import Simulator, plays_to_end, simulator_class
 from pipelines.evaluation.simulators._watch import AtWork, Watch, left_at_work
 from pipelines.evaluation.simulators._workers import WorkerDiedError, count, run_jobs
 from pipelines.evaluation.unit import Unit
@@ -87,6 +87,7 @@ def _play_job(job: Job) -> list[Outcome]:
     count(len(job.seeds) - len(missing))
     if missing:
         actor, watch = make_actor(unit), Watch(_stem(unit), unit.step_timeout_s)
+        to_end = plays_to_end(simulator_class(unit.simulator))
         videos_left = unit.num_videos - sum(bool(one.video) for one in known.values())
         start = time.monotonic()
         for played in _played(unit, missing, actor, watch, films_all=videos_left > 0):
@@ -96,6 +97,7 @@ def _play_job(job: Job) -> list[Outcome]:
             known[played.seed] = Outcome(
                 seed=played.seed,
                 success=played.success,
+                solved_ever=played.solved_ever if to_end else None,
                 steps=played.steps,
                 seconds=end - start,
                 lost=played.lost,

@@ -40,6 +40,8 @@ class TaskResult(BaseModel):
     """The other task whose instruction the policy got; empty for the task's own."""
     successes: int
     episodes: int
+    solved_ever: int | None = None
+    """Episodes that were solved at any step, where `successes` are those solved at the last one."""
     rate: float
     low: float
     high: float
@@ -73,6 +75,10 @@ class EvalReport(Report):
     """How far the policy's training had come, where it was not at its end."""
     calibration: str = ""
     """Whether the simulator was shown to do what recordings say."""
+    warnings: list[str] = Field(default_factory=list)
+    """What makes the rates worth less."""
+    published: str = ""
+    """What others report."""
     recorded: str = ""
     """The dataset that was written of it."""
     out: str = ""
@@ -89,6 +95,7 @@ class EvalReport(Report):
             f"{task:<{width}}  {won:>3} of {episodes:<3}  {low:4.0%} to {high:4.0%}"
             for task, won, episodes, low, high in rows
         ]
+        lines += _counted(self.results)
         lines += [
             f"{r.task}: start {one.seed} lost to the simulator, {one.reason}" for r in self.results for one in r.lost
         ]
@@ -98,6 +105,8 @@ class EvalReport(Report):
             lines.append(f"acting as in {self.acts_as}")
         if self.unfinished:
             lines.append(f"the policy is a checkpoint of an unfinished training, {self.unfinished}")
+        lines += [f"published: {self.published}"] if self.published else []
+        lines += [f"warning: {one}" for one in self.warnings]
         lines.append(f"results: {Path(self.out) / 'results'}")
         lines += [f"recorded: {self.recorded}, for `villa ingest lerobot`"] if self.recorded else []
         lines += [f"filmstrips: {self.filmstrips}"] if self.filmstrips else []
@@ -109,6 +118,20 @@ def _title(result: TaskResult) -> str:
     """Name the task, and the other one whose instruction the policy got."""
     other = result.instruction_override
     return f"{result.task}, instruction of {other}" if other else result.task
+
+
+def _counted(results: list[TaskResult]) -> list[str]:
+    """Say which success the table counts, and the other count, where they differ."""
+    ever = [(one, one.solved_ever) for one in results if one.solved_ever is not None]
+    if not ever:
+        return []
+    won, episodes = sum(count for _, count in ever), sum(one.episodes for one, _ in ever)
+    low, high = wilson(won, episodes)
+    by_task = ", ".join(f"{one.task} {count}" for one, count in ever)
+    return [
+        "solved when the last step was over (truncation); at any step (accumulation): "
+        f"{won} of {episodes}, {low:.0%} to {high:.0%} ({by_task})"
+    ]
 
 
 def wilson(successes: int, episodes: int, confidence: float = 0.95) -> tuple[float, float]:

@@ -12,7 +12,7 @@ from dataengine.naming import did_you_mean
 from pipelines.evaluation.config import BASELINES, EvalConfig
 from pipelines.evaluation.episodes import Journal
 from pipelines.evaluation.remote import is_server, server_fingerprint
-from pipelines.evaluation.simulators._base import EVAL_SEEDS_FROM, Simulator, simulator_class
+from pipelines.evaluation.simulators._base import EVAL_SEEDS_FROM, Simulator, simulator_class, step_limit
 
 _PLAIN = {"noise": "zero", "num_euler_steps": 0, "acts_as": "", "decay": None, "inference_delay": 0}
 _PLAIN |= {"guidance_beta": None}
@@ -106,7 +106,7 @@ def make_unit(config: EvalConfig, task: str) -> Unit:
         episodes=config.episodes,
         first_start=config.seed_offset,
         execute=config.action_steps,
-        max_steps=config.max_steps or simulator.max_steps,
+        max_steps=config.max_steps or step_limit(simulator, task),
         demonstrations=config.demonstrations,
         filmed=config.num_filmstrips,
         noise=config.noise,
@@ -117,7 +117,7 @@ def make_unit(config: EvalConfig, task: str) -> Unit:
         guidance_beta=config.guidance_beta if config.continue_chunks else None,
         device=config.device,
         name=config.name or Path(config.policy).name,
-        robots=min(config.num_envs, config.episodes),
+        robots=min(config.num_envs, config.episodes, getattr(simulator, "max_envs", config.num_envs)),
         num_videos=config.num_videos,
         step_timeout_s=config.step_timeout_s,
         accept=config.accept,

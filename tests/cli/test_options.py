@@ -217,7 +217,10 @@ def test_every_command_that_takes_settings_prints_them() -> None:
 
 def test_the_help_names_what_there_is_to_choose_from_and_the_defaults(capsys: pytest.CaptureFixture[str]) -> None:
     for command, said in (
-        (["eval", "play"], "[known: fetch, lift, lift_kinova3, lift_ur5e, metaworld, two_arm] [default: metaworld]"),
+        (
+            ["eval", "play"],
+            "[known: fetch, lift, lift_kinova3, lift_ur5e, metaworld, simpler, two_arm] [default: metaworld]",
+        ),
         (["curate"], "[known: default, strict, villa-x] [default: default]"),
         (["ingest"], "[known: openx, realman, villa-x, xhand]"),
         (["shard"], "[known: villa-x, villa-x-ablation]"),

@@ -133,6 +133,22 @@ def default_tasks(simulator: type[Simulator]) -> tuple[str, ...]:
     return getattr(simulator, "default_tasks", tuple(simulator.tasks))
 
 
+def action_dim(simulator: Simulator) -> int:
+    """Count the numbers of its raw action; not every simulator has an expert for every task, and those say it."""
+    return int(getattr(simulator, "raw_action_dim", 0)) or len(simulator.expert())
+
+
+def step_limit(simulator: type[Simulator], task: str) -> int:
+    """Count the control steps of an episode: of some simulators, tasks have their own."""
+    limits: Mapping[str, int] = getattr(simulator, "steps_of_task", {})
+    return limits.get(task, simulator.max_steps)
+
+
+def plays_to_end(simulator: type[Simulator]) -> bool:
+    """Tell a benchmark that counts what is solved when the last step is over; success ends no episode there."""
+    return bool(getattr(simulator, "plays_to_end", False))
+
+
 def check_task(simulator: type[Simulator], task: str) -> None:
     """Raise ValueError for a task that the simulator does not have."""
     if task not in simulator.tasks:

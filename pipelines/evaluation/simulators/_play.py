@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipelines.evaluation.chunks import Chunks
-from pipelines.evaluation.simulators._base import Observation, Simulator
+from pipelines.evaluation.simulators._base import Observation, Simulator, action_dim, plays_to_end
 
 if TYPE_CHECKING:
     from pipelines.evaluation.policy import ActPolicy
@@ -35,6 +35,7 @@ class Lane:
     simulator: Simulator
     seed: int = -1
     steps: int = 0
+    solved_ever: bool = False
     observation: Observation | None = None
     frames: list[NDArray[np.uint8]] = field(default_factory=list)
     """Pictures of the episode, one at each look, when it is filmed."""
@@ -48,6 +49,9 @@ class Played:
 
     seed: int
     success: bool
+    """At any step, which ends the episode; at the last one, where the simulator plays to the end."""
+    solved_ever: bool = False
+    """At any step."""
     steps: int
     frames: Sequence[NDArray[np.uint8]]
     rows: Sequence[tuple[Observation, NDArray[np.float32]]] = ()
@@ -131,7 +135,7 @@ class Random:
         chunks = []
         for lane in lanes:
             random = np.random.default_rng((lane.seed, lane.steps))
-            raw_action = random.uniform(-1.0, 1.0, len(lane.simulator.expert())).astype(np.float32)
+            raw_action = random.uniform(-1.0, 1.0, action_dim(lane.simulator)).astype(np.float32)
             chunks.append(lane.simulator.to_canonical(raw_action)[None])
         return chunks
 
@@ -199,6 +203,7 @@ def play(
         while waiting and free:
             lane = free.popleft()
             lane.seed, lane.steps, lane.frames, lane.rows = waiting.popleft(), 0, [], []
+            lane.solved_ever = False
             busy.append(lane)
         for lane in busy:
             try:
@@ -234,7 +239,7 @@ def _execute(
 ) -> Played | None:
     """Execute actions (k, a); say how the episode went where it came to its end."""
     raw_actions = [lane.simulator.to_raw(action) for action in actions]
-    success = False
+    success, to_end = False, plays_to_end(type(lane.simulator))
     try:
         with watch(lane.seed):
             for action, raw_action in zip(actions, raw_actions, strict=True):
@@ -242,14 +247,22 @@ def _execute(
                     lane.rows.append((lane.simulator.observe(), np.array(action, np.float32)))
                 success = lane.simulator.step(raw_action)
                 lane.steps += 1
-                if success or lane.steps >= max_steps:
+                lane.solved_ever |= success
+                if (success and not to_end) or lane.steps >= max_steps:
                     break
             else:
                 return None
             _look(lane, False, filmed)
     except Exception as error:
         return _lost(lane, error)
-    return Played(seed=lane.seed, success=success, steps=lane.steps, frames=lane.frames, rows=lane.rows)
+    return Played(
+        seed=lane.seed,
+        success=success,
+        solved_ever=lane.solved_ever,
+        steps=lane.steps,
+        frames=lane.frames,
+        rows=lane.rows,
+    )
 
 
 def _lost(lane: Lane, error: Exception) -> Played:
