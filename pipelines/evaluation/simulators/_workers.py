@@ -6,7 +6,7 @@ process that has both.
 
 import multiprocessing
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from concurrent.futures import FIRST_COMPLETED, wait
 from concurrent.futures.process import BrokenProcessPool
 from functools import partial
@@ -41,7 +41,7 @@ def run_jobs(
     jobs: Sequence[J],
     processes: int,
     counted: Callable[[int], None] = lambda _number: None,
-) -> Iterator[tuple[int, R]]:
+) -> Generator[tuple[int, R], None, None]:
     """Yield (index of the job, result) as jobs end; the first one that fails stops those not yet begun.
 
     `counted` is told, every half second, what jobs said by `count` since.
@@ -70,7 +70,8 @@ def run_jobs(
             except BaseException:
                 for future in futures:  # leaving the block shuts down a second time, which would take this back
                     future.cancel()
-                workers.shutdown(wait=False, cancel_futures=True)
+                # Not without waiting: the executor then forgets whom to wait for, and jobs that were begun go on.
+                workers.shutdown(wait=True, cancel_futures=True)
                 raise
     finally:
         for name, value in threads.items():

@@ -1,6 +1,8 @@
 """Worker processes: their results, their deaths, and what they print."""
 
 import os
+import time
+from pathlib import Path
 
 import pytest
 
@@ -54,3 +56,24 @@ def test_a_worker_that_dies_is_one_clear_line() -> None:
 def test_what_a_job_refuses_reaches_the_caller() -> None:
     with pytest.raises(DataEngineError, match="job 3 is bad"):
         list(run_jobs(refuse, [3], processes=1))
+
+
+def work(job: tuple[Path, int]) -> None:
+    folder, number = job
+    if number == 0:
+        while not (folder / "1.begun").exists():
+            time.sleep(0.01)
+        return
+    (folder / f"{number}.begun").touch()
+    time.sleep(1)
+    (folder / f"{number}.ended").touch()
+
+
+def test_whoever_stops_looking_waits_for_what_was_begun(tmp_path: Path) -> None:
+    jobs = run_jobs(work, [(tmp_path, number) for number in range(8)], 2)
+    assert next(iter(jobs)) == (0, None)
+    jobs.close()
+    begun = {path.stem for path in tmp_path.glob("*.begun")}
+    assert begun == {path.stem for path in tmp_path.glob("*.ended")}
+    assert "1" in begun
+    assert len(begun) < 7, "those that were not begun never are"
