@@ -48,18 +48,29 @@ class Client:
             preexec_fn=partial(die_with, os.getpid()),  # noqa: PLW1509  (no threads hold locks that prctl would need)
         )
 
-    def ask(self, command: str, **arguments: Any) -> Answer:
-        """Run a command to its end and give its one answer; raise DataEngineError where it has none."""
+    def run(self, command: str, timeout_s: float, **arguments: Any) -> tuple[list[Answer], str, int]:
+        """Run a command to its end; give what it said, its last line of errors and its exit code.
+
+        Raise TimeoutExpired, the process being killed, where that takes longer.
+        """
         process = self.start(command, **arguments)
         try:
-            out, errors = process.communicate(timeout=ASK_S)
+            out, errors = process.communicate(timeout=timeout_s)
         except subprocess.TimeoutExpired:
             process.kill()
-            raise DataEngineError(f"{self.python}: `{command}` of the simulator took more than {ASK_S} s") from None
+            raise
         answers = [json.loads(line) for line in out.splitlines() if line.startswith("{")]
+        return answers, last_line(errors), process.returncode
+
+    def ask(self, command: str, **arguments: Any) -> Answer:
+        """Run a command to its end and give its one answer; raise DataEngineError where it has none."""
+        try:
+            answers, error, code = self.run(command, ASK_S, **arguments)
+        except subprocess.TimeoutExpired:
+            raise DataEngineError(f"{self.python}: `{command}` of the simulator took more than {ASK_S} s") from None
         ended = [answer for answer in answers if answer["event"] in ("ended", "lost")]
         if not ended or ended[-1]["event"] == "lost":
-            why = ended[-1]["why"] if ended else last_line(errors) or f"exit code {process.returncode}"
+            why = ended[-1]["why"] if ended else error or f"exit code {code}"
             raise DataEngineError(
                 f"{self.python}: `{command}` of the simulator failed: {why}; `make sim-{self.name}` makes it anew"
             )
@@ -126,6 +137,11 @@ class ClientProcess:
             with suppress(OSError):
                 if pipe is not None:
                     pipe.close()
+
+
+def interpreter(path: Path) -> Path:
+    """Make the path of a Python absolute; links stay, for they lead out of its environment."""
+    return Path(os.path.abspath(path))  # noqa: PTH100  (resolve() follows them)
 
 
 def last_line(text: str) -> str:

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from dataengine.errors import DataEngineError
-from pipelines.evaluation.client_process import Client
+from pipelines.evaluation.client_process import Client, interpreter
 
 PYTHON = "VILLA_LIBERO_PYTHON"
 DEFAULT = Path(".venv-libero/bin/python")
@@ -20,7 +20,7 @@ def find_python(given: str) -> Path:
             f"{chosen}: found no Python with LIBERO, which lives in an environment of its own; `make sim-libero` makes "
             f"it, --python or {PYTHON} names another"
         )
-    return Path(os.path.abspath(chosen))  # noqa: PTH100  (resolve() would follow the link out of the environment)
+    return interpreter(chosen)
 
 
 def libero(python: Path) -> Client:

@@ -13,11 +13,10 @@ from numpy.typing import NDArray
 from dataengine.errors import DataEngineError
 from pipelines.evaluation.clients.libero import actors
 from pipelines.evaluation.libero.crew import Simulator as Process
-from pipelines.evaluation.libero.record import SUITE
+from pipelines.evaluation.libero.record import SILENCE_S, SUITE
 from pipelines.evaluation.simulators._base import Observation
 
 SIDE, QUALITY = 128, "fast"
-SILENCE_S = 600.0
 
 
 class RemoteScene:

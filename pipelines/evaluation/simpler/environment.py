@@ -1,6 +1,5 @@
 """SIMPLER's own environment (`make sim-simpler`): where it is, and what it still lacks, said as one block."""
 
-import json
 import os
 import subprocess
 from collections.abc import Sequence
@@ -9,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from dataengine.errors import DataEngineError
-from pipelines.evaluation.client_process import Client
+from pipelines.evaluation.client_process import Client, interpreter
 
 PYTHON = "VILLA_SIMPLER_PYTHON"
 DEFAULT = Path(".venv-simpler/bin/python")
@@ -26,10 +25,10 @@ INSTALL = "`make sim-simpler` installs it"
 
 def client() -> Client:
     """Say how processes of the simulator are started; raise NotReadyError where its environment is not there."""
-    chosen = Path(os.environ.get(PYTHON, "") or DEFAULT)
+    chosen = Path(_python())
     if not chosen.exists():
         raise NotReadyError([f"environment  {chosen} is not there: {INSTALL}, or {PYTHON} names its Python"])
-    python = Path(os.path.abspath(chosen))  # noqa: PTH100  (resolve() would follow the link out of the environment)
+    python = interpreter(chosen)
     return Client("simpler", python, _drawing(python.parents[1] / MESA))
 
 
@@ -74,20 +73,16 @@ def start_failed(why: str) -> NotReadyError:
 
 def rendering(its: Client) -> list[str]:
     """Say what is wrong with drawing, which is tried in a process of its own; nothing where it works."""
-    process = its.start("render")
     try:
-        out, errors = process.communicate(timeout=RENDER_S)
+        answers, error, code = its.run("render", RENDER_S)
     except subprocess.TimeoutExpired:
-        process.kill()
         return [f"vulkan       the renderer said nothing for {RENDER_S} s"]
-    answers = [json.loads(line) for line in out.splitlines() if line.startswith("{")]
     if answers and answers[-1]["event"] == "ended":
         return []
     about = answers[0] if answers else {"drivers": [], "mesa": ""}
     lost = answers[-1].get("why") if answers else ""
-    code = process.returncode
     died = f"the renderer died with {f'signal {-code}' if code < 0 else f'exit code {code}'}"
-    why = lost or (f"{died}: {errors.strip().splitlines()[-1][:200]}" if errors.strip() else died)
+    why = lost or (f"{died}: {error[:200]}" if error else died)
     drivers = ", ".join(about["drivers"]) or "no Vulkan driver"
     mesa = f", Mesa {about['mesa']}" if about["mesa"] else ""
     return [
