@@ -140,7 +140,7 @@ def test_an_unknown_task_is_refused_with_those_there_are() -> None:
 def test_an_unknown_simulator_is_refused_with_those_there_are() -> None:
     with pytest.raises(
         DataEngineError,
-        match="no simulator 'gazebo'; known: fetch, lift, lift_kinova3, lift_ur5e, metaworld, two_arm",
+        match="no simulator 'gazebo'; known: fetch, lift, lift_kinova3, lift_ur5e, metaworld, simpler, two_arm",
     ):
         simulator_class("gazebo")
 

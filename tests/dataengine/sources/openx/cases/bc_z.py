@@ -42,4 +42,5 @@ def case() -> Case:
             "observation/present/autonomous",
         ),
         is_certain=True,
+        notes={"outcome": "failure"},
     )

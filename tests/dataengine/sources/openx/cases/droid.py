@@ -53,4 +53,5 @@ def case(result: str = "success", **texts: str) -> Case:
             "action_dict/joint_velocity",
         ),
         is_certain=True,
+        notes={"outcome": result},
     )

@@ -42,4 +42,5 @@ def case(*, success: bool = True) -> Case:
             "action/terminate_episode",
         ),
         is_certain=True,
+        notes={"outcome": "success" if success else "failure"},
     )

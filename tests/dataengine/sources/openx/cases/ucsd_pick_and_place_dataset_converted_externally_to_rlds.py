@@ -16,5 +16,5 @@ def case(*, success: bool = True) -> Case:
         action=(action[:, :3], ZERO, SHUT),
         raw_state=("observation/state",),
         raw_action=("action",),
-        notes={"gripper_polarity": "+1 closes (by the width)"},
+        notes={"gripper_polarity": "+1 closes (by the width)", "outcome": "success" if success else "failure"},
     )
