@@ -18,6 +18,7 @@ from dataengine.config import Config
 from dataengine.digest import hex_digest
 from dataengine.errors import DataEngineError
 from dataengine.naming import did_you_mean
+from dataengine.windows.window import EpisodeReader
 from models.weights import read_config
 from pipelines.ablation.config import AblateConfig, Arm, act_settings, lam_settings, load_arms
 from pipelines.ablation.page import FILES as PAGE_FILES
@@ -136,14 +137,14 @@ def _checked(kind: type[C], what: str, settings: dict[str, Any]) -> C:
 
 def _train(config: AblateConfig, what: str, jobs: list[Any]) -> None:
     """Train what is not trained, side by side."""
-    data = open_reader(config.corpus).identity.fingerprint
-    missing = [job for job in jobs if not _finished(job.config, data)]
+    reader = open_reader(config.corpus)
+    missing = [job for job in jobs if not _finished(job.config, reader)]
     with progress.task(f"train {what}", len(missing), "trainings") as live:
         for index, _ in run_jobs(_train_one, [job.config for job in missing], config.processes):
             live.advance(1, note=missing[index].config.out.name)
 
 
-def _finished(config: TrainConfig, data: str) -> bool:
+def _finished(config: TrainConfig, reader: EpisodeReader) -> bool:
     """Tell whether just this training came to its end, so that it need not be opened again."""
     out = Path(config.out)
     if not (out / "report.json").exists():
@@ -151,7 +152,9 @@ def _finished(config: TrainConfig, data: str) -> bool:
     saved = read_config(out)
     training = config.saved_as_today(saved["training"])
     finished = json.loads((out / "report.json").read_text(encoding="utf-8"))["finished"]
-    return bool(finished) and saved["data"]["fingerprint"] == data and training == config.recorded()
+    data = saved["data"]
+    is_same = data["fingerprint"] == reader.identity.fingerprint and data.get("frame_side") == reader.frame_side
+    return bool(finished) and is_same and training == config.recorded()
 
 
 def _train_one(config: TrainConfig) -> None:

@@ -6,26 +6,22 @@ from typing import Any
 
 from dataengine.differences import differences
 from dataengine.errors import DataEngineError, OtherSettingsError
+from pipelines.training.seen import TITLES, with_unsaved
 from pipelines.training.settings import LoopConfig, learning_rate
 
 VERSION = 2
 """Of what a run's losses follow from beside its settings: a run that an older trainer began is not continued."""
 
-_TITLES = {
-    "data": "data (fingerprint of the episodes)",
-    "latent actions": "latent actions (fingerprint of their model)",
-}
-
 
 def check_identity(before: Mapping[str, Any], now: Mapping[str, Any], config: LoopConfig, out: Path) -> None:
     """Refuse to continue a run with other settings or other data."""
-    before = config.saved_as_today(before)
+    before = with_unsaved(config.saved_as_today(before), now)
     if before.get("trainer") != now.get("trainer"):
         raise DataEngineError(
             f"{out} holds a run that another version of the trainer began, whose losses and weight decay differ; "
             f"end it with that version, or give another --out"
         )
-    differing = list(differences(before, now, _TITLES))
+    differing = list(differences(before, now, TITLES))
     if differing:
         raise OtherSettingsError(
             f"{out} holds a run with other settings or data; give the same to continue it, or another --out", differing

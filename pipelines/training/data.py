@@ -97,7 +97,7 @@ def normalizer(reader: EpisodeReader, by: NormalizeBy) -> Normalizer:
 def origin(reader: EpisodeReader, statistics: Mapping[str, EmbodimentStatistics] | None = None) -> dict[str, Any]:
     """Say what a model was trained on, for its checkpoints: data, the statistics that normalised it, code."""
     return {
-        "data": asdict(reader.identity),
+        "data": {**asdict(reader.identity), "frame_side": reader.frame_side},
         "statistics": {name: one.to_json() for name, one in (statistics or reader.statistics()).items()},
         "git_revision": git_revision(),
     }

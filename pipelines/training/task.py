@@ -19,6 +19,7 @@ from pipelines.training.distributed import Distributed
 from pipelines.training.frames import Buffers
 from pipelines.training.loading import Collator, num_buffers
 from pipelines.training.protocols import Callback, Trainable
+from pipelines.training.seen import seen
 from pipelines.training.validation import Pictures
 
 
@@ -186,7 +187,7 @@ class TrainTask(ABC, Generic[C, M, A, R]):
 
     def identity(self) -> dict[str, Any]:
         """Give what must not change between the calls of one run."""
-        return {"data": self.data.reader.identity.fingerprint, **self.config.fixed_on_resume()}
+        return {**seen(self.data.reader), **self.config.fixed_on_resume()}
 
     def extra(self) -> dict[str, Any]:
         """Give what goes into `model_config.json`: where the data came from, statistics, settings."""

@@ -21,6 +21,7 @@ from pipelines.training.act.scores import ActScores, evaluate
 from pipelines.training.act.warnings import find_warnings
 from pipelines.training.collators import ActCollator
 from pipelines.training.frames import Buffers, Frames
+from pipelines.training.seen import seen
 from pipelines.training.task import TrainReport, TrainTask
 from pipelines.training.tokenizer import Tokenizer
 
@@ -140,7 +141,7 @@ class PolicyTask(TrainTask[P, Act, ActCollator, R]):
         if self.online is not None:
             fingerprint += ", computed while training"
         return {
-            "data": self.data.reader.identity.fingerprint,
+            **seen(self.data.reader, self.latent),
             "latent actions": fingerprint,
             **self.config.fixed_on_resume(),
         }

@@ -23,6 +23,7 @@ from pipelines.training.fit import fit, open_data, write_report
 from pipelines.training.frames import Buffers, Frames
 from pipelines.training.loading import num_buffers
 from pipelines.training.run_folder import run_folder
+from pipelines.training.seen import seen
 from pipelines.training.task import TrainingData, TrainReport, TrainTask, episode_counts
 from pipelines.training.validation import Pictures, contact_sheet
 from pipelines.training.world import scores as world_scores
@@ -108,8 +109,8 @@ class WorldTask(TrainTask[TrainWorldConfig, World, WorldCollator, TrainWorldRepo
 
     def identity(self) -> dict[str, Any]:
         """Add the latent actions; what only the evaluation reads may change."""
-        fingerprints = {"data": self.data.reader.identity.fingerprint, "latent actions": self.latent.fingerprint}
-        return fingerprints | _without_evaluation(self.config.fixed_on_resume())
+        facts = {**seen(self.data.reader, self.latent), "latent actions": self.latent.fingerprint}
+        return facts | _without_evaluation(self.config.fixed_on_resume())
 
     def extra(self) -> dict[str, Any]:
         """Add the latent actions that the model was trained on."""
