@@ -71,13 +71,10 @@ def prepare(folder: Path, side: int) -> str:
 
 def side_of(kind: str, preset: str) -> int:
     """Give the side of the pictures that a preset reads."""
-    from models.act import ActConfig
-    from models.lam import LamConfig
-    from pipelines.training import presets
+    from act_model import act_config
+    from lam_model import lam_config
 
-    if kind == "lam":
-        return presets.shape(LamConfig, "train_lam", preset).resolution
-    return int(presets.shape(ActConfig, "train_act", preset).vlm.vision.image_size)
+    return lam_config(preset).resolution if kind == "lam" else act_config(preset).vlm.vision.image_size
 
 
 def train(kind: str, preset: str, shards: str, scratch: Path, processes: int, device: str, steps: int) -> Any:
@@ -116,11 +113,11 @@ def peak_per_cpu_s() -> tuple[float, str]:
 def flops_of(kind: str, preset: str) -> int:
     """Count the operations of a window's forward pass, three times over."""
     if kind == "lam":
-        from models.lam import LamConfig
-        from models.lam.flops import forward_flops as lam_flops
-        from pipelines.training import presets
+        from lam_model import lam_config
 
-        return 3 * lam_flops(presets.shape(LamConfig, "train_lam", preset))
+        from models.lam.flops import forward_flops as lam_flops
+
+        return 3 * lam_flops(lam_config(preset))
     from act_model import act_config
 
     from models.act.flops import forward_flops as act_flops

@@ -16,6 +16,7 @@ from dataengine.windows.window import WindowSpec
 from pipelines.device import pick_device
 from pipelines.recipes.mixture import describe
 from pipelines.training import checkpoint, data, held_out, memory
+from pipelines.training.deferred import ReadsWeightsError, Weights, make_without_memory
 from pipelines.training.distributed import process_group
 from pipelines.training.frames import Buffers
 from pipelines.training.loading import Loader, num_ahead
@@ -75,8 +76,7 @@ def _fit(task: TrainTask[C, M, A, R]) -> R:
     validation = make_validation(task, collator, sampler.shares)
     try:
         memory.require(task.make, config, distributed, window_bytes(task.spec, collator.frames.side))
-        torch.manual_seed(config.seed)
-        model = task.build()
+        model, weights = _build(task)
         config.out.mkdir(parents=True, exist_ok=True)
         trainer = Trainer(
             model=model,
@@ -93,6 +93,7 @@ def _fit(task: TrainTask[C, M, A, R]) -> R:
             lr_scale=task.lr_scale,
             deliver=cast(Callable[[nn.Module], nn.Module], task.deliver),
             flops=lambda: task.flops(model),
+            weights=weights,
         )
         trainer.resume()
         if trainer.step == config.steps:
@@ -113,6 +114,18 @@ def _fit(task: TrainTask[C, M, A, R]) -> R:
     if distributed.is_main_process:
         write_report(report, config.out)
     return report
+
+
+def _build(task: TrainTask[C, M, A, R]) -> tuple[M, Weights | None]:
+    """Make the model; one that will be sharded without memory, of which each rank then takes its share."""
+    if task.config.sharding == "fsdp2":
+        try:
+            torch.manual_seed(task.config.seed)
+            return make_without_memory(task.build)
+        except ReadsWeightsError as error:
+            task.distributed.print0(f"{task.name}: every process makes the whole model before it is sharded: {error}")
+    torch.manual_seed(task.config.seed)
+    return task.build(), None
 
 
 def _sampler(task: TrainTask[C, M, A, R]) -> WindowSampler:

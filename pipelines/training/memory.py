@@ -30,6 +30,8 @@ class Need:
     num_parameters: int
     weights: int
     """With buffers."""
+    largest: int
+    """Of one weight."""
     gradients: int
     moments: int
     """Of AdamW: two numbers for each weight that is trained."""
@@ -45,6 +47,7 @@ class Need:
         return cls(
             num_parameters=sum(p.numel() for p in model.parameters()),
             weights=weights,
+            largest=max((p.nbytes for p in model.parameters()), default=0),
             gradients=gradients,
             moments=gradients // 2 if config.optimizer == "adamw_8bit" else 2 * gradients,
             averages=gradients if config.ema_decay else 0,
@@ -74,12 +77,14 @@ def require(make: Callable[[], nn.Module], config: LoopConfig, distributed: Dist
     in_use = pictures * 4  # as float32
     free, shards = free_bytes(), distributed.world_size if config.sharding == "fsdp2" else 1
     copied = need.saved * (processes() if shards > 1 else 1) // shards if config.async_checkpoint else 0
+    # A sharded model is made weight by weight.
+    made = need.largest if shards > 1 else need.weights
     if distributed.device.type == "cuda":
         on_gpu = torch.cuda.mem_get_info(distributed.device)[0]
         on_host = {"pictures": at_rest}
         refused = (
             _lacks(need, config, need.held(in_use, shards), on_gpu, str(distributed.device))
-            or _lacks(need, config, {"weights": need.weights}, free, "cpu, where a model is made", processes())
+            or _lacks(need, config, {"weights": made}, free, "cpu, where a model is made", processes())
             or _lacks(need, config, on_host, free, "cpu, where batches are made", processes())
             or _lacks(need, config, on_host, free, "cpu, where batches are made", processes(), copied)
         )

@@ -41,16 +41,17 @@ class Rows(NamedTuple):
     stop: int
 
 
-def shard(root: Call, bf16: bool) -> None:
-    """Shard a model over all ranks, in place; the weights that each has before must be equal.
+def shard(root: Call, device: torch.device, bf16: bool) -> None:
+    """Shard a model over all ranks, in place, on a device; the weights that each has before must be equal.
 
-    With `bf16` blocks are gathered in bfloat16, where autocast computes in it anyway; what lies outside of blocks is
-    gathered, and every gradient is summed, in float32.
+    Weights on the meta device stay there, each rank's rows of them, until they are given memory. With `bf16` blocks are
+    gathered in bfloat16, where autocast computes in it anyway; what lies outside of blocks is gathered, and every
+    gradient is summed, in float32.
     """
     # Blocks return keys and values as views; nothing is written into them.
     warnings.filterwarnings("ignore", "FSDP2-wrapped module .* returned a view tensor")
     warnings.filterwarnings("ignore", r"`torch\.distributed\.\w+` is deprecated", FutureWarning)  # torch's own calls
-    mesh = init_device_mesh(_device(root).type, (dist.get_world_size(),))
+    mesh = init_device_mesh(device.type, (dist.get_world_size(),))
     whole = set(kept_whole(root.model))
     narrow = MixedPrecisionPolicy(torch.bfloat16 if bf16 else None, torch.float32, None, cast_forward_inputs=False)
     wide = MixedPrecisionPolicy(cast_forward_inputs=False)
@@ -153,7 +154,3 @@ class Skeleton:
         for buffer, now in zip(copied.buffers(), model.buffers(), strict=True):
             buffer.copy_(now)
         return copied.to(device)
-
-
-def _device(root: nn.Module) -> torch.device:
-    return next(root.parameters()).device

@@ -23,6 +23,7 @@ from pipelines.training.augment import augment, generator_of
 from pipelines.training.blocks import checkpoint_blocks, compile_blocks
 from pipelines.training.checkpoint.snapshot import Trained
 from pipelines.training.computing import is_fast_at_bf16
+from pipelines.training.deferred import Weights
 from pipelines.training.distributed import Distributed
 from pipelines.training.ema import Ema
 from pipelines.training.guards.bad_steps import BadStepError, BadSteps
@@ -96,13 +97,15 @@ class Trainer(Generic[B]):
         lr_scale: Callable[[str], float] = lambda name: 1.0,
         deliver: Callable[[nn.Module], nn.Module] = lambda model: model,
         flops: FlopsPerWindow = lambda: None,
+        weights: Weights | None = None,
     ) -> None:
         """Prepare a run that has taken no step.
 
         `identity` is what must not change between calls: settings and data. `extra` goes into `model_config.json`:
         statistics, the data's identity, the code's revision. `files` are small ones that belong beside the weights,
         by name: a tokenizer. `lr_scale` gives a weight's factor on the learning rate, by its name; `deliver` makes of
-        the trained model the one that is exported.
+        the trained model the one that is exported. `weights` are the values of a model that was made without memory,
+        for a sharded run.
         """
         self.model, self.config, self.out, self.distributed = model, config, out, distributed
         self.loader, self.validation = loader, validation
@@ -112,9 +115,8 @@ class Trainer(Generic[B]):
         self.device = distributed.device
         self._transfer = Transfer(self.device)
         self.bf16 = is_fast_at_bf16(self.device) if config.bf16 is None else config.bf16
-        self.model.to(self.device)
         self._skeleton = Skeleton(self.model)
-        self._root: nn.Module = self._shard()
+        self._root: nn.Module = self._shard(weights)
         self.optimizer = make_optimizer(self.model, config, self.device, lr_scale)
         self.ema = Ema(self.model, config.ema_decay) if config.ema_decay else None
         self.recorder = Recorder(
@@ -276,13 +278,18 @@ class Trainer(Generic[B]):
         self.step += 1
         return batch
 
-    def _shard(self) -> Call:
-        """Make the forward pass a module of its own; shard it where the settings say so."""
+    def _shard(self, weights: Weights | None) -> Call:
+        """Make the forward pass a module of its own, on the device; shard it where the settings say so."""
         root = Call(self.model)
+        if weights is None:
+            self.model.to(self.device)
         if self.config.sharding == "fsdp2":
-            self.distributed.broadcast_weights(self.model)
+            if weights is None:
+                self.distributed.broadcast_weights(self.model)
             # Only autocast on GPUs takes weights of norms in bfloat16 beside inputs in float32.
-            shard(root, self.bf16 and self.device.type == "cuda")
+            shard(root, self.device, self.bf16 and self.device.type == "cuda")
+        if weights is not None:
+            weights.fill(root, self.model, self.device)
         return root
 
     @contextlib.contextmanager

@@ -10,6 +10,7 @@ import torch
 from torch._dynamo.utils import counters
 
 from pipelines.training.blocks import blocks
+from pipelines.training.deferred import make_without_memory
 from pipelines.training.distributed import Distributed, process_group
 from pipelines.training.trainer import Trainer
 from tests.support.ranked import RUNS, gradients
@@ -34,9 +35,13 @@ def save_gradients(out: str) -> None:
 def steady(out: Path, distributed: Distributed, **changes: object) -> Trainer:
     """A run that depends on nothing but its windows and its step's own noise."""
     torch.manual_seed(0)
-    model = Toy(noise=0.1, dropout=0.0)
+
+    def make() -> Toy:
+        return Toy(noise=0.1, dropout=0.0)
+
+    model, weights = make_without_memory(make) if changes.get("sharding") == "fsdp2" else (make(), None)
     model.at_step = lambda step: model.seen.zero_() and None
-    return make_run(out, model, distributed, validates=True, val_every=3, **changes)
+    return make_run(out, model, distributed, validates=True, weights=weights, val_every=3, **changes)
 
 
 def train(out: str, die_at: str, changes: str = "{}") -> None:

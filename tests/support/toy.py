@@ -14,6 +14,7 @@ from models.batch import LamBatch
 from models.config import Config
 from models.parts import Counts, Random, normal
 from pipelines.training.collators import LamCollator
+from pipelines.training.deferred import Weights
 from pipelines.training.distributed import Distributed, process_group
 from pipelines.training.frames import Buffers, Frames
 from pipelines.training.loading import Loader, num_ahead, num_buffers
@@ -63,6 +64,7 @@ def make_run(
     model: Toy | None = None,
     distributed: Distributed | None = None,
     validates: bool = False,
+    weights: Weights | None = None,
     **changes: object,
 ) -> Trainer:
     plain = {"steps": 12, "batch_size": 8, "lr": 1e-2, "log_every": 1, "checkpoint_every": 4, "ema_decay": 0.9}
@@ -102,6 +104,7 @@ def make_run(
         identity=identity,
         extra={"why": "test"},
         validation=make_validation(more, more.episodes[4:], SPEC, collator, config, distributed) if validates else None,
+        weights=weights,
     )
     trainer.resume()
     return trainer
