@@ -3,10 +3,13 @@
 While such a model is made, tensors that `torch.empty` would give lie on the meta device, and every operation that
 writes to one is noted, a random one with the generator's state. Random numbers are drawn all the same, into a tensor
 that is dropped at once, so that the generator goes on as ever. The same operations on a tensor with memory then give a
-weight the values that it would have had, to the last bit; no more than one weight is whole at a time.
+weight the values that it would have had, to the last bit; no more than one weight is whole at a time. A tensor that
+was copied into a weight is kept until that weight is made; one of a safetensors file lies in the mapped file.
 """
 
-from collections.abc import Callable, Mapping
+import contextlib
+import itertools
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple, TypeVar
 
@@ -26,7 +29,7 @@ OVERWRITING = ("uniform_", "normal_", "zero_", "fill_", "copy_")
 """Operations that leave nothing of what a tensor held."""
 
 
-class ReadsWeightsError(Exception):
+class ReadsWeightsError(RuntimeError):
     """A model reads weights while it is made, when they have no values."""
 
 
@@ -45,14 +48,23 @@ class Write(NamedTuple):
     piece: Piece
     args: tuple[Any, ...]
     kwargs: Mapping[str, Any]
+    versions: tuple[int, ...]
+    """How often each tensor among the arguments had been written to."""
     state: Tensor | None
     """Of the random generator before it."""
 
     def to(self, whole: Tensor) -> None:
-        """Do it again."""
-        if self.state is not None:
-            _generator(self.kwargs).set_state(self.state)
-        self.op(whole.as_strided(*self.piece), *self.args, **self.kwargs)
+        """Do it again; the generator of random numbers stays where it is."""
+        assert self.versions == _versions((self.args, self.kwargs)), f"what {self.op} took was written to since"
+        piece = whole.as_strided(*self.piece)
+        if self.state is None:
+            self.op(piece, *self.args, **self.kwargs)
+            return
+        generator = _generator(self.kwargs)
+        now = generator.get_state()
+        generator.set_state(self.state)
+        self.op(piece, *self.args, **self.kwargs)
+        generator.set_state(now)
 
 
 @dataclass
@@ -71,9 +83,9 @@ class Origin:
         self.writes.append(write)
 
     def make(self) -> Tensor:
-        """Give the whole weight, on the CPU; the generator of random numbers stays where it is."""
+        """Give the whole weight, on the CPU."""
         whole = torch.empty_like(self.like, device="cpu")
-        with torch.random.fork_rng([]), torch.no_grad():
+        with torch.no_grad():
             for write in self.writes:
                 write.to(whole)
         return whole
@@ -93,21 +105,23 @@ class Weights:
     def fill(self, root: nn.Module, model: nn.Module, device: torch.device) -> None:
         """Give what this rank holds of each weight memory on a device, and its values, which are forgotten here."""
         root._apply(lambda t: torch.empty_like(t, device=device) if t.device.type == "meta" else t.to(device))
-        for name, p in model.named_parameters():
+        for name, t in _tensors(model):
             if name in self._origins:
-                held, whole = rows(p), self._origins.pop(name).make()
-                local(p).copy_(whole[held.start : held.stop] if whole.dim() else whole)
+                held, whole = rows(t), self._origins.pop(name).make()
+                local(t).copy_(whole[held.start : held.stop] if whole.dim() else whole)
 
 
 def make_without_memory(build: Callable[[], M]) -> tuple[M, Weights]:
-    """Make a model whose weights have no memory yet. Its buffers, and what it makes by other means, have theirs.
+    """Make a model whose weights have no memory yet. What it makes with values at once, as most buffers, has its own.
 
     Raise ReadsWeightsError where its making depends on values of weights.
     """
     with _Deferring() as deferring, _LooksReal(deferring):
-        model = build()
-    origins = {name: deferring.origins.get(_storage(p)) for name, p in model.named_parameters() if p.is_meta}
-    return model, Weights({name: origin for name, origin in origins.items() if origin is not None})
+        try:
+            model = build()
+        except RuntimeError as error:
+            raise deferring.reads or error from None
+    return model, Weights({name: deferring.origins[_storage(t)] for name, t in _tensors(model) if t.is_meta})
 
 
 class _Deferring(TorchDispatchMode):
@@ -117,6 +131,8 @@ class _Deferring(TorchDispatchMode):
         super().__init__()
         self.origins: dict[int, Origin] = {}
         """By the storage of what is made."""
+        self.reads: ReadsWeightsError | None = None
+        """What was raised for an operation; torch may have said it in other words."""
 
     def __torch_dispatch__(
         self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Mapping[str, Any] | None = None
@@ -124,7 +140,9 @@ class _Deferring(TorchDispatchMode):
         kwargs = kwargs or {}
         ours = [t for t in tree_leaves((args, kwargs)) if isinstance(t, Tensor) and self.is_deferred(t)]
         if func in EMPTY and _on_cpu(kwargs, ours):
-            return self._begin(func(*args, **{**kwargs, "device": "meta"}))
+            made = func(*args, **{**kwargs, "device": "meta"})
+            # Torch reads a file's tensor into an empty one without elements.
+            return self._begin(made) if made.numel() else func(*args, **kwargs)
         if not ours:
             return func(*args, **kwargs)
         if func in ZEROS:
@@ -134,10 +152,13 @@ class _Deferring(TorchDispatchMode):
         if func._schema.is_mutable and len(ours) == 1 and args[0] is ours[0]:
             self._note(func, args, kwargs)
             return args[0]
-        made = func(*args, **kwargs)
-        if all(self.is_deferred(t) for t in tree_leaves(made)):  # it looks at them from another side
-            return made
-        raise ReadsWeightsError(f"{func.__name__} reads weights")
+        if not func._schema.is_mutable:
+            with contextlib.suppress(RuntimeError):  # it wants numbers
+                made = func(*args, **kwargs)
+                if all(isinstance(t, Tensor) and self.is_deferred(t) for t in tree_leaves(made)):
+                    return made  # the same numbers in another shape
+        self.reads = ReadsWeightsError(f"{func.__name__} reads weights")
+        raise self.reads
 
     def _begin(self, made: Tensor) -> Tensor:
         self.origins[_storage(made)] = Origin(made)
@@ -150,7 +171,7 @@ class _Deferring(TorchDispatchMode):
         if torch.Tag.nondeterministic_seeded in func.tags:
             state = _generator(kwargs).get_state()
             func(torch.empty_strided(piece.size, piece.stride, dtype=target.dtype), *rest, **kwargs)
-        self.origins[_storage(target)].note(Write(func, piece, tuple(rest), kwargs, state))
+        self.origins[_storage(target)].note(Write(func, piece, tuple(rest), kwargs, _versions((rest, kwargs)), state))
 
     def is_deferred(self, tensor: Tensor) -> bool:
         """Tell whether a tensor, or what it looks at, was made here."""
@@ -175,6 +196,10 @@ class _LooksReal(TorchFunctionMode):
 _IS_META = Tensor.is_meta.__get__  # type: ignore[attr-defined]
 
 
+def _tensors(model: nn.Module) -> Iterator[tuple[str, Tensor]]:
+    return itertools.chain(model.named_parameters(), model.named_buffers())
+
+
 def _on_cpu(kwargs: Mapping[str, Any], ours: list[Tensor]) -> bool:
     """Tell whether a new tensor would lie on the CPU, or is like one that would."""
     device = kwargs.get("device")
@@ -183,6 +208,10 @@ def _on_cpu(kwargs: Mapping[str, Any], ours: list[Tensor]) -> bool:
 
 def _storage(tensor: Tensor) -> int:
     return tensor.untyped_storage()._cdata
+
+
+def _versions(args: Any) -> tuple[int, ...]:
+    return tuple(t._version for t in tree_leaves(args) if isinstance(t, Tensor))
 
 
 def _generator(kwargs: Mapping[str, Any]) -> Generator:
