@@ -14,6 +14,7 @@ from cli.settings import Settings
 
 if TYPE_CHECKING:
     from dataengine.report import Report
+    from pipelines.evaluation.config import EvalConfig
 
 PLAY = "play"
 
@@ -111,7 +112,6 @@ def play(
     `villa eval SIMULATOR POLICY` is the same. Kill it and run the same command again: it goes on behind the last
     episode.
     """
-    from pipelines.evaluation import evaluate as pipeline
     from pipelines.evaluation.config import EvalConfig
 
     if policy is not None and server is not None:
@@ -126,14 +126,54 @@ def play(
         out=out,
         device=device,
     )
-    if config.record is None:
-        return pipeline.run(config)
+    return _play(config)
+
+
+def _play(config: "EvalConfig") -> "Report":
+    """Play, then write and explain what was played, where that is asked for."""
+    from pipelines.evaluation import evaluate as pipeline
+    from pipelines.evaluation.failures import after_eval
     from pipelines.serving import rollouts
 
     rollouts.check(config)
+    if config.mine_failures:
+        after_eval.check(config)
     report = pipeline.run(config)
-    count = rollouts.write(config)
-    return report.model_copy(update={"recorded": f"{count} episodes in {config.record}"})
+    if config.record is not None:
+        recorded = f"{rollouts.write(config)} episodes in {config.record}"
+        report = report.model_copy(update={"recorded": recorded})
+    if config.mine_failures:
+        report = report.model_copy(update={"mined": after_eval.mine(config).summary()})
+    return report
+
+
+@command(
+    evaluation,
+    "eval failures",
+    example="villa eval failures runs/eval runs/corpus --lam runs/lam\n"
+    "villa eval failures runs/rollouts-corpus runs/corpus --lam runs/lam --nearest 5",
+    configs={"": "pipelines.evaluation.failures.config:FailuresConfig"},
+)
+def failures(
+    rollouts: Annotated[
+        str, typer.Argument(help="Evaluation that kept its episodes, or a corpus of rollouts with their outcome.")
+    ],
+    corpus: Annotated[str, typer.Argument(help="Corpus, or folder of shards, that the policy was trained on.")],
+    settings: Settings,
+    lam: Annotated[Path | None, typer.Option(help="Folder of the latent action model that compares them.")] = None,
+    out: Annotated[Path | None, typer.Option(help="Folder of the page, the table and the pictures.")] = None,
+    device: Device = None,
+) -> "Report":
+    """List failed rollouts beside the training episodes nearest to them in latent actions; table, JSON and a page.
+
+    `villa eval SIMULATOR POLICY --mine-failures CORPUS --lam LAM` plays and does this after it.
+    """
+    from pipelines.evaluation.failures import failures as pipeline
+    from pipelines.evaluation.failures.config import FailuresConfig
+
+    return pipeline.run(
+        settings.fill(FailuresConfig, rollouts=rollouts, corpus=corpus, lam=lam, out=out, device=device)
+    )
 
 
 @command(

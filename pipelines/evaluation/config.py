@@ -101,5 +101,19 @@ class EvalConfig(PlayConfig):
     record: Path | None = None
     """New folder of a LeRobot dataset of all that was played, successes and failures, for `villa ingest lerobot`. An
     expert's are what `--demos` of `villa eval calibrate` takes. Every step is drawn for it."""
+    mine_failures: str = ""
+    """Corpus, or folder of shards, that the policy was trained on: failures are listed beside the episodes of it that
+    move most like them. Every step is drawn for it."""
+    lam: Path | None = None
+    """Folder of the latent action model that `mine_failures` compares by."""
     num_filmstrips: int = Field(2, ge=0, le=MOST)
     """Episodes per task that are kept as filmstrips."""
+
+    @model_validator(mode="after")
+    def _mines_by_a_model(self) -> Self:
+        if bool(self.mine_failures) != (self.lam is not None):
+            raise ValueError(
+                "mine_failures (a corpus) and lam (the latent action model that compares) belong together, got one of "
+                "them; give both"
+            )
+        return self

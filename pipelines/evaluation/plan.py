@@ -21,7 +21,7 @@ from dataengine.formats import jpeg
 from dataengine.formats.resize import resize
 from dataengine.report import Report
 from dataengine.windows.episode_info import EpisodeInfo, is_held_out
-from dataengine.windows.window import EpisodeReader, steps_per_latent
+from dataengine.windows.window import EpisodeReader, LatentInfo, steps_per_latent
 from models.fingerprint import fingerprint
 from pipelines.evaluation.simulators._base import Observation
 from pipelines.output.folder import Before, claimed, sources_at
@@ -216,29 +216,23 @@ def _taught(
     policy: "ActPolicy", lam: "Lam", reader: EpisodeReader, episode: EpisodeInfo, rows: Sequence[int]
 ) -> NDArray[np.int64]:
     """Give the codes (n, k) at some frames as `villa label` writes them: where the data has them, else read anew."""
-    from pipelines.label.encode import Wanted, cut_windows, encode_windows, frames_seen
-    from pipelines.training.frames import decode_into
+    from pipelines.label.rows import read_rows
 
+    codes = read_rows(lam, reader, episode, np.array(rows, np.int64), latent_info(policy, lam))[1]
+    return codes[codes[:, 0] >= 0].astype(np.int64)
+
+
+def latent_info(policy: "ActPolicy", lam: "Lam") -> LatentInfo:
+    """Say what the latent actions are that a policy plans."""
     about = policy.latent or {}
-    name, past_frames = about.get("name", ""), about.get("past_frames", True)
-    known = reader.latent_info(name) if name in reader.latents else None
-    if known and (known.fingerprint, known.past_frames) == (about["fingerprint"], past_frames):
-        codes = reader.latent(episode.row, name)[1][list(rows)]
-        return codes[codes[:, 0] >= 0].astype(np.int64)
-    if not rows:
-        return np.zeros((0, lam.config.num_slots), np.int64)
-    stride = steps_per_latent(episode.control_hz, plan_interval_s(policy, lam))
-    wanted = Wanted(
-        episode_id=episode.episode_id, num_steps=episode.num_steps, stride=stride, rows=np.array(rows, np.int64)
+    return LatentInfo(
+        name=about.get("name", ""),
+        fingerprint=about.get("fingerprint", ""),
+        k=lam.config.num_slots,
+        d=lam.config.latent_dim,
+        interval_s=plan_interval_s(policy, lam),
+        past_frames=about.get("past_frames", True),
     )
-    windows, side = cut_windows(wanted, frames_seen(lam, past_frames)), lam.config.resolution
-    pixels = np.zeros((len(windows.needed), side, side, 3), np.uint8)
-    for jpeg_bytes, pixel in zip(
-        reader.jpegs("primary", [(episode.row, int(f)) for f in windows.needed]), pixels, strict=True
-    ):
-        decode_into(jpeg_bytes, pixel)
-    codes = encode_windows(lam, pixels, windows.local, batch=64)[1]
-    return codes[windows.window, windows.position].astype(np.int64)
 
 
 def stack(rows: Sequence[Sequence[NDArray[np.uint8]]]) -> NDArray[np.uint8]:

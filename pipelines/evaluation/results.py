@@ -81,6 +81,8 @@ class EvalReport(Report):
     """What others report."""
     recorded: str = ""
     """The dataset that was written of it."""
+    mined: str = ""
+    """The training episodes nearest to the failures."""
     out: str = ""
     """Folder of the results, and of the filmed episodes."""
     filmstrips: str = ""
@@ -111,6 +113,7 @@ class EvalReport(Report):
         lines += [f"recorded: {self.recorded}, for `villa ingest lerobot`"] if self.recorded else []
         lines += [f"filmstrips: {self.filmstrips}"] if self.filmstrips else []
         lines += [f"videos of failures: {Path(self.out) / 'videos'}"] if any(r.videos for r in self.results) else []
+        lines += ["", self.mined] if self.mined else []
         return "\n".join(lines)
 
 

@@ -1,6 +1,9 @@
 """What was seen and done in an episode, kept until a dataset is written of all of them."""
 
+import zipfile
+import zlib
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -56,6 +59,8 @@ def keep(path: Path, unit: Unit, played: Played) -> None:
         "success": np.array(played.success),
         "policy": unit.name,
         "simulator": simulator_class(unit.simulator).name,
+        "control_hz": np.array(simulator_class(unit.simulator).control_hz),
+        "embodiment": simulator_class(unit.simulator).embodiment,
         "task": unit.task,
         "instruction": unit.instruction,
     }
@@ -71,21 +76,28 @@ def read_all(out: Path, stems: list[str], seeds: list[int]) -> Iterator[Recorded
                 yield _read(path)
 
 
-def _read(path: Path) -> RecordedRollout:
+@contextmanager
+def opened(path: Path) -> Iterator[Any]:
+    """Open an episode, whose arrays are read as they are asked for; raise DataEngineError where it is damaged."""
     try:
-        with np.load(path, allow_pickle=False) as kept:
-            texts = {key: str(kept[key]) for key in ("policy", "simulator", "task", "instruction")}
-            return RecordedRollout(
-                **texts,
-                seed=int(kept["seed"]),
-                success=bool(kept["success"]),
-                state=kept["state"],
-                action=kept["action"],
-                image=kept["image"],
-                wrist=kept["wrist"] if "wrist" in kept.files else None,
-            )
-    except (OSError, ValueError, KeyError) as error:
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as kept:
+            yield kept
+    except (OSError, ValueError, KeyError, EOFError, zlib.error, zipfile.BadZipFile) as error:
         raise DataEngineError(f"{path}: damaged ({type(error).__name__}); remove it, and it is played again") from None
+
+
+def _read(path: Path) -> RecordedRollout:
+    with opened(path) as kept:
+        texts = {key: str(kept[key]) for key in ("policy", "simulator", "task", "instruction")}
+        return RecordedRollout(
+            **texts,
+            seed=int(kept["seed"]),
+            success=bool(kept["success"]),
+            state=kept["state"],
+            action=kept["action"],
+            image=kept["image"],
+            wrist=kept["wrist"] if "wrist" in kept.files else None,
+        )
 
 
 def facts_of(simulator: str, rollout: RecordedRollout) -> dict[str, Any]:

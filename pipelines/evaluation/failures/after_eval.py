@@ -1,0 +1,47 @@
+"""Explains the failures of an evaluation that was just played: `villa eval SIM POLICY --mine-failures CORPUS`."""
+
+from pipelines.evaluation.config import BASELINES, EvalConfig
+from pipelines.evaluation.failures import failures
+from pipelines.evaluation.failures.config import FailuresConfig
+from pipelines.evaluation.failures.report import FailuresReport
+from pipelines.evaluation.failures.rollouts import of_files
+from pipelines.evaluation.remote import is_server
+from pipelines.evaluation.rollouts import file_of
+from pipelines.evaluation.simulators._base import default_tasks, simulator_class
+from pipelines.evaluation.unit import make_unit
+
+
+def check(config: EvalConfig) -> None:
+    """Raise DataEngineError or ValueError, before anything is played, where corpus or model are not there."""
+    from models.weights import load_lam
+    from pipelines.training.data import open_reader
+
+    assert config.lam is not None, "the settings ask for it"
+    load_lam(config.lam)
+    open_reader(config.mine_failures)
+
+
+def mine(config: EvalConfig) -> FailuresReport:
+    """Find the training episodes nearest to the failures of these tasks and starts; a folder beside `out` has them."""
+    assert config.lam is not None, "the settings ask for it"
+    units = [make_unit(config, task) for task in config.tasks or default_tasks(simulator_class(config.simulator))]
+    files = [file_of(config.out, unit.journal.path.stem, seed) for unit in units for seed in unit.seeds]
+    settings = FailuresConfig(
+        rollouts=str(config.out),
+        corpus=config.mine_failures,
+        lam=config.lam,
+        val_fraction=_held_out(config.policy),
+        out=config.out.with_name(f"{config.out.name}.failures"),
+        device=config.device,
+    )
+    return failures.mine(settings, of_files(file for file in files if file.exists()))
+
+
+def _held_out(policy: str) -> float:
+    """Share of episodes that a policy's training held out, as its checkpoint says; none of a policy from elsewhere."""
+    from pipelines.training.act.stated import stated
+
+    if policy in BASELINES or is_server(policy):
+        return 0.0
+    training = stated(policy)[1].get("training") or {}
+    return float(training.get("val_fraction", training.get("held_out", 0.0)))
