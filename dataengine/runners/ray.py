@@ -41,6 +41,9 @@ R = TypeVar("R")
 QUEUED_PER_CORE: Final = 2
 """Tasks handed to Ray ahead of time, so that no core waits for the driver."""
 
+NO_CLUSTER: Final = "00" * 28
+"""An identity that no Ray cluster has."""
+
 DEATHS: Final = (WorkerCrashedError, NodeDiedError, OutOfMemoryError)
 ACTOR_DEATHS: Final = (RayActorError, ObjectLostError, *DEATHS)
 """A result lies in its node's memory, and is lost with it, until it was fetched."""
@@ -218,10 +221,11 @@ def _show_token(address: str) -> None:
     """Show a cluster of this machine the token that Ray keeps for such clusters, if there is one.
 
     `ray start` asks for it once there is one, which `ray.init` without an address makes; where it is given an address,
-    Ray shows it only if RAY_AUTH_MODE says so, and else fails after half a minute.
+    Ray shows it only if RAY_AUTH_MODE says so, and else fails after half a minute. Who shows a token also asks for it,
+    so a cluster that has none, as it is older than the token, would take its driver for dead, and end all actors.
     """
     host = host_of(address)
-    if host and is_here(host):
+    if host and is_here(host) and not _is_open(address):
         with suppress(ImportError):  # Ray before 2.52 knows no tokens, and no name of these is public
             from ray._private.authentication.authentication_token_setup import (
                 maybe_enable_token_auth_if_token_available,
@@ -229,6 +233,18 @@ def _show_token(address: str) -> None:
 
             logging.getLogger("ray").setLevel(logging.ERROR)  # as ray.init will
             maybe_enable_token_auth_if_token_available(warn_if_disabled=False)
+
+
+def _is_open(address: str) -> bool:
+    """Tell whether a cluster answers those who show no token: it then goes on to whether they know its name."""
+    with suppress(ImportError):
+        from ray._raylet import GcsClient
+
+        try:
+            GcsClient(address=address, cluster_id=NO_CLUSTER).internal_kv_get(b"", b"", timeout=5)
+        except (RayError, RuntimeError, ValueError) as error:
+            return "WrongClusterID" in str(error)
+    return False
 
 
 def _settle(queue: Attempts, attempt: Attempt, done: ray.ObjectRef) -> Receipt | Reject | None:

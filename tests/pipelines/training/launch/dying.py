@@ -22,3 +22,7 @@ def run(config: TrainLamConfig) -> lam.TrainLamReport:
 
     Lam.begin_step = begin_step  # type: ignore[method-assign]
     return lam.run(config)
+
+
+def run_whole(config: str) -> None:
+    lam.run(TrainLamConfig.model_validate_json(config))

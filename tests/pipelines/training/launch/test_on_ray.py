@@ -12,11 +12,13 @@ from pipelines import stats
 from pipelines.training.lam import lam
 from pipelines.training.lam.config import TrainLamConfig
 from pipelines.training.launch import launch
+from tests.pipelines.training.launch import dying
+from tests.support import forked
 from tests.support.corpora import make_corpus, robot_episode
 
 ROOT = Path(__file__).parents[4]
 RUN = "pipelines.training.lam.lam:run"
-SMALL = {"preset": "tiny", "steps": 8, "batch_size": 4, "log_every": 1, "checkpoint_every": 2, "val_windows": 8}
+SMALL = {"preset": "tiny", "steps": 6, "batch_size": 4, "log_every": 1, "checkpoint_every": 2, "val_windows": 8}
 
 
 @pytest.fixture(scope="module")
@@ -29,14 +31,18 @@ def corpus(tmp_path_factory: pytest.TempPathFactory) -> str:
 
 @pytest.fixture(scope="module")
 def address() -> Iterator[str]:
-    """Two machines with a core each."""
+    """Two machines with a core each, which ask for no token, on a machine that has one of other clusters."""
     from ray.cluster_utils import Cluster
 
     node = {"num_cpus": 1, "object_store_memory": 100_000_000}
-    cluster = Cluster(initialize_head=True, head_node_args={**node, "include_dashboard": False})
-    cluster.add_node(**node)
-    yield cluster.address
-    cluster.shutdown()
+    with pytest.MonkeyPatch.context() as patch:
+        if "RAY_AUTH_MODE" not in os.environ:  # no cluster of this process has asked for one before
+            patch.setenv("RAY_AUTH_TOKEN", 64 * "0")
+        patch.setenv("RAY_TRAIN_HEALTH_CHECK_INTERVAL_S", "0.2")  # instead of 2
+        cluster = Cluster(initialize_head=True, head_node_args={**node, "include_dashboard": False})
+        cluster.add_node(**node)
+        yield cluster.address
+        cluster.shutdown()
 
 
 def losses(out: Path) -> list[tuple[int, float, float]]:
@@ -45,26 +51,23 @@ def losses(out: Path) -> list[tuple[int, float, float]]:
 
 
 @pytest.mark.slow
-def test_a_run_that_loses_a_worker_ends_as_the_one_that_torchrun_started(
+def test_a_sharded_run_that_loses_a_worker_ends_as_the_one_that_torchrun_started(
     corpus: str, address: str, tmp_path: Path
 ) -> None:
+    settings = {**SMALL, "data": corpus, "device": "cpu", "sharding": "fsdp2", "async_checkpoint": False}
     on_ray = {"launcher": "ray", "ray_address": address, "ray_workers": 2}
-    config = TrainLamConfig(data=corpus, out=tmp_path / "ray", device="cpu", **SMALL, **on_ray)
-    report = launch.run("tests.pipelines.training.launch.dying:run", config)
+    report = launch.run(
+        "tests.pipelines.training.launch.dying:run", TrainLamConfig(out=tmp_path / "ray", **settings, **on_ray)
+    )
     assert (Path(corpus).parent / "killed").exists()
     assert isinstance(report, lam.TrainLamReport)
     assert report.finished
     assert report.resumed_from == 4
-    command = "-m torch.distributed.run --standalone --nproc-per-node=2 -m cli train lam --device cpu"
-    settings = [f"--set={key}={value}" for key, value in SMALL.items()]
-    subprocess.run(
-        [sys.executable, *command.split(), corpus, "--out", str(tmp_path / "torchrun"), *settings],
-        check=True,
-        cwd=ROOT,
-        env={**os.environ, "PYTHONPATH": str(ROOT)},
-        capture_output=True,
-    )
+    whole = TrainLamConfig(out=tmp_path / "torchrun", **settings)
+    forked.run(dying.run_whole, whole.model_dump_json(), ranks=2)
     assert losses(tmp_path / "ray") == losses(tmp_path / "torchrun")
+    shards = {file.name for file in (tmp_path / "ray/checkpoints/step-00000006").iterdir()}
+    assert {"model-00001-of-00002.safetensors", "model-00002-of-00002.safetensors"} < shards
 
 
 @pytest.mark.slow
