@@ -238,7 +238,7 @@ def _show_token(address: str) -> None:
 def _is_open(address: str) -> bool:
     """Tell whether a cluster answers those who show no token: it then goes on to whether they know its name."""
     with suppress(ImportError):
-        from ray._raylet import GcsClient
+        from ray._raylet import GcsClient  # type: ignore[attr-defined]
 
         try:
             GcsClient(address=address, cluster_id=NO_CLUSTER).internal_kv_get(b"", b"", timeout=5)
