@@ -138,7 +138,7 @@ def _has_codec(name: str, mode: str) -> bool:
 
 def _rendering() -> Check:
     """Open a GL context in a child process: a broken driver takes down its process, not ours."""
-    backend = os.environ.get("MUJOCO_GL", "egl")
+    backend = os.environ.get("MUJOCO_GL") or "egl"
     fix = "apt-get install -y --no-install-recommends libegl1 libgles2 libosmesa6"
     command = [sys.executable, "-c", RENDER]
     environment = {**os.environ, "MUJOCO_GL": backend, "PYOPENGL_PLATFORM": backend}

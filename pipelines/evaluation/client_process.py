@@ -15,6 +15,7 @@ from typing import Any
 
 from dataengine.errors import DataEngineError
 from dataengine.runners.processes import die_with
+from pipelines.evaluation.clients.broken import install_advice
 
 CLIENTS = Path(__file__).resolve().parent / "clients"
 ASK_S = 600
@@ -68,12 +69,13 @@ class Client:
             answers, error, code = self.run(command, ASK_S, **arguments)
         except subprocess.TimeoutExpired:
             raise DataEngineError(f"{self.python}: `{command}` of the simulator took more than {ASK_S} s") from None
-        ended = [answer for answer in answers if answer["event"] in ("ended", "lost")]
+        ended = [answer for answer in answers if answer["event"] in ("ended", "lost", "broken")]
+        if ended and ended[-1]["event"] == "broken":
+            raise DataEngineError(f"{self.name}: {ended[-1]['why']}")
         if not ended or ended[-1]["event"] == "lost":
             why = ended[-1]["why"] if ended else error or f"exit code {code}"
-            raise DataEngineError(
-                f"{self.python}: `{command}` of the simulator failed: {why}; `make sim-{self.name}` makes it anew"
-            )
+            advice = install_advice(self.python.parents[1], self.name)
+            raise DataEngineError(f"{self.python}: `{command}` of the simulator failed: {why}; {advice}")
         return {key: value for key, value in ended[-1].items() if key != "event"}
 
 

@@ -19,7 +19,7 @@ from dataengine.vector_layout import FACTORS, VectorLayout, layout_of
 from dataengine.windows.stats import EmbodimentStatistics, Statistics
 from pipelines.evaluation.calibrate.config import RATE_TOLERANCE
 from pipelines.evaluation.config import Mismatched
-from pipelines.evaluation.simulators._base import Simulator, action_dim
+from pipelines.evaluation.simulators._base import Observation, Simulator, action_dim
 from pipelines.training.act.stated import stated
 
 SPEED = 1.5
@@ -226,12 +226,25 @@ def _said(indices: Sequence[int]) -> str:
     return ", ".join(map(str, indices)) or "none"
 
 
-def seen_mismatches(expected: Expectation, simulator: Simulator, seeds: Sequence[int]) -> Iterator[Mismatch]:
-    """Compare with what a simulator shows at some starts, and with what it can do."""
-    starts, name = [], type(simulator).name
-    for seed in seeds:
-        simulator.reset(seed)
-        starts.append(simulator.observe())
+@dataclass(frozen=True)
+class Start:
+    """What a simulator shows at a start."""
+
+    seen: Observation
+    reach: NDArray[np.float32]
+    """(a,) canonical: what its largest raw action comes to."""
+
+
+def start_of(simulator: Simulator, seed: int) -> Start:
+    """Begin an episode and look."""
+    simulator.reset(seed)
+    ones = np.ones(action_dim(simulator), np.float32)
+    return Start(simulator.observe(), simulator.to_canonical(ones))
+
+
+def seen_mismatches(expected: Expectation, name: str, begun: Sequence[Start]) -> Iterator[Mismatch]:
+    """Compare with what the simulator of this name shows at some starts, and with what it can do."""
+    starts = [one.seen for one in begun]
     shown = {"primary": starts[0].image, "wrist": starts[0].wrist, "wrist_2": starts[0].wrist_2}
     has = {slot for slot, picture in shown.items() if picture is not None}
     if expected.cameras is not None and (missing := sorted(expected.cameras - has)):
@@ -248,7 +261,7 @@ def seen_mismatches(expected: Expectation, simulator: Simulator, seeds: Sequence
         )
     elif dim:
         yield from _out_of_range(expected, np.stack([one.state for one in starts]), name)
-    yield from _out_of_scale(expected, simulator)
+    yield from _out_of_scale(expected, name, begun[0].reach)
 
 
 def _out_of_range(expected: Expectation, states: NDArray[np.float32], name: str) -> Iterator[Mismatch]:
@@ -268,14 +281,12 @@ def _out_of_range(expected: Expectation, states: NDArray[np.float32], name: str)
         )
 
 
-def _out_of_scale(expected: Expectation, simulator: Simulator) -> Iterator[Mismatch]:
+def _out_of_scale(expected: Expectation, name: str, reach: NDArray[np.float32]) -> Iterator[Mismatch]:
     """Find motions that are commonly larger than the simulator's largest, or next to none."""
     action = expected.action
     if action.encoding not in ("eef_delta", "") or not action.low:
         return
     layout = VectorLayout.of("eef_delta", action.dim)
-    ones = np.ones(action_dim(simulator), np.float32)
-    reach = simulator.to_canonical(ones)
     if not layout.position or len(reach) != action.dim:
         return
     at = list(layout.position)
@@ -284,7 +295,7 @@ def _out_of_scale(expected: Expectation, simulator: Simulator) -> Iterator[Misma
     if most > 0 and not CRAWL <= common / most <= SPEED:
         yield Mismatch(
             "range",
-            f"the policy's common motions reach {common:.3g} a step, the largest of {type(simulator).name} "
+            f"the policy's common motions reach {common:.3g} a step, the largest of {name} "
             f"{most:.3g} m: statistics of another scale or encoding; --acts-as names another dataset",
         )
 

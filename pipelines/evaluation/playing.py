@@ -15,11 +15,11 @@ from numpy.typing import NDArray
 from pipelines.evaluation import rollouts
 from pipelines.evaluation.actor import make_actor
 from pipelines.evaluation.config import BASELINES
-from pipelines.evaluation.contract import refuse, seen_mismatches
+from pipelines.evaluation.contract import Start, refuse, seen_mismatches, start_of
 from pipelines.evaluation.episodes import Outcome
 from pipelines.evaluation.expectation import expectation
 from pipelines.evaluation.simulators import _play
-from pipelines.evaluation.simulators._base import Simulator, plays_to_end, simulator_class
+from pipelines.evaluation.simulators._base import Simulator, make_simulator, plays_to_end, simulator_class
 from pipelines.evaluation.simulators._watch import AtWork, Watch, left_at_work
 from pipelines.evaluation.simulators._workers import WorkerDiedError, count, run_jobs
 from pipelines.evaluation.unit import Unit
@@ -123,22 +123,21 @@ def _played(
     unit: Unit, seeds: Sequence[int], actor: _play.Actor, watch: Watch, *, films_all: bool
 ) -> Iterator[_play.Played]:
     """Play episodes in the simulators of this process."""
-    kind = simulator_class(unit.simulator)
     pool = _simulators.setdefault((unit.simulator, unit.task), [])
     while len(pool) < min(unit.robots, len(seeds)):
-        pool.append(kind(unit.task))
-
-    if unit.policy not in BASELINES:
-        _check_contract(unit, pool[0], seeds[:STARTS_SEEN])
+        pool.append(make_simulator(unit.simulator, unit.task))
+    lost = [] if unit.policy in BASELINES else _check_contract(unit, pool, seeds, watch)
+    yield from lost
+    gone = {one.seed for one in lost}
 
     def another() -> Simulator:
         _simulators.pop((unit.simulator, unit.task), None)  # one of them failed: the next job makes all anew
-        return kind(unit.task)
+        return make_simulator(unit.simulator, unit.task)
 
-    return _play.play(
+    yield from _play.play(
         pool[: unit.robots],
         actor,
-        seeds,
+        [seed for seed in seeds if seed not in gone],
         execute=unit.execute,
         max_steps=unit.max_steps,
         num_filmed=sum(seed in _filmed(unit, seeds) for seed in seeds),
@@ -149,12 +148,28 @@ def _played(
     )
 
 
-def _check_contract(unit: Unit, simulator: Simulator, seeds: Sequence[int]) -> None:
-    """Refuse a policy that does not fit what the simulator shows; once in each process."""
-    if (key := (unit.policy, unit.task)) not in _checked:
-        expected = expectation(unit.policy, type(simulator), unit.acts_as)
-        refuse([*seen_mismatches(expected, simulator, seeds)], unit.accept, unit.policy)
+def _check_contract(unit: Unit, pool: list[Simulator], seeds: Sequence[int], watch: Watch) -> list[_play.Played]:
+    """Refuse a policy that does not fit what the simulator shows, once in each process; give episodes lost meanwhile.
+
+    A simulator that fails at a start loses that episode, as it does while it plays, and the next start is asked.
+    """
+    if (key := (unit.policy, unit.task)) in _checked:
+        return []
+    lost, starts, kind = list[_play.Played](), list[Start](), type(pool[0])
+    for seed in seeds:
+        try:
+            with watch.over(seed):
+                starts.append(start_of(pool[0], seed))
+        except Exception as error:
+            lost.append(_play.lost_episode(seed, 0, error))
+            pool[0] = make_simulator(unit.simulator, unit.task)
+        if len(starts) == STARTS_SEEN:
+            break
+    if starts:
+        expected = expectation(unit.policy, kind, unit.acts_as)
+        refuse([*seen_mismatches(expected, kind.name, starts)], unit.accept, unit.policy)
         _checked.add(key)
+    return lost
 
 
 def _filmed(unit: Unit, seeds: Sequence[int]) -> Sequence[int]:

@@ -1,6 +1,7 @@
 """`villa eval libero` with a simulator that plays by a plan: what is kept, what is lost, what is refused."""
 
 import json
+import sys
 from pathlib import Path
 
 import pytest
@@ -107,6 +108,22 @@ def test_what_cannot_be_played_is_one_line(villa, tmp_path, argv, line):
     said = villa("eval", "libero", *argv, *python, "--out", tmp_path / "out")
     assert said.code == 2
     assert line in said.line
+
+
+def test_a_missing_asset_stops_the_command_and_what_was_played_is_kept(evaluate, tmp_path):
+    said = evaluate(make_python(tmp_path / "sim", {"2/0": "broken"}))
+    assert said.code == 2
+    assert "LIBERO: FileNotFoundError: no mesh; `make sim-libero` makes it anew; finished episodes are kept" in said.line
+    python = make_python(tmp_path / "sim")
+    assert evaluate(python).code == 0
+    assert sorted(begun(python)) == ["0/0", "0/1", "0/2", "2/0", "2/0", "2/0", "2/1", "2/2"]
+
+
+def test_an_environment_without_libero_is_one_line(villa, tmp_path):
+    said = villa("eval", "libero", "random", "--python", sys.executable, "--out", tmp_path / "out")
+    assert said.code == 2
+    assert "No package metadata was found for libero" in said.line
+    assert "make sim-libero" in said.line
 
 
 def test_a_broken_environment_is_one_line(villa, tmp_path):

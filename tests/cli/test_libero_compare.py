@@ -4,7 +4,8 @@ import json
 
 import pytest
 
-from tests.support.fake_libero import begun, make_python
+from tests.support.fake_libero import begun, make_python, num_scenes
+from tests.support.fake_openpi import openpi_server, villa_metadata
 
 
 @pytest.fixture
@@ -30,6 +31,17 @@ def test_it_stops_when_it_is_decided_and_goes_on_where_it_was(compare):
     again, _ = compare({"random": "fail"}, *tasks, "--pairs-per-look", 4)
     assert again.report["comparisons"] == said.report["comparisons"]
     assert begun(python) == played, "nothing was played twice"
+
+
+def test_policies_are_held_against_what_it_shows_only_where_something_is_played(compare):
+    with openpi_server(villa_metadata()) as url:
+        settings = ("--task", "libero_object/1", "--budget", 2)
+        said, python = compare({}, *settings, policies=("random", url))
+        assert said.code == 0, said.err
+        assert num_scenes(python) == 1
+        again, _ = compare({}, *settings, policies=("random", url))
+        assert again.report == said.report
+        assert num_scenes(python) == 1
 
 
 def test_all_policies_play_the_same_starts_shuffled_over_tasks(compare):

@@ -8,8 +8,8 @@ from tests.support.fake_openpi import openpi_server, villa_metadata
 
 @pytest.fixture
 def evaluate(villa, tmp_path):
-    def run(metadata, *argv: object):
-        python = make_python(tmp_path / "sim")
+    def run(metadata, *argv: object, plan=None):
+        python = make_python(tmp_path / "sim", plan)
         with openpi_server(metadata) as url:
             settings = ("--python", python, "--out", tmp_path / "out", "--tasks", "[0]", "--episodes", 1)
             return villa("eval", "libero", "--server", url, *settings, *argv, "--json"), begun(python)
@@ -52,6 +52,20 @@ def test_a_difference_may_be_accepted(evaluate):
     said, played = evaluate(villa_metadata(rate_hz=10.0), "--accept", "[rate]")
     assert said.code == 0, said.err
     assert played == ["0/0"]
+
+
+@pytest.mark.parametrize("what", ["crash", "hang"])
+def test_a_start_that_the_simulator_fails_at_is_passed_over(evaluate, what):
+    metadata = villa_metadata(state_low=[2.0] * 7, state_high=[3.0] * 7)
+    said, _ = evaluate(metadata, "--hang-s", 1, plan={"scene/0": what})
+    assert "of the state starts at" in said.line
+
+
+def test_a_simulator_that_shows_no_start_is_one_line(evaluate):
+    said, played = evaluate(villa_metadata(), plan={f"scene/{start}": "crash" for start in range(10)})
+    assert said.code == 2
+    assert "LIBERO: the simulator died with exit code 3" in said.line
+    assert not played
 
 
 def test_a_policy_of_another_robot_is_refused(evaluate):

@@ -1,7 +1,7 @@
 """A simulator's environment without a simulator: speaks the lines of `pipelines/evaluation/clients/libero`.
 
 How an episode goes is told by `plan.json` beside the interpreter: `{"TASK/START": "crash" | "hang" | "fail" | ...}`, or
-`{"POLICY": ...}` for all that one plays.
+`{"POLICY": ...}` for all that one plays; `{"scene/START": "crash" | "hang"}` for a scene that is played from outside.
 Every episode that was begun is noted in `begun`.
 """
 
@@ -35,6 +35,12 @@ def begun(python: Path) -> list[str]:
     return file.read_text().split() if file.exists() else []
 
 
+def num_scenes(python: Path) -> int:
+    """Count the scenes that were opened to be played from outside."""
+    file = python.parent / "scenes"
+    return len(file.read_text()) if file.exists() else 0
+
+
 def say(**facts: object) -> None:
     sys.stdout.write(json.dumps(facts) + "\n")
     sys.stdout.flush()
@@ -55,6 +61,9 @@ def play(folder: Path) -> None:
             os._exit(3)
         if what == "hang":
             time.sleep(60)
+        if what == "broken":
+            say(event="broken", why="FileNotFoundError: no mesh; `make sim-libero` makes it anew")
+            return
         if what == "policy":
             say(event="policy_failed", why="ws://127.0.0.1:1: the server went away (closed)")
             return
@@ -104,10 +113,15 @@ def scene(folder: Path) -> None:
     """A hand that goes where it is told, and pictures as bright as it is far; done after 20 steps."""
     bent = json.loads((folder / "plan.json").read_text())  # see `make_python`
     say(event="ready", instruction="pick up the milk")
+    with (folder / "scenes").open("a") as file:
+        file.write("1")
     steps, x = 0, 0.0
     for line in sys.stdin:
         order = json.loads(line)
         if order["do"] == "begin":
+            if (what := bent.get(f"scene/{order['index']}")) == "crash":
+                os._exit(3)
+            time.sleep(60 if what == "hang" else 0)
             steps, x = 0, 0.1
             say(event="ended")
         elif order["do"] == "step":

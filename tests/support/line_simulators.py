@@ -113,6 +113,27 @@ class Broken(Line):
         raise FileNotFoundError("no mesh 'cube.stl'")
 
 
+class Unmade(Line):
+    """Lacks a package."""
+
+    def __init__(self, task: str) -> None:
+        raise ModuleNotFoundError("No module named 'line_engine'", name="line_engine")
+
+
+class FailsAtStart(Line):
+    """Fails in the reset of its second start, in the way that `LINE_FAILS` says."""
+
+    def reset(self, seed: int) -> None:
+        super().reset(seed)
+        if seed == EVAL_SEEDS_FROM + 1:
+            fail = {"raises": _raise, "dies": lambda: os._exit(11), "hangs": lambda: time.sleep(600)}
+            fail[os.environ["LINE_FAILS"]]()
+
+
+def _raise() -> None:
+    raise FloatingPointError("the solver diverged")
+
+
 class Backwards(Line):
     """Goes the other way on the task `backward`."""
 

@@ -18,7 +18,7 @@ from pipelines.evaluation.calibrate.config import Bounds, CalibrateConfig
 from pipelines.evaluation.calibrate.fingerprint import Fingerprint, file_of, render_settings, versions
 from pipelines.evaluation.calibrate.likeness import Likeness, likeness, recordings
 from pipelines.evaluation.calibrate.rollout import Deviation, Rollout, record, replay
-from pipelines.evaluation.simulators._base import ALIASES, Simulator, default_tasks, simulator_class
+from pipelines.evaluation.simulators._base import ALIASES, Simulator, default_tasks, make_simulator, simulator_class
 from pipelines.evaluation.simulators._workers import count, run_jobs
 from pipelines.output.folder import claimed
 from pipelines.output.text_table import text_table
@@ -110,7 +110,7 @@ def _compared(config: CalibrateConfig, name: str) -> CalibrateReport:
 
 def _play_expert(job: tuple[str, str]) -> list[Rollout]:
     simulator, task = job
-    made = simulator_class(simulator)(task)
+    made = make_simulator(simulator, task)
     return [record(made, task, GOLDEN_SEED + i) for i in range(PLAYED)]
 
 
@@ -198,7 +198,7 @@ def _in_workers(config: CalibrateConfig, rollouts: Sequence[Rollout]) -> list[De
 def _one(job: tuple[str, str, Rollout | None]) -> Deviation | Rollout:
     simulator, task, rollout = job
     kind = simulator_class(simulator)
-    made = kind(task)
+    made = make_simulator(simulator, task)
     count()
     return record(made, task, GOLDEN_SEED) if rollout is None else replay(made, rollout, state_layout(kind, rollout))
 

@@ -25,4 +25,12 @@ def main(client: str) -> None:
     """Run the command that the command line names, with its arguments as JSON."""
     name_packages()
     command, arguments = sys.argv[1], json.loads(sys.argv[2]) if len(sys.argv) > 2 else {}
-    importlib.import_module(f"pipelines.evaluation.clients.{client}.commands.{command}").run(**arguments)
+    try:
+        module = importlib.import_module(f"pipelines.evaluation.clients.{client}.commands.{command}")
+    except ImportError as error:
+        from pipelines.evaluation.clients.broken import why_broken
+        from pipelines.evaluation.clients.channel import Channel
+
+        Channel().say("broken", why=why_broken(error, Path(sys.prefix), client))
+    else:
+        module.run(**arguments)

@@ -1,11 +1,14 @@
 """Whether a policy fits LIBERO, by what it was trained on, what LIBERO's recordings are, and what LIBERO shows."""
 
+from contextlib import ExitStack
 from pathlib import Path
 
+from dataengine.errors import DataEngineError
 from pipelines.evaluation.config import BASELINES
-from pipelines.evaluation.contract import refuse, seen_mismatches, stated_mismatches
+from pipelines.evaluation.contract import Start, refuse, seen_mismatches, start_of, stated_mismatches
 from pipelines.evaluation.expectation import expectation
 from pipelines.evaluation.libero.config import LiberoConfig
+from pipelines.evaluation.libero.crew import START_TRIES
 from pipelines.evaluation.libero.remote import RemoteScene
 from pipelines.evaluation.remote import is_server, metadata_of
 
@@ -27,11 +30,38 @@ def require_fit(config: LiberoConfig, python: Path, *, looks: bool) -> str:
     expected = expectation(policy, scene_class, config.acts_as)
     refuse([*stated_mismatches(expected, scene_class)], config.accept, policy)
     if looks:
-        with scene_class(
-            python, config.played_tasks[0], suite=config.suite, side=config.image_size, quality=config.render_quality
-        ) as scene:
-            refuse([*seen_mismatches(expected, scene, range(STARTS_SEEN))], config.accept, policy)
+        starts = _starts(config, python, scene_class)
+        refuse([*seen_mismatches(expected, scene_class.name, starts)], config.accept, policy)
     return f"acts as in {expected.dataset or 'its only dataset'}; rate, encodings, grippers, cameras and ranges fit"
+
+
+def _starts(config: LiberoConfig, python: Path, scene_class: type[RemoteScene]) -> list[Start]:
+    """Look at starts: one that the simulator dies or hangs at is passed over, and a fresh simulator shows the next.
+
+    Raise DataEngineError where it shows none.
+    """
+    starts, scene, lost = list[Start](), None, DataEngineError("LIBERO shows no start")
+    with ExitStack() as scenes:
+        for number in range(STARTS_SEEN + START_TRIES):
+            try:
+                scene = scene or scenes.enter_context(
+                    scene_class(
+                        python,
+                        config.played_tasks[0],
+                        suite=config.suite,
+                        side=config.image_size,
+                        quality=config.render_quality,
+                        silence_s=config.hang_s,
+                    )
+                )
+                starts.append(start_of(scene, number))
+            except DataEngineError as error:
+                lost, scene = error, None
+            if len(starts) == STARTS_SEEN:
+                break
+    if not starts:
+        raise lost
+    return starts
 
 
 def _scene_class(embodiment: str) -> type[RemoteScene]:

@@ -11,7 +11,7 @@ from pipelines.evaluation.client_process import Answer, ClientProcess
 from pipelines.evaluation.libero.environment import libero
 
 START_TRIES = 2
-"""How often a simulator may fail before it has begun anything."""
+"""How often a simulator may fail before it has begun an episode."""
 
 
 class Simulator(ClientProcess):
@@ -49,8 +49,8 @@ class Crew:
                     raise DataEngineError(
                         f"{answer['why']}; finished episodes are kept: mend it and give the same command again"
                     )
-                if answer["event"] == "no_simulator":
-                    raise DataEngineError(answer["why"])
+                if answer["event"] == "broken":
+                    raise DataEngineError(f"LIBERO: {answer['why']}; finished episodes are kept")
                 yield index, answer
         finally:
             self._stopped.set()
@@ -73,30 +73,34 @@ class Crew:
             return self._todo.pop(same[0] if same else 0)
 
     def _work(self) -> None:
-        simulator, task, failures = None, -1, 0
+        simulator, task = None, -1
         try:
             while (taken := self._take(task)) is not None:
                 index, job = taken
                 task = job["task"]
-                while simulator is None:
-                    simulator = self._make()
-                    answer = simulator.hear(self._silence_s, self._stopped)
-                    if answer["event"] == "stopped":
-                        return
-                    if answer["event"] != "ready":
-                        simulator.end()
-                        simulator, failures = None, failures + 1
-                        if failures >= START_TRIES:
-                            self._answers.put((index, {"event": "no_simulator", "why": answer["why"]}))
-                            return
-                simulator.ask(job)
-                answer = simulator.hear(self._silence_s, self._stopped)
+                for _ in range(START_TRIES):
+                    simulator, answer = self._play(simulator, job)
+                    if answer["event"] != "broken":
+                        break
                 if answer["event"] == "stopped":
                     return
                 self._answers.put((index, answer))
-                if answer["event"] != "ended":
-                    simulator.end()
-                    simulator = None
         finally:
             if simulator is not None:
                 simulator.end()
+
+    def _play(self, simulator: Simulator | None, job: Answer) -> tuple[Simulator | None, Answer]:
+        """Play a job, in a fresh simulator where there is none; give what can play the next, and the answer."""
+        answer: Answer = {"event": "ready"}
+        if simulator is None:
+            simulator = self._make()
+            answer = simulator.hear(self._silence_s, self._stopped)
+        if answer["event"] == "ready":
+            simulator.ask(job)
+            answer = simulator.hear(self._silence_s, self._stopped)
+        elif answer["event"] != "stopped":
+            answer = {"event": "broken", "why": answer["why"]}
+        if answer["event"] in ("ended", "stopped"):
+            return simulator, answer
+        simulator.end()
+        return None, answer

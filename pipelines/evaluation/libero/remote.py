@@ -44,10 +44,12 @@ class RemoteScene:
         settle_steps: int = 10,
         reset: bool = True,
         init_set: str = "official",
+        silence_s: float = SILENCE_S,
         **bent: float,
     ) -> None:
         """`task` is its number or its name; `bent` changes the scene, for those who ask what is noticed."""
         self._settle_steps, self._reset, self._init_set = settle_steps, reset, init_set
+        self._silence_s = silence_s
         self._process = Process(python, "scene", suite=suite, task=task, side=side, quality=quality, **bent)
         self._hear("ready")
 
@@ -104,7 +106,8 @@ class RemoteScene:
         return self._hear("ended")
 
     def _hear(self, event: str) -> dict[str, Any]:
-        answer = self._process.hear(SILENCE_S, Event())
+        answer = self._process.hear(self._silence_s, Event())
         if answer["event"] != event:
-            raise DataEngineError(f"LIBERO: {answer.get('why', 'answered out of turn')}; run `make sim-libero` again?")
+            self._process.end()
+            raise DataEngineError(f"LIBERO: {answer.get('why', 'answered out of turn')}")
         return answer

@@ -3,8 +3,6 @@
 MuJoCo reads its drawing backend from the environment when it is imported, so the choice is made here, before that.
 """
 
-import os
+from pipelines.evaluation.clients.drawing import choose_backend
 
-os.environ.setdefault("MUJOCO_GL", "egl")
-if os.environ["MUJOCO_GL"] in ("egl", "osmesa"):
-    os.environ.setdefault("PYOPENGL_PLATFORM", os.environ["MUJOCO_GL"])
+choose_backend()

@@ -15,11 +15,13 @@ from numpy.typing import NDArray
 
 from dataengine.errors import DataEngineError
 from dataengine.naming import class_named, did_you_mean, module_names
+from pipelines.evaluation.clients.drawing import drawing_fault
 
 EVAL_SEEDS_FROM = 1_000_000
 """Recordings use seeds below this number, evaluations seeds from it on: no start of an evaluation was ever recorded."""
 
-GL_PACKAGES = "apt-get install -y --no-install-recommends libegl1 libgles2 libosmesa6"
+INSTALL = "pip install 'villa-engine[sim]'"
+REINSTALL = "pip install --force-reinstall 'villa-engine[sim]'"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -86,16 +88,11 @@ class Simulator(Protocol):
 def require_drawing() -> None:
     """Raise DataEngineError, with what to install, when this machine has no simulator or cannot draw."""
     try:
-        import mujoco
-
-        mujoco.Renderer(mujoco.MjModel.from_xml_string("<mujoco/>"), 8, 8).close()
+        fault = drawing_fault()
     except ModuleNotFoundError as error:
-        raise DataEngineError(f"the simulators need {error.name}: pip install 'villa-engine[sim]'") from error
-    except Exception as error:  # PyOpenGL, EGL and OSMesa each raise errors of their own, AttributeError among them
-        backend = os.environ.get("MUJOCO_GL", "")
-        raise DataEngineError(
-            f"MuJoCo cannot draw with MUJOCO_GL={backend} ({type(error).__name__}); install a GL library: {GL_PACKAGES}"
-        ) from error
+        raise DataEngineError(f"the simulators need {error.name}: {INSTALL}") from error
+    if fault:
+        raise DataEngineError(fault)
 
 
 @contextmanager
@@ -126,6 +123,18 @@ ALIASES: Mapping[str, str] = {"robosuite": "lift"}
 def simulator_class(name: str) -> type[Simulator]:
     """Find a simulator by its name: `two_arm` is class `TwoArm` of `two_arm.py`."""
     return class_named("simulator", "pipelines.evaluation.simulators", ALIASES.get(name, name))
+
+
+def make_simulator(name: str, task: str) -> Simulator:
+    """Set up one task; raise DataEngineError, with what to install, where a package or a file of it is missing."""
+    try:
+        return simulator_class(name)(task)
+    except DataEngineError:
+        raise
+    except Exception as error:  # what is damaged in a package raises whatever it likes
+        reason = " ".join(f"{type(error).__name__}: {error}".split())[:300]
+        advice = "mend its file, --debug shows where" if ":" in name else f"{REINSTALL} brings its packages anew"
+        raise DataEngineError(f"{name} cannot be set up for {task}: {reason}; {advice}") from error
 
 
 def default_tasks(simulator: type[Simulator]) -> tuple[str, ...]:

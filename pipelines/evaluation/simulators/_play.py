@@ -212,7 +212,7 @@ def play(
                         lane.simulator.reset(lane.seed)
                     _look(lane, actor.looks, lane.seed in filmed, films_all)
             except Exception as error:
-                lost.append(_lost(lane, error))
+                lost.append(lost_episode(lane.seed, lane.steps, error))
         gone = {one.seed for one in lost}
         acting = [lane for lane in busy if lane.seed not in gone]
         ended = [lane for lane in busy if lane.seed in gone]
@@ -254,7 +254,7 @@ def _execute(
                 return None
             _look(lane, False, filmed)
     except Exception as error:
-        return _lost(lane, error)
+        return lost_episode(lane.seed, lane.steps, error)
     return Played(
         seed=lane.seed,
         success=success,
@@ -265,9 +265,10 @@ def _execute(
     )
 
 
-def _lost(lane: Lane, error: Exception) -> Played:
+def lost_episode(seed: int, steps: int, error: Exception) -> Played:
+    """Say of an episode what the simulator raised after so many control steps."""
     reason = " ".join(f"{type(error).__name__}: {error}".split())[:200]
-    return Played(seed=lane.seed, success=False, steps=lane.steps, frames=(), lost=f"step {lane.steps}: {reason}")
+    return Played(seed=seed, success=False, steps=steps, frames=(), lost=f"step {steps}: {reason}")
 
 
 def _look(lane: Lane, needed: bool, filmed: bool, kept: bool = False) -> None:

@@ -10,6 +10,7 @@ from pipelines.evaluation.config import EvalConfig
 from pipelines.evaluation.episodes import Journal, Outcome
 from pipelines.evaluation.evaluate import run
 from pipelines.evaluation.simulators._base import EVAL_SEEDS_FROM
+from tests.support.fake_openpi import openpi_server
 
 SIMULATORS = "tests.support.line_simulators"
 
@@ -37,6 +38,24 @@ def test_a_simulator_that_fails_costs_one_episode_which_is_named(simulator: str,
     assert not list(tmp_path.glob("episodes/*.now"))
 
 
+@pytest.mark.parametrize(
+    ("how", "reason"),
+    [("raises", "step 0: FloatingPointError"), ("dies", "the process died"), ("hangs", "no answer within 2 s")],
+)
+def test_a_simulator_that_fails_while_a_policy_is_held_against_it_costs_one_episode(
+    how: str, reason: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("LINE_FAILS", how)
+    robot = {"dataset": "openx/metaworld", "rate_hz": 20.0, "state_dim": 7, "action_dim": 7}
+    metadata = {"server": "villa-engine", "embodiments": {"sawyer": robot}, "cameras": ["image"]}
+    with openpi_server(metadata) as url:
+        given = config("FailsAtStart", tmp_path, step_timeout_s=2.0, num_videos=0)
+        result = run(given.model_copy(update={"policy": url})).results[0]
+    assert result.episodes == 3
+    assert [one.seed for one in result.lost] == [EVAL_SEEDS_FROM + 1]
+    assert reason in result.lost[0].reason
+
+
 def test_a_process_that_dies_once_costs_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("LINE_DIED", str(tmp_path / "died"))
     result = run(config("DiesOnce", tmp_path / "eval")).results[0]
@@ -46,6 +65,11 @@ def test_a_process_that_dies_once_costs_nothing(tmp_path: Path, monkeypatch: pyt
 def test_a_simulator_that_brings_no_episode_to_its_end_is_no_score(tmp_path: Path) -> None:
     with pytest.raises(DataEngineError, match=r"no episode came to its end, 4 were lost .*no mesh 'cube.stl'"):
         run(config("Broken", tmp_path))
+
+
+def test_a_simulator_that_cannot_be_set_up_is_one_line(tmp_path: Path) -> None:
+    with pytest.raises(DataEngineError, match=r"Unmade cannot be set up for forward: .*'line_engine'; mend its file"):
+        run(config("Unmade", tmp_path))
 
 
 def test_more_episodes_are_played_behind_those_that_were(tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ action      (7,)  -1..1: x y z of 0.05 m, axis times angle of 0.5 rad, in a step
 
 import functools
 import os
+import sys
 from collections.abc import Mapping, Sequence
 from contextlib import redirect_stdout
 from dataclasses import dataclass
@@ -19,9 +20,10 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.spatial.transform import Rotation
 
-os.environ.setdefault("MUJOCO_GL", "egl")
-if os.environ["MUJOCO_GL"] in ("egl", "osmesa"):
-    os.environ.setdefault("PYOPENGL_PLATFORM", os.environ["MUJOCO_GL"])
+from pipelines.evaluation.clients.broken import BrokenError, why_broken
+from pipelines.evaluation.clients.drawing import choose_backend, drawing_fault
+
+choose_backend()
 
 SUITES = ("libero_spatial", "libero_object", "libero_goal", "libero_10", "libero_90")
 SETTLE = np.array([0, 0, 0, 0, 0, 0, -1.0])
@@ -69,6 +71,22 @@ def axis_angle(quat: NDArray[np.float64]) -> NDArray[np.float64]:
     return np.zeros(3) if sine < 1e-8 else quat[:3] * 2.0 * np.arccos(w) / sine
 
 
+def make_scene(suite: str, task: int | str, **settings: Any) -> "Scene":
+    """Set up a task; raise BrokenError, with what to do, where what it is made of is missing or cannot draw."""
+    try:
+        return Scene(suite, task, **settings)
+    except NoTaskError:
+        raise
+    except ImportError as error:
+        raise BrokenError(why_broken(error, Path(sys.prefix), "libero")) from error
+    except Exception as error:
+        raise BrokenError(drawing_fault() or why_broken(error, Path(sys.prefix), "libero")) from error
+
+
+class NoTaskError(ValueError):
+    """The suite has no such task."""
+
+
 class Scene:
     """One task of one suite."""
 
@@ -97,7 +115,7 @@ class Scene:
             tasks = benchmark.get_benchmark_dict()[suite]()
             names = tasks.get_task_names()
             if isinstance(task, str) and task not in names:
-                raise ValueError(f"{suite} has no task '{task}'")
+                raise NoTaskError(f"{suite} has no task '{task}'")
             task = names.index(task) if isinstance(task, str) else task
             self.task = tasks.get_task(task)
             self.bddl = Path(get_libero_path("bddl_files"), self.task.problem_folder, self.task.bddl_file).resolve()

@@ -8,10 +8,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from pipelines.evaluation.clients.broken import BrokenError
 from pipelines.evaluation.clients.channel import Channel
 from pipelines.evaluation.clients.libero import actors, record
 from pipelines.evaluation.clients.libero.episode import Protocol, play
-from pipelines.evaluation.clients.libero.scene import Scene, upright
+from pipelines.evaluation.clients.libero.scene import Scene, make_scene, upright
 from pipelines.evaluation.clients.openpi import RefusedError, RemotePolicy, ServerGoneError
 
 TOKEN = "VILLA_SERVE_TOKEN"
@@ -42,7 +43,7 @@ class Player:
         if self._scene is None or self._scene[0] != task:
             if self._scene is not None:
                 self._scene[1].close()
-            self._scene = task, Scene(self._suite, task, side=self._side, quality=self._quality)
+            self._scene = task, make_scene(self._suite, task, side=self._side, quality=self._quality)
         return self._scene[1]
 
     def _actor(self, job: dict[str, Any]) -> actors.Actor:
@@ -95,6 +96,9 @@ def run(suite: str, side: int, quality: str) -> None:
             channel.say("ended", **player.play(dict(job)))
         except (ServerGoneError, RefusedError) as error:
             channel.say("policy_failed", why=str(error))
+            return
+        except BrokenError as error:
+            channel.say("broken", why=str(error))
             return
         except Exception as error:  # one episode is lost, and the next begins in a fresh process
             channel.say("lost", why=f"{type(error).__name__}: {' '.join(str(error).split())[:300]}")

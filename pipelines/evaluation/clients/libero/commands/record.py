@@ -2,9 +2,10 @@
 
 from pathlib import Path
 
+from pipelines.evaluation.clients.broken import BrokenError
 from pipelines.evaluation.clients.channel import Channel
 from pipelines.evaluation.clients.libero import record
-from pipelines.evaluation.clients.libero.scene import Scene
+from pipelines.evaluation.clients.libero.scene import Scene, make_scene
 
 TRIES = 3
 """Starts for each episode that is wanted: the expert fails now and then, and a wide start may leave it no room."""
@@ -12,7 +13,18 @@ TRIES = 3
 
 def run(suite: str, tasks: list[int], sets: list[str], count: int, side: int, quality: str, out: str) -> None:
     """Record so many successful episodes of each task from each kind of start."""
-    channel, folder = Channel(), Path(out)
+    channel = Channel()
+    try:
+        _record(channel, suite, tasks, sets, count, side, quality, Path(out))
+    except BrokenError as error:
+        channel.say("broken", why=str(error))
+    else:
+        channel.say("ended")
+
+
+def _record(
+    channel: Channel, suite: str, tasks: list[int], sets: list[str], count: int, side: int, quality: str, folder: Path
+) -> None:
     for task in tasks:
         scene: Scene | None = None
         for init_set in sets:
@@ -24,7 +36,7 @@ def run(suite: str, tasks: list[int], sets: list[str], count: int, side: int, qu
                 if file.exists() or file.with_suffix(".failed").exists():
                     kept += file.exists()
                     continue
-                scene = scene or Scene(suite, task, side=side, quality=quality)
+                scene = scene or make_scene(suite, task, side=side, quality=quality)
                 episode = record.attempt(scene, init_set, seed, alive=channel.alive)
                 if episode is None:
                     folder.mkdir(parents=True, exist_ok=True)
@@ -35,4 +47,3 @@ def run(suite: str, tasks: list[int], sets: list[str], count: int, side: int, qu
                 channel.say("recorded", task=task, init_set=init_set, seed=seed, steps=len(episode["action"]))
         if scene is not None:
             scene.close()
-    channel.say("ended")

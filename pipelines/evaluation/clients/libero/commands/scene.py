@@ -6,10 +6,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from pipelines.evaluation.clients.broken import BrokenError
 from pipelines.evaluation.clients.channel import Channel
 from pipelines.evaluation.clients.libero import actors
 from pipelines.evaluation.clients.libero.expert import Expert
-from pipelines.evaluation.clients.libero.scene import Scene, View, upright
+from pipelines.evaluation.clients.libero.scene import View, make_scene, upright
 
 
 def run(
@@ -17,7 +18,12 @@ def run(
 ) -> None:
     """Obey until standard input ends."""
     channel = Channel()
-    scene = Scene(suite, task, side=side, quality=quality, control_hz=control_hz, camera_turn_deg=camera_turn_deg)
+    bent = {"control_hz": control_hz, "camera_turn_deg": camera_turn_deg}
+    try:
+        scene = make_scene(suite, task, side=side, quality=quality, **bent)
+    except BrokenError as error:
+        channel.say("broken", why=str(error))
+        return
     channel.say("ready", instruction=scene.instruction)
     view: View | None = None
     expert: Expert | None = None
