@@ -9,6 +9,7 @@ from typing import Any
 
 from dataengine.errors import DataEngineError
 from pipelines.evaluation.client_process import Client, interpreter
+from pipelines.evaluation.clients.broken import install_advice
 
 PYTHON = "VILLA_SIMPLER_PYTHON"
 DEFAULT = Path(".venv-simpler/bin/python")
@@ -57,7 +58,9 @@ def require(task: str) -> dict[str, Any]:
         facts = its.ask("preflight", tasks=[task])
     except DataEngineError as error:
         raise NotReadyError([f"environment  {error}"]) from None
-    faults = [f"package      {name} is not in {its.python.parents[1]}: {INSTALL}" for name in _absent(facts)]
+    prefix = its.python.parents[1]
+    advice = install_advice(prefix, its.name)
+    faults = [f"package      {name} is not in {prefix}: {advice}" for name in _absent(facts)]
     faults += _assets(facts)
     if faults and facts["versions"]["sapien"]:
         faults += rendering(its)
