@@ -113,7 +113,7 @@ def test_what_cannot_be_played_is_one_line(villa, tmp_path, argv, line):
 def test_a_missing_asset_stops_the_command_and_what_was_played_is_kept(evaluate, tmp_path):
     said = evaluate(make_python(tmp_path / "sim", {"2/0": "broken"}))
     assert said.code == 2
-    assert "LIBERO: FileNotFoundError: no mesh; `make sim-libero` makes it anew; finished episodes are kept" in said.line
+    assert "FileNotFoundError: no mesh; `make sim-libero` makes it anew; finished episodes are kept" in said.line
     python = make_python(tmp_path / "sim")
     assert evaluate(python).code == 0
     assert sorted(begun(python)) == ["0/0", "0/1", "0/2", "2/0", "2/0", "2/0", "2/1", "2/2"]
