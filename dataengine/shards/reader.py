@@ -28,10 +28,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dataengine.bounded import Bounded
+from dataengine.copies import COPIED_AT_ONCE, again
 from dataengine.errors import DataEngineError
 from dataengine.mapped import MAPS_HELD, MappedFile
 from dataengine.shards.checks import Checks
-from dataengine.shards.copies import Copies, again
+from dataengine.shards.copies import ShardCopies
 from dataengine.shards.manifest import MANIFEST, PLAN, DamagedShardsError, damaged, read_manifest
 from dataengine.shards.segments import Stored, read_segments
 from dataengine.storage import Folder, is_uri
@@ -50,7 +51,6 @@ BYTES_HELD: Final = 32_000_000
 """Of joined arrays, and of notes where arrays and frames lie."""
 COPIES_BYTES: Final = 500e9
 """On this machine, of shards in object stores."""
-COPIED_AT_ONCE: Final = 8
 COPY_TRIES: Final = 5
 HANDS_STATE, HANDS_ACTION = "hands_state.npy", "hands_action.npy"
 
@@ -83,7 +83,7 @@ class ShardReader:
 
     def __init__(self, uri: str | Path, *, use_hands: bool = False, copies_bytes: float = COPIES_BYTES) -> None:
         self.uri = str(uri)
-        self._copies = Copies(self.uri, copies_bytes) if is_uri(uri) else None
+        self._copies = ShardCopies(self.uri, copies_bytes) if is_uri(uri) else None
         self.directory = Path(uri) if self._copies is None else self._copies.directory
         self.manifest, self._known = read_manifest(self.directory)
         self._use_hands = use_hands

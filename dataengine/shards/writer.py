@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from dataengine.differences import differences
 from dataengine.digest import hex_digest
 from dataengine.errors import DataEngineError, OtherSettingsError, RecordError
-from dataengine.shards.hashed_file import HashedFile
+from dataengine.hashed_file import HashedFile
 from dataengine.shards.manifest import (
     FORMAT,
     GROUP,

@@ -57,7 +57,8 @@ class TrainConfig(LoopConfig):
     cache_mb: float = Field(2000, ge=0, le=1e9)
     """Memory for decoded pictures: with room for all of them each is decoded once."""
     copies_gb: float = Field(500, gt=0, le=1e9)
-    """Room on this machine's disk for copies of shards that lie in an object store; the longest unused go."""
+    """Room on this machine's disk for copies of shards, or of a corpus that fits, from an object store; the longest
+    unused go."""
     launcher: Literal["local", "ray"] = "local"
     """Who starts the processes: `local`, this one or torchrun; `ray`, Ray Train on a cluster."""
     ray_address: str | None = None

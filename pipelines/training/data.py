@@ -23,17 +23,18 @@ from pipelines.training.config import NormalizeBy
 C = TypeVar("C", bound=Config)
 
 
-def open_reader(uri: str, *, use_hands: bool = False, copies_gb: float = COPIES_BYTES / 1e9) -> EpisodeReader:
+def open_reader(uri: str, *, use_hands: bool = False, copies_gb: float | None = None) -> EpisodeReader:
     """Open a folder of shards, a corpus, or `CORPUS@SNAPSHOT`; shards do without lance.
 
-    Shards in an object store are copied to this machine as they are wanted, at most `copies_gb` of them at a time.
+    What lies in an object store is copied to this machine as it is wanted, at most `copies_gb` at a time. Without that
+    setting shards are, and of a corpus each frame is read from the store.
     """
     if is_shards(uri):
-        return ShardReader(uri, use_hands=use_hands, copies_bytes=copies_gb * 1e9)
+        return ShardReader(uri, use_hands=use_hands, copies_bytes=copies_gb * 1e9 if copies_gb else COPIES_BYTES)
     from dataengine.store import Corpus
     from dataengine.store.read.reader import TableReader
 
-    return TableReader(Corpus.open(uri), use_hands=use_hands)
+    return TableReader(Corpus.open(uri), use_hands=use_hands, copies_bytes=(copies_gb or 0) * 1e9)
 
 
 def with_mixture(config: C, reader: EpisodeReader) -> C:

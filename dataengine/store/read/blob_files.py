@@ -9,6 +9,7 @@ range of every file is compared with Lance's answer, and whatever differs, is mi
 import json
 import math
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from threading import Lock
 from typing import Final
@@ -18,11 +19,13 @@ import numpy as np
 import pyarrow as pa
 
 from dataengine.bounded import Bounded
+from dataengine.copies import COPIED_AT_ONCE
 from dataengine.digest import hex_digest
 from dataengine.mapped import MAPS_HELD, MappedFile
 from dataengine.shared_table import shared_table
 from dataengine.storage import is_uri
 from dataengine.store.columns import files, layout
+from dataengine.store.read.copied import Fetch
 
 PACKED, DEDICATED = 1, 2
 """Kinds of blob descriptors whose bytes lie in a file of their own: of many blobs, or of one."""
@@ -37,8 +40,9 @@ Range = tuple[int, int, int]
 class BlobFiles:
     """Reads ranges of one version of a table's blobs."""
 
-    def __init__(self, table: lance.LanceDataset) -> None:
-        self._table = table
+    def __init__(self, table: lance.LanceDataset, fetch: Fetch | None = None) -> None:
+        """`fetch` brings files here that lie elsewhere until somebody wants them."""
+        self._table, self._fetch = table, fetch
         self._columns: dict[str, _Column | None] = {}
         self._maps = Bounded[str, MappedFile](math.inf, max_entries=MAPS_HELD, size=len)
         self._trusted: dict[str, bool] = {}
@@ -56,6 +60,7 @@ class BlobFiles:
         inside = first + size <= known.size[rows]  # else Lance says what is wrong
         numbers = np.where(inside, known.file[rows], -1)
         begin = known.begin[rows] + first
+        self._bring([known.paths[number] for number in np.unique(known.file[rows]).tolist() if number >= 0])
         views: dict[int, bytes | memoryview] = {}
         for number in np.unique(numbers[numbers >= 0]).tolist():
             mine = np.flatnonzero(numbers == number).tolist()
@@ -67,6 +72,11 @@ class BlobFiles:
         rest = [i for i, one in enumerate(wanted) if len(views.get(i, b"")) != one[2] or i not in views]
         views |= zip(rest, self._by_lance(column, [wanted[i] for i in rest]), strict=True)
         return [views[i] for i in range(len(wanted))]
+
+    def _bring(self, paths: Sequence[str]) -> None:
+        if self._fetch is not None and (missing := [path for path in paths if not self._maps.get([path])]):
+            with ThreadPoolExecutor(COPIED_AT_ONCE, "copy") as pool:
+                list(pool.map(self._fetch, missing))
 
     def _file(self, column: str, path: str, first: Range, at: int) -> MappedFile | None:
         """Map a file, or find it mapped; None for one that does not hold at `at` what Lance reads for `first`."""

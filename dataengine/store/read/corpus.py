@@ -18,6 +18,7 @@ from dataengine.storage import is_uri, normal_uri
 from dataengine.store import columns, registry, side_tables, snapshots
 from dataengine.store.kept import Kept
 from dataengine.store.read.blob_files import BlobFiles
+from dataengine.store.read.copied import Fetch, copied
 from dataengine.store.read.episode import StoredEpisode
 from dataengine.store.snapshots import Snapshot
 from dataengine.store.tables import create_tables, exists, open_table
@@ -40,8 +41,11 @@ class Corpus:
     Opened at a snapshot, every table stays as it was then, and columns and statistics cannot be written.
     """
 
-    def __init__(self, uri: str, table: lance.LanceDataset, snapshot: Snapshot | None = None) -> None:
+    def __init__(
+        self, uri: str, table: lance.LanceDataset, snapshot: Snapshot | None = None, fetch: Fetch | None = None
+    ) -> None:
         self.uri = uri
+        self._fetch = fetch
         self.snapshot = snapshot
         self._table = table
         self._offsets: dict[str, dict[int, NDArray[np.int64]]] = {}
@@ -93,6 +97,11 @@ class Corpus:
     def exists(uri: str | os.PathLike[str]) -> bool:
         """Tell whether there is a corpus."""
         return exists(_part_name(normal_uri(uri))[0], "episodes")
+
+    def copied(self, max_bytes: float) -> "Corpus":
+        """Read what lies in an object store through copies on this machine, of at most so many bytes."""
+        table, fetch = copied(self._table, max_bytes)
+        return Corpus(self.uri, table, self.snapshot, fetch)
 
     def refresh(self) -> None:
         """Look at the latest version; a snapshot has no later one."""
@@ -316,7 +325,7 @@ class Corpus:
 
     @cached_property
     def _blobs(self) -> BlobFiles:
-        return BlobFiles(self._table)
+        return BlobFiles(self._table, self._fetch)
 
     @cached_property
     def _rows(self) -> dict[str, int]:

@@ -32,6 +32,7 @@ from dataengine.windows.window import LatentInfo, steps_per_latent
 class TableReader:
     """An `EpisodeReader` over a corpus, as it is now or was at a snapshot.
 
+    One in an object store is read through copies on this machine where `copies_bytes` are room for it.
     Of the episodes it gives those that curation kept, without idle ends, or all. With `use_hands`, people
     whose hands tell it have a state and an action, too (`windows/hands.py`), in which NaN is what is absent.
     """
@@ -39,9 +40,11 @@ class TableReader:
     frame_side = None
     """Frames are as they were ingested."""
 
-    def __init__(self, corpus: Corpus, *, kept_only: bool = True, use_hands: bool = False) -> None:
+    def __init__(
+        self, corpus: Corpus, *, kept_only: bool = True, use_hands: bool = False, copies_bytes: float = 0
+    ) -> None:
         # Rows are named by where they lie at this version, so it stays whatever becomes of the corpus.
-        self.corpus, self.uri = Corpus(corpus.uri, corpus.lance_table, corpus.snapshot), corpus.uri
+        self.corpus, self.uri = corpus.copied(copies_bytes), corpus.uri
         self._kept_only = kept_only
         self.episodes, fingerprint = read_episodes(self.corpus, kept_only=kept_only)
         if not len(self.episodes):

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from dataengine import copies
 from dataengine.errors import DataEngineError
-from dataengine.shards import copies
 from dataengine.shards.reader import ShardReader, is_shards
 from dataengine.windows.mixture import WindowSampler
 from dataengine.windows.window import WindowSpec
@@ -105,7 +105,7 @@ def test_a_copy_that_goes_before_it_is_mapped_is_made_again(
             gone.append(new)
             new.unlink()
 
-    monkeypatch.setattr(type(reader._copies), "_make_room", makes_too_much_room)
+    monkeypatch.setattr(copies.Copies, "_make_room", makes_too_much_room)
     reader._require({0})
     assert gone == tars(tmp_path)
 
