@@ -1,4 +1,4 @@
-"""One contender of bench_loader.py: delivers batches of random windows; prints CPU time of all its processes.
+"""One contender of bench_loader.py, or ours on a URI, delivers batches of random windows; prints CPU of its processes.
 
 Each yields once it has delivered a batch. The first batches are start-up, for everyone: processes begin, files are
 opened, buffers get their memory.
@@ -51,7 +51,7 @@ def bare() -> Iterator[Any]:
         seed += 1
 
 
-def ours(store: str) -> Iterator[Any]:
+def ours(uri: str) -> Iterator[Any]:
     from dataengine.windows.mixture import WindowSampler
     from dataengine.windows.normalize import Normalizer
     from dataengine.windows.window import WindowSpec
@@ -60,7 +60,7 @@ def ours(store: str) -> Iterator[Any]:
     from pipelines.training.frames import Buffers, Frames
     from pipelines.training.loading import Loader
 
-    reader = data.open_reader(str(DATA / store))
+    reader = data.open_reader(uri, copies_gb=500)
     spec = WindowSpec(num_frames=FRAMES, interval_s=STRIDE / HZ)
     collator = LamCollator(
         frames=Frames(reader, spec.slots, SIDE),
@@ -142,8 +142,8 @@ def parquet() -> Iterator[Any]:
 
 CONTENDERS = {
     "bare": bare,
-    "ours_table": lambda: ours("corpus"),
-    "ours_shards": lambda: ours("shards"),
+    "ours_table": lambda: ours(str(DATA / "corpus")),
+    "ours_shards": lambda: ours(str(DATA / "shards")),
     "plain": plain,
     "tuned": tuned,
     "web": web,
@@ -156,7 +156,7 @@ def cpu_s() -> float:
 
 
 if __name__ == "__main__":
-    batches = iter(CONTENDERS[CONTENDER]())
+    batches = iter(ours(CONTENDER) if "://" in CONTENDER else CONTENDERS[CONTENDER]())
     for _ in range(WARM):
         next(batches)
     cpu, wall = cpu_s(), time.perf_counter()
