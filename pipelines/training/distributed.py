@@ -1,5 +1,6 @@
 """One process or many: the process group of torchrun, and the few collective calls that training makes."""
 
+import atexit
 import os
 import sys
 from collections.abc import Iterator
@@ -125,4 +126,20 @@ def process_group(device: torch.device, hang_timeout_s: float = 1800, alone: boo
     try:
         yield Distributed(dist.get_rank(), dist.get_world_size(), device)
     finally:
+        _release_later(dist.group.WORLD)
         dist.destroy_process_group()
+
+
+_released: list[object] = []
+
+
+def _release_later(group: object) -> None:
+    """Keep a process group until the next one ends or the process does, so that no model is its last owner.
+
+    The reducer of DistributedDataParallel that frees a Gloo group waits, holding the interpreter, for threads of the
+    group that wait for the interpreter to free a tensor (pytorch#56297). The group's own object gives it up meanwhile.
+    """
+    _released[:] = [group]
+
+
+atexit.register(_released.clear)

@@ -1,5 +1,6 @@
 """Ranks of a training, forked from a process that has imported all of it: that costs more than what tests train."""
 
+import faulthandler
 import multiprocessing
 import os
 import socket
@@ -11,6 +12,7 @@ from multiprocessing import connection, forkserver
 from pathlib import Path
 from unittest import mock
 
+HANGS_AFTER_S = 300  # less than the test itself may take
 ROOT = Path(__file__).parents[2]
 IMPORTED = ["pytest", "tests.support.sharded", "torch.distributed.fsdp", "torch.testing"]
 IMPORTED += [
@@ -78,4 +80,5 @@ def _call(log: str, environment: Mapping[str, str], function: Callable[..., obje
     for stream, name in ((sys.stdout, "out"), (sys.stderr, "err")):
         with Path(f"{log}.{name}").open("wb") as file:
             os.dup2(file.fileno(), stream.fileno())
+    faulthandler.dump_traceback_later(HANGS_AFTER_S, exit=True)  # and say where
     function(*args)
