@@ -1,6 +1,8 @@
 """Settings of every test process."""
 
+import logging
 import os
+from collections.abc import Iterator
 
 import pytest
 
@@ -12,6 +14,25 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Run files that hold slow tests first: at the end none of them keeps one worker busy while the others are idle."""
     slow = {item.path for item in items if item.get_closest_marker("slow") and not item.get_closest_marker("long")}
     items.sort(key=lambda item: item.path not in slow)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def warm_workers() -> Iterator[None]:
+    """Fork worker processes from one that has imported all they need."""
+    from tests.support import warm
+
+    with warm.patched():
+        yield
+
+
+@pytest.fixture(scope="module")
+def ray_cluster() -> Iterator[None]:
+    """Start a cluster for all tests of a module: each of its own would cost them six seconds."""
+    import ray
+
+    ray.init(address="local", num_cpus=2, include_dashboard=False, log_to_driver=False, logging_level=logging.ERROR)
+    yield
+    ray.shutdown()
 
 
 @pytest.fixture

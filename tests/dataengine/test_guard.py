@@ -87,7 +87,11 @@ class Bombs:
 
 
 @pytest.mark.parametrize("engine", ["local", pytest.param("ray", marks=pytest.mark.slow)])
-def test_a_bomb_costs_a_record_or_its_part_and_a_higher_limit_tries_again(tmp_path: Path, engine: str) -> None:
+def test_a_bomb_costs_a_record_or_its_part_and_a_higher_limit_tries_again(
+    tmp_path: Path, engine: str, request: pytest.FixtureRequest
+) -> None:
+    if engine == "ray":
+        request.getfixturevalue("ray_cluster")
     kwargs = {
         "source": "tests.dataengine.test_guard:Bombs",
         "root": str(tmp_path / "raw"),

@@ -45,7 +45,11 @@ def num_reads(raw: Path) -> int:
 
 
 @pytest.mark.parametrize("engine", ["local", pytest.param("ray", marks=pytest.mark.slow)])
-def test_after_git_lfs_pull_the_same_command_brings_in_what_was_a_pointer(raw: Path, engine: str) -> None:
+def test_after_git_lfs_pull_the_same_command_brings_in_what_was_a_pointer(
+    raw: Path, engine: str, request: pytest.FixtureRequest
+) -> None:
+    if engine == "ray":
+        request.getfixturevalue("ray_cluster")
     report = ingest(raw, engine=engine)
     assert (report.episodes, report.rejected_records, report.committed_parts) == (8, 4, 3)
     write_clips(raw, range(NUM_CLIPS))

@@ -1,7 +1,5 @@
 """Both engines end in the same rows, the same rejects and the same ids."""
 
-import logging
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -21,22 +19,13 @@ def test_a_cluster_that_is_not_there_is_named_in_one_line(tmp_path: Path) -> Non
         ingest(tmp_path / "raw", "ray", ray_address="127.0.0.1:1")
 
 
-@pytest.fixture(scope="module")
-def cluster() -> Iterator[None]:
-    import ray
-
-    ray.init(address="local", num_cpus=2, include_dashboard=False, log_to_driver=False, logging_level=logging.ERROR)
-    yield
-    ray.shutdown()
-
-
 def ingest(raw: Path, engine: str, **settings: object) -> IngestReport:
     corpus = raw.parent / engine
     kwargs = {"root": str(raw), "corpus": str(corpus), "engine": engine, "workers": 2, **settings}
     return run(IngestConfig(source="tests.support.npz_source:NpzSource", **kwargs))
 
 
-@pytest.mark.usefixtures("cluster")
+@pytest.mark.usefixtures("ray_cluster")
 def test_local_and_ray_make_the_same_corpus_of_good_and_bad_parts(tmp_path: Path) -> None:
     raw = tmp_path / "raw"
     write_parts(raw, num_parts=8)
@@ -54,7 +43,7 @@ def test_local_and_ray_make_the_same_corpus_of_good_and_bad_parts(tmp_path: Path
     assert (local.embodiments(), local.datasets()) == (ray.embodiments(), ray.datasets())
 
 
-@pytest.mark.usefixtures("cluster")
+@pytest.mark.usefixtures("ray_cluster")
 def test_ray_finishes_what_local_began(tmp_path: Path) -> None:
     raw = tmp_path / "raw"
     write_parts(raw, num_parts=2)

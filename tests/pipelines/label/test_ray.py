@@ -1,10 +1,5 @@
 """A pool of actors on a Ray cluster writes the labels that one process writes."""
 
-import logging
-import os
-from dataclasses import dataclass
-from pathlib import Path
-
 import numpy as np
 import pytest
 
@@ -13,21 +8,13 @@ from dataengine.store import Corpus
 from pipelines.label import LabelConfig, run
 from pipelines.label import work as label_work
 from pipelines.label.work import Unlabelled, cut_work
+from tests.support.fragile import Fragile
 from tests.support.labelled import labels_of, make_models, make_robots_and_hands
 
 pytestmark = pytest.mark.slow
 
 
-@pytest.fixture(scope="module")
-def cluster():
-    import ray
-
-    ray.init(address="local", num_cpus=2, include_dashboard=False, log_to_driver=False, logging_level=logging.ERROR)
-    yield
-    ray.shutdown()
-
-
-@pytest.mark.usefixtures("cluster")
+@pytest.mark.usefixtures("ray_cluster")
 def test_ray_and_local_write_the_same_labels(tmp_path, monkeypatch):
     monkeypatch.setattr(label_work, "WORK_FRAMES", 32)
     corpus = make_robots_and_hands(tmp_path / "corpus")
@@ -44,7 +31,7 @@ def test_ray_and_local_write_the_same_labels(tmp_path, monkeypatch):
     assert (again.episodes, again.already) == (0, here.episodes)
 
 
-@pytest.mark.usefixtures("cluster")
+@pytest.mark.usefixtures("ray_cluster")
 def test_ray_finishes_what_local_began(tmp_path, monkeypatch):
     corpus = make_robots_and_hands(tmp_path / "corpus")
     one, _ = make_models(corpus, tmp_path)
@@ -64,25 +51,7 @@ def test_ray_finishes_what_local_began(tmp_path, monkeypatch):
     assert (report.episodes, report.already) == (3, 3)
 
 
-@dataclass(frozen=True)
-class Fragile:
-    """Its work takes the process down until the file says that it did so often enough."""
-
-    folder: Path
-    deaths: int
-
-    def __call__(self):
-        return self.work
-
-    def work(self, item):
-        died = len(list(self.folder.glob(f"{item}.*")))
-        if item == 3 and died < self.deaths:
-            (self.folder / f"{item}.{died}").touch()
-            os._exit(1)
-        return item * item
-
-
-@pytest.mark.usefixtures("cluster")
+@pytest.mark.usefixtures("ray_cluster")
 def test_an_actor_that_dies_costs_an_attempt_and_no_result(tmp_path):
     from dataengine.runners import ray
 
@@ -92,7 +61,7 @@ def test_an_actor_that_dies_costs_an_attempt_and_no_result(tmp_path):
         dict(ray.run_actors(Fragile(tmp_path, 9), [3], workers=1))
 
 
-@pytest.mark.usefixtures("cluster")
+@pytest.mark.usefixtures("ray_cluster")
 def test_an_actor_out_of_reach_or_a_lost_result_costs_an_attempt_and_no_result(tmp_path, monkeypatch):
     from ray.exceptions import ActorUnavailableError, ObjectLostError
 
