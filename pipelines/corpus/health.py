@@ -58,8 +58,16 @@ class DatasetFacts(Report):
     """How frames that are not square became so: squash, pad or crop."""
     frames: str
     """What became of them, in a line; empty where all are square."""
+    outcomes: dict[str, int] = Field(default_factory=dict)
+    """Episodes of which somebody says whether the attempt succeeded: `success`, `failure`."""
     notes: list[NoteCount] = Field(default_factory=list)
     """What everybody must know of its episodes."""
+
+    def outcome_line(self) -> str:
+        """Say how attempts ended; empty where nobody says."""
+        said = ", ".join(f"{count:,} {outcome}" for outcome, count in sorted(self.outcomes.items(), reverse=True))
+        unsaid = self.episodes - sum(self.outcomes.values())
+        return said and f"outcomes: {said}{f', {unsaid:,} of which nobody says' if unsaid else ''}"
 
 
 class InfoReport(CorpusInfo):
@@ -80,6 +88,7 @@ class InfoReport(CorpusInfo):
         if self.snapshots:
             tail.append("snapshots: " + ", ".join(self.snapshots))
         tail += [f"{facts.name}: {facts.frames}" for facts in self.datasets if facts.frames]
+        tail += [f"{facts.name}: {line}" for facts in self.datasets if (line := facts.outcome_line())]
         tail += [f"note: {note}" for note in self.notes()]
         if notes := [f"  {facts.name}: {note.line()}" for facts in self.datasets for note in facts.notes]:
             tail += [KNOW, *notes]
@@ -89,13 +98,14 @@ class InfoReport(CorpusInfo):
 def info(config: CorpusConfig) -> InfoReport:
     """Count what a corpus holds, without reading a frame."""
     from dataengine.store import Corpus
-    from dataengine.store.read.noted import tallies
+    from dataengine.store.read.noted import outcomes, tallies
 
     corpus = Corpus.open(config.corpus)
     facts_of_all = datasets(corpus)
-    by_dataset = tallies(corpus)
+    by_dataset, ended = tallies(corpus), outcomes(corpus)
     for facts in facts_of_all:
         facts.notes = by_dataset[facts.name].summed()
+        facts.outcomes = dict(ended.get(facts.name, {}))
     return InfoReport(**count(corpus).model_dump(), datasets=facts_of_all)
 
 

@@ -1,5 +1,6 @@
-"""Serious notes of a corpus, counted by dataset: read off the episodes, so that they are true at every version."""
+"""Serious notes and outcomes of a corpus, counted by dataset: read off the episodes, so true at every version."""
 
+from collections import Counter
 from typing import TYPE_CHECKING
 
 import pyarrow as pa
@@ -11,6 +12,7 @@ from dataengine.notes import NoteTally
 if TYPE_CHECKING:
     from dataengine.store.read.corpus import Corpus
 
+OUTCOME_KEY = f'"{notes.OUTCOME}"'
 COLUMNS = ("dataset", "kind", "state_dim", "action_dim", "instruction", "notes")
 
 
@@ -35,4 +37,16 @@ def tallies(corpus: "Corpus") -> dict[str, NoteTally]:
             text = row["notes"] or ""
             said = notes.parsed(text) if notes.may_be_serious(text) else {}  # most have no serious word
             tally.add(notes.serious(said, **has), row["episodes_sum"])
+    return by_dataset
+
+
+def outcomes(corpus: "Corpus") -> dict[str, Counter[str]]:
+    """Count the episodes of each dataset whose publisher or simulator says how they ended: `success`, `failure`."""
+    by_dataset: dict[str, Counter[str]] = {}
+    for batch in corpus.scan(["dataset", "notes"]):
+        said = pa.table({"dataset": batch["dataset"], "notes": batch["notes"]})
+        said = said.filter(pc.match_substring(said["notes"], OUTCOME_KEY))  # most episodes of most corpora say nothing
+        for row in said.to_pylist():
+            if (text := notes.parsed(row["notes"]).get(notes.OUTCOME, "")) in notes.OUTCOMES:
+                by_dataset.setdefault(row["dataset"], Counter())[text] += 1
     return by_dataset

@@ -25,6 +25,8 @@ def test_failures_are_marked_and_a_rule_drops_them(tmp_path: Path) -> None:
     villa("ingest", "lerobot", recorded, "--corpus", corpus, "--set", "engine=local")
     said = [json.loads(line) for line in (recorded / "meta/rollouts.jsonl").read_text().splitlines()]
     assert {line["success"] for line in said} == {True, False}
+    won = sum(line["success"] for line in said)
+    assert f"outcomes: {won} success, {len(said) - won} failure\n" in villa("corpus", "info", corpus)
     recipe.write_text("drop_failures: {}\n")
     report = villa("curate", corpus, "--recipe", recipe, "--set", "page=false")
     rows = Corpus.open(str(corpus)).table(["source_record", "notes", "quality__success", "keep"]).to_pylist()
@@ -42,3 +44,4 @@ def test_what_nobody_says_is_not_checked(tmp_path: Path) -> None:
     report = villa("curate", corpus.uri, "--recipe", recipe, "--set", "page=false")
     assert "nobody says whether attempts succeeded" in report
     assert Corpus.open(corpus.uri).table(["keep"]).to_pylist() == [{"keep": True}]
+    assert "outcomes:" not in villa("corpus", "info", corpus.uri)
