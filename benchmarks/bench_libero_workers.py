@@ -4,8 +4,8 @@
 
 The random policy asks nobody, so it is the simulator alone. Counted is from the first episode that ended to the last
 one: starting a process and loading a scene are the same for both, and weigh nothing in an evaluation of hours. Where
-others use the machine, the clock says little: processor time per episode, counted over the same stretch, says what two
-workers would give on two free cores, namely 2 x (that of one) / (that of two). The order of the two changes with rounds.
+others use the machine, the clock says little: processor time per episode, over the same stretch, says what two
+workers would give on two free cores, namely 2 x (that of one) / (that of two). Rounds alternate the order of the two.
 """
 
 import argparse
