@@ -66,9 +66,9 @@ class Distributed:
         """Give every rank the tensors of all, one after another along a new first axis."""
         if self.world_size == 1:
             return values[None]
-        rows = values.new_empty(self.world_size * values.numel())
-        dist.all_gather_into_tensor(rows, values.flatten())
-        return rows.view(self.world_size, *values.shape)
+        rows = [torch.empty_like(values) for _ in range(self.world_size)]
+        dist.all_gather(rows, values.contiguous())
+        return torch.stack(rows)
 
     def broadcast_weights(self, model: nn.Module) -> None:
         """Give every rank the parameters and buffers of rank 0; of a sharded model those that every rank has whole."""

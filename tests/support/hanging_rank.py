@@ -1,4 +1,4 @@
-"""Two ranks, one of which does in step 6 what it is told: to sleep, to die."""
+"""Two ranks, one of which does in step 6 what it is told: to sleep, to die, to hear of a SIGTERM."""
 
 import os
 import signal
@@ -10,6 +10,8 @@ import torch
 from pipelines.training.distributed import Distributed, process_group
 from pipelines.training.guards.hang import Watchdog
 from tests.support.toy import Toy, make_run
+
+SIGNALS = {"die": signal.SIGKILL, "terminate": signal.SIGTERM}
 
 
 def stand(out: str, world_size: str) -> None:
@@ -28,7 +30,7 @@ def main(out: str, how: str) -> None:
 
         def loss(batch, random, counts):  # type: ignore[no-untyped-def]
             if now[0] == 6 and distributed.rank == 1:
-                time.sleep(600) if how == "sleep" else os.kill(os.getpid(), signal.SIGKILL)
+                time.sleep(600) if how == "sleep" else os.kill(os.getpid(), SIGNALS[how])
             return plain(batch, random, counts)
 
         model.loss = loss  # type: ignore[method-assign]

@@ -26,6 +26,10 @@ SETTLE_S = 30.0
 """Seconds that a run which ends by an error waits for the parts of other ranks."""
 
 
+class OtherRankError(DataEngineError):
+    """Another rank cannot go on, and says why; nothing is wrong with this one."""
+
+
 @dataclass(frozen=True)
 class Writing:
     """The writing of one checkpoint by one rank."""
@@ -147,7 +151,7 @@ class Background:
     def wait(self, any_rank: Callable[[bool], bool]) -> None:
         """Wait until all ranks have written and the checkpoint is there; all of them call it.
 
-        Raise the error of this rank, or DataEngineError where it is another's.
+        Raise the error of this rank, or OtherRankError where it is another's.
         """
         if not self._is_under_way:
             return
@@ -160,7 +164,7 @@ class Background:
         self._thread, self._is_under_way = None, False
         if any_rank(self.failed):
             error, self._error = self._error, None
-            raise error or DataEngineError("another process could not write its part of a checkpoint, and says why")
+            raise error or OtherRankError("another process could not write its part of a checkpoint, and says why")
 
     def settle(self) -> None:
         """Let this rank's writing come to its end, without the others: they may be gone, so it is not for long."""

@@ -12,7 +12,9 @@ import pkgutil
 import signal
 import sys
 import tempfile
-from collections.abc import Mapping
+import threading
+import time
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -25,13 +27,26 @@ os.environ.setdefault("RAY_TRAIN_ENABLE_PRINT_PATCH", "0")  # else each line of 
 
 import ray
 from ray.exceptions import RayError
+from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
-from dataengine.errors import DataEngineError
+from dataengine.errors import DataEngineError, is_disk_full
 from dataengine.runners.ray import connected
+from pipelines.training.checkpoint.writing import OtherRankError
 from pipelines.training.config import TrainConfig
 from pipelines.training.distributed import give_up_s
 from pipelines.training.guards.hang import LostRankError
+from pipelines.training.interrupts import Interrupts
+from pipelines.training.launch.outcome import Outcome
 
+LOOK_EVERY_S = 0.25
+"""Seconds between two looks for a signal, and for a worker that has refused."""
+GET_S = 10.0
+"""Longest wait for an answer of the actor between the two."""
+ENDED_WITHIN_S = 10.0
+"""Seconds in which the command ends the workers of a run that one of them has refused; one that only leaves would be
+missed by the others, and reported by Ray at length."""
+HOPELESS = (DataEngineError, ValueError, FileNotFoundError, NotADirectoryError, PermissionError)
+"""What another attempt would raise again."""
 INSTALL = "pip install 'villa-engine[ray]'"
 
 
@@ -46,9 +61,9 @@ def run(act: str, *args: Any) -> Any:
         from ray.train.torch import TorchConfig, TorchTrainer
     except ImportError as error:
         raise DataEngineError(f"--launcher ray needs Ray Train ({error}); {INSTALL}") from error
-    with connected(config.ray_address, "--launcher local needs none", log_to_driver=True):
+    with _explained(), connected(config.ray_address, "--launcher local needs none", log_to_driver=True):
         workers, resources = _workers(config, ray.cluster_resources())
-        outcome = ray.remote(num_cpus=0)(_Outcome).remote()
+        outcome = _outcome()
         settings = {
             "work": pickle.dumps((act, (*args[:-1], config.model_copy(update={"launcher": "local"})))),
             "outcome": outcome,
@@ -69,37 +84,71 @@ def run(act: str, *args: Any) -> Any:
                     failure_config=FailureConfig(max_failures=config.ray_max_failures),
                 ),
             )
-            failure = _fit(trainer)
-        refusal, report = ray.get(outcome.read.remote())
-    if refusal is not None:
-        raise refusal
-    if report is None:
-        raise failure or KeyboardInterrupt
+            failure = _fit(trainer, outcome)
+        refusal, report = (each and pickle.loads(each) for each in ray.get(outcome.read.remote()))
+        if report is None:
+            raise refusal or failure or KeyboardInterrupt
     return report
 
 
-def _fit(trainer: Any) -> DataEngineError | None:
-    """Wait for the workers; return what ended them for good."""
-    from ray.train import TrainingFailedError
+def _outcome() -> Any:
+    """Start an actor on this machine: that of a worker may be lost."""
+    here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=True)
+    return ray.remote(num_cpus=0, scheduling_strategy=here)(Outcome).remote()
 
-    try:
-        with _own_signals():
+
+def _fit(trainer: Any, outcome: Any) -> Exception | None:
+    """Wait for the workers, hand on the first SIGINT or SIGTERM to them; return what ended them for good."""
+    controllers: list[Any] = []
+    trainer._register_sigint_handler = controllers.append  # Ray's own handler ends the workers in mid-step
+    failure = None
+    with Interrupts() as interrupts, _watched(interrupts, outcome, controllers):
+        try:
             trainer.fit()
-    except (TrainingFailedError, RayError) as error:
-        cause = next((line for line in reversed(str(error).splitlines()) if line.strip()), type(error).__name__)
-        return DataEngineError(f"--launcher ray: {cause.strip()}; the same command goes on from the last checkpoint")
-    return None
+        except Exception as error:
+            failure = error
+    if interrupts.seen and ray.get(outcome.read.remote()) == (None, None):
+        signal.raise_signal(interrupts.seen)  # no step was under way that could be saved
+    return failure
 
 
 @contextlib.contextmanager
-def _own_signals() -> Any:
-    """Give Ctrl-C back to this command: Ray takes it over and does not return it."""
-    before = signal.getsignal(signal.SIGINT)
+def _watched(interrupts: Interrupts, outcome: Any, controllers: Sequence[Any]) -> Iterator[None]:
+    """Tell the workers of a signal; end all of them where none heeds it, or one has refused."""
+    over = threading.Event()
+
+    def watch() -> None:
+        asked = must_end = False
+        while not over.wait(LOOK_EVERY_S):
+            with contextlib.suppress(RayError):  # whoever waits for the workers says so
+                if interrupts.seen and not asked:
+                    must_end, asked = not ray.get(outcome.interrupt.remote(interrupts.seen), timeout=GET_S), True
+                must_end = must_end or ray.get(outcome.is_refused.remote(), timeout=GET_S)
+                if must_end and controllers:
+                    ray.kill(controllers[0])
+                    return
+
+    thread = threading.Thread(target=watch, name="outcome", daemon=True)
+    thread.start()
     try:
         yield
     finally:
-        with contextlib.suppress(ValueError):  # only the main thread has signals
-            signal.signal(signal.SIGINT, before)
+        over.set()
+        thread.join()
+
+
+@contextlib.contextmanager
+def _explained() -> Iterator[None]:
+    """Say in one line what Ray says at length."""
+    from ray.train import TrainingFailedError
+
+    try:
+        yield
+    except (TrainingFailedError, RayError) as error:
+        cause = next((line for line in reversed(str(error).splitlines()) if line.strip()), type(error).__name__)
+        raise DataEngineError(
+            f"--launcher ray: {cause.strip()}; the same command goes on from the last checkpoint"
+        ) from error
 
 
 def _workers(config: TrainConfig, has: Mapping[str, float]) -> tuple[int, dict[str, float]]:
@@ -117,43 +166,51 @@ def _workers(config: TrainConfig, has: Mapping[str, float]) -> tuple[int, dict[s
     return workers, resources
 
 
-class _Outcome:
-    """Keeps what became of a run, beside its workers: Ray itself takes bad input for bad luck, and tries again."""
-
-    def __init__(self) -> None:
-        self._refusal: bytes | None = None
-        self._report: bytes | None = None
-
-    def refuse(self, error: bytes) -> None:
-        self._refusal = self._refusal or error
-
-    def is_refused(self) -> bool:
-        return self._refusal is not None
-
-    def end(self, report: bytes) -> None:
-        self._report = report
-
-    def read(self) -> tuple[Any, Any]:
-        return tuple(None if each is None else pickle.loads(each) for each in (self._refusal, self._report))  # type: ignore[return-value]
-
-
 def _work(settings: Mapping[str, Any]) -> None:
     """Run in a worker; Ray has told it its rank as torchrun would, and the process group is there."""
     sys.path.extend(path for path in settings["search"] if path not in sys.path)
     outcome = settings["outcome"]
-    if ray.get(outcome.is_refused.remote()):
+    if ray.get(outcome.is_over.remote()):
         return  # it was started again, after another worker met bad input
     try:
         _enter(settings["folder"])
         act, args = pickle.loads(settings["work"])
-        report = pkgutil.resolve_name(act)(*args)
+        with _listening(outcome):
+            report = pkgutil.resolve_name(act)(*args)
     except LostRankError:
         raise  # Ray starts all of them again
-    except DataEngineError as error:
-        ray.get(outcome.refuse.remote(pickle.dumps(error)))
+    except (KeyboardInterrupt, SystemExit) as stopped:
+        ray.get(outcome.stop.remote(pickle.dumps(stopped)))  # all workers stop together
+        return
+    except OtherRankError:
+        time.sleep(ENDED_WITHIN_S)  # that one says why
+        raise
+    except Exception as error:
+        if isinstance(error, HOPELESS) or is_disk_full(error):
+            ray.get(outcome.refuse.remote(pickle.dumps(error)))
+            time.sleep(ENDED_WITHIN_S)
         raise
     if os.environ["RANK"] == "0":
-        ray.get(outcome.end.remote(pickle.dumps(report)))
+        ray.get(outcome.report.remote(pickle.dumps(report)))
+
+
+@contextlib.contextmanager
+def _listening(outcome: Any) -> Iterator[None]:
+    """Let the first worker hear of a signal that its command got; it tells the others, as one that got it itself."""
+    over = threading.Event()
+
+    def listen() -> None:
+        while not over.wait(LOOK_EVERY_S):
+            with contextlib.suppress(RayError):  # the command is gone, and all this with it
+                if number := ray.get(outcome.interrupted.remote(Interrupts.are_heeded())):
+                    Interrupts.ask(number)
+
+    if os.environ["RANK"] == "0":
+        threading.Thread(target=listen, name="interrupts", daemon=True).start()
+    try:
+        yield
+    finally:
+        over.set()
 
 
 def _enter(folder: str) -> None:

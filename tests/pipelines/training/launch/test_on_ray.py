@@ -1,8 +1,11 @@
 import json
 import os
+import signal
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -51,23 +54,45 @@ def losses(out: Path) -> list[tuple[int, float, float]]:
 
 
 @pytest.mark.slow
-def test_a_sharded_run_that_loses_a_worker_ends_as_the_one_that_torchrun_started(
+def test_a_sharded_run_that_loses_a_worker_and_is_stopped_ends_as_the_one_that_torchrun_started(
     corpus: str, address: str, tmp_path: Path
 ) -> None:
     settings = {**SMALL, "data": corpus, "device": "cpu", "sharding": "fsdp2", "async_checkpoint": False}
     on_ray = {"launcher": "ray", "ray_address": address, "ray_workers": 2}
-    report = launch.run(
-        "tests.pipelines.training.launch.dying:run", TrainLamConfig(out=tmp_path / "ray", **settings, **on_ray)
-    )
+    act = "tests.pipelines.training.launch.dying:run", TrainLamConfig(out=tmp_path / "ray", **settings, **on_ray)
+    with terminated_once(Path(corpus).parent / "waits"), pytest.raises(SystemExit) as ended:
+        launch.run(*act)
+    assert ended.value.code == 143
     assert (Path(corpus).parent / "killed").exists()
+    shards = {file.name for file in (tmp_path / "ray/checkpoints/step-00000005").iterdir()}
+    assert {"model-00001-of-00002.safetensors", "model-00002-of-00002.safetensors"} < shards
+    report = launch.run(*act)
     assert isinstance(report, lam.TrainLamReport)
     assert report.finished
-    assert report.resumed_from == 4
+    assert report.resumed_from == 5
     whole = TrainLamConfig(out=tmp_path / "torchrun", **settings)
     forked.run(dying.run_whole, whole.model_dump_json(), ranks=2)
     assert losses(tmp_path / "ray") == losses(tmp_path / "torchrun")
-    shards = {file.name for file in (tmp_path / "ray/checkpoints/step-00000006").iterdir()}
-    assert {"model-00001-of-00002.safetensors", "model-00002-of-00002.safetensors"} < shards
+
+
+@contextmanager
+def terminated_once(waits: Path) -> Iterator[None]:
+    """Send this process SIGTERM once a file is there."""
+
+    def send() -> None:
+        while not waits.exists():
+            if over.wait(0.1):
+                return
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    over = threading.Event()
+    thread = threading.Thread(target=send)
+    thread.start()
+    try:
+        yield
+    finally:
+        over.set()
+        thread.join()
 
 
 @pytest.mark.slow
