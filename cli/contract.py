@@ -37,7 +37,7 @@ COMMANDS = (
     *("demo", "doctor", "sources", "clips"),
     *("ingest", "hands", "curate", "stats", "show", "corpus"),
     *("train", "finetune", "runs", "label", "lam", "shard", "export"),
-    *("probe", "eval", "ablate", "act", "plan", "serve"),
+    *("probe", "eval", "ablate", "act", "plan", "transfer", "serve"),
     "pipeline",
     "docs",
 )

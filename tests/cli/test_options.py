@@ -189,6 +189,7 @@ ROUND_TRIPS = [
     "eval compare a b --simulator lift --budget 9",
     "eval calibrate lift --demos c",
     "eval openloop p c --windows 9",
+    "transfer v.mp4 --to sawyer --lam l --shuffles 9",
     "eval failures e c --lam l --nearest 5",
     "ablate hidden wo-latent --corpus c --out o --seeds 2 --task window-close",
     "act p --image a.jpg --state 0.1,0,1 --instruction push",

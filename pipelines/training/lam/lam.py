@@ -106,8 +106,10 @@ class LamTask(TrainTask[TrainLamConfig, Lam, LamCollator, TrainLamReport]):
         return lam
 
     def extra(self) -> dict[str, Any]:
-        """Add the statistics that normalised."""
-        return {**data.origin(self.data.reader, self.normalizer.stats), "training": self.config.recorded()}
+        """Add the statistics that normalised, and which row of the table of datasets is whose."""
+        origin = data.origin(self.data.reader, self.normalizer.stats)
+        dataset_ids = {setup.dataset: setup.dataset_id for setup in self.data.reader.episodes.setups}
+        return {**origin, "dataset_ids": dataset_ids, "training": self.config.recorded()}
 
     def callback(self, model: Lam) -> CodebookCallback | None:
         """Look after the codebook, where it is trained."""

@@ -1,0 +1,89 @@
+"""What came of repeating motions on another robot."""
+
+from pathlib import Path
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from dataengine.report import Report
+from pipelines.evaluation.transfer.agreement import Agreement
+from pipelines.output.text_table import text_table
+
+
+class TransferredClip(BaseModel):
+    """One motion, repeated."""
+
+    model_config = ConfigDict(extra="forbid", use_attribute_docstrings=True)
+
+    name: str
+    instruction: str
+    task: str
+    """Scene in which it was repeated."""
+    seed: int
+    latents: int
+    direction: dict[str, float] = Field(default_factory=dict)
+    """Mean cosine by mode; empty where nobody says where the hand of the source went."""
+    codes: dict[str, float]
+    """Share of slots in which the executed motion, filmed and read by the model, has the code that it was asked for, by
+    mode; `chance`: with codes of other moments of the same clip."""
+    solved: dict[str, bool]
+    """Whether the simulator called its task done, by mode."""
+    trajectory: str
+    """States and actions, a NumPy file below `out`."""
+    plot: str
+    """Ways of hands, empty where the robot's state has none."""
+    film: str
+
+
+class TransferReport(Report):
+    """Motions of videos, repeated by a robot."""
+
+    lam: str
+    to: str
+    simulator: str
+    acts_as: str
+    interval_s: float
+    steps: int
+    """Control steps K of a latent action."""
+    clips: list[TransferredClip]
+    agreement: list[Agreement]
+    """By mode; empty where nobody says where hands of sources went."""
+    codes: dict[str, float]
+    """Mean over clips."""
+    rejected: dict[str, str]
+    """Videos that are left out, and why."""
+    notes: list[str]
+    out: str
+
+    @property
+    def ok(self) -> bool:
+        """False when a video could not be read."""
+        return not self.rejected
+
+    def summary(self) -> str:
+        """Print a row for each clip, then the agreement of directions."""
+        spacing = f"{self.interval_s:g} s a latent action, K = {self.steps}"
+        lines = [f"{self.to} in {self.simulator}, as in {self.acts_as}; {spacing}"]
+        rows = [
+            [c.name, c.task, c.latents, *(_two(c.direction.get(mode)) for mode in ("open loop", "closed loop")), c.film]
+            for c in self.clips
+        ]
+        lines.append(text_table(["clip", "scene", "latents", "open loop", "closed loop", "video"], rows))
+        if self.agreement:
+            cells = [
+                [
+                    *(a.mode, a.clips, a.intervals, _two(a.direction), _two(a.shuffled)),
+                    f"{a.low:+.2f} to {a.high:+.2f}" + ("" if a.shows else ", no more than chance"),
+                ]
+                for a in self.agreement
+            ]
+            head = ["direction of the hand", "clips", "intervals", "cosine", "shuffled", "difference, 95 %"]
+            lines += ["", text_table(head, cells)]
+        said = ", ".join(f"{name} {share:.0%}" for name, share in self.codes.items())
+        lines.append(f"codes of the executed motion as asked for: {said}")
+        lines += self.notes
+        lines += [f"left out: {Path(video).parent / why}" for video, why in self.rejected.items()]
+        return "\n".join([*lines, f"report: {Path(self.out) / 'transfer.json'}"])
+
+
+def _two(value: float | None) -> str:
+    return "-" if value is None else f"{value:+.2f}"

@@ -1,0 +1,216 @@
+"""`villa transfer`: a robot repeats what a video shows (villa-X, arXiv:2507.23682, appendix D.2).
+
+The inverse dynamics of a latent action model read latent actions from a robot's or a person's video; its proprio
+forward model turns them into states and actions of the target, given the target's state and context. They are executed
+in open loop, from states that were themselves predicted, and in closed loop, from those that the robot came to.
+"""
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dataengine import progress
+from dataengine.formats.resize import resize
+from dataengine.whole_file import whole_file
+from pipelines.evaluation.simulators._base import EVAL_SEEDS_FROM, Simulator, check_task, default_tasks
+from pipelines.evaluation.transfer.agreement import agreement, cosines
+from pipelines.evaluation.transfer.clips import Clip, hands_of, motion_of, read_clips
+from pipelines.evaluation.transfer.config import TransferConfig
+from pipelines.evaluation.transfer.film import draw_paths, write_film
+from pipelines.evaluation.transfer.play import Execution, execute
+from pipelines.evaluation.transfer.report import TransferredClip, TransferReport
+from pipelines.evaluation.transfer.target import Target, find_simulator, make_target
+from pipelines.output.folder import OutputFolder, claimed, sources_at
+
+if TYPE_CHECKING:
+    from models.lam import Lam
+
+Floats = NDArray[np.float64]
+MODES = ("predicted", "open loop", "closed loop")
+EXECUTED = MODES[1:]
+
+
+def run(config: TransferConfig) -> TransferReport:
+    """Read the videos, execute them, and write trajectories, plots, videos and the report."""
+    from models.weights import load_lam, read_config
+    from pipelines.device import pick_device
+
+    simulator, lam = find_simulator(config), load_lam(config.lam, pick_device(config.device))
+    target = make_target(config, simulator, lam, read_config(config.lam))
+    if config.task:
+        check_task(simulator, config.task)
+    clips, rejected = read_clips(config, lam)
+    with claimed(config.out, "transfer", sources=sources_at(config.videos[0])) as out:
+        out.claim("transfer.json")
+        report = _run(config, simulator, target, clips, out)
+        report = report.model_copy(update={"rejected": rejected})
+        out.write("transfer.json", report.model_dump_json(indent=1))
+    return report
+
+
+def _run(
+    config: TransferConfig, simulator: type[Simulator], target: Target, clips: Sequence[Clip], out: OutputFolder
+) -> TransferReport:
+    """Execute every clip and its shuffled likes."""
+    hands = hands_of(target.normalizer.of(target.embodiment, target.dataset).state)
+    robots: dict[str, Simulator] = {}
+    done = list[TransferredClip]()
+    true: dict[str, list[Floats]] = {mode: [] for mode in MODES}
+    shuffled: dict[str, list[Floats]] = {mode: [] for mode in MODES}
+    with progress.task("transfer", len(clips), "clips") as live:
+        for i, clip in enumerate(clips):
+            task, seed = _scene(config, simulator, clip), EVAL_SEEDS_FROM + config.seed_offset + i
+            if task not in robots:
+                robots[task] = simulator(task)
+            robot = robots[task]
+            films = _executed(robot, target, clip.latent, seed, filmed=True)
+            ways = _ways(target, films, clip.latent, hands)
+            direction = {}
+            if clip.motion is not None and ways:
+                others = [_others(clips, i, target, robot, seed, hands, draw) for draw in range(config.shuffles)]
+                for mode in MODES:
+                    true[mode].append(cosines(clip.motion, ways[mode]))
+                    shuffled[mode].append(np.stack([cosines(clip.motion, other[mode]) for other in others]))
+                    if len(true[mode][-1]):
+                        direction[mode] = round(float(true[mode][-1].mean()), 4)
+            done.append(_written(out, target, clip, task, seed, films, ways, direction))
+            live.advance(1, note=clip.name)
+    measured = (agreement(mode, true[mode], shuffled[mode]) for mode in MODES)
+    return TransferReport(
+        lam=str(config.lam),
+        to=config.to,
+        simulator=simulator.name,
+        acts_as=target.dataset,
+        interval_s=target.lam.config.interval_s,
+        steps=target.steps,
+        clips=done,
+        agreement=[one for one in measured if one is not None],
+        codes={name: round(float(np.mean([c.codes[name] for c in done])), 4) for name in done[0].codes},
+        rejected={},
+        notes=_notes(target, clips, hands),
+        out=str(config.out),
+    )
+
+
+def _scene(config: TransferConfig, simulator: type[Simulator], clip: Clip) -> str:
+    """Choose the task whose scene a clip is repeated in."""
+    same = [task for task, said in simulator.tasks.items() if said == clip.instruction]
+    return config.task or (same or default_tasks(simulator))[0]
+
+
+def _ways(
+    target: Target, films: dict[str, Execution], latent: NDArray[np.float32], hands: tuple[tuple[int, ...], ...]
+) -> dict[str, NDArray[np.float32]]:
+    """Ways (n, 3) of the target's hand by mode; none where its state has no hand."""
+    start = films[EXECUTED[0]].states[0]
+    predicted = target.imagine(start, latent)[0][:: target.steps]
+    states = {MODES[0]: predicted, **{mode: one.states for mode, one in films.items()}}
+    return {mode: way for mode, one in states.items() if (way := motion_of(one, hands)) is not None}
+
+
+def _others(
+    clips: Sequence[Clip],
+    i: int,
+    target: Target,
+    robot: Simulator,
+    seed: int,
+    hands: tuple[tuple[int, ...], ...],
+    draw: int,
+) -> dict[str, NDArray[np.float32]]:
+    """Execute latent actions of other moments, of any clip, in place of a clip's own."""
+    random = np.random.default_rng((seed, draw))
+    pool = np.concatenate([clip.latent for clip in clips])
+    before = sum(len(clip.latent) for clip in clips[:i])
+    n = len(clips[i].latent)
+    if len(pool) > 1:  # any moment but the one in question
+        at = random.integers(0, len(pool) - 1, n)
+        at += at >= before + np.arange(n)
+    else:
+        at = np.zeros(n, np.int64)
+    latent = pool[at]
+    return _ways(target, _executed(robot, target, latent, seed, filmed=False), latent, hands)
+
+
+def _executed(
+    robot: Simulator, target: Target, latent: NDArray[np.float32], seed: int, *, filmed: bool
+) -> dict[str, Execution]:
+    """Execute latent actions in open and in closed loop."""
+    return {m: execute(robot, target, latent, seed, closed=m == EXECUTED[1], filmed=filmed) for m in EXECUTED}
+
+
+def _written(
+    out: OutputFolder,
+    target: Target,
+    clip: Clip,
+    task: str,
+    seed: int,
+    films: dict[str, Execution],
+    ways: dict[str, NDArray[np.float32]],
+    direction: dict[str, float],
+) -> TransferredClip:
+    """Write a clip's trajectory, plot and video."""
+    interval_s, names = target.lam.config.interval_s, {part: f"{clip.name}.{part}" for part in ("npz", "png", "mp4")}
+    start = films[EXECUTED[0]].states[0]
+    states, actions = target.imagine(start, clip.latent)
+    with whole_file(out.path(names["npz"])) as partial, partial.open("wb") as file:
+        np.savez_compressed(
+            file,
+            time_s=np.arange(len(states)) / target.control_hz,
+            predicted_state=states,
+            predicted_action=actions,
+            latent=clip.latent,
+            latent_time_s=np.arange(len(clip.frames)) * interval_s,
+            open_loop_state=films[EXECUTED[0]].states,
+            closed_loop_state=films[EXECUTED[1]].states,
+            closed_loop_action=films[EXECUTED[1]].actions,
+        )
+    paths = {"source": clip.motion, **ways} if clip.motion is not None else ways
+    if paths:
+        whole = {n: np.concatenate([np.zeros((1, 3)), np.cumsum(way, axis=0)]) for n, way in paths.items()}
+        draw_paths(out.path(names["png"]), whole, interval_s)
+    write_film(
+        out.path(names["mp4"]), clip.frames, target.steps, [films[m].frames for m in EXECUTED], target.control_hz
+    )
+    return TransferredClip(
+        name=clip.name,
+        instruction=clip.instruction,
+        task=task,
+        seed=seed,
+        latents=len(clip.latent),
+        direction=direction,
+        codes=_codes(target.lam, clip, films),
+        solved={mode: one.solved for mode, one in films.items()},
+        trajectory=names["npz"],
+        plot=names["png"] if paths else "",
+        film=names["mp4"],
+    )
+
+
+def _codes(lam: "Lam", clip: Clip, films: dict[str, Execution]) -> dict[str, float]:
+    """Read the executed motions as the model reads any video, and compare codes with those asked for."""
+    import torch
+
+    asked = lam.vq.nearest(torch.from_numpy(clip.latent).to(lam.mean.device)).cpu().numpy()
+    side, shares = lam.config.resolution, dict[str, float]()
+    for mode, one in films.items():
+        seen = np.stack([resize(frame, side, side) for frame in one.seen]).transpose(0, 3, 1, 2)
+        codes = lam.encode(np.ascontiguousarray(seen)).codes[0].cpu().numpy()
+        shares[mode] = round(float((codes == asked).mean()), 4)
+        if mode == EXECUTED[1]:
+            turned = [(codes == np.roll(asked, turn, axis=0)).mean() for turn in range(1, len(asked))]
+            shares["chance"] = round(float(np.mean(turned)), 4) if turned else shares[mode]
+    return shares
+
+
+def _notes(target: Target, clips: Sequence[Clip], hands: tuple[tuple[int, ...], ...]) -> list[str]:
+    """Say what limits the figures."""
+    notes = []
+    if not hands:
+        notes.append(f"the state of {target.embodiment} has no position of a hand: no directions")
+    elif all(clip.motion is None for clip in clips):
+        notes.append("nobody says where the hands of these videos went: no directions; give a corpus with states")
+    if target.lam.config.use_context and not target.dataset_id:
+        notes.append(f"the checkpoint does not say which dataset {target.dataset} was: acted as an unknown one")
+    return notes
