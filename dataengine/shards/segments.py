@@ -29,9 +29,9 @@ from dataengine.shards.manifest import (
     read_index,
 )
 from dataengine.shared_table import shared_table
-from dataengine.windows.episode_columns import Rows, Setup, arrange, distinct, spell, spell_ids
+from dataengine.windows.episode_columns import Rows, Setup, arrange, distinct, spell_ids
 from dataengine.windows.episode_table import EpisodeTable
-from dataengine.windows.said import read_texts
+from dataengine.windows.said import spell_texts
 
 _FACTS: Final = ("dataset", "dataset_id", "embodiment", "embodiment_id", "kind", "control_hz", "split")
 _SEGMENT: Final = "segment"
@@ -151,17 +151,16 @@ def _pieces(directory: Path, known: Manifest, layouts: dict[str, int], lists: tu
             setups, setup = _setups(index)
             names = pc.binary_join(_whole(index["members"]), _BETWEEN).to_pylist()
             begin, sizes, offsets = _spans(index)
+            steps = index["num_steps"].to_numpy()
             lists[0].append(sizes)
             lists[1].append(offsets)
             piece = Rows(
                 ids=_whole(index["episode_id"]),
-                num_steps=index["num_steps"].to_numpy(),
+                num_steps=steps,
                 setups=setups,
                 setup=setup,
                 groups=_whole(index[GROUP.name]).fill_null("") if GROUP.name in index.column_names else _empty(index),
-                texts=[
-                    spell(said, n) for said, n in zip(read_texts(index), index["num_steps"].to_pylist(), strict=True)
-                ],
+                texts=spell_texts(index, np.zeros(len(index), np.int64), steps),
                 more={
                     "shard": np.full(len(index), number, np.int32),
                     "first": index["first"].to_numpy().astype(np.int32),

@@ -4,12 +4,11 @@ import hashlib
 import io
 import json
 import tarfile
-from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict
 from pathlib import Path
-from typing import Any, BinaryIO, cast
+from typing import Any, BinaryIO, Literal, cast
 
 import numpy as np
 import pyarrow as pa
@@ -17,7 +16,6 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from dataengine.differences import differences
-from dataengine.digest import hex_digest
 from dataengine.errors import DataEngineError, OtherSettingsError, RecordError
 from dataengine.hashed_file import HashedFile
 from dataengine.shards.manifest import (
@@ -35,14 +33,14 @@ from dataengine.shards.manifest import (
     read_object,
     with_checksum,
 )
+from dataengine.shards.plan import ShardPlan, ShardSegment, ShardSource
 from dataengine.shards.reader import HANDS_ACTION, HANDS_STATE, codes_member, index_name, latent_member, tar_name
 from dataengine.shards.scaled import scaled
 from dataengine.storage import Folder, normal_uri
 from dataengine.whole_file import is_partial
-from dataengine.windows.episode_info import DataIdentity, EpisodeInfo
-from dataengine.windows.hands import Felt
-from dataengine.windows.mixture import Mixture, key_of, permute
-from dataengine.windows.window import EpisodeReader, LatentInfo
+from dataengine.windows.episode_info import EpisodeInfo
+from dataengine.windows.episode_table import EpisodeTable
+from dataengine.windows.window import EpisodeReader
 
 TITLES = {
     "data": "data (fingerprint of the episodes)",
@@ -52,123 +50,8 @@ TITLES = {
 }
 
 
-@dataclass(frozen=True)
-class ShardSegment:
-    """Neighbouring steps of one episode."""
-
-    row: int
-    first: int
-    num_steps: int
-    number: int
-    """Place among the episode's segments."""
-
-
-@dataclass(frozen=True)
-class ShardPlan:
-    """Which segments go into which shard; equal for equal data and settings, so that a killed run goes on."""
-
-    shards: list[list[ShardSegment]]
-    episodes: list[EpisodeInfo]
-    """Those that are written."""
-    fingerprint: str
-    identity: DataIdentity
-    slots: tuple[str, ...]
-    latents: tuple[LatentInfo, ...]
-    shares: dict[str, float]
-    """Of each dataset in training, unless a run names another mixture."""
-    felt: Felt
-    """Of people; only what the episodes above have is written."""
-    frame_side: int | None
-    """Larger frames are scaled to it."""
-    settings: dict[str, Any]
-    """What the plan follows from, as JSON holds it: to say what differs from a plan that is there."""
-
-    @property
-    def num_samples(self) -> int:
-        """Count the segments."""
-        return sum(len(shard) for shard in self.shards)
-
-
-def plan(
-    reader: EpisodeReader,
-    *,
-    latents: Sequence[str] = (),
-    mixture: Mixture | None = None,
-    shard_mb: float = 512,
-    segment_steps: int = 1000,
-    seed: int = 0,
-    felt: Felt | None = None,
-    frame_side: int | None = None,
-) -> ShardPlan:
-    """Cut episodes into segments, shuffle them, and deal them out into shards of about `shard_mb`, before scaling.
-
-    `felt` tells what people's hands felt, and is written beside their pictures. Episodes that the mixture never draws
-    are left out; without one, the mixture pinned with a snapshot counts.
-    """
-    infos = tuple(reader.latent_info(name) for name in latents)
-    identity, episodes, shares = _mixed(reader, mixture)
-    slots = tuple(sorted({slot for e in episodes for slot in e.cameras}))
-    segments = [
-        ShardSegment(e.row, first, min(segment_steps, e.num_steps - first), number)
-        for e in sorted(episodes, key=lambda e: e.episode_id)
-        for number, first in enumerate(range(0, e.num_steps, segment_steps))
-    ]
-    order = permute(np.arange(len(segments)), max(len(segments), 1), key_of(seed))
-    shards: list[list[ShardSegment]] = []
-    num_bytes = np.inf
-    for i in order:
-        s = segments[i]
-        size = reader.num_bytes(s.row) * s.num_steps / reader.episodes[s.row].num_steps
-        if num_bytes + size > shard_mb * 1e6:
-            shards.append([])
-            num_bytes = 0.0
-        shards[-1].append(s)
-        num_bytes += size
-    facts: list[Any] = [FORMAT, VERSION, identity.fingerprint, identity.mixture, [asdict(info) for info in infos]]
-    facts += [shard_mb, segment_steps, seed, slots, [len(shard) for shard in shards]]
-    felt = felt if felt is not None and any(e.row in felt.vectors for e in episodes) else Felt()
-    # Shards without hands, or of frames as they are, are those that there were before.
-    facts += ["hands"] if felt.vectors else []
-    facts += [["frame_side", frame_side]] if frame_side else []
-    fingerprint = hex_digest(json.dumps(facts))
-    settings = {
-        "data": identity.fingerprint,
-        "mixture": identity.mixture,
-        "latents": {info.name: info.fingerprint for info in infos},
-        "shard_mb": shard_mb,
-        "segment_steps": segment_steps,
-        "seed": seed,
-        **({"hands": True} if felt.vectors else {}),
-        **({"frame_side": frame_side} if frame_side else {}),
-    }
-    return ShardPlan(shards, episodes, fingerprint, identity, slots, infos, shares, felt, frame_side, settings)
-
-
-def _mixed(reader: EpisodeReader, mixture: Mixture | None) -> tuple[DataIdentity, list[EpisodeInfo], dict[str, float]]:
-    """Choose the episodes that a mixture draws; the identity says which mixture, and tells a choice from the whole."""
-    identity, pinned = reader.identity, reader.identity.mixture
-    if mixture is not None:
-        identity = replace(identity, mixture=mixture.model_dump(mode="json"))
-    mixture = mixture or (Mixture(**pinned) if pinned else Mixture())
-    used, num_frames, embodiments_of = [], Counter[str](), defaultdict[str, Counter[str]](Counter)
-    for e in reader.episodes:
-        if mixture.uses(e):
-            used.append(e)
-            num_frames[e.dataset] += e.num_steps
-            embodiments_of[e.dataset][e.embodiment] += 1
-    robots = {e.dataset for e in used if e.kind == "robot"}
-    human = frozenset(num_frames.keys() - robots)
-    commonest = {name: count.most_common(1)[0][0] for name, count in embodiments_of.items()}
-    shares = mixture.shares(num_frames, human, commonest)
-    chosen = [e for e in used if e.dataset in shares]
-    if len(chosen) < len(reader.episodes):
-        ids = "\n".join([identity.fingerprint, *sorted(e.episode_id for e in chosen)])
-        identity = replace(identity, fingerprint=hex_digest(ids))
-    return identity, chosen, shares
-
-
 def write_shards(
-    reader: EpisodeReader,
+    reader: ShardSource,
     uri: str | Path,
     planned: ShardPlan,
     *,
@@ -193,7 +76,7 @@ def write_shards(
         return entry
 
     with ThreadPoolExecutor(num_threads) as pool:
-        entries = list(pool.map(finish, range(len(planned.shards))))
+        entries = list(pool.map(finish, range(planned.num_shards)))
     manifest = {
         "format": FORMAT,
         "version": _version(planned, codebooks),
@@ -203,8 +86,8 @@ def write_shards(
         "num_episodes": len(planned.episodes),
         **{f"num_{what}": sum(e[f"num_{what}"] for e in entries) for what in ("samples", "steps", "bytes")},
         "shares": planned.shares,
-        "datasets": _table(planned.episodes, lambda e: (e.dataset, e.dataset_id), reader),
-        "embodiments": _table(planned.episodes, lambda e: (e.embodiment, e.embodiment_id), reader),
+        "datasets": _table(planned.episodes, "dataset", reader),
+        "embodiments": _table(planned.episodes, "embodiment", reader),
         "statistics": statistics,
         **({"hands": hands} if hands else {}),
         **({"frame_side": planned.frame_side} if planned.frame_side else {}),
@@ -223,7 +106,7 @@ def _version(planned: ShardPlan, codebooks: Mapping[str, NDArray[np.float32] | N
         return WITH_FRAME_SIDE
     if _codebooks(codebooks):
         return WITH_CODEBOOKS
-    return WITH_HANDS if planned.felt.vectors else VERSION
+    return WITH_HANDS if planned.felt.is_any else VERSION
 
 
 def _codebooks(codebooks: Mapping[str, NDArray[np.float32] | None]) -> dict[str, Any]:
@@ -233,19 +116,24 @@ def _codebooks(codebooks: Mapping[str, NDArray[np.float32] | None]) -> dict[str,
 
 
 def _table(
-    episodes: Iterable[EpisodeInfo], key: Callable[[EpisodeInfo], tuple[str, int]], reader: EpisodeReader
+    episodes: EpisodeTable, by: Literal["dataset", "embodiment"], reader: ShardSource
 ) -> dict[str, dict[str, Any]]:
     """Describe datasets or embodiments by name, whatever the order of the episodes."""
-    by_name: dict[str, dict[str, Any]] = {}
-    for e in sorted(episodes, key=lambda e: e.episode_id):
-        name, number = key(e)
-        row = by_name.setdefault(name, {"id": number, "kind": e.kind, "episodes": 0, "steps": 0, "control_hz": set()})
-        row["episodes"] += 1
-        row["steps"] += e.num_steps
-        row["control_hz"].add(e.control_hz)
-        for column, array in (("state_dim", reader.state(e.row)), ("action_dim", reader.action(e.row))):
-            row[column] = max(row.get(column, 0), 0 if array is None else array.shape[1])
-    return {name: {**row, "control_hz": sorted(row["control_hz"])} for name, row in sorted(by_name.items())}
+    table: dict[str, dict[str, Any]] = {}
+    for setup, count, steps in sorted(episodes.by_setup(), key=lambda one: (one[0].dataset, one[0].kind)):
+        facts = {"id": getattr(setup, f"{by}_id"), "kind": setup.kind, "episodes": 0, "steps": 0, "control_hz": set()}
+        row = table.setdefault(getattr(setup, by), facts)
+        row["episodes"] += count
+        row["steps"] += steps
+        row["control_hz"].add(setup.control_hz)
+    for name in ("state", "action"):
+        widths = np.zeros(len(episodes.setups), np.int64)
+        np.maximum.at(widths, episodes.setup, reader.widths(name)[episodes.rows])
+        for setup, width in zip(episodes.setups, widths.tolist(), strict=True):
+            if getattr(setup, by) in table:  # a setup that none of these has
+                row = table[getattr(setup, by)]
+                row[f"{name}_dim"] = max(row.get(f"{name}_dim", 0), width)
+    return {name: {**row, "control_hz": sorted(row["control_hz"])} for name, row in sorted(table.items())}
 
 
 def check_folder(folder: Folder) -> dict[str, int]:
@@ -304,7 +192,7 @@ def _write_shard(reader: EpisodeReader, folder: Folder, number: int, planned: Sh
         folder.writer(tar_name(number)) as stream,
         tarfile.open(fileobj=cast(BinaryIO, file := HashedFile(stream)), mode="w", format=tarfile.USTAR_FORMAT) as tar,
     ):
-        for segment in planned.shards[number]:
+        for segment in (segments := planned.segments(reader, number)):
             episode = reader.episodes[segment.row]
             key = f"{episode.episode_id}-{segment.number:04d}"
             members: dict[str, tuple[int, int]] = {}
@@ -320,7 +208,7 @@ def _write_shard(reader: EpisodeReader, folder: Folder, number: int, planned: Sh
         "num_bytes": file.num_bytes,
         "sha256": file.sha256,
         "num_samples": len(rows),
-        "num_steps": sum(s.num_steps for s in planned.shards[number]),
+        "num_steps": sum(s.num_steps for s in segments),
     }
     columns = INDEX.append(GROUP) if any(GROUP.name in row for row in rows) else INDEX
     table = pa.Table.from_pylist(rows, schema=columns.with_metadata({"villa": json.dumps(entry)}))
@@ -339,7 +227,7 @@ def _members(reader: EpisodeReader, segment: ShardSegment, planned: ShardPlan) -
     for name, array in (("state", reader.state(segment.row)), ("action", reader.action(segment.row))):
         if array is not None:
             yield f"{name}.npy", _npy(array[steps])
-    for name, array in zip((HANDS_STATE, HANDS_ACTION), planned.felt.vectors.get(segment.row, ()), strict=False):
+    for name, array in zip((HANDS_STATE, HANDS_ACTION), planned.felt.vectors(segment.row) or (), strict=False):
         yield name, _npy(array[steps])
     for info in planned.latents:
         latent, codes = reader.latent(segment.row, info.name)

@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from dataengine.digest import SEPARATOR, hasher
+from dataengine.digest import SEPARATOR, joined_digests
 from dataengine.episode import Kind, Text
 from dataengine.windows.episode_info import HELD_OUT, group_name
 
@@ -46,7 +46,7 @@ class Rows:
     setup: NDArray[np.int64]
     """Which of the setups each has."""
     groups: pa.Array
-    texts: Sequence[str]
+    texts: pa.Array
     """As `spell` writes them."""
     more: Mapping[str, NDArray[Any]] = field(default_factory=dict)
     """Further columns of the table."""
@@ -66,7 +66,7 @@ def arrange(pieces: Iterable[Rows]) -> pa.Table:
             "num_steps": pa.array(piece.num_steps, pa.int32()),
             "setup": pa.array(codes[piece.setup], pa.int32()),
             "group": piece.groups.cast(pa.string()).dictionary_encode(),
-            "texts": pa.array(piece.texts, pa.string()).dictionary_encode(),
+            "texts": piece.texts.dictionary_encode(),
             **{name: pa.array(values) for name, values in piece.more.items()},
         }
         tables.append(pa.table(columns))
@@ -156,5 +156,5 @@ def _shares(ids: pa.ChunkedArray, groups: pa.ChunkedArray) -> NDArray[np.uint32]
 def _upper_halves(names: Iterable[bytes]) -> NDArray[np.uint32]:
     """Hash as `share_of` does, of millions in seconds."""
     start = f"{HELD_OUT}{SEPARATOR}".encode()
-    digests = b"".join([hasher(start + name).digest() for name in names])
+    digests = joined_digests(start + name for name in names)
     return (np.frombuffer(digests, "<u8") >> 32).astype(np.uint32)

@@ -37,6 +37,8 @@ from dataengine.windows.episode_columns import (
 )
 from dataengine.windows.episode_info import HELD_OUT_SPLITS, DataIdentity, EpisodeInfo, is_held_out
 
+LINES_AT_ONCE: Final = 2**20
+"""Of text that is hashed."""
 INFOS_HELD: Final = 8192
 """Episodes, and texts, that stay in memory as objects."""
 
@@ -236,10 +238,18 @@ def fingerprint(episodes: EpisodeTable, first_steps: Sequence[int] | NDArray[Any
     starts = pc.binary_join_element_wise(ids, pc.binary_join_element_wise(*steps, "+"), "|")
     ends = [facts.take(columns["setup"].combine_chunks()), marks.take(group.indices)]
     lines = pc.binary_join_element_wise(starts, *ends, "")
-    digest = hasher()
-    for line in lines.take(pc.sort_indices(ids)).to_pylist():
-        digest.update(line.encode())
+    digest, order = hasher(), pc.sort_indices(columns["id"].combine_chunks())
+    for first in range(0, len(lines), LINES_AT_ONCE):
+        # One after another, as they lie in memory.
+        some = lines.take(order.slice(first, LINES_AT_ONCE))
+        digest.update(_bytes(some))
     return digest.hexdigest()
+
+
+def _bytes(lines: pa.Array) -> memoryview:
+    """See the bytes of lines that were just made, one after another."""
+    ends = np.frombuffer(lines.buffers()[1], np.int32)
+    return memoryview(lines.buffers()[2] or b"").cast("B")[: int(ends[len(lines)])]
 
 
 def _as_rows(episodes: Sequence[EpisodeInfo]) -> Rows:
@@ -252,6 +262,6 @@ def _as_rows(episodes: Sequence[EpisodeInfo]) -> Rows:
         setups=list(setups),
         setup=np.array(which, np.int64),
         groups=pa.array([e.split_group for e in episodes], pa.string()),
-        texts=[spell(e.texts, e.num_steps) for e in episodes],
+        texts=pa.array([spell(e.texts, e.num_steps) for e in episodes], pa.string()),
         more={"row": np.array([e.row for e in episodes], np.int64)},
     )

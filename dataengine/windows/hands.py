@@ -12,9 +12,9 @@ its model tells no opening; its translation stands for the wrist's position, som
 Hands in the picture alone and boxes give nothing.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -42,14 +42,38 @@ Vectors = tuple[NDArray[np.float32], NDArray[np.float32]]
 """State and action (t, 14) each, left before right."""
 
 
+def _none(_rows: Sequence[int]) -> Mapping[int, Vectors]:
+    return {}
+
+
 @dataclass(frozen=True)
 class Felt:
-    """What people felt in the episodes of a reader."""
+    """What people felt in the episodes of a reader, read when it is wanted."""
 
-    vectors: Mapping[int, Vectors] = field(default_factory=dict)
-    """By row of the episode; those whose hands tell nothing are not in it."""
+    telling: NDArray[np.bool_] = field(default_factory=lambda: np.zeros(0, np.bool_))
+    """(e,) True for rows of episodes whose hands tell something; empty where none do."""
+    read: Callable[[Sequence[int]], Mapping[int, Vectors]] = _none
+    """Gives what some of these felt, in one go."""
     statistics: Mapping[str, EmbodimentStatistics] = field(default_factory=dict)
     """By embodiment."""
+
+    @property
+    def is_any(self) -> bool:
+        """Say whether anybody felt anything."""
+        return bool(self.telling.any())
+
+    def any_of(self, rows: NDArray[Any]) -> bool:
+        """Say whether anybody did in some episodes."""
+        return bool(len(self.telling)) and bool(self.telling[rows].any())
+
+    def fetch(self, rows: Sequence[int]) -> None:
+        """Get ready what the next windows need."""
+        if len(self.telling) and (telling := [row for row in rows if self.telling[row]]):
+            self.read(telling)
+
+    def vectors(self, row: int) -> Vectors | None:
+        """Give state and action of one episode; None where hands do not tell them."""
+        return self.read([row])[row] if len(self.telling) and self.telling[row] else None
 
 
 def vectors(hands: Hands) -> Vectors | None:

@@ -12,7 +12,8 @@ from dataengine.errors import DataEngineError
 from dataengine.machine import num_cores
 from dataengine.report import Report
 from dataengine.shards.manifest import MANIFEST
-from dataengine.shards.writer import ShardPlan, check_folder, plan, write_shards
+from dataengine.shards.plan import ShardPlan, plan
+from dataengine.shards.writer import check_folder, write_shards
 from dataengine.storage import Folder, is_uri, normal_uri
 from dataengine.store import Corpus
 from dataengine.store.read.reader import TableReader
@@ -34,7 +35,7 @@ class ShardConfig(Config):
     latents: list[str] | None = None
     """Names of the latent actions to write, `[]` for none; None: all there are."""
     shard_mb: float = Field(512, gt=0, le=4000)
-    """About how large a shard becomes, before its frames are scaled; 256 to 1000 suits object stores."""
+    """About how large a shard becomes, by its frames; 256 to 1000 suits object stores."""
     frame_side: int | None = Field(None, ge=16, le=MOST_SIDE)
     """Scale larger frames to so many pixels a side, once, for models that train at that size: loading then costs a
     fraction, and other sizes are refused. None: frames as they are."""
@@ -114,11 +115,11 @@ def _run(config: ShardConfig, corpus: Corpus, roots: Iterable[str], start: float
         out=config.out or "",
         latents=latents,
         shares=planned.shares,
-        shards=len(planned.shards),
+        shards=planned.num_shards,
         episodes=len(planned.episodes),
         samples=planned.num_samples,
-        steps=sum(e.num_steps for e in planned.episodes),
-        bytes=sum(reader.num_bytes(e.row) for e in planned.episodes),
+        steps=planned.num_steps,
+        bytes=planned.num_bytes,
         written=False,
         seconds=round(time.monotonic() - start, 3),
     )

@@ -13,8 +13,9 @@ from dataengine.episode import Text
 from dataengine.errors import RecordError
 from dataengine.schema import EPISODES, TEXTS
 from dataengine.shards.manifest import MANIFEST
+from dataengine.shards.plan import plan
 from dataengine.shards.reader import ShardReader
-from dataengine.shards.writer import plan, write_shards
+from dataengine.shards.writer import write_shards
 from dataengine.store import Corpus, tables, verify
 from dataengine.store.commit import new_rows, staging
 from dataengine.store.commit.checks import check_episode

@@ -55,6 +55,10 @@ class MadeReader:
         steps[:, -1] = np.arange(info.num_steps) % 2
         return np.cumsum(steps, axis=0).astype(np.float32) * np.array([1.0] * (self.dims - 1) + [0.0], np.float32)
 
+    def widths(self, name: str) -> NDArray[np.int32]:
+        arrays = (getattr(self, name)(e.row) for e in self.episodes)
+        return np.array([0 if array is None else array.shape[1] for array in arrays], np.int32)
+
     def action(self, row: int) -> NDArray[np.float32] | None:
         state = self.state(row)
         if state is None:

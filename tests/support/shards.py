@@ -2,7 +2,8 @@
 
 from pathlib import Path
 
-from dataengine.shards.writer import plan, write_shards
+from dataengine.shards.plan import plan
+from dataengine.shards.writer import write_shards
 from tests.support.readers import MadeReader, make_episode
 
 

@@ -8,15 +8,14 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from dataengine import texts
 from dataengine.digest import hex_digest
 from dataengine.episode import CAMERA_SLOTS
 from dataengine.shared_table import shared_table
 from dataengine.store import columns
 from dataengine.store.kept import Kept, trims_of
-from dataengine.windows.episode_columns import Rows, Setup, arrange, distinct, spell
+from dataengine.windows.episode_columns import Rows, Setup, arrange, distinct
 from dataengine.windows.episode_table import EpisodeTable, fingerprint
-from dataengine.windows.said import read_texts
+from dataengine.windows.said import spell_texts
 
 if TYPE_CHECKING:
     from dataengine.store.read.corpus import Corpus
@@ -57,9 +56,7 @@ def _pieces(kept: Kept) -> Iterator[Rows]:
 def _rows(batch: pa.RecordBatch, positions: NDArray[np.int64]) -> Rows:
     head, tail = trims_of(batch)
     whole = batch["num_steps"].to_numpy().astype(np.int64)
-    steps, spoken = whole - head - tail, read_texts(pa.table(batch))
-    for i in np.flatnonzero(head + tail).tolist():
-        spoken[i] = texts.cut(spoken[i], int(head[i]), int(head[i] + steps[i]))
+    steps = whole - head - tail
     setups, setup = _setups(batch)
     group = batch["split_group"].fill_null("") if "split_group" in batch.schema.names else pa.array([""] * len(batch))
     return Rows(
@@ -68,7 +65,7 @@ def _rows(batch: pa.RecordBatch, positions: NDArray[np.int64]) -> Rows:
         setups=setups,
         setup=setup,
         groups=group,
-        texts=[spell(said, n) for said, n in zip(spoken, steps.tolist(), strict=True)],
+        texts=spell_texts(pa.table(batch), head, steps),
         more={
             POSITION: positions.astype(np.uint32),
             FIRST: head.astype(np.int32),

@@ -3,12 +3,17 @@
 import json
 from collections import defaultdict
 from collections.abc import Collection
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING
 
+import pyarrow as pa
+
+from dataengine.digest import hex_digest
 from dataengine.episode import CAMERA_SLOTS
 from dataengine.framing import FRAME_SIZE, SQUASH, Fit, Framing
 from dataengine.notes import fit_noted
+from dataengine.shared_table import shared_table
+from dataengine.store import columns
 from dataengine.store.kept import is_one_of
 
 if TYPE_CHECKING:
@@ -62,15 +67,33 @@ class Shapes:
         return f"are stored as they are, and squashed by models ({share} lost)"
 
 
+def framings(corpus: "Corpus") -> dict[str, Framing]:
+    """Tell how each dataset's frames came to rest; looked for once for each state of a large corpus."""
+    names = ["dataset", "notes", *(name for slot in CAMERA_SLOTS for name in _sizes_of(slot))]
+    key = hex_digest("\n".join(["framings", *columns.layout(corpus.lance_table, names)]), 16)
+    table = shared_table(key, len(corpus), lambda: _as_table(shapes(corpus)))
+    return {row["dataset"]: Framing(row["side"], row["fit"]) for row in table.to_pylist()}
+
+
+def _as_table(known: dict[str, Shapes]) -> pa.Table:
+    rows = [{"dataset": name, **asdict(one.framing)} for name, one in known.items()]
+    schema = pa.schema([("dataset", pa.string()), ("side", pa.int64()), ("fit", pa.string())])
+    return pa.Table.from_pylist(rows, schema)
+
+
+def _sizes_of(slot: str) -> list[str]:
+    return [f"{name}_{slot}" for name in ("native_height", "native_width", "height", "width")]
+
+
 def shapes(corpus: "Corpus", datasets: Collection[str] | None = None) -> dict[str, Shapes]:
     """Tell the sizes of each dataset's frames, or of some datasets', without reading one."""
     sizes: dict[str, set[tuple[Size, Size]]] = defaultdict(set)
     for slot in CAMERA_SLOTS:
-        columns = [f"{name}_{slot}" for name in ("native_height", "native_width", "height", "width")]
-        if columns[-1] in corpus.schema.names:
+        names = _sizes_of(slot)
+        if names[-1] in corpus.schema.names:
             there = f"height_{slot} IS NOT NULL"
             where = there if datasets is None else f"{there} AND {is_one_of('dataset', datasets)}"
-            for dataset, *sides in corpus.distinct(["dataset", *columns], where):
+            for dataset, *sides in corpus.distinct(["dataset", *names], where):
                 sizes[dataset].add(((sides[0], sides[1]), (sides[2], sides[3])))
     return {name: Shapes(fit_of(corpus, name) or SQUASH, frozenset(sides)) for name, sides in sorted(sizes.items())}
 

@@ -14,17 +14,16 @@ from numpy.typing import NDArray
 
 from dataengine.episode import CAMERA_SLOTS
 from dataengine.errors import DataEngineError
-from dataengine.hands import Hands
-from dataengine.hands import rows as hands_rows
-from dataengine.schema import HANDS, ROBOTS_KEY, offsets_column
+from dataengine.schema import ROBOTS_KEY, offsets_column
 from dataengine.store.kept import DROPPED, Kept
 from dataengine.store.read.corpus import Corpus
 from dataengine.store.read.episodes import DIMS, FIRST, POSITION, read_episodes
-from dataengine.store.read.framing import shapes
+from dataengine.store.read.felt import read_felt
+from dataengine.store.read.framing import framings
 from dataengine.store.read.list_columns import ListColumns
 from dataengine.windows import labels, stats, stats_table
 from dataengine.windows.episode_info import DataIdentity, EpisodeInfo
-from dataengine.windows.hands import NEEDED, Felt, HandStatistics, Vectors, vectors
+from dataengine.windows.hands import NEEDED, Felt
 from dataengine.windows.stats import EmbodimentStatistics
 from dataengine.windows.window import LatentInfo, steps_per_latent
 
@@ -58,8 +57,9 @@ class TableReader:
         self._felt = self._use_hands() if use_hands else Felt()
         self._labelled: set[str] = set()
         self._num_bytes: NDArray[np.int64] | None = None
-        framings = {name: one.framing for name, one in shapes(self.corpus).items()}
-        self.identity = DataIdentity(uri=corpus.uri, version=corpus.version, fingerprint=fingerprint, framings=framings)
+        self.identity = DataIdentity(
+            uri=corpus.uri, version=corpus.version, fingerprint=fingerprint, framings=framings(self.corpus)
+        )
         if corpus.snapshot is not None:
             self.identity = replace(self.identity, snapshot=corpus.snapshot.name, mixture=corpus.snapshot.mixture)
 
@@ -72,6 +72,7 @@ class TableReader:
         """Read the vectors of some episodes, and their latent actions by `lam`, in one go."""
         labelled = labels.label_columns(self.corpus.schema, lam) if lam else []
         self._columns.fetch(["state", "action", *labelled], self._position[list(rows)].tolist())
+        self._felt.fetch(rows)
 
     def state(self, row: int) -> NDArray[np.float32] | None:
         """Give canonical states (t, s), or None for a human clip."""
@@ -118,6 +119,10 @@ class TableReader:
             self._num_bytes = self._count_bytes()
         return int(self._num_bytes[row])
 
+    def widths(self, name: str) -> NDArray[np.int32]:
+        """(e,) widths of each episode's `state` or `action`; 0 where it has none."""
+        return self._dims[name]
+
     def statistics(self) -> dict[str, EmbodimentStatistics]:
         """Give statistics by embodiment, as `villa stats` left them; raise DataEngineError if they are out of date."""
         table = self.corpus.stats()
@@ -137,36 +142,13 @@ class TableReader:
         return robots | dict(self._felt.statistics)
 
     def felt(self) -> Felt:
-        """Read the hands of people: a state and an action of each whose hands tell them."""
-        names = [field.name for field in HANDS]
-        by_row: dict[int, Vectors] = {}
-        measured: dict[str, HandStatistics] = {}
-        if names[0] in self.corpus.schema.names:
-            people = self.episodes.select(self.episodes.having(s.kind == "human" for s in self.episodes.setups))
-            rows = dict(zip(people.ids(), people.rows.tolist(), strict=True))
-            kept = self.corpus.kept(kept_only=self._kept_only, kind="human", where="hands_wrist IS NOT NULL")
-            for batch in kept.batches(["episode_id", *names]):
-                for i, episode_id in enumerate(batch["episode_id"].to_pylist()):
-                    episode = self.episodes[rows[episode_id]] if episode_id in rows else None
-                    hands = hands_rows.from_row({name: batch[name][i] for name in names})
-                    if episode is None or (of_hands := self._vectors_of_hands(episode, hands)) is None:
-                        continue
-                    by_row[episode.row] = of_hands
-                    measured.setdefault(episode.embodiment, HandStatistics()).add(episode.dataset, of_hands)
-        statistics = {name: one.statistics() for name, one in measured.items()}
-        return Felt(by_row, {name: one for name, one in statistics.items() if one is not None})
-
-    def _vectors_of_hands(self, episode: EpisodeInfo, hands: Hands | None) -> Vectors | None:
-        """Give what the hands of an episode tell at the steps that count."""
-        whole = vectors(hands) if hands is not None else None
-        first = int(self._first[episode.row])
-        steps = slice(first, first + episode.num_steps)
-        return None if whole is None else (whole[0][steps], whole[1][steps])
+        """Say what people's hands felt: a state and an action of each whose hands tell them."""
+        return read_felt(self.corpus.lance_table, self._kept(), self.episodes, self._position, self._first)
 
     def _use_hands(self) -> Felt:
         """Give people a state and an action of their hands."""
         felt = self.felt()
-        if not felt.vectors:
+        if not felt.is_any:
             raise DataEngineError(
                 f"{self.uri}: found no {NEEDED}; ingest them with the files of their hands in place, or leave "
                 f"use_hands out"
@@ -179,7 +161,7 @@ class TableReader:
     def _vectors(self, name: str, row: int) -> NDArray[np.float32] | None:
         flat, width = self._columns.get(name, int(self._position[row])), int(self._dims[name][row])
         if flat is None or not width:
-            of_hands = self._felt.vectors.get(row)
+            of_hands = self._felt.vectors(row)
             return None if of_hands is None else of_hands[name == "action"]
         first = int(self._first[row])
         return flat.reshape(-1, width)[first : first + int(self._num_steps[row])]

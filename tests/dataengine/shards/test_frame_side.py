@@ -7,7 +7,9 @@ import pytest
 import simplejpeg
 
 from dataengine.errors import DataEngineError, OtherSettingsError
+from dataengine.shards.plan import plan
 from dataengine.shards.reader import ShardReader
+from dataengine.shards.writer import write_shards
 from pipelines.training.frames import Frames
 from tests.support.readers import MadeReader, make_episode
 from tests.support.shards import write
@@ -76,3 +78,18 @@ def test_no_shard_holds_a_handle_of_the_process(tmp_path: Path) -> None:
     stored.jpegs("primary", [(row, step) for row in (0, 1) for step in range(30)])
     held = [str(handle.readlink()) for handle in Path("/proc/self/fd").iterdir() if handle.is_symlink()]
     assert not [path for path in held if path.endswith(".tar")]
+
+
+def test_shards_are_planned_by_the_size_that_their_frames_will_have(tmp_path: Path) -> None:
+    class Weighed(MadeReader):
+        def num_bytes(self, row: int) -> int:
+            return sum(map(len, self.jpegs("primary", [(row, step) for step in range(self.episodes[row].num_steps)])))
+
+    source = Weighed([make_episode(i) for i in range(6)], size=192)
+    whole, halved = (plan(source, shard_mb=0.1, frame_side=side) for side in (None, 48))
+    frames = sum(source.num_bytes(row) for row in range(6))
+    assert whole.num_bytes == frames
+    write_shards(source, tmp_path, halved)
+    stored = ShardReader(tmp_path)
+    assert halved.num_bytes == pytest.approx(sum(stored.num_bytes(e.row) for e in stored.episodes), rel=0.1)
+    assert halved.num_shards < whole.num_shards

@@ -14,8 +14,9 @@ import pytest
 import torch
 
 from dataengine.errors import DataEngineError
+from dataengine.shards.plan import plan
 from dataengine.shards.reader import ShardReader
-from dataengine.shards.writer import plan, write_shards
+from dataengine.shards.writer import write_shards
 from dataengine.store import Corpus
 from dataengine.store.read.reader import TableReader
 from dataengine.windows.mixture import Mixture, WindowSampler
@@ -173,7 +174,8 @@ def test_shards_in_an_object_store_are_those_on_a_disk_and_resume(
 
 KILLED = """
 import os, signal, sys
-from dataengine.shards.writer import plan, write_shards
+from dataengine.shards.plan import plan
+from dataengine.shards.writer import write_shards
 from tests.support.mixed_shards import SMALL, mixed_reader
 place, left = sys.argv[1], int(sys.argv[2])
 reader = mixed_reader()

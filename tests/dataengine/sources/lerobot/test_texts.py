@@ -8,8 +8,9 @@ import pytest
 
 from dataengine import catalog, texts
 from dataengine.episode import Text
+from dataengine.shards.plan import plan
 from dataengine.shards.reader import ShardReader
-from dataengine.shards.writer import plan, write_shards
+from dataengine.shards.writer import write_shards
 from dataengine.sources.lerobot.texts import says_what_to_do
 from dataengine.store import Corpus
 from dataengine.store.read.reader import TableReader
