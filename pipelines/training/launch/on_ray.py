@@ -97,11 +97,11 @@ def _outcome() -> Any:
     return ray.remote(num_cpus=0, scheduling_strategy=here)(Outcome).remote()
 
 
-def _fit(trainer: Any, outcome: Any) -> Exception | None:
+def _fit(trainer: Any, outcome: Any) -> BaseException | None:
     """Wait for the workers, hand on the first SIGINT or SIGTERM to them; return what ended them for good."""
     controllers: list[Any] = []
     trainer._register_sigint_handler = controllers.append  # Ray's own handler ends the workers in mid-step
-    failure = None
+    failure: BaseException | None = None
     with Interrupts() as interrupts, _watched(interrupts, outcome, controllers):
         try:
             trainer.fit()
@@ -109,6 +109,7 @@ def _fit(trainer: Any, outcome: Any) -> Exception | None:
             failure = error
     if interrupts.seen and ray.get(outcome.read.remote()) == (None, None):
         signal.raise_signal(interrupts.seen)  # no step was under way that could be saved
+        return KeyboardInterrupt() if interrupts.seen == signal.SIGINT else SystemExit(128 + interrupts.seen)
     return failure
 
 
