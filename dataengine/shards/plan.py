@@ -220,8 +220,8 @@ def _dealt(
     number = (np.arange(n) - np.repeat(np.cumsum(counts) - counts, counts)).astype(np.uint32)
     starts = range(0, n, PERMUTED_AT_ONCE)
     shuffled = [permute(np.arange(s, min(s + PERMUTED_AT_ONCE, n)), max(n, 1), key_of(seed)) for s in starts]
-    places = np.concatenate(shuffled).astype(np.uint32) if shuffled else np.zeros(0, np.uint32)
-    episode, number = episode[places], number[places]
+    positions = np.concatenate(shuffled).astype(np.uint32) if shuffled else np.zeros(0, np.uint32)
+    episode, number = episode[positions], number[positions]
     ends, num_bytes = list[int](), np.inf
     for first in range(0, n, PERMUTED_AT_ONCE):
         some = slice(first, first + PERMUTED_AT_ONCE)

@@ -21,7 +21,7 @@ from dataengine.storage import Folder, is_uri
 
 Fetch = Callable[[str], object]
 """Brings a file of a table here, by its path on this machine."""
-_TOLD_BYTES: Final = 1e9
+_LARGE_BYTES: Final = 1e9
 """Copying as much takes long enough to be told of."""
 
 
@@ -40,7 +40,7 @@ def copied(table: lance.LanceDataset, max_bytes: float) -> tuple[lance.LanceData
         return table, None
     copies = Copies(table.uri, hex_digest("\n".join(rows)), max_bytes)
     missing = [name for name in rows if not (copies.directory / name).exists()]
-    if (num_missing := sum(sizes[name] for name in missing)) > _TOLD_BYTES:
+    if (num_missing := sum(sizes[name] for name in missing)) > _LARGE_BYTES:
         _tell(f"{table.uri}: copying {num_missing / 1e9:.3g} GB to {copies.directory}; frames follow when wanted")
     with ThreadPoolExecutor(COPIED_AT_ONCE, "copy") as pool:
         list(pool.map(lambda name: copies.copy(name, sizes[name]), rows))
