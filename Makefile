@@ -1,6 +1,9 @@
 .PHONY: help setup demo test test-long check check-lerobot sim-libero sim-simpler bench docs docs-site format lint types
 .DEFAULT_GOAL := help
 SHELL := /bin/bash
+# Bytecode is written, whatever the shell says: without it every process of a test compiles all that it imports, and every
+# run rewrites the assertions of all tests, which takes a tenth of the time.
+export PYTHONDONTWRITEBYTECODE :=
 PY := .venv/bin/python
 STAMP := .venv/.ready
 # A file is one worker's, for it builds things once; files come in the order of tests/conftest.py.
