@@ -133,6 +133,12 @@ def with_checksum(manifest: Mapping[str, Any]) -> dict[str, Any]:
     return {**plain, CHECKSUM: _checksum(plain)}
 
 
+def content_digest(manifest: Mapping[str, Any]) -> str:
+    """Hash what a manifest says of the data, not where the corpus lay, nor by which commits it came to be."""
+    identity = {key: value for key, value in manifest["identity"].items() if key not in ("uri", "version")}
+    return _checksum({**manifest, "identity": identity, "roots": []})
+
+
 def _checksum(manifest: Mapping[str, Any]) -> str:
     rest = {key: value for key, value in manifest.items() if key != CHECKSUM}
     return hashlib.sha256(json.dumps(rest, sort_keys=True).encode()).hexdigest()
@@ -155,7 +161,12 @@ def read_manifest(directory: Path) -> tuple[dict[str, Any], Manifest]:
     if not path.exists():
         what = "unfinished shards" if (directory / PLAN).exists() else f"no {MANIFEST}"
         raise DataEngineError(f"{directory}: found {what}, expected a folder that `villa shard` finished")
-    values = read_object(read_bytes(path), str(path))
+    return parsed(read_bytes(path), path)
+
+
+def parsed(data: bytes, path: Path | str) -> tuple[dict[str, Any], Manifest]:
+    """Read what a manifest says; raise DataEngineError where it is another version, or a DamagedShardsError."""
+    values = read_object(data, str(path))
     version = values.get("version")
     if values.get("format") != FORMAT or not isinstance(version, int) or version not in READABLE:
         version_said = one_line(f"{values.get('format')} {version}", 60)
@@ -265,7 +276,7 @@ def _numbers(column: pa.ChunkedArray) -> Any:
 
 
 @contextmanager
-def damaged(path: Path) -> Iterator[None]:
+def damaged(path: Path | str) -> Iterator[None]:
     """Say which file is damaged, whatever is raised over it."""
     try:
         yield

@@ -11,7 +11,6 @@ from dataengine.config import MOST, MOST_SIDE, MOST_WORKERS, Config, Seed
 from dataengine.errors import DataEngineError
 from dataengine.machine import num_cores
 from dataengine.report import Report
-from dataengine.shards.manifest import MANIFEST
 from dataengine.shards.plan import ShardPlan, plan
 from dataengine.shards.writer import check_folder, write_shards
 from dataengine.storage import Folder, is_uri, normal_uri
@@ -125,8 +124,10 @@ def _run(config: ShardConfig, corpus: Corpus, roots: Iterable[str], start: float
     )
     if config.dry_run or config.out is None:
         return report
-    fresh = MANIFEST not in Folder(normal_uri(config.out)).sizes()
+    folder = Folder(normal_uri(config.out))
+    before = folder.sizes()
     num_bytes = _write(reader, config.out, planned, config.threads or num_cores(), roots)
+    fresh = folder.sizes() != before
     report.bytes, report.written, report.fresh = num_bytes, True, fresh
     report.seconds = round(time.monotonic() - start, 3)
     if fresh:

@@ -14,8 +14,9 @@ import pyarrow as pa
 
 from dataengine.errors import DataEngineError
 from dataengine.formats import json_file
+from dataengine.reading import is_of_the_machine, one_line
 from dataengine.schema import KEEP, TRIMS
-from dataengine.shards.manifest import MANIFEST
+from dataengine.shards.manifest import MANIFEST, DamagedShardsError, content_digest, index_of, parsed
 from dataengine.shards.reader import is_shards
 from dataengine.storage import Folder, is_uri, normal_uri
 from dataengine.windows import labels
@@ -67,7 +68,7 @@ class Artifact:
         return self.kind == written.kind or written.kind in BEFORE.get(self.kind, ()) or self._is_whole(written)
 
     def _is_whole(self, written: "Artifact") -> bool:
-        return self.kind == "data" and written.kind == "shards"
+        return self.kind in ("data", "latents") and written.kind == "shards"
 
 
 @dataclass
@@ -75,7 +76,8 @@ class Identities:
     """Tells artifacts by their content; large files are hashed once."""
 
     hashes: dict[str, tuple[int, int, str]] = field(default_factory=dict)
-    """Of files, by path: size, time and SHA-256. The time only says that a file need not be hashed again."""
+    """Of files, by path: size, time and SHA-256. The time only says that a file need not be hashed again. Shards
+    wherever they lie, by the checksum that they were written with."""
 
     def of(self, artifact: Artifact) -> str:
         """Give the identity of an artifact; empty where it is not there."""
@@ -104,15 +106,50 @@ class Identities:
     def _model(self, folder: Path) -> str:
         if not (folder / WEIGHTS).is_file() or not (folder / ABOUT).is_file():
             return ABSENT
-        about = json_file.as_object(json_file.read(folder / ABOUT))
+        try:
+            about = json_file.as_object(json_file.read(folder / ABOUT))
+        except json_file.JsonError as error:
+            raise DataEngineError(
+                f"{folder / ABOUT}: damaged since it was written ({error}); move it away, and the same command writes "
+                f"it again"
+            ) from None
         return _joined([self.sha256(folder / WEIGHTS), *(repr(about.get(key)) for key in OF_MODEL)])
 
     def _shards(self, uri: str) -> str:
-        """Give the digest of a manifest, which holds the checksums of all that lies beside it."""
-        if not is_uri(uri):
-            return self.sha256(Path(uri, MANIFEST)) if is_shards(uri) and Path(uri, MANIFEST).is_file() else ABSENT
+        """Give the digest of a manifest, which holds the checksums of all that lies beside it.
+
+        Shards of which a file is missing or cut short are not there: `villa shard` writes what it misses.
+        """
+        if not is_shards(uri):
+            return ABSENT
         folder = Folder(uri)
-        return hashlib.sha256(folder.read(MANIFEST)).hexdigest() if MANIFEST in folder.sizes() else ABSENT
+        sizes = folder.sizes()
+        if MANIFEST not in sizes:
+            return ABSENT
+        try:
+            values, manifest = parsed(folder.read(MANIFEST), f"{uri}/{MANIFEST}")
+        except DamagedShardsError:
+            return ABSENT
+        for entry in manifest.shards:
+            if sizes.get(entry.name) != entry.num_bytes or index_of(Path(), entry).name not in sizes:
+                return ABSENT
+            if not is_uri(uri):
+                self._expect(Path(uri, entry.name), entry.sha256)
+        return content_digest(values)
+
+    def _expect(self, file: Path, sha256: str) -> None:
+        """Raise DataEngineError for a file that was written to since it was seen first, and is another now."""
+        facts, key = file.stat(), f"written {sha256}"
+        stamp = facts.st_size, facts.st_mtime_ns
+        # Hashing all shards of a corpus takes hours: those just written are trusted.
+        size, time_ns, _ = self.hashes.setdefault(key, (*stamp, sha256))
+        if (size, time_ns) == stamp:
+            return
+        if self.sha256(file) != sha256:
+            raise DataEngineError(
+                f"{file}: damaged since it was written; delete it, and the same command writes it again"
+            )
+        self.hashes[key] = (*stamp, sha256)
 
     def _files(self, path: Path, *, whole: bool) -> str:
         """Hash a file, or all files of a folder with their names; of a command's own folder only that it is there."""
@@ -134,7 +171,7 @@ def _of_corpus(artifact: Artifact) -> str:
         corpus = Corpus.open(artifact.uri)
     except DataEngineError:  # a snapshot that is not taken yet
         return ABSENT
-    return {
+    identity_of = {
         "episodes": _episodes,
         "hands": _hands,
         "kept": _kept,
@@ -142,7 +179,17 @@ def _of_corpus(artifact: Artifact) -> str:
         "data": _data,
         "snapshot": _data,
         "latents": lambda corpus: _latents(corpus, artifact.name),
-    }[artifact.kind](corpus)
+    }[artifact.kind]
+    try:
+        return identity_of(corpus)
+    except (OSError, pa.ArrowException) as error:  # as which Lance raises what it meets in a damaged file
+        if is_of_the_machine(error):
+            raise
+        raise DataEngineError(
+            f"{artifact.path}: its {artifact.kind} cannot be read ({one_line(str(error), 100)}); `villa corpus verify "
+            f"{artifact.path}` names damaged files: bring them back from a copy, or move the corpus away, and the same "
+            f"command ingests again"
+        ) from None
 
 
 def _episodes(corpus: "Corpus") -> str:

@@ -189,6 +189,7 @@ class Pipeline:
             raise DataEngineError(
                 f"a command of one's own says what it writes; add 'outputs: [...]' beside {command.name}"
             )
+        refers = self._refers(settings, command)
         return Stage(
             name=name,
             command=command,
@@ -196,15 +197,21 @@ class Pipeline:
             config=config,
             reads=(*command.reads(config), *inputs),
             writes=(*command.writes(config), *outputs),
-            after=(*settings.after, *self._referred(settings)),
+            after=(*settings.after, *sorted(set().union(*refers.values()))),
+            refers=refers,
             threads=settings.threads,
         )
 
-    def _referred(self, settings: StageSettings) -> list[str]:
-        """Name the stages that settings refer to."""
-        texts = [*texts_in(settings.settings), *settings.inputs]
-        names = {name for text in texts for name in REFERENCE.findall(text)}
-        return [name for name in self.settings.stages if name in names]
+    def _refers(self, settings: StageSettings, command: StageCommand) -> dict[str, set[str]]:
+        """Name the stages that each setting refers to, and its inputs."""
+        by_setting = {key: self._stages_in(value) for key, value in settings.settings.items()}
+        if command.name == "label":  # the model names labels
+            by_setting.setdefault("name", by_setting.get("lam", set()))
+        return {**by_setting, "inputs": self._stages_in(list(settings.inputs))}
+
+    def _stages_in(self, value: Any) -> set[str]:
+        texts = texts_in(value)
+        return {name for text in texts for name in REFERENCE.findall(text)} & self.settings.stages.keys()
 
     def _with_defaults(
         self, name: str, command: StageCommand, asking: tuple[str, ...], only: Sequence[str] | None = None

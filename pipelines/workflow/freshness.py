@@ -1,9 +1,9 @@
 """What a change would do again, and why: a stage's settings and inputs against those of its last call."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 from dataengine.digest import hex_digest
 from dataengine.errors import DataEngineError
@@ -30,7 +30,8 @@ class Fingerprint:
         settings = {
             key: value for key, value in _flat(self.settings).items() if key not in plain or plain[key] != value
         }
-        return hex_digest(json.dumps([settings, dict(self.inputs)], sort_keys=True), 4)
+        inputs = sorted((_kind(name), identity) for name, identity in self.inputs.items())
+        return hex_digest(json.dumps([settings, inputs], sort_keys=True), 4)
 
 
 @dataclass(frozen=True)
@@ -44,6 +45,16 @@ class Verdict:
     """Whether its former output must make room, since the command cannot go on with that."""
 
 
+class Unsettled(NamedTuple):
+    """What is about to be made anew: nobody knows yet whether it comes out otherwise."""
+
+    stages: Collection[str] = ()
+    written: Sequence[Artifact] = ()
+
+
+SETTLED = Unsettled()
+
+
 def fingerprint_of(stage: Stage, known: Identities) -> tuple[Fingerprint, list[str]]:
     """Take the fingerprint of a stage, with reasons why it is not done whatever it is."""
     inputs = _identities(stage.reads, known)
@@ -54,36 +65,42 @@ def fingerprint_of(stage: Stage, known: Identities) -> tuple[Fingerprint, list[s
 
         try:
             inputs[RAW], left = raw_parts(stage.config)
-            why = [f"{left} parts are not in the corpus"] if left else []
+            why = [f"{left} {'part is' if left == 1 else 'parts are'} not in the corpus"] if left else []
         except DataEngineError as error:
             inputs[RAW], why = ABSENT, [str(error)]
     settings = dict(stage.command.counted(stage.config))
     return Fingerprint(_plain(settings), inputs), why
 
 
-def look(stage: Stage, record: StageRecord | None, known: Identities) -> Verdict:
-    """Compare a stage with its last call."""
+def look(stage: Stage, record: StageRecord | None, known: Identities, unsettled: Unsettled = SETTLED) -> Verdict:
+    """Compare a stage with its last call; what follows from what is unsettled is no reason."""
     fingerprint, why = fingerprint_of(stage, known)
     if record is None:
         return Verdict(fingerprint, ["has not run yet"])
-    changed = _described(record.settings, fingerprint.settings, _changed(stage, record, fingerprint))
-    inputs = [f"input changed: {name}" for name in _differing(record.inputs, fingerprint.inputs)]
+    differing = _changed(stage, record, fingerprint)
+    changed = [key for key in differing if not stage.refers.get(key.partition(".")[0], set()) & set(unsettled.stages)]
+    inputs = _differing(record.inputs, fingerprint.inputs)
+    titles = zip(_titles(stage.reads), stage.reads, strict=True)
+    open_ = {title for title, read in titles if any(read.comes_after(written) for written in unsettled.written)}
+    is_named_anew = len(changed) < len(differing)  # and what it reads and writes with it
+    inputs = [name for name in inputs if name not in open_ and not (is_named_anew and name not in fingerprint.inputs)]
     before = {"running": "was stopped", "failed": "failed", "done": ""}[record.state]
-    outputs = _output_changes(stage, record, known) if record.state == "done" else []
-    reasons = [*changed, *inputs, *([before] if before else []), *outputs, *why]
-    return Verdict(fingerprint, list(dict.fromkeys(reasons)), _moves(stage, record, fingerprint))
+    outputs = _output_changes(stage, record, known) if record.state == "done" and not is_named_anew else []
+    reasons = [
+        *_described(record.settings, fingerprint.settings, changed),
+        *(f"input changed: {name}" for name in inputs),
+        *([before] if before else []),
+        *outputs,
+        *why,
+    ]
+    kept = stage.command.kept_on_resume(stage.config)
+    cannot_go_on = bool(inputs) or any(key.partition(".")[0] in kept for key in changed)
+    return Verdict(fingerprint, list(dict.fromkeys(reasons)), stage.command.replaces_output and cannot_go_on)
 
 
 def outputs_of(stage: Stage, known: Identities) -> dict[str, str]:
     """Give the identity of what a stage wrote; a corpus's episodes are written by others, too."""
     return _identities([artifact for artifact in stage.writes if artifact.kind != "episodes"], known)
-
-
-def _moves(stage: Stage, record: StageRecord, now: Fingerprint) -> bool:
-    """Tell whether the former output is one that the command cannot go on with."""
-    kept = stage.command.kept_on_resume(stage.config)
-    differs = any(key.partition(".")[0] in kept for key in _changed(stage, record, now))
-    return stage.command.replaces_output and (differs or dict(record.inputs) != dict(now.inputs))
 
 
 def _changed(stage: Stage, record: StageRecord, now: Fingerprint) -> list[str]:
@@ -113,14 +130,18 @@ def _plain(settings: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _identities(artifacts: Sequence[Artifact], known: Identities) -> dict[str, str]:
-    """Give identities by names for people, the same wherever a run's folder lies."""
+    return {title: known.of(artifact) for title, artifact in zip(_titles(artifacts), artifacts, strict=True)}
+
+
+def _titles(artifacts: Sequence[Artifact]) -> list[str]:
+    """Name artifacts for people, the same wherever a run's folder lies."""
     names = [f"{artifact.kind} {artifact.name}".strip() for artifact in artifacts]
     lasts = [artifact.path.rstrip("/").rpartition("/")[2] for artifact in artifacts]
     titles = [f"{name} of {last}" for name, last in zip(names, lasts, strict=True)]
-    return {
-        title if titles.count(title) == 1 else f"{name} of {artifact.uri}": known.of(artifact)
+    return [
+        title if titles.count(title) == 1 else f"{name} of {artifact.uri}"
         for title, name, artifact in zip(titles, names, artifacts, strict=True)
-    }
+    ]
 
 
 def _output_changes(stage: Stage, record: StageRecord, known: Identities) -> list[str]:
@@ -133,7 +154,24 @@ def _output_changes(stage: Stage, record: StageRecord, known: Identities) -> lis
 
 
 def _differing(before: Mapping[str, str], now: Mapping[str, str]) -> list[str]:
-    return [name for name in dict.fromkeys([*before, *now]) if before.get(name) != now.get(name)]
+    """Name what differs; the same under another name, of a folder that was moved, does not."""
+    gone = {name: before[name] for name in before if name not in now}
+    differing = []
+    for name, identity in now.items():
+        if name in before:
+            differing += [name] if before[name] != identity else []
+            continue
+        same = [n for n, other in gone.items() if (_kind(n), other) == (_kind(name), identity)]
+        moved = same or [n for n in gone if _kind(n) == _kind(name)]
+        if moved:
+            del gone[moved[0]]
+        differing += [] if same else [name]
+    return [*differing, *gone]
+
+
+def _kind(name: str) -> str:
+    """Give what a name says of an artifact beside where it lies."""
+    return name.partition(" of ")[0]
 
 
 def _described(before: Mapping[str, Any], now: Mapping[str, Any], names: Sequence[str]) -> list[str]:

@@ -9,7 +9,7 @@ from dataengine.errors import DataEngineError
 from pipelines.output.folder import claimed
 from pipelines.workflow.config import PipelineConfig
 from pipelines.workflow.file import Pipeline
-from pipelines.workflow.freshness import look
+from pipelines.workflow.freshness import Unsettled, look
 from pipelines.workflow.page import write_page
 from pipelines.workflow.report import PipelineReport, StageFacts, figures, notes
 from pipelines.workflow.runner import Runner, Selection
@@ -77,13 +77,14 @@ def plan(pipeline: Pipeline, state: PipelineState, selection: Selection) -> Pipe
             each.state, each.why = "left out", []
             continue
         before = [name for name in pipeline.needs(each.stage) if name in moving]
-        verdict = look(pipeline.stage(each.stage), state.stages.get(each.stage), known)
+        unsettled = Unsettled(moving, [written for name in moving for written in pipeline.writers[name]])
+        verdict = look(pipeline.stage(each.stage), state.stages.get(each.stage), known, unsettled)
         why = [*verdict.why, *(["asked for"] if selection.redo == each.stage and not verdict.why else [])]
         each.error, each.notes = "", []
         if why or before:
             moving.add(each.stage)
             each.state = "to run" if why else "may run"
-            each.why = why or [f"if {', '.join(before)} makes something else"]
+            each.why = why or [f"if {' or '.join(before)} makes something else"]
             if verdict.moves_output and each.state == "to run":
                 each.notes.append("its former output is kept beside the new one")
     return report

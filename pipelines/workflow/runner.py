@@ -69,6 +69,7 @@ class Runner:
                         self._end(name)
                     if self.running:
                         time.sleep(POLL_S)
+            self.changed()  # what was hashed need not be again
         finally:
             self._stop()
 

@@ -32,6 +32,8 @@ class Stage:
     writes: Sequence[Artifact]
     after: Sequence[str]
     """Stages that it names."""
+    refers: Mapping[str, set[str]]
+    """Stages that each setting refers to."""
     threads: int | None
 
     def reads_from(self, other: "Stage") -> bool:

@@ -91,6 +91,11 @@ def test_stages_are_done_again_only_when_what_they_depend_on_has_changed(villa: 
     assert planned(villa, file)["b"] == ("to run", "output was changed: files of b.txt")
     assert ran(villa, file) == ["b"]  # it makes the same again, so nothing follows
     (tmp_path / "run" / "b.txt").unlink()
+    assert planned(villa, file) == {
+        "a": ("done", ""),
+        "b": ("to run", "output is not there: files of b.txt"),
+        "c": ("may run", "if b makes something else"),
+    }
     assert ran(villa, file) == ["b"]
     assert (tmp_path / "run" / "c.txt").read_text() == "saBc"
 
