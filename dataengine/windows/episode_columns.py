@@ -92,11 +92,13 @@ def setups_of(columns: pa.Table) -> tuple[Setup, ...]:
 
 def distinct(columns: Iterable[pa.Array], num_rows: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """Find the different rows of some columns: the first of each, and which of them each row is."""
-    codes = np.zeros(num_rows, np.int64)
+    codes, kinds = np.zeros(num_rows, np.int64), 1
     for column in columns:
         encoded = column.dictionary_encode()
-        mixed = codes * max(len(encoded.dictionary), 1) + encoded.indices.to_numpy()
-        codes = np.unique(mixed, return_inverse=True)[1].reshape(-1)  # stays below the number of rows
+        values = max(len(encoded.dictionary), 1)
+        if kinds * values >= 2**62:
+            codes, kinds = np.unique(codes, return_inverse=True)[1].reshape(-1), num_rows
+        codes, kinds = codes * values + encoded.indices.to_numpy(), kinds * values
     _, first, which = np.unique(codes, return_index=True, return_inverse=True)
     return first, which.reshape(-1)
 
