@@ -63,7 +63,7 @@ def deliver(folder: str, name: str, num_batches: int) -> dict:
     """Let one contender deliver batches."""
     if name != "lerobot":
         return json.loads(last_line(str(HERE / "loader_contenders.py"), folder, name, str(num_batches)))
-    (dataset,) = Path(folder, "lerobot").iterdir()
+    (dataset,) = filter(Path.is_dir, Path(folder, "lerobot").iterdir())
     stub = str(HERE.parent / "tests" / "lerobot_check" / "stub")
     done = subprocess.run(
         [str(LEROBOT), str(HERE / "lerobot_contender.py"), str(dataset), str(num_batches)],

@@ -116,7 +116,9 @@ class ShardReader:
         return self._known.frame_side
 
     def fetch(self, rows: Sequence[int], lam: str = "") -> None:
-        """Get ready what the next windows need: all of it lies in maps."""
+        """Look whether the maps in which all of it lies are still whole."""
+        for file in self._maps.get(self._segments.shards(rows)).values():
+            file.check()
 
     def state(self, row: int) -> NDArray[np.float32] | None:
         """Give canonical states (t, s), or None for a human clip."""
@@ -157,6 +159,8 @@ class ShardReader:
         rows = {row for row, _ in wanted}
         self._require(self._segments.shards(rows))
         frames = self._frames_of(slot, rows)
+        for file in {part.file for segments in frames.values() for part in segments}:
+            file.check()
         ranges: dict[MappedFile, list[tuple[int, int]]] = {}
         views = []
         for row, frame in wanted:

@@ -67,6 +67,7 @@ class BlobFiles:
             ranges = list(zip(begin[mine].tolist(), size[mine].tolist(), strict=True))
             file = self._file(column, known.paths[number], wanted[mine[0]], ranges[0][0])
             if file is not None:
+                file.check()
                 file.will_need(ranges)
                 views |= {i: file.view[at : at + n] for i, (at, n) in zip(mine, ranges, strict=True)}
         rest = [i for i, one in enumerate(wanted) if len(views.get(i, b"")) != one[2] or i not in views]

@@ -288,3 +288,16 @@ def test_what_a_killed_writer_left_is_cleared_up_by_the_next(tmp_path: Path) -> 
     left.write_bytes(b"half")
     write(tmp_path, made_reader())
     assert not left.exists()
+
+
+def test_shards_that_are_cut_short_while_they_are_read_end_in_a_line_and_not_in_a_signal(tmp_path: Path) -> None:
+    write(tmp_path, made_reader())
+    reader = ShardReader(tmp_path)
+    rows = [e.row for e in reader.episodes]
+    wanted = [(row, 0) for row in rows]
+    reader.jpegs("primary", wanted)
+    for tar in tmp_path.glob("*.tar"):
+        os.truncate(tar, 512)
+    for read in (lambda: reader.fetch(rows), lambda: reader.jpegs("primary", wanted)):
+        with pytest.raises(DataEngineError, match=r"shard-0\d+\.tar: found 512 bytes, \d+ when it was opened"):
+            read()

@@ -1,5 +1,6 @@
 """Frames read past Lance are those that Lance reads; whatever is not as expected is left to it."""
 
+import os
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -8,6 +9,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
+from dataengine.errors import DataEngineError
 from dataengine.mapped import MappedFile
 from dataengine.store.read import blob_files
 from dataengine.store.read.blob_files import BlobFiles
@@ -119,3 +121,14 @@ def test_no_file_stays_open_however_many_are_read(table: Watched, monkeypatch: p
     for _ in range(3):
         assert files.read("frames", wanted) == first
     assert num_open() == before
+
+
+def test_a_file_that_is_cut_short_while_it_is_read_ends_in_a_line_and_not_in_a_signal(
+    table: Watched, tmp_path: Path
+) -> None:
+    files, wanted = BlobFiles(table), ranges(table)
+    files.read("frames", wanted)
+    for path in tmp_path.rglob("*.blob"):
+        os.truncate(path, 100)
+    with pytest.raises(DataEngineError, match=r"\.blob: found 100 bytes, \d+ when it was opened"):
+        files.read("frames", wanted)
