@@ -13,6 +13,8 @@ from pathlib import Path
 
 import numpy as np
 
+from tests.support.warm import Command
+
 ROOT = Path(__file__).parents[2]
 READY = re.compile(r"ready: openpi on ws://(\S+):(\d+)/,")
 LISTENS = re.compile(r"listening on ws://(\S+):(\d+);")
@@ -27,10 +29,13 @@ class Server:
         self._seen = threading.Event()
 
     def __enter__(self):
-        command = [sys.executable, "-m", "cli", "serve", *map(str, self._argv), "--port", "0", "--json"]
+        argv = ["serve", *map(str, self._argv), "--port", "0", "--json"]
         env = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1", **self._env}
-        pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
-        self.process = subprocess.Popen(command, env=env, **pipes)
+        if self._wait is LISTENS:  # what happens until it is ready takes as long as it does for its users
+            pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+            self.process = subprocess.Popen([sys.executable, "-m", "cli", *argv], env=env, **pipes)
+        else:
+            self.process = Command(*argv, env=env)
         self._reader = threading.Thread(target=self._read, daemon=True)
         self._reader.start()
         assert self._seen.wait(300), self.log
@@ -59,14 +64,18 @@ class Server:
     def stop(self, number=signal.SIGTERM):
         """Stop as an operator does; return the exit code and the report."""
         self.process.send_signal(number)
-        out, _ = self.process.communicate(timeout=60)
+        self.process.wait(60)
+        out = self.process.stdout.read()
         self._reader.join(10)
         return self.process.returncode, json.loads(out) if out.strip() else None
 
     def __exit__(self, *_):
         if self.process.poll() is None:
             self.process.kill()
-            self.process.communicate()
+            self.process.wait()
+        self._reader.join(10)
+        self.process.stdout.close()
+        self.process.stderr.close()
 
 
 def observation(seed=0, **changes):

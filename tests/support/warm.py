@@ -1,11 +1,18 @@
 """Worker processes of tests, forked from one that has imported all of it: starting afresh costs more than their work.
 
 They are those that `dataengine.runners.processes` starts. They see what a fresh process sees: environment, output and
-arguments of now, and no state of the tests. Tests of the start itself run commands in processes of their own.
+arguments of now, and no state of the tests. So does a command that `Command` runs. Tests of the start itself start
+processes afresh.
 """
 
+import contextlib
 import multiprocessing
 import os
+import signal
+import subprocess
+import sys
+from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
 from multiprocessing import context, forkserver, reduction
 from pathlib import Path
 from types import SimpleNamespace
@@ -17,6 +24,7 @@ from tests.support.forked import IMPORTED
 
 ROOT = Path(__file__).parents[2]
 # Nothing that draws, nor tensorflow: they bear no fork, and not each other.
+COMMANDS = ["cli.app", "pipelines.serving.serve", "pipelines.serving.act", "pipelines.training.act.saved"]
 WORKERS = ["dataengine.runners.worker", "pipelines.evaluation.playing", "tests.support.npz_source"]
 
 
@@ -28,15 +36,23 @@ class WarmProcess(context.ForkServerProcess):
         _server()
         return context.ForkServerProcess._Popen(process)
 
+    streams = (1, 2)
+    """What becomes its stdout and stderr."""
+    environment: Mapping[str, str] = os.environ
+
     def __getstate__(self) -> dict[str, Any]:
-        streams = [reduction.DupFd(number) for number in (1, 2)]
-        return {**self.__dict__, "_environment": dict(os.environ), "_streams": streams}
+        streams = [reduction.DupFd(number) for number in self.streams]
+        return {**self.__dict__, "environment": dict(self.environment), "streams": streams}
 
     def run(self) -> None:
         os.environ.clear()
-        os.environ.update(self._environment)
-        for number, stream in enumerate(self._streams, start=1):
-            os.dup2(stream.detach(), number)
+        os.environ.update(self.environment)
+        for number, stream in enumerate(self.streams, start=1):
+            given = stream.detach()
+            os.dup2(given, number)
+            os.close(given)
+        sys.stdout = os.fdopen(1, "w", closefd=False)  # the server's own think that they write to a file
+        sys.stderr = os.fdopen(2, "w", buffering=1, closefd=False)
         processes.die_with = lambda _: None  # its parent is the server, which ends with the tests
         super().run()
 
@@ -47,7 +63,7 @@ class WarmContext(context.ForkServerContext):
 
 def _server() -> None:
     """Start what forks, unless it is there."""
-    multiprocessing.get_context("forkserver").set_forkserver_preload([*IMPORTED, *WORKERS])
+    multiprocessing.get_context("forkserver").set_forkserver_preload([*IMPORTED, *WORKERS, *COMMANDS])
     with mock.patch.dict(os.environ, PYTHONPATH=str(ROOT)):
         forkserver.ensure_running()
 
@@ -59,3 +75,56 @@ def get_context(_method: str) -> WarmContext:
 def patched() -> Any:
     """Start workers so until the block ends."""
     return mock.patch.object(processes, "mp", SimpleNamespace(get_context=get_context))
+
+
+class Command:
+    """`villa ARGV` in a process of its own, with what tests ask of a `subprocess.Popen` with pipes."""
+
+    def __init__(self, *argv: object, env: Mapping[str, str] = os.environ) -> None:
+        self.args = list(map(str, argv))
+        ours, theirs = zip(*(os.pipe() for _ in range(2)), strict=True)
+        self.stdout, self.stderr = (os.fdopen(end, encoding="utf-8", errors="replace") for end in ours)
+        self._process = WarmProcess(target=_villa, args=(self.args,))
+        self._process.streams, self._process.environment = theirs, env
+        self._process.start()
+        for end in theirs:
+            os.close(end)
+
+    @property
+    def returncode(self) -> int | None:
+        return self._process.exitcode
+
+    def poll(self) -> int | None:
+        return self.returncode
+
+    def wait(self, timeout: float | None = None) -> int:
+        self._process.join(timeout)
+        if self.returncode is None:
+            raise subprocess.TimeoutExpired(self.args, timeout or 0)
+        return self.returncode
+
+    def send_signal(self, number: int) -> None:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(self._process.pid or 0, number)
+
+    def kill(self) -> None:
+        self.send_signal(signal.SIGKILL)
+
+
+def run(*argv: object, timeout: float = 300) -> subprocess.CompletedProcess[str]:
+    """Wait for the end of `villa ARGV`, and keep what it says."""
+    command = Command(*argv)
+    with command.stdout, command.stderr, ThreadPoolExecutor(2) as readers:
+        said = [readers.submit(stream.read) for stream in (command.stdout, command.stderr)]
+        try:
+            code = command.wait(timeout)
+        finally:
+            command.kill()
+        return subprocess.CompletedProcess(command.args, code, *(text.result() for text in said))
+
+
+def _villa(argv: list[str]) -> None:
+    from cli.app import main
+
+    sys.argv = ["villa", *argv]
+    main()

@@ -1,8 +1,6 @@
 """A recorded episode is served as it was recorded, and a session is a dataset that ingest reads."""
 
 import json
-import subprocess
-import sys
 
 import numpy as np
 import pytest
@@ -12,12 +10,13 @@ from dataengine import catalog
 from dataengine.store import Corpus
 from tests.support.corpora import make_corpus, robot_episode
 from tests.support.served import Server, observation
+from tests.support.warm import run
 
 PICTURE = np.full((48, 48, 3), 90, np.uint8)
 
 
 def villa(*argv):
-    done = subprocess.run([sys.executable, "-m", "cli", *map(str, argv)], capture_output=True, text=True, check=False)
+    done = run(*argv)
     assert done.returncode == 0, done.stderr
     return done.stdout
 
@@ -111,11 +110,6 @@ def test_a_recorded_session_keeps_its_cameras(corpus, tmp_path):
 
 def test_a_folder_with_files_in_it_is_not_recorded_to(policy, tmp_path):
     (tmp_path / "mine.txt").write_text("x")
-    done = subprocess.run(
-        [sys.executable, "-m", "cli", "serve", str(policy), "--port", "0", "--record", str(tmp_path), "--json"],
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    done = run("serve", policy, "--port", 0, "--record", tmp_path, "--json")
     assert done.returncode == 2
     assert "expected a new or empty folder to record to" in json.loads(done.stdout)["error"]
