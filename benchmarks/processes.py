@@ -40,6 +40,12 @@ def cpu_s(pid: int) -> float:
     return (int(fields[11]) + int(fields[12])) * TICK_S
 
 
+def ended_children_cpu_s(pid: int) -> float:
+    """User and system time of the children of a process that ended and were waited for."""
+    fields = _stat(pid)
+    return (int(fields[13]) + int(fields[14])) * TICK_S
+
+
 def rss_mb(pid: int) -> float:
     """Resident memory of a process."""
     return int(Path(f"/proc/{pid}/statm").read_text(encoding="utf-8").split()[1]) * PAGE_BYTES / 1e6

@@ -8,6 +8,7 @@ from pydantic import Field, model_validator
 
 from dataengine.config import MOST, Seed
 from pipelines.evaluation.chunks import ChunkConfig
+from pipelines.serving.convention import Convention
 
 FIELDS = ("image", "wrist", "state", "instruction", "embodiment")
 """What an observation is made of."""
@@ -35,6 +36,9 @@ class ServeConfig(ChunkConfig):
     keys: Mapping[str, list[str]] = Field(default_factory=dict)
     """What clients call `image`, `wrist`, `state`, `instruction` and `embodiment`, in place of the names that openpi
     and vla-eval use; a state of several parts is joined in this order: `keys.state=[joints, gripper]`."""
+    convention: Convention = "canonical"
+    """Numbers of states and actions: canonical as in a corpus (metres, radians, gripper 0 closed, 1 open), or `libero`:
+    what its simulator says and takes, for clients that convert nothing, such as those of openpi and vla-eval."""
     require_wrist: bool = True
     """Refuse observations without a wrist picture where the policy reads one."""
     max_batch: int = Field(16, ge=1, le=1024)
@@ -62,6 +66,8 @@ class ServeConfig(ChunkConfig):
     def _check(self) -> "ServeConfig":
         if bool(self.policy) == bool(self.replay):
             raise ValueError("give a policy, or --replay CORPUS@EPISODE, and not both")
+        if self.replay and self.convention != "canonical":
+            raise ValueError(f"convention is {self.convention}, which is of policies; replay gives what was recorded")
         unknown = sorted(set(self.keys) - set(FIELDS))
         if unknown:
             raise ValueError(f"keys names '{unknown[0]}', which no observation has; known: {', '.join(FIELDS)}")

@@ -11,6 +11,7 @@ from dataengine.formats import jpeg
 from dataengine.naming import did_you_mean
 from pipelines.serving import observation
 from pipelines.serving.config import ServeConfig
+from pipelines.serving.convention import SERVER, Convention, canonical_state, client_facts, require_convertible
 from pipelines.serving.observation import Names, Reply, Request
 from pipelines.serving.wire import WireError
 
@@ -70,7 +71,9 @@ class PolicyEngine:
             near = did_you_mean(config.embodiment, known)
             raise DataEngineError(f"{config.policy}: does not know embodiment '{config.embodiment}'; {near}")
         self._embodiment = config.embodiment or (known[0] if len(known) == 1 else "")
-        _check_acts_as(self._policy, config, [self._embodiment] if self._embodiment else known)
+        served = [self._embodiment] if self._embodiment else known
+        _check_acts_as(self._policy, config, served)
+        require_convertible(config.convention, {name: self._about(name) for name in served}, config.policy)
         self._lam = _lam_of(self._policy, config)
         self.horizon = self._policy.model.config.horizon
         check_action_steps(config.action_steps, self.horizon)
@@ -78,9 +81,12 @@ class PolicyEngine:
     def metadata(self, embodiment: str = "") -> dict[str, Any]:
         """Say what is served: robots, cameras, states, actions, chunk."""
         only = self._served(embodiment) if embodiment else self._embodiment
-        robots = {name: self._about(name) for name in ([only] if only else self._policy.bodies)}
+        convention = self._config.convention
+        robots = {
+            name: client_facts(convention, self._about(name)) for name in ([only] if only else self._policy.bodies)
+        }
         return {
-            "server": "villa-engine",
+            "server": SERVER if convention == "canonical" else f"{SERVER} ({convention})",
             "embodiment": only,
             **_in_common(list(robots.values())),
             "embodiments": robots,
@@ -128,11 +134,16 @@ class PolicyEngine:
         dataset = self._policy.acts_as_in(name)
         action_dim = self._policy.normalizer.dim(name, "action", dataset)
         continuation = observation.continuation(seen, action_dim, self.horizon)
+        convention = self._config.convention
+        if continuation is not None and convention != "canonical":
+            raise WireError(f"'rtc' is of canonical actions, and this server speaks as {convention} does")
         longest = self._policy.model.config.max_inference_delay
         return Request(
             image=image,
             wrist=wrist,
-            state=checked_state(seen, self._names, name, self._policy.normalizer.dim(name, "state", dataset)),
+            state=checked_state(
+                seen, self._names, name, self._policy.normalizer.dim(name, "state", dataset), convention
+            ),
             embodiment=name,
             instruction=text,
             continuation=continuation,
@@ -233,13 +244,16 @@ def vector_facts(column: str, statistics: "Statistics") -> dict[str, Any]:
     }
 
 
-def checked_state(seen: Mapping[str, Any], names: Names, robot: str, dim: int) -> NDArray[np.float32]:
+def checked_state(
+    seen: Mapping[str, Any], names: Names, robot: str, dim: int, convention: Convention = "canonical"
+) -> NDArray[np.float32]:
     """Give a state (dim,), nothing where the robot was recorded without one."""
     state = observation.state(seen, names)
     if not dim:
         return np.zeros(0, np.float32)
     if state is None:
         raise WireError(f"observation has no state, expected ({dim},) of '{robot}' in {names.said('state')}")
+    state = canonical_state(convention, state)
     if state.shape != (dim,):
         raise WireError(
             f"state has {len(state)} values, expected {dim} of '{robot}': canonical, in the units of the metadata"

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from pipelines.serving import wire
+from pipelines.serving.convention import client_actions
 from pipelines.serving.observation import Reply, Request, flag, flat
 from pipelines.serving.service import Service, Session
 from pipelines.serving.timing import timed
@@ -43,7 +44,12 @@ async def _answer(frame: str | bytes, session: Session, service: Service) -> str
                 return "reset successful"
             reply = await service.answer(session, asked.request, ms, service.config.action_steps)
             with timed(ms, "encode"):
-                answer = wire.encode_openpi(_reply(reply, asked.request, ms, session))
+                answer = wire.encode_openpi(
+                    {
+                        "actions": client_actions(service.config.convention, reply.actions),
+                        **_beside(reply, asked.request, ms, session),
+                    }
+                )
     except Exception as error:  # whatever a request does, the others are served
         return service.said(error)
     session.previous_ms = ms
@@ -77,12 +83,11 @@ def _read(frame: str | bytes, session: Session, service: Service) -> _Asked:
     return _Asked(request, begins, session_id)
 
 
-def _reply(reply: Reply, request: Request, ms: dict[str, float], session: Session) -> dict[str, Any]:
-    """Lay out a reply. Only `actions` is an array: ActionChunkBroker slices all that are."""
+def _beside(reply: Reply, request: Request, ms: dict[str, float], session: Session) -> dict[str, Any]:
+    """Give what stands beside `actions`, no arrays among it: ActionChunkBroker slices all that are."""
     timing = {f"{stage}_ms": value for stage, value in ms.items()}
     timing |= {f"prev_{stage}_ms": session.previous_ms[stage] for stage in ("encode", "total") if session.previous_ms}
     return {
-        "actions": reply.actions,
         "policy_timing": {"infer_ms": ms["infer"]},
         "server_timing": timing,
         **reply.more(request),

@@ -12,6 +12,7 @@ from dataengine.vector_layout import VectorLayout
 from pipelines.evaluation.chunks import Chunks
 from pipelines.serving import wire
 from pipelines.serving.config import ServeConfig
+from pipelines.serving.convention import client_actions
 from pipelines.serving.observation import flat
 from pipelines.serving.service import Service
 from pipelines.serving.timing import timed
@@ -81,7 +82,8 @@ class _Client:
             self.chunks.take(reply.actions)
             extra = reply.more(request)
         with timed(ms, "encode"):
-            answer = _message("action", {"actions": self.chunks.next(), **extra}, seq)
+            action = client_actions(self.service.config.convention, self.chunks.next()[None])[0]
+            answer = _message("action", {"actions": action, **extra}, seq)
         ms["total"] = read + (time.perf_counter() - start) * 1000
         self.service.timings.add(ms)
         return answer
@@ -139,6 +141,13 @@ def hello(metadata: dict[str, Any]) -> dict[str, Any]:
 def action_spec(metadata: dict[str, Any]) -> dict[str, Any]:
     """Say what each part of an action is, by the layout of the robot's actions; `raw` where nobody knows it."""
     dim, encoding = metadata.get("action_dim", 0), metadata.get("action_encoding", "")
+    if encoding == "libero":
+        shares = "shares of the largest step"
+        return {
+            "position": _spec("position", 3, "delta_xyz", shares),
+            "rotation": _spec("rotation", 3, "axis_angle", shares),
+            "gripper": _spec("gripper", 1, "binary_close_positive", "above 0 closes") | {"range": [-1.0, 1.0]},
+        }
     layout = VectorLayout.of(encoding or "none", dim, grippers=",".join(map(str, metadata.get("action_grippers", []))))
     units = "metres and radians"
     spec: dict[str, Any] = {}
@@ -162,6 +171,8 @@ def observation_spec(metadata: dict[str, Any]) -> dict[str, Any]:
         spec["wrist"] = _spec("wrist", 0, "rgb_hwc_uint8", "")
     if dim := metadata.get("state_dim", 0):
         encoding = metadata.get("state_encoding") or "raw"
+        if encoding == "libero":
+            return spec | {"state": _spec("state", dim, "eef_pos3_axisangle3_gripper2", "metres and radians")}
         state_format = "joint_positions" if encoding == "joint_position" else f"canonical_{encoding}"
         spec["state"] = _spec("state", dim, state_format, "metres, radians, grippers 0 closed to 1 open")
     return spec
