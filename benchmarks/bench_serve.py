@@ -25,8 +25,10 @@ GOAL_MS, GOAL_RATIO = 3.0, 3.0
 READY = re.compile(r"ready: openpi on ws://[^:]+:(\d+)/,")
 
 
-def save_policy(folder: Path, preset: str) -> None:
-    """Write a policy of a preset's size with random weights and a wrist camera."""
+def save_policy(
+    folder: Path, preset: str, *, robot: str = "arm", rate_hz: float = 10.0, has_wrist: bool = True
+) -> None:
+    """Write a policy of a preset's size with random weights."""
     import torch
 
     from dataengine.windows.stats import EmbodimentStatistics, Statistics
@@ -37,13 +39,13 @@ def save_policy(folder: Path, preset: str) -> None:
 
     one = np.ones(7)
     numbers = Statistics(count=9, mean=0 * one, std=one, min=-one, max=one, q01=-one, q99=one, moves=(0, 1, 2, 3, 4, 5))
-    body = {"embodiment_id": 1, "dataset_id": 1, "control_hz": 10.0, "steps_per_latent": 3}
+    body = {"embodiment_id": 1, "dataset_id": 1, "control_hz": rate_hz, "steps_per_latent": 3}
     wrist = {"image_size": 64, "widths": [16, 32, 32, 64], "num_tokens": 4, "num_heads": 2, "head_dim": 16}
-    more = {"state_dims": (7, 7), "action_dims": (7, 7), "num_datasets": 2, "wrist": wrist}
+    more = {"state_dims": (7, 7), "action_dims": (7, 7), "num_datasets": 2, **({"wrist": wrist} if has_wrist else {})}
     torch.manual_seed(0)
     model = Act(presets.shape(ActConfig, "train_act", preset, **more))
-    statistics = {"arm": EmbodimentStatistics(state=numbers, action=numbers).to_json()}
-    save_model(model, folder, {"bodies": {"arm": body}, "statistics": statistics})
+    statistics = {robot: EmbodimentStatistics(state=numbers, action=numbers).to_json()}
+    save_model(model, folder, {"bodies": {robot: body}, "statistics": statistics})
     (folder / "tokenizer.json").write_text(Tokenizer.train(["close the jar"], 300).text)
 
 

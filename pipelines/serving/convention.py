@@ -26,6 +26,7 @@ def require_convertible(convention: Convention, robots: Mapping[str, Mapping[str
     """Raise DataEngineError for a policy whose numbers LIBERO has no like of."""
     if convention == "canonical":
         return
+    client_actions(convention, np.zeros((1, CANONICAL_DIM), np.float32))  # loads what the first client would wait for
     for name, facts in robots.items():
         differ = [
             f"{key} {facts[key] or 'unknown'}" for key, wanted in NEEDED.items() if facts[key] not in (wanted, "")
