@@ -120,7 +120,9 @@ def spell_ids(ids: pa.Array) -> pa.Array:
     if ids.type == pa.string():
         return ids
     digits = ids.to_numpy().astype(">u8").tobytes().hex().encode()
-    return pa.array(np.frombuffer(digits, f"S{HEX_DIGITS}")).cast(pa.string())
+    # Of a numpy array pyarrow would make several pieces where there are millions.
+    ends = np.arange(0, len(digits) + 1, HEX_DIGITS, dtype=np.int32)
+    return pa.StringArray.from_buffers(len(ids), pa.py_buffer(ends), pa.py_buffer(digits))
 
 
 def order(columns: pa.Table, setups: Sequence[Setup]) -> NDArray[np.int64]:

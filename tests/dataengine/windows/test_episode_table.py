@@ -4,10 +4,12 @@ import random
 from dataclasses import replace
 
 import numpy as np
+import pyarrow as pa
 import pytest
 
 from dataengine.episode import Text
 from dataengine.texts import whole_episode
+from dataengine.windows.episode_columns import spell_ids
 from dataengine.windows.episode_info import EpisodeInfo, is_held_out
 from dataengine.windows.episode_table import EpisodeTable, fingerprint
 from dataengine.windows.window import WindowSpec
@@ -108,3 +110,11 @@ def test_a_table_of_nobody_is_empty() -> None:
     nobody = EpisodeTable.of([])
     assert (len(nobody), list(nobody), nobody.phrases(), nobody.by_setup()) == (0, [], set(), [])
     assert nobody.held_out(0.5).tolist() == []
+
+
+def test_ids_of_millions_of_episodes_are_one_array() -> None:
+    many_ids = pa.array(np.arange(3_000_000, dtype=np.uint64))
+    spelt = spell_ids(many_ids)
+    assert isinstance(spelt, pa.StringArray)
+    assert spelt[2_999_999].as_py() == f"{2_999_999:016x}"
+    assert spell_ids(many_ids[7:9]).to_pylist() == [f"{i:016x}" for i in (7, 8)]
