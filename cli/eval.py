@@ -341,3 +341,28 @@ def openloop(
     from pipelines.evaluation.openloop.config import OpenLoopConfig
 
     return pipeline.run(settings.fill(OpenLoopConfig, policy=policy, corpus=corpus, out=out, device=device))
+
+
+@command(
+    evaluation,
+    "eval planning",
+    example="villa eval planning runs/act runs/corpus --lam runs/lam\n"
+    "villa eval planning runs/act runs/other-robot --lam runs/lam --starts 200",
+    configs={"": "pipelines.evaluation.planning.config:PlanningConfig"},
+)
+def planning(
+    policy: Annotated[str, typer.Argument(help="Folder of a policy that was trained with latent actions.")],
+    corpus: Annotated[str, typer.Argument(help="Corpus, or folder of shards, of any embodiments.")],
+    settings: Settings,
+    lam: Annotated[str | None, typer.Option(help="Folder of the policy's latent action model.")] = None,
+    out: Annotated[Path | None, typer.Option(help="Folder of the report and the pictures.")] = None,
+    device: Device = None,
+) -> "Report":
+    """Hold plans of latent actions against what was recorded: vectors, codes, predicted pictures.
+
+    Also for embodiments that training never saw, and with other words for the same pictures.
+    """
+    from pipelines.evaluation.planning import planning as pipeline
+    from pipelines.evaluation.planning.config import PlanningConfig
+
+    return pipeline.run(settings.fill(PlanningConfig, policy=policy, corpus=corpus, lam=lam, out=out, device=device))

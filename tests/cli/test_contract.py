@@ -46,6 +46,7 @@ def test_the_commands_are_these():
         "eval calibrate",
         "eval openloop",
         "eval failures",
+        "eval planning",
         "eval libero-record",
         "ablate",
         "act",

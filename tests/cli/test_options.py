@@ -190,6 +190,7 @@ ROUND_TRIPS = [
     "eval calibrate lift --demos c",
     "eval openloop p c --windows 9",
     "transfer v.mp4 --to sawyer --lam l --shuffles 9",
+    "eval planning p c --lam l --starts 9",
     "eval failures e c --lam l --nearest 5",
     "ablate hidden wo-latent --corpus c --out o --seeds 2 --task window-close",
     "act p --image a.jpg --state 0.1,0,1 --instruction push",
