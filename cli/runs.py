@@ -41,9 +41,12 @@ def show(
 @command(runs, "runs compare", example="villa runs compare runs/lam runs/lam-plain --out runs/comparison")
 def compare(
     run: Annotated[list[Path], typer.Argument(help="Folders of two or more trainings.")],
-    out: Annotated[Path, typer.Option(help="Folder for the page and report.json.")],
+    out: Annotated[Path | None, typer.Option(help="Folder for a page with their curves, and report.json.")] = None,
 ) -> "Report":
-    """Write one page with the curves of several trainings over one another, and the settings in which they differ."""
+    """Hold several trainings against each other: how far each is, its losses, the settings in which they differ.
+
+    With `--out` their curves are drawn over one another, on one page.
+    """
     from pipelines.analysis.runs import runs as pipeline
 
     return pipeline.compare(run, out)

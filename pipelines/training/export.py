@@ -10,6 +10,7 @@ from dataengine.config import MOST, Config
 from dataengine.errors import DataEngineError
 from dataengine.report import Report
 from pipelines.output.folder import claimed
+from pipelines.output.text_table import human_bytes
 
 
 class ExportCheckpointConfig(Config):
@@ -31,7 +32,8 @@ class ExportCheckpointReport(Report):
     checkpoint: str
     out: str
     step: int
-    parameters: int
+    bytes: int
+    """Of the weights, buffers such as a codebook's counts among them."""
     shards: int
     """Files that the weights were put together from."""
     averaged: bool
@@ -40,7 +42,7 @@ class ExportCheckpointReport(Report):
         """Say where the model is."""
         shards = f" from {self.shards} shards" if self.shards > 1 else ""
         of = "averaged weights" if self.averaged else "weights"
-        return f"{self.out}: {of} of step {self.step}, {self.parameters / 1e6:.2f} M parameters{shards}"
+        return f"{self.out}: {of} of step {self.step}, {human_bytes(self.bytes)}{shards}"
 
 
 def run(config: ExportCheckpointConfig) -> ExportCheckpointReport:
@@ -62,7 +64,7 @@ def run(config: ExportCheckpointConfig) -> ExportCheckpointReport:
         checkpoint=str(folder),
         out=str(config.out),
         step=state["step"],
-        parameters=sum(tensor.numel() for tensor in tensors.values()),
+        bytes=sum(tensor.nbytes for tensor in tensors.values()),
         shards=state.get("sharded", {}).get("num_shards", 1),
         averaged=averaged,
     )

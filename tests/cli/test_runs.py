@@ -61,6 +61,15 @@ def test_trainings_are_compared_on_one_page_without_a_network(villa: Any, runs: 
     assert all(text in page for text in ("finished, held out", "grad_norm", "samples_per_s", "12/12", "1/12"))
 
 
+def test_trainings_are_compared_on_the_screen_alone(villa: Any, runs: Path) -> None:
+    before = sorted(runs.rglob("*"))
+    said = villa("runs", "compare", runs / "finished", runs / "deeper" / "stopped")
+    assert said.code == 0, said.err
+    assert all(text in said.out for text in ("12/12", "1/12"))
+    assert "curves" not in said.out
+    assert sorted(runs.rglob("*")) == before
+
+
 @pytest.mark.parametrize(
     ("argv", "message"),
     [

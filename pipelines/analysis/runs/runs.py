@@ -51,9 +51,10 @@ class RunReport(Report):
 
 
 class CompareReport(RunsReport):
-    """Trainings side by side, on a page."""
+    """Trainings side by side."""
 
-    page: str
+    page: str = ""
+    """Path of the page with their curves, where one was asked for."""
     differing: dict[str, list[Any]]
     """Settings that are not the same in all of them, with the value of each run; one without a checkpoint has none."""
     seconds: float
@@ -61,9 +62,10 @@ class CompareReport(RunsReport):
     def summary(self) -> str:
         """Say also where the page is."""
         names = [Path(one.path).name for one in self.runs]
-        rows = [(key, *map(str, values)) for key, values in self.differing.items()]
+        rows = [(key, *("" if v is None else str(v) for v in values)) for key, values in self.differing.items()]
         differing = [text_table(("setting", *names), rows)] if rows else []
-        return "\n\n".join([super().summary(), *differing, f"curves: {self.page}"])
+        curves = [f"curves: {self.page}"] if self.page else []
+        return "\n\n".join([super().summary(), *differing, *curves])
 
 
 def list_runs(folders: list[Path]) -> RunsReport:
@@ -94,8 +96,8 @@ def show(folder: Path, out: Path | None = None) -> RunReport:
     return report
 
 
-def compare(folders: list[Path], out: Path) -> CompareReport:
-    """Write a page with the curves of trainings over one another."""
+def compare(folders: list[Path], out: Path | None = None) -> CompareReport:
+    """Hold trainings against each other; write a page with their curves where there is an `out` for it."""
     start, named = time.perf_counter(), _named(folders)
     if len(set(named)) < 2:
         raise DataEngineError(f"{', '.join(map(str, folders))}: found one training, expected two or more to compare")
@@ -104,16 +106,17 @@ def compare(folders: list[Path], out: Path) -> CompareReport:
     differing = {
         key: [one.get(key) for one in flat] for key in keys if len({str(one.get(key)) for one in flat if one}) > 1
     }
-    _keep_apart(out, named)
     report = CompareReport(
         runs=[run.read(folder) for folder in named],
-        page=str(out / "index.html"),
+        page="" if out is None else str(out / "index.html"),
         differing=differing,
         seconds=round(time.perf_counter() - start, 3),
     )
-    with claimed(out, "runs compare") as folder:
-        page.write_page(folder, report.runs, differing, [row(one) for one in report.runs], HEAD)
-        folder.write("report.json", report.model_dump_json(indent=1))
+    if out is not None:
+        _keep_apart(out, named)
+        with claimed(out, "runs compare") as folder:
+            page.write_page(folder, report.runs, differing, [row(one) for one in report.runs], HEAD)
+            folder.write("report.json", report.model_dump_json(indent=1))
     return report
 
 

@@ -46,6 +46,7 @@ def test_an_earlier_step_and_the_weights_of_that_step_may_be_asked_for(
     assert export(run, tmp_path / "own", "--step", "2", "--set", "averaged=false", "--json") == 0
     report = json.loads(capsys.readouterr().out)
     assert (report["step"], report["averaged"], report["shards"]) == (2, False, 1)
+    assert 0 < (tmp_path / "own/model.safetensors").stat().st_size - report["bytes"] < 50_000
     own = load_file(run / "checkpoints/step-00000002/model.safetensors")
     exported = load_file(tmp_path / "own/model.safetensors")
     assert all(torch.equal(own[name], value) for name, value in exported.items())
