@@ -79,6 +79,18 @@ def test_the_robot_goes_as_the_forward_model_says_from_its_own_start(villa, lab,
     assert (tmp_path / "out" / one["plot"]).stat().st_size > 0
 
 
+def test_videos_of_one_name_do_not_overwrite_one_another_and_old_ones_go(villa, lab, clip, tmp_path):
+    for folder in ("left", "right"):
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / "wave.mp4").write_bytes(clip.read_bytes())
+    both = (tmp_path / "left", tmp_path / "right")
+    said = run(villa, lab, *both, "--out", tmp_path / "out")
+    assert [one["film"] for one in said.report["clips"]] == ["wave.mp4", "wave-2.mp4"]
+    assert (tmp_path / "out" / "wave-2.npz").is_file()
+    assert run(villa, lab, both[0], "--out", tmp_path / "out").code == 0
+    assert sorted(path.name for path in (tmp_path / "out").glob("wave*")) == ["wave.mp4", "wave.npz", "wave.png"]
+
+
 def test_directions_are_held_against_those_of_a_corpus(villa, lab, tmp_path):
     _, uri, step = lab
     said = run(villa, lab, uri, "--datasets", "[other]", "--shuffles", 2, "--out", tmp_path / "out")

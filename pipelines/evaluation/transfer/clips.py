@@ -1,6 +1,8 @@
 """What is to be repeated: frames of videos or episodes, latent actions between them, and ways of hands."""
 
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -44,9 +46,18 @@ def read_clips(config: TransferConfig, lam: "Lam") -> tuple[list[Clip], dict[str
     is_data = [is_shards(each) or Corpus.exists(each) for each in config.videos]
     if any(is_data) and others:
         raise DataEngineError(f"found {len(config.videos)} arguments, expected videos alone or one corpus alone")
-    if is_data[0]:
-        return _of_episodes(config, first, lam), {}
-    return _of_videos(config, lam)
+    clips, rejected = (_of_episodes(config, first, lam), {}) if is_data[0] else _of_videos(config, lam)
+    return _apart(clips), rejected
+
+
+def _apart(clips: Sequence[Clip]) -> list[Clip]:
+    """Tell clips of one name apart by numbers: videos of several folders may be called alike, and files are."""
+    seen = Counter[str]()
+    apart = []
+    for clip in clips:
+        seen[clip.name] += 1
+        apart.append(replace(clip, name=f"{clip.name}-{seen[clip.name]}") if seen[clip.name] > 1 else clip)
+    return apart
 
 
 def _of_videos(config: TransferConfig, lam: "Lam") -> tuple[list[Clip], dict[str, str]]:
@@ -79,8 +90,9 @@ def _frames(file: str, interval_s: float, max_s: float, framing: Framing) -> lis
     for _, picture, begins in video.stretches(file, 1 / interval_s, framing):
         if begins:
             stretches.append([])
-        if len(stretches[-1]) <= max_s / interval_s:
-            stretches[-1].append(picture)
+        stretches[-1].append(picture)
+        if len(stretches[-1]) > max_s / interval_s:
+            break
     longest = max(stretches, key=len)
     if len(longest) < 2:
         raise RecordError(f"{Path(file).name}: is shorter than one latent action, which spans {interval_s:g} s")

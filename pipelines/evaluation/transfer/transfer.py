@@ -44,6 +44,7 @@ def run(config: TransferConfig) -> TransferReport:
     clips, rejected = read_clips(config, lam)
     with claimed(config.out, "transfer", sources=sources_at(config.videos[0])) as out:
         out.claim("transfer.json")
+        out.remove("*.npz", "*.png", "*.mp4")  # those of other clips, of the time before
         report = _run(config, simulator, target, clips, out)
         report = report.model_copy(update={"rejected": rejected})
         out.write("transfer.json", report.model_dump_json(indent=1))
