@@ -4,7 +4,7 @@ import atexit
 import os
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from datetime import timedelta
 
@@ -15,6 +15,7 @@ from torch.distributed.tensor import DTensor
 
 from dataengine.errors import DataEngineError
 from dataengine.reading import one_line
+from pipelines.training.meeting import Meeting, meet
 
 
 @dataclass(frozen=True)
@@ -112,19 +113,23 @@ def process_group(device: torch.device, hang_timeout_s: float = 1800, alone: boo
         torch.cuda.set_device(device)
     backend = "nccl" if device.type == "cuda" else "gloo"
     timeout = timedelta(seconds=give_up_s(hang_timeout_s))
+    meeting: Meeting | None = None
     try:
         if world_size == 1:
             dist.init_process_group(backend, store=dist.HashStore(), rank=0, world_size=1)  # type: ignore[attr-defined]
         else:
-            dist.init_process_group(backend, timeout=timeout)
-    except (dist.DistError, RuntimeError, ValueError) as error:
+            rank = int(os.environ["RANK"])
+            meeting = meet(rank, world_size)
+            dist.init_process_group(backend, store=meeting.store, rank=rank, world_size=world_size, timeout=timeout)
+    except (DataEngineError, dist.DistError, RuntimeError, ValueError) as error:
         raise DataEngineError(
             f"rank {os.environ.get('RANK')} of {world_size} cannot meet the others at "
             f"{os.environ.get('MASTER_ADDR')}:{os.environ.get('MASTER_PORT')}: {one_line(str(error), 200)}; see "
             f"whether all of them started"
         ) from error
     try:
-        yield Distributed(dist.get_rank(), dist.get_world_size(), device)
+        with meeting.naming_the_lost() if meeting else nullcontext():
+            yield Distributed(dist.get_rank(), dist.get_world_size(), device)
     finally:
         _release_later(dist.group.WORLD)
         dist.destroy_process_group()

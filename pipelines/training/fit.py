@@ -39,10 +39,12 @@ def fit(make: type[TrainTask[C, M, A, R]], config: C) -> R:
         )
     require_loggers(config.loggers)
     device = pick_device(config.device)
-    with report_what_is_saved(config.out, config.steps), run_folder(config.out, make.name, config.data, *make.products):
+    # Ranks meet first: from then on one that ends tells the others why.
+    group = process_group(device, config.hang_timeout_s, alone=config.sharding == "fsdp2")
+    saved = report_what_is_saved(config.out, config.steps)
+    with saved, group as distributed, run_folder(config.out, make.name, config.data, *make.products):
         config, training_data = open_data(config)
-        with process_group(device, config.hang_timeout_s, alone=config.sharding == "fsdp2") as distributed:
-            return _fit(make(config, training_data, distributed))
+        return _fit(make(config, training_data, distributed))
 
 
 def task_at(path: str) -> type[TrainTask[Any, Any, Any, Any]]:

@@ -1,4 +1,4 @@
-"""Two ranks, one of which does in step 6 what it is told: to sleep, to die, to hear of a SIGTERM."""
+"""Two ranks, one of which does in step 6 what it is told: to sleep, to die, to fail, to hear of a SIGTERM."""
 
 import os
 import signal
@@ -7,6 +7,7 @@ from pathlib import Path
 
 import torch
 
+from dataengine.errors import DataEngineError
 from pipelines.training.distributed import Distributed, process_group
 from pipelines.training.guards.hang import Watchdog
 from tests.support.toy import Toy, make_run
@@ -30,6 +31,8 @@ def main(out: str, how: str) -> None:
 
         def loss(batch, random, counts):  # type: ignore[no-untyped-def]
             if now[0] == 6 and distributed.rank == 1:
+                if how == "fail":
+                    raise DataEngineError("no corpus here")
                 time.sleep(600) if how == "sleep" else os.kill(os.getpid(), SIGNALS[how])
             return plain(batch, random, counts)
 

@@ -18,9 +18,9 @@ from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from dataengine.errors import DataEngineError
 from dataengine.reading import one_line
 from pipelines.training.distributed import Distributed
+from pipelines.training.lost_rank import LostRankError, is_lost
 
 FOLDER = "hangs"
 POLL_S = 5.0
@@ -28,12 +28,6 @@ GRACE_S = 5.0
 """Longest that a rank waits for the others to write down where they stand, beside twice the time between two looks."""
 STDERR = 2
 """The process's own error stream: what a notebook or a test puts in for `sys.stderr` has no descriptor."""
-LOST = ("connection closed", "connection reset", "connection refused", "broken pipe", "remote process exited")
-"""In what torch says when another process is gone."""
-
-
-class LostRankError(DataEngineError):
-    """Another rank is gone; nothing is wrong with this one, nor with what it was given."""
 
 
 @dataclass(frozen=True)
@@ -78,12 +72,11 @@ class Watchdog:
         try:
             yield
         except RuntimeError as error:
-            if not any(sign in str(error).lower() for sign in LOST):
+            if not is_lost(error):
                 raise
             raise LostRankError(
                 f"{self._title}: rank {self._distributed.rank} lost another rank in {self._phase} of step {self._step} "
-                f"({one_line(str(error), 120)}); that one says why, or was killed; the same command goes on from the "
-                f"last checkpoint"
+                f"({one_line(str(error), 120)}); the same command goes on from the last checkpoint"
             ) from error
         finally:
             self._stop.set()

@@ -34,9 +34,9 @@ from dataengine.runners.ray import connected
 from pipelines.training.checkpoint.writing import OtherRankError
 from pipelines.training.config import TrainConfig
 from pipelines.training.distributed import give_up_s
-from pipelines.training.guards.hang import LostRankError
 from pipelines.training.interrupts import Interrupts
 from pipelines.training.launch.outcome import Outcome
+from pipelines.training.lost_rank import LostRankError
 
 LOOK_EVERY_S = 0.25
 """Seconds between two looks for a signal, and for a worker that has refused."""

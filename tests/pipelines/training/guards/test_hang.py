@@ -1,5 +1,6 @@
 import io
 import re
+import socket
 import sys
 import threading
 import time
@@ -9,7 +10,7 @@ import pytest
 import torch
 
 from dataengine.errors import DataEngineError
-from pipelines.training import distributed
+from pipelines.training import distributed, meeting
 from pipelines.training.distributed import Distributed
 from pipelines.training.guards.hang import Standing, Watchdog, culprits
 from tests.support import hanging_rank
@@ -55,6 +56,7 @@ def test_a_rank_that_stands_still_or_dies_ends_all_of_them(tmp_path: Path, how: 
     if how == "die":
         assert "rank 0 lost another rank in " in messages[0]
         assert "of step 6" in messages[0]
+        assert f"no word from rank 1 ({socket.gethostname()}): killed" in messages[0]
         return
     (line,) = [line for line in "".join(messages).splitlines() if "nothing has moved" in line]
     assert re.search(r"rank 1 \(.*\) stands in forward of step 6, where the others wait for it in backward of ", line)
@@ -85,9 +87,12 @@ def test_a_rank_that_never_comes_is_one_line(monkeypatch: pytest.MonkeyPatch) ->
     about = {"RANK": "0", "WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port}
     for name, value in about.items():
         monkeypatch.setenv(name, value)
-    monkeypatch.setattr(distributed, "give_up_s", lambda hang_timeout_s: 2)
+    monkeypatch.setattr(meeting, "MEET_S", 0.2)
     with (
-        pytest.raises(DataEngineError, match=rf"^rank 0 of 2 cannot meet the others at 127.0.0.1:{port}: .*started$"),
+        pytest.raises(
+            DataEngineError,
+            match=rf"^rank 0 of 2 cannot meet the others at 127.0.0.1:{port}: rank 1 of 2 did not come; ",
+        ),
         distributed.process_group(torch.device("cpu"), 1),
     ):
         pass
