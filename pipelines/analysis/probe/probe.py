@@ -218,7 +218,11 @@ def _fit(x_train: Floats, y_train: Floats, x_test: Floats, seed: int, config: Pr
     from models.probe import fit_probe
 
     x, y = torch.from_numpy(x_train).float(), torch.from_numpy(y_train).flatten(1)
-    generator = torch.Generator().manual_seed(seed)
-    probe = fit_probe(x, y, generator, hidden=config.hidden, epochs=config.epochs)
-    with torch.no_grad():
-        return probe(torch.from_numpy(x_test).float()).numpy().reshape(len(x_test), *y_train.shape[1:])
+    generator, threads = torch.Generator().manual_seed(seed), torch.get_num_threads()
+    torch.set_num_threads(1)  # a step takes under a millisecond: threads spend more on one another than on it
+    try:
+        probe = fit_probe(x, y, generator, hidden=config.hidden, epochs=config.epochs)
+        with torch.no_grad():
+            return probe(torch.from_numpy(x_test).float()).numpy().reshape(len(x_test), *y_train.shape[1:])
+    finally:
+        torch.set_num_threads(threads)
