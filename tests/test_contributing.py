@@ -16,6 +16,8 @@ import pytest
 import simplejpeg
 import yaml
 
+from tests.support import warm
+
 ROOT = Path(__file__).parents[1]
 TEXT = (ROOT / "CONTRIBUTING.md").read_text()
 SECTIONS = dict(re.findall(r"^### (.*?)\n(.*?)(?=^##|\Z)", TEXT, re.MULTILINE | re.DOTALL))
@@ -41,10 +43,7 @@ def follow(title: str, folder: Path) -> list[dict]:
 
 def report(argv: list[str], folder: Path) -> dict:
     assert argv[0] == "villa"
-    # Not `-m cli`: the script `villa` does not have the current folder on its path either.
-    code = "import sys; from cli.app import main; sys.path.remove(''); main()"
-    command = [sys.executable, "-c", code, *argv[1:], "--json"]
-    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False, timeout=300)
+    done = warm.run(*argv[1:], "--json", cwd=folder)
     assert done.returncode == 0, done.stderr
     return json.loads(done.stdout)
 

@@ -1,8 +1,6 @@
 """`villa corpus drop`: a dataset goes, whatever else is in the corpus stays, and it can be ingested anew."""
 
 import json
-import subprocess
-import sys
 
 import pyarrow as pa
 import pytest
@@ -21,6 +19,7 @@ from pipelines.corpus.drop import DropConfig
 from pipelines.corpus.drop import run as drop_it
 from pipelines.ingest import alone, engine
 from pipelines.ingest.alone import alone_at
+from tests.support import warm
 from tests.support.corpora import human_clip, make_corpus, robot_episode
 from tests.support.npz_source import content, make_episode, write_parts
 
@@ -331,12 +330,11 @@ def test_another_dataset_is_ingested_meanwhile(corpus, raw, tmp_path):
     for part in range(12):
         (tmp_path / f"more/part{part:03d}.slow").write_text("0.05")
     argv = ["ingest", "tests.support.npz_source:OtherSource", tmp_path / "more", "--corpus", corpus.uri]
-    child = subprocess.Popen([sys.executable, "-m", "cli", *map(str, argv)], stdout=subprocess.DEVNULL)
+    ingest = warm.Command(*argv)
     for dataset in ("shelves", "npz", "kitchen"):
-        subprocess.run(
-            [sys.executable, "-m", "cli", "corpus", "drop", corpus.uri, dataset, "--yes"], check=True, timeout=60
-        )
-    assert child.wait(120) == 0
+        dropped = warm.Command("corpus", "drop", corpus.uri, dataset, "--yes").ended(timeout=60)
+        assert dropped.returncode == 0, dropped.stderr
+    assert ingest.ended(timeout=120).returncode == 0
     corpus.refresh()
     assert corpus.distinct(["dataset"]) == {("other",)}
     assert len(corpus) == 36

@@ -1,10 +1,7 @@
 """`villa train act` begins with weights that others published, and its runs need their folder no more."""
 
 import json
-import os
 import shutil
-import subprocess
-import sys
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -22,7 +19,7 @@ from models.vlm.config import VlmConfig
 from models.vlm.vlm import Vlm
 from models.weights import load_act, read_config
 from pipelines.evaluation.policy import ActPolicy
-from tests.support import tiny_vlm
+from tests.support import forked, tiny_vlm, warm
 from tests.support.corpora import draw, make_corpus, robot_episode
 from tests.support.served import Server
 
@@ -128,14 +125,9 @@ def test_a_run_goes_on_without_the_folder(villa, uri, paligemma, tmp_path):
 @pytest.mark.slow
 def test_two_processes_begin_with_the_same_published_weights(uri, paligemma, tmp_path):
     published = weights_of(paligemma)
-    torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2"]
-    argv = ["-m", "cli", "train", "act", uri, *SHORT, "--out", tmp_path / "act", "--steps", "1"]
-    argv += [*STILL, "--set", f"vlm={paligemma}"]
-    environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
-    command = [str(word) for word in (*torchrun, *argv)]
-    done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
-    assert done.stderr.count("vision-language model: PaliGemma of") == 1
+    argv = ["train", "act", uri, *SHORT, "--out", tmp_path / "act", "--steps", "1", *STILL, "--set", f"vlm={paligemma}"]
+    ranks = forked.run(warm.command, *argv, ranks=2)
+    assert "".join(rank.stderr for rank in ranks).count("vision-language model: PaliGemma of") == 1
     for name, weight in load_act(tmp_path / "act").vlm.state_dict().items():
         torch.testing.assert_close(weight, published[name], msg=name)
 

@@ -1,9 +1,6 @@
 """`villa shard` and `villa shard --verify` as a user meets them: damage, and several of them at once."""
 
 import json
-import subprocess
-import sys
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -12,9 +9,9 @@ from dataengine.shards.checks import MIN_BYTES
 from dataengine.store import Corpus
 from pipelines import stats
 from pipelines.output.folder import LOCK
+from tests.support import warm
 from tests.support.corpora import make_corpus, robot_episode
 
-ROOT = Path(__file__).parents[2]
 TRAIN = ("--preset", "tiny", "--steps", 1, "--set", "batch_size=2", "--set", "val_windows=4", "--device", "cpu")
 PLAIN = {"lam": (), "act": ("--set", "use_latent=false")}
 ADVICE = "copy the folder again, or delete it and run `villa shard`"
@@ -127,22 +124,12 @@ def test_a_flipped_byte_in_a_large_shard_is_found_by_a_machine_that_reads_it_fir
     assert (said.code, list(said.report["damaged"])) == (1, ["shard-000000.tar"])
 
 
-def start(*argv):
-    return subprocess.Popen(
-        [sys.executable, "-m", "cli", *map(str, argv)],
-        cwd=ROOT,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
-
-
 @pytest.mark.slow
 def test_two_at_once_on_one_folder_write_it_once_and_on_two_folders_both(villa, made, tmp_path):
     for outs in (("one", "one"), ("two", "three")):
         before = len(Corpus.open(made).runs())
-        running = [start("shard", made, "--out", tmp_path / out, "--set", "shard_mb=0.001") for out in outs]
-        ends = [(process.communicate()[1], process.returncode) for process in running]
+        running = [warm.Command("shard", made, "--out", tmp_path / out, "--set", "shard_mb=0.001") for out in outs]
+        ends = [(process.stderr, process.returncode) for process in [command.ended() for command in running]]
         refused = [err for err, code in ends if code]
         if outs[0] != outs[1]:
             assert refused == []

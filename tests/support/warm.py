@@ -54,7 +54,9 @@ class WarmProcess(context.ForkServerProcess):
         sys.stdout = os.fdopen(1, "w", closefd=False)  # the server's own think that they write to a file
         sys.stderr = os.fdopen(2, "w", buffering=1, closefd=False)
         processes.die_with = lambda _: None  # its parent is the server, which ends with the tests
-        super().run()
+        forkserver._forkserver.ensure_running = lambda: None  # it forks for this one, too
+        with patched():
+            super().run()
 
 
 class WarmContext(context.ForkServerContext):
@@ -65,7 +67,7 @@ def _server() -> None:
     """Start what forks, unless it is there."""
     multiprocessing.get_context("forkserver").set_forkserver_preload([*IMPORTED, *WORKERS, *COMMANDS])
     with mock.patch.dict(os.environ, PYTHONPATH=str(ROOT)):
-        forkserver.ensure_running()
+        forkserver._forkserver.ensure_running()
 
 
 def get_context(_method: str) -> WarmContext:
@@ -78,13 +80,16 @@ def patched() -> Any:
 
 
 class Command:
-    """`villa ARGV` in a process of its own, with what tests ask of a `subprocess.Popen` with pipes."""
+    """`villa ARGV` in a process of its own, with what tests ask of a `subprocess.Popen` with pipes.
 
-    def __init__(self, *argv: object, env: Mapping[str, str] = os.environ) -> None:
+    Not for commands that are killed: their own processes would not die with them.
+    """
+
+    def __init__(self, *argv: object, env: Mapping[str, str] = os.environ, cwd: Path = ROOT) -> None:
         self.args = list(map(str, argv))
         ours, theirs = zip(*(os.pipe() for _ in range(2)), strict=True)
         self.stdout, self.stderr = (os.fdopen(end, encoding="utf-8", errors="replace") for end in ours)
-        self._process = WarmProcess(target=_villa, args=(self.args,))
+        self._process = WarmProcess(target=_villa, args=(self.args, cwd))
         self._process.streams, self._process.environment = theirs, env
         self._process.start()
         for end in theirs:
@@ -104,27 +109,45 @@ class Command:
         return self.returncode
 
     def send_signal(self, number: int) -> None:
-        with contextlib.suppress(ProcessLookupError):
-            os.kill(self._process.pid or 0, number)
+        if self.returncode is None:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(self._process.pid, number)
 
     def kill(self) -> None:
         self.send_signal(signal.SIGKILL)
 
-
-def run(*argv: object, timeout: float = 300) -> subprocess.CompletedProcess[str]:
-    """Wait for the end of `villa ARGV`, and keep what it says."""
-    command = Command(*argv)
-    with command.stdout, command.stderr, ThreadPoolExecutor(2) as readers:
-        said = [readers.submit(stream.read) for stream in (command.stdout, command.stderr)]
-        try:
-            code = command.wait(timeout)
-        finally:
-            command.kill()
-        return subprocess.CompletedProcess(command.args, code, *(text.result() for text in said))
+    def ended(self, timeout: float = 300) -> subprocess.CompletedProcess[str]:
+        """Wait for its end, and keep what it says."""
+        with self.stdout, self.stderr, ThreadPoolExecutor(2) as readers:
+            said = [readers.submit(stream.read) for stream in (self.stdout, self.stderr)]
+            try:
+                code = self.wait(timeout)
+            finally:
+                self.kill()
+            return subprocess.CompletedProcess(self.args, code, *(text.result() for text in said))
 
 
-def _villa(argv: list[str]) -> None:
+def run(*argv: object, timeout: float = 300, cwd: Path = ROOT) -> subprocess.CompletedProcess[str]:
+    """Run `villa ARGV` in a process of its own."""
+    return Command(*argv, cwd=cwd).ended(timeout)
+
+
+def command(*argv: str) -> None:
+    """Be `villa ARGV`, in a process that is there for it."""
+    _villa([*argv], ROOT)
+
+
+def _villa(argv: list[str], cwd: Path) -> None:
     from cli.app import main
+    from pipelines.workflow import children
 
     sys.argv = ["villa", *argv]
-    main()
+    os.chdir(cwd)
+    with mock.patch.object(children, "subprocess", SimpleNamespace(PIPE=subprocess.PIPE, Popen=_stage)):
+        main()
+
+
+def _stage(line: list[str], env: Mapping[str, str], **settings: Any) -> Any:
+    """Start a stage of a pipeline."""
+    module, *argv = line[line.index("-m") + 1 :]
+    return Command(*argv, env=env) if module == "cli" else subprocess.Popen(line, env=env, **settings)

@@ -1,6 +1,5 @@
 """Raw recordings and corpora in object stores: real servers that speak S3 and Google Cloud Storage, on this machine."""
 
-import multiprocessing as mp
 import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
@@ -19,6 +18,7 @@ from pipelines.ingest import run as ingest
 from pipelines.ingest.config import IngestConfig
 from tests.support.object_store import as_s3, served_s3
 from tests.support.openx_writer import write_openx
+from tests.support.warm import WarmProcess
 
 
 @pytest.fixture(scope="module")
@@ -143,8 +143,7 @@ def test_two_drivers_at_once_commit_every_part_once_to_s3(s3: str, tmp_path: Pat
     from tests.support.npz_source import write_parts
 
     write_parts(tmp_path / "raw", 6)
-    context = mp.get_context("spawn")
-    drivers = [context.Process(target=_ingest_npz, args=(str(tmp_path / "raw"), "s3://corpora/race")) for _ in range(2)]
+    drivers = [WarmProcess(target=_ingest_npz, args=(str(tmp_path / "raw"), "s3://corpora/race")) for _ in range(2)]
     for driver in drivers:
         driver.start()
     for driver in drivers:

@@ -20,14 +20,9 @@ from dataengine import catalog
 from dataengine.episode import Episode
 from dataengine.errors import DataEngineError
 from pipelines.evaluation.recording.record import Recording, record
+from tests.support import warm
 
 pytestmark = pytest.mark.slow
-
-
-def villa(*argv: object) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", "cli", *map(str, argv)], capture_output=True, text=True, timeout=560, check=False
-    )
 
 
 @dataclass(frozen=True)
@@ -55,7 +50,7 @@ def killed(tmp_path_factory: pytest.TempPathFactory) -> Killed:
 @pytest.fixture(scope="module")
 def ingested(killed: Killed) -> Path:
     """The same run, which went on until its corpus was there."""
-    done = villa("demo", "--out", killed.out, "--quick", "--until", "ingest", "--json")
+    done = warm.run("demo", "--out", killed.out, "--quick", "--until", "ingest", "--json")
     assert done.returncode == 0, done.stderr[-2000:]
     assert [t["stage"] for t in json.loads(done.stdout)["timings"]] == ["record", "ingest"]
     return killed.out
@@ -183,7 +178,7 @@ def test_tfds_and_plain_lance_find_the_same_states_actions_and_pixels(
 
 
 def test_the_whole_path_runs_and_its_report_stands_alone(ingested: Path) -> None:
-    done = villa("demo", "--out", ingested, "--quick", "--json")
+    done = warm.run("demo", "--out", ingested, "--quick", "--json", timeout=560)
     assert done.returncode == 0, done.stderr[-3000:]
     summary = json.loads(done.stdout)
     (frozen,) = [rule for rule in summary["curation"]["rules"] if rule["dropped"]]
@@ -196,19 +191,19 @@ def test_the_whole_path_runs_and_its_report_stands_alone(ingested: Path) -> None
     assert "http" not in page.replace("http://www.w3.org", "")  # fetches nothing
     assert page.count("data:image/") >= 4
 
-    again = villa("demo", "--out", ingested, "--quick", "--json")
+    again = warm.run("demo", "--out", ingested, "--quick", "--json")
     assert json.loads(again.stdout)["timings"] == summary["timings"]
 
 
 def test_a_folder_of_another_size_is_refused_in_one_line(ingested: Path) -> None:
-    refused = villa("demo", "--out", ingested)
+    refused = warm.run("demo", "--out", ingested)
     assert refused.returncode == 2
     assert "--quick" in refused.stderr
     assert len(refused.stderr.strip().splitlines()) == 1
 
 
 def test_an_unknown_stage_is_refused_with_the_stages_that_there_are(tmp_path: Path) -> None:
-    refused = villa("demo", "--out", tmp_path / "run", "--until", "labels")
+    refused = warm.run("demo", "--out", tmp_path / "run", "--until", "labels")
     assert refused.returncode == 2
     assert "label" in refused.stderr
     assert not (tmp_path / "run").exists()

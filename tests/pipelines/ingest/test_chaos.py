@@ -106,7 +106,7 @@ def kill_at_a_random_moment(child: subprocess.Popen[str], corpus: Path, victim: 
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("num_kills", several(6, 50))
+@pytest.mark.parametrize("num_kills", several(3, 50))
 def test_sigkills_at_random_moments_change_nothing_in_the_end(num_kills: int, raw: Path, tmp_path: Path) -> None:
     finish(start(raw, tmp_path / "undisturbed"))
     corpus = tmp_path / "killed"
@@ -134,7 +134,7 @@ def test_sigkills_at_random_moments_change_nothing_in_the_end(num_kills: int, ra
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("num_kills", several(4, 10))
+@pytest.mark.parametrize("num_kills", several(3, 10))
 def test_sigkills_of_ray_readers_and_drivers_change_nothing_in_the_end(
     num_kills: int, raw: Path, tmp_path: Path
 ) -> None:

@@ -123,7 +123,7 @@ def test_resuming_late_is_no_more_work_than_resuming_early(loaders: list, monkey
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("num_batches", [2_000, pytest.param(10_000, marks=pytest.mark.long)])
+@pytest.mark.parametrize("num_batches", [1_000, pytest.param(10_000, marks=pytest.mark.long)])
 def test_thousands_of_batches_leave_nothing_in_memory(loaders: list, num_batches: int) -> None:
     loader = loader_of(Pictures(), batch_size=2)
     loaders.append(loader)
