@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from pipelines.evaluation.failures import warping
-from tests.support.corpora import make_corpus, robot_episode
+from tests.support.corpora import make_corpus, robot_episode, torn
 from tests.support.lams import make_lam
 from tests.support.line_simulators import Hard
 
@@ -38,6 +38,7 @@ def lab(tmp_path_factory):
         "a": [episode("equal", num_steps=20, pictures=moving)],
         "b": [episode("slow", num_steps=40, pictures=moving.repeat(2, axis=0))],
         "c": [episode(name, num_steps=20) for name in wandering],
+        "e": [torn(episode("torn", num_steps=20), 4)],
         "d": [robot_episode("other", dataset="bench2", num_steps=20, control_hz=20.0, pictures=moving)],
     }
     corpus = make_corpus(root / "corpus", parts)
@@ -72,6 +73,7 @@ def test_a_failure_is_nearest_to_the_episode_that_shows_the_same(lab, played):
     assert failure["name"] == f"forward, start {SEED}"
     assert failure["nearest"][0]["episode_id"] == ids["equal"]
     assert failure["nearest"][0]["distance"] < 0.3 * failure["nearest"][2]["distance"]
+    assert report["left_out"] == {"training episodes with a broken picture": 1}
     assert ids["other"] not in [near["episode_id"] for near in failure["nearest"]], "another robot"
     assert f"forward, start {SEED}" in printed
     assert f"bench {ids['equal'][:8]}" in printed

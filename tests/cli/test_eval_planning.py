@@ -12,7 +12,7 @@ from models.weights import load_lam
 from pipelines.evaluation.planning import measures
 from pipelines.evaluation.policy import ActPolicy
 from pipelines.evaluation.simulators._base import Observation
-from tests.support.corpora import human_clip, make_corpus, robot_episode
+from tests.support.corpora import human_clip, make_corpus, robot_episode, torn
 from tests.support.lams import make_lam, video_of
 from tests.support.policies import save_policy
 
@@ -29,11 +29,11 @@ def lab(tmp_path_factory):
         "a": [robot_episode(f"a{i}", dataset="shelves", embodiment="arm7_jaw", num_steps=9) for i in range(6)],
         "b": [robot_episode(f"b{i}", dataset="drawers", embodiment="other", num_steps=7) for i in range(2)],
         "c": [human_clip("c0", dataset="kitchen", num_steps=6)],
+        "d": [torn(human_clip("d0", dataset="damaged", num_steps=3), 2)],
     }
     corpus = make_corpus(root / "corpus", parts)
-    lam = make_lam(
-        root / "lam", corpus.jpegs("primary", [(e, i) for e in corpus.episode_ids() for i in range(6)]), num_frames=2
-    )
+    whole = [e.episode_id for e in corpus.kept().episodes() if e.dataset != "damaged"]
+    lam = make_lam(root / "lam", corpus.jpegs("primary", [(e, i) for e in whole for i in range(6)]), num_frames=2)
     latent = {"name": "lam", "fingerprint": fingerprint(root / "lam"), "interval_s": 0.2, "past_frames": False}
     latent |= {"k": lam.config.num_slots, "d": lam.config.latent_dim}
     shape = {"codes_per_latent": lam.config.num_slots, "latent_dim": lam.config.latent_dim, "num_latents": NUM_LATENTS}
@@ -48,7 +48,7 @@ def by_hand(lab):
     root, uri = lab
     corpus, lam, policy = Corpus.open(uri), load_lam(root / "lam"), ActPolicy.load(root / "act", "cpu")
     starts = {"arm7_jaw": [], "other": [], "human_hand": []}
-    episodes = corpus.kept(slots=["primary"]).episodes()
+    episodes = [e for e in corpus.kept(slots=["primary"]).episodes() if e.dataset != "damaged"]
     held_out = [e for e in episodes if e.embodiment == "arm7_jaw" and is_held_out(e, 0.4)]
     assert 0 < len(held_out) < 6
     for info in episodes:
@@ -155,6 +155,7 @@ def test_a_picture_that_is_there_has_gone_all_the_way_and_the_first_one_none():
         (("{act}", "{corpus}", "--lam", "{act}"), "give the model that wrote them"),
         (("{act}", "{tmp}", "--lam", "{lam}"), "found no episodes.lance"),
         (("{act}", "{corpus}", "--lam", "{lam}", "--datasets", "[attic]"), "no episode of attic has a camera"),
+        (("{act}", "{corpus}", "--lam", "{lam}", "--datasets", "[damaged]"), "no picture at which a plan would begin"),
         (("{act}", "{corpus}", "--lam", "{lam}", "--rewordings", "{{go: walk}}"), "no start has the words 'go'"),
     ],
 )

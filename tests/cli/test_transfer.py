@@ -13,7 +13,7 @@ from pipelines.evaluation.transfer.play import execute
 from pipelines.stats.stats import StatsConfig
 from pipelines.stats.stats import run as run_stats
 from pipelines.training.data import open_reader
-from tests.support.corpora import draw, make_corpus, robot_episode
+from tests.support.corpora import draw, make_corpus, robot_episode, torn
 from tests.support.lams import SMALL
 from tests.support.line_simulators import Line
 from tests.support.shapes import lam_shape
@@ -30,6 +30,7 @@ def lab(tmp_path_factory):
     parts = {
         "a": [robot_episode(f"a{i}", dataset="bench", embodiment="sawyer", control_hz=20.0) for i in range(3)],
         "b": [robot_episode(f"b{i}", dataset="other") for i in range(4)],
+        "c": [torn(robot_episode("c0", dataset="damaged"), 2)],
     }
     corpus = make_corpus(root / "corpus", parts)
     run_stats(StatsConfig(corpus=corpus.uri))
@@ -120,6 +121,7 @@ def test_directions_are_held_against_those_of_a_corpus(villa, lab, tmp_path):
         (("{bad}", "--to", "sawyer", "--lam", "{lam}", "--simulator", LINE), "bad.mp4: not a readable video"),
         (("{corpus}", "{clip}", "--to", "sawyer", "--lam", "{lam}", "--simulator", LINE), "one corpus alone"),
         (("{corpus}", "--to", "sawyer", "--lam", "{lam}", "--simulator", LINE, "--datasets", "[attic]"), "other"),
+        (("{corpus}", "--to", "sawyer", "--lam", "{lam}", "--simulator", LINE, "--datasets", "[damaged]"), "is broken"),
     ],
 )
 def test_what_cannot_be_repeated_is_one_line(villa, lab, clip, tmp_path, argv, message):

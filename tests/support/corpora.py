@@ -1,5 +1,7 @@
 """A small corpus made in sight: a bright square that moves as the robot's hand says."""
 
+import dataclasses
+
 import numpy as np
 import simplejpeg
 
@@ -53,6 +55,13 @@ def robot_episode(
         state_encoding="eef_pose",
         action_encoding="eef_delta",
     )
+
+
+def torn(episode, frame):
+    """An episode one of whose pictures is cut short."""
+    camera = episode.cameras["primary"]
+    jpegs = [jpeg[:-30] if i == frame else jpeg for i, jpeg in enumerate(camera.jpegs)]
+    return dataclasses.replace(episode, cameras={"primary": dataclasses.replace(camera, jpegs=jpegs)})
 
 
 def human_clip(record, *, dataset="made", num_steps=20, control_hz=10.0, cameras=True):

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from dataengine import progress, texts
 from dataengine.errors import DataEngineError
+from dataengine.formats import jpeg
 from dataengine.formats.resize import at_rest, resize
 from dataengine.framing import Framing, stated_framings
 from dataengine.windows.episode_info import EpisodeInfo, is_held_out
@@ -95,7 +96,12 @@ def _mine(config: FailuresConfig, rollouts: Sequence[Rollout], out: OutputFolder
     out.remove("pictures/*")
     with progress.task("compare", min(len(failed), config.most) + len(solved), "rollouts") as live:
         for one in [*_spread(failed, config.most), *solved]:
-            rows, latent = _read_rollout(lam, one, info, framing)
+            live.advance(1)
+            try:
+                rows, latent = _read_rollout(lam, one, info, framing)
+            except jpeg.DAMAGE:
+                left_out["rollouts with a broken picture"] += 1
+                continue
             others = [each for each in trained if each.episode.episode_id != one.episode_id]
             if len(rows) and others:
                 far = warping.distances(latent, [each.latent for each in others])
@@ -107,7 +113,6 @@ def _mine(config: FailuresConfig, rollouts: Sequence[Rollout], out: OutputFolder
                     _draw(out, mined[-1].picture, reader, one, rows, latent, [each for each, _ in near])
             else:
                 left_out["rollouts shorter than a latent action"] += 1
-            live.advance(1)
     return FailuresReport(
         rollouts=config.rollouts,
         corpus=config.corpus,
@@ -290,7 +295,5 @@ COLUMNS, SIDE = 8, 112
 
 
 def _frames(reader: EpisodeReader, episode: EpisodeInfo, steps: Sequence[int]) -> Iterator[NDArray[np.uint8]]:
-    from dataengine.formats import jpeg
-
     for encoded in reader.jpegs("primary", [(episode.row, step) for step in steps]):
         yield jpeg.decode(bytes(encoded))

@@ -52,8 +52,8 @@ def run(config: PlanningConfig) -> PlanningReport:
         measured = list[PlanGroup]()
         planner = Planner(policy, lam, config.batch)
         with progress.task("plan", len(groups), "groups") as live:
-            for i, group in enumerate(groups):
-                one = _measure(config, planner, reader, group, out, f"examples-{i}.png")
+            for group in groups:
+                one = _measure(config, planner, reader, group, out, f"examples-{len(measured)}.png")
                 measured += [one] if one else []
                 live.advance(1, note=f"{group.embodiment} in {group.dataset}")
         if not measured:

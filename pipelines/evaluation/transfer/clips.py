@@ -46,7 +46,7 @@ def read_clips(config: TransferConfig, lam: "Lam") -> tuple[list[Clip], dict[str
     is_data = [is_shards(each) or Corpus.exists(each) for each in config.videos]
     if any(is_data) and others:
         raise DataEngineError(f"found {len(config.videos)} arguments, expected videos alone or one corpus alone")
-    clips, rejected = (_of_episodes(config, first, lam), {}) if is_data[0] else _of_videos(config, lam)
+    clips, rejected = _of_episodes(config, first, lam) if is_data[0] else _of_videos(config, lam)
     return _apart(clips), rejected
 
 
@@ -106,7 +106,7 @@ def _latent(lam: "Lam", frames: list[NDArray[np.uint8]]) -> NDArray[np.float32]:
     return np.asarray(lam.encode(np.ascontiguousarray(clip)).quantized[0].float().cpu().numpy(), np.float32)
 
 
-def _of_episodes(config: TransferConfig, uri: str, lam: "Lam") -> list[Clip]:
+def _of_episodes(config: TransferConfig, uri: str, lam: "Lam") -> tuple[list[Clip], dict[str, str]]:
     from pipelines.evaluation.plan import choose
     from pipelines.training.data import open_reader
 
@@ -114,14 +114,18 @@ def _of_episodes(config: TransferConfig, uri: str, lam: "Lam") -> list[Clip]:
     chosen = choose(reader, config.datasets, config.val_fraction, config.clips, interval_s)
     chosen = chosen or choose(reader, config.datasets, 1.0, config.clips, interval_s)
     hands = _hands(reader)
-    clips = []
+    clips, rejected = list[Clip](), dict[str, str]()
     for episode in chosen:
         stride = steps_per_latent(episode.control_hz, interval_s)
         rows = np.arange(0, min(episode.num_steps, int(config.max_s * episode.control_hz) + 1), stride)
         if len(rows) < 2 or "primary" not in episode.cameras:
             continue
         encoded = reader.jpegs("primary", [(episode.row, int(row)) for row in rows])
-        frames = [jpeg.decode(bytes(one)) for one in encoded]
+        try:
+            frames = [jpeg.decode(bytes(one)) for one in encoded]
+        except jpeg.DAMAGE as error:
+            rejected[episode.episode_id] = f"episode {episode.episode_id}: a picture is broken ({error!s:.100})"
+            continue
         state = reader.state(episode.row) if episode.kind == "robot" else None
         ways = None if state is None else motion_of(state[rows], hands.get((episode.embodiment, episode.dataset), ()))
         clips.append(
@@ -137,9 +141,9 @@ def _of_episodes(config: TransferConfig, uri: str, lam: "Lam") -> list[Clip]:
         known = ", ".join(sorted({e.dataset for e in reader.episodes}))
         raise DataEngineError(
             f"{uri}: no episode of {', '.join(config.datasets) or 'a robot'} with a camera spans a latent action of "
-            f"{interval_s:g} s; datasets there: {known}"
+            f"{interval_s:g} s; datasets there: {known}" + "".join(f"; {why}" for why in rejected.values())
         )
-    return clips
+    return clips, rejected
 
 
 def _hands(reader: EpisodeReader) -> dict[tuple[str, str], tuple[tuple[int, ...], ...]]:

@@ -50,14 +50,16 @@ class TransferReport(Report):
     codes: dict[str, float]
     """Mean over clips."""
     rejected: dict[str, str]
-    """Videos that are left out, and why."""
+    """Videos and episodes that are left out, and why."""
+    named_rejected: list[str]
+    """Of these, files that were asked for by name rather than found in a folder."""
     notes: list[str]
     out: str
 
     @property
     def ok(self) -> bool:
-        """False when a video could not be read."""
-        return not self.rejected
+        """False when a video that was asked for by name could not be read."""
+        return not self.named_rejected
 
     def summary(self) -> str:
         """Print a row for each clip, then the agreement of directions."""

@@ -46,7 +46,9 @@ def run(config: TransferConfig) -> TransferReport:
         out.claim("transfer.json")
         out.remove("*.npz", "*.png", "*.mp4")  # those of other clips, of the time before
         report = _run(config, simulator, target, clips, out)
-        report = report.model_copy(update={"rejected": rejected})
+        report = report.model_copy(
+            update={"rejected": rejected, "named_rejected": [name for name in rejected if name in config.videos]}
+        )
         out.write("transfer.json", report.model_dump_json(indent=1))
     return report
 
@@ -90,6 +92,7 @@ def _run(
         agreement=[one for one in measured if one is not None],
         codes={name: round(float(np.mean([c.codes[name] for c in done])), 4) for name in done[0].codes},
         rejected={},
+        named_rejected=[],
         notes=_notes(target, clips, hands),
         out=str(config.out),
     )

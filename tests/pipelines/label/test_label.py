@@ -12,7 +12,7 @@ from dataengine.windows.window import steps_per_latent
 from models.weights import load_lam
 from pipelines.corpus.health import CorpusConfig, info
 from pipelines.label import LabelConfig, run
-from tests.support.corpora import add_parts, human_clip, make_corpus, robot_episode
+from tests.support.corpora import add_parts, human_clip, make_corpus, robot_episode, torn
 from tests.support.labelled import labels_of, make_models, make_robots_and_hands
 from tests.support.lams import video_of
 
@@ -193,11 +193,7 @@ def test_the_report_counts_codes_by_dataset(tmp_path):
 
 
 def test_a_broken_picture_leaves_its_frames_without_a_latent_action(tmp_path):
-    episode = robot_episode("torn")
-    frames = episode.cameras["primary"]
-    torn = [jpeg[:-30] if i == 10 else jpeg for i, jpeg in enumerate(frames.jpegs)]
-    bad = dataclasses.replace(episode, cameras={"primary": dataclasses.replace(frames, jpegs=torn)})
-    corpus = make_corpus(tmp_path / "corpus", {"a": [robot_episode("0"), bad]})
+    corpus = make_corpus(tmp_path / "corpus", {"a": [robot_episode("0"), torn(robot_episode("torn"), 10)]})
     one, _ = make_models(corpus, tmp_path)
     report = run(LabelConfig(corpus=corpus.uri, lam=one))
     assert report.unreadable == 3
