@@ -27,7 +27,7 @@ from cli.clash import PACKAGES, shared
 from cli.help import WIDTH, Command, item_of, metavar
 from cli.options import command_class
 from cli.settings import Settings, SettingsPrinted, class_of
-from dataengine.errors import DataEngineError, UnknownOptionError, is_disk_full
+from dataengine.errors import DataEngineError, UnknownOptionError, is_disk_full, is_store_busy
 from dataengine.setting_errors import explain
 
 if TYPE_CHECKING:
@@ -258,6 +258,8 @@ def _explain(name: str, error: Exception) -> tuple[str, int]:
         return f"villa {name}: {said}{'' if 'same command' in message else ', the same command continues'}", 1
     if isinstance(error, DataEngineError):
         return f"villa {name}: {message}", 2
+    if is_store_busy(error):
+        return f"villa {name}: the object store does not answer now ({message}); the same command continues", 1
     if hasattr(error, "format_message"):  # of click: options that do not go together
         return f"villa {name}: {message}; see 'villa {name} --help'", 2
     if type(error).__name__ == "ValidationError" and hasattr(error, "errors"):  # pydantic is not imported for its name

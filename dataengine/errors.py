@@ -1,10 +1,13 @@
 """What stops a command, said in one line: where, what was found, what was expected, what to do next."""
 
 import errno
+import re
 from collections.abc import Sequence
 from typing import Any
 
 MAX_LETTERS = 2_000
+_BUSY = re.compile(r"HTTP status (429|50[0234])\b|503 Service Unavailable|Slow ?Down")
+"""In what pyarrow and Lance say of a store that answers so."""
 
 
 def is_disk_full(error: BaseException | None) -> bool:
@@ -14,6 +17,11 @@ def is_disk_full(error: BaseException | None) -> bool:
             return True
         error = error.__cause__
     return False
+
+
+def is_store_busy(error: BaseException) -> bool:
+    """Tell whether an object store refused to answer for now, after its client has tried for a while; by words only."""
+    return bool(_BUSY.search(str(error)))
 
 
 class DataEngineError(Exception):

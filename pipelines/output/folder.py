@@ -129,6 +129,7 @@ def claimed(
 
     `sources` are roots of raw recordings, in which nothing may be written. Only one command may be at work in a folder.
     """
+    _refuse_store(root)
     path = Path(root).expanduser().absolute()
     refuse_folder(path, sources)
     _listed(path, command, before)
@@ -154,6 +155,14 @@ def made(path: Path) -> Iterator[None]:
         with contextlib.suppress(OSError):
             for folder in new:
                 folder.rmdir()
+
+
+def _refuse_store(root: str | Path) -> None:
+    """Refuse a bucket: a path that is made of its URI is a folder called `s3:` here."""
+    if re.match(r"[a-z][a-z0-9+]+:/", os.fspath(root)):
+        raise DataEngineError(
+            f"{root}: found the URI of a store, expected a folder on a disk; write there, and copy it when it is done"
+        )
 
 
 def refuse_folder(path: Path, sources: Iterable[str] = ()) -> None:

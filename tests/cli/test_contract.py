@@ -188,6 +188,11 @@ def raising(error: BaseException):
         (raising(DataEngineError("lake: found a pond,\nexpected a lake")), 2, "lake: found a pond, expected a lake"),
         (raising(FileNotFoundError(2, "No such file", "gone")), 2, "gone"),
         (raising(OSError(errno.ENOSPC, "No space left")), 1, "the same command continues"),
+        (
+            raising(OSError("When listing: AWS Error (HTTP status 503)")),
+            1,
+            "does not answer now (When listing: AWS Error",
+        ),
         (raising(RuntimeError("broke")), 1, "RuntimeError: broke"),
         (raised_by_a_library, 1, "JSONDecodeError"),
         (raising(KeyboardInterrupt()), 130, "the same command continues"),

@@ -31,6 +31,17 @@ def test_a_folder_of_other_files_is_refused_and_stays_as_it_is(villa, made, tmp_
     assert tree(photos) == before
 
 
+@pytest.mark.parametrize("name", ["s3://bucket/run", "gs:/bucket"])
+def test_a_bucket_is_no_folder(tmp_path, monkeypatch, name):
+    monkeypatch.chdir(tmp_path)
+    with (
+        pytest.raises(DataEngineError, match="found the URI of a store, expected a folder on a disk"),
+        claimed(name, "x"),
+    ):
+        pass
+    assert not tree(tmp_path)
+
+
 def test_a_page_is_written_again_and_files_of_the_user_in_it_stay(villa, made, tmp_path):
     out, line = tmp_path / "page", commands(made, tmp_path / "page")["curate"]
     assert villa(*line, "--set", "recipe=strict").code == 0
