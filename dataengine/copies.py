@@ -91,7 +91,7 @@ class Copies:
         path = self.directory / name
         path.parent.mkdir(parents=True, exist_ok=True)
         with _alone(path.with_name(f"{path.name}{_LOCK}")):
-            if not path.exists():
+            if not path.exists() or num_bytes not in (None, path.stat().st_size):  # cut short since, by whatever
                 again(join(self.uri, name), lambda: self._download(path, name, num_bytes, sha256))
                 self._unlooked -= path.stat().st_size
                 if self._unlooked <= 0:

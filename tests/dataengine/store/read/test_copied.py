@@ -1,5 +1,6 @@
 """A corpus in an object store is trained on through copies on this machine, which are whole or not there."""
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -108,6 +109,14 @@ def test_frames_that_made_room_come_again(on_disk: Corpus, tmp_path: Path, fault
     for file in copied(tmp_path, "blob"):
         file.unlink()
     assert all_of(reader) == all_of(TableReader(on_disk))
+
+
+def test_copies_that_were_cut_short_here_come_again(on_disk: Corpus, tmp_path: Path, faults: Faults) -> None:
+    all_of(open_reader(URI, copies_gb=ROOM_GB))
+    for kind in ("blob", "lance"):
+        for file in copied(tmp_path, kind):
+            os.truncate(file, 100)
+    assert all_of(open_reader(URI, copies_gb=ROOM_GB)) == all_of(TableReader(on_disk))
 
 
 def test_a_file_that_is_cut_short_in_the_store_is_never_read(on_disk: Corpus, tmp_path: Path, faults: Faults) -> None:
