@@ -94,13 +94,18 @@ def look(stage: Stage, record: StageRecord | None, known: Identities, unsettled:
         *why,
     ]
     kept = stage.command.kept_on_resume(stage.config)
-    cannot_go_on = bool(inputs) or any(key.partition(".")[0] in kept for key in changed)
+    is_shorter = "steps" in changed and _is_less(fingerprint.settings.get("steps"), record.settings.get("steps"))
+    cannot_go_on = bool(inputs) or is_shorter or any(key.partition(".")[0] in kept for key in changed)
     return Verdict(fingerprint, list(dict.fromkeys(reasons)), stage.command.replaces_output and cannot_go_on)
 
 
 def outputs_of(stage: Stage, known: Identities) -> dict[str, str]:
     """Give the identity of what a stage wrote; a corpus's episodes are written by others, too."""
     return _identities([artifact for artifact in stage.writes if artifact.kind != "episodes"], known)
+
+
+def _is_less(now: Any, before: Any) -> bool:
+    return isinstance(now, int) and isinstance(before, int) and now < before
 
 
 def _changed(stage: Stage, record: StageRecord, now: Fingerprint) -> list[str]:

@@ -20,11 +20,13 @@ FILE = """
       curate: {command: curate}
       stats: {command: stats}
       shards: {command: shard, settings: {latents: [], seed: SEED}}
+      lam: {command: train lam, settings: {data: "${corpus}", preset: tiny, steps: STEPS}}
 """
 
 
-def write_file(corpus: str, seed: int = 0) -> None:
-    Path("lab.yaml").write_text(textwrap.dedent(FILE.replace("CORPUS", corpus).replace("SEED", str(seed))))
+def write_file(corpus: str, seed: int = 0, steps: int = 50) -> None:
+    filled = FILE.replace("CORPUS", corpus).replace("SEED", str(seed)).replace("STEPS", str(steps))
+    Path("lab.yaml").write_text(textwrap.dedent(filled))
 
 
 @pytest.fixture
@@ -34,7 +36,7 @@ def villa(capsys: pytest.CaptureFixture[str]) -> Villa:
 
 @pytest.fixture
 def noted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A run that is noted as done, shards left out."""
+    """A run that is noted as done; shards and a model were deleted since."""
     monkeypatch.chdir(tmp_path)
     make_corpus(tmp_path / "corpus", {"a": [robot_episode(f"r{i}") for i in range(2)]})
     count(StatsConfig(corpus="corpus"))
@@ -62,6 +64,16 @@ def test_a_corpus_of_another_name_is_the_same(villa: Villa) -> None:
     plan = planned(villa("pipeline", "lab.yaml", "--dry-run", "--json"))
     assert plan["curate"] == plan["stats"] == ("done", "")
     assert plan["shards"] == ("to run", "seed 0 -> 1; output is not there: shards of shards")
+
+
+@pytest.mark.usefixtures("noted")
+@pytest.mark.parametrize(("steps", "notes"), [(40, ["its former output is kept beside the new one"]), (60, [])])
+def test_a_training_goes_to_more_steps_and_begins_anew_for_fewer(villa: Villa, steps: int, notes: list[str]) -> None:
+    write_file("corpus", steps=steps)
+    said = villa("pipeline", "lab.yaml", "--dry-run", "--json")
+    (lam,) = (stage for stage in said.report["stages"] if stage["stage"] == "lam")
+    assert lam["why"][0] == f"steps 50 -> {steps}"
+    assert lam["notes"] == notes
 
 
 @pytest.mark.usefixtures("noted")
