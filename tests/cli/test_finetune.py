@@ -1,11 +1,8 @@
 """A trained policy goes on with a robot that it never saw, and says what became of its weights."""
 
 import json
-import os
 import shutil
 import signal
-import subprocess
-import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -17,6 +14,7 @@ from safetensors.torch import load_file
 from dataengine.store import Corpus
 from pipelines.evaluation.policy import ActPolicy
 from pipelines.evaluation.simulators._base import Observation
+from tests.support import warm
 from tests.support.corpora import draw, frames_of, human_clip, make_corpus, robot_episode
 from tests.support.lams import make_lam
 
@@ -250,10 +248,8 @@ run(FinetuneConfig(checkpoint=lab + "/act", data=lab + "/new", embodiments=(embo
 )
 def test_a_killed_fine_tuning_goes_on_to_the_same_losses(villa, lab, tmp_path, mode, embodiment, new_heads):
     """In every mode, with heads of a new robot and with those of a known one begun anew."""
-    command = [sys.executable, "-c", KILLED, lab, tmp_path / "killed", embodiment, mode, str(new_heads)]
-    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
-    killed = subprocess.run(command, check=False, capture_output=True, env=environment)
-    assert killed.returncode == -signal.SIGKILL, killed.stderr.decode()
+    killed = warm.Program(KILLED, lab, tmp_path / "killed", embodiment, mode, new_heads).ended()
+    assert killed.returncode == -signal.SIGKILL, killed.stderr
     for name in ("killed", "whole"):
         argv = ("--mode", mode, "--checkpoint-every", 2, *(["--new-heads"] if new_heads else []))
         said = tune(villa, lab, tmp_path / name, *argv, embodiment=embodiment, steps=4)

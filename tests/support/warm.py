@@ -1,7 +1,7 @@
 """Worker processes of tests, forked from one that has imported all of it: starting afresh costs more than their work.
 
 They are those that `dataengine.runners.processes` starts. They see what a fresh process sees: environment, output and
-arguments of now, and no state of the tests. So does a command that `Command` runs. Tests of the start itself start
+arguments of now, and no state of the tests. So do a `Command` and a `Program`. Tests of the start itself start
 processes afresh.
 """
 
@@ -11,7 +11,7 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from multiprocessing import context, forkserver, reduction
 from pathlib import Path
@@ -79,17 +79,14 @@ def patched() -> Any:
     return mock.patch.object(processes, "mp", SimpleNamespace(get_context=get_context))
 
 
-class Command:
-    """`villa ARGV` in a process of its own, with what tests ask of a `subprocess.Popen` with pipes.
+class Running:
+    """A call in a process of its own, with what tests ask of a `subprocess.Popen` with pipes."""
 
-    Not for commands that are killed: their own processes would not die with them.
-    """
-
-    def __init__(self, *argv: object, env: Mapping[str, str] = os.environ, cwd: Path = ROOT) -> None:
-        self.args = list(map(str, argv))
+    def __init__(self, target: Callable[..., None], args: Sequence[str], env: Mapping[str, str], cwd: Path) -> None:
+        self.args = list(args)
         ours, theirs = zip(*(os.pipe() for _ in range(2)), strict=True)
         self.stdout, self.stderr = (os.fdopen(end, encoding="utf-8", errors="replace") for end in ours)
-        self._process = WarmProcess(target=_villa, args=(self.args, cwd))
+        self._process = WarmProcess(target=target, args=(self.args, cwd))
         self._process.streams, self._process.environment = theirs, env
         self._process.start()
         for end in theirs:
@@ -127,6 +124,20 @@ class Command:
             return subprocess.CompletedProcess(self.args, code, *(text.result() for text in said))
 
 
+class Command(Running):
+    """`villa ARGV`; not for one that is killed while it has processes, which would not die with it."""
+
+    def __init__(self, *argv: object, env: Mapping[str, str] = os.environ, cwd: Path = ROOT) -> None:
+        super().__init__(_villa, [*map(str, argv)], env, cwd)
+
+
+class Program(Running):
+    """`python -c TEXT ARGV`."""
+
+    def __init__(self, text: str, *argv: object) -> None:
+        super().__init__(_execute, [text, *map(str, argv)], os.environ, ROOT)
+
+
 def run(*argv: object, timeout: float = 300, cwd: Path = ROOT) -> subprocess.CompletedProcess[str]:
     """Run `villa ARGV` in a process of its own."""
     return Command(*argv, cwd=cwd).ended(timeout)
@@ -151,3 +162,10 @@ def _stage(line: list[str], env: Mapping[str, str], **settings: Any) -> Any:
     """Start a stage of a pipeline."""
     module, *argv = line[line.index("-m") + 1 :]
     return Command(*argv, env=env) if module == "cli" else subprocess.Popen(line, env=env, **settings)
+
+
+def _execute(line: list[str], cwd: Path) -> None:
+    text, *argv = line
+    sys.argv = ["-c", *argv]
+    os.chdir(cwd)
+    exec(text, {"__name__": "__main__"})

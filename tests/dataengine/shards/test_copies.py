@@ -1,11 +1,7 @@
 """Shards are read straight from an object store, through copies that are whole or not there."""
 
 import math
-import multiprocessing
-import os
 import signal
-import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -16,6 +12,7 @@ from dataengine.errors import DataEngineError
 from dataengine.shards.reader import ShardReader, is_shards
 from dataengine.windows.mixture import WindowSampler
 from dataengine.windows.window import WindowSpec
+from tests.support import warm
 from tests.support.collators import as_trained, assert_equal
 from tests.support.flaky_store import Faults, flaky_store
 from tests.support.object_store import as_s3
@@ -130,10 +127,10 @@ def test_killed_in_the_middle_of_a_copy_nothing_bad_is_left(on_disk: Path, tmp_p
     smallest_tar = min(file.stat().st_size for file in on_disk.glob("*.tar"))
     ShardReader(URI)  # manifest and indexes are here
     faults.stall_after = smallest_tar // 2
-    reading = subprocess.Popen([sys.executable, "-c", READ], env=os.environ.copy())
+    reading = warm.Program(READ)
     assert faults.stalled.wait(60)
-    reading.send_signal(signal.SIGKILL)
-    reading.wait()
+    reading.kill()
+    assert reading.ended().returncode == -signal.SIGKILL
     assert tars(tmp_path) == []
     faults.stall_after = None
     for far, near in zip(batches(ShardReader(URI)), batches(ShardReader(on_disk)), strict=True):
@@ -147,9 +144,8 @@ def copy_all(barrier) -> None:
 
 
 def test_ranks_of_a_node_copy_each_shard_once(on_disk: Path, faults: Faults) -> None:
-    spawn = multiprocessing.get_context("spawn")
-    barrier, before = spawn.Barrier(3), faults.num_bytes
-    ranks = [spawn.Process(target=copy_all, args=(barrier,)) for _ in range(3)]
+    barrier, before = warm.WarmContext().Barrier(3), faults.num_bytes
+    ranks = [warm.WarmProcess(target=copy_all, args=(barrier,)) for _ in range(3)]
     for rank in ranks:
         rank.start()
     for rank in ranks:

@@ -2,8 +2,6 @@
 
 import hashlib
 import json
-import subprocess
-import sys
 import tarfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -24,6 +22,7 @@ from dataengine.windows.window import Window, WindowSpec, cut_window
 from pipelines import shard, stats
 from pipelines.training.data import open_reader, with_mixture
 from pipelines.training.lam.lam import TrainLamConfig
+from tests.support import warm
 from tests.support.collators import as_trained, assert_equal
 from tests.support.corpora import human_clip, make_corpus, robot_episode
 from tests.support.mixed_shards import SMALL, mixed_reader
@@ -196,8 +195,7 @@ def test_emission_killed_again_and_again_ends_in_the_same_bytes(tmp_path: Path) 
     write_shards(reader, tmp_path / "whole", plan(reader, latents=["lam"], **SMALL))
     codes = []
     while not codes or codes[-1]:
-        command = [sys.executable, "-c", KILLED, str(tmp_path / "parts"), "7"]
-        codes.append(subprocess.run(command, cwd=ROOT, check=False, capture_output=True).returncode)
+        codes.append(warm.Program(KILLED, tmp_path / "parts", 7).ended().returncode)
         assert len(codes) < 12
     assert codes[:-1] == [-9] * (len(codes) - 1)
     assert len(codes) > 2

@@ -1,7 +1,6 @@
 """From a labelled corpus to a world model: real tables, real models, tiny."""
 
 import json
-import os
 import signal
 import subprocess
 import sys
@@ -24,6 +23,7 @@ from pipelines.training.held_out import split
 from pipelines.training.world import world as train_world
 from pipelines.training.world.collator import WorldCollator
 from pipelines.training.world.scores import shuffle
+from tests.support import warm
 from tests.support.corpora import add_parts, human_clip, make_corpus, robot_episode
 from tests.support.figures import unexplained
 from tests.support.lams import make_lam
@@ -207,12 +207,11 @@ train_world.run(train_world.TrainWorldConfig(data=data, out=Path(out), **json.lo
 
 def test_a_killed_training_continues_to_the_same_losses(made: Path, tmp_path: Path) -> None:
     settings = json.dumps(WORLD | {"checkpoint_every": 2, "val_windows": 2})
-    command = [sys.executable, "-c", KILLED, str(made / "corpus"), str(tmp_path)]
-    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
-    killed = subprocess.run([*command, "5", settings], check=False, capture_output=True, env=environment)
-    assert killed.returncode == -signal.SIGKILL, killed.stderr.decode()
+    killed = warm.Program(KILLED, made / "corpus", tmp_path, 5, settings).ended()
+    assert killed.returncode == -signal.SIGKILL, killed.stderr
     assert [line[0] for line in losses(tmp_path)] == [1, 2, 3, 4, 5]
-    subprocess.run([*command, "-1", settings], check=True, capture_output=True, env=environment)
+    again = warm.Program(KILLED, made / "corpus", tmp_path, -1, settings).ended()
+    assert again.returncode == 0, again.stderr
     assert losses(tmp_path) == losses(made / "world")
 
 

@@ -1,8 +1,7 @@
 """Whatever dies while a corpus is compacted, its rows are the same and the same command can be run again."""
 
 import random
-import subprocess
-import sys
+import signal
 from datetime import timedelta
 from pathlib import Path
 
@@ -11,6 +10,7 @@ import pytest
 from dataengine.progress import ProgressBar
 from dataengine.store import Corpus, add_episodes, verify
 from dataengine.store.upkeep import cleanup, compaction
+from tests.support import warm
 from tests.support.npz_source import content, make_episode
 
 PROGRAM = """
@@ -75,14 +75,13 @@ def test_sigkill_at_any_moment_harms_neither_rows_nor_snapshots(
     draw = random.Random(0)
     ids = [f"p{part}/{i}" for part in range(6) for i in range(2)]
     for kill in range(6):
-        command = [sys.executable, "-c", PROGRAM, corpus.uri]
-        with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as child:
-            assert child.stdout is not None
-            assert child.stdout.readline() == "ready\n"
-            for part in range(draw.randrange(2, 6)):
-                ids.append(f"late{kill}/{part}")
-                add_episodes(corpus, [make_episode(ids[-1], seed=kill)], ids[-1])
-            child.kill()
+        child = warm.Program(PROGRAM, corpus.uri)
+        assert child.stdout.readline() == "ready\n"
+        for part in range(draw.randrange(2, 6)):
+            ids.append(f"late{kill}/{part}")
+            add_episodes(corpus, [make_episode(ids[-1], seed=kill)], ids[-1])
+        child.kill()
+        assert child.ended().returncode == -signal.SIGKILL
     corpus.refresh()
     assert sorted(corpus.table(["source_record"])["source_record"].to_pylist()) == sorted(ids)
     monkeypatch.setattr(cleanup, "LEAST_AGE", timedelta(0))
