@@ -23,6 +23,13 @@ ROOT = Path(__file__).parents[4]
 RUN = "pipelines.training.lam.lam:run"
 SMALL = {"preset": "tiny", "steps": 6, "batch_size": 4, "log_every": 1, "checkpoint_every": 2, "val_windows": 8}
 
+QUICK = {
+    "RAY_worker_niceness": "0",  # Ray has its workers wait for all other tests
+    "RAY_TRAIN_HEALTH_CHECK_INTERVAL_S": "0.2",  # instead of 2
+    "RAY_TRAIN_ENABLE_PREEMPTION_WATCHER": "0",  # a process more for each training
+    "RAY_TRAIN_METRICS_ENABLED": "0",
+}
+
 
 @pytest.fixture(scope="module")
 def corpus(tmp_path_factory: pytest.TempPathFactory) -> str:
@@ -41,7 +48,8 @@ def address() -> Iterator[str]:
     with pytest.MonkeyPatch.context() as patch:
         if "RAY_AUTH_MODE" not in os.environ:  # no cluster of this process has asked for one before
             patch.setenv("RAY_AUTH_TOKEN", 64 * "0")
-        patch.setenv("RAY_TRAIN_HEALTH_CHECK_INTERVAL_S", "0.2")  # instead of 2
+        for name, value in QUICK.items():
+            patch.setenv(name, value)
         cluster = Cluster(initialize_head=True, head_node_args={**node, "include_dashboard": False})
         cluster.add_node(**node)
         yield cluster.address
