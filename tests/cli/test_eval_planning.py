@@ -1,5 +1,7 @@
 """Plans of latent actions against what was recorded, from the command line, against numbers computed another way."""
 
+import json
+
 import numpy as np
 import pytest
 import torch
@@ -38,6 +40,8 @@ def lab(tmp_path_factory):
     latent |= {"k": lam.config.num_slots, "d": lam.config.latent_dim}
     shape = {"codes_per_latent": lam.config.num_slots, "latent_dim": lam.config.latent_dim, "num_latents": NUM_LATENTS}
     save_policy(root / "act", latent=latent, **shape)
+    settings = root / "act" / "model_config.json"
+    settings.write_text(json.dumps({**json.loads(settings.read_text()), "training": {"val_fraction": 0.4}}))
     save_policy(root / "plain", **shape, use_latent=False)
     return root, corpus.uri
 
@@ -73,15 +77,13 @@ def by_hand(lab):
 
 @pytest.fixture(scope="module")
 def report(lab, tmp_path_factory):
-    import json
-
     from typer.testing import CliRunner
 
     from cli.app import app
 
     root, uri = lab
     out = tmp_path_factory.mktemp("out")
-    argv = ["eval", "planning", root / "act", uri, "--lam", root / "lam", "--out", out, "--val-fraction", 0.4]
+    argv = ["eval", "planning", root / "act", uri, "--lam", root / "lam", "--out", out]
     new = 'rewordings={"do b0": "open the jar"}'
     done = CliRunner().invoke(app, [*map(str, argv), "--device", "cpu", "--starts", "1000", "--set", new, "--json"])
     assert done.exit_code == 0, done.output

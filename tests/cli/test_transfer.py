@@ -96,6 +96,7 @@ def test_directions_are_held_against_those_of_a_corpus(villa, lab, tmp_path):
     _, uri, step = lab
     said = run(villa, lab, uri, "--datasets", "[other]", "--shuffles", 2, "--out", tmp_path / "out")
     assert said.code == 0, said.err
+    assert "4 of 4 clips are of episodes that are not held out" in said.report["notes"][0]
     closed = next(a for a in said.report["agreement"] if a["mode"] == "closed loop")
     reader, means = open_reader(uri), []
     for episode in reader.episodes:

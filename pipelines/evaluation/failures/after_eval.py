@@ -5,6 +5,7 @@ from pipelines.evaluation.failures import failures
 from pipelines.evaluation.failures.config import FailuresConfig
 from pipelines.evaluation.failures.report import FailuresReport
 from pipelines.evaluation.failures.rollouts import of_files
+from pipelines.evaluation.held_out import held_out_by
 from pipelines.evaluation.remote import is_server
 from pipelines.evaluation.rollouts import file_of
 from pipelines.evaluation.simulators._base import default_tasks, simulator_class
@@ -43,5 +44,4 @@ def _held_out(policy: str) -> float:
 
     if policy in BASELINES or is_server(policy):
         return 0.0
-    training = stated(policy)[1].get("training") or {}
-    return float(training.get("val_fraction", training.get("held_out", 0.0)))
+    return held_out_by(stated(policy)[1])

@@ -19,8 +19,9 @@ class PlanningConfig(Config):
     """Folder of the latent action model whose latent actions the policy learnt."""
     datasets: tuple[str, ...] = ()
     """Only these; empty for all."""
-    val_fraction: float = Field(0.1, ge=0, lt=1)
-    """Share of episodes that the training held out: give the training's own. What it never saw is taken whole."""
+    val_fraction: float | None = Field(None, ge=0, lt=1)
+    """Share of episodes that the training held out; by default as the policy's checkpoint says. What training never saw
+    is taken whole."""
     starts: int = Field(64, ge=1, le=MOST)
     """Most steps of each embodiment in each dataset from which plans begin, spread over its episodes."""
     rewordings: Mapping[str, str] = Field(default_factory=dict)

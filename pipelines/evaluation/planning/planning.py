@@ -16,6 +16,7 @@ from dataengine import progress, texts
 from dataengine.errors import DataEngineError
 from dataengine.formats.resize import resize
 from dataengine.windows.window import EpisodeReader
+from pipelines.evaluation.held_out import held_out_by
 from pipelines.evaluation.plan import NO_STATE, latent_info, load_lam_of, stack
 from pipelines.evaluation.planning import measures
 from pipelines.evaluation.planning.config import PlanningConfig
@@ -35,6 +36,7 @@ Plans = NDArray[np.float32]
 def run(config: PlanningConfig) -> PlanningReport:
     """Plan from every start and measure."""
     from pipelines.evaluation.policy import ActPolicy
+    from pipelines.training.act.stated import stated
     from pipelines.training.data import open_reader
 
     policy, reader = ActPolicy.load(config.policy, config.device), open_reader(config.corpus)
@@ -44,7 +46,8 @@ def run(config: PlanningConfig) -> PlanningReport:
         )
     lam = load_lam_of(policy, config.policy, config.lam)
     interval_s = latent_info(policy, lam).interval_s
-    groups = choose_groups(config, reader, policy, interval_s)
+    held_out = held_out_by(stated(config.policy)[1], config.val_fraction)
+    groups = choose_groups(config, reader, policy, interval_s, held_out)
     _check_texts(config, policy, groups)
     with claimed(config.out, "eval planning", sources=sources_at(config.corpus)) as out:
         out.claim("planning.json")

@@ -48,7 +48,7 @@ class StartGroup:
 
 
 def choose_groups(
-    config: PlanningConfig, reader: EpisodeReader, policy: "ActPolicy", interval_s: float
+    config: PlanningConfig, reader: EpisodeReader, policy: "ActPolicy", interval_s: float, held_out: float
 ) -> list[StartGroup]:
     """Choose starts of every embodiment in every dataset; raise DataEngineError where there are none."""
     by_group = defaultdict[tuple[str, str], list[EpisodeInfo]](list)
@@ -63,16 +63,18 @@ def choose_groups(
             f"{config.corpus}: no episode of {', '.join(config.datasets) or 'any dataset'} has a camera and spans a "
             f"latent action of {interval_s:g} s; datasets there: {known}"
         )
-    return [_group(config, policy, episodes, interval_s) for _, episodes in sorted(by_group.items())]
+    return [_group(config, policy, episodes, interval_s, held_out) for _, episodes in sorted(by_group.items())]
 
 
-def _group(config: PlanningConfig, policy: "ActPolicy", episodes: list[EpisodeInfo], interval_s: float) -> StartGroup:
+def _group(
+    config: PlanningConfig, policy: "ActPolicy", episodes: list[EpisodeInfo], interval_s: float, held_out: float
+) -> StartGroup:
     first, status = episodes[0], "held out from training"
     seen = first.embodiment in policy.bodies if first.kind == "robot" else first.dataset in policy.framings
     if not seen:
         status = "embodiment never trained on" if first.kind == "robot" else "dataset never trained on"
-    elif held_out := [e for e in episodes if is_held_out(e, config.val_fraction)]:
-        episodes = held_out
+    elif apart := [e for e in episodes if is_held_out(e, held_out)]:
+        episodes = apart
     else:
         status = "trained on (none is held out)"
     starts = [

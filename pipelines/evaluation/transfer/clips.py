@@ -16,8 +16,10 @@ from dataengine.formats.resize import resize
 from dataengine.framing import Framing
 from dataengine.shards.reader import is_shards
 from dataengine.vector_layout import VectorLayout, join_names
+from dataengine.windows.episode_info import is_held_out
 from dataengine.windows.stats import Statistics
 from dataengine.windows.window import EpisodeReader, steps_per_latent
+from pipelines.evaluation.held_out import held_out_by
 from pipelines.evaluation.transfer.config import TransferConfig
 
 if TYPE_CHECKING:
@@ -36,6 +38,8 @@ class Clip:
     """(n, k, d) from each frame to the next."""
     motion: NDArray[np.float32] | None
     """(n, 3) metres that the hand went; None where nobody says."""
+    held_out: bool = True
+    """False for an episode of a corpus that the model's training did not hold out."""
 
 
 def read_clips(config: TransferConfig, lam: "Lam") -> tuple[list[Clip], dict[str, str]]:
@@ -107,11 +111,13 @@ def _latent(lam: "Lam", frames: list[NDArray[np.uint8]]) -> NDArray[np.float32]:
 
 
 def _of_episodes(config: TransferConfig, uri: str, lam: "Lam") -> tuple[list[Clip], dict[str, str]]:
+    from models.weights import read_config
     from pipelines.evaluation.plan import choose
     from pipelines.training.data import open_reader
 
     reader, interval_s = open_reader(uri), lam.config.interval_s
-    chosen = choose(reader, config.datasets, config.val_fraction, config.clips, interval_s)
+    held_out = held_out_by(read_config(config.lam), config.val_fraction)
+    chosen = choose(reader, config.datasets, held_out, config.clips, interval_s)
     chosen = chosen or choose(reader, config.datasets, 1.0, config.clips, interval_s)
     hands = _hands(reader)
     clips, rejected = list[Clip](), dict[str, str]()
@@ -135,6 +141,7 @@ def _of_episodes(config: TransferConfig, uri: str, lam: "Lam") -> tuple[list[Cli
                 frames=frames,
                 latent=_latent(lam, frames),
                 motion=ways,
+                held_out=is_held_out(episode, held_out),
             )
         )
     if not clips:

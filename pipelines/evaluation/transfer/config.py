@@ -29,8 +29,8 @@ class TransferConfig(Config):
     """Of a corpus: take episodes of these, human ones too; empty for all robots."""
     clips: int = Field(8, ge=1, le=MOST)
     """Of a corpus: how many episodes, spread over the instructions, held-out ones where there are some."""
-    val_fraction: float = Field(0.1, ge=0, lt=1)
-    """Of a corpus: share of episodes that the model's training held out."""
+    val_fraction: float | None = Field(None, ge=0, lt=1)
+    """Of a corpus: share of episodes that the model's training held out; by default as its checkpoint says."""
     max_s: float = Field(30.0, gt=0, le=DAY_S)
     """Seconds of a video that are repeated at most."""
     shuffles: int = Field(4, ge=1, le=1000)

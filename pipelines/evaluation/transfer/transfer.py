@@ -215,6 +215,8 @@ def _notes(target: Target, clips: Sequence[Clip], hands: tuple[tuple[int, ...], 
         notes.append(f"the state of {target.embodiment} has no position of a hand: no directions")
     elif all(clip.motion is None for clip in clips):
         notes.append("nobody says where the hands of these videos went: no directions; give a corpus with states")
+    if seen := sum(not clip.held_out for clip in clips):
+        notes.append(f"{seen} of {len(clips)} clips are of episodes that are not held out: training may have seen them")
     if target.lam.config.use_context and not target.dataset_id:
         notes.append(f"the checkpoint does not say which dataset {target.dataset} was: acted as an unknown one")
     return notes
