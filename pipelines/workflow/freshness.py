@@ -154,7 +154,7 @@ def _output_changes(stage: Stage, record: StageRecord, known: Identities) -> lis
     gone = [name for name, identity in now.items() if identity == ABSENT]
     return [
         *(f"output is not there: {name}" for name in gone),
-        *(f"output was changed: {name}" for name in _differing(record.outputs, now) if name not in gone),
+        *(f"output was changed: {name}" for name in _differing(record.outputs, now) if now.get(name)),
     ]
 
 
