@@ -43,6 +43,9 @@ def test_a_policy_that_learnt_nothing_is_named(villa, openloop_corpus, tmp_path)
     assert (tmp_path / "out/openloop.png").read_bytes()[:4] == b"\x89PNG"
     assert "errs no less than one that looks at nothing" in villa(*argv, "--val-fraction", 1).out
     assert "holds out none of" in villa(*argv, "--val-fraction", 0).err
+    settings = policy / "model_config.json"
+    settings.write_text(json.dumps({**json.loads(settings.read_text()), "training": {"val_fraction": 0.0}}))
+    assert "at val_fraction 0;" in villa(*argv).err, "as the checkpoint says"
     stranger = save_policy(tmp_path / "stranger", robots=("drone",))
     other = villa("eval", "openloop", stranger, openloop_corpus, "--device", "cpu", "--out", tmp_path / "o")
     assert "was trained on drone; give a corpus of one of these" in other.err

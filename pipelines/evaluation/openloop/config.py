@@ -16,8 +16,8 @@ class OpenLoopConfig(Config):
     """Corpus, or folder of shards, whose held-out episodes are used."""
     datasets: tuple[str, ...] = ()
     """Only these; empty for all of robots that the policy knows."""
-    val_fraction: float = Field(0.1, ge=0, le=1)
-    """Share of episodes that the training held out: give the training's own. 1 takes all of them."""
+    val_fraction: float | None = Field(None, ge=0, le=1)
+    """Share of episodes that the training held out; by default as the policy's checkpoint says. 1 takes all of them."""
     windows: int = Field(200, ge=1, le=MOST)
     """Most chunks for each robot in each dataset, spread over its episodes."""
     batch: int = Field(16, ge=1, le=4096)

@@ -20,11 +20,13 @@ from dataengine.report import Report
 from dataengine.whole_file import write_whole
 from dataengine.windows.episode_info import EpisodeInfo, is_held_out
 from dataengine.windows.window import EpisodeReader
+from pipelines.evaluation.held_out import held_out_by
 from pipelines.evaluation.openloop.config import OpenLoopConfig
 from pipelines.evaluation.openloop.errors import NAMES, Chunk, Errors, errors_of
 from pipelines.evaluation.openloop.picture import draw
 from pipelines.output.folder import claimed, sources_at
 from pipelines.output.text_table import text_table
+from pipelines.training.act.stated import stated
 
 if TYPE_CHECKING:
     from pipelines.evaluation.policy import ActPolicy
@@ -113,14 +115,15 @@ def _episodes(
             f"{config.corpus}: has {robots_here}, and {config.policy} was trained on {', '.join(policy.bodies)}; "
             f"give a corpus of one of these"
         )
+    held_out = held_out_by(stated(config.policy)[1], config.val_fraction)
     chosen = defaultdict[tuple[str, str], list[EpisodeInfo]](list)
     for episode in known:
-        if is_held_out(episode, config.val_fraction):
+        if is_held_out(episode, held_out):
             chosen[episode.embodiment, episode.dataset].append(episode)
     if not chosen:
         raise DataEngineError(
-            f"{config.corpus}: holds out none of {len(known)} episodes at val_fraction {config.val_fraction:g}; give "
-            f"the training's own, or 1 to take them all"
+            f"{config.corpus}: holds out none of {len(known)} episodes at val_fraction {held_out:g}; give "
+            f"--val-fraction, 1 to take them all"
         )
     return chosen
 
