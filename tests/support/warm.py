@@ -66,8 +66,11 @@ class WarmContext(context.ForkServerContext):
 def _server() -> None:
     """Start what forks, unless it is there."""
     multiprocessing.get_context("forkserver").set_forkserver_preload([*IMPORTED, *WORKERS, *COMMANDS])
+    # Ctrl-C may be blocked, as it is where workers start: all that it ever forks would be deaf to it.
+    before = signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
     with mock.patch.dict(os.environ, PYTHONPATH=str(ROOT)):
         forkserver._forkserver.ensure_running()
+    signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def get_context(_method: str) -> WarmContext:
