@@ -184,18 +184,18 @@ def extra_options(argv: Sequence[str]) -> dict[str, Any]:
 def perform(name: str, act: Callable[[], "Report"], *, as_json: bool, debug: bool) -> int:
     """Run a command, print its report or its error, and return the exit code."""
     try:
-        with _stdout_kept_clean(), _terminable() as terminated:
+        with _stdout_kept_clean(), _interruptible() as signals:
             report = act()
     except SettingsPrinted as settings:
         typer.echo(str(settings), nl=False)
         return 0
     except KeyboardInterrupt as interrupt:
-        did, code = ("terminated", 143) if terminated else ("interrupted", 130)
-        then = str(interrupt) or "the same command continues where it stopped"
-        return _fail(f"villa {name}: {did}; {then}", code, as_json)
+        return _fail(*_interrupted(name, signals, str(interrupt)), as_json)
     except Exception as error:
         if debug:
             traceback.print_exc()
+        if signals:  # libraries make errors of their own of it: pyarrow one that looks like a damaged file
+            return _fail(*_interrupted(name, signals), as_json)
         message, code = _explain(name, error)
         return _fail(message, code, as_json, getattr(error, "draft", ""), getattr(error, "details", ()))
     from dataengine.progress import is_main_process
@@ -207,23 +207,37 @@ def perform(name: str, act: Callable[[], "Report"], *, as_json: bool, debug: boo
 
 
 @contextlib.contextmanager
-def _terminable() -> Iterator[list[int]]:
-    """Take SIGTERM for Ctrl-C, so that a command puts its work away and its helpers go; a second one kills it."""
+def _interruptible() -> Iterator[list[int]]:
+    """Take SIGTERM for Ctrl-C, so that a command puts its work away and its helpers go; a second one kills it.
+
+    Give the signals that came, whatever becomes of the exception that each raises.
+    """
     seen: list[int] = []
 
     def stop(number: int, _frame: object) -> None:
         seen.append(number)
-        signal.signal(number, signal.SIG_DFL)
+        if number == signal.SIGTERM:
+            signal.signal(number, signal.SIG_DFL)
         raise KeyboardInterrupt
 
     if threading.current_thread() is not threading.main_thread():
         yield seen
         return
-    before = signal.signal(signal.SIGTERM, stop)
+    heard = [signal.SIGTERM]
+    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:  # else it is ignored, or somebody else's
+        heard.append(signal.SIGINT)
+    before = {number: signal.signal(number, stop) for number in heard}
     try:
         yield seen
     finally:
-        signal.signal(signal.SIGTERM, before)
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _interrupted(name: str, signals: Sequence[int], then: str = "") -> tuple[str, int]:
+    """Say that a signal ended a command, and what the same command does; give the exit code, too."""
+    did, code = ("terminated", 143) if signal.SIGTERM in signals else ("interrupted", 130)
+    return f"villa {name}: {did}; {then or 'the same command continues where it stopped'}", code
 
 
 def invoke(app: typer.Typer, arguments: Sequence[str]) -> int:

@@ -259,6 +259,22 @@ def test_ctrl_c_exits_130_with_a_line_that_says_what_next():
     assert json.loads(out)["exit_code"] == 130
 
 
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_an_interrupt_that_a_library_turns_into_an_error_is_one(number, code, capsys):
+    def body():
+        try:
+            signal.raise_signal(number)
+        except BaseException:
+            raise TypeError("Got unexpected argument type") from None
+
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        assert perform("count", body, as_json=False, debug=False) == code
+    finally:
+        signal.signal(signal.SIGINT, before)
+    assert capsys.readouterr().err.endswith("ed; the same command continues where it stopped\n")
+
+
 def test_python_m_cli_is_villa():
     done = subprocess.run(
         [sys.executable, "-m", "cli", "sources", "--onyl", "x"], capture_output=True, text=True, check=False

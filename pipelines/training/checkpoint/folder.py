@@ -137,9 +137,12 @@ def _is_part(name: str, ours: Collection[str]) -> bool:
     return bool(_SHARD.match(stem)) or stem.startswith(tuple(one.rpartition(".")[0] for one in ours))
 
 
-def prune(directory: Path, keep_last: int, best: int | None, files: Collection[str]) -> None:
-    """Delete all checkpoints but the newest `keep_last` and that of the step `best`."""
-    for step in steps(directory)[:-keep_last]:
+def prune(directory: Path, newest: int, keep_last: int, best: int | None, files: Collection[str]) -> None:
+    """Delete all checkpoints but the last `keep_last` up to the step `newest`, and that of the step `best`.
+
+    Later ones count for none: the run went back from them because they are damaged.
+    """
+    for step in [step for step in steps(directory) if step <= newest][:-keep_last]:
         if step != best:
             remove(path(directory, step), files)
 

@@ -107,7 +107,7 @@ class Writing:
             receipt.unlink()
         flush(self.partial)
         self._take_name()
-        folder.prune(self.directory, self.keep_last, self.best, self.files)
+        folder.prune(self.directory, self.step, self.keep_last, self.best, self.files)
 
     def _take_name(self) -> None:
         final = folder.path(self.directory, self.step)

@@ -111,6 +111,14 @@ def test_the_best_checkpoint_outlives_newer_ones(tmp_path: Path) -> None:
     assert make_run(tmp_path).step == 12
 
 
+def test_a_damaged_checkpoint_costs_none_of_those_after_the_one_before(tmp_path: Path) -> None:
+    make_run(tmp_path, keep_last=2, checkpoint_every=6).train()
+    assert checkpoint.steps(tmp_path / "checkpoints") == [6, 12]
+    os.truncate(checkpoint.path(tmp_path / "checkpoints", 12) / "model.safetensors", 100)
+    make_run(tmp_path, keep_last=1, checkpoint_every=1, max_minutes=1e-9).train()
+    assert make_run(tmp_path).step == 7
+
+
 def write_shards(directory: Path, tensors: dict[str, torch.Tensor], num_shards: int) -> Path:
     """Write a checkpoint as so many ranks would."""
     shapes = {"model": {name: list(value.shape) for name, value in tensors.items()}}
