@@ -9,6 +9,7 @@ import math
 import os
 import pickle
 import pkgutil
+import re
 import signal
 import sys
 import tempfile
@@ -146,10 +147,21 @@ def _explained() -> Iterator[None]:
     try:
         yield
     except (TrainingFailedError, RayError) as error:
-        cause = next((line for line in reversed(str(error).splitlines()) if line.strip()), type(error).__name__)
         raise DataEngineError(
-            f"--launcher ray: {cause.strip()}; the same command goes on from the last checkpoint"
+            f"--launcher ray: {_cause(error)}; the same command goes on from the last checkpoint"
         ) from error
+
+
+def _cause(error: Exception) -> str:
+    """Say in a line what ended a run: of workers that failed, the one that was killed, which the others miss."""
+    for rank, failure in getattr(error, "worker_failures", {}).items():
+        if "worker process has died" in str(failure):
+            where = re.search(r"\bip: (\S+)", str(failure))
+            return (
+                f"no word from rank {rank} ({where[1] if where else 'unknown machine'}): killed, perhaps for memory "
+                f"(see dmesg there)"
+            )
+    return next((line.strip() for line in reversed(str(error).splitlines()) if line.strip()), type(error).__name__)
 
 
 def _workers(config: TrainConfig, has: Mapping[str, float]) -> tuple[int, dict[str, float]]:
