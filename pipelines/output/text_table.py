@@ -38,7 +38,9 @@ def _text(cell: object) -> str:
         return "yes" if cell else "no"
     if isinstance(cell, int):
         return f"{cell:,}"
-    return f"{cell:.4g}" if isinstance(cell, float) else str(cell).replace("\n", "\\n")
+    if isinstance(cell, float):
+        return f"{cell:,.0f}" if 10_000 <= abs(cell) < 1e9 else f"{cell:.4g}"  # 28,320 epochs, and not 2.832e+04
+    return str(cell).replace("\n", "\\n")
 
 
 def counted(count: int, noun: str) -> str:
@@ -61,4 +63,4 @@ def human_seconds(seconds: float) -> str:
     for size, unit in ((86_400, "days"), (3600, "h"), (60, "min")):
         if seconds >= 2 * size:
             return f"{seconds / size:.3g} {unit}"
-    return f"{seconds:.2g} s"
+    return f"{seconds:.2g} s" if seconds < 99.5 else f"{seconds:.0f} s"

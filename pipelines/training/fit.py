@@ -153,7 +153,10 @@ def make_validation(task: TrainTask[C, M, A, R], collator: A, shares: Mapping[st
     config, distributed, reader = task.config, task.distributed, task.data.reader
     sampler = held_out_sampler(task.data.held_out, task.spec, config.micro_batch_size, shares)
     if sampler is None:
-        distributed.print0("no held-out episode is long enough for a window: there is no validation while training")
+        why = "no held-out episode is long enough for a window"
+        if not len(task.data.held_out):
+            why = f"no episode is held out (val_fraction={config.val_fraction:g})"
+        distributed.print0(f"{why}: there is no validation while training")
         return None
     num_batches = min(config.val_batches, -(-sampler.windows_per_epoch // config.batch_size))
     for note in unseen(sampler, reader, num_batches * config.grad_accumulation_steps):

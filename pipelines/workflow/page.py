@@ -20,7 +20,7 @@ def write_page(folder: Path, report: PipelineReport, command: str) -> None:
     rows = [
         [
             html.stage(s.stage, _link(folder, s.page), _link(folder, s.log)),
-            *(s.command, s.state, human_seconds(s.seconds) if s.seconds else "", s.says(), meter(s.seconds / longest)),
+            *(s.command, s.state, _time(s.seconds), s.says(), meter(s.seconds / longest)),
         ]
         for s in report.stages
     ]
@@ -34,6 +34,11 @@ def write_page(folder: Path, report: PipelineReport, command: str) -> None:
     ]
     text = page(f"Pipeline {Path(report.file).stem}", _lead(report), _cards(report) + top, sections, _foot())
     write_whole(folder / PAGE, text)
+
+
+def _time(seconds: float) -> str:
+    """Keep number and unit on one line."""
+    return human_seconds(seconds).replace(" ", "\N{NO-BREAK SPACE}") if seconds else ""
 
 
 def _lead(report: PipelineReport) -> str:

@@ -86,6 +86,10 @@ class PipelineReport(Report):
     """Status page."""
     stages: list[StageFacts] = Field(default_factory=list)
     dry_run: bool = False
+    status: bool = False
+    """States are as they were noted; nothing was compared with what is there now."""
+    left_out: list[str] = Field(default_factory=list)
+    """Stages that `until` or `only` left as they were."""
     seconds: float = 0.0
 
     def summary(self) -> str:
@@ -105,10 +109,14 @@ class PipelineReport(Report):
                 return f"nothing to do: all {done} stages are done"
             depend = f", {may} depend on what these make" if may else ""
             return f"to run: {', '.join(to_run)}{depend}; {done} are done"
-        ran = sum(s.ran for s in self.stages)
-        if done == len(self.stages) and not ran:
-            return f"nothing to do: all {done} stages are done; status: {self.page}"
-        return f"{done} of {len(self.stages)} stages done, {ran} of them now; status: {self.page}"
+        if self.status:
+            return f"{done} of {len(self.stages)} stages done; --dry-run says what changed since; status: {self.page}"
+        meant = [s for s in self.stages if s.stage not in self.left_out]
+        ran, done = sum(s.ran for s in meant), sum(s.state == "done" for s in meant)
+        left_out = f"; left as they were: {', '.join(self.left_out)}" if self.left_out else ""
+        if done == len(meant) and not ran:
+            return f"nothing to do: all {done} stages are done{left_out}; status: {self.page}"
+        return f"{done} of {len(meant)} stages done, {ran} of them now{left_out}; status: {self.page}"
 
 
 def _short(value: Any) -> str:

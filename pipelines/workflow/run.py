@@ -26,7 +26,9 @@ def run(config: PipelineConfig) -> PipelineReport:
     folder = Path(pipeline.out)
     if config.dry_run or config.status:
         state = PipelineState.load(folder)
-        return plan(pipeline, state, selection) if config.dry_run else facts(pipeline, state, ())
+        if config.dry_run:
+            return plan(pipeline, state, selection)
+        return facts(pipeline, state, ()).model_copy(update={"status": True})
     with claimed(folder, "pipeline", sources=_raw_roots(pipeline)) as out:
         out.claim(*FILES)
         return perform(pipeline, selection, cores=config.cores, command=_command(config))
@@ -52,6 +54,7 @@ def perform(
 
     Runner(pipeline, state, selection, cores or pipeline.settings.cores, ran, changed).run()
     report = facts(pipeline, state, ran)
+    report.left_out = [name for name in pipeline.order if name not in selection.names]
     report.seconds = round(time.monotonic() - started, 3)
     return report
 

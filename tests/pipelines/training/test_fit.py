@@ -100,5 +100,5 @@ def test_without_held_out_episodes_there_is_no_validation(
 ) -> None:
     assert train(corpus, tmp_path, "--val-fraction", "0", "--json") == 0
     said = capsys.readouterr()
-    assert "there is no validation while training" in said.err
+    assert "no episode is held out (val_fraction=0): there is no validation while training" in said.err
     assert json.loads(said.out)["val_last"] is None

@@ -105,7 +105,9 @@ def test_a_stage_can_be_done_again_or_alone(villa: Villa, tmp_path: Path) -> Non
     assert ran(villa, file, "--until", "b") == ["a", "b"]
     assert ran(villa, file, "--redo", "a") == ["a", "c"]
     chain(tmp_path, a={"suffix": "A"}, c={"suffix": "C"})
-    assert ran(villa, file, "--only", "c") == ["c"]
+    alone = villa(file, "--only", "c")
+    assert "1 of 1 stages done, 1 of them now; left as they were: a, b" in alone.out  # a is stale: nobody calls it done
+    assert "3 of 3 stages done; --dry-run says what changed since" in villa(file, "--status").out
     assert (tmp_path / "run" / "c.txt").read_text() == "abC"
 
 
