@@ -56,6 +56,18 @@ class Distributed:
         dist.broadcast(value, src=0)
         return int(value.item())
 
+    def broadcast_text(self, text: str) -> str:
+        """Give every rank the text of rank 0."""
+        if self.world_size == 1:
+            return text
+        encoded = text.encode()
+        letters = torch.zeros(self.broadcast(len(encoded)), dtype=torch.uint8)
+        if self.is_main_process:
+            letters = torch.frombuffer(bytearray(encoded), dtype=torch.uint8)
+        letters = letters.to(self.device)
+        dist.broadcast(letters, src=0)
+        return letters.cpu().numpy().tobytes().decode()
+
     def all_reduce_mean(self, values: Tensor) -> Tensor:
         """Average a tensor over all ranks."""
         if self.world_size > 1:

@@ -16,6 +16,7 @@ from dataengine.windows.window import WindowSpec
 from pipelines.device import pick_device
 from pipelines.recipes.mixture import describe
 from pipelines.training import checkpoint, data, held_out, memory
+from pipelines.training.agreement import require_same
 from pipelines.training.deferred import ReadsWeightsError, Weights, make_without_memory
 from pipelines.training.distributed import process_group
 from pipelines.training.frames import Buffers
@@ -64,6 +65,7 @@ def open_data(config: C) -> tuple[C, TrainingData]:
 
 def _fit(task: TrainTask[C, M, A, R]) -> R:
     config, distributed, reader = task.config, task.distributed, task.data.reader
+    require_same(distributed, {**task.identity(), **config.same_on_all_ranks()})
     sampler = _sampler(task)
     collator = task.collator(task.make_buffers())
     loader = Loader(

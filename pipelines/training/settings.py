@@ -39,6 +39,14 @@ _NOT_RECORDED = frozenset(
 )
 """Settings that losses do not depend on: they may differ between the calls of one run."""
 
+_OF_ONE_RANK = frozenset(
+    (
+        *("out", "data", "device", "threads", "cache_mb", "copies_gb", "loggers", "peak_tflops"),
+        *("launcher", "ray_address", "ray_workers", "ray_resources", "ray_max_failures"),
+    )
+)
+"""Settings that may differ between the ranks of one call: where its machine has what, and how much of it."""
+
 _GUARDS = ("on_bad_step", "on_spike", "spike_deviations", "spike_window")
 _MAY_CHANGE_ON_RESUME = (
     *("steps", "grad_accumulation_steps", "sharding", "compile", "checkpoint_activations"),
@@ -200,6 +208,10 @@ class LoopConfig(Config):
     def recorded(self) -> dict[str, Any]:
         """Give the settings that a run's losses depend on, for its checkpoints."""
         return {key: value for key, value in self.model_dump(mode="json").items() if key not in _NOT_RECORDED}
+
+    def same_on_all_ranks(self) -> dict[str, Any]:
+        """Give those that all ranks must have the same value of: ranks that save at other steps wait for ever."""
+        return {key: value for key, value in self.model_dump(mode="json").items() if key not in _OF_ONE_RANK}
 
     def fixed_on_resume(self) -> dict[str, Any]:
         """Give those that a run must keep when it is continued."""
