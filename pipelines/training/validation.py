@@ -133,7 +133,8 @@ class Curve:
 
     def state_dict(self) -> dict[str, Any]:
         """Give all that a checkpoint must keep."""
-        return {"last": self.last, "best": self.best, "num_batches": self.num_batches}
+        counted = {"num_batches": self.num_batches, "best_from": self.best_from}
+        return {"last": self.last, "best": self.best, **counted}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> str:
         """Go on from it, and say why the lowest loss is no longer that; a checkpoint of an older version has none."""

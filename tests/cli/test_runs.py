@@ -39,9 +39,17 @@ def test_a_training_that_is_at_work_is_running(villa: Any, runs: Path, tmp_path:
     with claimed(tmp_path / "new", "train act") as folder:
         shutil.copy(runs / "finished" / "metrics.jsonl", folder.path("metrics.jsonl"))
         (one,) = villa("runs", "list", tmp_path, "--json").report["runs"]
-        assert one["state"] == "running"
+        assert (one["state"], one["kind"]) == ("running", "act")
     (one,) = villa("runs", "list", tmp_path, "--json").report["runs"]
     assert one["state"] == "stopped"
+
+
+def test_the_lowest_loss_is_the_one_that_the_training_reports(villa: Any, tmp_path: Path) -> None:
+    training = make_run(tmp_path / "warm", validates=True, val_every=4)
+    training.recorder.curve.best_from = 13  # as of a LAM whose codebook has not started yet
+    assert training.train().curve.best == {}
+    (one,) = villa("runs", "list", tmp_path, "--json").report["runs"]
+    assert (one["val_step"], one["val_loss"]) == (None, None)
 
 
 def test_a_training_is_shown_with_its_last_figures(villa: Any, runs: Path) -> None:

@@ -35,8 +35,8 @@ def parsed(name: str) -> tuple[str, str, str] | None:
     return by_group.parsed(name.removeprefix(VAL)) if name.startswith(VAL) else None
 
 
-def read(entries: Sequence[Mapping[str, Any]]) -> list[HeldOut]:
-    """Read the last look of every group, and its lowest loss."""
+def read(entries: Sequence[Mapping[str, Any]], lowest_from: int = 0) -> list[HeldOut]:
+    """Read the last look of every group, and its lowest loss since a step."""
     looks: dict[tuple[str, str], dict[int, dict[str, float]]] = {}
     for entry in entries:
         for name, value in entry.items():
@@ -44,12 +44,12 @@ def read(entries: Sequence[Mapping[str, Any]]) -> list[HeldOut]:
             if split is not None and isinstance(value, int | float):
                 kind, group, figure = split
                 looks.setdefault((kind, group), {}).setdefault(entry["step"], {})[figure] = value
-    return [_held_out(kind, group, by_step) for (kind, group), by_step in sorted(looks.items())]
+    return [_held_out(kind, group, by_step, lowest_from) for (kind, group), by_step in sorted(looks.items())]
 
 
-def _held_out(kind: str, name: str, by_step: Mapping[int, Mapping[str, float]]) -> HeldOut:
+def _held_out(kind: str, name: str, by_step: Mapping[int, Mapping[str, float]], lowest_from: int) -> HeldOut:
     last = max(by_step)
-    losses = {step: figures.get("loss", math.nan) for step, figures in by_step.items()}
+    losses = {step: figures.get("loss", math.nan) for step, figures in by_step.items() if step >= lowest_from}
     lowest = min((step for step in losses if math.isfinite(losses[step])), key=lambda step: losses[step], default=None)
     return HeldOut(
         kind=kind,

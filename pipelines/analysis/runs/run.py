@@ -12,10 +12,14 @@ from dataengine.report import Report
 from models.weights import CONFIG_NAME
 from pipelines.html import curves
 from pipelines.output.folder import is_held
+from pipelines.output.marker import MARKER
 from pipelines.training import checkpoint
 
 INSIDE = frozenset(("checkpoints", "tensorboard", "wandb", "hangs"))
 """Folders of a run in which no other run lies."""
+
+KINDS = {"train lam": "lam", "train act": "act", "train world": "world", "finetune": "act"}
+"""By command."""
 
 
 class Run(Report):
@@ -23,15 +27,15 @@ class Run(Report):
 
     path: str
     kind: str
-    """`lam`, `act`, `world` or the name of a model of one's own; empty before the first checkpoint."""
+    """`lam`, `act`, `world` or the name of a model of one's own, which is empty before the first checkpoint."""
     state: Literal["running", "finished", "stopped"]
     step: int
-    """Of the last entry of its metrics."""
+    """Of the last entry of its metrics, or of the newest checkpoint where that is later."""
     steps: int | None
     """That it was to take; None before the first checkpoint."""
     loss: float | None
     val_loss: float | None
-    """The lowest on held-out windows."""
+    """The lowest on held-out windows; of a LAM, since its codebook started."""
     val_step: int | None
     """Step of that."""
     samples_per_s: float | None
@@ -70,15 +74,16 @@ def read(folder: Path) -> Run:
     """Read how far a training is."""
     entries = curves.read(folder / "metrics.jsonl")
     trained = [e for e in entries if "loss" in e]
-    held_out = [e for e in entries if math.isfinite(e.get("val_loss", math.nan))]
+    counted = [e for e in entries if e.get("step", 0) >= lowest_from(folder)]
+    held_out = [e for e in counted if math.isfinite(e.get("val_loss", math.nan))]
     best = min(held_out, key=lambda e: e["val_loss"], default={})
     last, saved = (trained[-1] if trained else {}), _json(_newest(folder) / checkpoint.STATE_NAME)
-    steps, step = saved.get("elastic", {}).get("steps"), int(last.get("step", saved.get("step", 0)))
+    steps, step = saved.get("elastic", {}).get("steps"), max(int(last.get("step", 0)), int(saved.get("step", 0)))
     finished = bool(_json(folder / "report.json").get("finished")) and step == steps
     bad = folder / "bad_steps.jsonl"
     return Run(
         path=str(folder),
-        kind=str(_about(folder).get("architecture", "")).lower(),
+        kind=str(_about(folder).get("architecture", "")).lower() or _begun(folder),
         state="running" if is_held(folder) else "finished" if finished else "stopped",
         step=step,
         steps=steps,
@@ -90,9 +95,19 @@ def read(folder: Path) -> Run:
     )
 
 
+def lowest_from(folder: Path) -> int:
+    """Give the step from which on losses on held-out windows count for the lowest; 0 before the first checkpoint."""
+    return int(_json(_newest(folder) / checkpoint.STATE_NAME).get("validation", {}).get("best_from", 0))
+
+
 def settings(folder: Path) -> Mapping[str, Any]:
     """Give the settings that a run's losses depend on; none before its first checkpoint."""
     return _about(folder).get("training", {})
+
+
+def _begun(folder: Path) -> str:
+    """Tell the kind by the command that began the run."""
+    return KINDS.get(str(_json(folder / MARKER).get("command")), "")
 
 
 def _about(folder: Path) -> dict[str, Any]:

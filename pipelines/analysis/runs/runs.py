@@ -84,7 +84,7 @@ def show(folder: Path, out: Path | None = None) -> RunReport:
     report = RunReport(
         run=run.read(named),
         metrics=last,
-        held_out=groups.read(entries),
+        held_out=groups.read(entries, run.lowest_from(named)),
         settings=dict(presets.flat(run.settings(named))),
         page="" if out is None else str(out / "index.html"),
     )
