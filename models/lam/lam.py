@@ -136,7 +136,7 @@ class Lam(nn.Module):
         tokens = self.encoder(clip)
         if self.norm is not None:
             tokens = self.norm.by_batch(tokens, valid) if self.encoder.training else self.norm(tokens)
-        quantized = self.vq(tokens, valid, counts)
+        quantized = self.vq(tokens, valid, counts, random)
         before, after = clip[:, :-1].flatten(0, 1), clip[:, 1:].flatten(0, 1)
         predicted = self.decoder(before, quantized.latents.flatten(0, 1))
         errors = [(x.float() - after).square().unflatten(0, valid.shape) for x in (predicted, before)]

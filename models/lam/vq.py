@@ -1,6 +1,7 @@
 """The vector quantiser: tokens become rows of one small codebook."""
 
 import math
+from collections.abc import Callable
 from typing import NamedTuple
 
 import torch
@@ -9,7 +10,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Generator, Tensor, nn
 
 from models.lam.config import LamConfig
-from models.parts import Counts, mean_of
+from models.parts import Counts, Draws, Random, mean_of
 
 PAIRS = "pairs"
 """Name of the means over pairs of frames."""
@@ -20,6 +21,7 @@ RECENT_TOKENS = 4096
 """Tokens kept for initialising the codebook and reviving codes."""
 BATCHES_REMEMBERED = 16
 """A batch fills at most one part in so many of them, so that they span several batches."""
+ROWS_OF_STEP = RECENT_TOKENS // BATCHES_REMEMBERED
 USAGE_DECAY = 0.95
 CHECK_EVERY = 10
 """Steps between checks for dead codes: a check makes the host wait for the device."""
@@ -46,14 +48,17 @@ class Quantized(NamedTuple):
 class Quantizer(nn.Module):
     """Nearest row by squared distance, in float32.
 
-    All state of the schedule is a buffer, so a resumed run continues exactly. Data-parallel ranks must agree:
-    after `begin_step` returned True, copy this module's tensors from rank 0.
+    All state of the schedule is a buffer, so a resumed run continues exactly. What the parts of a step show of tokens
+    and codes is put together by `end_step`, over ranks too: so the schedule does not depend on how a batch is divided.
     """
 
     started: Tensor
     usage: Tensor
     recent: Tensor
     num_seen: Tensor
+    step_rows: Tensor
+    step_chosen: Tensor
+    step_pairs: Tensor
 
     def __init__(self, config: LamConfig) -> None:
         super().__init__()
@@ -65,6 +70,10 @@ class Quantizer(nn.Module):
         self.register_buffer("usage", torch.full((config.num_slots, config.num_codes), 1 / config.num_codes))
         self.register_buffer("recent", torch.zeros(RECENT_TOKENS, config.latent_dim))
         self.register_buffer("num_seen", torch.zeros((), dtype=torch.int64))
+        self.register_buffer("step_rows", torch.zeros(ROWS_OF_STEP, config.latent_dim), persistent=False)
+        self.register_buffer("step_chosen", torch.zeros(config.num_slots, config.num_codes), persistent=False)
+        self.register_buffer("step_pairs", torch.zeros(()), persistent=False)
+        self._num_rows = 0
 
     def nearest(self, tokens: Float[Tensor, "*b d"]) -> Int[Tensor, "*b"]:
         """Return the index of the nearest code."""
@@ -79,11 +88,16 @@ class Quantizer(nn.Module):
         return self.embedding(codes).float()
 
     def forward(
-        self, tokens: Float[Tensor, "b n k d"], mask: Bool[Tensor, "b n"] | None = None, counts: Counts | None = None
+        self,
+        tokens: Float[Tensor, "b n k d"],
+        mask: Bool[Tensor, "b n"] | None = None,
+        counts: Counts | None = None,
+        random: Random = None,
     ) -> Quantized:
         """Quantise, or pass the tokens through while the codebook has not started.
 
-        Where `mask` is false the episode had ended: that pair has no loss and no statistics.
+        Where `mask` is false the episode had ended: that pair has no loss and no statistics. `random` and `counts` are
+        those of a part, where the batch is one of several.
         """
         if mask is None:
             mask = torch.ones(tokens.shape[:2], dtype=torch.bool, device=tokens.device)
@@ -93,7 +107,7 @@ class Quantizer(nn.Module):
         commitment = masked_mean((tokens - rows.detach()).square(), mask, counts, COMMITMENT)
         codebook = masked_mean((rows - tokens.detach()).square(), mask, counts, CODEBOOK)
         if self.training:
-            self._update_statistics(tokens.detach(), codes, mask)
+            self._see(tokens.detach(), codes, mask, random)
         # a choice on the device: no wait for it, no second graph to compile
         latents = torch.where(self.started, tokens + (rows - tokens).detach(), tokens)
         return Quantized(latents, codes, self.loss_of(commitment, codebook))
@@ -104,28 +118,54 @@ class Quantizer(nn.Module):
         return torch.where(self.started, loss, 0.0 * loss)
 
     @torch.no_grad()
-    def _update_statistics(
-        self, tokens: Float[Tensor, "b n k d"], codes: Int[Tensor, "b n k"], mask: Bool[Tensor, "b n"]
+    def _see(
+        self, tokens: Float[Tensor, "b n k d"], codes: Int[Tensor, "b n k"], mask: Bool[Tensor, "b n"], random: Random
     ) -> None:
-        self.usage.lerp_(self.usage_of(codes, mask), 1 - USAGE_DECAY)
+        """Note what a part shows, tokens at the rows that they have in the whole batch."""
+        first, num_all = (random.first, random.num_all) if isinstance(random, Draws) else (0, len(tokens))
+        self.step_chosen += self._chosen(codes, mask)
+        self.step_pairs += mask.sum()
         # A pair that does not exist is replaced by the clip's first: selecting would wait for the device.
         rows = torch.where(mask[:, :, None, None], tokens, tokens[:, :1]).flatten(0, 2)
-        rows = rows[:: math.ceil(len(rows) / (RECENT_TOKENS // BATCHES_REMEMBERED))]
-        where = (self.num_seen + torch.arange(len(rows), device=rows.device)) % RECENT_TOKENS
-        self.recent.index_copy_(0, where, rows)
-        self.num_seen += len(rows)
+        each = tokens.shape[1] * tokens.shape[2]
+        stride = math.ceil(num_all * each / ROWS_OF_STEP)
+        skipped = -first * each % stride
+        kept = rows[skipped::stride]
+        start = (first * each + skipped) // stride
+        self.step_rows[start : start + len(kept)] = kept
+        self._num_rows = math.ceil(num_all * each / stride)
+
+    @torch.no_grad()
+    def end_step(self, add_up: Callable[[Tensor], object] = lambda tensor: None) -> None:
+        """Take up what the parts of a step showed; `add_up` adds to a tensor, in place, those of the other ranks."""
+        if not self._num_rows:
+            return
+        for seen in (self.step_rows, self.step_chosen, self.step_pairs):
+            add_up(seen)
+        self.usage.lerp_(self.step_chosen / self.step_pairs.clamp(min=1), 1 - USAGE_DECAY)
+        where = (self.num_seen + torch.arange(self._num_rows, device=self.recent.device)) % RECENT_TOKENS
+        self.recent.index_copy_(0, where, self.step_rows[: self._num_rows])
+        self.num_seen += self._num_rows
+        for seen in (self.step_rows, self.step_chosen, self.step_pairs):
+            seen.zero_()
+        self._num_rows = 0
 
     def usage_of(self, codes: Int[Tensor, "b n k"], mask: Bool[Tensor, "b n"]) -> Float[Tensor, "k codes"]:
         """Return how often each slot chose each code, as shares."""
+        return self._chosen(codes, mask) / mask.sum().clamp(min=1)
+
+    def _chosen(self, codes: Int[Tensor, "b n k"], mask: Bool[Tensor, "b n"]) -> Float[Tensor, "k codes"]:
+        """Count how often each slot chose each code."""
         # not F.one_hot: it looks at the codes, for which the host waits on some devices
         chosen = (codes[..., None] == torch.arange(self.num_codes, device=codes.device)) * mask[
             :, :, None, None
         ].float()
-        return chosen.sum(dim=(0, 1)) / mask.sum().clamp(min=1)
+        return chosen.sum(dim=(0, 1))
 
     @torch.no_grad()
     def begin_step(self, step: int, num_steps: int) -> bool:
         """Start the codebook when the warm-up is over, revive dead codes; return True if codes moved."""
+        self.end_step()
         warmup = math.ceil(self.warmup_fraction * num_steps)
         if step < warmup or (step != warmup and step % CHECK_EVERY) or not self.num_seen:
             return False

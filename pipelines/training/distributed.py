@@ -3,7 +3,7 @@
 import atexit
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Container, Iterator
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from datetime import timedelta
@@ -90,11 +90,17 @@ class Distributed:
                 if not isinstance(tensor, DTensor):
                     dist.broadcast(tensor, src=0)
 
-    def broadcast_buffers(self, model: nn.Module) -> None:
-        """Give every rank the buffers of rank 0."""
+    def broadcast_buffers(self, model: nn.Module, names: Container[str]) -> None:
+        """Give every rank buffers of rank 0, by their names."""
         if self.world_size > 1:
-            for buffer in model.buffers():
-                dist.broadcast(buffer, src=0)
+            for name, buffer in model.named_buffers():
+                if name in names:
+                    dist.broadcast(buffer, src=0)
+
+    def add_up(self, tensor: Tensor) -> None:
+        """Add to a tensor, in place, those of the other ranks."""
+        if self.world_size > 1:
+            dist.all_reduce(tensor, dist.ReduceOp.SUM)
 
     def barrier(self) -> None:
         """Wait for all ranks."""

@@ -1,7 +1,7 @@
 """What the trainer asks of a model, and of those who follow a run."""
 
-from collections.abc import Mapping, Sequence
-from typing import Any, Protocol
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Protocol, runtime_checkable
 
 from torch import Tensor
 
@@ -23,6 +23,15 @@ class Trainable(Protocol):
 
     def begin_step(self, step: int, num_steps: int) -> bool | None:
         """Advance the model's own schedules; True if that moved weights."""
+        ...
+
+
+@runtime_checkable
+class EndsSteps(Protocol):
+    """A module of a model that learns something of a whole step, however it is divided."""
+
+    def end_step(self, add_up: Callable[[Tensor], object]) -> None:
+        """Take up what this rank's parts showed; `add_up` adds to a tensor, in place, those of the other ranks."""
         ...
 
 

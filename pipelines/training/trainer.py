@@ -33,7 +33,7 @@ from pipelines.training.interrupts import Interrupts
 from pipelines.training.loading import B, Loader
 from pipelines.training.optimizer import make_optimizer, parameter_order, set_learning_rate
 from pipelines.training.parts import BatchParts
-from pipelines.training.protocols import Callback, Trainable
+from pipelines.training.protocols import Callback, EndsSteps, Trainable
 from pipelines.training.recorder import Recorder
 from pipelines.training.saving import Checkpoints
 from pipelines.training.settings import LoopConfig, learning_rate
@@ -116,6 +116,8 @@ class Trainer(Generic[B]):
         self._transfer = Transfer(self.device)
         self.bf16 = is_fast_at_bf16(self.device) if config.bf16 is None else config.bf16
         self._skeleton = Skeleton(self.model)
+        self._ending = [module for module in self.model.modules() if isinstance(module, EndsSteps)]
+        self._saved = frozenset(self.model.state_dict())
         self._root: nn.Module = self._shard(weights)
         self.optimizer = make_optimizer(self.model, config, self.device, lr_scale)
         self.ema = Ema(self.model, config.ema_decay) if config.ema_decay else None
@@ -171,7 +173,11 @@ class Trainer(Generic[B]):
             ids = [self.device.index] if self.device.type == "cuda" else None
             # Not every batch has robots, wrist views or plans, so not every parameter has a gradient.
             self._root = DistributedDataParallel(
-                self._root, device_ids=ids, find_unused_parameters=True, gradient_as_bucket_view=True
+                self._root,
+                device_ids=ids,
+                find_unused_parameters=True,
+                gradient_as_bucket_view=True,
+                broadcast_buffers=False,
             )
 
     def train(self) -> TrainResult:
@@ -249,6 +255,7 @@ class Trainer(Generic[B]):
         moved = cast(Trainable, self.model).begin_step(self.step, c.steps)
         if self.distributed.any(bool(moved)):
             self.distributed.broadcast_weights(self.model)
+        self.distributed.broadcast_buffers(self.model, self._saved)
         self.bad_steps.begin()
         of_parts: list[Mapping[str, Tensor]] = []
         parts = [self._transfer(next(self.loader)) for _ in range(c.grad_accumulation_steps)]
@@ -265,6 +272,8 @@ class Trainer(Generic[B]):
                 self.watchdog.at(number, "backward")
                 (loss / c.grad_accumulation_steps).backward()
             of_parts.append({**figures, "loss": loss.detach()})
+        for module in self._ending:
+            module.end_step(self.distributed.add_up)
         self.watchdog.at(number, "optimizer")
         if is_sharded(self._root):
             reduce_whole_gradients(self.model)
@@ -294,10 +303,9 @@ class Trainer(Generic[B]):
 
     @contextlib.contextmanager
     def _synchronized(self, last: bool) -> Iterator[None]:
-        """Sum gradients over ranks with the last part of a step, and not before; buffers are those of rank 0."""
+        """Sum gradients over ranks with the last part of a step, and not before."""
         root = self._root
         if isinstance(root, FSDPModule):
-            self.distributed.broadcast_buffers(self.model)
             root.set_requires_gradient_sync(last)
         with contextlib.nullcontext() if last or not isinstance(root, DistributedDataParallel) else root.no_sync():
             yield

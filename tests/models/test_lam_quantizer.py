@@ -5,6 +5,7 @@ import torch
 import torch.nn.functional as F
 
 from models.lam.vq import Quantizer, kmeans
+from models.parts import Draws
 from tests.support.shapes import lam_shape
 
 NUM_STEPS = 100
@@ -91,6 +92,7 @@ def test_dead_codes_are_moved_onto_recent_tokens(revive_below):
 def test_a_revived_code_gets_time_to_prove_itself():
     vq = make_quantizer(warmup_fraction=0.0)
     vq(clustered_tokens())
+    vq.end_step()
     vq.usage[:, 3] = 0.0
     codebook = vq.embedding.weight.clone()
     assert vq.begin_step(10, NUM_STEPS)
@@ -102,7 +104,27 @@ def test_memory_is_a_ring_that_spans_batches():
     vq = make_quantizer()
     for value in range(40):
         vq(torch.full((64, 2, 4, 16), float(value)))
+        vq.end_step()
     assert vq.recent[:, 0].unique().tolist() == [float(v) for v in range(24, 40)]
+
+
+@pytest.mark.parametrize(("num_clips", "shares"), [(64, (32, 32)), (64, (1, 15, 48)), (150, (37, 50, 63))])
+def test_what_a_step_shows_does_not_depend_on_its_parts(num_clips, shares):
+    """Nor on their order: parts of other ranks come at any time."""
+    tokens = torch.randn(num_clips, 3, 4, 16, generator=torch.Generator().manual_seed(0))
+    mask = torch.arange(num_clips)[:, None] % 4 > torch.arange(3)
+    whole, parted = make_quantizer(), make_quantizer()
+    starts = [sum(shares[:i]) for i in range(len(shares))]
+    for _ in range(3):
+        whole(tokens, mask)
+        whole.end_step()
+        for first, share in reversed(list(zip(starts, shares, strict=True))):
+            rows = slice(first, first + share)
+            parted(tokens[rows], mask[rows], random=Draws(torch.Generator(), first, share, num_clips))
+        parted.end_step()
+    for name, value in whole.named_buffers():
+        assert torch.equal(value, parted.get_buffer(name)), name
+    assert whole.num_seen == 3 * min(256, num_clips * 12 // -(-num_clips * 12 // 256))
 
 
 def test_evaluation_leaves_the_schedule_alone():
@@ -121,6 +143,7 @@ def test_a_resumed_run_continues_exactly(stop):
             optimizer.zero_grad()
             vq(clustered_tokens(num_clusters=6 if step < 40 else 32, seed=step)).loss.backward()
             optimizer.step()
+            vq.end_step()
         return vq.state_dict()
 
     never_stopped = train(make_quantizer(), range(NUM_STEPS))

@@ -59,12 +59,20 @@ def act_run(out: Path, distributed: Distributed, config: LoopConfig, validates: 
     return run_of(out, distributed, config, Act(shape), made, spec, collator, validates)
 
 
-def lam_run(out: Path, distributed: Distributed, config: LoopConfig, validates: bool = False) -> Trainer:
+def lam_run(
+    out: Path, distributed: Distributed, config: LoopConfig, validates: bool = False, warmup_fraction: float = 0.0
+) -> Trainer:
     made = reader()
     small = {"resolution": 32, "encoder_width": 16, "decoder_width": 16, "encoder_depth": 1, "decoder_depth": 1}
     # Normalised over a part, latents would depend on the parts.
     shape = lam_shape(
-        "tiny", **small, normalize_latents=False, warmup_fraction=0.0, state_dim=7, action_dim=7, max_horizon=4
+        "tiny",
+        **small,
+        normalize_latents=False,
+        warmup_fraction=warmup_fraction,
+        state_dim=7,
+        action_dim=7,
+        max_horizon=4,
     )
     spec = WindowSpec(num_frames=3, interval_s=0.3)
     collator = LamCollator(
@@ -143,6 +151,17 @@ def gradients(kind: str, out: Path, distributed: Distributed, accumulate: int, *
     figures = run.train().figures
     run.loader.close()
     return gradients_seen | {f"logged {name}": torch.tensor(figures[name]) for name in SAME if name in figures}
+
+
+def quantizer(out: Path, distributed: Distributed, accumulate: int) -> dict[str, Tensor]:
+    """Train a LAM whose codebook starts midway; give codes, how often each was used, and recent tokens."""
+    config = LoopConfig(steps=5, batch_size=BATCH, grad_accumulation_steps=accumulate, log_every=1)
+    run = lam_run(out / f"{accumulate}-{distributed.world_size}", distributed, config, warmup_fraction=0.6)
+    run.train()
+    run.loader.close()
+    vq = run.model.vq
+    assert vq.started
+    return {"codebook": vq.embedding.weight.detach(), "usage": vq.usage, "recent": vq.recent}
 
 
 SAME = ("loss", "robot", "latent", "proprio", "visual", "vq", "state", "action", "state_if_held", "grad_norm")

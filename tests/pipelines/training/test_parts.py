@@ -10,7 +10,7 @@ from torch import Tensor
 from pipelines.training.distributed import Distributed, process_group
 from pipelines.training.settings import LoopConfig
 from tests.support import forked
-from tests.support.ranked import BATCH, RUNS, act_run, gradients
+from tests.support.ranked import BATCH, RUNS, act_run, gradients, quantizer
 
 
 def alone() -> Distributed:
@@ -33,6 +33,12 @@ def test_a_step_in_parts_has_the_gradients_of_the_whole(kind: str, tmp_path: Pat
         compare(whole, gradients(kind, tmp_path, alone(), parts))
 
 
+def test_a_codebook_starts_from_the_whole_batch(tmp_path: Path) -> None:
+    whole = quantizer(tmp_path, alone(), 1)
+    for parts in (2, 8):
+        compare(whole, quantizer(tmp_path, alone(), parts))
+
+
 def test_a_batch_of_human_clips_alone_has_no_robot_term(tmp_path: Path) -> None:
     """Parts of one clip: every second one is a human's, and its empty mean must weigh nothing."""
     masks: list[bool] = []
@@ -50,11 +56,15 @@ def save_gradients(out: str) -> None:
             seen = gradients(kind, Path(out), distributed, 2)
             if distributed.is_main_process:
                 torch.save(seen, Path(out) / f"{kind}.pt")
+        torch.save(quantizer(Path(out), distributed, 2), Path(out) / f"quantizer-{distributed.rank}.pt")
 
 
 @pytest.mark.slow
-def test_two_ranks_have_the_gradients_of_one(tmp_path: Path) -> None:
+def test_two_ranks_have_the_gradients_and_the_codebook_of_one(tmp_path: Path) -> None:
     forked.run(save_gradients, tmp_path, ranks=2)
     for kind in RUNS:
         two = torch.load(tmp_path / f"{kind}.pt", weights_only=True)
         compare(gradients(kind, tmp_path / "one", alone(), 1), {n.removeprefix("module."): v for n, v in two.items()})
+    whole = quantizer(tmp_path / "one", alone(), 1)
+    for rank in range(2):
+        compare(whole, torch.load(tmp_path / f"quantizer-{rank}.pt", weights_only=True))
