@@ -170,8 +170,11 @@ def _read_training(
         for episode in wanted:
             live.advance(1)
             rows = _rows(episode.num_steps, steps_per_latent(episode.control_hz, info.interval_s))
-            if is_held_out(episode, config.val_fraction) or "primary" not in episode.cameras or not len(rows):
-                left_out["training episodes held out, without the camera, or too short"] += 1
+            if is_held_out(episode, config.val_fraction):
+                left_out[f"episodes that training held out (val_fraction {config.val_fraction:g})"] += 1
+                continue
+            if "primary" not in episode.cameras or not len(rows):
+                left_out["training episodes without the camera, or too short"] += 1
                 continue
             try:
                 latent, codes = read_rows(lam, reader, episode, rows, info)

@@ -17,9 +17,10 @@ from dataengine.errors import DataEngineError
 from dataengine.formats.resize import resize
 from dataengine.windows.window import EpisodeReader
 from pipelines.evaluation.held_out import held_out_by
-from pipelines.evaluation.plan import NO_STATE, latent_info, load_lam_of, stack
+from pipelines.evaluation.plan import NO_STATE, latent_info, load_lam_of
 from pipelines.evaluation.planning import measures
 from pipelines.evaluation.planning.config import PlanningConfig
+from pipelines.evaluation.planning.examples import sheet
 from pipelines.evaluation.planning.report import PlanGroup, PlanningReport, Wording
 from pipelines.evaluation.planning.starts import Start, StartGroup, choose_groups, read_starts
 from pipelines.evaluation.simulators._base import Observation
@@ -104,8 +105,10 @@ def _measure(
     texts_of = _other_texts(config, starts)
     reworded = {kind: planner.plan([starts[i] for i in said], [*said.values()]) for kind, said in texts_of.items()}
     if config.examples:
-        rows = [list(plans), *_rows(reworded, texts_of, len(starts))]
-        _draw(out, picture, planner, config.examples, starts, rows)
+        chosen = np.linspace(0, len(starts) - 1, min(config.examples, len(starts))).round().astype(np.int64)
+        with_others = [(said, reworded[kind]) for kind, said in texts_of.items()]
+        rows = [row for i in np.unique(chosen) for row in _example(planner, i, starts[i], plans[i], with_others)]
+        sheet(rows).save(out.path(picture))
     return PlanGroup(
         dataset=group.dataset,
         embodiment=group.embodiment,
@@ -232,33 +235,18 @@ def _wording(planner: Planner, kind: str, starts: Sequence[Start], own: Plans, p
     return Wording(kind=kind, starts=len(starts), codes=round(float(np.mean(right)), 4), changed=round(changed, 4))
 
 
-def _rows(
-    reworded: Mapping[str, Plans], texts_of: Mapping[str, Mapping[int, str]], count: int
-) -> list[list[NDArray[np.float32] | None]]:
-    """Give for each kind of words the plan of every start, None where there is none."""
-    rows = []
-    for kind, plans in reworded.items():
-        row: list[NDArray[np.float32] | None] = [None] * count
-        for i, plan in zip(texts_of[kind], plans, strict=True):
-            row[i] = plan
-        rows.append(row)
-    return rows
-
-
-def _draw(
-    out: OutputFolder,
-    name: str,
+def _example(
     planner: Planner,
-    count: int,
-    starts: Sequence[Start],
-    rows: Sequence[Sequence[NDArray[np.float32] | None]],
-) -> None:
-    """Save for some starts what happened, and what plans lead to: with own words, another task's, new ones."""
-    from PIL import Image
-
-    side, strips = planner.lam.config.resolution, list[list[NDArray[np.uint8]]]()
-    for i in np.unique(np.linspace(0, len(starts) - 1, min(count, len(starts))).round().astype(np.int64)):
-        drawn = [plan[: len(starts[i].latent)] for row in rows if (plan := row[i]) is not None]
-        strips.append([resize(frame, side, side) for frame in starts[i].frames])
-        strips += planner.predict([starts[i]] * len(drawn), drawn)
-    Image.fromarray(stack(strips).repeat(2, axis=0).repeat(2, axis=1)).save(out.path(name))
+    i: int,
+    start: Start,
+    plan: NDArray[np.float32],
+    with_others: Sequence[tuple[Mapping[int, str], Plans]],
+) -> list[tuple[str, list[NDArray[np.uint8]]]]:
+    """Draw what happened from a start, and what plans lead to: with own words, another task's, new ones."""
+    asked = [(start.instruction, plan)]
+    asked += [(said[i], plans[list(said).index(i)]) for said, plans in with_others if i in said]
+    predicted = planner.predict([start] * len(asked), [each[: len(start.latent)] for _, each in asked])
+    side = planner.lam.config.resolution
+    recorded = [resize(frame, side, side) for frame in start.frames]
+    rows = [(f"plan: {text}", frames) for (text, _), frames in zip(asked, predicted, strict=True)]
+    return [(f"recorded: {start.instruction}", recorded), *rows]
