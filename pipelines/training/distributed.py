@@ -15,7 +15,7 @@ from torch.distributed.tensor import DTensor
 
 from dataengine.errors import DataEngineError
 from dataengine.reading import one_line
-from pipelines.training.meeting import Meeting, meet
+from pipelines.training.meeting import Meeting, assigned, meet
 
 
 @dataclass(frozen=True)
@@ -120,7 +120,7 @@ def process_group(device: torch.device, hang_timeout_s: float = 1800, alone: boo
     A process that has no others makes a group if it asks for one, `alone`: sharding needs it. Raise DataEngineError
     where one of the others does not come.
     """
-    world_size = int(os.environ.get("WORLD_SIZE", "1"))
+    rank, world_size = assigned()
     if world_size == 1 and not alone:
         yield Distributed(0, 1, device)
         return
@@ -136,7 +136,6 @@ def process_group(device: torch.device, hang_timeout_s: float = 1800, alone: boo
         if world_size == 1:
             dist.init_process_group(backend, store=dist.HashStore(), rank=0, world_size=1)  # type: ignore[attr-defined]
         else:
-            rank = int(os.environ["RANK"])
             meeting = meet(rank, world_size)
             dist.init_process_group(backend, store=meeting.store, rank=rank, world_size=world_size, timeout=timeout)
     except (DataEngineError, dist.DistError, RuntimeError, ValueError) as error:

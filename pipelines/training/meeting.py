@@ -24,6 +24,8 @@ TELL_S = 2.0
 """Seconds in which those that lost a rank tell each other that they are there."""
 ANSWER_S = 10.0
 """Longest wait for an answer of the store."""
+MOST_RANKS = 1_000_000
+_ASSIGNED_BY = "torchrun sets it, and so must whoever starts several processes without it"
 SHOWN = 4
 """Ranks that a line names."""
 
@@ -87,6 +89,27 @@ class Meeting:
 
     def _named(self, rank: int) -> str:
         return f"rank {rank} ({self.hosts.get(rank, 'unknown machine')})"
+
+
+def assigned() -> tuple[int, int]:
+    """Give this process's rank and the number of ranks, as torchrun assigns them; without it, 0 of 1.
+
+    Raise DataEngineError for what cannot be, which would be waited for.
+    """
+    world_size = _number("WORLD_SIZE", 1, MOST_RANKS) if "WORLD_SIZE" in os.environ else 1
+    if world_size == 1:
+        return 0, 1
+    if not os.environ.get("MASTER_ADDR"):
+        raise DataEngineError(f"MASTER_ADDR is not set, expected the machine of rank 0; {_ASSIGNED_BY}")
+    _number("MASTER_PORT", 1, 65535)
+    return _number("RANK", 0, world_size - 1), world_size
+
+
+def _number(name: str, least: int, most: int) -> int:
+    text = os.environ.get(name, "not set")
+    if not text.isdecimal() or not least <= int(text) <= most:
+        raise DataEngineError(f"{name} is {text}, expected a number from {least} to {most}; {_ASSIGNED_BY}")
+    return int(text)
 
 
 def meet(rank: int, world_size: int) -> Meeting:
