@@ -13,9 +13,9 @@ SMOOTHING = 0.9
 
 
 def read(file: Path) -> list[dict[str, Any]]:
-    """Read a metrics file; a line cut off by a kill is left out."""
+    """Read a metrics file; a line cut off by a kill, or damaged by the disk, is left out."""
     records = []
-    for line in file.read_text(encoding="utf-8").splitlines() if file.is_file() else []:
+    for line in file.read_text(encoding="utf-8", errors="replace").splitlines() if file.is_file() else []:
         try:
             record = json.loads(line)
         except json.JSONDecodeError:

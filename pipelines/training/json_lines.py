@@ -11,11 +11,11 @@ def cut_after(path: Path, step: int) -> None:
     if not path.exists():
         return
     kept = []
-    for line in path.read_text(encoding="utf-8").splitlines():
+    for line in path.read_text(encoding="utf-8", errors="replace").splitlines():
         try:
             if json.loads(line)["step"] > step:
                 break
-        except ValueError:  # the process died inside this line
+        except (ValueError, TypeError, LookupError):  # the process, or the machine, died inside this line
             break
         kept.append(line + "\n")
     write_whole(path, "".join(kept))

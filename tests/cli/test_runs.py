@@ -96,8 +96,8 @@ def test_what_is_no_training_is_one_line(villa: Any, runs: Path, argv: list[str]
 
 def test_a_line_that_a_kill_cut_off_does_no_harm(villa: Any, runs: Path, tmp_path: Path) -> None:
     shutil.copytree(runs / "finished", tmp_path / "cut")
-    with (tmp_path / "cut" / "metrics.jsonl").open("a") as file:
-        file.write('{"step": 13, "lo')
+    with (tmp_path / "cut" / "metrics.jsonl").open("ab") as file:
+        file.write(b'\xff\x00{"step": 13, "lo')
     (tmp_path / "cut" / "report.json").write_text("{")
     (one,) = villa("runs", "list", tmp_path, "--json").report["runs"]
     assert (one["state"], one["step"]) == ("stopped", 12)
