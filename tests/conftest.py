@@ -3,12 +3,16 @@
 import gc
 import logging
 import os
+import signal
 from collections.abc import Iterator
 
 import pytest
 
 # Workers run side by side, and many tests start processes of their own: more threads than cores make torch crawl.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+# A shell that begins the tests in the background has them ignore Ctrl-C, which all that they start would inherit.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
