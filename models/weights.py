@@ -123,9 +123,8 @@ def save_released_lam(lam: Lam, directory: str | Path, extra_json: Mapping[str, 
         raise ValueError(
             f"the released format cannot hold {', '.join(other)}; train with `--preset paper` or {needed} to get there"
         )
-    released = {name: value for name, value in lam.state_dict().items() if not name.startswith("proprio.")}
-    for name, _ in lam.vq.named_buffers():
-        released.pop(f"vq.{name}")
+    left = ("proprio.", *(f"vq.{name}" for name, _ in lam.vq.named_buffers()))
+    released = {name: value for name, value in lam.state_dict().items() if not name.startswith(left)}
     settings = {key: getattr(config, ours) for key, ours in _RELEASED_KEYS.items()}
     derived = {"in_channels": 3, "grid_size": config.grid, "embed_tokens": config.num_patches}
     stated = {
