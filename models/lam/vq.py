@@ -140,14 +140,17 @@ class Quantizer(nn.Module):
         """Take up what the parts of a step showed; `add_up` adds to a tensor, in place, those of the other ranks."""
         if not self._num_rows:
             return
-        for seen in (self.step_rows, self.step_chosen, self.step_pairs):
-            add_up(seen)
+        seen = (self.step_rows, self.step_chosen, self.step_pairs)
+        together = torch.cat([one.flatten() for one in seen])
+        add_up(together)
+        for one, summed in zip(seen, together.split([one.numel() for one in seen]), strict=True):
+            one.copy_(summed.view_as(one))
         self.usage.lerp_(self.step_chosen / self.step_pairs.clamp(min=1), 1 - USAGE_DECAY)
         where = (self.num_seen + torch.arange(self._num_rows, device=self.recent.device)) % RECENT_TOKENS
         self.recent.index_copy_(0, where, self.step_rows[: self._num_rows])
         self.num_seen += self._num_rows
-        for seen in (self.step_rows, self.step_chosen, self.step_pairs):
-            seen.zero_()
+        for one in seen:
+            one.zero_()
         self._num_rows = 0
 
     def usage_of(self, codes: Int[Tensor, "b n k"], mask: Bool[Tensor, "b n"]) -> Float[Tensor, "k codes"]:

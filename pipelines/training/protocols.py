@@ -28,7 +28,7 @@ class Trainable(Protocol):
 
 @runtime_checkable
 class EndsSteps(Protocol):
-    """A module of a model that learns something of a whole step, however it is divided."""
+    """A module that learns something of a whole step, however it is divided: all ranks have equal buffers of it."""
 
     def end_step(self, add_up: Callable[[Tensor], object]) -> None:
         """Take up what this rank's parts showed; `add_up` adds to a tensor, in place, those of the other ranks."""

@@ -117,7 +117,9 @@ class Trainer(Generic[B]):
         self.bf16 = is_fast_at_bf16(self.device) if config.bf16 is None else config.bf16
         self._skeleton = Skeleton(self.model)
         self._ending = [module for module in self.model.modules() if isinstance(module, EndsSteps)]
-        self._saved = frozenset(self.model.state_dict())
+        agreed = {id(buffer) for module in self._ending for buffer in module.buffers()}
+        self._varying = {name for name, buffer in self.model.named_buffers() if id(buffer) not in agreed}
+        self._varying &= self.model.state_dict().keys()
         self._root: nn.Module = self._shard(weights)
         self.optimizer = make_optimizer(self.model, config, self.device, lr_scale)
         self.ema = Ema(self.model, config.ema_decay) if config.ema_decay else None
@@ -255,7 +257,7 @@ class Trainer(Generic[B]):
         moved = cast(Trainable, self.model).begin_step(self.step, c.steps)
         if self.distributed.any(bool(moved)):
             self.distributed.broadcast_weights(self.model)
-        self.distributed.broadcast_buffers(self.model, self._saved)
+        self.distributed.broadcast_buffers(self.model, self._varying)
         self.bad_steps.begin()
         of_parts: list[Mapping[str, Tensor]] = []
         parts = [self._transfer(next(self.loader)) for _ in range(c.grad_accumulation_steps)]
