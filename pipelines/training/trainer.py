@@ -3,7 +3,7 @@
 import contextlib
 import signal
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
@@ -44,6 +44,12 @@ from pipelines.training.validation import Curve, Look, Validation
 
 ADVISE_AFTER = 100
 """Steps of a call, before which a waiting trainer is only starting up."""
+
+
+def _varying_buffers(model: nn.Module, ending: Sequence[nn.Module]) -> set[str]:
+    """Name the saved buffers that ranks may come to hold other values of."""
+    agreed = {id(buffer) for module in ending for buffer in module.buffers()}
+    return {name for name, buffer in model.named_buffers() if id(buffer) not in agreed} & model.state_dict().keys()
 
 
 def _loss(model: nn.Module, batch: Any, random: Random, counts: Counts | None) -> tuple[Tensor, dict[str, Tensor]]:
@@ -117,9 +123,7 @@ class Trainer(Generic[B]):
         self.bf16 = is_fast_at_bf16(self.device) if config.bf16 is None else config.bf16
         self._skeleton = Skeleton(self.model)
         self._ending = [module for module in self.model.modules() if isinstance(module, EndsSteps)]
-        agreed = {id(buffer) for module in self._ending for buffer in module.buffers()}
-        self._varying = {name for name, buffer in self.model.named_buffers() if id(buffer) not in agreed}
-        self._varying &= self.model.state_dict().keys()
+        self._varying = _varying_buffers(self.model, self._ending)
         self._root: nn.Module = self._shard(weights)
         self.optimizer = make_optimizer(self.model, config, self.device, lr_scale)
         self.ema = Ema(self.model, config.ema_decay) if config.ema_decay else None
