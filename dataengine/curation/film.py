@@ -7,6 +7,7 @@ import simplejpeg
 from numpy.typing import NDArray
 
 from dataengine.episode import Episode
+from dataengine.spread import spread
 
 SMALL = 64
 """Least side in pixels of a small picture; libjpeg scales while it decodes, at a fraction of the cost."""
@@ -49,9 +50,7 @@ class Film:
 
     def evenly(self, most: int) -> list[int]:
         """At most so many frames, evenly spaced from the first to the last."""
-        return (
-            np.unique(np.linspace(0, self.num_frames - 1, most).round().astype(int)).tolist() if self.num_frames else []
-        )
+        return spread(self.num_frames, most).tolist()
 
     def cells(self, frames: Sequence[int], side: int) -> NDArray[np.float32]:
         """(n, side, side) mean brightness 0 to 255 of cells of some frames: noise goes, a small mover stays."""

@@ -143,11 +143,11 @@ class Quantizer(nn.Module):
         seen = (self.step_rows, self.step_chosen, self.step_pairs)
         together = torch.cat([one.flatten() for one in seen])
         add_up(together)
-        for one, summed in zip(seen, together.split([one.numel() for one in seen]), strict=True):
-            one.copy_(summed.view_as(one))
-        self.usage.lerp_(self.step_chosen / self.step_pairs.clamp(min=1), 1 - USAGE_DECAY)
+        parts = together.split([one.numel() for one in seen])
+        rows, chosen, pairs = (part.view_as(one) for part, one in zip(parts, seen, strict=True))
+        self.usage.lerp_(chosen / pairs.clamp(min=1), 1 - USAGE_DECAY)
         where = (self.num_seen + torch.arange(self._num_rows, device=self.recent.device)) % RECENT_TOKENS
-        self.recent.index_copy_(0, where, self.step_rows[: self._num_rows])
+        self.recent.index_copy_(0, where, rows[: self._num_rows])
         self.num_seen += self._num_rows
         for one in seen:
             one.zero_()

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from dataengine.spread import spread
 from dataengine.store import Corpus
 from dataengine.store.kept import Kept
 from dataengine.vector_layout import VectorLayout
@@ -112,7 +113,7 @@ def _pick(embodiment: str, stride: int, episodes: Sequence[EpisodeInfo], most: i
     ends = np.cumsum([e.num_steps - stride for e in episodes], dtype=np.int64)
     total = int(ends[-1]) if len(ends) else 0
     # Evenly spaced over all pairs, one after another: no draw, so a larger corpus of the same episodes picks alike.
-    positions = np.unique(np.linspace(0, max(total - 1, 0), min(most, total)).round().astype(np.int64))
+    positions = spread(total, most)
     episode = np.searchsorted(ends, positions, side="right")
     row = positions - np.concatenate([[0], ends])[episode] if len(ends) else positions
     return Picks(embodiment=embodiment, stride=stride, episodes=tuple(episodes), episode=episode, row=row)

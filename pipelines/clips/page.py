@@ -16,6 +16,7 @@ from dataengine.errors import DataEngineError
 from dataengine.progress import task
 from dataengine.runners.processes import pool
 from dataengine.sources._clip_source import ClipSource
+from dataengine.spread import spread
 from pipelines.clips.report import ClipsReport
 from pipelines.html.page import Section, cards, meter, page
 from pipelines.html.templates import macros
@@ -110,7 +111,7 @@ def _first(source: ClipSource, part: Part) -> tuple[list[bytes], list[float], st
             if not isinstance(record, Episode):
                 why = record.reason
                 continue
-            steps = np.unique(np.linspace(0, record.num_steps - 1, FRAMES).round().astype(int)).tolist()
+            steps = spread(record.num_steps, FRAMES).tolist()
             jpegs = [record.cameras["primary"].jpegs[i] for i in steps]
             begins_s = record.cut.clip_start_s if record.cut else 0.0
             said = " / ".join(record.instruction) or "no text"

@@ -11,6 +11,7 @@ from dataengine import texts
 from dataengine.camera_names import camera_title
 from dataengine.errors import DataEngineError, RecordError
 from dataengine.formats import files
+from dataengine.spread import spread
 from dataengine.windows.labels import NO_CODE, codes_column
 from dataengine.windows.window import LatentInfo
 
@@ -71,7 +72,7 @@ def save(figure: "Figure", out: Path) -> None:
 
 def draw_episode(episode: "StoredEpisode", out: Path, num_frames: int, models: Sequence[LatentInfo]) -> None:
     """Draw a strip of frames for each camera, states and actions over time, and what models label it with."""
-    steps = np.unique(np.linspace(0, episode.num_steps - 1, num_frames).round().astype(int))
+    steps = spread(episode.num_steps, num_frames)
     curves = {name: vector for name in ("state", "action") if (vector := getattr(episode, name)) is not None}
     codes = _codes(episode, models)
     heights = [FRAME_INCHES] * len(episode.cameras) + [1.6 * FRAME_INCHES] * len(curves)

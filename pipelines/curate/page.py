@@ -14,6 +14,7 @@ from dataengine.camera_names import camera_key, camera_title
 from dataengine.curation.film import main_camera
 from dataengine.curation.stage import Stage, Trims
 from dataengine.errors import DataEngineError
+from dataengine.spread import spread
 from dataengine.store import Corpus, StoredEpisode
 from pipelines.curate.decide import Verdicts
 from pipelines.curate.report import CurateReport, RuleFacts, shown_threshold
@@ -154,7 +155,7 @@ def _strip(episode: StoredEpisode, caption: str, out: OutputFolder) -> EpisodeSt
         return EpisodeStrip(caption)
     if camera_key(slot, episode.notes):
         caption = f"{caption} (camera {camera_title(slot, episode.notes)})"
-    steps = np.unique(np.linspace(0, episode.num_steps - 1, FRAMES).round().astype(int)).tolist()
+    steps = spread(episode.num_steps, FRAMES).tolist()
     seconds = [f"{step / episode.control_hz:.1f} s" for step in steps]
     try:
         jpegs = episode.jpegs(slot, steps)

@@ -17,12 +17,12 @@ from pydantic import Field
 from dataengine import texts
 from dataengine.config import MOST, Config
 from dataengine.errors import DataEngineError
-from dataengine.formats import jpeg
 from dataengine.formats.resize import resize
 from dataengine.report import Report
 from dataengine.windows.episode_info import EpisodeInfo, is_held_out
 from dataengine.windows.window import EpisodeReader, LatentInfo, steps_per_latent
 from models.fingerprint import fingerprint
+from pipelines.evaluation.pictures import decoded
 from pipelines.evaluation.simulators._base import Observation
 from pipelines.output.folder import Before, claimed, sources_at
 
@@ -150,7 +150,7 @@ def _draw(
     from PIL import Image
 
     stride = steps_per_latent(episode.control_hz, plan_interval_s(policy, lam))
-    first = _picture(reader, episode, "primary", start)
+    (first,) = decoded(reader, episode, "primary", [start])
     seen = Observation(
         image=first,
         raw_state=NO_STATE,
@@ -161,17 +161,13 @@ def _draw(
     said = texts.said_at(episode.texts, start)
     planned = lam.snap(torch.as_tensor(policy.plan_batch([seen], [said]))[0])  # (n, k, d)
     frames = [start + i * stride for i in range(len(planned) + 1) if start + i * stride < episode.num_steps]
-    happened = [_picture(reader, episode, "primary", frame) for frame in frames]
+    happened = decoded(reader, episode, "primary", frames)
     strip = stack([happened, roll_out(lam, first, planned)])
     Image.fromarray(strip.repeat(2, axis=0).repeat(2, axis=1)).save(image)  # twice as large, pixels as they are
     rows = [frame for frame in frames[: len(planned)] if frame + stride < episode.num_steps]
     taught = _taught(policy, lam, reader, episode, rows)
     named = lam.vq.nearest(planned[: len(taught)]).numpy()
     return float((named == taught).mean()) if len(taught) else 0.0
-
-
-def _picture(reader: EpisodeReader, episode: EpisodeInfo, slot: str, frame: int) -> NDArray[np.uint8]:
-    return jpeg.decode(bytes(reader.jpegs(slot, [(episode.row, frame)])[0]))
 
 
 def roll_out(lam: "Lam", first: NDArray[np.uint8], planned: "Tensor") -> list[NDArray[np.uint8]]:

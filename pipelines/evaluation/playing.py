@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from dataengine.spread import spread
 from pipelines.evaluation import rollouts
 from pipelines.evaluation.actor import make_actor
 from pipelines.evaluation.config import BASELINES
@@ -182,7 +183,7 @@ def _filmstrip(unit: Unit, played: _play.Played) -> str:
         return ""
     import simplejpeg
 
-    chosen = np.linspace(0, len(played.frames) - 1, min(STRIP_FRAMES, len(played.frames))).round().astype(int)
+    chosen = spread(len(played.frames), STRIP_FRAMES)
     strip = np.ascontiguousarray(np.concatenate([played.frames[i] for i in chosen], axis=1))
     path = unit.out / "filmstrips" / f"{unit.result_file.stem}-{played.seed}.jpg"
     path.parent.mkdir(parents=True, exist_ok=True)

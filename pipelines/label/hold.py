@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from dataengine.spread import spread
 from pipelines.label.encode import encode_windows
 
 if TYPE_CHECKING:
@@ -28,7 +29,7 @@ class HoldStillCounts:
 
     def ask(self, lam: "Lam", frames: NDArray[np.uint8], batch: int) -> None:
         """Count some of the frames (f, side, side, 3)."""
-        some = np.unique(np.linspace(0, len(frames) - 1, FRAMES).round().astype(np.int64))
+        some = spread(len(frames), FRAMES)
         repeated = np.repeat(np.arange(len(some))[:, None], len(self._counts) + 1, axis=1)
         _, codes = encode_windows(lam, frames[some], repeated, batch)
         for count, of_pair in zip(self._counts, codes.swapaxes(0, 1), strict=True):

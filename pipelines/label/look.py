@@ -12,6 +12,7 @@ from dataengine.config import Config
 from dataengine.errors import DataEngineError, RecordError
 from dataengine.formats import files
 from dataengine.report import Report
+from dataengine.spread import spread
 from dataengine.windows.latents import CodesOfVideos, VideoCodes, from_table, read_npz
 from pipelines.corpus.drawing import FRAME_INCHES, check_out, code_inches, draw_codes, draw_strip, panels, save
 from pipelines.output.text_table import text_table
@@ -199,7 +200,7 @@ def _strip(video: VideoCodes, step_s: float, num_frames: int) -> tuple[NDArray[n
 
     from dataengine.formats.video.video import pictures
 
-    wanted = np.unique(np.linspace(0, len(video.time_s) - 1, num_frames).round().astype(int))
+    wanted = spread(len(video.time_s), num_frames)
     times = video.time_s[wanted]
     thumbs: list[NDArray[np.uint8]] = []
     for time_s, picture in pictures(video.video, 1 / step_s):

@@ -10,7 +10,7 @@ from pydantic import Field, model_validator
 from dataengine import texts
 from dataengine.config import MOST, Config, Seed
 from dataengine.errors import DataEngineError
-from dataengine.formats import files, jpeg
+from dataengine.formats import files
 from dataengine.report import Report
 from pipelines.output.text_table import text_table
 from pipelines.serving.config import ServeConfig
@@ -148,6 +148,7 @@ def _given(config: ActConfig) -> dict[str, Any]:
 
 def _recorded(config: ActConfig) -> tuple[dict[str, Any], tuple[str, str]]:
     """Take what a robot saw and felt at a step of an episode, and what it did; say its embodiment and dataset."""
+    from pipelines.evaluation.pictures import decoded
     from pipelines.training.data import open_reader
 
     uri, _, wanted = config.corpus.rpartition("@")
@@ -159,7 +160,7 @@ def _recorded(config: ActConfig) -> tuple[dict[str, Any], tuple[str, str]]:
         raise DataEngineError(f"{config.corpus}: has {episode.num_steps} steps, found --step {config.step}")
     cameras = {"image": "primary", "wrist": "wrist"}
     observation: dict[str, Any] = {
-        key: jpeg.decode(bytes(reader.jpegs(slot, [(episode.row, config.step)])[0]))
+        key: decoded(reader, episode, slot, [config.step])[0]
         for key, slot in cameras.items()
         if slot in episode.cameras
     }

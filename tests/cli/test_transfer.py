@@ -142,9 +142,6 @@ class Homing:
         action = np.array([(0.5 - state[0]) / 4, 0, 0, 0, 0, 0, 0], np.float32)
         return state[None].repeat(2, axis=0), action[None].repeat(2, axis=0)
 
-    def imagine(self, state, latents):
-        return state[None], np.concatenate([self.predict(state, latent)[1] for latent in latents])
-
 
 def test_only_the_closed_loop_sees_where_the_robot_is():
     latents = np.zeros((6, 4, 8), np.float32)

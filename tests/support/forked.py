@@ -1,8 +1,12 @@
-"""Ranks of a training, forked from a process that has imported all of it: that costs more than what tests train."""
+"""Ranks of a training, forked from a process that has imported all of it: that costs more than what tests train.
+
+The same process forks the commands and workers of `warm`.
+"""
 
 import faulthandler
 import multiprocessing
 import os
+import signal
 import socket
 import sys
 import tempfile
@@ -23,6 +27,9 @@ IMPORTED += [
     "pipelines.training.loggers.tensorboard_events",
     "simplejpeg",
 ]
+# Nothing that draws, nor tensorflow: they bear no fork, and not each other.
+IMPORTED += ["cli.app", "pipelines.serving.serve", "pipelines.serving.act", "pipelines.training.act.saved"]
+IMPORTED += ["dataengine.runners.worker", "pipelines.evaluation.playing", "tests.support.npz_source"]
 
 
 @dataclass(frozen=True)
@@ -41,9 +48,7 @@ def run(
     Once one of them fails the others are killed, unless they have to see to that themselves, `alone`.
     """
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(IMPORTED)
-    with mock.patch.dict(os.environ, PYTHONPATH=str(ROOT)):
-        forkserver.ensure_running()
+    serve()
     rendezvous = {"WORLD_SIZE": str(ranks), "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": free_port()} if ranks > 1 else {}
     with tempfile.TemporaryDirectory() as logs:
         processes = []
@@ -65,6 +70,16 @@ def run(
     results = [Ended(process.exitcode, *texts) for process, texts in zip(processes, said, strict=True)]
     assert not check or all(result.returncode == 0 for result in results), "".join(r.stderr for r in results)
     return results
+
+
+def serve() -> None:
+    """Start what forks, unless it is there."""
+    multiprocessing.get_context("forkserver").set_forkserver_preload(IMPORTED)
+    # Ctrl-C may be blocked, as it is where workers start: all that it ever forks would be deaf to it.
+    before = signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
+    with mock.patch.dict(os.environ, PYTHONPATH=str(ROOT)):
+        forkserver._forkserver.ensure_running()  # not the function: a process that it forked has no other
+    signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def free_port() -> str:

@@ -6,7 +6,6 @@ processes afresh.
 """
 
 import contextlib
-import multiprocessing
 import os
 import signal
 import subprocess
@@ -20,12 +19,7 @@ from typing import Any
 from unittest import mock
 
 from dataengine.runners import processes
-from tests.support.forked import IMPORTED
-
-ROOT = Path(__file__).parents[2]
-# Nothing that draws, nor tensorflow: they bear no fork, and not each other.
-COMMANDS = ["cli.app", "pipelines.serving.serve", "pipelines.serving.act", "pipelines.training.act.saved"]
-WORKERS = ["dataengine.runners.worker", "pipelines.evaluation.playing", "tests.support.npz_source"]
+from tests.support.forked import ROOT, serve
 
 
 class WarmProcess(context.ForkServerProcess):
@@ -33,7 +27,7 @@ class WarmProcess(context.ForkServerProcess):
 
     @staticmethod
     def _Popen(process: "WarmProcess") -> Any:
-        _server()
+        serve()
         return context.ForkServerProcess._Popen(process)
 
     streams = (1, 2)
@@ -61,16 +55,6 @@ class WarmProcess(context.ForkServerProcess):
 
 class WarmContext(context.ForkServerContext):
     Process = WarmProcess
-
-
-def _server() -> None:
-    """Start what forks, unless it is there."""
-    multiprocessing.get_context("forkserver").set_forkserver_preload([*IMPORTED, *WORKERS, *COMMANDS])
-    # Ctrl-C may be blocked, as it is where workers start: all that it ever forks would be deaf to it.
-    before = signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
-    with mock.patch.dict(os.environ, PYTHONPATH=str(ROOT)):
-        forkserver._forkserver.ensure_running()
-    signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def get_context(_method: str) -> WarmContext:

@@ -11,6 +11,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from dataengine.spread import spread
+
 QUANTILES = {"q01": 0.01, "q10": 0.10, "q50": 0.50, "q90": 0.90, "q99": 0.99}
 Stats = dict[str, NDArray[Any]]
 """Name of the statistic to values: (d,) of numbers, (3, 1, 1) of pictures, and `count` (1,)."""
@@ -44,7 +46,7 @@ def _with_gaps(rows: NDArray[np.float64]) -> Stats:
 def sampled_frames(num_frames: int) -> set[int]:
     """Choose which frames of an episode to describe: evenly spaced, 100 or all of a short one, more of a long one."""
     count = max(min(100, num_frames), min(round(num_frames**0.75), 10_000))
-    return set(np.round(np.linspace(0, num_frames - 1, count)).astype(int).tolist())
+    return set(spread(num_frames, count).tolist())
 
 
 class PictureStats:

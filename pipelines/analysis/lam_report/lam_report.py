@@ -10,12 +10,13 @@ from pydantic import Field
 
 from dataengine.config import MOST, MOST_WORKERS, Config
 from dataengine.progress import task
+from dataengine.spread import spread
 from dataengine.store import Corpus
 from pipelines.analysis.groups import PairGroup, choose_pairs, episodes_seen_by, origin, read_groups, read_pictures
 from pipelines.analysis.lam_report.controls import look
 from pipelines.analysis.lam_report.measures import Distance, code_counts, jensen_shannon, perplexity
 from pipelines.analysis.lam_report.nearest import Nearness, compare, pick_queries, show_examples
-from pipelines.analysis.lam_report.predict import predict, spread
+from pipelines.analysis.lam_report.predict import predict
 from pipelines.analysis.lam_report.report import CodeDistance, CodeUse, LamReport, PairGroupFacts
 from pipelines.analysis.latents import LatentSource, find_models
 from pipelines.output.folder import OutputFolder, claimed, roots_of

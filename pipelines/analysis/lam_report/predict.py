@@ -33,11 +33,6 @@ class Predicted:
     """(n,) how much the picture changed in each, mean of absolute levels."""
 
 
-def spread(total: int, most: int) -> NDArray[np.int64]:
-    """Take up to `most` of so many places, evenly."""
-    return np.unique(np.linspace(0, max(total - 1, 0), min(most, total)).round().astype(np.int64))
-
-
 def predict(
     lam: "Lam",
     group: PairGroup,

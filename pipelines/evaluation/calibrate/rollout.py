@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict
 
 from dataengine.conventions import euler_to_matrix
+from dataengine.spread import spread
 from dataengine.vector_layout import VectorLayout
 from pipelines.evaluation.simulators._base import Observation, Simulator
 
@@ -73,7 +74,7 @@ def blocks(picture: NDArray[np.uint8]) -> NDArray[np.float32]:
 
 def steps_to_look(num_actions: int) -> list[int]:
     """Choose the steps whose pictures are kept, the first and the last among them."""
-    return sorted(set(np.linspace(0, num_actions, LOOKS).round().astype(int).tolist()))
+    return spread(num_actions + 1, LOOKS).tolist()
 
 
 def record(simulator: Simulator, task: str, seed: int) -> Rollout:

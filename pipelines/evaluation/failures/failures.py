@@ -6,7 +6,7 @@ two latent actions of the corpus.
 """
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -18,12 +18,14 @@ from dataengine.errors import DataEngineError
 from dataengine.formats import jpeg
 from dataengine.formats.resize import at_rest, resize
 from dataengine.framing import Framing, stated_framings
+from dataengine.spread import spread
 from dataengine.windows.episode_info import EpisodeInfo, is_held_out
 from dataengine.windows.window import EpisodeReader, LatentInfo, steps_per_latent
 from pipelines.evaluation.failures import warping
 from pipelines.evaluation.failures.config import FailuresConfig
 from pipelines.evaluation.failures.report import FailuresReport, MinedRollout, NearEpisode, Usual
 from pipelines.evaluation.failures.rollouts import Rollout, read_rollouts
+from pipelines.evaluation.pictures import decoded
 from pipelines.output.folder import OutputFolder, claimed, sources_at
 
 if TYPE_CHECKING:
@@ -133,8 +135,7 @@ def _mine(config: FailuresConfig, rollouts: Sequence[Rollout], out: OutputFolder
 
 
 def _spread(rollouts: Sequence[Rollout], most: int) -> list[Rollout]:
-    at = np.unique(np.linspace(0, len(rollouts) - 1, min(most, len(rollouts))).round().astype(np.int64))
-    return [rollouts[i] for i in at]
+    return [rollouts[i] for i in spread(len(rollouts), most)]
 
 
 def _candidates(config: FailuresConfig, reader: EpisodeReader, rollouts: Sequence[Rollout]) -> list[EpisodeInfo]:
@@ -196,7 +197,7 @@ def _read_training(
 def _rows(num_steps: int, stride: int) -> NDArray[np.int64]:
     """First frames of latent actions end to end, evenly thinned out where they are very many."""
     rows = np.arange(0, num_steps - stride, stride)
-    return rows[np.unique(np.linspace(0, len(rows) - 1, min(MOST_LATENTS, len(rows))).round().astype(np.int64))]
+    return rows[spread(len(rows), MOST_LATENTS)]
 
 
 def _read_rollout(
@@ -220,7 +221,7 @@ def _read_rollout(
 def _unit(trained: Sequence[Trained]) -> float:
     """Mean distance between two latent actions of the corpus; 1 where all are equal."""
     latent = np.concatenate([each.latent for each in trained])
-    some = latent[np.unique(np.linspace(0, len(latent) - 1, SCALED_BY).round().astype(np.int64))]
+    some = latent[spread(len(latent), SCALED_BY)]
     far = warping.apart(some, some)
     return float(far.sum() / max(len(some) * (len(some) - 1), 1)) or 1.0
 
@@ -229,7 +230,7 @@ def _usual_of(trained: Sequence[Trained]) -> NDArray[np.float64]:
     """Distances of some training episodes to their nearest other; none where they are few."""
     if len(trained) < LEAST_USUAL:
         return np.zeros(0)
-    at = np.unique(np.linspace(0, len(trained) - 1, min(USUAL_OF, len(trained))).round().astype(np.int64))
+    at = spread(len(trained), USUAL_OF)
     latents = [each.latent for each in trained]
     far = np.stack([warping.distances(latents[i], latents) for i in at])
     far[np.arange(len(at)), at] = np.inf
@@ -284,19 +285,14 @@ def _draw(
 
     from pipelines.evaluation.plan import stack
 
-    at = np.unique(np.linspace(0, len(rows) - 1, min(COLUMNS, len(rows))).round().astype(np.int64))
+    at = spread(len(rows), COLUMNS)
     strips = [rollout.look(rows[at].tolist())]
     for each in near:
         aligned = each.rows[warping.alignment(latent, each.latent)[at]]
-        strips.append(list(_frames(reader, each.episode, aligned.tolist())))
+        strips.append(decoded(reader, each.episode, "primary", aligned))
     picture = np.ascontiguousarray(stack([[resize(one, SIDE, SIDE) for one in strip] for strip in strips]))
     out.path(name).write_bytes(simplejpeg.encode_jpeg(picture, quality=88))
 
 
 COLUMNS, SIDE = 8, 112
 """Frames of a rollout that are shown, and their side in pixels."""
-
-
-def _frames(reader: EpisodeReader, episode: EpisodeInfo, steps: Sequence[int]) -> Iterator[NDArray[np.uint8]]:
-    for encoded in reader.jpegs("primary", [(episode.row, step) for step in steps]):
-        yield jpeg.decode(bytes(encoded))

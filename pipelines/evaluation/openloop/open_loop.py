@@ -15,7 +15,6 @@ import numpy as np
 
 from dataengine import progress, texts
 from dataengine.errors import DataEngineError
-from dataengine.formats import jpeg
 from dataengine.report import Report
 from dataengine.whole_file import write_whole
 from dataengine.windows.episode_info import EpisodeInfo, is_held_out
@@ -24,6 +23,7 @@ from pipelines.evaluation.held_out import held_out_by
 from pipelines.evaluation.openloop.config import OpenLoopConfig
 from pipelines.evaluation.openloop.errors import NAMES, Chunk, Errors, errors_of
 from pipelines.evaluation.openloop.picture import draw
+from pipelines.evaluation.pictures import decoded
 from pipelines.output.folder import claimed, sources_at
 from pipelines.output.text_table import text_table
 from pipelines.training.act.stated import stated
@@ -155,14 +155,10 @@ def _observation(reader: EpisodeReader, episode: EpisodeInfo, step: int, policy:
     state = reader.state(episode.row)
     wanted = {"wrist", *policy.model.config.more_cameras} if policy.model.config.wrist else set()
     slots = dict.fromkeys(("wrist", *policy.model.config.more_cameras))
-    pictures = {slot: _picture(reader, episode, slot, step) for slot in wanted & set(episode.cameras)}
+    pictures = {slot: decoded(reader, episode, slot, [step])[0] for slot in wanted & set(episode.cameras)}
     return SimpleNamespace(
         embodiment=episode.embodiment,
-        image=_picture(reader, episode, "primary", step),
+        image=decoded(reader, episode, "primary", [step])[0],
         state=np.zeros(0, np.float32) if state is None else state[step],
         **{**slots, **pictures},
     )
-
-
-def _picture(reader: EpisodeReader, episode: EpisodeInfo, slot: str, step: int) -> Any:
-    return jpeg.decode(bytes(reader.jpegs(slot, [(episode.row, step)])[0]))

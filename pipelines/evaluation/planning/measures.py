@@ -8,22 +8,19 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from pipelines.evaluation.directions import Floats, cosines, interval_of_mean
 from pipelines.evaluation.planning.starts import Start
 
-Floats = NDArray[np.float64]
 DRAWS = 8
 """Times that plans are held against what happened elsewhere."""
-RESAMPLED = 2000
 CHANGED = 10
 """Levels by which a pixel must differ between two recorded pictures to count as changed."""
 
 
 def cosine(plan: NDArray[np.floating], latent: NDArray[np.floating]) -> float:
     """Mean cosine between a plan (n, k, d) and what happened (m, k, d)."""
-    one = np.asarray(plan[: len(latent)], np.float64).reshape(len(latent), -1)
-    other = np.asarray(latent[: len(one)], np.float64).reshape(len(one), -1)
-    norms = np.linalg.norm(one, axis=1) * np.linalg.norm(other, axis=1)
-    return float(((one * other).sum(axis=1) / np.maximum(norms, 1e-12)).mean())
+    one = plan[: len(latent)].reshape(len(latent), -1)
+    return float(cosines(one, latent[: len(one)].reshape(len(one), -1)).mean())
 
 
 def accuracy(named: NDArray[np.integer], codes: NDArray[np.integer]) -> float:
@@ -48,9 +45,7 @@ def interval(differences: Floats, episodes: Sequence[str], random: np.random.Gen
     """Bound the mean of differences (b,), 95 %, by bootstrap over the episodes that starts are of."""
     names = np.asarray(episodes)
     by_episode = np.array([differences[names == name].mean() for name in np.unique(names)])
-    drawn = by_episode[random.integers(0, len(by_episode), (RESAMPLED, len(by_episode)))].mean(axis=1)
-    low, high = np.quantile(drawn, [0.025, 0.975])
-    return round(float(low), 4), round(float(high), 4)
+    return interval_of_mean(by_episode, random)
 
 
 def error(picture: NDArray[np.uint8], target: NDArray[np.uint8], first: NDArray[np.uint8]) -> tuple[float, float]:

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from dataengine import progress, texts
 from dataengine.errors import DataEngineError
 from dataengine.formats.resize import resize
+from dataengine.spread import spread
 from dataengine.windows.window import EpisodeReader
 from pipelines.evaluation.held_out import held_out_by
 from pipelines.evaluation.plan import NO_STATE, latent_info, load_lam_of
@@ -105,9 +106,12 @@ def _measure(
     texts_of = _other_texts(config, starts)
     reworded = {kind: planner.plan([starts[i] for i in said], [*said.values()]) for kind, said in texts_of.items()}
     if config.examples:
-        chosen = np.linspace(0, len(starts) - 1, min(config.examples, len(starts))).round().astype(np.int64)
         with_others = [(said, reworded[kind]) for kind, said in texts_of.items()]
-        rows = [row for i in np.unique(chosen) for row in _example(planner, i, starts[i], plans[i], with_others)]
+        rows = [
+            row
+            for i in spread(len(starts), config.examples)
+            for row in _example(planner, i, starts[i], plans[i], with_others)
+        ]
         sheet(rows).save(out.path(picture))
     return PlanGroup(
         dataset=group.dataset,

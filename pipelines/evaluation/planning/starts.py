@@ -11,8 +11,10 @@ from numpy.typing import NDArray
 from dataengine import texts
 from dataengine.errors import DataEngineError
 from dataengine.formats import jpeg
+from dataengine.spread import spread
 from dataengine.windows.episode_info import EpisodeInfo, is_held_out
 from dataengine.windows.window import EpisodeReader, LatentInfo, steps_per_latent
+from pipelines.evaluation.pictures import decoded
 from pipelines.evaluation.planning.config import PlanningConfig
 
 if TYPE_CHECKING:
@@ -82,13 +84,12 @@ def _group(
         for episode in episodes
         for step in range(episode.num_steps - steps_per_latent(episode.control_hz, interval_s))
     ]
-    at = np.unique(np.linspace(0, len(starts) - 1, min(config.starts, len(starts))).round().astype(np.int64))
     return StartGroup(
         dataset=first.dataset,
         embodiment=first.embodiment,
         kind=first.kind,
         status=status,
-        chosen=[starts[i] for i in at],
+        chosen=[starts[i] for i in spread(len(starts), config.starts)],
     )
 
 
@@ -118,12 +119,11 @@ def _read(
     known = int((codes[:, 0] >= 0).cumprod().sum())  # labels end where a picture is broken
     if not known:
         return None
-    wanted = [(episode.row, int(row)) for row in (*rows[:known], rows[known - 1] + stride)]
     return Start(
         episode=episode,
         step=int(rows[0]),
         instruction=texts.said_at(episode.texts, int(rows[0])),
-        frames=[jpeg.decode(bytes(one)) for one in reader.jpegs("primary", wanted)],
+        frames=decoded(reader, episode, "primary", (*rows[:known], rows[known - 1] + stride)),
         latent=latent[:known],
         codes=codes[:known].astype(np.int64),
     )

@@ -9,10 +9,11 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict
 
-Floats = NDArray[np.float64]
+from pipelines.evaluation import directions
+from pipelines.evaluation.directions import Floats, interval_of_mean
+
 STILL = 0.1
 """A hand moves if it goes further than this share of what its fastest twentieth of intervals do."""
-RESAMPLED = 2000
 
 
 class Agreement(BaseModel):
@@ -42,9 +43,7 @@ def cosines(source: NDArray[np.floating], executed: NDArray[np.floating]) -> Flo
     """Cosines (m,) of ways (n, 3) in the m intervals in which the first hand moved; 0 where the second stood still."""
     length = np.linalg.norm(source, axis=1)
     moves = length > max(STILL * float(np.quantile(length, 0.95)), 1e-9) if len(length) else np.zeros(0, bool)
-    one, other = np.asarray(source[moves], np.float64), np.asarray(executed[moves], np.float64)
-    norms = np.linalg.norm(one, axis=1) * np.linalg.norm(other, axis=1)
-    return np.where(norms > 1e-12, (one * other).sum(axis=1) / np.maximum(norms, 1e-12), 0.0)
+    return directions.cosines(source[moves], executed[moves])
 
 
 def agreement(mode: str, true: Sequence[Floats], shuffled: Sequence[Floats], seed: int = 0) -> Agreement | None:
@@ -58,14 +57,13 @@ def agreement(mode: str, true: Sequence[Floats], shuffled: Sequence[Floats], see
     if len(pairs) == 1:
         one, other = pairs[0]
         units = one - other.mean(axis=0)
-    drawn = units[random.integers(0, len(units), (RESAMPLED, len(units)))].mean(axis=1)
-    low, high = np.quantile(drawn, [0.025, 0.975])
+    low, high = interval_of_mean(units, random)
     return Agreement(
         mode=mode,
         clips=len(pairs),
         intervals=sum(len(one) for one, _ in pairs),
         direction=round(float(by_clip[:, 0].mean()), 4),
         shuffled=round(float(by_clip[:, 1].mean()), 4),
-        low=round(float(low), 4),
-        high=round(float(high), 4),
+        low=low,
+        high=high,
     )

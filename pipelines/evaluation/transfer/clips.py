@@ -20,6 +20,7 @@ from dataengine.windows.episode_info import is_held_out
 from dataengine.windows.stats import Statistics
 from dataengine.windows.window import EpisodeReader, steps_per_latent
 from pipelines.evaluation.held_out import held_out_by
+from pipelines.evaluation.pictures import decoded
 from pipelines.evaluation.transfer.config import TransferConfig
 
 if TYPE_CHECKING:
@@ -126,9 +127,8 @@ def _of_episodes(config: TransferConfig, uri: str, lam: "Lam") -> tuple[list[Cli
         rows = np.arange(0, min(episode.num_steps, int(config.max_s * episode.control_hz) + 1), stride)
         if len(rows) < 2 or "primary" not in episode.cameras:
             continue
-        encoded = reader.jpegs("primary", [(episode.row, int(row)) for row in rows])
         try:
-            frames = [jpeg.decode(bytes(one)) for one in encoded]
+            frames = decoded(reader, episode, "primary", rows)
         except jpeg.DAMAGE as error:
             rejected[episode.episode_id] = f"episode {episode.episode_id}: a picture is broken ({error!s:.100})"
             continue

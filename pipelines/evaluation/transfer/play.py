@@ -19,6 +19,8 @@ class Execution:
     """(n + 1, s) canonical, before the first latent action and after each."""
     actions: Floats
     """(n K, a) canonical, as it was asked to."""
+    predicted: Floats
+    """(n K + 1, s) states that those actions were thought to lead to; closed loop begins anew at each of its states."""
     solved: bool
     """Whether the simulator called its task done at any step."""
     frames: list[NDArray[np.uint8]] = field(default_factory=list)
@@ -38,9 +40,10 @@ def execute(
     observation = simulator.observe()
     states, actions, solved = [observation.state], list[Floats](), False
     frames, seen = [observation.image], [observation.image]
-    blind = target.imagine(observation.state, latents)[1] if not closed else None
-    for i, latent in enumerate(latents):
-        chunk = target.predict(states[-1], latent)[1] if blind is None else blind[i * target.steps :][: target.steps]
+    predicted = [observation.state[None]]
+    for latent in latents:
+        future, chunk = target.predict(states[-1] if closed else predicted[-1][-1], latent)
+        predicted.append(future)
         for action in chunk:
             solved |= simulator.step(simulator.to_raw(action))
             if filmed:
@@ -52,6 +55,7 @@ def execute(
     return Execution(
         states=np.stack(states).astype(np.float32),
         actions=np.concatenate(actions),
+        predicted=np.concatenate(predicted),
         solved=solved,
         frames=frames if filmed else [],
         seen=seen,

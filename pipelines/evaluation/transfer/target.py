@@ -61,15 +61,6 @@ class Target:
             self.normalizer.invert(name[0], "action", np.clip(action, -1, 1), name[1]),
         )
 
-    def imagine(self, state: Floats, latents: Floats) -> tuple[Floats, Floats]:
-        """Predict from a state (s,), each latent action from the state predicted before: (n K + 1, s) and (n K, a)."""
-        states, actions = [state[None]], []
-        for latent in latents:
-            future, action = self.predict(states[-1][-1], latent)
-            states.append(future)
-            actions.append(action)
-        return np.concatenate(states), np.concatenate(actions)
-
 
 def find_simulator(config: TransferConfig) -> type[Simulator]:
     """Find the simulator of an embodiment; raise DataEngineError where there is none, or another was named."""

@@ -69,7 +69,7 @@ def _run(
                 robots[task] = simulator(task)
             robot = robots[task]
             films = _executed(robot, target, clip.latent, seed, filmed=True)
-            ways = _ways(target, films, clip.latent, hands)
+            ways = _ways(films, hands, target.steps)
             direction = {}
             if clip.motion is not None and ways:
                 others = [_others(clips, i, target, robot, seed, hands, draw) for draw in range(config.shuffles)]
@@ -105,12 +105,10 @@ def _scene(config: TransferConfig, simulator: type[Simulator], clip: Clip) -> st
 
 
 def _ways(
-    target: Target, films: dict[str, Execution], latent: NDArray[np.float32], hands: tuple[tuple[int, ...], ...]
+    films: dict[str, Execution], hands: tuple[tuple[int, ...], ...], steps: int
 ) -> dict[str, NDArray[np.float32]]:
     """Ways (n, 3) of the target's hand by mode; none where its state has no hand."""
-    start = films[EXECUTED[0]].states[0]
-    predicted = target.imagine(start, latent)[0][:: target.steps]
-    states = {MODES[0]: predicted, **{mode: one.states for mode, one in films.items()}}
+    states = {MODES[0]: films[EXECUTED[0]].predicted[::steps], **{mode: one.states for mode, one in films.items()}}
     return {mode: way for mode, one in states.items() if (way := motion_of(one, hands)) is not None}
 
 
@@ -133,8 +131,7 @@ def _others(
         at += at >= before + np.arange(n)
     else:
         at = np.zeros(n, np.int64)
-    latent = pool[at]
-    return _ways(target, _executed(robot, target, latent, seed, filmed=False), latent, hands)
+    return _ways(_executed(robot, target, pool[at], seed, filmed=False), hands, target.steps)
 
 
 def _executed(
@@ -156,17 +153,16 @@ def _written(
 ) -> TransferredClip:
     """Write a clip's trajectory, plot and video."""
     interval_s, names = target.lam.config.interval_s, {part: f"{clip.name}.{part}" for part in ("npz", "png", "mp4")}
-    start = films[EXECUTED[0]].states[0]
-    states, actions = target.imagine(start, clip.latent)
+    blind = films[EXECUTED[0]]
     with whole_file(out.path(names["npz"])) as partial, partial.open("wb") as file:
         np.savez_compressed(
             file,
-            time_s=np.arange(len(states)) / target.control_hz,
-            predicted_state=states,
-            predicted_action=actions,
+            time_s=np.arange(len(blind.predicted)) / target.control_hz,
+            predicted_state=blind.predicted,
+            predicted_action=blind.actions,
             latent=clip.latent,
             latent_time_s=np.arange(len(clip.frames)) * interval_s,
-            open_loop_state=films[EXECUTED[0]].states,
+            open_loop_state=blind.states,
             closed_loop_state=films[EXECUTED[1]].states,
             closed_loop_action=films[EXECUTED[1]].actions,
         )
