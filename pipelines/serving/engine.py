@@ -1,7 +1,8 @@
 """What answers requests: a trained policy. Its metadata tell a client what to send and what it gets."""
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Protocol
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any, Final, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,6 +20,10 @@ if TYPE_CHECKING:
     from dataengine.windows.stats import Statistics
     from models.lam import Lam
     from pipelines.evaluation.policy import ActPolicy
+
+
+MOST_INSTRUCTIONS: Final = 1000
+"""Whose number of tokens is remembered: a robot gives the same one at every look."""
 
 
 class Engine(Protocol):
@@ -56,7 +61,7 @@ class PolicyEngine:
         from pipelines.evaluation.policy import ActPolicy
 
         self._config, self._names = config, Names(config.keys)
-        self._policy: ActPolicy = ActPolicy.load(
+        policy = ActPolicy.load(
             config.policy,
             config.device,
             dataset=config.acts_as or None,
@@ -64,6 +69,8 @@ class PolicyEngine:
             seed=config.seed,
             num_euler_steps=config.num_euler_steps or None,
         )
+        self._policy: ActPolicy = policy
+        self._num_tokens = lru_cache(MOST_INSTRUCTIONS)(policy.tokenizer.num_tokens)
         known = list(self._policy.bodies)
         if not known:
             raise DataEngineError(f"{config.policy}: was trained on people alone, and knows no robot that could act")
@@ -173,7 +180,7 @@ class PolicyEngine:
 
     def _check_length(self, text: str) -> None:
         most = self._policy.model.config.vlm.text_length
-        if (count := self._policy.tokenizer.num_tokens(text)) > most:
+        if (count := self._num_tokens(text)) > most:
             raise WireError(f"instruction has {count} tokens, the policy reads {most}; say it in fewer words")
 
     def _plan(self, seen: Mapping[str, Any], key: str) -> bool:

@@ -36,18 +36,19 @@ async def _answer(frame: str | bytes, session: Session, service: Service) -> str
     try:
         with timed(ms, "total"):
             with timed(ms, "decode"):
-                asked = await service.in_thread(_read, frame, session, service)
+                asked = await service.read(_read, frame, session)
+                request = await service.request(asked.seen, session, begins=asked.begins) if asked.infers else None
             if asked.begins:
                 await service.end_episode(session)
             session.session_id = asked.session_id
-            if asked.request is None:
+            if request is None:
                 return "reset successful"
-            reply = await service.answer(session, asked.request, ms, service.config.action_steps)
+            reply = await service.answer(session, request, ms, service.config.action_steps)
             with timed(ms, "encode"):
                 answer = wire.encode_openpi(
                     {
                         "actions": client_actions(service.config.convention, reply.actions),
-                        **_beside(reply, asked.request, ms, session),
+                        **_beside(reply, request, ms, session),
                     }
                 )
     except Exception as error:  # whatever a request does, the others are served
@@ -61,15 +62,17 @@ async def _answer(frame: str | bytes, session: Session, service: Service) -> str
 class _Asked:
     """What a frame asks for."""
 
-    request: Request | None
-    """None where it only begins an episode."""
+    seen: dict[str, Any]
+    """The observation, flat."""
+    infers: bool
+    """Whether actions are wanted, and not only a new episode."""
     begins: bool
     """Whether a new episode begins with it."""
     session_id: str | int | None
 
 
-def _read(frame: str | bytes, session: Session, service: Service) -> _Asked:
-    """Read a frame and check all of it; called in a thread."""
+def _read(frame: str | bytes, session: Session) -> _Asked:
+    """Read a frame, and check what it says of episodes."""
     seen = flat(wire.decode(frame))
     endpoint = seen.get("endpoint", "infer")
     if not isinstance(endpoint, str) or endpoint not in ("infer", "reset"):
@@ -79,8 +82,7 @@ def _read(frame: str | bytes, session: Session, service: Service) -> _Asked:
         raise wire.WireError(f"session_id is a {type(session_id).__name__}, expected text or a number")
     is_other = session.session_id is not None and session_id != session.session_id
     begins = endpoint == "reset" or flag(seen, "reset") or is_other
-    request = None if endpoint == "reset" else service.request(seen, session, begins=begins)
-    return _Asked(request, begins, session_id)
+    return _Asked(seen, endpoint == "infer", begins, session_id)
 
 
 def _beside(reply: Reply, request: Request, ms: dict[str, float], session: Session) -> dict[str, Any]:

@@ -18,12 +18,14 @@ from pipelines.serving.config import ServeConfig
 from pipelines.serving.engine import Engine
 from pipelines.serving.observation import Reply, Request
 from pipelines.serving.timing import Timings
-from pipelines.serving.wire import WireError
+from pipelines.serving.wire import EncodedImage, WireError
 
 T = TypeVar("T")
 
 DECODERS: Final = 4
 """Threads that read frames and check observations."""
+QUICK_BYTES: Final = 2**20
+"""A frame up to this size is read in the event loop: to a thread and back takes ten times as long as reading it."""
 DRAIN_S: Final = 10.0
 """How long answers that are being made may take when the server stops."""
 
@@ -128,10 +130,17 @@ class Service:
         """Run what takes time outside the event loop, which has pings to answer."""
         return await asyncio.get_running_loop().run_in_executor(self._threads, act, *args)
 
-    def request(self, seen: dict[str, Any], session: Session, *, begins: bool = False) -> Request:
-        """Check an observation, the first of an episode or a later one; called in a thread."""
+    async def read(self, act: Callable[..., T], frame: str | bytes, *args: Any) -> T:
+        """Read a frame, in the event loop where that is quick."""
+        return act(frame, *args) if len(frame) <= QUICK_BYTES else await self.in_thread(act, frame, *args)
+
+    async def request(self, seen: dict[str, Any], session: Session, *, begins: bool = False) -> Request:
+        """Check an observation, the first of an episode or a later one; encoded pictures are decoded in a thread."""
         assert self._engine is not None, "answers begin when the engine is ready"
-        return self._engine.request(seen, 0 if begins else session.steps, session.embodiment)
+        facts = seen, 0 if begins else session.steps, session.embodiment
+        if any(isinstance(value, EncodedImage | bytes) for value in seen.values()):
+            return await self.in_thread(self._engine.request, *facts)
+        return self._engine.request(*facts)
 
     async def answer(self, session: Session, request: Request, ms: dict[str, float], action_steps: int) -> Reply:
         """Answer a request; the robot executes so many actions of the chunk before it asks again."""

@@ -41,7 +41,7 @@ class _Client:
         message: dict[str, Any] = {}
         try:
             with timed(ms, "decode"):
-                message = await self.service.in_thread(_read, frame)
+                message = await self.service.read(_read, frame)
             return await self._act(message, ms)
         except Exception as error:  # whatever a request does, the others are served
             if message.get("type") in UNANSWERED:
@@ -77,7 +77,7 @@ class _Client:
         extra: dict[str, Any] = {}
         if self.chunks.needs_look:
             with timed(ms, "decode"):
-                request = await self.service.in_thread(self.service.request, flat(payload), self.session)
+                request = await self.service.request(flat(payload), self.session)
             reply = await self.service.answer(self.session, request, ms, self.service.config.action_steps)
             self.chunks.take(reply.actions)
             extra = reply.more(request)

@@ -12,6 +12,7 @@ from openpi_client.websocket_client_policy import WebsocketClientPolicy
 
 from pipelines.evaluation.policy import ActPolicy
 from pipelines.serving.observation import Request
+from pipelines.serving.service import QUICK_BYTES
 from pipelines.serving.wire import encode_openpi
 from tests.support.served import observation
 
@@ -51,6 +52,13 @@ def test_a_reply_is_what_the_policy_says_in_process(client, policy):
     np.testing.assert_allclose(reply["actions"], expected(policy, seen), atol=1e-6)
     assert {"decode_ms", "queue_ms", "infer_ms"} <= reply["server_timing"].keys()
     assert "prev_total_ms" in client.infer(seen)["server_timing"]
+
+
+def test_a_picture_too_large_to_read_in_passing_is_answered_like_a_small_one(client, policy):
+    seen = observation(5)
+    seen["observation/image"] = np.tile(seen["observation/image"], (24, 24, 1))
+    assert seen["observation/image"].nbytes > QUICK_BYTES
+    np.testing.assert_allclose(client.infer(seen)["actions"], expected(policy, seen), atol=1e-6)
 
 
 def test_the_chunk_broker_plays_a_chunk_and_asks_again(client, policy):
