@@ -1,7 +1,7 @@
 """`villa eval`: policies in closed loop, alone and against one another."""
 
 import contextlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -15,6 +15,8 @@ from cli.settings import Settings
 if TYPE_CHECKING:
     from dataengine.report import Report
     from pipelines.evaluation.config import EvalConfig
+    from pipelines.evaluation.libero.config import LiberoConfig
+    from pipelines.evaluation.rollouts import RolloutFiles
 
 PLAY = "play"
 
@@ -126,24 +128,28 @@ def play(
         out=out,
         device=device,
     )
-    return _play(config)
-
-
-def _play(config: "EvalConfig") -> "Report":
-    """Play, then write and explain what was played, where that is asked for."""
     from pipelines.evaluation import evaluate as pipeline
+
+    if not config.records:
+        return pipeline.run(config)
+    return _recorded(config, pipeline.rollout_files(config), lambda: pipeline.run(config))
+
+
+def _recorded(config: "EvalConfig | LiberoConfig", played: "RolloutFiles", play: Callable[[], "Report"]) -> "Report":
+    """Play, then write and explain what was played, as far as that is asked for."""
     from pipelines.evaluation.failures import after_eval
     from pipelines.serving import rollouts
 
-    rollouts.check(config)
+    if config.record is not None:
+        rollouts.check(config.record, played)
     if config.mine_failures:
         after_eval.check(config)
-    report = pipeline.run(config)
+    report = play()
     if config.record is not None:
-        recorded = f"{rollouts.write(config)} episodes in {config.record}"
+        recorded = f"{rollouts.write(config.record, played)} episodes in {config.record}"
         report = report.model_copy(update={"recorded": recorded})
     if config.mine_failures:
-        report = report.model_copy(update={"mined": after_eval.mine(config).summary()})
+        report = report.model_copy(update={"mined": after_eval.mine(config, played, config.device).summary()})
     return report
 
 
@@ -233,7 +239,8 @@ def compare(
     "eval libero",
     example="villa eval libero runs/act --suite libero_object\n"
     "villa eval libero runs/act --beside '[random, replay, expert, blank, swapped]' --init-set wide\n"
-    "villa eval libero --server ws://127.0.0.1:8000 --suite libero_spatial --tasks 0",
+    "villa eval libero --server ws://127.0.0.1:8000 --suite libero_spatial --tasks 0\n"
+    "villa eval libero runs/act --record runs/rollouts --mine-failures runs/corpus --lam runs/lam",
     configs={"": "pipelines.evaluation.libero.config:LiberoConfig"},
 )
 def libero(
@@ -258,18 +265,19 @@ def libero(
     from pipelines.evaluation.libero import libero as pipeline
     from pipelines.evaluation.libero.config import LiberoConfig
 
-    return pipeline.run(
-        settings.fill(
-            LiberoConfig,
-            policy=policy,
-            suite=suite,
-            server=server,
-            episodes=episodes,
-            workers=workers,
-            out=out,
-            device=device,
-        )
+    config = settings.fill(
+        LiberoConfig,
+        policy=policy,
+        suite=suite,
+        server=server,
+        episodes=episodes,
+        workers=workers,
+        out=out,
+        device=device,
     )
+    if not config.records:
+        return pipeline.run(config)
+    return _recorded(config, pipeline.rollout_files(config), lambda: pipeline.run(config))
 
 
 @command(

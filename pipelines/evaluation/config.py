@@ -7,7 +7,7 @@ from typing import Literal, Self
 
 from pydantic import Field, model_validator
 
-from dataengine.config import DAY_S, MOST, MOST_WORKERS
+from dataengine.config import DAY_S, MOST, MOST_WORKERS, Config
 from pipelines.evaluation.calibrate.config import CALIBRATIONS
 from pipelines.evaluation.chunks import ChunkConfig
 
@@ -74,7 +74,34 @@ class PlayConfig(ChunkConfig):
         return self.checked(self.action_steps)
 
 
-class EvalConfig(PlayConfig):
+class RolloutConfig(Config):
+    """What becomes of all that a policy saw and did; every step is drawn for it."""
+
+    record: Path | None = None
+    """Folder of a LeRobot dataset of all that the policy played, successes and failures, for `villa ingest lerobot`: a
+    new one, or one that the same command began."""
+    mine_failures: str = ""
+    """Corpus, or folder of shards, that the policy was trained on: failures are listed beside the episodes of it that
+    move most like them."""
+    lam: Path | None = None
+    """Folder of the latent action model that `mine_failures` compares by."""
+
+    @model_validator(mode="after")
+    def _mines_by_a_model(self) -> Self:
+        if bool(self.mine_failures) != (self.lam is not None):
+            raise ValueError(
+                "mine_failures (a corpus) and lam (the latent action model that compares) belong together, got one of "
+                "them; give both"
+            )
+        return self
+
+    @property
+    def records(self) -> bool:
+        """Whether episodes are kept with what was seen and done at every step."""
+        return self.record is not None or bool(self.mine_failures)
+
+
+class EvalConfig(RolloutConfig, PlayConfig):
     """What is played, where, and how often."""
 
     renamed = MappingProxyType(
@@ -98,22 +125,5 @@ class EvalConfig(PlayConfig):
     """What the policy is called in the report; its folder's name when empty."""
     instruction_override: Mapping[str, str] = Field(default_factory=dict)
     """Task to another task, whose instruction the policy gets instead of its own: does it follow the text?"""
-    record: Path | None = None
-    """New folder of a LeRobot dataset of all that was played, successes and failures, for `villa ingest lerobot`. An
-    expert's are what `--demos` of `villa eval calibrate` takes. Every step is drawn for it."""
-    mine_failures: str = ""
-    """Corpus, or folder of shards, that the policy was trained on: failures are listed beside the episodes of it that
-    move most like them. Every step is drawn for it."""
-    lam: Path | None = None
-    """Folder of the latent action model that `mine_failures` compares by."""
     num_filmstrips: int = Field(2, ge=0, le=MOST)
     """Episodes per task that are kept as filmstrips."""
-
-    @model_validator(mode="after")
-    def _mines_by_a_model(self) -> Self:
-        if bool(self.mine_failures) != (self.lam is not None):
-            raise ValueError(
-                "mine_failures (a corpus) and lam (the latent action model that compares) belong together, got one of "
-                "them; give both"
-            )
-        return self

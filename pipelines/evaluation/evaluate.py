@@ -20,6 +20,7 @@ from pipelines.evaluation.expectation import expectation
 from pipelines.evaluation.playing import Job, play_all
 from pipelines.evaluation.remote import is_server
 from pipelines.evaluation.results import EvalReport, Filmstrip, Lost, TaskResult, wilson
+from pipelines.evaluation.rollouts import RolloutFiles, file_of
 from pipelines.evaluation.simulators._base import ALIASES, Simulator, default_tasks, simulator_class
 from pipelines.evaluation.unit import Unit, make_unit
 from pipelines.output.folder import Before, claimed, sources_at
@@ -70,6 +71,14 @@ def _run(config: EvalConfig) -> EvalReport:
         out=str(config.out),
         filmstrips=str(config.out / "filmstrips") if config.num_filmstrips else "",
     )
+
+
+def rollout_files(config: EvalConfig) -> RolloutFiles:
+    """Say where the episodes of an evaluation are kept with all that was seen and done."""
+    simulator = simulator_class(config.simulator)
+    units = [make_unit(config, task) for task in config.tasks or default_tasks(simulator)]
+    files = [file_of(config.out, unit.journal.path.stem, seed) for unit in units for seed in unit.seeds]
+    return RolloutFiles(out=config.out, policy=config.policy, simulator=simulator, files=files)
 
 
 def fitting_dataset(config: PlayConfig, policy: str) -> str:

@@ -10,6 +10,9 @@ LIBERO = "libero"
 """What commands call this simulator, which lives in an environment of its own."""
 
 
+CONTROL_HZ = 20.0
+
+
 def simulators_and_libero() -> list[str]:
     """Name every simulator, that of the other environment too."""
     from pipelines.evaluation.simulators._base import simulator_names

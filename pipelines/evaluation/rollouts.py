@@ -2,7 +2,7 @@
 
 import zipfile
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,9 +15,22 @@ from dataengine.errors import DataEngineError
 from dataengine.vector_layout import VectorLayout
 from dataengine.whole_file import whole_file
 from pipelines.evaluation.contract import offered_by
-from pipelines.evaluation.simulators._base import simulator_class
+from pipelines.evaluation.simulators._base import Simulator, simulator_class
 from pipelines.evaluation.simulators._play import Played
 from pipelines.evaluation.unit import Unit
+
+
+@dataclass(frozen=True, kw_only=True)
+class RolloutFiles:
+    """Where an evaluation keeps the episodes of one policy."""
+
+    out: Path
+    """Folder of the evaluation."""
+    policy: str
+    """Folder or address of the policy, or a baseline."""
+    simulator: type[Simulator]
+    files: Sequence[Path]
+    """In the order of tasks and starts; what was not played, or lost to the simulator, is not there."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -68,14 +81,6 @@ def keep(path: Path, unit: Unit, played: Played) -> None:
         np.savez_compressed(file, **arrays)
 
 
-def read_all(out: Path, stems: list[str], seeds: list[int]) -> Iterator[RecordedRollout]:
-    """Read the episodes of some units, in the order of their starts."""
-    for stem in stems:
-        for seed in seeds:
-            if (path := file_of(out, stem, seed)).exists():
-                yield _read(path)
-
-
 @contextmanager
 def opened(path: Path) -> Iterator[Any]:
     """Open an episode, whose arrays are read as they are asked for; raise DataEngineError where it is damaged."""
@@ -86,7 +91,8 @@ def opened(path: Path) -> Iterator[Any]:
         raise DataEngineError(f"{path}: damaged ({type(error).__name__}); remove it, and it is played again") from None
 
 
-def _read(path: Path) -> RecordedRollout:
+def read(path: Path) -> RecordedRollout:
+    """Read one episode."""
     with opened(path) as kept:
         texts = {key: str(kept[key]) for key in ("policy", "simulator", "task", "instruction")}
         return RecordedRollout(
@@ -100,9 +106,8 @@ def _read(path: Path) -> RecordedRollout:
         )
 
 
-def facts_of(simulator: str, rollout: RecordedRollout) -> dict[str, Any]:
+def facts_of(kind: type[Simulator], rollout: RecordedRollout) -> dict[str, Any]:
     """Say what the numbers of a simulator's rollouts are, as a policy server's metadata would."""
-    kind = simulator_class(simulator)
     facts: dict[str, Any] = {
         "embodiment": kind.embodiment,
         "rate_hz": kind.control_hz,

@@ -121,7 +121,7 @@ def make_unit(config: EvalConfig, task: str) -> Unit:
         num_videos=config.num_videos,
         step_timeout_s=config.step_timeout_s,
         accept=config.accept,
-        records=config.record is not None or bool(config.mine_failures),
+        records=config.records,
         out=config.out,
     )
 

@@ -47,10 +47,11 @@ class _Rows:
 class LerobotRecorder:
     """One dataset of one robot; sessions may be written at once."""
 
-    def __init__(self, out: Path, metadata: Mapping[str, Any]) -> None:
+    def __init__(self, out: Path, metadata: Mapping[str, Any], *, goes_on_behind: int | None = None) -> None:
+        """`goes_on_behind` so many episodes of a dataset that is there; None for a new one."""
         if not metadata["embodiment"]:
             raise DataEngineError("a dataset is of one robot: name the one that is recorded with --embodiment")
-        if out.exists() and (not out.is_dir() or any(out.iterdir())):
+        if goes_on_behind is None and out.exists() and (not out.is_dir() or any(out.iterdir())):
             raise DataEngineError(f"{out}: is there already, expected a new or empty folder to record to")
         self._steps, self._moves = int(metadata["action_horizon"]), metadata["action_moves"]
         if self._steps > 1 and self._moves is None:
@@ -67,6 +68,31 @@ class LerobotRecorder:
         self._tasks: dict[str, int] = {}
         self._episodes: list[dict[str, Any]] = []
         self._lock = threading.Lock()
+        if goes_on_behind:
+            self._read(goes_on_behind)
+
+    def _read(self, num_episodes: int) -> None:
+        """Go on behind the first episodes of a dataset; what it has of later ones is written over."""
+        try:
+            lines = {
+                name: (self._out / f"meta/{name}.jsonl").read_text(encoding="utf-8") for name in ("tasks", "episodes")
+            }
+            tasks, episodes = ([json.loads(line) for line in text.splitlines()] for text in lines.values())
+            features = json.loads((self._out / INFO).read_text(encoding="utf-8"))["features"]
+            self._tasks = {str(one["task"]): int(one["task_index"]) for one in tasks}
+            self._episodes = episodes[:num_episodes]
+            shapes = {slot: features[key]["shape"] for slot, key in CAMERAS.items() if key in features}
+            self._sizes = {slot: (int(height), int(width)) for slot, (height, width, _) in shapes.items()}
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise DataEngineError(
+                f"{self._out}: what lists its episodes is damaged ({type(error).__name__}: {error}); record to a new "
+                f"folder"
+            ) from None
+        if len(self._episodes) < num_episodes:
+            raise DataEngineError(
+                f"{self._out}: lists {len(self._episodes)} episodes, expected {num_episodes} or more; record to a new "
+                f"folder"
+            )
 
     def add(self, session: Session, request: Request, actions: NDArray[np.float32]) -> None:
         """Keep an observation and the actions (k, a) that are executed until the next one."""

@@ -1,18 +1,16 @@
 """Explains the failures of an evaluation that was just played: `villa eval SIM POLICY --mine-failures CORPUS`."""
 
-from pipelines.evaluation.config import BASELINES, EvalConfig
+from pipelines.evaluation.config import BASELINES, RolloutConfig
 from pipelines.evaluation.failures import failures
 from pipelines.evaluation.failures.config import FailuresConfig
 from pipelines.evaluation.failures.report import FailuresReport
 from pipelines.evaluation.failures.rollouts import of_files
 from pipelines.evaluation.held_out import held_out_by
 from pipelines.evaluation.remote import is_server
-from pipelines.evaluation.rollouts import file_of
-from pipelines.evaluation.simulators._base import default_tasks, simulator_class
-from pipelines.evaluation.unit import make_unit
+from pipelines.evaluation.rollouts import RolloutFiles
 
 
-def check(config: EvalConfig) -> None:
+def check(config: RolloutConfig) -> None:
     """Raise DataEngineError or ValueError, before anything is played, where corpus or model are not there."""
     from models.weights import load_lam
     from pipelines.training.data import open_reader
@@ -22,20 +20,18 @@ def check(config: EvalConfig) -> None:
     open_reader(config.mine_failures)
 
 
-def mine(config: EvalConfig) -> FailuresReport:
+def mine(config: RolloutConfig, played: RolloutFiles, device: str | None) -> FailuresReport:
     """Find the training episodes nearest to the failures of these tasks and starts; a folder beside `out` has them."""
     assert config.lam is not None, "the settings ask for it"
-    units = [make_unit(config, task) for task in config.tasks or default_tasks(simulator_class(config.simulator))]
-    files = [file_of(config.out, unit.journal.path.stem, seed) for unit in units for seed in unit.seeds]
     settings = FailuresConfig(
-        rollouts=str(config.out),
+        rollouts=str(played.out),
         corpus=config.mine_failures,
         lam=config.lam,
-        val_fraction=_held_out(config.policy),
-        out=config.out.with_name(f"{config.out.name}.failures"),
-        device=config.device,
+        val_fraction=_held_out(played.policy),
+        out=played.out.with_name(f"{played.out.name}.failures"),
+        device=device,
     )
-    return failures.mine(settings, of_files(file for file in files if file.exists()))
+    return failures.mine(settings, of_files(file for file in played.files if file.exists()))
 
 
 def _held_out(policy: str) -> float:

@@ -1,7 +1,7 @@
 """What is played on the same starts: the policy, the baselines beside it, the policy with other pictures."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +11,7 @@ from dataengine.digest import hex_digest
 from dataengine.errors import DataEngineError
 from dataengine.whole_file import write_whole
 from pipelines.evaluation.libero.config import BASELINES, PICTURES, LiberoConfig, num_tasks
+from pipelines.evaluation.libero_rules import CONTROL_HZ, LIBERO
 from pipelines.evaluation.remote import server_fingerprint
 
 EVAL_SEEDS_FROM = 1_000_000
@@ -48,6 +49,8 @@ class Arm:
     facts: Mapping[str, Any]
     """All that an episode depends on but its start."""
     config: LiberoConfig
+    records: bool = False
+    """Whether episodes are kept with all that was seen and done."""
 
     def file(self, task: int, start: int) -> Path:
         """Where an episode is kept."""
@@ -56,6 +59,10 @@ class Arm:
     def film(self, task: int, start: int) -> Path:
         """Where the filmstrip of an episode is kept."""
         return self.config.out / "filmstrips" / self.stem / f"{task:02d}-{start:03d}.jpg"
+
+    def rollout(self, task: int, start: int) -> Path:
+        """Where all that was seen and done in an episode is kept, if it is."""
+        return self.config.out / "rollouts" / f"{self.stem}-{task:02d}-{start:03d}.npz"
 
     @property
     def stem(self) -> str:
@@ -70,6 +77,11 @@ class Arm:
         played = Played.model_validate_json(file.read_text(encoding="utf-8"))
         return None if played.lost else played
 
+    def is_missing(self, task: int, start: int) -> bool:
+        """Tell whether an episode is still to be played: one that is to be recorded may have been played without."""
+        unrecorded = self.records and not self.rollout(task, start).exists()
+        return unrecorded or self.read(task, start) is None
+
     def keep(self, played: Played) -> None:
         """Keep an episode."""
         write_whole(self.file(played.task, played.start), played.model_dump_json())
@@ -80,7 +92,8 @@ def arms(config: LiberoConfig, versions: Mapping[str, str]) -> list[Arm]:
     name = config.name or (Path(config.policy).name if config.policy else "server")
     own = (name, config.policy if config.policy in BASELINES else "served", "seen")
     rest = [(f"{name}, {one}", "served", one) if one in PICTURES else (one, one, "seen") for one in config.beside]
-    return [_arm(config, versions, *each) for each in (own, *rest)]
+    first, *others = (_arm(config, versions, *each) for each in (own, *rest))
+    return [replace(first, records=config.records), *others]
 
 
 def _arm(config: LiberoConfig, versions: Mapping[str, str], name: str, policy: str, pictures: str) -> Arm:
@@ -115,6 +128,7 @@ def job(arm: Arm, task: int, start: int, url: str) -> dict[str, Any]:
         "embodiment": config.embodiment,
         "action_steps": config.action_steps,
         "gripper": config.gripper,
+        "rollout": _rollout(arm, task, start) if arm.records else None,
         "film": str(arm.film(task, start).absolute()) if start < config.num_filmstrips else "",
         "protocol": {
             "max_steps": config.step_limit,
@@ -122,6 +136,25 @@ def job(arm: Arm, task: int, start: int, url: str) -> dict[str, Any]:
             "success": config.success,
         },
     }
+
+
+def _rollout(arm: Arm, task: int, start: int) -> dict[str, Any]:
+    """Say where a simulator keeps all that was seen and done, and what it does not know of the episode."""
+    config = arm.config
+    facts = {
+        "policy": arm.name,
+        "simulator": LIBERO,
+        "task": task_title(config.suite, task, config.init_set),
+        "seed": start,
+        "embodiment": config.embodiment,
+        "control_hz": CONTROL_HZ,
+    }
+    return {"file": str(arm.rollout(task, start).absolute()), "facts": facts}
+
+
+def task_title(suite: str, task: int, init_set: str) -> str:
+    """Name a task where those of several simulators stand side by side: `libero_object/03`."""
+    return f"{suite}/{task:02d}" + ("" if init_set == "official" else f", {init_set} starts")
 
 
 def check_policy(config: LiberoConfig) -> None:

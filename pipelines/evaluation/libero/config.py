@@ -7,7 +7,7 @@ from pydantic import Field, model_validator
 
 from dataengine.config import DAY_S, MOST, MOST_WORKERS
 from pipelines.evaluation.calibrate.config import CALIBRATIONS
-from pipelines.evaluation.config import Mismatched
+from pipelines.evaluation.config import Mismatched, RolloutConfig
 from pipelines.evaluation.libero_rules import LiberoRules
 
 BASELINES = ("random", "replay", "expert")
@@ -26,7 +26,7 @@ def num_tasks(suite: str) -> int:
     return NUM_TASKS.get(suite, DEFAULT_TASKS)
 
 
-class LiberoConfig(LiberoRules):
+class LiberoConfig(RolloutConfig, LiberoRules):
     """A policy, or a baseline, on tasks of one suite."""
 
     policy: str = ""

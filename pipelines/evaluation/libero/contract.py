@@ -9,7 +9,7 @@ from pipelines.evaluation.contract import Start, refuse, seen_mismatches, start_
 from pipelines.evaluation.expectation import expectation
 from pipelines.evaluation.libero.config import LiberoConfig
 from pipelines.evaluation.libero.crew import START_TRIES
-from pipelines.evaluation.libero.remote import RemoteScene
+from pipelines.evaluation.libero.remote import RemoteScene, scene_class
 from pipelines.evaluation.remote import is_server, metadata_of
 
 STARTS_SEEN = 2
@@ -26,16 +26,16 @@ def require_fit(config: LiberoConfig, python: Path, *, looks: bool) -> str:
         return ""
     if is_server(policy) and metadata_of(policy).get("server") != "villa-engine":
         return "the server does not say what its policy was trained on"
-    scene_class = _scene_class(config.embodiment)
-    expected = expectation(policy, scene_class, config.acts_as)
-    refuse([*stated_mismatches(expected, scene_class)], config.accept, policy)
+    scene = scene_class(config.embodiment)
+    expected = expectation(policy, scene, config.acts_as)
+    refuse([*stated_mismatches(expected, scene)], config.accept, policy)
     if looks:
-        starts = _starts(config, python, scene_class)
-        refuse([*seen_mismatches(expected, scene_class.name, starts)], config.accept, policy)
+        starts = _starts(config, python, scene)
+        refuse([*seen_mismatches(expected, scene.name, starts)], config.accept, policy)
     return f"acts as in {expected.dataset or 'its only dataset'}; rate, encodings, grippers, cameras and ranges fit"
 
 
-def _starts(config: LiberoConfig, python: Path, scene_class: type[RemoteScene]) -> list[Start]:
+def _starts(config: LiberoConfig, python: Path, make: type[RemoteScene]) -> list[Start]:
     """Look at starts: one that the simulator dies or hangs at is passed over, and a fresh simulator shows the next.
 
     Raise DataEngineError where it shows none.
@@ -45,7 +45,7 @@ def _starts(config: LiberoConfig, python: Path, scene_class: type[RemoteScene]) 
         for number in range(STARTS_SEEN + START_TRIES):
             try:
                 scene = scene or scenes.enter_context(
-                    scene_class(
+                    make(
                         python,
                         config.played_tasks[0],
                         suite=config.suite,
@@ -62,8 +62,3 @@ def _starts(config: LiberoConfig, python: Path, scene_class: type[RemoteScene]) 
     if not starts:
         raise lost
     return starts
-
-
-def _scene_class(embodiment: str) -> type[RemoteScene]:
-    """Give LIBERO with its robot called as in the policy's corpus."""
-    return type("NamedScene", (RemoteScene,), {"embodiment": embodiment})

@@ -15,7 +15,10 @@ from pipelines.evaluation.libero.config import LiberoConfig
 from pipelines.evaluation.libero.contract import require_fit
 from pipelines.evaluation.libero.environment import ask, find_python
 from pipelines.evaluation.libero.playing import Episode, play_episodes
+from pipelines.evaluation.libero.remote import scene_class
 from pipelines.evaluation.libero.results import LiberoReport, arm_result, published, write_results
+from pipelines.evaluation.libero_rules import CONTROL_HZ
+from pipelines.evaluation.rollouts import RolloutFiles
 from pipelines.output.folder import claimed
 
 
@@ -26,10 +29,10 @@ def run(config: LiberoConfig) -> LiberoReport:
     versions = ask(python, "versions")
     calibration = required_status(config.calibrations, versions, uncalibrated=config.uncalibrated)
     with claimed(config.out, "eval libero") as folder:
-        folder.claim("episodes/", "filmstrips/", "results/")
+        folder.claim("episodes/", "filmstrips/", "results/", "rollouts/")
         played_by = arms(config, versions)
         every = _episodes(config, played_by)
-        todo = [(arm, task, start) for arm, task, start in every if arm.read(task, start) is None]
+        todo = [(arm, task, start) for arm, task, start in every if arm.is_missing(task, start)]
         fits = require_fit(config, python, looks=any(arm.policy == "served" for arm, _, _ in todo))
         lost = _play(todo, len(every), python)
         kept = {arm.name: [one for one in map(arm.read, *_starts(config)) if one is not None] for arm in played_by}
@@ -51,6 +54,16 @@ def run(config: LiberoConfig) -> LiberoReport:
         contract=fits,
         out=str(config.out),
     )
+
+
+def rollout_files(config: LiberoConfig) -> RolloutFiles:
+    """Say where the policy's episodes are kept with all that was seen and done."""
+    python = find_python(config.python)
+    check_policy(config)
+    arm, *_ = arms(config, ask(python, "versions"))
+    files = [arm.rollout(task, start) for task in config.played_tasks for start in range(config.episodes)]
+    kind = scene_class(config.embodiment)
+    return RolloutFiles(out=config.out, policy=config.decider, simulator=kind, files=files)
 
 
 def _episodes(config: LiberoConfig, played_by: Sequence[Arm]) -> list[Episode]:
@@ -82,7 +95,7 @@ def _protocol(config: LiberoConfig) -> dict[str, str | int | float]:
         "reset before each start": "yes",
         "settle steps": config.settle_steps,
         "max steps": config.step_limit,
-        "control Hz": 20,
+        "control Hz": int(CONTROL_HZ),
         "executed of a chunk": config.action_steps,
         "pictures": f"{config.image_size} px, both cameras turned by 180 degrees",
         "rendering": config.render_quality,

@@ -14,6 +14,7 @@ from dataengine.errors import DataEngineError
 from pipelines.evaluation.clients.libero import actors
 from pipelines.evaluation.libero.crew import Simulator as Process
 from pipelines.evaluation.libero.record import SILENCE_S, SUITE
+from pipelines.evaluation.libero_rules import CONTROL_HZ, LIBERO
 from pipelines.evaluation.simulators._base import Observation
 
 SIDE, QUALITY = 128, "fast"
@@ -22,10 +23,10 @@ SIDE, QUALITY = 128, "fast"
 class RemoteScene:
     """One task of LIBERO-Object; does what a simulator of ours does."""
 
-    name: ClassVar[str] = "libero"
+    name: ClassVar[str] = LIBERO
     source: ClassVar[str] = "openx/libero"
     embodiment: ClassVar[str] = "franka"
-    control_hz: ClassVar[float] = 20.0
+    control_hz: ClassVar[float] = CONTROL_HZ
     tasks: ClassVar[Mapping[str, str]] = MappingProxyType({})
     max_steps: ClassVar[int] = 220
     expert_noise: ClassVar[float] = 0.0
@@ -96,10 +97,7 @@ class RemoteScene:
 
     def to_canonical(self, raw_action: NDArray[np.float32]) -> NDArray[np.float32]:
         """Turn LIBERO's action (7,) into a canonical one."""
-        from dataengine.sources.openx.libero import motion
-
-        moved = motion(np.zeros((1, 8), np.float32), np.asarray(raw_action, np.float64)[None])
-        return np.asarray(moved.action[0], np.float32)
+        return actors.canonical_action(np.asarray(raw_action, np.float64)[None])[0]
 
     def _ask(self, what: str, **facts: Any) -> dict[str, Any]:
         self._process.ask({"do": what, **facts})
@@ -111,3 +109,8 @@ class RemoteScene:
             self._process.end()
             raise DataEngineError(f"LIBERO: {answer.get('why', 'answered out of turn')}")
         return answer
+
+
+def scene_class(embodiment: str) -> type[RemoteScene]:
+    """Give LIBERO with its robot called as in the policy's corpus."""
+    return type("NamedScene", (RemoteScene,), {"embodiment": embodiment})

@@ -7,7 +7,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from dataengine.report import Report
 from dataengine.whole_file import write_whole
-from pipelines.evaluation.libero.arms import Arm, Played
+from pipelines.evaluation.libero.arms import Arm, Played, task_title
 from pipelines.evaluation.libero.config import LiberoConfig
 from pipelines.evaluation.results import Filmstrip, TaskResult, wilson
 from pipelines.output.text_table import text_table
@@ -70,6 +70,10 @@ class LiberoReport(Report):
     """What was held against what LIBERO is before anything was played; empty for baselines."""
     calibration: str = ""
     """What replayed golden episodes said of this simulator."""
+    recorded: str = ""
+    """The dataset that was written of what the policy played."""
+    mined: str = ""
+    """The training episodes nearest to the policy's failures."""
     out: str = ""
 
     def summary(self) -> str:
@@ -95,6 +99,8 @@ class LiberoReport(Report):
         if len(self.arms) == 1:
             lines.append("alone, the rate says little: --beside '[random, replay, expert, blank, swapped]' plays more")
         lines.append(f"results: {Path(self.out) / 'episodes'}")
+        lines += [f"recorded: {self.recorded}, for `villa ingest lerobot`"] if self.recorded else []
+        lines += ["", self.mined] if self.mined else []
         return "\n".join(lines)
 
 
@@ -144,11 +150,6 @@ def write_results(config: LiberoConfig, played_by: Sequence[Arm], kept: Mapping[
                 seconds=sum(one.seconds for one in mine),
             )
             write_whole(config.out / "results" / f"{arm.stem}-{task:02d}.json", result.model_dump_json(indent=2))
-
-
-def task_title(suite: str, task: int, init_set: str) -> str:
-    """Name a task where those of several simulators stand side by side: `libero_object/03`."""
-    return f"{suite}/{task:02d}" + ("" if init_set == "official" else f", {init_set} starts")
 
 
 def _task_rate(task: int, ended: Sequence[Played]) -> TaskRate:

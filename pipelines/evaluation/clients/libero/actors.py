@@ -136,3 +136,10 @@ def raw_action(action: NDArray[np.float64]) -> NDArray[np.float64]:
     turn = Rotation.from_euler("xyz", action[:, 3:6]).as_rotvec() / RADIANS_PER_STEP
     closing = 1.0 - 2.0 * action[:, 6:7]
     return np.clip(np.concatenate([action[:, :3] / METRES_PER_STEP, turn, closing], axis=1), -1.0, 1.0)
+
+
+def canonical_action(action: NDArray[np.float64]) -> NDArray[np.float32]:
+    """Make of LIBERO's own actions (k, 7) what its recordings become in a corpus: metres, roll pitch yaw, opening."""
+    turn = conventions.axis_angle_to_euler(action[:, 3:6] * RADIANS_PER_STEP)
+    opening = conventions.open_from_closing(action[:, 6:7])
+    return np.concatenate([action[:, :3] * METRES_PER_STEP, turn, opening], axis=1).astype(np.float32)

@@ -1,17 +1,20 @@
 """One episode from its start to success or its last step, and the filmstrip of it."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from pipelines.evaluation.clients.libero.actors import Actor
+from pipelines.evaluation.clients.libero.actors import Actor, canonical_action, canonical_state
 from pipelines.evaluation.clients.libero.scene import Scene, View, upright
 
 STRIP_FRAMES = 8
+Row = tuple[View, NDArray[np.float64]]
+"""What is seen before a control step, and the action (7,) that is executed in it, within what the controller takes."""
 
 
 @dataclass(frozen=True)
@@ -45,8 +48,12 @@ def play(
     protocol: Protocol,
     film: Path | None = None,
     alive: Callable[[], None] = lambda: None,
+    rows: list[Row] | None = None,
 ) -> Outcome:
-    """Play one episode; a filmstrip is kept where it fails, if `film` says where."""
+    """Play one episode; a filmstrip is kept where it fails, if `film` says where.
+
+    `rows` takes what was seen and executed at each control step, for which the cameras draw them all.
+    """
     begun = time.monotonic()
     view = scene.begin(*start, settle=protocol.settle_steps, reset=protocol.reset)
     actor.begin(scene)
@@ -58,7 +65,9 @@ def play(
         waited += time.monotonic() - asked
         for i, action in enumerate(actions):
             last = i == len(actions) - 1
-            view, solved = scene.step(action, look=last)
+            if rows is not None:
+                rows.append((view, np.clip(action, -1.0, 1.0)))
+            view, solved = scene.step(action, look=last or rows is not None)
             steps, ever = steps + 1, ever or solved
             alive()
             if solved and protocol.success == "any":
@@ -81,3 +90,13 @@ def save_strip(path: Path, views: list[View]) -> None:
     ]
     path.parent.mkdir(parents=True, exist_ok=True)
     Image.fromarray(np.concatenate(rows)).save(path, quality=90)
+
+
+def recorded(rows: Sequence[Row]) -> dict[str, Any]:
+    """Lay out rows as evaluations keep episodes: canonical numbers, pictures upright."""
+    return {
+        "state": np.stack([canonical_state(view.state) for view, _ in rows]),
+        "action": canonical_action(np.stack([action for _, action in rows])),
+        "image": np.stack([upright(view.image) for view, _ in rows]),
+        "wrist": np.stack([upright(view.wrist) for view, _ in rows]),
+    }

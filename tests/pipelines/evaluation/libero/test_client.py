@@ -8,7 +8,8 @@ import pytest
 
 from dataengine.sources.openx.libero import Libero
 from pipelines.evaluation.clients.libero import actors
-from pipelines.evaluation.clients.libero.scene import axis_angle
+from pipelines.evaluation.clients.libero.episode import Protocol, Row, play, recorded
+from pipelines.evaluation.clients.libero.scene import View, axis_angle
 
 RANDOM = np.random.default_rng(0)
 ABSENT = {"torch", "pydantic", "pyarrow", "lance", "typer", "rich", "av", "simplejpeg", "safetensors", "ray", "einops"}
@@ -31,6 +32,7 @@ def test_the_actions_of_a_corpus_become_those_that_were_recorded():
     recorded[:, 6] = np.sign(recorded[:, 6])
     motion = corpus_of(np.zeros((20, 8), np.float32), recorded.astype(np.float32))
     assert actors.raw_action(motion.action) == pytest.approx(recorded, abs=1e-5)
+    assert actors.canonical_action(recorded) == pytest.approx(motion.action, abs=1e-6)
 
 
 def test_a_hand_that_points_down_has_the_rotation_that_libero_records():
@@ -51,3 +53,38 @@ print(*sorted({name.partition(".")[0] for name in sys.modules} - set(sys.stdlib_
     loaded = set(done.stdout.split())
     assert "numpy" in loaded
     assert not loaded & ABSENT
+
+
+class Counting:
+    """A scene whose pictures count its control steps."""
+
+    instruction = "count"
+
+    def __init__(self) -> None:
+        self.num_steps, self.drawn = 0, []
+
+    def begin(self, *_start: object, **_rules: object) -> View:
+        return self.view()
+
+    def step(self, action: np.ndarray, *, look: bool) -> tuple[View, bool]:
+        self.num_steps += 1
+        self.drawn += [self.num_steps] if look else []
+        return self.view(), self.num_steps == 11
+
+    def view(self) -> View:
+        image = np.zeros((4, 4, 3), np.uint8)
+        image[0, 0] = self.num_steps
+        return View(image, image, np.array([self.num_steps, 0, 0]), np.zeros(3), np.array([0.04, -0.04]), np.zeros(7))
+
+
+def test_every_control_step_is_kept_as_it_was_seen_and_executed():
+    scene, rows = Counting(), list[Row]()
+    outcome = play(scene, actors.Blind(np.full((30, 7), 2.0)), ("official", 0), Protocol(20, 0), rows=rows)
+    assert (outcome.success, outcome.steps, scene.drawn) == (True, 11, list(range(1, 12)))
+    kept = recorded(rows)
+    assert kept["state"][:, 0].tolist() == list(range(11)), "before each action"
+    assert kept["image"][:, -1, -1, 0].tolist() == list(range(11)), "upright"
+    assert kept["action"] == pytest.approx(actors.canonical_action(np.ones((11, 7)))), "the controller clips"
+    unrecorded = Counting()
+    play(unrecorded, actors.Blind(np.full((9, 7), 2.0)), ("official", 0), Protocol(9, 0))
+    assert unrecorded.drawn == [9], "nobody looks in between"

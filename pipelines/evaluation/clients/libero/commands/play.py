@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from pipelines.evaluation.clients.broken import BrokenError
 from pipelines.evaluation.clients.channel import Channel
 from pipelines.evaluation.clients.libero import actors, record
-from pipelines.evaluation.clients.libero.episode import Protocol, play
+from pipelines.evaluation.clients.libero.episode import Protocol, Row, play, recorded
 from pipelines.evaluation.clients.libero.scene import Scene, make_scene, upright
 from pipelines.evaluation.clients.openpi import RefusedError, RemotePolicy, ServerGoneError
 
@@ -35,7 +35,11 @@ class Player:
         film = Path(job["film"]) if job.get("film") else None
         actor = self._actor(job)
         start = (job["init_set"], job["index"])
-        outcome = play(self.scene(job["task"]), actor, start, Protocol(**job["protocol"]), film, self._channel.alive)
+        scene, rows = self.scene(job["task"]), list[Row]() if job["rollout"] else None
+        outcome = play(scene, actor, start, Protocol(**job["protocol"]), film, self._channel.alive, rows)
+        if rows is not None:
+            facts = {**job["rollout"]["facts"], "instruction": scene.instruction, "success": outcome.success}
+            record.save(Path(job["rollout"]["file"]), {**recorded(rows), **facts})
         return asdict(outcome)
 
     def scene(self, task: int) -> Scene:
