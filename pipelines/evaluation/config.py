@@ -46,7 +46,8 @@ class PlayConfig(ChunkConfig):
     num_videos: int = Field(2, ge=0, le=MOST)
     """Failed episodes per task that are kept as videos, of what a policy saw."""
     step_timeout_s: float = Field(300.0, gt=0, le=DAY_S)
-    """A simulator that does not answer for so long is given up: it costs the episode that it was in."""
+    """A simulator that does not answer for so long is given up: it costs the episode that it was in. One that takes
+    longer to be set up stops the command."""
     seed_offset: int = Field(0, ge=0, le=MOST)
     """Which of the unseen starts is the first."""
     accept: tuple[Mismatched, ...] = ()

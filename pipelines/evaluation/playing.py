@@ -1,17 +1,19 @@
 """Plays starts in processes, and keeps every episode as it ends: what a simulator does costs one episode at most.
 
 A simulator that raises loses its episode. One that hangs is ended with its process; one that kills its process is tried
-once more alone. Whatever a policy does wrong ends all: it would do so in every episode.
+once more alone. One that cannot be set up ends all, and so does whatever a policy does wrong: they would do so in
+every episode.
 """
 
 import time
 from collections.abc import Callable, Generator, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
+from dataengine.errors import DataEngineError
 from dataengine.spread import spread
 from pipelines.evaluation import rollouts
 from pipelines.evaluation.actor import make_actor
@@ -54,26 +56,44 @@ def play_all(
                 del waiting[order[at]]
                 yield order[at], outcomes
         except WorkerDiedError:
-            suspects = [(job.unit, left) for job in waiting.values() for left in left_at_work(_stem(job.unit))]
+            suspects = [(job, left) for job in waiting.values() for left in left_at_work(_stem(job.unit))]
             if not suspects:
                 raise
-            for unit, left in suspects:
-                _settle(unit, left)
+            for job, left in suspects:
+                _settle(job, left)
 
 
-def _settle(unit: Unit, at: AtWork) -> None:
-    """Find out whether it was this episode that a process died of: play it alone."""
+def _settle(job: Job, at: AtWork) -> None:
+    """Find out whether it was this episode, or the setting up, that a process died of: play one alone.
+
+    Raise DataEngineError where it was the setting up.
+    """
+    unit = job.unit
     if not at.hung:
+        seed = next(iter(_missing(job)), None) if at.seed is None else at.seed
+        if seed is None:
+            return
         try:
-            list(run_jobs(_play_job, [Job(unit, (at.seed,))], 1))
+            list(run_jobs(_play_job, [Job(unit, (seed,))], 1))
             return
         except WorkerDiedError:
             left = left_at_work(_stem(unit))
             if not left:
                 raise
-            at = replace(at, hung=left[0].hung)
+            at = left[0]
     lost = f"no answer within {unit.step_timeout_s:g} s" if at.hung else "the process died"
+    if at.seed is None:
+        longer = "; --step-timeout-s waits longer" if at.hung else ""
+        raise DataEngineError(
+            f"{unit.simulator} cannot be set up for {unit.task}: {lost}{longer}; finished episodes are kept"
+        )
     unit.journal.append(Outcome(seed=at.seed, success=False, steps=0, lost=lost))
+
+
+def _missing(job: Job) -> list[int]:
+    """List the starts that are still to be played, or were played without being recorded."""
+    known = job.unit.journal.read()
+    return [seed for seed in job.seeds if seed not in known or _unrecorded(job.unit, known[seed])]
 
 
 def _stem(unit: Unit) -> Path:
@@ -83,8 +103,7 @@ def _stem(unit: Unit) -> Path:
 def _play_job(job: Job) -> list[Outcome]:
     """Play what was not played yet; called in a worker process."""
     unit, journal = job.unit, job.unit.journal
-    known = journal.read()
-    missing = [seed for seed in job.seeds if seed not in known or _unrecorded(unit, known[seed])]
+    known, missing = journal.read(), _missing(job)
     count(len(job.seeds) - len(missing))
     if missing:
         actor, watch = make_actor(unit), Watch(_stem(unit), unit.step_timeout_s)
@@ -126,14 +145,14 @@ def _played(
     """Play episodes in the simulators of this process."""
     pool = _simulators.setdefault((unit.simulator, unit.task), [])
     while len(pool) < min(unit.robots, len(seeds)):
-        pool.append(make_simulator(unit.simulator, unit.task))
+        pool.append(_made(unit, watch))
     lost = [] if unit.policy in BASELINES else _check_contract(unit, pool, seeds, watch)
     yield from lost
     gone = {one.seed for one in lost}
 
     def another() -> Simulator:
         _simulators.pop((unit.simulator, unit.task), None)  # one of them failed: the next job makes all anew
-        return make_simulator(unit.simulator, unit.task)
+        return _made(unit, watch)
 
     yield from _play.play(
         pool[: unit.robots],
@@ -147,6 +166,12 @@ def _played(
         watch=watch.over,
         make=another,
     )
+
+
+def _made(unit: Unit, watch: Watch) -> Simulator:
+    """Set up a simulator, which may take no longer than an answer."""
+    with watch.over(None):
+        return make_simulator(unit.simulator, unit.task)
 
 
 def _check_contract(unit: Unit, pool: list[Simulator], seeds: Sequence[int], watch: Watch) -> list[_play.Played]:
@@ -163,7 +188,7 @@ def _check_contract(unit: Unit, pool: list[Simulator], seeds: Sequence[int], wat
                 starts.append(start_of(pool[0], seed))
         except Exception as error:
             lost.append(_play.lost_episode(seed, 0, error))
-            pool[0] = make_simulator(unit.simulator, unit.task)
+            pool[0] = _made(unit, watch)
         if len(starts) == STARTS_SEEN:
             break
     if starts:

@@ -66,6 +66,16 @@ def test_finished_evaluations_are_compared_on_the_starts_that_both_have(villa, c
     assert "expert: is no folder of results" in mixed.err
 
 
+def test_a_plan_of_which_nothing_was_played_is_replaced(compare, tmp_path):
+    assert "cannot be set up" in compare("random", "expert", "--budget", 4, simulator="Unmade").line
+    assert json.loads((tmp_path / "compare/plan.json").read_text())["budget"] == 4
+    said = compare("random", "expert", "--budget", 2, simulator="Line")
+    assert said.code == 0, said.err
+    assert json.loads((tmp_path / "compare/plan.json").read_text())["budget"] == 2
+    refused = compare("random", "expert", "--budget", 4, simulator="Line")
+    assert "a comparison with another budget was begun there (2, now 4)" in refused.line
+
+
 def test_a_start_that_the_simulator_lost_counts_for_nobody(compare):
     said = compare("random", "expert", "--budget", 6, simulator="Raises", out="lost")
     assert said.code == 0, said.err

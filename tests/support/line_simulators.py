@@ -120,6 +120,22 @@ class Unmade(Line):
         raise ModuleNotFoundError("No module named 'line_engine'", name="line_engine")
 
 
+class FailsToBeMade(Line):
+    """Is made once, and from the second time on fails in the way that `LINE_FAILS` says."""
+
+    def __init__(self, task: str) -> None:
+        super().__init__(task)
+        made = Path(os.environ["LINE_MADE"])
+        if made.exists():
+            {"dies": lambda: os._exit(11), "hangs": lambda: time.sleep(600)}[os.environ["LINE_FAILS"]]()
+        made.touch()
+
+    def reset(self, seed: int) -> None:
+        super().reset(seed)
+        if seed == EVAL_SEEDS_FROM + 1:
+            _raise()
+
+
 class FailsAtStart(Line):
     """Fails in the reset of its second start, in the way that `LINE_FAILS` says."""
 

@@ -150,7 +150,10 @@ def _shares(
 
 
 def _keep_plan(config: CompareConfig, fingerprints: Sequence[str]) -> None:
-    """Write down, before anything is played, what decides; raise DataEngineError where another plan was begun."""
+    """Write down, before anything is played, what decides; raise DataEngineError where another plan was begun.
+
+    A plan of which no episode was played has decided nothing: the command was refused, or ended, before.
+    """
     without_say = {"out", "num_envs", "processes", "device", "num_videos", "step_timeout_s", "pairs_per_look"}
     without_say |= {"calibration", "uncalibrated", "accept"}
     without_say |= set() if config.simulator == LIBERO else {"libero"}
@@ -158,7 +161,7 @@ def _keep_plan(config: CompareConfig, fingerprints: Sequence[str]) -> None:
     facts.get("libero", {}).pop("python", None)
     facts["fingerprints"] = list(fingerprints)
     path = config.out / PLAN
-    if not path.exists():
+    if not path.exists() or not _has_episodes(config.out):
         write_whole(path, json.dumps(facts, indent=2))
         return
     kept = json.loads(path.read_text(encoding="utf-8"))
@@ -167,3 +170,8 @@ def _keep_plan(config: CompareConfig, fingerprints: Sequence[str]) -> None:
             f"{config.out}: a comparison with another {changed[0]} was begun there ({kept.get(changed[0])}, now "
             f"{facts.get(changed[0])}); a plan that changes on the way decides nothing: give another --out"
         )
+
+
+def _has_episodes(out: Path) -> bool:
+    """Tell whether an episode of any policy is kept."""
+    return any(file.suffix in (".json", ".jsonl") for file in out.glob("episodes/**/*"))

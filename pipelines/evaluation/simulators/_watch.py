@@ -1,7 +1,7 @@
 """Tells which start a simulator is at, even when its process dies of it, and ends a process that hangs in one.
 
-A file per process holds the seed while the simulator works. One that takes too long in C, without a word, is ended by
-Python's fault handler, which writes into the file where it was.
+A file per process holds the seed while the simulator works, or that it is being set up. One that takes too long in C,
+without a word, is ended by Python's fault handler, which writes into the file where it was.
 """
 
 import faulthandler
@@ -13,6 +13,8 @@ from pathlib import Path
 
 LETTERS = 24
 """Of the line with the seed."""
+SET_UP = "set up"
+"""Stands in the place of a seed."""
 SUFFIX = ".now"
 
 
@@ -20,7 +22,8 @@ SUFFIX = ".now"
 class AtWork:
     """What a process that died was at."""
 
-    seed: int
+    seed: int | None
+    """Start of the episode; None where a simulator was being set up."""
     hung: bool
     """Whether it was ended because the simulator did not answer."""
 
@@ -36,9 +39,9 @@ class Watch:
         self._file = self._path.open("wb+", buffering=0)
 
     @contextmanager
-    def over(self, seed: int) -> Iterator[None]:
-        """Watch over what a simulator does for the episode of this seed."""
-        os.pwrite(self._file.fileno(), f"{seed:<{LETTERS}}".encode(), 0)
+    def over(self, seed: int | None) -> Iterator[None]:
+        """Watch over what a simulator does for the episode of this seed, or while it is set up (None)."""
+        os.pwrite(self._file.fileno(), f"{SET_UP if seed is None else seed:<{LETTERS}}".encode(), 0)
         self._file.seek(LETTERS)
         faulthandler.dump_traceback_later(self._timeout_s, exit=True, file=self._file)
         try:
@@ -58,7 +61,7 @@ def left_at_work(stem: Path) -> list[AtWork]:
     left = []
     for path in sorted(stem.parent.glob(f"{stem.name}.*{SUFFIX}")):
         data = path.read_bytes()
-        if seed := data[:LETTERS].strip():
-            left.append(AtWork(int(seed), b"Timeout" in data[LETTERS:]))
+        if name := data[:LETTERS].decode().strip():
+            left.append(AtWork(None if name == SET_UP else int(name), b"Timeout" in data[LETTERS:]))
         path.unlink()
     return left

@@ -72,6 +72,25 @@ def test_a_simulator_that_cannot_be_set_up_is_one_line(tmp_path: Path) -> None:
         run(config("Unmade", tmp_path))
 
 
+@pytest.mark.parametrize(("how", "reason"), [("dies", "the process died"), ("hangs", "no answer within 1 s")])
+@pytest.mark.parametrize("first", [True, False], ids=["the first", "one in the stead of one that failed"])
+def test_a_simulator_that_dies_or_hangs_while_it_is_set_up_is_one_line(
+    first: bool, how: str, reason: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("LINE_FAILS", how)
+    monkeypatch.setenv("LINE_MADE", str(tmp_path / "made"))
+    if first:
+        (tmp_path / "made").touch()
+    given = config("FailsToBeMade", tmp_path / "eval", step_timeout_s=1.0, num_envs=1)
+    with pytest.raises(DataEngineError, match=rf"FailsToBeMade cannot be set up for forward: {reason}"):
+        run(given)
+    played = [
+        one.seed for journal in tmp_path.glob("eval/episodes/*.jsonl") for one in Journal(journal).read().values()
+    ]
+    assert played == ([] if first else [EVAL_SEEDS_FROM, EVAL_SEEDS_FROM + 1]), "what was finished is kept"
+    assert not list(tmp_path.glob("eval/episodes/*.now"))
+
+
 def test_more_episodes_are_played_behind_those_that_were(tmp_path: Path) -> None:
     run(config("Line", tmp_path))
     journal = next(tmp_path.glob("episodes/*.jsonl"))
