@@ -281,3 +281,16 @@ def test_python_m_cli_is_villa():
     )
     assert done.returncode == 2
     assert done.stderr.startswith("villa sources: ")
+
+
+@pytest.mark.parametrize(
+    ("given", "spins"),
+    [({}, "3000"), ({"GOMP_SPINCOUNT": "7"}, "7"), ({"OMP_WAIT_POLICY": "active"}, None)],
+)
+def test_threads_of_torch_sleep_early_unless_the_user_says_how_they_wait(monkeypatch, given, spins):
+    for name in ("GOMP_SPINCOUNT", "OMP_WAIT_POLICY"):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in given.items():
+        monkeypatch.setenv(name, value)
+    code = "import os; from cli import main\ntry: main()\nfinally: print(os.environ.get('GOMP_SPINCOUNT'))"
+    assert run_python(code, "--version").stdout.split()[-1] == str(spins)
