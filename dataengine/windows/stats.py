@@ -84,6 +84,8 @@ class Statistics:
         shapes = {value.shape for value in numbers.values()}
         if len(shapes) > 1 or len(shapes.pop()) != 1 or not all(np.isfinite(value).all() for value in numbers.values()):
             raise ValueError(f"{', '.join(_FIELDS)} are not as many finite numbers each")
+        if (numbers["q99"] < numbers["q01"]).any():
+            raise ValueError("q99 lies below q01")
         # Older files do not say; they were normalised as arms of seven values.
         grippers = data.get("grippers", VectorLayout.of("eef_pose", len(numbers["mean"])).grippers)
         moves = data.get("moves")

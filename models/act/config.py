@@ -16,6 +16,11 @@ Width = Annotated[int, Field(ge=1, le=MOST_WIDTH)]
 Dim = Annotated[int, Field(ge=0, le=MOST_WIDTH)]
 
 
+MOST_SCORES = 1 << 28
+"""Scores of one attention of both experts over all heads, for one observation: a gigabyte in float32. Chunks of a
+thousand steps beside plans as long have a quarter of it."""
+
+
 SHARED = ("num_layers", "num_heads", "num_kv_heads", "head_dim", "soft_cap")
 """What streams that attend jointly have in common."""
 
@@ -179,6 +184,13 @@ class ActConfig(Config):
         """Tokens of the latent stream: one per code, codes inside time."""
         return self.num_latents * self.codes_per_latent
 
+    @property
+    def num_scores(self) -> int:
+        """Scores of one attention of both experts, each padded to the longer one, to the prefix and one another."""
+        tokens = 2 * max(self.num_latent_tokens if self.use_latent else 0, self.horizon)
+        prefix = self.vlm.num_image_tokens + self.vlm.text_length
+        return self.expert.num_heads * tokens * (prefix + tokens)
+
     @model_validator(mode="after")
     def _check(self) -> "ActConfig":
         if len(self.state_dims) != len(self.action_dims):
@@ -189,6 +201,11 @@ class ActConfig(Config):
             raise ValueError(
                 f"max_inference_delay is {self.max_inference_delay}, which leaves nothing to learn of a chunk of "
                 f"{self.horizon} actions; give less"
+            )
+        if self.num_scores > MOST_SCORES:
+            raise ValueError(
+                f"num_latents {self.num_latents} of {self.codes_per_latent} codes and horizon {self.horizon} are too "
+                f"many to attend to one another: {self.num_scores} scores, expected at most {MOST_SCORES}"
             )
         if self.planner != "flow" and (self.own_plan_ratio or self.clean_plan or self.prefix_dropout):
             raise ValueError("own_plan_ratio, clean_plan and prefix_dropout are ways to read a plan of planner flow")

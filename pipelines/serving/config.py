@@ -13,6 +13,9 @@ from pipelines.serving.convention import Convention
 FIELDS = ("image", "wrist", "state", "instruction", "embodiment")
 """What an observation is made of."""
 
+OF_POLICIES = ("convention", "acts_as", "require_wrist", "noise", "num_euler_steps", "lam")
+"""Settings that an episode that is replayed has no use for."""
+
 
 class ServeConfig(ChunkConfig):
     """What is served, to whom, and how."""
@@ -66,8 +69,11 @@ class ServeConfig(ChunkConfig):
     def _check(self) -> "ServeConfig":
         if bool(self.policy) == bool(self.replay):
             raise ValueError("give a policy, or --replay CORPUS@EPISODE, and not both")
-        if self.replay and self.convention != "canonical":
-            raise ValueError(f"convention is {self.convention}, which is of policies; replay gives what was recorded")
+        idle = [name for name in OF_POLICIES if getattr(self, name) != type(self).model_fields[name].default]
+        if self.replay and idle:
+            raise ValueError(
+                f"{idle[0]} is {getattr(self, idle[0])}, which is of policies; replay gives what was recorded"
+            )
         unknown = sorted(set(self.keys) - set(FIELDS))
         if unknown:
             raise ValueError(f"keys names '{unknown[0]}', which no observation has; known: {', '.join(FIELDS)}")

@@ -165,7 +165,7 @@ class PolicyEngine:
         name = given[0] if given else connected or self._embodiment
         if isinstance(name, str) and not name:
             raise WireError(
-                f"observation names no embodiment, expected one of {', '.join(self._policy.bodies)} in "
+                f"observation names no embodiment, expected {self._expected(connected)} in "
                 f"{self._names.said('embodiment')}, in `?embodiment=` of the address, or in --embodiment of the command"
             )
         return self._served(name, connected)
@@ -173,10 +173,15 @@ class PolicyEngine:
     def _served(self, name: object, connected: str = "") -> str:
         """Give the name of a robot that is served, to a client that came as one; raise WireError for any other."""
         if not isinstance(name, str) or name not in self._policy.bodies:
-            raise WireError(f"embodiment {name!r:.80} is unknown, expected one of {', '.join(self._policy.bodies)}")
+            raise WireError(f"embodiment {name!r:.80} is unknown, expected {self._expected(connected)}")
         if (only := self._embodiment or connected) and name != only:
-            raise WireError(f"embodiment '{name}' is not served here, expected '{only}'")
+            raise WireError(f"embodiment '{name}' is not served here, expected {self._expected(connected)}")
         return name
+
+    def _expected(self, connected: str) -> str:
+        """Say which robots a client may name."""
+        only = self._embodiment or connected
+        return f"'{only}'" if only else f"one of {', '.join(self._policy.bodies)}"
 
     def _check_length(self, text: str) -> None:
         most = self._policy.model.config.vlm.text_length
@@ -287,6 +292,8 @@ def _lam_of(policy: "ActPolicy", config: ServeConfig) -> "Lam | None":
     """Read the decoder of a policy's plans, where one is named."""
     if not config.lam:
         return None
+    if not policy.model.config.denoises_plan:
+        raise DataEngineError(f"{config.policy}: plans no latent actions for lam {config.lam} to decode; leave it out")
     from pipelines.evaluation.plan import load_lam_of
 
     return load_lam_of(policy, config.policy, config.lam)

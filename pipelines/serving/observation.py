@@ -142,7 +142,7 @@ def instruction(seen: Mapping[str, Any], names: Names) -> str:
     if not texts:
         raise WireError(f"observation has no instruction, expected text in {names.said('instruction')}")
     text = texts[0]
-    if isinstance(text, np.ndarray | list) and len(text) == 1:
+    if isinstance(text, list) and len(text) == 1:
         text = text[0]
     if not isinstance(text, str):
         raise WireError(f"instruction is a {type(text).__name__}, expected text")

@@ -34,6 +34,11 @@ class ReplayEngine:
             raise DataEngineError(f"--replay {config.replay}: expected CORPUS@EPISODE; `villa show CORPUS` names some")
         reader = open_reader(uri)
         self._episode = find_episode(reader, wanted)
+        if config.embodiment not in ("", self._episode.embodiment):
+            raise DataEngineError(
+                f"{config.replay}: is of '{self._episode.embodiment}', found embodiment {config.embodiment}; leave it "
+                f"out"
+            )
         actions = reader.action(self._episode.row)
         if actions is None:
             raise DataEngineError(f"{config.replay}: is human video without actions, expected an episode of a robot")
@@ -80,6 +85,9 @@ class ReplayEngine:
         image = observation.image(seen, self._names, "image")
         if image is None:
             raise WireError(f"observation has no image, expected the primary camera in {self._names.said('image')}")
+        for key in ("plan", "frames", "rtc"):
+            if key in seen and (key == "rtc" or observation.flag(seen, key)):
+                raise WireError(f"'{key}' was asked for, which is of policies; this server replays a recorded episode")
         episode = self._episode
         for name in self._names.find(seen, "embodiment"):
             self._check_robot(name)

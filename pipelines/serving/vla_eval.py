@@ -6,6 +6,7 @@ answers would be one behind.
 """
 
 import time
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Final
 
 from dataengine.vector_layout import VectorLayout
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 PROTOCOL: Final = 1
 KEYS: Final = ("type", "payload", "seq", "timestamp")
 UNANSWERED: Final = ("episode_start", "episode_end")
+KINDS: Final = ("hello", "observation", *UNANSWERED)
 
 
 class _Client:
@@ -41,29 +43,31 @@ class _Client:
         message: dict[str, Any] = {}
         try:
             with timed(ms, "decode"):
-                message = await self.service.read(_read, frame)
+                message = await self.service.read(wire.decode, frame)
+            if _is_one_of(message, UNANSWERED):
+                await self._begin(message)
+                return None
+            _check(message)
             return await self._act(message, ms)
         except Exception as error:  # whatever a request does, the others are served
-            if message.get("type") in UNANSWERED:
-                self.fault = error
-                return None
-            return _message("error", {"error": self.service.said(error)}, message.get("seq", 0))
+            return _message("error", {"error": self.service.said(error)}, _seq_of(message))
 
-    async def _act(self, message: dict[str, Any], ms: dict[str, float]) -> bytes | None:
+    async def _begin(self, message: dict[str, Any]) -> None:
+        """Begin or end an episode. What is wrong with it waits to be said: the client reads no answer to this."""
+        self.chunks, self.fault = _chunks(self.service.config), None
+        try:
+            await self.service.end_episode(self.session)
+            _check(message)
+            if not isinstance(task := message["payload"].get("task", {}), dict):
+                raise wire.WireError(f"task of {message['type']} is a {type(task).__name__}, expected a map")
+        except Exception as error:
+            self.fault = error
+
+    async def _act(self, message: dict[str, Any], ms: dict[str, float]) -> bytes:
         kind, payload, seq = message["type"], message["payload"], message["seq"]
         if kind == "hello":
             self.greeted = True
             return _message("hello", self.hello, seq)
-        if kind in UNANSWERED:
-            self.chunks, self.fault = _chunks(self.service.config), None
-            await self.service.end_episode(self.session)
-            if kind == "episode_start" and not isinstance(payload.get("task", {}), dict):
-                raise wire.WireError(f"task of episode_start is a {type(payload['task']).__name__}, expected a map")
-            return None
-        if kind != "observation":
-            raise wire.WireError(
-                f"message has type {kind!r:.40}, expected hello, episode_start, observation, episode_end"
-            )
         if not self.greeted:
             raise wire.WireError("found an observation, expected hello first")
         if self.fault is not None:
@@ -104,9 +108,20 @@ def _chunks(config: ServeConfig) -> Chunks:
     return Chunks(config.action_steps, config.decay)
 
 
-def _read(frame: str | bytes) -> dict[str, Any]:
-    """Read a message; raise WireError where a part is missing."""
-    message = wire.decode(frame)
+def _is_one_of(message: dict[str, Any], kinds: Sequence[str]) -> bool:
+    """Tell a message by its type, which may be anything as long as nobody looked at it."""
+    kind = message.get("type")
+    return isinstance(kind, str) and kind in kinds
+
+
+def _seq_of(message: dict[str, Any]) -> int:
+    """Give the number that an answer repeats, 0 where a message has none."""
+    seq = message.get("seq")
+    return seq if type(seq) is int else 0
+
+
+def _check(message: dict[str, Any]) -> None:
+    """Raise WireError where a part of a message is missing or of another type."""
     missing = [key for key in KEYS if key not in message]
     if missing:
         raise wire.WireError(f"message has no '{missing[0]}', expected {', '.join(KEYS)}")
@@ -114,7 +129,8 @@ def _read(frame: str | bytes) -> dict[str, Any]:
         raise wire.WireError(f"message has seq {message['seq']!r:.40}, expected a whole number")
     if not isinstance(message["payload"], dict):
         raise wire.WireError(f"payload is a {type(message['payload']).__name__}, expected a map")
-    return message
+    if not _is_one_of(message, KINDS):
+        raise wire.WireError(f"message has type {message['type']!r:.40}, expected {', '.join(KINDS)}")
 
 
 def _message(kind: str, payload: dict[str, Any], seq: int) -> bytes:

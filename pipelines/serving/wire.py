@@ -21,6 +21,8 @@ MAX_BYTES: Final = 64 * 2**20
 MAX_DIMS: Final = 8
 MAX_ITEMS: Final = 100_000
 """In a list or map: each takes some bytes here, and one on the wire."""
+MAX_SIDE: Final = 8192
+"""Pixels along a picture's side: more than cameras have, and what can be scaled to the smallest that policies read."""
 KINDS: Final = "biuf"
 """numpy's letters for flags, whole numbers and fractions."""
 MAX_LETTERS: Final = 8
@@ -139,9 +141,9 @@ def picture(value: object, name: str) -> NDArray[np.uint8]:
     """Give an image as RGB (height, width, 3); raise WireError where it is none."""
     if isinstance(value, EncodedImage | bytes):
         try:
-            return jpeg.decode(value.data if isinstance(value, EncodedImage) else value)
+            value = jpeg.decode(value.data if isinstance(value, EncodedImage) else value)
         except (*jpeg.DAMAGE, NoCameraError) as error:
-            raise WireError(f"'{name}' is no picture ({' '.join(str(error).split())[:120]})") from None
+            raise WireError(f"'{name}' is no JPEG or PNG ({' '.join(str(error).split())[:120]})") from None
     if not isinstance(value, np.ndarray):
         raise WireError(f"'{name}' is a {type(value).__name__}, expected an image: uint8 of shape (height, width, 3)")
     if value.dtype != np.uint8 or value.ndim != 3 or value.shape[2] != 3:
@@ -149,8 +151,11 @@ def picture(value: object, name: str) -> NDArray[np.uint8]:
         raise WireError(
             f"'{name}' has type {value.dtype} and shape {value.shape}, expected uint8 of shape (height, width, 3){hint}"
         )
-    if min(value.shape[:2]) < 1 or value.shape[0] * value.shape[1] > jpeg.MAX_PIXELS:
-        raise WireError(f"'{name}' has shape {value.shape}, expected a picture of at most {jpeg.MAX_PIXELS} pixels")
+    if not all(1 <= side <= MAX_SIDE for side in value.shape[:2]) or value.size > 3 * jpeg.MAX_PIXELS:
+        raise WireError(
+            f"'{name}' has shape {value.shape}, expected a picture of at most {jpeg.MAX_PIXELS} pixels, no side beyond "
+            f"{MAX_SIDE}"
+        )
     return value
 
 

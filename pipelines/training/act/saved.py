@@ -15,6 +15,9 @@ from pipelines.training import checkpoint
 from pipelines.training.act.stated import stated
 from pipelines.training.tokenizer import FILE_NAME, Tokenizer
 
+LONGEST_INTERVAL_S = 3600
+"""Between two frames of a latent action, as a latent action model's own setting has it."""
+
 
 @dataclass(frozen=True)
 class SavedPolicy:
@@ -42,7 +45,8 @@ class SavedPolicy:
         numbers = about.get("statistics")
         if not isinstance(numbers, dict):
             raise DataEngineError(f"{path}: {weights.CONFIG_NAME} has no statistics; copy it again")
-        statistics = {name: EmbodimentStatistics.from_json(one) for name, one in numbers.items()}
+        where = path / weights.CONFIG_NAME
+        statistics = {name: _statistics(one, f"{where}: embodiment '{name:.80}'") for name, one in numbers.items()}
         if not (path / FILE_NAME).exists():
             raise DataEngineError(f"{path}: has no {FILE_NAME}; copy it again")
         tokenizer = Tokenizer.read(path / FILE_NAME, model.config.vlm.prompt)
@@ -51,7 +55,8 @@ class SavedPolicy:
                 f"{path / FILE_NAME}: has {tokenizer.vocab_size} tokens, the policy knows "
                 f"{model.config.vlm.vocab_size}; copy the one that it was trained with"
             )
-        bodies = _checked_bodies(about["bodies"], statistics, model.config, path / weights.CONFIG_NAME)
+        bodies = _checked_bodies(about["bodies"], statistics, model.config, where)
+        _check_latent(about.get("latent"), where)
         return cls(path, about, model, statistics, bodies, tokenizer)
 
 
@@ -78,6 +83,30 @@ def _checked_bodies(
                 f"{where}: embodiment '{name:.80}' has no statistics that fit the model; copy it again"
             )
     return given
+
+
+def _statistics(one: Any, where: str) -> EmbodimentStatistics:
+    """Read an embodiment's statistics; raise DataEngineError, with where they are, for what are none."""
+    try:
+        return EmbodimentStatistics.from_json(one)
+    except DataEngineError as error:
+        raise DataEngineError(f"{where}: {error}") from error
+
+
+def _check_latent(latent: Any, where: Path) -> None:
+    """Raise DataEngineError where what a file states of the latent actions that are planned is none of that."""
+    if latent is None:  # of a policy without any, and of older ones
+        return
+    facts = _dict(latent)
+    for key in ("name", "fingerprint"):
+        if not isinstance(facts.get(key), str):
+            raise DataEngineError(f"{where}: latent has {key} {facts.get(key)!r:.80}, expected text; copy it again")
+    seconds = facts.get("interval_s")
+    if not isinstance(seconds, int | float) or not 0 < seconds <= LONGEST_INTERVAL_S:
+        raise DataEngineError(
+            f"{where}: latent has interval_s {seconds!r:.80}, expected seconds above 0, at most {LONGEST_INTERVAL_S}; "
+            f"copy it again"
+        )
 
 
 def _dict(value: Any) -> dict[str, Any]:

@@ -29,6 +29,8 @@ from tests.support.shapes import act_shape
 
 BODY = {"embodiment_id": 1, "dataset_id": 1, "control_hz": 10.0, "steps_per_latent": 3}
 
+LATENT = {"name": "demo", "fingerprint": "e418", "k": 4, "d": 16, "interval_s": 0.4}
+
 
 @pytest.fixture
 def policy(tmp_path: Path) -> Path:
@@ -95,7 +97,13 @@ def test_an_evaluation_runs_its_policy_on_the_device_that_is_named(policy: Path,
         (("bodies", "arm7_jaw", "steps_per_latent"), "3", "steps_per_latent is '3'"),
         (("statistics",), None, "has no statistics"),
         (("statistics",), {}, "has no statistics that fit"),
-        (("statistics", "arm7_jaw"), [], "statistics are damaged"),
+        (("statistics", "arm7_jaw"), [], "model_config.json: embodiment 'arm7_jaw': statistics are damaged"),
+        (("statistics", "arm7_jaw", "action", "q01"), [9.0] * 7, "statistics are damaged .*q99 lies below q01"),
+        (("latent",), "demo", "latent has name None, expected text"),
+        (("latent",), {"name": "demo"}, "latent has fingerprint None, expected text"),
+        (("latent",), {**LATENT, "interval_s": float("nan")}, "latent has interval_s nan, expected seconds above 0"),
+        (("latent",), {**LATENT, "interval_s": 1e9}, "latent has interval_s 1000000000.0, .* at most 3600"),
+        (("config", "num_latents"), 3000, "num_latents 3000 of 4 codes and horizon 8 are too many to attend"),
         (("statistics", "arm7_jaw", "state", "mean"), [0.0] * 6, "statistics are damaged .*as many finite numbers"),
         (("statistics", "arm7_jaw", "state", "q99"), [float("inf")] * 7, "statistics are damaged"),
         (("statistics", "arm7_jaw", "action", "grippers"), [7], "are no dimensions of 7"),
@@ -104,7 +112,7 @@ def test_an_evaluation_runs_its_policy_on_the_device_that_is_named(policy: Path,
 )
 def test_facts_that_do_not_fit_the_model_are_one_line(policy: Path, keys: tuple, value: Any, message: str) -> None:
     change(policy, *keys, to=value)
-    with pytest.raises(DataEngineError, match=message) as raised:
+    with pytest.raises((DataEngineError, ValueError), match=message) as raised:
         ActPolicy.load(policy)
     assert "\n" not in str(raised.value)
     assert len(str(raised.value)) < 600

@@ -107,12 +107,13 @@ def test_a_chunk_continues_what_the_robot_goes_on_to_execute(client):
 
 
 BAD = [
-    ({"embodiment": "drone"}, "embodiment 'drone' is unknown, expected one of arm7_jaw"),
+    ({"embodiment": "drone"}, "embodiment 'drone' is unknown, expected 'arm7_jaw'"),
     ({"observation/image": None}, "observation has no image, expected the primary camera in 'image' or"),
     ({"observation/image": np.zeros((3, 48, 64), np.uint8)}, r"shape \(3, 48, 64\), expected uint8 .*colours go last"),
     ({"observation/image": np.zeros((48, 64, 3), np.float32)}, "has type float32 .*expected uint8"),
     ({"observation/image": np.zeros((48, 64), np.uint8)}, r"shape \(48, 64\), expected uint8"),
     ({"observation/image": np.zeros((0, 64, 3), np.uint8)}, r"shape \(0, 64, 3\), expected a picture"),
+    ({"observation/image": np.zeros((1, 9000, 3), np.uint8)}, r"shape \(1, 9000, 3\), expected .*no side beyond 8192"),
     ({"observation/image": "cat.png"}, "'image' is a str, expected an image"),
     ({"observation/state": None}, "observation has no state"),
     ({"observation/state": np.zeros(6)}, "state has 6 values, expected 7 of 'arm7_jaw'"),
@@ -167,8 +168,9 @@ HOSTILE = [
     (b"", "no msgpack"),
     (msgpack.packb([1, 2]), "holds a list, expected a map"),
     (msgpack.packb({"x": msgpack.ExtType(5, b"1")}), "extension type"),
+    (encode_openpi(observation(prompt=np.array(3.0))), "instruction is a ndarray, expected text"),
     (b"\xdd\x7f\xff\xff\xff", "no msgpack"),
-    (msgpack.packb({"image": {"__image__": True, "format": "png", "data": b"%!PS"}, "prompt": "a"}), "no picture"),
+    (msgpack.packb({"image": {"__image__": True, "format": "png", "data": b"%!PS"}, "prompt": "a"}), "no JPEG or PNG"),
     ("hello", "found a text frame"),
 ]
 

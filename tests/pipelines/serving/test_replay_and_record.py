@@ -47,6 +47,9 @@ def test_an_episode_is_replayed_step_by_step_and_then_stands_still(corpus):
         played = np.concatenate([client.infer(seen_by(row))["actions"] for _ in range(4)])
         with pytest.raises(RuntimeError, match="state has 1 values"):
             client.infer(seen_by(row) | {"state": np.zeros(1)})
+        for key, asked in (("plan", True), ("rtc", {"inference_delay": 1})):
+            with pytest.raises(RuntimeError, match=f"'{key}' was asked for, which is of policies"):
+                client.infer(seen_by(row, **{key: asked}))
         again = client.infer(seen_by(row, reset=True))["actions"]
         for true in (1, np.bool_(True)):
             np.testing.assert_array_equal(client.infer(seen_by(row, reset=true))["actions"], actions[:4])

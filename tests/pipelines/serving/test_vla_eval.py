@@ -23,6 +23,9 @@ from tests.support.vla_bench import PICTURE
 SEEN = {"images": {"primary": PICTURE}, "states": np.zeros(7, np.float32), "task_description": "close the jar"}
 
 
+NUMBERS = {"__ndarray__": True, "data": bytes(16), "dtype": "<f8", "shape": [2]}
+
+
 def chunk(policy):
     request = Request(image=PICTURE, wrist=None, state=np.zeros(7, np.float32), embodiment="arm7_jaw", instruction="")
     return ActPolicy.load(policy).act(request, "close the jar")
@@ -89,6 +92,24 @@ def test_what_is_wrong_with_an_episode_start_is_the_answer_to_the_first_observat
     assert talk(server, act)["actions"].shape == (7,)
 
 
+@pytest.mark.parametrize(
+    ("message", "says"),
+    [
+        ({"payload": 3, "timestamp": 0.0}, "payload is a int, expected a map"),
+        ({"payload": {}}, "message has no 'timestamp'"),
+        ({"payload": {"task": [1]}, "timestamp": 0.0}, "task of episode_start is a list, expected a map"),
+    ],
+)
+def test_an_episode_start_that_is_none_gets_no_answer_of_its_own(server, message, says):
+    with websockets.sync.client.connect(f"ws://127.0.0.1:{server.port}/vla", proxy=None) as raw:
+        for seq, one in enumerate([{"type": "hello", "payload": {}}, {"type": "episode_start", **message}]):
+            raw.send(msgpack.packb({"timestamp": 0.0, **one, "seq": seq} if seq == 0 else {**one, "seq": seq}))
+        assert msgpack.unpackb(raw.recv())["type"] == "hello"
+        raw.send(msgpack.packb({"type": "observation", "payload": {}, "seq": 2, "timestamp": 0.0}))
+        answer = msgpack.unpackb(raw.recv())
+        assert (answer["seq"], says in answer["payload"]["error"]) == (2, True), answer
+
+
 def test_the_greeting_says_what_the_actions_are(server):
     async def act(connection):
         return connection.server_info
@@ -127,6 +148,8 @@ def test_a_benchmark_names_its_robot_in_the_address_and_gets_its_plan_with_a_new
         ({"type": "hello", "payload": 3, "seq": 1, "timestamp": 0.0}, "payload is a int"),
         ({"type": "hello", "payload": {}, "seq": "1", "timestamp": 0.0}, "seq '1'"),
         (3, "frame holds a int"),
+        ({"type": NUMBERS, "payload": {}, "seq": 1, "timestamp": 0.0}, "message has type array"),
+        ({"type": [], "payload": NUMBERS, "seq": NUMBERS, "timestamp": 0.0}, "has seq array"),
     ],
 )
 def test_a_message_that_is_none_is_answered_by_an_error(server, message, says):
@@ -135,6 +158,9 @@ def test_a_message_that_is_none_is_answered_by_an_error(server, message, says):
         answer = msgpack.unpackb(raw.recv())
         assert answer["type"] == "error"
         assert says in answer["payload"]["error"]
+        assert answer["seq"] == (1 if isinstance(message, dict) and message["seq"] == 1 else 0)
+        raw.send(msgpack.packb({"type": "hello", "payload": {}, "seq": 2, "timestamp": 0.0}))
+        assert msgpack.unpackb(raw.recv())["type"] == "hello"  # the connection lives on
 
 
 @pytest.mark.slow
