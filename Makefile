@@ -89,8 +89,10 @@ $(SIMPLER)/.ready: .ci/sim-simpler.txt .ci/vulkan
 	$(SIMPLER)/bin/python -m pip install -q $$(grep '^torch==' .ci/sim-simpler.txt)
 	$(SIMPLER)/bin/python -m pip install -q --no-deps -r .ci/sim-simpler.txt
 	.ci/vulkan $(SIMPLER)
-	-$(SIMPLER)/bin/python -m mani_skill.utils.download_asset widowx250s -y
-	-$(SIMPLER)/bin/python -m mani_skill.utils.download_asset bridge_v2_real2sim -y
+	@for asset in widowx250s bridge_v2_real2sim; do \
+	  echo "fetching $$asset; $(SIMPLER)/$$asset.log has what comes of it"; \
+	  $(SIMPLER)/bin/python -m mani_skill.utils.download_asset $$asset -y >$(SIMPLER)/$$asset.log 2>&1 \
+	    || echo "not fetched: $$(grep -oE '^[A-Za-z_.]+Error: .*' $(SIMPLER)/$$asset.log | tail -n 1); \`villa eval simpler\` says what is missing, and how to get it"; done
 	touch $@
 
 bench: setup ## all benchmarks
