@@ -23,7 +23,8 @@ class PlayConfig(ChunkConfig):
     simulator: str = "metaworld"
     """Where to play."""
     tasks: tuple[str, ...] | None = None
-    """What to play; None: `button-press-topdown`, `window-close` and `window-open` of `metaworld`, all of another."""
+    """What to play; None: `button-press-topdown`, `window-close` and `window-open` of `metaworld`, the benchmark's own
+    of `simpler`, all of another."""
     demonstrations: str = ""
     """Corpus that `replay` takes its demonstrations from."""
     acts_as: str = ""

@@ -21,7 +21,7 @@ from pipelines.evaluation.playing import Job, play_all
 from pipelines.evaluation.remote import is_server
 from pipelines.evaluation.results import EvalReport, Filmstrip, Lost, TaskResult, wilson
 from pipelines.evaluation.rollouts import RolloutFiles, file_of
-from pipelines.evaluation.simulators._base import ALIASES, Simulator, default_tasks, simulator_class
+from pipelines.evaluation.simulators._base import ALIASES, Simulator, default_tasks, num_starts, simulator_class
 from pipelines.evaluation.unit import Unit, make_unit
 from pipelines.output.folder import Before, claimed, sources_at
 from pipelines.training.act.stated import unfinished
@@ -110,7 +110,8 @@ def _notes(simulator: type[Simulator], played: Sequence[str]) -> list[str]:
 def _warnings(config: EvalConfig) -> list[str]:
     """Say what makes rates worth less than they look."""
     simulator = simulator_class(config.simulator)
-    least, starts = getattr(simulator, "least_episodes", 0), getattr(simulator, "num_starts", 0)
+    least = getattr(simulator, "least_episodes", 0)
+    starts = max(num_starts(simulator, task) for task in config.tasks or default_tasks(simulator))
     warnings = []
     if config.episodes < least:
         warnings.append(f"{config.episodes} episodes a task are noise, {simulator.name} asks for {least} or more")

@@ -14,7 +14,7 @@ from pydantic import BaseModel, ConfigDict
 from dataengine.conventions import euler_to_matrix
 from dataengine.spread import spread
 from dataengine.vector_layout import VectorLayout
-from pipelines.evaluation.simulators._base import Observation, Simulator
+from pipelines.evaluation.simulators._base import Observation, Simulator, plays_to_end, step_limit
 
 BLOCKS = 16
 LOOKS = 5
@@ -34,7 +34,8 @@ class Rollout:
     looks: Mapping[str, Mapping[int, NDArray[np.float32]]]
     """(16, 16, 3) mean grey levels by camera and step"""
     success_step: int
-    """Actions after which the simulator called the task done; -1 where it never did."""
+    """Actions after which the simulator called the task done; -1 where it never did, or no longer at the end of an
+    episode that success does not end."""
 
 
 class Deviation(BaseModel):
@@ -81,7 +82,8 @@ def record(simulator: Simulator, task: str, seed: int) -> Rollout:
     """Let the simulator's expert try; keep what it did, as canonical actions."""
     simulator.reset(seed)
     observations, actions, success = [simulator.observe()], list[NDArray[np.float32]](), False
-    while not success and len(actions) < simulator.max_steps:
+    kind = type(simulator)
+    while (not success or plays_to_end(kind)) and len(actions) < step_limit(kind, task):
         action = simulator.to_canonical(simulator.expert())
         success = simulator.step(simulator.to_raw(action))
         actions.append(action)
@@ -107,6 +109,7 @@ def replay(simulator: Simulator, expected: Rollout, layout: VectorLayout) -> Dev
     for i, action in enumerate(expected.actions):
         done = simulator.step(simulator.to_raw(action))
         success_step = i + 1 if done and success_step < 0 else success_step
+        success_step = -1 if plays_to_end(type(simulator)) and not done else success_step
         observations.append(simulator.observe())
     states = np.stack([one.state for one in observations])[: len(expected.states)]
     grey, camera, missing = 0.0, "", set[str]()

@@ -153,6 +153,12 @@ def step_limit(simulator: type[Simulator], task: str) -> int:
     return limits.get(task, simulator.max_steps)
 
 
+def num_starts(simulator: type[Simulator], task: str) -> int:
+    """Count the starts of a task that has so many and no more; 0 where every seed begins elsewhere."""
+    counts: Mapping[str, int] = getattr(simulator, "starts_of_task", {})
+    return counts.get(task, 0)
+
+
 def plays_to_end(simulator: type[Simulator]) -> bool:
     """Tell a benchmark that counts what is solved when the last step is over; success ends no episode there."""
     return bool(getattr(simulator, "plays_to_end", False))

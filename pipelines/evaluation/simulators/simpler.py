@@ -9,6 +9,8 @@ fingers   (2,)  0.015 to 0.037 m       -> state[6], 0 closed to 1 open
 ManiSkill's controller takes metres and radians, without bounds; shares of what is large in Bridge are ours, so that
 random actions are those of a robot. The first SIMPLER took rotation vectors; ManiSkill3's controller composes three
 turns about the base's moving axes (`XYZ`), although both are called alike. It lives in an environment of its own.
+
+A task whose name ends in `_jittered` begins beside the benchmark's starts, elsewhere with every seed, for recordings.
 """
 
 import base64
@@ -26,10 +28,22 @@ from pipelines.evaluation.simpler.environment import client, require, start_fail
 from pipelines.evaluation.simulators._base import EVAL_SEEDS_FROM, Observation, check_task
 
 STEP_M, STEP_RAD = 0.05, 0.25
+LARGE = np.array([*[STEP_M] * 3, *[STEP_RAD] * 3, 1.0])
 FINGERS_M = (0.015, 0.037)
 LOOKS_DOWN = np.array([[0.0, 0.0, 1.0], [0.0, 1.0, 0.0], [-1.0, 0.0, 0.0]])
 """Rotation of a hand whose roll, pitch and yaw are zero in BridgeData V2."""
 SILENCE_S = 240.0
+JITTERED = "_jittered"
+TASKS = MappingProxyType(
+    {
+        "widowx_spoon_on_towel": "put the spoon on the towel",
+        "widowx_carrot_on_plate": "put carrot on plate",
+        "widowx_stack_cube": "stack the green block on the yellow block",
+        "widowx_put_eggplant_in_basket": "put eggplant into yellow basket",
+    }
+)
+SCRIPTED = tuple(TASKS)[:3]
+"""Those on the table, which the expert knows."""
 
 
 class SimulatorLostError(RuntimeError):
@@ -51,15 +65,11 @@ class Simpler:
     plays_to_end: ClassVar[bool] = True
     least_episodes: ClassVar[int] = 75
     """Of a task: with fewer, its authors call a rate noise (simpler-env/SimplerEnv, issues 108 and 125)."""
-    num_starts: ClassVar[int] = 24
+    starts_of_task: ClassVar[Mapping[str, int]] = MappingProxyType(dict.fromkeys(TASKS, 24))
     tasks: ClassVar[Mapping[str, str]] = MappingProxyType(
-        {
-            "widowx_spoon_on_towel": "put the spoon on the towel",
-            "widowx_carrot_on_plate": "put carrot on plate",
-            "widowx_stack_cube": "stack the green block on the yellow block",
-            "widowx_put_eggplant_in_basket": "put eggplant into yellow basket",
-        }
+        {**TASKS, **{task + JITTERED: TASKS[task] for task in SCRIPTED}}
     )
+    default_tasks: ClassVar[tuple[str, ...]] = tuple(TASKS)
     published: ClassVar[str] = (
         "villa-X 77.9, 46.3, 61.3, 64.6 and without latents 61.7, 31.3, 28.3, 74.6 per cent in the order of these "
         "tasks (arXiv:2507.23682v3, table 2; 240 trials a task in the first SIMPLER)"
@@ -67,8 +77,9 @@ class Simpler:
 
     def __init__(self, task: str) -> None:
         check_task(Simpler, task)
-        self.facts = require(task)
-        self._process = ClientProcess(client(), "scene", task=task)
+        twin = task.removesuffix(JITTERED)
+        self.task, self.facts = task, require(twin)
+        self._process = ClientProcess(client(), "scene", task=twin, jitters=twin != task)
         answer = self._process.hear(SILENCE_S, Event())
         if answer["event"] != "ready":
             self._process.end()
@@ -77,17 +88,18 @@ class Simpler:
     @classmethod
     def notes(cls, tasks: Sequence[str]) -> list[str]:
         """Say what is there, but is not the benchmark's own."""
-        unlike = sorted({path for task in tasks for path in require(task)["unlike"]})
+        unlike = sorted({path for task in tasks for path in require(task.removesuffix(JITTERED))["unlike"]})
         publisher = "simpler-env/ManiSkill2_real2sim"
         return [f"not those of {publisher}, so no rate to compare: {', '.join(unlike)}"] if unlike else []
 
     def reset(self, seed: int) -> None:
-        """Begin at a start of the benchmark's grid; seeds beyond its 24 begin anew."""
-        self._ask("begin", episode=(seed - EVAL_SEEDS_FROM) % self.num_starts)
+        """Begin at a start of the benchmark's grid, whose 24 begin anew; a jittered one belongs to its seed alone."""
+        starts = self.starts_of_task.get(self.task)
+        self._ask("begin", start=(seed - EVAL_SEEDS_FROM) % starts if starts else seed)
 
     def step(self, raw_action: NDArray[np.float32]) -> bool:
         """Act for one control step."""
-        action = np.asarray(raw_action, np.float64) * [*[STEP_M] * 3, *[STEP_RAD] * 3, 1.0]
+        action = np.asarray(raw_action, np.float64) * LARGE
         return bool(self._ask("step", action=action.tolist())["solved"])
 
     def observe(self) -> Observation:
@@ -103,8 +115,13 @@ class Simpler:
         )
 
     def expert(self) -> NDArray[np.float32]:
-        """Raise DataEngineError: nobody scripted these tasks."""
-        raise DataEngineError("simpler has no scripted expert; `random` and `replay` may stand beside a policy")
+        """Ask the expert beside the simulation; raise DataEngineError for a task that nobody scripted."""
+        if self.task.removesuffix(JITTERED) not in SCRIPTED:
+            raise DataEngineError(
+                f"simpler has no scripted expert for {self.task}, but for {', '.join(SCRIPTED)}; `random` and `replay` "
+                f"may stand beside a policy"
+            )
+        return np.asarray(self._ask("expert")["action"] / LARGE, np.float32)
 
     def to_raw(self, action: NDArray[np.float32]) -> NDArray[np.float32]:
         """Turn a canonical action (7,) into shares of a large step, and the gripper's into one of two."""

@@ -42,12 +42,16 @@ class Twin:
     stage: str = "bridge_table_1_v1.glb"
     background: str = "bridge_real_eval_1.png"
     table: str = "info_bridge_custom_v0.json"
+    grip_m: float = 0.0
+    """Where the first model is best taken, along its own x axis."""
 
 
 TWINS: Mapping[str, Twin] = MappingProxyType(
     {
         "widowx_spoon_on_towel": Twin(
-            "PutSpoonOnTableClothInScene-v1", ("bridge_spoon_generated_modified", "table_cloth_generated_shorter")
+            "PutSpoonOnTableClothInScene-v1",
+            ("bridge_spoon_generated_modified", "table_cloth_generated_shorter"),
+            grip_m=0.03,  # the handle; from the neck, whose sides run together, the fingers slip off
         ),
         "widowx_carrot_on_plate": Twin(
             "PutCarrotOnPlateInScene-v1", ("bridge_carrot_generated_modified", "bridge_plate_objaverse_larger")

@@ -40,6 +40,20 @@ def test_a_camera_that_is_gone_trips_it(rollout) -> None:
     assert "the simulator has no camera wrist" in " ".join(faults(Turning("forward"), with_wrist))
 
 
+class ToEnd(Turning):
+    """Counts what is solved when the last step is over; its expert passes the goal and does not stay."""
+
+    plays_to_end = True
+
+
+def test_where_success_ends_no_episode_all_steps_are_repeated_and_the_last_one_counts() -> None:
+    whole = record(ToEnd("forward"), "forward", 3)
+    assert (len(whole.actions), whole.success_step) == (ToEnd.max_steps, -1)
+    assert faults(ToEnd("forward"), whole) == []
+    stayed = type(whole)(**{**vars(whole), "success_step": len(whole.actions)})
+    assert "the task was never done" in " ".join(faults(ToEnd("forward"), stayed))
+
+
 @pytest.mark.slow
 @apart
 def test_what_comes_with_metaworld_is_repeated_and_trips_at_every_fault() -> None:

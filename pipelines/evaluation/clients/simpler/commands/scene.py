@@ -9,11 +9,11 @@ from pipelines.evaluation.clients.channel import Channel
 from pipelines.evaluation.clients.simpler.scene import Scene
 
 
-def run(task: str) -> None:
+def run(task: str, jitters: bool) -> None:
     """Answer one request a line until standard input ends."""
     channel = Channel()
     try:
-        scene = Scene(task)
+        scene = Scene(task, jitters)
         channel.say("ready")
         for job in channel.jobs():
             channel.say("ended", **_answer(scene, dict(job)))
@@ -23,10 +23,12 @@ def run(task: str) -> None:
 
 def _answer(scene: Scene, job: dict[str, Any]) -> dict[str, Any]:
     if job["do"] == "begin":
-        scene.begin(job["episode"])
+        scene.begin(job["start"])
         return {}
     if job["do"] == "step":
         return {"solved": scene.step(np.array(job["action"]))}
+    if job["do"] == "expert":
+        return {"action": scene.expert().tolist()}
     picture = scene.picture()
     return {
         "image": base64.b64encode(picture.tobytes()).decode(),
