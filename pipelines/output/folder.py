@@ -14,7 +14,7 @@ import re
 import socket
 import sys
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Container, Iterable, Iterator
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from functools import cache
@@ -98,9 +98,10 @@ class OutputFolder:
         write_whole(path, text)
         return path
 
-    def remove(self, *patterns: str) -> None:
-        """Delete the listed files that match; the list keeps them no longer."""
-        gone = {name for name in self._marker.names if any(fnmatchcase(name, pattern) for pattern in patterns)}
+    def remove(self, *patterns: str, keep: Container[str] = ()) -> None:
+        """Delete the listed files that match, all but those to keep; the list has them no longer."""
+        names = {name for name in self._marker.names if any(fnmatchcase(name, pattern) for pattern in patterns)}
+        gone = {name for name in names if name not in keep}
         for name in gone:
             (self.root / name).unlink(missing_ok=True)
             self._marker.left.pop(name, None)

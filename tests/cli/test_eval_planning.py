@@ -12,6 +12,7 @@ from dataengine.windows.episode_info import is_held_out
 from models.fingerprint import fingerprint
 from models.weights import load_lam
 from pipelines.evaluation.planning import measures
+from pipelines.evaluation.planning.planning import Planner
 from pipelines.evaluation.policy import ActPolicy
 from pipelines.evaluation.simulators._base import Observation
 from tests.support.corpora import human_clip, make_corpus, robot_episode, torn
@@ -87,7 +88,11 @@ def report(lab, tmp_path_factory):
     new = 'rewordings={"do b0": "open the jar"}'
     done = CliRunner().invoke(app, [*map(str, argv), "--device", "cpu", "--starts", "1000", "--set", new, "--json"])
     assert done.exit_code == 0, done.output
-    assert (out / "examples-0.png").is_file()
+    assert all((out / group["examples"]).is_file() for group in json.loads(done.stdout)["groups"])
+    html = (out / "index.html").read_text()
+    assert html.count("data:image/png") == 3
+    for message in ("Plans of latent actions", "embodiment never trained on", "Other words, the same pictures"):
+        assert message in html
     assert json.loads((out / "planning.json").read_text()) == json.loads(done.stdout)
     return {group["embodiment"]: group for group in json.loads(done.stdout)["groups"]}
 
@@ -138,6 +143,31 @@ def test_other_words_are_tried_on_the_same_pictures(report):
     wordings = {(w["kind"], w["starts"]) for w in report["other"]["wordings"]}
     assert wordings == {("another task's", 10), ("new", 5)}
     assert report["human_hand"]["wordings"] == [], "one instruction alone, and no new words for it"
+
+
+def test_a_terminated_measurement_goes_on_behind_the_last_group(villa, lab, tmp_path, monkeypatch):
+    root, uri = lab
+    plan, planned, until = Planner.plan, list[str](), 2
+
+    def counted(planner, starts, instructions):
+        if len(planned) == until:
+            raise KeyboardInterrupt
+        planned.append(starts[0].episode.dataset)
+        return plan(planner, starts, instructions)
+
+    monkeypatch.setattr(Planner, "plan", counted)
+    argv = ("eval", "planning", root / "act", uri, "--lam", root / "lam", "--device", "cpu", "--starts", 2)
+    out = ("--out", tmp_path / "out", "--json")
+    assert "the same command continues where it stopped" in villa(*argv, *out).line
+    first, until = [*planned], 1000
+    again = villa(*argv, *out)
+    assert again.code == 0, again.err
+    assert first[0] not in planned[2:], "the first group is kept"
+    count = len(planned)
+    assert villa(*argv, *out).report == again.report
+    assert len(planned) == count, "nothing is planned anew"
+    whole = villa(*argv, "--out", tmp_path / "whole", "--json")
+    assert whole.report["groups"] == again.report["groups"]
 
 
 def test_a_picture_that_is_there_has_gone_all_the_way_and_the_first_one_none():

@@ -1,5 +1,7 @@
 """`villa transfer`: latent actions of a video, executed by a robot on a line, whose forward model is set by hand."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
@@ -90,6 +92,46 @@ def test_videos_of_one_name_do_not_overwrite_one_another_and_old_ones_go(villa, 
     assert (tmp_path / "out" / "wave-2.npz").is_file()
     assert run(villa, lab, both[0], "--out", tmp_path / "out").code == 0
     assert sorted(path.name for path in (tmp_path / "out").glob("wave*")) == ["wave.mp4", "wave.npz", "wave.png"]
+
+
+def test_a_terminated_transfer_goes_on_behind_the_last_clip(villa, lab, tmp_path, monkeypatch):
+    argv = (lab[1], "--datasets", "[other]", "--clips", 2, "--shuffles", 1, "--max-s", 0.5)
+    executed, until = list[int](), 6
+
+    def counted(robot, target, latents, seed, **how):
+        if len(executed) == until:
+            raise KeyboardInterrupt
+        executed.append(seed)
+        return execute(robot, target, latents, seed, **how)
+
+    monkeypatch.setattr("pipelines.evaluation.transfer.transfer.execute", counted)
+    said = run(villa, lab, *argv, "--out", tmp_path / "out")
+    assert "the same command continues where it stopped" in said.line
+    assert executed == [1_000_000] * 4 + [1_000_001] * 2
+    until = 1000
+    (tmp_path / "out/mine.txt").write_text("mine")
+    again = run(villa, lab, *argv, "--out", tmp_path / "out")
+    assert again.code == 0, again.err
+    assert executed[6:] == [1_000_001] * 4, "the first clip is kept"
+    whole = run(villa, lab, *argv, "--out", tmp_path / "whole")
+    apart = ("out", "page")
+    assert {**again.report, **dict.fromkeys(apart)} == {**whole.report, **dict.fromkeys(apart)}
+    (tmp_path / "out" / again.report["clips"][0]["film"]).unlink()
+    before = len(executed)
+    assert run(villa, lab, *argv, "--out", tmp_path / "out").report == again.report
+    assert executed[before:] == [1_000_000] * 4, "a clip whose video is gone is made anew"
+
+
+def test_the_page_shows_the_tables_the_plots_and_the_videos(villa, lab, clip, tmp_path):
+    (tmp_path / "clips").mkdir()
+    (tmp_path / "clips/50% #1.mp4").write_bytes(clip.read_bytes())
+    said = run(villa, lab, tmp_path / "clips", "--out", tmp_path / "out")
+    html = Path(said.report["page"]).read_text()
+    assert html.count("data:image/png") == 1
+    assert 'src="50%25%20%231.mp4"' in html
+    for message in ("A robot repeats videos", "50% #1", "Nobody", "no directions"):
+        assert message.lower() in html.lower()
+    assert "http" not in html
 
 
 def test_directions_are_held_against_those_of_a_corpus(villa, lab, tmp_path):

@@ -33,6 +33,6 @@ class PlanningConfig(Config):
     seed: Seed = 0
     """Draws what plans are shuffled with."""
     out: Path = Path("runs/planning")
-    """Folder of `planning.json` and the pictures."""
+    """Folder of the page, `planning.json` and the pictures."""
     device: str | None = None
     """`cpu`, `cuda` ...; by default the best there is."""

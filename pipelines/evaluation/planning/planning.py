@@ -5,6 +5,7 @@ any embodiment may be asked about. The paper shows pictures; here plans are held
 nearest codes, and as pictures that the decoder of their latent action model predicts.
 """
 
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -13,19 +14,23 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dataengine import progress, texts
+from dataengine.digest import hex_digest
 from dataengine.errors import DataEngineError
 from dataengine.formats.resize import resize
 from dataengine.spread import spread
 from dataengine.windows.window import EpisodeReader
+from models.fingerprint import fingerprint
 from pipelines.evaluation.held_out import held_out_by
 from pipelines.evaluation.plan import NO_STATE, latent_info, load_lam_of
 from pipelines.evaluation.planning import measures
 from pipelines.evaluation.planning.config import PlanningConfig
 from pipelines.evaluation.planning.examples import sheet
+from pipelines.evaluation.planning.page import write_page
 from pipelines.evaluation.planning.report import PlanGroup, PlanningReport, Wording
 from pipelines.evaluation.planning.starts import Start, StartGroup, choose_groups, read_starts
 from pipelines.evaluation.simulators._base import Observation
 from pipelines.output.folder import OutputFolder, claimed, sources_at
+from pipelines.output.kept import KeptPieces
 
 if TYPE_CHECKING:
     from models.lam import Lam
@@ -52,15 +57,8 @@ def run(config: PlanningConfig) -> PlanningReport:
     groups = choose_groups(config, reader, policy, interval_s, held_out)
     _check_texts(config, policy, groups)
     with claimed(config.out, "eval planning", sources=sources_at(config.corpus)) as out:
-        out.claim("planning.json")
-        out.remove("examples-*.png")
-        measured = list[PlanGroup]()
-        planner = Planner(policy, lam, config.batch)
-        with progress.task("plan", len(groups), "groups") as live:
-            for group in groups:
-                one = _measure(config, planner, reader, group, out, f"examples-{len(measured)}.png")
-                measured += [one] if one else []
-                live.advance(1, note=f"{group.embodiment} in {group.dataset}")
+        out.claim("planning.json", "index.html")
+        measured = _measured(config, Planner(policy, lam, config.batch), reader, groups, out)
         if not measured:
             raise DataEngineError(f"{config.corpus}: no picture at which a plan would begin can be decoded")
         report = PlanningReport(
@@ -71,9 +69,39 @@ def run(config: PlanningConfig) -> PlanningReport:
             num_latents=policy.model.config.num_latents,
             groups=measured,
             out=str(config.out),
+            page=str(config.out / "index.html"),
         )
+        write_page(out, report)
         out.write("planning.json", report.model_dump_json(indent=1))
     return report
+
+
+def _measured(
+    config: PlanningConfig, planner: "Planner", reader: EpisodeReader, groups: Sequence[StartGroup], out: OutputFolder
+) -> list[PlanGroup]:
+    """Measure the groups that were not measured before; those in which no picture is readable are left out."""
+    pieces, digests = KeptPieces(out, PlanGroup), [_made_of(config, reader, group) for group in groups]
+    known = {i: one for i, digest in enumerate(digests) if (one := pieces.read(str(i), digest))}
+    kept = {i: one for i, one in known.items() if not one.examples or (out.root / one.examples).is_file()}
+    out.remove("examples-*.png", keep={one.examples for one in kept.values()})
+    pieces.forget_all_but({str(i) for i in kept})
+    with progress.task("plan", len(groups), "groups", done=len(kept)) as live:
+        for i, group in enumerate(groups):
+            if i not in kept:
+                if one := _measure(config, planner, reader, group, out, f"examples-{i}.png"):
+                    kept[i] = one
+                    pieces.keep(str(i), digests[i], one)
+                live.advance(1, note=f"{group.embodiment} in {group.dataset}")
+    return [kept[i] for i in sorted(kept)]
+
+
+def _made_of(config: PlanningConfig, reader: EpisodeReader, group: StartGroup) -> str:
+    """Hash all that the figures of a group follow from."""
+    facts = config.model_dump(mode="json", include={"rewordings", "batch", "examples", "seed"})
+    facts |= {"policy": fingerprint(config.policy), "lam": fingerprint(config.lam), "data": reader.identity.fingerprint}
+    facts |= {key: getattr(group, key) for key in ("dataset", "embodiment", "kind", "status")}
+    facts["starts"] = [(episode.episode_id, step) for episode, step in group.chosen]
+    return hex_digest(json.dumps(facts, sort_keys=True))
 
 
 def _check_texts(config: PlanningConfig, policy: "ActPolicy", groups: Sequence[StartGroup]) -> None:

@@ -7,6 +7,9 @@ from pydantic import BaseModel, ConfigDict
 from dataengine.report import Report
 from pipelines.output.text_table import text_table
 
+GROUP_HEAD = ["dataset", "embodiment", "status", "starts", "cosine", "difference, 95 %", "codes right", "approach"]
+WORDING_HEAD = ["dataset", "embodiment", "words", "starts", "codes right", "changed"]
+
 
 class Wording(BaseModel):
     """Plans from the same pictures with other words."""
@@ -71,10 +74,22 @@ class PlanningReport(Report):
     """In a plan."""
     groups: list[PlanGroup]
     out: str
+    page: str
 
     def summary(self) -> str:
         """Print a row for each group, then one for each wording."""
-        rows = [
+        lines = [
+            f"plans of {self.num_latents} latent actions, {self.interval_s:g} s each; in brackets cosine: of other "
+            f"episodes; codes: of other episodes, commonest; approach: plans of other episodes, what happened",
+            text_table(GROUP_HEAD, self.group_rows()),
+        ]
+        if wordings := self.wording_rows():
+            lines += ["", text_table(WORDING_HEAD, wordings)]
+        return "\n".join([*lines, f"report: {Path(self.out) / 'planning.json'}, page: {self.page}"])
+
+    def group_rows(self) -> list[list[object]]:
+        """Give the cells below `GROUP_HEAD`, a row for each group."""
+        return [
             [
                 *(g.dataset, g.embodiment, g.status, g.starts),
                 f"{g.cosine:+.2f} ({_two(g.cosine_elsewhere)})",
@@ -84,20 +99,14 @@ class PlanningReport(Report):
             ]
             for g in self.groups
         ]
-        head = ["dataset", "embodiment", "status", "starts", "cosine", "difference, 95 %", "codes right", "approach"]
-        lines = [
-            f"plans of {self.num_latents} latent actions, {self.interval_s:g} s each; in brackets cosine: of other "
-            f"episodes; codes: of other episodes, commonest; approach: plans of other episodes, what happened",
-            text_table(head, rows),
-        ]
-        wordings = [
+
+    def wording_rows(self) -> list[list[object]]:
+        """Give the cells below `WORDING_HEAD`, a row for each wording."""
+        return [
             [g.dataset, g.embodiment, w.kind, w.starts, f"{w.codes:.0%}", f"{w.changed:.0%}"]
             for g in self.groups
             for w in g.wordings
         ]
-        if wordings:
-            lines += ["", text_table(["dataset", "embodiment", "words", "starts", "codes right", "changed"], wordings)]
-        return "\n".join([*lines, f"report: {Path(self.out) / 'planning.json'}, pictures: {self.out}"])
 
 
 def _two(value: float | None) -> str:

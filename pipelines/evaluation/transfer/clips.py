@@ -1,8 +1,8 @@
 """What is to be repeated: frames of videos or episodes, latent actions between them, and ways of hands."""
 
-from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -57,12 +57,12 @@ def read_clips(config: TransferConfig, lam: "Lam") -> tuple[list[Clip], dict[str
 
 def _apart(clips: Sequence[Clip]) -> list[Clip]:
     """Tell clips of one name apart by numbers: videos of several folders may be called alike, and files are."""
-    seen = Counter[str]()
-    apart = []
+    taken, apart = {clip.name for clip in clips}, dict[str, Clip]()
     for clip in clips:
-        seen[clip.name] += 1
-        apart.append(replace(clip, name=f"{clip.name}-{seen[clip.name]}") if seen[clip.name] > 1 else clip)
-    return apart
+        numbered = (f"{clip.name}-{number}" for number in count(2))
+        name = next(one for one in numbered if one not in taken | apart.keys()) if clip.name in apart else clip.name
+        apart[name] = replace(clip, name=name)
+    return [*apart.values()]
 
 
 def _of_videos(config: TransferConfig, lam: "Lam") -> tuple[list[Clip], dict[str, str]]:

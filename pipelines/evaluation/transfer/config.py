@@ -42,6 +42,6 @@ class TransferConfig(Config):
     frame_size: int | None = Field(None, ge=16, le=MOST_SIDE)
     """Side in pixels that larger frames of a video are scaled to first; by default as in the model's training."""
     out: Path = Path("runs/transfer")
-    """Folder of trajectories, plots, videos side by side, and `transfer.json`."""
+    """Folder of the page, trajectories, plots, videos side by side, and `transfer.json`."""
     device: str | None = None
     """`cpu`, `cuda` ...; by default the best there is."""

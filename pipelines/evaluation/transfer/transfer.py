@@ -14,20 +14,22 @@ from numpy.typing import NDArray
 from dataengine import progress
 from dataengine.formats.resize import resize
 from dataengine.whole_file import whole_file
-from pipelines.evaluation.simulators._base import EVAL_SEEDS_FROM, Simulator, check_task, default_tasks
+from pipelines.evaluation.simulators._base import Simulator, check_task, default_tasks
 from pipelines.evaluation.transfer.agreement import agreement, cosines
 from pipelines.evaluation.transfer.clips import Clip, hands_of, motion_of, read_clips
 from pipelines.evaluation.transfer.config import TransferConfig
 from pipelines.evaluation.transfer.film import draw_paths, write_film
+from pipelines.evaluation.transfer.made_of import digests_of, first_seed
+from pipelines.evaluation.transfer.page import write_page
 from pipelines.evaluation.transfer.play import Execution, execute
-from pipelines.evaluation.transfer.report import TransferredClip, TransferReport
+from pipelines.evaluation.transfer.report import MeasuredClip, TransferredClip, TransferReport
 from pipelines.evaluation.transfer.target import Target, find_simulator, make_target
 from pipelines.output.folder import OutputFolder, claimed, sources_at
+from pipelines.output.kept import KeptPieces
 
 if TYPE_CHECKING:
     from models.lam import Lam
 
-Floats = NDArray[np.float64]
 MODES = ("predicted", "open loop", "closed loop")
 EXECUTED = MODES[1:]
 
@@ -43,12 +45,12 @@ def run(config: TransferConfig) -> TransferReport:
         check_task(simulator, config.task)
     clips, rejected = read_clips(config, lam)
     with claimed(config.out, "transfer", sources=sources_at(config.videos[0])) as out:
-        out.claim("transfer.json")
-        out.remove("*.npz", "*.png", "*.mp4")  # those of other clips, of the time before
+        out.claim("transfer.json", "index.html")
         report = _run(config, simulator, target, clips, out)
         report = report.model_copy(
             update={"rejected": rejected, "named_rejected": [name for name in rejected if name in config.videos]}
         )
+        write_page(out, report)
         out.write("transfer.json", report.model_dump_json(indent=1))
     return report
 
@@ -56,31 +58,30 @@ def run(config: TransferConfig) -> TransferReport:
 def _run(
     config: TransferConfig, simulator: type[Simulator], target: Target, clips: Sequence[Clip], out: OutputFolder
 ) -> TransferReport:
-    """Execute every clip and its shuffled likes."""
+    """Execute what was not executed before, every clip and its shuffled likes, and put all together."""
     hands = hands_of(target.normalizer.of(target.embodiment, target.dataset).state)
     robots: dict[str, Simulator] = {}
-    done = list[TransferredClip]()
-    true: dict[str, list[Floats]] = {mode: [] for mode in MODES}
-    shuffled: dict[str, list[Floats]] = {mode: [] for mode in MODES}
-    with progress.task("transfer", len(clips), "clips") as live:
-        for i, clip in enumerate(clips):
-            task, seed = _scene(config, simulator, clip), EVAL_SEEDS_FROM + config.seed_offset + i
-            if task not in robots:
-                robots[task] = simulator(task)
-            robot = robots[task]
-            films = _executed(robot, target, clip.latent, seed, filmed=True)
-            ways = _ways(films, hands, target.steps)
-            direction = {}
-            if clip.motion is not None and ways:
-                others = [_others(clips, i, target, robot, seed, hands, draw) for draw in range(config.shuffles)]
-                for mode in MODES:
-                    true[mode].append(cosines(clip.motion, ways[mode]))
-                    shuffled[mode].append(np.stack([cosines(clip.motion, other[mode]) for other in others]))
-                    if len(true[mode][-1]):
-                        direction[mode] = round(float(true[mode][-1].mean()), 4)
-            done.append(_written(out, target, clip, task, seed, films, ways, direction))
-            live.advance(1, note=clip.name)
-    measured = (agreement(mode, true[mode], shuffled[mode]) for mode in MODES)
+    pieces, digests = KeptPieces(out, MeasuredClip), digests_of(config, simulator, target, clips)
+    kept = {c.name: one for c, digest in zip(clips, digests, strict=True) if (one := pieces.read(c.name, digest))}
+    kept = {name: one for name, one in kept.items() if all((out.root / file).is_file() for file in one.clip.files)}
+    out.remove("*.npz", "*.png", "*.mp4", keep={file for one in kept.values() for file in one.clip.files})
+    pieces.forget_all_but({*kept})
+    with progress.task("transfer", len(clips), "clips", done=len(kept)) as live:
+        for i, (clip, digest) in enumerate(zip(clips, digests, strict=True)):
+            if clip.name not in kept:
+                task = _scene(config, simulator, clip)
+                if task not in robots:
+                    robots[task] = simulator(task)
+                kept[clip.name] = _measured(config, target, robots[task], clips, i, task, hands, out)
+                pieces.keep(clip.name, digest, kept[clip.name])
+                live.advance(1, note=clip.name)
+    measured = [kept[clip.name] for clip in clips]
+    done = [one.clip for one in measured]
+    known = [one for one in measured if one.true]
+    agreements = (
+        agreement(mode, [np.array(o.true[mode]) for o in known], [np.array(o.shuffled[mode]) for o in known])
+        for mode in MODES
+    )
     return TransferReport(
         lam=str(config.lam),
         to=config.to,
@@ -89,13 +90,38 @@ def _run(
         interval_s=target.lam.config.interval_s,
         steps=target.steps,
         clips=done,
-        agreement=[one for one in measured if one is not None],
+        agreement=[one for one in agreements if one is not None],
         codes={name: round(float(np.mean([c.codes[name] for c in done])), 4) for name in done[0].codes},
         rejected={},
         named_rejected=[],
         notes=_notes(target, clips, hands),
         out=str(config.out),
+        page=str(config.out / "index.html"),
     )
+
+
+def _measured(
+    config: TransferConfig,
+    target: Target,
+    robot: Simulator,
+    clips: Sequence[Clip],
+    i: int,
+    task: str,
+    hands: tuple[tuple[int, ...], ...],
+    out: OutputFolder,
+) -> MeasuredClip:
+    """Execute a clip and its shuffled likes, and write what there is to look at."""
+    clip, seed = clips[i], first_seed(config) + i
+    films = _executed(robot, target, clip.latent, seed, filmed=True)
+    ways = _ways(films, hands, target.steps)
+    true, shuffled = dict[str, list[float]](), dict[str, list[list[float]]]()
+    if clip.motion is not None and ways:
+        others = [_others(clips, i, target, robot, seed, hands, draw) for draw in range(config.shuffles)]
+        true = {mode: cosines(clip.motion, ways[mode]).tolist() for mode in MODES}
+        shuffled = {mode: [cosines(clip.motion, other[mode]).tolist() for other in others] for mode in MODES}
+    direction = {mode: round(float(np.mean(some)), 4) for mode, some in true.items() if some}
+    written = _written(out, target, clip, task, seed, films, ways, direction)
+    return MeasuredClip(clip=written, true=true, shuffled=shuffled)
 
 
 def _scene(config: TransferConfig, simulator: type[Simulator], clip: Clip) -> str:
