@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from models.flow import Noise
     from pipelines.training.observation import Transforms
     from pipelines.training.tokenizer import Tokenizer
+
+Precision = Literal["fp32", "bf16"]
 
 
 class Observation(Protocol):
@@ -100,6 +102,10 @@ class ActPolicy:
     """Draws the noise, where it is drawn."""
     num_euler_steps: int | None = None
     """From noise to actions; None for as many as the model's settings say."""
+    precision: Precision = "fp32"
+    """That of weights and products: `cast` has made the model so."""
+    compiles: bool = False
+    """Whether operators of a prediction are fused, at the first one."""
 
     @classmethod
     def load(
@@ -111,6 +117,8 @@ class ActPolicy:
         noise: "Noise" = "zero",
         num_euler_steps: int | None = None,
         seed: int = 0,
+        precision: Precision = "fp32",
+        compiles: bool = False,
     ) -> "ActPolicy":
         """Read a finished run, one of its checkpoints, or of an unfinished run the newest checkpoint.
 
@@ -119,13 +127,15 @@ class ActPolicy:
         import torch
 
         from models import weights
+        from models.act.sampler import cast
         from pipelines.device import pick_device
         from pipelines.training.act.saved import SavedPolicy
 
         chosen = pick_device(device)
         saved = SavedPolicy.read(directory, chosen)
+        model = saved.model.merged()
         return cls(
-            saved.model.merged(),
+            cast(model, torch.bfloat16) if precision == "bf16" else model,
             Normalizer(saved.statistics),
             saved.tokenizer,
             saved.bodies,
@@ -136,6 +146,8 @@ class ActPolicy:
             noise,
             torch.Generator(chosen).manual_seed(seed),
             num_euler_steps,
+            precision,
+            compiles,
         )
 
     @cached_property
@@ -143,7 +155,7 @@ class ActPolicy:
         """What predicts: made at the first prediction, of the weights as they are then."""
         from models.act.sampler import Sampler
 
-        return Sampler(self.model.merged(), graph=self.replays_graphs)
+        return Sampler(self.model.merged(), self.compiles, self.replays_graphs)
 
     def acts_as_in(self, name: str) -> str:
         """Name the dataset whose controller and scale a robot's actions have; empty where the checkpoint is older."""
@@ -224,13 +236,16 @@ class ActPolicy:
         self, seen: "PolicyInput", executing: "Executing", beta: float | None
     ) -> tuple["torch.Tensor", "torch.Tensor"]:
         """Sample latents (b, n, k, d) and normalised actions (b, h, a), guided to go on from what robots execute."""
+        import torch
+
         from models.act.realtime import sample_continuing
         from models.guidance import BETA
 
         strength = BETA if beta is None else beta
-        return sample_continuing(
-            self.model, seen, executing, self.generator, self.noise, self.num_euler_steps, beta=strength
-        )
+        with torch.autocast(torch.device(self.device).type, torch.bfloat16, enabled=self.precision == "bf16"):
+            return sample_continuing(
+                self.model, seen, executing, self.generator, self.noise, self.num_euler_steps, beta=strength
+            )
 
     def act(self, observation: Observation, instruction: str) -> NDArray[np.float32]:
         """Give the next h canonical actions (h, a) of one robot."""

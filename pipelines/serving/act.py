@@ -12,6 +12,7 @@ from dataengine.config import MOST, Config, Seed
 from dataengine.errors import DataEngineError
 from dataengine.formats import files
 from dataengine.report import Report
+from pipelines.evaluation.policy import Precision
 from pipelines.output.text_table import text_table
 from pipelines.serving.config import ServeConfig
 from pipelines.serving.engine import PolicyEngine
@@ -51,6 +52,8 @@ class ActConfig(Config):
     """What actions are denoised from: the mean of the noise, which makes them repeatable, or a draw of it."""
     seed: Seed = 0
     """Of the drawn noise."""
+    precision: Precision = "fp32"
+    """Of weights and products: `bf16` to see what it does to the actions, before a robot is served so."""
     device: str | None = None
     """`cpu`, `cuda` ...; by default the best there is."""
 
@@ -106,6 +109,7 @@ def run(config: ActConfig) -> ActReport:
         require_wrist=config.require_wrist,
         noise=config.noise,
         seed=config.seed,
+        precision=config.precision,
         device=config.device,
     )
     engine = PolicyEngine(serve)

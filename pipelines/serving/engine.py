@@ -68,6 +68,8 @@ class PolicyEngine:
             noise=config.noise,
             seed=config.seed,
             num_euler_steps=config.num_euler_steps or None,
+            precision=config.precision,
+            compiles=config.compile,
         )
         self._policy: ActPolicy = policy
         self._num_tokens = lru_cache(MOST_INSTRUCTIONS)(policy.tokenizer.num_tokens)

@@ -56,6 +56,9 @@ def test_a_policy_acts_on_a_picture_a_state_and_words(villa, policy, picture):
     )
     np.testing.assert_allclose(said.report["actions"], ActPolicy.load(policy).act(request, request.instruction))
     assert said.report["names"][:2] == ["x", "y"]
+    half = villa("act", policy, *given(picture), "--precision", "bf16", "--json").report["actions"]
+    assert half != said.report["actions"]
+    np.testing.assert_allclose(half, said.report["actions"], atol=0.05)
     text = villa("act", policy, *given(picture)).out
     assert "x (metres)" in text
     assert "arm7_jaw, 4 actions at 10 Hz" in text

@@ -49,6 +49,20 @@ def test_a_longer_delay_is_guided_and_answered_apart_from_those_that_need_no_gui
     assert distances[0] < 0.5 * distances[1]
 
 
+def test_half_the_precision_gives_nearly_the_same_actions_however_they_are_sampled(engine):
+    half = PolicyEngine(ServeConfig(policy=engine._config.policy, device="cpu", precision="bf16"))
+    about = engine.metadata()
+    span = np.array(about["action_high"]) - np.array(about["action_low"])
+    for delay in (None, 2, 3):  # none, prepared for, guided
+        (exact,), (near,) = (
+            one.answer([one.request(flat(observation(5)), 0) if delay is None else continuing(one, delay)])
+            for one in (engine, half)
+        )
+        difference = np.abs(near.actions - exact.actions) / span
+        assert 0 < difference.max() < 0.05, (delay, difference.max())
+        assert near.actions.dtype == exact.actions.dtype == np.float32
+
+
 @pytest.fixture(scope="module")
 def as_libero(engine):
     policy = engine._config.policy
