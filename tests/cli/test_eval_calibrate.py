@@ -45,6 +45,16 @@ def test_a_simulator_that_does_otherwise_is_refused_unless_one_insists(villa, go
     assert "calibration failed: backward, seed 7" in insisted.out
 
 
+@pytest.mark.parametrize(("how", "line"), [("hangs", "no answer within 1 s while"), ("dies", "its process died while")])
+def test_a_simulator_that_is_never_set_up_is_one_line(villa, golden, tmp_path, monkeypatch, how, line):
+    monkeypatch.setenv("LINE_FAILS", how)
+    monkeypatch.setenv("LINE_MADE", str(golden))
+    name = "tests.support.line_simulators:FailsToBeMade"
+    said = villa("eval", "calibrate", name, "--golden", golden, "--out", tmp_path / "out", "--step-timeout-s", 1)
+    assert said.code == 2
+    assert f"FailsToBeMade forward: {line} it was set up" in said.err.splitlines()[-1]
+
+
 def test_what_is_not_there_is_one_line(villa, tmp_path):
     assert "no golden rollouts come with it" in villa("eval", "calibrate", LINE, "--out", tmp_path).err
     (tmp_path / "bad.npz").write_text("oops")

@@ -67,7 +67,7 @@ def test_finished_evaluations_are_compared_on_the_starts_that_both_have(villa, c
 
 
 def test_a_plan_of_which_nothing_was_played_is_replaced(compare, tmp_path):
-    assert "cannot be set up" in compare("random", "expert", "--budget", 4, simulator="Unmade").line
+    assert "cannot be set up" in compare("random", "expert", "--budget", 4, simulator="Unmade").err
     assert json.loads((tmp_path / "compare/plan.json").read_text())["budget"] == 4
     said = compare("random", "expert", "--budget", 2, simulator="Line")
     assert said.code == 0, said.err

@@ -158,7 +158,7 @@ def test_a_terminated_measurement_goes_on_behind_the_last_group(villa, lab, tmp_
     monkeypatch.setattr(Planner, "plan", counted)
     argv = ("eval", "planning", root / "act", uri, "--lam", root / "lam", "--device", "cpu", "--starts", 2)
     out = ("--out", tmp_path / "out", "--json")
-    assert "the same command continues where it stopped" in villa(*argv, *out).line
+    assert "the same command continues where it stopped" in villa(*argv, *out).err.splitlines()[-1]
     first, until = [*planned], 1000
     again = villa(*argv, *out)
     assert again.code == 0, again.err

@@ -106,7 +106,7 @@ def test_a_terminated_transfer_goes_on_behind_the_last_clip(villa, lab, tmp_path
 
     monkeypatch.setattr("pipelines.evaluation.transfer.transfer.execute", counted)
     said = run(villa, lab, *argv, "--out", tmp_path / "out")
-    assert "the same command continues where it stopped" in said.line
+    assert "the same command continues where it stopped" in said.err.splitlines()[-1]
     assert executed == [1_000_000] * 4 + [1_000_001] * 2
     until = 1000
     (tmp_path / "out/mine.txt").write_text("mine")
@@ -120,6 +120,24 @@ def test_a_terminated_transfer_goes_on_behind_the_last_clip(villa, lab, tmp_path
     before = len(executed)
     assert run(villa, lab, *argv, "--out", tmp_path / "out").report == again.report
     assert executed[before:] == [1_000_000] * 4, "a clip whose video is gone is made anew"
+
+
+@pytest.mark.parametrize(
+    ("name", "line"),
+    [
+        ("Hangs", "Hangs forward: no answer within 3 s in step(); --step-timeout-s waits longer"),
+        ("Unmade", "Unmade cannot be set up for forward"),
+    ],
+)
+def test_a_simulator_that_fails_is_one_line_and_finished_clips_are_kept(villa, lab, clip, tmp_path, name, line):
+    (tmp_path / "clips").mkdir()
+    for each in ("a.mp4", "b.mp4"):
+        (tmp_path / "clips" / each).write_bytes(clip.read_bytes())
+    argv = (tmp_path / "clips", "--step-timeout-s", 3, "--max-s", 0.9, "--out", tmp_path / "out")
+    said = run(villa, lab, *argv, simulator=f"tests.support.line_simulators:{name}")
+    assert said.code == 2
+    assert line in said.err.splitlines()[-1]
+    assert [file.name for file in (tmp_path / "out").glob("*.mp4")] == ([] if name == "Unmade" else ["a.mp4"])
 
 
 def test_the_page_shows_the_tables_the_plots_and_the_videos(villa, lab, clip, tmp_path):

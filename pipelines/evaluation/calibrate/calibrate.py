@@ -18,8 +18,8 @@ from pipelines.evaluation.calibrate.config import Bounds, CalibrateConfig
 from pipelines.evaluation.calibrate.fingerprint import Fingerprint, file_of, render_settings, versions
 from pipelines.evaluation.calibrate.likeness import Likeness, likeness, recordings
 from pipelines.evaluation.calibrate.rollout import Deviation, Rollout, record, replay
-from pipelines.evaluation.simulators._base import ALIASES, Simulator, default_tasks, make_simulator, simulator_class
-from pipelines.evaluation.simulators._workers import count, run_jobs
+from pipelines.evaluation.simulators._base import ALIASES, Simulator, default_tasks, simulator_class
+from pipelines.evaluation.simulators._process import SimulatorProcess
 from pipelines.output.folder import claimed
 from pipelines.output.text_table import text_table
 
@@ -90,28 +90,24 @@ def run(config: CalibrateConfig) -> CalibrateReport:
     made = ""
     if config.golden is not None and not config.golden.exists():
         made = str(config.golden)
-        rollouts = _in_workers(config, list[Rollout]())
-        golden.save(config.golden, [one for one in rollouts if isinstance(one, Rollout)], versions())
+        golden.save(config.golden, _recorded(config), versions())
     demos, expected = _expected(config, name)
     if not expected:
         return _compared(config, name)
-    deviations = [one for one in _in_workers(config, expected) if isinstance(one, Deviation)]
-    return concluded(config, name, demos, deviations, versions(), render_settings(), made)
+    return concluded(config, name, demos, _replayed(config, expected), versions(), render_settings(), made)
 
 
 def _compared(config: CalibrateConfig, name: str) -> CalibrateReport:
     """Hold recordings whose starts are not known against episodes of the simulator's expert."""
     kind = simulator_class(name)
     by_task = recordings(config.demos, kind, config.tasks)
-    played = dict(run_jobs(_play_expert, [(config.simulator, task) for task in by_task], 1))
-    rows = [likeness(task, by_task[task], played[i], kind, config) for i, task in enumerate(by_task)]
+    rows = []
+    with SimulatorProcess(config.simulator, config.step_timeout_s) as process:
+        for task, recorded in by_task.items():
+            made = process.make(task)
+            played = [record(made, task, GOLDEN_SEED + i) for i in range(PLAYED)]
+            rows.append(likeness(task, recorded, played, kind, config))
     return concluded(config, name, config.demos, [], versions(), render_settings(), "", rows)
-
-
-def _play_expert(job: tuple[str, str]) -> list[Rollout]:
-    simulator, task = job
-    made = make_simulator(simulator, task)
-    return [record(made, task, GOLDEN_SEED + i) for i in range(PLAYED)]
 
 
 def concluded(
@@ -183,24 +179,18 @@ def chosen(config: CalibrateConfig, demos: str, rollouts: Sequence[Rollout]) -> 
     return kept
 
 
-def _in_workers(config: CalibrateConfig, rollouts: Sequence[Rollout]) -> list[Deviation | Rollout]:
-    """Replay rollouts, or record golden ones where there are none, in a process that may draw."""
-    if rollouts:
-        jobs = [(config.simulator, rollout.task, rollout) for rollout in rollouts]
-    else:
-        jobs = [
-            (config.simulator, task, None) for task in config.tasks or default_tasks(simulator_class(config.simulator))
-        ]
-    results = dict(run_jobs(_one, jobs, 1))
-    return [results[i] for i in range(len(jobs))]
+def _recorded(config: CalibrateConfig) -> list[Rollout]:
+    """Record golden rollouts."""
+    with SimulatorProcess(config.simulator, config.step_timeout_s) as process:
+        tasks = config.tasks or default_tasks(simulator_class(config.simulator))
+        return [record(process.make(task), task, GOLDEN_SEED) for task in tasks]
 
 
-def _one(job: tuple[str, str, Rollout | None]) -> Deviation | Rollout:
-    simulator, task, rollout = job
-    kind = simulator_class(simulator)
-    made = make_simulator(simulator, task)
-    count()
-    return record(made, task, GOLDEN_SEED) if rollout is None else replay(made, rollout, state_layout(kind, rollout))
+def _replayed(config: CalibrateConfig, rollouts: Sequence[Rollout]) -> list[Deviation]:
+    """Replay rollouts, each in a simulator of its own."""
+    kind = simulator_class(config.simulator)
+    with SimulatorProcess(config.simulator, config.step_timeout_s) as process:
+        return [replay(process.make(one.task), one, state_layout(kind, one)) for one in rollouts]
 
 
 def state_layout(kind: type[Simulator], rollout: Rollout) -> VectorLayout:

@@ -4,7 +4,7 @@ from pathlib import Path
 
 from pydantic import Field
 
-from dataengine.config import MOST, Config
+from dataengine.config import DAY_S, MOST, Config
 from pipelines.evaluation.libero_rules import LiberoScene
 
 RATE_TOLERANCE = 0.01
@@ -43,5 +43,7 @@ class CalibrateConfig(Bounds):
     """Tasks to replay; None for all that are recorded."""
     episodes: int = Field(3, ge=1, le=MOST)
     """Most rollouts per task."""
+    step_timeout_s: float = Field(600.0, gt=0, le=DAY_S)
+    """A simulator that does not answer for so long stops the command."""
     libero: LiberoScene = LiberoScene()
     """Where LIBERO is, and how the recordings in `demos` were drawn."""

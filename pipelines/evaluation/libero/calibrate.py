@@ -36,8 +36,8 @@ def run(config: CalibrateConfig) -> CalibrateReport:
     versions = {name: str(version) for name, version in ask(python, "versions").items()}
     made = ""
     if config.golden is not None and not config.golden.exists():
-        made, quality = str(config.golden), config.libero.render_quality
-        golden.save(config.golden, [_recorded(python, task, start, quality) for task, start in EPISODES], versions)
+        made = str(config.golden)
+        golden.save(config.golden, [_recorded(config, python, *each) for each in EPISODES], versions)
     if config.demos:
         demos, replays = config.demos, read_demos(config.demos, config.libero.render_quality)
     else:
@@ -49,13 +49,14 @@ def run(config: CalibrateConfig) -> CalibrateReport:
     with progress.task("calibrate libero", len(wanted), "episodes") as live:
         for one in replays:
             if any(one.rollout is rollout for rollout in wanted):
-                deviations.append(_replayed(python, one))
+                deviations.append(_replayed(config, python, one))
                 live.advance(note=one.rollout.task)
     return concluded(config, LIBERO, demos, deviations, versions, {}, made)
 
 
-def _recorded(python: Path, task: int, start: int, quality: str) -> Rollout:
-    with RemoteScene(python, task, quality=quality) as scene:
+def _recorded(config: CalibrateConfig, python: Path, task: int, start: int) -> Rollout:
+    quality = config.libero.render_quality
+    with RemoteScene(python, task, quality=quality, silence_s=config.step_timeout_s) as scene:
         return record(scene, f"{SUITE}/{task}{FULL if quality == 'full' else ''}", start)
 
 
@@ -67,9 +68,15 @@ def _golden_demo(rollout: Rollout) -> Demo:
     return Demo(rollout, SUITE, int(match[1]), "official", SIDE, "full" if match[2] else "fast")
 
 
-def _replayed(python: Path, one: Demo) -> Deviation:
+def _replayed(config: CalibrateConfig, python: Path, one: Demo) -> Deviation:
     with RemoteScene(
-        python, one.task, suite=one.suite, side=one.side, quality=one.quality, init_set=one.init_set
+        python,
+        one.task,
+        suite=one.suite,
+        side=one.side,
+        quality=one.quality,
+        init_set=one.init_set,
+        silence_s=config.step_timeout_s,
     ) as scene:
         scene.looks_at = {step for by_step in one.rollout.looks.values() for step in by_step}
         return replay(scene, one.rollout, VectorLayout.of("eef_pose", one.rollout.states.shape[1]))

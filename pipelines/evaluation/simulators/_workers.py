@@ -6,9 +6,10 @@ process that has both.
 
 import multiprocessing
 import os
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, wait
 from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
 from functools import partial
 from typing import Any, TypeVar
 
@@ -48,9 +49,7 @@ def run_jobs(
     """
     if not jobs:
         return
-    threads = {name: os.environ.get(name) for name in ("OMP_NUM_THREADS", "LP_NUM_THREADS")}
-    os.environ.update(dict.fromkeys(threads, "1"))  # inherited; set here because libraries read it when they load
-    try:
+    with one_thread():
         counter, reported = multiprocessing.get_context("spawn").Value("q", 0), 0
         with pool(min(processes, len(jobs)), partial(_begin, counter)) as workers:
             futures = {workers.submit(function, job): index for index, job in enumerate(jobs)}
@@ -73,6 +72,15 @@ def run_jobs(
                 # Not without waiting: the executor then forgets whom to wait for, and jobs that were begun go on.
                 workers.shutdown(wait=True, cancel_futures=True)
                 raise
+
+
+@contextmanager
+def one_thread() -> Iterator[None]:
+    """Have processes that are started meanwhile use one thread each."""
+    threads = {name: os.environ.get(name) for name in ("OMP_NUM_THREADS", "LP_NUM_THREADS")}
+    os.environ.update(dict.fromkeys(threads, "1"))  # inherited; set here because libraries read it when they load
+    try:
+        yield
     finally:
         for name, value in threads.items():
             os.environ.pop(name)

@@ -37,6 +37,8 @@ class TransferConfig(Config):
     """Runs with latent actions of other moments, which show what direction chance alone makes."""
     seed_offset: int = Field(0, ge=0, le=MOST)
     """Which of the unseen starts is the first; each video has the next."""
+    step_timeout_s: float = Field(300.0, gt=0, le=DAY_S)
+    """A simulator that does not answer for so long stops the command; the same one goes on behind the last clip."""
     fit: Fit | None = None
     """How frames of a video that are not square become so; by default as those that the model was trained on."""
     frame_size: int | None = Field(None, ge=16, le=MOST_SIDE)

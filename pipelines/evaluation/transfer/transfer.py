@@ -15,6 +15,7 @@ from dataengine import progress
 from dataengine.formats.resize import resize
 from dataengine.whole_file import whole_file
 from pipelines.evaluation.simulators._base import Simulator, check_task, default_tasks
+from pipelines.evaluation.simulators._process import SimulatorProcess
 from pipelines.evaluation.transfer.agreement import agreement, cosines
 from pipelines.evaluation.transfer.clips import Clip, hands_of, motion_of, read_clips
 from pipelines.evaluation.transfer.config import TransferConfig
@@ -66,12 +67,15 @@ def _run(
     kept = {name: one for name, one in kept.items() if all((out.root / file).is_file() for file in one.clip.files)}
     out.remove("*.npz", "*.png", "*.mp4", keep={file for one in kept.values() for file in one.clip.files})
     pieces.forget_all_but({*kept})
-    with progress.task("transfer", len(clips), "clips", done=len(kept)) as live:
+    with (
+        SimulatorProcess(config.simulator or simulator.name, config.step_timeout_s) as process,
+        progress.task("transfer", len(clips), "clips", done=len(kept)) as live,
+    ):
         for i, (clip, digest) in enumerate(zip(clips, digests, strict=True)):
             if clip.name not in kept:
                 task = _scene(config, simulator, clip)
                 if task not in robots:
-                    robots[task] = simulator(task)
+                    robots[task] = process.make(task)
                 kept[clip.name] = _measured(config, target, robots[task], clips, i, task, hands, out)
                 pieces.keep(clip.name, digest, kept[clip.name])
                 live.advance(1, note=clip.name)
