@@ -8,7 +8,6 @@ the other means that each client waits for the one before, as with a server that
 import argparse
 import json
 import multiprocessing
-import os
 import re
 import signal
 import subprocess
@@ -54,8 +53,7 @@ class Server:
 
     def __init__(self, policy: Path, *arguments: str) -> None:
         command = [sys.executable, "-m", "cli", "serve", str(policy), "--port", "0", "--json", *arguments]
-        env = {**os.environ, "OMP_NUM_THREADS": "1"}
-        self.process = subprocess.Popen(command, env=env, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        self.process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
         assert self.process.stderr is not None
         for line in self.process.stderr:
             if ready := READY.search(line):

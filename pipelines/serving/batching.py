@@ -24,13 +24,22 @@ class _Waiting:
 class Batcher:
     """Gathers requests until all clients that may ask have asked, for a bounded time, and answers them at once."""
 
-    def __init__(self, engine: Engine, num_clients: Callable[[], int], *, max_batch: int, wait_ms: float) -> None:
+    def __init__(
+        self,
+        engine: Engine,
+        num_clients: Callable[[], int],
+        thread: ThreadPoolExecutor,
+        *,
+        max_batch: int,
+        wait_ms: float,
+    ) -> None:
+        """`thread` is the one that answers; it ends with the batcher."""
+        self._thread = thread
         self._engine, self._num_clients = engine, num_clients
         self._max_batch, self._wait_s = max_batch, wait_ms / 1000
         self._waiting: list[_Waiting] = []
         self._at_work: list[_Waiting] = []
         self._arrived = asyncio.Event()
-        self._thread = ThreadPoolExecutor(1, thread_name_prefix="infer")
 
     async def ask(self, request: Request, ms: dict[str, float]) -> Reply:
         """Wait for the answer to a request; raise what the engine raised for it. Stages go into `ms`."""

@@ -14,6 +14,7 @@ from pipelines.serving import observation
 from pipelines.serving.config import ServeConfig
 from pipelines.serving.convention import SERVER, Convention, canonical_state, client_facts, require_convertible
 from pipelines.serving.observation import Names, Reply, Request
+from pipelines.serving.threads import Threads
 from pipelines.serving.wire import WireError
 
 if TYPE_CHECKING:
@@ -83,6 +84,7 @@ class PolicyEngine:
         served = [self._embodiment] if self._embodiment else known
         _check_acts_as(self._policy, config, served)
         require_convertible(config.convention, {name: self._about(name) for name in served}, config.policy)
+        self._threads: Threads | None = None
         self._lam = _lam_of(self._policy, config)
         self.horizon = self._policy.model.config.horizon
         check_action_steps(config.action_steps, self.horizon)
@@ -200,20 +202,36 @@ class PolicyEngine:
         return True
 
     def warm_up(self) -> None:
-        """Act once for every robot that is served; on a GPU in batches of every size that is recorded."""
+        """Act once for every robot that is served; on a GPU in batches of every size that is recorded.
+
+        On a CPU it measures how many threads are fastest. The noise that it draws is drawn again.
+        """
+        state = self._policy.generator.get_state()
         for name in [self._embodiment] if self._embodiment else self._policy.bodies:
-            side = self._policy.model.config.vlm.vision.image_size
-            dim = self._policy.normalizer.dim(name, "state", self._policy.acts_as_in(name))
-            black = np.zeros((side, side, 3), np.uint8)
-            wrist = black if self._policy.model.config.wrist else None
-            state = np.zeros(dim, np.float32)
-            one = Request(image=black, wrist=wrist, state=state, embodiment=name, instruction="warm up")
+            one = self._black(name)
             largest = (self._config.max_batch - 1).bit_length() if self._policy.replays_graphs else 0
             for power in range(largest + 1):
                 self.answer([one] * 2**power)
+        if self._policy.device == "cpu":
+            self._threads = Threads.measured(lambda size: self.answer([one] * size), self._config.max_batch)
+        self._policy.generator.set_state(state)
+
+    def _black(self, name: str) -> Request:
+        """Make a robot's observation of nothing."""
+        side = self._policy.model.config.vlm.vision.image_size
+        black = np.zeros((side, side, 3), np.uint8)
+        return Request(
+            image=black,
+            wrist=black if self._policy.model.config.wrist else None,
+            state=np.zeros(self._policy.normalizer.dim(name, "state", self._policy.acts_as_in(name)), np.float32),
+            embodiment=name,
+            instruction="warm up",
+        )
 
     def answer(self, requests: Sequence[Request]) -> list[Reply]:
         """Ask the policy once for all of them."""
+        if self._threads is not None:
+            self._threads.use(len(requests))
         continued = [one.continuation for one in requests if one.continuation is not None]
         texts = [one.instruction for one in requests]
         prediction = self._policy.predict(requests, texts, continued or None, self._config.guidance_beta)

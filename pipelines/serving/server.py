@@ -106,7 +106,7 @@ async def _until_stopped(service: Service, stop: asyncio.Event, load: Load, addr
     """Read the policy, then answer."""
     _tell(f"listening on {address}; reading the policy")
     stopped = asyncio.create_task(stop.wait())
-    loading = asyncio.create_task(asyncio.to_thread(load))
+    loading = asyncio.get_running_loop().run_in_executor(service.infer_thread, load)
     await asyncio.wait({stopped, loading}, return_when=asyncio.FIRST_COMPLETED)
     if not loading.done():
         return

@@ -73,6 +73,8 @@ class Service:
         self._num_asking = 0
         self._numbers = itertools.count(1)
         self._threads = ThreadPoolExecutor(DECODERS, thread_name_prefix="decode")
+        self.infer_thread = ThreadPoolExecutor(1, thread_name_prefix="infer")
+        """Reads the policy, warms it and answers: helpers that torch starts in one thread slow those of another."""
 
     async def run(self, engine: Engine, recorder: Recorder | None) -> None:
         """Answer from now on, until cancelled."""
@@ -80,6 +82,7 @@ class Service:
         self._batcher = Batcher(
             engine,
             lambda: max(1, len(self._active)),
+            self.infer_thread,
             max_batch=self.config.max_batch,
             wait_ms=self.config.batch_wait_ms,
         )

@@ -2,6 +2,7 @@
 
 import asyncio
 import threading
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -37,7 +38,9 @@ class Doubling:
 
 def ask(engine, requests, *, clients=None, max_batch=8, wait_ms=300.0):
     async def run():
-        batcher = Batcher(engine, lambda: clients or len(requests), max_batch=max_batch, wait_ms=wait_ms)
+        batcher = Batcher(
+            engine, lambda: clients or len(requests), ThreadPoolExecutor(1), max_batch=max_batch, wait_ms=wait_ms
+        )
         working = asyncio.create_task(batcher.run())
         asked = [asyncio.create_task(batcher.ask(one, {})) for one in requests]
         if not engine.may_go.is_set():
@@ -87,7 +90,7 @@ def test_a_request_that_fails_takes_no_other_with_it():
 def test_a_client_that_gives_up_takes_no_other_with_it():
     async def run():
         engine = Doubling(hold=True)
-        batcher = Batcher(engine, lambda: 2, max_batch=8, wait_ms=1000.0)
+        batcher = Batcher(engine, lambda: 2, ThreadPoolExecutor(1), max_batch=8, wait_ms=1000.0)
         working = asyncio.create_task(batcher.run())
         gives_up, stays = (asyncio.create_task(batcher.ask(request(i), {})) for i in (1, 2))
         while not engine.batches:
@@ -105,7 +108,7 @@ def test_a_client_that_gives_up_takes_no_other_with_it():
 def test_who_waits_when_the_server_stops_is_let_go():
     async def run():
         engine = Doubling(hold=True)
-        batcher = Batcher(engine, lambda: 1, max_batch=1, wait_ms=0.0)
+        batcher = Batcher(engine, lambda: 1, ThreadPoolExecutor(1), max_batch=1, wait_ms=0.0)
         working = asyncio.create_task(batcher.run())
         asked = [asyncio.create_task(batcher.ask(request(i), {})) for i in (1, 2)]
         while not engine.batches:
