@@ -206,7 +206,8 @@ class PolicyEngine:
 
         On a CPU it measures how many threads are fastest. The noise that it draws is drawn again.
         """
-        state = self._policy.generator.get_state()
+        generator = self._policy.generator
+        drawn = None if generator is None else generator.get_state()
         for name in [self._embodiment] if self._embodiment else self._policy.bodies:
             one = self._black(name)
             largest = (self._config.max_batch - 1).bit_length() if self._policy.replays_graphs else 0
@@ -214,7 +215,8 @@ class PolicyEngine:
                 self.answer([one] * 2**power)
         if self._policy.device == "cpu":
             self._threads = Threads.measured(lambda size: self.answer([one] * size), self._config.max_batch)
-        self._policy.generator.set_state(state)
+        if generator is not None and drawn is not None:
+            generator.set_state(drawn)
 
     def _black(self, name: str) -> Request:
         """Make a robot's observation of nothing."""

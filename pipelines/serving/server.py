@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterator
 from http import HTTPStatus
 from ipaddress import ip_address
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import parse_qsl
 
 from dataengine.errors import DataEngineError
@@ -106,8 +106,9 @@ async def _until_stopped(service: Service, stop: asyncio.Event, load: Load, addr
     """Read the policy, then answer."""
     _tell(f"listening on {address}; reading the policy")
     stopped = asyncio.create_task(stop.wait())
-    loading = asyncio.get_running_loop().run_in_executor(service.infer_thread, load)
-    await asyncio.wait({stopped, loading}, return_when=asyncio.FIRST_COMPLETED)
+    loading = asyncio.wrap_future(service.infer_thread.submit(load))
+    either: set[asyncio.Future[Any]] = {stopped, loading}
+    await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
     if not loading.done():
         return
     engine, recorder = loading.result()
