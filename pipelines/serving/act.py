@@ -80,6 +80,8 @@ class ActReport(Report):
     """(n, k, d) the plan behind them; empty for a policy without latent actions."""
     recorded: list[list[float]]
     """(h, a) what was done in the recorded episode, as far as it goes; empty without one."""
+    warning: str = ""
+    """What is odd about the observation."""
 
     def summary(self) -> str:
         """Print a row per action."""
@@ -88,6 +90,7 @@ class ActReport(Report):
         head = ["step", *(f"{n} ({u})" if u else n for n, u in zip(names, self.units or [""] * width, strict=True))]
         rows = [[i, *(f"{x:.4f}" for x in action)] for i, action in enumerate(self.actions)]
         lines = [text_table(head, rows), f"{self.embodiment}, {len(rows)} actions at {self.rate_hz:g} Hz"]
+        lines += [f"warning: {self.warning}"] if self.warning else []
         if self.recorded:
             off = np.abs(np.array(self.actions[: len(self.recorded)]) - np.array(self.recorded)).mean(axis=0)
             distances = ", ".join(f"{name} {x:.4f}" for name, x in zip(names, off, strict=True))
@@ -128,6 +131,7 @@ def run(config: ActConfig) -> ActReport:
         actions=reply.actions.tolist(),
         latents=[] if reply.latents is None else reply.latents.tolist(),
         recorded=[] if recorded is None else recorded[: len(reply.actions)].tolist(),
+        warning=request.warning,
     )
 
 

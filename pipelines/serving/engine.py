@@ -14,6 +14,7 @@ from pipelines.serving import observation
 from pipelines.serving.config import ServeConfig
 from pipelines.serving.convention import SERVER, Convention, canonical_state, client_facts, require_convertible
 from pipelines.serving.observation import Names, Reply, Request
+from pipelines.serving.ranges import far_off
 from pipelines.serving.threads import Threads
 from pipelines.serving.wire import WireError
 
@@ -144,23 +145,24 @@ class PolicyEngine:
         self._check_length(text)
         dataset = self._policy.acts_as_in(name)
         action_dim = self._policy.normalizer.dim(name, "action", dataset)
+        state_dim = self._policy.normalizer.dim(name, "state", dataset)
         continuation = observation.continuation(seen, action_dim, self.horizon)
         convention = self._config.convention
         if continuation is not None and convention != "canonical":
             raise WireError(f"'rtc' is of canonical actions, and this server speaks as {convention} does")
         longest = self._policy.model.config.max_inference_delay
+        state = checked_state(seen, self._names, name, state_dim, convention)
         return Request(
             image=image,
             wrist=wrist,
-            state=checked_state(
-                seen, self._names, name, self._policy.normalizer.dim(name, "state", dataset), convention
-            ),
+            state=state,
             embodiment=name,
             instruction=text,
             continuation=continuation,
             guided=continuation is not None and continuation.delay > longest,
             wants_plan=self._plan(seen, "plan"),
             wants_frames=self._plan(seen, "frames"),
+            warning=far_off(state, self._policy.normalizer.of(name, dataset).state),
             step=step,
         )
 

@@ -57,6 +57,8 @@ class Request:
     """Whether the continuation has to be guided, since training did not prepare for its delay."""
     wants_plan: bool = False
     wants_frames: bool = False
+    warning: str = ""
+    """What a client should know of an observation that is answered all the same."""
     step: int = 0
     """Control steps that the episode has had, as far as the server knows."""
 
@@ -75,12 +77,14 @@ class Reply:
     """Steps of the chunk before that the actions continue (real-time chunking); None where they continue none."""
 
     def more(self, request: Request) -> dict[str, Any]:
-        """Give what a client asked for beside actions, as plain values and bytes."""
+        """Give what a client asked for beside actions, and what it should know, as plain values and bytes."""
         wanted: dict[str, Any] = {}
         if self.latents is not None and request.wants_plan:
             wanted["plan"] = {"data": self.latents.tobytes(), "dtype": "<f4", "shape": list(self.latents.shape)}
         if self.frames:
             wanted["frames"] = list(self.frames)
+        if request.warning:
+            wanted["warning"] = request.warning
         if self.delay is not None:
             wanted["rtc"] = {"inference_delay": self.delay}
         return wanted

@@ -70,6 +70,8 @@ class Service:
         self._batcher: Batcher | None = None
         self._recorder: Recorder | None = None
         self._active: set[int] = set()
+        self._warned: set[str] = set()
+        """Robots of which the log says already that their observations are odd."""
         self._num_asking = 0
         self._numbers = itertools.count(1)
         self._threads = ThreadPoolExecutor(DECODERS, thread_name_prefix="decode")
@@ -148,6 +150,9 @@ class Service:
     async def answer(self, session: Session, request: Request, ms: dict[str, float], action_steps: int) -> Reply:
         """Answer a request; the robot executes so many actions of the chunk before it asks again."""
         assert self._batcher is not None, "answers begin when the engine is ready"
+        if request.warning and request.embodiment not in self._warned:
+            self._warned.add(request.embodiment)
+            print(f"villa serve: '{request.embodiment}': {request.warning} (said once)", file=sys.stderr, flush=True)  # noqa: T201
         self._active.add(session.number)
         self._num_asking += 1
         try:

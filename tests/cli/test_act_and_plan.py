@@ -62,6 +62,9 @@ def test_a_policy_acts_on_a_picture_a_state_and_words(villa, policy, picture):
     text = villa("act", policy, *given(picture)).out
     assert "x (metres)" in text
     assert "arm7_jaw, 4 actions at 10 Hz" in text
+    assert "warning" not in text
+    odd = villa("act", policy, *given(picture, state="0.1,0,-200,0,0,0,1")).out
+    assert "warning: state z is -200, training saw" in odd
 
 
 def test_a_policy_acts_at_a_step_of_an_episode_beside_what_was_done(villa, tmp_path):

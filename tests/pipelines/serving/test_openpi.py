@@ -1,6 +1,7 @@
 """The openpi protocol, spoken by the client that everybody has (openpi-client from PyPI), unchanged."""
 
 import re
+import time
 from concurrent.futures import ThreadPoolExecutor
 
 import msgpack
@@ -85,6 +86,21 @@ def test_other_spellings_of_an_observation_are_known(client):
     }
     for other in (nested, droid):
         np.testing.assert_allclose(client.infer(other)["actions"], plain, atol=1e-6)
+
+
+def test_a_state_in_another_unit_is_answered_with_a_warning(client, server):
+    about, state = client.get_server_metadata(), np.zeros(7)
+    assert "warning" not in client.infer(observation())
+    state[1] = 300.0  # millimetres
+    said = client.infer(observation(**{"observation/state": state}))["warning"]
+    low, high = about["state_low"][1], about["state_high"][1]
+    assert said.startswith(f"state y is 300, training saw {low:.3g} to {high:.3g} metres: another unit or origin?")
+    client.infer(observation(**{"observation/state": state}))
+    for _ in range(200):  # the log comes through a pipe
+        if "state y is 300" in server.log:
+            break
+        time.sleep(0.05)
+    assert server.log.count("state y is 300") == 1
 
 
 def test_a_plan_comes_only_when_it_is_asked_for(client):
