@@ -204,7 +204,7 @@ class PolicyEngine:
         return True
 
     def warm_up(self) -> None:
-        """Act once for every robot that is served; on a GPU in batches of every size that is recorded.
+        """Act once for every robot that is served; in batches of several sizes where these are recorded or compiled.
 
         On a CPU it measures how many threads are fastest. The noise that it draws is drawn again.
         """
@@ -212,7 +212,8 @@ class PolicyEngine:
         drawn = None if generator is None else generator.get_state()
         for name in [self._embodiment] if self._embodiment else self._policy.bodies:
             one = self._black(name)
-            largest = (self._config.max_batch - 1).bit_length() if self._policy.replays_graphs else 0
+            grows = self._policy.replays_graphs or self._config.compile
+            largest = (self._config.max_batch - 1).bit_length() if grows else 0
             for power in range(largest + 1):
                 self.answer([one] * 2**power)
         if self._policy.device == "cpu":
