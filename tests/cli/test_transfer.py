@@ -86,11 +86,12 @@ def test_videos_of_one_name_do_not_overwrite_one_another_and_old_ones_go(villa, 
     for folder in ("left", "right"):
         (tmp_path / folder).mkdir()
         (tmp_path / folder / "wave.mp4").write_bytes(clip.read_bytes())
-    both = (tmp_path / "left", tmp_path / "right")
-    said = run(villa, lab, *both, "--out", tmp_path / "out")
-    assert [one["film"] for one in said.report["clips"]] == ["wave.mp4", "wave-2.mp4"]
-    assert (tmp_path / "out" / "wave-2.npz").is_file()
-    assert run(villa, lab, both[0], "--out", tmp_path / "out").code == 0
+    (tmp_path / "right/wave-2.mp4").write_bytes(clip.read_bytes())
+    brief = ("--max-s", 0.5, "--out", tmp_path / "out")
+    said = run(villa, lab, tmp_path / "left", tmp_path / "right", *brief)
+    assert [one["film"] for one in said.report["clips"]] == ["wave.mp4", "wave-2.mp4", "wave-3.mp4"]
+    assert (tmp_path / "out" / "wave-3.npz").is_file()
+    assert run(villa, lab, tmp_path / "left", *brief).code == 0
     assert sorted(path.name for path in (tmp_path / "out").glob("wave*")) == ["wave.mp4", "wave.npz", "wave.png"]
 
 
