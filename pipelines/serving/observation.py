@@ -181,6 +181,9 @@ def _numbers(value: Any, name: str, ndim: int) -> NDArray[np.float32]:
     """Take finite numbers; a single one is an array of one where an array of one axis is wanted."""
     if isinstance(value, wire.EncodedImage | str | bytes | Mapping) or value is None:
         raise WireError(f"'{name}' is a {type(value).__name__}, expected numbers")
+    # Before numpy makes anything of a list: a long text beside many short ones would take gigabytes.
+    if isinstance(value, list) and (other := _other_than_number(value)):
+        raise WireError(f"'{name}' is a list that holds a {other}, expected numbers")
     try:
         values = np.asarray(value)
     except ValueError:
@@ -197,6 +200,18 @@ def _numbers(value: Any, name: str, ndim: int) -> NDArray[np.float32]:
         where = tuple(int(i) for i in np.argwhere(~np.isfinite(values))[0])
         raise WireError(f"'{name}' is not finite at {where if ndim > 1 else where[0]}, expected numbers")
     return values
+
+
+def _other_than_number(values: list[Any]) -> str:
+    """Name the type of the first value in nested lists that is no number, empty where all are."""
+    waiting = [values]
+    while waiting:
+        for one in waiting.pop():
+            if isinstance(one, list):
+                waiting.append(one)
+            elif not isinstance(one, (int, float, np.ndarray)):
+                return type(one).__name__
+    return ""
 
 
 def flag(seen: Mapping[str, Any], key: str) -> bool:

@@ -20,7 +20,9 @@ MAX_BYTES: Final = 64 * 2**20
 """Of a frame: several pictures of any camera that robots have."""
 MAX_DIMS: Final = 8
 MAX_ITEMS: Final = 100_000
-"""In a list or map: each takes some bytes here, and one on the wire."""
+"""In all lists of a frame: each takes some bytes here, and one on the wire."""
+MAX_PARTS: Final = 10_000
+"""Lists, maps and keys of a frame: each takes a microsecond of the event loop, in which nobody else is answered."""
 MAX_SIDE: Final = 8192
 """Pixels along a picture's side: more than cameras have, and what can be scaled to the smallest that policies read."""
 KINDS: Final = "biuf"
@@ -46,15 +48,17 @@ def decode(frame: object) -> dict[Any, Any]:
 
     if isinstance(frame, str):
         raise WireError(f"found a text frame ('{frame[:40]}'), expected a binary one: msgpack")
+    counted = _Counted()
     try:
         message = msgpack.unpackb(
             frame,
-            object_hook=_array_or_map,
+            object_hook=counted.take_map,
+            list_hook=counted.take_list,
             raw=False,
             strict_map_key=True,
             ext_hook=_no_extension,
             max_array_len=MAX_ITEMS,
-            max_map_len=MAX_ITEMS,
+            max_map_len=MAX_PARTS,
         )
     except WireError:
         raise
@@ -66,6 +70,31 @@ def decode(frame: object) -> dict[Any, Any]:
     if not isinstance(message, dict):
         raise WireError(f"frame holds a {type(message).__name__}, expected a map")
     return message
+
+
+class _Counted:
+    """Takes the lists and maps of one frame as they are read; raises WireError where there are too many."""
+
+    def __init__(self) -> None:
+        self._parts, self._items = 0, 0
+
+    def take_list(self, value: list[Any]) -> list[Any]:
+        """Count a list and its items."""
+        self._count(1, len(value))
+        return value
+
+    def take_map(self, value: dict[Any, Any]) -> Any:
+        """Count a map and its keys; give what it stands for."""
+        self._count(1 + len(value), 0)
+        return _array_or_map(value)
+
+    def _count(self, parts: int, items: int) -> None:
+        self._parts, self._items = self._parts + parts, self._items + items
+        if self._parts > MAX_PARTS or self._items > MAX_ITEMS:
+            raise WireError(
+                f"frame has more than {MAX_PARTS} lists, maps and keys, or {MAX_ITEMS} values in lists; expected an "
+                f"observation, with pictures and long vectors as arrays"
+            )
 
 
 def _no_extension(code: int, data: bytes) -> Any:
