@@ -210,7 +210,9 @@ class ActConfig(Config):
         if self.planner != "flow" and (self.own_plan_ratio or self.clean_plan or self.prefix_dropout):
             raise ValueError("own_plan_ratio, clean_plan and prefix_dropout are ways to read a plan of planner flow")
         if self.more_cameras and self.wrist is None:
-            raise ValueError("more_cameras needs the shape of an encoder; give it one with model.wrist={}")
+            raise ValueError(
+                "more_cameras needs the shape of an encoder; give it one with model.wrist.widths=[64, 128, 256, 512]"
+            )
         if len(set(self.more_cameras)) < len(self.more_cameras):
             raise ValueError(f"more_cameras names one twice: {', '.join(self.more_cameras)}")
         for name in SHARED:

@@ -67,7 +67,9 @@ def begin(config: TrainActConfig, shape: ActConfig) -> Beginning:
         return Beginning(vlm=vlm, decided=decided, tokenizer=saved[-1] / FILE_NAME if decided else None)
     if config.wrist_weights is not None:
         if shape.wrist is None:
-            raise ValueError("wrist_weights: this preset has no wrist encoder; give it one with model.wrist={}")
+            raise ValueError(
+                "wrist_weights: this preset has no wrist encoder; give it one: model.wrist.widths=[64, 128, 256, 512]"
+            )
         check_trunk(shape.wrist, config.wrist_weights)
     if vlm is None:
         return Beginning(wrist=config.wrist_weights)
