@@ -7,6 +7,7 @@ evaluation goes on; a policy that was trained further is evaluated anew.
 from collections.abc import Sequence
 
 import numpy as np
+from pydantic import ValidationError
 
 from dataengine import progress
 from dataengine.errors import DataEngineError
@@ -45,14 +46,14 @@ def _run(config: EvalConfig) -> EvalReport:
     calibration = require_calibration(config)
     units = [make_unit(config, task) for task in config.tasks or default_tasks(simulator)]
     acts_as = "" if config.policy in BASELINES else fitting_dataset(config, config.policy)
-    missing = [unit for unit in units if unit.records or not unit.result_file.exists()]
+    missing = [unit for unit in units if unit.records or _kept(unit) is None]
     with progress.task(f"evaluate {units[0].name}", sum(unit.episodes for unit in missing), "episodes") as live:
         jobs = [Job(unit, unit.seeds) for unit in missing]
         for index, outcomes in play_all(jobs, config.processes, live.advance):
             result = _result(missing[index], outcomes)
             write_whole(missing[index].result_file, result.model_dump_json(indent=2))
             live.advance(0, note=f"{result.task} {result.successes}/{result.episodes}")
-    results = [TaskResult.model_validate_json(unit.result_file.read_text(encoding="utf-8")) for unit in units]
+    results = [TaskResult.model_validate_json(unit.result_file.read_bytes()) for unit in units]
     successes, episodes = sum(r.successes for r in results), sum(r.episodes for r in results)
     low, high = wilson(successes, episodes)
     return EvalReport(
@@ -71,6 +72,14 @@ def _run(config: EvalConfig) -> EvalReport:
         out=str(config.out),
         filmstrips=str(config.out / "filmstrips") if config.num_filmstrips else "",
     )
+
+
+def _kept(unit: Unit) -> TaskResult | None:
+    """Give the result of an earlier call; None where there is none, or a damaged one: its episodes are counted anew."""
+    try:
+        return TaskResult.model_validate_json(unit.result_file.read_bytes())
+    except (FileNotFoundError, ValidationError):
+        return None
 
 
 def rollout_files(config: EvalConfig) -> RolloutFiles:

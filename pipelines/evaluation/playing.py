@@ -49,6 +49,8 @@ def play_all(
 ) -> Generator[tuple[int, list[Outcome]], None, None]:
     """Yield (index of the job, outcomes in the order of its seeds) as jobs end."""
     waiting = dict(enumerate(jobs))
+    for job in jobs:  # of a command that was killed: what hung then need not hang now
+        left_at_work(_stem(job.unit))
     while waiting:
         order = [*waiting]
         try:

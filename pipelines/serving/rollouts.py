@@ -20,6 +20,8 @@ from pipelines.serving.service import Session
 
 def check(out: Path, played: RolloutFiles) -> None:
     """Raise DataEngineError, before anything is played, where the dataset cannot be written or gone on with."""
+    if out.resolve() == played.out.resolve():
+        raise DataEngineError(f"--record {out}: is the folder of results, too; give the dataset one of its own")
     _written(out, played)
 
 

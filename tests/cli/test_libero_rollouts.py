@@ -57,6 +57,12 @@ def test_nothing_is_twice_or_lost_where_it_was_stopped_or_a_simulator_died(evalu
     assert said.report["arms"] == plain.report["arms"]
     again, now = evaluate({}, *record)
     assert (again.report, now) == (said.report, played)
+    (kept,) = tmp_path.glob("eval/episodes/*/02-001.json")
+    kept.write_bytes(kept.read_bytes()[:30])
+    assert "02-001.json: is no episode that `villa eval` kept; remove it" in evaluate({}, *record)[0].line
+    kept.unlink()
+    again, now = evaluate({}, *record)
+    assert (again.report, now) == (said.report, [*played, "2/1"])
 
 
 @pytest.mark.parametrize(("argv", "line"), [(("--init-set", "random"), "no dataset of these"), ((), "mine_failures")])
@@ -67,6 +73,13 @@ def test_what_cannot_be_recorded_or_mined_is_one_line_and_nothing_is_played(eval
     assert said.code == 2
     assert line in said.line
     assert len(played) == 2
+
+
+def test_a_dataset_in_the_evaluations_own_folder_is_refused_before_anything_is_played(evaluate, tmp_path):
+    said, played = evaluate({}, "--record", tmp_path / "sim/../eval")
+    assert said.code == 2
+    assert "is the folder of results, too" in said.line
+    assert not played
 
 
 def test_failures_are_beside_the_episodes_that_move_like_them(evaluate, villa, tmp_path):

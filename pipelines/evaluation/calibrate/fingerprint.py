@@ -94,7 +94,7 @@ def status_among(folder: Path, simulator: str, now: Mapping[str, str], advice: s
     `passed` says that it was passed, with `{}` for the number of rollouts.
     """
     try:
-        known = Fingerprint.model_validate_json(file_of(folder, simulator).read_text(encoding="utf-8"))
+        known = Fingerprint.model_validate_json(file_of(folder, simulator).read_bytes())
     except FileNotFoundError:
         return Status(calibrated=False, said=f"not calibrated; {advice}")
     except (OSError, ValidationError):

@@ -1,5 +1,7 @@
 """Explains the failures of an evaluation that was just played: `villa eval SIM POLICY --mine-failures CORPUS`."""
 
+from pathlib import Path
+
 from pipelines.evaluation.config import BASELINES, RolloutConfig
 from pipelines.evaluation.failures import failures
 from pipelines.evaluation.failures.config import FailuresConfig
@@ -28,10 +30,16 @@ def mine(config: RolloutConfig, played: RolloutFiles, device: str | None) -> Fai
         corpus=config.mine_failures,
         lam=config.lam,
         val_fraction=_held_out(played.policy),
-        out=played.out.with_name(f"{played.out.name}.failures"),
+        out=_beside(played.out),
         device=device,
     )
     return failures.mine(settings, of_files(file for file in played.files if file.exists()))
+
+
+def _beside(out: Path) -> Path:
+    """Name the folder of the failures beside that of an evaluation, which may be called `.`."""
+    named = out if out.name.strip(".") else out.resolve()
+    return named.with_name(f"{named.name}.failures")
 
 
 def _held_out(policy: str) -> float:

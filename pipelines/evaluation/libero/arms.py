@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, ValidationError
 
 from dataengine.digest import hex_digest
 from dataengine.errors import DataEngineError
@@ -70,11 +70,16 @@ class Arm:
         return f"{_file_name(self.name)}-{hex_digest(repr(sorted(self.facts.items())), 4)}"
 
     def read(self, task: int, start: int) -> Played | None:
-        """Give an episode that came to its end."""
+        """Give an episode that came to its end; raise DataEngineError where its file is damaged."""
         file = self.file(task, start)
-        if not file.exists():
+        try:
+            played = Played.model_validate_json(file.read_bytes())
+        except FileNotFoundError:
             return None
-        played = Played.model_validate_json(file.read_text(encoding="utf-8"))
+        except ValidationError:
+            raise DataEngineError(
+                f"{file}: is no episode that `villa eval` kept; remove it, and it is played again"
+            ) from None
         return None if played.lost else played
 
     def is_missing(self, task: int, start: int) -> bool:

@@ -61,7 +61,8 @@ def left_at_work(stem: Path) -> list[AtWork]:
     left = []
     for path in sorted(stem.parent.glob(f"{stem.name}.*{SUFFIX}")):
         data = path.read_bytes()
-        if name := data[:LETTERS].decode().strip():
+        name = data[:LETTERS].decode("ascii", "replace").strip()
+        if name == SET_UP or name.isdecimal():  # and not what a disk made of it
             left.append(AtWork(None if name == SET_UP else int(name), b"Timeout" in data[LETTERS:]))
         path.unlink()
     return left

@@ -110,6 +110,26 @@ def test_a_damaged_journal_is_one_clear_line(tmp_path: Path) -> None:
         journal.read()
 
 
+def test_a_damaged_result_is_counted_anew_from_its_episodes(tmp_path: Path) -> None:
+    first = run(config("Hard", tmp_path))
+    (file,) = tmp_path.glob("results/*.json")
+    (journal,) = tmp_path.glob("episodes/*.jsonl")
+    played = journal.read_text()
+    for damage in (b"", b"\xff\xfe", file.read_bytes()[:99]):
+        file.write_bytes(damage)
+        assert run(config("Hard", tmp_path)).results == first.results
+    assert journal.read_text() == played, "nothing was played again"
+
+
+@pytest.mark.parametrize("left", ["1000000                 Timeout", "set up                  Timeout", "\0\0\0"])
+def test_what_hung_in_a_killed_command_is_not_held_against_this_one(left: str, tmp_path: Path) -> None:
+    run(config("Dies", tmp_path, episodes=1))
+    (journal,) = tmp_path.glob("episodes/*.jsonl")
+    journal.with_suffix(".7.now").write_text(left)
+    result = run(config("Dies", tmp_path)).results[0]
+    assert [one.seed for one in result.lost] == [EVAL_SEEDS_FROM + 1]
+
+
 def test_failures_are_kept_as_videos(tmp_path: Path) -> None:
     import av
 
